@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a comparison comes to: verdicts, results, counterexamples. Engines make them, reports show them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import Enum
+
+__all__ = ["Counterexample", "KernelReport", "Report", "Result", "Verdict"]
+
+
+class Verdict(str, Enum):
+    """The outcome of one property, in one mode, by one engine, on one kernel."""
+
+    PASS = "PASS"
+    """Compared, and every observation agreed."""
+    FAIL = "FAIL"
+    """A difference was found; a counterexample is attached."""
+    SKIP = "SKIP"
+    """Nothing to compare here, for the reason given."""
+    ERROR = "ERROR"
+    """Could not be judged, for the reason given."""
+    MISS = "MISS"
+    """Expected for this kernel, but did not run."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Counterexample:
+    """The smallest input found on which kernel and model differ.
+
+    ``inputs`` maps column names to 64-bit words. ``decoded`` says the same in words, for the columns
+    that have more to say than their number. ``kernel`` and ``model`` map observed columns to text,
+    those that differ first. ``crash`` is set when kernel code died or hung on the input instead of
+    answering. ``again`` is the command that reproduces it.
+    """
+
+    inputs: dict[str, int]
+    decoded: dict[str, str]
+    kernel: dict[str, str]
+    model: dict[str, str]
+    again: str
+    crash: str | None = None
+
+    @property
+    def case(self) -> str:
+        """The inputs as ``--case`` takes them: hex words in column order, joined by commas."""
+        return ",".join(f"{word:#x}" for word in self.inputs.values())
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the report.
+
+    ``cases`` counts compared inputs, ``seconds`` is wall time. ``reason`` says why a verdict is not
+    PASS or FAIL, or what a PASS covers (``"2^11 combinations of 11 bits"``). ``mode`` and ``engine``
+    are ``"-"`` where a verdict holds for all of them.
+    """
+
+    property: str
+    oracle: str
+    engine: str
+    mode: str
+    verdict: Verdict
+    cases: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+    counterexample: Counterexample | None = None
+
+
+@dataclass
+class KernelReport:
+    """Everything said about one kernel.
+
+    ``title`` is how the user named it, patches included (``"6.1 + fix.mbox"``); ``drift`` is a
+    sentence where the pinned package was not to be had, else None. ``error`` holds the sentences
+    explaining why the kernel could not be judged at all (then ``results`` is empty).
+    """
+
+    selector: str
+    title: str
+    version: str
+    drift: str | None = None
+    error: str | None = None
+    results: list[Result] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """A whole run. ``seed`` reproduces it."""
+
+    kernels: list[KernelReport]
+    seed: int
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """How many results came to each verdict; every verdict is named, the absent ones with 0."""
+        seen = Counter(result.verdict for kernel in self.kernels for result in kernel.results)
+        return {verdict.value: seen[verdict] for verdict in Verdict}
+
+    @property
+    def status(self) -> int:
+        """The exit status: 1 a difference, else 2 if anything could not be judged or nothing was compared.
+
+        A kernel in which nothing was compared is not a pass.
+        """
+        results = [result for kernel in self.kernels for result in kernel.results]
+        if any(result.verdict is Verdict.FAIL for result in results):
+            return 1
+        unjudged = any(result.verdict in (Verdict.ERROR, Verdict.MISS) for result in results)
+        failed = any(kernel.error for kernel in self.kernels)
+        idle = any(sum(result.cases for result in kernel.results) == 0 for kernel in self.kernels)
+        return 2 if unjudged or failed or idle or not self.kernels else 0
