@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The shim's machinery: the table of entries, events, the watched word. */
+#include <linux/string.h>
+#include "shim.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+extern const struct shim_entry *const __start_shim_entries[], *const __stop_shim_entries[];
+
+static u64 nowhere;
+volatile u64 *shim_at = &nowhere;
+
+EXPORT unsigned long shim_nr_entries(void)
+{
+	return __stop_shim_entries - __start_shim_entries;
+}
+
+EXPORT const struct shim_entry *shim_entry(unsigned long i)
+{
+	return __start_shim_entries[i];
+}
+
+EXPORT void shim_run(unsigned long entry, const u64 *in, u64 *out, unsigned long n, u64 *at)
+{
+	shim_at = at;
+	__start_shim_entries[entry]->run(in, out, n);
+	shim_at = &nowhere;
+}
+
+EXPORT void shim_configure(const u64 *host)
+{
+	shim_set_host(host);
+}
+
+/* Events */
+
+#define NR_EXPECTED	7
+#define NAME_LEN	80
+
+static char expected[NR_EXPECTED][NAME_LEN];
+static char unexpected[NAME_LEN];
+u64 shim_events;
+int shim_events_muted;
+
+EXPORT void shim_expect(unsigned int slot, const char *name)
+{
+	int i;
+
+	for (i = 0; name[i] && i < NAME_LEN - 1; i++)
+		expected[slot][i] = name[i];
+	expected[slot][i] = 0;
+	unexpected[0] = 0;
+}
+
+/* The last event that has no slot of its own, or "". */
+EXPORT const char *shim_unexpected(void)
+{
+	return unexpected;
+}
+
+static bool is_event(const char *slot, const char *kind, const char *name)
+{
+	while (*kind && *slot == *kind)
+		slot++, kind++;
+	if (*kind || *slot++ != ' ')
+		return false;
+	while (*name && *slot == *name)
+		slot++, name++;
+	return !*name && !*slot;
+}
+
+void shim_event(const char *kind, const char *name)
+{
+	int slot, i = 0;
+
+	if (shim_events_muted)
+		return;
+	for (slot = 0; slot < NR_EXPECTED; slot++)
+		if (is_event(expected[slot], kind, name))
+			break;
+	if (slot == NR_EXPECTED) {
+		while (*kind && i < NAME_LEN / 4)
+			unexpected[i++] = *kind++;
+		unexpected[i++] = ' ';
+		while (*name && i < NAME_LEN - 1)
+			unexpected[i++] = *name++;
+		unexpected[i] = 0;
+	}
+	shim_events += 1ULL << (8 * slot);
+}
+
+void shim_warn(const char *function)
+{
+	shim_event("WARN", function);
+}
+
+void *shim_bug_return[5];
+int shim_bug_armed;
+
+void __noreturn shim_bug(const char *function)
+{
+	shim_event("BUG", function);
+	if (!shim_bug_armed)
+		__builtin_trap();
+	__builtin_longjmp(shim_bug_return, 1);
+}
+
+/* The watched word */
+
+static u64 *watched;
+static u64 raced;
+static bool race;
+static u64 accesses;
+int shim_stop_at_write;
+
+void shim_watch(u64 *word, u64 value)
+{
+	watched = word;
+	raced = value;
+	race = true;
+	accesses = 0;
+}
+
+u64 shim_watched(void)
+{
+	watched = NULL;
+	return accesses;
+}
+
+void shim_access(const volatile void *address, int atomic)
+{
+	if (address != watched || !watched)
+		return;
+	if (race)
+		*watched = raced;
+	race = false;
+	accesses += atomic ? 1 << 8 : 1;
+}
+
+void shim_stored(const volatile void *address)
+{
+	if (address == watched && shim_stop_at_write)
+		__builtin_longjmp(shim_bug_return, 1);
+}
+
+/* What the compiler calls where it sees a loop or an assignment; hidden symbols cannot be libc's. */
+
+#define PLAIN_LOOP __attribute__((optimize("no-tree-loop-distribute-patterns")))
+
+#undef memset
+#undef memcpy
+#undef memmove
+
+PLAIN_LOOP void *memset(void *to, int byte, size_t n)
+{
+	char *p = to;
+
+	while (n--)
+		*p++ = byte;
+	return to;
+}
+
+PLAIN_LOOP void *memcpy(void *to, const void *from, size_t n)
+{
+	char *p = to;
+	const char *q = from;
+
+	while (n--)
+		*p++ = *q++;
+	return to;
+}
+
+PLAIN_LOOP void *memmove(void *to, const void *from, size_t n)
+{
+	char *p = to;
+	const char *q = from;
+
+	if (p <= q)
+		return memcpy(to, from, n);
+	while (n--)
+		p[n] = q[n];
+	return to;
+}

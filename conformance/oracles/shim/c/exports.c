@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The unit that gives access to KVM's functions: mmu.c is included whole and unmodified, so that its
+ * static functions can be called and the compiler checks each call.  HAVE_* comes from probing the
+ * kernel's source (features.py), since backports make version numbers useless for that.
+ */
+#include "mmu/mmu.c"
+#ifdef HAVE_tdp_iter
+#include "mmu/tdp_iter.h"
+#endif
+#include "shim.h"
+
+/* One VM with one vCPU; entries set the few fields that their function reads. */
+static struct kvm shim_kvm;
+static struct kvm_vcpu shim_vcpu;
+
+#include "host.h"
+#include "shape.h"
+#include "writability.h"
+#include "access.h"
+#include "construct.h"
+#include "mmio.h"
+#include "masks.h"
+#include "translation.h"
+#include "tdp.h"

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Hosts: the masks as the vendor modules leave them, by the kernel's own setters in their order. */
+
+static void shim_set_cpu(u64 phys_bits, u64 cache_bits, bool l1tf)
+{
+	/* No extended CPUID: MAXPHYADDR is what the case says, not what this machine has. */
+	boot_cpu_data.extended_cpuid_level = 0;
+	boot_cpu_data.x86_phys_bits = phys_bits;
+	boot_cpu_data.x86_cache_bits = cache_bits;
+	if (l1tf)
+		set_bit(X86_BUG_L1TF, (unsigned long *)boot_cpu_data.x86_capability);
+	else
+		clear_bit(X86_BUG_L1TF, (unsigned long *)boot_cpu_data.x86_capability);
+}
+
+static void shim_module_init(bool mmio_caching)
+{
+#ifdef HAVE_enable_mmio_caching
+	enable_mmio_caching = mmio_caching;
+#endif
+#ifdef HAVE_kvm_mmu_spte_module_init
+	kvm_mmu_spte_module_init();
+#endif
+}
+
+#ifdef HAVE_kvm_mmu_set_mask_ptes
+/* As x86.c and vmx.c called it, before e7b7bdea77f1 moved the values into the MMU in v5.13. */
+static void shim_set_shadow_masks(u64 me_mask)
+{
+	kvm_mmu_set_mask_ptes(PT_USER_MASK, PT_ACCESSED_MASK, PT_DIRTY_MASK, PT64_NX_MASK, 0,
+			      PT_PRESENT_MASK, 0, me_mask);
+}
+
+static void shim_set_ept_masks(bool has_ad_bits, bool has_exec_only)
+{
+	kvm_mmu_set_mask_ptes(VMX_EPT_READABLE_MASK, has_ad_bits ? VMX_EPT_ACCESS_BIT : 0,
+			      has_ad_bits ? VMX_EPT_DIRTY_BIT : 0, 0, VMX_EPT_EXECUTABLE_MASK,
+			      has_exec_only ? 0 : VMX_EPT_READABLE_MASK, VMX_EPT_RWX_MASK, 0);
+	kvm_mmu_set_mmio_spte_mask(VMX_EPT_MISCONFIG_WX_VALUE, 0);
+}
+#else
+static void shim_set_ept_masks(bool has_ad_bits, bool has_exec_only)
+{
+#ifdef HAVE_EPT_EXEC_ONLY_PARAMETER
+	kvm_mmu_set_ept_masks(has_ad_bits, has_exec_only);
+#else
+	kvm_mmu_set_ept_masks(has_ad_bits);
+#endif
+}
+#endif
+
+static u64 shim_host[SHIM_NR_HOST];
+
+void shim_set_host(const u64 host[SHIM_NR_HOST])
+{
+	int i;
+
+	for (i = 0; i < SHIM_NR_HOST; i++)
+		shim_host[i] = host[i];
+	shim_set_cpu(host[SHIM_PHYS_BITS], host[SHIM_CACHE_BITS], host[SHIM_L1TF]);
+	shim_module_init(host[SHIM_MMIO_CACHING]);
+	tdp_enabled = host[SHIM_TDP];
+
+	kvm_mmu_reset_all_pte_masks();
+#ifdef HAVE_kvm_mmu_set_mask_ptes
+	kvm_set_mmio_spte_mask();
+	shim_set_shadow_masks(host[SHIM_ME_MASK]);
+#endif
+	if (host[SHIM_EPT])
+		shim_set_ept_masks(host[SHIM_EPT_AD], host[SHIM_EPT_EXEC_ONLY]);
+#ifdef HAVE_kvm_mmu_set_me_spte_mask
+	kvm_mmu_set_me_spte_mask(host[SHIM_ME_VALUE], host[SHIM_ME_MASK]);
+#endif
+
+	/* Only VMX, and in v5.10 SVM as well, has a memory type to give. */
+	kvm_x86_ops.get_mt_mask = NULL;
+	if (host[SHIM_EPT] || IS_ENABLED(HAVE_MT_MASK_ALWAYS))
+		kvm_x86_ops.get_mt_mask = shim_get_mt_mask_op;
+#ifdef HAVE_VM_MMIO_VALUE
+	/* As kvm_mmu_init_vm() does for each new VM. */
+	shim_kvm.arch.shadow_mmio_value = shadow_mmio_value;
+#endif
+	shim_vcpu.kvm = &shim_kvm;
+	shim_vcpu.arch.mmu = &shim_vcpu.arch.root_mmu;
+}

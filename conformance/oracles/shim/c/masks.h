@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The mask setters, over hosts.  Each starts from masks that are all zero and ends as configured. */
+
+#ifdef HAVE_shadow_xs_mask
+#define shadow_x_mask shadow_xs_mask
+#else
+static u64 shadow_xu_mask;
+#endif
+#ifndef HAVE_shadow_host_writable_mask
+static u64 shadow_host_writable_mask, shadow_mmu_writable_mask;
+#endif
+#ifndef HAVE_shadow_mmio_mask
+static u64 shadow_mmio_mask;
+#endif
+#ifndef HAVE_shadow_memtype_mask
+static u64 shadow_memtype_mask;
+#endif
+#ifndef HAVE_shadow_me_value
+static u64 shadow_me_value;
+#endif
+
+static u64 *const shim_masks[] = {
+	&shadow_host_writable_mask, &shadow_mmu_writable_mask, &shadow_nx_mask, &shadow_x_mask,
+	&shadow_xu_mask, &shadow_user_mask, &shadow_accessed_mask, &shadow_dirty_mask,
+	&shadow_mmio_value, &shadow_mmio_mask, &shadow_mmio_access_mask, &shadow_present_mask,
+	&shadow_memtype_mask, &shadow_me_value, &shadow_me_mask, &shadow_acc_track_mask,
+	&shadow_nonpresent_or_rsvd_mask, &shadow_nonpresent_or_rsvd_lower_gfn_mask,
+};
+
+#define NR_MASKS (ARRAY_SIZE(shim_masks) + 2)
+
+static void shim_masks_begin(const u64 *in)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(shim_masks); i++)
+		*shim_masks[i] = 0;
+#ifdef HAVE_KVM_AD_ENABLED_VARIABLE
+	kvm_ad_enabled = false;
+#endif
+	shim_set_cpu(in[0], in[1], in[2]);
+	shim_module_init(in[3]);
+}
+
+static void shim_masks_end(u64 *out)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(shim_masks); i++)
+		out[i] = *shim_masks[i];
+#ifdef HAVE_enable_mmio_caching
+	out[i] = enable_mmio_caching;
+#endif
+#ifdef HAVE_KVM_AD_ENABLED_VARIABLE
+	out[i + 1] = kvm_ad_enabled;
+#endif
+	shim_events_muted = 1;
+	shim_set_host(shim_host);
+	shim_events_muted = 0;
+}
+
+/* phys_bits, cache_bits, L1TF, mmio_caching */
+SHIM(kvm_mmu_reset_all_pte_masks, 4, NR_MASKS)
+{
+	shim_masks_begin(in);
+	kvm_mmu_reset_all_pte_masks();
+	shim_masks_end(out);
+}
+
+#ifdef HAVE_kvm_mmu_set_mask_ptes
+/* user, accessed, dirty, nx, x, present, access-tracking and encryption mask */
+SHIM(kvm_mmu_set_mask_ptes, 8, NR_MASKS)
+{
+	static const u64 host[] = { 48, 48, 0, 1 };
+
+	shim_masks_begin(host);
+	SHIM_MAY_BUG(kvm_mmu_set_mask_ptes(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7]));
+	shim_masks_end(out);
+}
+#else
+/* and: has_ad_bits, has_exec_only */
+SHIM(kvm_mmu_set_ept_masks, 6, NR_MASKS)
+{
+	shim_masks_begin(in);
+	kvm_mmu_reset_all_pte_masks();
+	shim_set_ept_masks(in[4], in[5]);
+	shim_masks_end(out);
+}
+#endif
+
+/* and: mmio_value, mmio_mask, access_mask */
+SHIM(kvm_mmu_set_mmio_spte_mask, 7, NR_MASKS)
+{
+	shim_masks_begin(in);
+	kvm_mmu_reset_all_pte_masks();
+	shim_events = 0;
+#ifdef HAVE_shadow_mmio_mask
+	SHIM_MAY_BUG(kvm_mmu_set_mmio_spte_mask(in[4], in[5], in[6]));
+#else
+	SHIM_MAY_BUG(kvm_mmu_set_mmio_spte_mask(in[4], in[6]));
+#endif
+	shim_masks_end(out);
+}
+
+#ifdef HAVE_kvm_mmu_set_me_spte_mask
+/* me_value, me_mask */
+SHIM(kvm_mmu_set_me_spte_mask, 2, NR_MASKS)
+{
+	static const u64 host[] = { 48, 48, 0, 1 };
+
+	shim_masks_begin(host);
+	kvm_mmu_set_me_spte_mask(in[0], in[1]);
+	shim_masks_end(out);
+}
+#endif

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which functions a kernel has, and in which shape: found in its source, since backports make versions useless.
+
+Each probe becomes a ``HAVE_*`` macro for the shim's C. Probes tell how to *call* the kernel's code;
+what it should *mean* is the model's business and not asked here.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+__all__ = ["probe"]
+
+_MMU = "arch/x86/kvm/mmu"
+
+_FUNCTIONS = """
+    check_spte_writable_invariants is_access_allowed is_dirty_spte is_ept_ve_possible is_executable_pte
+    is_frozen_spte is_mmu_writable_spte is_removed_spte is_rsvd_spte kvm_mmu_changed_pte_notifier_make_spte
+    kvm_mmu_page_set_gfn kvm_mmu_page_set_translation kvm_mmu_set_mask_ptes kvm_mmu_set_me_spte_mask
+    kvm_mmu_spte_module_init kvm_tdp_mmu_read_spte kvm_tdp_mmu_spte_need_atomic_update
+    kvm_tdp_mmu_spte_need_atomic_write kvm_tdp_mmu_write_spte kvm_tdp_mmu_write_spte_atomic
+    leaf_spte_change_needs_tlb_flush make_huge_page_split_spte make_huge_spte make_small_spte
+    mmu_try_to_unsync_pages spte_index spte_needs_atomic_update spte_permission_fault
+    spte_wrprot_for_clear_dirty tdp_mmu_clear_spte_bits tdp_mmu_clear_spte_bits_atomic
+""".split()
+"""Functions of arch/x86/kvm/mmu (and mmu.h) that some kernels have and others do not."""
+
+_VARIABLES = """
+    enable_mmio_caching shadow_host_writable_mask shadow_me_value shadow_memtype_mask shadow_mmio_mask
+    shadow_xs_mask
+""".split()
+"""Variables that spte.c defines in some kernels."""
+
+_SHAPES = {
+    "EPT_EXEC_ONLY_PARAMETER": (f"{_MMU}.h", r"kvm_mmu_set_ept_masks\(bool \w+, bool \w+\)"),
+    "KVM_AD_ENABLED_VARIABLE": (f"{_MMU}/spte.h", r"extern bool [\w ]*\bkvm_ad_enabled;"),
+    "MAKE_SPTE_SP": (f"{_MMU}/spte.h", r"make_spte\(struct kvm_vcpu \*\w+, struct kvm_mmu_page \*"),
+    "ROLE_PASSTHROUGH": ("arch/x86/include/asm/kvm_host.h", r"unsigned passthrough:1"),
+    "SHADOWED_TRANSLATION": (f"{_MMU}/mmu_internal.h", r"u64 \*shadowed_translation;"),
+    "TDP_ITER_GFN_BITS": (f"{_MMU}/tdp_iter.h", r"gfn_t gfn_bits\)"),
+    "TDP_ITER_ROOT": (f"{_MMU}/tdp_iter.h", r"tdp_iter_start\(struct tdp_iter \*\w+, struct kvm_mmu_page \*"),
+    "TDP_ITER_YIELDED": (f"{_MMU}/tdp_iter.h", r"bool yielded;"),
+    "VM_DIRTY_LOG_SIZE": (f"{_MMU}/mmu_internal.h", r"kvm->arch\.cpu_dirty_log_size"),
+    "VM_MMIO_VALUE": ("arch/x86/include/asm/kvm_host.h", r"u64 shadow_mmio_value;"),
+    "disable_nx_huge_pages": ("arch/x86/include/asm/kvm_host.h", r"bool disable_nx_huge_pages;"),
+    "kvm_host": ("arch/x86/kvm/x86.c", r"struct kvm_host_values kvm_host\b"),
+    "kvm_page_fault": (f"{_MMU}/mmu_internal.h", r"struct kvm_page_fault \{"),
+    "kvm_page_format": ("arch/x86/include/asm/kvm_host.h", r"struct kvm_page_format \{"),
+    "kvm_set_pfn_dirty": ("include/linux/kvm_host.h", r"void kvm_set_pfn_dirty\(kvm_pfn_t \w+\);"),
+    "mark_page_dirty_in_slot": ("include/linux/kvm_host.h", r"void mark_page_dirty_in_slot\("),
+    "MARK_PAGE_DIRTY_KVM": ("include/linux/kvm_host.h", r"void mark_page_dirty_in_slot\(struct kvm \*"),
+    "tdp_iter": (f"{_MMU}/tdp_iter.h", r"struct tdp_iter \{"),
+}
+"""Other things to know before calling: name, file, pattern."""
+
+
+def probe(source: Path) -> list[str]:
+    """The ``HAVE_*`` names, sorted, of the kernel whose source lies under ``source``."""
+    texts: dict[str, str] = {}
+
+    def text(name: str) -> str:
+        if name not in texts:
+            path = source / name
+            texts[name] = path.read_text(errors="replace") if path.is_file() else ""
+        return texts[name]
+
+    mmu = "\n".join(
+        text(name)
+        for name in ("arch/x86/include/asm/kvm_host.h", f"{_MMU}.h", *(f"{_MMU}/{n}" for n in ("mmu_internal.h", "spte.h", "tdp_iter.h", "mmu.c")))
+    )
+    spte_c = text(f"{_MMU}/spte.c")
+    found = [name for name in _FUNCTIONS if re.search(rf"\b{name}\(", mmu)]
+    found += [name for name in _VARIABLES if re.search(rf"^(u64|bool) [\w ]*\b{name}\b", spte_c, re.M)]
+    found += [name for name, (file, pattern) in _SHAPES.items() if re.search(pattern, text(file))]
+    return sorted(f"HAVE_{name}" for name in found)
