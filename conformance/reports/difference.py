@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A difference in plain text, as it is pasted into a mail: one form for terminal, JUnit and KTAP."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+
+from conformance.differential.verdict import Counterexample, Result
+from conformance.reports.rows import ALL, place
+from conformance.reports.text import escaped, line, word
+
+__all__ = ["difference", "differing", "headline"]
+
+_INDENT = " " * 6
+_PLACE_COLUMN = 64
+"""Where the case is named if the line has room for it."""
+_NOTHING = "(nothing)"
+
+
+def difference(
+    result: Result, title: str, seed: int, *, others: Sequence[Result] = (), width: int = 100
+) -> list[str]:
+    """The lines that describe a FAIL: where, on which input, what each side did, and how to see it again.
+
+    ``title`` names the kernel and its patches. ``others`` are further results showing the same
+    difference; they are named, not repeated. Lines are folded at ``width`` columns, but never the
+    command, which must survive copying.
+    """
+    head = _header(result, title, seed, width)
+    found = result.counterexample
+    if found is None:
+        return [*head, f"{_INDENT}no counterexample was recorded"]
+    size = max(6, *(len(line(name)) for name in found.inputs)) if found.inputs else 6
+    body: list[str] = []
+    for label, value, remark in _entries(found, result, others):
+        start = f"{_INDENT}{label.ljust(size)}  {value}"
+        if not remark:
+            body.append(start)
+            continue
+        hang = f"{start}   " if value else start
+        room = max(width - len(hang), 24)
+        folded = textwrap.wrap(remark, room, break_on_hyphens=False, break_long_words=False)
+        body += [(hang if number == 0 else " " * len(hang)) + part for number, part in enumerate(folded)]
+    # The command goes last, whole, and keeps its own spaces: a path may hold two in a row.
+    return [*head, *body, f"{_INDENT}{'again'.ljust(size)}  {escaped(found.again)}"]
+
+
+def headline(result: Result) -> str:
+    """The difference in one line, for places that hold only one: what the kernel did, and the model."""
+    found = result.counterexample
+    if found is None:
+        return line(result.reason) or "kernel and model differ"
+    inputs = ", ".join(f"{line(name)}={value:#x}" for name, value in found.inputs.items())
+    if found.crash is not None:
+        return f"{inputs}: kernel code did not answer: {line(found.crash)}"
+    name = next(iter(differing(found)), None)
+    if name is None:
+        return f"{inputs}: kernel and model differ"
+    kernel, model = (line(side.get(name, _NOTHING)) for side in (found.kernel, found.model))
+    return f"{inputs}: {line(name)} is {kernel} in the kernel, {model} in the model"
+
+
+def _header(result: Result, title: str, seed: int, width: int) -> list[str]:
+    mode = "all modes" if result.mode == ALL else line(result.mode)
+    what = f"FAIL  {line(result.property)}  {mode}  {line(title)}"
+    where = f"{line(result.reason) or f'after {result.cases} cases'}, seed {seed}"
+    room = min(_PLACE_COLUMN, width - len(where)) - len(what)
+    if len(what) + 2 + len(where) > width:
+        return [what, f"{_INDENT}{where}"]
+    return [f"{what}{' ' * max(room, 2)}{where}"]
+
+
+def _entries(
+    found: Counterexample, result: Result, others: Sequence[Result]
+) -> Iterator[tuple[str, str, str]]:
+    """Label, value and remark of each line between the header and the command."""
+    for name, value in found.inputs.items():
+        yield line(name), word(value), line(found.decoded.get(name, ""))
+    unlike = differing(found)
+    if found.crash is not None:
+        yield "kernel", "", f"did not answer: {line(found.crash)}"
+        yield from _side("model", found, list(found.model))
+    else:
+        yield from _side("kernel", found, unlike)
+        yield from _side("model", found, unlike)
+    agreed = [name for name in found.kernel if name in found.model and name not in unlike]
+    if agreed and found.crash is None:
+        yield "both", "", ", ".join(f"{line(name)} {line(found.kernel[name])}" for name in agreed)
+    if result.engine != ALL or others:
+        where = "".join(f", {place(other)}" for other in others[:4])
+        more = f" and {len(others) - 4} more" if len(others) > 4 else ""
+        by = "" if result.engine == ALL else f"by {line(result.engine)}"
+        also = f"also {where[2:]}{more}" if others else ""
+        yield "found", "", "; ".join(part for part in (by, also) if part)
+
+
+def _side(label: str, found: Counterexample, names: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """What one side did, one column a line; where only one column is observed it goes without its name."""
+    seen = found.kernel if label == "kernel" else found.model
+    if len({*found.kernel, *found.model}) == 1:
+        yield from ((label, "", line(seen.get(name, _NOTHING))) for name in names)
+        return
+    size = max((len(line(name)) for name in names), default=0)
+    for number, name in enumerate(names):
+        yield label if number == 0 else "", line(name).ljust(size), line(seen.get(name, _NOTHING))
+
+
+def differing(found: Counterexample) -> list[str]:
+    """The observed columns on which the sides differ, in the order given."""
+    names = list(dict.fromkeys([*found.kernel, *found.model]))
+    return [name for name in names if found.kernel.get(name) != found.model.get(name)]

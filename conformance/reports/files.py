@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where a report goes: a file that is whole or not there, found writable before the run, not after it.
+
+Also what to do about a stream that takes no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from conformance.errors import ConformanceError
+
+__all__ = ["Destination", "abandon", "is_broken"]
+
+
+def is_broken(stream: IO[str]) -> bool:
+    """Whether ``stream`` takes no more: its reader has left, or its disk is full.
+
+    What could not be written is still in its buffer, so that a flush fails again. This tells a broken
+    stdout from a BrokenPipeError of some pipe of ours, which would be a defect.
+    """
+    try:
+        stream.flush()
+    except OSError:
+        return True
+    return False
+
+
+def abandon(stream: IO[str]) -> None:
+    """Send what is still buffered for ``stream`` nowhere, or the interpreter fails on it while exiting."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+class Destination:
+    """A file a report will be written to. ``option`` is how the user asked for it (``--junit``)."""
+
+    def __init__(self, option: str, path: Path) -> None:
+        self.option = option
+        self.path = path
+        # A report through a symbolic link replaces what the link names, not the link.
+        self.target = Path(os.path.realpath(path))
+
+    def check(self) -> None:
+        """Raise :class:`ConformanceError` if the file cannot be written; leaves nothing behind."""
+        try:
+            if self.target.is_dir():
+                raise self._refusal("it is a directory; name a file in it")
+            if not self.target.parent.is_dir():
+                raise self._refusal(f"{self.path.parent} is not a directory; create it first")
+            if self._in_place():
+                # Non-blocking, since opening a FIFO waits for its reader; and never truncating.
+                os.close(os.open(self.target, os.O_WRONLY | os.O_NONBLOCK))
+                return
+            if self.target.exists() and not os.access(self.target, os.W_OK):
+                raise self._refusal("it is there and may not be written; name another file")
+            handle, probe = self._temporary()
+            os.close(handle)
+            os.unlink(probe)
+        except OSError as problem:
+            raise self._refusal(f"{problem.strerror}; name a file in a directory you may write") from problem
+
+    def write(self, text: str) -> None:
+        """Put ``text`` there, as UTF-8, at once: a reader sees the old file or the whole new one.
+
+        Raises :class:`ConformanceError` if that fails; then nothing half-written stays.
+        """
+        content = text.encode("utf-8")
+        try:
+            if self._in_place():
+                with open(self.target, "wb") as there:
+                    there.write(content)
+                return
+            handle, temporary = self._temporary()
+            try:
+                with open(handle, "wb") as there:
+                    there.write(content)
+                os.chmod(temporary, self._mode())
+                os.replace(temporary, self.target)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                raise
+        except OSError as problem:
+            raise self._refusal(f"{problem.strerror}; the results above stand") from problem
+
+    def _temporary(self) -> tuple[int, str]:
+        # Short, so that a name of the longest allowed length still has a temporary neighbour.
+        return tempfile.mkstemp(prefix=".conformance-", suffix=".tmp", dir=self.target.parent)
+
+    def _in_place(self) -> bool:
+        """Whether it is a device or a pipe, which is written to and never replaced."""
+        try:
+            return not stat.S_ISREG(self.target.stat().st_mode)
+        except FileNotFoundError:
+            return False
+
+    def _mode(self) -> int:
+        """Access bits as an ordinary ``open`` would leave them; mkstemp's are private."""
+        with contextlib.suppress(FileNotFoundError):
+            return stat.S_IMODE(self.target.stat().st_mode)
+        umask = os.umask(0)
+        os.umask(umask)
+        return 0o666 & ~umask
+
+    def _refusal(self, why: str) -> ConformanceError:
+        return ConformanceError(f"{self.option} {self.path}: cannot write it: {why}.")

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The report for CI: JUnit XML, one suite per kernel, one case per property, mode and engine.
+
+junit-xml is quiet since 2020, so nothing else here may know it, and what it writes is read back: it
+passes some characters on that XML forbids, and counts an error without a message that it does not write.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+from junit_xml import TestCase, TestSuite, to_xml_report_string
+
+from conformance.differential.verdict import KernelReport, Report, Result, Verdict
+from conformance.errors import ConformanceError
+from conformance.reports.difference import difference, headline
+from conformance.reports.rows import ALL, place, rows
+from conformance.reports.text import line, lines
+
+__all__ = ["render"]
+
+_ELEMENTS = {
+    Verdict.FAIL: "failure",
+    Verdict.SKIP: "skipped",
+    Verdict.ERROR: "error",
+    Verdict.MISS: "error",
+}
+_COUNTS = {"tests": "testcase", "failures": "failure", "errors": "error", "skipped": "skipped"}
+
+
+def render(report: Report) -> str:
+    """The report as an XML document.
+
+    Raises :class:`ConformanceError` if the document, read back, does not hold what was put into it.
+    """
+    suites = [_suite(kernel, report.seed) for kernel in report.kernels]
+    written = to_xml_report_string(suites, prettyprint=False)
+    try:
+        root = ET.fromstring(written)
+    except ET.ParseError as problem:
+        raise ConformanceError(
+            f"The JUnit report is not well-formed XML ({problem}). Please report this; "
+            "--json holds the same results."
+        ) from problem
+    _check(root, report)
+    for case in root.iter("testcase"):
+        # junit-xml leaves a time of zero out; some readers then show no duration for the whole suite.
+        case.set("time", case.get("time", "0"))
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _suite(kernel: KernelReport, seed: int) -> TestSuite:
+    properties = {"selector": line(kernel.selector), "version": line(kernel.version), "seed": str(seed)}
+    if kernel.drift:
+        properties["drift"] = line(kernel.drift)
+    cases = [_case(row, kernel.title, seed) for row in rows(kernel)]
+    return TestSuite(line(kernel.title), cases, properties=properties)
+
+
+def _case(result: Result, title: str, seed: int) -> TestCase:
+    parts = ["conformance", result.oracle, "kernel" if result.property == ALL else result.property]
+    case = TestCase(
+        name=line(place(result)),
+        classname=".".join(line(part) for part in parts if part != ALL),
+        elapsed_sec=result.seconds,
+    )
+    reason = line(result.reason)
+    if result.verdict is Verdict.FAIL:
+        text = "\n".join(difference(result, title, seed))
+        case.add_failure_info(headline(result), text, failure_type="FAIL")
+    elif result.verdict is Verdict.SKIP:
+        case.add_skipped_info(reason or "skipped")
+    elif result.verdict in (Verdict.ERROR, Verdict.MISS):
+        untold = "expected, but did not run" if result.verdict is Verdict.MISS else "could not be judged"
+        case.add_error_info(
+            reason or untold, "\n".join(lines(result.reason)), error_type=result.verdict.value
+        )
+    elif reason:
+        case.stdout = f"{result.cases} cases: {reason}"
+    return case
+
+
+def _check(root: ET.Element, report: Report) -> None:
+    """That the counts in the document, its elements and the report are the same."""
+    suites = root.findall("testsuite")
+    if len(suites) != len(report.kernels):
+        raise ConformanceError(_mismatch("suites", len(suites), len(report.kernels)))
+    for suite, kernel in zip(suites, report.kernels, strict=True):
+        results = rows(kernel)
+        for attribute, tag in _COUNTS.items():
+            expected = len(results)
+            if attribute != "tests":
+                expected = sum(_ELEMENTS.get(result.verdict) == tag for result in results)
+            for found in (int(suite.get(attribute, "-1")), sum(1 for _ in suite.iter(tag))):
+                if found != expected:
+                    raise ConformanceError(_mismatch(f"{attribute} of {kernel.title}", found, expected))
+
+
+def _mismatch(what: str, found: int, expected: int) -> str:
+    return (
+        f"The JUnit report, read back, has {found} instead of {expected} {what}. Please report this; "
+        "--json holds the same results."
+    )

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The report for people: per kernel a table, one line per property, then what it leaves to be said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import IO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from conformance.differential.verdict import KernelReport, Report, Result, Verdict
+from conformance.reports.difference import difference, differing
+from conformance.reports.rows import ALL, IDLE, by_property, seconds, worst
+from conformance.reports.text import compact, duration, line, lines
+
+__all__ = ["Screen", "show"]
+
+_COLOURS = {
+    Verdict.PASS: "green",
+    Verdict.FAIL: "bold red",
+    Verdict.SKIP: "dim",
+    Verdict.ERROR: "magenta",
+    Verdict.MISS: "yellow",
+}
+
+
+class Screen(Console):
+    """A console that prints what it is given, and raises when nobody reads it any more.
+
+    Square brackets in a reason are no markup and numbers no highlights. Rich's own answer to a broken
+    pipe is to exit with 1, which means a difference here.
+    """
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        super().__init__(file=stream, highlight=False, markup=False, emoji=False)
+
+    def on_broken_pipe(self) -> None:
+        """Called while a BrokenPipeError is handled: let it pass."""
+        raise
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the report. ``console`` decides colours and width; eighty columns are enough."""
+    for number, kernel in enumerate(report.kernels):
+        if number:
+            console.print()
+        _kernel(kernel, report.seed, console)
+    if not report.kernels:
+        _say(console, "No kernel was asked for, so nothing was compared.", "magenta")
+
+
+def _kernel(kernel: KernelReport, seed: int, console: Console) -> None:
+    oracles = {result.oracle for result in kernel.results} - {ALL}
+    facts = [part for part in (line(kernel.version), line(", ".join(sorted(oracles)))) if part]
+    _say(console, "  ".join([line(kernel.title), *facts]), "bold")
+    if kernel.drift:
+        _say(console, f"note: {line(kernel.drift)}", "yellow")
+    if kernel.error is not None:
+        for sentence in lines(kernel.error) or ["could not be judged"]:
+            _say(console, f"ERROR  {sentence}", _COLOURS[Verdict.ERROR])
+        return
+    groups = by_property(kernel.results)
+    shown = {name: group for name, group in groups.items() if worst(group) is not Verdict.SKIP}
+    if shown:
+        console.print(_table(shown))
+    _differences(kernel, seed, console)
+    for verdict in (Verdict.ERROR, Verdict.MISS, Verdict.SKIP):
+        _reasons(verdict, kernel.results, console)
+    _total(kernel, groups, seed, console)
+
+
+def _table(groups: dict[str, list[Result]]) -> Table:
+    """One line per property: its verdict, the cases each engine compared, in how many modes, how long."""
+    results = [result for group in groups.values() for result in group]
+    engines = list(dict.fromkeys(result.engine for result in results if result.engine != ALL))
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("", no_wrap=True)
+    table.add_column("property", overflow="fold")
+    for title in [*engines, "modes"]:
+        table.add_column(line(title), justify="right", no_wrap=True)
+    for name, group in groups.items():
+        verdict = worst(group)
+        cells = [_cell([row for row in group if row.engine == engine]) for engine in engines]
+        modes = {row.mode for row in group if row.cases and row.mode != ALL}
+        coloured = Text(verdict.value, style=_COLOURS[verdict])
+        table.add_row(coloured, Text(line(name)), *cells, Text(str(len(modes) or "-")))
+    return table
+
+
+def _cell(group: Sequence[Result]) -> Text:
+    """What one engine compared of one property, in the colour of its verdict unless that is PASS."""
+    count = sum(row.cases for row in group)
+    verdict = worst(group) if group else Verdict.SKIP
+    return Text(compact(count) if count else "-", style="" if verdict is Verdict.PASS else _COLOURS[verdict])
+
+
+def _differences(kernel: KernelReport, seed: int, console: Console) -> None:
+    """Every difference once: the same columns of the same property differing is one, in whatever mode."""
+    alike: dict[tuple[object, ...], list[Result]] = {}
+    for result in kernel.results:
+        if result.verdict is Verdict.FAIL:
+            alike.setdefault(_kind(result), []).append(result)
+    for group in alike.values():
+        first = min(group, key=_size)
+        others = [result for result in group if result is not first]
+        told = difference(first, kernel.title, seed, others=others, width=console.width)
+        console.print()
+        _say(console, told[0], _COLOURS[Verdict.FAIL])
+        for entry in told[1:]:
+            _say(console, entry)
+
+
+def _kind(result: Result) -> tuple[object, ...]:
+    found = result.counterexample
+    if found is None:
+        return (result.property, result.reason)
+    return (result.property, found.crash is not None, tuple(differing(found)))
+
+
+def _size(result: Result) -> tuple[int, int]:
+    """How much there is to read in a counterexample: bits set first, then magnitude."""
+    words = list(result.counterexample.inputs.values()) if result.counterexample else []
+    return sum(value.bit_count() for value in words), sum(words)
+
+
+def _reasons(verdict: Verdict, results: Iterable[Result], console: Console) -> None:
+    """The results of one verdict by their reason, each reason once, with the properties it holds for."""
+    reasons: dict[str, dict[str, list[Result]]] = {}
+    for result in results:
+        if result.verdict is verdict:
+            reason = line(result.reason) or "no reason was given"
+            reasons.setdefault(reason, {}).setdefault(result.property, []).append(result)
+    if reasons:
+        console.print()
+    for reason, properties in reasons.items():
+        names = ", ".join(_where(name, group) for name, group in properties.items())
+        hanging = Table.grid(padding=(0, 2, 0, 0))
+        hanging.add_column(no_wrap=True)
+        hanging.add_column(overflow="fold")
+        hanging.add_row(Text(verdict.value, style=_COLOURS[verdict]), Text(f"{reason}: {names}"))
+        console.print(hanging)
+
+
+def _where(name: str, group: Sequence[Result]) -> str:
+    """A property, with its modes where the reason is not one of the whole property."""
+    modes = sorted({row.mode for row in group} - {ALL})
+    if not modes:
+        return line(name)
+    return f"{line(name)} ({line(', '.join(modes)) if len(modes) < 4 else f'{len(modes)} modes'})"
+
+
+def _total(kernel: KernelReport, groups: dict[str, list[Result]], seed: int, console: Console) -> None:
+    console.print()
+    cases = sum(result.cases for result in kernel.results)
+    if not cases and not any(result.verdict is Verdict.FAIL for result in kernel.results):
+        _say(console, f"ERROR  {IDLE}", _COLOURS[Verdict.ERROR])
+    verdicts = [worst(group) for group in groups.values()]
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in Verdict if verdict in verdicts)
+    spent = duration(seconds(kernel.results))
+    console.print(
+        Text(f"{len(groups)} properties: {counts or 'none'}; {cases:,} cases in {spent}, seed {seed}")
+    )
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    """One line as it is: not folded, no markup, so that a command can be copied from it."""
+    console.print(Text(text), style=style, soft_wrap=True)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A difference reads as STYLE says, whatever is in it."""
+
+import pytest
+from report_samples import NASTY, failed, found
+
+from conformance.differential.verdict import Verdict
+from conformance.reports.difference import difference, headline
+from conformance.reports.text import compact, duration, escaped, line, lines
+
+
+def test_reads_as_the_style_has_it():
+    told = difference(failed(engine="-"), "6.1 + fix.mbox", 7, width=90)
+    assert told == [
+        "FAIL  spte_has_volatile_bits  ept-ad  6.1 + fix.mbox            case 312 of 65536, seed 7",
+        "      spte    0x0600000000000975   present, leaf, R-X, host-writable, MMU-writable, W=0,",
+        "                                   A=1, D=0",
+        "      kernel  false",
+        "      model   true",
+        "      again   conformance run --kernel 6.1 --patch fix.mbox --only spte_has_volatile_bits"
+        " --case 0x600000000000975",
+    ]
+
+
+def test_says_which_engines_found_it():
+    others = [failed(engine="bulk", mode="npt"), *[failed(mode=f"m{n}") for n in range(5)]]
+    told = difference(failed(), "6.1", 7, others=others)
+    assert told[-2] == "      found   by fuzz; also npt bulk, m0 fuzz, m1 fuzz, m2 fuzz and 2 more"
+    assert not any(part.lstrip().startswith("found") for part in difference(failed(engine="-"), "6.1", 7))
+
+
+def test_several_columns_show_what_differs_and_sum_up_the_rest():
+    seen = found(
+        inputs={"old_spte": 1, "new": 2},
+        decoded={},
+        kernel={"memory": "0x1", "returns": "true", "access": "plain"},
+        model={"memory": "0x2", "returns": "true", "access": "atomic"},
+    )
+    assert difference(failed(engine="-", counterexample=seen), "6.1", 7)[1:-1] == [
+        "      old_spte  0x0000000000000001",
+        "      new       0x0000000000000002",
+        "      kernel    memory   0x1",
+        "                access   plain",
+        "      model     memory   0x2",
+        "                access   atomic",
+        "      both      returns true",
+    ]
+
+
+def test_a_column_only_one_side_has_is_shown_as_missing():
+    seen = found(kernel={"returns": "0"}, model={"returns": "0", "warn": "once"})
+    told = difference(failed(engine="-", counterexample=seen), "6.1", 7)
+    assert "      kernel  warn   (nothing)" in told
+    assert "      model   warn   once" in told
+
+
+def test_a_crash_is_told_instead_of_an_answer():
+    seen = found(crash="killed by SIGSEGV", kernel={})
+    told = difference(failed(engine="-", counterexample=seen), "6.1", 7)
+    assert "      kernel  did not answer: killed by SIGSEGV" in told
+    assert "      model   true" in told
+    assert headline(failed(counterexample=seen)).endswith("kernel code did not answer: killed by SIGSEGV")
+
+
+def test_the_command_is_never_folded_and_keeps_its_spaces():
+    again = "conformance run --patch '" + "a  b " * 60 + "'"
+    told = difference(failed(counterexample=found(again=again)), "6.1", 7, width=40)
+    assert told[-1] == f"      again   {again}"
+
+
+@pytest.mark.parametrize("width", [40, 80, 100])
+def test_all_but_the_command_keeps_to_the_width(width):
+    told = difference(failed(), "6.1", 7, width=max(width, 62))
+    assert all(len(part) <= max(width, 62) for part in told[:-1])
+
+
+def test_a_long_header_moves_the_case_to_its_own_line():
+    told = difference(failed(), "6.1 + " + "x" * 80, 7, width=80)
+    assert told[1] == "      case 312 of 65536, seed 7"
+
+
+def test_a_failure_without_a_reason_counts_its_cases():
+    assert "after 312 cases, seed 7" in difference(failed(reason=""), "6.1", 7)[0]
+
+
+def test_a_failure_without_a_counterexample_says_so():
+    told = difference(failed(counterexample=None, verdict=Verdict.FAIL), "6.1", 7)
+    assert told[1] == "      no counterexample was recorded"
+
+
+def test_headline_names_input_and_both_sides():
+    assert headline(failed()) == "spte=0x600000000000975: returns is false in the kernel, true in the model"
+
+
+def test_nothing_unprintable_comes_through():
+    assert "\n" in NASTY and not NASTY.isprintable()
+    for told in (difference(failed(counterexample=found(crash=NASTY, again=NASTY)), NASTY, 7), [line(NASTY)]):
+        assert all(part.isprintable() for part in told)
+    assert line(NASTY).startswith(r"a\x1b[31mred\x00 b not ok")
+    assert escaped("a  b\n") == r"a  b\n"
+    assert lines("\nfirst\n\tsecond \x07\n\n") == ["first", r"        second \x07"]
+
+
+def test_numbers_stay_short():
+    counts = (0, 999, 1000, 65536, 999_949, 999_950, 10**9)
+    assert [compact(count) for count in counts] == ["0", "999", "1.0k", "65.5k", "999.9k", "1.0M", "1.0G"]
+    assert [duration(seconds) for seconds in (0.04, 31.2, 125)] == ["0.0 s", "31 s", "2 min 5 s"]

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""KTAP has the form the kernel documents, and the kernel's own parser makes of it what we mean.
+
+The parser is never part of this repository: CONFORMANCE_KUNIT_DIR names a directory that holds
+kunit_parser.py and kunit_printer.py (tools/testing/kunit of a kernel tree), or a kernel cache has one.
+"""
+
+import importlib
+import inspect
+import io
+import os
+import re
+import sys
+from pathlib import Path
+
+import platformdirs
+import pytest
+from report_samples import NASTY, failed, found, result
+
+from conformance.differential.verdict import KernelReport, Report, Verdict
+from conformance.reports.ktap import render
+from conformance.reports.rows import IDLE
+
+
+def test_form(mixed):
+    text = render(mixed)
+    assert text.startswith(
+        "KTAP version 1\n1..2\n# version: 6.1.176-1\n# note: pinned 6.1.170-1 is gone\n  KTAP version 1\n"
+    )
+    expected = """\
+  KTAP version 1
+  # Subtest: 6.1 + fix.mbox
+  1..5
+    KTAP version 1
+    # Subtest: is_writable_pte
+    1..2
+    ok 1 npt bulk
+    ok 2 npt exhaustive
+  ok 1 is_writable_pte
+    KTAP version 1
+    # Subtest: spte_has_volatile_bits
+    1..2
+    # FAIL  spte_has_volatile_bits  ept-ad  6.1 + fix.mbox            case 312 of 65536, seed 7
+"""
+    assert expected in text
+    assert "\n    not ok 1 ept-ad fuzz\n" in text
+    assert "\n  not ok 2 spte_has_volatile_bits\n  ok 3 spte_to_pfn # SKIP absent from this kernel\n" in text
+    assert (
+        "  # ERROR  the oracle hung\n  # ERROR  in two lines\n  not ok 4 make_spte # ERROR the oracle" in text
+    )
+    assert "\n  not ok 5 make_mmio_spte # ERROR MISS\nnot ok 1 6.1 + fix.mbox\n" in text
+    assert text.endswith("\nnot ok 2 tree:linux # ERROR spte.c does not compile. spte.c:3: error: x\n")
+
+
+def test_diagnostics_stand_before_the_line_they_explain(mixed):
+    told = render(mixed).splitlines()
+    place = told.index("    not ok 1 ept-ad fuzz")
+    assert told[place - 1].startswith("    #       again   conformance run ")
+
+
+def test_plans_and_numbers(mixed, nasty):
+    for report in (mixed, nasty):
+        check_nesting(render(report).splitlines())
+
+
+def check_nesting(told: list[str]) -> None:
+    """Every plan is kept: as many results follow at its depth as it says, numbered from one."""
+    plans: list[tuple[int, int, int]] = []
+    for entry in told:
+        assert entry.isprintable()
+        depth = (len(entry) - len(entry.lstrip(" "))) // 2
+        while plans and plans[-1][0] > depth:
+            _, promised, seen = plans.pop()
+            assert seen == promised
+        if plan := re.fullmatch(r" *1\.\.([0-9]+)", entry):
+            plans.append((depth, int(plan[1]), 0))
+        elif line := re.match(r" *(?:not )?ok ([0-9]+) ", entry):
+            _, promised, seen = plans.pop()
+            assert int(line[1]) == seen + 1
+            plans.append((depth, promised, seen + 1))
+        else:
+            assert re.match(r" *(KTAP version 1$|# )", entry)
+    assert [(depth, promised == seen) for depth, promised, seen in plans] == [(0, True)]
+
+
+def kunit_parser():
+    """The kernel's parser, or a skip that says how to have it run."""
+    given = os.environ.get("CONFORMANCE_KUNIT_DIR")
+    caches = Path(platformdirs.user_cache_dir("kvm-mmu-conformance")).parent.glob("*conformance*")
+    folders = (
+        [Path(given)]
+        if given
+        else [found.parent for cache in caches for found in cache.rglob("kunit_parser.py")]
+    )
+    folders = [folder for folder in folders if (folder / "kunit_printer.py").exists()]
+    if not folders:
+        pytest.skip("set CONFORMANCE_KUNIT_DIR to tools/testing/kunit of a kernel tree, v6.1 or later")
+    sys.path.insert(0, str(folders[0]))
+    try:
+        return importlib.import_module("kunit_parser")
+    finally:
+        sys.path.pop(0)
+
+
+def parsed(report: Report):
+    """The kernel's view of a report: its Test, and what it printed about it."""
+    parser = kunit_parser()
+    printer = importlib.import_module("kunit_printer").Printer(output=(out := io.StringIO()))
+    text = render(report).splitlines()
+    if "printer" in inspect.signature(parser.parse_run_tests).parameters:
+        return parser, parser.parse_run_tests(text, printer), out
+    parser.stdout._output = out  # Before it took one, the parser printed to one printer of its own.
+    return parser, parser.parse_run_tests(text), out
+
+
+def tree(test):
+    return {child.name: tree(child) if child.subtests else child.status.name for child in test.subtests}
+
+
+def test_the_kernels_parser_reads_it(mixed):
+    parser, test, out = parsed(mixed)
+    assert tree(test) == {
+        "6.1 + fix.mbox": {
+            "is_writable_pte": {"npt bulk": "SUCCESS", "npt exhaustive": "SUCCESS"},
+            "spte_has_volatile_bits": {"ept-ad fuzz": "FAILURE", "npt bulk": "FAILURE"},
+            "spte_to_pfn": "SKIPPED",
+            "make_spte": "FAILURE",
+            "make_mmio_spte": "FAILURE",
+        },
+        "tree:linux": "FAILURE",
+    }
+    counts = test.counts
+    assert (counts.passed, counts.failed, counts.skipped, counts.crashed, counts.errors) == (2, 5, 1, 0, 0)
+    assert test.status is parser.TestStatus.FAILURE
+    assert "kernel  false" in out.getvalue()
+
+
+def test_the_kernels_parser_reads_odd_text(nasty):
+    parser, test, _ = parsed(nasty)
+    counts = test.counts
+    assert (counts.passed, counts.failed, counts.skipped, counts.crashed, counts.errors) == (1, 6, 1, 0, 0)
+    assert [child.status for child in test.subtests] == [parser.TestStatus.FAILURE] * 2
+
+
+def test_the_kernels_parser_reads_runs_without_results(clean, idle, empty):
+    parser, test, _ = parsed(clean)
+    assert (test.status, test.counts.errors) == (parser.TestStatus.SUCCESS, 0)
+    _, test, _ = parsed(idle)
+    assert (test.status, test.counts.errors) == (parser.TestStatus.FAILURE, 0)
+    _, test, _ = parsed(empty)
+    assert test.status is parser.TestStatus.NO_TESTS
+
+
+def test_the_kernels_parser_keeps_names_apart():
+    """A child of its parent's name, or one that looks like a header, would end or open a subtest."""
+    results = [
+        result("6.1", Verdict.PASS),
+        result("Subtest: x", Verdict.SKIP, "a # SKIP b"),
+        result("e", Verdict.ERROR, "Subtest: x\nKTAP version 1\n1..9 # SKIP b"),
+        failed(property="- f", counterexample=found(decoded={"spte": NASTY})),
+    ]
+    _, test, _ = parsed(Report([KernelReport("6.1", "6.1", "Subtest: y", results=results)], 7))
+    assert tree(test) == {"6.1": {"6.1_": "SUCCESS", "Subtest: x": "SKIPPED", "e": "FAILURE", "f": "FAILURE"}}
+    assert test.counts.errors == 0
+
+
+def test_nothing_compared_is_not_ok(idle):
+    assert f"not ok 1 6.1 # ERROR {IDLE}" in render(idle)
+
+
+def test_an_empty_run(empty):
+    assert render(empty) == "KTAP version 1\n1..0\n"

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The table holds one line per property, tells every difference once, and fits eighty columns."""
+
+import io
+import re
+
+import pytest
+from report_samples import failed, found, result
+
+from conformance.differential.verdict import KernelReport, Report, Verdict
+from conformance.reports.rows import IDLE
+from conformance.reports.terminal import Screen, show
+
+
+def shown(report: Report, monkeypatch, columns: str = "80") -> str:
+    monkeypatch.setenv("COLUMNS", columns)
+    stream = io.StringIO()
+    show(report, Screen(stream))
+    return stream.getvalue()
+
+
+def test_one_line_per_property(mixed, monkeypatch):
+    text = shown(mixed, monkeypatch)
+    assert re.search(r"^ +property +bulk +exhaustive +fuzz +modes$", text, re.M)
+    assert re.search(r"^PASS +is_writable_pte +65.5k +2.0k +- +1$", text, re.M)
+    assert re.search(r"^FAIL +spte_has_volatile_bits +312 +- +312 +2$", text, re.M)
+    assert text.count("is_writable_pte") == 1
+
+
+def test_the_rest_is_said_below(mixed, monkeypatch):
+    text = shown(mixed, monkeypatch)
+    assert text.startswith("6.1 + fix.mbox  6.1.176-1  shim\nnote: pinned 6.1.170-1 is gone\n")
+    assert "\nSKIP   absent from this kernel: spte_to_pfn" in text.replace("SKIP  a", "SKIP   a")
+    assert "ERROR  the oracle hung in two lines: make_spte (npt)" in text
+    assert "no reason was given: make_mmio_spte (npt)" in text
+    joined = " ".join(text.split())
+    assert "5 properties: 1 PASS, 1 FAIL, 1 SKIP, 1 ERROR, 1 MISS; 68,208 cases in 3.5 s, seed 7" in joined
+    assert "ERROR  spte.c does not compile.\nERROR    spte.c:3: error: x" in text
+
+
+def test_the_same_difference_is_told_once(mixed, monkeypatch):
+    text = shown(mixed, monkeypatch)
+    assert len(re.findall(r"^      again ", text, re.M)) == 1
+    assert "      found   by fuzz; also npt bulk" in text
+
+
+def test_different_differences_are_told_apart_and_the_smallest_input_wins(monkeypatch):
+    other = found(kernel={"memory": "1"}, model={"memory": "2"})
+    small = found(inputs={"spte": 0x800})
+    results = [failed(), failed(mode="npt", counterexample=small), failed(mode="m", counterexample=other)]
+    text = shown(Report([KernelReport("6.1", "6.1", "", results=results)], 7), monkeypatch)
+    assert len(re.findall(r"^      again ", text, re.M)) == 2
+    assert "0x0000000000000800" in text and "found   by fuzz; also ept-ad fuzz" in text
+
+
+def test_fits_eighty_columns(mixed, monkeypatch):
+    name = "kvm_mmu_changed_pte_notifier_make_spte"
+    engines = ("fuzz", "bulk", "exhaustive")
+    mixed.kernels[0].results += [
+        result(name, Verdict.PASS, engine=engine, cases=999_900_000) for engine in engines
+    ]
+    text = shown(mixed, monkeypatch)
+    long = [part for part in text.splitlines() if len(part) > 80]
+    assert all(part.startswith("      again ") for part in long)
+    assert re.search(rf"^PASS +{name} +999.9M", text, re.M)
+
+
+def test_a_kernel_in_which_nothing_was_compared_says_so(idle, clean, monkeypatch):
+    assert IDLE in shown(idle, monkeypatch)
+    assert IDLE not in shown(clean, monkeypatch)
+
+
+def test_an_empty_run_says_so(empty, monkeypatch):
+    assert "nothing was compared" in shown(empty, monkeypatch)
+
+
+def test_nothing_reaches_the_terminal_that_moves_it(nasty, monkeypatch):
+    text = shown(nasty, monkeypatch)
+    assert "\\x1b[31mred" in text
+    assert all(char == "\n" or char.isprintable() for char in text)
+
+
+def test_colours_only_on_a_terminal(mixed, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    stream = Terminal()
+    show(mixed, Screen(stream))
+    assert "\x1b[" in stream.getvalue()
+    assert "\x1b" not in shown(mixed, monkeypatch)
+
+
+def test_a_reader_who_leaves_is_no_difference():
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        Screen(Closed()).print("x")
