@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import stat
 import tempfile
 from pathlib import Path
@@ -19,16 +20,20 @@ __all__ = ["Destination", "abandon", "is_broken"]
 
 
 def is_broken(stream: IO[str]) -> bool:
-    """Whether ``stream`` takes no more: its reader has left, or its disk is full.
+    """Whether nobody reads ``stream`` any more, or it cannot be written to.
 
-    What could not be written is still in its buffer, so that a flush fails again. This tells a broken
-    stdout from a BrokenPipeError of some pipe of ours, which would be a defect.
+    This tells a reader who has left from a BrokenPipeError of some pipe of ours, which is a defect.
     """
     try:
         stream.flush()
     except OSError:
         return True
-    return False
+    try:
+        pipe = select.poll()
+        pipe.register(stream.fileno(), 0)
+    except (OSError, ValueError):
+        return False  # It is no file: a test reads it.
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in pipe.poll(0))
 
 
 def abandon(stream: IO[str]) -> None:

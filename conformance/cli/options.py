@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the options of the command line accept: strict types that say what to pass instead."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from conformance.errors import ConformanceError
+from conformance.reports.files import Destination
+from conformance.reports.text import line
+
+__all__ = ["STDOUT", "CaseWords", "Count", "Seconds", "Seed", "check_case", "destinations"]
+
+STDOUT = "-"
+_WORD = (1 << 64) - 1
+_GLOB = re.compile(r"[*?\[]")
+
+
+class _Strict(click.ParamType):
+    """A type whose refusals name the value and end in what to pass instead."""
+
+    instead = ""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value of ``value``, which may already be one (a default)."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self.read(value)
+        except ValueError as problem:
+            self.fail(f"{line(value)!r} {problem}; pass {self.instead}.", param, ctx)
+
+    def read(self, text: str) -> Any:
+        """The value of ``text``; raises ValueError with what is wrong with it."""
+        raise NotImplementedError
+
+
+class Seconds(_Strict):
+    """A positive, finite number of seconds."""
+
+    name = "seconds"
+    instead = "a number of seconds above zero, such as 30 or 0.5"
+
+    def read(self, text: str) -> float:
+        """Seconds as a float."""
+        if not re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?|[-+]?(inf|nan)", text, re.I):
+            raise ValueError("is not a number of seconds")
+        seconds = float(text)
+        if not math.isfinite(seconds) or seconds <= 0:
+            raise ValueError("is not a time in which something can be compared")
+        return seconds
+
+
+class Count(_Strict):
+    """A whole number from one to ``most``."""
+
+    name = "number"
+
+    def __init__(self, what: str, most: int) -> None:
+        self.what = what
+        self.most = most
+        self.instead = f"a whole number from 1 to {most}"
+
+    def read(self, text: str) -> int:
+        """The number as an int."""
+        if not re.fullmatch(r"[-+]?[0-9]{1,20}", text) or not 1 <= int(text) <= self.most:
+            raise ValueError(f"is not a number of {self.what}")
+        return int(text)
+
+
+class Seed(_Strict):
+    """A seed: an unsigned 64-bit number, decimal or hex."""
+
+    name = "seed"
+    instead = "a number from 0 to 2^64-1, such as the one an earlier run has printed"
+
+    def read(self, text: str) -> int:
+        """The seed as an int."""
+        if not re.fullmatch(r"[0-9]{1,20}|0[xX][0-9a-fA-F]{1,16}", text):
+            raise ValueError("is not a seed")
+        # int(text, 0) would refuse leading zeros, which scripts like to write.
+        seed = int(text, 16 if text[:2] in ("0x", "0X") else 10)
+        if seed > _WORD:
+            raise ValueError("is more than 64 bits")
+        return seed
+
+
+class CaseWords(_Strict):
+    """One case: 64-bit words in hex, joined by commas, in the order in which reports print them."""
+
+    name = "case"
+    instead = "hex words of up to 64 bits joined by commas, as the 'again' line of a report has them"
+
+    def read(self, text: str) -> tuple[int, ...]:
+        """The words as ints."""
+        words = []
+        for part in text.split(","):
+            if not re.fullmatch(r"\s*(0[xX])?[0-9a-fA-F]{1,32}\s*", part):
+                raise ValueError(f"holds {line(part)!r}, which is no hex word")
+            words.append(int(part, 16))
+        if max(words) > _WORD:
+            raise ValueError("holds a word of more than 64 bits")
+        return tuple(words)
+
+
+def check_case(case: tuple[int, ...], only: Sequence[str]) -> None:
+    """A case is the input of one property, so that one must have been named.
+
+    Raises :class:`click.UsageError` otherwise.
+    """
+    if case and (len(only) != 1 or _GLOB.search(only[0])):
+        raise click.UsageError(
+            "--case is the input of one property. "
+            "Name that one, without wildcards: --only PROPERTY --case HEX,..."
+        )
+
+
+def destinations(junit: str | None, ktap: str | None, json: str | None) -> dict[str, Destination | None]:
+    """Where each asked-for format goes, by its name; None is stdout.
+
+    Raises :class:`ConformanceError` if two would go to one place, or if one cannot be written: known
+    before the run, since finding out after it would lose the results.
+    """
+    asked = {"junit": junit, "ktap": ktap, "json": json}
+    given = {name: where for name, where in asked.items() if where is not None}
+    for name, where in given.items():
+        if not where:
+            raise ConformanceError(f"--{name} was given an empty file name; name the file to write.")
+    if junit == STDOUT:
+        raise ConformanceError("--junit writes to a file, not to stdout; pass a file name.")
+    if ktap == STDOUT and json == STDOUT:
+        raise ConformanceError(
+            "--ktap - and --json - would both write to stdout, which carries one format; "
+            "give one of them a file."
+        )
+    places = {
+        name: None if where == STDOUT else Destination(f"--{name}", Path(where))
+        for name, where in given.items()
+    }
+    seen: dict[Path, str] = {}
+    for name, place in places.items():
+        if place is None:
+            continue
+        place.check()
+        other = seen.setdefault(place.target, name)
+        if other != name:
+            raise ConformanceError(
+                f"--{other} and --{name} name the same file {place.path}; give each its own."
+            )
+    return places

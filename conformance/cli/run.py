@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``conformance run``: compare kernels with the model, show what came of it, and exit accordingly."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from conformance.cli.options import CaseWords, Count, Seconds, Seed, check_case, destinations
+from conformance.errors import ConformanceError
+from conformance.reports.files import abandon
+from conformance.reports.text import line
+
+if TYPE_CHECKING:
+    from conformance.differential.verdict import Report, Result
+    from conformance.reports.files import Destination
+
+__all__ = ["run", "watching"]
+
+Progress = Callable[[str], None]
+Advance = Callable[["Result"], None]
+
+
+@click.command()
+@click.option(
+    "--kernel", "kernels", multiple=True, metavar="SEL", help="Series, all, debian:VERSION, tree:PATH[@REV]."
+)
+@click.option("--patch", "patches", multiple=True, metavar="FILE", help="Apply a diff, mail or mbox on top.")
+@click.option("--only", multiple=True, metavar="GLOB", help="Compare only properties of these names.")
+@click.option(
+    "--engine", "engines", multiple=True, metavar="NAME", help="Explore with fuzz, bulk or exhaustive only."
+)
+@click.option(
+    "--oracle", default="shim", show_default=True, metavar="NAME", help="What answers for the kernel."
+)
+@click.option("--mode", "modes", multiple=True, metavar="NAME", help="Compare only in these modes.")
+@click.option(
+    "--budget",
+    type=Seconds(),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Comparing per kernel.",
+)
+@click.option("--seed", type=Seed(), metavar="N", help="Repeat the choices of an earlier run.")
+@click.option(
+    "--case", type=CaseWords(), default=(), metavar="HEX,...", help="Compare this one input; needs --only."
+)
+@click.option(
+    "--jobs", type=Count("jobs", 1024), default=2, show_default=True, metavar="N", help="Work in parallel."
+)
+@click.option("--junit", metavar="FILE", help="Also write JUnit XML.")
+@click.option("--ktap", metavar="FILE|-", help="Also write KTAP; - is stdout, the table then goes to stderr.")
+@click.option("--json", metavar="FILE|-", help="Also write JSON; - is stdout, the table then goes to stderr.")
+@click.option("--bisect", is_flag=True, help="Exit with 125 instead of 2, for 'git bisect run'.")
+@click.option(
+    "--profile",
+    type=click.Choice(["ci", "default", "nightly"]),
+    default="default",
+    show_default=True,
+    envvar="CONFORMANCE_PROFILE",
+    help="How the fuzz engine explores: repeatably, usually, or at length.",
+)
+@click.pass_context
+def run(ctx: click.Context, **given: Any) -> None:
+    """Compare the model with real kernel code, property by property, in every mode.
+
+    Exit status: 0 conforms, 1 a difference was found, 2 could not be judged.
+    """
+    check_case(given["case"], given["only"])
+    places = destinations(given.pop("junit"), given.pop("ktap"), given.pop("json"))
+    del given["bisect"]  # Commands.main() acts on it: it also holds where the options cannot be read.
+    given["patches"] = tuple(Path(patch) for patch in given["patches"])
+    with watching() as (progress, advance):
+        # Here and not above: numpy and cffi take longer to load than --help should.
+        from conformance.differential.run import Plan
+        from conformance.differential.run import run as compare
+
+        report = compare(Plan(**given), progress=progress, advance=advance)
+    ctx.exit(_tell(report, places))
+
+
+def _tell(report: Report, places: dict[str, Destination | None]) -> int:
+    """Show the table, write the other formats, and return the exit status.
+
+    A report that cannot be written turns "conforms" into "could not be judged", but never hides a
+    difference: that one is on the screen.
+    """
+    from conformance.reports.terminal import Screen, show
+
+    status = report.status
+    screen = sys.stderr if None in places.values() else sys.stdout
+    status = _print(lambda: show(report, Screen(screen)), screen, status)
+    for name, place in places.items():
+        try:
+            text = importlib.import_module(f"conformance.reports.{name}").render(report)
+            if place is None:
+                status = _print(partial(sys.stdout.write, text), sys.stdout, status)
+            else:
+                place.write(text)
+        except ConformanceError as problem:
+            _whisper(f"conformance: {problem}")
+            status = status or 2
+    return status
+
+
+def _print(write: Callable[[], object], stream: IO[str], status: int) -> int:
+    """Print results; the status where that fails: a reader who left (``| head``) has seen enough.
+
+    ``write`` writes to ``stream`` and nowhere else, so that an error can be no other's.
+    """
+    try:
+        write()
+        stream.flush()
+    except BrokenPipeError:
+        abandon(stream)
+    except OSError as problem:
+        abandon(stream)
+        _whisper(f"conformance: cannot write the results: {problem.strerror}.")
+        return status or 2
+    return status
+
+
+@contextlib.contextmanager
+def watching() -> Iterator[tuple[Progress, Advance]]:
+    """Progress on stderr: a bar on a terminal, otherwise a line per step and per difference."""
+    if not sys.stderr.isatty():
+        yield _whisper, _alarm
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.text import Text
+
+    columns = (
+        SpinnerColumn(),
+        BarColumn(bar_width=20),
+        TextColumn("{task.completed:.0f} results"),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True, highlight=False), transient=True) as bar:
+        # How many results there will be depends on the kernels, so the bar moves without an end.
+        task = bar.add_task("starting", total=None)
+
+        def progress(message: str) -> None:
+            bar.update(task, description=line(message))
+
+        def advance(result: Result) -> None:
+            bar.advance(task)
+            if result.verdict.value == "FAIL":
+                bar.console.print(Text(_found(result), style="bold red"), soft_wrap=True)
+
+        yield progress, advance
+
+
+def _whisper(message: str) -> None:
+    # Progress that nobody reads any more is no reason to stop comparing.
+    with contextlib.suppress(OSError):
+        click.echo(line(message), err=True)
+
+
+def _alarm(result: Result) -> None:
+    if result.verdict.value == "FAIL":
+        _whisper(_found(result))
+
+
+def _found(result: Result) -> str:
+    return line(f"difference found: {result.property} {result.mode} by {result.engine}")
