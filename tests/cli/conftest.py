@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -31,7 +32,10 @@ def plans(monkeypatch) -> list[fake_run.Plan]:
 @pytest.fixture
 def cli() -> Callable[..., Result]:
     """Call the command line in this process."""
-    return lambda *args: CliRunner().invoke(commands, [str(arg) for arg in args])
+    # Before click 8.2 the two streams were mixed unless one asked.
+    separate = "mix_stderr" in inspect.signature(CliRunner.__init__).parameters
+    runner = CliRunner(mix_stderr=False) if separate else CliRunner()
+    return lambda *args: runner.invoke(commands, [str(arg) for arg in args])
 
 
 @pytest.fixture
