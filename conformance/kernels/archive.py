@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Debian's archive through apt, with state of our own.
+
+No root is needed and the system's package lists are left alone. Where the archive is comes from the machine's
+own apt settings, or from CONFORMANCE_DEBIAN_ARCHIVE; what it serves is verified against Debian's keyring.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from conformance.errors import ConformanceError
+from conformance.kernels.tools import Progress, clean_environment, require, run
+
+__all__ = ["Archive", "Unreachable", "addresses", "newest"]
+
+KEYRINGS = (
+    "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "/usr/share/keyrings/debian-archive-keyring.pgp",
+)
+
+CODENAMES = re.compile(
+    r"(bullseye|bookworm|trixie|forky|duke|sid|oldoldstable|oldstable|stable|testing|unstable)"
+    r"(-security|-updates|-backports|/updates)?"
+)
+
+# The machine's proxies and certificates stay in force; its hooks, preferences and other lists do not concern us.
+SETTINGS = """\
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+#clear APT::Architectures;
+APT::Architecture "amd64";
+APT::Architectures { "amd64"; };
+APT::Sandbox::User "root";
+APT::Get::List-Cleanup "false";
+Acquire::Languages "none";
+Acquire::Retries "2";
+Dir::State "{place}";
+Dir::State::Lists "{place}/lists";
+Dir::State::status "{place}/status";
+Dir::Cache "{place}/cache";
+Dir::Etc::sourcelist "{place}/all.list";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
+"""
+
+NO_NETWORK = re.compile(
+    r"resolv|could not connect|connection (?:failed|refused|timed out|reset)|timed out|unreachable|unable to connect"
+    r"|cannot initiate|no route|proxy",
+    re.IGNORECASE,
+)
+UNSIGNED = re.compile(
+    r"NO_PUBKEY|not signed|GPG error|BADSIG|signatures? (?:were|was|could|couldn't)|EXPKEYSIG"
+)
+
+
+class Unreachable(ConformanceError):
+    """The archive does not answer; whoever has another way may take it."""
+
+
+def addresses() -> tuple[str, str | None]:
+    """The addresses of Debian's main archive and of its security archive, as this machine knows them.
+
+    Raises ConformanceError if the machine knows none.
+    """
+    given = os.environ.get("CONFORMANCE_DEBIAN_ARCHIVE", "").split()
+    if given:
+        return given[0], given[1] if len(given) > 1 else security_beside(given[0])
+    require(["apt-get"], "Fetching a Debian kernel")
+    main, security = known_addresses()
+    if main is None and security is not None:
+        main = re.sub(r"debian-security(/*)$", r"debian\1", security)
+        main = main if main != security else None
+    if main is None:
+        raise ConformanceError(
+            "This machine's apt settings name no Debian archive. "
+            "Set CONFORMANCE_DEBIAN_ARCHIVE to the address of one, or use tree:PATH."
+        )
+    return main, security or security_beside(main)
+
+
+def known_addresses() -> tuple[str | None, str | None]:
+    """Main and security archive from apt's own settings, each None if not found."""
+    form = "$(ORIGIN)\t$(RELEASE)\t$(COMPONENT)\t$(REPO_URI)"
+    listed = run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"]).stdout
+    rows = [line.split("\t") for line in listed.splitlines() if line.count("\t") == 3]
+    if not any(row[0] == "Debian" for row in rows):
+        # Without downloaded lists (a fresh container) apt does not know whose an archive is: go by names.
+        bare = run(
+            ["apt-get", "indextargets", "--no-release-info", "--format", form, "Created-By: Packages"]
+        ).stdout
+        rows = [line.split("\t") for line in bare.splitlines() if line.count("\t") == 3]
+        rows = [["Debian", *row[1:]] for row in rows if CODENAMES.fullmatch(row[1]) and row[2] == "main"]
+        rows.sort(key=lambda row: not re.search(r"/debian(-security)?/*$", row[3]))
+    main = security = None
+    for origin, release, _component, address in rows:
+        if origin != "Debian" or address.startswith("cdrom:"):
+            continue
+        if release.endswith(("-security", "/updates")):
+            security = security or address
+        elif not release.endswith("-debug"):
+            main = main or address
+    return main, security
+
+
+def security_beside(main: str) -> str | None:
+    """Where the security archive is on a mirror laid out as Debian's own are; None if this one is not."""
+    beside = re.sub(r"/debian(/*)$", r"/debian-security\1", main)
+    return beside if beside != main else None
+
+
+def newest(versions: Iterable[str]) -> str:
+    """The highest of Debian version numbers, in dpkg's order."""
+
+    def order(a: str, b: str) -> int:
+        return -1 if run(["dpkg", "--compare-versions", a, "lt", b]).returncode == 0 else 1
+
+    return max(versions, key=functools.cmp_to_key(order))
+
+
+class Archive:
+    """The archive as seen from a private apt state in `place`, which must outlive the object."""
+
+    def __init__(self, place: Path, progress: Progress) -> None:
+        require(["apt-get", "apt-cache", "dpkg-deb"], "Fetching a Debian kernel")
+        self.place = place
+        self.progress = progress
+        self.main, self.security = addresses()
+        self.suites: list[str] = []
+        self.trouble: list[str] = []
+        keyring = next((name for name in KEYRINGS if os.path.exists(name)), None)
+        if keyring is None:
+            raise ConformanceError(
+                "Debian's keys are not installed, so nothing from its archive can be verified. "
+                "Install them with: apt-get install debian-archive-keyring"
+            )
+        self.keyring = keyring
+        for folder in ("lists/partial", "cache/archives/partial"):
+            (place / folder).mkdir(parents=True)
+        (place / "status").touch()
+        (place / "all.list").touch()
+        (place / "apt.conf").write_text(SETTINGS.replace("{place}", str(place)))
+
+    def apt(self, tool: str, *words: str, cwd: Path | None = None) -> tuple[int, str, str]:
+        """Run apt-get or apt-cache on the private state."""
+        done = run([tool, "-q", "-c", self.place / "apt.conf", *words], cwd=cwd, env=clean_environment())
+        return done.returncode, done.stdout, done.stderr
+
+    def add(self, suite: str) -> bool:
+        """Fetch a suite's lists, once; whether they are there. What went wrong is kept in `trouble`."""
+        address = self.security if suite.endswith("-security") else self.main
+        if suite in self.suites:
+            return True
+        if address is None:
+            self.trouble.append(f"no security archive is known for {suite}")
+            return False
+        line = f"deb [arch=amd64 target=Packages signed-by={self.keyring}] {address} {suite} main\n"
+        (self.place / "one.list").write_text(line)
+        self.progress(f"Reading Debian's list of packages for {suite}")
+        _, _, said = self.apt("apt-get", "-o", f"Dir::Etc::sourcelist={self.place}/one.list", "update")
+        names = os.listdir(self.place / "lists")
+        mark = f"_dists_{suite.replace('/', '_')}_"
+        if not any(f"{mark}main_" in name and "_Packages" in name for name in names):
+            lines = [line for line in said.splitlines() if line.startswith(("E:", "W:", "Err:"))]
+            self.trouble.extend(lines or [f"nothing was served for {suite}"])
+            return False
+        with open(self.place / "all.list", "a") as file:
+            file.write(line)
+        self.suites.append(suite)
+        return True
+
+    def versions(self, package: str, suites: Sequence[str], until: str | None = None) -> list[str]:
+        """The versions of a package that the suites serve; stops asking at the suite that serves `until`.
+
+        Raises Unreachable if no suite could be read, ConformanceError if what was served is not signed.
+        """
+        found: list[str] = []
+        for suite in suites:
+            if not self.add(suite):
+                continue
+            listed = self.apt("apt-cache", "madison", package)[1]
+            rows = [[column.strip() for column in line.split("|")] for line in listed.splitlines()]
+            found = list(dict.fromkeys(row[1] for row in rows if len(row) == 3 and row[0] == package))
+            if until in found:
+                break
+        if not self.suites or (not found and self.trouble):
+            raise self.failure(f"{package} cannot be looked up")
+        return found
+
+    def download(self, package: str, version: str, into: Path) -> Path:
+        """Fetch a package whose suite has been read, verified, into a directory; its path."""
+        shown = self.apt("apt-cache", "show", f"{package}={version}")[1]
+        size = re.search(r"^Size: (\d+)$", shown, re.MULTILINE)
+        megabytes = f" ({int(size[1]) / 1e6:.0f} MB)" if size else ""
+        self.progress(f"Downloading {package} {version}{megabytes}")
+        status, _, said = self.apt("apt-get", "download", f"{package}={version}", cwd=into)
+        got = sorted(into.glob("*.deb"))
+        if status or not got:
+            self.trouble = [line for line in said.splitlines() if line.startswith(("E:", "W:"))]
+            raise self.failure(f"{package} {version} cannot be downloaded")
+        return got[0]
+
+    def failure(self, what: str) -> ConformanceError:
+        """The sentence for what the archive refused, from apt's messages."""
+        said = " ".join(self.trouble)
+        if UNSIGNED.search(said):
+            return ConformanceError(
+                f"{what}: Debian's signature on the archive could not be verified with {shlex.quote(self.keyring)}. "
+                "Upgrade the package debian-archive-keyring, or check the archive's address."
+            )
+        first = re.sub(r"^(E|W|Err): *", "", self.trouble[0]) if self.trouble else "it is not served"
+        if NO_NETWORK.search(said):
+            return Unreachable(
+                f"{what}: the Debian archive does not answer ({first}). "
+                "Check the network, or use a kernel that is cached or vendored (conformance kernels list)."
+            )
+        return Unreachable(f"{what}: {first}")

@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where prepared kernels and built oracles are kept: entries that are whole or not there at all.
+
+An entry is a directory <root>/<kind>/<key>. It is made in a temporary directory on the same file system and
+renamed into place, under a lock of its own, with a manifest by which damage is noticed. The key must name
+everything that the content depends on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+from filelock import FileLock, Timeout
+
+from conformance.errors import ConformanceError
+from conformance.kernels.manifest import Manifest
+from conformance.kernels.tools import DISK_FULL, Progress, disk_full, quiet
+
+__all__ = ["Builder", "Cache", "key_of"]
+
+Builder = Callable[[Path], None]
+"""Fills the empty directory it is given. The directory around it is private too and is removed afterwards:
+scratch files belong there."""
+
+# Another run may still be reading an entry that it asked for within this many seconds.
+IN_USE = 3600.0
+
+
+def key_of(*parts: object) -> str:
+    """A key from everything that the entry depends on; 32 hex digits."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+class Cache:
+    """The cache below one directory: by default the user's cache directory, or $CONFORMANCE_CACHE."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        chosen = root or os.environ.get("CONFORMANCE_CACHE") or platformdirs.user_cache_dir("conformance")
+        self.root = Path(chosen).expanduser().absolute()
+
+    def entry(self, kind: str, key: str) -> Path:
+        """Where the entry is, if it is there."""
+        return self.root / kind / key
+
+    def find(self, kind: str, key: str, *, progress: Progress = quiet) -> Path | None:
+        """The entry, if it is there and undamaged; damage is reported as progress."""
+        path = self.entry(kind, key)
+        if not path.is_dir():
+            return None
+        try:
+            manifest = Manifest.load(path)
+            known = dict(manifest.stamps)
+            wrong = manifest.differences(path)
+        except (ValueError, OSError) as trouble:
+            progress(f"The cache entry {kind}/{key} is damaged ({trouble}); making it again.")
+            return None
+        if wrong:
+            name, how = next(iter(sorted(wrong.items())))
+            progress(f"The cache entry {kind}/{key} is damaged ({name} is {how}); making it again.")
+            return None
+        with contextlib.suppress(OSError):
+            if manifest.stamps != known:
+                manifest.save(path)
+            os.utime(path)
+        return path
+
+    def get_or_build(
+        self,
+        kind: str,
+        key: str,
+        builder: Builder,
+        *,
+        what: str = "",
+        keep: int | None = None,
+        progress: Progress = quiet,
+    ) -> Path:
+        """The entry, made by `builder` if it is missing or damaged.
+
+        Of several processes that ask at once one builds and the others wait. If the builder raises, nothing
+        is left behind and the exception goes on. `keep` bounds the number of entries of this kind: the
+        longest unused go, never one used in the last hour. `what` names the entry to someone who waits.
+        """
+        found = self.find(kind, key)
+        if found is not None:
+            return found
+        with self.writing(), self.lock(kind, key, what or f"{kind}/{key}", progress):
+            found = self.find(kind, key, progress=progress)
+            if found is not None:
+                return found
+            self.sweep(kind, key)
+            path = self.entry(kind, key)
+            with self.temporary(kind, key) as scratch:
+                fresh = scratch / "entry"
+                fresh.mkdir()
+                builder(fresh)
+                Manifest.take(fresh).save(fresh)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if path.exists():
+                    path.rename(scratch / "damaged")
+                fresh.rename(path)
+            if keep is not None:
+                self.prune(kind, keep)
+        return path
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Turns what may go wrong with the directory itself into sentences."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            yield
+        except OSError as trouble:
+            if trouble.errno in DISK_FULL:
+                raise disk_full(self.root) from None
+            inside = trouble.filename is not None and str(trouble.filename).startswith(str(self.root))
+            if inside and isinstance(trouble, (PermissionError, FileExistsError, NotADirectoryError)):
+                raise ConformanceError(
+                    f"The cache in {self.root} cannot be written ({trouble.strerror}). "
+                    "Set CONFORMANCE_CACHE to a directory that can."
+                ) from None
+            raise
+
+    @contextlib.contextmanager
+    def lock(self, kind: str, key: str, what: str, progress: Progress = quiet) -> Iterator[None]:
+        """Hold the entry's lock, saying so if another process has it."""
+        lock = self.lock_of(f"{kind}-{key}")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            progress(f"Waiting for another run that is making {what}.")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def lock_of(self, name: str) -> FileLock:
+        """The lock of that name, not yet held."""
+        place = self.root / "locks"
+        place.mkdir(parents=True, exist_ok=True)
+        return FileLock(place / f"{name}.lock")
+
+    @contextlib.contextmanager
+    def temporary(self, kind: str, key: str) -> Iterator[Path]:
+        """A directory on the cache's file system that is removed whatever happens."""
+        place = self.root / "tmp"
+        place.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{kind}-{key}-", dir=place))
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def sweep(self, kind: str, key: str) -> None:
+        """Remove what killed runs left: temporary directories whose entry nobody is making.
+
+        The caller holds the lock of kind and key, so those of that entry are nobody's.
+        """
+        place = self.root / "tmp"
+        for left in place.iterdir() if place.is_dir() else ():
+            owner = left.name.rpartition("-")[0]
+            if owner == f"{kind}-{key}":
+                shutil.rmtree(left, ignore_errors=True)
+                continue
+            with contextlib.suppress(Timeout, OSError):
+                lock = self.lock_of(owner)
+                lock.acquire(timeout=0)
+                try:
+                    shutil.rmtree(left, ignore_errors=True)
+                finally:
+                    lock.release()
+
+    def entries(self, kind: str) -> list[Path]:
+        """The entries of a kind, the most recently used first."""
+        place = self.root / kind
+        used: list[tuple[float, Path]] = []
+        for path in place.iterdir() if place.is_dir() else ():
+            with contextlib.suppress(OSError):
+                used.append((path.stat().st_mtime, path))
+        return [path for _, path in sorted(used, reverse=True)]
+
+    def prune(self, kind: str, keep: int) -> None:
+        """Remove the longest unused entries of a kind beyond `keep`, except those of the last hour."""
+        for path in self.entries(kind)[keep:]:
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > IN_USE:
+                    self.remove(kind, path.name)
+
+    def remove(self, kind: str, key: str) -> None:
+        """Remove an entry, in one step for everyone else; nothing happens if it is not there."""
+        with self.temporary(kind, key) as scratch, contextlib.suppress(FileNotFoundError):
+            self.entry(kind, key).rename(scratch / "removed")
+
+    def read_note(self, kind: str, key: str) -> Any:
+        """A small JSON value kept beside the entries, None if there is none (or no readable one)."""
+        try:
+            return json.loads((self.root / "notes" / f"{kind}-{key}.json").read_bytes())
+        except (OSError, ValueError):
+            return None
+
+    def write_note(self, kind: str, key: str, value: Any) -> None:
+        """Keep a small JSON value. A note only saves work: readers must check what it says."""
+        place = self.root / "notes"
+        with self.writing():
+            place.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=place)
+            try:
+                with os.fdopen(handle, "w") as file:
+                    json.dump(value, file, separators=(",", ":"))
+                os.replace(name, place / f"{kind}-{key}.json")
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    os.unlink(name)
+                raise

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Compiling units against a prepared kernel, with the kernel's own flags, in parallel."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.errors import ConformanceError
+from conformance.kernels.recipe import flags
+from conformance.kernels.tools import first_error, require, run
+
+__all__ = ["BuildError", "Unit", "compile_units"]
+
+
+class BuildError(ConformanceError):
+    """Kernel code, or ours against it, does not compile; the message has the compiler's first error."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A source file to compile, with arguments of its own after the common ones.
+
+    The source is absolute, or relative to the kernel ("arch/x86/kvm/mmu/spte.c"). Give `name` to the object if
+    one source is compiled more than once.
+    """
+
+    source: Path | str
+    flags: Sequence[str] = ()
+    name: str | None = None
+
+    @property
+    def object_name(self) -> str:
+        """The name of the object file; a kernel file's tells its folder, so as not to collide with ours."""
+        stem = Path(self.source).with_suffix("")
+        return f"{self.name or (stem.name if stem.is_absolute() else str(stem).replace('/', '-'))}.o"
+
+
+def compile_units(
+    root: Path,
+    title: str,
+    units: Sequence[Unit],
+    out_dir: Path,
+    common: Sequence[str],
+    include_before: Sequence[Path],
+    force_include: Sequence[Path],
+) -> list[Path]:
+    """Compile the units against the prepared kernel in `root`; the objects come in the order of the units."""
+    require(["gcc"], "Compiling kernel code")
+    src = root / "src"
+    out = out_dir.absolute()
+    out.mkdir(parents=True, exist_ok=True)
+    twice = [name for name, times in Counter(unit.object_name for unit in units).items() if times > 1]
+    if twice:
+        raise ValueError(f"two units would both be {twice[0]}: give one a name")
+    arguments = [
+        *flags(src, "../gen", include_before=include_before, force=force_include),
+        # What WARN and BUG call the file, and what debuggers see, is the kernel's own name for it.
+        f"-ffile-prefix-map={src}=.",
+        f"-ffile-prefix-map={root}=.",
+        *common,
+    ]
+
+    def one(unit: Unit) -> Path:
+        target = out / unit.object_name
+        base = Path(unit.source).stem.replace("-", "_")
+        words = ["gcc", *arguments, f'-DKBUILD_BASENAME="{base}"', *unit.flags]
+        done = run([*words, "-c", str(unit.source), "-o", target], cwd=src, purpose="Compiling kernel code")
+        if done.returncode:
+            said = first_error(done.stderr, [src, root]).replace("../gen/", "")
+            raise BuildError(f"{title}: does not compile: {said}")
+        return target
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(one, units))

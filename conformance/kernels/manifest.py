@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a directory holds, file by file: taken once by content, checked later by a stat of each file.
+
+The file system dates every change of a file's content or attributes (ctime), and no unprivileged program can
+set that date, so a file whose size, dates and inode are those of the manifest is the file that was hashed.
+Where they differ (a copied cache, say) the content decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["MANIFEST", "Manifest", "Stamp", "file_digest", "stamp"]
+
+MANIFEST = ".manifest.json"
+
+# Python writes these beside modules that are imported from an entry.
+NOT_OURS = {"__pycache__"}
+
+Stamp = tuple[int, int, int, int]
+
+
+def stamp(status: os.stat_result) -> Stamp:
+    """What of a file's status changes whenever its content does: size, dates in ns, inode."""
+    return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def file_digest(path: Path | str) -> str:
+    """The SHA-256 of a file's content, of the target for a symbolic link."""
+    if os.path.islink(path):
+        return hashlib.sha256(b"link " + os.fsencode(os.readlink(path))).hexdigest()
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def walk(root: str, inside: str = "") -> Iterator[tuple[str, os.stat_result]]:
+    """Every file below root: its relative path and its own status, symbolic links not followed."""
+    with os.scandir(os.path.join(root, inside) if inside else root) as entries:
+        for entry in entries:
+            name = f"{inside}/{entry.name}" if inside else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name not in NOT_OURS:
+                    yield from walk(root, name)
+            elif not name.startswith(MANIFEST):
+                yield name, entry.stat(follow_symlinks=False)
+
+
+@dataclass
+class Manifest:
+    """The files of a directory with their digests and stamps."""
+
+    digests: dict[str, str]
+    stamps: dict[str, Stamp] = field(default_factory=dict)
+
+    @classmethod
+    def take(cls, root: Path) -> Manifest:
+        """Hash everything below root."""
+        files = {name: stamp(status) for name, status in walk(str(root))}
+        return cls({name: file_digest(root / name) for name in sorted(files)}, files)
+
+    @classmethod
+    def load(cls, root: Path) -> Manifest:
+        """Read the manifest written in root; ValueError if it is missing or damaged."""
+        try:
+            record = json.loads((root / MANIFEST).read_bytes())
+            manifest = cls(record["digests"], {name: tuple(at) for name, at in record["stamps"].items()})
+            if record["digest"] != manifest.digest():
+                raise ValueError("its own digest does not match")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as trouble:
+            raise ValueError(f"the manifest is damaged or missing: {trouble}") from None
+        return manifest
+
+    def save(self, root: Path) -> None:
+        """Write the manifest into root, in one step."""
+        record = {"digest": self.digest(), "digests": self.digests, "stamps": self.stamps}
+        new = root / f"{MANIFEST}.{os.getpid()}"
+        new.write_text(json.dumps(record, separators=(",", ":")))
+        os.replace(new, root / MANIFEST)
+
+    def digest(self, prefixes: tuple[str, ...] = ("",)) -> str:
+        """One digest of the names and contents of the files under any of the prefixes."""
+        whole = hashlib.sha256()
+        for name in sorted(self.digests):
+            if name.startswith(prefixes):
+                whole.update(f"{self.digests[name]} {name}\n".encode("utf-8", "surrogateescape"))
+        return whole.hexdigest()
+
+    def differences(self, root: Path) -> dict[str, str]:
+        """The files in root that are not as the manifest says: missing, added or changed, with which of them.
+
+        Notes new stamps of files whose content turns out to be unchanged; `save` keeps them.
+        """
+        found: dict[str, str] = {}
+        present: Mapping[str, os.stat_result] = dict(walk(str(root)))
+        for name, digest in self.digests.items():
+            if name not in present:
+                found[name] = "missing"
+            elif (now := stamp(present[name])) != self.stamps.get(name):
+                if file_digest(root / name) == digest:
+                    self.stamps[name] = now
+                else:
+                    found[name] = "changed"
+        found.update({name: "added" for name in present.keys() - self.digests.keys()})
+        return found
+
+    def size(self) -> int:
+        """Bytes in all files."""
+        return sum(at[0] for at in self.stamps.values())

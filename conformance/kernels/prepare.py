@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From a laid-out tree to what is kept: genuine configuration, generated headers, the header closure.
+
+Kbuild itself configures and generates; here it is only told what to do. What it read is recorded, so that a
+later change of a source file can be told from one that asks for preparing again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from conformance.errors import ConformanceError
+from conformance.kernels.manifest import file_digest
+from conformance.kernels.recipe import CONFIG_FRAGMENT, UNITS, flags
+from conformance.kernels.tools import Progress, clean_environment, first_error, require, run
+
+__all__ = [
+    "MissingHeader",
+    "closure",
+    "configure",
+    "inputs_of",
+    "keep_generated",
+    "release_of",
+    "whole_folders",
+]
+
+# Kept whole, not only what the closure needs: everything that is KVM.
+WHOLE = ("arch/x86/kvm", "virt/kvm", "arch/x86/include/asm/kvm_host.h", "include/linux/kvm_host.h")
+
+TOOLS = ("gcc", "ld", "make", "flex", "bison", "bc", "awk")
+
+WANTED_OPTIONS = ("64BIT", "SMP", "KVM", "KVM_INTEL", "KVM_AMD")
+
+
+class MissingHeader(ConformanceError):
+    """A unit includes a header that was not laid out or does not exist."""
+
+
+def release_of(tree: Path, title: str) -> tuple[int, int, str]:
+    """VERSION, PATCHLEVEL and the whole version of a kernel tree; ConformanceError if it is none we can use."""
+    try:
+        head = (tree / "Makefile").read_text("utf-8", "replace")[:4000]
+    except OSError:
+        head = ""
+    found = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(\S*)", head, re.MULTILINE))
+    if not found.get("VERSION", "").isdigit() or not found.get("PATCHLEVEL", "").isdigit():
+        raise ConformanceError(
+            f"{title}: this is no kernel tree: its Makefile gives no VERSION and PATCHLEVEL."
+        )
+    version = "{VERSION}.{PATCHLEVEL}.{SUBLEVEL}{EXTRAVERSION}".format(
+        **{"SUBLEVEL": "0", "EXTRAVERSION": ""} | found
+    )
+    if not (tree / "arch/x86/kvm/mmu/mmu.c").is_file():
+        raise ConformanceError(
+            f"{title}: this tree of Linux {version} has no arch/x86/kvm/mmu/mmu.c. "
+            "Take a kernel of 5.10 or later, with its x86 sources."
+        )
+    return int(found["VERSION"]), int(found["PATCHLEVEL"]), version
+
+
+def configure(src: Path, gen: Path, title: str, progress: Progress) -> None:
+    """Configure the kernel in `src` and generate its headers in `gen`, out of tree.
+
+    Raises ConformanceError with Kbuild's first error.
+    """
+    require(TOOLS, "Preparing a kernel")
+    gen.mkdir(parents=True, exist_ok=True)
+    defaults = src / "arch/x86/configs/x86_64_defconfig"
+    if not defaults.is_file():
+        raise ConformanceError(f"{title}: does not configure: it has no arch/x86/configs/x86_64_defconfig.")
+    (gen / ".config").write_text(defaults.read_text() + CONFIG_FRAGMENT.read_text())
+    progress(f"{title}: configuring")
+    make(src, gen, "olddefconfig", title, "configure")
+    options = options_of(gen)
+    lost = [name for name in WANTED_OPTIONS if options.get(name) not in {"y", "m"}]
+    if lost:
+        raise ConformanceError(f"{title}: does not configure: CONFIG_{lost[0]} cannot be switched on.")
+    progress(f"{title}: generating headers")
+    # prepare0 is prepare less objtool, which is never run here and would need libelf.
+    make(src, gen, "prepare0", title, "compile")
+
+
+def make(src: Path, gen: Path, target: str, title: str, failing: str) -> None:
+    """Let Kbuild make a target."""
+    environment = clean_environment(
+        ARCH="x86_64",
+        CROSS_COMPILE="",
+        GIT_CEILING_DIRECTORIES=str(src.resolve().parent),
+        KBUILD_BUILD_TIMESTAMP="1970-01-01",
+        KBUILD_BUILD_USER="conformance",
+        KBUILD_BUILD_HOST="conformance",
+    )
+    words = ["make", "-s", f"-j{os.cpu_count() or 1}", "-C", str(src), f"O={gen}", "ARCH=x86_64", target]
+    done = run(words, env=environment, purpose="Preparing a kernel")
+    if done.returncode:
+        said = first_error(done.stderr or done.stdout, [src, gen])
+        raise ConformanceError(f"{title}: does not {failing}: {said}")
+
+
+def options_of(gen: Path) -> dict[str, str]:
+    """The options that are set in a .config, without the CONFIG_."""
+    text = (gen / ".config").read_text()
+    return dict(re.findall(r"^CONFIG_(\w+)=(.*)$", text, re.MULTILINE))
+
+
+def closure(src: Path, gen: Path | str, title: str, units: Iterable[str] = UNITS) -> set[str]:
+    """The files of `src` that compiling the units reads, the units included; those not in this kernel are passed over.
+
+    Raises MissingHeader or ConformanceError with the preprocessor's first error.
+    """
+    there = [unit for unit in units if (src / unit).is_file()]
+    arguments = flags(src, gen)
+
+    def one(unit: str) -> set[str]:
+        done = run(["gcc", *arguments, f'-DKBUILD_BASENAME="{Path(unit).stem}"', "-M", unit], cwd=src)
+        if done.returncode:
+            said = first_error(done.stderr, [src, src.parent])
+            kind = MissingHeader if "No such file" in said else ConformanceError
+            raise kind(f"{title}: does not compile: {said}")
+        words = done.stdout.partition(":")[2].replace("\\\n", " ").split()
+        return {word for word in words if not word.startswith(("/", "../"))}
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return {os.path.normpath(name) for names in pool.map(one, there) for name in names}
+
+
+def whole_folders(names: Iterable[str]) -> set[str]:
+    """Those of the names that are kept whether or not a unit includes them."""
+    return {name for name in names if name.startswith(WHOLE) and name.endswith((".c", ".h", ".S"))}
+
+
+def keep_generated(gen: Path, into: Path) -> None:
+    """Copy what is kept of a build directory: the generated headers and the configuration."""
+    into.mkdir(parents=True)
+    for folder in ("include/generated", "arch/x86/include/generated"):
+        for header in sorted((gen / folder).rglob("*.h")):
+            target = into / header.relative_to(gen)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(header, target)
+    shutil.copyfile(gen / ".config", into / ".config")
+
+
+def inputs_of(src: Path, gen: Path, names: Iterable[str]) -> Mapping[str, str]:
+    """What configuring and generating read of `src`, with its digests.
+
+    Kbuild's own dependency files name the headers and Kconfig files; scripts and Makefiles it does not name.
+    An entry that ends in / stands for the names of the headers in a folder, from which Kbuild derives which of
+    them to wrap.
+    """
+    read = {name for name in names if BY_NAME.match(name)}
+    place = re.escape(str(src)) + r"/([^\s)\\:]+)"
+    for record in [*gen.rglob("*.cmd"), gen / "include/config/auto.conf.cmd"]:
+        if not record.is_file():
+            continue
+        text = record.read_text("utf-8", "replace")
+        if record.name == "auto.conf.cmd":
+            read.update(re.findall(r"(?<![\w/.-])((?:[\w.+-]+/)*Kconfig[\w.+-]*)", text))
+        read.update(re.findall(place, text))
+    files = {os.path.normpath(name) for name in read}
+    digests = {name: file_digest(src / name) for name in sorted(files) if (src / name).is_file()}
+    return digests | {folder: header_names(src / folder) for folder in WRAPPED}
+
+
+BY_NAME = re.compile(
+    r"""(?: (?:Makefile|Kbuild|Kconfig)$ | scripts/ | arch/x86/(?:Makefile|Kbuild|tools/|configs/x86_64_defconfig)
+        | arch/x86/entry/syscalls/ | arch/x86/(?:kernel|boot|um)/Makefile$ | .*include/.*Kbuild$ | tools/include/tools/
+    )""",
+    re.VERBOSE,
+)
+
+WRAPPED = (
+    "arch/x86/include/asm/",
+    "arch/x86/include/uapi/asm/",
+    "include/asm-generic/",
+    "include/uapi/asm-generic/",
+)
+
+
+def header_names(folder: Path) -> str:
+    """The names of the headers in a folder, as one line."""
+    return " ".join(sorted(path.name for path in folder.glob("*.h")))

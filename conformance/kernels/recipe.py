@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How kernel code is compiled here: include directories and flags, in the kernel's own order.
+
+Taken from the kernel's Makefiles, less what only makes sense in ring 0 or at a fixed address. Paths are
+relative to the source directory, so that messages and objects do not depend on where the cache is.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from conformance.kernels.tools import clean_environment
+
+__all__ = ["CONFIG_FRAGMENT", "PREPARED", "RECIPE", "UNITS", "flags"]
+
+PREPARED = 1
+"""Counts changes of how kernels are prepared, so that what an older version of this code kept is not reused."""
+
+CONFIG_FRAGMENT = Path(__file__).with_name("fragment.config")
+
+HIDDEN = Path(__file__).with_name("hidden.h")
+
+# The units whose headers make up the closure. The MMU is what is compiled; the others are there so that a
+# whole KVM can be.
+UNITS = (
+    "arch/x86/kvm/mmu/spte.c",
+    "arch/x86/kvm/mmu/tdp_iter.c",
+    "arch/x86/kvm/mmu/mmu.c",
+    "arch/x86/kvm/mmu/tdp_mmu.c",
+    "arch/x86/kvm/mmu/page_track.c",
+    "arch/x86/kvm/x86.c",
+    "arch/x86/kvm/vmx/vmx.c",
+    "arch/x86/kvm/svm/svm.c",
+    "virt/kvm/kvm_main.c",
+)
+
+DIALECT = (
+    "-std=gnu11",
+    "-fms-extensions",
+    "-fshort-wchar",
+    "-funsigned-char",
+    "-fno-common",
+    "-fno-strict-aliasing",
+    "-fno-strict-overflow",
+    "-fno-delete-null-pointer-checks",
+)
+
+# -fPIC and hidden visibility because the objects end in a shared library; no SSE because the kernel has none
+# and its headers assume so.
+GENERATION = (
+    "-O2",
+    "-m64",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-fcf-protection=none",
+    "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-jump-tables",
+    "-mno-red-zone",
+    "-mno-mmx",
+    "-mno-sse",
+    "-mno-sse2",
+    "-mno-avx",
+    "-mno-80387",
+)
+
+# No -w: it would silence these as well. What gcc merely warns of is not shown.
+DIAGNOSTICS = (
+    "-fdiagnostics-color=never",
+    "-Wno-attributes",
+    "-Werror=implicit-function-declaration",
+    "-Werror=implicit-int",
+    "-Werror=return-type",
+)
+
+DEFINES = (
+    "-D__KERNEL__",
+    '-DKBUILD_MODNAME="kvm"',
+    "-D__KBUILD_MODNAME=kmod_kvm",
+    '-DKBUILD_MODFILE="arch/x86/kvm/kvm"',
+)
+
+RECIPE = "\n".join((*DIALECT, *GENERATION, *DIAGNOSTICS, *DEFINES, HIDDEN.read_text()))
+"""Everything above as text, for fingerprints."""
+
+
+@lru_cache(maxsize=1)
+def builtin_headers() -> str:
+    """Where gcc keeps stdarg.h, which kernels before 5.16 include."""
+    found = subprocess.run(
+        ["gcc", "-print-file-name=include"],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return found.stdout.strip()
+
+
+def flags(
+    src: Path, gen: Path | str, *, include_before: Sequence[Path] = (), force: Sequence[Path] = ()
+) -> list[str]:
+    """The compiler's arguments for a unit of the kernel in `src`, to be run in `src`.
+
+    gen: the directory of generated headers, absolute or relative to src.
+    include_before: directories searched before the kernel's own.
+    force: files included before the unit's first line, after those that the kernel itself includes so.
+    """
+    # The generated include/ precedes the source's, other than in Kbuild: the two have no name in common in a
+    # clean tree, and in one that was built in place this keeps its own configuration out.
+    include = [f"-I{directory.absolute()}" for directory in include_before]
+    for directory in (
+        "arch/x86/include",
+        f"{gen}/arch/x86/include/generated",
+        f"{gen}/include",
+        "include",
+        "arch/x86/include/uapi",
+        f"{gen}/arch/x86/include/generated/uapi",
+        "include/uapi",
+        f"{gen}/include/generated/uapi",
+    ):
+        include.append(f"-I{directory}")
+    include += ["-include", str(HIDDEN)]
+    for name in ("compiler-version.h", "kconfig.h", "compiler_types.h"):
+        if (src / "include/linux" / name).exists():
+            include += ["-include", f"include/linux/{name}"]
+    for path in force:
+        include += ["-include", str(path.absolute())]
+    include += ["-iquote", "arch/x86/kvm/mmu", "-Iarch/x86/kvm", "-Ivirt/kvm"]
+    return [
+        "-nostdinc",
+        *include,
+        "-isystem",
+        builtin_headers(),
+        *DEFINES,
+        *DIALECT,
+        *GENERATION,
+        *DIAGNOSTICS,
+    ]

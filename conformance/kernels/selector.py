@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How a user names a kernel: 6.1, all, debian:VERSION, tree:PATH, tree:PATH@REV."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.errors import ConformanceError
+
+__all__ = ["DEFAULT", "SERIES", "Debian", "Pinned", "Selector", "Tree", "expand", "parse"]
+
+SERIES = ("5.10", "6.1", "6.12", "7.2", "7.3")
+DEFAULT = "6.1"
+
+FORMS = f"{', '.join(SERIES)}, all, debian:VERSION, tree:PATH or tree:PATH@REV"
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """The pinned Debian kernel of a series."""
+
+    series: str
+
+
+@dataclass(frozen=True)
+class Debian:
+    """Exactly this version of a Debian linux-source package."""
+
+    version: str
+
+    @property
+    def series(self) -> str:
+        """The first two numbers of the upstream version."""
+        return ".".join(self.version.split(".")[:2])
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A source tree, as it is on disk or (with a revision) as its git repository has it."""
+
+    path: Path
+    revision: str | None = None
+
+
+Selector = Pinned | Debian | Tree
+
+
+def parse(selector: str) -> Selector:
+    """What a single selector means (`all` is not one); ConformanceError if it means nothing.
+
+    Looks at the disk in one case only: an @ that is part of the name of an existing directory is not
+    taken for a revision.
+    """
+    if selector in SERIES:
+        return Pinned(selector)
+    kind, colon, rest = selector.partition(":")
+    if kind == "debian" and colon:
+        return parse_debian(selector, rest)
+    if kind == "tree" and colon:
+        return parse_tree(selector, rest)
+    raise ConformanceError(unknown(selector))
+
+
+def parse_debian(selector: str, version: str) -> Debian:
+    """The package version named by debian:VERSION, if it can be one of ours."""
+    if not re.fullmatch(r"[0-9]+\.[0-9]+[A-Za-z0-9.+~-]*", version):
+        raise ConformanceError(
+            f"{selector!r} names no Debian kernel version. It should look like debian:6.1.176-1."
+        )
+    if not re.fullmatch(r"[0-9]+\.[0-9]+([.~-].*)?", version) or Debian(version).series not in SERIES:
+        series = re.match(r"[0-9]+\.[0-9]+", version)
+        raise ConformanceError(
+            f"{selector}: {series.group() if series else version} is not one of the series {', '.join(SERIES)}. "
+            "For another kernel, unpack it and use tree:PATH."
+        )
+    return Debian(version)
+
+
+def parse_tree(selector: str, rest: str) -> Tree:
+    """The tree named by tree:PATH or tree:PATH@REV."""
+    if not rest:
+        raise ConformanceError(f"{selector!r} names no directory. It should look like tree:~/linux.")
+    whole = expanded(rest)
+    place, at, revision = rest.rpartition("@")
+    if not at or whole.exists():
+        return Tree(whole)
+    if not place or not revision or revision.startswith("-"):
+        raise ConformanceError(
+            f"{selector!r} is not complete. It should look like tree:~/linux@v6.12, with a directory and a revision."
+        )
+    return Tree(expanded(place), revision)
+
+
+def expanded(path: str) -> Path:
+    """The path with ~ replaced; as it stands if there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def unknown(selector: str) -> str:
+    """What to say about a selector that is none."""
+    near = difflib.get_close_matches(selector, [*SERIES, "all"], n=1, cutoff=0.5)
+    if Path(selector).is_dir() and "/" in selector:
+        hint = f"For the tree in that directory, write tree:{selector}."
+    elif selector.startswith("v") and selector[1:] in SERIES:
+        hint = f"Did you mean {selector[1:]}?"
+    elif re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+\S*-\S+", selector):
+        hint = f"Did you mean debian:{selector}?"
+    elif re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+\S*", selector) and Debian(selector).series in SERIES:
+        hint = f"Did you mean {Debian(selector).series}?"
+    elif near:
+        hint = f"Did you mean {near[0]}?"
+    else:
+        hint = ""
+    return " ".join(filter(None, [f"There is no kernel {selector!r}.", hint, f"A kernel is {FORMS}."]))
+
+
+def expand(selectors: Sequence[str]) -> list[str]:
+    """The kernels that the user's selectors name, in order and without repetition; none at all means the default.
+
+    Raises ConformanceError for a selector that names nothing.
+    """
+    named: list[str] = []
+    for selector in selectors or [DEFAULT]:
+        if selector == "all":
+            named.extend(SERIES)
+        else:
+            parse(selector)
+            named.append(selector)
+    return list(dict.fromkeys(named))

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A kernel before its patches: the prepared entry, and how to lay out its source should a patch need that."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.kernels.manifest import file_digest
+from conformance.kernels.patches import Patch, apply_patch
+from conformance.kernels.prepare import (
+    closure,
+    configure,
+    inputs_of,
+    keep_generated,
+    release_of,
+    whole_folders,
+)
+from conformance.kernels.recipe import CONFIG_FRAGMENT, PREPARED
+from conformance.kernels.staging import stage_files, wanted
+from conformance.kernels.kernel import FACTS
+from conformance.kernels.tools import Progress, compiler_version
+
+__all__ = ["Base", "Stage", "conditions", "fill", "keep"]
+
+Stage = Callable[[Path, Path], None]
+"""Lays out a kernel's source in the first directory; the second is for scratch files."""
+
+
+@dataclass(frozen=True)
+class Base:
+    """A prepared kernel without patches."""
+
+    root: Path
+    series: str | None
+    version: str
+    drift: str | None
+    stage: Stage
+
+
+def conditions() -> tuple[str, ...]:
+    """What every prepared kernel depends on besides its source."""
+    return (str(PREPARED), file_digest(CONFIG_FRAGMENT), compiler_version())
+
+
+def fill(entry: Path, title: str, stage: Stage, patches: Sequence[Patch], progress: Progress) -> None:
+    """Lay out a kernel, patch it, prepare it, and keep in `entry` what is needed from then on."""
+    scratch = entry.parent
+    src, gen = scratch / "src", scratch / "gen"
+    src.mkdir()
+    stage(src, scratch)
+    for patch in patches:
+        apply_patch(patch, src, title, exists=lambda name: not wanted(name))
+    release_of(src, title)
+    configure(src, gen, title, progress)
+    progress(f"{title}: collecting headers")
+    names = [str(path.relative_to(src)) for path in sorted(src.rglob("*")) if path.is_file()]
+    inputs = inputs_of(src, gen, names)
+    keep_generated(gen, entry / "gen")
+    keep(entry, src, closure(src, gen, title) | whole_folders(names), inputs, title)
+    shutil.rmtree(src)
+    shutil.rmtree(gen)
+
+
+def keep(entry: Path, src: Path, names: Iterable[str], inputs: dict[str, str], title: str) -> None:
+    """Copy the named files of a kernel into an entry and note what is known about it."""
+    stage_files(src, ["Makefile", *sorted(names)], entry / "src")
+    major, minor, version = release_of(src, title)
+    facts = {"version": version, "release": [major, minor], "inputs": inputs}
+    (entry / FACTS).write_text(json.dumps(facts, separators=(",", ":")))

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The part of a kernel tree that preparing reads, laid out in a directory of ours.
+
+Three kinds of source bring it: a Debian package, a tree on disk, a revision of a git repository. None is
+written to. Of a gigabyte about 80 MB are laid out, see `wanted`.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tarfile
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+from conformance.errors import ConformanceError
+from conformance.kernels.tools import clean_environment, run
+
+__all__ = ["list_revision", "list_tree", "stage_files", "stage_package", "stage_revision", "wanted"]
+
+TOP = {"Makefile", "Kbuild", "Kconfig"}
+WANTED = re.compile(
+    r"""(?: include/ | scripts/ | virt/ | tools/include/ | tools/arch/x86/include/
+        | security/selinux/include/          # scripts/selinux compiles against it
+        | arch/x86/(?! (?:boot|crypto|platform|video|pci|power|purgatory|um|xen|hyperv|net|math-emu)/ )
+        | kernel/(?:bounds\.c|sched/rq-offsets\.c|time/timeconst\.bc|.*\.h)$ | drivers/base/base\.h$
+        | arch/x86/(?:boot|um|crypto|purgatory)/Makefile$
+    )""",
+    re.VERBOSE,
+)
+UNWANTED = re.compile(r"scripts/(?:coccinelle|package|gdb|kconfig/tests)/|.*\.(?:dts|dtsi|rst|cocci)$")
+
+
+def wanted(path: str) -> bool:
+    """Whether preparing or compiling may read the file of this name, relative to the tree."""
+    if path in TOP:
+        return True
+    name = path.rpartition("/")[2]
+    if name.startswith("Kconfig"):
+        return True
+    return WANTED.match(path) is not None and UNWANTED.match(path) is None
+
+
+def stage_package(deb: Path, into: Path) -> None:
+    """Unpack what is wanted of a linux-source package in one stream: no file of a gigabyte in between."""
+    first = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE)
+    try:
+        with tarfile.open(fileobj=first.stdout, mode="r|", bufsize=1 << 20) as outer:
+            for member in outer:
+                if re.fullmatch(r"\./usr/src/linux-source-[^/]*\.tar\.xz", member.name):
+                    inner = outer.extractfile(member)
+                    assert inner is not None
+                    unpack_xz(inner, into)
+                    break
+            else:
+                raise ConformanceError(f"The package {deb.name} holds no kernel source.")
+    except tarfile.TarError as trouble:
+        raise ConformanceError(f"The package {deb.name} cannot be unpacked: {trouble}.") from None
+    finally:
+        stop(first)
+
+
+def unpack_xz(compressed: IO[bytes], into: Path) -> None:
+    """Unpack the wanted members of a .tar.xz stream, without its first directory."""
+    xz = subprocess.Popen(["xz", "-dc", "-T0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert xz.stdin is not None
+
+    # In a thread of its own, so that decompression and extraction overlap.
+    def feed(pipe: IO[bytes]) -> None:
+        try:
+            shutil.copyfileobj(compressed, pipe, 1 << 20)
+        except (BrokenPipeError, ValueError):
+            pass
+        finally:
+            pipe.close()
+
+    feeder = threading.Thread(target=feed, args=(xz.stdin,), daemon=True)
+    feeder.start()
+    try:
+        with tarfile.open(fileobj=xz.stdout, mode="r|", bufsize=1 << 20) as archive:
+            unpack(archive, into)
+    finally:
+        stop(xz)
+        feeder.join()
+
+
+def unpack(archive: tarfile.TarFile, into: Path) -> None:
+    """Write the wanted regular files of an archive whose members share a first directory; links last."""
+    links: list[tuple[str, str]] = []
+    made: set[str] = set()
+    for member in archive:
+        name = member.name.removeprefix("./").partition("/")[2]
+        if ".." in name.split("/") or not wanted(name):
+            continue
+        if member.issym():
+            links.append((name, member.linkname))
+        elif member.isreg():
+            folder = name.rpartition("/")[0]
+            if folder not in made:
+                (into / folder).mkdir(parents=True, exist_ok=True)
+                made.add(folder)
+            content = archive.extractfile(member)
+            assert content is not None
+            target = into / name
+            target.write_bytes(content.read())
+            if member.mode & 0o100:
+                target.chmod(0o755)
+    resolve_links(links, into)
+
+
+def resolve_links(links: Iterable[tuple[str, str]], into: Path) -> None:
+    """Replace each symbolic link by a copy of the file it means, if that is inside and was laid out."""
+    for name, target in links:
+        place = (into / name).parent / target
+        inside = place.resolve().is_relative_to(into.resolve())
+        if inside and place.is_file():
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(place, into / name)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a child of ours and reap it."""
+    if process.stdout is not None:
+        process.stdout.close()
+    process.kill()
+    process.wait()
+
+
+def list_tree(tree: Path, scratch: Path, *folders: str) -> list[str]:
+    """The wanted source files of a tree on disk (or of some folders), without what a build in place left there.
+
+    The tree's own .gitignore files say what is built. They are read through an empty repository of ours, so
+    that the tree need not be one, and is not touched if it is.
+    """
+    empty = scratch / "empty.git"
+    run(["git", "init", "-q", "--bare", empty], purpose="Reading a tree")
+    listed = run(
+        [
+            "git",
+            f"--git-dir={empty}",
+            f"--work-tree={tree}",
+            "-c",
+            "core.bare=false",
+            "-c",
+            "core.quotePath=false",
+        ]
+        + [
+            "-c",
+            "core.excludesFile=/dev/null",
+            "ls-files",
+            "-z",
+            "--others",
+            "--exclude-per-directory=.gitignore",
+        ]
+        + ["--", *folders],
+        cwd=tree,
+    )
+    if listed.returncode:
+        raise ConformanceError(f"tree:{tree} cannot be read: {listed.stderr.strip().splitlines()[-1]}")
+    return sorted(name for name in listed.stdout.split("\0") if name and wanted(name))
+
+
+def stage_files(tree: Path, names: Iterable[str], into: Path) -> None:
+    """Copy files of a tree."""
+    made: set[Path] = set()
+    for name in names:
+        source, target = tree / name, into / name
+        if target.parent not in made:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            made.add(target.parent)
+        if source.is_file():
+            shutil.copy(source, target)
+
+
+def git(git_dir: Path, *words: str) -> list[str | Path]:
+    """The command line of git on somebody's repository, which may belong to another user."""
+    return ["git", "-c", "safe.directory=*", f"--git-dir={git_dir}", *words]
+
+
+def list_revision(git_dir: Path, tree: str) -> list[str]:
+    """The wanted files of a git tree object."""
+    listed = run(git(git_dir, "ls-tree", "-r", "-z", "--name-only", "--full-tree", tree))
+    if listed.returncode:
+        raise ConformanceError(f"git cannot list {tree} of {git_dir}: {listed.stderr.strip()}")
+    return [name for name in listed.stdout.split("\0") if wanted(name)]
+
+
+def stage_revision(git_dir: Path, tree: str, into: Path, scratch: Path) -> None:
+    """Lay out the wanted files of a git tree object; the repository is only read, its index not even that."""
+    names = "\0".join(list_revision(git_dir, tree)).encode("utf-8", "surrogateescape")
+    environment = clean_environment(GIT_INDEX_FILE=str(scratch / "index"))
+    for words, given in (["read-tree", tree], None), (["checkout-index", "-z", "--stdin"], names):
+        done = run(git(git_dir, f"--work-tree={into}", *words), cwd=into, env=environment, given=given)
+        if done.returncode:
+            said = done.stderr.strip().splitlines() or ["failed"]
+            raise ConformanceError(f"git cannot read {tree} of {git_dir}: {said[-1]}")

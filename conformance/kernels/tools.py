@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Running other people's programs: a clean environment, missing tools by package name, full disks by name."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+from conformance.errors import ConformanceError
+
+__all__ = [
+    "DISK_FULL",
+    "Progress",
+    "clean_environment",
+    "compiler_version",
+    "disk_full",
+    "first_error",
+    "quiet",
+    "require",
+    "run",
+]
+
+
+class Progress(Protocol):
+    """Takes one line at a time of what is being done; the lines belong on stderr."""
+
+    def __call__(self, line: str, /) -> None:
+        """Show the line."""
+
+
+def quiet(line: str, /) -> None:
+    """A Progress that says nothing."""
+
+
+DEBIAN_PACKAGE = {
+    "apt-cache": "apt",
+    "apt-get": "apt",
+    "awk": "mawk",
+    "bc": "bc",
+    "bison": "bison",
+    "dpkg-deb": "dpkg",
+    "flex": "flex",
+    "gcc": "gcc",
+    "git": "git",
+    "ld": "binutils",
+    "m4": "m4",
+    "make": "make",
+    "xz": "xz-utils",
+}
+
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+# A kernel developer's shell often carries these, and Kbuild, git and gcc obey them.
+MEDDLING = re.compile(
+    r"(ARCH|SUBARCH|CROSS_COMPILE.*|LLVM.*|CC|CXX|LD|AS|AR|NM|OBJ(COPY|DUMP)|STRIP|READELF|HOST.*|CPP.*|CFLAGS.*"
+    r"|[AK](CPP|C|A)?FLAGS.*|CPATH|.*_INCLUDE_PATH|LIBRARY_PATH|GCC_.*|COMPILER_PATH|DEPENDENCIES_OUTPUT"
+    r"|SUNPRO_DEPENDENCIES|MAKE.*|MFLAGS|O|V|W|C|M|D|KBUILD_.*|KCONFIG_.*|INSTALL_.*|LOCALVERSION|KERNEL.*|SRCARCH"
+    r"|GIT_.*|LC_.*|LANG.*|TAR_OPTIONS|XZ_.*|BISON_.*|SOURCE_DATE_EPOCH|BASH_ENV|ENV|GREP_.*|POSIXLY_CORRECT)"
+)
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """The environment for a child: the user's, without what would steer Kbuild, gcc or git elsewhere."""
+    kept = {name: value for name, value in os.environ.items() if not MEDDLING.fullmatch(name)}
+    return kept | {"LC_ALL": "C"} | extra
+
+
+def require(tools: Iterable[str], purpose: str) -> None:
+    """Raise ConformanceError naming the Debian packages to install if any of `tools` is not on the PATH."""
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing:
+        packages = " ".join(sorted({DEBIAN_PACKAGE.get(tool, tool) for tool in missing}))
+        raise ConformanceError(
+            f"{purpose} needs {', '.join(missing)}, which is not installed. "
+            f"Install it with: apt-get install {packages}"
+        )
+
+
+def disk_full(where: Path | str) -> ConformanceError:
+    """The sentence for a full disk."""
+    return ConformanceError(
+        f"The disk is full at {where}. Free some space, or point CONFORMANCE_CACHE elsewhere."
+    )
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    given: bytes | None = None,
+    purpose: str = "This",
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end and return it with its output; a non-zero status is the caller's to judge.
+
+    Raises ConformanceError if the program is missing or the disk filled up.
+    """
+    try:
+        done = subprocess.run(
+            [str(word) for word in argv],
+            cwd=cwd,
+            env=dict(env) if env is not None else clean_environment(),
+            input=given,
+            stdin=subprocess.DEVNULL if given is None else None,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    except FileNotFoundError:
+        if cwd is not None and not cwd.is_dir():
+            raise
+        require([str(argv[0])], purpose)
+        raise
+    result = subprocess.CompletedProcess(
+        done.args,
+        done.returncode,
+        done.stdout.decode("utf-8", "surrogateescape"),
+        done.stderr.decode("utf-8", "replace"),
+    )
+    if result.returncode and "No space left on device" in result.stderr:
+        raise disk_full(cwd or Path.cwd())
+    return result
+
+
+ERROR = re.compile(r"(?:fatal )?error:|^Error:|undefined reference", re.IGNORECASE)
+# make's own lines only say that something above them failed.
+NO_ERROR = re.compile(
+    r"\*\*\*|warning:|\[Makefile|override: ?|^In file included|^\s*from |^make", re.IGNORECASE
+)
+
+
+def first_error(output: str, prefixes: Iterable[Path | str] = ()) -> str:
+    """The first line of a compiler's or make's output that names an error, without our own directories."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    candidates = [
+        *(line for line in lines if ERROR.search(line) and not NO_ERROR.match(line)),
+        *(line for line in lines if not NO_ERROR.search(line)),
+        *lines,
+        "it failed without a message",
+    ]
+    found = candidates[0]
+    for prefix in sorted(map(str, prefixes), key=len, reverse=True):
+        found = found.replace(prefix.rstrip("/") + "/", "")
+    return found
+
+
+@lru_cache(maxsize=1)
+def compiler_version() -> str:
+    """The C compiler's own first line of --version; whatever gcc builds depends on it."""
+    return run(["gcc", "--version"], purpose="Compiling kernel code").stdout.partition("\n")[0]

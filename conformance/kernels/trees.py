@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kernels from a source tree on this machine: as it is on disk, or a revision of its repository.
+
+What was read of a tree is noted with its digests, so that the next run sees in a few milliseconds whether
+anything changed, and prepares again only if something did that preparing depends on.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from conformance.errors import ConformanceError
+from conformance.kernels.cache import Cache, key_of
+from conformance.kernels.kernel import read_facts
+from conformance.kernels.manifest import Manifest, Stamp, file_digest, stamp
+from conformance.kernels.prepare import MissingHeader, closure, release_of, whole_folders
+from conformance.kernels.selector import SERIES, Tree
+from conformance.kernels.sources import Base, conditions, fill, keep
+from conformance.kernels.staging import list_tree, stage_files, stage_revision
+from conformance.kernels.tools import Progress, require, run
+
+__all__ = ["open_tree"]
+
+KIND = "tree"
+KEEP = 16
+
+
+def open_tree(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
+    """The prepared kernel of a tree or of a revision; neither is written to."""
+    path = tree.path
+    if not path.exists():
+        raise ConformanceError(f"{title}: there is no directory {path}.")
+    if not path.is_dir():
+        raise ConformanceError(f"{title}: {path} is not a directory.")
+    require(["git", "gcc"], "Using a tree")
+    path = path.resolve()
+    return (
+        on_disk(path, title, cache, progress)
+        if tree.revision is None
+        else revision(tree, title, cache, progress)
+    )
+
+
+def base(root: Path, stage: Any) -> Base:
+    """The Base of a prepared tree."""
+    facts = read_facts(root)
+    series = ".".join(map(str, facts["release"]))
+    return Base(root, series if series in SERIES else None, f"{facts['version']} (tree)", None, stage)
+
+
+def revision(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
+    """The prepared kernel of a revision, found again by the name of its git tree object."""
+
+    def ask(*words: str) -> tuple[int, str]:
+        done = run(["git", "-c", "safe.directory=*", "-C", tree.path, *words], purpose="Reading a revision")
+        return done.returncode, done.stdout.strip()
+
+    status, git_dir = ask("rev-parse", "--absolute-git-dir")
+    if status:
+        raise ConformanceError(
+            f"{title}: {tree.path} is no git repository. Use tree:{tree.path} for it as it is on disk."
+        )
+    _, prefix = ask("rev-parse", "--show-prefix")
+    status, name = ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{tree.revision}^{{tree}}")
+    if status:
+        raise ConformanceError(f"{title}: the repository in {tree.path} has no revision {tree.revision}.")
+    if prefix:
+        status, name = ask("rev-parse", "--verify", "--quiet", f"{name}:{prefix.rstrip('/')}")
+        if status:
+            raise ConformanceError(f"{title}: revision {tree.revision} has no directory {prefix}.")
+
+    def stage(into: Path, scratch: Path) -> None:
+        progress(f"{title}: laying out the revision")
+        stage_revision(Path(git_dir), name, into, scratch)
+
+    root = cache.get_or_build(
+        KIND,
+        key_of("revision", name, *conditions()),
+        lambda entry: fill(entry, title, stage, (), progress),
+        what=title,
+        keep=KEEP,
+        progress=progress,
+    )
+    return base(root, stage)
+
+
+def on_disk(path: Path, title: str, cache: Cache, progress: Progress) -> Base:
+    """The prepared kernel of a tree as it is on disk now."""
+
+    def stage(into: Path, scratch: Path) -> None:
+        progress(f"{title}: laying out the tree")
+        stage_files(path, list_tree(path, scratch), into)
+
+    key = key_of(path, *conditions())
+    root = unchanged(path, key, cache, progress)
+    if root is None:
+        release_of(path, title)
+        with (
+            cache.writing(),
+            cache.lock("trees", key, title, progress),
+            cache.temporary("trees", key) as scratch,
+        ):
+            root = (
+                unchanged(path, key, cache, progress)
+                or refreshed(path, key, title, cache, scratch, progress)
+                or prepared(path, key, title, cache, scratch, progress)
+            )
+    return base(root, stage)
+
+
+def unchanged(path: Path, key: str, cache: Cache, progress: Progress) -> Path | None:
+    """The entry that was made of the tree, if nothing that it read has changed since."""
+    note = cache.read_note("tree", key)
+    if not note or changes(path, note):
+        return None
+    if note.pop("touched", False):
+        cache.write_note("tree", key, note)
+    return cache.find(KIND, note["entry"], progress=progress)
+
+
+def changes(path: Path, note: dict[str, Any]) -> set[str]:
+    """The files and folders of the note that are no longer as noted; new stamps of equal files are put into it."""
+    changed: set[str] = set()
+    for name, (digest, *known) in note["files"].items():
+        full = f"{path}/{name}"
+        try:
+            now = stamp(os.stat(full))
+            if list(now) != known:
+                if file_digest(full) != digest:
+                    changed.add(name)
+                else:
+                    note["files"][name] = [digest, *now]
+                    note["touched"] = True
+        except OSError:
+            changed.add(name)
+    for name, (names, when) in note["folders"].items():
+        now, listing = folder_state(path, name, when, names)
+        if listing != names:
+            changed.add(name)
+        elif now != when:
+            note["folders"][name] = [names, now]
+            note["touched"] = True
+    return changed
+
+
+def folder_state(path: Path, name: str, when: int = -1, names: str = "") -> tuple[int, str]:
+    """When a folder last changed, and the names of the sources in it (as given if it has not since `when`)."""
+    try:
+        now = os.stat(path / name).st_mtime_ns
+        if now == when:
+            return now, names
+        found = sorted(entry for entry in os.listdir(path / name) if entry.endswith((".c", ".h")))
+    except OSError:
+        return -1, ""
+    return now, key_of(*found)
+
+
+def take_note(path: Path, key: str, cache: Cache, root: Path, entry: str, before: dict[str, Stamp]) -> None:
+    """Note what an entry was made of: its kernel files and what preparing read, with stamps from before they were read."""
+    manifest = Manifest.load(root)
+    digests = dict(read_facts(root)["inputs"])
+    digests.update((n.removeprefix("src/"), d) for n, d in manifest.digests.items() if n.startswith("src/"))
+    files = {
+        name: [digest, *before.get(name, ())] for name, digest in digests.items() if not name.endswith("/")
+    }
+    folders = {os.path.dirname(name) for name in files} | {
+        name.rstrip("/") for name in digests if name.endswith("/")
+    }
+    listing = {name: [*reversed(folder_state(path, name))] for name in sorted(folders)}
+    cache.write_note("tree", key, {"entry": entry, "files": files, "folders": listing})
+
+
+def stamps(path: Path, names: Iterable[str]) -> dict[str, Stamp]:
+    """The stamps of files that exist."""
+    return {name: stamp(os.stat(path / name)) for name in names if (path / name).is_file()}
+
+
+def refreshed(
+    path: Path, key: str, title: str, cache: Cache, scratch: Path, progress: Progress
+) -> Path | None:
+    """A new entry from an earlier one of this tree, if nothing changed that preparing depends on."""
+    note = cache.read_note("tree", key)
+    old = cache.find(KIND, note["entry"]) if note else None
+    if old is None:
+        return None
+    facts = read_facts(old)
+    wrapped = {name.rstrip("/") for name in facts["inputs"] if name.endswith("/")}
+    if changes(path, note) & (facts["inputs"].keys() | wrapped):
+        return None
+    progress(f"{title}: the tree has changed; collecting headers")
+    try:
+        names = closure(path, old / "gen", title)
+    except MissingHeader:
+        return None
+    names |= whole_folders(list_tree(path, scratch, "arch/x86/kvm", "virt/kvm"))
+    before = stamps(path, [*names, *facts["inputs"], "Makefile"])
+    copy = scratch / "copy"
+    copy.mkdir()
+    keep(copy, path, names, facts["inputs"], title)
+    entry = key_of("files", Manifest.take(copy).digest(), Manifest.load(old).digest(("gen/",)), *conditions())
+
+    def build(place: Path) -> None:
+        for item in copy.iterdir():
+            item.rename(place / item.name)
+        shutil.copytree(old / "gen", place / "gen", copy_function=shutil.copyfile)
+
+    root = cache.get_or_build(KIND, entry, build, what=title, keep=KEEP, progress=progress)
+    take_note(path, key, cache, root, entry, before)
+    return root
+
+
+def prepared(path: Path, key: str, title: str, cache: Cache, scratch: Path, progress: Progress) -> Path:
+    """An entry for a tree that was not seen before, or has changed in what preparing depends on."""
+    progress(f"{title}: laying out the tree")
+    names = list_tree(path, scratch)
+    before = stamps(path, names)
+    copy = scratch / "laid"
+    copy.mkdir()
+    stage_files(path, names, copy)
+    entry = key_of("whole", Manifest.take(copy).digest(), *conditions())
+
+    def stage(into: Path, _: Path) -> None:
+        into.rmdir()
+        copy.rename(into)
+
+    root = cache.get_or_build(
+        KIND,
+        entry,
+        lambda place: fill(place, title, stage, (), progress),
+        what=title,
+        keep=KEEP,
+        progress=progress,
+    )
+    take_note(path, key, cache, root, entry, before)
+    return root

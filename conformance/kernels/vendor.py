@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kernels laid out under vendor_headers/<series>/, so that a checkout builds without network."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.errors import ConformanceError
+from conformance.kernels.kernel import FACTS, read_facts
+from conformance.kernels.manifest import MANIFEST, Manifest
+from conformance.kernels.tools import DISK_FULL, disk_full
+from conformance.paths import VENDOR_HEADERS
+
+__all__ = ["Vendored", "lay_out", "vendored"]
+
+
+@dataclass(frozen=True)
+class Vendored:
+    """A kernel under vendor_headers/."""
+
+    root: Path
+    version: str
+    edited: str | None
+    """A sentence if its files are no longer what was laid out."""
+
+
+def vendored(series: str, place: Path | None = None) -> Vendored | None:
+    """The vendored kernel of a series, if there is one; an incomplete one is an error, an edited one is reported."""
+    root = (place or VENDOR_HEADERS) / series
+    if not root.is_dir():
+        return None
+    try:
+        manifest = Manifest.load(root)
+        known = dict(manifest.stamps)
+        wrong = manifest.differences(root)
+        version = str(read_facts(root)["version"])
+    except (ValueError, KeyError, OSError):
+        wrong = {MANIFEST: "missing"}
+    missing = sorted(name for name, how in wrong.items() if how == "missing")
+    if missing:
+        raise ConformanceError(
+            f"{series}: the vendored kernel in {root} is damaged ({missing[0]} is missing). "
+            f"Remove that directory, or lay it out again with: conformance kernels vendor {series}"
+        )
+    with contextlib.suppress(OSError):
+        if manifest.stamps != known:
+            manifest.save(root)
+    edited = None
+    if wrong:
+        names = ", ".join(sorted(wrong)[:3]) + (" and others" if len(wrong) > 3 else "")
+        edited = f"The vendored kernel in {root} was edited: {names}."
+    return Vendored(root, version, edited)
+
+
+def lay_out(root: Path, series: str, version: str, place: Path | None = None) -> Path:
+    """Copy a prepared kernel to vendor_headers/<series>/, replacing what is there in one step; its path."""
+    target = (place or VENDOR_HEADERS) / series
+    try:
+        scratch = Path(tempfile.mkdtemp(prefix=f".{series}-", dir=target.parent))
+    except OSError as trouble:
+        raise ConformanceError(f"{target.parent} cannot be written ({trouble.strerror}).") from None
+    try:
+        fresh = scratch / "fresh"
+        shutil.copytree(
+            root, fresh, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns(f"{MANIFEST}*")
+        )
+        facts = read_facts(root) | {"version": version}
+        (fresh / FACTS).write_text(json.dumps(facts, separators=(",", ":")))
+        Manifest.take(fresh).save(fresh)
+        if target.exists():
+            os.rename(target, scratch / "old")
+        os.rename(fresh, target)
+    except OSError as trouble:
+        raise disk_full(target.parent) if trouble.errno in DISK_FULL else trouble from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return target
