@@ -158,9 +158,10 @@ def _total(kernel: KernelReport, groups: dict[str, list[Result]], seed: int, con
         _say(console, f"ERROR  {IDLE}", _COLOURS[Verdict.ERROR])
     verdicts = [worst(group) for group in groups.values()]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in Verdict if verdict in verdicts)
+    tally = "1 property" if len(groups) == 1 else f"{len(groups)} properties"
     spent = duration(seconds(kernel.results))
     console.print(
-        Text(f"{len(groups)} properties: {counts or 'none'}; {cases:,} cases in {spent}, seed {seed}")
+        Text(f"{tally}: {counts or 'none'}; {cases:,} cases in {spent}, seed {seed}")
     )
 
 
