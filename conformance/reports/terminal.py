@@ -160,9 +160,7 @@ def _total(kernel: KernelReport, groups: dict[str, list[Result]], seed: int, con
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in Verdict if verdict in verdicts)
     tally = "1 property" if len(groups) == 1 else f"{len(groups)} properties"
     spent = duration(seconds(kernel.results))
-    console.print(
-        Text(f"{tally}: {counts or 'none'}; {cases:,} cases in {spent}, seed {seed}")
-    )
+    console.print(Text(f"{tally}: {counts or 'none'}; {cases:,} cases in {spent}, seed {seed}"))
 
 
 def _say(console: Console, text: str, style: str = "") -> None:
