@@ -18,7 +18,7 @@ from conformance.kernels.staging import stage_package
 from conformance.kernels.tools import Progress
 from conformance.kernels.vendor import vendored
 
-__all__ = ["cached_version", "drift_of", "exact", "package_key", "pinned"]
+__all__ = ["cached_version", "drift_of", "exact", "gone", "package_key", "pinned"]
 
 KIND = "package"
 KEEP = 12
@@ -50,8 +50,13 @@ def pinned(series: str, title: str, cache: Cache, progress: Progress) -> Base:
     if root is None or version is None:
         root, version = fetch(pin, title, cache, progress)
     stage = staging(pin.package, version, all_suites(pin), progress)
-    gone = f"The archive no longer has the pinned {pin.version}; this is {version}, "
-    return Base(root, series, version, drift_of(pin, root / "src", gone, version), stage)
+    drift = drift_of(pin, root / "src", gone(pin, version), version)
+    return Base(root, series, version, drift, stage)
+
+
+def gone(pin: Pin, version: str) -> str:
+    """How a sentence about drift begins."""
+    return f"The archive no longer has the pinned {pin.version}; this is {version}, "
 
 
 def cached_version(pin: Pin, cache: Cache) -> str | None:

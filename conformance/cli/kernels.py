@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`conformance kernels`: what is pinned and cached, fetching, looking into one, laying one out for offline use."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from conformance.errors import ConformanceError
+from conformance.kernels import SERIES, Cache, expand, open_kernel
+from conformance.kernels.inventory import core_files, inventory, options, pin_series, size_of
+from conformance.kernels.selector import Pinned, parse
+from conformance.kernels.vendor import lay_out
+
+__all__ = ["kernels"]
+
+
+def say(line: str) -> None:
+    """Progress, on stderr."""
+    click.echo(line, err=True)
+
+
+def console() -> Console:
+    """Where results go; wide enough for a table if it is a file, since nobody re-wraps a file."""
+    return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 200)
+
+
+def megabytes(size: int) -> str:
+    """A size for people."""
+    return f"{size / 1e6:.1f} MB" if size else ""
+
+
+@click.group()
+def kernels() -> None:
+    """Where kernel code comes from: what is pinned, cached, drifted, and how large."""
+
+
+@kernels.command("list")
+def list_() -> None:
+    """List the pinned kernels and what of them is on this machine."""
+    table = Table("series", "pinned", "package", "from", "here", "version", "size", "drift", box=None, pad_edge=False)
+    for row in inventory(Cache()):
+        drift = Text(row.drift or "")
+        version = row.version or ""
+        pinned = row.pin
+        suites = ", ".join(pinned.suites)
+        size = megabytes(row.size)
+        table.add_row(pinned.series, pinned.version, pinned.package, suites, row.place, version, size, drift)
+    console().print(table)
+
+
+@kernels.command()
+@click.argument("selectors", metavar="SEL...", nargs=-1, required=True)
+def fetch(selectors: tuple[str, ...]) -> None:
+    """Fetch and prepare kernels, so that later runs find them in the cache."""
+    for selector in expand(selectors):
+        kernel = open_kernel(selector, progress=say)
+        click.echo(f"{kernel.title}: {kernel.version}, {megabytes(size_of(kernel.root))} kept")
+        if kernel.drift:
+            click.echo(f"{kernel.title}: {kernel.drift}")
+
+
+@kernels.command()
+@click.argument("selector", metavar="SEL")
+def show(selector: str) -> None:
+    """Show a kernel: version, drift, core MMU files, configuration, size."""
+    for name in expand([selector]):
+        kernel = open_kernel(name, progress=say)
+        files = core_files(kernel)
+        out = console()
+        facts = Table(box=None, show_header=False, pad_edge=False)
+        facts.add_row("kernel", kernel.title)
+        facts.add_row("version", kernel.version)
+        facts.add_row("series", kernel.series or "none of the pinned")
+        facts.add_row("drift", kernel.drift or "none")
+        facts.add_row("kept in", str(kernel.root))
+        facts.add_row("size", megabytes(size_of(kernel.root)))
+        facts.add_row("fingerprint", kernel.fingerprint)
+        facts.add_row("options", " ".join(f"{option}={value}" for option, value in options(kernel).items()))
+        out.print(facts)
+        table = Table("core file", "sha256", "", box=None, pad_edge=False)
+        for file in files:
+            table.add_row(file.name, (file.digest or "")[:16], file.verdict)
+        out.print()
+        out.print(table)
+
+
+@kernels.command()
+@click.argument("selectors", metavar="SEL...", nargs=-1, required=True)
+def vendor(selectors: tuple[str, ...]) -> None:
+    """Lay kernels out under vendor_headers/, so that this checkout builds them without network."""
+    names = expand(selectors)
+    for name in names:
+        if not isinstance(parse(name), Pinned):
+            raise ConformanceError(f"{name} cannot be vendored: only a series ({', '.join(SERIES)}) or all can.")
+    for name in names:
+        kernel = open_kernel(name, progress=say)
+        place = lay_out(kernel.root, name, kernel.version)
+        click.echo(f"{name}: {kernel.version} is in {place} ({megabytes(size_of(place))})")
+
+
+@kernels.command()
+@click.argument("series", metavar="SERIES", type=click.Choice(SERIES))
+@click.argument("version", required=False)
+def pin(series: str, version: str | None) -> None:
+    """For maintainers: pin VERSION of a series, or take the digests of the pinned one anew."""
+    pinned = pin_series(series, version, Cache(), say)
+    click.echo(f"{series}: pinned {pinned.package} {pinned.version} with {len(pinned.core)} core files")
