@@ -67,7 +67,11 @@ def probe(source: Path) -> list[str]:
 
     mmu = "\n".join(
         text(name)
-        for name in ("arch/x86/include/asm/kvm_host.h", f"{_MMU}.h", *(f"{_MMU}/{n}" for n in ("mmu_internal.h", "spte.h", "tdp_iter.h", "mmu.c")))
+        for name in (
+            "arch/x86/include/asm/kvm_host.h",
+            f"{_MMU}.h",
+            *(f"{_MMU}/{n}" for n in ("mmu_internal.h", "spte.h", "tdp_iter.h", "mmu.c")),
+        )
     )
     spte_c = text(f"{_MMU}/spte.c")
     found = [name for name in _FUNCTIONS if re.search(rf"\b{name}\(", mmu)]

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where the bits of an SPTE lie: constants of the hardware, and those that KVM chose, by profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from conformance.model.changes import (
+    ACC_READ,
+    BIT_10_FREED,
+    DYNAMIC_WRITABLE_BITS,
+    EPT_WRITABLE_HIGH_BITS,
+    HIGH_BITS_SHUFFLED,
+    MMIO_GENERATION_52,
+    MMU_PRESENT_BIT,
+    NONPRESENT_BIT_63,
+    XS_XU,
+)
+from conformance.model.profiles import Profile
+from conformance.model.words import bit, bits
+
+__all__ = [
+    "PAGE_SHIFT",
+    "PG_LEVEL_1G",
+    "PG_LEVEL_2M",
+    "PG_LEVEL_4K",
+    "PT64_NX_MASK",
+    "PT_ACCESSED_MASK",
+    "PT_DIRTY_MASK",
+    "PT_PAGE_SIZE_MASK",
+    "PT_PRESENT_MASK",
+    "PT_USER_MASK",
+    "PT_WRITABLE_MASK",
+    "SPTE_BASE_ADDR_MASK",
+    "VMX_EPT_ACCESS_BIT",
+    "VMX_EPT_DIRTY_BIT",
+    "VMX_EPT_EXECUTABLE_MASK",
+    "VMX_EPT_IPAT_BIT",
+    "VMX_EPT_MISCONFIG_WX_VALUE",
+    "VMX_EPT_MT_MASK",
+    "VMX_EPT_READABLE_MASK",
+    "VMX_EPT_RWX_MASK",
+    "VMX_EPT_SUPPRESS_VE_BIT",
+    "VMX_EPT_USER_EXECUTABLE_MASK",
+    "VMX_EPT_WRITABLE_MASK",
+    "Layout",
+]
+
+PAGE_SHIFT = 12
+PG_LEVEL_4K, PG_LEVEL_2M, PG_LEVEL_1G = 1, 2, 3
+
+# Page tables of shadow paging and NPT (Intel SDM vol. 3, 4.5; AMD APM vol. 2, 5.3).
+PT_PRESENT_MASK = bit(0)
+PT_WRITABLE_MASK = bit(1)
+PT_USER_MASK = bit(2)
+PT_ACCESSED_MASK = bit(5)
+PT_DIRTY_MASK = bit(6)
+PT_PAGE_SIZE_MASK = bit(7)
+PT64_NX_MASK = bit(63)
+
+# EPT (Intel SDM vol. 3, 29.3.2).
+VMX_EPT_READABLE_MASK = bit(0)
+VMX_EPT_WRITABLE_MASK = bit(1)
+VMX_EPT_EXECUTABLE_MASK = bit(2)
+VMX_EPT_RWX_MASK = bits(2, 0)
+VMX_EPT_MT_MASK = bits(5, 3)
+VMX_EPT_IPAT_BIT = bit(6)
+VMX_EPT_ACCESS_BIT = bit(8)
+VMX_EPT_DIRTY_BIT = bit(9)
+VMX_EPT_USER_EXECUTABLE_MASK = bit(10)
+VMX_EPT_SUPPRESS_VE_BIT = bit(63)
+VMX_EPT_MISCONFIG_WX_VALUE = VMX_EPT_WRITABLE_MASK | VMX_EPT_EXECUTABLE_MASK
+
+SPTE_BASE_ADDR_MASK = bits(51, PAGE_SHIFT)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """KVM's own choices, as constants of one kernel."""
+
+    spte_mmu_present_mask: int
+    """The bit that says shadow-present, 0 where there is none."""
+    spte_tdp_ad_mask: int
+    """The two bits that hold the type of A/D tracking ..."""
+    spte_tdp_ad_disabled: int
+    """... which is this where the processor sets neither Accessed nor Dirty ..."""
+    spte_tdp_ad_wrprot_only: int
+    """... or this where it does, but writes must fault to be logged."""
+    default_host_writable: int
+    default_mmu_writable: int
+    ept_host_writable: int
+    ept_mmu_writable: int
+    acc_track_saved_mask: int
+    """The bits that access tracking saves ..."""
+    acc_track_saved_shift: int
+    """... this much to the left."""
+    mmio_gen_low: tuple[int, int]
+    mmio_gen_high: tuple[int, int]
+    """Highest and lowest bit of either part of the MMIO generation in an SPTE."""
+    mmio_allowed_mask: int
+    """The bits that an MMIO mask may use."""
+    nonpresent_value: int
+    frozen_spte: int
+    acc_exec_mask: int
+    acc_write_mask: int
+    acc_user_mask: int
+    acc_read_mask: int
+    """0 where read access has no bit of its own."""
+    acc_all: int
+
+    @property
+    def mmio_gen_low_bits(self) -> int:
+        """How many bits of the generation lie in the low part."""
+        return self.mmio_gen_low[0] - self.mmio_gen_low[1] + 1
+
+    @property
+    def mmio_gen_mask(self) -> int:
+        """The bits of the memslots generation that an MMIO SPTE keeps."""
+        high = self.mmio_gen_high[0] - self.mmio_gen_high[1] + 1
+        return bits(self.mmio_gen_low_bits + high - 1, 0)
+
+    @classmethod
+    def of(cls, profile: Profile) -> Layout:
+        """The layout that a kernel with this profile was compiled with."""
+        has = profile.has
+        shuffled = has(HIGH_BITS_SHUFFLED)
+        ad_shift = 60 if shuffled else 52
+        if has(DYNAMIC_WRITABLE_BITS):
+            host, mmu = bit(9), bit(10)
+        else:
+            host, mmu = bit(10), bit(11)
+        if shuffled:
+            ept_host, ept_mmu = bit(53), bit(55)
+        elif has(EPT_WRITABLE_HIGH_BITS):
+            ept_host, ept_mmu = bit(57), bit(58)
+        else:
+            ept_host, ept_mmu = host, mmu
+        if has(BIT_10_FREED):
+            gen_low, gen_high = (9, 3), (62, 52)
+        elif has(MMIO_GENERATION_52):
+            gen_low, gen_high = (10, 3), (62, 52)
+        else:
+            gen_low, gen_high = (11, 3), (62, 54)
+        nonpresent = bit(63) if has(NONPRESENT_BIT_63) else 0
+        saved = VMX_EPT_READABLE_MASK | VMX_EPT_EXECUTABLE_MASK
+        exec_, read = (bit(3), bit(0)) if has(ACC_READ) else (bit(0), 0)
+        return cls(
+            spte_mmu_present_mask=bit(11) if has(MMU_PRESENT_BIT) else 0,
+            spte_tdp_ad_mask=3 << ad_shift,
+            spte_tdp_ad_disabled=1 << ad_shift,
+            spte_tdp_ad_wrprot_only=2 << ad_shift,
+            default_host_writable=host,
+            default_mmu_writable=mmu,
+            ept_host_writable=ept_host,
+            ept_mmu_writable=ept_mmu,
+            acc_track_saved_mask=saved | (VMX_EPT_USER_EXECUTABLE_MASK if has(XS_XU) else 0),
+            acc_track_saved_shift=52 if shuffled else 54,
+            mmio_gen_low=gen_low,
+            mmio_gen_high=gen_high,
+            mmio_allowed_mask=bit(63) | bits(51, 12) | bits(2, 0) | (bit(10) if has(BIT_10_FREED) else 0),
+            nonpresent_value=nonpresent,
+            frozen_spte=nonpresent | (0x1A0 if has(BIT_10_FREED) else 0x5A0),
+            acc_exec_mask=exec_,
+            acc_write_mask=PT_WRITABLE_MASK,
+            acc_user_mask=PT_USER_MASK,
+            acc_read_mask=read,
+            acc_all=exec_ | PT_WRITABLE_MASK | PT_USER_MASK | read,
+        )

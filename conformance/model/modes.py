@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Modes: mask configurations, each reached from a host by the kernel's own setters, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from conformance.model.changes import MASKS_IN_MMU, ME_VALUE
+from conformance.model.kernel import Kernel
+from conformance.model.layout import (
+    PT64_NX_MASK,
+    PT_ACCESSED_MASK,
+    PT_DIRTY_MASK,
+    PT_PRESENT_MASK,
+    PT_USER_MASK,
+    VMX_EPT_ACCESS_BIT,
+    VMX_EPT_DIRTY_BIT,
+    VMX_EPT_EXECUTABLE_MASK,
+    VMX_EPT_MISCONFIG_WX_VALUE,
+    VMX_EPT_READABLE_MASK,
+    VMX_EPT_RWX_MASK,
+)
+from conformance.model.masks import (
+    kvm_mmu_reset_all_pte_masks,
+    kvm_mmu_set_ept_masks,
+    kvm_mmu_set_mask_ptes,
+    kvm_mmu_set_me_spte_mask,
+    kvm_mmu_set_mmio_spte_mask,
+)
+from conformance.model.profiles import Profile
+
+__all__ = ["MODES", "Mode", "kernel_in"]
+
+
+@dataclass(frozen=True)
+class Mode:
+    """A host and how KVM uses it.
+
+    ``phys_bits`` and ``cache_bits`` are numbers of address bits, ``me_value`` and ``me_mask`` address
+    bits taken by memory encryption.
+    """
+
+    name: str
+    description: str
+    phys_bits: int = 48
+    cache_bits: int = 48
+    l1tf: bool = False
+    mmio_caching: bool = True
+    tdp: bool = True
+    ept: bool = False
+    ad_bits: bool = False
+    exec_only: bool = False
+    me_value: int = 0
+    me_mask: int = 0
+
+    def host(self) -> dict[str, int]:
+        """The mode as plain numbers, for oracles, which know nothing of the model."""
+        return {name: int(value) for name, value in vars(self).items() if not isinstance(value, str)}
+
+
+MODES = {
+    mode.name: mode
+    for mode in (
+        Mode("shadow", "shadow paging", tdp=False),
+        Mode("shadow-l1tf", "shadow paging, L1TF, 46 address bits", 46, 44, l1tf=True, tdp=False),
+        Mode("shadow-nommio", "shadow paging, MMIO caching off", mmio_caching=False, tdp=False),
+        Mode("npt", "AMD nested paging"),
+        Mode("npt-me", "AMD nested paging, memory encryption (C-bit 47)", 47, me_value=1 << 47, me_mask=1 << 47),
+        Mode("npt-52", "AMD nested paging, 52 address bits: no reserved bit for MMIO", 52, 52),
+        Mode("ept-ad", "EPT with A/D bits", ept=True, ad_bits=True, exec_only=True),
+        Mode("ept-noad", "EPT without A/D bits", ept=True, exec_only=True),
+        Mode("ept-ad-noxo", "EPT with A/D bits, without exec-only", ept=True, ad_bits=True),
+        Mode("ept-noad-noxo", "EPT without A/D bits and exec-only", ept=True),
+        Mode("ept-l1tf", "EPT with A/D bits, L1TF, 46 address bits", 46, 44, True, ept=True, ad_bits=True),
+        Mode("ept-tme", "EPT with A/D bits, memory encryption (key ids 51:46)", 46, ept=True, ad_bits=True,
+             me_mask=0x3F << 46),
+    )
+}  # fmt: skip
+"""Every mode by name."""
+
+
+def kernel_in(mode: Mode, profile: Profile) -> Kernel:
+    """A kernel of this profile with its masks as the vendor modules leave them on the mode's host.
+
+    What they WARNed about on the way is dropped.
+    """
+    k = Kernel(profile)
+    k.tdp_enabled = mode.tdp
+    k.get_mt_mask = mode.ept
+    if not profile.has(MASKS_IN_MMU):
+        # Fixed bits in every mode.
+        k.shadow_host_writable_mask = k.layout.default_host_writable
+        k.shadow_mmu_writable_mask = k.layout.default_mmu_writable
+    kvm_mmu_reset_all_pte_masks(
+        k, phys_bits=mode.phys_bits, cache_bits=mode.cache_bits, l1tf=mode.l1tf, mmio_caching=mode.mmio_caching
+    )
+    if profile.has(MASKS_IN_MMU):
+        if mode.ept:
+            kvm_mmu_set_ept_masks(
+                k, has_ad_bits=mode.ad_bits, has_exec_only=mode.exec_only, mmio_caching=mode.mmio_caching
+            )
+        if profile.has(ME_VALUE):
+            kvm_mmu_set_me_spte_mask(k, mode.me_value, mode.me_mask)
+    else:
+        _set_masks_as_vendor(k, mode)
+    k.events.clear()
+    return k
+
+
+def _set_masks_as_vendor(k: Kernel, mode: Mode) -> None:
+    """What x86.c, svm.c and vmx.c passed to the MMU before v5.13."""
+    reserved = 1 << 51 | PT_PRESENT_MASK if mode.phys_bits < 52 else 0
+    both = k.layout.acc_write_mask | k.layout.acc_user_mask
+    kvm_mmu_set_mmio_spte_mask(k, reserved, 0, both, mmio_caching=True)
+    kvm_mmu_set_mask_ptes(
+        k, PT_USER_MASK, PT_ACCESSED_MASK, PT_DIRTY_MASK, PT64_NX_MASK, 0, PT_PRESENT_MASK, 0, mode.me_mask
+    )
+    if mode.ept:
+        accessed = VMX_EPT_ACCESS_BIT if mode.ad_bits else 0
+        dirty = VMX_EPT_DIRTY_BIT if mode.ad_bits else 0
+        present = 0 if mode.exec_only else VMX_EPT_READABLE_MASK
+        kvm_mmu_set_mask_ptes(
+            k, VMX_EPT_READABLE_MASK, accessed, dirty, 0, VMX_EPT_EXECUTABLE_MASK, present, VMX_EPT_RWX_MASK, 0
+        )
+        kvm_mmu_set_mmio_spte_mask(k, VMX_EPT_MISCONFIG_WX_VALUE, 0, 0, mmio_caching=True)

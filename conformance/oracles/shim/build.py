@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Building the shim: the kernel's spte.c and tdp_iter.c, mmu.c inside our exports, and the environment.
+
+What a unit refers to and nothing provides fails the link with the symbol's name; see environment.c
+for the written list of what is provided in the kernel's stead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from conformance.kernels import BuildError, Cache, Kernel, Progress, Unit, key_of
+from conformance.oracles.shim.features import probe
+from conformance.paths import VENDOR_HEADERS
+
+__all__ = ["build_shim"]
+
+_C = Path(__file__).parent / "c"
+_ENVIRONMENT = VENDOR_HEADERS / "environment"
+
+_RENAMES = (
+    "-Dmmu_try_to_unsync_pages=shim_try_to_unsync_pages",
+    "-Dmmu_need_write_protect=shim_need_write_protect",
+)
+"""make_spte() asks the environment; the question's other half, in mmu.c, needs a whole VM to answer."""
+
+_LINK = (
+    "-Wl,--gc-sections",
+    "-Wl,-z,nostart-stop-gc",
+    "-Wl,-z,defs",
+    "-Wl,-z,noexecstack",
+    "-Wl,-Bsymbolic",
+)
+
+
+def build_shim(kernel: Kernel, cache: Cache, progress: Progress) -> Path:
+    """The shim library of ``kernel``, from the cache or built now.
+
+    Raises BuildError with the compiler's first error, or with the symbol that nothing provides.
+    """
+    key = key_of("shim", kernel.fingerprint, _own_digest())
+
+    def build(entry: Path) -> None:
+        progress(f"{kernel.title}: compiling the shim")
+        _build(kernel, entry)
+
+    return cache.get_or_build("shim", key, build) / "shim.so"
+
+
+def _own_digest() -> str:
+    """A digest of everything of ours that goes into a shim."""
+    digest = hashlib.sha256()
+    for path in sorted([*_C.rglob("*"), *_ENVIRONMENT.rglob("*"), *Path(__file__).parent.glob("*.py")]):
+        if path.is_file():
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _build(kernel: Kernel, entry: Path) -> None:
+    features = probe(kernel.root / "src")
+    units = [
+        Unit("arch/x86/kvm/mmu/spte.c", _RENAMES),
+        Unit("arch/x86/kvm/mmu/tdp_iter.c"),
+        *(Unit(_C / name) for name in ("exports.c", "environment.c", "core.c")),
+    ]
+    if "HAVE_kvm_tdp_mmu_write_spte" not in features:
+        units.append(Unit(_C / "exports_tdp_mmu.c"))
+    with tempfile.TemporaryDirectory(prefix="conformance-shim-") as objects:
+        made = kernel.compile(
+            units,
+            Path(objects),
+            flags=[f"-D{name}=1" for name in features],
+            include_before=[_ENVIRONMENT, _C],
+            force_include=[_ENVIRONMENT / "conformance.h"],
+        )
+        _link(kernel, made, entry / "shim.so")
+
+
+def _link(kernel: Kernel, objects: list[Path], library: Path) -> None:
+    compiler = shutil.which(os.environ.get("CC", "gcc")) or "gcc"
+    command = [compiler, "-shared", "-o", str(library), *map(str, objects), *_LINK]
+    command.append(f"-Wl,--version-script={_C / 'shim.map'}")
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
+    if done.returncode:
+        missing = re.search(r"(?:in function `(\S+)':.*?)?undefined reference to `(\S+)'", done.stderr, re.S)
+        if missing:
+            caller = f", which {missing[1]}() refers to" if missing[1] else ""
+            raise BuildError(
+                f"{kernel.title}: the shim has nothing that stands in for {missing[2]}{caller}."
+                " It must be added to environment.c, with the reason why it is faithful."
+            )
+        raise BuildError(f"{kernel.title}: the shim does not link: {done.stderr.strip().splitlines()[0]}")

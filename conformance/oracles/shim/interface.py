@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The shim library's C interface, as cffi reads it (ABI mode: one library serves every Python).
+
+The child process keeps inputs, outputs and the index of the case being run in memory shared with the
+parent: ``AT`` first, then ``INPUTS`` and ``OUTPUTS``.
+"""
+
+from __future__ import annotations
+
+__all__ = ["AT", "CDEF", "CELLS", "HOST", "INPUTS", "OUTPUTS", "SHARED_BYTES"]
+
+CDEF = """
+struct shim_entry {
+    const char *name;
+    unsigned int nr_in, nr_out;
+    void (*run)(const uint64_t *in, uint64_t *out, unsigned long n);
+};
+unsigned long shim_nr_entries(void);
+const struct shim_entry *shim_entry(unsigned long i);
+void shim_run(unsigned long entry, const uint64_t *in, uint64_t *out, unsigned long n, uint64_t *at);
+void shim_configure(const uint64_t *host);
+void shim_expect(unsigned int slot, const char *name);
+const char *shim_unexpected(void);
+"""
+
+HOST = (
+    "phys_bits",
+    "cache_bits",
+    "l1tf",
+    "mmio_caching",
+    "tdp",
+    "ept",
+    "ad_bits",
+    "exec_only",
+    "me_value",
+    "me_mask",
+)
+"""What describes a host, in the order of enum shim_host."""
+
+CELLS = 1 << 22
+"""How many words of input, and as many of output, fit at once."""
+
+AT = 0
+INPUTS = 4096
+OUTPUTS = INPUTS + 8 * CELLS
+SHARED_BYTES = OUTPUTS + 8 * CELLS

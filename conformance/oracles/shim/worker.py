@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The child process in which kernel code runs: loads one shim library and does as it is told.
+
+Started as ``python -m conformance.oracles.shim.worker LIBRARY FD``, FD being the shared memory. One
+request a line on stdin, a JSON list of a word and its arguments; one JSON answer a line on stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import sys
+from typing import Any
+
+import cffi
+
+from conformance.oracles.shim.interface import AT, CDEF, INPUTS, OUTPUTS, SHARED_BYTES
+
+
+def serve(library: str, fd: int) -> None:
+    """Answer requests until stdin ends."""
+    ffi = cffi.FFI()
+    ffi.cdef(CDEF)
+    lib = ffi.dlopen(library)
+    shared = ffi.from_buffer("char[]", mmap.mmap(fd, SHARED_BYTES), require_writable=True)
+    at = ffi.cast("uint64_t *", shared + AT)
+    inputs = ffi.cast("uint64_t *", shared + INPUTS)
+    outputs = ffi.cast("uint64_t *", shared + OUTPUTS)
+
+    def entries() -> list[list[Any]]:
+        found = (lib.shim_entry(i) for i in range(lib.shim_nr_entries()))
+        return [[ffi.string(entry.name).decode(), entry.nr_in, entry.nr_out] for entry in found]
+
+    for line in sys.stdin:
+        request, *arguments = json.loads(line)
+        answer: Any = None
+        if request == "entries":
+            answer = entries()
+        elif request == "configure":
+            lib.shim_configure(ffi.new("uint64_t[]", arguments[0]))
+        elif request == "expect":
+            for slot, name in enumerate(arguments[0]):
+                lib.shim_expect(slot, name.encode())
+        elif request == "run":
+            entry, n = arguments
+            lib.shim_run(entry, inputs, outputs, n, at)
+            answer = ffi.string(lib.shim_unexpected()).decode()
+        print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], int(sys.argv[2]))
