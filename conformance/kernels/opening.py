@@ -40,8 +40,8 @@ def open_kernel(
     Raises ConformanceError, and leaves nothing half-made, for whatever cannot be used: the selector, a tree, a
     revision, a patch, a network or tool that is not there.
     """
-    say = progress or quiet
-    store = cache or Cache()
+    say = quiet if progress is None else progress
+    store = Cache() if cache is None else cache
     title = " + ".join([selector, *(Path(patch).name for patch in patches)])
     named = parse(selector)
     read = read_patches(patches, selector, store)

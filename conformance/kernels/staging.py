@@ -137,25 +137,11 @@ def list_tree(tree: Path, scratch: Path, *folders: str) -> list[str]:
     """
     empty = scratch / "empty.git"
     run(["git", "init", "-q", "--bare", empty], purpose="Reading a tree")
+    settings = ("-c", "core.bare=false", "-c", "core.excludesFile=/dev/null")
+    # Debian's own .gitignore excludes everything at the top, for reasons of its packaging: !/* overrules that.
+    which = ("--others", "--exclude=!/*", "--exclude-per-directory=.gitignore")
     listed = run(
-        [
-            "git",
-            f"--git-dir={empty}",
-            f"--work-tree={tree}",
-            "-c",
-            "core.bare=false",
-            "-c",
-            "core.quotePath=false",
-        ]
-        + [
-            "-c",
-            "core.excludesFile=/dev/null",
-            "ls-files",
-            "-z",
-            "--others",
-            "--exclude-per-directory=.gitignore",
-        ]
-        + ["--", *folders],
+        ["git", f"--git-dir={empty}", f"--work-tree={tree}", *settings, "ls-files", "-z", *which, "--", *folders],
         cwd=tree,
     )
     if listed.returncode:
