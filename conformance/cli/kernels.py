@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""`conformance kernels`: what is pinned and cached, fetching, looking into one, laying one out for offline use."""
+"""`conformance kernels`: what is pinned and cached; fetch, look into, and lay out kernels for offline use."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def kernels() -> None:
 @kernels.command("list")
 def list_() -> None:
     """List the pinned kernels and what of them is on this machine."""
-    table = Table("series", "pinned", "package", "from", "here", "version", "size", "drift", box=None, pad_edge=False)
+    table = Table(
+        "series", "pinned", "package", "from", "here", "version", "size", "drift", box=None, pad_edge=False
+    )
     for row in inventory(Cache()):
         drift = Text(row.drift or "")
         version = row.version or ""
@@ -96,7 +98,9 @@ def vendor(selectors: tuple[str, ...]) -> None:
     names = expand(selectors)
     for name in names:
         if not isinstance(parse(name), Pinned):
-            raise ConformanceError(f"{name} cannot be vendored: only a series ({', '.join(SERIES)}) or all can.")
+            raise ConformanceError(
+                f"{name} cannot be vendored: only a series ({', '.join(SERIES)}) or all can."
+            )
     for name in names:
         kernel = open_kernel(name, progress=say)
         place = lay_out(kernel.root, name, kernel.version)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where kernel code comes from: selectors, Debian's archive, trees, patches, preparing, compiling, the cache."""
+"""Where kernel code comes from: selectors, the archive, trees, patches, preparing, compiling, the cache."""
 
 from conformance.kernels.cache import Cache, key_of
 from conformance.kernels.compiling import BuildError, Unit

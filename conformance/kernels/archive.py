@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import os
 import re
-import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -29,7 +28,7 @@ CODENAMES = re.compile(
     r"(-security|-updates|-backports|/updates)?"
 )
 
-# The machine's proxies and certificates stay in force; its hooks, preferences and other lists do not concern us.
+# The machine's proxies and certificates stay in force; its hooks, preferences and other lists do not matter.
 SETTINGS = """\
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
@@ -40,7 +39,7 @@ APT::Architectures { "amd64"; };
 APT::Sandbox::User "root";
 APT::Get::List-Cleanup "false";
 Acquire::Languages "none";
-Acquire::Retries "2";
+Acquire::Retries "1";
 Dir::State "{place}";
 Dir::State::Lists "{place}/lists";
 Dir::State::status "{place}/status";
@@ -52,8 +51,8 @@ Dir::Etc::preferencesparts "/dev/null";
 """
 
 NO_NETWORK = re.compile(
-    r"resolv|could not connect|connection (?:failed|refused|timed out|reset)|timed out|unreachable|unable to connect"
-    r"|cannot initiate|no route|proxy",
+    r"resolv|could not connect|connection (?:failed|refused|timed out|reset)|timed out|unreachable"
+    r"|unable to connect|cannot initiate|no route|proxy",
     re.IGNORECASE,
 )
 UNSIGNED = re.compile(
@@ -212,7 +211,7 @@ class Archive:
         said = " ".join(self.trouble)
         if UNSIGNED.search(said):
             return ConformanceError(
-                f"{what}: Debian's signature on the archive could not be verified with {shlex.quote(self.keyring)}. "
+                f"{what}: Debian's signature on the archive could not be verified with {self.keyring}. "
                 "Upgrade the package debian-archive-keyring, or check the archive's address."
             )
         first = re.sub(r"^(E|W|Err): *", "", self.trouble[0]) if self.trouble else "it is not served"

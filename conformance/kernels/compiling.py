@@ -25,8 +25,8 @@ class BuildError(ConformanceError):
 class Unit:
     """A source file to compile, with arguments of its own after the common ones.
 
-    The source is absolute, or relative to the kernel ("arch/x86/kvm/mmu/spte.c"). Give `name` to the object if
-    one source is compiled more than once.
+    The source is absolute, or relative to the kernel ("arch/x86/kvm/mmu/spte.c"). Give a name to the object
+    if one source is compiled more than once.
     """
 
     source: Path | str

@@ -95,7 +95,8 @@ def fetch(pin: Pin, title: str, cache: Cache, progress: Progress) -> tuple[Path,
             return root, version
         if not versions:
             raise ConformanceError(
-                f"{title}: the archive has no {pin.package} any more. Use another series, or debian:VERSION or tree:PATH."
+                f"{title}: the archive has no {pin.package} any more. "
+                "Use another series, or debian:VERSION or tree:PATH."
             )
         version = pin.version
         if version not in versions:

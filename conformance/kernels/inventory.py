@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is pinned, cached, vendored and drifted, and how large: what `conformance kernels` shows. No network."""
+"""What is pinned, cached, vendored, drifted, and how large: for `conformance kernels`, without network."""
 
 from __future__ import annotations
 

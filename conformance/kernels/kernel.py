@@ -40,7 +40,7 @@ class Kernel:
     root: Path
     """Holds src/, kernel files under their own names, and gen/, the generated ones. To be read only."""
     fingerprint: str
-    """Hex digest of all that a compilation can see: files, flags, compiler. A key for what is built from it."""
+    """Hex digest of all that a compilation sees: files, flags, compiler. The key of what is built from it."""
 
     def compile(
         self,

@@ -105,7 +105,7 @@ class Manifest:
                     self.stamps[name] = now
                 else:
                     found[name] = "changed"
-        found.update({name: "added" for name in present.keys() - self.digests.keys()})
+        found.update(dict.fromkeys(present.keys() - self.digests.keys(), "added"))
         return found
 
     def size(self) -> int:

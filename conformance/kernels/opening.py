@@ -37,8 +37,8 @@ def open_kernel(
     Fetches, prepares and patches what is not there yet, in well under two minutes; otherwise takes a fraction
     of a second. `progress` is told what takes time.
 
-    Raises ConformanceError, and leaves nothing half-made, for whatever cannot be used: the selector, a tree, a
-    revision, a patch, a network or tool that is not there.
+    Raises ConformanceError, and leaves nothing half-made, for whatever cannot be used: the selector, a tree,
+    a revision, a patch, a network or tool that is not there.
     """
     say = quiet if progress is None else progress
     store = Cache() if cache is None else cache
@@ -127,15 +127,7 @@ def on_copy(
             progress(
                 f"{selector}: {patch.name} also changes {absent[0]}{others}, not part of what is compiled"
             )
-    if any(
-        patch.changes_includes
-        or any(
-            file.is_added_file or file.is_removed_file or file.is_rename
-            for change in patch.changes
-            for file in change.files
-        )
-        for patch in patches
-    ):
+    if any(patch.may_need_headers for patch in patches):
         closure(entry / "src", "../gen", title)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Patches: unified diffs, `git format-patch` mails and mailboxes, applied as git applies them, without fuzz."""
+"""Patches: unified diffs, `git format-patch` mails, mailboxes; applied as git applies them, without fuzz."""
 
 from __future__ import annotations
 
@@ -47,9 +47,13 @@ class Patch:
         return {path for change in self.changes for path in change.paths}
 
     @property
-    def changes_includes(self) -> bool:
-        """Whether it adds or removes an #include, so that other headers may be needed."""
-        return any(re.search(rb"^[+-]\s*#\s*include", change.text, re.MULTILINE) for change in self.changes)
+    def may_need_headers(self) -> bool:
+        """Whether it touches an #include or adds, removes or renames files, so that other headers may be read."""
+        return any(
+            re.search(rb"^[+-]\s*#\s*include", change.text, re.MULTILINE)
+            or any(file.is_added_file or file.is_removed_file or file.is_rename for file in change.files)
+            for change in self.changes
+        )
 
 
 def names_of(file: PatchedFile) -> set[str]:
@@ -114,10 +118,11 @@ def parse(text: bytes, what: str) -> PatchSet:
 def apply_patch(
     patch: Patch, tree: Path, title: str, *, exists: Callable[[str], bool] | None = None
 ) -> tuple[list[str], list[str]]:
-    """Apply a patch to the files in `tree`, which is changed; the touched files that are there, and the others.
+    """Apply a patch to the files in `tree`, which is changed; the touched files that are there, and the rest.
 
-    A file that `tree` does not have is passed over, unless `exists` says that the whole kernel has none of that
-    name either. Raises ConformanceError naming the file and hunk that does not apply; `tree` is then unusable.
+    A file that `tree` does not have is passed over, unless `exists` says that the whole kernel has none of
+    that name either. Raises ConformanceError naming the file and hunk that does not apply; `tree` is then
+    unusable.
     """
     applied: list[str] = []
     absent: list[str] = []

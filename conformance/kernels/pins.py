@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pinned kernels of vendor_headers/kernels.toml: package, version, suites, and a digest of each core file."""
+"""The pinned kernels of vendor_headers/kernels.toml: package, version, suites, digests of the core files."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -42,7 +42,7 @@ class MissingHeader(ConformanceError):
 
 
 def release_of(tree: Path, title: str) -> tuple[int, int, str]:
-    """VERSION, PATCHLEVEL and the whole version of a kernel tree; ConformanceError if it is none we can use."""
+    """VERSION, PATCHLEVEL and whole version of a kernel tree; ConformanceError if it is none we can use."""
     try:
         head = (tree / "Makefile").read_text("utf-8", "replace")[:4000]
     except OSError:
@@ -109,7 +109,7 @@ def options_of(gen: Path) -> dict[str, str]:
 
 
 def closure(src: Path, gen: Path | str, title: str, units: Iterable[str] = UNITS) -> set[str]:
-    """The files of `src` that compiling the units reads, the units included; those not in this kernel are passed over.
+    """The files of `src` that compiling the units reads, units included; a unit that is not there is no matter.
 
     Raises MissingHeader or ConformanceError with the preprocessor's first error.
     """
@@ -145,12 +145,12 @@ def keep_generated(gen: Path, into: Path) -> None:
     shutil.copyfile(gen / ".config", into / ".config")
 
 
-def inputs_of(src: Path, gen: Path, names: Iterable[str]) -> Mapping[str, str]:
+def inputs_of(src: Path, gen: Path, names: Iterable[str]) -> dict[str, str]:
     """What configuring and generating read of `src`, with its digests.
 
     Kbuild's own dependency files name the headers and Kconfig files; scripts and Makefiles it does not name.
-    An entry that ends in / stands for the names of the headers in a folder, from which Kbuild derives which of
-    them to wrap.
+    An entry that ends in / stands for the names of the headers in a folder, from which Kbuild derives which
+    of them to wrap.
     """
     read = {name for name in names if BY_NAME.match(name)}
     place = re.escape(str(src)) + r"/([^\s)\\:]+)"
@@ -167,8 +167,9 @@ def inputs_of(src: Path, gen: Path, names: Iterable[str]) -> Mapping[str, str]:
 
 
 BY_NAME = re.compile(
-    r"""(?: (?:Makefile|Kbuild|Kconfig)$ | scripts/ | arch/x86/(?:Makefile|Kbuild|tools/|configs/x86_64_defconfig)
-        | arch/x86/entry/syscalls/ | arch/x86/(?:kernel|boot|um)/Makefile$ | .*include/.*Kbuild$ | tools/include/tools/
+    r"""(?: (?:Makefile|Kbuild|Kconfig)$ | scripts/ | tools/include/tools/ | .*include/.*Kbuild$
+        | arch/x86/(?:Makefile|Kbuild|tools/|configs/x86_64_defconfig|entry/syscalls/)
+        | arch/x86/(?:kernel|boot|um)/Makefile$
     )""",
     re.VERBOSE,
 )

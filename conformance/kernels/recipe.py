@@ -17,7 +17,7 @@ from conformance.kernels.tools import clean_environment
 __all__ = ["CONFIG_FRAGMENT", "PREPARED", "RECIPE", "UNITS", "flags"]
 
 PREPARED = 1
-"""Counts changes of how kernels are prepared, so that what an older version of this code kept is not reused."""
+"""Counts changes of how kernels are prepared, so that what an older version of this kept is not reused."""
 
 CONFIG_FRAGMENT = Path(__file__).with_name("fragment.config")
 

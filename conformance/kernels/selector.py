@@ -74,7 +74,7 @@ def parse_debian(selector: str, version: str) -> Debian:
     if not re.fullmatch(r"[0-9]+\.[0-9]+([.~-].*)?", version) or Debian(version).series not in SERIES:
         series = re.match(r"[0-9]+\.[0-9]+", version)
         raise ConformanceError(
-            f"{selector}: {series.group() if series else version} is not one of the series {', '.join(SERIES)}. "
+            f"{selector}: {series.group() if series else version} is none of the series {', '.join(SERIES)}. "
             "For another kernel, unpack it and use tree:PATH."
         )
     return Debian(version)
@@ -90,7 +90,7 @@ def parse_tree(selector: str, rest: str) -> Tree:
         return Tree(whole)
     if not place or not revision or revision.startswith("-"):
         raise ConformanceError(
-            f"{selector!r} is not complete. It should look like tree:~/linux@v6.12, with a directory and a revision."
+            f"{selector!r} is not complete. It should look like tree:~/linux@v6.12: directory and revision."
         )
     return Tree(expanded(place), revision)
 
@@ -122,7 +122,7 @@ def unknown(selector: str) -> str:
 
 
 def expand(selectors: Sequence[str]) -> list[str]:
-    """The kernels that the user's selectors name, in order and without repetition; none at all means the default.
+    """The kernels that the selectors name, in order, without repetition; no selector means the default.
 
     Raises ConformanceError for a selector that names nothing.
     """

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from conformance.kernels.kernel import FACTS
 from conformance.kernels.manifest import file_digest
 from conformance.kernels.patches import Patch, apply_patch
 from conformance.kernels.prepare import (
@@ -21,7 +22,6 @@ from conformance.kernels.prepare import (
 )
 from conformance.kernels.recipe import CONFIG_FRAGMENT, PREPARED
 from conformance.kernels.staging import stage_files, wanted
-from conformance.kernels.kernel import FACTS
 from conformance.kernels.tools import Progress, compiler_version
 
 __all__ = ["Base", "Stage", "conditions", "fill", "keep"]

@@ -130,7 +130,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def list_tree(tree: Path, scratch: Path, *folders: str) -> list[str]:
-    """The wanted source files of a tree on disk (or of some folders), without what a build in place left there.
+    """The wanted source files of a tree on disk (or of folders of it), without what a build in place left.
 
     The tree's own .gitignore files say what is built. They are read through an empty repository of ours, so
     that the tree need not be one, and is not touched if it is.
@@ -138,10 +138,20 @@ def list_tree(tree: Path, scratch: Path, *folders: str) -> list[str]:
     empty = scratch / "empty.git"
     run(["git", "init", "-q", "--bare", empty], purpose="Reading a tree")
     settings = ("-c", "core.bare=false", "-c", "core.excludesFile=/dev/null")
-    # Debian's own .gitignore excludes everything at the top, for reasons of its packaging: !/* overrules that.
+    # Debian's own .gitignore excludes everything at the top, for its packaging's sake: !/* overrules that.
     which = ("--others", "--exclude=!/*", "--exclude-per-directory=.gitignore")
     listed = run(
-        ["git", f"--git-dir={empty}", f"--work-tree={tree}", *settings, "ls-files", "-z", *which, "--", *folders],
+        [
+            "git",
+            f"--git-dir={empty}",
+            f"--work-tree={tree}",
+            *settings,
+            "ls-files",
+            "-z",
+            *which,
+            "--",
+            *folders,
+        ],
         cwd=tree,
     )
     if listed.returncode:

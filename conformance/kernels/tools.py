@@ -109,8 +109,7 @@ def run(
             env=dict(env) if env is not None else clean_environment(),
             input=given,
             stdin=subprocess.DEVNULL if given is None else None,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             check=False,
         )
     except FileNotFoundError:

@@ -123,7 +123,7 @@ def unchanged(path: Path, key: str, cache: Cache, progress: Progress) -> Path | 
 
 
 def changes(path: Path, note: dict[str, Any]) -> set[str]:
-    """The files and folders of the note that are no longer as noted; new stamps of equal files are put into it."""
+    """The files and folders that are no longer as noted; new stamps of equal files are put into the note."""
     changed: set[str] = set()
     for name, (digest, *known) in note["files"].items():
         full = f"{path}/{name}"
@@ -138,17 +138,17 @@ def changes(path: Path, note: dict[str, Any]) -> set[str]:
         except OSError:
             changed.add(name)
     for name, (names, when) in note["folders"].items():
-        now, listing = folder_state(path, name, when, names)
+        date, listing = folder_state(path, name, when, names)
         if listing != names:
             changed.add(name)
-        elif now != when:
-            note["folders"][name] = [names, now]
+        elif date != when:
+            note["folders"][name] = [names, date]
             note["touched"] = True
     return changed
 
 
 def folder_state(path: Path, name: str, when: int = -1, names: str = "") -> tuple[int, str]:
-    """When a folder last changed, and the names of the sources in it (as given if it has not since `when`)."""
+    """When a folder last changed, and the names of the sources in it (as given if unchanged since `when`)."""
     try:
         now = os.stat(path / name).st_mtime_ns
         if now == when:
@@ -160,7 +160,7 @@ def folder_state(path: Path, name: str, when: int = -1, names: str = "") -> tupl
 
 
 def take_note(path: Path, key: str, cache: Cache, root: Path, entry: str, before: dict[str, Stamp]) -> None:
-    """Note what an entry was made of: its kernel files and what preparing read, with stamps from before they were read."""
+    """Note what an entry was made of: its kernel files and what preparing read, stamped before it was read."""
     manifest = Manifest.load(root)
     digests = dict(read_facts(root)["inputs"])
     digests.update((n.removeprefix("src/"), d) for n, d in manifest.digests.items() if n.startswith("src/"))

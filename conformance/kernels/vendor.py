@@ -31,7 +31,7 @@ class Vendored:
 
 
 def vendored(series: str, place: Path | None = None) -> Vendored | None:
-    """The vendored kernel of a series, if there is one; an incomplete one is an error, an edited one is reported."""
+    """The vendored kernel of a series, if there is one; incomplete is an error, edited is said."""
     root = (place or VENDOR_HEADERS) / series
     if not root.is_dir():
         return None

@@ -21,9 +21,14 @@ FILES = {
     "Kconfig": "# nothing to choose\n",
     ".gitignore": "*.o\n/include/generated/\n",
     "arch/x86/configs/x86_64_defconfig": "CONFIG_FAKE=y\n",
-    "arch/x86/kvm/mmu/mmu.c": '#include "spte.h"\n#include <generated/made.h>\nint mmu(void) { return GENERATED + SPTE; }\n',
-    "arch/x86/kvm/mmu/spte.c": '#include "spte.h"\n#include <linux/one.h>\nint spte(void) { return ONE + SPTE; }\n',
-    "arch/x86/kvm/mmu/spte.h": "".join(f"/* line {n} */\n" for n in range(1, 21)) + "#define SPTE 2\n/* end */\n",
+    "arch/x86/kvm/mmu/mmu.c": (
+        '#include "spte.h"\n#include <generated/made.h>\nint mmu(void) { return GENERATED + SPTE; }\n'
+    ),
+    "arch/x86/kvm/mmu/spte.c": (
+        '#include "spte.h"\n#include <linux/one.h>\nint spte(void) { return ONE + SPTE; }\n'
+    ),
+    "arch/x86/kvm/mmu/spte.h": "".join(f"/* line {n} */\n" for n in range(1, 21))
+    + "#define SPTE 2\n/* end */\n",
     "arch/x86/include/asm/here.h": "/* an architecture's header */\n",
     "include/linux/one.h": "#define ONE 1\n",
     "include/linux/two.h": "#define TWO 2\n",
@@ -43,8 +48,19 @@ class Said(list[str]):
 
 
 def git(where: Path, *words: str) -> str:
-    identity = ["-c", "user.name=t", "-c", "user.email=t@invalid", "-c", "commit.gpgsign=false"]
-    done = subprocess.run(["git", "-C", str(where), *identity, *words], check=True, capture_output=True, text=True)
+    identity = [
+        "-c",
+        "user.name=t",
+        "-c",
+        "user.email=t@invalid",
+        "-c",
+        "commit.gpgsign=false",
+        "-c",
+        "gc.auto=0",
+    ]
+    done = subprocess.run(
+        ["git", "-C", str(where), *identity, *words], check=True, capture_output=True, text=True
+    )
     return done.stdout.strip()
 
 

@@ -46,7 +46,7 @@ def test_an_at_in_the_name_of_a_directory_is_no_revision(tmp_path: Path) -> None
         ("debian:", "debian:6.1.176-1"),
         ("debian:6.1/../x", "debian:6.1.176-1"),
         ("debian:--help", "debian:6.1.176-1"),
-        ("debian:6.11.4-1", "6.11 is not one of the series"),
+        ("debian:6.11.4-1", "6.11 is none of the series"),
         ("tree:", "tree:~/linux"),
         ("tree:@v6", "tree:~/linux@v6.12"),
         ("tree:/x@", "tree:~/linux@v6.12"),

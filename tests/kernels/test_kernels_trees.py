@@ -126,7 +126,9 @@ def test_a_revision_is_what_was_committed(repository: Path, cache: Cache, said: 
 def test_compiling(tree: Path, cache: Cache, said: Said, tmp_path: Path) -> None:
     kernel = opened(tree, cache, said)
     ours = tmp_path / "ours.c"
-    ours.write_text('#include "spte.h"\n#include <linux/one.h>\nint ours(void) { return SPTE + ONE + FLAG + FORCED; }\n')
+    ours.write_text(
+        '#include "spte.h"\n#include <linux/one.h>\nint ours(void) { return SPTE + ONE + FLAG + FORCED; }\n'
+    )
     before = tmp_path / "before/linux"
     before.mkdir(parents=True)
     (before / "one.h").write_text("#define ONE 10\n")
@@ -147,7 +149,9 @@ def test_what_does_not_compile_is_shown(tree: Path, cache: Cache, said: Said, tm
     kernel = opened(tree, cache, said)
     with pytest.raises(BuildError) as caught:
         kernel.compile(["arch/x86/kvm/mmu/spte.c"], tmp_path / "out")
-    assert str(caught.value).startswith(f"tree:{tree}: does not compile: arch/x86/kvm/mmu/spte.h:1:14: error: ")
+    assert str(caught.value).startswith(
+        f"tree:{tree}: does not compile: arch/x86/kvm/mmu/spte.h:1:14: error: "
+    )
 
 
 def test_implicit_functions_are_errors(tree: Path, cache: Cache, said: Said, tmp_path: Path) -> None:
@@ -182,7 +186,9 @@ def test_no_kernel_tree(tree: Path, cache: Cache) -> None:
 
 
 def test_a_tree_that_does_not_configure(tree: Path, cache: Cache) -> None:
-    (tree / "Makefile").write_text(MAKEFILE.replace("@test -e Kconfig", "@echo 'Kconfig:7: syntax error' >&2; false"))
+    (tree / "Makefile").write_text(
+        MAKEFILE.replace("@test -e Kconfig", "@echo 'Kconfig:7: syntax error' >&2; false")
+    )
     assert bad(tree, cache) == f"tree:{tree}: does not configure: Kconfig:7: syntax error"
 
 
@@ -202,7 +208,13 @@ def test_what_would_steer_kbuild_elsewhere_is_ignored(
     tree: Path, cache: Cache, said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = opened(tree, cache, said)
-    for name, value in {"ARCH": "arm64", "O": "/nowhere", "LLVM": "1", "MAKEFLAGS": "-n", "CPATH": "/x"}.items():
+    for name, value in {
+        "ARCH": "arm64",
+        "O": "/nowhere",
+        "LLVM": "1",
+        "MAKEFLAGS": "-n",
+        "CPATH": "/x",
+    }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("GIT_DIR", "/nowhere")
     assert open_kernel(f"tree:{tree}", cache=Cache(cache.root / "other")).fingerprint == plain.fingerprint

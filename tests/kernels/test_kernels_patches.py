@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Patches in all their forms: applied to a copy, prepared again only if need be, refused by file and hunk."""
+
+import base64
+from pathlib import Path
+
+import pytest
+from kernel_samples import Said, git, snapshot
+
+from conformance.errors import ConformanceError
+from conformance.kernels import BuildError, Cache, Kernel, open_kernel
+
+SPTE_H = "arch/x86/kvm/mmu/spte.h"
+
+
+def commit(repository: Path, changes: dict[str, str], message: str = "change") -> None:
+    for name, text in changes.items():
+        path = repository / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", message)
+
+
+def exported(repository: Path, target: Path, *words: str) -> Path:
+    """What git prints, as a file; the repository goes back to its first commit."""
+    target.write_text(git(repository, *words) + "\n")
+    git(repository, "reset", "-q", "--hard", "one")
+    return target
+
+
+def substituted(repository: Path, name: str, old: str, new: str) -> dict[str, str]:
+    text = (repository / name).read_text()
+    assert old in text
+    return {name: text.replace(old, new)}
+
+
+@pytest.fixture
+def diff(repository: Path, tmp_path: Path) -> Path:
+    """A plain diff that makes SPTE 3."""
+    commit(repository, substituted(repository, SPTE_H, "SPTE 2", "SPTE 3"))
+    return exported(repository, tmp_path / "fix.diff", "diff", "one..HEAD")
+
+
+def opened(repository: Path, cache: Cache, said: Said, *patches: Path) -> Kernel:
+    said.clear()
+    return open_kernel(f"tree:{repository}", patches, progress=said, cache=cache)
+
+
+def test_a_diff_is_applied_to_a_copy_without_preparing(
+    repository: Path, cache: Cache, said: Said, diff: Path
+) -> None:
+    plain = opened(repository, cache, said)
+    before, kept = snapshot(repository), snapshot(plain.root)
+    kernel = opened(repository, cache, said, diff)
+    assert kernel.title == f"tree:{repository} + fix.diff"
+    assert kernel.selector == f"tree:{repository}"
+    assert kernel.fingerprint != plain.fingerprint
+    assert "SPTE 3" in (kernel.root / "src" / SPTE_H).read_text()
+    assert not said.mentions("configuring")
+    assert snapshot(repository) == before
+    assert snapshot(plain.root) == kept
+    assert opened(repository, cache, said, diff) == kernel
+    assert said == []
+
+
+def test_the_content_of_a_patch_counts_not_its_name(
+    repository: Path, cache: Cache, said: Said, diff: Path
+) -> None:
+    first = opened(repository, cache, said, diff)
+    diff.write_text(diff.read_text().replace("SPTE 3", "SPTE 4"))
+    assert opened(repository, cache, said, diff).fingerprint != first.fingerprint
+
+
+def test_patches_apply_in_order(
+    repository: Path, cache: Cache, said: Said, diff: Path, tmp_path: Path
+) -> None:
+    second = tmp_path / "more.diff"
+    second.write_text(diff.read_text().replace("SPTE 3", "SPTE 4").replace("SPTE 2", "SPTE 3"))
+    kernel = opened(repository, cache, said, diff, second)
+    assert kernel.title.endswith(" + fix.diff + more.diff")
+    assert "SPTE 4" in (kernel.root / "src" / SPTE_H).read_text()
+    with pytest.raises(ConformanceError, match=r"patch more.diff: hunk 1 does not apply"):
+        opened(repository, cache, said, second, diff)
+
+
+def test_a_mail_and_a_mailbox(repository: Path, cache: Cache, said: Said, tmp_path: Path) -> None:
+    commit(repository, substituted(repository, SPTE_H, "SPTE 2", "SPTE 3"), "one\n\n--- a/not\n+++ b/adiff\n")
+    commit(repository, substituted(repository, SPTE_H, "line 2 ", "line two "), "two")
+    box = exported(
+        repository, tmp_path / "series.mbox", "format-patch", "--stdout", "--cover-letter", "one..HEAD"
+    )
+    text = (opened(repository, cache, said, box).root / "src" / SPTE_H).read_text()
+    assert "SPTE 3" in text
+    assert "line two " in text
+
+
+def test_an_encoded_mail(repository: Path, cache: Cache, said: Said, diff: Path, tmp_path: Path) -> None:
+    mail = tmp_path / "encoded.eml"
+    body = base64.encodebytes(b"Why.\n---\n" + diff.read_bytes()).decode()
+    head = "From: a <a@invalid>\nSubject: [PATCH] x\nMIME-Version: 1.0\nContent-Type: text/plain\n"
+    mail.write_text(f"{head}Content-Transfer-Encoding: base64\n\n{body}")
+    assert "SPTE 3" in (opened(repository, cache, said, mail).root / "src" / SPTE_H).read_text()
+
+
+def test_an_enclosing_repository_does_not_interfere(
+    repository: Path, cache: Cache, said: Said, diff: Path, tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "-q")
+    assert "SPTE 3" in (opened(repository, cache, said, diff).root / "src" / SPTE_H).read_text()
+
+
+def test_the_hunk_that_does_not_apply_is_named(
+    repository: Path, cache: Cache, said: Said, tmp_path: Path
+) -> None:
+    text = substituted(repository, SPTE_H, "line 2 ", "line two ")[SPTE_H].replace("SPTE 2", "SPTE 3")
+    commit(repository, {SPTE_H: text})
+    patch = exported(repository, tmp_path / "fix.mbox", "format-patch", "-1", "--stdout")
+    patch.write_text(patch.read_text().replace("-#define SPTE 2", "-#define SPTE 8"))
+    with pytest.raises(ConformanceError) as caught:
+        opened(repository, cache, said, patch)
+    assert str(caught.value) == (
+        f"tree:{repository}: patch fix.mbox: hunk 2 does not apply to {SPTE_H} (line 18)"
+    )
+    assert list((cache.root / "patched").glob("*")) == []
+
+
+def test_which_mail_of_a_mailbox(repository: Path, cache: Cache, said: Said, tmp_path: Path) -> None:
+    commit(repository, substituted(repository, SPTE_H, "line 2 ", "line two "), "one")
+    commit(repository, substituted(repository, SPTE_H, "SPTE 2", "SPTE 3"), "two")
+    box = exported(repository, tmp_path / "s.mbox", "format-patch", "--stdout", "one..HEAD")
+    box.write_text(box.read_text().replace("-#define SPTE 2", "-#define SPTE 8"))
+    with pytest.raises(ConformanceError, match=r"patch s.mbox, mail 2: hunk 1 does not apply"):
+        opened(repository, cache, said, box)
+
+
+def test_files_that_are_not_compiled_are_mentioned(
+    repository: Path, cache: Cache, said: Said, tmp_path: Path
+) -> None:
+    changes = substituted(repository, SPTE_H, "SPTE 2", "SPTE 3") | {"Documentation/words.txt": "other\n"}
+    commit(repository, changes)
+    patch = exported(repository, tmp_path / "p.diff", "diff", "one..HEAD")
+    kernel = opened(repository, cache, said, patch)
+    assert said.mentions("Documentation/words.txt")
+    assert "SPTE 3" in (kernel.root / "src" / SPTE_H).read_text()
+
+
+def test_a_file_that_this_kernel_lacks(repository: Path, cache: Cache, said: Said, diff: Path) -> None:
+    diff.write_text(diff.read_text().replace("spte.h", "other.h"))
+    with pytest.raises(ConformanceError, match=r"this kernel has no arch/x86/kvm/mmu/other.h"):
+        opened(repository, cache, said, diff)
+
+
+def test_new_removed_and_renamed_files(repository: Path, cache: Cache, said: Said, tmp_path: Path) -> None:
+    commit(repository, {"arch/x86/kvm/mmu/new.h": "#define NEW 1\n"})
+    git(repository, "rm", "-q", "virt/kvm/kvm_main.c")
+    git(repository, "mv", "arch/x86/kvm/mmu/mmu.c", "arch/x86/kvm/mmu/moved.c")
+    git(repository, "commit", "-qm", "two")
+    patch = exported(repository, tmp_path / "p.diff", "diff", "-M", "one..HEAD")
+    src = opened(repository, cache, said, patch).root / "src"
+    assert (src / "arch/x86/kvm/mmu/new.h").read_text() == "#define NEW 1\n"
+    assert (src / "arch/x86/kvm/mmu/moved.c").is_file()
+    assert not (src / "arch/x86/kvm/mmu/mmu.c").exists()
+    assert not (src / "virt/kvm/kvm_main.c").exists()
+
+
+def test_a_file_that_is_already_there(repository: Path, cache: Cache, said: Said, tmp_path: Path) -> None:
+    commit(repository, {"arch/x86/kvm/mmu/new.h": "#define NEW 1\n"})
+    patch = exported(repository, tmp_path / "p.diff", "diff", "one..HEAD")
+    patch.write_text(patch.read_text().replace("new.h", "spte.h"))
+    with pytest.raises(ConformanceError, match=r"it creates arch/x86/kvm/mmu/spte.h, which is already there"):
+        opened(repository, cache, said, patch)
+
+
+def test_a_further_header_prepares_again(repository: Path, cache: Cache, said: Said, tmp_path: Path) -> None:
+    opened(repository, cache, said)
+    commit(
+        repository,
+        substituted(repository, "arch/x86/kvm/mmu/spte.c", "one.h>", "one.h>\n#include <linux/two.h>"),
+    )
+    patch = exported(repository, tmp_path / "p.diff", "diff", "one..HEAD")
+    kernel = opened(repository, cache, said, patch)
+    assert said.mentions("further headers")
+    assert (kernel.root / "src/include/linux/two.h").is_file()
+
+
+def test_a_header_that_nobody_has(repository: Path, cache: Cache, said: Said, tmp_path: Path) -> None:
+    commit(
+        repository,
+        substituted(repository, "arch/x86/kvm/mmu/spte.c", "one.h>", "one.h>\n#include <linux/no.h>"),
+    )
+    patch = exported(repository, tmp_path / "p.diff", "diff", "one..HEAD")
+    with pytest.raises(ConformanceError, match=r"does not compile: .*linux/no.h: No such file"):
+        opened(repository, cache, said, patch)
+    assert list((cache.root / "patched").glob("*")) == []
+
+
+@pytest.mark.parametrize("name", ["Kconfig", "Makefile"])
+def test_what_preparing_read_prepares_again(
+    repository: Path, cache: Cache, said: Said, tmp_path: Path, name: str
+) -> None:
+    opened(repository, cache, said)
+    commit(repository, {name: (repository / name).read_text() + "\n# more\n"})
+    patch = exported(repository, tmp_path / "p.diff", "diff", "one..HEAD")
+    opened(repository, cache, said, patch)
+    assert said.mentions("preparing again")
+    assert said.mentions("configuring")
+
+
+def test_what_does_not_compile_names_the_patch(
+    repository: Path, cache: Cache, said: Said, diff: Path, tmp_path: Path
+) -> None:
+    diff.write_text(diff.read_text().replace("SPTE 3", "SPTE nothing"))
+    kernel = opened(repository, cache, said, diff)
+    with pytest.raises(BuildError) as caught:
+        kernel.compile(["arch/x86/kvm/mmu/spte.c"], tmp_path / "out")
+    assert f"+ fix.diff: does not compile: {SPTE_H}:21:14: error:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"these are words\n", "is no patch"),
+        (b"\x00\xff\xfe binary", "is no patch"),
+        (b"From: a@invalid\nSubject: hello\n\nno diff in it\n", "is no patch"),
+        (b"--- a/x\n+++ b/x\n@@ -1,3 +1,3 @@\n one\n", "is damaged"),
+    ],
+)
+def test_no_patch(
+    repository: Path, cache: Cache, said: Said, tmp_path: Path, content: bytes, complaint: str
+) -> None:
+    patch = tmp_path / "p"
+    patch.write_bytes(content)
+    with pytest.raises(ConformanceError, match=complaint):
+        opened(repository, cache, said, patch)
+    assert said == []
+
+
+def test_patches_that_cannot_be_read(repository: Path, cache: Cache, said: Said, tmp_path: Path) -> None:
+    with pytest.raises(ConformanceError, match="cannot be read: No such file"):
+        opened(repository, cache, said, tmp_path / "missing.patch")
+    with pytest.raises(ConformanceError, match="is a directory"):
+        opened(repository, cache, said, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../../outside.h", "/tmp/outside.h", ".git/config"])
+def test_a_patch_stays_inside(repository: Path, cache: Cache, said: Said, tmp_path: Path, name: str) -> None:
+    patch = tmp_path / "p.diff"
+    patch.write_text(f"--- /dev/null\n+++ b/{name}\n@@ -0,0 +1 @@\n+text\n")
+    with pytest.raises(ConformanceError, match="does not apply"):
+        opened(repository, cache, said, patch)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Real kernels, from the archive to object files. Uses the user's cache, as a run of the suite does."""
+
+import difflib
+import shutil
+from pathlib import Path
+
+import pytest
+from kernel_samples import Said, git, snapshot
+
+from conformance.errors import ConformanceError
+from conformance.kernels import SERIES, Cache, Kernel, expand, open_kernel
+from conformance.kernels.inventory import core_files, inventory, options, size_of
+from conformance.kernels.vendor import lay_out, vendored
+
+pytestmark = [pytest.mark.kernel, pytest.mark.network, pytest.mark.slow]
+
+MMU = ["spte.c", "tdp_iter.c", "tdp_mmu.c", "mmu.c"]
+
+
+@pytest.fixture(scope="module")
+def pinned() -> Kernel:
+    return open_kernel("6.1")
+
+
+@pytest.mark.parametrize("series", expand(["all"]))
+def test_the_mmu_of_every_series_compiles(series: str, tmp_path: Path) -> None:
+    kernel = open_kernel(series)
+    assert ".".join(map(str, kernel.release)) == kernel.series == series
+    objects = kernel.compile([f"arch/x86/kvm/mmu/{name}" for name in MMU], tmp_path)
+    assert len(objects) == len(MMU)
+    chosen = options(kernel)
+    assert {chosen[name] for name in ("64BIT", "SMP", "KVM", "KVM_INTEL", "KVM_AMD", "RANDOMIZE_MEMORY")} == {
+        "y"
+    }
+    assert {chosen[name] for name in ("JUMP_LABEL", "PARAVIRT", "FTRACE", "STACKPROTECTOR")} == {"n"}
+    # x86 has had no kernel without preemption since 7.0.
+    assert chosen["PREEMPT_COUNT"] == ("n" if series in ("5.10", "6.1", "6.12") else "y")
+    assert size_of(kernel.root) < 50e6
+    if kernel.drift is None:
+        assert {file.verdict for file in core_files(kernel)} == {"as pinned"}
+
+
+def test_everything_is_listed(pinned: Kernel) -> None:
+    rows = {row.pin.series: row for row in inventory(Cache())}
+    assert tuple(rows) == SERIES
+    assert rows["6.1"].version == pinned.version
+
+
+def real_patch(kernel: Kernel, target: Path, name: str, old: str, new: str) -> Path:
+    """A diff of a fetched file, made here so that no line of it lies in this repository."""
+    before = (kernel.root / "src" / name).read_text()
+    assert old in before
+    lines = [text.splitlines(keepends=True) for text in (before, before.replace(old, new, 1))]
+    target.write_text("".join(difflib.unified_diff(*lines, f"a/{name}", f"b/{name}")))
+    return target
+
+
+def test_a_patch_to_spte_h_is_a_matter_of_seconds(
+    pinned: Kernel, tmp_path: Path, said: Said, cache: Cache
+) -> None:
+    name = "arch/x86/kvm/mmu/spte.h"
+    patch = real_patch(pinned, tmp_path / "fix.patch", name, "#define SPTE_", "/* here */\n#define SPTE_")
+    kernel = open_kernel("6.1", [patch], progress=said)
+    assert kernel.title == "6.1 + fix.patch"
+    assert not said.mentions("configuring")
+    assert kernel.fingerprint != pinned.fingerprint
+    assert kernel.compile(["arch/x86/kvm/mmu/spte.c"], tmp_path / "out")
+    shifted = patch.read_text().replace("\n-", "\n-not ").replace("\n ", "\n not ")
+    patch.write_text(shifted)
+    with pytest.raises(
+        ConformanceError, match=rf"6.1: patch fix.patch: hunk 1 does not apply to {name} \(line \d+\)"
+    ):
+        open_kernel("6.1", [patch])
+
+
+def test_a_version_that_never_was(cache: Cache) -> None:
+    with pytest.raises(ConformanceError, match=r"has no such linux-source-6.1. It has: 6.1\."):
+        open_kernel("debian:6.1.1-99", cache=cache)
+
+
+def test_a_vendored_kernel_is_the_same(pinned: Kernel, tmp_path: Path) -> None:
+    lay_out(pinned.root, "6.1", pinned.version, tmp_path)
+    laid = vendored("6.1", tmp_path)
+    assert laid is not None
+    assert (laid.version, laid.edited) == (pinned.version, None)
+
+
+def test_a_tree_and_its_revision(
+    tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch, cache: Cache
+) -> None:
+    """From the package, unpacked once more: the tree, the revision and the package are one kernel."""
+    from conformance.kernels import debian
+
+    def keep_it(deb: Path, into: Path) -> None:
+        debian_stage(deb, into)
+        shutil.copytree(into, tmp_path / "linux")
+
+    debian_stage = debian.stage_package
+    monkeypatch.setattr(debian, "stage_package", keep_it)
+    monkeypatch.setattr(debian, "vendored", lambda series: None)
+    package = open_kernel("6.1", cache=cache, progress=said)
+    tree = tmp_path / "linux"
+    git(tree, "init", "-q")
+    git(tree, "add", "-A", "-f")
+    git(tree, "commit", "-qm", "one")
+    before = snapshot(tree)
+    on_disk = open_kernel(f"tree:{tree}", cache=cache, progress=said)
+    revision = open_kernel(f"tree:{tree}@HEAD", cache=cache, progress=said)
+    assert snapshot(tree) == before
+    assert package.fingerprint == on_disk.fingerprint == revision.fingerprint
+    header = tree / "arch/x86/kvm/mmu/spte.h"
+    header.write_text(header.read_text() + "\n/* more */\n")
+    said.clear()
+    edited = open_kernel(f"tree:{tree}", cache=cache, progress=said)
+    assert edited.fingerprint != on_disk.fingerprint
+    assert not said.mentions("configuring")
