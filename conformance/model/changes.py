@@ -38,12 +38,18 @@ class Change:
 CHANGES: dict[str, Change] = {}
 """Every change by the name that model code uses for it."""
 
-
 PML_BY_DIRTY_LOG_SIZE = Change(
     commit="44ac5958a6c1",
     title="KVM: x86/mmu: Set SPTE_AD_WRPROT_ONLY_MASK if and only if PML is enabled",
     since="5.12",
     effect="SPTEs of L2 are write-protected for the dirty log only if there is a CPU dirty log.",
+)
+
+TDP_REMOVED_SPTE = Change(
+    commit="e25f0e0cd51b",
+    title="KVM: x86/mmu: Mark SPTEs in disconnected pages as removed",
+    since="5.12",
+    effect="The TDP MMU marks entries of removed tables: is_removed_spte().",
 )
 
 MMU_PRESENT_BIT = Change(
@@ -251,6 +257,20 @@ NO_ACCESS_WARNS = Change(
     title="KVM: x86/mmu: Drop RWX=0 SPTEs during ept_sync_page()",
     since="6.0",
     effect="make_spte() WARNs about an SPTE that would grant no access at all.",
+)
+
+SPTE_INDEX = Change(
+    commit="79e48cec6cba",
+    title="KVM: x86/mmu: Add optimized helper to retrieve an SPTE's index",
+    since="6.0",
+    effect="spte_index() exists.",
+)
+
+NX_PER_VM = Change(
+    commit="084cc29f8bbb",
+    title="KVM: x86/MMU: Allow NX huge pages to be disabled on a per-vm basis",
+    since="6.0",
+    effect="A VM can be exempt from the NX huge page mitigation.",
 )
 
 NEED_ATOMIC_WRITE = Change(

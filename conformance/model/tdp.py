@@ -17,18 +17,12 @@ from conformance.model.words import Truth, Word, clear, either
 
 __all__ = [
     "__kvm_tdp_mmu_write_spte",
-    "kvm_tdp_mmu_read_spte",
     "kvm_tdp_mmu_spte_need_atomic_write",
     "kvm_tdp_mmu_write_spte",
     "kvm_tdp_mmu_write_spte_atomic",
     "tdp_mmu_clear_spte_bits",
     "tdp_mmu_clear_spte_bits_atomic",
 ]
-
-
-def kvm_tdp_mmu_read_spte(k: Kernel, memory: Word) -> Update:
-    """Read the entry."""
-    return Update(value=memory, memory=memory, accesses=0)
 
 
 def __kvm_tdp_mmu_write_spte(k: Kernel, memory: Word, new_spte: Word) -> Update:

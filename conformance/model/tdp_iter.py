@@ -51,7 +51,12 @@ class Tables:
         return spte & SPTE_BASE_ADDR_MASK
 
     def place(self, gfn: int, level: int, spte: int) -> None:
-        """Put ``spte`` where it maps ``gfn`` at ``level``, with the tables needed on the way."""
+        """Put ``spte`` where it maps ``gfn`` at ``level``, with the tables needed on the way.
+
+        One that would point to a table of its own is left out: there is none where it points.
+        """
+        if self.child(spte, level) is not None:
+            return
         table = self.root
         for above in range(self.root_level, level, -1):
             index = _index(gfn, above)

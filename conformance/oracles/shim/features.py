@@ -18,7 +18,7 @@ _FUNCTIONS = """
     check_spte_writable_invariants is_access_allowed is_dirty_spte is_ept_ve_possible is_executable_pte
     is_frozen_spte is_mmu_writable_spte is_removed_spte is_rsvd_spte kvm_mmu_changed_pte_notifier_make_spte
     kvm_mmu_page_set_gfn kvm_mmu_page_set_translation kvm_mmu_set_mask_ptes kvm_mmu_set_me_spte_mask
-    kvm_mmu_spte_module_init kvm_tdp_mmu_read_spte kvm_tdp_mmu_spte_need_atomic_update
+    kvm_mmu_spte_module_init kvm_tdp_mmu_spte_need_atomic_update
     kvm_tdp_mmu_spte_need_atomic_write kvm_tdp_mmu_write_spte kvm_tdp_mmu_write_spte_atomic
     leaf_spte_change_needs_tlb_flush make_huge_page_split_spte make_huge_spte make_small_spte
     mmu_try_to_unsync_pages spte_index spte_needs_atomic_update spte_permission_fault
@@ -38,6 +38,7 @@ _SHAPES = {
     "MAKE_SPTE_SP": (f"{_MMU}/spte.h", r"make_spte\(struct kvm_vcpu \*\w+, struct kvm_mmu_page \*"),
     "ROLE_PASSTHROUGH": ("arch/x86/include/asm/kvm_host.h", r"unsigned passthrough:1"),
     "SHADOWED_TRANSLATION": (f"{_MMU}/mmu_internal.h", r"u64 \*shadowed_translation;"),
+    "SVM_MT_MASK": ("arch/x86/kvm/svm/svm.c", r"\.get_mt_mask = "),
     "TDP_ITER_GFN_BITS": (f"{_MMU}/tdp_iter.h", r"gfn_t gfn_bits\)"),
     "TDP_ITER_ROOT": (f"{_MMU}/tdp_iter.h", r"tdp_iter_start\(struct tdp_iter \*\w+, struct kvm_mmu_page \*"),
     "TDP_ITER_YIELDED": (f"{_MMU}/tdp_iter.h", r"bool yielded;"),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import os
@@ -136,11 +137,10 @@ class ShimOracle:
         if self._child is None:
             self._start_child()
         assert self._child is not None and self._child.stdin is not None
-        try:
+        # Of a child that has died the answer will be missing; that is told there.
+        with contextlib.suppress(BrokenPipeError):
             self._child.stdin.write(json.dumps(request) + "\n")
             self._child.stdin.flush()
-        except BrokenPipeError:
-            pass  # the answer will be missing, and says why
 
     def _receive(self) -> Any:
         assert self._child is not None and self._child.stdout is not None
@@ -175,5 +175,6 @@ class ShimOracle:
             child.kill()
             child.wait()
             for pipe in (child.stdin, child.stdout):
-                if pipe is not None:
-                    pipe.close()
+                with contextlib.suppress(BrokenPipeError):
+                    if pipe is not None:
+                        pipe.close()

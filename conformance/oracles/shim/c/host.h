@@ -74,7 +74,9 @@ void shim_set_host(const u64 host[SHIM_NR_HOST])
 
 	/* Only VMX, and in v5.10 SVM as well, has a memory type to give. */
 	kvm_x86_ops.get_mt_mask = NULL;
-	if (host[SHIM_EPT] || IS_ENABLED(HAVE_MT_MASK_ALWAYS))
+#ifndef HAVE_SVM_MT_MASK
+	if (host[SHIM_EPT])
+#endif
 		kvm_x86_ops.get_mt_mask = shim_get_mt_mask_op;
 #ifdef HAVE_VM_MMIO_VALUE
 	/* As kvm_mmu_init_vm() does for each new VM. */

@@ -71,7 +71,7 @@ SHIM(kvm_mmu_reset_all_pte_masks, 4, NR_MASKS)
 /* user, accessed, dirty, nx, x, present, access-tracking and encryption mask */
 SHIM(kvm_mmu_set_mask_ptes, 8, NR_MASKS)
 {
-	static const u64 host[] = { 48, 48, 0, 1 };
+	static const u64 host[] = { 48, 48, 0, 0 };
 
 	shim_masks_begin(host);
 	SHIM_MAY_BUG(kvm_mmu_set_mask_ptes(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7]));
@@ -106,7 +106,7 @@ SHIM(kvm_mmu_set_mmio_spte_mask, 7, NR_MASKS)
 /* me_value, me_mask */
 SHIM(kvm_mmu_set_me_spte_mask, 2, NR_MASKS)
 {
-	static const u64 host[] = { 48, 48, 0, 1 };
+	static const u64 host[] = { 48, 48, 0, 0 };
 
 	shim_masks_begin(host);
 	kvm_mmu_set_me_spte_mask(in[0], in[1]);

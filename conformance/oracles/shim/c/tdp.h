@@ -31,10 +31,6 @@ SHIM(kvm_tdp_mmu_write_spte_atomic, 2, 3)
 SHIM(__kvm_tdp_mmu_write_spte, 2, 3) { WRITES(__kvm_tdp_mmu_write_spte(sptep, in[1])); }
 #endif
 
-#ifdef HAVE_kvm_tdp_mmu_read_spte
-SHIM(kvm_tdp_mmu_read_spte, 1, 3) { WRITES(out[0] = kvm_tdp_mmu_read_spte(sptep)); }
-#endif
-
 /* Renamed along with the volatile predicate in v6.15; old, level */
 #ifdef HAVE_kvm_tdp_mmu_spte_need_atomic_update
 SHIM(kvm_tdp_mmu_spte_need_atomic_write, 2, 1)
@@ -85,12 +81,17 @@ static u64 *shim_new_table(void)
 	return table;
 }
 
-/* Put spte at (gfn, level) below root, with the tables that it needs on the way. */
+/*
+ * Put spte at (gfn, level) below root, with the tables that it needs on the way.  One that would point
+ * to a table of its own is left out: there is none where it points.
+ */
 static void shim_place(u64 *root, int root_level, u64 gfn, int level, u64 spte)
 {
 	u64 *table = root;
 	int l, index;
 
+	if (is_shadow_present_pte(spte) && !is_last_spte(spte, level))
+		return;
 	for (l = root_level; l > level; l--) {
 		index = gfn >> (9 * (l - 1)) & 511;
 		if (!is_shadow_present_pte(table[index]) || is_last_spte(table[index], l))

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Columns: what a property takes, and how to draw values that are likely to matter.
+
+A column is drawn by two drivers from the same data: numpy for volume, Hypothesis for structure and
+shrinking. SPTEs are drawn legal for the mode, near-legal (a few bits off), arbitrary, or special
+(zero, frozen, non-present, MMIO), and two SPTEs of one case are often alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from conformance.model import mmio, states
+from conformance.model.changes import ACC_READ
+from conformance.model.kernel import Kernel
+from conformance.model.layout import (
+    PT_PAGE_SIZE_MASK,
+    PT_PRESENT_MASK,
+    PT_WRITABLE_MASK,
+    SPTE_BASE_ADDR_MASK,
+    VMX_EPT_IPAT_BIT,
+)
+from conformance.model.words import ALL
+
+__all__ = ["Access", "Bits", "Choice", "Column", "Flag", "SpteColumn", "spte_alternatives", "special_sptes"]
+
+Words = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One input word. ``name`` is how reports call it; ``width`` how many of its bits may be set."""
+
+    name: str
+    width: int = 64
+
+    def choices(self, k: Kernel) -> tuple[int, ...] | None:
+        """All values, where there are few; None where there are too many to list."""
+        return None
+
+    def admits(self, k: Kernel, value: int) -> bool:
+        """Whether ``value`` is one that the kernel function may be called with."""
+        listed = self.choices(k)
+        return value in listed if listed is not None else 0 <= value < 1 << self.width
+
+    def sample(self, k: Kernel, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
+        """``n`` values, given those already ``drawn`` for earlier columns of the same cases."""
+        raise NotImplementedError
+
+    def strategy(self, k: Kernel, drawn: Mapping[str, int]) -> st.SearchStrategy[int]:
+        """One value, given those already ``drawn`` for earlier columns of the same case."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Choice(Column):
+    """One of a few values."""
+
+    values: tuple[int, ...] = ()
+
+    def choices(self, k: Kernel) -> tuple[int, ...]:
+        """The values."""
+        return self.values
+
+    def sample(self, k: Kernel, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
+        """Each value equally often."""
+        return rng.choice(np.array(self.choices(k), np.uint64), n)
+
+    def strategy(self, k: Kernel, drawn: Mapping[str, int]) -> st.SearchStrategy[int]:
+        """Shrinks towards the first value."""
+        return st.sampled_from(self.choices(k))
+
+
+@dataclass(frozen=True)
+class Flag(Choice):
+    """A bool."""
+
+    values: tuple[int, ...] = (0, 1)
+    width: int = 1
+
+
+@dataclass(frozen=True)
+class Access(Choice):
+    """ACC_* bits, any combination."""
+
+    width: int = 4
+
+    def choices(self, k: Kernel) -> tuple[int, ...]:
+        """Three bits, or four since read access has its own."""
+        return tuple(range(16 if k.has(ACC_READ) else 8))
+
+
+@dataclass(frozen=True)
+class Bits(Column):
+    """A number of ``width`` bits: small, huge, a single bit, or anything. ``near`` another column at times.
+
+    ``dense`` draws every bit half of the time instead, for masks and packed tables.
+    """
+
+    near: str | None = None
+    dense: bool = False
+
+    def sample(self, k: Kernel, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
+        """Magnitudes evenly over the widths, so that small and large numbers both occur."""
+        top = np.uint64((1 << self.width) - 1)
+        values = rng.integers(0, ALL, n, np.uint64, endpoint=True) & top
+        if not self.dense:
+            values = values >> rng.integers(0, self.width, n, np.uint64)
+        if self.near is not None:
+            values = np.where(rng.integers(0, 2, n) == 1, drawn[self.near] & top, values)
+        return values
+
+    def strategy(self, k: Kernel, drawn: Mapping[str, int]) -> st.SearchStrategy[int]:
+        """Shrinks towards 0, or the other column's value."""
+        numbers = st.integers(0, (1 << self.width) - 1)
+        if self.near is not None:
+            return st.one_of(st.just(drawn[self.near] & ((1 << self.width) - 1)), numbers)
+        return numbers
+
+
+@dataclass(frozen=True)
+class SpteColumn(Column):
+    """An SPTE. ``near`` names an earlier SPTE column: then half of the values are it with a few bits changed.
+    """
+
+    near: str | None = None
+    bits_off: int = field(default=3, repr=False)
+
+    def sample(self, k: Kernel, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
+        """Half legal, a quarter near-legal, a fifth arbitrary, the rest special."""
+        legal = np.zeros(n, np.uint64)
+        for alternatives in spte_alternatives(k):
+            legal |= rng.choice(np.array(alternatives, np.uint64), n)
+        anything = rng.integers(0, ALL, n, np.uint64, endpoint=True)
+        # Real pfns are small more often than not; keep some arbitrary.
+        legal |= (anything >> rng.integers(0, 40, n, np.uint64)) & np.uint64(SPTE_BASE_ADDR_MASK)
+        flips = np.zeros(n, np.uint64)
+        for _ in range(self.bits_off):
+            flips ^= np.uint64(1) << rng.integers(0, 64, n, np.uint64)
+        special = rng.choice(np.array(special_sptes(k), np.uint64), n)
+        kind = rng.integers(0, 20, n)
+        values = np.select([kind < 10, kind < 15, kind < 19], [legal, legal ^ flips, anything], special)
+        if self.near is not None:
+            other = drawn[self.near]
+            changed = np.where(rng.integers(0, 3, n) == 0, other, other ^ (anything & _telling(k)))
+            values = np.where(rng.integers(0, 2, n) == 1, changed, values)
+        return values
+
+    def strategy(self, k: Kernel, drawn: Mapping[str, int]) -> st.SearchStrategy[int]:
+        """The same kinds; shrinks towards the plainest legal SPTE."""
+        parts = [st.sampled_from(alternatives) for alternatives in spte_alternatives(k)]
+        address = st.integers(0, SPTE_BASE_ADDR_MASK >> 12).map(lambda pfn: pfn << 12)
+        legal = st.tuples(*parts, address).map(_joined)
+        flips = st.lists(st.integers(0, 63).map(lambda n: 1 << n), max_size=self.bits_off).map(_toggled)
+        near = st.tuples(legal, flips).map(_toggled)
+        kinds = [legal, near, st.integers(0, ALL), st.sampled_from(special_sptes(k))]
+        if self.near is not None:
+            other = drawn[self.near]
+            kinds.insert(0, st.integers(0, ALL).map(lambda word: other ^ (word & int(_telling(k)))))
+        return st.one_of(kinds)
+
+
+def _joined(parts: tuple[int, ...]) -> int:
+    word = 0
+    for part in parts:
+        word |= part
+    return word
+
+
+def _toggled(parts: tuple[int, ...] | list[int]) -> int:
+    word = 0
+    for part in parts:
+        word ^= part
+    return word
+
+
+def spte_alternatives(k: Kernel) -> list[tuple[int, ...]]:
+    """What legal present SPTEs are put together from: one of each list, all joined."""
+    bits = k.layout
+    memtypes = (0x6 << 3 | VMX_EPT_IPAT_BIT, 0, 0x6 << 3) if k.shadow_acc_track_mask else (0,)
+    saved = bits.acc_track_saved_mask << bits.acc_track_saved_shift
+    return [
+        (bits.spte_mmu_present_mask,),
+        (k.shadow_present_mask | PT_PRESENT_MASK, k.shadow_present_mask),
+        tuple(state.bits(k) for state in states.STATES),
+        (0, bits.spte_tdp_ad_disabled, bits.spte_tdp_ad_wrprot_only),
+        (k.shadow_accessed_mask, 0),
+        (k.shadow_dirty_mask, 0),
+        (k.shadow_x_mask | k.shadow_xu_mask, k.shadow_nx_mask, k.shadow_x_mask),
+        (k.shadow_user_mask, 0),
+        (0, PT_PAGE_SIZE_MASK),
+        (k.shadow_me_value,),
+        memtypes,
+        (0, 0, saved, saved & (1 << bits.acc_track_saved_shift)) if k.shadow_acc_track_mask else (0,),
+    ]
+
+
+def special_sptes(k: Kernel) -> tuple[int, ...]:
+    """SPTEs that are not present, each for a reason of its own, and the extremes."""
+    mmio_spte = k.shadow_mmio_value | k.shadow_nonpresent_or_rsvd_mask
+    return (
+        k.layout.nonpresent_value,
+        0,
+        k.layout.frozen_spte,
+        k.layout.frozen_spte ^ 1 << 63,
+        mmio_spte,
+        mmio_spte | mmio.generation_mmio_spte_mask(k, k.layout.mmio_gen_mask) | 0xFEE00000,
+        ALL,
+    )
+
+
+def _telling(k: Kernel) -> np.uint64:
+    """The bits in which two states of one SPTE usually differ."""
+    return np.uint64(
+        k.shadow_host_writable_mask
+        | k.shadow_mmu_writable_mask
+        | PT_WRITABLE_MASK
+        | k.shadow_accessed_mask
+        | k.shadow_dirty_mask
+        | k.shadow_acc_track_mask
+        | k.layout.spte_tdp_ad_mask
+        | k.layout.spte_mmu_present_mask
+    )

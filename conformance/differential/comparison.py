@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Comparing: one property in one mode, both sides asked about the same batch of cases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.differential.property import Property
+from conformance.model.modes import Mode, kernel_in
+from conformance.model.profiles import Profile
+from conformance.oracles.shim import KernelDied, ShimOracle
+
+__all__ = ["Comparison", "Difference"]
+
+Words = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One case on which the sides differ.
+
+    ``case`` are the input words; ``kernel`` and ``model`` the observed ones, the word of events last.
+    Where kernel code crashed or hung, ``crash`` says how and ``kernel`` is empty.
+    """
+
+    case: tuple[int, ...]
+    kernel: tuple[int, ...]
+    model: tuple[int, ...]
+    crash: str | None = None
+    unexpected: str = ""
+    """An event of the kernel's that the property does not know, by name."""
+
+
+class Comparison:
+    """A property in a mode, on a kernel: answers whether batches of cases agree.
+
+    ``cases`` counts what was compared so far.
+    """
+
+    def __init__(self, prop: Property, mode: Mode, profile: Profile, oracle: ShimOracle) -> None:
+        self.property = prop
+        self.mode = mode
+        self.oracle = oracle
+        self.kernel = kernel_in(mode, profile)
+        self.cases = 0
+        self._entry = oracle.entries[prop.name]
+        expected = (len(prop.takes), len(prop.gives))
+        if (self._entry.nr_in, self._entry.nr_out) != expected:
+            raise ValueError(f"{prop.name}: the shim has {self._entry}, the property {expected} columns")
+
+    @property
+    def capacity(self) -> int:
+        """How many cases one batch may have."""
+        return self.oracle.capacity(self._entry)
+
+    def ask_kernel(self, batch: Words) -> Words:
+        """The kernel's observations of a batch: a row an observed word. Raises KernelDied."""
+        self.oracle.configure(self.mode.host(), self.property.events)
+        return self.oracle.run(self._entry, batch).copy()
+
+    def ask_model(self, batch: Words) -> Words:
+        """The model's observations of the same batch."""
+        n = batch.shape[1]
+        out = np.empty((len(self.property.gives) + 1, n), np.uint64)
+        if self.property.scalar:
+            for i, case in enumerate(batch.T.tolist()):
+                out[:, i] = self.property.observe(self.kernel, case)
+            return out
+        for row, value in zip(out, self.property.observe(self.kernel, list(batch)), strict=True):
+            row[:] = value
+        return out
+
+    def ask_model_once(self, case: Sequence[int]) -> tuple[int, ...]:
+        """The model's observation of one case, over Python ints."""
+        return tuple(int(word) for word in self.property.observe(self.kernel, list(case)))
+
+    def compare(self, batch: Words) -> Difference | None:
+        """The first case of the batch on which the sides differ, None if they agree.
+
+        The kernel's side runs in its process while the model's runs here.
+        """
+        self.oracle.configure(self.mode.host(), self.property.events)
+        self.oracle.submit(self._entry, batch)
+        model = self.ask_model(batch)
+        try:
+            kernel = self.oracle.collect()
+        except KernelDied as died:
+            return self._died(batch, model, died)
+        self.cases += batch.shape[1]
+        if np.array_equal(kernel, model):
+            return None
+        first = int(np.argmax((kernel != model).any(axis=0)))
+        return Difference(
+            case=tuple(batch[:, first].tolist()),
+            kernel=tuple(kernel[:, first].tolist()),
+            model=tuple(model[:, first].tolist()),
+            unexpected=self.oracle.unexpected,
+        )
+
+    def compare_once(self, case: Sequence[int]) -> Difference | None:
+        """compare() for one case."""
+        return self.compare(np.array([case], np.uint64).T.copy())
+
+    def differing(self, batch: Words, *, deaths: int = 8) -> NDArray[np.bool_]:
+        """For each case of the batch whether the sides differ there; a crash is a difference.
+
+        After ``deaths`` crashes the rest of the batch counts as agreeing, since each takes its time.
+        """
+        found = np.zeros(batch.shape[1], np.bool_)
+        start = 0
+        while start < batch.shape[1] and deaths > 0:
+            rest = batch[:, start:]
+            try:
+                found[start:] = (self.ask_kernel(rest) != self.ask_model(rest)).any(axis=0)
+                break
+            except KernelDied as died:
+                before = rest[:, : died.at]
+                if died.at:
+                    found[start : start + died.at] = (self.ask_kernel(before) != self.ask_model(before)).any(0)
+                found[start + died.at] = True
+                start += died.at + 1
+                deaths -= 1
+        return found
+
+    def _died(self, batch: Words, model: Words, died: KernelDied) -> Difference:
+        """The case on which kernel code died, tried alone to be sure that it was that one."""
+        at = min(died.at, batch.shape[1] - 1)
+        self.cases += at + 1
+        return Difference(
+            case=tuple(batch[:, at].tolist()), kernel=(), model=tuple(model[:, at].tolist()), crash=died.how
+        )

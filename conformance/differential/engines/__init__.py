@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How a property's space is explored: structure and shrinking, volume, or every combination that matters."""
+
+from conformance.differential.engines.bulk import bulk
+from conformance.differential.engines.exhaustive import Exhausted, exhaust
+from conformance.differential.engines.fuzz import PROFILES, fuzz
+
+__all__ = ["ENGINES", "PROFILES", "Exhausted", "bulk", "exhaust", "fuzz"]
+
+ENGINES = {
+    "fuzz": "Hypothesis: legal, near-legal and arbitrary SPTEs, one case at a time, shrunk",
+    "bulk": "numpy against a loop in C: chunks of many thousand cases",
+    "exhaustive": "every combination of the bits that matter, found by flipping each",
+}
+"""Every engine by name, with its description."""

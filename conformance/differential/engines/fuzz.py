@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The fuzz engine: Hypothesis draws a mode and a case, and shrinks what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, strategies as st
+from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
+
+from conformance.differential.comparison import Comparison, Difference
+
+__all__ = ["PROFILES", "fuzz"]
+
+PROFILES = {
+    "ci": "deterministic: the seed is fixed and nothing is remembered",
+    "default": "a new seed each run, said in the report",
+    "nightly": "explores ten times as long, and remembers what it found for the next run",
+}
+"""Hypothesis profiles by name, with their descriptions."""
+
+
+class _Differs(Exception):
+    def __init__(self, comparison: Comparison, difference: Difference) -> None:
+        super().__init__("model and kernel differ")
+        self.comparison = comparison
+        self.difference = difference
+
+
+def fuzz(
+    comparisons: Sequence[Comparison], *, seed: int, examples: int, remember: str | None = None
+) -> tuple[Comparison, Difference] | None:
+    """Compare up to ``examples`` cases of one property, spread over the modes of ``comparisons``.
+
+    The shrunk difference and the mode that it is in, None if there is none. ``remember`` names a
+    directory where Hypothesis keeps failures, to try them first next time.
+    """
+    database: ExampleDatabase | None = DirectoryBasedExampleDatabase(remember) if remember else None
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=examples,
+        database=database,
+        deadline=None,
+        derandomize=False,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.reuse, Phase.generate, Phase.shrink] if remember else [Phase.generate, Phase.shrink],
+        report_multiple_bugs=False,
+        print_blob=False,
+        verbosity=hypothesis.Verbosity.quiet,
+    )
+    @hypothesis.given(st.data())
+    def explore(data: st.DataObject) -> None:
+        comparison = data.draw(st.sampled_from(list(comparisons)))
+        case: dict[str, int] = {}
+        for column in comparison.property.takes:
+            case[column.name] = data.draw(column.strategy(comparison.kernel, case))
+        difference = comparison.compare_once(list(case.values()))
+        if difference is not None:
+            raise _Differs(comparison, difference)
+
+    if remember:
+        explore.hypothesis.inner_test._hypothesis_internal_add_digest = comparisons[0].property.name.encode()
+    try:
+        explore()
+    except _Differs as found:
+        return found.comparison, found.difference
+    return None

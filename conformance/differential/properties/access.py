@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Properties: volatile bits, Accessed and Dirty, access tracking."""
+
+from conformance.differential.columns import SpteColumn
+from conformance.differential.property import ANY_MODE, Mutant, declare
+from conformance.model import access
+from conformance.model.changes import SOFTWARE_ACCESSED
+
+GROUP = "access"
+SPTE_H = "arch/x86/kvm/mmu/spte.h"
+SPTE_C = "arch/x86/kvm/mmu/spte.c"
+SPTE = SpteColumn("spte")
+MARK_EVENTS = ("WARN mark_spte_for_access_track", "WARN check_spte_writable_invariants")
+
+declare(
+    access.spte_has_volatile_bits,
+    GROUP,
+    [SPTE],
+    mutants=[
+        Mutant(SPTE_C, "if (!is_writable_pte(spte) && is_mmu_writable_spte(spte))", "if (is_mmu_writable_spte(spte))"),
+        Mutant(SPTE_C, "(is_writable_pte(spte) && !(spte & shadow_dirty_mask))", "!(spte & shadow_dirty_mask)"),
+        Mutant(SPTE_C, "\tif (is_access_track_spte(spte))\n\t\treturn true;", "\tif (0)\n\t\treturn true;"),
+        Mutant(SPTE_C, "if (!spte_ad_enabled(spte))\n\t\treturn true;",
+               "if (is_access_track_spte(spte))\n\t\treturn true;", "7.3"),
+    ],
+)  # fmt: skip
+declare(
+    access.spte_ad_enabled,
+    GROUP,
+    [SPTE],
+    modes=ANY_MODE,
+    mutants=[Mutant(SPTE_H, "SPTE_TDP_AD_MASK) != SPTE_TDP_AD_DISABLED_MASK;", "SPTE_TDP_AD_MASK) == 0;")],
+)
+declare(
+    access.spte_ad_need_write_protect,
+    GROUP,
+    [SPTE],
+    modes=ANY_MODE,
+    mutants=[
+        Mutant(SPTE_H, "SPTE_TDP_AD_MASK) != SPTE_TDP_AD_ENABLED_MASK;", "SPTE_TDP_AD_MASK) == SPTE_TDP_AD_DISABLED_MASK;")
+    ],
+)
+declare(
+    access.is_access_track_spte,
+    GROUP,
+    [SPTE],
+    mutants=[Mutant(SPTE_H, "(spte & shadow_acc_track_mask) == 0;", "(spte & PT_PRESENT_MASK) == 0;")],
+)
+declare(
+    access.is_accessed_spte,
+    GROUP,
+    [SPTE],
+    mutants=[
+        Mutant(SPTE_H, ": !is_access_track_spte(spte);", ": true;"),
+        Mutant(SPTE_H, "return spte & shadow_accessed_mask;", "return spte & shadow_dirty_mask;", "7.3"),
+    ],
+)
+declare(
+    access.is_dirty_spte,
+    GROUP,
+    [SPTE],
+    until=SOFTWARE_ACCESSED,
+    mutants=[Mutant(SPTE_H, "dirty_mask ? spte & dirty_mask : spte & PT_WRITABLE_MASK", "spte & PT_WRITABLE_MASK")],
+)
+declare(
+    access.mark_spte_for_access_track,
+    GROUP,
+    [SPTE],
+    events=MARK_EVENTS,
+    mutants=[
+        Mutant(SPTE_C, "return spte & ~shadow_accessed_mask;", "return spte & ~shadow_dirty_mask;"),
+        Mutant(SPTE_C, "\tcheck_spte_writable_invariants(spte);\n\n\tWARN_ONCE", "\tWARN_ONCE"),
+        Mutant(SPTE_C, "~(shadow_acc_track_mask | shadow_accessed_mask);", "~shadow_acc_track_mask;", "7.3"),
+    ],
+)
+declare(
+    access.restore_acc_track_spte,
+    GROUP,
+    [SPTE],
+    events=("WARN restore_acc_track_spte",),
+    mutants=[Mutant(SPTE_H, "\tspte |= saved_bits;", "\tspte |= saved_bits | PT_WRITABLE_MASK;")],
+)

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Properties: the mask setters, over hosts."""
+
+from collections.abc import Callable
+from typing import Any
+
+from conformance.differential.columns import Bits, Choice, Flag
+from conformance.differential.property import ANY_MODE, Mutant, declare
+from conformance.model import masks
+from conformance.model.changes import MASKS_IN_MMU, ME_VALUE
+from conformance.model.kernel import MASKS, Kernel
+from conformance.model.words import Word
+
+GROUP = "masks"
+SPTE_C = "arch/x86/kvm/mmu/spte.c"
+HOST = (
+    Choice("phys_bits", 6, (36, 39, 40, 43, 46, 48, 51, 52)),
+    Choice("cache_bits", 6, (36, 39, 40, 44, 46, 47, 48, 52)),
+    Flag("l1tf"),
+    Flag("mmio_caching"),
+)
+EVENTS = (
+    "WARN kvm_mmu_reset_all_pte_masks",
+    "WARN kvm_mmu_set_mmio_spte_mask",
+    "BUG kvm_mmu_set_mmio_spte_mask",
+    "WARN kvm_mmu_set_me_spte_mask",
+    "BUG kvm_mmu_set_mask_ptes",
+)
+
+
+def _after(setter: Callable[..., Any]) -> Callable[..., tuple[Word, ...]]:
+    """A setter's observation: every mask, of a kernel that had none before."""
+
+    def answer(k: Kernel, *columns: Word) -> tuple[Word, ...]:
+        fresh = Kernel(k.profile, events=k.events)
+        setter(fresh, *columns)
+        return tuple(getattr(fresh, name) for name in MASKS)
+
+    return answer
+
+
+def _reset(k: Kernel, phys_bits: Word, cache_bits: Word, l1tf: Word, mmio_caching: Word) -> None:
+    masks.kvm_mmu_reset_all_pte_masks(
+        k, phys_bits=phys_bits, cache_bits=cache_bits, l1tf=l1tf == 1, mmio_caching=mmio_caching == 1
+    )
+
+
+def _ept(k: Kernel, *columns: Word) -> None:
+    *host, ad_bits, exec_only = columns
+    _reset(k, *host)
+    masks.kvm_mmu_set_ept_masks(
+        k, has_ad_bits=ad_bits == 1, has_exec_only=exec_only == 1, mmio_caching=host[3] == 1
+    )
+
+
+def _mmio(k: Kernel, *columns: Word) -> None:
+    *host, value, mask, access = columns
+    _reset(k, *host)
+    k.events.clear()
+    masks.kvm_mmu_set_mmio_spte_mask(k, value, mask, access, mmio_caching=host[3] == 1)
+
+
+declare(
+    masks.kvm_mmu_reset_all_pte_masks,
+    GROUP,
+    HOST,
+    gives=MASKS,
+    answer=_after(_reset),
+    events=EVENTS,
+    modes=ANY_MODE,
+    mutants=[
+        Mutant(SPTE_C, "if (shadow_phys_bits < 52)", "if (shadow_phys_bits <= 52)"),
+        Mutant(SPTE_C, "GENMASK_ULL(low_phys_bits - 1, PAGE_SHIFT)", "GENMASK_ULL(low_phys_bits, PAGE_SHIFT)"),
+    ],
+)
+declare(
+    masks.kvm_mmu_set_ept_masks,
+    GROUP,
+    [*HOST, Flag("has_ad_bits"), Flag("has_exec_only")],
+    gives=MASKS,
+    answer=_after(_ept),
+    events=EVENTS,
+    modes=ANY_MODE,
+    since=MASKS_IN_MMU,
+    mutants=[Mutant(SPTE_C, "has_ad_bits ? VMX_EPT_DIRTY_BIT : 0ull", "VMX_EPT_DIRTY_BIT")],
+)
+declare(
+    masks.kvm_mmu_set_mmio_spte_mask,
+    GROUP,
+    [*HOST, Bits("mmio_value"), Bits("mmio_mask", near="mmio_value"), Bits("access_mask", 34)],
+    gives=MASKS,
+    answer=_after(_mmio),
+    events=EVENTS,
+    modes=ANY_MODE,
+    mutants=[
+        Mutant(SPTE_C, "WARN_ON((mmio_value & mmio_mask) != mmio_value)", "WARN_ON(mmio_value && !mmio_mask)"),
+        Mutant(SPTE_C, "BUG_ON((u64)(unsigned)access_mask != access_mask);", ""),
+    ],
+)
+declare(
+    masks.kvm_mmu_set_me_spte_mask,
+    GROUP,
+    [Bits("me_value"), Bits("me_mask", near="me_value")],
+    gives=MASKS,
+    answer=_after(masks.kvm_mmu_set_me_spte_mask),
+    events=EVENTS,
+    modes=ANY_MODE,
+    since=ME_VALUE,
+    mutants=[Mutant(SPTE_C, "me_value = me_mask = 0;", "me_value = 0;")],
+)
+declare(
+    masks.kvm_mmu_set_mask_ptes,
+    GROUP,
+    [
+        Bits(name, dense=True)
+        for name in ("user", "accessed", "dirty", "nx", "x", "present", "acc_track", "me")
+    ],
+    gives=MASKS,
+    answer=_after(masks.kvm_mmu_set_mask_ptes),
+    events=EVENTS,
+    modes=ANY_MODE,
+    until=MASKS_IN_MMU,
+    mutants=[Mutant(SPTE_C, "BUG_ON(!accessed_mask && !acc_track_mask);", "", "5.10")],
+)

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Properties: MMIO SPTEs, made and read back."""
+
+from conformance.differential.columns import Access, Bits, SpteColumn
+from conformance.differential.property import Mutant, declare
+from conformance.model import mmio
+
+GROUP = "mmio"
+SPTE_H = "arch/x86/kvm/mmu/spte.h"
+SPTE_C = "arch/x86/kvm/mmu/spte.c"
+MMU_C = "arch/x86/kvm/mmu/mmu.c"
+SPTE = SpteColumn("spte")
+
+declare(
+    mmio.make_mmio_spte,
+    GROUP,
+    [Bits("gfn", 40), Access("access"), Bits("generation", dense=True)],
+    events=("WARN make_mmio_spte", "WARN generation_mmio_spte_mask"),
+    mutants=[Mutant(SPTE_C, "access &= shadow_mmio_access_mask;", "")],
+)
+declare(
+    mmio.get_mmio_spte_generation,
+    GROUP,
+    [SPTE],
+    mutants=[Mutant(SPTE_H, "gen |= (spte & MMIO_SPTE_GEN_HIGH_MASK) >>", "gen = (spte & MMIO_SPTE_GEN_HIGH_MASK) >>")],
+)
+declare(
+    mmio.get_mmio_spte_gfn,
+    GROUP,
+    [SPTE],
+    mutants=[Mutant(MMU_C, "gpa |= (spte >> SHADOW_NONPRESENT_OR_RSVD_MASK_LEN)", "gpa |= (spte >> 4)")],
+)
+declare(
+    mmio.get_mmio_spte_access,
+    GROUP,
+    [SPTE],
+    mutants=[Mutant(MMU_C, "return spte & shadow_mmio_access_mask;", "return spte & shadow_mmio_mask;")],
+)
+declare(
+    mmio.check_mmio_spte,
+    GROUP,
+    [SPTE, Bits("generation", dense=True)],
+    mutants=[Mutant(MMU_C, "if (unlikely(gen & KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS))", "if (0)")],
+)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Properties: what an SPTE is."""
+
+from conformance.differential.columns import Bits, Choice, SpteColumn
+from conformance.differential.property import ANY_MODE, Mutant, declare
+from conformance.model import shape
+from conformance.model.changes import EPT_VE_CHECK, PERMISSION_BITMAP, SPTE_INDEX, TDP_REMOVED_SPTE
+
+GROUP = "shape"
+SPTE_H = "arch/x86/kvm/mmu/spte.h"
+SPTE = SpteColumn("spte")
+LEVEL = Choice("level", 3, (1, 2, 3, 4, 5))
+
+declare(
+    shape.is_shadow_present_pte,
+    GROUP,
+    [SPTE],
+    mutants=[Mutant(SPTE_H, "!!(pte & SPTE_MMU_PRESENT_MASK)", "!!(pte & PT_PRESENT_MASK)")],
+)
+declare(
+    shape.is_mmio_spte,
+    GROUP,
+    [SPTE],
+    mutants=[Mutant(SPTE_H, "(spte & shadow_mmio_mask) == shadow_mmio_value", "(spte & shadow_mmio_mask) != 0")],
+)
+declare(
+    shape.is_large_pte,
+    GROUP,
+    [SPTE],
+    modes=ANY_MODE,
+    mutants=[Mutant(SPTE_H, "return pte & PT_PAGE_SIZE_MASK;", "return pte & PT_DIRTY_MASK;")],
+)
+declare(
+    shape.is_last_spte,
+    GROUP,
+    [SPTE, LEVEL],
+    modes=ANY_MODE,
+    mutants=[Mutant(SPTE_H, "(level == PG_LEVEL_4K) ||", "(level <= PG_LEVEL_2M) ||")],
+)
+declare(
+    shape.is_executable_pte,
+    GROUP,
+    [SPTE],
+    until=PERMISSION_BITMAP,
+    mutants=[Mutant(SPTE_H, "(shadow_x_mask | shadow_nx_mask)) == shadow_x_mask", "shadow_x_mask) == shadow_x_mask")],
+)
+declare(
+    shape.is_frozen_spte,
+    GROUP,
+    [SPTE],
+    modes=ANY_MODE,
+    since=TDP_REMOVED_SPTE,
+    mutants=[Mutant(SPTE_H, "#define REMOVED_SPTE\t0x5a0ULL", "#define REMOVED_SPTE\t0x5a1ULL")],
+)
+declare(
+    shape.is_ept_ve_possible,
+    GROUP,
+    [SPTE],
+    since=EPT_VE_CHECK,
+    mutants=[
+        Mutant(SPTE_H, "(spte & VMX_EPT_RWX_MASK) != VMX", "(spte & VMX_EPT_RWX_MASK) == VMX", kernel="6.12")
+    ],
+)
+declare(
+    shape.spte_to_pfn,
+    GROUP,
+    [SPTE],
+    modes=ANY_MODE,
+    mutants=[Mutant(SPTE_H, "(pte & SPTE_BASE_ADDR_MASK) >> PAGE_SHIFT", "pte >> PAGE_SHIFT")],
+)
+declare(
+    shape.spte_index,
+    GROUP,
+    [Bits("address")],
+    modes=ANY_MODE,
+    since=SPTE_INDEX,
+    mutants=[Mutant(SPTE_H, "& (SPTE_ENT_PER_PAGE - 1)", "& SPTE_ENT_PER_PAGE")],
+)
+declare(
+    shape.is_rsvd_spte,
+    GROUP,
+    [
+        SPTE,
+        LEVEL,
+        Bits("rsvd_bits_mask[0]", dense=True),
+        Bits("rsvd_bits_mask[1]", dense=True),
+        Bits("bad_mt_xwr", dense=True),
+    ],
+    answer=lambda k, spte, level, low, high, bad: shape.is_rsvd_spte(
+        k, spte, rsvd_bits_mask=(low, high), bad_mt_xwr=bad
+    ),
+    modes=ANY_MODE,
+    mutants=[Mutant(SPTE_H, "int bit7 = (pte >> 7) & 1;", "int bit7 = (pte >> 6) & 1;")],
+)

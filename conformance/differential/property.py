@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Properties: one kernel function each (or a short sequence), its inputs, and how both sides are observed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from conformance.differential.columns import Column
+from conformance.model.changes import Change
+from conformance.model.kernel import Kernel
+from conformance.model.modes import MODES
+from conformance.model.profiles import Profile
+from conformance.model.update import Update
+from conformance.model.words import Word, word
+
+__all__ = ["ANY_MODE", "PROPERTIES", "TDP_MODES", "Mutant", "Property", "declare"]
+
+ANY_MODE = ("shadow",)
+"""For functions that read no mask: the mode does not matter, and one is enough."""
+TDP_MODES = tuple(name for name, mode in MODES.items() if mode.tdp)
+"""For functions of the TDP MMU."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A small textual change to the fetched source that the property must notice.
+
+    ``old`` must stand exactly once in ``file`` (relative to the kernel) and becomes ``new``. ``kernel``
+    is the series that it is planted in.
+    """
+
+    file: str
+    old: str
+    new: str
+    kernel: str = "6.1"
+
+
+@dataclass(frozen=True)
+class Property:
+    """What is compared under one name.
+
+    ``takes`` are the input columns, ``gives`` the names of the observed words; ``truths`` those of them
+    that are decisions rather than data. ``answer`` is the model's side: the kernel and the columns in
+    order to one Word or Truth, a tuple of them, or an Update. ``events`` are what may happen besides
+    (``"WARN function"``, ``"BUG function"``, ``"call function"``), at most seven.
+
+    It exists in kernels that have the change ``since`` and lack ``until``. ``scalar`` says that the
+    model's side runs over ints only.
+    """
+
+    name: str
+    group: str
+    summary: str
+    takes: tuple[Column, ...]
+    gives: tuple[str, ...]
+    truths: tuple[str, ...]
+    answer: Callable[..., Any]
+    events: tuple[str, ...]
+    modes: tuple[str, ...]
+    since: Change | None
+    until: Change | None
+    scalar: bool
+    mutants: tuple[Mutant, ...]
+
+    def absent(self, profile: Profile) -> str:
+        """Why a kernel with this profile does not have the function; "" if it should."""
+        if self.since is not None and not profile.has(self.since):
+            return f"absent: came with {self.since}"
+        if self.until is not None and profile.has(self.until):
+            return f"absent: gone with {self.until}"
+        return ""
+
+    def observe(self, k: Kernel, columns: Sequence[Word]) -> list[Word]:
+        """The model's observation of cases: the words that ``gives`` names, then the word of events.
+
+        ``columns`` are ints, arrays or z3 terms alike. Events are counted in bytes, in the order of
+        ``events``; one that is not listed there is a mistake in the model and raises ValueError.
+        """
+        k.events.clear()
+        answer = self.answer(k, *columns)
+        if isinstance(answer, Update):
+            values = [answer.value, answer.memory, answer.accesses, answer.pfn_accessed, answer.pfn_dirty]
+            values = values[: len(self.gives)]
+        elif isinstance(answer, (tuple, list)):
+            values = list(answer)
+        else:
+            values = [answer]
+        happened: Word = 0
+        for event, truth in k.events:
+            if event not in self.events:
+                raise ValueError(f"{self.name}: the model has an event that is not declared: {event}")
+            if truth is not False:
+                happened = happened + (_as_word(truth) << (8 * self.events.index(event)))
+        return [*(_as_word(value) for value in values), happened]
+
+
+def _as_word(value: Any) -> Word:
+    """A Truth as 0 or 1, a Word as it is."""
+    if isinstance(value, (bool, np.bool_)):
+        return int(value)
+    if isinstance(value, np.ndarray) and value.dtype == np.bool_:
+        return value.astype(np.uint64)
+    if isinstance(value, (int, np.ndarray)):
+        return value
+    import z3
+
+    return word(value) if z3.is_bool(value) else value
+
+
+PROPERTIES: dict[str, Property] = {}
+"""Every property by name, in the order of declaration."""
+
+
+def declare(
+    function: Callable[..., Any],
+    group: str,
+    takes: Sequence[Column],
+    *,
+    gives: Sequence[str] = ("value",),
+    truths: Sequence[str] | None = None,
+    answer: Callable[..., Any] | None = None,
+    events: Sequence[str] = (),
+    modes: Sequence[str] = tuple(MODES),
+    since: Change | None = None,
+    until: Change | None = None,
+    scalar: bool = False,
+    mutants: Sequence[Mutant] = (),
+) -> Property:
+    """Declare a property: name and summary come from the model's ``function`` and its docstring.
+
+    ``answer`` adapts the function to columns where its arguments are no plain words. By default
+    everything it gives is data if it returns a Word, a decision if a Truth.
+    """
+    name = function.__name__
+    if name in PROPERTIES:
+        raise ValueError(f"{name} is declared twice")
+    if not mutants:
+        raise ValueError(f"{name}: a check that nobody has seen fail proves nothing; plant a mutant")
+    doc = inspect.getdoc(function) or ""
+    if truths is None:
+        truths = gives if inspect.signature(function).return_annotation == "Truth" else ()
+    made = Property(
+        name=name,
+        group=group,
+        summary=doc.split("\n\n")[0].replace("\n", " "),
+        takes=tuple(takes),
+        gives=tuple(gives),
+        truths=tuple(truths),
+        answer=answer or function,
+        events=tuple(events),
+        modes=tuple(modes),
+        since=since,
+        until=until,
+        scalar=scalar,
+        mutants=tuple(mutants),
+    )
+    PROPERTIES[name] = made
+    return made
