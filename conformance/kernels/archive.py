@@ -128,7 +128,7 @@ class Archive:
     """The archive as seen from a private apt state in `place`, which must outlive the object."""
 
     def __init__(self, place: Path, progress: Progress) -> None:
-        require(["apt-get", "apt-cache", "dpkg-deb"], "Fetching a Debian kernel")
+        require(["apt-get", "apt-cache", "dpkg-deb", "xz"], "Fetching a Debian kernel")
         self.place = place
         self.progress = progress
         self.main, self.security = addresses()

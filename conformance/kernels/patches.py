@@ -48,7 +48,7 @@ class Patch:
 
     @property
     def may_need_headers(self) -> bool:
-        """Whether it touches an #include or adds, removes or renames files, so that other headers may be read."""
+        """Whether it touches an #include, or adds, removes or renames files: other headers may be read."""
         return any(
             re.search(rb"^[+-]\s*#\s*include", change.text, re.MULTILINE)
             or any(file.is_added_file or file.is_removed_file or file.is_rename for file in change.files)

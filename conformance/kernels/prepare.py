@@ -109,7 +109,7 @@ def options_of(gen: Path) -> dict[str, str]:
 
 
 def closure(src: Path, gen: Path | str, title: str, units: Iterable[str] = UNITS) -> set[str]:
-    """The files of `src` that compiling the units reads, units included; a unit that is not there is no matter.
+    """The files of `src` that compiling the units reads, units included; a unit that is absent is no matter.
 
     Raises MissingHeader or ConformanceError with the preprocessor's first error.
     """

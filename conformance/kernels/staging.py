@@ -7,6 +7,7 @@ written to. Of a gigabyte about 80 MB are laid out, see `wanted`.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import subprocess
@@ -46,7 +47,9 @@ def wanted(path: str) -> bool:
 
 def stage_package(deb: Path, into: Path) -> None:
     """Unpack what is wanted of a linux-source package in one stream: no file of a gigabyte in between."""
-    first = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE)
+    first = subprocess.Popen(
+        ["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     try:
         with tarfile.open(fileobj=first.stdout, mode="r|", bufsize=1 << 20) as outer:
             for member in outer:
@@ -65,17 +68,15 @@ def stage_package(deb: Path, into: Path) -> None:
 
 def unpack_xz(compressed: IO[bytes], into: Path) -> None:
     """Unpack the wanted members of a .tar.xz stream, without its first directory."""
-    xz = subprocess.Popen(["xz", "-dc", "-T0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    pipe = subprocess.PIPE
+    xz = subprocess.Popen(["xz", "-dc", "-T0"], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
     assert xz.stdin is not None
 
     # In a thread of its own, so that decompression and extraction overlap.
-    def feed(pipe: IO[bytes]) -> None:
-        try:
-            shutil.copyfileobj(compressed, pipe, 1 << 20)
-        except (BrokenPipeError, ValueError):
-            pass
-        finally:
-            pipe.close()
+    def feed(into_xz: IO[bytes]) -> None:
+        # Whoever closed the other end early has the reason; here it is not news.
+        with contextlib.suppress(BrokenPipeError, ValueError), into_xz:
+            shutil.copyfileobj(compressed, into_xz, 1 << 20)
 
     feeder = threading.Thread(target=feed, args=(xz.stdin,), daemon=True)
     feeder.start()

@@ -160,7 +160,7 @@ def folder_state(path: Path, name: str, when: int = -1, names: str = "") -> tupl
 
 
 def take_note(path: Path, key: str, cache: Cache, root: Path, entry: str, before: dict[str, Stamp]) -> None:
-    """Note what an entry was made of: its kernel files and what preparing read, stamped before it was read."""
+    """Note what an entry was made of: its files and what preparing read, stamped before it was read."""
     manifest = Manifest.load(root)
     digests = dict(read_facts(root)["inputs"])
     digests.update((n.removeprefix("src/"), d) for n, d in manifest.digests.items() if n.startswith("src/"))
