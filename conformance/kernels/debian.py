@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from conformance.errors import ConformanceError
 from conformance.kernels.archive import Archive, Unreachable, newest
 from conformance.kernels.cache import Cache, key_of
 from conformance.kernels.pins import Pin, core_digests, differing, pins
+from conformance.kernels.selector import Debian
 from conformance.kernels.sources import Base, Stage, conditions, fill
 from conformance.kernels.staging import stage_package
 from conformance.kernels.tools import Progress
@@ -114,8 +114,7 @@ def fetch(pin: Pin, title: str, cache: Cache, progress: Progress) -> tuple[Path,
 
 def exact(version: str, title: str, cache: Cache, progress: Progress) -> Base:
     """The prepared package of exactly this version."""
-    series = ".".join(version.split(".")[:2])
-    pin = pins()[re.match(r"[0-9.]+", series)[0]]  # type: ignore[index]
+    pin = pins()[Debian(version).series]
     stage = staging(pin.package, version, all_suites(pin), progress)
     root = prepared(pin.package, version, title, stage, cache, progress)
     return Base(root, pin.series, version, None, stage)
