@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where the project's own data lies: beside the package in a checkout, inside it once installed."""
+"""Where the project's own data lies."""
 
 from pathlib import Path
 
-__all__ = ["PACKAGE", "VENDOR_HEADERS"]
+__all__ = ["VENDOR_HEADERS"]
 
-PACKAGE = Path(__file__).resolve().parent
-_installed = PACKAGE / "vendor_headers"
-VENDOR_HEADERS = _installed if _installed.is_dir() else PACKAGE.parent / "vendor_headers"
+VENDOR_HEADERS = Path(__file__).parent / "vendor_headers"
+"""kernels.toml, our environment headers, and kernels laid out by ``kernels vendor``.
+
+In a checkout this is a link to the directory at the top, once installed it is a copy.
+"""

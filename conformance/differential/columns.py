@@ -8,8 +8,9 @@ shrinking. SPTEs are drawn legal for the mode, near-legal (a few bits off), arbi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -25,7 +26,7 @@ from conformance.model.layout import (
     SPTE_BASE_ADDR_MASK,
     VMX_EPT_IPAT_BIT,
 )
-from conformance.model.words import ALL
+from conformance.model.words import ALL, Word
 
 __all__ = ["Access", "Bits", "Choice", "Column", "Flag", "SpteColumn", "spte_alternatives", "special_sptes"]
 
@@ -99,11 +100,19 @@ class Access(Choice):
 class Bits(Column):
     """A number of ``width`` bits: small, huge, a single bit, or anything. ``near`` another column at times.
 
-    ``dense`` draws every bit half of the time instead, for masks and packed tables.
+    ``dense`` draws every bit half of the time instead, for masks and packed tables. ``near`` is taken
+    as what ``seen_as`` makes of the other column, where the numbers meet only after a computation.
     """
 
     near: str | None = None
     dense: bool = False
+    seen_as: Callable[[Kernel, Word], Word] | None = None
+
+    def _other(self, k: Kernel, drawn: Mapping[str, Any]) -> Any:
+        """The value to be near."""
+        assert self.near is not None
+        other = drawn[self.near] if self.seen_as is None else self.seen_as(k, drawn[self.near])
+        return other & ((1 << self.width) - 1)
 
     def sample(self, k: Kernel, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
         """Magnitudes evenly over the widths, so that small and large numbers both occur."""
@@ -112,14 +121,14 @@ class Bits(Column):
         if not self.dense:
             values = values >> rng.integers(0, self.width, n, np.uint64)
         if self.near is not None:
-            values = np.where(rng.integers(0, 2, n) == 1, drawn[self.near] & top, values)
+            values = np.where(rng.integers(0, 2, n) == 1, self._other(k, drawn), values)
         return values
 
     def strategy(self, k: Kernel, drawn: Mapping[str, int]) -> st.SearchStrategy[int]:
         """Shrinks towards 0, or the other column's value."""
         numbers = st.integers(0, (1 << self.width) - 1)
         if self.near is not None:
-            return st.one_of(st.just(drawn[self.near] & ((1 << self.width) - 1)), numbers)
+            return st.one_of(st.just(self._other(k, drawn)), numbers)
         return numbers
 
 

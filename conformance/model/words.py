@@ -5,7 +5,8 @@ One source runs over three domains: Python ints, numpy ``uint64`` arrays (one el
 bit-vectors. A *Word* is a 64-bit value in one of them, a *Truth* a bool, an array of bools or a z3
 Bool. Model code uses these words and the operators ``&``, ``|``, ``^``, ``==``, ``!=``; it never asks
 a Truth for its value (no ``if``, ``and``, ``or``, ``not``), except on what the kernel's profile
-or its masks decide, which are plain ints.
+or its masks decide, which are plain ints. A further domain brings values with the operators and two methods,
+``choose(then, otherwise)`` and ``lshr(n)``; the tests have one, whose truth value raises.
 """
 
 from __future__ import annotations
@@ -76,6 +77,8 @@ def shr(word: Word, n: int) -> Word:
     """``word >> n``, zeros coming in."""
     if isinstance(word, _CONCRETE):
         return word >> n
+    if hasattr(word, "lshr"):
+        return word.lshr(n)
     import z3
 
     return z3.LShR(word, n)
@@ -91,6 +94,8 @@ def either(truth: Truth, then: Word, otherwise: Word) -> Word:
         if isinstance(otherwise, int) and not isinstance(otherwise, bool):
             otherwise = np.uint64(otherwise)
         return np.where(truth, then, otherwise)
+    if hasattr(truth, "choose"):
+        return truth.choose(then, otherwise)
     import z3
 
     if isinstance(then, int) and isinstance(otherwise, int) and not isinstance(then, bool):

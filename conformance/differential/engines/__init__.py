@@ -2,10 +2,10 @@
 """How a property's space is explored: structure and shrinking, volume, or every combination that matters."""
 
 from conformance.differential.engines.bulk import bulk
-from conformance.differential.engines.exhaustive import Exhausted, exhaust
+from conformance.differential.engines.exhaustive import Space, control_space, exhaust
 from conformance.differential.engines.fuzz import PROFILES, fuzz
 
-__all__ = ["ENGINES", "PROFILES", "Exhausted", "bulk", "exhaust", "fuzz"]
+__all__ = ["ENGINES", "PROFILES", "Space", "bulk", "control_space", "exhaust", "fuzz"]
 
 ENGINES = {
     "fuzz": "Hypothesis: legal, near-legal and arbitrary SPTEs, one case at a time, shrunk",

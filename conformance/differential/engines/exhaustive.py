@@ -4,7 +4,9 @@
 Which bits those are is found out, not guessed: each input bit is flipped in many drawn cases, on both
 sides. A bit that only ever moves one bit of each observed word, always the same one, and no decision
 and no event, is *data*: it is carried, perhaps dropped, but decides nothing. All others are *control*.
-Every combination of the control bits is tried, with data drawn anew for each.
+Control bits of one column whose flips had the same effect in every drawn case, but for the bit that
+each carries, are interchangeable (the bits of a page frame number that is only compared): one of them
+stands for the class. Every combination of the control bits is tried, the rest drawn anew for each.
 """
 
 from __future__ import annotations
@@ -17,26 +19,23 @@ from numpy.typing import NDArray
 
 from conformance.differential.comparison import Comparison, Difference
 from conformance.differential.engines.bulk import draw
-from conformance.oracles.shim import KernelDied
 
-__all__ = ["MOST", "Exhausted", "Space", "control_space", "exhaust"]
+__all__ = ["Space", "control_space", "exhaust"]
 
 Words = NDArray[np.uint64]
 
-MOST = 1 << 22
-"""How many combinations are tried at the most."""
+LEAST = 1 << 12
+"""How many cases are compared at the least, where there are fewer combinations."""
 PROBES = 192
 """Drawn cases in which each bit is flipped."""
 
 
 @dataclass(frozen=True)
 class Space:
-    """What controls a function: bits as (column, bit), and whole columns of few values as (column, values)."""
+    """What controls a function: classes of bits as (column, bits), columns of few values as (column, values)."""
 
-    bits: tuple[tuple[int, int], ...]
+    bits: tuple[tuple[int, tuple[int, ...]], ...]
     choices: tuple[tuple[int, tuple[int, ...]], ...]
-    data_bits: int
-    """How many further input bits are data."""
 
     @property
     def size(self) -> int:
@@ -47,101 +46,87 @@ class Space:
         return size
 
     def __str__(self) -> str:
-        parts = [f"2^{len(self.bits)}"] if self.bits else []
-        parts += [str(len(values)) for _, values in self.choices]
-        combinations = f"{' * '.join(parts)} = {self.size}" if len(parts) > 1 else str(self.size)
-        return f"{combinations} combinations of {len(self.bits)} control bits and {len(self.choices)} choices"
-
-
-@dataclass(frozen=True)
-class Exhausted:
-    """What came of it: the space, and the first difference; ``too_large`` if the space was not tried."""
-
-    space: Space
-    difference: Difference | None
-    too_large: bool = False
+        single = sum(len(bits) == 1 for _, bits in self.bits)
+        classes = [len(bits) for _, bits in self.bits if len(bits) > 1]
+        what = [f"{single} control bits"] if single else []
+        what += [f"{len(classes)} classes of interchangeable bits ({', '.join(map(str, classes))})"] if classes else []
+        what += [f"{len(self.choices)} choices"] if self.choices else []
+        return f"all {self.size} combinations of {', '.join(what) or 'nothing: no input bit decides anything'}"
 
 
 def exhaust(
-    comparison: Comparison, rng: np.random.Generator, *, more_time: Callable[[], bool] = lambda: True
-) -> Exhausted | None:
-    """Try every combination of what controls the function; None if ``more_time`` said no on the way."""
-    space = control_space(comparison, rng)
-    if isinstance(space, Difference):
-        return Exhausted(Space((), (), 0), space)
-    if space.size > MOST:
-        return Exhausted(space, None, too_large=True)
+    comparison: Comparison,
+    space: Space,
+    rng: np.random.Generator,
+    *,
+    more_time: Callable[[], bool] = lambda: True,
+) -> Difference | bool:
+    """Try every combination of ``space``, small spaces several times over.
+
+    The first difference; else True if all were tried, False if ``more_time`` said no on the way.
+    """
+    total = max(space.size, LEAST)
     step = min(comparison.capacity, 1 << 17)
-    for start in range(0, space.size, step):
+    for start in range(0, total, step):
         if not more_time():
-            return None
-        numbers = np.arange(start, min(start + step, space.size), dtype=np.uint64)
+            return False
+        numbers = np.arange(start, min(start + step, total), dtype=np.uint64) % np.uint64(space.size)
         difference = comparison.compare(_combinations(comparison, rng, space, numbers))
         if difference is not None:
-            return Exhausted(space, difference)
-    return Exhausted(space, None)
+            return difference
+    return True
 
 
 def _combinations(comparison: Comparison, rng: np.random.Generator, space: Space, numbers: Words) -> Words:
     """The combinations with these numbers, in drawn cases."""
     batch = draw(comparison, rng, len(numbers))
-    rest = numbers.copy()
+    rest = numbers
     for column, values in space.choices:
         batch[column] = np.array(values, np.uint64)[rest % np.uint64(len(values))]
-        rest //= np.uint64(len(values))
-    for column, bit in space.bits:
-        batch[column] &= ~(np.uint64(1) << np.uint64(bit))
-        batch[column] |= (rest & np.uint64(1)) << np.uint64(bit)
-        rest >>= np.uint64(1)
+        rest = rest // np.uint64(len(values))
+    for column, bits in space.bits:
+        bit = np.uint64(rng.choice(bits))
+        batch[column] &= ~(np.uint64(1) << bit)
+        batch[column] |= (rest & np.uint64(1)) << bit
+        rest = rest >> np.uint64(1)
     return batch
 
 
 def control_space(comparison: Comparison, rng: np.random.Generator) -> Space | Difference:
-    """What controls the function, found by flipping; a Difference if the sides differ already."""
+    """What controls the function, found by flipping; a Difference if the sides differ already there."""
     base = draw(comparison, rng, PROBES)
-    found = comparison.compare(base)
-    if found is not None:
-        return found
-    sides = (comparison.ask_kernel, comparison.ask_model)
-    before = [side(base) for side in sides]
     words = [name not in comparison.property.truths for name in comparison.property.gives]
-
-    bits: list[tuple[int, int]] = []
+    classes: dict[tuple[int, bytes], list[int]] = {}
     choices: list[tuple[int, tuple[int, ...]]] = []
-    data_bits = 0
     for at, column in enumerate(comparison.property.takes):
         listed = column.choices(comparison.kernel)
+        values = [np.full(PROBES, value, np.uint64) for value in listed or ()]
+        values = values or [base[at] ^ np.uint64(1 << bit) for bit in range(column.width)]
+        batch = np.tile(base, len(values) + 1)
+        batch[at, PROBES:] = np.concatenate(values)
+        found = comparison.compare(batch)
+        if found is not None:
+            return found
+        # The sides agree, so that one of them tells what moved.
+        observed = comparison.ask_model(batch)
+        before = np.tile(observed[:, :PROBES], len(values))
+        moved = (observed[:, PROBES:] ^ before).reshape(len(observed), len(values), PROBES)
         if listed is not None:
-            if any(_matters(sides, before, base, at, value) for value in listed):
+            if moved.any():
                 choices.append((at, listed))
             continue
         for bit in range(column.width):
-            flipped = base.copy()
-            flipped[at] ^= np.uint64(1 << bit)
-            try:
-                moved = [side(flipped) ^ old for side, old in zip(sides, before, strict=True)]
-            except KernelDied:
-                return comparison.compare(flipped) or Space((), (), 0)
-            if any(_is_control(change, words) for change in moved):
-                bits.append((at, bit))
-            elif any(change.any() for change in moved):
-                data_bits += 1
-    return Space(tuple(bits), tuple(choices), data_bits)
+            effect = _without_carried(moved[:, bit], words)
+            if effect.any():
+                classes.setdefault((at, effect.tobytes()), []).append(bit)
+    return Space(tuple((at, tuple(bits)) for (at, _), bits in classes.items()), tuple(choices))
 
 
-def _matters(sides: tuple, before: list[Words], base: Words, at: int, value: int) -> bool:  # type: ignore[type-arg]
-    """Whether setting a column to ``value`` ever changes an observation."""
-    changed = base.copy()
-    changed[at] = value
-    return any((side(changed) != old).any() for side, old in zip(sides, before, strict=True))
-
-
-def _is_control(moved: Words, words: list[bool]) -> bool:
-    """Whether these changes of the observed words (the last: events) are more than a carried bit's."""
-    if moved[-1].any():
-        return True
-    for row, is_word in zip(moved, words, strict=False):
-        ever = np.bitwise_or.reduce(row)
-        if ever and (not is_word or ever & (ever - np.uint64(1))):
-            return True
-    return False
+def _without_carried(moved: Words, words: list[bool]) -> Words:
+    """What a flip changed in the observed words, but for those in which it only carried one bit over."""
+    rest = moved.copy()
+    for row, is_word in zip(rest, words, strict=False):
+        ever = int(np.bitwise_or.reduce(row))
+        if is_word and ever & (ever - 1) == 0:
+            row[:] = 0
+    return rest

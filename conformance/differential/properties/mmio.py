@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Properties: MMIO SPTEs, made and read back."""
 
-from conformance.differential.columns import Access, Bits, SpteColumn
+from conformance.differential.columns import Access, Bits, Choice, SpteColumn
 from conformance.differential.property import Mutant, declare
 from conformance.model import mmio
 
@@ -39,6 +39,8 @@ declare(
 declare(
     mmio.check_mmio_spte,
     GROUP,
-    [SPTE, Bits("generation", dense=True)],
+    [SPTE, Choice("updating", 64, (0, mmio.KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS)),
+     Bits("generation", 63, near="spte", seen_as=mmio.get_mmio_spte_generation)],
+    answer=lambda k, spte, updating, generation: mmio.check_mmio_spte(k, spte, updating | generation),
     mutants=[Mutant(MMU_C, "if (unlikely(gen & KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS))", "if (0)")],
 )

@@ -20,9 +20,9 @@ SHIM(get_mmio_spte_generation, 1, 1) { out[0] = get_mmio_spte_generation(in[0]);
 SHIM(get_mmio_spte_gfn, 1, 1) { out[0] = get_mmio_spte_gfn(in[0]); }
 SHIM(get_mmio_spte_access, 1, 1) { out[0] = get_mmio_spte_access(in[0]); }
 
-/* spte, memslots generation */
-SHIM(check_mmio_spte, 2, 1)
+/* spte, the flag of an update in progress, memslots generation */
+SHIM(check_mmio_spte, 3, 1)
 {
-	shim_set_generation(in[1]);
+	shim_set_generation(in[1] | in[2]);
 	out[0] = check_mmio_spte(&shim_vcpu, in[0]);
 }

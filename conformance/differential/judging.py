@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Judging one kernel: which comparisons are made, in which order, within the budget."""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import platformdirs
+
+from conformance.differential.comparison import Comparison, Difference
+from conformance.differential.engines import ENGINES, Space, bulk, control_space, exhaust, fuzz
+from conformance.differential.properties import PROPERTIES
+from conformance.differential.property import Property
+from conformance.differential.shrinking import shrink
+from conformance.differential.telling import counterexample
+from conformance.differential.verdict import Result, Verdict
+from conformance.model.modes import MODES
+from conformance.model.profiles import Profile
+from conformance.oracles.shim import ShimOracle
+
+if TYPE_CHECKING:
+    from conformance.differential.run import Plan
+
+__all__ = ["Judge"]
+
+EXAMPLES = {"ci": 60, "default": 60, "nightly": 600}
+"""Cases that the fuzz engine draws for a property, by profile."""
+
+
+AT_ONCE, MOST = 1 << 16, 1 << 26
+"""How many combinations the exhaustive engine tries at once, and at the most if there is time."""
+
+
+class Judge:
+    """The comparisons of a plan on one kernel.
+
+    First every property gets its due by every engine, in every mode, however short the budget. What is
+    left of it then goes to the larger exhaustive spaces, smallest first, and to further bulk chunks, round
+    and round.
+    """
+
+    def __init__(
+        self, plan: Plan, profile: Profile, oracle: ShimOracle, arguments: Sequence[str], seed: int
+    ) -> None:
+        self._plan = plan
+        self._profile = profile
+        self._oracle = oracle
+        self._arguments = arguments
+        self._seed = seed
+        self._end = time.monotonic() + plan.budget
+        self._engines = plan.engines or tuple(ENGINES)
+
+    def results(self) -> Iterator[Result]:
+        """Every result, as it comes; those of the bulk engine when its chunks are done."""
+        bulks: list[_Bulk] = []
+        later: list[_Exhaustive] = []
+        for prop in self._properties():
+            reason = prop.absent(self._profile)
+            if prop.name not in self._oracle.entries:
+                missing = Verdict.SKIP if reason else Verdict.MISS
+                reason = reason or "the model expects it, but the source has no such function"
+                yield Result(prop.name, self._plan.oracle, "-", "-", missing, reason=reason)
+                continue
+            comparisons = self._comparisons(prop)
+            if not comparisons:
+                reason = f"makes sense only in the modes {', '.join(prop.modes)}"
+                yield Result(prop.name, self._plan.oracle, "-", "-", Verdict.SKIP, reason=reason)
+                continue
+            if self._plan.case:
+                yield from (self._one_case(comparison) for comparison in comparisons)
+                continue
+            if "fuzz" in self._engines:
+                yield self._fuzz(comparisons)
+            if "bulk" in self._engines:
+                mine = [_Bulk(comparison, self._rng(comparison, "bulk")) for comparison in comparisons]
+                for each in mine:
+                    each.chunk()
+                bulks += mine
+            if "exhaustive" in self._engines:
+                for comparison in comparisons:
+                    explored = self._explore(comparison)
+                    if isinstance(explored, Result):
+                        yield explored
+                    else:
+                        later.append(explored)
+        for work in sorted(later, key=lambda work: work.space.size):
+            yield self._exhaust(work)
+        self._spend(bulks)
+        for each in bulks:
+            yield self._bulk_result(each)
+
+    def _properties(self) -> list[Property]:
+        globs = self._plan.only or ("*",)
+        return [prop for prop in PROPERTIES.values() if any(fnmatch.fnmatch(prop.name, glob) for glob in globs)]
+
+    def _comparisons(self, prop: Property) -> list[Comparison]:
+        wanted = [name for name in prop.modes if not self._plan.modes or name in self._plan.modes]
+        if not wanted and self._plan.modes and len(prop.modes) == 1:
+            wanted = list(prop.modes)  # reads no mask: the mode asked for is as good as any
+        return [Comparison(prop, MODES[name], self._profile, self._oracle) for name in wanted]
+
+    def _rng(self, comparison: Comparison, engine: str) -> np.random.Generator:
+        """A generator of its own for each use, so that a part of a run can be done again alone."""
+        place = f"{comparison.property.name}/{comparison.mode.name}/{engine}".encode()
+        return np.random.default_rng([self._seed, *place])
+
+    def _one_case(self, comparison: Comparison) -> Result:
+        start = time.monotonic()
+        found = comparison.compare_once(self._plan.case)
+        return self._result(comparison, "case", 1, start, found, at="the case given")
+
+    def _fuzz(self, comparisons: list[Comparison]) -> Result:
+        start = time.monotonic()
+        before = sum(comparison.cases for comparison in comparisons)
+        remember = None
+        if self._plan.profile == "nightly":
+            remember = platformdirs.user_cache_path("conformance") / "hypothesis"
+        found = fuzz(
+            comparisons,
+            seed=self._seed,
+            examples=EXAMPLES[self._plan.profile],
+            remember=str(remember) if remember else None,
+        )
+        cases = sum(comparison.cases for comparison in comparisons) - before
+        if found is None:
+            return self._passed(comparisons[0], "fuzz", "-", cases, start)
+        comparison, difference = found
+        return self._result(comparison, "fuzz", cases, start, difference, at=f"after {cases} cases, shrunk")
+
+    def _explore(self, comparison: Comparison) -> Result | _Exhaustive:
+        """The exhaustive engine's result where the space is small or hopeless, else what is left to do."""
+        start, before = time.monotonic(), comparison.cases
+        if comparison.property.scalar:
+            return self._skipped(comparison, "exhaustive", "a tree of tables has too many combinations")
+        rng = self._rng(comparison, "exhaustive")
+        space = control_space(comparison, rng)
+        if isinstance(space, Difference):
+            cases = comparison.cases - before
+            return self._result(comparison, "exhaustive", cases, start, space, at=f"among {cases}")
+        work = _Exhaustive(comparison, space, rng)
+        if space.size <= AT_ONCE:
+            return self._exhaust(work)
+        if space.size > MOST:
+            return self._skipped(comparison, "exhaustive", "too many combinations of the bits that decide")
+        return work
+
+    def _exhaust(self, work: _Exhaustive) -> Result:
+        comparison = work.comparison
+        start, before = time.monotonic(), comparison.cases
+        at_once = work.space.size <= AT_ONCE
+        done = exhaust(
+            comparison, work.space, work.rng, more_time=(lambda: True) if at_once else self._more_time
+        )
+        cases = comparison.cases - before
+        if isinstance(done, Difference):
+            return self._result(comparison, "exhaustive", cases, start, done, at=f"among {cases}")
+        if not done:
+            return self._skipped(comparison, "exhaustive", "the budget ended before all combinations were tried")
+        return self._passed(comparison, "exhaustive", comparison.mode.name, cases, start, str(work.space))
+
+    def _more_time(self) -> bool:
+        return time.monotonic() < self._end
+
+    def _spend(self, bulks: list[_Bulk]) -> None:
+        """Further rounds of chunks, until the budget ends."""
+        running = [each for each in bulks if each.found is None]
+        while running and self._more_time():
+            for each in running:
+                if not self._more_time():
+                    break
+                each.chunk()
+            running = [each for each in running if each.found is None]
+
+    def _bulk_result(self, each: _Bulk) -> Result:
+        start = time.monotonic() - each.seconds
+        if each.found is None:
+            return self._passed(each.comparison, "bulk", each.comparison.mode.name, each.cases, start)
+        return self._result(each.comparison, "bulk", each.cases, start, each.found, at=f"among {each.cases}")
+
+    def _result(
+        self, comparison: Comparison, engine: str, cases: int, start: float, found: Difference | None, *, at: str
+    ) -> Result:
+        if found is None:
+            return self._passed(comparison, engine, comparison.mode.name, cases, start)
+        if engine in ("bulk", "exhaustive"):
+            found = shrink(comparison, found)
+        told = counterexample(comparison, found, self._arguments)
+        return Result(
+            comparison.property.name,
+            self._plan.oracle,
+            engine,
+            comparison.mode.name,
+            Verdict.FAIL,
+            cases,
+            time.monotonic() - start,
+            f"{at}, seed {self._seed}",
+            told,
+        )
+
+    def _passed(
+        self, comparison: Comparison, engine: str, mode: str, cases: int, start: float, reason: str = ""
+    ) -> Result:
+        name = comparison.property.name
+        seconds = time.monotonic() - start
+        if cases == 0:
+            return Result(name, self._plan.oracle, engine, mode, Verdict.ERROR, 0, seconds, "nothing was compared")
+        return Result(name, self._plan.oracle, engine, mode, Verdict.PASS, cases, seconds, reason)
+
+    def _skipped(self, comparison: Comparison, engine: str, reason: str) -> Result:
+        name, mode = comparison.property.name, comparison.mode.name
+        return Result(name, self._plan.oracle, engine, mode, Verdict.SKIP, reason=reason)
+
+
+@dataclass(frozen=True)
+class _Exhaustive:
+    """The exhaustive engine's work on one comparison, put off because it is much."""
+
+    comparison: Comparison
+    space: Space
+    rng: np.random.Generator
+
+
+class _Bulk:
+    """The bulk engine's work on one comparison, done in rounds."""
+
+    def __init__(self, comparison: Comparison, rng: np.random.Generator) -> None:
+        self.comparison = comparison
+        self.cases = 0
+        self.seconds = 0.0
+        self.found: Difference | None = None
+        self._rng = rng
+
+    def chunk(self) -> None:
+        """Compare one more chunk."""
+        start, before = time.monotonic(), self.comparison.cases
+        self.found = bulk(self.comparison, self._rng)
+        self.cases += self.comparison.cases - before
+        self.seconds += time.monotonic() - start
+
+

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A whole run: kernels are opened, their shims built, and every property compared by every engine."""
+
+from __future__ import annotations
+
+import fnmatch
+import multiprocessing
+import random
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conformance.differential.engines import ENGINES, PROFILES
+from conformance.differential.judging import Judge
+from conformance.differential.properties import PROPERTIES
+from conformance.differential.property import Property
+from conformance.differential.verdict import KernelReport, Report, Result
+from conformance.errors import ConformanceError
+from conformance.kernels import BuildError, Cache, expand, open_kernel
+from conformance.model.modes import MODES
+from conformance.model.profiles import profile_of
+from conformance.oracles.shim import KernelDied, ShimOracle, build_shim
+
+__all__ = ["ORACLES", "Listing", "Plan", "PropertyInfo", "listing", "run"]
+
+ORACLES = {"shim": "single functions compiled from the kernel's source, called through cffi"}
+"""Every oracle by name, with its description."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to compare.
+
+    ``kernels`` are selectors (none: the default), ``only`` globs on property names, ``engines`` and
+    ``modes`` names (none: all). ``budget`` is seconds of comparing per kernel. ``case`` is one case to
+    try, its input words in column order. ``jobs`` kernels are judged at once.
+    """
+
+    kernels: tuple[str, ...] = ()
+    patches: tuple[Path, ...] = ()
+    only: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
+    oracle: str = "shim"
+    modes: tuple[str, ...] = ()
+    budget: float = 30.0
+    seed: int | None = None
+    case: tuple[int, ...] = ()
+    jobs: int = 2
+    profile: str = "default"
+
+
+@dataclass(frozen=True)
+class PropertyInfo:
+    """A property for people. ``absent`` says why the kernel asked about has none; "" if it has."""
+
+    name: str
+    group: str
+    summary: str
+    takes: tuple[str, ...]
+    gives: tuple[str, ...]
+    modes: tuple[str, ...]
+    absent: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What there is to choose from: each a list of names with descriptions."""
+
+    properties: list[PropertyInfo]
+    modes: list[tuple[str, str]]
+    engines: list[tuple[str, str]]
+    oracles: list[tuple[str, str]]
+
+
+def run(plan: Plan, *, progress: Progress, advance: Callable[[Result], None] | None = None) -> Report:
+    """Carry out a plan.
+
+    ``progress`` gets lines for people, ``advance`` every result as it comes. Raises ConformanceError
+    if the plan names what there is not; a kernel that cannot be judged is an error in its report.
+    """
+    selectors = expand(list(plan.kernels))
+    _check_names(plan)
+    seed = plan.seed if plan.seed is not None else 0 if plan.profile == "ci" else random.SystemRandom().getrandbits(32)
+    if len(selectors) == 1 or plan.jobs == 1:
+        reports = [_judge(selector, plan, seed, progress, advance) for selector in selectors]
+    else:
+        reports = _judge_at_once(selectors, plan, seed, progress, advance)
+    return Report(reports, seed)
+
+
+def _judge(
+    selector: str, plan: Plan, seed: int, progress: Progress, advance: Callable[[Result], None] | None
+) -> KernelReport:
+    """One kernel's report."""
+    try:
+        kernel = open_kernel(selector, plan.patches, progress=progress)
+        library = build_shim(kernel, Cache(), progress)
+    except BuildError as error:
+        return KernelReport(selector, _title(selector, plan), "", error=str(error))
+    report = KernelReport(selector, kernel.title, kernel.version, drift=kernel.drift)
+    arguments = ["--kernel", selector, *(word for patch in plan.patches for word in ("--patch", str(patch)))]
+    try:
+        with ShimOracle(library) as oracle:
+            judge = Judge(plan, profile_of(kernel.release), oracle, arguments, seed)
+            progress(f"{kernel.title}: comparing")
+            for result in judge.results():
+                report.results.append(result)
+                if advance is not None:
+                    advance(result)
+    except KernelDied as died:
+        report.error = f"{kernel.title}: the kernel's mask setters {died.how} while a mode was set up."
+    return report
+
+
+def _title(selector: str, plan: Plan) -> str:
+    return " + ".join([selector, *(patch.name for patch in plan.patches)])
+
+
+def _judge_at_once(
+    selectors: list[str], plan: Plan, seed: int, progress: Progress, advance: Callable[[Result], None] | None
+) -> list[KernelReport]:
+    """Several kernels' reports, ``plan.jobs`` at a time, each in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager:
+        messages = manager.Queue()
+
+        def relay() -> None:
+            for message in iter(messages.get, None):
+                if isinstance(message, Result):
+                    if advance is not None:
+                        advance(message)
+                else:
+                    progress(message)
+
+        relaying = threading.Thread(target=relay, daemon=True)
+        relaying.start()
+        try:
+            with ProcessPoolExecutor(plan.jobs, mp_context=context) as pool:
+                futures = [pool.submit(_judge_apart, selector, plan, seed, messages) for selector in selectors]
+                return [future.result() for future in futures]
+        finally:
+            messages.put(None)
+            relaying.join()
+
+
+def _judge_apart(selector: str, plan: Plan, seed: int, messages: Any) -> KernelReport:
+    """_judge() in a process of its own, its messages put into a queue."""
+    return _judge(selector, plan, seed, messages.put, messages.put)
+
+
+def listing(selector: str | None, progress: Progress) -> Listing:
+    """What there is to choose from; with a selector, which properties that kernel has."""
+    absent = {prop.name: "" for prop in PROPERTIES.values()}
+    if selector is not None:
+        (one,) = expand([selector]) if selector != "all" else [""]
+        if not one:
+            raise ConformanceError("list shows one kernel at a time; name one instead of all.")
+        kernel = open_kernel(one, progress=progress)
+        profile = profile_of(kernel.release)
+        absent = {prop.name: prop.absent(profile) for prop in PROPERTIES.values()}
+    return Listing(
+        properties=[_info(prop, absent[prop.name]) for prop in PROPERTIES.values()],
+        modes=[(mode.name, mode.description) for mode in MODES.values()],
+        engines=list(ENGINES.items()),
+        oracles=list(ORACLES.items()),
+    )
+
+
+def _info(prop: Property, absent: str) -> PropertyInfo:
+    takes = tuple(column.name for column in prop.takes)
+    return PropertyInfo(prop.name, prop.group, prop.summary, takes, prop.gives, prop.modes, absent)
+
+
+def _check_names(plan: Plan) -> None:
+    """Raise ConformanceError about any name in the plan that there is not."""
+    _check(plan.engines, ENGINES, "engine")
+    _check(plan.modes, MODES, "mode")
+    _check([plan.oracle], ORACLES, "oracle")
+    _check([plan.profile], PROFILES, "profile")
+    for glob in plan.only:
+        if not fnmatch.filter(PROPERTIES, glob):
+            raise ConformanceError(
+                f"no property is called {glob}; `conformance list` names them all, and * stands for any text."
+            )
+    if plan.case:
+        names = [name for name in PROPERTIES if any(fnmatch.fnmatch(name, glob) for glob in plan.only)]
+        if len(names) != 1:
+            raise ConformanceError(f"--case needs --only with one property, not {len(names)}.")
+        takes = PROPERTIES[names[0]].takes
+        if len(plan.case) != len(takes):
+            columns = ", ".join(column.name for column in takes)
+            raise ConformanceError(
+                f"{names[0]} takes {len(takes)} words ({columns}), and the case has {len(plan.case)}."
+            )
+
+
+def _check(names: Iterable[str], known: Iterable[str], what: str) -> None:
+    for name in names:
+        if name not in known:
+            raise ConformanceError(f"there is no {what} {name}; there are {', '.join(known)}.")

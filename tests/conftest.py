@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What all tests share: the kernel under test, its shim, and the score of planted mutants.
+
+``CONFORMANCE_KERNEL`` names the series that tests marked ``kernel`` use (default 6.1), which is how the
+tox matrix chooses.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from conformance.kernels import Cache, Kernel, open_kernel
+from conformance.model.profiles import Profile, profile_of
+from conformance.oracles.shim import ShimOracle, build_shim
+
+SERIES = os.environ.get("CONFORMANCE_KERNEL", "6.1")
+
+MUTANT_SCORE: Counter[str] = Counter()
+"""How many mutants were planted, killed at all, and killed by each engine."""
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """The score of planted mutants, after a run that planted any."""
+    planted = MUTANT_SCORE["planted"]
+    if planted:
+        engines = ", ".join(f"{name} {MUTANT_SCORE[name]}" for name in ("fuzz", "bulk", "exhaustive"))
+        terminalreporter.write_line(f"mutants: {MUTANT_SCORE['killed']} of {planted} killed; by engine: {engines}")
+
+
+@pytest.fixture(scope="session")
+def kernel() -> Kernel:
+    return open_kernel(SERIES)
+
+
+@pytest.fixture(scope="session")
+def profile(kernel: Kernel) -> Profile:
+    return profile_of(kernel.release)
+
+
+@pytest.fixture(scope="session")
+def library(kernel: Kernel) -> Path:
+    return build_shim(kernel, Cache(), lambda message: None)
+
+
+@pytest.fixture
+def oracle(library: Path):
+    with ShimOracle(library) as oracle:
+        yield oracle

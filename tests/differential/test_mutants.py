@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every property notices what it is there to notice: planted mutants die, and their cases replay."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import MUTANT_SCORE
+from mutants import patch_for
+
+from conformance.differential.engines import ENGINES
+from conformance.differential.properties import PROPERTIES
+from conformance.differential.run import Plan, run
+from conformance.differential.verdict import Verdict
+
+PLANTED = [
+    pytest.param(prop.name, mutant, id=f"{prop.name}-{n}-{mutant.kernel}")
+    for prop in PROPERTIES.values()
+    for n, mutant in enumerate(prop.mutants)
+]
+
+
+def test_every_property_has_a_mutant():
+    assert all(prop.mutants for prop in PROPERTIES.values())
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "mutant"), PLANTED)
+def test_mutant_dies_and_its_case_replays(name, mutant, tmp_path):
+    patch = patch_for(mutant, tmp_path)
+    plan = Plan(kernels=(mutant.kernel,), patches=(patch,), only=(name,), budget=0.5, seed=1, profile="ci")
+    report = run(plan, progress=lambda line: None)
+    (judged,) = report.kernels
+    assert judged.error is None, judged.error
+
+    MUTANT_SCORE["planted"] += 1
+    failed = [result for result in judged.results if result.verdict is Verdict.FAIL]
+    for engine in ENGINES:
+        MUTANT_SCORE[engine] += any(result.engine == engine for result in failed)
+    assert failed, f"survived: {[(r.engine, r.mode, r.verdict, r.cases) for r in judged.results]}"
+    assert report.status == 1
+    MUTANT_SCORE["killed"] += 1
+
+    smallest = failed[0]
+    again = Plan(
+        kernels=plan.kernels,
+        patches=plan.patches,
+        only=plan.only,
+        modes=(smallest.mode,),
+        case=tuple(smallest.counterexample.inputs.values()),
+    )
+    (replayed,) = run(again, progress=lambda line: None).kernels
+    assert [result.verdict for result in replayed.results] == [Verdict.FAIL]
+    assert replayed.results[0].counterexample.kernel == smallest.counterexample.kernel

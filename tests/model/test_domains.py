@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One source, three domains: ints, numpy arrays and z3 terms give the same answers for every property."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from domains import Asked, Untold
+
+from conformance.differential.engines.bulk import draw
+from conformance.differential.properties import PROPERTIES
+from conformance.model.modes import MODES, kernel_in
+from conformance.model.profiles import profile_of
+
+RELEASES = [(5, 10), (6, 1), (6, 12), (7, 2), (7, 3)]
+VECTORS = [prop for prop in PROPERTIES.values() if not prop.scalar]
+
+
+class Drawing:
+    """As much of a comparison as drawing cases needs."""
+
+    def __init__(self, prop, kernel):
+        self.property = prop
+        self.kernel = kernel
+
+
+def cases_of(prop, k, n):
+    return draw(Drawing(prop, k), np.random.default_rng(7), n)
+
+
+def existing(prop):
+    return [profile_of(release) for release in RELEASES if not prop.absent(profile_of(release))]
+
+
+@pytest.mark.parametrize("prop", VECTORS, ids=lambda prop: prop.name)
+def test_numpy_answers_as_ints_do(prop):
+    compared = 0
+    for profile in existing(prop):
+        for mode in prop.modes:
+            k = kernel_in(MODES[mode], profile)
+            batch = cases_of(prop, k, 40)
+            rows = [np.broadcast_to(row, 40) for row in prop.observe(k, list(batch))]
+            for n, case in enumerate(batch.T.tolist()):
+                assert [int(row[n]) for row in rows] == [int(word) for word in prop.observe(k, case)]
+                compared += 1
+    assert compared >= 40
+
+
+@pytest.mark.parametrize("prop", VECTORS, ids=lambda prop: prop.name)
+def test_z3_answers_as_ints_do(prop):
+    z3 = pytest.importorskip("z3")
+    symbols = [z3.BitVec(column.name, 64) for column in prop.takes]
+    for profile in existing(prop):
+        k = kernel_in(MODES[prop.modes[-1]], profile)
+        terms = prop.observe(k, symbols)
+        for case in cases_of(prop, k, 4).T.tolist():
+            given = [(symbol, z3.BitVecVal(word, 64)) for symbol, word in zip(symbols, case, strict=True)]
+            said = []
+            for term in terms:
+                if not isinstance(term, int):
+                    term = z3.simplify(z3.substitute(term, *given)).as_long()
+                said.append(term)
+            assert said == [int(word) for word in prop.observe(k, case)]
+
+
+def test_z3_proves_an_equality_between_profiles():
+    z3 = pytest.importorskip("z3")
+    prop = PROPERTIES["spte_has_volatile_bits"]
+    spte = z3.BitVec("spte", 64)
+
+    def volatile(release):
+        k = kernel_in(MODES["ept-ad"], profile_of(release))
+        return prop.observe(k, [spte])[0]
+
+    solver = z3.Solver()
+    assert solver.check(volatile((6, 1)) != volatile((6, 12))) == z3.unsat
+    assert solver.check(volatile((6, 1)) != volatile((5, 10))) == z3.sat
+
+
+@pytest.mark.parametrize("prop", VECTORS, ids=lambda prop: prop.name)
+def test_no_value_is_asked_for_its_truth(prop):
+    for profile in existing(prop):
+        for mode in prop.modes:
+            prop.observe(kernel_in(MODES[mode], profile), [Untold() for _ in prop.takes])
+
+
+def test_the_trap_springs():
+    with pytest.raises(Asked):
+        assert Untold() & 1
