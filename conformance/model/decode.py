@@ -55,7 +55,7 @@ __all__ = ["Field", "complaints", "describe", "fields", "is_leaf", "writability"
 class Field:
     """Bits ``high`` to ``low`` of an SPTE, both included, shifted down to ``value``.
 
-    ``label`` is the name in at most four characters, for pictures; ``name`` is "" where the bits have
+    ``label`` is the name in at most three characters, for pictures; ``name`` is "" where the bits have
     none, and ``meaning`` is what the value says.
     """
 
@@ -262,7 +262,7 @@ _PRESENT_CLAIMS = (
         else "not as KVM sets it for memory",
     ),
     _Claim(
-        "reserved", "RSVD", lambda k: SPTE_BASE_ADDR_MASK & ~_address(k),
+        "reserved", "rsv", lambda k: SPTE_BASE_ADDR_MASK & ~_address(k),
         lambda k, spte: "more address bits than the mode's host has"
         if spte & SPTE_BASE_ADDR_MASK & ~_address(k) else "must be 0",
     ),
@@ -271,28 +271,28 @@ _PRESENT_CLAIMS = (
         lambda k, spte: f"address {_pfn(k, spte) << PAGE_SHIFT:#x}",
     ),
     _Claim(
-        "shadow-present", "PRES", lambda k: k.layout.spte_mmu_present_mask,
+        "shadow-present", "SP", lambda k: k.layout.spte_mmu_present_mask,
         {0: "maps nothing, to KVM", 1: "maps a page or a table, to KVM"},
     ),
     _Claim("Accessed", "A", lambda k: k.shadow_accessed_mask, {0: "not used since aged", 1: "used"}),
     _Claim("Dirty", "D", lambda k: k.shadow_dirty_mask, {0: "not written since cleared", 1: "written"}),
     _Claim("large", "PS", lambda k: PT_PAGE_SIZE_MASK, {0: "a 4 KiB page or a table", 1: "a huge page"}),
     _Claim(
-        "ignore PAT", "IPAT", lambda k: _ept(k, VMX_EPT_IPAT_BIT),
+        "ignore PAT", "IPT", lambda k: _ept(k, VMX_EPT_IPAT_BIT),
         {0: "the guest's PAT has a say", 1: "the memory type below decides alone"},
     ),
     _Claim("memory type", "MT", lambda k: _ept(k, VMX_EPT_MT_MASK), _MEMORY_TYPES),
-    _Claim("XU", "XU", lambda k: k.shadow_xu_mask, {0: "no execution by users", 1: "users may execute"}),
-    _Claim("X", "X", lambda k: k.shadow_x_mask, {0: "no execution", 1: "instructions may be fetched"}),
-    _Claim("U", "U", lambda k: _not_ept(k, PT_USER_MASK), {0: "supervisor only", 1: "user, too"}),
-    _Claim("W", "W", lambda k: PT_WRITABLE_MASK, {0: "writes fault", 1: "the guest may write"}),
-    _Claim("R", "R", lambda k: _ept(k, VMX_EPT_READABLE_MASK), {0: "reads fault", 1: "the guest may read"}),
-    _Claim("P", "P", lambda k: _not_ept(k, PT_PRESENT_MASK), {0: "all access faults", 1: "the guest may read"}),
+    _Claim("execute, user", "XU", lambda k: k.shadow_xu_mask, {0: "no execution", 1: "users may execute"}),
+    _Claim("execute", "X", lambda k: k.shadow_x_mask, {0: "no execution", 1: "instructions may be fetched"}),
+    _Claim("user", "U", lambda k: _not_ept(k, PT_USER_MASK), {0: "supervisor only", 1: "user, too"}),
+    _Claim("write", "W", lambda k: PT_WRITABLE_MASK, {0: "writes fault", 1: "may be written"}),
+    _Claim("read", "R", lambda k: _ept(k, VMX_EPT_READABLE_MASK), {0: "reads fault", 1: "may be read"}),
+    _Claim("present", "P", lambda k: _not_ept(k, PT_PRESENT_MASK), {0: "accesses fault", 1: "may be read"}),
 )  # fmt: skip
 
 _MMIO_CLAIMS = (
     _Claim(
-        "MMIO value", "MMIO", lambda k: k.shadow_mmio_mask | k.shadow_mmio_value,
+        "MMIO value", "IO", lambda k: k.shadow_mmio_mask | k.shadow_mmio_value,
         lambda k, spte: "what MMIO SPTEs are known by",
     ),
     _Claim(
@@ -304,7 +304,7 @@ _MMIO_CLAIMS = (
         lambda k, spte: f"{_mmio_access(k, spte)}: of write and user",
     ),
     _Claim(
-        "L1TF", "L1TF", lambda k: k.shadow_nonpresent_or_rsvd_mask,
+        "L1TF", "L1T", lambda k: k.shadow_nonpresent_or_rsvd_mask,
         lambda k, spte: "set, so that no cached memory is addressed",
     ),
     _Claim(
@@ -319,14 +319,14 @@ _MMIO_CLAIMS = (
 
 _NONPRESENT_CLAIM = _Claim(
     "non-present value",
-    "NONP",
+    "NP",
     lambda k: k.layout.nonpresent_value,
     {0: "clear, though set in what maps nothing", 1: "set in what maps nothing"},
 )
 
 _FROZEN_CLAIMS = (
     _NONPRESENT_CLAIM,
-    _Claim("frozen value", "frozen", lambda k: bits(10, 5), lambda k, spte: "no other SPTE has this"),
+    _Claim("frozen value", "frz", lambda k: bits(10, 5), lambda k, spte: "no other SPTE has this"),
 )
 
 
