@@ -31,6 +31,8 @@ class Difference:
     kernel: tuple[int, ...]
     model: tuple[int, ...]
     crash: str | None = None
+    hung: bool = False
+    """Whether the crash was that kernel code did not come back; each try then costs as long again."""
     unexpected: str = ""
     """An event of the kernel's that the property does not know, by name."""
 
@@ -127,9 +129,13 @@ class Comparison:
         return found
 
     def _died(self, batch: Words, model: Words, died: KernelDied) -> Difference:
-        """The case on which kernel code died, tried alone to be sure that it was that one."""
+        """The case on which kernel code died."""
         at = min(died.at, batch.shape[1] - 1)
         self.cases += at + 1
         return Difference(
-            case=tuple(batch[:, at].tolist()), kernel=(), model=tuple(model[:, at].tolist()), crash=died.how
+            case=tuple(batch[:, at].tolist()),
+            kernel=(),
+            model=tuple(model[:, at].tolist()),
+            crash=died.how,
+            hung=died.hung,
         )

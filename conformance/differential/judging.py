@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import platformdirs
 
 from conformance.differential.comparison import Comparison, Difference
 from conformance.differential.engines import ENGINES, Space, bulk, control_space, exhaust, fuzz
@@ -19,6 +18,7 @@ from conformance.differential.property import Property
 from conformance.differential.shrinking import shrink
 from conformance.differential.telling import counterexample
 from conformance.differential.verdict import Result, Verdict
+from conformance.kernels import Cache
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile
 from conformance.oracles.shim import ShimOracle
@@ -54,45 +54,64 @@ class Judge:
         self._seed = seed
         self._end = time.monotonic() + plan.budget
         self._engines = plan.engines or tuple(ENGINES)
+        self._bulks: list[_Bulk] = []
+        self._later: list[_Exhaustive] = []
+        self._hung: set[str] = set()
 
     def results(self) -> Iterator[Result]:
         """Every result, as it comes; those of the bulk engine when its chunks are done."""
-        bulks: list[_Bulk] = []
-        later: list[_Exhaustive] = []
         for prop in self._properties():
-            reason = prop.absent(self._profile)
-            if prop.name not in self._oracle.entries:
-                missing = Verdict.SKIP if reason else Verdict.MISS
-                reason = reason or "the model expects it, but the source has no such function"
-                yield Result(prop.name, self._plan.oracle, "-", "-", missing, reason=reason)
-                continue
-            comparisons = self._comparisons(prop)
-            if not comparisons:
-                reason = f"makes sense only in the modes {', '.join(prop.modes)}"
-                yield Result(prop.name, self._plan.oracle, "-", "-", Verdict.SKIP, reason=reason)
-                continue
-            if self._plan.case:
-                yield from (self._one_case(comparison) for comparison in comparisons)
-                continue
-            if "fuzz" in self._engines:
-                yield self._fuzz(comparisons)
-            if "bulk" in self._engines:
-                mine = [_Bulk(comparison, self._rng(comparison, "bulk")) for comparison in comparisons]
-                for each in mine:
-                    each.chunk()
-                bulks += mine
-            if "exhaustive" in self._engines:
-                for comparison in comparisons:
-                    explored = self._explore(comparison)
-                    if isinstance(explored, Result):
-                        yield explored
-                    else:
-                        later.append(explored)
-        for work in sorted(later, key=lambda work: work.space.size):
+            missing = self._missing(prop)
+            if missing is not None:
+                yield missing
+            elif self._plan.case:
+                yield from (self._one_case(comparison) for comparison in self._comparisons(prop))
+            else:
+                yield from self._by_every_engine(self._comparisons(prop))
+        for work in sorted(self._later, key=lambda work: work.space.size):
             yield self._exhaust(work)
-        self._spend(bulks)
-        for each in bulks:
+        self._spend()
+        for each in self._bulks:
             yield self._bulk_result(each)
+
+    def _missing(self, prop: Property) -> Result | None:
+        """Why the property cannot be compared on this kernel in these modes, None if it can."""
+        reason, verdict = prop.absent(self._profile), Verdict.SKIP
+        if prop.name not in self._oracle.entries and not reason:
+            verdict, reason = Verdict.MISS, "the model expects it, but the source has no such function"
+        elif prop.name in self._oracle.entries and not self._comparisons(prop):
+            reason = f"makes sense only in the modes {', '.join(prop.modes)}"
+        elif prop.name in self._oracle.entries:
+            return None
+        return Result(prop.name, self._plan.oracle, "-", "-", verdict, reason=reason)
+
+    def _by_every_engine(self, comparisons: list[Comparison]) -> Iterator[Result]:
+        """A property's due. Once kernel code hung it is left alone, since each try takes as long again."""
+        if "fuzz" in self._engines:
+            yield self._fuzz(comparisons)
+        for comparison in comparisons:
+            if self._hangs(comparison):
+                for engine in {"bulk", "exhaustive"} & set(self._engines):
+                    yield self._skipped(comparison, engine, "kernel code hung already")
+                continue
+            if "bulk" in self._engines:
+                work = _Bulk(comparison, self._rng(comparison, "bulk"))
+                work.chunk()
+                self._note_hang(comparison, work.found)
+                self._bulks.append(work)
+            if "exhaustive" in self._engines and not self._hangs(comparison):
+                explored = self._explore(comparison)
+                if isinstance(explored, Result):
+                    yield explored
+                else:
+                    self._later.append(explored)
+
+    def _note_hang(self, comparison: Comparison, found: Difference | None) -> None:
+        if found is not None and found.hung:
+            self._hung.add(comparison.property.name)
+
+    def _hangs(self, comparison: Comparison) -> bool:
+        return comparison.property.name in self._hung
 
     def _properties(self) -> list[Property]:
         globs = self._plan.only or ("*",)
@@ -119,7 +138,7 @@ class Judge:
         before = sum(comparison.cases for comparison in comparisons)
         remember = None
         if self._plan.profile == "nightly":
-            remember = platformdirs.user_cache_path("conformance") / "hypothesis"
+            remember = Cache().root / "hypothesis" / comparisons[0].property.name
         found = fuzz(
             comparisons,
             seed=self._seed,
@@ -166,9 +185,9 @@ class Judge:
     def _more_time(self) -> bool:
         return time.monotonic() < self._end
 
-    def _spend(self, bulks: list[_Bulk]) -> None:
+    def _spend(self) -> None:
         """Further rounds of chunks, until the budget ends."""
-        running = [each for each in bulks if each.found is None]
+        running = [each for each in self._bulks if each.found is None and not self._hangs(each.comparison)]
         while running and self._more_time():
             for each in running:
                 if not self._more_time():
@@ -187,6 +206,7 @@ class Judge:
     ) -> Result:
         if found is None:
             return self._passed(comparison, engine, comparison.mode.name, cases, start)
+        self._note_hang(comparison, found)
         if engine in ("bulk", "exhaustive"):
             found = shrink(comparison, found)
         told = counterexample(comparison, found, self._arguments)

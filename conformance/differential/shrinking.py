@@ -16,8 +16,8 @@ def shrink(comparison: Comparison, found: Difference) -> Difference:
     A step clears a column, sets it to an earlier one, clears one bit of it or lowers it to the next
     smaller choice; each round tries all steps in one batch and takes the one that leaves the least.
     """
-    if found.crash is not None and "come back" in found.crash:
-        return found  # each try would wait for as long again
+    if found.hung:
+        return found
     best = found
     seen = {best.case}
     while True:

@@ -308,13 +308,6 @@ EPT_VE_CHECK = Change(
     effect="is_ept_ve_possible() exists.",
 )
 
-VM_MMIO_VALUE = Change(
-    commit="949019b98289",
-    title="KVM: x86/mmu: Track shadow MMIO value on a per-VM basis",
-    since="6.10",
-    effect="The MMIO value is each VM's own.",
-)
-
 NO_CHANGE_PTE = Change(
     commit="f3b65bbaed7c",
     title="KVM: delete .change_pte MMU notifier callback",

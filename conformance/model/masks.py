@@ -8,6 +8,7 @@ from conformance.model.changes import (
     EPT_AD_MASKS_ALWAYS,
     MASKS_IN_MMU,
     MEMTYPE_MASK,
+    MMIO_L1TF_COLLISION,
     MMIO_VALUE_AND_MASK,
     NO_MEMTYPE_MASK,
     SUPPRESS_VE,
@@ -133,9 +134,10 @@ def kvm_mmu_set_mmio_spte_mask(
     not_allowed = clear(mmio_mask, k.layout.mmio_allowed_mask) != 0
     k.warn_on(function, not_allowed & fits)
     value = when(no(not_allowed), value)
-    relocated = has(value, collides)
-    k.warn_on(function, relocated & fits)
-    value = when(no(relocated), value)
+    if k.has(MMIO_L1TF_COLLISION):
+        relocated = has(value, collides)
+        k.warn_on(function, relocated & fits)
+        value = when(no(relocated), value)
     outside = (value & mmio_mask) != value
     like_frozen = no(outside) & (value != 0) & ((mmio_mask & frozen) == value)
     k.warn_on(function, outside & fits)

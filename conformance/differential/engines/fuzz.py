@@ -34,8 +34,9 @@ def fuzz(
     """Compare up to ``examples`` cases of one property, spread over the modes of ``comparisons``.
 
     The shrunk difference and the mode that it is in, None if there is none. ``remember`` names a
-    directory where Hypothesis keeps failures, to try them first next time.
+    directory where Hypothesis keeps this property's failures, to try them first next time.
     """
+    hung: list[_Differs] = []
     database: ExampleDatabase | None = DirectoryBasedExampleDatabase(remember) if remember else None
 
     @hypothesis.seed(seed)
@@ -56,12 +57,17 @@ def fuzz(
         case: dict[str, int] = {}
         for column in comparison.property.takes:
             case[column.name] = data.draw(column.strategy(comparison.kernel, case))
+        if hung:  # is not made smaller: each try would take as long again
+            if tuple(case.values()) == hung[0].difference.case:
+                raise hung[0]
+            return
         difference = comparison.compare_once(list(case.values()))
         if difference is not None:
-            raise _Differs(comparison, difference)
+            found = _Differs(comparison, difference)
+            if difference.hung:
+                hung.append(found)
+            raise found
 
-    if remember:
-        explore.hypothesis.inner_test._hypothesis_internal_add_digest = comparisons[0].property.name.encode()
     try:
         explore()
     except _Differs as found:

@@ -37,12 +37,13 @@ class Entry:
 
 
 class KernelDied(Exception):
-    """Kernel code ended the child process, or did not come back, on case ``at`` of the batch."""
+    """Kernel code ended the child process, or did not come back (``hung``), on case ``at`` of the batch."""
 
-    def __init__(self, how: str, at: int) -> None:
+    def __init__(self, how: str, at: int, *, hung: bool = False) -> None:
         super().__init__(how)
         self.how = how
         self.at = at
+        self.hung = hung
 
 
 class ShimOracle:
@@ -147,14 +148,17 @@ class ShimOracle:
         ready, _, _ = select.select([self._child.stdout], [], [], self._patience)
         if not ready:
             self._end_child()
-            raise KernelDied(f"did not come back within {self._patience:g} s", int(self._at[0]))
+            raise KernelDied(f"did not come back within {self._patience:g} s", int(self._at[0]), hung=True)
         line = self._child.stdout.readline()
         if not line:
             status = self._child.wait()
             self._end_child()
-            how = f"died of {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-            raise KernelDied(how, int(self._at[0]))
-        return json.loads(line)
+            raise KernelDied(f"ended with status {status}", int(self._at[0]))
+        answer = json.loads(line)
+        if isinstance(answer, dict):
+            self._host, self._expected = [], []
+            raise KernelDied(answer["died"], int(self._at[0]))
+        return answer
 
     def _start_child(self) -> None:
         self._child = subprocess.Popen(
@@ -163,16 +167,16 @@ class ShimOracle:
             stdout=subprocess.PIPE,
             pass_fds=[self._fd],
             text=True,
+            start_new_session=True,
         )
-        if self._host:
-            self._ask("configure", self._host)
-        if self._expected:
-            self._ask("expect", self._expected)
 
     def _end_child(self) -> None:
         child, self._child = self._child, None
+        self._host, self._expected = [], []
         if child is not None:
-            child.kill()
+            # With the process that it forked, which may be hanging.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
             child.wait()
             for pipe in (child.stdin, child.stdout):
                 with contextlib.suppress(BrokenPipeError):

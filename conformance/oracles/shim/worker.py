@@ -3,12 +3,17 @@
 
 Started as ``python -m conformance.oracles.shim.worker LIBRARY FD``, FD being the shared memory. One
 request a line on stdin, a JSON list of a word and its arguments; one JSON answer a line on stdout.
+
+The process that serves is a fork of one that only waits: should kernel code end it, the answer is
+``{"died": "of SIGSEGV"}``, and a new fork serves in its place, its masks not yet set.
 """
 
 from __future__ import annotations
 
 import json
 import mmap
+import os
+import signal
 import sys
 from typing import Any
 
@@ -48,5 +53,20 @@ def serve(library: str, fd: int) -> None:
         print(json.dumps(answer), flush=True)
 
 
+def keep_serving(library: str, fd: int) -> None:
+    """Serve until stdin ends, however often kernel code ends the serving process."""
+    while True:
+        pid = os.fork()
+        if pid == 0:
+            serve(library, fd)
+            sys.stdout.flush()
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if code == 0:
+            return
+        how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        print(json.dumps({"died": how}), flush=True)
+
+
 if __name__ == "__main__":
-    serve(sys.argv[1], int(sys.argv[2]))
+    keep_serving(sys.argv[1], int(sys.argv[2]))
