@@ -19,16 +19,26 @@ from conformance.oracles.shim import ShimOracle, build_shim
 
 SERIES = os.environ.get("CONFORMANCE_KERNEL", "6.1")
 
-MUTANT_SCORE: Counter[str] = Counter()
-"""How many mutants were planted, killed at all, and killed by each engine."""
+SCORE = pytest.StashKey[Counter[str]]()
 
 
-def pytest_terminal_summary(terminalreporter) -> None:
+def pytest_configure(config) -> None:
+    config.stash[SCORE] = Counter()
+
+
+@pytest.fixture
+def mutant_score(pytestconfig) -> Counter[str]:
+    """How many mutants were planted, killed at all, and killed by each engine."""
+    return pytestconfig.stash[SCORE]
+
+
+def pytest_terminal_summary(terminalreporter, config) -> None:
     """The score of planted mutants, after a run that planted any."""
-    planted = MUTANT_SCORE["planted"]
+    score = config.stash[SCORE]
+    planted = score["planted"]
     if planted:
-        engines = ", ".join(f"{name} {MUTANT_SCORE[name]}" for name in ("fuzz", "bulk", "exhaustive"))
-        terminalreporter.write_line(f"mutants: {MUTANT_SCORE['killed']} of {planted} killed; by engine: {engines}")
+        engines = ", ".join(f"{name} {score[name]}" for name in ("fuzz", "bulk", "exhaustive"))
+        terminalreporter.write_line(f"mutants: {score['killed']} of {planted} killed; by engine: {engines}")
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ from conformance.model.layout import (
 )
 from conformance.model.words import ALL, Word
 
-__all__ = ["Access", "Bits", "Choice", "Column", "Flag", "SpteColumn", "spte_alternatives", "special_sptes"]
+__all__ = ["Access", "Bits", "Choice", "Column", "Flag", "SpteColumn", "special_sptes", "spte_alternatives"]
 
 Words = NDArray[np.uint64]
 
@@ -134,8 +134,7 @@ class Bits(Column):
 
 @dataclass(frozen=True)
 class SpteColumn(Column):
-    """An SPTE. ``near`` names an earlier SPTE column: then half of the values are it with a few bits changed.
-    """
+    """An SPTE. ``near`` names an earlier one: then half of the values are that with a few bits changed."""
 
     near: str | None = None
     bits_off: int = field(default=3, repr=False)

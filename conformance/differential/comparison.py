@@ -122,7 +122,9 @@ class Comparison:
             except KernelDied as died:
                 before = rest[:, : died.at]
                 if died.at:
-                    found[start : start + died.at] = (self.ask_kernel(before) != self.ask_model(before)).any(0)
+                    found[start : start + died.at] = (self.ask_kernel(before) != self.ask_model(before)).any(
+                        0
+                    )
                 found[start + died.at] = True
                 start += died.at + 1
                 deaths -= 1

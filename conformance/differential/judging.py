@@ -115,7 +115,9 @@ class Judge:
 
     def _properties(self) -> list[Property]:
         globs = self._plan.only or ("*",)
-        return [prop for prop in PROPERTIES.values() if any(fnmatch.fnmatch(prop.name, glob) for glob in globs)]
+        return [
+            prop for prop in PROPERTIES.values() if any(fnmatch.fnmatch(prop.name, glob) for glob in globs)
+        ]
 
     def _comparisons(self, prop: Property) -> list[Comparison]:
         wanted = [name for name in prop.modes if not self._plan.modes or name in self._plan.modes]
@@ -179,7 +181,9 @@ class Judge:
         if isinstance(done, Difference):
             return self._result(comparison, "exhaustive", cases, start, done, at=f"among {cases}")
         if not done:
-            return self._skipped(comparison, "exhaustive", "the budget ended before all combinations were tried")
+            return self._skipped(
+                comparison, "exhaustive", "the budget ended before all combinations were tried"
+            )
         return self._passed(comparison, "exhaustive", comparison.mode.name, cases, start, str(work.space))
 
     def _more_time(self) -> bool:
@@ -202,7 +206,14 @@ class Judge:
         return self._result(each.comparison, "bulk", each.cases, start, each.found, at=f"among {each.cases}")
 
     def _result(
-        self, comparison: Comparison, engine: str, cases: int, start: float, found: Difference | None, *, at: str
+        self,
+        comparison: Comparison,
+        engine: str,
+        cases: int,
+        start: float,
+        found: Difference | None,
+        *,
+        at: str,
     ) -> Result:
         if found is None:
             return self._passed(comparison, engine, comparison.mode.name, cases, start)
@@ -228,7 +239,9 @@ class Judge:
         name = comparison.property.name
         seconds = time.monotonic() - start
         if cases == 0:
-            return Result(name, self._plan.oracle, engine, mode, Verdict.ERROR, 0, seconds, "nothing was compared")
+            return Result(
+                name, self._plan.oracle, engine, mode, Verdict.ERROR, 0, seconds, "nothing was compared"
+            )
         return Result(name, self._plan.oracle, engine, mode, Verdict.PASS, cases, seconds, reason)
 
     def _skipped(self, comparison: Comparison, engine: str, reason: str) -> Result:
@@ -261,5 +274,3 @@ class _Bulk:
         self.found = bulk(self.comparison, self._rng)
         self.cases += self.comparison.cases - before
         self.seconds += time.monotonic() - start
-
-

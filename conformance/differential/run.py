@@ -85,7 +85,13 @@ def run(plan: Plan, *, progress: Progress, advance: Callable[[Result], None] | N
     """
     selectors = expand(list(plan.kernels))
     _check_names(plan)
-    seed = plan.seed if plan.seed is not None else 0 if plan.profile == "ci" else random.SystemRandom().getrandbits(32)
+    seed = (
+        plan.seed
+        if plan.seed is not None
+        else 0
+        if plan.profile == "ci"
+        else random.SystemRandom().getrandbits(32)
+    )
     if len(selectors) == 1 or plan.jobs == 1:
         reports = [_judge(selector, plan, seed, progress, advance) for selector in selectors]
     else:
@@ -141,7 +147,9 @@ def _judge_at_once(
         relaying.start()
         try:
             with ProcessPoolExecutor(plan.jobs, mp_context=context) as pool:
-                futures = [pool.submit(_judge_apart, selector, plan, seed, messages) for selector in selectors]
+                futures = [
+                    pool.submit(_judge_apart, selector, plan, seed, messages) for selector in selectors
+                ]
                 return [future.result() for future in futures]
         finally:
             messages.put(None)

@@ -22,13 +22,25 @@ def counterexample(comparison: Comparison, found: Difference, arguments: Sequenc
     prop, k = comparison.property, comparison.kernel
     inputs = {column.name: word for column, word in zip(prop.takes, found.case, strict=True)}
     decoded = {
-        column.name: describe(k, inputs[column.name]) for column in prop.takes if isinstance(column, SpteColumn)
+        column.name: describe(k, inputs[column.name])
+        for column in prop.takes
+        if isinstance(column, SpteColumn)
     }
     names = [*prop.gives, "events"]
     differing = [n for n in range(len(names)) if found.crash or found.kernel[n] != found.model[n]]
     order = [*differing, *(n for n in range(len(names)) if n not in differing)]
     case = ",".join(f"{word:#x}" for word in found.case)
-    again = ["conformance", "run", *arguments, "--only", prop.name, "--mode", comparison.mode.name, "--case", case]
+    again = [
+        "conformance",
+        "run",
+        *arguments,
+        "--only",
+        prop.name,
+        "--mode",
+        comparison.mode.name,
+        "--case",
+        case,
+    ]
     kernel = {}
     if not found.crash:
         kernel = {names[n]: _say(comparison, names[n], found.kernel[n], found.unexpected) for n in order}
@@ -59,7 +71,9 @@ def _say(comparison: Comparison, name: str, word: int, unexpected: str) -> str:
 def _is_spte(comparison: Comparison, name: str) -> bool:
     """Whether a property's one word of data is an SPTE: made, changed, or replaced in memory."""
     prop = comparison.property
-    maker = prop.group in ("construction", "tdp") or prop.name.endswith("_spte") or "access_track" in prop.name
+    maker = (
+        prop.group in ("construction", "tdp") or prop.name.endswith("_spte") or "access_track" in prop.name
+    )
     return name == "value" and name not in prop.truths and maker and not prop.name.startswith(("get_", "is_"))
 
 

@@ -202,8 +202,7 @@ SPTE_INVARIANTS_HELPER = Change(
     title="KVM: x86/mmu: Move SPTE writable invariant checks to a helper function",
     since="5.18",
     effect=(
-        "The invariants of writability are checked, and WARNed about, by "
-        "check_spte_writable_invariants()."
+        "The invariants of writability are checked, and WARNed about, by check_spte_writable_invariants()."
     ),
 )
 
@@ -331,7 +330,9 @@ SPLIT_BUGS_VM = Change(
 
 TRANSLATION_BY_POINTER = Change(
     commit="9ecc1c119b28",
-    title="KVM: x86/mmu: Only allocate shadowed translation cache for sp->role.level <= KVM_MAX_HUGEPAGE_LEVEL",
+    title=(
+        "KVM: x86/mmu: Only allocate shadowed translation cache for sp->role.level <= KVM_MAX_HUGEPAGE_LEVEL"
+    ),
     since="6.11",
     effect=(
         "A shadow page that has an array of translations uses it; before, the role decided, and "
@@ -507,8 +508,7 @@ EPT_XU_RESERVED_BITS = Change(
     title="KVM: x86/mmu: add support for MBEC to EPT page table walks",
     since="7.2",
     effect=(
-        "Execution by users counts as execution in the check for bad combinations of memory type "
-        "and XWR."
+        "Execution by users counts as execution in the check for bad combinations of memory type and XWR."
     ),
 )
 

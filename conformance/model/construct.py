@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Making SPTEs: for a fault, for a table, for a piece of a huge page or the whole, for a changed host page."""
+"""Making SPTEs: for a fault, a table, a piece of a huge page or the whole, a changed host page."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from conformance.model.changes import (
     NONPRESENT_BIT_63,
     PML_BY_DIRTY_LOG_SIZE,
     RSVD_CHECKED_WHEN_MADE,
-    SOFTWARE_ACCESSED,
     SMALL_SPTE_NAME,
+    SOFTWARE_ACCESSED,
     SPLIT_BUGS_VM,
     SPLIT_TAKES_EXECUTION,
     UNSYNC_ONLY_IF_NOT_WRITABLE,

@@ -79,11 +79,10 @@ class Kernel:
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.profile)
-        self.has = self.profile.has
 
-    def has(self, change: Change) -> bool:  # replaced in each instance: asked very often
+    def has(self, change: Change) -> bool:
         """Whether this kernel contains ``change``."""
-        return self.profile.has(change)
+        return change in self.profile.changes
 
     def warn_on(self, function: str, condition: Truth) -> Truth:
         """WARN_ON() and its kin in ``function``; returns the condition."""

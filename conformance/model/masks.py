@@ -86,7 +86,9 @@ def _below(n: Word) -> Word:
     return shl(n * 0 + 1, n) - 1
 
 
-def kvm_mmu_set_ept_masks(k: Kernel, *, has_ad_bits: Truth, has_exec_only: Truth, mmio_caching: Truth) -> None:
+def kvm_mmu_set_ept_masks(
+    k: Kernel, *, has_ad_bits: Truth, has_exec_only: Truth, mmio_caching: Truth
+) -> None:
     """Masks of EPT; MMIO SPTEs are misconfigured (writable, executable, but not readable)."""
     k.shadow_user_mask = 0 if k.has(XS_XU) else VMX_EPT_READABLE_MASK
     always = k.has(EPT_AD_MASKS_ALWAYS)

@@ -65,7 +65,7 @@ MODES = {
         Mode("shadow-l1tf", "shadow paging, L1TF, 46 address bits", 46, 44, l1tf=True, tdp=False),
         Mode("shadow-nommio", "shadow paging, MMIO caching off", mmio_caching=False, tdp=False),
         Mode("npt", "AMD nested paging"),
-        Mode("npt-me", "AMD nested paging, memory encryption (C-bit 47)", 47, me_value=1 << 47, me_mask=1 << 47),
+        Mode("npt-me", "AMD nested paging, memory encryption", 47, me_value=1 << 47, me_mask=1 << 47),
         Mode("npt-52", "AMD nested paging, 52 address bits: no reserved bit for MMIO", 52, 52),
         Mode("ept-ad", "EPT with A/D bits", ept=True, ad_bits=True, exec_only=True),
         Mode("ept-noad", "EPT without A/D bits", ept=True, exec_only=True),
@@ -92,7 +92,11 @@ def kernel_in(mode: Mode, profile: Profile) -> Kernel:
         k.shadow_host_writable_mask = k.layout.default_host_writable
         k.shadow_mmu_writable_mask = k.layout.default_mmu_writable
     kvm_mmu_reset_all_pte_masks(
-        k, phys_bits=mode.phys_bits, cache_bits=mode.cache_bits, l1tf=mode.l1tf, mmio_caching=mode.mmio_caching
+        k,
+        phys_bits=mode.phys_bits,
+        cache_bits=mode.cache_bits,
+        l1tf=mode.l1tf,
+        mmio_caching=mode.mmio_caching,
     )
     if profile.has(MASKS_IN_MMU):
         if mode.ept:
@@ -120,6 +124,14 @@ def _set_masks_as_vendor(k: Kernel, mode: Mode) -> None:
         dirty = VMX_EPT_DIRTY_BIT if mode.ad_bits else 0
         present = 0 if mode.exec_only else VMX_EPT_READABLE_MASK
         kvm_mmu_set_mask_ptes(
-            k, VMX_EPT_READABLE_MASK, accessed, dirty, 0, VMX_EPT_EXECUTABLE_MASK, present, VMX_EPT_RWX_MASK, 0
+            k,
+            VMX_EPT_READABLE_MASK,
+            accessed,
+            dirty,
+            0,
+            VMX_EPT_EXECUTABLE_MASK,
+            present,
+            VMX_EPT_RWX_MASK,
+            0,
         )
         kvm_mmu_set_mmio_spte_mask(k, VMX_EPT_MISCONFIG_WX_VALUE, 0, 0, mmio_caching=True)

@@ -6,7 +6,7 @@ Unlike the rest of the model this follows pointers, so it runs over ints only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from conformance.model.changes import RESTART_AFTER_YIELD
@@ -76,7 +76,7 @@ def _round(gfn: int, level: int) -> int:
     return gfn >> (9 * (level - 1)) << (9 * (level - 1))
 
 
-def tdp_iter(tables: Tables, min_level: int, start: int) -> Iterator[tuple[int, int, int]]:
+def tdp_iter(tables: Tables, min_level: int, start: int) -> Generator[tuple[int, int, int], bool, None]:
     """Every SPTE on the way to and after ``start``, as (gfn, level, SPTE), down to ``min_level``.
 
     Send True to yield the CPU between two SPTEs: the walk restarts at the root, on the way to where it

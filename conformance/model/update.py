@@ -20,7 +20,7 @@ from conformance.model.changes import (
 from conformance.model.kernel import Kernel
 from conformance.model.layout import PT_WRITABLE_MASK
 from conformance.model.shape import is_shadow_present_pte, spte_to_pfn
-from conformance.model.words import Truth, Word, clear, either, has, no, when, word
+from conformance.model.words import Truth, Word, clear, either, no, when, word
 from conformance.model.writability import (
     check_spte_writable_invariants,
     is_mmu_writable_spte,
@@ -34,8 +34,8 @@ __all__ = [
     "leaf_spte_change_needs_tlb_flush",
     "mmu_spte_update",
     "spte_clear_dirty",
-    "spte_wrprot_for_clear_dirty",
     "spte_write_protect",
+    "spte_wrprot_for_clear_dirty",
 ]
 
 PLAIN, ATOMIC = 1, 1 << 8

@@ -37,7 +37,7 @@ Truth = Any
 ALL = (1 << 64) - 1
 """The word with every bit set."""
 
-_CONCRETE = (int, np.ndarray, np.generic)
+_CONCRETE: Any = (int, np.ndarray, np.generic)
 
 
 def bit(n: int) -> int:

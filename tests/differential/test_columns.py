@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from conformance.differential.columns import Access, Bits, Choice, SpteColumn
 from conformance.differential.properties import PROPERTIES

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The engines, against a model with one change more or less: they find it, shrink it, and say nothing else."""
+"""The engines, against a model with one change more or less: they find it and shrink it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def test_fuzz_finds_and_shrinks_it():
 def test_fuzz_repeats_with_its_seed():
     def once(seed):
         return fuzz(
-            [comparison("spte_has_volatile_bits", SIX_ONE.plus(ACCESSED_NOT_VOLATILE))], seed=seed, examples=300
+            [comparison("spte_has_volatile_bits", SIX_ONE.plus(ACCESSED_NOT_VOLATILE))],
+            seed=seed,
+            examples=300,
         )[1].case
 
     assert once(5) == once(5)
@@ -104,7 +106,9 @@ def test_shrinking_leaves_only_what_matters():
     (spte,) = smallest.case
     # W and MMU-writable make the difference; Accessed and Dirty keep it from being volatile anyway.
     k = compared.kernel
-    assert spte == PT_WRITABLE_MASK | k.shadow_mmu_writable_mask | k.shadow_accessed_mask | k.shadow_dirty_mask
+    assert (
+        spte == PT_WRITABLE_MASK | k.shadow_mmu_writable_mask | k.shadow_accessed_mask | k.shadow_dirty_mask
+    )
 
 
 def test_shrinking_stays_where_the_function_may_be_called():

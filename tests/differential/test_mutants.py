@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import pytest
-from conftest import MUTANT_SCORE
 from mutants import patch_for
 
 from conformance.differential.engines import ENGINES
@@ -26,20 +25,20 @@ def test_every_property_has_a_mutant():
 @pytest.mark.kernel
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "mutant"), PLANTED)
-def test_mutant_dies_and_its_case_replays(name, mutant, tmp_path):
+def test_mutant_dies_and_its_case_replays(name, mutant, tmp_path, mutant_score):
     patch = patch_for(mutant, tmp_path)
     plan = Plan(kernels=(mutant.kernel,), patches=(patch,), only=(name,), budget=0.5, seed=1, profile="ci")
     report = run(plan, progress=lambda line: None)
     (judged,) = report.kernels
     assert judged.error is None, judged.error
 
-    MUTANT_SCORE["planted"] += 1
+    mutant_score["planted"] += 1
     failed = [result for result in judged.results if result.verdict is Verdict.FAIL]
     for engine in ENGINES:
-        MUTANT_SCORE[engine] += any(result.engine == engine for result in failed)
+        mutant_score[engine] += any(result.engine == engine for result in failed)
     assert failed, f"survived: {[(r.engine, r.mode, r.verdict, r.cases) for r in judged.results]}"
     assert report.status == 1
-    MUTANT_SCORE["killed"] += 1
+    mutant_score["killed"] += 1
 
     smallest = failed[0]
     again = Plan(

@@ -41,7 +41,9 @@ def test_invariants_hold_in_exactly_the_four_states(mode):
     masks = (k.shadow_host_writable_mask, k.shadow_mmu_writable_mask, PT_WRITABLE_MASK)
     legal = 0
     for chosen in itertools.product((0, 1), repeat=3):
-        spte = k.layout.spte_mmu_present_mask | sum(mask for mask, on in zip(masks, chosen, strict=True) if on)
+        spte = k.layout.spte_mmu_present_mask | sum(
+            mask for mask, on in zip(masks, chosen, strict=True) if on
+        )
         k.events.clear()
         writability.check_spte_writable_invariants(k, spte)
         warned = any(truth for _, truth in k.events)

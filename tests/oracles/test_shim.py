@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from conformance.differential.run import Plan, run
 from conformance.differential.verdict import Verdict
 from conformance.kernels import BuildError, Cache, open_kernel
 from conformance.model.modes import MODES
 from conformance.oracles.shim import KernelDied, ShimOracle, build_shim
+from conformance.oracles.shim.interface import CDEF
 from conformance.oracles.shim.oracle import NR_EVENTS
 
 pytestmark = pytest.mark.kernel
@@ -68,6 +72,16 @@ def test_mask_setters_leave_the_mode_as_it_was(oracle):
     before = oracle.run(entry, spte).copy()
     oracle.run(oracle.entries["kvm_mmu_reset_all_pte_masks"], batch([46], [44], [1], [0]))
     assert (oracle.run(entry, spte) == before).all()
+
+
+def test_the_library_shows_nothing_but_its_interface(library):
+    with library.open("rb") as file:
+        symbols = list(ELFFile(file).get_section_by_name(".dynsym").iter_symbols())
+    shown = {symbol.name for symbol in symbols if symbol["st_shndx"] != "SHN_UNDEF" and symbol.name}
+    needed = {symbol.name for symbol in symbols if symbol["st_shndx"] == "SHN_UNDEF" and symbol.name}
+    assert shown == set(re.findall(r"(shim_\w+)\(", CDEF))
+    weak = {"_ITM_deregisterTMCloneTable", "_ITM_registerTMCloneTable", "__cxa_finalize", "__gmon_start__"}
+    assert needed <= weak, "no function of libc answers for the kernel"
 
 
 def test_wrong_calls_are_refused(oracle):
@@ -136,7 +150,11 @@ def test_a_dead_child_is_replaced(kernel, tmp_path):
 
 def test_what_nothing_stands_in_for_is_named(kernel, tmp_path):
     patch = patched(
-        kernel, tmp_path, SPTE_H, LARGE, f"extern int nobody_knows(void); if (nobody_knows()) return 1; {LARGE}"
+        kernel,
+        tmp_path,
+        SPTE_H,
+        LARGE,
+        f"extern int nobody_knows(void); if (nobody_knows()) return 1; {LARGE}",
     )
     with pytest.raises(BuildError, match="nobody_knows"):
         build_shim(open_kernel(kernel.selector, [patch]), Cache(), lambda line: None)

@@ -32,7 +32,7 @@ PROBES = 192
 
 @dataclass(frozen=True)
 class Space:
-    """What controls a function: classes of bits as (column, bits), columns of few values as (column, values)."""
+    """What controls a function: classes of bits, and columns of few values, each with its column."""
 
     bits: tuple[tuple[int, tuple[int, ...]], ...]
     choices: tuple[tuple[int, tuple[int, ...]], ...]
@@ -49,9 +49,15 @@ class Space:
         single = sum(len(bits) == 1 for _, bits in self.bits)
         classes = [len(bits) for _, bits in self.bits if len(bits) > 1]
         what = [f"{single} control bits"] if single else []
-        what += [f"{len(classes)} classes of interchangeable bits ({', '.join(map(str, classes))})"] if classes else []
+        what += (
+            [f"{len(classes)} classes of interchangeable bits ({', '.join(map(str, classes))})"]
+            if classes
+            else []
+        )
         what += [f"{len(self.choices)} choices"] if self.choices else []
-        return f"all {self.size} combinations of {', '.join(what) or 'nothing: no input bit decides anything'}"
+        return (
+            f"all {self.size} combinations of {', '.join(what) or 'nothing: no input bit decides anything'}"
+        )
 
 
 def exhaust(

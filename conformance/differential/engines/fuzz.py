@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import hypothesis
-from hypothesis import HealthCheck, Phase, strategies as st
+from hypothesis import HealthCheck, Phase
+from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
 from conformance.differential.comparison import Comparison, Difference

@@ -17,13 +17,23 @@ declare(
     GROUP,
     [SPTE],
     mutants=[
-        Mutant(SPTE_C, "if (!is_writable_pte(spte) && is_mmu_writable_spte(spte))", "if (is_mmu_writable_spte(spte))"),
-        Mutant(SPTE_C, "(is_writable_pte(spte) && !(spte & shadow_dirty_mask))", "!(spte & shadow_dirty_mask)"),
+        Mutant(
+            SPTE_C,
+            "if (!is_writable_pte(spte) && is_mmu_writable_spte(spte))",
+            "if (is_mmu_writable_spte(spte))",
+        ),
+        Mutant(
+            SPTE_C, "(is_writable_pte(spte) && !(spte & shadow_dirty_mask))", "!(spte & shadow_dirty_mask)"
+        ),
         Mutant(SPTE_C, "\tif (is_access_track_spte(spte))\n\t\treturn true;", "\tif (0)\n\t\treturn true;"),
-        Mutant(SPTE_C, "if (!spte_ad_enabled(spte))\n\t\treturn true;",
-               "if (is_access_track_spte(spte))\n\t\treturn true;", "7.3"),
+        Mutant(
+            SPTE_C,
+            "if (!spte_ad_enabled(spte))\n\t\treturn true;",
+            "if (is_access_track_spte(spte))\n\t\treturn true;",
+            "7.3",
+        ),
     ],
-)  # fmt: skip
+)
 declare(
     access.spte_ad_enabled,
     GROUP,
@@ -37,7 +47,11 @@ declare(
     [SPTE],
     modes=ANY_MODE,
     mutants=[
-        Mutant(SPTE_H, "SPTE_TDP_AD_MASK) != SPTE_TDP_AD_ENABLED_MASK;", "SPTE_TDP_AD_MASK) == SPTE_TDP_AD_DISABLED_MASK;")
+        Mutant(
+            SPTE_H,
+            "SPTE_TDP_AD_MASK) != SPTE_TDP_AD_ENABLED_MASK;",
+            "SPTE_TDP_AD_MASK) == SPTE_TDP_AD_DISABLED_MASK;",
+        )
     ],
 )
 declare(
@@ -60,7 +74,9 @@ declare(
     GROUP,
     [SPTE],
     until=SOFTWARE_ACCESSED,
-    mutants=[Mutant(SPTE_H, "dirty_mask ? spte & dirty_mask : spte & PT_WRITABLE_MASK", "spte & PT_WRITABLE_MASK")],
+    mutants=[
+        Mutant(SPTE_H, "dirty_mask ? spte & dirty_mask : spte & PT_WRITABLE_MASK", "spte & PT_WRITABLE_MASK")
+    ],
 )
 declare(
     access.mark_spte_for_access_track,

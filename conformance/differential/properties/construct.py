@@ -17,10 +17,19 @@ HUGE = SpteColumn("huge_spte")
 NX = (Flag("nx_huge_pages"), Flag("disabled for the VM"))
 MARK_EVENTS = ("WARN mark_spte_for_access_track", "WARN check_spte_writable_invariants")
 
-_FLAGS = (
-    "prefetch can_unsync host_writable ad_disabled guest_mode pml pfn_is_ram unsync_fails dirty_log"
-    " nx_huge_pages nx_disabled"
-).split()
+_FLAGS = [
+    "prefetch",
+    "can_unsync",
+    "host_writable",
+    "ad_disabled",
+    "guest_mode",
+    "pml",
+    "pfn_is_ram",
+    "unsync_fails",
+    "dirty_log",
+    "nx_huge_pages",
+    "nx_disabled",
+]
 
 
 def _make_spte(k: Kernel, *columns: Word) -> tuple[Word, ...]:
@@ -52,7 +61,15 @@ declare(
         Choice("mt_mask", 7, (0x6 << 3 | 1 << 6, 0, 0x6 << 3)),
         Choice("rsvd_bits", 64, (0, 1 << 63, 1 << 51, PT_PRESENT_MASK, 1 << 1, 1 << 62, 0xFF << 44)),
     ],
-    gives=("value", "new_spte", "get_mt_mask gfn", "get_mt_mask is_mmio", "unsync gfn", "unsync how", "dirty gfn"),
+    gives=(
+        "value",
+        "new_spte",
+        "get_mt_mask gfn",
+        "get_mt_mask is_mmio",
+        "unsync gfn",
+        "unsync how",
+        "dirty gfn",
+    ),
     truths=("value", "get_mt_mask is_mmio", "unsync how"),
     answer=_make_spte,
     events=(
@@ -64,21 +81,32 @@ declare(
         "call mark_page_dirty_in_slot",
     ),
     mutants=[
-        Mutant(SPTE_C, "if (level > PG_LEVEL_4K)\n\t\tspte |= PT_PAGE_SIZE_MASK;", "spte |= PT_PAGE_SIZE_MASK;"),
-        Mutant(SPTE_C, "if (is_last_spte(old_spte, level) && is_writable_pte(old_spte))",
-               "if (is_writable_pte(old_spte))"),
-        Mutant(SPTE_C, "spte &= ~(PT_WRITABLE_MASK | shadow_mmu_writable_mask);", "spte &= ~PT_WRITABLE_MASK;"),
+        Mutant(
+            SPTE_C, "if (level > PG_LEVEL_4K)\n\t\tspte |= PT_PAGE_SIZE_MASK;", "spte |= PT_PAGE_SIZE_MASK;"
+        ),
+        Mutant(
+            SPTE_C,
+            "if (is_last_spte(old_spte, level) && is_writable_pte(old_spte))",
+            "if (is_writable_pte(old_spte))",
+        ),
+        Mutant(
+            SPTE_C, "spte &= ~(PT_WRITABLE_MASK | shadow_mmu_writable_mask);", "spte &= ~PT_WRITABLE_MASK;"
+        ),
         Mutant(SPTE_C, "if (prefetch)\n\t\tspte = mark_spte", "if (!prefetch)\n\t\tspte = mark_spte"),
         Mutant(SPTE_C, "WARN_ON_ONCE(!pte_access && !shadow_present_mask);", ""),
         Mutant(SPTE_C, "if (!prefetch || synchronizing)", "if (!prefetch)", "7.3"),
     ],
-)  # fmt: skip
+)
 declare(
     construct.make_nonleaf_spte,
     GROUP,
     [Bits("child", 46), Flag("ad_disabled")],
     answer=lambda k, child, ad_disabled: construct.make_nonleaf_spte(k, child, ad_disabled == 1),
-    mutants=[Mutant(SPTE_C, "shadow_user_mask | shadow_x_mask | shadow_me_value;", "shadow_x_mask | shadow_me_value;")],
+    mutants=[
+        Mutant(
+            SPTE_C, "shadow_user_mask | shadow_x_mask | shadow_me_value;", "shadow_x_mask | shadow_me_value;"
+        )
+    ],
 )
 declare(
     construct.make_huge_page_split_spte,
@@ -92,7 +120,11 @@ declare(
     mutants=[
         Mutant(SPTE_C, "child_spte &= ~PT_PAGE_SIZE_MASK;", ""),
         Mutant(SPTE_C, "spte &= ~shadow_nx_mask;", ""),
-        Mutant(SPTE_C, "(role.access & ACC_EXEC_MASK) && is_nx_huge_page_enabled(kvm)", "is_nx_huge_page_enabled(kvm)"),
+        Mutant(
+            SPTE_C,
+            "(role.access & ACC_EXEC_MASK) && is_nx_huge_page_enabled(kvm)",
+            "is_nx_huge_page_enabled(kvm)",
+        ),
     ],
 )
 declare(

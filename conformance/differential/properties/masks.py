@@ -70,7 +70,9 @@ declare(
     modes=ANY_MODE,
     mutants=[
         Mutant(SPTE_C, "if (shadow_phys_bits < 52)", "if (shadow_phys_bits <= 52)"),
-        Mutant(SPTE_C, "GENMASK_ULL(low_phys_bits - 1, PAGE_SHIFT)", "GENMASK_ULL(low_phys_bits, PAGE_SHIFT)"),
+        Mutant(
+            SPTE_C, "GENMASK_ULL(low_phys_bits - 1, PAGE_SHIFT)", "GENMASK_ULL(low_phys_bits, PAGE_SHIFT)"
+        ),
     ],
 )
 declare(
@@ -93,7 +95,9 @@ declare(
     events=EVENTS,
     modes=ANY_MODE,
     mutants=[
-        Mutant(SPTE_C, "WARN_ON((mmio_value & mmio_mask) != mmio_value)", "WARN_ON(mmio_value && !mmio_mask)"),
+        Mutant(
+            SPTE_C, "WARN_ON((mmio_value & mmio_mask) != mmio_value)", "WARN_ON(mmio_value && !mmio_mask)"
+        ),
         Mutant(SPTE_C, "BUG_ON((u64)(unsigned)access_mask != access_mask);", ""),
     ],
 )

@@ -22,7 +22,11 @@ declare(
     mmio.get_mmio_spte_generation,
     GROUP,
     [SPTE],
-    mutants=[Mutant(SPTE_H, "gen |= (spte & MMIO_SPTE_GEN_HIGH_MASK) >>", "gen = (spte & MMIO_SPTE_GEN_HIGH_MASK) >>")],
+    mutants=[
+        Mutant(
+            SPTE_H, "gen |= (spte & MMIO_SPTE_GEN_HIGH_MASK) >>", "gen = (spte & MMIO_SPTE_GEN_HIGH_MASK) >>"
+        )
+    ],
 )
 declare(
     mmio.get_mmio_spte_gfn,
@@ -39,8 +43,11 @@ declare(
 declare(
     mmio.check_mmio_spte,
     GROUP,
-    [SPTE, Choice("updating", 64, (0, mmio.KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS)),
-     Bits("generation", 63, near="spte", seen_as=mmio.get_mmio_spte_generation)],
+    [
+        SPTE,
+        Choice("updating", 64, (0, mmio.KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS)),
+        Bits("generation", 63, near="spte", seen_as=mmio.get_mmio_spte_generation),
+    ],
     answer=lambda k, spte, updating, generation: mmio.check_mmio_spte(k, spte, updating | generation),
     mutants=[Mutant(MMU_C, "if (unlikely(gen & KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS))", "if (0)")],
 )

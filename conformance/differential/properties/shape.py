@@ -21,7 +21,9 @@ declare(
     shape.is_mmio_spte,
     GROUP,
     [SPTE],
-    mutants=[Mutant(SPTE_H, "(spte & shadow_mmio_mask) == shadow_mmio_value", "(spte & shadow_mmio_mask) != 0")],
+    mutants=[
+        Mutant(SPTE_H, "(spte & shadow_mmio_mask) == shadow_mmio_value", "(spte & shadow_mmio_mask) != 0")
+    ],
 )
 declare(
     shape.is_large_pte,
@@ -42,7 +44,11 @@ declare(
     GROUP,
     [SPTE],
     until=PERMISSION_BITMAP,
-    mutants=[Mutant(SPTE_H, "(shadow_x_mask | shadow_nx_mask)) == shadow_x_mask", "shadow_x_mask) == shadow_x_mask")],
+    mutants=[
+        Mutant(
+            SPTE_H, "(shadow_x_mask | shadow_nx_mask)) == shadow_x_mask", "shadow_x_mask) == shadow_x_mask"
+        )
+    ],
 )
 declare(
     shape.is_frozen_spte,

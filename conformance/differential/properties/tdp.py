@@ -51,10 +51,13 @@ declare(
     modes=TDP_MODES,
     since=TDP_XCHG,
     mutants=[
-        Mutant(TDP_ITER_H, "return xchg(rcu_dereference(sptep), new_spte);",
-               "u64 old = *sptep; WRITE_ONCE(*sptep, new_spte); return old;")
+        Mutant(
+            TDP_ITER_H,
+            "return xchg(rcu_dereference(sptep), new_spte);",
+            "u64 old = *sptep; WRITE_ONCE(*sptep, new_spte); return old;",
+        )
     ],
-)  # fmt: skip
+)
 declare(
     tdp.__kvm_tdp_mmu_write_spte,
     GROUP,
@@ -83,10 +86,14 @@ declare(
     since=CLEAR_SPTE_BITS,
     mutants=[
         Mutant(TDP_ITER_H, "(sptep, old_spte & ~mask)", "(sptep, *sptep & ~mask)", "6.12"),
-        Mutant(TDP_ITER_H, "return (u64)atomic64_fetch_and(~mask, sptep_atomic);",
-               "return (u64)atomic64_fetch_and(~mask, sptep_atomic) & ~mask;", "6.12"),
+        Mutant(
+            TDP_ITER_H,
+            "return (u64)atomic64_fetch_and(~mask, sptep_atomic);",
+            "return (u64)atomic64_fetch_and(~mask, sptep_atomic) & ~mask;",
+            "6.12",
+        ),
     ],
-)  # fmt: skip
+)
 declare(
     tdp.tdp_mmu_clear_spte_bits_atomic,
     GROUP,
@@ -95,7 +102,14 @@ declare(
     truths=("accesses",),
     modes=ANY_MODE,
     since=CLEAR_SPTE_BITS_ATOMIC,
-    mutants=[Mutant(TDP_ITER_H, "atomic64_fetch_and(~mask, sptep_atomic)", "atomic64_fetch_and(mask, sptep_atomic)", "7.3")],
+    mutants=[
+        Mutant(
+            TDP_ITER_H,
+            "atomic64_fetch_and(~mask, sptep_atomic)",
+            "atomic64_fetch_and(mask, sptep_atomic)",
+            "7.3",
+        )
+    ],
 )
 
 PLACED = 5
@@ -147,8 +161,11 @@ declare(
     scalar=True,
     mutants=[
         Mutant(TDP_ITER_C, "if (iter->level == iter->min_level)", "if (iter->level < iter->min_level)"),
-        Mutant(TDP_ITER_C, "\tif (iter->yielded) {\n\t\ttdp_iter_restart(iter);\n\t\treturn;\n\t}",
-               "\tif (iter->yielded)\n\t\ttdp_iter_restart(iter);"),
+        Mutant(
+            TDP_ITER_C,
+            "\tif (iter->yielded) {\n\t\ttdp_iter_restart(iter);\n\t\treturn;\n\t}",
+            "\tif (iter->yielded)\n\t\ttdp_iter_restart(iter);",
+        ),
         Mutant(TDP_ITER_C, "iter->next_last_level_gfn = iter->gfn;", ""),
     ],
-)  # fmt: skip
+)

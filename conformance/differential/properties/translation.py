@@ -45,10 +45,16 @@ for function, more, mutants, since, until in (
         translation.kvm_mmu_page_get_gfn,
         [],
         [
-            Mutant(MMU_C, "return sp->shadowed_translation[index] >> PAGE_SHIFT;",
-                   "return sp->shadowed_translation[index] >> (PAGE_SHIFT + 1);"),
-            Mutant(MMU_C, "(index << ((sp->role.level - 1) * SPTE_LEVEL_BITS))",
-                   "((gfn_t)index << ((sp->role.level - 1) * SPTE_LEVEL_BITS))"),
+            Mutant(
+                MMU_C,
+                "return sp->shadowed_translation[index] >> PAGE_SHIFT;",
+                "return sp->shadowed_translation[index] >> (PAGE_SHIFT + 1);",
+            ),
+            Mutant(
+                MMU_C,
+                "(index << ((sp->role.level - 1) * SPTE_LEVEL_BITS))",
+                "((gfn_t)index << ((sp->role.level - 1) * SPTE_LEVEL_BITS))",
+            ),
         ],
         None,
         None,
@@ -56,8 +62,13 @@ for function, more, mutants, since, until in (
     (
         translation.kvm_mmu_page_get_access,
         [],
-        [Mutant(MMU_C, "return sp->shadowed_translation[index] & ACC_ALL;",
-                "return sp->shadowed_translation[index] & ACC_WRITE_MASK;")],
+        [
+            Mutant(
+                MMU_C,
+                "return sp->shadowed_translation[index] & ACC_ALL;",
+                "return sp->shadowed_translation[index] & ACC_WRITE_MASK;",
+            )
+        ],
         SHADOWED_ACCESS,
         None,
     ),
@@ -65,8 +76,11 @@ for function, more, mutants, since, until in (
         translation.kvm_mmu_page_set_translation,
         [GFN, ACCESS],
         [
-            Mutant(MMU_C, "sp->shadowed_translation[index] = (gfn << PAGE_SHIFT) | access;",
-                   "sp->shadowed_translation[index] = gfn << PAGE_SHIFT;"),
+            Mutant(
+                MMU_C,
+                "sp->shadowed_translation[index] = (gfn << PAGE_SHIFT) | access;",
+                "sp->shadowed_translation[index] = gfn << PAGE_SHIFT;",
+            ),
             Mutant(MMU_C, "WARN_ONCE(gfn != kvm_mmu_page_get_gfn(sp, index),", "WARN_ONCE(0,"),
         ],
         SHADOWED_ACCESS,
@@ -75,8 +89,13 @@ for function, more, mutants, since, until in (
     (
         translation.kvm_mmu_page_set_access,
         [ACCESS],
-        [Mutant(MMU_C, "kvm_mmu_page_set_translation(sp, index, gfn, access);",
-                "kvm_mmu_page_set_translation(sp, index, 0, access);")],
+        [
+            Mutant(
+                MMU_C,
+                "kvm_mmu_page_set_translation(sp, index, gfn, access);",
+                "kvm_mmu_page_set_translation(sp, index, 0, access);",
+            )
+        ],
         SHADOWED_ACCESS,
         None,
     ),
@@ -87,7 +106,7 @@ for function, more, mutants, since, until in (
         None,
         SHADOWED_ACCESS,
     ),
-):  # fmt: skip
+):
     declare(
         function,
         GROUP,

@@ -10,6 +10,8 @@ from conformance.model.changes import (
     PERMISSION_BITMAP,
     SPTE_INVARIANTS_HELPER,
 )
+from conformance.model.kernel import Kernel
+from conformance.model.words import Word
 
 GROUP = "writability"
 SPTE_H = "arch/x86/kvm/mmu/spte.h"
@@ -27,6 +29,12 @@ UPDATE_EVENTS = (
     "call kvm_set_pfn_dirty",
 )
 
+
+def _check_invariants(k: Kernel, spte: Word) -> Word:
+    writability.check_spte_writable_invariants(k, spte)
+    return 0
+
+
 declare(
     writability.is_writable_pte,
     GROUP,
@@ -39,7 +47,9 @@ declare(
     writability.is_mmu_writable_spte,
     GROUP,
     [SPTE],
-    mutants=[Mutant(SPTE_H, "return spte & shadow_mmu_writable_mask;", "return spte & shadow_host_writable_mask;")],
+    mutants=[
+        Mutant(SPTE_H, "return spte & shadow_mmu_writable_mask;", "return spte & shadow_host_writable_mask;")
+    ],
 )
 declare(
     writability.check_spte_writable_invariants,
@@ -47,7 +57,7 @@ declare(
     [SPTE],
     gives=("value",),
     truths=(),
-    answer=lambda k, spte: writability.check_spte_writable_invariants(k, spte) or 0,
+    answer=_check_invariants,
     events=("WARN check_spte_writable_invariants",),
     since=SPTE_INVARIANTS_HELPER,
     mutants=[Mutant(SPTE_H, "WARN_ONCE(is_writable_pte(spte),", "WARN_ONCE(0,")],
@@ -56,20 +66,31 @@ declare(
     writability.is_access_allowed,
     GROUP,
     [SPTE, Flag("exec"), Flag("write")],
-    answer=lambda k, spte, exec, write: writability.is_access_allowed(k, spte, exec=exec == 1, write=write == 1),
+    answer=lambda k, spte, exec, write: writability.is_access_allowed(
+        k, spte, exec=exec == 1, write=write == 1
+    ),
     until=PERMISSION_BITMAP,
     mutants=[Mutant(MMU_C, "return spte & PT_PRESENT_MASK;\n}", "return is_shadow_present_pte(spte);\n}")],
 )
 declare(
     writability.spte_permission_fault,
     GROUP,
-    [SPTE, Bits("error_code", 16, dense=True), *(Bits(f"permissions[{4 * n}]", dense=True) for n in range(4))],
+    [
+        SPTE,
+        Bits("error_code", 16, dense=True),
+        *(Bits(f"permissions[{4 * n}]", dense=True) for n in range(4)),
+    ],
     answer=lambda k, spte, error_code, *permissions: writability.spte_permission_fault(
         k, spte, error_code, permissions
     ),
     since=PERMISSION_BITMAP,
     mutants=[
-        Mutant(SPTE_H, "PFERR_WRITE_MASK | PFERR_USER_MASK | PFERR_FETCH_MASK", "PFERR_WRITE_MASK | PFERR_FETCH_MASK", "7.3")
+        Mutant(
+            SPTE_H,
+            "PFERR_WRITE_MASK | PFERR_USER_MASK | PFERR_FETCH_MASK",
+            "PFERR_WRITE_MASK | PFERR_FETCH_MASK",
+            "7.3",
+        )
     ],
 )
 declare(
@@ -94,12 +115,18 @@ declare(
     truths=("value", "accesses"),
     events=UPDATE_EVENTS,
     mutants=[
-        Mutant(MMU_C, "if (is_mmu_writable_spte(old_spte) &&\n\t      !is_writable_pte(new_spte))",
-               "if (is_writable_pte(old_spte) &&\n\t      !is_writable_pte(new_spte))"),
-        Mutant(MMU_C, "if (is_accessed_spte(old_spte) && !is_accessed_spte(new_spte)) {",
-               "if (is_accessed_spte(old_spte) && is_accessed_spte(new_spte)) {"),
+        Mutant(
+            MMU_C,
+            "if (is_mmu_writable_spte(old_spte) &&\n\t      !is_writable_pte(new_spte))",
+            "if (is_writable_pte(old_spte) &&\n\t      !is_writable_pte(new_spte))",
+        ),
+        Mutant(
+            MMU_C,
+            "if (is_accessed_spte(old_spte) && !is_accessed_spte(new_spte)) {",
+            "if (is_accessed_spte(old_spte) && is_accessed_spte(new_spte)) {",
+        ),
     ],
-)  # fmt: skip
+)
 declare(
     update.spte_write_protect,
     GROUP,
@@ -108,7 +135,11 @@ declare(
     truths=("value", "accesses"),
     answer=lambda k, memory, raced, pt_protect: update.spte_write_protect(k, memory, raced, pt_protect == 1),
     events=UPDATE_EVENTS,
-    mutants=[Mutant(MMU_C, "!(pt_protect && is_mmu_writable_spte(spte)))", "!(pt_protect && is_writable_pte(spte)))")],
+    mutants=[
+        Mutant(
+            MMU_C, "!(pt_protect && is_mmu_writable_spte(spte)))", "!(pt_protect && is_writable_pte(spte)))"
+        )
+    ],
 )
 declare(
     update.spte_clear_dirty,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which functions a kernel has, and in which shape: found in its source, since backports make versions useless.
+"""Which functions a kernel has, and in which shape: found in its source; backports make versions useless.
 
 Each probe becomes a ``HAVE_*`` macro for the shim's C. Probes tell how to *call* the kernel's code;
 what it should *mean* is the model's business and not asked here.
@@ -14,22 +14,48 @@ __all__ = ["probe"]
 
 _MMU = "arch/x86/kvm/mmu"
 
-_FUNCTIONS = """
-    check_spte_writable_invariants is_access_allowed is_dirty_spte is_ept_ve_possible is_executable_pte
-    is_frozen_spte is_mmu_writable_spte is_removed_spte is_rsvd_spte kvm_mmu_changed_pte_notifier_make_spte
-    kvm_mmu_page_set_gfn kvm_mmu_page_set_translation kvm_mmu_set_mask_ptes kvm_mmu_set_me_spte_mask
-    kvm_mmu_spte_module_init kvm_tdp_mmu_spte_need_atomic_update
-    kvm_tdp_mmu_spte_need_atomic_write kvm_tdp_mmu_write_spte kvm_tdp_mmu_write_spte_atomic
-    leaf_spte_change_needs_tlb_flush make_huge_page_split_spte make_huge_spte make_small_spte
-    mmu_try_to_unsync_pages spte_index spte_needs_atomic_update spte_permission_fault
-    spte_wrprot_for_clear_dirty tdp_mmu_clear_spte_bits tdp_mmu_clear_spte_bits_atomic
-""".split()
+_FUNCTIONS = [
+    "check_spte_writable_invariants",
+    "is_access_allowed",
+    "is_dirty_spte",
+    "is_ept_ve_possible",
+    "is_executable_pte",
+    "is_frozen_spte",
+    "is_mmu_writable_spte",
+    "is_removed_spte",
+    "is_rsvd_spte",
+    "kvm_mmu_changed_pte_notifier_make_spte",
+    "kvm_mmu_page_set_gfn",
+    "kvm_mmu_page_set_translation",
+    "kvm_mmu_set_mask_ptes",
+    "kvm_mmu_set_me_spte_mask",
+    "kvm_mmu_spte_module_init",
+    "kvm_tdp_mmu_spte_need_atomic_update",
+    "kvm_tdp_mmu_spte_need_atomic_write",
+    "kvm_tdp_mmu_write_spte",
+    "kvm_tdp_mmu_write_spte_atomic",
+    "leaf_spte_change_needs_tlb_flush",
+    "make_huge_page_split_spte",
+    "make_huge_spte",
+    "make_small_spte",
+    "mmu_try_to_unsync_pages",
+    "spte_index",
+    "spte_needs_atomic_update",
+    "spte_permission_fault",
+    "spte_wrprot_for_clear_dirty",
+    "tdp_mmu_clear_spte_bits",
+    "tdp_mmu_clear_spte_bits_atomic",
+]
 """Functions of arch/x86/kvm/mmu (and mmu.h) that some kernels have and others do not."""
 
-_VARIABLES = """
-    enable_mmio_caching shadow_host_writable_mask shadow_me_value shadow_memtype_mask shadow_mmio_mask
-    shadow_xs_mask
-""".split()
+_VARIABLES = [
+    "enable_mmio_caching",
+    "shadow_host_writable_mask",
+    "shadow_me_value",
+    "shadow_memtype_mask",
+    "shadow_mmio_mask",
+    "shadow_xs_mask",
+]
 """Variables that spte.c defines in some kernels."""
 
 _SHAPES = {
