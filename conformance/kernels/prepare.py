@@ -29,8 +29,14 @@ __all__ = [
     "whole_folders",
 ]
 
-# Kept whole, not only what the closure needs: everything that is KVM.
-WHOLE = ("arch/x86/kvm", "virt/kvm", "arch/x86/include/asm/kvm_host.h", "include/linux/kvm_host.h")
+# Kept whole, not only what the closure needs: everything that is KVM, and the reader of test results.
+WHOLE = (
+    "arch/x86/kvm",
+    "virt/kvm",
+    "arch/x86/include/asm/kvm_host.h",
+    "include/linux/kvm_host.h",
+    "tools/testing/kunit",
+)
 
 TOOLS = ("gcc", "ld", "make", "flex", "bison", "bc", "awk")
 
@@ -131,7 +137,7 @@ def closure(src: Path, gen: Path | str, title: str, units: Iterable[str] = UNITS
 
 def whole_folders(names: Iterable[str]) -> set[str]:
     """Those of the names that are kept whether or not a unit includes them."""
-    return {name for name in names if name.startswith(WHOLE) and name.endswith((".c", ".h", ".S"))}
+    return {name for name in names if name.startswith(WHOLE) and name.endswith((".c", ".h", ".S", ".py"))}
 
 
 def keep_generated(gen: Path, into: Path) -> None:

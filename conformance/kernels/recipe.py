@@ -16,7 +16,7 @@ from conformance.kernels.tools import clean_environment
 
 __all__ = ["CONFIG_FRAGMENT", "PREPARED", "RECIPE", "UNITS", "flags"]
 
-PREPARED = 1
+PREPARED = 2
 """Counts changes of how kernels are prepared, so that what an older version of this kept is not reused."""
 
 CONFIG_FRAGMENT = Path(__file__).with_name("fragment.config")

@@ -25,6 +25,7 @@ __all__ = ["list_revision", "list_tree", "stage_files", "stage_package", "stage_
 TOP = {"Makefile", "Kbuild", "Kconfig"}
 WANTED = re.compile(
     r"""(?: include/ | scripts/ | virt/ | tools/include/ | tools/arch/x86/include/
+        | tools/testing/kunit/kunit_\w+\.py$
         | security/selinux/include/          # scripts/selinux compiles against it
         | arch/x86/(?! (?:boot|crypto|platform|video|pci|power|purgatory|um|xen|hyperv|net|math-emu)/ )
         | kernel/(?:bounds\.c|sched/rq-offsets\.c|time/timeconst\.bc|.*\.h)$ | drivers/base/base\.h$

@@ -196,7 +196,7 @@ def refreshed(
         names = closure(path, old / "gen", title)
     except MissingHeader:
         return None
-    names |= whole_folders(list_tree(path, scratch, "arch/x86/kvm", "virt/kvm"))
+    names |= whole_folders(list_tree(path, scratch, "arch/x86/kvm", "virt/kvm", "tools/testing/kunit"))
     before = stamps(path, [*names, *facts["inputs"], "Makefile"])
     copy = scratch / "copy"
     copy.mkdir()

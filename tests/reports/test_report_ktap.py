@@ -1,23 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """KTAP has the form the kernel documents, and the kernel's own parser makes of it what we mean.
 
-The parser is never part of this repository: CONFORMANCE_KUNIT_DIR names a directory that holds
-kunit_parser.py and kunit_printer.py (tools/testing/kunit of a kernel tree), or a kernel cache has one.
+The parser comes with the fetched kernel; it is never part of this repository.
 """
 
 import importlib
 import inspect
 import io
-import os
 import re
 import sys
-from pathlib import Path
 
-import platformdirs
 import pytest
 from report_samples import NASTY, failed, found, result
 
 from conformance.differential.verdict import KernelReport, Report, Verdict
+from conformance.kernels import open_kernel
 from conformance.reports.ktap import render
 from conformance.reports.rows import IDLE
 
@@ -83,41 +80,34 @@ def check_nesting(told: list[str]) -> None:
     assert [(depth, promised == seen) for depth, promised, seen in plans] == [(0, True)]
 
 
-def kunit_parser():
-    """The kernel's parser, or a skip that says how to have it run."""
-    given = os.environ.get("CONFORMANCE_KUNIT_DIR")
-    caches = Path(platformdirs.user_cache_dir("kvm-mmu-conformance")).parent.glob("*conformance*")
-    folders = (
-        [Path(given)]
-        if given
-        else [found.parent for cache in caches for found in cache.rglob("kunit_parser.py")]
-    )
-    folders = [folder for folder in folders if (folder / "kunit_printer.py").exists()]
-    if not folders:
-        pytest.skip("set CONFORMANCE_KUNIT_DIR to tools/testing/kunit of a kernel tree, v6.1 or later")
-    sys.path.insert(0, str(folders[0]))
-    try:
-        return importlib.import_module("kunit_parser")
-    finally:
-        sys.path.pop(0)
+@pytest.fixture
+def parsed(kernel, monkeypatch):
+    """Reads a report with the parser of the kernel under test: it, its Test, and what it printed."""
+    if kernel.release < (6, 1):
+        kernel = open_kernel("6.1")  # 5.10's is older than KTAP
+    monkeypatch.syspath_prepend(str(kernel.root / "src" / "tools/testing/kunit"))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    parser = importlib.import_module("kunit_parser")
 
+    def read(report: Report):
+        printer = importlib.import_module("kunit_printer").Printer(output=(out := io.StringIO()))
+        text = render(report).splitlines()
+        if "printer" in inspect.signature(parser.parse_run_tests).parameters:
+            return parser, parser.parse_run_tests(text, printer), out
+        parser.stdout._output = out  # Before it took one, the parser printed to one printer of its own.
+        return parser, parser.parse_run_tests(text), out
 
-def parsed(report: Report):
-    """The kernel's view of a report: its Test, and what it printed about it."""
-    parser = kunit_parser()
-    printer = importlib.import_module("kunit_printer").Printer(output=(out := io.StringIO()))
-    text = render(report).splitlines()
-    if "printer" in inspect.signature(parser.parse_run_tests).parameters:
-        return parser, parser.parse_run_tests(text, printer), out
-    parser.stdout._output = out  # Before it took one, the parser printed to one printer of its own.
-    return parser, parser.parse_run_tests(text), out
+    yield read
+    for name in ("kunit_parser", "kunit_printer"):
+        sys.modules.pop(name, None)
 
 
 def tree(test):
     return {child.name: tree(child) if child.subtests else child.status.name for child in test.subtests}
 
 
-def test_the_kernels_parser_reads_it(mixed):
+@pytest.mark.kernel
+def test_the_kernels_parser_reads_it(mixed, parsed):
     parser, test, out = parsed(mixed)
     assert tree(test) == {
         "6.1 + fix.mbox": {
@@ -135,14 +125,16 @@ def test_the_kernels_parser_reads_it(mixed):
     assert "kernel  false" in out.getvalue()
 
 
-def test_the_kernels_parser_reads_odd_text(nasty):
+@pytest.mark.kernel
+def test_the_kernels_parser_reads_odd_text(nasty, parsed):
     parser, test, _ = parsed(nasty)
     counts = test.counts
     assert (counts.passed, counts.failed, counts.skipped, counts.crashed, counts.errors) == (1, 6, 1, 0, 0)
     assert [child.status for child in test.subtests] == [parser.TestStatus.FAILURE] * 2
 
 
-def test_the_kernels_parser_reads_runs_without_results(clean, idle, empty):
+@pytest.mark.kernel
+def test_the_kernels_parser_reads_runs_without_results(clean, idle, empty, parsed):
     parser, test, _ = parsed(clean)
     assert (test.status, test.counts.errors) == (parser.TestStatus.SUCCESS, 0)
     _, test, _ = parsed(idle)
@@ -151,7 +143,8 @@ def test_the_kernels_parser_reads_runs_without_results(clean, idle, empty):
     assert test.status is parser.TestStatus.NO_TESTS
 
 
-def test_the_kernels_parser_keeps_names_apart():
+@pytest.mark.kernel
+def test_the_kernels_parser_keeps_names_apart(parsed):
     """A child of its parent's name, or one that looks like a header, would end or open a subtest."""
     results = [
         result("6.1", Verdict.PASS),
