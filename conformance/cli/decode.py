@@ -150,7 +150,8 @@ def _show(console: Console, k: Kernel, spte: int, title: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from conformance.model.decode import complaints, describe, fields, writability
+    from conformance.model.decode import describe, fields
+    from conformance.model.illegal import complaints, writability
 
     found = fields(k, spte)
     console.print(Text.assemble((word(spte), "bold"), f"  {line(title)}"), soft_wrap=True)

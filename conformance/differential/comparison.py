@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.differential.columns import SpteColumn
 from conformance.differential.property import Property
 from conformance.model.modes import Mode, kernel_in
 from conformance.model.profiles import Profile
+from conformance.model.shape import is_shadow_present_pte
 from conformance.oracles.shim import KernelDied, ShimOracle
 
 __all__ = ["Comparison", "Difference"]
@@ -95,13 +97,21 @@ class Comparison:
         self.cases += batch.shape[1]
         if np.array_equal(kernel, model):
             return None
-        first = int(np.argmax((kernel != model).any(axis=0)))
+        first = self._most_telling(batch, np.flatnonzero((kernel != model).any(axis=0)))
         return Difference(
             case=tuple(batch[:, first].tolist()),
             kernel=tuple(kernel[:, first].tolist()),
             model=tuple(model[:, first].tolist()),
             unexpected=self.oracle.unexpected,
         )
+
+    def _most_telling(self, batch: Words, differing: NDArray[np.intp]) -> int:
+        """Of the cases that differ the first whose SPTEs are all present, if there is one."""
+        columns = [n for n, column in enumerate(self.property.takes) if isinstance(column, SpteColumn)]
+        present = np.ones(len(differing), np.bool_)
+        for n in columns:
+            present &= is_shadow_present_pte(self.kernel, batch[n, differing])
+        return int(differing[np.argmax(present)])
 
     def compare_once(self, case: Sequence[int]) -> Difference | None:
         """compare() for one case."""

@@ -229,7 +229,7 @@ class Judge:
             Verdict.FAIL,
             cases,
             time.monotonic() - start,
-            f"{at}, seed {self._seed}",
+            at,
             told,
         )
 

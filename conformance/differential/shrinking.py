@@ -5,7 +5,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from conformance.differential.columns import SpteColumn
 from conformance.differential.comparison import Comparison, Difference
+from conformance.model.kernel import Kernel
+from conformance.model.shape import is_shadow_present_pte
 
 __all__ = ["shrink"]
 
@@ -41,6 +44,10 @@ def _size(case: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
     return sum(bin(word).count("1") for word in case), sum(word != 0 for word in case), case
 
 
+def _presence(k: Kernel, spte: int) -> bool:
+    return bool(is_shadow_present_pte(k, spte))
+
+
 def _steps(comparison: Comparison, case: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Every case one step smaller that the function may be called with."""
     k = comparison.kernel
@@ -51,6 +58,9 @@ def _steps(comparison: Comparison, case: tuple[int, ...]) -> list[tuple[int, ...
             smaller = list(choices[: choices.index(word)]) if word in choices else []
         else:
             smaller = [0, *case[:at], *(word & ~(1 << n) for n in range(64) if word >> n & 1)]
+        if isinstance(column, SpteColumn):
+            # What is present stays so: an SPTE that maps something says more than a smaller word.
+            smaller = [value for value in smaller if _presence(k, value) >= _presence(k, word)]
         for value in smaller:
             changed = (*case[:at], value, *case[at + 1 :])
             if value != word and column.admits(k, value) and _size(changed) < _size(case):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An SPTE in words: each bit by name, one line for reports, and why a combination is illegal.
+"""An SPTE in words: its kind, each bit by name, and one line for reports.
 
-Three tables say it all: what the bits of each kind of SPTE are, how a report names them, and which
-combinations KVM never makes. Masks and layout come from the kernel, so they fit any profile and mode.
+Tables say what the bits of each kind of SPTE are; masks and layout come from the kernel, so that they fit
+any profile and mode. Which combinations KVM never makes is told by ``illegal``.
 """
 
 from __future__ import annotations
@@ -10,21 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from conformance.model.access import is_access_track_spte, spte_ad_enabled
+from conformance.model.access import is_access_track_spte
 from conformance.model.changes import (
-    CHANGED_PTE_CLEARS_MMU_WRITABLE,
-    EPT_AD_MASKS_ALWAYS,
     FROZEN_SPTE_NAME,
     ME_VALUE,
-    NO_ACCESS_WARNS,
     REMOVED_SPTE_5A0,
-    SOFTWARE_ACCESSED,
 )
 from conformance.model.construct import make_nonleaf_spte
 from conformance.model.kernel import Kernel
 from conformance.model.layout import (
     PAGE_SHIFT,
-    PG_LEVEL_1G,
     PG_LEVEL_4K,
     PT_PAGE_SIZE_MASK,
     PT_PRESENT_MASK,
@@ -35,7 +30,6 @@ from conformance.model.layout import (
     VMX_EPT_IPAT_BIT,
     VMX_EPT_MT_MASK,
     VMX_EPT_READABLE_MASK,
-    VMX_EPT_RWX_MASK,
     VMX_EPT_SUPPRESS_VE_BIT,
     VMX_EPT_USER_EXECUTABLE_MASK,
 )
@@ -45,10 +39,22 @@ from conformance.model.mmio import (
     get_mmio_spte_gfn,
 )
 from conformance.model.shape import is_executable_pte, is_frozen_spte, is_mmio_spte, is_shadow_present_pte
-from conformance.model.states import state_of
 from conformance.model.words import ALL, bits
 
-__all__ = ["Field", "complaints", "describe", "fields", "is_leaf", "writability"]
+__all__ = [
+    "MEMORY_TYPES",
+    "Field",
+    "address_bits",
+    "describe",
+    "ept_bits",
+    "fields",
+    "is_leaf",
+    "kind_of",
+    "not_mmio",
+    "required_me",
+    "saved_bits",
+    "unlike_table",
+]
 
 
 @dataclass(frozen=True)
@@ -78,21 +84,13 @@ class _Claim:
 
 
 @dataclass(frozen=True)
-class _Rule:
-    """What KVM never makes. ``wrong`` gives the offending bits (or a bool), which ``{0:#x}`` may name."""
-
-    sentence: str
-    wrong: Callable[[Kernel, int], int]
-
-
-@dataclass(frozen=True)
 class _Kind:
-    """A kind of SPTE: how it is known, told, divided into fields, and what would be wrong with it."""
+    """A kind of SPTE: how it is known, told, and divided into fields."""
 
+    name: str
     test: Callable[[Kernel, int], bool]
     tell: Callable[[Kernel, int], str]
     claims: Sequence[_Claim]
-    rules: Sequence[_Rule] = ()
 
 
 def describe(k: Kernel, spte: int) -> str:
@@ -120,44 +118,16 @@ def fields(k: Kernel, spte: int) -> list[Field]:
     return sorted(found, key=lambda field: -field.high)
 
 
-def complaints(k: Kernel, spte: int, level: int | None = None) -> list[str]:
-    """Why KVM never makes this SPTE, in sentences; none if it does.
-
-    ``level`` is that of its table (1 is 4 KiB). Without it an SPTE that could be one of a table is
-    taken for that, and a large one for 2 MiB.
-    """
-    kind = _kind(k, spte)
-    rules = [*kind.rules]
-    if kind is _PRESENT:
-        rules += _LEAF_RULES if is_leaf(k, spte, level) else _TABLE_RULES
-        if level == PG_LEVEL_1G:
-            rules += _1G_RULES
-    found = ((rule, rule.wrong(k, spte)) for rule in rules)
-    return [rule.sentence.format(wrong) for rule, wrong in found if wrong]
-
-
 def is_leaf(k: Kernel, spte: int, level: int | None = None) -> bool:
     """Whether a present SPTE maps a page. Without ``level``, what could point to a table does not."""
     if level is not None:
         return level == PG_LEVEL_4K or bool(spte & PT_PAGE_SIZE_MASK)
-    return bool(_unlike_table(k, spte))
+    return bool(unlike_table(k, spte))
 
 
-def writability(k: Kernel, spte: int) -> tuple[str, str]:
-    """The name of the SPTE's state of writability and why there is such a state, as ``states`` has them.
-
-    States are of present leaf SPTEs; of others the name is "none" and the rest says why.
-    """
-    if _kind(k, spte) is not _PRESENT:
-        return "none", "the SPTE maps nothing"
-    if not is_leaf(k, spte):
-        return "none", "the SPTE looks like that of a table, which always grants write access"
-    state = state_of(k, spte)
-    if state is not None:
-        return state.name, state.why
-    if any(rule.wrong(k, spte) for rule in _WRITABILITY_RULES):
-        return "illegal", "none of the legal states combines Host-writable, MMU-writable and W like this"
-    return "none", f"left by the change_pte notifier, until {CHANGED_PTE_CLEARS_MMU_WRITABLE}"
+def kind_of(k: Kernel, spte: int) -> str:
+    """The kind of SPTE: "present", "frozen", "zapped", "zero", "mmio", or "stray" for no other."""
+    return _kind(k, spte).name
 
 
 def _kind(k: Kernel, spte: int) -> _Kind:
@@ -178,24 +148,24 @@ def _runs(mask: int) -> Iterator[tuple[int, int]]:
 # What bits are.
 
 
-def _ept(k: Kernel, mask: int) -> int:
+def ept_bits(k: Kernel, mask: int) -> int:
     """``mask`` where page tables are EPT's."""
     return mask if k.shadow_x_mask else 0
 
 
-def _not_ept(k: Kernel, mask: int) -> int:
+def ordinary_bits(k: Kernel, mask: int) -> int:
     """``mask`` where page tables are the processor's ordinary ones."""
     return 0 if k.shadow_x_mask else mask
 
 
-def _saved(k: Kernel, mask: int = ALL) -> int:
+def saved_bits(k: Kernel, mask: int = ALL) -> int:
     """Where access tracking saves those of its bits that are in ``mask``; none in modes without it."""
     if not k.shadow_acc_track_mask:
         return 0
     return (k.layout.acc_track_saved_mask & mask) << k.layout.acc_track_saved_shift
 
 
-def _address(k: Kernel) -> int:
+def address_bits(k: Kernel) -> int:
     """The bits that a present SPTE's address may use on the mode's host, memory encryption's included.
 
     Against L1TF the masks do not tell how many there are; then all may.
@@ -205,7 +175,8 @@ def _address(k: Kernel) -> int:
     return k.shadow_nonpresent_or_rsvd_lower_gfn_mask | k.shadow_me_mask
 
 
-def _required_me(k: Kernel) -> int:
+def required_me(k: Kernel) -> int:
+    """The memory encryption bits that an SPTE for memory carries."""
     return k.shadow_me_value if k.has(ME_VALUE) else k.shadow_me_mask
 
 
@@ -221,7 +192,7 @@ def _mmio_access(k: Kernel, spte: int) -> str:
     )
 
 
-_MEMORY_TYPES = {0: "UC", 1: "WC", 4: "WT", 5: "WP", 6: "WB"}
+MEMORY_TYPES = {0: "UC", 1: "WC", 4: "WT", 5: "WP", 6: "WB"}
 
 _AD_TYPES = {
     0: "A/D enabled: the processor sets Accessed and Dirty",
@@ -245,26 +216,26 @@ _PRESENT_CLAIMS = (
         {0: "only under mmu_lock may W be set", 1: "fast_page_fault() may set W without mmu_lock"},
     ),
     _Claim(
-        "saved R", "sR", lambda k: _saved(k, VMX_EPT_READABLE_MASK),
+        "saved R", "sR", lambda k: saved_bits(k, VMX_EPT_READABLE_MASK),
         {0: "nothing saved", 1: "R comes back with the next access"},
     ),
     _Claim(
-        "saved X", "sX", lambda k: _saved(k, VMX_EPT_EXECUTABLE_MASK),
+        "saved X", "sX", lambda k: saved_bits(k, VMX_EPT_EXECUTABLE_MASK),
         {0: "nothing saved", 1: "X comes back with the next access"},
     ),
     _Claim(
-        "saved XU", "sXU", lambda k: _saved(k, VMX_EPT_USER_EXECUTABLE_MASK),
+        "saved XU", "sXU", lambda k: saved_bits(k, VMX_EPT_USER_EXECUTABLE_MASK),
         {0: "nothing saved", 1: "XU comes back with the next access"},
     ),
     _Claim(
         "memory encryption", "ME", lambda k: k.shadow_me_mask,
-        lambda k, spte: "as KVM sets it" if spte & k.shadow_me_mask == _required_me(k)
+        lambda k, spte: "as KVM sets it" if spte & k.shadow_me_mask == required_me(k)
         else "not as KVM sets it for memory",
     ),
     _Claim(
-        "reserved", "rsv", lambda k: SPTE_BASE_ADDR_MASK & ~_address(k),
+        "reserved", "rsv", lambda k: SPTE_BASE_ADDR_MASK & ~address_bits(k),
         lambda k, spte: "more address bits than the mode's host has"
-        if spte & SPTE_BASE_ADDR_MASK & ~_address(k) else "must be 0",
+        if spte & SPTE_BASE_ADDR_MASK & ~address_bits(k) else "must be 0",
     ),
     _Claim(
         "pfn", "pfn", lambda k: SPTE_BASE_ADDR_MASK,
@@ -278,16 +249,19 @@ _PRESENT_CLAIMS = (
     _Claim("Dirty", "D", lambda k: k.shadow_dirty_mask, {0: "not written since cleared", 1: "written"}),
     _Claim("large", "PS", lambda k: PT_PAGE_SIZE_MASK, {0: "a 4 KiB page or a table", 1: "a huge page"}),
     _Claim(
-        "ignore PAT", "IPT", lambda k: _ept(k, VMX_EPT_IPAT_BIT),
+        "ignore PAT", "IPT", lambda k: ept_bits(k, VMX_EPT_IPAT_BIT),
         {0: "the guest's PAT has a say", 1: "the memory type below decides alone"},
     ),
-    _Claim("memory type", "MT", lambda k: _ept(k, VMX_EPT_MT_MASK), _MEMORY_TYPES),
+    _Claim("memory type", "MT", lambda k: ept_bits(k, VMX_EPT_MT_MASK), MEMORY_TYPES),
     _Claim("execute, user", "XU", lambda k: k.shadow_xu_mask, {0: "no execution", 1: "users may execute"}),
     _Claim("execute", "X", lambda k: k.shadow_x_mask, {0: "no execution", 1: "instructions may be fetched"}),
-    _Claim("user", "U", lambda k: _not_ept(k, PT_USER_MASK), {0: "supervisor only", 1: "user, too"}),
+    _Claim("user", "U", lambda k: ordinary_bits(k, PT_USER_MASK), {0: "supervisor only", 1: "user, too"}),
     _Claim("write", "W", lambda k: PT_WRITABLE_MASK, {0: "writes fault", 1: "may be written"}),
-    _Claim("read", "R", lambda k: _ept(k, VMX_EPT_READABLE_MASK), {0: "reads fault", 1: "may be read"}),
-    _Claim("present", "P", lambda k: _not_ept(k, PT_PRESENT_MASK), {0: "accesses fault", 1: "may be read"}),
+    _Claim("read", "R", lambda k: ept_bits(k, VMX_EPT_READABLE_MASK), {0: "reads fault", 1: "may be read"}),
+    _Claim(
+        "present", "P", lambda k: ordinary_bits(k, PT_PRESENT_MASK),
+        {0: "accesses fault", 1: "may be read"},
+    ),
 )  # fmt: skip
 
 _MMIO_CLAIMS = (
@@ -340,7 +314,7 @@ def _tell_present(k: Kernel, spte: int) -> str:
 def _parts(k: Kernel, spte: int) -> Iterator[str]:
     yield "present"
     yield "large" if spte & PT_PAGE_SIZE_MASK else ""
-    yield "like a table's" if not _unlike_table(k, spte) else ""
+    yield "like a table's" if not unlike_table(k, spte) else ""
     yield from _permissions(k, spte)
     type_ = spte & k.layout.spte_tdp_ad_mask
     if is_access_track_spte(k, spte) and k.shadow_acc_track_mask:
@@ -349,8 +323,8 @@ def _parts(k: Kernel, spte: int) -> Iterator[str]:
         disabled, wrprot_only = k.layout.spte_tdp_ad_disabled, k.layout.spte_tdp_ad_wrprot_only
         names = {disabled: "A/D-disabled", wrprot_only: "A/D write-protect-only"}
         yield names.get(type_, "reserved A/D type")
-    if spte & _saved(k) and not is_access_track_spte(k, spte):
-        yield f"saved bits {spte & _saved(k):#x}"
+    if spte & saved_bits(k) and not is_access_track_spte(k, spte):
+        yield f"saved bits {spte & saved_bits(k):#x}"
     for name, mask in (("host", k.shadow_host_writable_mask), ("MMU", k.shadow_mmu_writable_mask)):
         yield f"{name}-writable" if spte & mask else f"not {name}-writable"
     yield f"W={int(bool(spte & PT_WRITABLE_MASK))}"
@@ -360,7 +334,7 @@ def _parts(k: Kernel, spte: int) -> Iterator[str]:
     if k.shadow_x_mask:
         type_ = (spte & VMX_EPT_MT_MASK) >> 3
         ipat = " IPAT" if spte & VMX_EPT_IPAT_BIT else ""
-        yield f"{_MEMORY_TYPES.get(type_, f'memory type {type_}')}{ipat}"
+        yield f"{MEMORY_TYPES.get(type_, f'memory type {type_}')}{ipat}"
     if k.shadow_me_mask:
         me = spte & k.shadow_me_mask
         yield f"encryption bits {me:#x}" if me else ""
@@ -392,197 +366,46 @@ def _rx(k: Kernel, word: int) -> str:
 
 def _tell_mmio(k: Kernel, spte: int) -> str:
     access = f" access {_mmio_access(k, spte)}" if k.shadow_mmio_access_mask else ""
-    other = _not_mmio(k, spte)
+    other = not_mmio(k, spte)
     rest = f", unknown bits {other:#x}" if other else ""
     gfn, generation = get_mmio_spte_gfn(k, spte), get_mmio_spte_generation(k, spte)
     return f"MMIO gfn {gfn:#x}{access} generation {generation}{rest}"
 
 
-# What KVM never makes.
+# What a report needs to tell kinds apart.
 
 
-def _unlike_table(k: Kernel, spte: int) -> int:
+def unlike_table(k: Kernel, spte: int) -> int:
     """In which bits the SPTE is unlike one that points to a table at its address; Accessed may differ."""
     disabled = spte & k.layout.spte_tdp_ad_mask == k.layout.spte_tdp_ad_disabled
     child = spte & SPTE_BASE_ADDR_MASK & ~k.shadow_me_mask
     return (spte ^ make_nonleaf_spte(k, child, disabled)) & ~k.shadow_accessed_mask
 
 
-def _not_mmio(k: Kernel, spte: int) -> int:
+def not_mmio(k: Kernel, spte: int) -> int:
+    """Set bits that hold nothing in an MMIO SPTE."""
     known = 0
     for claim in _MMIO_CLAIMS:
         known |= claim.mask(k)
     return spte & ~known
 
 
-def _tracked(k: Kernel, spte: int) -> bool:
-    return bool(is_access_track_spte(k, spte)) and k.shadow_acc_track_mask != 0
-
-
-def _missing(k: Kernel, spte: int) -> int:
-    """Bits of shadow_present_mask that are clear, unless access tracking took them."""
-    taken = k.shadow_acc_track_mask if _tracked(k, spte) else 0
-    return k.shadow_present_mask & ~spte & ~taken
-
-
-def _hardware_ad(k: Kernel) -> bool:
-    """Whether the mode's processor has Accessed and Dirty bits."""
-    return bool(k.kvm_ad_enabled if k.has(EPT_AD_MASKS_ALWAYS) else k.shadow_accessed_mask)
-
-
-def _is_type(k: Kernel, spte: int, type_: int) -> bool:
-    return spte & k.layout.spte_tdp_ad_mask == type_
-
-
-def _grants_nothing(k: Kernel, spte: int) -> bool:
-    """Whether an EPT SPTE that is not access-tracked allows no access: KVM WARNs since v6.0."""
-    access = VMX_EPT_RWX_MASK | k.shadow_xu_mask
-    return bool(k.has(NO_ACCESS_WARNS) and k.shadow_x_mask and not spte & access and not _tracked(k, spte))
-
-
-_PRESENT_RULES = (
-    _Rule(
-        "It is shadow-present, yet also matches the MMIO value {0:#x}.",
-        lambda k, spte: k.shadow_mmio_value if is_mmio_spte(k, spte) else 0,
-    ),
-    _Rule("Bits {0:#x}, which every present SPTE of this mode has, are clear.", _missing),
-    _Rule(
-        "Address bits {0:#x} are reserved: the mode's host has no such physical address bits.",
-        lambda k, spte: spte & SPTE_BASE_ADDR_MASK & ~_address(k),
-    ),
-    _Rule(
-        "Memory encryption bits {0:#x} are in shadow_me_mask but not in shadow_me_value.",
-        lambda k, spte: spte & k.shadow_me_mask & ~_required_me(k),
-    ),
-    _Rule(
-        "Its A/D type has no meaning: both bits, {0:#x}, are set.",
-        lambda k, spte: k.layout.spte_tdp_ad_mask if _is_type(k, spte, k.layout.spte_tdp_ad_mask) else 0,
-    ),
-    _Rule(
-        "It is A/D-disabled, but this mode has no access tracking to replace Accessed.",
-        lambda k, spte: not k.shadow_acc_track_mask and not spte_ad_enabled(k, spte),
-    ),
-    _Rule(
-        "It is not A/D-disabled, but the processor of this mode sets neither Accessed nor Dirty.",
-        lambda k, spte: not _hardware_ad(k) and bool(spte_ad_enabled(k, spte)),
-    ),
-    _Rule(
-        "It is write-protect-only, which is for nested TDP, but this mode has no TDP.",
-        lambda k, spte: not k.tdp_enabled and _is_type(k, spte, k.layout.spte_tdp_ad_wrprot_only),
-    ),
-    _Rule(
-        "Bits {0:#x} belong to nothing that KVM knows.",
-        lambda k, spte: sum(field.value << field.low for field in fields(k, spte) if not field.name),
-    ),
-)  # fmt: skip
-
-_WRITABILITY_RULES = (
-    _Rule(
-        "W is set without MMU-writable: a leaf SPTE is writable only if it may be made writable again.",
-        lambda k, spte: spte & PT_WRITABLE_MASK and not spte & k.shadow_mmu_writable_mask,
-    ),
-    _Rule(
-        "MMU-writable is set without Host-writable: KVM may not grant what the host does not.",
-        lambda k, spte: spte & k.shadow_mmu_writable_mask and not spte & k.shadow_host_writable_mask
-        # The change_pte notifier left it so, without W.
-        and bool(k.has(CHANGED_PTE_CLEARS_MMU_WRITABLE) or spte & PT_WRITABLE_MASK),
-    ),
-)  # fmt: skip
-
-_LEAF_RULES = (
-    *_WRITABILITY_RULES,
-    _Rule(
-        "Saved bits {0:#x} are set although it is not access-tracked.",
-        lambda k, spte: 0 if _tracked(k, spte) else spte & _saved(k),
-    ),
-    _Rule(
-        "It is access-tracked, yet counts as Accessed.",
-        lambda k, spte: k.has(SOFTWARE_ACCESSED) and _tracked(k, spte) and spte & k.shadow_accessed_mask,
-    ),
-    _Rule(
-        "Accessed or Dirty is set although it is A/D-disabled.",
-        lambda k, spte: not k.has(SOFTWARE_ACCESSED) and not spte_ad_enabled(k, spte)
-        and spte & (k.shadow_accessed_mask | k.shadow_dirty_mask),
-    ),
-    _Rule("It grants no access at all, yet is not access-tracked.", _grants_nothing),
-    _Rule(
-        "EPT is misconfigured: W is set without R.",
-        lambda k, spte: _ept(k, spte & PT_WRITABLE_MASK) and not spte & VMX_EPT_READABLE_MASK,
-    ),
-    _Rule(
-        "EPT is misconfigured: the memory type is reserved.",
-        lambda k, spte: bool(k.shadow_x_mask) and (spte & VMX_EPT_MT_MASK) >> 3 not in _MEMORY_TYPES,
-    ),
-    _Rule(
-        "It is large, but its address is not that of a huge page: bits {0:#x} are reserved.",
-        lambda k, spte: spte & bits(20, PAGE_SHIFT) if spte & PT_PAGE_SIZE_MASK else 0,
-    ),
-)  # fmt: skip
-
-_1G_RULES = (
-    _Rule(
-        "At 1 GiB, its address bits {0:#x} are reserved.",
-        lambda k, spte: spte & bits(29, 21) if spte & PT_PAGE_SIZE_MASK else 0,
-    ),
-)
-
-_TABLE_RULES = (_Rule("It differs from the SPTE of a table in bits {0:#x}.", _unlike_table),)
-
-_MMIO_RULES = (
-    _Rule(
-        "Bits {0:#x} of the MMIO value are clear.",
-        lambda k, spte: k.shadow_mmio_value & ~spte,
-    ),
-    _Rule(
-        "Bits {0:#x} are clear, which are set against L1TF.",
-        lambda k, spte: k.shadow_nonpresent_or_rsvd_mask & ~spte,
-    ),
-    _Rule("Bits {0:#x} are set, which hold nothing in an MMIO SPTE.", _not_mmio),
-)
-
-_ZERO_RULES = (
-    _Rule(
-        "Suppress #VE is clear: an EPT violation may reach the guest as #VE. What maps nothing is {0:#x}.",
-        lambda k, spte: k.layout.nonpresent_value if k.shadow_present_mask & VMX_EPT_SUPPRESS_VE_BIT else 0,
-    ),
-)
-
-_OTHER_FROZEN = {0x5A0, 0x1A0, 1 << 63 | 0x5A0, 1 << 63 | 0x1A0}
-"""What a frozen SPTE is in one kernel or another."""
-
-_STRAY_RULES = (
-    _Rule(
-        "It is what other kernels freeze SPTEs with; here that is {0:#x}.",
-        lambda k, spte: k.layout.frozen_spte if spte in _OTHER_FROZEN else 0,
-    ),
-    _Rule(
-        "It is neither present, MMIO, frozen nor the non-present value, so bits {0:#x} should not be set.",
-        lambda k, spte: 0 if spte in _OTHER_FROZEN else spte & ~k.layout.nonpresent_value,
-    ),
-)
-
-
-_PRESENT = _Kind(is_shadow_present_pte, _tell_present, _PRESENT_CLAIMS, _PRESENT_RULES)
-
 _KINDS = (
     _Kind(
+        "frozen",
         lambda k, spte: k.has(REMOVED_SPTE_5A0) and bool(is_frozen_spte(k, spte)),
         lambda k, spte: "frozen" if k.has(FROZEN_SPTE_NAME) else "removed (frozen)",
         _FROZEN_CLAIMS,
     ),
     _Kind(
+        "zapped",
         lambda k, spte: spte == k.layout.nonpresent_value != 0,
         lambda k, spte: "zapped (non-present value)",
         (_NONPRESENT_CLAIM,),
     ),
-    _Kind(lambda k, spte: spte == 0, lambda k, spte: "zero, not present", (_NONPRESENT_CLAIM,), _ZERO_RULES),
-    _PRESENT,
-    _Kind(lambda k, spte: bool(is_mmio_spte(k, spte)), _tell_mmio, _MMIO_CLAIMS, _MMIO_RULES),
-    _Kind(
-        lambda k, spte: True,
-        lambda k, spte: f"not present, bits {spte:#x}",
-        _PRESENT_CLAIMS,
-        _STRAY_RULES,
-    ),
+    _Kind("zero", lambda k, spte: spte == 0, lambda k, spte: "zero, not present", (_NONPRESENT_CLAIM,)),
+    _Kind("present", is_shadow_present_pte, _tell_present, _PRESENT_CLAIMS),
+    _Kind("mmio", lambda k, spte: bool(is_mmio_spte(k, spte)), _tell_mmio, _MMIO_CLAIMS),
+    _Kind("stray", lambda k, spte: True, lambda k, spte: f"not present, bits {spte:#x}", _PRESENT_CLAIMS),
 )
 """Every kind of SPTE; the first whose test holds is it."""

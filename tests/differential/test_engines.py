@@ -106,9 +106,8 @@ def test_shrinking_leaves_only_what_matters():
     (spte,) = smallest.case
     # W and MMU-writable make the difference; Accessed and Dirty keep it from being volatile anyway.
     k = compared.kernel
-    assert (
-        spte == PT_WRITABLE_MASK | k.shadow_mmu_writable_mask | k.shadow_accessed_mask | k.shadow_dirty_mask
-    )
+    deciding = PT_WRITABLE_MASK | k.shadow_mmu_writable_mask | k.shadow_accessed_mask | k.shadow_dirty_mask
+    assert spte == deciding | k.layout.spte_mmu_present_mask, "and it stays present"
 
 
 def test_shrinking_stays_where_the_function_may_be_called():
@@ -127,7 +126,7 @@ def test_a_death_is_a_difference_with_its_case():
     found = bulk(compared, rng())
     assert found is not None and found.crash == "died of SIGSEGV"
     assert on_large(found.case)
-    assert shrink(compared, found).case == (1 << 7,)
+    assert shrink(compared, found).case == (1 << 7 | compared.kernel.layout.spte_mmu_present_mask,)
 
 
 def test_fuzz_reports_a_death():

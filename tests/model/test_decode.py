@@ -17,7 +17,8 @@ from conformance.model.construct import (
     make_nonleaf_spte,
     make_spte,
 )
-from conformance.model.decode import complaints, describe, fields, is_leaf, writability
+from conformance.model.decode import describe, fields, is_leaf
+from conformance.model.illegal import complaints, writability
 from conformance.model.layout import PT_PAGE_SIZE_MASK, PT_WRITABLE_MASK
 from conformance.model.mmio import make_mmio_spte
 from conformance.model.modes import MODES, kernel_in
