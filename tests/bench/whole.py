@@ -127,13 +127,17 @@ def first_run() -> list[Figure]:
         kept = disk_used(place)
         disk = max(ran.largest_disk, kept)
     cores = len(os.sched_getaffinity(0))
-    rss = "The sum counts pages that processes share once for each of them; looked at ten times a second."
+    rss = (
+        "The sum counts shared pages once for each process; it is looked at ten times a second, and is no less"
+        " than the largest process, whose peak the kernel tells."
+    )
+    memory = max(ran.largest_tree, ran.largest_process)
     return [
         _below(f"download to verdict, --budget 1, {cores} cores", ran.seconds, 180, "s"),
         _below("most disk in use meanwhile (looked at once a second)", disk / MB, 2000, "MB"),
         _below("disk kept", kept / MB, 50, "MB"),
         _below("peak memory, largest process", ran.largest_process / MB, 1000, "MB"),
-        _below("peak memory, sum over all processes", ran.largest_tree / MB, 1000, "MB", rss),
+        _below("peak memory, sum over all processes", memory / MB, 1000, "MB", rss),
     ]
 
 
@@ -147,7 +151,7 @@ def warm_runs(repeats: int) -> list[Figure]:
         full.append(_ran(_run_command("--budget", "0.1"), dict(os.environ)))
         _conformed(small[-1])
         _conformed(full[-1])
-    memory = max(ran.largest_tree for ran in full)
+    memory = max(max(ran.largest_tree, ran.largest_process) for ran in full)
     return [
         _below("process start to the first result, default plan", statistics.median(first), 2, "s"),
         Figure(
