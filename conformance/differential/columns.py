@@ -140,23 +140,25 @@ class SpteColumn(Column):
     bits_off: int = field(default=3, repr=False)
 
     def sample(self, k: Kernel, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
-        """Half legal, a quarter near-legal, a fifth arbitrary, the rest special."""
-        legal = np.zeros(n, np.uint64)
-        for alternatives in spte_alternatives(k):
-            legal |= rng.choice(np.array(alternatives, np.uint64), n)
+        """Half legal, a quarter near-legal, most of the rest arbitrary, some special."""
         anything = rng.integers(0, ALL, n, np.uint64, endpoint=True)
+        chance = rng.integers(0, ALL, n, np.uint64, endpoint=True)
+        table = _legal_sptes(k)
         # Real pfns are small more often than not; keep some arbitrary.
-        legal |= (anything >> rng.integers(0, 40, n, np.uint64)) & np.uint64(SPTE_BASE_ADDR_MASK)
+        address = (anything >> (chance & 31)) & np.uint64(SPTE_BASE_ADDR_MASK)
+        legal = table[(chance >> 5) % len(table)] | address
         flips = np.zeros(n, np.uint64)
-        for _ in range(self.bits_off):
-            flips ^= np.uint64(1) << rng.integers(0, 64, n, np.uint64)
-        special = rng.choice(np.array(special_sptes(k), np.uint64), n)
-        kind = rng.integers(0, 20, n)
-        values = np.select([kind < 10, kind < 15, kind < 19], [legal, legal ^ flips, anything], special)
+        for at in range(self.bits_off):
+            flips ^= np.uint64(1) << ((chance >> (26 + 6 * at)) & 63)
+        special = np.array(special_sptes(k), np.uint64)
+        kind = chance >> 59
+        values = np.where(kind < 16, legal, legal ^ flips)
+        values = np.where(kind < 24, values, anything)
+        values = np.where(kind < 30, values, special[anything % len(special)])
         if self.near is not None:
             other = drawn[self.near]
-            changed = np.where(rng.integers(0, 3, n) == 0, other, other ^ (anything & _telling(k)))
-            values = np.where(rng.integers(0, 2, n) == 1, changed, values)
+            alike = rng.integers(0, 6, n)
+            values = np.where(alike < 3, values, np.where(alike < 4, other, other ^ (anything & _telling(k))))
         return values
 
     def strategy(self, k: Kernel, drawn: Mapping[str, int]) -> st.SearchStrategy[int]:
@@ -206,6 +208,14 @@ def spte_alternatives(k: Kernel) -> list[tuple[int, ...]]:
         memtypes,
         (0, 0, saved, saved & (1 << bits.acc_track_saved_shift)) if k.shadow_acc_track_mask else (0,),
     ]
+
+
+def _legal_sptes(k: Kernel) -> Words:
+    """Every legal present SPTE, but for its address."""
+    table = np.zeros(1, np.uint64)
+    for alternatives in spte_alternatives(k):
+        table = np.bitwise_or.outer(table, np.array(alternatives, np.uint64)).ravel()
+    return table
 
 
 def special_sptes(k: Kernel) -> tuple[int, ...]:

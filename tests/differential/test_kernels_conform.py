@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The pinned kernels conform, and nothing that they have is left out."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance.differential.engines import ENGINES
+from conformance.differential.properties import PROPERTIES
+from conformance.differential.run import Plan, run
+from conformance.differential.verdict import Verdict
+from conformance.kernels import SERIES
+from conformance.model.profiles import profile_of
+
+pytestmark = pytest.mark.kernel
+
+
+def judged(selector):
+    report = run(Plan(kernels=(selector,), budget=2, profile="ci"), progress=lambda line: None)
+    assert report.kernels[0].error is None
+    return report, report.kernels[0].results
+
+
+def check(release, report, results):
+    assert report.status == 0, [str(r) for r in results if r.verdict not in (Verdict.PASS, Verdict.SKIP)]
+    assert all(result.cases > 0 for result in results if result.verdict is Verdict.PASS)
+    profile = profile_of(release)
+    for prop in PROPERTIES.values():
+        mine = [result for result in results if result.property == prop.name]
+        if prop.absent(profile):
+            assert [result.verdict for result in mine] == [Verdict.SKIP] and mine[0].reason
+            continue
+        passed = {(result.engine, result.mode) for result in mine if result.verdict is Verdict.PASS}
+        assert {mode for engine, mode in passed if engine == "bulk"} == set(prop.modes)
+        assert "fuzz" in {engine for engine, _ in passed}
+        engines = {result.engine for result in mine}
+        assert engines == set(ENGINES), "each engine has a say, if only why not"
+
+
+def test_the_kernel_under_test_conforms(kernel):
+    check(kernel.release, *judged(kernel.selector))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("series", SERIES)
+def test_every_pinned_kernel_conforms(series):
+    major, minor = series.split(".")
+    check((int(major), int(minor)), *judged(series))
+
+
+def test_every_property_exists_in_a_pinned_kernel():
+    profiles = [profile_of(tuple(map(int, series.split(".")))) for series in SERIES]
+    nowhere = [prop.name for prop in PROPERTIES.values() if all(prop.absent(profile) for profile in profiles)]
+    assert not nowhere
