@@ -128,8 +128,8 @@ def first_run() -> list[Figure]:
         disk = max(ran.largest_disk, kept)
     cores = len(os.sched_getaffinity(0))
     rss = (
-        "The sum counts shared pages once for each process; it is looked at ten times a second, and is no less"
-        " than the largest process, whose peak the kernel tells."
+        "The sum counts shared pages once for each process; it is looked at ten times a second, and is never"
+        " less than the largest process, whose peak the kernel tells."
     )
     memory = max(ran.largest_tree, ran.largest_process)
     return [
