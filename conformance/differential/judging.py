@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from conformance.differential.comparison import Comparison, Difference
 from conformance.differential.engines import ENGINES, Space, bulk, control_space, exhaust, fuzz
+from conformance.differential.engines.bulk import VARIED
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
 from conformance.differential.shrinking import shrink
@@ -32,6 +33,8 @@ EXAMPLES = {"ci": 60, "default": 60, "nightly": 600}
 """Cases that the fuzz engine draws for a property, by profile."""
 
 
+MOMENT = 0.05
+"""Seconds that the bulk engine stays with one property in a round, to make much of what it drew."""
 AT_ONCE, MOST = 1 << 16, 1 << 26
 """How many combinations the exhaustive engine tries at once, and at the most if there is time."""
 
@@ -40,8 +43,8 @@ class Judge:
     """The comparisons of a plan on one kernel.
 
     First every property gets its due by every engine, in every mode, however short the budget. What is
-    left of it then goes to the larger exhaustive spaces, smallest first, and to further bulk chunks, round
-    and round.
+    left of it then goes half to the larger exhaustive spaces, smallest first, half to further bulk chunks,
+    round and round.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class Judge:
         self._oracle = oracle
         self._arguments = arguments
         self._seed = seed
-        self._end = time.monotonic() + plan.budget
+        self._end = self._exhaust_until = time.monotonic() + plan.budget
         self._engines = plan.engines or tuple(ENGINES)
         self._bulks: list[_Bulk] = []
         self._later: list[_Exhaustive] = []
@@ -68,6 +71,8 @@ class Judge:
                 yield from (self._one_case(comparison) for comparison in self._comparisons(prop))
             else:
                 yield from self._by_every_engine(self._comparisons(prop))
+        # The bulk engine gets half of what is left.
+        self._exhaust_until = (time.monotonic() + self._end) / 2
         for work in sorted(self._later, key=lambda work: work.space.size):
             yield self._exhaust(work)
         self._spend()
@@ -175,7 +180,10 @@ class Judge:
         start, before = time.monotonic(), comparison.cases
         at_once = work.space.size <= AT_ONCE
         done = exhaust(
-            comparison, work.space, work.rng, more_time=(lambda: True) if at_once else self._more_time
+            comparison,
+            work.space,
+            work.rng,
+            more_time=lambda: at_once or time.monotonic() < self._exhaust_until,
         )
         cases = comparison.cases - before
         if isinstance(done, Difference):
@@ -196,7 +204,7 @@ class Judge:
             for each in running:
                 if not self._more_time():
                     break
-                each.chunk()
+                each.chunks(self._more_time)
             running = [each for each in running if each.found is None]
 
     def _bulk_result(self, each: _Bulk) -> Result:
@@ -270,7 +278,15 @@ class _Bulk:
 
     def chunk(self) -> None:
         """Compare one more chunk."""
+        self._compare(1, lambda: True)
+
+    def chunks(self, more_time: Callable[[], bool]) -> None:
+        """Compare chunks for a moment."""
+        end = time.monotonic() + MOMENT
+        self._compare(VARIED, lambda: time.monotonic() < end and more_time())
+
+    def _compare(self, chunks: int, more_time: Callable[[], bool]) -> None:
         start, before = time.monotonic(), self.comparison.cases
-        self.found = bulk(self.comparison, self._rng)
+        self.found = bulk(self.comparison, self._rng, chunks, more_time)
         self.cases += self.comparison.cases - before
         self.seconds += time.monotonic() - start
