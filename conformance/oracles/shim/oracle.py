@@ -26,6 +26,9 @@ __all__ = ["Entry", "KernelDied", "ShimOracle"]
 NR_EVENTS = 7
 """How many kinds of events a run can tell apart; any other is counted together in an eighth counter."""
 
+SLEEPING = 30
+"""How many times as much wall time as processor time a batch may take."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -49,7 +52,8 @@ class KernelDied(Exception):
 class ShimOracle:
     """A kernel's functions, over columns of words. A context manager; not to be shared among threads.
 
-    ``patience`` is how many seconds a batch may take before kernel code counts as hanging.
+    ``patience`` is how many seconds of processor time a batch may take before kernel code counts as
+    hanging.
     """
 
     def __init__(self, library: Path, *, patience: float = 10.0) -> None:
@@ -145,10 +149,11 @@ class ShimOracle:
 
     def _receive(self) -> Any:
         assert self._child is not None and self._child.stdout is not None
-        ready, _, _ = select.select([self._child.stdout], [], [], self._patience)
+        # The child watches its own processor time; this is for kernel code that sleeps.
+        ready, _, _ = select.select([self._child.stdout], [], [], SLEEPING * self._patience)
         if not ready:
             self._end_child()
-            raise KernelDied(f"did not come back within {self._patience:g} s", int(self._at[0]), hung=True)
+            raise KernelDied("did not come back", int(self._at[0]), hung=True)
         line = self._child.stdout.readline()
         if not line:
             status = self._child.wait()
@@ -157,12 +162,19 @@ class ShimOracle:
         answer = json.loads(line)
         if isinstance(answer, dict):
             self._host, self._expected = [], []
-            raise KernelDied(answer["died"], int(self._at[0]))
+            raise KernelDied(answer["died"], int(self._at[0]), hung=answer["hung"])
         return answer
 
     def _start_child(self) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "conformance.oracles.shim.worker", str(self._library), str(self._fd)],
+            [
+                sys.executable,
+                "-m",
+                "conformance.oracles.shim.worker",
+                str(self._library),
+                str(self._fd),
+                str(self._patience),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[self._fd],
