@@ -115,21 +115,24 @@ class Bits(Column):
         return other & ((1 << self.width) - 1)
 
     def sample(self, k: Kernel, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
-        """Magnitudes evenly over the widths, so that small and large numbers both occur."""
+        """Magnitudes evenly over the widths, so that small and large numbers both occur; some of one bit."""
         top = np.uint64((1 << self.width) - 1)
         values = rng.integers(0, ALL, n, np.uint64, endpoint=True) & top
         if not self.dense:
-            values = values >> rng.integers(0, self.width, n, np.uint64)
+            bit = rng.integers(0, self.width, n, np.uint64)
+            values = np.where(rng.integers(0, 8, n) == 0, np.uint64(1) << bit, values >> bit)
         if self.near is not None:
             values = np.where(rng.integers(0, 2, n) == 1, self._other(k, drawn), values)
         return values
 
     def strategy(self, k: Kernel, drawn: Mapping[str, int]) -> st.SearchStrategy[int]:
         """Shrinks towards 0, or the other column's value."""
-        numbers = st.integers(0, (1 << self.width) - 1)
+        kinds = [st.integers(0, (1 << self.width) - 1)]
+        if not self.dense:
+            kinds.append(st.integers(0, self.width - 1).map(lambda n: 1 << n))
         if self.near is not None:
-            return st.one_of(st.just(self._other(k, drawn)), numbers)
-        return numbers
+            kinds.insert(0, st.just(self._other(k, drawn)))
+        return st.one_of(kinds)
 
 
 @dataclass(frozen=True)

@@ -85,15 +85,17 @@ class Comparison:
     def compare(self, batch: Words) -> Difference | None:
         """The first case of the batch on which the sides differ, None if they agree.
 
-        The kernel's side runs in its process while the model's runs here.
+        The kernel's side runs in its process while the model's runs here. Where the mask setters die in
+        this mode, that is the difference, on any case.
         """
-        self.oracle.configure(self.mode.host(), self.property.events)
-        self.oracle.submit(self._entry, batch)
-        model = self.ask_model(batch)
+        model = None
         try:
+            self.oracle.configure(self.mode.host(), self.property.events)
+            self.oracle.submit(self._entry, batch)
+            model = self.ask_model(batch)
             kernel = self.oracle.collect()
         except KernelDied as died:
-            return self._died(batch, model, died)
+            return self._died(batch, self.ask_model(batch) if model is None else model, died)
         self.cases += batch.shape[1]
         if np.array_equal(kernel, model):
             return None

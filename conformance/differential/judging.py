@@ -15,10 +15,11 @@ from conformance.differential.comparison import Comparison, Difference
 from conformance.differential.engines import ENGINES, Space, bulk, control_space, exhaust, fuzz
 from conformance.differential.engines.bulk import VARIED
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.property import Property
+from conformance.differential.property import ANY_MODE, Property
 from conformance.differential.shrinking import shrink
 from conformance.differential.telling import counterexample
 from conformance.differential.verdict import Result, Verdict
+from conformance.errors import ConformanceError
 from conformance.kernels import Cache
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile
@@ -126,8 +127,8 @@ class Judge:
 
     def _comparisons(self, prop: Property) -> list[Comparison]:
         wanted = [name for name in prop.modes if not self._plan.modes or name in self._plan.modes]
-        if not wanted and self._plan.modes and len(prop.modes) == 1:
-            wanted = list(prop.modes)  # reads no mask: the mode asked for is as good as any
+        if not wanted and prop.modes == ANY_MODE:
+            wanted = [ANY_MODE[0]]  # reads no mask: the mode asked for is as good as any
         return [Comparison(prop, MODES[name], self._profile, self._oracle) for name in wanted]
 
     def _rng(self, comparison: Comparison, engine: str) -> np.random.Generator:
@@ -136,6 +137,14 @@ class Judge:
         return np.random.default_rng([self._seed, *place])
 
     def _one_case(self, comparison: Comparison) -> Result:
+        """The case given; raises ConformanceError if the function must not be called with it."""
+        for column, value in zip(comparison.property.takes, self._plan.case, strict=True):
+            if not column.admits(comparison.kernel, value):
+                listed = column.choices(comparison.kernel)
+                allowed = f"one of {', '.join(map(hex, listed))}" if listed else f"{column.width} bits"
+                raise ConformanceError(
+                    f"{comparison.property.name}: {column.name} cannot be {value:#x}; give {allowed}."
+                )
         start = time.monotonic()
         found = comparison.compare_once(self._plan.case)
         return self._result(comparison, "case", 1, start, found, at="the case given")

@@ -20,8 +20,8 @@ from conformance.model.words import Word, word
 
 __all__ = ["ANY_MODE", "PROPERTIES", "TDP_MODES", "Mutant", "Property", "declare"]
 
-ANY_MODE = ("shadow",)
-"""For functions that read no mask: the mode does not matter, and one is enough."""
+ANY_MODE = ("shadow", "npt-me", "ept-noad")
+"""For functions that should read no mask: modes so unlike each other that one that does is noticed."""
 TDP_MODES = tuple(name for name, mode in MODES.items() if mode.tdp)
 """For functions of the TDP MMU."""
 

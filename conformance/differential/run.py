@@ -119,7 +119,7 @@ def _judge(
                 if advance is not None:
                     advance(result)
     except KernelDied as died:
-        report.error = f"{kernel.title}: the kernel's mask setters {died.how} while a mode was set up."
+        report.error = f"{kernel.title}: the shim {died.how} when it was loaded."
     return report
 
 

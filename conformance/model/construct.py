@@ -41,7 +41,7 @@ from conformance.model.layout import (
     PT_WRITABLE_MASK,
     SPTE_BASE_ADDR_MASK,
 )
-from conformance.model.shape import is_large_pte, is_last_spte, is_shadow_present_pte
+from conformance.model.shape import is_large_pte, is_last_spte, is_rsvd_spte, is_shadow_present_pte
 from conformance.model.words import Truth, Word, clear, either, has, no, shl, when, word
 from conformance.model.writability import is_writable_pte
 
@@ -93,12 +93,14 @@ def make_spte(
     nx_huge_pages: Truth,
     mt_mask: Word,
     rsvd_bits: Word,
+    bad_mt_xwr: Word,
 ) -> MadeSpte:
     """The SPTE that maps ``pfn`` for ``gfn`` at ``level`` with ``access`` (ACC_* bits) granted by the guest.
 
     ``old_spte`` is what it replaces. ``can_unsync`` is called ``synchronizing``, and means the
     opposite, since 63c5754472e6 in v6.13; the word is passed as the kernel takes it. ``unsync_fails``
-    and ``mt_mask`` are what the rest of KVM answers. ``rsvd_bits`` are those of every level.
+    and ``mt_mask`` are what the rest of KVM answers. ``rsvd_bits`` are those of pages at ``level``,
+    ``bad_mt_xwr`` as for is_rsvd_spte().
     """
     bits = k.layout
     huge = level > PG_LEVEL_4K
@@ -151,7 +153,8 @@ def make_spte(
         tracked = tracked & no(wants_write & skip_unsync)
     spte = either(tracked, mark_spte_for_access_track(k, spte, tracked), spte)
     if k.has(RSVD_CHECKED_WHEN_MADE):
-        k.warn_on("make_spte", has(spte, rsvd_bits))
+        reserved = is_rsvd_spte(k, spte, rsvd_bits_mask=(rsvd_bits, rsvd_bits), bad_mt_xwr=bad_mt_xwr)
+        k.warn_on("make_spte", reserved)
 
     logged = is_writable_pte(spte) & dirty_log
     if k.has(DIRTY_LOG_IN_MAKE_SPTE):
@@ -227,7 +230,7 @@ def make_huge_page_split_spte(
     large = is_large_pte(k, huge_spte)
     splits: Truth = True
     if k.has(SPLIT_BUGS_VM):
-        k.warn_on(function, no(present & large))
+        k.kvm_bug_on(function, no(present & large))
     else:
         k.warn_on(function, no(present))
         k.warn_on(function, present & no(large))
@@ -253,7 +256,7 @@ def make_huge_spte(k: Kernel, small_spte: Word, *, level: Word, nx_huge_pages: T
     From 13e2e4f62a4b ("KVM: x86/mmu: Recover TDP MMU huge page mappings in-place instead of zapping")
     in v6.13. The NX mitigation takes execution away again.
     """
-    k.warn_on("make_huge_spte", no(is_shadow_present_pte(k, small_spte)) | (level == PG_LEVEL_4K))
+    k.kvm_bug_on("make_huge_spte", no(is_shadow_present_pte(k, small_spte)) | (level == PG_LEVEL_4K))
     below = either(level == 2, (1 << 21) - 1, either(level == 3, (1 << 30) - 1, 0))
     huge = clear(small_spte | PT_PAGE_SIZE_MASK, below & SPTE_BASE_ADDR_MASK)
     return _change_executable(k, huge, 0, nx_huge_pages)

@@ -93,6 +93,11 @@ class Kernel:
         """BUG_ON() in ``function``: nothing after it happens where the condition holds."""
         self.events.append((f"BUG {function}", condition))
 
+    def kvm_bug_on(self, function: str, condition: Truth) -> None:
+        """KVM_BUG_ON() in ``function``: a WARN, and the VM is dead; the function goes on."""
+        self.warn_on(function, condition)
+        self.calls("kvm_make_all_cpus_request", condition)
+
     def calls(self, function: str, condition: Truth) -> None:
         """``function`` of the rest of the kernel is called where the condition holds."""
         self.events.append((f"call {function}", condition))

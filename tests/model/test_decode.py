@@ -66,6 +66,7 @@ def plain(k, *, large=False, **given):
         "nx_huge_pages": False,
         "mt_mask": 0x30 if k.shadow_x_mask else 0,
         "rsvd_bits": 0,
+        "bad_mt_xwr": 0,
     }
     return make_spte(k, **{**arguments, **given}).new_spte
 

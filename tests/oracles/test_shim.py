@@ -137,6 +137,17 @@ def test_kernel_code_that_dies_is_a_finding(kernel, tmp_path, monkeypatch, code,
     assert others and set(others) == {Verdict.PASS}, "the run goes on"
 
 
+def test_mask_setters_that_die_are_a_finding(kernel, tmp_path):
+    reset = "void kvm_mmu_reset_all_pte_masks(void)\n{"
+    guard = "static void planted(void) { BUG_ON(boot_cpu_data.x86_phys_bits == 47); }\n"
+    patch = patched(kernel, tmp_path, SPTE_C, reset, f"{guard}{reset}\n\tplanted();")
+    plan = Plan((kernel.selector,), (patch,), ("is_mmu_writable_spte",), budget=0.1, profile="ci")
+    report = run(plan, progress=lambda line: None)
+    assert report.status == 1
+    failed = {result.mode for result in report.kernels[0].results if result.verdict is Verdict.FAIL}
+    assert failed == {"npt-me"}
+
+
 def test_a_dead_child_is_replaced(kernel, tmp_path):
     patch = patched(kernel, tmp_path, SPTE_H, LARGE, f"if (pte == 5) *(volatile int *)8 = 0; {LARGE}")
     library = build_shim(open_kernel(kernel.selector, [patch]), Cache(), lambda line: None)

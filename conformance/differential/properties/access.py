@@ -39,7 +39,12 @@ declare(
     GROUP,
     [SPTE],
     modes=ANY_MODE,
-    mutants=[Mutant(SPTE_H, "SPTE_TDP_AD_MASK) != SPTE_TDP_AD_DISABLED_MASK;", "SPTE_TDP_AD_MASK) == 0;")],
+    mutants=[
+        Mutant(SPTE_H, "SPTE_TDP_AD_MASK) != SPTE_TDP_AD_DISABLED_MASK;", "SPTE_TDP_AD_MASK) == 0;"),
+        Mutant(
+            SPTE_H, "!= SPTE_TDP_AD_DISABLED_MASK;", "!= SPTE_TDP_AD_DISABLED_MASK && shadow_accessed_mask;"
+        ),
+    ],
 )
 declare(
     access.spte_ad_need_write_protect,

@@ -15,6 +15,7 @@ GROUP = "construction"
 SPTE_C = "arch/x86/kvm/mmu/spte.c"
 HUGE = SpteColumn("huge_spte")
 NX = (Flag("nx_huge_pages"), Flag("disabled for the VM"))
+BUGGED = "call kvm_make_all_cpus_request"
 MARK_EVENTS = ("WARN mark_spte_for_access_track", "WARN check_spte_writable_invariants")
 
 _FLAGS = [
@@ -33,7 +34,7 @@ _FLAGS = [
 
 
 def _make_spte(k: Kernel, *columns: Word) -> tuple[Word, ...]:
-    names = ["access", "gfn", "pfn", "old_spte", "level", *_FLAGS, "mt_mask", "rsvd_bits"]
+    names = ["access", "gfn", "pfn", "old_spte", "level", *_FLAGS, "mt_mask", "rsvd_bits", "bad_mt_xwr"]
     case: dict[str, Any] = dict(zip(names, columns, strict=True))
     for name in _FLAGS:
         case[name] = case[name] == 1
@@ -60,6 +61,8 @@ declare(
         *(Flag(name) for name in _FLAGS),
         Choice("mt_mask", 7, (0x6 << 3 | 1 << 6, 0, 0x6 << 3)),
         Choice("rsvd_bits", 64, (0, 1 << 63, 1 << 51, PT_PRESENT_MASK, 1 << 1, 1 << 62, 0xFF << 44)),
+        # As reset_rsvds_bits_mask_ept() has it: W without R.
+        Choice("bad_mt_xwr", 64, (0, 0x4444444444444444)),
     ],
     gives=(
         "value",
@@ -94,6 +97,18 @@ declare(
         ),
         Mutant(SPTE_C, "if (prefetch)\n\t\tspte = mark_spte", "if (!prefetch)\n\t\tspte = mark_spte"),
         Mutant(SPTE_C, "WARN_ON_ONCE(!pte_access && !shadow_present_mask);", ""),
+        Mutant(
+            SPTE_C,
+            "WARN_ONCE(is_rsvd_spte(&vcpu->arch.mmu->shadow_zero_check, spte, level),",
+            "WARN_ONCE(is_rsvd_spte(&vcpu->arch.mmu->shadow_zero_check, spte, PG_LEVEL_4K),",
+        ),
+        Mutant(
+            SPTE_C,
+            "WARN_ONCE(is_rsvd_spte(&vcpu->arch.mmu->shadow_zero_check, spte, level),",
+            "WARN_ONCE(__is_rsvd_bits_set(&vcpu->arch.mmu->shadow_zero_check, spte, level),",
+        ),
+        Mutant(SPTE_C, "!e820__mapped_raw_any(pfn_to_hpa(pfn),", "!e820__mapped_raw_any(pfn,"),
+        Mutant(SPTE_C, "E820_TYPE_RAM);", "E820_TYPE_RESERVED);"),
         Mutant(SPTE_C, "if (!prefetch || synchronizing)", "if (!prefetch)", "7.3"),
     ],
 )
@@ -115,7 +130,7 @@ declare(
     answer=lambda k, spte, level, access, index, nx, off: construct.make_huge_page_split_spte(
         k, spte, level=level, access=access, index=index, nx_huge_pages=_nx(k, nx == 1, off == 1)
     ),
-    events=("WARN make_huge_page_split_spte", "WARN make_small_spte", *MARK_EVENTS),
+    events=("WARN make_huge_page_split_spte", "WARN make_small_spte", BUGGED, *MARK_EVENTS),
     since=HUGE_PAGE_SPLIT,
     mutants=[
         Mutant(SPTE_C, "child_spte &= ~PT_PAGE_SIZE_MASK;", ""),
@@ -134,9 +149,17 @@ declare(
     answer=lambda k, spte, level, nx, off: construct.make_huge_spte(
         k, spte, level=level, nx_huge_pages=_nx(k, nx == 1, off == 1)
     ),
-    events=("WARN make_huge_spte", *MARK_EVENTS),
+    events=("WARN make_huge_spte", BUGGED, *MARK_EVENTS),
     since=HUGE_PAGE_RECOVERY,
-    mutants=[Mutant(SPTE_C, "huge_spte &= KVM_HPAGE_MASK(level) | ~PAGE_MASK;", "", "7.3")],
+    mutants=[
+        Mutant(SPTE_C, "huge_spte &= KVM_HPAGE_MASK(level) | ~PAGE_MASK;", "", "7.3"),
+        Mutant(
+            SPTE_C,
+            "KVM_BUG_ON(!is_shadow_present_pte(small_spte) || level == PG_LEVEL_4K, kvm);",
+            "WARN_ON_ONCE(!is_shadow_present_pte(small_spte) || level == PG_LEVEL_4K);",
+            "7.3",
+        ),
+    ],
 )
 declare(
     construct.kvm_mmu_changed_pte_notifier_make_spte,

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Properties: the mask setters, over hosts."""
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 from conformance.differential.columns import Bits, Choice, Flag
-from conformance.differential.property import ANY_MODE, Mutant, declare
+from conformance.differential.property import Mutant, declare
 from conformance.model import masks
 from conformance.model.changes import MASKS_IN_MMU, ME_VALUE
 from conformance.model.kernel import MASKS, Kernel
@@ -19,6 +20,8 @@ HOST = (
     Flag("l1tf"),
     Flag("mmio_caching"),
 )
+BEFORE = ("shadow", "npt-me", "ept-l1tf", "ept-tme")
+"""Whose masks the setters find: between them, each mask is once not what it must become."""
 EVENTS = (
     "WARN kvm_mmu_reset_all_pte_masks",
     "WARN kvm_mmu_set_mmio_spte_mask",
@@ -29,12 +32,12 @@ EVENTS = (
 
 
 def _after(setter: Callable[..., Any]) -> Callable[..., tuple[Word, ...]]:
-    """A setter's observation: every mask, of a kernel that had none before."""
+    """A setter's observation: every mask, of a kernel that had those of the mode before."""
 
     def answer(k: Kernel, *columns: Word) -> tuple[Word, ...]:
-        fresh = Kernel(k.profile, events=k.events)
-        setter(fresh, *columns)
-        return tuple(getattr(fresh, name) for name in MASKS)
+        after = copy.copy(k)
+        setter(after, *columns)
+        return tuple(getattr(after, name) for name in MASKS)
 
     return answer
 
@@ -67,8 +70,11 @@ declare(
     gives=MASKS,
     answer=_after(_reset),
     events=EVENTS,
-    modes=ANY_MODE,
+    modes=BEFORE,
     mutants=[
+        Mutant(SPTE_C, "\tshadow_x_mask\t\t= 0;\n", ""),
+        Mutant(SPTE_C, "\tshadow_acc_track_mask\t= 0;\n", ""),
+        Mutant(SPTE_C, "\tshadow_me_value\t\t= 0;\n", ""),
         Mutant(SPTE_C, "if (shadow_phys_bits < 52)", "if (shadow_phys_bits <= 52)"),
         Mutant(
             SPTE_C, "GENMASK_ULL(low_phys_bits - 1, PAGE_SHIFT)", "GENMASK_ULL(low_phys_bits, PAGE_SHIFT)"
@@ -82,7 +88,7 @@ declare(
     gives=MASKS,
     answer=_after(_ept),
     events=EVENTS,
-    modes=ANY_MODE,
+    modes=BEFORE,
     since=MASKS_IN_MMU,
     mutants=[Mutant(SPTE_C, "has_ad_bits ? VMX_EPT_DIRTY_BIT : 0ull", "VMX_EPT_DIRTY_BIT")],
 )
@@ -93,12 +99,13 @@ declare(
     gives=MASKS,
     answer=_after(_mmio),
     events=EVENTS,
-    modes=ANY_MODE,
+    modes=BEFORE,
     mutants=[
         Mutant(
             SPTE_C, "WARN_ON((mmio_value & mmio_mask) != mmio_value)", "WARN_ON(mmio_value && !mmio_mask)"
         ),
         Mutant(SPTE_C, "BUG_ON((u64)(unsigned)access_mask != access_mask);", ""),
+        Mutant(SPTE_C, "WARN_ON(mmio_value && (FROZEN_SPTE & mmio_mask) == mmio_value)", "0", "6.12"),
     ],
 )
 declare(
@@ -108,7 +115,7 @@ declare(
     gives=MASKS,
     answer=_after(masks.kvm_mmu_set_me_spte_mask),
     events=EVENTS,
-    modes=ANY_MODE,
+    modes=BEFORE,
     since=ME_VALUE,
     mutants=[Mutant(SPTE_C, "me_value = me_mask = 0;", "me_value = 0;")],
 )
@@ -122,7 +129,7 @@ declare(
     gives=MASKS,
     answer=_after(masks.kvm_mmu_set_mask_ptes),
     events=EVENTS,
-    modes=ANY_MODE,
+    modes=BEFORE,
     until=MASKS_IN_MMU,
     mutants=[Mutant(SPTE_C, "BUG_ON(!accessed_mask && !acc_track_mask);", "", "5.10")],
 )

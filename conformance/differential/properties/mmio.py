@@ -16,7 +16,10 @@ declare(
     GROUP,
     [Bits("gfn", 40), Access("access"), Bits("generation", dense=True)],
     events=("WARN make_mmio_spte", "WARN generation_mmio_spte_mask"),
-    mutants=[Mutant(SPTE_C, "access &= shadow_mmio_access_mask;", "")],
+    mutants=[
+        Mutant(SPTE_C, "access &= shadow_mmio_access_mask;", ""),
+        Mutant(SPTE_C, "vcpu->kvm->arch.shadow_mmio_value | access", "shadow_mmio_value | access", "7.3"),
+    ],
 )
 declare(
     mmio.get_mmio_spte_generation,

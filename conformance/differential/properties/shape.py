@@ -22,7 +22,8 @@ declare(
     GROUP,
     [SPTE],
     mutants=[
-        Mutant(SPTE_H, "(spte & shadow_mmio_mask) == shadow_mmio_value", "(spte & shadow_mmio_mask) != 0")
+        Mutant(SPTE_H, "(spte & shadow_mmio_mask) == shadow_mmio_value", "(spte & shadow_mmio_mask) != 0"),
+        Mutant(SPTE_H, "== kvm->arch.shadow_mmio_value &&", "== shadow_mmio_value &&", "7.3"),
     ],
 )
 declare(
@@ -72,7 +73,10 @@ declare(
     GROUP,
     [SPTE],
     modes=ANY_MODE,
-    mutants=[Mutant(SPTE_H, "(pte & SPTE_BASE_ADDR_MASK) >> PAGE_SHIFT", "pte >> PAGE_SHIFT")],
+    mutants=[
+        Mutant(SPTE_H, "(pte & SPTE_BASE_ADDR_MASK) >> PAGE_SHIFT", "pte >> PAGE_SHIFT"),
+        Mutant(SPTE_H, "(pte & SPTE_BASE_ADDR_MASK) >>", "(pte & SPTE_BASE_ADDR_MASK & ~shadow_me_mask) >>"),
+    ],
 )
 declare(
     shape.spte_index,

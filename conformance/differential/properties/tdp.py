@@ -119,8 +119,8 @@ STEPS = 16
 
 
 def tdp_iter(k: Kernel, *columns: Word) -> tuple[Word, ...]:
-    """The walk over a tree of generated entries, from a gfn on, with yields in between."""
-    root_level, min_level, start, yields, *placed = map(int, columns)
+    """The walk over a tree of generated entries, from a gfn on, with yields and zaps in between."""
+    root_level, min_level, start, yields, zaps, *placed = map(int, columns)
     tables = Tables(k, root_level)
     for n in range(0, len(placed), 3):
         gfn, level, spte = placed[n : n + 3]
@@ -132,6 +132,8 @@ def tdp_iter(k: Kernel, *columns: Word) -> tuple[Word, ...]:
         gfn, level, spte = next(iterator)
         for step in range(STEPS):
             seen += [(gfn << 4 | level) & ALL, spte]
+            if zaps >> step & 1:
+                tables.place(gfn, level, k.layout.nonpresent_value)
             gfn, level, spte = iterator.send(bool(yields >> step & 1))
     except StopIteration:
         seen += [ALL, ALL] * (STEPS - len(seen) // 2)
@@ -146,6 +148,7 @@ declare(
         Choice("min_level", 3, (1, 2, 3)),
         Bits("start", 36),
         Bits("yields after", STEPS),
+        Bits("zapped after", STEPS),
         *(
             column
             for n in range(PLACED)
@@ -167,5 +170,8 @@ declare(
             "\tif (iter->yielded)\n\t\ttdp_iter_restart(iter);",
         ),
         Mutant(TDP_ITER_C, "iter->next_last_level_gfn = iter->gfn;", ""),
+        Mutant(
+            TDP_ITER_C, "\titer->old_spte = kvm_tdp_mmu_read_spte(iter->sptep);\n\n\tchild_pt", "\tchild_pt"
+        ),
     ],
 )

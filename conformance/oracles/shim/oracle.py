@@ -68,6 +68,7 @@ class ShimOracle:
         self._child: subprocess.Popen[str] | None = None
         self._host: list[int] = []
         self._expected: list[str] = []
+        self._deadly: dict[tuple[int, ...], KernelDied] = {}
         self._running: tuple[Entry, int] | None = None
         self.unexpected = ""
         """The last event of the last run that was not among the expected ones."""
@@ -90,18 +91,28 @@ class ShimOracle:
     def configure(self, host: Mapping[str, int], events: Sequence[str] = ()) -> None:
         """Bring the masks to those of a host; name the ``events`` to be counted, each in its byte.
 
-        Does nothing where it is so already.
+        Does nothing where it is so already. Raises KernelDied, at case 0, if the mask setters crash or hang
+        on this host, at once where they did before.
         """
         if len(events) > NR_EVENTS:
             raise ValueError(f"at most {NR_EVENTS} kinds of events can be told apart, not {len(events)}")
         wanted = [int(host[name]) for name in HOST]
         names = [*events, *[""] * (NR_EVENTS - len(events))]
         if wanted != self._host:
-            self._host = wanted
-            self._ask("configure", wanted)
+            self._set_masks(wanted)
         if names != self._expected:
             self._expected = names
             self._ask("expect", names)
+
+    def _set_masks(self, host: list[int]) -> None:
+        if tuple(host) in self._deadly:
+            raise self._deadly[tuple(host)]
+        self._host = host
+        try:
+            self._ask("configure", host)
+        except KernelDied as died:
+            self._deadly[tuple(host)] = KernelDied(f"{died.how}, in the mask setters", 0, hung=died.hung)
+            raise self._deadly[tuple(host)] from None
 
     def capacity(self, entry: Entry) -> int:
         """How many cases fit into one batch."""

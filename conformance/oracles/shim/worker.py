@@ -38,6 +38,8 @@ def serve(ffi: cffi.FFI, lib: Any, fd: int, patience: float) -> None:
     for line in sys.stdin:
         request, *arguments = json.loads(line)
         answer: Any = None
+        # Ends the process when it is over; that is told by the one that waits.
+        signal.setitimer(signal.ITIMER_VIRTUAL, patience)
         if request == "entries":
             answer = entries()
         elif request == "configure":
@@ -47,11 +49,9 @@ def serve(ffi: cffi.FFI, lib: Any, fd: int, patience: float) -> None:
                 lib.shim_expect(slot, name.encode())
         elif request == "run":
             entry, n = arguments
-            # Ends the process when it is over; that is told by the one that waits.
-            signal.setitimer(signal.ITIMER_VIRTUAL, patience)
             lib.shim_run(entry, inputs, outputs, n, at)
-            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             answer = ffi.string(lib.shim_unexpected()).decode()
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         print(json.dumps(answer), flush=True)
 
 

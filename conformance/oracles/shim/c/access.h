@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Volatile bits, Accessed and Dirty, and access tracking where the processor sets neither. */
 
-/* Renamed by 7afe79f5734a ("KVM: x86/mmu: Rename spte_has_volatile_bits()...") in v6.15. */
+/* Renamed by 61d65f2dc766 ("KVM: x86/mmu: Don't force atomic update if only the...") in v6.15. */
 #ifdef HAVE_spte_needs_atomic_update
 SHIM(spte_has_volatile_bits, 1, 1) { out[0] = spte_needs_atomic_update(in[0]); }
 #else

@@ -9,24 +9,26 @@ static void shim_set_nx_huge_pages(u64 enabled, u64 disabled_for_vm)
 #endif
 }
 
-static void shim_set_rsvd_bits(u64 rsvd)
+/* The reserved bits of SPTEs that map a page at level; those of all others have every bit reserved. */
+static void shim_set_rsvd_bits(int level, u64 rsvd, u64 bad_mt_xwr)
 {
 #ifdef HAVE_kvm_page_format
 	struct kvm_page_format *check = &shim_vcpu.arch.mmu->fmt;
 #else
 	struct rsvd_bits_validate *check = &shim_vcpu.arch.mmu->shadow_zero_check;
 #endif
-	int level;
+	int other;
 
-	for (level = 1; level <= PT64_ROOT_MAX_LEVEL; level++) {
-		check->rsvd_bits_mask[0][level - 1] = rsvd;
-		check->rsvd_bits_mask[1][level - 1] = rsvd;
-	}
+	for (other = 1; other <= PT64_ROOT_MAX_LEVEL; other++)
+		check->rsvd_bits_mask[0][other - 1] = check->rsvd_bits_mask[1][other - 1] = ~0ULL;
+	check->rsvd_bits_mask[level > PG_LEVEL_4K][level - 1] = rsvd;
+	check->bad_mt_xwr = bad_mt_xwr;
 }
 
 enum {
 	ACCESS, GFN, PFN, OLD_SPTE, LEVEL, PREFETCH, CAN_UNSYNC, HOST_WRITABLE, AD_DISABLED,
 	GUEST_MODE, PML, PFN_IS_RAM, UNSYNC_FAILS, DIRTY_LOG, NX_HUGE_PAGES, NX_DISABLED, MT_MASK, RSVD,
+	BAD_MT_XWR,
 	NR_MAKE_SPTE
 };
 
@@ -36,13 +38,12 @@ SHIM(make_spte, NR_MAKE_SPTE, 7)
 #ifdef HAVE_MAKE_SPTE_SP
 	static struct kvm_memory_slot slot;
 	static struct kvm_mmu_page sp;
-	static unsigned long bitmap;
 
 	sp.role.word = 0;
 	sp.role.level = in[LEVEL];
 	sp.role.ad_disabled = in[AD_DISABLED];
 	sp.role.guest_mode = in[GUEST_MODE];
-	slot.dirty_bitmap = in[DIRTY_LOG] ? &bitmap : NULL;
+	/* With a dirty ring a slot that is logged has no bitmap. */
 	slot.flags = in[DIRTY_LOG] ? KVM_MEM_LOG_DIRTY_PAGES : 0;
 #ifdef HAVE_VM_DIRTY_LOG_SIZE
 	shim_kvm.arch.cpu_dirty_log_size = in[PML] ? 512 : 0;
@@ -53,9 +54,10 @@ SHIM(make_spte, NR_MAKE_SPTE, 7)
 	shim_vcpu.arch.mmu = in[GUEST_MODE] ? &shim_vcpu.arch.guest_mmu : &shim_vcpu.arch.root_mmu;
 #endif
 	shim_set_nx_huge_pages(in[NX_HUGE_PAGES], in[NX_DISABLED]);
-	shim_set_rsvd_bits(in[RSVD]);
+	shim_set_rsvd_bits(in[LEVEL], in[RSVD], in[BAD_MT_XWR]);
 	shim_env = (struct shim_environment) {
 		.mt_mask = in[MT_MASK],
+		.pfn = in[PFN],
 		.pfn_is_ram = in[PFN_IS_RAM],
 		.unsync_fails = in[UNSYNC_FAILS],
 	};
@@ -78,7 +80,7 @@ SHIM(make_spte, NR_MAKE_SPTE, 7)
 /* physical address of the child table, ad_disabled */
 SHIM(make_nonleaf_spte, 2, 1) { out[0] = make_nonleaf_spte(__va(in[0]), in[1]); }
 
-/* Renamed by 13e2e4f62a4b ("KVM: x86/mmu: Recover TDP MMU huge page mappings in-place...") in v6.13. */
+/* Renamed by 430e264b7653 ("KVM: x86/mmu: Rename make_huge_page_split_spte() to...") in v6.13. */
 #ifdef HAVE_make_small_spte
 #define split_spte make_small_spte
 #elif defined(HAVE_make_huge_page_split_spte)

@@ -26,7 +26,7 @@ struct cpuinfo_x86 boot_cpu_data;
 
 /*
  * A host whose pfns have no struct page: pfn_valid() finds no section, so kvm_is_mmio_pfn() asks the
- * e820 table, which answers as the case wants.
+ * e820 table.  By that the case's pfn is RAM or reserved as the case wants, and all else the contrary.
  */
 struct mem_section **mem_section;
 unsigned int __pgtable_l5_enabled;
@@ -35,7 +35,15 @@ unsigned int ptrs_per_p4d = 1;
 
 bool e820__mapped_raw_any(u64 start, u64 end, enum e820_type type)
 {
-	return shim_env.pfn_is_ram;
+	u64 page = shim_env.pfn << PAGE_SHIFT;
+	bool inside = start < page + PAGE_SIZE && end > page;
+	bool beyond = start < page || end > page + PAGE_SIZE;
+
+	if (type == E820_TYPE_RAM)
+		return shim_env.pfn_is_ram ? inside : beyond;
+	if (type == E820_TYPE_RESERVED)
+		return shim_env.pfn_is_ram ? beyond : inside;
+	return !type;
 }
 
 /* The vendor module: its memory type is the case's. */
@@ -109,9 +117,10 @@ void kvm_set_pfn_dirty(kvm_pfn_t pfn)
 }
 #endif
 
-/* KVM_BUG_ON() kicks all vCPUs of the VM; there are none running. */
+/* KVM_BUG_ON() kicks all vCPUs of the VM; there are none running.  That it did is the observation. */
 bool kvm_make_all_cpus_request(struct kvm *kvm, unsigned int req)
 {
+	SHIM_CALLED("kvm_make_all_cpus_request");
 	return false;
 }
 

@@ -24,7 +24,7 @@ static void shim_module_init(bool mmio_caching)
 }
 
 #ifdef HAVE_kvm_mmu_set_mask_ptes
-/* As x86.c and vmx.c called it, before e7b7bdea77f1 moved the values into the MMU in v5.13. */
+/* As x86.c and vmx.c called it, before e7b7bdea77f3 moved the values into the MMU in v5.13. */
 static void shim_set_shadow_masks(u64 me_mask)
 {
 	kvm_mmu_set_mask_ptes(PT_USER_MASK, PT_ACCESSED_MASK, PT_DIRTY_MASK, PT64_NX_MASK, 0,
@@ -47,6 +47,21 @@ static void shim_set_ept_masks(bool has_ad_bits, bool has_exec_only)
 	kvm_mmu_set_ept_masks(has_ad_bits);
 #endif
 }
+#endif
+
+/*
+ * A VM may have an MMIO value of its own, as TDX gives it.  Where it does, run statement with another
+ * value in the variable that is only the default, which nothing may read then.
+ */
+#ifdef HAVE_VM_MMIO_VALUE
+#define SHIM_VM_MMIO_VALUE(statement)					\
+do {									\
+	shadow_mmio_value = ~shadow_mmio_value;				\
+	statement;							\
+	shadow_mmio_value = ~shadow_mmio_value;				\
+} while (0)
+#else
+#define SHIM_VM_MMIO_VALUE(statement) statement
 #endif
 
 static u64 shim_host[SHIM_NR_HOST];

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The mask setters, over hosts.  Each starts from masks that are all zero and ends as configured. */
+/*
+ * The mask setters, over hosts.  Each starts from the masks of the configured host, as when a vendor
+ * module is loaded after another, so that what a setter forgets to reset shows; and ends with them.
+ */
 
 #ifdef HAVE_shadow_xs_mask
 #define shadow_x_mask shadow_xs_mask
@@ -7,7 +10,8 @@
 static u64 shadow_xu_mask;
 #endif
 #ifndef HAVE_shadow_host_writable_mask
-static u64 shadow_host_writable_mask, shadow_mmu_writable_mask;
+static u64 shadow_host_writable_mask = SPTE_HOST_WRITEABLE;
+static u64 shadow_mmu_writable_mask = SPTE_MMU_WRITEABLE;
 #endif
 #ifndef HAVE_shadow_mmio_mask
 static u64 shadow_mmio_mask;
@@ -31,13 +35,6 @@ static u64 *const shim_masks[] = {
 
 static void shim_masks_begin(const u64 *in)
 {
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(shim_masks); i++)
-		*shim_masks[i] = 0;
-#ifdef HAVE_KVM_AD_ENABLED_VARIABLE
-	kvm_ad_enabled = false;
-#endif
 	shim_set_cpu(in[0], in[1], in[2]);
 	shim_module_init(in[3]);
 }
@@ -71,9 +68,6 @@ SHIM(kvm_mmu_reset_all_pte_masks, 4, NR_MASKS)
 /* user, accessed, dirty, nx, x, present, access-tracking and encryption mask */
 SHIM(kvm_mmu_set_mask_ptes, 8, NR_MASKS)
 {
-	static const u64 host[] = { 48, 48, 0, 0 };
-
-	shim_masks_begin(host);
 	SHIM_MAY_BUG(kvm_mmu_set_mask_ptes(in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7]));
 	shim_masks_end(out);
 }
@@ -106,9 +100,6 @@ SHIM(kvm_mmu_set_mmio_spte_mask, 7, NR_MASKS)
 /* me_value, me_mask */
 SHIM(kvm_mmu_set_me_spte_mask, 2, NR_MASKS)
 {
-	static const u64 host[] = { 48, 48, 0, 0 };
-
-	shim_masks_begin(host);
 	kvm_mmu_set_me_spte_mask(in[0], in[1]);
 	shim_masks_end(out);
 }

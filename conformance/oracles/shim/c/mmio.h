@@ -13,7 +13,7 @@ static void shim_set_generation(u64 generation)
 SHIM(make_mmio_spte, 3, 1)
 {
 	shim_set_generation(in[2]);
-	out[0] = make_mmio_spte(&shim_vcpu, in[0], in[1]);
+	SHIM_VM_MMIO_VALUE(out[0] = make_mmio_spte(&shim_vcpu, in[0], in[1]));
 }
 
 SHIM(get_mmio_spte_generation, 1, 1) { out[0] = get_mmio_spte_generation(in[0]); }

@@ -11,14 +11,14 @@ SHIM(is_executable_pte, 1, 1) { out[0] = is_executable_pte(in[0]); }
 #ifdef HAVE_spte_index
 SHIM(spte_index, 1, 1) { out[0] = spte_index((u64 *)in[0]); }
 #endif
-/* Renamed by 7dc9eae8c3ef ("KVM: x86/mmu: Rename REMOVED_SPTE to FROZEN_SPTE") in v6.11. */
+/* Renamed by 964cea817196 ("KVM: x86/tdp_mmu: Rename REMOVED_SPTE to FROZEN_SPTE") in v6.11. */
 #ifdef HAVE_is_frozen_spte
 SHIM(is_frozen_spte, 1, 1) { out[0] = is_frozen_spte(in[0]); }
 #elif defined(HAVE_is_removed_spte)
 SHIM(is_frozen_spte, 1, 1) { out[0] = is_removed_spte(in[0]); }
 #endif
 #ifdef HAVE_VM_MMIO_VALUE
-SHIM(is_mmio_spte, 1, 1) { out[0] = is_mmio_spte(&shim_kvm, in[0]); }
+SHIM(is_mmio_spte, 1, 1) { SHIM_VM_MMIO_VALUE(out[0] = is_mmio_spte(&shim_kvm, in[0])); }
 #else
 SHIM(is_mmio_spte, 1, 1) { out[0] = is_mmio_spte(in[0]); }
 #endif

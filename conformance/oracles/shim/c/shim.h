@@ -94,7 +94,7 @@ struct shim_environment {
 	u64 mt_mask;			/* answered by kvm_x86_ops.get_mt_mask() */
 	u64 mt_mask_gfn;
 	u64 mt_mask_is_mmio;
-	u64 pfn_is_ram;			/* answered by e820__mapped_raw_any() */
+	u64 pfn, pfn_is_ram;		/* answered by e820__mapped_raw_any() */
 	u64 unsync_fails;		/* answered by mmu_try_to_unsync_pages() */
 	u64 unsync_gfn;
 	u64 unsync_how;			/* can_unsync, prefetch << 1 */

@@ -64,6 +64,12 @@ SHIM(tdp_mmu_clear_spte_bits_atomic, 2, 3)
 #define NR_PLACED	5
 #define NR_STEPS	16
 
+#ifdef SHADOW_NONPRESENT_VALUE
+#define SHIM_NONPRESENT	SHADOW_NONPRESENT_VALUE
+#else
+#define SHIM_NONPRESENT	0ULL
+#endif
+
 /* The first page holds nothing, since a table there could not be told from no table. */
 static unsigned long shim_tables;
 
@@ -73,11 +79,7 @@ static u64 *shim_new_table(void)
 	int i;
 
 	for (i = 0; i < 512; i++)
-#ifdef SHADOW_NONPRESENT_VALUE
-		table[i] = SHADOW_NONPRESENT_VALUE;
-#else
-		table[i] = 0;
-#endif
+		table[i] = SHIM_NONPRESENT;
 	return table;
 }
 
@@ -102,11 +104,12 @@ static void shim_place(u64 *root, int root_level, u64 gfn, int level, u64 spte)
 }
 
 /*
- * in: level of the root, lowest level to visit, first gfn, after which steps the walker yields (a bit
- * each), then NR_PLACED times gfn, level and SPTE of an entry of the tree.
+ * in: level of the root, lowest level to visit, first gfn, after which steps the walker yields and
+ * after which somebody zaps the entry that it is at (a bit each), then NR_PLACED times gfn, level and
+ * SPTE of an entry of the tree.
  * out: for each step gfn << 4 | level, and the SPTE seen; all ones when the walk is over.
  */
-SHIM(tdp_iter, 4 + 3 * NR_PLACED, 2 * NR_STEPS)
+SHIM(tdp_iter, 5 + 3 * NR_PLACED, 2 * NR_STEPS)
 {
 	struct tdp_iter iter = {};
 	int i, root_level = in[0];
@@ -118,8 +121,8 @@ SHIM(tdp_iter, 4 + 3 * NR_PLACED, 2 * NR_STEPS)
 	shim_tables = 0;
 	root = shim_new_table();
 	for (i = 0; i < NR_PLACED; i++)
-		if (in[5 + 3 * i] && in[5 + 3 * i] <= root_level)
-			shim_place(root, root_level, in[4 + 3 * i], in[5 + 3 * i], in[6 + 3 * i]);
+		if (in[6 + 3 * i] && in[6 + 3 * i] <= root_level)
+			shim_place(root, root_level, in[5 + 3 * i], in[6 + 3 * i], in[7 + 3 * i]);
 
 #ifdef HAVE_TDP_ITER_ROOT
 	sp.role.word = 0;
@@ -140,6 +143,8 @@ SHIM(tdp_iter, 4 + 3 * NR_PLACED, 2 * NR_STEPS)
 		}
 		out[2 * i] = iter.gfn << 4 | iter.level;
 		out[2 * i + 1] = iter.old_spte;
+		if (in[4] >> i & 1)
+			*(u64 *)iter.sptep = SHIM_NONPRESENT;
 #ifdef HAVE_TDP_ITER_YIELDED
 		iter.yielded = in[3] >> i & 1;
 #endif
