@@ -1,6 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Hosts: the masks as the vendor modules leave them, by the kernel's own setters in their order. */
 
+/* The masks, in the order in which they are reported; 0 is what a kernel without one has there. */
+#ifdef HAVE_shadow_xs_mask
+#define shadow_x_mask shadow_xs_mask
+#else
+static u64 shadow_xu_mask;
+#endif
+#ifndef HAVE_shadow_host_writable_mask
+static u64 shadow_host_writable_mask, shadow_mmu_writable_mask;
+#endif
+#ifndef HAVE_shadow_mmio_mask
+static u64 shadow_mmio_mask;
+#endif
+#ifndef HAVE_shadow_memtype_mask
+static u64 shadow_memtype_mask;
+#endif
+#ifndef HAVE_shadow_me_value
+static u64 shadow_me_value;
+#endif
+
+static u64 *const shim_masks[] = {
+	&shadow_host_writable_mask, &shadow_mmu_writable_mask, &shadow_nx_mask, &shadow_x_mask,
+	&shadow_xu_mask, &shadow_user_mask, &shadow_accessed_mask, &shadow_dirty_mask,
+	&shadow_mmio_value, &shadow_mmio_mask, &shadow_mmio_access_mask, &shadow_present_mask,
+	&shadow_memtype_mask, &shadow_me_value, &shadow_me_mask, &shadow_acc_track_mask,
+	&shadow_nonpresent_or_rsvd_mask, &shadow_nonpresent_or_rsvd_lower_gfn_mask,
+};
+
 static void shim_set_cpu(u64 phys_bits, u64 cache_bits, bool l1tf)
 {
 	/* No extended CPUID: MAXPHYADDR is what the case says, not what this machine has. */
@@ -66,6 +93,23 @@ do {									\
 
 static u64 shim_host[SHIM_NR_HOST];
 
+/* As at boot, so that a mode is the same whichever came before, even where a setter forgets a mask. */
+static void shim_clear_masks(void)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(shim_masks); i++)
+		*shim_masks[i] = 0;
+#ifndef HAVE_shadow_host_writable_mask
+	/* Constants there. */
+	shadow_host_writable_mask = SPTE_HOST_WRITEABLE;
+	shadow_mmu_writable_mask = SPTE_MMU_WRITEABLE;
+#endif
+#ifdef HAVE_KVM_AD_ENABLED_VARIABLE
+	kvm_ad_enabled = false;
+#endif
+}
+
 void shim_set_host(const u64 host[SHIM_NR_HOST])
 {
 	int i;
@@ -73,6 +117,7 @@ void shim_set_host(const u64 host[SHIM_NR_HOST])
 	for (i = 0; i < SHIM_NR_HOST; i++)
 		shim_host[i] = host[i];
 	shim_set_cpu(host[SHIM_PHYS_BITS], host[SHIM_CACHE_BITS], host[SHIM_L1TF]);
+	shim_clear_masks();
 	shim_module_init(host[SHIM_MMIO_CACHING]);
 	tdp_enabled = host[SHIM_TDP];
 

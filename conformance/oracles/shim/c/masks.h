@@ -4,33 +4,6 @@
  * module is loaded after another, so that what a setter forgets to reset shows; and ends with them.
  */
 
-#ifdef HAVE_shadow_xs_mask
-#define shadow_x_mask shadow_xs_mask
-#else
-static u64 shadow_xu_mask;
-#endif
-#ifndef HAVE_shadow_host_writable_mask
-static u64 shadow_host_writable_mask = SPTE_HOST_WRITEABLE;
-static u64 shadow_mmu_writable_mask = SPTE_MMU_WRITEABLE;
-#endif
-#ifndef HAVE_shadow_mmio_mask
-static u64 shadow_mmio_mask;
-#endif
-#ifndef HAVE_shadow_memtype_mask
-static u64 shadow_memtype_mask;
-#endif
-#ifndef HAVE_shadow_me_value
-static u64 shadow_me_value;
-#endif
-
-static u64 *const shim_masks[] = {
-	&shadow_host_writable_mask, &shadow_mmu_writable_mask, &shadow_nx_mask, &shadow_x_mask,
-	&shadow_xu_mask, &shadow_user_mask, &shadow_accessed_mask, &shadow_dirty_mask,
-	&shadow_mmio_value, &shadow_mmio_mask, &shadow_mmio_access_mask, &shadow_present_mask,
-	&shadow_memtype_mask, &shadow_me_value, &shadow_me_mask, &shadow_acc_track_mask,
-	&shadow_nonpresent_or_rsvd_mask, &shadow_nonpresent_or_rsvd_lower_gfn_mask,
-};
-
 #define NR_MASKS (ARRAY_SIZE(shim_masks) + 2)
 
 static void shim_masks_begin(const u64 *in)

@@ -31,9 +31,9 @@ SHIM(is_ept_ve_possible, 1, 1) { out[0] = is_ept_ve_possible(in[0]); }
 SHIM(is_rsvd_spte, 5, 1)
 {
 #ifdef HAVE_kvm_page_format
-	static struct kvm_page_format check;
+	struct kvm_page_format check = {};
 #else
-	static struct rsvd_bits_validate check;
+	struct rsvd_bits_validate check = {};
 #endif
 
 	check.rsvd_bits_mask[0][in[1] - 1] = in[2];
@@ -45,7 +45,7 @@ SHIM(is_rsvd_spte, 5, 1)
 /* Before dede436a6ee5 in v5.13 the walk asked both questions itself. */
 SHIM(is_rsvd_spte, 5, 1)
 {
-	static struct rsvd_bits_validate check;
+	struct rsvd_bits_validate check = {};
 
 	check.rsvd_bits_mask[0][in[1] - 1] = in[2];
 	check.rsvd_bits_mask[1][in[1] - 1] = in[3];
