@@ -72,7 +72,7 @@ def is_dirty_spte(k: Kernel, spte: Word) -> Truth:
     return either(spte_ad_enabled(k, spte), has(spte, k.shadow_dirty_mask), is_writable_pte(spte))
 
 
-def mark_spte_for_access_track(k: Kernel, spte: Word, when: Truth = True) -> Word:
+def mark_spte_for_access_track(k: Kernel, spte: Word, where: Truth = True) -> Word:
     """The present leaf SPTE as aging leaves it.
 
     With A/D bits Accessed is cleared. Without, R and X are saved in high bits and all access is taken
@@ -82,8 +82,8 @@ def mark_spte_for_access_track(k: Kernel, spte: Word, when: Truth = True) -> Wor
     shift = k.layout.acc_track_saved_shift
     hardware = spte_ad_enabled(k, spte)
     marked_now = no(hardware) & no(is_access_track_spte(k, spte))
-    _warn_if_not_restorable(k, spte, marked_now & when)
-    k.warn_on("mark_spte_for_access_track", has(spte, saved << shift) & marked_now & when)
+    _warn_if_not_restorable(k, spte, marked_now & where)
+    k.warn_on("mark_spte_for_access_track", has(spte, saved << shift) & marked_now & where)
 
     taken = k.shadow_acc_track_mask
     if k.has(SOFTWARE_ACCESSED):
@@ -92,13 +92,13 @@ def mark_spte_for_access_track(k: Kernel, spte: Word, when: Truth = True) -> Wor
     return either(hardware, clear(spte, k.shadow_accessed_mask), either(marked_now, marked, spte))
 
 
-def _warn_if_not_restorable(k: Kernel, spte: Word, when: Truth) -> None:
+def _warn_if_not_restorable(k: Kernel, spte: Word, where: Truth) -> None:
     """WARN about an SPTE to which fast_page_fault() could not give its write access back."""
     if k.has(SPTE_INVARIANTS_HELPER):
-        check_spte_writable_invariants(k, spte, when)
+        check_spte_writable_invariants(k, spte, where)
     else:
         unrestorable = is_writable_pte(spte) & no(is_mmu_writable_spte(k, spte))
-        k.warn_on("mark_spte_for_access_track", unrestorable & when)
+        k.warn_on("mark_spte_for_access_track", unrestorable & where)
 
 
 def restore_acc_track_spte(k: Kernel, spte: Word) -> Word:

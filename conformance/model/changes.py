@@ -350,6 +350,13 @@ FLUSH_IFF_MMU_WRITABLE_CLEARED = Change(
     ),
 )
 
+LEAF_FLUSH_RULE = Change(
+    commit="c9b625625ba3",
+    title="KVM: x86/mmu: Dedup logic for detecting TLB flushes on leaf SPTE changes",
+    since="6.13",
+    effect="The flush rule has a name: leaf_spte_change_needs_tlb_flush().",
+)
+
 NO_PFN_DIRTY = Change(
     commit="aa85986e7150",
     title="KVM: x86/mmu: Mark folio dirty when creating SPTE, not when zapping/modifying",

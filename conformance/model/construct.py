@@ -283,8 +283,8 @@ def _change_executable(k: Kernel, spte: Word, access: Word, changes: Truth) -> W
 def kvm_mmu_changed_pte_notifier_make_spte(k: Kernel, old_spte: Word, new_pfn: Word) -> Word:
     """The SPTE after the host replaced the page by ``new_pfn``, read-only: dead code on x86.
 
-    Host-writable changes on what was a present SPTE, the one exception to the rule: the caller zapped
-    it first. Gone with f3b65bbaed7c in v6.10.
+    Host-writable is lost, which a present SPTE never loses: the caller zaps the old one in between.
+    Gone with f3b65bbaed7c in v6.10.
     """
     lost = PT_WRITABLE_MASK | k.shadow_host_writable_mask
     if k.has(CHANGED_PTE_CLEARS_MMU_WRITABLE):

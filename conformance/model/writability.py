@@ -47,15 +47,15 @@ def is_mmu_writable_spte(k: Kernel, spte: Word) -> Truth:
     return (spte & both) == both
 
 
-def check_spte_writable_invariants(k: Kernel, spte: Word, when: Truth = True) -> None:
-    """WARN about a present leaf SPTE in no legal state of writability, where ``when`` holds.
+def check_spte_writable_invariants(k: Kernel, spte: Word, where: Truth = True) -> None:
+    """WARN about a present leaf SPTE in no legal state of writability, where ``where`` holds.
 
     MMU-writable needs Host-writable, W needs MMU-writable; see ``states``.
     """
     mmu_writable = has(spte, k.shadow_mmu_writable_mask)
     host_writable = has(spte, k.shadow_host_writable_mask)
     illegal = either(mmu_writable, no(host_writable), is_writable_pte(spte))
-    k.warn_on("check_spte_writable_invariants", illegal & when)
+    k.warn_on("check_spte_writable_invariants", illegal & where)
 
 
 def is_access_allowed(k: Kernel, spte: Word, *, exec: Truth, write: Truth) -> Truth:

@@ -4,10 +4,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from conformance.differential.columns import Access, Bits, Choice, Flag
+from conformance.differential.columns import Access, Bits, Choice, Column, Flag
 from conformance.differential.property import ANY_MODE, Mutant, declare
 from conformance.model import translation
-from conformance.model.changes import SHADOWED_ACCESS
+from conformance.model.changes import SHADOWED_ACCESS, Change
 from conformance.model.kernel import Kernel
 from conformance.model.words import Word, either
 
@@ -40,73 +40,14 @@ def _of_page(function: Callable[..., Any]) -> Callable[..., Any]:
     return answer
 
 
-for function, more, mutants, since, until in (
-    (
-        translation.kvm_mmu_page_get_gfn,
-        [],
-        [
-            Mutant(
-                MMU_C,
-                "return sp->shadowed_translation[index] >> PAGE_SHIFT;",
-                "return sp->shadowed_translation[index] >> (PAGE_SHIFT + 1);",
-            ),
-            Mutant(
-                MMU_C,
-                "(index << ((sp->role.level - 1) * SPTE_LEVEL_BITS))",
-                "((gfn_t)index << ((sp->role.level - 1) * SPTE_LEVEL_BITS))",
-            ),
-        ],
-        None,
-        None,
-    ),
-    (
-        translation.kvm_mmu_page_get_access,
-        [],
-        [
-            Mutant(
-                MMU_C,
-                "return sp->shadowed_translation[index] & ACC_ALL;",
-                "return sp->shadowed_translation[index] & ACC_WRITE_MASK;",
-            )
-        ],
-        SHADOWED_ACCESS,
-        None,
-    ),
-    (
-        translation.kvm_mmu_page_set_translation,
-        [GFN, ACCESS],
-        [
-            Mutant(
-                MMU_C,
-                "sp->shadowed_translation[index] = (gfn << PAGE_SHIFT) | access;",
-                "sp->shadowed_translation[index] = gfn << PAGE_SHIFT;",
-            ),
-            Mutant(MMU_C, "WARN_ONCE(gfn != kvm_mmu_page_get_gfn(sp, index),", "WARN_ONCE(0,"),
-        ],
-        SHADOWED_ACCESS,
-        None,
-    ),
-    (
-        translation.kvm_mmu_page_set_access,
-        [ACCESS],
-        [
-            Mutant(
-                MMU_C,
-                "kvm_mmu_page_set_translation(sp, index, gfn, access);",
-                "kvm_mmu_page_set_translation(sp, index, 0, access);",
-            )
-        ],
-        SHADOWED_ACCESS,
-        None,
-    ),
-    (
-        translation.kvm_mmu_page_set_gfn,
-        [GFN],
-        [Mutant(MMU_C, "sp->gfns[index] = gfn;", "sp->gfns[index] = gfn & 0xffffffff;", "5.10")],
-        None,
-        SHADOWED_ACCESS,
-    ),
-):
+def _declare(
+    function: Callable[..., Any],
+    more: list[Column],
+    mutants: list[Mutant],
+    *,
+    since: Change | None = None,
+    until: Change | None = None,
+) -> None:
     declare(
         function,
         GROUP,
@@ -114,7 +55,68 @@ for function, more, mutants, since, until in (
         answer=_of_page(function),
         events=SET_EVENTS,
         modes=ANY_MODE,
+        mutants=mutants,
         since=since,
         until=until,
-        mutants=mutants,
     )
+
+
+_declare(
+    translation.kvm_mmu_page_get_gfn,
+    [],
+    [
+        Mutant(
+            MMU_C,
+            "return sp->shadowed_translation[index] >> PAGE_SHIFT;",
+            "return sp->shadowed_translation[index] >> (PAGE_SHIFT + 1);",
+        ),
+        Mutant(
+            MMU_C,
+            "(index << ((sp->role.level - 1) * SPTE_LEVEL_BITS))",
+            "((gfn_t)index << ((sp->role.level - 1) * SPTE_LEVEL_BITS))",
+        ),
+    ],
+)
+_declare(
+    translation.kvm_mmu_page_get_access,
+    [],
+    [
+        Mutant(
+            MMU_C,
+            "return sp->shadowed_translation[index] & ACC_ALL;",
+            "return sp->shadowed_translation[index] & ACC_WRITE_MASK;",
+        )
+    ],
+    since=SHADOWED_ACCESS,
+)
+_declare(
+    translation.kvm_mmu_page_set_translation,
+    [GFN, ACCESS],
+    [
+        Mutant(
+            MMU_C,
+            "sp->shadowed_translation[index] = (gfn << PAGE_SHIFT) | access;",
+            "sp->shadowed_translation[index] = gfn << PAGE_SHIFT;",
+        ),
+        Mutant(MMU_C, "WARN_ONCE(gfn != kvm_mmu_page_get_gfn(sp, index),", "WARN_ONCE(0,"),
+    ],
+    since=SHADOWED_ACCESS,
+)
+_declare(
+    translation.kvm_mmu_page_set_access,
+    [ACCESS],
+    [
+        Mutant(
+            MMU_C,
+            "kvm_mmu_page_set_translation(sp, index, gfn, access);",
+            "kvm_mmu_page_set_translation(sp, index, 0, access);",
+        )
+    ],
+    since=SHADOWED_ACCESS,
+)
+_declare(
+    translation.kvm_mmu_page_set_gfn,
+    [GFN],
+    [Mutant(MMU_C, "sp->gfns[index] = gfn;", "sp->gfns[index] = gfn & 0xffffffff;", "5.10")],
+    until=SHADOWED_ACCESS,
+)

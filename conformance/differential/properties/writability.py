@@ -5,7 +5,7 @@ from conformance.differential.columns import Bits, Flag, SpteColumn
 from conformance.differential.property import ANY_MODE, Mutant, declare
 from conformance.model import update, writability
 from conformance.model.changes import (
-    FLUSH_IFF_MMU_WRITABLE_CLEARED,
+    LEAF_FLUSH_RULE,
     NO_PFN_DIRTY,
     PERMISSION_BITMAP,
     SPTE_INVARIANTS_HELPER,
@@ -65,8 +65,8 @@ declare(
 declare(
     writability.is_access_allowed,
     GROUP,
-    [SPTE, Flag("exec"), Flag("write")],
-    answer=lambda k, spte, exec, write: writability.is_access_allowed(
+    [SPTE, Flag("exec"), Flag("write"), Flag("user"), Flag("present")],
+    answer=lambda k, spte, exec, write, user, present: writability.is_access_allowed(
         k, spte, exec=exec == 1, write=write == 1
     ),
     until=PERMISSION_BITMAP,
@@ -77,7 +77,7 @@ declare(
     GROUP,
     [
         SPTE,
-        Bits("error_code", 16, dense=True),
+        Bits("error_code", 50, dense=True),
         *(Bits(f"permissions[{4 * n}]", dense=True) for n in range(4)),
     ],
     answer=lambda k, spte, error_code, *permissions: writability.spte_permission_fault(
@@ -97,7 +97,7 @@ declare(
     update.leaf_spte_change_needs_tlb_flush,
     GROUP,
     [SpteColumn("old_spte"), SpteColumn("new_spte", near="old_spte")],
-    since=FLUSH_IFF_MMU_WRITABLE_CLEARED,
+    since=LEAF_FLUSH_RULE,
     mutants=[
         Mutant(
             SPTE_H,

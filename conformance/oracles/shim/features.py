@@ -63,6 +63,7 @@ _SHAPES = {
     "KVM_AD_ENABLED_VARIABLE": (f"{_MMU}/spte.h", r"extern bool [\w ]*\bkvm_ad_enabled;"),
     "MAKE_SPTE_SP": (f"{_MMU}/spte.h", r"make_spte\(struct kvm_vcpu \*\w+, struct kvm_mmu_page \*"),
     "ROLE_PASSTHROUGH": ("arch/x86/include/asm/kvm_host.h", r"unsigned passthrough:1"),
+    "RSVD_ASKED_APART": (f"{_MMU}/mmu.c", r"__is_bad_mt_xwr\(rsvd_check, sptes\["),
     "SHADOWED_TRANSLATION": (f"{_MMU}/mmu_internal.h", r"u64 \*shadowed_translation;"),
     "SVM_MT_MASK": ("arch/x86/kvm/svm/svm.c", r"\.get_mt_mask = "),
     "TDP_ITER_GFN_BITS": (f"{_MMU}/tdp_iter.h", r"gfn_t gfn_bits\)"),

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.oracles.shim import worker
 from conformance.oracles.shim.interface import AT, CELLS, HOST, INPUTS, OUTPUTS, SHARED_BYTES
 
 __all__ = ["Entry", "KernelDied", "ShimOracle"]
@@ -37,6 +38,12 @@ class Entry:
     index: int
     nr_in: int
     nr_out: int
+
+
+def _import_path() -> str:
+    """PYTHONPATH for the child: where this package is, then what it was."""
+    package = str(Path(__file__).resolve().parents[3])
+    return os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
 
 
 class KernelDied(Exception):
@@ -180,8 +187,7 @@ class ShimOracle:
         self._child = subprocess.Popen(
             [
                 sys.executable,
-                "-m",
-                "conformance.oracles.shim.worker",
+                str(Path(worker.__file__)),
                 str(self._library),
                 str(self._fd),
                 str(self._patience),
@@ -190,6 +196,8 @@ class ShimOracle:
             stdout=subprocess.PIPE,
             pass_fds=[self._fd],
             text=True,
+            # By its path, and finding this package: whatever lies in the current directory.
+            env={**os.environ, "PYTHONPATH": _import_path()},
             start_new_session=True,
         )
 

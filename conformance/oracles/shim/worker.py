@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The child process in which kernel code runs: loads one shim library and does as it is told.
 
-Started as ``python -m conformance.oracles.shim.worker LIBRARY FD PATIENCE``: FD is the shared memory,
+Started as ``python worker.py LIBRARY FD PATIENCE``: FD is the shared memory,
 PATIENCE how many seconds of processor time a batch may take (not of wall time, which on a busy machine
 says nothing). One request a line on stdin, a JSON list of a word and its arguments; one JSON answer a
 line on stdout.

@@ -41,8 +41,8 @@ SHIM(is_rsvd_spte, 5, 1)
 	check.bad_mt_xwr = in[4];
 	out[0] = is_rsvd_spte(&check, in[0], in[1]);
 }
-#else
-/* Before dede436a6ee5 in v5.13 the walk asked both questions itself. */
+#elif defined(HAVE_RSVD_ASKED_APART)
+/* Before 961f84457cd4 in v5.14 the walk asked both questions itself. */
 SHIM(is_rsvd_spte, 5, 1)
 {
 	struct rsvd_bits_validate check = {};

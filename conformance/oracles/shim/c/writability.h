@@ -14,16 +14,20 @@ SHIM(check_spte_writable_invariants, 1, 1) { check_spte_writable_invariants(in[0
 #endif
 
 #ifdef HAVE_is_access_allowed
-/* spte, exec, write */
-SHIM(is_access_allowed, 3, 1)
+/* spte, exec, write, user, present */
+SHIM(is_access_allowed, 5, 1)
 {
 #ifdef HAVE_kvm_page_fault
-	struct kvm_page_fault fault = { .exec = in[1], .write = in[2] };
+	struct kvm_page_fault fault = {
+		.exec = in[1], .write = in[2], .user = in[3], .present = in[4],
+	};
 
 	out[0] = is_access_allowed(&fault, in[0]);
 #else
 	out[0] = is_access_allowed((in[1] ? PFERR_FETCH_MASK : 0) |
-				   (in[2] ? PFERR_WRITE_MASK : 0), in[0]);
+				   (in[2] ? PFERR_WRITE_MASK : 0) |
+				   (in[3] ? PFERR_USER_MASK : 0) |
+				   (in[4] ? PFERR_PRESENT_MASK : 0), in[0]);
 #endif
 }
 #endif
