@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import hypothesis
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
+from hypothesis.configuration import set_hypothesis_home_dir
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
 from conformance.differential.comparison import Comparison, Difference
+from conformance.kernels import Cache
 
 __all__ = ["PROFILES", "fuzz"]
 
@@ -37,6 +39,8 @@ def fuzz(
     The shrunk difference and the mode that it is in, None if there is none. ``remember`` names a
     directory where Hypothesis keeps this property's failures, to try them first next time.
     """
+    # Not into the current directory, which may be somebody's kernel tree.
+    set_hypothesis_home_dir(Cache().root / "hypothesis")
     hung: list[_Differs] = []
     database: ExampleDatabase | None = DirectoryBasedExampleDatabase(remember) if remember else None
 
