@@ -1,42 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The registry of semantic changes: upstream commits after which the kernel's SPTE code meant something else.
-
-Model code branches on ``k.has(CHANGE)``. Releases are mainline's; which kernel has which change is
-for ``profiles`` to say, since distribution kernels carry backports.
-"""
+"""Changes in what SPTEs are: their bits, how they are made, changed, written and walked."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-__all__ = ["CHANGES", "Change"]
-
-
-@dataclass(frozen=True)
-class Change:
-    """One upstream commit that altered semantics.
-
-    ``commit`` is its abbreviated id, ``since`` the first mainline release with it, ``effect`` what
-    is different from then on.
-    """
-
-    commit: str
-    title: str
-    since: str
-    effect: str
-
-    def __str__(self) -> str:
-        return f'{self.commit} ("{self.title}") in v{self.since}'
-
-    @property
-    def release(self) -> tuple[int, int]:
-        """``since`` as numbers, to compare."""
-        major, minor = self.since.split(".")
-        return int(major), int(minor)
-
-
-CHANGES: dict[str, Change] = {}
-"""Every change by the name that model code uses for it."""
+from conformance.model.changes.registry import Change
 
 PML_BY_DIRTY_LOG_SIZE = Change(
     commit="44ac5958a6c1",
@@ -528,5 +495,3 @@ PERMISSION_BITMAP = Change(
         "spte_permission_fault(); is_access_allowed() is gone."
     ),
 )
-
-CHANGES.update((name, value) for name, value in list(globals().items()) if isinstance(value, Change))
