@@ -115,11 +115,11 @@ def options_of(gen: Path) -> dict[str, str]:
 
 
 def closure(src: Path, gen: Path | str, title: str, units: Iterable[str] = UNITS) -> set[str]:
-    """The files of `src` that compiling the units reads, units included; a unit that is absent is no matter.
+    """The files of `src` that compiling the units (patterns) reads, themselves included; none need exist.
 
     Raises MissingHeader or ConformanceError with the preprocessor's first error.
     """
-    there = [unit for unit in units if (src / unit).is_file()]
+    there = sorted({str(path.relative_to(src)) for unit in units for path in src.glob(unit)})
     arguments = flags(src, gen)
 
     def one(unit: str) -> set[str]:

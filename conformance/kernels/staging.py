@@ -28,6 +28,7 @@ WANTED = re.compile(
         | tools/testing/kunit/kunit_\w+\.py$
         | security/selinux/include/          # scripts/selinux compiles against it
         | arch/x86/(?! (?:boot|crypto|platform|video|pci|power|purgatory|um|xen|hyperv|net|math-emu)/ )
+        | lib/[\w-]+\.[ch]$                # of which recipe.LIBRARY is built
         | kernel/(?:bounds\.c|sched/rq-offsets\.c|time/timeconst\.bc|.*\.h)$ | drivers/base/base\.h$
         | arch/x86/(?:boot|um|crypto|purgatory)/Makefile$
     )""",

@@ -67,6 +67,7 @@ def _build(kernel: Kernel, entry: Path) -> None:
     units = [
         Unit("arch/x86/kvm/mmu/spte.c", _RENAMES),
         Unit("arch/x86/kvm/mmu/tdp_iter.c"),
+        Unit("lib/list_debug.c"),
         *(Unit(_C / name) for name in ("exports.c", "environment.c", "core.c")),
     ]
     if "HAVE_kvm_tdp_mmu_write_spte" not in features:

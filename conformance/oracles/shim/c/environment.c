@@ -133,6 +133,38 @@ void shim_preempt_schedule(void) __asm__("preempt_schedule_thunk");
 void shim_preempt_schedule(void)
 {
 }
+/* The current task and CPU are asked about only by checks of the context, which one thread always passes. */
+u64 shim_pcpu_hot[8] __asm__("pcpu_hot");
+int shim_cpu_number __asm__("cpu_number");
+unsigned long shim_cpu_online_mask[NR_CPUS / BITS_PER_LONG + 1] __asm__("__cpu_online_mask") = { 1 };
+
+/*
+ * Locks and RCU: functions are called one at a time in one thread, as if every lock were held.  Whether
+ * callers hold what they should is a question for the whole KVM, not for single functions.
+ */
+int shim_debug_locks __asm__("debug_locks");
+unsigned long shim_tracepoint_srcu[512] __asm__("tracepoint_srcu");
+struct lockdep_map rcu_lock_map;
+struct lockdep_map rcu_sched_lock_map;
+int debug_lockdep_rcu_enabled(void)
+{
+	return 0;
+}
+bool rcu_is_watching(void)
+{
+	return true;
+}
+int lock_is_held_type(const struct lockdep_map *lock, int read)
+{
+	return 1;
+}
+void lock_acquire(struct lockdep_map *lock, unsigned int subclass, int trylock, int read, int check,
+		  struct lockdep_map *nest_lock, unsigned long ip)
+{
+}
+void lock_release(struct lockdep_map *lock, unsigned long ip)
+{
+}
 void shim_rcu_read_unlock_strict(void) __asm__("rcu_read_unlock_strict");
 void shim_rcu_read_unlock_strict(void)
 {
@@ -165,6 +197,11 @@ void shim_not_reached_##symbol(void)						\
 NOT_REACHED(free_pages)
 NOT_REACHED(kmem_cache_free)
 NOT_REACHED(kvm_flush_remote_tlbs)
+/* Only where the checks of RCU, or a tracepoint, are on. */
+NOT_REACHED(__srcu_check_read_flavor)
+NOT_REACHED(lockdep_rcu_suspicious)
+NOT_REACHED(rcu_read_lock_held)
+NOT_REACHED(rcu_read_lock_sched_held)
 /* kvm_is_mmio_pfn() asks these about pages that have a struct page. */
 NOT_REACHED(pat_enabled)
 NOT_REACHED(pat_pfn_immune_to_uc_mtrr)
