@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Compiling units against a prepared kernel, with the kernel's own flags, in parallel."""
+"""Compiling units against a prepared kernel, with the kernel's own flags, in parallel.
+
+Objects of the kernel's own units can be kept, so that a patch to one file compiles one file: an object
+depends on its unit, on all that is no unit (headers, generated or not, of the kernel and in front of it) and
+on how it is compiled.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.errors import ConformanceError
-from conformance.kernels.recipe import flags
-from conformance.kernels.tools import first_error, require, run
+from conformance.kernels.cache import Cache, key_of
+from conformance.kernels.manifest import Manifest, file_digest
+from conformance.kernels.recipe import RECIPE, flags
+from conformance.kernels.tools import compiler_version, first_error, require, run
 
 __all__ = ["BuildError", "Unit", "compile_units"]
+
+KEPT_OBJECTS = 1000
+"""How many objects are kept at most: those of some twenty whole KVMs."""
 
 
 class BuildError(ConformanceError):
@@ -48,8 +60,12 @@ def compile_units(
     common: Sequence[str],
     include_before: Sequence[Path],
     force_include: Sequence[Path],
+    reuse: Cache | None = None,
 ) -> list[Path]:
-    """Compile the units against the prepared kernel in `root`; the objects come in the order of the units."""
+    """Compile the units against the prepared kernel in `root`; the objects come in the order of the units.
+
+    With `reuse`, objects of the kernel's own units are taken from that cache and kept in it.
+    """
     require(["gcc"], "Compiling kernel code")
     src = root / "src"
     out = out_dir.absolute()
@@ -65,15 +81,38 @@ def compile_units(
         *common,
     ]
 
-    def one(unit: Unit) -> Path:
-        target = out / unit.object_name
+    def make(unit: Unit, target: Path) -> None:
         base = Path(unit.source).stem.replace("-", "_")
         words = ["gcc", *arguments, f'-DKBUILD_BASENAME="{base}"', *unit.flags]
         done = run([*words, "-c", str(unit.source), "-o", target], cwd=src, purpose="Compiling kernel code")
         if done.returncode:
             said = first_error(done.stderr, [src, root]).replace("../gen/", "")
             raise BuildError(f"{title}: does not compile: {said}")
+
+    context = _context(root, common, [*include_before, *force_include]) if reuse else ""
+
+    def one(unit: Unit) -> Path:
+        target = out / unit.object_name
+        if reuse is None or Path(unit.source).is_absolute():
+            make(unit, target)
+        else:
+            key = key_of(context, unit.source, file_digest(src / unit.source), *unit.flags)
+            kept = reuse.get_or_build("object", key, lambda entry: make(unit, entry / "o"), keep=KEPT_OBJECTS)
+            shutil.copyfile(kept / "o", target)
         return target
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(one, units))
+
+
+def _context(root: Path, common: Sequence[str], in_front: Sequence[Path]) -> str:
+    """A digest of all that an object depends on besides its unit."""
+    digests = Manifest.now(root).digests
+    whole = hashlib.sha256("\0".join((RECIPE, compiler_version(), *common)).encode())
+    for name in sorted(digests):
+        if not name.endswith(".c"):
+            whole.update(f"{digests[name]} {name}\n".encode("utf-8", "surrogateescape"))
+    for place in in_front:
+        for path in sorted(place.rglob("*.h")) if place.is_dir() else [place]:
+            whole.update(f"{file_digest(path)} {path.name}\n".encode())
+    return whole.hexdigest()

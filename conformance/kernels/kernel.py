@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conformance.kernels.cache import Cache
 from conformance.kernels.compiling import Unit, compile_units
 from conformance.kernels.manifest import Manifest
 from conformance.kernels.recipe import PREPARED, RECIPE
@@ -50,6 +51,7 @@ class Kernel:
         flags: Sequence[str] = (),
         include_before: Sequence[Path] = (),
         force_include: Sequence[Path] = (),
+        reuse: Cache | None = None,
     ) -> list[Path]:
         """Compile units with the kernel's flags into `out_dir`, in parallel, and return the objects in order.
 
@@ -57,11 +59,14 @@ class Kernel:
         flags: further arguments for every unit, after the kernel's.
         include_before: directories whose headers stand in front of the kernel's.
         force_include: files included first, after the kernel's own compiler_types.h and the like.
+        reuse: a cache in which objects of the kernel's own units are looked up and kept.
 
         Raises BuildError with the compiler's first error.
         """
         units = [source if isinstance(source, Unit) else Unit(source) for source in sources]
-        return compile_units(self.root, self.title, units, out_dir, flags, include_before, force_include)
+        return compile_units(
+            self.root, self.title, units, out_dir, flags, include_before, force_include, reuse
+        )
 
 
 def fingerprint(manifest: Manifest) -> str:

@@ -64,6 +64,12 @@ class Manifest:
         return cls({name: file_digest(root / name) for name in sorted(files)}, files)
 
     @classmethod
+    def now(cls, root: Path) -> Manifest:
+        """The manifest written in root, taken anew if files were edited since, as in a vendored kernel."""
+        written = cls.load(root)
+        return cls.take(root) if written.differences(root) else written
+
+    @classmethod
     def load(cls, root: Path) -> Manifest:
         """Read the manifest written in root; ValueError if it is missing or damaged."""
         try:

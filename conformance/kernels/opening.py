@@ -60,14 +60,8 @@ def open_kernel(
         release=tuple(read_facts(root)["release"]),
         drift=base.drift,
         root=root,
-        fingerprint=fingerprint(contents(root)),
+        fingerprint=fingerprint(Manifest.now(root)),
     )
-
-
-def contents(root: Path) -> Manifest:
-    """The manifest of a prepared kernel, brought up to date if it is a vendored one that was edited."""
-    manifest = Manifest.load(root)
-    return Manifest.take(root) if manifest.differences(root) else manifest
 
 
 def read_patches(paths: Sequence[Path], title: str, cache: Cache) -> list[Patch]:
@@ -83,7 +77,9 @@ def patched(
     base: Base, patches: Sequence[Patch], selector: str, title: str, cache: Cache, progress: Progress
 ) -> Path:
     """The entry of a kernel with patches."""
-    key = key_of(contents(base.root).digest(), RECIPE, *(patch.digest for patch in patches), *conditions())
+    key = key_of(
+        Manifest.now(base.root).digest(), RECIPE, *(patch.digest for patch in patches), *conditions()
+    )
 
     def build(entry: Path) -> None:
         if needs_preparing(base, patches):

@@ -34,8 +34,8 @@ def test_the_mmu_of_every_series_compiles(series: str, tmp_path: Path) -> None:
         "y"
     }
     assert {chosen[name] for name in ("JUMP_LABEL", "PARAVIRT", "FTRACE", "STACKPROTECTOR")} == {"n"}
-    # x86 has had no kernel without preemption since 7.0.
-    assert chosen["PREEMPT_COUNT"] == ("n" if series in ("5.10", "6.1", "6.12") else "y")
+    checks = {"PROVE_LOCKING", "PROVE_RCU", "DEBUG_LIST", "TRANSPARENT_HUGEPAGE"}
+    assert {chosen[name] for name in checks} == {"y"}
     assert size_of(kernel.root) < 50e6
     if kernel.drift is None:
         assert {file.verdict for file in core_files(kernel)} == {"as pinned"}
@@ -72,6 +72,24 @@ def test_a_patch_to_spte_h_is_a_matter_of_seconds(
         ConformanceError, match=rf"6.1: patch fix.patch: hunk 1 does not apply to {name} \(line \d+\)"
     ):
         open_kernel("6.1", [patch])
+
+
+def test_a_patch_to_one_file_compiles_one_file(pinned: Kernel, tmp_path: Path) -> None:
+    objects = Cache(tmp_path / "cache")
+    units = [f"arch/x86/kvm/mmu/{name}" for name in MMU]
+    name = "arch/x86/kvm/mmu/tdp_iter.c"
+    patch = real_patch(pinned, tmp_path / "fix.patch", name, "iter->valid = true", "iter->valid = 2")
+    patched = open_kernel("6.1", [patch])
+    for kernel, kept in (pinned, 4), (pinned, 4), (patched, 5):
+        made = kernel.compile(units, tmp_path / kernel.fingerprint, reuse=objects)
+        assert [path.stat().st_size > 0 for path in made] == [True] * 4
+        assert len(objects.entries("object")) == kept
+    # Neither a header nor a flag may be taken for the same.
+    pinned.compile(units, tmp_path / "flag", flags=["-DX"], reuse=objects)
+    assert len(objects.entries("object")) == 9
+    patch = real_patch(pinned, tmp_path / "h.patch", "arch/x86/kvm/mmu/spte.h", "#ifndef", "/* */\n#ifndef")
+    open_kernel("6.1", [patch]).compile(units, tmp_path / "header", reuse=objects)
+    assert len(objects.entries("object")) == 13
 
 
 def test_a_version_that_never_was(cache: Cache) -> None:
