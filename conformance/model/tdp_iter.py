@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from conformance.model.changes import RESTART_AFTER_YIELD
 from conformance.model.construct import make_nonleaf_spte
@@ -15,9 +16,31 @@ from conformance.model.kernel import Kernel
 from conformance.model.layout import PAGE_SHIFT, SPTE_BASE_ADDR_MASK
 from conformance.model.shape import is_last_spte, is_shadow_present_pte
 
-__all__ = ["Tables", "tdp_iter"]
+__all__ = ["Tables", "Tree", "tdp_iter"]
 
 ENTRIES = 512
+
+
+class Tree(Protocol):
+    """What a walk needs of page tables, which it names by ints of their owner's choice."""
+
+    @property
+    def k(self) -> Kernel:
+        """The kernel that made them."""
+
+    @property
+    def root(self) -> int:
+        """The table at the top ..."""
+
+    @property
+    def root_level(self) -> int:
+        """... and its level."""
+
+    def read(self, table: int, index: int) -> int:
+        """The SPTE at ``index`` of ``table``."""
+
+    def child(self, spte: int, level: int) -> int | None:
+        """The table that the SPTE at ``level`` points to, None if it points to none."""
 
 
 @dataclass
@@ -76,7 +99,7 @@ def _round(gfn: int, level: int) -> int:
     return gfn >> (9 * (level - 1)) << (9 * (level - 1))
 
 
-def tdp_iter(tables: Tables, min_level: int, start: int) -> Generator[tuple[int, int, int], bool, None]:
+def tdp_iter(tables: Tree, min_level: int, start: int) -> Generator[tuple[int, int, int], bool, None]:
     """Every SPTE on the way to and after ``start``, as (gfn, level, SPTE), down to ``min_level``.
 
     Send True to yield the CPU between two SPTEs: the walk restarts at the root, on the way to where it

@@ -7,11 +7,15 @@ for ``profiles`` to say, since distribution kernels carry backports.
 
 from __future__ import annotations
 
-from conformance.model.changes import sptes
+from conformance.model.changes import machine, sptes
+from conformance.model.changes.machine import *  # noqa: F403
 from conformance.model.changes.registry import Change
 from conformance.model.changes.sptes import *  # noqa: F403 - every change can be had from here
 
 CHANGES: dict[str, Change] = {
-    name: value for module in (sptes,) for name, value in vars(module).items() if isinstance(value, Change)
+    name: value
+    for module in (sptes, machine)
+    for name, value in vars(module).items()
+    if isinstance(value, Change)
 }
 """Every change by the name that model code uses for it."""

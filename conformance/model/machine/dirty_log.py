@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The dirty log as userspace gets it: which pages the guest may have written, and marking them clean again.
+
+A page is first taken from the bitmap and then made to notice the next write, so a write in between is
+reported too often rather than never. TLBs are flushed before userspace sees the result.
+"""
+
+from __future__ import annotations
+
+from conformance.model.changes import SPLIT_LAST_CLEARED
+from conformance.model.layout import PG_LEVEL_2M, PG_LEVEL_4K
+from conformance.model.machine.flushes import kvm_flush_remote_tlbs
+from conformance.model.machine.host import EINVAL
+from conformance.model.machine.memslots import BITS_PER_LONG, KvmMemorySlot, mark_page_dirty_in_slot
+from conformance.model.machine.tdp_logging import (
+    kvm_tdp_mmu_clear_dirty_pt_masked,
+    kvm_tdp_mmu_write_protect_gfn,
+)
+from conformance.model.machine.tdp_split import kvm_tdp_mmu_try_split_huge_pages
+from conformance.model.machine.vm import KvmVcpu, Vm
+
+__all__ = ["ENOENT", "drain_pml", "kvm_clear_dirty_log", "kvm_get_dirty_log"]
+
+ENOENT = 2
+
+
+def kvm_get_dirty_log(vm: Vm, slot: int, as_id: int) -> list[int]:
+    """KVM_GET_DIRTY_LOG: 0 and the bitmap's words, or only a negative errno.
+
+    It also clears the log, unless userspace has said that it will do that itself (manual protect).
+    """
+    memslot = vm.memslots[as_id].slots.get(slot)
+    if memslot is None or memslot.dirty_bitmap is None:
+        return [-ENOENT]
+    sync_dirty_log(vm)
+    words = list(memslot.dirty_bitmap)
+    if not vm.manual_dirty_log_protect:
+        for n, mask in enumerate(words):
+            if mask:
+                memslot.dirty_bitmap[n] = 0
+                kvm_arch_mmu_enable_log_dirty_pt_masked(vm, memslot, n * BITS_PER_LONG, mask)
+        if any(words):
+            kvm_flush_remote_tlbs(vm)
+    return [0, *words]
+
+
+def kvm_clear_dirty_log(vm: Vm, slot: int, as_id: int, first: int, npages: int, mask: int) -> int:
+    """KVM_CLEAR_DIRTY_LOG for up to 64 pages from ``first``: those whose bit in ``mask`` is set are clean.
+
+    Only those that were dirty are touched: any other notices writes already.
+    """
+    if first % BITS_PER_LONG:
+        return -EINVAL
+    memslot = vm.memslots[as_id].slots.get(slot)
+    if memslot is None or memslot.dirty_bitmap is None:
+        return -ENOENT
+    rest = memslot.npages - first
+    if rest < 0 or npages > rest or (npages < rest and npages % BITS_PER_LONG):
+        return -EINVAL
+    sync_dirty_log(vm)
+    if not npages:
+        return 0
+    word = first // BITS_PER_LONG
+    cleared = memslot.dirty_bitmap[word] & mask
+    memslot.dirty_bitmap[word] &= ~mask
+    if cleared:
+        kvm_arch_mmu_enable_log_dirty_pt_masked(vm, memslot, first, cleared)
+        kvm_flush_remote_tlbs(vm)
+    return 0
+
+
+def kvm_arch_mmu_enable_log_dirty_pt_masked(vm: Vm, slot: KvmMemorySlot, offset: int, mask: int) -> None:
+    """Have writes noticed again: pages ``offset`` + n of the slot for each bit n of ``mask``.
+
+    If the log began all dirty, huge pages are still as they were and are dealt with now: split, and
+    what is left protected for good, so that the next write makes a small page. There can be two: the
+    slot need not be aligned.
+    """
+    gfn = slot.base_gfn + offset
+    if vm.dirty_log_initially_set:
+        start = gfn + (mask & -mask).bit_length() - 1
+        last = gfn + mask.bit_length() - 1
+        if vm.options.eager_page_split:
+            end = last + 1 if vm.k.has(SPLIT_LAST_CLEARED) else last
+            kvm_tdp_mmu_try_split_huge_pages(vm, slot, start, end, PG_LEVEL_4K, shared=False)
+        kvm_tdp_mmu_write_protect_gfn(vm, slot, start, PG_LEVEL_2M)
+        if _next_2m(start) != _next_2m(last):
+            kvm_tdp_mmu_write_protect_gfn(vm, slot, last, PG_LEVEL_2M)
+    kvm_tdp_mmu_clear_dirty_pt_masked(vm, slot, gfn, mask, wrprot=not vm.has_pml)
+
+
+def _next_2m(gfn: int) -> int:
+    """``gfn`` rounded up to a multiple of 2 MiB."""
+    return (gfn + 511) // 512
+
+
+def sync_dirty_log(vm: Vm) -> None:
+    """Get what processors have logged: a vCPU in the guest is made to exit, which drains its buffer."""
+    for vcpu in vm.vcpus:
+        drain_pml(vm, vcpu)
+
+
+def drain_pml(vm: Vm, vcpu: KvmVcpu) -> None:
+    """Carry the frames in the vCPU's PML buffer over to the dirty bitmaps."""
+    for gfn in vcpu.pml_buffer:
+        mark_page_dirty_in_slot(vm.slot_of(vcpu, gfn), gfn)
+    vcpu.pml_buffer.clear()

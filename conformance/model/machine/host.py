@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The host's memory: areas, page tables, page faults, and the notifier calls that the host owes KVM.
+
+Deliberately simple: physical pages are never reused, nothing is swapped, and what changes a mapping
+does so in one step between two notifier calls. Addresses are page numbers throughout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
+
+__all__ = ["EFAULT", "EINVAL", "ENOMEM", "ENOSYS", "HostMemory", "HostPage", "MmuNotifier", "pages_per"]
+
+ENOMEM, EFAULT, EINVAL, ENOSYS = 12, 14, 22, 38
+
+PAGES = 1 << 24
+"""Virtual pages are numbered from 0; KVM sees them from an address far up, which changes nothing."""
+
+ZERO_PFN = 0x100000
+"""The zero page, which reads of memory that was never written are given, read-only."""
+
+FIRST_PFN, END_PFN = 0x100200, 0x1100000
+"""The page frames that are handed out, from the bottom up."""
+
+
+def pages_per(level: int) -> int:
+    """How many 4 KiB pages a mapping at ``level`` covers: 1, 512 or 262144 (KVM_PAGES_PER_HPAGE)."""
+    return 1 << 9 * (level - 1)
+
+
+class MmuNotifier(Protocol):
+    """What the host calls before and after it changes a mapping: struct mmu_notifier_ops.
+
+    Ranges are [first, last + 1) in pages.
+    """
+
+    def invalidate_range_start(self, start: int, end: int) -> None:
+        """The range is about to be unmapped or to lose rights."""
+
+    def invalidate_range_end(self, start: int, end: int) -> None:
+        """The change is done."""
+
+    def change_pte(self, page: int, pfn: int, writable: bool) -> None:
+        """The page is going to be mapped to ``pfn`` instead; does nothing where KVM has no such callback."""
+
+    def clear_flush_young(self, start: int, end: int) -> bool:
+        """Whether the range was used of late; ages it, so that the next use shows."""
+
+    def clear_young(self, start: int, end: int) -> bool:
+        """The same, but the next use may go unseen."""
+
+    def test_young(self, page: int) -> bool:
+        """Whether the page was used of late."""
+
+
+@dataclass(frozen=True)
+class Area:
+    """A VMA: ``level`` is the largest mapping that faults in it make (3: hugetlb, nothing smaller)."""
+
+    start: int
+    end: int
+    writable: bool
+    level: int
+
+
+@dataclass
+class HostPage:
+    """One entry of the host's page tables. A shared page must be copied before it may be written."""
+
+    pfn: int
+    writable: bool
+    shared: bool = False
+
+
+@dataclass
+class HostMemory:
+    """The address space of the process that owns the VM. Calls give 0 or a negative errno."""
+
+    notifier: MmuNotifier = field(init=False)
+    """Who is told; set once there is a VM."""
+    areas: list[Area] = field(default_factory=list)
+    mapped: dict[int, dict[int, HostPage]] = field(default_factory=lambda: {1: {}, 2: {}, 3: {}})
+    """Present entries by level, then by the number of the page, 2 MiB or 1 GiB unit."""
+    next_pfn: int = FIRST_PFN
+
+    def mmap(self, page: int, npages: int, writable: bool, level: int) -> int:
+        """Reserve an area; nothing in it is populated."""
+        if page < 0 or npages <= 0 or page + npages > PAGES or not PG_LEVEL_4K <= level <= PG_LEVEL_1G:
+            return -EINVAL
+        if level == PG_LEVEL_1G and (page | npages) % pages_per(level):
+            return -EINVAL
+        if any(area.start < page + npages and page < area.end for area in self.areas):
+            return -EINVAL
+        self.areas.append(Area(page, page + npages, writable, level))
+        return 0
+
+    def area_of(self, page: int) -> Area | None:
+        """The area that contains ``page``."""
+        return next((area for area in self.areas if area.start <= page < area.end), None)
+
+    def lookup(self, page: int) -> tuple[HostPage, int] | None:
+        """The entry that maps ``page`` and its level, as a walk of the page tables finds it."""
+        for level in (PG_LEVEL_4K, PG_LEVEL_2M, PG_LEVEL_1G):
+            entry = self.mapped[level].get(page >> 9 * (level - 1))
+            if entry is not None:
+                return entry, level
+        return None
+
+    def pfn_of(self, page: int) -> int:
+        """The frame of a page that is mapped."""
+        found = self.lookup(page)
+        assert found is not None
+        entry, level = found
+        return entry.pfn + (page & pages_per(level) - 1)
+
+    def touch(self, page: int, write: bool) -> int:
+        """A page fault of the host on ``page``, which is also what get_user_pages() does."""
+        area = self.area_of(page)
+        if area is None or (write and not area.writable):
+            return -EFAULT
+        found = self.lookup(page)
+        if found is None:
+            return self._populate(area, page, write)
+        entry, _ = found
+        if not write or entry.writable:
+            return 0
+        if not entry.shared:
+            entry.writable = True
+            return 0
+        return self._copy_on_write(page)
+
+    def _populate(self, area: Area, page: int, write: bool) -> int:
+        """Map a page that was not present, as large as the area allows."""
+        level = area.level
+        if level == PG_LEVEL_2M:
+            first = page & -512
+            inside = area.start <= first and first + 512 <= area.end
+            if not inside or any(first <= other < first + 512 for other in self.mapped[PG_LEVEL_4K]):
+                level = PG_LEVEL_4K
+        if level == PG_LEVEL_4K and not write:
+            self.mapped[PG_LEVEL_4K][page] = HostPage(ZERO_PFN, writable=False, shared=True)
+            return 0
+        pfn = self._allocate(level)
+        if pfn is None:
+            return -ENOMEM
+        self.mapped[level][page >> 9 * (level - 1)] = HostPage(pfn, area.writable)
+        return 0
+
+    def _copy_on_write(self, page: int) -> int:
+        """Give the writer a page of its own: the old one is unmapped before the new one is announced."""
+        self.notifier.invalidate_range_start(page, page + 1)
+        del self.mapped[PG_LEVEL_4K][page]
+        pfn = self._allocate(PG_LEVEL_4K)
+        if pfn is not None:
+            self.notifier.change_pte(page, pfn, True)
+            self.mapped[PG_LEVEL_4K][page] = HostPage(pfn, writable=True)
+        self.notifier.invalidate_range_end(page, page + 1)
+        return 0 if pfn is not None else -ENOMEM
+
+    def _allocate(self, level: int) -> int | None:
+        """The first frame of an aligned run that nobody has had yet."""
+        size = pages_per(level)
+        pfn = (self.next_pfn + size - 1) & -size
+        if pfn + size > END_PFN:
+            return None
+        self.next_pfn = pfn + size
+        return pfn
+
+    def madvise_dontneed(self, page: int, npages: int) -> int:
+        """Give the range's pages back; the next touch finds new ones."""
+        return self._change(page, npages, unmap=True)
+
+    def wrprotect(self, page: int, npages: int) -> int:
+        """Take write access away from what is mapped in the range; the pages stay the process's own."""
+        return self._change(page, npages, unmap=False)
+
+    def _change(self, page: int, npages: int, unmap: bool) -> int:
+        end = page + npages
+        if page < 0 or npages <= 0 or end > PAGES:
+            return -EINVAL
+        for unit in self._cut_by(page, end, PG_LEVEL_1G):
+            if unit in self.mapped[PG_LEVEL_1G]:
+                return -EINVAL
+        for unit in self._cut_by(page, end, PG_LEVEL_2M):
+            if unit in self.mapped[PG_LEVEL_2M]:
+                self._split(unit)
+        self.notifier.invalidate_range_start(page, end)
+        for level, entries in self.mapped.items():
+            size = pages_per(level)
+            for unit in [unit for unit in entries if page <= unit * size < end]:
+                if unmap:
+                    del entries[unit]
+                else:
+                    entries[unit].writable = False
+        self.notifier.invalidate_range_end(page, end)
+        return 0
+
+    @staticmethod
+    def _cut_by(page: int, end: int, level: int) -> list[int]:
+        """The units of ``level`` that the range covers in part only, in order."""
+        size = pages_per(level)
+        return sorted({bound // size for bound in (page, end) if bound % size})
+
+    def _split(self, unit: int) -> None:
+        """Map a 2 MiB unit by 512 small entries for the same frames, as __split_huge_pmd() does."""
+        first = unit * 512
+        self.notifier.invalidate_range_start(first, first + 512)
+        huge = self.mapped[PG_LEVEL_2M].pop(unit)
+        for n in range(512):
+            self.mapped[PG_LEVEL_4K][first + n] = HostPage(huge.pfn + n, huge.writable)
+        self.notifier.invalidate_range_end(first, first + 512)
+
+    def ksm_merge(self, page: int) -> int:
+        """Replace a small page by one that it shares with others, read-only."""
+        if page not in self.mapped[PG_LEVEL_4K]:
+            return -EINVAL
+        self.notifier.invalidate_range_start(page, page + 1)
+        del self.mapped[PG_LEVEL_4K][page]
+        pfn = self._allocate(PG_LEVEL_4K)
+        if pfn is not None:
+            self.notifier.change_pte(page, pfn, False)
+            self.mapped[PG_LEVEL_4K][page] = HostPage(pfn, writable=False, shared=True)
+        self.notifier.invalidate_range_end(page, page + 1)
+        return 0 if pfn is not None else -ENOMEM
+
+    def collapse(self, page: int) -> int:
+        """Put the 2 MiB around ``page`` into one huge page, as khugepaged does."""
+        first = page & -512
+        area = self.area_of(page)
+        if area is None or not area.writable or area.level == PG_LEVEL_1G:
+            return -EINVAL
+        if first < area.start or first + 512 > area.end:
+            return -EINVAL
+        self.notifier.invalidate_range_start(first, first + 512)
+        self.mapped[PG_LEVEL_2M].pop(first >> 9, None)
+        for n in range(512):
+            self.mapped[PG_LEVEL_4K].pop(first + n, None)
+        pfn = self._allocate(PG_LEVEL_2M)
+        if pfn is not None:
+            self.mapped[PG_LEVEL_2M][first >> 9] = HostPage(pfn, writable=True)
+        self.notifier.invalidate_range_end(first, first + 512)
+        return 0 if pfn is not None else -ENOMEM

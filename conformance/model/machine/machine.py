@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The machine: a VM of one kernel in one mode, moved by named steps, seen through observations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conformance.model.machine.host import HostMemory
+from conformance.model.machine.notifiers import KvmMmuNotifier
+from conformance.model.machine.observation import observe
+from conformance.model.machine.steps import take_step
+from conformance.model.machine.tables import TableMemory
+from conformance.model.machine.vm import KvmVcpu, Options, Vm
+from conformance.model.modes import Mode, kernel_in
+from conformance.model.profiles import Profile
+
+__all__ = ["KernelBug", "Machine"]
+
+
+class KernelBug(Exception):
+    """The kernel would have crashed: a BUG in the function that is named."""
+
+
+class Machine:
+    """One VM from its creation to its destruction, of a kernel with ``profile`` on the host of ``mode``.
+
+    ``step("access", vcpu=0, gfn=0x10, kind=2)`` does one thing and gives an observation; ``steps`` tells what
+    there is to do, ``observation`` what is seen. A step, an argument or an option that does not exist
+    is ValueError, and so is what would make KVM wait for ever.
+    """
+
+    def __init__(self, profile: Profile, mode: Mode, **options: int) -> None:
+        unknown = options.keys() - Options.__dataclass_fields__.keys()
+        if unknown:
+            raise ValueError(f"no such option: {', '.join(sorted(unknown))}")
+        if not mode.tdp:
+            raise ValueError(f"the machine has no shadow paging, mode {mode.name} does")
+        chosen = Options(**options)
+        k = kernel_in(mode, profile)
+        self.vm = Vm(
+            k=k,
+            mode=mode,
+            options=chosen,
+            host=HostMemory(),
+            memory=TableMemory(k),
+            vcpus=[KvmVcpu(number) for number in range(chosen.vcpus)],
+            nx_huge_pages=bool(chosen.nx_huge_pages),
+        )
+        self.vm.host.notifier = KvmMmuNotifier(self.vm)
+
+    def step(self, name: str, **arguments: int) -> dict[str, Any]:
+        """Do the step ``name`` and observe."""
+        k = self.vm.k
+        k.events.clear()
+        outcome = take_step(self.vm, name, arguments)
+        happened = [event for event, truth in k.events if truth]
+        bugs = [event for event in happened if event.startswith("BUG ")]
+        if bugs:
+            raise KernelBug(bugs[0])
+        if "call kvm_make_all_cpus_request" in happened:
+            self.vm.dead = True
+        return observe(self.vm, outcome, [event for event in happened if event.startswith("WARN ")])

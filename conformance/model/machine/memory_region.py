@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""KVM_SET_USER_MEMORY_REGION: memslots are made, moved, deleted, and told to log writes.
+
+A slot that goes away must leave no translation behind. So it is first marked invalid, which makes faults on
+it wait, then everything is zapped, and only then it is really gone. Each such change of the set
+is a new generation.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from conformance.model.layout import PG_LEVEL_2M, PG_LEVEL_4K
+from conformance.model.machine.flushes import kvm_flush_remote_tlbs
+from conformance.model.machine.host import EINVAL
+from conformance.model.machine.memslots import (
+    KVM_ADDRESS_SPACE_NUM,
+    KVM_MEM_LOG_DIRTY_PAGES,
+    KVM_MEM_READONLY,
+    KvmMemorySlot,
+)
+from conformance.model.machine.roots import kvm_mmu_zap_all_fast
+from conformance.model.machine.tdp_logging import kvm_tdp_mmu_clear_dirty_slot, kvm_tdp_mmu_wrprot_slot
+from conformance.model.machine.tdp_recover import kvm_tdp_mmu_recover_huge_pages
+from conformance.model.machine.tdp_split import kvm_tdp_mmu_try_split_huge_pages
+from conformance.model.machine.tdp_zap import END_GFN
+from conformance.model.machine.vm import Request, Vm
+
+__all__ = ["EEXIST", "kvm_set_memory_region"]
+
+EEXIST = 17
+
+KVM_USER_MEM_SLOTS = 32764
+"""Slots with higher numbers are KVM's own; there are 32767 in all."""
+
+
+class Change(Enum):
+    """What becomes of a slot: KVM_MR_*."""
+
+    CREATE = "create"
+    DELETE = "delete"
+    MOVE = "move"
+    FLAGS_ONLY = "flags only"
+
+
+def kvm_set_memory_region(
+    vm: Vm, *, slot: int, as_id: int, gfn: int, npages: int, page: int, flags: int
+) -> int:
+    """Make, change or (``npages`` 0) delete the slot; 0 or a negative errno.
+
+    Only its place and whether it is logged can change.
+    """
+    if flags & ~(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY):
+        return -EINVAL
+    if not 0 <= as_id < KVM_ADDRESS_SPACE_NUM or not 0 <= slot < KVM_USER_MEM_SLOTS:
+        return -EINVAL
+    memslots = vm.memslots[as_id]
+    old = memslots.slots.get(slot)
+    if not npages:
+        return _set_memslot(vm, old, None, Change.DELETE) if old is not None else -EINVAL
+
+    new = KvmMemorySlot(as_id, slot, gfn, npages, page, flags)
+    change = Change.CREATE
+    if old is not None:
+        if page != old.page or npages != old.npages or (flags ^ old.flags) & KVM_MEM_READONLY:
+            return -EINVAL
+        if gfn == old.base_gfn and flags == old.flags:
+            return 0
+        change = Change.MOVE if gfn != old.base_gfn else Change.FLAGS_ONLY
+    if change is not Change.FLAGS_ONLY and memslots.overlaps(slot, new.base_gfn, new.end_gfn):
+        return -EEXIST
+    return _set_memslot(vm, old, new, change)
+
+
+def _set_memslot(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None, change: Change) -> int:
+    """Carry the change out; a move that turns out impossible leaves the old slot, but zapped.
+
+    KVM waits until no invalidation is in progress, lest its start and end see different slots; a
+    story that never ends one would wait for ever.
+    """
+    if vm.mn_active_invalidate_count:
+        raise ValueError("the memslots cannot change before notifier_end: KVM would wait for ever")
+    slot = new if new is not None else old
+    assert slot is not None
+    slots = vm.memslots[slot.as_id].slots
+    if change in (Change.DELETE, Change.MOVE):
+        kvm_swap_active_memslots(vm, slot.as_id)
+        kvm_mmu_zap_all_fast(vm)
+    if new is not None:
+        _prepare_dirty_bitmap(vm, old, new)
+        if change is not Change.FLAGS_ONLY and new.end_gfn > END_GFN:
+            if change is Change.MOVE:
+                kvm_swap_active_memslots(vm, slot.as_id)
+            return -EINVAL
+    if new is not None:
+        slots[new.id] = new
+    else:
+        del slots[slot.id]
+    kvm_swap_active_memslots(vm, slot.as_id)
+    kvm_mmu_slot_apply_flags(vm, old, new, change)
+    return 0
+
+
+def _prepare_dirty_bitmap(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot) -> None:
+    """Give a logged slot a bitmap, the one it had if it was logged already, even across a move."""
+    if not new.dirty_track_enabled:
+        return
+    if old is not None and old.dirty_bitmap is not None:
+        new.dirty_bitmap = old.dirty_bitmap
+    else:
+        new.new_dirty_bitmap(vm.dirty_log_initially_set)
+
+
+def kvm_swap_active_memslots(vm: Vm, as_id: int) -> None:
+    """Make the changed set the active one, under a new generation.
+
+    MMIO SPTEs keep only the low bits of the generation: when these begin anew, very old ones would look
+    current, so everything is zapped.
+    """
+    memslots = vm.memslots[as_id]
+    memslots.generation += KVM_ADDRESS_SPACE_NUM
+    kept = memslots.generation & vm.k.layout.mmio_gen_mask
+    if kept & ~(KVM_ADDRESS_SPACE_NUM - 1) == 0:
+        kvm_mmu_zap_all_fast(vm)
+
+
+def kvm_mmu_slot_apply_flags(
+    vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None, change: Change
+) -> None:
+    """Do to the SPTEs what switching the dirty log on or off asks for.
+
+    A slot that was made, moved or deleted has none, and one that is read-only none that can be written.
+    """
+    was_logged = old is not None and old.dirty_track_enabled
+    is_logged = new is not None and new.dirty_track_enabled
+    if was_logged != is_logged:
+        kvm_mmu_update_cpu_dirty_logging(vm, is_logged)
+    if change is not Change.FLAGS_ONLY or new is None or new.readonly:
+        return
+    if is_logged:
+        _begin_logging(vm, new)
+    else:
+        kvm_tdp_mmu_recover_huge_pages(vm, new)
+
+
+def _begin_logging(vm: Vm, slot: KvmMemorySlot) -> None:
+    """Make the next write to each page of the slot known: split huge pages, then protect what is left.
+
+    Not if everything counts as dirty from the start: then pages are protected as they are cleared. With PML,
+    small pages need only be clean. One flush for all of it, whether it was needed or not, for W does
+    not tell whether a TLB may have a writable entry.
+    """
+    if vm.dirty_log_initially_set:
+        return
+    if vm.options.eager_page_split:
+        kvm_tdp_mmu_try_split_huge_pages(vm, slot, slot.base_gfn, slot.end_gfn, PG_LEVEL_4K, shared=True)
+    if vm.has_pml:
+        kvm_tdp_mmu_clear_dirty_slot(vm, slot)
+        kvm_tdp_mmu_wrprot_slot(vm, slot, PG_LEVEL_2M)
+    else:
+        kvm_tdp_mmu_wrprot_slot(vm, slot, PG_LEVEL_4K)
+    kvm_flush_remote_tlbs(vm)
+
+
+def kvm_mmu_update_cpu_dirty_logging(vm: Vm, enable: bool) -> None:
+    """With PML: have the processors log while any slot is logged."""
+    if not vm.has_pml:
+        return
+    vm.cpu_dirty_logging_count += 1 if enable else -1
+    if vm.cpu_dirty_logging_count == (1 if enable else 0):
+        vm.request_all(Request.UPDATE_CPU_DIRTY_LOGGING)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Roots: the trees of the TDP MMU, their references, and how all of them are dropped at once.
+
+vCPUs with the same role share a root. A root is never emptied under those who use it: it is made
+*invalid*, so that vCPUs let go of it and get a new, empty one, and zapped beside them. The TDP MMU holds
+a reference to each root until that is done, each vCPU that uses it another; with the last one the
+root is retired.
+"""
+
+from __future__ import annotations
+
+from conformance.model.machine.tables import KvmMmuPage
+from conformance.model.machine.tdp_zap import tdp_mmu_zap_root
+from conformance.model.machine.vm import KvmVcpu, Request, Vm
+
+__all__ = [
+    "kvm_mmu_zap_all_fast",
+    "kvm_tdp_mmu_alloc_root",
+    "kvm_tdp_mmu_invalidate_roots",
+    "kvm_tdp_mmu_put_root",
+    "kvm_tdp_mmu_zap_invalidated_roots",
+]
+
+
+def kvm_tdp_mmu_alloc_root(vm: Vm, vcpu: KvmVcpu) -> KvmMmuPage:
+    """A reference to the valid root for the vCPU's address space, which is made if there is none.
+
+    Its role has nothing else that could differ between vCPUs here.
+    """
+    for root in vm.roots:
+        if root.as_id == vcpu.as_id and not root.invalid:
+            root.root_count += 1
+            return root
+    root = vm.memory.new_root(vcpu.as_id)
+    root.root_count = 2
+    vm.roots.append(root)
+    return root
+
+
+def kvm_tdp_mmu_put_root(vm: Vm, root: KvmMmuPage) -> None:
+    """Give up a reference. The last one of a valid root is the TDP MMU's, which never gives it up."""
+    root.root_count -= 1
+    if root.root_count:
+        return
+    vm.k.kvm_bug_on("kvm_tdp_mmu_put_root", not root.invalid)
+    vm.roots.remove(root)
+    vm.memory.retire(root)
+
+
+def kvm_tdp_mmu_invalidate_roots(vm: Vm) -> None:
+    """Make all roots invalid; whoever does must also see to it that they are zapped."""
+    for root in vm.roots:
+        if not root.invalid:
+            root.scheduled_to_zap = True
+            root.invalid = True
+
+
+def kvm_tdp_mmu_zap_invalidated_roots(vm: Vm, shared: bool = True) -> None:
+    """Empty the roots that were invalidated and give up the TDP MMU's references to them.
+
+    No flush is needed: a vCPU flushes when it is given a new root.
+    """
+    for root in list(vm.roots):
+        if root.scheduled_to_zap:
+            root.scheduled_to_zap = False
+            tdp_mmu_zap_root(vm, root, shared)
+            kvm_tdp_mmu_put_root(vm, root)
+
+
+def kvm_mmu_zap_all_fast(vm: Vm) -> None:
+    """Drop all translations: new roots for everyone, and nothing of the old ones is left on return.
+
+    "Fast" because vCPUs need not wait for the zapping, only for the invalidation.
+    """
+    kvm_tdp_mmu_invalidate_roots(vm)
+    vm.request_all(Request.MMU_FREE_OBSOLETE_ROOTS)
+    kvm_tdp_mmu_zap_invalidated_roots(vm)

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The TDP MMU's page tables: what a table knows about itself, and when its memory may be used again.
+
+A table that is taken out of the tree may still be read by others that walk without a lock. So it is
+*retired*: its entries are frozen, which tells a late comer to try again, and its memory is given
+back only after an RCU grace period, when nobody can be walking it any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from conformance.model.construct import make_nonleaf_spte
+from conformance.model.kernel import Kernel
+from conformance.model.layout import PAGE_SHIFT, PT_PAGE_SIZE_MASK, SPTE_BASE_ADDR_MASK
+from conformance.model.words import clear
+
+__all__ = ["ENTRIES", "ROOT_LEVEL", "KvmMmuPage", "TableMemory", "walk"]
+
+ENTRIES = 512
+ROOT_LEVEL = 4
+
+
+@dataclass(eq=False)
+class KvmMmuPage:
+    """A page table of the TDP MMU (struct kvm_mmu_page), or a root if it has no ``parent``.
+
+    The role of a table is its level and the address space; everything else is the same in all
+    tables of a VM. ``entries`` holds only what differs from the initial, non-present value.
+    """
+
+    serial: int
+    level: int
+    gfn: int
+    as_id: int
+    initial: int
+    parent: KvmMmuPage | None = None
+    entries: dict[int, int] = field(default_factory=dict)
+
+    invalid: bool = False
+    """Of a root: no vCPU may use it any more; those that do must let go."""
+    root_count: int = 0
+    """Of a root: how many hold it (tdp_mmu_root_count): the TDP MMU itself until it is zapped, vCPUs."""
+    scheduled_to_zap: bool = False
+    """Of a root: invalidated, and the TDP MMU has not given up its own reference yet."""
+    nx_huge_page_disallowed: bool = False
+    """It exists because a huge page must not be executed."""
+    listing: list[int] | None = field(default=None, repr=False)
+    """The table and all below as the observation lists it, until something there changes."""
+
+    @property
+    def address(self) -> int:
+        """The physical address of the table; only that it is a table's own matters."""
+        return self.serial << PAGE_SHIFT
+
+    def read(self, index: int) -> int:
+        """The SPTE at ``index``."""
+        return self.entries.get(index, self.initial)
+
+    def write(self, index: int, spte: int) -> None:
+        """Store an SPTE: one plain store, without any of the bookkeeping that a change needs."""
+        if spte == self.initial:
+            self.entries.pop(index, None)
+        else:
+            self.entries[index] = spte
+        table: KvmMmuPage | None = self
+        while table is not None and table.listing is not None:
+            table.listing = None
+            table = table.parent
+
+    def index_of(self, gfn: int) -> int:
+        """Which entry covers ``gfn``."""
+        return gfn >> 9 * (self.level - 1) & ENTRIES - 1
+
+    def gfn_at(self, index: int) -> int:
+        """The first gfn that the entry at ``index`` covers."""
+        return self.gfn + (index << 9 * (self.level - 1))
+
+
+@dataclass
+class TableMemory:
+    """All tables that exist, and those whose memory waits for a grace period."""
+
+    k: Kernel
+    by_serial: dict[int, KvmMmuPage] = field(default_factory=dict)
+    retired: list[KvmMmuPage] = field(default_factory=list)
+    last_serial: int = 0
+
+    def new_root(self, as_id: int) -> KvmMmuPage:
+        """An empty table for the top."""
+        return self._new(ROOT_LEVEL, 0, as_id, None)
+
+    def new_child(self, parent: KvmMmuPage, index: int) -> KvmMmuPage:
+        """An empty table for what the entry at ``index`` of ``parent`` covers; it is not linked yet."""
+        return self._new(parent.level - 1, parent.gfn_at(index), parent.as_id, parent)
+
+    def _new(self, level: int, gfn: int, as_id: int, parent: KvmMmuPage | None) -> KvmMmuPage:
+        self.last_serial += 1
+        initial = self.k.layout.nonpresent_value
+        table = KvmMmuPage(self.last_serial, level, gfn, as_id, initial, parent)
+        self.by_serial[table.serial] = table
+        return table
+
+    def pointer_to(self, table: KvmMmuPage, ad_disabled: bool) -> int:
+        """The SPTE that links ``table`` into the tree."""
+        return int(make_nonleaf_spte(self.k, table.address, ad_disabled))
+
+    def child(self, spte: int, level: int) -> KvmMmuPage | None:
+        """The table that the SPTE at ``level`` points to; None for a leaf and what is not present."""
+        if not spte & self.k.layout.spte_mmu_present_mask or level == 1 or spte & PT_PAGE_SIZE_MASK:
+            return None
+        return self.by_serial[(spte & SPTE_BASE_ADDR_MASK) >> PAGE_SHIFT]
+
+    def retire(self, table: KvmMmuPage) -> None:
+        """Give the table's memory back after a grace period (call_rcu())."""
+        self.retired.append(table)
+
+    def free_retired(self) -> int:
+        """A grace period has passed; gives the number of tables that went."""
+        for table in self.retired:
+            del self.by_serial[table.serial]
+        freed = len(self.retired)
+        self.retired.clear()
+        return freed
+
+    def without_address(self, spte: int) -> int:
+        """An SPTE that points to a table, without the one thing that depends on where it lies."""
+        return int(clear(spte, SPTE_BASE_ADDR_MASK))
+
+    def listed(self, table: KvmMmuPage) -> list[int]:
+        """The tree under ``table`` as flat quadruples (level, gfn, SPTE, serial of the child or 0).
+
+        Pre-order, ascending, without what is still as it was in the beginning.
+        """
+        if table.listing is None:
+            cells: list[int] = []
+            for index in sorted(table.entries):
+                spte = table.entries[index]
+                child = self.child(spte, table.level)
+                if child is None:
+                    cells += (table.level, table.gfn_at(index), spte, 0)
+                else:
+                    cells += (table.level, table.gfn_at(index), self.without_address(spte), child.serial)
+                    cells += self.listed(child)
+            table.listing = cells
+        return table.listing
+
+
+def walk(
+    memory: TableMemory, table: KvmMmuPage, start: int, end: int, min_level: int = 1
+) -> Iterator[tuple[KvmMmuPage, int, int, int]]:
+    """Every SPTE for some of [``start``, ``end``), as (table, index, gfn, SPTE): pre-order, ascending.
+
+    What holds for tdp_iter, but for entries of the initial value, which are left out: nobody does
+    anything with them. An entry is read again before the walk steps down from it to ``min_level``, so
+    the caller may replace it by a table or a table by a page.
+    """
+    shift = 9 * (table.level - 1)
+    first = max(start - table.gfn, 0) >> shift
+    last = min((end - 1 - table.gfn) >> shift, ENTRIES - 1)
+    entries = table.entries
+    if last - first < len(entries):
+        indexes = [index for index in range(first, last + 1) if index in entries]
+    else:
+        indexes = sorted(index for index in entries if first <= index <= last)
+    for index in indexes:
+        if index not in entries:
+            continue
+        yield table, index, table.gfn + (index << shift), entries[index]
+        if table.level > min_level:
+            child = memory.child(table.read(index), table.level)
+            if child is not None:
+                yield from walk(memory, child, start, end, min_level)

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A vCPU between two stays in the guest: it serves requests, and sees to it that it has a valid root."""
+
+from __future__ import annotations
+
+from conformance.model.machine.dirty_log import drain_pml
+from conformance.model.machine.flushes import flush_tlb_all, flush_tlb_current
+from conformance.model.machine.roots import kvm_tdp_mmu_alloc_root, kvm_tdp_mmu_put_root
+from conformance.model.machine.vm import KvmVcpu, Request, Vm
+
+__all__ = ["EIO", "kvm_mmu_unload", "set_smm", "vcpu_enter_guest"]
+
+EIO = 5
+
+
+def vcpu_enter_guest(vm: Vm, vcpu: KvmVcpu) -> int:
+    """Make the vCPU ready to run: 0, or -EIO for ever once the VM was found broken.
+
+    An obsolete root is let go first, so that a new one is loaded; the flush comes before any use of it.
+    """
+    drain_pml(vm, vcpu)
+    if vm.dead:
+        return -EIO
+    requests = vcpu.requests
+    if Request.MMU_FREE_OBSOLETE_ROOTS in requests:
+        requests.remove(Request.MMU_FREE_OBSOLETE_ROOTS)
+        if vcpu.root is not None and vcpu.root.invalid:
+            kvm_mmu_unload(vm, vcpu)
+    if Request.TLB_FLUSH in requests:
+        requests.remove(Request.TLB_FLUSH)
+        flush_tlb_all(vcpu)
+    requests.discard(Request.UPDATE_CPU_DIRTY_LOGGING)
+    if vcpu.root is None:
+        kvm_mmu_load(vm, vcpu)
+    return 0
+
+
+def kvm_mmu_load(vm: Vm, vcpu: KvmVcpu) -> None:
+    """Give the vCPU a root, and flush what its processor may still know of one at the same place.
+
+    That is why nobody flushes when a root is dropped.
+    """
+    vcpu.root = kvm_tdp_mmu_alloc_root(vm, vcpu)
+    flush_tlb_current(vcpu)
+
+
+def kvm_mmu_unload(vm: Vm, vcpu: KvmVcpu) -> None:
+    """Let the root go; a valid one stays for whoever needs it next."""
+    if vcpu.root is not None:
+        kvm_tdp_mmu_put_root(vm, vcpu.root)
+        vcpu.root = None
+
+
+def set_smm(vm: Vm, vcpu: KvmVcpu, on: bool) -> None:
+    """Enter or leave system management mode, which has an address space, and so a root, of its own."""
+    vcpu.smm = on
+    kvm_mmu_unload(vm, vcpu)

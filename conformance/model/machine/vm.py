@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A VM as the MMU sees it: all state of the machine in one place (struct kvm and struct kvm_vcpu).
+
+The other modules are the operations on it. Locks are not modelled: one step runs after the other, so
+no compare-and-exchange ever fails. What locking still decides is told where it shows: whether an
+operation runs under mmu_lock for write or *shared*, and where it yields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from conformance.model.changes import EPT_AD_MASKS_ALWAYS
+from conformance.model.kernel import Kernel
+from conformance.model.machine.host import HostMemory
+from conformance.model.machine.memslots import KVM_ADDRESS_SPACE_NUM, KvmMemorySlot, KvmMemslots
+from conformance.model.machine.reader import Reader
+from conformance.model.machine.tables import KvmMmuPage, TableMemory
+from conformance.model.modes import Mode
+
+__all__ = ["KvmVcpu", "Options", "Request", "TlbEntry", "Vm", "kvm_ad_enabled"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What userspace and the administrator chose when the VM was made."""
+
+    vcpus: int = 1
+    eager_page_split: int = 1
+    """Whether huge pages are split when dirty logging begins, not one by one when they are written."""
+    nx_huge_pages: int = 0
+    manual_protect: int = 0
+    """KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: bit 0 get does not clear, bit 1 a new log is all dirty."""
+    pml: int = 0
+    """Whether the processor logs dirty guest addresses in a buffer (page-modification logging)."""
+
+
+class Request:
+    """Requests to a vCPU, served before it enters the guest: KVM_REQ_*."""
+
+    TLB_FLUSH = "TLB_FLUSH"
+    MMU_FREE_OBSOLETE_ROOTS = "MMU_FREE_OBSOLETE_ROOTS"
+    UPDATE_CPU_DIRTY_LOGGING = "UPDATE_CPU_DIRTY_LOGGING"
+    VM_DEAD = "VM_DEAD"
+
+
+@dataclass
+class TlbEntry:
+    """A translation that the processor remembers: the frame, what may be done, whether Dirty is set."""
+
+    pfn: int
+    rights: int
+    dirty: bool
+
+
+@dataclass
+class KvmVcpu:
+    """A vCPU and the processor it runs on."""
+
+    id: int
+    root: KvmMmuPage | None = None
+    """The tree it uses; none before it first enters and after its context was reset."""
+    smm: bool = False
+    requests: set[str] = field(default_factory=set)
+    flushes: int = 0
+    """How often it emptied the TLB, or the part for its root."""
+    tlb: dict[tuple[KvmMmuPage, int, int], TlbEntry] = field(default_factory=dict)
+    """Keyed by root, level and first gfn."""
+    pml_buffer: list[int] = field(default_factory=list)
+    """Frames that the processor wrote and has not told yet, oldest first."""
+
+    mmio_gfn: int = 0
+    mmio_gen: int = 0
+    """The last MMIO access and the memslots' generation then: emulated again without a look at SPTEs."""
+
+    pf_taken: int = 0
+    pf_fixed: int = 0
+    pf_fast: int = 0
+    pf_spurious: int = 0
+    pf_emulate: int = 0
+    pf_mmio_spte_created: int = 0
+
+    @property
+    def as_id(self) -> int:
+        """The address space it uses now."""
+        return int(self.smm)
+
+
+@dataclass
+class Vm:
+    """One VM with its vCPUs, its memory and everything that KVM keeps for it."""
+
+    k: Kernel
+    mode: Mode
+    options: Options
+    host: HostMemory
+    memory: TableMemory
+    vcpus: list[KvmVcpu]
+    memslots: list[KvmMemslots] = field(
+        default_factory=lambda: [KvmMemslots(as_id) for as_id in range(KVM_ADDRESS_SPACE_NUM)]
+    )
+    roots: list[KvmMmuPage] = field(default_factory=list)
+    """All roots that are not gone, oldest first; an invalid one goes with its last reference."""
+
+    mmu_invalidate_in_progress: int = 0
+    mmu_invalidate_seq: int = 0
+    """Counted up at the end of each invalidation: what was looked up in the host before is stale."""
+    mmu_invalidate_range: tuple[int, int] | None = None
+    """What is being invalidated, [first, last + 1): host pages or, since v6.8, guest frames."""
+    mn_active_invalidate_count: int = 0
+
+    nx_huge_pages: bool = False
+    possible_nx_huge_pages: list[KvmMmuPage] = field(default_factory=list)
+    """Tables that stand where, but for the NX mitigation, a huge page could be; oldest first."""
+    cpu_dirty_logging_count: int = 0
+    need_resched: bool = False
+    """Whether whoever walks long is asked to let others run."""
+    dead: bool = False
+    """Whether KVM found the VM broken (KVM_BUG_ON()); vCPUs do not run any more."""
+    reader: Reader | None = None
+    """Who walks the tables without a lock, at most one."""
+
+    nx_lpage_splits: int = 0
+    pages: dict[int, int] = field(default_factory=lambda: {1: 0, 2: 0, 3: 0})
+    """How many leaf SPTEs there are at each level."""
+    remote_tlb_flush_requests: int = 0
+    remote_tlb_flush: int = 0
+
+    def slots_of(self, vcpu: KvmVcpu) -> KvmMemslots:
+        """The memslots of the address space that the vCPU uses."""
+        return self.memslots[vcpu.as_id]
+
+    def slot_of(self, vcpu: KvmVcpu, gfn: int) -> KvmMemorySlot | None:
+        """The memslot that backs ``gfn`` for the vCPU."""
+        return self.memslots[vcpu.as_id].gfn_to_memslot(gfn)
+
+    def request_all(self, request: str) -> None:
+        """Ask every vCPU to do something before it enters the guest (kvm_make_all_cpus_request())."""
+        for vcpu in self.vcpus:
+            vcpu.requests.add(request)
+
+    @property
+    def manual_dirty_log_protect(self) -> bool:
+        """Whether getting the dirty log leaves it as it is, to be cleared by a call of its own."""
+        return bool(self.options.manual_protect & 1)
+
+    @property
+    def dirty_log_initially_set(self) -> bool:
+        """Whether a new dirty log says that everything is dirty, so that nothing needs protection yet."""
+        return self.options.manual_protect & 3 == 3
+
+    @property
+    def has_pml(self) -> bool:
+        """Whether the processor has a log of its own (cpu_dirty_log_size is not 0)."""
+        return bool(self.options.pml)
+
+
+def kvm_ad_enabled(k: Kernel) -> bool:
+    """Whether the processor sets Accessed and Dirty in the VM's SPTEs."""
+    return bool(k.kvm_ad_enabled if k.has(EPT_AD_MASKS_ALWAYS) else k.shadow_accessed_mask)
