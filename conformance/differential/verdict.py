@@ -35,7 +35,8 @@ class Counterexample:
     ``inputs`` maps column names to 64-bit words. ``decoded`` says the same in words, for the columns
     that have more to say than their number. ``kernel`` and ``model`` map observed columns to text,
     those that differ first. ``crash`` is set when kernel code died or hung on the input instead of
-    answering. ``again`` is the command that reproduces it.
+    answering. ``again`` is the command that reproduces it. A scenario has ``steps`` for inputs, and
+    ``details`` are lines to be shown as they are: a diff of transcripts, the transcript of a crash.
     """
 
     inputs: dict[str, int]
@@ -44,6 +45,8 @@ class Counterexample:
     model: dict[str, str]
     again: str
     crash: str | None = None
+    steps: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
 
     @property
     def case(self) -> str:
@@ -77,7 +80,8 @@ class KernelReport:
 
     ``title`` is how the user named it, patches included (``"6.1 + fix.mbox"``); ``drift`` is a
     sentence where the pinned package was not to be had, else None. ``error`` holds the sentences
-    explaining why the kernel could not be judged at all (then ``results`` is empty).
+    explaining why the kernel could not be judged at all (then ``results`` is empty). ``unreached`` says
+    why the oracle has no way into this kernel: it is skipped, which is no failure if others are judged.
     """
 
     selector: str
@@ -85,15 +89,16 @@ class KernelReport:
     version: str
     drift: str | None = None
     error: str | None = None
+    unreached: str | None = None
     results: list[Result] = field(default_factory=list)
 
 
 @dataclass
 class Report:
-    """A whole run. ``seed`` reproduces it."""
+    """A whole run. ``seed`` reproduces it; None where nothing was drawn."""
 
     kernels: list[KernelReport]
-    seed: int
+    seed: int | None
 
     @property
     def summary(self) -> dict[str, int]:
@@ -105,12 +110,14 @@ class Report:
     def status(self) -> int:
         """The exit status: 1 a difference, else 2 if anything could not be judged or nothing was compared.
 
-        A kernel in which nothing was compared is not a pass.
+        A kernel in which nothing was compared is not a pass, unless the oracle cannot reach it and another
+        was judged.
         """
         results = [result for kernel in self.kernels for result in kernel.results]
         if any(result.verdict is Verdict.FAIL for result in results):
             return 1
         unjudged = any(result.verdict in (Verdict.ERROR, Verdict.MISS) for result in results)
         failed = any(kernel.error for kernel in self.kernels)
-        idle = any(sum(result.cases for result in kernel.results) == 0 for kernel in self.kernels)
-        return 2 if unjudged or failed or idle or not self.kernels else 0
+        reached = [kernel for kernel in self.kernels if kernel.unreached is None]
+        idle = any(sum(result.cases for result in kernel.results) == 0 for kernel in reached)
+        return 2 if unjudged or failed or idle or not reached else 0

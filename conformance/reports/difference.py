@@ -16,10 +16,14 @@ _INDENT = " " * 6
 _PLACE_COLUMN = 64
 """Where the case is named if the line has room for it."""
 _NOTHING = "(nothing)"
+_LONG = 30
+"""A name longer than this gets a line of its own."""
+_PLACES = 12
+"""How many such are told."""
 
 
 def difference(
-    result: Result, title: str, seed: int, *, others: Sequence[Result] = (), width: int = 100
+    result: Result, title: str, seed: int | None, *, others: Sequence[Result] = (), width: int = 100
 ) -> list[str]:
     """The lines that describe a FAIL: where, on which input, what each side did, and how to see it again.
 
@@ -42,6 +46,7 @@ def difference(
         room = max(width - len(hang), 24)
         folded = textwrap.wrap(remark, room, break_on_hyphens=False, break_long_words=False)
         body += [(hang if number == 0 else " " * len(hang)) + part for number, part in enumerate(folded)]
+    body += [f"{_INDENT}{escaped(detail)}" for detail in found.details]
     # The command goes last, whole, and keeps its own spaces: a path may hold two in a row.
     return [*head, *body, f"{_INDENT}{'again'.ljust(size)}  {escaped(found.again)}"]
 
@@ -52,6 +57,9 @@ def headline(result: Result) -> str:
     if found is None:
         return line(result.reason) or "kernel and model differ"
     inputs = ", ".join(f"{line(name)}={value:#x}" for name, value in found.inputs.items())
+    if found.steps:
+        inputs = f"{len(found.steps)} steps, then {line(found.steps[-1])}"
+    inputs = inputs or line(result.reason)
     if found.crash is not None:
         return f"{inputs}: kernel code did not answer: {line(found.crash)}"
     name = next(iter(differing(found)), None)
@@ -61,10 +69,11 @@ def headline(result: Result) -> str:
     return f"{inputs}: {line(name)} is {kernel} in the kernel, {model} in the model"
 
 
-def _header(result: Result, title: str, seed: int, width: int) -> list[str]:
+def _header(result: Result, title: str, seed: int | None, width: int) -> list[str]:
     mode = "all modes" if result.mode == ALL else line(result.mode)
     what = f"FAIL  {line(result.property)}  {mode}  {line(title)}"
-    where = f"{line(result.reason) or f'after {result.cases} cases'}, seed {seed}"
+    where = line(result.reason) or f"after {result.cases} cases"
+    where += "" if seed is None else f", seed {seed}"
     room = min(_PLACE_COLUMN, width - len(where)) - len(what)
     if len(what) + 2 + len(where) > width:
         return [what, f"{_INDENT}{where}"]
@@ -77,10 +86,14 @@ def _entries(
     """Label, value and remark of each line between the header and the command."""
     for name, value in found.inputs.items():
         yield line(name), word(value), line(found.decoded.get(name, ""))
+    for number, step in enumerate(found.steps, start=1):
+        yield "steps" if number == 1 else "", "", line(step)
     unlike = differing(found)
     if found.crash is not None:
         yield "kernel", "", f"did not answer: {line(found.crash)}"
         yield from _side("model", found, list(found.model))
+    elif any(len(name) > _LONG for name in unlike):
+        yield from _by_place(found, unlike)
     else:
         yield from _side("kernel", found, unlike)
         yield from _side("model", found, unlike)
@@ -95,8 +108,20 @@ def _entries(
         yield "found", "", "; ".join(part for part in (by, also) if part)
 
 
+def _by_place(found: Counterexample, names: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """Both sides under each name, where names are long, as paths to an SPTE are."""
+    for name in names[:_PLACES]:
+        yield "at", "", line(name)
+        yield "kernel", "", line(found.kernel.get(name, _NOTHING))
+        yield "model", "", line(found.model.get(name, _NOTHING))
+    if len(names) > _PLACES:
+        yield "", "", f"and {len(names) - _PLACES} more places"
+
+
 def _side(label: str, found: Counterexample, names: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """What one side did, one column a line; where only one column is observed it goes without its name."""
+    if not names:
+        return
     seen = found.kernel if label == "kernel" else found.model
     if len({*found.kernel, *found.model}) == 1:
         yield from ((label, "", line(seen.get(name, _NOTHING))) for name in names)

@@ -63,6 +63,8 @@ def _counterexample(found: Counterexample) -> dict[str, Any]:
         "model": _texts(found.model),
         "crash": None if found.crash is None else _text(found.crash),
         "again": _text(found.again),
+        "steps": [_text(step) for step in found.steps],
+        "details": [_text(detail) for detail in found.details],
     }
 
 

@@ -50,15 +50,17 @@ def render(report: Report) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(kernel: KernelReport, seed: int) -> TestSuite:
-    properties = {"selector": line(kernel.selector), "version": line(kernel.version), "seed": str(seed)}
+def _suite(kernel: KernelReport, seed: int | None) -> TestSuite:
+    properties = {"selector": line(kernel.selector), "version": line(kernel.version)}
+    if seed is not None:
+        properties["seed"] = str(seed)
     if kernel.drift:
         properties["drift"] = line(kernel.drift)
     cases = [_case(row, kernel.title, seed) for row in rows(kernel)]
     return TestSuite(line(kernel.title), cases, properties=properties)
 
 
-def _case(result: Result, title: str, seed: int) -> TestCase:
+def _case(result: Result, title: str, seed: int | None) -> TestCase:
     parts = ["conformance", result.oracle, "kernel" if result.property == ALL else result.property]
     case = TestCase(
         name=line(place(result)),

@@ -26,7 +26,7 @@ def render(report: Report) -> str:
     return "\n".join(told) + "\n"
 
 
-def _kernel(kernel: KernelReport, number: int, seed: int) -> list[str]:
+def _kernel(kernel: KernelReport, number: int, seed: int | None) -> list[str]:
     name = _name(kernel.title, parent="")
     # Labelled, because a diagnostic that reads "# Subtest: x" would open one.
     told = {"version": kernel.version, "note": kernel.drift}
@@ -42,7 +42,9 @@ def _kernel(kernel: KernelReport, number: int, seed: int) -> list[str]:
     return [*notes, *_nested(name, len(groups), tests), _line(results, number, name)]
 
 
-def _property(title: str, group: list[Result], number: int, parent: str, kernel: str, seed: int) -> list[str]:
+def _property(
+    title: str, group: list[Result], number: int, parent: str, kernel: str, seed: int | None
+) -> list[str]:
     """The lines of one property: a single result line, or a subtest of its modes and engines."""
     name = _name("comparison" if title == ALL else title, parent=parent)
     if len(group) == 1:
@@ -60,7 +62,7 @@ def _nested(name: str, count: int, tests: list[str]) -> list[str]:
     return [f"{_STEP}{entry}" for entry in [*opening, *tests]]
 
 
-def _told(result: Result, title: str, seed: int) -> list[str]:
+def _told(result: Result, title: str, seed: int | None) -> list[str]:
     """Diagnostic lines: they stand before the result line that they explain."""
     if result.verdict is Verdict.FAIL:
         told = difference(result, title, seed)

@@ -25,8 +25,13 @@ _GRAVITY = (Verdict.SKIP, Verdict.PASS, Verdict.MISS, Verdict.ERROR, Verdict.FAI
 
 
 def rows(kernel: KernelReport) -> list[Result]:
-    """The results of ``kernel``, followed by an ERROR where it could not be judged as a whole."""
+    """The results of ``kernel``, followed by an ERROR where it could not be judged as a whole.
+
+    A SKIP follows where the oracle cannot reach it.
+    """
     results = list(kernel.results)
+    if kernel.unreached is not None:
+        return [*results, Result(ALL, ALL, ALL, ALL, Verdict.SKIP, reason=kernel.unreached)]
     reason = kernel.error
     if reason is None and not any(result.cases for result in results):
         reason = IDLE

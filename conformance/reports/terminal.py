@@ -51,7 +51,7 @@ def show(report: Report, console: Console) -> None:
         _say(console, "No kernel was asked for, so nothing was compared.", "magenta")
 
 
-def _kernel(kernel: KernelReport, seed: int, console: Console) -> None:
+def _kernel(kernel: KernelReport, seed: int | None, console: Console) -> None:
     oracles = {result.oracle for result in kernel.results} - {ALL}
     facts = [part for part in (line(kernel.version), line(", ".join(sorted(oracles)))) if part]
     _say(console, "  ".join([line(kernel.title), *facts]), "bold")
@@ -60,6 +60,9 @@ def _kernel(kernel: KernelReport, seed: int, console: Console) -> None:
     if kernel.error is not None:
         for sentence in lines(kernel.error) or ["could not be judged"]:
             _say(console, f"ERROR  {sentence}", _COLOURS[Verdict.ERROR])
+        return
+    if kernel.unreached is not None:
+        _say(console, f"SKIP  {line(kernel.unreached)}", _COLOURS[Verdict.SKIP])
         return
     groups = by_property(kernel.results)
     shown = {name: group for name, group in groups.items() if worst(group) is not Verdict.SKIP}
@@ -96,7 +99,7 @@ def _cell(group: Sequence[Result]) -> Text:
     return Text(compact(count) if count else "-", style="" if verdict is Verdict.PASS else _COLOURS[verdict])
 
 
-def _differences(kernel: KernelReport, seed: int, console: Console) -> None:
+def _differences(kernel: KernelReport, seed: int | None, console: Console) -> None:
     """Every difference once: the same columns of the same property differing is one, in whatever mode."""
     alike: dict[tuple[object, ...], list[Result]] = {}
     for result in kernel.results:
@@ -151,16 +154,17 @@ def _where(name: str, group: Sequence[Result]) -> str:
     return f"{line(name)} ({line(', '.join(modes)) if len(modes) < 4 else f'{len(modes)} modes'})"
 
 
-def _total(kernel: KernelReport, groups: dict[str, list[Result]], seed: int, console: Console) -> None:
+def _total(kernel: KernelReport, groups: dict[str, list[Result]], seed: int | None, console: Console) -> None:
     console.print()
     cases = sum(result.cases for result in kernel.results)
     if not cases and not any(result.verdict is Verdict.FAIL for result in kernel.results):
         _say(console, f"ERROR  {IDLE}", _COLOURS[Verdict.ERROR])
     verdicts = [worst(group) for group in groups.values()]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in Verdict if verdict in verdicts)
+    drawn = "" if seed is None else f", seed {seed}"
     tally = "1 property" if len(groups) == 1 else f"{len(groups)} properties"
     spent = duration(seconds(kernel.results))
-    console.print(Text(f"{tally}: {counts or 'none'}; {cases:,} cases in {spent}, seed {seed}"))
+    console.print(Text(f"{tally}: {counts or 'none'}; {cases:,} cases in {spent}{drawn}"))
 
 
 def _say(console: Console, text: str, style: str = "") -> None:

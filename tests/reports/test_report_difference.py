@@ -105,3 +105,44 @@ def test_numbers_stay_short():
     counts = (0, 999, 1000, 65536, 999_949, 999_950, 10**9)
     assert [compact(count) for count in counts] == ["0", "999", "1.0k", "65.5k", "999.9k", "1.0M", "1.0G"]
     assert [duration(seconds) for seconds in (0.04, 31.2, 125)] == ["0.0 s", "31 s", "2 min 5 s"]
+
+
+STORY = {
+    "inputs": {},
+    "decoded": {},
+    "again": "conformance scenario run first_read",
+    "steps": ("mmap page=0x0 npages=0x10 writable=1 level=4K", "access vcpu=0 gfn=0x100 kind=read"),
+}
+
+
+def test_a_story_shows_its_steps_and_both_sides_under_each_place():
+    place = "root 0 > level 3 gfn 0x0 > level 2 gfn 0x0 > level 1 gfn 0x100"
+    seen = found(**STORY, kernel={place: "0x1 one"}, model={place: "0x2 two"})
+    result = failed(engine="-", reason="step 2 of 9", counterexample=seen)
+    assert difference(result, "6.1", None)[1:] == [
+        "      steps   mmap page=0x0 npages=0x10 writable=1 level=4K",
+        "              access vcpu=0 gfn=0x100 kind=read",
+        f"      at      {place}",
+        "      kernel  0x1 one",
+        "      model   0x2 two",
+        "      again   conformance scenario run first_read",
+    ]
+    assert headline(result).startswith("2 steps, then access vcpu=0 gfn=0x100 kind=read: root 0 > level 3")
+
+
+def test_a_story_on_which_kernel_code_died_shows_its_transcript():
+    seen = found(**STORY, kernel={}, model={}, crash="BUG", details=("  1 mmap", "      outcome  nothing"))
+    told = difference(failed(engine="-", counterexample=seen), "6.1", None)
+    assert told[3:6] == [
+        "      kernel  did not answer: BUG",
+        "        1 mmap",
+        "            outcome  nothing",
+    ]
+
+
+def test_only_so_many_places_are_told():
+    kernel, model = ({f"root 0 > level 1 gfn {n:#x} and so on": side for n in range(40)} for side in "12")
+    seen = found(**STORY, kernel=kernel, model=model)
+    told = difference(failed(engine="-", counterexample=seen), "6.1", 7)
+    assert told[-2] == "              and 28 more places"
+    assert sum("  at  " in line for line in told) == 12

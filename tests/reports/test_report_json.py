@@ -33,6 +33,8 @@ def test_counterexample(mixed):
         "kernel": {"returns": "false"},
         "model": {"returns": "true"},
         "crash": None,
+        "steps": [],
+        "details": [],
     }
 
 

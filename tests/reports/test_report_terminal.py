@@ -100,3 +100,12 @@ def test_a_reader_who_leaves_is_no_difference():
 
     with pytest.raises(BrokenPipeError):
         Screen(Closed()).print("x")
+
+
+def test_a_kernel_out_of_reach_is_skipped_and_no_failure_beside_others(clean, monkeypatch):
+    there = KernelReport("5.10", "5.10", "5.10.1-1", unreached="no way in")
+    both = Report([*clean.kernels, there], seed=None)
+    text = shown(both, monkeypatch)
+    assert "SKIP  no way in" in text and "seed" not in text and IDLE not in text
+    assert both.status == 0
+    assert Report([there], seed=None).status == 2
