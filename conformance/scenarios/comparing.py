@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Playing a script on the kernel and on the model, step by step, and where they first differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from conformance.model.kernel import Kernel
+from conformance.model.modes import Mode
+from conformance.scenarios.naming import Pairing
+from conformance.scenarios.observing import Machine, Observation, take
+from conformance.scenarios.sight import Sight
+from conformance.scenarios.steps import Step
+from conformance.scenarios.story import Claim, Script
+from conformance.scenarios.words import facts
+
+__all__ = ["Arena", "Death", "Difference", "Played", "broken_claim", "differing", "play"]
+
+
+class Death(Exception):
+    """The kernel's side ended instead of answering: crashed, hung, or met what nothing stands in for."""
+
+    def __init__(self, how: str, *, hung: bool = False) -> None:
+        super().__init__(how)
+        self.how = how
+        self.hung = hung
+
+
+class Arena(Protocol):
+    """A kernel and its model in one mode, of which machines can be had for any options."""
+
+    @property
+    def mode(self) -> Mode:
+        """The mode."""
+
+    @property
+    def k(self) -> Kernel:
+        """The masks of this kernel in this mode, to read SPTEs by."""
+
+    def kernel(self, options: dict[str, int]) -> AbstractContextManager[Machine]:
+        """The kernel's side. Its steps raise Death."""
+
+    def model(self, options: dict[str, int]) -> Machine:
+        """The model's side. Its steps raise ValueError where a step makes no sense."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Step number ``at`` (from 0) on which the sides differ: each fact's name, the kernel's, the model's.
+
+    ``crash`` says how the kernel's side died instead of answering.
+    """
+
+    at: int
+    facts: tuple[tuple[str, str, str], ...]
+    crash: str | None = None
+    hung: bool = False
+
+
+@dataclass
+class Played:
+    """What a script came to: the observations of both sides so far, and the first difference."""
+
+    steps: Sequence[Step]
+    kernel: list[Observation] = field(default_factory=list)
+    model: list[Observation] = field(default_factory=list)
+    difference: Difference | None = None
+
+
+def play(arena: Arena, script: Script, *, after: Callable[[Step], None] | None = None) -> Played:
+    """Play a script on both sides until it ends or they differ; ``after`` is told of each compared step."""
+    played = Played(script.steps)
+    pairing = Pairing()
+    with ExitStack() as stack:
+        model = arena.model(script.options)
+        kernel: Machine | None = None
+        for at, step in enumerate(script.steps):
+            # The model goes first: it refuses what makes no sense, which the kernel's side might not survive.
+            played.model.append(take(model, step))
+            try:
+                if kernel is None:
+                    kernel = stack.enter_context(arena.kernel(script.options))
+                played.kernel.append(take(kernel, step))
+            except Death as death:
+                played.difference = Difference(at, (), death.how, death.hung)
+                return played
+            if not pairing.same(played.kernel[at], played.model[at]):
+                found = differing(arena.k, step, played.kernel[at], played.model[at])
+                played.difference = Difference(at, tuple(found))
+                return played
+            if after is not None:
+                after(step)
+    return played
+
+
+def differing(k: Kernel, step: Step, kernel: Observation, model: Observation) -> list[tuple[str, str, str]]:
+    """The facts on which two observations differ: the name, the kernel's value, the model's."""
+    ours, theirs = dict(facts(k, step, kernel)), dict(facts(k, step, model))
+    names = list(dict.fromkeys([*ours, *theirs]))
+    found = [(name, ours.get(name, _NOTHING), theirs.get(name, _NOTHING)) for name in names]
+    found = [fact for fact in found if fact[1] != fact[2]]
+    # Equal in every word: one side reused a table that the other replaced, or the other way round.
+    return found or [("tables", "not the same ones as before", "the same ones, or the other way round")]
+
+
+_NOTHING = "nothing"
+
+
+def sights(arena: Arena, observations: Sequence[Observation]) -> list[Sight]:
+    """The observations of one side as claims look at them."""
+    found: list[Sight] = []
+    for observation in observations:
+        found.append(Sight(arena.k, arena.mode, observation, found[-1] if found else None))
+    return found
+
+
+def broken_claim(arena: Arena, claims: Sequence[Claim], observations: Sequence[Observation]) -> Claim | None:
+    """The first claim that does not hold on one side; one that cannot be evaluated does not hold."""
+    seen = sights(arena, observations)
+    for claim in claims:
+        try:
+            if not claim.holds(seen[claim.after]):
+                return claim
+        except (ValueError, IndexError, TypeError):
+            return claim
+    return None

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Judging one scenario in one mode on one kernel: played on both sides, its claims, its golden transcript."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from conformance.differential.verdict import Counterexample, Result, Verdict
+from conformance.scenarios import goldens
+from conformance.scenarios.comparing import Arena, Difference, Played, broken_claim, play
+from conformance.scenarios.goldens import Golden
+from conformance.scenarios.shrinking import shorten
+from conformance.scenarios.story import Claim, Script
+from conformance.scenarios.transcript import transcript
+
+__all__ = ["ENGINE", "ORACLE", "Facts", "again", "counterexample", "golden_of", "judge"]
+
+ORACLE, ENGINE = "kvm", "story"
+SHOWN = 40
+"""Lines of a diff or of a transcript that a report shows at the most."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a judgement must know of the kernel besides its code.
+
+    ``series`` is None for a kernel without golden transcripts, ``arguments`` are those of the command line
+    that chose it.
+    """
+
+    series: str | None
+    version: str
+    arguments: tuple[str, ...]
+
+
+def judge(arena: Arena, name: str, script: Script, facts: Facts, *, golden: bool) -> Result:
+    """Play a scenario and say what came of it. ``golden``: it must equal its golden transcript, too."""
+    start = time.monotonic()
+    played = play(arena, script)
+    compared = len(played.steps) if played.difference is None else played.difference.at
+
+    def result(verdict: Verdict, reason: str, found: Counterexample | None = None) -> Result:
+        spent = time.monotonic() - start
+        return Result(name, ORACLE, ENGINE, arena.mode.name, verdict, compared, spent, reason, found)
+
+    command = again(facts, ["scenario", "run", name, "--mode", arena.mode.name])
+    if played.difference is not None:
+        short, shown = shorten(arena, script, played.difference)
+        place = f"step {compared + 1} of {len(script.steps)}, shortened to {len(short.steps)}"
+        return result(Verdict.FAIL, place, counterexample(arena, short, shown, command))
+    broken = broken_claim(arena, script.claims, played.kernel)
+    if broken is not None:
+        place = f"a claim after step {broken.after + 1} of {len(script.steps)}"
+        return result(Verdict.FAIL, place, _broken(script, broken, command))
+    reason = f"{len(script.steps)} steps agree, {len(script.claims)} claims hold"
+    if golden and facts.series is not None:
+        seen = golden_of(arena, name, script, played, facts)
+        if seen.blessed() is None:
+            todo = f"conformance scenario bless {name}"
+            return result(Verdict.ERROR, f"there is no golden transcript yet; `{todo}` writes it")
+        changed = goldens.difference(seen)
+        if changed:
+            place = "kernel and model agree, but no longer with the golden transcript"
+            return result(Verdict.FAIL, place, _unlike_golden(script, changed, command))
+        drift = seen.drift()
+        reason += f"; its golden transcript is of {drift}" if drift else ""
+    return result(Verdict.PASS, reason)
+
+
+def golden_of(arena: Arena, name: str, script: Script, played: Played, facts: Facts) -> Golden:
+    """The transcript of a run that passed, as a golden file."""
+    body = transcript(arena.k, script.steps, played.kernel)
+    holding = [f"claim    step {claim.after + 1}: {claim.sentence}" for claim in script.claims]
+    verdict = f"PASS     kernel and model agree in {len(script.steps)} steps, {len(holding)} claims hold"
+    assert facts.series is not None
+    return Golden(name, facts.series, arena.mode.name, facts.version, (*body, "", *holding, verdict))
+
+
+def again(facts: Facts, command: Sequence[str]) -> str:
+    """The command that shows it again."""
+    return shlex.join(["conformance", *command, *facts.arguments])
+
+
+def counterexample(arena: Arena, script: Script, played: Played, command: str) -> Counterexample:
+    """A difference for people: the steps that lead to it, and on what the sides differ.
+
+    Where the kernel died the transcript up to there goes with it.
+    """
+    found = played.difference or Difference(0, ())
+    details: list[str] = []
+    if found.crash is not None:
+        details = transcript(arena.k, script.steps, played.kernel)[-SHOWN:]
+    return Counterexample(
+        inputs={},
+        decoded={},
+        kernel={name: kernel for name, kernel, _ in found.facts},
+        model={name: model for name, _, model in found.facts},
+        again=command,
+        crash=found.crash,
+        steps=tuple(map(str, script.steps)),
+        details=tuple(details),
+    )
+
+
+def _broken(script: Script, claim: Claim, command: str) -> Counterexample:
+    steps = tuple(map(str, script.steps[: claim.after + 1]))
+    sides = {claim.sentence: "does not hold"}
+    return Counterexample({}, {}, sides, {claim.sentence: "does not hold; it should"}, command, steps=steps)
+
+
+def _unlike_golden(script: Script, changed: list[str], command: str) -> Counterexample:
+    more = [f"... and {len(changed) - SHOWN} lines more"] if len(changed) > SHOWN else []
+    sides = ({"transcript": "as it is now"}, {"transcript": "as it was blessed"})
+    return Counterexample({}, {}, *sides, command, details=(*changed[:SHOWN], *more))

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which step may follow which: what a host, a guest and one lockless reader could really do.
+
+Steps that could not happen (the end of an invalidation that never began) make KVM complain or wait for
+ever without being wrong, so no story holds them, told or drawn or shortened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from conformance.scenarios.steps import Step
+
+__all__ = ["Order", "check"]
+
+
+class Order:
+    """What is under way after the steps taken so far."""
+
+    def __init__(self, options: Mapping[str, int]) -> None:
+        self.vcpus = options.get("vcpus", 1)
+        self.invalidations: list[tuple[int, ...]] = []
+        """Ranges whose notifier_end is owed."""
+        self.walking = False
+        self.destroyed = False
+
+    def refusal(self, step: Step) -> str:
+        """Why ``step`` cannot come now; "" if it can."""
+        if self.destroyed:
+            return "the VM is destroyed already"
+        if step.kind in ("access", "enter", "smm", "walk_begin") and step.given[0] >= self.vcpus:
+            return f"there is no vCPU {step.given[0]}"
+        if step.kind == "walk_begin" and self.walking:
+            return "there is one reader at most; walk_end comes first"
+        if step.kind in ("walk_next", "walk_end") and not self.walking:
+            return "no reader walks; walk_begin comes first"
+        if step.kind == "notifier_end" and step.given not in self.invalidations:
+            return "no invalidation of this range began"
+        if step.kind in ("set_memory_region", "destroy") and self.invalidations:
+            # kvm_swap_active_memslots() sleeps until mn_active_invalidate_count is 0.
+            return "an invalidation is under way, and KVM would wait for its end"
+        if step.kind == "destroy" and self.walking:
+            return "a reader is inside"
+        return ""
+
+    def take(self, step: Step) -> None:
+        """The step happens. Raises ValueError if it cannot."""
+        why = self.refusal(step)
+        if why:
+            raise ValueError(f"{step}: {why}")
+        if step.kind == "notifier_start":
+            self.invalidations.append(step.given)
+        elif step.kind == "notifier_end":
+            self.invalidations.remove(step.given)
+        elif step.kind in ("walk_begin", "walk_end"):
+            self.walking = step.kind == "walk_begin"
+        elif step.kind == "destroy":
+            self.destroyed = True
+
+
+def check(steps: Sequence[Step], options: Mapping[str, int]) -> None:
+    """Raise ValueError if the steps cannot follow one another."""
+    order = Order(options)
+    for step in steps:
+        order.take(step)

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Scenario files: a story's steps as text, to be replayed without what drew them.
+
+# conformance scenario 1
+# lockstep, kernel 6.1, seed 7
+mode ept-ad
+option vcpus=2
+mmap page=0x0 npages=0x200 writable=1 level=2
+access vcpu=1 gfn=0x10 kind=write
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.errors import ConformanceError
+from conformance.model.profiles import Profile
+from conformance.scenarios.order import check
+from conformance.scenarios.steps import OPTIONS, check_options, parse
+from conformance.scenarios.story import TDP_MODES, Script
+
+__all__ = ["SUFFIX", "Saved", "is_file_name", "read", "write"]
+
+SUFFIX = ".scenario"
+_HEADER = "# conformance scenario 1"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A scenario from a file, its name the path: steps, but neither claims nor a golden transcript."""
+
+    name: str
+    script: Script
+    modes: tuple[str, ...]
+
+    def absent(self, profile: Profile) -> str:
+        """Why it cannot be played on a kernel; it always can."""
+        return ""
+
+
+def is_file_name(name: str) -> bool:
+    """Whether ``name`` means a scenario file, not a story."""
+    return "/" in name or name.endswith(SUFFIX)
+
+
+def read(name: str) -> Saved:
+    """The scenario in the file ``name``. Raises ConformanceError that names the line that is wrong."""
+    path = Path(name)
+    try:
+        lines = path.expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        why = getattr(problem, "strerror", None) or "it is no text"
+        raise ConformanceError(f"{path}: cannot read the scenario: {why}.") from problem
+    if not lines or lines[0].strip() != _HEADER:
+        raise ConformanceError(f"{path}: is no scenario file; its first line has to be '{_HEADER}'.")
+    options: dict[str, int] = {}
+    modes: list[str] = []
+    steps = []
+    for number, line in enumerate(lines, start=1):
+        told = line.partition("#")[0].strip()
+        try:
+            if told.startswith("option "):
+                name, _, value = told[len("option ") :].strip().partition("=")
+                check_options({name: 0 if name not in OPTIONS else OPTIONS[name].read(value)})
+                options[name] = OPTIONS[name].read(value)
+            elif told.startswith("mode "):
+                modes.append(_mode(told[len("mode ") :].strip()))
+            elif told:
+                steps.append(parse(told))
+        except ValueError as problem:
+            raise ConformanceError(f"{path}: line {number}: {problem}.") from problem
+    try:
+        every = check_options(options)
+        check(steps, every)
+    except ValueError as problem:
+        raise ConformanceError(f"{path}: {problem}.") from problem
+    if not steps:
+        raise ConformanceError(f"{path}: holds no step.")
+    if options.get("pml") and modes != ["ept-ad"]:
+        raise ConformanceError(f"{path}: pml=1 makes sense in mode ept-ad only; name that mode alone.")
+    return Saved(name, Script(tuple(steps), every), tuple(modes) or TDP_MODES)
+
+
+def write(path: Path, script: Script, mode: str, remark: str) -> None:
+    """Put a script into a file, with a remark on where it comes from. Raises ConformanceError."""
+    options = [
+        f"option {name}={value}" for name, value in script.options.items() if value != OPTIONS[name].default
+    ]
+    lines = [_HEADER, f"# {remark}", f"mode {mode}", *options, *map(str, script.steps)]
+    try:
+        path.expanduser().write_text("\n".join(lines) + "\n", encoding="utf-8")
+    except OSError as problem:
+        raise ConformanceError(f"{path}: cannot write the scenario: {problem.strerror}.") from problem
+
+
+def _mode(name: str) -> str:
+    if name not in TDP_MODES:
+        raise ValueError(f"there is no mode {name} here; there are {', '.join(TDP_MODES)}")
+    return name

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The stories, one module a theme. Importing this package registers them all, in this order."""
+
+from conformance.scenarios.stories import (  # isort: skip
+    mapping,
+    host_changes,
+    huge_pages,
+    dirty_logging,
+    clear_dirty,
+    aging,
+    mmio,
+    memslots,
+    nx_huge_pages,
+    readers,
+    address_spaces,
+)
+from conformance.scenarios.story import STORIES
+
+__all__ = [
+    "STORIES",
+    "address_spaces",
+    "aging",
+    "clear_dirty",
+    "dirty_logging",
+    "host_changes",
+    "huge_pages",
+    "mapping",
+    "memslots",
+    "mmio",
+    "nx_huge_pages",
+    "readers",
+]

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The host asks which pages the guest uses: by Accessed bits, or by taking access away."""
+
+from __future__ import annotations
+
+from conformance.scenarios.sight import DONE, FIXED
+from conformance.scenarios.stories.setting import HUGE, LOG, READ, WRITE, X2M, memory
+from conformance.scenarios.story import Telling, story
+
+GFN = 0x100
+AGE = "arch/x86/kvm/mmu/tdp_mmu.c: age_gfn_range(); seed 5-tdp-xchg-patch"
+
+
+@story(source=AGE, modes=("ept-ad", "npt"))
+def aged_by_accessed_bits(vm: Telling) -> None:
+    """Aging clears Accessed, and the processor sets it again with the next walk.
+
+    Nothing is unmapped, and the guest does not exit for it.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE)
+    vm.test_young(page=0).claim("young", lambda now: now.outcome == [1])
+    vm.clear_flush_young(page=0).claim("it was young", lambda now: now.outcome == [1])
+    vm.claim("Accessed is clear", lambda now: not now.mapped(GFN).accessed)
+    vm.test_young(page=0).claim("old", lambda now: now.outcome == [0])
+    vm.clear_flush_young(page=0).claim("still old", lambda now: now.outcome == [0])
+    vm.access(gfn=GFN, kind=READ).claim("no exit", lambda now: now.outcome == [DONE])
+
+
+@story(source=AGE, modes=("ept-noad",), vcpus=2)
+def aged_by_access_tracking(vm: Telling) -> None:
+    """Without Accessed bits aging takes R and X away and keeps them aside.
+
+    The next access faults, fast_page_fault() gives them back, and the page counts as used. It comes from
+    another vCPU, since the one that has the page cached may go on until it flushes.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE)
+    vm.clear_flush_young(page=0).claim("it was young", lambda now: now.outcome == [1])
+    vm.claim("old now", lambda now: not now.mapped(GFN).accessed)
+    vm.test_young(page=0).claim("told so", lambda now: now.outcome == [0])
+    vm.access(vcpu=1, gfn=GFN, kind=READ).claim("an access exits", lambda now: now.outcome[0] == FIXED)
+    vm.claim("fixed by the fast path", lambda now: now.grew("pf_fast") == 1)
+    vm.claim("young again", lambda now: now.mapped(GFN).accessed)
+    vm.test_young(page=0).claim("told so", lambda now: now.outcome == [1])
+
+
+@story(source=AGE, modes=("ept-noad",), vcpus=2)
+def write_to_an_aged_page(vm: Telling) -> None:
+    """A write to an access-tracked page gets R, X and W back in one exit.
+
+    W was taken with the rest, and MMU-writable says that it may come back.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE)
+    vm.clear_flush_young(page=0)
+    vm.access(vcpu=1, gfn=GFN, kind=WRITE).claim("it gets through", lambda now: now.end == DONE)
+    vm.claim("writable", lambda now: now.mapped(GFN).writable)
+
+
+@story(source="mm/mmu_notifier.c: .clear_young() leaves TLBs alone")
+def aged_without_a_flush(vm: Telling) -> None:
+    """.clear_young() ages a page and asks for no flush.
+
+    A page that is cached may so look unused for a while; that is the bargain.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE)
+    vm.clear_young(page=0).claim("it was young", lambda now: now.outcome == [1])
+    vm.claim("old now", lambda now: not now.mapped(GFN).accessed)
+    vm.claim("no flush", lambda now: now.grew("flush_requests") == 0)
+
+
+@story(source=AGE)
+def aging_of_a_range(vm: Telling) -> None:
+    """A range is young if any page in it is; aging it makes all of it old, huge pages too.
+
+    Pages outside of the range keep their age.
+    """
+    memory(vm, gfn=0, npages=0x100)
+    memory(vm, slot=1, gfn=X2M, npages=X2M, page=X2M, level=HUGE)
+    for gfn in (0x10, 0x20, X2M):
+        vm.access(gfn=gfn, kind=WRITE)
+    vm.test_young(page=0x11).claim("nothing used there", lambda now: now.outcome == [0])
+    vm.clear_flush_young(page=0x20, npages=X2M).claim("used", lambda now: now.outcome == [1])
+    vm.claim("old", lambda now: not now.mapped(0x20).accessed and not now.mapped(X2M).accessed)
+    vm.claim("but the page before", lambda now: now.mapped(0x10).accessed)
+
+
+@story(source="arch/x86/kvm/mmu: what is not mapped cannot be young")
+def aging_of_what_is_not_mapped(vm: Telling) -> None:
+    """What the guest never used is old, and aging it changes nothing.
+
+    The same holds for a page that was unmapped meanwhile.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.test_young(page=0).claim("old", lambda now: now.outcome == [0])
+    vm.access(gfn=GFN, kind=WRITE)
+    vm.madvise_dontneed(page=0)
+    vm.test_young(page=0).claim("old again", lambda now: now.outcome == [0])
+    vm.clear_young(page=0, npages=16).claim("nothing to age", lambda now: now.outcome == [0])
+
+
+@story(source=AGE + "; seed 1-writable-bits-patch")
+def aged_while_logging(vm: Telling) -> None:
+    """Aging and dirty logging of one page: neither may undo the other.
+
+    Restoring access must not restore W, or a write would be missing in the log.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE)
+    vm.set_memory_region(gfn=GFN, npages=16, flags=LOG, page=0)
+    vm.clear_flush_young(page=0).claim("old", lambda now: not now.mapped(GFN).accessed)
+    vm.access(gfn=GFN, kind=READ).claim("read gets through", lambda now: now.end == DONE)
+    vm.claim("not writable", lambda now: not now.mapped(GFN).writable)
+    vm.claim("not dirty", lambda now: now.dirty() == set())
+    vm.access(gfn=GFN, kind=WRITE).claim("a write is recorded", lambda now: now.dirty() == {0})

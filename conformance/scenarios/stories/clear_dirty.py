@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The dirty log in two steps: KVM_CLEAR_DIRTY_LOG, and logging by the processor's D bits."""
+
+from __future__ import annotations
+
+from conformance.scenarios.sight import DONE
+from conformance.scenarios.stories.dirty_logging import log
+from conformance.scenarios.stories.setting import HUGE, LOG, WRITE, X2M, memory
+from conformance.scenarios.story import Telling, story
+
+GFN = 0x100
+API = "Documentation/virt/kvm/api.rst: KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2"
+SPLIT_ON_CLEAR = (
+    'commit cb00a70bd4b7 ("KVM: x86/mmu: Split huge pages mapped by the TDP MMU during '
+    'KVM_CLEAR_DIRTY_LOG") in v5.18'
+)
+PML = "arch/x86/kvm/vmx: page modification logging; tdp_mmu.c: clear_dirty_gfn_range()"
+
+
+@story(source=API, manual_protect=1)
+def manual_protection(vm: Telling) -> None:
+    """With manual protection KVM_GET_DIRTY_LOG only reads, KVM_CLEAR_DIRTY_LOG write-protects.
+
+    User space can so pay for write-protection bit by bit.
+    """
+    memory(vm, gfn=GFN, npages=64, flags=LOG)
+    for offset in (0, 5, 63):
+        vm.access(gfn=GFN + offset, kind=WRITE)
+    vm.get_dirty_log().claim("told", lambda now: now.logged == {0, 5, 63})
+    vm.claim("not cleared", lambda now: now.dirty() == {0, 5, 63})
+    vm.claim("all stay writable", lambda now: all(leaf.writable for leaf in now.leaves()))
+    vm.clear_dirty_log(first=0, npages=64, mask=1 << 5 | 1 << 63)
+    vm.claim("what was asked for is cleared", lambda now: now.dirty() == {0})
+    vm.claim(
+        "and protected", lambda now: not now.mapped(GFN + 5).writable and not now.mapped(GFN + 63).writable
+    )
+    vm.claim("the rest is not", lambda now: now.mapped(GFN).writable)
+    vm.access(gfn=GFN + 5, kind=WRITE).claim("recorded again", lambda now: now.dirty() == {0, 5})
+
+
+@story(source=API)
+def clear_of_clean_pages(vm: Telling) -> None:
+    """Clearing pages that are not dirty, or not mapped, changes nothing and protects nothing.
+
+    Bits are cleared and pages protected only together: a page that is clean is protected already.
+    """
+    memory(vm, gfn=GFN, npages=128, flags=LOG)
+    vm.access(gfn=GFN + 70, kind=WRITE)
+    vm.clear_dirty_log(first=0, npages=64, mask=(1 << 64) - 1)
+    vm.claim("the other word stays", lambda now: now.dirty() == {70} and now.mapped(GFN + 70).writable)
+    vm.clear_dirty_log(first=64, npages=64, mask=(1 << 64) - 1)
+    vm.claim("now it is clear", lambda now: now.dirty() == set() and not now.mapped(GFN + 70).writable)
+    vm.clear_dirty_log(first=64, npages=64, mask=(1 << 64) - 1)
+    vm.claim("once is enough", lambda now: now.grew("flush_requests") == 0)
+
+
+@story(source="Documentation/virt/kvm/api.rst: KVM_DIRTY_LOG_INITIALLY_SET", manual_protect=3)
+def initially_all_set(vm: Telling) -> None:
+    """Logging that begins with every page dirty protects nothing until pages are cleared.
+
+    Switching logging on is then quick, however much memory there is.
+    """
+    memory(vm, gfn=GFN, npages=64)
+    for offset in (0, 1):
+        vm.access(gfn=GFN + offset, kind=WRITE)
+    log(vm, gfn=GFN, npages=64).claim("all dirty", lambda now: now.dirty() == set(range(64)))
+    vm.claim("still writable", lambda now: now.mapped(GFN).writable)
+    vm.clear_dirty_log(first=0, npages=64, mask=1).claim(
+        "protected", lambda now: not now.mapped(GFN).writable
+    )
+    vm.claim("its neighbour is not", lambda now: now.mapped(GFN + 1).writable)
+    vm.claim("clear", lambda now: 0 not in now.dirty() and 1 in now.dirty())
+
+
+@story(source=SPLIT_ON_CLEAR, manual_protect=3)
+def split_when_cleared(vm: Telling) -> None:
+    """Where logging begins with all set, huge pages are split when one of their pages is first cleared.
+
+    Only then must writes be told apart by 4K.
+    """
+    memory(vm, gfn=X2M, npages=2 * X2M, level=HUGE)
+    vm.access(gfn=X2M, kind=WRITE).access(gfn=2 * X2M, kind=WRITE)
+    log(vm, gfn=X2M, npages=2 * X2M).claim("still 2M", lambda now: now.mapped(X2M).level == HUGE)
+    vm.clear_dirty_log(first=64, npages=64, mask=1 << 3)
+    vm.claim("split", lambda now: now.mapped(X2M).level == 1)
+    vm.claim("the page is protected", lambda now: not now.mapped(X2M + 67).writable)
+    vm.claim("the other huge page is left alone", lambda now: now.mapped(2 * X2M).level == HUGE)
+
+
+@story(source="virt/kvm/kvm_main.c: kvm_clear_dirty_log_protect()")
+def clear_beyond_the_memslot(vm: Telling) -> None:
+    """Clearing what is not in the memslot, or of a memslot without a log, is an error.
+
+    Nothing is cleared by it.
+    """
+    memory(vm, gfn=GFN, npages=64, flags=LOG)
+    vm.access(gfn=GFN, kind=WRITE)
+    vm.clear_dirty_log(first=64, npages=64, mask=1).claim("-EINVAL", lambda now: now.outcome == [-22])
+    vm.clear_dirty_log(slot=3, first=0, npages=64, mask=1).claim("-ENOENT", lambda now: now.outcome == [-2])
+    vm.claim("still dirty", lambda now: now.dirty() == {0} and now.mapped(GFN).writable)
+
+
+@story(source=PML, modes=("ept-ad",), pml=1)
+def logging_by_dirty_bits(vm: Telling) -> None:
+    """With page modification logging small pages keep W, and lose D instead.
+
+    The processor sets D with the first write and puts the address into its buffer, without an exit.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE).access(gfn=GFN + 1, kind=WRITE)
+    log(vm, gfn=GFN, npages=16)
+    vm.claim("still writable", lambda now: now.mapped(GFN).writable)
+    vm.claim("no longer dirty", lambda now: not now.mapped(GFN).dirty)
+    vm.access(gfn=GFN, kind=WRITE).claim("the write needs no exit", lambda now: now.outcome == [DONE])
+    vm.claim("the processor set D", lambda now: now.mapped(GFN).dirty)
+    vm.get_dirty_log().claim("the log has it", lambda now: now.logged == {0})
+    vm.claim("D is clear again", lambda now: not now.mapped(GFN).dirty and now.mapped(GFN).writable)
+    vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") >= 1)
+    vm.access(gfn=GFN, kind=WRITE).access(gfn=GFN + 1, kind=WRITE)
+    vm.get_dirty_log().claim("both", lambda now: now.logged == {0, 1})
+
+
+@story(source=PML, modes=("ept-ad",), pml=1, eager_page_split=0)
+def huge_pages_and_dirty_bits(vm: Telling) -> None:
+    """Even with page modification logging huge pages are write-protected.
+
+    A D bit of 2M would say too little, so a write must fault to map 4K.
+    """
+    memory(vm, gfn=X2M, npages=X2M, level=HUGE)
+    vm.access(gfn=X2M, kind=WRITE)
+    log(vm, gfn=X2M, npages=X2M).claim("2M without W", lambda now: not now.mapped(X2M).writable)
+    vm.access(gfn=X2M + 9, kind=WRITE).claim("4K with W", lambda now: now.mapped(X2M + 9).writable)
+    vm.get_dirty_log().claim("told", lambda now: now.logged == {9})
+    vm.claim(
+        "D is clear, W is not", lambda now: now.mapped(X2M + 9).writable and not now.mapped(X2M + 9).dirty
+    )
+
+
+@story(source=PML, modes=("ept-ad",), pml=1, manual_protect=1)
+def dirty_bits_cleared_by_hand(vm: Telling) -> None:
+    """KVM_CLEAR_DIRTY_LOG with page modification logging clears D of present pages in the mask only.
+
+    A gfn in the mask that is not mapped must be passed over.
+    """
+    memory(vm, gfn=GFN, npages=64, flags=LOG)
+    for offset in (1, 2, 3):
+        vm.access(gfn=GFN + offset, kind=WRITE)
+    vm.get_dirty_log().claim("told", lambda now: now.logged == {1, 2, 3})
+    vm.madvise_dontneed(page=2)
+    vm.clear_dirty_log(first=0, npages=64, mask=0b0110)
+    vm.claim("D of the first is clear", lambda now: not now.mapped(GFN + 1).dirty)
+    vm.claim("what is unmapped stays so", lambda now: now.leaf(GFN + 2) is None)
+    vm.claim("D of the third is not", lambda now: now.mapped(GFN + 3).dirty)
+    vm.claim("the bitmap follows", lambda now: now.dirty() == {3})

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Dirty logging by write-protection: switched on, written to, asked for, switched off."""
+
+from __future__ import annotations
+
+from conformance.scenarios.sight import DONE, FIXED
+from conformance.scenarios.stories.setting import GIGANTIC, HUGE, LOG, READ, WRITE, X1G, X2M, memory
+from conformance.scenarios.story import Telling, story
+
+GFN = 0x100
+API = "Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG"
+RESTART = (
+    'commit 3a0f64de479c ("KVM: x86/mmu: Don\'t advance iterator after restart due to yielding") in v5.16'
+)
+SEED = "seed 1-writable-bits-patch: case 1, write-protection for dirty logging leaves MMU-writable set"
+
+
+def log(vm: Telling, *, gfn: int, npages: int, page: int = 0, slot: int = 0, on: bool = True) -> Telling:
+    """Switch dirty logging of a memslot on or off."""
+    vm.set_memory_region(slot=slot, gfn=gfn, npages=npages, page=page, flags=LOG if on else 0)
+    return vm
+
+
+@story(source=SEED)
+def logging_write_protects(vm: Telling) -> None:
+    """Dirty logging is switched on: what is mapped loses W, but stays MMU-writable.
+
+    The next write must exit to be recorded. MMU-writable stays, since the guest may write as soon as that is
+    done, and TLBs are flushed, since they may still allow writing.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE).claim("writable at first", lambda now: now.mapped(GFN).writable)
+    log(vm, gfn=GFN, npages=16)
+    vm.claim("no longer", lambda now: not now.mapped(GFN).writable)
+    vm.claim("MMU-writable stays", lambda now: now.mapped(GFN).mmu_writable and now.mapped(GFN).host_writable)
+    vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") >= 1)
+    vm.claim("nothing is dirty yet", lambda now: now.dirty() == set())
+
+
+@story(source="seed 4-fast-page-fault-locking; " + SEED)
+def write_after_logging_began(vm: Telling) -> None:
+    """The first write after logging began is fixed by fast_page_fault(), and recorded.
+
+    It only sets W again, without mmu_lock; the gfn must be in the bitmap before the guest can write.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN + 5, kind=WRITE)
+    log(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN + 5, kind=WRITE)
+    vm.claim("one exit, fixed", lambda now: now.outcome == [FIXED, DONE])
+    vm.claim("by the fast path", lambda now: now.grew("pf_fast") == 1)
+    vm.claim("W is set again", lambda now: now.mapped(GFN + 5).writable)
+    vm.claim("the page is in the bitmap", lambda now: now.dirty() == {5})
+    vm.access(gfn=GFN + 5, kind=WRITE).claim("the next write is free", lambda now: now.outcome == [DONE])
+
+
+@story(source=API)
+def get_dirty_log(vm: Telling) -> None:
+    """KVM_GET_DIRTY_LOG returns what was written, clears it and write-protects it again.
+
+    A write after it is therefore in the next log; one between bitmap and write-protection cannot be lost.
+    """
+    memory(vm, gfn=GFN, npages=80, flags=LOG)
+    for offset in (0, 63, 64, 79):
+        vm.access(gfn=GFN + offset, kind=WRITE)
+    vm.get_dirty_log().claim("all writes are told", lambda now: now.logged == {0, 63, 64, 79})
+    vm.claim("the bitmap is empty", lambda now: now.dirty() == set())
+    vm.claim("none is writable", lambda now: not any(leaf.writable for leaf in now.leaves()))
+    vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") >= 1)
+    vm.access(gfn=GFN + 64, kind=WRITE).claim("fixed fast", lambda now: now.grew("pf_fast") == 1)
+    vm.get_dirty_log().claim("only the new write is told", lambda now: now.logged == {64})
+    vm.get_dirty_log().claim("then nothing", lambda now: now.logged == set())
+    vm.claim("without a flush", lambda now: now.grew("flush_requests") == 0)
+
+
+@story(source='commit bcc4f2bc5026 ("KVM: MMU: mark page dirty in make_spte") in v5.16')
+def first_touch_while_logging(vm: Telling) -> None:
+    """A page first touched while logging is on is in the log if it is mapped writable.
+
+    That holds for a read, too: what the guest may write to without an exit counts as written.
+    """
+    memory(vm, gfn=GFN, npages=16, flags=LOG)
+    vm.touch(page=1, write=1)
+    vm.access(gfn=GFN, kind=WRITE).claim("a write is recorded", lambda now: 0 in now.dirty())
+    vm.access(gfn=GFN + 1, kind=READ)
+    vm.claim("recorded if writable", lambda now: (1 in now.dirty()) == now.mapped(GFN + 1).writable)
+    vm.access(gfn=GFN + 2, kind=READ).claim("the zero page is not", lambda now: 2 not in now.dirty())
+
+
+@story(source='commit a3fe5dbda0a4 ("KVM: x86/mmu: Split huge pages mapped by the TDP MMU ...") in v5.18')
+def eager_split(vm: Telling) -> None:
+    """With eager page splitting, logging splits huge pages at once and write-protects the pieces.
+
+    Every piece maps its own part of the huge page, so that the guest's next write need not fault one in.
+    """
+    memory(vm, gfn=X2M, npages=X2M, level=HUGE)
+    vm.access(gfn=X2M, kind=WRITE).claim("2M", lambda now: now.mapped(X2M).level == HUGE)
+    log(vm, gfn=X2M, npages=X2M)
+    vm.claim("512 pieces", lambda now: [leaf.level for leaf in now.leaves()] == [1] * 512)
+    vm.claim("none writable", lambda now: not any(leaf.writable for leaf in now.leaves()))
+    vm.claim("all MMU-writable", lambda now: all(leaf.mmu_writable for leaf in now.leaves()))
+    vm.claim("each at its place", lambda now: len({leaf.pfn - leaf.gfn for leaf in now.leaves()}) == 1)
+    vm.claim("they are counted", lambda now: (now.state("pages_2m"), now.state("pages_4k")) == (0, 512))
+    vm.access(gfn=X2M + 0x1FF, kind=WRITE).claim("fixed fast", lambda now: now.grew("pf_fast") == 1)
+    vm.claim("recorded", lambda now: now.dirty() == {0x1FF})
+
+
+@story(source="Documentation/admin-guide/kernel-parameters.txt: kvm.eager_page_split", eager_page_split=0)
+def no_eager_split(vm: Telling) -> None:
+    """Without eager page splitting a huge page is write-protected whole, and split by the guest's writes.
+
+    A write fault maps 4K in a new table. The other pages of the huge one fault in again, or since commit
+    c4b33d28ea51 in v6.2 are split off with it.
+    """
+    memory(vm, gfn=X2M, npages=X2M, level=HUGE)
+    vm.access(gfn=X2M, kind=WRITE)
+    log(vm, gfn=X2M, npages=X2M)
+    vm.claim("still 2M", lambda now: now.mapped(X2M).level == HUGE)
+    vm.claim("not writable", lambda now: not now.mapped(X2M).writable)
+    vm.access(gfn=X2M + 3, kind=WRITE)
+    vm.claim("4K now", lambda now: now.mapped(X2M + 3).level == 1 and now.mapped(X2M + 3).writable)
+    vm.claim("recorded alone", lambda now: now.dirty() == {3})
+    vm.claim("nothing huge is left", lambda now: {leaf.level for leaf in now.leaves()} == {1})
+
+
+@story(source='commit a3fe5dbda0a4 ("KVM: x86/mmu: Split huge pages mapped by the TDP MMU ...") in v5.18')
+def gigantic_page_while_logging(vm: Telling) -> None:
+    """A 1G page under a memslot of a few pages more than 2M is mapped in 2M and 4K, and split when logged.
+
+    Splitting goes down level by level and ends at 4K everywhere.
+    """
+    vm.mmap(page=0, npages=X1G, level=GIGANTIC)
+    vm.set_memory_region(gfn=0, npages=X2M + 4, page=0)
+    vm.access(gfn=1, kind=WRITE).claim("2M", lambda now: now.mapped(1).level == HUGE)
+    vm.access(gfn=X2M + 1, kind=WRITE).claim("4K", lambda now: now.mapped(X2M + 1).level == 1)
+    log(vm, gfn=0, npages=X2M + 4).claim("4K all", lambda now: {leaf.level for leaf in now.leaves()} == {1})
+    vm.claim("as many as before", lambda now: len(now.leaves()) == 513)
+
+
+@story(source="arch/x86/kvm/x86.c: kvm_mmu_slot_apply_flags()")
+def logging_switched_off(vm: Telling) -> None:
+    """Logging is switched off: small mappings of a huge page give way to a huge one.
+
+    They are zapped, to be faulted in huge; since commit 13e2e4f62a4b in v6.13 the huge page is mapped
+    in their place. In both cases the guest ends with 2M after its next access.
+    """
+    memory(vm, gfn=X2M, npages=X2M, level=HUGE, flags=LOG)
+    vm.access(gfn=X2M + 1, kind=WRITE).access(gfn=X2M + 2, kind=WRITE)
+    vm.claim("4K while logging", lambda now: {leaf.level for leaf in now.leaves()} == {1})
+    log(vm, gfn=X2M, npages=X2M, on=False)
+    vm.claim("none of 4K is left", lambda now: now.state("pages_4k") == 0)
+    vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") >= 1)
+    vm.access(gfn=X2M + 1, kind=WRITE).claim("2M", lambda now: now.mapped(X2M + 1).level == HUGE)
+    vm.claim("writable", lambda now: now.mapped(X2M + 1).writable)
+
+
+@story(source="arch/x86/kvm/x86.c: kvm_mmu_slot_apply_flags()")
+def logging_off_and_on_again(vm: Telling) -> None:
+    """Small memory through two periods of logging: W comes back only by writes.
+
+    Switching logging off leaves pages write-protected that nobody wrote to; the next write is fixed fast.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE)
+    log(vm, gfn=GFN, npages=16)
+    log(vm, gfn=GFN, npages=16, on=False).claim("still protected", lambda now: not now.mapped(GFN).writable)
+    vm.access(gfn=GFN, kind=WRITE).claim("fixed fast", lambda now: now.grew("pf_fast") == 1)
+    log(vm, gfn=GFN, npages=16).claim("protected again", lambda now: not now.mapped(GFN).writable)
+    vm.get_dirty_log().claim("the new log is empty", lambda now: now.logged == set())
+
+
+@story(source="virt/kvm/kvm_main.c: the flush comes before the copy to user space", vcpus=2)
+def stale_tlb_while_logging(vm: Telling) -> None:
+    """A vCPU that has a writable translation cached must lose it before the log is returned.
+
+    Otherwise its next write would change memory without being in any log.
+    """
+    memory(vm, gfn=GFN, npages=16, flags=LOG)
+    vm.access(vcpu=0, gfn=GFN, kind=WRITE)
+    vm.access(vcpu=1, gfn=GFN, kind=WRITE).claim("cached writable", lambda now: now.cached(GFN, 1))
+    vm.get_dirty_log().claim("told", lambda now: now.logged == {0})
+    vm.access(vcpu=1, gfn=GFN, kind=WRITE).claim("its write exits", lambda now: len(now.exits) == 1)
+    vm.claim("and is recorded", lambda now: now.dirty() == {0})
+
+
+@story(source="virt/kvm/kvm_main.c: kvm_get_dirty_log_protect()")
+def log_of_what_has_none(vm: Telling) -> None:
+    """Asking for the log of a memslot that keeps none, or does not exist, is an error.
+
+    Nothing changes by it.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE)
+    vm.get_dirty_log(slot=0).claim("-ENOENT", lambda now: now.outcome == [-2])
+    vm.get_dirty_log(slot=7).claim("-ENOENT", lambda now: now.outcome == [-2])
+    vm.claim("still writable", lambda now: now.mapped(GFN).writable)
+
+
+@story(source=RESTART)
+def logging_while_yielding(vm: Telling) -> None:
+    """Splitting and write-protecting give way where they are asked to, and miss nothing.
+
+    A walk that yields must go on at the entry where it stopped, in the tables as they are then.
+    """
+    memory(vm, gfn=0, npages=3 * X2M, level=HUGE)
+    for gfn in (0, X2M, 2 * X2M):
+        vm.access(gfn=gfn, kind=WRITE)
+    vm.madvise_dontneed(page=X2M + 1)
+    vm.access(gfn=X2M, kind=WRITE).access(gfn=X2M + 2, kind=WRITE)
+    vm.resched(on=1)
+    log(vm, gfn=0, npages=3 * X2M)
+    vm.claim("4K everywhere", lambda now: {leaf.level for leaf in now.leaves()} == {1})
+    vm.claim("all that was mapped", lambda now: len(now.leaves()) == 2 * 512 + 2)
+    vm.claim("nothing writable", lambda now: not any(leaf.writable for leaf in now.leaves()))
+    vm.resched(on=0)

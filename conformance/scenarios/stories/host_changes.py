@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The host changes its mappings under a running guest: MMU notifiers, and faults that meet them."""
+
+from __future__ import annotations
+
+from conformance.model.changes import NO_CHANGE_PTE
+from conformance.scenarios.sight import DONE, FIXED, GAVE_UP, RETRY
+from conformance.scenarios.stories.setting import HUGE, READ, WRITE, X2M, memory
+from conformance.scenarios.story import Telling, story
+
+GFN = 0x100
+RANGE_START = "virt/kvm/kvm_main.c: kvm_mmu_notifier_invalidate_range_start()"
+
+
+@story(source=RANGE_START)
+def unmap_one_page(vm: Telling) -> None:
+    """The host takes one page back: its SPTE goes, its neighbours' stay.
+
+    The TLBs are flushed before the host may reuse the page, and a later access faults in a new one.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    for gfn in (GFN, GFN + 1, GFN + 2):
+        vm.access(gfn=gfn, kind=WRITE)
+    vm.madvise_dontneed(page=1)
+    vm.claim("the page is unmapped", lambda now: now.leaf(GFN + 1) is None)
+    vm.claim("its neighbours are not", lambda now: now.leaf(GFN) and now.leaf(GFN + 2))
+    vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") == 1)
+    vm.claim("no invalidation is left under way", lambda now: now.state("invalidate_in_progress") == 0)
+    vm.access(gfn=GFN + 1, kind=WRITE).claim("a new page is mapped", lambda now: now.outcome == [FIXED, DONE])
+    vm.claim("another one", lambda now: now.mapped(GFN + 1).pfn != now.before.before.mapped(GFN + 1).pfn)
+
+
+@story(source=RANGE_START)
+def unmap_a_range(vm: Telling) -> None:
+    """The host takes back a range across two tables: all in it goes, the page before and after stay.
+
+    Tables stay, even empty ones: only leaves are zapped.
+    """
+    memory(vm, gfn=0, npages=0x400)
+    for gfn in (0x1EF, 0x1F0, 0x1FF, 0x200, 0x20F, 0x210):
+        vm.access(gfn=gfn, kind=WRITE)
+    vm.madvise_dontneed(page=0x1F0, npages=0x20)
+    vm.claim("those in the range are gone", lambda now: [leaf.gfn for leaf in now.leaves()] == [0x1EF, 0x210])
+    vm.claim("the tables stay", lambda now: now.has_table(1, 0) and now.has_table(1, X2M))
+    vm.claim("one flush was asked for", lambda now: now.grew("flush_requests") == 1)
+
+
+@story(source=RANGE_START)
+def unmap_of_what_is_not_mapped(vm: Telling) -> None:
+    """An invalidation of pages that the guest never touched flushes nothing.
+
+    It counts all the same: a fault under way must see that something changed.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE)
+    vm.touch(page=9, write=1)
+    vm.madvise_dontneed(page=9)
+    vm.claim("no flush", lambda now: now.grew("flush_requests") == 0)
+    vm.claim("the sequence moved", lambda now: now.grew("invalidate_seq") > 0)
+    vm.claim("what was mapped stays", lambda now: now.leaf(GFN))
+
+
+@story(source="virt/kvm/kvm_main.c: __kvm_handle_hva_range() visits the memslots that a range meets")
+def unmap_outside_of_memslots(vm: Telling) -> None:
+    """The host changes memory that no memslot uses: KVM has nothing to do.
+
+    Only a range that meets a memslot takes mmu_lock and moves the sequence.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE)
+    vm.mmap(page=0x1000, npages=16)
+    vm.touch(page=0x1000, write=1)
+    vm.madvise_dontneed(page=0x1000, npages=16)
+    vm.claim("no flush", lambda now: now.grew("flush_requests") == 0)
+    vm.claim("the mapping stays", lambda now: now.leaf(GFN))
+
+
+@story(source="virt/kvm/kvm_main.c and mmu.c: mmu_invalidate_retry_hva(), is_page_fault_stale()")
+def fault_during_an_invalidation(vm: Telling) -> None:
+    """While the host invalidates a range, a fault in it must be retried and map nothing.
+
+    The page that it would map may be on its way out. After the invalidation it is mapped as usual.
+    """
+    memory(vm, gfn=GFN, npages=64)
+    vm.access(gfn=GFN + 8, kind=WRITE)
+    vm.notifier_start(page=8, npages=4).claim("the mapping is gone", lambda now: now.leaf(GFN + 8) is None)
+    vm.claim("an invalidation is under way", lambda now: now.state("invalidate_in_progress") == 1)
+    vm.access(gfn=GFN + 8, kind=WRITE).claim("the guest gets nowhere", lambda now: now.end == GAVE_UP)
+    vm.claim("each exit is a retry", lambda now: set(now.exits) == {RETRY})
+    vm.claim("nothing was mapped", lambda now: now.leaf(GFN + 8) is None)
+    vm.notifier_end(page=8, npages=4)
+    vm.access(gfn=GFN + 8, kind=WRITE).claim("now it is", lambda now: now.outcome == [FIXED, DONE])
+
+
+@story(source='commit 4a42d848db95 ("KVM: x86/mmu: Consider the hva in mmu_notifier retry") in v5.12')
+def fault_beside_an_invalidation(vm: Telling) -> None:
+    """A fault outside of the range that is being invalidated need not wait.
+
+    Only when two invalidations are under way at once is the range widened to what lies between them.
+    """
+    memory(vm, gfn=GFN, npages=64)
+    vm.notifier_start(page=8, npages=4)
+    vm.access(gfn=GFN + 12, kind=WRITE).claim(
+        "beside it all is well", lambda now: now.outcome == [FIXED, DONE]
+    )
+    vm.notifier_start(page=32, npages=4)
+    vm.access(gfn=GFN + 20, kind=WRITE).claim("between two it waits", lambda now: now.end == GAVE_UP)
+    vm.notifier_end(page=8, npages=4)
+    vm.notifier_end(page=32, npages=4)
+    vm.access(gfn=GFN + 20, kind=WRITE).claim("until both are over", lambda now: now.end == DONE)
+
+
+@story(source='seed 3-change-pte-thread: ".change_pte() has been dead code on x86"', until=NO_CHANGE_PTE)
+def change_pte_changes_nothing(vm: Telling) -> None:
+    """.change_pte() between start and end of an invalidation finds nothing to change.
+
+    The invalidation has zapped the SPTE that it was meant to update, so it neither maps nor flushes.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE).access(gfn=GFN + 1, kind=WRITE)
+    vm.change_pte(page=0).claim("the mapping is gone", lambda now: now.leaf(GFN) is None)
+    vm.claim("the neighbour's is not", lambda now: now.leaf(GFN + 1))
+    vm.claim("only the invalidation flushed", lambda now: now.grew("flush_requests") == 1)
+    vm.access(gfn=GFN, kind=READ).claim(
+        "the guest faults it in again", lambda now: now.outcome == [FIXED, DONE]
+    )
+
+
+@story(source="seed 3-change-pte-thread: KSM, for which .change_pte() was made")
+def merged_by_ksm(vm: Telling) -> None:
+    """KSM merges a page: the guest reads the shared copy, and its write gets one of its own again.
+
+    The shared page must never be mapped writable.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE)
+    vm.ksm_merge(page=0).claim("the mapping is gone", lambda now: now.leaf(GFN) is None)
+    vm.access(gfn=GFN, kind=READ).claim(
+        "the shared page is read-only", lambda now: not now.mapped(GFN).writable
+    )
+    vm.claim("and not MMU-writable", lambda now: not now.mapped(GFN).mmu_writable)
+    vm.access(gfn=GFN, kind=WRITE).claim("a write gets through", lambda now: now.end == DONE)
+    vm.claim("to a page of its own", lambda now: now.mapped(GFN).pfn != now.before.mapped(GFN).pfn)
+
+
+@story(source="mm/huge_memory.c: __split_huge_pmd() invalidates its whole 2M")
+def host_gives_back_part_of_a_huge_page(vm: Telling) -> None:
+    """The host splits a huge page to give one of its pages back: the guest's huge mapping goes.
+
+    The rest of the memory stays where it is and is mapped in small pages.
+    """
+    memory(vm, gfn=X2M, npages=X2M, level=HUGE)
+    vm.access(gfn=X2M, kind=WRITE).claim("2M are mapped", lambda now: now.mapped(X2M).level == HUGE)
+    vm.madvise_dontneed(page=5).claim("all of it is gone", lambda now: now.leaf(X2M) is None)
+    vm.access(gfn=X2M + 4, kind=WRITE).claim("now in 4K", lambda now: now.mapped(X2M + 4).level == 1)
+    vm.claim(
+        "at the same place", lambda now: now.mapped(X2M + 4).pfn == now.before.before.mapped(X2M).pfn + 4
+    )
+    vm.access(gfn=X2M + 5, kind=READ).claim("what was given back is new", lambda now: now.end == DONE)
+
+
+@story(source="mm/memory.c: copy_present_pte() write-protects for fork()", vcpus=2)
+def host_forks(vm: Telling) -> None:
+    """fork() write-protects all of the guest's memory: nothing writable may stay mapped or cached.
+
+    Every vCPU has to flush before it enters the guest again.
+    """
+    memory(vm, gfn=0, npages=X2M + 32)
+    for vcpu in (0, 1):
+        for gfn in (0, 0x1FF, 0x200):
+            vm.access(vcpu=vcpu, gfn=gfn, kind=WRITE)
+    vm.wrprotect(page=0, npages=X2M + 32).claim("nothing is mapped", lambda now: not now.leaves())
+    vm.claim("one flush for all", lambda now: now.grew("flush_requests") == 1)
+    vm.enter(vcpu=1).claim("no TLB has it", lambda now: now.cached(0, 1) is None)
+    vm.access(vcpu=0, gfn=0x1FF, kind=WRITE).claim(
+        "it comes back writable", lambda now: now.mapped(0x1FF).writable
+    )
+
+
+@story(source="mm/mmu_notifier.c: invalidations of one range may nest")
+def nested_invalidations(vm: Telling) -> None:
+    """Two invalidations of the same range: a fault has to wait for the end of both.
+
+    The count says how many are under way, the sequence moves with each end.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE)
+    vm.notifier_start(page=0, npages=16)
+    vm.notifier_start(page=0, npages=4).claim("two", lambda now: now.state("invalidate_in_progress") == 2)
+    vm.notifier_end(page=0, npages=16)
+    vm.access(gfn=GFN, kind=WRITE).claim("still waiting", lambda now: now.end == GAVE_UP)
+    vm.notifier_end(page=0, npages=4).claim("none", lambda now: now.state("invalidate_in_progress") == 0)
+    vm.access(gfn=GFN, kind=WRITE).claim("mapped", lambda now: now.outcome == [FIXED, DONE])
+
+
+@story(source=RANGE_START)
+def unmap_while_yielding(vm: Telling) -> None:
+    """Unmapping a long range gives way to others where it is asked to, and still unmaps all of it.
+
+    A walk that yields goes on where it was; since commit 3a0f64de479c it must not skip an entry.
+    """
+    memory(vm, gfn=0, npages=0x800)
+    for gfn in (0, 1, 0x1FF, 0x200, 0x3FF, 0x400, 0x7FF):
+        vm.access(gfn=gfn, kind=WRITE)
+    vm.resched(on=1)
+    vm.madvise_dontneed(page=0, npages=0x800).claim("nothing is left", lambda now: not now.leaves())
+    vm.claim("nor counted", lambda now: now.state("pages_4k") == 0)
+    vm.resched(on=0)
+    vm.access(gfn=0x200, kind=WRITE).claim("the guest goes on", lambda now: now.end == DONE)

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Memslots are deleted, moved and made again: roots are invalidated, zapped and replaced."""
+
+from __future__ import annotations
+
+from conformance.scenarios.sight import DONE, EMULATED, FIXED
+from conformance.scenarios.stories.setting import HUGE, READ, READONLY, WRITE, X2M, memory
+from conformance.scenarios.story import Telling, story
+
+GFN = 0x100
+ZAP_FAST = "arch/x86/kvm/mmu/mmu.c: kvm_mmu_zap_all_fast(); Documentation/virt/kvm/x86/mmu.rst"
+
+
+@story(source=ZAP_FAST)
+def memslot_deleted(vm: Telling) -> None:
+    """Deleting a memslot invalidates the roots and zaps all they map; the vCPU gets a new root.
+
+    Other memslots' pages fault in again under the new root.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    memory(vm, slot=1, gfn=X2M, npages=16, page=X2M)
+    vm.access(gfn=GFN, kind=WRITE).access(gfn=X2M, kind=WRITE)
+    vm.set_memory_region(gfn=GFN, npages=0, page=0).claim("accepted", lambda now: now.outcome == [0])
+    vm.claim("no valid root is left", lambda now: not now.valid_roots())
+    vm.claim("nothing is counted as mapped", lambda now: now.state("pages_4k") == 0)
+    vm.access(gfn=X2M, kind=READ).claim(
+        "the other memslot comes back", lambda now: now.outcome == [FIXED, DONE]
+    )
+    vm.claim("under a new root", lambda now: len(now.valid_roots()) == 1)
+    vm.access(gfn=GFN, kind=READ).claim("the deleted one does not", lambda now: now.end == EMULATED)
+
+
+@story(source=ZAP_FAST)
+def memslot_moved(vm: Telling) -> None:
+    """A memslot that moves is mapped at its new gfns, and no longer at the old.
+
+    The memory behind it stays the same.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN + 1, kind=WRITE)
+    vm.set_memory_region(gfn=0x1000, npages=16, page=0).claim("accepted", lambda now: now.outcome == [0])
+    vm.access(gfn=0x1001, kind=WRITE).claim("mapped there", lambda now: now.mapped(0x1001).writable)
+    vm.claim("the same page", lambda now: now.mapped(0x1001).pfn == now.before.before.mapped(GFN + 1).pfn)
+    vm.access(gfn=GFN + 1, kind=READ).claim("MMIO here", lambda now: now.end == EMULATED)
+
+
+@story(source=ZAP_FAST)
+def memslot_made_again(vm: Telling) -> None:
+    """A memslot is deleted and made again over other memory: nothing of the old may be seen.
+
+    That holds for page tables and TLB alike.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE)
+    vm.set_memory_region(gfn=GFN, npages=0, page=0)
+    memory(vm, gfn=GFN, npages=16, page=0x1000)
+    vm.access(gfn=GFN, kind=WRITE).claim("faulted in", lambda now: now.outcome == [FIXED, DONE])
+    vm.claim("another page", lambda now: now.mapped(GFN).pfn == 0x100201)
+
+
+@story(source="virt/kvm/kvm_main.c: __kvm_set_memory_region()")
+def memslots_refused(vm: Telling) -> None:
+    """Memslots that overlap, change their size or their read-only flag are refused, and nothing changes.
+
+    Guests keep running on what was there.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE)
+    vm.set_memory_region(slot=1, gfn=GFN + 8, npages=16, page=0x1000)
+    vm.claim("overlap: -EEXIST", lambda now: now.outcome == [-17])
+    vm.set_memory_region(slot=0, gfn=GFN, npages=32, page=0)
+    vm.claim("another size: -EINVAL", lambda now: now.outcome == [-22])
+    vm.set_memory_region(slot=0, gfn=GFN, npages=16, page=0, flags=READONLY)
+    vm.claim("another kind: -EINVAL", lambda now: now.outcome == [-22])
+    vm.set_memory_region(slot=5, gfn=GFN, npages=0, page=0)
+    vm.claim("deleting nothing: -EINVAL", lambda now: now.outcome == [-22])
+    vm.access(gfn=GFN, kind=WRITE).claim("the guest runs on", lambda now: now.outcome == [DONE])
+
+
+@story(source=ZAP_FAST, vcpus=2)
+def invalid_root_until_its_vcpu_leaves_it(vm: Telling) -> None:
+    """An invalidated root lives as long as a vCPU uses it.
+
+    Each vCPU leaves it when it next enters the guest; the last reference frees it.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    memory(vm, slot=1, gfn=X2M, npages=16, page=X2M)
+    vm.access(vcpu=0, gfn=GFN, kind=WRITE).access(vcpu=1, gfn=GFN, kind=WRITE)
+    vm.set_memory_region(slot=1, gfn=X2M, npages=0, page=X2M)
+    vm.enter(vcpu=0).claim(
+        "one valid, one invalid", lambda now: [r.invalid for r in now.roots] == [True, False]
+    )
+    vm.madvise_dontneed(page=0)
+    vm.claim("an unmap finds nothing in either", lambda now: now.grew("flush_requests") == 0)
+    vm.enter(vcpu=1).claim("the old root is gone", lambda now: [r.invalid for r in now.roots] == [False])
+    vm.access(vcpu=1, gfn=GFN, kind=WRITE).claim("it goes on", lambda now: now.outcome == [FIXED, DONE])
+
+
+@story(source=ZAP_FAST)
+def zap_while_yielding(vm: Telling) -> None:
+    """Zapping an invalidated root gives way where it is asked to, and leaves nothing.
+
+    Small pages, huge pages and MMIO SPTEs all go.
+    """
+    memory(vm, gfn=0, npages=X2M + 8)
+    memory(vm, slot=1, gfn=4 * X2M, npages=2 * X2M, page=4 * X2M, level=HUGE)
+    for gfn in (0, 0x1FF, X2M, X2M + 7, 4 * X2M, 5 * X2M, 0x80000):
+        vm.access(gfn=gfn, kind=WRITE)
+    vm.resched(on=1)
+    vm.set_memory_region(gfn=0, npages=0, page=0)
+    vm.claim("no page is counted", lambda now: now.state("pages_4k") == now.state("pages_2m") == 0)
+    vm.claim("no valid root", lambda now: not now.valid_roots())
+    vm.resched(on=0)
+    vm.access(gfn=4 * X2M, kind=READ).claim("the guest goes on", lambda now: now.end == DONE)
+
+
+@story(source="virt/kvm/kvm_main.c: search_memslots() and last_used_slot")
+def memslots_side_by_side(vm: Telling) -> None:
+    """Two memslots meet at a gfn: each page comes from its own, on both sides of the boundary.
+
+    The search for a memslot caches the last one found, which must not be taken for its neighbour.
+    """
+    memory(vm, gfn=0x1F0, npages=16, page=0)
+    memory(vm, slot=1, gfn=0x200, npages=16, page=0x1000)
+    vm.access(gfn=0x1FF, kind=WRITE).access(gfn=0x200, kind=WRITE)
+    vm.claim("both mapped", lambda now: now.leaf(0x1FF) and now.leaf(0x200))
+    vm.madvise_dontneed(page=0x1000).claim(
+        "one unmapped", lambda now: now.leaf(0x1FF) and not now.leaf(0x200)
+    )
+    vm.access(gfn=0x210, kind=READ).claim("after both is MMIO", lambda now: now.end == EMULATED)

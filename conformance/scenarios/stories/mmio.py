@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Accesses to no memory: SPTEs that remember MMIO, and what makes them stale."""
+
+from __future__ import annotations
+
+from conformance.scenarios.sight import DONE, EMULATE, EMULATED, FIXED, MMIO
+from conformance.scenarios.stories.setting import READ, WRITE, memory
+from conformance.scenarios.story import Telling, story
+
+GFN, DEVICE = 0x100, 0xFEC00
+CACHING = "Documentation/virt/kvm/x86/mmu.rst: fast invalidation of MMIO sptes"
+GENERATIONS = 1 << 19
+"""How many generations an MMIO SPTE can tell apart; half as many since bit 10 was freed in v7.2."""
+LAST = (GENERATIONS - 2, GENERATIONS // 2 - 2)
+
+
+@story(source=CACHING)
+def mmio_is_cached(vm: Telling) -> None:
+    """The first access to no memslot leaves an MMIO SPTE, the next exits need not look further.
+
+    The SPTE makes the processor exit with a misconfiguration, or a reserved bit, and says which gfn it is.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=DEVICE, kind=READ).claim("emulated", lambda now: now.outcome == [EMULATE, EMULATED])
+    vm.claim("an MMIO SPTE is there", lambda now: now.mmio_generation(DEVICE) is not None)
+    vm.claim("which maps nothing", lambda now: now.leaf(DEVICE) is None)
+    vm.access(gfn=DEVICE, kind=WRITE)
+    vm.claim("an MMIO exit, emulated", lambda now: now.outcome == [MMIO + EMULATE, EMULATED])
+
+
+@story(source=CACHING)
+def memory_appears_where_mmio_was(vm: Telling) -> None:
+    """A memslot is created over a gfn that has an MMIO SPTE: the next access finds it stale.
+
+    Its generation is no longer the memslots', so KVM looks again and maps the page.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=DEVICE, kind=READ).claim("emulated", lambda now: now.end == EMULATED)
+    memory(vm, slot=1, gfn=DEVICE, npages=16, page=0x1000)
+    vm.claim("the generation moved", lambda now: now.grew("generation") > 0)
+    vm.access(gfn=DEVICE, kind=WRITE).claim("now it is memory", lambda now: now.end == DONE)
+    vm.claim("mapped", lambda now: now.mapped(DEVICE).writable)
+
+
+@story(source=CACHING)
+def stale_mmio_is_made_anew(vm: Telling) -> None:
+    """After any change of memslots an MMIO SPTE is stale, even if nothing changed for its gfn.
+
+    The next access makes it anew with the new generation.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=DEVICE, kind=READ)
+    memory(vm, slot=1, gfn=0x1000, npages=16, page=0x1000)
+    vm.access(gfn=DEVICE, kind=READ).claim("emulated", lambda now: now.end == EMULATED)
+    vm.claim(
+        "with a new generation", lambda now: now.mmio_generation(DEVICE) != now.before.mmio_generation(DEVICE)
+    )
+    vm.access(gfn=DEVICE, kind=READ)
+    vm.claim("good from now on", lambda now: now.outcome == [MMIO + EMULATE, EMULATED])
+
+
+@story(source="arch/x86/kvm/mmu/mmu.c: kvm_mmu_invalidate_mmio_sptes()")
+def generation_wraps(vm: Telling) -> None:
+    """When the generation that fits into an SPTE wraps, everything is zapped.
+
+    Otherwise an SPTE from long ago could be taken for fresh.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE)
+    vm.set_generation(value=GENERATIONS - 2)
+    vm.access(gfn=DEVICE, kind=READ)
+    vm.claim("cached, with nearly all bits set", lambda now: now.mmio_generation(DEVICE) in LAST)
+    memory(vm, slot=1, gfn=0x1000, npages=16, page=0x1000)
+    vm.claim("all is zapped", lambda now: not now.leaves())
+    vm.access(gfn=DEVICE, kind=READ).claim("a new generation", lambda now: now.mmio_generation(DEVICE) == 0)
+    vm.access(gfn=GFN, kind=READ).claim("memory comes back", lambda now: now.outcome == [FIXED, DONE])
+
+
+@story(source="arch/x86/kvm/mmu/mmu.c: an SPTE for MMIO where a memslot was", vcpus=2)
+def mmio_where_memory_was(vm: Telling) -> None:
+    """A memslot is deleted: what was memory is MMIO for every vCPU.
+
+    No vCPU may reach the old page through its TLB.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(vcpu=0, gfn=GFN, kind=WRITE).access(vcpu=1, gfn=GFN, kind=WRITE)
+    vm.set_memory_region(gfn=GFN, npages=0, page=0)
+    vm.access(vcpu=1, gfn=GFN, kind=READ).claim("emulated", lambda now: now.end == EMULATED)
+    vm.access(vcpu=0, gfn=GFN, kind=READ)
+    vm.claim("cached as MMIO", lambda now: now.outcome == [MMIO + EMULATE, EMULATED])

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The mitigation of iTLB multihit: huge pages are not executable, and what is executed is split."""
+
+from __future__ import annotations
+
+from conformance.model.changes import NX_RECOVERY_SKIPS_LOGGED
+from conformance.scenarios.sight import DONE
+from conformance.scenarios.stories.setting import FETCH, HUGE, READ, WRITE, X2M, memory
+from conformance.scenarios.story import Telling, story
+
+DOCUMENT = "Documentation/admin-guide/hw-vuln/multihit.rst"
+
+
+@story(source=DOCUMENT, nx_huge_pages=1)
+def execution_on_a_huge_page(vm: Telling) -> None:
+    """A huge page is mapped without execution; a fetch from it maps that 4K executable.
+
+    The huge mapping gives way to a table: the rest is faulted in again as it is needed, in 4K.
+    """
+    memory(vm, gfn=X2M, npages=X2M, level=HUGE)
+    vm.access(gfn=X2M, kind=WRITE).claim("2M", lambda now: now.mapped(X2M).level == HUGE)
+    vm.claim("not executable", lambda now: not now.mapped(X2M).executable)
+    vm.access(gfn=X2M + 7, kind=FETCH).claim("it gets through", lambda now: now.end == DONE)
+    vm.claim("4K, executable", lambda now: now.mapped(X2M + 7).level == 1 and now.mapped(X2M + 7).executable)
+    vm.claim("one split is counted", lambda now: now.state("nx_lpage_splits") == 1)
+    vm.access(gfn=X2M + 9, kind=READ).claim("4K beside it", lambda now: now.mapped(X2M + 9).level == 1)
+
+
+@story(source=DOCUMENT, nx_huge_pages=1)
+def fetch_first(vm: Telling) -> None:
+    """A fetch that comes first never maps the huge page.
+
+    Where execution is wanted 4K are mapped at once, and the table counts as split for it.
+    """
+    memory(vm, gfn=X2M, npages=X2M, level=HUGE)
+    vm.access(gfn=X2M, kind=FETCH).claim("4K", lambda now: now.mapped(X2M).level == 1)
+    vm.claim("executable", lambda now: now.mapped(X2M).executable)
+    vm.claim("counted", lambda now: now.state("nx_lpage_splits") == 1)
+
+
+@story(source=DOCUMENT, nx_huge_pages=1)
+def recovery_of_nx_huge_pages(vm: Telling) -> None:
+    """The recovery worker zaps tables that were made for execution, so that huge pages come back.
+
+    If the guest fetches again it is split again.
+    """
+    memory(vm, gfn=X2M, npages=X2M, level=HUGE)
+    vm.access(gfn=X2M + 7, kind=FETCH)
+    vm.recover_nx_huge_pages().claim("the table is gone", lambda now: not now.has_table(1, X2M))
+    vm.claim("no split is left", lambda now: now.state("nx_lpage_splits") == 0)
+    vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") >= 1)
+    vm.access(gfn=X2M + 7, kind=READ).claim("2M again", lambda now: now.mapped(X2M).level == HUGE)
+    vm.access(gfn=X2M + 7, kind=FETCH).claim("and split again", lambda now: now.mapped(X2M + 7).level == 1)
+
+
+@story(source=DOCUMENT)
+def mitigation_switched(vm: Telling) -> None:
+    """Switching the mitigation on zaps everything, so that no executable huge page stays.
+
+    Switching it off does so, too.
+    """
+    memory(vm, gfn=X2M, npages=X2M, level=HUGE)
+    vm.access(gfn=X2M, kind=FETCH).claim("2M, executable", lambda now: now.mapped(X2M).executable)
+    vm.set_nx_huge_pages(on=1).claim("all is zapped", lambda now: not now.leaves())
+    vm.access(gfn=X2M, kind=READ).claim("not executable now", lambda now: not now.mapped(X2M).executable)
+    vm.access(gfn=X2M, kind=FETCH).claim("split", lambda now: now.mapped(X2M).level == 1)
+    vm.set_nx_huge_pages(on=0).claim("all is zapped", lambda now: not now.leaves())
+    vm.access(gfn=X2M, kind=FETCH).claim("2M", lambda now: now.mapped(X2M).level == HUGE)
+
+
+@story(source=DOCUMENT, nx_huge_pages=1)
+def small_pages_are_executable(vm: Telling) -> None:
+    """What the host has in small pages is executable from the start, mitigation or not.
+
+    No split is counted, since there is nothing to recover.
+    """
+    memory(vm, gfn=X2M, npages=16)
+    vm.access(gfn=X2M, kind=WRITE).claim("executable", lambda now: now.mapped(X2M).executable)
+    vm.access(gfn=X2M, kind=FETCH).claim("no exit", lambda now: now.outcome == [DONE])
+    vm.claim("nothing counted", lambda now: now.state("nx_lpage_splits") == 0)
+
+
+@story(source=str(NX_RECOVERY_SKIPS_LOGGED), since=NX_RECOVERY_SKIPS_LOGGED, nx_huge_pages=1)
+def recovery_spares_logged_memory(vm: Telling) -> None:
+    """Recovery zaps nothing where dirty logging keeps pages small anyhow.
+
+    A huge page could not come back, and the guest would only pay for it.
+    """
+    memory(vm, gfn=X2M, npages=X2M, level=HUGE)
+    vm.access(gfn=X2M, kind=WRITE).access(gfn=X2M + 7, kind=FETCH)
+    vm.set_memory_region(gfn=X2M, npages=X2M, page=0, flags=1)
+    vm.recover_nx_huge_pages().claim("still mapped", lambda now: now.leaf(X2M + 7))

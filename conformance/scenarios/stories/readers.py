@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Lockless readers: who walks the tables inside RCU while others unlink them."""
+
+from __future__ import annotations
+
+from conformance.scenarios.sight import DONE, EMULATED, Sight
+from conformance.scenarios.stories.setting import HUGE, READ, WRITE, X2M, memory
+from conformance.scenarios.story import Telling, story
+
+RCU = "arch/x86/kvm/mmu/tdp_mmu.c: handle_removed_pt(), tdp_mmu_free_sp_rcu_callback(); seed 5-tdp-xchg-patch"
+
+
+def frozen_entry(now: Sight) -> bool:
+    """Whether the reader's entry is that of a removed table."""
+    return now.is_frozen(now.outcome[3])
+
+
+@story(source=RCU)
+def reader_in_a_removed_table(vm: Telling) -> None:
+    """A reader stands in a table that is being removed: it finds the entries frozen, and the table in place.
+
+    Frozen entries tell it that nothing may be put there any more. The table is freed only when it has left.
+    """
+    memory(vm, gfn=X2M, npages=X2M)
+    vm.access(gfn=X2M, kind=WRITE).access(gfn=X2M + 1, kind=WRITE)
+    vm.walk_begin(vcpu=0, gfn=X2M).walk_next().walk_next().walk_next()
+    vm.claim("it stands at level 1", lambda now: now.outcome[:3] == [1, 1, X2M])
+    vm.collapse(page=0)
+    vm.access(gfn=X2M, kind=READ).claim("2M replace the table", lambda now: now.mapped(X2M).level == HUGE)
+    vm.claim("the table is retired", lambda now: len(now.retired) == 1)
+    vm.claim("with frozen entries", lambda now: now.retired[0][3] > 0)
+    vm.walk_next().claim("the reader sees one", frozen_entry)
+    vm.grace_period().claim(
+        "nothing is freed under it", lambda now: now.outcome == [0] and len(now.retired) == 1
+    )
+    vm.walk_end()
+    vm.grace_period().claim("but when it has left", lambda now: now.outcome[0] >= 1 and not now.retired)
+
+
+@story(source=RCU)
+def reader_of_an_invalidated_root(vm: Telling) -> None:
+    """A memslot is deleted while a reader walks: all tables of the root go, none is freed under the reader.
+
+    The vCPU meanwhile runs on a root of its own.
+    """
+    memory(vm, gfn=0, npages=0x400)
+    for gfn in (0, 1, X2M):
+        vm.access(gfn=gfn, kind=WRITE)
+    vm.walk_begin(vcpu=0, gfn=0).walk_next().walk_next().walk_next()
+    vm.set_memory_region(gfn=0, npages=0, page=0).claim(
+        "tables are retired", lambda now: len(now.retired) > 0
+    )
+    vm.access(gfn=0, kind=READ).claim("the vCPU goes on", lambda now: now.end == EMULATED)
+    vm.grace_period().claim("no grace period passes", lambda now: now.outcome == [0])
+    vm.walk_next().claim("the reader finds nothing present", lambda now: now.leaf(1) is None)
+    vm.walk_end()
+    vm.grace_period().claim("all are freed", lambda now: not now.retired)
+
+
+@story(source="arch/x86/kvm/mmu/tdp_iter.c: tdp_iter_next(), try_step_down() and try_step_up()")
+def reader_across_tables(vm: Telling) -> None:
+    """A reader goes from the last entry of a table up and into the next one.
+
+    It sees every entry once, in the order of gfns.
+    """
+    memory(vm, gfn=0, npages=0x400)
+    for gfn in (0x1FE, 0x1FF, 0x200):
+        vm.access(gfn=gfn, kind=WRITE)
+    vm.walk_begin(vcpu=0, gfn=0x1FE).walk_next().walk_next().walk_next()
+    vm.claim("at the gfn", lambda now: now.outcome[1:3] == [1, 0x1FE])
+    vm.walk_next().claim("then the next", lambda now: now.outcome[1:3] == [1, 0x1FF])
+    vm.walk_next().claim("then the next table's entry", lambda now: now.outcome[1:3] == [2, 0x200])
+    vm.walk_next().claim("then into it", lambda now: now.outcome[1:3] == [1, 0x200])
+    vm.walk_end()
+
+
+@story(source="arch/x86/kvm/mmu/tdp_iter.c: try_step_down() reads the entry again")
+def reader_meets_a_changed_entry(vm: Telling) -> None:
+    """A huge page is split while a reader stands at its entry: stepping down, the reader finds the table.
+
+    What it read before is old; it must read again before it follows.
+    """
+    memory(vm, gfn=X2M, npages=X2M, level=HUGE)
+    vm.access(gfn=X2M, kind=WRITE)
+    vm.walk_begin(vcpu=0, gfn=X2M).walk_next().walk_next()
+    vm.claim("at the huge page", lambda now: now.outcome[1:3] == [2, X2M])
+    vm.set_memory_region(gfn=X2M, npages=X2M, page=0, flags=1)
+    vm.claim("it is split", lambda now: now.has_table(1, X2M))
+    vm.walk_next().claim("the reader is in the new table", lambda now: now.outcome[1:3] == [1, X2M])
+    vm.walk_end()
+    vm.access(gfn=X2M, kind=WRITE).claim("the guest goes on", lambda now: now.end == DONE)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What stories have in common: names for plain numbers, and memory for a guest in one line."""
+
+from __future__ import annotations
+
+from conformance.scenarios.story import Telling
+
+__all__ = ["FETCH", "GIGANTIC", "HUGE", "LOG", "READ", "READONLY", "WRITE", "X1G", "X2M", "memory"]
+
+READ, WRITE, FETCH = 1, 2, 4
+LOG, READONLY = 1, 2
+"""Flags of a memslot."""
+HUGE, GIGANTIC = 2, 3
+"""Levels: pages of 2M and of 1G."""
+X2M, X1G = 0x200, 0x40000
+"""How many gfns a page of 2M, of 1G maps; also handy as gfns that are aligned to them."""
+
+
+def memory(
+    vm: Telling,
+    *,
+    gfn: int,
+    npages: int,
+    page: int = 0,
+    level: int = 1,
+    writable: int = 1,
+    slot: int = 0,
+    as_id: int = 0,
+    flags: int = 0,
+) -> Telling:
+    """The host maps an area, and the guest sees it as a memslot."""
+    vm.mmap(page=page, npages=npages, writable=writable, level=level)
+    vm.set_memory_region(slot=slot, as_id=as_id, gfn=gfn, npages=npages, page=page, flags=flags)
+    return vm
