@@ -12,9 +12,19 @@ from typing import Protocol
 
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
 
-__all__ = ["EFAULT", "EINVAL", "ENOMEM", "ENOSYS", "HostMemory", "HostPage", "MmuNotifier", "pages_per"]
+__all__ = [
+    "EAGAIN",
+    "EFAULT",
+    "EINVAL",
+    "ENOMEM",
+    "ENOSYS",
+    "HostMemory",
+    "HostPage",
+    "MmuNotifier",
+    "pages_per",
+]
 
-ENOMEM, EFAULT, EINVAL, ENOSYS = 12, 14, 22, 38
+EAGAIN, ENOMEM, EFAULT, EINVAL, ENOSYS = 11, 12, 14, 22, 38
 
 PAGES = 1 << 24
 """Virtual pages are numbered from 0; KVM sees them from an address far up, which changes nothing."""
@@ -217,14 +227,15 @@ class HostMemory:
         """Replace a small page by one that it shares with others, read-only."""
         if page not in self.mapped[PG_LEVEL_4K]:
             return -EINVAL
+        pfn = self._allocate(PG_LEVEL_4K)
+        if pfn is None:
+            return -ENOMEM
         self.notifier.invalidate_range_start(page, page + 1)
         del self.mapped[PG_LEVEL_4K][page]
-        pfn = self._allocate(PG_LEVEL_4K)
-        if pfn is not None:
-            self.notifier.change_pte(page, pfn, False)
-            self.mapped[PG_LEVEL_4K][page] = HostPage(pfn, writable=False, shared=True)
+        self.notifier.change_pte(page, pfn, False)
+        self.mapped[PG_LEVEL_4K][page] = HostPage(pfn, writable=False, shared=True)
         self.notifier.invalidate_range_end(page, page + 1)
-        return 0 if pfn is not None else -ENOMEM
+        return 0
 
     def collapse(self, page: int) -> int:
         """Put the 2 MiB around ``page`` into one huge page, as khugepaged does."""
@@ -234,12 +245,12 @@ class HostMemory:
             return -EINVAL
         if first < area.start or first + 512 > area.end:
             return -EINVAL
+        pfn = self._allocate(PG_LEVEL_2M)
+        if pfn is None:
+            return -ENOMEM
         self.notifier.invalidate_range_start(first, first + 512)
-        self.mapped[PG_LEVEL_2M].pop(first >> 9, None)
         for n in range(512):
             self.mapped[PG_LEVEL_4K].pop(first + n, None)
-        pfn = self._allocate(PG_LEVEL_2M)
-        if pfn is not None:
-            self.mapped[PG_LEVEL_2M][first >> 9] = HostPage(pfn, writable=True)
+        self.mapped[PG_LEVEL_2M][first >> 9] = HostPage(pfn, writable=True)
         self.notifier.invalidate_range_end(first, first + 512)
-        return 0 if pfn is not None else -ENOMEM
+        return 0

@@ -10,7 +10,7 @@ from conformance.model.changes import NO_CHANGE_PTE
 from conformance.model.machine import nx_huge_pages
 from conformance.model.machine.dirty_log import kvm_clear_dirty_log, kvm_get_dirty_log
 from conformance.model.machine.guest import run_access
-from conformance.model.machine.host import EINVAL, ENOSYS
+from conformance.model.machine.host import EAGAIN, EINVAL, ENOSYS
 from conformance.model.machine.memory_region import kvm_set_memory_region
 from conformance.model.machine.memslots import KVM_ADDRESS_SPACE_NUM
 from conformance.model.machine.processor import FETCH, READ, WRITE
@@ -123,8 +123,14 @@ def test_young(vm: Vm, page: int) -> list[int]:
 def set_memory_region(
     vm: Vm, slot: int, as_id: int, gfn: int, npages: int, page: int, flags: int
 ) -> list[int]:
-    """KVM_SET_USER_MEMORY_REGION; flags 1 log writes, 2 read-only; ``npages`` 0 deletes."""
+    """KVM_SET_USER_MEMORY_REGION; flags 1 log writes, 2 read-only; ``npages`` 0 deletes.
+
+    KVM would wait until no invalidation is in progress, lest its start and end see different slots; here
+    nobody could end it meanwhile, so that is -EAGAIN.
+    """
     _address_space(as_id)
+    if vm.mn_active_invalidate_count:
+        return [-EAGAIN]
     return [kvm_set_memory_region(vm, slot=slot, as_id=as_id, gfn=gfn, npages=npages, page=page, flags=flags)]
 
 
