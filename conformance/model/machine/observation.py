@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.model.machine.vm import KvmVcpu, Request, Vm
-from conformance.model.shape import is_frozen_spte, is_shadow_present_pte
+from conformance.model.shape import is_shadow_present_pte
 
 __all__ = ["observe"]
 
@@ -79,13 +79,10 @@ def _tlb(vcpu: KvmVcpu, places: dict[int, int]) -> list[list[int]]:
 
 def _retired(vm: Vm) -> list[list[int]]:
     """[level, gfn, serial, frozen entries, present entries] for each table waiting for its grace period."""
-    return sorted(
-        [
-            table.level,
-            table.gfn,
-            table.serial,
-            sum(bool(is_frozen_spte(vm.k, spte)) for spte in table.entries.values()),
-            sum(bool(is_shadow_present_pte(vm.k, spte)) for spte in table.entries.values()),
-        ]
-        for table in vm.memory.retired
-    )
+    frozen = vm.k.layout.frozen_spte
+    rows = []
+    for table in vm.memory.retired:
+        others = [spte for spte in table.entries.values() if spte != frozen]
+        present = sum(bool(is_shadow_present_pte(vm.k, spte)) for spte in others)
+        rows.append([table.level, table.gfn, table.serial, len(table.entries) - len(others), present])
+    return sorted(rows)
