@@ -3,10 +3,13 @@
 
 from pathlib import Path
 
-__all__ = ["VENDOR_HEADERS"]
+__all__ = ["GOLDEN", "VENDOR_HEADERS"]
 
 VENDOR_HEADERS = Path(__file__).parent / "vendor_headers"
 """kernels.toml, our environment headers, and kernels laid out by ``kernels vendor``.
 
 In a checkout this is a link to the directory at the top, once installed it is a copy.
 """
+
+GOLDEN = Path(__file__).parent / "golden"
+"""Golden transcripts, one folder a series; linked and copied likewise."""

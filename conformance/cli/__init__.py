@@ -35,6 +35,8 @@ BROKEN_PIPE = 141
 _COMMANDS = {
     "run": "Compare the model with real kernel code.",
     "list": "Name the properties, modes and engines.",
+    "scenario": "Play stories on a whole KVM and on the model.",
+    "lockstep": "Play random steps on both, for as long as there is time.",
     "kernels": "Show, fetch and vendor kernel sources.",
     "decode": "Explain an SPTE bit by bit.",
 }

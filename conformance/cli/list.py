@@ -13,7 +13,7 @@ from conformance.reports.text import line
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["list"]
+__all__ = ["list", "section"]
 
 
 @click.command()
@@ -32,9 +32,9 @@ def list(kernel: str | None) -> None:
         groups.setdefault(entry.group, []).append(entry)
     for group, entries in groups.items():
         rows = ((entry.name, entry.summary, entry.absent) for entry in entries)
-        _section(console, f"{line(group)} properties", rows)
+        section(console, f"{line(group)} properties", rows)
     for title in ("modes", "engines", "oracles"):
-        _section(console, title, (_pair(entry) for entry in getattr(found, title)))
+        section(console, title, (_pair(entry) for entry in getattr(found, title)))
     if kernel is not None:
         absent = sum(bool(entry.absent) for entry in found.properties)
         console.print(
@@ -48,7 +48,7 @@ def _pair(entry: Any) -> tuple[str, str, str]:
     return name, description, ""
 
 
-def _section(console: Console, title: str, rows: Iterable[tuple[str, str, str]]) -> None:
+def section(console: Console, title: str, rows: Iterable[tuple[str, str, str]]) -> None:
     """A heading and its names, each with what it is and, below that, why the kernel lacks it."""
     from rich.table import Table
     from rich.text import Text

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,21 @@ from conformance.errors import ConformanceError
 from conformance.reports.files import Destination
 from conformance.reports.text import line
 
-__all__ = ["STDOUT", "CaseWords", "Count", "Seconds", "Seed", "check_case", "destinations"]
+__all__ = [
+    "STDOUT",
+    "CaseWords",
+    "Count",
+    "Seconds",
+    "Seed",
+    "check_case",
+    "destinations",
+    "jobs_option",
+    "kernel_options",
+    "mode_option",
+    "report_options",
+]
+
+Command = Callable[..., Any]
 
 STDOUT = "-"
 _WORD = (1 << 64) - 1
@@ -154,3 +168,53 @@ def destinations(junit: str | None, ktap: str | None, json: str | None) -> dict[
                 f"--{other} and --{name} name the same file {place.path}; give each its own."
             )
     return places
+
+
+def kernel_options(command: Command) -> Command:
+    """--kernel and --patch: what to compare."""
+    patch = click.option(
+        "--patch", "patches", multiple=True, metavar="FILE", help="Apply a diff, mail or mbox on top."
+    )
+    kernel = click.option(
+        "--kernel",
+        "kernels",
+        multiple=True,
+        metavar="SEL",
+        help="Series, all, debian:VERSION, tree:PATH[@REV].",
+    )
+    return kernel(patch(command))
+
+
+def mode_option(command: Command) -> Command:
+    """--mode: in which modes."""
+    option = click.option(
+        "--mode", "modes", multiple=True, metavar="NAME", help="Compare only in these modes."
+    )
+    return option(command)
+
+
+def jobs_option(command: Command) -> Command:
+    """--jobs: how much at once."""
+    option = click.option(
+        "--jobs",
+        type=Count("jobs", 1024),
+        default=2,
+        show_default=True,
+        metavar="N",
+        help="Work in parallel.",
+    )
+    return option(command)
+
+
+def report_options(command: Command) -> Command:
+    """--junit, --ktap, --json and --bisect: how the outcome is told besides the table."""
+    stdout = "- is stdout, the table then goes to stderr."
+    options = (
+        click.option("--junit", metavar="FILE", help="Also write JUnit XML."),
+        click.option("--ktap", metavar="FILE|-", help=f"Also write KTAP; {stdout}"),
+        click.option("--json", metavar="FILE|-", help=f"Also write JSON; {stdout}"),
+        click.option("--bisect", is_flag=True, help="Exit with 125 instead of 2, for 'git bisect run'."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command

@@ -13,7 +13,17 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from conformance.cli.options import CaseWords, Count, Seconds, Seed, check_case, destinations
+from conformance.cli.options import (
+    CaseWords,
+    Seconds,
+    Seed,
+    check_case,
+    destinations,
+    jobs_option,
+    kernel_options,
+    mode_option,
+    report_options,
+)
 from conformance.errors import ConformanceError
 from conformance.reports.files import abandon
 from conformance.reports.text import line
@@ -22,17 +32,14 @@ if TYPE_CHECKING:
     from conformance.differential.verdict import Report, Result
     from conformance.reports.files import Destination
 
-__all__ = ["run", "watching"]
+__all__ = ["run", "tell", "watching"]
 
 Progress = Callable[[str], None]
 Advance = Callable[["Result"], None]
 
 
 @click.command()
-@click.option(
-    "--kernel", "kernels", multiple=True, metavar="SEL", help="Series, all, debian:VERSION, tree:PATH[@REV]."
-)
-@click.option("--patch", "patches", multiple=True, metavar="FILE", help="Apply a diff, mail or mbox on top.")
+@kernel_options
 @click.option("--only", multiple=True, metavar="GLOB", help="Compare only properties of these names.")
 @click.option(
     "--engine", "engines", multiple=True, metavar="NAME", help="Explore with fuzz, bulk or exhaustive only."
@@ -40,7 +47,7 @@ Advance = Callable[["Result"], None]
 @click.option(
     "--oracle", default="shim", show_default=True, metavar="NAME", help="What answers for the kernel."
 )
-@click.option("--mode", "modes", multiple=True, metavar="NAME", help="Compare only in these modes.")
+@mode_option
 @click.option(
     "--budget",
     type=Seconds(),
@@ -53,13 +60,8 @@ Advance = Callable[["Result"], None]
 @click.option(
     "--case", type=CaseWords(), default=(), metavar="HEX,...", help="Compare this one input; needs --only."
 )
-@click.option(
-    "--jobs", type=Count("jobs", 1024), default=2, show_default=True, metavar="N", help="Work in parallel."
-)
-@click.option("--junit", metavar="FILE", help="Also write JUnit XML.")
-@click.option("--ktap", metavar="FILE|-", help="Also write KTAP; - is stdout, the table then goes to stderr.")
-@click.option("--json", metavar="FILE|-", help="Also write JSON; - is stdout, the table then goes to stderr.")
-@click.option("--bisect", is_flag=True, help="Exit with 125 instead of 2, for 'git bisect run'.")
+@jobs_option
+@report_options
 @click.option(
     "--profile",
     type=click.Choice(["ci", "default", "nightly"]),
@@ -84,10 +86,10 @@ def run(ctx: click.Context, **given: Any) -> None:
         from conformance.differential.run import run as compare
 
         report = compare(Plan(**given), progress=progress, advance=advance)
-    ctx.exit(_tell(report, places))
+    ctx.exit(tell(report, places))
 
 
-def _tell(report: Report, places: dict[str, Destination | None]) -> int:
+def tell(report: Report, places: dict[str, Destination | None]) -> int:
     """Show the table, write the other formats, and return the exit status.
 
     A report that cannot be written turns "conforms" into "could not be judged", but never hides a

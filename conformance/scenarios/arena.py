@@ -53,8 +53,8 @@ class _Mortal:
     def __init__(self, oracle: KvmOracle) -> None:
         self._oracle = oracle
 
-    def step(self, kind: str, /, **arguments: int) -> Observation:
+    def step(self, name: str, **arguments: int) -> Observation:
         try:
-            return self._oracle.step(kind, **arguments)
+            return self._oracle.step(name, **arguments)
         except KernelDied as died:
             raise Death(died.how, hung=died.hung) from died

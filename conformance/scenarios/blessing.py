@@ -5,17 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from conformance.differential.verdict import Result, Verdict
+from conformance.differential.verdict import KernelReport, Result, Verdict
 from conformance.errors import ConformanceError
+from conformance.kernels import expand
 from conformance.scenarios import goldens
 from conformance.scenarios.comparing import play
 from conformance.scenarios.goldens import Golden
 from conformance.scenarios.judging import golden_of, judge
-from conformance.scenarios.running import Ready
-from conformance.scenarios.story import Story
+from conformance.scenarios.running import Ready, check_modes, prepare
+from conformance.scenarios.story import Story, stories
 
-__all__ = ["Proposal", "check_allowed", "propose"]
+__all__ = ["Proposal", "check_allowed", "propose_all"]
 
 
 @dataclass
@@ -36,30 +38,48 @@ def check_allowed() -> None:
         )
 
 
-def propose(
-    ready: Ready, chosen: Sequence[Story], modes: Sequence[str], told: Callable[[str], None]
+def propose_all(
+    names: Sequence[str],
+    selectors: Sequence[str],
+    patches: Sequence[Path],
+    modes: Sequence[str],
+    progress: Callable[[str], None],
 ) -> Proposal:
-    """Play stories and gather what would change; nothing is written."""
+    """Play stories on kernels and gather what would change; nothing is written.
+
+    Raises ConformanceError if something is named that there is not, or if a kernel cannot be used.
+    """
     check_allowed()
-    if ready.facts.series is None:
-        raise ConformanceError(f"{ready.kernel.title} is of no pinned series: it has no transcripts.")
+    check_modes(modes)
+    chosen = stories(names)
     proposal = Proposal()
-    for story in chosen:
-        if story.absent(ready.profile):
+    for selector in expand(list(selectors)):
+        ready = prepare(selector, patches, progress)
+        if isinstance(ready, KernelReport):
+            if ready.unreached is None:
+                raise ConformanceError(ready.error or f"{ready.title}: cannot be used.")
+            progress(f"{ready.title}: {ready.unreached}")
             continue
-        told(f"{ready.kernel.title}: playing {story.name}")
-        for mode in story.modes:
-            if modes and mode not in modes:
-                continue
-            arena = ready.arena(mode)
-            result = judge(arena, story.name, story.script, ready.facts, golden=False)
-            if result.verdict is not Verdict.PASS:
-                proposal.refused.append(result)
-                continue
-            seen = golden_of(arena, story.name, story.script, play(arena, story.script), ready.facts)
-            diff = goldens.difference(seen, package=True)
-            if diff:
-                proposal.changed.append((seen, diff))
-            else:
-                proposal.unchanged += 1
+        if ready.facts.series is None:
+            raise ConformanceError(f"{ready.kernel.title} is of no pinned series: it has no transcripts.")
+        progress(f"{ready.kernel.title}: playing {len(chosen)} stories")
+        for story in chosen:
+            if not story.absent(ready.profile):
+                _propose(proposal, ready, story, [mode for mode in story.modes if not modes or mode in modes])
     return proposal
+
+
+def _propose(proposal: Proposal, ready: Ready, story: Story, modes: Sequence[str]) -> None:
+    """Add what one story would change."""
+    for mode in modes:
+        arena = ready.arena(mode)
+        result = judge(arena, story.name, story.script, ready.facts, golden=False)
+        if result.verdict is not Verdict.PASS:
+            proposal.refused.append(result)
+            continue
+        seen = golden_of(arena, story.name, story.script, play(arena, story.script), ready.facts)
+        diff = goldens.difference(seen, package=True)
+        if diff:
+            proposal.changed.append((seen, diff))
+        else:
+            proposal.unchanged += 1

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from conformance.scenarios.steps import Step
 from conformance.scenarios.story import Claim, Script
 from conformance.scenarios.words import facts
 
-__all__ = ["Arena", "Death", "Difference", "Played", "broken_claim", "differing", "play"]
+__all__ = ["Arena", "Death", "Difference", "Match", "Played", "broken_claim", "differing", "play"]
 
 
 class Death(Exception):
@@ -62,38 +62,66 @@ class Difference:
 
 @dataclass
 class Played:
-    """What a script came to: the observations of both sides so far, and the first difference."""
+    """What steps came to: the observations of both sides so far, and the first difference."""
 
-    steps: Sequence[Step]
+    steps: list[Step] = field(default_factory=list)
     kernel: list[Observation] = field(default_factory=list)
     model: list[Observation] = field(default_factory=list)
     difference: Difference | None = None
 
 
-def play(arena: Arena, script: Script, *, after: Callable[[Step], None] | None = None) -> Played:
-    """Play a script on both sides until it ends or they differ; ``after`` is told of each compared step."""
-    played = Played(script.steps)
-    pairing = Pairing()
-    with ExitStack() as stack:
-        model = arena.model(script.options)
-        kernel: Machine | None = None
-        for at, step in enumerate(script.steps):
-            # The model goes first: it refuses what makes no sense, which the kernel's side might not survive.
-            played.model.append(take(model, step))
-            try:
-                if kernel is None:
-                    kernel = stack.enter_context(arena.kernel(script.options))
-                played.kernel.append(take(kernel, step))
-            except Death as death:
-                played.difference = Difference(at, (), death.how, death.hung)
-                return played
-            if not pairing.same(played.kernel[at], played.model[at]):
-                found = differing(arena.k, step, played.kernel[at], played.model[at])
-                played.difference = Difference(at, tuple(found))
-                return played
-            if after is not None:
-                after(step)
-    return played
+class Match:
+    """A VM on the kernel and the same on the model, moved together. A context manager."""
+
+    def __init__(self, arena: Arena, options: dict[str, int]) -> None:
+        self.played = Played()
+        self._arena = arena
+        self._pairing = Pairing()
+        self._model = arena.model(options)
+        self._options = options
+        self._kernel: Machine | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Match:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        # A child that died has told its death already, by the step it died of.
+        with suppress(Death):
+            self._stack.close()
+
+    def take(self, step: Step) -> bool:
+        """Take a step on both sides; whether they still agree. Nothing may follow once they do not.
+
+        Raises ValueError where the model says that the step makes no sense; then neither side took it.
+        """
+        # The model goes first, since the kernel's side might not survive what makes no sense.
+        model = take(self._model, step)
+        played = self.played
+        played.steps.append(step)
+        played.model.append(model)
+        at = len(played.steps) - 1
+        try:
+            if self._kernel is None:
+                self._kernel = self._stack.enter_context(self._arena.kernel(self._options))
+            kernel = take(self._kernel, step)
+        except Death as death:
+            played.difference = Difference(at, (), death.how, death.hung)
+            return False
+        played.kernel.append(kernel)
+        if self._pairing.same(kernel, model):
+            return True
+        played.difference = Difference(at, tuple(differing(self._arena.k, step, kernel, model)))
+        return False
+
+
+def play(arena: Arena, script: Script) -> Played:
+    """Play a script until it ends or the sides differ. Raises ValueError if a step makes no sense."""
+    with Match(arena, script.options) as match:
+        for step in script.steps:
+            if not match.take(step):
+                break
+        return match.played
 
 
 def differing(k: Kernel, step: Step, kernel: Observation, model: Observation) -> list[tuple[str, str, str]]:

@@ -40,7 +40,7 @@ def judge(arena: Arena, name: str, script: Script, facts: Facts, *, golden: bool
     """Play a scenario and say what came of it. ``golden``: it must equal its golden transcript, too."""
     start = time.monotonic()
     played = play(arena, script)
-    compared = len(played.steps) if played.difference is None else played.difference.at
+    compared = len(played.kernel)
 
     def result(verdict: Verdict, reason: str, found: Counterexample | None = None) -> Result:
         spent = time.monotonic() - start

@@ -31,7 +31,7 @@ ROOT_LEVEL = 4
 class Machine(Protocol):
     """What answers to steps: the kvm oracle, or the model."""
 
-    def step(self, kind: str, /, **arguments: int) -> Observation:
+    def step(self, name: str, **arguments: int) -> Observation:
         """Take a step and tell what is to be seen after it."""
 
 

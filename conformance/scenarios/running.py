@@ -51,6 +51,11 @@ class Ready:
     profile: Profile
     facts: Facts
 
+    def report(self) -> KernelReport:
+        """The kernel's report, still empty."""
+        kernel = self.kernel
+        return KernelReport(kernel.selector, kernel.title, kernel.version, kernel.drift)
+
     def arena(self, mode: str) -> KvmArena:
         """Kernel and model in a mode."""
         return KvmArena(self.library, self.profile, MODES[mode])
@@ -135,7 +140,7 @@ def _collect(
     ready: Ready, futures: Sequence[Future[list[Result]]], progress: Progress, advance: Advance | None
 ) -> KernelReport:
     progress(f"{ready.kernel.title}: playing scenarios")
-    report = KernelReport(ready.kernel.selector, ready.kernel.title, ready.kernel.version, ready.kernel.drift)
+    report = ready.report()
     for future in futures:
         for result in future.result():
             report.results.append(result)

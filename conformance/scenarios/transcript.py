@@ -1,16 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Transcripts: a line for every step and for everything that it changed, for people and for diff.
 
-Tables and host pages have names that mean the same in every run (see ``naming``). Only what a step
-changed is told, the raw SPTE beside its decoded bits; a TLB flush is always a line of its own.
+    4 access vcpu=0 gfn=0x100 kind=write
+      outcome  fixed, done
+    - T(1,0x0,1)[0x100]  0x0600000100200b75 H(0,0x0,1) present, R-X, host-writable, ...
+    + T(1,0x0,1)[0x100]  0x0600000100200b77 H(0,0x0,1) present, RWX, host-writable, ...
+
+Tables and host pages have names that mean the same in every run (see ``naming``). Only what a step changed
+is told: ``-`` as it was, ``+`` as it is. Entries that continue one another are told by the first and last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from conformance.model.decode import describe
 from conformance.model.kernel import Kernel
+from conformance.model.layout import SPTE_BASE_ADDR_MASK
 from conformance.model.shape import is_shadow_present_pte, spte_to_pfn
 from conformance.scenarios.naming import PageNames, TableNames
 from conformance.scenarios.observing import Entry, Observation, Root, root_entries, roots
@@ -19,24 +26,54 @@ from conformance.scenarios.words import outcome, retired_words, root_words, slot
 
 __all__ = ["transcript"]
 
-_EMPTY: Observation = {
-    "outcome": [], "events": [], "state": {}, "vcpus": [], "tlb": [], "slots": [], "roots": [], "retired": []
-}  # fmt: skip
 _FLUSHES = ("flushes", "flush_requests")
 
-_State = dict[str, str]
-"""Everything that lasts beyond a step, by name, in words."""
+
+@dataclass(frozen=True)
+class _Fact:
+    """Something that lasts beyond a step, in words. Of a page table entry also what runs are found by."""
+
+    text: str
+    short: str = ""
+    table: str = ""
+    gfn: int = 0
+    size: int = 0
+    bits: int = 0
+    pfn: int = 0
+
+    def follows(self, other: _Fact | None) -> bool:
+        """Whether it is the entry after ``other`` and the same but for mapping the page after that one's."""
+        if other is None or not self.table or self.table != other.table or self.bits != other.bits:
+            return False
+        step = self.gfn - other.gfn
+        return step == self.size == other.size and self.pfn - other.pfn in (step, 0)
+
+
+@dataclass(frozen=True)
+class _Change:
+    """A fact before and after a step; None where there is none."""
+
+    name: str
+    was: _Fact | None
+    now: _Fact | None
+
+    def follows(self, other: _Change) -> bool:
+        """Whether it continues a run."""
+        return all(
+            mine is None and its is None if mine is None or its is None else mine.follows(its)
+            for mine, its in ((self.was, other.was), (self.now, other.now))
+        )
 
 
 def transcript(k: Kernel, steps: Sequence[Step], observations: Sequence[Observation]) -> list[str]:
     """The lines of a run, one step after the other, as far as there are observations."""
     teller = _Teller(k)
     lines: list[str] = []
-    before: Observation = _EMPTY
+    before: Mapping[str, int] = {}
     for number, (step, observation) in enumerate(zip(steps, observations, strict=False), start=1):
         lines.append(f"{number:3} {step}")
-        lines += [f"      {line}" for line in teller.told(step, before, observation)]
-        before = observation
+        lines += [f"    {line}" for line in teller.told(step, before, observation)]
+        before = observation["state"]
     return lines
 
 
@@ -47,78 +84,92 @@ class _Teller:
         self._k = k
         self._tables = TableNames()
         self._pages = PageNames()
-        self._lasting: _State = {}
+        self._facts: dict[str, _Fact] = {}
 
-    def told(self, step: Step, before: Observation, now: Observation) -> Iterator[str]:
+    def told(self, step: Step, before: Mapping[str, int], now: Observation) -> Iterator[str]:
         """The lines of one step."""
         self._tables.note(now)
-        yield f"outcome  {outcome(step, now['outcome'])}"
+        yield f"  outcome  {outcome(step, now['outcome'])}"
         for event in now["events"]:
-            yield f"EVENT    {event}"
-        lasting = dict(self._state(now))
-        for name in [*self._lasting, *(name for name in lasting if name not in self._lasting)]:
-            was, is_ = self._lasting.get(name), lasting.get(name)
-            if was == is_:
-                continue
-            if was is None:
-                yield f"+ {name}  {is_}"
-            elif is_ is None:
-                yield f"- {name}  {was}"
-            else:
-                yield f"~ {name}  {was}"
-                yield f"  {' ' * len(name)}  {is_}"
-        self._lasting = lasting
-        yield from _flushes(before["state"], now["state"])
-        changed = _changed(before["state"], now["state"])
-        if changed:
-            yield f"state    {', '.join(changed)}"
+            yield f"! {event}"
+        if step.kind == "destroy":
+            return  # That all the rest is gone need not be listed.
+        facts = dict(self._lasting(now))
+        names = [*facts, *(name for name in self._facts if name not in facts)]
+        changes = [_Change(name, self._facts.get(name), facts.get(name)) for name in names]
+        yield from _runs([change for change in changes if change.was != change.now])
+        self._facts = facts
+        yield from _counters(before, now["state"])
 
-    def _state(self, now: Observation) -> Iterator[tuple[str, str]]:
+    def _lasting(self, now: Observation) -> Iterator[tuple[str, _Fact]]:
         for slot in now["slots"]:
-            yield f"memslot {slot[0]}/{slot[1]}", slot_words(slot)
+            yield f"memslot {slot[0]}/{slot[1]}", _Fact(slot_words(slot))
         for vcpu, values in enumerate(now["vcpus"]):
-            yield f"vCPU {vcpu}", vcpu_words(*values)
+            yield f"vCPU {vcpu}", _Fact(vcpu_words(*values))
         for root in roots(now):
-            yield f"root {root.index}", root_words(root)
-            yield from self._table(root, now)
+            yield f"root {root.index}", _Fact(root_words(root))
+            yield from self._entries(root, now)
         for level, gfn, serial, frozen, present in now["retired"]:
-            yield f"retired {self._tables[serial]}", retired_words(level, gfn, frozen, present)
+            yield f"retired {self._tables[serial]}", _Fact(retired_words(level, gfn, frozen, present))
         for vcpu, cached in enumerate(now["tlb"]):
             for entry in cached:
-                yield f"TLB {vcpu} gfn {entry[1]:#x} of root {entry[0]}", tlb_words(entry)
+                yield f"TLB {vcpu} gfn {entry[1]:#x} of root {entry[0]}", _Fact(tlb_words(entry))
 
-    def _table(self, root: Root, now: Observation) -> Iterator[tuple[str, str]]:
+    def _entries(self, root: Root, now: Observation) -> Iterator[tuple[str, _Fact]]:
         """The entries of a root, by the table that holds them and the gfn that they translate."""
         within: list[str] = [f"root {root.index}"]
         for entry in root_entries(root):
             del within[len(entry.path) :]
-            yield f"{within[-1]}[{entry.gfn:#x}]", self._entry(root, entry, now)
+            yield f"{within[-1]}[{entry.gfn:#x}]", self._entry(within[-1], root, entry, now)
             if entry.child:
                 within.append(self._tables[entry.child])
 
-    def _entry(self, root: Root, entry: Entry, now: Observation) -> str:
+    def _entry(self, table: str, root: Root, entry: Entry, now: Observation) -> _Fact:
+        raw = f"{entry.spte:#018x}"
         if entry.child:
-            return f"{entry.spte:#018x} -> {self._tables[entry.child]}"
-        where = ""
+            return _Fact(f"{raw} -> {self._tables[entry.child]}")
+        pfn, bits, page = 0, entry.spte, ""
         if is_shadow_present_pte(self._k, entry.spte):
-            page = self._pages.name(
-                int(spte_to_pfn(self._k, entry.spte)), root.as_id, entry.gfn, now["slots"]
-            )
-            where = f"{page} "
-        return f"{entry.spte:#018x} {where}{describe(self._k, entry.spte)}"
+            pfn, bits = int(spte_to_pfn(self._k, entry.spte)), entry.spte & ~SPTE_BASE_ADDR_MASK
+            page = self._pages.name(pfn, root.as_id, entry.gfn, now["slots"]) + " "
+        size = 1 << 9 * (entry.level - 1)
+        text = f"{raw} {page}{describe(self._k, entry.spte)}"
+        return _Fact(text, f"{raw} {page}".strip(), table, entry.gfn, size, bits, pfn)
 
 
-def _flushes(before: Mapping[str, int], now: Mapping[str, int]) -> Iterator[str]:
-    requested = now.get("flush_requests", 0) - before.get("flush_requests", 0)
-    done = now.get("flushes", 0) - before.get("flushes", 0)
+def _runs(changes: Sequence[_Change]) -> Iterator[str]:
+    """The changes, those that continue one another told as one."""
+    at = 0
+    while at < len(changes):
+        end = at + 1
+        while end < len(changes) and changes[end].follows(changes[end - 1]):
+            end += 1
+        # Two are shorter told one by one.
+        if end - at > 2:
+            yield from _told(changes[at], "")
+            yield from _told(changes[end - 1], f", {end - at} entries alike")
+        else:
+            for change in changes[at:end]:
+                yield from _told(change, "")
+        at = end
+
+
+def _told(change: _Change, alike: str) -> Iterator[str]:
+    for sign, fact in (("-", change.was), ("+", change.now)):
+        if fact is not None:
+            told = f"to {change.name}  {fact.short}{alike}" if alike else f"{change.name}  {fact.text}"
+            yield f"{sign} {told}"
+
+
+def _counters(before: Mapping[str, int], now: Mapping[str, int]) -> Iterator[str]:
+    """Flushes, always in a line of their own, then other counters; those that appear begin at 0."""
+    requested, done = (now.get(name, 0) - before.get(name, 0) for name in reversed(_FLUSHES))
     if requested or done:
-        yield f"FLUSH    requested {requested}, remote {done}"
-
-
-def _changed(before: Mapping[str, int], now: Mapping[str, int]) -> list[str]:
-    """The counters that changed: name, old and new value. Those that appear begin at 0."""
-    return [
+        yield f"  FLUSH    requested {requested}, remote {done}"
+    changed = [
         f"{name} {before.get(name, 0)} -> {value}"
         for name, value in now.items()
         if name not in _FLUSHES and value != before.get(name, 0)
     ]
+    if changed:
+        yield f"  state    {', '.join(changed)}"

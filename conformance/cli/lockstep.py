@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``conformance lockstep``: random steps on a whole KVM and on the model, compared after each."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from conformance.cli.options import (
+    Seconds,
+    Seed,
+    destinations,
+    jobs_option,
+    kernel_options,
+    mode_option,
+    report_options,
+)
+from conformance.cli.run import tell, watching
+from conformance.errors import ConformanceError
+from conformance.reports.files import Destination
+
+__all__ = ["lockstep"]
+
+
+@click.command()
+@kernel_options
+@mode_option
+@click.option(
+    "--budget",
+    type=Seconds(),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Comparing per kernel.",
+)
+@click.option("--seed", type=Seed(), metavar="N", help="Repeat the choices of an earlier run.")
+@click.option("--save", metavar="FILE", help="Save a difference as a scenario file, for 'scenario run FILE'.")
+@jobs_option
+@report_options
+@click.pass_context
+def lockstep(ctx: click.Context, **given: Any) -> None:
+    """Draw steps, take them on kernel and model together, and shorten what they differ in to a story.
+
+    Exit status: 0 conforms, 1 a difference was found, 2 could not be judged.
+    """
+    places = destinations(given.pop("junit"), given.pop("ktap"), given.pop("json"))
+    del given["bisect"]  # Commands.main() acts on it.
+    given["patches"] = tuple(Path(patch) for patch in given["patches"])
+    given["save"] = _place(given["save"])
+    with watching() as (progress, advance):
+        from conformance.scenarios.walking import Plan, told
+        from conformance.scenarios.walking import run as walk
+
+        outcome = walk(Plan(**given), progress=progress, advance=advance)
+    status = tell(outcome.report, places)
+    if outcome.steps:
+        click.echo("\n".join(["", "steps compared", *told(outcome.steps)]), err=None in places.values())
+    if given["save"] is not None and status == 1:
+        click.echo(f"saved: {given['save']}", file=sys.stderr)
+    ctx.exit(status)
+
+
+def _place(save: str | None) -> Path | None:
+    """Where to save; ConformanceError before the run if that cannot be written."""
+    if save is None:
+        return None
+    if not save:
+        raise ConformanceError("--save was given an empty file name; name the file to write.")
+    Destination("--save", Path(save)).check()
+    return Path(save)

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``conformance scenario``: list, play, show and bless the stories told to a whole KVM and to the model."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from conformance.cli.options import (
+    destinations,
+    jobs_option,
+    kernel_options,
+    mode_option,
+    report_options,
+)
+from conformance.cli.run import tell, watching
+from conformance.reports.text import line
+
+__all__ = ["scenario"]
+
+
+@click.group()
+def scenario() -> None:
+    """Play stories, step by step, on a kernel's whole KVM and on the model.
+
+    NAME is a story, a pattern such as '*dirty*', or the path of a file that lockstep saved.
+    """
+
+
+@scenario.command("list")
+@click.option("--kernel", metavar="SEL", help="Mark what cannot be told on this kernel, and why.")
+def list_(kernel: str | None) -> None:
+    """Name the stories, with a line on each."""
+    from conformance.cli.list import section
+    from conformance.reports.terminal import Screen
+    from conformance.scenarios.listing import listing
+
+    with watching() as (progress, _):
+        found = listing(kernel, progress)
+    console = Screen()
+    for theme, rows in found.items():
+        section(console, theme, rows)
+
+
+@scenario.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@kernel_options
+@mode_option
+@jobs_option
+@report_options
+@click.pass_context
+def run(ctx: click.Context, names: tuple[str, ...], **given: Any) -> None:
+    """Play stories and compare everything after every step.
+
+    Exit status: 0 conforms, 1 a difference was found, 2 could not be judged.
+    """
+    places = destinations(given["junit"], given["ktap"], given["json"])
+    with watching() as (progress, advance):
+        # Here and not above: what it imports takes longer to load than --help should.
+        from conformance.scenarios.running import Plan
+        from conformance.scenarios.running import run as play
+
+        plan = Plan(given["kernels"], _paths(given["patches"]), names, given["modes"], given["jobs"])
+        report = play(plan, progress=progress, advance=advance)
+    ctx.exit(tell(report, places))
+
+
+@scenario.command()
+@click.argument("name")
+@kernel_options
+@mode_option
+def show(name: str, kernels: tuple[str, ...], patches: tuple[str, ...], modes: tuple[str, ...]) -> None:
+    """Tell a story; with --kernel, also what happens in it there, as a transcript."""
+    from conformance.scenarios.listing import told, transcripts
+
+    click.echo("\n".join(map(line_kept, told(name))))
+    if kernels or patches:
+        with watching() as (progress, _):
+            lines = transcripts(name, kernels, _paths(patches), modes, progress)
+        click.echo("\n".join(["", *map(line_kept, lines)]))
+
+
+@scenario.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@kernel_options
+@mode_option
+@click.option("--yes", is_flag=True, help="Write without asking.")
+@click.pass_context
+def bless(ctx: click.Context, names: tuple[str, ...], yes: bool, **given: Any) -> None:
+    """Make what the kernel does now the golden transcripts, after showing what would change.
+
+    Refuses to run in CI, and to write what kernel and model do not agree on.
+    """
+    from conformance.scenarios.blessing import check_allowed, propose_all
+
+    check_allowed()
+    with watching() as (progress, _):
+        proposal = propose_all(names, given["kernels"], _paths(given["patches"]), given["modes"], progress)
+    for golden, diff in proposal.changed:
+        if golden.blessed() is None:
+            click.echo(f"new: {golden.path} ({len(golden.lines)} lines)")
+        else:
+            click.echo("\n".join(map(line_kept, diff)))
+    for result in proposal.refused:
+        click.echo(line(f"not written: {result.property} {result.mode}: {result.verdict}, {result.reason}"))
+    counts = (len(proposal.changed), proposal.unchanged, len(proposal.refused))
+    click.echo("{} to write, {} unchanged, {} refused".format(*counts))
+    if proposal.changed and (yes or not sys.stdin.isatty() or click.confirm("Write them?")):
+        for golden, _ in proposal.changed:
+            golden.write()
+    ctx.exit(2 if proposal.refused else 0)
+
+
+def line_kept(text: str) -> str:
+    """A clean line with its indentation."""
+    return text[: len(text) - len(text.lstrip())] + line(text)
+
+
+def _paths(patches: tuple[str, ...]) -> tuple[Path, ...]:
+    return tuple(Path(patch) for patch in patches)

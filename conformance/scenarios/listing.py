@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Telling stories to people: all of them in a line each, or one with its steps, claims and transcript."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from conformance.errors import ConformanceError
+from conformance.kernels import expand, open_kernel
+from conformance.model.profiles import profile_of
+from conformance.scenarios.comparing import play
+from conformance.scenarios.running import Ready, check_modes, prepare, scenarios
+from conformance.scenarios.saved import Saved
+from conformance.scenarios.steps import OPTIONS
+from conformance.scenarios.stories import STORIES
+from conformance.scenarios.story import Script, Story
+from conformance.scenarios.transcript import transcript
+
+__all__ = ["listing", "told", "transcripts"]
+
+Progress = Callable[[str], None]
+
+
+def listing(selector: str | None, progress: Progress) -> dict[str, list[tuple[str, str, str]]]:
+    """Every story by theme: its name, its description, and why the kernel asked about cannot tell it."""
+    profile = None
+    if selector is not None:
+        profile = profile_of(open_kernel(_one([selector]), progress=progress).release)
+    themes: dict[str, list[tuple[str, str, str]]] = {}
+    for story in STORIES.values():
+        absent = story.absent(profile) if profile is not None else ""
+        themes.setdefault(story.theme, []).append((story.name, story.description, absent))
+    return themes
+
+
+def told(name: str) -> list[str]:
+    """One story for people: what, why, where from, then its steps with what is claimed after each."""
+    found = _scenario(name)
+    lines = [found.name]
+    if isinstance(found, Story):
+        lines += [found.description, "", *textwrap.wrap(found.reason, 100), "", f"source   {found.source}"]
+        absent = [f"since    {found.since}"] if found.since else []
+        absent += [f"until    {found.until}"] if found.until else []
+        lines += absent
+    lines += [f"modes    {', '.join(found.modes)}"]
+    unusual = [f"{n}={v}" for n, v in found.script.options.items() if v != OPTIONS[n].default]
+    lines += [f"options  {' '.join(unusual)}"] if unusual else []
+    return [*lines, "", *_steps(found.script)]
+
+
+def transcripts(
+    name: str, selectors: Sequence[str], patches: Sequence[Path], modes: Sequence[str], progress: Progress
+) -> list[str]:
+    """What a kernel does in a scenario, in the first of the modes asked for."""
+    check_modes(modes)
+    found = _scenario(name)
+    ready = prepare(_one(list(selectors)), patches, progress)
+    if not isinstance(ready, Ready):
+        raise ConformanceError(ready.error or ready.unreached or f"{ready.title}: cannot be used.")
+    absent = found.absent(ready.profile)
+    if absent:
+        raise ConformanceError(f"{name}: not on {ready.kernel.title}: {absent}.")
+    mode = next((mode for mode in modes or found.modes if mode in found.modes), None)
+    if mode is None:
+        raise ConformanceError(f"{name} is not told in mode {modes[0]}, but in {', '.join(found.modes)}.")
+    arena = ready.arena(mode)
+    played = play(arena, found.script)
+    lines = [f"{ready.kernel.title} ({ready.kernel.version}), {mode}", ""]
+    lines += transcript(arena.k, found.script.steps, played.kernel)
+    if played.difference is not None:
+        lines += ["", f"the model differs in step {played.difference.at + 1}; `scenario run` tells how"]
+    return lines
+
+
+def _steps(script: Script) -> list[str]:
+    lines = []
+    for at, step in enumerate(script.steps):
+        lines.append(f"{at + 1:3} {step}")
+        lines += [f"      claim: {claim.sentence}" for claim in script.claims if claim.after == at]
+    return lines
+
+
+def _scenario(name: str) -> Story | Saved:
+    found = scenarios([name])
+    if len(found) != 1:
+        raise ConformanceError(f"{name} means {len(found)} scenarios; show takes one.")
+    return found[0]
+
+
+def _one(selectors: list[str]) -> str:
+    expanded = expand(selectors)
+    if len(expanded) != 1:
+        raise ConformanceError("this shows one kernel at a time; name one.")
+    return expanded[0]

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Random stories: Hypothesis draws steps, kernel and model take them together, for as long as there is time.
+
+Hypothesis draws a whole story's numbers at once, and ``drawing`` makes each a step that fits what is there by
+then: a rule at a time, as its state machines draw, would cost more than both sides. For the same reason
+a difference is shortened by ``shrinking``, which knows what a step is.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import count
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
+from hypothesis import strategies as st
+
+from conformance.scenarios.comparing import Arena, Match, Played
+from conformance.scenarios.drawing import WORD, Scene, options_of
+from conformance.scenarios.steps import KINDS
+from conformance.scenarios.story import Script
+
+__all__ = ["Walked", "walk"]
+
+LENGTHS = (20, 140)
+"""How many steps a story has, at least and at most, besides its beginning and end."""
+EXAMPLES = 20
+"""Stories that Hypothesis draws from one seed."""
+
+
+@dataclass
+class Walked:
+    """What was played: steps of each kind, stories, and the first that ended in a difference."""
+
+    steps: Counter[str] = field(default_factory=Counter)
+    stories: int = 0
+    seconds: float = 0.0
+    found: tuple[Script, Played] | None = None
+
+    @property
+    def told(self) -> str:
+        """The counts in words, every kind of step named that never came."""
+        counts = ", ".join(f"{kind} {number:,}" for kind, number in self.steps.most_common())
+        never = ", ".join(kind for kind in KINDS if not self.steps[kind])
+        missing = f"; never: {never}" if never else ""
+        return f"{self.steps.total():,} steps in {self.stories:,} stories: {counts}{missing}"
+
+
+def walk(arena: Arena, seed: int, budget: float) -> Walked:
+    """Play random stories for ``budget`` seconds or until one ends in a difference; ``seed`` repeats them."""
+    walked = Walked()
+    start = time.monotonic()
+    words = st.integers(0, WORD - 1)
+    stories = st.tuples(words, words, st.lists(words, min_size=LENGTHS[0], max_size=LENGTHS[1]))
+    seeds = random.Random(seed)
+
+    def over() -> bool:
+        return walked.found is not None or time.monotonic() - start >= budget
+
+    @given(stories)
+    @settings(
+        max_examples=EXAMPLES,
+        database=None,
+        deadline=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+    def play(drawn: tuple[int, int, list[int]]) -> None:
+        if not over():
+            _play(arena, walked, *drawn)
+
+    for _ in count():
+        if over():
+            break
+        seeded(seeds.getrandbits(64))(play)()
+    walked.seconds = time.monotonic() - start
+    return walked
+
+
+def _play(arena: Arena, walked: Walked, setting: int, opening: int, words: list[int]) -> None:
+    """One story; what it ends in goes to ``walked``."""
+    options = options_of(setting, pml=arena.mode.name == "ept-ad")
+    scene = Scene(options)
+    walked.stories += 1
+    with Match(arena, options) as match:
+        played = match.played
+        pending = scene.opening(opening)
+        for word in words:
+            pending = pending or [step for step in (scene.draw(word),) if step is not None]
+            while pending:
+                step = pending.pop(0)
+                try:
+                    agreed = match.take(step)
+                except ValueError:
+                    continue  # Not possible now: there is no root to walk, say.
+                walked.steps[step.kind] += 1
+                if not agreed:
+                    walked.found = Script(tuple(played.steps), options), played
+                    return
+                scene.note(step, played.kernel[-1])
+        for step in scene.ending():
+            walked.steps[step.kind] += 1
+            if not match.take(step):
+                walked.found = Script(tuple(played.steps), options), played
+                return

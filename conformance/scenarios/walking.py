@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A run of lockstep: kernels are made ready, and each mode walked in a process of its own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.differential.verdict import KernelReport, Report, Result, Verdict
+from conformance.kernels import expand
+from conformance.scenarios import saved
+from conformance.scenarios.comparing import Difference
+from conformance.scenarios.judging import ORACLE, again, counterexample
+from conformance.scenarios.lockstep import walk
+from conformance.scenarios.running import Ready, check_modes, prepare
+from conformance.scenarios.shrinking import shorten
+from conformance.scenarios.steps import KINDS
+from conformance.scenarios.story import TDP_MODES, Script
+
+__all__ = ["Outcome", "Plan", "run", "told"]
+
+NAME = "lockstep"
+Progress = Callable[[str], None]
+Advance = Callable[[Result], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to walk: selectors, patches, modes (none: all), seconds per kernel, where to save a difference."""
+
+    kernels: tuple[str, ...] = ()
+    patches: tuple[Path, ...] = ()
+    modes: tuple[str, ...] = ()
+    budget: float = 60.0
+    seed: int | None = None
+    save: Path | None = None
+    jobs: int = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The report, and how many steps of each kind were compared in all."""
+
+    report: Report
+    steps: Counter[str]
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """What one process has to say of one mode."""
+
+    result: Result
+    steps: Counter[str]
+    script: Script | None
+
+
+def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Outcome:
+    """Carry out a plan. Raises ConformanceError if it names what there is not."""
+    selectors = expand(list(plan.kernels))
+    check_modes(plan.modes)
+    seed = random.SystemRandom().getrandbits(32) if plan.seed is None else plan.seed
+    modes = plan.modes or TDP_MODES
+    reports: list[KernelReport] = []
+    steps: Counter[str] = Counter()
+    to_save = plan.save
+    with ProcessPoolExecutor(plan.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for selector in selectors:
+            ready = prepare(selector, plan.patches, progress)
+            if isinstance(ready, KernelReport):
+                reports.append(ready)
+                continue
+            progress(f"{ready.kernel.title}: drawing steps for {plan.budget:g} s")
+            # As many modes are walked at once as there are jobs, so that each gets its part of the time.
+            each = plan.budget * min(plan.jobs, len(modes)) / len(modes)
+            futures = [pool.submit(_walk, ready, mode, seed, each, to_save) for mode in modes]
+            report = ready.report()
+            reports.append(report)
+            for future in futures:
+                walked = future.result()
+                steps += walked.steps
+                report.results.append(walked.result)
+                if walked.script is not None and to_save is not None:
+                    remark = f"lockstep, kernel {ready.kernel.title}, seed {seed}"
+                    saved.write(to_save, walked.script, walked.result.mode, remark)
+                    to_save = None
+                if advance is not None:
+                    advance(walked.result)
+    return Outcome(Report(reports, seed), steps)
+
+
+def _walk(ready: Ready, mode: str, seed: int, budget: float, save: Path | None) -> _Walk:
+    """Walk one mode; runs in a worker process."""
+    arena = ready.arena(mode)
+    # A generator of its own for each mode, so that one can be walked again alone.
+    walked = walk(arena, seed * len(TDP_MODES) + TDP_MODES.index(mode), budget)
+    total = walked.steps.total()
+    if walked.found is None:
+        verdict = Verdict.PASS if total else Verdict.ERROR
+        return _Walk(_result(mode, verdict, total, walked.seconds, walked.told), walked.steps, None)
+    script, played = walked.found
+    short, shown = shorten(arena, script, played.difference or Difference(0, ()))
+    if save is None:
+        command = again(ready.facts, [NAME, "--mode", mode, "--seed", str(seed)])
+    else:
+        command = again(ready.facts, ["scenario", "run", _path(save), "--mode", mode])
+    reason = f"after {total} steps, shortened to {len(short.steps)}"
+    found = counterexample(arena, short, shown, command)
+    result = Result(NAME, ORACLE, NAME, mode, Verdict.FAIL, total, walked.seconds, reason, found)
+    return _Walk(result, walked.steps, short)
+
+
+def _result(mode: str, verdict: Verdict, total: int, seconds: float, reason: str) -> Result:
+    return Result(NAME, ORACLE, NAME, mode, verdict, total, seconds, reason)
+
+
+def _path(save: Path) -> str:
+    """The file as ``scenario run`` takes it: told from a story's name by its suffix or a slash."""
+    text = str(save)
+    return text if saved.is_file_name(text) else f"./{text}"
+
+
+def told(steps: Counter[str]) -> list[str]:
+    """How many steps of each kind were compared, those that never came too."""
+    width = max(map(len, KINDS))
+    return [f"{kind:{width}}  {steps[kind]:>9,}" for kind in sorted(KINDS, key=lambda kind: -steps[kind])]
