@@ -14,7 +14,7 @@ from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile, profile_of
-from conformance.oracles.kvm import Unreachable, build_kvm
+from conformance.oracles.kvm import CannotBuild, build_kvm
 from conformance.scenarios import saved
 from conformance.scenarios.arena import KvmArena
 from conformance.scenarios.judging import ENGINE, ORACLE, Facts, judge
@@ -90,7 +90,7 @@ def prepare(selector: str, patches: Sequence[Path], progress: Progress) -> Ready
         return KernelReport(selector, title, "", error=str(error))
     try:
         library = build_kvm(kernel, Cache(), progress)
-    except Unreachable as why:
+    except CannotBuild as why:
         return KernelReport(selector, kernel.title, kernel.version, kernel.drift, unreached=str(why))
     except BuildError as error:
         return KernelReport(selector, kernel.title, kernel.version, kernel.drift, error=str(error))

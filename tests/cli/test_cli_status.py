@@ -130,7 +130,7 @@ def test_python_m_conformance(process):
 def test_help_names_every_command_and_loads_none(process):
     done = process("--help", real=True)
     assert done.returncode == 0
-    for name in ("run", "list", "kernels", "decode"):
+    for name in ("run", "list", "scenario", "lockstep", "kernels", "decode"):
         assert f"\n  {name} " in done.stdout
     code = (
         "import sys, click.testing, conformance.cli as c;"

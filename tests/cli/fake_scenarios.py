@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Stands in for conformance.scenarios.running and .walking, so that no kernel is needed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from conformance.differential.verdict import Counterexample, KernelReport, Report, Result, Verdict
+
+plans: list[Any] = []
+
+
+def report(verdict: Verdict) -> Report:
+    found = Counterexample(
+        {}, {}, {"outcome": "0"}, {"outcome": "-22"}, "conformance scenario run x", steps=("grace_period",)
+    )
+    result = Result(
+        "first_read",
+        "kvm",
+        "story",
+        "npt",
+        verdict,
+        cases=4,
+        counterexample=found if verdict is Verdict.FAIL else None,
+    )
+    return Report([KernelReport("6.1", "6.1", "6.1.1-1", results=[result])], seed=None)
+
+
+def running(verdict: Verdict) -> ModuleType:
+    made = ModuleType("conformance.scenarios.running")
+
+    def run(plan: Any, *, progress: Any, advance: Any) -> Report:
+        plans.append(plan)
+        return report(verdict)
+
+    made.__dict__.update(Plan=lambda *given: given, run=run)
+    return made
+
+
+def walking(verdict: Verdict) -> ModuleType:
+    made = ModuleType("conformance.scenarios.walking")
+
+    def run(plan: Any, *, progress: Any, advance: Any) -> SimpleNamespace:
+        plans.append(plan)
+        return SimpleNamespace(report=report(verdict), steps=Counter(access=3))
+
+    made.__dict__.update(
+        Plan=lambda **given: given, run=run, told=lambda steps: [f"access {steps['access']}"]
+    )
+    return made

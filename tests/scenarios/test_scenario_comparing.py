@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Differences are found at their step, told by their place, and shortened; tables' numbers are none."""
+
+import pytest
+from arenas import ModelArena, add_to_serials, dies_at, drop_flushes
+
+from conformance.scenarios.comparing import Match, play
+from conformance.scenarios.naming import Pairing, TableNames
+from conformance.scenarios.shrinking import shorten
+from conformance.scenarios.steps import parse
+from conformance.scenarios.stories import STORIES
+from conformance.scenarios.story import Script
+
+UNMAP = STORIES["unmap_one_page"].script
+
+
+def test_two_that_agree_agree_to_the_end():
+    played = play(ModelArena(), UNMAP)
+    assert played.difference is None
+    assert len(played.kernel) == len(played.model) == len(UNMAP.steps)
+
+
+def test_a_difference_is_told_where_it_is():
+    played = play(ModelArena(lie=drop_flushes), UNMAP)
+    at = next(n for n, step in enumerate(UNMAP.steps) if step.kind == "madvise_dontneed")
+    assert played.difference.at == at
+    assert played.difference.facts == (("flush_requests", "0", "1"),)
+
+
+def test_an_spte_is_told_by_its_path_and_decoded():
+    def clear_writable(name, seen):
+        if name == "access":
+            seen["roots"][0][4][-2] &= ~2
+
+    played = play(ModelArena(lie=clear_writable), STORIES["first_write"].script)
+    ((place, kernel, model),) = played.difference.facts
+    assert place == "root 0 > level 4 gfn 0x0 > level 3 gfn 0x0 > level 2 gfn 0x0 > level 1 gfn 0x103"
+    assert "R-X" in kernel and "W=0" in kernel
+    assert "RWX" in model and "W=1" in model
+
+
+def test_serial_numbers_are_no_difference():
+    for name in ("reader_in_a_removed_table", "memslot_deleted", "neighbours_share_tables"):
+        assert play(ModelArena(lie=add_to_serials), STORIES[name].script).difference is None
+
+
+def test_a_table_that_is_not_the_same_one_is_a_difference():
+    def replaced(name, seen):
+        if name == "get_dirty_log":
+            seen["roots"][0][4] = [
+                n + 77 if at % 4 == 3 and n else n for at, n in enumerate(seen["roots"][0][4])
+            ]
+
+    played = play(ModelArena(lie=replaced), STORIES["get_dirty_log"].script)
+    assert played.difference is not None and played.difference.facts[0][0] == "tables"
+
+
+def test_a_death_is_a_difference_with_what_led_to_it():
+    played = play(ModelArena(lie=dies_at("madvise_dontneed")), UNMAP)
+    assert played.difference.crash == "BUG: somewhere"
+    assert len(played.kernel) == played.difference.at
+
+
+def test_pairing_goes_back_to_what_it_did_not_note():
+    def seen(child):
+        return {"roots": [[0, 4, 0, 1, [4, 0, 1, child]]], "retired": [], "outcome": []}
+
+    pairing = Pairing()
+    assert pairing.same(seen(1), seen(1))
+    assert pairing.same(seen(1), seen(1))
+    assert not pairing.same(seen(1), seen(2)), "1 was 1 before"
+    assert not pairing.same(seen(2), seen(1))
+    assert pairing.same(seen(2), seen(3))
+    assert not pairing.same(seen(2), seen(4))
+
+
+def test_incarnations_count_tables_of_one_place():
+    def seen(child):
+        return {"roots": [[0, 4, 0, 1, [4, 0, 1, child]]], "retired": []}
+
+    names = TableNames()
+    for child in (10, 10, 7):
+        names.note(seen(child))
+    assert (names[10], names[7]) == ("T(3,0x0,1)", "T(3,0x0,2)")
+
+
+def test_a_step_that_makes_no_sense_is_taken_by_nobody():
+    with Match(ModelArena(), {"vcpus": 1}) as match:
+        with pytest.raises(ValueError):
+            match.take(parse("walk_begin gfn=0"))
+        assert match.played.steps == []
+        assert match.take(parse("grace_period"))
+
+
+def test_shortened_to_what_the_difference_needs():
+    arena = ModelArena(lie=drop_flushes)
+    long = STORIES["unmap_a_range"].script
+    short, played = shorten(arena, long, play(arena, long).difference)
+    # This kernel lies about every unmap, so one is enough.
+    assert [step.kind for step in short.steps] == ["madvise_dontneed"]
+    assert played.difference.facts == (("flush_requests", "-1", "0"),)
+
+
+def test_shortening_keeps_what_is_needed():
+    def lie(name, seen):
+        if name == "madvise_dontneed" and seen["state"]["flush_requests"]:
+            seen["state"]["flush_requests"] = 0
+
+    arena = ModelArena(lie=lie)
+    long = STORIES["unmap_a_range"].script
+    short, _ = shorten(arena, long, play(arena, long).difference)
+    kinds = [step.kind for step in short.steps]
+    assert kinds[-1] == "madvise_dontneed" and kinds.count("access") == 1 and "set_memory_region" in kinds
+    assert len(short.steps) < len(long.steps) - 5
+
+
+def test_what_does_not_repeat_is_told_as_it_was_seen():
+    lying = ModelArena(lie=drop_flushes)
+    found = play(lying, UNMAP).difference
+    short, played = shorten(ModelArena(), UNMAP, found)
+    assert played.difference == found and short.steps == UNMAP.steps[: found.at + 1]
+
+
+def test_a_script_without_a_difference_opens_one_kernel():
+    arena = ModelArena()
+    play(arena, Script((parse("grace_period"),), {"vcpus": 1}))
+    assert arena.opened == 1

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What comes of a scenario: PASS, or FAIL with its story, its broken claim, its crash or its golden diff."""
+
+import pytest
+from arenas import ModelArena, dies_at, drop_flushes
+
+from conformance.differential.verdict import Verdict
+from conformance.scenarios import goldens
+from conformance.scenarios.comparing import play
+from conformance.scenarios.judging import Facts, golden_of, judge
+from conformance.scenarios.steps import parse
+from conformance.scenarios.stories import STORIES
+from conformance.scenarios.story import Claim, Script
+
+FACTS = Facts("6.1", "6.1.1-1", ("--kernel", "6.1"))
+UNMAP = STORIES["unmap_one_page"].script
+
+
+@pytest.fixture(autouse=True)
+def golden_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(goldens, "GOLDEN", tmp_path)
+    return tmp_path
+
+
+def judged(lie=None, script=UNMAP, golden=False, facts=FACTS):
+    return judge(ModelArena(lie=lie), "unmap_one_page", script, facts, golden=golden)
+
+
+def test_pass_says_what_it_covers():
+    result = judged()
+    assert (result.verdict, result.property, result.oracle, result.mode) == (
+        Verdict.PASS, "unmap_one_page", "kvm", "ept-ad"
+    )  # fmt: skip
+    assert result.cases == len(UNMAP.steps)
+    assert result.reason == f"{len(UNMAP.steps)} steps agree, {len(UNMAP.claims)} claims hold"
+
+
+def test_a_difference_comes_with_its_story_and_command():
+    result = judged(drop_flushes)
+    assert result.verdict is Verdict.FAIL
+    assert result.counterexample.kernel == {"flush_requests": "-1"}
+    assert result.counterexample.again == (
+        "conformance scenario run unmap_one_page --mode ept-ad --kernel 6.1"
+    )
+    assert [parse(step).kind for step in result.counterexample.steps] == ["madvise_dontneed"]
+
+
+def test_a_crash_comes_with_its_transcript():
+    found = judged(
+        dies_at("madvise_dontneed", "BUG at mmu.c"), Script(UNMAP.steps, UNMAP.options)
+    ).counterexample
+    assert found.crash == "BUG at mmu.c"
+    later = judged(dies_at("destroy"), STORIES["first_write"].script).counterexample
+    assert later.crash and later.steps[-1] == "destroy"
+
+
+def test_a_broken_claim_is_a_failure_though_both_agree():
+    claim = Claim(3, "pigs fly", lambda now: False)
+    result = judged(script=Script(UNMAP.steps, UNMAP.options, (claim,)))
+    assert result.verdict is Verdict.FAIL and result.counterexample.kernel == {"pigs fly": "does not hold"}
+    assert len(result.counterexample.steps) == 4
+
+
+def test_without_a_golden_transcript_nothing_is_known():
+    result = judged(golden=True)
+    assert result.verdict is Verdict.ERROR and "scenario bless unmap_one_page" in result.reason
+    assert judged(golden=True, facts=Facts(None, "7.4 (tree)", ())).verdict is Verdict.PASS
+
+
+def test_a_golden_transcript_must_stay_as_it_is():
+    arena = ModelArena()
+    golden = golden_of(arena, "unmap_one_page", UNMAP, play(arena, UNMAP), FACTS)
+    assert golden.body[-1].startswith("PASS ")
+    golden.write()
+    assert judged(golden=True).verdict is Verdict.PASS
+    drifted = judged(golden=True, facts=Facts("6.1", "6.1.2-1", ()))
+    assert drifted.verdict is Verdict.PASS and drifted.reason.endswith("its golden transcript is of 6.1.1-1")
+    golden.path.write_text(golden.path.read_text().replace("requested 1", "requested 2"))
+    result = judged(golden=True)
+    assert result.verdict is Verdict.FAIL and "golden transcript" in result.reason
+    assert {"-      FLUSH    requested 2, remote 0", "+      FLUSH    requested 1, remote 0"} <= {
+        *result.counterexample.details
+    }

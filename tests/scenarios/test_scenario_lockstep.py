@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Random stories: every kind of step, the same again by seed, differences found and saved to a file."""
+
+import pytest
+from arenas import ModelArena, drop_flushes
+
+from conformance.errors import ConformanceError
+from conformance.scenarios import saved
+from conformance.scenarios.lockstep import walk
+from conformance.scenarios.order import check
+from conformance.scenarios.shrinking import shorten
+from conformance.scenarios.steps import KINDS, OPTIONS, parse
+from conformance.scenarios.story import TDP_MODES, Script
+
+
+@pytest.mark.parametrize("mode", TDP_MODES)
+def test_every_kind_of_step_is_drawn(mode):
+    walked = walk(ModelArena(mode), seed=3, budget=4)
+    assert walked.found is None
+    assert set(walked.steps) == set(KINDS)
+    assert f"{walked.steps.total():,} steps in {walked.stories:,} stories" in walked.told
+    assert "never" not in walked.told
+
+
+def test_a_difference_is_found_and_shortened_and_repeats_by_seed():
+    found = []
+    for _ in range(2):
+        arena = ModelArena(lie=drop_flushes)
+        walked = walk(arena, seed=5, budget=20)
+        script, played = walked.found
+        check(script.steps, script.options)
+        found.append(shorten(arena, script, played.difference))
+    (first, played), (second, _) = found
+    assert first == second
+    assert [step.kind for step in first.steps] == ["madvise_dontneed"] and played.difference is not None
+
+
+def test_what_never_came_is_told():
+    walked = walk(ModelArena(), seed=1, budget=1e-9)
+    assert walked.stories == 0 and walked.told.startswith("0 steps in 0 stories: ; never: mmap, ")
+
+
+STEPS = tuple(
+    map(
+        parse,
+        ("mmap page=0 npages=16", "set_memory_region gfn=0 npages=16 page=0", "access gfn=1 kind=write"),
+    )
+)
+
+
+def test_a_saved_story_is_read_as_it_was(tmp_path):
+    options = {name: argument.default for name, argument in OPTIONS.items()} | {"vcpus": 2}
+    path = tmp_path / "found.scenario"
+    saved.write(path, Script(STEPS, options), "npt", "lockstep, seed 7")
+    again = saved.read(str(path))
+    assert again.script == Script(STEPS, options) and again.modes == ("npt",)
+    assert path.read_text().splitlines()[:4] == [
+        "# conformance scenario 1", "# lockstep, seed 7", "mode npt", "option vcpus=2"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "is no scenario file"),
+        ("mmap page=0\n", "is no scenario file"),
+        ("# conformance scenario 1\n", "holds no step"),
+        ("# conformance scenario 1\n\nmap page=0\n", "line 3: there is no step map"),
+        ("# conformance scenario 1\noption cpus=2\n", "line 2: there is no option cpus"),
+        ("# conformance scenario 1\nmode shadow\n", "line 2: there is no mode shadow here"),
+        ("# conformance scenario 1\nwalk_next\n", "no reader walks"),
+        ("# conformance scenario 1\noption pml=1\ngrace_period\n", "in mode ept-ad only"),
+    ],
+)
+def test_a_file_that_is_wrong_is_refused_in_a_sentence(tmp_path, text, complaint):
+    path = tmp_path / "bad.scenario"
+    path.write_text(text)
+    with pytest.raises(ConformanceError, match=complaint):
+        saved.read(str(path))
+
+
+def test_a_file_that_is_not_there():
+    with pytest.raises(ConformanceError, match="cannot read the scenario: No such file"):
+        saved.read("./nowhere.scenario")
+    assert (
+        saved.is_file_name("x.scenario")
+        and saved.is_file_name("./x")
+        and not saved.is_file_name("first_read")
+    )
