@@ -8,6 +8,7 @@ From Sean Christopherson's notes on locking: the SPTE itself says whether that i
 from __future__ import annotations
 
 from conformance.model.access import is_access_track_spte, restore_acc_track_spte
+from conformance.model.changes import SOFTWARE_ACCESSED
 from conformance.model.layout import PG_LEVEL_4K, PT_WRITABLE_MASK
 from conformance.model.machine.fault_state import KvmPageFault, RetPf
 from conformance.model.machine.memslots import mark_page_dirty_in_slot
@@ -51,6 +52,8 @@ def fast_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
     new_spte = spte
     if not kvm_ad_enabled(vm.k) and is_access_track_spte(vm.k, spte):
         new_spte = int(restore_acc_track_spte(vm.k, spte))
+        if vm.k.has(SOFTWARE_ACCESSED):
+            new_spte |= vm.k.shadow_accessed_mask
     logged = fault.slot is not None and fault.slot.dirty_track_enabled
     if fault.write and is_mmu_writable_spte(vm.k, spte):
         if table.level > PG_LEVEL_4K and logged:
