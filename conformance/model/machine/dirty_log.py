@@ -11,15 +11,16 @@ from conformance.model.changes import SPLIT_LAST_CLEARED
 from conformance.model.layout import PG_LEVEL_2M, PG_LEVEL_4K
 from conformance.model.machine.flushes import kvm_flush_remote_tlbs
 from conformance.model.machine.host import EINVAL
-from conformance.model.machine.memslots import BITS_PER_LONG, KvmMemorySlot, mark_page_dirty_in_slot
+from conformance.model.machine.memslots import BITS_PER_LONG, KvmMemorySlot
+from conformance.model.machine.pml import kick_vcpus
 from conformance.model.machine.tdp_logging import (
     kvm_tdp_mmu_clear_dirty_pt_masked,
     kvm_tdp_mmu_write_protect_gfn,
 )
 from conformance.model.machine.tdp_split import kvm_tdp_mmu_try_split_huge_pages
-from conformance.model.machine.vm import KvmVcpu, Vm
+from conformance.model.machine.vm import Vm
 
-__all__ = ["ENOENT", "drain_pml", "kvm_clear_dirty_log", "kvm_get_dirty_log"]
+__all__ = ["ENOENT", "kvm_clear_dirty_log", "kvm_get_dirty_log"]
 
 ENOENT = 2
 
@@ -32,7 +33,7 @@ def kvm_get_dirty_log(vm: Vm, slot: int, as_id: int) -> list[int]:
     memslot = vm.memslots[as_id].slots.get(slot)
     if memslot is None or memslot.dirty_bitmap is None:
         return [-ENOENT]
-    sync_dirty_log(vm)
+    kick_vcpus(vm)
     words = list(memslot.dirty_bitmap)
     if not vm.manual_dirty_log_protect:
         for n, mask in enumerate(words):
@@ -57,7 +58,7 @@ def kvm_clear_dirty_log(vm: Vm, slot: int, as_id: int, first: int, npages: int, 
     rest = memslot.npages - first
     if rest < 0 or npages > rest or (npages < rest and npages % BITS_PER_LONG):
         return -EINVAL
-    sync_dirty_log(vm)
+    kick_vcpus(vm)
     if not npages:
         return 0
     word = first // BITS_PER_LONG
@@ -92,16 +93,3 @@ def kvm_arch_mmu_enable_log_dirty_pt_masked(vm: Vm, slot: KvmMemorySlot, offset:
 def _next_2m(gfn: int) -> int:
     """``gfn`` rounded up to a multiple of 2 MiB."""
     return (gfn + 511) // 512
-
-
-def sync_dirty_log(vm: Vm) -> None:
-    """Get what processors have logged: a vCPU in the guest is made to exit, which drains its buffer."""
-    for vcpu in vm.vcpus:
-        drain_pml(vm, vcpu)
-
-
-def drain_pml(vm: Vm, vcpu: KvmVcpu) -> None:
-    """Carry the frames in the vCPU's PML buffer over to the dirty bitmaps."""
-    for gfn in vcpu.pml_buffer:
-        mark_page_dirty_in_slot(vm.slot_of(vcpu, gfn), gfn)
-    vcpu.pml_buffer.clear()

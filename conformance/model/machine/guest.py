@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from conformance.model.machine.dirty_log import drain_pml
 from conformance.model.machine.fault_state import PFERR_RSVD_MASK, RetPf
 from conformance.model.machine.page_fault import kvm_mmu_page_fault
+from conformance.model.machine.pml import drain_pml
 from conformance.model.machine.processor import guest_access
 from conformance.model.machine.vcpu import vcpu_enter_guest
 from conformance.model.machine.vm import KvmVcpu, Vm

@@ -19,6 +19,7 @@ from conformance.model.machine.memslots import (
     KVM_MEM_READONLY,
     KvmMemorySlot,
 )
+from conformance.model.machine.pml import kick_vcpus
 from conformance.model.machine.roots import kvm_mmu_zap_all_fast
 from conformance.model.machine.tdp_logging import kvm_tdp_mmu_clear_dirty_slot, kvm_tdp_mmu_wrprot_slot
 from conformance.model.machine.tdp_recover import kvm_tdp_mmu_recover_huge_pages
@@ -109,13 +110,14 @@ def kvm_swap_active_memslots(vm: Vm, as_id: int) -> None:
     """Make the changed set the active one, under a new generation.
 
     MMIO SPTEs keep only the low bits of the generation: when these begin anew, very old ones would look
-    current, so everything is zapped.
+    current, so everything is zapped. vCPUs are kicked to have them look at the memslots anew.
     """
     memslots = vm.memslots[as_id]
     memslots.generation += KVM_ADDRESS_SPACE_NUM
     kept = memslots.generation & vm.k.layout.mmio_gen_mask
     if kept & ~(KVM_ADDRESS_SPACE_NUM - 1) == 0:
         kvm_mmu_zap_all_fast(vm)
+    kick_vcpus(vm)
 
 
 def kvm_mmu_slot_apply_flags(

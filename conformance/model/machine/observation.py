@@ -26,6 +26,9 @@ def observe(vm: Vm, outcome: list[int], events: list[str]) -> dict[str, Any]:
     Lists may be shared with later observations: they are to be read only.
     """
     places = {id(root): n for n, root in enumerate(vm.roots)}
+    if vm.destroyed:
+        gone: dict[str, Any] = {"outcome": outcome, "events": events, "state": {}}
+        return gone | {name: [] for name in ("vcpus", "tlb", "slots", "roots", "retired")}
     return {
         "outcome": outcome,
         "events": events,

@@ -20,9 +20,9 @@ from conformance.model.layout import (
     VMX_EPT_RWX_MASK,
     VMX_EPT_WRITABLE_MASK,
 )
-from conformance.model.machine.dirty_log import drain_pml
 from conformance.model.machine.fault_state import PFERR_GUEST_FINAL_MASK, PFERR_PRESENT_MASK, PFERR_RSVD_MASK
 from conformance.model.machine.host import pages_per
+from conformance.model.machine.pml import drain_pml
 from conformance.model.machine.tables import KvmMmuPage
 from conformance.model.machine.vm import KvmVcpu, TlbEntry, Vm
 from conformance.model.shape import is_large_pte, spte_to_pfn
@@ -160,7 +160,7 @@ def _set_accessed_and_dirty(
     spte = table.read(index)
     if kind == WRITE and not spte & _dirty_bit(vm):
         table.write(index, spte | _dirty_bit(vm))
-        if vm.has_pml:
+        if vcpu.pml_enabled:
             vcpu.pml_buffer.append(gfn)
             if len(vcpu.pml_buffer) == PML_ENTRIES:
                 drain_pml(vm, vcpu)

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from conformance.model.kernel import Kernel
-from conformance.model.machine.tables import ROOT_LEVEL, KvmMmuPage, TableMemory
+from conformance.model.machine.tables import ENTRIES, ROOT_LEVEL, KvmMmuPage, TableMemory
 from conformance.model.tdp_iter import tdp_iter
 
 __all__ = ["Reader"]
@@ -55,10 +55,14 @@ class Reader:
         self.next()
 
     def next(self) -> list[int]:
-        """One step of tdp_iter_next(): [1, level, gfn, SPTE (without the address of a table)], or zeros."""
+        """One step of tdp_iter_next(): [1, level, gfn, SPTE (without the address of a table)].
+
+        Behind the last entry of the root [0, ...]: it stays there, and is valid no more.
+        """
         found = next(self.steps, None)
         if found is None:
-            self.position = [0, 0, 0, 0]
+            last = ENTRIES - 1
+            self.position = [0, ROOT_LEVEL, self.root.gfn_at(last), self.root.read(last)]
         else:
             gfn, level, spte = found
             table = self.memory.child(spte, level) is not None

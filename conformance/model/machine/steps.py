@@ -208,7 +208,7 @@ def walk_end(vm: Vm) -> list[int]:
     if vm.reader is None:
         raise ValueError("no reader is in the tables")
     vm.reader = None
-    return [0]
+    return []
 
 
 def grace_period(vm: Vm) -> list[int]:
@@ -233,6 +233,7 @@ def destroy(vm: Vm) -> list[int]:
     for memslots in vm.memslots:
         memslots.slots.clear()
     vm.vcpus.clear()
+    vm.destroyed = True
     return [len(vm.memory.by_serial), len(vm.memory.by_serial), 0]
 
 

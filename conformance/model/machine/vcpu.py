@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from conformance.model.machine.dirty_log import drain_pml
 from conformance.model.machine.flushes import flush_tlb_all, flush_tlb_current
+from conformance.model.machine.pml import drain_pml
 from conformance.model.machine.roots import kvm_tdp_mmu_alloc_root, kvm_tdp_mmu_put_root
 from conformance.model.machine.vm import KvmVcpu, Request, Vm
 
@@ -29,7 +29,9 @@ def vcpu_enter_guest(vm: Vm, vcpu: KvmVcpu) -> int:
     if Request.TLB_FLUSH in requests:
         requests.remove(Request.TLB_FLUSH)
         flush_tlb_all(vcpu)
-    requests.discard(Request.UPDATE_CPU_DIRTY_LOGGING)
+    if Request.UPDATE_CPU_DIRTY_LOGGING in requests:
+        requests.remove(Request.UPDATE_CPU_DIRTY_LOGGING)
+        vcpu.pml_enabled = vm.cpu_dirty_logging_count > 0
     if vcpu.root is None:
         kvm_mmu_load(vm, vcpu)
     return 0

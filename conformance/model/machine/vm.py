@@ -66,6 +66,7 @@ class KvmVcpu:
     """How often it emptied the TLB, or the part for its root."""
     tlb: dict[tuple[KvmMmuPage, int, int], TlbEntry] = field(default_factory=dict)
     """Keyed by root, level and first gfn."""
+    pml_enabled: bool = False
     pml_buffer: list[int] = field(default_factory=list)
     """Frames that the processor wrote and has not told yet, oldest first."""
 
@@ -117,6 +118,7 @@ class Vm:
     """Whether whoever walks long is asked to let others run."""
     dead: bool = False
     """Whether KVM found the VM broken (KVM_BUG_ON()); vCPUs do not run any more."""
+    destroyed: bool = False
     reader: Reader | None = None
     """Who walks the tables without a lock, at most one."""
 

@@ -113,7 +113,7 @@ def test_small_pages(story):
     run(story, RAM + 2, 2, EMULATE, end=2)
     assert statistics(story) == (18, 14, 3, 3, 2, 0, 6)
     assert story.destroy() == [0, 0, 0]
-    assert story.state("pages_4k") == 0
+    assert story.seen["state"] == {}
 
 
 def test_huge_pages(story):

@@ -40,12 +40,14 @@ def test_a_root_from_first_use_to_its_end(release):
 
 
 def test_stale_translations_of_a_dropped_root():
-    story = Story(vcpus=2).area(populate=True).slot()
+    story = Story().area(populate=True).slot()
     story.write(0x40000)
     delete(story)
     assert story.seen["tlb"][0][0][0] == 0
-    story.enter(vcpu=0)
+    story.smm(vcpu=0, on=1)
     assert story.seen["tlb"][0][0][0] == -1, "known still, but by a root that nobody uses"
+    story.enter(vcpu=0)
+    assert story.seen["tlb"][0] == []
 
 
 def test_smm_has_an_address_space_of_its_own():
