@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Building the kvm oracle: all units of KVM's core and what they need of lib/, our C, and the stand-ins."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+from conformance.errors import ConformanceError
+from conformance.kernels import BuildError, Cache, Kernel, Progress, Unit, key_of
+from conformance.oracles.kvm.features import probe
+from conformance.oracles.kvm.standins import assembly
+
+__all__ = ["CannotBuild", "build_kvm", "symbols_of"]
+
+_C = Path(__file__).parent / "c"
+
+_FOLDERS = ("arch/x86/kvm", "arch/x86/kvm/mmu", "virt/kvm", "lib")
+
+_NEEDS = {
+    "arch/x86/kvm/kvm-asm-offsets.c": "KVM_ASM_OFFSETS",
+    "arch/x86/kvm/kvm_onhyperv.c": "HYPERV",
+    "arch/x86/kvm/xen.c": "KVM_XEN",
+    "virt/kvm/guest_memfd.c": "KVM_GUEST_MEMFD",
+}
+"""Units that are part of KVM only with an option, which is off here; the rest is all compiled."""
+
+_APART = (
+    "-fno-inline-functions",
+    "-fno-inline-functions-called-once",
+    "-fno-inline-small-functions",
+    "-fno-ipa-sra",
+    "-fno-ipa-cp",
+    "-fno-ipa-ra",
+    "-fno-ipa-icf",
+    "-fno-partial-inlining",
+    "-w",
+)
+"""Static functions stay functions of their own, with the arguments that they have in the source."""
+
+_OPENED = (
+    "kvm_recover_nx_huge_pages",
+    "kvm_recover_nx_lpages",
+    "kvm_vcpu_flush_tlb_all",
+    "tdp_mmu_free_sp_rcu_callback",
+)
+"""Static functions that our C calls or knows by address."""
+
+_EMULATION = ("-Dx86_emulate_instruction=env_emulate_instruction",)
+"""What mmu.c calls to emulate an instruction is the end of an access; KVM's emulator is not run."""
+
+
+class CannotBuild(ConformanceError):
+    """This kernel is not of a generation that the kvm oracle can be built from; the message says why."""
+
+
+def build_kvm(kernel: Kernel, cache: Cache, progress: Progress) -> Path:
+    """The library of the whole KVM of ``kernel``, from the cache or built now.
+
+    Raises CannotBuild if the kernel is too old, BuildError with the compiler's or the linker's first error.
+    """
+    source = kernel.root / "src"
+    if not re.search(r"\bpf_mmio_spte_created;", (source / "arch/x86/include/asm/kvm_host.h").read_text()):
+        raise CannotBuild(
+            f"{kernel.title}: the kvm oracle needs a TDP MMU as of v5.19 or later:"
+            " before, it was off by default and counted its page faults otherwise."
+        )
+    key = key_of("kvm", kernel.fingerprint, _own_digest())
+
+    def build(entry: Path) -> None:
+        progress(f"{kernel.title}: compiling the whole KVM")
+        _build(kernel, cache, entry)
+
+    return cache.get_or_build("kvm", key, build) / "kvm.so"
+
+
+def symbols_of(library: Path) -> list[tuple[int, str]]:
+    """The library's functions as (offset, name), sorted: what an address is called."""
+    lines = library.with_name("symbols").read_text().splitlines()
+    return sorted((int(value, 16), name) for value, name in (line.split() for line in lines))
+
+
+def _own_digest() -> str:
+    """A digest of everything of ours that goes into a library."""
+    digest = hashlib.sha256()
+    for path in sorted([*_C.iterdir(), *Path(__file__).parent.glob("*.toml"), Path(__file__)]):
+        if path.is_file():
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def units_of(kernel: Kernel) -> list[str]:
+    """The kernel's units that are linked, relative to its source."""
+    source = kernel.root / "src"
+    options = set(re.findall(r"^CONFIG_(\w+)=[ym]$", (kernel.root / "gen/.config").read_text(), re.M))
+    names = sorted(
+        str(path.relative_to(source)) for folder in _FOLDERS for path in source.glob(f"{folder}/*.c")
+    )
+    return [name for name in names if name not in _NEEDS or _NEEDS[name] in options]
+
+
+def _flags_of(unit: str) -> tuple[str, ...]:
+    if unit == "lib/sort.c":
+        return ("-DCONFORMANCE_NO_LOCKS",)
+    return _EMULATION if unit == "arch/x86/kvm/mmu/mmu.c" else ()
+
+
+def _build(kernel: Kernel, cache: Cache, entry: Path) -> None:
+    features = [f"-D{name}=1" for name in probe(kernel.root / "src")]
+    theirs = [Unit(name, _flags_of(name)) for name in units_of(kernel)]
+    ours = [Unit(path) for path in sorted(_C.glob("*.c")) if path.name != "process.c"]
+    with tempfile.TemporaryDirectory(prefix="conformance-kvm-") as scratch:
+        place = Path(scratch)
+        front = [_C / "front.h"]
+        kvm = kernel.compile(theirs, place / "theirs", flags=_APART, force_include=front, reuse=cache)
+        own = kernel.compile(ours, place / "ours", flags=["-w", *features], force_include=front)
+        _link(kernel, place, kvm, own, entry)
+
+
+def _defined(listing: str) -> list[str]:
+    """The global symbols that nm lists as defined."""
+    return re.findall(r" [TDBRC] (\S+)$", listing, re.M)
+
+
+def _link(kernel: Kernel, place: Path, theirs: list[Path], ours: list[Path], entry: Path) -> None:
+    """One object of the kernel's, one of ours which yields to it, and whatever is still undefined."""
+
+    def run(*words: str | Path) -> str:
+        done = subprocess.run(list(map(str, words)), capture_output=True, text=True, cwd=place)
+        if done.returncode:
+            raise BuildError(f"{kernel.title}: the whole KVM does not link: {done.stderr.splitlines()[0]}")
+        return done.stdout
+
+    kernel_object, environment, both = place / "kernel.o", place / "environment.o", place / "both.o"
+    run("ld", "-r", "-o", kernel_object, *theirs)
+    run("objcopy", *(f"--globalize-symbol={name}" for name in _OPENED), kernel_object)
+    run("ld", "-r", "-o", environment, *ours)
+    # Definitions only: a weak reference that nobody defines would silently be 0.
+    (place / "ours.txt").write_text("\n".join(_defined(run("nm", environment))))
+    run("objcopy", "--weaken-symbols=ours.txt", environment)
+    run("ld", "-r", "-o", both, kernel_object, environment)
+    undefined = set(re.findall(r"^ +U (\S+)$", run("nm", both), re.M)) - {"_GLOBAL_OFFSET_TABLE_"}
+    process = place / "process.o"
+    run("gcc", "-c", "-O2", "-g1", "-fPIC", "-Wall", "-Werror", _C / "process.c", "-o", process)
+    provided = set(_defined(run("nm", process)))
+    # The linker itself defines where a section with such a name begins and ends.
+    sections = {name for name in undefined if re.match(r"__(start|stop)_", name)}
+    undefined -= provided | sections
+    (entry / "undefined").write_text("".join(f"{name}\n" for name in sorted(undefined)))
+    (place / "standins.S").write_text(assembly(undefined))
+    run("gcc", "-c", "standins.S", "-o", "standins.o")
+    library = entry / "kvm.so"
+    run(
+        "gcc", "-shared", "-o", library, both, process, "standins.o",
+        "-Wl,-z,defs", "-Wl,-z,noexecstack", "-Wl,-Bsymbolic", f"-Wl,--version-script={_C / 'kvm.map'}",
+    )  # fmt: skip
+    functions = re.findall(r"^([0-9a-f]+) [tTwW] (\S+)$", run("nm", library), re.M)
+    (entry / "symbols").write_text("".join(f"{value} {name}\n" for value, name in functions))
+    run("strip", "--strip-unneeded", library)

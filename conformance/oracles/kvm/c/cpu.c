@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * One processor, always online, and the one task that runs on it.  Per-CPU variables are where the linker
+ * put them: the gs base is 0, and so is the offset of CPU 0.
+ */
+#include <linux/cpumask.h>
+#include <linux/percpu.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <asm/fpu/types.h>
+#include <asm/processor.h>
+#include "kernel.h"
+
+struct cpuinfo_x86 boot_cpu_data = {
+	.x86_vendor = X86_VENDOR_INTEL,
+	.x86_virt_bits = 48,
+	.cpuid_level = 0x16,
+};
+DEFINE_PER_CPU_READ_MOSTLY(struct cpuinfo_x86, cpu_info);
+
+static struct task_struct *new_task(void)
+{
+	struct task_struct *task = env_object(sizeof(*task), true);
+
+	refcount_set(&task->usage, 1);
+	return task;
+}
+
+unsigned long env_this_cpu_off STANDS_IN(this_cpu_off);
+unsigned long env_per_cpu_offset[NR_CPUS] STANDS_IN(__per_cpu_offset);
+unsigned int env_nr_cpu_ids STANDS_IN(nr_cpu_ids) = 1;
+unsigned long env_cpu_online_mask[BITS_TO_LONGS(NR_CPUS)] STANDS_IN(__cpu_online_mask) = { 1 };
+unsigned long env_cpu_possible_mask[BITS_TO_LONGS(NR_CPUS)] STANDS_IN(__cpu_possible_mask) = { 1 };
+atomic_t env_num_online_cpus STANDS_IN(__num_online_cpus) = ATOMIC_INIT(1);
+
+#ifdef HAVE_pcpu_hot
+struct pcpu_hot pcpu_hot = { .preempt_count = ENV_PREEMPTIBLE };
+#define set_current(task)	(pcpu_hot.current_task = (task))
+#else
+int env_preempt_count = ENV_PREEMPTIBLE;
+int env_cpu_number STANDS_IN(cpu_number);
+struct task_struct *env_current STANDS_IN(current_task);
+/* The same variable, by the name under which the compiler may take it to be constant. */
+__asm__(".globl const_current_task\n.hidden const_current_task\n.set const_current_task, current_task\n");
+#define set_current(task)	(env_current = (task))
+#endif
+
+/* Static keys may be used: booting is over. */
+bool static_key_initialized = true;
+
+void env_set_need_resched(bool on)
+{
+	if (on)
+		set_tsk_need_resched(current);
+	else
+		clear_tsk_need_resched(current);
+}
+
+/* Whoever runs on other CPUs, or on all: that is us, or nobody. */
+int env_smp_call_single(int cpu, smp_call_func_t func, void *info, int wait)
+	STANDS_IN(smp_call_function_single);
+int env_smp_call_single(int cpu, smp_call_func_t func, void *info, int wait)
+{
+	func(info);
+	return 0;
+}
+
+void env_on_each_cpu(smp_cond_func_t condition, smp_call_func_t func, void *info, bool wait, const void *mask)
+	STANDS_IN(on_each_cpu_cond_mask);
+void env_on_each_cpu(smp_cond_func_t condition, smp_call_func_t func, void *info, bool wait, const void *mask)
+{
+	if (!condition || condition(0, info))
+		func(info);
+}
+
+/* A CPU that is online already: what has to be done on each is done now, if it is asked for. */
+int env_cpuhp_setup(int state, const char *name, bool invoke, int (*startup)(unsigned int cpu),
+		    int (*teardown)(unsigned int cpu), bool multi) STANDS_IN(__cpuhp_setup_state);
+int env_cpuhp_setup(int state, const char *name, bool invoke, int (*startup)(unsigned int cpu),
+		    int (*teardown)(unsigned int cpu), bool multi)
+{
+	return invoke && startup ? startup(0) : 0;
+}
+
+/* An FPU state for the guest: KVM looks at its size and its features only, and no guest has a register. */
+bool fpu_alloc_guest_fpstate(struct fpu_guest *guest)
+{
+	guest->fpstate = env_object(sizeof(*guest->fpstate), true);
+	return true;
+}
+
+void fpu_free_guest_fpstate(struct fpu_guest *guest)
+{
+	env_kfree(guest->fpstate);
+}
+
+/* Model-specific registers: a PAT as the kernel sets it, EFER of a 64-bit kernel, and nothing else. */
+__asm__(".pushsection .text\n"
+	".globl env_rdmsr\n"
+	".hidden env_rdmsr\n"
+	"env_rdmsr:\n"
+	"	xorl %eax, %eax\n"
+	"	xorl %edx, %edx\n"
+	"	cmpl $0xc0000080, %ecx\n"
+	"	jne 1f\n"
+	"	movl $0xd01, %eax\n"
+	"	ret\n"
+	"1:	cmpl $0x277, %ecx\n"
+	"	jne 2f\n"
+	"	movl $0x00070406, %eax\n"
+	"	movl %eax, %edx\n"
+	"2:	ret\n"
+	".popsection\n");
+
+void env_cpu_init(void)
+{
+	static const int capabilities[] = {
+		X86_FEATURE_FPU, X86_FEATURE_FXSR, X86_FEATURE_NX, X86_FEATURE_GBPAGES, X86_FEATURE_LM,
+		X86_FEATURE_PAT, X86_FEATURE_MTRR, X86_FEATURE_CONSTANT_TSC,
+	};
+	struct mm_struct *mm;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(capabilities); i++)
+		set_cpu_cap(&boot_cpu_data, capabilities[i]);
+	set_current(new_task());
+	mm = env_object(sizeof(*mm), true);
+	mm->pgd = env_table_page();
+	atomic_set(&mm->mm_count, 1);
+	atomic_set(&mm->mm_users, 1);
+	env_init_rwsem(&mm->mmap_lock, "mmap_lock", NULL);
+	current->mm = mm;
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KVM as user space meets it: /dev/kvm, the files behind its descriptors, its module parameters.  So VMs are
+ * made, configured and closed by the kernel's own ioctls.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/moduleparam.h>
+#include "kernel.h"
+
+#define MAX_FILES	(MAX_VCPUS + 8)
+static struct file *files[MAX_FILES];
+static struct file device;
+
+int misc_register(struct miscdevice *misc)
+{
+	device.f_op = misc->fops;
+	return 0;
+}
+
+struct file *env_device(void)
+{
+	return &device;
+}
+
+struct file *env_file(int fd)
+{
+	return files[fd];
+}
+
+static struct file *new_file(const struct file_operations *fops, void *private_data)
+{
+	struct file *file = env_object(sizeof(*file), true);
+
+	file->f_op = fops;
+	file->private_data = private_data;
+	return file;
+}
+
+int get_unused_fd_flags(unsigned int flags)
+{
+	int fd;
+
+	for (fd = 1; fd < MAX_FILES; fd++)
+		if (!files[fd])
+			return fd;
+	return -EMFILE;
+}
+
+void fd_install(unsigned int fd, struct file *file)
+{
+	files[fd] = file;
+}
+
+struct file *anon_inode_getfile(const char *name, const struct file_operations *fops, void *private_data,
+				int flags)
+{
+	return new_file(fops, private_data);
+}
+struct file *env_anon_inode_getfile_fmode(const char *name, const struct file_operations *fops,
+					  void *private_data, int flags, fmode_t mode)
+	STANDS_IN(anon_inode_getfile_fmode) __attribute__((alias("anon_inode_getfile")));
+
+int anon_inode_getfd(const char *name, const struct file_operations *fops, void *private_data, int flags)
+{
+	int fd = get_unused_fd_flags(flags);
+
+	if (fd > 0)
+		files[fd] = new_file(fops, private_data);
+	return fd;
+}
+
+int env_close(int fd)
+{
+	struct file *file = files[fd];
+	int r = file->f_op->release(NULL, file);
+
+	files[fd] = NULL;
+	env_kfree(file);
+	return r;
+}
+
+/* Module parameters: what the kernel reads from sysfs.  The types that KVM's have. */
+static int parse(const char *text, unsigned int *value)
+{
+	for (*value = 0; *text >= '0' && *text <= '9'; text++)
+		*value = *value * 10 + *text - '0';
+	return *text && *text != '\n' ? -EINVAL : 0;
+}
+
+int kstrtobool(const char *text, bool *value)
+{
+	if (!strchr("yY1nN0", *text))
+		return -EINVAL;
+	*value = !!strchr("yY1", *text);
+	return 0;
+}
+
+static int set_bool(const char *text, const struct kernel_param *param)
+{
+	return kstrtobool(text, param->arg);
+}
+
+int param_set_uint(const char *text, const struct kernel_param *param)
+{
+	return parse(text, param->arg);
+}
+
+const struct kernel_param_ops param_ops_bool = { .set = set_bool };
+const struct kernel_param_ops param_ops_bint = { .set = param_set_uint };
+const struct kernel_param_ops param_ops_int = { .set = param_set_uint };
+const struct kernel_param_ops param_ops_uint = { .set = param_set_uint };
+
+/* As writing `value` into /sys/module/kvm/parameters/`name`; -ENOENT if KVM has no such parameter. */
+int env_set_parameter(const char *name, const char *value)
+{
+	const struct kernel_param *param;
+
+	for (param = __start___param; param < __stop___param; param++)
+		if (!memcmp(param->name, "kvm.", 4) && sysfs_streq(param->name + 4, name))
+			return param->ops->set(value, param);
+	return -ENOENT;
+}

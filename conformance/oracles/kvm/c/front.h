@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Included before every kernel unit of the kvm oracle, after the kernel's own first three headers: what
+ * only a kernel image or ring 0 can do gets a meaning in a process, and complaints become observations.
+ */
+#ifndef CONFORMANCE_KVM_FRONT_H
+#define CONFORMANCE_KVM_FRONT_H
+
+/* A static call is a call through a variable, as on architectures that do not patch their code. */
+#undef CONFIG_HAVE_STATIC_CALL
+#undef CONFIG_HAVE_STATIC_CALL_INLINE
+/* What is exported is decided by the linker's version script, not by the kernel's symbol tables. */
+#define __DISABLE_EXPORTS
+
+/* There are no interrupts to be kept out, and no model-specific registers beyond what env_rdmsr() knows. */
+__asm__(".macro cli\n .endm\n"
+	".macro sti\n .endm\n"
+	".macro rdmsr\n call env_rdmsr\n .endm\n"
+	".macro wrmsr\n .endm\n");
+
+#pragma GCC visibility push(hidden)
+
+#include <linux/types.h>
+#include <linux/compiler.h>
+
+/* sort.c knows neither CPUs nor locks, and has a name of its own for what their headers would define. */
+#ifndef CONFORMANCE_NO_LOCKS
+/* The form that the compiler may read once and keep names its variable by an absolute address. */
+#include <asm/percpu.h>
+#undef this_cpu_read_stable
+#define this_cpu_read_stable(variable)	this_cpu_read(variable)
+#endif
+
+#include <linux/bug.h>
+#include <linux/mmdebug.h>
+
+extern void env_complain(const char *kind, const char *what);
+extern void __noreturn env_bug(const char *function);
+
+#undef WARN
+#undef WARN_ON
+#undef WARN_ONCE
+#undef WARN_ON_ONCE
+#undef BUG
+#undef BUG_ON
+
+/* Each time, not once: whether the kernel complains must not depend on what happened before. */
+#define WARN_ON(condition)						\
+({									\
+	int __warned = !!(condition);					\
+	if (unlikely(__warned))						\
+		env_complain("WARN", __func__);				\
+	unlikely(__warned);						\
+})
+#define WARN_ON_ONCE(condition)		WARN_ON(condition)
+#define WARN(condition, format...)					\
+({									\
+	if (0)								\
+		no_printk(format);					\
+	WARN_ON(condition);						\
+})
+#define WARN_ONCE(condition, format...)	WARN(condition, format)
+#define BUG()				env_bug(__func__)
+#define BUG_ON(condition)						\
+do {									\
+	if (unlikely(condition))					\
+		BUG();							\
+} while (0)
+
+#ifndef CONFORMANCE_NO_LOCKS
+#include <linux/lockdep.h>
+
+/* All that lockdep.h asserts goes through these two. */
+#undef lockdep_assert
+#undef lockdep_assert_once
+#define lockdep_assert(condition)					\
+do {									\
+	if (unlikely(!(condition)))					\
+		env_complain("LOCKDEP", __func__);			\
+} while (0)
+#define lockdep_assert_once(condition)	lockdep_assert(condition)
+
+#include <linux/rcupdate.h>
+#undef RCU_LOCKDEP_WARN
+#define RCU_LOCKDEP_WARN(condition, complaint)				\
+do {									\
+	if (unlikely(condition))					\
+		env_complain("LOCKDEP", __func__);			\
+} while (0)
+#endif
+
+#endif

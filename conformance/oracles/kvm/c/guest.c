@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A vCPU that runs: what it does for the MMU before it enters the guest, the guest's access, and its exits. */
+#include <linux/kvm_host.h>
+#include "kernel.h"
+#include "mmu.h"
+#include "mmu/mmu_internal.h"
+#include "x86.h"
+
+/* Static in x86.c. */
+void kvm_vcpu_flush_tlb_all(struct kvm_vcpu *vcpu);
+
+/* Exits and ends as the steps' outcome tells them. */
+enum { EXIT_RETRY = 10, EXIT_EMULATE, EXIT_INVALID, EXIT_FIXED, EXIT_SPURIOUS, EXIT_MMIO = 100 };
+enum { WENT_THROUGH, GAVE_UP, EMULATED, FAILED };
+#define MAX_EXITS	4
+
+static bool emulated;
+
+/* KVM would now emulate the instruction: the end of the access.  mmu.c calls it by this name. */
+int env_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t gpa, int type, void *insn, int length);
+int env_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t gpa, int type, void *insn, int length)
+{
+	emulated = true;
+	return 1;
+}
+
+/* As vmx does on each exit. */
+void guest_drain_pml(struct kvm_vcpu *vcpu)
+{
+	struct processor *cpu = &processors[vcpu->vcpu_idx];
+
+	while (cpu->nr_pml)
+		kvm_vcpu_mark_page_dirty(vcpu, cpu->pml[--cpu->nr_pml]);
+}
+
+/* What vcpu_enter_guest() and vcpu_run() do for the MMU, in their order. */
+static int enter(struct kvm_vcpu *vcpu)
+{
+	guest_drain_pml(vcpu);
+	if (kvm_request_pending(vcpu)) {
+		if (kvm_test_request(KVM_REQ_VM_DEAD, vcpu))
+			return -EIO;
+		if (kvm_check_request(KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, vcpu))
+			kvm_mmu_free_obsolete_roots(vcpu);
+		if (kvm_check_request(KVM_REQ_MMU_SYNC, vcpu))
+			kvm_mmu_sync_roots(vcpu);
+		if (kvm_check_request(KVM_REQ_LOAD_MMU_PGD, vcpu))
+			kvm_mmu_load_pgd(vcpu);
+		if (kvm_check_request(KVM_REQ_TLB_FLUSH, vcpu)) {
+			kvm_vcpu_flush_tlb_all(vcpu);
+			/* To flush all is to flush the current context as well. */
+			kvm_clear_request(KVM_REQ_TLB_FLUSH_CURRENT, vcpu);
+		}
+		kvm_service_local_tlb_flush_requests(vcpu);
+		if (kvm_check_request(KVM_REQ_UPDATE_CPU_DIRTY_LOGGING, vcpu))
+			static_call_cond(kvm_x86_update_cpu_dirty_logging)(vcpu);
+	}
+	return kvm_mmu_reload(vcpu);
+}
+
+int guest_enter(struct kvm_vcpu *vcpu)
+{
+	int r;
+
+	vcpu_load(vcpu);
+	kvm_vcpu_srcu_read_lock(vcpu);
+	r = enter(vcpu);
+	kvm_vcpu_srcu_read_unlock(vcpu);
+	vcpu_put(vcpu);
+	return r;
+}
+
+/* What KVM made of an exit: it returns no more than whether to go on, but counts what it did. */
+static int handle_exit(struct kvm_vcpu *vcpu, u64 gfn, struct exit *exit)
+{
+	u64 fixed = vcpu->stat.pf_fixed, spurious = vcpu->stat.pf_spurious;
+	int r, code = EXIT_RETRY;
+
+	emulated = false;
+	r = kvm_mmu_page_fault(vcpu, gfn << PAGE_SHIFT, exit->error_code, NULL, 0);
+	if (r < 0)
+		return r;
+	if (emulated)
+		code = EXIT_EMULATE;
+	else if (vcpu->stat.pf_fixed != fixed)
+		code = EXIT_FIXED;
+	else if (vcpu->stat.pf_spurious != spurious)
+		code = EXIT_SPURIOUS;
+	return code + (exit->misconfigured ? EXIT_MMIO : 0);
+}
+
+/* One instruction of the guest, until it goes through, is emulated, or KVM brings it no further. */
+static int access(struct kvm_vcpu *vcpu, u64 gfn, int kind)
+{
+	struct processor *cpu = &processors[vcpu->vcpu_idx];
+	struct exit exit;
+	int exits, r;
+
+	for (exits = 0; exits < MAX_EXITS; exits++) {
+		r = enter(vcpu);
+		if (!r) {
+			if (processor_access(cpu, gfn, kind, &exit)) {
+				if (cpu->nr_pml == PML_ENTRIES)
+					guest_drain_pml(vcpu);
+				return WENT_THROUGH;
+			}
+			guest_drain_pml(vcpu);
+			r = handle_exit(vcpu, gfn, &exit);
+		}
+		say(r);
+		if (r < 0)
+			return FAILED;
+		if (emulated)
+			return EMULATED;
+		if (r % EXIT_MMIO == EXIT_RETRY && vcpu->kvm->mmu_invalidate_in_progress)
+			return GAVE_UP;
+	}
+	return GAVE_UP;
+}
+
+void guest_access(struct kvm_vcpu *vcpu, u64 gfn, int kind)
+{
+	vcpu_load(vcpu);
+	kvm_vcpu_srcu_read_lock(vcpu);
+	say(access(vcpu, gfn, kind));
+	kvm_vcpu_srcu_read_unlock(vcpu);
+	vcpu_put(vcpu);
+}
+
+/* Page faults without a guest: `n` of them, for the bench. */
+long guest_faults(struct kvm_vcpu *vcpu, u64 gfn, u64 npages, long n)
+{
+	struct exit exit;
+	long fault;
+
+	vcpu_load(vcpu);
+	kvm_vcpu_srcu_read_lock(vcpu);
+	for (fault = 0; fault < n && !enter(vcpu); fault++) {
+		processors[vcpu->vcpu_idx].nr_tlb = 0;
+		if (!processor_access(&processors[vcpu->vcpu_idx], gfn + fault % npages, ACCESS_WRITE, &exit))
+			handle_exit(vcpu, gfn + fault % npages, &exit);
+	}
+	kvm_vcpu_srcu_read_unlock(vcpu);
+	vcpu_put(vcpu);
+	return fault;
+}
+
+/* Into or out of system management mode, as kvm_smm_changed() does for the MMU. */
+void guest_smm(struct kvm_vcpu *vcpu, bool on)
+{
+	vcpu_load(vcpu);
+	if (on)
+		vcpu->arch.hflags |= HF_SMM_MASK;
+	else
+		vcpu->arch.hflags &= ~HF_SMM_MASK;
+	kvm_mmu_reset_context(vcpu);
+	vcpu_put(vcpu);
+}
+
+/*
+ * A vCPU is kicked: if it ran it would leave the guest now, and so write out its log of dirty pages.
+ * kvm_arch_sync_dirty_log() relies on that.
+ */
+int rcuwait_wake_up(struct rcuwait *wait)
+{
+	int i;
+
+	for (i = 0; i < machine_nr_vcpus; i++) {
+		struct kvm_vcpu *vcpu = machine_vcpu(i);
+
+		if (kvm_arch_vcpu_get_wait(vcpu) != wait || !processors[i].nr_pml)
+			continue;
+		vcpu_load(vcpu);
+		kvm_vcpu_srcu_read_lock(vcpu);
+		guest_drain_pml(vcpu);
+		kvm_vcpu_srcu_read_unlock(vcpu);
+		vcpu_put(vcpu);
+	}
+	return 0;
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* get_user_pages() and its kin on the host's memory: the mapping that is there, after a host page fault if need be. */
+#include <linux/mm.h>
+#include "kernel.h"
+
+int env_get_user_pages_fast_only(unsigned long start, int n, unsigned int flags, struct page **pages)
+	STANDS_IN(get_user_pages_fast_only);
+int env_get_user_pages_fast_only(unsigned long start, int n, unsigned int flags, struct page **pages)
+{
+	int i;
+
+	for (i = 0; i < n; i++)
+		if (!env_gup_fast(start + i * PAGE_SIZE, flags & FOLL_WRITE, &pages[i]))
+			break;
+	return i;
+}
+
+/* FOLL_NOWAIT and FOLL_HWPOISON change nothing: anonymous memory needs no I/O, and no page is poisoned. */
+long env_get_user_pages_unlocked(unsigned long start, unsigned long n, struct page **pages, unsigned int flags)
+	STANDS_IN(get_user_pages_unlocked);
+long env_get_user_pages_unlocked(unsigned long start, unsigned long n, struct page **pages, unsigned int flags)
+{
+	bool write = flags & FOLL_WRITE;
+	int r;
+
+	if (n != 1 || start < ENV_HOST_BASE)
+		return -EFAULT;
+	r = env_touch((start - ENV_HOST_BASE) >> PAGE_SHIFT, write);
+	if (r)
+		return r;
+	return env_gup_fast(start, write, pages) ? 1 : -EFAULT;
+}
+
+/* KVM asks without wanting the page, only to learn whether it is poisoned. */
+long env_get_user_pages(unsigned long start, unsigned long n, unsigned int flags, struct page **pages)
+	STANDS_IN(get_user_pages);
+long env_get_user_pages(unsigned long start, unsigned long n, unsigned int flags, struct page **pages)
+{
+	return env_touch((start - ENV_HOST_BASE) >> PAGE_SHIFT, flags & FOLL_WRITE) ? -EFAULT : 1;
+}
+
+struct vm_area_struct *env_find_vma(struct mm_struct *mm, unsigned long address) STANDS_IN(find_vma);
+struct vm_area_struct *env_find_vma(struct mm_struct *mm, unsigned long address)
+{
+	return env_vma(address);
+}
+
+/* The tree of areas: the only tree of this kind that KVM looks into. */
+void *env_mtree_load(struct maple_tree *tree, unsigned long address) STANDS_IN(mtree_load);
+void *env_mtree_load(struct maple_tree *tree, unsigned long address)
+{
+	return env_vma(address);
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the units of the environment that are compiled as kernel code offer each other. */
+#ifndef CONFORMANCE_KVM_KERNEL_H
+#define CONFORMANCE_KVM_KERNEL_H
+
+#include <linux/types.h>
+#include <linux/kvm_host.h>
+#include <linux/mmu_notifier.h>
+#include "env.h"
+
+/* Give a function of ours the kernel's name without the kernel's prototype, which differs by version. */
+#define STANDS_IN(symbol)	__asm__(#symbol)
+
+/* cpu.c: the kernel's count of reasons not to preempt; its top bit is inverted, and set at rest. */
+#ifdef HAVE_pcpu_hot
+#define env_preempt_count	pcpu_hot.preempt_count
+#else
+extern int env_preempt_count STANDS_IN(__preempt_count);
+#endif
+#define ENV_PREEMPTIBLE		INT_MIN
+void env_cpu_init(void);
+void env_set_need_resched(bool on);
+
+/* memory.c */
+struct env_ledger { long objects, pages; };
+extern struct env_ledger env_ledger;
+void env_memory_init(void);
+void *env_object(size_t size, bool zero);
+void *env_table_page(void);
+void env_kfree(const void *object) STANDS_IN(kfree);
+u64 env_serial(const void *page);
+
+/* locks.c */
+struct rw_semaphore;
+void env_init_rwsem(struct rw_semaphore *lock, const char *name, struct lock_class_key *key)
+	STANDS_IN(__init_rwsem);
+int env_readers(void);
+void env_locks_at_end_of_step(int allowed);
+
+/* rcu.c */
+long env_grace_period(void);
+struct rcu_head *env_rcu_pending(void);
+void env_run_srcu(void);
+
+/* work.c */
+void env_run_works(void);
+
+/* files.c */
+struct file *env_device(void);
+struct file *env_file(int fd);
+int env_close(int fd);
+int env_set_parameter(const char *name, const char *value);
+
+/* host.c: the host's memory, in pages from ENV_HOST_BASE. */
+enum env_host_step {
+	HOST_MMAP, HOST_TOUCH, HOST_DONTNEED, HOST_WRPROTECT, HOST_KSM_MERGE, HOST_COLLAPSE, HOST_CHANGE_PTE,
+};
+void env_host_init(void);
+int env_host_step(enum env_host_step step, const unsigned long *args);
+int env_touch(unsigned long page, bool write);
+bool env_gup_fast(unsigned long address, bool write, struct page **page);
+struct vm_area_struct *env_vma(unsigned long address);
+long env_pages_kept(void);
+
+/* notifiers.c */
+extern struct mmu_notifier *env_notifier;
+void env_range_start(unsigned long page, unsigned long npages, int event);
+void env_range_end(unsigned long page, unsigned long npages, int event);
+void env_change_pte(unsigned long page, u64 entry);
+
+/* vendor.c */
+enum env_host {
+	HOST_PHYS_BITS, HOST_CACHE_BITS, HOST_L1TF, HOST_MMIO_CACHING, HOST_TDP, HOST_EPT, HOST_AD_BITS,
+	HOST_EXEC_ONLY, HOST_ME_VALUE, HOST_ME_MASK, NR_HOST,
+};
+extern u64 env_host[NR_HOST];
+int vendor_init(void);
+void vendor_set_pml(bool on);
+
+/* processor.c */
+#define MAX_VCPUS	8
+#define PML_ENTRIES	512
+#define TLB_ENTRIES	8192
+enum { ACCESS_READ = 1, ACCESS_WRITE = 2, ACCESS_FETCH = 4 };
+/* A root is known by its table's serial number; levels, frames and rights are those of the walk. */
+struct translation { u64 serial, gfn, pfn; int level, rights; bool dirty; };
+struct processor {
+	u64 root, flushes;
+	int nr_tlb, nr_pml;
+	bool pml_enabled;
+	u64 pml[PML_ENTRIES];
+	struct translation tlb[TLB_ENTRIES];
+};
+extern struct processor processors[MAX_VCPUS];
+struct exit { bool misconfigured; u64 error_code; };
+bool processor_access(struct processor *cpu, u64 gfn, int kind, struct exit *exit);
+void processor_flush(struct processor *cpu);
+
+/* machine.c */
+extern struct kvm *machine_kvm;
+extern int machine_nr_vcpus;
+struct kvm_vcpu *machine_vcpu(unsigned long index);
+long machine_ioctl(unsigned int request, const void *argument);
+void machine_destroy(long leaked[3]);
+
+/* guest.c */
+int guest_enter(struct kvm_vcpu *vcpu);
+void guest_access(struct kvm_vcpu *vcpu, u64 gfn, int kind);
+long guest_faults(struct kvm_vcpu *vcpu, u64 gfn, u64 npages, long n);
+void guest_smm(struct kvm_vcpu *vcpu, bool on);
+void guest_drain_pml(struct kvm_vcpu *vcpu);
+
+/* say.c: what is told of a step. */
+void say_nothing_yet(void);
+void say(u64 word);
+void observe(void);
+
+#endif

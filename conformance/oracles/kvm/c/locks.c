@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Locks.  There is one thread, so none is ever waited for; what is kept is who holds what, for the
+ * kernel's own assertions, and to tell what would have hung or gone wrong: to take a lock that is held,
+ * to release one that is not, to sleep or to end a step with one held.
+ */
+#include <linux/lockdep.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
+#include <linux/spinlock.h>
+#include "kernel.h"
+
+#define MAX_HELD	64
+static struct { struct lockdep_map *map; int read; } held[MAX_HELD];
+static int nr_held;
+
+int env_debug_locks STANDS_IN(debug_locks) = 1;
+struct lockdep_map rcu_lock_map, rcu_sched_lock_map, rcu_bh_lock_map;
+
+static bool holds(const struct lockdep_map *map, int read)
+{
+	int i;
+
+	for (i = nr_held - 1; i >= 0; i--)
+		if (held[i].map == map && (read < 0 || !!held[i].read == !!read))
+			return true;
+	return false;
+}
+
+/* read: 0 exclusively, 1 shared, 2 shared and may be taken again */
+static void take(struct lockdep_map *map, int read)
+{
+	if (read ? holds(map, 0) : holds(map, -1))
+		env_complain("LOCKDEP", "a lock is taken that is held already");
+	if (nr_held == MAX_HELD)
+		env_die(ENV_BROKEN, "too many locks are held", (unsigned long)__builtin_return_address(0));
+	held[nr_held].map = map;
+	held[nr_held++].read = read;
+}
+
+static void give(struct lockdep_map *map)
+{
+	int i;
+
+	for (i = nr_held - 1; i >= 0 && held[i].map != map; i--)
+		;
+	if (i < 0) {
+		env_complain("LOCKDEP", "a lock is released that is not held");
+		return;
+	}
+	for (nr_held--; i < nr_held; i++)
+		held[i] = held[i + 1];
+}
+
+/* How many readers RCU has to wait for. */
+int env_readers(void)
+{
+	int i, n = 0;
+
+	for (i = 0; i < nr_held; i++)
+		n += held[i].map == &rcu_lock_map || held[i].map == &rcu_sched_lock_map;
+	return n;
+}
+
+void env_locks_at_end_of_step(int allowed)
+{
+	if (nr_held == allowed)
+		return;
+	env_complain("LOCKDEP", "a step ends with another number of locks held");
+	nr_held = min(nr_held, allowed);
+	env_preempt_count = ENV_PREEMPTIBLE;
+}
+
+/* What the kernel announces to lockdep, RCU and SRCU among it. */
+void lock_acquire(struct lockdep_map *map, unsigned int subclass, int trylock, int read, int check,
+		  struct lockdep_map *nest, unsigned long ip)
+{
+	take(map, read);
+}
+
+void lock_release(struct lockdep_map *map, unsigned long ip)
+{
+	give(map);
+}
+
+int lock_is_held_type(const struct lockdep_map *map, int read)
+{
+	return holds(map, read);
+}
+
+int rcu_read_lock_held(void)
+{
+	return env_readers() > 0;
+}
+int env_read_lock_sched_held(void) STANDS_IN(rcu_read_lock_sched_held)
+	__attribute__((alias("rcu_read_lock_held")));
+int env_read_lock_any_held(void) STANDS_IN(rcu_read_lock_any_held)
+	__attribute__((alias("rcu_read_lock_held")));
+
+/* Spinlocks and rwlocks keep the processor; so the kernel may not sleep while it holds one. */
+static void spin(struct lockdep_map *map, int read)
+{
+	env_preempt_count++;
+	take(map, read);
+}
+
+static void unspin(struct lockdep_map *map)
+{
+	give(map);
+	env_preempt_count--;
+}
+
+static void may_sleep(void)
+{
+	if (env_preempt_count != ENV_PREEMPTIBLE)
+		env_complain("LOCKDEP", "sleeps while it holds the processor");
+}
+
+#define SPINLOCK(symbol)						\
+void env##symbol(raw_spinlock_t *lock) STANDS_IN(symbol);		\
+void env##symbol(raw_spinlock_t *lock)					\
+{									\
+	spin(&lock->dep_map, 0);					\
+}
+#define SPINUNLOCK(symbol)						\
+void env##symbol(raw_spinlock_t *lock) STANDS_IN(symbol);		\
+void env##symbol(raw_spinlock_t *lock)					\
+{									\
+	unspin(&lock->dep_map);						\
+}
+#define RWLOCK(symbol, read)						\
+void env##symbol(rwlock_t *lock) STANDS_IN(symbol);			\
+void env##symbol(rwlock_t *lock)					\
+{									\
+	spin(&lock->dep_map, read);					\
+}
+#define RWUNLOCK(symbol)						\
+void env##symbol(rwlock_t *lock) STANDS_IN(symbol);			\
+void env##symbol(rwlock_t *lock)					\
+{									\
+	unspin(&lock->dep_map);						\
+}
+
+SPINLOCK(_raw_spin_lock)
+SPINLOCK(_raw_spin_lock_nested)
+SPINLOCK(_raw_spin_lock_irq)
+SPINLOCK(_raw_spin_lock_irqsave)
+SPINLOCK(_raw_spin_lock_bh)
+SPINUNLOCK(_raw_spin_unlock)
+SPINUNLOCK(_raw_spin_unlock_irq)
+SPINUNLOCK(_raw_spin_unlock_irqrestore)
+SPINUNLOCK(_raw_spin_unlock_bh)
+RWLOCK(_raw_read_lock, 1)
+RWLOCK(_raw_read_lock_irqsave, 1)
+RWLOCK(_raw_write_lock, 0)
+RWLOCK(_raw_write_lock_irq, 0)
+RWUNLOCK(_raw_read_unlock)
+RWUNLOCK(_raw_read_unlock_irqrestore)
+RWUNLOCK(_raw_write_unlock)
+RWUNLOCK(_raw_write_unlock_irq)
+
+int env_raw_spin_trylock(raw_spinlock_t *lock) STANDS_IN(_raw_spin_trylock);
+int env_raw_spin_trylock(raw_spinlock_t *lock)
+{
+	spin(&lock->dep_map, 0);
+	return 1;
+}
+
+/* A lock is as it is initialised: all that is kept of it is its address. */
+void env_raw_spin_lock_init(raw_spinlock_t *lock, const char *name, struct lock_class_key *key, short inner)
+	STANDS_IN(__raw_spin_lock_init);
+void env_raw_spin_lock_init(raw_spinlock_t *lock, const char *name, struct lock_class_key *key, short inner)
+{
+	memset(lock, 0, sizeof(*lock));
+}
+
+void env_rwlock_init(rwlock_t *lock, const char *name, struct lock_class_key *key) STANDS_IN(__rwlock_init);
+void env_rwlock_init(rwlock_t *lock, const char *name, struct lock_class_key *key)
+{
+	memset(lock, 0, sizeof(*lock));
+}
+
+void env_mutex_init(struct mutex *lock, const char *name, struct lock_class_key *key) STANDS_IN(__mutex_init);
+void env_mutex_init(struct mutex *lock, const char *name, struct lock_class_key *key)
+{
+	memset(lock, 0, sizeof(*lock));
+}
+void env_mutex_init_lockdep(struct mutex *lock, const char *name, struct lock_class_key *key)
+	STANDS_IN(mutex_init_lockdep) __attribute__((alias("__mutex_init")));
+
+void env_init_rwsem(struct rw_semaphore *lock, const char *name, struct lock_class_key *key)
+{
+	memset(lock, 0, sizeof(*lock));
+}
+
+/* Sleeping locks */
+static int sleep_on(struct lockdep_map *map, int read)
+{
+	may_sleep();
+	take(map, read);
+	return 0;
+}
+
+#define MUTEX(symbol, taken)						\
+int env_##symbol(struct mutex *lock) STANDS_IN(symbol);			\
+int env_##symbol(struct mutex *lock)					\
+{									\
+	return sleep_on(&lock->dep_map, 0) + (taken);			\
+}
+MUTEX(mutex_lock_nested, 0)
+MUTEX(_mutex_lock_nest_lock, 0)
+MUTEX(mutex_lock_killable_nested, 0)
+MUTEX(_mutex_lock_killable, 0)
+MUTEX(mutex_trylock, 1)
+MUTEX(_mutex_trylock_nest_lock, 1)
+
+void env_mutex_unlock(struct mutex *lock) STANDS_IN(mutex_unlock);
+void env_mutex_unlock(struct mutex *lock)
+{
+	give(&lock->dep_map);
+}
+
+bool mutex_is_locked(struct mutex *lock)
+{
+	return holds(&lock->dep_map, -1);
+}
+
+void down_read(struct rw_semaphore *lock)
+{
+	sleep_on(&lock->dep_map, 1);
+}
+
+void down_write(struct rw_semaphore *lock)
+{
+	sleep_on(&lock->dep_map, 0);
+}
+
+void up_read(struct rw_semaphore *lock)
+{
+	give(&lock->dep_map);
+}
+
+void up_write(struct rw_semaphore *lock)
+{
+	give(&lock->dep_map);
+}
+
+/* Where the kernel would let others run: it must be able to, and nobody else wants to. */
+int env_cond_resched(void) STANDS_IN(__cond_resched);
+int env_cond_resched(void)
+{
+	may_sleep();
+	return 0;
+}
+
+/* Let go of a lock and take it again, which is all that others would notice. */
+static int resched_rwlock(rwlock_t *lock, int read)
+{
+	unspin(&lock->dep_map);
+	may_sleep();
+	spin(&lock->dep_map, read);
+	return 1;
+}
+
+int env_cond_resched_rwlock_read(rwlock_t *lock) STANDS_IN(__cond_resched_rwlock_read);
+int env_cond_resched_rwlock_read(rwlock_t *lock)
+{
+	return resched_rwlock(lock, 1);
+}
+
+int env_cond_resched_rwlock_write(rwlock_t *lock) STANDS_IN(__cond_resched_rwlock_write);
+int env_cond_resched_rwlock_write(rwlock_t *lock)
+{
+	return resched_rwlock(lock, 0);
+}

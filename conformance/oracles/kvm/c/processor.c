@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The processor's half of the MMU: it walks the tables in memory, sets Accessed and Dirty in them, logs
+ * what it made dirty, and remembers translations until it is told to forget them.  EPT as in the Intel SDM,
+ * volume 3, "The extended page table mechanism"; nested paging as in the AMD APM, volume 2.
+ */
+#include <linux/kvm_host.h>
+#include "kernel.h"
+#include "mmu.h"
+
+#define ADDRESS_MASK		GENMASK_ULL(51, 12)
+/* Address bits beyond MAXPHYADDR, which is 48. */
+#define RESERVED_ADDRESS	GENMASK_ULL(51, 48)
+#define HUGE			BIT_ULL(7)
+
+#define EPT_ACCESSED		BIT_ULL(8)
+#define EPT_DIRTY		BIT_ULL(9)
+#define NPT_ACCESSED		BIT_ULL(5)
+#define NPT_DIRTY		BIT_ULL(6)
+#define NPT_PRESENT		BIT_ULL(0)
+#define NPT_WRITABLE		BIT_ULL(1)
+#define NPT_USER		BIT_ULL(2)
+#define NPT_NX			BIT_ULL(63)
+
+/* The bit that says that the fault was in translating the guest's final address, as both vendors have it. */
+#define FINAL			BIT_ULL(32)
+
+struct processor processors[MAX_VCPUS];
+
+static bool has_ad_bits(void)
+{
+	return !env_host[HOST_EPT] || env_host[HOST_AD_BITS];
+}
+
+static u64 accessed_bit(void)
+{
+	return env_host[HOST_EPT] ? EPT_ACCESSED : NPT_ACCESSED;
+}
+
+static u64 dirty_bit(void)
+{
+	return env_host[HOST_EPT] ? EPT_DIRTY : NPT_DIRTY;
+}
+
+/* What an entry allows; false if it is not present. */
+static bool decode(u64 entry, int *rights, bool *reserved)
+{
+	*reserved = entry & RESERVED_ADDRESS;
+	if (env_host[HOST_EPT]) {
+		*rights = entry & 7;
+		*reserved |= (*rights & (ACCESS_READ | ACCESS_WRITE)) == ACCESS_WRITE;
+		return *rights;
+	}
+	*rights = 0;
+	if (entry & NPT_USER)
+		*rights = ACCESS_READ | (entry & NPT_WRITABLE ? ACCESS_WRITE : 0) |
+			  (entry & NPT_NX ? 0 : ACCESS_FETCH);
+	return entry & NPT_PRESENT;
+}
+
+static struct exit exit_for(int kind, int rights, bool present, bool reserved)
+{
+	u64 code = FINAL;
+
+	/* An EPT misconfiguration tells nothing of the access. */
+	if (reserved && env_host[HOST_EPT])
+		return (struct exit){ true, PFERR_RSVD_MASK };
+	if (kind == ACCESS_WRITE)
+		code |= PFERR_WRITE_MASK;
+	if (kind == ACCESS_FETCH)
+		code |= PFERR_FETCH_MASK;
+	/* To NPT every access is one of user mode; of EPT's exits KVM calls reads so. */
+	if (!env_host[HOST_EPT] || kind == ACCESS_READ)
+		code |= PFERR_USER_MASK;
+	if (env_host[HOST_EPT] ? rights : present)
+		code |= PFERR_PRESENT_MASK;
+	if (reserved)
+		code |= PFERR_RSVD_MASK;
+	return (struct exit){ reserved, code };
+}
+
+struct table_walk { u64 *entries[5]; int level, rights; };
+
+/* Walk for gfn: the entries by level down to the leaf, and what they all allow; false and why not. */
+static bool walk(u64 root, u64 gfn, int kind, struct table_walk *path, struct exit *exit)
+{
+	u64 *table = __va(root);
+	int level, rights;
+	bool reserved;
+
+	path->rights = ACCESS_READ | ACCESS_WRITE | ACCESS_FETCH;
+	for (level = 4;; level--) {
+		u64 entry;
+
+		path->entries[level] = &table[(gfn >> (9 * (level - 1))) & 511];
+		entry = READ_ONCE(*path->entries[level]);
+		if (!decode(entry, &rights, &reserved)) {
+			*exit = exit_for(kind, 0, false, false);
+			return false;
+		}
+		if (reserved) {
+			*exit = exit_for(kind, 0, true, true);
+			return false;
+		}
+		path->rights &= rights;
+		path->level = level;
+		if (level == 1 || entry & HUGE)
+			break;
+		table = __va(entry & ADDRESS_MASK);
+	}
+	*exit = exit_for(kind, path->rights, true, false);
+	return path->rights & kind;
+}
+
+static void set_bit_in(u64 *entry, u64 bit)
+{
+	if (!(READ_ONCE(*entry) & bit))
+		__asm__ volatile("lock orq %1, %0" : "+m"(*entry) : "r"(bit) : "memory");
+}
+
+/* What a walk that succeeds leaves in the entries it used, and in the log of pages made dirty. */
+static void set_accessed_and_dirty(struct processor *cpu, struct table_walk *path, u64 gfn, int kind)
+{
+	u64 *leaf = path->entries[path->level];
+	int level;
+
+	for (level = 4; level >= path->level; level--)
+		set_bit_in(path->entries[level], accessed_bit());
+	if (kind != ACCESS_WRITE || *leaf & dirty_bit())
+		return;
+	set_bit_in(leaf, dirty_bit());
+	if (cpu->pml_enabled)
+		cpu->pml[cpu->nr_pml++] = gfn;
+}
+
+static u64 base(u64 gfn, int level)
+{
+	return gfn & ~((1ULL << (9 * (level - 1))) - 1);
+}
+
+static struct translation *find(struct processor *cpu, u64 gfn, int level)
+{
+	u64 serial = env_serial(__va(cpu->root));
+	int i;
+
+	for (i = 0; i < cpu->nr_tlb; i++) {
+		struct translation *t = &cpu->tlb[i];
+
+		if (t->level == level && t->gfn == base(gfn, level) && t->serial == serial)
+			return t;
+	}
+	return NULL;
+}
+
+/* Whether a remembered translation lets the access through; one that forbids it is forgotten. */
+static bool hit(struct processor *cpu, u64 gfn, int kind)
+{
+	int level;
+
+	for (level = 1; level <= 3; level++) {
+		struct translation *t = find(cpu, gfn, level);
+
+		if (!t)
+			continue;
+		if (t->rights & kind)
+			return kind != ACCESS_WRITE || t->dirty;
+		*t = cpu->tlb[--cpu->nr_tlb];
+		return false;
+	}
+	return false;
+}
+
+static void remember(struct processor *cpu, u64 gfn, struct table_walk *path, int kind)
+{
+	struct translation *t = find(cpu, gfn, path->level);
+	u64 leaf = *path->entries[path->level];
+
+	if (!t) {
+		if (cpu->nr_tlb == TLB_ENTRIES)
+			env_die(ENV_BROKEN, "the TLB is full", 0);
+		t = &cpu->tlb[cpu->nr_tlb++];
+	}
+	*t = (struct translation){
+		.serial = env_serial(__va(cpu->root)),
+		.gfn = base(gfn, path->level),
+		.pfn = base((leaf & ADDRESS_MASK) >> PAGE_SHIFT, path->level),
+		.level = path->level,
+		.rights = path->rights,
+		/* Without Dirty bits, what was written through counts as dirty. */
+		.dirty = has_ad_bits() ? !!(leaf & dirty_bit()) : kind == ACCESS_WRITE,
+	};
+}
+
+/* One access at the processor's current root: true if it goes through, else what the exit tells. */
+bool processor_access(struct processor *cpu, u64 gfn, int kind, struct exit *exit)
+{
+	struct table_walk path;
+
+	if (hit(cpu, gfn, kind))
+		return true;
+	if (!walk(cpu->root, gfn, kind, &path, exit))
+		return false;
+	if (has_ad_bits())
+		set_accessed_and_dirty(cpu, &path, gfn, kind);
+	remember(cpu, gfn, &path, kind);
+	return true;
+}
+
+void processor_flush(struct processor *cpu)
+{
+	cpu->nr_tlb = 0;
+	cpu->flushes++;
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What is told of a step, as words in the exchange: the outcome, then all that can be seen of the
+ * machine.  Each list is preceded by its length; oracle.py reads it in the same order.
+ */
+#include <linux/kvm_host.h>
+#include "kernel.h"
+#include "mmu.h"
+#include "mmu/mmu_internal.h"
+#include "mmu/spte.h"
+#include "mmu/tdp_mmu.h"
+
+/* Static in tdp_mmu.c. */
+void tdp_mmu_free_sp_rcu_callback(struct rcu_head *head);
+
+/* An entry as a new table has it. */
+#ifndef SHADOW_NONPRESENT_VALUE
+#define SHADOW_NONPRESENT_VALUE	0
+#endif
+#ifdef HAVE_FROZEN_SPTE
+#define is_removed_spte(spte)	is_frozen_spte(spte)
+#endif
+
+#define TABLE_ADDRESS	GENMASK_ULL(51, 12)
+
+static unsigned long at;
+
+static void put(u64 word)
+{
+	if (at == ENV_NR_WORDS)
+		env_die(ENV_BROKEN, "an observation is too long", 0);
+	env_exchange->words[at++] = word;
+}
+
+/* Begin a list whose length is not known yet; end it with end_list(). */
+static unsigned long begin_list(void)
+{
+	put(0);
+	return at;
+}
+
+static void end_list(unsigned long start, unsigned int words_each)
+{
+	env_exchange->words[start - 1] = (at - start) / words_each;
+}
+
+void say_nothing_yet(void)
+{
+	env_exchange->events_length = 0;
+	at = 1;
+}
+
+void say(u64 word)
+{
+	put(word);
+}
+
+/* The roots that there are, the oldest first: the kernel keeps the newest at the head of its list. */
+static struct kvm_mmu_page *root_at(unsigned int index)
+{
+	struct kvm_mmu_page *root;
+
+	list_for_each_entry_reverse(root, &machine_kvm->arch.tdp_mmu_roots, link)
+		if (!index--)
+			return root;
+	return NULL;
+}
+
+/* 1 for the oldest; 0 for what is no root any more. */
+static u64 root_number(u64 serial)
+{
+	struct kvm_mmu_page *root;
+	unsigned int i;
+
+	for (i = 0; (root = root_at(i)); i++)
+		if (env_serial(root->spt) == serial)
+			return i + 1;
+	return 0;
+}
+
+/* Sums over the vCPUs of what they count. */
+#define VCPU_STATS(count)						\
+	count(pf_taken) count(pf_fixed) count(pf_fast) count(pf_spurious) count(pf_emulate)	\
+	count(pf_mmio_spte_created)
+
+#define NAME(stat)	" " #stat
+
+__attribute__((visibility("default"))) const char *kvm_state_names(void)
+{
+	return "invalidate_in_progress invalidate_seq generation flush_requests flushes pages_4k pages_2m pages_1g"
+	       " nx_lpage_splits" VCPU_STATS(NAME);
+}
+
+static void say_state(void)
+{
+	struct kvm *kvm = machine_kvm;
+	int i;
+
+	put(kvm->mmu_invalidate_in_progress);
+	put(kvm->mmu_invalidate_seq);
+	put(__kvm_memslots(kvm, 0)->generation);
+	put(kvm->stat.generic.remote_tlb_flush_requests);
+	put(kvm->stat.generic.remote_tlb_flush);
+	put(atomic64_read(&kvm->stat.pages_4k));
+	put(atomic64_read(&kvm->stat.pages_2m));
+	put(atomic64_read(&kvm->stat.pages_1g));
+	put(kvm->stat.nx_lpage_splits);
+#define SUM(field)							\
+	({								\
+		u64 sum = 0;						\
+									\
+		for (i = 0; i < machine_nr_vcpus; i++)			\
+			sum += machine_vcpu(i)->stat.field;		\
+		put(sum);						\
+	});
+	VCPU_STATS(SUM)
+}
+
+static u64 other_requests(struct kvm_vcpu *vcpu)
+{
+	return kvm_test_request(KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, vcpu) |
+	       kvm_test_request(KVM_REQ_MMU_SYNC, vcpu) << 1 |
+	       kvm_test_request(KVM_REQ_LOAD_MMU_PGD, vcpu) << 2 |
+	       kvm_test_request(KVM_REQ_TLB_FLUSH_CURRENT, vcpu) << 3 |
+	       kvm_test_request(KVM_REQ_TLB_FLUSH_GUEST, vcpu) << 4;
+}
+
+static void say_vcpus(void)
+{
+	int i;
+
+	put(machine_nr_vcpus);
+	for (i = 0; i < machine_nr_vcpus; i++) {
+		struct kvm_vcpu *vcpu = machine_vcpu(i);
+		hpa_t root = vcpu->arch.mmu->root.hpa;
+
+		put(VALID_PAGE(root) ? root_number(env_serial(__va(root))) : 0);
+		put(kvm_test_request(KVM_REQ_TLB_FLUSH, vcpu));
+		put(other_requests(vcpu));
+		put(processors[i].flushes);
+		put(!!(vcpu->arch.hflags & HF_SMM_MASK));
+	}
+}
+
+static void say_tlbs(void)
+{
+	int i, j;
+
+	put(machine_nr_vcpus);
+	for (i = 0; i < machine_nr_vcpus; i++) {
+		struct processor *cpu = &processors[i];
+
+		put(cpu->nr_tlb);
+		for (j = 0; j < cpu->nr_tlb; j++) {
+			struct translation *t = &cpu->tlb[j];
+
+			put(root_number(t->serial));
+			put(t->gfn);
+			put(t->level);
+			put(t->pfn);
+			put(t->rights);
+			put(t->dirty);
+		}
+	}
+}
+
+static void say_slot(int as_id, struct kvm_memory_slot *slot)
+{
+	unsigned long i, n = slot->dirty_bitmap ? kvm_dirty_bitmap_bytes(slot) / 8 : 0;
+
+	put(5 + n);
+	put(as_id);
+	put(slot->id);
+	put(slot->base_gfn);
+	put(slot->npages);
+	put(slot->flags);
+	for (i = 0; i < n; i++)
+		put(slot->dirty_bitmap[i]);
+}
+
+static void say_slots(void)
+{
+	struct kvm_memory_slot *slot;
+	unsigned long start = begin_list();
+	u64 n = 0;
+	int as_id, bucket;
+
+	for (as_id = 0; as_id < 2; as_id++) {
+		kvm_for_each_memslot(slot, bucket, __kvm_memslots(machine_kvm, as_id)) {
+			say_slot(as_id, slot);
+			n++;
+		}
+	}
+	env_exchange->words[start - 1] = n;
+}
+
+static void say_table(u64 *table, int level, u64 gfn)
+{
+	u64 size = 1ULL << (9 * (level - 1));
+	int i;
+
+	for (i = 0; i < 512; i++, gfn += size) {
+		u64 spte = table[i];
+		u64 *child;
+
+		if (spte == SHADOW_NONPRESENT_VALUE)
+			continue;
+		put(level);
+		put(gfn);
+		if (!is_shadow_present_pte(spte) || is_last_spte(spte, level)) {
+			put(spte);
+			put(0);
+			continue;
+		}
+		child = __va(spte & TABLE_ADDRESS);
+		put(spte & ~TABLE_ADDRESS);
+		put(env_serial(child));
+		say_table(child, level - 1, gfn);
+	}
+}
+
+static void say_roots(void)
+{
+	unsigned long roots = begin_list();
+	struct kvm_mmu_page *root;
+	unsigned int i;
+
+	for (i = 0; (root = root_at(i)); i++) {
+		unsigned long entries;
+
+		put(root->role.smm);
+		put(root->role.level);
+		put(root->role.invalid);
+		put(refcount_read(&root->tdp_mmu_root_count));
+		entries = begin_list();
+		say_table(root->spt, root->role.level, 0);
+		end_list(entries, 4);
+	}
+	env_exchange->words[roots - 1] = i;
+}
+
+static void say_retired(void)
+{
+	unsigned long start = begin_list();
+	struct rcu_head *head;
+
+	for (head = env_rcu_pending(); head; head = (struct rcu_head *)head->next) {
+		struct kvm_mmu_page *sp = container_of(head, struct kvm_mmu_page, rcu_head);
+		u64 frozen = 0, present = 0;
+		int i;
+
+		if ((void *)head->func != tdp_mmu_free_sp_rcu_callback)
+			continue;
+		for (i = 0; i < 512; i++) {
+			frozen += is_removed_spte(sp->spt[i]);
+			present += is_shadow_present_pte(sp->spt[i]);
+		}
+		put(sp->role.level);
+		put(sp->gfn);
+		put(env_serial(sp->spt));
+		put(frozen);
+		put(present);
+	}
+	end_list(start, 5);
+}
+
+/* After the outcome, and nothing more if the machine is destroyed. */
+void observe(void)
+{
+	int srcu;
+
+	env_exchange->words[0] = at - 1;
+	if (machine_kvm) {
+		srcu = srcu_read_lock(&machine_kvm->srcu);
+		say_state();
+		say_vcpus();
+		say_tlbs();
+		say_slots();
+		say_roots();
+		say_retired();
+		srcu_read_unlock(&machine_kvm->srcu, srcu);
+	}
+	env_exchange->nr_words = at;
+}

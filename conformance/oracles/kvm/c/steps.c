@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The steps: what can be done to a machine, each with its arguments' names.  Python reads this table. */
+#include <linux/kvm_host.h>
+#include "kernel.h"
+#include "mmu.h"
+#include "mmu/mmu_internal.h"
+#include "mmu/spte.h"
+#include "mmu/tdp_iter.h"
+
+/* Static in mmu.c. */
+#ifdef HAVE_kvm_recover_nx_lpages
+void kvm_recover_nx_lpages(struct kvm *kvm);
+#define recover_nx_huge_pages(kvm)	kvm_recover_nx_lpages(kvm)
+#elif defined(HAVE_RECOVER_NX_MMU_TYPE)
+void kvm_recover_nx_huge_pages(struct kvm *kvm, const enum kvm_mmu_type type);
+#define recover_nx_huge_pages(kvm)	kvm_recover_nx_huge_pages(kvm, KVM_TDP_MMU)
+#else
+void kvm_recover_nx_huge_pages(struct kvm *kvm);
+#define recover_nx_huge_pages(kvm)	kvm_recover_nx_huge_pages(kvm)
+#endif
+
+/* The lockless reader, of which there is at most one; it stays inside of RCU between steps. */
+static struct tdp_iter walker;
+static bool walking;
+
+static void set_memory_region(const unsigned long *args)
+{
+	struct kvm_userspace_memory_region region = {
+		.slot = args[0] | args[1] << 16,
+		.guest_phys_addr = args[2] << PAGE_SHIFT,
+		.memory_size = args[3] << PAGE_SHIFT,
+		.userspace_addr = ENV_HOST_BASE + (args[4] << PAGE_SHIFT),
+		.flags = args[5],
+	};
+
+	say(machine_ioctl(KVM_SET_USER_MEMORY_REGION, &region));
+}
+
+static struct kvm_memory_slot *slot_of(const unsigned long *args)
+{
+	struct kvm_memory_slot *slot;
+	int srcu;
+
+	if (args[1] > 1)
+		return NULL;
+	srcu = srcu_read_lock(&machine_kvm->srcu);
+	slot = id_to_memslot(__kvm_memslots(machine_kvm, args[1]), args[0]);
+	srcu_read_unlock(&machine_kvm->srcu, srcu);
+	return slot;
+}
+
+static void get_dirty_log(const unsigned long *args)
+{
+	static u64 bitmap[ENV_HOST_PAGES / 64];
+	struct kvm_dirty_log log = { .slot = args[0] | args[1] << 16, .dirty_bitmap = bitmap };
+	struct kvm_memory_slot *slot = slot_of(args);
+	long i, r = machine_ioctl(KVM_GET_DIRTY_LOG, &log);
+
+	say(r);
+	for (i = 0; !r && i < kvm_dirty_bitmap_bytes(slot) / 8; i++)
+		say(bitmap[i]);
+}
+
+static void clear_dirty_log(const unsigned long *args)
+{
+	u64 mask = args[4];
+	struct kvm_clear_dirty_log log = {
+		.slot = args[0] | args[1] << 16,
+		.first_page = args[2],
+		.num_pages = args[3],
+		.dirty_bitmap = &mask,
+	};
+
+	say(machine_ioctl(KVM_CLEAR_DIRTY_LOG, &log));
+}
+
+static void enter(const unsigned long *args)
+{
+	say(guest_enter(machine_vcpu(args[0])));
+}
+
+static void access(const unsigned long *args)
+{
+	guest_access(machine_vcpu(args[0]), args[1], args[2]);
+}
+
+static void faults(const unsigned long *args)
+{
+	say(guest_faults(machine_vcpu(args[0]), args[1], args[2], args[3]));
+}
+
+static void smm(const unsigned long *args)
+{
+	guest_smm(machine_vcpu(args[0]), args[1]);
+}
+
+#define HOST(name, step)						\
+static void name(const unsigned long *args)				\
+{									\
+	say(env_host_step(step, args));					\
+}
+HOST(host_mmap, HOST_MMAP)
+HOST(host_touch, HOST_TOUCH)
+HOST(madvise_dontneed, HOST_DONTNEED)
+HOST(wrprotect, HOST_WRPROTECT)
+HOST(ksm_merge, HOST_KSM_MERGE)
+HOST(collapse, HOST_COLLAPSE)
+HOST(change_pte, HOST_CHANGE_PTE)
+
+static void notifier_start(const unsigned long *args)
+{
+	env_range_start(args[0], args[1], MMU_NOTIFY_CLEAR);
+	say(0);
+}
+
+static void notifier_end(const unsigned long *args)
+{
+	env_range_end(args[0], args[1], MMU_NOTIFY_CLEAR);
+	say(0);
+}
+
+static unsigned long address(unsigned long page)
+{
+	return ENV_HOST_BASE + (page << PAGE_SHIFT);
+}
+
+static void clear_flush_young(const unsigned long *args)
+{
+	say(env_notifier->ops->clear_flush_young(env_notifier, current->mm, address(args[0]),
+						 address(args[0] + args[1])));
+}
+
+static void clear_young(const unsigned long *args)
+{
+	say(env_notifier->ops->clear_young(env_notifier, current->mm, address(args[0]),
+					   address(args[0] + args[1])));
+}
+
+static void test_young(const unsigned long *args)
+{
+	say(env_notifier->ops->test_young(env_notifier, current->mm, address(args[0])));
+}
+
+static void set_nx_huge_pages(const unsigned long *args)
+{
+	say(env_set_parameter("nx_huge_pages", args[0] ? "Y" : "N"));
+}
+
+static void recover(const unsigned long *args)
+{
+	recover_nx_huge_pages(machine_kvm);
+	say(0);
+}
+
+static void set_generation(const unsigned long *args)
+{
+	int as_id;
+
+	mutex_lock(&machine_kvm->slots_lock);
+	for (as_id = 0; as_id < 2; as_id++)
+		__kvm_memslots(machine_kvm, as_id)->generation = args[0];
+	mutex_unlock(&machine_kvm->slots_lock);
+	say(0);
+}
+
+static void say_walker(void)
+{
+	bool table = walker.valid && is_shadow_present_pte(walker.old_spte) &&
+		     !is_last_spte(walker.old_spte, walker.level);
+
+	say(walker.valid);
+	say(walker.level);
+	say(walker.gfn);
+	say(walker.old_spte & ~(table ? GENMASK_ULL(51, 12) : 0));
+}
+
+#ifdef HAVE_TDP_ITER_GFN_BITS
+#define start_iter(iter, root, gfn)	tdp_iter_start(iter, root, PG_LEVEL_4K, gfn, 0)
+#else
+#define start_iter(iter, root, gfn)	tdp_iter_start(iter, root, PG_LEVEL_4K, gfn)
+#endif
+
+static void walk_begin(const unsigned long *args)
+{
+	struct kvm_vcpu *vcpu = machine_vcpu(args[0]);
+
+	rcu_read_lock();
+	walking = true;
+	start_iter(&walker, sptep_to_sp(__va(vcpu->arch.mmu->root.hpa)), args[1]);
+	say_walker();
+}
+
+static void walk_next(const unsigned long *args)
+{
+	tdp_iter_next(&walker);
+	say_walker();
+}
+
+static void walk_end(const unsigned long *args)
+{
+	if (walking)
+		rcu_read_unlock();
+	walking = false;
+}
+
+static void grace_period(const unsigned long *args)
+{
+	say(env_grace_period());
+}
+
+static void resched(const unsigned long *args)
+{
+	env_set_need_resched(args[0]);
+	say(0);
+}
+
+static void destroy(const unsigned long *args)
+{
+	long leaked[3];
+	int i;
+
+	walk_end(args);
+	machine_destroy(leaked);
+	for (i = 0; i < 3; i++)
+		say(leaked[i]);
+}
+
+/* In each a name, then the names of its arguments. */
+static const struct step {
+	const char *usage;
+	void (*run)(const unsigned long *args);
+} steps[] = {
+	{ "mmap page npages writable level", host_mmap },
+	{ "touch page write", host_touch },
+	{ "madvise_dontneed page npages", madvise_dontneed },
+	{ "wrprotect page npages", wrprotect },
+	{ "ksm_merge page", ksm_merge },
+	{ "collapse page", collapse },
+	{ "change_pte page", change_pte },
+	{ "notifier_start page npages", notifier_start },
+	{ "notifier_end page npages", notifier_end },
+	{ "clear_flush_young page npages", clear_flush_young },
+	{ "clear_young page npages", clear_young },
+	{ "test_young page", test_young },
+	{ "set_memory_region slot as_id gfn npages page flags", set_memory_region },
+	{ "get_dirty_log slot as_id", get_dirty_log },
+	{ "clear_dirty_log slot as_id first npages mask", clear_dirty_log },
+	{ "enter vcpu", enter },
+	{ "access vcpu gfn kind", access },
+	{ "faults vcpu gfn npages n", faults },
+	{ "smm vcpu on", smm },
+	{ "set_nx_huge_pages on", set_nx_huge_pages },
+	{ "recover_nx_huge_pages", recover },
+	{ "set_generation value", set_generation },
+	{ "walk_begin vcpu gfn", walk_begin },
+	{ "walk_next", walk_next },
+	{ "walk_end", walk_end },
+	{ "grace_period", grace_period },
+	{ "resched on", resched },
+	{ "destroy", destroy },
+};
+
+__attribute__((visibility("default"))) const char *kvm_step_usage(unsigned long index)
+{
+	return index < ARRAY_SIZE(steps) ? steps[index].usage : NULL;
+}
+
+/* A step that needs a machine and finds none, or an unknown vCPU, is for Python to prevent. */
+void machine_step(unsigned long step, const unsigned long *args)
+{
+	say_nothing_yet();
+	steps[step].run(args);
+	env_run_works();
+	env_locks_at_end_of_step(walking);
+	observe();
+}

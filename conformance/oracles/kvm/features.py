@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""In which shape a kernel has what our C calls or provides: found in its source, one HAVE_* per difference."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+__all__ = ["probe"]
+
+_KVM = "arch/x86/kvm"
+_KVM_HOST = "arch/x86/include/asm/kvm_host.h"
+
+_SHAPES = {
+    "CHANGE_PTE": ("include/linux/mmu_notifier.h", r"void \(\*change_pte\)\("),
+    "EPT_EXEC_ONLY_PARAMETER": (f"{_KVM}/mmu.h", r"kvm_mmu_set_ept_masks\(bool \w+, bool \w+\)"),
+    "FROZEN_SPTE": (f"{_KVM}/mmu/spte.h", r"bool is_frozen_spte\("),
+    "INIT_NESTED_OPS": (_KVM_HOST, r"struct kvm_x86_init_ops \{[^}]*nested_ops;"),
+    "KMALLOC_BUCKETS": ("include/linux/slab.h", r"DECL_BUCKET_PARAMS"),
+    "KMEM_CACHE_ARGS": ("include/linux/slab.h", r"struct kmem_cache_args \{"),
+    "NR_MEMSLOTS_DIRTY_LOGGING": ("include/linux/kvm_host.h", r"atomic_t nr_memslots_dirty_logging;"),
+    "RECOVER_NX_MMU_TYPE": (f"{_KVM}/mmu/mmu.c", r"kvm_recover_nx_huge_pages\(struct kvm \*kvm,\s"),
+    "TDP_ITER_GFN_BITS": (f"{_KVM}/mmu/tdp_iter.h", r"gfn_t gfn_bits\)"),
+    "VM_DIRTY_LOG_SIZE": (_KVM_HOST, r"\tint cpu_dirty_log_size;\n(?s:.*)\nstruct kvm_x86_ops \{"),
+    "kvm_init_ops": ("include/linux/kvm_host.h", r"int kvm_init\(void \*opaque,"),
+    "kvm_recover_nx_lpages": (f"{_KVM}/mmu/mmu.c", r"void kvm_recover_nx_lpages\("),
+    "pcpu_hot": ("arch/x86/include/asm/current.h", r"struct pcpu_hot \{"),
+}
+"""Name, file, pattern."""
+
+
+def probe(source: Path) -> list[str]:
+    """The ``HAVE_*`` names, sorted, of the kernel whose source lies under ``source``."""
+    found = []
+    for name, (file, pattern) in _SHAPES.items():
+        path = source / file
+        if path.is_file() and re.search(pattern, path.read_text(errors="replace")):
+            found.append(f"HAVE_{name}")
+    return sorted(found)

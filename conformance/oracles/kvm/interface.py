@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the library and Python say to each other: struct env_exchange of c/env.h, and the orders of things."""
+
+from __future__ import annotations
+
+import ctypes
+from enum import IntEnum
+
+__all__ = ["HOST", "NR_ARGS", "OPTIONS", "Death", "Exchange"]
+
+HOST = (
+    "phys_bits",
+    "cache_bits",
+    "l1tf",
+    "mmio_caching",
+    "tdp",
+    "ept",
+    "ad_bits",
+    "exec_only",
+    "me_value",
+    "me_mask",
+)
+"""What describes a host, in the order of enum env_host."""
+
+OPTIONS = {"vcpus": 1, "eager_page_split": 1, "nx_huge_pages": 0, "manual_protect": 0, "pml": 0}
+"""Options of a machine with their defaults, in the order of enum option in machine.c."""
+
+NR_ARGS = 8
+NR_WORDS = 8 << 20
+
+
+class Death(IntEnum):
+    """enum env_death: how a machine came to its end."""
+
+    ALIVE = 0
+    BUG = 1
+    MISSING = 2
+    SIGNAL = 3
+    HUNG = 4
+    BROKEN = 5
+
+
+class Exchange(ctypes.Structure):
+    """struct env_exchange."""
+
+    _fields_ = (
+        ("step", ctypes.c_uint64),
+        ("args", ctypes.c_uint64 * NR_ARGS),
+        ("death", ctypes.c_uint64),
+        ("number", ctypes.c_uint64),
+        ("at", ctypes.c_uint64),
+        ("address", ctypes.c_uint64),
+        ("what", ctypes.c_char * 120),
+        ("nr_words", ctypes.c_uint64),
+        ("events_length", ctypes.c_uint64),
+        ("events", ctypes.c_char * 4096),
+        ("words", ctypes.c_uint64 * NR_WORDS),
+    )

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A machine on which the kernel's own KVM runs: steps go in, observations come out."""
+
+from __future__ import annotations
+
+import bisect
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from conformance.oracles.kvm.build import symbols_of
+from conformance.oracles.kvm.interface import OPTIONS, Death
+from conformance.oracles.kvm.reading import read_observation
+from conformance.oracles.kvm.server import Server, borrow, give_back
+
+__all__ = ["KernelDied", "KvmOracle"]
+
+
+class KernelDied(Exception):
+    """Kernel code ended the machine (``how``), or did not come back (``hung``)."""
+
+    def __init__(self, how: str, hung: bool = False) -> None:
+        super().__init__(how)
+        self.how = how
+        self.hung = hung
+
+
+class KvmOracle:
+    """One VM with its vCPUs, its host and its processors, in a process of its own. A context manager.
+
+    host: what the kernel finds itself on (interface.HOST); options: see interface.OPTIONS.
+    patience: how many seconds of processor time a step may take before kernel code counts as hanging.
+
+    Raises KernelDied if creating the machine already ends it.
+    """
+
+    def __init__(
+        self,
+        library: Path,
+        host: Mapping[str, int],
+        options: Mapping[str, int] | None = None,
+        *,
+        patience: float = 10.0,
+    ) -> None:
+        unknown = set(options or {}) - set(OPTIONS)
+        if unknown:
+            raise ValueError(f"a machine has no option {min(unknown)!r}: it has {', '.join(OPTIONS)}")
+        self._library = library
+        self._alive = False
+        self._server: Server | None = borrow(library, host, patience)
+        if self._server.error:
+            how = f"initialising KVM: failed with {self._server.error}"
+            if self._server.exchange.death:
+                how = f"initialising KVM: {_told(self._server, library)[0]}"
+            self.close()
+            raise KernelDied(how)
+        chosen = {**OPTIONS, **(options or {})}
+        self._alive = True
+        self._converse(self._server, lambda server: server.start([int(chosen[name]) for name in OPTIONS]))
+        error = int(self._server.words()[0])
+        if error:
+            self.close()
+            raise KernelDied(f"creating the machine failed with {error - (1 << 64)}")
+
+    def __enter__(self) -> KvmOracle:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the machine, as pulling its plug would."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        if self._alive:
+            server.end()
+        self._alive = False
+        give_back(server)
+
+    def step(self, name: str, /, **arguments: int) -> dict[str, Any]:
+        """Do one step and observe. Raises KernelDied, and the machine is gone, if kernel code ends it.
+
+        An unknown step, or arguments other than the step's, are a ValueError.
+        """
+        server = self._need()
+        self._send(server, name, arguments)
+        return read_observation(server.words(), server.events(), server.state)
+
+    def faults(self, vcpu: int, gfn: int, npages: int, n: int) -> int:
+        """Let the guest write to `npages` pages from `gfn` in turn until `n` did, and observe nothing."""
+        server = self._need()
+        self._send(server, "faults", {"vcpu": vcpu, "gfn": gfn, "npages": npages, "n": n})
+        return int(server.words()[1])
+
+    def _need(self) -> Server:
+        if self._server is None or not self._alive:
+            raise ValueError("the machine has ended")
+        return self._server
+
+    def _send(self, server: Server, name: str, arguments: Mapping[str, int]) -> None:
+        try:
+            index, names = server.steps[name]
+        except KeyError:
+            raise ValueError(f"there is no step {name!r}") from None
+        if len(arguments) != len(names) or any(word not in arguments for word in names):
+            raise ValueError(f"the step {name} takes {', '.join(names) or 'no arguments'}")
+        self._converse(server, lambda server: server.ask(index, [arguments[word] for word in names]))
+
+    def _converse(self, server: Server, say: Any) -> None:
+        """Say something to the server and wait; tell how the machine died if it does."""
+        if say(server):
+            return
+        self._alive = False
+        how, hung = _told(server, self._library)
+        self.close()
+        raise KernelDied(how, hung)
+
+
+def _told(server: Server, library: Path) -> tuple[str, bool]:
+    """How the machine that has just ended came to it, in words, and whether it hung."""
+    exchange = server.exchange
+    what = exchange.what.decode(errors="replace")
+    place = _place(library, exchange.at)
+    death = exchange.death
+    if death == Death.BUG:
+        return f"BUG in {what}", False
+    if death == Death.MISSING:
+        return f"nothing stands in for {what}, which {place} wants", False
+    if death == Death.SIGNAL:
+        name = signal.Signals(exchange.number).name
+        return f"died of {name} in {place} (address {exchange.address:#x})", False
+    if death == Death.HUNG:
+        return f"did not come back within {server.patience:g} s of processor time (in {place})", True
+    if death == Death.BROKEN:
+        return what, what.startswith("waits")
+    return "ended without a word", False
+
+
+def _place(library: Path, offset: int) -> str:
+    """The function that an offset into the library lies in."""
+    symbols = symbols_of(library)
+    index = bisect.bisect_right(symbols, (offset, "\x7f")) - 1
+    if index < 0 or offset >= 1 << 40:
+        return f"{offset:#x}"
+    return symbols[index][1]

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Server processes, each for one library on one host, which make machines one at a time; kept for reuse."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import json
+import mmap
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from conformance.oracles.kvm import worker
+from conformance.oracles.kvm.interface import HOST, Exchange
+
+__all__ = ["Server", "borrow", "give_back"]
+
+_IDLE: dict[tuple[object, ...], list[Server]] = {}
+_MASK = (1 << 64) - 1
+_WORDS = Exchange.words.offset // 8
+
+
+class Server:
+    """A worker process, and the memory and pipes by which its machine is spoken to."""
+
+    def __init__(self, library: Path, host: Sequence[int], patience: float) -> None:
+        self.key = (os.getpid(), library, tuple(host), patience)
+        self.patience = patience
+        size = ctypes.sizeof(Exchange)
+        shared = os.memfd_create("conformance-kvm")
+        os.ftruncate(shared, size)
+        self._memory = mmap.mmap(shared, size)
+        self.exchange = Exchange.from_buffer(self._memory)
+        self._view = memoryview(self._memory).cast("Q")
+        theirs_in, self._requests = os.pipe()
+        self._answers, theirs_out = os.pipe()
+        environment = {**os.environ, "PYTHONPATH": _import_path()}
+        words = [sys.executable, worker.__file__, str(library), *map(str, (shared, theirs_in, theirs_out))]
+        words += [str(int(patience * 1e6)), ",".join(map(str, host))]
+        self._process = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
+            pass_fds=(shared, theirs_in, theirs_out),
+        )
+        for descriptor in (shared, theirs_in, theirs_out):
+            os.close(descriptor)
+        said = self._process.stdout.readline() if self._process.stdout else ""
+        able = json.loads(said) if said else {"error": self._process.wait(), "steps": [], "state": []}
+        self.error: int = able["error"]
+        """0, or with what initialising KVM failed: a negative errno, a signal's negative number."""
+        self.steps: dict[str, tuple[int, list[str]]] = {}
+        """Index and names of the arguments of each step, by name."""
+        for index, usage in enumerate(able["steps"]):
+            name, *names = usage.split()
+            self.steps[name] = (index, names)
+        self.state: list[str] = able["state"]
+        """Names of the numbers in an observation's state, in order."""
+
+    def start(self, options: Sequence[int]) -> bool:
+        """Make a machine and wait for it; False if it died at once."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(",".join(map(str, options)) + "\n")
+        self._process.stdin.flush()
+        return self._answered()
+
+    def ask(self, step: int, arguments: Sequence[int]) -> bool:
+        """Let the machine do a step and wait for it; False if it died of it."""
+        view = self._view
+        view[0] = step
+        for index, argument in enumerate(arguments, 1):
+            view[index] = argument & _MASK
+        os.write(self._requests, b"s")
+        return self._answered()
+
+    def end(self) -> None:
+        """End the machine, and wait until the server is ready for another."""
+        self._view[0] = _MASK
+        os.write(self._requests, b"e")
+        os.read(self._answers, 1)
+
+    def words(self) -> list[int]:
+        """What the machine said in the last step."""
+        return self._view[_WORDS : _WORDS + self.exchange.nr_words].tolist()
+
+    def events(self) -> list[str]:
+        """What it complained of in the last step."""
+        length = self.exchange.events_length
+        if not length:
+            return []
+        return self.exchange.events[:length].decode(errors="replace").splitlines()
+
+    def close(self) -> None:
+        """End the server process."""
+        for descriptor in (self._requests, self._answers):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        self._process.wait()
+
+    def _answered(self) -> bool:
+        return os.read(self._answers, 1) not in {b"X", b""}
+
+
+def _import_path() -> str:
+    """PYTHONPATH for the child: where this package is, then what it was."""
+    package = str(Path(__file__).resolve().parents[3])
+    return os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
+
+
+def borrow(library: Path, host: Mapping[str, int], patience: float) -> Server:
+    """A server that makes no machine at the moment, an idle one or a new one."""
+    numbers = [int(host[name]) for name in HOST]
+    idle = _IDLE.get((os.getpid(), library, tuple(numbers), patience))
+    return idle.pop() if idle else Server(library, numbers, patience)
+
+
+def give_back(server: Server) -> None:
+    """Keep a server for the next who wants one like it; one that failed is ended."""
+    if server.error:
+        server.close()
+    else:
+        _IDLE.setdefault(server.key, []).append(server)
+
+
+@atexit.register
+def _close_all() -> None:
+    for (process, *_), servers in _IDLE.items():
+        if process == os.getpid():
+            for server in servers:
+                server.close()

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The server process: loads one library, initialises KVM for one host, and forks a child for each machine.
+
+Started as ``python worker.py LIBRARY SHARED REQUESTS ANSWERS PATIENCE HOST``: three file descriptors, how many
+microseconds of processor time a step may take, and the host's numbers separated by commas. First it says
+what can be done, as one line of JSON on stdout: the steps' usages and the names in a state, or ``error``.
+Each line on stdin, the options as numbers separated by commas, asks for a machine, which then converses over
+the descriptors in C. When it has ended, ``X`` follows on ANSWERS, and the exchange tells why.
+
+No kernel code runs in this process after the initialisation, so a machine's end is never its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import mmap
+import os
+import sys
+
+from conformance.oracles.kvm.interface import Death, Exchange
+
+
+def serve(library: str, shared: int, requests: int, answers: int, patience: int, host: list[int]) -> None:
+    """Initialise, then make machines until stdin ends."""
+    lib = ctypes.CDLL(library)
+    lib.kvm_step_usage.restype = lib.kvm_state_names.restype = ctypes.c_char_p
+    memory = mmap.mmap(shared, ctypes.sizeof(Exchange))
+    exchange = Exchange.from_buffer(memory)
+    error = lib.kvm_boot(ctypes.byref(exchange), (ctypes.c_uint64 * len(host))(*host))
+    usages = iter(lambda: lib.kvm_step_usage(len(steps)), None)
+    steps: list[str] = []
+    for usage in usages:
+        steps.append(usage.decode())
+    print(
+        json.dumps({"error": error, "steps": steps, "state": lib.kvm_state_names().decode().split()}),
+        flush=True,
+    )
+    for line in sys.stdin:
+        options = [int(word) for word in line.split(",")]
+        exchange.death = Death.ALIVE
+        pid = os.fork()
+        if pid == 0:
+            lib.kvm_serve(requests, answers, (ctypes.c_uint64 * len(options))(*options), patience)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if code < 0 and exchange.death == Death.ALIVE:
+            exchange.death, exchange.number = Death.SIGNAL, -code
+        # Whoever asked may be gone as well.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(answers, b"X")
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1], *map(int, sys.argv[2:6]), [int(word) for word in sys.argv[6].split(",")])
