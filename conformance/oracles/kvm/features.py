@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""In which shape a kernel has what our C calls or provides: found in its source, one HAVE_* per difference."""
+"""In which shape a kernel has what our C calls or provides: found in its source, a HAVE_* per difference."""
 
 from __future__ import annotations
 

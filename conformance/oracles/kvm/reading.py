@@ -10,7 +10,7 @@ __all__ = ["read_observation"]
 
 
 def read_observation(words: list[int], events: list[str], state: Sequence[str]) -> dict[str, Any]:
-    """The observation: outcome and events alone if the machine is destroyed, with empty lists for the rest."""
+    """The observation; of a machine that is destroyed the outcome and the events, and empty lists."""
     at = 1 + words[0]
     observation: dict[str, Any] = {
         "outcome": [_signed(word) for word in words[1:at]],
@@ -24,7 +24,7 @@ def read_observation(words: list[int], events: list[str], state: Sequence[str]) 
     }
     if at == len(words):
         return observation
-    observation["state"] = dict(zip(state, words[at:]))
+    observation["state"] = dict(zip(state, words[at : at + len(state)], strict=True))
     at += len(state)
 
     def chunks(size: int) -> list[list[int]]:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from conformance.oracles.kvm import worker
 from conformance.oracles.kvm.interface import HOST, Exchange
@@ -52,7 +53,8 @@ class Server:
         for descriptor in (shared, theirs_in, theirs_out):
             os.close(descriptor)
         said = self._process.stdout.readline() if self._process.stdout else ""
-        able = json.loads(said) if said else {"error": self._process.wait(), "steps": [], "state": []}
+        failed: dict[str, Any] = {"error": 0 if said else self._process.wait(), "steps": [], "state": []}
+        able = json.loads(said) if said else failed
         self.error: int = able["error"]
         """0, or with what initialising KVM failed: a negative errno, a signal's negative number."""
         self.steps: dict[str, tuple[int, list[str]]] = {}

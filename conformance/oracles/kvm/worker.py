@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The server process: loads one library, initialises KVM for one host, and forks a child for each machine.
 
-Started as ``python worker.py LIBRARY SHARED REQUESTS ANSWERS PATIENCE HOST``: three file descriptors, how many
-microseconds of processor time a step may take, and the host's numbers separated by commas. First it says
-what can be done, as one line of JSON on stdout: the steps' usages and the names in a state, or ``error``.
+Started as ``python worker.py LIBRARY SHARED REQUESTS ANSWERS PATIENCE HOST``: three file descriptors, how
+many microseconds of processor time a step may take, and the host's numbers separated by commas. First it
+says what can be done, as one line of JSON on stdout: the steps' usages, the names in a state, an ``error``.
 Each line on stdin, the options as numbers separated by commas, asks for a machine, which then converses over
 the descriptors in C. When it has ended, ``X`` follows on ANSWERS, and the exchange tells why.
 
@@ -29,9 +29,8 @@ def serve(library: str, shared: int, requests: int, answers: int, patience: int,
     memory = mmap.mmap(shared, ctypes.sizeof(Exchange))
     exchange = Exchange.from_buffer(memory)
     error = lib.kvm_boot(ctypes.byref(exchange), (ctypes.c_uint64 * len(host))(*host))
-    usages = iter(lambda: lib.kvm_step_usage(len(steps)), None)
     steps: list[str] = []
-    for usage in usages:
+    while usage := lib.kvm_step_usage(len(steps)):
         steps.append(usage.decode())
     print(
         json.dumps({"error": error, "steps": steps, "state": lib.kvm_state_names().decode().split()}),
@@ -52,4 +51,6 @@ def serve(library: str, shared: int, requests: int, answers: int, patience: int,
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], *map(int, sys.argv[2:6]), [int(word) for word in sys.argv[6].split(",")])
+    memory_fd, in_fd, out_fd, microseconds = map(int, sys.argv[2:6])
+    numbers = [int(word) for word in sys.argv[6].split(",")]
+    serve(sys.argv[1], memory_fd, in_fd, out_fd, microseconds, numbers)

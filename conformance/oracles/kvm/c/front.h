@@ -9,6 +9,7 @@
 /* A static call is a call through a variable, as on architectures that do not patch their code. */
 #undef CONFIG_HAVE_STATIC_CALL
 #undef CONFIG_HAVE_STATIC_CALL_INLINE
+#define static_call_mod(name)	static_call(name)
 /* What is exported is decided by the linker's version script, not by the kernel's symbol tables. */
 #define __DISABLE_EXPORTS
 
