@@ -20,16 +20,24 @@ from conformance.oracles.shim import ShimOracle, build_shim
 SERIES = os.environ.get("CONFORMANCE_KERNEL", "6.1")
 
 SCORE = pytest.StashKey[Counter[str]]()
+STORY_SCORE = pytest.StashKey[Counter[str]]()
 
 
 def pytest_configure(config) -> None:
     config.stash[SCORE] = Counter()
+    config.stash[STORY_SCORE] = Counter()
 
 
 @pytest.fixture
 def mutant_score(pytestconfig) -> Counter[str]:
     """How many mutants were planted, killed at all, and killed by each engine."""
     return pytestconfig.stash[SCORE]
+
+
+@pytest.fixture
+def story_score(pytestconfig) -> Counter[str]:
+    """How many mutants of the TDP MMU were planted, and killed by their story."""
+    return pytestconfig.stash[STORY_SCORE]
 
 
 def pytest_terminal_summary(terminalreporter, config) -> None:
@@ -39,6 +47,9 @@ def pytest_terminal_summary(terminalreporter, config) -> None:
     if planted:
         engines = ", ".join(f"{name} {score[name]}" for name in ("fuzz", "bulk", "exhaustive"))
         terminalreporter.write_line(f"mutants: {score['killed']} of {planted} killed; by engine: {engines}")
+    score = config.stash[STORY_SCORE]
+    if score["planted"]:
+        terminalreporter.write_line(f"mutants: {score['killed']} of {score['planted']} killed by stories")
 
 
 @pytest.fixture(scope="session")

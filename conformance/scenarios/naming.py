@@ -112,9 +112,22 @@ class Pairing:
                     return False
                 if not self.matches(flat[at + 3], flat_other[at + 3]):
                     return False
-        for gone, gone_other in zip(here["retired"], there["retired"], strict=True):
-            if [*gone[:2], *gone[3:]] != [*gone_other[:2], *gone_other[3:]]:
+        return self._pair_retired(here["retired"], there["retired"])
+
+    def _pair_retired(self, here: Sequence[Sequence[int]], there: Sequence[Sequence[int]]) -> bool:
+        """Whether the same tables wait for their grace period; several may have been of one place."""
+        left = [list(table) for table in there]
+        fresh = []
+        for level, gfn, serial, *rest in here:
+            if serial not in self._there:
+                fresh.append((level, gfn, serial, rest))
+                continue
+            known = [level, gfn, self._there[serial], *rest]
+            if known not in left:
                 return False
-            if not self.matches(gone[2], gone_other[2]):
-                return False
-        return True
+            left.remove(known)
+        # What was made and retired in one step was never seen in place.
+        return all(
+            [level, gfn, *rest] == [*other[:2], *other[3:]] and self.matches(serial, other[2])
+            for (level, gfn, serial, rest), other in zip(fresh, left, strict=True)
+        )

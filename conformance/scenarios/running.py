@@ -119,7 +119,7 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Re
             ready.kernel.selector: _collect(ready, futures, progress, advance) for ready, futures in under_way
         }
     done = [each if isinstance(each, KernelReport) else reports[each.kernel.selector] for each in prepared]
-    return Report(done, seed=0)
+    return Report(done, seed=None)
 
 
 def _submit(

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from mutants import patch_for
+from planting import patch_for
 
 from conformance.differential.engines import ENGINES
 from conformance.differential.properties import PROPERTIES

@@ -125,3 +125,17 @@ def test_a_script_without_a_difference_opens_one_kernel():
     arena = ModelArena()
     play(arena, Script((parse("grace_period"),), {"vcpus": 1}))
     assert arena.opened == 1
+
+
+def test_retired_tables_of_one_place_are_told_apart_by_what_they_were():
+    def seen(children, retired):
+        flat = [n for child in children for n in (4, 0, 1, child)]
+        return {"roots": [[0, 4, 0, 1, flat]], "retired": [[3, 0, serial, 512, 0] for serial in retired]}
+
+    pairing = Pairing()
+    assert pairing.same(seen([5], []), seen([1], []))
+    assert pairing.same(seen([4], []), seen([2], []))
+    assert pairing.same(seen([], [4, 5]), seen([], [1, 2])), "sorted by numbers that mean nothing"
+    assert not pairing.same(seen([], [4, 4]), seen([], [1, 2]))
+    assert pairing.same(seen([], [4, 5, 9]), seen([], [1, 2, 3])), "a new one"
+    assert not pairing.same(seen([], [9]), seen([], [1]))

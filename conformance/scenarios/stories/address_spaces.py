@@ -64,3 +64,17 @@ def logs_of_two_address_spaces(vm: Telling) -> None:
     vm.claim("protects SMM's mapping", lambda now: not now.mapped(GFN + 1, 1).writable)
     vm.claim("and not the other", lambda now: now.mapped(GFN, 0).writable)
     vm.get_dirty_log(as_id=0).claim("the other log", lambda now: now.logged == {0})
+
+
+@story(source=SMM + "; tdp_mmu.c: aging visits the roots of the memslot's address space")
+def aging_in_smm(vm: Telling) -> None:
+    """A page that only SMM has is aged in SMM's root.
+
+    The host's question reaches the memslots of every address space.
+    """
+    memory(vm, as_id=1, gfn=GFN, npages=16)
+    vm.smm(on=1)
+    vm.access(gfn=GFN, kind=WRITE)
+    vm.test_young(page=0).claim("young", lambda now: now.outcome == [1])
+    vm.clear_flush_young(page=0).claim("old now", lambda now: not now.mapped(GFN, 1).accessed)
+    vm.test_young(page=0).claim("told so", lambda now: now.outcome == [0])

@@ -87,6 +87,47 @@ def split_when_cleared(vm: Telling) -> None:
     vm.claim("the other huge page is left alone", lambda now: now.mapped(2 * X2M).level == HUGE)
 
 
+@story(
+    source='commit 7c8a4742c4ab ("KVM: x86/mmu: Fix write-protection of PTs mapped by the TDP MMU") in v5.17',
+    manual_protect=3,
+    eager_page_split=0,
+)
+def huge_page_protected_when_cleared(vm: Telling) -> None:
+    """A huge page that is not split loses W and MMU-writable when one of its pages is cleared.
+
+    kvm_mmu_slot_gfn_write_protect() takes both, so that no fast_page_fault() can make 2M writable again
+    behind the log's back.
+    """
+    memory(vm, gfn=X2M, npages=X2M, level=HUGE)
+    vm.access(gfn=X2M, kind=WRITE)
+    log(vm, gfn=X2M, npages=X2M).claim("2M with W", lambda now: now.mapped(X2M).writable)
+    vm.clear_dirty_log(first=0, npages=64, mask=1 << 5)
+    vm.claim("2M without W", lambda now: now.mapped(X2M).level == HUGE and not now.mapped(X2M).writable)
+    vm.claim("nor MMU-writable", lambda now: not now.mapped(X2M).mmu_writable)
+    vm.access(gfn=X2M + 5, kind=WRITE).claim("4K with W", lambda now: now.mapped(X2M + 5).level == 1)
+    vm.claim("recorded again", lambda now: 5 in now.dirty())
+
+
+@story(
+    source="Documentation/virt/kvm/api.rst: KVM_CLEAR_DIRTY_LOG; tdp_mmu.c: clear_dirty_pt_masked()",
+    manual_protect=3,
+)
+def clear_over_a_stale_mmio_spte(vm: Telling) -> None:
+    """Clearing a page over whose gfn an MMIO SPTE still stands leaves that SPTE alone.
+
+    Its bits are no W and no D: only present leaves may be protected or cleaned.
+    """
+    memory(vm, slot=1, gfn=0x40, npages=16, page=0x1000)
+    vm.access(gfn=GFN + 3, kind=WRITE).claim("MMIO", lambda now: now.mmio_generation(GFN + 3) is not None)
+    memory(vm, gfn=GFN, npages=64, flags=LOG)
+    vm.clear_dirty_log(first=0, npages=64, mask=(1 << 64) - 1).claim("cleared", lambda now: not now.dirty())
+    vm.claim(
+        "the SPTE stays as it was",
+        lambda now: now.covering(GFN + 3)[-1].spte == now.before.covering(GFN + 3)[-1].spte,
+    )
+    vm.access(gfn=GFN + 3, kind=WRITE).claim("a write is recorded", lambda now: now.dirty() == {3})
+
+
 @story(source="virt/kvm/kvm_main.c: kvm_clear_dirty_log_protect()")
 def clear_beyond_the_memslot(vm: Telling) -> None:
     """Clearing what is not in the memslot, or of a memslot without a log, is an error.
