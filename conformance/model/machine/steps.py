@@ -181,9 +181,9 @@ def recover_nx_huge_pages(vm: Vm) -> list[int]:
 
 
 def set_generation(vm: Vm, value: int) -> list[int]:
-    """Write the memslots' generation of both address spaces, to come near its wrap."""
+    """Write the memslots' generation, to come near its wrap. Those of two address spaces are never equal."""
     for memslots in vm.memslots:
-        memslots.generation = value
+        memslots.generation = value + memslots.as_id
     return [0]
 
 
