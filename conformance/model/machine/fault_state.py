@@ -8,7 +8,7 @@ from enum import Enum
 
 from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.machine.memslots import KvmMemorySlot
-from conformance.model.writability import PFERR_FETCH_MASK, PFERR_USER_MASK, PFERR_WRITE_MASK
+from conformance.model.writability import PFERR_FETCH_MASK, PFERR_WRITE_MASK
 
 __all__ = [
     "PFERR_GUEST_FINAL_MASK",
@@ -60,11 +60,6 @@ class KvmPageFault:
     def write(self) -> bool:
         """A write."""
         return bool(self.error_code & PFERR_WRITE_MASK)
-
-    @property
-    def user(self) -> bool:
-        """Made as by guest user mode, as NPT treats every access."""
-        return bool(self.error_code & PFERR_USER_MASK)
 
     @property
     def present(self) -> bool:

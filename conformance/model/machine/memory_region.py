@@ -32,10 +32,10 @@ __all__ = ["EEXIST", "kvm_set_memory_region"]
 EEXIST = 17
 
 KVM_USER_MEM_SLOTS = 32764
-"""Slots with higher numbers are KVM's own; there are 32767 in all."""
+"""Slots with higher numbers are KVM's own."""
 
 
-class Change(Enum):
+class KvmMrChange(Enum):
     """What becomes of a slot: KVM_MR_*."""
 
     CREATE = "create"
@@ -58,33 +58,33 @@ def kvm_set_memory_region(
     memslots = vm.memslots[as_id]
     old = memslots.slots.get(slot)
     if not npages:
-        return _set_memslot(vm, old, None, Change.DELETE) if old is not None else -EINVAL
+        return _set_memslot(vm, old, None, KvmMrChange.DELETE) if old is not None else -EINVAL
 
     new = KvmMemorySlot(as_id, slot, gfn, npages, page, flags)
-    change = Change.CREATE
+    change = KvmMrChange.CREATE
     if old is not None:
         if page != old.page or npages != old.npages or (flags ^ old.flags) & KVM_MEM_READONLY:
             return -EINVAL
         if gfn == old.base_gfn and flags == old.flags:
             return 0
-        change = Change.MOVE if gfn != old.base_gfn else Change.FLAGS_ONLY
-    if change is not Change.FLAGS_ONLY and memslots.overlaps(slot, new.base_gfn, new.end_gfn):
+        change = KvmMrChange.MOVE if gfn != old.base_gfn else KvmMrChange.FLAGS_ONLY
+    if change is not KvmMrChange.FLAGS_ONLY and memslots.overlaps(slot, new.base_gfn, new.end_gfn):
         return -EEXIST
     return _set_memslot(vm, old, new, change)
 
 
-def _set_memslot(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None, change: Change) -> int:
+def _set_memslot(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None, change: KvmMrChange) -> int:
     """Carry the change out; a move that turns out impossible leaves the old slot, but zapped."""
     slot = new if new is not None else old
     assert slot is not None
     slots = vm.memslots[slot.as_id].slots
-    if change in (Change.DELETE, Change.MOVE):
+    if change in (KvmMrChange.DELETE, KvmMrChange.MOVE):
         kvm_swap_active_memslots(vm, slot.as_id)
         kvm_mmu_zap_all_fast(vm)
     if new is not None:
         _prepare_dirty_bitmap(vm, old, new)
-        if change is not Change.FLAGS_ONLY and new.end_gfn > END_GFN:
-            if change is Change.MOVE:
+        if change is not KvmMrChange.FLAGS_ONLY and new.end_gfn > END_GFN:
+            if change is KvmMrChange.MOVE:
                 kvm_swap_active_memslots(vm, slot.as_id)
             return -EINVAL
     if new is not None:
@@ -121,7 +121,7 @@ def kvm_swap_active_memslots(vm: Vm, as_id: int) -> None:
 
 
 def kvm_mmu_slot_apply_flags(
-    vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None, change: Change
+    vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None, change: KvmMrChange
 ) -> None:
     """Do to the SPTEs what switching the dirty log on or off asks for.
 
@@ -131,7 +131,7 @@ def kvm_mmu_slot_apply_flags(
     is_logged = new is not None and new.dirty_track_enabled
     if was_logged != is_logged:
         kvm_mmu_update_cpu_dirty_logging(vm, is_logged)
-    if change is not Change.FLAGS_ONLY or new is None or new.readonly:
+    if change is not KvmMrChange.FLAGS_ONLY or new is None or new.readonly:
         return
     if is_logged:
         _begin_logging(vm, new)

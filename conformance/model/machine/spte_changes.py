@@ -27,8 +27,8 @@ def is_leaf(vm: Vm, spte: int, level: int) -> bool:
     return bool(is_shadow_present_pte(vm.k, spte) and is_last_spte(vm.k, spte, level))
 
 
-def tdp_mmu_set_spte(vm: Vm, table: KvmMmuPage, index: int, new_spte: int, shared: bool) -> int:
-    """Replace the SPTE at ``index`` of ``table`` by ``new_spte``; gives what was there.
+def tdp_mmu_set_spte(vm: Vm, table: KvmMmuPage, index: int, new_spte: int, shared: bool) -> None:
+    """Replace the SPTE at ``index`` of ``table`` by ``new_spte``.
 
     ``shared``: mmu_lock is held for read, so that others change SPTEs meanwhile and the kernel must
     compare and exchange (tdp_mmu_set_spte_atomic()).
@@ -37,7 +37,6 @@ def tdp_mmu_set_spte(vm: Vm, table: KvmMmuPage, index: int, new_spte: int, share
     vm.k.warn_on("tdp_mmu_set_spte", is_frozen_spte(vm.k, old_spte))
     table.write(index, new_spte)
     handle_changed_spte(vm, table, index, old_spte, new_spte, shared)
-    return old_spte
 
 
 def tdp_mmu_clear_spte_bits(table: KvmMmuPage, index: int, mask: int) -> None:
