@@ -95,7 +95,7 @@ class KvmOracle:
         """Let the guest write to `npages` pages from `gfn` in turn until `n` did, and observe nothing."""
         server = self._need()
         self._send(server, "faults", {"vcpu": vcpu, "gfn": gfn, "npages": npages, "n": n})
-        return int(server.words()[1])
+        return int(server.words()[2])
 
     def _need(self) -> Server:
         if self._server is None or not self._alive:

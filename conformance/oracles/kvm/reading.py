@@ -11,9 +11,12 @@ __all__ = ["read_observation"]
 
 def read_observation(words: list[int], events: list[str], state: Sequence[str]) -> dict[str, Any]:
     """The observation; of a machine that is destroyed the outcome and the events, and empty lists."""
-    at = 1 + words[0]
+    at = 1 + 2 * words[0]
     observation: dict[str, Any] = {
-        "outcome": [_signed(word) for word in words[1:at]],
+        "outcome": [
+            _signed(word) if number else word
+            for number, word in zip(words[1:at:2], words[2:at:2], strict=True)
+        ],
         "events": events,
         "state": {},
         "vcpus": [],

@@ -33,19 +33,21 @@ unsigned long env_cpu_online_mask[BITS_TO_LONGS(NR_CPUS)] STANDS_IN(__cpu_online
 unsigned long env_cpu_possible_mask[BITS_TO_LONGS(NR_CPUS)] STANDS_IN(__cpu_possible_mask) = { 1 };
 atomic_t env_num_online_cpus STANDS_IN(__num_online_cpus) = ATOMIC_INIT(1);
 
+/* The same variable has a second name, under which the compiler may take it to be constant. */
 #ifdef HAVE_pcpu_hot
 struct pcpu_hot pcpu_hot = { .preempt_count = ENV_PREEMPTIBLE };
+__asm__(".globl const_pcpu_hot\n.hidden const_pcpu_hot\n.set const_pcpu_hot, pcpu_hot\n");
 #define set_current(task)	(pcpu_hot.current_task = (task))
 #else
 int env_preempt_count = ENV_PREEMPTIBLE;
 int env_cpu_number STANDS_IN(cpu_number);
 struct task_struct *env_current STANDS_IN(current_task);
-/* The same variable, by the name under which the compiler may take it to be constant. */
 __asm__(".globl const_current_task\n.hidden const_current_task\n.set const_current_task, current_task\n");
 #define set_current(task)	(env_current = (task))
 #endif
 
-/* Static keys may be used: booting is over. */
+/* Booting is over, and static keys may be used. */
+enum system_states system_state = SYSTEM_RUNNING;
 bool static_key_initialized = true;
 
 void env_set_need_resched(bool on)

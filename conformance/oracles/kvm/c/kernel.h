@@ -35,7 +35,9 @@ struct rw_semaphore;
 void env_init_rwsem(struct rw_semaphore *lock, const char *name, struct lock_class_key *key)
 	STANDS_IN(__init_rwsem);
 int env_readers(void);
-void env_locks_at_end_of_step(int allowed);
+void env_park_reader(void);
+void env_resume_reader(void);
+void env_locks_at_end_of_step(void);
 
 /* rcu.c */
 long env_grace_period(void);
@@ -112,7 +114,8 @@ void guest_drain_pml(struct kvm_vcpu *vcpu);
 
 /* say.c: what is told of a step. */
 void say_nothing_yet(void);
-void say(u64 word);
+void say(long number);
+void say_bits(u64 bits);
 void observe(void);
 
 #endif

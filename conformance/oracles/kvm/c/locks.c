@@ -14,6 +14,9 @@
 static struct { struct lockdep_map *map; int read; } held[MAX_HELD];
 static int nr_held;
 
+/* Readers of RCU that are parked. */
+static int parked;
+
 int env_debug_locks STANDS_IN(debug_locks) = 1;
 struct lockdep_map rcu_lock_map, rcu_sched_lock_map, rcu_bh_lock_map;
 
@@ -52,22 +55,37 @@ static void give(struct lockdep_map *map)
 		held[i] = held[i + 1];
 }
 
-/* How many readers RCU has to wait for. */
-int env_readers(void)
+static bool is_reader(void)
 {
-	int i, n = 0;
-
-	for (i = 0; i < nr_held; i++)
-		n += held[i].map == &rcu_lock_map || held[i].map == &rcu_sched_lock_map;
-	return n;
+	return holds(&rcu_lock_map, -1) || holds(&rcu_sched_lock_map, -1);
 }
 
-void env_locks_at_end_of_step(int allowed)
+/* How many readers RCU has to wait for, if any. */
+int env_readers(void)
 {
-	if (nr_held == allowed)
-		return;
-	env_complain("LOCKDEP", "a step ends with another number of locks held");
-	nr_held = min(nr_held, allowed);
+	return is_reader() + parked;
+}
+
+/* A reader of RCU is another task, which does nothing for now: what it holds does not count as ours. */
+void env_park_reader(void)
+{
+	give(&rcu_lock_map);
+	env_preempt_count--;
+	parked++;
+}
+
+void env_resume_reader(void)
+{
+	parked--;
+	env_preempt_count++;
+	take(&rcu_lock_map, 2);
+}
+
+void env_locks_at_end_of_step(void)
+{
+	if (nr_held || env_preempt_count != ENV_PREEMPTIBLE)
+		env_complain("LOCKDEP", "a step ends with a lock held");
+	nr_held = 0;
 	env_preempt_count = ENV_PREEMPTIBLE;
 }
 
@@ -90,7 +108,7 @@ int lock_is_held_type(const struct lockdep_map *map, int read)
 
 int rcu_read_lock_held(void)
 {
-	return env_readers() > 0;
+	return is_reader();
 }
 int env_read_lock_sched_held(void) STANDS_IN(rcu_read_lock_sched_held)
 	__attribute__((alias("rcu_read_lock_held")));

@@ -103,7 +103,7 @@ int machine_create(const unsigned long *options)
 	for (i = 0; !r && i < options[OPTION_VCPUS]; i++)
 		r = create_vcpu(i);
 	env_run_works();
-	env_locks_at_end_of_step(0);
+	env_locks_at_end_of_step();
 	return r;
 }
 

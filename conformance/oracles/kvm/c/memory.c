@@ -307,6 +307,7 @@ LIKE_KFREE(kvfree);
 LIKE_KFREE(vfree);
 LIKE_KFREE(free_percpu);
 LIKE_KFREE(kfree_sensitive);
+LIKE_KFREE(shrinker_free);
 
 /* Caches of objects of one size, with a constructor perhaps. */
 struct env_cache { size_t size; void (*construct)(void *object); };

@@ -46,13 +46,15 @@ static void on_signal(int number, siginfo_t *info, void *context)
 
 	env_exchange->number = number;
 	env_exchange->address = address;
+	/* A jump to nowhere: who jumped is of interest. */
+	if (ip == address)
+		ip = *(unsigned long *)regs[REG_RSP];
 	if (number == SIGVTALRM)
 		env_die(ENV_HUNG, NULL, ip);
 	if (address >= (unsigned long)env_missing_start && address < (unsigned long)env_missing_end) {
 		unsigned long index = (address - (unsigned long)env_missing_start) >> 12;
-		unsigned long caller = ip == address ? *(unsigned long *)regs[REG_RSP] : ip;
 
-		env_die(ENV_MISSING, env_missing_names[index], caller);
+		env_die(ENV_MISSING, env_missing_names[index], ip);
 	}
 	env_die(ENV_SIGNAL, NULL, ip);
 }

@@ -50,9 +50,17 @@ void say_nothing_yet(void)
 	at = 1;
 }
 
-void say(u64 word)
+/* A number of the outcome, and a word of bits: Python has to know which it is. */
+void say(long number)
 {
-	put(word);
+	put(1);
+	put(number);
+}
+
+void say_bits(u64 bits)
+{
+	put(0);
+	put(bits);
 }
 
 /* The roots that there are, the oldest first: the kernel keeps the newest at the head of its list. */
@@ -269,7 +277,7 @@ void observe(void)
 {
 	int srcu;
 
-	env_exchange->words[0] = at - 1;
+	env_exchange->words[0] = (at - 1) / 2;
 	if (machine_kvm) {
 		srcu = srcu_read_lock(&machine_kvm->srcu);
 		say_state();

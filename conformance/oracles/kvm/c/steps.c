@@ -19,7 +19,7 @@ void kvm_recover_nx_huge_pages(struct kvm *kvm);
 #define recover_nx_huge_pages(kvm)	kvm_recover_nx_huge_pages(kvm)
 #endif
 
-/* The lockless reader, of which there is at most one; it stays inside of RCU between steps. */
+/* The lockless reader, of which there is at most one: another task, inside of RCU also between its steps. */
 static struct tdp_iter walker;
 static bool walking;
 
@@ -58,7 +58,7 @@ static void get_dirty_log(const unsigned long *args)
 
 	say(r);
 	for (i = 0; !r && i < kvm_dirty_bitmap_bytes(slot) / 8; i++)
-		say(bitmap[i]);
+		say_bits(bitmap[i]);
 }
 
 static void clear_dirty_log(const unsigned long *args)
@@ -158,7 +158,7 @@ static void set_generation(const unsigned long *args)
 
 	mutex_lock(&machine_kvm->slots_lock);
 	for (as_id = 0; as_id < 2; as_id++)
-		__kvm_memslots(machine_kvm, as_id)->generation = args[0];
+		__kvm_memslots(machine_kvm, as_id)->generation = args[0] + as_id;
 	mutex_unlock(&machine_kvm->slots_lock);
 	say(0);
 }
@@ -171,7 +171,7 @@ static void say_walker(void)
 	say(walker.valid);
 	say(walker.level);
 	say(walker.gfn);
-	say(walker.old_spte & ~(table ? GENMASK_ULL(51, 12) : 0));
+	say_bits(walker.old_spte & ~(table ? GENMASK_ULL(51, 12) : 0));
 }
 
 #ifdef HAVE_TDP_ITER_GFN_BITS
@@ -185,21 +185,26 @@ static void walk_begin(const unsigned long *args)
 	struct kvm_vcpu *vcpu = machine_vcpu(args[0]);
 
 	rcu_read_lock();
-	walking = true;
 	start_iter(&walker, sptep_to_sp(__va(vcpu->arch.mmu->root.hpa)), args[1]);
 	say_walker();
+	env_park_reader();
+	walking = true;
 }
 
 static void walk_next(const unsigned long *args)
 {
+	env_resume_reader();
 	tdp_iter_next(&walker);
 	say_walker();
+	env_park_reader();
 }
 
 static void walk_end(const unsigned long *args)
 {
-	if (walking)
+	if (walking) {
+		env_resume_reader();
 		rcu_read_unlock();
+	}
 	walking = false;
 }
 
@@ -271,6 +276,6 @@ void machine_step(unsigned long step, const unsigned long *args)
 	say_nothing_yet();
 	steps[step].run(args);
 	env_run_works();
-	env_locks_at_end_of_step(walking);
+	env_locks_at_end_of_step();
 	observe();
 }

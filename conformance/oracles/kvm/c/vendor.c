@@ -106,7 +106,7 @@ static int hardware_setup(void)
 
 /* Operations that the core calls on its way, and that a vendor module without any other state ignores. */
 static const char *const ignored[] = {
-	"vm_init", "vcpu_create", "vcpu_free", "vcpu_load", "vcpu_put", "vcpu_reset", "hardware_disable", "write_tsc_offset", "update_exception_bitmap", "set_efer", "set_cr4", "set_cr0", "set_rflags", "set_msr", "set_dr7", "hardware_enable", "get_msr_feature", "has_emulated_msr",
+	"vm_init", "vcpu_create", "vcpu_free", "vcpu_load", "vcpu_put", "vcpu_reset", "enable_virtualization_cpu", "get_feature_msr", "check_processor_compatibility", "hardware_disable", "write_tsc_offset", "update_exception_bitmap", "set_efer", "set_cr4", "set_cr0", "set_rflags", "set_msr", "set_dr7", "hardware_enable", "get_msr_feature", "has_emulated_msr",
 };
 
 static void *mock(const char *name, void *not_mocked)
@@ -126,7 +126,8 @@ static void fill_ops(void)
 #define KVM_X86_OP_OPTIONAL_RET0(op)
 #include <asm/kvm-x86-ops.h>
 #define KVM_X86_PMU_OP(op)		pmu_ops.op = (void *)nothing;
-#define KVM_X86_PMU_OP_OPTIONAL(op)
+#define KVM_X86_PMU_OP_OPTIONAL(op)	KVM_X86_PMU_OP(op)
+#define KVM_X86_PMU_OP_OPTIONAL_RET0(op) KVM_X86_PMU_OP(op)
 #include <asm/kvm-x86-pmu-ops.h>
 	ops.name = "mock";
 	ops.vm_size = sizeof(struct kvm);
@@ -140,6 +141,20 @@ static void fill_ops(void)
 #ifndef HAVE_INIT_NESTED_OPS
 	ops.nested_ops = &nested_ops;
 #endif
+}
+
+/*
+ * A static call to an operation that there is not does nothing where calls are patched.  Here it would jump
+ * to 0.  kvm_x86_ops itself stays as it is, for the core looks there whether there is one.
+ */
+static void fill_static_calls(void)
+{
+#define KVM_X86_OP(op)
+#define KVM_X86_OP_OPTIONAL_RET0(op)
+#define KVM_X86_OP_OPTIONAL(op)						\
+	if (!STATIC_CALL_KEY(kvm_x86_##op).func)			\
+		STATIC_CALL_KEY(kvm_x86_##op).func = (void *)nothing;
+#include <asm/kvm-x86-ops.h>
 }
 
 int vendor_init(void)
@@ -164,6 +179,7 @@ int vendor_init(void)
 	r = kvm_x86_vendor_init(&init);
 	if (r)
 		return r;
+	fill_static_calls();
 #ifdef HAVE_kvm_init_ops
 	return kvm_init(&init, sizeof(struct kvm_vcpu), __alignof__(struct kvm_vcpu), NULL);
 #else
