@@ -16,7 +16,7 @@ _SHAPES = {
     "EPT_EXEC_ONLY_PARAMETER": (f"{_KVM}/mmu.h", r"kvm_mmu_set_ept_masks\(bool \w+, bool \w+\)"),
     "FROZEN_SPTE": (f"{_KVM}/mmu/spte.h", r"bool is_frozen_spte\("),
     "INIT_NESTED_OPS": (_KVM_HOST, r"struct kvm_x86_init_ops \{[^}]*nested_ops;"),
-    "KMALLOC_BUCKETS": ("include/linux/slab.h", r"DECL_BUCKET_PARAMS"),
+    "KVMALLOC_ALIGN": ("include/linux/slab.h", r"__kvmalloc_node_noprof\([^;]*unsigned long align,"),
     "KMEM_CACHE_ARGS": ("include/linux/slab.h", r"struct kmem_cache_args \{"),
     "NR_MEMSLOTS_DIRTY_LOGGING": ("include/linux/kvm_host.h", r"atomic_t nr_memslots_dirty_logging;"),
     "RECOVER_NX_MMU_TYPE": (f"{_KVM}/mmu/mmu.c", r"kvm_recover_nx_huge_pages\(struct kvm \*kvm,\s"),

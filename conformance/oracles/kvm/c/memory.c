@@ -256,13 +256,17 @@ LIKE_KMALLOC(__kmalloc_noprof);
 LIKE_KMALLOC(__kmalloc_large_noprof);
 LIKE_KMALLOC(__vmalloc_noprof);
 
-/* With allocation buckets (v6.11), the size comes first all the same; the third word is flags or a bucket. */
-#ifdef HAVE_KMALLOC_BUCKETS
-void *env_kmalloc_node(size_t size, void *bucket, gfp_t gfp) STANDS_IN(__kmalloc_node_noprof);
-void *env_kmalloc_node(size_t size, void *bucket, gfp_t gfp)
+LIKE_KMALLOC(__kmalloc_node_noprof);
+
+/* Other than the rest, this one asks for an alignment, of which all that is asked here is less than ours. */
+#ifdef HAVE_KVMALLOC_ALIGN
+void *env_kvmalloc_node(size_t size, unsigned long align, gfp_t gfp) STANDS_IN(__kvmalloc_node_noprof);
+void *env_kvmalloc_node(size_t size, unsigned long align, gfp_t gfp)
 {
 	return env_object(size, gfp & __GFP_ZERO);
 }
+#else
+LIKE_KMALLOC(__kvmalloc_node_noprof);
 #endif
 
 void *env_kmalloc_trace(void *cache, gfp_t gfp, size_t size) STANDS_IN(kmalloc_trace);
