@@ -17,7 +17,7 @@ from conformance.cli.options import (
     report_options,
 )
 from conformance.cli.run import tell, watching
-from conformance.reports.text import line
+from conformance.reports.text import escaped, line
 
 __all__ = ["scenario"]
 
@@ -76,11 +76,11 @@ def show(name: str, kernels: tuple[str, ...], patches: tuple[str, ...], modes: t
     """Tell a story; with --kernel, also what happens in it there, as a transcript."""
     from conformance.scenarios.listing import told, transcripts
 
-    click.echo("\n".join(map(line_kept, told(name))))
+    click.echo("\n".join(map(escaped, told(name))))
     if kernels or patches:
         with watching() as (progress, _):
             lines = transcripts(name, kernels, _paths(patches), modes, progress)
-        click.echo("\n".join(["", *map(line_kept, lines)]))
+        click.echo("\n".join(["", *map(escaped, lines)]))
 
 
 @scenario.command()
@@ -103,7 +103,7 @@ def bless(ctx: click.Context, names: tuple[str, ...], yes: bool, **given: Any) -
         if golden.blessed() is None:
             click.echo(f"new: {golden.path} ({len(golden.lines)} lines)")
         else:
-            click.echo("\n".join(map(line_kept, diff)))
+            click.echo("\n".join(map(escaped, diff)))
     for result in proposal.refused:
         click.echo(line(f"not written: {result.property} {result.mode}: {result.verdict}, {result.reason}"))
     counts = (len(proposal.changed), proposal.unchanged, len(proposal.refused))
@@ -112,11 +112,6 @@ def bless(ctx: click.Context, names: tuple[str, ...], yes: bool, **given: Any) -
         for golden, _ in proposal.changed:
             golden.write()
     ctx.exit(2 if proposal.refused else 0)
-
-
-def line_kept(text: str) -> str:
-    """A clean line with its indentation."""
-    return text[: len(text) - len(text.lstrip())] + line(text)
 
 
 def _paths(patches: tuple[str, ...]) -> tuple[Path, ...]:

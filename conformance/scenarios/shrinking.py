@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from conformance.scenarios.steps import Step
 from conformance.scenarios.story import Script
 
 __all__ = ["shorten"]
+
+_NUMBER = re.compile(r"0x[0-9a-f]+|[0-9]+")
 
 PATIENCE = 10.0
 """Seconds spent on shortening at the most."""
@@ -62,11 +65,19 @@ def _try(
     except ValueError:
         return None
     again = played.difference
-    if again is None or _kind(again, played) != _kind(found, None, script.steps[-1].kind):
+    if again is None or played.steps[again.at].kind != script.steps[-1].kind or not _alike(again, found):
         return None
     return replace(script, steps=steps[: again.at + 1]), played
 
 
-def _kind(found: Difference, played: Played | None, last: str = "") -> tuple[bool, str]:
-    """What two scripts must have in common to show the same: crash or not, and the step it shows in."""
-    return found.crash is not None, played.steps[found.at].kind if played else last
+def _alike(again: Difference, found: Difference) -> bool:
+    """Whether a difference is of the kind that was found: the same things differ, or some of them.
+
+    Otherwise a story could shrink to another, simpler difference, and hide the one that it was about.
+    """
+    return (again.crash is None) == (found.crash is None) and _things(again) <= _things(found)
+
+
+def _things(found: Difference) -> set[str]:
+    """What differs, whichever the SPTE, vCPU or memslot."""
+    return {"SPTE" if " > " in name else _NUMBER.sub("", name) for name, _, _ in found.facts}

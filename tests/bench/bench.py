@@ -16,6 +16,7 @@ from collections.abc import Callable
 from cost import cost
 from figures import show
 from rich.console import Console
+from stepping import stepping
 from volume import volume
 from whole import first_run, warm_runs
 
@@ -26,8 +27,9 @@ from conformance.kernels import Cache, open_kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.shim import KernelDied, ShimOracle, build_shim
+from conformance.scenarios.comparing import Death
 
-SECTIONS = ("volume", "first", "warm", "cost")
+SECTIONS = ("volume", "first", "warm", "cost", "stepping")
 
 
 def main() -> int:
@@ -46,7 +48,7 @@ def main() -> int:
         print(f"measuring: {name}", file=sys.stderr, flush=True)
         try:
             measure()
-        except (RuntimeError, OSError, ConformanceError, KernelDied) as trouble:
+        except (RuntimeError, OSError, ConformanceError, KernelDied, Death) as trouble:
             broken.append(name)
             console.print(f"{name}: could not be measured: {trouble}\n", style="red", markup=False)
 
@@ -76,6 +78,8 @@ def main() -> int:
         section("volume", lambda: show(console, title, volume(comparison, library, chosen.repeats)))
         section("first", first)
         section("warm", lambda: show(console, "Warm runs", warm_runs(min(3, chosen.repeats))))
+        title = "A whole KVM and the machine: stories, lockstep, faults; ept-ad"
+        section("stepping", lambda: show(console, title, stepping(min(3, chosen.repeats))))
         section("cost", lambda: cost(console, profile, oracle, min(5, chosen.repeats)))
     return 1 if broken else 0
 

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How fast kernel and model move together, and each alone: steps with observation, faults without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from figures import Figure, interleaved, per_second
+
+from conformance.model.machine import Machine
+from conformance.model.machine.steps import take_step
+from conformance.model.profiles import Profile
+from conformance.oracles.kvm import KvmOracle
+from conformance.scenarios.arena import KvmArena
+from conformance.scenarios.lockstep import walk
+from conformance.scenarios.observing import take
+from conformance.scenarios.running import Ready, prepare
+from conformance.scenarios.stories import STORIES
+from conformance.scenarios.story import Script
+
+__all__ = ["stepping"]
+
+MODE = "ept-ad"
+SECONDS = 5.0
+"""Of lockstep in one repetition."""
+GFN, PAGES = 0x100, 0x4000
+"""Small pages that are faulted in, each once."""
+GOAL = 2000
+
+
+def stepping(repeats: int) -> list[Figure]:
+    """The figures of kernel 6.1 in one mode. Raises RuntimeError if they cannot be measured."""
+    ready = prepare("6.1", (), lambda message: None)
+    if not isinstance(ready, Ready):
+        raise RuntimeError(ready.error or ready.unreached)
+    arena = ready.arena(MODE)
+    scripts = [
+        told.script for told in STORIES.values() if MODE in told.modes and not told.absent(ready.profile)
+    ]
+    steps = sum(len(script.steps) for script in scripts)
+    seeds = iter(range(1000))
+
+    def lockstep() -> float:
+        done = walk(arena, next(seeds), SECONDS)
+        if done.found is not None:
+            raise RuntimeError(
+                "lockstep found a difference; the figures of a run that ends early say nothing"
+            )
+        return done.seconds / done.steps.total()
+
+    took = interleaved(
+        {
+            "lockstep": lockstep,
+            "kernel": lambda: _kernel(arena, scripts),
+            "model": lambda: _model(arena, scripts),
+            "kernel faults": lambda: _kernel_faults(arena),
+            "model faults": lambda: _model_faults(ready.profile, arena),
+        },
+        repeats,
+    )
+    rate = {name: 1 / each for name, each in took.items()}
+    rate |= {name: steps / took[name] for name in ("kernel", "model")}
+    rate |= {name: PAGES / took[name] for name in ("kernel faults", "model faults")}
+    both = 1 / (1 / rate["kernel"] + 1 / rate["model"])
+    return [
+        Figure(
+            "lockstep: drawing, both sides, full comparison",
+            per_second(rate["lockstep"]),
+            target=f">= {GOAL} /s",
+            reached=rate["lockstep"] >= GOAL,
+        ),
+        Figure("stories on the kernel alone: a process each, observing", per_second(rate["kernel"]), "1"),
+        _against("stories on the model alone, observing", rate["model"], rate["kernel"]),
+        _against("both, one after the other", both, rate["kernel"]),
+        Figure("page faults on the kernel alone, not observed", per_second(rate["kernel faults"]), "1"),
+        _against("page faults on the model alone, not observed", rate["model faults"], rate["kernel faults"]),
+    ]
+
+
+def _against(name: str, rate: float, other: float) -> Figure:
+    return Figure(name, per_second(rate), f"{rate / other:.3g}")
+
+
+def _kernel(arena: KvmArena, scripts: Sequence[Script]) -> None:
+    for script in scripts:
+        with arena.kernel(script.options) as machine:
+            for step in script.steps:
+                take(machine, step)
+
+
+def _model(arena: KvmArena, scripts: Sequence[Script]) -> None:
+    for script in scripts:
+        machine = arena.model(script.options)
+        for step in script.steps:
+            take(machine, step)
+
+
+def _memory(step) -> None:
+    step("mmap", page=0, npages=PAGES, writable=1, level=1)
+    step("set_memory_region", slot=0, as_id=0, gfn=GFN, npages=PAGES, page=0, flags=0)
+
+
+def _kernel_faults(arena: KvmArena) -> None:
+    with KvmOracle(arena.library, arena.mode.host(), {}) as oracle:
+        _memory(oracle.step)
+        oracle.faults(0, GFN, PAGES, PAGES)
+
+
+def _model_faults(profile: Profile, arena: KvmArena) -> None:
+    machine = Machine(profile, arena.mode)
+    _memory(machine.step)
+    for gfn in range(GFN, GFN + PAGES):
+        take_step(machine.vm, "access", {"vcpu": 0, "gfn": gfn, "kind": 2})
