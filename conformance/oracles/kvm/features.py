@@ -22,8 +22,10 @@ _SHAPES = {
     "RECOVER_NX_MMU_TYPE": (f"{_KVM}/mmu/mmu.c", r"kvm_recover_nx_huge_pages\(struct kvm \*kvm,\s"),
     "TDP_ITER_GFN_BITS": (f"{_KVM}/mmu/tdp_iter.h", r"gfn_t gfn_bits\)"),
     "VM_DIRTY_LOG_SIZE": (_KVM_HOST, r"\tint cpu_dirty_log_size;\n(?s:.*)\nstruct kvm_x86_ops \{"),
+    "init_srcu_struct_lockdep": ("include/linux/srcu.h", r"int init_srcu_struct_lockdep\("),
     "kvm_init_ops": ("include/linux/kvm_host.h", r"int kvm_init\(void \*opaque,"),
     "kvm_recover_nx_lpages": (f"{_KVM}/mmu/mmu.c", r"void kvm_recover_nx_lpages\("),
+    "mutex_init_lockdep": ("include/linux/mutex.h", r"void mutex_init_lockdep\("),
     "pcpu_hot": ("arch/x86/include/asm/current.h", r"struct pcpu_hot \{"),
 }
 """Name, file, pattern."""

@@ -260,8 +260,8 @@ LIKE_KMALLOC(__kmalloc_node_noprof);
 
 /* Other than the rest, this one asks for an alignment, of which all that is asked here is less than ours. */
 #ifdef HAVE_KVMALLOC_ALIGN
-void *env_kvmalloc_node(size_t size, unsigned long align, gfp_t gfp) STANDS_IN(__kvmalloc_node_noprof);
-void *env_kvmalloc_node(size_t size, unsigned long align, gfp_t gfp)
+void *env_kvmalloc_align(size_t size, unsigned long align, gfp_t gfp) STANDS_IN(__kvmalloc_node_noprof);
+void *env_kvmalloc_align(size_t size, unsigned long align, gfp_t gfp)
 {
 	return env_object(size, gfp & __GFP_ZERO);
 }

@@ -99,15 +99,18 @@ void env_run_srcu(void)
 	}
 }
 
-int env_init_srcu(struct srcu_struct *srcu, const char *name, struct lock_class_key *key)
-	STANDS_IN(__init_srcu_struct);
+/* In front of the first, __init_srcu_struct() has become an inline. */
+#ifdef HAVE_init_srcu_struct_lockdep
+#define INIT_SRCU	STANDS_IN(init_srcu_struct_lockdep)
+#else
+#define INIT_SRCU	STANDS_IN(__init_srcu_struct)
+#endif
+int env_init_srcu(struct srcu_struct *srcu, const char *name, struct lock_class_key *key) INIT_SRCU;
 int env_init_srcu(struct srcu_struct *srcu, const char *name, struct lock_class_key *key)
 {
 	memset(srcu, 0, sizeof(*srcu));
 	return 0;
 }
-int env_init_srcu_lockdep(struct srcu_struct *srcu, const char *name, struct lock_class_key *key)
-	STANDS_IN(init_srcu_struct_lockdep) __attribute__((alias("__init_srcu_struct")));
 
 void env_synchronize_srcu(struct srcu_struct *srcu) STANDS_IN(synchronize_srcu);
 void env_synchronize_srcu(struct srcu_struct *srcu)

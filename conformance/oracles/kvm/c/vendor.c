@@ -106,7 +106,7 @@ static int hardware_setup(void)
 
 /* Operations that the core calls on its way, and that a vendor module without any other state ignores. */
 static const char *const ignored[] = {
-	"vm_init", "vcpu_create", "vcpu_free", "vcpu_load", "vcpu_put", "vcpu_reset", "enable_virtualization_cpu", "get_feature_msr", "check_processor_compatibility", "hardware_disable", "write_tsc_offset", "update_exception_bitmap", "set_efer", "set_cr4", "set_cr0", "set_rflags", "set_msr", "set_dr7", "hardware_enable", "get_msr_feature", "has_emulated_msr",
+	"vm_init", "vcpu_create", "vcpu_free", "vcpu_load", "vcpu_put", "vcpu_reset", "vcpu_after_set_cpuid", "enable_virtualization_cpu", "get_feature_msr", "check_processor_compatibility", "hardware_disable", "write_tsc_offset", "update_exception_bitmap", "set_efer", "set_cr4", "set_cr0", "set_rflags", "set_msr", "set_dr7", "hardware_enable", "get_msr_feature", "has_emulated_msr",
 };
 
 static void *mock(const char *name, void *not_mocked)
