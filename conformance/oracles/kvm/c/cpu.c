@@ -35,11 +35,11 @@ atomic_t env_num_online_cpus STANDS_IN(__num_online_cpus) = ATOMIC_INIT(1);
 
 /* The same variable has a second name, under which the compiler may take it to be constant. */
 #ifdef HAVE_pcpu_hot
-struct pcpu_hot pcpu_hot = { .preempt_count = ENV_PREEMPTIBLE };
+struct pcpu_hot pcpu_hot = { .preempt_count = PREEMPT_ENABLED };
 __asm__(".globl const_pcpu_hot\n.hidden const_pcpu_hot\n.set const_pcpu_hot, pcpu_hot\n");
 #define set_current(task)	(pcpu_hot.current_task = (task))
 #else
-int env_preempt_count = ENV_PREEMPTIBLE;
+DEFINE_PER_CPU(typeof(__preempt_count), __preempt_count) = PREEMPT_ENABLED;
 int env_cpu_number STANDS_IN(cpu_number);
 struct task_struct *env_current STANDS_IN(current_task);
 __asm__(".globl const_current_task\n.hidden const_current_task\n.set const_current_task, current_task\n");
@@ -53,9 +53,9 @@ bool static_key_initialized = true;
 void env_set_need_resched(bool on)
 {
 	if (on)
-		set_tsk_need_resched(current);
+		set_tsk_thread_flag(current, TIF_NEED_RESCHED);
 	else
-		clear_tsk_need_resched(current);
+		clear_tsk_thread_flag(current, TIF_NEED_RESCHED);
 }
 
 /* Whoever runs on other CPUs, or on all: that is us, or nobody. */

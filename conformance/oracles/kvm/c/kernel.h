@@ -11,15 +11,10 @@
 /* Give a function of ours the kernel's name without the kernel's prototype, which differs by version. */
 #define STANDS_IN(symbol)	__asm__(#symbol)
 
-/* cpu.c: the kernel's count of reasons not to preempt; its top bit is inverted, and set at rest. */
-#ifdef HAVE_pcpu_hot
-#define env_preempt_count	pcpu_hot.preempt_count
-#else
-extern int env_preempt_count STANDS_IN(__preempt_count);
-#endif
-#define ENV_PREEMPTIBLE		INT_MIN
+/* cpu.c */
 void env_cpu_init(void);
 void env_set_need_resched(bool on);
+extern void (*env_while_away)(void);
 
 /* memory.c */
 struct env_ledger { long objects, pages; };

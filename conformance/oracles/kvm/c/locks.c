@@ -70,23 +70,23 @@ int env_readers(void)
 void env_park_reader(void)
 {
 	give(&rcu_lock_map);
-	env_preempt_count--;
+	preempt_enable_no_resched();
 	parked++;
 }
 
 void env_resume_reader(void)
 {
 	parked--;
-	env_preempt_count++;
+	preempt_disable();
 	take(&rcu_lock_map, 2);
 }
 
 void env_locks_at_end_of_step(void)
 {
-	if (nr_held || env_preempt_count != ENV_PREEMPTIBLE)
+	if (nr_held || preempt_count())
 		env_complain("LOCKDEP", "a step ends with a lock held");
 	nr_held = 0;
-	env_preempt_count = ENV_PREEMPTIBLE;
+	preempt_count_set(0);
 }
 
 /* What the kernel announces to lockdep, RCU and SRCU among it. */
@@ -118,19 +118,19 @@ int env_read_lock_any_held(void) STANDS_IN(rcu_read_lock_any_held)
 /* Spinlocks and rwlocks keep the processor; so the kernel may not sleep while it holds one. */
 static void spin(struct lockdep_map *map, int read)
 {
-	env_preempt_count++;
+	preempt_disable();
 	take(map, read);
 }
 
 static void unspin(struct lockdep_map *map)
 {
 	give(map);
-	env_preempt_count--;
+	preempt_enable_no_resched();
 }
 
 static void may_sleep(void)
 {
-	if (env_preempt_count != ENV_PREEMPTIBLE)
+	if (preempt_count())
 		env_complain("LOCKDEP", "sleeps while it holds the processor");
 }
 
@@ -275,11 +275,19 @@ int env_cond_resched(void)
 	return 0;
 }
 
+/* What somebody else does while the task gives way: once, then nobody does anything. */
+void (*env_while_away)(void);
+
 /* Let go of a lock and take it again, which is all that others would notice. */
 static int resched_rwlock(rwlock_t *lock, int read)
 {
+	void (*others)(void) = env_while_away;
+
 	unspin(&lock->dep_map);
 	may_sleep();
+	env_while_away = NULL;
+	if (others)
+		others();
 	spin(&lock->dep_map, read);
 	return 1;
 }

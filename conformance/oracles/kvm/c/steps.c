@@ -219,6 +219,40 @@ static void resched(const unsigned long *args)
 	say(0);
 }
 
+/* A memslot goes, and when KVM first gives way while zapping the roots, another task gives pages back. */
+static struct {
+	unsigned long range[2];
+	long seen[4];
+} unmapping;
+
+static void unmap_while_away(void)
+{
+	int i;
+
+	env_host_step(HOST_DONTNEED, unmapping.range);
+	unmapping.seen[0] = 1;
+	for (i = 0; i < 3; i++)
+		unmapping.seen[i + 1] = atomic64_read(&machine_kvm->stat.pages[i]);
+}
+
+static void delete_while_unmapping(const unsigned long *args)
+{
+	const unsigned long nothing[6] = { args[0], args[1] };
+	bool resched = test_tsk_need_resched(current);
+	int i;
+
+	memset(&unmapping, 0, sizeof(unmapping));
+	unmapping.range[0] = args[2];
+	unmapping.range[1] = args[3];
+	env_while_away = unmap_while_away;
+	env_set_need_resched(true);
+	set_memory_region(nothing);
+	env_set_need_resched(resched);
+	env_while_away = NULL;
+	for (i = 0; i < 4; i++)
+		say(unmapping.seen[i]);
+}
+
 static void destroy(const unsigned long *args)
 {
 	long leaked[3];
@@ -262,6 +296,7 @@ static const struct step {
 	{ "walk_end", walk_end },
 	{ "grace_period", grace_period },
 	{ "resched on", resched },
+	{ "delete_while_unmapping slot as_id page npages", delete_while_unmapping },
 	{ "destroy", destroy },
 };
 
