@@ -29,6 +29,7 @@ _WEIGHTS = {
     "test_young": 1, "set_memory_region": 5, "get_dirty_log": 3, "clear_dirty_log": 3, "mmap": 1,
     "set_nx_huge_pages": 1, "recover_nx_huge_pages": 1, "set_generation": 1, "enter": 2, "smm": 1,
     "walk_begin": 2, "walk_next": 5, "walk_end": 2, "grace_period": 2, "resched": 1,
+    "delete_while_unmapping": 1,
 }  # fmt: skip
 """How often a kind is drawn, as parts of their sum. Every story ends with destroy."""
 
@@ -105,9 +106,9 @@ class Scene:
         given = taken.arguments
         if taken.kind == "mmap" and observation["outcome"] == [0]:
             self._areas.append((given["page"], given["npages"], given["level"], 0))
-        elif taken.kind == "set_memory_region":
+        elif taken.kind in ("set_memory_region", "delete_while_unmapping"):
             self._slots = [(slot[0], slot[1], slot[2], slot[3]) for slot in observation["slots"]]
-            if observation["outcome"] == [0]:
+            if taken.kind == "set_memory_region" and observation["outcome"] == [0]:
                 self._pages[given["as_id"], given["slot"]] = given["page"]
         elif taken.kind == "access":
             self._gfn = given["gfn"]
@@ -142,6 +143,10 @@ class Scene:
             return step(kind, page=page, npages=npages, writable=dice.pick((1, 1, 1, 0)), level=level)
         if kind == "set_memory_region":
             return self._region(dice)
+        if kind == "delete_while_unmapping":
+            as_id, slot, *_ = dice.pick(self._slots or [(0, 0, 0, 0)])
+            where = {"page": self._page(dice), "npages": dice.pick(_LENGTHS)}
+            return step(kind, slot=slot, as_id=as_id, **where)
         if kind == "set_generation":
             # Even, as the generations of address space 0 are, and soon to wrap in 18 or 19 bits.
             return step(kind, value=dice.pick(((1 << 18) - 4, (1 << 19) - 4, 0x1000)))

@@ -36,7 +36,7 @@ class Order:
             return "no reader walks; walk_begin comes first"
         if step.kind == "notifier_end" and step.given not in self.invalidations:
             return "no invalidation of this range began"
-        if step.kind in ("set_memory_region", "destroy") and self.invalidations:
+        if step.kind in ("set_memory_region", "delete_while_unmapping", "destroy") and self.invalidations:
             # kvm_swap_active_memslots() sleeps until mn_active_invalidate_count is 0.
             return "an invalidation is under way, and KVM would wait for its end"
         if step.kind == "destroy" and self.walking:

@@ -128,6 +128,11 @@ _TABLE = (
     Kind("walk_end", "the reader leaves RCU"),
     Kind("grace_period", "RCU callbacks run, unless a reader is inside"),
     Kind("resched", "need_resched() says yes (or no) from now on, so that long walks yield", (_ON,)),
+    Kind(
+        "delete_while_unmapping",
+        "a memslot is deleted; when KVM first gives way while it zaps roots, the host gives pages back",
+        (_SLOT, _AS_ID, _PAGE, _NPAGES),
+    ),
     Kind("destroy", "vCPUs and VM are destroyed; what they took must be free again"),
 )  # fmt: skip
 

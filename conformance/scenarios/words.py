@@ -31,6 +31,9 @@ def outcome(step: Step, values: Sequence[int]) -> str:
         return f"at level {level} gfn {gfn:#x}: {spte:#018x}" if valid else "at the end"
     if step.kind == "destroy" and len(values) == 3:
         return "leaked {} objects, {} pages, {} references to host pages".format(*values)
+    if step.kind == "delete_while_unmapping" and len(values) == 5:
+        mapped = ", ".join(f"{n} of {_LEVELS[level]}" for level, n in enumerate(values[2:], start=1))
+        return f"{_code(values[0])}, {f'meanwhile unmapped, {mapped} left' if values[1] else 'not unmapped'}"
     return ", ".join(map(_code, values)) or "nothing"
 
 

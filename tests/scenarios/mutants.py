@@ -50,6 +50,15 @@ PLANTED = [
         "one_page_in_two_address_spaces",
     ),
     Planted(
+        "an invalid root skipped when unmapping",
+        Mutant(
+            TDP,
+            "__for_each_tdp_mmu_root_yield_safe(kvm, root, range->slot->as_id, false, false)",
+            "__for_each_tdp_mmu_root_yield_safe(kvm, root, range->slot->as_id, false, true)",
+        ),
+        "unmap_meets_an_invalid_root",
+    ),
+    Planted(
         "roots are not invalidated when a memslot goes",
         Mutant(
             TDP,

@@ -52,6 +52,20 @@ INVALIDATION_BY_GFN = Change(
     ),
 )
 
+ROOTS_ZAPPED_FROM_4K = Change(
+    commit="8ca983631f3c",
+    title="KVM: x86/mmu: Zap invalidated TDP MMU roots at 4KiB granularity",
+    since="6.9",
+    effect="An invalidated root is zapped in passes from 4 KiB on, so that it can give way more often.",
+)
+
+INVALID_ROOTS_NOT_FLUSHED = Change(
+    commit="fcdffe97f80e",
+    title="KVM: x86/mmu: Don't do TLB flush when zappings SPTEs in invalid roots",
+    since="6.9",
+    effect="Unmapping what only an invalid root maps asks for no flush.",
+)
+
 SPLIT_LAST_CLEARED = Change(
     commit="1aa4bb916808",
     title="KVM: x86/mmu: Fix off-by-1 when splitting huge pages during CLEAR",
@@ -66,6 +80,16 @@ RETRY_BEFORE_FAULTIN = Change(
     effect=(
         "A fault on what is being invalidated tries again before it asks the host for the page; before, the "
         "host had faulted it in, or failed to, by then."
+    ),
+)
+
+ROOTS_WITHOUT_BUDGET = Change(
+    commit="dab285e4ec73",
+    title="KVM: x86/mmu: Alloc TDP MMU roots while holding mmu_lock for read",
+    since="6.9",
+    effect=(
+        "A root is made without a look at the budget of shadow pages; before, a VM that has not had a "
+        "memslot yet had none, and a vCPU could not enter."
     ),
 )
 
@@ -91,4 +115,14 @@ NX_RECOVERY_SHARED = Change(
     title="KVM: x86/mmu: Recover TDP MMU NX huge pages using MMU read lock",
     since="6.18",
     effect="Tables that recovery removes are frozen whole; before, only their present entries.",
+)
+
+MMIO_CACHE_OF_ADDRESS_SPACE = Change(
+    commit="b3e6212dea2e",
+    title="KVM: x86: Use active memslots for the per-vCPU MMIO cache",
+    since="7.3",
+    effect=(
+        "A vCPU's last MMIO access is forgotten when the memslots of its own address space change; before, "
+        "those of the first counted, in SMM too (CVE-2026-99082)."
+    ),
 )

@@ -60,7 +60,7 @@ def kvm_tdp_mmu_zap_invalidated_roots(vm: Vm, shared: bool = True) -> None:
 
     No flush is needed: a vCPU flushes when it is given a new root.
     """
-    for root in list(vm.roots):
+    for root in vm.roots[::-1]:
         if root.scheduled_to_zap:
             root.scheduled_to_zap = False
             tdp_mmu_zap_root(vm, root, shared)

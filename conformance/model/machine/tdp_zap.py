@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from conformance.model.changes import INVALID_ROOTS_NOT_FLUSHED, ROOTS_ZAPPED_FROM_4K
+from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_4K
 from conformance.model.machine.flushes import kvm_flush_remote_tlbs
 from conformance.model.machine.host import pages_per
 from conformance.model.machine.memslots import KvmMemorySlot
@@ -45,7 +47,8 @@ def tdp_mmu_zap_leafs(vm: Vm, root: KvmMmuPage, start: int, end: int, can_yield:
         if not is_leaf(vm, spte, table.level):
             continue
         tdp_mmu_set_spte(vm, table, index, nonpresent, shared=False)
-        flush = True
+        if not root.invalid or not vm.k.has(INVALID_ROOTS_NOT_FLUSHED):
+            flush = True
         if can_yield:
             flush = flush_before_yield(vm, flush, gfn + pages_per(table.level), end)
     return flush
@@ -65,10 +68,23 @@ def tdp_mmu_zap_root(vm: Vm, root: KvmMmuPage, shared: bool) -> None:
     """Zap everything under ``root``.
 
     The kernel does it in passes, so that not too much hangs on one entry: at 1 GiB and at the top, since
-    v6.9 from 4 KiB on. What remains is the same, for a table that is removed is frozen whole.
+    v6.9 from 4 KiB on. What remains is the same, for a table that is removed is frozen whole. But when it
+    gives way, which it may once it is beyond the first entry of a pass, others find the rest still in place.
     """
+    if vm.while_away is not None:
+        _zap_first_entry(vm, root, shared)
+        while_away, vm.while_away = vm.while_away, None
+        while_away()
     for table, index, _, spte in walk(vm.memory, root, 0, END_GFN, ROOT_LEVEL):
         if is_shadow_present_pte(vm.k, spte):
+            tdp_mmu_set_spte(vm, table, index, vm.k.layout.nonpresent_value, shared)
+
+
+def _zap_first_entry(vm: Vm, root: KvmMmuPage, shared: bool) -> None:
+    """What the first pass over a root has zapped when it first gives way."""
+    level = PG_LEVEL_4K if vm.k.has(ROOTS_ZAPPED_FROM_4K) else PG_LEVEL_1G
+    for table, index, _, spte in walk(vm.memory, root, 0, 1, level):
+        if table.level == level and is_shadow_present_pte(vm.k, spte):
             tdp_mmu_set_spte(vm, table, index, vm.k.layout.nonpresent_value, shared)
 
 

@@ -8,6 +8,7 @@ operation runs under mmu_lock for write or *shared*, and where it yields.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from conformance.model.changes import EPT_AD_MASKS_ALWAYS
@@ -110,12 +111,16 @@ class Vm:
     """What is being invalidated, [first, last + 1): host pages or, since v6.8, guest frames."""
     mn_active_invalidate_count: int = 0
 
+    had_memslot: bool = False
+    """Whether there ever was a memslot: their size sets the budget of shadow pages, at first none."""
     nx_huge_pages: bool = False
     possible_nx_huge_pages: list[KvmMmuPage] = field(default_factory=list)
     """Tables that stand where, but for the NX mitigation, a huge page could be; oldest first."""
     cpu_dirty_logging_count: int = 0
     need_resched: bool = False
     """Whether whoever walks long is asked to let others run."""
+    while_away: Callable[[], None] | None = None
+    """What somebody else does when KVM next gives way in the middle of zapping a root; once."""
     dead: bool = False
     """Whether KVM found the VM broken (KVM_BUG_ON()); vCPUs do not run any more."""
     destroyed: bool = False

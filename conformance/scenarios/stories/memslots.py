@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 from conformance.scenarios.sight import DONE, EMULATED, FIXED
-from conformance.scenarios.stories.setting import HUGE, READ, READONLY, WRITE, X2M, memory
+from conformance.scenarios.stories.setting import HUGE, READ, READONLY, WRITE, X1G, X2M, memory
 from conformance.scenarios.story import Telling, story
 
 GFN = 0x100
+ALL_ROOTS = (
+    'commit d62007edf01f ("KVM: x86/mmu: Zap _all_ roots when unmapping gfn range in TDP MMU") in v5.18'
+)
 ZAP_FAST = "arch/x86/kvm/mmu/mmu.c: kvm_mmu_zap_all_fast(); Documentation/virt/kvm/x86/mmu.rst"
 
 
@@ -94,6 +97,22 @@ def invalid_root_until_its_vcpu_leaves_it(vm: Telling) -> None:
     vm.claim("an unmap finds nothing in either", lambda now: now.grew("flush_requests") == 0)
     vm.enter(vcpu=1).claim("the old root is gone", lambda now: [r.invalid for r in now.roots] == [False])
     vm.access(vcpu=1, gfn=GFN, kind=WRITE).claim("it goes on", lambda now: now.outcome == [FIXED, DONE])
+
+
+@story(source=ALL_ROOTS)
+def unmap_meets_an_invalid_root(vm: Telling) -> None:
+    """The host gives a page back while KVM, zapping an invalidated root that maps it, gives way.
+
+    A vCPU may still run on that root, and the host will reuse the page as soon as the notifier returns: the
+    unmap must reach invalid roots, too.
+    """
+    memory(vm, gfn=X1G, npages=16)
+    memory(vm, slot=1, gfn=GFN, npages=16, page=X2M)
+    vm.access(gfn=X1G + 3, kind=WRITE).claim("mapped", lambda now: now.mapped(X1G + 3).writable)
+    vm.delete_while_unmapping(slot=1, page=3)
+    vm.claim("the memslot is gone, the host came in between", lambda now: now.outcome[:2] == [0, 1])
+    vm.claim("it left nothing mapped", lambda now: now.outcome[2:] == [0, 0, 0])
+    vm.access(gfn=X1G + 3, kind=WRITE).claim("a new page is faulted in", lambda now: now.end == DONE)
 
 
 @story(source=ZAP_FAST)
