@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conformance.model.changes import CHANGES, UNSYNC_SKIP_IFF_LEAF, Change
+from conformance.model.changes import CHANGES, MMIO_CACHE_OF_ADDRESS_SPACE, UNSYNC_SKIP_IFF_LEAF, Change
 
 __all__ = ["Profile", "profile_of"]
 
 _BACKPORTED: dict[tuple[int, int], tuple[Change, ...]] = {
-    # "commit 2867eb782cf7 upstream" in both stable trees.
-    (6, 1): (UNSYNC_SKIP_IFF_LEAF,),
+    # "commit 2867eb782cf7 upstream" is in the stable trees of 6.1 and 6.12. The fix of the MMIO cache is in
+    # Debian's 6.1.192-2 and 7.2.12-1, but not yet in 6.12.107-1.
+    (6, 1): (UNSYNC_SKIP_IFF_LEAF, MMIO_CACHE_OF_ADDRESS_SPACE),
     (6, 12): (UNSYNC_SKIP_IFF_LEAF,),
+    (7, 2): (MMIO_CACHE_OF_ADDRESS_SPACE,),
 }
 """Changes that a stable series has although its mainline release does not."""
 

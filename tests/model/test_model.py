@@ -180,5 +180,5 @@ def test_every_change_is_asked_for_or_bounds_a_property():
 
 def test_profiles_grow():
     for before, after in itertools.pairwise(RELEASES):
-        backports = {changes.UNSYNC_SKIP_IFF_LEAF}
+        backports = {changes.UNSYNC_SKIP_IFF_LEAF, changes.MMIO_CACHE_OF_ADDRESS_SPACE}
         assert profile_of(before).changes - backports < profile_of(after).changes

@@ -92,6 +92,7 @@ def _set_memslot(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None, c
     else:
         del slots[slot.id]
     kvm_swap_active_memslots(vm, slot.as_id)
+    vm.had_memslot = True
     kvm_mmu_slot_apply_flags(vm, old, new, change)
     return 0
 

@@ -7,6 +7,7 @@ known by that and emulated at once, if the memslots have not changed since.
 
 from __future__ import annotations
 
+from conformance.model.changes import MMIO_CACHE_OF_ADDRESS_SPACE
 from conformance.model.machine.fault_state import KvmPageFault, RetPf
 from conformance.model.machine.vm import KvmVcpu, Vm
 from conformance.model.mmio import KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS, check_mmio_spte
@@ -24,14 +25,20 @@ def kvm_handle_noslot_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf
 
 def vcpu_cache_mmio_info(vm: Vm, vcpu: KvmVcpu, gfn: int) -> None:
     """Remember the vCPU's last MMIO access for as long as the memslots stay as they are."""
-    generation = vm.slots_of(vcpu).generation
+    generation = _cache_generation(vm, vcpu)
     if not generation & KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS:
         vcpu.mmio_gfn, vcpu.mmio_gen = gfn, generation
 
 
 def mmio_info_in_cache(vm: Vm, vcpu: KvmVcpu, gfn: int) -> bool:
     """Whether that was ``gfn``; frame 0 looks like none at all."""
-    return vcpu.mmio_gen == vm.slots_of(vcpu).generation and vcpu.mmio_gfn == gfn != 0
+    return vcpu.mmio_gen == _cache_generation(vm, vcpu) and vcpu.mmio_gfn == gfn != 0
+
+
+def _cache_generation(vm: Vm, vcpu: KvmVcpu) -> int:
+    """The generation that must not change: of the vCPU's memslots, once always those of address space 0."""
+    memslots = vm.slots_of(vcpu) if vm.k.has(MMIO_CACHE_OF_ADDRESS_SPACE) else vm.memslots[0]
+    return memslots.generation
 
 
 def handle_mmio_page_fault(vm: Vm, vcpu: KvmVcpu, gfn: int) -> RetPf:

@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
+from conformance.model.changes import ROOTS_WITHOUT_BUDGET
 from conformance.model.machine.flushes import flush_tlb_all, flush_tlb_current
 from conformance.model.machine.pml import drain_pml
 from conformance.model.machine.roots import kvm_tdp_mmu_alloc_root, kvm_tdp_mmu_put_root
 from conformance.model.machine.vm import KvmVcpu, Request, Vm
 
-__all__ = ["EIO", "kvm_mmu_unload", "set_smm", "vcpu_enter_guest"]
+__all__ = ["EIO", "ENOSPC", "kvm_mmu_unload", "set_smm", "vcpu_enter_guest"]
 
-EIO = 5
+EIO, ENOSPC = 5, 28
 
 
 def vcpu_enter_guest(vm: Vm, vcpu: KvmVcpu) -> int:
-    """Make the vCPU ready to run: 0, or -EIO for ever once the VM was found broken.
+    """Make the vCPU ready to run: 0, or a negative errno, -EIO for ever once the VM was found broken.
 
     An obsolete root is let go first, so that a new one is loaded; the flush comes before any use of it.
     """
@@ -32,18 +33,20 @@ def vcpu_enter_guest(vm: Vm, vcpu: KvmVcpu) -> int:
     if Request.UPDATE_CPU_DIRTY_LOGGING in requests:
         requests.remove(Request.UPDATE_CPU_DIRTY_LOGGING)
         vcpu.pml_enabled = vm.cpu_dirty_logging_count > 0
-    if vcpu.root is None:
-        kvm_mmu_load(vm, vcpu)
-    return 0
+    return kvm_mmu_load(vm, vcpu) if vcpu.root is None else 0
 
 
-def kvm_mmu_load(vm: Vm, vcpu: KvmVcpu) -> None:
+def kvm_mmu_load(vm: Vm, vcpu: KvmVcpu) -> int:
     """Give the vCPU a root, and flush what its processor may still know of one at the same place.
 
-    That is why nobody flushes when a root is dropped.
+    That is why nobody flushes when a root is dropped. Until v6.9 a root counted against the budget of
+    shadow pages although it is none, and without any memslot there is no budget: -ENOSPC.
     """
+    if not vm.had_memslot and not vm.k.has(ROOTS_WITHOUT_BUDGET):
+        return -ENOSPC
     vcpu.root = kvm_tdp_mmu_alloc_root(vm, vcpu)
     flush_tlb_current(vcpu)
+    return 0
 
 
 def kvm_mmu_unload(vm: Vm, vcpu: KvmVcpu) -> None:

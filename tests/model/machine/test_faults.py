@@ -6,7 +6,9 @@ from machine_story import EMULATE, FIXED, MMIO, RELEASES, RETRY, SPURIOUS, Story
 
 from conformance.model.changes import (
     INVALIDATION_BY_GFN,
+    MMIO_CACHE_OF_ADDRESS_SPACE,
     RETRY_BEFORE_FAULTIN,
+    ROOTS_WITHOUT_BUDGET,
     SPLIT_ON_FAULT,
     SPURIOUS_IF_ALLOWED,
 )
@@ -172,7 +174,7 @@ def test_a_write_to_a_read_only_slot_is_emulated_and_maps_nothing():
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("release", RELEASES)
 def test_mmio_is_remembered_until_the_memslots_change(release, mode):
-    story = Story(release, mode).area(populate=True)
+    story = Story(release, mode).area(populate=True).slot(slot=1, gfn=0x2000)
     assert story.read(0x50) == [EMULATE, 2]
     assert story.read(0x60) == [EMULATE, 2]
     assert story.write(0x50) == [MMIO + EMULATE, 2]
@@ -185,7 +187,7 @@ def test_mmio_is_remembered_until_the_memslots_change(release, mode):
 @pytest.mark.parametrize("mode", MODES)
 def test_a_slot_where_mmio_was(mode):
     """EPT's misconfiguration does not tell reads from writes, so a write is taken for a read at first."""
-    story = Story(mode=mode).area()
+    story = Story(mode=mode).area().slot(slot=1, gfn=0x2000)
     story.read(0x50)
     story.slot(gfn=0x40, page=0, npages=64)
     first = [MMIO + FIXED] if mode == "npt" else [MMIO + FIXED, RETRY, FIXED]
@@ -194,7 +196,7 @@ def test_a_slot_where_mmio_was(mode):
 
 @pytest.mark.parametrize(("release", "bits"), [((6, 1), 19), ((6, 12), 19), ((7, 2), 18), ((7, 3), 18)])
 def test_the_generation_of_mmio_sptes_begins_anew(release, bits):
-    story = Story(release).area()
+    story = Story(release).area().slot(slot=9, gfn=0x2000)
     story.read(0x50)
     story.set_generation(value=(1 << bits) - 4)
     story.slot(16)
@@ -203,3 +205,23 @@ def test_the_generation_of_mmio_sptes_begins_anew(release, bits):
     assert story.state("generation") == 1 << bits
     assert story.seen["roots"] == [[0, 4, 1, 1, []]], "invalid, empty, held by the vCPU alone"
     assert story.seen["vcpus"][0][:3] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_an_mmio_access_of_smm_is_forgotten_with_its_own_memslots(release):
+    """Where the fix is missing, a slot made for SMM is not seen by an access that is repeated: CVE-2026-99082."""
+    story = Story(release).area(populate=True).slot()
+    story.smm(vcpu=0, on=1)
+    assert story.read(0x50) == [EMULATE, 2]
+    story.slot(as_id=1, gfn=0x40)
+    fixed = profile_of(release).has(MMIO_CACHE_OF_ADDRESS_SPACE)
+    assert story.read(0x50) == ([MMIO + FIXED, 0] if fixed else [MMIO + EMULATE, 2])
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_vm_without_memory(release):
+    """Until v6.9 a root counted as a shadow page, and without a memslot there is no budget for any."""
+    story = Story(release)
+    assert story.read(0x50) == ([EMULATE, 2] if profile_of(release).has(ROOTS_WITHOUT_BUDGET) else [-28, 3])
+    story.area().slot().set_memory_region(slot=0, as_id=0, gfn=0, npages=0, page=0, flags=0)
+    assert story.read(0x60) == [EMULATE, 2]
