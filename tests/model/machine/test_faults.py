@@ -209,7 +209,7 @@ def test_the_generation_of_mmio_sptes_begins_anew(release, bits):
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_an_mmio_access_of_smm_is_forgotten_with_its_own_memslots(release):
-    """Where the fix is missing, a slot made for SMM is not seen by an access that is repeated: CVE-2026-99082."""
+    """Without the fix of CVE-2026-99082 an access that is repeated does not see a slot made for SMM."""
     story = Story(release).area(populate=True).slot()
     story.smm(vcpu=0, on=1)
     assert story.read(0x50) == [EMULATE, 2]
