@@ -41,9 +41,10 @@ _AREAS = (
     (0x400, 2 * _X2M, 2, 0x400),
     (0x1000, 0x210, 2, 0x5F8),
     (0x2000, 0x80, 1, 0xA0),
+    (0x3000, 0x20, 1, 0x7FFFFF0),
     (_X1G, _X1G, 3, _X1G),
 )
-"""Memory of the host: small pages across a 2M boundary, huge ones aligned and not, one of 1G."""
+"""Memory of the host: small pages across a 2M and a 512G boundary, huge ones aligned and not, one of 1G."""
 
 _LENGTHS = (1, 2, 8, 0x40, 0x1FF, _X2M, _X2M + 1)
 
@@ -90,7 +91,7 @@ class Scene:
     def opening(self, word: int) -> list[Step]:
         """The first steps: some memory, and a memslot over it."""
         dice = _Dice(word)
-        page, npages, level, gfn = dice.pick(_AREAS[:4] if dice.below(8) else _AREAS)
+        page, npages, level, gfn = dice.pick(_AREAS[:-1] if dice.below(8) else _AREAS)
         made = step("mmap", page=page, npages=npages, writable=1, level=level)
         return [made, step("set_memory_region", gfn=gfn, npages=npages, page=page, flags=0)]
 
@@ -205,7 +206,7 @@ class Scene:
             return step(
                 "set_memory_region", slot=slot, as_id=as_id, gfn=gfn, npages=npages, page=page, flags=flags
             )
-        page, npages, _, gfn = dice.pick(_AREAS[:4] if dice.below(16) else _AREAS)
+        page, npages, _, gfn = dice.pick(_AREAS[:-1] if dice.below(16) else _AREAS)
         part = dice.pick((npages, npages // 2, npages - 1))
         where = {"slot": dice.below(4), "as_id": dice.pick((0, 0, 1)), "gfn": gfn, "page": page}
         flags = self._affordable(dice.pick((0, 0, 1, 2)), part)

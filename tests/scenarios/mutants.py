@@ -321,7 +321,7 @@ PLANTED = [
     Planted(
         "an iterator that yielded skips an entry: without commit 3a0f64de479c",
         Mutant(ITER, "tdp_iter_restart(iter);\n\t\treturn;", "tdp_iter_restart(iter);"),
-        "unmap_while_yielding",
+        "zap_while_yielding",
     ),
     # The same in the newest kernel, where the text differs.
     Planted(
@@ -330,9 +330,14 @@ PLANTED = [
         "unmap_one_page",
     ),
     Planted(
-        "the stale check forced off",
-        Mutant(MMU, "if (sp && is_obsolete_sp(vcpu->kvm, sp))\n\t\treturn true;", "return false;", "7.3"),
-        "read_then_write_of_a_zero_page",
+        "W is set again without recording the page",
+        Mutant(
+            MMU,
+            "if (is_writable_pte(new_spte) && !is_writable_pte(old_spte))\n\t\tmark_page_dirty_in_slot",
+            "if (0)\n\t\tmark_page_dirty_in_slot",
+            "7.3",
+        ),
+        "write_after_logging_began",
     ),
     Planted(
         "the present check dropped in clear-dirty",

@@ -8,6 +8,8 @@ from conformance.scenarios.stories.setting import HUGE, READ, READONLY, WRITE, X
 from conformance.scenarios.story import Telling, story
 
 GFN = 0x100
+X512G = 0x8000000
+"""The first gfn under the second entry of a root."""
 ALL_ROOTS = (
     'commit d62007edf01f ("KVM: x86/mmu: Zap _all_ roots when unmapping gfn range in TDP MMU") in v5.18'
 )
@@ -119,11 +121,13 @@ def unmap_meets_an_invalid_root(vm: Telling) -> None:
 def zap_while_yielding(vm: Telling) -> None:
     """Zapping an invalidated root gives way where it is asked to, and leaves nothing.
 
-    Small pages, huge pages and MMIO SPTEs all go.
+    Small pages, huge pages and MMIO SPTEs all go, under every entry of the root. A walk that yielded must
+    not skip the entry at which it did: commit 3a0f64de479c.
     """
     memory(vm, gfn=0, npages=X2M + 8)
     memory(vm, slot=1, gfn=4 * X2M, npages=2 * X2M, page=4 * X2M, level=HUGE)
-    for gfn in (0, 0x1FF, X2M, X2M + 7, 4 * X2M, 5 * X2M, 0x80000):
+    memory(vm, slot=2, gfn=X512G, npages=8, page=8 * X2M)
+    for gfn in (0, 0x1FF, X2M, X2M + 7, 4 * X2M, 5 * X2M, 0x80000, X512G):
         vm.access(gfn=gfn, kind=WRITE)
     vm.resched(on=1)
     vm.set_memory_region(gfn=0, npages=0, page=0)
