@@ -61,10 +61,11 @@ class Reader:
         """
         found = next(self.steps, None)
         if found is None:
-            last = ENTRIES - 1
-            self.position = [0, ROOT_LEVEL, self.root.gfn_at(last), self.root.read(last)]
+            gfn, level = self.root.gfn_at(ENTRIES - 1), ROOT_LEVEL
+            spte = self.root.read(ENTRIES - 1)
         else:
             gfn, level, spte = found
-            table = self.memory.child(spte, level) is not None
-            self.position = [1, level, gfn, self.memory.without_address(spte) if table else spte]
+        if self.memory.child(spte, level) is not None:
+            spte = self.memory.without_address(spte)
+        self.position = [int(found is not None), level, gfn, spte]
         return self.position
