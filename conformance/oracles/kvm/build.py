@@ -120,9 +120,18 @@ def _build(kernel: Kernel, cache: Cache, entry: Path) -> None:
         _link(kernel, place, kvm, own, entry)
 
 
-def _defined(listing: str) -> list[str]:
+def _defined(listing: str) -> set[str]:
     """The global symbols that nm lists as defined."""
-    return re.findall(r" [TDBRC] (\S+)$", listing, re.M)
+    return set(re.findall(r" [TDBRC] (\S+)$", listing, re.M))
+
+
+def _undefined(listing: str) -> set[str]:
+    """The symbols that nm lists as undefined."""
+    return set(re.findall(r"^ +U (\S+)$", listing, re.M)) - {"_GLOBAL_OFFSET_TABLE_"}
+
+
+def _write_names(path: Path, names: set[str]) -> None:
+    path.write_text("".join(f"{name}\n" for name in sorted(names)))
 
 
 def _link(kernel: Kernel, place: Path, theirs: list[Path], ours: list[Path], entry: Path) -> None:
@@ -139,17 +148,20 @@ def _link(kernel: Kernel, place: Path, theirs: list[Path], ours: list[Path], ent
     run("objcopy", *(f"--globalize-symbol={name}" for name in _OPENED), kernel_object)
     run("ld", "-r", "-o", environment, *ours)
     # Definitions only: a weak reference that nobody defines would silently be 0.
-    (place / "ours.txt").write_text("\n".join(_defined(run("nm", environment))))
-    run("objcopy", "--weaken-symbols=ours.txt", environment)
+    provided = _defined(run("nm", environment))
+    (place / "provided").write_text("\n".join(sorted(provided)))
+    run("objcopy", "--weaken-symbols=provided", environment)
     run("ld", "-r", "-o", both, kernel_object, environment)
-    undefined = set(re.findall(r"^ +U (\S+)$", run("nm", both), re.M)) - {"_GLOBAL_OFFSET_TABLE_"}
     process = place / "process.o"
     run("gcc", "-c", "-O2", "-g1", "-fPIC", "-Wall", "-Werror", _C / "process.c", "-o", process)
-    provided = set(_defined(run("nm", process)))
+    wanted = _undefined(run("nm", kernel_object)).union(
+        *(_undefined(run("nm", one)) for one in [*ours, process])
+    )
+    _write_names(entry / "idle", provided - wanted)
+    undefined = _undefined(run("nm", both)) - _defined(run("nm", process))
     # The linker itself defines where a section with such a name begins and ends.
-    sections = {name for name in undefined if re.match(r"__(start|stop)_", name)}
-    undefined -= provided | sections
-    (entry / "undefined").write_text("".join(f"{name}\n" for name in sorted(undefined)))
+    undefined -= {name for name in undefined if re.match(r"__(start|stop)_", name)}
+    _write_names(entry / "undefined", undefined)
     (place / "standins.S").write_text(assembly(undefined))
     run("gcc", "-c", "standins.S", "-o", "standins.o")
     library = entry / "kvm.so"

@@ -92,7 +92,10 @@ class KvmOracle:
         return read_observation(server.words(), server.events(), server.state)
 
     def faults(self, vcpu: int, gfn: int, npages: int, n: int) -> int:
-        """Let the guest write to `npages` pages from `gfn` in turn until `n` did, and observe nothing."""
+        """For the bench: `n` page faults, by writes to `npages` pages from `gfn`, unmapped after each round.
+
+        Nothing is observed. Returns how many there were.
+        """
         server = self._need()
         self._send(server, "faults", {"vcpu": vcpu, "gfn": gfn, "npages": npages, "n": n})
         return int(server.words()[2])

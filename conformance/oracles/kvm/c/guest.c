@@ -127,20 +127,32 @@ void guest_access(struct kvm_vcpu *vcpu, u64 gfn, int kind)
 	vcpu_put(vcpu);
 }
 
-/* Page faults without a guest: `n` of them, for the bench. */
+/*
+ * For the bench: `n` page faults by writes, over and over to the same pages, which their notifier unmaps after
+ * each round.
+ */
 long guest_faults(struct kvm_vcpu *vcpu, u64 gfn, u64 npages, long n)
 {
+	unsigned long page;
 	struct exit exit;
-	long fault;
+	long fault = 0;
+	u64 i;
 
 	vcpu_load(vcpu);
-	kvm_vcpu_srcu_read_lock(vcpu);
-	for (fault = 0; fault < n && !enter(vcpu); fault++) {
-		processors[vcpu->vcpu_idx].nr_tlb = 0;
-		if (!processor_access(&processors[vcpu->vcpu_idx], gfn + fault % npages, ACCESS_WRITE, &exit))
-			handle_exit(vcpu, gfn + fault % npages, &exit);
+	while (fault < n) {
+		kvm_vcpu_srcu_read_lock(vcpu);
+		page = (gfn_to_hva(vcpu->kvm, gfn) - ENV_HOST_BASE) >> PAGE_SHIFT;
+		for (i = 0; i < npages && fault < n && !enter(vcpu); i++) {
+			if (!processor_access(&processors[vcpu->vcpu_idx], gfn + i, ACCESS_WRITE, &exit)) {
+				handle_exit(vcpu, gfn + i, &exit);
+				fault++;
+			}
+			processors[vcpu->vcpu_idx].nr_tlb = 0;
+		}
+		kvm_vcpu_srcu_read_unlock(vcpu);
+		env_range_start(page, npages, MMU_NOTIFY_CLEAR);
+		env_range_end(page, npages, MMU_NOTIFY_CLEAR);
 	}
-	kvm_vcpu_srcu_read_unlock(vcpu);
 	vcpu_put(vcpu);
 	return fault;
 }

@@ -33,7 +33,11 @@ static void set_memory_region(const unsigned long *args)
 		.flags = args[5],
 	};
 
-	say(machine_ioctl(KVM_SET_USER_MEMORY_REGION, &region));
+	/* KVM would wait for the end of the invalidation, which can only come with a later step. */
+	if (machine_kvm->mn_active_invalidate_count)
+		say(-EAGAIN);
+	else
+		say(machine_ioctl(KVM_SET_USER_MEMORY_REGION, &region));
 }
 
 static struct kvm_memory_slot *slot_of(const unsigned long *args)
@@ -184,6 +188,10 @@ static void walk_begin(const unsigned long *args)
 {
 	struct kvm_vcpu *vcpu = machine_vcpu(args[0]);
 
+	if (!VALID_PAGE(vcpu->arch.mmu->root.hpa)) {
+		say(-EINVAL);
+		return;
+	}
 	rcu_read_lock();
 	start_iter(&walker, sptep_to_sp(__va(vcpu->arch.mmu->root.hpa)), args[1]);
 	say_walker();
