@@ -49,7 +49,7 @@ def judge(arena: Arena, name: str, script: Script, facts: Facts, *, golden: bool
     command = again(facts, ["scenario", "run", name, "--mode", arena.mode.name])
     if played.difference is not None:
         short, shown = shorten(arena, script, played.difference)
-        place = f"step {compared + 1} of {len(script.steps)}, shortened to {len(short.steps)}"
+        place = f"step {played.difference.at + 1} of {len(script.steps)}, shortened to {len(short.steps)}"
         return result(Verdict.FAIL, place, counterexample(arena, short, shown, command))
     broken = broken_claim(arena, script.claims, played.kernel)
     if broken is not None:

@@ -61,9 +61,9 @@ def read(name: str) -> Saved:
         told = line.partition("#")[0].strip()
         try:
             if told.startswith("option "):
-                name, _, value = told[len("option ") :].strip().partition("=")
-                check_options({name: 0 if name not in OPTIONS else OPTIONS[name].read(value)})
-                options[name] = OPTIONS[name].read(value)
+                option, _, value = told[len("option ") :].strip().partition("=")
+                options[option] = OPTIONS[option].read(value) if option in OPTIONS else 0
+                check_options(options)
             elif told.startswith("mode "):
                 modes.append(_mode(told[len("mode ") :].strip()))
             elif told:

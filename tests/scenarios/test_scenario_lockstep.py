@@ -54,6 +54,7 @@ def test_a_saved_story_is_read_as_it_was(tmp_path):
     saved.write(path, Script(STEPS, options), "npt", "lockstep, seed 7")
     again = saved.read(str(path))
     assert again.script == Script(STEPS, options) and again.modes == ("npt",)
+    assert again.name == str(path)
     assert path.read_text().splitlines()[:4] == [
         "# conformance scenario 1", "# lockstep, seed 7", "mode npt", "option vcpus=2"
     ]  # fmt: skip
