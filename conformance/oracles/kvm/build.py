@@ -157,7 +157,8 @@ def _link(kernel: Kernel, place: Path, theirs: list[Path], ours: list[Path], ent
     wanted = _undefined(run("nm", kernel_object)).union(
         *(_undefined(run("nm", one)) for one in [*ours, process])
     )
-    _write_names(entry / "idle", provided - wanted)
+    exported = set(re.findall(r"(\w+);", (_C / "kvm.map").read_text()))
+    _write_names(entry / "idle", provided - wanted - exported)
     undefined = _undefined(run("nm", both)) - _defined(run("nm", process))
     # The linker itself defines where a section with such a name begins and ends.
     undefined -= {name for name in undefined if re.match(r"__(start|stop)_", name)}

@@ -11,29 +11,8 @@ struct page *env_alloc_pages(gfp_t gfp, unsigned int order)
 	return env_get_run(gfp, order);
 }
 
-struct page *env___alloc_pages(gfp_t gfp, unsigned int order) STANDS_IN(__alloc_pages);
-struct page *env___alloc_pages(gfp_t gfp, unsigned int order)
-{
-	return env_get_run(gfp, order);
-}
-
-struct page *env___alloc_pages_noprof(gfp_t gfp, unsigned int order) STANDS_IN(__alloc_pages_noprof);
-struct page *env___alloc_pages_noprof(gfp_t gfp, unsigned int order)
-{
-	return env_get_run(gfp, order);
-}
-
-struct page *env_alloc_pages_noprof(gfp_t gfp, unsigned int order) STANDS_IN(alloc_pages_noprof);
 struct page *env_alloc_pages_noprof(gfp_t gfp, unsigned int order)
-{
-	return env_get_run(gfp, order);
-}
-
-struct page *env_alloc_pages_node(int node, gfp_t gfp, unsigned int order) STANDS_IN(alloc_pages_node_noprof);
-struct page *env_alloc_pages_node(int node, gfp_t gfp, unsigned int order)
-{
-	return env_get_run(gfp, order);
-}
+	STANDS_IN(alloc_pages_noprof) __attribute__((alias("alloc_pages")));
 
 unsigned long env_get_free_pages(gfp_t gfp, unsigned int order) STANDS_IN(__get_free_pages);
 unsigned long env_get_free_pages(gfp_t gfp, unsigned int order)
@@ -58,13 +37,6 @@ void env_free_pages(unsigned long run, unsigned int order)
 		env_put_run((void *)run, order);
 }
 
-void env___free_pages(struct page *page, unsigned int order) STANDS_IN(__free_pages);
-void env___free_pages(struct page *page, unsigned int order)
-{
-	if (put_page_testzero(page))
-		env_put_run(page_address(page), order);
-}
-
 /* The last reference to a page is gone: the kernel's own pages are freed so, the host's never are here. */
 void env_folio_put(struct folio *folio) STANDS_IN(__folio_put);
 void env_folio_put(struct folio *folio)
@@ -87,7 +59,6 @@ LIKE_KMALLOC(__kmalloc_node);
 LIKE_KMALLOC(kvmalloc_node);
 LIKE_KMALLOC(__vmalloc);
 LIKE_KMALLOC(__kmalloc_noprof);
-LIKE_KMALLOC(__kmalloc_large_noprof);
 LIKE_KMALLOC(__vmalloc_noprof);
 
 LIKE_KMALLOC(__kmalloc_node_noprof);
@@ -144,7 +115,6 @@ void env_##symbol(const void *object) STANDS_IN(symbol) __attribute__((alias("kf
 LIKE_KFREE(kvfree);
 LIKE_KFREE(vfree);
 LIKE_KFREE(free_percpu);
-LIKE_KFREE(kfree_sensitive);
 LIKE_KFREE(shrinker_free);
 
 /* Caches of objects of one size, with a constructor perhaps. */

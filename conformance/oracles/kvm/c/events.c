@@ -30,11 +30,6 @@ int _printk(const char *format, ...)
 	return 0;
 }
 
-void env_warn_printk(const char *format, ...) __asm__("__warn_printk");
-void env_warn_printk(const char *format, ...)
-{
-}
-
 void refcount_warn_saturate(refcount_t *r, enum refcount_saturation_type t)
 {
 	env_complain("WARN", "refcount_warn_saturate");

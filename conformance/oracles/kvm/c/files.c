@@ -129,7 +129,8 @@ int env_set_parameter(const char *name, const char *value)
 	const struct kernel_param *param;
 
 	for (param = __start___param; param < __stop___param; param++)
-		if (!memcmp(param->name, "kvm.", 4) && sysfs_streq(param->name + 4, name))
+		/* Each is called "kvm." and its name. */
+		if (sysfs_streq(strchr(param->name, '.') + 1, name))
 			return param->ops->set(value, param);
 	return -ENOENT;
 }

@@ -25,7 +25,7 @@ int env_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t gpa, int type, void *in
 }
 
 /* As vmx does on each exit. */
-void guest_drain_pml(struct kvm_vcpu *vcpu)
+static void drain_pml(struct kvm_vcpu *vcpu)
 {
 	struct processor *cpu = &processors[vcpu->vcpu_idx];
 
@@ -36,7 +36,7 @@ void guest_drain_pml(struct kvm_vcpu *vcpu)
 /* What vcpu_enter_guest() and vcpu_run() do for the MMU, in their order. */
 static int enter(struct kvm_vcpu *vcpu)
 {
-	guest_drain_pml(vcpu);
+	drain_pml(vcpu);
 	if (kvm_request_pending(vcpu)) {
 		if (kvm_test_request(KVM_REQ_VM_DEAD, vcpu))
 			return -EIO;
@@ -101,10 +101,10 @@ static int access(struct kvm_vcpu *vcpu, u64 gfn, int kind)
 		if (!r) {
 			if (processor_access(cpu, gfn, kind, &exit)) {
 				if (cpu->nr_pml == PML_ENTRIES)
-					guest_drain_pml(vcpu);
+					drain_pml(vcpu);
 				return WENT_THROUGH;
 			}
-			guest_drain_pml(vcpu);
+			drain_pml(vcpu);
 			r = handle_exit(vcpu, gfn, &exit);
 		}
 		say(r);
@@ -184,7 +184,7 @@ int rcuwait_wake_up(struct rcuwait *wait)
 			continue;
 		vcpu_load(vcpu);
 		kvm_vcpu_srcu_read_lock(vcpu);
-		guest_drain_pml(vcpu);
+		drain_pml(vcpu);
 		kvm_vcpu_srcu_read_unlock(vcpu);
 		vcpu_put(vcpu);
 	}

@@ -108,7 +108,6 @@ int guest_enter(struct kvm_vcpu *vcpu);
 void guest_access(struct kvm_vcpu *vcpu, u64 gfn, int kind);
 long guest_faults(struct kvm_vcpu *vcpu, u64 gfn, u64 npages, long n);
 void guest_smm(struct kvm_vcpu *vcpu, bool on);
-void guest_drain_pml(struct kvm_vcpu *vcpu);
 
 /* say.c: what is told of a step. */
 void say_nothing_yet(void);

@@ -18,7 +18,7 @@ static int nr_held;
 static int parked;
 
 int env_debug_locks STANDS_IN(debug_locks) = 1;
-struct lockdep_map rcu_lock_map, rcu_sched_lock_map, rcu_bh_lock_map;
+struct lockdep_map rcu_lock_map, rcu_sched_lock_map;
 
 static bool holds(const struct lockdep_map *map, int read)
 {
@@ -110,11 +110,6 @@ int rcu_read_lock_held(void)
 {
 	return is_reader();
 }
-int env_read_lock_sched_held(void) STANDS_IN(rcu_read_lock_sched_held)
-	__attribute__((alias("rcu_read_lock_held")));
-int env_read_lock_any_held(void) STANDS_IN(rcu_read_lock_any_held)
-	__attribute__((alias("rcu_read_lock_held")));
-
 /* Spinlocks and rwlocks keep the processor; so the kernel may not sleep while it holds one. */
 static void spin(struct lockdep_map *map, int read)
 {
@@ -160,7 +155,6 @@ void env##symbol(rwlock_t *lock)					\
 }
 
 SPINLOCK(_raw_spin_lock)
-SPINLOCK(_raw_spin_lock_nested)
 SPINLOCK(_raw_spin_lock_irq)
 SPINLOCK(_raw_spin_lock_irqsave)
 SPINLOCK(_raw_spin_lock_bh)
@@ -176,13 +170,6 @@ RWUNLOCK(_raw_read_unlock)
 RWUNLOCK(_raw_read_unlock_irqrestore)
 RWUNLOCK(_raw_write_unlock)
 RWUNLOCK(_raw_write_unlock_irq)
-
-int env_raw_spin_trylock(raw_spinlock_t *lock) STANDS_IN(_raw_spin_trylock);
-int env_raw_spin_trylock(raw_spinlock_t *lock)
-{
-	spin(&lock->dep_map, 0);
-	return 1;
-}
 
 /* A lock is as it is initialised: all that is kept of it is its address. */
 void env_raw_spin_lock_init(raw_spinlock_t *lock, const char *name, struct lock_class_key *key, short inner)
@@ -230,10 +217,8 @@ int env_##symbol(struct mutex *lock)					\
 	return sleep_on(&lock->dep_map, 0) + (taken);			\
 }
 MUTEX(mutex_lock_nested, 0)
-MUTEX(_mutex_lock_nest_lock, 0)
 MUTEX(mutex_lock_killable_nested, 0)
 MUTEX(_mutex_lock_killable, 0)
-MUTEX(mutex_trylock, 1)
 MUTEX(_mutex_trylock_nest_lock, 1)
 
 void env_mutex_unlock(struct mutex *lock) STANDS_IN(mutex_unlock);

@@ -12,7 +12,6 @@
 #undef memset
 #undef memcpy
 #undef memmove
-#undef memcmp
 #undef strlen
 
 void *memset(void *to, int byte, size_t n)
@@ -41,16 +40,6 @@ PLAIN_LOOP void *memmove(void *to, const void *from, size_t n)
 	while (n--)
 		p[n] = q[n];
 	return to;
-}
-
-PLAIN_LOOP int memcmp(const void *a, const void *b, size_t n)
-{
-	const u8 *p = a, *q = b;
-
-	for (; n--; p++, q++)
-		if (*p != *q)
-			return *p - *q;
-	return 0;
 }
 
 PLAIN_LOOP size_t strlen(const char *s)
@@ -105,9 +94,3 @@ unsigned long env_copy_user(void *to, const void *from, unsigned long n)
 }
 unsigned long env_copy_to_user(void *to, const void *from, unsigned long n)
 	__asm__("_copy_to_user") __attribute__((alias("_copy_from_user")));
-unsigned long env_clear_user(void *to, unsigned long n) __asm__("__clear_user");
-unsigned long env_clear_user(void *to, unsigned long n)
-{
-	memset(to, 0, n);
-	return 0;
-}
