@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import random
 from collections import Counter
@@ -75,8 +76,8 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Ou
                 reports.append(ready)
                 continue
             progress(f"{ready.kernel.title}: drawing steps for {plan.budget:g} s")
-            # As many modes are walked at once as there are jobs, so that each gets its part of the time.
-            each = plan.budget * min(plan.jobs, len(modes)) / len(modes)
+            # As many modes are walked at once as there are jobs.
+            each = plan.budget / math.ceil(len(modes) / plan.jobs)
             futures = [pool.submit(_walk, ready, mode, seed, each, to_save) for mode in modes]
             report = ready.report()
             reports.append(report)
