@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from conformance.model.kernel import Kernel
+from conformance.model.machine import KernelBug
 from conformance.model.machine import Machine as ModelMachine
 from conformance.model.modes import Mode, kernel_in
 from conformance.model.profiles import Profile
@@ -44,7 +45,20 @@ class KvmArena:
 
     def model(self, options: dict[str, int]) -> Machine:
         """A VM of the model's."""
-        return ModelMachine(self.profile, self.mode, **options)
+        return _Foreseeing(ModelMachine(self.profile, self.mode, **options))
+
+
+class _Foreseeing:
+    """The model's side, whose word that the kernel would crash is told likewise."""
+
+    def __init__(self, machine: ModelMachine) -> None:
+        self._machine = machine
+
+    def step(self, name: str, **arguments: int) -> Observation:
+        try:
+            return self._machine.step(name, **arguments)
+        except KernelBug as bug:
+            raise Death(str(bug)) from bug
 
 
 class _Mortal:

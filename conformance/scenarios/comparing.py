@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -44,7 +44,7 @@ class Arena(Protocol):
         """The kernel's side. Its steps raise Death."""
 
     def model(self, options: dict[str, int]) -> Machine:
-        """The model's side. Its steps raise ValueError where a step makes no sense."""
+        """The model's side. Its steps raise ValueError if they make no sense, Death if KVM would die."""
 
 
 @dataclass(frozen=True)
@@ -96,23 +96,39 @@ class Match:
         Raises ValueError where the model says that the step makes no sense; then neither side took it.
         """
         # The model goes first, since the kernel's side might not survive what makes no sense.
-        model = take(self._model, step)
+        model, foreseen = _survived(lambda: take(self._model, step))
+        kernel, death = _survived(lambda: take(self._opened(), step))
         played = self.played
         played.steps.append(step)
-        played.model.append(model)
         at = len(played.steps) - 1
-        try:
-            if self._kernel is None:
-                self._kernel = self._stack.enter_context(self._arena.kernel(self._options))
-            kernel = take(self._kernel, step)
-        except Death as death:
-            played.difference = Difference(at, (), death.how, death.hung)
-            return False
-        played.kernel.append(kernel)
-        if self._pairing.same(kernel, model):
-            return True
-        played.difference = Difference(at, tuple(differing(self._arena.k, step, kernel, model)))
-        return False
+        if model is not None:
+            played.model.append(model)
+        if kernel is not None:
+            played.kernel.append(kernel)
+        if death is not None:
+            # A finding even if the model has foreseen it: no story is to end so.
+            how = f"{death.how}, as the model says" if foreseen else death.how
+            played.difference = Difference(at, (), how, death.hung)
+        elif kernel is None or model is None:
+            told = foreseen.how if foreseen else ""
+            played.difference = Difference(at, (("end", "goes on", told),))
+        elif not self._pairing.same(kernel, model):
+            played.difference = Difference(at, tuple(differing(self._arena.k, step, kernel, model)))
+        return played.difference is None
+
+    def _opened(self) -> Machine:
+        """The kernel's side, from the first step on."""
+        if self._kernel is None:
+            self._kernel = self._stack.enter_context(self._arena.kernel(self._options))
+        return self._kernel
+
+
+def _survived(step: Callable[[], Observation]) -> tuple[Observation | None, Death | None]:
+    """What a side observed, or how it died."""
+    try:
+        return step(), None
+    except Death as death:
+        return None, death
 
 
 def play(arena: Arena, script: Script) -> Played:

@@ -39,7 +39,12 @@ class Facts:
 def judge(arena: Arena, name: str, script: Script, facts: Facts, *, golden: bool) -> Result:
     """Play a scenario and say what came of it. ``golden``: it must equal its golden transcript, too."""
     start = time.monotonic()
-    played = play(arena, script)
+    try:
+        played = play(arena, script)
+    except ValueError as problem:
+        spent = time.monotonic() - start
+        reason = f"makes no sense: {problem}"
+        return Result(name, ORACLE, ENGINE, arena.mode.name, Verdict.ERROR, 0, spent, reason)
     compared = len(played.kernel)
 
     def result(verdict: Verdict, reason: str, found: Counterexample | None = None) -> Result:

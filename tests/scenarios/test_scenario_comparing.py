@@ -4,7 +4,7 @@
 import pytest
 from arenas import ModelArena, add_to_serials, dies_at, drop_flushes
 
-from conformance.scenarios.comparing import Match, play
+from conformance.scenarios.comparing import Death, Match, play
 from conformance.scenarios.naming import Pairing, TableNames
 from conformance.scenarios.shrinking import shorten
 from conformance.scenarios.steps import parse
@@ -139,3 +139,25 @@ def test_retired_tables_of_one_place_are_told_apart_by_what_they_were():
     assert not pairing.same(seen([], [4, 4]), seen([], [1, 2]))
     assert pairing.same(seen([], [4, 5, 9]), seen([], [1, 2, 3])), "a new one"
     assert not pairing.same(seen([], [9]), seen([], [1]))
+
+
+class Foreseeing(ModelArena):
+    """A model that says the kernel would die of a page given back."""
+
+    def model(self, options):
+        machine = super().model(options)
+
+        class Model:
+            def step(self, name, **arguments):
+                if name == "madvise_dontneed":
+                    raise Death("BUG foreseen")
+                return machine.step(name, **arguments)
+
+        return Model()
+
+
+def test_a_death_that_was_foreseen_is_a_finding_and_one_that_does_not_come_is_a_difference():
+    died = play(Foreseeing(lie=dies_at("madvise_dontneed")), UNMAP).difference
+    assert died.crash == "BUG: somewhere, as the model says"
+    lived = play(Foreseeing(), UNMAP).difference
+    assert lived.crash is None and lived.facts == (("end", "goes on", "BUG foreseen"),)

@@ -81,3 +81,8 @@ def test_a_golden_transcript_must_stay_as_it_is():
     assert {"-      FLUSH    requested 2, remote 0", "+      FLUSH    requested 1, remote 0"} <= {
         *result.counterexample.details
     }
+
+
+def test_a_script_that_makes_no_sense_is_no_finding():
+    result = judged(script=Script((parse("walk_begin gfn=0"),), UNMAP.options))
+    assert result.verdict is Verdict.ERROR and result.reason.startswith("makes no sense: ")
