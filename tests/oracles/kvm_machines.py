@@ -22,7 +22,7 @@ PLANTS = {
     0x6: "spin_lock(&vcpu->kvm->mn_invalidate_lock); spin_lock(&vcpu->kvm->mn_invalidate_lock);"
     " spin_unlock(&vcpu->kvm->mn_invalidate_lock); spin_unlock(&vcpu->kvm->mn_invalidate_lock);",
     0x7: "spin_unlock(&vcpu->kvm->arch.tdp_mmu_pages_lock); preempt_disable();",
-    0x8: "cond_resched();",
+    0x8: "mutex_lock(&vcpu->kvm->irq_lock); mutex_unlock(&vcpu->kvm->irq_lock);",
     0x9: "WARN_ON_ONCE(1);",
     0xA: "(void)__get_free_page(GFP_KERNEL);",
     0xB: "(void)kmalloc(8, GFP_KERNEL);",
