@@ -42,7 +42,7 @@ Advance = Callable[["Result"], None]
 @kernel_options
 @click.option("--only", multiple=True, metavar="GLOB", help="Compare only properties of these names.")
 @click.option(
-    "--engine", "engines", multiple=True, metavar="NAME", help="Explore with fuzz, bulk or exhaustive only."
+    "--engine", "engines", multiple=True, metavar="NAME", help="Explore with this one only, e.g. bulk."
 )
 @click.option(
     "--oracle", default="shim", show_default=True, metavar="NAME", help="What answers for the kernel."

@@ -14,6 +14,10 @@ import numpy as np
 from conformance.differential.comparison import Comparison, Difference
 from conformance.differential.engines import ENGINES, Space, bulk, control_space, exhaust, fuzz
 from conformance.differential.engines.bulk import VARIED
+from conformance.differential.engines.fingerprint import ENGINE as FINGERPRINT
+from conformance.differential.engines.fingerprint import remember
+from conformance.differential.fingerprints import Semantics
+from conformance.differential.inputs import inputs
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import ANY_MODE, Property
 from conformance.differential.shrinking import shrink
@@ -49,9 +53,17 @@ class Judge:
     """
 
     def __init__(
-        self, plan: Plan, profile: Profile, oracle: ShimOracle, arguments: Sequence[str], seed: int
+        self,
+        plan: Plan,
+        profile: Profile,
+        oracle: ShimOracle,
+        arguments: Sequence[str],
+        seed: int,
+        *,
+        semantics: Semantics | None = None,
     ) -> None:
         self._plan = plan
+        self._semantics = semantics
         self._profile = profile
         self._oracle = oracle
         self._arguments = arguments
@@ -97,7 +109,7 @@ class Judge:
             yield self._fuzz(comparisons)
         for comparison in comparisons:
             if self._hangs(comparison):
-                for engine in {"bulk", "exhaustive"} & set(self._engines):
+                for engine in {"bulk", "exhaustive", FINGERPRINT} & set(self._engines):
                     yield self._skipped(comparison, engine, "kernel code hung already")
                 continue
             if "bulk" in self._engines:
@@ -111,6 +123,29 @@ class Judge:
                     yield explored
                 else:
                     self._later.append(explored)
+        if FINGERPRINT in self._engines and not self._hangs(comparisons[0]):
+            yield from self._remember(comparisons)
+
+    def _remember(self, comparisons: list[Comparison]) -> Iterator[Result]:
+        """Whether the kernel answers the published inputs as the one that was blessed."""
+        prop = comparisons[0].property
+        if self._semantics is None:
+            reason = "no kernel of this series was blessed"
+            yield Result(prop.name, self._plan.oracle, FINGERPRINT, "-", Verdict.SKIP, reason=reason)
+            return
+        cases = inputs(prop)
+        for comparison in comparisons:
+            start = time.monotonic()
+            found = remember(comparison, cases, self._semantics)
+            if found.difference is not None:
+                yield self._result(
+                    comparison, FINGERPRINT, found.cases, start, found.difference, at=found.reason
+                )
+                continue
+            name, mode, spent = prop.name, comparison.mode.name, time.monotonic() - start
+            yield Result(
+                name, self._plan.oracle, FINGERPRINT, mode, found.verdict, found.cases, spent, found.reason
+            )
 
     def _note_hang(self, comparison: Comparison, found: Difference | None) -> None:
         if found is not None and found.hung:
@@ -235,7 +270,7 @@ class Judge:
         if found is None:
             return self._passed(comparison, engine, comparison.mode.name, cases, start)
         self._note_hang(comparison, found)
-        if engine in ("bulk", "exhaustive"):
+        if engine in ("bulk", "exhaustive", FINGERPRINT):
             found = shrink(comparison, found)
         told = counterexample(comparison, found, self._arguments)
         return Result(

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from conformance.differential.engines import ENGINES, PROFILES
+from conformance.differential.engines.fingerprint import sentence
+from conformance.differential.fingerprints import blessed
 from conformance.differential.judging import Judge
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
@@ -112,12 +114,14 @@ def _judge(
     arguments = ["--kernel", selector, *(word for patch in plan.patches for word in ("--patch", str(patch)))]
     try:
         with ShimOracle(library) as oracle:
-            judge = Judge(plan, profile_of(kernel.release), oracle, arguments, seed)
+            semantics = blessed(kernel.series)
+            judge = Judge(plan, profile_of(kernel.release), oracle, arguments, seed, semantics=semantics)
             progress(f"{kernel.title}: comparing")
             for result in judge.results():
                 report.results.append(result)
                 if advance is not None:
                     advance(result)
+            report.semantics = sentence(report.results, semantics)
     except KernelDied as died:
         report.error = f"{kernel.title}: the shim {died.how} when it was loaded."
     return report

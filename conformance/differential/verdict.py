@@ -82,6 +82,7 @@ class KernelReport:
     sentence where the pinned package was not to be had, else None. ``error`` holds the sentences
     explaining why the kernel could not be judged at all (then ``results`` is empty). ``unreached`` says
     why the oracle has no way into this kernel: it is skipped, which is no failure if others are judged.
+    ``semantics`` says whether it answers as the kernel of its series that was blessed, if that was compared.
     """
 
     selector: str
@@ -90,6 +91,7 @@ class KernelReport:
     drift: str | None = None
     error: str | None = None
     unreached: str | None = None
+    semantics: str | None = None
     results: list[Result] = field(default_factory=list)
 
 

@@ -72,6 +72,8 @@ def _kernel(kernel: KernelReport, seed: int | None, console: Console) -> None:
     for verdict in (Verdict.ERROR, Verdict.MISS, Verdict.SKIP):
         _reasons(verdict, kernel.results, console)
     _total(kernel, groups, seed, console)
+    if kernel.semantics is not None:
+        _say(console, line(kernel.semantics))
 
 
 def _table(groups: dict[str, list[Result]]) -> Table:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a property's space is explored: structure and shrinking, volume, or every combination that matters."""
+"""How a property's space is explored: structure and shrinking, volume, every combination that matters, or memory."""
 
 from conformance.differential.engines.bulk import bulk
 from conformance.differential.engines.exhaustive import Space, control_space, exhaust
@@ -11,5 +11,6 @@ ENGINES = {
     "fuzz": "Hypothesis: legal, near-legal and arbitrary SPTEs, one case at a time, shrunk",
     "bulk": "numpy against a loop in C: chunks of many thousand cases",
     "exhaustive": "every combination of the bits that matter, found by flipping each",
+    "fingerprint": "a published set of cases, whose answers are compared with those of the blessed kernel",
 }
 """Every engine by name, with its description."""

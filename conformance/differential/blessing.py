@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Blessing fingerprints: what a kernel answers now becomes what its series means, if the model agrees."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from conformance.differential.comparison import Comparison
+from conformance.differential.engines.fingerprint import admitted
+from conformance.differential.fingerprints import Mark, Semantics, mark
+from conformance.differential.inputs import inputs
+from conformance.differential.properties import PROPERTIES
+from conformance.errors import ConformanceError
+from conformance.kernels import Cache, expand, open_kernel
+from conformance.model.modes import MODES
+from conformance.model.profiles import profile_of
+from conformance.oracles.shim import ShimOracle, build_shim
+
+__all__ = ["Proposal", "propose"]
+
+
+@dataclass
+class Proposal:
+    """What blessing would write for one kernel; ``refused`` says what kernel and model do not agree on."""
+
+    semantics: Semantics
+    refused: list[str] = field(default_factory=list)
+
+    @property
+    def diff(self) -> list[str]:
+        """A unified diff from the file to what would be written; empty if that is the same."""
+        path = self.semantics.path
+        before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        name = f"golden/{self.semantics.series}/{path.name}"
+        return list(difflib.unified_diff(before, self.semantics.lines, name, name, lineterm="", n=0))
+
+
+def propose(selectors: Sequence[str], progress: Callable[[str], None]) -> list[Proposal]:
+    """The fingerprints of kernels; nothing is written.
+
+    Raises ConformanceError if a kernel cannot be used, or is of no pinned series.
+    """
+    return [_propose(selector, progress) for selector in expand(list(selectors))]
+
+
+def _propose(selector: str, progress: Callable[[str], None]) -> Proposal:
+    kernel = open_kernel(selector, progress=progress)
+    if kernel.series is None:
+        raise ConformanceError(f"{kernel.title} is of no pinned series: nothing is blessed for it.")
+    library = build_shim(kernel, Cache(), progress)
+    progress(f"{kernel.title}: asking the published inputs")
+    profile = profile_of(kernel.release)
+    marks: dict[tuple[str, str], Mark] = {}
+    refused = []
+    with ShimOracle(library) as oracle:
+        for prop in PROPERTIES.values():
+            if prop.name not in oracle.entries:
+                continue
+            cases = inputs(prop)
+            for mode in prop.modes:
+                made = mark(oracle, prop, mode, cases)
+                comparison = Comparison(prop, MODES[mode], profile, oracle)
+                if comparison.compare(admitted(comparison, cases)) is None:
+                    marks[made.place] = made
+                else:
+                    refused.append(f"{prop.name} {mode}")
+    return Proposal(Semantics(kernel.series, kernel.version, marks), refused)

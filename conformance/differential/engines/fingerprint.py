@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The fingerprint engine: the published inputs, and whether the kernel still answers as when it was blessed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.differential.comparison import Comparison, Difference
+from conformance.differential.fingerprints import Mark, Semantics, mark
+from conformance.differential.verdict import Result, Verdict
+
+__all__ = ["ENGINE", "Remembered", "remember", "sentence"]
+
+Words = NDArray[np.uint64]
+
+ENGINE = "fingerprint"
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """How a property's mark in a mode compares with the blessed one.
+
+    ``difference`` is where the model, too, answers otherwise than the kernel.
+    """
+
+    verdict: Verdict
+    reason: str
+    cases: int
+    difference: Difference | None = None
+
+
+def remember(comparison: Comparison, cases: Words, semantics: Semantics) -> Remembered:
+    """Hold the kernel's answers on the published inputs ``cases`` against the blessed digest.
+
+    Where they differ, the model is asked about the cases that may be put to a kernel of its profile.
+    """
+    prop, mode = comparison.property, comparison.mode.name
+    now = mark(comparison.oracle, prop, mode, cases)
+    before = semantics.marks.get(now.place)
+    if before is None or before.asked != now.asked:
+        reason = "no fingerprint of what is asked today; `conformance fingerprint bless` takes it"
+        return Remembered(Verdict.SKIP, reason, 0)
+    if before.answered == now.answered:
+        return Remembered(Verdict.PASS, f"as blessed for {semantics.package}", now.cases)
+    reason = f"{before.answered} when blessed for {semantics.package}, now {now.answered}"
+    found = comparison.compare(admitted(comparison, cases))
+    if found is None:
+        reason += "; the model agrees with the kernel, so if this is right, bless it"
+    return Remembered(Verdict.FAIL, reason, now.cases, found)
+
+
+def admitted(comparison: Comparison, cases: Words) -> Words:
+    """Those of the cases with which the function may be called, as the model sees the kernel."""
+    allowed = np.ones(cases.shape[1], np.bool_)
+    for row, column in zip(cases, comparison.property.takes, strict=True):
+        values = column.choices(comparison.kernel)
+        if values is not None:
+            allowed &= np.isin(row, np.array(values, np.uint64))
+    return np.ascontiguousarray(cases[:, allowed])
+
+
+def sentence(results: Iterable[Result], semantics: Semantics | None) -> str | None:
+    """Whether a kernel is as it was blessed, in a sentence; None if this was not compared."""
+    mine = [result for result in results if result.engine == ENGINE and result.cases]
+    if semantics is None or not mine:
+        return None
+    differing: dict[str, list[str]] = {}
+    for result in mine:
+        if result.verdict is Verdict.FAIL:
+            differing.setdefault(result.property, []).append(result.mode)
+    told = f"those blessed for {semantics.series} ({semantics.package})"
+    if not differing:
+        count = len({result.property for result in mine})
+        return f"semantics: {told}, in {len(mine)} fingerprints of {count} properties"
+    where = "; ".join(
+        f"{name} ({', '.join(_old(semantics, name, modes))})" for name, modes in differing.items()
+    )
+    return f"semantics: not {told}: {where}"
+
+
+def _old(semantics: Semantics, name: str, modes: list[str]) -> list[str]:
+    """Modes with their blessed digests, the first few."""
+    old: list[Mark] = [semantics.marks[name, mode] for mode in modes]
+    more = [f"{len(old) - 2} modes more"] if len(old) > 3 else []
+    shown = old[:2] if more else old
+    return [*(f"{each.mode} was {each.answered}" for each in shown), *more]
