@@ -108,11 +108,21 @@ def split_mails(path: Path, scratch: Path) -> list[bytes]:
 
 
 def parse(text: bytes, what: str) -> PatchSet:
-    """The files and hunks of a diff."""
+    """The files and hunks of a diff, if it is one that may be applied: a patch comes from anybody.
+
+    A symbolic link could lead out of the copy that is patched. A quoted name would mean one file to git and
+    another here; no file of the kernel needs quotes.
+    """
+    if re.search(rb"^(?:new file mode|new mode) 1[26]0000", text, re.MULTILINE):
+        raise ConformanceError(f"{what} makes a symbolic link or a submodule, which is not applied here.")
     try:
-        return PatchSet(text.decode("utf-8", "surrogateescape"))
+        files = PatchSet(text.decode("utf-8", "surrogateescape"))
     except UnidiffParseError as trouble:
         raise ConformanceError(f"{what} is damaged: {trouble}. Export it again.") from None
+    quoted = next((name for file in files for name in names_of(file) if '"' in name), None)
+    if quoted:
+        raise ConformanceError(f"{what} names the file {quoted}, which is no name of a kernel file.")
+    return files
 
 
 def apply_patch(

@@ -251,3 +251,23 @@ def test_a_patch_stays_inside(repository: Path, cache: Cache, said: Said, tmp_pa
     patch.write_text(f"--- /dev/null\n+++ b/{name}\n@@ -0,0 +1 @@\n+text\n")
     with pytest.raises(ConformanceError, match="does not apply"):
         opened(repository, cache, said, patch)
+
+
+@pytest.mark.parametrize("kind", ["120000", "160000"])
+def test_a_patch_makes_no_symbolic_link(
+    repository: Path, cache: Cache, said: Said, tmp_path: Path, kind: str
+) -> None:
+    patch = tmp_path / "p.diff"
+    name = "arch/x86/kvm/mmu/link.h"
+    head = f"diff --git a/{name} b/{name}\nnew file mode {kind}\n"
+    patch.write_text(f"{head}--- /dev/null\n+++ b/{name}\n@@ -0,0 +1 @@\n+/etc/hostname\n")
+    with pytest.raises(ConformanceError, match="symbolic link"):
+        opened(repository, cache, said, patch)
+
+
+def test_a_quoted_name_is_refused_not_passed_over(
+    repository: Path, cache: Cache, said: Said, diff: Path
+) -> None:
+    diff.write_text(diff.read_text().replace(f"a/{SPTE_H}", '"a/arch/x86/kvm/mmu/\\163pte.h"'))
+    with pytest.raises(ConformanceError, match="no name of a kernel file"):
+        opened(repository, cache, said, diff)

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Patches as they travel: mails, mailboxes and plain diffs in any encoding, taken apart into text and diff.
+
+The input is untrusted and often damaged on the way. Nothing here fails on it: what is no patch comes out as
+a mail without a diff, and whoever needs one says so.
+"""
+
+from __future__ import annotations
+
+import binascii
+import codecs
+import contextlib
+import email
+import email.errors
+import email.header
+import quopri
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import Message
+
+__all__ = ["Mail", "read_mail", "read_mails"]
+
+# What `git mailsplit` takes for the start of a mail: a time of day keeps prose that begins with "From " out.
+_FROM = re.compile(rb"^From [^\n]*\d:\d\d:\d\d[^\n]*\n", re.MULTILINE)
+_HEADER = re.compile(rb"(?:>?From |[A-Za-z][A-Za-z0-9-]*:[ \t])")
+# `git mailinfo` ends the message at the same lines.
+_MESSAGE_END = re.compile(rb"^(?:---[ \t]*$|diff -|Index: |--- \S)", re.MULTILINE)
+_DIFF = re.compile(rb"^(?:diff --git |--- \S[^\n]*\n\+\+\+ \S[^\n]*\n@@ -)", re.MULTILINE)
+_PREFIX = re.compile(r"^((?:(?:re|aw|fwd?):\s*)*)((?:\[[^\]]*\]\s*)*)", re.IGNORECASE)
+_BASE = re.compile(r"^base-commit: ([0-9a-f]{7,64})$", re.MULTILINE)
+# Every = of quoted-printable begins a byte in hex or ends a line.
+_NOT_QUOTED_PRINTABLE = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|\Z)")
+_NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=\s]")
+_PATCH_TYPES = ("text/plain", "text/x-patch", "text/x-diff", "application/x-patch", "application/mbox")
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One mail, or one plain diff, which has no subject and no message.
+
+    ``subject`` is without its [PATCH ...] and Re:, which are ``number``, ``of``, ``version`` and ``reply``.
+    ``message`` is the commit message, ``diff`` what follows it, in UTF-8 and with line feeds alone; empty in
+    a cover letter. ``base_commit`` is what `git format-patch --base` recorded.
+    """
+
+    subject: str = ""
+    message: str = ""
+    diff: bytes = b""
+    number: int | None = None
+    of: int | None = None
+    version: int = 1
+    reply: bool = False
+    base_commit: str = ""
+    message_id: str = ""
+
+
+def read_mails(content: bytes) -> list[Mail]:
+    """The mails of a mailbox in its order; one for a single mail or a plain diff."""
+    content = _plain_text(content)
+    starts = [match.start() for match in _FROM.finditer(content)]
+    if not starts or content[: starts[0]].strip():
+        return [read_mail(content)]
+    ends = [*starts[1:], len(content)]
+    return [read_mail(content[start:end]) for start, end in zip(starts, ends, strict=True)]
+
+
+def read_mail(content: bytes) -> Mail:
+    """One mail, with or without the "From " line of a mailbox before it; or a plain diff."""
+    content = _plain_text(content).lstrip(b"\n")
+    if not _HEADER.match(content):
+        return Mail(diff=_diff(content))
+    message = email.message_from_bytes(content)
+    body = _body(message)
+    subject = _decoded(message.get("Subject", ""))
+    end = _MESSAGE_END.search(body)
+    text, rest = (body[: end.start()], body[end.start() :]) if end else (body, b"")
+    return _named(
+        subject,
+        message=text.decode("utf-8", "replace").strip(),
+        diff=_diff(rest),
+        base_commit=_base_commit(body),
+        message_id=_decoded(message.get("Message-Id", "")).strip("<> "),
+    )
+
+
+def _plain_text(content: bytes) -> bytes:
+    """UTF-8 or a kin of it with line feeds, whatever editor or shell wrote the file."""
+    for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        if content.startswith(mark):
+            content = content.decode("utf-16", "replace").encode()
+    return content.removeprefix(codecs.BOM_UTF8).replace(b"\r\n", b"\n")
+
+
+def _diff(text: bytes) -> bytes:
+    """The part of a text from its first diff on."""
+    start = _DIFF.search(text)
+    return text[start.start() :] if start else b""
+
+
+def _named(subject: str, **rest: str | bytes) -> Mail:
+    """A mail with what its subject says of it."""
+    match = _PREFIX.match(subject)
+    assert match is not None  # Both parts may be empty.
+    tags = match[2]
+    place = re.search(r"(?<![\w.])(\d{1,4})/(\d{1,4})(?![\w.])", tags)
+    version = re.search(r"\bv(\d{1,3})\b", tags, re.IGNORECASE)
+    told: dict[str, object] = {
+        "number": int(place[1]) if place else None,
+        "of": int(place[2]) if place else None,
+        "version": int(version[1]) if version else 1,
+        "reply": bool(match[1]),
+    }
+    return Mail(subject=subject[match.end() :], **told, **rest)  # type: ignore[arg-type]
+
+
+def _base_commit(body: bytes) -> str:
+    found = _BASE.search(body.decode("utf-8", "replace"))
+    return found[1] if found else ""
+
+
+def _decoded(header: object) -> str:
+    """A header as text on one line."""
+    text = str(header)
+    with contextlib.suppress(email.errors.HeaderParseError, LookupError, UnicodeError, ValueError):
+        text = str(email.header.make_header(email.header.decode_header(text)))
+    return " ".join(text.split())
+
+
+def _body(message: Message) -> bytes:
+    """The text of a mail in UTF-8: its first part, then the patches that are attached to it."""
+    return b"\n".join(_texts(message))
+
+
+def _texts(message: Message) -> Iterator[bytes]:
+    for number, part in enumerate(_leaves(message)):
+        kind = part.get_content_type()
+        name = str(part.get_filename() or "")
+        if number and kind not in _PATCH_TYPES[1:] and not name.endswith((".patch", ".diff")):
+            continue
+        text = _in_utf8(part)
+        # An attachment may be a mail of its own, as git format-patch writes it.
+        yield _body(email.message_from_bytes(text)) if number and _HEADER.match(text) else text
+
+
+def _leaves(message: Message) -> Iterator[Message]:
+    """The parts of a mail that have text. A multipart without parts is its own: b4 hands such mails over."""
+    payload = message.get_payload()
+    if isinstance(payload, list):
+        for part in payload:
+            if isinstance(part, Message):
+                yield from _leaves(part)
+    elif _may_hold_a_patch(message):
+        yield message
+
+
+def _may_hold_a_patch(part: Message) -> bool:
+    named = str(part.get_filename() or "").endswith((".patch", ".diff"))
+    text = part.get_content_maintype() in ("multipart", "text")
+    return named or text or part.get_content_type() in _PATCH_TYPES
+
+
+def _in_utf8(part: Message) -> bytes:
+    """The text of one part, out of its transfer encoding and its charset.
+
+    b4 gives check commands the header of the mail as it was, but the body decoded already. Decoding that
+    once more would turn `mask=20` into something else, so the body itself must look encoded.
+    """
+    encoding = str(part.get("Content-Transfer-Encoding", "")).strip().lower()
+    del part["Content-Transfer-Encoding"]
+    raw = part.get_payload(decode=True)
+    assert isinstance(raw, bytes)  # A leaf has no parts, and nothing is left to be decoded.
+    if encoding == "quoted-printable" and not _NOT_QUOTED_PRINTABLE.search(raw):
+        raw = quopri.decodestring(raw)
+    elif encoding == "base64" and not _NOT_BASE64.search(raw):
+        with contextlib.suppress(binascii.Error):
+            raw = binascii.a2b_base64(raw)
+    # An unknown or a wrong charset: its bytes, which git compares with the file's.
+    with contextlib.suppress(LookupError, UnicodeError):
+        raw = raw.decode(str(part.get_content_charset("utf-8"))).encode()
+    return raw.replace(b"\r\n", b"\n")

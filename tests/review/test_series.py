@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Series: put in order, complete or refused, judged patch by patch. The kernels here are toys."""
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from test_series_mail import DIFF, mail
+
+from conformance.errors import ConformanceError
+from conformance.kernels import Kernel
+from conformance.review import FunctionReview, Review, Standing, judging
+from conformance.review.judging import Outcome, SeriesReview, judge
+from conformance.review.series import read_series
+
+OTHER = DIFF.replace("arch/x86/kvm/mmu/spte.h", "drivers/net/tun.c")
+
+
+def patch(number: int, of: int, text: str = "Why.", diff: str = DIFF, version: str = "") -> bytes:
+    # A patch of its own each time, or it would pass for a mail received twice.
+    body = f"{text}\n---\n{diff.replace('mask |= a', f'mask |= a{number}')}"
+    return mail(body, Subject=f"[PATCH{version} {number}/{of}] part {number}")
+
+
+def box(*mails: bytes) -> bytes:
+    return b"".join(b"From 0123 Mon Sep 17 00:00:00 2001\n" + one + b"\n" for one in mails)
+
+
+def read(tmp_path: Path, **contents: bytes):
+    files = []
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        files.append(str(tmp_path / name))
+    return read_series(files)
+
+
+def numbers(series) -> list[int | None]:
+    return [part.mail.number for part in series.parts]
+
+
+def test_the_order_is_that_of_the_numbers(tmp_path):
+    cover = mail("About.\n", Subject="[PATCH 0/3] cover")
+    series = read(tmp_path, box=box(patch(3, 3), cover, patch(1, 3), patch(2, 3)))
+    assert numbers(series) == [1, 2, 3]
+    assert [part.title for part in series.parts] == ["1/3 part 1", "2/3 part 2", "3/3 part 3"]
+    assert numbers(read(tmp_path, b=patch(2, 2), a=patch(1, 2))) == [1, 2]
+
+
+def test_patches_without_numbers_stay_in_order(tmp_path):
+    series = read(tmp_path, b=DIFF.encode(), a=mail(Subject="[PATCH] single"))
+    assert [part.title for part in series.parts] == ["b", "single"]
+
+
+@pytest.mark.parametrize(
+    ("there", "missing"),
+    [([1, 3], "2/3 is missing"), ([2], "1/3, 3/3 are missing"), ([1, 2], "3/3 is missing")],
+)
+def test_a_missing_part_is_named(tmp_path, there, missing):
+    with pytest.raises(ConformanceError, match=missing):
+        read(tmp_path, box=box(*(patch(number, 3) for number in there)))
+
+
+def test_of_many_missing_parts_five_are_named(tmp_path):
+    with pytest.raises(ConformanceError, match=r"2/200, 3/200, 4/200, 5/200, 6/200 and 194 more are missing"):
+        read(tmp_path, box=patch(1, 200))
+
+
+def test_replies_older_versions_and_copies_are_left_out(tmp_path):
+    reply = mail(Subject="Re: [PATCH v2 1/2] part 1")
+    older = patch(1, 2, "older", version=" v1")
+    newer = [patch(number, 2, version=" v2") for number in (1, 2)]
+    series = read(tmp_path, box=box(older, *newer, newer[0], reply))
+    assert numbers(series) == [1, 2]
+    assert [part.mail.version for part in series.parts] == [2, 2]
+    assert len(series.notes) == 2
+
+
+def test_a_reply_alone_is_a_patch(tmp_path):
+    assert len(read(tmp_path, box=mail(Subject="Re: [PATCH] so?")).parts) == 1
+
+
+def test_two_patches_of_one_number(tmp_path):
+    with pytest.raises(ConformanceError, match="1/2 is there twice"):
+        read(tmp_path, box=box(patch(1, 2), patch(1, 2, "other"), patch(2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "is no patch"),
+        (b"words\n", "is no patch"),
+        (mail("words\n"), "the mail does not hold a unified diff"),
+        (box(mail("words\n"), mail("words\n")), "none of its 2 mails"),
+    ],
+)
+def test_no_patch(tmp_path, content, complaint):
+    with pytest.raises(ConformanceError, match=complaint):
+        read(tmp_path, file=content)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(ConformanceError, match="is a directory"):
+        read_series([str(tmp_path)])
+    with pytest.raises(ConformanceError, match="No such file"):
+        read_series([str(tmp_path / "missing")])
+    with pytest.raises(ConformanceError, match="once"):
+        read_series(["-", "-"])
+
+
+def test_stdin(monkeypatch):
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(DIFF.encode())))
+    assert [part.name for part in read_series(["-"]).parts] == ["stdin"]
+
+
+def test_the_files_that_a_patch_touches(tmp_path):
+    renamed = "diff --git a/x/old.c b/x/new.c\nrename from x/old.c\nrename to x/new.c\n"
+    added = "diff --git a/new.h b/new.h\n--- /dev/null\n+++ b/new.h\n@@ -0,0 +1 @@\n+x\n"
+    (part,) = read(tmp_path, file=(DIFF + renamed + added).encode()).parts
+    assert part.paths == {"arch/x86/kvm/mmu/spte.h", "x/old.c", "x/new.c", "new.h"}
+
+
+@pytest.mark.parametrize(
+    ("name", "concerns"),
+    [
+        ("arch/x86/kvm/mmu/spte.h", True),
+        ("include/linux/kvm_host.h", True),
+        ("drivers/net/tun.c", False),
+        ("Documentation/virt/kvm/api.rst", False),
+        ('"a/arch/x86/kvm/mmu/\\163pte.h"', True),
+    ],
+)
+def test_what_may_concern_the_mmu(tmp_path, name, concerns):
+    (part,) = read(tmp_path, file=f"--- a/{name}\n+++ b/{name}\n@@ -1 +1 @@\n-a\n+b\n".encode()).parts
+    assert part.may_concern is concerns
+
+
+def review(standing: Standing = Standing.SAME_CODE, **changes) -> Review:
+    function = FunctionReview("make_spte", "arch/x86/kvm/mmu/spte.c", standing)
+    return Review(**{"before": "a", "after": "b", "functions": (function,), **changes})
+
+
+class Kernels:
+    """Stands in for kernels: one is told from another by how many patches it has."""
+
+    def __init__(self) -> None:
+        self.compared: list[tuple[int, int]] = []
+        self.refuse: dict[int, str] = {}
+        self.reviews: dict[tuple[int, int], Review | ConformanceError] = {}
+
+    def open(self, selector, patches=(), *, progress):
+        if len(patches) in self.refuse:
+            raise ConformanceError(self.refuse[len(patches)])
+        texts = tuple(path.read_bytes() for path in patches)
+        return judging.Kernel(
+            selector, selector, None, "9", (6, 1), None, Path(), repr(texts) if texts else ""
+        )
+
+    def compare(self, before, after) -> Review:
+        key = (int(before.fingerprint), int(after.fingerprint))
+        self.compared.append(key)
+        told = self.reviews.get(key, review())
+        if isinstance(told, ConformanceError):
+            raise told
+        return told
+
+
+@pytest.fixture
+def kernels(monkeypatch) -> Kernels:
+    made = Kernels()
+    monkeypatch.setattr(judging, "open_kernel", made.open)
+    return made
+
+
+def judged(kernels: Kernels, tmp_path: Path, *mails: bytes) -> SeriesReview:
+    return judge(read(tmp_path, box=box(*mails)), "6.1", kernels.compare, lambda line: None)
+
+
+def test_each_on_top_of_the_one_before_then_the_whole(kernels, tmp_path):
+    told = judged(kernels, tmp_path, *(patch(number, 3) for number in (1, 2, 3)))
+    assert kernels.compared == [(0, 1), (1, 2), (2, 3), (0, 3)]
+    assert [one.outcome for one in told.judged] == [Outcome.KEPT] * 4
+    assert told.status == 0
+
+
+def test_one_patch_is_the_whole(kernels, tmp_path):
+    told = judged(kernels, tmp_path, patch(1, 1))
+    assert kernels.compared == [(0, 1)]
+    assert told.whole is None
+
+
+def test_a_promise_that_is_not_kept(kernels, tmp_path):
+    kernels.reviews[1, 2] = review(Standing.DIFFERS)
+    nfc = "No functional change intended."
+    told = judged(kernels, tmp_path, patch(1, 2, nfc), patch(2, 2, nfc))
+    assert [one.outcome for one in told.judged] == [Outcome.KEPT, Outcome.BROKEN, Outcome.KEPT]
+    assert told.status == 1
+    assert told.whole.claim.sentence == nfc
+
+
+def test_a_change_that_was_not_denied(kernels, tmp_path):
+    kernels.reviews[0, 1] = kernels.reviews[0, 2] = review(Standing.DIFFERS)
+    told = judged(kernels, tmp_path, patch(1, 2), patch(2, 2, "NFC."))
+    assert [one.outcome for one in told.judged] == [Outcome.CHANGES, Outcome.KEPT, Outcome.CHANGES]
+    assert told.status == 1
+    assert told.whole.claim is None
+
+
+def test_a_promise_with_an_exception_is_not_broken_by_a_change(kernels, tmp_path):
+    kernels.reviews[0, 1] = review(Standing.DIFFERS)
+    (one,) = judged(kernels, tmp_path, patch(1, 1, "NFC except on TDX.")).parts
+    assert one.outcome is Outcome.CHANGES
+
+
+@pytest.mark.parametrize(
+    ("told", "outcome", "status"),
+    [
+        (review(Standing.UNCOVERED), Outcome.UNCOVERED, 0),
+        (review(Standing.SAME), Outcome.UNCONCERNED, 0),
+        (review(errors=("it hung",)), Outcome.UNJUDGED, 2),
+        (review(Standing.DIFFERS, errors=("it hung",)), Outcome.CHANGES, 1),
+        (ConformanceError("does not compile"), Outcome.UNJUDGED, 2),
+    ],
+)
+def test_outcomes(kernels, tmp_path, told, outcome, status):
+    kernels.reviews[0, 1] = told
+    found = judged(kernels, tmp_path, patch(1, 1))
+    assert (found.parts[0].outcome, found.status) == (outcome, status)
+
+
+def test_other_files_do_not_concern_the_mmu(kernels, tmp_path):
+    told = judged(kernels, tmp_path, patch(1, 2, diff=OTHER), patch(2, 2, diff=OTHER))
+    assert [one.outcome for one in told.judged] == [Outcome.UNCONCERNED] * 2
+    assert kernels.compared == []
+    assert told.status == 0
+
+
+def test_a_patch_for_other_files_within_a_series(kernels, tmp_path):
+    told = judged(kernels, tmp_path, patch(1, 2, "NFC."), patch(2, 2, diff=OTHER))
+    assert [one.outcome for one in told.judged] == [Outcome.KEPT, Outcome.UNCONCERNED, Outcome.KEPT]
+    assert told.whole.claim.sentence == "NFC."
+
+
+def test_what_does_not_apply_ends_the_series(kernels, tmp_path):
+    kernels.refuse[2] = "hunk 1 does not apply"
+    told = judged(kernels, tmp_path, *(patch(number, 3) for number in (1, 2, 3)))
+    assert [one.outcome for one in told.judged] == [Outcome.KEPT, Outcome.UNJUDGED, Outcome.UNJUDGED]
+    assert told.parts[1].reason == "hunk 1 does not apply"
+    assert told.status == 2 and told.whole is None
+    kernels.refuse[1] = "no such kernel"
+    with pytest.raises(ConformanceError, match="no such kernel"):
+        judged(kernels, tmp_path, patch(1, 1))
+
+
+def test_a_kernel_that_is_none_is_said_even_if_none_is_needed(kernels, tmp_path):
+    series = read(tmp_path, box=patch(1, 1, diff=OTHER))
+    with pytest.raises(ConformanceError, match="no kernel"):
+        judge(series, "6.2", kernels.compare, lambda line: None)
+
+
+def test_a_big_mailbox_of_other_things_is_quick(tmp_path):
+    mails = [patch(number, 2500, diff=OTHER * 24) for number in range(1, 2501)]
+    content = box(*mails)
+    assert len(content) > 10_000_000
+    series = read(tmp_path, box=content)
+    assert len(series.parts) == 2500
+    assert not any(part.may_concern for part in series.parts)
