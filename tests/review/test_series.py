@@ -151,10 +151,8 @@ class Kernels:
     def open(self, selector, patches=(), *, progress):
         if len(patches) in self.refuse:
             raise ConformanceError(self.refuse[len(patches)])
-        texts = tuple(path.read_bytes() for path in patches)
-        return judging.Kernel(
-            selector, selector, None, "9", (6, 1), None, Path(), repr(texts) if texts else ""
-        )
+        assert all(path.read_bytes() for path in patches)
+        return Kernel(selector, selector, None, "9", (6, 1), None, Path(), fingerprint=str(len(patches)))
 
     def compare(self, before, after) -> Review:
         key = (int(before.fingerprint), int(after.fingerprint))
