@@ -98,6 +98,11 @@ class Server:
             return []
         return self.exchange.events[:length].decode(errors="replace").splitlines()
 
+    @property
+    def gone(self) -> bool:
+        """Whether the server process itself has ended, which it should not."""
+        return self._process.poll() is not None
+
     def close(self) -> None:
         """End the server process."""
         for descriptor in (self._requests, self._answers):
@@ -127,8 +132,8 @@ def borrow(library: Path, host: Mapping[str, int], patience: float) -> Server:
 
 
 def give_back(server: Server) -> None:
-    """Keep a server for the next who wants one like it; one that failed is ended."""
-    if server.error:
+    """Keep a server for the next who wants one like it; one that failed or is gone is ended."""
+    if server.error or server.gone:
         server.close()
     else:
         _IDLE.setdefault(server.key, []).append(server)

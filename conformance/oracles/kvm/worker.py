@@ -28,7 +28,9 @@ def serve(library: str, shared: int, requests: int, answers: int, patience: int,
     lib.kvm_step_usage.restype = lib.kvm_state_names.restype = ctypes.c_char_p
     memory = mmap.mmap(shared, ctypes.sizeof(Exchange))
     exchange = Exchange.from_buffer(memory)
-    error = lib.kvm_boot(ctypes.byref(exchange), (ctypes.c_uint64 * len(host))(*host))
+    error = lib.kvm_boot(
+        ctypes.byref(exchange), (ctypes.c_uint64 * len(host))(*host), ctypes.c_long(patience)
+    )
     steps: list[str] = []
     while usage := lib.kvm_step_usage(len(steps)):
         steps.append(usage.decode())
@@ -41,7 +43,9 @@ def serve(library: str, shared: int, requests: int, answers: int, patience: int,
         exchange.death = Death.ALIVE
         pid = os.fork()
         if pid == 0:
-            lib.kvm_serve(requests, answers, (ctypes.c_uint64 * len(options))(*options), patience)
+            lib.kvm_serve(
+                requests, answers, (ctypes.c_uint64 * len(options))(*options), ctypes.c_long(patience)
+            )
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if code < 0 and exchange.death == Death.ALIVE:
             exchange.death, exchange.number = Death.SIGNAL, -code

@@ -94,6 +94,7 @@ void *env_table_page(void)
 	return get_pages(0, true);
 }
 
+/* Pages for the kernel, with a struct page that has one reference. */
 struct page *env_get_run(gfp_t gfp, unsigned int order)
 {
 	struct page *page = virt_to_page(get_pages(order, gfp & __GFP_ZERO));
@@ -104,6 +105,7 @@ struct page *env_get_run(gfp_t gfp, unsigned int order)
 	return page;
 }
 
+/* Whoever frees a page must not find it freed. */
 void env_put_run(void *run, unsigned int order)
 {
 	if (!serials[index_of(run)]) {
@@ -115,7 +117,7 @@ void env_put_run(void *run, unsigned int order)
 }
 
 /*
- * Objects: a word before each tells its size.  Small ones are kept by size when they are freed; large ones
+ * Objects: a header before each tells its size.  Small ones are kept by size when they are freed; large ones
  * are runs of pages.
  */
 #define STEP		64UL
@@ -165,10 +167,11 @@ void *env_object(size_t size, bool zero)
 void env_put_object(void *object)
 {
 	struct header *header = object - sizeof(*header);
-	size_t size = header->size;
+	size_t size;
 
 	if (!object)
 		return;
+	size = header->size;
 	if (!size || size % STEP || size > ENV_KERNEL_END) {
 		env_complain("MEMORY", "what is freed was not allocated");
 		return;

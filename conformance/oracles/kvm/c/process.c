@@ -91,23 +91,6 @@ static int gs_base_is_zero(void)
 	return !syscall(SYS_arch_prctl, ARCH_GET_GS, &base) && !base;
 }
 
-/* 0, or what failed: memory 1, signals 2, gs base 3; else the kernel's negative error. */
-EXPORT int kvm_boot(struct env_exchange *exchange, const unsigned long *host)
-{
-	unsigned long missing = env_missing_end - env_missing_start;
-
-	env_exchange = exchange;
-	if (map(ENV_DIRECT_MAP, ENV_KERNEL_END) || map(ENV_VMEMMAP, ENV_RAM_END_PFN * 64))
-		return 1;
-	if (missing && mprotect(env_missing_start, missing, PROT_NONE))
-		return 1;
-	if (catch_signals())
-		return 2;
-	if (!gs_base_is_zero())
-		return 3;
-	return machine_boot(host);
-}
-
 static void set_watchdog(long microseconds)
 {
 	struct itimerval timer = {
@@ -118,9 +101,32 @@ static void set_watchdog(long microseconds)
 }
 
 /*
+ * Initialise KVM on a host: 0, or what failed: memory 1, signals 2, gs base 3; else the kernel's negative
+ * error.  `patience`, here as below, is how many microseconds of processor time it may take.
+ */
+EXPORT int kvm_boot(struct env_exchange *exchange, const unsigned long *host, long patience)
+{
+	unsigned long missing = env_missing_end - env_missing_start;
+	int r;
+
+	env_exchange = exchange;
+	if (map(ENV_DIRECT_MAP, ENV_KERNEL_END) || map(ENV_VMEMMAP, ENV_RAM_END_PFN * 64))
+		return 1;
+	if (missing && mprotect(env_missing_start, missing, PROT_NONE))
+		return 1;
+	if (catch_signals())
+		return 2;
+	if (!gs_base_is_zero())
+		return 3;
+	set_watchdog(patience);
+	r = machine_boot(host);
+	set_watchdog(0);
+	return r;
+}
+
+/*
  * Be a machine: one byte on `in` asks for the step in the exchange, one on `out` says that it is done,
- * the first that the machine is there.  Ends when `in` does.  `patience` is how many microseconds of
- * processor time a step may take.
+ * the first that the machine is there.  Ends when `in` does.
  */
 EXPORT void kvm_serve(int in, int out, const unsigned long *options, long patience)
 {

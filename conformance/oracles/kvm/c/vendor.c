@@ -4,13 +4,13 @@
  * question ends the machine with its name.
  */
 #include <linux/kvm_host.h>
+#include <asm/vmx.h>
 #include "kernel.h"
 #include "mmu.h"
 #include "mmu/mmu_internal.h"
 #include "mmu/spte.h"
 #include "pmu.h"
 #include "x86.h"
-#include <asm/vmx.h>
 
 u64 env_host[NR_HOST];
 
@@ -106,7 +106,12 @@ static int hardware_setup(void)
 
 /* Operations that the core calls on its way, and that a vendor module without any other state ignores. */
 static const char *const ignored[] = {
-	"vm_init", "vcpu_create", "vcpu_free", "vcpu_load", "vcpu_put", "vcpu_reset", "vcpu_after_set_cpuid", "enable_virtualization_cpu", "get_feature_msr", "check_processor_compatibility", "hardware_disable", "write_tsc_offset", "update_exception_bitmap", "set_efer", "set_cr4", "set_cr0", "set_rflags", "set_msr", "set_dr7", "hardware_enable", "get_msr_feature", "has_emulated_msr",
+	"check_processor_compatibility",
+	"enable_virtualization_cpu", "disable_virtualization_cpu", "hardware_enable", "hardware_disable",
+	"get_feature_msr", "get_msr_feature", "has_emulated_msr",
+	"vm_init", "vcpu_create", "vcpu_free", "vcpu_load", "vcpu_put", "vcpu_reset", "vcpu_after_set_cpuid",
+	"set_cr0", "set_cr4", "set_dr7", "set_efer", "set_msr", "set_rflags",
+	"update_exception_bitmap", "write_tsc_offset",
 };
 
 static void *mock(const char *name, void *not_mocked)
@@ -167,7 +172,6 @@ int vendor_init(void)
 		.nested_ops = &nested_ops,
 #endif
 	};
-
 	int r;
 
 	fill_ops();
