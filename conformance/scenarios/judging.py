@@ -13,6 +13,7 @@ from conformance.scenarios import goldens
 from conformance.scenarios.comparing import Arena, Difference, Played, broken_claim, play
 from conformance.scenarios.goldens import Golden
 from conformance.scenarios.shrinking import shorten
+from conformance.scenarios.steps import unusual
 from conformance.scenarios.story import Claim, Script
 from conformance.scenarios.transcript import transcript
 
@@ -105,13 +106,13 @@ def counterexample(arena: Arena, script: Script, played: Played, command: str) -
         model={name: model for name, _, model in found.facts},
         again=command,
         crash=found.crash,
-        steps=tuple(map(str, script.steps)),
+        steps=(*unusual(script.options), *map(str, script.steps)),
         details=tuple(details),
     )
 
 
 def _broken(script: Script, claim: Claim, command: str) -> Counterexample:
-    steps = tuple(map(str, script.steps[: claim.after + 1]))
+    steps = (*unusual(script.options), *map(str, script.steps[: claim.after + 1]))
     sides = {claim.sentence: "does not hold"}
     return Counterexample({}, {}, sides, {claim.sentence: "does not hold; it should"}, command, steps=steps)
 

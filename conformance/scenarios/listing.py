@@ -13,7 +13,7 @@ from conformance.model.profiles import profile_of
 from conformance.scenarios.comparing import play
 from conformance.scenarios.running import Ready, check_modes, prepare, scenarios
 from conformance.scenarios.saved import Saved
-from conformance.scenarios.steps import OPTIONS
+from conformance.scenarios.steps import unusual
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import Script, Story
 from conformance.scenarios.transcript import transcript
@@ -45,8 +45,7 @@ def told(name: str) -> list[str]:
         absent += [f"until    {found.until}"] if found.until else []
         lines += absent
     lines += [f"modes    {', '.join(found.modes)}"]
-    unusual = [f"{n}={v}" for n, v in found.script.options.items() if v != OPTIONS[n].default]
-    lines += [f"options  {' '.join(unusual)}"] if unusual else []
+    lines += [line.replace("option ", "option   ", 1) for line in unusual(found.script.options)]
     return [*lines, "", *_steps(found.script)]
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from conformance.errors import ConformanceError
 from conformance.model.profiles import Profile
 from conformance.scenarios.order import check
-from conformance.scenarios.steps import OPTIONS, check_options, parse
+from conformance.scenarios.steps import OPTIONS, check_options, parse, unusual
 from conformance.scenarios.story import TDP_MODES, Script
 
 __all__ = ["SUFFIX", "Saved", "is_file_name", "read", "write"]
@@ -84,9 +84,7 @@ def read(name: str) -> Saved:
 
 def write(path: Path, script: Script, mode: str, remark: str) -> None:
     """Put a script into a file, with a remark on where it comes from. Raises ConformanceError."""
-    options = [
-        f"option {name}={value}" for name, value in script.options.items() if value != OPTIONS[name].default
-    ]
+    options = unusual(script.options)
     lines = [_HEADER, f"# {remark}", f"mode {mode}", *options, *map(str, script.steps)]
     try:
         path.expanduser().write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from conformance.scenarios.comparing import Arena, Difference, Played, play
 from conformance.scenarios.order import check
-from conformance.scenarios.steps import Step
+from conformance.scenarios.steps import OPTIONS
 from conformance.scenarios.story import Script
 
 __all__ = ["shorten"]
@@ -23,7 +23,8 @@ PATIENCE = 10.0
 def shorten(arena: Arena, script: Script, found: Difference) -> tuple[Script, Played]:
     """The shortest script found that still ends in a difference of the same kind, and what it came to.
 
-    First the steps after the difference go, then ever smaller groups of those before it.
+    First the steps after the difference go, then ever smaller groups of those before it, then options
+    of the VM that are not the usual ones.
     """
     best = replace(script, steps=script.steps[: found.at + 1], claims=())
     played = play(arena, best)
@@ -39,6 +40,12 @@ def shorten(arena: Arena, script: Script, found: Difference) -> tuple[Script, Pl
             size //= 2
         else:
             best, played = shorter
+    for name, argument in OPTIONS.items():
+        if best.options[name] == argument.default:
+            continue
+        usual = _try(arena, replace(best, options={**best.options, name: argument.default or 0}), found)
+        if usual is not None:
+            best, played = usual
     return best, played
 
 
@@ -50,24 +57,24 @@ def _without_some(
     for start in range(len(script.steps) - 1 - size, -1, -1):
         if time.monotonic() > end:
             return None
-        tried = _try(arena, script, script.steps[:start] + script.steps[start + size :], found)
+        steps = script.steps[:start] + script.steps[start + size :]
+        tried = _try(arena, replace(script, steps=steps), found)
         if tried is not None:
             return tried
     return None
 
 
-def _try(
-    arena: Arena, script: Script, steps: tuple[Step, ...], found: Difference
-) -> tuple[Script, Played] | None:
+def _try(arena: Arena, script: Script, found: Difference) -> tuple[Script, Played] | None:
+    """The script, up to its difference, if it ends in one like that which was found."""
     try:
-        check(steps, script.options)
-        played = play(arena, replace(script, steps=steps))
+        check(script.steps, script.options)
+        played = play(arena, script)
     except ValueError:
         return None
     again = played.difference
     if again is None or played.steps[again.at].kind != script.steps[-1].kind or not _alike(again, found):
         return None
-    return replace(script, steps=steps[: again.at + 1]), played
+    return replace(script, steps=script.steps[: again.at + 1]), played
 
 
 def _alike(again: Difference, found: Difference) -> bool:

@@ -11,7 +11,18 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["KINDS", "OPTIONS", "PAGES", "Argument", "Kind", "Step", "check_options", "parse", "step"]
+__all__ = [
+    "KINDS",
+    "OPTIONS",
+    "PAGES",
+    "Argument",
+    "Kind",
+    "Step",
+    "check_options",
+    "parse",
+    "step",
+    "unusual",
+]
 
 PAGES = 1 << 24
 """How many virtual pages the host process has."""
@@ -214,6 +225,11 @@ OPTIONS: dict[str, Argument] = {
     )
 }
 """How a VM is set up: vCPUs, module parameters, manual dirty log protection, the processor's dirty log."""
+
+
+def unusual(options: Mapping[str, int]) -> list[str]:
+    """The options that are not at their default, as text."""
+    return [f"option {name}={value}" for name, value in options.items() if value != OPTIONS[name].default]
 
 
 def check_options(given: Mapping[str, int]) -> dict[str, int]:

@@ -161,3 +161,15 @@ def test_a_death_that_was_foreseen_is_a_finding_and_one_that_does_not_come_is_a_
     assert died.crash == "BUG: somewhere, as the model says"
     lived = play(Foreseeing(), UNMAP).difference
     assert lived.crash is None and lived.facts == (("end", "goes on", "BUG foreseen"),)
+
+
+def test_shortening_gives_up_options_that_are_not_needed():
+    def lie(name, seen):
+        if name == "access" and len(seen["vcpus"]) == 2:
+            seen["state"]["pf_taken"] += 1
+
+    arena = ModelArena(lie=lie)
+    options = {**UNMAP.options, "vcpus": 2, "nx_huge_pages": 1, "manual_protect": 3}
+    long = Script(UNMAP.steps, options)
+    short, _ = shorten(arena, long, play(arena, long).difference)
+    assert short.options == {**UNMAP.options, "vcpus": 2}
