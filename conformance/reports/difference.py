@@ -10,7 +10,10 @@ from conformance.differential.verdict import Counterexample, Result
 from conformance.reports.rows import ALL, place
 from conformance.reports.text import escaped, line, word
 
-__all__ = ["difference", "differing", "headline"]
+__all__ = ["described", "difference", "differing", "headline"]
+
+Sides = tuple[str, str]
+"""What the two sides of a counterexample are called, the one that is named first there first."""
 
 _INDENT = " " * 6
 _PLACE_COLUMN = 64
@@ -35,9 +38,16 @@ def difference(
     found = result.counterexample
     if found is None:
         return [*head, f"{_INDENT}no counterexample was recorded"]
+    return [*head, *described(found, found_by=_found_by(result, others), width=width)]
+
+
+def described(
+    found: Counterexample, sides: Sides = ("kernel", "model"), *, found_by: str = "", width: int = 100
+) -> list[str]:
+    """The lines of a counterexample: the input, what each side did, and the command that shows it again."""
     size = max(6, *(len(line(name)) for name in found.inputs)) if found.inputs else 6
     body: list[str] = []
-    for label, value, remark in _entries(found, result, others):
+    for label, value, remark in _entries(found, sides, found_by):
         start = f"{_INDENT}{label.ljust(size)}  {value}"
         if not remark:
             body.append(start)
@@ -48,7 +58,7 @@ def difference(
         body += [(hang if number == 0 else " " * len(hang)) + part for number, part in enumerate(folded)]
     body += [f"{_INDENT}{escaped(detail)}" for detail in found.details]
     # The command goes last, whole, and keeps its own spaces: a path may hold two in a row.
-    return [*head, *body, f"{_INDENT}{'again'.ljust(size)}  {escaped(found.again)}"]
+    return [*body, f"{_INDENT}{'again'.ljust(size)}  {escaped(found.again)}"]
 
 
 def headline(result: Result) -> str:
@@ -80,9 +90,7 @@ def _header(result: Result, title: str, seed: int | None, width: int) -> list[st
     return [f"{what}{' ' * max(room, 2)}{where}"]
 
 
-def _entries(
-    found: Counterexample, result: Result, others: Sequence[Result]
-) -> Iterator[tuple[str, str, str]]:
+def _entries(found: Counterexample, sides: Sides, found_by: str) -> Iterator[tuple[str, str, str]]:
     """Label, value and remark of each line between the header and the command."""
     for name, value in found.inputs.items():
         yield line(name), word(value), line(found.decoded.get(name, ""))
@@ -90,39 +98,45 @@ def _entries(
         yield "steps" if number == 1 else "", "", line(step)
     unlike = differing(found)
     if found.crash is not None:
-        yield "kernel", "", f"did not answer: {line(found.crash)}"
-        yield from _side("model", found, list(found.model))
+        yield sides[0], "", f"did not answer: {line(found.crash)}"
+        yield from _side(sides[1], found.model, found, list(found.model))
     elif any(len(name) > _LONG for name in unlike):
-        yield from _by_place(found, unlike)
+        yield from _by_place(found, sides, unlike)
     else:
-        yield from _side("kernel", found, unlike)
-        yield from _side("model", found, unlike)
+        yield from _side(sides[0], found.kernel, found, unlike)
+        yield from _side(sides[1], found.model, found, unlike)
     agreed = [name for name in found.kernel if name in found.model and name not in unlike]
     if agreed and found.crash is None:
         yield "both", "", ", ".join(f"{line(name)} {line(found.kernel[name])}" for name in agreed)
-    if result.engine != ALL or others:
-        where = "".join(f", {place(other)}" for other in others[:4])
-        more = f" and {len(others) - 4} more" if len(others) > 4 else ""
-        by = "" if result.engine == ALL else f"by {line(result.engine)}"
-        also = f"also {where[2:]}{more}" if others else ""
-        yield "found", "", "; ".join(part for part in (by, also) if part)
+    if found_by:
+        yield "found", "", found_by
 
 
-def _by_place(found: Counterexample, names: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+def _found_by(result: Result, others: Sequence[Result]) -> str:
+    """Which engine found a difference, and where else it shows."""
+    where = "".join(f", {place(other)}" for other in others[:4])
+    more = f" and {len(others) - 4} more" if len(others) > 4 else ""
+    by = "" if result.engine == ALL else f"by {line(result.engine)}"
+    also = f"also {where[2:]}{more}" if others else ""
+    return "; ".join(part for part in (by, also) if part)
+
+
+def _by_place(found: Counterexample, sides: Sides, names: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """Both sides under each name, where names are long, as paths to an SPTE are."""
     for name in names[:_PLACES]:
         yield "at", "", line(name)
-        yield "kernel", "", line(found.kernel.get(name, _NOTHING))
-        yield "model", "", line(found.model.get(name, _NOTHING))
+        yield sides[0], "", line(found.kernel.get(name, _NOTHING))
+        yield sides[1], "", line(found.model.get(name, _NOTHING))
     if len(names) > _PLACES:
         yield "", "", f"and {len(names) - _PLACES} more places"
 
 
-def _side(label: str, found: Counterexample, names: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+def _side(
+    label: str, seen: dict[str, str], found: Counterexample, names: Sequence[str]
+) -> Iterator[tuple[str, str, str]]:
     """What one side did, one column a line; where only one column is observed it goes without its name."""
     if not names:
         return
-    seen = found.kernel if label == "kernel" else found.model
     if len({*found.kernel, *found.model}) == 1:
         yield from ((label, "", line(seen.get(name, _NOTHING))) for name in names)
         return
