@@ -13,13 +13,14 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from conformance.kernels import BuildError, Cache, Kernel, Progress, Unit, key_of
 from conformance.oracles.shim.features import probe
 from conformance.paths import VENDOR_HEADERS
 
-__all__ = ["build_shim"]
+__all__ = ["build_shim", "functions_of"]
 
 _C = Path(__file__).parent / "c"
 _ENVIRONMENT = VENDOR_HEADERS / "environment"
@@ -30,6 +31,17 @@ _RENAMES = (
 )
 """make_spte() asks the environment; the question's other half, in mmu.c, needs a whole VM to answer."""
 
+_TRACED = (
+    "-finstrument-functions",
+    # Of the kernel's generic headers and of our own files nothing need be known.
+    "-finstrument-functions-exclude-file-list=include/,/oracles/shim/c/",
+    # The kernel's "inline" says that there is to be no such call: conformance.h takes that back.
+    "-DCONFORMANCE_TRACED",
+    # A function that only ever was inlined may assert at compile time what it is called with.
+    "-U__OPTIMIZE__",
+)
+"""Every function of KVM's tells when it begins, those folded into others too."""
+
 _LINK = (
     "-Wl,--gc-sections",
     "-Wl,-z,nostart-stop-gc",
@@ -39,18 +51,25 @@ _LINK = (
 )
 
 
-def build_shim(kernel: Kernel, cache: Cache, progress: Progress) -> Path:
+def build_shim(kernel: Kernel, cache: Cache, progress: Progress, *, traced: bool = False) -> Path:
     """The shim library of ``kernel``, from the cache or built now.
 
+    One that is ``traced`` can tell which of the kernel's functions ran, and takes longer over each.
     Raises BuildError with the compiler's first error, or with the symbol that nothing provides.
     """
-    key = key_of("shim", kernel.fingerprint, _own_digest())
+    key = key_of("shim", kernel.fingerprint, _own_digest(), *(_TRACED if traced else ()))
 
     def build(entry: Path) -> None:
         progress(f"{kernel.title}: compiling the shim")
-        _build(kernel, entry)
+        _build(kernel, entry, _TRACED if traced else ())
 
     return cache.get_or_build("shim", key, build) / "shim.so"
+
+
+def functions_of(library: Path) -> dict[int, str]:
+    """The names of a library's functions by their offset."""
+    listed = subprocess.run(["nm", str(library)], capture_output=True, text=True, check=True).stdout
+    return {int(value, 16): name for value, name in re.findall(r"^([0-9a-f]+) [tTwW] (\S+)$", listed, re.M)}
 
 
 def _own_digest() -> str:
@@ -62,16 +81,17 @@ def _own_digest() -> str:
     return digest.hexdigest()
 
 
-def _build(kernel: Kernel, entry: Path) -> None:
+def _build(kernel: Kernel, entry: Path, tracing: Sequence[str]) -> None:
     features = probe(kernel.root / "src")
     units = [
-        Unit("arch/x86/kvm/mmu/spte.c", _RENAMES),
-        Unit("arch/x86/kvm/mmu/tdp_iter.c"),
+        Unit("arch/x86/kvm/mmu/spte.c", (*_RENAMES, *tracing)),
+        Unit("arch/x86/kvm/mmu/tdp_iter.c", tracing),
         Unit("lib/list_debug.c"),
-        *(Unit(_C / name) for name in ("exports.c", "environment.c", "core.c")),
+        Unit(_C / "exports.c", tracing),
+        *(Unit(_C / name) for name in ("environment.c", "core.c")),
     ]
     if "HAVE_kvm_tdp_mmu_write_spte" not in features:
-        units.append(Unit(_C / "exports_tdp_mmu.c"))
+        units.append(Unit(_C / "exports_tdp_mmu.c", tracing))
     with tempfile.TemporaryDirectory(prefix="conformance-shim-") as objects:
         made = kernel.compile(
             units,

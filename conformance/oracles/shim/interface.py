@@ -7,7 +7,7 @@ parent: ``AT`` first, then ``INPUTS`` and ``OUTPUTS``.
 
 from __future__ import annotations
 
-__all__ = ["AT", "CDEF", "CELLS", "HOST", "INPUTS", "OUTPUTS", "SHARED_BYTES"]
+__all__ = ["AT", "CDEF", "CELLS", "COVERED", "HOST", "INPUTS", "OUTPUTS", "SHARED_BYTES"]
 
 CDEF = """
 struct shim_entry {
@@ -21,6 +21,7 @@ void shim_run(unsigned long entry, const uint64_t *in, uint64_t *out, unsigned l
 void shim_configure(const uint64_t *host);
 void shim_expect(unsigned int slot, const char *name);
 const char *shim_unexpected(void);
+unsigned long shim_covered(uint64_t *offsets);
 """
 
 HOST = (
@@ -39,6 +40,9 @@ HOST = (
 
 CELLS = 1 << 22
 """How many words of input, and as many of output, fit at once."""
+
+COVERED = 4096
+"""How many functions a library tells of at most: NR_COVERED."""
 
 AT = 0
 INPUTS = 4096

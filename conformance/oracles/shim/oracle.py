@@ -152,6 +152,14 @@ class ShimOracle:
         self.submit(entry, batch)
         return self.collect()
 
+    def covered(self) -> list[int]:
+        """The offsets in the library of the kernel's functions that ran since this was last asked.
+
+        Only a traced library knows; see build_shim().
+        """
+        found: list[int] = self._ask("covered")
+        return found
+
     def _ask(self, *request: Any) -> Any:
         self._send(*request)
         return self._receive()

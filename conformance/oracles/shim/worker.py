@@ -21,7 +21,7 @@ from typing import Any
 
 import cffi
 
-from conformance.oracles.shim.interface import AT, CDEF, INPUTS, OUTPUTS, SHARED_BYTES
+from conformance.oracles.shim.interface import AT, CDEF, COVERED, INPUTS, OUTPUTS, SHARED_BYTES
 
 
 def serve(ffi: cffi.FFI, lib: Any, fd: int, patience: float) -> None:
@@ -51,6 +51,9 @@ def serve(ffi: cffi.FFI, lib: Any, fd: int, patience: float) -> None:
             entry, n = arguments
             lib.shim_run(entry, inputs, outputs, n, at)
             answer = ffi.string(lib.shim_unexpected()).decode()
+        elif request == "covered":
+            offsets = ffi.new("uint64_t[]", COVERED)
+            answer = list(offsets[0 : lib.shim_covered(offsets)])
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         print(json.dumps(answer), flush=True)
 

@@ -45,6 +45,10 @@ static const struct shim_entry *const shim_listed_##_name			\
 	__attribute__((used, section("shim_entries"))) = &shim_entry_##_name;	\
 static void shim_case_##_name(const u64 *in, u64 *out)
 
+/* What -finstrument-functions calls. */
+void __cyg_profile_func_enter(void *function, void *caller);
+void __cyg_profile_func_exit(void *function, void *caller);
+
 /* The case being run, where the parent process can read it should this one die. */
 extern volatile u64 *shim_at;
 

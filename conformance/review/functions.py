@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The functions and macros of a kernel's source, as text: what they are called, what they mention.
+
+Two texts are the same if they have the same characters; the comment in front of a function is part of it.
+What a function mentions is what it may call, expand or take the address of: a name in it, nothing deeper.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import tree_sitter_c
+from tree_sitter import Language, Node, Parser
+
+__all__ = ["FOLDERS", "MMU", "Source", "Text", "files_of", "read_source"]
+
+MMU = ("arch/x86/kvm/mmu", "arch/x86/kvm/mmu.h")
+"""The MMU: a folder, and what it shows to the rest of KVM."""
+FOLDERS = ("arch/x86/kvm", "arch/x86/kvm/mmu", "virt/kvm", "include/linux", "arch/x86/include/asm")
+"""Where KVM's own text lies; of the last two only the files named after it."""
+
+_TEMPLATE = "FNAME"
+"""Functions of paging_tmpl.h are written FNAME(name), once, and compiled for each kind of guest."""
+_SPECIMENS = ("paging64_", "paging32_", "ept_")
+
+_TOKEN = re.compile(
+    r"""/\*.*?\*/ | //[^\n]* | \\\n            # comments, and the ends of a macro's lines: no token
+    | ( "(?:\\.|[^"\\])*" | \w+ | -> | <<=? | >>=? | [-+&|=]{2} | [-+*/%&|^!=<>]= | [^\s\w] )""",
+    re.DOTALL | re.VERBOSE,
+)
+"""What C's text is made of; its first group is a token."""
+
+_CONDITIONAL = ("preproc_if", "preproc_ifdef", "preproc_else", "preproc_elif", "preproc_elifdef")
+
+
+@dataclass(frozen=True)
+class Text:
+    """A function or a macro. ``file`` is relative to the kernel.
+
+    ``text`` includes the comment in front; where preprocessor conditionals define it more than once, all of
+    them.
+    """
+
+    name: str
+    file: str
+    text: str
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        """Its tokens, without comments."""
+        return tuple(match[1] for match in _TOKEN.finditer(self.text) if match[1])
+
+    @cached_property
+    def mentions(self) -> frozenset[str]:
+        """Every name in it, but its own."""
+        return frozenset(word for word in self.words if word[0].isalpha() or word[0] == "_") - {self.name}
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """What the compiler calls it: a template has a symbol for each kind of guest."""
+        if not self.name.startswith(f"{_TEMPLATE}("):
+            return (self.name,)
+        return tuple(kind + self.name[len(_TEMPLATE) + 1 : -1] for kind in _SPECIMENS)
+
+    @property
+    def of_mmu(self) -> bool:
+        """Whether it is the MMU's, not another part of KVM's."""
+        return self.file.startswith(f"{MMU[0]}/") or self.file == MMU[1]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What KVM's own source defines, by name."""
+
+    functions: Mapping[str, Text]
+    macros: Mapping[str, Text]
+    """Macros, enumerations and structures: what has no code of its own."""
+
+
+def read_source(root: Path, files: Iterable[str]) -> Source:
+    """What ``files`` of the source tree ``root`` define."""
+    functions: dict[str, Text] = {}
+    macros: dict[str, Text] = {}
+    for file in files:
+        found, other = _texts(file, (root / file).read_bytes())
+        _add(functions, found)
+        _add(macros, other)
+    return Source(functions, macros)
+
+
+def files_of(root: Path) -> list[str]:
+    """KVM's own files below ``root``, but for the vendor modules'."""
+    return [
+        str(path.relative_to(root))
+        for folder in FOLDERS
+        for path in sorted((root / folder).glob("*.[ch]"))
+        if folder.startswith(("arch/x86/kvm", "virt")) or path.name.startswith("kvm")
+    ]
+
+
+def _add(known: dict[str, Text], found: Iterable[Text]) -> None:
+    """Add texts; a second definition of a name joins the first."""
+    for one in found:
+        other = known.get(one.name)
+        if other is None:
+            known[one.name] = one
+        else:
+            known[one.name] = Text(one.name, other.file, f"{other.text}\n{one.text}")
+
+
+@lru_cache(maxsize=256)
+def _texts(file: str, content: bytes) -> tuple[list[Text], list[Text]]:
+    """The functions of a file, and its macros, enumerations and structures."""
+    functions: list[Text] = []
+    others: list[Text] = []
+    comment: Node | None = None
+    for node in _outer(Parser(Language(tree_sitter_c.language())).parse(content).root_node):
+        if node.type == "comment":
+            comment = node
+            continue
+        start = node
+        if comment is not None and node.start_point.row - comment.end_point.row <= 1:
+            start = comment
+        comment = None
+        text = content[start.start_byte : node.end_byte].decode(errors="replace").strip()
+        if node.type == "function_definition":
+            name = _name(node)
+            if name:
+                functions.append(Text(name, file, text))
+        else:
+            others += (Text(name, file, text) for name in _defines(node))
+    return functions, others
+
+
+def _outer(node: Node) -> Iterator[Node]:
+    """What stands outside of everything but preprocessor conditionals."""
+    for child in node.children:
+        if child.type in _CONDITIONAL:
+            yield from _outer(child)
+        else:
+            yield child
+
+
+def _name(function: Node) -> str:
+    """The name of a function definition; "" if there is none to be found."""
+    declarator = function.child_by_field_name("declarator")
+    while declarator is not None and declarator.type != "function_declarator":
+        declarator = declarator.child_by_field_name("declarator")
+    if declarator is None:
+        return ""
+    inner = declarator.child_by_field_name("declarator")
+    text = "" if inner is None else _text(inner)
+    # FNAME(walk_addr)(...) is a function that returns a function, as far as C's grammar goes.
+    return text.replace(" ", "").replace("\n", "").replace("\t", "")
+
+
+def _defines(node: Node) -> list[str]:
+    """The names that a macro, an enumeration or a structure at the outside defines."""
+    if node.type in ("preproc_def", "preproc_function_def"):
+        name = node.child_by_field_name("name")
+        return [] if name is None else [_text(name)]
+    if node.type == "enum_specifier":
+        return [_text(name) for each in _below(node, "enumerator") for name in each.children[:1]]
+    if node.type in ("struct_specifier", "union_specifier") and node.child_by_field_name("body"):
+        name = node.child_by_field_name("name")
+        return [] if name is None else [f"{node.type.split('_')[0]} {_text(name)}"]
+    return []
+
+
+def _below(node: Node, kind: str) -> Iterator[Node]:
+    """Every node of that kind in ``node``."""
+    for child in node.children:
+        if child.type == kind:
+            yield child
+        yield from _below(child, kind)
+
+
+def _text(node: Node) -> str:
+    return (node.text or b"").decode(errors="replace")

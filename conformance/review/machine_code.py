@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The machine code of each function, in a form in which two kernels' can be compared.
+
+Read from the compiler's assembly, where every reference still has its symbol's name and what a function
+puts into other sections (exception tables, alternatives, bug entries) stands beside the instruction
+that it belongs to. What is left out does not reach the machine: labels' numbers, comments, line numbers. A
+string or a table is compared by what it holds, not by where it lies.
+
+Two ways to compile. *Apart*, each function that is not forced inline stays one of its own, so that a difference
+can be told to belong to it. *As built*, with the kernel's own flags, functions have been folded into each
+other: equal there means that what runs is equal, however it was cut into functions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from conformance.kernels import Cache, Kernel, Unit
+
+__all__ = ["APART", "AS_BUILT", "Code", "compile_code", "read_assembly"]
+
+_COMMON = ("-S", "-w", "-D__LINE__=1", "-Wno-builtin-macro-redefined")
+"""Assembly instead of an object (-S outranks -c); in every line of the source it is line 1."""
+
+AS_BUILT = _COMMON
+
+APART = (
+    *_COMMON,
+    "-fno-inline",
+    "-fno-inline-functions-called-once",
+    "-fno-ipa-sra",
+    "-fno-ipa-cp",
+    "-fno-ipa-ra",
+    "-fno-ipa-icf",
+    "-fno-ipa-vrp",
+    "-fno-ipa-bit-cp",
+    "-fno-ipa-pure-const",
+    "-fno-ipa-modref",
+    "-fno-partial-inlining",
+    # Asserts at compile time about an argument hold only where the function is inlined.
+    "-U__OPTIMIZE__",
+)
+"""No function is folded into another, nor compiled with knowledge of its callers or of what it calls."""
+
+_FUNCTION = re.compile(r"^\t\.type\t(\S+), @function$")
+_OBJECT = re.compile(r"^\t\.type\t(\S+), @object$")
+_SIZE = re.compile(r"^\t\.size\t(\S+), ")
+_STRING = re.compile(r"^(\.LC\d+):$")
+_LAYOUT = ("#", *(f"\t.{word}" for word in ("p2align", "align", "globl", "hidden", "local", "comm", "text")))
+"""What begins a line that says how pieces are laid out and linked, or nothing at all."""
+_NAME = re.compile(r"\.?[A-Za-z_][\w.$]*")
+_NUMBERED = re.compile(r"^(\.L|[A-Za-z_]\w*?\.)(\d+)$|^(__UNIQUE_ID_\w*?)\d+$")
+_CLONE = re.compile(r"\.(?:cold|part|isra|constprop)(?:\.\d+)?(?=$|\.)")
+
+
+@dataclass(frozen=True)
+class Code:
+    """The machine code of the functions of a kernel's units.
+
+    ``forms`` has each function's code by name: more than one where units, having compiled it each for itself,
+    came to different code. ``refers`` has the names that each function mentions.
+    """
+
+    forms: Mapping[str, frozenset[str]]
+    refers: Mapping[str, frozenset[str]]
+    users: dict[str, set[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, others in self.refers.items():
+            for other in others:
+                self.users.setdefault(other, set()).add(name)
+
+    def with_users(self, names: Iterable[str]) -> set[str]:
+        """These functions, those that refer to them, those that refer to these, and so on."""
+        found: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found.add(name)
+                waiting += self.users.get(name, ())
+        return found
+
+
+def compile_code(
+    kernel: Kernel, units: Sequence[str], flags: Sequence[str], cache: Cache, renamed: Mapping[str, str]
+) -> Code:
+    """The code of ``units`` of a kernel, compiled with ``flags``: APART or AS_BUILT.
+
+    ``renamed`` gives functions the names by which they are to be compared. Raises BuildError.
+    """
+    forms: dict[str, set[str]] = {}
+    refers: dict[str, set[str]] = {}
+    with tempfile.TemporaryDirectory(prefix="conformance-review-") as place:
+        made = kernel.compile([Unit(unit) for unit in units], Path(place), flags=flags, reuse=cache)
+        for assembly in made:
+            for name, lines in read_assembly(assembly.read_text(errors="replace"), renamed):
+                forms.setdefault(name, set()).add("\n".join(lines))
+                mentioned = (_CLONE.sub("", word) for line in lines for word in _NAME.findall(line))
+                refers.setdefault(name, set()).update(mentioned)
+    return Code(
+        {name: frozenset(found) for name, found in forms.items()},
+        {name: frozenset(found - {name}) for name, found in refers.items()},
+    )
+
+
+def read_assembly(text: str, renamed: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
+    """Every function of a unit's assembly, with its lines in the form that is compared.
+
+    A part of a function that the compiler put elsewhere, or copied for some callers, counts as the function's.
+    """
+    functions, contents = _blocks(text.splitlines())
+    whole: dict[str, list[str]] = {}
+    for symbol, lines in functions.items():
+        name = _CLONE.sub("", symbol)
+        kept = [] if symbol == name else [f"{symbol[len(name) :]}:"]
+        whole.setdefault(name, []).extend([*kept, *lines])
+    for name, lines in whole.items():
+        yield renamed.get(name, name), _form(name, lines, contents, renamed)
+
+
+def _blocks(lines: Sequence[str]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """The lines of each function, and of each named piece of data that never changes."""
+    functions: dict[str, list[str]] = {}
+    contents: dict[str, list[str]] = {}
+    # Where lines of data go; an object's size stands before its content, a function's after its code.
+    code: list[str] | None = None
+    data: list[str] | None = None
+    constant = False
+    for line in lines:
+        if match := _FUNCTION.match(line):
+            code = functions.setdefault(match[1], [])
+        elif match := _OBJECT.match(line):
+            data = contents.setdefault(match[1], []) if constant else None
+        elif match := _SIZE.match(line):
+            code = None if match[1] in functions else code
+        elif line.startswith("\t.section"):
+            data, constant = None, "rodata" in line or ".data.rel.ro" in line
+        elif line.startswith(_LAYOUT):
+            continue
+        elif code is not None:
+            code.append(line.split("\t#")[0].rstrip())
+        elif match := _STRING.match(line):
+            data = contents.setdefault(match[1], [])
+        elif data is not None and not line.endswith(":"):
+            data.append(line)
+    return functions, contents
+
+
+def _form(
+    function: str, lines: Sequence[str], contents: Mapping[str, Sequence[str]], renamed: Mapping[str, str]
+) -> list[str]:
+    """Lines with local names counted in the order in which they appear, and data named by its content."""
+    numbers: dict[str, str] = {}
+
+    def spelled(match: re.Match[str]) -> str:
+        name = match[0]
+        numbered = _NUMBERED.match(name)
+        held = contents.get(name)
+        if held is not None and any(held):
+            name = f"{numbered[1] if numbered else name}{{{_digest(held, contents, renamed)}}}"
+        elif numbered:
+            name = numbers.setdefault(name, f"{numbered[1] or numbered[3]}#{len(numbers)}")
+        return renamed.get(name, name)
+
+    return [_NAME.sub(spelled, line) for line in lines if line and line != f"{function}:"]
+
+
+def _digest(
+    held: Sequence[str],
+    contents: Mapping[str, Sequence[str]],
+    renamed: Mapping[str, str],
+    depth: int = 4,
+) -> str:
+    """What a piece of data holds; what it points to counts, a few steps deep."""
+    whole = hashlib.sha256()
+
+    def spelled(match: re.Match[str]) -> str:
+        name = match[0]
+        if depth and contents.get(name):
+            return _digest(contents[name], contents, renamed, depth - 1)
+        return renamed.get(name, name)
+
+    for line in held:
+        whole.update(_NAME.sub(spelled, line).encode())
+    return whole.hexdigest()[:12]
