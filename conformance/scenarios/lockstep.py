@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 
 from conformance.scenarios.comparing import Arena, Match, Played
 from conformance.scenarios.drawing import WORD, Scene, options_of
-from conformance.scenarios.steps import KINDS
+from conformance.scenarios.steps import KINDS, Step
 from conformance.scenarios.story import Script
 
 __all__ = ["Walked", "walk"]
@@ -87,22 +88,23 @@ def _play(arena: Arena, walked: Walked, setting: int, opening: int, words: list[
     walked.stories += 1
     with Match(arena, options) as match:
         played = match.played
-        pending = scene.opening(opening)
-        for word in words:
-            pending = pending or [step for step in (scene.draw(word),) if step is not None]
-            while pending:
-                step = pending.pop(0)
-                try:
-                    agreed = match.take(step)
-                except ValueError:
-                    continue  # Not possible now: there is no root to walk, say.
-                walked.steps[step.kind] += 1
-                if not agreed:
-                    walked.found = Script(tuple(played.steps), options), played
-                    return
-                scene.note(step, played.kernel[-1])
-        for step in scene.ending():
+        for step in _drawn(scene, opening, words):
+            try:
+                agreed = match.take(step)
+            except ValueError:
+                continue  # Not possible now: there is no root to walk, say.
             walked.steps[step.kind] += 1
-            if not match.take(step):
+            if not agreed:
                 walked.found = Script(tuple(played.steps), options), played
                 return
+            scene.note(step, played.kernel[-1])
+
+
+def _drawn(scene: Scene, opening: int, words: list[int]) -> Iterator[Step]:
+    """The steps of a story, each drawn only when the one before it has been taken."""
+    yield from scene.opening(opening)
+    for word in words:
+        step = scene.draw(word)
+        if step is not None:
+            yield step
+    yield from scene.ending()

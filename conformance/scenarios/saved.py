@@ -20,9 +20,8 @@ from conformance.scenarios.order import check
 from conformance.scenarios.steps import OPTIONS, check_options, parse, unusual
 from conformance.scenarios.story import TDP_MODES, Script
 
-__all__ = ["SUFFIX", "Saved", "is_file_name", "read", "write"]
+__all__ = ["Saved", "is_file_name", "read", "write"]
 
-SUFFIX = ".scenario"
 _HEADER = "# conformance scenario 1"
 
 
@@ -40,8 +39,8 @@ class Saved:
 
 
 def is_file_name(name: str) -> bool:
-    """Whether ``name`` means a scenario file, not a story."""
-    return "/" in name or name.endswith(SUFFIX)
+    """Whether ``name`` means a scenario file: stories have neither dots nor slashes in their names."""
+    return "/" in name or "." in name
 
 
 def read(name: str) -> Saved:

@@ -120,7 +120,7 @@ def _result(mode: str, verdict: Verdict, total: int, seconds: float, reason: str
 
 
 def _path(save: Path) -> str:
-    """The file as ``scenario run`` takes it: told from a story's name by its suffix or a slash."""
+    """The file as ``scenario run`` takes it: told from a story's name by a dot or a slash."""
     text = str(save)
     return text if saved.is_file_name(text) else f"./{text}"
 
