@@ -24,7 +24,6 @@ from conformance.model.machine.roots import kvm_mmu_zap_all_fast
 from conformance.model.machine.tdp_logging import kvm_tdp_mmu_clear_dirty_slot, kvm_tdp_mmu_wrprot_slot
 from conformance.model.machine.tdp_recover import kvm_tdp_mmu_recover_huge_pages
 from conformance.model.machine.tdp_split import kvm_tdp_mmu_try_split_huge_pages
-from conformance.model.machine.tdp_zap import END_GFN
 from conformance.model.machine.vm import Request, Vm
 
 __all__ = ["EEXIST", "kvm_set_memory_region"]
@@ -83,7 +82,7 @@ def _set_memslot(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None, c
         kvm_mmu_zap_all_fast(vm)
     if new is not None:
         _prepare_dirty_bitmap(vm, old, new)
-        if change is not KvmMrChange.FLAGS_ONLY and new.end_gfn > END_GFN:
+        if change is not KvmMrChange.FLAGS_ONLY and new.end_gfn > vm.end_gfn:
             if change is KvmMrChange.MOVE:
                 kvm_swap_active_memslots(vm, slot.as_id)
             return -EINVAL

@@ -17,10 +17,11 @@ __all__ = ["handle_mmio_page_fault", "kvm_handle_noslot_fault"]
 
 
 def kvm_handle_noslot_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
-    """Remember the MMIO access, and go on to make an MMIO SPTE unless the kernel does not use them."""
+    """Remember the MMIO access, and make an MMIO SPTE if the kernel uses them and the frame can exist."""
     vcpu_cache_mmio_info(vm, vcpu, fault.gfn)
     fault.map_writable = False
-    return RetPf.CONTINUE if vm.k.enable_mmio_caching else RetPf.EMULATE
+    cached = vm.k.enable_mmio_caching and fault.gfn < vm.end_gfn
+    return RetPf.CONTINUE if cached else RetPf.EMULATE
 
 
 def vcpu_cache_mmio_info(vm: Vm, vcpu: KvmVcpu, gfn: int) -> None:

@@ -14,15 +14,11 @@ from conformance.model.machine.vm import Vm
 from conformance.model.shape import is_shadow_present_pte
 
 __all__ = [
-    "END_GFN",
     "flush_before_yield",
     "kvm_tdp_mmu_unmap_gfn_range",
     "tdp_mmu_zap_root",
     "zap_and_flush",
 ]
-
-END_GFN = 1 << 36
-"""No walk goes beyond what MAXPHYADDR, 48 bits here, can address."""
 
 
 def flush_before_yield(vm: Vm, flush: bool, next_gfn: int, end: int) -> bool:
@@ -60,7 +56,7 @@ def kvm_tdp_mmu_unmap_gfn_range(
     """Zap a range of a slot for the host, in all its roots: invalid ones map the pages just as well."""
     for root in reversed(vm.roots):
         if root.as_id == slot.as_id:
-            flush = tdp_mmu_zap_leafs(vm, root, start, min(end, END_GFN), may_block, flush)
+            flush = tdp_mmu_zap_leafs(vm, root, start, min(end, vm.end_gfn), may_block, flush)
     return flush
 
 
@@ -75,7 +71,7 @@ def tdp_mmu_zap_root(vm: Vm, root: KvmMmuPage, shared: bool) -> None:
         _zap_first_entry(vm, root, shared)
         while_away, vm.while_away = vm.while_away, None
         while_away()
-    for table, index, _, spte in walk(vm.memory, root, 0, END_GFN, ROOT_LEVEL):
+    for table, index, _, spte in walk(vm.memory, root, 0, vm.end_gfn, ROOT_LEVEL):
         if is_shadow_present_pte(vm.k, spte):
             tdp_mmu_set_spte(vm, table, index, vm.k.layout.nonpresent_value, shared)
 

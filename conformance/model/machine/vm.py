@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from conformance.model.changes import EPT_AD_MASKS_ALWAYS
 from conformance.model.kernel import Kernel
+from conformance.model.layout import PAGE_SHIFT
 from conformance.model.machine.host import HostMemory
 from conformance.model.machine.memslots import KVM_ADDRESS_SPACE_NUM, KvmMemorySlot, KvmMemslots
 from conformance.model.machine.reader import Reader
@@ -155,6 +156,11 @@ class Vm:
     def dirty_log_initially_set(self) -> bool:
         """Whether a new dirty log says that everything is dirty, so that nothing needs protection yet."""
         return self.options.manual_protect & 3 == 3
+
+    @property
+    def end_gfn(self) -> int:
+        """The first frame that MAXPHYADDR cannot address; neither slots nor walks reach it."""
+        return 1 << self.mode.phys_bits - PAGE_SHIFT
 
     @property
     def has_pml(self) -> bool:

@@ -169,6 +169,15 @@ def test_errors_of_memory_regions():
     assert story.set_memory_region(**{**region, "gfn": 0}) == [-11]
 
 
+def test_the_end_of_physical_addresses():
+    story = Story(mode="ept-l1tf").area(populate=True)
+    region = {"slot": 0, "as_id": 0, "npages": 512, "page": 0, "flags": 0}
+    assert story.set_memory_region(**region, gfn=(1 << 34) - 511) == [-22]
+    assert story.set_memory_region(**region, gfn=(1 << 34) - 512) == [0]
+    assert story.read(1 << 34) == [11, 2]
+    assert story.state("pf_mmio_spte_created") == 0
+
+
 def test_misuse_is_told():
     story = Story()
     for step, arguments in (
