@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """How a story is told: a function with a docstring that records steps and claims.
 
-    @story(source="3-change-pte-thread: .change_pte() is dead code")
+    @story(source="Documentation/virt/kvm/locking.rst")
     def change_pte_changes_nothing(vm: Telling) -> None:
         '''First line: what it is. The rest: why it is told.'''
         vm.mmap(page=0, npages=16)

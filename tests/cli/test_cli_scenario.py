@@ -87,7 +87,7 @@ def test_show_tells_a_story(cli):
     assert done.exit_code == 0
     for part in (
         ".change_pte() between start and end",
-        "seed 3-change-pte-thread",
+        "c13fda237f08",
         "until    f3b65bbaed7c",
         "  5 change_pte page=0x0\n      claim: the mapping is gone",
     ):

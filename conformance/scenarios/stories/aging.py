@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from conformance.scenarios.sight import DONE, FIXED
 from conformance.scenarios.stories.setting import HUGE, LOG, READ, WRITE, X2M, memory
+from conformance.scenarios.stories.sources import WRITABLE_BITS, XCHG
 from conformance.scenarios.story import Telling, story
 
 GFN = 0x100
-AGE = "arch/x86/kvm/mmu/tdp_mmu.c: age_gfn_range(); seed 5-tdp-xchg-patch"
+AGE = "arch/x86/kvm/mmu/tdp_mmu.c: age_gfn_range(); " + XCHG
 
 
 @story(source=AGE, modes=("ept-ad", "npt"))
@@ -101,7 +102,7 @@ def aging_of_what_is_not_mapped(vm: Telling) -> None:
     vm.clear_young(page=0, npages=16).claim("nothing to age", lambda now: now.outcome == [0])
 
 
-@story(source=AGE + "; seed 1-writable-bits-patch")
+@story(source=WRITABLE_BITS)
 def aged_while_logging(vm: Telling) -> None:
     """Aging and dirty logging of one page: neither may undo the other.
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 
 from conformance.scenarios.sight import DONE, FIXED
 from conformance.scenarios.stories.setting import GIGANTIC, HUGE, LOG, READ, WRITE, X1G, X2M, memory
+from conformance.scenarios.stories.sources import FAST_PAGE_FAULT, RESTART, WRITABLE_BITS
 from conformance.scenarios.story import Telling, story
 
 GFN = 0x100
 API = "Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG"
-RESTART = (
-    'commit 3a0f64de479c ("KVM: x86/mmu: Don\'t advance iterator after restart due to yielding") in v5.16'
-)
-SEED = "seed 1-writable-bits-patch: case 1, write-protection for dirty logging leaves MMU-writable set"
 
 
 def log(vm: Telling, *, gfn: int, npages: int, page: int = 0, slot: int = 0, on: bool = True) -> Telling:
@@ -21,7 +18,7 @@ def log(vm: Telling, *, gfn: int, npages: int, page: int = 0, slot: int = 0, on:
     return vm
 
 
-@story(source=SEED)
+@story(source=WRITABLE_BITS + ": case 1")
 def logging_write_protects(vm: Telling) -> None:
     """Dirty logging is switched on: what is mapped loses W, but stays MMU-writable.
 
@@ -37,7 +34,7 @@ def logging_write_protects(vm: Telling) -> None:
     vm.claim("nothing is dirty yet", lambda now: now.dirty() == set())
 
 
-@story(source="seed 4-fast-page-fault-locking; " + SEED)
+@story(source=FAST_PAGE_FAULT)
 def write_after_logging_began(vm: Telling) -> None:
     """The first write after logging began is fixed by fast_page_fault(), and recorded.
 

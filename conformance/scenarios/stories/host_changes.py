@@ -6,6 +6,7 @@ from __future__ import annotations
 from conformance.model.changes import NO_CHANGE_PTE
 from conformance.scenarios.sight import DONE, FIXED, GAVE_UP, RETRY
 from conformance.scenarios.stories.setting import HUGE, READ, WRITE, X2M, memory
+from conformance.scenarios.stories.sources import CHANGE_PTE
 from conformance.scenarios.story import Telling, story
 
 GFN = 0x100
@@ -110,7 +111,7 @@ def fault_beside_an_invalidation(vm: Telling) -> None:
     vm.access(gfn=GFN + 20, kind=WRITE).claim("until both are over", lambda now: now.end == DONE)
 
 
-@story(source='seed 3-change-pte-thread: ".change_pte() has been dead code on x86"', until=NO_CHANGE_PTE)
+@story(source=CHANGE_PTE, until=NO_CHANGE_PTE)
 def change_pte_changes_nothing(vm: Telling) -> None:
     """.change_pte() between start and end of an invalidation finds nothing to change.
 
@@ -126,7 +127,7 @@ def change_pte_changes_nothing(vm: Telling) -> None:
     )
 
 
-@story(source="seed 3-change-pte-thread: KSM, for which .change_pte() was made")
+@story(source=CHANGE_PTE)
 def merged_by_ksm(vm: Telling) -> None:
     """KSM merges a page: the guest reads the shared copy, and its write gets one of its own again.
 

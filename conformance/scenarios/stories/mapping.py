@@ -6,10 +6,10 @@ from __future__ import annotations
 from conformance.scenarios.naming import ZERO_PFN
 from conformance.scenarios.sight import DONE, EMULATED, FAILED, FIXED, RETRY
 from conformance.scenarios.stories.setting import FETCH, READ, READONLY, WRITE, memory
+from conformance.scenarios.stories.sources import LIVE, WRITABLE_BITS
 from conformance.scenarios.story import Telling, story
 
 GFN = 0x100
-LIVE = "live trace of Linux 6.1.192, kvm-amd: story basic"
 
 
 @story(source=LIVE)
@@ -144,7 +144,7 @@ def read_only_memslot(vm: Telling) -> None:
     vm.access(gfn=GFN + 1, kind=WRITE).claim("so is one to an unmapped page", lambda now: now.end == EMULATED)
 
 
-@story(source="seed 1-writable-bits-patch: case 3, memory backed by a read-only VMA")
+@story(source=WRITABLE_BITS + ": case 3, memory backed by a read-only VMA")
 def read_only_host_mapping(vm: Telling) -> None:
     """Where the host may not write, the guest may not either.
 
@@ -155,7 +155,7 @@ def read_only_host_mapping(vm: Telling) -> None:
     vm.access(gfn=GFN, kind=WRITE).claim("the write fails", lambda now: now.end == FAILED)
 
 
-@story(source="seed 1-writable-bits-patch: Host-writable is set only when an SPTE is faulted in")
+@story(source=WRITABLE_BITS + ": Host-writable is set only when an SPTE is faulted in")
 def read_only_host_mapping_upgraded(vm: Telling) -> None:
     """A page that the host made read-only is mapped so, and writable again after the next write fault.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from conformance.scenarios.sight import DONE, EMULATED, Sight
 from conformance.scenarios.stories.setting import HUGE, READ, WRITE, X2M, memory
+from conformance.scenarios.stories.sources import XCHG
 from conformance.scenarios.story import Telling, story
 
-RCU = "arch/x86/kvm/mmu/tdp_mmu.c: handle_removed_pt(), tdp_mmu_free_sp_rcu_callback(); seed 5-tdp-xchg-patch"
+RCU = "arch/x86/kvm/mmu/tdp_mmu.c: handle_removed_pt(), tdp_mmu_free_sp_rcu_callback(); " + XCHG
 
 
 def frozen_entry(now: Sight) -> bool:
