@@ -29,6 +29,8 @@ from conformance.reports.files import abandon
 from conformance.reports.text import line
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from conformance.differential.verdict import Report, Result
     from conformance.reports.files import Destination
 
@@ -89,17 +91,20 @@ def run(ctx: click.Context, **given: Any) -> None:
     ctx.exit(tell(report, places))
 
 
-def tell(report: Report, places: dict[str, Destination | None]) -> int:
+def tell(
+    report: Report, places: dict[str, Destination | None], show: Callable[[Console], None] | None = None
+) -> int:
     """Show the table, write the other formats, and return the exit status.
 
-    A report that cannot be written turns "conforms" into "could not be judged", but never hides a
-    difference: that one is on the screen.
+    ``show`` prints it otherwise than as a table of properties. A report that cannot be written turns
+    "conforms" into "could not be judged", but never hides a difference: that one is on the screen.
     """
-    from conformance.reports.terminal import Screen, show
+    from conformance.reports import terminal
 
     status = report.status
     screen = sys.stderr if None in places.values() else sys.stdout
-    status = _print(lambda: show(report, Screen(screen)), screen, status)
+    console = terminal.Screen(screen)
+    status = _print(lambda: show(console) if show else terminal.show(report, console), screen, status)
     for name, place in places.items():
         try:
             text = importlib.import_module(f"conformance.reports.{name}").render(report)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``conformance history``: take each known fix out of a kernel again and see that somebody notices."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import click
+
+from conformance.cli.options import Seconds, destinations, jobs_option, report_options
+from conformance.cli.run import tell, watching
+
+__all__ = ["history"]
+
+
+@click.command()
+@click.option("--kernel", "kernels", multiple=True, metavar="SERIES", help="Take fixes out of this one only.")
+@click.option("--only", multiple=True, metavar="GLOB", help="Commits, functions, properties or stories.")
+@click.option(
+    "--budget",
+    type=Seconds(),
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Comparing per property.",
+)
+@jobs_option
+@report_options
+@click.pass_context
+def history(ctx: click.Context, **given: Any) -> None:
+    """Take known fixes out of kernels, one by one, and hold what is left against the model, which has them.
+
+    Where the model can do without the fix as well, the two must agree again.
+
+    Exit status: 0 every missing fix was noticed, 1 one was not, 2 could not be judged.
+    """
+    del given["bisect"]
+    places = destinations(given.pop("junit"), given.pop("ktap"), given.pop("json"))
+    with watching() as (progress, advance):
+        from conformance.history.running import Plan, run
+
+        found = run(Plan(**given), progress=progress, advance=advance)
+    from conformance.reports.history import show
+
+    ctx.exit(tell(found.report, places, partial(show, found)))

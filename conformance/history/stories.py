@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Fixes whose absence shows in a whole VM: a story that ends otherwise."""
+
+from __future__ import annotations
+
+from conformance.history.fix import MMU_C, TDP_C, Fix, Revert, roughly, without
+from conformance.model import changes
+from conformance.model.changes import Change
+
+__all__ = ["STORIES"]
+
+_X86_H = "arch/x86/kvm/x86.h"
+_KVM_MAIN_C = "virt/kvm/kvm_main.c"
+_RETRY = "if (mmu_invalidate_retry_gfn_unsafe(vcpu->kvm, fault->mmu_seq, fault->gfn))"
+
+
+def _fix(change: Change, function: str, wrong: str, *reverts: Revert) -> Fix:
+    return Fix(change, function, wrong, reverts)
+
+
+STORIES = (
+    # Zapping and flushing.
+    _fix(
+        Change(
+            commit="d62007edf01f",
+            title="KVM: x86/mmu: Zap _all_ roots when unmapping gfn range in TDP MMU",
+            since="5.18",
+            effect="An unmap reaches roots that are invalid but not yet empty, too.",
+        ),
+        "kvm_tdp_mmu_unmap_gfn_range",
+        "a page that the host took back stayed mapped by a root on its way out",
+        roughly(
+            "6.1",
+            (
+                TDP_C,
+                "__for_each_tdp_mmu_root_yield_safe(kvm, root, range->slot->as_id, false, false)",
+                "__for_each_tdp_mmu_root_yield_safe(kvm, root, range->slot->as_id, false, true)",
+            ),
+            by="unmap_meets_an_invalid_root",
+        ),
+    ),
+    _fix(
+        Change(
+            commit="048f49809c52",
+            title="KVM: x86/mmu: Ensure TLBs are flushed for TDP MMU during NX zapping",
+            since="5.12",
+            effect="Recovering huge pages from the NX mitigation flushes what it zapped.",
+        ),
+        "kvm_recover_nx_lpages",
+        "the guest could go on with small pages through its TLB after they were zapped",
+        roughly(
+            "6.1",
+            (MMU_C, "flush |= kvm_tdp_mmu_zap_sp(kvm, sp);", "kvm_tdp_mmu_zap_sp(kvm, sp);"),
+            by="recovery_of_nx_huge_pages",
+        ),
+    ),
+    _fix(
+        changes.INVALID_ROOTS_NOT_FLUSHED,
+        "tdp_mmu_zap_leafs",
+        "unmapping from a root that nobody will use again asked for a flush",
+        without(
+            "6.12",
+            (TDP_C, "if (!root->role.invalid)\n\t\t\tflush = true;", "flush = true;"),
+            by="unmap_meets_an_invalid_root",
+        ),
+    ),
+    _fix(
+        changes.ROOTS_ZAPPED_FROM_4K,
+        "tdp_mmu_zap_root",
+        "zapping a root kept others waiting for as long as 1 GiB takes",
+        without(
+            "6.12",
+            (
+                TDP_C,
+                "if (!IS_ENABLED(CONFIG_KVM_PROVE_MMU)) {\n\t\t__tdp_mmu_zap_root",
+                "if (0) {\n\t\t__tdp_mmu_zap_root",
+            ),
+            by="zapped_page_by_page",
+        ),
+    ),
+    # Write-protection and the dirty log.
+    _fix(
+        Change(
+            commit="7c8a4742c4ab",
+            title="KVM: x86/mmu: Fix write-protection of PTs mapped by the TDP MMU",
+            since="5.17",
+            effect="Write-protection takes MMU-writable, too, if W is clear already.",
+        ),
+        "write_protect_gfn",
+        "an SPTE whose W was clear for another reason stayed MMU-writable, and a fast page fault gave W back",
+        roughly(
+            "6.1",
+            (
+                TDP_C,
+                "if (new_spte == iter.old_spte)\n\t\t\tbreak;\n\n"
+                "\t\ttdp_mmu_set_spte(kvm, &iter, new_spte);\n\t\tspte_set = true;",
+                "if (!is_writable_pte(iter.old_spte))\n\t\t\tbreak;\n\n"
+                "\t\ttdp_mmu_set_spte(kvm, &iter, new_spte);\n\t\tspte_set = true;",
+            ),
+            by="protected_while_aged",
+            mode="ept-noad",
+        ),
+    ),
+    _fix(
+        changes.SPLIT_LAST_CLEARED,
+        "kvm_arch_mmu_enable_log_dirty_pt_masked",
+        "a huge page was not split if only the log of its first page was cleared",
+        without(
+            "6.12",
+            (
+                MMU_C,
+                "kvm_mmu_try_split_huge_pages(kvm, slot, start, end + 1, PG_LEVEL_4K);",
+                "kvm_mmu_try_split_huge_pages(kvm, slot, start, end, PG_LEVEL_4K);",
+            ),
+            by="split_for_the_first_page",
+        ),
+    ),
+    # Faults.
+    _fix(
+        Change(
+            commit="57a3e96d6d17",
+            title="KVM: x86/mmu: Fix return value in tdp_mmu_map_handle_target_level()",
+            since="5.15",
+            effect="A fault that was fixed is counted so.",
+        ),
+        "tdp_mmu_map_handle_target_level",
+        "a fault that was fixed looked like one to be tried again",
+        roughly(
+            "6.1",
+            (TDP_C, "u64 new_spte;\n\tint ret = RET_PF_FIXED;", "u64 new_spte;\n\tint ret = RET_PF_RETRY;"),
+            by="first_write",
+        ),
+    ),
+    _fix(
+        changes.RETRY_BEFORE_FAULTIN,
+        "kvm_faultin_pfn",
+        "a fault took the page from the host while the host was taking it back",
+        without(
+            "6.12",
+            (MMU_C, f"{_RETRY}\n\t\treturn RET_PF_RETRY;\n\n\tret = __kvm", "ret = __kvm"),
+            (MMU_C, f"{_RETRY} {{\n\t\tkvm_release", "if (0) {\n\t\tkvm_release"),
+            by="write_to_read_only_memory_during_an_invalidation",
+        ),
+    ),
+    _fix(
+        changes.SPURIOUS_IF_ALLOWED,
+        "tdp_mmu_map_handle_target_level",
+        "a fault that another vCPU had answered already wrote the SPTE once more",
+        without(
+            "7.3",
+            (
+                TDP_C,
+                "(fault->prefetch || !spte_permission_fault(mmu, iter->old_spte, fault)) &&",
+                "(fault->prefetch || (0 && mmu)) &&",
+            ),
+            by="executed_after_it_was_aged",
+        ),
+    ),
+    _fix(
+        changes.SPLIT_ON_FAULT,
+        "kvm_tdp_mmu_map",
+        "a fault for a small page threw away the 511 others of the huge page",
+        without(
+            "6.12",
+            (
+                TDP_C,
+                "sp = tdp_mmu_alloc_sp(vcpu);\n\t\ttdp_mmu_init_child_sp(sp, &iter);",
+                "if (is_shadow_present_pte(iter.old_spte)) {\n"
+                "\t\t\tif (tdp_mmu_zap_spte_atomic(kvm, &iter))\n\t\t\t\tgoto retry;\n"
+                "\t\t\titer.old_spte = kvm_tdp_mmu_read_spte(iter.sptep);\n\t\t}\n\n"
+                "\t\tsp = tdp_mmu_alloc_sp(vcpu);\n\t\ttdp_mmu_init_child_sp(sp, &iter);",
+            ),
+            by="execution_on_a_huge_page",
+        ),
+    ),
+    _fix(
+        changes.ROOTS_WITHOUT_BUDGET,
+        "mmu_alloc_direct_roots",
+        "a vCPU could not enter a VM that has not had a memslot yet",
+        without(
+            "6.12",
+            (
+                MMU_C,
+                "if (tdp_mmu_enabled)\n\t\treturn kvm_tdp_mmu_alloc_root(vcpu);\n\n"
+                "\twrite_lock(&vcpu->kvm->mmu_lock);\n\tr = make_mmu_pages_available(vcpu);\n"
+                "\tif (r < 0)\n\t\tgoto out_unlock;\n",
+                "write_lock(&vcpu->kvm->mmu_lock);\n\tr = make_mmu_pages_available(vcpu);\n"
+                "\tif (r < 0)\n\t\tgoto out_unlock;\n\n\tif (tdp_mmu_enabled) {\n"
+                "\t\twrite_unlock(&vcpu->kvm->mmu_lock);\n\t\treturn kvm_tdp_mmu_alloc_root(vcpu);\n\t}\n",
+            ),
+            by="entered_without_memory",
+        ),
+    ),
+    # The NX mitigation.
+    _fix(
+        changes.NX_TAGGED_ALWAYS,
+        "kvm_tdp_mmu_map",
+        "a table that holds executable pages was not known as one where no huge page would have fit",
+        without(
+            "6.12",
+            (
+                TDP_C,
+                "sp->nx_huge_page_disallowed = fault->huge_page_disallowed;",
+                "sp->nx_huge_page_disallowed = fault->huge_page_disallowed &&\n"
+                "\t\t\t\t\t      fault->req_level >= iter.level;",
+            ),
+            by="executed_before_it_was_huge",
+        ),
+    ),
+    _fix(
+        changes.NX_TAG_DECIDES,
+        "disallowed_hugepage_adjust",
+        "under the mitigation no table gave way to a huge page, whatever it was made for",
+        without(
+            "6.12",
+            (
+                MMU_C,
+                "!is_large_pte(spte) &&\n\t    spte_to_child_sp(spte)->nx_huge_page_disallowed) {",
+                "!is_large_pte(spte)) {",
+            ),
+            by="huge_again_under_the_mitigation",
+        ),
+    ),
+    _fix(
+        changes.NX_RECOVERY_SKIPS_LOGGED,
+        "kvm_recover_nx_huge_pages",
+        "tables of memory that is logged were zapped, only to be made again at once",
+        without(
+            "6.12",
+            (MMU_C, "if (slot && kvm_slot_dirty_track_enabled(slot))", "if (0)"),
+            by="recovery_spares_logged_memory",
+        ),
+    ),
+    # Aging and MMIO.
+    _fix(
+        changes.AGING_NOT_FLUSHED,
+        "kvm_mmu_notifier_clear_flush_young",
+        "each round of aging flushed the TLBs of the whole VM",
+        without(
+            "7.3",
+            (_KVM_MAIN_C, "!IS_ENABLED(CONFIG_KVM_ELIDE_TLB_FLUSH_IF_YOUNG)", "true"),
+            by="aged_by_accessed_bits",
+        ),
+    ),
+    _fix(
+        changes.MMIO_CACHE_OF_ADDRESS_SPACE,
+        "vcpu_match_mmio_gen",
+        "a vCPU in SMM emulated accesses to memory that had appeared since (CVE-2026-99082)",
+        without(
+            "7.3",
+            (
+                _X86_H,
+                "u64 gen = kvm_vcpu_memslots(vcpu)->generation;",
+                "u64 gen = kvm_memslots(vcpu->kvm)->generation;",
+            ),
+            (
+                _X86_H,
+                "mmio_gen == kvm_vcpu_memslots(vcpu)->generation",
+                "mmio_gen == kvm_memslots(vcpu->kvm)->generation",
+            ),
+            by="memory_of_smm_where_mmio_was",
+        ),
+    ),
+)
+"""Every fix that stories see."""

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a run through history comes to, for people: a line a fix taken out, the debts, the score per layer."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from conformance.differential.verdict import Verdict
+from conformance.history.running import History, Outcome
+from conformance.reports.difference import difference
+from conformance.reports.text import line
+
+__all__ = ["show"]
+
+_COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.ERROR: "magenta"}
+
+
+def show(history: History, console: Console) -> None:
+    """Print it all."""
+    for kernel in history.report.kernels:
+        console.print(Text(f"{line(kernel.title)}  {line(kernel.version)}", style="bold"))
+        if kernel.drift:
+            console.print(Text(f"note: {line(kernel.drift)}", style="yellow"))
+        if kernel.error is not None:
+            console.print(Text(f"ERROR  {line(kernel.error)}", style=_COLOURS[Verdict.ERROR]))
+            continue
+        outcomes = [outcome for outcome in history.outcomes if outcome.revert.kernel == kernel.selector]
+        console.print(_table(outcomes))
+        for outcome in outcomes:
+            _troubles(outcome, history.report.seed, console)
+        console.print()
+    _unseen(history, console)
+    _scores(history, console)
+
+
+def _table(outcomes: list[Outcome]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("", "without", "of", "noticed by", "mode", "model without it"):
+        table.add_column(title, overflow="fold", no_wrap=title in ("", "without"))
+    for outcome in outcomes:
+        first, *rest = outcome.results
+        colour = _COLOURS.get(first.verdict, "")
+        agrees = f"agrees, {rest[0].cases:,} cases" if rest else "-"
+        if rest and rest[0].verdict is not Verdict.PASS:
+            agrees = "differs"
+        fix, revert = outcome.fix, outcome.revert
+        by = revert.by if first.verdict is Verdict.PASS else "nobody"
+        cells = (fix.commit, fix.function, by, revert.mode, agrees)
+        table.add_row(Text(first.verdict.value, style=colour), *(Text(line(cell)) for cell in cells))
+    return table
+
+
+def _troubles(outcome: Outcome, seed: int | None, console: Console) -> None:
+    """What went unnoticed, could not be judged, or does not agree with the model without the fix."""
+    for result in outcome.results:
+        if result.verdict is Verdict.PASS:
+            continue
+        console.print()
+        text = f"{result.verdict.value}  {outcome.fix.change}: {line(result.reason)}"
+        console.print(Text(text, style=_COLOURS.get(result.verdict, "")), soft_wrap=True)
+        console.print(Text(f"      without it {outcome.fix.wrong}"), soft_wrap=True)
+        if result.counterexample is not None:
+            for entry in difference(result, f"{outcome.revert.kernel} without it", seed)[1:]:
+                console.print(Text(entry), soft_wrap=True)
+
+
+def _unseen(history: History, console: Console) -> None:
+    if not history.unseen:
+        return
+    console.print(Text("What no oracle of today can see:", style="bold"))
+    for fix in history.unseen:
+        console.print(Text(f"  {fix.change}"), soft_wrap=True)
+        console.print(Text(f"      {fix.function}: {fix.wrong}"), soft_wrap=True)
+        console.print(Text(f"      takes {fix.layer}: {fix.reason}"), soft_wrap=True)
+    console.print()
+
+
+def _scores(history: History, console: Console) -> None:
+    for layer, score in history.scores.items():
+        planted = f"{score.noticed} of {score.planted} noticed" if score.planted else "no oracle yet"
+        unseen = f", {score.unseen} cannot be seen" if score.unseen else ""
+        console.print(Text(f"{layer.value}: {planted}{unseen}"))
