@@ -93,11 +93,11 @@ def again(facts: Facts, command: Sequence[str]) -> str:
 def counterexample(arena: Arena, script: Script, played: Played, command: str) -> Counterexample:
     """A difference for people: the steps that lead to it, and on what the sides differ.
 
-    Where the kernel died the transcript up to there goes with it.
+    Where the kernel died or complained the transcript up to there goes with it.
     """
     found = played.difference or Difference(0, ())
     details: list[str] = []
-    if found.crash is not None:
+    if found.crash is not None or any(name == "events" for name, *_ in found.facts):
         details = transcript(arena.k, script.steps, played.kernel)[-SHOWN:]
     return Counterexample(
         inputs={},

@@ -54,6 +54,15 @@ def test_a_crash_comes_with_its_transcript():
     assert later.crash and later.steps[-1] == "destroy"
 
 
+def test_a_complaint_comes_with_its_transcript():
+    def complain(name, seen):
+        if name == "madvise_dontneed":
+            seen["events"].append("LOCKDEP held twice")
+
+    found = judged(complain).counterexample
+    assert found.kernel["events"] == "LOCKDEP held twice" and "    ! LOCKDEP held twice" in found.details
+
+
 def test_a_broken_claim_is_a_failure_though_both_agree():
     claim = Claim(3, "pigs fly", lambda now: False)
     result = judged(script=Script(UNMAP.steps, UNMAP.options, (claim,)))
