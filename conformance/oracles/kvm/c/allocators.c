@@ -3,7 +3,7 @@
 #include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
-#include "kernel.h"
+#include "environment.h"
 
 struct page *env_alloc_pages(gfp_t gfp, unsigned int order) STANDS_IN(alloc_pages);
 struct page *env_alloc_pages(gfp_t gfp, unsigned int order)

@@ -9,7 +9,7 @@
 #include <linux/sched/mm.h>
 #include <asm/fpu/types.h>
 #include <asm/processor.h>
-#include "kernel.h"
+#include "environment.h"
 
 struct cpuinfo_x86 boot_cpu_data = {
 	.x86_vendor = X86_VENDOR_INTEL,

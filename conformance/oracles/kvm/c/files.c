@@ -9,7 +9,7 @@
 #include <linux/miscdevice.h>
 #include <linux/moduleparam.h>
 #include <linux/mount.h>
-#include "kernel.h"
+#include "environment.h"
 
 #define MAX_FILES	(MAX_VCPUS + 8)
 static struct file *files[MAX_FILES];

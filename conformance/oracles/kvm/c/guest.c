@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A vCPU that runs: what it does for the MMU before it enters the guest, the guest's access, and its exits. */
 #include <linux/kvm_host.h>
-#include "kernel.h"
+#include "environment.h"
 #include "mmu.h"
 #include "mmu/mmu_internal.h"
 #include "x86.h"

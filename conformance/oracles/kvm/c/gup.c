@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* get_user_pages() and its kin on the host's memory: the mapping that is there, after a host page fault if need be. */
 #include <linux/mm.h>
-#include "kernel.h"
+#include "environment.h"
 
 int env_get_user_pages_fast_only(unsigned long start, int n, unsigned int flags, struct page **pages)
 	STANDS_IN(get_user_pages_fast_only);

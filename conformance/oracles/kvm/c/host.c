@@ -1,28 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The host's memory as KVM gets to see it: areas, page tables that the kernel's own code can walk, and what
- * changes them, each with the notifier calls that mm/ makes around it.  Anonymous memory and 1G huge pages
- * only; a physical page is never used again.
+ * The host's memory as KVM gets to see it: areas, page tables that the kernel's own code can walk, and page
+ * faults.  Anonymous memory and 1G huge pages only; a physical page is never used again.
  */
 #include <linux/mm.h>
-#include "kernel.h"
-
-/* Bits of an entry, as the hardware has them; one of its ignored bits says that others share the page. */
-#define P		(1UL << 0)
-#define W		(1UL << 1)
-#define HUGE		(1UL << 7)
-#define SHARED		(1UL << 52)
-#define PRESENT		(P | 1UL << 2 | 1UL << 5)
-#define PFN_MASK	0x000ffffffffff000UL
+#include "host.h"
+#include "environment.h"
 
 #define ZERO_PFN	0x100000UL
 
-static const unsigned long level_pages[] = { 0, 1, 512, 512 * 512, 512UL * 512 * 512 };
+const unsigned long host_level_pages[] = { 0, 1, 512, 512 * 512, 512UL * 512 * 512 };
 
 static unsigned long next_pfn = ENV_RAM_START_PFN + 0x200;
 
-struct env_walk { u64 *entry; int level; };
-struct area { unsigned long start, npages; int writable, level; };
 #define MAX_AREAS	256
 static struct area areas[MAX_AREAS];
 static struct vm_area_struct vmas[MAX_AREAS];
@@ -40,7 +30,7 @@ void env_host_init(void)
 	__SetPageReserved(zero);
 }
 
-static struct area *area_of(unsigned long page)
+struct area *host_area_of(unsigned long page)
 {
 	int i;
 
@@ -53,19 +43,19 @@ static struct area *area_of(unsigned long page)
 /* The area of an address as the kernel knows it: anonymous memory without any peculiarity. */
 struct vm_area_struct *env_vma(unsigned long address)
 {
-	struct area *area = address < ENV_HOST_BASE ? NULL : area_of((address - ENV_HOST_BASE) >> PAGE_SHIFT);
+	struct area *area = address < ENV_HOST_BASE ? NULL : host_area_of((address - ENV_HOST_BASE) >> PAGE_SHIFT);
 
 	return area ? &vmas[area - areas] : NULL;
 }
 
-static int map_area(unsigned long start, unsigned long npages, int writable, int level)
+int host_mmap(unsigned long start, unsigned long npages, int writable, int level)
 {
 	struct vm_area_struct *vma = &vmas[nr_areas];
 	int i;
 
 	if (!npages || start + npages > ENV_HOST_PAGES || level < 1 || level > 3)
 		return -EINVAL;
-	if (level == 3 && (start | npages) % level_pages[3])
+	if (level == 3 && (start | npages) % host_level_pages[3])
 		return -EINVAL;
 	for (i = 0; i < nr_areas; i++)
 		if (start < areas[i].start + areas[i].npages && areas[i].start < start + npages)
@@ -81,11 +71,11 @@ static int map_area(unsigned long start, unsigned long npages, int writable, int
 }
 
 /* The entry that maps a page, or the absent one at which a walk for it ends. */
-static struct env_walk walk_to(unsigned long page)
+struct host_walk host_walk_to(unsigned long page)
 {
 	unsigned long address = ENV_HOST_BASE + (page << PAGE_SHIFT);
 	u64 *table = (u64 *)current->mm->pgd;
-	struct env_walk walk;
+	struct host_walk walk;
 
 	for (walk.level = 4;; walk.level--) {
 		walk.entry = &table[(address >> (3 + 9 * walk.level)) & 511];
@@ -96,7 +86,7 @@ static struct env_walk walk_to(unsigned long page)
 }
 
 /* The place for an entry of a level, whatever is there, under tables made where there were none. */
-static u64 *place_at(unsigned long page, int level)
+u64 *host_place_at(unsigned long page, int level)
 {
 	unsigned long address = ENV_HOST_BASE + (page << PAGE_SHIFT);
 	u64 *table = (u64 *)current->mm->pgd;
@@ -112,19 +102,19 @@ static u64 *place_at(unsigned long page, int level)
 	return &table[(address >> (3 + 9 * level)) & 511];
 }
 
-static u64 leaf(unsigned long pfn, int level, bool writable)
+u64 host_leaf(unsigned long pfn, int level, bool writable)
 {
 	return pfn << PAGE_SHIFT | PRESENT | (writable ? W : 0) | (level > 1 ? HUGE : 0);
 }
 
 /* A run of physical pages of a level; 0 if there are none left. */
-static unsigned long allocate(int level)
+unsigned long host_allocate(int level)
 {
-	unsigned long pfn = ALIGN(next_pfn, level_pages[level]);
+	unsigned long pfn = ALIGN(next_pfn, host_level_pages[level]);
 
-	if (pfn + level_pages[level] > ENV_RAM_END_PFN)
+	if (pfn + host_level_pages[level] > ENV_RAM_END_PFN)
 		return 0;
-	next_pfn = pfn + level_pages[level];
+	next_pfn = pfn + host_level_pages[level];
 	return pfn;
 }
 
@@ -132,7 +122,7 @@ static unsigned long allocate(int level)
 static bool may_be_huge(const struct area *area, unsigned long page)
 {
 	unsigned long start = page & -512UL;
-	struct env_walk walk = walk_to(page);
+	struct host_walk walk = host_walk_to(page);
 	u64 *table;
 	int i;
 
@@ -153,13 +143,13 @@ static int map_absent(const struct area *area, unsigned long page, bool write)
 	unsigned long pfn;
 
 	if (level == 1 && !write) {
-		*place_at(page, 1) = leaf(ZERO_PFN, 1, false);
+		*host_place_at(page, 1) = host_leaf(ZERO_PFN, 1, false);
 		return 0;
 	}
-	pfn = allocate(level);
+	pfn = host_allocate(level);
 	if (!pfn)
 		return -ENOMEM;
-	*place_at(page, level) = leaf(pfn, level, area->writable);
+	*host_place_at(page, level) = host_leaf(pfn, level, area->writable);
 	return 0;
 }
 
@@ -169,10 +159,10 @@ static int copy_on_write(unsigned long page, u64 *entry)
 
 	env_range_start(page, 1, MMU_NOTIFY_CLEAR);
 	*entry = 0;
-	pfn = allocate(1);
+	pfn = host_allocate(1);
 	if (pfn) {
-		env_change_pte(page, leaf(pfn, 1, true));
-		*entry = leaf(pfn, 1, true);
+		env_change_pte(page, host_leaf(pfn, 1, true));
+		*entry = host_leaf(pfn, 1, true);
 	}
 	env_range_end(page, 1, MMU_NOTIFY_CLEAR);
 	return pfn ? 0 : -ENOMEM;
@@ -180,13 +170,13 @@ static int copy_on_write(unsigned long page, u64 *entry)
 
 int env_touch(unsigned long page, bool write)
 {
-	struct area *area = page < ENV_HOST_PAGES ? area_of(page) : NULL;
-	struct env_walk walk;
+	struct area *area = page < ENV_HOST_PAGES ? host_area_of(page) : NULL;
+	struct host_walk walk;
 	u64 entry;
 
 	if (!area || (write && !area->writable))
 		return -EFAULT;
-	walk = walk_to(page);
+	walk = host_walk_to(page);
 	entry = *walk.entry;
 	if (!(entry & P))
 		return map_absent(area, page, write);
@@ -198,126 +188,6 @@ int env_touch(unsigned long page, bool write)
 	return 0;
 }
 
-/* Replace a huge entry by 512 that map the same, as __split_huge_pmd() does. */
-static void split(unsigned long page)
-{
-	struct env_walk walk = walk_to(page);
-	unsigned long start = page & -512UL;
-	u64 huge = *walk.entry, *table;
-	int i;
-
-	env_range_start(start, 512, MMU_NOTIFY_CLEAR);
-	table = env_table_page();
-	for (i = 0; i < 512; i++)
-		table[i] = (huge & ~HUGE) + ((u64)i << PAGE_SHIFT);
-	*walk.entry = __pa(table) | PRESENT | W;
-	env_range_end(start, 512, MMU_NOTIFY_CLEAR);
-}
-
-/* Make entries end where a range does: -EINVAL, and nothing done, if a 1G entry would have to be split. */
-static int split_at_ends(unsigned long page, unsigned long npages)
-{
-	unsigned long ends[] = { page, page + npages };
-	int i, level;
-
-	for (level = 3; level >= 2; level--) {
-		for (i = 0; i < ARRAY_SIZE(ends); i++) {
-			struct env_walk walk = walk_to(ends[i]);
-
-			if (walk.level != level || !(*walk.entry & P) || !(ends[i] % level_pages[level]))
-				continue;
-			if (level == 3)
-				return -EINVAL;
-			split(ends[i]);
-		}
-	}
-	return 0;
-}
-
-/* Each present entry in the range, in order. */
-static void change_range(unsigned long page, unsigned long npages, u64 keep)
-{
-	unsigned long end = page + npages;
-
-	while (page < end) {
-		struct env_walk walk = walk_to(page);
-		unsigned long size = level_pages[walk.level];
-
-		if (*walk.entry & P)
-			*walk.entry &= keep;
-		page = (page & -size) + size;
-	}
-}
-
-static int change(unsigned long page, unsigned long npages, u64 keep, int event)
-{
-	int r;
-
-	if (!npages || page + npages > ENV_HOST_PAGES)
-		return -EINVAL;
-	r = split_at_ends(page, npages);
-	if (r)
-		return r;
-	env_range_start(page, npages, event);
-	change_range(page, npages, keep);
-	env_range_end(page, npages, event);
-	return 0;
-}
-
-static int ksm_merge(unsigned long page)
-{
-	struct env_walk walk = walk_to(page);
-	unsigned long pfn;
-
-	if (walk.level != 1 || !(*walk.entry & P))
-		return -EINVAL;
-	env_range_start(page, 1, MMU_NOTIFY_CLEAR);
-	*walk.entry = 0;
-	pfn = allocate(1);
-	if (pfn) {
-		env_change_pte(page, leaf(pfn, 1, false));
-		*walk.entry = leaf(pfn, 1, false) | SHARED;
-	}
-	env_range_end(page, 1, MMU_NOTIFY_CLEAR);
-	return pfn ? 0 : -ENOMEM;
-}
-
-static int collapse(unsigned long page)
-{
-	unsigned long start = page & -512UL, pfn;
-	struct area *area = area_of(page);
-
-	if (!area || area->level == 3 || !area->writable || start < area->start ||
-	    start + 512 > area->start + area->npages)
-		return -EINVAL;
-	env_range_start(start, 512, MMU_NOTIFY_CLEAR);
-	change_range(start, 512, 0);
-	pfn = allocate(2);
-	if (pfn)
-		*place_at(start, 2) = leaf(pfn, 2, true);
-	env_range_end(start, 512, MMU_NOTIFY_CLEAR);
-	return pfn ? 0 : -ENOMEM;
-}
-
-/* The sequence of the third seed, with the entry as it is; gone since f3b65bbaed7c in v6.10. */
-static int change_pte(unsigned long page)
-{
-#ifdef HAVE_CHANGE_PTE
-	struct env_walk walk = walk_to(page);
-	u64 entry = *walk.entry & ~HUGE;
-
-	if (!(entry & P))
-		return -EINVAL;
-	entry += (page & (level_pages[walk.level] - 1)) << PAGE_SHIFT;
-	env_range_start(page, 1, MMU_NOTIFY_CLEAR);
-	env_change_pte(page, entry);
-	env_range_end(page, 1, MMU_NOTIFY_CLEAR);
-	return 0;
-#else
-	return -ENOSYS;
-#endif
-}
-
 /*
  * get_user_pages() without a fault: the page at an address with a reference for the caller, if it is
  * mapped as it has to be.
@@ -325,14 +195,14 @@ static int change_pte(unsigned long page)
 bool env_gup_fast(unsigned long address, bool write, struct page **page)
 {
 	unsigned long nr = (address - ENV_HOST_BASE) >> PAGE_SHIFT;
-	struct env_walk walk;
+	struct host_walk walk;
 
 	if (address < ENV_HOST_BASE || nr >= ENV_HOST_PAGES)
 		return false;
-	walk = walk_to(nr);
+	walk = host_walk_to(nr);
 	if (!(*walk.entry & P) || (write && !(*walk.entry & W)))
 		return false;
-	*page = pfn_to_page(((*walk.entry & PFN_MASK) >> PAGE_SHIFT) + (nr & (level_pages[walk.level] - 1)));
+	*page = pfn_to_page(((*walk.entry & PFN_MASK) >> PAGE_SHIFT) + (nr & (host_level_pages[walk.level] - 1)));
 	/* The host's own reference is taken late, since a run of pages is long. */
 	if (!page_ref_count(*page))
 		set_page_count(*page, 1);
@@ -350,27 +220,4 @@ long env_pages_kept(void)
 		if (page_ref_count(pfn_to_page(pfn)))
 			kept += page_ref_count(pfn_to_page(pfn)) - 1;
 	return kept;
-}
-
-int env_host_step(enum env_host_step step, const unsigned long *args)
-{
-	unsigned long page = args[0], npages = args[1];
-
-	switch (step) {
-	case HOST_MMAP:
-		return map_area(page, npages, args[2], args[3]);
-	case HOST_TOUCH:
-		return env_touch(page, args[1]);
-	case HOST_DONTNEED:
-		return change(page, npages, 0, MMU_NOTIFY_CLEAR);
-	case HOST_WRPROTECT:
-		return change(page, npages, ~W, MMU_NOTIFY_PROTECTION_PAGE);
-	case HOST_KSM_MERGE:
-		return ksm_merge(page);
-	case HOST_COLLAPSE:
-		return collapse(page);
-	case HOST_CHANGE_PTE:
-		return change_pte(page);
-	}
-	return -ENOSYS;
 }

@@ -8,7 +8,7 @@
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
-#include "kernel.h"
+#include "environment.h"
 
 #define MAX_HELD	64
 static struct { struct lockdep_map *map; int read; } held[MAX_HELD];

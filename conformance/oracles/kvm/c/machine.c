@@ -3,7 +3,7 @@
 #include <linux/file.h>
 #include <linux/kvm_host.h>
 #include <linux/radix-tree.h>
-#include "kernel.h"
+#include "environment.h"
 #include "mmu.h"
 
 enum option { OPTION_VCPUS, OPTION_EAGER_PAGE_SPLIT, OPTION_NX_HUGE_PAGES, OPTION_MANUAL_PROTECT, OPTION_PML };

@@ -5,7 +5,7 @@
  * long.  What is out is counted.  There is no shortage: an allocation fails only if all is used up.
  */
 #include <linux/mm.h>
-#include "kernel.h"
+#include "environment.h"
 
 /* As the kernel's own debugging fills memory (include/linux/poison.h). */
 #define FRESH	0x5a

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* MMU notifiers: how the host's memory management tells KVM, its only listener, what it does. */
 #include <linux/mm.h>
-#include "kernel.h"
+#include "environment.h"
 
 struct mmu_notifier *env_notifier;
 

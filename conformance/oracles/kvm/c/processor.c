@@ -5,7 +5,7 @@
  * volume 3, "The extended page table mechanism"; nested paging as in the AMD APM, volume 2.
  */
 #include <linux/kvm_host.h>
-#include "kernel.h"
+#include "environment.h"
 #include "mmu.h"
 
 #define ADDRESS_MASK		GENMASK_ULL(51, 12)

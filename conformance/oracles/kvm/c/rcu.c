@@ -5,7 +5,7 @@
  */
 #include <linux/rcupdate.h>
 #include <linux/srcu.h>
-#include "kernel.h"
+#include "environment.h"
 
 static struct rcu_head *first, **last = &first;
 

@@ -4,7 +4,7 @@
  * machine.  Each list is preceded by its length; oracle.py reads it in the same order.
  */
 #include <linux/kvm_host.h>
-#include "kernel.h"
+#include "environment.h"
 #include "mmu.h"
 #include "mmu/mmu_internal.h"
 #include "mmu/spte.h"

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The steps: what can be done to a machine, each with its arguments' names.  Python reads this table. */
 #include <linux/kvm_host.h>
-#include "kernel.h"
+#include "environment.h"
 #include "mmu.h"
 #include "mmu/mmu_internal.h"
-#include "mmu/spte.h"
-#include "mmu/tdp_iter.h"
 
 /* Static in mmu.c. */
 #ifdef HAVE_kvm_recover_nx_lpages
@@ -18,10 +16,6 @@ void kvm_recover_nx_huge_pages(struct kvm *kvm, const enum kvm_mmu_type type);
 void kvm_recover_nx_huge_pages(struct kvm *kvm);
 #define recover_nx_huge_pages(kvm)	kvm_recover_nx_huge_pages(kvm)
 #endif
-
-/* The lockless reader, of which there is at most one: another task, inside of RCU also between its steps. */
-static struct tdp_iter walker;
-static bool walking;
 
 static void set_memory_region(const unsigned long *args)
 {
@@ -167,53 +161,19 @@ static void set_generation(const unsigned long *args)
 	say(0);
 }
 
-static void say_walker(void)
-{
-	bool table = walker.valid && is_shadow_present_pte(walker.old_spte) &&
-		     !is_last_spte(walker.old_spte, walker.level);
-
-	say(walker.valid);
-	say(walker.level);
-	say(walker.gfn);
-	say_bits(walker.old_spte & ~(table ? GENMASK_ULL(51, 12) : 0));
-}
-
-#ifdef HAVE_TDP_ITER_GFN_BITS
-#define start_iter(iter, root, gfn)	tdp_iter_start(iter, root, PG_LEVEL_4K, gfn, 0)
-#else
-#define start_iter(iter, root, gfn)	tdp_iter_start(iter, root, PG_LEVEL_4K, gfn)
-#endif
-
 static void walk_begin(const unsigned long *args)
 {
-	struct kvm_vcpu *vcpu = machine_vcpu(args[0]);
-
-	if (!VALID_PAGE(vcpu->arch.mmu->root.hpa)) {
-		say(-EINVAL);
-		return;
-	}
-	rcu_read_lock();
-	start_iter(&walker, sptep_to_sp(__va(vcpu->arch.mmu->root.hpa)), args[1]);
-	say_walker();
-	env_park_reader();
-	walking = true;
+	walker_begin(machine_vcpu(args[0]), args[1]);
 }
 
 static void walk_next(const unsigned long *args)
 {
-	env_resume_reader();
-	tdp_iter_next(&walker);
-	say_walker();
-	env_park_reader();
+	walker_next();
 }
 
 static void walk_end(const unsigned long *args)
 {
-	if (walking) {
-		env_resume_reader();
-		rcu_read_unlock();
-	}
-	walking = false;
+	walker_end();
 }
 
 static void grace_period(const unsigned long *args)
@@ -266,7 +226,7 @@ static void destroy(const unsigned long *args)
 	long leaked[3];
 	int i;
 
-	walk_end(args);
+	walker_end();
 	machine_destroy(leaked);
 	for (i = 0; i < 3; i++)
 		say(leaked[i]);

@@ -5,7 +5,7 @@
  */
 #include <linux/kvm_host.h>
 #include <asm/vmx.h>
-#include "kernel.h"
+#include "environment.h"
 #include "mmu.h"
 #include "mmu/mmu_internal.h"
 #include "mmu/spte.h"

@@ -8,7 +8,7 @@
 #include <linux/rcuwait.h>
 #include <linux/sched/task.h>
 #include <linux/workqueue.h>
-#include "kernel.h"
+#include "environment.h"
 
 static LIST_HEAD(works);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* What the units of the environment that are compiled as kernel code offer each other. */
-#ifndef CONFORMANCE_KVM_KERNEL_H
-#define CONFORMANCE_KVM_KERNEL_H
+#ifndef CONFORMANCE_KVM_ENVIRONMENT_H
+#define CONFORMANCE_KVM_ENVIRONMENT_H
 
 #include <linux/types.h>
 #include <linux/kvm_host.h>
@@ -14,7 +14,6 @@
 /* cpu.c */
 void env_cpu_init(void);
 void env_set_need_resched(bool on);
-extern void (*env_while_away)(void);
 
 /* memory.c */
 struct env_ledger { long objects, pages; };
@@ -36,6 +35,8 @@ int env_readers(void);
 void env_park_reader(void);
 void env_resume_reader(void);
 void env_locks_at_end_of_step(void);
+/* What others do when the kernel next gives way, once. */
+extern void (*env_while_away)(void);
 
 /* rcu.c */
 long env_grace_period(void);
@@ -52,15 +53,17 @@ int env_close(int fd);
 int env_set_parameter(const char *name, const char *value);
 
 /* host.c: the host's memory, in pages from ENV_HOST_BASE. */
-enum env_host_step {
-	HOST_MMAP, HOST_TOUCH, HOST_DONTNEED, HOST_WRPROTECT, HOST_KSM_MERGE, HOST_COLLAPSE, HOST_CHANGE_PTE,
-};
 void env_host_init(void);
-int env_host_step(enum env_host_step step, const unsigned long *args);
 int env_touch(unsigned long page, bool write);
 bool env_gup_fast(unsigned long address, bool write, struct page **page);
 struct vm_area_struct *env_vma(unsigned long address);
 long env_pages_kept(void);
+
+/* changes.c */
+enum env_host_step {
+	HOST_MMAP, HOST_TOUCH, HOST_DONTNEED, HOST_WRPROTECT, HOST_KSM_MERGE, HOST_COLLAPSE, HOST_CHANGE_PTE,
+};
+int env_host_step(enum env_host_step step, const unsigned long *args);
 
 /* notifiers.c */
 extern struct mmu_notifier *env_notifier;
@@ -108,6 +111,11 @@ int guest_enter(struct kvm_vcpu *vcpu);
 void guest_access(struct kvm_vcpu *vcpu, u64 gfn, int kind);
 long guest_faults(struct kvm_vcpu *vcpu, u64 gfn, u64 npages, long n);
 void guest_smm(struct kvm_vcpu *vcpu, bool on);
+
+/* walker.c */
+void walker_begin(struct kvm_vcpu *vcpu, u64 gfn);
+void walker_next(void);
+void walker_end(void);
 
 /* say.c: what is told of a step. */
 void say_nothing_yet(void);
