@@ -46,7 +46,7 @@ def lockstep(ctx: click.Context, **given: Any) -> None:
 
     Exit status: 0 conforms, 1 a difference was found, 2 could not be judged.
     """
-    places = destinations(given.pop("junit"), given.pop("ktap"), given.pop("json"))
+    places = destinations(given)
     del given["bisect"]  # Commands.main() acts on it.
     given["patches"] = tuple(Path(patch) for patch in given["patches"])
     given["save"] = _place(given["save"])

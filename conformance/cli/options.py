@@ -135,27 +135,32 @@ def check_case(case: tuple[int, ...], only: Sequence[str]) -> None:
         )
 
 
-def destinations(junit: str | None, ktap: str | None, json: str | None) -> dict[str, Destination | None]:
-    """Where each asked-for format goes, by its name; None is stdout.
+FORMATS = ("junit", "ktap", "json", "sarif", "mail")
+"""What a report can be written as: the names of options, and of modules in conformance.reports."""
+
+
+def destinations(given: dict[str, Any]) -> dict[str, Destination | None]:
+    """Where each asked-for format goes, by its name; None is stdout. Takes the options out of ``given``.
 
     Raises :class:`ConformanceError` if two would go to one place, or if one cannot be written: known
     before the run, since finding out after it would lose the results.
     """
-    asked = {"junit": junit, "ktap": ktap, "json": json}
-    given = {name: where for name, where in asked.items() if where is not None}
-    for name, where in given.items():
+    asked = {name: given.pop(name) for name in FORMATS if name in given}
+    wanted = {name: where for name, where in asked.items() if where is not None}
+    for name, where in wanted.items():
         if not where:
             raise ConformanceError(f"--{name} was given an empty file name; name the file to write.")
-    if junit == STDOUT:
+    if wanted.get("junit") == STDOUT:
         raise ConformanceError("--junit writes to a file, not to stdout; pass a file name.")
-    if ktap == STDOUT and json == STDOUT:
+    printed = [name for name, where in wanted.items() if where == STDOUT]
+    if len(printed) > 1:
         raise ConformanceError(
-            "--ktap - and --json - would both write to stdout, which carries one format; "
+            f"--{printed[0]} - and --{printed[1]} - would both write to stdout, which carries one format; "
             "give one of them a file."
         )
     places = {
         name: None if where == STDOUT else Destination(f"--{name}", Path(where))
-        for name, where in given.items()
+        for name, where in wanted.items()
     }
     seen: dict[Path, str] = {}
     for name, place in places.items():
@@ -207,12 +212,14 @@ def jobs_option(command: Command) -> Command:
 
 
 def report_options(command: Command) -> Command:
-    """--junit, --ktap, --json and --bisect: how the outcome is told besides the table."""
+    """--junit, --ktap, --json, --sarif, --mail and --bisect: how the outcome is told besides the table."""
     stdout = "- is stdout, the table then goes to stderr."
     options = (
         click.option("--junit", metavar="FILE", help="Also write JUnit XML."),
         click.option("--ktap", metavar="FILE|-", help=f"Also write KTAP; {stdout}"),
         click.option("--json", metavar="FILE|-", help=f"Also write JSON; {stdout}"),
+        click.option("--sarif", metavar="FILE|-", help=f"Also write SARIF; {stdout}"),
+        click.option("--mail", metavar="FILE|-", help=f"Also write text for a mail; {stdout}"),
         click.option("--bisect", is_flag=True, help="Exit with 125 instead of 2, for 'git bisect run'."),
     )
     for option in reversed(options):

@@ -79,7 +79,7 @@ def run(ctx: click.Context, **given: Any) -> None:
     Exit status: 0 conforms, 1 a difference was found, 2 could not be judged.
     """
     check_case(given["case"], given["only"])
-    places = destinations(given.pop("junit"), given.pop("ktap"), given.pop("json"))
+    places = destinations(given)
     del given["bisect"]  # Commands.main() acts on it: it also holds where the options cannot be read.
     given["patches"] = tuple(Path(patch) for patch in given["patches"])
     with watching() as (progress, advance):

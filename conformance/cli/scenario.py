@@ -57,7 +57,7 @@ def run(ctx: click.Context, names: tuple[str, ...], **given: Any) -> None:
 
     Exit status: 0 conforms, 1 a difference was found, 2 could not be judged.
     """
-    places = destinations(given["junit"], given["ktap"], given["json"])
+    places = destinations(given)
     with watching() as (progress, advance):
         # Here and not above: what it imports takes longer to load than --help should.
         from conformance.scenarios.running import Plan

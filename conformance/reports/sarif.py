@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The report for code scanning: SARIF 2.1.0, one run, a result per finding, located by function and file.
+
+What could not be judged is a notification, and makes the execution unsuccessful: a reader who sees no
+results must be able to tell that from "conforms". https://docs.oasis-open.org/sarif/sarif/v2.1.0/
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import conformance
+from conformance.differential.verdict import KernelReport, Report, Result, Verdict
+from conformance.reports.difference import described, difference, headline
+from conformance.reports.rows import ALL, rows
+from conformance.reports.text import line
+from conformance.review.judging import Judged, Outcome, SeriesReview
+from conformance.review.reply import LABELS, seen
+from conformance.review.review import FunctionReview, Review, Standing
+
+__all__ = ["render", "render_review", "render_series"]
+
+SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+ROOT = "KERNEL"
+"""What file names are relative to: the top of the kernel tree, which the reader knows and SARIF need not."""
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One SARIF result before it is written. ``key`` stays the same as long as it is the same finding."""
+
+    rule: str
+    kind: str
+    level: str
+    text: str
+    function: str
+    file: str = ""
+    key: str = ""
+
+
+_KINDS = {
+    Standing.DIFFERS: ("fail", "error"),
+    Standing.UNCOVERED: ("fail", "warning"),
+    Standing.UNSEEN: ("open", "none"),
+    Standing.EQUIVALENT: ("pass", "none"),
+    Standing.SAME_CODE: ("pass", "none"),
+}
+"""The kind and level of a function by its standing. What is not proved passes nothing: it is open."""
+
+_RULES = {
+    "behaviour-differs": "A function behaves differently after the change.",
+    "promise-broken": "A patch that says that nothing changes makes a function behave differently.",
+    "not-covered": "A function changed, and nothing that could be run executes it.",
+    "no-difference-found": "A function changed, and behaved alike in all cases that were run.",
+    "equivalent": "A function changed, and is proved to behave alike.",
+}
+_RULE = {
+    Standing.DIFFERS: "behaviour-differs",
+    Standing.UNCOVERED: "not-covered",
+    Standing.UNSEEN: "no-difference-found",
+    Standing.EQUIVALENT: "equivalent",
+    Standing.SAME_CODE: "equivalent",
+}
+
+
+def render(report: Report) -> str:
+    """A run as SARIF: a rule for each property that differs, an error for each difference."""
+    findings = []
+    problems = [] if report.kernels else ["No kernel was asked for, so nothing was compared."]
+    for kernel in report.kernels:
+        for result in rows(kernel):
+            if result.verdict is Verdict.FAIL:
+                findings.append(_difference(result, kernel, report.seed))
+            elif result.verdict in (Verdict.ERROR, Verdict.MISS):
+                problems.append(_problem(result, kernel))
+    rules = {one.rule: f"Kernel and model agree on {one.rule}()." for one in findings}
+    return _document(findings, rules, problems)
+
+
+def render_review(review: Review) -> str:
+    """The comparison of two kernels as SARIF."""
+    return _document(_functions(Judged("", review=review)), _RULES, review.errors)
+
+
+def render_series(series: SeriesReview) -> str:
+    """A series as SARIF: what each patch changes; of the whole only what no single patch showed."""
+    findings: list[Finding] = []
+    problems: list[str] = []
+    for one in series.judged:
+        known = {(finding.rule, finding.function) for finding in findings}
+        new = _functions(one)
+        findings += [
+            finding
+            for finding in new
+            if one is not series.whole or (finding.rule, finding.function) not in known
+        ]
+        said = [*(one.review.errors if one.review else ())]
+        if one.outcome is Outcome.UNJUDGED and one.reason:
+            said.append(one.reason)
+        problems += [f"{one.title}: {sentence}" for sentence in said]
+    return _document(findings, _RULES, problems)
+
+
+def _document(findings: list[Finding], rules: dict[str, str], problems: Iterable[str]) -> str:
+    told = [line(problem) for problem in problems]
+    order = list(rules)
+    driver = {
+        "name": "conformance",
+        "version": conformance.__version__,
+        "rules": [{"id": line(rule), "shortDescription": {"text": line(rules[rule])}} for rule in order],
+    }
+    invocation = {
+        "executionSuccessful": not told,
+        "toolExecutionNotifications": [{"level": "error", "message": {"text": text}} for text in told],
+    }
+    run = {
+        "tool": {"driver": driver},
+        "invocations": [invocation],
+        "originalUriBaseIds": {ROOT: {"description": {"text": "The top of the kernel tree."}}},
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(one, order.index(one.rule)) for one in findings],
+    }
+    whole = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
+    return json.dumps(whole, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _result(one: Finding, index: int) -> Json:
+    location: Json = {"logicalLocations": [{"name": line(one.function), "kind": "function"}]}
+    if one.file:
+        location["physicalLocation"] = {"artifactLocation": {"uri": _uri(one.file), "uriBaseId": ROOT}}
+    digest = hashlib.sha256(one.key.encode("utf-8", "surrogatepass")).hexdigest()
+    return {
+        "ruleId": line(one.rule),
+        "ruleIndex": index,
+        "kind": one.kind,
+        "level": one.level,
+        "message": {"text": one.text},
+        "locations": [location],
+        "partialFingerprints": {"finding/v1": digest},
+    }
+
+
+def _uri(path: str) -> str:
+    """A path of the kernel as a relative URI."""
+    return "".join(
+        char if char.isascii() and (char.isalnum() or char in "/._-+") else f"%{byte:02X}"
+        for byte, char in ((byte, chr(byte)) for byte in path.encode("utf-8", "surrogateescape"))
+    )
+
+
+def _difference(result: Result, kernel: KernelReport, seed: int | None) -> Finding:
+    """A difference between kernel and model."""
+    text = "\n".join([line(headline(result)), "", *difference(result, kernel.title, seed)])
+    key = "\0".join([kernel.selector, result.property, result.mode])
+    return Finding(result.property, "fail", "error", text, result.property, key=key)
+
+
+def _problem(result: Result, kernel: KernelReport) -> str:
+    what = "" if result.property == ALL else f" {result.property} {result.mode}:"
+    return f"{kernel.title}:{what} {result.verdict}  {result.reason or 'no reason was given'}"
+
+
+def _functions(one: Judged) -> list[Finding]:
+    """What a review says of each changed function."""
+    if one.review is None:
+        return []
+    return [_function(function, one) for function in one.review.functions if function.standing in _KINDS]
+
+
+def _function(function: FunctionReview, one: Judged) -> Finding:
+    kind, level = _KINDS[function.standing]
+    broken = function.standing is Standing.DIFFERS and one.outcome is Outcome.BROKEN
+    rule = "promise-broken" if broken else _RULE[function.standing]
+    said = [f"{one.title}: " if one.title else "", f"{function.name}(): {LABELS[function.standing]}"]
+    if function.standing is Standing.UNSEEN:
+        said.append(f" in {seen(function)}")
+    if function.reason:
+        said.append(f"; {function.reason}")
+    text = [line("".join(said))]
+    if function.difference is not None:
+        text += ["", *described(function.difference, ("before", "after"))]
+    key = "\0".join([rule, one.title, function.file, function.name])
+    return Finding(rule, kind, level, "\n".join(text), function.name, function.file, key)
