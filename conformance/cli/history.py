@@ -36,7 +36,7 @@ def history(ctx: click.Context, **given: Any) -> None:
     Exit status: 0 every missing fix was noticed, 1 one was not, 2 could not be judged.
     """
     del given["bisect"]
-    places = destinations(given.pop("junit"), given.pop("ktap"), given.pop("json"))
+    places = destinations(given)
     with watching() as (progress, advance):
         from conformance.history.running import Plan, run
 
