@@ -17,7 +17,7 @@ from conformance.scenarios.steps import Step
 from conformance.scenarios.story import Claim, Script
 from conformance.scenarios.words import facts
 
-__all__ = ["Arena", "Death", "Difference", "Match", "Played", "broken_claim", "differing", "play"]
+__all__ = ["Arena", "Death", "Difference", "Match", "Played", "broken_claim", "differing", "play", "sights"]
 
 
 class Death(Exception):
@@ -157,7 +157,7 @@ def sights(arena: Arena, observations: Sequence[Observation]) -> list[Sight]:
     """The observations of one side as claims look at them."""
     found: list[Sight] = []
     for observation in observations:
-        found.append(Sight(arena.k, arena.mode, observation, found[-1] if found else None))
+        found.append(Sight(arena.k, observation, found[-1] if found else None))
     return found
 
 

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from conformance.scenarios.steps import Step
 
 __all__ = [
-    "ROOT_LEVEL",
     "Entry",
     "Machine",
     "Observation",
@@ -24,8 +23,6 @@ __all__ = [
 Observation = Mapping[str, Any]
 """What a machine tells after a step: plain data by the keys outcome, events, state, vcpus, tlb, slots,
 roots and retired."""
-
-ROOT_LEVEL = 4
 
 
 class Machine(Protocol):

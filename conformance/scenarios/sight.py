@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from conformance.model.access import is_accessed_spte, is_dirty_spte
-from conformance.model.changes import Change
 from conformance.model.kernel import Kernel
 from conformance.model.mmio import get_mmio_spte_generation
-from conformance.model.modes import Mode
 from conformance.model.shape import (
     is_executable_pte,
     is_frozen_spte,
@@ -22,10 +20,10 @@ from conformance.model.shape import (
 from conformance.model.writability import is_mmu_writable_spte, is_writable_pte
 from conformance.scenarios.observing import Entry, Observation, Root, root_entries, roots
 
-__all__ = ["DONE", "EMULATE", "EMULATED", "FIXED", "GAVE_UP", "MMIO", "RETRY", "SPURIOUS", "Leaf", "Sight"]
+__all__ = ["DONE", "EMULATE", "EMULATED", "FIXED", "GAVE_UP", "MMIO", "RETRY", "Leaf", "Sight"]
 
-RETRY, EMULATE, INVALID, FIXED, SPURIOUS, WRITE_PROTECTED = range(10, 16)
-"""How KVM left an exit: the RET_PF_* values, from 10 on."""
+RETRY, EMULATE, FIXED = 10, 11, 13
+"""How KVM left an exit: as its RET_PF_* values, from 10 on."""
 MMIO = 100
 """Added to the code of an exit that was an EPT misconfiguration or met a reserved bit."""
 DONE, GAVE_UP, EMULATED, FAILED = range(4)
@@ -80,9 +78,8 @@ class Leaf:
 class Sight:
     """A VM after a step. ``before`` is the same VM a step earlier; None before the first."""
 
-    def __init__(self, k: Kernel, mode: Mode, observation: Observation, before: Sight | None) -> None:
+    def __init__(self, k: Kernel, observation: Observation, before: Sight | None) -> None:
         self.k = k
-        self.mode = mode
         self.observation = observation
         self._before = before
 
@@ -92,10 +89,6 @@ class Sight:
         if self._before is None:
             raise ValueError("nothing is to be seen before the first step")
         return self._before
-
-    def has(self, change: Change) -> bool:
-        """Whether this kernel contains ``change``."""
-        return self.k.has(change)
 
     # What the step came to.
 
