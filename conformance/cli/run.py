@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from conformance.differential.verdict import Report, Result
     from conformance.reports.files import Destination
 
-__all__ = ["run", "tell", "watching"]
+__all__ = ["deliver", "run", "tell", "watching"]
 
 Progress = Callable[[str], None]
 Advance = Callable[["Result"], None]
@@ -96,18 +96,35 @@ def tell(
 ) -> int:
     """Show the table, write the other formats, and return the exit status.
 
-    ``show`` prints it otherwise than as a table of properties. A report that cannot be written turns
-    "conforms" into "could not be judged", but never hides a difference: that one is on the screen.
+    ``show`` prints it otherwise than as a table of properties.
     """
     from conformance.reports import terminal
 
-    status = report.status
+    def render(name: str) -> str:
+        text: str = importlib.import_module(f"conformance.reports.{name}").render(report)
+        return text
+
+    return deliver(report.status, show or partial(terminal.show, report), render, places)
+
+
+def deliver(
+    status: int,
+    show: Callable[[Console], None],
+    render: Callable[[str], str],
+    places: dict[str, Destination | None],
+) -> int:
+    """Show an outcome, write it in the other formats as ``render`` makes them, and return the exit status.
+
+    A report that cannot be written turns "conforms" into "could not be judged", but never hides a
+    difference: that one is on the screen.
+    """
+    from conformance.reports.terminal import Screen
+
     screen = sys.stderr if None in places.values() else sys.stdout
-    console = terminal.Screen(screen)
-    status = _print(lambda: show(console) if show else terminal.show(report, console), screen, status)
+    status = _print(lambda: show(Screen(screen)), screen, status)
     for name, place in places.items():
         try:
-            text = importlib.import_module(f"conformance.reports.{name}").render(report)
+            text = render(name)
             if place is None:
                 status = _print(partial(sys.stdout.write, text), sys.stdout, status)
             else:
