@@ -73,14 +73,19 @@ def run(ctx: click.Context, names: tuple[str, ...], **given: Any) -> None:
 @kernel_options
 @mode_option
 def show(name: str, kernels: tuple[str, ...], patches: tuple[str, ...], modes: tuple[str, ...]) -> None:
-    """Tell a story; with --kernel, also what happens in it there, as a transcript."""
-    from conformance.scenarios.listing import told, transcripts
+    """Tell a story, and what happens in it, step by step.
+
+    That is its golden transcript, or with --kernel or --patch the kernel's run.
+    """
+    from conformance.scenarios.listing import blessed, told, transcripts
 
     click.echo("\n".join(map(escaped, told(name))))
     if kernels or patches:
         with watching() as (progress, _):
             lines = transcripts(name, kernels, _paths(patches), modes, progress)
-        click.echo("\n".join(["", *map(escaped, lines)]))
+    else:
+        lines = blessed(name, modes)
+    click.echo("\n".join(map(escaped, ["", *lines])))
 
 
 @scenario.command()

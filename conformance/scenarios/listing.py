@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from conformance.errors import ConformanceError
-from conformance.kernels import expand, open_kernel
+from conformance.kernels import DEFAULT, expand, open_kernel
 from conformance.model.profiles import profile_of
 from conformance.scenarios.comparing import play
+from conformance.scenarios.goldens import Golden
 from conformance.scenarios.running import Ready, check_modes, prepare, scenarios
 from conformance.scenarios.saved import Saved
 from conformance.scenarios.steps import unusual
@@ -18,7 +19,7 @@ from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import Script, Story
 from conformance.scenarios.transcript import transcript
 
-__all__ = ["listing", "told", "transcripts"]
+__all__ = ["blessed", "listing", "told", "transcripts"]
 
 Progress = Callable[[str], None]
 
@@ -49,6 +50,13 @@ def told(name: str) -> list[str]:
     return [*lines, "", *_steps(found.script)]
 
 
+def blessed(name: str, modes: Sequence[str]) -> list[str]:
+    """A story's golden transcript of the default kernel, in the first of the modes asked for."""
+    check_modes(modes)
+    found = _scenario(name)
+    return Golden(found.name, DEFAULT, _mode(found, modes), "", ()).blessed() or []
+
+
 def transcripts(
     name: str, selectors: Sequence[str], patches: Sequence[Path], modes: Sequence[str], progress: Progress
 ) -> list[str]:
@@ -61,9 +69,7 @@ def transcripts(
     absent = found.absent(ready.profile)
     if absent:
         raise ConformanceError(f"{name}: not on {ready.kernel.title}: {absent}.")
-    mode = next((mode for mode in modes or found.modes if mode in found.modes), None)
-    if mode is None:
-        raise ConformanceError(f"{name} is not told in mode {modes[0]}, but in {', '.join(found.modes)}.")
+    mode = _mode(found, modes)
     arena = ready.arena(mode)
     played = play(arena, found.script)
     lines = [f"{ready.kernel.title} ({ready.kernel.version}), {mode}", ""]
@@ -86,6 +92,15 @@ def _scenario(name: str) -> Story | Saved:
     if len(found) != 1:
         raise ConformanceError(f"{name} means {len(found)} scenarios; show takes one.")
     return found[0]
+
+
+def _mode(found: Story | Saved, wanted: Sequence[str]) -> str:
+    mode = next((mode for mode in wanted or found.modes if mode in found.modes), None)
+    if mode is None:
+        raise ConformanceError(
+            f"{found.name} is not told in mode {wanted[0]}, but in {', '.join(found.modes)}."
+        )
+    return mode
 
 
 def _one(selectors: list[str]) -> str:

@@ -122,3 +122,10 @@ def test_bless_refuses_in_ci(cli, monkeypatch):
     monkeypatch.setenv("CI", "true")
     done = cli("scenario", "bless", "--yes")
     assert done.exit_code == 2 and "bless does not run in CI" in done.stderr
+
+
+def test_show_ends_with_the_golden_transcript(cli):
+    done = cli("scenario", "show", "first_read", "--mode", "npt")
+    assert done.exit_code == 0
+    assert "\nmode      npt\n" in done.stdout and "\n    + T(1,0x0,1)[0x100]  0x" in done.stdout
+    assert cli("scenario", "show", "aged_by_access_tracking", "--mode", "npt").exit_code == 2
