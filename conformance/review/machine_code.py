@@ -6,9 +6,9 @@ puts into other sections (exception tables, alternatives, bug entries) stands be
 that it belongs to. What is left out does not reach the machine: labels' numbers, comments, line numbers. A
 string or a table is compared by what it holds, not by where it lies.
 
-Two ways to compile. *Apart*, each function that is not forced inline stays one of its own, so that a difference
-can be told to belong to it. *As built*, with the kernel's own flags, functions have been folded into each
-other: equal there means that what runs is equal, however it was cut into functions.
+Two ways to compile. *Apart*, each function that is not forced inline stays one of its own, so that a
+difference can be told to belong to it. *As built*, with the kernel's own flags, functions have been folded
+into each other: equal there means that what runs is equal, however it was cut into functions.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def compile_code(
 def read_assembly(text: str, renamed: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
     """Every function of a unit's assembly, with its lines in the form that is compared.
 
-    A part of a function that the compiler put elsewhere, or copied for some callers, counts as the function's.
+    A part of a function that the compiler put elsewhere, or copied for some callers, counts as its own.
     """
     functions, contents = _blocks(text.splitlines())
     whole: dict[str, list[str]] = {}

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which function of one kernel is which of another: by name, by known renames, by likeness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import SequenceMatcher
+
+from conformance.review.functions import Text
+
+__all__ = ["RENAMED", "pair", "property_of"]
+
+RENAMED = (
+    ("spte_can_locklessly_be_made_writable", "is_mmu_writable_spte"),
+    ("mmu_need_write_protect", "mmu_try_to_unsync_pages"),
+    ("is_removed_spte", "is_frozen_spte"),
+    ("spte_has_volatile_bits", "spte_needs_atomic_update"),
+    ("kvm_tdp_mmu_spte_need_atomic_write", "kvm_tdp_mmu_spte_need_atomic_update"),
+    ("kvm_recover_nx_lpages", "kvm_recover_nx_huge_pages"),
+    ("make_huge_page_split_spte", "make_small_spte"),
+)
+"""Renames that changed the body as well, or a body too short to be known again: the old name, the new one."""
+
+ALIKE = 0.7
+"""How much of two bodies must be the same for one to be the other under a new name."""
+
+
+def pair(before: Mapping[str, Text], after: Mapping[str, Text]) -> dict[str, str]:
+    """The new name of each function of ``before`` that ``after`` has under another one."""
+    gone = {name: text for name, text in before.items() if name not in after}
+    new = {name: text for name, text in after.items() if name not in before}
+    found = {old: name for old, name in RENAMED if old in gone and name in new}
+    likely = sorted(
+        ((_likeness(gone[old], new[name]), old, name) for old in gone for name in new), reverse=True
+    )
+    for likeness, old, name in likely:
+        if likeness >= ALIKE and old not in found and name not in found.values():
+            found[old] = name
+    return found
+
+
+def _likeness(one: Text, other: Text) -> float:
+    """How much of their tokens is the same, from 0 to 1; their own names do not count."""
+    ours, theirs = (["" if word == text.name else word for word in text.words] for text in (one, other))
+    matcher = SequenceMatcher(None, ours, theirs, autojunk=False)
+    for quick in (matcher.real_quick_ratio, matcher.quick_ratio):
+        if quick() < ALIKE:
+            return 0.0
+    return matcher.ratio()
+
+
+def property_of(name: str) -> tuple[str, ...]:
+    """The names under which a property may compare a function: its own, and those it had and got."""
+    return (
+        name,
+        *(old for old, new in RENAMED if new == name),
+        *(new for old, new in RENAMED if old == name),
+    )

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Proving that changed functions are what they were: their machine code, alone or as the kernel has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from conformance.kernels import Cache, Kernel, Progress
+from conformance.review.machine_code import APART, AS_BUILT, Code, compile_code
+from conformance.review.texts import Pair, Texts, users
+
+__all__ = ["Proofs"]
+
+
+class Proofs:
+    """The code of both kernels, and what it proves. Compiles what is asked about, when it is."""
+
+    def __init__(self, before: Kernel, after: Kernel, texts: Texts, cache: Cache, progress: Progress) -> None:
+        self._kernels = before, after
+        self._texts = texts
+        self._cache = cache
+        self._progress = progress
+        self._apart: tuple[Code, Code] | None = None
+
+    def apart(self, pairs: Iterable[Pair]) -> dict[str, str]:
+        """Those whose own code is equal, compiled apart: the name, and how that is known.
+
+        Where a function has no code of its own, all functions that it is folded into must be equal.
+        """
+        changed = list(pairs)
+        before, after = self._apart = self._compile(changed, APART, "each function apart")
+        equal = {name for name, forms in after.forms.items() if before.forms.get(name) == forms}
+        found: dict[str, str] = {}
+        for one in changed:
+            own = [symbol for symbol in one.text.symbols if symbol in after.forms]
+            folded = set() if own else self._folded(one)
+            if own and equal.issuperset(own):
+                found[one.text.name] = ""
+            elif folded and equal >= folded:
+                what = f"all {len(folded)} functions" if len(folded) > 1 else next(iter(folded))
+                found[one.text.name] = f"it has no code of its own; {what} that it is part of"
+        return found
+
+    def compiled(self, one: Pair) -> bool:
+        """Whether a function is compiled at all in this configuration."""
+        assert self._apart is not None
+        has_code = any(symbol in self._apart[1].forms for symbol in one.text.symbols)
+        return has_code or bool(self._folded(one))
+
+    def as_built(self, pairs: Iterable[Pair]) -> dict[str, str]:
+        """Those that are equal in the code that the kernel runs: in all functions they can be part of."""
+        assert self._apart is not None
+        changed = list(pairs)
+        before, after = self._compile(changed, AS_BUILT, "as the kernel is built")
+        equal = {name for name, forms in after.forms.items() if before.forms.get(name) == forms}
+        found: dict[str, str] = {}
+        for one in changed:
+            symbols = {*one.text.symbols, *self._folded(one)}
+            around = self._apart[0].with_users(symbols) | self._apart[1].with_users(symbols)
+            around &= {*before.forms, *after.forms}
+            if around and equal >= around:
+                found[one.text.name] = f"as built: {len(around)} functions of which it is part or that use it"
+        return found
+
+    def _folded(self, one: Pair) -> set[str]:
+        assert self._apart is not None
+        symbols = self._apart[1].forms
+        found = users(one.text.name, self._texts.after, symbols)
+        if one.before is not None:
+            old = users(one.before.name, self._texts.before, self._apart[0].forms)
+            renamed = self._texts.symbols()
+            found |= {renamed.get(name, name) for name in old}
+        return found
+
+    def _compile(self, pairs: list[Pair], flags: tuple[str, ...], how: str) -> tuple[Code, Code]:
+        ours, theirs = self._texts.units([one.text for one in pairs])
+        before, after = self._kernels
+        self._progress(f"{after.title}: compiling {len(theirs)} units, {how}")
+        return (
+            compile_code(before, ours, flags, self._cache, self._texts.symbols()),
+            compile_code(after, theirs, flags, self._cache, {}),
+        )
