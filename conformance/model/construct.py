@@ -28,6 +28,8 @@ from conformance.model.changes import (
     SOFTWARE_ACCESSED,
     SPLIT_BUGS_VM,
     SPLIT_TAKES_EXECUTION,
+    UNSYNC_HELPER_NAME,
+    UNSYNC_NOT_FOR_PREFETCH,
     UNSYNC_ONLY_IF_NOT_WRITABLE,
     UNSYNC_SKIP_IFF_LEAF,
     XS_XU,
@@ -161,7 +163,7 @@ def make_spte(
         k.warn_on("make_spte", logged & huge)
         k.calls("mark_page_dirty_in_slot", logged)
     how = word(can_unsync)
-    if k.has(UNSYNC_ONLY_IF_NOT_WRITABLE):
+    if k.has(UNSYNC_NOT_FOR_PREFETCH):
         how = how | when(prefetch, 2)
     return MadeSpte(
         value=word(wrprot),
@@ -201,7 +203,7 @@ def _asks_memtype(k: Kernel) -> bool:
 
 
 def _unsync_function(k: Kernel) -> str:
-    return "mmu_try_to_unsync_pages" if k.has(UNSYNC_ONLY_IF_NOT_WRITABLE) else "mmu_need_write_protect"
+    return "mmu_try_to_unsync_pages" if k.has(UNSYNC_HELPER_NAME) else "mmu_need_write_protect"
 
 
 def make_nonleaf_spte(k: Kernel, child: Word, ad_disabled: Truth) -> Word:

@@ -8,6 +8,7 @@ from conformance.model.changes import (
     EPT_AD_MASKS_ALWAYS,
     MASKS_IN_MMU,
     MEMTYPE_MASK,
+    MMIO_CACHING_REEVALUATED,
     MMIO_L1TF_COLLISION,
     MMIO_VALUE_AND_MASK,
     NO_MEMTYPE_MASK,
@@ -76,6 +77,8 @@ def kvm_mmu_reset_all_pte_masks(
     k.shadow_host_writable_mask = k.layout.default_host_writable
     k.shadow_mmu_writable_mask = k.layout.default_mmu_writable
     k.kvm_ad_enabled = int(k.has(EPT_AD_MASKS_ALWAYS))
+    # The module parameter was the variable itself, and this comes right after the module is loaded.
+    k.enable_mmio_caching = word(mmio_caching)
     reserved = when(phys_bits < 52, bit(51) | PT_PRESENT_MASK)
     both = k.layout.acc_write_mask | k.layout.acc_user_mask
     kvm_mmu_set_mmio_spte_mask(k, reserved, reserved, both, mmio_caching=mmio_caching)
@@ -132,7 +135,8 @@ def kvm_mmu_set_mmio_spte_mask(
         return
 
     frozen = k.layout.frozen_spte
-    value = when(mmio_caching, mmio_value)
+    caching = mmio_caching if k.has(MMIO_CACHING_REEVALUATED) else k.enable_mmio_caching != 0
+    value = when(caching, mmio_value)
     not_allowed = clear(mmio_mask, k.layout.mmio_allowed_mask) != 0
     k.warn_on(function, not_allowed & fits)
     value = when(no(not_allowed), value)

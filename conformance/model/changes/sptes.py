@@ -95,6 +95,20 @@ RSVD_CHECKED_WHEN_MADE = Change(
     effect="make_spte() WARNs about reserved bits.",
 )
 
+UNSYNC_HELPER_NAME = Change(
+    commit="0337f585f57f",
+    title="KVM: x86/mmu: Rename unsync helper and update related comments",
+    since="5.14",
+    effect="mmu_need_write_protect() is called mmu_try_to_unsync_pages().",
+)
+
+UNSYNC_NOT_FOR_PREFETCH = Change(
+    commit="f1c4a88c41ea",
+    title="KVM: X86: Don't unsync pagetables when speculative",
+    since="5.16",
+    effect="make_spte() says that it prefetches when it asks to unsync; nothing is unsynced for that.",
+)
+
 UNSYNC_ONLY_IF_NOT_WRITABLE = Change(
     commit="8b8f9d753b84",
     title="KVM: X86: Don't check unsync if the original spte is writible",
@@ -199,6 +213,16 @@ MMIO_CACHING_FLAG = Change(
     title="KVM: x86/mmu: Use enable_mmio_caching to track if MMIO caching is enabled",
     since="5.19",
     effect="enable_mmio_caching says whether there are MMIO SPTEs at all.",
+)
+
+MMIO_CACHING_REEVALUATED = Change(
+    commit="c3e0c8c2e8b1",
+    title="KVM: x86/mmu: Fully re-evaluate MMIO caching when SPTE masks change",
+    since="6.0",
+    effect=(
+        "Whether there are MMIO SPTEs is decided anew by each setting of the masks; before, once off meant "
+        "off for good."
+    ),
 )
 
 SHADOWED_ACCESS = Change(
