@@ -205,6 +205,20 @@ FUNCTIONS = (
         ),
     ),
     _fix(
+        changes.UNSYNC_NOT_FOR_PREFETCH,
+        "make_spte",
+        "prefetching an SPTE, which nobody has asked for yet, unsynced shadow pages",
+        without(
+            "6.1",
+            (
+                SPTE_C,
+                "(vcpu->kvm, slot, gfn, can_unsync, prefetch)",
+                "(vcpu->kvm, slot, gfn, can_unsync, false)",
+            ),
+            by="make_spte",
+        ),
+    ),
+    _fix(
         changes.DIRTY_IF_WRITABLE,
         "make_spte",
         "replacing a writable SPTE lost its Dirty bit",
@@ -388,6 +402,17 @@ FUNCTIONS = (
         ),
     ),
     _fix(
+        changes.MMIO_CACHING_REEVALUATED,
+        "kvm_mmu_set_mmio_spte_mask",
+        "with 52 address bits MMIO caching stayed off with EPT, too, which needs no reserved bit",
+        without(
+            "6.1",
+            (SPTE_C, "enable_mmio_caching = allow_mmio_caching;\n\tif (!enable", "if (!enable"),
+            by="kvm_mmu_set_ept_masks",
+            mode="shadow",
+        ),
+    ),
+    _fix(
         changes.MMIO_CACHING_FLAG,
         "is_mmio_spte",
         "with MMIO caching off an SPTE of 0 was taken for MMIO, under SEV-ES and with 52 address bits",
@@ -431,7 +456,7 @@ FUNCTIONS = (
                 "return",
             ),
             by="is_rsvd_spte",
-            mode="shadow",
+            mode="ept-noad",
         ),
     ),
     # Not-present SPTEs.

@@ -86,12 +86,14 @@ class History:
 
 def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> History:
     """Carry out a plan. Raises ConformanceError if it names what there is not."""
+    _check_kernels(plan.kernels)
     chosen = [(fix, revert) for fix, revert in _all() if _wanted(plan, fix, revert)]
     unseen = [fix for fix in UNSEEN if _named(plan.only, _names(fix))]
     if not chosen and not unseen:
+        where = f" of {', '.join(plan.kernels)}" if plan.kernels else ""
         raise ConformanceError(
-            f"no fix is called {', '.join(plan.only)}; give a commit, a function, a property or a story, "
-            "* stands for any text. Without --only all are taken out."
+            f"no fix{where} is called {', '.join(plan.only)}; give a commit, a function, a property or a "
+            "story, * stands for any text. Without --only all are taken out."
         )
     reports = {kernel: _report(kernel, progress) for kernel in dict.fromkeys(r.kernel for _, r in chosen)}
     judged = [(fix, revert) for fix, revert in chosen if reports[revert.kernel].error is None]
@@ -110,6 +112,14 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Hi
     if kernels:
         kernels[0].results.extend(map(_skipped, unseen))
     return History(tuple(outcomes), tuple(unseen), Report(kernels, SEED))
+
+
+def _check_kernels(names: Sequence[str]) -> None:
+    """Raise ConformanceError about a kernel that no fix can be taken out of."""
+    known = list(dict.fromkeys(revert.kernel for _, revert in _all()))
+    for name in names:
+        if name not in (*known, "all"):
+            raise ConformanceError(f"no fix can be taken out of {name}; give {', '.join(known)} or all.")
 
 
 def _all() -> list[tuple[Fix, Revert]]:

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""On real kernels every missing fix is noticed, and the model without it agrees where it should."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance.differential.verdict import Verdict
+from conformance.history import FIXES
+from conformance.history.judging import Missing, judge
+
+REVERTS = [
+    pytest.param(fix, revert, id=f"{fix.commit}-{revert.kernel}-{revert.by}")
+    for fix in FIXES
+    for revert in fix.reverts
+]
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+@pytest.mark.parametrize(("fix", "revert"), REVERTS)
+def test_missing_fix_is_noticed(fix, revert):
+    results = judge(Missing(fix, revert, budget=0.5, seed=1))
+    assert len(results) == (2 if revert.exact else 1)
+    for result in results:
+        assert result.verdict is Verdict.PASS, f"{result.engine}: {result.reason} {result.counterexample}"

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A run through history without kernels: what is chosen, how it is scored, what is told of it."""
+
+from __future__ import annotations
+
+import io
+from concurrent.futures import Future
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+
+from conformance.differential.verdict import Result, Verdict
+from conformance.errors import ConformanceError
+from conformance.history import FIXES, UNSEEN, Layer, running
+from conformance.history.judging import NOTICED, WITHOUT, layer_of
+from conformance.history.running import Plan, run
+from conformance.kernels import BuildError
+from conformance.reports.history import show
+from conformance.reports.terminal import Screen
+
+XCHG = "ba3a6120a4e7"
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """Replaces building and comparing: every fix is noticed unless it is among ``judged.quiet``."""
+    made = SimpleNamespace(asked=[], quiet=set(), unbuilt=set(), disagreeing=set())
+
+    def judge(missing):
+        made.asked.append((missing.fix.commit, missing.revert.kernel, missing.revert.by))
+        commit, mode = missing.fix.commit, missing.revert.mode
+        verdict = Verdict.FAIL if commit in made.quiet else Verdict.PASS
+        results = [Result(commit, "shim", NOTICED, mode, verdict, 10, reason="a reason")]
+        if missing.revert.exact:
+            verdict = Verdict.FAIL if commit in made.disagreeing else Verdict.PASS
+            results.append(Result(commit, "shim", WITHOUT, mode, verdict, 10))
+        return results
+
+    def submit(function, missing):
+        future = Future()
+        future.set_result(judge(missing))
+        return future
+
+    def open_kernel(selector, *, progress):
+        if selector in made.unbuilt:
+            raise BuildError(f"{selector} is not to be had.")
+        return SimpleNamespace(title=selector, version=f"{selector}.1-1", drift=None)
+
+    monkeypatch.setattr(running, "open_kernel", open_kernel)
+    monkeypatch.setattr(
+        running, "ProcessPoolExecutor", lambda *_, **__: nullcontext(SimpleNamespace(submit=submit))
+    )
+    return made
+
+
+def go(**plan):
+    return run(Plan(**plan), progress=lambda line: None)
+
+
+def told(history) -> str:
+    stream = io.StringIO()
+    console = Screen(stream)
+    console.width = 120
+    show(history, console)
+    return stream.getvalue()
+
+
+def test_everything_is_taken_out_once(judged):
+    history = go()
+    assert len(judged.asked) == len(set(judged.asked)) == sum(len(fix.reverts) for fix in FIXES)
+    assert history.report.status == 0
+    assert history.unseen == UNSEEN
+
+
+def test_the_score_counts_reverts_per_layer_and_debts(judged):
+    judged.quiet.add(XCHG)
+    scores = go().scores
+    planted = [revert for fix in FIXES for revert in fix.reverts if layer_of(revert) is Layer.FUNCTION]
+    unnoticed = sum(len(fix.reverts) for fix in FIXES if fix.commit == XCHG)
+    assert scores[Layer.FUNCTION].planted == len(planted)
+    assert scores[Layer.FUNCTION].noticed == len(planted) - unnoticed
+    assert scores[Layer.INTERLEAVING].planted == 0
+    assert scores[Layer.INTERLEAVING].unseen == sum(fix.layer is Layer.INTERLEAVING for fix in UNSEEN)
+
+
+def test_one_that_nobody_noticed_is_status_1_and_told(judged):
+    judged.quiet.add(XCHG)
+    history = go()
+    assert history.report.status == 1
+    text = told(history)
+    assert "FAIL" in text and "nobody" in text
+    assert "Use atomic XCHG to write TDP MMU SPTEs with volatile bits" in text
+
+
+def test_a_model_that_does_not_agree_without_the_fix_is_status_1(judged):
+    judged.disagreeing.add(XCHG)
+    history = go(only=(XCHG,))
+    assert history.report.status == 1 and "differs" in told(history)
+    assert history.scores[Layer.FUNCTION].noticed == history.scores[Layer.FUNCTION].planted
+
+
+def test_a_kernel_that_is_not_to_be_had_is_status_2(judged):
+    judged.unbuilt.add("6.12")
+    history = go()
+    assert history.report.status == 2 and not any(kernel == "6.12" for _, kernel, _ in judged.asked)
+    assert "6.12 is not to be had" in told(history)
+
+
+@pytest.mark.parametrize(
+    ("given", "commits"),
+    [
+        ({"only": (XCHG,)}, {XCHG}),
+        ({"only": ("kvm_tdp_mmu_write_*",)}, {XCHG}),
+        ({"only": ("zap_while_yielding",)}, {"3a0f64de479c"}),
+        ({"only": ("kvm_tdp_mmu_write_spte",), "kernels": ("6.12",)}, set()),
+    ],
+)
+def test_only_and_kernel_restrict(judged, given, commits):
+    if not commits:
+        with pytest.raises(ConformanceError, match="no fix"):
+            go(**given)
+        return
+    history = go(**given)
+    assert {fix for fix, _, _ in judged.asked} == commits
+    assert {outcome.fix.commit for outcome in history.outcomes} == commits
+
+
+def test_debts_are_told_with_their_reason_and_are_no_failure(judged):
+    history = go(kernels=("6.1",))
+    text = told(history)
+    for fix in UNSEEN:
+        assert str(fix.change) in text and fix.reason in text
+    skipped = [row for kernel in history.report.kernels for row in kernel.results if row.mode == "-"]
+    assert {row.verdict for row in skipped} == {Verdict.SKIP}
+    assert "interleavings: no oracle yet, 5 cannot be seen" in text
+
+
+def test_a_debt_can_be_asked_for_alone(judged):
+    history = go(only=(UNSEEN[0].change.commit,))
+    assert not history.outcomes and UNSEEN[0].reason in told(history)
+
+
+def test_unknown_names_are_a_sentence(judged):
+    with pytest.raises(ConformanceError, match="no fix is called nonsense"):
+        go(only=("nonsense",))
+    with pytest.raises(ConformanceError, match=r"no fix can be taken out of 9\.9"):
+        go(kernels=("9.9",))
