@@ -52,15 +52,16 @@ def handle_changed_spte(
     A present leaf must never become one for another page: the host must have had it zapped, and flushed,
     in between. Between two values that are not present only MMIO SPTEs and freezing make sense.
     """
+    if old_spte == new_spte:
+        return
     k, level = vm.k, table.level
     function = "handle_changed_spte"
     was_present, is_present = is_shadow_present_pte(k, old_spte), is_shadow_present_pte(k, new_spte)
-    was_leaf, is_leaf_now = is_leaf(vm, old_spte, level), is_leaf(vm, new_spte, level)
-    if was_leaf and is_leaf_now:
-        k.bug_on(function, spte_to_pfn(k, old_spte) != spte_to_pfn(k, new_spte))
-    if old_spte == new_spte:
-        return
+    was_leaf = was_present and is_last_spte(k, old_spte, level)
+    is_leaf_now = is_present and is_last_spte(k, new_spte, level)
     if is_leaf_now:
+        if was_leaf:
+            k.bug_on(function, spte_to_pfn(k, old_spte) != spte_to_pfn(k, new_spte))
         check_spte_writable_invariants(k, new_spte)
     if not was_present and not is_present:
         explained = is_mmio_spte(k, old_spte) or is_mmio_spte(k, new_spte) or is_frozen_spte(k, new_spte)
