@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.differential.verdict import Verdict
+from conformance.history.fix import Layer
 from conformance.history.running import History, Outcome
 from conformance.reports.difference import difference
 from conformance.reports.text import line
@@ -79,6 +80,9 @@ def _unseen(history: History, console: Console) -> None:
 
 def _scores(history: History, console: Console) -> None:
     for layer, score in history.scores.items():
-        planted = f"{score.noticed} of {score.planted} noticed" if score.planted else "no oracle yet"
+        if score.planted:
+            told = f"{score.noticed} of {score.planted} noticed"
+        else:
+            told = "nothing taken out" if layer in (Layer.FUNCTION, Layer.STORY) else "no oracle yet"
         unseen = f", {score.unseen} cannot be seen" if score.unseen else ""
-        console.print(Text(f"{layer.value}: {planted}{unseen}"))
+        console.print(Text(f"{layer.value}: {told}{unseen}"))
