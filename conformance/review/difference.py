@@ -4,33 +4,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from conformance.kernels import Cache, Kernel
+from conformance.review.behaviour import explore
+from conformance.review.plan import Plan, check
 from conformance.review.proof import Proofs
 from conformance.review.review import FunctionReview, Review, Standing
 from conformance.review.texts import Pair, Texts
+from conformance.review.verdicts import judge
 
-__all__ = ["Plan", "compare"]
+__all__ = ["compare"]
 
 Progress = Callable[[str], None]
 
-
-@dataclass(frozen=True)
-class Plan:
-    """How far to look.
-
-    ``only`` are globs on the properties to run, ``modes`` names of modes (none: all). ``budget`` is
-    seconds of comparing properties. ``case`` is one input to try on the one property named. ``arguments`` are those
-    of ``conformance diff`` that name the kernels, for the command that shows a difference again.
-    """
-
-    only: tuple[str, ...] = ()
-    modes: tuple[str, ...] = ()
-    budget: float = 5.0
-    seed: int = 0
-    case: tuple[int, ...] = ()
-    arguments: tuple[str, ...] = ()
+NOT_COMPILED = "it is not compiled in the configuration used here"
 
 
 def _quiet(message: str) -> None:
@@ -42,23 +29,29 @@ def compare(before: Kernel, after: Kernel, plan: Plan | None = None, progress: P
 
     Raises BuildError if either does not compile, ConformanceError about a plan that names what there is not.
     """
+    plan = plan or Plan()
+    check(plan)
     texts = Texts(before, after)
-    functions = [_unchanged(one) for one in texts.pairs if one.same]
-    functions += [_lone(one) for one in texts.pairs if not (one.before and one.after)]
-    changed = [one for one in texts.pairs if one.before and one.after and not one.same]
+    told = {one.text.name: _untouched(one) for one in texts.pairs}
+    changed = [one for one in texts.pairs if told[one.text.name] is None]
     proofs = Proofs(before, after, texts, Cache(), progress)
+    for prove in (proofs.apart, proofs.as_built):
+        if changed:
+            equal = prove(changed)
+            told.update((one.text.name, _proved(one, equal)) for one in changed if one.text.name in equal)
+            changed = [one for one in changed if one.text.name not in equal]
+    idle = [one for one in changed if not proofs.compiled(one)]
+    told.update((one.text.name, _stand(one, Standing.UNCOVERED, NOT_COMPILED)) for one in idle)
+    changed = [one for one in changed if one not in idle]
+    errors: tuple[str, ...] = ()
     if changed:
-        equal = proofs.apart(changed)
-        functions += [_proved(one, equal[one.text.name]) for one in changed if one.text.name in equal]
-        changed = [one for one in changed if one.text.name not in equal]
-    if changed:
-        equal = proofs.as_built(changed)
-        functions += [_proved(one, equal[one.text.name]) for one in changed if one.text.name in equal]
-        changed = [one for one in changed if one.text.name not in equal]
-    functions += [_stand(one, Standing.UNCOVERED) for one in changed]
-    order = {one.text.name: place for place, one in enumerate(texts.pairs)}
-    functions.sort(key=lambda one: order[one.name])
-    return Review(_title(before), _title(after), tuple(functions))
+        symbols = {symbol for one in changed for symbol in one.symbols}
+        seen, why = explore(before, after, symbols, plan, progress)
+        told.update((one.name, one) for one in judge(changed, texts.pairs, seen, why))
+    functions = tuple(one for one in told.values() if one is not None)
+    if plan.only:
+        functions = tuple(one for one in functions if one.by)
+    return Review(_title(before), _title(after), functions, (), errors)
 
 
 def _title(kernel: Kernel) -> str:
@@ -69,13 +62,14 @@ def _stand(one: Pair, standing: Standing, reason: str = "") -> FunctionReview:
     return FunctionReview(one.text.name, one.text.file, standing, one.was, reason=reason)
 
 
-def _unchanged(one: Pair) -> FunctionReview:
-    return _stand(one, Standing.SAME)
+def _untouched(one: Pair) -> FunctionReview | None:
+    """How a function stands by its text alone; None if that does not tell."""
+    if one.same:
+        return _stand(one, Standing.SAME)
+    if one.before is None:
+        return _stand(one, Standing.ADDED)
+    return _stand(one, Standing.REMOVED) if one.after is None else None
 
 
-def _lone(one: Pair) -> FunctionReview:
-    return _stand(one, Standing.REMOVED if one.after is None else Standing.ADDED)
-
-
-def _proved(one: Pair, how: str) -> FunctionReview:
-    return _stand(one, Standing.SAME_CODE, how)
+def _proved(one: Pair, equal: dict[str, str]) -> FunctionReview:
+    return _stand(one, Standing.SAME_CODE, equal[one.text.name])

@@ -44,6 +44,11 @@ class Pair:
         """The name before, if that was another one."""
         return self.before.name if self.before and self.before.name != self.text.name else ""
 
+    @cached_property
+    def symbols(self) -> frozenset[str]:
+        """What the compilers of both kernels call it."""
+        return frozenset(symbol for text in (self.before, self.after) if text for symbol in text.symbols)
+
     @property
     def same(self) -> bool:
         """Whether nothing changed in its text or in that of the macros that it uses."""

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Behaviour, through the shims: properties that execute what changed, on both kernels, on the same inputs.
+
+Which functions a property executes is not read off its name: the shims are built so that each function
+tells when it runs. No model takes part.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import shlex
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from conformance.differential.columns import SpteColumn
+from conformance.differential.comparison import Difference
+from conformance.differential.engines import bulk, control_space, exhaust
+from conformance.differential.engines.bulk import draw
+from conformance.differential.properties import PROPERTIES
+from conformance.differential.property import Property
+from conformance.differential.shrinking import shrink
+from conformance.differential.verdict import Counterexample
+from conformance.kernels import Cache, Kernel
+from conformance.model.modes import MODES
+from conformance.model.profiles import profile_of
+from conformance.oracles.shim import ShimOracle, build_shim, functions_of
+from conformance.review.duel import Duel, moved_bits
+from conformance.review.plan import Plan
+
+__all__ = ["Seen", "explore"]
+
+FIRST = 1 << 12
+"""How many drawn cases each property gets in each mode, to see what it executes."""
+CHUNKS = 16
+"""How many chunks of cases a property gets in a mode, if there is time."""
+AT_ONCE = 1 << 14
+"""How many combinations are all tried, of the bits that decide."""
+
+
+@dataclass
+class Seen:
+    """What came of one property: the cases run, the functions executed on either kernel, and a difference.
+
+    ``blamed`` are those that the difference itself executes.
+    """
+
+    name: str
+    cases: int = 0
+    executed: set[str] = field(default_factory=set)
+    difference: Counterexample | None = None
+    blamed: set[str] = field(default_factory=set)
+
+
+def explore(
+    before: Kernel, after: Kernel, changed: Collection[str], wanted: Plan, progress: Callable[[str], None]
+) -> tuple[list[Seen], str]:
+    """Run the properties that execute one of the ``changed`` functions (names of either kernel).
+
+    What came of each; and why some were not run, "" if all were.
+    """
+    libraries = [build_shim(kernel, Cache(), progress, traced=True) for kernel in (before, after)]
+    progress(f"{after.title}: comparing with {before.title}")
+    with ShimOracle(libraries[0]) as first, ShimOracle(libraries[1]) as second:
+        scene = _Scene(before, after, (first, second), [functions_of(library) for library in libraries])
+        duels, why = scene.duels(wanted)
+        return [
+            seen for seen in _run(scene, duels, set(changed), wanted) if seen.executed & set(changed)
+        ], why
+
+
+class _Scene:
+    """Two kernels' shims, side by side."""
+
+    def __init__(
+        self,
+        before: Kernel,
+        after: Kernel,
+        oracles: tuple[ShimOracle, ShimOracle],
+        names: list[dict[int, str]],
+    ) -> None:
+        self._profiles = profile_of(before.release), profile_of(after.release)
+        self._oracles = oracles
+        self._names = names
+
+    def duels(self, wanted: Plan) -> tuple[dict[str, list[Duel]], str]:
+        """What can be compared on both, by property; and why some cannot."""
+        found: dict[str, list[Duel]] = {}
+        moved = moved_bits(*self._profiles)
+        apart: list[str] = []
+        for prop in PROPERTIES.values():
+            if wanted.only and not any(fnmatch.fnmatch(prop.name, glob) for glob in wanted.only):
+                continue
+            if not all(prop.name in oracle.entries for oracle in self._oracles):
+                continue
+            if moved and any(isinstance(column, SpteColumn) for column in prop.takes):
+                apart.append(prop.name)
+                continue
+            found[prop.name] = list(self._modes(prop, wanted.modes))
+        bits = ", ".join(moved)
+        why = f"a word is not the same SPTE to both kernels, for {bits} moved" if apart else ""
+        return found, why
+
+    def _modes(self, prop: Property, modes: tuple[str, ...]) -> Iterator[Duel]:
+        for mode in prop.modes:
+            if not modes or mode in modes:
+                yield Duel(prop, MODES[mode], self._profiles, self._oracles)
+
+    def covered(self) -> set[str]:
+        """The functions that ran on either kernel since this was last asked."""
+        return {
+            names[offset]
+            for oracle, names in zip(self._oracles, self._names, strict=True)
+            for offset in oracle.covered()
+            if offset in names
+        }
+
+
+def _run(scene: _Scene, duels: dict[str, list[Duel]], changed: set[str], wanted: Plan) -> list[Seen]:
+    """Every property once, then those that execute what changed until the budget ends."""
+    found = {name: Seen(name) for name in duels}
+    end = time.monotonic() + wanted.budget
+    for name, each in duels.items():
+        for duel in each:
+            _see(scene, duel, found[name], wanted, partial(_first, wanted=wanted))
+    concerned = [name for name in duels if found[name].executed & changed and not wanted.case]
+    for thorough in (_exhaustive, _chunk, *[_chunk] * (CHUNKS - 1)):
+        for name in concerned:
+            for duel in duels[name]:
+                if found[name].difference is None and time.monotonic() < end:
+                    _see(scene, duel, found[name], wanted, partial(thorough, seed=wanted.seed))
+    return list(found.values())
+
+
+def _see(
+    scene: _Scene, duel: Duel, seen: Seen, wanted: Plan, how: Callable[[Duel], Difference | None]
+) -> None:
+    """Compare somehow, and note what ran and what came of it. Only the first difference is kept."""
+    if seen.difference is not None:
+        return
+    scene.covered()
+    cases = duel.cases
+    difference = how(duel)
+    seen.cases += duel.cases - cases
+    seen.executed |= scene.covered()
+    if difference is None:
+        return
+    smallest = shrink(duel, difference)
+    scene.covered()
+    duel.compare_once(smallest.case)
+    seen.blamed = scene.covered()
+    seen.difference = duel.tell(smallest, _again(duel, smallest, wanted))
+
+
+def _again(duel: Duel, found: Difference, wanted: Plan) -> str:
+    case = ",".join(f"{word:#x}" for word in found.case)
+    place = ["--only", duel.property.name, "--mode", duel.mode.name, "--case", case]
+    return shlex.join(["conformance", "diff", *wanted.arguments, *place])
+
+
+def _rng(duel: Duel, seed: int, how: str) -> np.random.Generator:
+    return np.random.default_rng([seed, *f"{duel.property.name}/{duel.mode.name}/{how}".encode()])
+
+
+def _first(duel: Duel, wanted: Plan) -> Difference | None:
+    """A few drawn cases, or the one given."""
+    if wanted.case:
+        return duel.compare_once(wanted.case)
+    n = min(FIRST, duel.capacity) // (16 if duel.property.scalar else 1)
+    return duel.compare(draw(duel, _rng(duel, wanted.seed, "first"), n))
+
+
+def _chunk(duel: Duel, seed: int) -> Difference | None:
+    return bulk(duel, _rng(duel, seed + duel.cases, "bulk"))
+
+
+def _exhaustive(duel: Duel, seed: int) -> Difference | None:
+    """Every combination of the bits that decide, if that is quickly done."""
+    if duel.property.scalar:
+        return None
+    rng = _rng(duel, seed, "exhaustive")
+    space = control_space(duel, rng)
+    if isinstance(space, Difference):
+        return space
+    found = exhaust(duel, space, rng) if space.size <= AT_ONCE else None
+    return found if isinstance(found, Difference) else None

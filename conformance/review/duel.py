@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One property in one mode on two kernels: a comparison in which another kernel stands where the model does.
+
+Inputs are words, and go to both as they are; only access bits, which some kernels number otherwise, are told
+to each kernel in its own.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.differential.columns import Access
+from conformance.differential.comparison import Comparison, Difference
+from conformance.differential.property import Property
+from conformance.differential.telling import counterexample
+from conformance.differential.verdict import Counterexample
+from conformance.model.layout import Layout
+from conformance.model.modes import Mode
+from conformance.model.profiles import Profile
+from conformance.oracles.shim import KernelDied, ShimOracle
+
+__all__ = ["Duel", "moved_bits"]
+
+Words = NDArray[np.uint64]
+
+_SPTE_BITS = (
+    "spte_mmu_present_mask",
+    "spte_tdp_ad_mask",
+    "default_host_writable",
+    "default_mmu_writable",
+    "ept_host_writable",
+    "ept_mmu_writable",
+    "acc_track_saved_shift",
+)
+"""What must lie in the same place for one word to be the same SPTE to both."""
+_ACCESS = ("acc_exec_mask", "acc_write_mask", "acc_user_mask", "acc_read_mask")
+
+
+def moved_bits(before: Profile, after: Profile) -> list[str]:
+    """The bits of an SPTE that lie elsewhere, by the names that the model has for them."""
+    one, other = Layout.of(before), Layout.of(after)
+    return [name for name in _SPTE_BITS if getattr(one, name) != getattr(other, name)]
+
+
+class Duel(Comparison):
+    """A property in a mode. ``kernel`` of a Difference is the kernel before, ``model`` the one after."""
+
+    def __init__(
+        self,
+        prop: Property,
+        mode: Mode,
+        profiles: tuple[Profile, Profile],
+        oracles: tuple[ShimOracle, ShimOracle],
+    ) -> None:
+        super().__init__(prop, mode, profiles[0], oracles[0])
+        self._other = Comparison(prop, mode, profiles[1], oracles[1])
+        self._access = [n for n, column in enumerate(prop.takes) if isinstance(column, Access)]
+
+    def ask_model(self, batch: Words) -> Words:
+        """What the other kernel says. Raises KernelDied."""
+        return self._other.ask_kernel(self._translated(batch))
+
+    def compare(self, batch: Words) -> Difference | None:
+        """The first case on which the two differ; where both die alike, they are alike."""
+        before, after = self._answer(self, batch), self._answer(self._other, self._translated(batch))
+        if isinstance(before, KernelDied) or isinstance(after, KernelDied):
+            return self._one_died(batch, before, after)
+        self.cases += batch.shape[1]
+        if np.array_equal(before, after):
+            return None
+        first = self._most_telling(batch, np.flatnonzero((before != after).any(axis=0)))
+        return Difference(
+            case=tuple(batch[:, first].tolist()),
+            kernel=tuple(before[:, first].tolist()),
+            model=tuple(after[:, first].tolist()),
+            unexpected=self.oracle.unexpected or self._other.oracle.unexpected,
+        )
+
+    def tell(self, found: Difference, again: str) -> Counterexample:
+        """The difference for people, each side's words read by that kernel's own layout."""
+        shown = dataclasses.replace(found, model=found.model or found.kernel)
+        theirs = copy.copy(self)
+        theirs.kernel = self._other.kernel
+        before, after = counterexample(self, shown, ()), counterexample(theirs, shown, ())
+        silent = {"answer": f"did not come: {found.crash}"}
+        return dataclasses.replace(
+            before,
+            kernel=silent if found.crash and not found.kernel else before.kernel,
+            model=silent if found.crash and not found.model else after.model,
+            crash=None,
+            again=again,
+        )
+
+    def _answer(self, side: Comparison, batch: Words) -> Words | KernelDied:
+        try:
+            return side.ask_kernel(batch)
+        except KernelDied as died:
+            return died
+
+    def _one_died(
+        self, batch: Words, before: Words | KernelDied, after: Words | KernelDied
+    ) -> Difference | None:
+        """The difference where at least one of the kernels did not live to the end of the batch."""
+        ends = [side.at if isinstance(side, KernelDied) else batch.shape[1] for side in (before, after)]
+        at = min(ends)
+        if at and (found := self.compare(batch[:, :at].copy())) is not None:
+            return found
+        self.cases += 1
+        if ends[0] == ends[1]:
+            return None
+        died = before if ends[0] == at else after
+        assert isinstance(died, KernelDied)
+        survivor = self._answer(self._other if died is before else self, batch[:, at : at + 1].copy())
+        words = () if isinstance(survivor, KernelDied) else tuple(survivor[:, 0].tolist())
+        return Difference(
+            case=tuple(batch[:, at].tolist()),
+            kernel=() if died is before else words,
+            model=words if died is before else (),
+            crash=died.how,
+            hung=died.hung,
+        )
+
+    def _translated(self, batch: Words) -> Words:
+        """The same inputs in the other kernel's access bits; reading was always allowed before it had one."""
+        ours, theirs = self.kernel.layout, self._other.kernel.layout
+        if not self._access or all(getattr(ours, name) == getattr(theirs, name) for name in _ACCESS):
+            return batch
+        other = batch.copy()
+        for n in self._access:
+            other[n] = np.uint64(0 if ours.acc_read_mask else theirs.acc_read_mask)
+            for name in _ACCESS:
+                given = batch[n] & np.uint64(getattr(ours, name)) != 0
+                other[n] |= np.where(given, np.uint64(getattr(theirs, name)), np.uint64(0))
+        return other

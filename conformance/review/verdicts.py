@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From what was run to how each changed function stands.
+
+A function that a property compares by name stands by that property alone. Any other is held responsible
+for a difference that executes it, together with whatever else changed and was executed there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from conformance.review.behaviour import Seen
+from conformance.review.pairing import property_of
+from conformance.review.review import FunctionReview, Standing
+from conformance.review.texts import Pair
+
+__all__ = ["judge"]
+
+
+def judge(
+    changed: Sequence[Pair], pairs: Iterable[Pair], seen: Sequence[Seen], why: str
+) -> Iterator[FunctionReview]:
+    """How each of the ``changed`` functions stands, after the properties ``seen``.
+
+    Functions among ``pairs`` follow that did not change, and yet differ. ``why`` some properties could not
+    be run.
+    """
+    accused: set[str] = set()
+    for one in changed:
+        executing = [each for each in seen if each.executed & one.symbols]
+        own = [each for each in executing if each.name in _names(one)]
+        guilty = [each for each in own if each.difference] or [
+            each for each in executing if not own and each.difference and each.blamed & one.symbols
+        ]
+        if guilty:
+            first = min(guilty, key=lambda each: len(each.blamed))
+            accused.update(each.name for each in guilty)
+            others = [
+                other.text.name for other in changed if other is not one and first.blamed & other.symbols
+            ]
+            yield _tell(one, Standing.DIFFERS, executing, "" if own else _together(first, others), first)
+        elif executing:
+            yield _tell(one, Standing.UNSEEN, executing)
+        else:
+            yield _tell(one, Standing.UNCOVERED, (), why)
+    for each in seen:
+        if each.difference and each.name not in accused and not _explained(each, changed):
+            for one in pairs:
+                if each.name in _names(one):
+                    yield _tell(one, Standing.DIFFERS, [each], "its own text is the same", each)
+
+
+def _names(one: Pair) -> set[str]:
+    """The names of properties that compare this very function."""
+    return {name for known in (one.text.name, one.was) if known for name in property_of(known)}
+
+
+def _explained(each: Seen, changed: Sequence[Pair]) -> bool:
+    """Whether a difference executes a function that changed, and so is told there."""
+    return any(each.blamed & one.symbols for one in changed)
+
+
+def _together(first: Seen, others: Sequence[str]) -> str:
+    """Where the difference was seen, if not by a property of the function itself."""
+    also = f", which executes {', '.join(others)} too, changed as well" if others else ""
+    return f"in {first.name}{also}"
+
+
+def _tell(
+    one: Pair, standing: Standing, by: Sequence[Seen], reason: str = "", first: Seen | None = None
+) -> FunctionReview:
+    return FunctionReview(
+        one.text.name,
+        one.text.file,
+        standing,
+        one.was,
+        cases=sum(each.cases for each in by),
+        by=tuple(each.name for each in by),
+        reason=reason or _uses(one),
+        difference=first.difference if first else None,
+    )
+
+
+def _uses(one: Pair) -> str:
+    """Why a function counts as changed whose own text did not."""
+    if one.through and one.before and one.before.text == one.text.text:
+        more = f" and {len(one.through) - 3} more" if len(one.through) > 3 else ""
+        return f"its own text is the same, but it uses {', '.join(one.through[:3])}{more}"
+    return ""
