@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from kvm_machines import give_memory
 
-from conformance.kernels import Kernel, open_kernel
+from conformance.kernels import Cache, open_kernel
 from conformance.model.modes import MODES
 from conformance.oracles.kvm import CannotBuild, KvmOracle, build_kvm
 
@@ -124,6 +124,5 @@ def test_the_library_is_small(kvm_library: Path) -> None:
 
 
 def test_an_old_kernel_cannot() -> None:
-    with pytest.raises(CannotBuild, match=r"5\.10: the kvm oracle needs"):
-        old: Kernel = open_kernel("5.10")
-        build_kvm(old, None, lambda message: None)  # type: ignore[arg-type]
+    with pytest.raises(CannotBuild, match=r"^5\.10: the kvm oracle needs .* this one is older"):
+        build_kvm(open_kernel("5.10"), Cache(), lambda message: None)

@@ -65,8 +65,8 @@ def build_kvm(kernel: Kernel, cache: Cache, progress: Progress) -> Path:
     source = kernel.root / "src"
     if not re.search(r"\bpf_mmio_spte_created;", (source / "arch/x86/include/asm/kvm_host.h").read_text()):
         raise CannotBuild(
-            f"{kernel.title}: the kvm oracle needs a TDP MMU as of v5.19 or later:"
-            " before, it was off by default and counted its page faults otherwise."
+            f"{kernel.title}: the kvm oracle needs a TDP MMU as 6.1 has it or later;"
+            " this one is older: its KVM does not count page faults by kind."
         )
     key = key_of("kvm", kernel.fingerprint, _own_digest())
 
