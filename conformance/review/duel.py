@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,14 +60,20 @@ class Duel(Comparison):
         super().__init__(prop, mode, profiles[0], oracles[0])
         self._other = Comparison(prop, mode, profiles[1], oracles[1])
         self._access = [n for n, column in enumerate(prop.takes) if isinstance(column, Access)]
+        self.overlooked = ""
+        """An observed column that counts as equal for now."""
+
+    def ask_kernel(self, batch: Words) -> Words:
+        """What the kernel before the change says. Raises KernelDied."""
+        return self._seen(super().ask_kernel(batch))
 
     def ask_model(self, batch: Words) -> Words:
-        """What the other kernel says. Raises KernelDied."""
-        return self._other.ask_kernel(self._translated(batch))
+        """What the kernel after the change says. Raises KernelDied."""
+        return self._seen(self._other.ask_kernel(self._translated(batch)))
 
     def compare(self, batch: Words) -> Difference | None:
         """The first case on which the two differ; where both die alike, they are alike."""
-        before, after = self._answer(self, batch), self._answer(self._other, self._translated(batch))
+        before, after = self._answer(self.ask_kernel, batch), self._answer(self.ask_model, batch)
         if isinstance(before, KernelDied) or isinstance(after, KernelDied):
             return self._one_died(batch, before, after)
         self.cases += batch.shape[1]
@@ -95,9 +102,14 @@ class Duel(Comparison):
             again=again,
         )
 
-    def _answer(self, side: Comparison, batch: Words) -> Words | KernelDied:
+    def _seen(self, answer: Words) -> Words:
+        if self.overlooked in self.property.gives:
+            answer[self.property.gives.index(self.overlooked)] = 0
+        return answer
+
+    def _answer(self, ask: Callable[[Words], Words], batch: Words) -> Words | KernelDied:
         try:
-            return side.ask_kernel(batch)
+            return ask(batch)
         except KernelDied as died:
             return died
 
@@ -114,7 +126,9 @@ class Duel(Comparison):
             return None
         died = before if ends[0] == at else after
         assert isinstance(died, KernelDied)
-        survivor = self._answer(self._other if died is before else self, batch[:, at : at + 1].copy())
+        survivor = self._answer(
+            self.ask_model if died is before else self.ask_kernel, batch[:, at : at + 1].copy()
+        )
         words = () if isinstance(survivor, KernelDied) else tuple(survivor[:, 0].tolist())
         return Difference(
             case=tuple(batch[:, at].tolist()),
