@@ -13,7 +13,7 @@ from conformance.review.review import FunctionReview, Review, Standing
 from conformance.review.texts import Pair, Texts
 from conformance.review.verdicts import judge
 
-__all__ = ["compare"]
+__all__ = ["Plan", "compare"]
 
 Progress = Callable[[str], None]
 

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A review of a change: for people, most important first; as JSON; and as results, for JUnit and KTAP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+import conformance
+from conformance.differential.verdict import Counterexample, KernelReport, Report, Result, Verdict
+from conformance.reports.difference import described
+from conformance.reports.json import counterexample
+from conformance.reports.text import line
+from conformance.review.review import ConstantReview, FunctionReview, Review, Standing
+
+__all__ = ["as_report", "document", "render", "show"]
+
+SCHEMA = 1
+
+_ORDER = (
+    (Standing.DIFFERS, "bold red"),
+    (Standing.UNCOVERED, "yellow"),
+    (Standing.UNSEEN, ""),
+    (Standing.EQUIVALENT, "green"),
+    (Standing.SAME_CODE, "green"),
+    (Standing.ADDED, "dim"),
+    (Standing.REMOVED, "dim"),
+)
+"""Standings as they are shown, with their colours."""
+
+_KINDS = {
+    Standing.DIFFERS: "seen",
+    Standing.UNCOVERED: "nothing here executes them: nothing is known about their behaviour",
+    Standing.UNSEEN: "not proved: the cases run on both kernels are counted",
+    Standing.EQUIVALENT: "proved: every input was tried",
+    Standing.SAME_CODE: "proved",
+}
+"""What kind of knowledge a standing is."""
+
+_VERDICTS = {
+    Standing.SAME: Verdict.PASS,
+    Standing.SAME_CODE: Verdict.PASS,
+    Standing.EQUIVALENT: Verdict.PASS,
+    Standing.UNSEEN: Verdict.PASS,
+    Standing.DIFFERS: Verdict.FAIL,
+    Standing.UNCOVERED: Verdict.SKIP,
+    Standing.ADDED: Verdict.SKIP,
+    Standing.REMOVED: Verdict.SKIP,
+}
+
+
+def show(review: Review, console: Console) -> None:
+    """Print a review. Functions whose text is the same are only counted."""
+    _say(console, f"{line(review.before)}  →  {line(review.after)}", "bold")
+    for standing, style in _ORDER:
+        group = [one for one in review.functions if one.standing is standing]
+        if group:
+            kind = f" ({_KINDS[standing]})" if standing in _KINDS else ""
+            console.print()
+            _say(console, f"{str(standing).upper()}{kind}", style)
+            _functions(group, console)
+    if review.constants:
+        console.print()
+        _say(console, "CONSTANTS AND LAYOUT THAT MOVED")
+        _constants(review.constants, console)
+    console.print()
+    for sentence in review.errors:
+        _say(console, f"ERROR  {line(sentence)}", "magenta")
+    _say(console, _total(review))
+
+
+def _functions(group: Iterable[FunctionReview], console: Console) -> None:
+    """Functions of one standing: a line each, then the smallest input of one that differs."""
+    for one in group:
+        hanging = Table.grid(padding=(0, 2, 0, 0))
+        hanging.add_column(no_wrap=True)
+        hanging.add_column(overflow="fold")
+        hanging.add_row(Text(f"  {line(one.name)}"), Text(_facts(one)))
+        console.print(hanging)
+        if one.difference is not None:
+            for entry in described(one.difference, ("before", "after"), width=console.width):
+                _say(console, entry)
+
+
+def _facts(one: FunctionReview) -> str:
+    """Where a function is, what it was called, and what is known of it besides its standing."""
+    facts = [line(one.file).removeprefix("arch/x86/kvm/")]
+    if one.was:
+        facts.append(f"was {line(one.was)}")
+    if one.standing in (Standing.UNSEEN, Standing.EQUIVALENT):
+        names = ", ".join(map(line, one.by[:3])) + (f" and {len(one.by) - 3} more" if len(one.by) > 3 else "")
+        facts.append(f"{one.cases:,} cases of {names}" if one.cases else f"in {names}")
+    if one.reason:
+        facts.append(line(one.reason))
+    return "; ".join(facts)
+
+
+def _constants(moved: Iterable[ConstantReview], console: Console) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    for one in moved:
+        before, after = ("-" if value is None else f"{value:#x}" for value in (one.before, one.after))
+        table.add_row(Text(f"  {line(one.name)}"), Text(f"{before} → {after}"), Text(line(one.where)))
+    console.print(table)
+
+
+def _total(review: Review) -> str:
+    counts = ", ".join(f"{count} {standing}" for standing, count in review.counts.items() if count)
+    proof = "; every function is proved to be what it was" if review.proved and review.functions else ""
+    return f"{len(review.functions)} functions: {counts or 'none'}{proof}"
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    console.print(Text(text), style=style, soft_wrap=True)
+
+
+def render(review: Review) -> str:
+    """The review as JSON text, all of it ASCII."""
+    return json.dumps(document(review), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def document(review: Review) -> dict[str, Any]:
+    """The review as plain dicts and lists. Functions of the same text are counted, not listed."""
+    return {
+        "schema": SCHEMA,
+        "version": conformance.__version__,
+        "before": line(review.before),
+        "after": line(review.after),
+        "proved": review.proved,
+        "functions": [_function(one) for one in review.changed],
+        "constants": [
+            {"name": line(one.name), "before": one.before, "after": one.after, "where": line(one.where)}
+            for one in review.constants
+        ],
+        "errors": [line(sentence) for sentence in review.errors],
+        "summary": {standing.name: count for standing, count in review.counts.items()},
+    }
+
+
+def _function(one: FunctionReview) -> dict[str, Any]:
+    return {
+        "name": line(one.name),
+        "was": line(one.was) or None,
+        "file": line(one.file),
+        "standing": one.standing.name,
+        "cases": one.cases,
+        "by": [line(name) for name in one.by],
+        "reason": line(one.reason),
+        "difference": None if one.difference is None else _difference(one.difference),
+    }
+
+
+def _difference(found: Counterexample) -> dict[str, Any]:
+    """A counterexample, its sides called by what they are here."""
+    told = counterexample(found)
+    sides = {"before": told.pop("kernel"), "after": told.pop("model")}
+    return {**told, **sides}
+
+
+def as_report(review: Review, seed: int | None) -> Report:
+    """The review as results, one for each changed function: what is proved counts as one case."""
+    results = [
+        Result(
+            one.name,
+            "review",
+            str(one.standing),
+            "-",
+            _VERDICTS[one.standing],
+            cases=one.cases or int(_VERDICTS[one.standing] is Verdict.PASS),
+            reason="; ".join(filter(None, [str(one.standing), one.reason])),
+            counterexample=one.difference,
+        )
+        for one in review.functions
+    ]
+    error = " ".join(review.errors) or None
+    title = f"{review.before} → {review.after}"
+    return Report([KernelReport(review.after, title, "", error=error, results=results)], seed)
