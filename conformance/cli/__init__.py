@@ -37,6 +37,12 @@ _COMMANDS = {
     "list": "Name the properties, modes and engines.",
     "scenario": "Play stories on a whole KVM and on the model.",
     "lockstep": "Play random steps on both, for as long as there is time.",
+    "diff": "Say what changed between two kernels, function by function.",
+    "patch": "Say what each patch of a series changes.",
+    "b4-check": "Judge a mail for b4, the mailing list tool.",
+    "history": "Take known fixes out of kernels and see that somebody notices.",
+    "identify": "Say which upstream changes a kernel has, from how it behaves.",
+    "fingerprint": "Show and bless digests of what a kernel answers.",
     "kernels": "Show, fetch and vendor kernel sources.",
     "decode": "Explain an SPTE bit by bit.",
 }
@@ -54,7 +60,8 @@ class Commands(click.Group):
         """The subcommand ``cmd_name``, or None if there is none of that name."""
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"conformance.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"conformance.cli.{name}"), name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

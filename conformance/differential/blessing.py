@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from conformance.differential.comparison import Comparison
-from conformance.differential.engines.fingerprint import admitted
 from conformance.differential.fingerprints import Mark, Semantics, mark
-from conformance.differential.inputs import inputs
+from conformance.differential.inputs import admitted, inputs
 from conformance.differential.properties import PROPERTIES
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, expand, open_kernel
@@ -62,7 +61,8 @@ def _propose(selector: str, progress: Callable[[str], None]) -> Proposal:
             for mode in prop.modes:
                 made = mark(oracle, prop, mode, cases)
                 comparison = Comparison(prop, MODES[mode], profile, oracle)
-                if comparison.compare(admitted(comparison, cases)) is None:
+                allowed = cases[:, admitted(prop, comparison.kernel, cases)].copy()
+                if comparison.compare(allowed) is None:
                     marks[made.place] = made
                 else:
                     refused.append(f"{prop.name} {mode}")

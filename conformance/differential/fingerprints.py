@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Fingerprints: golden/<series>/semantics.txt, what a kernel's code answered on the published inputs, as digests.
+"""Fingerprints: golden/<series>/semantics.txt, a kernel's answers to published inputs, as digests.
 
 A digest says nothing of what is right. It says that a kernel still means what the one meant that was
 blessed, also when that one's source has left the archive.
@@ -42,7 +42,7 @@ _HEADER = """\
 class Mark:
     """One line: what a property answered in a mode. ``answered`` begins with "died" where kernel code did."""
 
-    property: str
+    name: str
     mode: str
     cases: int
     asked: str
@@ -51,10 +51,10 @@ class Mark:
     @property
     def place(self) -> tuple[str, str]:
         """What it is the mark of."""
-        return self.property, self.mode
+        return self.name, self.mode
 
     def __str__(self) -> str:
-        return f"{self.property} {self.mode} {self.cases} {self.asked} {self.answered}"
+        return f"{self.name} {self.mode} {self.cases} {self.asked} {self.answered}"
 
 
 @dataclass(frozen=True)

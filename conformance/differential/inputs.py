@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Published inputs: for each property the same cases always, on every kernel, in every mode, on every machine.
+"""Published inputs: for each property the same cases on every kernel, in every mode, on every machine.
 
 Fingerprints and the identification of kernels rest on them, so nothing here depends on a profile, on
 masks, or on numpy's generators. Whatever is drawn is the output of SHAKE-256 of
@@ -30,7 +30,7 @@ from conformance.model.layout import SPTE_BASE_ADDR_MASK
 from conformance.model.profiles import profile_of
 from conformance.model.words import ALL
 
-__all__ = ["CASES", "SCHEMA", "asked", "inputs"]
+__all__ = ["CASES", "SCHEMA", "admitted", "asked", "inputs"]
 
 Words = NDArray[np.uint64]
 
@@ -90,6 +90,16 @@ def inputs(prop: Property) -> Words:
     return np.stack(list(drawn.values()))
 
 
+def admitted(prop: Property, k: Kernel, cases: Words) -> NDArray[np.bool_]:
+    """Which of the cases a kernel like ``k`` may be called with: some have no fourth bit of access."""
+    allowed = np.ones(cases.shape[1], np.bool_)
+    for row, column in zip(cases, prop.takes, strict=True):
+        values = column.choices(k)
+        if values is not None:
+            allowed &= np.isin(row, np.array(values, np.uint64))
+    return allowed
+
+
 def asked(prop: Property, cases: Words) -> str:
     """A digest of what is asked: the names of what goes in and is observed, and the cases."""
     names = [prop.name, *(column.name for column in prop.takes), *prop.gives, *prop.events]
@@ -137,7 +147,7 @@ def _near(stream: _Stream, sptes: Words, other: Words) -> Words:
 
 
 def _numbers(stream: _Stream, column: Bits, n: int, drawn: dict[str, Words]) -> Words:
-    """Numbers of all magnitudes, or with a half or a 16th of the bits; half of them the neighbour's, if any."""
+    """Numbers of all magnitudes, or of a half or a 16th of the bits; half of them the neighbour's, if any."""
     anything, chance = stream.words(n), stream.words(n)
     top = np.uint64((1 << column.width) - 1)
     made = anything & top

@@ -11,7 +11,7 @@ from conformance.differential.verdict import Counterexample, KernelReport, Repor
 from conformance.reports.rows import rows, summary
 from conformance.reports.text import word
 
-__all__ = ["SCHEMA", "document", "render"]
+__all__ = ["SCHEMA", "counterexample", "document", "plain", "render"]
 
 SCHEMA = 1
 
@@ -33,9 +33,9 @@ def render(report: Report) -> str:
 
 def _kernel(kernel: KernelReport) -> dict[str, Any]:
     return {
-        "selector": _text(kernel.selector),
-        "version": _text(kernel.version),
-        "drift": None if kernel.drift is None else _text(kernel.drift),
+        "selector": plain(kernel.selector),
+        "version": plain(kernel.version),
+        "drift": None if kernel.drift is None else plain(kernel.drift),
         "results": [_result(row) for row in rows(kernel)],
     }
 
@@ -43,35 +43,36 @@ def _kernel(kernel: KernelReport) -> dict[str, Any]:
 def _result(result: Result) -> dict[str, Any]:
     found = result.counterexample
     return {
-        "property": _text(result.property),
-        "oracle": _text(result.oracle),
-        "engine": _text(result.engine),
-        "mode": _text(result.mode),
+        "property": plain(result.property),
+        "oracle": plain(result.oracle),
+        "engine": plain(result.engine),
+        "mode": plain(result.mode),
         "verdict": result.verdict.value,
         "cases": result.cases,
         "seconds": round(result.seconds, 6),
-        "reason": _text(result.reason),
-        "counterexample": None if found is None else _counterexample(found),
+        "reason": plain(result.reason),
+        "counterexample": None if found is None else counterexample(found),
     }
 
 
-def _counterexample(found: Counterexample) -> dict[str, Any]:
+def counterexample(found: Counterexample) -> dict[str, Any]:
+    """A counterexample as plain dicts and lists."""
     return {
-        "inputs": {_text(name): word(value) for name, value in found.inputs.items()},
+        "inputs": {plain(name): word(value) for name, value in found.inputs.items()},
         "decoded": _texts(found.decoded),
         "kernel": _texts(found.kernel),
         "model": _texts(found.model),
-        "crash": None if found.crash is None else _text(found.crash),
-        "again": _text(found.again),
-        "steps": [_text(step) for step in found.steps],
-        "details": [_text(detail) for detail in found.details],
+        "crash": None if found.crash is None else plain(found.crash),
+        "again": plain(found.again),
+        "steps": [plain(step) for step in found.steps],
+        "details": [plain(detail) for detail in found.details],
     }
 
 
 def _texts(pairs: dict[str, str]) -> dict[str, str]:
-    return {_text(name): _text(value) for name, value in pairs.items()}
+    return {plain(name): plain(value) for name, value in pairs.items()}
 
 
-def _text(text: str) -> str:
+def plain(text: str) -> str:
     """``text`` without lone surrogates (undecodable bytes of a file name), which strict parsers refuse."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a property's space is explored: structure and shrinking, volume, every combination that matters, or memory."""
+"""How a property's space is explored: structure, volume, every combination, or memory."""
 
 from conformance.differential.engines.bulk import bulk
 from conformance.differential.engines.exhaustive import Space, control_space, exhaust

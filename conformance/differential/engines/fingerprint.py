@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The fingerprint engine: the published inputs, and whether the kernel still answers as when it was blessed."""
+"""The fingerprint engine: published inputs, answered as when the kernel was blessed, or not."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from conformance.differential.comparison import Comparison, Difference
 from conformance.differential.fingerprints import Mark, Semantics, mark
+from conformance.differential.inputs import admitted
 from conformance.differential.verdict import Result, Verdict
 
 __all__ = ["ENGINE", "Remembered", "remember", "sentence"]
@@ -47,20 +48,10 @@ def remember(comparison: Comparison, cases: Words, semantics: Semantics) -> Reme
     if before.answered == now.answered:
         return Remembered(Verdict.PASS, f"as blessed for {semantics.package}", now.cases)
     reason = f"{before.answered} when blessed for {semantics.package}, now {now.answered}"
-    found = comparison.compare(admitted(comparison, cases))
+    found = comparison.compare(np.ascontiguousarray(cases[:, admitted(prop, comparison.kernel, cases)]))
     if found is None:
         reason += "; the model agrees with the kernel, so if this is right, bless it"
     return Remembered(Verdict.FAIL, reason, now.cases, found)
-
-
-def admitted(comparison: Comparison, cases: Words) -> Words:
-    """Those of the cases with which the function may be called, as the model sees the kernel."""
-    allowed = np.ones(cases.shape[1], np.bool_)
-    for row, column in zip(cases, comparison.property.takes, strict=True):
-        values = column.choices(comparison.kernel)
-        if values is not None:
-            allowed &= np.isin(row, np.array(values, np.uint64))
-    return np.ascontiguousarray(cases[:, allowed])
 
 
 def sentence(results: Iterable[Result], semantics: Semantics | None) -> str | None:

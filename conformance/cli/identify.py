@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``conformance identify``: which upstream changes a kernel has, decided from how it behaves."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from conformance.cli.options import STDOUT
+from conformance.cli.run import watching
+from conformance.reports.files import Destination
+
+__all__ = ["identify"]
+
+
+@click.command()
+@click.argument("selector", metavar="SEL")
+@click.option("--patch", "patches", multiple=True, metavar="FILE", help="Apply a diff, mail or mbox on top.")
+@click.option("--stories/--no-stories", default=True, help="Also play the stories on its whole KVM.")
+@click.option(
+    "--json", "json_file", metavar="FILE|-", help="Also write JSON; - is stdout, in place of the text."
+)
+@click.pass_context
+def identify(
+    ctx: click.Context, selector: str, patches: tuple[str, ...], stories: bool, json_file: str | None
+) -> None:
+    """Say which upstream changes the kernel SEL has: "6.1, plus these, without those".
+
+    Only what the kernel does counts, never its version, so a kernel with backports is described as what
+    it is. What nothing present can tell is listed as not decided.
+
+    Exit status: 0 it fits a profile, 1 it fits none, 2 could not be judged.
+    """
+    place = Destination("--json", Path(json_file)) if json_file not in (None, STDOUT) else None
+    if place is not None:
+        place.check()
+    with watching() as (progress, _):
+        # Here and not above: what it imports takes longer to load than --help should.
+        from conformance.reports import identity
+        from conformance.reports.terminal import Screen
+        from conformance.review.identify import identify as look
+
+        found = look(selector, [Path(patch) for patch in patches], progress, with_stories=stories)
+    if json_file == STDOUT:
+        sys.stdout.write(identity.render(found))
+    else:
+        click.echo("\n".join(identity.text(found, Screen().width)))
+    if place is not None:
+        place.write(identity.render(found))
+    ctx.exit(found.status)

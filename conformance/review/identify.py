@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Identifying a kernel: which upstream changes it has, decided from how it behaves, never from its version.
+
+Its functions answer the published inputs, its whole KVM plays the stories, and profiles are fitted to what
+came of it: first by the functions, then by the stories for the changes that no function shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from conformance.differential.inputs import inputs
+from conformance.differential.properties import PROPERTIES
+from conformance.differential.telling import counterexample
+from conformance.differential.verdict import Counterexample, Result, Verdict
+from conformance.errors import ConformanceError
+from conformance.kernels import SERIES, Cache, Kernel, expand, open_kernel
+from conformance.model.changes import CHANGES, Change
+from conformance.model.modes import MODES
+from conformance.model.profiles import Profile, profile_of
+from conformance.oracles.kvm import CannotBuild, build_kvm
+from conformance.oracles.shim import ShimOracle, build_shim
+from conformance.review.fitting import Evidence, evidence, fit, flipped, misfits
+from conformance.review.questions import Behaviour, Presence, Question
+from conformance.review.story_questions import Told, told
+
+__all__ = ["Decided", "Identity", "Undecided", "identify"]
+
+Progress = Callable[[str], None]
+
+_ALL = frozenset(CHANGES.values())
+_NAMES = {change: name for name, change in CHANGES.items()}
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A change that the kernel has (``there``) or has not, and what shows it.
+
+    ``by`` is ``behaviour``, ``story`` or ``presence`` (of a function; weaker than the other two). ``shown``
+    is the smallest input: its ``kernel`` is this kernel, its ``model`` one that differs in this change only.
+    """
+
+    name: str
+    change: Change
+    there: bool
+    by: str
+    question: str
+    mode: str
+    reason: str
+    shown: Counterexample | None = None
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """A change of which nothing present tells whether the kernel has it.
+
+    ``along`` is another with which it could be exchanged: only the two together are known.
+    """
+
+    name: str
+    change: Change
+    along: Change | None
+
+
+@dataclass
+class Identity:
+    """What a kernel was found to be: ``nearest``, plus and without what ``differing`` lists.
+
+    ``misfits`` are what no profile explains: then the kernel is none that the registry knows, and the rest
+    describes the one that is most like it. ``untold`` says why no stories were played.
+    """
+
+    title: str
+    version: str
+    nearest: str
+    decided: list[Decided]
+    undecided: list[Undecided]
+    differing: list[Decided]
+    misfits: list[Result] = field(default_factory=list)
+    untold: str = ""
+
+    @property
+    def status(self) -> int:
+        """The exit status: 0 if a profile fits, 1 if none does."""
+        return 1 if self.misfits else 0
+
+
+def identify(
+    selector: str, patches: Sequence[Path], progress: Progress, *, with_stories: bool = True
+) -> Identity:
+    """Identify a kernel.
+
+    Raises ConformanceError if it is more than one, or if it cannot be used.
+    """
+    selectors = expand([selector])
+    if len(selectors) != 1:
+        raise ConformanceError("identify looks at one kernel at a time; name one instead of all.")
+    kernel = open_kernel(selector, patches, progress=progress)
+    arguments = ["--kernel", selector, *(word for patch in patches for word in ("--patch", str(patch)))]
+    with ShimOracle(build_shim(kernel, Cache(), progress)) as oracle:
+        progress(f"{kernel.title}: asking its functions")
+        questions = list(_of_functions(oracle))
+        profile = fit(questions, _releases(), _ALL)
+        wrong = misfits(questions, profile)
+        # What does not fit anyway tells nothing of a change.
+        known = evidence([each for each in questions if each not in wrong], profile, _ALL)
+        open_ones = frozenset(change for change, each in known.items() if not each.decided)
+        untold = ""
+        if with_stories and not wrong:
+            try:
+                tales = _of_stories(kernel, profile, progress)
+            except CannotBuild as why:
+                untold = str(why)
+            else:
+                profile = fit(tales, [_mixed(profile, open_ones, start) for start in _releases()], open_ones)
+                wrong = misfits(tales, profile)
+                known |= _better(known, evidence(tales, profile, open_ones))
+        elif wrong:
+            untold = "what its functions do fits no profile already"
+        return _tell(kernel, profile, known, wrong, arguments, untold)
+
+
+def _of_functions(oracle: ShimOracle) -> list[Question]:
+    """What functions there are, and what they answer to the published inputs."""
+    questions: list[Question] = []
+    for prop in PROPERTIES.values():
+        there = prop.name in oracle.entries
+        if prop.since is not None or prop.until is not None:
+            questions.append(Presence(prop, there))
+        if there:
+            cases = inputs(prop)
+            questions += [Behaviour(prop, MODES[mode], cases, oracle) for mode in prop.modes]
+    return questions
+
+
+def _of_stories(kernel: Kernel, profile: Profile, progress: Progress) -> list[Question]:
+    """What happens in the stories. Raises CannotBuild where the oracle does not reach."""
+    library = build_kvm(kernel, Cache(), progress)
+    progress(f"{kernel.title}: playing stories")
+    return list(told(library, profile))
+
+
+def _releases() -> list[Profile]:
+    """Every kernel that the registry describes: where fitting may start."""
+    pinned = {_release(series) for series in SERIES}
+    return [profile_of(release) for release in sorted(pinned | {change.release for change in _ALL})]
+
+
+def _release(series: str) -> tuple[int, int]:
+    major, minor = series.split(".")
+    return int(major), int(minor)
+
+
+def _mixed(profile: Profile, open_ones: frozenset[Change], start: Profile) -> Profile:
+    """``profile`` in what is known of it, ``start`` in what is open."""
+    return Profile(profile.name, profile.changes - open_ones | start.changes & open_ones)
+
+
+def _better(old: dict[Change, Evidence], new: dict[Change, Evidence]) -> dict[Change, Evidence]:
+    """What is known anew; where stories show nothing it stays with what functions showed."""
+    return {change: each if each.question is not None else old[change] for change, each in new.items()}
+
+
+def _tell(
+    kernel: Kernel,
+    profile: Profile,
+    known: dict[Change, Evidence],
+    wrong: Sequence[Question],
+    arguments: Sequence[str],
+    untold: str,
+) -> Identity:
+    """The findings in words, relative to the pinned series that is nearest."""
+    sure = frozenset(change for change, each in known.items() if each.decided)
+
+    def unlike(series: str) -> frozenset[Change]:
+        return (profile.changes ^ profile_of(_release(series)).changes) & sure
+
+    nearest = min(SERIES, key=lambda series: len(unlike(series)))
+    decided = {
+        change: _decided(profile, each, arguments if change in unlike(nearest) else None)
+        for change, each in known.items()
+        if each.decided
+    }
+    return Identity(
+        kernel.title,
+        kernel.version,
+        nearest,
+        list(decided.values()),
+        [Undecided(_NAMES[change], change, known[change].along) for change in known if change not in sure],
+        [decided[change] for change in known if change in unlike(nearest)],
+        _misfits(wrong, profile, arguments),
+        untold,
+    )
+
+
+def _decided(profile: Profile, known: Evidence, arguments: Sequence[str] | None) -> Decided:
+    """What shows a change; with ``arguments`` of ``conformance run`` also the smallest input that does."""
+    question, other = known.question, flipped(profile, known.change)
+    assert question is not None
+    misfit = question.answer(other).misfit
+    assert misfit is not None
+    shown = None if arguments is None else _shown(question, other, arguments)
+    return Decided(
+        _NAMES[known.change],
+        known.change,
+        profile.has(known.change),
+        question.kind,
+        question.name,
+        question.mode,
+        misfit.reason,
+        shown,
+    )
+
+
+def _shown(question: Question, other: Profile, arguments: Sequence[str]) -> Counterexample | None:
+    """The smallest input on which the kernel is unlike ``other``, where the question is one of inputs."""
+    if not isinstance(question, Behaviour):
+        return None
+    found = question.difference(other)
+    return None if found is None else counterexample(question.comparison(other), found, arguments)
+
+
+def _misfits(wrong: Sequence[Question], profile: Profile, arguments: Sequence[str]) -> list[Result]:
+    """What the best profile does not explain: each function or story once, in the first of its modes."""
+    by_name: dict[str, list[Question]] = {}
+    for question in wrong:
+        by_name.setdefault(question.name, []).append(question)
+    return [_misfit(each[0], len(each) - 1, profile, arguments) for each in by_name.values()]
+
+
+def _misfit(question: Question, others: int, profile: Profile, arguments: Sequence[str]) -> Result:
+    misfit = question.answer(profile).misfit
+    assert misfit is not None
+    shown = _shown(question, profile, arguments)
+    reason = misfit.reason + (f", and in {others} modes more" if others else "")
+    return Result(
+        question.name,
+        "kvm" if isinstance(question, Told) else "shim",
+        "identify",
+        question.mode,
+        Verdict.FAIL,
+        cases=0 if shown is None else 1,
+        reason=reason,
+        counterexample=shown,
+    )

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Questions that a kernel has answered once, and that a profile answers by the model: alike, or not.
+
+An answer depends on a profile only by the changes that the model asks it for on the way. Those are
+recorded, so that each way through the model is gone once, whatever else a profile has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.differential.comparison import Comparison, Difference
+from conformance.differential.fingerprints import answers
+from conformance.differential.inputs import admitted
+from conformance.differential.property import Property
+from conformance.differential.shrinking import shrink
+from conformance.model.changes import Change
+from conformance.model.modes import Mode
+from conformance.model.profiles import Profile
+from conformance.oracles.shim import KernelDied, ShimOracle
+
+__all__ = ["Answer", "Asked", "Behaviour", "Misfit", "Presence", "Question"]
+
+Words = NDArray[np.uint64]
+
+INCOHERENT = (ArithmeticError, LookupError, ValueError)
+"""What the model raises where a profile is none that a kernel could have: bits shifted out of a word."""
+
+
+class Asked(frozenset[Change]):
+    """A profile's changes that remember which of all changes they were asked for, in order."""
+
+    answers: dict[Change, bool]
+
+    def __new__(cls, changes: Iterable[Change]) -> Asked:
+        """The same changes, asked for none yet."""
+        made = super().__new__(cls, changes)
+        made.answers = {}
+        return made
+
+    def __contains__(self, change: object) -> bool:
+        there = super().__contains__(change)
+        if isinstance(change, Change):
+            self.answers.setdefault(change, there)
+        return there
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """That kernel and profile do not agree: in words, and in what share of the question, above 0 up to 1."""
+
+    reason: str
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a profile answers: no misfit, or one; and the changes on which that depends."""
+
+    misfit: Misfit | None
+    asked: frozenset[Change]
+
+
+@dataclass
+class _Node:
+    """A place on the way through the model: the next change asked for, or the answer."""
+
+    change: Change | None = None
+    answer: Answer | None = None
+    ways: dict[bool, _Node] = field(default_factory=dict)
+
+
+class Question:
+    """One question. ``name`` and ``mode`` say where it is asked, ``kind`` what it looks at."""
+
+    kind = ""
+
+    def __init__(self, name: str, mode: str) -> None:
+        self.name = name
+        self.mode = mode
+        self._root = _Node()
+
+    def answer(self, profile: Profile) -> Answer:
+        """What the profile answers."""
+        node = self._root
+        while node.answer is None and node.change is not None:
+            node = node.ways.setdefault(profile.has(node.change), _Node())
+        return node.answer or self._find_out(profile)
+
+    def misfit(self, profile: Profile) -> Misfit | None:
+        """Ask the model. Raises one of INCOHERENT if the profile makes no sense."""
+        raise NotImplementedError
+
+    def _find_out(self, profile: Profile) -> Answer:
+        asked = Asked(profile.changes)
+        try:
+            found = self.misfit(Profile(profile.name, asked))
+        except INCOHERENT:
+            found = Misfit("no kernel can be like this")
+        node = self._root
+        for change, there in asked.answers.items():
+            node.change = change
+            node = node.ways.setdefault(there, _Node())
+        node.answer = Answer(found, frozenset(asked.answers))
+        return node.answer
+
+
+class Presence(Question):
+    """Whether a function is there to be called. It says nothing of what the function does."""
+
+    kind = "presence"
+
+    def __init__(self, prop: Property, there: bool) -> None:
+        super().__init__(prop.name, "-")
+        self._prop = prop
+        self._there = there
+
+    def misfit(self, profile: Profile) -> Misfit | None:
+        """A profile says which functions its kernel has."""
+        if (self._prop.absent(profile) == "") == self._there:
+            return None
+        return Misfit(f"{self.name}() {'can' if self._there else 'cannot'} be called")
+
+
+class Behaviour(Question):
+    """What a function does with the published inputs ``cases``, in a mode."""
+
+    kind = "behaviour"
+
+    def __init__(self, prop: Property, mode: Mode, cases: Words, oracle: ShimOracle) -> None:
+        super().__init__(prop.name, mode.name)
+        self._property = prop
+        self._mode = mode
+        self._cases = cases
+        self._oracle = oracle
+        self._died = ""
+        try:
+            self._observed = answers(oracle, prop, mode.name, cases)
+        except KernelDied as died:
+            self._died = f"kernel code {died.how} on published input {died.at}"
+
+    def comparison(self, profile: Profile) -> Comparison:
+        """The function of the kernel beside that of the model with a profile."""
+        return Comparison(self._property, self._mode, profile, self._oracle)
+
+    def difference(self, profile: Profile) -> Difference | None:
+        """The smallest input found on which kernel and profile differ."""
+        comparison = self.comparison(profile)
+        found = comparison.compare(self._allowed(comparison))
+        return None if found is None else shrink(comparison, found)
+
+    def misfit(self, profile: Profile) -> Misfit | None:
+        """The share of inputs that the model answers otherwise, of those that it may be asked."""
+        if self._property.absent(profile):
+            return None
+        if self._died:
+            return Misfit(self._died)
+        comparison = self.comparison(profile)
+        allowed = admitted(self._property, comparison.kernel, self._cases)
+        differing = (comparison.ask_model(self._cases) != self._observed).any(axis=0) & allowed
+        count = int(np.count_nonzero(differing))
+        return Misfit(f"{count} of {len(differing)} inputs", count / len(differing)) if count else None
+
+    def _allowed(self, comparison: Comparison) -> Words:
+        return self._cases[:, admitted(self._property, comparison.kernel, self._cases)].copy()
