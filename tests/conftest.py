@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,37 +20,55 @@ from conformance.oracles.shim import ShimOracle, build_shim
 
 SERIES = os.environ.get("CONFORMANCE_KERNEL", "6.1")
 
-SCORE = pytest.StashKey[Counter[str]]()
-STORY_SCORE = pytest.StashKey[Counter[str]]()
+SCORES = pytest.StashKey[Counter[str]]()
 
 
 def pytest_configure(config) -> None:
-    config.stash[SCORE] = Counter()
-    config.stash[STORY_SCORE] = Counter()
+    config.stash[SCORES] = Counter()
+    config.pluginmanager.register(Scores(config.stash[SCORES]))
+
+
+class Scores:
+    """Adds up what tests counted, in whichever process they ran."""
+
+    def __init__(self, scores: Counter[str]) -> None:
+        self.scores = scores
+
+    def pytest_runtest_logreport(self, report) -> None:
+        if report.when == "teardown":
+            self.scores.update({name: n for name, n in report.user_properties if name.startswith("mutants ")})
+
+
+def counting(prefix: str, record_property) -> Iterator[Counter[str]]:
+    """A counter whose sums go into the reports of the test, and so into JUnit and the summary."""
+    score: Counter[str] = Counter()
+    yield score
+    for name, number in score.items():
+        record_property(f"mutants {prefix} {name}", number)
 
 
 @pytest.fixture
-def mutant_score(pytestconfig) -> Counter[str]:
+def mutant_score(record_property) -> Iterator[Counter[str]]:
     """How many mutants were planted, killed at all, and killed by each engine."""
-    return pytestconfig.stash[SCORE]
+    yield from counting("of functions", record_property)
 
 
 @pytest.fixture
-def story_score(pytestconfig) -> Counter[str]:
+def story_score(record_property) -> Iterator[Counter[str]]:
     """How many mutants of the TDP MMU were planted, and killed by their story."""
-    return pytestconfig.stash[STORY_SCORE]
+    yield from counting("of the TDP MMU", record_property)
 
 
 def pytest_terminal_summary(terminalreporter, config) -> None:
-    """The score of planted mutants, after a run that planted any."""
-    score = config.stash[SCORE]
-    planted = score["planted"]
-    if planted:
-        engines = ", ".join(f"{name} {score[name]}" for name in ("fuzz", "bulk", "exhaustive"))
-        terminalreporter.write_line(f"mutants: {score['killed']} of {planted} killed; by engine: {engines}")
-    score = config.stash[STORY_SCORE]
-    if score["planted"]:
-        terminalreporter.write_line(f"mutants: {score['killed']} of {score['planted']} killed by stories")
+    """The scores of planted mutants, after a run that planted any."""
+    scores = config.stash[SCORES]
+    for prefix in ("of functions", "of the TDP MMU"):
+        planted, killed = (scores[f"mutants {prefix} {name}"] for name in ("planted", "killed"))
+        by = {name: scores[f"mutants {prefix} {name}"] for name in ("fuzz", "bulk", "exhaustive")}
+        engines = ", ".join(f"{name} {number}" for name, number in by.items() if number)
+        if planted:
+            engines = f"; by engine: {engines}" if engines else " by their stories"
+            terminalreporter.write_line(f"mutants {prefix}: {killed} of {planted} killed{engines}")
 
 
 @pytest.fixture(scope="session")
