@@ -51,7 +51,7 @@ def _joined(told: Sequence[str]) -> str:
 
 def _judged(one: Judged) -> Iterator[str]:
     """One patch: what it comes to, how its functions stand, each difference, and what to say in a reply."""
-    kept = one.outcome is Outcome.KEPT and one.claim
+    kept = one.claim and one.outcome in (Outcome.PROVED, Outcome.KEPT)
     yield from _folded(f"{one.outcome}{', as the message says' if kept else ''}", _INDENT)
     if one.outcome is Outcome.UNJUDGED:
         for sentence in [one.reason, *(one.review.errors if one.review else ())]:

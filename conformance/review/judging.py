@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -25,14 +25,15 @@ UNCONCERNED = "nothing here concerns the MMU"
 
 
 class Outcome(str, Enum):
-    """What a patch comes to."""
+    """What a patch comes to, the gravest last."""
 
     UNCONCERNED = UNCONCERNED
+    PROVED = "no functional change, proved"
     KEPT = "no functional change found"
     UNCOVERED = "changes functions that nothing here executes"
+    UNJUDGED = "could not be judged"
     CHANGES = "behaviour changes"
     BROKEN = "says that nothing changes, and changes behaviour"
-    UNJUDGED = "could not be judged"
 
     def __str__(self) -> str:
         return self.value
@@ -65,7 +66,7 @@ class Judged:
             return Outcome.UNCONCERNED
         if any(one.standing is Standing.UNCOVERED for one in review.functions):
             return Outcome.UNCOVERED
-        return Outcome.KEPT
+        return Outcome.PROVED if review.proved else Outcome.KEPT
 
 
 @dataclass(frozen=True)
@@ -94,36 +95,40 @@ class SeriesReview:
         return 2 if Outcome.UNJUDGED in outcomes else 0
 
 
-def judge(series: Series, onto: str, compare: Compare, progress: Progress) -> SeriesReview:
+def judge(
+    series: Series, onto: str, compare: Compare, progress: Progress, *, applied: int = 0
+) -> SeriesReview:
     """Judge the patches of a series on top of the kernel that ``onto`` names, in order, then all together.
 
-    A patch that does not apply ends the series: those after it cannot be judged. Raises ConformanceError
-    if not even the first one could be.
+    The first ``applied`` patches are applied only. A patch that does not apply ends the series: those after
+    it cannot be judged. Raises ConformanceError if not even the first one could be.
     """
     parse(onto)
-    if not any(part.may_concern for part in series.parts):
-        return SeriesReview(onto, tuple(_unconcerned(part) for part in series.parts), notes=series.notes)
+    parts = series.parts[applied:]
+    if not any(part.may_concern for part in parts):
+        return SeriesReview(onto, tuple(_unconcerned(part) for part in parts), notes=series.notes)
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
-        base = before = open_kernel(onto, progress=progress)
+        given = [part for part in series.parts[:applied] if part.may_concern]
+        files = [_written(part, Path(folder, str(number))) for number, part in enumerate(given)]
+        base = before = open_kernel(onto, files, progress=progress)
         judged: list[Judged] = []
-        files: list[Path] = []
-        for count, part in enumerate(series.parts, 1):
+        for count, part in enumerate(parts, 1):
             progress(f"{part.name}: {part.title}" if part.mail.subject else f"{part.name}: comparing")
             try:
                 after = before
                 if part.may_concern:
-                    files.append(_written(part, Path(folder, str(count))))
+                    files.append(_written(part, Path(folder, str(len(files)))))
                     after = open_kernel(onto, files, progress=progress)
                     after = replace(after, title=f"{onto} + {part.name}")
             except ConformanceError as trouble:
                 if not judged:
                     raise
                 judged.append(Judged(part.title, part.claim, reason=str(trouble)))
-                judged += [_beyond(later, part) for later in series.parts[count:]]
+                judged += [_beyond(later, part) for later in parts[count:]]
                 return SeriesReview(_name(base), tuple(judged), notes=series.notes)
             judged.append(judge_part(part, before, after, compare))
             before = after
-        whole = _whole(series, base, before, compare, progress) if len(judged) > 1 else None
+        whole = _whole(parts, base, before, compare, progress) if len(judged) > 1 else None
         return SeriesReview(_name(base), tuple(judged), whole, series.notes)
 
 
@@ -137,10 +142,10 @@ def judge_part(part: Part, before: Kernel, after: Kernel, compare: Compare) -> J
         return Judged(part.title, part.claim, reason=str(trouble))
 
 
-def _whole(series: Series, base: Kernel, last: Kernel, compare: Compare, progress: Progress) -> Judged:
+def _whole(parts: Sequence[Part], base: Kernel, last: Kernel, compare: Compare, progress: Progress) -> Judged:
     """The series as one change. It promises to change nothing if all of its patches do."""
-    title = f"all {len(series.parts)} patches"
-    promises = [part.claim for part in series.parts if part.may_concern]
+    title = f"all {len(parts)} patches"
+    promises = [part.claim for part in parts if part.may_concern]
     kept = [claim for claim in promises if claim is not None]
     claim = kept[0] if kept and len(kept) == len(promises) else None
     if base.fingerprint == last.fingerprint:

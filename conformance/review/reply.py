@@ -59,7 +59,7 @@ def names(told: Sequence[str], most: int = _NAMED) -> str:
 
 def _opening(review: Review) -> str:
     if review.proved:
-        return "No functional change, proved."
+        return "No functional change."
     if _standing(review, Standing.UNCOVERED):
         return "No functional change found where anything could be run, which is not everywhere."
     return "No functional change found."

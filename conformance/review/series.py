@@ -74,10 +74,11 @@ def read_series(files: Sequence[str]) -> Series:
     notes: list[str] = []
     for file in files:
         name = "stdin" if file == STDIN else Path(file).name
-        mails = read_mails(_content(file))
+        content = _content(file)
+        mails = read_mails(content)
         patches, left_out = _patches(mails, name)
         if not patches:
-            raise ConformanceError(_no_patch(name, mails))
+            raise ConformanceError(_no_patch(name, content, mails))
         notes += left_out
         found += patches
     return Series(arrange(found), tuple(notes))
@@ -106,7 +107,9 @@ def _content(file: str) -> bytes:
         raise ConformanceError(f"{file} cannot be read: {trouble.strerror}.") from None
 
 
-def _no_patch(name: str, mails: Sequence[Mail]) -> str:
+def _no_patch(name: str, content: bytes, mails: Sequence[Mail]) -> str:
+    if re.search(rb"^@@ -\d", content, re.MULTILINE):
+        return f"{name} cannot be applied: no hunk in it says to which file it belongs. Export it again."
     if any(mail.subject or mail.message for mail in mails):
         many = f"none of its {len(mails)} mails" if len(mails) > 1 else "the mail does not"
         return f"{name} holds no patch: {many} {'holds' if len(mails) > 1 else 'hold'} a unified diff."

@@ -35,7 +35,7 @@ def cli() -> Callable[..., Result]:
     # Before click 8.2 the two streams were mixed unless one asked.
     separate = "mix_stderr" in inspect.signature(CliRunner.__init__).parameters
     runner = CliRunner(mix_stderr=False) if separate else CliRunner()
-    return lambda *args: runner.invoke(commands, [str(arg) for arg in args])
+    return lambda *args, given=None: runner.invoke(commands, [str(arg) for arg in args], input=given)
 
 
 @pytest.fixture

@@ -90,6 +90,7 @@ def test_two_patches_of_one_number(tmp_path):
     [
         (b"", "is no patch"),
         (b"words\n", "is no patch"),
+        (b"@@ -1 +1 @@\n-a\n+b\n", "no hunk in it says to which file"),
         (mail("words\n"), "the mail does not hold a unified diff"),
         (box(mail("words\n"), mail("words\n")), "none of its 2 mails"),
     ],
@@ -135,7 +136,7 @@ def test_what_may_concern_the_mmu(tmp_path, name, concerns):
     assert part.may_concern is concerns
 
 
-def review(standing: Standing = Standing.SAME_CODE, **changes) -> Review:
+def review(standing: Standing = Standing.UNSEEN, **changes) -> Review:
     function = FunctionReview("make_spte", "arch/x86/kvm/mmu/spte.c", standing)
     return Review(**{"before": "a", "after": "b", "functions": (function,), **changes})
 
@@ -213,6 +214,8 @@ def test_a_promise_with_an_exception_is_not_broken_by_a_change(kernels, tmp_path
 @pytest.mark.parametrize(
     ("told", "outcome", "status"),
     [
+        (review(Standing.SAME_CODE), Outcome.PROVED, 0),
+        (review(Standing.EQUIVALENT), Outcome.PROVED, 0),
         (review(Standing.UNCOVERED), Outcome.UNCOVERED, 0),
         (review(Standing.SAME), Outcome.UNCONCERNED, 0),
         (review(errors=("it hung",)), Outcome.UNJUDGED, 2),

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``conformance b4-check``: a check command for b4, which reads one mail and answers in JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+
+from conformance.cli.options import Seconds, mode_option
+from conformance.errors import ConformanceError
+from conformance.reports.text import line
+
+__all__ = ["b4_check"]
+
+
+@click.command("b4-check")
+@click.option("--onto", envvar="CONFORMANCE_ONTO", metavar="SEL", help="The kernel without the patch.")
+@click.option("--tree", envvar="CONFORMANCE_TREE", metavar="PATH", help="The repository of base-commits.")
+@click.option("--series", is_flag=True, help="Judge the whole series, not the patch in the mail.")
+@click.option("--lines", is_flag=True, help="Answer in lines, as 'b4 prep --check' and 'b4 am --check' read.")
+@mode_option
+@click.option(
+    "--budget",
+    type=Seconds(),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Comparing properties.",
+)
+@click.pass_context
+def b4_check(
+    ctx: click.Context, onto: str | None, tree: str | None, series: bool, lines: bool, **plan: Any
+) -> None:
+    """Judge one mail on stdin for b4, and answer with a JSON array on stdout.
+
+    \b
+        git config b4.review-perpatch-check-cmd 'conformance b4-check'
+        git config b4.review-series-check-cmd 'conformance b4-check --series'
+        git config conformance.onto 6.12
+
+    Without conformance.onto, the base-commit of the mail or of its series is taken from the repository that
+    b4 runs in, or from the one that 'git config conformance.tree' names. The patched code is compiled and
+    run here, as you.
+    """
+    tool = "conformance series" if series else "conformance"
+    setup = {"onto": onto or _configured("onto"), "tree": tree or _configured("tree")}
+    try:
+        answer, status = _judge(sys.stdin.buffer.read(), tool, setup, series, plan)
+    except ConformanceError as problem:
+        answer, status = {"tool": tool, "status": "warn", "summary": line(f"not judged: {problem}")}, 2
+    if not lines:
+        click.echo(json.dumps([answer]))
+    elif answer["status"] != "pass":
+        click.echo(f"{'ERROR' if answer['status'] == 'fail' else 'WARNING'}: {answer['summary']}")
+    ctx.exit(status)
+
+
+def _judge(
+    content: bytes, tool: str, setup: dict[str, str], series: bool, plan: dict[str, Any]
+) -> tuple[dict[str, str], int]:
+    """The answer to a mail, and the exit status."""
+    from conformance.cli.patch import comparing
+    from conformance.kernels.tools import quiet
+    from conformance.reports.mail import render_series
+    from conformance.review.b4 import Setup, handed
+    from conformance.review.judging import Outcome, judge
+    from conformance.review.mail import read_mail
+    from conformance.review.reply import reply
+
+    statuses = {
+        Outcome.UNCONCERNED: "pass",
+        Outcome.PROVED: "pass",
+        Outcome.KEPT: "pass",
+        Outcome.UNCOVERED: "warn",
+        Outcome.CHANGES: "warn",
+        Outcome.UNJUDGED: "warn",
+        Outcome.BROKEN: "fail",
+    }
+    asked = handed(read_mail(content), Setup(**setup), whole=series)
+    command = f"conformance patch FILE --onto {asked.onto}"
+    told = judge(asked.series, asked.onto, comparing(command, quiet, **plan), quiet, applied=asked.applied)
+    worst = max(told.judged, key=lambda one: [*Outcome].index(one.outcome))
+    summary = f"{worst.outcome}: {reply(worst)}" if worst.outcome is not Outcome.UNCONCERNED else reply(worst)
+    status = statuses[worst.outcome]
+    answer = {"tool": tool, "status": status, "summary": line(summary), "details": render_series(told)}
+    return answer, told.status
+
+
+def _configured(name: str) -> str:
+    """A setting in the git configuration of the repository that b4 runs in; empty if there is none."""
+    from conformance.kernels.tools import run
+
+    return run(["git", "config", "--get", f"conformance.{name}"]).stdout.strip()

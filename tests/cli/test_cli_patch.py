@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What ``patch`` reads, says and exits with. The kernels are stand-ins; `-m kernel` has real ones."""
+
+import json
+from pathlib import Path
+
+import fake_review
+import pytest
+from fake_review import diff, mail, mailbox
+
+from conformance.review import difference, judging
+
+NFC = "Why.\n\nNo functional change intended."
+
+
+@pytest.fixture(autouse=True)
+def fakes(monkeypatch):
+    monkeypatch.setattr(judging, "open_kernel", fake_review.open_kernel)
+    monkeypatch.setattr(difference, "compare", fake_review.compare)
+    fake_review.opened.clear()
+    fake_review.plans.clear()
+
+
+@pytest.fixture
+def patched(cli, tmp_path):
+    """Run ``patch`` on a file with this content."""
+
+    def call(content: str | bytes, *args: str, name: str = "a.mbox"):
+        file = tmp_path / name
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        return cli("patch", file, *args)
+
+    return call
+
+
+def test_what_is_kept_is_said_with_the_sentence_for_a_reply(patched):
+    done = patched(mail("[PATCH] KVM: x86/mmu: Comment", "comment", NFC))
+    assert done.exit_code == 0
+    assert done.stdout == (
+        "1 patch on 6.1 (9-1)\n"
+        "\n"
+        "KVM: x86/mmu: Comment\n"
+        "    no functional change, proved, as the message says\n"
+        "\n"
+        "    proved, machine code equal:\n"
+        "        comment_spte()\n"
+        "\n"
+        "    No functional change. Proved, machine code equal: comment_spte().\n"
+    )
+
+
+def test_what_was_only_looked_at_is_never_called_proved(patched):
+    done = patched(mail("[PATCH] x", "fold", NFC))
+    assert done.exit_code == 0
+    assert "No functional change found. Not proved, but no difference found:\n" in done.stdout
+    assert "fold_spte() in 512 cases." in done.stdout
+    assert "change, proved" not in done.stdout
+
+
+def test_a_broken_promise(patched, tmp_path):
+    done = patched(mail("[PATCH] x", "break", NFC))
+    assert done.exit_code == 1
+    assert "says that nothing changes, and changes behaviour\n" in done.stdout
+    assert 'The message says "No functional\n    change intended."' in done.stdout
+    assert "before  true\n" in done.stdout and "after   false\n" in done.stdout
+    again = f"conformance patch {tmp_path / 'a.mbox'} --onto 6.1 --only make_spte --mode npt --case 0x1\n"
+    assert again in done.stdout
+
+
+def test_what_nothing_executes_is_said_loudly(patched):
+    done = patched(mail("[PATCH] x", "hidden", NFC))
+    assert done.exit_code == 0
+    assert "changes functions that nothing here executes" in done.stdout
+    assert "No functional change." not in done.stdout
+
+
+def test_a_series_in_any_order_and_the_whole(patched):
+    cover = mail("[PATCH 0/2] cover")
+    one, two = (mail(f"[PATCH {n}/2] part {n}", word) for n, word in ((1, "comment"), (2, "break")))
+    done = patched(mailbox(two, cover, one))
+    assert done.exit_code == 1
+    places = [done.stdout.index(text) for text in ("1/2 part 1", "2/2 part 2", "all 2 patches")]
+    assert places == sorted(places)
+    assert fake_review.opened[-1] == ("6.1", ("comment", "break"))
+
+
+@pytest.mark.parametrize("content", [mail("[PATCH] x", "fold"), diff("fold")])
+def test_stdin(process, content):
+    code = (
+        "import sys; sys.path.insert(0, 'tests/cli'); import fake_review\n"
+        "from conformance.review import difference, judging\n"
+        "judging.open_kernel = fake_review.open_kernel; difference.compare = fake_review.compare\n"
+        "from conformance.cli import main; main()\n"
+    )
+    root = Path(__file__).parents[2]
+    done = process("patch", "-", "--onto", "6.12", code=code, cwd=root, input=content)
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0)
+    assert done.stdout.startswith("1 patch on 6.12 (9-1)\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is no patch"),
+        (b"words\r\nmore\nwords", "is no patch"),
+        (b"\x00\xff\x80", "is no patch"),
+        (b"@@ -1 +1 @@\n-a\n+b\n", "no hunk in it says to which file"),
+        (mail("[PATCH 1/1] x").encode(), "does not hold a unified diff"),
+        (mail("[PATCH 2/3] x", "fold").encode(), "1/3, 3/3 are missing"),
+        (mail("[PATCH] x", "stuck").encode(), "hunk 1 does not apply to"),
+    ],
+)
+def test_what_cannot_be_judged_is_a_plain_sentence(patched, content, said):
+    done = patched(content)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_files_that_cannot_be_read(cli, tmp_path):
+    for name in (tmp_path, tmp_path / "missing"):
+        done = cli("patch", name)
+        assert done.exit_code == 2 and str(name) in done.stderr
+    assert cli("patch").exit_code == 2
+
+
+def test_what_does_not_compile(patched):
+    done = patched(mail("[PATCH] x", "defect"))
+    assert done.exit_code == 2
+    assert "could not be judged\n    it does not compile\n" in done.stdout
+
+
+def test_other_files(patched):
+    done = patched(diff("break", "drivers/net/tun.c"))
+    assert done.exit_code == 0
+    assert "nothing here concerns the MMU" in done.stdout
+    assert fake_review.opened == []
+
+
+def test_mixed_line_endings(patched):
+    assert patched(mail("[PATCH] x", "fold").replace("\n", "\r\n", 5)).exit_code == 0
+
+
+def test_the_plan(patched):
+    options = ["--only", "make_spte", "--mode", "npt", "--budget", "2", "--seed", "7", "--case", "0x1,0x2"]
+    assert patched(diff("fold"), *options).exit_code == 0
+    plan = fake_review.plans[0]
+    assert (plan.only, plan.modes, plan.budget, plan.seed, plan.case) == (
+        ("make_spte",),
+        ("npt",),
+        2.0,
+        7,
+        (1, 2),
+    )
+    assert patched(diff("fold"), "--case", "0x1").exit_code == 2
+
+
+def test_formats(patched, tmp_path):
+    done = patched(mail("[PATCH] x", "break"), "--mail", str(tmp_path / "m"), "--sarif", "-")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["runs"][0]["results"][0]["ruleId"] == "behaviour-differs"
+    assert "behaviour changes" in done.stderr
+    assert (tmp_path / "m").read_text().startswith("1 patch on 6.1 (9-1)\n")
+    assert patched(diff("fold"), "--mail", "-", "--sarif", "-").exit_code == 2
