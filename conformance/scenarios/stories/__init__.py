@@ -13,6 +13,7 @@ from conformance.scenarios.stories import (  # isort: skip
     nx_huge_pages,
     readers,
     address_spaces,
+    edges,
 )
 from conformance.scenarios.story import STORIES
 
@@ -22,6 +23,7 @@ __all__ = [
     "aging",
     "clear_dirty",
     "dirty_logging",
+    "edges",
     "host_changes",
     "huge_pages",
     "mapping",

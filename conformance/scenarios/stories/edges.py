@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where one thing ends and the next begins: ranges, memslots, roots, words of the log that touch or overlap.
+
+Each story is one in which an end that is off by one, or an answer forgotten on the way from one part to the
+next, shows.
+"""
+
+from __future__ import annotations
+
+from conformance.scenarios.sight import DONE, GAVE_UP, RETRY
+from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, READONLY, WRITE, X2M, memory
+from conformance.scenarios.story import Telling, story
+
+GFN, OTHER = 0x100, 0x200
+ALL = (1 << 64) - 1
+HVA_RANGE = "virt/kvm/kvm_main.c: the memslots' part of a notifier's range of host addresses"
+PML = "Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG; page modification logging"
+
+
+@story(source=HVA_RANGE)
+def flush_across_memslots(vm: Telling) -> None:
+    """One host page under two memslots: unmapping it flushes, whichever of them had it mapped.
+
+    What the first memslot found to flush must not be forgotten over the second, which had nothing.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.set_memory_region(slot=1, gfn=OTHER, npages=16, page=0)
+    for gfn in (GFN, OTHER):
+        vm.access(gfn=gfn, kind=WRITE).claim("mapped", lambda now, gfn=gfn: now.leaf(gfn))
+        vm.madvise_dontneed(page=0).claim("unmapped", lambda now: not now.leaves())
+        vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") == 1)
+
+
+@story(source="tdp_mmu.c: kvm_tdp_mmu_unmap_gfn_range(), which walks every root", vcpus=2)
+def flush_across_roots(vm: Telling) -> None:
+    """Two roots, one of them invalid and empty: unmapping flushes for the one that had the page.
+
+    A vCPU that has not entered since a memslot was deleted holds the old root.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.set_memory_region(slot=1, gfn=OTHER, npages=16, page=0)
+    vm.access(vcpu=0, gfn=GFN, kind=WRITE).access(vcpu=1, gfn=GFN, kind=WRITE)
+    vm.set_memory_region(slot=1, gfn=OTHER, npages=0, page=0)
+    vm.access(vcpu=0, gfn=GFN, kind=WRITE).claim("two roots", lambda now: len(now.roots) == 2)
+    vm.madvise_dontneed(page=0).claim("unmapped", lambda now: now.leaf(GFN) is None)
+    vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") == 1)
+
+
+@story(source=HVA_RANGE)
+def range_over_the_end_of_a_memslot(vm: Telling) -> None:
+    """A range of the host that begins in a memslot and ends behind it: only the memslot's part is meant.
+
+    The next memslot's gfns follow at once, but its memory is elsewhere.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.mmap(page=0x10, npages=16)
+    memory(vm, slot=1, gfn=GFN + 16, npages=16, page=0x1000)
+    vm.access(gfn=GFN + 15, kind=WRITE).access(gfn=GFN + 16, kind=WRITE)
+    vm.clear_flush_young(page=0, npages=0x20).claim("young", lambda now: now.outcome == [1])
+    vm.claim("aged", lambda now: not now.mapped(GFN + 15).accessed)
+    vm.claim("the neighbour is not", lambda now: now.mapped(GFN + 16).accessed)
+    vm.madvise_dontneed(page=0, npages=0x20)
+    vm.claim("only the neighbour is left", lambda now: [leaf.gfn for leaf in now.leaves()] == [GFN + 16])
+
+
+@story(source=HVA_RANGE)
+def range_beside_a_memslot(vm: Telling) -> None:
+    """Ranges that end where a memslot begins, or begin where it ends, are none of its business.
+
+    The sequence count does not move either, so no fault has to be retried.
+    """
+    vm.mmap(page=0, npages=0x40)
+    vm.set_memory_region(gfn=GFN, npages=16, page=0x10)
+    vm.access(gfn=GFN, kind=WRITE).access(gfn=GFN + 15, kind=WRITE)
+    for page in (0, 0x20):
+        vm.madvise_dontneed(page=page, npages=16).claim("still mapped", lambda now: len(now.leaves()) == 2)
+        vm.claim("nothing was counted", lambda now: now.grew("invalidate_seq") == 0)
+
+
+@story(source="virt/kvm/kvm_main.c: the range that is being invalidated")
+def invalidations_side_by_side(vm: Telling) -> None:
+    """Two invalidations under way: faults between them must wait, those outside need not.
+
+    KVM keeps one range, from the first page of all to the last, until the last has ended.
+    """
+    memory(vm, gfn=GFN, npages=0x40)
+    vm.notifier_start(page=4, npages=2).notifier_start(page=8, npages=2)
+    for offset in (4, 6, 9):
+        vm.access(gfn=GFN + offset, kind=WRITE).claim("wait", lambda now: now.outcome == [RETRY, GAVE_UP])
+    for offset in (3, 10):
+        vm.access(gfn=GFN + offset, kind=WRITE).claim("no need to wait", lambda now: now.end == DONE)
+    vm.notifier_end(page=4, npages=2)
+    vm.access(gfn=GFN + 4, kind=WRITE).claim("still wait", lambda now: now.end == GAVE_UP)
+    vm.notifier_end(page=8, npages=2)
+    vm.access(gfn=GFN + 4, kind=WRITE).claim("over", lambda now: now.end == DONE)
+
+
+@story(source="Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG")
+def last_page_of_the_log(vm: Telling) -> None:
+    """The last page of a memslot, and pages on both sides of a word of the log, are protected and logged.
+
+    Each twice, since the second round depends on the protection that the first restored.
+    """
+    memory(vm, gfn=GFN, npages=0x90)
+    offsets = {0, 0x3F, 0x40, 0x8F}
+    for offset in sorted(offsets):
+        vm.access(gfn=GFN + offset, kind=WRITE)
+    vm.set_memory_region(gfn=GFN, npages=0x90, page=0, flags=LOG)
+    vm.claim("all are protected", lambda now: not any(leaf.writable for leaf in now.leaves()))
+    for _ in range(2):
+        for offset in sorted(offsets):
+            vm.access(gfn=GFN + offset, kind=WRITE)
+        vm.get_dirty_log().claim("all are logged", lambda now: now.logged == offsets)
+    vm.get_dirty_log().claim("none is left", lambda now: now.logged == set())
+
+
+@story(source="mmu.c: kvm_arch_mmu_enable_log_dirty_pt_masked()", manual_protect=3, eager_page_split=0)
+def two_huge_pages_in_one_word_of_the_log(vm: Telling) -> None:
+    """One word of the log spans the edge between two huge pages: both are protected when it is cleared.
+
+    The memslot begins in the middle of a huge page, so that words of its log are not aligned to 2M.
+    """
+    gfn, npages = 0x3F0, 0x410
+    vm.mmap(page=X2M, npages=4 * X2M, level=HUGE)
+    vm.set_memory_region(gfn=gfn, npages=npages, page=gfn)
+    for written in (gfn, 0x400, 0x600):
+        vm.access(gfn=written, kind=WRITE)
+    vm.set_memory_region(gfn=gfn, npages=npages, page=gfn, flags=LOG)
+    vm.claim("nothing is protected yet", lambda now: now.mapped(0x400).writable)
+    vm.clear_dirty_log(first=0, npages=64, mask=ALL)
+    vm.claim("the small page is", lambda now: not now.mapped(gfn).writable)
+    vm.claim("the huge one, too", lambda now: not now.mapped(0x400).writable)
+    vm.claim("the next is not", lambda now: now.mapped(0x600).writable)
+    vm.access(gfn=0x400, kind=WRITE).claim("written again", lambda now: 0x10 in now.dirty())
+
+
+@story(source="mmu.c: memslots are not aligned to huge pages", eager_page_split=1)
+def rebuilt_in_an_unaligned_memslot(vm: Telling) -> None:
+    """Logging ends on a memslot that begins and ends inside huge pages: only whole ones come back.
+
+    Where the memslot covers a part of 2M only, nothing huge may be mapped.
+    """
+    gfn, npages = 0x3F0, 0x420
+    vm.mmap(page=X2M, npages=4 * X2M, level=HUGE)
+    vm.set_memory_region(gfn=gfn, npages=npages, page=gfn, flags=LOG)
+    for written in (gfn, 0x400, 0x80F):
+        vm.access(gfn=written, kind=WRITE).claim("4K", lambda now, gfn=written: now.mapped(gfn).level == 1)
+    vm.set_memory_region(gfn=gfn, npages=npages, page=gfn)
+    vm.access(gfn=0x400, kind=WRITE).claim("2M", lambda now: now.mapped(0x400).level == HUGE)
+    for edge in (gfn, 0x80F):
+        vm.access(gfn=edge, kind=WRITE).claim("4K", lambda now, gfn=edge: now.mapped(gfn).level == 1)
+
+
+@story(source="Documentation/virt/kvm/api.rst: KVM_MEM_READONLY with KVM_MEM_LOG_DIRTY_PAGES")
+def log_of_a_read_only_memslot(vm: Telling) -> None:
+    """Logging on a read-only memslot: there is a log, and nothing the guest does gets into it.
+
+    Switching it on or off protects, splits and flushes nothing, for nothing is writable.
+    """
+    memory(vm, gfn=GFN, npages=16, flags=READONLY)
+    vm.access(gfn=GFN, kind=READ)
+    vm.set_memory_region(gfn=GFN, npages=16, page=0, flags=READONLY | LOG)
+    vm.claim("no flush", lambda now: now.grew("flush_requests") == 0)
+    vm.access(gfn=GFN + 1, kind=READ).access(gfn=GFN + 1, kind=WRITE)
+    vm.get_dirty_log().claim("nothing is logged", lambda now: now.outcome == [0, 0])
+    vm.set_memory_region(gfn=GFN, npages=16, page=0, flags=READONLY)
+    vm.claim("still mapped", lambda now: len(now.leaves()) == 2)
+
+
+@story(source="Documentation/virt/kvm/api.rst: KVM_SET_USER_MEMORY_REGION, moving a memslot")
+def logged_memslot_moved(vm: Telling) -> None:
+    """A memslot that logs is moved: what was dirty stays dirty, at the same offset, and logging goes on.
+
+    The log belongs to the memslot, not to its gfns.
+    """
+    memory(vm, gfn=GFN, npages=16, flags=LOG)
+    vm.access(gfn=GFN + 1, kind=WRITE).claim("dirty", lambda now: now.dirty() == {1})
+    vm.set_memory_region(gfn=OTHER, npages=16, page=0, flags=LOG)
+    vm.claim("nothing is mapped", lambda now: not now.leaves())
+    vm.claim("the log went along", lambda now: now.dirty() == {1})
+    vm.access(gfn=OTHER + 3, kind=WRITE)
+    vm.get_dirty_log().claim("both", lambda now: now.logged == {1, 3})
+
+
+@story(source=PML, modes=("ept-ad",), pml=1, manual_protect=1, vcpus=2)
+def logs_of_two_processors(vm: Telling) -> None:
+    """Two processors log what they made dirty: both logs are drained before userspace reads.
+
+    A page cleaned in between is logged anew by whoever writes it next.
+    """
+    memory(vm, gfn=GFN, npages=16, flags=LOG)
+    vm.access(vcpu=0, gfn=GFN, kind=WRITE).access(vcpu=1, gfn=GFN + 1, kind=WRITE)
+    vm.get_dirty_log().claim("both", lambda now: now.logged == {0, 1})
+    vm.clear_dirty_log(first=0, npages=16, mask=0xFFFF)
+    vm.access(vcpu=0, gfn=GFN, kind=WRITE).access(vcpu=1, gfn=GFN + 2, kind=WRITE)
+    vm.get_dirty_log().claim("both again", lambda now: now.logged == {0, 2})
+
+
+@story(source=PML, modes=("ept-ad",), pml=1)
+def logging_by_the_processor_while_any_memslot_logs(vm: Telling) -> None:
+    """Two memslots begin and end logging one after the other: the processor logs from the first to the last.
+
+    KVM counts the memslots that log, and tells vCPUs only when the first begins and the last ends.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    memory(vm, slot=1, gfn=OTHER, npages=16, page=0x100)
+    vm.access(gfn=GFN, kind=WRITE).access(gfn=OTHER, kind=WRITE)
+    vm.set_memory_region(slot=0, gfn=GFN, npages=16, page=0, flags=LOG).enter()
+    vm.set_memory_region(slot=1, gfn=OTHER, npages=16, page=0x100, flags=LOG).enter()
+    vm.set_memory_region(slot=0, gfn=GFN, npages=16, page=0).enter()
+    vm.access(gfn=OTHER, kind=WRITE)
+    vm.get_dirty_log(slot=1).claim("still logged", lambda now: now.logged == {0})
+    vm.set_memory_region(slot=1, gfn=OTHER, npages=16, page=0x100).enter()
+    vm.access(gfn=OTHER, kind=WRITE).claim("no log is left", lambda now: not now.dirty(1))
+
+
+@story(source="Documentation/virt/kvm/x86/mmu.rst: NX huge pages", nx_huge_pages=1, vcpus=2)
+def recovery_while_yielding(vm: Telling) -> None:
+    """The recovery worker gives way after each table: it flushes before it does, and misses none.
+
+    A translation of a zapped page must not outlive the lock under which it was zapped.
+    """
+    memory(vm, gfn=2 * X2M, npages=2 * X2M, page=2 * X2M, level=HUGE)
+    for vcpu, gfn in ((0, 2 * X2M), (1, 3 * X2M)):
+        vm.access(vcpu=vcpu, gfn=gfn, kind=READ).access(vcpu=vcpu, gfn=gfn, kind=FETCH)
+    vm.claim("two are split", lambda now: now.state("nx_lpage_splits") == 2)
+    vm.resched(on=1).recover_nx_huge_pages()
+    vm.claim("none is left", lambda now: now.state("nx_lpage_splits") == 0)
+    vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") > 0)
