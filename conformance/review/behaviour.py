@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 import shlex
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -56,13 +56,22 @@ class Seen:
 
 
 def explore(
-    before: Kernel, after: Kernel, changed: Collection[str], wanted: Plan, progress: Callable[[str], None]
+    before: Kernel,
+    after: Kernel,
+    changed: Collection[str],
+    renamed: Mapping[str, str],
+    wanted: Plan,
+    progress: Callable[[str], None],
 ) -> tuple[list[Seen], str]:
     """Run the properties that execute one of the ``changed`` functions (names of either kernel).
 
-    What came of each; and why some were not run, "" if all were.
+    What came of each; and why some were not run, "" if all were. ``renamed`` are functions that only the
+    kernel after the change calls so. Raises BuildError if the patched code cannot be called as before.
     """
-    libraries = [build_shim(kernel, Cache(), progress, traced=True) for kernel in (before, after)]
+    libraries = [
+        build_shim(before, Cache(), progress, traced=True),
+        build_shim(after, Cache(), progress, traced=True, renamed=renamed),
+    ]
     progress(f"{after.title}: comparing with {before.title}")
     with ShimOracle(libraries[0]) as first, ShimOracle(libraries[1]) as second:
         scene = _Scene(before, after, (first, second), [functions_of(library) for library in libraries])

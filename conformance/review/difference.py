@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conformance.kernels import Cache, Kernel
-from conformance.review.behaviour import explore
+from conformance.kernels import BuildError, Cache, Kernel
+from conformance.review.behaviour import Seen, explore
 from conformance.review.plan import Plan, check
 from conformance.review.proof import Proofs
 from conformance.review.review import FunctionReview, Review, Standing
@@ -46,7 +46,12 @@ def compare(before: Kernel, after: Kernel, plan: Plan | None = None, progress: P
     errors: tuple[str, ...] = ()
     if changed:
         symbols = {symbol for one in changed for symbol in one.symbols}
-        seen, why = explore(before, after, symbols, plan, progress)
+        seen: list[Seen] = []
+        try:
+            seen, why = explore(before, after, symbols, texts.new_names, plan, progress)
+        except BuildError as error:
+            why = "the properties cannot be run"
+            errors = (f"{why}: {error}",)
         told.update((one.name, one) for one in judge(changed, texts.pairs, seen, why))
     functions = tuple(one for one in told.values() if one is not None)
     if plan.only:

@@ -16,7 +16,7 @@ from pathlib import Path
 from conformance.kernels import Kernel
 from conformance.kernels.manifest import Manifest
 from conformance.review.functions import MMU, Source, Text, files_of, read_source
-from conformance.review.pairing import pair
+from conformance.review.pairing import RENAMED, pair
 
 __all__ = ["Pair", "Texts"]
 
@@ -127,6 +127,11 @@ class Texts:
                 found.add(text.name)
                 waiting += text.mentions
         return found
+
+    @property
+    def new_names(self) -> dict[str, str]:
+        """Renames that are this change's own, not one of the known kernels'."""
+        return {old: new for old, new in self.renamed.items() if (old, new) not in RENAMED and "(" not in old}
 
     def symbols(self) -> dict[str, str]:
         """The symbols of renamed functions, old to new."""

@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from conformance.kernels import BuildError, Cache, Kernel, Progress, Unit, key_of
@@ -51,17 +51,26 @@ _LINK = (
 )
 
 
-def build_shim(kernel: Kernel, cache: Cache, progress: Progress, *, traced: bool = False) -> Path:
+def build_shim(
+    kernel: Kernel,
+    cache: Cache,
+    progress: Progress,
+    *,
+    traced: bool = False,
+    renamed: Mapping[str, str] | None = None,
+) -> Path:
     """The shim library of ``kernel``, from the cache or built now.
 
     One that is ``traced`` can tell which of the kernel's functions ran, and takes longer over each.
+    ``renamed`` are functions to which a patch gave names that no known kernel has: the known, the new one.
     Raises BuildError with the compiler's first error, or with the symbol that nothing provides.
     """
-    key = key_of("shim", kernel.fingerprint, _own_digest(), *(_TRACED if traced else ()))
+    names = sorted(f"-D{old}={new}" for old, new in (renamed or {}).items())
+    key = key_of("shim", kernel.fingerprint, _own_digest(), *(_TRACED if traced else ()), *names)
 
     def build(entry: Path) -> None:
         progress(f"{kernel.title}: compiling the shim")
-        _build(kernel, entry, _TRACED if traced else ())
+        _build(kernel, entry, _TRACED if traced else (), renamed or {})
 
     return cache.get_or_build("shim", key, build) / "shim.so"
 
@@ -81,13 +90,14 @@ def _own_digest() -> str:
     return digest.hexdigest()
 
 
-def _build(kernel: Kernel, entry: Path, tracing: Sequence[str]) -> None:
-    features = probe(kernel.root / "src")
+def _build(kernel: Kernel, entry: Path, tracing: Sequence[str], renamed: Mapping[str, str]) -> None:
+    features = probe(kernel.root / "src", renamed)
+    names = [f"-D{old}={new}" for old, new in sorted(renamed.items())]
     units = [
         Unit("arch/x86/kvm/mmu/spte.c", (*_RENAMES, *tracing)),
         Unit("arch/x86/kvm/mmu/tdp_iter.c", tracing),
         Unit("lib/list_debug.c"),
-        Unit(_C / "exports.c", tracing),
+        Unit(_C / "exports.c", (*names, *tracing)),
         *(Unit(_C / name) for name in ("environment.c", "core.c")),
     ]
     if "HAVE_kvm_tdp_mmu_write_spte" not in features:

@@ -8,6 +8,7 @@ what it should *mean* is the model's business and not asked here.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 __all__ = ["probe"]
@@ -83,8 +84,12 @@ _SHAPES = {
 """Other things to know before calling: name, file, pattern."""
 
 
-def probe(source: Path) -> list[str]:
-    """The ``HAVE_*`` names, sorted, of the kernel whose source lies under ``source``."""
+def probe(source: Path, renamed: Mapping[str, str] | None = None) -> list[str]:
+    """The ``HAVE_*`` names, sorted, of the kernel whose source lies under ``source``.
+
+    ``renamed`` are functions that have another name there: the known one, the one to look for.
+    """
+    names = renamed or {}
     texts: dict[str, str] = {}
 
     def text(name: str) -> str:
@@ -102,7 +107,7 @@ def probe(source: Path) -> list[str]:
         )
     )
     spte_c = text(f"{_MMU}/spte.c")
-    found = [name for name in _FUNCTIONS if re.search(rf"\b{name}\(", mmu)]
+    found = [name for name in _FUNCTIONS if re.search(rf"\b{names.get(name, name)}\(", mmu)]
     found += [name for name in _VARIABLES if re.search(rf"^(u64|bool) [\w ]*\b{name}\b", spte_c, re.M)]
     found += [name for name, (file, pattern) in _SHAPES.items() if re.search(pattern, text(file))]
     return sorted(f"HAVE_{name}" for name in found)
