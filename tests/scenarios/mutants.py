@@ -10,6 +10,7 @@ from conformance.differential.property import Mutant
 __all__ = ["PLANTED", "Planted"]
 
 TDP, ITER, MMU = (f"arch/x86/kvm/mmu/{name}.c" for name in ("tdp_mmu", "tdp_iter", "mmu"))
+MAIN = "virt/kvm/kvm_main.c"
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,36 @@ class Planted:
 
 
 PLANTED = [
+    # From the host's ranges to memslots and roots.
+    Planted(
+        "the flush that one memslot wants is forgotten over the next",
+        Mutant(MAIN, "ret |= range->handler(kvm, &gfn_range);", "ret = range->handler(kvm, &gfn_range);"),
+        "flush_across_memslots",
+    ),
+    Planted(
+        "the flush that one root wants is forgotten over the next",
+        Mutant(TDP, "range->may_block, flush);", "range->may_block, false);"),
+        "flush_across_roots",
+    ),
+    Planted(
+        "a range that ends behind a memslot reaches its neighbour's gfns",
+        Mutant(
+            MAIN,
+            "hva_end = min(range->end, slot->userspace_addr +\n\t\t\t\t\t\t  (slot->npages << PAGE_SHIFT));",
+            "hva_end = range->end;",
+        ),
+        "range_over_the_end_of_a_memslot",
+    ),
+    Planted(
+        "a range that ends where a memslot begins is taken for the memslot's",
+        Mutant(MAIN, "range->start, range->end - 1)", "range->start, range->end)"),
+        "range_beside_a_memslot",
+    ),
+    Planted(
+        "a second invalidation shortens the first",
+        Mutant(MAIN, "max(kvm->mmu_invalidate_range_end, end);", "end;"),
+        "invalidations_side_by_side",
+    ),
     # Zapping.
     Planted(
         "a missing flush after leaves were zapped",

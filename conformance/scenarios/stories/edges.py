@@ -79,20 +79,22 @@ def range_beside_a_memslot(vm: Telling) -> None:
 
 @story(source="virt/kvm/kvm_main.c: the range that is being invalidated")
 def invalidations_side_by_side(vm: Telling) -> None:
-    """Two invalidations under way: faults between them must wait, those outside need not.
+    """Three invalidations under way: faults between them must wait, those outside need not.
 
     KVM keeps one range, from the first page of all to the last, until the last has ended.
     """
     memory(vm, gfn=GFN, npages=0x40)
-    vm.notifier_start(page=4, npages=2).notifier_start(page=8, npages=2)
-    for offset in (4, 6, 9):
+    ranges = ((6, 2), (9, 1), (4, 1))
+    for page, npages in ranges:
+        vm.notifier_start(page=page, npages=npages)
+    for offset in (4, 5, 8, 9):
         vm.access(gfn=GFN + offset, kind=WRITE).claim("wait", lambda now: now.outcome == [RETRY, GAVE_UP])
     for offset in (3, 10):
         vm.access(gfn=GFN + offset, kind=WRITE).claim("no need to wait", lambda now: now.end == DONE)
-    vm.notifier_end(page=4, npages=2)
-    vm.access(gfn=GFN + 4, kind=WRITE).claim("still wait", lambda now: now.end == GAVE_UP)
-    vm.notifier_end(page=8, npages=2)
-    vm.access(gfn=GFN + 4, kind=WRITE).claim("over", lambda now: now.end == DONE)
+    for page, npages in ranges:
+        vm.access(gfn=GFN + 8, kind=WRITE).claim("still wait", lambda now: now.end == GAVE_UP)
+        vm.notifier_end(page=page, npages=npages)
+    vm.access(gfn=GFN + 8, kind=WRITE).claim("over", lambda now: now.end == DONE)
 
 
 @story(source="Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG")
