@@ -42,6 +42,7 @@ _STDOUT = "- is stdout, the text then goes to stderr."
 @click.option(
     "--case", type=CaseWords(), default=(), metavar="HEX,...", help="Run this one input; needs --only."
 )
+@click.option("--json", metavar="FILE|-", help=f"Also write JSON; {_STDOUT}")
 @click.option("--sarif", metavar="FILE|-", help=f"Also write SARIF; {_STDOUT}")
 @click.option("--mail", metavar="FILE|-", help=f"Also write this text to a file; {_STDOUT}")
 @click.pass_context
@@ -66,12 +67,18 @@ def patch(ctx: click.Context, files: tuple[str, ...], onto: str, **given: Any) -
 
 
 def comparing(command: str, progress: Any, **plan: Any) -> Compare:
-    """How two kernels are compared with a plan. ``command`` begins the one that shows a difference again."""
-    from conformance.review.difference import Plan
+    """How two kernels are compared with a plan. ``command`` begins the one that shows a difference again.
+
+    Raises ConformanceError about a plan that names what there is not.
+    """
     from conformance.review.difference import compare as compare_kernels
+    from conformance.review.plan import Plan, check
+
+    looking = Plan(**plan)
+    check(looking)
 
     def compare(before: Kernel, after: Kernel) -> Review:
-        review = compare_kernels(before, after, Plan(**plan), progress)
+        review = compare_kernels(before, after, looking, progress)
         functions = []
         for one in review.functions:
             if one.difference is not None:
@@ -89,7 +96,7 @@ def _show(told: SeriesReview, console: Console) -> None:
 
 
 def _render(told: SeriesReview, name: str) -> str:
-    from conformance.reports import mail, sarif
+    from conformance.reports import mail, sarif, series
 
-    modules = {"mail": mail, "sarif": sarif}
-    return modules[name].render_series(told)
+    write = {"mail": mail.render_series, "sarif": sarif.render_series, "json": series.render}
+    return write[name](told)

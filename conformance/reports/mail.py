@@ -63,7 +63,7 @@ def _judged(one: Judged) -> Iterator[str]:
     for function in one.review.functions:
         if function.difference is not None:
             yield ""
-            yield from _folded(f"{function.name}()  {function.file}", _INDENT)
+            yield from _folded(f"{function.name}() in {function.file}", _INDENT)
             yield from described(function.difference, ("before", "after"), width=WIDTH)
     yield ""
     yield from (f"{_INDENT}{part}" for part in textwrap.wrap(line(reply(one)), WIDTH - len(_INDENT)))
@@ -102,7 +102,8 @@ def _kernel(kernel: KernelReport, seed: int | None) -> Iterator[str]:
     told = ", ".join(count for count in counts if not count.startswith("0 "))
     cases = sum(result.cases for result in results)
     if groups:
-        yield from _folded(f"{len(groups)} properties: {told}; {cases:,} cases", _INDENT)
+        tally = "1 property" if len(groups) == 1 else f"{len(groups)} properties"
+        yield from _folded(f"{tally}: {told}; {cases:,} cases", _INDENT)
     for result in results:
         if result.verdict is Verdict.FAIL:
             yield ""
@@ -110,11 +111,11 @@ def _kernel(kernel: KernelReport, seed: int | None) -> Iterator[str]:
     reasons: dict[str, list[str]] = {}
     for result in results:
         if result.verdict in (Verdict.ERROR, Verdict.MISS):
-            said = f"{result.verdict}  {line(result.reason) or 'no reason was given'}"
+            said = f"{result.verdict}: {line(result.reason) or 'no reason was given'}"
             reasons.setdefault(said, []).append(result.property)
     for said, properties in reasons.items():
         where = ", ".join(dict.fromkeys(name for name in properties if name != ALL))
-        yield from _folded(f"{said}: {where}" if where else said, _INDENT)
+        yield from _folded(f"{said} ({where})" if where else said, _INDENT)
 
 
 def _folded(text: str, indent: str = "") -> list[str]:

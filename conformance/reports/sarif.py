@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import conformance
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
@@ -133,7 +134,7 @@ def _document(findings: list[Finding], rules: dict[str, str], problems: Iterable
 def _result(one: Finding, index: int) -> Json:
     location: Json = {"logicalLocations": [{"name": line(one.function), "kind": "function"}]}
     if one.file:
-        location["physicalLocation"] = {"artifactLocation": {"uri": _uri(one.file), "uriBaseId": ROOT}}
+        location["physicalLocation"] = {"artifactLocation": {"uri": quote(line(one.file)), "uriBaseId": ROOT}}
     digest = hashlib.sha256(one.key.encode("utf-8", "surrogatepass")).hexdigest()
     return {
         "ruleId": line(one.rule),
@@ -144,14 +145,6 @@ def _result(one: Finding, index: int) -> Json:
         "locations": [location],
         "partialFingerprints": {"finding/v1": digest},
     }
-
-
-def _uri(path: str) -> str:
-    """A path of the kernel as a relative URI."""
-    return "".join(
-        char if char.isascii() and (char.isalnum() or char in "/._-+") else f"%{byte:02X}"
-        for byte, char in ((byte, chr(byte)) for byte in path.encode("utf-8", "surrogateescape"))
-    )
 
 
 def _difference(result: Result, kernel: KernelReport, seed: int | None) -> Finding:

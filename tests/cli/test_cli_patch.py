@@ -8,6 +8,7 @@ import fake_review
 import pytest
 from fake_review import diff, mail, mailbox
 
+from conformance.differential.properties import PROPERTIES
 from conformance.review import difference, judging
 
 NFC = "Why.\n\nNo functional change intended."
@@ -141,17 +142,15 @@ def test_mixed_line_endings(patched):
 
 
 def test_the_plan(patched):
-    options = ["--only", "make_spte", "--mode", "npt", "--budget", "2", "--seed", "7", "--case", "0x1,0x2"]
+    words = ",".join(["0x1"] * len(PROPERTIES["make_spte"].takes))
+    options = ["--only", "make_spte", "--mode", "npt", "--budget", "2", "--seed", "7", "--case", words]
     assert patched(diff("fold"), *options).exit_code == 0
     plan = fake_review.plans[0]
-    assert (plan.only, plan.modes, plan.budget, plan.seed, plan.case) == (
-        ("make_spte",),
-        ("npt",),
-        2.0,
-        7,
-        (1, 2),
-    )
+    assert (plan.only, plan.modes, plan.budget, plan.seed) == (("make_spte",), ("npt",), 2.0, 7)
+    assert set(plan.case) == {1}
     assert patched(diff("fold"), "--case", "0x1").exit_code == 2
+    done = patched(diff("fold"), "--mode", "nonsense")
+    assert (done.exit_code, done.stdout) == (2, "") and "no mode nonsense" in done.stderr
 
 
 def test_formats(patched, tmp_path):
@@ -160,4 +159,9 @@ def test_formats(patched, tmp_path):
     assert json.loads(done.stdout)["runs"][0]["results"][0]["ruleId"] == "behaviour-differs"
     assert "behaviour changes" in done.stderr
     assert (tmp_path / "m").read_text().startswith("1 patch on 6.1 (9-1)\n")
+    done = patched(mail("[PATCH] x", "fold", NFC), "--json", "-")
+    told = json.loads(done.stdout)
+    (one,) = told["patches"]
+    assert (one["outcome"], one["claim"], told["whole"]) == ("KEPT", "No functional change intended.", None)
+    assert one["review"]["functions"][0]["standing"] == "UNSEEN"
     assert patched(diff("fold"), "--mail", "-", "--sarif", "-").exit_code == 2

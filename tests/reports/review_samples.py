@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Reviews to render: functions of any standing, and a series that keeps one promise and breaks another."""
+
+from __future__ import annotations
+
+from report_samples import found
+
+from conformance.review import FunctionReview, Review, Standing
+from conformance.review.claims import Claim
+from conformance.review.judging import Judged, SeriesReview
+
+FILE = "arch/x86/kvm/mmu/spte.c"
+
+
+def function(name: str, standing: Standing, **changes) -> FunctionReview:
+    return FunctionReview(name, FILE, standing, **changes)
+
+
+def review(*functions: FunctionReview, **changes) -> Review:
+    return Review(**{"before": "6.1 (6.1.9-1)", "after": "6.1 + a", "functions": functions, **changes})
+
+
+def judged(told: Review | None, **changes) -> Judged:
+    return Judged("a patch", review=told, **changes)
+
+
+def series() -> SeriesReview:
+    told = found(kernel={"returns": "true", "events": "none"}, model={"returns": "false", "events": "none"})
+    differs = review(function("make_spte", Standing.DIFFERS, difference=told))
+    claim = Claim("No functional change intended.")
+    parts = (
+        Judged("1/2 Rename it", claim, review(function("is_it", Standing.SAME_CODE))),
+        Judged("2/2 Simplify it", claim, differs),
+    )
+    notes = ("v1.mbox: a reply is left out",)
+    return SeriesReview("6.1 (6.1.9-1)", parts, Judged("all 2 patches", claim, differs), notes)

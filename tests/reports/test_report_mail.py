@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The text for a mail: 72 columns but for commands, and proved kept apart from looked at."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from report_samples import NASTY, failed, found
+from review_samples import function, judged, review, series
+
+from conformance.differential.verdict import KernelReport, Report
+from conformance.reports import mail
+from conformance.review import ConstantReview, Standing
+from conformance.review.claims import Claim
+from conformance.review.reply import names, reply, seen
+
+
+def too_long(text: str) -> list[str]:
+    return [line for line in text.splitlines() if len(line) > 72 and not line.strip().startswith("again")]
+
+
+def test_a_run(mixed):
+    text = mail.render(mixed)
+    assert text.startswith("6.1 + fix.mbox (6.1.176-1)\n    note: pinned 6.1.170-1 is gone\n")
+    assert "    5 properties: 1 PASS, 1 FAIL, 1 SKIP, 1 ERROR, 1 MISS; " in text
+    assert "\nFAIL  spte_has_volatile_bits" in text
+    assert "    ERROR: the oracle hung in two lines (make_spte)\n" in text
+    assert "\ntree:linux\n    ERROR: spte.c does not compile." in text
+    assert too_long(text) == []
+    assert any(len(line) > 72 for line in text.splitlines()), "a command is never folded"
+
+
+def test_a_run_without_results(empty, idle):
+    assert mail.render(empty) == "No kernel was asked for, so nothing was compared.\n"
+    assert "1 property: 1 SKIP; 0 cases\n    ERROR: nothing was compared in this kernel" in mail.render(idle)
+
+
+def test_odd_text_stays_on_its_line(nasty):
+    text = mail.render(nasty)
+    assert "\x1b" not in text and "\u202e" not in text
+    assert "\nnot ok" not in text
+
+
+def test_long_names_and_values_are_folded():
+    told = found(decoded={"spte": "one two three four " * 12}, kernel={"returns": "many words " * 20})
+    report = Report([KernelReport("6.1", "6.1", "6.1-1", results=[failed(counterexample=told)])], seed=7)
+    assert too_long(mail.render(report)) == []
+
+
+def test_a_series_says_what_becomes_of_each_patch_and_of_the_whole():
+    text = mail.render_series(series())
+    assert text.startswith(
+        "2 patches on 6.1 (6.1.9-1)\nnote: v1.mbox: a reply is left out\n\n1/2 Rename it\n"
+    )
+    assert "    no functional change, proved, as the message says\n" in text
+    assert "    says that nothing changes, and changes behaviour\n" in text
+    assert re.search(r"\n +before +returns +true\n +after +returns +false\n +both +events none\n", text)
+    assert "\nall 2 patches\n" in text
+    assert too_long(text) == []
+
+
+def test_every_standing_is_told_by_its_own_words():
+    functions = [function(f"{standing.name.lower()}_spte", standing, cases=5) for standing in Standing]
+    text = mail.render_review(review(*functions, constants=(ConstantReview("SPTE_BIT", 2, None, "spte.h"),)))
+    told = [
+        "    changed, and executed by nothing here:\n        uncovered_spte()\n",
+        "    not proved, no difference found:\n        unseen_spte(), 5 cases\n",
+        "    proved, alike on every input:\n        equivalent_spte()\n",
+        "    proved, machine code equal:\n        same_code_spte()\n",
+        "    added:\n        added_spte()\n",
+        "    removed:\n        removed_spte()\n",
+        "        SPTE_BIT 0x2 -> - (spte.h)\n",
+    ]
+    assert [part in text for part in told] == [True] * len(told)
+    assert "same_spte" not in text
+
+
+def test_a_rename_is_followed():
+    text = mail.render_review(review(replace(function("new", Standing.SAME_CODE), was="old")))
+    assert "new(), was old()\n" in text
+
+
+@pytest.mark.parametrize(
+    ("functions", "sentence"),
+    [
+        (
+            [function("a", Standing.SAME_CODE), function("b", Standing.EQUIVALENT)],
+            "No functional change. Proved, machine code equal: a(). Proved, alike on every input: b().",
+        ),
+        (
+            [function("a", Standing.SAME_CODE), function("b", Standing.UNSEEN, cases=65536)],
+            "No functional change found. Proved, machine code equal: a(). "
+            "Not proved, but no difference found: b() in 65,536 cases.",
+        ),
+        (
+            [function("b", Standing.UNSEEN, by=("first_read", "age_a_page"))],
+            "No functional change found. "
+            "Not proved, but no difference found: b() in the stories first_read and age_a_page.",
+        ),
+        (
+            [function("a", Standing.UNCOVERED)],
+            "No functional change found where anything could be run, which is not everywhere. "
+            "Changed, and executed by nothing here: a().",
+        ),
+        ([function("a", Standing.DIFFERS)], "Behaviour changes in a()."),
+        ([function("a", Standing.SAME)], "Nothing here concerns the MMU."),
+    ],
+)
+def test_the_sentence_for_a_reply(functions, sentence):
+    assert reply(judged(review(*functions))) == sentence
+
+
+def test_the_sentence_quotes_what_was_promised():
+    one = replace(judged(review(function("a", Standing.DIFFERS))), claim=Claim("NFC."))
+    assert reply(one) == 'Behaviour changes in a(). The message says "NFC."'
+
+
+def test_what_was_not_judged_is_said():
+    assert reply(judged(None, reason="it does not apply")) == "Not judged: it does not apply"
+    assert reply(judged(review(errors=("it hung",)))) == "Not judged: it hung"
+
+
+def test_names_and_counts():
+    assert names([]) == "nothing"
+    assert names(["a"]) == "a"
+    assert names(["a", "b", "c"]) == "a, b and c"
+    assert names([*"abcdefg"]) == "a, b, c, d, e, f and g"
+    assert names([*"abcdefgh"]) == "a, b, c, d, e, f and 2 more"
+    assert seen(function("a", Standing.UNSEEN, cases=1)) == "1 case"
+    assert seen(function("a", Standing.UNSEEN, by=("x",))) == "the story x"
+
+
+def test_odd_text_in_a_review():
+    text = mail.render_review(review(function(NASTY, Standing.UNSEEN), errors=(NASTY,)))
+    assert "\x1b" not in text and "\nnot ok" not in text
