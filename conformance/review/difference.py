@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conformance.kernels import BuildError, Cache, Kernel
+from conformance.oracles.kvm import CannotBuild
 from conformance.review.behaviour import Seen, explore
 from conformance.review.plan import Plan, check
 from conformance.review.proof import Proofs
 from conformance.review.review import FunctionReview, Review, Standing
+from conformance.review.stories import tell_stories
 from conformance.review.texts import Pair, Texts
 from conformance.review.verdicts import judge
 
@@ -52,6 +54,15 @@ def compare(before: Kernel, after: Kernel, plan: Plan | None = None, progress: P
         except BuildError as error:
             why = "the properties cannot be run"
             errors = (f"{why}: {error}",)
+        executed = {name for one in seen for name in one.executed}
+        unseen = {symbol for one in changed if not one.symbols & executed for symbol in one.symbols}
+        if unseen and not plan.only:
+            try:
+                seen += tell_stories(before, after, unseen, plan, progress)
+            except CannotBuild as without:
+                why = f"there is no whole KVM: {without}"
+            except BuildError as error:
+                errors += (f"the stories cannot be told: {error}",)
         told.update((one.name, one) for one in judge(changed, texts.pairs, seen, why))
     functions = tuple(one for one in told.values() if one is not None)
     if plan.only:

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Behaviour, through the whole KVM: stories that execute what changed, told to both kernels, step by step.
+
+They are for functions that no property executes. No model takes part: the kernel after the change stands in
+its place.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+
+from conformance.differential.verdict import Counterexample
+from conformance.kernels import Cache, Kernel
+from conformance.model.kernel import Kernel as Masks
+from conformance.model.modes import MODES, Mode, kernel_in
+from conformance.model.profiles import Profile, profile_of
+from conformance.oracles.kvm import KernelDied
+from conformance.review.behaviour import Seen
+from conformance.review.plan import Plan
+from conformance.review.whole import TracedKvm, build_traced_kvm
+from conformance.scenarios.comparing import Death, Difference, Played, play
+from conformance.scenarios.observing import Machine, Observation
+from conformance.scenarios.shrinking import shorten
+from conformance.scenarios.stories import STORIES
+from conformance.scenarios.story import TDP_MODES, Script, Story
+
+__all__ = ["tell_stories"]
+
+
+def tell_stories(
+    before: Kernel,
+    after: Kernel,
+    changed: Collection[str],
+    wanted: Plan,
+    progress: Callable[[str], None],
+) -> list[Seen]:
+    """What came of every story that executes one of the ``changed`` functions on either kernel.
+
+    Raises CannotBuild if there is no whole KVM of one of them, BuildError if it does not compile.
+    """
+    libraries = [build_traced_kvm(kernel, Cache(), progress) for kernel in (before, after)]
+    profiles = [profile_of(kernel.release) for kernel in (before, after)]
+    progress(f"{after.title}: telling stories to it and to {before.title}")
+    found = []
+    for story in STORIES.values():
+        if any(story.absent(profile) for profile in profiles):
+            continue
+        seen = Seen(story.name)
+        for mode in story.modes:
+            if mode in TDP_MODES and (not wanted.modes or mode in wanted.modes):
+                with _Sides(libraries, profiles[0], MODES[mode]) as sides:
+                    _tell(sides, story, seen, wanted)
+        if seen.executed & set(changed):
+            found.append(seen)
+    return found
+
+
+class _Side:
+    """One kernel's VM, whose death is told in the words of scenarios, and which counts its steps."""
+
+    def __init__(self, oracle: TracedKvm) -> None:
+        self.oracle = oracle
+        self.steps = 0
+
+    def step(self, name: str, **arguments: int) -> Observation:
+        self.steps += 1
+        try:
+            return self.oracle.step(name, **arguments)
+        except KernelDied as died:
+            raise Death(died.how, hung=died.hung) from died
+
+
+class _Sides:
+    """Both kernels in one mode, as an arena: the one before as its kernel, the one after as its model."""
+
+    def __init__(self, libraries: list[Path], profile: Profile, mode: Mode) -> None:
+        self.mode = mode
+        self.covered: set[str] = set()
+        self.after: _Side | None = None
+        self._libraries = libraries
+        self._profile = profile
+        self._stack = ExitStack()
+
+    def __enter__(self) -> _Sides:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.end()
+
+    @cached_property
+    def k(self) -> Masks:
+        """The masks of the kernel before, to read SPTEs by."""
+        return kernel_in(self.mode, self._profile)
+
+    @contextmanager
+    def kernel(self, options: dict[str, int]) -> Iterator[Machine]:
+        """A VM on the kernel before."""
+        with self._machine(self._libraries[0], options) as side:
+            yield side
+
+    def model(self, options: dict[str, int]) -> Machine:
+        """A VM on the kernel after, which ends when the next is made, or all does."""
+        self.end()
+        self.after = self._stack.enter_context(self._machine(self._libraries[1], options))
+        return self.after
+
+    def end(self) -> None:
+        """End the VM on the kernel after."""
+        self._stack.close()
+        self._stack = ExitStack()
+
+    @contextmanager
+    def _machine(self, library: Path, options: dict[str, int]) -> Iterator[_Side]:
+        try:
+            oracle = TracedKvm(library, self.mode.host(), options)
+            with oracle:
+                try:
+                    yield _Side(oracle)
+                finally:
+                    # One that died says nothing more, and what it ran is not known.
+                    with suppress(ValueError):
+                        self.covered |= oracle.covered()
+        except KernelDied as died:
+            raise Death(died.how, hung=died.hung) from died
+
+
+def _tell(sides: _Sides, story: Story, seen: Seen, wanted: Plan) -> None:
+    """Play a story on both, and note what it executes and how they differ, if they do."""
+    script = story.script
+    try:
+        played = play(sides, script)
+    except Death as death:
+        _note(seen, sides, _after_died(sides, story, death, wanted))
+        return
+    sides.end()
+    seen.executed |= sides.covered
+    if played.difference is None or seen.difference is not None:
+        return
+    executed = set(sides.covered)
+    shortest, shown = script, played
+    with suppress(Death):
+        sides.covered.clear()
+        shortest, shown = shorten(sides, script, played.difference)
+        executed = executed & sides.covered or executed
+    seen.difference = _counterexample(sides, story, shortest, shown, wanted)
+    seen.blamed = executed
+
+
+def _note(seen: Seen, sides: _Sides, difference: Counterexample) -> None:
+    sides.end()
+    seen.executed |= sides.covered
+    seen.difference = seen.difference or difference
+    seen.blamed = seen.blamed or set(seen.executed)
+
+
+def _again(sides: _Sides, wanted: Plan) -> str:
+    return shlex.join(["conformance", "diff", *wanted.arguments, "--mode", sides.mode.name])
+
+
+def _counterexample(
+    sides: _Sides, story: Story, script: Script, played: Played, wanted: Plan
+) -> Counterexample:
+    """The shortest script on which they differ, and in what; of a crash of the kernel before, how it came."""
+    found = played.difference or Difference(0, ())
+    crashed = {"machine": f"died: {found.crash}"} if found.crash else {}
+    return Counterexample(
+        inputs={},
+        decoded={},
+        kernel=crashed or {name: before for name, before, _ in found.facts},
+        model={"machine": "lives on"} if crashed else {name: after for name, _, after in found.facts},
+        again=_again(sides, wanted),
+        steps=tuple(map(str, script.steps)),
+        details=(f"from the story {story.name}, in {sides.mode.name}",),
+    )
+
+
+def _after_died(sides: _Sides, story: Story, death: Death, wanted: Plan) -> Counterexample:
+    """The story up to the step of which the kernel after died."""
+    steps = sides.after.steps if sides.after else 0
+    return Counterexample(
+        inputs={},
+        decoded={},
+        kernel={"machine": "lives on"},
+        model={"machine": f"died: {death.how}"},
+        again=_again(sides, wanted),
+        steps=tuple(map(str, story.script.steps[:steps])),
+        details=(f"from the story {story.name}, in {sides.mode.name}",),
+    )
