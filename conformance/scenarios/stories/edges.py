@@ -229,3 +229,105 @@ def recovery_while_yielding(vm: Telling) -> None:
     vm.resched(on=1).recover_nx_huge_pages()
     vm.claim("none is left", lambda now: now.state("nx_lpage_splits") == 0)
     vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") > 0)
+
+
+@story(source="Documentation/virt/kvm/api.rst: KVM_SET_USER_MEMORY_REGION; -EEXIST")
+def memslots_overlap_by_one_page(vm: Telling) -> None:
+    """Memslots may touch, but not overlap, not even by one page at either end.
+
+    Two answers for one gfn would be none.
+    """
+    exists = [-17]
+    memory(vm, gfn=GFN, npages=16)
+    vm.mmap(page=0x100, npages=0x40)
+    vm.set_memory_region(slot=1, gfn=GFN - 8, npages=9, page=0x100)
+    vm.claim("overlaps the first page", lambda now: now.outcome == exists)
+    vm.set_memory_region(slot=1, gfn=GFN - 8, npages=8, page=0x100)
+    vm.claim("touches it", lambda now: now.outcome == [0])
+    vm.set_memory_region(slot=2, gfn=GFN + 15, npages=2, page=0x120)
+    vm.claim("overlaps the last page", lambda now: now.outcome == exists)
+    vm.set_memory_region(slot=2, gfn=GFN + 16, npages=2, page=0x120)
+    vm.claim("touches that", lambda now: now.outcome == [0])
+    vm.set_memory_region(slot=2, gfn=GFN + 15, npages=2, page=0x120)
+    vm.claim("cannot be moved over it either", lambda now: now.outcome == exists)
+
+
+@story(source="Documentation/virt/kvm/api.rst: KVM_CLEAR_DIRTY_LOG", manual_protect=1)
+def clear_of_the_last_word_in_part(vm: Telling) -> None:
+    """The log of 100 pages ends within its second word: that part can be cleared, and nothing behind it.
+
+    A length that does not end at a word is allowed at the end of the memslot only.
+    """
+    invalid = [-22]
+    memory(vm, gfn=GFN, npages=100, flags=LOG)
+    for offset in (0, 99):
+        vm.access(gfn=GFN + offset, kind=WRITE)
+    vm.clear_dirty_log(first=64, npages=36, mask=ALL).claim("cleared", lambda now: now.dirty() == {0})
+    vm.claim("protected", lambda now: not now.mapped(GFN + 99).writable)
+    vm.access(gfn=GFN + 99, kind=WRITE).claim("written again", lambda now: now.dirty() == {0, 99})
+    vm.clear_dirty_log(first=192, npages=1, mask=1).claim("behind", lambda now: now.outcome == invalid)
+    vm.clear_dirty_log(first=64, npages=64, mask=1).claim("beyond", lambda now: now.outcome == invalid)
+    vm.clear_dirty_log(first=0, npages=10, mask=1).claim("a part", lambda now: now.outcome == invalid)
+    vm.claim("nothing was cleared", lambda now: now.dirty() == {0, 99})
+
+
+@story(source=PML, modes=("ept-ad",), pml=1)
+def last_page_of_the_processors_log(vm: Telling) -> None:
+    """Where the processor logs, the first and the last page of a memslot lose D when logging begins.
+
+    A page that kept D would be written without ever getting into the log.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE).access(gfn=GFN + 15, kind=WRITE)
+    vm.set_memory_region(gfn=GFN, npages=16, page=0, flags=LOG)
+    vm.claim("none is dirty", lambda now: not any(leaf.dirty for leaf in now.leaves()))
+    vm.access(gfn=GFN + 15, kind=WRITE).access(gfn=GFN, kind=WRITE)
+    vm.get_dirty_log().claim("both are logged", lambda now: now.logged == {0, 15})
+
+
+@story(source="Documentation/virt/kvm/x86/mmu.rst: MMIO generation; address spaces")
+def generation_wraps_in_smm(vm: Telling) -> None:
+    """The generation of SMM's memslots wraps: no MMIO SPTE of any earlier one may survive.
+
+    Each address space counts for itself.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.set_memory_region(slot=0, as_id=1, gfn=GFN, npages=16, page=0)
+    vm.smm(on=1).access(gfn=0x500, kind=READ)
+    vm.claim("MMIO", lambda now: now.mmio_generation(0x500, 1) is not None)
+    vm.set_generation(value=(1 << 19) - 4).access(gfn=0x500, kind=READ)
+    for slot in (1, 2, 3):
+        vm.set_memory_region(slot=slot, as_id=1, gfn=0x100 * (slot + 1), npages=16, page=0).enter()
+    vm.claim("it is gone", lambda now: now.mmio_generation(0x500, 1) is None)
+
+
+@story(source="tdp_mmu.c: kvm_tdp_mmu_invalidate_all_roots()", vcpus=2)
+def roots_invalidated_twice(vm: Telling) -> None:
+    """Two memslots are deleted while a vCPU still holds the root from before the first.
+
+    A root is invalidated, zapped and let go of once, whatever happens afterwards.
+    """
+    memory(vm, gfn=GFN, npages=48)
+    for slot, gfn in ((1, OTHER), (2, 2 * OTHER)):
+        vm.set_memory_region(slot=slot, gfn=gfn, npages=16, page=0)
+    for vcpu in (0, 1):
+        vm.access(vcpu=vcpu, gfn=GFN, kind=WRITE)
+    for slot, gfn in ((1, OTHER), (2, 2 * OTHER)):
+        vm.set_memory_region(slot=slot, gfn=gfn, npages=0, page=0)
+        vm.claim("no root is valid", lambda now: not now.valid_roots())
+        vm.access(vcpu=0, gfn=GFN, kind=WRITE).claim("a new one", lambda now: len(now.valid_roots()) == 1)
+    vm.enter(vcpu=1).claim("only that is left", lambda now: len(now.roots) == 1)
+
+
+@story(source="tdp_mmu.c: make_huge_page_split_spte(); NX huge pages", nx_huge_pages=1)
+def split_lets_small_pages_execute(vm: Telling) -> None:
+    """Eager splitting of a huge page that the NX mitigation made non-executable: its parts may execute.
+
+    The mitigation is about huge pages; 4K pages were never the danger.
+    """
+    memory(vm, gfn=X2M, npages=X2M, level=HUGE)
+    vm.access(gfn=X2M, kind=WRITE).claim("2M without X", lambda now: not now.mapped(X2M).executable)
+    vm.set_memory_region(gfn=X2M, npages=X2M, page=0, flags=LOG)
+    vm.claim("4K with X", lambda now: all(leaf.executable for leaf in now.leaves()))
+    vm.claim("512 of them", lambda now: now.state("pages_4k") == X2M)
+    vm.access(gfn=X2M + 7, kind=FETCH).claim("without an exit", lambda now: now.outcome == [DONE])
