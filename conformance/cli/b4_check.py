@@ -72,6 +72,7 @@ def _judge(
 
     statuses = {
         Outcome.UNCONCERNED: "pass",
+        Outcome.UNASKED: "warn",
         Outcome.PROVED: "pass",
         Outcome.KEPT: "pass",
         Outcome.UNCOVERED: "warn",

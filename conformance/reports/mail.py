@@ -56,7 +56,7 @@ def _judged(one: Judged) -> Iterator[str]:
     if one.outcome is Outcome.UNJUDGED:
         for sentence in [one.reason, *(one.review.errors if one.review else ())]:
             yield from _folded(sentence, _INDENT)
-    if one.review is None or one.outcome is Outcome.UNCONCERNED:
+    if one.review is None or one.outcome in (Outcome.UNCONCERNED, Outcome.UNASKED):
         return
     yield ""
     yield from _functions(one.review)

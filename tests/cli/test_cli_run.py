@@ -86,14 +86,22 @@ def test_table_on_stdout_progress_on_stderr(cli):
 
 
 def test_all_formats_at_once(cli, tmp_path):
-    names = {"--junit": "a.xml", "--ktap": "a.ktap", "--json": "a.json"}
+    names = {
+        "--junit": "a.xml",
+        "--ktap": "a.ktap",
+        "--json": "a.json",
+        "--sarif": "a.sarif",
+        "--mail": "a.txt",
+    }
     args = [part for option, name in names.items() for part in (option, tmp_path / name)]
     done = cli("run", "--only", "FAIL", *args)
     assert done.exit_code == 1 and "FAIL  is_large_pte" in done.stdout
     assert ET.parse(tmp_path / "a.xml").getroot().get("failures") == "1"
     assert "not ok 1 is_large_pte" in (tmp_path / "a.ktap").read_text()
     assert json.loads((tmp_path / "a.json").read_text())["summary"]["FAIL"] == 1
-    assert len([*tmp_path.iterdir()]) == 3
+    assert json.loads((tmp_path / "a.sarif").read_text())["runs"][0]["results"]
+    assert "FAIL  is_large_pte" in (tmp_path / "a.txt").read_text()
+    assert len([*tmp_path.iterdir()]) == 5
 
 
 def test_stdout_carries_one_format_only(cli):
@@ -104,10 +112,12 @@ def test_stdout_carries_one_format_only(cli):
     assert done.stdout.startswith("KTAP version 1\n1..1\n") and done.stdout.endswith("\nok 1 6.1\n")
     done = cli("run", "--ktap", "-", "--json", "-")
     assert done.exit_code == 2 and done.stdout == "" and "give one of them a file" in done.stderr
+    done = cli("run", "--sarif", "-", "--mail", "-")
+    assert done.exit_code == 2 and "--sarif - and --mail -" in done.stderr
     assert cli("run", "--junit", "-").exit_code == 2
 
 
-@pytest.mark.parametrize("option", ["--junit", "--ktap", "--json"])
+@pytest.mark.parametrize("option", ["--junit", "--ktap", "--json", "--sarif", "--mail"])
 @pytest.mark.parametrize("name", ["missing/a", "", "dir"])
 def test_an_unwritable_file_is_known_before_anything_runs(cli, plans, tmp_path, monkeypatch, option, name):
     monkeypatch.chdir(tmp_path)

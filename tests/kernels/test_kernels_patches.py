@@ -245,7 +245,16 @@ def test_patches_that_cannot_be_read(repository: Path, cache: Cache, said: Said,
         opened(repository, cache, said, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["../../outside.h", "/tmp/outside.h", ".git/config"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../outside.h",
+        "/tmp/outside.h",
+        ".git/config",
+        "arch/x86/kvm/mmu/../../../../../outside.h",
+        "virt/kvm//../../../outside.h",
+    ],
+)
 def test_a_patch_stays_inside(repository: Path, cache: Cache, said: Said, tmp_path: Path, name: str) -> None:
     patch = tmp_path / "p.diff"
     patch.write_text(f"--- /dev/null\n+++ b/{name}\n@@ -0,0 +1 @@\n+text\n")
