@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from conformance.history.told import TOLD
 from conformance.model.modes import MODES, Mode
 from conformance.model.profiles import Profile
 from conformance.review.questions import Misfit, Question
@@ -14,35 +15,32 @@ from conformance.scenarios.comparing import Death
 from conformance.scenarios.naming import Pairing
 from conformance.scenarios.observing import Observation, take
 from conformance.scenarios.stories import STORIES
-from conformance.scenarios.story import Story
+from conformance.scenarios.story import TDP_MODES, Script
 
 __all__ = ["Told", "told"]
 
 
 class Told(Question):
-    """A story as it went on a kernel in a mode.
-
-    Stories of changes that the kernel may lack are told, too: each side does in them whatever it does.
-    """
+    """A story as it went on a kernel in a mode."""
 
     kind = "story"
 
-    def __init__(self, story: Story, mode: Mode, library: Path, profile: Profile) -> None:
-        super().__init__(story.name, mode.name)
-        self.story = story
+    def __init__(self, name: str, script: Script, mode: Mode, library: Path, profile: Profile) -> None:
+        super().__init__(name, mode.name)
+        self._script = script
         self._mode = mode
         self._library = library
         self._seen: list[Observation] = []
         self._died = ""
         try:
             # A profile is asked of an arena, but says nothing to the kernel's side.
-            with self.arena(profile).kernel(story.script.options) as machine:
-                for step in story.script.steps:
+            with self._arena(profile).kernel(script.options) as machine:
+                for step in script.steps:
                     self._seen.append(take(machine, step))
         except Death as death:
             self._died = f"the kernel {death.how} at step {len(self._seen) + 1}"
 
-    def arena(self, profile: Profile) -> KvmArena:
+    def _arena(self, profile: Profile) -> KvmArena:
         """The kernel beside the machine with a profile."""
         return KvmArena(self._library, profile, self._mode)
 
@@ -50,8 +48,8 @@ class Told(Question):
         """The first step on which the machine with this profile does otherwise; the share is what follows."""
         if self._died:
             return Misfit(self._died)
-        steps = self.story.script.steps
-        machine, pairing = self.arena(profile).model(self.story.script.options), Pairing()
+        steps = self._script.steps
+        machine, pairing = self._arena(profile).model(self._script.options), Pairing()
         for at, (step, seen) in enumerate(zip(steps, self._seen, strict=True)):
             if not pairing.same(seen, take(machine, step)):
                 return Misfit(f"step {at + 1} of {len(steps)}: {step}", 1 - at / len(steps))
@@ -59,7 +57,13 @@ class Told(Question):
 
 
 def told(library: Path, profile: Profile) -> Iterator[Told]:
-    """Every story in every mode in which it is told."""
+    """Every story in every mode in which it is told, those for one fix only among them.
+
+    Stories of changes that the kernel may lack are told, too: each side does in them whatever it does.
+    """
     for story in STORIES.values():
         for mode in story.modes:
-            yield Told(story, MODES[mode], library, profile)
+            yield Told(story.name, story.script, MODES[mode], library, profile)
+    for name, script in TOLD.items():
+        for mode in TDP_MODES:
+            yield Told(name, script, MODES[mode], library, profile)

@@ -39,6 +39,8 @@ class ModelOracle:
                 raise KernelDied("died of SIGSEGV", at)
         prop = self._by_index[entry.index]
         k = kernel_in(self.mode, self.profile)
+        if prop.scalar:
+            return np.array([prop.observe(k, case) for case in batch.T.tolist()], np.uint64).T
         rows = prop.observe(k, list(batch))
         return np.stack([np.broadcast_to(np.asarray(row, np.uint64), batch.shape[1]) for row in rows])
 
