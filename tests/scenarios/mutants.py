@@ -54,6 +54,44 @@ PLANTED = [
         Mutant(MAIN, "max(kvm->mmu_invalidate_range_end, end);", "end;"),
         "invalidations_side_by_side",
     ),
+    # Where memslots, words of the log and generations end.
+    Planted(
+        "memslots may overlap by one page",
+        Mutant(MAIN, "base_gfn, base_gfn + npages))", "base_gfn, base_gfn + npages - 1))"),
+        "memslots_overlap_by_one_page",
+    ),
+    Planted(
+        "the last word of the log is cleared only if it is a whole one",
+        Mutant(
+            MAIN,
+            "n = DIV_ROUND_UP(log->num_pages, BITS_PER_LONG); n--;",
+            "n = log->num_pages / BITS_PER_LONG; n--;",
+        ),
+        "clear_of_the_last_word_in_part",
+    ),
+    Planted(
+        "of two huge pages under one word of the log only the first is protected",
+        Mutant(
+            MMU,
+            "if (ALIGN(start << PAGE_SHIFT, PMD_SIZE) !=",
+            "if (0 && ALIGN(start << PAGE_SHIFT, PMD_SIZE) !=",
+        ),
+        "two_huge_pages_in_one_word_of_the_log",
+    ),
+    Planted(
+        "the generation of SMM's memslots never wraps",
+        Mutant(MMU, "gen &= ~((u64)KVM_ADDRESS_SPACE_NUM - 1);", ""),
+        "generation_wraps_in_smm",
+    ),
+    Planted(
+        "an invalid root is invalidated again, and let go of twice",
+        Mutant(
+            TDP,
+            "if (!root->role.invalid) {\n\t\t\troot->tdp_mmu_scheduled_root_to_zap",
+            "if (true) {\n\t\t\troot->tdp_mmu_scheduled_root_to_zap",
+        ),
+        "roots_invalidated_twice",
+    ),
     # Zapping.
     Planted(
         "a missing flush after leaves were zapped",
