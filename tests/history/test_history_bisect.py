@@ -23,7 +23,7 @@ PROPERTY = "spte_has_volatile_bits"
 SPTE_C = "arch/x86/kvm/mmu/spte.c"
 HARMLESS = ("#include <linux/kvm_host.h>", "#include <linux/kvm_host.h>\n/* harmless */")
 HARMFUL = ("if (is_access_track_spte(spte))\n\t\treturn true;", "if (0)\n\t\treturn true;")
-MOST = 5
+MOST = 4
 """Packages in the history; those in between are left out if there are more."""
 
 
