@@ -107,7 +107,7 @@ static int hardware_setup(void)
 /* Operations that the core calls on its way, and that a vendor module without any other state ignores. */
 static const char *const ignored[] = {
 	"check_processor_compatibility",
-	"enable_virtualization_cpu", "disable_virtualization_cpu", "hardware_enable", "hardware_disable",
+	"enable_virtualization_cpu", "hardware_enable", "hardware_disable",
 	"get_feature_msr", "get_msr_feature", "has_emulated_msr",
 	"vm_init", "vcpu_create", "vcpu_free", "vcpu_load", "vcpu_put", "vcpu_reset", "vcpu_after_set_cpuid",
 	"set_cr0", "set_cr4", "set_dr7", "set_efer", "set_msr", "set_rflags",
