@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a kernel was found to be, in text and JSON."""
+
+from __future__ import annotations
+
+import json
+
+from report_samples import NASTY, failed, found
+
+from conformance.model.changes import DIRTY_IF_WRITABLE, NO_ACCESS_WARNS, SPTE_INDEX, TDP_XCHG
+from conformance.reports.identity import document, render, text
+from conformance.review.identify import Decided, Identity, Undecided
+
+PLUS = Decided(
+    "DIRTY_IF_WRITABLE", DIRTY_IF_WRITABLE, True, "behaviour", "make_spte", "npt", "3 of 8192 inputs", found()
+)
+WITHOUT = Decided("SPTE_INDEX", SPTE_INDEX, False, "presence", "spte_index", "-", "cannot be called")
+SAME = Decided("TDP_XCHG", TDP_XCHG, True, "story", "a_story", "npt", "step 3 of 9")
+
+
+def identity(**changes) -> Identity:
+    given = {
+        "title": "6.1 + fix.mbox",
+        "version": "6.1.192-2",
+        "nearest": "6.1",
+        "decided": [PLUS, WITHOUT, SAME],
+        "undecided": [Undecided("NO_ACCESS_WARNS", NO_ACCESS_WARNS, TDP_XCHG)],
+        "differing": [PLUS, WITHOUT],
+    }
+    return Identity(**{**given, **changes})
+
+
+def test_text_says_plus_and_without_with_what_shows_it():
+    told = text(identity(), 300)
+    assert told[:2] == ["6.1 + fix.mbox 6.1.192-2", "is 6.1, plus 1, without 1"]
+    assert f"plus  {DIRTY_IF_WRITABLE}" in told and f"without  {SPTE_INDEX}" in told
+    assert "      shown by make_spte in npt: spte 0x600000000000975: returns false; without it true" in told
+    assert "      shown by cannot be called" in told
+    assert any(line.startswith("3 changes decided: 1 by what functions do, 1 by what") for line in told)
+    assert f"  {NO_ACCESS_WARNS}, which could be exchanged with {TDP_XCHG}" in told
+
+
+def test_nothing_to_tell_is_told():
+    assert text(identity(differing=[]))[1] == "is 6.1, in all that could be decided"
+
+
+def test_what_fits_nothing_fails():
+    none = identity(misfits=[failed(), failed(property="a_story", counterexample=None, reason="step 3")])
+    told = text(none)
+    assert identity().status == 0 and none.status == 1
+    assert told[1].startswith("fits no profile. Most like it is 6.1, plus 1, without 1")
+    assert any(line.startswith("FAIL  spte_has_volatile_bits") for line in told)
+    assert "FAIL  a_story  ept-ad: step 3" in [line.replace("a_story ept", "a_story  ept") for line in told]
+
+
+def test_no_line_is_wider_than_asked():
+    narrow = text(identity(untold="nothing reaches it, " * 9), 72)
+    assert max(map(len, narrow)) <= 72 and any(line.startswith("No stories were played") for line in narrow)
+
+
+def test_json_holds_everything_and_is_ascii():
+    plain = json.loads(render(identity(title=NASTY, misfits=[failed()])))
+    assert render(identity(title=NASTY)).isascii()
+    assert (plain["schema"], plain["fits"], plain["nearest"]) == (1, False, "6.1")
+    assert (plain["plus"], plain["without"]) == (["DIRTY_IF_WRITABLE"], ["SPTE_INDEX"])
+    assert [each["by"] for each in plain["decided"]] == ["behaviour", "presence", "story"]
+    assert plain["decided"][0]["shown"]["inputs"] == {"spte": "0x0600000000000975"}
+    assert plain["undecided"][0]["along"] == TDP_XCHG.commit
+    assert document(identity())["misfits"] == []
+
+
+def test_text_is_clean():
+    assert "\x1b" not in "".join(text(identity(title=NASTY, untold=NASTY)))
