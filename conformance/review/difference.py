@@ -8,6 +8,7 @@ from collections.abc import Callable
 from conformance.kernels import BuildError, Cache, Kernel
 from conformance.oracles.kvm import CannotBuild
 from conformance.review.behaviour import Seen, explore
+from conformance.review.constants import moved
 from conformance.review.plan import Plan, check
 from conformance.review.proof import Proofs
 from conformance.review.review import FunctionReview, Review, Standing
@@ -67,7 +68,8 @@ def compare(before: Kernel, after: Kernel, plan: Plan | None = None, progress: P
     functions = tuple(one for one in told.values() if one is not None)
     if plan.only:
         functions = tuple(one for one in functions if one.by)
-    return Review(_title(before), _title(after), functions, (), errors)
+    constants = moved((before, after), (texts.before, texts.after), texts.moved)
+    return Review(_title(before), _title(after), functions, tuple(constants), errors)
 
 
 def _title(kernel: Kernel) -> str:

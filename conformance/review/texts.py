@@ -94,7 +94,7 @@ class Texts:
         return sorted(found, key=lambda one: (not one.text.of_mmu, one.text.file, one.text.name))
 
     @cached_property
-    def _moved(self) -> frozenset[str]:
+    def moved(self) -> frozenset[str]:
         """Macros and constants whose text changed; structures are told apart from that, by their layout."""
         ours, theirs = self.before.macros, self.after.macros
         moved = {
@@ -115,7 +115,7 @@ class Texts:
             named |= more
 
     def _through(self, text: Text) -> tuple[str, ...]:
-        return tuple(sorted(text.mentions & self._moved - {text.name}))
+        return tuple(sorted(text.mentions & self.moved - {text.name}))
 
     def _reached(self, source: Source) -> set[str]:
         """The functions that the MMU's mention, those that these mention, and so on."""

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Constants that moved: what macros and enumerations whose text changed come to, as the compiler has it."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from conformance.kernels import BuildError, Kernel
+from conformance.review.functions import Source, Text
+from conformance.review.review import ConstantReview
+
+__all__ = ["moved"]
+
+_HEADERS = ("linux/kvm_host.h", "mmu.h", "mmu/mmu_internal.h", "mmu/spte.h", "mmu/tdp_iter.h", "x86.h")
+_VALUE = re.compile(r"^review_(\w+):\n(?:\t\.(?:quad|zero)\t(-?\d+))", re.M)
+_CONSTANT = re.compile(r"[A-Z_][A-Z0-9_]*|[uU]?(?:ll|LL)?|u64|int|unsigned|long|enum")
+"""What a macro that is a constant may mention."""
+
+
+def moved(
+    kernels: tuple[Kernel, Kernel], sources: tuple[Source, Source], names: Iterable[str]
+) -> list[ConstantReview]:
+    """Those of the macros and enumerators ``names`` whose value is not the same in both kernels."""
+    wanted = sorted(name for name in names if " " not in name)
+    values = [
+        _values(kernel, [name for name in wanted if _may_be(source.macros.get(name))])
+        for kernel, source in zip(kernels, sources, strict=True)
+    ]
+    found = []
+    for name in wanted:
+        before, after = (each.get(name) for each in values)
+        if before != after:
+            text = sources[1].macros.get(name) or sources[0].macros[name]
+            found.append(ConstantReview(name, before, after, text.file))
+    return found
+
+
+def _may_be(text: Text | None) -> bool:
+    """Whether a text may define a constant of the MMU's headers: an enumerator, or a macro made of others."""
+    if text is None or not (text.of_mmu and text.file.endswith(".h") or text.file.endswith("/kvm_host.h")):
+        return False
+    if text.text.lstrip().startswith(("struct", "union")):
+        return False
+    define = re.search(rf"#\s*define\s+{re.escape(text.name)}(\(?)(.*)", text.text, re.DOTALL)
+    if define is None:
+        return "enum" in text.words
+    return (
+        not define[1]
+        and bool(define[2].strip())
+        and all(map(_CONSTANT.fullmatch, text.mentions - {"define"}))
+    )
+
+
+def _values(kernel: Kernel, names: Sequence[str]) -> dict[str, int]:
+    """The values of those of the names that are constants."""
+    if not names:
+        return {}
+    try:
+        return _compiled(kernel, names)
+    except BuildError as error:
+        # Line n of the unit is the n-th name. An error somewhere in a header is looked for by halves.
+        at = re.search(r"constants\.c:(\d+):", str(error))
+    if at is not None:
+        return _values(kernel, [name for n, name in enumerate(names, 1) if n != int(at[1])])
+    half = len(names) // 2
+    return {**_values(kernel, names[:half]), **_values(kernel, names[half:])} if half else {}
+
+
+def _compiled(kernel: Kernel, names: Sequence[str]) -> dict[str, int]:
+    with tempfile.TemporaryDirectory(prefix="conformance-review-") as place:
+        unit, headers = Path(place) / "constants.c", Path(place) / "headers.h"
+        headers.write_text("".join(f"#include <{name}>\n" for name in _HEADERS))
+        lines = (
+            f"const unsigned long long review_{name} = (unsigned long long)({name});\n" for name in names
+        )
+        unit.write_text("".join(lines))
+        flags = ("-S", "-w", "-fno-zero-initialized-in-bss")
+        (assembly,) = kernel.compile([unit], Path(place) / "o", flags=flags, force_include=[headers])
+        text = assembly.read_text()
+    values = {}
+    for name, number in _VALUE.findall(text):
+        zero = re.search(rf"^review_{name}:\n\t\.zero\t", text, re.M)
+        values[name] = 0 if zero else int(number) & (1 << 64) - 1
+    return values
