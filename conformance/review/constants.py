@@ -40,7 +40,7 @@ def moved(
 
 def _may_be(text: Text | None) -> bool:
     """Whether a text may define a constant of the MMU's headers: an enumerator, or a macro made of others."""
-    if text is None or not (text.of_mmu and text.file.endswith(".h") or text.file.endswith("/kvm_host.h")):
+    if text is None or not ((text.of_mmu and text.file.endswith(".h")) or text.file.endswith("/kvm_host.h")):
         return False
     if text.text.lstrip().startswith(("struct", "union")):
         return False
