@@ -72,7 +72,6 @@ def _judge(
 
     statuses = {
         Outcome.UNCONCERNED: "pass",
-        Outcome.UNASKED: "warn",
         Outcome.PROVED: "pass",
         Outcome.KEPT: "pass",
         Outcome.UNCOVERED: "warn",

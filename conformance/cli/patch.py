@@ -12,6 +12,7 @@ import click
 
 from conformance.cli.options import CaseWords, Seconds, Seed, check_case, destinations, mode_option
 from conformance.cli.run import deliver, watching
+from conformance.errors import ConformanceError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,6 +80,8 @@ def comparing(command: str, progress: Any, **plan: Any) -> Compare:
 
     def compare(before: Kernel, after: Kernel) -> Review:
         review = compare_kernels(before, after, looking, progress)
+        if looking.only and not review.functions:
+            raise ConformanceError("No property that was asked for executes what it changes.")
         functions = []
         for one in review.functions:
             if one.difference is not None:

@@ -56,7 +56,7 @@ def _judged(one: Judged) -> Iterator[str]:
     if one.outcome is Outcome.UNJUDGED:
         for sentence in [one.reason, *(one.review.errors if one.review else ())]:
             yield from _folded(sentence, _INDENT)
-    if one.review is None or one.outcome in (Outcome.UNCONCERNED, Outcome.UNASKED):
+    if one.review is None or one.outcome is Outcome.UNCONCERNED:
         return
     yield ""
     yield from _functions(one.review)
@@ -66,6 +66,7 @@ def _judged(one: Judged) -> Iterator[str]:
             yield from _folded(f"{function.name}() in {function.file}", _INDENT)
             yield from described(function.difference, ("before", "after"), width=WIDTH)
     yield ""
+    yield f"{_INDENT}for a reply:"
     yield from (f"{_INDENT}{part}" for part in textwrap.wrap(line(reply(one)), WIDTH - len(_INDENT)))
 
 

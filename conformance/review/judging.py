@@ -28,7 +28,6 @@ class Outcome(str, Enum):
     """What a patch comes to, the gravest last."""
 
     UNCONCERNED = UNCONCERNED
-    UNASKED = "no property that was asked for executes what it changes"
     PROVED = "no functional change, proved"
     KEPT = "no functional change found"
     UNCOVERED = "changes functions that nothing here executes"
@@ -63,8 +62,6 @@ class Judged:
             return Outcome.BROKEN if self.claim and not self.claim.excepted else Outcome.CHANGES
         if review.errors:
             return Outcome.UNJUDGED
-        if not review.functions:
-            return Outcome.UNASKED
         if not review.changed and not review.constants:
             return Outcome.UNCONCERNED
         if any(one.standing is Standing.UNCOVERED for one in review.functions):

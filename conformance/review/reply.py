@@ -30,8 +30,6 @@ def reply(judged: Judged) -> str:
     review = judged.review
     if judged.outcome is Outcome.UNCONCERNED:
         return "Nothing here concerns the MMU."
-    if judged.outcome is Outcome.UNASKED:
-        return "Not judged: no property that was asked for executes what it changes."
     if review is None:
         return f"Not judged: {judged.reason}"
     differing = _standing(review, Standing.DIFFERS)

@@ -46,6 +46,7 @@ def test_what_is_kept_is_said_with_the_sentence_for_a_reply(patched):
         "    proved, machine code equal:\n"
         "        comment_spte()\n"
         "\n"
+        "    for a reply:\n"
         "    No functional change. Proved, machine code equal: comment_spte().\n"
     )
 
@@ -149,6 +150,9 @@ def test_the_plan(patched):
     assert (plan.only, plan.modes, plan.budget, plan.seed) == (("make_spte",), ("npt",), 2.0, 7)
     assert set(plan.case) == {1}
     assert patched(diff("fold"), "--case", "0x1").exit_code == 2
+    done = patched(diff("idle"), "--only", "make_spte")
+    assert done.exit_code == 2 and "No property that was asked for executes" in done.stdout
+    assert patched(diff("idle")).exit_code == 0
     done = patched(diff("fold"), "--mode", "nonsense")
     assert (done.exit_code, done.stdout) == (2, "") and "no mode nonsense" in done.stderr
 
