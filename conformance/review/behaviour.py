@@ -21,13 +21,14 @@ from conformance.differential.comparison import Difference
 from conformance.differential.engines import bulk, control_space, exhaust
 from conformance.differential.engines.bulk import draw
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.property import Property
+from conformance.differential.property import TDP_MODES, Property
 from conformance.differential.shrinking import shrink
 from conformance.differential.verdict import Counterexample
 from conformance.kernels import Cache, Kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.shim import ShimOracle, build_shim, functions_of
+from conformance.review import succession
 from conformance.review.duel import Duel, moved_bits
 from conformance.review.plan import Plan
 
@@ -109,6 +110,13 @@ class _Scene:
                 apart.append(prop.name)
                 continue
             found[prop.name] = list(self._modes(prop, wanted.modes))
+        checked = not wanted.only or any(fnmatch.fnmatch(succession.OLD, glob) for glob in wanted.only)
+        if checked and succession.applies(self._oracles) and not moved:
+            found[succession.OLD] = [
+                succession.PermissionCheck(MODES[mode], self._profiles, self._oracles)
+                for mode in TDP_MODES
+                if not wanted.modes or mode in wanted.modes
+            ]
         bits = ", ".join(moved)
         why = f"a word is not the same SPTE to both kernels, for {bits} moved" if apart else ""
         return found, why

@@ -18,6 +18,7 @@ RENAMED = (
     ("kvm_tdp_mmu_spte_need_atomic_write", "kvm_tdp_mmu_spte_need_atomic_update"),
     ("kvm_recover_nx_lpages", "kvm_recover_nx_huge_pages"),
     ("make_huge_page_split_spte", "make_small_spte"),
+    ("is_access_allowed", "spte_permission_fault"),
 )
 """Renames that changed the body as well, or a body too short to be known again: the old name, the new one."""
 
