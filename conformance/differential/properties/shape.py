@@ -92,13 +92,17 @@ declare(
     [
         SPTE,
         LEVEL,
-        Bits("rsvd_bits_mask[0]", dense=True),
-        Bits("rsvd_bits_mask[1]", dense=True),
+        # Not dense: an SPTE that hits one would say nothing about bad_mt_xwr.
+        Bits("rsvd_bits_mask[0]"),
+        Bits("rsvd_bits_mask[1]"),
         Bits("bad_mt_xwr", dense=True),
     ],
     answer=lambda k, spte, level, low, high, bad: shape.is_rsvd_spte(
         k, spte, rsvd_bits_mask=(low, high), bad_mt_xwr=bad
     ),
     modes=ANY_MODE,
-    mutants=[Mutant(SPTE_H, "int bit7 = (pte >> 7) & 1;", "int bit7 = (pte >> 6) & 1;")],
+    mutants=[
+        Mutant(SPTE_H, "int bit7 = (pte >> 7) & 1;", "int bit7 = (pte >> 6) & 1;"),
+        Mutant(SPTE_H, "if (pte & VMX_EPT_USER_EXECUTABLE_MASK)\n", "if (0)\n", "7.3"),
+    ],
 )
