@@ -40,7 +40,7 @@ class Layer(str, Enum):
     """Steps one after the other, with page tables and a ledger of flushes: a story."""
     INTERLEAVING = "interleavings"
     """Two threads, one of which acts in the middle of what the other does."""
-    SHADOW = "shadow paging"
+    SHADOW = "shadow paging, nested guests"
     """Tables of a guest that KVM shadows, or of a nested guest."""
 
     def __str__(self) -> str:

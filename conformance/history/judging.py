@@ -25,7 +25,7 @@ from conformance.scenarios.comparing import play
 from conformance.scenarios.judging import ENGINE, Facts, again, counterexample
 from conformance.scenarios.stories import STORIES
 
-__all__ = ["NOTICED", "WITHOUT", "Missing", "judge", "layer_of"]
+__all__ = ["NOTICED", "WITHOUT", "Missing", "counted", "judge", "layer_of"]
 
 NOTICED, WITHOUT = "noticed", "without"
 """What a result is about: a missing fix is noticed; the model without it agrees again."""
@@ -55,6 +55,11 @@ class _Side:
         """Those of the command line that choose this kernel."""
         patches = [word for patch in self.patches for word in ("--patch", str(patch))]
         return ("--kernel", self.kernel.selector, *patches)
+
+
+def counted(revert: Revert, number: int) -> str:
+    """How much was compared: cases of a property, steps of a story."""
+    return f"{number:,} {'cases' if layer_of(revert) is Layer.FUNCTION else 'steps'}"
 
 
 def layer_of(revert: Revert) -> Layer:
@@ -88,20 +93,18 @@ def judge(missing: Missing) -> list[Result]:
 
 def _noticed(missing: Missing, found: Result) -> Result:
     """What the comparison with the model that has the fix means: a difference is what is wanted."""
-    by = missing.revert.by
+    by, compared = missing.revert.by, counted(missing.revert, found.cases)
     if found.verdict is Verdict.ERROR:
         return _retold(missing, NOTICED, found, Verdict.ERROR, found.reason)
     if found.verdict is Verdict.FAIL:
         return _retold(missing, NOTICED, found, Verdict.PASS, f"noticed by {by}, {found.reason}")
-    return _retold(
-        missing, NOTICED, found, Verdict.FAIL, f"nobody noticed: {by} agrees in {found.cases} cases"
-    )
+    return _retold(missing, NOTICED, found, Verdict.FAIL, f"nobody noticed: {by} agrees in {compared}")
 
 
 def _agrees(missing: Missing, found: Result) -> list[Result]:
     """What the comparison with the model that lacks the fix, too, comes to."""
     if found.verdict is Verdict.PASS:
-        reason = f"the model without the fix agrees in {found.cases} cases"
+        reason = f"the model without the fix agrees in {counted(missing.revert, found.cases)}"
         return [_retold(missing, WITHOUT, found, Verdict.PASS, reason)]
     return [_retold(missing, WITHOUT, found, found.verdict, found.reason, told=True)]
 

@@ -14,7 +14,7 @@ from conformance.errors import ConformanceError
 from conformance.history import FIXES, UNSEEN
 from conformance.history.fix import Fix, Layer, Revert, Unseen
 from conformance.history.judging import NOTICED, Missing, judge, layer_of
-from conformance.kernels import BuildError, open_kernel
+from conformance.kernels import SERIES, BuildError, open_kernel
 
 __all__ = ["SEED", "History", "Outcome", "Plan", "Score", "run"]
 
@@ -95,7 +95,8 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Hi
             f"no fix{where} is called {', '.join(plan.only)}; give a commit, a function, a property or a "
             "story, * stands for any text. Without --only all are taken out."
         )
-    reports = {kernel: _report(kernel, progress) for kernel in dict.fromkeys(r.kernel for _, r in chosen)}
+    series = sorted({revert.kernel for _, revert in chosen}, key=SERIES.index)
+    reports = {kernel: _report(kernel, progress) for kernel in series}
     judged = [(fix, revert) for fix, revert in chosen if reports[revert.kernel].error is None]
     outcomes = []
     with ProcessPoolExecutor(plan.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:

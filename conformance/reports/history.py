@@ -9,6 +9,7 @@ from rich.text import Text
 
 from conformance.differential.verdict import Verdict
 from conformance.history.fix import Layer
+from conformance.history.judging import counted
 from conformance.history.running import History, Outcome
 from conformance.reports.difference import difference
 from conformance.reports.text import line
@@ -43,7 +44,7 @@ def _table(outcomes: list[Outcome]) -> Table:
     for outcome in outcomes:
         first, *rest = outcome.results
         colour = _COLOURS.get(first.verdict, "")
-        agrees = f"agrees, {rest[0].cases:,} cases" if rest else "-"
+        agrees = f"agrees, {counted(outcome.revert, rest[0].cases)}" if rest else "-"
         if rest and rest[0].verdict is not Verdict.PASS:
             agrees = "differs"
         fix, revert = outcome.fix, outcome.revert
@@ -74,7 +75,7 @@ def _unseen(history: History, console: Console) -> None:
     for fix in history.unseen:
         console.print(Text(f"  {fix.change}"), soft_wrap=True)
         console.print(Text(f"      {fix.function}: {fix.wrong}"), soft_wrap=True)
-        console.print(Text(f"      takes {fix.layer}: {fix.reason}"), soft_wrap=True)
+        console.print(Text(f"      {fix.layer}: {fix.reason}"), soft_wrap=True)
     console.print()
 
 
