@@ -445,6 +445,22 @@ FUNCTIONS = (
         ),
     ),
     _fix(
+        changes.TRANSLATION_BY_POINTER,
+        "kvm_mmu_page_get_access",
+        "whether a page has translations of its own was told by its role, which can say so of pages without",
+        without(
+            "6.12",
+            (
+                MMU_C,
+                "if (sp->shadowed_translation)\n\t\treturn sp->shadowed_translation[index] & ACC_ALL;",
+                "if (!sp->role.direct && !sp->role.passthrough)\n"
+                "\t\treturn sp->shadowed_translation[index] & ACC_ALL;",
+            ),
+            by="kvm_mmu_page_get_access",
+            mode="shadow",
+        ),
+    ),
+    _fix(
         changes.EPT_XU_RESERVED_BITS,
         "__is_bad_mt_xwr",
         "a reserved combination with execution by users was not found",
