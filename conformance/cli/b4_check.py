@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from typing import Any
 
@@ -50,7 +51,7 @@ def b4_check(
     try:
         answer, status = _judge(sys.stdin.buffer.read(), tool, setup, series, plan)
     except ConformanceError as problem:
-        answer, status = {"tool": tool, "status": "warn", "summary": line(f"not judged: {problem}")}, 2
+        answer, status = {"tool": tool, "status": "warn", "summary": line(f"Not judged: {problem}")}, 2
     if not lines:
         click.echo(json.dumps([answer]))
     elif answer["status"] != "pass":
@@ -79,13 +80,19 @@ def _judge(
         Outcome.UNJUDGED: "warn",
         Outcome.BROKEN: "fail",
     }
-    asked = handed(read_mail(content), Setup(**setup), whole=series)
-    command = f"conformance patch FILE --onto {asked.onto}"
+    mail = read_mail(content)
+    asked = handed(mail, Setup(**setup), whole=series)
+    fetch = f"b4 am -o- {shlex.quote(mail.message_id)} | " if mail.message_id else ""
+    command = f"{fetch}conformance patch - --onto {shlex.quote(asked.onto)}"
     told = judge(asked.series, asked.onto, comparing(command, quiet, **plan), quiet, applied=asked.applied)
     worst = max(told.judged, key=lambda one: [*Outcome].index(one.outcome))
-    summary = f"{worst.outcome}: {reply(worst)}" if worst.outcome is not Outcome.UNCONCERNED else reply(worst)
-    status = statuses[worst.outcome]
-    answer = {"tool": tool, "status": status, "summary": line(summary), "details": render_series(told)}
+    which = f"{worst.title}: " if len(told.judged) > 1 else ""
+    answer = {
+        "tool": tool,
+        "status": statuses[worst.outcome],
+        "summary": line(which + reply(worst)),
+        "details": render_series(told),
+    }
     return answer, told.status
 
 

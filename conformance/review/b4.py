@@ -62,6 +62,8 @@ def handed(mail: Mail, setup: Setup, *, whole: bool = False) -> Handed:
         return Handed(onto, Series((*before, _part(mail))), applied=len(before))
     if not patches and mail.diff and mail.of in (None, 1):
         patches = [_part(mail)]
+    if not patches and not mail.of:
+        raise ConformanceError("The mail holds no patch.")
     if not patches:
         raise ConformanceError(
             "Of the series there is only this mail. b4 hands the others over for a series that it tracks."

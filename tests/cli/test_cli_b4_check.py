@@ -59,13 +59,19 @@ def asked(cli):
 @pytest.mark.parametrize(
     ("word", "message", "status", "exits", "summary"),
     [
-        ("comment", NFC, "pass", 0, "no functional change, proved: "),
-        ("fold", "Why.", "pass", 0, "no functional change found: "),
-        ("hidden", NFC, "warn", 0, "changes functions that nothing here executes: "),
-        ("break", "Why.", "warn", 1, "behaviour changes: "),
-        ("break", NFC, "fail", 1, "says that nothing changes, and changes behaviour: "),
-        ("defect", NFC, "warn", 2, "could not be judged: "),
-        ("stuck", NFC, "warn", 2, "not judged: 6.1: patch the patch: hunk 1 does not apply"),
+        ("comment", NFC, "pass", 0, "No functional change. Proved, "),
+        ("fold", "Why.", "pass", 0, "No functional change found. Not proved, "),
+        (
+            "hidden",
+            NFC,
+            "warn",
+            0,
+            "No functional change found where anything could be run, which is not everywhere. ",
+        ),
+        ("break", "Why.", "warn", 1, "Behaviour changes in break_spte()."),
+        ("break", NFC, "fail", 1, 'Behaviour changes in break_spte(). The message says "No'),
+        ("defect", NFC, "warn", 2, "Not judged: it does not compile"),
+        ("stuck", NFC, "warn", 2, "Not judged: 6.1: patch the patch: hunk 1 does not apply"),
     ],
 )
 def test_answers(asked, word, message, status, exits, summary):
@@ -77,6 +83,8 @@ def test_answers(asked, word, message, status, exits, summary):
 def test_details_are_the_text_for_a_mail(asked):
     answer, _ = asked(mail("[PATCH] x", "break"), "--onto", "6.1")
     assert answer["details"].startswith("1 patch on 6.1 (9-1)\n") and "before  true\n" in answer["details"]
+    again = "  b4 am -o- PATCHx@invalid | conformance patch - --onto 6.1 --only make_spte "
+    assert again in answer["details"]
 
 
 def test_other_files(asked):
@@ -84,11 +92,19 @@ def test_other_files(asked):
     assert asked(content, "--onto", "6.1")[0]["status"] == "pass"
 
 
-@pytest.mark.parametrize("content", ["", "words", mail("[PATCH 0/2] cover")])
-def test_what_is_no_patch(asked, content):
+@pytest.mark.parametrize(
+    ("content", "summary"),
+    [
+        ("", "The mail holds no patch."),
+        ("words", "The mail holds no patch."),
+        (mail("Re: [PATCH] x"), "The mail holds no patch."),
+        (mail("[PATCH 0/2] cover"), "Of the series there is only this mail."),
+    ],
+)
+def test_what_is_no_patch(asked, content, summary):
     answer, status = asked(content, "--onto", "6.1")
     assert (answer["status"], status) == ("warn", 2)
-    assert "there is only this mail" in answer["summary"]
+    assert answer["summary"].startswith(f"Not judged: {summary}")
 
 
 def test_the_configured_kernel(asked, monkeypatch):
@@ -232,8 +248,8 @@ def test_b4_reviews_with_it(b4, command, tracked, tmp_path):
     assert done.returncode == 0, done.stderr
     one, two, series = json.loads(done.stdout)
     assert [answer["status"] for answer in (*one, *two, *series)] == ["pass", "pass", "pass"]
-    assert one[0]["summary"].startswith("no functional change, proved")
-    assert two[0]["summary"].startswith("no functional change found")
+    assert one[0]["summary"].startswith("No functional change. Proved")
+    assert two[0]["summary"].startswith("No functional change found.")
     assert series[0]["tool"] == "conformance series" and "all 2 patches" in series[0]["details"]
 
 
@@ -253,4 +269,4 @@ def test_b4_prepares_with_it(b4, command, reviewers, monkeypatch, tmp_path):
     done = subprocess.run([*tool, "prep", "--check"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Success: 1, Warning: 0, Error: 1" in done.stdout + done.stderr
-    assert "ERROR: says that nothing changes, and changes behaviour" in done.stdout + done.stderr
+    assert "ERROR: Behaviour changes in break_spte()." in done.stdout + done.stderr
