@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import fnmatch
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from conformance.differential.comparison import Comparison, Difference
-from conformance.differential.engines import ENGINES, Space, bulk, control_space, exhaust, fuzz
-from conformance.differential.engines.bulk import VARIED
+from conformance.differential.engines import ENGINES, control_space, exhaust, fuzz
 from conformance.differential.engines.fingerprint import ENGINE as FINGERPRINT
 from conformance.differential.engines.fingerprint import remember
 from conformance.differential.fingerprints import Semantics
@@ -23,6 +21,7 @@ from conformance.differential.property import ANY_MODE, Property
 from conformance.differential.shrinking import shrink
 from conformance.differential.telling import counterexample
 from conformance.differential.verdict import Result, Verdict
+from conformance.differential.work import Chunking, Exhausting
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache
 from conformance.model.modes import MODES
@@ -37,9 +36,6 @@ __all__ = ["Judge"]
 EXAMPLES = {"ci": 60, "default": 60, "nightly": 600}
 """Cases that the fuzz engine draws for a property, by profile."""
 
-
-MOMENT = 0.05
-"""Seconds that the bulk engine stays with one property in a round, to make much of what it drew."""
 AT_ONCE, MOST = 1 << 16, 1 << 26
 """How many combinations the exhaustive engine tries at once, and at the most if there is time."""
 
@@ -70,8 +66,8 @@ class Judge:
         self._seed = seed
         self._end = self._exhaust_until = time.monotonic() + plan.budget
         self._engines = plan.engines or tuple(ENGINES)
-        self._bulks: list[_Bulk] = []
-        self._later: list[_Exhaustive] = []
+        self._bulks: list[Chunking] = []
+        self._later: list[Exhausting] = []
         self._hung: set[str] = set()
 
     def results(self) -> Iterator[Result]:
@@ -113,7 +109,7 @@ class Judge:
                     yield self._skipped(comparison, engine, "kernel code hung already")
                 continue
             if "bulk" in self._engines:
-                work = _Bulk(comparison, self._rng(comparison, "bulk"))
+                work = Chunking(comparison, self._rng(comparison, "bulk"))
                 work.chunk()
                 self._note_hang(comparison, work.found)
                 self._bulks.append(work)
@@ -202,7 +198,7 @@ class Judge:
         comparison, difference = found
         return self._result(comparison, "fuzz", cases, start, difference, at=f"after {cases} cases, shrunk")
 
-    def _explore(self, comparison: Comparison) -> Result | _Exhaustive:
+    def _explore(self, comparison: Comparison) -> Result | Exhausting:
         """The exhaustive engine's result where the space is small or hopeless, else what is left to do."""
         start, before = time.monotonic(), comparison.cases
         if comparison.property.scalar:
@@ -212,14 +208,14 @@ class Judge:
         if isinstance(space, Difference):
             cases = comparison.cases - before
             return self._result(comparison, "exhaustive", cases, start, space, at=f"among {cases}")
-        work = _Exhaustive(comparison, space, rng)
+        work = Exhausting(comparison, space, rng)
         if space.size <= AT_ONCE:
             return self._exhaust(work)
         if space.size > MOST:
             return self._skipped(comparison, "exhaustive", "too many combinations of the bits that decide")
         return work
 
-    def _exhaust(self, work: _Exhaustive) -> Result:
+    def _exhaust(self, work: Exhausting) -> Result:
         comparison = work.comparison
         start, before = time.monotonic(), comparison.cases
         at_once = work.space.size <= AT_ONCE
@@ -251,7 +247,7 @@ class Judge:
                 each.chunks(self._more_time)
             running = [each for each in running if each.found is None]
 
-    def _bulk_result(self, each: _Bulk) -> Result:
+    def _bulk_result(self, each: Chunking) -> Result:
         start = time.monotonic() - each.seconds
         if each.found is None:
             return self._passed(each.comparison, "bulk", each.comparison.mode.name, each.cases, start)
@@ -299,38 +295,3 @@ class Judge:
     def _skipped(self, comparison: Comparison, engine: str, reason: str) -> Result:
         name, mode = comparison.property.name, comparison.mode.name
         return Result(name, self._plan.oracle, engine, mode, Verdict.SKIP, reason=reason)
-
-
-@dataclass(frozen=True)
-class _Exhaustive:
-    """The exhaustive engine's work on one comparison, put off because it is much."""
-
-    comparison: Comparison
-    space: Space
-    rng: np.random.Generator
-
-
-class _Bulk:
-    """The bulk engine's work on one comparison, done in rounds."""
-
-    def __init__(self, comparison: Comparison, rng: np.random.Generator) -> None:
-        self.comparison = comparison
-        self.cases = 0
-        self.seconds = 0.0
-        self.found: Difference | None = None
-        self._rng = rng
-
-    def chunk(self) -> None:
-        """Compare one more chunk."""
-        self._compare(1, lambda: True)
-
-    def chunks(self, more_time: Callable[[], bool]) -> None:
-        """Compare chunks for a moment."""
-        end = time.monotonic() + MOMENT
-        self._compare(VARIED, lambda: time.monotonic() < end and more_time())
-
-    def _compare(self, chunks: int, more_time: Callable[[], bool]) -> None:
-        start, before = time.monotonic(), self.comparison.cases
-        self.found = bulk(self.comparison, self._rng, chunks, more_time)
-        self.cases += self.comparison.cases - before
-        self.seconds += time.monotonic() - start

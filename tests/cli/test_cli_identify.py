@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from conformance.differential import blessing, fingerprints
 from conformance.differential.blessing import Proposal
 from conformance.differential.fingerprints import Mark, Semantics

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Work of the engines that is done in parts: exhaustive spaces put off, chunks in rounds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from conformance.differential.comparison import Comparison, Difference
+from conformance.differential.engines import Space, bulk
+from conformance.differential.engines.bulk import VARIED
+
+__all__ = ["Chunking", "Exhausting"]
+
+MOMENT = 0.05
+"""Seconds that the bulk engine stays with one property in a round, to make much of what it drew."""
+
+
+@dataclass(frozen=True)
+class Exhausting:
+    """The exhaustive engine's work on one comparison, put off because it is much."""
+
+    comparison: Comparison
+    space: Space
+    rng: np.random.Generator
+
+
+class Chunking:
+    """The bulk engine's work on one comparison, done in rounds."""
+
+    def __init__(self, comparison: Comparison, rng: np.random.Generator) -> None:
+        self.comparison = comparison
+        self.cases = 0
+        self.seconds = 0.0
+        self.found: Difference | None = None
+        self._rng = rng
+
+    def chunk(self) -> None:
+        """Compare one more chunk."""
+        self._compare(1, lambda: True)
+
+    def chunks(self, more_time: Callable[[], bool]) -> None:
+        """Compare chunks for a moment."""
+        end = time.monotonic() + MOMENT
+        self._compare(VARIED, lambda: time.monotonic() < end and more_time())
+
+    def _compare(self, chunks: int, more_time: Callable[[], bool]) -> None:
+        start, before = time.monotonic(), self.comparison.cases
+        self.found = bulk(self.comparison, self._rng, chunks, more_time)
+        self.cases += self.comparison.cases - before
+        self.seconds += time.monotonic() - start
