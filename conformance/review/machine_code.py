@@ -54,7 +54,7 @@ _STRING = re.compile(r"^(\.LC\d+):$")
 _LAYOUT = ("#", *(f"\t.{word}" for word in ("p2align", "align", "globl", "hidden", "local", "comm", "text")))
 """What begins a line that says how pieces are laid out and linked, or nothing at all."""
 _NAME = re.compile(r"\.?[A-Za-z_][\w.$]*")
-_NUMBERED = re.compile(r"^(\.L|[A-Za-z_]\w*?\.)(\d+)$|^(__UNIQUE_ID_\w*?)\d+$")
+_NUMBERED = re.compile(r"^(\.LC?|[A-Za-z_]\w*?\.)(\d+)$|^(__UNIQUE_ID_\w*?)\d+$")
 _CLONE = re.compile(r"\.(?:cold|part|isra|constprop)(?:\.\d+)?(?=$|\.)")
 
 

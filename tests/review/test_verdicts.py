@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""From what was run to how functions stand: who is held responsible for which difference."""
+
+from __future__ import annotations
+
+from conformance.differential.verdict import Counterexample
+from conformance.review.behaviour import Seen
+from conformance.review.functions import Text
+from conformance.review.review import Standing
+from conformance.review.texts import Pair
+from conformance.review.verdicts import judge
+
+FOUND = Counterexample({"spte": 1}, {}, {"value": "true"}, {"value": "false"}, "again")
+
+
+def changed(name: str, was: str = "") -> Pair:
+    file = "arch/x86/kvm/mmu/spte.c"
+    return Pair(Text(was or name, file, "old"), Text(name, file, "new"))
+
+
+def stand(functions, seen, pairs=(), why=""):
+    return {one.name: one for one in judge(functions, [*functions, *pairs], seen, why)}
+
+
+def test_nothing_executes_it():
+    told = stand([changed("f")], [Seen("other", 10, {"g"})], why="no way in")["f"]
+    assert (told.standing, told.reason, told.cases) == (Standing.UNCOVERED, "no way in", 0)
+
+
+def test_all_that_executes_it_agrees():
+    told = stand([changed("f")], [Seen("f", 10, {"f"}), Seen("g", 5, {"g", "f"}), Seen("h", 9, {"h"})])["f"]
+    assert (told.standing, told.cases, told.by) == (Standing.UNSEEN, 15, ("f", "g"))
+
+
+def test_its_own_property_decides():
+    differing = Seen("caller", 5, {"caller", "f"}, FOUND, {"caller", "f"})
+    told = stand([changed("f"), changed("caller")], [Seen("f", 10, {"f"}), differing])
+    assert told["f"].standing is Standing.UNSEEN
+    assert told["caller"].standing is Standing.DIFFERS
+    assert told["caller"].difference is FOUND
+
+
+def test_the_property_of_the_old_name_is_its_own():
+    seen = Seen("is_removed_spte", 5, {"is_frozen_spte", "is_removed_spte"}, FOUND, {"is_frozen_spte"})
+    told = stand([changed("is_frozen_spte", "is_removed_spte")], [seen])["is_frozen_spte"]
+    assert (told.standing, told.reason, told.was) == (Standing.DIFFERS, "", "is_removed_spte")
+
+
+def test_a_helper_is_responsible_with_whatever_else_ran():
+    seen = Seen("caller", 5, {"caller", "f", "g", "h"}, FOUND, {"caller", "f", "g"})
+    told = stand([changed("f"), changed("g"), changed("h")], [seen])
+    assert told["f"].standing is told["g"].standing is Standing.DIFFERS
+    assert told["f"].reason == "in caller, which executes g too, changed as well"
+    assert told["h"].standing is Standing.UNSEEN
+
+
+def test_a_difference_that_no_change_explains_is_not_lost():
+    seen = Seen("caller", 5, {"caller", "f"}, FOUND, {"caller"})
+    told = stand([changed("f")], [Seen("f", 10, {"f"}), seen], [changed("caller")])
+    assert told["f"].standing is Standing.UNSEEN
+    assert told["caller"].standing is Standing.DIFFERS
+
+
+def test_a_template_is_executed_under_its_symbols():
+    told = stand([changed("FNAME(fetch)")], [Seen("a_story", 0, {"paging64_fetch"})])["FNAME(fetch)"]
+    assert (told.standing, told.by) == (Standing.UNSEEN, ("a_story",))
+
+
+def test_what_it_uses_is_the_reason():
+    text = Text("f", "arch/x86/kvm/mmu/spte.c", "same")
+    told = stand([Pair(text, text, ("MASK",))], [Seen("f", 1, {"f"})])["f"]
+    assert told.reason == "its own text is the same, but it uses MASK"
