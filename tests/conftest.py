@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from conformance.differential.engines import ENGINES
 from conformance.kernels import Cache, Kernel, open_kernel
 from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.shim import ShimOracle, build_shim
@@ -64,7 +65,7 @@ def pytest_terminal_summary(terminalreporter, config) -> None:
     scores = config.stash[SCORES]
     for prefix in ("of functions", "of the TDP MMU"):
         planted, killed = (scores[f"mutants {prefix} {name}"] for name in ("planted", "killed"))
-        by = {name: scores[f"mutants {prefix} {name}"] for name in ("fuzz", "bulk", "exhaustive")}
+        by = {name: scores[f"mutants {prefix} {name}"] for name in ENGINES}
         engines = ", ".join(f"{name} {number}" for name, number in by.items() if number)
         if planted:
             engines = f"; by engine: {engines}" if engines else " by their stories"
