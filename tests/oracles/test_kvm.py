@@ -126,3 +126,7 @@ def test_the_library_is_small(kvm_library: Path) -> None:
 def test_an_old_kernel_cannot() -> None:
     with pytest.raises(CannotBuild, match=r"^5\.10: the kvm oracle needs .* this one is older"):
         build_kvm(open_kernel("5.10"), Cache(), lambda message: None)
+
+
+def test_making_a_machine_is_nothing_to_complain_of(machine: KvmOracle) -> None:
+    assert machine.step("grace_period")["events"] == []

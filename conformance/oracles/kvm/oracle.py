@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bisect
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -59,6 +59,7 @@ class KvmOracle:
         chosen = {**OPTIONS, **(options or {})}
         self._alive = True
         self._converse(self._server, lambda server: server.start([int(chosen[name]) for name in OPTIONS]))
+        self._early = self._server.events()
         error = int(self._server.words()[0])
         if error:
             self.close()
@@ -85,11 +86,13 @@ class KvmOracle:
     def step(self, name: str, /, **arguments: int) -> dict[str, Any]:
         """Do one step and observe. Raises KernelDied, and the machine is gone, if kernel code ends it.
 
+        What was complained of while the machine was made comes with the first step's events.
         An unknown step, or arguments other than the step's, are a ValueError.
         """
         server = self._need()
         self._send(server, name, arguments)
-        return read_observation(server.words(), server.events(), server.state)
+        early, self._early = self._early, []
+        return read_observation(server.words(), early + server.events(), server.state)
 
     def faults(self, vcpu: int, gfn: int, npages: int, n: int) -> int:
         """For the bench: `n` page faults, by writes to `npages` pages from `gfn`, unmapped after each round.
@@ -114,7 +117,7 @@ class KvmOracle:
             raise ValueError(f"the step {name} takes {', '.join(names) or 'no arguments'}")
         self._converse(server, lambda server: server.ask(index, [arguments[word] for word in names]))
 
-    def _converse(self, server: Server, say: Any) -> None:
+    def _converse(self, server: Server, say: Callable[[Server], bool]) -> None:
         """Say something to the server and wait; tell how the machine died if it does."""
         if say(server):
             return

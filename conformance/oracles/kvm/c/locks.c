@@ -18,6 +18,9 @@ static int nr_held;
 static int parked;
 
 int env_debug_locks STANDS_IN(debug_locks) = 1;
+/* As lockdep sees it: interrupts are never off, since none ever comes. */
+DEFINE_PER_CPU(int, hardirqs_enabled) = 1;
+
 struct lockdep_map rcu_lock_map, rcu_sched_lock_map;
 
 static bool holds(const struct lockdep_map *map, int read)

@@ -121,12 +121,14 @@ EXPORT int kvm_boot(struct env_exchange *exchange, const unsigned long *host, lo
 	set_watchdog(patience);
 	r = machine_boot(host);
 	set_watchdog(0);
+	/* What is complained of on the way is about what no process can do, as to turn off interrupts. */
+	exchange->events_length = 0;
 	return r;
 }
 
 /*
- * Be a machine: one byte on `in` asks for the step in the exchange, one on `out` says that it is done,
- * the first that the machine is there.  Ends when `in` does.
+ * Be a machine: an 's' on `in` asks for the step in the exchange, a byte on `out` says that it is done, the
+ * first that the machine is there.  Ends with `in`, or with any other byte there.
  */
 EXPORT void kvm_serve(int in, int out, const unsigned long *options, long patience)
 {
@@ -135,7 +137,7 @@ EXPORT void kvm_serve(int in, int out, const unsigned long *options, long patien
 	set_watchdog(patience);
 	env_exchange->words[0] = machine_create(options);
 	env_exchange->nr_words = 1;
-	while (write(out, &byte, 1) == 1 && read(in, &byte, 1) == 1) {
+	while (write(out, &byte, 1) == 1 && read(in, &byte, 1) == 1 && byte == 's') {
 		set_watchdog(patience);
 		machine_step(env_exchange->step, env_exchange->args);
 	}

@@ -16,8 +16,13 @@ u64 env_host[NR_HOST];
 
 static struct kvm_x86_ops ops;
 static struct kvm_pmu_ops pmu_ops;
-/* No guest of a guest: KVM asks none of these. */
+/* No guest of a guest: nobody asks for these, but each has to be there. */
 static struct kvm_x86_nested_ops nested_ops;
+
+static void not_mocked_nested(void)
+{
+	env_die(ENV_MISSING, "vendor operation for nested guests", (unsigned long)__builtin_return_address(0));
+}
 
 /* A function for each operation that ends the machine. */
 #define KVM_X86_OP(name)						\
@@ -126,6 +131,8 @@ static void *mock(const char *name, void *not_mocked)
 
 static void fill_ops(void)
 {
+	int i;
+
 #define KVM_X86_OP(op)			ops.op = mock(#op, not_mocked_##op);
 #define KVM_X86_OP_OPTIONAL(op)
 #define KVM_X86_OP_OPTIONAL_RET0(op)
@@ -134,6 +141,8 @@ static void fill_ops(void)
 #define KVM_X86_PMU_OP_OPTIONAL(op)	KVM_X86_PMU_OP(op)
 #define KVM_X86_PMU_OP_OPTIONAL_RET0(op) KVM_X86_PMU_OP(op)
 #include <asm/kvm-x86-pmu-ops.h>
+	for (i = 0; i < sizeof(nested_ops) / sizeof(void *); i++)
+		((void **)&nested_ops)[i] = not_mocked_nested;
 	ops.name = "mock";
 	ops.vm_size = sizeof(struct kvm);
 	ops.load_mmu_pgd = load_mmu_pgd;
