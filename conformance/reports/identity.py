@@ -31,7 +31,7 @@ def text(found: Identity, width: int = 100) -> list[str]:
 
 
 def _verdict(found: Identity) -> Iterator[str]:
-    yield line(f"{found.title}  {found.version}")
+    yield f"{line(found.title)}  {line(found.version)}"
     plus = [each for each in found.differing if each.there]
     without = [each for each in found.differing if not each.there]
     parts = [f"plus {len(plus)}"] * bool(plus) + [f"without {len(without)}"] * bool(without)

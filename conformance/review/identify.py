@@ -24,7 +24,7 @@ from conformance.oracles.kvm import CannotBuild, build_kvm
 from conformance.oracles.shim import ShimOracle, build_shim
 from conformance.review.fitting import Evidence, evidence, fit, flipped, misfits
 from conformance.review.questions import Behaviour, Presence, Question
-from conformance.review.story_questions import Told, told
+from conformance.review.story_questions import Told, tales
 
 __all__ = ["Decided", "Identity", "Undecided", "identify"]
 
@@ -101,25 +101,31 @@ def identify(
     arguments = ["--kernel", selector, *(word for patch in patches for word in ("--patch", str(patch)))]
     with ShimOracle(build_shim(kernel, Cache(), progress)) as oracle:
         progress(f"{kernel.title}: asking its functions")
-        questions = list(_of_functions(oracle))
-        profile = fit(questions, _releases(), _ALL)
-        wrong = misfits(questions, profile)
-        # What does not fit anyway tells nothing of a change.
-        known = evidence([each for each in questions if each not in wrong], profile, _ALL)
-        open_ones = frozenset(change for change, each in known.items() if not each.decided)
+        profile, wrong, known = _learn(_of_functions(oracle), _releases(), _ALL)
         untold = ""
-        if with_stories and not wrong:
+        if wrong:
+            untold = "what its functions do fits no profile already."
+        elif with_stories:
             try:
-                tales = _of_stories(kernel, profile, progress)
+                stories = _of_stories(kernel, profile, progress)
             except CannotBuild as why:
                 untold = str(why)
             else:
-                profile = fit(tales, [_mixed(profile, open_ones, start) for start in _releases()], open_ones)
-                wrong = misfits(tales, profile)
-                known |= _better(known, evidence(tales, profile, open_ones))
-        elif wrong:
-            untold = "what its functions do fits no profile already"
+                open_ones = frozenset(change for change, each in known.items() if not each.decided)
+                starts = [_mixed(profile, open_ones, start) for start in _releases()]
+                profile, wrong, told = _learn(stories, starts, open_ones)
+                known |= _better(known, told)
         return _tell(kernel, profile, known, wrong, arguments, untold)
+
+
+def _learn(
+    questions: Sequence[Question], starts: Sequence[Profile], among: frozenset[Change]
+) -> tuple[Profile, list[Question], dict[Change, Evidence]]:
+    """The profile that fits best, the questions that it misfits, and what the others tell of each change."""
+    profile = fit(questions, starts, among)
+    wrong = misfits(questions, profile)
+    fitting = [question for question in questions if question not in wrong]
+    return profile, wrong, evidence(fitting, profile, among)
 
 
 def _of_functions(oracle: ShimOracle) -> list[Question]:
@@ -139,7 +145,7 @@ def _of_stories(kernel: Kernel, profile: Profile, progress: Progress) -> list[Qu
     """What happens in the stories. Raises CannotBuild where the oracle does not reach."""
     library = build_kvm(kernel, Cache(), progress)
     progress(f"{kernel.title}: playing stories")
-    return list(told(library, profile))
+    return list(tales(library, profile))
 
 
 def _releases() -> list[Profile]:

@@ -17,7 +17,7 @@ from conformance.scenarios.observing import Observation, take
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES, Script
 
-__all__ = ["Told", "told"]
+__all__ = ["Told", "tales"]
 
 
 class Told(Question):
@@ -56,7 +56,7 @@ class Told(Question):
         return None
 
 
-def told(library: Path, profile: Profile) -> Iterator[Told]:
+def tales(library: Path, profile: Profile) -> Iterator[Told]:
     """Every story in every mode in which it is told, those for one fix only among them.
 
     Stories of changes that the kernel may lack are told, too: each side does in them whatever it does.

@@ -32,7 +32,7 @@ def identity(**changes) -> Identity:
 
 def test_text_says_plus_and_without_with_what_shows_it():
     told = text(identity(), 300)
-    assert told[:2] == ["6.1 + fix.mbox 6.1.192-2", "is 6.1, plus 1, without 1"]
+    assert told[:2] == ["6.1 + fix.mbox  6.1.192-2", "is 6.1, plus 1, without 1"]
     assert f"plus  {DIRTY_IF_WRITABLE}" in told and f"without  {SPTE_INDEX}" in told
     assert "      shown by make_spte in npt: spte 0x600000000000975: returns false; without it true" in told
     assert "      shown by cannot be called" in told
