@@ -7,7 +7,9 @@ next, shows.
 
 from __future__ import annotations
 
-from conformance.scenarios.sight import DONE, GAVE_UP, RETRY
+from collections.abc import Callable
+
+from conformance.scenarios.sight import DONE, GAVE_UP, RETRY, Sight
 from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, READONLY, WRITE, X2M, memory
 from conformance.scenarios.story import Telling, story
 
@@ -15,6 +17,11 @@ GFN, OTHER = 0x100, 0x200
 ALL = (1 << 64) - 1
 HVA_RANGE = "virt/kvm/kvm_main.c: the memslots' part of a notifier's range of host addresses"
 PML = "Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG; page modification logging"
+
+
+def _mapped_at(gfn: int, level: int) -> Callable[[Sight], bool]:
+    """That ``gfn`` is mapped by an SPTE of ``level``."""
+    return lambda now: now.mapped(gfn).level == level
 
 
 @story(source=HVA_RANGE)
@@ -26,7 +33,7 @@ def flush_across_memslots(vm: Telling) -> None:
     memory(vm, gfn=GFN, npages=16)
     vm.set_memory_region(slot=1, gfn=OTHER, npages=16, page=0)
     for gfn in (GFN, OTHER):
-        vm.access(gfn=gfn, kind=WRITE).claim("mapped", lambda now, gfn=gfn: now.leaf(gfn))
+        vm.access(gfn=gfn, kind=WRITE).claim("mapped", _mapped_at(gfn, 1))
         vm.madvise_dontneed(page=0).claim("unmapped", lambda now: not now.leaves())
         vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") == 1)
 
@@ -146,11 +153,11 @@ def rebuilt_in_an_unaligned_memslot(vm: Telling) -> None:
     vm.mmap(page=X2M, npages=4 * X2M, level=HUGE)
     vm.set_memory_region(gfn=gfn, npages=npages, page=gfn, flags=LOG)
     for written in (gfn, 0x400, 0x80F):
-        vm.access(gfn=written, kind=WRITE).claim("4K", lambda now, gfn=written: now.mapped(gfn).level == 1)
+        vm.access(gfn=written, kind=WRITE).claim("4K", _mapped_at(written, 1))
     vm.set_memory_region(gfn=gfn, npages=npages, page=gfn)
-    vm.access(gfn=0x400, kind=WRITE).claim("2M", lambda now: now.mapped(0x400).level == HUGE)
+    vm.access(gfn=0x400, kind=WRITE).claim("2M", _mapped_at(0x400, HUGE))
     for edge in (gfn, 0x80F):
-        vm.access(gfn=edge, kind=WRITE).claim("4K", lambda now, gfn=edge: now.mapped(gfn).level == 1)
+        vm.access(gfn=edge, kind=WRITE).claim("4K", _mapped_at(edge, 1))
 
 
 @story(source="Documentation/virt/kvm/api.rst: KVM_MEM_READONLY with KVM_MEM_LOG_DIRTY_PAGES")
