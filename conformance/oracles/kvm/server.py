@@ -20,7 +20,10 @@ from conformance.oracles.kvm.interface import HOST, Exchange
 
 __all__ = ["Server", "borrow", "give_back"]
 
-_IDLE: dict[tuple[object, ...], list[Server]] = {}
+MAX_IDLE = 6
+"""How many servers are kept for reuse: for two kernels in three modes."""
+
+_IDLE: list[Server] = []
 _MASK = (1 << 64) - 1
 _WORDS = Exchange.words.offset // 8
 
@@ -125,22 +128,34 @@ def _import_path() -> str:
 
 def borrow(library: Path, host: Mapping[str, int], patience: float) -> Server:
     """A server that makes no machine at the moment, an idle one or a new one."""
-    numbers = [int(host[name]) for name in HOST]
-    idle = _IDLE.get((os.getpid(), library, tuple(numbers), patience))
-    return idle.pop() if idle else Server(library, numbers, patience)
+    numbers = tuple(int(host[name]) for name in HOST)
+    wanted = (os.getpid(), library, numbers, patience)
+    for server in _IDLE[::-1]:
+        if server.key == wanted:
+            _IDLE.remove(server)
+            if not server.gone:
+                return server
+            server.close()
+    return Server(library, numbers, patience)
 
 
 def give_back(server: Server) -> None:
     """Keep a server for the next who wants one like it; one that failed or is gone is ended."""
     if server.error or server.gone:
         server.close()
-    else:
-        _IDLE.setdefault(server.key, []).append(server)
+        return
+    _IDLE.append(server)
+    if len(_IDLE) > MAX_IDLE:
+        _close(_IDLE.pop(0))
+
+
+def _close(server: Server) -> None:
+    """End a server, unless it is that of a process of which this one is a fork."""
+    if server.key[0] == os.getpid():
+        server.close()
 
 
 @atexit.register
 def _close_all() -> None:
-    for (process, *_), servers in _IDLE.items():
-        if process == os.getpid():
-            for server in servers:
-                server.close()
+    while _IDLE:
+        _close(_IDLE.pop())
