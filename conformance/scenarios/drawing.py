@@ -16,8 +16,8 @@ from conformance.scenarios.steps import Step, step
 
 __all__ = ["WORD", "Scene", "options_of"]
 
-WORD = 1 << 48
-"""A step is drawn from a number below this."""
+WORD = 6
+"""Bytes of the number from which a step is drawn."""
 
 T = TypeVar("T")
 
