@@ -12,7 +12,7 @@ from conformance.review.constants import moved
 from conformance.review.plan import Plan, check
 from conformance.review.proof import Proofs
 from conformance.review.review import FunctionReview, Review, Standing
-from conformance.review.stories import tell_stories
+from conformance.review.stories import CannotTell, tell_stories
 from conformance.review.texts import Pair, Texts
 from conformance.review.verdicts import judge
 
@@ -62,8 +62,9 @@ def compare(before: Kernel, after: Kernel, plan: Plan | None = None, progress: P
                 seen += tell_stories(before, after, unseen, plan, progress)
             except CannotBuild as without:
                 why = f"there is no whole KVM: {without}"
-            except BuildError as error:
-                errors += (f"the stories cannot be told: {error}",)
+            except (BuildError, CannotTell) as error:
+                why = "the stories cannot be told"
+                errors += (f"{why}: {error}",)
         told.update((one.name, one) for one in judge(changed, texts.pairs, seen, why))
     functions = tuple(one for one in told.values() if one is not None)
     if plan.only:

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from conformance.differential.verdict import Counterexample
+from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel
 from conformance.model.kernel import Kernel as Masks
 from conformance.model.modes import MODES, Mode, kernel_in
@@ -28,7 +29,10 @@ from conformance.scenarios.shrinking import shorten
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES, Script, Story
 
-__all__ = ["tell_stories"]
+__all__ = ["CannotTell", "tell_stories"]
+
+_LACKING = "nothing stands in for"
+"""How the oracle begins to say that its environment has not what the kernel asks of it."""
 
 
 def tell_stories(
@@ -40,7 +44,8 @@ def tell_stories(
 ) -> list[Seen]:
     """What came of every story that executes one of the ``changed`` functions on either kernel.
 
-    Raises CannotBuild if there is no whole KVM of one of them, BuildError if it does not compile.
+    Raises CannotBuild if there is no whole KVM of one of them, BuildError if it does not compile,
+    CannotTell if it asks for what our environment does not have.
     """
     libraries = [build_traced_kvm(kernel, Cache(), progress) for kernel in (before, after)]
     profiles = [profile_of(kernel.release) for kernel in (before, after)]
@@ -59,6 +64,10 @@ def tell_stories(
     return found
 
 
+class CannotTell(ConformanceError):
+    """A story ended in what the environment lacks: that says nothing about the kernel."""
+
+
 class _Side:
     """One kernel's VM, whose death is told in the words of scenarios, and which counts its steps."""
 
@@ -71,7 +80,14 @@ class _Side:
         try:
             return self.oracle.step(name, **arguments)
         except KernelDied as died:
-            raise Death(died.how, hung=died.hung) from died
+            raise _death(died) from died
+
+
+def _death(died: KernelDied) -> Exception:
+    """A kernel's own death, or what ended it that is none of its doing."""
+    if died.how.startswith(_LACKING):
+        return CannotTell(died.how)
+    return Death(died.how, hung=died.hung)
 
 
 class _Sides:
@@ -125,7 +141,7 @@ class _Sides:
                     with suppress(ValueError):
                         self.covered |= oracle.covered()
         except KernelDied as died:
-            raise Death(died.how, hung=died.hung) from died
+            raise _death(died) from died
 
 
 def _tell(sides: _Sides, story: Story, seen: Seen, wanted: Plan) -> None:

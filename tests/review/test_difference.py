@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Real patches on a real kernel: comments, refactorings, a changed behaviour, code that does not compile."""
+
+from __future__ import annotations
+
+import pytest
+from planting import write_patch
+
+from conformance.errors import ConformanceError
+from conformance.kernels import open_kernel
+from conformance.review import Plan, Standing, compare
+
+SPTE_H = "arch/x86/kvm/mmu/spte.h"
+TDP_ITER_H = "arch/x86/kvm/mmu/tdp_iter.h"
+
+FIRST = "static inline bool is_large_pte(u64 pte)\n{\n"
+BODY = "return pte & PT_PAGE_SIZE_MASK;"
+
+
+@pytest.fixture(scope="module")
+def base():
+    return open_kernel("6.1")
+
+
+@pytest.fixture
+def patched(base, tmp_path):
+    """The kernel with texts of a file replaced."""
+
+    def call(file, *replaced):
+        before = after = (base.root / "src" / file).read_text()
+        for old, new in replaced:
+            assert old in after
+            after = after.replace(old, new)
+        return open_kernel("6.1", [write_patch(file, before, after, tmp_path)])
+
+    return call
+
+
+def changed(review):
+    return {one.name: one for one in review.changed}
+
+
+def test_a_plan_that_names_what_there_is_not():
+    with pytest.raises(ConformanceError, match="no property is called nothing_"):
+        compare(None, None, Plan(only=("nothing_*",)))  # type: ignore[arg-type]
+    with pytest.raises(ConformanceError, match="no mode dos"):
+        compare(None, None, Plan(modes=("dos",)))  # type: ignore[arg-type]
+    with pytest.raises(ConformanceError, match="takes 1 words"):
+        compare(None, None, Plan(only=("is_large_pte",), case=(1, 2)))  # type: ignore[arg-type]
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+def test_the_same_kernel_twice_is_the_same_text(base):
+    review = compare(base, base)
+    assert {one.standing for one in review.functions} == {Standing.SAME} or not review.functions
+    assert (review.changed, review.status, review.constants) == ((), 0, ())
+
+
+@pytest.mark.kernel
+def test_comments_are_proved_to_change_nothing(base, patched):
+    after = patched(SPTE_H, (FIRST, f"/* Two\n * lines more. */\n{FIRST}\t/* Here, too. */\n\n"))
+    review = compare(base, after)
+    (one,) = review.changed
+    assert (one.name, one.standing, one.cases) == ("is_large_pte", Standing.SAME_CODE, 0)
+    assert review.proved and review.status == 0
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+def test_a_refactoring_is_followed_under_its_new_name(base, patched):
+    after = patched(
+        SPTE_H,
+        ("is_large_pte", "pte_is_large"),
+        (BODY, "bool large = pte & PT_PAGE_SIZE_MASK;\n\n\treturn large;"),
+    )
+    review = compare(base, after, Plan(budget=1))
+    assert not review.errors
+    told = changed(review)["pte_is_large"]
+    assert (told.was, told.standing) == ("is_large_pte", Standing.SAME_CODE)
+    assert review.status == 0
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+def test_a_macro_that_moves_is_told_with_those_that_use_it(base, patched):
+    review = compare(
+        base, patched(SPTE_H, ("REMOVED_SPTE\t0x5a0ULL", "REMOVED_SPTE\t0x5b0ULL")), Plan(budget=1)
+    )
+    (moved,) = review.constants
+    assert (moved.name, moved.before, moved.after) == ("REMOVED_SPTE", 0x5A0, 0x5B0)
+    told = changed(review)["is_removed_spte"]
+    assert told.standing is Standing.DIFFERS
+    assert told.reason == "its own text is the same, but it uses REMOVED_SPTE" or not told.reason
+    assert told.difference.inputs["spte"] in (0x5A0, 0x5B0)
+
+
+@pytest.mark.kernel
+def test_a_race_that_a_write_loses_is_found_and_shown_again(base, patched):
+    """The write of an SPTE with volatile bits as it was before ba3a6120a4e7 in v5.18: plain."""
+    after = patched(TDP_ITER_H, ("spte_has_volatile_bits(old_spte))", "0)"))
+    review = compare(base, after, Plan(budget=1))
+    told = changed(review)["kvm_tdp_mmu_write_spte"]
+    assert (told.standing, review.status) == (Standing.DIFFERS, 1)
+    found = told.difference
+    assert found.inputs["memory"] != found.inputs["old_spte"]
+    assert found.kernel["value"] != found.model["value"]
+    assert "atomic" in found.kernel["accesses"] and "plain" in found.model["accesses"]
+    mode = found.again.split("--mode ")[1].split()[0]
+    plan = Plan(only=("kvm_tdp_mmu_write_spte",), modes=(mode,), case=tuple(found.inputs.values()))
+    (again,) = compare(base, after, plan).functions
+    assert again.difference.inputs == found.inputs
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+def test_a_crash_is_a_difference(base, patched):
+    after = patched(SPTE_H, (BODY, f"if (pte & 0x800)\n\t\t*(volatile int *)8 = 1;\n\t{BODY}"))
+    told = changed(compare(base, after, Plan(budget=1)))["is_large_pte"]
+    assert told.standing is Standing.DIFFERS
+    assert told.difference.inputs == {"spte": 0x800}
+    assert "SIGSEGV" in told.difference.model["answer"]
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+def test_a_function_that_this_configuration_does_not_compile_is_not_judged(base, patched):
+    extra = f"static inline int nobody(void)\n{{\n\treturn %d;\n}}\n\n{FIRST}"
+    before, after = patched(SPTE_H, (FIRST, extra % 1)), patched(SPTE_H, (FIRST, extra % 2))
+    (told,) = compare(before, after, Plan(budget=1)).changed
+    assert (told.standing, told.reason) == (
+        Standing.UNCOVERED,
+        "it is not compiled in the configuration used here",
+    )
