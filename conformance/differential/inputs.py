@@ -147,13 +147,14 @@ def _near(stream: _Stream, sptes: Words, other: Words) -> Words:
 
 
 def _numbers(stream: _Stream, column: Bits, n: int, drawn: dict[str, Words]) -> Words:
-    """Numbers of all magnitudes, or of a half or a 16th of the bits; half of them the neighbour's, if any."""
+    """Numbers of all magnitudes, or of half, a 16th or no bits; half of them the neighbour's, if any."""
     anything, chance = stream.words(n), stream.words(n)
     top = np.uint64((1 << column.width) - 1)
     made = anything & top
     if column.dense:
         sparse = made & stream.words(n) & stream.words(n) & stream.words(n)
         made = np.where(chance & 1 == 0, sparse, made)
+        made = np.where(chance & 7 == 1, np.uint64(0), made)
     else:
         made = np.where(chance & 7 == 0, np.uint64(1) << (anything % np.uint64(column.width)), made)
         made = np.where(chance & 7 != 0, made >> ((chance >> 8) % np.uint64(column.width)), made)
