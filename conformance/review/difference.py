@@ -38,39 +38,53 @@ def compare(before: Kernel, after: Kernel, plan: Plan | None = None, progress: P
     told = {one.text.name: _untouched(one) for one in texts.pairs}
     changed = [one for one in texts.pairs if told[one.text.name] is None]
     proofs = Proofs(before, after, texts, Cache(), progress)
-    for prove in (proofs.apart, proofs.as_built):
-        if changed:
-            equal = prove(changed)
-            told.update((one.text.name, _proved(one, equal)) for one in changed if one.text.name in equal)
-            changed = [one for one in changed if one.text.name not in equal]
+    changed = _prove(proofs.apart, changed, told)
     idle = [one for one in changed if not proofs.compiled(one)]
     told.update((one.text.name, _stand(one, Standing.UNCOVERED, NOT_COMPILED)) for one in idle)
     changed = [one for one in changed if one not in idle]
-    errors: tuple[str, ...] = ()
+    errors: list[str] = []
     if changed:
-        symbols = {symbol for one in changed for symbol in one.symbols}
         seen: list[Seen] = []
+        why = "the properties cannot be run"
         try:
-            seen, why = explore(before, after, symbols, texts.new_names, plan, progress)
+            seen, why = explore(before, after, _symbols(changed), texts.new_names, plan, progress)
         except BuildError as error:
-            why = "the properties cannot be run"
-            errors = (f"{why}: {error}",)
+            errors.append(f"{why}: {error}")
+        # What is seen to differ need not be compiled once more to find that it is not equal.
+        differing = {one.name for one in judge(changed, texts.pairs, seen, why) if one.difference}
+        equal = [one for one in changed if one.text.name not in differing]
+        unproved = _prove(proofs.as_built, equal, told)
+        changed = [one for one in changed if one.text.name in differing or one in unproved]
         executed = {name for one in seen for name in one.executed}
-        unseen = {symbol for one in changed if not one.symbols & executed for symbol in one.symbols}
+        unseen = [one for one in unproved if not one.symbols & executed]
         if unseen and not plan.only:
             try:
-                seen += tell_stories(before, after, unseen, plan, progress)
+                seen += tell_stories(before, after, _symbols(unseen), plan, progress)
             except CannotBuild as without:
                 why = f"there is no whole KVM: {without}"
             except (BuildError, CannotTell) as error:
                 why = "the stories cannot be told"
-                errors += (f"{why}: {error}",)
+                errors.append(f"{why}: {error}")
         told.update((one.name, one) for one in judge(changed, texts.pairs, seen, why))
     functions = tuple(one for one in told.values() if one is not None)
     if plan.only:
         functions = tuple(one for one in functions if one.by)
     constants = moved((before, after), (texts.before, texts.after), texts.moved)
-    return Review(_title(before), _title(after), functions, tuple(constants), errors)
+    return Review(_title(before), _title(after), functions, tuple(constants), tuple(errors))
+
+
+def _prove(
+    prove: Callable[[list[Pair]], dict[str, str]], changed: list[Pair], told: dict[str, FunctionReview | None]
+) -> list[Pair]:
+    """Note those that are proved equal; the others."""
+    equal = prove(changed) if changed else {}
+    told.update((one.text.name, _proved(one, equal)) for one in changed if one.text.name in equal)
+    return [one for one in changed if one.text.name not in equal]
+
+
+def _symbols(functions: list[Pair]) -> set[str]:
+    """What the compilers of both kernels call them."""
+    return {symbol for one in functions for symbol in one.symbols}
 
 
 def _title(kernel: Kernel) -> str:
