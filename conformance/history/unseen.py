@@ -33,9 +33,9 @@ UNSEEN = (
             effect="A fault of the TDP MMU no longer makes room for shadow pages under mmu_lock for read.",
         ),
         "direct_page_fault",
-        "a root could be zapped between the check that it is valid and its use (CVE-2022-45869)",
+        "shadow pages of a nested guest were zapped by two vCPUs at once (CVE-2022-45869)",
         Layer.INTERLEAVING,
-        _ONE_AFTER_THE_OTHER + "nothing zaps a root in the middle of a fault",
+        _ONE_AFTER_THE_OTHER + "and there are no shadow pages to zap",
     ),
     Unseen(
         Change(
