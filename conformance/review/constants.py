@@ -24,7 +24,7 @@ def moved(
     kernels: tuple[Kernel, Kernel], sources: tuple[Source, Source], names: Iterable[str]
 ) -> list[ConstantReview]:
     """Those of the macros and enumerators ``names`` whose value is not the same in both kernels."""
-    wanted = sorted(name for name in names if " " not in name)
+    wanted = sorted(name for name in names if any(_of_headers(source.macros.get(name)) for source in sources))
     values = [
         _values(kernel, [name for name in wanted if _may_be(source.macros.get(name))])
         for kernel, source in zip(kernels, sources, strict=True)
@@ -38,9 +38,16 @@ def moved(
     return found
 
 
+def _of_headers(text: Text | None) -> bool:
+    """Whether a text is in the headers that the MMU is written against."""
+    if text is None:
+        return False
+    return (text.of_mmu and text.file.endswith(".h")) or text.file.endswith("/kvm_host.h")
+
+
 def _may_be(text: Text | None) -> bool:
-    """Whether a text may define a constant of the MMU's headers: an enumerator, or a macro made of others."""
-    if text is None or not ((text.of_mmu and text.file.endswith(".h")) or text.file.endswith("/kvm_host.h")):
+    """Whether a text may define a constant: an enumerator, or a macro made of other constants."""
+    if text is None:
         return False
     if text.text.lstrip().startswith(("struct", "union")):
         return False
