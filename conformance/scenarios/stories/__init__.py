@@ -14,6 +14,7 @@ from conformance.scenarios.stories import (  # isort: skip
     readers,
     address_spaces,
     edges,
+    edges_of_the_log,
 )
 from conformance.scenarios.story import STORIES
 
@@ -24,6 +25,7 @@ __all__ = [
     "clear_dirty",
     "dirty_logging",
     "edges",
+    "edges_of_the_log",
     "host_changes",
     "huge_pages",
     "mapping",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where one thing ends and the next begins: ranges, memslots, roots, words of the log that touch or overlap.
+"""Where one thing ends and the next begins: ranges, memslots and roots that touch or overlap.
 
 Each story is one in which an end that is off by one, or an answer forgotten on the way from one part to the
 next, shows.
@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conformance.scenarios.sight import DONE, GAVE_UP, RETRY, Sight
-from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, READONLY, WRITE, X2M, memory
+from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, WRITE, X2M, memory
 from conformance.scenarios.story import Telling, story
 
 GFN, OTHER = 0x100, 0x200
-ALL = (1 << 64) - 1
 HVA_RANGE = "virt/kvm/kvm_main.c: the memslots' part of a notifier's range of host addresses"
-PML = "Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG; page modification logging"
 
 
 def _mapped_at(gfn: int, level: int) -> Callable[[Sight], bool]:
@@ -104,45 +102,6 @@ def invalidations_side_by_side(vm: Telling) -> None:
     vm.access(gfn=GFN + 8, kind=WRITE).claim("over", lambda now: now.end == DONE)
 
 
-@story(source="Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG")
-def last_page_of_the_log(vm: Telling) -> None:
-    """The last page of a memslot, and pages on both sides of a word of the log, are protected and logged.
-
-    Each twice, since the second round depends on the protection that the first restored.
-    """
-    memory(vm, gfn=GFN, npages=0x90)
-    offsets = {0, 0x3F, 0x40, 0x8F}
-    for offset in sorted(offsets):
-        vm.access(gfn=GFN + offset, kind=WRITE)
-    vm.set_memory_region(gfn=GFN, npages=0x90, page=0, flags=LOG)
-    vm.claim("all are protected", lambda now: not any(leaf.writable for leaf in now.leaves()))
-    for _ in range(2):
-        for offset in sorted(offsets):
-            vm.access(gfn=GFN + offset, kind=WRITE)
-        vm.get_dirty_log().claim("all are logged", lambda now: now.logged == offsets)
-    vm.get_dirty_log().claim("none is left", lambda now: now.logged == set())
-
-
-@story(source="mmu.c: kvm_arch_mmu_enable_log_dirty_pt_masked()", manual_protect=3, eager_page_split=0)
-def two_huge_pages_in_one_word_of_the_log(vm: Telling) -> None:
-    """One word of the log spans the edge between two huge pages: both are protected when it is cleared.
-
-    The memslot begins in the middle of a huge page, so that words of its log are not aligned to 2M.
-    """
-    gfn, npages = 0x3F0, 0x410
-    vm.mmap(page=X2M, npages=4 * X2M, level=HUGE)
-    vm.set_memory_region(gfn=gfn, npages=npages, page=gfn)
-    for written in (gfn, 0x400, 0x600):
-        vm.access(gfn=written, kind=WRITE)
-    vm.set_memory_region(gfn=gfn, npages=npages, page=gfn, flags=LOG)
-    vm.claim("nothing is protected yet", lambda now: now.mapped(0x400).writable)
-    vm.clear_dirty_log(first=0, npages=64, mask=ALL)
-    vm.claim("the small page is", lambda now: not now.mapped(gfn).writable)
-    vm.claim("the huge one, too", lambda now: not now.mapped(0x400).writable)
-    vm.claim("the next is not", lambda now: now.mapped(0x600).writable)
-    vm.access(gfn=0x400, kind=WRITE).claim("written again", lambda now: 0x10 in now.dirty())
-
-
 @story(source="mmu.c: memslots are not aligned to huge pages", eager_page_split=1)
 def rebuilt_in_an_unaligned_memslot(vm: Telling) -> None:
     """Logging ends on a memslot that begins and ends inside huge pages: only whole ones come back.
@@ -158,69 +117,6 @@ def rebuilt_in_an_unaligned_memslot(vm: Telling) -> None:
     vm.access(gfn=0x400, kind=WRITE).claim("2M", _mapped_at(0x400, HUGE))
     for edge in (gfn, 0x80F):
         vm.access(gfn=edge, kind=WRITE).claim("4K", _mapped_at(edge, 1))
-
-
-@story(source="Documentation/virt/kvm/api.rst: KVM_MEM_READONLY with KVM_MEM_LOG_DIRTY_PAGES")
-def log_of_a_read_only_memslot(vm: Telling) -> None:
-    """Logging on a read-only memslot: there is a log, and nothing the guest does gets into it.
-
-    Switching it on or off protects, splits and flushes nothing, for nothing is writable.
-    """
-    memory(vm, gfn=GFN, npages=16, flags=READONLY)
-    vm.access(gfn=GFN, kind=READ)
-    vm.set_memory_region(gfn=GFN, npages=16, page=0, flags=READONLY | LOG)
-    vm.claim("no flush", lambda now: now.grew("flush_requests") == 0)
-    vm.access(gfn=GFN + 1, kind=READ).access(gfn=GFN + 1, kind=WRITE)
-    vm.get_dirty_log().claim("nothing is logged", lambda now: now.outcome == [0, 0])
-    vm.set_memory_region(gfn=GFN, npages=16, page=0, flags=READONLY)
-    vm.claim("still mapped", lambda now: len(now.leaves()) == 2)
-
-
-@story(source="Documentation/virt/kvm/api.rst: KVM_SET_USER_MEMORY_REGION, moving a memslot")
-def logged_memslot_moved(vm: Telling) -> None:
-    """A memslot that logs is moved: what was dirty stays dirty, at the same offset, and logging goes on.
-
-    The log belongs to the memslot, not to its gfns.
-    """
-    memory(vm, gfn=GFN, npages=16, flags=LOG)
-    vm.access(gfn=GFN + 1, kind=WRITE).claim("dirty", lambda now: now.dirty() == {1})
-    vm.set_memory_region(gfn=OTHER, npages=16, page=0, flags=LOG)
-    vm.claim("nothing is mapped", lambda now: not now.leaves())
-    vm.claim("the log went along", lambda now: now.dirty() == {1})
-    vm.access(gfn=OTHER + 3, kind=WRITE)
-    vm.get_dirty_log().claim("both", lambda now: now.logged == {1, 3})
-
-
-@story(source=PML, modes=("ept-ad",), pml=1, manual_protect=1, vcpus=2)
-def logs_of_two_processors(vm: Telling) -> None:
-    """Two processors log what they made dirty: both logs are drained before userspace reads.
-
-    A page cleaned in between is logged anew by whoever writes it next.
-    """
-    memory(vm, gfn=GFN, npages=16, flags=LOG)
-    vm.access(vcpu=0, gfn=GFN, kind=WRITE).access(vcpu=1, gfn=GFN + 1, kind=WRITE)
-    vm.get_dirty_log().claim("both", lambda now: now.logged == {0, 1})
-    vm.clear_dirty_log(first=0, npages=16, mask=0xFFFF)
-    vm.access(vcpu=0, gfn=GFN, kind=WRITE).access(vcpu=1, gfn=GFN + 2, kind=WRITE)
-    vm.get_dirty_log().claim("both again", lambda now: now.logged == {0, 2})
-
-
-@story(source=PML, modes=("ept-ad",), pml=1)
-def logging_by_the_processor_while_any_memslot_logs(vm: Telling) -> None:
-    """Two memslots begin and end logging one after the other: the processor logs from the first to the last.
-
-    KVM counts the memslots that log, and tells vCPUs only when the first begins and the last ends.
-    """
-    memory(vm, gfn=GFN, npages=16)
-    memory(vm, slot=1, gfn=OTHER, npages=16, page=0x100)
-    vm.access(gfn=GFN, kind=WRITE).access(gfn=OTHER, kind=WRITE)
-    vm.set_memory_region(slot=0, gfn=GFN, npages=16, page=0, flags=LOG).enter()
-    vm.set_memory_region(slot=1, gfn=OTHER, npages=16, page=0x100, flags=LOG).enter()
-    vm.set_memory_region(slot=0, gfn=GFN, npages=16, page=0).enter()
-    vm.access(gfn=OTHER, kind=WRITE)
-    vm.get_dirty_log(slot=1).claim("still logged", lambda now: now.logged == {0})
-    vm.set_memory_region(slot=1, gfn=OTHER, npages=16, page=0x100).enter()
-    vm.access(gfn=OTHER, kind=WRITE).claim("no log is left", lambda now: not now.dirty(1))
 
 
 @story(source="Documentation/virt/kvm/x86/mmu.rst: NX huge pages", nx_huge_pages=1, vcpus=2)
@@ -257,39 +153,6 @@ def memslots_overlap_by_one_page(vm: Telling) -> None:
     vm.claim("touches that", lambda now: now.outcome == [0])
     vm.set_memory_region(slot=2, gfn=GFN + 15, npages=2, page=0x120)
     vm.claim("cannot be moved over it either", lambda now: now.outcome == exists)
-
-
-@story(source="Documentation/virt/kvm/api.rst: KVM_CLEAR_DIRTY_LOG", manual_protect=1)
-def clear_of_the_last_word_in_part(vm: Telling) -> None:
-    """The log of 100 pages ends within its second word: that part can be cleared, and nothing behind it.
-
-    A length that does not end at a word is allowed at the end of the memslot only.
-    """
-    invalid = [-22]
-    memory(vm, gfn=GFN, npages=100, flags=LOG)
-    for offset in (0, 99):
-        vm.access(gfn=GFN + offset, kind=WRITE)
-    vm.clear_dirty_log(first=64, npages=36, mask=ALL).claim("cleared", lambda now: now.dirty() == {0})
-    vm.claim("protected", lambda now: not now.mapped(GFN + 99).writable)
-    vm.access(gfn=GFN + 99, kind=WRITE).claim("written again", lambda now: now.dirty() == {0, 99})
-    vm.clear_dirty_log(first=192, npages=1, mask=1).claim("behind", lambda now: now.outcome == invalid)
-    vm.clear_dirty_log(first=64, npages=64, mask=1).claim("beyond", lambda now: now.outcome == invalid)
-    vm.clear_dirty_log(first=0, npages=10, mask=1).claim("a part", lambda now: now.outcome == invalid)
-    vm.claim("nothing was cleared", lambda now: now.dirty() == {0, 99})
-
-
-@story(source=PML, modes=("ept-ad",), pml=1)
-def last_page_of_the_processors_log(vm: Telling) -> None:
-    """Where the processor logs, the first and the last page of a memslot lose D when logging begins.
-
-    A page that kept D would be written without ever getting into the log.
-    """
-    memory(vm, gfn=GFN, npages=16)
-    vm.access(gfn=GFN, kind=WRITE).access(gfn=GFN + 15, kind=WRITE)
-    vm.set_memory_region(gfn=GFN, npages=16, page=0, flags=LOG)
-    vm.claim("none is dirty", lambda now: not any(leaf.dirty for leaf in now.leaves()))
-    vm.access(gfn=GFN + 15, kind=WRITE).access(gfn=GFN, kind=WRITE)
-    vm.get_dirty_log().claim("both are logged", lambda now: now.logged == {0, 15})
 
 
 @story(source="Documentation/virt/kvm/x86/mmu.rst: MMIO generation; address spaces")
