@@ -14,6 +14,10 @@ from conformance.scenarios.steps import Step
 __all__ = ["Order", "check"]
 
 
+GROWTH = 4
+"""By how much a change of memslots raises their generation at the most."""
+
+
 class Order:
     """What is under way after the steps taken so far."""
 
@@ -23,6 +27,8 @@ class Order:
         """Ranges whose notifier_end is owed."""
         self.walking = False
         self.destroyed = False
+        self.generation = 0
+        """No generation of memslots was higher than this."""
 
     def refusal(self, step: Step) -> str:
         """Why ``step`` cannot come now; "" if it can."""
@@ -39,6 +45,9 @@ class Order:
         if step.kind in ("set_memory_region", "delete_while_unmapping", "destroy") and self.invalidations:
             # kvm_swap_active_memslots() sleeps until mn_active_invalidate_count is 0.
             return "an invalidation is under way, and KVM would wait for its end"
+        if step.kind == "set_generation" and step.given[0] <= self.generation:
+            # vCPUs remember a memslot by its generation: one of the past would give them a freed one.
+            return f"generations only grow, and one may have been {self.generation:#x} already"
         if step.kind == "destroy" and self.walking:
             return "a reader is inside"
         return ""
@@ -54,6 +63,10 @@ class Order:
             self.invalidations.remove(step.given)
         elif step.kind in ("walk_begin", "walk_end"):
             self.walking = step.kind == "walk_begin"
+        elif step.kind in ("set_memory_region", "delete_while_unmapping"):
+            self.generation += GROWTH
+        elif step.kind == "set_generation":
+            self.generation = step.given[0]
         elif step.kind == "destroy":
             self.destroyed = True
 

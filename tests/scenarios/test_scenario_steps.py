@@ -73,6 +73,7 @@ def test_options():
         (["walk_begin gfn=0", "walk_begin gfn=0"], "one reader at most"),
         (["notifier_end page=0"], "no invalidation of this range"),
         (["notifier_start page=0", "notifier_end page=1"], "no invalidation of this range"),
+        (["set_generation value=0x3fffc", "set_generation value=0x3fffc"], "generations only grow"),
         (["notifier_start page=0", "set_memory_region gfn=0 npages=0 page=0"], "KVM would wait"),
         (["walk_begin gfn=0", "destroy"], "a reader is inside"),
         (["destroy", "grace_period"], "destroyed already"),
