@@ -26,7 +26,7 @@ __all__ = ["b4_check"]
 @click.option(
     "--budget",
     type=Seconds(),
-    default=3.0,
+    default=2.0,
     show_default=True,
     metavar="SECONDS",
     help="Comparing properties.",

@@ -44,7 +44,7 @@ __all__ = ["diff"]
 @click.option(
     "--budget",
     type=Seconds(),
-    default=3.0,
+    default=2.0,
     show_default=True,
     metavar="SECONDS",
     help="Comparing properties.",

@@ -34,7 +34,7 @@ _STDOUT = "- is stdout, the text then goes to stderr."
 @click.option(
     "--budget",
     type=Seconds(),
-    default=3.0,
+    default=2.0,
     show_default=True,
     metavar="SECONDS",
     help="Comparing properties, for each patch.",
