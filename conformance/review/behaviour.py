@@ -27,7 +27,8 @@ from conformance.differential.verdict import Counterexample
 from conformance.kernels import Cache, Kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
-from conformance.oracles.shim import ShimOracle, build_shim, functions_of
+from conformance.oracles.common import functions_of
+from conformance.oracles.shim import ShimOracle, build_shim
 from conformance.review import succession
 from conformance.review.duel import Duel, moved_bits
 from conformance.review.plan import Plan

@@ -19,10 +19,9 @@ from conformance.kernels import Cache, Kernel
 from conformance.model.kernel import Kernel as Masks
 from conformance.model.modes import MODES, Mode, kernel_in
 from conformance.model.profiles import Profile, profile_of
-from conformance.oracles.kvm import KernelDied
+from conformance.oracles.kvm import KernelDied, KvmOracle, build_kvm
 from conformance.review.behaviour import Seen
 from conformance.review.plan import Plan
-from conformance.review.whole import TracedKvm, build_traced_kvm
 from conformance.scenarios.comparing import Death, Difference, Played, play
 from conformance.scenarios.observing import Machine, Observation
 from conformance.scenarios.shrinking import shorten
@@ -47,7 +46,7 @@ def tell_stories(
     Raises CannotBuild if there is no whole KVM of one of them, BuildError if it does not compile,
     CannotTell if it asks for what our environment does not have.
     """
-    libraries = [build_traced_kvm(kernel, Cache(), progress) for kernel in (before, after)]
+    libraries = [build_kvm(kernel, Cache(), progress, traced=True) for kernel in (before, after)]
     profiles = [profile_of(kernel.release) for kernel in (before, after)]
     progress(f"{after.title}: telling stories to it and to {before.title}")
     found = []
@@ -71,7 +70,7 @@ class CannotTell(ConformanceError):
 class _Side:
     """One kernel's VM, whose death is told in the words of scenarios, and which counts its steps."""
 
-    def __init__(self, oracle: TracedKvm) -> None:
+    def __init__(self, oracle: KvmOracle) -> None:
         self.oracle = oracle
         self.steps = 0
 
@@ -132,7 +131,7 @@ class _Sides:
     @contextmanager
     def _machine(self, library: Path, options: dict[str, int]) -> Iterator[_Side]:
         try:
-            oracle = TracedKvm(library, self.mode.host(), options)
+            oracle = KvmOracle(library, self.mode.host(), options)
             with oracle:
                 try:
                     yield _Side(oracle)

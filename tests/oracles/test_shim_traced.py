@@ -8,7 +8,8 @@ import pytest
 
 from conformance.kernels import Cache
 from conformance.model.modes import MODES
-from conformance.oracles.shim import ShimOracle, build_shim, functions_of
+from conformance.oracles.common import functions_of
+from conformance.oracles.shim import ShimOracle, build_shim
 
 pytestmark = pytest.mark.kernel
 HOST = MODES["ept-noad"].host()

@@ -18,11 +18,7 @@
 #undef static_cpu_has
 #define static_cpu_has(bit)	boot_cpu_has(bit)
 
-#ifdef CONFORMANCE_TRACED
-/* Part of the kernel's "inline"; here all functions are to tell that they run. */
-#undef notrace
-#define notrace
-#endif
+#include "traced.h"
 
 extern void shim_access(const volatile void *address, int atomic);
 extern void shim_stored(const volatile void *address);
@@ -36,40 +32,11 @@ do {									\
 	shim_stored(&(x));						\
 } while (0)
 
-#include <linux/bug.h>
-#include <linux/mmdebug.h>
-
 extern void shim_warn(const char *function);
 extern void __noreturn shim_bug(const char *function);
 
-#undef WARN
-#undef WARN_ON
-#undef WARN_ONCE
-#undef WARN_ON_ONCE
-#undef BUG
-#undef BUG_ON
-
-/* Each time, not once: whether the kernel complains must not depend on what it was asked before. */
-#define WARN_ON(condition)						\
-({									\
-	int __warned = !!(condition);					\
-	if (unlikely(__warned))						\
-		shim_warn(__func__);					\
-	unlikely(__warned);						\
-})
-#define WARN_ON_ONCE(condition)		WARN_ON(condition)
-#define WARN(condition, format...)					\
-({									\
-	if (0)								\
-		no_printk(format);					\
-	WARN_ON(condition);						\
-})
-#define WARN_ONCE(condition, format...)	WARN(condition, format)
-#define BUG()				shim_bug(__func__)
-#define BUG_ON(condition)						\
-do {									\
-	if (unlikely(condition))					\
-		BUG();							\
-} while (0)
+#define COMPLAIN_WARN(function)		shim_warn(function)
+#define COMPLAIN_BUG(function)		shim_bug(function)
+#include "complaints.h"
 
 #endif

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, Progress, Unit, key_of
+from conformance.oracles.common import COMMON_C, TRACED, digest_of, functions_of
 from conformance.oracles.kvm.features import probe
 from conformance.oracles.kvm.standins import assembly
 
@@ -57,9 +58,10 @@ class CannotBuild(ConformanceError):
     """This kernel is not of a generation that the kvm oracle can be built from; the message says why."""
 
 
-def build_kvm(kernel: Kernel, cache: Cache, progress: Progress) -> Path:
+def build_kvm(kernel: Kernel, cache: Cache, progress: Progress, *, traced: bool = False) -> Path:
     """The library of the whole KVM of ``kernel``, from the cache or built now.
 
+    One that is ``traced`` can tell which of KVM's functions ran, and takes longer over each.
     Raises CannotBuild if the kernel is too old, BuildError with the compiler's or the linker's first error.
     """
     source = kernel.root / "src"
@@ -68,11 +70,11 @@ def build_kvm(kernel: Kernel, cache: Cache, progress: Progress) -> Path:
             f"{kernel.title}: the kvm oracle needs a TDP MMU as 6.1 has it or later;"
             " this one is older: its KVM does not count page faults by kind."
         )
-    key = key_of("kvm", kernel.fingerprint, _own_digest())
+    key = key_of("kvm", kernel.fingerprint, _own_digest(), *(TRACED if traced else ()))
 
     def build(entry: Path) -> None:
         progress(f"{kernel.title}: compiling the whole KVM")
-        _build(kernel, cache, entry)
+        _build(kernel, cache, entry, TRACED if traced else ())
 
     return cache.get_or_build("kvm", key, build) / "kvm.so"
 
@@ -85,11 +87,8 @@ def symbols_of(library: Path) -> list[tuple[int, str]]:
 
 def _own_digest() -> str:
     """A digest of everything of ours that goes into a library."""
-    digest = hashlib.sha256()
-    for path in sorted([*_C.iterdir(), *Path(__file__).parent.glob("*.toml"), Path(__file__)]):
-        if path.is_file():
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    here = Path(__file__)
+    return digest_of([*_C.iterdir(), *COMMON_C.iterdir(), *here.parent.glob("*.toml"), here])
 
 
 def units_of(kernel: Kernel) -> list[str]:
@@ -108,15 +107,28 @@ def _flags_of(unit: str) -> tuple[str, ...]:
     return _EMULATION if unit == "arch/x86/kvm/mmu/mmu.c" else ()
 
 
-def _build(kernel: Kernel, cache: Cache, entry: Path) -> None:
+def _build(kernel: Kernel, cache: Cache, entry: Path, tracing: Sequence[str]) -> None:
     features = [f"-D{name}=1" for name in probe(kernel.root / "src")]
-    theirs = [Unit(name, _flags_of(name)) for name in units_of(kernel)]
-    ours = [Unit(path) for path in sorted(_C.glob("*.c")) if path.name != "process.c"]
+    theirs = [
+        Unit(name, (*_flags_of(name), *(tracing if "kvm/" in name else ()))) for name in units_of(kernel)
+    ]
+    apart = {"process.c"} if tracing else {"process.c", "traced.c"}
+    ours = [Unit(path) for path in sorted(_C.glob("*.c")) if path.name not in apart]
     with tempfile.TemporaryDirectory(prefix="conformance-kvm-") as scratch:
         place = Path(scratch)
-        front = [_C / "front.h"]
-        kvm = kernel.compile(theirs, place / "theirs", flags=_APART, force_include=front, reuse=cache)
-        own = kernel.compile(ours, place / "ours", flags=["-w", *features], force_include=front)
+
+        def compiled(units: Sequence[Unit], name: str, *flags: str, reuse: Cache | None = None) -> list[Path]:
+            return kernel.compile(
+                units,
+                place / name,
+                flags=flags,
+                include_before=[COMMON_C],
+                force_include=[_C / "front.h"],
+                reuse=reuse,
+            )
+
+        kvm = compiled(theirs, "theirs", *_APART, reuse=cache)
+        own = compiled([*ours, Unit(COMMON_C / "blocks.c")], "ours", "-w", *features)
         _link(kernel, place, kvm, own, entry)
 
 
@@ -170,6 +182,6 @@ def _link(kernel: Kernel, place: Path, theirs: list[Path], ours: list[Path], ent
         "gcc", "-shared", "-o", library, both, process, "standins.o",
         "-Wl,-z,defs", "-Wl,-z,noexecstack", "-Wl,-Bsymbolic", f"-Wl,--version-script={_C / 'kvm.map'}",
     )  # fmt: skip
-    functions = re.findall(r"^([0-9a-f]+) [tTwW] (\S+)$", run("nm", library), re.M)
-    (entry / "symbols").write_text("".join(f"{value} {name}\n" for value, name in functions))
+    functions = functions_of(library).items()
+    (entry / "symbols").write_text("".join(f"{value:x} {name}\n" for value, name in functions))
     run("strip", "--strip-unneeded", library)

@@ -6,27 +6,15 @@ from __future__ import annotations
 import ctypes
 from enum import IntEnum
 
-__all__ = ["HOST", "NR_ARGS", "OPTIONS", "Death", "Exchange"]
-
-HOST = (
-    "phys_bits",
-    "cache_bits",
-    "l1tf",
-    "mmio_caching",
-    "tdp",
-    "ept",
-    "ad_bits",
-    "exec_only",
-    "me_value",
-    "me_mask",
-)
-"""What describes a host, in the order of enum env_host."""
+__all__ = ["NR_ARGS", "NR_COVERED", "NR_WORDS", "OPTIONS", "Death", "Exchange"]
 
 OPTIONS = {"vcpus": 1, "eager_page_split": 1, "nx_huge_pages": 0, "manual_protect": 0, "pml": 0}
 """Options of a machine with their defaults, in the order of enum option in machine.c."""
 
 NR_ARGS = 8
 NR_WORDS = 8 << 20
+NR_COVERED = 8192
+"""How many of the last words tell which functions ran, in a library that is built to tell: traced.c."""
 
 
 class Death(IntEnum):

@@ -30,7 +30,7 @@ class KernelDied(Exception):
 class KvmOracle:
     """One VM with its vCPUs, its host and its processors, in a process of its own. A context manager.
 
-    host: what the kernel finds itself on (interface.HOST); options: see interface.OPTIONS.
+    host: what the kernel finds itself on (common.HOST); options: see interface.OPTIONS.
     patience: how many seconds of processor time a step may take before kernel code counts as hanging.
 
     Raises KernelDied if creating the machine already ends it.
@@ -104,6 +104,16 @@ class KvmOracle:
         server = self._need()
         self._send(server, "faults", {"vcpu": vcpu, "gfn": gfn, "npages": npages, "n": n})
         return int(server.words()[2])
+
+    def covered(self) -> set[str]:
+        """The names of the functions of KVM that ran since this was last asked, or a VM was first created.
+
+        Only a traced library knows; see build_kvm().
+        """
+        names = dict(symbols_of(self._library))
+        (anchor,) = (offset for offset, name in names.items() if name == "__cyg_profile_func_enter")
+        found = {names.get((anchor + distance) % (1 << 64), "") for distance in self._need().covered()}
+        return found - {""}
 
     def _need(self) -> Server:
         if self._server is None or not self._alive:

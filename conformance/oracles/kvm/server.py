@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from conformance.oracles.common import HOST, import_path
 from conformance.oracles.kvm import worker
-from conformance.oracles.kvm.interface import HOST, Exchange
+from conformance.oracles.kvm.interface import NR_COVERED, NR_WORDS, Exchange
 
 __all__ = ["Server", "borrow", "give_back"]
 
@@ -42,7 +43,7 @@ class Server:
         self._view = memoryview(self._memory).cast("Q")
         theirs_in, self._requests = os.pipe()
         self._answers, theirs_out = os.pipe()
-        environment = {**os.environ, "PYTHONPATH": _import_path()}
+        environment = {**os.environ, "PYTHONPATH": import_path()}
         words = [sys.executable, worker.__file__, str(library), *map(str, (shared, theirs_in, theirs_out))]
         words += [str(int(patience * 1e6)), ",".join(map(str, host))]
         self._process = subprocess.Popen(
@@ -100,6 +101,13 @@ class Server:
             return []
         return self.exchange.events[:length].decode(errors="replace").splitlines()
 
+    def covered(self) -> list[int]:
+        """Where functions lie that ran since this was last asked, as distances from the one they called."""
+        last = slice(_WORDS + NR_WORDS - NR_COVERED, _WORDS + NR_WORDS)
+        found = [distance for distance in self._view[last] if distance]
+        self._view[last] = memoryview(bytes(8 * NR_COVERED)).cast("Q")
+        return found
+
     @property
     def gone(self) -> bool:
         """Whether the server process itself has ended, which it should not."""
@@ -118,12 +126,6 @@ class Server:
 
     def _answered(self) -> bool:
         return os.read(self._answers, 1) not in {b"X", b""}
-
-
-def _import_path() -> str:
-    """PYTHONPATH for the child: where this package is, then what it was."""
-    package = str(Path(__file__).resolve().parents[3])
-    return os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
 
 
 def borrow(library: Path, host: Mapping[str, int], patience: float) -> Server:

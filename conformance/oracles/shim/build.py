@@ -7,7 +7,6 @@ for the written list of what is provided in the kernel's stead.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -17,10 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from conformance.kernels import BuildError, Cache, Kernel, Progress, Unit, key_of
+from conformance.oracles.common import COMMON_C, TRACED, digest_of
 from conformance.oracles.shim.features import probe
 from conformance.paths import VENDOR_HEADERS
 
-__all__ = ["build_shim", "functions_of"]
+__all__ = ["build_shim"]
 
 _C = Path(__file__).parent / "c"
 _ENVIRONMENT = VENDOR_HEADERS / "environment"
@@ -30,17 +30,6 @@ _RENAMES = (
     "-Dmmu_need_write_protect=shim_need_write_protect",
 )
 """make_spte() asks the environment; the question's other half, in mmu.c, needs a whole VM to answer."""
-
-_TRACED = (
-    "-finstrument-functions",
-    # Of the kernel's generic headers and of our own files nothing need be known.
-    "-finstrument-functions-exclude-file-list=include/,/oracles/shim/c/",
-    # The kernel's "inline" says that there is to be no such call: conformance.h takes that back.
-    "-DCONFORMANCE_TRACED",
-    # A function that only ever was inlined may assert at compile time what it is called with.
-    "-U__OPTIMIZE__",
-)
-"""Every function of KVM's tells when it begins, those folded into others too."""
 
 _LINK = (
     "-Wl,--gc-sections",
@@ -66,28 +55,21 @@ def build_shim(
     Raises BuildError with the compiler's first error, or with the symbol that nothing provides.
     """
     names = sorted(f"-D{old}={new}" for old, new in (renamed or {}).items())
-    key = key_of("shim", kernel.fingerprint, _own_digest(), *(_TRACED if traced else ()), *names)
+    key = key_of("shim", kernel.fingerprint, _own_digest(), *(TRACED if traced else ()), *names)
 
     def build(entry: Path) -> None:
         progress(f"{kernel.title}: compiling the shim")
-        _build(kernel, entry, _TRACED if traced else (), renamed or {})
+        _build(kernel, entry, TRACED if traced else (), renamed or {})
 
     return cache.get_or_build("shim", key, build) / "shim.so"
 
 
-def functions_of(library: Path) -> dict[int, str]:
-    """The names of a library's functions by their offset."""
-    listed = subprocess.run(["nm", str(library)], capture_output=True, text=True, check=True).stdout
-    return {int(value, 16): name for value, name in re.findall(r"^([0-9a-f]+) [tTwW] (\S+)$", listed, re.M)}
-
-
 def _own_digest() -> str:
     """A digest of everything of ours that goes into a shim."""
-    digest = hashlib.sha256()
-    for path in sorted([*_C.rglob("*"), *_ENVIRONMENT.rglob("*"), *Path(__file__).parent.glob("*.py")]):
-        if path.is_file():
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
+    places = (_C, _ENVIRONMENT, COMMON_C)
+    return digest_of(
+        [*Path(__file__).parent.glob("*.py"), *(p for place in places for p in place.rglob("*"))]
+    )
 
 
 def _build(kernel: Kernel, entry: Path, tracing: Sequence[str], renamed: Mapping[str, str]) -> None:
@@ -98,7 +80,7 @@ def _build(kernel: Kernel, entry: Path, tracing: Sequence[str], renamed: Mapping
         Unit("arch/x86/kvm/mmu/tdp_iter.c", tracing),
         Unit("lib/list_debug.c"),
         Unit(_C / "exports.c", (*names, *tracing)),
-        *(Unit(_C / name) for name in ("environment.c", "core.c")),
+        *(Unit(path) for path in (_C / "environment.c", _C / "core.c", COMMON_C / "blocks.c")),
     ]
     if "HAVE_kvm_tdp_mmu_write_spte" not in features:
         units.append(Unit(_C / "exports_tdp_mmu.c", tracing))
@@ -107,7 +89,7 @@ def _build(kernel: Kernel, entry: Path, tracing: Sequence[str], renamed: Mapping
             units,
             Path(objects),
             flags=[f"-D{name}=1" for name in features],
-            include_before=[_ENVIRONMENT, _C],
+            include_before=[_ENVIRONMENT, _C, COMMON_C],
             force_include=[_ENVIRONMENT / "conformance.h"],
         )
         _link(kernel, made, entry / "shim.so")

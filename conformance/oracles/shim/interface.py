@@ -7,7 +7,7 @@ parent: ``AT`` first, then ``INPUTS`` and ``OUTPUTS``.
 
 from __future__ import annotations
 
-__all__ = ["AT", "CDEF", "CELLS", "COVERED", "HOST", "INPUTS", "OUTPUTS", "SHARED_BYTES"]
+__all__ = ["AT", "CDEF", "CELLS", "COVERED", "INPUTS", "OUTPUTS", "SHARED_BYTES"]
 
 CDEF = """
 struct shim_entry {
@@ -23,20 +23,6 @@ void shim_expect(unsigned int slot, const char *name);
 const char *shim_unexpected(void);
 unsigned long shim_covered(uint64_t *offsets);
 """
-
-HOST = (
-    "phys_bits",
-    "cache_bits",
-    "l1tf",
-    "mmio_caching",
-    "tdp",
-    "ept",
-    "ad_bits",
-    "exec_only",
-    "me_value",
-    "me_mask",
-)
-"""What describes a host, in the order of enum shim_host."""
 
 CELLS = 1 << 22
 """How many words of input, and as many of output, fit at once."""

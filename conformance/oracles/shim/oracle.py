@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.oracles.common import HOST, import_path
 from conformance.oracles.shim import worker
-from conformance.oracles.shim.interface import AT, CELLS, HOST, INPUTS, OUTPUTS, SHARED_BYTES
+from conformance.oracles.shim.interface import AT, CELLS, INPUTS, OUTPUTS, SHARED_BYTES
 
 __all__ = ["Entry", "KernelDied", "ShimOracle"]
 
@@ -38,12 +39,6 @@ class Entry:
     index: int
     nr_in: int
     nr_out: int
-
-
-def _import_path() -> str:
-    """PYTHONPATH for the child: where this package is, then what it was."""
-    package = str(Path(__file__).resolve().parents[3])
-    return os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
 
 
 class KernelDied(Exception):
@@ -205,7 +200,7 @@ class ShimOracle:
             pass_fds=[self._fd],
             text=True,
             # By its path, and finding this package: whatever lies in the current directory.
-            env={**os.environ, "PYTHONPATH": _import_path()},
+            env={**os.environ, "PYTHONPATH": import_path()},
             start_new_session=True,
         )
 

@@ -7,6 +7,7 @@
 #include <linux/kvm_host.h>
 #include <linux/mmu_notifier.h>
 #include "env.h"
+#include "hosts.h"
 
 /* Give a function of ours the kernel's name without the kernel's prototype, which differs by version. */
 #define STANDS_IN(symbol)	__asm__(#symbol)
@@ -72,10 +73,6 @@ void env_range_end(unsigned long page, unsigned long npages, int event);
 void env_change_pte(unsigned long page, u64 entry);
 
 /* vendor.c */
-enum env_host {
-	HOST_PHYS_BITS, HOST_CACHE_BITS, HOST_L1TF, HOST_MMIO_CACHING, HOST_TDP, HOST_EPT, HOST_AD_BITS,
-	HOST_EXEC_ONLY, HOST_ME_VALUE, HOST_ME_MASK, NR_HOST,
-};
 extern u64 env_host[NR_HOST];
 int vendor_init(void);
 void vendor_set_pml(bool on);

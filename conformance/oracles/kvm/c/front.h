@@ -23,6 +23,7 @@ __asm__(".macro cli\n .endm\n"
 
 #include <linux/types.h>
 #include <linux/compiler.h>
+#include "traced.h"
 
 /* sort.c knows neither CPUs nor locks, and has a name of its own for what their headers would define. */
 #ifndef CONFORMANCE_NO_LOCKS
@@ -32,41 +33,12 @@ __asm__(".macro cli\n .endm\n"
 #define this_cpu_read_stable(variable)	this_cpu_read(variable)
 #endif
 
-#include <linux/bug.h>
-#include <linux/mmdebug.h>
-
 extern void env_complain(const char *kind, const char *what);
 extern void __noreturn env_bug(const char *function);
 
-#undef WARN
-#undef WARN_ON
-#undef WARN_ONCE
-#undef WARN_ON_ONCE
-#undef BUG
-#undef BUG_ON
-
-/* Each time, not once: whether the kernel complains must not depend on what happened before. */
-#define WARN_ON(condition)						\
-({									\
-	int __warned = !!(condition);					\
-	if (unlikely(__warned))						\
-		env_complain("WARN", __func__);				\
-	unlikely(__warned);						\
-})
-#define WARN_ON_ONCE(condition)		WARN_ON(condition)
-#define WARN(condition, format...)					\
-({									\
-	if (0)								\
-		no_printk(format);					\
-	WARN_ON(condition);						\
-})
-#define WARN_ONCE(condition, format...)	WARN(condition, format)
-#define BUG()				env_bug(__func__)
-#define BUG_ON(condition)						\
-do {									\
-	if (unlikely(condition))					\
-		BUG();							\
-} while (0)
+#define COMPLAIN_WARN(function)		env_complain("WARN", function)
+#define COMPLAIN_BUG(function)		env_bug(function)
+#include "complaints.h"
 
 #ifndef CONFORMANCE_NO_LOCKS
 #include <linux/lockdep.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Strings and blocks of memory, by their definition.  Hidden symbols: neither are they libc's, nor does
+ * Strings, by their definition.  Hidden symbols: neither are they libc's, nor does
  * libc see them.
  */
 #include <linux/kernel.h>
@@ -9,38 +9,7 @@
 
 #define PLAIN_LOOP __attribute__((optimize("no-tree-loop-distribute-patterns")))
 
-#undef memset
-#undef memcpy
-#undef memmove
 #undef strlen
-
-void *memset(void *to, int byte, size_t n)
-{
-	void *p = to;
-
-	__asm__ volatile("rep stosb" : "+D"(p), "+c"(n) : "a"(byte) : "memory");
-	return to;
-}
-
-void *memcpy(void *to, const void *from, size_t n)
-{
-	void *p = to;
-
-	__asm__ volatile("rep movsb" : "+D"(p), "+S"(from), "+c"(n) : : "memory");
-	return to;
-}
-
-PLAIN_LOOP void *memmove(void *to, const void *from, size_t n)
-{
-	char *p = to;
-	const char *q = from;
-
-	if (p <= q)
-		return memcpy(to, from, n);
-	while (n--)
-		p[n] = q[n];
-	return to;
-}
 
 PLAIN_LOOP size_t strlen(const char *s)
 {

@@ -91,7 +91,7 @@ do {									\
 #define SHIM_VM_MMIO_VALUE(statement) statement
 #endif
 
-static u64 shim_host[SHIM_NR_HOST];
+static u64 shim_host[NR_HOST];
 
 /* As at boot, so that a mode is the same whichever came before, even where a setter forgets a mask. */
 static void shim_clear_masks(void)
@@ -110,32 +110,32 @@ static void shim_clear_masks(void)
 #endif
 }
 
-void shim_set_host(const u64 host[SHIM_NR_HOST])
+void shim_set_host(const u64 host[NR_HOST])
 {
 	int i;
 
-	for (i = 0; i < SHIM_NR_HOST; i++)
+	for (i = 0; i < NR_HOST; i++)
 		shim_host[i] = host[i];
-	shim_set_cpu(host[SHIM_PHYS_BITS], host[SHIM_CACHE_BITS], host[SHIM_L1TF]);
+	shim_set_cpu(host[HOST_PHYS_BITS], host[HOST_CACHE_BITS], host[HOST_L1TF]);
 	shim_clear_masks();
-	shim_module_init(host[SHIM_MMIO_CACHING]);
-	tdp_enabled = host[SHIM_TDP];
+	shim_module_init(host[HOST_MMIO_CACHING]);
+	tdp_enabled = host[HOST_TDP];
 
 	kvm_mmu_reset_all_pte_masks();
 #ifdef HAVE_kvm_mmu_set_mask_ptes
 	kvm_set_mmio_spte_mask();
-	shim_set_shadow_masks(host[SHIM_ME_MASK]);
+	shim_set_shadow_masks(host[HOST_ME_MASK]);
 #endif
-	if (host[SHIM_EPT])
-		shim_set_ept_masks(host[SHIM_EPT_AD], host[SHIM_EPT_EXEC_ONLY]);
+	if (host[HOST_EPT])
+		shim_set_ept_masks(host[HOST_AD_BITS], host[HOST_EXEC_ONLY]);
 #ifdef HAVE_kvm_mmu_set_me_spte_mask
-	kvm_mmu_set_me_spte_mask(host[SHIM_ME_VALUE], host[SHIM_ME_MASK]);
+	kvm_mmu_set_me_spte_mask(host[HOST_ME_VALUE], host[HOST_ME_MASK]);
 #endif
 
 	/* Only VMX, and in v5.10 SVM as well, has a memory type to give. */
 	kvm_x86_ops.get_mt_mask = NULL;
 #ifndef HAVE_SVM_MT_MASK
-	if (host[SHIM_EPT])
+	if (host[HOST_EPT])
 #endif
 		kvm_x86_ops.get_mt_mask = shim_get_mt_mask_op;
 #ifdef HAVE_VM_MMIO_VALUE

@@ -7,6 +7,7 @@
 #define SHIM_H
 
 #include <linux/types.h>
+#include "hosts.h"
 
 struct shim_entry {
 	const char *name;
@@ -114,12 +115,7 @@ extern void *const shim_get_mt_mask_op;
 #define SHIM_MEMORY_PAGES	64
 extern u8 shim_memory[SHIM_MEMORY_PAGES << 12];
 
-enum shim_host {
-	SHIM_PHYS_BITS, SHIM_CACHE_BITS, SHIM_L1TF, SHIM_MMIO_CACHING, SHIM_TDP,
-	SHIM_EPT, SHIM_EPT_AD, SHIM_EPT_EXEC_ONLY, SHIM_ME_VALUE, SHIM_ME_MASK,
-	SHIM_NR_HOST
-};
 /* Bring all masks to the state that the vendor modules would leave on such a host. */
-void shim_set_host(const u64 host[SHIM_NR_HOST]);
+void shim_set_host(const u64 host[NR_HOST]);
 
 #endif

@@ -6,7 +6,7 @@
  */
 #include "env.h"
 
-#define NR_COVERED	8192UL		/* whole.py's; a KVM has some 3000 functions */
+#define NR_COVERED	8192UL		/* interface.py's; a KVM has some 3000 functions */
 
 void __cyg_profile_func_enter(void *function, void *caller);
 void __cyg_profile_func_exit(void *function, void *caller);

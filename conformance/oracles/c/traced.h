@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Where every function is to tell that it runs: "inline" says that none may, which is taken back here. */
+#ifdef CONFORMANCE_TRACED
+#undef notrace
+#define notrace
+#endif

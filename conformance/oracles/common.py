@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What oracles have in common: hosts, C of ours that both compile, child processes, libraries."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+__all__ = ["COMMON_C", "HOST", "TRACED", "digest_of", "functions_of", "import_path"]
+
+COMMON_C = Path(__file__).parent / "c"
+"""C for every oracle: complaints.h and traced.h in front of the kernel's headers, hosts.h, blocks.c."""
+
+HOST = (
+    "phys_bits",
+    "cache_bits",
+    "l1tf",
+    "mmio_caching",
+    "tdp",
+    "ept",
+    "ad_bits",
+    "exec_only",
+    "me_value",
+    "me_mask",
+)
+"""What describes a host, in the order of enum conformance_host."""
+
+TRACED = (
+    "-finstrument-functions",
+    # Of the kernel's generic headers and of our own files nothing need be known.
+    "-finstrument-functions-exclude-file-list=include/,/oracles/",
+    # The kernel's "inline" says that there is to be no such call: traced.h takes that back.
+    "-DCONFORMANCE_TRACED",
+    # A function that only ever was inlined may assert at compile time what it is called with.
+    "-U__OPTIMIZE__",
+)
+"""Flags with which every function of KVM's tells when it begins, those folded into others too."""
+
+
+def digest_of(paths: Iterable[Path]) -> str:
+    """A digest of files by name and content, in any order; what is no file is left out."""
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        if path.is_file():
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def functions_of(library: Path) -> dict[int, str]:
+    """The names of a library's functions by their offset; of one that was stripped none are known."""
+    listed = subprocess.run(["nm", str(library)], capture_output=True, text=True, check=True).stdout
+    return {int(value, 16): name for value, name in re.findall(r"^([0-9a-f]+) [tTwW] (\S+)$", listed, re.M)}
+
+
+def import_path() -> str:
+    """PYTHONPATH for a child process: where this package is, then what it was."""
+    package = str(Path(__file__).resolve().parents[2])
+    return os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
