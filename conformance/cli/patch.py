@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from conformance.cli.options import CaseWords, Seconds, Seed, check_case, destinations, mode_option
+from conformance.cli.options import (
+    budget_option,
+    check_case,
+    destinations,
+    mode_option,
+    property_options,
+    seed_option,
+)
 from conformance.cli.run import deliver, watching
 from conformance.errors import ConformanceError
 
@@ -29,20 +36,10 @@ _STDOUT = "- is stdout, the text then goes to stderr."
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("--onto", default="6.1", show_default=True, metavar="SEL", help="The kernel without them.")
-@click.option("--only", multiple=True, metavar="GLOB", help="Run only properties of these names.")
+@property_options("Run")
 @mode_option
-@click.option(
-    "--budget",
-    type=Seconds(),
-    default=2.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Comparing properties, for each patch.",
-)
-@click.option("--seed", type=Seed(), default=0, metavar="N", help="Repeat the choices of an earlier run.")
-@click.option(
-    "--case", type=CaseWords(), default=(), metavar="HEX,...", help="Run this one input; needs --only."
-)
+@budget_option(2.0, "Comparing properties, for each patch.")
+@seed_option(0)
 @click.option("--json", metavar="FILE|-", help=f"Also write JSON; {_STDOUT}")
 @click.option("--sarif", metavar="FILE|-", help=f"Also write SARIF; {_STDOUT}")
 @click.option("--mail", metavar="FILE|-", help=f"Also write this text to a file; {_STDOUT}")
@@ -72,11 +69,12 @@ def comparing(command: str, progress: Any, **plan: Any) -> Compare:
 
     Raises ConformanceError about a plan that names what there is not.
     """
+    from conformance.differential.wanted import check_wanted
     from conformance.review.difference import compare as compare_kernels
-    from conformance.review.plan import Plan, check
+    from conformance.review.plan import Plan
 
     looking = Plan(**plan)
-    check(looking)
+    check_wanted(looking.only, looking.modes, looking.case)
 
     def compare(before: Kernel, after: Kernel) -> Review:
         review = compare_kernels(before, after, looking, progress)

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import fnmatch
 import multiprocessing
 import random
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from conformance.differential.judging import Judge
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
 from conformance.differential.verdict import KernelReport, Report, Result
+from conformance.differential.wanted import check_names, check_wanted
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, expand, open_kernel
 from conformance.model.modes import MODES
@@ -86,7 +86,10 @@ def run(plan: Plan, *, progress: Progress, advance: Callable[[Result], None] | N
     if the plan names what there is not; a kernel that cannot be judged is an error in its report.
     """
     selectors = expand(list(plan.kernels))
-    _check_names(plan)
+    check_names(plan.engines, ENGINES, "engine")
+    check_names([plan.oracle], ORACLES, "oracle")
+    check_names([plan.profile], PROFILES, "profile")
+    check_wanted(plan.only, plan.modes, plan.case)
     seed = (
         plan.seed
         if plan.seed is not None
@@ -186,32 +189,3 @@ def listing(selector: str | None, progress: Progress) -> Listing:
 def _info(prop: Property, absent: str) -> PropertyInfo:
     takes = tuple(column.name for column in prop.takes)
     return PropertyInfo(prop.name, prop.group, prop.summary, takes, prop.gives, prop.modes, absent)
-
-
-def _check_names(plan: Plan) -> None:
-    """Raise ConformanceError about any name in the plan that there is not."""
-    _check(plan.engines, ENGINES, "engine")
-    _check(plan.modes, MODES, "mode")
-    _check([plan.oracle], ORACLES, "oracle")
-    _check([plan.profile], PROFILES, "profile")
-    for glob in plan.only:
-        if not fnmatch.filter(PROPERTIES, glob):
-            raise ConformanceError(
-                f"no property is called {glob}; `conformance list` names them all, and * stands for any text."
-            )
-    if plan.case:
-        names = [name for name in PROPERTIES if any(fnmatch.fnmatch(name, glob) for glob in plan.only)]
-        if len(names) != 1:
-            raise ConformanceError(f"--case needs --only with one property, not {len(names)}.")
-        takes = PROPERTIES[names[0]].takes
-        if len(plan.case) != len(takes):
-            columns = ", ".join(column.name for column in takes)
-            raise ConformanceError(
-                f"{names[0]} takes {len(takes)} words ({columns}), and the case has {len(plan.case)}."
-            )
-
-
-def _check(names: Iterable[str], known: Iterable[str], what: str) -> None:
-    for name in names:
-        if name not in known:
-            raise ConformanceError(f"there is no {what} {name}; there are {', '.join(known)}.")

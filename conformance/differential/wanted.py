@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Whether what a user names exists."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+
+from conformance.differential.properties import PROPERTIES
+from conformance.errors import ConformanceError
+from conformance.model.modes import MODES
+
+__all__ = ["check_names", "check_wanted"]
+
+
+def check_wanted(only: Sequence[str], modes: Sequence[str], case: Sequence[int]) -> None:
+    """Raise ConformanceError unless there are such properties and modes, and the case fits one."""
+    check_names(modes, MODES, "mode")
+    for glob in only:
+        if not fnmatch.filter(PROPERTIES, glob):
+            raise ConformanceError(
+                f"no property is called {glob}; `conformance list` names them all, and * stands for any text."
+            )
+    if case:
+        names = [name for name in PROPERTIES if any(fnmatch.fnmatch(name, glob) for glob in only)]
+        if len(names) != 1:
+            raise ConformanceError(f"--case needs --only with one property, not {len(names)}.")
+        takes = PROPERTIES[names[0]].takes
+        if len(case) != len(takes):
+            columns = ", ".join(column.name for column in takes)
+            raise ConformanceError(
+                f"{names[0]} takes {len(takes)} words ({columns}), and the case has {len(case)}."
+            )
+
+
+def check_names(names: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Raise ConformanceError about the first of the names that is not known."""
+    for name in names:
+        if name not in known:
+            raise ConformanceError(f"there is no {what} {name}; there are {', '.join(known)}.")
