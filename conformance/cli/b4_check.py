@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from conformance.cli.options import Seconds, mode_option
+from conformance.cli.options import budget_option, mode_option
 from conformance.errors import ConformanceError
 from conformance.reports.text import line
 
@@ -23,14 +23,7 @@ __all__ = ["b4_check"]
 @click.option("--series", is_flag=True, help="Judge the whole series, not the patch in the mail.")
 @click.option("--lines", is_flag=True, help="Answer in lines, as 'b4 prep --check' and 'b4 am --check' read.")
 @mode_option
-@click.option(
-    "--budget",
-    type=Seconds(),
-    default=2.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Comparing properties.",
-)
+@budget_option(2.0, "Comparing properties.")
 @click.pass_context
 def b4_check(
     ctx: click.Context, onto: str | None, tree: str | None, series: bool, lines: bool, **plan: Any

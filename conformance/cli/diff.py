@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from conformance.cli.options import (
-    CaseWords,
-    Seconds,
-    Seed,
+    budget_option,
     check_case,
     destinations,
     mode_option,
+    property_options,
     report_options,
+    seed_option,
 )
 from conformance.cli.run import deliver, watching
 
@@ -39,20 +39,10 @@ __all__ = ["diff"]
     metavar="FILE",
     help="Apply a diff, mail or mbox to the second one.",
 )
-@click.option("--only", multiple=True, metavar="GLOB", help="Run only properties of these names.")
+@property_options("Run")
 @mode_option
-@click.option(
-    "--budget",
-    type=Seconds(),
-    default=2.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Comparing properties.",
-)
-@click.option("--seed", type=Seed(), default=0, metavar="N", help="Make other choices.")
-@click.option(
-    "--case", type=CaseWords(), default=(), metavar="HEX,...", help="Run this one input; needs --only."
-)
+@budget_option(2.0, "Comparing properties.")
+@seed_option(0)
 @report_options
 @click.pass_context
 def diff(ctx: click.Context, before: str, after: str, patches: tuple[str, ...], **given: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from conformance.cli.options import Seconds, destinations, jobs_option, report_options
+from conformance.cli.options import budget_option, destinations, jobs_option, report_options
 from conformance.cli.run import tell, watching
 
 __all__ = ["history"]
@@ -17,14 +17,7 @@ __all__ = ["history"]
 @click.command()
 @click.option("--kernel", "kernels", multiple=True, metavar="SERIES", help="Take fixes out of this one only.")
 @click.option("--only", multiple=True, metavar="GLOB", help="Commits, functions, properties or stories.")
-@click.option(
-    "--budget",
-    type=Seconds(),
-    default=1.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Comparing per property.",
-)
+@budget_option(1.0, "Comparing per property.")
 @jobs_option
 @report_options
 @click.pass_context

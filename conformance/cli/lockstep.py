@@ -10,13 +10,13 @@ from typing import Any
 import click
 
 from conformance.cli.options import (
-    Seconds,
-    Seed,
+    budget_option,
     destinations,
     jobs_option,
     kernel_options,
     mode_option,
     report_options,
+    seed_option,
 )
 from conformance.cli.run import tell, watching
 from conformance.errors import ConformanceError
@@ -28,15 +28,8 @@ __all__ = ["lockstep"]
 @click.command()
 @kernel_options
 @mode_option
-@click.option(
-    "--budget",
-    type=Seconds(),
-    default=60.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Comparing per kernel.",
-)
-@click.option("--seed", type=Seed(), metavar="N", help="Repeat the choices of an earlier run.")
+@budget_option(60.0, "Comparing per kernel.")
+@seed_option()
 @click.option("--save", metavar="FILE", help="Save a difference as a scenario file, for 'scenario run FILE'.")
 @jobs_option
 @report_options

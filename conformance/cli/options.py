@@ -17,16 +17,15 @@ from conformance.reports.text import line
 
 __all__ = [
     "STDOUT",
-    "CaseWords",
-    "Count",
-    "Seconds",
-    "Seed",
+    "budget_option",
     "check_case",
     "destinations",
     "jobs_option",
     "kernel_options",
     "mode_option",
+    "property_options",
     "report_options",
+    "seed_option",
 ]
 
 Command = Callable[..., Any]
@@ -196,6 +195,35 @@ def mode_option(command: Command) -> Command:
         "--mode", "modes", multiple=True, metavar="NAME", help="Compare only in these modes."
     )
     return option(command)
+
+
+def property_options(verb: str) -> Callable[[Command], Command]:
+    """--only and --case: which properties, which one input; ``verb`` is what is done with them."""
+    only = click.option(
+        "--only", multiple=True, metavar="GLOB", help=f"{verb} only properties of these names."
+    )
+    case = click.option(
+        "--case",
+        type=CaseWords(),
+        default=(),
+        metavar="HEX,...",
+        help=f"{verb} this one input; needs --only.",
+    )
+    return lambda command: only(case(command))
+
+
+def budget_option(seconds: float, what: str) -> Callable[[Command], Command]:
+    """--budget: for how long to do ``what``, usually for so many ``seconds``."""
+    return click.option(
+        "--budget", type=Seconds(), default=seconds, show_default=True, metavar="SECONDS", help=what
+    )
+
+
+def seed_option(default: int | None = None) -> Callable[[Command], Command]:
+    """--seed: which choices; with no default, other ones in every run."""
+    return click.option(
+        "--seed", type=Seed(), default=default, metavar="N", help="Repeat the choices of an earlier run."
+    )
 
 
 def jobs_option(command: Command) -> Command:

@@ -14,15 +14,15 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from conformance.cli.options import (
-    CaseWords,
-    Seconds,
-    Seed,
+    budget_option,
     check_case,
     destinations,
     jobs_option,
     kernel_options,
     mode_option,
+    property_options,
     report_options,
+    seed_option,
 )
 from conformance.errors import ConformanceError
 from conformance.reports.files import abandon
@@ -42,7 +42,7 @@ Advance = Callable[["Result"], None]
 
 @click.command()
 @kernel_options
-@click.option("--only", multiple=True, metavar="GLOB", help="Compare only properties of these names.")
+@property_options("Compare")
 @click.option(
     "--engine", "engines", multiple=True, metavar="NAME", help="Explore with this one only, e.g. bulk."
 )
@@ -50,18 +50,8 @@ Advance = Callable[["Result"], None]
     "--oracle", default="shim", show_default=True, metavar="NAME", help="What answers for the kernel."
 )
 @mode_option
-@click.option(
-    "--budget",
-    type=Seconds(),
-    default=30.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Comparing per kernel.",
-)
-@click.option("--seed", type=Seed(), metavar="N", help="Repeat the choices of an earlier run.")
-@click.option(
-    "--case", type=CaseWords(), default=(), metavar="HEX,...", help="Compare this one input; needs --only."
-)
+@budget_option(30.0, "Comparing per kernel.")
+@seed_option()
 @jobs_option
 @report_options
 @click.option(
