@@ -14,6 +14,7 @@ from conformance.cli.options import (
     budget_option,
     check_case,
     destinations,
+    jobs_option,
     mode_option,
     property_options,
     seed_option,
@@ -40,11 +41,12 @@ _STDOUT = "- is stdout, the text then goes to stderr."
 @mode_option
 @budget_option(2.0, "Comparing properties, for each patch.")
 @seed_option(0)
+@jobs_option
 @click.option("--json", metavar="FILE|-", help=f"Also write JSON; {_STDOUT}")
 @click.option("--sarif", metavar="FILE|-", help=f"Also write SARIF; {_STDOUT}")
 @click.option("--mail", metavar="FILE|-", help=f"Also write this text to a file; {_STDOUT}")
 @click.pass_context
-def patch(ctx: click.Context, files: tuple[str, ...], onto: str, **given: Any) -> None:
+def patch(ctx: click.Context, files: tuple[str, ...], onto: str, jobs: int, **given: Any) -> None:
     """Say what patches change: each on top of the one before, then all of them together.
 
     FILE is a mail, an mbox or a diff; - is stdin. Parts of a series are put in order. The patched code is
@@ -60,7 +62,7 @@ def patch(ctx: click.Context, files: tuple[str, ...], onto: str, **given: Any) -
 
         command = shlex.join(["conformance", "patch", *files, "--onto", onto])
         compare = comparing(command, progress, **given)
-        told = judging.judge(read_series(files), onto, compare, progress)
+        told = judging.judge(read_series(files), onto, compare, progress, jobs=jobs)
     ctx.exit(deliver(told.status, partial(_show, told), partial(_render, told), places))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -16,7 +17,7 @@ from conformance.review.claims import Claim
 from conformance.review.review import Review, Standing
 from conformance.review.series import Part, Series
 
-__all__ = ["Compare", "Judged", "Outcome", "SeriesReview", "judge", "judge_part"]
+__all__ = ["Compare", "Judged", "Outcome", "SeriesReview", "judge"]
 
 Compare = Callable[[Kernel, Kernel], Review]
 """How two kernels are compared: conformance.review.compare() with a plan."""
@@ -96,24 +97,25 @@ class SeriesReview:
 
 
 def judge(
-    series: Series, onto: str, compare: Compare, progress: Progress, *, applied: int = 0
+    series: Series, onto: str, compare: Compare, progress: Progress, *, applied: int = 0, jobs: int = 2
 ) -> SeriesReview:
-    """Judge the patches of a series on top of the kernel that ``onto`` names, in order, then all together.
+    """Judge the patches of a series on top of the kernel that ``onto`` names, each alone, then all together.
 
-    The first ``applied`` patches are applied only. A patch that does not apply ends the series: those after
-    it cannot be judged. Raises ConformanceError if not even the first one could be.
+    The first ``applied`` patches are applied only; ``jobs`` comparisons run at once. A patch that does not
+    apply ends the series: those after it cannot be judged. Raises ConformanceError if not even the first
+    one could be.
     """
     parse(onto)
     parts = series.parts[applied:]
     if not any(part.may_concern for part in parts):
         return SeriesReview(onto, tuple(_unconcerned(part) for part in parts), notes=series.notes)
-    with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder, ThreadPoolExecutor(jobs) as pool:
         given = [part for part in series.parts[:applied] if part.may_concern]
         files = [_written(part, Path(folder, str(number))) for number, part in enumerate(given)]
         base = before = open_kernel(onto, files, progress=progress)
-        judged: list[Judged] = []
+        judged: list[Future[Judged]] = []
+        beyond: list[Judged] = []
         for count, part in enumerate(parts, 1):
-            progress(f"{part.name}: {part.title}" if part.mail.subject else f"{part.name}: comparing")
             try:
                 after = before
                 if part.may_concern:
@@ -123,17 +125,21 @@ def judge(
             except ConformanceError as trouble:
                 if not judged:
                     raise
-                judged.append(Judged(part.title, part.claim, reason=str(trouble)))
-                judged += [_beyond(later, part) for later in parts[count:]]
-                return SeriesReview(_name(base), tuple(judged), notes=series.notes)
-            judged.append(judge_part(part, before, after, compare))
+                beyond.append(Judged(part.title, part.claim, reason=str(trouble)))
+                beyond += [_beyond(later, part) for later in parts[count:]]
+                break
+            judged.append(pool.submit(_judge_part, part, before, after, compare, progress))
             before = after
-        whole = _whole(parts, base, before, compare, progress) if len(judged) > 1 else None
-        return SeriesReview(_name(base), tuple(judged), whole, series.notes)
+        whole = None
+        if len(judged) == len(parts) > 1:
+            whole = pool.submit(_whole, parts, base, before, compare, progress).result()
+        told = (*(future.result() for future in judged), *beyond)
+        return SeriesReview(_name(base), told, whole, series.notes)
 
 
-def judge_part(part: Part, before: Kernel, after: Kernel, compare: Compare) -> Judged:
+def _judge_part(part: Part, before: Kernel, after: Kernel, compare: Compare, progress: Progress) -> Judged:
     """Judge one patch by the kernels without and with it."""
+    progress(f"{part.name}: {part.title}" if part.mail.subject else f"{part.name}: comparing")
     if before.fingerprint == after.fingerprint:
         return _unconcerned(part)
     try:
