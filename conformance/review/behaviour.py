@@ -8,6 +8,8 @@ tells when it runs. No model takes part.
 from __future__ import annotations
 
 import fnmatch
+import itertools
+import math
 import shlex
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -15,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from conformance.differential.columns import SpteColumn
 from conformance.differential.comparison import Difference
@@ -35,6 +38,8 @@ from conformance.review.plan import Plan
 
 __all__ = ["Seen", "explore"]
 
+Words = NDArray[np.uint64]
+
 FIRST = 1 << 12
 """How many drawn cases each property gets in each mode, to see what it executes."""
 CHUNKS = 16
@@ -47,7 +52,8 @@ AT_ONCE = 1 << 14
 class Seen:
     """What came of one property: the cases run, the functions executed on either kernel, and a difference.
 
-    ``blamed`` are those that the difference itself executes.
+    ``blamed`` are those that the difference itself executes. ``exhausted``: it has few inputs, and every one
+    of them was run in every mode.
     """
 
     name: str
@@ -55,6 +61,7 @@ class Seen:
     executed: set[str] = field(default_factory=set)
     difference: Counterexample | None = None
     blamed: set[str] = field(default_factory=set)
+    exhausted: bool = False
 
 
 def explore(
@@ -145,6 +152,12 @@ def _run(scene: _Scene, duels: dict[str, list[Duel]], changed: set[str], wanted:
         for duel in each:
             _see(scene, duel, found[name], wanted, partial(_first, wanted=wanted))
     concerned = [name for name in duels if found[name].executed & changed and not wanted.case]
+    for name in concerned:
+        spaces = [space for duel in duels[name] if (space := _inputs(duel)) is not None]
+        if len(spaces) == len(duels[name]):
+            for duel, space in zip(duels[name], spaces, strict=True):
+                _see(scene, duel, found[name], wanted, partial(_every, inputs=space))
+            found[name].exhausted = not wanted.modes and found[name].difference is None
     for thorough in (_exhaustive, _chunk, *[_chunk] * (CHUNKS - 1)):
         for name in concerned:
             for duel in duels[name]:
@@ -208,6 +221,24 @@ def _first(duel: Duel, wanted: Plan) -> Difference | None:
 
 def _chunk(duel: Duel, seed: int) -> Difference | None:
     return bulk(duel, _rng(duel, seed + duel.cases, "bulk"))
+
+
+def _inputs(duel: Duel) -> Words | None:
+    """Every input of a property that takes nothing but choices, as a batch; None if there are too many."""
+    listed = [column.choices(duel.kernel) for column in duel.property.takes]
+    values = [one for one in listed if one is not None]
+    if len(values) < len(listed) or math.prod(map(len, values)) > AT_ONCE:
+        return None
+    return np.array([*itertools.product(*values)], np.uint64).T.copy()
+
+
+def _every(duel: Duel, inputs: Words) -> Difference | None:
+    """Every input there is."""
+    for start in range(0, inputs.shape[1], duel.capacity):
+        found = duel.compare(inputs[:, start : start + duel.capacity].copy())
+        if found is not None:
+            return found
+    return None
 
 
 def _exhaustive(duel: Duel, seed: int) -> Difference | None:

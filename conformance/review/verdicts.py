@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """From what was run to how each changed function stands.
 
-A function that a property compares by name stands by that property alone. Any other is held responsible
+A function that a property compares by name stands by that property alone, and if every input of it was run,
+that is a proof. Any other is held responsible
 for a difference that executes it, together with whatever else changed and was executed there.
 """
 
@@ -40,7 +41,8 @@ def judge(
             ]
             yield _tell(one, Standing.DIFFERS, executing, "" if own else _together(first, others), first)
         elif executing:
-            yield _tell(one, Standing.UNSEEN, executing)
+            whole = [each for each in own if each.exhausted]
+            yield _tell(one, Standing.EQUIVALENT if whole else Standing.UNSEEN, whole or executing)
         else:
             yield _tell(one, Standing.UNCOVERED, (), why)
     for each in seen:

@@ -10,6 +10,7 @@ from conformance.errors import ConformanceError
 from conformance.kernels import open_kernel
 from conformance.review import Plan, Standing, compare
 
+SPTE_C = "arch/x86/kvm/mmu/spte.c"
 SPTE_H = "arch/x86/kvm/mmu/spte.h"
 TDP_ITER_H = "arch/x86/kvm/mmu/tdp_iter.h"
 
@@ -79,6 +80,22 @@ def test_a_refactoring_is_followed_under_its_new_name(base, patched):
     told = changed(review)["pte_is_large"]
     assert (told.was, told.standing) == ("is_large_pte", Standing.SAME_CODE)
     assert review.status == 0
+
+
+SETS_ACCESSED = "has_ad_bits ? VMX_EPT_ACCESS_BIT : 0ull;"
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+def test_what_has_few_inputs_is_proved_by_all_of_them(base, patched):
+    def review(condition):
+        now = SETS_ACCESSED.replace("has_ad_bits", f"(has_ad_bits && {condition})")
+        return changed(compare(base, patched(SPTE_C, (SETS_ACCESSED, now))))["kvm_mmu_set_ept_masks"]
+
+    told = review("boot_cpu_data.x86_phys_bits < 53")
+    assert (told.standing, told.by) == (Standing.EQUIVALENT, ("kvm_mmu_set_ept_masks",))
+    assert told.cases >= 21 * 21 * 16
+    assert review("boot_cpu_data.x86_phys_bits + boot_cpu_data.x86_cache_bits != 65").difference
 
 
 @pytest.mark.kernel

@@ -32,6 +32,18 @@ def test_all_that_executes_it_agrees():
     assert (told.standing, told.cases, told.by) == (Standing.UNSEEN, 15, ("f", "g"))
 
 
+def test_every_input_of_its_own_property_is_a_proof():
+    seen = [Seen("f", 10, {"f"}, exhausted=True), Seen("g", 5, {"g", "f"})]
+    told = stand([changed("f"), changed("g")], seen)
+    assert (told["f"].standing, told["f"].cases, told["f"].by) == (Standing.EQUIVALENT, 10, ("f",))
+    assert told["g"].standing is Standing.UNSEEN
+
+
+def test_every_input_of_a_caller_proves_nothing_of_what_it_calls():
+    told = stand([changed("f")], [Seen("caller", 10, {"caller", "f"}, exhausted=True)])["f"]
+    assert told.standing is Standing.UNSEEN
+
+
 def test_its_own_property_decides():
     differing = Seen("caller", 5, {"caller", "f"}, FOUND, {"caller", "f"})
     told = stand([changed("f"), changed("caller")], [Seen("f", 10, {"f"}), differing])

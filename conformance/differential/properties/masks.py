@@ -14,9 +14,11 @@ from conformance.model.words import Word
 
 GROUP = "masks"
 SPTE_C = "arch/x86/kvm/mmu/spte.c"
+WIDTHS = tuple(range(32, 53))
+"""How many bits a physical address can have on any processor in 64-bit mode."""
 HOST = (
-    Choice("phys_bits", 6, (36, 39, 40, 43, 46, 48, 51, 52)),
-    Choice("cache_bits", 6, (36, 39, 40, 44, 46, 47, 48, 52)),
+    Choice("phys_bits", 6, WIDTHS),
+    Choice("cache_bits", 6, WIDTHS),
     Flag("l1tf"),
     Flag("mmio_caching"),
 )
