@@ -81,8 +81,7 @@ def _functions(review: Review) -> Iterator[str]:
     if review.constants:
         yield from _folded("constants and layout that moved:", _INDENT)
     for moved in review.constants:
-        before, after = ("-" if word is None else f"{word:#x}" for word in (moved.before, moved.after))
-        yield from _folded(f"{moved.name} {before} -> {after} ({moved.where})", _INDENT * 2)
+        yield from _folded(f"{moved.name} {' -> '.join(moved.texts)} ({moved.where})", _INDENT * 2)
 
 
 def _function(one: FunctionReview) -> str:

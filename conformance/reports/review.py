@@ -103,8 +103,7 @@ def _facts(one: FunctionReview) -> str:
 def _constants(moved: Iterable[ConstantReview], console: Console) -> None:
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for one in moved:
-        before, after = ("-" if value is None else f"{value:#x}" for value in (one.before, one.after))
-        table.add_row(Text(f"  {line(one.name)}"), Text(f"{before} → {after}"), Text(line(one.where)))
+        table.add_row(Text(f"  {line(one.name)}"), Text(" → ".join(one.texts)), Text(line(one.where)))
     console.print(table)
 
 

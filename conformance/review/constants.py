@@ -12,9 +12,10 @@ from conformance.kernels import BuildError, Kernel
 from conformance.review.functions import Source, Text
 from conformance.review.review import ConstantReview
 
-__all__ = ["moved"]
+__all__ = ["HEADERS", "moved"]
 
-_HEADERS = ("linux/kvm_host.h", "mmu.h", "mmu/mmu_internal.h", "mmu/spte.h", "mmu/tdp_iter.h", "x86.h")
+HEADERS = ("linux/kvm_host.h", "mmu.h", "mmu/mmu_internal.h", "mmu/spte.h", "mmu/tdp_iter.h", "x86.h")
+"""What the MMU is written against."""
 _VALUE = re.compile(r"^review_(\w+):\n(?:\t\.(?:quad|zero)\t(-?\d+))", re.M)
 _CONSTANT = re.compile(r"[A-Z_][A-Z0-9_]*|[uU]?(?:ll|LL)?|u64|int|unsigned|long|enum")
 """What a macro that is a constant may mention."""
@@ -79,7 +80,7 @@ def _values(kernel: Kernel, names: Sequence[str]) -> dict[str, int]:
 def _compiled(kernel: Kernel, names: Sequence[str]) -> dict[str, int]:
     with tempfile.TemporaryDirectory(prefix="conformance-review-") as place:
         unit, headers = Path(place) / "constants.c", Path(place) / "headers.h"
-        headers.write_text("".join(f"#include <{name}>\n" for name in _HEADERS))
+        headers.write_text("".join(f"#include <{name}>\n" for name in HEADERS))
         lines = (
             f"const unsigned long long review_{name} = (unsigned long long)({name});\n" for name in names
         )

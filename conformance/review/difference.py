@@ -10,6 +10,7 @@ from conformance.kernels import BuildError, Cache, Kernel
 from conformance.oracles.kvm import CannotBuild
 from conformance.review.behaviour import Seen, explore
 from conformance.review.constants import moved
+from conformance.review.layouts import moved_fields
 from conformance.review.plan import Plan
 from conformance.review.proof import Proofs
 from conformance.review.review import FunctionReview, Review, Standing
@@ -70,7 +71,8 @@ def compare(before: Kernel, after: Kernel, plan: Plan | None = None, progress: P
     functions = tuple(one for one in told.values() if one is not None)
     if plan.only:
         functions = tuple(one for one in functions if one.by)
-    constants = moved((before, after), (texts.before, texts.after), texts.moved)
+    kernels, sources = (before, after), (texts.before, texts.after)
+    constants = moved(kernels, sources, texts.moved) + moved_fields(kernels, sources, texts.moved_structures)
     return Review(_title(before), _title(after), functions, tuple(constants), tuple(errors))
 
 

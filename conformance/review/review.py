@@ -71,6 +71,13 @@ class ConstantReview:
     after: int | None
     where: str
 
+    @property
+    def texts(self) -> tuple[str, str]:
+        """Both values for people: constants in hex, places in decimal, - where there is none."""
+        form = "d" if self.where.startswith(("struct ", "union ")) else "#x"
+        before, after = ("-" if value is None else f"{value:{form}}" for value in (self.before, self.after))
+        return before, after
+
 
 @dataclass(frozen=True)
 class Review:

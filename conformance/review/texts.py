@@ -94,15 +94,25 @@ class Texts:
         return sorted(found, key=lambda one: (not one.text.of_mmu, one.text.file, one.text.name))
 
     @cached_property
-    def moved(self) -> frozenset[str]:
-        """Macros and constants whose text changed; structures are told apart from that, by their layout."""
+    def _rewritten(self) -> frozenset[str]:
+        """Macros, constants and structures whose own text changed."""
         ours, theirs = self.before.macros, self.after.macros
-        moved = {
+        return frozenset(
             name
             for name in {*ours, *theirs}
             if name not in ours or name not in theirs or ours[name].words != theirs[name].words
-        }
-        named = {name for name in moved if " " not in name}
+        )
+
+    @property
+    def moved_structures(self) -> frozenset[str]:
+        """Structures and unions whose text changed, as "struct name"."""
+        return frozenset(name for name in self._rewritten if " " in name)
+
+    @cached_property
+    def moved(self) -> frozenset[str]:
+        """Macros and constants whose text changed; structures are told apart from that, by their layout."""
+        ours, theirs = self.before.macros, self.after.macros
+        named = {name for name in self._rewritten if " " not in name}
         while True:
             more = {
                 name

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Fields that moved: where the members of structures whose text changed lie, by the compiler's DWARF."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from elftools.dwarf.die import DIE
+from elftools.elf.elffile import ELFFile
+
+from conformance.kernels import BuildError, Kernel
+from conformance.review.constants import HEADERS
+from conformance.review.functions import Source
+from conformance.review.review import ConstantReview
+
+__all__ = ["moved_fields"]
+
+_OURS = re.compile(
+    r"(struct|union) (kvm_(mmu|page|memory|memslots|gfn|rmap|lpage|arch_memory)|rsvd_bits|tdp_)"
+)
+"""Structures outside the MMU's own files that are its own affair all the same."""
+_AGGREGATES = {"DW_TAG_structure_type": "struct", "DW_TAG_union_type": "union"}
+
+Layout = dict[str, tuple[int, int]]
+"""A structure's members: the first bit, and how many there are. All of it is called "all"."""
+
+
+def moved_fields(
+    kernels: tuple[Kernel, Kernel], sources: tuple[Source, Source], names: Iterable[str]
+) -> list[ConstantReview]:
+    """The members of the structures ``names`` that do not lie where they did, or are not as wide.
+
+    One that is in one of the kernels only stands with None for the other.
+    """
+    wanted = sorted(name for name in names if any(_concerns_us(name, source) for source in sources))
+    layouts = [
+        _layouts(kernel, [name for name in wanted if name in source.macros])
+        for kernel, source in zip(kernels, sources, strict=True)
+    ]
+    return [one for name in wanted for one in _compared(name, *(each.get(name, {}) for each in layouts))]
+
+
+def _concerns_us(name: str, source: Source) -> bool:
+    text = source.macros.get(name)
+    return text is not None and (text.of_mmu or bool(_OURS.match(name)))
+
+
+def _compared(name: str, before: Layout, after: Layout) -> Iterator[ConstantReview]:
+    """What moved in one structure; of what became wider or narrower, by how much."""
+    for member in [*before, *(new for new in after if new not in before)]:
+        was, now = before.get(member, (None, None)), after.get(member, (None, None))
+        if was[0] != now[0]:
+            yield ConstantReview(f"{member}, bit", was[0], now[0], name)
+        if was[1] != now[1] and None not in (*was, *now):
+            yield ConstantReview(f"{member}, bits wide", was[1], now[1], name)
+
+
+def _layouts(kernel: Kernel, names: list[str]) -> dict[str, Layout]:
+    """The layouts of those structures that are complete in the MMU's headers."""
+    if not names:
+        return {}
+    with tempfile.TemporaryDirectory(prefix="conformance-review-") as place:
+        unit, headers = Path(place) / "layouts.c", Path(place) / "headers.h"
+        headers.write_text("".join(f"#include <{name}>\n" for name in HEADERS))
+        unit.write_text("".join(f"{name} *review_{n};\n" for n, name in enumerate(names)))
+        try:
+            (made,) = kernel.compile([unit], Path(place) / "o", flags=("-g", "-w"), force_include=[headers])
+        except BuildError:
+            return {}
+        with made.open("rb") as file:
+            return dict(_read(ELFFile(file), set(names)))
+
+
+def _read(elf: ELFFile, names: set[str]) -> Iterator[tuple[str, Layout]]:
+    for unit in elf.get_dwarf_info().iter_CUs():
+        for die in unit.get_top_DIE().iter_children():
+            name = f"{_AGGREGATES.get(str(die.tag), '')} {_name(die)}"
+            if name in names and "DW_AT_byte_size" in die.attributes:
+                yield name, {"all": (0, 8 * _size(die)), **dict(_members(die, 0))}
+
+
+def _members(structure: DIE, start: int, prefix: str = "") -> Iterator[tuple[str, tuple[int, int]]]:
+    """The members, and those of members whose own type has no name and so is told nowhere else."""
+    for die in structure.iter_children():
+        if die.tag != "DW_TAG_member":
+            continue
+        given, inner, name = die.attributes, _type_of(die), _name(die)
+        if "DW_AT_data_bit_offset" in given:
+            at, width = given["DW_AT_data_bit_offset"].value, given["DW_AT_bit_size"].value
+        else:
+            at = 8 * given["DW_AT_data_member_location"].value if "DW_AT_data_member_location" in given else 0
+            width = 8 * _size(inner)
+        if name:
+            yield prefix + name, (start + at, width)
+        if inner.tag in _AGGREGATES and not _name(inner):
+            yield from _members(inner, start + at, f"{prefix}{name}." if name else prefix)
+
+
+def _type_of(die: DIE) -> DIE:
+    """A member's type, without names that are given to types and qualifiers."""
+    inner = die.get_DIE_from_attribute("DW_AT_type")
+    while inner.tag in ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type"):
+        inner = inner.get_DIE_from_attribute("DW_AT_type")
+    return inner
+
+
+def _size(kind: DIE) -> int:
+    """How many bytes a type takes: what it says, or, of an array, its parts together."""
+    if "DW_AT_byte_size" in kind.attributes:
+        return int(kind.attributes["DW_AT_byte_size"].value)
+    if kind.tag != "DW_TAG_array_type":
+        return 0
+    size = _size(_type_of(kind))
+    for part in kind.iter_children():
+        bound = part.attributes.get("DW_AT_upper_bound")
+        size *= bound.value + 1 if bound is not None and isinstance(bound.value, int) else 0
+    return size
+
+
+def _name(die: DIE) -> str:
+    given = die.attributes.get("DW_AT_name")
+    return given.value.decode() if given is not None else ""
