@@ -13,7 +13,7 @@ from conformance.oracles.kvm import KvmOracle, build_kvm
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
 FAULT = {"kvm_mmu_page_fault", "kvm_tdp_mmu_map", "make_spte"}
-INLINE = {"kvm_mmu_reload", "is_shadow_present_pte"}
+INLINE = {"is_last_spte", "is_shadow_present_pte"}
 
 
 def test_what_ran_is_told_once(kernel) -> None:

@@ -102,6 +102,26 @@ def invalidations_side_by_side(vm: Telling) -> None:
     vm.access(gfn=GFN + 8, kind=WRITE).claim("over", lambda now: now.end == DONE)
 
 
+@story(source="virt/kvm/kvm_main.c: the range that is being invalidated")
+def invalidation_under_two_memslots(vm: Telling) -> None:
+    """A host page under two memslots is invalidated, while a third lies between them in the guest.
+
+    A fault on the third need not wait. But it does since v6.8, when KVM began to keep the range in guest
+    frames, from the first of all to the last.
+    """
+    vm.mmap(page=0, npages=0x40)
+    for slot, (gfn, page) in enumerate(((GFN, 0), (OTHER, 0), (GFN + 0x40, 0x20))):
+        vm.set_memory_region(slot=slot, gfn=gfn, npages=16, page=page)
+    vm.notifier_start(page=3, npages=2)
+    for gfn in (GFN + 3, OTHER + 4):
+        vm.access(gfn=gfn, kind=WRITE).claim("wait", lambda now: now.outcome == [RETRY, GAVE_UP])
+    for gfn in (GFN + 2, OTHER + 5):
+        vm.access(gfn=gfn, kind=WRITE).claim("outside", lambda now: now.end == DONE)
+    vm.access(gfn=GFN + 0x40, kind=WRITE).claim("elsewhere", lambda now: now.end in (DONE, GAVE_UP))
+    vm.notifier_end(page=3, npages=2)
+    vm.access(gfn=GFN + 0x40, kind=WRITE).claim("over", lambda now: now.end == DONE)
+
+
 @story(source="mmu.c: memslots are not aligned to huge pages", eager_page_split=1)
 def rebuilt_in_an_unaligned_memslot(vm: Telling) -> None:
     """Logging ends on a memslot that begins and ends inside huge pages: only whole ones come back.
