@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Partial-order reduction: few schedules, and yet every end that there is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toys import LOCK, LOCK_SHARED, MARK, READ, RMW, UNLOCK, WAIT, WRITE, Toy, by_force
+
+from conformance.races.dpor import every_schedule
+
+
+def ends(toy):
+    return [ended for _, ended in every_schedule(toy) if ended is not None]
+
+
+def seen(endings):
+    return {(ending.state, frozenset(ending.stuck), ending.events) for ending in endings}
+
+
+@pytest.mark.parametrize(
+    ("programs", "schedules"),
+    [
+        ([[(WRITE, 1), (WRITE, 2)], [(WRITE, 3), (WRITE, 4)]], 1),
+        ([[(READ, 1)], [(READ, 1)], [(READ, 1)]], 1),
+        ([[(WRITE, 1)], [(WRITE, 1)]], 2),
+        ([[(WRITE, 1)], [(READ, 1)]], 2),
+        ([[(LOCK, 9), (WRITE, 1), (UNLOCK, 9)], [(LOCK, 9), (WRITE, 1), (UNLOCK, 9)]], 2),
+        ([[(LOCK_SHARED, 9), (WRITE, 1), (UNLOCK, 9)], [(LOCK_SHARED, 9), (READ, 2), (UNLOCK, 9)]], 1),
+        ([[(LOCK, 8), (UNLOCK, 8)], [(LOCK, 9), (UNLOCK, 9)]], 1),
+        ([[(MARK, 1)], [(MARK, 1)], [(WRITE, 1)]], 4),
+    ],
+)
+def test_as_many_schedules_as_differ(programs, schedules):
+    assert len(ends(Toy(*programs))) == schedules
+
+
+def test_a_lost_update_is_found():
+    states = {ending.state[-1] for ending in ends(Toy([(READ, 1), (WRITE, 1)], [(READ, 1), (WRITE, 1)]))}
+    assert states == {((1, 2),), ((1, 102),)}
+
+
+def test_a_deadlock_is_found():
+    programs = [(LOCK, 1), (LOCK, 2), (UNLOCK, 2), (UNLOCK, 1)], [(LOCK, 2), (LOCK, 1), (UNLOCK, 1), (UNLOCK, 2)]
+    assert {ending.stuck for ending in ends(Toy(*programs))} == {(), ("thread0", "thread1")}
+
+
+def test_what_waits_for_readers_comes_before_or_after_them():
+    reader = [(LOCK_SHARED, 9), (READ, 1), (UNLOCK, 9)]
+    freeing = [(WAIT, 9), (WRITE, 1)]
+    assert {ending.state[0] for ending in ends(Toy(reader, freeing))} == {(0,), (102,)}
+
+
+def test_it_skips_what_nobody_can_tell_apart():
+    long = [(WRITE, 1), *[(WRITE, 10 + n) for n in range(6)]]
+    other = [(WRITE, 1), *[(WRITE, 20 + n) for n in range(6)]]
+    assert len(ends(Toy(long, other))) == 2
+
+
+def plain(draw_from):
+    return st.lists(st.tuples(st.sampled_from([READ, WRITE, RMW, MARK]), st.sampled_from(draw_from)), max_size=3)
+
+
+@st.composite
+def program(draw):
+    """Accesses, some of them inside a lock, in the order in which locks are taken everywhere or not."""
+    steps = draw(plain([1, 2]))
+    if draw(st.booleans()):
+        lock = draw(st.sampled_from([8, 9]))
+        inside = draw(plain([1, 2]))
+        steps = [*steps, (draw(st.sampled_from([LOCK, LOCK_SHARED])), lock), *inside, (UNLOCK, lock)]
+    elif draw(st.booleans()):
+        steps = [*steps, (WAIT, draw(st.sampled_from([8, 9])))]
+    return steps
+
+
+@given(st.lists(program(), min_size=2, max_size=3).filter(lambda programs: sum(map(len, programs)) <= 10))
+@settings(max_examples=300, deadline=None)
+def test_it_finds_every_end_that_there_is(programs):
+    toy = Toy(*programs)
+    found, all_of_them = seen(ends(toy)), seen(by_force(toy))
+    assert {(state, stuck) for state, stuck, _ in found} == {(state, stuck) for state, stuck, _ in all_of_them}
+    # Of events that follow each other unnoticed by the threads, one order stands for all.
+    assert {frozenset(events) for *_, events in found} == {frozenset(events) for *_, events in all_of_them}
