@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Locks.  There is one thread, so none is ever waited for; what is kept is who holds what, for the
- * kernel's own assertions, and to tell what would have hung or gone wrong: to take a lock that is held,
- * to release one that is not, to sleep or to end a step with one held.
+ * Locks.  There is one thread, so none is ever waited for, but in a race (racing.h); what is kept is who holds
+ * what, for the kernel's own assertions, and to tell what would have hung or gone wrong: to take a lock that is
+ * held, to release one that is not, to sleep or to end a step with one held.
  */
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
-#include "environment.h"
+#include "racing.h"
 
-#define MAX_HELD	64
-static struct { struct lockdep_map *map; int read; } held[MAX_HELD];
-static int nr_held;
+/* Of the function that stands in for the kernel's, whatever is inlined there. */
+#define CALLER	__builtin_return_address(0)
+
+static struct env_holder only;
+struct env_holder *env_holder = &only;
+static u64 last_ticket;
 
 /* Readers of RCU that are parked. */
 static int parked;
@@ -27,38 +30,43 @@ static bool holds(const struct lockdep_map *map, int read)
 {
 	int i;
 
-	for (i = nr_held - 1; i >= 0; i--)
-		if (held[i].map == map && (read < 0 || !!held[i].read == !!read))
+	for (i = env_holder->nr - 1; i >= 0; i--)
+		if (env_holder->held[i].map == map && (read < 0 || !!env_holder->held[i].read == !!read))
 			return true;
 	return false;
 }
 
+u64 env_ticket(void)
+{
+	return ++last_ticket;
+}
+
 /* read: 0 exclusively, 1 shared, 2 shared and may be taken again */
-static void take(struct lockdep_map *map, int read)
+void env_take(const struct lockdep_map *map, int read)
 {
 	if (read ? holds(map, 0) : holds(map, -1))
 		env_complain("LOCKDEP", "a lock is taken that is held already");
-	if (nr_held == MAX_HELD)
+	if (env_holder->nr == MAX_HELD)
 		env_die(ENV_BROKEN, "too many locks are held", (unsigned long)__builtin_return_address(0));
-	held[nr_held].map = map;
-	held[nr_held++].read = read;
+	env_holder->held[env_holder->nr++] = (struct env_held){ map, read, env_ticket() };
 }
 
-static void give(struct lockdep_map *map)
+void env_give(const struct lockdep_map *map)
 {
+	struct env_held *held = env_holder->held;
 	int i;
 
-	for (i = nr_held - 1; i >= 0 && held[i].map != map; i--)
+	for (i = env_holder->nr - 1; i >= 0 && held[i].map != map; i--)
 		;
 	if (i < 0) {
 		env_complain("LOCKDEP", "a lock is released that is not held");
 		return;
 	}
-	for (nr_held--; i < nr_held; i++)
+	for (env_holder->nr--; i < env_holder->nr; i++)
 		held[i] = held[i + 1];
 }
 
-static bool is_reader(void)
+bool env_is_reader(void)
 {
 	return holds(&rcu_lock_map, -1) || holds(&rcu_sched_lock_map, -1);
 }
@@ -66,13 +74,18 @@ static bool is_reader(void)
 /* How many readers RCU has to wait for, if any. */
 int env_readers(void)
 {
-	return is_reader() + parked;
+	return env_is_reader() + parked;
+}
+
+int env_parked_readers(const struct lockdep_map *map)
+{
+	return map == &rcu_lock_map ? parked : 0;
 }
 
 /* A reader of RCU is another task, which does nothing for now: what it holds does not count as ours. */
 void env_park_reader(void)
 {
-	give(&rcu_lock_map);
+	env_give(&rcu_lock_map);
 	preempt_enable_no_resched();
 	parked++;
 }
@@ -81,14 +94,14 @@ void env_resume_reader(void)
 {
 	parked--;
 	preempt_disable();
-	take(&rcu_lock_map, 2);
+	env_take(&rcu_lock_map, 2);
 }
 
 void env_locks_at_end_of_step(void)
 {
-	if (nr_held || preempt_count())
+	if (env_holder->nr || preempt_count())
 		env_complain("LOCKDEP", "a step ends with a lock held");
-	nr_held = 0;
+	env_holder->nr = 0;
 	preempt_count_set(0);
 }
 
@@ -96,12 +109,17 @@ void env_locks_at_end_of_step(void)
 void lock_acquire(struct lockdep_map *map, unsigned int subclass, int trylock, int read, int check,
 		  struct lockdep_map *nest, unsigned long ip)
 {
-	take(map, read);
+	/* Readers of RCU and SRCU wait for nobody, but others do for them. */
+	if (read == 2)
+		race_point_of(RACE_LOCK_SHARED, map, CALLER);
+	env_take(map, read);
 }
 
 void lock_release(struct lockdep_map *map, unsigned long ip)
 {
-	give(map);
+	if (holds(map, 1))
+		race_point_of(RACE_UNLOCK, map, CALLER);
+	env_give(map);
 }
 
 int lock_is_held_type(const struct lockdep_map *map, int read)
@@ -111,18 +129,20 @@ int lock_is_held_type(const struct lockdep_map *map, int read)
 
 int rcu_read_lock_held(void)
 {
-	return is_reader();
+	return env_is_reader();
 }
 /* Spinlocks and rwlocks keep the processor; so the kernel may not sleep while it holds one. */
-static void spin(struct lockdep_map *map, int read)
+static __always_inline void spin(struct lockdep_map *map, int read)
 {
 	preempt_disable();
-	take(map, read);
+	race_lock(map, read, CALLER);
+	env_take(map, read);
 }
 
-static void unspin(struct lockdep_map *map)
+static __always_inline void unspin(struct lockdep_map *map)
 {
-	give(map);
+	race_unlock(map, CALLER);
+	env_give(map);
 	preempt_enable_no_resched();
 }
 
@@ -206,11 +226,18 @@ void env_init_rwsem(struct rw_semaphore *lock, const char *name, struct lock_cla
 }
 
 /* Sleeping locks */
-static int sleep_on(struct lockdep_map *map, int read)
+static __always_inline int sleep_on(struct lockdep_map *map, int read)
 {
 	may_sleep();
-	take(map, read);
+	race_lock(map, read, CALLER);
+	env_take(map, read);
 	return 0;
+}
+
+static __always_inline void wake(struct lockdep_map *map)
+{
+	race_unlock(map, CALLER);
+	env_give(map);
 }
 
 #define MUTEX(symbol, taken)						\
@@ -227,7 +254,7 @@ MUTEX(_mutex_trylock_nest_lock, 1)
 void env_mutex_unlock(struct mutex *lock) STANDS_IN(mutex_unlock);
 void env_mutex_unlock(struct mutex *lock)
 {
-	give(&lock->dep_map);
+	wake(&lock->dep_map);
 }
 
 bool mutex_is_locked(struct mutex *lock)
@@ -247,12 +274,12 @@ void down_write(struct rw_semaphore *lock)
 
 void up_read(struct rw_semaphore *lock)
 {
-	give(&lock->dep_map);
+	wake(&lock->dep_map);
 }
 
 void up_write(struct rw_semaphore *lock)
 {
-	give(&lock->dep_map);
+	wake(&lock->dep_map);
 }
 
 /* Where the kernel would let others run: it must be able to, and nobody else wants to. */
@@ -267,7 +294,7 @@ int env_cond_resched(void)
 void (*env_while_away)(void);
 
 /* Let go of a lock and take it again, which is all that others would notice. */
-static int resched_rwlock(rwlock_t *lock, int read)
+static __always_inline int resched_rwlock(rwlock_t *lock, int read)
 {
 	void (*others)(void) = env_while_away;
 

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What vCPUs need in a race besides: each a CPU of its own, and nobody who asks of them what no MMU does. */
+#include <linux/kvm_host.h>
+#include "racing.h"
+
+#define BIT_OF(request)	(1ULL << ((request) & KVM_REQUEST_MASK))
+#define OF_THE_MMU							\
+	(BIT_OF(KVM_REQ_VM_DEAD) | BIT_OF(KVM_REQ_MMU_FREE_OBSOLETE_ROOTS) | BIT_OF(KVM_REQ_MMU_SYNC) |	\
+	 BIT_OF(KVM_REQ_LOAD_MMU_PGD) | BIT_OF(KVM_REQ_TLB_FLUSH) | BIT_OF(KVM_REQ_TLB_FLUSH_CURRENT) |	\
+	 BIT_OF(KVM_REQ_TLB_FLUSH_GUEST) | BIT_OF(KVM_REQ_UPDATE_CPU_DIRTY_LOGGING))
+
+/* Steal time, clocks and the like, which x86.c would see to: as if it had. */
+void race_serve_other_requests(struct kvm_vcpu *vcpu)
+{
+	if (racing())
+		vcpu->requests &= OF_THE_MMU;
+}
+
+void race_pin_vcpus(void)
+{
+	int i;
+
+	env_bring_up(RACE_CPUS);
+	for (i = 0; i < machine_nr_vcpus; i++) {
+		machine_vcpu(i)->cpu = i;
+		machine_vcpu(i)->requests &= OF_THE_MMU;
+	}
+	race_forget_frames();
+}
