@@ -62,6 +62,9 @@ RACING = (
 _RACES = re.compile(r"arch/x86/kvm/(mmu/\w+|x86)\.c|virt/kvm/kvm_main\.c")
 """Units of the kernel in which threads of a race can be stopped."""
 
+_UNSTOPPED = ("-Dlock_acquire=env_lock_acquire", "-Dlock_release=env_lock_release")
+"""Of the others: what they hold is held, but taking it is no point."""
+
 _EMULATION = ("-Dx86_emulate_instruction=env_emulate_instruction",)
 """What mmu.c calls to emulate an instruction is the end of an access; KVM's emulator is not run."""
 
@@ -125,8 +128,8 @@ def _flags_of(unit: str, traced: bool, racing: bool) -> list[str]:
         flags += _EMULATION
     if traced and "kvm/" in unit:
         flags += TRACED
-    if racing and _RACES.fullmatch(unit):
-        flags += [*RACING, "-DCONFORMANCE_RACING"]
+    if racing:
+        flags += [*RACING, "-DCONFORMANCE_RACING"] if _RACES.fullmatch(unit) else _UNSTOPPED
     return flags
 
 
@@ -217,8 +220,8 @@ def _link(
     exported = set(re.findall(r"(\w+);", (_C / "kvm.map").read_text()))
     _write_names(entry / "idle", provided - wanted - exported)
     undefined = _undefined(run("nm", both)).difference(*map(_defined, outside))
-    # The linker itself defines where the library begins, and a section with such a name, and where that ends.
-    undefined -= {name for name in undefined if re.match(r"__(start|stop)_|__ehdr_start$", name)}
+    # The linker itself defines where the library and a section with such a name begin and end.
+    undefined -= {name for name in undefined if re.match(r"(__(start|stop)_|(__ehdr_start|_end)$)", name)}
     _write_names(entry / "undefined", undefined)
     (place / "standins.S").write_text(assembly(undefined))
     run("gcc", "-c", "standins.S", "-o", "standins.o")

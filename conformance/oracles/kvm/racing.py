@@ -99,6 +99,7 @@ class RacingKvm:
             cpu = int(vcpu[1]) if vcpu else CPU_OF_OTHERS + index
             if self._lib.race_add(cpu, len(steps), self._pack(steps)):
                 raise ValueError(f"there can be no thread {name}")
+            self._heat(steps)
         self._closing = self._pack(closing)
         if self._lib.race_prepare():
             raise OSError("the memory of a race could not be protected")
@@ -197,6 +198,12 @@ class RacingKvm:
             for offset, number in enumerate(numbers):
                 packed[place * WORDS_PER_STEP + offset] = number
         return packed
+
+    def _heat(self, steps: Sequence[Step]) -> None:
+        """Tell the library which gfns guests access."""
+        for name, arguments in steps:
+            if "gfn" in arguments and "vcpu" in arguments and self._lib.race_hot(ctypes.c_ulong(arguments["gfn"])):
+                raise ValueError(f"{name}: the guests of a race access too many gfns")
 
     def _described(self, t: int) -> Named:
         named = Named()

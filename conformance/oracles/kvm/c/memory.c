@@ -208,6 +208,7 @@ static void add_sections(unsigned long start_pfn, unsigned long end_pfn)
 
 		if (!*root)
 			*root = env_table_page();
+		race_hide(*root, PAGE_SIZE);
 		(*root)[nr & SECTION_ROOT_MASK].section_mem_map =
 			SECTION_MARKED_PRESENT | SECTION_HAS_MEM_MAP | SECTION_IS_ONLINE | SECTION_IS_EARLY;
 	}
@@ -216,6 +217,7 @@ static void add_sections(unsigned long start_pfn, unsigned long end_pfn)
 void env_memory_init(void)
 {
 	mem_section = get_pages(get_order(NR_SECTION_ROOTS * sizeof(*mem_section)), true);
+	race_hide(mem_section, NR_SECTION_ROOTS * sizeof(*mem_section));
 	add_sections(ENV_KERNEL_START >> PAGE_SHIFT, ENV_KERNEL_END >> PAGE_SHIFT);
 	add_sections(ENV_RAM_START_PFN, ENV_RAM_END_PFN);
 }

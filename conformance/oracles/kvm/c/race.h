@@ -57,13 +57,15 @@ struct race_named { unsigned long what; const char *name; unsigned long numbers[
 /* race_threads.c, for race_process.c */
 int race_add_thread(unsigned long cpu, unsigned long nr_steps, const unsigned long *steps);
 void race_start(void);
-int race_step(unsigned long thread);
+void race_step(unsigned long thread);
 void race_announce_all(void);
 int race_close(const unsigned long *steps, unsigned long nr_steps);
 void race_name(unsigned long thread, struct race_named *named);
 unsigned long race_nr_threads(void);
 unsigned long race_stack_pointer(unsigned long thread);
 unsigned long race_stack_end(unsigned long thread);
+/* race_shared.c */
+int race_add_hot(unsigned long long gfn);
 /* memory.c */
 unsigned long env_unused(void);
 /* race_process.c: the end of a new stack. */

@@ -9,21 +9,9 @@
 
 extern struct lockdep_map rcu_lock_map;
 
-static bool is_kernel_memory(unsigned long address)
-{
-	return address - ENV_DIRECT_MAP - ENV_KERNEL_START < ENV_KERNEL_END - ENV_KERNEL_START;
-}
-
-/* The shadow page whose table a page of memory is, if it is one. */
 static struct kvm_mmu_page *table_of(unsigned long address)
 {
-	void *page = (void *)(address & PAGE_MASK);
-	struct kvm_mmu_page *sp;
-
-	if (!is_kernel_memory(address) || !env_serial(page))
-		return NULL;
-	sp = (void *)page_private(virt_to_page(page));
-	return is_kernel_memory((unsigned long)sp) && sp->spt == page ? sp : NULL;
+	return race_is_kernel_memory(address) ? race_table_of(address) : NULL;
 }
 
 static bool name_spte(unsigned long object, struct race_named *named)
@@ -163,6 +151,6 @@ void race_name_object(unsigned long object, struct race_named *named)
 	if (name_spte(object, named) || name_frame(object, named) || name_lock(object, named) ||
 	    name_field(object, named) || name_dirty_bitmap(object, named) || name_host_entry(object, named))
 		return;
-	named->what = is_kernel_memory(object) ? WHAT_MEMORY : WHAT_SYMBOL;
+	named->what = race_is_kernel_memory(object) ? WHAT_MEMORY : WHAT_SYMBOL;
 	named->numbers[0] = object;
 }

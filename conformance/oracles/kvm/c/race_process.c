@@ -167,6 +167,12 @@ EXPORT void race_setup(unsigned long step, const unsigned long *args)
 	machine_step(step, args);
 }
 
+/* A gfn that a thread's guest accesses: of others, only mappings matter. */
+EXPORT int race_hot(unsigned long gfn)
+{
+	return race_add_hot(gfn);
+}
+
 EXPORT int race_add(unsigned long cpu, unsigned long nr_steps, const unsigned long *steps)
 {
 	return race_add_thread(cpu, nr_steps, steps);
@@ -187,10 +193,10 @@ EXPORT int race_prepare(void)
 	return take_snapshot();
 }
 
-static void set_watchdog(void)
+static void set_watchdog(long microseconds)
 {
 	struct itimerval timer = {
-		.it_value = { kept->patience / 1000000, kept->patience % 1000000 },
+		.it_value = { microseconds / 1000000, microseconds % 1000000 },
 	};
 
 	setitimer(ITIMER_VIRTUAL, &timer, NULL);
@@ -206,25 +212,31 @@ EXPORT void race_begin(void)
 		memcpy(kept->stacks[i].at, kept->stacks[i].copy, kept->stacks[i].size);
 	env_exchange->events_length = 0;
 	race_shared->nr_choices = race_shared->nr_events = race_shared->nr_frames = 0;
-	set_watchdog();
+	set_watchdog(kept->patience);
 	race_announce_all();
 }
 
-/* Advance a thread, and keep that it was: 0, or -EAGAIN if it is not ready. */
+/* Advance a thread, and keep that it was: 0, or -1 if it is not ready. */
 EXPORT int race_advance(unsigned long thread)
 {
 	unsigned long n = race_shared->nr_choices;
 
+	if (thread >= kept->nr_stacks || !race_shared->announced[thread].ready)
+		return -1;
 	if (n == RACE_CHOICES)
 		env_die(ENV_BROKEN, "a schedule does not end", 0);
 	race_shared->choices[n] = thread;
 	race_shared->nr_choices = n + 1;
-	return race_step(thread);
+	race_step(thread);
+	return 0;
 }
 
 EXPORT int race_finish(const unsigned long *steps, unsigned long nr_steps)
 {
-	return race_close(steps, nr_steps);
+	int r = race_close(steps, nr_steps);
+
+	set_watchdog(0);
+	return r;
 }
 
 EXPORT void race_describe(unsigned long thread, struct race_named *named)

@@ -8,6 +8,7 @@
 #include "racing.h"
 
 extern const char __ehdr_start[];
+extern char _end[];
 /* Where the linker put the per-CPU variables; see build.py. */
 extern char __start_percpu_variables[], __stop_percpu_variables[];
 #define PERCPU_BYTES	4096
@@ -143,12 +144,20 @@ bool race_others_hold(const struct lockdep_map *map, bool exclusively, u64 befor
 	return false;
 }
 
+/* An object by its address; one of the library by its offset, so that it is the same in each process. */
+static unsigned long number_of(const volatile void *object)
+{
+	unsigned long address = (unsigned long)object & -8UL, offset = address - (unsigned long)__ehdr_start;
+
+	return address < (unsigned long)_end && (long)offset >= 0 ? offset : address;
+}
+
 static void announce(int i)
 {
 	struct race_announced *announced = &race_shared->announced[i];
 
 	announced->kind = threads[i].kind;
-	announced->object = (unsigned long)threads[i].object & -8UL;
+	announced->object = number_of(threads[i].object);
 	announced->caller = threads[i].caller - (const void *)__ehdr_start;
 	announced->ready = ready(&threads[i]);
 }
@@ -170,17 +179,14 @@ static void run_until_it_stops(struct race_thread *t)
 	race_current = NULL;
 }
 
-/* Advance a thread: it does what it has announced, and runs to its next point. */
-int race_step(unsigned long i)
+/* Advance a thread that is ready: it does what it has announced, and runs to its next point. */
+void race_step(unsigned long i)
 {
-	if (i >= nr || !ready(&threads[i]))
-		return -EAGAIN;
 	run_until_it_stops(&threads[i]);
 	announce(i);
 	for (i = 0; i < nr; i++)
 		if (threads[i].over)
 			race_shared->announced[i].ready = ready(&threads[i]);
-	return 0;
 }
 
 static void do_step(struct race_thread *t, unsigned long thread, unsigned long number, const unsigned long *step)
@@ -243,7 +249,7 @@ void race_start(void)
 	driver->said = (struct env_said){ driver->words, 0, SAID_WORDS };
 	env_holder = &driver->holder;
 	env_said = &driver->said;
-	race_pin_vcpus();
+	race_prepare_vcpus();
 	for (i = 0; i < nr; i++)
 		prepare(&threads[i]);
 	for (i = 0; i < nr; i++) {

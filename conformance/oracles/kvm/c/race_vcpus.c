@@ -2,6 +2,8 @@
 /* What vCPUs need in a race besides: each a CPU of its own, and nobody who asks of them what no MMU does. */
 #include <linux/kvm_host.h>
 #include "racing.h"
+#include "mmu.h"
+#include "mmu/mmu_internal.h"
 
 #define BIT_OF(request)	(1ULL << ((request) & KVM_REQUEST_MASK))
 #define OF_THE_MMU							\
@@ -16,8 +18,9 @@ void race_serve_other_requests(struct kvm_vcpu *vcpu)
 		vcpu->requests &= OF_THE_MMU;
 }
 
-void race_pin_vcpus(void)
+void race_prepare_vcpus(void)
 {
+	struct kvm_mmu_page *root;
 	int i;
 
 	env_bring_up(RACE_CPUS);
@@ -25,5 +28,7 @@ void race_pin_vcpus(void)
 		machine_vcpu(i)->cpu = i;
 		machine_vcpu(i)->requests &= OF_THE_MMU;
 	}
+	list_for_each_entry(root, &machine_kvm->arch.tdp_mmu_roots, link)
+		race_share_root(root);
 	race_forget_frames();
 }

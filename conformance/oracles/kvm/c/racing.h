@@ -53,7 +53,7 @@ void race_forget_frames(void);
 void race_note_frames(void);
 
 /* race_vcpus.c: what a vCPU that races needs besides. */
-void race_pin_vcpus(void);
+void race_prepare_vcpus(void);
 void race_serve_other_requests(struct kvm_vcpu *vcpu);
 
 /* race_tables.c: upper levels of the tables that a processor remembers. */
@@ -65,7 +65,14 @@ void race_forget_tables(struct processor *cpu);
 void race_name_object(unsigned long object, struct race_named *named);
 
 /* race_shared.c: which memory others may see. */
+static inline bool race_is_kernel_memory(unsigned long address)
+{
+	return address - ENV_DIRECT_MAP - ENV_KERNEL_START < ENV_KERNEL_END - ENV_KERNEL_START;
+}
 bool race_is_shared(unsigned long address);
+struct kvm_mmu_page *race_table_of(unsigned long address);
+void race_share_root(struct kvm_mmu_page *root);
+void race_hide(void *object, size_t size);
 void race_allocated(void *object, size_t size);
 void race_freed(void *object, size_t size);
 
@@ -90,6 +97,7 @@ static inline void race_serve_other_requests(struct kvm_vcpu *vcpu) { }
 static inline void race_find_table(struct processor *cpu, u64 gfn, struct cached_table *found) { }
 static inline void race_keep_table(struct processor *cpu, u64 gfn, int level, u64 table, int rights) { }
 static inline void race_forget_tables(struct processor *cpu) { }
+static inline void race_hide(void *object, size_t size) { }
 static inline void race_allocated(void *object, size_t size) { }
 static inline void race_freed(void *object, size_t size) { }
 
