@@ -32,6 +32,8 @@ from conformance.oracles.kvm.reading import read_observation
 
 __all__ = ["Ending", "RacingKvm", "what_happened"]
 
+_KERNEL_MEMORY = range(0x200001000000, 0x200040000000)
+"""From ENV_KERNEL_START to ENV_KERNEL_END in the direct map, of c/env.h."""
 _MASK = (1 << 64) - 1
 _BYTES = 8
 _ENDED = 8
@@ -105,6 +107,9 @@ class RacingKvm:
             raise OSError("the memory of a race could not be protected")
         start = _ANNOUNCED * _BYTES
         self._announced = memoryview(self._memory)[start : start + Shared.announced.size].cast("Q")
+        before = self._ending(ended=False)
+        self.dirty_before, self.accessed_before = before.dirty, before.accessed
+        """Frames that KVM marked in the setup; an Ending has those that it marked since."""
         self._advance = self._lib.race_advance
         self._begin = self._lib.race_begin
         self._begin()
@@ -128,6 +133,12 @@ class RacingKvm:
         if self._advance(t):
             raise ValueError(f"{self.threads[t]} is not ready")
 
+    def peek(self, thing: int) -> int:
+        """What the word of memory that is an object of pending() holds now."""
+        if thing not in _KERNEL_MEMORY:
+            raise ValueError(f"{thing:#x} is no word of the kernel's memory")
+        return ctypes.c_uint64.from_address(thing).value
+
     def name(self, t: int) -> str:
         """The named step that t is about to take: "fast_page_fault reads spte 4K gfn=0x10 (table #5)"."""
         kind, _, _, caller = self._announced[4 * t : 4 * t + 4]
@@ -141,7 +152,9 @@ class RacingKvm:
 
     def finish(self) -> Ending:
         """Run the closing steps, if all threads have ended, and tell how it all was."""
-        ended = not self._lib.race_finish(self._closing, len(self._steps[-1]))
+        return self._ending(ended=not self._lib.race_finish(self._closing, len(self._steps[-1])))
+
+    def _ending(self, ended: bool) -> Ending:
         view = self._view
         return Ending(
             threads=self.threads,
@@ -202,7 +215,9 @@ class RacingKvm:
     def _heat(self, steps: Sequence[Step]) -> None:
         """Tell the library which gfns guests access."""
         for name, arguments in steps:
-            if "gfn" in arguments and "vcpu" in arguments and self._lib.race_hot(ctypes.c_ulong(arguments["gfn"])):
+            if not {"gfn", "vcpu"} <= set(arguments):
+                continue
+            if self._lib.race_hot(ctypes.c_ulong(arguments["gfn"])):
                 raise ValueError(f"{name}: the guests of a race access too many gfns")
 
     def _described(self, t: int) -> Named:

@@ -30,5 +30,6 @@ void race_prepare_vcpus(void)
 	}
 	list_for_each_entry(root, &machine_kvm->arch.tdp_mmu_roots, link)
 		race_share_root(root);
+	race_note_frames();
 	race_forget_frames();
 }
