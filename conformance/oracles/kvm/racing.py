@@ -86,6 +86,8 @@ class RacingKvm:
         self._exchange = Exchange.from_buffer(self._memory)
         self._view = memoryview(self._memory).cast("Q")
         self._lib = ctypes.PyDLL(str(library))
+        if not hasattr(self._lib, "race_boot"):
+            raise ValueError(f"{library} is not built for races")
         self._lib.kvm_step_usage.restype = self._lib.kvm_state_names.restype = ctypes.c_char_p
         self._usages = self._read_usages()
         self._boot(host, {**OPTIONS, **(options or {})}, patience)
