@@ -33,24 +33,27 @@ void env_kfree(const void *object) STANDS_IN(kfree);
 u64 env_serial(const void *page);
 unsigned long env_unused(void);
 
-/* locks.c: what a task holds; each lock taken has a ticket, in the order in which they were taken. */
+/* held.c: what a task holds; each lock taken has a ticket, in the order in which they were taken. */
 #define MAX_HELD	64
 struct env_held { const struct lockdep_map *map; int read; u64 ticket; };
 struct env_holder { struct env_held held[MAX_HELD]; int nr; };
 extern struct env_holder *env_holder;
 u64 env_ticket(void);
+bool env_holds(const struct lockdep_map *map, int read);
 void env_take(const struct lockdep_map *map, int read);
 void env_give(const struct lockdep_map *map);
 /* How many readers are parked that a lock's grace period waits for. */
 int env_parked_readers(const struct lockdep_map *map);
-struct rw_semaphore;
-void env_init_rwsem(struct rw_semaphore *lock, const char *name, struct lock_class_key *key)
-	STANDS_IN(__init_rwsem);
 bool env_is_reader(void);
 int env_readers(void);
 void env_park_reader(void);
 void env_resume_reader(void);
 void env_locks_at_end_of_step(void);
+
+/* locks.c */
+struct rw_semaphore;
+void env_init_rwsem(struct rw_semaphore *lock, const char *name, struct lock_class_key *key)
+	STANDS_IN(__init_rwsem);
 /* What others do when the kernel next gives way, once. */
 extern void (*env_while_away)(void);
 

@@ -31,6 +31,10 @@ __asm__(".macro cli\n .endm\n"
 extern void env_race_access(const volatile void *address, size_t size, int type);
 #undef kcsan_check_access
 #define kcsan_check_access	env_race_access
+/* Who spins for somebody else to do something lets him. */
+#include <asm/vdso/processor.h>
+extern void env_race_relax(void);
+#define cpu_relax()		env_race_relax()
 #endif
 
 /* sort.c knows neither CPUs nor locks, and has a name of its own for what their headers would define. */

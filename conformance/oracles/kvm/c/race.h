@@ -54,7 +54,7 @@ struct race_named { unsigned long what; const char *name; unsigned long numbers[
 /* A byte beside each byte of the direct map; see race_shared.c. */
 #define RACE_PRIVATE		0x400000000000UL
 
-/* race_threads.c, for race_process.c */
+/* race_threads.c and race_steps.c, for race_process.c */
 int race_add_thread(unsigned long cpu, unsigned long nr_steps, const unsigned long *steps);
 void race_start(void);
 void race_step(unsigned long thread);

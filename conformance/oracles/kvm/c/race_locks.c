@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What threads wait for: locks that others hold, readers of RCU and SRCU that are in the middle, and CPUs that
- * are in a guest.  Each thing held has a ticket: who waits for those before him does not wait for later ones.
+ * What threads wait for: locks that others hold, readers of RCU and SRCU that are in the middle, CPUs that are
+ * in a guest, others at all.  Each thing held has a ticket: who waits for those before him does not wait for
+ * later ones.
  */
 #include <linux/smp.h>
 #include "racing.h"
@@ -64,6 +65,19 @@ void env_smp_call_many(const unsigned long *mask, smp_call_func_t func, void *in
 	for (cpu = 0; wait && cpu < RACE_CPUS; cpu++)
 		if (*mask & 1UL << cpu)
 			race_wait_of(RACE_WAIT, &in_guest[cpu], are_through, since, __builtin_return_address(0));
+}
+
+static bool has_moved(const void *object, u64 moves)
+{
+	return race_moves() != moves;
+}
+
+/* Whoever spins has looked at something that is not as he wants it: he looks again when somebody has moved. */
+void env_race_relax(void);
+void env_race_relax(void)
+{
+	if (racing())
+		race_wait_of(RACE_WAIT, race_last_object(), has_moved, race_moves(), __builtin_return_address(0));
 }
 
 static void interrupt(int cpu)

@@ -1,42 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The threads of a race: each runs its steps on a stack and a CPU of its own, one at a time, and stops at every
- * point until it is advanced.  What a CPU and a task have of their own (per-CPU variables, locks held, what is
+ * The threads of a race: each runs on a stack and a CPU of its own, one at a time, and stops at every point until
+ * it is advanced.  What a CPU and a task have of their own (per-CPU variables, locks held, what is
  * said of a step) goes with the thread.
  */
-#include <linux/sched.h>
-#include "racing.h"
+#include "race_thread.h"
 
 extern const char __ehdr_start[];
 extern char _end[];
-/* Where the linker put the per-CPU variables; see build.py. */
-extern char __start_percpu_variables[], __stop_percpu_variables[];
-#define PERCPU_BYTES	4096
-#define SAID_WORDS	4096
 
-struct race_thread {
-	unsigned long sp, stack_end;
-	enum race_kind kind;
-	const volatile void *object;
-	const void *caller;
-	race_condition over;
-	u64 since;
-	struct env_holder holder;
-	struct env_said said;
-	unsigned long words[SAID_WORDS];
-	char percpu[PERCPU_BYTES];
-	unsigned long cpu, nr_steps;
-	unsigned long steps[RACE_STEPS][1 + ENV_NR_ARGS];
-};
-
-/* The last is whoever sets up the race, advances its threads and closes it. */
-static struct race_thread threads[RACE_THREADS + 1];
-#define driver	(&threads[RACE_THREADS])
-static unsigned long nr;
+struct race_thread race_threads[RACE_THREADS + 1];
+unsigned long race_nr;
 
 struct race_thread *race_current;
 /* Whose per-CPU variables are in place, and whom a condition is asked for. */
-static struct race_thread *loaded = driver, *asking;
+static struct race_thread *loaded = race_driver, *asking;
 
 /* Keep what a call keeps, on the stack that is left, and go on with the one that is entered. */
 void race_switch(unsigned long *left, unsigned long entered);
@@ -61,7 +39,7 @@ __asm__(".pushsection .text\n"
 	"	ret\n"
 	".popsection\n");
 
-static void load(struct race_thread *t)
+void race_load(struct race_thread *t)
 {
 	size_t size = __stop_percpu_variables - __start_percpu_variables;
 
@@ -74,9 +52,9 @@ static void load(struct race_thread *t)
 	env_said = &t->said;
 }
 
-static void stop(struct race_thread *t)
+void race_stop(struct race_thread *t)
 {
-	race_switch(&t->sp, driver->sp);
+	race_switch(&t->sp, race_driver->sp);
 }
 
 void race_point_of(enum race_kind kind, const volatile void *object, const void *caller)
@@ -88,7 +66,7 @@ void race_point_of(enum race_kind kind, const volatile void *object, const void 
 	t->kind = kind;
 	t->object = object;
 	t->caller = caller;
-	stop(t);
+	race_stop(t);
 	t->over = NULL;
 }
 
@@ -122,8 +100,8 @@ bool race_alone(void)
 {
 	int i;
 
-	for (i = 0; i < nr; i++)
-		if (&threads[i] != asking && threads[i].kind != RACE_ENDED)
+	for (i = 0; i < race_nr; i++)
+		if (&race_threads[i] != asking && race_threads[i].kind != RACE_ENDED)
 			return false;
 	return true;
 }
@@ -133,10 +111,10 @@ bool race_others_hold(const struct lockdep_map *map, bool exclusively, u64 befor
 {
 	int i, j;
 
-	for (i = 0; i < nr; i++) {
-		struct env_holder *holder = &threads[i].holder;
+	for (i = 0; i < race_nr; i++) {
+		struct env_holder *holder = &race_threads[i].holder;
 
-		for (j = 0; &threads[i] != asking && j < holder->nr; j++)
+		for (j = 0; &race_threads[i] != asking && j < holder->nr; j++)
 			if (holder->held[j].map == map && holder->held[j].ticket < before &&
 			    !(exclusively && holder->held[j].read))
 				return true;
@@ -156,147 +134,49 @@ static void announce(int i)
 {
 	struct race_announced *announced = &race_shared->announced[i];
 
-	announced->kind = threads[i].kind;
-	announced->object = number_of(threads[i].object);
-	announced->caller = threads[i].caller - (const void *)__ehdr_start;
-	announced->ready = ready(&threads[i]);
+	announced->kind = race_threads[i].kind;
+	announced->object = number_of(race_threads[i].object);
+	announced->caller = race_threads[i].caller - (const void *)__ehdr_start;
+	announced->ready = ready(&race_threads[i]);
 }
 
 void race_announce_all(void)
 {
 	int i;
 
-	race_shared->nr_threads = nr;
-	for (i = 0; i < nr; i++)
+	race_shared->nr_threads = race_nr;
+	for (i = 0; i < race_nr; i++)
 		announce(i);
 }
 
-static void run_until_it_stops(struct race_thread *t)
+/* How often a thread was let go on; and what the one that runs stopped at last. */
+static u64 moves;
+
+u64 race_moves(void)
 {
-	load(t);
+	return moves;
+}
+
+const void *race_last_object(void)
+{
+	return (const void *)race_current->object;
+}
+
+void race_run_until_it_stops(struct race_thread *t)
+{
+	moves++;
+	race_load(t);
 	race_current = t;
-	race_switch(&driver->sp, t->sp);
+	race_switch(&race_driver->sp, t->sp);
 	race_current = NULL;
 }
 
 /* Advance a thread that is ready: it does what it has announced, and runs to its next point. */
 void race_step(unsigned long i)
 {
-	run_until_it_stops(&threads[i]);
+	race_run_until_it_stops(&race_threads[i]);
 	announce(i);
-	for (i = 0; i < nr; i++)
-		if (threads[i].over)
-			race_shared->announced[i].ready = ready(&threads[i]);
-}
-
-static void do_step(struct race_thread *t, unsigned long thread, unsigned long number, const unsigned long *step)
-{
-	unsigned long i;
-
-	t->said.at = 0;
-	machine_do(step[0], step + 1);
-	race_event(EVENT_STEP, 2, thread, number);
-	for (i = 0; i < t->said.at; i++)
-		race_event_more(t->words[i]);
-}
-
-static void run(void)
-{
-	struct race_thread *t = race_current;
-	unsigned long i;
-
-	for (i = 0; i < t->nr_steps; i++)
-		do_step(t, t - threads, i, t->steps[i]);
-	t->kind = RACE_ENDED;
-	stop(t);
-	env_die(ENV_BROKEN, "a thread that has ended was advanced", 0);
-}
-
-int race_add_thread(unsigned long cpu, unsigned long nr_steps, const unsigned long *steps)
-{
-	struct race_thread *t = &threads[nr];
-
-	if (nr == RACE_THREADS || nr_steps > RACE_STEPS || cpu >= RACE_CPUS)
-		return -EINVAL;
-	t->cpu = cpu;
-	t->nr_steps = nr_steps;
-	memcpy(t->steps, steps, nr_steps * sizeof(t->steps[0]));
-	nr++;
-	return 0;
-}
-
-static void prepare(struct race_thread *t)
-{
-	unsigned long *top = race_new_stack(t - threads);
-
-	t->stack_end = (unsigned long)top;
-	t->said = (struct env_said){ t->words, 0, SAID_WORDS };
-	memcpy(t->percpu, __start_percpu_variables, __stop_percpu_variables - __start_percpu_variables);
-	/* run() begins as if it had been called: with a return address, of nobody, on an aligned stack. */
-	top[-1] = 0;
-	top[-2] = (unsigned long)run;
-	t->sp = (unsigned long)&top[-8];	/* with six registers below */
-}
-
-/* Each thread goes to its first point. */
-void race_start(void)
-{
-	int i;
-
-	if (__stop_percpu_variables - __start_percpu_variables > PERCPU_BYTES)
-		env_die(ENV_BROKEN, "there are more per-CPU variables than a thread has room for", 0);
-	driver->holder = *env_holder;
-	driver->said = (struct env_said){ driver->words, 0, SAID_WORDS };
-	env_holder = &driver->holder;
-	env_said = &driver->said;
-	race_prepare_vcpus();
-	for (i = 0; i < nr; i++)
-		prepare(&threads[i]);
-	for (i = 0; i < nr; i++) {
-		load(&threads[i]);
-		env_become(env_fellow_task(), threads[i].cpu);
-		run_until_it_stops(&threads[i]);
-	}
-}
-
-/* When all have ended: the closing steps, one after the other, and then what can be seen of the machine. */
-int race_close(const unsigned long *steps, unsigned long nr_steps)
-{
-	unsigned long i, complaints;
-
-	for (i = 0; i < nr; i++)
-		if (threads[i].kind != RACE_ENDED)
-			return -EBUSY;
-	load(driver);
-	for (i = 0; i < nr_steps; i++)
-		do_step(driver, RACE_THREADS, i, steps + i * (1 + ENV_NR_ARGS));
-	complaints = env_exchange->events_length;
-	say_nothing_yet();
-	env_exchange->events_length = complaints;
-	observe();
-	race_note_frames();
-	return 0;
-}
-
-/* The part of a stack that is in use while its thread is stopped. */
-unsigned long race_stack_pointer(unsigned long i)
-{
-	return threads[i].sp;
-}
-
-unsigned long race_stack_end(unsigned long i)
-{
-	return threads[i].stack_end;
-}
-
-unsigned long race_nr_threads(void)
-{
-	return nr;
-}
-
-/* What the object is that a thread has announced, for a person. */
-void race_name(unsigned long i, struct race_named *named)
-{
-	if (i < nr)
-		race_name_object((unsigned long)threads[i].object, named);
+	for (i = 0; i < race_nr; i++)
+		if (race_threads[i].over)
+			race_shared->announced[i].ready = ready(&race_threads[i]);
 }

@@ -32,6 +32,8 @@ void race_point_of(enum race_kind kind, const volatile void *object, const void 
 typedef bool (*race_condition)(const void *object, u64 since);
 void race_wait(const void *object, race_condition over, u64 since);
 void race_wait_of(enum race_kind kind, const void *object, race_condition over, u64 since, const void *caller);
+u64 race_moves(void);
+const void *race_last_object(void);
 /* Asked in a condition: whether all other threads have ended; whether one of them holds a lock. */
 bool race_alone(void);
 bool race_others_hold(const struct lockdep_map *map, bool exclusively, u64 before);
