@@ -34,7 +34,7 @@ class Ending:
     def events(self) -> tuple[tuple[Any, ...], ...]:
         """In order.
 
-        ("access", vcpu, gfn, kind, pfn), ("released", pfn), ("protected", pfn), ("logged", slot, gfns),
+        ("access", vcpu, gfn, kind, pfn), ("released", pfn), ("protected", pfn), ("writable", pfn), ("logged", slot, gfns),
         ("slot gone", slot), ("step", thread, text).
         """
         found: list[tuple[Any, ...]] = []

@@ -56,6 +56,7 @@ class Event(IntEnum):
     LOGGED = 4
     SLOT_GONE = 5
     STEP = 6
+    WRITABLE = 7
 
 
 class What(IntEnum):

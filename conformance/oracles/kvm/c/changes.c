@@ -45,18 +45,17 @@ static int split_at_ends(unsigned long page, unsigned long npages)
 #define MAX_CHANGED	512
 struct changed { unsigned long n, pfns[MAX_CHANGED]; };
 
-static void note(struct changed *changed, u64 entry)
+static void note(struct changed *changed, u64 entry, unsigned long size)
 {
-	if (changed->n < MAX_CHANGED)
-		changed->pfns[changed->n++] = (entry & PFN_MASK) >> PAGE_SHIFT;
+	unsigned long pfn = (entry & PFN_MASK) >> PAGE_SHIFT;
+
+	while (size-- && changed->n < MAX_CHANGED)
+		changed->pfns[changed->n++] = pfn++;
 }
 
 static void tell(const struct changed *changed, enum race_event event)
 {
-	unsigned long i;
-
-	for (i = 0; i < changed->n; i++)
-		race_frame_event(event, changed->pfns[i]);
+	race_frame_events(event, changed->pfns, changed->n);
 }
 
 /* Each present entry in the range, in order. */
@@ -71,7 +70,7 @@ static void change_range(unsigned long page, unsigned long npages, u64 keep, str
 		race_point(RACE_RMW, walk.entry);
 		if (*walk.entry & P) {
 			if (*walk.entry & ~keep)
-				note(changed, *walk.entry);
+				note(changed, *walk.entry, size);
 			*walk.entry &= keep;
 		}
 		page = (page & -size) + size;
@@ -111,7 +110,7 @@ static int ksm_merge(unsigned long page)
 		env_range_end(page, 1, MMU_NOTIFY_CLEAR);
 		return -EFAULT;
 	}
-	note(&changed, seen);
+	note(&changed, seen, 1);
 	*walk.entry = 0;
 	pfn = host_allocate(1);
 	if (pfn) {

@@ -159,6 +159,13 @@ static int map_absent(const struct area *area, unsigned long page, bool write)
 	return 0;
 }
 
+static void tell(enum race_event event, u64 entry)
+{
+	unsigned long pfn = (entry & PFN_MASK) >> PAGE_SHIFT;
+
+	race_frame_events(event, &pfn, 1);
+}
+
 static int copy_on_write(unsigned long page, u64 *entry)
 {
 	unsigned long pfn;
@@ -178,7 +185,7 @@ static int copy_on_write(unsigned long page, u64 *entry)
 		*entry = host_leaf(pfn, 1, true);
 	}
 	if ((seen & PFN_MASK) >> PAGE_SHIFT != ZERO_PFN)
-		race_frame_event(EVENT_RELEASED, (seen & PFN_MASK) >> PAGE_SHIFT);
+		tell(EVENT_RELEASED, seen);
 	env_range_end(page, 1, MMU_NOTIFY_CLEAR);
 	return pfn ? 0 : -ENOMEM;
 }
@@ -201,6 +208,7 @@ int env_touch(unsigned long page, bool write)
 	if (entry & SHARED || (entry & PFN_MASK) >> PAGE_SHIFT == ZERO_PFN)
 		return copy_on_write(page, walk.entry);
 	*walk.entry |= W;
+	tell(EVENT_WRITABLE, *walk.entry);
 	return 0;
 }
 

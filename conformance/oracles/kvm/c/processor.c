@@ -217,7 +217,7 @@ static void go_through(struct processor *cpu, const struct translation *t, u64 g
 {
 	u64 pfn = t->pfn + gfn - t->gfn;
 
-	race_point(RACE_MARK, pfn_to_page(pfn));
+	race_point(RACE_MARK, race_history);
 	race_event(EVENT_ACCESS, 4, (u64)(cpu - processors), gfn, (u64)kind, pfn);
 }
 

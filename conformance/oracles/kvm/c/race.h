@@ -20,6 +20,7 @@ enum race_event {
 	EVENT_LOGGED,		/* slot gfn... */
 	EVENT_SLOT_GONE,	/* slot */
 	EVENT_STEP,		/* thread step (is-number number)... */
+	EVENT_WRITABLE,		/* pfn */
 };
 
 #define RACE_THREADS	8

@@ -6,6 +6,9 @@
 
 #define LENGTH_SHIFT	8
 
+/* What all events are noted in: accesses in any order, anything else before or after each of them. */
+u64 race_history[1];
+
 static unsigned long header;
 
 void race_event_more(u64 number)
@@ -41,11 +44,15 @@ void race_event_bits(enum race_event event, u64 number, u64 first, const u64 *bi
 			race_event_more(first + i);
 }
 
-/* Where a frame of the host is concerned: others may be about to use it, or to give it away. */
-void race_frame_event(enum race_event event, u64 pfn)
+/* Frames of the host that others get, or that are not to be written, or may be again. */
+void race_frame_events(enum race_event event, const unsigned long *pfns, unsigned long n)
 {
-	race_point_of(RACE_MARK, pfn_to_page(pfn), __builtin_return_address(0));
-	race_event(event, 1, pfn);
+	unsigned long i;
+
+	if (n)
+		race_point_of(RACE_WRITE, race_history, __builtin_return_address(0));
+	for (i = 0; i < n; i++)
+		race_event(event, 1, (u64)pfns[i]);
 }
 
 /* Whatever type it has. */

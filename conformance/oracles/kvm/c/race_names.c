@@ -125,7 +125,8 @@ static bool name_lock(unsigned long object, struct race_named *named)
 		if (object == ((unsigned long)locks[i].map & -8UL))
 			return within(object, locks[i].map, 8, locks[i].name, 0, named);
 	if (within(object, &nx_huge_pages, sizeof(nx_huge_pages), "nx_huge_pages", 0, named) ||
-	    within(object, env_rcu_callbacks(), 8, "RCU callbacks", 0, named))
+	    within(object, env_rcu_callbacks(), 8, "RCU callbacks", 0, named) ||
+	    within(object, race_history, 8, "what happens", 0, named))
 		return true;
 	i = race_cpu_of_guest(object);
 	return i >= 0 && within(object, (void *)object, 8, "guest", i, named);

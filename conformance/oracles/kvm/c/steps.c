@@ -43,6 +43,7 @@ static void set_memory_region(const unsigned long *args)
 	}
 	r = machine_ioctl(KVM_SET_USER_MEMORY_REGION, &region);
 	say(r);
+	race_point(RACE_WRITE, race_history);
 	if (!r && goes)
 		race_event(EVENT_SLOT_GONE, 1, args[0] | args[1] << 16);
 }
@@ -59,6 +60,7 @@ static void get_dirty_log(const unsigned long *args)
 	say(r);
 	if (r)
 		return;
+	race_point(RACE_WRITE, race_history);
 	race_event_bits(EVENT_LOGGED, log.slot, gfn, bitmap, npages);
 	for (i = 0; i < DIV_ROUND_UP(npages, 64); i++)
 		say_bits(bitmap[i]);
@@ -75,6 +77,7 @@ static void clear_dirty_log(const unsigned long *args)
 	};
 
 	say(machine_ioctl(KVM_CLEAR_DIRTY_LOG, &log));
+	race_point(RACE_WRITE, race_history);
 }
 
 static void enter(const unsigned long *args)
