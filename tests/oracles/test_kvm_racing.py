@@ -114,7 +114,7 @@ def test_a_flush_waits_for_who_is_in_the_guest(library: Path) -> None:
     story = {**FAST_FAULT, "setup": FAST_FAULT["setup"][:-1]}
 
     def work(racing: RacingKvm) -> tuple[str, bool, bool]:
-        walk_until(racing, VCPU0, "processor_access uses frame")
+        walk_until(racing, VCPU0, "processor_access adds to what happens")
         run(racing, OTHER)
         waits = racing.name(OTHER)
         walk_until(racing, VCPU0, "unlocks guest mode of CPU 0")

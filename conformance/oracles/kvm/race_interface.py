@@ -57,6 +57,7 @@ class Event(IntEnum):
     SLOT_GONE = 5
     STEP = 6
     WRITABLE = 7
+    CLEARED = 8
 
 
 class What(IntEnum):

@@ -20,7 +20,7 @@ _VERBS = {
     Access.LOCK_SHARED: "locks for read",
     Access.UNLOCK: "unlocks",
     Access.WAIT: "waits for",
-    Access.MARK: "uses",
+    Access.MARK: "adds to",
 }
 _SIZES = ("", "4K", "2M", "1G", "512G", "256T")
 

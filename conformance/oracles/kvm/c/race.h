@@ -21,6 +21,7 @@ enum race_event {
 	EVENT_SLOT_GONE,	/* slot */
 	EVENT_STEP,		/* thread step (is-number number)... */
 	EVENT_WRITABLE,		/* pfn */
+	EVENT_CLEARED,		/* slot */
 };
 
 #define RACE_THREADS	8

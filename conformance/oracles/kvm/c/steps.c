@@ -78,6 +78,7 @@ static void clear_dirty_log(const unsigned long *args)
 
 	say(machine_ioctl(KVM_CLEAR_DIRTY_LOG, &log));
 	race_point(RACE_WRITE, race_history);
+	race_event(EVENT_CLEARED, 1, (u64)log.slot);
 }
 
 static void enter(const unsigned long *args)
