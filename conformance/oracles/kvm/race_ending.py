@@ -34,8 +34,8 @@ class Ending:
     def events(self) -> tuple[tuple[Any, ...], ...]:
         """In order.
 
-        ("access", vcpu, gfn, kind, pfn), ("released", pfn), ("protected", pfn), ("writable", pfn), ("logged", slot, gfns),
-        ("slot gone", slot), ("step", thread, text).
+        ("access", vcpu, gfn, kind, pfn), ("released", pfn), ("protected", pfn), ("writable", pfn),
+        ("logged", slot, gfns), ("cleared", slot), ("slot gone", slot), ("step", thread, text).
         """
         found: list[tuple[Any, ...]] = []
         at = 0
