@@ -43,19 +43,33 @@ static int split_at_ends(unsigned long page, unsigned long npages)
 
 /* Frames that others get, or that are not to be written, when a change is over. */
 #define MAX_CHANGED	512
-struct changed { unsigned long n, pfns[MAX_CHANGED]; };
+struct changed { unsigned long n, pfns[MAX_CHANGED], pages[MAX_CHANGED]; };
 
-static void note(struct changed *changed, u64 entry, unsigned long size)
+static void note(struct changed *changed, unsigned long page, u64 entry, unsigned long size)
 {
 	unsigned long pfn = (entry & PFN_MASK) >> PAGE_SHIFT;
 
-	while (size-- && changed->n < MAX_CHANGED)
+	for (page &= -size; size-- && changed->n < MAX_CHANGED; page++) {
+		changed->pages[changed->n] = page;
 		changed->pfns[changed->n++] = pfn++;
+	}
 }
 
+static bool may_be_written(unsigned long page)
+{
+	return *host_walk_to(page).entry & W;
+}
+
+/* What somebody has made writable in the meantime is protected no more. */
 static void tell(const struct changed *changed, enum race_event event)
 {
-	race_frame_events(event, changed->pfns, changed->n);
+	unsigned long i;
+
+	if (changed->n)
+		race_point(RACE_WRITE, race_history);
+	for (i = 0; i < changed->n; i++)
+		if (event != EVENT_PROTECTED || !may_be_written(changed->pages[i]))
+			race_event(event, 1, (u64)changed->pfns[i]);
 }
 
 /* Each present entry in the range, in order. */
@@ -70,7 +84,7 @@ static void change_range(unsigned long page, unsigned long npages, u64 keep, str
 		race_point(RACE_RMW, walk.entry);
 		if (*walk.entry & P) {
 			if (*walk.entry & ~keep)
-				note(changed, *walk.entry, size);
+				note(changed, page, *walk.entry, size);
 			*walk.entry &= keep;
 		}
 		page = (page & -size) + size;
@@ -110,7 +124,7 @@ static int ksm_merge(unsigned long page)
 		env_range_end(page, 1, MMU_NOTIFY_CLEAR);
 		return -EFAULT;
 	}
-	note(&changed, seen, 1);
+	note(&changed, page, seen, 1);
 	*walk.entry = 0;
 	pfn = host_allocate(1);
 	if (pfn) {

@@ -161,9 +161,8 @@ static int map_absent(const struct area *area, unsigned long page, bool write)
 
 static void tell(enum race_event event, u64 entry)
 {
-	unsigned long pfn = (entry & PFN_MASK) >> PAGE_SHIFT;
-
-	race_frame_events(event, &pfn, 1);
+	race_point(RACE_WRITE, race_history);
+	race_event(event, 1, (entry & PFN_MASK) >> PAGE_SHIFT);
 }
 
 static int copy_on_write(unsigned long page, u64 *entry)

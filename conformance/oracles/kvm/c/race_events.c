@@ -44,17 +44,6 @@ void race_event_bits(enum race_event event, u64 number, u64 first, const u64 *bi
 			race_event_more(first + i);
 }
 
-/* Frames of the host that others get, or that are not to be written, or may be again. */
-void race_frame_events(enum race_event event, const unsigned long *pfns, unsigned long n)
-{
-	unsigned long i;
-
-	if (n)
-		race_point_of(RACE_WRITE, race_history, __builtin_return_address(0));
-	for (i = 0; i < n; i++)
-		race_event(event, 1, (u64)pfns[i]);
-}
-
 /* Whatever type it has. */
 static unsigned long *flags_of(struct page *page)
 {

@@ -50,7 +50,6 @@ int race_cpu_of_guest(unsigned long object);
 void race_event(enum race_event event, int n, ...);
 void race_event_more(u64 number);
 void race_event_bits(enum race_event event, u64 number, u64 first, const u64 *bitmap, unsigned long nbits);
-void race_frame_events(enum race_event event, const unsigned long *pfns, unsigned long n);
 extern u64 race_history[1];
 void race_forget_frames(void);
 void race_note_frames(void);
@@ -95,7 +94,6 @@ static inline void race_enter_guest(int cpu) { }
 static inline void race_leave_guest(int cpu) { }
 #define race_event(event, n, ...)			do { } while (0)
 #define race_event_bits(event, number, first, bitmap, nbits)	do { } while (0)
-static inline void race_frame_events(enum race_event event, const unsigned long *pfns, unsigned long n) { }
 #define race_history	NULL
 static inline void race_serve_other_requests(struct kvm_vcpu *vcpu) { }
 static inline void race_find_table(struct processor *cpu, u64 gfn, struct cached_table *found) { }
