@@ -13,10 +13,10 @@ from conformance.model.modes import MODES
 from conformance.oracles.kvm import CannotBuild, KvmOracle, build_kvm
 
 
-def build(kernel: Kernel) -> Path:
+def build(kernel: Kernel, racing: bool = False) -> Path:
     """The kernel's library; the test is skipped if there can be none."""
     try:
-        return build_kvm(kernel, Cache(), lambda message: None)
+        return build_kvm(kernel, Cache(), lambda message: None, racing=racing)
     except CannotBuild as why:
         pytest.skip(str(why))
 
@@ -24,6 +24,11 @@ def build(kernel: Kernel) -> Path:
 @pytest.fixture(scope="session")
 def kvm_library(kernel: Kernel) -> Path:
     return build(kernel)
+
+
+@pytest.fixture(scope="session")
+def racing_library(kernel: Kernel) -> Path:
+    return build(kernel, racing=True)
 
 
 @pytest.fixture(scope="session")

@@ -38,8 +38,9 @@ def test_every_stand_in_is_needed_by_a_kernel() -> None:
     undefined: set[str] = set()
     idle: list[set[str]] = []
     for series in ("6.1", "6.12", "7.2", "7.3"):
-        library = build_kvm(open_kernel(series), Cache(), lambda message: None)
-        undefined |= set(library.with_name("undefined").read_text().split())
-        idle.append(set(library.with_name("idle").read_text().split()))
+        for racing in (False, True):
+            library = build_kvm(open_kernel(series), Cache(), lambda message: None, racing=racing)
+            undefined |= set(library.with_name("undefined").read_text().split())
+            idle.append(set(library.with_name("idle").read_text().split()))
     assert set(load()) <= undefined
     assert set.intersection(*idle) == set()

@@ -3,5 +3,6 @@
 
 from conformance.oracles.kvm.build import CannotBuild, build_kvm
 from conformance.oracles.kvm.oracle import KernelDied, KvmOracle
+from conformance.oracles.kvm.racing import RacingKvm, what_happened
 
-__all__ = ["CannotBuild", "KernelDied", "KvmOracle", "build_kvm"]
+__all__ = ["CannotBuild", "KernelDied", "KvmOracle", "RacingKvm", "build_kvm", "what_happened"]

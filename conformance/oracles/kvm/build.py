@@ -18,6 +18,8 @@ from conformance.oracles.kvm.standins import assembly
 __all__ = ["CannotBuild", "build_kvm", "symbols_of"]
 
 _C = Path(__file__).parent / "c"
+_PROCESS = ("process.c", "race_process.c")
+"""What is compiled as an ordinary program; the second for races only."""
 
 _FOLDERS = ("arch/x86/kvm", "arch/x86/kvm/mmu", "virt/kvm", "lib")
 
@@ -50,6 +52,19 @@ _OPENED = (
 )
 """Static functions that our C calls or knows by address."""
 
+RACING = (
+    "-fsanitize=thread",
+    "--param=tsan-distinguish-volatile=1",
+    "--param=tsan-instrument-func-entry-exit=0",
+)
+"""Flags with which code calls c/race_access.c before each access to memory that is not its stack."""
+
+_RACES = re.compile(r"arch/x86/kvm/(mmu/\w+|x86)\.c|virt/kvm/kvm_main\.c")
+"""Units of the kernel in which threads of a race can be stopped."""
+
+_UNSTOPPED = ("-Dlock_acquire=env_lock_acquire", "-Dlock_release=env_lock_release")
+"""Of the others: what they hold is held, but taking it is no point."""
+
 _EMULATION = ("-Dx86_emulate_instruction=env_emulate_instruction",)
 """What mmu.c calls to emulate an instruction is the end of an access; KVM's emulator is not run."""
 
@@ -58,10 +73,13 @@ class CannotBuild(ConformanceError):
     """This kernel is not of a generation that the kvm oracle can be built from; the message says why."""
 
 
-def build_kvm(kernel: Kernel, cache: Cache, progress: Progress, *, traced: bool = False) -> Path:
+def build_kvm(
+    kernel: Kernel, cache: Cache, progress: Progress, *, traced: bool = False, racing: bool = False
+) -> Path:
     """The library of the whole KVM of ``kernel``, from the cache or built now.
 
-    One that is ``traced`` can tell which of KVM's functions ran, and takes longer over each.
+    One that is ``traced`` can tell which of KVM's functions ran, and takes longer over each. In one for
+    ``racing``, threads can be stopped before each access to shared memory: it is for RacingKvm.
     Raises CannotBuild if the kernel is too old, BuildError with the compiler's or the linker's first error.
     """
     source = kernel.root / "src"
@@ -70,11 +88,12 @@ def build_kvm(kernel: Kernel, cache: Cache, progress: Progress, *, traced: bool 
             f"{kernel.title}: the kvm oracle needs a TDP MMU as 6.1 has it or later;"
             " this one is older: its KVM does not count page faults by kind."
         )
-    key = key_of("kvm", kernel.fingerprint, _own_digest(), *(TRACED if traced else ()))
+    variant = (*(TRACED if traced else ()), *(RACING if racing else ()))
+    key = key_of("kvm", kernel.fingerprint, _own_digest(), *variant)
 
     def build(entry: Path) -> None:
         progress(f"{kernel.title}: compiling the whole KVM")
-        _build(kernel, cache, entry, TRACED if traced else ())
+        _build(kernel, cache, entry, traced, racing)
 
     return cache.get_or_build("kvm", key, build) / "kvm.so"
 
@@ -101,19 +120,40 @@ def units_of(kernel: Kernel) -> list[str]:
     return [name for name in names if name not in _NEEDS or _NEEDS[name] in options]
 
 
-def _flags_of(unit: str) -> tuple[str, ...]:
+def _flags_of(unit: str, traced: bool, racing: bool) -> list[str]:
+    flags: list[str] = []
     if unit == "lib/sort.c":
-        return ("-DCONFORMANCE_NO_LOCKS",)
-    return _EMULATION if unit == "arch/x86/kvm/mmu/mmu.c" else ()
+        flags += ["-DCONFORMANCE_NO_LOCKS"]
+    if unit == "arch/x86/kvm/mmu/mmu.c":
+        flags += _EMULATION
+    if traced and "kvm/" in unit:
+        flags += TRACED
+    if racing:
+        flags += [*RACING, "-DCONFORMANCE_RACING"] if _RACES.fullmatch(unit) else _UNSTOPPED
+    return flags
 
 
-def _build(kernel: Kernel, cache: Cache, entry: Path, tracing: Sequence[str]) -> None:
+def _ours(traced: bool, racing: bool) -> list[Unit]:
+    """Our C that is compiled as kernel code; a vCPU's own code can be stopped as KVM's can."""
+
+    def is_part(name: str) -> bool:
+        if name in _PROCESS:
+            return False
+        return traced if name == "traced.c" else racing or not name.startswith("race_")
+
+    units = []
+    for path in sorted(_C.glob("*.c")):
+        flags = ["-DCONFORMANCE_RACING"] if racing else []
+        if racing and path.name == "guest.c":
+            flags += RACING
+        if is_part(path.name):
+            units.append(Unit(path, flags))
+    return [*units, Unit(COMMON_C / "blocks.c")]
+
+
+def _build(kernel: Kernel, cache: Cache, entry: Path, traced: bool, racing: bool) -> None:
     features = [f"-D{name}=1" for name in probe(kernel.root / "src")]
-    theirs = [
-        Unit(name, (*_flags_of(name), *(tracing if "kvm/" in name else ()))) for name in units_of(kernel)
-    ]
-    apart = {"process.c"} if tracing else {"process.c", "traced.c"}
-    ours = [Unit(path) for path in sorted(_C.glob("*.c")) if path.name not in apart]
+    theirs = [Unit(name, _flags_of(name, traced, racing)) for name in units_of(kernel)]
     with tempfile.TemporaryDirectory(prefix="conformance-kvm-") as scratch:
         place = Path(scratch)
 
@@ -128,8 +168,8 @@ def _build(kernel: Kernel, cache: Cache, entry: Path, tracing: Sequence[str]) ->
             )
 
         kvm = compiled(theirs, "theirs", *_APART, reuse=cache)
-        own = compiled([*ours, Unit(COMMON_C / "blocks.c")], "ours", "-w", *features)
-        _link(kernel, place, kvm, own, entry)
+        own = compiled(_ours(traced, racing), "ours", "-w", *features)
+        _link(kernel, place, kvm, own, entry, _PROCESS if racing else _PROCESS[:1])
 
 
 def _defined(listing: str) -> set[str]:
@@ -146,7 +186,9 @@ def _write_names(path: Path, names: set[str]) -> None:
     path.write_text("".join(f"{name}\n" for name in sorted(names)))
 
 
-def _link(kernel: Kernel, place: Path, theirs: list[Path], ours: list[Path], entry: Path) -> None:
+def _link(
+    kernel: Kernel, place: Path, theirs: list[Path], ours: list[Path], entry: Path, process: Sequence[str]
+) -> None:
     """One object of the kernel's, one of ours which yields to it, and whatever is still undefined."""
 
     def run(*words: str | Path) -> str:
@@ -164,22 +206,28 @@ def _link(kernel: Kernel, place: Path, theirs: list[Path], ours: list[Path], ent
     (place / "provided").write_text("\n".join(sorted(provided)))
     run("objcopy", "--weaken-symbols=provided", environment)
     run("ld", "-r", "-o", both, kernel_object, environment)
-    process = place / "process.o"
-    run("gcc", "-c", "-O2", "-g1", "-fPIC", "-Wall", "-Werror", _C / "process.c", "-o", process)
+    # So that the linker says where per-CPU variables are.
+    sections = set(re.findall(r" (\.data\.\.percpu\S*)", run("readelf", "-SW", both)))
+    run("objcopy", *(f"--rename-section={name}=percpu_variables" for name in sorted(sections)), both)
+    around = []
+    for name in process:
+        around.append(place / Path(name).with_suffix(".o"))
+        run("gcc", "-c", "-O2", "-g1", "-fPIC", "-Wall", "-Werror", _C / name, "-o", around[-1])
+    outside = [run("nm", one) for one in around]
     wanted = _undefined(run("nm", kernel_object)).union(
-        *(_undefined(run("nm", one)) for one in [*ours, process])
+        *(_undefined(run("nm", one)) for one in ours), *map(_undefined, outside)
     )
     exported = set(re.findall(r"(\w+);", (_C / "kvm.map").read_text()))
     _write_names(entry / "idle", provided - wanted - exported)
-    undefined = _undefined(run("nm", both)) - _defined(run("nm", process))
-    # The linker itself defines where a section with such a name begins and ends.
-    undefined -= {name for name in undefined if re.match(r"__(start|stop)_", name)}
+    undefined = _undefined(run("nm", both)).difference(*map(_defined, outside))
+    # The linker itself defines where the library and a section with such a name begin and end.
+    undefined -= {name for name in undefined if re.match(r"(__(start|stop)_|(__ehdr_start|_end)$)", name)}
     _write_names(entry / "undefined", undefined)
     (place / "standins.S").write_text(assembly(undefined))
     run("gcc", "-c", "standins.S", "-o", "standins.o")
     library = entry / "kvm.so"
     run(
-        "gcc", "-shared", "-o", library, both, process, "standins.o",
+        "gcc", "-shared", "-o", library, both, *around, "standins.o",
         "-Wl,-z,defs", "-Wl,-z,noexecstack", "-Wl,-Bsymbolic", f"-Wl,--version-script={_C / 'kvm.map'}",
     )  # fmt: skip
     functions = functions_of(library).items()

@@ -22,6 +22,7 @@ _SHAPES = {
     "RECOVER_NX_MMU_TYPE": (f"{_KVM}/mmu/mmu.c", r"kvm_recover_nx_huge_pages\(struct kvm \*kvm,\s"),
     "TDP_ITER_GFN_BITS": (f"{_KVM}/mmu/tdp_iter.h", r"gfn_t gfn_bits\)"),
     "VM_DIRTY_LOG_SIZE": (_KVM_HOST, r"\tint cpu_dirty_log_size;\n(?s:.*)\nstruct kvm_x86_ops \{"),
+    "lpage_disallowed": (f"{_KVM}/mmu/mmu_internal.h", r"\bbool lpage_disallowed;"),
     "init_srcu_struct_lockdep": ("include/linux/srcu.h", r"int init_srcu_struct_lockdep\("),
     "kvm_init_ops": ("include/linux/kvm_host.h", r"int kvm_init\(void \*opaque,"),
     "kvm_recover_nx_lpages": (f"{_KVM}/mmu/mmu.c", r"void kvm_recover_nx_lpages\("),

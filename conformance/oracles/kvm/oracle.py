@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import bisect
-import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from conformance.oracles.kvm.build import symbols_of
-from conformance.oracles.kvm.interface import OPTIONS, Death
+from conformance.oracles.kvm.deaths import told
+from conformance.oracles.kvm.interface import OPTIONS
 from conformance.oracles.kvm.reading import read_observation
 from conformance.oracles.kvm.server import Server, borrow, give_back
 
@@ -55,7 +54,7 @@ class KvmOracle:
         if self._server.error:
             how = f"initialising KVM: failed with {self._server.error}"
             if self._server.exchange.death:
-                how = f"initialising KVM: {_told(self._server, library)[0]}"
+                how = f"initialising KVM: {told(self._server.exchange, library, patience)[0]}"
             self.close()
             raise KernelDied(how)
         chosen = {**OPTIONS, **(options or {})}
@@ -134,35 +133,6 @@ class KvmOracle:
         if say(server):
             return
         self._alive = False
-        how, hung = _told(server, self._library)
+        how, hung = told(server.exchange, self._library, server.patience)
         self.close()
         raise KernelDied(how, hung)
-
-
-def _told(server: Server, library: Path) -> tuple[str, bool]:
-    """How the machine that has just ended came to it, in words, and whether it hung."""
-    exchange = server.exchange
-    what = exchange.what.decode(errors="replace")
-    place = _place(library, exchange.at)
-    death = exchange.death
-    if death == Death.BUG:
-        return f"BUG in {what}", False
-    if death == Death.MISSING:
-        return f"nothing stands in for {what}, which {place} wants", False
-    if death == Death.SIGNAL:
-        name = signal.Signals(exchange.number).name
-        return f"died of {name} in {place} (address {exchange.address:#x})", False
-    if death == Death.HUNG:
-        return f"did not come back within {server.patience:g} s of processor time (in {place})", True
-    if death == Death.BROKEN:
-        return what, what.startswith("waits")
-    return "ended without a word", False
-
-
-def _place(library: Path, offset: int) -> str:
-    """The function that an offset into the library lies in."""
-    symbols = symbols_of(library)
-    index = bisect.bisect_right(symbols, (offset, "\x7f")) - 1
-    if index < 0 or offset >= 1 << 40:
-        return f"{offset:#x}"
-    return symbols[index][1]

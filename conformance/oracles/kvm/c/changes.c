@@ -2,7 +2,7 @@
 /* What the host does to mappings that are there, each time with the notifier calls that mm/ makes around it. */
 #include <linux/mm.h>
 #include "host.h"
-#include "environment.h"
+#include "racing.h"
 
 /* Replace a huge entry by 512 that map the same, as __split_huge_pmd() does. */
 static void split(unsigned long page)
@@ -13,6 +13,7 @@ static void split(unsigned long page)
 	int i;
 
 	env_range_start(start, 512, MMU_NOTIFY_CLEAR);
+	race_point(RACE_RMW, walk.entry);
 	table = env_table_page();
 	for (i = 0; i < 512; i++)
 		table[i] = (huge & ~HUGE) + ((u64)i << PAGE_SHIFT);
@@ -40,8 +41,39 @@ static int split_at_ends(unsigned long page, unsigned long npages)
 	return 0;
 }
 
+/* Frames that others get, or that are not to be written, when a change is over. */
+#define MAX_CHANGED	512
+struct changed { unsigned long n, pfns[MAX_CHANGED], pages[MAX_CHANGED]; };
+
+static void note(struct changed *changed, unsigned long page, u64 entry, unsigned long size)
+{
+	unsigned long pfn = (entry & PFN_MASK) >> PAGE_SHIFT;
+
+	for (page &= -size; size-- && changed->n < MAX_CHANGED; page++) {
+		changed->pages[changed->n] = page;
+		changed->pfns[changed->n++] = pfn++;
+	}
+}
+
+static bool may_be_written(unsigned long page)
+{
+	return *host_walk_to(page).entry & W;
+}
+
+/* What somebody has made writable in the meantime is protected no more. */
+static void tell(const struct changed *changed, enum race_event event)
+{
+	unsigned long i;
+
+	if (changed->n)
+		race_point(RACE_WRITE, race_history);
+	for (i = 0; i < changed->n; i++)
+		if (event != EVENT_PROTECTED || !may_be_written(changed->pages[i]))
+			race_event(event, 1, (u64)changed->pfns[i]);
+}
+
 /* Each present entry in the range, in order. */
-static void change_range(unsigned long page, unsigned long npages, u64 keep)
+static void change_range(unsigned long page, unsigned long npages, u64 keep, struct changed *changed)
 {
 	unsigned long end = page + npages;
 
@@ -49,14 +81,19 @@ static void change_range(unsigned long page, unsigned long npages, u64 keep)
 		struct host_walk walk = host_walk_to(page);
 		unsigned long size = host_level_pages[walk.level];
 
-		if (*walk.entry & P)
+		race_point(RACE_RMW, walk.entry);
+		if (*walk.entry & P) {
+			if (*walk.entry & ~keep)
+				note(changed, page, *walk.entry, size);
 			*walk.entry &= keep;
+		}
 		page = (page & -size) + size;
 	}
 }
 
 static int change(unsigned long page, unsigned long npages, u64 keep, int event)
 {
+	struct changed changed = {};
 	int r;
 
 	if (!npages || page + npages > ENV_HOST_PAGES)
@@ -65,7 +102,8 @@ static int change(unsigned long page, unsigned long npages, u64 keep, int event)
 	if (r)
 		return r;
 	env_range_start(page, npages, event);
-	change_range(page, npages, keep);
+	change_range(page, npages, keep, &changed);
+	tell(&changed, keep ? EVENT_PROTECTED : EVENT_RELEASED);
 	env_range_end(page, npages, event);
 	return 0;
 }
@@ -73,17 +111,27 @@ static int change(unsigned long page, unsigned long npages, u64 keep, int event)
 static int ksm_merge(unsigned long page)
 {
 	struct host_walk walk = host_walk_to(page);
+	struct changed changed = {};
 	unsigned long pfn;
+	u64 seen = *walk.entry;
 
-	if (walk.level != 1 || !(*walk.entry & P))
+	if (walk.level != 1 || !(seen & P))
 		return -EINVAL;
 	env_range_start(page, 1, MMU_NOTIFY_CLEAR);
+	race_point(RACE_RMW, walk.entry);
+	/* As replace_page() does, which looks again. */
+	if (*walk.entry != seen) {
+		env_range_end(page, 1, MMU_NOTIFY_CLEAR);
+		return -EFAULT;
+	}
+	note(&changed, page, seen, 1);
 	*walk.entry = 0;
 	pfn = host_allocate(1);
 	if (pfn) {
 		env_change_pte(page, host_leaf(pfn, 1, false));
 		*walk.entry = host_leaf(pfn, 1, false) | SHARED;
 	}
+	tell(&changed, EVENT_RELEASED);
 	env_range_end(page, 1, MMU_NOTIFY_CLEAR);
 	return pfn ? 0 : -ENOMEM;
 }
@@ -92,15 +140,17 @@ static int collapse(unsigned long page)
 {
 	unsigned long start = page & -512UL, pfn;
 	struct area *area = host_area_of(page);
+	struct changed changed = {};
 
 	if (!area || area->level == 3 || !area->writable || start < area->start ||
 	    start + 512 > area->start + area->npages)
 		return -EINVAL;
 	env_range_start(start, 512, MMU_NOTIFY_CLEAR);
-	change_range(start, 512, 0);
+	change_range(start, 512, 0, &changed);
 	pfn = host_allocate(2);
 	if (pfn)
 		*host_place_at(start, 2) = host_leaf(pfn, 2, true);
+	tell(&changed, EVENT_RELEASED);
 	env_range_end(start, 512, MMU_NOTIFY_CLEAR);
 	return pfn ? 0 : -ENOMEM;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * One processor, always online, and the one task that runs on it.  Per-CPU variables are where the linker
- * put them: the gs base is 0, and so is the offset of CPU 0.
+ * put them: the gs base is 0, and so is the offset of CPU 0.  (In a race, each thread finds its own there.)
  */
 #include <linux/cpumask.h>
 #include <linux/percpu.h>
@@ -26,6 +26,9 @@ static struct task_struct *new_task(void)
 	return task;
 }
 
+/* With those of KVM's that are defined as such. */
+#define PER_CPU		__section(".data..percpu")
+
 unsigned long env_this_cpu_off STANDS_IN(this_cpu_off);
 unsigned long env_per_cpu_offset[NR_CPUS] STANDS_IN(__per_cpu_offset);
 unsigned int env_nr_cpu_ids STANDS_IN(nr_cpu_ids) = 1;
@@ -35,16 +38,40 @@ atomic_t env_num_online_cpus STANDS_IN(__num_online_cpus) = ATOMIC_INIT(1);
 
 /* The same variable has a second name, under which the compiler may take it to be constant. */
 #ifdef HAVE_pcpu_hot
-struct pcpu_hot pcpu_hot = { .preempt_count = PREEMPT_ENABLED };
+struct pcpu_hot pcpu_hot PER_CPU = { .preempt_count = PREEMPT_ENABLED };
 __asm__(".globl const_pcpu_hot\n.hidden const_pcpu_hot\n.set const_pcpu_hot, pcpu_hot\n");
 #define set_current(task)	(pcpu_hot.current_task = (task))
+#define set_cpu_number(cpu)	(pcpu_hot.cpu_number = (cpu))
 #else
 DEFINE_PER_CPU(typeof(__preempt_count), __preempt_count) = PREEMPT_ENABLED;
-int env_cpu_number STANDS_IN(cpu_number);
-struct task_struct *env_current STANDS_IN(current_task);
+int env_cpu_number STANDS_IN(cpu_number) PER_CPU;
+struct task_struct *env_current STANDS_IN(current_task) PER_CPU;
 __asm__(".globl const_current_task\n.hidden const_current_task\n.set const_current_task, current_task\n");
 #define set_current(task)	(env_current = (task))
+#define set_cpu_number(cpu)	(env_cpu_number = (cpu))
 #endif
+
+struct task_struct *env_fellow_task(void)
+{
+	struct task_struct *task = new_task();
+
+	memcpy(task, current, sizeof(*task));
+	/* Nothing that the machine could have leaked. */
+	env_ledger.objects--;
+	return task;
+}
+
+void env_become(struct task_struct *task, int cpu)
+{
+	set_current(task);
+	set_cpu_number(cpu);
+}
+
+void env_bring_up(int cpus)
+{
+	env_nr_cpu_ids = cpus;
+	env_cpu_online_mask[0] = (1UL << cpus) - 1;
+}
 
 /* Booting is over, and static keys may be used. */
 enum system_states system_state = SYSTEM_RUNNING;

@@ -15,6 +15,10 @@
 /* cpu.c */
 void env_cpu_init(void);
 void env_set_need_resched(bool on);
+/* Another task with the same memory; and to be a task on a CPU. */
+struct task_struct *env_fellow_task(void);
+void env_become(struct task_struct *task, int cpu);
+void env_bring_up(int cpus);
 
 /* memory.c */
 struct env_ledger { long objects, pages; };
@@ -27,21 +31,36 @@ void env_put_object(void *object);
 void *env_table_page(void);
 void env_kfree(const void *object) STANDS_IN(kfree);
 u64 env_serial(const void *page);
+unsigned long env_unused(void);
+
+/* held.c: what a task holds; each lock taken has a ticket, in the order in which they were taken. */
+#define MAX_HELD	64
+struct env_held { const struct lockdep_map *map; int read; u64 ticket; };
+struct env_holder { struct env_held held[MAX_HELD]; int nr; };
+extern struct env_holder *env_holder;
+u64 env_ticket(void);
+bool env_holds(const struct lockdep_map *map, int read);
+void env_take(const struct lockdep_map *map, int read);
+void env_give(const struct lockdep_map *map);
+/* How many readers are parked that a lock's grace period waits for. */
+int env_parked_readers(const struct lockdep_map *map);
+bool env_is_reader(void);
+int env_readers(void);
+void env_park_reader(void);
+void env_resume_reader(void);
+void env_locks_at_end_of_step(void);
 
 /* locks.c */
 struct rw_semaphore;
 void env_init_rwsem(struct rw_semaphore *lock, const char *name, struct lock_class_key *key)
 	STANDS_IN(__init_rwsem);
-int env_readers(void);
-void env_park_reader(void);
-void env_resume_reader(void);
-void env_locks_at_end_of_step(void);
 /* What others do when the kernel next gives way, once. */
 extern void (*env_while_away)(void);
 
 /* rcu.c */
 long env_grace_period(void);
 struct rcu_head *env_rcu_pending(void);
+const void *env_rcu_callbacks(void);
 void env_run_srcu(void);
 
 /* work.c */
@@ -59,6 +78,7 @@ int env_touch(unsigned long page, bool write);
 bool env_gup_fast(unsigned long address, bool write, struct page **page);
 struct vm_area_struct *env_vma(unsigned long address);
 long env_pages_kept(void);
+unsigned long env_next_pfn(void);
 
 /* changes.c */
 enum env_host_step {
@@ -92,6 +112,9 @@ struct processor {
 	struct translation tlb[TLB_ENTRIES];
 };
 extern struct processor processors[MAX_VCPUS];
+#define RIGHTS		(ACCESS_READ | ACCESS_WRITE | ACCESS_FETCH)
+/* A table that a processor knows of, and what the entries on the way to it allow. */
+struct cached_table { u64 serial, gfn, table; int level, rights; };
 struct exit { bool misconfigured; u64 error_code; };
 bool processor_access(struct processor *cpu, u64 gfn, int kind, struct exit *exit);
 void processor_flush(struct processor *cpu);
@@ -114,7 +137,12 @@ void walker_begin(struct kvm_vcpu *vcpu, u64 gfn);
 void walker_next(void);
 void walker_end(void);
 
-/* say.c: what is told of a step. */
+/* steps.c: a step without what is told of it. */
+void machine_do(unsigned long step, const unsigned long *args);
+
+/* say.c: what is told of a step, and where the task that does it puts it. */
+struct env_said { unsigned long *words, at, room; };
+extern struct env_said *env_said;
 void say_nothing_yet(void);
 void say(long number);
 void say_bits(u64 bits);

@@ -25,6 +25,18 @@ __asm__(".macro cli\n .endm\n"
 #include <linux/compiler.h>
 #include "traced.h"
 
+/* In a race, atomic accesses are told of as plain ones are, by the hooks that the kernel has for its own checker. */
+#ifdef CONFORMANCE_RACING
+#include <linux/kcsan-checks.h>
+extern void env_race_access(const volatile void *address, size_t size, int type);
+#undef kcsan_check_access
+#define kcsan_check_access	env_race_access
+/* Who spins for somebody else to do something lets him. */
+#include <asm/vdso/processor.h>
+extern void env_race_relax(void);
+#define cpu_relax()		env_race_relax()
+#endif
+
 /* sort.c knows neither CPUs nor locks, and has a name of its own for what their headers would define. */
 #ifndef CONFORMANCE_NO_LOCKS
 /* The form that the compiler may read once and keep names its variable by an absolute address. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* A vCPU that runs: what it does for the MMU before it enters the guest, the guest's access, and its exits. */
 #include <linux/kvm_host.h>
-#include "environment.h"
+#include "racing.h"
 #include "mmu.h"
 #include "mmu/mmu_internal.h"
 #include "x86.h"
@@ -12,15 +12,16 @@ void kvm_vcpu_flush_tlb_all(struct kvm_vcpu *vcpu);
 /* Exits and ends as the steps' outcome tells them. */
 enum { EXIT_RETRY = 10, EXIT_EMULATE, EXIT_INVALID, EXIT_FIXED, EXIT_SPURIOUS, EXIT_MMIO = 100 };
 enum { WENT_THROUGH, GAVE_UP, EMULATED, FAILED };
-#define MAX_EXITS	4
+/* In a race, somebody else may be in the way of each. */
+#define MAX_EXITS	(racing() ? 8 : 4)
 
-static bool emulated;
+static bool emulated[MAX_VCPUS];
 
 /* KVM would now emulate the instruction: the end of the access.  mmu.c calls it by this name. */
 int env_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t gpa, int type, void *insn, int length);
 int env_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t gpa, int type, void *insn, int length)
 {
-	emulated = true;
+	emulated[vcpu->vcpu_idx] = true;
 	return 1;
 }
 
@@ -37,6 +38,7 @@ static void drain_pml(struct kvm_vcpu *vcpu)
 static int enter(struct kvm_vcpu *vcpu)
 {
 	drain_pml(vcpu);
+	race_serve_other_requests(vcpu);
 	if (kvm_request_pending(vcpu)) {
 		if (kvm_test_request(KVM_REQ_VM_DEAD, vcpu))
 			return -EIO;
@@ -76,11 +78,11 @@ static int handle_exit(struct kvm_vcpu *vcpu, u64 gfn, struct exit *exit)
 	u64 fixed = vcpu->stat.pf_fixed, spurious = vcpu->stat.pf_spurious;
 	int r, code = EXIT_RETRY;
 
-	emulated = false;
+	emulated[vcpu->vcpu_idx] = false;
 	r = kvm_mmu_page_fault(vcpu, gfn << PAGE_SHIFT, exit->error_code, NULL, 0);
 	if (r < 0)
 		return r;
-	if (emulated)
+	if (emulated[vcpu->vcpu_idx])
 		code = EXIT_EMULATE;
 	else if (vcpu->stat.pf_fixed != fixed)
 		code = EXIT_FIXED;
@@ -89,17 +91,72 @@ static int handle_exit(struct kvm_vcpu *vcpu, u64 gfn, struct exit *exit)
 	return code + (exit->misconfigured ? EXIT_MMIO : 0);
 }
 
+/*
+ * In a race, the guest is left after each instruction; until then, no interrupt comes through.  As
+ * vcpu_enter_guest() goes in, with a second look at the requests, and comes out.
+ */
+static noinline void exit_guest(struct kvm_vcpu *vcpu)
+{
+	if (!racing())
+		return;
+	vcpu->mode = OUTSIDE_GUEST_MODE;
+	race_leave_guest(smp_processor_id());
+	preempt_enable_no_resched();
+	kvm_vcpu_srcu_read_lock(vcpu);
+	drain_pml(vcpu);
+}
+
+static noinline bool enter_guest(struct kvm_vcpu *vcpu)
+{
+	if (!racing())
+		return true;
+	preempt_disable();
+	race_enter_guest(smp_processor_id());
+	smp_store_release(&vcpu->mode, IN_GUEST_MODE);
+	kvm_vcpu_srcu_read_unlock(vcpu);
+	if (READ_ONCE(vcpu->mode) != EXITING_GUEST_MODE && !kvm_request_pending(vcpu))
+		return true;
+	exit_guest(vcpu);
+	return false;
+}
+
+static bool is_invalidation_over(const void *kvm, u64 since)
+{
+	return !container_of(kvm, struct kvm, mmu_invalidate_in_progress)->mmu_invalidate_in_progress ||
+	       race_alone();
+}
+
+/* Whether an invalidation goes on, which a guest would try again and again until the end of. */
+static bool never_ends(struct kvm_vcpu *vcpu)
+{
+	struct kvm *kvm = vcpu->kvm;
+
+	if (!kvm->mmu_invalidate_in_progress)
+		return false;
+	if (racing()) {
+		kvm_vcpu_srcu_read_unlock(vcpu);
+		race_wait(&kvm->mmu_invalidate_in_progress, is_invalidation_over, 0);
+		kvm_vcpu_srcu_read_lock(vcpu);
+	}
+	return kvm->mmu_invalidate_in_progress;
+}
+
 /* One instruction of the guest, until it goes through, is emulated, or KVM brings it no further. */
 static int access(struct kvm_vcpu *vcpu, u64 gfn, int kind)
 {
 	struct processor *cpu = &processors[vcpu->vcpu_idx];
 	struct exit exit;
 	int exits, r;
+	bool through;
 
 	for (exits = 0; exits < MAX_EXITS; exits++) {
-		r = enter(vcpu);
+		do
+			r = enter(vcpu);
+		while (!r && !enter_guest(vcpu));
 		if (!r) {
-			if (processor_access(cpu, gfn, kind, &exit)) {
+			through = processor_access(cpu, gfn, kind, &exit);
+			exit_guest(vcpu);
+			if (through) {
 				if (cpu->nr_pml == PML_ENTRIES)
 					drain_pml(vcpu);
 				return WENT_THROUGH;
@@ -110,9 +167,9 @@ static int access(struct kvm_vcpu *vcpu, u64 gfn, int kind)
 		say(r);
 		if (r < 0)
 			return FAILED;
-		if (emulated)
+		if (emulated[vcpu->vcpu_idx])
 			return EMULATED;
-		if (r % EXIT_MMIO == EXIT_RETRY && vcpu->kvm->mmu_invalidate_in_progress)
+		if (r % EXIT_MMIO == EXIT_RETRY && never_ends(vcpu))
 			return GAVE_UP;
 	}
 	return GAVE_UP;
@@ -175,8 +232,16 @@ void guest_smm(struct kvm_vcpu *vcpu, bool on)
  */
 int rcuwait_wake_up(struct rcuwait *wait)
 {
+	struct task_struct *task = rcu_access_pointer(wait->task);
 	int i;
 
+	if (racing()) {
+		if (task) {
+			race_point(RACE_RMW, task);
+			WRITE_ONCE(task->__state, TASK_RUNNING);
+		}
+		return !!task;
+	}
 	for (i = 0; i < machine_nr_vcpus; i++) {
 		struct kvm_vcpu *vcpu = machine_vcpu(i);
 

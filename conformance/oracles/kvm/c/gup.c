@@ -25,10 +25,13 @@ long env_get_user_pages_unlocked(unsigned long start, unsigned long n, struct pa
 
 	if (n != 1 || start < ENV_HOST_BASE)
 		return -EFAULT;
-	r = env_touch((start - ENV_HOST_BASE) >> PAGE_SHIFT, write);
-	if (r)
-		return r;
-	return env_gup_fast(start, write, pages) ? 1 : -EFAULT;
+	do {
+		r = env_touch((start - ENV_HOST_BASE) >> PAGE_SHIFT, write);
+		if (r)
+			return r;
+		/* In a race the mapping may be gone again. */
+	} while (!env_gup_fast(start, write, pages));
+	return 1;
 }
 
 /* KVM asks without wanting the page, only to learn whether it is poisoned. */

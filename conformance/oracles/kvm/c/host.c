@@ -5,7 +5,7 @@
  */
 #include <linux/mm.h>
 #include "host.h"
-#include "environment.h"
+#include "racing.h"
 
 #define ZERO_PFN	0x100000UL
 
@@ -38,6 +38,12 @@ struct area *host_area_of(unsigned long page)
 		if (page >= areas[i].start && page < areas[i].start + areas[i].npages)
 			return &areas[i];
 	return NULL;
+}
+
+/* The areas, by number. */
+struct area *host_area(unsigned long nr)
+{
+	return nr < nr_areas ? &areas[nr] : NULL;
 }
 
 /* The area of an address as the kernel knows it: anonymous memory without any peculiarity. */
@@ -153,17 +159,32 @@ static int map_absent(const struct area *area, unsigned long page, bool write)
 	return 0;
 }
 
+static void tell(enum race_event event, u64 entry)
+{
+	race_point(RACE_WRITE, race_history);
+	race_event(event, 1, (entry & PFN_MASK) >> PAGE_SHIFT);
+}
+
 static int copy_on_write(unsigned long page, u64 *entry)
 {
 	unsigned long pfn;
+	u64 seen = *entry;
 
 	env_range_start(page, 1, MMU_NOTIFY_CLEAR);
+	race_point(RACE_RMW, entry);
+	/* Somebody else may have been here, and there is nothing to be done, or something else. */
+	if (*entry != seen) {
+		env_range_end(page, 1, MMU_NOTIFY_CLEAR);
+		return env_touch(page, true);
+	}
 	*entry = 0;
 	pfn = host_allocate(1);
 	if (pfn) {
 		env_change_pte(page, host_leaf(pfn, 1, true));
 		*entry = host_leaf(pfn, 1, true);
 	}
+	if ((seen & PFN_MASK) >> PAGE_SHIFT != ZERO_PFN)
+		tell(EVENT_RELEASED, seen);
 	env_range_end(page, 1, MMU_NOTIFY_CLEAR);
 	return pfn ? 0 : -ENOMEM;
 }
@@ -176,6 +197,7 @@ int env_touch(unsigned long page, bool write)
 
 	if (!area || (write && !area->writable))
 		return -EFAULT;
+	race_point(RACE_RMW, host_walk_to(page).entry);
 	walk = host_walk_to(page);
 	entry = *walk.entry;
 	if (!(entry & P))
@@ -185,6 +207,7 @@ int env_touch(unsigned long page, bool write)
 	if (entry & SHARED || (entry & PFN_MASK) >> PAGE_SHIFT == ZERO_PFN)
 		return copy_on_write(page, walk.entry);
 	*walk.entry |= W;
+	tell(EVENT_WRITABLE, *walk.entry);
 	return 0;
 }
 
@@ -199,6 +222,7 @@ bool env_gup_fast(unsigned long address, bool write, struct page **page)
 
 	if (address < ENV_HOST_BASE || nr >= ENV_HOST_PAGES)
 		return false;
+	race_point(RACE_READ, host_walk_to(nr).entry);
 	walk = host_walk_to(nr);
 	if (!(*walk.entry & P) || (write && !(*walk.entry & W)))
 		return false;
@@ -208,6 +232,12 @@ bool env_gup_fast(unsigned long address, bool write, struct page **page)
 		set_page_count(*page, 1);
 	page_ref_inc(*page);
 	return true;
+}
+
+/* No frame from here on was ever in use. */
+unsigned long env_next_pfn(void)
+{
+	return next_pfn;
 }
 
 /* References to the host's pages that KVM has not given back. */

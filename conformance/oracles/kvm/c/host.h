@@ -17,6 +17,7 @@
 extern const unsigned long host_level_pages[];
 
 struct area { unsigned long start, npages; int writable, level; };
+struct area *host_area(unsigned long nr);
 struct area *host_area_of(unsigned long page);
 int host_mmap(unsigned long start, unsigned long npages, int writable, int level);
 

@@ -1,128 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Locks.  There is one thread, so none is ever waited for; what is kept is who holds what, for the
- * kernel's own assertions, and to tell what would have hung or gone wrong: to take a lock that is held,
- * to release one that is not, to sleep or to end a step with one held.
+ * Locks.  There is one thread, so none is ever waited for, but in a race (racing.h); what is kept is who holds
+ * what (held.c).  Here too: to sleep, or to give way, with one held that keeps the processor.
  */
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
 #include <linux/spinlock.h>
-#include "environment.h"
+#include "racing.h"
 
-#define MAX_HELD	64
-static struct { struct lockdep_map *map; int read; } held[MAX_HELD];
-static int nr_held;
+/* Of the function that stands in for the kernel's, whatever is inlined there. */
+#define CALLER	__builtin_return_address(0)
 
-/* Readers of RCU that are parked. */
-static int parked;
-
-int env_debug_locks STANDS_IN(debug_locks) = 1;
-/* As lockdep sees it: interrupts are never off, since none ever comes. */
-DEFINE_PER_CPU(int, hardirqs_enabled) = 1;
-
-struct lockdep_map rcu_lock_map, rcu_sched_lock_map;
-
-static bool holds(const struct lockdep_map *map, int read)
-{
-	int i;
-
-	for (i = nr_held - 1; i >= 0; i--)
-		if (held[i].map == map && (read < 0 || !!held[i].read == !!read))
-			return true;
-	return false;
-}
-
-/* read: 0 exclusively, 1 shared, 2 shared and may be taken again */
-static void take(struct lockdep_map *map, int read)
-{
-	if (read ? holds(map, 0) : holds(map, -1))
-		env_complain("LOCKDEP", "a lock is taken that is held already");
-	if (nr_held == MAX_HELD)
-		env_die(ENV_BROKEN, "too many locks are held", (unsigned long)__builtin_return_address(0));
-	held[nr_held].map = map;
-	held[nr_held++].read = read;
-}
-
-static void give(struct lockdep_map *map)
-{
-	int i;
-
-	for (i = nr_held - 1; i >= 0 && held[i].map != map; i--)
-		;
-	if (i < 0) {
-		env_complain("LOCKDEP", "a lock is released that is not held");
-		return;
-	}
-	for (nr_held--; i < nr_held; i++)
-		held[i] = held[i + 1];
-}
-
-static bool is_reader(void)
-{
-	return holds(&rcu_lock_map, -1) || holds(&rcu_sched_lock_map, -1);
-}
-
-/* How many readers RCU has to wait for, if any. */
-int env_readers(void)
-{
-	return is_reader() + parked;
-}
-
-/* A reader of RCU is another task, which does nothing for now: what it holds does not count as ours. */
-void env_park_reader(void)
-{
-	give(&rcu_lock_map);
-	preempt_enable_no_resched();
-	parked++;
-}
-
-void env_resume_reader(void)
-{
-	parked--;
-	preempt_disable();
-	take(&rcu_lock_map, 2);
-}
-
-void env_locks_at_end_of_step(void)
-{
-	if (nr_held || preempt_count())
-		env_complain("LOCKDEP", "a step ends with a lock held");
-	nr_held = 0;
-	preempt_count_set(0);
-}
-
-/* What the kernel announces to lockdep, RCU and SRCU among it. */
-void lock_acquire(struct lockdep_map *map, unsigned int subclass, int trylock, int read, int check,
-		  struct lockdep_map *nest, unsigned long ip)
-{
-	take(map, read);
-}
-
-void lock_release(struct lockdep_map *map, unsigned long ip)
-{
-	give(map);
-}
-
-int lock_is_held_type(const struct lockdep_map *map, int read)
-{
-	return holds(map, read);
-}
-
-int rcu_read_lock_held(void)
-{
-	return is_reader();
-}
 /* Spinlocks and rwlocks keep the processor; so the kernel may not sleep while it holds one. */
-static void spin(struct lockdep_map *map, int read)
+static __always_inline void spin(struct lockdep_map *map, int read)
 {
 	preempt_disable();
-	take(map, read);
+	race_lock(map, read, CALLER);
+	env_take(map, read);
 }
 
-static void unspin(struct lockdep_map *map)
+static __always_inline void unspin(struct lockdep_map *map)
 {
-	give(map);
+	race_unlock(map, CALLER);
+	env_give(map);
 	preempt_enable_no_resched();
 }
 
@@ -206,11 +107,18 @@ void env_init_rwsem(struct rw_semaphore *lock, const char *name, struct lock_cla
 }
 
 /* Sleeping locks */
-static int sleep_on(struct lockdep_map *map, int read)
+static __always_inline int sleep_on(struct lockdep_map *map, int read)
 {
 	may_sleep();
-	take(map, read);
+	race_lock(map, read, CALLER);
+	env_take(map, read);
 	return 0;
+}
+
+static __always_inline void wake(struct lockdep_map *map)
+{
+	race_unlock(map, CALLER);
+	env_give(map);
 }
 
 #define MUTEX(symbol, taken)						\
@@ -227,12 +135,12 @@ MUTEX(_mutex_trylock_nest_lock, 1)
 void env_mutex_unlock(struct mutex *lock) STANDS_IN(mutex_unlock);
 void env_mutex_unlock(struct mutex *lock)
 {
-	give(&lock->dep_map);
+	wake(&lock->dep_map);
 }
 
 bool mutex_is_locked(struct mutex *lock)
 {
-	return holds(&lock->dep_map, -1);
+	return env_holds(&lock->dep_map, -1);
 }
 
 void down_read(struct rw_semaphore *lock)
@@ -247,12 +155,12 @@ void down_write(struct rw_semaphore *lock)
 
 void up_read(struct rw_semaphore *lock)
 {
-	give(&lock->dep_map);
+	wake(&lock->dep_map);
 }
 
 void up_write(struct rw_semaphore *lock)
 {
-	give(&lock->dep_map);
+	wake(&lock->dep_map);
 }
 
 /* Where the kernel would let others run: it must be able to, and nobody else wants to. */
@@ -267,7 +175,7 @@ int env_cond_resched(void)
 void (*env_while_away)(void);
 
 /* Let go of a lock and take it again, which is all that others would notice. */
-static int resched_rwlock(rwlock_t *lock, int read)
+static __always_inline int resched_rwlock(rwlock_t *lock, int read)
 {
 	void (*others)(void) = env_while_away;
 

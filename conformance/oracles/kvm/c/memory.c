@@ -5,7 +5,7 @@
  * long.  What is out is counted.  There is no shortage: an allocation fails only if all is used up.
  */
 #include <linux/mm.h>
-#include "environment.h"
+#include "racing.h"
 
 /* As the kernel's own debugging fills memory (include/linux/poison.h). */
 #define FRESH	0x5a
@@ -38,6 +38,12 @@ static unsigned long index_of(const void *page)
 u64 env_serial(const void *page)
 {
 	return serials[index_of(page)];
+}
+
+/* Memory beyond was never handed out. */
+unsigned long env_unused(void)
+{
+	return unused;
 }
 
 /* What was freed must be as it was left, but for the word that links it to others. */
@@ -160,6 +166,7 @@ void *env_object(size_t size, bool zero)
 
 	memset(object, zero ? 0 : FRESH, rounded);
 	header->size = rounded;
+	race_allocated(object, size);
 	env_ledger.objects++;
 	return object;
 }
@@ -177,6 +184,7 @@ void env_put_object(void *object)
 		return;
 	}
 	env_ledger.objects--;
+	race_freed(object, size);
 	header->size = 0;
 	memset(object, FREED, size);
 	if (size <= SMALL) {
@@ -200,6 +208,7 @@ static void add_sections(unsigned long start_pfn, unsigned long end_pfn)
 
 		if (!*root)
 			*root = env_table_page();
+		race_hide(*root, PAGE_SIZE);
 		(*root)[nr & SECTION_ROOT_MASK].section_mem_map =
 			SECTION_MARKED_PRESENT | SECTION_HAS_MEM_MAP | SECTION_IS_ONLINE | SECTION_IS_EARLY;
 	}
@@ -208,6 +217,7 @@ static void add_sections(unsigned long start_pfn, unsigned long end_pfn)
 void env_memory_init(void)
 {
 	mem_section = get_pages(get_order(NR_SECTION_ROOTS * sizeof(*mem_section)), true);
+	race_hide(mem_section, NR_SECTION_ROOTS * sizeof(*mem_section));
 	add_sections(ENV_KERNEL_START >> PAGE_SHIFT, ENV_KERNEL_END >> PAGE_SHIFT);
 	add_sections(ENV_RAM_START_PFN, ENV_RAM_END_PFN);
 }

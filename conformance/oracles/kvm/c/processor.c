@@ -5,7 +5,7 @@
  * volume 3, "The extended page table mechanism"; nested paging as in the AMD APM, volume 2.
  */
 #include <linux/kvm_host.h>
-#include "environment.h"
+#include "racing.h"
 #include "mmu.h"
 
 #define ADDRESS_MASK		GENMASK_ULL(51, 12)
@@ -79,21 +79,28 @@ static struct exit exit_for(int kind, int rights, bool present, bool reserved)
 	return (struct exit){ reserved, code };
 }
 
-struct table_walk { u64 *entries[5]; int level, rights; };
+/* The entries by level down to the leaf, and what was read there; of a level that was skipped there is none. */
+struct table_walk { u64 *entries[5], seen[5]; int level, rights; };
 
 /* Walk for gfn: the entries by level down to the leaf, and what they all allow; false and why not. */
-static bool walk(u64 root, u64 gfn, int kind, struct table_walk *path, struct exit *exit)
+static bool walk(struct processor *cpu, u64 gfn, int kind, struct table_walk *path, struct exit *exit)
 {
-	u64 *table = __va(root);
+	struct cached_table start = { .table = cpu->root, .level = 4, .rights = RIGHTS };
+	u64 *table;
 	int level, rights;
 	bool reserved;
 
-	path->rights = ACCESS_READ | ACCESS_WRITE | ACCESS_FETCH;
-	for (level = 4;; level--) {
+	race_find_table(cpu, gfn, &start);
+	memset(path, 0, sizeof(*path));
+	path->rights = start.rights;
+	table = __va(start.table);
+	for (level = start.level;; level--) {
 		u64 entry;
 
 		path->entries[level] = &table[(gfn >> (9 * (level - 1))) & 511];
+		race_point(RACE_READ, path->entries[level]);
 		entry = READ_ONCE(*path->entries[level]);
+		path->seen[level] = entry;
 		if (!decode(entry, &rights, &reserved)) {
 			*exit = exit_for(kind, 0, false, false);
 			return false;
@@ -107,30 +114,43 @@ static bool walk(u64 root, u64 gfn, int kind, struct table_walk *path, struct ex
 		if (level == 1 || entry & HUGE)
 			break;
 		table = __va(entry & ADDRESS_MASK);
+		race_keep_table(cpu, gfn, level - 1, entry & ADDRESS_MASK, path->rights);
 	}
 	*exit = exit_for(kind, path->rights, true, false);
 	return path->rights & kind;
 }
 
-static void set_bit_in(u64 *entry, u64 bit)
+/* Set bits in one go with making sure that the entry says what it said, but for those bits; false if not. */
+static bool set_bits_in(u64 *entry, u64 *seen, u64 bits)
 {
-	if (!(READ_ONCE(*entry) & bit))
-		__asm__ volatile("lock orq %1, %0" : "+m"(*entry) : "r"(bit) : "memory");
+	if (!(bits & ~*seen))
+		return true;
+	race_point(RACE_RMW, entry);
+	if ((READ_ONCE(*entry) ^ *seen) & ~(accessed_bit() | dirty_bit()))
+		return false;
+	__asm__ volatile("lock orq %1, %0" : "+m"(*entry) : "r"(bits) : "memory");
+	*seen = *entry;
+	return true;
 }
 
-/* What a walk that succeeds leaves in the entries it used, and in the log of pages made dirty. */
-static void set_accessed_and_dirty(struct processor *cpu, struct table_walk *path, u64 gfn, int kind)
+/*
+ * What a walk that succeeds leaves in the entries it used, and in the log of pages made dirty; false if one of
+ * them has changed since it was read.
+ */
+static bool set_accessed_and_dirty(struct processor *cpu, struct table_walk *path, u64 gfn, int kind)
 {
-	u64 *leaf = path->entries[path->level];
+	u64 bits = accessed_bit() | (kind == ACCESS_WRITE ? dirty_bit() : 0);
+	bool clean = bits & dirty_bit() & ~path->seen[path->level];
 	int level;
 
-	for (level = 4; level >= path->level; level--)
-		set_bit_in(path->entries[level], accessed_bit());
-	if (kind != ACCESS_WRITE || *leaf & dirty_bit())
-		return;
-	set_bit_in(leaf, dirty_bit());
-	if (cpu->pml_enabled)
+	for (level = 4; level > path->level; level--)
+		if (path->entries[level] && !set_bits_in(path->entries[level], &path->seen[level], accessed_bit()))
+			return false;
+	if (!set_bits_in(path->entries[level], &path->seen[level], bits))
+		return false;
+	if (clean && cpu->pml_enabled)
 		cpu->pml[cpu->nr_pml++] = gfn;
+	return true;
 }
 
 static u64 base(u64 gfn, int level)
@@ -152,8 +172,8 @@ static struct translation *find(struct processor *cpu, u64 gfn, int level)
 	return NULL;
 }
 
-/* Whether a remembered translation lets the access through; one that forbids it is forgotten. */
-static bool hit(struct processor *cpu, u64 gfn, int kind)
+/* The remembered translation that lets the access through, if any; one that forbids it is forgotten. */
+static struct translation *hit(struct processor *cpu, u64 gfn, int kind)
 {
 	int level;
 
@@ -163,17 +183,17 @@ static bool hit(struct processor *cpu, u64 gfn, int kind)
 		if (!t)
 			continue;
 		if (t->rights & kind)
-			return kind != ACCESS_WRITE || t->dirty;
+			return kind != ACCESS_WRITE || t->dirty ? t : NULL;
 		*t = cpu->tlb[--cpu->nr_tlb];
-		return false;
+		return NULL;
 	}
-	return false;
+	return NULL;
 }
 
-static void remember(struct processor *cpu, u64 gfn, struct table_walk *path, int kind)
+static struct translation *remember(struct processor *cpu, u64 gfn, struct table_walk *path, int kind)
 {
 	struct translation *t = find(cpu, gfn, path->level);
-	u64 leaf = *path->entries[path->level];
+	u64 leaf = path->seen[path->level];
 
 	if (!t) {
 		if (cpu->nr_tlb == TLB_ENTRIES)
@@ -189,25 +209,38 @@ static void remember(struct processor *cpu, u64 gfn, struct table_walk *path, in
 		/* Without Dirty bits, what was written through counts as dirty. */
 		.dirty = has_ad_bits() ? !!(leaf & dirty_bit()) : kind == ACCESS_WRITE,
 	};
+	return t;
+}
+
+/* The access itself: nobody can hold it up any more, but others may get something done before. */
+static void go_through(struct processor *cpu, const struct translation *t, u64 gfn, int kind)
+{
+	u64 pfn = t->pfn + gfn - t->gfn;
+
+	race_point(RACE_MARK, race_history);
+	race_event(EVENT_ACCESS, 4, (u64)(cpu - processors), gfn, (u64)kind, pfn);
 }
 
 /* One access at the processor's current root: true if it goes through, else what the exit tells. */
 bool processor_access(struct processor *cpu, u64 gfn, int kind, struct exit *exit)
 {
+	struct translation *t = hit(cpu, gfn, kind);
 	struct table_walk path;
 
-	if (hit(cpu, gfn, kind))
-		return true;
-	if (!walk(cpu->root, gfn, kind, &path, exit))
-		return false;
-	if (has_ad_bits())
-		set_accessed_and_dirty(cpu, &path, gfn, kind);
-	remember(cpu, gfn, &path, kind);
+	if (!t) {
+		do
+			if (!walk(cpu, gfn, kind, &path, exit))
+				return false;
+		while (has_ad_bits() && !set_accessed_and_dirty(cpu, &path, gfn, kind));
+		t = remember(cpu, gfn, &path, kind);
+	}
+	go_through(cpu, t, gfn, kind);
 	return true;
 }
 
 void processor_flush(struct processor *cpu)
 {
 	cpu->nr_tlb = 0;
+	race_forget_tables(cpu);
 	cpu->flushes++;
 }

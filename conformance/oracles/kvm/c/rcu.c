@@ -1,21 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * RCU and SRCU on one CPU.  A callback waits until a grace period is asked for, which never passes while
- * there is a reader; so what KVM frees stays visible as long as somebody may look.
+ * there is a reader; so what KVM frees stays visible as long as somebody may look.  In a race, a grace period
+ * is waited for until those who were readers then are through.
  */
 #include <linux/rcupdate.h>
 #include <linux/srcu.h>
-#include "environment.h"
+#include "racing.h"
 
 static struct rcu_head *first, **last = &first;
+extern struct lockdep_map rcu_lock_map;
 
 struct rcu_head *env_rcu_pending(void)
 {
 	return first;
 }
 
+/* Where they begin. */
+const void *env_rcu_callbacks(void)
+{
+	return &first;
+}
+
 void call_rcu(struct rcu_head *head, rcu_callback_t callback)
 {
+	race_point(RACE_RMW, &first);
 	head->func = callback;
 	head->next = NULL;
 	*last = head;
@@ -25,28 +34,35 @@ void call_rcu(struct rcu_head *head, rcu_callback_t callback)
 /* Run what waits, and what that adds; the number of callbacks, 0 and nothing inside a reader. */
 long env_grace_period(void)
 {
+	struct rcu_head *head, *next;
 	long ran = 0;
 
-	if (env_readers())
+	if (!racing() && env_readers())
 		return 0;
-	while (first) {
-		struct rcu_head *head = first;
-
-		first = (struct rcu_head *)head->next;
-		if (!first)
-			last = &first;
-		((rcu_callback_t)head->func)(head);
-		ran++;
+	for (;;) {
+		race_point(RACE_RMW, &first);
+		head = first;
+		if (!head)
+			return ran;
+		first = NULL;
+		last = &first;
+		race_wait_for_readers(&rcu_lock_map);
+		for (; head; head = next) {
+			next = (struct rcu_head *)head->next;
+			((rcu_callback_t)head->func)(head);
+			ran++;
+		}
 	}
-	return ran;
 }
 
 /* Who waits for a grace period waits for ever if he, or a walker that is stopped, is a reader. */
 static void wait_for_grace_period(const char *who)
 {
-	if (env_readers())
+	if (racing() ? env_is_reader() : env_readers())
 		env_complain("LOCKDEP", who);
-	env_grace_period();
+	race_wait_for_readers(&rcu_lock_map);
+	if (!racing())
+		env_grace_period();
 }
 
 void synchronize_rcu(void)
@@ -84,6 +100,7 @@ static void wait_for_srcu(struct srcu_struct *srcu)
 {
 	if (lock_is_held(&srcu->dep_map))
 		env_complain("LOCKDEP", "synchronize_srcu inside a reader");
+	race_wait_for_readers(&srcu->dep_map);
 	env_run_srcu();
 }
 

@@ -23,31 +23,33 @@ void tdp_mmu_free_sp_rcu_callback(struct rcu_head *head);
 
 #define TABLE_ADDRESS	GENMASK_ULL(51, 12)
 
-static unsigned long at;
+static struct env_said all;
+struct env_said *env_said = &all;
 
 static void put(u64 word)
 {
-	if (at == ENV_NR_WORDS)
+	if (env_said->at == env_said->room)
 		env_die(ENV_BROKEN, "an observation is too long", 0);
-	env_exchange->words[at++] = word;
+	env_said->words[env_said->at++] = word;
 }
 
 /* Begin a list whose length is not known yet; end it with end_list(). */
 static unsigned long begin_list(void)
 {
 	put(0);
-	return at;
+	return env_said->at;
 }
 
 static void end_list(unsigned long start, unsigned int words_each)
 {
-	env_exchange->words[start - 1] = (at - start) / words_each;
+	env_said->words[start - 1] = (env_said->at - start) / words_each;
 }
 
 void say_nothing_yet(void)
 {
 	env_exchange->events_length = 0;
-	at = 1;
+	all = (struct env_said){ env_exchange->words, 1, ENV_NR_WORDS };
+	env_said = &all;
 }
 
 /* A number of the outcome, and a word of bits: Python has to know which it is. */
@@ -199,7 +201,7 @@ static void say_slots(void)
 			n++;
 		}
 	}
-	env_exchange->words[start - 1] = n;
+	env_said->words[start - 1] = n;
 }
 
 static void say_table(u64 *table, int level, u64 gfn)
@@ -244,7 +246,7 @@ static void say_roots(void)
 		say_table(root->spt, root->role.level, 0);
 		end_list(entries, 4);
 	}
-	env_exchange->words[roots - 1] = i;
+	env_said->words[roots - 1] = i;
 }
 
 static void say_retired(void)
@@ -277,7 +279,7 @@ void observe(void)
 {
 	int srcu;
 
-	env_exchange->words[0] = (at - 1) / 2;
+	env_said->words[0] = (env_said->at - 1) / 2;
 	if (machine_kvm) {
 		srcu = srcu_read_lock(&machine_kvm->srcu);
 		say_state();
@@ -288,5 +290,5 @@ void observe(void)
 		say_retired();
 		srcu_read_unlock(&machine_kvm->srcu, srcu);
 	}
-	env_exchange->nr_words = at;
+	env_exchange->nr_words = env_said->at;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The steps: what can be done to a machine, each with its arguments' names.  Python reads this table. */
 #include <linux/kvm_host.h>
-#include "environment.h"
+#include "racing.h"
 #include "mmu.h"
 #include "mmu/mmu_internal.h"
 
@@ -17,8 +17,17 @@ void kvm_recover_nx_huge_pages(struct kvm *kvm);
 #define recover_nx_huge_pages(kvm)	kvm_recover_nx_huge_pages(kvm)
 #endif
 
+static struct kvm_memory_slot *slot_of(const unsigned long *args)
+{
+	/* Without being a reader: in a race nobody is let in between this and the ioctl that follows. */
+	return args[1] > 1 ? NULL : id_to_memslot(rcu_dereference_raw(machine_kvm->memslots[args[1]]), args[0]);
+}
+
 static void set_memory_region(const unsigned long *args)
 {
+	struct kvm_memory_slot *old = slot_of(args);
+	bool goes = old && (!args[3] || old->base_gfn != args[2]);
+	long r;
 	struct kvm_userspace_memory_region region = {
 		.slot = args[0] | args[1] << 16,
 		.guest_phys_addr = args[2] << PAGE_SHIFT,
@@ -28,34 +37,32 @@ static void set_memory_region(const unsigned long *args)
 	};
 
 	/* KVM would wait for the end of the invalidation, which can only come with a later step. */
-	if (machine_kvm->mn_active_invalidate_count)
+	if (machine_kvm->mn_active_invalidate_count && !racing()) {
 		say(-EAGAIN);
-	else
-		say(machine_ioctl(KVM_SET_USER_MEMORY_REGION, &region));
-}
-
-static struct kvm_memory_slot *slot_of(const unsigned long *args)
-{
-	struct kvm_memory_slot *slot;
-	int srcu;
-
-	if (args[1] > 1)
-		return NULL;
-	srcu = srcu_read_lock(&machine_kvm->srcu);
-	slot = id_to_memslot(__kvm_memslots(machine_kvm, args[1]), args[0]);
-	srcu_read_unlock(&machine_kvm->srcu, srcu);
-	return slot;
+		return;
+	}
+	r = machine_ioctl(KVM_SET_USER_MEMORY_REGION, &region);
+	say(r);
+	race_point(RACE_WRITE, race_history);
+	if (!r && goes)
+		race_event(EVENT_SLOT_GONE, 1, args[0] | args[1] << 16);
 }
 
 static void get_dirty_log(const unsigned long *args)
 {
-	static u64 bitmap[ENV_HOST_PAGES / 64];
+	static u64 bitmaps[NR_TASKS][ENV_HOST_PAGES / 64];
+	u64 *bitmap = bitmaps[raw_smp_processor_id()];
 	struct kvm_dirty_log log = { .slot = args[0] | args[1] << 16, .dirty_bitmap = bitmap };
 	struct kvm_memory_slot *slot = slot_of(args);
+	u64 gfn = slot ? slot->base_gfn : 0, npages = slot ? slot->npages : 0;
 	long i, r = machine_ioctl(KVM_GET_DIRTY_LOG, &log);
 
 	say(r);
-	for (i = 0; !r && i < kvm_dirty_bitmap_bytes(slot) / 8; i++)
+	if (r)
+		return;
+	race_point(RACE_WRITE, race_history);
+	race_event_bits(EVENT_LOGGED, log.slot, gfn, bitmap, npages);
+	for (i = 0; i < DIV_ROUND_UP(npages, 64); i++)
 		say_bits(bitmap[i]);
 }
 
@@ -70,6 +77,8 @@ static void clear_dirty_log(const unsigned long *args)
 	};
 
 	say(machine_ioctl(KVM_CLEAR_DIRTY_LOG, &log));
+	race_point(RACE_WRITE, race_history);
+	race_event(EVENT_CLEARED, 1, (u64)log.slot);
 }
 
 static void enter(const unsigned long *args)
@@ -273,12 +282,17 @@ __attribute__((visibility("default"))) const char *kvm_step_usage(unsigned long 
 	return index < ARRAY_SIZE(steps) ? steps[index].usage : NULL;
 }
 
+void machine_do(unsigned long step, const unsigned long *args)
+{
+	steps[step].run(args);
+	env_run_works();
+	env_locks_at_end_of_step();
+}
+
 /* A step that needs a machine and finds none, or an unknown vCPU, is for Python to prevent. */
 void machine_step(unsigned long step, const unsigned long *args)
 {
 	say_nothing_yet();
-	steps[step].run(args);
-	env_run_works();
-	env_locks_at_end_of_step();
+	machine_do(step, args);
 	observe();
 }

@@ -8,7 +8,7 @@
 #include <linux/rcuwait.h>
 #include <linux/sched/task.h>
 #include <linux/workqueue.h>
-#include "environment.h"
+#include "racing.h"
 
 static LIST_HEAD(works);
 
@@ -124,9 +124,18 @@ void finish_rcuwait(struct rcuwait *wait)
 	rcu_assign_pointer(wait->task, NULL);
 }
 
-/* Who sleeps until somebody else has done something sleeps for ever: there is nobody else. */
+static bool is_awake(const void *task, u64 since)
+{
+	return READ_ONCE(((struct task_struct *)task)->__state) == TASK_RUNNING;
+}
+
+/* Who sleeps until somebody else has done something sleeps for ever: but in a race, there is nobody else. */
 void schedule(void)
 {
+	if (racing()) {
+		race_wait(current, is_awake, 0);
+		return;
+	}
 	env_die(ENV_BROKEN, "waits for what nobody will do", (unsigned long)__builtin_return_address(0));
 }
 

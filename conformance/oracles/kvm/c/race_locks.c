@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What threads wait for: locks that others hold, readers of RCU and SRCU that are in the middle, CPUs that are
+ * in a guest, others at all.  Each thing held has a ticket: who waits for those before him does not wait for
+ * later ones.
+ */
+#include <linux/smp.h>
+#include "racing.h"
+
+/* A CPU that runs a guest: no interrupt gets through to it until the instruction is over. */
+static struct lockdep_map in_guest[RACE_CPUS];
+
+static bool is_free(const void *map, u64 write)
+{
+	return !race_others_hold(map, !write, -1ULL);
+}
+
+void race_lock(const struct lockdep_map *map, int read, const void *caller)
+{
+	race_wait_of(read ? RACE_LOCK_SHARED : RACE_LOCK, map, is_free, !read, caller);
+}
+
+void race_unlock(const struct lockdep_map *map, const void *caller)
+{
+	race_point_of(RACE_UNLOCK, map, caller);
+}
+
+static bool are_through(const void *map, u64 since)
+{
+	return !race_others_hold(map, false, since) && !env_parked_readers(map);
+}
+
+void race_wait_for_readers(const struct lockdep_map *map)
+{
+	race_wait_of(RACE_WAIT, map, are_through, env_ticket(), __builtin_return_address(0));
+}
+
+void race_enter_guest(int cpu)
+{
+	env_take(&in_guest[cpu], 2);
+}
+
+void race_leave_guest(int cpu)
+{
+	race_point(RACE_UNLOCK, &in_guest[cpu]);
+	env_give(&in_guest[cpu]);
+}
+
+/* The CPU that an object stands for, if it does: -1. */
+int race_cpu_of_guest(unsigned long object)
+{
+	unsigned long offset = object - ((unsigned long)in_guest & -8UL);
+
+	return offset < sizeof(in_guest) ? offset / sizeof(in_guest[0]) : -1;
+}
+
+/* An interrupt for each CPU in a mask; what it does there is nothing, but to have come. */
+void env_smp_call_many(const unsigned long *mask, smp_call_func_t func, void *info, bool wait)
+	STANDS_IN(smp_call_function_many);
+void env_smp_call_many(const unsigned long *mask, smp_call_func_t func, void *info, bool wait)
+{
+	u64 since = env_ticket();
+	int cpu;
+
+	for (cpu = 0; wait && cpu < RACE_CPUS; cpu++)
+		if (*mask & 1UL << cpu)
+			race_wait_of(RACE_WAIT, &in_guest[cpu], are_through, since, __builtin_return_address(0));
+}
+
+static bool has_moved(const void *object, u64 moves)
+{
+	return race_moves() != moves;
+}
+
+/* Whoever spins has looked at something that is not as he wants it: he looks again when somebody has moved. */
+void env_race_relax(void);
+void env_race_relax(void)
+{
+	if (racing())
+		race_wait_of(RACE_WAIT, race_last_object(), has_moved, race_moves(), __builtin_return_address(0));
+}
+
+static void interrupt(int cpu)
+{
+}
+
+/* A kick, without waiting: here too the guest is left after each instruction. */
+struct smp_ops smp_ops = { .smp_send_reschedule = interrupt };

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The process around a race: stacks, what Python calls, and going back.  After the setup all memory that kernel
+ * code writes is made read-only; the first write to a page keeps its content, and to go back is to copy what was
+ * kept.  As process.c, compiled against libc; whatever is to outlive going back lies in `kept`.
+ */
+#define _GNU_SOURCE
+#include <link.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "env.h"
+#include "race.h"
+
+#define EXPORT		__attribute__((visibility("default")))
+#define PAGE		4096UL
+#define STACK		(64UL << 10)
+#define MAX_PAGES	(64UL << 10)
+#define MAX_AREAS	8
+
+extern char env_missing_start[] __attribute__((visibility("hidden")));
+extern char env_missing_end[] __attribute__((visibility("hidden")));
+
+struct race_shared *race_shared;
+
+static struct kept {
+	struct { unsigned long start, end; } areas[MAX_AREAS];
+	unsigned long nr_areas, nr_pages, nr_stacks;
+	struct sigaction others;
+	struct { char *at, *copy; unsigned long size; } stacks[RACE_THREADS];
+	long patience;
+	char *pages[MAX_PAGES];
+	char alternative[64 << 10];
+	char copies[MAX_PAGES][PAGE] __attribute__((aligned(4096)));
+} *kept;
+
+static void *map(unsigned long address, unsigned long size)
+{
+	int fixed = address ? MAP_FIXED_NOREPLACE : 0;
+	void *got = mmap((void *)address, size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | fixed, -1, 0);
+
+	return got == MAP_FAILED ? NULL : got;
+}
+
+/* With a page below it that nobody may touch. */
+void *race_new_stack(unsigned long thread)
+{
+	char *stack = map(0, PAGE + STACK);
+
+	if (!stack || mprotect(stack, PAGE, PROT_NONE))
+		env_die(ENV_BROKEN, "there is no memory for stacks", 0);
+	return stack + PAGE + STACK;
+}
+
+static void add_area(unsigned long start, unsigned long end)
+{
+	start = (start + PAGE - 1) & -PAGE;
+	end &= -PAGE;
+	if (start >= end)
+		return;
+	if (kept->nr_areas == MAX_AREAS)
+		env_die(ENV_BROKEN, "the library has too many areas", 0);
+	kept->areas[kept->nr_areas].start = start;
+	kept->areas[kept->nr_areas++].end = end;
+}
+
+/* The library's own variables, less what is read-only once it is loaded, and the pages of missing symbols. */
+static int add_variables(struct dl_phdr_info *info, size_t size, void *unused)
+{
+	unsigned long here = (unsigned long)&race_shared, relro = 0;
+	const ElfW(Phdr) *p, *end = info->dlpi_phdr + info->dlpi_phnum;
+
+	for (p = info->dlpi_phdr; p < end; p++)
+		if (p->p_type == PT_GNU_RELRO)
+			relro = info->dlpi_addr + p->p_vaddr + p->p_memsz;
+	for (p = info->dlpi_phdr; p < end; p++) {
+		unsigned long start = info->dlpi_addr + p->p_vaddr, stop = start + p->p_memsz;
+
+		if (p->p_type != PT_LOAD || here < start || here >= stop)
+			continue;
+		if (relro > start && relro < stop)
+			start = relro;
+		start &= -PAGE;
+		stop = (stop + PAGE - 1) & -PAGE;
+		add_area(start, (unsigned long)env_missing_start);
+		add_area((unsigned long)env_missing_end, stop);
+		return 1;
+	}
+	return 0;
+}
+
+/* The first write to a page: keep what it was. */
+static int keep_page(unsigned long address)
+{
+	char *page = (char *)(address & -PAGE);
+	unsigned long i;
+
+	for (i = 0; i < kept->nr_areas; i++)
+		if (address >= kept->areas[i].start && address < kept->areas[i].end)
+			break;
+	if (i == kept->nr_areas || kept->nr_pages == MAX_PAGES)
+		return 0;
+	memcpy(kept->copies[kept->nr_pages], page, PAGE);
+	if (mprotect(page, PAGE, PROT_READ | PROT_WRITE))
+		return 0;
+	kept->pages[kept->nr_pages++] = page;
+	return 1;
+}
+
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+	int is_write = regs[REG_ERR] & 2;
+
+	if (info->si_code == SEGV_ACCERR && is_write && keep_page((unsigned long)info->si_addr))
+		return;
+	kept->others.sa_sigaction(number, info, context);
+}
+
+static int take_snapshot(void)
+{
+	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	stack_t alternative = { .ss_sp = kept->alternative, .ss_size = sizeof(kept->alternative) };
+	unsigned long i;
+
+	if (!dl_iterate_phdr(add_variables, NULL))
+		return -1;
+	add_area(ENV_DIRECT_MAP, ENV_DIRECT_MAP + ENV_KERNEL_END);
+	add_area(RACE_PRIVATE, RACE_PRIVATE + ENV_KERNEL_END);
+	add_area(ENV_VMEMMAP, ENV_VMEMMAP + ENV_RAM_END_PFN * 64);
+	for (i = 0; i < kept->nr_stacks; i++)
+		memcpy(kept->stacks[i].copy, kept->stacks[i].at, kept->stacks[i].size);
+	if (sigaltstack(&alternative, NULL) || sigaction(SIGSEGV, &action, &kept->others))
+		return -1;
+	for (i = 0; i < kept->nr_areas; i++)
+		if (mprotect((void *)kept->areas[i].start, kept->areas[i].end - kept->areas[i].start, PROT_READ))
+			return -1;
+	return 0;
+}
+
+int kvm_boot(struct env_exchange *exchange, const unsigned long *host, long patience);
+
+/* As kvm_boot(), and the machine with it: 0, or what failed. */
+EXPORT int race_boot(struct env_exchange *exchange, struct race_shared *shared, const unsigned long *host,
+		     const unsigned long *options, long patience)
+{
+	int r;
+
+	kept = map(0, sizeof(*kept));
+	if (!kept || !map(RACE_PRIVATE, ENV_KERNEL_END))
+		return 1;
+	kept->patience = patience;
+	race_shared = shared;
+	r = kvm_boot(exchange, host, patience);
+	return r ? r : machine_create(options);
+}
+
+/* A step of the setup: as ever. */
+EXPORT void race_setup(unsigned long step, const unsigned long *args)
+{
+	machine_step(step, args);
+}
+
+/* A gfn that a thread's guest accesses: of others, only mappings matter. */
+EXPORT int race_hot(unsigned long gfn)
+{
+	return race_add_hot(gfn);
+}
+
+EXPORT int race_add(unsigned long cpu, unsigned long nr_steps, const unsigned long *steps)
+{
+	return race_add_thread(cpu, nr_steps, steps);
+}
+
+/* The setup is done: every thread goes to its first point, and that is where race_begin() goes back to. */
+EXPORT int race_prepare(void)
+{
+	unsigned long i;
+
+	race_start();
+	for (i = 0; i < race_nr_threads(); i++) {
+		kept->stacks[i].at = (char *)race_stack_pointer(i);
+		kept->stacks[i].size = race_stack_end(i) - race_stack_pointer(i);
+		kept->stacks[i].copy = map(0, STACK);
+		kept->nr_stacks++;
+	}
+	return take_snapshot();
+}
+
+static void set_watchdog(long microseconds)
+{
+	struct itimerval timer = {
+		.it_value = { microseconds / 1000000, microseconds % 1000000 },
+	};
+
+	setitimer(ITIMER_VIRTUAL, &timer, NULL);
+}
+
+EXPORT void race_begin(void)
+{
+	unsigned long i;
+
+	for (i = 0; i < kept->nr_pages; i++)
+		memcpy(kept->pages[i], kept->copies[i], PAGE);
+	for (i = 0; i < kept->nr_stacks; i++)
+		memcpy(kept->stacks[i].at, kept->stacks[i].copy, kept->stacks[i].size);
+	env_exchange->events_length = 0;
+	race_shared->nr_choices = race_shared->nr_events = race_shared->nr_frames = 0;
+	set_watchdog(kept->patience);
+	race_announce_all();
+}
+
+/* Advance a thread, and keep that it was: 0, or -1 if it is not ready. */
+EXPORT int race_advance(unsigned long thread)
+{
+	unsigned long n = race_shared->nr_choices;
+
+	if (thread >= kept->nr_stacks || !race_shared->announced[thread].ready)
+		return -1;
+	if (n == RACE_CHOICES)
+		env_die(ENV_BROKEN, "a schedule does not end", 0);
+	race_shared->choices[n] = thread;
+	race_shared->nr_choices = n + 1;
+	race_step(thread);
+	return 0;
+}
+
+EXPORT int race_finish(const unsigned long *steps, unsigned long nr_steps)
+{
+	int r = race_close(steps, nr_steps);
+
+	set_watchdog(0);
+	return r;
+}
+
+EXPORT void race_describe(unsigned long thread, struct race_named *named)
+{
+	race_name(thread, named);
+}
+
+EXPORT unsigned long race_pages_kept(void)
+{
+	return kept->nr_pages;
+}
+
+/* A digest of all that race_begin() goes back to, read anew, untouched or not. */
+EXPORT unsigned long race_digest(void)
+{
+	unsigned long i, digest = 0xcbf29ce484222325UL;
+	const unsigned long *p, *end;
+
+	for (i = 0; i < kept->nr_areas; i++) {
+		p = (void *)kept->areas[i].start;
+		end = (void *)kept->areas[i].end;
+		if (kept->areas[i].start == ENV_DIRECT_MAP) {
+			p = (void *)(ENV_DIRECT_MAP + ENV_KERNEL_START);
+			end = (void *)env_unused();
+		} else if (kept->areas[i].start >= ENV_VMEMMAP) {
+			continue;
+		}
+		for (; p < end; p++)
+			digest = (digest ^ *p) * 0x100000001b3UL;
+	}
+	for (i = 0; i < kept->nr_pages; i++)
+		for (p = (void *)kept->pages[i]; p < (const unsigned long *)(kept->pages[i] + PAGE); p++)
+			digest = (digest ^ *p) * 0x100000001b3UL;
+	for (i = 0; i < kept->nr_stacks; i++)
+		for (p = (void *)kept->stacks[i].at; p < (const unsigned long *)(kept->stacks[i].at + kept->stacks[i].size); p++)
+			digest = (digest ^ *p) * 0x100000001b3UL;
+	return digest;
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What vCPUs need in a race besides: each a CPU of its own, and nobody who asks of them what no MMU does. */
+#include <linux/kvm_host.h>
+#include "racing.h"
+#include "mmu.h"
+#include "mmu/mmu_internal.h"
+
+#define BIT_OF(request)	(1ULL << ((request) & KVM_REQUEST_MASK))
+#define OF_THE_MMU							\
+	(BIT_OF(KVM_REQ_VM_DEAD) | BIT_OF(KVM_REQ_MMU_FREE_OBSOLETE_ROOTS) | BIT_OF(KVM_REQ_MMU_SYNC) |	\
+	 BIT_OF(KVM_REQ_LOAD_MMU_PGD) | BIT_OF(KVM_REQ_TLB_FLUSH) | BIT_OF(KVM_REQ_TLB_FLUSH_CURRENT) |	\
+	 BIT_OF(KVM_REQ_TLB_FLUSH_GUEST) | BIT_OF(KVM_REQ_UPDATE_CPU_DIRTY_LOGGING))
+
+/* Steal time, clocks and the like, which x86.c would see to: as if it had. */
+void race_serve_other_requests(struct kvm_vcpu *vcpu)
+{
+	if (racing())
+		vcpu->requests &= OF_THE_MMU;
+}
+
+void race_prepare_vcpus(void)
+{
+	struct kvm_mmu_page *root;
+	int i;
+
+	env_bring_up(RACE_CPUS);
+	for (i = 0; i < machine_nr_vcpus; i++) {
+		machine_vcpu(i)->cpu = i;
+		machine_vcpu(i)->requests &= OF_THE_MMU;
+	}
+	list_for_each_entry(root, &machine_kvm->arch.tdp_mmu_roots, link)
+		race_share_root(root);
+	race_note_frames();
+	race_forget_frames();
+}

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How a schedule of a race ended: what happened, in order, and what can be seen afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from conformance.oracles.kvm.race_interface import Event
+from conformance.oracles.kvm.reading import read_observation
+
+__all__ = ["Ending", "Step"]
+
+Step = tuple[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a schedule ended: what promises are judged by."""
+
+    threads: tuple[str, ...]
+    steps: tuple[tuple[Step, ...], ...]
+    """Of each thread, and last the closing ones."""
+    complaints: tuple[str, ...]
+    """WARN, LOCKDEP and MEMORY, in order, with what."""
+    words: tuple[int, ...]
+    frames: tuple[int, ...]
+    observed: tuple[int, ...]
+    state: tuple[str, ...]
+
+    @cached_property
+    def events(self) -> tuple[tuple[Any, ...], ...]:
+        """In order.
+
+        ("access", vcpu, gfn, kind, pfn), ("released", pfn), ("protected", pfn), ("writable", pfn),
+        ("logged", slot, gfns), ("cleared", slot), ("slot gone", slot), ("step", thread, text).
+        """
+        found: list[tuple[Any, ...]] = []
+        at = 0
+        while at < len(self.words):
+            length, kind = divmod(self.words[at], 256)
+            found.append(self._event(Event(kind), self.words[at + 1 : at + 1 + length]))
+            at += 1 + length
+        return tuple(found)
+
+    def _event(self, kind: Event, numbers: Sequence[int]) -> tuple[Any, ...]:
+        name = kind.name.lower().replace("_", " ")
+        if kind == Event.LOGGED:
+            return (name, numbers[0], tuple(numbers[1:]))
+        if kind != Event.STEP:
+            return (name, *numbers)
+        thread, number, *outcome = numbers
+        closing = thread >= len(self.threads)
+        step, arguments = self.steps[-1 if closing else thread][number]
+        text = " ".join([step, *(f"{word}={value:#x}" for word, value in arguments.items())])
+        said = [
+            value - (1 << 64) if is_number and value >> 63 else value
+            for is_number, value in zip(outcome[::2], outcome[1::2], strict=True)
+        ]
+        return (name, "closing" if closing else self.threads[thread], f"{text}: {said}")
+
+    @cached_property
+    def dirty(self) -> frozenset[int]:
+        """The host's frames that KVM said were made dirty."""
+        return frozenset(word >> 2 for word in self.frames if word & 1)
+
+    @cached_property
+    def accessed(self) -> frozenset[int]:
+        """The host's frames that KVM said were accessed."""
+        return frozenset(word >> 2 for word in self.frames if word & 2)
+
+    @cached_property
+    def observation(self) -> dict[str, Any]:
+        """What can be seen of the machine in the end, as of a step of KvmOracle."""
+        return read_observation(list(self.observed), list(self.complaints), self.state)

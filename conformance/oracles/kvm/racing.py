@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Races of the kernel's own KVM: threads that can be stopped before each access to shared memory.
+
+A race runs in the process that asks for it, which can have only one; kernel code that crashes ends it. So ask
+in a child process, with an exchange that the parent has made: what_happened() reads it afterwards.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from conformance.oracles.common import HOST
+from conformance.oracles.kvm.deaths import told
+from conformance.oracles.kvm.interface import OPTIONS, Exchange
+from conformance.oracles.kvm.race_ending import Ending, Step
+from conformance.oracles.kvm.race_interface import (
+    CPU_OF_OTHERS,
+    MAX_STEPS,
+    MAX_THREADS,
+    WORDS_PER_STEP,
+    Named,
+    Shared,
+    new_exchange,
+)
+from conformance.oracles.kvm.race_names import Names, Spte
+from conformance.oracles.kvm.reading import read_observation
+
+__all__ = ["Ending", "RacingKvm", "what_happened"]
+
+_KERNEL_MEMORY = range(0x200001000000, 0x200040000000)
+"""From ENV_KERNEL_START to ENV_KERNEL_END in the direct map, of c/env.h."""
+_MASK = (1 << 64) - 1
+_BYTES = 8
+_ENDED = 8
+_SHARED = ctypes.sizeof(Exchange) // _BYTES
+_ANNOUNCED = _SHARED + Shared.announced.offset // _BYTES
+_EVENTS = _SHARED + Shared.events.offset // _BYTES
+_FRAMES = _SHARED + Shared.frames.offset // _BYTES
+_NR_EVENTS = _SHARED + Shared.nr_events.offset // _BYTES
+_NR_FRAMES = _SHARED + Shared.nr_frames.offset // _BYTES
+
+
+def what_happened(exchange: mmap.mmap, library: Path, patience: float = 60.0) -> tuple[str, list[int]]:
+    """Of a race that ended its process: how, in words, and the threads chosen since begin(), in order.
+
+    The last of them was running. A process that was ended by a signal which the library does not catch "ended
+    without a word".
+    """
+    shared = Shared.from_buffer(exchange, ctypes.sizeof(Exchange))
+    how, _ = told(Exchange.from_buffer(exchange), library, patience)
+    return how, list(shared.choices[: shared.nr_choices])
+
+
+class RacingKvm:
+    """One machine, its setup done, and threads that stop before each access to shared memory.
+
+    library: build_kvm(racing=True)'s; host, options: as KvmOracle's; setup: steps that have happened.
+    threads: a name and its steps each. One named ``vcpu0`` runs on the CPU of that vCPU.
+    closing: steps that finish() does.
+    exchange: memory of new_exchange(), if somebody else is to read it.
+    patience: how many seconds of processor time a schedule may take before kernel code counts as hanging.
+    """
+
+    def __init__(
+        self,
+        library: Path,
+        host: Mapping[str, int],
+        options: Mapping[str, int] | None = None,
+        *,
+        setup: Sequence[Step] = (),
+        threads: Mapping[str, Sequence[Step]],
+        closing: Sequence[Step] = (),
+        exchange: mmap.mmap | None = None,
+        patience: float = 60.0,
+    ) -> None:
+        if len(threads) > MAX_THREADS or any(len(steps) > MAX_STEPS for steps in threads.values()):
+            raise ValueError(f"a race has at most {MAX_THREADS} threads, of {MAX_STEPS} steps each")
+        self.threads = tuple(threads)
+        self._steps = (*(tuple(steps) for steps in threads.values()), tuple(closing))
+        self._memory = exchange or new_exchange()
+        self._exchange = Exchange.from_buffer(self._memory)
+        self._view = memoryview(self._memory).cast("Q")
+        self._lib = ctypes.PyDLL(str(library))
+        if not hasattr(self._lib, "race_boot"):
+            raise ValueError(f"{library} is not built for races")
+        self._lib.kvm_step_usage.restype = self._lib.kvm_state_names.restype = ctypes.c_char_p
+        self._usages = self._read_usages()
+        self._boot(host, {**OPTIONS, **(options or {})}, patience)
+        self._names = Names(library)
+        self.early: list[dict[str, Any]] = []
+        """What the steps of the setup showed."""
+        for step in setup:
+            packed = self._pack([step])
+            self._lib.race_setup(packed[0], ctypes.byref(packed, _BYTES))
+            self.early.append(self._observe())
+        for index, (name, steps) in enumerate(threads.items()):
+            vcpu = re.fullmatch(r"vcpu(\d)", name)
+            cpu = int(vcpu[1]) if vcpu else CPU_OF_OTHERS + index
+            if self._lib.race_add(cpu, len(steps), self._pack(steps)):
+                raise ValueError(f"there can be no thread {name}")
+            self._heat(steps)
+        self._closing = self._pack(closing)
+        if self._lib.race_prepare():
+            raise OSError("the memory of a race could not be protected")
+        start = _ANNOUNCED * _BYTES
+        self._announced = memoryview(self._memory)[start : start + Shared.announced.size].cast("Q")
+        before = self._ending(ended=False)
+        self.dirty_before, self.accessed_before = before.dirty, before.accessed
+        """Frames that KVM marked in the setup; an Ending has those that it marked since."""
+        self._advance = self._lib.race_advance
+        self._begin = self._lib.race_begin
+        self._begin()
+
+    def begin(self) -> None:
+        """Back to the state right after the setup; every thread stands at its first point."""
+        self._begin()
+
+    def pending(self, t: int) -> tuple[int, int] | None:
+        """Kind (Access) and object of what thread t has announced; None: it has ended."""
+        announced = self._announced
+        kind = announced[4 * t]
+        return None if kind == _ENDED else (kind, announced[4 * t + 1])
+
+    def ready(self, t: int) -> bool:
+        """Whether t can be advanced: not if it waits, or has ended."""
+        return self._announced[4 * t + 2] == 1
+
+    def advance(self, t: int) -> None:
+        """Let t do what it has announced, and run to its next point."""
+        if self._advance(t):
+            raise ValueError(f"{self.threads[t]} is not ready")
+
+    def peek(self, thing: int) -> int:
+        """What the word of memory that is an object of pending() holds now."""
+        if thing not in _KERNEL_MEMORY:
+            raise ValueError(f"{thing:#x} is no word of the kernel's memory")
+        return ctypes.c_uint64.from_address(thing).value
+
+    def name(self, t: int) -> str:
+        """The named step that t is about to take: "fast_page_fault reads spte 4K gfn=0x10 (table #5)"."""
+        kind, _, _, caller = self._announced[4 * t : 4 * t + 4]
+        if kind == _ENDED:
+            raise ValueError(f"{self.threads[t]} has ended")
+        return self._names.step(kind, caller, self._described(t))
+
+    def spte(self, t: int) -> Spte | None:
+        """The SPTE that t is about to access, if it is one."""
+        return self._names.spte(self._described(t))
+
+    def finish(self) -> Ending:
+        """Run the closing steps, if all threads have ended, and tell how it all was."""
+        return self._ending(ended=not self._lib.race_finish(self._closing, len(self._steps[-1])))
+
+    def _ending(self, ended: bool) -> Ending:
+        view = self._view
+        return Ending(
+            threads=self.threads,
+            steps=self._steps,
+            complaints=self._complaints(),
+            words=tuple(view[_EVENTS : _EVENTS + view[_NR_EVENTS]]),
+            frames=tuple(view[_FRAMES : _FRAMES + view[_NR_FRAMES]]),
+            observed=self._words() if ended else (),
+            state=self._state,
+        )
+
+    def digest(self) -> int:
+        """A digest of all memory that begin() restores."""
+        return int(self._lib.race_digest())
+
+    @property
+    def pages_kept(self) -> int:
+        """How many pages begin() restores."""
+        return int(self._lib.race_pages_kept())
+
+    def _boot(self, host: Mapping[str, int], options: Mapping[str, int], patience: float) -> None:
+        self._state = tuple(self._lib.kvm_state_names().decode().split())
+        error = self._lib.race_boot(
+            ctypes.byref(self._exchange),
+            ctypes.byref(self._exchange, ctypes.sizeof(Exchange)),
+            (ctypes.c_uint64 * len(HOST))(*(int(host[name]) for name in HOST)),
+            (ctypes.c_uint64 * len(OPTIONS))(*(int(options[name]) for name in OPTIONS)),
+            ctypes.c_long(int(patience * 1e6)),
+        )
+        if error:
+            raise OSError(f"the machine of a race could not be made: error {error}")
+
+    def _read_usages(self) -> dict[str, tuple[int, list[str]]]:
+        """Index and names of the arguments of each step, by name."""
+        usages = {}
+        index = 0
+        while usage := self._lib.kvm_step_usage(ctypes.c_ulong(index)):
+            name, *names = usage.decode().split()
+            usages[name] = (index, names)
+            index += 1
+        return usages
+
+    def _pack(self, steps: Sequence[Step]) -> ctypes.Array[ctypes.c_uint64]:
+        """Steps as the library takes them. An unknown step, or other arguments than its, are a ValueError."""
+        packed = (ctypes.c_uint64 * max(1, WORDS_PER_STEP * len(steps)))()
+        for place, (name, arguments) in enumerate(steps):
+            try:
+                index, names = self._usages[name]
+            except KeyError:
+                raise ValueError(f"there is no step {name!r}") from None
+            if set(arguments) != set(names):
+                raise ValueError(f"the step {name} takes {', '.join(names) or 'no arguments'}")
+            numbers = [index, *(int(arguments[word]) & _MASK for word in names)]
+            for offset, number in enumerate(numbers):
+                packed[place * WORDS_PER_STEP + offset] = number
+        return packed
+
+    def _heat(self, steps: Sequence[Step]) -> None:
+        """Tell the library which gfns guests access."""
+        for name, arguments in steps:
+            if not {"gfn", "vcpu"} <= set(arguments):
+                continue
+            if self._lib.race_hot(ctypes.c_ulong(arguments["gfn"])):
+                raise ValueError(f"{name}: the guests of a race access too many gfns")
+
+    def _described(self, t: int) -> Named:
+        named = Named()
+        self._lib.race_describe(t, ctypes.byref(named))
+        return named
+
+    def _words(self) -> tuple[int, ...]:
+        start = Exchange.words.offset // _BYTES
+        return tuple(self._view[start : start + self._exchange.nr_words])
+
+    def _complaints(self) -> tuple[str, ...]:
+        length = self._exchange.events_length
+        return tuple(self._exchange.events[:length].decode(errors="replace").splitlines()) if length else ()
+
+    def _observe(self) -> dict[str, Any]:
+        return read_observation(list(self._words()), list(self._complaints()), self._state)
