@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A VM as the MMU sees it: all state of the machine in one place (struct kvm and struct kvm_vcpu).
 
-The other modules are the operations on it. Locks are not modelled: one step runs after the other, so
-no compare-and-exchange ever fails. What locking still decides is told where it shows: whether an
-operation runs under mmu_lock for write or *shared*, and where it yields.
+The other modules are the operations on it. One step may run after the other, or several threads take theirs
+at a time (``threads``): what more than one of them touches is announced (``points``), locks are taken
+where the kernel takes them (``locks``), and where the kernel compares and exchanges, so do they.
 """
 
 from __future__ import annotations
@@ -15,12 +15,26 @@ from conformance.model.changes import EPT_AD_MASKS_ALWAYS
 from conformance.model.kernel import Kernel
 from conformance.model.layout import PAGE_SHIFT
 from conformance.model.machine.host import HostMemory
+from conformance.model.machine.locks import Lock, ReadSections
 from conformance.model.machine.memslots import KVM_ADDRESS_SPACE_NUM, KvmMemorySlot, KvmMemslots
+from conformance.model.machine.points import READ, RMW, VCPUS, VM, Shared, place, points, word_of
 from conformance.model.machine.reader import Reader
 from conformance.model.machine.tables import KvmMmuPage, TableMemory
 from conformance.model.modes import Mode
 
-__all__ = ["KvmVcpu", "Options", "Request", "TlbEntry", "Vm", "kvm_ad_enabled"]
+__all__ = [
+    "EXITING_GUEST_MODE",
+    "IN_GUEST_MODE",
+    "MEMSLOTS",
+    "OUTSIDE_GUEST_MODE",
+    "KvmVcpu",
+    "Marks",
+    "Options",
+    "Request",
+    "TlbEntry",
+    "Vm",
+    "kvm_ad_enabled",
+]
 
 
 @dataclass(frozen=True)
@@ -46,13 +60,21 @@ class Request:
     VM_DEAD = "VM_DEAD"
 
 
-@dataclass
+OUTSIDE_GUEST_MODE, IN_GUEST_MODE, EXITING_GUEST_MODE = range(3)
+
+REQUESTS = word_of("requests")
+MEMSLOTS = word_of("memslots")
+ROOTS = word_of("tdp_mmu_roots")
+
+
+@dataclass(frozen=True)
 class TlbEntry:
     """A translation that the processor remembers: the frame, what may be done, whether Dirty is set."""
 
     pfn: int
     rights: int
     dirty: bool
+    level: int
 
 
 @dataclass
@@ -64,10 +86,19 @@ class KvmVcpu:
     """The tree it uses; none before it first enters and after its context was reset."""
     smm: bool = False
     requests: set[str] = field(default_factory=set)
+    mode: Shared[int] = Shared(OUTSIDE_GUEST_MODE)
+    """Whether it runs the guest; who wants it to stop says so here, and interrupts it."""
+    stays: int = 0
+    """How often it has entered the guest."""
     flushes: int = 0
     """How often it emptied the TLB, or the part for its root."""
     tlb: dict[tuple[KvmMmuPage, int, int], TlbEntry] = field(default_factory=dict)
     """Keyed by root, level and first gfn."""
+    upper_levels: dict[tuple[KvmMmuPage, int, int], tuple[KvmMmuPage, int]] = field(default_factory=dict)
+    """Tables that the processor remembers, with the rights on the way there; only where threads race.
+
+    Keyed by root, the level of the entry that pointed there, and its first gfn.
+    """
     pml_enabled: bool = False
     pml_buffer: list[int] = field(default_factory=list)
     """Frames that the processor wrote and has not told yet, oldest first."""
@@ -83,10 +114,48 @@ class KvmVcpu:
     pf_emulate: int = 0
     pf_mmio_spte_created: int = 0
 
+    def __post_init__(self) -> None:
+        self.where = place(VCPUS, self.id)
+
     @property
     def as_id(self) -> int:
         """The address space it uses now."""
         return int(self.smm)
+
+    def make_request(self, request: str) -> None:
+        """Ask it to do something before it next enters the guest (kvm_make_request())."""
+        if points.on:
+            points.access(RMW, self.where | REQUESTS)
+        self.requests.add(request)
+
+    def clear_request(self, request: str) -> None:
+        """It is going to do that."""
+        if points.on:
+            points.access(RMW, self.where | REQUESTS)
+        self.requests.remove(request)
+
+    def pending_requests(self) -> set[str]:
+        """What it was asked for by now (kvm_request_pending())."""
+        if points.on:
+            points.access(READ, self.where | REQUESTS)
+        return set(self.requests)
+
+    def exiting_guest_mode(self) -> int:
+        """Have it leave the guest if it is there; gives where it was (kvm_vcpu_exiting_guest_mode())."""
+        if points.on:
+            points.access(RMW, self.where | KvmVcpu.__dict__["mode"].word)
+        mode: int = self.__dict__["mode"]
+        if mode == IN_GUEST_MODE:
+            self.__dict__["mode"] = EXITING_GUEST_MODE
+        return mode
+
+
+@dataclass
+class Marks:
+    """What KVM has told the host about its frames."""
+
+    dirty: set[int] = field(default_factory=set)
+    accessed: set[int] = field(default_factory=set)
 
 
 @dataclass
@@ -100,17 +169,24 @@ class Vm:
     memory: TableMemory
     vcpus: list[KvmVcpu]
     memslots: list[KvmMemslots] = field(
-        default_factory=lambda: [KvmMemslots(as_id) for as_id in range(KVM_ADDRESS_SPACE_NUM)]
+        default_factory=lambda: [KvmMemslots(as_id, as_id) for as_id in range(KVM_ADDRESS_SPACE_NUM)]
     )
     roots: list[KvmMmuPage] = field(default_factory=list)
     """All roots that are not gone, oldest first; an invalid one goes with its last reference."""
 
-    mmu_invalidate_in_progress: int = 0
-    mmu_invalidate_seq: int = 0
+    slots_lock: Lock = field(default_factory=lambda: Lock("slots_lock"))
+    mmu_lock: Lock = field(default_factory=lambda: Lock("mmu_lock"))
+    srcu: ReadSections = field(default_factory=lambda: ReadSections("SRCU"))
+    """Who uses memslots, and so do vCPUs but while they are in the guest."""
+
+    mmu_invalidate_in_progress: Shared[int] = Shared(0)
+    mmu_invalidate_seq: Shared[int] = Shared(0)
     """Counted up at the end of each invalidation: what was looked up in the host before is stale."""
-    mmu_invalidate_range: tuple[int, int] | None = None
+    mmu_invalidate_range: Shared[tuple[int, int] | None] = Shared(None)
     """What is being invalidated, [first, last + 1): host pages or, since v6.8, guest frames."""
     mn_active_invalidate_count: int = 0
+    mn_invalidate_lock: Lock = field(default_factory=lambda: Lock("mn_invalidate_lock"))
+    """Protects that count, and holds up who would change memslots until it is 0."""
 
     had_memslot: bool = False
     """Whether there ever was a memslot: their size sets the budget of shadow pages, at first none."""
@@ -125,6 +201,10 @@ class Vm:
     dead: bool = False
     """Whether KVM found the VM broken (KVM_BUG_ON()); vCPUs do not run any more."""
     destroyed: bool = False
+    marks: Marks | None = None
+    """Kept only where threads race: sequentially nobody asks for it."""
+    caches_upper_levels: bool = False
+    """Whether processors remember tables, as they do where threads race."""
     reader: Reader | None = None
     """Who walks the tables without a lock, at most one."""
 
@@ -134,18 +214,47 @@ class Vm:
     remote_tlb_flush_requests: int = 0
     remote_tlb_flush: int = 0
 
+    def __post_init__(self) -> None:
+        self.where = place(VM)
+
+    def active_memslots(self, as_id: int) -> KvmMemslots:
+        """The memslots of an address space as they are now; what was read stays as it was."""
+        if points.on:
+            points.access(READ, self.where | MEMSLOTS)
+        return self.memslots[as_id]
+
     def slots_of(self, vcpu: KvmVcpu) -> KvmMemslots:
         """The memslots of the address space that the vCPU uses."""
-        return self.memslots[vcpu.as_id]
+        return self.active_memslots(vcpu.as_id)
 
     def slot_of(self, vcpu: KvmVcpu, gfn: int) -> KvmMemorySlot | None:
         """The memslot that backs ``gfn`` for the vCPU."""
-        return self.memslots[vcpu.as_id].gfn_to_memslot(gfn)
+        return self.active_memslots(vcpu.as_id).gfn_to_memslot(gfn)
 
-    def request_all(self, request: str) -> None:
-        """Ask every vCPU to do something before it enters the guest (kvm_make_all_cpus_request())."""
+    def listed_roots(self) -> list[KvmMmuPage]:
+        """All roots, newest first."""
+        if points.on:
+            points.access(READ, self.where | ROOTS)
+        return self.roots[::-1]
+
+    def change_roots(self) -> None:
+        """Announce that the list of roots changes, or their counts."""
+        if points.on:
+            points.access(RMW, self.where | ROOTS)
+
+    def make_all_cpus_request(self, request: str) -> bool:
+        """Ask every vCPU to do something before it enters the guest; whether any had to be interrupted.
+
+        Those that are in the guest are waited for: interrupts come between two instructions.
+        """
+        interrupted = []
         for vcpu in self.vcpus:
-            vcpu.requests.add(request)
+            vcpu.make_request(request)
+            if points.on and vcpu.exiting_guest_mode() != OUTSIDE_GUEST_MODE:
+                interrupted.append((vcpu, vcpu.stays))
+        for vcpu, stay in interrupted:
+            wait_until_out(vcpu, stay)
+        return bool(interrupted)
 
     @property
     def manual_dirty_log_protect(self) -> bool:
@@ -171,3 +280,12 @@ class Vm:
 def kvm_ad_enabled(k: Kernel) -> bool:
     """Whether the processor sets Accessed and Dirty in the VM's SPTEs."""
     return bool(k.kvm_ad_enabled if k.has(EPT_AD_MASKS_ALWAYS) else k.shadow_accessed_mask)
+
+
+def wait_until_out(vcpu: KvmVcpu, stay: int) -> None:
+    """Wait for the vCPU to have left the guest, where it was for the ``stay``-th time."""
+    state = vcpu.__dict__
+    points.wait(
+        vcpu.where | KvmVcpu.__dict__["mode"].word,
+        lambda: state["mode"] == OUTSIDE_GUEST_MODE or vcpu.stays != stay,
+    )
