@@ -53,13 +53,6 @@ TDP_CMPXCHG = Change(
     ),
 )
 
-FROZEN_UNTIL_FLUSHED = Change(
-    commit="08f07c800e9d",
-    title="KVM: x86/mmu: Flush TLBs after zap in TDP MMU PF handler",
-    since="5.12",
-    effect="An SPTE zapped under mmu_lock for read is frozen until the TLBs are flushed.",
-)
-
 REMOVED_BY_XCHG = Precaution(
     commit="",
     title="Entries of a table that is removed under mmu_lock for read are exchanged for frozen ones",
@@ -107,13 +100,6 @@ SLOTS_WAIT_FOR_INVALIDATIONS = Change(
     effect="Memslots change only while no invalidation is in progress, so its start and end see the same.",
 )
 
-SLOT_READERS_AWAITED = Precaution(
-    commit="",
-    title="Wait for the readers of memslots before anything is done to a slot that was replaced",
-    since="2.6",
-    effect="synchronize_srcu() after memslots were swapped, ahead of what relies on nobody using the old.",
-)
-
 CHANGE_PTE_WRAPPED = Change(
     commit="6bdb913f0a70",
     title="mm: wrap calls to set_pte_at_notify with invalidate_range_start and invalidate_range_end",
@@ -122,13 +108,6 @@ CHANGE_PTE_WRAPPED = Change(
         "The host calls .change_pte() between start and end of an invalidation, so that it finds nothing to "
         "change; before, alone."
     ),
-)
-
-FLUSHED_WHEN_LOADED = Precaution(
-    commit="",
-    title="Flush when a root is loaded",
-    since="5.10",
-    effect="A vCPU forgets what it knows when it is given a root, so nobody flushes when one is dropped.",
 )
 
 ROOTS_FREED_SHARED = Change(

@@ -25,8 +25,8 @@ def kvm_mmu_faultin_pfn(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf | i
     slot = fault.slot
     if slot is not None and slot.invalid:
         if not vm.k.lacks(RETRY_IF_SLOT_INVALID):
-            memslots = vm.memslots[slot.as_id]
-            points.retry_when(vm.where | MEMSLOTS, lambda: vm.memslots[slot.as_id] is not memslots)
+            as_id, memslots = slot.as_id, vm.memslots[slot.as_id]
+            points.retry_when(vm.where | MEMSLOTS, lambda: vm.memslots[as_id] is not memslots)
             return RetPf.RETRY
         slot = fault.slot = None
     if slot is None:

@@ -47,7 +47,9 @@ def run_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> list[int]:
             if r is RetPf.RETRY:
                 if not points.on and vm.mmu_invalidate_in_progress:
                     return [*exits, GAVE_UP]
+                vm.srcu.unlock()
                 points.before_retry()
+                vm.srcu.lock()
     return [*exits, GAVE_UP]
 
 

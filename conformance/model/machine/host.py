@@ -169,6 +169,8 @@ class HostMemory:
             return self._populate(area, page, write)
         entry, level = found
         self.mapped[level][page >> 9 * (level - 1)] = replace(entry, writable=True)
+        pfn = entry.pfn + (page & pages_per(level) - 1)
+        points.tell(("writable", pfn), if_still=lambda _: self._can_write(page))
         return 0
 
     def _populate(self, area: Area, page: int, write: bool) -> int:
@@ -208,14 +210,24 @@ class HostMemory:
 
     @contextmanager
     def invalidating(self, start: int, end: int, wrapped: bool = True) -> Iterator[list[tuple[str, int]]]:
-        """Between the two notifier calls; events that are added to what it gives are told at the end."""
+        """Between the two notifier calls; events that are added to what it gives are told at the end.
+
+        A page that was protected may have been written since, so that it is writable again.
+        """
         events: list[tuple[str, int]] = []
         if wrapped:
             self.notifier.invalidate_range_start(start, end)
         yield events
-        points.tell(*events)
+        points.tell(*events, if_still=lambda event: event[1] not in self._writable_frames(start, end))
         if wrapped:
             self.notifier.invalidate_range_end(start, end)
+
+    def _writable_frames(self, start: int, end: int) -> set[int]:
+        return {self.pfn_of(page) for page in range(start, end) if self._can_write(page)}
+
+    def _can_write(self, page: int) -> bool:
+        found = self.lookup(page)
+        return found is not None and found[0].writable
 
     def _map(self, level: int, unit: int, entry: HostPage | None) -> None:
         """Write an entry of the page tables, which others may be reading; None unmaps."""

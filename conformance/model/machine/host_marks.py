@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What KVM tells the host about its frames: that the guest wrote them (dirty), or used them (accessed).
 
-A frame that is not marked dirty may be dropped by the host without being written back. Until v6.13 the bits of
-an SPTE were passed on when it lost them; since then a frame is marked as soon as an SPTE for it is made.
+A frame that is not marked dirty may be dropped by the host without being written back. Until v6.13 the bits
+of an SPTE were passed on when it lost them; since then a frame is marked as soon as an SPTE for it is made.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from conformance.model.access import is_accessed_spte, is_dirty_spte
 from conformance.model.changes import NO_PFN_DIRTY
 from conformance.model.machine.vm import Vm
 from conformance.model.shape import spte_to_pfn
-from conformance.model.writability import is_writable_pte
 
-__all__ = ["kvm_release_faultin_page", "tell_host_of_dirty", "tell_host_of_lost_bits", "tell_host_of_tracked"]
+__all__ = ["kvm_release_faultin_page", "kvm_set_pfn_dirty", "tell_host_of_dirty", "tell_host_of_lost_bits"]
 
 
 def tell_host_of_lost_bits(vm: Vm, old_spte: int, new_spte: int | None) -> None:
@@ -33,9 +32,9 @@ def tell_host_of_dirty(vm: Vm, old_spte: int, new_spte: int | None) -> None:
         vm.marks.dirty.add(int(spte_to_pfn(vm.k, old_spte)))
 
 
-def tell_host_of_tracked(vm: Vm, spte: int) -> None:
-    """A leaf without A/D bits is going to lose all access for aging, W with it."""
-    if vm.marks is not None and not vm.k.has(NO_PFN_DIRTY) and is_writable_pte(spte):
+def kvm_set_pfn_dirty(vm: Vm, spte: int) -> None:
+    """The leaf is going to be clean: its frame is dirty."""
+    if vm.marks is not None and not vm.k.has(NO_PFN_DIRTY):
         vm.marks.dirty.add(int(spte_to_pfn(vm.k, spte)))
 
 

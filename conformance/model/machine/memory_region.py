@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum
 
-from conformance.model.changes import SLOT_READERS_AWAITED, SLOTS_WAIT_FOR_INVALIDATIONS
+from conformance.model.changes import SLOTS_WAIT_FOR_INVALIDATIONS
 from conformance.model.layout import PG_LEVEL_2M, PG_LEVEL_4K
 from conformance.model.machine.flushes import kvm_flush_remote_tlbs
 from conformance.model.machine.host import EINVAL
@@ -88,7 +88,8 @@ def _set_memory_region(
         change = KvmMrChange.MOVE if gfn != old.base_gfn else KvmMrChange.FLAGS_ONLY
     if change is not KvmMrChange.FLAGS_ONLY and memslots.overlaps(slot, new.base_gfn, new.end_gfn):
         return -EEXIST, False
-    return kvm_set_memslot(vm, old, new, change), change is KvmMrChange.MOVE
+    r = kvm_set_memslot(vm, old, new, change)
+    return r, r == 0 and change is KvmMrChange.MOVE
 
 
 def kvm_set_memslot(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None, change: KvmMrChange) -> int:
@@ -140,8 +141,7 @@ def kvm_swap_active_memslots(vm: Vm, as_id: int, slots: dict[int, KvmMemorySlot]
         points.access(WRITE, vm.where | MEMSLOTS)
         vm.memslots[as_id] = memslots
         vm.mn_invalidate_lock.release()
-        if not vm.k.lacks(SLOT_READERS_AWAITED):
-            vm.srcu.synchronize()
+        vm.srcu.synchronize()
     vm.memslots[as_id] = memslots
     generation += KVM_ADDRESS_SPACE_NUM
     kept = generation & vm.k.layout.mmio_gen_mask

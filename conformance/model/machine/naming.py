@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from conformance.model.machine.points import (
     BITMAPS,
     EVENTS,
+    GUEST_PTES,
     HOST_PTES,
     LOCKS,
     SPTES,
@@ -23,7 +24,7 @@ from conformance.model.machine.points import (
 )
 
 if TYPE_CHECKING:
-    from conformance.model.machine.vm import Vm
+    from conformance.model.machine.tables import TableMemory
 
 __all__ = ["name_of_function", "name_of_place", "name_of_point", "spte_at"]
 
@@ -45,13 +46,13 @@ HELPERS = {
 }
 
 
-def name_of_point(vm: Vm, frame: FrameType | None, pending: tuple[int, int]) -> str:
+def name_of_point(memory: TableMemory, frame: FrameType | None, pending: tuple[int, int]) -> str:
     """For example ``fast_page_fault reads spte 4K gfn=0x10``."""
     kind, where = pending
     if where == EVENTS:
         what = "the guest's access" if name_of_function(frame) == "guest_access" else "an event"
         return f"{name_of_function(frame)} marks {what}"
-    return f"{name_of_function(frame)} {_verb(frame, kind)} {name_of_place(vm, where)}"
+    return f"{name_of_function(frame)} {_verb(frame, kind)} {name_of_place(memory, where)}"
 
 
 def _verb(frame: FrameType | None, kind: int) -> str:
@@ -73,11 +74,11 @@ def name_of_function(frame: FrameType | None) -> str:
     return "somebody"
 
 
-def name_of_place(vm: Vm, where: int) -> str:
+def name_of_place(memory: TableMemory, where: int) -> str:
     """What is there."""
     kind, number, word = spot(where)
     if kind == SPTES:
-        table = vm.memory.by_serial.get(number)
+        table = memory.by_serial.get(number)
         if table is None:
             return f"spte {word} of table {number}"
         return f"spte {LEVELS[table.level]} gfn={table.gfn_at(word):#x}"
@@ -87,15 +88,17 @@ def name_of_place(vm: Vm, where: int) -> str:
         return f"vcpu{number}'s {WORDS[word]}"
     if kind == HOST_PTES:
         return f"host ptes from page {number << 9:#x}"
+    if kind == GUEST_PTES:
+        return f"gpte {word}"
     if kind == BITMAPS:
         return f"dirty bitmap of slot {number & 0xFFFF}, word {word}"
     return WORDS[word] if kind == LOCKS else f"kvm's {WORDS[word]}"
 
 
-def spte_at(vm: Vm, where: int) -> tuple[int, int, int] | None:
+def spte_at(memory: TableMemory, where: int) -> tuple[int, int, int] | None:
     """Level, first gfn and value of the SPTE there, if it is one."""
     kind, number, word = spot(where)
-    table = vm.memory.by_serial.get(number)
+    table = memory.by_serial.get(number)
     if kind != SPTES or table is None:
         return None
     return table.level, table.gfn_at(word), table.entries.get(word, table.initial)

@@ -50,26 +50,21 @@ class KvmMmuNotifier:
     def _invalidate(self, start: int, end: int, ranges: list[tuple[KvmMemorySlot, int, int]]) -> None:
         """What start does under mmu_lock, the flush included."""
         vm = self.vm
-        vm.mmu_invalidate_in_progress += 1
-        if vm.mmu_invalidate_in_progress == 1:
-            vm.mmu_invalidate_range = None
-        if not vm.k.has(INVALIDATION_BY_GFN):
-            self._add_range(start, end)
+        in_progress = vm.mmu_invalidate_in_progress + 1
+        vm.mmu_invalidate_in_progress = in_progress
+        bounds = [(start, end)]
+        if vm.k.has(INVALIDATION_BY_GFN):
+            bounds = [(first, last) for _, first, last in ranges]
+        if in_progress > 1:
+            # Invalidations at the same time are remembered as one range around them all.
+            bounds += filter(None, [vm.mmu_invalidate_range])
+        vm.mmu_invalidate_range = min(first for first, _ in bounds), max(last for _, last in bounds)
         flush = False
         for slot, first, last in ranges:
-            if vm.k.has(INVALIDATION_BY_GFN):
-                self._add_range(first, last)
             # Each slot is asked anew; what one owes, another one's walk does not know.
             flush |= kvm_tdp_mmu_unmap_gfn_range(vm, slot, first, last, may_block=True)
         if flush:
             kvm_flush_remote_tlbs(vm)
-
-    def _add_range(self, start: int, end: int) -> None:
-        """Invalidations at the same time are remembered as one range around them all."""
-        known = self.vm.mmu_invalidate_range
-        if known is not None:
-            start, end = min(known[0], start), max(known[1], end)
-        self.vm.mmu_invalidate_range = start, end
 
     def invalidate_range_end(self, start: int, end: int) -> None:
         """The host has changed its page tables: all that was looked up before is stale."""
@@ -78,8 +73,9 @@ class KvmMmuNotifier:
             if any(True for _ in self._gfn_ranges(start, end)):
                 with vm.mmu_lock.for_write:
                     vm.mmu_invalidate_seq += 1
-                    vm.mmu_invalidate_in_progress -= 1
-                    vm.k.bug_on("kvm_mmu_invalidate_end", vm.mmu_invalidate_in_progress < 0)
+                    in_progress = vm.mmu_invalidate_in_progress - 1
+                    vm.mmu_invalidate_in_progress = in_progress
+                    vm.k.bug_on("kvm_mmu_invalidate_end", in_progress < 0)
         with vm.mn_invalidate_lock.for_write:
             vm.mn_active_invalidate_count -= 1
 

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar, overload
 __all__ = [
     "BITMAPS",
     "EVENTS",
+    "GUEST_PTES",
     "HOST_PTES",
     "LOCK",
     "LOCKS",
@@ -62,7 +63,7 @@ class Access(IntEnum):
 
 READ, WRITE, RMW, LOCK, LOCK_SHARED, UNLOCK, WAIT, MARK = Access
 
-SPTES, TABLES, VCPUS, VM, LOCKS, HOST_PTES, BITMAPS = range(1, 8)
+SPTES, TABLES, VCPUS, VM, LOCKS, HOST_PTES, BITMAPS, GUEST_PTES = range(1, 9)
 """What there is, each kind with numbers of its own."""
 
 _KIND_SHIFT, _NUMBER_SHIFT = 56, 16
@@ -97,8 +98,8 @@ class Points:
     """Whether a thread is running that is being explored."""
     thread: Any = None
     """Which one: a greenlet, that is resumed to do what it has announced."""
-    hub: Any = None
-    """Whoever explores."""
+    stand_still: Callable[[], object]
+    """Lets whoever explores go on, until the thread is resumed."""
     events: list[tuple[Any, ...]] | None = None
     watched: frozenset[int] | None = None
     """The frames that the guest accesses; entries for no other are not announced, for nobody races there."""
@@ -106,21 +107,27 @@ class Points:
     def access(self, kind: int, where: int) -> None:
         """Announce an access; it is done when this returns."""
         self.thread.pending = (kind, where)
-        self.hub.switch()
+        self.stand_still()
 
     def wait(self, where: int, condition: Callable[[], bool], kind: int = WAIT) -> None:
         """Go on when ``condition`` holds, which others must bring about."""
-        self.thread.condition = condition
-        self.access(kind, where)
-        self.thread.condition = None
+        thread = self.thread
+        thread.condition = condition
+        thread.pending = (kind, where)
+        self.stand_still()
+        if not condition():
+            raise ValueError(f"{thread.name} cannot go on")
+        thread.condition = None
 
-    def tell(self, *events: tuple[Any, ...]) -> None:
-        """Note events, in the order of all threads."""
+    def tell(
+        self, *events: tuple[Any, ...], if_still: Callable[[tuple[Any, ...]], bool] | None = None
+    ) -> None:
+        """Note events, in the order of all threads, or those that still hold by then."""
         if self.events is None or not events:
             return
         if self.on:
             self.access(MARK, EVENTS)
-        self.events.extend(events)
+        self.events.extend(filter(if_still, events) if if_still is not None else events)
 
     def retry_when(self, where: int, condition: Callable[[], bool]) -> None:
         """Say what keeps a fault from being handled: until it changes the guest would only fault again."""
@@ -192,6 +199,6 @@ class Shared(Generic[T]):
         return value
 
     def __set__(self, owner: Any, value: T) -> None:
-        if points.on:
+        if points.on and self.name in owner.__dict__:
             points.access(WRITE, owner.where | self.word)
         owner.__dict__[self.name] = value

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The list of roots and their references.
 
-The TDP MMU holds a reference to each root until it is invalidated and zapped, each vCPU that uses it another; with
-the last one the root is retired.
+The TDP MMU holds a reference to each root until it is invalidated and zapped, each vCPU that uses it another;
+with the last one the root is retired.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from conformance.model.machine.points import points
 from conformance.model.machine.processor import FETCH, READ, WRITE
 from conformance.model.machine.reader import Reader
 from conformance.model.machine.roots import kvm_tdp_mmu_invalidate_roots, kvm_tdp_mmu_zap_invalidated_roots
+from conformance.model.machine.tables import FreedEntries
 from conformance.model.machine.vcpu import kvm_mmu_unload, set_smm
 from conformance.model.machine.vm import KvmVcpu, Vm
 
@@ -251,7 +252,7 @@ def destroy(vm: Vm) -> list[int]:
         memslots.slots.clear()
     vm.vcpus.clear()
     vm.destroyed = True
-    left = sum(not table.freed for table in vm.memory.by_serial.values())
+    left = sum(not isinstance(table.entries, FreedEntries) for table in vm.memory.by_serial.values())
     return [left, left, 0]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from conformance.model.construct import make_nonleaf_spte
 from conformance.model.kernel import Kernel
@@ -64,8 +65,6 @@ class KvmMmuPage:
     """It exists because a huge page must not be executed."""
     listing: list[int] | None = field(default=None, repr=False)
     """The table and all below as the observation lists it, until something there changes."""
-    freed: bool = False
-    """Its memory was given back: nobody may touch it any more."""
     watched: frozenset[int] = frozenset()
     """The entries that several threads may touch."""
 
@@ -80,28 +79,28 @@ class KvmMmuPage:
 
     def read(self, index: int) -> int:
         """The SPTE at ``index``: READ_ONCE()."""
-        if points.on:
-            self._announce(READ, index)
+        if points.on and index in self.watched:
+            points.access(READ, self.sptes | index)
         return self.entries.get(index, self.initial)
 
     def write(self, index: int, spte: int) -> None:
         """Store an SPTE: one plain store, without any of the bookkeeping that a change needs."""
-        if points.on:
-            self._announce(WRITE, index)
+        if points.on and index in self.watched:
+            points.access(WRITE, self.sptes | index)
         self._store(index, spte)
 
     def xchg(self, index: int, spte: int) -> int:
         """Store an SPTE; gives what it has replaced."""
-        if points.on:
-            self._announce(RMW, index)
+        if points.on and index in self.watched:
+            points.access(RMW, self.sptes | index)
         old = self.entries.get(index, self.initial)
         self._store(index, spte)
         return old
 
     def cmpxchg(self, index: int, old: int, new: int) -> int:
         """Store ``new`` if the SPTE is still ``old``; gives what was there."""
-        if points.on:
-            self._announce(RMW, index)
+        if points.on and index in self.watched:
+            points.access(RMW, self.sptes | index)
         found = self.entries.get(index, self.initial)
         if found == old:
             self._store(index, new)
@@ -109,8 +108,8 @@ class KvmMmuPage:
 
     def fetch_and(self, index: int, mask: int) -> int:
         """Keep only the bits of ``mask``; gives what was there."""
-        if points.on:
-            self._announce(RMW, index)
+        if points.on and index in self.watched:
+            points.access(RMW, self.sptes | index)
         old = self.entries.get(index, self.initial)
         self._store(index, old & mask)
         return old
@@ -125,12 +124,6 @@ class KvmMmuPage:
             table.listing = None
             table = table.parent
 
-    def _announce(self, kind: int, index: int) -> None:
-        if index in self.watched:
-            points.access(kind, self.sptes | index)
-        if self.freed:
-            raise UseAfterFree(f"a table of level {self.level} for gfn {self.gfn:#x} is used that was freed")
-
     def index_of(self, gfn: int) -> int:
         """Which entry covers ``gfn``."""
         return gfn >> 9 * (self.level - 1) & ENTRIES - 1
@@ -138,6 +131,20 @@ class KvmMmuPage:
     def gfn_at(self, index: int) -> int:
         """The first gfn that the entry at ``index`` covers."""
         return self.gfn + (index << 9 * (self.level - 1))
+
+
+class FreedEntries(dict[int, int]):
+    """What a table holds whose memory was given back: nobody may look, or write there."""
+
+    def __init__(self, table: KvmMmuPage) -> None:
+        super().__init__()
+        self.table = table
+
+    def _used(self, *_: object) -> NoReturn:
+        table = self.table
+        raise UseAfterFree(f"a freed table is used: of level {table.level}, for gfn {table.gfn:#x} on")
+
+    get = pop = keys = __getitem__ = __setitem__ = __contains__ = _used
 
 
 @dataclass
@@ -202,8 +209,9 @@ class TableMemory:
         callbacks, self.retired = self.retired, []
         self.rcu.synchronize()
         for table in callbacks:
-            table.freed = True
-            if not points.on:
+            if points.on:
+                table.entries = FreedEntries(table)
+            else:
                 del self.by_serial[table.serial]
         return len(callbacks)
 

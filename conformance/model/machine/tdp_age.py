@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from conformance.model.access import is_accessed_spte, mark_spte_for_access_track, spte_ad_enabled
 from conformance.model.changes import AGED_ATOMICALLY, CLEAR_SPTE_BITS, LOCKLESS_AGING
-from conformance.model.machine.host_marks import tell_host_of_dirty, tell_host_of_tracked
+from conformance.model.layout import PT_WRITABLE_MASK
+from conformance.model.machine.host_marks import kvm_set_pfn_dirty, tell_host_of_dirty
 from conformance.model.machine.memslots import KvmMemorySlot
 from conformance.model.machine.points import points
 from conformance.model.machine.spte_changes import (
@@ -47,8 +48,8 @@ def kvm_tdp_mmu_age_gfn_range(vm: Vm, slot: KvmMemorySlot, start: int, end: int,
 def kvm_tdp_mmu_age_spte(vm: Vm, table: KvmMmuPage, index: int, spte: int) -> None:
     """Make a leaf old.
 
-    Under mmu_lock for write, so that only fast page faults and the processor are to be reckoned with; since v6.15
-    without it, in one attempt: a leaf that somebody changes is in use, or on its way out.
+    Under mmu_lock for write, so that only fast page faults and the processor may meddle; since v6.15 without
+    it, in one attempt: a leaf that somebody changes is in use, or on its way out.
     """
     hardware = spte_ad_enabled(vm.k, spte)
     if not vm.k.lacks(LOCKLESS_AGING) and points.on:
@@ -63,7 +64,8 @@ def kvm_tdp_mmu_age_spte(vm: Vm, table: KvmMmuPage, index: int, spte: int) -> No
         new_spte = int(clear(old_spte, vm.k.shadow_accessed_mask))
     else:
         new_spte = int(mark_spte_for_access_track(vm.k, spte))
-        tell_host_of_tracked(vm, spte)
+        if spte & PT_WRITABLE_MASK:
+            kvm_set_pfn_dirty(vm, spte)
         if points.on and vm.k.lacks(AGED_ATOMICALLY):
             table.write(index, new_spte)
             return

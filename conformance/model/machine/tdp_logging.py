@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from conformance.model.changes import CLEAR_SPTE_BITS
 from conformance.model.layout import PG_LEVEL_4K, PT_WRITABLE_MASK
 from conformance.model.machine.host import pages_per
+from conformance.model.machine.host_marks import kvm_set_pfn_dirty
 from conformance.model.machine.memslots import KvmMemorySlot
 from conformance.model.machine.points import points
 from conformance.model.machine.root_list import each_root
@@ -88,7 +89,8 @@ def kvm_tdp_mmu_clear_dirty_pt_masked(vm: Vm, slot: KvmMemorySlot, gfn: int, mas
     for table, index, page, spte in _leaves(vm, slot, gfn + first, gfn + mask.bit_length()):
         if table.level == PG_LEVEL_4K and mask >> page - gfn & 1 and spte & bit:
             if not points.on or vm.k.has(CLEAR_SPTE_BITS):
-                tdp_mmu_clear_spte_bits(vm, table, index, spte, bit)
+                old_spte = tdp_mmu_clear_spte_bits(vm, table, index, spte, bit)
+                kvm_set_pfn_dirty(vm, old_spte)
             else:
                 tdp_mmu_set_spte(vm, table, index, spte, int(clear(spte, bit)))
 

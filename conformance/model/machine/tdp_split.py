@@ -22,8 +22,8 @@ def tdp_mmu_split_huge_page(
     """Fill ``child`` with the parts of the huge leaf at ``index``, and put it in the leaf's place.
 
     No flush is needed: what TLBs still have of the huge page translates to the same. Rights, Accessed and
-    Dirty are inherited, so whoever takes them from the parts flushes for that. If somebody was faster, what is
-    there instead of the leaf.
+    Dirty are inherited, so whoever takes them from the parts flushes for that. If somebody was faster, gives
+    what is there instead of the leaf.
     """
     first = int(
         make_huge_page_split_spte(

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from conformance.model.changes import (
-    FROZEN_UNTIL_FLUSHED,
     INVALID_ROOTS_NOT_FLUSHED,
     PROCESSED_AFTER_FLUSH,
     ROOTS_ZAPPED_FROM_4K,
@@ -85,7 +84,7 @@ def kvm_tdp_mmu_unmap_gfn_range(
 def tdp_mmu_zap_root(vm: Vm, root: KvmMmuPage, shared: bool) -> None:
     """Zap everything under ``root``, in passes, so that not too much hangs on one entry.
 
-    First at 1 GiB, since v6.9 from 4 KiB on, at last at the top. One thing after the other, what remains is the
+    First at 1 GiB, since v6.9 from 4 KiB on, at last at the top. While nobody else runs what remains is the
     same, for a table that is removed is frozen whole, and the last pass will do. But when it gives way,
     which it may once it is beyond the first entry of a pass, others find the rest still in place.
     """
@@ -136,7 +135,7 @@ def tdp_mmu_zap_spte_atomic(vm: Vm, table: KvmMmuPage, index: int, spte: int) ->
     It is frozen until the TLBs are flushed: nobody may fill it while an old translation can be used.
     """
     nonpresent, frozen = vm.k.layout.nonpresent_value, vm.k.layout.frozen_spte
-    if not points.on or vm.k.lacks(FROZEN_UNTIL_FLUSHED):
+    if not points.on:
         found = tdp_mmu_set_spte_atomic(vm, table, index, spte, nonpresent)
         if found is None:
             kvm_flush_remote_tlbs(vm)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from conformance.model.changes import FLUSHED_WHEN_LOADED, ROOTS_FREED_SHARED, ROOTS_WITHOUT_BUDGET
+from conformance.model.changes import ROOTS_FREED_SHARED, ROOTS_WITHOUT_BUDGET
 from conformance.model.machine.flushes import flush_tlb_all, flush_tlb_current
 from conformance.model.machine.pml import drain_pml
 from conformance.model.machine.points import points
@@ -70,8 +70,7 @@ def kvm_mmu_load(vm: Vm, vcpu: KvmVcpu) -> int:
     if not vm.had_memslot and not vm.k.has(ROOTS_WITHOUT_BUDGET):
         return -ENOSPC
     vcpu.root = kvm_tdp_mmu_alloc_root(vm, vcpu)
-    if not vm.k.lacks(FLUSHED_WHEN_LOADED):
-        flush_tlb_current(vcpu)
+    flush_tlb_current(vcpu)
     return 0
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "TlbEntry",
     "Vm",
     "kvm_ad_enabled",
+    "make_all_cpus_request",
 ]
 
 
@@ -247,14 +248,7 @@ class Vm:
 
         Those that are in the guest are waited for: interrupts come between two instructions.
         """
-        interrupted = []
-        for vcpu in self.vcpus:
-            vcpu.make_request(request)
-            if points.on and vcpu.exiting_guest_mode() != OUTSIDE_GUEST_MODE:
-                interrupted.append((vcpu, vcpu.stays))
-        for vcpu, stay in interrupted:
-            wait_until_out(vcpu, stay)
-        return bool(interrupted)
+        return make_all_cpus_request(self.vcpus, request)
 
     @property
     def manual_dirty_log_protect(self) -> bool:
@@ -280,6 +274,18 @@ class Vm:
 def kvm_ad_enabled(k: Kernel) -> bool:
     """Whether the processor sets Accessed and Dirty in the VM's SPTEs."""
     return bool(k.kvm_ad_enabled if k.has(EPT_AD_MASKS_ALWAYS) else k.shadow_accessed_mask)
+
+
+def make_all_cpus_request(vcpus: list[KvmVcpu], request: str) -> bool:
+    """Vm.make_all_cpus_request() of these vCPUs."""
+    interrupted = []
+    for vcpu in vcpus:
+        vcpu.make_request(request)
+        if points.on and vcpu.exiting_guest_mode() != OUTSIDE_GUEST_MODE:
+            interrupted.append((vcpu, vcpu.stays))
+    for vcpu, stay in interrupted:
+        wait_until_out(vcpu, stay)
+    return bool(interrupted)
 
 
 def wait_until_out(vcpu: KvmVcpu, stay: int) -> None:
