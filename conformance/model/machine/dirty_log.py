@@ -138,6 +138,7 @@ def _clear_word(vm: Vm, memslot: KvmMemorySlot, first: int, mask: int) -> None:
             kvm_arch_mmu_enable_log_dirty_pt_masked(vm, memslot, first, cleared)
     if cleared:
         kvm_flush_remote_tlbs(vm)
+        points.tell(("cleared", memslot.id, tuple(memslot.base_gfn + first + bit for bit in _bits(cleared))))
 
 
 def kvm_arch_mmu_enable_log_dirty_pt_masked(vm: Vm, slot: KvmMemorySlot, offset: int, mask: int) -> None:

@@ -43,7 +43,7 @@ EXACT = {"cmpxchg": "compares and exchanges", "fetch_and": "clears bits of"}
 HELPERS = {
     f"conformance.model.machine.{name}"
     for name in ("points", "locks", "tables", "vm", "memslots", "threads", "steps")
-}
+} | {"conformance.model.shadow.page", "conformance.model.shadow.race"}
 
 
 def name_of_point(memory: TableMemory, frame: FrameType | None, pending: tuple[int, int]) -> str:
@@ -87,7 +87,7 @@ def name_of_place(memory: TableMemory, where: int) -> str:
     if kind == VCPUS:
         return f"vcpu{number}'s {WORDS[word]}"
     if kind == HOST_PTES:
-        return f"host ptes from page {number << 9:#x}"
+        return f"host pte of gfn {word:#x}" if word else f"host ptes from page {number << 9:#x}"
     if kind == GUEST_PTES:
         return f"gpte {word}"
     if kind == BITMAPS:

@@ -64,5 +64,5 @@ class Snapshot:
 def _changes(thing: object) -> bool:
     """Whether it is an object of the machine's that can be changed."""
     parameters = getattr(thing, "__dataclass_params__", None)
-    ours = type(thing).__module__.startswith(__name__.rpartition(".")[0])
+    ours = type(thing).__module__.startswith(("conformance.model.machine", "conformance.model.shadow"))
     return ours and hasattr(thing, "__dict__") and not (parameters and parameters.frozen)

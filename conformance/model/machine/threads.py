@@ -131,6 +131,7 @@ class Race(ABC):
     def note_state(self, root: object) -> None:
         """The setup is done: this is what begin() goes back to."""
         self.k.events.clear()
+        points.watched = self.watched
         for table in self.memory.by_serial.values():
             table.watched = points.watched_indexes(table.gfn, table.level)
         self.first_serial = self.memory.last_serial + 1
@@ -235,7 +236,7 @@ class RacingMachine(Race):
         vm.memory.rcu.waited_for = "grace_period" in names
         vm.srcu.waited_for = "set_memory_region" in names
         taken = [(step, given) for steps in self.steps for step, given, _ in steps] + self.closing
-        self.watched = points.watched = frozenset(given["gfn"] for step, given in taken if step == "access")
+        self.watched = frozenset(given["gfn"] for step, given in taken if step == "access")
         self.note_state(vm)
 
     def take(self, step: str, given: dict[str, int]) -> list[int]:
