@@ -94,7 +94,7 @@ def _take_word(vm: Vm, memslot: KvmMemorySlot, n: int, seen: int) -> int:
 
 def _copy_to_user(memslot: KvmMemorySlot, words: list[int]) -> list[int]:
     """Let userspace see the log."""
-    if points.events is not None:
+    if points.telling:
         bits = (n * BITS_PER_LONG + bit for n, word in enumerate(words) for bit in _bits(word))
         points.tell(("logged", memslot.id, tuple(memslot.base_gfn + bit for bit in bits)))
     return words

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.machine.host import pages_per
-from conformance.model.machine.points import BITMAPS, RMW, place, points
+from conformance.model.machine.points import BITMAPS, RMW, VM, Shared, place, points
 
 __all__ = [
     "KVM_ADDRESS_SPACE_NUM",
@@ -134,8 +134,11 @@ class KvmMemslots:
     """
 
     as_id: int
-    generation: int
+    generation: Shared[int] = Shared(0)
     slots: dict[int, KvmMemorySlot] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.where = place(VM, 2 + self.as_id)
 
     def gfn_to_memslot(self, gfn: int) -> KvmMemorySlot | None:
         """The slot that backs ``gfn``; None is MMIO."""

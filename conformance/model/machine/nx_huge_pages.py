@@ -41,6 +41,7 @@ def kvm_recover_nx_huge_pages(vm: Vm) -> None:
     flush = False
     with vm.srcu, vm.mmu_lock.held(shared), vm.memory.rcu:
         for _ in range(vm.nx_lpage_splits):
+            vm.change_nx_huge_pages()
             if not vm.possible_nx_huge_pages:
                 break
             table = vm.possible_nx_huge_pages[0]

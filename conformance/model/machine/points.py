@@ -101,6 +101,7 @@ class Points:
     stand_still: Callable[[], object]
     """Lets whoever explores go on, until the thread is resumed."""
     events: list[tuple[Any, ...]] | None = None
+    """Where events go while the closing steps are taken."""
     watched: frozenset[int] | None = None
     """The frames that the guest accesses; entries for no other are not announced, for nobody races there."""
 
@@ -123,11 +124,17 @@ class Points:
         self, *events: tuple[Any, ...], if_still: Callable[[tuple[Any, ...]], bool] | None = None
     ) -> None:
         """Note events, in the order of all threads, or those that still hold by then."""
-        if self.events is None or not events:
+        if not self.telling or not events:
             return
         if self.on:
             self.access(MARK, EVENTS)
-        self.events.extend(filter(if_still, events) if if_still is not None else events)
+        noted: Any = self.thread.race.events if self.on else self.events
+        noted.extend(filter(if_still, events) if if_still is not None else events)
+
+    @property
+    def telling(self) -> bool:
+        """Whether anybody wants to know of events."""
+        return self.on or self.events is not None
 
     def retry_when(self, where: int, condition: Callable[[], bool]) -> None:
         """Say what keeps a fault from being handled: until it changes the guest would only fault again."""

@@ -55,7 +55,7 @@ def guest_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> int | None:
             _forget_upper_levels(vcpu, gfn)
             return _error_code(vm, kind, granted, stopped)
         entry = _use(vm, vcpu, path, granted, gfn, kind)
-    if points.events is not None:
+    if points.telling:
         points.tell(("access", vcpu.id, gfn, kind, entry.pfn + (gfn & pages_per(entry.level) - 1)))
     return None
 

@@ -9,7 +9,7 @@ in v6.4, and in v6.1's stable tree.
 from __future__ import annotations
 
 from conformance.model.changes import ROOTS_WITHOUT_BUDGET
-from conformance.model.machine.root_list import kvm_tdp_mmu_put_root
+from conformance.model.machine.root_list import kvm_tdp_mmu_get_root, kvm_tdp_mmu_put_root
 from conformance.model.machine.tables import KvmMmuPage
 from conformance.model.machine.tdp_zap import tdp_mmu_zap_root
 from conformance.model.machine.vm import KvmVcpu, Request, Vm
@@ -45,8 +45,8 @@ def kvm_tdp_mmu_alloc_root(vm: Vm, vcpu: KvmVcpu) -> KvmMmuPage:
 def _usable_root(vm: Vm, vcpu: KvmVcpu, listed: list[KvmMmuPage] | None = None) -> KvmMmuPage | None:
     """A reference to a root that is there."""
     for root in vm.listed_roots() if listed is None else listed:
-        if root.as_id == vcpu.as_id and not root.__dict__["invalid"]:
-            root.root_count += 1
+        usable = root.as_id == vcpu.as_id and not root.__dict__["invalid"]
+        if usable and kvm_tdp_mmu_get_root(vm, root):
             return root
     return None
 

@@ -185,6 +185,7 @@ def _freeze_one_by_one(vm: Vm, table: KvmMmuPage, shared: bool) -> None:
 
 def untrack_possible_nx_huge_page(vm: Vm, table: KvmMmuPage) -> None:
     """The table no longer stands in the way of a huge page."""
+    vm.change_nx_huge_pages()
     if table in vm.possible_nx_huge_pages:
         vm.possible_nx_huge_pages.remove(table)
         vm.nx_lpage_splits -= 1

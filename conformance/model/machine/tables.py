@@ -61,7 +61,7 @@ class KvmMmuPage:
     """Of a root: how many hold it (tdp_mmu_root_count): the TDP MMU itself until it is zapped, vCPUs."""
     scheduled_to_zap: bool = False
     """Of a root: invalidated, and the TDP MMU has not given up its own reference yet."""
-    nx_huge_page_disallowed: bool = False
+    nx_huge_page_disallowed: Shared[bool] = Shared(False)
     """It exists because a huge page must not be executed."""
     listing: list[int] | None = field(default=None, repr=False)
     """The table and all below as the observation lists it, until something there changes."""

@@ -16,7 +16,7 @@ from conformance.model.layout import VMX_EPT_IPAT_BIT
 from conformance.model.machine.fault_state import KvmPageFault, RetPf
 from conformance.model.machine.flushes import kvm_flush_remote_tlbs
 from conformance.model.machine.mapping_level import disallowed_hugepage_adjust, kvm_mmu_hugepage_adjust
-from conformance.model.machine.memslots import mark_page_dirty_in_slot
+from conformance.model.machine.memslots import KvmMemorySlot, mark_page_dirty_in_slot
 from conformance.model.machine.points import points
 from conformance.model.machine.spte_changes import is_leaf, tdp_mmu_set_spte_atomic
 from conformance.model.machine.tables import KvmMmuPage
@@ -80,10 +80,8 @@ def _link_new_table(vm: Vm, fault: KvmPageFault, table: KvmMmuPage, index: int, 
     """
     child = vm.memory.new_child(table, index)
     could_be_huge = fault.huge_page_disallowed and fault.req_level >= table.level
-    if vm.k.has(NX_TAGGED_ALWAYS):
-        child.nx_huge_page_disallowed = fault.huge_page_disallowed
-    else:
-        child.nx_huge_page_disallowed = could_be_huge
+    if fault.huge_page_disallowed and (could_be_huge or vm.k.has(NX_TAGGED_ALWAYS)):
+        child.nx_huge_page_disallowed = True
     if is_shadow_present_pte(vm.k, spte):
         found = tdp_mmu_split_huge_page(vm, table, index, spte, child, shared=True)
     else:
@@ -93,6 +91,7 @@ def _link_new_table(vm: Vm, fault: KvmPageFault, table: KvmMmuPage, index: int, 
         vm.memory.drop(child)
         return False
     if could_be_huge and child.nx_huge_page_disallowed:
+        vm.change_nx_huge_pages()
         vm.possible_nx_huge_pages.append(child)
         vm.nx_lpage_splits += 1
     return True
@@ -138,10 +137,26 @@ def _allows(vm: Vm, spte: int, fault: KvmPageFault) -> bool:
 def _make_spte(vm: Vm, fault: KvmPageFault, gfn: int, old_spte: int, level: int) -> int:
     """The leaf for the fault's page; a writable one in a logged slot makes the page dirty at once.
 
-    There is no shadow paging, so nothing else write-protects the page.
+    There is no shadow paging, so nothing else write-protects the page. Schedules of a race make the same few
+    over and over again, so these are remembered.
     """
     slot = fault.slot
     assert slot is not None
+    what = gfn, fault.pfn, old_spte, level, fault.map_writable, slot.flags, vm.nx_huge_pages
+    made = points.thread.race.made if points.on else {}
+    if what in made:
+        new_spte, complaints = made[what]
+        vm.k.events += complaints
+    else:
+        before = len(vm.k.events)
+        new_spte = _made_anew(vm, fault, slot, gfn, old_spte, level)
+        made[what] = new_spte, [event for event in vm.k.events[before:] if event[1]]
+    if is_writable_pte(new_spte):
+        mark_page_dirty_in_slot(slot, gfn)
+    return new_spte
+
+
+def _made_anew(vm: Vm, fault: KvmPageFault, slot: KvmMemorySlot, gfn: int, old_spte: int, level: int) -> int:
     made = make_spte(
         vm.k,
         access=vm.k.layout.acc_all,
@@ -163,7 +178,4 @@ def _make_spte(vm: Vm, fault: KvmPageFault, gfn: int, old_spte: int, level: int)
         rsvd_bits=0,
         bad_mt_xwr=0,
     )
-    new_spte = int(made.new_spte)
-    if is_writable_pte(new_spte):
-        mark_page_dirty_in_slot(slot, gfn)
-    return new_spte
+    return int(made.new_spte)

@@ -114,6 +114,8 @@ class Race(ABC):
         self.closing = [(step, dict(given)) for step, given in closing]
         self.events: list[tuple[Any, ...]] = []
         self.crashes: list[str] = []
+        self.made: dict[Any, tuple[int, list[tuple[str, Any]]]] = {}
+        """SPTEs that were made in some schedule, by what they were made of, and the complaints about them."""
         self.running: list[RacingThread] = []
         self.hub = getcurrent()
         self.first_serial = 0
@@ -145,7 +147,7 @@ class Race(ABC):
         self.k.events.clear()
         self.events, self.crashes = [], []
         self.hub = getcurrent()
-        points.events, points.watched, points.stand_still = self.events, self.watched, self.hub.switch
+        points.watched, points.stand_still = self.watched, self.hub.switch
         # One that was left in the middle is of no use any more.
         self.running = [
             thread if thread.pending is None else RacingThread(self, thread.number) for thread in self.running

@@ -66,6 +66,7 @@ OUTSIDE_GUEST_MODE, IN_GUEST_MODE, EXITING_GUEST_MODE = range(3)
 REQUESTS = word_of("requests")
 MEMSLOTS = word_of("memslots")
 ROOTS = word_of("tdp_mmu_roots")
+NX_HUGE_PAGES = word_of("possible_nx_huge_pages")
 
 
 @dataclass(frozen=True)
@@ -242,6 +243,11 @@ class Vm:
         """Announce that the list of roots changes, or their counts."""
         if points.on:
             points.access(RMW, self.where | ROOTS)
+
+    def change_nx_huge_pages(self) -> None:
+        """Announce that the list of possible huge pages is used (under tdp_mmu_pages_lock)."""
+        if points.on:
+            points.access(RMW, self.where | NX_HUGE_PAGES)
 
     def make_all_cpus_request(self, request: str) -> bool:
         """Ask every vCPU to do something before it enters the guest; whether any had to be interrupted.
