@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
+from conformance.model.machine.host_pages import Area, HostPage, MmuNotifier, pages_per
 from conformance.model.machine.points import HOST_PTES, READ, RMW, WRITE, place, points
 
 __all__ = [
@@ -38,55 +38,6 @@ ZERO_PFN = 0x100000
 
 FIRST_PFN, END_PFN = 0x100200, 0x1100000
 """The page frames that are handed out, from the bottom up."""
-
-
-def pages_per(level: int) -> int:
-    """How many 4 KiB pages a mapping at ``level`` covers: 1, 512 or 262144 (KVM_PAGES_PER_HPAGE)."""
-    return 1 << 9 * (level - 1)
-
-
-class MmuNotifier(Protocol):
-    """What the host calls before and after it changes a mapping: struct mmu_notifier_ops.
-
-    Ranges are [first, last + 1) in pages.
-    """
-
-    def invalidate_range_start(self, start: int, end: int) -> None:
-        """The range is about to be unmapped or to lose rights."""
-
-    def invalidate_range_end(self, start: int, end: int) -> None:
-        """The change is done."""
-
-    def change_pte(self, page: int, pfn: int, writable: bool) -> None:
-        """The page is going to be mapped to ``pfn`` instead; does nothing where KVM has no such callback."""
-
-    def clear_flush_young(self, start: int, end: int) -> bool:
-        """Whether the range was used of late; ages it, so that the next use shows."""
-
-    def clear_young(self, start: int, end: int) -> bool:
-        """The same, but the next use may go unseen."""
-
-    def test_young(self, page: int) -> bool:
-        """Whether the page was used of late."""
-
-
-@dataclass(frozen=True)
-class Area:
-    """A VMA: ``level`` is the largest mapping that faults in it make (3: hugetlb, nothing smaller)."""
-
-    start: int
-    end: int
-    writable: bool
-    level: int
-
-
-@dataclass(frozen=True)
-class HostPage:
-    """One entry of the host's page tables. A shared page must be copied before it may be written."""
-
-    pfn: int
-    writable: bool
-    shared: bool = False
 
 
 @dataclass

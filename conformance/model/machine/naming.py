@@ -42,7 +42,7 @@ LEVELS = {1: "4K", 2: "2M", 3: "1G", 4: "512G"}
 EXACT = {"cmpxchg": "compares and exchanges", "fetch_and": "clears bits of"}
 HELPERS = {
     f"conformance.model.machine.{name}"
-    for name in ("points", "locks", "tables", "vm", "memslots", "threads", "steps")
+    for name in ("points", "locks", "tables", "vm", "kvm_vcpu", "memslots", "threads", "steps")
 } | {"conformance.model.shadow.page", "conformance.model.shadow.race"}
 
 

@@ -170,7 +170,7 @@ def _freeze_one_by_one(vm: Vm, table: KvmMmuPage, shared: bool) -> None:
             old_spte = table.xchg(index, frozen)
             while is_frozen_spte(vm.k, old_spte):
                 # Whoever has frozen it before will make it something else.
-                points.wait(table.sptes | index, lambda at=index: table.entries.get(at) != frozen)  # type: ignore[misc]
+                points.wait(table.sptes | index, table.no_longer(index, frozen))
                 old_spte = table.xchg(index, frozen)
         else:
             old_spte = table.read(index)

@@ -8,7 +8,7 @@ back only after an RCU grace period, when nobody can be walking it any more.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -113,6 +113,10 @@ class KvmMmuPage:
         old = self.entries.get(index, self.initial)
         self._store(index, old & mask)
         return old
+
+    def no_longer(self, index: int, spte: int) -> Callable[[], bool]:
+        """A condition to wait for: that the entry is something else."""
+        return lambda: self.entries.get(index, self.initial) != spte
 
     def _store(self, index: int, spte: int) -> None:
         if spte == self.initial:

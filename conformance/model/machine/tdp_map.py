@@ -68,8 +68,8 @@ def kvm_tdp_mmu_map(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
 
 def thawed(vm: Vm, table: KvmMmuPage, index: int) -> Callable[[], bool]:
     """Tells whether an entry is no longer frozen, or never will be again, for its table is gone."""
-    frozen, retired = vm.k.layout.frozen_spte, vm.memory.retired
-    return lambda: table.entries.get(index) != frozen or table in retired
+    changed, retired = table.no_longer(index, vm.k.layout.frozen_spte), vm.memory.retired
+    return lambda: table in retired or changed()
 
 
 def _link_new_table(vm: Vm, fault: KvmPageFault, table: KvmMmuPage, index: int, spte: int) -> bool:
