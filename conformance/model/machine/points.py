@@ -127,7 +127,8 @@ class Points:
         if not self.telling or not events:
             return
         if self.on:
-            self.access(MARK, EVENTS)
+            # Accesses may come in any order, everything else before or after each of them.
+            self.access(MARK if events[0][0] == "access" else WRITE, EVENTS)
         noted: Any = self.thread.race.events if self.on else self.events
         noted.extend(filter(if_still, events) if if_still is not None else events)
 
