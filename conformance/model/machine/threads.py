@@ -189,6 +189,11 @@ class Race(ABC):
         pending = self.running[t].pending
         return spte_at(self.memory, pending[1]) if pending is not None else None
 
+    def peek(self, where: int) -> int:
+        """What is in the SPTE at a place now."""
+        found = spte_at(self.memory, where)
+        return found[2] if found is not None else 0
+
     def finish(self) -> Ending:
         """Take the closing steps, and see what has become of everything."""
         points.events = self.events
