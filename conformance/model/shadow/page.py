@@ -85,7 +85,10 @@ class Guest:
         if pfn is None:
             if points.on:
                 points.access(WRITE, place(HOST_PTES, word=gfn))
-            pfn = self.host[gfn] = self.host.get(gfn) or self.free.pop()
+            pfn = self.host.get(gfn)
+            if pfn is None:
+                pfn = self.host[gfn] = self.free.pop()
+                points.tell(("taken", pfn))
         return pfn
 
     def rmap(self, gfn: int) -> list[int]:
