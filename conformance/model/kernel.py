@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from conformance.model.changes import Change
+from conformance.model.changes import RACES, Change
 from conformance.model.layout import Layout
 from conformance.model.profiles import Profile
 from conformance.model.words import Truth
@@ -79,10 +79,20 @@ class Kernel:
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.profile)
+        self._lacking = frozenset(RACES.values()).difference(self.profile.changes)
+        # Asked so often that to hash a change, even, would be felt.
+        self._answers: dict[int, tuple[bool, Change]] = {}
+
+    def lacks(self, change: Change) -> bool:
+        """Whether the kernel is without ``change``, one of those that only races of threads show."""
+        return bool(self._lacking) and change in self._lacking
 
     def has(self, change: Change) -> bool:
         """Whether this kernel contains ``change``."""
-        return change in self.profile.changes
+        known = self._answers.get(id(change))
+        if known is None:
+            known = self._answers[id(change)] = change in self.profile.changes, change
+        return known[0]
 
     def warn_on(self, function: str, condition: Truth) -> Truth:
         """WARN_ON() and its kin in ``function``; returns the condition."""

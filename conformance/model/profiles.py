@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conformance.model.changes import CHANGES, MMIO_CACHE_OF_ADDRESS_SPACE, UNSYNC_SKIP_IFF_LEAF, Change
+from conformance.model.changes import (
+    CHANGES,
+    MMIO_CACHE_OF_ADDRESS_SPACE,
+    RACES,
+    UNSYNC_SKIP_IFF_LEAF,
+    Change,
+)
 
 __all__ = ["Profile", "profile_of"]
 
@@ -48,5 +54,5 @@ def profile_of(release: tuple[int, int]) -> Profile:
 
     Releases older than the oldest change have the empty profile, newer ones than the newest all.
     """
-    mainline = {change for change in CHANGES.values() if change.release <= release}
+    mainline = {change for change in (*CHANGES.values(), *RACES.values()) if change.release <= release}
     return Profile(f"{release[0]}.{release[1]}", frozenset(mainline | set(_BACKPORTED.get(release, ()))))

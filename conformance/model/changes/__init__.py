@@ -7,8 +7,9 @@ for ``profiles`` to say, since distribution kernels carry backports.
 
 from __future__ import annotations
 
-from conformance.model.changes import machine, sptes
+from conformance.model.changes import machine, races, sptes
 from conformance.model.changes.machine import *  # noqa: F403
+from conformance.model.changes.races import *  # noqa: F403
 from conformance.model.changes.registry import Change
 from conformance.model.changes.sptes import *  # noqa: F403 - every change can be had from here
 
@@ -19,3 +20,6 @@ CHANGES: dict[str, Change] = {
     if isinstance(value, Change)
 }
 """Every change by the name that model code uses for it."""
+
+RACES: dict[str, Change] = {name: value for name, value in vars(races).items() if isinstance(value, Change)}
+"""Likewise the changes, and mere precautions, that show only when threads race."""

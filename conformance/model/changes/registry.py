@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a change is: one upstream commit after which the kernel's MMU meant something else."""
+"""What a change is: one upstream commit after which the kernel's MMU meant something else.
+
+And what is none, but can be missing as if it were one: a precaution.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Change"]
+__all__ = ["Change", "Precaution"]
 
 
 @dataclass(frozen=True)
@@ -33,3 +36,17 @@ class Change:
         """``since`` as numbers, to compare."""
         major, minor = self.since.split(".")
         return int(major), int(minor)
+
+
+@dataclass(frozen=True)
+class Precaution(Change):
+    """What no single commit introduced: taken ever since there was anything to be careful of.
+
+    Made up only to be left out, so that a race shows what it is good for; it has no commit.
+    """
+
+    def __hash__(self) -> int:
+        return hash(self.title)
+
+    def __str__(self) -> str:
+        return f'"{self.title}" (a precaution, not a commit; since v{self.since} or before)'

@@ -7,12 +7,20 @@ reported too often rather than never. TLBs are flushed before userspace sees the
 
 from __future__ import annotations
 
-from conformance.model.changes import SPLIT_LAST_CLEARED
+from collections.abc import Iterator
+
+from conformance.model.changes import (
+    LOG_COPIED_AFTER_FLUSH,
+    LOG_EXCHANGED,
+    LOG_TAKEN_BEFORE_PROTECTING,
+    SPLIT_LAST_CLEARED,
+)
 from conformance.model.layout import PG_LEVEL_2M, PG_LEVEL_4K
 from conformance.model.machine.flushes import kvm_flush_remote_tlbs
 from conformance.model.machine.host import EINVAL
 from conformance.model.machine.memslots import BITS_PER_LONG, KvmMemorySlot
 from conformance.model.machine.pml import kick_vcpus
+from conformance.model.machine.points import READ, RMW, WRITE, points
 from conformance.model.machine.tdp_logging import (
     kvm_tdp_mmu_clear_dirty_pt_masked,
     kvm_tdp_mmu_write_protect_gfn,
@@ -30,19 +38,72 @@ def kvm_get_dirty_log(vm: Vm, slot: int, as_id: int) -> list[int]:
 
     It also clears the log, unless userspace has said that it will do that itself (manual protect).
     """
-    memslot = vm.memslots[as_id].slots.get(slot)
-    if memslot is None or memslot.dirty_bitmap is None:
-        return [-ENOENT]
+    with vm.slots_lock.for_write:
+        memslot = vm.memslots[as_id].slots.get(slot)
+        if memslot is None or memslot.dirty_bitmap is None:
+            return [-ENOENT]
+        return [0, *kvm_get_dirty_log_protect(vm, memslot)]
+
+
+def kvm_get_dirty_log_protect(vm: Vm, memslot: KvmMemorySlot) -> list[int]:
+    """The words, each taken and its pages protected under mmu_lock; then the flush, then the copy."""
+    bitmap = memslot.dirty_bitmap
+    assert bitmap is not None
     kick_vcpus(vm)
-    words = list(memslot.dirty_bitmap)
-    if not vm.manual_dirty_log_protect:
-        for n, mask in enumerate(words):
-            if mask:
-                memslot.dirty_bitmap[n] = 0
+    if vm.manual_dirty_log_protect:
+        words = [_read_word(memslot, n) for n in range(len(bitmap))]
+        return _copy_to_user(memslot, words)
+    words = [0] * len(bitmap)
+    with vm.mmu_lock.for_write:
+        for n in range(len(bitmap)):
+            mask = _read_word(memslot, n)
+            if not mask:
+                continue
+            if vm.k.lacks(LOG_TAKEN_BEFORE_PROTECTING):
                 kvm_arch_mmu_enable_log_dirty_pt_masked(vm, memslot, n * BITS_PER_LONG, mask)
-        if any(words):
-            kvm_flush_remote_tlbs(vm)
-    return [0, *words]
+                words[n] = _take_word(vm, memslot, n, mask)
+            else:
+                words[n] = _take_word(vm, memslot, n, mask)
+                kvm_arch_mmu_enable_log_dirty_pt_masked(vm, memslot, n * BITS_PER_LONG, words[n])
+    if vm.k.lacks(LOG_COPIED_AFTER_FLUSH):
+        _copy_to_user(memslot, words)
+        kvm_flush_remote_tlbs(vm)
+        return words
+    if any(words):
+        kvm_flush_remote_tlbs(vm)
+    return _copy_to_user(memslot, words)
+
+
+def _read_word(memslot: KvmMemorySlot, n: int) -> int:
+    assert memslot.dirty_bitmap is not None
+    memslot.touch_bitmap(READ, n)
+    return memslot.dirty_bitmap[n]
+
+
+def _take_word(vm: Vm, memslot: KvmMemorySlot, n: int, seen: int) -> int:
+    """Clear a word of the bitmap; gives what was there."""
+    assert memslot.dirty_bitmap is not None
+    if vm.k.lacks(LOG_EXCHANGED):
+        memslot.touch_bitmap(WRITE, n)
+    else:
+        memslot.touch_bitmap(RMW, n)
+        seen = memslot.dirty_bitmap[n]
+    memslot.dirty_bitmap[n] = 0
+    return seen
+
+
+def _copy_to_user(memslot: KvmMemorySlot, words: list[int]) -> list[int]:
+    """Let userspace see the log."""
+    if points.telling:
+        bits = (n * BITS_PER_LONG + bit for n, word in enumerate(words) for bit in _bits(word))
+        points.tell(("logged", memslot.id, tuple(memslot.base_gfn + bit for bit in bits)))
+    return words
+
+
+def _bits(word: int) -> Iterator[int]:
+    while word:
+        yield (word & -word).bit_length() - 1
+        word &= word - 1
 
 
 def kvm_clear_dirty_log(vm: Vm, slot: int, as_id: int, first: int, npages: int, mask: int) -> int:
@@ -52,22 +113,32 @@ def kvm_clear_dirty_log(vm: Vm, slot: int, as_id: int, first: int, npages: int, 
     """
     if first % BITS_PER_LONG:
         return -EINVAL
-    memslot = vm.memslots[as_id].slots.get(slot)
-    if memslot is None or memslot.dirty_bitmap is None:
-        return -ENOENT
-    rest = memslot.npages - first
-    if rest < 0 or npages > rest or (npages < rest and npages % BITS_PER_LONG):
-        return -EINVAL
-    kick_vcpus(vm)
-    if not npages:
-        return 0
-    word = first // BITS_PER_LONG
-    cleared = memslot.dirty_bitmap[word] & mask
-    memslot.dirty_bitmap[word] &= ~mask
-    if cleared:
-        kvm_arch_mmu_enable_log_dirty_pt_masked(vm, memslot, first, cleared)
-        kvm_flush_remote_tlbs(vm)
+    with vm.slots_lock.for_write:
+        memslot = vm.memslots[as_id].slots.get(slot)
+        if memslot is None or memslot.dirty_bitmap is None:
+            return -ENOENT
+        rest = memslot.npages - first
+        if rest < 0 or npages > rest or (npages < rest and npages % BITS_PER_LONG):
+            return -EINVAL
+        kick_vcpus(vm)
+        if npages and mask:
+            _clear_word(vm, memslot, first, mask)
     return 0
+
+
+def _clear_word(vm: Vm, memslot: KvmMemorySlot, first: int, mask: int) -> None:
+    """Clear bits of the word for ``first`` and have the writes to their pages noticed again."""
+    assert memslot.dirty_bitmap is not None
+    word = first // BITS_PER_LONG
+    with vm.mmu_lock.for_write:
+        memslot.touch_bitmap(RMW, word)
+        cleared = memslot.dirty_bitmap[word] & mask
+        memslot.dirty_bitmap[word] &= ~mask
+        if cleared:
+            kvm_arch_mmu_enable_log_dirty_pt_masked(vm, memslot, first, cleared)
+    if cleared:
+        kvm_flush_remote_tlbs(vm)
+        points.tell(("cleared", memslot.id, tuple(memslot.base_gfn + first + bit for bit in _bits(cleared))))
 
 
 def kvm_arch_mmu_enable_log_dirty_pt_masked(vm: Vm, slot: KvmMemorySlot, offset: int, mask: int) -> None:

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from conformance.model.changes import RETRY_BEFORE_FAULTIN
+from conformance.model.changes import RETRY_BEFORE_FAULTIN, RETRY_IF_SLOT_INVALID
 from conformance.model.machine.fault_state import KvmPageFault, RetPf
 from conformance.model.machine.host import EFAULT
 from conformance.model.machine.memslots import KvmMemorySlot
 from conformance.model.machine.mmio_fault import kvm_handle_noslot_fault
+from conformance.model.machine.points import points
 from conformance.model.machine.stale import mmu_invalidate_retry
-from conformance.model.machine.vm import KvmVcpu, Vm
+from conformance.model.machine.vm import MEMSLOTS, KvmVcpu, Vm
 
 __all__ = ["kvm_mmu_faultin_pfn"]
 
@@ -22,6 +23,12 @@ def kvm_mmu_faultin_pfn(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf | i
     """
     fault.mmu_seq = vm.mmu_invalidate_seq
     slot = fault.slot
+    if slot is not None and slot.invalid:
+        if not vm.k.lacks(RETRY_IF_SLOT_INVALID):
+            as_id, memslots = slot.as_id, vm.memslots[slot.as_id]
+            points.retry_when(vm.where | MEMSLOTS, lambda: vm.memslots[as_id] is not memslots)
+            return RetPf.RETRY
+        slot = fault.slot = None
     if slot is None:
         return kvm_handle_noslot_fault(vm, vcpu, fault)
     if vm.k.has(RETRY_BEFORE_FAULTIN) and mmu_invalidate_retry(vm, slot, fault):
@@ -43,8 +50,8 @@ def hva_to_pfn(vm: Vm, slot: KvmMemorySlot, page: int, write: bool) -> tuple[int
     A read too is given a writable mapping if the host has one, so that a write after it does not fault:
     not in a read-only slot, and not from the zero page, which the host would have to replace first.
     """
-    if vm.host.touch(page, write) < 0:
+    found = vm.host.get_user_page(page, write)
+    if isinstance(found, int):
         return None
-    entry = vm.host.lookup(page)
-    assert entry is not None
-    return vm.host.pfn_of(page), entry[0].writable and not slot.readonly
+    pfn, writable = found
+    return pfn, writable and not slot.readonly

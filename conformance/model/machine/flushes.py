@@ -17,17 +17,19 @@ def kvm_flush_remote_tlbs(vm: Vm) -> None:
     """Request a flush from every vCPU.
 
     Counted even if one is pending already. The statistic of flushes done counts only requests for which a
-    vCPU had to be interrupted in the guest, and here none runs while KVM does something. Flushes of
-    a range of gfns are these too: neither vendor has anything finer.
+    vCPU had to be interrupted in the guest, which it has left on return. Flushes of a range of gfns are these
+    too: neither vendor has anything finer.
     """
     vm.remote_tlb_flush_requests += 1
-    vm.request_all(Request.TLB_FLUSH)
+    if vm.make_all_cpus_request(Request.TLB_FLUSH):
+        vm.remote_tlb_flush += 1
 
 
 def flush_tlb_all(vcpu: KvmVcpu) -> None:
     """The vCPU's processor forgets everything, for whichever root."""
     vcpu.flushes += 1
     vcpu.tlb.clear()
+    vcpu.upper_levels.clear()
 
 
 def flush_tlb_current(vcpu: KvmVcpu) -> None:

@@ -2,15 +2,19 @@
 """The host's memory: areas, page tables, page faults, and the notifier calls that the host owes KVM.
 
 Deliberately simple: physical pages are never reused, nothing is swapped, and what changes a mapping
-does so in one step between two notifier calls. Addresses are page numbers throughout.
+does so between two notifier calls. The page tables of 2 MiB are one place (see ``points``), with their lock.
+Addresses are page numbers throughout.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
+from conformance.model.machine.host_pages import Area, HostPage, MmuNotifier, pages_per
+from conformance.model.machine.points import HOST_PTES, READ, RMW, WRITE, place, points
 
 __all__ = [
     "EAGAIN",
@@ -36,55 +40,6 @@ FIRST_PFN, END_PFN = 0x100200, 0x1100000
 """The page frames that are handed out, from the bottom up."""
 
 
-def pages_per(level: int) -> int:
-    """How many 4 KiB pages a mapping at ``level`` covers: 1, 512 or 262144 (KVM_PAGES_PER_HPAGE)."""
-    return 1 << 9 * (level - 1)
-
-
-class MmuNotifier(Protocol):
-    """What the host calls before and after it changes a mapping: struct mmu_notifier_ops.
-
-    Ranges are [first, last + 1) in pages.
-    """
-
-    def invalidate_range_start(self, start: int, end: int) -> None:
-        """The range is about to be unmapped or to lose rights."""
-
-    def invalidate_range_end(self, start: int, end: int) -> None:
-        """The change is done."""
-
-    def change_pte(self, page: int, pfn: int, writable: bool) -> None:
-        """The page is going to be mapped to ``pfn`` instead; does nothing where KVM has no such callback."""
-
-    def clear_flush_young(self, start: int, end: int) -> bool:
-        """Whether the range was used of late; ages it, so that the next use shows."""
-
-    def clear_young(self, start: int, end: int) -> bool:
-        """The same, but the next use may go unseen."""
-
-    def test_young(self, page: int) -> bool:
-        """Whether the page was used of late."""
-
-
-@dataclass(frozen=True)
-class Area:
-    """A VMA: ``level`` is the largest mapping that faults in it make (3: hugetlb, nothing smaller)."""
-
-    start: int
-    end: int
-    writable: bool
-    level: int
-
-
-@dataclass
-class HostPage:
-    """One entry of the host's page tables. A shared page must be copied before it may be written."""
-
-    pfn: int
-    writable: bool
-    shared: bool = False
-
-
 @dataclass
 class HostMemory:
     """The address space of the process that owns the VM. Calls give 0 or a negative errno."""
@@ -95,6 +50,8 @@ class HostMemory:
     mapped: dict[int, dict[int, HostPage]] = field(default_factory=lambda: {1: {}, 2: {}, 3: {}})
     """Present entries by level, then by the number of the page, 2 MiB or 1 GiB unit."""
     next_pfn: int = FIRST_PFN
+    wraps_change_pte: bool = True
+    """Whether .change_pte is called between start and end of an invalidation."""
 
     def mmap(self, page: int, npages: int, writable: bool, level: int) -> int:
         """Reserve an area; nothing in it is populated."""
@@ -127,20 +84,45 @@ class HostMemory:
         return entry.pfn + (page & pages_per(level) - 1)
 
     def touch(self, page: int, write: bool) -> int:
-        """A page fault of the host on ``page``, which is also what get_user_pages() does."""
+        """A page fault of the host on ``page``."""
+        found = self.get_user_page(page, write)
+        return found if isinstance(found, int) else 0
+
+    def get_user_page(self, page: int, write: bool) -> tuple[int, bool] | int:
+        """The frame of ``page`` and whether it may be written, after a page fault if need be; or an errno."""
         area = self.area_of(page)
         if area is None or (write and not area.writable):
             return -EFAULT
-        found = self.lookup(page)
+        while True:
+            found = self.read_pte(page)
+            if found is not None and (found[0].writable or not write):
+                entry, level = found
+                return entry.pfn + (page & pages_per(level) - 1), entry.writable
+            error = self._fault(area, page, write, found)
+            if error:
+                return error
+
+    def read_pte(self, page: int) -> tuple[HostPage, int] | None:
+        """The same as lookup(), while others may change it."""
+        if points.on:
+            points.access(READ, _place(page))
+        return self.lookup(page)
+
+    def _fault(self, area: Area, page: int, write: bool, found: tuple[HostPage, int] | None) -> int:
+        """Map the page as the fault asks, if the entry is still as it was found."""
+        if found is not None and found[0].shared:
+            return self._copy_on_write(page, found[0])
+        if points.on:
+            points.access(RMW, _place(page))
+        if self.lookup(page) != found:
+            return 0
         if found is None:
             return self._populate(area, page, write)
-        entry, _ = found
-        if not write or entry.writable:
-            return 0
-        if not entry.shared:
-            entry.writable = True
-            return 0
-        return self._copy_on_write(page)
+        entry, level = found
+        self.mapped[level][page >> 9 * (level - 1)] = replace(entry, writable=True)
+        pfn = entry.pfn + (page & pages_per(level) - 1)
+        points.tell(("writable", pfn), if_still=lambda _: self._can_write(page))
+        return 0
 
     def _populate(self, area: Area, page: int, write: bool) -> int:
         """Map a page that was not present, as large as the area allows."""
@@ -159,16 +141,53 @@ class HostMemory:
         self.mapped[level][page >> 9 * (level - 1)] = HostPage(pfn, area.writable)
         return 0
 
-    def _copy_on_write(self, page: int) -> int:
-        """Give the writer a page of its own: the old one is unmapped before the new one is announced."""
-        self.notifier.invalidate_range_start(page, page + 1)
-        del self.mapped[PG_LEVEL_4K][page]
-        pfn = self._allocate(PG_LEVEL_4K)
-        if pfn is not None:
-            self.notifier.change_pte(page, pfn, True)
-            self.mapped[PG_LEVEL_4K][page] = HostPage(pfn, writable=True)
-        self.notifier.invalidate_range_end(page, page + 1)
+    def _copy_on_write(self, page: int, shared: HostPage) -> int:
+        """Give the writer a page of its own: the old one is unmapped before the new one is announced.
+
+        Others go on using the old one, so nobody else is given it.
+        """
+        pfn = None
+        with self.invalidating(page, page + 1, self.wraps_change_pte):
+            if points.on:
+                points.access(RMW, _place(page))
+            if self.mapped[PG_LEVEL_4K].get(page) is not shared:
+                return 0
+            del self.mapped[PG_LEVEL_4K][page]
+            pfn = self._allocate(PG_LEVEL_4K)
+            if pfn is not None:
+                self.notifier.change_pte(page, pfn, True)
+                self._map(PG_LEVEL_4K, page, HostPage(pfn, writable=True))
         return 0 if pfn is not None else -ENOMEM
+
+    @contextmanager
+    def invalidating(self, start: int, end: int, wrapped: bool = True) -> Iterator[list[tuple[str, int]]]:
+        """Between the two notifier calls; events that are added to what it gives are told at the end.
+
+        A page that was protected may have been written since, so that it is writable again.
+        """
+        events: list[tuple[str, int]] = []
+        if wrapped:
+            self.notifier.invalidate_range_start(start, end)
+        yield events
+        points.tell(*events, if_still=lambda event: event[1] not in self._writable_frames(start, end))
+        if wrapped:
+            self.notifier.invalidate_range_end(start, end)
+
+    def _writable_frames(self, start: int, end: int) -> set[int]:
+        return {self.pfn_of(page) for page in range(start, end) if self._can_write(page)}
+
+    def _can_write(self, page: int) -> bool:
+        found = self.lookup(page)
+        return found is not None and found[0].writable
+
+    def _map(self, level: int, unit: int, entry: HostPage | None) -> None:
+        """Write an entry of the page tables, which others may be reading; None unmaps."""
+        if points.on:
+            points.access(WRITE, _place(unit << 9 * (level - 1)))
+        if entry is None:
+            del self.mapped[level][unit]
+        else:
+            self.mapped[level][unit] = entry
 
     def _allocate(self, level: int) -> int | None:
         """The first frame of an aligned run that nobody has had yet."""
@@ -197,15 +216,15 @@ class HostMemory:
         for unit in self._cut_by(page, end, PG_LEVEL_2M):
             if unit in self.mapped[PG_LEVEL_2M]:
                 self._split(unit)
-        self.notifier.invalidate_range_start(page, end)
-        for level, entries in self.mapped.items():
-            size = pages_per(level)
-            for unit in [unit for unit in entries if page <= unit * size < end]:
-                if unmap:
-                    del entries[unit]
-                else:
-                    entries[unit].writable = False
-        self.notifier.invalidate_range_end(page, end)
+        with self.invalidating(page, end) as events:
+            for level, entries in self.mapped.items():
+                size = pages_per(level)
+                for unit in [unit for unit in entries if page <= unit * size < end]:
+                    entry = entries[unit]
+                    self._map(level, unit, None if unmap else replace(entry, writable=False))
+                    if not entry.shared:
+                        what = "released" if unmap else "protected"
+                        events += ((what, pfn) for pfn in range(entry.pfn, entry.pfn + size))
         return 0
 
     @staticmethod
@@ -217,11 +236,12 @@ class HostMemory:
     def _split(self, unit: int) -> None:
         """Map a 2 MiB unit by 512 small entries for the same frames, as __split_huge_pmd() does."""
         first = unit * 512
-        self.notifier.invalidate_range_start(first, first + 512)
-        huge = self.mapped[PG_LEVEL_2M].pop(unit)
-        for n in range(512):
-            self.mapped[PG_LEVEL_4K][first + n] = HostPage(huge.pfn + n, huge.writable)
-        self.notifier.invalidate_range_end(first, first + 512)
+        with self.invalidating(first, first + 512):
+            if points.on:
+                points.access(WRITE, _place(first))
+            huge = self.mapped[PG_LEVEL_2M].pop(unit)
+            for n in range(512):
+                self.mapped[PG_LEVEL_4K][first + n] = HostPage(huge.pfn + n, huge.writable)
 
     def ksm_merge(self, page: int) -> int:
         """Replace a small page by one that it shares with others, read-only."""
@@ -230,11 +250,13 @@ class HostMemory:
         pfn = self._allocate(PG_LEVEL_4K)
         if pfn is None:
             return -ENOMEM
-        self.notifier.invalidate_range_start(page, page + 1)
-        del self.mapped[PG_LEVEL_4K][page]
-        self.notifier.change_pte(page, pfn, False)
-        self.mapped[PG_LEVEL_4K][page] = HostPage(pfn, writable=False, shared=True)
-        self.notifier.invalidate_range_end(page, page + 1)
+        with self.invalidating(page, page + 1, self.wraps_change_pte) as events:
+            old = self.mapped[PG_LEVEL_4K][page]
+            self._map(PG_LEVEL_4K, page, None)
+            self.notifier.change_pte(page, pfn, False)
+            self._map(PG_LEVEL_4K, page, HostPage(pfn, writable=False, shared=True))
+            if not old.shared:
+                events.append(("released", old.pfn))
         return 0
 
     def collapse(self, page: int) -> int:
@@ -248,9 +270,15 @@ class HostMemory:
         pfn = self._allocate(PG_LEVEL_2M)
         if pfn is None:
             return -ENOMEM
-        self.notifier.invalidate_range_start(first, first + 512)
-        for n in range(512):
-            self.mapped[PG_LEVEL_4K].pop(first + n, None)
-        self.mapped[PG_LEVEL_2M][first >> 9] = HostPage(pfn, writable=True)
-        self.notifier.invalidate_range_end(first, first + 512)
+        with self.invalidating(first, first + 512) as events:
+            if points.on:
+                points.access(WRITE, _place(first))
+            small = [self.mapped[PG_LEVEL_4K].pop(first + n, None) for n in range(512)]
+            events += (("released", entry.pfn) for entry in small if entry is not None and not entry.shared)
+            self.mapped[PG_LEVEL_2M][first >> 9] = HostPage(pfn, writable=True)
         return 0
+
+
+def _place(page: int) -> int:
+    """Where the host's page tables have the entry for ``page``."""
+    return place(HOST_PTES, page >> 9)

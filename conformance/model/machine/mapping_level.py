@@ -15,7 +15,7 @@ __all__ = ["disallowed_hugepage_adjust", "kvm_mmu_hugepage_adjust", "kvm_mmu_max
 
 def host_pfn_mapping_level(vm: Vm, slot: KvmMemorySlot, gfn: int) -> int:
     """The level at which the host maps the page behind ``gfn`` now; 4 KiB if it does not."""
-    found = vm.host.lookup(slot.host_page(gfn))
+    found = vm.host.read_pte(slot.host_page(gfn))
     return found[1] if found is not None else PG_LEVEL_4K
 
 

@@ -8,8 +8,10 @@ is a new generation.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum
 
+from conformance.model.changes import SLOTS_WAIT_FOR_INVALIDATIONS
 from conformance.model.layout import PG_LEVEL_2M, PG_LEVEL_4K
 from conformance.model.machine.flushes import kvm_flush_remote_tlbs
 from conformance.model.machine.host import EINVAL
@@ -17,14 +19,18 @@ from conformance.model.machine.memslots import (
     KVM_ADDRESS_SPACE_NUM,
     KVM_MEM_LOG_DIRTY_PAGES,
     KVM_MEM_READONLY,
+    KVM_MEMSLOT_INVALID,
     KvmMemorySlot,
+    KvmMemslots,
 )
 from conformance.model.machine.pml import kick_vcpus
+from conformance.model.machine.points import WRITE, points
 from conformance.model.machine.roots import kvm_mmu_zap_all_fast
 from conformance.model.machine.tdp_logging import kvm_tdp_mmu_clear_dirty_slot, kvm_tdp_mmu_wrprot_slot
 from conformance.model.machine.tdp_recover import kvm_tdp_mmu_recover_huge_pages
 from conformance.model.machine.tdp_split import kvm_tdp_mmu_try_split_huge_pages
-from conformance.model.machine.vm import Request, Vm
+from conformance.model.machine.vm import MEMSLOTS, Request, Vm
+from conformance.model.mmio import KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS
 
 __all__ = ["EEXIST", "kvm_set_memory_region"]
 
@@ -50,47 +56,61 @@ def kvm_set_memory_region(
 
     Only its place and whether it is logged can change.
     """
+    with vm.slots_lock.for_write:
+        r, gone = _set_memory_region(vm, slot, as_id, gfn, npages, page, flags)
+    if gone:
+        points.tell(("slot gone", slot))
+    return r
+
+
+def _set_memory_region(
+    vm: Vm, slot: int, as_id: int, gfn: int, npages: int, page: int, flags: int
+) -> tuple[int, bool]:
+    """The same under slots_lock, and whether what the slot was is gone."""
     if flags & ~(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY):
-        return -EINVAL
+        return -EINVAL, False
     if not 0 <= as_id < KVM_ADDRESS_SPACE_NUM or not 0 <= slot < KVM_USER_MEM_SLOTS:
-        return -EINVAL
+        return -EINVAL, False
     memslots = vm.memslots[as_id]
     old = memslots.slots.get(slot)
     if not npages:
-        return _set_memslot(vm, old, None, KvmMrChange.DELETE) if old is not None else -EINVAL
+        if old is None:
+            return -EINVAL, False
+        return kvm_set_memslot(vm, old, None, KvmMrChange.DELETE), True
 
     new = KvmMemorySlot(as_id, slot, gfn, npages, page, flags)
     change = KvmMrChange.CREATE
     if old is not None:
         if page != old.page or npages != old.npages or (flags ^ old.flags) & KVM_MEM_READONLY:
-            return -EINVAL
+            return -EINVAL, False
         if gfn == old.base_gfn and flags == old.flags:
-            return 0
+            return 0, False
         change = KvmMrChange.MOVE if gfn != old.base_gfn else KvmMrChange.FLAGS_ONLY
     if change is not KvmMrChange.FLAGS_ONLY and memslots.overlaps(slot, new.base_gfn, new.end_gfn):
-        return -EEXIST
-    return _set_memslot(vm, old, new, change)
+        return -EEXIST, False
+    r = kvm_set_memslot(vm, old, new, change)
+    return r, r == 0 and change is KvmMrChange.MOVE
 
 
-def _set_memslot(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None, change: KvmMrChange) -> int:
+def kvm_set_memslot(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None, change: KvmMrChange) -> int:
     """Carry the change out; a move that turns out impossible leaves the old slot, but zapped."""
     slot = new if new is not None else old
     assert slot is not None
-    slots = vm.memslots[slot.as_id].slots
-    if change in (KvmMrChange.DELETE, KvmMrChange.MOVE):
-        kvm_swap_active_memslots(vm, slot.as_id)
+    as_id, slots = slot.as_id, vm.memslots[slot.as_id].slots
+    if old is not None and change in (KvmMrChange.DELETE, KvmMrChange.MOVE):
+        invalid = replace(old, flags=old.flags | KVM_MEMSLOT_INVALID)
+        kvm_swap_active_memslots(vm, as_id, slots | {old.id: invalid})
         kvm_mmu_zap_all_fast(vm)
     if new is not None:
         _prepare_dirty_bitmap(vm, old, new)
         if change is not KvmMrChange.FLAGS_ONLY and new.end_gfn > vm.end_gfn:
             if change is KvmMrChange.MOVE:
-                kvm_swap_active_memslots(vm, slot.as_id)
+                kvm_swap_active_memslots(vm, as_id, slots)
             return -EINVAL
-    if new is not None:
-        slots[new.id] = new
+        slots = slots | {new.id: new}
     else:
-        del slots[slot.id]
-    kvm_swap_active_memslots(vm, slot.as_id)
+        slots = {n: other for n, other in slots.items() if other is not old}
+    kvm_swap_active_memslots(vm, as_id, slots)
     vm.had_memslot = True
     kvm_mmu_slot_apply_flags(vm, old, new, change)
     return 0
@@ -106,18 +126,29 @@ def _prepare_dirty_bitmap(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot)
         new.new_dirty_bitmap(vm.dirty_log_initially_set)
 
 
-def kvm_swap_active_memslots(vm: Vm, as_id: int) -> None:
-    """Make the changed set the active one, under a new generation.
+def kvm_swap_active_memslots(vm: Vm, as_id: int, slots: dict[int, KvmMemorySlot]) -> None:
+    """Make these memslots the active ones, under a new generation, once nobody uses those before any more.
 
-    MMIO SPTEs keep only the low bits of the generation: when these begin anew, very old ones would look
-    current, so everything is zapped. vCPUs are kicked to have them look at the memslots anew.
+    Not while an invalidation is in progress, lest its start and end meet different slots. MMIO SPTEs keep
+    only the low bits of the generation: when these begin anew, very old ones would look current, so
+    everything is zapped. vCPUs are kicked to have them look at the memslots anew.
     """
-    memslots = vm.memslots[as_id]
-    memslots.generation += KVM_ADDRESS_SPACE_NUM
-    kept = memslots.generation & vm.k.layout.mmio_gen_mask
+    generation = vm.memslots[as_id].generation
+    memslots = KvmMemslots(as_id, generation | KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS, slots)
+    if points.on:
+        waits = not vm.k.lacks(SLOTS_WAIT_FOR_INVALIDATIONS)
+        vm.mn_invalidate_lock.acquire(False, lambda: not (waits and vm.mn_active_invalidate_count))
+        points.access(WRITE, vm.where | MEMSLOTS)
+        vm.memslots[as_id] = memslots
+        vm.mn_invalidate_lock.release()
+        vm.srcu.synchronize()
+    vm.memslots[as_id] = memslots
+    generation += KVM_ADDRESS_SPACE_NUM
+    kept = generation & vm.k.layout.mmio_gen_mask
     if kept & ~(KVM_ADDRESS_SPACE_NUM - 1) == 0:
         kvm_mmu_zap_all_fast(vm)
     kick_vcpus(vm)
+    memslots.generation = generation
 
 
 def kvm_mmu_slot_apply_flags(
@@ -136,7 +167,8 @@ def kvm_mmu_slot_apply_flags(
     if is_logged:
         _begin_logging(vm, new)
     else:
-        kvm_tdp_mmu_recover_huge_pages(vm, new)
+        with vm.mmu_lock.for_read:
+            kvm_tdp_mmu_recover_huge_pages(vm, new)
 
 
 def _begin_logging(vm: Vm, slot: KvmMemorySlot) -> None:
@@ -149,12 +181,13 @@ def _begin_logging(vm: Vm, slot: KvmMemorySlot) -> None:
     if vm.dirty_log_initially_set:
         return
     if vm.options.eager_page_split:
-        kvm_tdp_mmu_try_split_huge_pages(vm, slot, slot.base_gfn, slot.end_gfn, PG_LEVEL_4K, shared=True)
+        with vm.mmu_lock.for_read:
+            kvm_tdp_mmu_try_split_huge_pages(vm, slot, slot.base_gfn, slot.end_gfn, PG_LEVEL_4K, shared=True)
     if vm.has_pml:
-        kvm_tdp_mmu_clear_dirty_slot(vm, slot)
-        kvm_tdp_mmu_wrprot_slot(vm, slot, PG_LEVEL_2M)
-    else:
-        kvm_tdp_mmu_wrprot_slot(vm, slot, PG_LEVEL_4K)
+        with vm.mmu_lock.for_read:
+            kvm_tdp_mmu_clear_dirty_slot(vm, slot)
+    with vm.mmu_lock.for_read:
+        kvm_tdp_mmu_wrprot_slot(vm, slot, PG_LEVEL_2M if vm.has_pml else PG_LEVEL_4K)
     kvm_flush_remote_tlbs(vm)
 
 
@@ -164,4 +197,4 @@ def kvm_mmu_update_cpu_dirty_logging(vm: Vm, enable: bool) -> None:
         return
     vm.cpu_dirty_logging_count += 1 if enable else -1
     if vm.cpu_dirty_logging_count == (1 if enable else 0):
-        vm.request_all(Request.UPDATE_CPU_DIRTY_LOGGING)
+        vm.make_all_cpus_request(Request.UPDATE_CPU_DIRTY_LOGGING)

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 
 from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.machine.host import pages_per
+from conformance.model.machine.points import BITMAPS, RMW, VM, Shared, place, points
 
 __all__ = [
     "KVM_ADDRESS_SPACE_NUM",
+    "KVM_MEMSLOT_INVALID",
     "KVM_MEM_LOG_DIRTY_PAGES",
     "KVM_MEM_READONLY",
     "KvmMemorySlot",
@@ -25,6 +27,8 @@ KVM_ADDRESS_SPACE_NUM = 2
 """Address space 1 is SMM's."""
 
 KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY = 1, 2
+KVM_MEMSLOT_INVALID = 1 << 16
+"""KVM's own: the slot is going to be deleted or moved."""
 
 BITS_PER_LONG = 64
 
@@ -65,6 +69,11 @@ class KvmMemorySlot:
         return self.base_gfn + page - self.page
 
     @property
+    def invalid(self) -> bool:
+        """Whether the slot is going to be deleted or moved, so that nothing may be mapped there any more."""
+        return bool(self.flags & KVM_MEMSLOT_INVALID)
+
+    @property
     def readonly(self) -> bool:
         """Whether writes of the guest must be emulated."""
         return bool(self.flags & KVM_MEM_READONLY)
@@ -93,6 +102,13 @@ class KvmMemorySlot:
             level -= 1
         return level
 
+    def touch_bitmap(self, kind: int, word: int) -> None:
+        """Announce an access to a word of the bitmap, if the guest accesses frames that it is for."""
+        if points.on:
+            first = self.base_gfn + word * BITS_PER_LONG
+            if points.watches(first, first + BITS_PER_LONG):
+                points.access(kind, place(BITMAPS, self.as_id << 16 | self.id, word))
+
     def new_dirty_bitmap(self, all_set: bool) -> None:
         """Begin to log: nothing is dirty yet or, ``all_set``, everything is."""
         words = (self.npages + BITS_PER_LONG - 1) // BITS_PER_LONG
@@ -106,22 +122,23 @@ def mark_page_dirty_in_slot(slot: KvmMemorySlot | None, gfn: int) -> None:
     """Log that the guest may have written ``gfn``, if the slot's writes are logged."""
     if slot is not None and slot.dirty_track_enabled and slot.dirty_bitmap is not None:
         offset = gfn - slot.base_gfn
+        slot.touch_bitmap(RMW, offset // BITS_PER_LONG)
         slot.dirty_bitmap[offset // BITS_PER_LONG] |= 1 << offset % BITS_PER_LONG
 
 
 @dataclass
 class KvmMemslots:
-    """The active memslots of one address space.
+    """The memslots of one address space; who changes one makes another set of them.
 
     Generations of different address spaces never meet: each counts in steps of their number.
     """
 
     as_id: int
-    generation: int = 0
+    generation: Shared[int] = Shared(0)
     slots: dict[int, KvmMemorySlot] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.generation = self.as_id
+        self.where = place(VM, 2 + self.as_id)
 
     def gfn_to_memslot(self, gfn: int) -> KvmMemorySlot | None:
         """The slot that backs ``gfn``; None is MMIO."""

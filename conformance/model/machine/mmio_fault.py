@@ -38,7 +38,7 @@ def mmio_info_in_cache(vm: Vm, vcpu: KvmVcpu, gfn: int) -> bool:
 
 def _cache_generation(vm: Vm, vcpu: KvmVcpu) -> int:
     """The generation that must not change: of the vCPU's memslots, once always those of address space 0."""
-    memslots = vm.slots_of(vcpu) if vm.k.has(MMIO_CACHE_OF_ADDRESS_SPACE) else vm.memslots[0]
+    memslots = vm.active_memslots(vcpu.as_id if vm.k.has(MMIO_CACHE_OF_ADDRESS_SPACE) else 0)
     return memslots.generation
 
 
@@ -49,7 +49,8 @@ def handle_mmio_page_fault(vm: Vm, vcpu: KvmVcpu, gfn: int) -> RetPf:
     """
     if mmio_info_in_cache(vm, vcpu, gfn):
         return RetPf.EMULATE
-    spte = last_spte(vm, vcpu, gfn)
+    with vm.memory.rcu:
+        spte = last_spte(vm, vcpu, gfn)
     if not is_mmio_spte(vm.k, spte):
         return RetPf.RETRY
     if not check_mmio_spte(vm.k, spte, vm.slots_of(vcpu).generation):

@@ -10,9 +10,14 @@ from __future__ import annotations
 from conformance.model.changes import NX_RECOVERY_SHARED, NX_RECOVERY_SKIPS_LOGGED
 from conformance.model.machine.flushes import kvm_flush_remote_tlbs
 from conformance.model.machine.roots import kvm_mmu_zap_all_fast
-from conformance.model.machine.spte_changes import tdp_mmu_set_spte, untrack_possible_nx_huge_page
+from conformance.model.machine.spte_changes import (
+    tdp_mmu_set_spte,
+    tdp_mmu_set_spte_atomic,
+    untrack_possible_nx_huge_page,
+)
 from conformance.model.machine.tables import KvmMmuPage
 from conformance.model.machine.vm import Vm
+from conformance.model.shape import is_shadow_present_pte
 
 __all__ = ["kvm_recover_nx_huge_pages", "set_nx_huge_pages"]
 
@@ -22,7 +27,8 @@ def set_nx_huge_pages(vm: Vm, on: bool) -> None:
     changed = vm.nx_huge_pages != on
     vm.nx_huge_pages = on
     if changed:
-        kvm_mmu_zap_all_fast(vm)
+        with vm.slots_lock.for_write:
+            kvm_mmu_zap_all_fast(vm)
 
 
 def kvm_recover_nx_huge_pages(vm: Vm) -> None:
@@ -33,21 +39,27 @@ def kvm_recover_nx_huge_pages(vm: Vm) -> None:
     """
     shared = vm.k.has(NX_RECOVERY_SHARED)
     flush = False
-    for _ in range(vm.nx_lpage_splits):
-        if not vm.possible_nx_huge_pages:
-            break
-        table = vm.possible_nx_huge_pages[0]
-        if vm.k.has(NX_RECOVERY_SKIPS_LOGGED) and _logged(vm, table):
-            table.nx_huge_page_disallowed = False
-            untrack_possible_nx_huge_page(vm, table)
-        else:
-            _zap(vm, table, shared)
-            flush = True
-        if flush and vm.need_resched:
+    with vm.srcu, vm.mmu_lock.held(shared), vm.memory.rcu:
+        for _ in range(vm.nx_lpage_splits):
+            vm.change_nx_huge_pages()
+            if not vm.possible_nx_huge_pages:
+                break
+            table = vm.possible_nx_huge_pages[0]
+            logged = vm.k.has(NX_RECOVERY_SKIPS_LOGGED) and _logged(vm, table)
+            if logged or shared:
+                table.nx_huge_page_disallowed = False
+                untrack_possible_nx_huge_page(vm, table)
+            if not logged:
+                flush |= _zap(vm, table, shared)
+            if vm.need_resched:
+                if flush:
+                    kvm_flush_remote_tlbs(vm)
+                    flush = False
+                vm.memory.rcu.unlock()
+                vm.mmu_lock.let_others_run()
+                vm.memory.rcu.lock()
+        if flush:
             kvm_flush_remote_tlbs(vm)
-            flush = False
-    if flush:
-        kvm_flush_remote_tlbs(vm)
 
 
 def _logged(vm: Vm, table: KvmMmuPage) -> bool:
@@ -56,8 +68,16 @@ def _logged(vm: Vm, table: KvmMmuPage) -> bool:
     return slot is not None and slot.dirty_track_enabled
 
 
-def _zap(vm: Vm, table: KvmMmuPage, shared: bool) -> None:
-    """Zap the entry that points to ``table``, which takes it off the list."""
+def _zap(vm: Vm, table: KvmMmuPage, shared: bool) -> bool:
+    """Zap the entry that points to ``table``, which takes it off the list; whether it still did."""
     parent = table.parent
     assert parent is not None
-    tdp_mmu_set_spte(vm, parent, parent.index_of(table.gfn), vm.k.layout.nonpresent_value, shared)
+    index, nonpresent = parent.index_of(table.gfn), vm.k.layout.nonpresent_value
+    spte = parent.read(index)
+    if not shared:
+        vm.k.warn_on("kvm_tdp_mmu_zap_sp", not is_shadow_present_pte(vm.k, spte))
+        tdp_mmu_set_spte(vm, parent, index, spte, nonpresent)
+        return True
+    if vm.memory.child(spte, parent.level) is not table:
+        return False
+    return tdp_mmu_set_spte_atomic(vm, parent, index, spte, nonpresent) is None

@@ -6,6 +6,7 @@ from __future__ import annotations
 from conformance.model.machine.fast_page_fault import fast_page_fault
 from conformance.model.machine.fault_state import PFERR_RSVD_MASK, KvmPageFault, RetPf
 from conformance.model.machine.faultin import kvm_mmu_faultin_pfn
+from conformance.model.machine.host_marks import kvm_release_faultin_page
 from conformance.model.machine.mmio_fault import handle_mmio_page_fault
 from conformance.model.machine.stale import is_page_fault_stale
 from conformance.model.machine.tdp_map import kvm_tdp_mmu_map
@@ -43,6 +44,8 @@ def kvm_tdp_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf | in
     r = kvm_mmu_faultin_pfn(vm, vcpu, fault)
     if r is not RetPf.CONTINUE:
         return r
-    if is_page_fault_stale(vm, vcpu, fault):
-        return RetPf.RETRY
-    return kvm_tdp_mmu_map(vm, vcpu, fault)
+    found = fault.pfn
+    with vm.mmu_lock.for_read:
+        r = RetPf.RETRY if is_page_fault_stale(vm, vcpu, fault) else kvm_tdp_mmu_map(vm, vcpu, fault)
+        kvm_release_faultin_page(vm, found, fault.map_writable, unused=r is RetPf.RETRY)
+    return r

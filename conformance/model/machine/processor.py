@@ -23,6 +23,7 @@ from conformance.model.layout import (
 from conformance.model.machine.fault_state import PFERR_GUEST_FINAL_MASK, PFERR_PRESENT_MASK, PFERR_RSVD_MASK
 from conformance.model.machine.host import pages_per
 from conformance.model.machine.pml import drain_pml
+from conformance.model.machine.points import points
 from conformance.model.machine.tables import KvmMmuPage
 from conformance.model.machine.vm import KvmVcpu, TlbEntry, Vm
 from conformance.model.shape import is_large_pte, spte_to_pfn
@@ -34,6 +35,9 @@ READ, WRITE, FETCH = 1, 2, 4
 """Kinds of access, and as a set the rights of a translation."""
 
 PML_ENTRIES = 512
+Path = list[tuple[KvmMmuPage, int, int]]
+"""Entries used, as (table, index, what was read)."""
+
 RESERVED_BIT = 1 << 51
 """The reserved address bit that NPT's MMIO SPTEs have set."""
 
@@ -44,19 +48,39 @@ def guest_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> int | None:
     A remembered translation is used if it allows the access; a first write through one walks again, to
     set Dirty.
     """
-    if _tlb_hit(vm, vcpu, gfn, kind):
-        return None
-    path, granted, stopped = _walk(vm, vcpu, gfn)
-    if stopped is not None or not granted & kind:
-        return _error_code(vm, kind, granted, stopped)
-    table, index = path[-1]
+    entry = _tlb_hit(vm, vcpu, gfn, kind)
+    while entry is None:
+        path, granted, stopped = _walk(vm, vcpu, gfn)
+        if stopped is not None or not granted & kind:
+            _forget_upper_levels(vcpu, gfn)
+            return _error_code(vm, kind, granted, stopped)
+        entry = _use(vm, vcpu, path, granted, gfn, kind)
+    if points.telling:
+        points.tell(("access", vcpu.id, gfn, kind, entry.pfn + (gfn & pages_per(entry.level) - 1)))
+    return None
+
+
+def _use(vm: Vm, vcpu: KvmVcpu, path: Path, granted: int, gfn: int, kind: int) -> TlbEntry | None:
+    """Set Accessed and Dirty and remember the translation; None if an entry was changed meanwhile.
+
+    Each bit is set by a locked operation that finds the entry as it was read, else the walk begins anew.
+    """
+    table, _, leaf = path[-1]
     if _hardware_ad(vm):
-        _set_accessed_and_dirty(vm, vcpu, path, gfn, kind)
-    leaf = table.read(index)
+        for at, (used, index, spte) in enumerate(path):
+            wanted = spte | _accessed_bit(vm)
+            if at == len(path) - 1 and kind == WRITE:
+                wanted |= _dirty_bit(vm)
+            if wanted != spte and used.cmpxchg(index, spte, wanted) != spte:
+                return None
+            leaf = wanted
+        if kind == WRITE and not path[-1][2] & _dirty_bit(vm):
+            _log_page_modification(vm, vcpu, gfn)
     pfn = int(spte_to_pfn(vm.k, leaf)) & -pages_per(table.level)
     dirty = bool(leaf & _dirty_bit(vm)) if _hardware_ad(vm) else kind == WRITE
-    vcpu.tlb[_tlb_key(vcpu, table.level, gfn)] = TlbEntry(pfn, granted, dirty)
-    return None
+    entry = TlbEntry(pfn, granted, dirty, table.level)
+    vcpu.tlb[_tlb_key(vcpu, table.level, gfn)] = entry
+    return entry
 
 
 def _tlb_key(vcpu: KvmVcpu, level: int, gfn: int) -> tuple[KvmMmuPage, int, int]:
@@ -64,8 +88,8 @@ def _tlb_key(vcpu: KvmVcpu, level: int, gfn: int) -> tuple[KvmMmuPage, int, int]
     return vcpu.root, level, gfn & -pages_per(level)
 
 
-def _tlb_hit(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> bool:
-    """Whether the TLB alone lets the access through; an entry that forbids it is dropped."""
+def _tlb_hit(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> TlbEntry | None:
+    """The entry if the TLB alone lets the access through; one that forbids it is dropped."""
     for level in (1, 2, 3):
         key = _tlb_key(vcpu, level, gfn)
         entry = vcpu.tlb.get(key)
@@ -73,17 +97,18 @@ def _tlb_hit(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> bool:
             continue
         if not entry.rights & kind:
             del vcpu.tlb[key]
-            return False
-        return kind != WRITE or entry.dirty
-    return False
+            return None
+        return entry if kind != WRITE or entry.dirty else None
+    return None
 
 
-def _walk(vm: Vm, vcpu: KvmVcpu, gfn: int) -> tuple[list[tuple[KvmMmuPage, int]], int, str | None]:
-    """The entries used, the rights that all of them grant, and why the walk stopped short, if it did."""
-    table = vcpu.root
-    assert table is not None
-    granted = READ | WRITE | FETCH
-    path: list[tuple[KvmMmuPage, int]] = []
+def _walk(vm: Vm, vcpu: KvmVcpu, gfn: int) -> tuple[Path, int, str | None]:
+    """The entries used, the rights that all of them grant, and why the walk stopped short, if it did.
+
+    It begins at the lowest table that is remembered, whether or not that is still in the tree.
+    """
+    table, granted = _lowest_remembered(vm, vcpu, gfn)
+    path: Path = []
     while True:
         index = table.index_of(gfn)
         spte = table.read(index)
@@ -96,12 +121,32 @@ def _walk(vm: Vm, vcpu: KvmVcpu, gfn: int) -> tuple[list[tuple[KvmMmuPage, int]]
         if reserved:
             return path, 0, "reserved"
         granted &= rights
-        path.append((table, index))
+        path.append((table, index, spte))
         if table.level == 1 or is_large_pte(vm.k, spte):
             return path, granted, None
         child = vm.memory.child(spte, table.level)
         assert child is not None
         table = child
+        if vm.caches_upper_levels:
+            vcpu.upper_levels[_tlb_key(vcpu, table.level + 1, gfn)] = table, granted
+
+
+def _lowest_remembered(vm: Vm, vcpu: KvmVcpu, gfn: int) -> tuple[KvmMmuPage, int]:
+    """The table where a walk begins, and the rights that those above it grant."""
+    assert vcpu.root is not None
+    if vm.caches_upper_levels:
+        for level in (2, 3, 4):
+            found = vcpu.upper_levels.get(_tlb_key(vcpu, level, gfn))
+            if found is not None:
+                return found
+    return vcpu.root, READ | WRITE | FETCH
+
+
+def _forget_upper_levels(vcpu: KvmVcpu, gfn: int) -> None:
+    """A fault makes the processor forget what it would have used for the address, tables too."""
+    if vcpu.upper_levels:
+        for level in (2, 3, 4):
+            vcpu.upper_levels.pop(_tlb_key(vcpu, level, gfn), None)
 
 
 def _ept_entry(spte: int) -> tuple[bool, int, bool]:
@@ -147,20 +192,13 @@ def _dirty_bit(vm: Vm) -> int:
     return VMX_EPT_DIRTY_BIT if vm.mode.ept else PT_DIRTY_MASK
 
 
-def _set_accessed_and_dirty(
-    vm: Vm, vcpu: KvmVcpu, path: list[tuple[KvmMmuPage, int]], gfn: int, kind: int
-) -> None:
-    """Set Accessed in every entry used and on a write Dirty in the last; PML logs when Dirty is set anew."""
-    accessed = VMX_EPT_ACCESS_BIT if vm.mode.ept else PT_ACCESSED_MASK
-    for table, index in path:
-        spte = table.read(index)
-        if not spte & accessed:
-            table.write(index, spte | accessed)
-    table, index = path[-1]
-    spte = table.read(index)
-    if kind == WRITE and not spte & _dirty_bit(vm):
-        table.write(index, spte | _dirty_bit(vm))
-        if vcpu.pml_enabled:
-            vcpu.pml_buffer.append(gfn)
-            if len(vcpu.pml_buffer) == PML_ENTRIES:
-                drain_pml(vm, vcpu)
+def _accessed_bit(vm: Vm) -> int:
+    return VMX_EPT_ACCESS_BIT if vm.mode.ept else PT_ACCESSED_MASK
+
+
+def _log_page_modification(vm: Vm, vcpu: KvmVcpu, gfn: int) -> None:
+    """Dirty was set anew: note the page, if the processor logs."""
+    if vcpu.pml_enabled:
+        vcpu.pml_buffer.append(gfn)
+        if len(vcpu.pml_buffer) == PML_ENTRIES:
+            drain_pml(vm, vcpu)

@@ -7,12 +7,15 @@ and what was looked up before an end may be gone after it, wherever it was.
 
 from __future__ import annotations
 
-from conformance.model.changes import INVALIDATION_BY_GFN
+from conformance.model.changes import INVALIDATION_BY_GFN, RETRY_AFTER_INVALIDATION, RETRY_IF_ROOT_INVALID
 from conformance.model.machine.fault_state import KvmPageFault
 from conformance.model.machine.memslots import KvmMemorySlot
+from conformance.model.machine.points import points, word_of
 from conformance.model.machine.vm import KvmVcpu, Vm
 
 __all__ = ["is_page_fault_stale", "mmu_invalidate_retry"]
+
+_IN_PROGRESS = word_of("mmu_invalidate_in_progress")
 
 
 def mmu_invalidate_retry(vm: Vm, slot: KvmMemorySlot, fault: KvmPageFault) -> bool:
@@ -21,10 +24,11 @@ def mmu_invalidate_retry(vm: Vm, slot: KvmMemorySlot, fault: KvmPageFault) -> bo
     Several at a time are one range, from the lowest start to the highest end, of host pages or, since
     8569992d64b8 in v6.8, guest frames (without a thought of which address space).
     """
-    if vm.mmu_invalidate_in_progress and vm.mmu_invalidate_range is not None:
+    if vm.mmu_invalidate_in_progress:
         where = fault.gfn if vm.k.has(INVALIDATION_BY_GFN) else slot.host_page(fault.gfn)
-        first, end = vm.mmu_invalidate_range
-        if first <= where < end:
+        invalidated = vm.mmu_invalidate_range
+        if invalidated is not None and invalidated[0] <= where < invalidated[1]:
+            points.retry_when(vm.where | _IN_PROGRESS, lambda: not vm.__dict__["mmu_invalidate_in_progress"])
             return True
     return vm.mmu_invalidate_seq != fault.mmu_seq
 
@@ -34,6 +38,8 @@ def is_page_fault_stale(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> bool:
 
     Where there is no slot there is no page that could go.
     """
-    if vcpu.root is None or vcpu.root.invalid:
+    if not vm.k.lacks(RETRY_IF_ROOT_INVALID) and (vcpu.root is None or vcpu.root.invalid):
         return True
-    return fault.slot is not None and mmu_invalidate_retry(vm, fault.slot, fault)
+    if fault.slot is None or vm.k.lacks(RETRY_AFTER_INVALIDATION):
+        return False
+    return mmu_invalidate_retry(vm, fault.slot, fault)

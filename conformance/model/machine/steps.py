@@ -7,16 +7,17 @@ from collections.abc import Callable
 from inspect import signature
 
 from conformance.model.changes import NO_CHANGE_PTE
-from conformance.model.machine import nx_huge_pages
+from conformance.model.machine import guest, nx_huge_pages
 from conformance.model.machine.dirty_log import kvm_clear_dirty_log, kvm_get_dirty_log
-from conformance.model.machine.guest import run_access
 from conformance.model.machine.host import EAGAIN, EINVAL, ENOSYS
 from conformance.model.machine.memory_region import kvm_set_memory_region
 from conformance.model.machine.memslots import KVM_ADDRESS_SPACE_NUM
+from conformance.model.machine.points import points
 from conformance.model.machine.processor import FETCH, READ, WRITE
 from conformance.model.machine.reader import Reader
 from conformance.model.machine.roots import kvm_tdp_mmu_invalidate_roots, kvm_tdp_mmu_zap_invalidated_roots
-from conformance.model.machine.vcpu import kvm_mmu_unload, set_smm, vcpu_enter_guest
+from conformance.model.machine.tables import FreedEntries
+from conformance.model.machine.vcpu import kvm_mmu_unload, set_smm
 from conformance.model.machine.vm import KvmVcpu, Vm
 
 __all__ = ["STEPS", "take_step"]
@@ -96,9 +97,8 @@ def change_pte(vm: Vm, page: int) -> list[int]:
     found = vm.host.lookup(page)
     if found is None:
         return [-EINVAL]
-    vm.host.notifier.invalidate_range_start(page, page + 1)
-    vm.host.notifier.change_pte(page, vm.host.pfn_of(page), found[0].writable)
-    vm.host.notifier.invalidate_range_end(page, page + 1)
+    with vm.host.invalidating(page, page + 1, wrapped=vm.host.wraps_change_pte):
+        vm.host.notifier.change_pte(page, vm.host.pfn_of(page), found[0].writable)
     return [0]
 
 
@@ -125,11 +125,11 @@ def set_memory_region(
 ) -> list[int]:
     """KVM_SET_USER_MEMORY_REGION; flags 1 log writes, 2 read-only; ``npages`` 0 deletes.
 
-    KVM would wait until no invalidation is in progress, lest its start and end see different slots; here
-    nobody could end it meanwhile, so that is -EAGAIN.
+    KVM would wait until no invalidation is in progress, lest its start and end see different slots; where
+    nobody else runs who could end it, that is -EAGAIN.
     """
     _address_space(as_id)
-    if vm.mn_active_invalidate_count:
+    if not points.on and vm.mn_active_invalidate_count:
         return [-EAGAIN]
     return [kvm_set_memory_region(vm, slot=slot, as_id=as_id, gfn=gfn, npages=npages, page=page, flags=flags)]
 
@@ -149,14 +149,14 @@ def clear_dirty_log(vm: Vm, slot: int, as_id: int, first: int, npages: int, mask
 
 def enter(vm: Vm, vcpu: int) -> list[int]:
     """Get ready to run the guest."""
-    return [vcpu_enter_guest(vm, _vcpu(vm, vcpu))]
+    return [guest.enter(vm, _vcpu(vm, vcpu))]
 
 
 def access(vm: Vm, vcpu: int, gfn: int, kind: int) -> list[int]:
     """Run one instruction that reads (1), writes (2) or is fetched (4)."""
     if kind not in (READ, WRITE, FETCH):
         raise ValueError(f"no such kind of access: {kind}")
-    return run_access(vm, _vcpu(vm, vcpu), gfn, kind)
+    return guest.run_access(vm, _vcpu(vm, vcpu), gfn, kind)
 
 
 def smm(vm: Vm, vcpu: int, on: int) -> list[int]:
@@ -252,7 +252,8 @@ def destroy(vm: Vm) -> list[int]:
         memslots.slots.clear()
     vm.vcpus.clear()
     vm.destroyed = True
-    return [len(vm.memory.by_serial), len(vm.memory.by_serial), 0]
+    left = sum(not isinstance(table.entries, FreedEntries) for table in vm.memory.by_serial.values())
+    return [left, left, 0]
 
 
 def _parameters(step: Callable[..., list[int]]) -> frozenset[str]:

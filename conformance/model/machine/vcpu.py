@@ -3,35 +3,60 @@
 
 from __future__ import annotations
 
-from conformance.model.changes import ROOTS_WITHOUT_BUDGET
+from conformance.model.changes import ROOTS_FREED_SHARED, ROOTS_WITHOUT_BUDGET
 from conformance.model.machine.flushes import flush_tlb_all, flush_tlb_current
 from conformance.model.machine.pml import drain_pml
-from conformance.model.machine.roots import kvm_tdp_mmu_alloc_root, kvm_tdp_mmu_put_root
-from conformance.model.machine.vm import KvmVcpu, Request, Vm
+from conformance.model.machine.points import points
+from conformance.model.machine.root_list import kvm_tdp_mmu_put_root
+from conformance.model.machine.roots import kvm_tdp_mmu_alloc_root
+from conformance.model.machine.vm import IN_GUEST_MODE, OUTSIDE_GUEST_MODE, KvmVcpu, Request, Vm
 
-__all__ = ["EIO", "ENOSPC", "kvm_mmu_unload", "set_smm", "vcpu_enter_guest"]
+__all__ = ["EIO", "ENOSPC", "kvm_mmu_unload", "set_smm", "vcpu_enter_guest", "vcpu_exit_guest"]
 
 EIO, ENOSPC = 5, 28
 
 
 def vcpu_enter_guest(vm: Vm, vcpu: KvmVcpu) -> int:
-    """Make the vCPU ready to run: 0, or a negative errno, -EIO for ever once the VM was found broken.
+    """Serve requests and run the guest: 0, or a negative errno, -EIO for ever once the VM was found broken.
 
-    An obsolete root is let go first, so that a new one is loaded; the flush comes before any use of it.
+    An obsolete root is let go first, so that a new one is loaded; the flush comes before any use of it. Who
+    requests something looks at the mode afterwards, so requests are looked at again after it was set.
     """
     drain_pml(vm, vcpu)
-    if vm.dead:
-        return -EIO
-    requests = vcpu.requests
+    while True:
+        if vm.dead:
+            return -EIO
+        r = _reload(vm, vcpu)
+        if r < 0:
+            return r
+        vcpu.mode = IN_GUEST_MODE
+        vcpu.stays += 1
+        vm.srcu.unlock()
+        if vcpu.mode == IN_GUEST_MODE and not vcpu.pending_requests():
+            return 0
+        vcpu_exit_guest(vm, vcpu)
+
+
+def vcpu_exit_guest(vm: Vm, vcpu: KvmVcpu) -> None:
+    """Leave the guest. Where others run too, each instruction is followed by that."""
+    vcpu.mode = OUTSIDE_GUEST_MODE
+    vm.srcu.lock()
+    if points.on:
+        drain_pml(vm, vcpu)
+
+
+def _reload(vm: Vm, vcpu: KvmVcpu) -> int:
+    """Serve the requests that are there, and see to it that there is a root."""
+    requests = vcpu.pending_requests()
     if Request.MMU_FREE_OBSOLETE_ROOTS in requests:
-        requests.remove(Request.MMU_FREE_OBSOLETE_ROOTS)
+        vcpu.clear_request(Request.MMU_FREE_OBSOLETE_ROOTS)
         if vcpu.root is not None and vcpu.root.invalid:
             kvm_mmu_unload(vm, vcpu)
     if Request.TLB_FLUSH in requests:
-        requests.remove(Request.TLB_FLUSH)
+        vcpu.clear_request(Request.TLB_FLUSH)
         flush_tlb_all(vcpu)
     if Request.UPDATE_CPU_DIRTY_LOGGING in requests:
-        requests.remove(Request.UPDATE_CPU_DIRTY_LOGGING)
+        vcpu.clear_request(Request.UPDATE_CPU_DIRTY_LOGGING)
         vcpu.pml_enabled = vm.cpu_dirty_logging_count > 0
     return kvm_mmu_load(vm, vcpu) if vcpu.root is None else 0
 
@@ -52,8 +77,9 @@ def kvm_mmu_load(vm: Vm, vcpu: KvmVcpu) -> int:
 def kvm_mmu_unload(vm: Vm, vcpu: KvmVcpu) -> None:
     """Let the root go; a valid one stays for whoever needs it next."""
     if vcpu.root is not None:
-        kvm_tdp_mmu_put_root(vm, vcpu.root)
-        vcpu.root = None
+        with vm.mmu_lock.held(shared=not vm.k.lacks(ROOTS_FREED_SHARED)):
+            kvm_tdp_mmu_put_root(vm, vcpu.root)
+            vcpu.root = None
 
 
 def set_smm(vm: Vm, vcpu: KvmVcpu, on: bool) -> None:

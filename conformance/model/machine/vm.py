@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A VM as the MMU sees it: all state of the machine in one place (struct kvm and struct kvm_vcpu).
 
-The other modules are the operations on it. Locks are not modelled: one step runs after the other, so
-no compare-and-exchange ever fails. What locking still decides is told where it shows: whether an
-operation runs under mmu_lock for write or *shared*, and where it yields.
+The other modules are the operations on it. One step may run after the other, or several threads take theirs
+at a time (``threads``): what more than one of them touches is announced (``points``), locks are taken
+where the kernel takes them (``locks``), and where the kernel compares and exchanges, so do they.
 """
 
 from __future__ import annotations
@@ -15,12 +15,36 @@ from conformance.model.changes import EPT_AD_MASKS_ALWAYS
 from conformance.model.kernel import Kernel
 from conformance.model.layout import PAGE_SHIFT
 from conformance.model.machine.host import HostMemory
+from conformance.model.machine.kvm_vcpu import (
+    EXITING_GUEST_MODE,
+    IN_GUEST_MODE,
+    OUTSIDE_GUEST_MODE,
+    KvmVcpu,
+    Request,
+    TlbEntry,
+    make_all_cpus_request,
+)
+from conformance.model.machine.locks import Lock, ReadSections
 from conformance.model.machine.memslots import KVM_ADDRESS_SPACE_NUM, KvmMemorySlot, KvmMemslots
+from conformance.model.machine.points import READ, RMW, VM, Shared, place, points, word_of
 from conformance.model.machine.reader import Reader
 from conformance.model.machine.tables import KvmMmuPage, TableMemory
 from conformance.model.modes import Mode
 
-__all__ = ["KvmVcpu", "Options", "Request", "TlbEntry", "Vm", "kvm_ad_enabled"]
+__all__ = [
+    "EXITING_GUEST_MODE",
+    "IN_GUEST_MODE",
+    "MEMSLOTS",
+    "OUTSIDE_GUEST_MODE",
+    "KvmVcpu",
+    "Marks",
+    "Options",
+    "Request",
+    "TlbEntry",
+    "Vm",
+    "kvm_ad_enabled",
+    "make_all_cpus_request",
+]
 
 
 @dataclass(frozen=True)
@@ -37,56 +61,17 @@ class Options:
     """Whether the processor logs dirty guest addresses in a buffer (page-modification logging)."""
 
 
-class Request:
-    """Requests to a vCPU, served before it enters the guest: KVM_REQ_*."""
-
-    TLB_FLUSH = "TLB_FLUSH"
-    MMU_FREE_OBSOLETE_ROOTS = "MMU_FREE_OBSOLETE_ROOTS"
-    UPDATE_CPU_DIRTY_LOGGING = "UPDATE_CPU_DIRTY_LOGGING"
-    VM_DEAD = "VM_DEAD"
+MEMSLOTS = word_of("memslots")
+ROOTS = word_of("tdp_mmu_roots")
+NX_HUGE_PAGES = word_of("possible_nx_huge_pages")
 
 
 @dataclass
-class TlbEntry:
-    """A translation that the processor remembers: the frame, what may be done, whether Dirty is set."""
+class Marks:
+    """What KVM has told the host about its frames."""
 
-    pfn: int
-    rights: int
-    dirty: bool
-
-
-@dataclass
-class KvmVcpu:
-    """A vCPU and the processor it runs on."""
-
-    id: int
-    root: KvmMmuPage | None = None
-    """The tree it uses; none before it first enters and after its context was reset."""
-    smm: bool = False
-    requests: set[str] = field(default_factory=set)
-    flushes: int = 0
-    """How often it emptied the TLB, or the part for its root."""
-    tlb: dict[tuple[KvmMmuPage, int, int], TlbEntry] = field(default_factory=dict)
-    """Keyed by root, level and first gfn."""
-    pml_enabled: bool = False
-    pml_buffer: list[int] = field(default_factory=list)
-    """Frames that the processor wrote and has not told yet, oldest first."""
-
-    mmio_gfn: int = 0
-    mmio_gen: int = 0
-    """The last MMIO access and the memslots' generation then: emulated again without a look at SPTEs."""
-
-    pf_taken: int = 0
-    pf_fixed: int = 0
-    pf_fast: int = 0
-    pf_spurious: int = 0
-    pf_emulate: int = 0
-    pf_mmio_spte_created: int = 0
-
-    @property
-    def as_id(self) -> int:
-        """The address space it uses now."""
-        return int(self.smm)
+    dirty: set[int] = field(default_factory=set)
+    accessed: set[int] = field(default_factory=set)
 
 
 @dataclass
@@ -100,17 +85,24 @@ class Vm:
     memory: TableMemory
     vcpus: list[KvmVcpu]
     memslots: list[KvmMemslots] = field(
-        default_factory=lambda: [KvmMemslots(as_id) for as_id in range(KVM_ADDRESS_SPACE_NUM)]
+        default_factory=lambda: [KvmMemslots(as_id, as_id) for as_id in range(KVM_ADDRESS_SPACE_NUM)]
     )
     roots: list[KvmMmuPage] = field(default_factory=list)
     """All roots that are not gone, oldest first; an invalid one goes with its last reference."""
 
-    mmu_invalidate_in_progress: int = 0
-    mmu_invalidate_seq: int = 0
+    slots_lock: Lock = field(default_factory=lambda: Lock("slots_lock"))
+    mmu_lock: Lock = field(default_factory=lambda: Lock("mmu_lock"))
+    srcu: ReadSections = field(default_factory=lambda: ReadSections("SRCU"))
+    """Who uses memslots, and so do vCPUs but while they are in the guest."""
+
+    mmu_invalidate_in_progress: Shared[int] = Shared(0)
+    mmu_invalidate_seq: Shared[int] = Shared(0)
     """Counted up at the end of each invalidation: what was looked up in the host before is stale."""
-    mmu_invalidate_range: tuple[int, int] | None = None
+    mmu_invalidate_range: Shared[tuple[int, int] | None] = Shared(None)
     """What is being invalidated, [first, last + 1): host pages or, since v6.8, guest frames."""
     mn_active_invalidate_count: int = 0
+    mn_invalidate_lock: Lock = field(default_factory=lambda: Lock("mn_invalidate_lock"))
+    """Protects that count, and holds up who would change memslots until it is 0."""
 
     had_memslot: bool = False
     """Whether there ever was a memslot: their size sets the budget of shadow pages, at first none."""
@@ -125,6 +117,10 @@ class Vm:
     dead: bool = False
     """Whether KVM found the VM broken (KVM_BUG_ON()); vCPUs do not run any more."""
     destroyed: bool = False
+    marks: Marks | None = None
+    """Kept only where threads race: sequentially nobody asks for it."""
+    caches_upper_levels: bool = False
+    """Whether processors remember tables, as they do where threads race."""
     reader: Reader | None = None
     """Who walks the tables without a lock, at most one."""
 
@@ -134,18 +130,45 @@ class Vm:
     remote_tlb_flush_requests: int = 0
     remote_tlb_flush: int = 0
 
+    def __post_init__(self) -> None:
+        self.where = place(VM)
+
+    def active_memslots(self, as_id: int) -> KvmMemslots:
+        """The memslots of an address space as they are now; what was read stays as it was."""
+        if points.on:
+            points.access(READ, self.where | MEMSLOTS)
+        return self.memslots[as_id]
+
     def slots_of(self, vcpu: KvmVcpu) -> KvmMemslots:
         """The memslots of the address space that the vCPU uses."""
-        return self.memslots[vcpu.as_id]
+        return self.active_memslots(vcpu.as_id)
 
     def slot_of(self, vcpu: KvmVcpu, gfn: int) -> KvmMemorySlot | None:
         """The memslot that backs ``gfn`` for the vCPU."""
-        return self.memslots[vcpu.as_id].gfn_to_memslot(gfn)
+        return self.active_memslots(vcpu.as_id).gfn_to_memslot(gfn)
 
-    def request_all(self, request: str) -> None:
-        """Ask every vCPU to do something before it enters the guest (kvm_make_all_cpus_request())."""
-        for vcpu in self.vcpus:
-            vcpu.requests.add(request)
+    def listed_roots(self) -> list[KvmMmuPage]:
+        """All roots, newest first."""
+        if points.on:
+            points.access(READ, self.where | ROOTS)
+        return self.roots[::-1]
+
+    def change_roots(self) -> None:
+        """Announce that the list of roots changes, or their counts."""
+        if points.on:
+            points.access(RMW, self.where | ROOTS)
+
+    def change_nx_huge_pages(self) -> None:
+        """Announce that the list of possible huge pages is used (under tdp_mmu_pages_lock)."""
+        if points.on:
+            points.access(RMW, self.where | NX_HUGE_PAGES)
+
+    def make_all_cpus_request(self, request: str) -> bool:
+        """Ask every vCPU to do something before it enters the guest; whether any had to be interrupted.
+
+        Those that are in the guest are waited for: interrupts come between two instructions.
+        """
+        return make_all_cpus_request(self.vcpus, request)
 
     @property
     def manual_dirty_log_protect(self) -> bool:

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What shows only when threads race: how entries are written, what is checked again, and in which order.
+
+One thing after the other, a kernel without any of these behaves as one with them, so nobody can tell from
+stories which kernels have them: releases alone do. A Precaution was never missing in any release.
+"""
+
+from __future__ import annotations
+
+from conformance.model.changes.registry import Change, Precaution
+
+# Shadow paging: the fast page fault as it might have been.
+
+FAST_FAULT_DIRECT_ONLY = Precaution(
+    commit="",
+    title="Fast page faults only where an SPTE stands for one gfn",
+    since="3.6",
+    effect=(
+        "An indirect SPTE, where the guest decides for which gfn it stands, is not fixed without mmu_lock; "
+        "else the page it maps could have become another gfn's (seed 4, case 1)."
+    ),
+)
+
+FLUSH_IF_MMU_WRITABLE = Precaution(
+    commit="",
+    title="Flush after write-protection if the SPTE was MMU-writable",
+    since="3.6",
+    effect=(
+        "Taking MMU-writable away asks for a flush although W was clear, since a fast page fault may have "
+        "set it in between (seed 4, case 2)."
+    ),
+)
+
+VOLATILE_IF_MMU_WRITABLE = Precaution(
+    commit="",
+    title="An SPTE that a fast page fault may change is volatile",
+    since="3.6",
+    effect=(
+        "Clearing an SPTE that is MMU-writable exchanges it; else Accessed set and W clear would do for a "
+        "plain store, and lose Dirty (seed 4, case 3)."
+    ),
+)
+
+# The TDP MMU: how entries are written.
+
+TDP_CMPXCHG = Change(
+    commit="9a77daacc87d",
+    title="KVM: x86/mmu: Use atomic ops to set SPTEs in TDP MMU map",
+    since="5.12",
+    effect=(
+        "Under mmu_lock for read an SPTE is set by compare-and-exchange, and who loses tries again; before, "
+        "it was stored."
+    ),
+)
+
+REMOVED_BY_XCHG = Precaution(
+    commit="",
+    title="Entries of a table that is removed under mmu_lock for read are exchanged for frozen ones",
+    since="5.12",
+    effect=(
+        "A fault that still walks the table finds every entry frozen, and what it changed before is seen; "
+        "else entries are read and then overwritten. Came with e25f0e0cd51b, as frozen entries did."
+    ),
+)
+
+PROCESSED_AFTER_FLUSH = Change(
+    commit="aca48556c592",
+    title="KVM: x86/mmu: Process atomically-zapped SPTEs after TLB flush",
+    since="6.10",
+    effect="What follows from a zap under mmu_lock for read is done after the flush; before, ahead of it.",
+)
+
+# Faults against what makes them stale.
+
+RETRY_AFTER_INVALIDATION = Change(
+    commit="e930bffe95e1",
+    title="KVM: Synchronize guest physical memory map to host virtual memory map",
+    since="2.6",
+    effect="A fault looks again, under mmu_lock, whether its page was invalidated since it was looked up.",
+)
+
+RETRY_IF_SLOT_INVALID = Change(
+    commit="e0c378684b65",
+    title="KVM: x86/mmu: Retry page faults that hit an invalid memslot",
+    since="5.13",
+    effect="A fault on a slot that is being deleted or moved tries again; before, it was handled as MMIO.",
+)
+
+RETRY_IF_ROOT_INVALID = Change(
+    commit="a955cad84cda",
+    title="KVM: x86/mmu: Retry page fault if root is invalidated by memslot update",
+    since="5.16",
+    effect="A fault maps nothing in a root that was invalidated after the vCPU had loaded it.",
+)
+
+SLOTS_WAIT_FOR_INVALIDATIONS = Change(
+    commit="52ac8b358b0c",
+    title="KVM: Block memslot updates across range_start() and range_end()",
+    since="5.15",
+    effect="Memslots change only while no invalidation is in progress, so its start and end see the same.",
+)
+
+CHANGE_PTE_WRAPPED = Change(
+    commit="6bdb913f0a70",
+    title="mm: wrap calls to set_pte_at_notify with invalidate_range_start and invalidate_range_end",
+    since="3.7",
+    effect=(
+        "The host calls .change_pte() between start and end of an invalidation, so that it finds nothing to "
+        "change; before, alone."
+    ),
+)
+
+ROOTS_FREED_SHARED = Change(
+    commit="576a15de8d29",
+    title="KVM: x86/mmu: Free TDP MMU roots while holding mmy_lock for read",
+    since="6.9",
+    effect="A vCPU lets go of a root under mmu_lock for read; before, for write.",
+)
+
+# Dirty logs and aging.
+
+LOG_EXCHANGED = Precaution(
+    commit="",
+    title="Exchange the words of the dirty bitmap",
+    since="3.5",
+    effect="A word is read and cleared at once; else a bit that is set in between is lost.",
+)
+
+LOG_TAKEN_BEFORE_PROTECTING = Precaution(
+    commit="",
+    title="Take a page from the dirty bitmap before it is write-protected",
+    since="3.5",
+    effect="A write between the two is reported twice; in the other order, its page is writable but clean.",
+)
+
+LOG_COPIED_AFTER_FLUSH = Precaution(
+    commit="",
+    title="Flush before userspace sees the dirty log",
+    since="2.6",
+    effect="Userspace copies a page that was reported; a write through an old TLB entry may come after that.",
+)
+
+MARKED_AFTER_CMPXCHG = Precaution(
+    commit="",
+    title="Mark a page dirty after the fast page fault has made it writable",
+    since="3.6",
+    effect="The bit cannot be taken from the log, and nothing found to protect, before W is set.",
+)
+
+LOCKLESS_AGING = Change(
+    commit="b146a9b34aed",
+    title="KVM: x86/mmu: Age TDP MMU SPTEs without holding mmu_lock",
+    since="6.15",
+    effect="Pages are aged by compare-and-exchange without mmu_lock, and one attempt has to do.",
+)
+
+AGED_ATOMICALLY = Precaution(
+    commit="",
+    title="Age an SPTE without A/D bits in a way that loses nothing",
+    since="5.12",
+    effect="An access-tracked SPTE replaces what is there, not what was read: W may have come back.",
+)
