@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from conformance.races.subject import Access, Op
 
@@ -26,6 +26,10 @@ class _Object:
     after_unlock: Clock | None = None
     after_unlocks: Clock | None = None
 
+    def copy(self) -> _Object:
+        """As it is now; clocks are never changed, only replaced."""
+        return replace(self, reads=self.reads.copy(), shared=self.shared.copy())
+
 
 class Clocks:
     """The order of one schedule's accesses, and where it could have been another."""
@@ -35,6 +39,7 @@ class Clocks:
         self._objects: dict[int, _Object] = {}
         self._by: list[int] = []
         self._at: list[Clock] = []
+        self._undo: list[tuple[Clock, int, _Object | None]] = []
 
     def rivals(self, thread: int, op: Op) -> list[int]:
         """The accesses that conflict with what the thread does next, and need not have come before it."""
@@ -43,7 +48,7 @@ class Clocks:
         if found is None or kind == Access.UNLOCK:
             return []
         if kind == Access.READ or kind == Access.MARK:
-            candidates = (found.write,)
+            candidates: tuple[int, ...] = (found.write,)
         elif kind == Access.WRITE or kind == Access.RMW:
             candidates = (found.write, found.lock, *found.reads.values(), *found.shared.values())
         elif kind == Access.LOCK_SHARED:
@@ -80,12 +85,14 @@ class Clocks:
         """The thread has done it: the next depth is reached."""
         kind, name = op
         depth = len(self._by)
-        mine = self._of[thread]
+        before = self._of[thread]
+        mine = self._of[thread] = before[:]
         self._learn(mine, op)
         mine[thread] = depth + 1
         self._by.append(thread)
-        self._at.append(mine[:])
+        self._at.append(mine)
         found = self._objects.get(name)
+        self._undo.append((before, name, None if found is None else found.copy()))
         if found is None:
             found = self._objects[name] = _Object()
         if kind == Access.READ or kind == Access.MARK:
@@ -93,11 +100,11 @@ class Clocks:
         elif kind == Access.WRITE or kind == Access.RMW:
             found.write = depth
             found.reads.clear()
-            found.after_writes = found.after_all = mine[:]
+            found.after_writes = found.after_all = mine
             return
         elif kind == Access.UNLOCK:
             if thread not in found.shared:
-                found.after_unlock = mine[:]
+                found.after_unlock = mine
             found.after_unlocks = _joined(found.after_unlocks, mine)
             return
         elif kind == Access.LOCK_SHARED:
@@ -109,6 +116,17 @@ class Clocks:
                 found.reads[thread] = depth
                 found.after_unlock = found.after_unlocks = _joined(found.after_unlocks, mine)
         found.after_all = _joined(found.after_all, mine)
+
+    def back_to(self, depth: int) -> None:
+        """Forget all that happened from ``depth`` on."""
+        while len(self._by) > depth:
+            before, name, found = self._undo.pop()
+            self._at.pop()
+            self._of[self._by.pop()] = before
+            if found is None:
+                del self._objects[name]
+            else:
+                self._objects[name] = found
 
     def _learn(self, clock: Clock, op: Op) -> None:
         """Add to a clock all that comes before an access by the object that it is to."""
@@ -136,4 +154,4 @@ def _join(clock: Clock, other: Clock | None) -> None:
 
 
 def _joined(one: Clock | None, other: Clock) -> Clock:
-    return other[:] if one is None else [max(pair) for pair in zip(one, other, strict=True)]
+    return other if one is None else [max(pair) for pair in zip(one, other, strict=True)]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Every schedule that differs: a search that skips orders which nobody could tell apart.
 
-Dynamic partial-order reduction with source sets (Abdulla, Aronis, Jonsson, Sagonas, POPL 2014) and sleep sets:
-two schedules are the same if each can be made of the other by exchanging neighbouring accesses that do
+Dynamic partial-order reduction with source sets (Abdulla, Aronis, Jonsson, Sagonas, POPL 2014) and sleep
+sets: two schedules are the same if each can be made of the other by exchanging neighbouring accesses that do
 not conflict. One schedule is run to its end; wherever an access of it could have come before a conflicting
 one of another thread, that order is tried as well, until none is left.
 """
@@ -39,10 +39,12 @@ def every_schedule(subject: Subject) -> Iterator[tuple[list[int], Ending | None]
     caller's affair.
     """
     nodes: list[_Node] = []
+    clocks = Clocks(len(subject.threads))
     while True:
-        clocks = Clocks(len(subject.threads))
         subject.begin()
-        for node in nodes:
+        for node in nodes[:-1]:
+            subject.advance(node.chosen)
+        for node in nodes[-1:]:
             _take(subject, clocks, nodes, node)
         ended = _extend(subject, clocks, nodes)
         yield [node.chosen for node in nodes], ended
@@ -50,6 +52,7 @@ def every_schedule(subject: Subject) -> Iterator[tuple[list[int], Ending | None]
             nodes.pop()
         if not nodes:
             return
+        clocks.back_to(len(nodes) - 1)
 
 
 def _extend(subject: Subject, clocks: Clocks, nodes: list[_Node]) -> Ending | None:

@@ -8,11 +8,11 @@ the explorer, so that neither knows how it is explored.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Access", "Ending", "Op", "Subject", "conflict"]
+__all__ = ["Access", "Ending", "Memslot", "Op", "Spte", "Subject", "conflict"]
 
 
 class Access(IntEnum):
@@ -58,20 +58,57 @@ def conflict(one: Op, other: Op) -> bool:
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How a schedule ended.
+class Memslot:
+    """Guest memory that the setup of a race leaves: its number, its frames, and whether writes are logged."""
 
-    ``events`` are what promises are judged by, in order (see promises.py). ``complaints`` are WARNs and what
-    lockdep and the memory checks said, ``stuck`` the threads that could not go on, ``died`` how
-    kernel code ended the process, "" if it did not.
+    id: int
+    gfn: int
+    npages: int
+    logged: bool
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a schedule ended: what promises are judged by.
+
+    ``events`` are, in order, ("access", vcpu, gfn, kind, pfn); of the host's frames ("released", pfn),
+    ("taken", pfn) again, ("protected", pfn), ("writable", pfn) again; of userspace ("logged", slot, gfns),
+    ("cleared", slot, ...), ("slot gone", slot); and ("step", thread, text).
+
+    ``complaints`` are WARNs and what lockdep and the memory checks said, ``stuck`` the threads that could
+    not on, ``died`` how kernel code ended the process, "" if it did not. ``dirty`` are the frames that
+    the host was told of; where ``tells_dirty`` is False it is told when a page is mapped, not when it is
+    lost. ``leaked`` are objects, pages and references to the host's pages that outlived the VM, if it was
+    destroyed in the end.
     """
 
-    events: tuple[tuple[object, ...], ...] = ()
+    events: tuple[tuple[Any, ...], ...] = ()
     complaints: tuple[str, ...] = ()
     stuck: tuple[str, ...] = ()
     died: str = ""
-    state: tuple[object, ...] = field(default=(), repr=False)
-    """What can be seen of the VM at the end."""
+    memslots: tuple[Memslot, ...] = ()
+    dirty: frozenset[int] = frozenset()
+    tells_dirty: bool = False
+    leaked: tuple[int, ...] = ()
+
+    def slot_of(self, gfn: int) -> int | None:
+        """The number of the memslot that backed ``gfn`` before the race."""
+        for slot in self.memslots:
+            if slot.gfn <= gfn < slot.gfn + slot.npages:
+                return slot.id
+        return None
+
+    def is_logged(self, gfn: int) -> bool:
+        """Whether writes to ``gfn`` were logged when the race began."""
+        return any(slot.logged and slot.gfn <= gfn < slot.gfn + slot.npages for slot in self.memslots)
+
+
+class Spte(NamedTuple):
+    """An SPTE of the tables: where it stands, and what is in it now."""
+
+    level: int
+    gfn: int
+    value: int
 
 
 class Subject(Protocol):
@@ -96,5 +133,11 @@ class Subject(Protocol):
     def name(self, thread: int) -> str:
         """What it is about to do, for people: ``fast_page_fault reads spte 4K gfn=0x10``."""
 
+    def spte(self, thread: int) -> Spte | None:
+        """The SPTE that it is about to access, if it is one."""
+
+    def peek(self, name: int) -> int:
+        """What is in the object of that name now, if that is an SPTE."""
+
     def finish(self) -> Ending:
-        """The end of a schedule: the closing steps are taken, one after the other."""
+        """The end of a schedule: if all threads have ended, the closing steps are taken one by one."""

@@ -64,8 +64,14 @@ class Toy:
 
     def finish(self) -> Ending:
         stuck = tuple(self.threads[t] for t in range(len(self.threads)) if self.pending(t) is not None)
-        state = (*map(tuple, self.seen), tuple(sorted(self.memory.items())))
-        return Ending(events=tuple(self.events), stuck=stuck, state=state)
+        state = ("state", *map(tuple, self.seen), tuple(sorted(self.memory.items())))
+        return Ending(events=(*self.events, state), stuck=stuck)
+
+    def spte(self, thread: int) -> None:
+        return None
+
+    def peek(self, name: int) -> int:
+        return self.memory.get(name, 0)
 
 
 def by_force(toy: Toy) -> Iterator[Ending]:
