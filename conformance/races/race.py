@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a race is: a setup, threads that take steps side by side, and what keeps them from doing harm.
+
+    @race(source="seed 5", historic=[missing(TDP_XCHG, DIRTY_FRAMES_ARE_TOLD)])
+    def dirty_lost_in_a_zap(at: Course) -> None:
+        '''First line: what races. The rest: why it matters.'''
+        memory(at.first, flags=LOG)
+        at.thread("vcpu0").access(gfn=GFN, kind=WRITE)
+        at.thread("host").madvise_dontneed(page=PAGE)
+
+Steps are those of scenarios. Today's form of a race must break no promise under any schedule; each of its
+historic forms lacks one thing, and must break the promise that is named.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from conformance.errors import ConformanceError
+from conformance.history.fix import Substitution
+from conformance.history.patches import write_patch
+from conformance.kernels import Kernel, open_kernel
+from conformance.model.changes import RACES as CHANGES
+from conformance.model.changes import Change
+from conformance.model.profiles import Profile
+from conformance.model.shadow.steps import STEPS
+from conformance.races.promises import Promise
+from conformance.scenarios.steps import KINDS, check_options, step
+from conformance.scenarios.story import TDP_MODES
+
+__all__ = [
+    "RACES",
+    "SHADOW",
+    "Course",
+    "Historic",
+    "Race",
+    "Taken",
+    "missing",
+    "race",
+    "races",
+    "without_fix",
+]
+
+SHADOW = "shadow"
+"""The mode of races that are told of shadow paging, and so of the model only."""
+
+
+@dataclass(frozen=True)
+class Historic:
+    """A race without ``change``, which then can break ``promise``.
+
+    ``reverts`` is how a kernel loses the change, by series: a few words of its source. Where there are none
+    the historic form is the model's only, and ``coming`` says why. ``until`` is the change since which
+    nobody is promised any more what is broken.
+    """
+
+    change: Change
+    promise: Promise
+    reverts: dict[str, tuple[Substitution, ...]] = field(default_factory=dict)
+    modes: tuple[str, ...] = ()
+    coming: str = ""
+    until: Change | None = None
+
+    def unseen(self, profile: Profile, series: str | None) -> str:
+        """Why it cannot be shown, on the kernel of a ``series`` or (None) on the model; "" if it can."""
+        if self.until is not None and profile.has(self.until):
+            return f"what it breaks is promised no more since {self.until}"
+        if not profile.has(self.change):
+            return f"this kernel is without it anyway: {self.change}"
+        if series is None or series in self.reverts:
+            return ""
+        return self.coming or "how to take it out of this kernel is not written down"
+
+    @property
+    def label(self) -> str:
+        """What reports call it by: its commit, or the name of the precaution."""
+        return self.change.commit or next(name for name, one in CHANGES.items() if one == self.change)
+
+
+def missing(
+    change: Change,
+    promise: Promise,
+    *reverts: tuple[str, str, str, str],
+    modes: Sequence[str] = (),
+    coming: str = "",
+    until: Change | None = None,
+) -> Historic:
+    """A race without ``change``. Each of ``reverts`` is series, file, and the words ``old`` and ``new``."""
+    by_series: dict[str, tuple[Substitution, ...]] = {}
+    for series, file, old, new in reverts:
+        by_series[series] = (*by_series.get(series, ()), Substitution(file, old, new))
+    return Historic(change, promise, by_series, tuple(modes), coming, until)
+
+
+class Taken(Protocol):
+    """A step that a thread takes, by its name and its arguments; str() is how people write it."""
+
+    @property
+    def kind(self) -> str:
+        """Its name."""
+
+    @property
+    def arguments(self) -> dict[str, int]:
+        """What it takes."""
+
+
+@dataclass(frozen=True)
+class ShadowStep:
+    """A step of shadow paging; model/shadow/steps.py says what there is."""
+
+    kind: str
+    arguments: dict[str, int]
+
+    def __str__(self) -> str:
+        return " ".join([self.kind, *(f"{name}={value:#x}" for name, value in self.arguments.items())])
+
+
+class Steps:
+    """Steps while they are told: a method for each kind of step, by its name."""
+
+    def __init__(self, shadow: bool) -> None:
+        self.steps: list[Taken] = []
+        self._shadow = shadow
+
+    def __getattr__(self, kind: str) -> Callable[..., Steps]:
+        known = STEPS if self._shadow else KINDS
+        if kind not in known:
+            raise AttributeError(f"there is no step {kind}; there are {', '.join(known)}")
+        return partial(self._take, kind)
+
+    def _take(self, name: str, /, **given: int) -> Steps:
+        self.steps.append(ShadowStep(name, given) if self._shadow else step(name, **given))
+        return self
+
+
+class Course:
+    """A race while it is told: what comes ``first``, the threads, and what comes ``last``."""
+
+    def __init__(self, shadow: bool = False) -> None:
+        self.first, self.last = Steps(shadow), Steps(shadow)
+        self.threads: dict[str, Steps] = {}
+        self._shadow = shadow
+
+    def thread(self, name: str) -> Steps:
+        """The steps of a thread: vcpu0, vcpu1, host, user, rcu."""
+        return self.threads.setdefault(name, Steps(self._shadow))
+
+
+@dataclass(frozen=True)
+class Race:
+    """A race: what it is, why it matters, where it comes from, and all that is done in it."""
+
+    name: str
+    description: str
+    reason: str
+    source: str
+    options: dict[str, int]
+    modes: tuple[str, ...]
+    historic: tuple[Historic, ...]
+    setup: tuple[Taken, ...]
+    threads: dict[str, tuple[Taken, ...]]
+    closing: tuple[Taken, ...]
+    until: Change | None = None
+    direct: bool = True
+    """Of shadow paging: whether each SPTE stands for one gfn, whatever the guest does."""
+
+    def absent(self, profile: Profile) -> str:
+        """Why a kernel with this profile cannot have the race; "" if it can."""
+        if self.until is not None and profile.has(self.until):
+            return f"what races is gone with {self.until}"
+        return ""
+
+    @property
+    def shadow(self) -> bool:
+        """Whether it is a race of shadow paging."""
+        return self.modes == (SHADOW,)
+
+
+RACES: dict[str, Race] = {}
+"""Every race by name, in the order in which they are told."""
+
+
+def race(
+    *,
+    source: str,
+    historic: Sequence[Historic] = (),
+    modes: Sequence[str] = TDP_MODES,
+    until: Change | None = None,
+    direct: bool = True,
+    **options: int,
+) -> Callable[[Callable[[Course], None]], Race]:
+    """Register a function as a race of its name. ``options`` are those of the VM."""
+
+    def register(tell: Callable[[Course], None]) -> Race:
+        name = getattr(tell, "__name__", "")
+        description, _, reason = (inspect.getdoc(tell) or "").partition("\n\n")
+        if name in RACES:
+            raise ValueError(f"{name} is told twice")
+        if not reason or "\n" in description:
+            raise ValueError(f"{name}: the docstring needs a line that says what it is, then why")
+        course = Course(shadow=tuple(modes) == (SHADOW,))
+        tell(course)
+        if len(course.threads) < 2:
+            raise ValueError(f"{name}: it takes two to race")
+        told = Race(
+            name=name,
+            description=description,
+            reason=re.sub(r"\s+", " ", reason),
+            source=source,
+            options=check_options(options),
+            modes=tuple(modes),
+            historic=tuple(historic),
+            setup=tuple(course.first.steps),
+            threads={name: tuple(thread.steps) for name, thread in course.threads.items()},
+            closing=tuple(course.last.steps),
+            until=until,
+            direct=direct,
+        )
+        RACES[name] = told
+        return told
+
+    return register
+
+
+def races(names: Sequence[str]) -> list[Race]:
+    """The races of these names, in the order told; all if none is named.
+
+    Raises ConformanceError about a name that there is not.
+    """
+    for name in names:
+        if not fnmatch.filter(RACES, name):
+            raise ConformanceError(
+                f"no race is called {name}; `conformance explore list` names them all, * stands for any text."
+            )
+    return [told for told in RACES.values() if not names or any(fnmatch.fnmatch(told.name, n) for n in names)]
+
+
+def without_fix(
+    kernel: Kernel, told: Race, change: Change, place: Path, progress: Callable[[str], None]
+) -> Kernel:
+    """The kernel without a change, as a historic form of the race has it. ``place`` is for the patch.
+
+    Raises ConformanceError if nobody wrote down how to take it out of this kernel.
+    """
+    for historic in told.historic:
+        if historic.change == change and str(kernel.series) in historic.reverts:
+            name = f"without-{re.sub('[^0-9a-zA-Z]+', '-', historic.label)}.patch"
+            patch = write_patch(kernel, historic.reverts[str(kernel.series)], place / name)
+            return open_kernel(kernel.selector, [patch], progress=progress)
+    raise ConformanceError(f"how to take {change} out of {kernel.title} is not written down.")

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Replaying a race file: its schedule once more, on the side, and without the fix, that it names."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from conformance.errors import ConformanceError
+from conformance.kernels import Cache, expand, open_kernel
+from conformance.model.profiles import profile_of
+from conformance.oracles.kvm import build_kvm
+from conformance.races.contest import Contest
+from conformance.races.contest import replay as follow_legs
+from conformance.races.race import RACES, without_fix
+from conformance.races.running import Finding, change_named
+from conformance.races.saved import read
+
+__all__ = ["follow"]
+
+
+def follow(
+    path: Path, kernels: Sequence[str], patches: Sequence[Path], progress: Callable[[str], None]
+) -> Finding:
+    """Follow the schedule of a race file; the picture is in the finding, and the promise if one was broken.
+
+    A kernel is raced without the fix that the file names, if ``patches`` are none. Raises ConformanceError
+    if the file, or what it names, makes no sense, BuildError if the kernel does not compile.
+    """
+    saved = read(path)
+    selectors = expand(list(kernels))
+    if len(selectors) != 1:
+        raise ConformanceError("a race is replayed on one kernel; name one instead of all.")
+    kernel = open_kernel(selectors[0], patches, progress=progress)
+    without = tuple(change_named(name) for name in [saved.without] if name)
+    library = None
+    if saved.on == "kvm":
+        with tempfile.TemporaryDirectory(prefix="conformance-races-") as place:
+            if without and not patches:
+                kernel = without_fix(kernel, RACES[saved.race], without[0], Path(place), progress)
+            library = build_kvm(kernel, Cache(), progress, racing=True)
+    contest = Contest(
+        race=saved.race,
+        mode=saved.mode,
+        profile=profile_of(kernel.release),
+        library=library,
+        without=() if library else without,
+        legs=saved.legs,
+    )
+    outcome = follow_legs(contest)
+    if outcome.trouble:
+        raise ConformanceError(f"{path} cannot be replayed: {outcome.trouble}.")
+    return Finding(saved, outcome, f"{saved.race} {saved.mode} on {saved.on}")

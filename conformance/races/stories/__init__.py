@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""All races: importing this registers them, in the order in which they are listed."""
+
+from conformance.races.race import RACES
+from conformance.races.stories import (  # noqa: F401
+    dirty_log,
+    invalidation,
+    memslots,
+    shadow,
+    tables,
+    volatile,
+)
+
+__all__ = ["RACES"]

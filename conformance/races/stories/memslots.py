@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Faults against userspace: the memslot, and with it the root, goes away under them."""
+
+from __future__ import annotations
+
+from conformance.model.changes import RETRY_IF_ROOT_INVALID, RETRY_IF_SLOT_INVALID
+from conformance.races.promises import MEMORY_IS_NO_MMIO, NOTHING_LEAKS
+from conformance.races.race import Course, missing, race
+from conformance.races.stories.setting import GFN, MMU_C, WRITE, memory
+
+BEYOND = (1 << 36) - 2
+"""Where a memslot would reach beyond the guest's address space."""
+SLOT_INVALID = "slot && (slot->flags & KVM_MEMSLOT_INVALID)"
+
+
+@race(
+    source=str(RETRY_IF_SLOT_INVALID),
+    historic=[
+        missing(
+            RETRY_IF_SLOT_INVALID,
+            MEMORY_IS_NO_MMIO,
+            ("6.1", MMU_C, SLOT_INVALID, SLOT_INVALID.replace("slot &&", "0 && slot &&")),
+        )
+    ],
+)
+def fault_against_a_move_that_fails(at: Course) -> None:
+    """A memslot is moved to where it cannot be: for a while it is invalid, then it is back.
+
+    A fault that takes an invalid memslot for none has the access emulated, as one to MMIO.
+    """
+    memory(at)
+    at.thread("vcpu0").access(gfn=GFN, kind=WRITE)
+    at.thread("user").set_memory_region(slot=0, gfn=BEYOND, npages=16, page=0)
+    at.last.access(gfn=GFN, kind=WRITE)
+
+
+@race(source="Documentation/virt/kvm/locking.rst: memslots")
+def fault_against_deletion(at: Course) -> None:
+    """A memslot is deleted while a vCPU faults on it, and reaches what it has mapped.
+
+    When the ioctl is back nothing of the memslot can be reached any more.
+    """
+    memory(at)
+    at.first.access(gfn=GFN, kind=WRITE)
+    at.thread("vcpu0").access(gfn=GFN + 1, kind=WRITE)
+    at.thread("user").set_memory_region(slot=0, gfn=0x100, npages=0, page=0)
+    at.last.enter().grace_period().destroy()
+
+
+@race(
+    source=str(RETRY_IF_ROOT_INVALID),
+    historic=[
+        missing(
+            RETRY_IF_ROOT_INVALID,
+            NOTHING_LEAKS,
+            (
+                "6.1",
+                MMU_C,
+                "if (sp && is_obsolete_sp(vcpu->kvm, sp))",
+                "if (0 && sp && is_obsolete_sp(vcpu->kvm, sp))",
+            ),
+        )
+    ],
+)
+def fault_against_an_invalid_root(at: Course) -> None:
+    """Another memslot is deleted, so the root of a vCPU becomes invalid while it faults.
+
+    What it maps there after the root was zapped nobody would ever zap.
+    """
+    memory(at)
+    at.first.mmap(page=0x40, npages=16).set_memory_region(slot=1, gfn=0x10000, npages=16, page=0x40)
+    at.thread("vcpu0").access(gfn=0x10002, kind=WRITE)
+    at.thread("user").set_memory_region(slot=0, gfn=0x100, npages=0, page=0)
+    at.last.enter().grace_period().destroy()

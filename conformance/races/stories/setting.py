@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What races have in common: a little memory, mapped or not, and files of the kernel."""
+
+from __future__ import annotations
+
+from conformance.races.race import Course
+from conformance.scenarios.stories.setting import HUGE, LOG, READ, WRITE, X2M
+
+__all__ = [
+    "GFN", "HUGE", "ITER_H", "LOG", "MAIN_C", "MMU_C", "PAGE", "READ", "TDP_C", "WRITE", "X2M", "memory",
+]  # fmt: skip
+
+_MMU = "arch/x86/kvm/mmu"
+ITER_H, MMU_C, TDP_C = f"{_MMU}/tdp_iter.h", f"{_MMU}/mmu.c", f"{_MMU}/tdp_mmu.c"
+MAIN_C = "virt/kvm/kvm_main.c"
+
+FIRST, NPAGES = 0x100, 16
+GFN, PAGE = 0x102, 2
+"""The gfn for which is raced, and the host page behind it."""
+
+
+def memory(at: Course, *, flags: int = 0, neighbour: bool = True) -> None:
+    """A memslot; with a ``neighbour``, another page of it is mapped, so that all tables are there."""
+    at.first.mmap(page=0, npages=NPAGES)
+    at.first.set_memory_region(slot=0, gfn=FIRST, npages=NPAGES, page=0, flags=flags)
+    if neighbour:
+        at.first.access(gfn=FIRST, kind=WRITE)

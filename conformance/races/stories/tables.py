@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Two vCPUs that change the same SPTE: only one can be first, and the other must notice."""
+
+from __future__ import annotations
+
+from conformance.model.changes import TDP_CMPXCHG
+from conformance.races.promises import NO_COMPLAINT, NOTHING_LEAKS
+from conformance.races.race import Course, missing, race
+from conformance.races.stories.setting import GFN, HUGE, LOG, TDP_C, WRITE, X2M, memory
+
+CMPXCHG = (
+    "if (!try_cmpxchg64(sptep, &iter->old_spte, new_spte))\n\t\treturn -EBUSY;\n\n\t__handle_changed_spte"
+)
+PLAIN_SET = ("6.1", TDP_C, CMPXCHG, "WRITE_ONCE(*sptep, new_spte);\n\n\t__handle_changed_spte")
+
+
+@race(source=str(TDP_CMPXCHG), historic=[missing(TDP_CMPXCHG, NOTHING_LEAKS, PLAIN_SET)], vcpus=2)
+def two_vcpus_install_one_table(at: Course) -> None:
+    """Two vCPUs fault on neighbouring pages, and both bring the table that is missing.
+
+    The second to link its table must give it up, and use the first one's.
+    """
+    memory(at, neighbour=False)
+    at.first.enter(vcpu=0).enter(vcpu=1)
+    at.thread("vcpu0").access(vcpu=0, gfn=GFN, kind=WRITE)
+    at.thread("vcpu1").access(vcpu=1, gfn=GFN + 1, kind=WRITE)
+    at.last.grace_period().destroy()
+
+
+@race(source=str(TDP_CMPXCHG), vcpus=2)
+def two_vcpus_fault_on_one_gfn(at: Course) -> None:
+    """Two vCPUs write the same page for the first time.
+
+    One maps it; for the other the fault turns out spurious, or it comes again.
+    """
+    memory(at)
+    at.first.enter(vcpu=1)
+    at.thread("vcpu0").access(vcpu=0, gfn=GFN, kind=WRITE)
+    at.thread("vcpu1").access(vcpu=1, gfn=GFN, kind=WRITE)
+    at.last.grace_period().destroy()
+
+
+@race(
+    source=str(TDP_CMPXCHG),
+    historic=[missing(TDP_CMPXCHG, NO_COMPLAINT, PLAIN_SET)],
+    modes=["ept-ad", "ept-noad"],
+    vcpus=2,
+    eager_page_split=0,
+)
+def two_vcpus_split_one_huge_page(at: Course) -> None:
+    """Two vCPUs write different small pages of a huge one whose writes are logged.
+
+    Each splits it (before v6.2, zaps it) to map its own small page.
+    """
+    at.first.mmap(page=0, npages=X2M, level=HUGE)
+    at.first.set_memory_region(slot=0, gfn=X2M, npages=X2M, page=0)
+    at.first.access(vcpu=0, gfn=X2M, kind=WRITE).enter(vcpu=1)
+    at.first.set_memory_region(slot=0, gfn=X2M, npages=X2M, page=0, flags=LOG)
+    at.thread("vcpu0").access(vcpu=0, gfn=X2M + 1, kind=WRITE)
+    at.thread("vcpu1").access(vcpu=1, gfn=X2M + 2, kind=WRITE)
+    at.last.get_dirty_log(slot=0).grace_period().destroy()

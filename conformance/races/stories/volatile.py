@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Writing over an SPTE that others change meanwhile: the processor sets Dirty, a fast page fault sets W.
+
+From the commit message of seed 5: what is not exchanged is lost.
+"""
+
+from __future__ import annotations
+
+from conformance.model.changes import NO_PFN_DIRTY, REMOVED_BY_XCHG, TDP_XCHG
+from conformance.races.promises import DIRTY_FRAMES_ARE_TOLD
+from conformance.races.race import Course, missing, race
+from conformance.races.stories.setting import GFN, HUGE, ITER_H, LOG, PAGE, READ, TDP_C, WRITE, X2M, memory
+
+XCHG = "spte_has_volatile_bits(old_spte))\n\t\treturn kvm_tdp_mmu_write_spte_atomic(sptep, new_spte);"
+PLAIN_WRITE = ("6.1", ITER_H, XCHG, XCHG.replace("(old_spte))", "(old_spte) && 0)"))
+SEED_5 = "seed 5: Use atomic XCHG to write TDP MMU SPTEs with volatile bits"
+FETCH = 4
+
+
+def clean_page(at: Course) -> None:
+    """A page that was written and reported: the next write sets Dirty again, or W by a fast page fault."""
+    memory(at, flags=LOG)
+    at.first.access(gfn=GFN, kind=WRITE).get_dirty_log(slot=0).enter()
+
+
+@race(
+    source=SEED_5,
+    historic=[missing(TDP_XCHG, DIRTY_FRAMES_ARE_TOLD, PLAIN_WRITE, until=NO_PFN_DIRTY)],
+    modes=["ept-ad"],
+    pml=1,
+)
+def dirty_lost_in_a_zap(at: Course) -> None:
+    """The processor sets Dirty in an SPTE that is just being zapped.
+
+    The zap has read the SPTE, clean, and stores over it. If it does not look at what it replaces, the host is
+    never told that the page was written, and drops it.
+    """
+    clean_page(at)
+    at.thread("vcpu0").access(gfn=GFN, kind=WRITE)
+    at.thread("host").madvise_dontneed(page=PAGE)
+    at.last.get_dirty_log(slot=0)
+
+
+@race(
+    source="seed 4, case 3",
+    historic=[missing(TDP_XCHG, DIRTY_FRAMES_ARE_TOLD, PLAIN_WRITE, until=NO_PFN_DIRTY)],
+    modes=["ept-noad"],
+)
+def writable_lost_in_a_zap(at: Course) -> None:
+    """A fast page fault sets W in an SPTE that is just being zapped.
+
+    Without Dirty bits, W says that a page may have been written. The SPTE that was read had it clear.
+    """
+    clean_page(at)
+    at.thread("vcpu0").access(gfn=GFN, kind=WRITE)
+    at.thread("host").madvise_dontneed(page=PAGE)
+    at.last.get_dirty_log(slot=0)
+
+
+@race(
+    source=SEED_5,
+    historic=[missing(TDP_XCHG, DIRTY_FRAMES_ARE_TOLD, PLAIN_WRITE, until=NO_PFN_DIRTY)],
+    modes=["ept-ad"],
+    pml=1,
+)
+def dirty_lost_in_aging(at: Course) -> None:
+    """The processor sets Dirty in an SPTE whose Accessed bit is just being cleared.
+
+    A present SPTE is set over a present one. The page is given back only later, by an SPTE that says clean.
+    """
+    clean_page(at)
+    at.thread("vcpu0").access(gfn=GFN, kind=WRITE)
+    at.thread("host").clear_young(page=PAGE)
+    at.last.get_dirty_log(slot=0).madvise_dontneed(page=PAGE)
+
+
+@race(
+    source=SEED_5,
+    historic=[missing(TDP_XCHG, DIRTY_FRAMES_ARE_TOLD, PLAIN_WRITE, until=NO_PFN_DIRTY)],
+    modes=["ept-ad"],
+    pml=1,
+    nx_huge_pages=1,
+)
+def dirty_lost_in_a_table_removed_exclusively(at: Course) -> None:
+    """The processor sets Dirty below a table that is being removed with mmu_lock held for write.
+
+    Nobody else may change SPTEs then, but the processor may: it has cached the way to the table.
+    """
+    at.first.mmap(page=0, npages=X2M, level=HUGE)
+    at.first.set_memory_region(slot=0, gfn=X2M, npages=X2M, page=0)
+    at.first.access(gfn=X2M, kind=FETCH).access(gfn=X2M + PAGE, kind=WRITE)
+    at.first.set_memory_region(slot=0, gfn=X2M, npages=X2M, page=0, flags=LOG)
+    at.first.enter().access(gfn=X2M + PAGE, kind=READ)
+    at.thread("vcpu0").access(gfn=X2M + PAGE, kind=WRITE)
+    at.thread("worker").recover_nx_huge_pages()
+    at.last.set_memory_region(slot=0, gfn=X2M, npages=0, page=0)
+
+
+@race(
+    source=SEED_5,
+    historic=[
+        missing(
+            REMOVED_BY_XCHG,
+            DIRTY_FRAMES_ARE_TOLD,
+            (
+                "6.1",
+                TDP_C,
+                "old_spte = kvm_tdp_mmu_write_spte_atomic(sptep, REMOVED_SPTE);",
+                "old_spte = kvm_tdp_mmu_read_spte(sptep);\n\t\t\t\tif (!is_removed_spte(old_spte))\n"
+                "\t\t\t\t\t__kvm_tdp_mmu_write_spte(sptep, REMOVED_SPTE);",
+            ),
+            until=NO_PFN_DIRTY,
+        )
+    ],
+    modes=["ept-ad"],
+    pml=1,
+)
+def dirty_lost_in_a_table_removed_shared(at: Course) -> None:
+    """The same with mmu_lock held for read: logging ends, and tables make room for huge pages.
+
+    Whoever removes a table then must take each entry and freeze it at once.
+    """
+    at.first.mmap(page=0, npages=X2M, level=HUGE)
+    at.first.set_memory_region(slot=0, gfn=X2M, npages=X2M, page=0, flags=LOG).touch(page=0, write=1)
+    at.first.access(gfn=X2M, kind=WRITE).get_dirty_log(slot=0).access(gfn=X2M, kind=READ)
+    at.thread("vcpu0").access(gfn=X2M, kind=WRITE)
+    at.thread("user").set_memory_region(slot=0, gfn=X2M, npages=X2M, page=0)
+    at.last.set_memory_region(slot=0, gfn=X2M, npages=0, page=0)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The races on real kernel code: golden schedules still break what they broke, today's break nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance.errors import ConformanceError
+from conformance.kernels import Cache, open_kernel
+from conformance.model.profiles import profile_of
+from conformance.oracles.kvm import build_kvm
+from conformance.races.contest import Contest, hold
+from conformance.races.goldens import MARK, golden_files
+from conformance.races.race import without_fix
+from conformance.races.replaying import follow
+from conformance.races.stories import RACES
+
+pytestmark = pytest.mark.kernel
+
+AT_ONCE = {"fault_against_release", "get_dirty_log_against_writes", "dirty_lost_in_a_zap"}
+"""Races of which a few schedules are run in the quick tests, too."""
+
+
+def quiet(message):
+    """Nobody is told."""
+
+
+@pytest.fixture(scope="module")
+def library():
+    made = {}
+
+    def call(series):
+        if series not in made:
+            made[series] = build_kvm(open_kernel(series), Cache(), quiet, racing=True)
+        return made[series]
+
+    return call
+
+
+def goldens(side):
+    return [pytest.param(path, id=path.stem) for path in golden_files() if path.parent.name == f"6.1-{side}"]
+
+
+def replayed(path):
+    found = follow(path, ("6.1",), (), quiet)
+    breach = found.outcome.breach
+    assert breach is not None and breach.promise == found.saved.breaks
+    assert f"{MARK}\n{found.text()}" == path.read_text()
+
+
+@pytest.mark.parametrize("path", goldens("model"))
+def test_a_golden_race_on_the_model(path):
+    replayed(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", goldens("kvm"))
+def test_a_golden_race_on_the_kernel(path):
+    replayed(path)
+
+
+def test_every_historic_form_has_a_golden_race():
+    labels = {(path.parent.name, path.name.split(".")[0]) for path in golden_files()}
+    for race in RACES.values():
+        if race.historic:
+            assert ("6.1-model", race.name) in labels
+        if any("6.1" in historic.reverts for historic in race.historic):
+            assert ("6.1-kvm", race.name) in labels
+
+
+def limited(race, library, series, limit):
+    release = tuple(map(int, series.split(".")))
+    profile = profile_of(release)
+    if race.absent(profile) or race.shadow:
+        pytest.skip(race.absent(profile) or "shadow paging on the kernel is coming")
+    outcome = hold(Contest(race.name, race.modes[-1], profile, library(series), limit=limit))
+    assert outcome.trouble == ""
+    return outcome.breach
+
+
+@pytest.mark.parametrize("name", sorted(AT_ONCE))
+def test_today_a_few_schedules_break_nothing(name, library):
+    assert limited(RACES[name], library, "6.1", 200) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("series", ["6.1", "6.12", "7.3"])
+@pytest.mark.parametrize("race", RACES.values(), ids=list(RACES))
+def test_today_many_schedules_break_nothing(race, series, library):
+    breach = limited(race, library, series, 1500)
+    if (race.name, series) == ("aging_against_fast_faults", "6.12"):
+        assert breach is not None and breach.promise == "dirty frames are told"
+    else:
+        assert breach is None
+
+
+@pytest.mark.slow
+def test_a_crash_of_the_kernel_is_a_finding(tmp_path, library):
+    race = RACES["fault_against_a_move_that_fails"]
+    kernel = without_fix(open_kernel("6.1"), race, race.historic[0].change, tmp_path, quiet)
+    lacking = build_kvm(kernel, Cache(), quiet, racing=True)
+    outcome = hold(Contest(race.name, "ept-ad", profile_of((6, 1)), lacking))
+    assert outcome.breach is not None and outcome.breach.promise == "nothing crashes"
+    assert "BUG" in outcome.breach.how
+    assert outcome.legs
+
+
+def test_a_race_file_for_another_kernel_is_refused(tmp_path):
+    path = tmp_path / "a.race"
+    path.write_text(
+        "race fault_against_release\non kvm\nmode npt\nwithout e930bffe95e1\nschedule\n  vcpu0  to its end\n"
+    )
+    with pytest.raises(ConformanceError, match="is not written down"):
+        follow(path, ("7.3",), (), quiet)
+    with pytest.raises(ConformanceError, match="one kernel"):
+        follow(path, ("all",), (), quiet)

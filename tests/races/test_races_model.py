@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The races on the model: today's forms keep every promise, historic ones break the one they must."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance.model.changes import RACES as CHANGES
+from conformance.model.changes import Precaution
+from conformance.model.profiles import profile_of
+from conformance.races.contest import Contest, hold
+from conformance.races.promises import PROMISES
+from conformance.races.stories import RACES
+
+RELEASES = ((6, 1), (6, 12), (7, 3))
+FORMS = [
+    pytest.param(race, historic, id=f"{race.name}-{historic.label}")
+    for race in RACES.values()
+    for historic in race.historic
+]
+LOST_BY_6_12 = "aging_against_fast_faults"
+"""Its aging tells the host of what it has read, not of what its exchange gave back."""
+
+
+def explored(race, mode, release, **given):
+    outcome = hold(Contest(race.name, mode, profile_of(release), **given))
+    assert outcome.trouble == ""
+    return outcome
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=str)
+@pytest.mark.parametrize("race", RACES.values(), ids=list(RACES))
+def test_today_no_promise_is_broken(race, release):
+    profile = profile_of(release)
+    if race.absent(profile):
+        pytest.skip(race.absent(profile))
+    outcome = explored(race, race.modes[-1], release, limit=150)
+    lost = race.name == LOST_BY_6_12 and release == (6, 12)
+    assert bool(outcome.breach) == lost, outcome.breach
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("race", RACES.values(), ids=list(RACES))
+def test_today_no_promise_is_broken_by_many_schedules(race):
+    for mode in race.modes:
+        assert explored(race, mode, (6, 1), limit=5000).breach is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("race", "historic"), FORMS)
+def test_what_is_missing_shows(race, historic):
+    for mode in historic.modes or race.modes:
+        outcome = explored(race, mode, (6, 1), without=(historic.change,), wanted=historic.promise.name)
+        assert outcome.breach is not None and outcome.breach.promise == historic.promise.name
+        assert outcome.legs and outcome.drawn
+
+
+def test_every_precaution_but_those_of_the_host_is_missing_somewhere():
+    shown = {historic.change for race in RACES.values() for historic in race.historic}
+    assert all(historic.promise.name in PROMISES for race in RACES.values() for historic in race.historic)
+    assert {one for one in CHANGES.values() if isinstance(one, Precaution)} <= shown

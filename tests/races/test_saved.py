@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Race files: read as they were written, and what is none is refused in a sentence."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance.errors import ConformanceError
+from conformance.races.saved import Saved, read
+from conformance.races.schedule import Leg
+from conformance.races.stories import RACES
+
+GOOD = Saved(
+    "fault_against_release",
+    "kvm",
+    "ept-ad",
+    "e930bffe95e1",
+    "released memory is out of reach",
+    (Leg("vcpu0", "f reads spte 4K gfn=0x102", 2), Leg("host"), Leg("vcpu0")),
+)
+
+
+def written(tmp_path, text):
+    path = tmp_path / "a.race"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def test_what_was_written_is_read(tmp_path):
+    assert GOOD.race in RACES
+    assert read(written(tmp_path, "\n".join(GOOD.lines(["| a picture |"])))) == GOOD
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "it has no schedule"),
+        (b"\xff\xfe\x00", "it is not text"),
+        ("hello world\nschedule\n", "'hello' in line 1 is none of race, on, mode"),
+        ("race nothing\non kvm\nmode ept-ad\nschedule\n", "no race is called 'nothing'"),
+        ("race fault_against_release\non paper\nmode ept-ad\nschedule\n", "not on 'paper'"),
+        ("race fault_against_release\non kvm\nmode dos\nschedule\n", "has no mode 'dos'"),
+        ("race fault_against_release\non kvm\nmode npt\nschedule\n  rm -rf /\n", "is no line of a schedule"),
+        ("race fault_against_release\non kvm\nmode npt\nschedule\n  vcpu9 to its end\n", "no thread vcpu9"),
+    ],
+)
+def test_what_is_no_race_file(tmp_path, text, sentence):
+    with pytest.raises(ConformanceError, match=sentence):
+        read(written(tmp_path, text))
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ConformanceError, match="cannot be read"):
+        read(tmp_path / "none")
