@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``conformance explore``: races under every schedule, on the model and on a kernel's own code."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from conformance.cli.options import (
+    Count,
+    destinations,
+    jobs_option,
+    kernel_options,
+    mode_option,
+    report_options,
+    seed_option,
+)
+from conformance.cli.run import tell, watching
+from conformance.errors import ConformanceError
+from conformance.reports.files import Destination
+from conformance.reports.text import escaped
+
+if TYPE_CHECKING:
+    from conformance.races.running import Finding
+
+__all__ = ["explore"]
+
+
+@click.group()
+def explore() -> None:
+    """Race threads against each other under every schedule, and hold them to what must never happen.
+
+    NAME is a race, or a pattern such as '*log*'.
+    """
+
+
+@explore.command("list")
+def list_() -> None:
+    """Name the races with a line on each, the promises, and what races can do without."""
+    from conformance.cli.list import section
+    from conformance.model.changes import RACES as CHANGES
+    from conformance.races.promises import PROMISES
+    from conformance.races.stories import RACES
+    from conformance.reports.terminal import Screen
+
+    console = Screen()
+    section(console, "races", [(told.name, told.description, "") for told in RACES.values()])
+    section(console, "promises", [(one.name, one.sentence, "") for one in PROMISES.values()])
+    section(
+        console, "changes and precautions", [(name, change.effect, "") for name, change in CHANGES.items()]
+    )
+
+
+@explore.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@kernel_options
+@click.option("--on", multiple=True, type=click.Choice(["model", "kvm"]), help="Race on this side only.")
+@click.option("--without", multiple=True, metavar="CHANGE", help="Race on a model that lacks this change.")
+@mode_option
+@click.option(
+    "--schedules",
+    type=Count("schedules", 1 << 40),
+    default=20_000,
+    show_default=True,
+    metavar="N",
+    help="Run so many of a race at most; if that is not all, as many random ones.",
+)
+@seed_option()
+@click.option("--save", metavar="FILE", help="Save the first bad schedule, for 'explore replay FILE'.")
+@click.option("--html", metavar="FILE", help="Draw the first bad schedule as a page.")
+@jobs_option
+@report_options
+@click.pass_context
+def run(ctx: click.Context, names: tuple[str, ...], save: str | None, html: str | None, **given: Any) -> None:
+    """Explore races: today's form must break no promise, each historic form the one that it lacks a fix for.
+
+    With --patch or --without only that form is explored. With --seed schedules are random.
+
+    Exit status: 0 as it must be, 1 a promise was broken (or a historic form broke none), 2 not judged.
+    """
+    places = destinations(given)
+    del given["bisect"]  # Commands.main() acts on it.
+    given["patches"] = tuple(Path(patch) for patch in given["patches"])
+    files = {"--save": _place("--save", save), "--html": _place("--html", html)}
+    with watching() as (progress, advance):
+        from conformance.races.running import LIMITS, Plan
+        from conformance.races.running import run as race
+
+        report, found = race(Plan(names=names, **given), progress=progress, advance=advance)
+    status = tell(report, places)
+    click.echo(f"\n{LIMITS}", err=None in places.values())
+    if found:
+        _write(found[0], files)
+    ctx.exit(status)
+
+
+@explore.command()
+@click.argument("file")
+@kernel_options
+@click.option("--html", metavar="FILE", help="Draw it as a page.")
+@click.pass_context
+def replay(
+    ctx: click.Context, file: str, kernels: tuple[str, ...], patches: tuple[str, ...], html: str | None
+) -> None:
+    """Follow the schedule of a race file, and draw what happens.
+
+    Exit status: 0 no promise was broken, 1 one was, 2 could not be judged.
+    """
+    files = {"--html": _place("--html", html)}
+    with watching() as (progress, _):
+        from conformance.races.replaying import follow
+
+        found = follow(Path(file), kernels, tuple(Path(patch) for patch in patches), progress)
+    click.echo("\n".join(map(escaped, found.lines())))
+    _write(found, files)
+    ctx.exit(1 if found.outcome.breach else 0)
+
+
+@explore.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@kernel_options
+@mode_option
+@jobs_option
+def bless(names: tuple[str, ...], **given: Any) -> None:
+    """Write the shortest bad schedule of each historic form, and its picture, under golden/races."""
+    from conformance.races.goldens import write_all
+    from conformance.races.running import Plan
+    from conformance.scenarios.blessing import check_allowed
+
+    check_allowed()
+    given["patches"] = tuple(Path(patch) for patch in given["patches"])
+    with watching() as (progress, advance):
+        written = write_all(Plan(names=names, **given), progress, advance)
+    click.echo(f"{len(written)} written")
+
+
+def _place(option: str, name: str | None) -> Path | None:
+    """Where to write; ConformanceError before the run if that cannot be written."""
+    if name is None:
+        return None
+    if not name:
+        raise ConformanceError(f"{option} was given an empty file name; name the file to write.")
+    Destination(option, Path(name)).check()
+    return Path(name)
+
+
+def _write(found: Finding, files: dict[str, Path | None]) -> None:
+    """Write the files that were asked for."""
+    for option, path in files.items():
+        if path is not None:
+            Destination(option, path).write(found.page() if option == "--html" else found.text())
+            click.echo(f"saved: {path}", file=sys.stderr)

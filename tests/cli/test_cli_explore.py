@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``conformance explore``: what it lists, and what it refuses in a sentence."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from conformance.cli import commands
+
+
+def told(*words):
+    result = CliRunner().invoke(commands, ["explore", *words], standalone_mode=True)
+    return result.exit_code, result.output
+
+
+def test_list_names_races_promises_and_what_can_be_missing():
+    status, output = told("list")
+    assert status == 0
+    for name in ("fault_against_release", "writes are logged", "RETRY_AFTER_INVALIDATION"):
+        assert name in output
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["run", "nothing"], "no race is called nothing"),
+        (["run", "--mode", "dos"], "no race has mode dos"),
+        (["run", "--without", "deadbeef"], "there is no change deadbeef"),
+        (["run", "--without", "TDP_CMPXCHG", "--on", "kvm"], "--without is for the model"),
+        (["run", "--on", "paper"], "'paper' is not one of"),
+        (["run", "--schedules", "0"], "is not a number of schedules"),
+        (["run", "--save", ""], "empty file name"),
+        (["run", "--html", "/nonexistent/a.html"], "/nonexistent"),
+        (["replay", "/nonexistent"], "cannot be read"),
+        (["replay", "--kernel", "all", "/dev/null"], "has no schedule"),
+    ],
+)
+def test_bad_input_is_a_sentence_and_status_2(words, sentence):
+    status, output = told(*words)
+    assert status == 2
+    assert sentence in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.kernel
+def test_a_race_without_a_fix_is_found_saved_drawn_and_replayed(tmp_path):
+    saved, page = tmp_path / "a.race", tmp_path / "a.html"
+    words = ["run", "fault_against_release", "--on", "model", "--mode", "npt", "--without", "e930bffe95e1"]
+    status, output = told(*words, "--save", str(saved), "--html", str(page))
+    assert status == 1
+    assert "released memory is out of reach" in output and "sequentially consistent" in output
+    assert "<html" in page.read_text().lower()
+    status, output = told("replay", str(saved))
+    assert status == 1 and "broken: released memory is out of reach" in output
+
+
+@pytest.mark.kernel
+def test_random_schedules_say_what_they_are_worth():
+    words = ["run", "two_vcpus_fault_on_one_gfn", "--on", "model", "--mode", "npt", "--seed", "7"]
+    status, output = told(*words, "--schedules", "50", "--json", "-")
+    assert status == 0
+    assert "50 schedules, not all; each finds a bug of 3 orderings" in output
