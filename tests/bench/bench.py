@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from cost import cost
 from figures import show
+from racing import MODE, RACE, racing
 from rich.console import Console
 from stepping import stepping
 from volume import volume
@@ -29,7 +30,7 @@ from conformance.model.profiles import profile_of
 from conformance.oracles.shim import KernelDied, ShimOracle, build_shim
 from conformance.scenarios.comparing import Death
 
-SECTIONS = ("volume", "first", "warm", "cost", "stepping")
+SECTIONS = ("volume", "first", "warm", "cost", "stepping", "races")
 
 
 def main() -> int:
@@ -80,6 +81,8 @@ def main() -> int:
         section("warm", lambda: show(console, "Warm runs", warm_runs(min(3, chosen.repeats))))
         title = "A whole KVM and the machine: stories, lockstep, faults; ept-ad"
         section("stepping", lambda: show(console, title, stepping(min(3, chosen.repeats))))
+        title = f"Races: {RACE}, {MODE}, two processes"
+        section("races", lambda: show(console, title, racing(min(3, chosen.repeats))))
         section("cost", lambda: cost(console, profile, oracle, min(5, chosen.repeats)))
     return 1 if broken else 0
 

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How many schedules a second: on the model, on the kernel, and what forking once per schedule would give.
+
+Two processes at once, as `explore` has them. A schedule is explored, run, and judged.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+from figures import Figure, interleaved, per_second
+
+from conformance.kernels import Cache, open_kernel
+from conformance.model.profiles import Profile, profile_of
+from conformance.oracles.kvm import build_kvm
+from conformance.oracles.kvm.race_interface import new_exchange
+from conformance.races.contest import Contest
+from conformance.races.dpor import every_schedule
+from conformance.races.promises import broken
+
+__all__ = ["MODE", "RACE", "racing"]
+
+RACE, MODE = "get_dirty_log_against_writes", "ept-ad"
+PROCESSES = 2
+SCHEDULES, FORKS = 2000, 60
+ON_MODEL, ON_KERNEL = 5000, 2000
+
+
+def racing(repeats: int) -> list[Figure]:
+    """The figures of kernel 6.1. Raises RuntimeError if a promise is broken on the way."""
+    kernel = open_kernel("6.1", progress=lambda message: None)
+    library = build_kvm(kernel, Cache(), lambda message: None, racing=True)
+    profile = profile_of(kernel.release)
+    took = interleaved(
+        {
+            "model": lambda: _at_once(lambda: _explore(profile, None, SCHEDULES)),
+            "kernel": lambda: _at_once(lambda: _explore(profile, library, SCHEDULES)),
+            "forking": lambda: _at_once(lambda: _fork(profile, library, FORKS)),
+        },
+        repeats,
+    )
+    rate = {name: PROCESSES * (FORKS if name == "forking" else SCHEDULES) / took[name] for name in took}
+    return [
+        _figure("exploring the model", rate["model"], rate["forking"], ON_MODEL),
+        _figure("exploring the kernel's own code", rate["kernel"], rate["forking"], ON_KERNEL),
+        Figure("one fork per schedule on the kernel, nothing explored", per_second(rate["forking"]), "1"),
+    ]
+
+
+def _figure(name: str, rate: float, forking: float, goal: int) -> Figure:
+    return Figure(name, per_second(rate), f"{rate / forking:.1f}", f">= {goal} /s", rate >= goal)
+
+
+def _at_once(work: Callable[[], float]) -> float:
+    """How long the same work takes, in several processes at once, when all are set up."""
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        return max(future.result() for future in [pool.submit(_apart, work) for _ in range(PROCESSES)])
+
+
+def _apart(work: Callable[[], float]) -> float:
+    """What the work says that it took, in a process of its own."""
+    theirs, ours = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(ours, str(work()).encode())
+        os._exit(0)
+    os.close(ours)
+    with os.fdopen(theirs) as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    if not said or float(said) < 0:
+        raise RuntimeError("a race came to a bad end")
+    return float(said)
+
+
+def _explore(profile: Profile, library: Path | None, schedules: int) -> float:
+    """Explore so many schedules, again from the start where there are fewer; seconds, -1 if one is bad."""
+    subject = Contest(RACE, MODE, profile, library).subject(new_exchange())
+    start = time.monotonic()
+    left = schedules
+    while left > 0:
+        for _, ending in islice(every_schedule(subject), left):
+            left -= 1
+            if ending is not None and any(broken(ending)):
+                return -1
+    return time.monotonic() - start
+
+
+def _fork(profile: Profile, library: Path, schedules: int) -> float:
+    """Run the same schedule so many times, each in a copy of the process that has set it up."""
+    subject = Contest(RACE, MODE, profile, library).subject(new_exchange())
+    start = time.monotonic()
+    for _ in range(schedules):
+        child = os.fork()
+        if not child:
+            while ready := [t for t in range(len(subject.threads)) if subject.ready(t)]:
+                subject.advance(ready[0])
+            subject.finish()
+            os._exit(0)
+        os.waitpid(child, 0)
+    return time.monotonic() - start
