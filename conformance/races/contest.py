@@ -19,6 +19,7 @@ from conformance.model.changes import Change
 from conformance.model.decode import describe
 from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import Profile
+from conformance.oracles.kvm.deaths import LACKING
 from conformance.oracles.kvm.race_interface import new_exchange
 from conformance.oracles.kvm.racing import what_happened
 from conformance.races.exploring import Breach, Explored, explore
@@ -117,9 +118,11 @@ def _explored(contest: Contest, subject: Subject) -> Outcome:
 def _replayed(contest: Contest, subject: Subject) -> Outcome:
     choices, ending = run_legs(subject, contest.legs)
     explored = Explored(schedules=1, accesses=len(choices))
-    for promise, how in broken(ending):
-        explored.breach = Breach(promise.name, how, tuple(choices))
-        break
+    found = {promise.name: how for promise, how in broken(ending)}
+    for name in [contest.wanted, *found]:
+        if name in found:
+            explored.breach = Breach(name, found[name], tuple(choices))
+            break
     return _told(contest, subject, explored, choices)
 
 
@@ -140,6 +143,8 @@ def _apart(contest: Contest, task: Task) -> Outcome:
     if contest.library is None:
         return Outcome(Explored(), trouble="the model's process ended without a word")
     how, choices = what_happened(exchange, contest.library)
+    if how.startswith(LACKING):
+        return Outcome(Explored(), trouble=how)
     if not choices:
         return Outcome(Explored(), trouble=f"the kernel {how} before the race began")
     explored = Explored(schedules=1, accesses=len(choices))

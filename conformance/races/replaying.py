@@ -46,6 +46,7 @@ def follow(
         profile=profile_of(kernel.release),
         library=library,
         without=() if library else without,
+        wanted=saved.breaks,
         legs=saved.legs,
     )
     outcome = follow_legs(contest)

@@ -20,6 +20,7 @@ from conformance.model.kernel import Kernel as Masks
 from conformance.model.modes import MODES, Mode, kernel_in
 from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.kvm import KernelDied, KvmOracle, build_kvm
+from conformance.oracles.kvm.deaths import LACKING
 from conformance.review.behaviour import Seen
 from conformance.review.plan import Plan
 from conformance.scenarios.comparing import Death, Difference, Played, play
@@ -29,9 +30,6 @@ from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES, Script, Story
 
 __all__ = ["CannotTell", "tell_stories"]
-
-_LACKING = "nothing stands in for"
-"""How the oracle begins to say that its environment has not what the kernel asks of it."""
 
 
 def tell_stories(
@@ -84,7 +82,7 @@ class _Side:
 
 def _death(died: KernelDied) -> Exception:
     """A kernel's own death, or what ended it that is none of its doing."""
-    if died.how.startswith(_LACKING):
+    if died.how.startswith(LACKING):
         return CannotTell(died.how)
     return Death(died.how, hung=died.hung)
 

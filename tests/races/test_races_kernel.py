@@ -4,16 +4,18 @@
 from __future__ import annotations
 
 import pytest
+from planting import patch_for
 
+from conformance.differential.property import Mutant
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, open_kernel
 from conformance.model.profiles import profile_of
 from conformance.oracles.kvm import build_kvm
 from conformance.races.contest import Contest, hold
 from conformance.races.goldens import MARK, golden_files
-from conformance.races.race import without_fix
 from conformance.races.replaying import follow
 from conformance.races.stories import RACES
+from conformance.races.stories.setting import TDP_C
 
 pytestmark = pytest.mark.kernel
 
@@ -95,14 +97,14 @@ def test_today_many_schedules_break_nothing(race, series, library):
 
 
 @pytest.mark.slow
-def test_a_crash_of_the_kernel_is_a_finding(tmp_path, library):
-    race = RACES["fault_against_a_move_that_fails"]
-    kernel = without_fix(open_kernel("6.1"), race, race.historic[0].change, tmp_path, quiet)
-    lacking = build_kvm(kernel, Cache(), quiet, racing=True)
-    outcome = hold(Contest(race.name, "ept-ad", profile_of((6, 1)), lacking))
+def test_a_crash_of_the_kernel_is_a_finding(tmp_path):
+    late = "if (!try_cmpxchg64(sptep, &iter->old_spte, new_spte))\n\t\treturn -EBUSY;\n\n\t__handle"
+    patch = patch_for(Mutant(TDP_C, late, late.replace("return -EBUSY", "BUG()")), tmp_path)
+    library = build_kvm(open_kernel("6.1", [patch]), Cache(), quiet, racing=True)
+    outcome = hold(Contest("two_vcpus_fault_on_one_gfn", "ept-ad", profile_of((6, 1)), library))
     assert outcome.breach is not None and outcome.breach.promise == "nothing crashes"
-    assert "BUG" in outcome.breach.how
-    assert outcome.legs
+    assert outcome.breach.how == "BUG in tdp_mmu_set_spte_atomic"
+    assert {leg.thread for leg in outcome.legs} == {"vcpu0", "vcpu1"}
 
 
 def test_a_race_file_for_another_kernel_is_refused(tmp_path):

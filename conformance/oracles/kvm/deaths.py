@@ -10,7 +10,10 @@ from pathlib import Path
 from conformance.oracles.kvm.build import symbols_of
 from conformance.oracles.kvm.interface import Death, Exchange
 
-__all__ = ["told"]
+__all__ = ["LACKING", "told"]
+
+LACKING = "nothing stands in for"
+"""How it is told that the environment has not what the kernel asks of it: no finding about the kernel."""
 
 
 def told(exchange: Exchange, library: Path, patience: float) -> tuple[str, bool]:
@@ -21,7 +24,7 @@ def told(exchange: Exchange, library: Path, patience: float) -> tuple[str, bool]
     if death == Death.BUG:
         return f"BUG in {what}", False
     if death == Death.MISSING:
-        return f"nothing stands in for {what}, which {place} wants", False
+        return f"{LACKING} {what}, which {place} wants", False
     if death == Death.SIGNAL:
         name = signal.Signals(exchange.number).name
         return f"died of {name} in {place} (address {exchange.address:#x})", False
