@@ -117,6 +117,13 @@ ROOTS_FREED_SHARED = Change(
     effect="A vCPU lets go of a root under mmu_lock for read; before, for write.",
 )
 
+FREED_AFTER_GRACE_PERIOD = Precaution(
+    commit="",
+    title="Free a removed table after a grace period",
+    since="5.12",
+    effect="Who walks without mmu_lock may still read a table that is unlinked: its memory stays till then.",
+)
+
 # Dirty logs and aging.
 
 LOG_EXCHANGED = Precaution(

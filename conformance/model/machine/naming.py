@@ -20,6 +20,7 @@ from conformance.model.machine.points import (
     VCPUS,
     WORDS,
     Access,
+    UseAfterFree,
     spot,
 )
 
@@ -101,4 +102,7 @@ def spte_at(memory: TableMemory, where: int) -> tuple[int, int, int] | None:
     table = memory.by_serial.get(number)
     if kind != SPTES or table is None:
         return None
-    return table.level, table.gfn_at(word), table.entries.get(word, table.initial)
+    try:
+        return table.level, table.gfn_at(word), table.entries.get(word, table.initial)
+    except UseAfterFree:
+        return None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from conformance.model.changes import FREED_AFTER_GRACE_PERIOD
 from conformance.model.construct import make_nonleaf_spte
 from conformance.model.kernel import Kernel
 from conformance.model.layout import PAGE_SHIFT, PT_PAGE_SIZE_MASK, SPTE_BASE_ADDR_MASK
@@ -202,6 +203,9 @@ class TableMemory:
 
     def retire(self, table: KvmMmuPage) -> None:
         """Give the table's memory back after a grace period (call_rcu())."""
+        if self.k.lacks(FREED_AFTER_GRACE_PERIOD):
+            self._free(table)
+            return
         if points.on and self.rcu.waited_for:
             points.access(RMW, CALLBACKS)
         self.retired.append(table)
@@ -213,11 +217,15 @@ class TableMemory:
         callbacks, self.retired = self.retired, []
         self.rcu.synchronize()
         for table in callbacks:
-            if points.on:
-                table.entries = FreedEntries(table)
-            else:
-                del self.by_serial[table.serial]
+            self._free(table)
         return len(callbacks)
+
+    def _free(self, table: KvmMmuPage) -> None:
+        """Its memory is somebody else's; while threads race, whoever still uses it is told so."""
+        if points.on:
+            table.entries = FreedEntries(table)
+        else:
+            del self.by_serial[table.serial]
 
     def without_address(self, spte: int) -> int:
         """An SPTE that points to a table, without the one thing that depends on where it lies."""

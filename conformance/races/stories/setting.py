@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from conformance.races.race import Course
-from conformance.scenarios.stories.setting import HUGE, LOG, READ, WRITE, X2M
+from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, WRITE, X2M
 
 __all__ = [
-    "GFN", "HUGE", "ITER_H", "LOG", "MAIN_C", "MMU_C", "PAGE", "READ", "TDP_C", "WRITE", "X2M", "memory",
+    "FETCH", "GFN", "HUGE", "ITER_H", "LOG", "MAIN_C", "MMU_C", "PAGE", "READ", "TDP_C", "WRITE", "X2M",
+    "memory",
 ]  # fmt: skip
 
 _MMU = "arch/x86/kvm/mmu"

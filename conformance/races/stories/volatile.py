@@ -9,12 +9,23 @@ from __future__ import annotations
 from conformance.model.changes import NO_PFN_DIRTY, REMOVED_BY_XCHG, TDP_XCHG
 from conformance.races.promises import DIRTY_FRAMES_ARE_TOLD
 from conformance.races.race import Course, missing, race
-from conformance.races.stories.setting import GFN, HUGE, ITER_H, LOG, PAGE, READ, TDP_C, WRITE, X2M, memory
+from conformance.races.stories.setting import (
+    FETCH,
+    GFN,
+    HUGE,
+    ITER_H,
+    LOG,
+    PAGE,
+    READ,
+    TDP_C,
+    WRITE,
+    X2M,
+    memory,
+)
 
 XCHG = "spte_has_volatile_bits(old_spte))\n\t\treturn kvm_tdp_mmu_write_spte_atomic(sptep, new_spte);"
 PLAIN_WRITE = ("6.1", ITER_H, XCHG, XCHG.replace("(old_spte))", "(old_spte) && 0)"))
 SEED_5 = "seed 5: Use atomic XCHG to write TDP MMU SPTEs with volatile bits"
-FETCH = 4
 
 
 def clean_page(at: Course) -> None:

@@ -21,6 +21,8 @@ void env_become(struct task_struct *task, int cpu);
 void env_bring_up(int cpus);
 
 /* memory.c */
+/* What is freed is filled with this, as by include/linux/poison.h. */
+#define ENV_FREED	0x6b
 struct env_ledger { long objects, pages; };
 extern struct env_ledger env_ledger;
 void env_memory_init(void);

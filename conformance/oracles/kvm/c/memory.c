@@ -9,7 +9,6 @@
 
 /* As the kernel's own debugging fills memory (include/linux/poison.h). */
 #define FRESH	0x5a
-#define FREED	0x6b
 
 struct env_ledger env_ledger;
 
@@ -53,7 +52,7 @@ static void check_untouched(const void *freed, size_t size)
 	size_t i;
 
 	for (i = 0; i < size / 8; i++)
-		if (i != 1 && word[i] != FREED * 0x0101010101010101ULL)
+		if (i != 1 && word[i] != ENV_FREED * 0x0101010101010101ULL)
 			break;
 	if (i < size / 8)
 		env_complain("MEMORY", "what was freed was written to");
@@ -88,7 +87,7 @@ static void *get_pages(unsigned int order, bool zero)
 
 static void put_pages(void *run, unsigned int order)
 {
-	memset(run, FREED, PAGE_SIZE << order);
+	memset(run, ENV_FREED, PAGE_SIZE << order);
 	((void **)run)[1] = free_runs[order];
 	free_runs[order] = run;
 	serials[index_of(run)] = 0;
@@ -186,7 +185,7 @@ void env_put_object(void *object)
 	env_ledger.objects--;
 	race_freed(object, size);
 	header->size = 0;
-	memset(object, FREED, size);
+	memset(object, ENV_FREED, size);
 	if (size <= SMALL) {
 		((void **)object)[1] = free_objects[size / STEP];
 		free_objects[size / STEP] = object;

@@ -5,12 +5,21 @@
  */
 #include "racing.h"
 
+/* Stop before an access; when it is done, its memory must not have been given back. */
+static void stop(enum race_kind kind, const volatile void *address, const void *caller)
+{
+	race_point_of(kind, address, caller);
+	if (race_is_kernel_memory((unsigned long)address) &&
+	    *(u64 *)((unsigned long)address & -8UL) == ENV_FREED * 0x0101010101010101ULL)
+		env_complain("MEMORY", "what was freed is used");
+}
+
 #define ACCESS(symbol, kind)						\
 void symbol(void *address);						\
 void symbol(void *address)						\
 {									\
 	if (racing() && race_is_shared((unsigned long)address))		\
-		race_point_of(kind, address, __builtin_return_address(0));	\
+		stop(kind, address, __builtin_return_address(0));	\
 }
 #define SIZES(F, symbol, kind)						\
 	F(symbol##1, kind) F(symbol##2, kind) F(symbol##4, kind) F(symbol##8, kind) F(symbol##16, kind)
@@ -25,7 +34,7 @@ void symbol(void *address, unsigned long size);				\
 void symbol(void *address, unsigned long size)				\
 {									\
 	if (racing() && race_is_shared((unsigned long)address))		\
-		race_point_of(kind, address, __builtin_return_address(0));	\
+		stop(kind, address, __builtin_return_address(0));	\
 }
 RANGE(__tsan_read_range, RACE_READ)
 RANGE(__tsan_write_range, RACE_WRITE)
@@ -46,5 +55,5 @@ void env_race_access(const volatile void *address, size_t size, int type)
 		return;
 	if (type & KCSAN_ACCESS_WRITE)
 		kind = type & (KCSAN_ACCESS_ATOMIC | KCSAN_ACCESS_COMPOUND) ? RACE_RMW : RACE_WRITE;
-	race_point_of(kind, address, __builtin_return_address(0));
+	stop(kind, address, __builtin_return_address(0));
 }
