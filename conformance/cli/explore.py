@@ -15,11 +15,11 @@ from conformance.cli.options import (
     jobs_option,
     kernel_options,
     mode_option,
+    output_file,
     report_options,
     seed_option,
 )
 from conformance.cli.run import tell, watching
-from conformance.errors import ConformanceError
 from conformance.reports.files import Destination
 from conformance.reports.text import escaped
 
@@ -84,7 +84,7 @@ def run(ctx: click.Context, names: tuple[str, ...], save: str | None, html: str 
     places = destinations(given)
     del given["bisect"]  # Commands.main() acts on it.
     given["patches"] = tuple(Path(patch) for patch in given["patches"])
-    files = {"--save": _place("--save", save), "--html": _place("--html", html)}
+    files = {"--save": output_file("--save", save), "--html": output_file("--html", html)}
     with watching() as (progress, advance):
         from conformance.races.running import LIMITS, Plan
         from conformance.races.running import run as race
@@ -109,7 +109,7 @@ def replay(
 
     Exit status: 0 no promise was broken, 1 one was, 2 could not be judged.
     """
-    files = {"--html": _place("--html", html)}
+    files = {"--html": output_file("--html", html)}
     with watching() as (progress, _):
         from conformance.races.replaying import follow
 
@@ -135,16 +135,6 @@ def bless(names: tuple[str, ...], **given: Any) -> None:
     with watching() as (progress, advance):
         written = write_all(Plan(names=names, **given), progress, advance)
     click.echo(f"{len(written)} written")
-
-
-def _place(option: str, name: str | None) -> Path | None:
-    """Where to write; ConformanceError before the run if that cannot be written."""
-    if name is None:
-        return None
-    if not name:
-        raise ConformanceError(f"{option} was given an empty file name; name the file to write.")
-    Destination(option, Path(name)).check()
-    return Path(name)
 
 
 def _write(found: Finding, files: dict[str, Path | None]) -> None:

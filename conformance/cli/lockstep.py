@@ -15,12 +15,11 @@ from conformance.cli.options import (
     jobs_option,
     kernel_options,
     mode_option,
+    output_file,
     report_options,
     seed_option,
 )
 from conformance.cli.run import tell, watching
-from conformance.errors import ConformanceError
-from conformance.reports.files import Destination
 
 __all__ = ["lockstep"]
 
@@ -42,7 +41,7 @@ def lockstep(ctx: click.Context, **given: Any) -> None:
     places = destinations(given)
     del given["bisect"]  # Commands.main() acts on it.
     given["patches"] = tuple(Path(patch) for patch in given["patches"])
-    given["save"] = _place(given["save"])
+    given["save"] = output_file("--save", given["save"])
     with watching() as (progress, advance):
         from conformance.scenarios.walking import Plan, told
         from conformance.scenarios.walking import run as walk
@@ -54,13 +53,3 @@ def lockstep(ctx: click.Context, **given: Any) -> None:
     if given["save"] is not None and status == 1:
         click.echo(f"saved: {given['save']}", file=sys.stderr)
     ctx.exit(status)
-
-
-def _place(save: str | None) -> Path | None:
-    """Where to save; ConformanceError before the run if that cannot be written."""
-    if save is None:
-        return None
-    if not save:
-        raise ConformanceError("--save was given an empty file name; name the file to write.")
-    Destination("--save", Path(save)).check()
-    return Path(save)

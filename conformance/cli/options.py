@@ -23,6 +23,7 @@ __all__ = [
     "jobs_option",
     "kernel_options",
     "mode_option",
+    "output_file",
     "property_options",
     "report_options",
     "seed_option",
@@ -172,6 +173,19 @@ def destinations(given: dict[str, Any]) -> dict[str, Destination | None]:
                 f"--{other} and --{name} name the same file {place.path}; give each its own."
             )
     return places
+
+
+def output_file(option: str, name: str | None) -> Path | None:
+    """Where an option has something written; None if it was not given.
+
+    Raises ConformanceError, before the run, if that cannot be written.
+    """
+    if name is None:
+        return None
+    if not name:
+        raise ConformanceError(f"{option} was given an empty file name; name the file to write.")
+    Destination(option, Path(name)).check()
+    return Path(name)
 
 
 def kernel_options(command: Command) -> Command:

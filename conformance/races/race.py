@@ -14,7 +14,6 @@ historic forms lacks one thing, and must break the promise that is named.
 
 from __future__ import annotations
 
-import fnmatch
 import inspect
 import re
 from collections.abc import Callable, Sequence
@@ -33,7 +32,7 @@ from conformance.model.profiles import Profile
 from conformance.model.shadow.steps import STEPS
 from conformance.races.promises import Promise
 from conformance.scenarios.steps import KINDS, check_options, step
-from conformance.scenarios.story import TDP_MODES
+from conformance.scenarios.story import TDP_MODES, named
 
 __all__ = [
     "RACES",
@@ -234,12 +233,8 @@ def races(names: Sequence[str]) -> list[Race]:
 
     Raises ConformanceError about a name that there is not.
     """
-    for name in names:
-        if not fnmatch.filter(RACES, name):
-            raise ConformanceError(
-                f"no race is called {name}; `conformance explore list` names them all, * stands for any text."
-            )
-    return [told for told in RACES.values() if not names or any(fnmatch.fnmatch(told.name, n) for n in names)]
+    refusal = "no race is called {}; `conformance explore list` names them all, * stands for any text."
+    return named(RACES, names, refusal)
 
 
 def without_fix(

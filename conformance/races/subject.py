@@ -9,34 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, NamedTuple, Protocol
 
+from conformance.model.machine.points import Access
+
 __all__ = ["Access", "Ending", "Memslot", "Op", "Spte", "Subject", "conflict"]
-
-
-class Access(IntEnum):
-    """What a thread is about to do to an object."""
-
-    READ = 0
-    WRITE = 1
-    """A plain store, or WRITE_ONCE()."""
-    RMW = 2
-    """One that reads and writes at once: xchg, cmpxchg, lock or."""
-    LOCK = 3
-    LOCK_SHARED = 4
-    UNLOCK = 5
-    WAIT = 6
-    """Go on once a condition holds that others bring about: a grace period, an interrupt answered."""
-    MARK = 7
-    """Something that a promise is about happens: an access of the guest goes through."""
 
 
 Op = tuple[int, int]
 """An access and its object: the same object means the same thing to every thread."""
 
 _WRITES = frozenset({Access.WRITE, Access.RMW})
-_READS = frozenset({Access.READ, Access.WAIT, Access.MARK})
 _ACQUIRES = frozenset({Access.LOCK, Access.LOCK_SHARED, Access.WAIT})
 
 

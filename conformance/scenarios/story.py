@@ -16,9 +16,10 @@ from __future__ import annotations
 import fnmatch
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import TypeVar
 
 from conformance.errors import ConformanceError
 from conformance.model.changes import Change
@@ -27,7 +28,7 @@ from conformance.scenarios.order import Order
 from conformance.scenarios.sight import Sight
 from conformance.scenarios.steps import KINDS, Step, check_options, step
 
-__all__ = ["STORIES", "TDP_MODES", "Claim", "Script", "Story", "Telling", "stories", "story"]
+__all__ = ["STORIES", "TDP_MODES", "Claim", "Script", "Story", "Telling", "named", "stories", "story"]
 
 TDP_MODES = ("ept-ad", "ept-noad", "npt")
 """The modes of the TDP MMU in which stories are told."""
@@ -158,12 +159,23 @@ def stories(names: Sequence[str]) -> list[Story]:
 
     Raises ConformanceError about a name that there is not.
     """
+    return named(
+        STORIES,
+        names,
+        "no scenario is called {}; `conformance scenario list` names them all, * stands for any text, and a "
+        "scenario file is named by its path.",
+    )
+
+
+T = TypeVar("T")
+
+
+def named(told: Mapping[str, T], names: Sequence[str], refusal: str) -> list[T]:
+    """Those that the globs ``names`` name, in their order; all if there are none.
+
+    Raises ConformanceError with the ``refusal``, {} being the name, if there is none of a name.
+    """
     for name in names:
-        if not fnmatch.filter(STORIES, name):
-            raise ConformanceError(
-                f"no scenario is called {name}; `conformance scenario list` names them all, * stands for any "
-                "text, and a scenario file is named by its path."
-            )
-    return [
-        told for told in STORIES.values() if not names or any(fnmatch.fnmatch(told.name, n) for n in names)
-    ]
+        if not fnmatch.filter(told, name):
+            raise ConformanceError(refusal.format(name))
+    return [one for key, one in told.items() if not names or any(fnmatch.fnmatch(key, n) for n in names)]

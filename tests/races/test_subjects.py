@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Both sides speak the explorer's words: the same numbers for the same kinds of access."""
+
+from __future__ import annotations
+
+from conformance.oracles.kvm.race_interface import Access as TheKernels
+from conformance.races.subject import Access, conflict
+
+
+def test_the_kernel_s_side_counts_as_the_model_s_does():
+    assert {one.name: int(one) for one in TheKernels} == {one.name: int(one) for one in Access}
+
+
+def test_what_conflicts():
+    same, other = 1, 2
+    assert conflict((Access.WRITE, same), (Access.READ, same))
+    assert not conflict((Access.WRITE, same), (Access.READ, other))
+    assert not conflict((Access.READ, same), (Access.READ, same))
+    assert not conflict((Access.MARK, same), (Access.MARK, same))
+    assert conflict((Access.MARK, same), (Access.WRITE, same))
+    assert not conflict((Access.LOCK_SHARED, same), (Access.LOCK_SHARED, same))
+    assert conflict((Access.LOCK, same), (Access.LOCK_SHARED, same))
+    assert not conflict((Access.UNLOCK, same), (Access.LOCK, same))
+    assert conflict((Access.WAIT, same), (Access.LOCK_SHARED, same))
