@@ -132,7 +132,9 @@ def _complained(ending: Ending) -> str | None:
 
 
 def _stuck(ending: Ending) -> str | None:
-    return f"{' and '.join(ending.stuck)} wait for ever" if ending.stuck else None
+    if not ending.stuck:
+        return None
+    return f"{' and '.join(ending.stuck)} {'wait' if len(ending.stuck) > 1 else 'waits'} for ever"
 
 
 def _died(ending: Ending) -> str | None:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from planting import patch_for
 
@@ -16,6 +18,7 @@ from conformance.races.goldens import MARK, golden_files
 from conformance.races.replaying import follow
 from conformance.races.stories import RACES
 from conformance.races.stories.setting import TDP_C
+from conformance.scenarios.steps import step
 
 pytestmark = pytest.mark.kernel
 
@@ -105,6 +108,17 @@ def test_a_crash_of_the_kernel_is_a_finding(tmp_path):
     assert outcome.breach is not None and outcome.breach.promise == "nothing crashes"
     assert outcome.breach.how == "BUG in tdp_mmu_set_spte_atomic"
     assert {leg.thread for leg in outcome.legs} == {"vcpu0", "vcpu1"}
+
+
+@pytest.mark.parametrize("side", ["model", "kvm"])
+def test_threads_that_wait_for_ever_are_a_finding(side, library, monkeypatch):
+    begins = (step("notifier_start", page=2, npages=1),)
+    deletes = (step("set_memory_region", slot=0, gfn=0x100, npages=0, page=0),)
+    race = replace(RACES["fault_against_release"], name="stuck", threads={"host": begins, "user": deletes})
+    monkeypatch.setitem(RACES, "stuck", race)
+    outcome = hold(Contest("stuck", "npt", profile_of((6, 1)), library("6.1") if side == "kvm" else None))
+    assert outcome.breach is not None and outcome.breach.promise == "nobody is stuck"
+    assert outcome.breach.how == "user waits for ever"
 
 
 def test_a_race_file_for_another_kernel_is_refused(tmp_path):
