@@ -15,18 +15,6 @@ _NO_NESTING = "there are no nested guests: "
 UNSEEN = (
     Unseen(
         Change(
-            commit="e0c378684b65",
-            title="KVM: x86/mmu: Retry page faults that hit an invalid memslot",
-            since="5.13",
-            effect="A fault in a memslot that is being deleted is tried again.",
-        ),
-        "kvm_faultin_pfn",
-        "an MMIO SPTE was made for a gfn whose memory was still mapped elsewhere",
-        Layer.INTERLEAVING,
-        _ONE_AFTER_THE_OTHER + "no fault happens while a memslot is being deleted",
-    ),
-    Unseen(
-        Change(
             commit="47b0c2e4c220",
             title="KVM: x86/mmu: Fix race condition in direct_page_fault",
             since="6.1",

@@ -64,8 +64,8 @@ def moments(subject: Subject, choices: Sequence[int]) -> list[Moment]:
 def _table(threads: Sequence[str], drawn: Sequence[Moment], sptes: dict[int, str], end: str) -> Table:
     table = Table(box=box.ASCII2, show_lines=False, caption=Text(end), caption_justify="left", expand=True)
     for name in threads:
-        table.add_column(name, ratio=3)
-    table.add_column("SPTE afterwards", ratio=3)
+        table.add_column(name, ratio=3, overflow="fold")
+    table.add_column("SPTE afterwards", ratio=3, overflow="fold")
     for moment in drawn:
         cells = [Text("")] * len(threads)
         cells[moment.thread] = Text(moment.did)
