@@ -71,7 +71,7 @@ def _troubles(outcome: Outcome, seed: int | None, console: Console) -> None:
 def _unseen(history: History, console: Console) -> None:
     if not history.unseen:
         return
-    console.print(Text("What no oracle of today can see:", style="bold"))
+    console.print(Text("What this does not see:", style="bold"))
     for fix in history.unseen:
         console.print(Text(f"  {fix.change}"), soft_wrap=True)
         console.print(Text(f"      {fix.function}: {fix.wrong}"), soft_wrap=True)
@@ -84,6 +84,6 @@ def _scores(history: History, console: Console) -> None:
         if score.planted:
             told = f"{score.noticed} of {score.planted} noticed"
         else:
-            told = "nothing taken out" if layer in (Layer.FUNCTION, Layer.STORY) else "no oracle yet"
+            told = "nothing taken out" if layer in (Layer.FUNCTION, Layer.STORY) else "not looked at here"
         unseen = f", {score.unseen} cannot be seen" if score.unseen else ""
         console.print(Text(f"{layer.value}: {told}{unseen}"))

@@ -60,7 +60,7 @@ def test_the_table_names_commit_function_and_who_noticed(cli, outcome, monkeypat
     monkeypatch.setenv("COLUMNS", "140")
     shown = cli("history").stdout
     fix = FIXES[0]
-    for part in (fix.commit, fix.function, fix.reverts[0].by, "What no oracle of today can see:"):
+    for part in (fix.commit, fix.function, fix.reverts[0].by, "What this does not see:"):
         assert part in shown
     assert "single functions: 1 of 1 noticed" in shown
     assert "a whole VM: nothing taken out" in shown
