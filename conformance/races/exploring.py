@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from conformance.races.dpor import every_schedule
 from conformance.races.pct import guarantee, random_schedules
@@ -39,7 +39,6 @@ class Explored:
     chance: str = ""
     seconds: float = 0.0
     breach: Breach | None = None
-    endings: set[tuple[object, ...]] = field(default_factory=set)
 
     @property
     def bounds(self) -> str:

@@ -14,8 +14,8 @@ historic forms lacks one thing, and must break the promise that is named.
 
 from __future__ import annotations
 
-import inspect
 import re
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,28 +25,33 @@ from typing import Protocol
 from conformance.errors import ConformanceError
 from conformance.history.fix import Substitution
 from conformance.history.patches import write_patch
-from conformance.kernels import Kernel, open_kernel
+from conformance.kernels import Cache, Kernel, open_kernel
 from conformance.model.changes import RACES as CHANGES
 from conformance.model.changes import Change
 from conformance.model.profiles import Profile
 from conformance.model.shadow.steps import STEPS
+from conformance.oracles.kvm import build_kvm
 from conformance.races.promises import Promise
 from conformance.scenarios.steps import KINDS, check_options, step
-from conformance.scenarios.story import TDP_MODES, named
+from conformance.scenarios.story import TDP_MODES, introduced, named
 
 __all__ = [
     "RACES",
     "SHADOW",
+    "SIDES",
     "Course",
     "Historic",
     "Race",
     "Taken",
+    "label_of",
+    "library_without",
     "missing",
     "race",
     "races",
-    "without_fix",
 ]
 
+SIDES = ("model", "kvm")
+"""What can race."""
 SHADOW = "shadow"
 """The mode of races that are told of shadow paging, and so of the model only."""
 
@@ -80,7 +85,7 @@ class Historic:
     @property
     def label(self) -> str:
         """What reports call it by: its commit, or the name of the precaution."""
-        return self.change.commit or next(name for name, one in CHANGES.items() if one == self.change)
+        return label_of(self.change)
 
 
 def missing(
@@ -182,6 +187,11 @@ class Race:
         return self.modes == (SHADOW,)
 
 
+def label_of(change: Change) -> str:
+    """What a change is called in reports and on the command line."""
+    return change.commit or next(name for name, one in CHANGES.items() if one == change)
+
+
 RACES: dict[str, Race] = {}
 """Every race by name, in the order in which they are told."""
 
@@ -198,12 +208,7 @@ def race(
     """Register a function as a race of its name. ``options`` are those of the VM."""
 
     def register(tell: Callable[[Course], None]) -> Race:
-        name = getattr(tell, "__name__", "")
-        description, _, reason = (inspect.getdoc(tell) or "").partition("\n\n")
-        if name in RACES:
-            raise ValueError(f"{name} is told twice")
-        if not reason or "\n" in description:
-            raise ValueError(f"{name}: the docstring needs a line that says what it is, then why")
+        name, description, reason = introduced(tell, RACES)
         course = Course(shadow=tuple(modes) == (SHADOW,))
         tell(course)
         if len(course.threads) < 2:
@@ -211,7 +216,7 @@ def race(
         told = Race(
             name=name,
             description=description,
-            reason=re.sub(r"\s+", " ", reason),
+            reason=reason,
             source=source,
             options=check_options(options),
             modes=tuple(modes),
@@ -237,16 +242,16 @@ def races(names: Sequence[str]) -> list[Race]:
     return named(RACES, names, refusal)
 
 
-def without_fix(
-    kernel: Kernel, told: Race, change: Change, place: Path, progress: Callable[[str], None]
-) -> Kernel:
-    """The kernel without a change, as a historic form of the race has it. ``place`` is for the patch.
+def library_without(kernel: Kernel, told: Race, change: Change, progress: Callable[[str], None]) -> Path:
+    """A racing KVM of the kernel without a change, as a historic form of the race has it.
 
     Raises ConformanceError if nobody wrote down how to take it out of this kernel.
     """
     for historic in told.historic:
         if historic.change == change and str(kernel.series) in historic.reverts:
             name = f"without-{re.sub('[^0-9a-zA-Z]+', '-', historic.label)}.patch"
-            patch = write_patch(kernel, historic.reverts[str(kernel.series)], place / name)
-            return open_kernel(kernel.selector, [patch], progress=progress)
+            with tempfile.TemporaryDirectory(prefix="conformance-races-") as place:
+                patch = write_patch(kernel, historic.reverts[str(kernel.series)], Path(place) / name)
+                lacking = open_kernel(kernel.selector, [patch], progress=progress)
+            return build_kvm(lacking, Cache(), progress, racing=True)
     raise ConformanceError(f"how to take {change} out of {kernel.title} is not written down.")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from conformance.model.profiles import profile_of
 from conformance.oracles.kvm import build_kvm
 from conformance.races.contest import Contest
 from conformance.races.contest import replay as follow_legs
-from conformance.races.race import RACES, without_fix
+from conformance.races.race import RACES, library_without
 from conformance.races.running import Finding, change_named
 from conformance.races.saved import read
 
@@ -33,13 +32,12 @@ def follow(
     if len(selectors) != 1:
         raise ConformanceError("a race is replayed on one kernel; name one instead of all.")
     kernel = open_kernel(selectors[0], patches, progress=progress)
-    without = tuple(change_named(name) for name in [saved.without] if name)
+    without = tuple(map(change_named, saved.without.split()))
     library = None
-    if saved.on == "kvm":
-        with tempfile.TemporaryDirectory(prefix="conformance-races-") as place:
-            if without and not patches:
-                kernel = without_fix(kernel, RACES[saved.race], without[0], Path(place), progress)
-            library = build_kvm(kernel, Cache(), progress, racing=True)
+    if saved.on == "kvm" and without and not patches:
+        library = library_without(kernel, RACES[saved.race], without[0], progress)
+    elif saved.on == "kvm":
+        library = build_kvm(kernel, Cache(), progress, racing=True)
     contest = Contest(
         race=saved.race,
         mode=saved.mode,

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import multiprocessing
 import shlex
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,13 +19,12 @@ from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.kvm import CannotBuild, build_kvm
 from conformance.races.contest import Contest, Outcome, hold
 from conformance.races.picture import as_html, as_text
-from conformance.races.race import SHADOW, Historic, Race, races, without_fix
+from conformance.races.race import SHADOW, SIDES, Historic, Race, label_of, library_without, races
 from conformance.races.saved import Saved
 from conformance.scenarios.story import TDP_MODES
 
-__all__ = ["LIMITS", "SIDES", "Finding", "Plan", "change_named", "find", "run"]
+__all__ = ["LIMITS", "Finding", "Plan", "change_named", "run"]
 
-SIDES = ("model", "kvm")
 LIMITS = (
     "Memory is sequentially consistent here; the host's memory management, the processor with its TLB, and "
     "interrupts are ours. Threads switch only before accesses to memory that they share."
@@ -154,10 +152,11 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> tu
             progress(f"{report.title}: exploring")
             for task, future in running:
                 outcome = future.result()
-                result = _judged(task, outcome, strict=bool(plan.patches or without))
+                finding = _find(task, outcome) if outcome.breach is not None and outcome.legs else None
+                result = _judged(task, outcome, finding)
                 report.results.append(result)
-                if outcome.breach is not None and outcome.legs:
-                    found.append(find(task, outcome))
+                if finding is not None:
+                    found.append(finding)
                 if advance is not None:
                     advance(result)
     return Report(reports, plan.seed), found
@@ -239,7 +238,7 @@ def _of_race(
             continue
         old = base
         if side == "kvm":
-            old = replace(old, library=_without(kernel, told, historic, progress))
+            old = replace(old, library=library_without(kernel, told, historic.change, progress))
         else:
             old = replace(old, without=(historic.change,))
         for mode in own:
@@ -247,29 +246,17 @@ def _of_race(
             yield _Task(contest, side, historic, kernel.series, arguments)
 
 
-def _without(kernel: Kernel, told: Race, historic: Historic, progress: Progress) -> Path:
-    """The library of a kernel that lacks a change."""
-    with tempfile.TemporaryDirectory(prefix="conformance-races-") as place:
-        lacking = without_fix(kernel, told, historic.change, Path(place), progress)
-        return build_kvm(lacking, Cache(), progress, racing=True)
-
-
-def _label(change: Change) -> str:
-    """What a change is called on the command line."""
-    return change.commit or next(name for name, one in RACING_CHANGES.items() if one == change)
-
-
-def find(task: _Task, outcome: Outcome) -> Finding:
+def _find(task: _Task, outcome: Outcome) -> Finding:
     """A bad schedule with all that is needed to show it again."""
     contest = task.contest
     breach = outcome.breach
     assert breach is not None
-    without = task.historic.label if task.historic else " ".join(map(_label, contest.without))
+    without = task.historic.label if task.historic else " ".join(map(label_of, contest.without))
     saved = Saved(contest.race, task.side, contest.mode, without, breach.promise, outcome.legs)
     return Finding(saved, outcome, f"{task.name}, {contest.mode}, on {task.side}", task.series)
 
 
-def _judged(task: _Task, outcome: Outcome, strict: bool) -> Result:
+def _judged(task: _Task, outcome: Outcome, finding: Finding | None) -> Result:
     """A result: a promise must be broken where that is expected, and nowhere else."""
     contest, explored, breach = task.contest, outcome.explored, outcome.breach
 
@@ -295,9 +282,8 @@ def _judged(task: _Task, outcome: Outcome, strict: bool) -> Result:
     if breach is None:
         return result(Verdict.PASS, f"no promise is broken: {explored.bounds}")
     words = ["explore", "run", contest.race, "--on", task.side, "--mode", contest.mode, *task.arguments]
-    words += [word for one in contest.without for word in ("--without", _label(one))]
+    words += [word for one in contest.without for word in ("--without", label_of(one))]
     again = shlex.join(["conformance", *words])
-    shown = find(task, outcome).picture() if outcome.legs else []
     return result(
         Verdict.FAIL,
         f"'{breach.promise}' is broken, after {explored.schedules} schedules",
@@ -309,6 +295,6 @@ def _judged(task: _Task, outcome: Outcome, strict: bool) -> Result:
             again=again,
             crash=breach.how if breach.promise == "nothing crashes" else None,
             steps=tuple(map(str, outcome.legs)),
-            details=tuple(shown),
+            details=tuple(finding.picture()) if finding is not None else (),
         ),
     )

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.errors import ConformanceError
-from conformance.races.race import RACES
+from conformance.races.race import RACES, SIDES
 from conformance.races.schedule import Leg, read_legs
 
 __all__ = ["Saved", "read"]
@@ -93,8 +93,8 @@ def _check(path: Path, saved: Saved) -> None:
             f"{path}: no race is called {saved.race!r}; `conformance explore list` names all."
         )
     race = RACES[saved.race]
-    if saved.on not in ("model", "kvm"):
-        raise ConformanceError(f"{path}: a race runs on model or kvm, not on {saved.on!r}.")
+    if saved.on not in SIDES:
+        raise ConformanceError(f"{path}: a race runs on {' or '.join(SIDES)}, not on {saved.on!r}.")
     if saved.mode not in race.modes:
         raise ConformanceError(
             f"{path}: {saved.race} has no mode {saved.mode!r}; it has {', '.join(race.modes)}."

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import mmap
 import re
 from collections.abc import Iterable, Sequence
@@ -50,7 +49,7 @@ class _Side:
         found = self._racing.spte(thread)
         if found is None:
             return None
-        level, gfn, *_, value = found if isinstance(found, tuple) else dataclasses.astuple(found)
+        level, gfn, *_, value = found
         return Spte(level, gfn, value)
 
     def finish(self) -> Ending:

@@ -28,7 +28,18 @@ from conformance.scenarios.order import Order
 from conformance.scenarios.sight import Sight
 from conformance.scenarios.steps import KINDS, Step, check_options, step
 
-__all__ = ["STORIES", "TDP_MODES", "Claim", "Script", "Story", "Telling", "named", "stories", "story"]
+__all__ = [
+    "STORIES",
+    "TDP_MODES",
+    "Claim",
+    "Script",
+    "Story",
+    "Telling",
+    "introduced",
+    "named",
+    "stories",
+    "story",
+]
 
 TDP_MODES = ("ept-ad", "ept-noad", "npt")
 """The modes of the TDP MMU in which stories are told."""
@@ -115,6 +126,20 @@ class Story:
         return ""
 
 
+def introduced(tell: Callable[..., None], told: Mapping[str, object]) -> tuple[str, str, str]:
+    """The name of a function that tells something, what it is, and why it is told: from its docstring.
+
+    Raises ValueError if that says too little, or the name is among those ``told`` already.
+    """
+    name = getattr(tell, "__name__", "")
+    description, _, reason = (inspect.getdoc(tell) or "").partition("\n\n")
+    if name in told:
+        raise ValueError(f"{name} is told twice")
+    if not reason or "\n" in description:
+        raise ValueError(f"{name}: the docstring needs a line that says what it is, then why")
+    return name, description, re.sub(r"\s+", " ", reason)
+
+
 STORIES: dict[str, Story] = {}
 """Every story by name, in the order in which they are told."""
 
@@ -130,17 +155,12 @@ def story(
     """Register a function as a story of its name. ``options`` are those of the VM."""
 
     def register(tell: Callable[[Telling], None]) -> Story:
-        name = getattr(tell, "__name__", "")
-        description, _, reason = (inspect.getdoc(tell) or "").partition("\n\n")
-        if name in STORIES:
-            raise ValueError(f"{name} is told twice")
-        if not reason or "\n" in description:
-            raise ValueError(f"{name}: the docstring needs a line that says what it is, then why")
+        name, description, reason = introduced(tell, STORIES)
         told = Story(
             name=name,
             theme=tell.__module__.rpartition(".")[2].replace("_", " "),
             description=description,
-            reason=re.sub(r"\s+", " ", reason),
+            reason=reason,
             source=source,
             options=check_options(options),
             modes=tuple(modes),

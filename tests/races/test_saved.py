@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from conformance.errors import ConformanceError
+from conformance.races.replaying import follow
 from conformance.races.saved import Saved, read
 from conformance.races.schedule import Leg
 from conformance.races.stories import RACES
@@ -52,3 +53,12 @@ def test_what_is_no_race_file(tmp_path, text, sentence):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(ConformanceError, match="cannot be read"):
         read(tmp_path / "none")
+
+
+@pytest.mark.kernel
+def test_a_race_without_two_changes_is_followed_without_both(tmp_path):
+    lines = GOOD.lines()
+    lines[1:4] = ["on model", "mode npt", "without e930bffe95e1 TDP_CMPXCHG"]
+    found = follow(written(tmp_path, "\n".join(lines)), ("6.1",), (), lambda message: None)
+    assert found.saved.without == "e930bffe95e1 TDP_CMPXCHG"
+    assert found.outcome.trouble == ""

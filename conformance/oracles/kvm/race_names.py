@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import bisect
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from conformance.oracles.kvm.build import symbols_of
 from conformance.oracles.kvm.race_interface import Access, Named, What
@@ -25,8 +25,7 @@ _VERBS = {
 _SIZES = ("", "4K", "2M", "1G", "512G", "256T")
 
 
-@dataclass(frozen=True)
-class Spte:
+class Spte(NamedTuple):
     """An entry of KVM's tables, and what is in it."""
 
     level: int
