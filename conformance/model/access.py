@@ -60,16 +60,14 @@ def is_accessed_spte(k: Kernel, spte: Word) -> Truth:
     if k.has(SOFTWARE_ACCESSED):
         return has(spte, k.shadow_accessed_mask)
     untracked = no(is_access_track_spte(k, spte))
-    if not k.shadow_accessed_mask:
-        return untracked
-    return either(spte_ad_enabled(k, spte), has(spte, k.shadow_accessed_mask), untracked)
+    by_hardware = spte_ad_enabled(k, spte) & (k.shadow_accessed_mask != 0)
+    return either(by_hardware, has(spte, k.shadow_accessed_mask), untracked)
 
 
 def is_dirty_spte(k: Kernel, spte: Word) -> Truth:
     """Whether the guest may have written through this present SPTE: Dirty, or W where there is no Dirty."""
-    if not k.shadow_dirty_mask:
-        return is_writable_pte(spte)
-    return either(spte_ad_enabled(k, spte), has(spte, k.shadow_dirty_mask), is_writable_pte(spte))
+    by_hardware = spte_ad_enabled(k, spte) & (k.shadow_dirty_mask != 0)
+    return either(by_hardware, has(spte, k.shadow_dirty_mask), is_writable_pte(spte))
 
 
 def mark_spte_for_access_track(k: Kernel, spte: Word, where: Truth = True) -> Word:

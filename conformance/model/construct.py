@@ -120,14 +120,13 @@ def make_spte(
     )
     spte = spte | when(young & _accessed_counts(k, spte), k.shadow_accessed_mask)
 
-    forbidden = bits.acc_exec_mask | (bits.acc_user_mask if k.shadow_xu_mask else 0)
+    forbidden = bits.acc_exec_mask | when(k.shadow_xu_mask != 0, bits.acc_user_mask)
     access = clear(access, when(huge & nx_huge_pages, forbidden))
     spte = spte | _permissions(k, access) | when(huge, PT_PAGE_SIZE_MASK)
 
     asks_memtype = _asks_memtype(k)
-    if asks_memtype:
-        k.calls("get_mt_mask", True)
-        spte = spte | mt_mask
+    k.calls("get_mt_mask", asks_memtype)
+    spte = spte | when(asks_memtype, mt_mask)
     spte = spte | when(host_writable, k.shadow_host_writable_mask)
     me = k.shadow_me_value if k.has(ME_VALUE) else k.shadow_me_mask
     spte = spte | when(no(pfn_is_mmio), me)
@@ -168,8 +167,8 @@ def make_spte(
     return MadeSpte(
         value=word(wrprot),
         new_spte=spte,
-        mt_mask_gfn=gfn if asks_memtype else 0,
-        mt_mask_is_mmio=word(pfn_is_mmio) if asks_memtype else 0,
+        mt_mask_gfn=when(asks_memtype, gfn),
+        mt_mask_is_mmio=when(asks_memtype, word(pfn_is_mmio)),
         unsync_gfn=when(asked, gfn),
         unsync_how=either(asked, how, 0),
         dirty_gfn=when(logged, gfn) if k.has(DIRTY_LOG_IN_MAKE_SPTE) else 0,
@@ -187,13 +186,14 @@ def _permissions(k: Kernel, access: Word) -> Word:
     executable = has(access, bits.acc_exec_mask)
     user = has(access, bits.acc_user_mask)
     granted = when(has(access, bits.acc_read_mask), PT_PRESENT_MASK) if k.has(ACC_READ) else 0
-    if k.has(XS_XU) and not k.shadow_nx_mask:
-        return granted | when(executable, k.shadow_x_mask) | when(user, k.shadow_xu_mask)
-    execution = either(executable, k.shadow_x_mask, k.shadow_nx_mask)
-    return granted | execution | when(user, k.shadow_user_mask)
+    execution = either(executable, k.shadow_x_mask, k.shadow_nx_mask) | when(user, k.shadow_user_mask)
+    if k.has(XS_XU):
+        apart = when(executable, k.shadow_x_mask) | when(user, k.shadow_xu_mask)
+        execution = either(k.shadow_nx_mask != 0, execution, apart)
+    return granted | execution
 
 
-def _asks_memtype(k: Kernel) -> bool:
+def _asks_memtype(k: Kernel) -> Truth:
     """Whether the vendor module is asked for a memory type to put into leaf SPTEs."""
     if k.has(NO_MEMTYPE_MASK):
         return k.get_mt_mask
@@ -269,10 +269,10 @@ def _change_executable(k: Kernel, spte: Word, access: Word, changes: Truth) -> W
     bits = k.layout
     executable = has(access, bits.acc_exec_mask)
     user = has(access, bits.acc_user_mask)
-    if k.has(XS_XU) and not k.shadow_nx_mask:
-        granted = when(executable, k.shadow_x_mask) | when(user, k.shadow_xu_mask)
-    else:
-        granted = either(executable, k.shadow_x_mask, k.shadow_nx_mask)
+    granted = either(executable, k.shadow_x_mask, k.shadow_nx_mask)
+    if k.has(XS_XU):
+        apart = when(executable, k.shadow_x_mask) | when(user, k.shadow_xu_mask)
+        granted = either(k.shadow_nx_mask != 0, granted, apart)
     all_of_them = k.shadow_nx_mask | k.shadow_x_mask | k.shadow_xu_mask
 
     tracked = is_access_track_spte(k, spte)

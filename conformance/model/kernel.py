@@ -44,7 +44,8 @@ One that a kernel does not have stays 0. ``shadow_x_mask`` is called ``shadow_xs
 class Kernel:
     """One kernel in one state of its masks.
 
-    Masks are ints; the mask setters also accept arrays and z3 terms, to be explored themselves.
+    Masks are ints, or z3 terms for many hosts at once; the mask setters also accept arrays, to be explored
+    themselves.
     ``events`` lists what happened besides values, as (event, Truth) pairs: ``"WARN function"``,
     ``"BUG function"``, ``"call function"``.
     """

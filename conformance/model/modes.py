@@ -28,6 +28,7 @@ from conformance.model.masks import (
     kvm_mmu_set_mmio_spte_mask,
 )
 from conformance.model.profiles import Profile
+from conformance.model.words import Truth, Word, no, when
 
 __all__ = ["MODES", "Mode", "kernel_in"]
 
@@ -37,21 +38,21 @@ class Mode:
     """A host and how KVM uses it.
 
     ``phys_bits`` and ``cache_bits`` are numbers of address bits, ``me_value`` and ``me_mask`` address
-    bits taken by memory encryption.
+    bits taken by memory encryption. All but ``tdp`` and ``ept`` may be z3 terms, for many hosts at once.
     """
 
     name: str
     description: str
-    phys_bits: int = 48
-    cache_bits: int = 48
-    l1tf: bool = False
-    mmio_caching: bool = True
+    phys_bits: Word = 48
+    cache_bits: Word = 48
+    l1tf: Truth = False
+    mmio_caching: Truth = True
     tdp: bool = True
     ept: bool = False
-    ad_bits: bool = False
-    exec_only: bool = False
-    me_value: int = 0
-    me_mask: int = 0
+    ad_bits: Truth = False
+    exec_only: Truth = False
+    me_value: Word = 0
+    me_mask: Word = 0
 
     def host(self) -> dict[str, int]:
         """The mode as plain numbers, for oracles, which know nothing of the model."""
@@ -113,16 +114,16 @@ def kernel_in(mode: Mode, profile: Profile) -> Kernel:
 
 def _set_masks_as_vendor(k: Kernel, mode: Mode) -> None:
     """What x86.c, svm.c and vmx.c passed to the MMU before v5.13."""
-    reserved = 1 << 51 | PT_PRESENT_MASK if mode.phys_bits < 52 else 0
+    reserved = when(mode.phys_bits < 52, 1 << 51 | PT_PRESENT_MASK)
     both = k.layout.acc_write_mask | k.layout.acc_user_mask
     kvm_mmu_set_mmio_spte_mask(k, reserved, 0, both, mmio_caching=True)
     kvm_mmu_set_mask_ptes(
         k, PT_USER_MASK, PT_ACCESSED_MASK, PT_DIRTY_MASK, PT64_NX_MASK, 0, PT_PRESENT_MASK, 0, mode.me_mask
     )
     if mode.ept:
-        accessed = VMX_EPT_ACCESS_BIT if mode.ad_bits else 0
-        dirty = VMX_EPT_DIRTY_BIT if mode.ad_bits else 0
-        present = 0 if mode.exec_only else VMX_EPT_READABLE_MASK
+        accessed = when(mode.ad_bits, VMX_EPT_ACCESS_BIT)
+        dirty = when(mode.ad_bits, VMX_EPT_DIRTY_BIT)
+        present = when(no(mode.exec_only), VMX_EPT_READABLE_MASK)
         kvm_mmu_set_mask_ptes(
             k,
             VMX_EPT_READABLE_MASK,

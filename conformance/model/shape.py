@@ -93,11 +93,9 @@ def is_ept_ve_possible(k: Kernel, spte: Word) -> Truth:
 
     From 837d557aba6b ("KVM: x86/mmu: Add sanity checks that KVM doesn't create EPT #VE SPTEs").
     """
-    if not k.shadow_present_mask & VMX_EPT_SUPPRESS_VE_BIT:
-        return has(spte, 0)
     suppressed = has(spte, VMX_EPT_SUPPRESS_VE_BIT)
     misconfigured = (spte & VMX_EPT_RWX_MASK) == VMX_EPT_MISCONFIG_WX_VALUE
-    return no(suppressed) & no(misconfigured)
+    return no(suppressed) & no(misconfigured) & has(k.shadow_present_mask, VMX_EPT_SUPPRESS_VE_BIT)
 
 
 def spte_to_pfn(k: Kernel, spte: Word) -> Word:

@@ -5,7 +5,7 @@ One source runs over three domains: Python ints, numpy ``uint64`` arrays (one el
 bit-vectors. A *Word* is a 64-bit value in one of them, a *Truth* a bool, an array of bools or a z3
 Bool. Model code uses these words and the operators ``&``, ``|``, ``^``, ``==``, ``!=``; it never asks
 a Truth for its value (no ``if``, ``and``, ``or``, ``not``), except on what the kernel's profile
-or its masks decide, which are plain ints. A further domain brings values with the operators and two methods,
+decides. A further domain brings values with the operators and two methods,
 ``choose(then, otherwise)`` and ``lshr(n)``; the tests have one, whose truth value raises.
 """
 

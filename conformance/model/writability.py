@@ -75,13 +75,11 @@ def spte_permission_fault(k: Kernel, spte: Word, error_code: Word, permissions: 
     From 216b1a47e80c ("KVM: x86/mmu: use kvm_page_format to test SPTEs") in v7.3.
     """
     bits = k.layout
+    by_nx = k.shadow_nx_mask != 0
+    user = has(spte, either(by_nx, k.shadow_user_mask, k.shadow_xu_mask))
+    executable = either(by_nx, no(has(spte, k.shadow_nx_mask)), has(spte, k.shadow_x_mask))
     granted = spte & (PT_PRESENT_MASK | PT_WRITABLE_MASK)
-    if k.shadow_nx_mask:
-        granted = granted | when(has(spte, k.shadow_user_mask), bits.acc_user_mask)
-        granted = granted | when(no(has(spte, k.shadow_nx_mask)), bits.acc_exec_mask)
-    else:
-        granted = granted | when(has(spte, k.shadow_x_mask), bits.acc_exec_mask)
-        granted = granted | when(has(spte, k.shadow_xu_mask), bits.acc_user_mask)
+    granted = granted | when(user, bits.acc_user_mask) | when(executable, bits.acc_exec_mask)
     access = shr(error_code & (PFERR_WRITE_MASK | PFERR_USER_MASK | PFERR_FETCH_MASK), 1)
     row = permissions[3]
     for n in (2, 1, 0):

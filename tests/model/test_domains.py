@@ -9,7 +9,7 @@ from domains import Asked, Untold
 
 from conformance.differential.engines.bulk import draw
 from conformance.differential.properties import PROPERTIES
-from conformance.model.modes import MODES, kernel_in
+from conformance.model.modes import MODES, Mode, kernel_in
 from conformance.model.profiles import profile_of
 
 RELEASES = [(5, 10), (6, 1), (6, 12), (7, 2), (7, 3)]
@@ -82,6 +82,15 @@ def test_no_value_is_asked_for_its_truth(prop):
     for profile in existing(prop):
         for mode in prop.modes:
             prop.observe(kernel_in(MODES[mode], profile), [Untold() for _ in prop.takes])
+
+
+@pytest.mark.parametrize("ept", [False, True])
+@pytest.mark.parametrize("prop", VECTORS, ids=lambda prop: prop.name)
+def test_no_mask_is_asked_for_its_truth(prop, ept):
+    host = {name: Untold() for name, value in vars(MODES["shadow"]).items() if not isinstance(value, str)}
+    mode = Mode("any", "every host", **{**host, "tdp": ept, "ept": ept})
+    for profile in existing(prop):
+        prop.observe(kernel_in(mode, profile), [Untold() for _ in prop.takes])
 
 
 def test_the_trap_springs():
