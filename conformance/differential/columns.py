@@ -26,9 +26,19 @@ from conformance.model.layout import (
     SPTE_BASE_ADDR_MASK,
     VMX_EPT_IPAT_BIT,
 )
-from conformance.model.words import ALL, Word
+from conformance.model.words import ALL, Word, has, when
 
-__all__ = ["Access", "Bits", "Choice", "Column", "Flag", "SpteColumn", "special_sptes", "spte_alternatives"]
+__all__ = [
+    "Access",
+    "Bits",
+    "Choice",
+    "Column",
+    "Flag",
+    "SpteColumn",
+    "same_access",
+    "special_sptes",
+    "spte_alternatives",
+]
 
 Words = NDArray[np.uint64]
 
@@ -94,6 +104,21 @@ class Access(Choice):
     def choices(self, k: Kernel) -> tuple[int, ...]:
         """Three bits, or four since read access has its own."""
         return tuple(range(16 if k.has(ACC_READ) else 8))
+
+    def translated(self, access: Word, ours: Kernel, theirs: Kernel) -> Word:
+        """The same access in the bits of another kernel; before reading had one, it was always allowed."""
+        told: Word = 0 if ours.layout.acc_read_mask else theirs.layout.acc_read_mask
+        for name in _ACCESS:
+            told = when(has(access, getattr(ours.layout, name)), getattr(theirs.layout, name)) | told
+        return told
+
+
+_ACCESS = ("acc_exec_mask", "acc_write_mask", "acc_user_mask", "acc_read_mask")
+
+
+def same_access(ours: Kernel, theirs: Kernel) -> bool:
+    """Whether two kernels have the same access bits."""
+    return all(getattr(ours.layout, name) == getattr(theirs.layout, name) for name in _ACCESS)
 
 
 @dataclass(frozen=True)

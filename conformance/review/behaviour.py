@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from conformance.differential.columns import SpteColumn
 from conformance.differential.comparison import Difference
+from conformance.differential.duel import Duel, moved_bits
 from conformance.differential.engines import bulk, control_space, exhaust
 from conformance.differential.engines.bulk import draw
 from conformance.differential.properties import PROPERTIES
@@ -33,7 +34,6 @@ from conformance.model.profiles import profile_of
 from conformance.oracles.common import functions_of
 from conformance.oracles.shim import ShimOracle, build_shim
 from conformance.review import succession
-from conformance.review.duel import Duel, moved_bits
 from conformance.review.plan import Plan
 
 __all__ = ["Seen", "explore"]

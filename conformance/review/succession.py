@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.differential.comparison import Comparison
+from conformance.differential.duel import Duel
 from conformance.differential.properties import PROPERTIES
 from conformance.model.layout import Layout
 from conformance.model.modes import Mode
 from conformance.model.profiles import Profile
 from conformance.oracles.shim import ShimOracle
-from conformance.review.duel import Duel
 
 __all__ = ["OLD", "PermissionCheck", "applies"]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.differential.columns import Access
+from conformance.differential.columns import Access, same_access
 from conformance.differential.comparison import Comparison, Difference
 from conformance.differential.property import Property
 from conformance.differential.telling import counterexample
@@ -38,7 +38,6 @@ _SPTE_BITS = (
     "acc_track_saved_shift",
 )
 """What must lie in the same place for one word to be the same SPTE to both."""
-_ACCESS = ("acc_exec_mask", "acc_write_mask", "acc_user_mask", "acc_read_mask")
 
 
 def moved_bits(before: Profile, after: Profile) -> list[str]:
@@ -59,7 +58,6 @@ class Duel(Comparison):
     ) -> None:
         super().__init__(prop, mode, profiles[0], oracles[0])
         self._other = Comparison(prop, mode, profiles[1], oracles[1])
-        self._access = [n for n, column in enumerate(prop.takes) if isinstance(column, Access)]
         self.overlooked = ""
         """An observed column that counts as equal for now."""
 
@@ -139,14 +137,12 @@ class Duel(Comparison):
         )
 
     def _translated(self, batch: Words) -> Words:
-        """The same inputs in the other kernel's access bits; reading was always allowed before it had one."""
-        ours, theirs = self.kernel.layout, self._other.kernel.layout
-        if not self._access or all(getattr(ours, name) == getattr(theirs, name) for name in _ACCESS):
+        """The same inputs in the other kernel's access bits."""
+        columns = list(enumerate(self.property.takes))
+        access = [(n, column) for n, column in columns if isinstance(column, Access)]
+        if not access or same_access(self.kernel, self._other.kernel):
             return batch
         other = batch.copy()
-        for n in self._access:
-            other[n] = np.uint64(0 if ours.acc_read_mask else theirs.acc_read_mask)
-            for name in _ACCESS:
-                given = batch[n] & np.uint64(getattr(ours, name)) != 0
-                other[n] |= np.where(given, np.uint64(getattr(theirs, name)), np.uint64(0))
+        for n, column in access:
+            other[n] = column.translated(batch[n], self.kernel, self._other.kernel)
         return other
