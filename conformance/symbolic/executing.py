@@ -117,6 +117,12 @@ class Code:
                     (terms.extract(a, 0, at) if at else 0, at),
                 )
 
+        elif op.name == "PLACES":
+
+            def how(a: Value, b: Value, n: int) -> Value:
+                fits = terms.ult(a, 1 << at, n)
+                return terms.ite(fits, terms.extract(a, 0, at), (1 << at) - 1, at)
+
         elif op.name == "SELECT":
             return (op.name, op.out, op.a, op.b, (width, at))
         elif how is None:

@@ -59,7 +59,8 @@ class Op:
 
     "LOAD" reads ``width`` bits at address ``a``, "STORE" writes ``b`` there; "EXTRACT" takes ``width``
     bits of a from bit ``at`` on, "INSERT" puts b there; "EXTEND" (zeros) and "SIGN" make ``at`` bits more;
-    "SELECT" leaves a where the byte b is not 0 and takes slot ``at`` else.
+    "PLACES" makes ``at`` bits of more, a number too big for them being the biggest; "SELECT" leaves a where
+    the byte b is not 0 and takes slot ``at`` else.
     """
 
     name: str
@@ -356,10 +357,8 @@ class _Lifter:
         out = self._new()
         if size < width:
             self._emit("EXTEND", out, slot, slot, size, width - size)
-        elif slot in self._constants.values():
-            return slot
         else:
-            raise _Unknown("a shift by more bits than it shifts")
+            self._emit("PLACES", out, slot, slot, size, width)
         return out
 
     def _merge(self, out: int, part: tuple[str, int, int] | None, size: int) -> None:

@@ -14,7 +14,7 @@ from conformance.symbolic.errors import CannotRun
 from conformance.symbolic.executing import Code, OnWrite, Run
 from conformance.symbolic.formulas import Formulas
 from conformance.symbolic.guards import Guards
-from conformance.symbolic.lifting import DF, NR_KEPT, RDI, RDX, REGISTER_WIDTHS, RSI, RSP
+from conformance.symbolic.lifting import DF, GS_BASE, NR_KEPT, RDI, RDX, REGISTER_WIDTHS, RSI, RSP
 from conformance.symbolic.memory import END, ROOM, STACK, Backing, load, store
 from conformance.symbolic.paths import Path
 from conformance.symbolic.solving import Questions
@@ -143,6 +143,8 @@ class Machine:
         for slot, value in zip((RDI, RSI, RDX), args, strict=False):
             registers[slot] = value
         registers[DF] = 0
+        # As in a process of user space: what a CPU has of its own lies where the linker put it.
+        registers[GS_BASE] = 0
         # As after a call: 8 below what is aligned to 16.
         registers[RSP] = STACK - 0x108
         words[(STACK - 0x108) >> 3] = END

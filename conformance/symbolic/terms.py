@@ -286,8 +286,6 @@ class Terms:
             a, b = b, a
         assert isinstance(a, Term)
         if isinstance(b, Term):
-            if ~(a.zeros | b.zeros) & ((1 << width) - 1) == 0:
-                return 0
             if (a.zeros | b.zeros) == (1 << width) - 1:
                 return self.or_(a, b, width)
             if a.op == "add" and a.args[1].__class__ is int:
