@@ -1,0 +1,357 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Executing machine code on values that may depend on inputs.
+
+Where a decision depends on inputs, both ways are gone. Of all paths the one that stands at the
+earliest place goes on, so that those that parted have met again, and become one, before what follows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.oracles.image import Image, Site
+from conformance.symbolic.errors import CannotRun
+from conformance.symbolic.functions import Block, Function
+from conformance.symbolic.guards import Guard, Guards
+from conformance.symbolic.lifting import FLAGS, NR_KEPT, RSP, Instruction, Jump, Op, lift
+from conformance.symbolic.memory import END, Backing, Unmapped
+from conformance.symbolic.operations import operations
+from conformance.symbolic.paths import Frame, Path, merge
+from conformance.symbolic.pointers import Pointers
+from conformance.symbolic.solving import Questions
+from conformance.symbolic.terms import Term, Terms, Value
+
+__all__ = ["Code", "OnComplaint", "OnWrite", "Run"]
+
+MOST_STEPS = 1_000_000
+"""How many blocks a run may execute."""
+TURNS = 6
+"""How often a decision is taken on both sides before it is asked whether it can go both ways."""
+
+
+class Code:
+    """The image's code, lifted as it is reached and kept for all runs."""
+
+    def __init__(self, image: Image, backing: Backing, terms: Terms) -> None:
+        self.image = image
+        self.terms = terms
+        self._backing = backing
+        self._instructions: dict[int, Instruction] = {}
+        self._functions: dict[int, Function] = {}
+        self._operations = operations(terms)
+        starts = {segment.address: segment for segment in image.segments if segment.executable}
+        self.names = {
+            symbol.address: name
+            for name, symbol in image.symbols.items()
+            if any(start <= symbol.address < start + len(s.content) for start, s in starts.items())
+        }
+
+    def function(self, address: int) -> Function:
+        """The function that is called at an address."""
+        found = self._functions.get(address)
+        if found is None:
+            found = Function(address, self._instruction, self.is_entry)
+            self._functions[address] = found
+        return found
+
+    def is_entry(self, address: int) -> bool:
+        """Whether a function is known to begin there."""
+        return address in self.names
+
+    def name(self, address: int) -> str:
+        """The function at an address, or the address."""
+        return self.names.get(address, f"the code at {address:#x}")
+
+    def _instruction(self, address: int) -> Instruction:
+        found = self._instructions.get(address)
+        if found is None:
+            code = self._backing.code(address)
+            none = Instruction(address, 1, jumps=[(0, Jump("none", "there is no code"))])
+            found = self._instructions[address] = lift(code, address) if code else none
+        return found
+
+    def compiled(self, block: Block) -> list[tuple[Any, ...]]:
+        """A block's operations as (function, out, a, b, width), or with a name for what needs the path."""
+        if block.code is None:
+            block.code = [self._compile(instruction, op) for instruction, op in block.ops]
+        return block.code  # type: ignore[return-value]
+
+    def _compile(self, instruction: Instruction, op: Op) -> tuple[Any, ...]:
+        terms = self.terms
+        how: Any = self._operations.get(op.name)
+        width, at = op.width, op.at
+        if op.name in ("LOAD", "STORE"):
+            return (op.name, op.out, op.a, op.b, (width, instruction))
+        if op.name == "EXTRACT":
+            mask = (1 << width) - 1
+
+            def how(a: Value, b: Value, n: int) -> Value:
+                return (a >> at) & mask if a.__class__ is int else terms.extract(a, at, n)  # type: ignore
+
+        elif op.name == "EXTEND":
+
+            def how(a: Value, b: Value, n: int) -> Value:
+                return terms.zero_extend(a, n, at)
+
+        elif op.name == "SIGN":
+
+            def how(a: Value, b: Value, n: int) -> Value:
+                return terms.sign_extend(a, n, at)
+
+        elif op.name == "PIECE":
+
+            def how(a: Value, b: Value, n: int) -> Value:
+                return terms.concat((a, at), (b, n))
+
+        elif op.name == "INSERT":
+
+            def how(a: Value, b: Value, n: int) -> Value:
+                above = 64 - at - n
+                return terms.concat(
+                    (terms.extract(a, at + n, above) if above else 0, above),
+                    (b, n),
+                    (terms.extract(a, 0, at) if at else 0, at),
+                )
+
+        elif op.name == "PLACES":
+
+            def how(a: Value, b: Value, n: int) -> Value:
+                fits = terms.ult(a, 1 << at, n)
+                return terms.ite(fits, terms.extract(a, 0, at), (1 << at) - 1, at)
+
+        elif op.name == "SELECT":
+            return (op.name, op.out, op.a, op.b, (width, at))
+        elif how is None:
+            return ("UNKNOWN", op.out, op.a, op.b, op.name)
+        return (how, op.out, op.a, op.b, width)
+
+
+OnWrite = Callable[["Run", Path, Value, bool], None]
+"""Told, before memory is written, the address and whether it is read and written in one (atomic)."""
+OnComplaint = Callable[["Run", Path, Site], None]
+"""Told that the code complains (WARN), before it goes on."""
+
+
+@dataclass
+class Run:
+    """One execution. ``finished`` is the path that came to its end, ``died`` when none does."""
+
+    code: Code
+    guards: Guards
+    backing: Backing
+    questions: Questions
+    deadline: float
+    on_write: OnWrite | None = None
+    on_complaint: OnComplaint | None = None
+
+    def __post_init__(self) -> None:
+        self.terms: Terms = self.code.terms
+        self.memory = Pointers(
+            self.code.image, self.terms, self.guards, self.backing, self.questions, self._die
+        )
+        self.died: Guard = 0
+        self.finished: Path | None = None
+        self.steps = 0
+        self.functions: set[str] = set()
+        self._pending: dict[tuple[object, ...], Path] = {}
+        self._turns: Counter[tuple[object, ...]] = Counter()
+        self._where = ""
+
+    def start(self, address: int, registers: list[Value], words: dict[int, Value]) -> None:
+        """Execute the function at an address until all paths have ended."""
+        function = self.code.function(address)
+        self.functions.add(self.code.name(address))
+        self._put(Path(function, address << 8, 1, registers, words))
+        try:
+            while self._pending:
+                path = self._next()
+                while path is not None and not self._pending:
+                    path = self._step(path)
+                if path is not None:
+                    self._step_and_put(path)
+        except CannotRun as why:
+            raise CannotRun(f"{why}, in {self._where}") from None
+
+    def _next(self) -> Path:
+        if len(self._pending) == 1:
+            return self._pending.popitem()[1]
+        place = min(self._pending, key=lambda place: self._pending[place].order())
+        return self._pending.pop(place)
+
+    def _step_and_put(self, path: Path) -> None:
+        going = self._step(path)
+        if going is not None:
+            self._put(going)
+
+    def _put(self, path: Path) -> None:
+        place = path.place()
+        other = self._pending.get(place)
+        if other is not None:
+            path = merge(other, path, self.terms, self.guards, self.backing)
+        self._pending[place] = path
+
+    def _step(self, path: Path) -> Path | None:
+        """Execute one block. The path as it goes on, unless it ended; one that parts is put aside."""
+        self.steps += 1
+        if self.steps > MOST_STEPS:
+            raise CannotRun(f"it did not come to its end after {MOST_STEPS} steps")
+        if not self.steps & 0x3F and time.monotonic() > self.deadline:
+            raise CannotRun(f"it did not come to its end in time, after {self.steps} steps")
+        function = path.function
+        block = function.blocks.get(path.point)
+        if block is None:
+            raise CannotRun(f"a jump to {path.point >> 8:#x}, where no instruction begins")
+        self._where = self.code.name(function.entry)
+        try:
+            values = self._execute(path, block)
+        except Unmapped:
+            self._die(path, path.guard)
+            return None
+        if path.guard == 0:
+            return None
+        return self._leave(path, block, values)
+
+    def _execute(self, path: Path, block: Block) -> list[Value]:
+        code = block.code or self.code.compiled(block)
+        values: list[Value] = path.registers + block.slots  # type: ignore[operator]
+        for how, out, a, b, width in code:  # type: ignore[attr-defined]
+            if how.__class__ is not str:
+                values[out] = how(values[a], values[b], width)
+            elif how == "LOAD":
+                if width[1].atomic and self.on_write is not None:
+                    self.on_write(self, path, values[a], True)
+                values[out] = self.memory.load(path, values[a], width[0])
+            elif how == "STORE":
+                if self.on_write is not None and not width[1].atomic:
+                    self.on_write(self, path, values[a], False)
+                self.memory.store(path, values[a], values[b], width[0])
+            elif how == "SELECT":
+                condition = self.terms.extract(values[b], 0, 1)
+                values[out] = self.terms.ite(condition, values[a], values[width[1]], width[0])
+            else:
+                raise CannotRun(f"an instruction computes what is not known here: {width}")
+        path.registers = values[:NR_KEPT]
+        return values
+
+    # Leaving a block
+
+    def _leave(self, path: Path, block: Block, values: list[Value]) -> Path | None:
+        jump = block.jump
+        kind = jump.kind
+        if kind == "jump":
+            assert block.target is not None
+            path.point = block.target
+            return path
+        if kind == "branch":
+            return self._branch(path, block, self.terms.extract(values[jump.where], 0, 1))
+        if kind == "ud2":
+            return self._complain(path, block)
+        if kind == "none":
+            raise CannotRun(f"the instruction at {block.point >> 8:#x} is not understood: {jump.target}")
+        target = jump.target if jump.where < 0 else values[jump.where]
+        if isinstance(target, Term):
+            return self._go_each(path, block, target)
+        return self._go(path, block, target)
+
+    def _go(self, path: Path, block: Block, target: int) -> Path | None:
+        kind = block.jump.kind
+        if kind == "call":
+            return self._call(path, block, target)
+        if kind == "return":
+            self._forget_flags(path)
+        return self._return(path, block, target)
+
+    def _go_each(self, path: Path, block: Block, target: Term) -> None:
+        """Go wherever an address that depends on inputs leads."""
+        for address in self.questions.values(target, path.guard, 64) or []:
+            guard = self.guards.both(path.guard, self.guards.of(self.terms.eq(target, address, 64)))
+            going = self._go(path.fork(guard, path.point), block, address)
+            if going is not None:
+                self._put(going)
+
+    def _branch(self, path: Path, block: Block, bit: Value) -> Path | None:
+        assert block.target is not None and block.after is not None
+        condition = self.guards.of(bit)
+        taken = self.guards.both(path.guard, condition)
+        passed = self.guards.both(path.guard, self.guards.negate(condition))
+        if taken and passed:
+            place = path.place()
+            self._turns[place] += 1
+            if self._turns[place] > TURNS:
+                taken = taken if self.questions.possible(taken) else 0
+                passed = passed if self.questions.possible(passed) else 0
+        if taken and passed:
+            self._put(path.fork(taken, block.target))
+            path.guard, path.point = passed, block.after
+            self._put(path)
+            return None
+        if not taken and not passed:
+            return None
+        path.guard = taken or passed
+        path.point = block.target if taken else block.after
+        return path
+
+    def _call(self, path: Path, block: Block, target: int) -> Path:
+        slot = path.registers[RSP]
+        assert block.after is not None
+        if not isinstance(slot, int):
+            raise CannotRun("the stack pointer depends on inputs")
+        self._forget_flags(path)
+        path.frames = (*path.frames, Frame(path.function, block.point, block.after >> 8, slot))
+        path.function = self.code.function(target)
+        path.point = target << 8
+        self.functions.add(self.code.name(target))
+        return path
+
+    def _return(self, path: Path, block: Block, target: int) -> Path | None:
+        """Go to an address, out of the calls whose part of the stack is given up."""
+        if target == END:
+            self.finished = (
+                path
+                if self.finished is None
+                else merge(self.finished, path, self.terms, self.guards, self.backing)
+            )
+            return None
+        stack = path.registers[RSP]
+        if not isinstance(stack, int):
+            raise CannotRun("the stack pointer depends on inputs")
+        since = block.point
+        while path.frames and path.frames[-1].slot < stack:
+            frame = path.frames[-1]
+            path.frames, path.function, since = path.frames[:-1], frame.function, frame.point
+        point = target << 8
+        if point not in path.function.blocks:
+            if self.code.is_entry(target):
+                path.function = self.code.function(target)
+                self.functions.add(self.code.name(target))
+            else:
+                path.function.extend(point, since)
+        path.point = point
+        return path
+
+    def _forget_flags(self, path: Path) -> None:
+        nothing = self.terms.leaf("undefined flags", 8)
+        for slot in FLAGS:
+            path.registers[slot] = nothing
+
+    def _complain(self, path: Path, block: Block) -> Path | None:
+        site = self.code.image.sites.get(block.jump.target)
+        if site is None or site.kind != "WARN":
+            self._die(path, path.guard)
+            return None
+        if self.on_complaint is not None:
+            self.on_complaint(self, path, site)
+        assert block.after is not None
+        if block.after not in path.function.blocks:
+            path.function.extend(block.after, block.point)
+        path.point = block.after
+        return path
+
+    def _die(self, path: Path, guard: Guard) -> None:
+        """The path ends here under ``guard``, as the process would."""
+        self.died = self.guards.either(self.died, guard)
+        path.guard = self.guards.both(path.guard, self.guards.negate(guard))

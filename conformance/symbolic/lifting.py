@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Instructions as operations on numbered slots: what pypcode says, made ready to be executed.
+
+The first slots are the registers. Those after them are an instruction's own: constants and intermediate
+results. A register that is written or read in part becomes an operation of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import pypcode
+
+__all__ = [
+    "DF",
+    "FLAGS",
+    "GS_BASE",
+    "NR_KEPT",
+    "NR_REGISTERS",
+    "RAX",
+    "RDI",
+    "RDX",
+    "REGISTER_WIDTHS",
+    "RSI",
+    "RSP",
+    "Instruction",
+    "Jump",
+    "Op",
+    "lift",
+]
+
+_GENERAL = [*range(0x00, 0x40, 8), *range(0x80, 0xC0, 8)]
+_BASES = [0x110, 0x118]
+_FLAG_BYTES = list(range(0x200, 0x215))
+_SLOTS = {offset: slot for slot, offset in enumerate([*_GENERAL, *_BASES, *_FLAG_BYTES, 0x288])}
+"""Slots by the offset that SLEIGH gives registers: 16 general ones, bases of FS and GS, flags, RIP."""
+
+RAX, RDX, RSP, RSI, RDI = (_SLOTS[offset] for offset in (0x00, 0x10, 0x20, 0x30, 0x38))
+GS_BASE = _SLOTS[0x118]
+FLAGS = frozenset(_SLOTS[offset] for offset in (0x200, 0x202, 0x204, 0x206, 0x207, 0x20B))
+"""CF, PF, AF, ZF, SF, OF: no function may rely on them when it is called, or when one that it calls returns."""
+DF = _SLOTS[0x20A]
+NR_REGISTERS = len(_SLOTS)
+NR_KEPT = NR_REGISTERS + 32
+"""Registers, and what survives inside an instruction that jumps within itself."""
+
+_WIDTHS = [*[64] * 18, *[8] * len(_FLAG_BYTES), 64]
+assert len(_WIDTHS) == NR_REGISTERS
+
+REGISTER_WIDTHS = tuple(_WIDTHS + [64] * 32)
+"""By slot; what is inside an instruction counts as a word."""
+
+
+@dataclass
+class Op:
+    """``out`` becomes ``name`` of ``a`` and ``b``, of ``width`` bits.
+
+    "LOAD" reads ``width`` bits at address ``a``, "STORE" writes ``b`` there; "EXTRACT" takes ``width``
+    bits of a from bit ``at`` on, "INSERT" puts b there; "EXTEND" (zeros) and "SIGN" make ``at`` bits more;
+    "PLACES" makes ``at`` bits of more, a number too big for them being the biggest; "SELECT" leaves a where
+    the byte b is not 0 and takes slot ``at`` else.
+    """
+
+    name: str
+    out: int
+    a: int
+    b: int
+    width: int
+    at: int = 0
+
+
+@dataclass
+class Jump:
+    """How a run of operations ends, where it does not go on with the next instruction.
+
+    ``kind`` is "branch" (to ``target`` if slot ``where`` is not 0), "jump", "call" (to ``target``, or where
+    slot ``where`` says), "indirect", "return", "ud2", "none" (``target`` tells why nobody understands it).
+    """
+
+    kind: str
+    target: Any = None
+    where: int = -1
+
+
+@dataclass
+class Instruction:
+    """One instruction: operations, and the jumps that come after some of them.
+
+    ``jumps`` has pairs of the number of operations before it and the jump; a target is an address, or
+    within the instruction the (negative) number of operations before it, less one.
+    """
+
+    address: int
+    length: int
+    ops: list[Op] = field(default_factory=list)
+    jumps: list[tuple[int, Jump]] = field(default_factory=list)
+    constants: dict[int, int] = field(default_factory=dict)
+    nr_slots: int = NR_KEPT
+    atomic: bool = False
+
+
+@cache
+def _context() -> Any:
+    return pypcode.Context("x86:LE:64:default")
+
+
+@cache
+def _lock_marks() -> frozenset[int]:
+    """The numbers of what SLEIGH calls at the beginning and the end of a locked instruction."""
+    ops = _context().translate(bytes.fromhex("f0482106"), 0, max_instructions=1).ops
+    return frozenset(op.inputs[0].offset for op in ops if op.opcode.name == "CALLOTHER")
+
+
+def lift(code: bytes, address: int) -> Instruction:
+    """The instruction that ``code`` begins with, lying at ``address``."""
+    if code[:2] == b"\x0f\x0b":
+        return Instruction(address, 2, jumps=[(0, Jump("ud2", address))])
+    try:
+        ops = _context().translate(code, address, max_instructions=1).ops
+    except (pypcode.BadDataError, pypcode.UnimplError) as error:
+        return Instruction(address, 1, jumps=[(0, Jump("none", str(error)))])
+    length = sum(mark.size for mark in ops[0].inputs)
+    return _Lifter(Instruction(address, length), ops[1:]).done()
+
+
+class _Unknown(Exception):
+    """Part of the machine that the executor does not have."""
+
+
+class _Lifter:
+    def __init__(self, instruction: Instruction, ops: list[Any]) -> None:
+        self._made = instruction
+        self._ops = ops
+        self._temporaries: dict[int, tuple[int, int]] = {}
+        self._constants: dict[int, int] = {}
+        self._begins: dict[int, int] = {}
+        # Where it jumps within itself, what is computed before must survive the jump.
+        self._kept = NR_REGISTERS
+        self._jumps_inside = any(
+            op.opcode.name in ("CBRANCH", "BRANCH") and not self._skips(n) for n, op in enumerate(ops[:-1])
+        )
+
+    def done(self) -> Instruction:
+        made = self._made
+        at = 0
+        try:
+            while at < len(self._ops):
+                self._begins[at] = len(made.ops)
+                at = self._lower(at)
+        except _Unknown as why:
+            made.ops.clear()
+            made.jumps = [(0, Jump("none", str(why)))]
+            return made
+        self._begins[at] = len(made.ops)
+        for _, jump in made.jumps:
+            if isinstance(jump.target, tuple):
+                (index,) = jump.target
+                if index >= len(self._ops):
+                    jump.target = made.address + made.length
+                else:
+                    jump.target = -1 - self._begins[index]
+        made.constants = {slot: value for value, slot in self._constants.items()}
+        return made
+
+    def _new(self, *, keep: bool = False) -> int:
+        if keep and self._jumps_inside:
+            self._kept += 1
+            if self._kept > NR_KEPT:
+                raise _Unknown("it keeps more than 32 intermediate results")
+            return self._kept - 1
+        self._made.nr_slots += 1
+        return self._made.nr_slots - 1
+
+    def _constant(self, value: int) -> int:
+        if value not in self._constants:
+            self._constants[value] = self._new()
+        return self._constants[value]
+
+    def _emit(self, name: str, out: int, a: int, b: int, width: int, at: int = 0) -> None:
+        self._made.ops.append(Op(name, out, a, b, width, at))
+
+    # Varnodes
+
+    def _register(self, offset: int, size: int) -> tuple[int, int, int]:
+        """The slot of a register, the bit in it, and its whole width."""
+        base = offset if offset in _SLOTS and offset >= 0x200 else offset & ~7
+        if base not in _SLOTS:
+            raise _Unknown(f"register {offset:#x} of {size} bytes")
+        slot = _SLOTS[base]
+        if (offset - base + size) * 8 > _WIDTHS[slot]:
+            raise _Unknown(f"register {offset:#x} of {size} bytes")
+        return slot, 8 * (offset - base), _WIDTHS[slot]
+
+    def _read(self, node: Any) -> int:
+        space, offset, size = node.space.name, node.offset, node.size
+        if space == "const":
+            return self._constant(offset & ((1 << (8 * size)) - 1))
+        if space == "register":
+            slot, at, width = self._register(offset, size)
+        elif space == "unique":
+            slot, at, width = self._temporary(offset, size)
+        elif space == "ram":
+            out, address = self._new(), self._constant(offset)
+            self._emit("LOAD", out, address, address, 8 * size)
+            return out
+        else:
+            raise _Unknown(f"space {space}")
+        if at == 0 and width == 8 * size:
+            return slot
+        out = self._new()
+        self._emit("EXTRACT", out, slot, slot, 8 * size, at)
+        return out
+
+    def _temporary(self, offset: int, size: int) -> tuple[int, int, int]:
+        for start, (slot, width) in self._temporaries.items():
+            if start <= offset and offset + size <= start + width // 8:
+                return slot, 8 * (offset - start), width
+        raise _Unknown("an intermediate result put together of several")
+
+    def _write(self, node: Any) -> tuple[int, tuple[str, int, int] | None]:
+        """The slot to compute into, and where that belongs: "INSERT", slot and bit, or "STORE", address."""
+        space, offset, size = node.space.name, node.offset, node.size
+        if space == "unique":
+            known = self._temporaries.get(offset)
+            if known is None or known[1] != 8 * size or not self._jumps_inside:
+                known = (self._new(keep=True), 8 * size)
+                for start, (_, width) in list(self._temporaries.items()):
+                    if start < offset + size and offset < start + width // 8:
+                        del self._temporaries[start]
+                self._temporaries[offset] = known
+            return known[0], None
+        if space == "ram":
+            return self._new(), ("STORE", self._constant(offset), 0)
+        if space != "register":
+            raise _Unknown(f"space {space}")
+        slot, at, width = self._register(offset, size)
+        if at == 0 and width == 8 * size:
+            return slot, None
+        return self._new(), ("INSERT", slot, at)
+
+    # Operations
+
+    def _skips(self, n: int) -> int:
+        """How many operations a conditional jump skips, if they may as well be done and undone.
+
+        That is what cmov is made of.
+        """
+        op = self._ops[n]
+        if op.opcode.name != "CBRANCH":
+            return 0
+        target = self._target(n)
+        if not isinstance(target, tuple):
+            return 0
+        skipped = self._ops[n + 1 : target[0]]
+        impure = ("LOAD", "STORE", "CALLOTHER", "CBRANCH", "BRANCH", "CALL", "BRANCHIND", "CALLIND", "RETURN")
+        if any(other.opcode.name in impure for other in skipped):
+            return 0
+        return len(skipped) if all(other.output.space.name == "register" for other in skipped) else 0
+
+    def _target(self, n: int) -> int | tuple[int]:
+        """An address, or a number of p-code operation in parentheses."""
+        node = self._ops[n].inputs[0]
+        if node.space.name == "const":
+            return (n + (node.offset ^ 1 << 31) - (1 << 31),)
+        end = self._made.address + self._made.length
+        if node.offset == end and self._ops[n].opcode.name == "CBRANCH":
+            return (len(self._ops),)
+        return node.offset
+
+    def _lower(self, n: int) -> int:
+        """Lower operation ``n``, and say which is next."""
+        op = self._ops[n]
+        name = op.opcode.name
+        if name == "CBRANCH":
+            skipped = self._skips(n)
+            if skipped:
+                self._predicate(n, skipped)
+                return n + 1 + skipped
+            self._jump(Jump("branch", self._target(n), self._read(op.inputs[1])), n)
+        elif name == "BRANCH":
+            self._jump(Jump("jump", self._target(n)), n)
+        elif name == "CALL":
+            self._jump(Jump("call", op.inputs[0].offset), n)
+        elif name in ("CALLIND", "BRANCHIND", "RETURN"):
+            kind = {"CALLIND": "call", "BRANCHIND": "indirect", "RETURN": "return"}[name]
+            self._jump(Jump(kind, None, self._read(op.inputs[0])), n)
+        elif name == "CALLOTHER":
+            if op.output is not None or op.inputs[0].offset not in _lock_marks():
+                raise _Unknown("what it does is told by no p-code")
+            self._made.atomic = True
+        elif name == "STORE":
+            address, value = self._read(op.inputs[1]), self._read(op.inputs[2])
+            self._emit("STORE", -1, address, value, 8 * op.inputs[2].size)
+        else:
+            self._compute(name, op)
+        return n + 1
+
+    def _jump(self, jump: Jump, n: int) -> None:
+        self._made.jumps.append((len(self._made.ops), jump))
+        if n + 1 < len(self._ops):
+            # So that what comes behind it has a number of its own.
+            nothing = self._constant(0)
+            self._emit("COPY", self._new(), nothing, nothing, 8)
+
+    def _predicate(self, n: int, skipped: int) -> None:
+        """Do what would be skipped, and leave registers as they were where it would have been."""
+        condition = self._read(self._ops[n].inputs[1])
+        kept = self._new()
+        self._emit("COPY", kept, condition, condition, 8)
+        for op in self._ops[n + 1 : n + 1 + skipped]:
+            slot, _, width = self._register(op.output.offset, op.output.size)
+            before = self._new()
+            self._emit("COPY", before, slot, slot, width)
+            self._compute(op.opcode.name, op)
+            self._emit("SELECT", slot, before, kept, width, slot)
+
+    def _compute(self, name: str, op: Any) -> None:
+        inputs = [self._read(node) for node in op.inputs if name != "LOAD"]
+        size, in_size = 8 * op.output.size, 8 * op.inputs[0].size
+        if name == "LOAD":
+            address = self._read(op.inputs[1])
+            out, part = self._write(op.output)
+            self._emit("LOAD", out, address, address, size)
+            self._merge(out, part, size)
+            return
+        out, part = self._write(op.output)
+        a, b = inputs[0], inputs[-1]
+        if name == "INT_ZEXT":
+            self._emit("EXTEND", out, a, a, in_size, size - in_size)
+        elif name == "INT_SEXT":
+            self._emit("SIGN", out, a, a, in_size, size - in_size)
+        elif name == "SUBPIECE":
+            at = 8 * op.inputs[1].offset
+            kept = min(size, in_size - at)
+            self._emit("EXTRACT", out, a, a, kept, at)
+            if kept < size:
+                self._emit("EXTEND", out, out, out, kept, size - kept)
+        elif name == "PIECE":
+            self._emit("PIECE", out, a, b, 8 * op.inputs[1].size, in_size)
+        elif name in ("INT_LEFT", "INT_RIGHT", "INT_SRIGHT"):
+            self._emit(name, out, a, self._places(b, 8 * op.inputs[1].size, in_size), in_size)
+        elif name == "POPCOUNT":
+            wide = self._new()
+            self._emit(name, wide, a, a, in_size)
+            self._emit("EXTRACT" if size <= in_size else "EXTEND", out, wide, wide, min(size, in_size),
+                       max(size - in_size, 0))  # fmt: skip
+        else:
+            self._emit(name, out, a, b, in_size)
+        self._merge(out, part, size)
+
+    def _places(self, slot: int, size: int, width: int) -> int:
+        """A number of places to shift, as wide as what is shifted."""
+        if size == width:
+            return slot
+        out = self._new()
+        if size < width:
+            self._emit("EXTEND", out, slot, slot, size, width - size)
+        else:
+            self._emit("PLACES", out, slot, slot, size, width)
+        return out
+
+    def _merge(self, out: int, part: tuple[str, int, int] | None, size: int) -> None:
+        if part is not None:
+            how, slot, at = part
+            self._emit(how, slot if how == "INSERT" else -1, slot, out, size, at)
