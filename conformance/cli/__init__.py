@@ -38,6 +38,7 @@ _COMMANDS = {
     "scenario": "Play stories on a whole KVM and on the model.",
     "lockstep": "Play random steps on both, for as long as there is time.",
     "explore": "Race threads under every schedule, on both.",
+    "prove": "Prove or refute, for every input on every host.",
     "diff": "Say what changed between two kernels, function by function.",
     "patch": "Say what each patch of a series changes.",
     "b4-check": "Judge a mail for b4, the mailing list tool.",

@@ -17,6 +17,7 @@ from conformance.reports.text import line
 
 __all__ = [
     "STDOUT",
+    "Seconds",
     "budget_option",
     "check_case",
     "destinations",

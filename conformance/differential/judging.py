@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from conformance.differential.comparison import Comparison, Difference
-from conformance.differential.engines import ENGINES, control_space, exhaust, fuzz
+from conformance.differential.engines import control_space, exhaust, fuzz, usual
 from conformance.differential.engines.fingerprint import ENGINE as FINGERPRINT
 from conformance.differential.engines.fingerprint import remember
+from conformance.differential.engines.prove import ENGINE as PROVE
 from conformance.differential.fingerprints import Semantics
 from conformance.differential.inputs import inputs
 from conformance.differential.properties import PROPERTIES
@@ -65,7 +66,7 @@ class Judge:
         self._arguments = arguments
         self._seed = seed
         self._end = self._exhaust_until = time.monotonic() + plan.budget
-        self._engines = plan.engines or tuple(ENGINES)
+        self._engines = plan.engines or usual()
         self._bulks: list[Chunking] = []
         self._later: list[Exhausting] = []
         self._hung: set[str] = set()
@@ -76,6 +77,8 @@ class Judge:
             missing = self._missing(prop)
             if missing is not None:
                 yield missing
+            elif self._engines == (PROVE,):
+                continue
             elif self._plan.case:
                 yield from (self._one_case(comparison) for comparison in self._comparisons(prop))
             else:
@@ -87,6 +90,13 @@ class Judge:
         self._spend()
         for each in self._bulks:
             yield self._bulk_result(each)
+
+    def to_prove(self) -> list[str]:
+        """The properties to be proved, if any are: those that the kernel has, and that do not hang."""
+        if PROVE not in self._engines or self._plan.case:
+            return []
+        there = [prop.name for prop in self._properties() if self._missing(prop) is None]
+        return [name for name in there if name not in self._hung]
 
     def _missing(self, prop: Property) -> Result | None:
         """Why the property cannot be compared on this kernel in these modes, None if it can."""

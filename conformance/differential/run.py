@@ -6,14 +6,17 @@ from __future__ import annotations
 import multiprocessing
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from conformance.differential.engines import ENGINES, PROFILES
+from conformance.differential.engines import ENGINES, PROFILES, usual
 from conformance.differential.engines.fingerprint import sentence
+from conformance.differential.engines.prove import ENGINE as PROVE
+from conformance.differential.engines.prove import lacking, require
 from conformance.differential.fingerprints import blessed
 from conformance.differential.judging import Judge
 from conformance.differential.properties import PROPERTIES
@@ -21,7 +24,7 @@ from conformance.differential.property import Property
 from conformance.differential.verdict import KernelReport, Report, Result
 from conformance.differential.wanted import check_names, check_wanted
 from conformance.errors import ConformanceError
-from conformance.kernels import BuildError, Cache, expand, open_kernel
+from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.shim import KernelDied, ShimOracle, build_shim
@@ -39,8 +42,9 @@ class Plan:
     """What to compare.
 
     ``kernels`` are selectors (none: the default), ``only`` globs on property names, ``engines`` and
-    ``modes`` names (none: all). ``budget`` is seconds of comparing per kernel. ``case`` is one case to
-    try, its input words in column order. ``jobs`` kernels are judged at once.
+    ``modes`` names (none: the usual engines, all modes). ``budget`` is seconds of comparing per kernel,
+    ``timeout`` seconds that a proof of one property may take. ``case`` is one case to try, its input words
+    in column order. ``jobs`` kernels are judged at once, or proofs made.
     """
 
     kernels: tuple[str, ...] = ()
@@ -53,6 +57,7 @@ class Plan:
     seed: int | None = None
     case: tuple[int, ...] = ()
     jobs: int = 2
+    timeout: float = 20.0
     profile: str = "default"
 
 
@@ -97,7 +102,12 @@ def run(plan: Plan, *, progress: Progress, advance: Callable[[Result], None] | N
         if plan.profile == "ci"
         else random.SystemRandom().getrandbits(32)
     )
-    if len(selectors) == 1 or plan.jobs == 1:
+    if PROVE in plan.engines:
+        require()
+    elif not plan.engines and lacking():
+        progress(f"without proofs: {' and '.join(lacking())} not installed (pip install '.[prove]')")
+    plan = replace(plan, engines=plan.engines or usual())
+    if len(selectors) == 1 or plan.jobs == 1 or plan.engines == (PROVE,):
         reports = [_judge(selector, plan, seed, progress, advance) for selector in selectors]
     else:
         reports = _judge_at_once(selectors, plan, seed, progress, advance)
@@ -120,7 +130,10 @@ def _judge(
             semantics = blessed(kernel.series)
             judge = Judge(plan, profile_of(kernel.release), oracle, arguments, seed, semantics=semantics)
             progress(f"{kernel.title}: comparing")
-            for result in judge.results():
+            results = judge.results()
+            if PROVE in plan.engines:
+                results = chain(results, _proofs(judge, kernel, library, plan, arguments))
+            for result in results:
                 report.results.append(result)
                 if advance is not None:
                     advance(result)
@@ -128,6 +141,17 @@ def _judge(
     except KernelDied as died:
         report.error = f"{kernel.title}: the shim {died.how} when it was loaded."
     return report
+
+
+def _proofs(
+    judge: Judge, kernel: Kernel, library: Path, plan: Plan, arguments: Sequence[str]
+) -> Iterator[Result]:
+    """The results of the prove engine."""
+    from conformance.differential.proving.run import shim_witness
+    from conformance.differential.proving.working import prove_all
+
+    witness = shim_witness(kernel, library, arguments)
+    yield from prove_all([witness], judge.to_prove(), plan.timeout, plan.jobs, plan.modes)
 
 
 def _title(selector: str, plan: Plan) -> str:
@@ -165,7 +189,7 @@ def _judge_at_once(
 
 def _judge_apart(selector: str, plan: Plan, seed: int, messages: Any) -> KernelReport:
     """_judge() in a process of its own, its messages put into a queue."""
-    return _judge(selector, plan, seed, messages.put, messages.put)
+    return _judge(selector, replace(plan, jobs=1), seed, messages.put, messages.put)
 
 
 def listing(selector: str | None, progress: Progress) -> Listing:

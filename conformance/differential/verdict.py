@@ -37,6 +37,7 @@ class Counterexample:
     those that differ first. ``crash`` is set when kernel code died or hung on the input instead of
     answering. ``again`` is the command that reproduces it. A scenario has ``steps`` for inputs, and
     ``details`` are lines to be shown as they are: a diff of transcripts, the transcript of a crash.
+    ``sides`` are what reports call the two, where they are not a kernel and the model.
     """
 
     inputs: dict[str, int]
@@ -47,6 +48,7 @@ class Counterexample:
     crash: str | None = None
     steps: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
+    sides: tuple[str, str] = ("kernel", "model")
 
     @property
     def case(self) -> str:

@@ -42,12 +42,15 @@ def difference(
 
 
 def described(
-    found: Counterexample, sides: Sides = ("kernel", "model"), *, found_by: str = "", width: int = 100
+    found: Counterexample, sides: Sides | None = None, *, found_by: str = "", width: int = 100
 ) -> list[str]:
-    """The lines of a counterexample: the input, what each side did, and the command that shows it again."""
+    """The lines of a counterexample: the input, what each side did, and the command that shows it again.
+
+    ``sides`` are what the sides are called, if not what the counterexample says.
+    """
     size = max(6, *(len(line(name)) for name in found.inputs)) if found.inputs else 6
     body: list[str] = []
-    for label, value, remark in _entries(found, sides, found_by):
+    for label, value, remark in _entries(found, sides or found.sides, found_by):
         start = f"{_INDENT}{label.ljust(size)}  {value}"
         if not remark:
             body.append(start)
@@ -76,7 +79,8 @@ def headline(result: Result) -> str:
     if name is None:
         return f"{inputs}: kernel and model differ"
     kernel, model = (line(side.get(name, _NOTHING)) for side in (found.kernel, found.model))
-    return f"{inputs}: {line(name)} is {kernel} in the kernel, {model} in the model"
+    sides = [f"the {side}" if side in ("kernel", "model") else line(side) for side in found.sides]
+    return f"{inputs}: {line(name)} is {kernel} in {sides[0]}, {model} in {sides[1]}"
 
 
 def _header(result: Result, title: str, seed: int | None, width: int) -> list[str]:

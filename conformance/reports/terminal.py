@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from conformance.differential.engines.prove import ENGINE as PROVE
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.reports.difference import difference, differing
 from conformance.reports.rows import ALL, IDLE, by_property, seconds, worst
@@ -98,6 +99,8 @@ def _cell(group: Sequence[Result]) -> Text:
     """What one engine compared of one property, in the colour of its verdict unless that is PASS."""
     count = sum(row.cases for row in group)
     verdict = worst(group) if group else Verdict.SKIP
+    if verdict is Verdict.PASS and group[0].engine == PROVE:
+        return Text("all")
     return Text(compact(count) if count else "-", style="" if verdict is Verdict.PASS else _COLOURS[verdict])
 
 

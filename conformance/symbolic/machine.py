@@ -54,10 +54,16 @@ class Machine:
         self._code = Code(image, self._backing, self._terms)
         self._expected = [""] * NR_EVENTS
 
-    def configure(self, host: Sequence[int]) -> None:
-        """Bring the masks to those of a host, as the words of struct host say."""
-        self._write_room(0, host)
-        self.call("shim_configure", ROOM)
+    def configure(
+        self,
+        host: Sequence[int | z3.BitVecRef],
+        *,
+        assuming: Sequence[z3.BoolRef] = (),
+        seconds: float = SETTING_UP,
+    ) -> None:
+        """Bring the masks to those of a host, in the order of HOST; with terms, of many at once."""
+        self._write_room(0, [word if isinstance(word, int) else self._formulas.value(word) for word in host])
+        self._call("shim_configure", [ROOM], assuming, seconds)
 
     def expect(self, names: Sequence[str]) -> None:
         """Name the events that are counted, each in its byte; any other is counted in the last."""
@@ -72,8 +78,13 @@ class Machine:
 
     def call(self, function: str | int, *args: int) -> None:
         """Call a function on at most three numbers, and keep what it changes in memory."""
+        self._call(function, args, [], SETTING_UP)
+
+    def _call(
+        self, function: str | int, args: Sequence[int], assuming: Sequence[z3.BoolRef], seconds: float
+    ) -> None:
         address = function if isinstance(function, int) else self._symbol(function)
-        run = self._run(address, list(args), {}, [], SETTING_UP)
+        run = self._run(address, args, {}, assuming, seconds)
         if run.finished is None or run.died or run.finished.guard != 1:
             raise CannotRun(f"{function} did not come to its end")
         self._backing.update({n: w for n, w in run.finished.words.items() if not _in_stack(8 * n)})
@@ -168,7 +179,7 @@ class Machine:
         except KeyError:
             raise CannotRun(f"the image has no symbol {name}") from None
 
-    def _write_room(self, at: int, values: Sequence[int]) -> None:
+    def _write_room(self, at: int, values: Sequence[Value]) -> None:
         self._backing.update({(ROOM >> 3) + at + n: value for n, value in enumerate(values)})
 
 

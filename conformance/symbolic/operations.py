@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conformance.symbolic.terms import Term, Terms, Value
+from conformance.symbolic.terms import Terms, Value
 
 __all__ = ["Operation", "operations"]
 

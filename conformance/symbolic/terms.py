@@ -22,7 +22,9 @@ class Term:
 
     __slots__ = ("args", "number", "ones", "op", "width", "zeros")
 
-    def __init__(self, op: str, args: tuple[Any, ...], width: int, number: int, zeros: int, ones: int) -> None:
+    def __init__(
+        self, op: str, args: tuple[Any, ...], width: int, number: int, zeros: int, ones: int
+    ) -> None:
         self.op = op
         self.args = args
         self.width = width
@@ -312,7 +314,11 @@ class Terms:
         if a is b:
             return 0
         assert isinstance(b, Term)
-        if a.__class__ is int and b.op == "ite" and (b.args[1].__class__ is int or b.args[2].__class__ is int):
+        if (
+            a.__class__ is int
+            and b.op == "ite"
+            and (b.args[1].__class__ is int or b.args[2].__class__ is int)
+        ):
             return self.ite(b.args[0], self.sub(a, b.args[1], width), self.sub(a, b.args[2], width), width)
         return self._make("sub", (a, b), width, _low_zeros(_known(a, width)[0] & b.zeros))
 
@@ -487,7 +493,9 @@ class Terms:
         if width > 1 and (a == 0 or a == 1) and (b == 0 or b == 1):
             return self.concat((0, width - 1), (self.ite(condition, a, b, 1), 1))
         if isinstance(a, Term) and isinstance(b, Term) and a.op == "concat" and _alike(a, b):
-            pieces = [(self.ite(condition, x, y, n), n) for (x, n), (y, _) in zip(a.args, b.args, strict=True)]
+            pieces = [
+                (self.ite(condition, x, y, n), n) for (x, n), (y, _) in zip(a.args, b.args, strict=True)
+            ]
             return self.concat(*pieces)
         a_known, b_known = _known(a, width), _known(b, width)
         return self._make("ite", (condition, a, b), width, a_known[0] & b_known[0], a_known[1] & b_known[1])

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``conformance prove``: what holds for every input on every host, and a counterexample where it does not."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from conformance.cli.options import (
+    Seconds,
+    destinations,
+    jobs_option,
+    kernel_options,
+    report_options,
+)
+from conformance.cli.run import tell, watching
+
+__all__ = ["prove"]
+
+
+@click.command()
+@kernel_options
+@click.option("--only", multiple=True, metavar="GLOB", help="Prove only properties of these names.")
+@click.option(
+    "--oracle", default="shim", show_default=True, metavar="NAME", help="Whose machine code it is about."
+)
+@click.option(
+    "--between",
+    nargs=2,
+    metavar="SEL SEL",
+    help="Compare the code of two kernels instead of a kernel with the model.",
+)
+@click.option(
+    "--timeout",
+    type=Seconds(),
+    default=20.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="For each property; one that is not proved by then is unproved.",
+)
+@jobs_option
+@report_options
+@click.pass_context
+def prove(ctx: click.Context, between: tuple[str, str] | None, **given: Any) -> None:
+    """Compare machine code with the model, or with other code, for every input on every host.
+
+    A difference is run on the processor before it is shown; what could not be proved is told with the
+    reason, and counts as skipped.
+
+    Exit status: 0 nothing was refuted, 1 something was, 2 nothing could be judged.
+    """
+    if between and (given["kernels"] or given["patches"]):
+        raise click.UsageError("--between names both kernels itself; leave out --kernel and --patch.")
+    places = destinations(given)
+    del given["bisect"]  # Commands.main() acts on it: it also holds where the options cannot be read.
+    with watching() as (progress, advance):
+        from conformance.differential.engines.prove import require
+
+        require()
+        if between:
+            from conformance.differential.proving.run import between as compare
+
+            report = compare(between, given["only"], given["timeout"], given["jobs"], progress, advance)
+        else:
+            from conformance.differential.run import Plan, run
+
+            given["patches"] = tuple(Path(patch) for patch in given["patches"])
+            plan = Plan(**given, engines=("prove",))
+            report = run(plan, progress=progress, advance=advance)
+    from conformance.reports import proofs
+
+    ctx.exit(tell(report, places, partial(proofs.show, report)))

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The prove engine's name, and whether this installation has what it needs: z3 and pypcode are an extra."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from conformance.errors import ConformanceError
+
+__all__ = ["ENGINE", "lacking", "require"]
+
+ENGINE = "prove"
+
+_PACKAGES = {"z3": "z3-solver", "pypcode": "pypcode"}
+
+
+def lacking() -> list[str]:
+    """The packages that proofs need and that are not installed."""
+    return [package for module, package in _PACKAGES.items() if importlib.util.find_spec(module) is None]
+
+
+def require() -> None:
+    """Raise ConformanceError unless this installation can prove."""
+    missing = lacking()
+    if missing:
+        are = "are" if len(missing) > 1 else "is"
+        raise ConformanceError(
+            f"Proofs need {' and '.join(missing)}, which {are} not installed. "
+            "Install the suite with what they need: pip install '.[prove]'"
+        )

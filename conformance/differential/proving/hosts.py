@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every host at once: what decides the masks, as symbols restricted to what a processor can have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import z3
+
+from conformance.model.layout import SPTE_BASE_ADDR_MASK
+from conformance.model.modes import MODES, Mode
+
+__all__ = ["KINDS", "EveryHost", "host_values"]
+
+KINDS = {"shadow": (False, False), "npt": (True, False), "ept": (True, True)}
+"""How KVM uses a host, and what that is in a Mode: ``tdp`` and ``ept``."""
+
+_PREFIX = "host "
+_NUMBERS = ("phys_bits", "cache_bits", "me_value", "me_mask")
+_FLAGS = ("l1tf", "mmio_caching", "ad_bits", "exec_only")
+
+
+@dataclass
+class EveryHost:
+    """All hosts that KVM uses in one way (``kind``).
+
+    The masks are never free: they are what the setters make of these symbols, on either side by its own
+    setters, which are compared themselves. ``restrictions`` say which values are meant.
+    """
+
+    kind: str
+    symbols: dict[str, z3.ExprRef] = field(init=False)
+    restrictions: list[z3.BoolRef] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.symbols = {name: z3.BitVec(_PREFIX + name, 64) for name in _NUMBERS}
+        self.symbols |= {name: z3.Bool(_PREFIX + name) for name in _FLAGS}
+        bits = [self.symbols["phys_bits"], self.symbols["cache_bits"]]
+        value, mask = self.symbols["me_value"], self.symbols["me_mask"]
+        self.restrictions = [
+            *(z3.And(z3.UGE(one, 32), z3.ULE(one, 52)) for one in bits),
+            mask & ~z3.BitVecVal(SPTE_BASE_ADDR_MASK, 64) == 0,
+            value & ~mask == 0,
+        ]
+
+    @property
+    def mode(self) -> Mode:
+        """These hosts as a mode of the model's."""
+        tdp, ept = KINDS[self.kind]
+        return Mode(self.kind, "every host", tdp=tdp, ept=ept, **self.symbols)
+
+    @property
+    def words(self) -> dict[str, int | z3.BitVecRef]:
+        """These hosts as words, by the names that oracles have for them."""
+        one = {name: z3.If(self.symbols[name], z3.BitVecVal(1, 64), z3.BitVecVal(0, 64)) for name in _FLAGS}
+        tdp, ept = KINDS[self.kind]
+        return {**{name: self.symbols[name] for name in _NUMBERS}, **one, "tdp": int(tdp), "ept": int(ept)}
+
+    def named(self, names: Iterable[str]) -> list[str]:
+        """Those of the modes that are of this kind."""
+        return [name for name in names if (MODES[name].tdp, MODES[name].ept) == KINDS[self.kind]]
+
+    def one(self, model: z3.ModelRef) -> Mode:
+        """The host that the values of a model describe."""
+        said = {name: model.eval(symbol, model_completion=True) for name, symbol in self.symbols.items()}
+        numbers = {name: said[name].as_long() for name in _NUMBERS}
+        flags = {name: z3.is_true(said[name]) for name in _FLAGS}
+        told = [f"{name}={value:#x}" for name, value in numbers.items() if value]
+        told += [name for name, value in flags.items() if value]
+        tdp, ept = KINDS[self.kind]
+        title = f"{self.kind} with {', '.join(told)}"
+        return Mode(title, "found by the solver", tdp=tdp, ept=ept, **numbers, **flags)
+
+    def is_mode(self, name: str) -> z3.BoolRef:
+        """That the host is the one of a mode."""
+        values = MODES[name].host()
+        return z3.And(
+            *(self.symbols[number] == values[number] for number in _NUMBERS),
+            *(self.symbols[flag] == bool(values[flag]) for flag in _FLAGS),
+        )
+
+
+def host_values(mode: Mode) -> dict[str, int]:
+    """What the symbols of every host are on the one of a mode, by their names."""
+    values = mode.host()
+    return {_PREFIX + name: values[name] for name in (*_NUMBERS, *_FLAGS)}

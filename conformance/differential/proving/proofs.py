@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One property, two sides: equal for every input on every host, or a first input on which they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import z3
+
+from conformance.differential.property import ANY_MODE, Property
+from conformance.differential.proving.hosts import KINDS, EveryHost
+from conformance.differential.proving.inputs import EveryInput, every_input
+from conformance.differential.proving.sides import Observed, Side
+from conformance.differential.proving.solving import Deadline, Unproved, different, find
+from conformance.model.modes import MODES, Mode
+
+__all__ = ["Proof", "Refutation", "prove"]
+
+
+@dataclass(frozen=True)
+class Refutation:
+    """An input on which the sides differ, on a host: one of the modes if it differs on one of them."""
+
+    mode: Mode
+    case: tuple[int, ...]
+    word: str
+    """The observed word that the solver found to differ."""
+
+
+@dataclass
+class Proof:
+    """What became of it: a refutation, or ``unproved`` and why, or neither, and it is proved.
+
+    ``inputs`` says how many there are on each host, ``kinds`` which hosts were gone through.
+    """
+
+    inputs: str = ""
+    kinds: list[str] = field(default_factory=list)
+    unproved: str = ""
+    refutation: Refutation | None = None
+
+    @property
+    def proved(self) -> bool:
+        """Whether both sides are equal for every input on every host."""
+        return bool(self.kinds) and not self.unproved and self.refutation is None
+
+
+def prove(prop: Property, sides: tuple[Side, Side], seconds: float, modes: Sequence[str] = ()) -> Proof:
+    """Compare two sides of a property for every input, on all hosts of the kinds of its modes.
+
+    With ``modes`` only on the hosts of these.
+    """
+    proof = Proof()
+    deadline = Deadline(seconds)
+    if prop.scalar:
+        proof.unproved = "its input is a tree of tables, over which the model runs case by case"
+        return proof
+    for kind in KINDS:
+        hosts = EveryHost(kind)
+        names = hosts.named(MODES if prop.modes == ANY_MODE else prop.modes)
+        if modes:
+            names = [name for name in names if name in modes]
+        if not names:
+            continue
+        inputs = every_input(prop, sides[0].kernel(hosts))
+        proof.inputs = inputs.stated
+        meant = [*hosts.restrictions, *inputs.restrictions]
+        if modes:
+            meant.append(z3.Or(*(hosts.is_mode(name) for name in names)))
+        try:
+            one, other = (side.observe(prop, hosts, inputs, deadline) for side in sides)
+            for word, unequal in _differences(prop, one, other):
+                found = find([*meant, unequal], deadline, f"{word}, {kind}")
+                if found is not None:
+                    conditions = [*meant, unequal]
+                    proof.refutation = _smaller(found, conditions, word, hosts, names, inputs, deadline)
+                    return proof
+        except Unproved as why:
+            proof.unproved = str(why)
+            return proof
+        proof.kinds.append(kind)
+    return proof
+
+
+def _differences(prop: Property, one: Observed, other: Observed) -> Iterator[tuple[str, z3.BoolRef]]:
+    """Each observed word with the condition under which it differs; none where that is never."""
+    names = ["death", *prop.gives, "events"]
+    terms = zip((one.died, *one.words), (other.died, *other.words), strict=True)
+    for name, (left, right) in zip(names, terms, strict=True):
+        unequal = different(left, right)
+        if unequal is not None:
+            # Words of a case that died were never given.
+            alive = unequal if name == "death" else z3.And(unequal, z3.Not(z3.Or(one.died, other.died)))
+            yield name, alive
+
+
+def _smaller(
+    found: z3.ModelRef,
+    conditions: list[z3.BoolRef],
+    word: str,
+    hosts: EveryHost,
+    names: list[str],
+    inputs: EveryInput,
+    deadline: Deadline,
+) -> Refutation:
+    """What was found, on the host of a named mode if there is one on which they differ."""
+    for name in names:
+        try:
+            named = find([*conditions, hosts.is_mode(name)], deadline, word)
+        except Unproved:
+            break
+        if named is not None:
+            return Refutation(MODES[name], _case(named, inputs), word)
+    return Refutation(hosts.one(found), _case(found, inputs), word)
+
+
+def _case(model: z3.ModelRef, inputs: EveryInput) -> tuple[int, ...]:
+    return tuple(model.eval(word, model_completion=True).as_long() for word in inputs.words)

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a proof compares: machine code and the model, each as formulas over the same symbols."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import z3
+from numpy.typing import NDArray
+
+from conformance.differential.property import Property
+from conformance.differential.proving.hosts import KINDS, EveryHost, host_values
+from conformance.differential.proving.inputs import EveryInput
+from conformance.differential.proving.solving import Deadline, Unproved, different, find
+from conformance.model.kernel import MASKS, Kernel
+from conformance.model.modes import Mode, kernel_in
+from conformance.model.profiles import Profile
+from conformance.oracles.common import HOST
+from conformance.oracles.image import Image
+from conformance.symbolic import CannotRun, Machine
+from conformance.symbolic.evaluating import Evaluator
+
+__all__ = ["Code", "ModelSide", "Observed", "Side"]
+
+_RENAMED = {"shadow_x_mask": "shadow_xs_mask"}
+"""Masks that some kernels call otherwise."""
+_BOOLEANS = ("enable_mmio_caching", "kvm_ad_enabled")
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a side gives for every input, on every host of one kind: the property's words, then its events.
+
+    ``died`` is where it crashes or BUGs instead.
+    """
+
+    words: tuple[z3.BitVecRef, ...]
+    died: z3.BoolRef
+
+
+class Side(Protocol):
+    """Something whose observations are formulas."""
+
+    def kernel(self, hosts: EveryHost) -> Kernel:
+        """The model's kernel whose masks, access bits and layout are those of this side."""
+
+    def observe(self, prop: Property, hosts: EveryHost, inputs: EveryInput, deadline: Deadline) -> Observed:
+        """The property's observations. Raises Unproved if they cannot be had in that time."""
+
+
+class ModelSide:
+    """A profile's model."""
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+
+    def kernel(self, hosts: EveryHost) -> Kernel:
+        """The model's kernel, its masks as its own setters leave them."""
+        return kernel_in(hosts.mode, self.profile)
+
+    def observe(self, prop: Property, hosts: EveryHost, inputs: EveryInput, deadline: Deadline) -> Observed:
+        """The property's observations; the model has them at once, and never dies."""
+        words = prop.observe(self.kernel(hosts), list(inputs.words))
+        return Observed(tuple(_term(word) for word in words), z3.BoolVal(False))
+
+
+class Code:
+    """A kernel's machine code: that of a shim, or of the shipped module.
+
+    Its masks are what its own setters leave on the host. That these are the masks that the model's setters
+    leave is shown first, and then the model's terms for them are used.
+    """
+
+    def __init__(self, image: Image, profile: Profile) -> None:
+        self._image = image
+        self._model = ModelSide(profile)
+        self._machines: dict[str, Machine] = {}
+        self._evaluators: dict[tuple[str, str], Evaluator] = {}
+
+    def kernel(self, hosts: EveryHost) -> Kernel:
+        """The model's kernel of this code's profile."""
+        return self._model.kernel(hosts)
+
+    def observe(self, prop: Property, hosts: EveryHost, inputs: EveryInput, deadline: Deadline) -> Observed:
+        """The property's observations, by executing the code on symbols."""
+        machine = self._machine(hosts, deadline)
+        machine.expect(prop.events)
+        meant = [*hosts.restrictions, *inputs.restrictions]
+        try:
+            outcome = machine.run(prop.name, inputs.words, assuming=meant, seconds=deadline.left)
+        except CannotRun as why:
+            raise Unproved(str(why)) from None
+        self._evaluators[prop.name, hosts.kind] = Evaluator(outcome.words)
+        return Observed(tuple(_term(word) for word in outcome.words), outcome.died)
+
+    def evaluate(self, prop: Property, mode: Mode, batch: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        """What the formulas of observe() say of a batch of cases on a mode's host, a row an observed word."""
+        kind = next(kind for kind, used in KINDS.items() if used == (mode.tdp, mode.ept))
+        inputs = {column.name: row for column, row in zip(prop.takes, batch, strict=True)}
+        said = self._evaluators[prop.name, kind]({**inputs, **host_values(mode)})
+        return np.stack(said)
+
+    def _machine(self, hosts: EveryHost, deadline: Deadline) -> Machine:
+        """The code on these hosts, its masks set."""
+        if hosts.kind not in self._machines:
+            machine = Machine(self._image)
+            words = [hosts.words[name] for name in HOST]
+            try:
+                machine.configure(words, assuming=hosts.restrictions, seconds=deadline.left)
+            except CannotRun as why:
+                raise Unproved(f"the mask setters: {why}") from None
+            self._share_masks(machine, hosts, deadline)
+            self._machines[hosts.kind] = machine
+        return self._machines[hosts.kind]
+
+    def _share_masks(self, machine: Machine, hosts: EveryHost, deadline: Deadline) -> None:
+        """Let the model's terms stand for the masks, where they are shown to be equal."""
+        k = self.kernel(hosts)
+        for name in MASKS:
+            own = next((each for each in (name, _RENAMED.get(name, "")) if each in self._image.symbols), None)
+            if own is None:
+                continue
+            size = 1 if name in _BOOLEANS else 8
+            term = z3.simplify(_term(getattr(k, name)))
+            unequal = different(_widened(machine.read(own, size)), term)
+            if unequal is not None and find([*hosts.restrictions, unequal], deadline, own) is not None:
+                raise Unproved(
+                    f"the mask setters leave another {own} than the model's: they are compared first"
+                )
+            machine.write(own, z3.Extract(8 * size - 1, 0, term), size)
+
+
+def _term(word: int | z3.BitVecRef) -> z3.BitVecRef:
+    return z3.BitVecVal(word, 64) if isinstance(word, int) else word
+
+
+def _widened(word: int | z3.BitVecRef) -> z3.BitVecRef:
+    term = _term(word)
+    return z3.ZeroExt(64 - term.size(), term) if term.size() < 64 else term

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Asking z3 whether two observations are equal for every input on every host that is meant."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import z3
+
+__all__ = ["Deadline", "Unproved", "different", "find"]
+
+MOST_MEMORY = 900
+"""Megabytes after which the solver gives up."""
+
+
+class Unproved(Exception):
+    """Nothing can be said, for this reason; how far it came is part of it."""
+
+
+class Deadline:
+    """So many seconds from now on."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds; never below a hundredth, so that whoever asks can be told that it was too short."""
+        return max(self._end - time.monotonic(), 0.01)
+
+
+def find(conditions: Sequence[z3.BoolRef], deadline: Deadline, what: str) -> z3.ModelRef | None:
+    """Values for the symbols under which all conditions hold; None if there are none.
+
+    Raises Unproved if the solver gives up on ``what``: that is neither.
+    """
+    solver = z3.SolverFor("QF_BV")
+    solver.set("timeout", max(int(deadline.left * 1000), 1))
+    solver.set("max_memory", MOST_MEMORY)
+    solver.add(*conditions)
+    answer = solver.check()
+    if answer == z3.unsat:
+        return None
+    if answer == z3.sat:
+        return solver.model()
+    reason = solver.reason_unknown()
+    said = f"within {deadline.seconds:g} s" if reason in ("timeout", "canceled") else f"({reason})"
+    raise Unproved(f"the solver gave up on {what} {said}")
+
+
+def different(one: z3.ExprRef, other: z3.ExprRef) -> z3.BoolRef | None:
+    """That two terms are not equal; None where simplification alone shows that they are."""
+    unequal = z3.simplify(one != other)
+    return None if z3.is_false(unequal) else unequal

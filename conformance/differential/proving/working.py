@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Proofs as work for several processes: kernel against model, or kernel against kernel, property by property.
+
+A refutation counts only once the processor itself has shown the difference on that input. A proof counts only
+if the formulas, evaluated on drawn cases in every mode, say what the processor says.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing import get_context
+
+import numpy as np
+
+from conformance.differential.columns import SpteColumn
+from conformance.differential.comparison import Comparison
+from conformance.differential.duel import Duel, moved_bits
+from conformance.differential.engines.bulk import draw
+from conformance.differential.engines.prove import ENGINE
+from conformance.differential.properties import PROPERTIES
+from conformance.differential.property import Property
+from conformance.differential.proving.hosts import KINDS
+from conformance.differential.proving.proofs import Refutation, prove
+from conformance.differential.proving.sides import Code, ModelSide
+from conformance.differential.shrinking import shrink
+from conformance.differential.telling import counterexample
+from conformance.differential.verdict import Result, Verdict
+from conformance.model.modes import MODES, Mode
+from conformance.model.profiles import Profile
+from conformance.oracles.image import Image
+from conformance.oracles.shim import KernelDied, ShimOracle
+
+__all__ = ["Witness", "prove_all"]
+
+CASES = 1024
+"""On how many cases of a property the formulas must agree with the processor, if they are to prove it."""
+
+COSTLY = ("make_spte", "kvm_mmu_set_mmio_spte_mask", "make_huge_page_split_spte", "make_huge_spte")
+"""What takes longest is begun first."""
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A kernel that is asked: its profile, and how a process gets at its oracle and at its machine code.
+
+    ``arguments`` are those of ``conformance run`` that choose it, for the command that shows a difference.
+    """
+
+    profile: Profile
+    oracle: Callable[[], ShimOracle]
+    image: Callable[[], Image]
+    arguments: tuple[str, ...]
+    name: str = "shim"
+
+
+def prove_all(
+    witnesses: Sequence[Witness],
+    names: Sequence[str],
+    seconds: float,
+    jobs: int,
+    modes: Sequence[str] = (),
+) -> Iterator[Result]:
+    """Results of the properties ``names``, in their order: of one witness against the model, or of two.
+
+    ``seconds`` is what each property may take; ``modes``, if any, on whose hosts it is proved. Where a
+    process ends of it, that is the property's result.
+    """
+    if min(jobs, len(names)) <= 1:
+        with _Worker(tuple(witnesses)) as worker:
+            yield from (worker.judge(PROPERTIES[name], seconds, modes) for name in names)
+        return
+    pool = ProcessPoolExecutor(
+        min(jobs, len(names)), get_context("spawn"), initializer=_begin, initargs=(tuple(witnesses),)
+    )
+    try:
+        costly = sorted(names, key=lambda name: COSTLY.index(name) if name in COSTLY else len(COSTLY))
+        futures = {name: pool.submit(_judge, name, seconds, modes) for name in costly}
+        for name in names:
+            try:
+                yield futures[name].result()
+            except BrokenProcessPool:
+                why = "unproved: the process that worked on it, or on another property, ended"
+                yield Result(name, witnesses[0].name, ENGINE, "-", Verdict.ERROR, reason=why)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_worker: _Worker | None = None
+
+
+def _begin(witnesses: tuple[Witness, ...]) -> None:
+    global _worker
+    _worker = _Worker(witnesses)
+
+
+def _judge(name: str, seconds: float, modes: Sequence[str]) -> Result:
+    assert _worker is not None
+    return _worker.judge(PROPERTIES[name], seconds, modes)
+
+
+class _Worker:
+    """A process's oracles and formulas, kept from one property to the next."""
+
+    def __init__(self, witnesses: tuple[Witness, ...]) -> None:
+        self._witnesses = witnesses
+        self._oracles = [witness.oracle() for witness in witnesses]
+        self._codes = [Code(witness.image(), witness.profile) for witness in witnesses]
+        first, last = witnesses[0].profile, witnesses[-1].profile
+        self._sides = (self._codes[0], self._codes[1] if len(witnesses) > 1 else ModelSide(first))
+        self._moved = moved_bits(first, last)
+
+    def __enter__(self) -> _Worker:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for oracle in self._oracles:
+            oracle.close()
+
+    def judge(self, prop: Property, seconds: float, modes: Sequence[str]) -> Result:
+        """What became of a property."""
+        start = time.monotonic()
+        result = self._judge(prop, seconds, modes)
+        return replace(result, seconds=time.monotonic() - start)
+
+    def _judge(self, prop: Property, seconds: float, modes: Sequence[str]) -> Result:
+        told = partial(Result, prop.name, self._witnesses[0].name, ENGINE)
+        if self._moved and any(isinstance(column, SpteColumn) for column in prop.takes):
+            why = f"a word is not the same SPTE to both kernels, for {', '.join(self._moved)} moved"
+            return told("-", Verdict.SKIP, reason=f"unproved: {why}")
+        proof = prove(prop, self._sides, seconds, modes)
+        if proof.refutation is not None:
+            return self._replayed(prop, proof.refutation, told)
+        if not proof.proved:
+            return told("-", Verdict.SKIP, reason=f"unproved: {proof.unproved}")
+        try:
+            cases = self._agree(prop, modes)
+        except _Disagree as why_not:
+            return told("-", Verdict.ERROR, reason=f"the proof engine is wrong: {why_not}")
+        where = "every host" if len(proof.kinds) == len(KINDS) else f"every {' and '.join(proof.kinds)} host"
+        if modes:
+            where = f"the hosts of {', '.join(modes)}"
+        return told("-", Verdict.PASS, cases, reason=f"proved: {proof.inputs} inputs, {where}")
+
+    def _comparison(self, prop: Property, mode: Mode) -> Comparison:
+        first, last = self._witnesses[0].profile, self._witnesses[-1].profile
+        if len(self._witnesses) == 1:
+            return Comparison(prop, mode, first, self._oracles[0])
+        return Duel(prop, mode, (first, last), (self._oracles[0], self._oracles[1]))
+
+    def _replayed(self, prop: Property, found: Refutation, told: Callable[..., Result]) -> Result:
+        """The difference as the processor shows it, made small; what it does not show is no difference."""
+        comparison = self._comparison(prop, found.mode)
+        difference = comparison.compare_once(found.case)
+        if difference is None:
+            place = f"{found.word} of {_text(found.case)} ({found.mode.name})"
+            why = f"the proof engine is wrong: by the formulas {place} differs, on the processor it does not"
+            return told("-", Verdict.ERROR, reason=why)
+        difference = shrink(comparison, difference)
+        if isinstance(comparison, Duel):
+            first, other = (witness.arguments[-1] for witness in self._witnesses)
+            again = shlex.join(["conformance", "prove", "--between", first, other, "--only", prop.name])
+            shown = replace(comparison.tell(difference, again), sides=(first, other))
+        else:
+            shown = counterexample(comparison, difference, self._witnesses[0].arguments)
+        why = f"refuted in {found.word}, and replayed"
+        return told(found.mode.name, Verdict.FAIL, comparison.cases, reason=why, counterexample=shown)
+
+    def _agree(self, prop: Property, modes: Sequence[str]) -> int:
+        """On how many drawn cases the formulas of the code gave what the processor gave.
+
+        Raises _Disagree about the first on which they did not.
+        """
+        seen = 0
+        rng = np.random.default_rng(len(prop.name))
+        wanted = [name for name in prop.modes if name in modes] or prop.modes
+        for name in wanted:
+            comparison = self._comparison(prop, MODES[name])
+            batch = draw(comparison, rng, -(-CASES // len(wanted)))
+            ask = [comparison.ask_kernel]
+            if isinstance(comparison, Duel):
+                ask.append(comparison.ask_model)
+            for code, processor in zip(self._codes, ask, strict=True):
+                try:
+                    answers = processor(batch)
+                except KernelDied as died:
+                    raise _Disagree(f"the processor {died.how} where formulas give words") from None
+                differing = np.flatnonzero((answers != code.evaluate(prop, MODES[name], batch)).any(axis=0))
+                if differing.size:
+                    case = _text(batch[:, differing[0]].tolist())
+                    raise _Disagree(f"formulas and processor differ on {case} ({name})")
+                seen += batch.shape[1]
+        return seen
+
+
+class _Disagree(Exception):
+    """The formulas do not say what the processor does."""
+
+
+def _text(case: Sequence[int]) -> str:
+    return ",".join(f"{word:#x}" for word in case)

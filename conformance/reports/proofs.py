@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The table of ``conformance prove``: per property whether it is proved, how it was, how long it took."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from conformance.differential.verdict import KernelReport, Report, Result, Verdict
+from conformance.reports.difference import difference
+from conformance.reports.text import line, lines
+
+__all__ = ["show"]
+
+_STANDING = {
+    Verdict.PASS: ("PROVED", "green"),
+    Verdict.FAIL: ("REFUTED", "bold red"),
+    Verdict.SKIP: ("unproved", "yellow"),
+    Verdict.ERROR: ("ERROR", "magenta"),
+    Verdict.MISS: ("MISS", "yellow"),
+}
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the report: a table a kernel, then what was refuted."""
+    for number, kernel in enumerate(report.kernels):
+        if number:
+            console.print()
+        _kernel(kernel, console)
+
+
+def _kernel(kernel: KernelReport, console: Console) -> None:
+    _say(console, f"{line(kernel.title)}  {line(kernel.version)}", "bold")
+    if kernel.drift:
+        _say(console, f"note: {line(kernel.drift)}", "yellow")
+    for sentence in lines(kernel.error or ""):
+        _say(console, f"ERROR  {sentence}", "magenta")
+    if kernel.error is not None:
+        return
+    told = [result for result in kernel.results if not result.reason.startswith("absent")]
+    if told:
+        console.print(_table(told))
+    for result in told:
+        if result.verdict is Verdict.FAIL:
+            console.print()
+            first, *rest = difference(result, kernel.title, None, width=console.width)
+            _say(console, first, "bold red")
+            for entry in rest:
+                _say(console, entry)
+    console.print()
+    told_of = [result.verdict for result in told]
+    tally = [f"{told_of.count(one)} {_STANDING[one][0]}" for one in Verdict if one in told_of]
+    absent = len(kernel.results) - len(told)
+    more = f"; {absent} absent from the kernel" if absent else ""
+    _say(console, f"{len(told)} properties: {', '.join(tally) or 'none'}{more}")
+    checked = sum(result.cases for result in told if result.verdict is Verdict.PASS)
+    if checked:
+        _say(console, f"on {checked:,} drawn cases the formulas gave what the processor gave")
+
+
+def _table(results: list[Result]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("", no_wrap=True)
+    table.add_column("property", no_wrap=True)
+    table.add_column("s", justify="right", no_wrap=True)
+    table.add_column("for", overflow="fold")
+    for result in results:
+        word, colour = _STANDING[result.verdict]
+        reason = result.reason.removeprefix("unproved: ").removeprefix("proved: ").replace(" inputs,", ",")
+        table.add_row(
+            Text(word, style=colour),
+            Text(line(result.property)),
+            f"{result.seconds:.2f}",
+            Text(line(reason)),
+        )
+    return table
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    """One line as it is: not folded, no markup, so that a command can be copied from it."""
+    console.print(Text(text), style=style, soft_wrap=True)
