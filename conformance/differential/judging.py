@@ -14,14 +14,13 @@ from conformance.differential.comparison import Comparison, Difference
 from conformance.differential.engines import control_space, exhaust, fuzz, usual
 from conformance.differential.engines.fingerprint import ENGINE as FINGERPRINT
 from conformance.differential.engines.fingerprint import remember
-from conformance.differential.engines.prove import ENGINE as PROVE
 from conformance.differential.fingerprints import Semantics
 from conformance.differential.inputs import inputs
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import ANY_MODE, Property
 from conformance.differential.shrinking import shrink
 from conformance.differential.telling import counterexample
-from conformance.differential.verdict import Result, Verdict
+from conformance.differential.verdict import PROVE, Result, Verdict
 from conformance.differential.work import Chunking, Exhausting
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache

@@ -15,13 +15,12 @@ from typing import Any
 
 from conformance.differential.engines import ENGINES, PROFILES, usual
 from conformance.differential.engines.fingerprint import sentence
-from conformance.differential.engines.prove import ENGINE as PROVE
 from conformance.differential.engines.prove import lacking, require
 from conformance.differential.fingerprints import blessed
 from conformance.differential.judging import Judge
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
-from conformance.differential.verdict import KernelReport, Report, Result
+from conformance.differential.verdict import PROVE, KernelReport, Report, Result
 from conformance.differential.wanted import check_names, check_wanted
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel

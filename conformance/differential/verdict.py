@@ -7,7 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from enum import Enum
 
-__all__ = ["Counterexample", "KernelReport", "Report", "Result", "Verdict"]
+__all__ = ["PROVE", "Counterexample", "KernelReport", "Report", "Result", "Verdict"]
+
+PROVE = "prove"
+"""The engine whose PASS holds for every input. Its cases are those on which its formulas were checked."""
 
 
 class Verdict(str, Enum):

@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from conformance.differential.engines.prove import ENGINE as PROVE
-from conformance.differential.verdict import KernelReport, Report, Result, Verdict
+from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
 from conformance.reports.difference import difference, differing
 from conformance.reports.rows import ALL, IDLE, by_property, seconds, worst
 from conformance.reports.text import compact, duration, line, lines

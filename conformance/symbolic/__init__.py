@@ -4,4 +4,7 @@
 from conformance.symbolic.errors import CannotRun
 from conformance.symbolic.machine import Machine, Outcome
 
-__all__ = ["CannotRun", "Machine", "Outcome"]
+__all__ = ["UNDEFINED", "CannotRun", "Machine", "Outcome"]
+
+UNDEFINED = "undefined"
+"""What the names of variables begin with that stand for registers and memory that nobody has written."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The prove engine's name, and whether this installation has what it needs: z3 and pypcode are an extra."""
+"""Whether this installation has what the prove engine needs: z3 and pypcode are an extra."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import importlib.util
 
 from conformance.errors import ConformanceError
 
-__all__ = ["ENGINE", "lacking", "require"]
-
-ENGINE = "prove"
+__all__ = ["lacking", "require"]
 
 _PACKAGES = {"z3": "z3-solver", "pypcode": "pypcode"}
 

@@ -15,7 +15,11 @@ from conformance.differential.proving.sides import Observed, Side
 from conformance.differential.proving.solving import Deadline, Unproved, different, find
 from conformance.model.modes import MODES, Mode
 
-__all__ = ["Proof", "Refutation", "prove"]
+__all__ = ["DEATH", "Proof", "Refutation", "prove"]
+
+
+DEATH = "death"
+"""What is observed besides words: whether it crashed."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ def prove(prop: Property, sides: tuple[Side, Side], seconds: float, modes: Seque
             for word, unequal in _differences(prop, one, other):
                 found = find([*meant, unequal], deadline, f"{word}, {kind}")
                 if found is not None:
+                    if undefined := one.undefined | other.undefined:
+                        raise Unproved(f"{word} depends on {min(undefined)}, which nobody has written")
                     conditions = [*meant, unequal]
                     proof.refutation = _smaller(found, conditions, word, hosts, names, inputs, deadline)
                     return proof
@@ -85,13 +91,13 @@ def prove(prop: Property, sides: tuple[Side, Side], seconds: float, modes: Seque
 
 def _differences(prop: Property, one: Observed, other: Observed) -> Iterator[tuple[str, z3.BoolRef]]:
     """Each observed word with the condition under which it differs; none where that is never."""
-    names = ["death", *prop.gives, "events"]
+    names = [DEATH, *prop.gives, "events"]
     terms = zip((one.died, *one.words), (other.died, *other.words), strict=True)
     for name, (left, right) in zip(names, terms, strict=True):
         unequal = different(left, right)
         if unequal is not None:
             # Words of a case that died were never given.
-            alive = unequal if name == "death" else z3.And(unequal, z3.Not(z3.Or(one.died, other.died)))
+            alive = unequal if name == DEATH else z3.And(unequal, z3.Not(z3.Or(one.died, other.died)))
             yield name, alive
 
 

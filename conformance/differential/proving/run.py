@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from conformance.differential.engines.prove import ENGINE
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.proving.working import Witness, prove_all
-from conformance.differential.verdict import KernelReport, Report, Result, Verdict
+from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
 from conformance.differential.wanted import check_wanted
 from conformance.kernels import Cache, Kernel, open_kernel
 from conformance.model.profiles import profile_of
@@ -79,7 +78,7 @@ def _common(
         ]
         if lacking:
             reason = f"absent from {' and '.join(lacking)}"
-            skipped.append(Result(prop.name, "shim", ENGINE, "-", Verdict.SKIP, reason=reason))
+            skipped.append(Result(prop.name, "shim", PROVE, "-", Verdict.SKIP, reason=reason))
         else:
             names.append(prop.name)
     return names, skipped

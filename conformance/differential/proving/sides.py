@@ -19,7 +19,7 @@ from conformance.model.modes import Mode, kernel_in
 from conformance.model.profiles import Profile
 from conformance.oracles.common import HOST
 from conformance.oracles.image import Image
-from conformance.symbolic import CannotRun, Machine
+from conformance.symbolic import UNDEFINED, CannotRun, Machine
 from conformance.symbolic.evaluating import Evaluator
 
 __all__ = ["Code", "ModelSide", "Observed", "Side"]
@@ -33,11 +33,13 @@ _BOOLEANS = ("enable_mmio_caching", "kvm_ad_enabled")
 class Observed:
     """What a side gives for every input, on every host of one kind: the property's words, then its events.
 
-    ``died`` is where it crashes or BUGs instead.
+    ``died`` is where it crashes or BUGs instead. ``undefined`` names what they depend on though nobody has
+    written it: registers and memory.
     """
 
     words: tuple[z3.BitVecRef, ...]
     died: z3.BoolRef
+    undefined: frozenset[str] = frozenset()
 
 
 class Side(Protocol):
@@ -92,15 +94,18 @@ class Code:
             outcome = machine.run(prop.name, inputs.words, assuming=meant, seconds=deadline.left)
         except CannotRun as why:
             raise Unproved(str(why)) from None
-        self._evaluators[prop.name, hosts.kind] = Evaluator(outcome.words)
-        return Observed(tuple(_term(word) for word in outcome.words), outcome.died)
+        evaluator = self._evaluators[prop.name, hosts.kind] = Evaluator(outcome.words)
+        undefined = frozenset(name for name in evaluator.inputs if name.startswith(UNDEFINED))
+        return Observed(tuple(_term(word) for word in outcome.words), outcome.died, undefined)
 
     def evaluate(self, prop: Property, mode: Mode, batch: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """What the formulas of observe() say of a batch of cases on a mode's host, a row an observed word."""
         kind = next(kind for kind, used in KINDS.items() if used == (mode.tdp, mode.ept))
         inputs = {column.name: row for column, row in zip(prop.takes, batch, strict=True)}
-        said = self._evaluators[prop.name, kind]({**inputs, **host_values(mode)})
-        return np.stack(said)
+        evaluator = self._evaluators[prop.name, kind]
+        # Where what they depend on is not defined, they are proved for whatever it is.
+        undefined = {name: 0 for name in evaluator.inputs if name.startswith(UNDEFINED)}
+        return np.stack(evaluator({**inputs, **host_values(mode), **undefined}))
 
     def _machine(self, hosts: EveryHost, deadline: Deadline) -> Machine:
         """The code on these hosts, its masks set."""

@@ -22,15 +22,14 @@ from conformance.differential.columns import SpteColumn
 from conformance.differential.comparison import Comparison
 from conformance.differential.duel import Duel, moved_bits
 from conformance.differential.engines.bulk import draw
-from conformance.differential.engines.prove import ENGINE
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
 from conformance.differential.proving.hosts import KINDS
-from conformance.differential.proving.proofs import Refutation, prove
+from conformance.differential.proving.proofs import DEATH, Refutation, prove
 from conformance.differential.proving.sides import Code, ModelSide
 from conformance.differential.shrinking import shrink
 from conformance.differential.telling import counterexample
-from conformance.differential.verdict import Result, Verdict
+from conformance.differential.verdict import PROVE, Result, Verdict
 from conformance.model.modes import MODES, Mode
 from conformance.model.profiles import Profile
 from conformance.oracles.image import Image
@@ -86,7 +85,7 @@ def prove_all(
                 yield futures[name].result()
             except BrokenProcessPool:
                 why = "unproved: the process that worked on it, or on another property, ended"
-                yield Result(name, witnesses[0].name, ENGINE, "-", Verdict.ERROR, reason=why)
+                yield Result(name, witnesses[0].name, PROVE, "-", Verdict.ERROR, reason=why)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -129,7 +128,7 @@ class _Worker:
         return replace(result, seconds=time.monotonic() - start)
 
     def _judge(self, prop: Property, seconds: float, modes: Sequence[str]) -> Result:
-        told = partial(Result, prop.name, self._witnesses[0].name, ENGINE)
+        told = partial(Result, prop.name, self._witnesses[0].name, PROVE)
         if self._moved and any(isinstance(column, SpteColumn) for column in prop.takes):
             why = f"a word is not the same SPTE to both kernels, for {', '.join(self._moved)} moved"
             return told("-", Verdict.SKIP, reason=f"unproved: {why}")
@@ -157,6 +156,9 @@ class _Worker:
         """The difference as the processor shows it, made small; what it does not show is no difference."""
         comparison = self._comparison(prop, found.mode)
         difference = comparison.compare_once(found.case)
+        if difference is None and found.word == DEATH:
+            why = f"on {_text(found.case)} ({found.mode.name}) it accesses what lies outside of its image"
+            return told("-", Verdict.SKIP, reason=f"unproved: {why}")
         if difference is None:
             place = f"{found.word} of {_text(found.case)} ({found.mode.name})"
             why = f"the proof engine is wrong: by the formulas {place} differs, on the processor it does not"

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Single bits of a function's machine code are flipped: each flip is refuted on the processor, or is equivalent.
+
+A proof engine that is blind somewhere would call a flip equivalent that the processor tells apart; one that
+sees what is not there would refute a flip on an input on which the processor does as before.
+"""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pypcode")
+pytest.importorskip("z3")
+
+from elftools.elf.elffile import ELFFile
+
+from conformance.differential.comparison import Comparison
+from conformance.differential.engines.bulk import draw
+from conformance.differential.properties import PROPERTIES
+from conformance.differential.proving.proofs import DEATH, prove
+from conformance.differential.proving.sides import Code
+from conformance.model.modes import MODES
+from conformance.oracles.shim import KernelDied, ShimOracle
+from conformance.oracles.shim.image import shim_image
+
+FLIPS = 40
+CASES = 20_000
+FUNCTIONS = {
+    "spte_has_volatile_bits": "spte_has_volatile_bits",
+    "mark_spte_for_access_track": "mark_spte_for_access_track",
+    "make_huge_page_split_spte": "make_huge_page_split_spte",
+    "make_nonleaf_spte": "make_nonleaf_spte",
+    "make_mmio_spte": "make_mmio_spte",
+    "kvm_mmu_set_ept_masks": "kvm_mmu_set_ept_masks",
+    "make_spte": "make_spte",
+}
+
+
+def flipped(library, symbol, rng, directory):
+    """A copy of the library with one bit of a function's code flipped."""
+    content = bytearray(library.read_bytes())
+    place = shim_image(library).symbols[symbol]
+    with library.open("rb") as file:
+        found = next(
+            s for s in ELFFile(file).get_section_by_name(".symtab").iter_symbols() if s.name == symbol
+        )
+        start = next(iter(ELFFile(file).address_offsets(found["st_value"])))
+    bit = rng.randrange(8 * place.size)
+    content[start + bit // 8] ^= 1 << bit % 8
+    path = directory / f"{symbol}-{bit}.so"
+    path.write_bytes(content)
+    return path
+
+
+def differ(prop, mode, profile, oracles, batch):
+    """Whether the processor tells two libraries apart on a batch; dying is an answer."""
+    answers = []
+    for oracle in oracles:
+        comparison = Comparison(prop, mode, profile, oracle)
+        try:
+            answers.append(comparison.ask_kernel(batch).tobytes())
+        except KernelDied as died:
+            answers.append(died.at)
+    return answers[0] != answers[1]
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+@pytest.mark.parametrize("symbol", FUNCTIONS)
+def test_flipped_bits_are_told_from_equivalent_ones(symbol, library, profile, tmp_path, record_property):
+    prop, rng = PROPERTIES[FUNCTIONS[symbol]], random.Random(symbol)
+    if symbol not in shim_image(library).symbols:
+        pytest.skip("this kernel calls it otherwise")
+    whole = Code(shim_image(library), profile)
+    counts = {"refuted": 0, "equivalent": 0, "not decided": 0}
+    for _ in range(FLIPS):
+        path = flipped(library, symbol, rng, tmp_path)
+        proof = prove(prop, (whole, Code(shim_image(path), profile)), 20)
+        with ShimOracle(library) as ours, ShimOracle(path, patience=1) as theirs:
+            if proof.refutation is not None:
+                batch = np.array([proof.refutation.case], np.uint64).T.copy()
+                mode = proof.refutation.mode
+                told = differ(prop, mode, profile, (ours, theirs), batch)
+                # Outside of the image the processor finds whatever lies there.
+                wild = proof.refutation.word == DEATH and not told
+                assert told or wild, f"{path.name}: refuted, but alike"
+                counts["not decided" if wild else "refuted"] += 1
+            elif proof.proved:
+                for name in prop.modes:
+                    comparison = Comparison(prop, MODES[name], profile, ours)
+                    batch = draw(comparison, np.random.default_rng(3), CASES // len(prop.modes))
+                    told = differ(prop, MODES[name], profile, (ours, theirs), batch)
+                    assert not told, f"{path.name}: proved, but the processor tells them apart in {name}"
+                counts["equivalent"] += 1
+            else:
+                counts["not decided"] += 1
+        path.unlink()
+    for what, count in counts.items():
+        record_property(what, count)
+    print(symbol, counts)
+    assert counts["refuted"] > FLIPS // 4
