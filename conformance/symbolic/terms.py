@@ -258,6 +258,12 @@ class Terms:
         if op in ("and", "or", "xor"):
             apply = {"and": self.and_, "or": self.or_, "xor": self.xor}[op]
             return apply(self.extract(args[0], at, size), self.extract(args[1], at, size), size)
+        if op == "sext":
+            inner = a.width - args[1]
+            if at + size <= inner:
+                return self.extract(args[0], at, size)
+            if at >= inner - 1:
+                return self.sign_extend(self.extract(args[0], inner - 1, 1), 1, size - 1)
         if op == "ite" and (_in_pieces(args[1]) or _in_pieces(args[2])):
             return self.ite(args[0], self.extract(args[1], at, size), self.extract(args[2], at, size), size)
         if at == 0 and op in ("add", "sub", "mul"):
@@ -271,6 +277,8 @@ class Terms:
 
     def sign_extend(self, a: Value, width: int, more: int) -> Value:
         """``more`` copies of the highest bit above a value of ``width``."""
+        if more == 0:
+            return a
         sign = self.extract(a, width - 1, 1)
         if sign.__class__ is int:
             return self.concat(((1 << more) - 1 if sign else 0, more), (a, width))
@@ -314,6 +322,8 @@ class Terms:
         assert isinstance(b, Term)
         if a.__class__ is int and b.op == "ite" and (b.args[1].__class__ is int or b.args[2].__class__ is int):
             return self.ite(b.args[0], self.sub(a, b.args[1], width), self.sub(a, b.args[2], width), width)
+        if a == 0 and b.op == "concat" and len(b.args) == 2 and b.args[0][0] == 0 and b.args[1][1] == 1:
+            return self.sign_extend(b.args[1][0], 1, width - 1)
         return self._make("sub", (a, b), width, _low_zeros(_known(a, width)[0] & b.zeros))
 
     def mul(self, a: Value, b: Value, width: int) -> Value:
