@@ -59,7 +59,8 @@ class Op:
 
     "LOAD" reads ``width`` bits at address ``a``, "STORE" writes ``b`` there; "EXTRACT" takes ``width``
     bits of a from bit ``at`` on, "INSERT" puts b there; "EXTEND" (zeros) and "SIGN" make ``at`` bits more;
-    "PLACES" makes ``at`` bits of more, a number too big for them being the biggest; "SELECT" leaves a where
+    LOAD and STORE have 1 as ``at`` where the instruction reads and writes in one; of several such LOADs the
+    first has. "PLACES" makes ``at`` bits of more, a number too big for them being the biggest; "SELECT" leaves a where
     the byte b is not 0 and takes slot ``at`` else.
     """
 
@@ -98,7 +99,6 @@ class Instruction:
     jumps: list[tuple[int, Jump]] = field(default_factory=list)
     constants: dict[int, int] = field(default_factory=dict)
     nr_slots: int = NR_KEPT
-    atomic: bool = False
 
 
 @cache
@@ -136,6 +136,7 @@ class _Lifter:
         self._temporaries: dict[int, tuple[int, int]] = {}
         self._constants: dict[int, int] = {}
         self._begins: dict[int, int] = {}
+        self._atomic = self._read_atomically = False
         # Where it jumps within itself, what is computed before must survive the jump.
         self._kept = NR_REGISTERS
         self._jumps_inside = any(
@@ -179,6 +180,9 @@ class _Lifter:
         return self._constants[value]
 
     def _emit(self, name: str, out: int, a: int, b: int, width: int, at: int = 0) -> None:
+        if self._atomic and name in ("LOAD", "STORE"):
+            at = int(name == "STORE" or not self._read_atomically)
+            self._read_atomically = True
         self._made.ops.append(Op(name, out, a, b, width, at))
 
     # Varnodes
@@ -289,7 +293,7 @@ class _Lifter:
         elif name == "CALLOTHER":
             if op.output is not None or op.inputs[0].offset not in _lock_marks():
                 raise _Unknown("what it does is told by no p-code")
-            self._made.atomic = True
+            self._atomic = True
         elif name == "STORE":
             address, value = self._read(op.inputs[1]), self._read(op.inputs[2])
             self._emit("STORE", -1, address, value, 8 * op.inputs[2].size)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import z3
 
 from conformance.oracles.image import Image, Site
+from conformance.symbolic.code import Code
 from conformance.symbolic.errors import CannotRun
-from conformance.symbolic.executing import Code, OnWrite, Run
+from conformance.symbolic.executing import OnWrite, Run
 from conformance.symbolic.formulas import Formulas
 from conformance.symbolic.guards import Guards
 from conformance.symbolic.lifting import DF, GS_BASE, NR_KEPT, RDI, RDX, REGISTER_WIDTHS, RSI, RSP
