@@ -4,26 +4,19 @@
 from __future__ import annotations
 
 import ctypes
-import platform
 import random
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
+from snippets import NEEDED, assemble, image_of
 
 pytest.importorskip("pypcode")
 z3 = pytest.importorskip("z3")
 
-from elftools.elf.elffile import ELFFile  # noqa: E402
-
-from conformance.oracles.image import EntryCode, Image, Segment, Symbol  # noqa: E402
 from conformance.symbolic import Machine  # noqa: E402
 from conformance.symbolic.evaluating import Evaluator  # noqa: E402
 
-pytestmark = pytest.mark.skipif(
-    platform.machine() != "x86_64" or shutil.which("gcc") is None, reason="needs an x86-64 host and gcc"
-)
+pytestmark = NEEDED
 
 SNIPPETS = {
     "add": "lea rax, [rdi+rsi*4+5]; add rax, rdx",
@@ -157,50 +150,15 @@ SNIPPETS = {
 WIDE = ("mul", "imul1")
 """Those that compute 128 bits."""
 
-RUN = """
-run_{name}:
-    push rbx
-    push r12
-    mov rbx, rdi
-    mov r12, rsi
-    mov rdi, [rbx]
-    mov rsi, [rbx + 8]
-    mov rdx, [rbx + 16]
-    call snippet_{name}
-    mov [r12], rax
-    mov qword ptr [r12 + 8], 0
-    pop r12
-    pop rbx
-    ret
-snippet_{name}:
-    {body}
-    ret
-"""
-"""An entry as SHIM() makes them, for one case."""
-
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("snippets")
-    code = [".intel_syntax noprefix", ".text", '.section .note.GNU-stack,"",@progbits', ".text"]
-    for name, body in SNIPPETS.items():
-        code.append(f".globl run_{name}")
-        code.append(RUN.format(name=name, body=body.replace("; ", "\n    ")))
-    source, made = folder / "snippets.s", folder / "snippets.so"
-    source.write_text("\n".join(code))
-    subprocess.run(["gcc", "-shared", "-nostdlib", "-o", made, source], check=True)
-    return made
+    return assemble(tmp_path_factory.mktemp("snippets"), SNIPPETS)
 
 
 @pytest.fixture(scope="module")
 def machine(library):
-    with library.open("rb") as file:
-        elf = ELFFile(file)
-        text = elf.get_section_by_name(".text")
-        segment = Segment(text["sh_addr"], text.data(), writable=False, executable=True)
-        symbols = {s.name: Symbol(s["st_value"], 0) for s in elf.get_section_by_name(".symtab").iter_symbols()}
-    entries = {name: EntryCode(symbols[f"run_{name}"].address, 3, 1) for name in SNIPPETS}
-    return Machine(Image((segment,), symbols, entries, {}))
+    return Machine(image_of(library))
 
 
 def cases(n):
