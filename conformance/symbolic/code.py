@@ -7,7 +7,8 @@ from typing import Any
 
 from conformance.oracles.image import Image
 from conformance.symbolic.functions import Block, Function
-from conformance.symbolic.lifting import Instruction, Jump, Op, lift
+from conformance.symbolic.instructions import Instruction, Jump, Op
+from conformance.symbolic.lifting import lift
 from conformance.symbolic.memory import Backing
 from conformance.symbolic.operations import operations
 from conformance.symbolic.terms import Terms, Value
@@ -72,7 +73,7 @@ class Code:
             mask = (1 << width) - 1
 
             def how(a: Value, b: Value, n: int) -> Value:
-                return (a >> at) & mask if a.__class__ is int else terms.extract(a, at, n)  # type: ignore
+                return (a >> at) & mask if a.__class__ is int else terms.extract(a, at, n)
 
         elif op.name == "EXTEND":
 

@@ -17,7 +17,7 @@ from conformance.symbolic.code import Code
 from conformance.symbolic.errors import CannotRun
 from conformance.symbolic.functions import Block
 from conformance.symbolic.guards import Guard, Guards
-from conformance.symbolic.lifting import FLAGS, NR_KEPT, RSP
+from conformance.symbolic.instructions import FLAGS, NR_KEPT, RSP
 from conformance.symbolic.memory import END, Backing, Unmapped
 from conformance.symbolic.paths import Frame, Path, merge
 from conformance.symbolic.pointers import Pointers
@@ -110,11 +110,13 @@ class Run:
         block = function.blocks.get(path.point)
         self._where = self.code.name(function.entry)
         if block is None:
-            return self._give_up(path, f"it jumps to {path.point >> 8:#x}, where no block begins")
+            self._give_up(path, f"it jumps to {path.point >> 8:#x}, where no block begins")
+            return None
         try:
             values = self._execute(path, block)
         except _Unknown as unknown:
-            return self._give_up(path, f"it does {unknown}, which is not understood")
+            self._give_up(path, f"it does {unknown}, which is not understood")
+            return None
         except Unmapped:
             self._die(path, path.guard)
             return None
@@ -157,10 +159,12 @@ class Run:
         if kind == "ud2":
             return self._complain(path, block)
         if kind == "none":
-            return self._give_up(path, f"it reaches an instruction that is not understood: {jump.target}")
+            self._give_up(path, f"it reaches an instruction that is not understood: {jump.target}")
+            return None
         target = jump.target if jump.where < 0 else values[jump.where]
         if isinstance(target, Term):
-            return self._go_each(path, block, target)
+            self._go_each(path, block, target)
+            return None
         return self._go(path, block, target)
 
     def _go(self, path: Path, block: Block, target: int) -> Path | None:

@@ -61,9 +61,7 @@ class Formulas:
             if top in self._words or top in self._truths:
                 work.pop()
                 continue
-            missing = [
-                part for part in _parts(top) if part not in self._words and part not in self._truths
-            ]
+            missing = [part for part in _parts(top) if part not in self._words and part not in self._truths]
             if missing:
                 work.extend(missing)
                 continue

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from conformance.symbolic.lifting import FLAGS, NR_KEPT, Instruction, Jump, Op
+from conformance.symbolic.instructions import FLAGS, NR_KEPT, Instruction, Jump, Op
 
 __all__ = ["Block", "Function", "Point"]
 

@@ -15,7 +15,7 @@ from conformance.symbolic.errors import CannotRun
 from conformance.symbolic.executing import OnWrite, Run
 from conformance.symbolic.formulas import Formulas
 from conformance.symbolic.guards import Guards
-from conformance.symbolic.lifting import DF, GS_BASE, NR_KEPT, RDI, RDX, REGISTER_WIDTHS, RSI, RSP
+from conformance.symbolic.instructions import DF, GS_BASE, NR_KEPT, RDI, RDX, REGISTER_WIDTHS, RSI, RSP
 from conformance.symbolic.memory import END, ROOM, STACK, Backing, load, store
 from conformance.symbolic.paths import Path
 from conformance.symbolic.solving import Questions

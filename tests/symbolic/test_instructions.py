@@ -55,18 +55,13 @@ SNIPPETS = {
     "shld": "mov rax, rdi; shld rax, rsi, 11; shrd rdx, rsi, 7; xor rax, rdx",
     "bt": "bt rdi, rsi; setc al; movzx eax, al; bt edi, 7; adc eax, eax",
     "bts": "mov rax, rdi; bts rax, rsi; btr rax, 3; btc rax, rdx",
-    "bsf": (
-        "xor eax, eax; or rdi, 1024; bsf rax, rdi; or rsi, 1; bsr rcx, rsi; shl ecx, 8; "
-        "or eax, ecx"
-    ),
+    "bsf": ("xor eax, eax; or rdi, 1024; bsf rax, rdi; or rsi, 1; bsr rcx, rsi; shl ecx, 8; or eax, ecx"),
     "bsf32": (
-        "xor eax, eax; or edi, 0x80000000; bsf eax, edi; or esi, 1; bsr ecx, esi; shl ecx, 8; "
-        "or eax, ecx"
+        "xor eax, eax; or edi, 0x80000000; bsf eax, edi; or esi, 1; bsr ecx, esi; shl ecx, 8; or eax, ecx"
     ),
     "popcnt": "popcnt rax, rdi; popcnt ecx, esi; shl ecx, 8; or eax, ecx",
     "imul": (
-        "mov rax, rdi; imul rax, rsi; imul rdx, rdx, -77; add rax, rdx; imul ecx, edi, 1000; "
-        "add rax, rcx"
+        "mov rax, rdi; imul rax, rsi; imul rdx, rdx, -77; add rax, rdx; imul ecx, edi, 1000; add rax, rcx"
     ),
     "mul": "mov rax, rdi; mul rsi; add rax, rdx",
     "mul32": "mov eax, edi; mul esi; shl rdx, 32; or rax, rdx",
@@ -77,13 +72,11 @@ SNIPPETS = {
     ),
     "cmov32": "mov rax, rdi; cmp rdx, rsi; cmovg eax, esi",
     "setcc_high": (
-        "mov eax, edi; mov ecx, esi; mov ah, cl; add al, ah; mov dl, ah; movzx ecx, dh; "
-        "lea rax, [rax+rcx]"
+        "mov eax, edi; mov ecx, esi; mov ah, cl; add al, ah; mov dl, ah; movzx ecx, dh; lea rax, [rax+rcx]"
     ),
     "movsx": "movsx rax, dil; movsxd rcx, esi; movsx edx, dx; xor rax, rcx; xor rax, rdx",
     "cdq": (
-        "mov eax, edi; cdq; mov ecx, edx; mov rax, rsi; cqo; xor rdx, rcx; mov eax, edi; cdqe; "
-        "xor rax, rdx"
+        "mov eax, edi; cdq; mov ecx, edx; mov rax, rsi; cqo; xor rdx, rcx; mov eax, edi; cdqe; xor rax, rdx"
     ),
     "bswap": "mov rax, rdi; bswap rax; bswap esi; xor rax, rsi",
     "xchg8": "mov rax, rdi; xchg al, ah; xchg rax, rsi; xor rax, rsi; xchg eax, edx",
@@ -110,8 +103,7 @@ SNIPPETS = {
         "pop rdx; xor rax, rdx; add rax, rcx"
     ),
     "cmpxchg32": (
-        "push rdi; mov rax, rsi; mov eax, edi; lock cmpxchg dword ptr [rsp], edx; pop rcx; "
-        "xor rax, rcx"
+        "push rdi; mov rax, rsi; mov eax, edi; lock cmpxchg dword ptr [rsp], edx; pop rcx; xor rax, rcx"
     ),
     "xadd": "push rdi; lock xadd qword ptr [rsp], rsi; pop rax; lea rax, [rax+rsi*2]",
     "lock_ops": (
@@ -135,9 +127,7 @@ SNIPPETS = {
         "mov rax, rdi; cmp rdi, rsi; jb 1f; add rax, rdx; jmp 2f; 1: sub rax, rdx; 2: test al, 1; "
         "jz 3f; xor rax, rsi; 3: nop"
     ),
-    "loop_known": (
-        "xor eax, eax; mov ecx, 5; 1: lea rax, [rax*2+rdi]; xor rax, rsi; dec ecx; jnz 1b"
-    ),
+    "loop_known": ("xor eax, eax; mov ecx, 5; 1: lea rax, [rax*2+rdi]; xor rax, rsi; dec ecx; jnz 1b"),
     "loop": (
         "mov ecx, edx; and ecx, 15; mov rax, rdi; 1: test ecx, ecx; jz 2f; lea rax, [rax+rax*2]; "
         "xor rax, rsi; dec ecx; jmp 1b; 2: nop"
@@ -145,7 +135,7 @@ SNIPPETS = {
     "fences": "mfence; lfence; sfence; mov rax, rdi; pause; prefetcht0 [rsp]",
     "stc": "stc; mov eax, 0; adc rax, rdi; clc; adc rax, rsi; cmc; adc rax, rdx",
 }
-"""Each takes rdi, rsi and rdx and leaves rax; what is undefined (flags of some shifts) it does not look at."""
+"""Each takes rdi, rsi and rdx and leaves rax, and looks at no flag that is undefined."""
 
 WIDE = ("mul", "imul1")
 """Those that compute 128 bits."""

@@ -21,7 +21,9 @@ SNIPPETS = {
     "bugs": "mov eax, 1; test dil, 1; jz 1f; site_bug: ud2; 1: nop",
     "traps": "mov eax, 1; cmp rdi, 5; jne 1f; ud2; 1: nop",
     "faults": "mov rax, [rdi]",
-    "may_fault": "xor eax, eax; lea rcx, cell[rip]; test sil, 1; cmovnz rcx, rax; mov [rcx], rdi; mov rax, [rcx]",
+    "may_fault": (
+        "xor eax, eax; lea rcx, cell[rip]; test sil, 1; cmovnz rcx, rax; mov [rcx], rdi; mov rax, [rcx]"
+    ),
     "writes_code": "lea rcx, run_warns[rip]; mov [rcx], rdi",
     "plain": "mov cell[rip], rdi; mov rax, cell[rip]",
     "atomic": "xchg cell[rip], rdi; lock xadd cell[rip], rsi; mov eax, 3; lock cmpxchg cell[rip], rdx",
@@ -41,9 +43,13 @@ SNIPPETS = {
     "unbounded": "xor eax, eax; 1: add rax, rsi; dec rdi; jnz 1b",
     "unknown": "mov rax, rdi; test sil, 1; jz 1f; cpuid; 1: nop",
     "uninitialised": "mov rax, [rsp - 64]",
-    "indirect": "lea rcx, 1f[rip]; lea rdx, 2f[rip]; test dil, 1; cmovz rcx, rdx; jmp rcx; 1: mov eax, 1; ret; "
-    "2: mov eax, 2",
-    "calls": "mov rax, rdi; call 1f; call 1f; ret; 1: test al, 1; jz 2f; lea rax, [rax + rax*2 + 1]; 2: shr rax, 1",
+    "indirect": (
+        "lea rcx, 1f[rip]; lea rdx, 2f[rip]; test dil, 1; cmovz rcx, rdx; jmp rcx; "
+        "1: mov eax, 1; ret; 2: mov eax, 2"
+    ),
+    "calls": (
+        "mov rax, rdi; call 1f; call 1f; ret; 1: test al, 1; jz 2f; lea rax, [rax + rax*2 + 1]; 2: shr rax, 1"
+    ),
 }
 SITES = {
     "site_warn": Site("WARN", "somebody", "some.c", 7),
@@ -75,7 +81,9 @@ def implied(truth, *assuming):
 
 
 def values(outcome, *cases):
-    columns = {n: np.array(column, np.uint64) for n, column in zip(NAMES, zip(*cases, strict=True), strict=True)}
+    columns = {
+        n: np.array(column, np.uint64) for n, column in zip(NAMES, zip(*cases, strict=True), strict=True)
+    }
     return [column.tolist() for column in Evaluator([*outcome.words, outcome.died])(columns)]
 
 
@@ -139,7 +147,7 @@ def test_many_addresses_of_one_object(machine):
 
 
 def test_a_limit_is_told(machine):
-    with pytest.raises(CannotRun, match="an address has more than 64 values.* in snippet_too_many"):
+    with pytest.raises(CannotRun, match=r"an address has more than 64 values.* in snippet_too_many"):
         run(machine, "too_many")
     with pytest.raises(CannotRun, match="not a whole word, in snippet_some_bytes"):
         run(machine, "some_bytes")
