@@ -47,7 +47,7 @@ _WIDTHS = [*[64] * 18, *[8] * len(_FLAG_BYTES), 64]
 assert len(_WIDTHS) == NR_REGISTERS
 
 REGISTER_WIDTHS = tuple(_WIDTHS + [64] * 32)
-"""By slot; what is inside an instruction counts as a word."""
+"""By slot; what survives inside an instruction is kept as a word."""
 
 
 @dataclass

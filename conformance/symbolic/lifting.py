@@ -54,6 +54,7 @@ class _Lifter:
         self._made = instruction
         self._ops = ops
         self._temporaries: dict[int, tuple[int, int]] = {}
+        """Slots of intermediate results by their offset, and their sizes in bits."""
         self._constants: dict[int, int] = {}
         self._begins: dict[int, int] = {}
         self._atomic = self._read_atomically = False
@@ -85,14 +86,15 @@ class _Lifter:
         made.constants = {slot: value for value, slot in self._constants.items()}
         return made
 
-    def _new(self, *, keep: bool = False) -> int:
-        if keep and self._jumps_inside:
-            self._kept += 1
-            if self._kept > NR_KEPT:
-                raise _Unknown("it keeps more than 32 intermediate results")
-            return self._kept - 1
+    def _new(self) -> int:
         self._made.nr_slots += 1
         return self._made.nr_slots - 1
+
+    def _new_kept(self, width: int) -> int:
+        self._kept += 1
+        if self._kept > NR_KEPT or width > 64:
+            raise _Unknown("it keeps more intermediate results than there is room for")
+        return self._kept - 1
 
     def _constant(self, value: int) -> int:
         if value not in self._constants:
@@ -140,20 +142,23 @@ class _Lifter:
     def _temporary(self, offset: int, size: int) -> tuple[int, int, int]:
         for start, (slot, width) in self._temporaries.items():
             if start <= offset and offset + size <= start + width // 8:
-                return slot, 8 * (offset - start), width
+                # What is kept is kept as a word, so that paths can be merged without knowing its size.
+                return slot, 8 * (offset - start), 64 if slot < NR_KEPT else width
         raise _Unknown("an intermediate result put together of several")
 
     def _write(self, node: Any) -> tuple[int, tuple[str, int, int] | None]:
-        """The slot to compute into, and where that belongs: "INSERT", slot and bit, or "STORE", address."""
+        """The slot to compute into, and where that belongs: how, slot (of a register, what is kept, an address), bits."""
         space, offset, size = node.space.name, node.offset, node.size
         if space == "unique":
             known = self._temporaries.get(offset)
             if known is None or known[1] != 8 * size or not self._jumps_inside:
-                known = (self._new(keep=True), 8 * size)
+                known = (self._new_kept(8 * size) if self._jumps_inside else self._new(), 8 * size)
                 for start, (_, width) in list(self._temporaries.items()):
                     if start < offset + size and offset < start + width // 8:
                         del self._temporaries[start]
                 self._temporaries[offset] = known
+            if self._jumps_inside and size < 8:
+                return self._new(), ("EXTEND", known[0], 64 - 8 * size)
             return known[0], None
         if space == "ram":
             return self._new(), ("STORE", self._constant(offset), 0)
@@ -288,4 +293,5 @@ class _Lifter:
     def _merge(self, out: int, part: tuple[str, int, int] | None, size: int) -> None:
         if part is not None:
             how, slot, at = part
-            self._emit(how, slot if how == "INSERT" else -1, slot, out, size, at)
+            a, b = (out, out) if how == "EXTEND" else (slot, out)
+            self._emit(how, -1 if how == "STORE" else slot, a, b, size, at)
