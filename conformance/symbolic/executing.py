@@ -11,21 +11,20 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from conformance.oracles.image import Image, Site
+from conformance.oracles.image import Site
+from conformance.symbolic.code import Code
 from conformance.symbolic.errors import CannotRun
-from conformance.symbolic.functions import Block, Function
+from conformance.symbolic.functions import Block
 from conformance.symbolic.guards import Guard, Guards
-from conformance.symbolic.lifting import FLAGS, NR_KEPT, RSP, Instruction, Jump, Op, lift
+from conformance.symbolic.instructions import FLAGS, NR_KEPT, RSP
 from conformance.symbolic.memory import END, Backing, Unmapped
-from conformance.symbolic.operations import operations
 from conformance.symbolic.paths import Frame, Path, merge
 from conformance.symbolic.pointers import Pointers
 from conformance.symbolic.solving import Questions
 from conformance.symbolic.terms import Term, Terms, Value
 
-__all__ = ["Code", "OnComplaint", "OnWrite", "Run"]
+__all__ = ["OnComplaint", "OnWrite", "Run"]
 
 MOST_STEPS = 1_000_000
 """How many blocks a run may execute."""
@@ -33,107 +32,14 @@ TURNS = 6
 """How often a decision is taken on both sides before it is asked whether it can go both ways."""
 
 
-class Code:
-    """The image's code, lifted as it is reached and kept for all runs."""
-
-    def __init__(self, image: Image, backing: Backing, terms: Terms) -> None:
-        self.image = image
-        self.terms = terms
-        self._backing = backing
-        self._instructions: dict[int, Instruction] = {}
-        self._functions: dict[int, Function] = {}
-        self._operations = operations(terms)
-        starts = {segment.address: segment for segment in image.segments if segment.executable}
-        self.names = {
-            symbol.address: name
-            for name, symbol in image.symbols.items()
-            if any(start <= symbol.address < start + len(s.content) for start, s in starts.items())
-        }
-
-    def function(self, address: int) -> Function:
-        """The function that is called at an address."""
-        found = self._functions.get(address)
-        if found is None:
-            found = Function(address, self._instruction, self.is_entry)
-            self._functions[address] = found
-        return found
-
-    def is_entry(self, address: int) -> bool:
-        """Whether a function is known to begin there."""
-        return address in self.names
-
-    def name(self, address: int) -> str:
-        """The function at an address, or the address."""
-        return self.names.get(address, f"the code at {address:#x}")
-
-    def _instruction(self, address: int) -> Instruction:
-        found = self._instructions.get(address)
-        if found is None:
-            code = self._backing.code(address)
-            none = Instruction(address, 1, jumps=[(0, Jump("none", "there is no code"))])
-            found = self._instructions[address] = lift(code, address) if code else none
-        return found
-
-    def compiled(self, block: Block) -> list[tuple[Any, ...]]:
-        """A block's operations as (function, out, a, b, width), or with a name for what needs the path."""
-        if block.code is None:
-            block.code = [self._compile(instruction, op) for instruction, op in block.ops]
-        return block.code  # type: ignore[return-value]
-
-    def _compile(self, instruction: Instruction, op: Op) -> tuple[Any, ...]:
-        terms = self.terms
-        how: Any = self._operations.get(op.name)
-        width, at = op.width, op.at
-        if op.name in ("LOAD", "STORE"):
-            return (op.name, op.out, op.a, op.b, (width, instruction))
-        if op.name == "EXTRACT":
-            mask = (1 << width) - 1
-
-            def how(a: Value, b: Value, n: int) -> Value:
-                return (a >> at) & mask if a.__class__ is int else terms.extract(a, at, n)  # type: ignore
-
-        elif op.name == "EXTEND":
-
-            def how(a: Value, b: Value, n: int) -> Value:
-                return terms.zero_extend(a, n, at)
-
-        elif op.name == "SIGN":
-
-            def how(a: Value, b: Value, n: int) -> Value:
-                return terms.sign_extend(a, n, at)
-
-        elif op.name == "PIECE":
-
-            def how(a: Value, b: Value, n: int) -> Value:
-                return terms.concat((a, at), (b, n))
-
-        elif op.name == "INSERT":
-
-            def how(a: Value, b: Value, n: int) -> Value:
-                above = 64 - at - n
-                return terms.concat(
-                    (terms.extract(a, at + n, above) if above else 0, above),
-                    (b, n),
-                    (terms.extract(a, 0, at) if at else 0, at),
-                )
-
-        elif op.name == "PLACES":
-
-            def how(a: Value, b: Value, n: int) -> Value:
-                fits = terms.ult(a, 1 << at, n)
-                return terms.ite(fits, terms.extract(a, 0, at), (1 << at) - 1, at)
-
-        elif op.name == "SELECT":
-            return (op.name, op.out, op.a, op.b, (width, at))
-        elif how is None:
-            return ("UNKNOWN", op.out, op.a, op.b, op.name)
-        return (how, op.out, op.a, op.b, width)
-
-
 OnWrite = Callable[["Run", Path, Value, bool], None]
 """Told, before memory is written, the address and whether it is read and written in one (atomic)."""
 OnComplaint = Callable[["Run", Path, Site], None]
 """Told that the code complains (WARN), before it goes on."""
+
+
+class _Unknown(Exception):
+    """An operation that has no meaning here."""
 
 
 @dataclass
@@ -169,23 +75,22 @@ class Run:
         try:
             while self._pending:
                 path = self._next()
-                while path is not None and not self._pending:
-                    path = self._step(path)
-                if path is not None:
-                    self._step_and_put(path)
+                alone = not self._pending
+                going = self._step(path)
+                while going is not None and alone and not self._pending:
+                    going = self._step(going)
+                if going is not None:
+                    self._put(going)
         except CannotRun as why:
             raise CannotRun(f"{why}, in {self._where}") from None
+        except RecursionError:
+            raise CannotRun(f"its formulas are nested too deeply, in {self._where}") from None
 
     def _next(self) -> Path:
         if len(self._pending) == 1:
             return self._pending.popitem()[1]
         place = min(self._pending, key=lambda place: self._pending[place].order())
         return self._pending.pop(place)
-
-    def _step_and_put(self, path: Path) -> None:
-        going = self._step(path)
-        if going is not None:
-            self._put(going)
 
     def _put(self, path: Path) -> None:
         place = path.place()
@@ -203,11 +108,15 @@ class Run:
             raise CannotRun(f"it did not come to its end in time, after {self.steps} steps")
         function = path.function
         block = function.blocks.get(path.point)
-        if block is None:
-            raise CannotRun(f"a jump to {path.point >> 8:#x}, where no instruction begins")
         self._where = self.code.name(function.entry)
+        if block is None:
+            self._give_up(path, f"it jumps to {path.point >> 8:#x}, where no block begins")
+            return None
         try:
             values = self._execute(path, block)
+        except _Unknown as unknown:
+            self._give_up(path, f"it does {unknown}, which is not understood")
+            return None
         except Unmapped:
             self._die(path, path.guard)
             return None
@@ -216,24 +125,23 @@ class Run:
         return self._leave(path, block, values)
 
     def _execute(self, path: Path, block: Block) -> list[Value]:
-        code = block.code or self.code.compiled(block)
         values: list[Value] = path.registers + block.slots  # type: ignore[operator]
-        for how, out, a, b, width in code:  # type: ignore[attr-defined]
+        for how, out, a, b, width in block.code or self.code.compiled(block):
             if how.__class__ is not str:
                 values[out] = how(values[a], values[b], width)
             elif how == "LOAD":
-                if width[1].atomic and self.on_write is not None:
+                if self.on_write is not None and width[1] == 1:
                     self.on_write(self, path, values[a], True)
                 values[out] = self.memory.load(path, values[a], width[0])
             elif how == "STORE":
-                if self.on_write is not None and not width[1].atomic:
+                if self.on_write is not None and width[1] == 0:
                     self.on_write(self, path, values[a], False)
                 self.memory.store(path, values[a], values[b], width[0])
             elif how == "SELECT":
                 condition = self.terms.extract(values[b], 0, 1)
                 values[out] = self.terms.ite(condition, values[a], values[width[1]], width[0])
             else:
-                raise CannotRun(f"an instruction computes what is not known here: {width}")
+                raise _Unknown(width)
         path.registers = values[:NR_KEPT]
         return values
 
@@ -251,10 +159,12 @@ class Run:
         if kind == "ud2":
             return self._complain(path, block)
         if kind == "none":
-            raise CannotRun(f"the instruction at {block.point >> 8:#x} is not understood: {jump.target}")
+            self._give_up(path, f"it reaches an instruction that is not understood: {jump.target}")
+            return None
         target = jump.target if jump.where < 0 else values[jump.where]
         if isinstance(target, Term):
-            return self._go_each(path, block, target)
+            self._go_each(path, block, target)
+            return None
         return self._go(path, block, target)
 
     def _go(self, path: Path, block: Block, target: int) -> Path | None:
@@ -350,6 +260,11 @@ class Run:
             path.function.extend(block.after, block.point)
         path.point = block.after
         return path
+
+    def _give_up(self, path: Path, why: str) -> None:
+        """There is no way on, unless no input leads here."""
+        if self.questions.possible(path.guard):
+            raise CannotRun(f"{why}, at {path.point >> 8:#x}")
 
     def _die(self, path: Path, guard: Guard) -> None:
         """The path ends here under ``guard``, as the process would."""

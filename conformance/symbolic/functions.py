@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
-from conformance.symbolic.lifting import FLAGS, NR_KEPT, Instruction, Jump, Op
+from conformance.symbolic.instructions import FLAGS, NR_KEPT, Instruction, Jump, Op
 
 __all__ = ["Block", "Function", "Point"]
 
@@ -27,12 +28,12 @@ class Block:
     """
 
     point: Point
-    ops: list[tuple[Instruction, Op]] = field(default_factory=list)
+    ops: list[Op] = field(default_factory=list)
     slots: list[int | None] = field(default_factory=list)
     jump: Jump = field(default_factory=lambda: Jump("jump"))
     target: Point | None = None
     after: Point | None = None
-    code: object = None
+    code: list[tuple[Any, ...]] | None = None
     """What the executor made of the operations."""
 
     def next(self) -> list[Point]:
@@ -138,8 +139,7 @@ class Function:
             block.slots[moved(slot) - NR_KEPT] = value
         for op in ops:
             at = moved(op.at) if op.name == "SELECT" else op.at
-            made = Op(op.name, moved(op.out), moved(op.a), moved(op.b), op.width, at)
-            block.ops.append((instruction, made))
+            block.ops.append(Op(op.name, moved(op.out), moved(op.a), moved(op.b), op.width, at))
 
     def _end(self, block: Block, instruction: Instruction, at: int, jump: Jump) -> None:
         where = jump.where
@@ -191,20 +191,20 @@ class Function:
     def _sweep(self, block: Block, needed: set[int]) -> None:
         block.ops = list(self._needed(block, needed))[::-1]
 
-    def _needed(self, block: Block, needed: set[int]) -> Iterator[tuple[Instruction, Op]]:
+    def _needed(self, block: Block, needed: set[int]) -> Iterator[Op]:
         """The operations that are needed, last first; ``needed`` becomes what is before them."""
         if block.jump.where >= 0:
             needed.add(block.jump.where)
-        for instruction, op in reversed(block.ops):
-            volatile = op.out < NR_KEPT and op.out not in FLAGS
-            if op.name != "STORE" and not volatile and op.out not in needed:
-                if op.name != "LOAD" or not instruction.atomic:
-                    continue
+        for op in reversed(block.ops):
+            kept = op.out < NR_KEPT and op.out not in FLAGS
+            told = op.name == "STORE" or (op.name == "LOAD" and op.at == 1)
+            if not kept and not told and op.out not in needed:
+                continue
             needed.discard(op.out)
             needed.update((op.a, op.b))
-            if op.name in ("SELECT", "INSERT"):
-                needed.add(op.at if op.name == "SELECT" else op.a)
-            yield instruction, op
+            if op.name == "SELECT":
+                needed.add(op.at)
+            yield op
 
 
 def _behind(instruction: Instruction, at: int) -> Point:

@@ -7,9 +7,12 @@ diagrams that is so by construction, however many decisions there were in betwee
 
 from __future__ import annotations
 
+from conformance.symbolic.errors import CannotRun
 from conformance.symbolic.terms import Term, Terms, Value
 
 __all__ = ["Guard", "Guards"]
+
+_MOST = 1_000_000
 
 Guard = int
 """A node: 0 never, 1 always, else the number of a decision with what follows from it."""
@@ -37,6 +40,8 @@ class Guards:
         if found is None:
             found = self._made[key] = len(self._nodes)
             self._nodes.append(key)
+            if found > _MOST:
+                raise CannotRun("the conditions of its paths are too entangled")
         return found
 
     def _split(self, guard: Guard, level: int) -> tuple[Guard, Guard]:

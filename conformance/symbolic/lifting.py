@@ -1,104 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Instructions as operations on numbered slots: what pypcode says, made ready to be executed.
-
-The first slots are the registers. Those after them are an instruction's own: constants and intermediate
-results. A register that is written or read in part becomes an operation of its own.
-"""
+"""Lifting: what pypcode says of an instruction, made ready to be executed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import pypcode
 
-__all__ = [
-    "DF",
-    "FLAGS",
-    "GS_BASE",
-    "NR_KEPT",
-    "NR_REGISTERS",
-    "RAX",
-    "RDI",
-    "RDX",
-    "REGISTER_WIDTHS",
-    "RSI",
-    "RSP",
-    "Instruction",
-    "Jump",
-    "Op",
-    "lift",
-]
+from conformance.symbolic.instructions import (
+    NR_KEPT,
+    NR_REGISTERS,
+    REGISTER_WIDTHS,
+    SLOTS,
+    Instruction,
+    Jump,
+    Op,
+)
 
-_GENERAL = [*range(0x00, 0x40, 8), *range(0x80, 0xC0, 8)]
-_BASES = [0x110, 0x118]
-_FLAG_BYTES = list(range(0x200, 0x215))
-_SLOTS = {offset: slot for slot, offset in enumerate([*_GENERAL, *_BASES, *_FLAG_BYTES, 0x288])}
-"""Slots by the offset that SLEIGH gives registers: 16 general ones, bases of FS and GS, flags, RIP."""
-
-RAX, RDX, RSP, RSI, RDI = (_SLOTS[offset] for offset in (0x00, 0x10, 0x20, 0x30, 0x38))
-GS_BASE = _SLOTS[0x118]
-FLAGS = frozenset(_SLOTS[offset] for offset in (0x200, 0x202, 0x204, 0x206, 0x207, 0x20B))
-"""CF, PF, AF, ZF, SF, OF: no function may rely on them when it is called, or when one that it calls returns."""
-DF = _SLOTS[0x20A]
-NR_REGISTERS = len(_SLOTS)
-NR_KEPT = NR_REGISTERS + 32
-"""Registers, and what survives inside an instruction that jumps within itself."""
-
-_WIDTHS = [*[64] * 18, *[8] * len(_FLAG_BYTES), 64]
-assert len(_WIDTHS) == NR_REGISTERS
-
-REGISTER_WIDTHS = tuple(_WIDTHS + [64] * 32)
-"""By slot; what is inside an instruction counts as a word."""
-
-
-@dataclass
-class Op:
-    """``out`` becomes ``name`` of ``a`` and ``b``, of ``width`` bits.
-
-    "LOAD" reads ``width`` bits at address ``a``, "STORE" writes ``b`` there; "EXTRACT" takes ``width``
-    bits of a from bit ``at`` on, "INSERT" puts b there; "EXTEND" (zeros) and "SIGN" make ``at`` bits more;
-    "PLACES" makes ``at`` bits of more, a number too big for them being the biggest; "SELECT" leaves a where
-    the byte b is not 0 and takes slot ``at`` else.
-    """
-
-    name: str
-    out: int
-    a: int
-    b: int
-    width: int
-    at: int = 0
-
-
-@dataclass
-class Jump:
-    """How a run of operations ends, where it does not go on with the next instruction.
-
-    ``kind`` is "branch" (to ``target`` if slot ``where`` is not 0), "jump", "call" (to ``target``, or where
-    slot ``where`` says), "indirect", "return", "ud2", "none" (``target`` tells why nobody understands it).
-    """
-
-    kind: str
-    target: Any = None
-    where: int = -1
-
-
-@dataclass
-class Instruction:
-    """One instruction: operations, and the jumps that come after some of them.
-
-    ``jumps`` has pairs of the number of operations before it and the jump; a target is an address, or
-    within the instruction the (negative) number of operations before it, less one.
-    """
-
-    address: int
-    length: int
-    ops: list[Op] = field(default_factory=list)
-    jumps: list[tuple[int, Jump]] = field(default_factory=list)
-    constants: dict[int, int] = field(default_factory=dict)
-    nr_slots: int = NR_KEPT
-    atomic: bool = False
+__all__ = ["lift"]
 
 
 @cache
@@ -134,8 +54,10 @@ class _Lifter:
         self._made = instruction
         self._ops = ops
         self._temporaries: dict[int, tuple[int, int]] = {}
+        """Slots of intermediate results by their offset, and their sizes in bits."""
         self._constants: dict[int, int] = {}
         self._begins: dict[int, int] = {}
+        self._atomic = self._read_atomically = False
         # Where it jumps within itself, what is computed before must survive the jump.
         self._kept = NR_REGISTERS
         self._jumps_inside = any(
@@ -164,14 +86,15 @@ class _Lifter:
         made.constants = {slot: value for value, slot in self._constants.items()}
         return made
 
-    def _new(self, *, keep: bool = False) -> int:
-        if keep and self._jumps_inside:
-            self._kept += 1
-            if self._kept > NR_KEPT:
-                raise _Unknown("it keeps more than 32 intermediate results")
-            return self._kept - 1
+    def _new(self) -> int:
         self._made.nr_slots += 1
         return self._made.nr_slots - 1
+
+    def _new_kept(self, width: int) -> int:
+        self._kept += 1
+        if self._kept > NR_KEPT or width > 64:
+            raise _Unknown("it keeps more intermediate results than there is room for")
+        return self._kept - 1
 
     def _constant(self, value: int) -> int:
         if value not in self._constants:
@@ -179,19 +102,22 @@ class _Lifter:
         return self._constants[value]
 
     def _emit(self, name: str, out: int, a: int, b: int, width: int, at: int = 0) -> None:
+        if self._atomic and name in ("LOAD", "STORE"):
+            at = int(name == "STORE" or not self._read_atomically)
+            self._read_atomically = True
         self._made.ops.append(Op(name, out, a, b, width, at))
 
     # Varnodes
 
     def _register(self, offset: int, size: int) -> tuple[int, int, int]:
         """The slot of a register, the bit in it, and its whole width."""
-        base = offset if offset in _SLOTS and offset >= 0x200 else offset & ~7
-        if base not in _SLOTS:
+        base = offset if offset in SLOTS and offset >= 0x200 else offset & ~7
+        if base not in SLOTS:
             raise _Unknown(f"register {offset:#x} of {size} bytes")
-        slot = _SLOTS[base]
-        if (offset - base + size) * 8 > _WIDTHS[slot]:
+        slot = SLOTS[base]
+        if (offset - base + size) * 8 > REGISTER_WIDTHS[slot]:
             raise _Unknown(f"register {offset:#x} of {size} bytes")
-        return slot, 8 * (offset - base), _WIDTHS[slot]
+        return slot, 8 * (offset - base), REGISTER_WIDTHS[slot]
 
     def _read(self, node: Any) -> int:
         space, offset, size = node.space.name, node.offset, node.size
@@ -216,20 +142,23 @@ class _Lifter:
     def _temporary(self, offset: int, size: int) -> tuple[int, int, int]:
         for start, (slot, width) in self._temporaries.items():
             if start <= offset and offset + size <= start + width // 8:
-                return slot, 8 * (offset - start), width
+                # What is kept is kept as a word, so that paths can be merged without knowing its size.
+                return slot, 8 * (offset - start), 64 if slot < NR_KEPT else width
         raise _Unknown("an intermediate result put together of several")
 
     def _write(self, node: Any) -> tuple[int, tuple[str, int, int] | None]:
-        """The slot to compute into, and where that belongs: "INSERT", slot and bit, or "STORE", address."""
+        """The slot to compute into, and where that belongs: how, slot (of a register, what is kept, an address), bits."""
         space, offset, size = node.space.name, node.offset, node.size
         if space == "unique":
             known = self._temporaries.get(offset)
             if known is None or known[1] != 8 * size or not self._jumps_inside:
-                known = (self._new(keep=True), 8 * size)
+                known = (self._new_kept(8 * size) if self._jumps_inside else self._new(), 8 * size)
                 for start, (_, width) in list(self._temporaries.items()):
                     if start < offset + size and offset < start + width // 8:
                         del self._temporaries[start]
                 self._temporaries[offset] = known
+            if self._jumps_inside and size < 8:
+                return self._new(), ("EXTEND", known[0], 64 - 8 * size)
             return known[0], None
         if space == "ram":
             return self._new(), ("STORE", self._constant(offset), 0)
@@ -289,7 +218,7 @@ class _Lifter:
         elif name == "CALLOTHER":
             if op.output is not None or op.inputs[0].offset not in _lock_marks():
                 raise _Unknown("what it does is told by no p-code")
-            self._made.atomic = True
+            self._atomic = True
         elif name == "STORE":
             address, value = self._read(op.inputs[1]), self._read(op.inputs[2])
             self._emit("STORE", -1, address, value, 8 * op.inputs[2].size)
@@ -364,4 +293,5 @@ class _Lifter:
     def _merge(self, out: int, part: tuple[str, int, int] | None, size: int) -> None:
         if part is not None:
             how, slot, at = part
-            self._emit(how, slot if how == "INSERT" else -1, slot, out, size, at)
+            a, b = (out, out) if how == "EXTEND" else (slot, out)
+            self._emit(how, -1 if how == "STORE" else slot, a, b, size, at)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 import z3
 
 from conformance.oracles.image import Image, Site
+from conformance.symbolic.code import Code
 from conformance.symbolic.errors import CannotRun
-from conformance.symbolic.executing import Code, OnWrite, Run
+from conformance.symbolic.executing import OnWrite, Run
 from conformance.symbolic.formulas import Formulas
 from conformance.symbolic.guards import Guards
-from conformance.symbolic.lifting import DF, GS_BASE, NR_KEPT, RDI, RDX, REGISTER_WIDTHS, RSI, RSP
+from conformance.symbolic.instructions import DF, GS_BASE, NR_KEPT, RDI, RDX, REGISTER_WIDTHS, RSI, RSP
 from conformance.symbolic.memory import END, ROOM, STACK, Backing, load, store
 from conformance.symbolic.paths import Path
 from conformance.symbolic.solving import Questions
@@ -70,6 +71,8 @@ class Machine:
         if len(names) > NR_EVENTS:
             raise ValueError(f"at most {NR_EVENTS} kinds of events can be told apart, not {len(names)}")
         self._expected = [*names, *[""] * (NR_EVENTS - len(names))]
+        if "shim_expect" not in self.image.symbols:
+            return
         for slot, name in enumerate(self._expected):
             text = name.encode() + bytes(8 - len(name) % 8)
             words = [int.from_bytes(text[at : at + 8], "little") for at in range(0, len(text), 8)]
@@ -91,10 +94,14 @@ class Machine:
 
     def write(self, symbol: str, value: int | z3.BitVecRef, size: int = 8) -> None:
         """Let a variable of ``size`` bytes have a value."""
-        made = value if isinstance(value, int) else self._formulas.value(value)
+        made = self.value(value)
         words: dict[int, Value] = {}
         store(self._terms, words, self._backing, self._symbol(symbol), made, 8 * size)
         self._backing.update(words)
+
+    def value(self, given: int | z3.BitVecRef) -> Value:
+        """A number or a z3 term as the executor has it in registers and memory."""
+        return given if isinstance(given, int) else self._formulas.value(given)
 
     def read(self, symbol: str, size: int = 8) -> int | z3.BitVecRef:
         """The value of a variable of ``size`` bytes."""
@@ -119,7 +126,7 @@ class Machine:
                 store(self._terms, words, self._backing, at, 0, 8)
         first = ROOM >> 3
         for n, value in enumerate(inputs):
-            words[first + n] = value if isinstance(value, int) else self._formulas.value(value)
+            words[first + n] = self.value(value)
         out = ROOM + 8 * (code.nr_in + 1)
         run = self._run(code.run, [ROOM, out, 1], words, assuming, seconds)
         finished = run.finished

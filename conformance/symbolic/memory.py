@@ -102,7 +102,7 @@ def load(terms: Terms, words: Mapping[int, Value], backing: Backing, address: in
         word = backing.word(number)
     if at + width <= 64:
         if word.__class__ is int:
-            return (word >> at) & ((1 << width) - 1)  # type: ignore[operator]
+            return (word >> at) & ((1 << width) - 1)
         return terms.extract(word, at, width)
     here = 64 - at
     above = load(terms, words, backing, 8 * (number + 1), width - here)
@@ -125,7 +125,7 @@ def store(
     here = min(width, 64 - at)
     if word.__class__ is int and value.__class__ is int:
         mask = ((1 << here) - 1) << at
-        words[number] = word & ~mask | (value << at) & mask  # type: ignore[operator]
+        words[number] = word & ~mask | (value << at) & mask
     else:
         above = 64 - at - here
         words[number] = terms.concat(

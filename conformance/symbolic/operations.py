@@ -35,12 +35,12 @@ def operations(terms: Terms) -> dict[str, Operation]:
 
     def add(a: Value, b: Value, n: int) -> Value:
         if a.__class__ is int and b.__class__ is int:
-            return (a + b) & ((1 << n) - 1)  # type: ignore[operator]
+            return (a + b) & ((1 << n) - 1)
         return terms.add(a, b, n)
 
     def sub(a: Value, b: Value, n: int) -> Value:
         if a.__class__ is int and b.__class__ is int:
-            return (a - b) & ((1 << n) - 1)  # type: ignore[operator]
+            return (a - b) & ((1 << n) - 1)
         return terms.sub(a, b, n)
 
     def equal(a: Value, b: Value, n: int) -> Value:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from conformance.symbolic.functions import Function, Point
 from conformance.symbolic.guards import Guard, Guards
-from conformance.symbolic.lifting import NR_KEPT, REGISTER_WIDTHS, RSP
+from conformance.symbolic.instructions import NR_KEPT, REGISTER_WIDTHS, RSP
 from conformance.symbolic.memory import STACK, Backing
 from conformance.symbolic.terms import Terms, Value
 

@@ -108,7 +108,7 @@ class Pointers:
             if self._guards.both(path.guard, guard) == 0:
                 continue
             try:
-                self._load(path, at, 8)
+                self._backing.word(at >> 3)
             except Unmapped:
                 self._die(path, self._guards.both(path.guard, guard))
                 continue

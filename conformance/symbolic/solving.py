@@ -17,7 +17,7 @@ __all__ = ["Questions"]
 
 
 class Questions:
-    """Questions about one run, under its assumptions; ``deadline`` is when answers are no longer waited for."""
+    """Questions about one run, under its assumptions. At the ``deadline`` it gives up."""
 
     def __init__(
         self, formulas: Formulas, guards: Guards, assuming: Sequence[z3.BoolRef], deadline: float
