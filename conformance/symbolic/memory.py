@@ -15,11 +15,11 @@ from conformance.symbolic.terms import Terms, Value
 
 __all__ = ["END", "ROOM", "STACK", "Backing", "Unmapped", "load", "store"]
 
-ROOM = 0x7C00_0000
-"""Where arguments lie: columns of inputs and outputs, strings."""
-STACK = 0x7E00_0000
+ROOM = 0x7FFC_0000_0000
+"""Where arguments lie: columns of inputs and outputs, strings. High, like the stack: no 32 bits reach it."""
+STACK = 0x7FFE_0000_0000
 """The stack's upper end."""
-END = 0x7F00_0000
+END = 0x7FFF_0000_0000
 """Where our calls return to: no code is there."""
 _SIZE = 0x10_0000
 

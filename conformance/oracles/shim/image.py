@@ -15,8 +15,8 @@ from conformance.oracles.image import EntryCode, Image, Segment, Symbol
 
 __all__ = ["shim_image"]
 
-BASE = 0x4000_0000
-"""Where the library lies: below 2 GiB, as modules do, and away from 0, so that no object lies at NULL."""
+BASE = 0x5555_4000_0000
+"""Where the library lies: high, as in a process, so that code that loses half of an address is noticed."""
 IMPORTS = 0x7000_0000
 """Where what libc would provide lies: nowhere. Called as a library comes and goes, and by nothing else."""
 
