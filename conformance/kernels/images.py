@@ -136,8 +136,8 @@ def _candidates(archive: Archive, pin: Pin, wanted: str) -> Mapping[str, str]:
             continue
         series = re.escape(pin.series)
         names = archive.named(rf"linux-(image|modules)-{series}\..*-amd64(-unsigned)?")
-        # The last of a version counts. Signed and unsigned have the same code, machines run the signed. What is
-        # called image in 7.x holds no file, so that modules come after it.
+        # The last of a version counts. Signed and unsigned have the same code, machines run the signed. What
+        # is called image in 7.x holds no file, so that modules come after it.
         for name in sorted(names, key=lambda name: (not name.endswith("-unsigned"), "modules" in name)):
             if _MODULES.fullmatch(name):
                 found |= {version: name for version in names[name] if version.startswith(f"{pin.series}.")}
