@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from conformance.cli.decode import picture
+from conformance.reports.picture import picture
 from conformance.model.decode import Field
 
 LOGGED = "0x0600000000000975"
