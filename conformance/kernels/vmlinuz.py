@@ -31,9 +31,11 @@ _SETUP_SECTORS_AT, _PAYLOAD_AT = 0x1F1, 0x248
 
 
 class _Unpacking(Protocol):
-    """What takes packed data apart; `eof` is whether it has come to an end."""
+    """What takes packed data apart."""
 
-    eof: bool
+    @property
+    def eof(self) -> bool:
+        """Whether the packed data has come to its end."""
 
     def decompress(self, data: bytes, /) -> bytes:
         """The data without its compression."""

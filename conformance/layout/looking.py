@@ -63,8 +63,8 @@ def look(
     unjudged = None
     if not source:
         unjudged = (
-            f"{subject.title} does not tell its structures: its kvm.ko has neither BTF, which modules have from "
-            "v5.11 on, nor DWARF. Pass the kvm.ko of a debug package with --module."
+            f"{subject.title} does not tell its structures: its kvm.ko has neither BTF, as modules have "
+            "from v5.11 on, nor DWARF. Pass the kvm.ko of a debug package with --module."
         )
     return Found(
         title=kernel.title,

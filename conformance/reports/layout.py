@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 import conformance
-from conformance.layout import Constant, Found, Row, Structure
+from conformance.layout import Constant, Found, Structure
 from conformance.model.decode import Field
 from conformance.reports.json import plain
 from conformance.reports.picture import picture
@@ -76,9 +76,8 @@ def _structure(structure: Structure, judged: bool, console: Console) -> None:
     table.add_column(structure.name, overflow="fold")
     for title in ("shipped", "shim"):
         table.add_column(title, justify="right", no_wrap=True)
-    in_bits = any(
-        place and (place[0] % 8 or place[1] % 8) for row in structure.rows for place in _places(row)
-    )
+    places = [place for row in structure.rows for place in (row.shipped, row.shim) if place is not None]
+    in_bits = any(bit % 8 or bits % 8 for bit, bits in places)
     for row in structure.rows:
         differs = judged and row.differs
         shim = _place(row.shim, in_bits) if differs or not judged else "equal"
