@@ -30,11 +30,10 @@ def show(found: Iterable[Found], console: Console) -> None:
     for number, one in enumerate(found):
         if number:
             console.print()
-        _say(
-            console, f"{one.shipped}, by its {one.source or 'name only'}, and the shim of {one.title}", "bold"
-        )
+        told = f"by its {one.source}" if one.source else "without types"
+        _say(console, line(f"{one.shipped}, {told}, and the shim of {one.title}"), "bold")
         for note in one.notes:
-            _say(console, f"note: {note}", "yellow")
+            _say(console, line(f"note: {note}"), "yellow")
         for structure in one.structures:
             _structure(structure, one.unjudged is None, console)
         _constants(one.constants, console)
@@ -47,7 +46,7 @@ def show(found: Iterable[Found], console: Console) -> None:
 
 
 def _say(console: Console, text: str, style: str = "") -> None:
-    console.print(Text(line(text), style=style))
+    console.print(Text(text, style=style))
 
 
 def _end(found: Found, console: Console) -> None:
@@ -61,13 +60,13 @@ def _end(found: Found, console: Console) -> None:
     wrong += [constant.name for constant in found.constants if constant.differs]
     if found.options:
         set_ = ", ".join(f"{name} {there}/{here}" for name, there, here in found.options)
-        _say(console, f"options that are not set alike, shipped/shim: {set_}")
+        _say(console, line(f"options that are not set alike, shipped/shim: {set_}"))
     if found.unjudged is not None:
-        _say(console, f"ERROR  {found.unjudged}", _VERDICTS[2][1])
+        _say(console, f"ERROR  {line(found.unjudged)}", _VERDICTS[2][1])
     rows = sum(len(structure.rows) for structure in found.structures)
     total = "; ".join(wrong) or f"{rows} places and {len(found.constants)} constants"
     if found.unjudged is None or wrong:
-        _say(console, f"{verdict}  {total}", style)
+        _say(console, f"{verdict}  {line(total)}", style)
 
 
 def _structure(structure: Structure, judged: bool, console: Console) -> None:

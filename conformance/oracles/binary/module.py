@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import io
+import platform
 import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from conformance.kernels.vmlinuz import ELF, btf_of, read_file, unpacked
 from conformance.oracles.binary.btf import Btf
 
 __all__ = ["Module", "open_module"]
+
+RUNNING = Path("/sys/kernel/btf/vmlinux")
+"""The types of the running kernel."""
 
 _KVM = ("kvm_mmu_set_ept_masks", "kvm_mmu_set_mask_ptes")
 """Functions of which every kvm.ko since v4.12 defines one."""
@@ -37,7 +41,7 @@ class Module:
     facts: Mapping[str, str]
     """Its .modinfo: vermagic, srcversion and so on."""
     vmlinux: Path | None
-    """Where the types of its kernel are: vmlinux, vmlinuz or their BTF."""
+    """Where the types of its kernel are: vmlinux, vmlinuz or their BTF; None if that is not known."""
 
     @property
     def release(self) -> str:
@@ -94,6 +98,8 @@ class Module:
 def open_module(path: Path, vmlinux: Path | None = None) -> Module:
     """The kvm.ko at ``path``, also one packed with xz, zstd or gzip; its types are read when asked for.
 
+    A module of the running kernel needs no ``vmlinux``.
+
     Raises ConformanceError, which names the file and what to do, if it is none, not for x86-64, cut off or
     stripped.
     """
@@ -119,7 +125,10 @@ def open_module(path: Path, vmlinux: Path | None = None) -> Module:
         facts = _facts(info.data() if info is not None else b"")
     except (ELFError, struct.error, ValueError, KeyError, UnicodeDecodeError, AttributeError) as trouble:
         raise ConformanceError(f"{path}: the ELF file is damaged ({trouble}). Get the file again.") from None
-    return Module(path, data, frozenset(defined), facts, vmlinux)
+    found = Module(path, data, frozenset(defined), facts, vmlinux)
+    if vmlinux is None and found.release == platform.release() and RUNNING.exists():
+        return replace(found, vmlinux=RUNNING)
+    return found
 
 
 def _check_file(path: Path, data: bytes) -> None:
