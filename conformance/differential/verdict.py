@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -60,7 +61,7 @@ class Result:
 
     ``cases`` counts compared inputs, ``seconds`` is wall time. ``reason`` says why a verdict is not
     PASS or FAIL, or what a PASS covers (``"2^11 combinations of 11 bits"``). ``mode`` and ``engine``
-    are ``"-"`` where a verdict holds for all of them.
+    are ``"-"`` where a verdict holds for all of them. ``explored`` is what of a race was, in numbers.
     """
 
     property: str
@@ -72,6 +73,7 @@ class Result:
     seconds: float = 0.0
     reason: str = ""
     counterexample: Counterexample | None = None
+    explored: Mapping[str, int | bool | None] | None = None
 
 
 @dataclass
