@@ -61,7 +61,8 @@ class Result:
 
     ``cases`` counts compared inputs, ``seconds`` is wall time. ``reason`` says why a verdict is not
     PASS or FAIL, or what a PASS covers (``"2^11 combinations of 11 bits"``). ``mode`` and ``engine``
-    are ``"-"`` where a verdict holds for all of them. ``explored`` is what of a race was, in numbers.
+    are ``"-"`` where a verdict holds for all of them. ``explored`` is what was seen
+    of a race without a finding, in numbers.
     """
 
     property: str

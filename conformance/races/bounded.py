@@ -208,7 +208,9 @@ class FewPreemptions:
 
     def _woken(self, asleep: dict[int, Op]) -> dict[int, Op]:
         """Who sleeps on when the others cannot go on: not those who release what is waited for."""
-        barred = [op for t in self._threads if not self._subject.ready(t) and (op := self._subject.pending(t))]
+        barred = [
+            op for t in self._threads if not self._subject.ready(t) and (op := self._subject.pending(t))
+        ]
         return {t: op for t, op in asleep.items() if not any(_matters(op, one) for one in barred)}
 
 

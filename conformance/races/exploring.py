@@ -36,14 +36,15 @@ class Breach:
 class Explored:
     """What came of it.
 
-    ``exhausted``: there are no schedules that differ from those that were run; ``preemptions``: no others with at
-    most so many, None if that is not known of any number. ``differing`` schedules were run in the search for all,
-    ``bounded`` in that for those with few preemptions, ``random`` ones are worth ``chance`` each. ``accesses``
-    is how many the longest had.
+    ``exhausted``: there are no schedules that differ from those that were run; ``preemptions``: none with at
+    most so many, or None if that is not known of any number. ``differing`` were run in the search for all,
+    ``bounded`` to exhaust ``preemptions``, ``beyond`` with one more, which were not exhausted; ``random`` ones
+    are worth ``chance`` each. ``accesses`` is how many the longest had.
     """
 
     differing: int = 0
     bounded: int = 0
+    beyond: int = 0
     random: int = 0
     accesses: int = 0
     exhausted: bool = False
@@ -55,12 +56,12 @@ class Explored:
     @property
     def schedules(self) -> int:
         """How many were run to their end."""
-        return self.differing + self.bounded + self.random
+        return self.differing + self.bounded + self.beyond + self.random
 
     @property
     def numbers(self) -> dict[str, int | bool | None]:
         """What was looked at, for programs."""
-        names = "exhausted", "differing", "preemptions", "bounded", "random", "accesses"
+        names = "exhausted", "differing", "preemptions", "bounded", "beyond", "random", "accesses"
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -72,13 +73,17 @@ class Explored:
         if self.differing:
             told.append(f"{self.differing} schedules that differ are not all")
         if self.preemptions is not None:
-            times = "preemption" if self.preemptions == 1 else "preemptions"
-            told.append(f"exhausted up to {self.preemptions} {times} ({self.bounded} schedules)")
-        elif self.bounded:
-            told.append(f"{self.bounded} without a preemption are not all either")
+            told.append(f"exhausted up to {_times(self.preemptions)} ({self.bounded} schedules)")
+        if self.beyond:
+            most = 0 if self.preemptions is None else self.preemptions + 1
+            told.append(f"{self.beyond} more with {_times(most)} are not all")
         if self.random:
             told.append(f"{self.random} at random, {self.chance}")
         return "; ".join(told)
+
+
+def _times(preemptions: int) -> str:
+    return f"{preemptions} preemption{'' if preemptions == 1 else 's'}"
 
 
 def explore(subject: Subject, limit: int, seed: int | None = None, wanted: Promise | None = None) -> Explored:
@@ -120,10 +125,12 @@ def _with_few_preemptions(found: Explored, subject: Subject, limit: int, wanted:
     left = limit
     for bound in range(MOST_PREEMPTIONS + 1):
         looked = _look(found, search.schedules(bound), left, wanted)
-        found.bounded += looked.run
         left -= looked.begun
         if looked.done:
             found.preemptions = bound
+            found.bounded += looked.run
+        else:
+            found.beyond = looked.run
         if not looked.done or not left:
             break
     return limit - left
