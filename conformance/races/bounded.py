@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Every schedule with few preemptions, where all that differ are too many.
 
-A preemption is a switch away from a thread that could go on; when a thread has ended or has to wait, another
-one follows for free. Most bugs need one or two (Musuvathi and Qadeer, "Iterative context bounding for systematic
+A preemption is a switch away from a thread that could go on. When a thread has ended or has to wait, another
+one follows for free. Most bugs need few (Musuvathi and Qadeer, "Iterative context bounding for systematic
 testing of multithreaded programs", PLDI 2007).
 
-What is claimed: whatever end a schedule with at most so many preemptions has, it has been seen. Not all of these
-schedules are run for that, but at least one of those that are the same, in the sense of dpor.py:
+What is claimed when a bound is done: each end that a schedule with at most so many preemptions has, was seen.
+Of schedules that are the same, in the sense of dpor.py, one is run, and one stands for others in three ways:
 
-- A thread is preempted only before an access that matters to what another thread still does in some schedule
-  that was run. Before any other the switch may as well come later, and costs no more then. What another thread
-  does is learned on the way: when it turns out that an access does matter, its preemption is made up for.
-- A thread that was preempted goes on only when something has happened that its next access depends on. Else the
-  switch might as well have come after that access.
-- Where the same accesses have happened in the same order, as far as order matters, the same thread goes on, and
-  no more preemptions are left than there were the other time, all that follows was seen. (Musuvathi and Qadeer,
-  "Partial-order reduction for context-bounded state exploration", MSR-TR-2007-12.)
+- A thread is preempted only before an access that matters to what another one still does in any schedule that
+  was run. Before any other access the switch may as well come later. What threads do is learned on the
+  way, and preemptions that turn out to matter are made up for: in the end none is missing.
+- A thread that was preempted goes on only when something has happened that its next access depends on. If
+  nothing has, the switch may as well have come after that access.
+- Where the same accesses happened, in the same order as far as that matters, and the same thread goes on with
+  as many preemptions left, the rest was seen (Musuvathi and Qadeer, "Partial-order reduction for
+  context-bounded state exploration", MSR-TR-2007-12).
 
-None of these exchanges adds a preemption. To release a lock counts here as something that matters to those
-who wait for it: who finds a lock taken switches for free.
+None of these exchanges costs a preemption more. That is why giving a lock back matters here to those who take
+it, as it does not in dpor.py: who finds it taken switches for free, who comes later must be preempted there.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class FewPreemptions:
 
     def _is_minded(self, idle: _Idle) -> bool:
         """Whether some other thread still does something to which the access matters."""
-        kind, name = idle.op
+        name = idle.op[1]
         return any(
             thread != idle.thread and at >= idle.done[thread] and _matters((other, name), idle.op)
             for (thread, other), at in self._latest[name].items()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Exploring one race on one side: every schedule that differs, or else every one with few preemptions, and more.
+"""Exploring one race on one side: every schedule that differs, or else every one with few preemptions.
 
-Where not all can be had, what can is said by how often a thread is preempted; random schedules make up the rest.
+Those are a bound that can be exhausted where all that differ are too many. Random ones come on top.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Explored:
     """What came of it.
 
     ``exhausted``: there are no schedules that differ from those that were run; ``preemptions``: none with at
-    most so many, or None if that is not known of any number. ``differing`` were run in the search for all,
-    ``bounded`` to exhaust ``preemptions``, ``beyond`` with one more, which were not exhausted; ``random`` ones
-    are worth ``chance`` each. ``accesses`` is how many the longest had.
+    most so many, or None if that is not known of any number. ``differing`` were run in the search for
+    all, ``bounded`` to exhaust ``preemptions``, ``beyond`` with one more, which are not all, and ``random``
+    ones are worth ``chance`` each. ``accesses`` is how many the longest had.
     """
 
     differing: int = 0

@@ -44,10 +44,10 @@ def test_without_preemptions_threads_follow_each_other():
 
 
 def test_who_waits_for_a_lock_switches_for_free():
-    """The second meets the lock before it is released, and the first goes on to write before the second reads."""
-    holder = [(LOCK, 9), (UNLOCK, 9), (WRITE, 1)]
+    """The second meets the lock while it is taken, and the first writes before the second reads."""
+    holder = [(LOCK, 9), (READ, 2), (UNLOCK, 9), (WRITE, 1)]
     waiter = [(WRITE, 2), (LOCK, 9), (READ, 1), (UNLOCK, 9)]
-    toy = Toy([*holder[:1], (READ, 2), *holder[1:]], waiter)
+    toy = Toy(holder, waiter)
     for bound, ended in enumerate(_so_far(ends_by_bound(toy))):
         assert seen(ended) == seen(by_force(toy, bound))
 

@@ -116,7 +116,8 @@ def test_what_is_too_much_is_exhausted_within_a_bound_and_goes_on_at_random():
     assert explored.schedules == 300 + explored.bounded + explored.random
     assert explored.bounded and explored.random and not explored.beyond
     assert explored.bounds == (
-        f"300 schedules that differ are not all; exhausted up to 3 preemptions ({explored.bounded} schedules); "
+        "300 schedules that differ are not all; "
+        f"exhausted up to 3 preemptions ({explored.bounded} schedules); "
         f"{explored.random} at random, each finds a bug of 5 orderings with a chance of at least 1 in 41472"
     )
 
