@@ -20,7 +20,10 @@ from conformance.races.subject import Ending, Subject
 __all__ = ["MOST_PREEMPTIONS", "Breach", "Explored", "explore"]
 
 MOST_PREEMPTIONS = 3
-"""Up to which bound all schedules are looked at, if they cannot be without a bound."""
+"""Up to which bound all schedules are looked at, if they cannot be without a bound.
+
+No fix that a race knows needs more to be missed, and one needs as many.
+"""
 
 
 @dataclass(frozen=True)
