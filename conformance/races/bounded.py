@@ -35,6 +35,13 @@ __all__ = ["FewPreemptions"]
 _ACQUIRES = frozenset({Access.LOCK, Access.LOCK_SHARED, Access.WAIT})
 
 
+_Key = tuple[object, ...]
+
+
+def _key(thread: int, asleep: dict[int, Op], state: tuple[int, ...]) -> _Key:
+    return (thread, *sorted(asleep), state)
+
+
 @dataclass(frozen=True)
 class _Branch:
     """A schedule to be run: as another one up to a depth, and then a thread goes on.
@@ -51,9 +58,9 @@ class _Branch:
     state: tuple[int, ...]
 
     @property
-    def key(self) -> tuple[object, ...]:
+    def key(self) -> _Key:
         """The same for branches with the same future, but for how many preemptions are left."""
-        return (self.thread, *sorted(self.asleep), self.state)
+        return _key(self.thread, self.asleep, self.state)
 
 
 @dataclass(frozen=True)
@@ -78,9 +85,10 @@ class FewPreemptions:
         self._most = most
         self._clocks = Clocks(len(subject.threads))
         self._choices: list[int] = []
+        self._done = [0 for _ in self._threads]
         self._states = [(0,) * len(subject.threads)]
         self._waiting: list[list[_Branch]] = [[] for _ in range(most + 1)]
-        self._begun: dict[tuple[object, ...], int] = {}
+        self._begun: dict[_Key, int] = {}
         self._latest: dict[int, dict[tuple[int, int], int]] = defaultdict(dict)
         self._idle: dict[int, list[_Idle]] = defaultdict(list)
         self._plan([self._branch(thread, 0, {}) for thread in self._threads])
@@ -111,7 +119,7 @@ class FewPreemptions:
                 current, switched = branches[0].thread, True
             self._learn(current)
             if not switched:
-                if self._was_begun(self._branch(current, preemptions, asleep)):
+                if self._was_begun(_key(current, asleep, self._states[-1]), preemptions):
                     return None
                 self._preempt(current, ready, preemptions, asleep)
             op = self._advance(current)
@@ -129,6 +137,7 @@ class FewPreemptions:
         self._clocks.back_to(shared)
         del self._states[shared + 1 :]
         self._choices = branch.choices[:shared]
+        self._done = [self._choices.count(thread) for thread in self._threads]
         for thread in self._choices:
             self._subject.advance(thread)
         for thread in branch.choices[shared : branch.depth]:
@@ -143,6 +152,7 @@ class FewPreemptions:
         state[thread] = hash((state[thread], self._clocks.behind(thread)))
         self._states.append((*state,))
         self._choices.append(thread)
+        self._done[thread] += 1
         self._subject.advance(thread)
         return op
 
@@ -150,15 +160,16 @@ class FewPreemptions:
         """That a thread goes on where the search stands."""
         return _Branch(self._choices, len(self._choices), thread, preemptions, asleep, self._states[-1])
 
-    def _was_begun(self, branch: _Branch) -> bool:
+    def _was_begun(self, key: _Key, preemptions: int) -> bool:
         """Whether the same was begun, with as few preemptions."""
-        return self._begun.get(branch.key, self._most + 1) <= branch.preemptions
+        return self._begun.get(key, self._most + 1) <= preemptions
 
     def _is_first(self, branch: _Branch) -> bool:
         """Note that something begins; False if it was begun before."""
-        if self._was_begun(branch):
+        key = branch.key
+        if self._was_begun(key, branch.preemptions):
             return False
-        self._begun[branch.key] = branch.preemptions
+        self._begun[key] = branch.preemptions
         return True
 
     def _plan(self, branches: Sequence[_Branch]) -> None:
@@ -173,9 +184,8 @@ class FewPreemptions:
         others = [t for t in ready if t != current and t not in asleep]
         if op is None or not others or preemptions == self._most:
             return
-        done = tuple([self._clocks.behind(t)[t] for t in self._threads])
         branches = [self._branch(t, preemptions + 1, {**asleep, current: op}) for t in others]
-        idle = _Idle(current, op, done, branches)
+        idle = _Idle(current, op, tuple(self._done), branches)
         if self._is_minded(idle):
             self._plan(branches)
         else:
@@ -195,7 +205,7 @@ class FewPreemptions:
         if op is None:
             return
         kind, name = op
-        latest, at = self._latest[name], self._clocks.behind(thread)[thread]
+        latest, at = self._latest[name], self._done[thread]
         if latest.get((thread, kind), -1) >= at:
             return
         latest[thread, kind] = at

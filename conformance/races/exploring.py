@@ -22,7 +22,7 @@ __all__ = ["MOST_PREEMPTIONS", "Breach", "Explored", "explore"]
 MOST_PREEMPTIONS = 3
 """Up to which bound all schedules are looked at, if they cannot be without a bound.
 
-No fix that a race knows needs more to be missed, and one needs as many.
+Each historic form shows with so many, and one of them with no fewer.
 """
 
 
