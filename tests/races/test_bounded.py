@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, settings
-from toys import LOCK, READ, RMW, UNLOCK, WRITE, Toy, by_force, programs, seen, state
+from toys import LOCK, LOCK_SHARED, READ, RMW, UNLOCK, WAIT, WRITE, Toy, by_force, programs, seen, state
 
 from conformance.races.bounded import FewPreemptions
 
@@ -43,11 +43,19 @@ def test_without_preemptions_threads_follow_each_other():
     assert len(none) == 6
 
 
-def test_who_waits_for_a_lock_switches_for_free():
-    """The second meets the lock while it is taken, and the first writes before the second reads."""
-    holder = [(LOCK, 9), (READ, 2), (UNLOCK, 9), (WRITE, 1)]
-    waiter = [(WRITE, 2), (LOCK, 9), (READ, 1), (UNLOCK, 9)]
-    toy = Toy(holder, waiter)
+@pytest.mark.parametrize(
+    "programs",
+    [
+        [
+            [(LOCK, 8), (WRITE, 1), (UNLOCK, 8), (RMW, 1)],
+            [(READ, 1), (LOCK_SHARED, 8), (UNLOCK, 8), (RMW, 1)],
+        ],
+        [[(WRITE, 2), (LOCK, 8), (UNLOCK, 8), (RMW, 2)], [(READ, 2), (WAIT, 8), (WRITE, 2)]],
+    ],
+)
+def test_who_waits_for_a_lock_switches_for_free(programs):
+    """The first is preempted before it gives the lock back; the second comes up to that, and no further."""
+    toy = Toy(*programs)
     for bound, ended in enumerate(_so_far(ends_by_bound(toy))):
         assert seen(ended) == seen(by_force(toy, bound))
 
