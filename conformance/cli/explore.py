@@ -66,7 +66,7 @@ def list_() -> None:
     default=20_000,
     show_default=True,
     metavar="N",
-    help="Run so many of a race at most; if that is not all, as many random ones.",
+    help="Run so many of a race at most; if that is not all, as many more, with few preemptions or random.",
 )
 @seed_option()
 @click.option("--save", metavar="FILE", help="Save the first bad schedule, for 'explore replay FILE'.")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -65,7 +66,8 @@ class Result:
 
     ``cases`` counts compared inputs, ``seconds`` is wall time. ``reason`` says why a verdict is not
     PASS or FAIL, or what a PASS covers (``"2^11 combinations of 11 bits"``). ``mode`` and ``engine``
-    are ``"-"`` where a verdict holds for all of them.
+    are ``"-"`` where a verdict holds for all of them. ``explored`` is what was seen
+    of a race without a finding, in numbers.
     """
 
     property: str
@@ -77,6 +79,7 @@ class Result:
     seconds: float = 0.0
     reason: str = ""
     counterexample: Counterexample | None = None
+    explored: Mapping[str, int | bool | None] | None = None
 
 
 @dataclass

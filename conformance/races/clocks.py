@@ -41,6 +41,7 @@ class Clocks:
         self._of: list[Clock] = [[0] * threads for _ in range(threads)]
         self._objects: dict[int, _Object] = {}
         self._by: list[int] = []
+        self._nth: list[int] = []
         self._at: list[Clock] = []
         self._undo: list[tuple[Clock, int, _Object | None]] = []
 
@@ -92,6 +93,7 @@ class Clocks:
         mine = self._of[thread] = before[:]
         self._learn(mine, op)
         mine[thread] = depth + 1
+        self._nth.append(1 + (self._nth[before[thread] - 1] if before[thread] else 0))
         self._by.append(thread)
         self._at.append(mine)
         found = self._objects.get(name)
@@ -120,10 +122,18 @@ class Clocks:
                 found.after_unlock = found.after_unlocks = _joined(found.after_unlocks, mine)
         found.after_all = _joined(found.after_all, mine)
 
+    def behind(self, thread: int) -> tuple[int, ...]:
+        """Of each thread, how many of its accesses come before this one's last, or are it.
+
+        These numbers are the same in all schedules that are the same.
+        """
+        return tuple([self._nth[depth - 1] if depth else 0 for depth in self._of[thread]])
+
     def back_to(self, depth: int) -> None:
         """Forget all that happened from ``depth`` on."""
         while len(self._by) > depth:
             before, name, found = self._undo.pop()
+            self._nth.pop()
             self._at.pop()
             self._of[self._by.pop()] = before
             if found is None:

@@ -117,7 +117,7 @@ def _explored(contest: Contest, subject: Subject) -> Outcome:
 
 def _replayed(contest: Contest, subject: Subject) -> Outcome:
     choices, ending = run_legs(subject, contest.legs)
-    explored = Explored(schedules=1, accesses=len(choices))
+    explored = Explored(differing=1, accesses=len(choices))
     found = {promise.name: how for promise, how in broken(ending)}
     for name in [contest.wanted, *found]:
         if name in found:
@@ -147,7 +147,7 @@ def _apart(contest: Contest, task: Task) -> Outcome:
         return Outcome(Explored(), trouble=how)
     if not choices:
         return Outcome(Explored(), trouble=f"the kernel {how} before the race began")
-    explored = Explored(schedules=1, accesses=len(choices))
+    explored = Explored(differing=1, accesses=len(choices))
     explored.breach = Breach(NO_CRASH.name, how, tuple(choices))
     survived = choices[:-1]
     told = _in_child(

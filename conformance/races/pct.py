@@ -19,13 +19,15 @@ __all__ = ["DEPTH", "guarantee", "random_schedules"]
 DEPTH = 3
 
 
-def guarantee(threads: int, accesses: int) -> str:
+def guarantee(threads: int, accesses: int, depth: int = DEPTH) -> str:
     """What every random schedule is good for."""
-    chance = threads * max(1, accesses) ** (DEPTH - 1)
-    return f"each finds a bug of {DEPTH} orderings with a chance of at least 1 in {chance}"
+    chance = threads * max(1, accesses) ** (depth - 1)
+    return f"each finds a bug of {depth} orderings with a chance of at least 1 in {chance}"
 
 
-def random_schedules(subject: Subject, seed: int, accesses: int) -> Iterator[tuple[list[int], Ending]]:
+def random_schedules(
+    subject: Subject, seed: int, accesses: int, depth: int = DEPTH
+) -> Iterator[tuple[list[int], Ending]]:
     """Random schedules for ever, as the threads in their order and its end.
 
     ``accesses`` is how many there may be. The same seed gives the same schedules.
@@ -33,8 +35,8 @@ def random_schedules(subject: Subject, seed: int, accesses: int) -> Iterator[tup
     rng = random.Random(seed)
     threads = range(len(subject.threads))
     while True:
-        priority = dict(enumerate(rng.sample([DEPTH + t for t in threads], len(threads))))
-        falls = {rng.randrange(1, max(2, accesses + 1)): rank for rank in range(1, DEPTH)}
+        priority = dict(enumerate(rng.sample([depth + t for t in threads], len(threads))))
+        falls = {rng.randrange(1, max(2, accesses + 1)): rank for rank in range(1, depth)}
         subject.begin()
         choices: list[int] = []
         while ready := [t for t in threads if subject.ready(t)]:

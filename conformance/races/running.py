@@ -271,6 +271,7 @@ def _judged(task: _Task, outcome: Outcome, finding: Finding | None) -> Result:
             explored.seconds,
             reason,
             found,
+            explored.numbers if breach is None and not outcome.trouble else None,
         )
 
     if outcome.trouble:

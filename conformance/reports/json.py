@@ -52,6 +52,7 @@ def _result(result: Result) -> dict[str, Any]:
         "seconds": round(result.seconds, 6),
         "reason": plain(result.reason),
         "counterexample": None if found is None else counterexample(found),
+        **({} if result.explored is None else {"explored": dict(result.explored)}),
     }
 
 

@@ -71,6 +71,7 @@ def _kernel(kernel: KernelReport, seed: int | None, console: Console) -> None:
     _differences(kernel, seed, console)
     for verdict in (Verdict.ERROR, Verdict.MISS, Verdict.SKIP):
         _reasons(verdict, kernel.results, console)
+    _bounds(kernel.results, console)
     _total(kernel, groups, seed, console)
     if kernel.semantics is not None:
         _say(console, line(kernel.semantics))
@@ -148,6 +149,18 @@ def _reasons(verdict: Verdict, results: Iterable[Result], console: Console) -> N
         hanging.add_column(overflow="fold")
         hanging.add_row(Text(verdict.value, style=_COLOURS[verdict]), Text(f"{reason}: {names}"))
         console.print(hanging)
+
+
+def _bounds(results: Sequence[Result], console: Console) -> None:
+    """Where races that nothing was found in could not be exhausted, and how far each was."""
+    explored = [result for result in results if result.explored is not None]
+    if not explored:
+        return
+    open_ends = [result for result in explored if result.explored and not result.explored["exhausted"]]
+    _reasons(Verdict.PASS, open_ends, console)
+    console.print()
+    exhausted = len(explored) - len(open_ends)
+    _say(console, f"Every schedule that differs was run in {exhausted} of {len(explored)} races and modes.")
 
 
 def _where(name: str, group: Sequence[Result]) -> str:

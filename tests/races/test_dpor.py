@@ -5,23 +5,13 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
-from toys import LOCK, LOCK_SHARED, MARK, READ, RMW, UNLOCK, WAIT, WRITE, Toy, by_force
+from toys import LOCK, LOCK_SHARED, MARK, READ, UNLOCK, WAIT, WRITE, Toy, by_force, programs, seen, state
 
 from conformance.races.dpor import every_schedule
 
 
 def ends(toy):
     return [ended for _, ended in every_schedule(toy) if ended is not None]
-
-
-def state(ending):
-    """What every thread read, and last what was in memory."""
-    return ending.events[-1][1:]
-
-
-def seen(endings):
-    return {(state(ending), ending.stuck, frozenset(ending.events[:-1])) for ending in endings}
 
 
 @pytest.mark.parametrize(
@@ -66,28 +56,8 @@ def test_it_skips_what_nobody_can_tell_apart():
     assert len(ends(Toy(long, other))) == 2
 
 
-def plain(draw_from):
-    return st.lists(
-        st.tuples(st.sampled_from([READ, WRITE, RMW, MARK]), st.sampled_from(draw_from)), max_size=3
-    )
-
-
-@st.composite
-def program(draw):
-    """Accesses, some of them inside a lock, in the order in which locks are taken everywhere or not."""
-    steps = draw(plain([1, 2]))
-    if draw(st.booleans()):
-        lock = draw(st.sampled_from([8, 9]))
-        inside = draw(plain([1, 2]))
-        steps = [*steps, (draw(st.sampled_from([LOCK, LOCK_SHARED])), lock), *inside, (UNLOCK, lock)]
-    elif draw(st.booleans()):
-        steps = [*steps, (WAIT, draw(st.sampled_from([8, 9])))]
-    return steps
-
-
-@given(st.lists(program(), min_size=2, max_size=3).filter(lambda programs: sum(map(len, programs)) <= 10))
+@given(programs(accesses=10))
 @settings(max_examples=300, deadline=None)
 def test_it_finds_every_end_that_there_is(programs):
     toy = Toy(*programs)
-    # Of events that follow each other unnoticed by the threads, one order stands for all.
     assert seen(ends(toy)) == seen(by_force(toy))

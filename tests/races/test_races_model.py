@@ -8,8 +8,11 @@ import pytest
 from conformance.model.changes import RACES as CHANGES
 from conformance.model.changes import Precaution
 from conformance.model.profiles import profile_of
+from conformance.oracles.kvm.race_interface import new_exchange
+from conformance.races.bounded import FewPreemptions
 from conformance.races.contest import Contest, hold
-from conformance.races.promises import PROMISES
+from conformance.races.exploring import MOST_PREEMPTIONS
+from conformance.races.promises import PROMISES, broken
 from conformance.races.stories import RACES
 
 RELEASES = ((6, 1), (6, 12), (7, 3))
@@ -20,6 +23,14 @@ FORMS = [
 ]
 LOST_BY_6_12 = "aging_against_fast_faults"
 """Its aging tells the host of what it has read, not of what its exchange gave back."""
+
+NEEDED = {
+    ("change_pte_finds_nothing", "6bdb913f0a70"): 0,
+    ("get_dirty_log_against_writes", "LOG_TAKEN_BEFORE_PROTECTING"): 2,
+    ("write_protection_skips_the_flush", "FLUSH_IF_MMU_WRITABLE"): 2,
+    ("two_vcpus_split_one_huge_page", "9a77daacc87d"): 3,
+}
+"""How many preemptions it takes to break the promise, where that is not one."""
 
 
 def explored(race, mode, release, **given):
@@ -53,6 +64,21 @@ def test_what_is_missing_shows(race, historic):
         outcome = explored(race, mode, (6, 1), without=(historic.change,), wanted=historic.promise.name)
         assert outcome.breach is not None and outcome.breach.promise == historic.promise.name
         assert outcome.legs and outcome.drawn
+
+
+@pytest.mark.parametrize(("race", "historic"), FORMS)
+def test_few_preemptions_are_enough_for_what_is_missing(race, historic):
+    """And those that it takes are needed: the bound stands for something."""
+    mode = (historic.modes or race.modes)[-1]
+    contest = Contest(race.name, mode, profile_of((6, 1)), without=(historic.change,))
+    search = FewPreemptions(contest.subject(new_exchange()), MOST_PREEMPTIONS)
+
+    def shows(bound):
+        endings = (ending for _, ending in search.schedules(bound) if ending is not None)
+        return any(promise is historic.promise for ending in endings for promise, _ in broken(ending))
+
+    found = next((bound for bound in range(MOST_PREEMPTIONS + 1) if shows(bound)), None)
+    assert found == NEEDED.get((race.name, historic.label), 1)
 
 
 def test_every_precaution_but_those_of_the_host_is_missing_somewhere():

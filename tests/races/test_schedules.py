@@ -98,7 +98,7 @@ def test_random_schedules_find_what_they_promise_to():
 def test_exploring_ends_when_all_is_seen():
     explored = explore(Toy(*LOCKED), 100)
     assert (explored.schedules, explored.exhausted, explored.breach) == (2, True, None)
-    assert explored.bounds == "all 2 schedules that differ, of up to 8 accesses"
+    assert explored.bounds == "exhausted, all 2 schedules that differ, of up to 8 accesses"
 
 
 def test_exploring_finds_a_deadlock():
@@ -107,10 +107,35 @@ def test_exploring_finds_a_deadlock():
     assert explore(Toy(*DEADLOCK), 100, seed=3).breach is not None
 
 
-def test_what_is_too_much_goes_on_at_random():
-    explored = explore(Toy([(WRITE, 1)] * 6, [(READ, 1)] * 6), 10)
-    assert (explored.schedules, explored.exhausted) == (20, False)
-    assert "with a chance of at least 1 in 288" in explored.bounds
+MUCH = [(WRITE, 1)] * 6, [(READ, 1)] * 6
+
+
+def test_what_is_too_much_is_exhausted_within_a_bound_and_goes_on_at_random():
+    explored = explore(Toy(*MUCH), 300)
+    assert (explored.exhausted, explored.preemptions, explored.differing) == (False, 3, 300)
+    assert explored.schedules == 300 + explored.bounded + explored.random
+    assert explored.bounded and explored.random and not explored.beyond
+    assert explored.bounds == (
+        "300 schedules that differ are not all; "
+        f"exhausted up to 3 preemptions ({explored.bounded} schedules); "
+        f"{explored.random} at random, each finds a bug of 5 orderings with a chance of at least 1 in 41472"
+    )
+
+
+@pytest.mark.parametrize(("limit", "bound"), [(1, None), (3, 0), (30, 1)])
+def test_the_bound_that_was_exhausted_is_the_one_that_is_told(limit, bound):
+    explored = explore(Toy(*MUCH), limit)
+    assert (explored.exhausted, explored.preemptions) == (False, bound)
+    assert explored.numbers["preemptions"] == bound
+    told = "exhausted" if bound is None else f"exhausted up to {bound} preemption"
+    assert (told in explored.bounds) == (bound is not None)
+    assert bound == 0 or (explored.beyond and "more with" in explored.bounds)
+
+
+def test_a_seed_has_random_schedules_only():
+    explored = explore(Toy(*MUCH), 10, seed=1)
+    assert (explored.differing, explored.bounded, explored.random) == (0, 0, 10)
+    assert explored.bounds.startswith("10 at random, each finds a bug of 3 orderings")
 
 
 def test_a_picture_shows_what_threads_have_to_do_with_each_other():

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A subject of a few lines: threads that read, write, lock and wait, on numbered objects."""
+"""A subject of a few lines: threads that read, write, lock and wait, on numbered objects; and drawn ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+
+from hypothesis import strategies as st
 
 from conformance.races.subject import Access, Ending, Op
 
@@ -74,15 +76,56 @@ class Toy:
         return self.memory.get(name, 0)
 
 
-def by_force(toy: Toy) -> Iterator[Ending]:
-    """Every schedule, one by one, whether anybody could tell it from others or not."""
-    waiting: list[list[int]] = [[]]
+def by_force(toy: Toy, most: int = 1 << 30) -> Iterator[Ending]:
+    """Every schedule with at most so many preemptions, whether anybody could tell it from others or not."""
+    waiting: list[tuple[list[int], int]] = [([], most)]
     while waiting:
-        choices = waiting.pop()
+        choices, left = waiting.pop()
         toy.begin()
         for thread in choices:
             toy.advance(thread)
         ready = [t for t in range(len(toy.threads)) if toy.ready(t)]
         if not ready:
             yield toy.finish()
-        waiting += [[*choices, thread] for thread in ready]
+        for thread in ready:
+            preempts = bool(choices) and choices[-1] != thread and choices[-1] in ready
+            if preempts <= left:
+                waiting.append(([*choices, thread], left - preempts))
+
+
+def state(ending: Ending) -> tuple[object, ...]:
+    """What every thread read, and last what was in memory."""
+    return ending.events[-1][1:]
+
+
+def seen(endings: Iterable[Ending]) -> set[tuple[object, ...]]:
+    """The ends. Of events that follow each other unnoticed by the threads, one order stands for all."""
+    return {(state(ending), ending.stuck, frozenset(ending.events[:-1])) for ending in endings}
+
+
+def _plain(most: int) -> st.SearchStrategy[list[Op]]:
+    return st.lists(
+        st.tuples(st.sampled_from([READ, WRITE, RMW, MARK]), st.sampled_from([1, 2])), max_size=most
+    )
+
+
+@st.composite
+def _program(draw: st.DrawFn) -> list[Op]:
+    """Accesses, some of them inside locks, in the order in which locks are taken everywhere or not."""
+    steps = draw(_plain(3))
+    if draw(st.booleans()):
+        lock, other = draw(st.permutations([8, 9]))
+        taking = st.sampled_from([LOCK, LOCK_SHARED])
+        inside = draw(_plain(3))
+        if draw(st.integers(0, 3)) == 0:
+            inside = [*inside, (draw(taking), other), *draw(_plain(1)), (UNLOCK, other)]
+        steps = [*steps, (draw(taking), lock), *inside, (UNLOCK, lock)]
+    elif draw(st.booleans()):
+        steps = [*steps, (WAIT, draw(st.sampled_from([8, 9]))), *draw(_plain(1))]
+    return steps
+
+
+def programs(accesses: int) -> st.SearchStrategy[list[list[Op]]]:
+    """Two or three threads with so many accesses at most."""
+    drawn = st.lists(_program(), min_size=2, max_size=3)
+    return drawn.filter(lambda programs: sum(map(len, programs)) <= accesses)

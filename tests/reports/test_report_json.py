@@ -3,7 +3,10 @@
 
 import json
 
+from report_samples import result
+
 from conformance import __version__
+from conformance.differential.verdict import Verdict
 from conformance.reports.json import render
 
 RESULT = {
@@ -36,6 +39,14 @@ def test_counterexample(mixed):
         "steps": [],
         "details": [],
     }
+
+
+def test_how_far_a_race_was_explored(clean):
+    clean.kernels[0].results.append(
+        result("a_race", Verdict.PASS, explored={"exhausted": False, "bounded": 7})
+    )
+    plain, race = json.loads(render(clean))["kernels"][0]["results"]
+    assert race["explored"] == {"exhausted": False, "bounded": 7} and "explored" not in plain
 
 
 def test_summary_counts_what_is_listed(mixed):

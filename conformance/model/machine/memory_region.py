@@ -58,38 +58,39 @@ def kvm_set_memory_region(
     """
     with vm.slots_lock.for_write:
         r, gone = _set_memory_region(vm, slot, as_id, gfn, npages, page, flags)
-    if gone:
-        points.tell(("slot gone", slot))
+    if gone is not None:
+        # When it goes makes a difference to accesses only.
+        points.tell(("slot gone", slot), in_order=points.watches(gone.base_gfn, gone.end_gfn))
     return r
 
 
 def _set_memory_region(
     vm: Vm, slot: int, as_id: int, gfn: int, npages: int, page: int, flags: int
-) -> tuple[int, bool]:
-    """The same under slots_lock, and whether what the slot was is gone."""
+) -> tuple[int, KvmMemorySlot | None]:
+    """The same under slots_lock, and what the slot was, if that is gone."""
     if flags & ~(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY):
-        return -EINVAL, False
+        return -EINVAL, None
     if not 0 <= as_id < KVM_ADDRESS_SPACE_NUM or not 0 <= slot < KVM_USER_MEM_SLOTS:
-        return -EINVAL, False
+        return -EINVAL, None
     memslots = vm.memslots[as_id]
     old = memslots.slots.get(slot)
     if not npages:
         if old is None:
-            return -EINVAL, False
-        return kvm_set_memslot(vm, old, None, KvmMrChange.DELETE), True
+            return -EINVAL, None
+        return kvm_set_memslot(vm, old, None, KvmMrChange.DELETE), old
 
     new = KvmMemorySlot(as_id, slot, gfn, npages, page, flags)
     change = KvmMrChange.CREATE
     if old is not None:
         if page != old.page or npages != old.npages or (flags ^ old.flags) & KVM_MEM_READONLY:
-            return -EINVAL, False
+            return -EINVAL, None
         if gfn == old.base_gfn and flags == old.flags:
-            return 0, False
+            return 0, None
         change = KvmMrChange.MOVE if gfn != old.base_gfn else KvmMrChange.FLAGS_ONLY
     if change is not KvmMrChange.FLAGS_ONLY and memslots.overlaps(slot, new.base_gfn, new.end_gfn):
-        return -EEXIST, False
+        return -EEXIST, None
     r = kvm_set_memslot(vm, old, new, change)
-    return r, r == 0 and change is KvmMrChange.MOVE
+    return r, old if r == 0 and change is KvmMrChange.MOVE else None
 
 
 def kvm_set_memslot(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None, change: KvmMrChange) -> int:

@@ -121,12 +121,18 @@ class Points:
         thread.condition = None
 
     def tell(
-        self, *events: tuple[Any, ...], if_still: Callable[[tuple[Any, ...]], bool] | None = None
+        self,
+        *events: tuple[Any, ...],
+        if_still: Callable[[tuple[Any, ...]], bool] | None = None,
+        in_order: bool = True,
     ) -> None:
-        """Note events, in the order of all threads, or those that still hold by then."""
+        """Note events, in the order of all threads, or those that still hold by then.
+
+        Not ``in_order``: it makes no difference what happens before.
+        """
         if not self.telling or not events:
             return
-        if self.on:
+        if self.on and in_order:
             # Accesses may come in any order, everything else before or after each of them.
             self.access(MARK if events[0][0] == "access" else WRITE, EVENTS)
         noted: Any = self.thread.race.events if self.on else self.events

@@ -26,6 +26,17 @@ int race_add_hot(u64 gfn)
 	return 0;
 }
 
+/* Whether guests of the race access any gfn of a range. */
+bool race_reaches(u64 first, u64 npages)
+{
+	int i;
+
+	for (i = 0; i < nr_hot; i++)
+		if (hot[i] - first < npages)
+			return true;
+	return false;
+}
+
 /* The shadow page whose table a page of memory is, if it is one. */
 struct kvm_mmu_page *race_table_of(unsigned long address)
 {

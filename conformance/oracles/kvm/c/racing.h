@@ -72,6 +72,7 @@ static inline bool race_is_kernel_memory(unsigned long address)
 	return address - ENV_DIRECT_MAP - ENV_KERNEL_START < ENV_KERNEL_END - ENV_KERNEL_START;
 }
 bool race_is_shared(unsigned long address);
+bool race_reaches(u64 first, u64 npages);
 struct kvm_mmu_page *race_table_of(unsigned long address);
 void race_share_root(struct kvm_mmu_page *root);
 void race_hide(void *object, size_t size);
@@ -99,6 +100,7 @@ static inline void race_serve_other_requests(struct kvm_vcpu *vcpu) { }
 static inline void race_find_table(struct processor *cpu, u64 gfn, struct cached_table *found) { }
 static inline void race_keep_table(struct processor *cpu, u64 gfn, int level, u64 table, int rights) { }
 static inline void race_forget_tables(struct processor *cpu) { }
+static inline bool race_reaches(u64 first, u64 npages) { return false; }
 static inline void race_hide(void *object, size_t size) { }
 static inline void race_allocated(void *object, size_t size) { }
 static inline void race_freed(void *object, size_t size) { }

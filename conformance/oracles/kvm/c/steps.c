@@ -27,6 +27,7 @@ static void set_memory_region(const unsigned long *args)
 {
 	struct kvm_memory_slot *old = slot_of(args);
 	bool goes = old && (!args[3] || old->base_gfn != args[2]);
+	bool reached = goes && race_reaches(old->base_gfn, old->npages);
 	long r;
 	struct kvm_userspace_memory_region region = {
 		.slot = args[0] | args[1] << 16,
@@ -43,9 +44,12 @@ static void set_memory_region(const unsigned long *args)
 	}
 	r = machine_ioctl(KVM_SET_USER_MEMORY_REGION, &region);
 	say(r);
-	race_point(RACE_WRITE, race_history);
-	if (!r && goes)
-		race_event(EVENT_SLOT_GONE, 1, args[0] | args[1] << 16);
+	if (r || !goes)
+		return;
+	/* When it goes makes a difference to accesses only. */
+	if (reached)
+		race_point(RACE_WRITE, race_history);
+	race_event(EVENT_SLOT_GONE, 1, args[0] | args[1] << 16);
 }
 
 static void get_dirty_log(const unsigned long *args)
