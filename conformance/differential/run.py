@@ -149,8 +149,8 @@ def _proofs(
     from conformance.differential.proving.run import shim_witness
     from conformance.differential.proving.working import prove_all
 
-    witness = shim_witness(kernel, library, arguments)
-    yield from prove_all([witness], judge.to_prove(), plan.timeout, plan.jobs, plan.modes)
+    witness = shim_witness(kernel, library)
+    yield from prove_all([witness], judge.to_prove(), plan.timeout, plan.jobs, arguments, plan.modes)
 
 
 def _title(selector: str, plan: Plan) -> str:

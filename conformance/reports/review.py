@@ -37,7 +37,7 @@ _KINDS = {
     Standing.DIFFERS: "seen",
     Standing.UNCOVERED: "nothing here executes them: nothing is known about their behaviour",
     Standing.UNSEEN: "not proved: the cases run on both kernels are counted",
-    Standing.EQUIVALENT: "proved: every input was tried",
+    Standing.EQUIVALENT: "proved: for every input, by formulas or by running them all",
     Standing.SAME_CODE: "proved",
 }
 """What kind of knowledge a standing is."""

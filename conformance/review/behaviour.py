@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,16 +25,18 @@ from conformance.differential.comparison import Difference
 from conformance.differential.duel import Duel, moved_bits
 from conformance.differential.engines import bulk, control_space, exhaust
 from conformance.differential.engines.bulk import draw
+from conformance.differential.engines.prove import lacking
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import TDP_MODES, Property
 from conformance.differential.shrinking import shrink
-from conformance.differential.verdict import Counterexample
+from conformance.differential.verdict import Counterexample, Verdict
 from conformance.kernels import Cache, Kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.common import functions_of
 from conformance.oracles.shim import ShimOracle, build_shim
 from conformance.review import succession
+from conformance.review.pairing import property_of
 from conformance.review.plan import Plan
 
 __all__ = ["Seen", "explore"]
@@ -46,14 +49,16 @@ CHUNKS = 16
 """How many chunks of cases a property gets in a mode, if there is time."""
 AT_ONCE = 1 << 14
 """How many combinations are all tried, of the bits that decide."""
+PROVING = 10.0
+"""Seconds for proofs, after which those that are under way are waited for and no other is begun."""
 
 
 @dataclass
 class Seen:
     """What came of one property: the cases run, the functions executed on either kernel, and a difference.
 
-    ``blamed`` are those that the difference itself executes. ``exhausted``: it has few inputs, and every one
-    of them was run in every mode.
+    ``blamed`` are those that the difference itself executes. ``proved``: there is no input on which the
+    two answer differently, since every one was run in every mode, or by a proof.
     """
 
     name: str
@@ -61,7 +66,7 @@ class Seen:
     executed: set[str] = field(default_factory=set)
     difference: Counterexample | None = None
     blamed: set[str] = field(default_factory=set)
-    exhausted: bool = False
+    proved: bool = False
 
 
 def explore(
@@ -85,9 +90,13 @@ def explore(
     with ShimOracle(libraries[0]) as first, ShimOracle(libraries[1]) as second:
         scene = _Scene(before, after, (first, second), [functions_of(library) for library in libraries])
         duels, why = scene.duels(wanted)
-        return [
+        concerned = [
             seen for seen in _run(scene, duels, set(changed), wanted) if seen.executed & set(changed)
-        ], why
+        ]
+        if not wanted.case and not wanted.modes and not lacking():
+            progress(f"{after.title}: proving")
+            _prove(scene, [(before, libraries[0]), (after, libraries[1])], concerned, set(changed), wanted)
+        return concerned, why
 
 
 class _Scene:
@@ -134,6 +143,18 @@ class _Scene:
             if not modes or mode in modes:
                 yield Duel(prop, MODES[mode], self._profiles, self._oracles)
 
+    def has(self, name: str) -> bool:
+        """Whether both kernels have the property itself."""
+        return all(name in oracle.entries for oracle in self._oracles)
+
+    def executed_by(self, prop: Property, mode: str, found: Counterexample) -> set[str]:
+        """What a difference executes on either kernel; nothing if its host is none of a mode."""
+        if mode not in MODES:
+            return set()
+        self.covered()
+        Duel(prop, MODES[mode], self._profiles, self._oracles).compare_once(tuple(found.inputs.values()))
+        return self.covered()
+
     def covered(self) -> set[str]:
         """The functions that ran on either kernel since this was last asked."""
         return {
@@ -157,13 +178,47 @@ def _run(scene: _Scene, duels: dict[str, list[Duel]], changed: set[str], wanted:
         if len(spaces) == len(duels[name]):
             for duel, space in zip(duels[name], spaces, strict=True):
                 _see(scene, duel, found[name], wanted, partial(_every, inputs=space))
-            found[name].exhausted = not wanted.modes and found[name].difference is None
+            found[name].proved = not wanted.modes and found[name].difference is None
     for thorough in (_exhaustive, _chunk, *[_chunk] * (CHUNKS - 1)):
         for name in concerned:
             for duel in duels[name]:
                 if found[name].difference is None and time.monotonic() < end:
                     _see(scene, duel, found[name], wanted, partial(thorough, seed=wanted.seed))
     return list(found.values())
+
+
+def _prove(
+    scene: _Scene,
+    kernels: list[tuple[Kernel, Path]],
+    concerned: list[Seen],
+    changed: set[str],
+    wanted: Plan,
+) -> None:
+    """Prove, as far as there is time, that properties have no difference; first those of what changed.
+
+    What a refutation executes is held responsible for it, as for any difference.
+    """
+    # Here and not above: z3 is an extra.
+    from conformance.differential.proving.run import shim_witness
+    from conformance.differential.proving.working import prove_all
+
+    own = {name for function in changed for name in property_of(function)}
+    alike = {
+        seen.name: seen
+        for seen in sorted(concerned, key=lambda seen: seen.name not in own)
+        if seen.difference is None and not seen.proved and scene.has(seen.name)
+    }
+    witnesses = [shim_witness(kernel, library) for kernel, library in kernels]
+    end = time.monotonic() + PROVING
+    for result in prove_all(witnesses, [*alike], PROVING, 2, wanted.arguments):
+        seen = alike[result.property]
+        seen.proved = result.verdict is Verdict.PASS
+        if result.counterexample is not None:
+            seen.difference = result.counterexample
+            seen.blamed = scene.executed_by(PROPERTIES[seen.name], result.mode, result.counterexample)
+            seen.blamed = seen.blamed or seen.executed
+        if time.monotonic() > end:
+            break
 
 
 def _see(

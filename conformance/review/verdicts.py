@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """From what was run to how each changed function stands.
 
-A function that a property compares by name stands by that property alone, and if every input of it was run,
-that is a proof. Any other is held responsible
-for a difference that executes it, together with whatever else changed and was executed there.
+A function that a property compares by name stands by that property alone, and if that answers alike on every
+input, it is proved. Any other is held responsible for a difference that executes it, together with whatever
+else changed and was executed there.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ def judge(
             ]
             yield _tell(one, Standing.DIFFERS, executing, "" if own else _together(first, others), first)
         elif executing:
-            whole = [each for each in own if each.exhausted]
-            yield _tell(one, Standing.EQUIVALENT if whole else Standing.UNSEEN, whole or executing)
+            whole = [each for each in own if each.proved]
+            standing = Standing.EQUIVALENT if whole else Standing.UNSEEN
+            yield _tell(one, standing, whole or executing, "" if whole else _partly(executing))
         else:
             yield _tell(one, Standing.UNCOVERED, (), why)
     for each in seen:
@@ -81,6 +82,15 @@ def _tell(
         reason=reason or _uses(one),
         difference=first.difference if first else None,
     )
+
+
+def _partly(executing: Sequence[Seen]) -> str:
+    """What is proved of a function that no property compares by name: what executes it."""
+    proved = [each.name for each in executing if each.proved]
+    if not proved:
+        return ""
+    more = f" and {len(proved) - 3} more" if len(proved) > 3 else ""
+    return f"proved as part of {', '.join(proved[:3])}{more}"
 
 
 def _uses(one: Pair) -> str:

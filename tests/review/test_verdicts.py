@@ -33,14 +33,14 @@ def test_all_that_executes_it_agrees():
 
 
 def test_every_input_of_its_own_property_is_a_proof():
-    seen = [Seen("f", 10, {"f"}, exhausted=True), Seen("g", 5, {"g", "f"})]
+    seen = [Seen("f", 10, {"f"}, proved=True), Seen("g", 5, {"g", "f"})]
     told = stand([changed("f"), changed("g")], seen)
     assert (told["f"].standing, told["f"].cases, told["f"].by) == (Standing.EQUIVALENT, 10, ("f",))
     assert told["g"].standing is Standing.UNSEEN
 
 
 def test_every_input_of_a_caller_proves_nothing_of_what_it_calls():
-    told = stand([changed("f")], [Seen("caller", 10, {"caller", "f"}, exhausted=True)])["f"]
+    told = stand([changed("f")], [Seen("caller", 10, {"caller", "f"}, proved=True)])["f"]
     assert told.standing is Standing.UNSEEN
 
 

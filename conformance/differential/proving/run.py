@@ -22,14 +22,10 @@ __all__ = ["between", "shim_witness"]
 Progress = Callable[[str], None]
 
 
-def shim_witness(kernel: Kernel, library: Path, arguments: Sequence[str]) -> Witness:
+def shim_witness(kernel: Kernel, library: Path) -> Witness:
     """A kernel by its shim."""
-    return Witness(
-        profile_of(kernel.release),
-        partial(ShimOracle, library),
-        partial(shim_image, library),
-        tuple(arguments),
-    )
+    profile = profile_of(kernel.release)
+    return Witness(profile, partial(ShimOracle, library), partial(shim_image, library), kernel.title)
 
 
 def between(
@@ -50,13 +46,10 @@ def between(
     title = " and ".join(kernel.title for kernel in kernels)
     version = " and ".join(kernel.version for kernel in kernels)
     report = KernelReport(" ".join(selectors), title, version)
-    witnesses = [
-        shim_witness(kernel, library, [selector])
-        for kernel, library, selector in zip(kernels, libraries, selectors, strict=True)
-    ]
+    witnesses = [shim_witness(kernel, library) for kernel, library in zip(kernels, libraries, strict=True)]
     names, report.results = _common(kernels, libraries, only)
     progress(f"{title}: proving")
-    for result in prove_all(witnesses, names, seconds, jobs):
+    for result in prove_all(witnesses, names, seconds, jobs, selectors):
         report.results.append(result)
         if advance is not None:
             advance(result)

@@ -48,13 +48,13 @@ COSTLY = ("make_spte", "kvm_mmu_set_mmio_spte_mask", "make_huge_page_split_spte"
 class Witness:
     """A kernel that is asked: its profile, and how a process gets at its oracle and at its machine code.
 
-    ``arguments`` are those of ``conformance run`` that choose it, for the command that shows a difference.
+    ``title`` is how reports call it, ``name`` the oracle's name.
     """
 
     profile: Profile
     oracle: Callable[[], ShimOracle]
     image: Callable[[], Image]
-    arguments: tuple[str, ...]
+    title: str
     name: str = "shim"
 
 
@@ -63,19 +63,27 @@ def prove_all(
     names: Sequence[str],
     seconds: float,
     jobs: int,
+    arguments: Sequence[str],
     modes: Sequence[str] = (),
 ) -> Iterator[Result]:
     """Results of the properties ``names``, in their order: of one witness against the model, or of two.
 
-    ``seconds`` is what each property may take; ``modes``, if any, on whose hosts it is proved. Where a
-    process ends of it, that is the property's result.
+    ``seconds`` is what each property may take; ``modes``, if any, on whose hosts it is proved. ``arguments``
+    are those of ``conformance run``, or ``conformance diff``, that choose the kernels, for the command that
+    shows a difference again. With one job it is done here, which only a process's one thread may; otherwise
+    in processes, and where one ends of it, that is the property's result.
     """
-    if min(jobs, len(names)) <= 1:
-        with _Worker(tuple(witnesses)) as worker:
+    if not names:
+        return
+    if jobs == 1:
+        with _Worker(tuple(witnesses), tuple(arguments)) as worker:
             yield from (worker.judge(PROPERTIES[name], seconds, modes) for name in names)
         return
     pool = ProcessPoolExecutor(
-        min(jobs, len(names)), get_context("spawn"), initializer=_begin, initargs=(tuple(witnesses),)
+        min(jobs, len(names)),
+        get_context("spawn"),
+        initializer=_begin,
+        initargs=(tuple(witnesses), tuple(arguments)),
     )
     try:
         costly = sorted(names, key=lambda name: COSTLY.index(name) if name in COSTLY else len(COSTLY))
@@ -93,9 +101,9 @@ def prove_all(
 _worker: _Worker | None = None
 
 
-def _begin(witnesses: tuple[Witness, ...]) -> None:
+def _begin(witnesses: tuple[Witness, ...], arguments: tuple[str, ...]) -> None:
     global _worker
-    _worker = _Worker(witnesses)
+    _worker = _Worker(witnesses, arguments)
 
 
 def _judge(name: str, seconds: float, modes: Sequence[str]) -> Result:
@@ -106,8 +114,9 @@ def _judge(name: str, seconds: float, modes: Sequence[str]) -> Result:
 class _Worker:
     """A process's oracles and formulas, kept from one property to the next."""
 
-    def __init__(self, witnesses: tuple[Witness, ...]) -> None:
+    def __init__(self, witnesses: tuple[Witness, ...], arguments: tuple[str, ...]) -> None:
         self._witnesses = witnesses
+        self._arguments = arguments
         self._oracles = [witness.oracle() for witness in witnesses]
         self._codes = [Code(witness.image(), witness.profile) for witness in witnesses]
         first, last = witnesses[0].profile, witnesses[-1].profile
@@ -165,11 +174,14 @@ class _Worker:
             return told("-", Verdict.ERROR, reason=why)
         difference = shrink(comparison, difference)
         if isinstance(comparison, Duel):
-            first, other = (witness.arguments[-1] for witness in self._witnesses)
-            again = shlex.join(["conformance", "prove", "--between", first, other, "--only", prop.name])
-            shown = replace(comparison.tell(difference, again), sides=(first, other))
+            again = ["conformance", "diff", *self._arguments, "--only", prop.name]
+            if found.mode.name in MODES:
+                again += ["--mode", found.mode.name, "--case", _text(difference.case)]
+            before, after = self._witnesses
+            shown = comparison.tell(difference, shlex.join(again))
+            shown = replace(shown, sides=(before.title, after.title))
         else:
-            shown = counterexample(comparison, difference, self._witnesses[0].arguments)
+            shown = counterexample(comparison, difference, self._arguments)
         why = f"refuted in {found.word}, and replayed"
         return told(found.mode.name, Verdict.FAIL, comparison.cases, reason=why, counterexample=shown)
 
