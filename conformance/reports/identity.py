@@ -82,13 +82,19 @@ def _known(found: Identity, width: int) -> Iterator[str]:
     counts = Counter(each.by for each in found.decided)
     ways = ", ".join(f"{counts[by]} {how}" for by, how in _BY.items() if counts[by])
     yield from _folded("", f"{len(found.decided)} changes decided: {ways}.", width)
+    if found.proved:
+        many = f"{len(found.proved)} functions answer as this profile on every input, on every host: proved."
+        yield from _folded("", many, width)
+    for name, why in found.unproved.items():
+        yield from _folded("  ", f"not proved: {name}, for {why}", width)
     if found.untold:
         yield from _folded("", f"No stories were played: {found.untold}", width)
     if found.undecided:
         yield "Not decided by the present properties and stories:"
     for each in found.undecided:
         along = f", which could be exchanged with {each.along}" if each.along is not None else ""
-        yield from _folded("  ", f"{each.change}{along}", width)
+        proved = "; no function answers otherwise without it, proved" if each.proved else ""
+        yield from _folded("  ", f"{each.change}{along}{proved}", width)
 
 
 def _folded(start: str, words: str, width: int) -> list[str]:
@@ -120,6 +126,7 @@ def document(found: Identity) -> dict[str, Any]:
                 "commit": each.change.commit,
                 "title": each.change.title,
                 "along": None if each.along is None else each.along.commit,
+                "proved": each.proved,
             }
             for each in found.undecided
         ],
@@ -136,6 +143,8 @@ def document(found: Identity) -> dict[str, Any]:
             for result in found.misfits
         ],
         "untold": plain(found.untold),
+        "proved": found.proved,
+        "unproved": {name: plain(why) for name, why in found.unproved.items()},
     }
 
 

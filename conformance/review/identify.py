@@ -8,9 +8,10 @@ came of it: first by the functions, then by the stories for the changes that no 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from conformance.differential.engines.prove import lacking
 from conformance.differential.inputs import inputs
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.telling import counterexample
@@ -29,6 +30,9 @@ from conformance.review.story_questions import Told, tales
 __all__ = ["Decided", "Identity", "Undecided", "identify"]
 
 Progress = Callable[[str], None]
+
+PROVING = 10.0
+"""Seconds that a proof may take."""
 
 _ALL = frozenset(CHANGES.values())
 _NAMES = {change: name for name, change in CHANGES.items()}
@@ -56,12 +60,14 @@ class Decided:
 class Undecided:
     """A change of which nothing present tells whether the kernel has it.
 
-    ``along`` is another with which it could be exchanged: only the two together are known.
+    ``along`` is another with which it could be exchanged: only the two together are known. ``proved``: no
+    property answers otherwise with it than without, whatever the input and the host.
     """
 
     name: str
     change: Change
     along: Change | None
+    proved: bool = False
 
 
 @dataclass
@@ -69,7 +75,8 @@ class Identity:
     """What a kernel was found to be: ``nearest``, plus and without what ``differing`` lists.
 
     ``misfits`` are what no profile explains: then the kernel is none that the registry knows, and the rest
-    describes the one that is most like it. ``untold`` says why no stories were played.
+    describes the one that is most like it. ``untold`` says why no stories were played. ``proved`` are the
+    properties that answer as the profile does on every input and host, ``unproved`` the others, and why.
     """
 
     title: str
@@ -80,6 +87,8 @@ class Identity:
     differing: list[Decided]
     misfits: list[Result] = field(default_factory=list)
     untold: str = ""
+    proved: list[str] = field(default_factory=list)
+    unproved: dict[str, str] = field(default_factory=dict)
 
     @property
     def status(self) -> int:
@@ -99,7 +108,8 @@ def identify(
         raise ConformanceError("identify looks at one kernel at a time; name one instead of all.")
     kernel = open_kernel(selector, patches, progress=progress)
     arguments = ["--kernel", selector, *(word for patch in patches for word in ("--patch", str(patch)))]
-    with ShimOracle(build_shim(kernel, Cache(), progress)) as oracle:
+    library = build_shim(kernel, Cache(), progress)
+    with ShimOracle(library) as oracle:
         progress(f"{kernel.title}: asking its functions")
         profile, wrong, known = _learn(_of_functions(oracle), _releases(), _ALL)
         untold = ""
@@ -115,7 +125,42 @@ def identify(
                 starts = [_mixed(profile, open_ones, start) for start in _releases()]
                 profile, wrong, told = _learn(stories, starts, open_ones)
                 known |= _better(known, told)
-        return _tell(kernel, profile, known, wrong, arguments, untold)
+        found = _tell(kernel, profile, known, wrong, arguments, untold)
+        if not found.misfits and not lacking():
+            progress(f"{kernel.title}: proving that it is so for every input")
+            _prove(found, kernel, library, profile, arguments)
+        return found
+
+
+def _prove(
+    found: Identity, kernel: Kernel, library: Path, profile: Profile, arguments: Sequence[str]
+) -> None:
+    """Hold what was found against every input: of the kernel, and of the changes that nothing showed."""
+    # Here and not above: z3 is an extra.
+    from conformance.differential.proving.proofs import prove
+    from conformance.differential.proving.run import shim_witness
+    from conformance.differential.proving.sides import ModelSide
+    from conformance.differential.proving.working import prove_all
+
+    witness = replace(shim_witness(kernel, library), profile=profile)
+    there = [
+        name
+        for name, prop in PROPERTIES.items()
+        if name in witness.image().entries and not prop.absent(profile)
+    ]
+    for result in prove_all([witness], there, PROVING, 2, arguments):
+        if result.verdict is Verdict.PASS:
+            found.proved.append(result.property)
+        elif result.verdict is Verdict.FAIL:
+            found.misfits.append(result)
+        else:
+            found.unproved[result.property] = result.reason.removeprefix("unproved: ")
+    for n, each in enumerate(found.undecided):
+        other = flipped(profile, each.change)
+        sides = ModelSide(profile), ModelSide(other)
+        asked = (PROPERTIES[name] for name in there if not PROPERTIES[name].absent(other))
+        alike = all(prove(prop, sides, PROVING).proved for prop in asked if not prop.scalar)
+        found.undecided[n] = replace(each, proved=alike)
 
 
 def _learn(
