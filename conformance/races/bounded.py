@@ -46,8 +46,8 @@ def _key(thread: int, asleep: dict[int, Op], state: tuple[int, ...]) -> _Key:
 class _Branch:
     """A schedule to be run: as another one up to a depth, and then a thread goes on.
 
-    ``state`` tells what has happened by then. ``asleep`` are threads that were preempted before these
-    accesses, with which nothing had to do since.
+    ``state`` tells what has happened by then, in 64 bits for each thread. ``asleep`` are threads that were
+    preempted before these accesses, with which nothing had to do since.
     """
 
     choices: list[int]
