@@ -51,6 +51,7 @@ class Machine:
         self.on_write = on_write
         self._terms = Terms()
         self._formulas = Formulas(self._terms)
+        self._rough = Formulas(self._terms, rough=True)
         self._backing = Backing(image, self._terms)
         self._code = Code(image, self._backing, self._terms)
         self._expected = [""] * NR_EVENTS
@@ -77,7 +78,7 @@ class Machine:
         """Call a function on at most three numbers, and keep what it changes in memory."""
         address = function if isinstance(function, int) else self._symbol(function)
         run = self._run(address, list(args), {}, [], SETTING_UP)
-        if run.finished is None or run.died or run.finished.guard != 1:
+        if run.finished is None or run.finished.guard != 1 or run.finished.arrays:
             raise CannotRun(f"{function} did not come to its end")
         self._backing.update({n: w for n, w in run.finished.words.items() if not _in_stack(8 * n)})
 
@@ -142,7 +143,7 @@ class Machine:
     ) -> Run:
         deadline = time.monotonic() + seconds
         guards = Guards(self._terms)
-        questions = Questions(self._formulas, guards, assuming, deadline)
+        questions = Questions(self._formulas, self._rough, guards, assuming, deadline)
         run = Run(self._code, guards, self._backing, questions, deadline, self.on_write, self._complain)
         registers: list[Value] = [
             self._terms.leaf(f"undefined register {n}", REGISTER_WIDTHS[n]) for n in range(NR_KEPT)
