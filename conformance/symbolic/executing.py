@@ -20,7 +20,7 @@ from conformance.symbolic.guards import Guard, Guards
 from conformance.symbolic.instructions import CALLERS, FLAGS, NR_KEPT, RSP
 from conformance.symbolic.memory import END, Backing, Unmapped
 from conformance.symbolic.paths import Frame, Path, merge
-from conformance.symbolic.pointers import Pointers
+from conformance.symbolic.pointers import LIMIT, Pointers
 from conformance.symbolic.solving import Questions
 from conformance.symbolic.terms import Term, Terms, Value
 
@@ -181,7 +181,10 @@ class Run:
 
     def _go_each(self, path: Path, block: Block, target: Term) -> None:
         """Go wherever an address that depends on inputs leads."""
-        for address in self.questions.values(target, path.guard, 64) or []:
+        addresses = self.questions.values(target, path.guard, LIMIT)
+        if addresses is None:
+            raise CannotRun(f"it jumps to an address of more than {LIMIT} values, at {block.point >> 8:#x}")
+        for address in addresses:
             guard = self.guards.both(path.guard, self.guards.of(self.terms.eq(target, address, 64)))
             going = self._go(path.fork(guard, path.point), block, address)
             if going is not None:

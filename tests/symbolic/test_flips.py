@@ -98,7 +98,8 @@ def flip(library, folder, name, profile, many):
             unlike = machine_of(other)
             unlike.expect(prop.events)
             outcome = unlike.run(name, symbols, assuming=assuming, seconds=5)
-            *words, died = Evaluator([*outcome.words, outcome.died])(inputs)
+            *words, died, total = Evaluator([*outcome.words, outcome.died, outcome.total])(inputs)
+            assert total.all(), (other.name, "some input has no path")
         except (CannotRun, ValueError):
             score["not understood"] += 1
             continue
