@@ -58,8 +58,7 @@ class Machine:
 
     def configure(self, host: Sequence[int]) -> None:
         """Bring the masks to those of a host, as the words of struct host say."""
-        self._write_room(0, host)
-        self.call("shim_configure", ROOM)
+        self._call("shim_configure", [ROOM], host)
 
     def expect(self, names: Sequence[str]) -> None:
         """Name the events that are counted, each in its byte; any other is counted in the last."""
@@ -71,16 +70,22 @@ class Machine:
         for slot, name in enumerate(self._expected):
             text = name.encode() + bytes(8 - len(name) % 8)
             words = [int.from_bytes(text[at : at + 8], "little") for at in range(0, len(text), 8)]
-            self._write_room(0, words)
-            self.call("shim_expect", slot, ROOM)
+            self._call("shim_expect", [slot, ROOM], words)
 
     def call(self, function: str | int, *args: int) -> None:
         """Call a function on at most three numbers, and keep what it changes in memory."""
+        self._call(function, args, [])
+
+    def _call(self, function: str | int, args: Sequence[int], room: Sequence[int]) -> None:
+        """The same, with words where arguments may point to."""
         address = function if isinstance(function, int) else self._symbol(function)
-        run = self._run(address, list(args), {}, [], SETTING_UP)
+        words: dict[int, Value] = {(ROOM >> 3) + n: word for n, word in enumerate(room)}
+        run = self._run(address, args, words, [], SETTING_UP)
         if run.finished is None or run.finished.guard != 1 or run.finished.arrays:
             raise CannotRun(f"{function} did not come to its end")
-        self._backing.update({n: w for n, w in run.finished.words.items() if not _in_stack(8 * n)})
+        # Of stack and arguments nobody knows anything the next time.
+        kept = {n: word for n, word in run.finished.words.items() if not self._backing.is_ours(8 * n)}
+        self._backing.update(kept)
 
     def write(self, symbol: str, value: int | z3.BitVecRef, size: int = 8) -> None:
         """Let a variable of ``size`` bytes have a value."""
@@ -175,10 +180,3 @@ class Machine:
             return self.image.symbols[name].address
         except KeyError:
             raise CannotRun(f"the image has no symbol {name}") from None
-
-    def _write_room(self, at: int, values: Sequence[int]) -> None:
-        self._backing.update({(ROOM >> 3) + at + n: value for n, value in enumerate(values)})
-
-
-def _in_stack(address: int) -> bool:
-    return STACK - 0x10_0000 <= address < STACK

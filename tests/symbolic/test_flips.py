@@ -134,9 +134,9 @@ def judged(library, prop, case, words, died):
 
 
 @pytest.mark.parametrize("name", ["mark_spte_for_access_track", "kvm_tdp_mmu_write_spte"])
-def test_flipped_code(name, library, tmp_path, profile, record_property):
+def test_flipped_code(name, library, tmp_path, profile, record_testsuite_property):
     score = flip(library, tmp_path, name, profile, 10)
-    record_property("flips", dict(score))
+    record_testsuite_property(f"flips of {name}", dict(score))
     assert score["changed"] and score["agreed"] >= 10
 
 
@@ -145,7 +145,7 @@ def test_flipped_code(name, library, tmp_path, profile, record_property):
     "name",
     ["spte_has_volatile_bits", "make_spte", "mmu_spte_update", "make_huge_page_split_spte", "is_rsvd_spte"],
 )
-def test_more_flipped_code(name, library, tmp_path, profile, record_property):
+def test_more_flipped_code(name, library, tmp_path, profile, record_testsuite_property):
     score = flip(library, tmp_path, name, profile, 40)
-    record_property("flips", dict(score))
+    record_testsuite_property(f"flips of {name}", dict(score))
     assert score["changed"] >= 10 and score["agreed"] >= 40
