@@ -17,10 +17,10 @@ from conformance.symbolic.code import Code
 from conformance.symbolic.errors import CannotRun
 from conformance.symbolic.functions import Block
 from conformance.symbolic.guards import Guard, Guards
-from conformance.symbolic.instructions import FLAGS, NR_KEPT, RSP
+from conformance.symbolic.instructions import CALLERS, FLAGS, NR_KEPT, RSP
 from conformance.symbolic.memory import END, Backing, Unmapped
 from conformance.symbolic.paths import Frame, Path, merge
-from conformance.symbolic.pointers import Pointers
+from conformance.symbolic.pointers import LIMIT, Pointers
 from conformance.symbolic.solving import Questions
 from conformance.symbolic.terms import Term, Terms, Value
 
@@ -66,11 +66,15 @@ class Run:
         self._pending: dict[tuple[object, ...], Path] = {}
         self._turns: Counter[tuple[object, ...]] = Counter()
         self._where = ""
+        self._callers: dict[int, Value] = {}
 
     def start(self, address: int, registers: list[Value], words: dict[int, Value]) -> None:
         """Execute the function at an address until all paths have ended."""
         function = self.code.function(address)
         self.functions.add(self.code.name(address))
+        stack = registers[RSP]
+        assert isinstance(stack, int)
+        self._callers = {slot: registers[slot] for slot in CALLERS} | {RSP: stack + 8}
         self._put(Path(function, address << 8, 1, registers, words))
         try:
             while self._pending:
@@ -177,7 +181,10 @@ class Run:
 
     def _go_each(self, path: Path, block: Block, target: Term) -> None:
         """Go wherever an address that depends on inputs leads."""
-        for address in self.questions.values(target, path.guard, 64) or []:
+        addresses = self.questions.values(target, path.guard, LIMIT)
+        if addresses is None:
+            raise CannotRun(f"it jumps to an address of more than {LIMIT} values, at {block.point >> 8:#x}")
+        for address in addresses:
             guard = self.guards.both(path.guard, self.guards.of(self.terms.eq(target, address, 64)))
             going = self._go(path.fork(guard, path.point), block, address)
             if going is not None:
@@ -220,11 +227,7 @@ class Run:
     def _return(self, path: Path, block: Block, target: int) -> Path | None:
         """Go to an address, out of the calls whose part of the stack is given up."""
         if target == END:
-            self.finished = (
-                path
-                if self.finished is None
-                else merge(self.finished, path, self.terms, self.guards, self.backing)
-            )
+            self._finish(path)
             return None
         stack = path.registers[RSP]
         if not isinstance(stack, int):
@@ -242,6 +245,29 @@ class Run:
                 path.function.extend(point, since)
         path.point = point
         return path
+
+    def _finish(self, path: Path) -> None:
+        """The path comes to its end; it dies if it leaves registers that are its caller's changed."""
+        kept = 1
+        for slot in self._callers:
+            kept = self.guards.both(kept, self._is_kept(path.registers[slot], self._callers[slot]))
+        self._die(path, self.guards.both(path.guard, self.guards.negate(kept)))
+        if path.guard == 0:
+            return
+        other = self.finished
+        if other is not None:
+            path = merge(other, path, self.terms, self.guards, self.backing)
+        self.finished = path
+
+    def _is_kept(self, value: Value, before: Value) -> Guard:
+        """When a value is the one that it was."""
+        if value is before or value == before:
+            return 1
+        if isinstance(value, Term) and value.op == "ite":
+            condition, a, b = value.args
+            of = self.guards.of(condition)
+            return self.guards.choose(of, self._is_kept(a, before), self._is_kept(b, before))
+        return 0
 
     def _forget_flags(self, path: Path) -> None:
         nothing = self.terms.leaf("undefined flags", 8)

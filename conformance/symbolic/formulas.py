@@ -11,10 +11,15 @@ __all__ = ["Formulas"]
 
 
 class Formulas:
-    """Translates both ways, each term once."""
+    """Translates both ways, each term once.
 
-    def __init__(self, terms: Terms) -> None:
+    With ``rough`` a single bit that is computed becomes one of which nothing is known: terms are short
+    then, and have all the values that they can have, and others.
+    """
+
+    def __init__(self, terms: Terms, *, rough: bool = False) -> None:
         self._terms = terms
+        self._rough = rough
         self._words: dict[Term, z3.BitVecRef] = {}
         self._truths: dict[Term, z3.BoolRef] = {}
         self._inputs: dict[int, tuple[z3.BitVecRef, Value]] = {}
@@ -61,7 +66,8 @@ class Formulas:
             if top in self._words or top in self._truths:
                 work.pop()
                 continue
-            missing = [part for part in _parts(top) if part not in self._words and part not in self._truths]
+            parts = [] if self._rough and top.width == 1 else _parts(top)
+            missing = [part for part in parts if part not in self._words and part not in self._truths]
             if missing:
                 work.extend(missing)
                 continue
@@ -81,6 +87,8 @@ class Formulas:
 
     def _truth(self, term: Term) -> z3.BoolRef:
         op, args = term.op, term.args
+        if self._rough:
+            return z3.Bool(f"some bit {term.number}")
         if op == "and":
             return z3.And(self._t(args[0]), self._t(args[1]))
         if op == "or":

@@ -147,7 +147,7 @@ class _Lifter:
         raise _Unknown("an intermediate result put together of several")
 
     def _write(self, node: Any) -> tuple[int, tuple[str, int, int] | None]:
-        """The slot to compute into, and where that belongs: how, slot (of a register, what is kept, an address), bits."""
+        """The slot to compute into, and how it gets where it belongs: an operation, its slot, its bits."""
         space, offset, size = node.space.name, node.offset, node.size
         if space == "unique":
             known = self._temporaries.get(offset)

@@ -51,6 +51,7 @@ class Machine:
         self.on_write = on_write
         self._terms = Terms()
         self._formulas = Formulas(self._terms)
+        self._rough = Formulas(self._terms, rough=True)
         self._backing = Backing(image, self._terms)
         self._code = Code(image, self._backing, self._terms)
         self._expected = [""] * NR_EVENTS
@@ -63,8 +64,8 @@ class Machine:
         seconds: float = SETTING_UP,
     ) -> None:
         """Bring the masks to those of a host, in the order of HOST; with terms, of many at once."""
-        self._write_room(0, [word if isinstance(word, int) else self._formulas.value(word) for word in host])
-        self._call("shim_configure", [ROOM], assuming, seconds)
+        words = [word if isinstance(word, int) else self._formulas.value(word) for word in host]
+        self._call("shim_configure", [ROOM], words, assuming, seconds)
 
     def expect(self, names: Sequence[str]) -> None:
         """Name the events that are counted, each in its byte; any other is counted in the last."""
@@ -76,21 +77,29 @@ class Machine:
         for slot, name in enumerate(self._expected):
             text = name.encode() + bytes(8 - len(name) % 8)
             words = [int.from_bytes(text[at : at + 8], "little") for at in range(0, len(text), 8)]
-            self._write_room(0, words)
-            self.call("shim_expect", slot, ROOM)
+            self._call("shim_expect", [slot, ROOM], words)
 
     def call(self, function: str | int, *args: int) -> None:
         """Call a function on at most three numbers, and keep what it changes in memory."""
-        self._call(function, args, [], SETTING_UP)
+        self._call(function, args, [])
 
     def _call(
-        self, function: str | int, args: Sequence[int], assuming: Sequence[z3.BoolRef], seconds: float
+        self,
+        function: str | int,
+        args: Sequence[int],
+        room: Sequence[Value],
+        assuming: Sequence[z3.BoolRef] = (),
+        seconds: float = SETTING_UP,
     ) -> None:
+        """The same, with words where arguments may point to."""
         address = function if isinstance(function, int) else self._symbol(function)
-        run = self._run(address, args, {}, assuming, seconds)
-        if run.finished is None or run.died or run.finished.guard != 1:
+        words: dict[int, Value] = {(ROOM >> 3) + n: word for n, word in enumerate(room)}
+        run = self._run(address, args, words, assuming, seconds)
+        if run.finished is None or run.finished.guard != 1 or run.finished.arrays:
             raise CannotRun(f"{function} did not come to its end")
-        self._backing.update({n: w for n, w in run.finished.words.items() if not _in_stack(8 * n)})
+        # Of stack and arguments nobody knows anything the next time.
+        kept = {n: word for n, word in run.finished.words.items() if not self._backing.is_ours(8 * n)}
+        self._backing.update(kept)
 
     def write(self, symbol: str, value: int | z3.BitVecRef, size: int = 8) -> None:
         """Let a variable of ``size`` bytes have a value."""
@@ -153,7 +162,7 @@ class Machine:
     ) -> Run:
         deadline = time.monotonic() + seconds
         guards = Guards(self._terms)
-        questions = Questions(self._formulas, guards, assuming, deadline)
+        questions = Questions(self._formulas, self._rough, guards, assuming, deadline)
         run = Run(self._code, guards, self._backing, questions, deadline, self.on_write, self._complain)
         registers: list[Value] = [
             self._terms.leaf(f"undefined register {n}", REGISTER_WIDTHS[n]) for n in range(NR_KEPT)
@@ -185,10 +194,3 @@ class Machine:
             return self.image.symbols[name].address
         except KeyError:
             raise CannotRun(f"the image has no symbol {name}") from None
-
-    def _write_room(self, at: int, values: Sequence[Value]) -> None:
-        self._backing.update({(ROOM >> 3) + at + n: value for n, value in enumerate(values)})
-
-
-def _in_stack(address: int) -> bool:
-    return STACK - 0x10_0000 <= address < STACK

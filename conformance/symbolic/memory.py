@@ -61,9 +61,8 @@ class Backing:
         return found
 
     def _look_up(self, address: int) -> Value:
-        for start in (ROOM, STACK - _SIZE):
-            if start <= address < start + _SIZE:
-                return self._terms.leaf(f"undefined memory at {address:#x}", 64)
+        if self.is_ours(address):
+            return self._terms.leaf(f"undefined memory at {address:#x}", 64)
         at = bisect_right(self._starts, address + 7) - 1
         if at < 0:
             raise Unmapped(address)
@@ -75,10 +74,14 @@ class Backing:
         content = segment.content[max(offset, 0) : offset + 8]
         return int.from_bytes(bytes(max(-offset, 0)) + content, "little")
 
+    def is_ours(self, address: int) -> bool:
+        """Whether it lies in the stack or where arguments lie, of which an image knows nothing."""
+        return ROOM <= address < ROOM + _SIZE or STACK - _SIZE <= address < STACK
+
     def check_writable(self, number: int) -> None:
         """Raise Unmapped where a word may not be written."""
         address = 8 * number
-        if ROOM <= address < ROOM + _SIZE or STACK - _SIZE <= address < STACK:
+        if self.is_ours(address):
             return
         at = bisect_right(self._starts, address + 7) - 1
         if at < 0 or not self._segments[at].writable:

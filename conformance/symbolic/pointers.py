@@ -41,6 +41,7 @@ class Pointers:
         self._backing = backing
         self._questions = questions
         self._die = die
+        self._anywhere: dict[Term, list[int]] = {}
         self._objects = sorted((s.address, s.address + s.size) for s in image.symbols.values() if s.size)
 
     def load(self, path: Path, address: Value, width: int) -> Value:
@@ -48,7 +49,7 @@ class Pointers:
         if not isinstance(address, Term):
             return self._load(path, address, width)
         found: Value | None = None
-        cases = self._cases(path, address)
+        cases = self._cases(path, address, width)
         if cases is None:
             return self._load_element(path, address, width)
         for condition, at in cases:
@@ -63,7 +64,7 @@ class Pointers:
         if not isinstance(address, Term):
             self._store(path, address, value, width)
             return
-        cases = self._cases(path, address)
+        cases = self._cases(path, address, width)
         if cases is None:
             self._store_element(path, address, value, width)
             return
@@ -89,7 +90,7 @@ class Pointers:
 
     # A few
 
-    def _cases(self, path: Path, address: Term) -> list[tuple[Value, int]] | None:
+    def _cases(self, path: Path, address: Term, width: int) -> list[tuple[Value, int]] | None:
         """The addresses that exist, each with when it is the one. None if they are too many.
 
         Where there is nothing at an address, the path dies when it is the one.
@@ -98,7 +99,7 @@ class Pointers:
         if len(named) <= LIMIT and all(isinstance(at, int) for _, at in named):
             cases = [(self._guards.of(condition), at) for condition, at in named]
         else:
-            values = self._questions.values(address, path.guard, LIMIT)
+            values = self._values(path, address, width)
             if values is None:
                 return None
             cases = [(self._guards.of(self._terms.eq(address, at, 64)), at) for at in values]
@@ -115,6 +116,23 @@ class Pointers:
             found.append((self._guards.term(guard), at))
         return found
 
+    def _values(self, path: Path, address: Term, width: int) -> list[int] | None:
+        """Addresses that are possible, if they are few; perhaps some that are not possible here.
+
+        What precisely is possible is asked only if need be: that may take as long as to prove the code.
+        """
+        anywhere = self._anywhere.get(address)
+        if anywhere is None:
+            anywhere = self._anywhere[address] = self._questions.values_roughly(address, LIMIT) or []
+        try:
+            for at in anywhere:
+                self._backing.word(at >> 3)
+        except Unmapped:
+            anywhere = []
+        if not anywhere and width == 64 and self._object(path, address, width) is not None:
+            return None
+        return anywhere or self._questions.values(address, path.guard, LIMIT)
+
     def _leaves(self, value: Value, condition: Value) -> Iterator[tuple[Value, Value]]:
         """The ends of a tree of choices, with when they are chosen."""
         if not isinstance(value, Term) or value.op != "ite":
@@ -126,30 +144,38 @@ class Pointers:
 
     # Many: elements of one object
 
-    def _object(self, path: Path, address: Term, width: int) -> tuple[int, int]:
-        """The first and the last address of the object that an address is always in."""
+    def _object(self, path: Path, address: Term, width: int) -> tuple[int, int] | None:
+        """The first and the last address of the object that an address is always in, if there is one."""
         for key in path.arrays:
             if self._questions.within(address, path.guard, *key, width // 8):
                 return key
         some = self._questions.some(address, path.guard)
+        if some is None:
+            return None
         at = bisect_right(self._objects, (some, 1 << 64)) - 1
         if at >= 0 and some < self._objects[at][1]:
             first, end = self._objects[at]
             if first % 8 == 0 and self._questions.within(address, path.guard, first, end - 1, width // 8):
                 return first, end - 1
-        raise CannotRun(f"an address has more than {LIMIT} values, not all of them in one object")
+        return None
+
+    def _needed_object(self, path: Path, address: Term, width: int) -> tuple[int, int]:
+        found = self._object(path, address, width)
+        if found is None:
+            raise CannotRun(f"an address has more than {LIMIT} values, not all of them in one object")
+        return found
 
     def _check_element(self, path: Path, address: Value, width: int) -> None:
         if width != 64 or (isinstance(address, int) and address % 8):
             raise CannotRun(f"one of more than {LIMIT} values at unknown places is not a whole word")
 
     def _load_element(self, path: Path, address: Term, width: int) -> Value:
-        key = self._object(path, address, width)
+        key = self._needed_object(path, address, width)
         return self._element(path, key, path.arrays.get(key, ()), address, width)
 
     def _store_element(self, path: Path, address: Term, value: Value, width: int) -> None:
         self._check_element(path, address, width)
-        key = self._object(path, address, width)
+        key = self._needed_object(path, address, width)
         self._backing.check_writable(key[0] >> 3)
         path.arrays[key] = ("store", path.arrays.get(key, ()), address, value)
 

@@ -20,9 +20,15 @@ class Questions:
     """Questions about one run, under its assumptions. At the ``deadline`` it gives up."""
 
     def __init__(
-        self, formulas: Formulas, guards: Guards, assuming: Sequence[z3.BoolRef], deadline: float
+        self,
+        formulas: Formulas,
+        rough: Formulas,
+        guards: Guards,
+        assuming: Sequence[z3.BoolRef],
+        deadline: float,
     ) -> None:
         self._formulas = formulas
+        self._rough = rough
         self._guards = guards
         self._deadline = deadline
         self._solver = z3.SolverFor("QF_BV")
@@ -42,7 +48,13 @@ class Questions:
 
     def values(self, term: Term, guard: Guard, limit: int) -> list[int] | None:
         """All values of a term under a guard, smallest first; None if there are more than ``limit``."""
-        word = self._formulas.word(term, term.width)
+        return self._values(self._formulas.word(term, term.width), guard, limit)
+
+    def values_roughly(self, term: Term, limit: int) -> list[int] | None:
+        """The same under no guard, with values among them that the term cannot have."""
+        return self._values(self._rough.word(term, term.width), 1, limit)
+
+    def _values(self, word: z3.BitVecRef, guard: Guard, limit: int) -> list[int] | None:
         self._solver.push()
         try:
             self._solver.add(self._formulas.truth(self._guards.term(guard)))
@@ -56,13 +68,14 @@ class Questions:
         finally:
             self._solver.pop()
 
-    def some(self, term: Term, guard: Guard) -> int:
-        """A value of a term under a guard that can be met."""
+    def some(self, term: Term, guard: Guard) -> int | None:
+        """A value of a term under a guard; None if the guard cannot be met."""
         word = self._formulas.word(term, term.width)
         self._solver.push()
         self._solver.add(self._formulas.truth(self._guards.term(guard)))
-        self._check()
-        found = int(self._solver.model().eval(word, model_completion=True).as_long())
+        found = None
+        if self._check() == z3.sat:
+            found = int(self._solver.model().eval(word, model_completion=True).as_long())
         self._solver.pop()
         return found
 

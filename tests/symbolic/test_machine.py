@@ -47,6 +47,7 @@ SNIPPETS = {
         "lea rcx, 1f[rip]; lea rdx, 2f[rip]; test dil, 1; cmovz rcx, rdx; jmp rcx; "
         "1: mov eax, 1; ret; 2: mov eax, 2"
     ),
+    "returns_anywhere": "push rdi; ret",
     "calls": (
         "mov rax, rdi; call 1f; call 1f; ret; 1: test al, 1; jz 2f; lea rax, [rax + rax*2 + 1]; 2: shr rax, 1"
     ),
@@ -155,6 +156,8 @@ def test_a_limit_is_told(machine):
         run(machine, "for_ever", seconds=1)
     with pytest.raises(CannotRun, match="in snippet_unbounded"):
         run(machine, "unbounded", seconds=1)
+    with pytest.raises(CannotRun, match="jumps to an address of more than 64 values"):
+        run(machine, "returns_anywhere")
     with pytest.raises(CannotRun, match="not understood"):
         run(machine, "unknown")
 

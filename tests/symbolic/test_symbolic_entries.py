@@ -94,3 +94,18 @@ def test_formulas_say_what_the_processor_does(name, machines, module_oracle, pro
     for case in range(CONCRETE):
         done = known.run(name, batch[:, case].tolist(), seconds=60)
         assert done.words == expected[:, case].tolist(), batch[:, case]
+
+
+@pytest.mark.parametrize("mode", ["ept-ad", "npt"])
+def test_a_walk_over_known_tables(mode, image, module_oracle, profile):
+    """Too many ways for formulas, but the executor does as the processor does."""
+    if "tdp_iter" not in module_oracle.entries:
+        pytest.skip("this kernel has no TDP MMU")
+    machine = Machine(image)
+    machine.configure([MODES[mode].host()[name] for name in HOST])
+    comparison = Comparison(PROPERTIES["tdp_iter"], MODES[mode], profile, module_oracle)
+    batch = draw(comparison, np.random.default_rng(7), 3)
+    expected = comparison.ask_kernel(batch)
+    for case in range(3):
+        words = machine.run("tdp_iter", batch[:, case].tolist(), seconds=60).words
+        assert words == expected[:, case].tolist()
