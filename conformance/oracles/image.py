@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Images: machine code as it lies in memory, with what must be known to run it; of a shim or of a module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+__all__ = ["EntryCode", "Image", "Segment", "Site", "Symbol"]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A piece of memory: its content, filled up with zeros to its size, from ``address`` on."""
+
+    address: int
+    content: bytes
+    writable: bool
+    executable: bool
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """Where a function or a variable lies, and how many bytes it has; 0 where nobody says."""
+
+    address: int
+    size: int
+
+
+@dataclass(frozen=True)
+class EntryCode:
+    """One of our entries: ``run`` is the address of ``void run(const u64 *in, u64 *out, unsigned long n)``.
+
+    ``in`` has ``nr_in`` rows of n words, ``out`` has ``nr_out`` of them and one more, of events.
+    """
+
+    run: int
+    nr_in: int
+    nr_out: int
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a ``ud2`` means: a ``kind`` of complaint, "WARN" or "BUG", of ``function``, at ``file``:``line``.
+
+    ``function`` is the name that the complaint has as an event.
+    """
+
+    kind: str
+    function: str
+    file: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Image:
+    """Machine code and data at fixed addresses, relocated.
+
+    ``sites`` are the complaints by the address of their ``ud2``; there are none where complaining is a call
+    of ours, as in a shim. ``fresh`` are the places, address and size, that are zero when a case begins
+    (``.data.once``).
+    """
+
+    segments: tuple[Segment, ...]
+    symbols: Mapping[str, Symbol]
+    entries: Mapping[str, EntryCode]
+    sites: Mapping[int, Site]
+    fresh: tuple[tuple[int, int], ...] = ()
