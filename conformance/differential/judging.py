@@ -26,7 +26,7 @@ from conformance.errors import ConformanceError
 from conformance.kernels import Cache
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile
-from conformance.oracles.shim import ShimOracle
+from conformance.oracles.child import FunctionOracle
 
 if TYPE_CHECKING:
     from conformance.differential.run import Plan
@@ -52,7 +52,7 @@ class Judge:
         self,
         plan: Plan,
         profile: Profile,
-        oracle: ShimOracle,
+        oracle: FunctionOracle,
         arguments: Sequence[str],
         seed: int,
         *,
