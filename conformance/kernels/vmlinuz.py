@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is packed in kernel images and modules: the ELF inside a bzImage, a compressed kvm.ko, vmlinux's BTF."""
+"""What is packed in kernel images and modules: the ELF in a bzImage, a compressed kvm.ko, vmlinux's BTF."""
 
 from __future__ import annotations
 

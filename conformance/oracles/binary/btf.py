@@ -61,8 +61,8 @@ class Type(NamedTuple):
     """In bytes, of what has a size of its own."""
     target: int
     """The id of the type that it points to, qualifies, renames, returns, or is an array of."""
-    count: int
-    """Elements of an array."""
+    elements: int
+    """Of an array."""
     flag: bool
     """Of an enumeration: its values are signed. Of a forward declaration: it is a union."""
     parts: int
@@ -101,8 +101,9 @@ class Btf:
     ) -> None:
         """Find where each type begins.
 
-        base: the types of vmlinux, for a module's. distilled: the module's own excerpt of its base (.BTF.base,
-        of modules built outside of the tree since v6.11): names and sizes, by which the true ones are found.
+        base: the types of vmlinux, for a module's. distilled: the module's own excerpt of its base
+        (.BTF.base, of modules built outside of the tree since v6.11): names and sizes, by which the true
+        ones are found.
 
         Raises ConformanceError, which names the file, if the data is damaged or of a kind not known here.
         """
@@ -115,8 +116,8 @@ class Btf:
         self._strings = data[strings:strings_end]
         if not self._strings.startswith(b"\0") and base is None:
             self._damaged("its strings do not begin with the empty one")
-        self._first_string = lower._end_of_strings if lower else 0
-        self._end_of_strings = self._first_string + len(self._strings)
+        self._first_string: int = lower._end_of_strings if lower else 0
+        self._end_of_strings: int = self._first_string + len(self._strings)
         self._first = len(base) if base else 1
         self._starts, self._names = self._scan(types, end)
         self._moved = self._first - len(lower) if lower else 0
@@ -224,12 +225,12 @@ class Btf:
         at = self._starts[number - self._first]
         name, info, value = _RECORD.unpack_from(self._data, at)
         kind = _KINDS[info >> 24 & 31][0]
-        size, target, count = (value, 0, 0) if kind in _SIZED else (0, value, 0)
+        size, target, elements = (value, 0, 0) if kind in _SIZED else (0, value, 0)
         if kind == "array":
-            target, _, count = _RECORD.unpack_from(self._data, at + 12)
+            target, _, elements = _RECORD.unpack_from(self._data, at + 12)
         target = self._reference(target) if kind not in ("section", "forward") else 0
         return Type(
-            kind, self._string(name), size, target, count, bool(info >> 31), info & 0xFFFF, at + 12
+            kind, self._string(name), size, target, elements, bool(info >> 31), info & 0xFFFF, at + 12
         )
 
     def _owner(self, number: int) -> Btf:
@@ -256,7 +257,7 @@ class Btf:
                 return times * 8
             if found.kind != "array":
                 return 0
-            times, number = times * found.count, found.target
+            times, number = times * found.elements, found.target
         self._damaged(f"type {number} is made of itself")
 
     def members(self, number: int) -> tuple[Member, ...]:

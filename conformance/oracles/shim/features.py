@@ -11,11 +11,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["probe"]
+__all__ = ["FUNCTIONS", "probe"]
 
 _MMU = "arch/x86/kvm/mmu"
 
-_FUNCTIONS = [
+FUNCTIONS = [
     "__is_rsvd_bits_set",
     "__kvm_tdp_mmu_write_spte",
     "check_mmio_spte",
@@ -136,7 +136,7 @@ def probe(source: Path, renamed: Mapping[str, str] | None = None) -> list[str]:
         )
     )
     spte_c = text(f"{_MMU}/spte.c")
-    found = [name for name in _FUNCTIONS if re.search(rf"\b{names.get(name, name)}\(", mmu)]
+    found = [name for name in FUNCTIONS if re.search(rf"\b{names.get(name, name)}\(", mmu)]
     found += [name for name in _VARIABLES if re.search(rf"^(u64|bool) [\w ]*\b{name}\b", spte_c, re.M)]
     found += [name for name, (file, pattern) in _SHAPES.items() if re.search(pattern, text(file))]
     return sorted(f"HAVE_{name}" for name in found)

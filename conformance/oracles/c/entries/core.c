@@ -7,8 +7,8 @@
 
 extern const struct shim_entry *const __start_shim_entries[], *const __stop_shim_entries[];
 
-static u64 nowhere;
-volatile u64 *shim_at = &nowhere;
+static u64 nowhere[8];
+volatile u64 *shim_at = nowhere;
 
 EXPORT unsigned long shim_nr_entries(void)
 {
@@ -24,7 +24,7 @@ EXPORT void shim_run(unsigned long entry, const u64 *in, u64 *out, unsigned long
 {
 	shim_at = at;
 	__start_shim_entries[entry]->run(in, out, n);
-	shim_at = &nowhere;
+	shim_at = nowhere;
 }
 
 EXPORT void shim_configure(const u64 *host)

@@ -52,7 +52,10 @@ static const struct shim_entry *const shim_listed_##_name			\
 	__attribute__((used, section("shim_entries"))) = &shim_entry_##_name;	\
 static void shim_case_##_name(const u64 *in, u64 *out)
 
-/* The case being run, where the parent process can read it should this one die. */
+/*
+ * The case being run, where the parent process can read it should this one die; behind it there is room
+ * to say where it did.
+ */
 extern volatile u64 *shim_at;
 
 /*

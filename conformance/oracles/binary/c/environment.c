@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What stands in for the rest of the kernel, and for functions of the module that a case answers.  What
+ * is defined here takes the place of the module's own (linking.py), with the reason why it is faithful.
+ * Any other symbol that the module wants lies where there is no memory: who uses it ends the process,
+ * with the symbol's name.
+ */
+#include "front.h"
+#include "shim.h"
+
+#include "entries/answers.h"
+
+u32 shim_l1tf_bit;
+
+/* A host without memory encryption of its own: every bit of an address may be used. */
+u64 physical_mask = (1ULL << 52) - 1;
+u64 sme_me_mask;
+
+/* There is no zero page, and nobody to preempt. */
+unsigned long zero_pfn = ~0UL;
+unsigned long zero_page_pfn = ~0UL;
+void shim_nothing(void);
+void shim_nothing(void)
+{
+}
+#define NOTHING(symbol)							\
+void shim_nothing_##symbol(void) __asm__(#symbol) __attribute__((alias("shim_nothing")))
+NOTHING(__SCT__preempt_schedule);
+NOTHING(__SCT__preempt_schedule_notrace);
+NOTHING(__SCT__cond_resched);
+NOTHING(__SCT__might_resched);
+
+/* Locks and RCU: functions are called one at a time in one thread, as if every lock were held. */
+NOTHING(__rcu_read_lock);
+NOTHING(__rcu_read_unlock);
+NOTHING(rcu_read_unlock_strict);
+
+/* What the kernel prints beside a WARN; the WARN is the observation. */
+NOTHING(__warn_printk);
+NOTHING(_printk);
+NOTHING(printk);
+int ___ratelimit(void *state, const char *function);
+int ___ratelimit(void *state, const char *function)
+{
+	return 1;
+}
+
+/*
+ * The processor's own memory, where %gs points: the stack's guard where older kernels have it, and what
+ * functions of this context ask about the current task and CPU, all of it zero.  A symbol is an offset in it.
+ */
+u8 shim_percpu[4096] __attribute__((aligned(4096)));
+#define PERCPU(symbol, offset)	__asm__(".globl " #symbol "\n.set " #symbol ", " #offset)
+PERCPU(__preempt_count, 0x100);
+PERCPU(cpu_number, 0x108);
+PERCPU(this_cpu_off, 0x110);
+PERCPU(current_task, 0x118);
+PERCPU(const_current_task, 0x118);
+PERCPU(__ref_stack_chk_guard, 0x120);
+PERCPU(pcpu_hot, 0x140);
+PERCPU(const_pcpu_hot, 0x140);
+
+/* What the kernel patches as it boots: here nothing is traced, and jumps need no cover. */
+__asm__(".text\n"
+	".globl __fentry__\n"
+	".globl __x86_return_thunk\n"
+	"__fentry__:\n"
+	"__x86_return_thunk:\n"
+	"	ret\n");
+#define THUNK(register)							\
+__asm__(".globl __x86_indirect_thunk_" #register "\n"			\
+	"__x86_indirect_thunk_" #register ":\n"				\
+	"	jmp *%" #register "\n")
+THUNK(rax);
+THUNK(rbx);
+THUNK(rcx);
+THUNK(rdx);
+THUNK(rsi);
+THUNK(rdi);
+THUNK(rbp);
+THUNK(r8);
+THUNK(r9);
+THUNK(r10);
+THUNK(r11);
+THUNK(r12);
+THUNK(r13);
+THUNK(r14);
+THUNK(r15);

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""C declarations out of BTF: structures of their true size with the wanted members at their true places.
+
+What is not wanted becomes gaps, so that a few structures can be declared without all that they refer to. The
+declarations check themselves: each is followed by static assertions of its size and of its members' offsets.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from conformance.errors import ConformanceError
+from conformance.oracles.binary.btf import Btf, Member
+
+__all__ = ["ALL", "Declarations", "declare"]
+
+ALL = "*"
+"""For a path: every member that the structure itself has."""
+
+_AGGREGATES = ("struct", "union")
+_INTEGERS = {
+    (1, False): "unsigned char",
+    (1, True): "signed char",
+    (2, False): "unsigned short",
+    (2, True): "short",
+    (4, False): "unsigned int",
+    (4, True): "int",
+    (8, False): "unsigned long long",
+    (8, True): "long long",
+}
+"""What stands for an enumeration that is not declared, by bytes and whether it has a sign."""
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """A header, and what it could not declare."""
+
+    text: str
+    missing: tuple[str, ...]
+    """What was wanted and this kernel does not have: "struct kvm_page_fault", "kvm.arch.x", "make_spte()"."""
+
+
+def declare(
+    btf: Btf,
+    fields: Mapping[str, Iterable[str]],
+    *,
+    typedefs: Iterable[str] = (),
+    enums: Iterable[str] = (),
+    functions: Iterable[str] = (),
+) -> Declarations:
+    """A C header that declares what is wanted and there.
+
+    fields: structures and unions by name, each with paths of its members ("arch.mmu", or ALL). BTF
+    mostly tells of an array of arrays only how many elements there are together: a path may say how they
+    are to be declared ("rsvd_bits_mask[2][5]").
+    typedefs, enums, functions: by name; functions as extern declarations.
+
+    A macro says of each that it exists: HAVE_TYPE_kvm_page_fault, HAVE_FIELD_kvm__arch__mmu,
+    HAVE_ENUM_pg_level, HAVE_FUNCTION_make_spte. Everything is spelled by the types that names stand for.
+    """
+    writer = _Writer(btf, {name for name in enums if btf.find("enum", name) is not None})
+    macros: list[str] = []
+    missing: list[str] = []
+
+    def found(there: bool, macro: str, title: str) -> bool:
+        if there:
+            macros.append(f"#define {macro} 1")
+        else:
+            missing.append(title)
+        return there
+
+    roots: list[tuple[int, list[str]]] = []
+    for name, paths in fields.items():
+        number = btf.aggregate(name)
+        if not found(number is not None, f"HAVE_TYPE_{name}", name) or number is None:
+            continue
+        there = []
+        for path, shape in _expanded(btf, number, paths):
+            exists = btf.member(number, path) is not None
+            if found(exists, f"HAVE_FIELD_{name}__{path.replace('.', '__')}", f"{name}.{path}"):
+                writer.want(number, path, shape)
+                there.append(path)
+        roots.append((number, there))
+    for name in enums:
+        if found(name in writer.enums, f"HAVE_ENUM_{name}", f"enum {name}"):
+            writer.enum(name)
+    for name in typedefs:
+        number = btf.find("typedef", name)
+        if found(number is not None, f"HAVE_TYPE_{name}", name) and number is not None:
+            writer.out.append(f"typedef {writer.spell(number, name, whole=True)};")
+    for number, there in roots:
+        writer.define(number)
+        writer.check(number, there)
+    for name in functions:
+        prototype = btf.find("function", name)
+        if found(prototype is not None, f"HAVE_FUNCTION_{name}", f"{name}()") and prototype is not None:
+            writer.function(prototype, name)
+    return Declarations("\n".join([*macros, *writer.forwards(), *writer.out, ""]), tuple(missing))
+
+
+def _expanded(btf: Btf, number: int, paths: Iterable[str]) -> Iterable[tuple[str, str]]:
+    """The paths, ALL replaced by what it means, each with the shape that is asked for its array."""
+    shapes: dict[str, str] = {}
+    for path in paths:
+        name, bracket, shape = path.partition("[")
+        if name == ALL:
+            shapes = {member.name: "" for member in btf.named_members(number)} | shapes
+        else:
+            shapes[name] = bracket + shape
+    return shapes.items()
+
+
+class _Writer:
+    """Declarations in the order in which C needs them."""
+
+    def __init__(self, btf: Btf, enums: set[str]) -> None:
+        self.btf = btf
+        self.enums = enums
+        self.out: list[str] = []
+        self._wanted: dict[int, set[int]] = {}
+        self._shapes: dict[tuple[int, str], str] = {}
+        self._defined: dict[str, int] = {}
+        self._mentioned: set[str] = set()
+        self._gaps = 0
+        self._aligned: dict[int, int | None] = {}
+
+    def want(self, number: int, path: str, shape: str = "") -> None:
+        """Select the member at ``path``, which is there, and all that it lies in."""
+        first, _, rest = path.partition(".")
+        found = self._select(self.btf.strip(number), first)
+        assert found is not None
+        owner, member = found
+        if rest:
+            self.want(member.type, rest, shape)
+        elif shape:
+            self._shape(owner, member, shape)
+
+    def _select(self, number: int, name: str) -> tuple[int, Member] | None:
+        """Select a member, by itself or in one without a name; what has it, and the member."""
+        for index, member in enumerate(self.btf.members(number)):
+            found: tuple[int, Member] | None = None
+            if member.name == name:
+                found = number, member
+            elif not member.name and self.btf.type(self.btf.strip(member.type)).kind in _AGGREGATES:
+                found = self._select(self.btf.strip(member.type), name)
+            if found is not None:
+                self._wanted.setdefault(number, set()).add(index)
+                return found
+        return None
+
+    def _shape(self, owner: int, member: Member, shape: str) -> None:
+        """Have an array declared as an array of arrays."""
+        there = self.btf.size(member.type) // max(1, self.btf.size(self._element(member.type)))
+        if math.prod(map(int, re.findall("[0-9]+", shape))) != there:
+            raise ConformanceError(
+                f"{self.btf.file}: {member.name} has {there} elements, which are not those of {shape}."
+            )
+        self._shapes[owner, member.name] = shape
+
+    def _element(self, number: int) -> int:
+        """What an array, of arrays too, is made of."""
+        number = self.btf.strip(number)
+        while self.btf.type(number).kind == "array":
+            number = self.btf.strip(self.btf.type(number).target)
+        return number
+
+    def forwards(self) -> list[str]:
+        """Declarations of all structures that anything points to."""
+        return [f"{name};" for name in sorted(self._mentioned)]
+
+    def enum(self, name: str) -> None:
+        """Declare an enumeration with its values."""
+        number = self.btf.find("enum", name)
+        assert number is not None
+        values = "".join(f"\t{value} = {n},\n" for value, n in self.btf.values(number).items())
+        self.out.append(f"enum {name} {{\n{values}}};")
+
+    def function(self, number: int, name: str) -> None:
+        """Declare a function; what it takes and returns by value is defined."""
+        prototype = self.btf.prototype(number)
+        for kind in (prototype.result, *(kind for _, kind in prototype.parameters)):
+            if self.btf.type(self.btf.strip(kind)).kind in _AGGREGATES:
+                self.define(kind)
+        self.out.append(f"extern {self._prototype(number, name)};")
+
+    def define(self, number: int) -> None:
+        """Define a structure that has a name, unless it is."""
+        number = self.btf.strip(number)
+        found = self.btf.type(number)
+        title = f"{found.kind} {found.name}"
+        if not found.name:
+            return
+        if title in self._defined:
+            if self.btf.size(self._defined[title]) != found.size:
+                raise ConformanceError(f"{self.btf.file}: there are two different structures {title}.")
+            return
+        self._defined[title] = number
+        self._mentioned.add(title)
+        self.out.append(f"{title} {self._body(number, 1)};")
+
+    def check(self, number: int, paths: Iterable[str]) -> None:
+        """Assert that the compiler has put everything where BTF says."""
+        found = self.btf.type(number)
+        title = f"{found.kind} {found.name}"
+        self.out.append(f'_Static_assert(sizeof({title}) == {found.size}, "{title}");')
+        for path in paths:
+            member = self.btf.member(number, path)
+            assert member is not None
+            if not member.bitfield:
+                at = member.bit // 8
+                self.out.append(f'_Static_assert(__builtin_offsetof({title}, {path}) == {at}, "{path}");')
+
+    # Bodies
+
+    def _body(self, number: int, depth: int) -> str:
+        """The members between braces, and what the compiler has to know of the alignment."""
+        found, members = self.btf.type(number), self.btf.members(number)
+        chosen = sorted(
+            (members[index] for index in self._wanted.get(number, ())), key=lambda m: (m.bit, m.bit + m.bits)
+        )
+        lines: list[str] = []
+        at = 0
+        for member in chosen:
+            if found.kind == "struct":
+                lines += self._gap(at, member.bit)
+            lines.append(self._member(number, member, depth))
+            at = member.bit + member.bits
+        lines += self._gap(at if found.kind == "struct" else 0, 8 * found.size)
+        tabs = "\t" * depth
+        inside = "".join(f"{tabs}{line};\n" for line in lines)
+        alignment = self._natural(number)
+        attribute = "packed" if alignment is None else f"aligned({alignment})"
+        return f"{{\n{inside}{tabs[1:]}}} __attribute__(({attribute}))"
+
+    def _gap(self, start: int, end: int) -> Iterator[str]:
+        """What fills the bits from ``start`` to ``end``."""
+        if start % 8 and start < end:
+            odd = min(8 - start % 8, end - start)
+            yield f"unsigned char :{odd}"
+            start += odd
+        if end - start >= 8:
+            yield f"unsigned char gap_{self._gaps}[{(end - start) // 8}]"
+            self._gaps += 1
+        if start < end and (end - start) % 8:
+            yield f"unsigned char :{(end - start) % 8}"
+
+    def _member(self, owner: int, member: Member, depth: int) -> str:
+        kind, name = member.type, member.name
+        if member.bitfield:
+            name += f":{member.bits}"
+        if shape := self._shapes.get((owner, name)):
+            kind, name = self._element(kind), name + shape
+        return self.spell(kind, name, whole=True, depth=depth)
+
+    def _alignment(self, number: int) -> int:
+        """What the compiler aligns a type to, in bytes."""
+        number = self.btf.strip(number)
+        found = self.btf.type(number)
+        if found.kind == "array":
+            return self._alignment(found.target)
+        if found.kind in _AGGREGATES:
+            return self._natural(number) or 1
+        return max(1, self.btf.size(number))
+
+    def _natural(self, number: int) -> int | None:
+        """A structure's alignment; None if a member lies where the compiler would not put it by itself."""
+        if number not in self._aligned:
+            members = self.btf.members(number)
+            most = max((self._alignment(member.type) for member in members), default=1)
+            odd = self.btf.size(number) % most or any(map(self._is_odd, members))
+            self._aligned[number] = None if odd else most
+        return self._aligned[number]
+
+    def _is_odd(self, member: Member) -> bool:
+        """Whether it takes __packed to have a member there."""
+        if not member.bitfield:
+            return bool(member.bit % (8 * self._alignment(member.type)))
+        unit = 8 * max(1, self.btf.size(member.type))
+        return member.bit // unit != (member.bit + member.bits - 1) // unit
+
+    # Spelling
+
+    def spell(self, number: int, name: str = "", *, whole: bool = False, depth: int = 1) -> str:
+        """C that declares ``name`` to be of a type; ``whole`` if what it is made of must be defined."""
+        number = self.btf.strip(number)
+        found = self.btf.type(number)
+        if found.kind == "pointer":
+            return self._pointer(found.target, name)
+        if found.kind == "array":
+            return self.spell(found.target, f"{name}[{found.elements}]", whole=whole, depth=depth)
+        if found.kind == "prototype":
+            return self._prototype(number, name)
+        if found.kind in _AGGREGATES and not found.name:
+            return f"{found.kind} {self._body(number, depth + 1)} {name}".rstrip()
+        if found.kind in _AGGREGATES and whole:
+            self.define(number)
+        return f"{self._base(number)} {name}".rstrip()
+
+    def _base(self, number: int) -> str:
+        """How a type that is no pointer, array or function is called."""
+        found = self.btf.type(number)
+        if found.kind in ("struct", "union", "forward"):
+            kind = ("union" if found.flag else "struct") if found.kind == "forward" else found.kind
+            self._mentioned.add(f"{kind} {found.name}")
+            return f"{kind} {found.name}"
+        if found.kind in ("enum", "enum64"):
+            return f"enum {found.name}" if found.name in self.enums else _INTEGERS[found.size, found.flag]
+        return found.name or "void"
+
+    def _pointer(self, target: int, name: str) -> str:
+        qualifiers = " ".join(self._qualifiers(target))
+        inner = self.btf.strip(target)
+        kind = self.btf.type(inner).kind
+        if kind in ("array", "prototype"):
+            return self.spell(inner, f"(*{name})")
+        if kind in _AGGREGATES and not self.btf.type(inner).name:
+            return f"void *{name}"
+        if kind == "pointer":
+            return self.spell(inner, f"*{qualifiers} {name}" if qualifiers else f"*{name}")
+        return f"{qualifiers} {self._base(inner)} *{name}".lstrip()
+
+    def _qualifiers(self, number: int) -> Iterator[str]:
+        """Those between a pointer and what it points to."""
+        while number != self.btf.strip(number):
+            found = self.btf.type(number)
+            if found.kind in ("const", "volatile"):
+                yield found.kind
+            number = found.target
+
+    def _prototype(self, number: int, name: str) -> str:
+        prototype = self.btf.prototype(number)
+        parameters = [self.spell(kind) for _, kind in prototype.parameters]
+        if prototype.variadic:
+            parameters.append("...")
+        return self.spell(prototype.result, f"{name}({', '.join(parameters) or 'void'})")
