@@ -12,8 +12,8 @@ from pathlib import Path
 
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError
+from conformance.oracles.binary.asking import Asking, asking
 from conformance.oracles.binary.btf import Btf
-from conformance.oracles.binary.features import Features, probe
 from conformance.oracles.binary.linking import BugEntry, NameSite, link
 from conformance.oracles.binary.objects import Object, read_object
 from conformance.oracles.common import COMMON_C
@@ -70,17 +70,17 @@ def build_image(module: Object, btf: Btf, name_site: NameSite) -> Binary:
 
     Raises BuildError if the entries do not compile against its types.
     """
-    features = probe(module, btf)
+    asked = asking(module, btf)
     with tempfile.TemporaryDirectory(prefix="conformance-binary-") as scratch:
-        ours = [_compile(unit, features, Path(scratch), module.file) for unit in _UNITS]
-    return Binary(link(module, ours, name_site, _bug_entry(btf)), features.why_not)
+        ours = [_compile(unit, asked, Path(scratch), module.file) for unit in _UNITS]
+    return Binary(link(module, ours, name_site, _bug_entry(btf)), asked.why_not)
 
 
-def _compile(unit: Path, features: Features, scratch: Path, file: str) -> Object:
+def _compile(unit: Path, asked: Asking, scratch: Path, file: str) -> Object:
     compiler = shutil.which("gcc")
     if compiler is None:
         raise ConformanceError("Asking a kernel module needs gcc. Install it.")
-    (scratch / "declarations.h").write_text(features.header)
+    (scratch / "declarations.h").write_text(asked.header)
     target = scratch / f"{unit.stem}.o"
     include = [f"-I{place}" for place in (scratch, _C, COMMON_C, COMMON_C / "entries")]
     done = subprocess.run(

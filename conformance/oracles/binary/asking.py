@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How a module is asked: C that declares what the entries use of it, and why a function cannot be asked.
+
+A function can be called if there is exactly one of its name, called as it was declared: what the compiler has
+inlined is nowhere, and what it has taken apart (.part), made for some arguments (.constprop) or rewritten
+(.isra) is called otherwise than any type says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from conformance.oracles.binary.btf import Btf
+from conformance.oracles.binary.declarations import ALL, declare
+from conformance.oracles.binary.features import features
+from conformance.oracles.binary.objects import Object
+from conformance.oracles.shim.features import FUNCTIONS
+
+__all__ = ["Asking", "asking", "standing"]
+
+_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "kvm": (
+        "memslots",
+        "vm_bugged",
+        "arch.cpu_dirty_log_size",
+        "arch.disable_nx_huge_pages",
+        "arch.shadow_mmio_value",
+        "arch.tdp_mmu_pages",
+    ),
+    "kvm_vcpu": ("kvm", "arch.mmu", "arch.root_mmu", "arch.guest_mmu"),
+    "kvm_mmu": ("shadow_zero_check", "fmt"),
+    "kvm_page_format": (ALL, "rsvd_bits_mask[2][5]"),
+    "rsvd_bits_validate": (ALL, "rsvd_bits_mask[2][5]"),
+    "kvm_memslots": ("generation",),
+    "kvm_memory_slot": ("flags",),
+    "kvm_mmu_memory_cache": ("init_value",),
+    "kvm_mmu_page": ("role", "gfn", "spt", "shadowed_translation", "gfns", "tdp_mmu_page"),
+    "kvm_mmu_page_role": (ALL,),
+    "kvm_x86_ops": ("get_mt_mask", "cpu_dirty_log_size"),
+    "cpuinfo_x86": ("extended_cpuid_level", "x86_capability", "x86_phys_bits", "x86_cache_bits"),
+    "tdp_iter": (ALL,),
+    "page": ("private",),
+    "mem_section": (),
+}
+
+_TYPEDEFS = ("gfn_t", "kvm_pfn_t", "hpa_t", "tdp_ptep_t")
+
+_CALLED = (
+    "kvm_mmu_reset_all_pte_masks",
+    "kvm_mmu_set_ept_masks",
+    "kvm_mmu_set_mmio_spte_mask",
+    "tdp_iter_next",
+    "tdp_iter_start",
+    # Through which others are reached; callers.h.
+    "__handle_changed_spte",
+    "__tdp_mmu_set_spte",
+    "handle_changed_spte",
+    "tdp_mmu_set_spte",
+    "tdp_mmu_set_spte_atomic",
+)
+
+_REPLACED = ("kvm_set_pfn_dirty", "mark_page_dirty_in_slot", "mmu_try_to_unsync_pages")
+"""Functions of the module's, not called by entries, that answers.h stands in for."""
+
+_VARIABLES = {
+    "enable_mmio_caching": "bool",
+    "kvm_ad_enabled": "bool",
+    "nx_huge_pages": "int",
+    "tdp_enabled": "bool",
+    "shadow_phys_bits": "u8",
+    "kvm_x86_ops": "struct kvm_x86_ops",
+    **dict.fromkeys(
+        (
+            "shadow_host_writable_mask",
+            "shadow_mmu_writable_mask",
+            "shadow_nx_mask",
+            "shadow_x_mask",
+            "shadow_xs_mask",
+            "shadow_xu_mask",
+            "shadow_user_mask",
+            "shadow_accessed_mask",
+            "shadow_dirty_mask",
+            "shadow_mmio_value",
+            "shadow_mmio_mask",
+            "shadow_mmio_access_mask",
+            "shadow_present_mask",
+            "shadow_memtype_mask",
+            "shadow_me_value",
+            "shadow_me_mask",
+            "shadow_acc_track_mask",
+            "shadow_nonpresent_or_rsvd_mask",
+            "shadow_nonpresent_or_rsvd_lower_gfn_mask",
+        ),
+        "u64",
+    ),
+}
+"""Variables of the module's, and their types: BTF tells those of functions only."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How a module is asked."""
+
+    header: str
+    """Declares what the entries use, and says what there is, HAVE_*."""
+    why_not: Mapping[str, str]
+    """Of each function that an entry calls why it cannot be called; "" if it can."""
+
+
+def standing(module: Object) -> dict[str, str]:
+    """Why each of the functions that the entries call cannot be called; "" if it can."""
+    symbols: dict[str, list[str]] = {}
+    for symbol in module.symbols:
+        if symbol.kind == "function" and symbol.section in module.sections:
+            symbols.setdefault(symbol.name.split(".")[0], []).append(symbol.name)
+    found = {}
+    for name in (*FUNCTIONS, *_CALLED):
+        there = [one for one in symbols.get(name, []) if not one.endswith(".cold")]
+        if there == [name]:
+            found[name] = ""
+        elif not there:
+            found[name] = "the compiler inlined it: it is nowhere in the module"
+        elif there.count(name) > 1:
+            found[name] = "the module has more than one function of this name"
+        elif name in there:
+            # The whole is there besides the parts that it calls.
+            found[name] = ""
+        else:
+            found[name] = f"the compiler made {there[0]} of it, which is called in a way that no type tells"
+    return found
+
+
+def asking(module: Object, btf: Btf) -> Asking:
+    """How a module with these types is asked."""
+    why_not = standing(module)
+    callable_ = [name for name, why in why_not.items() if not why]
+    declared = declare(btf, _FIELDS, typedefs=_TYPEDEFS, enums=("e820_type",), functions=callable_)
+    macros = set(re.findall(r"^#define (HAVE_\w+) 1$", declared.text, re.M))
+    for name in list(callable_):
+        if f"HAVE_FUNCTION_{name}" not in macros:
+            callable_.remove(name)
+            why_not[name] = "the module's types do not say how it is called"
+    variables = {
+        name: kind
+        for name, kind in _VARIABLES.items()
+        if len(module.named(name)) == 1 or (name == "shadow_x_mask" and not module.named("shadow_xs_mask"))
+    }
+    symbols = {*callable_, *variables, *(symbol.name for symbol in module.symbols if not symbol.is_defined)}
+    symbols |= {name for name in _REPLACED if module.named(name)}
+    have = sorted({*features(btf, symbols), *(f"HAVE_{name}" for name in (*callable_, *variables))})
+    lines = [declared.text]
+    lines += [f"#define {name} 1" for name in have]
+    lines += [f"extern {kind} {name};" for name, kind in variables.items()]
+    return Asking("\n".join([*lines, ""]), why_not)
