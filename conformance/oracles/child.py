@@ -64,7 +64,7 @@ class FunctionOracle:
         self._fd = os.memfd_create("conformance-functions")
         os.ftruncate(self._fd, SHARED_BYTES)
         self._shared = mmap.mmap(self._fd, SHARED_BYTES)
-        self._at = np.frombuffer(self._shared, np.uint64, 1, AT)
+        self._at = np.frombuffer(self._shared, np.uint64, 8, AT)
         self._inputs = np.frombuffer(self._shared, np.uint64, CELLS, INPUTS)
         self._outputs = np.frombuffer(self._shared, np.uint64, CELLS, OUTPUTS)
         self._child: subprocess.Popen[str] | None = None
@@ -126,7 +126,7 @@ class FunctionOracle:
         if columns != entry.nr_in:
             raise ValueError(f"the entry takes {entry.nr_in} columns, not {columns}")
         self._inputs[: columns * n].reshape(columns, n)[:] = batch
-        self._at[0] = 0
+        self._at[:] = 0
         self._send("run", entry.index, n)
         self._running = (entry, n)
 
@@ -183,8 +183,12 @@ class FunctionOracle:
         answer = json.loads(line)
         if isinstance(answer, dict):
             self._host, self._expected = [], []
-            raise KernelDied(answer["died"], int(self._at[0]), hung=answer["hung"])
+            raise KernelDied(self._explained(answer["died"]), int(self._at[0]), hung=answer["hung"])
         return answer
+
+    def _explained(self, how: str) -> str:
+        """How kernel code died, with what is known of it besides."""
+        return how
 
     def _start_child(self) -> None:
         self._child = subprocess.Popen(

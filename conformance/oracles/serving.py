@@ -34,7 +34,13 @@ SHARED_BYTES = OUTPUTS + 8 * CELLS
 
 
 class Functions(Protocol):
-    """What a worker has loaded. Memory is given by its addresses."""
+    """What a worker has loaded. Memory is given by its addresses.
+
+    Behind the index of the case, at ``at``, it may say where code died, for the oracle that knows it.
+    """
+
+    def begin(self) -> None:
+        """Before all else in the process that is to serve."""
 
     def entries(self) -> list[list[Any]]:
         """Name, words in and words out besides events of each function, by index."""
@@ -77,6 +83,7 @@ def _serve(functions: Functions, fd: int, patience: float) -> None:
     """Answer requests until stdin ends."""
     shared = mmap.mmap(fd, SHARED_BYTES)
     base = addressof(c_char.from_buffer(shared))
+    functions.begin()
     for line in sys.stdin:
         request, *arguments = json.loads(line)
         answer: Any = None

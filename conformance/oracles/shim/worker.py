@@ -20,6 +20,9 @@ class Library:
         self._ffi.cdef(CDEF)
         self._lib = self._ffi.dlopen(path)
 
+    def begin(self) -> None:
+        """See Functions."""
+
     def entries(self) -> list[list[Any]]:
         """See Functions."""
         found = (self._lib.shim_entry(i) for i in range(self._lib.shim_nr_entries()))

@@ -22,6 +22,8 @@ typedef _Bool bool;
 /* What stands in for variables of the kernel's; answers.h. */
 extern struct cpuinfo_x86 boot_cpu_data;
 extern unsigned long page_offset_base;
+/* Where %gs points; environment.c. */
+extern u8 shim_percpu[4096];
 
 #define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
 #define BIT_ULL(n)		(1ULL << (n))
@@ -53,6 +55,10 @@ extern unsigned long page_offset_base;
 #define VMX_EPT_MISCONFIG_WX_VALUE	6ULL
 
 #define KVM_MEM_LOG_DIRTY_PAGES	1
+
+/* core.c */
+void shim_warn(const char *function);
+void __noreturn shim_bug(const char *function);
 
 /* Which bit of the processor's bugs is L1TF: no type tells; found by trying, see build.py. */
 extern u32 shim_l1tf_bit;
