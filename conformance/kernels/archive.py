@@ -193,6 +193,19 @@ class Archive:
             raise self.failure(f"{package} cannot be looked up")
         return found
 
+    def named(self, pattern: str) -> dict[str, list[str]]:
+        """The versions of the packages whose whole name matches, in the suites that have been read."""
+        listed = self.apt("apt-cache", "--names-only", "search", f"^{pattern}$")[1]
+        names = [line.partition(" - ")[0] for line in listed.splitlines()]
+        if not names:
+            return {}
+        found: dict[str, list[str]] = {}
+        for line in self.apt("apt-cache", "madison", *names)[1].splitlines():
+            row = [column.strip() for column in line.split("|")]
+            if len(row) == 3 and row[0] in names:
+                found.setdefault(row[0], []).append(row[1])
+        return found
+
     def download(self, package: str, version: str, into: Path) -> Path:
         """Fetch a package whose suite has been read, verified, into a directory; its path."""
         shown = self.apt("apt-cache", "show", f"{package}={version}")[1]

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The kernel that Debian ships of a selector: its kvm.ko, the types of its vmlinux, its configuration.
+
+Which packages these are is found in the archive's lists, by the version that they share with the source. Up
+to 6.12 one package has it all (linux-image-ABI-amd64); of 7.x there are linux-modules, linux-binary, linux-base.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tarfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.errors import ConformanceError
+from conformance.kernels.archive import Archive, newest
+from conformance.kernels.cache import Cache, key_of
+from conformance.kernels.debian import all_suites, cached_version
+from conformance.kernels.pins import Pin, pins
+from conformance.kernels.selector import Debian, Pinned, parse
+from conformance.kernels.staging import stop
+from conformance.kernels.tools import Progress, quiet, run
+from conformance.kernels.vendor import vendored
+from conformance.kernels.vmlinuz import btf_of, read_file, unpacked
+
+__all__ = ["Shipped", "shipped"]
+
+KIND = "image"
+KEEP = 12
+
+ASK_AGAIN = 7 * 24 * 3600.0
+"""Seconds for which it is believed that the archive has no image of a version."""
+
+# The ABI: 5.10.0-32, 6.1.0-0.deb11.48, 6.12.107+deb13. Of no other flavour (cloud, rt).
+_ABI = r"[0-9][0-9a-z.+~]*(-[0-9][0-9a-z.+~]*)?"
+_MODULES = re.compile(rf"linux-(image|modules)-(?P<abi>{_ABI})-amd64(?P<unsigned>-unsigned)?")
+
+_FILES = {
+    "kvm.ko": re.compile(r"\./(usr/)?lib/modules/[^/]+/kernel/arch/x86/kvm/kvm\.ko(\.xz|\.zst|\.gz)?"),
+    "vmlinuz": re.compile(r"\./(boot/vmlinuz-[^/]+|usr/lib/modules/[^/]+/vmlinuz(\.unsigned)?)"),
+    "config": re.compile(r"\./(boot/config-[^/]+|usr/lib/modules/[^/]+/config)"),
+}
+"""What is taken out of the packages, by the name under which it goes on."""
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A kernel as the distribution built it."""
+
+    module: Path
+    """kvm.ko, not compressed."""
+    base: Path
+    """The BTF of its vmlinux."""
+    config: Path
+    package: str
+    """The package that has kvm.ko."""
+    version: str
+    drift: str | None
+    """How it is not the kernel that the selector means, a plain sentence; None if it is."""
+
+
+def shipped(selector: str, *, progress: Progress | None = None, cache: Cache | None = None) -> Shipped:
+    """The shipped kernel of a series or of debian:VERSION, from the cache or else from Debian's archive.
+
+    If the archive has no image of that version any more, it is the nearest of the series; `drift` says so.
+
+    Raises ConformanceError for a tree, which nobody ships, and for whatever the archive does not have.
+    """
+    say, store = progress or quiet, cache or Cache()
+    named = parse(selector)
+    if not isinstance(named, (Pinned, Debian)):
+        raise ConformanceError(
+            f"{selector}: of a tree there is no shipped kernel. Use a series or debian:VERSION, "
+            "or pass the kvm.ko that was built from it with --module and its vmlinux with --vmlinux."
+        )
+    pin = pins()[named.series]
+    wanted = named.version if isinstance(named, Debian) else _version(pin, store)
+    package, version = _known(wanted, store)
+    if package is None or store.find(KIND, key_of(package, version), progress=say) is None:
+        package, version = _fetch(pin, wanted, selector, store, say)
+    root = store.entry(KIND, key_of(package, version))
+    drift = None
+    if version != wanted:
+        drift = f"The archive has no image of {wanted}; this is {version}, the nearest of the series."
+    return Shipped(root / "kvm.ko", root / "vmlinux.btf", root / "config", package, version, drift)
+
+
+def _version(pin: Pin, cache: Cache) -> str:
+    """The version that stands for a series: of the source, so that both are one kernel."""
+    laid = vendored(pin.series)
+    return laid.version if laid is not None else cached_version(pin, cache) or pin.version
+
+
+def _known(wanted: str, cache: Cache) -> tuple[str | None, str]:
+    """The package that has been found for a version, and its own version."""
+    note = cache.read_note(KIND, wanted)
+    try:
+        package, version, asked = str(note["package"]), str(note["version"]), float(note["asked"])
+    except (TypeError, KeyError, ValueError):
+        return None, wanted
+    return (package, version) if version == wanted or asked > time.time() - ASK_AGAIN else (None, wanted)
+
+
+def _fetch(pin: Pin, wanted: str, selector: str, cache: Cache, progress: Progress) -> tuple[str, str]:
+    """Look in the archive for the packages of a version, and put what is needed into the cache."""
+    title = f"the shipped kernel of {selector}"
+    with cache.writing(), cache.lock(KIND, wanted, title, progress), cache.temporary(KIND, wanted) as scratch:
+        archive = Archive(scratch / "apt", progress)
+        found = _candidates(archive, pin, wanted)
+        version = wanted if wanted in found else _nearest(wanted, list(found))
+        if version is None:
+            raise ConformanceError(
+                f"{selector}: the archive has no kernel image of the series {pin.series}. "
+                "Use another series, or pass a kvm.ko with --module and its vmlinux with --vmlinux."
+            )
+        package = found[version]
+        if version != wanted:
+            progress(f"{selector}: the archive has no image of {wanted}; using {version}")
+
+        def build(entry: Path) -> None:
+            _fill(entry, archive, package, version, scratch, progress)
+
+        cache.get_or_build(KIND, key_of(package, version), build, what=title, keep=KEEP, progress=progress)
+        cache.write_note(KIND, wanted, {"package": package, "version": version, "asked": time.time()})
+        return package, version
+
+
+def _candidates(archive: Archive, pin: Pin, wanted: str) -> Mapping[str, str]:
+    """The packages with kvm.ko of the series, by version; asks no further suites once there is `wanted`."""
+    found: dict[str, str] = {}
+    for suite in all_suites(pin):
+        if not archive.add(suite):
+            continue
+        series = re.escape(pin.series)
+        names = archive.named(rf"linux-(image|modules)-{series}\..*-amd64(-unsigned)?")
+        # Of an image that is signed and not, both have the same code: take what machines run. What is called
+        # image in 7.x holds no file, so that modules win.
+        for name in sorted(names, key=lambda name: (name.endswith("-unsigned"), name), reverse=True):
+            if _MODULES.fullmatch(name):
+                found |= {version: name for version in names[name] if version.startswith(f"{pin.series}.")}
+        if wanted in found:
+            break
+    if not found and archive.trouble:
+        raise archive.failure("The shipped kernel cannot be looked up")
+    return found
+
+
+def _nearest(wanted: str, versions: Sequence[str]) -> str | None:
+    """The first version above the wanted one, or else the last below."""
+    above = [
+        one for one in versions if run(["dpkg", "--compare-versions", one, "gt", wanted]).returncode == 0
+    ]
+    if above:
+        return next(one for one in above if all(newest([one, other]) == other for other in above))
+    return newest(versions) if versions else None
+
+
+def _fill(
+    entry: Path, archive: Archive, package: str, version: str, scratch: Path, progress: Progress
+) -> None:
+    """Lay out the files of a shipped kernel."""
+    taken = scratch / "taken"
+    taken.mkdir()
+    names = [package, *_beside(archive, package, version)]
+    for number, name in enumerate(names):
+        folder = scratch / f"deb{number}"
+        folder.mkdir()
+        deb = archive.download(name, version, folder)
+        progress(f"Unpacking {name} {version}")
+        _take(deb, taken)
+        deb.unlink()
+    missing = [name for name in _FILES if not (taken / name).is_file()]
+    if missing:
+        raise ConformanceError(
+            f"{', '.join(names)} {version} have no {' and no '.join(missing)}. "
+            "Use another version, or pass a kvm.ko with --module and its vmlinux with --vmlinux."
+        )
+    (entry / "kvm.ko").write_bytes(unpacked(read_file(taken / "kvm.ko"), f"kvm.ko of {package}"))
+    (entry / "vmlinux.btf").write_bytes(btf_of(taken / "vmlinuz"))
+    (taken / "config").rename(entry / "config")
+
+
+def _beside(archive: Archive, package: str, version: str) -> list[str]:
+    """The packages with the rest of a kernel whose modules have a package of their own."""
+    match = _MODULES.fullmatch(package)
+    assert match is not None
+    if match[1] != "modules":
+        return []
+    signed, unsigned = (f"linux-binary-{kind}{match['abi']}-amd64" for kind in ("", "unsigned-"))
+    there = archive.named(re.escape(signed)).get(signed, [])
+    return [signed if version in there else unsigned, f"linux-base-{match['abi']}-amd64"]
+
+
+def _take(deb: Path, into: Path) -> None:
+    """Write the wanted files of a package, in one stream that ends when there are all."""
+    stream = subprocess.Popen(
+        ["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    try:
+        with tarfile.open(fileobj=stream.stdout, mode="r|", bufsize=1 << 20) as archive:
+            for member in archive:
+                for name, pattern in _FILES.items():
+                    if member.isreg() and pattern.fullmatch(member.name):
+                        content = archive.extractfile(member)
+                        assert content is not None
+                        (into / name).write_bytes(content.read())
+                if all((into / name).is_file() for name in _FILES):
+                    break
+    except tarfile.TarError as trouble:
+        raise ConformanceError(f"The package {deb.name} cannot be unpacked: {trouble}.") from None
+    finally:
+        stop(stream)
