@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The binary oracle: the kvm.ko that a distribution ships, its layouts read from its own type information."""
+"""The binary oracle: functions of the kvm.ko that a distribution ships, called at fixed addresses."""

@@ -6,20 +6,27 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from conformance.errors import ConformanceError
-from conformance.kernels import BuildError
+from conformance.kernels import BuildError, Cache, Kernel, Progress, key_of
+from conformance.kernels.manifest import file_digest
+from conformance.kernels.parsing import enclosing
+from conformance.kernels.tools import compiler_version
+from conformance.kernels.vmlinuz import btf_of, read_file, unpacked
 from conformance.oracles.binary.asking import Asking, asking
 from conformance.oracles.binary.btf import Btf
 from conformance.oracles.binary.linking import BugEntry, NameSite, link
 from conformance.oracles.binary.objects import Object, read_object
-from conformance.oracles.common import COMMON_C
-from conformance.oracles.image import Image
+from conformance.oracles.binary.oracle import BinaryOracle
+from conformance.oracles.binary.storing import store_image
+from conformance.oracles.common import COMMON_C, HOST, digest_of
+from conformance.oracles.image import Image, Segment
 
-__all__ = ["Binary", "build_image"]
+__all__ = ["Module", "build_binary", "build_image", "read_module"]
 
 _C = Path(__file__).parent / "c"
 _UNITS = (
@@ -54,26 +61,97 @@ _FLAGS = (
     "-Werror=int-conversion",
 )
 
+_MOST_BITS = 24 * 32
+"""More than a processor has capabilities and bugs; the rest lies in the same structure, and has no effect."""
+
 _BUG_ENTRY = ("bug_addr_disp", "file_disp", "line", "flags")
 
 
+KEEP = 12
+"""How many images are kept at most."""
+
+
 @dataclass(frozen=True)
-class Binary:
-    """The image of a module, and of each function that it cannot be asked about, why."""
+class Module:
+    """A kernel module with its types."""
 
-    image: Image
-    why_not: Mapping[str, str]
+    object: Object
+    btf: Btf
+    release: str
+    """The release of the kernel that it was built for, "6.1.0-56-amd64"; "" if it does not say."""
 
 
-def build_image(module: Object, btf: Btf, name_site: NameSite) -> Binary:
-    """The image of a module with the types ``btf``.
+def read_module(module: Path, vmlinux: Path) -> Module:
+    """Read kvm.ko, compressed or not, and its types, whose base are those of ``vmlinux`` (or of its vmlinuz).
+
+    Raises ConformanceError, which names the file, if either is not what it should be.
+    """
+    read = read_object(unpacked(read_file(module), str(module)), str(module))
+    info = read.section(".modinfo")
+    said = b"" if info is None else read.sections[info].content
+    magic = next((word[9:] for word in said.split(b"\0") if word.startswith(b"vermagic=")), b"")
+    btf = Btf(btf_of(module), str(module), Btf(btf_of(vmlinux), str(vmlinux)))
+    return Module(read, btf, magic.split(b" ")[0].decode(errors="replace"))
+
+
+def build_binary(module: Path, vmlinux: Path, kernel: Kernel, cache: Cache, progress: Progress) -> Path:
+    """The folder with the image of a module, from the cache or built now; see BinaryOracle.
+
+    ``kernel`` is its source, by which its complaints get the names of functions.
+    """
+    key = key_of("binary", file_digest(module), file_digest(vmlinux), kernel.fingerprint, _own_digest())
+
+    def build(entry: Path) -> None:
+        progress(f"{kernel.title}: linking {module.name} with the entries")
+        read = read_module(module, vmlinux)
+        name = enclosing(kernel.root / "src")
+        asked = asking(read.object, read.btf)
+        image = build_image(read, asked, lambda file, line, symbol: name(file, line) or symbol)
+        store_image(image, asked.why_not, entry)
+        store_image(_knowing_l1tf(image, entry, kernel.title), asked.why_not, entry)
+
+    return cache.get_or_build("binary", key, build, keep=KEEP)
+
+
+def _own_digest() -> str:
+    """A digest of everything of ours that goes into an image, and of the compiler."""
+    ours = [*Path(__file__).parent.glob("*.py"), *_C.rglob("*"), *COMMON_C.rglob("*")]
+    return digest_of(ours) + compiler_version()
+
+
+def build_image(module: Module, asked: Asking, name_site: NameSite) -> Image:
+    """The image of a module.
 
     Raises BuildError if the entries do not compile against its types.
     """
-    asked = asking(module, btf)
     with tempfile.TemporaryDirectory(prefix="conformance-binary-") as scratch:
-        ours = [_compile(unit, asked, Path(scratch), module.file) for unit in _UNITS]
-    return Binary(link(module, ours, name_site, _bug_entry(btf)), asked.why_not)
+        ours = [_compile(unit, asked, Path(scratch), module.object.file) for unit in _UNITS]
+    return link(module.object, ours, name_site, _bug_entry(module.btf))
+
+
+def _knowing_l1tf(image: Image, folder: Path, title: str) -> Image:
+    """The image, told which bit of boot_cpu_data says that the processor has L1TF.
+
+    That is a number of the kernel's own which no type tells. Of all bits it is the one with which resetting
+    the masks leaves some for SPTEs that are not present.
+    """
+    with BinaryOracle(folder) as oracle:
+        oracle.configure(dict.fromkeys(HOST, 0) | {"phys_bits": 46, "cache_bits": 46})
+        bits = np.arange(_MOST_BITS, dtype=np.uint64)
+        found = np.flatnonzero(oracle.run(oracle.entries["shim_is_l1tf"], bits[None, :])[0])
+    if len(found) != 1:
+        raise ConformanceError(f"{title}: of the module {len(found)} bits, not one, seem to say L1TF.")
+    place = image.symbols["shim_l1tf_bit"].address
+    return replace(image, segments=tuple(_with(one, place, int(found[0])) for one in image.segments))
+
+
+def _with(segment: Segment, address: int, value: int) -> Segment:
+    """The segment with 32 bits at the address, if it has that."""
+    at = address - segment.address
+    if not 0 <= at < len(segment.content):
+        return segment
+    content = segment.content[:at] + value.to_bytes(4, "little") + segment.content[at + 4 :]
+    return replace(segment, content=content)
 
 
 def _compile(unit: Path, asked: Asking, scratch: Path, file: str) -> Object:
