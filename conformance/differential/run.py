@@ -3,32 +3,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from conformance.differential.agreement import disagreement
 from conformance.differential.engines import ENGINES, PROFILES
 from conformance.differential.engines.fingerprint import sentence
 from conformance.differential.fingerprints import blessed
 from conformance.differential.judging import Judge
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
+from conformance.differential.shipped import build, of_module
 from conformance.differential.verdict import KernelReport, Report, Result
 from conformance.differential.wanted import check_names, check_wanted
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, expand, open_kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
-from conformance.oracles.shim import KernelDied, ShimOracle, build_shim
+from conformance.oracles.binary import BinaryOracle
+from conformance.oracles.child import FunctionOracle, KernelDied
+from conformance.oracles.shim import ShimOracle, build_shim
 
 __all__ = ["ORACLES", "Listing", "Plan", "PropertyInfo", "listing", "run"]
 
-ORACLES = {"shim": "single functions compiled from the kernel's source, called through cffi"}
+ORACLES = {
+    "shim": "single functions compiled from the kernel's source, called through cffi",
+    "binary": "single functions of the kvm.ko that the distribution ships",
+}
 """Every oracle by name, with its description."""
 
 Progress = Callable[[str], None]
@@ -40,7 +49,8 @@ class Plan:
 
     ``kernels`` are selectors (none: the default), ``only`` globs on property names, ``engines`` and
     ``modes`` names (none: all). ``budget`` is seconds of comparing per kernel. ``case`` is one case to
-    try, its input words in column order. ``jobs`` kernels are judged at once.
+    try, its input words in column order. ``jobs`` kernels are judged at once. ``module`` is a kvm.ko to be
+    asked instead of the shipped one, and ``vmlinux`` what has the types of its kernel.
     """
 
     kernels: tuple[str, ...] = ()
@@ -54,6 +64,8 @@ class Plan:
     case: tuple[int, ...] = ()
     jobs: int = 2
     profile: str = "default"
+    module: Path | None = None
+    vmlinux: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +97,7 @@ def run(plan: Plan, *, progress: Progress, advance: Callable[[Result], None] | N
     ``progress`` gets lines for people, ``advance`` every result as it comes. Raises ConformanceError
     if the plan names what there is not; a kernel that cannot be judged is an error in its report.
     """
+    plan = of_module(plan)
     selectors = expand(list(plan.kernels))
     check_names(plan.engines, ENGINES, "engine")
     check_names([plan.oracle], ORACLES, "oracle")
@@ -110,23 +123,34 @@ def _judge(
     """One kernel's report."""
     try:
         kernel = open_kernel(selector, plan.patches, progress=progress)
-        library = build_shim(kernel, Cache(), progress)
+        shim = build_shim(kernel, Cache(), progress)
+        binary = build(plan, kernel, progress) if plan.oracle == "binary" else None
     except BuildError as error:
         return KernelReport(selector, _title(selector, plan), "", error=str(error))
     report = KernelReport(selector, kernel.title, kernel.version, drift=kernel.drift)
     arguments = ["--kernel", selector, *(word for patch in plan.patches for word in ("--patch", str(patch)))]
+    if binary is not None:
+        report.version, report.drift = binary.version, binary.drift or kernel.drift
+        arguments += binary.arguments
     try:
-        with ShimOracle(library) as oracle:
+        with contextlib.ExitStack() as opened:
+            oracle: FunctionOracle = opened.enter_context(
+                ShimOracle(shim) if binary is None else BinaryOracle(binary.image)
+            )
             semantics = blessed(kernel.series)
             judge = Judge(plan, profile_of(kernel.release), oracle, arguments, seed, semantics=semantics)
             progress(f"{kernel.title}: comparing")
-            for result in judge.results():
+            results = [judge.results()]
+            if binary is not None and not plan.case:
+                results.insert(0, judge.agreement(opened.enter_context(ShimOracle(shim)), "shim"))
+            for result in chain(*results):
                 report.results.append(result)
                 if advance is not None:
                     advance(result)
+            report.disagreement = disagreement(report, plan.oracle, "shim")
             report.semantics = sentence(report.results, semantics)
     except KernelDied as died:
-        report.error = f"{kernel.title}: the shim {died.how} when it was loaded."
+        report.error = f"{kernel.title}: the {plan.oracle} {died.how} when it was loaded."
     return report
 
 

@@ -72,6 +72,8 @@ class FunctionOracle:
         self._expected: list[str] = []
         self._deadly: dict[tuple[int, ...], KernelDied] = {}
         self._running: tuple[Entry, int] | None = None
+        self.why_not: Mapping[str, str] = {}
+        """Of functions that are no entries, why this oracle cannot be asked about them."""
         self.unexpected = ""
         """The last event of the last run that was not among the expected ones."""
         self.entries: dict[str, Entry] = {

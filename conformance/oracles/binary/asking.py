@@ -20,6 +20,15 @@ from conformance.oracles.shim.features import FUNCTIONS
 
 __all__ = ["Asking", "asking", "standing"]
 
+_RENAMED = {
+    "is_frozen_spte": "is_removed_spte",
+    "is_mmu_writable_spte": "spte_can_locklessly_be_made_writable",
+    "kvm_tdp_mmu_spte_need_atomic_write": "kvm_tdp_mmu_spte_need_atomic_update",
+    "make_huge_page_split_spte": "make_small_spte",
+    "spte_has_volatile_bits": "spte_needs_atomic_update",
+}
+"""Entries that call a function of either name."""
+
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "kvm": (
         "memslots",

@@ -26,7 +26,7 @@ from conformance.oracles.binary.storing import store_image
 from conformance.oracles.common import COMMON_C, HOST, digest_of
 from conformance.oracles.image import Image, Segment
 
-__all__ = ["Module", "build_binary", "build_image", "read_module"]
+__all__ = ["Module", "build_binary", "build_image", "read_module", "release_of"]
 
 _C = Path(__file__).parent / "c"
 _UNITS = (
@@ -77,8 +77,6 @@ class Module:
 
     object: Object
     btf: Btf
-    release: str
-    """The release of the kernel that it was built for, "6.1.0-56-amd64"; "" if it does not say."""
 
 
 def read_module(module: Path, vmlinux: Path) -> Module:
@@ -86,12 +84,21 @@ def read_module(module: Path, vmlinux: Path) -> Module:
 
     Raises ConformanceError, which names the file, if either is not what it should be.
     """
-    read = read_object(unpacked(read_file(module), str(module)), str(module))
+    read = _object(module)
+    return Module(read, Btf(btf_of(module), str(module), Btf(btf_of(vmlinux), str(vmlinux))))
+
+
+def release_of(module: Path) -> str:
+    """The release of the kernel that a module was built for, "6.1.0-56-amd64"; "" if it does not say."""
+    read = _object(module)
     info = read.section(".modinfo")
     said = b"" if info is None else read.sections[info].content
     magic = next((word[9:] for word in said.split(b"\0") if word.startswith(b"vermagic=")), b"")
-    btf = Btf(btf_of(module), str(module), Btf(btf_of(vmlinux), str(vmlinux)))
-    return Module(read, btf, magic.split(b" ")[0].decode(errors="replace"))
+    return magic.split(b" ")[0].decode(errors="replace")
+
+
+def _object(module: Path) -> Object:
+    return read_object(unpacked(read_file(module), str(module)), str(module))
 
 
 def build_binary(module: Path, vmlinux: Path, kernel: Kernel, cache: Cache, progress: Progress) -> Path:

@@ -2,8 +2,8 @@
 """Linking: a kernel module and objects of ours, laid out and relocated at fixed addresses below 2 GiB.
 
 What ours define takes the place of what the module defines or lacks by that name: a function of the module's
-begins with a jump to ours. What nobody defines lies where there is no memory, so that a use of it is told with
-its name. Ours may refer to what is local in the module where its name is unique.
+begins with a jump to ours. What nobody defines lies where there is no memory, so that a use of it is told
+with its name. Ours may refer to what is local in the module where its name is unique.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
 from pathlib import Path
 
 from conformance.oracles.binary import worker
@@ -25,8 +24,7 @@ class BinaryOracle(FunctionOracle):
     def __init__(self, folder: Path, *, patience: float = 10.0) -> None:
         super().__init__(Path(worker.__file__), folder, patience=patience)
         self.image: Image = load_image(folder)
-        self.why_not: Mapping[str, str] = load_reasons(folder)
-        """Of each function that is no entry, why it cannot be asked."""
+        self.why_not = load_reasons(folder)
         self._places = sorted((one.address, name) for name, one in self.image.symbols.items())
 
     def _explained(self, how: str) -> str:

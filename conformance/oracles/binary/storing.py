@@ -18,9 +18,7 @@ _FACTS, _MEMORY = "image.json", "memory.bin"
 def store_image(image: Image, why_not: Mapping[str, str], folder: Path) -> None:
     """Write an image, and why what is not in it is not, into a folder."""
     facts = {
-        "segments": [
-            [one.address, len(one.content), one.writable, one.executable] for one in image.segments
-        ],
+        "segments": [[one.address, len(one.content), one.writable, one.executable] for one in image.segments],
         "symbols": {name: [one.address, one.size] for name, one in image.symbols.items()},
         "entries": {name: asdict(one) for name, one in image.entries.items()},
         "sites": {address: asdict(one) for address, one in image.sites.items()},

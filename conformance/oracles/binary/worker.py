@@ -51,7 +51,9 @@ class Loaded:
         got = libc.mmap(at, len(content), _READ | _WRITE, flags, -1, 0)
         if got != at:
             # Of nobody's making: what the system gave to Python before lies there.
-            sys.exit(f"address {address:#x} is not free for the module's image ({os.strerror(self._ffi.errno)})")
+            sys.exit(
+                f"address {address:#x} is not free for the module's image ({os.strerror(self._ffi.errno)})"
+            )
         self._ffi.memmove(at, content, len(content))
         rights = _READ | (_WRITE if writable else 0) | (_EXECUTE if executable else 0)
         if libc.mprotect(at, len(content), rights):

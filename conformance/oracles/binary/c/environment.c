@@ -8,6 +8,9 @@
 #include "front.h"
 #include "shim.h"
 
+/* Under their own names, so that they take the place of the module's. */
+#define shim_try_to_unsync_pages	mmu_try_to_unsync_pages
+#define shim_need_write_protect		mmu_need_write_protect
 #include "entries/answers.h"
 
 u32 shim_l1tf_bit;
