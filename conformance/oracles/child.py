@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.errors import ConformanceError
 from conformance.oracles.common import HOST, import_path
 from conformance.oracles.serving import AT, CELLS, INPUTS, OUTPUTS, SHARED_BYTES
 
@@ -183,6 +184,9 @@ class FunctionOracle:
             self._end_child()
             raise KernelDied(f"ended with status {status}", int(self._at[0]))
         answer = json.loads(line)
+        if isinstance(answer, dict) and "refused" in answer:
+            self._end_child()
+            raise ConformanceError(answer["refused"])
         if isinstance(answer, dict):
             self._host, self._expected = [], []
             raise KernelDied(self._explained(answer["died"]), int(self._at[0]), hung=answer["hung"])

@@ -22,6 +22,8 @@ from collections.abc import Callable, Sequence
 from ctypes import addressof, c_char
 from typing import Any, Protocol
 
+from conformance.errors import ConformanceError
+
 __all__ = ["AT", "CELLS", "INPUTS", "OUTPUTS", "SHARED_BYTES", "Functions", "keep_serving"]
 
 CELLS = 1 << 22
@@ -62,11 +64,18 @@ def keep_serving(load: Callable[[str], Functions]) -> None:
     """Serve as the command line says until stdin ends, however often kernel code ends the serving process."""
     what, fd, patience = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
     # Loaded before forking, so that a new fork costs little; no kernel code runs in this process.
-    functions = load(what)
+    try:
+        functions = load(what)
+    except ConformanceError as problem:
+        print(json.dumps({"refused": str(problem)}), flush=True)
+        return
     while True:
         pid = os.fork()
         if pid == 0:
-            _serve(functions, fd, patience)
+            try:
+                _serve(functions, fd, patience)
+            except ConformanceError as problem:
+                print(json.dumps({"refused": str(problem)}), flush=True)
             sys.stdout.flush()
             os._exit(0)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -20,6 +20,8 @@ from conformance.oracles.shim.features import FUNCTIONS
 
 __all__ = ["Asking", "asking", "standing"]
 
+_INLINED = "the compiler inlined it: it is nowhere in the module by itself"
+
 _RENAMED = {
     "is_frozen_spte": "is_removed_spte",
     "is_mmu_writable_spte": "spte_can_locklessly_be_made_writable",
@@ -66,8 +68,9 @@ _CALLED = (
     "__handle_changed_spte",
     "__tdp_mmu_set_spte",
     "handle_changed_spte",
-    "tdp_mmu_set_spte",
-    "tdp_mmu_set_spte_atomic",
+    "mark_mmio_spte",
+    "sync_mmio_spte",
+    "tdp_mmu_link_sp",
 )
 
 _REPLACED = ("kvm_set_pfn_dirty", "mark_page_dirty_in_slot", "mmu_try_to_unsync_pages")
@@ -130,7 +133,7 @@ def standing(module: Object) -> dict[str, str]:
         if there == [name]:
             found[name] = ""
         elif not there:
-            found[name] = "the compiler inlined it: it is nowhere in the module"
+            found[name] = _INLINED
         elif there.count(name) > 1:
             found[name] = "the module has more than one function of this name"
         elif name in there:
@@ -138,6 +141,9 @@ def standing(module: Object) -> dict[str, str]:
             found[name] = ""
         else:
             found[name] = f"the compiler made {there[0]} of it, which is called in a way that no type tells"
+    for entry, other in _RENAMED.items():
+        if found[entry] == _INLINED and found[other] not in ("", _INLINED):
+            found[entry] = found[other]
     return found
 
 

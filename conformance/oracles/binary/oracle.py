@@ -9,10 +9,12 @@ from pathlib import Path
 from conformance.oracles.binary import worker
 from conformance.oracles.binary.linking import NOWHERE
 from conformance.oracles.binary.storing import load_image, load_reasons
-from conformance.oracles.child import FunctionOracle
+from conformance.oracles.child import Entry, FunctionOracle
 from conformance.oracles.image import Image
 
 __all__ = ["BinaryOracle"]
+
+_AT_ONCE = 1 << 14
 
 _WRITES, _FETCHES = 1 << 1, 1 << 4
 """Of a page fault's error code."""
@@ -26,6 +28,10 @@ class BinaryOracle(FunctionOracle):
         self.image: Image = load_image(folder)
         self.why_not = load_reasons(folder)
         self._places = sorted((one.address, name) for name, one in self.image.symbols.items())
+
+    def capacity(self, entry: Entry) -> int:
+        """How many cases one batch may have: few, since each complaint and each watched store is a signal."""
+        return min(super().capacity(entry), _AT_ONCE)
 
     def _explained(self, how: str) -> str:
         """``how``, and the instruction and the access that it died of."""

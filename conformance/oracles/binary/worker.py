@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import cffi
 
+from conformance.errors import ConformanceError
 from conformance.oracles.binary.storing import load_image
 from conformance.oracles.serving import keep_serving
 
@@ -51,19 +51,23 @@ class Loaded:
         got = libc.mmap(at, len(content), _READ | _WRITE, flags, -1, 0)
         if got != at:
             # Of nobody's making: what the system gave to Python before lies there.
-            sys.exit(
-                f"address {address:#x} is not free for the module's image ({os.strerror(self._ffi.errno)})"
+            why = os.strerror(self._ffi.errno)
+            raise ConformanceError(
+                f"Address {address:#x} is not free for the module's code ({why}). Try again."
             )
         self._ffi.memmove(at, content, len(content))
         rights = _READ | (_WRITE if writable else 0) | (_EXECUTE if executable else 0)
         if libc.mprotect(at, len(content), rights):
-            sys.exit(f"this system does not run code at {address:#x} ({os.strerror(self._ffi.errno)})")
+            why = os.strerror(self._ffi.errno)
+            raise ConformanceError(f"This system does not let the module's code run ({why}).")
 
     def begin(self) -> None:
         """See Functions."""
         error = self._call["shim_begin"]()
         if error:
-            sys.exit(f"this system does not let the module's code be watched ({os.strerror(-error)})")
+            raise ConformanceError(
+                f"This system does not let the module's code be watched ({os.strerror(-error)})."
+            )
 
     def entries(self) -> list[list[Any]]:
         """See Functions."""

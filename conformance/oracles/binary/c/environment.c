@@ -63,13 +63,49 @@ PERCPU(__ref_stack_chk_guard, 0x120);
 PERCPU(pcpu_hot, 0x140);
 PERCPU(const_pcpu_hot, 0x140);
 
-/* What the kernel patches as it boots: here nothing is traced, and jumps need no cover. */
+/* What the kernel patches as it boots: jumps need no cover here. */
 __asm__(".text\n"
-	".globl __fentry__\n"
 	".globl __x86_return_thunk\n"
-	"__fentry__:\n"
 	"__x86_return_thunk:\n"
 	"	ret\n");
+
+/*
+ * Every function of the module's begins with a call of this, by which a live patch takes functions over: what
+ * it returns to is then another function, called as the first one was.
+ */
+struct shim_patch shim_patches[2];
+
+__asm__(".text\n"
+	".globl __fentry__\n"
+	"__fentry__:\n"
+	"	cmpq $0, shim_patches\n"
+	"	jne 1f\n"
+	"	ret\n"
+	"1:	push %rax\n"
+	"	mov 8(%rsp), %rax\n"
+	"	cmp %rax, shim_patches\n"
+	"	je 2f\n"
+	"	cmp %rax, shim_patches + 16\n"
+	"	je 3f\n"
+	"	pop %rax\n"
+	"	ret\n"
+	"2:	mov shim_patches + 8, %rax\n"
+	"	jmp 4f\n"
+	"3:	mov shim_patches + 24, %rax\n"
+	"4:	mov %rax, 8(%rsp)\n"
+	"	pop %rax\n"
+	"	ret\n");
+
+void shim_patch(int slot, void *function, void *by)
+{
+	static const u8 endbr64[] = { 0xf3, 0x0f, 0x1e, 0xfa };
+	u8 *code = function;
+
+	/* Behind the call, which is the function's first instruction, or the second where jumps may lead to it. */
+	if (code && *(u32 *)code == *(const u32 *)endbr64)
+		code += sizeof(endbr64);
+	shim_patches[slot] = (struct shim_patch){ code ? code + 5 : NULL, by };
+}
 #define THUNK(register)							\
 __asm__(".globl __x86_indirect_thunk_" #register "\n"			\
 	"__x86_indirect_thunk_" #register ":\n"				\

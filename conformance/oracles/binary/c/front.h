@@ -56,6 +56,12 @@ extern u8 shim_percpu[4096];
 
 #define KVM_MEM_LOG_DIRTY_PAGES	1
 
+/* Let by run where the module calls function; none where function is NULL.  Slot 1 needs slot 0. */
+struct shim_patch {
+	void *at, *by;
+};
+void shim_patch(int slot, void *function, void *by);
+
 /* core.c */
 void shim_warn(const char *function);
 void __noreturn shim_bug(const char *function);

@@ -39,8 +39,19 @@ struct shim_ucontext {
 	unsigned long flags;
 	void *link;
 	unsigned long stack[3];
-	unsigned long r[8], rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, eflags, segments, err, trapno, mask, cr2;
+	u64 r8[8], rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, eflags, segments, err, trapno, mask, cr2;
 };
+
+/* A register by the number that instructions have for it. */
+static u64 *shim_register(struct shim_ucontext *context, int number)
+{
+	u64 *const low[] = {
+		&context->rax, &context->rcx, &context->rdx, &context->rbx,
+		&context->rsp, &context->rbp, &context->rsi, &context->rdi,
+	};
+
+	return number < 8 ? low[number] : &context->r8[number - 8];
+}
 
 static long shim_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
@@ -91,8 +102,11 @@ void shim_warn_trap(const int *bug_entry, ...)
 	shim_event("WARN", site ? site->function : "of no known place");
 }
 
-/* The watched word: the same page twice, to be read by kernel code and to be written by us. */
-u8 shim_word_page[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+/*
+ * The watched word: the same page twice, to be read by kernel code and to be written by us.  It is in the
+ * host's memory, where a table would be, and no walk comes so far.
+ */
+#define shim_word_page	(&shim_memory[(SHIM_MEMORY_PAGES - 1) << PAGE_SHIFT])
 static u8 shim_word_alias[PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
 static bool watching, race, stepping;
 static u64 raced, accesses;
@@ -136,6 +150,33 @@ static bool shim_is_atomic(const u8 *code)
 	return *code == 0x86 || *code == 0x87;
 }
 
+/*
+ * Carry out a store of 64 bits, MOV or XCHG from a register, as kernel code does it nearly always: one trap
+ * instead of two.  False if it is any other instruction.
+ */
+static bool shim_store(struct shim_ucontext *context)
+{
+	const u8 *code = (const u8 *)context->rip;
+	u8 rex = code[0], modrm = code[2], mode = modrm >> 6, base = modrm & 7;
+	int size = 3;
+	u64 *from, old;
+
+	if ((rex & 0xf8) != 0x48 || (code[1] != 0x89 && code[1] != 0x87) || mode == 3)
+		return false;
+	if (base == 4) {
+		size++;
+		base = code[3] & 7;
+	}
+	size += mode == 1 ? 1 : mode == 2 || base == 5 ? 4 : 0;
+	from = shim_register(context, (modrm >> 3 & 7) | (rex & 4) << 1);
+	old = shim_word;
+	shim_word = *from;
+	if (code[1] == 0x87)
+		*from = old;
+	context->rip += size;
+	return true;
+}
+
 static void shim_reset(int signal)
 {
 	struct shim_sigaction as_usual = {};
@@ -165,6 +206,11 @@ static void shim_on_signal(int signal, void *info, struct shim_ucontext *context
 			shim_word = raced;
 		race = false;
 		accesses += shim_is_atomic((const u8 *)context->rip) ? 1 << 8 : 1;
+		if (shim_store(context)) {
+			if (shim_stop_at_write)
+				__builtin_longjmp(shim_bug_return, 1);
+			return;
+		}
 		shim_writable(true);
 		stepping = true;
 		context->eflags |= FLAG_TRAP;
