@@ -22,6 +22,38 @@ __all__ = ["Asking", "asking", "standing"]
 
 _INLINED = "the compiler inlined it: it is nowhere in the module by itself"
 
+_SHOWS_IN = {
+    "check_mmio_spte": "kvm_mmu_page_fault(), which needs a whole VM",
+    "get_mmio_spte_access": "kvm_mmu_page_fault(), which needs a whole VM",
+    "get_mmio_spte_generation": "kvm_mmu_page_fault(), which needs a whole VM",
+    "get_mmio_spte_gfn": "sync_mmio_spte(), which tells only whether it is the one that was expected",
+    "is_access_track_spte": "spte_has_volatile_bits and mark_spte_for_access_track",
+    "is_frozen_spte": "tdp_mmu_set_spte(), which complains of it",
+    "is_mmu_writable_spte": "spte_has_volatile_bits",
+    "is_rsvd_spte": "make_spte, which complains of such SPTEs",
+    "is_writable_pte": "spte_has_volatile_bits",
+    "check_spte_writable_invariants": "mmu_spte_update",
+    "is_accessed_spte": "mmu_spte_update",
+    "is_dirty_spte": "mmu_spte_update",
+    "is_executable_pte": "make_spte and the splitting of huge pages",
+    "is_large_pte": "the splitting of huge pages",
+    "is_last_spte": "kvm_tdp_mmu_write_spte",
+    "is_shadow_present_pte": "mmu_spte_update and tdp_iter",
+    "kvm_mmu_page_get_access": "kvm_mmu_page_set_translation, where that is asked",
+    "kvm_mmu_page_get_gfn": "kvm_mmu_page_set_translation, where that is asked",
+    "kvm_mmu_page_set_access": "the synchronising of shadow pages, which needs a whole VM",
+    "leaf_spte_change_needs_tlb_flush": "mmu_spte_update",
+    "restore_acc_track_spte": "fast_page_fault(), which needs a whole VM",
+    "spte_ad_enabled": "spte_has_volatile_bits",
+    "spte_ad_need_write_protect": "the clearing of dirty logs, which needs a whole VM",
+    "spte_clear_dirty": "the clearing of dirty logs, which needs a whole VM",
+    "spte_wrprot_for_clear_dirty": "the clearing of dirty logs, which needs a whole VM",
+    "spte_write_protect": "the write protection of rmaps, which needs a whole VM",
+    "tdp_mmu_clear_spte_bits": "the clearing of dirty logs, which needs a whole VM",
+    "tdp_mmu_clear_spte_bits_atomic": "the clearing of dirty logs, which needs a whole VM",
+}
+"""Of functions that were folded into others, in what they show all the same."""
+
 _RENAMED = {
     "is_frozen_spte": "is_removed_spte",
     "is_mmu_writable_spte": "spte_can_locklessly_be_made_writable",
@@ -144,6 +176,9 @@ def standing(module: Object) -> dict[str, str]:
     for entry, other in _RENAMED.items():
         if found[entry] == _INLINED and found[other] not in ("", _INLINED):
             found[entry] = found[other]
+    for name, where in _SHOWS_IN.items():
+        if found.get(name) == _INLINED:
+            found[name] = f"{_INLINED}, and shows in {where}"
     return found
 
 
