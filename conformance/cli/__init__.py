@@ -45,6 +45,7 @@ _COMMANDS = {
     "identify": "Say which upstream changes a kernel has, from how it behaves.",
     "fingerprint": "Show and bless digests of what a kernel answers.",
     "kernels": "Show, fetch and vendor kernel sources.",
+    "layout": "Show where structures and SPTE bits lie in the kernel that is shipped.",
     "decode": "Explain an SPTE bit by bit.",
 }
 """Each lives in the module of its name, imported when it is called for: help must not wait for numpy."""

@@ -2,7 +2,7 @@
 """The kernel that Debian ships of a selector: its kvm.ko, the types of its vmlinux, its configuration.
 
 Which packages these are is found in the archive's lists, by the version that they share with the source. Up
-to 6.12 one package has it all (linux-image-ABI-amd64); of 7.x there are linux-modules, linux-binary, linux-base.
+to 6.12 one package has it all (linux-image-ABI-amd64), of 7.x linux-modules, linux-binary and linux-base.
 """
 
 from __future__ import annotations
@@ -136,9 +136,9 @@ def _candidates(archive: Archive, pin: Pin, wanted: str) -> Mapping[str, str]:
             continue
         series = re.escape(pin.series)
         names = archive.named(rf"linux-(image|modules)-{series}\..*-amd64(-unsigned)?")
-        # Of an image that is signed and not, both have the same code: take what machines run. What is called
-        # image in 7.x holds no file, so that modules win.
-        for name in sorted(names, key=lambda name: (name.endswith("-unsigned"), name), reverse=True):
+        # The last of a version counts. Signed and unsigned have the same code, machines run the signed. What
+        # is called image in 7.x holds no file, so that modules come after it.
+        for name in sorted(names, key=lambda name: (not name.endswith("-unsigned"), "modules" in name)):
             if _MODULES.fullmatch(name):
                 found |= {version: name for version in names[name] if version.startswith(f"{pin.series}.")}
         if wanted in found:

@@ -115,7 +115,7 @@ def core_files(kernel: Kernel) -> list[CoreFile]:
 
 def options(kernel: Kernel) -> dict[str, str]:
     """The configuration options that matter, "n" for those that are off or do not exist."""
-    found = options_of(kernel.root / "gen")
+    found = options_of(kernel.root / "gen/.config")
     return {name: found.get(name, "n") for name in SHOWN_OPTIONS}
 
 

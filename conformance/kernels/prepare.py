@@ -82,7 +82,7 @@ def configure(src: Path, gen: Path, title: str, progress: Progress) -> None:
     (gen / ".config").write_text(defaults.read_text() + CONFIG_FRAGMENT.read_text())
     progress(f"{title}: configuring")
     make(src, gen, "olddefconfig", title, "configure")
-    options = options_of(gen)
+    options = options_of(gen / ".config")
     lost = [name for name in WANTED_OPTIONS if options.get(name) not in {"y", "m"}]
     if lost:
         raise ConformanceError(f"{title}: does not configure: CONFIG_{lost[0]} cannot be switched on.")
@@ -108,9 +108,9 @@ def make(src: Path, gen: Path, target: str, title: str, failing: str) -> None:
         raise ConformanceError(f"{title}: does not {failing}: {said}")
 
 
-def options_of(gen: Path) -> dict[str, str]:
+def options_of(config: Path) -> dict[str, str]:
     """The options that are set in a .config, without the CONFIG_."""
-    text = (gen / ".config").read_text()
+    text = config.read_text()
     return dict(re.findall(r"^CONFIG_(\w+)=(.*)$", text, re.MULTILINE))
 
 

@@ -11,6 +11,7 @@ import subprocess
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import zstandard
 from elftools.common.exceptions import ELFError
@@ -29,32 +30,22 @@ _VERSION_AT, _HAS_PAYLOAD = 0x206, 0x208
 _SETUP_SECTORS_AT, _PAYLOAD_AT = 0x1F1, 0x248
 
 
-def _xz(data: bytes) -> bytes:
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ).decompress(data)
+class _Unpacking(Protocol):
+    """What takes packed data apart."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the packed data has come to its end."""
+
+    def decompress(self, data: bytes, /) -> bytes:
+        """The data without its compression."""
 
 
-def _lzma(data: bytes) -> bytes:
-    return lzma.LZMADecompressor(lzma.FORMAT_ALONE).decompress(data)
-
-
-def _bzip2(data: bytes) -> bytes:
-    return bz2.BZ2Decompressor().decompress(data)
-
-
-def _gzip(data: bytes) -> bytes:
-    unpacking = zlib.decompressobj(wbits=31)
-    whole = unpacking.decompress(data)
+def _whole(unpacking: _Unpacking, data: bytes) -> bytes:
+    unpacked = unpacking.decompress(data)
     if not unpacking.eof:
         raise EOFError
-    return whole
-
-
-def _zstd(data: bytes) -> bytes:
-    unpacking = zstandard.ZstdDecompressor().decompressobj()
-    whole = unpacking.decompress(data)
-    if not unpacking.eof:
-        raise EOFError
-    return whole
+    return unpacked
 
 
 def _lz4(data: bytes) -> bytes:
@@ -71,12 +62,12 @@ def _lz4(data: bytes) -> bytes:
 
 
 _PACKERS: dict[bytes, Callable[[bytes], bytes]] = {
-    b"\xfd7zXZ\0": _xz,
-    b"\x28\xb5\x2f\xfd": _zstd,
-    b"\x1f\x8b": _gzip,
-    b"BZh": _bzip2,
+    b"\xfd7zXZ\0": lambda data: _whole(lzma.LZMADecompressor(lzma.FORMAT_XZ), data),
+    b"\x28\xb5\x2f\xfd": lambda data: _whole(zstandard.ZstdDecompressor().decompressobj(), data),
+    b"\x1f\x8b": lambda data: _whole(zlib.decompressobj(wbits=31), data),
+    b"BZh": lambda data: _whole(bz2.BZ2Decompressor(), data),
+    b"\x5d\0\0": lambda data: _whole(lzma.LZMADecompressor(lzma.FORMAT_ALONE), data),
     b"\x02\x21\x4c\x18": _lz4,
-    b"\x5d\0\0": _lzma,
 }
 """How what each has packed begins. What follows the packed data is not looked at."""
 

@@ -45,6 +45,7 @@ __all__ = [
     "MEMORY_TYPES",
     "Field",
     "address_bits",
+    "bit_map",
     "describe",
     "ept_bits",
     "fields",
@@ -106,16 +107,31 @@ def fields(k: Kernel, spte: int) -> list[Field]:
     """
     found: list[Field] = []
     left = ALL
-    for claim in _kind(k, spte).claims:
-        for high, low in _runs(claim.mask(k) & left):
-            left &= ~bits(high, low)
-            value = (spte & bits(high, low)) >> low
-            means = claim.means(k, spte) if callable(claim.means) else claim.means.get(value, "reserved")
-            found.append(Field(high, low, claim.name, value, means, claim.label))
+    for claim, high, low in _claimed(k, _kind(k, spte)):
+        left &= ~bits(high, low)
+        value = (spte & bits(high, low)) >> low
+        means = claim.means(k, spte) if callable(claim.means) else claim.means.get(value, "reserved")
+        found.append(Field(high, low, claim.name, value, means, claim.label))
     for high, low in _runs(left):
         value = (spte & bits(high, low)) >> low
         found.append(Field(high, low, "", value, "nothing that KVM knows" if value else "unused"))
     return sorted(found, key=lambda field: -field.high)
+
+
+def bit_map(k: Kernel, kind: str) -> list[Field]:
+    """Which bits are what in SPTEs of a kind, without values, from bit 63 down; unused ones are left out."""
+    named = next(each for each in _KINDS if each.name == kind)
+    found = (Field(high, low, claim.name, 0, "", claim.label) for claim, high, low in _claimed(k, named))
+    return sorted(found, key=lambda field: -field.high)
+
+
+def _claimed(k: Kernel, kind: _Kind) -> Iterator[tuple[_Claim, int, int]]:
+    """The bits of each name, those apart that do not lie together; the first that claims a bit has it."""
+    left = ALL
+    for claim in kind.claims:
+        for high, low in _runs(claim.mask(k) & left):
+            left &= ~bits(high, low)
+            yield claim, high, low
 
 
 def is_leaf(k: Kernel, spte: int, level: int | None = None) -> bool:

@@ -12,7 +12,7 @@ from conformance.kernels import BuildError, Kernel
 from conformance.review.functions import Source, Text
 from conformance.review.review import ConstantReview
 
-__all__ = ["HEADERS", "moved"]
+__all__ = ["HEADERS", "moved", "values_of"]
 
 HEADERS = ("linux/kvm_host.h", "mmu.h", "mmu/mmu_internal.h", "mmu/spte.h", "mmu/tdp_iter.h", "x86.h")
 """What the MMU is written against."""
@@ -27,7 +27,7 @@ def moved(
     """Those of the macros and enumerators ``names`` whose value is not the same in both kernels."""
     wanted = sorted(name for name in names if any(_of_headers(source.macros.get(name)) for source in sources))
     values = [
-        _values(kernel, [name for name in wanted if _may_be(source.macros.get(name))])
+        values_of(kernel, [name for name in wanted if _may_be(source.macros.get(name))])
         for kernel, source in zip(kernels, sources, strict=True)
     ]
     found = []
@@ -62,7 +62,7 @@ def _may_be(text: Text | None) -> bool:
     )
 
 
-def _values(kernel: Kernel, names: Sequence[str]) -> dict[str, int]:
+def values_of(kernel: Kernel, names: Sequence[str]) -> dict[str, int]:
     """The values of those of the names that are constants."""
     if not names:
         return {}
@@ -72,9 +72,9 @@ def _values(kernel: Kernel, names: Sequence[str]) -> dict[str, int]:
         # Line n of the unit is the n-th name. An error somewhere in a header is looked for by halves.
         at = re.search(r"constants\.c:(\d+):", str(error))
     if at is not None:
-        return _values(kernel, [name for n, name in enumerate(names, 1) if n != int(at[1])])
+        return values_of(kernel, [name for n, name in enumerate(names, 1) if n != int(at[1])])
     half = len(names) // 2
-    return {**_values(kernel, names[:half]), **_values(kernel, names[half:])} if half else {}
+    return {**values_of(kernel, names[:half]), **values_of(kernel, names[half:])} if half else {}
 
 
 def _compiled(kernel: Kernel, names: Sequence[str]) -> dict[str, int]:

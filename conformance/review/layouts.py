@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from elftools.dwarf.die import DIE
@@ -16,7 +16,7 @@ from conformance.review.constants import HEADERS
 from conformance.review.functions import Source
 from conformance.review.review import ConstantReview
 
-__all__ = ["moved_fields"]
+__all__ = ["Layout", "layouts_of", "moved_fields", "read_layouts"]
 
 _OURS = re.compile(
     r"(struct|union) (kvm_(mmu|page|memory|memslots|gfn|rmap|lpage|arch_memory)|rsvd_bits|tdp_)"
@@ -37,7 +37,7 @@ def moved_fields(
     """
     wanted = sorted(name for name in names if any(_concerns_us(name, source) for source in sources))
     layouts = [
-        _layouts(kernel, [name for name in wanted if name in source.macros])
+        layouts_of(kernel, [name for name in wanted if name in source.macros])
         for kernel, source in zip(kernels, sources, strict=True)
     ]
     return [one for name in wanted for one in _compared(name, *(each.get(name, {}) for each in layouts))]
@@ -58,7 +58,7 @@ def _compared(name: str, before: Layout, after: Layout) -> Iterator[ConstantRevi
             yield ConstantReview(f"{member}, bits wide", was[1], now[1], name)
 
 
-def _layouts(kernel: Kernel, names: list[str]) -> dict[str, Layout]:
+def layouts_of(kernel: Kernel, names: Sequence[str]) -> dict[str, Layout]:
     """The layouts of those structures that are complete in the MMU's headers."""
     if not names:
         return {}
@@ -71,15 +71,21 @@ def _layouts(kernel: Kernel, names: list[str]) -> dict[str, Layout]:
         except BuildError:
             return {}
         with made.open("rb") as file:
-            return dict(_read(ELFFile(file), set(names)))
+            return read_layouts(ELFFile(file), names)
 
 
-def _read(elf: ELFFile, names: set[str]) -> Iterator[tuple[str, Layout]]:
+def read_layouts(elf: ELFFile, names: Iterable[str]) -> dict[str, Layout]:
+    """The layouts of those structures ("struct kvm") that the file's DWARF tells of."""
+    missing, found = set(names), {}
     for unit in elf.get_dwarf_info().iter_CUs():
         for die in unit.get_top_DIE().iter_children():
             name = f"{_AGGREGATES.get(str(die.tag), '')} {_name(die)}"
-            if name in names and "DW_AT_byte_size" in die.attributes:
-                yield name, {"all": (0, 8 * _size(die)), **dict(_members(die, 0))}
+            if name in missing and "DW_AT_byte_size" in die.attributes:
+                found[name] = {"all": (0, 8 * _size(die)), **dict(_members(die, 0))}
+                missing.remove(name)
+        if not missing:
+            break
+    return found
 
 
 def _members(structure: DIE, start: int, prefix: str = "") -> Iterator[tuple[str, tuple[int, int]]]:

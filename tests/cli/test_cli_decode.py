@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from conformance.cli.decode import picture
 from conformance.model.decode import Field
+from conformance.reports.picture import picture
 
 LOGGED = "0x0600000000000975"
 """On 6.1 with EPT: write-protected for the dirty log."""

@@ -124,6 +124,8 @@ class Btf:
         self._real: dict[int, int] = {}
         self._by_name: dict[int, list[int]] | None = None
         self._known: dict[int, Type] = {}
+        if lower is not None:
+            self._check_base(lower)
 
     def __len__(self) -> int:
         """One more than the highest id."""
@@ -171,6 +173,20 @@ class Btf:
         if at != end:
             self._damaged("its last type is cut off")
         return starts, names
+
+    def _check_base(self, lower: Btf) -> None:
+        """Names begin where strings of the base begin, unless it is another kernel's."""
+        own = self._first_string
+        if not all((lower if offset < own else self)._begins(offset) for offset in self._names):
+            raise ConformanceError(
+                f"{self.file}: its type information (BTF) does not fit that of {lower.file}. "
+                "Pass the vmlinux of the very kernel that the module belongs to."
+            )
+
+    def _begins(self, offset: int) -> bool:
+        """Whether a string begins there."""
+        at = offset - self._first_string
+        return at < len(self._strings) and (at == 0 or self._strings[at - 1] == 0)
 
     def _string(self, offset: int) -> str:
         if offset < self._first_string:

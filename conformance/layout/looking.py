@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Comparing where members lie in a shipped kernel with where the compiler puts them in the shim.
+
+The shipped kernel's places are from its BTF, or from the DWARF of a debug module; the shim's are from the
+DWARF of a unit that is compiled as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.errors import ConformanceError
+from conformance.kernels import DEFAULT, SERIES, Kernel, Progress, open_kernel
+from conformance.kernels.images import shipped
+from conformance.kernels.prepare import options_of
+from conformance.layout.found import Found, Row, Structure
+from conformance.layout.sptes import bit_maps, constants
+from conformance.model.profiles import profile_of
+from conformance.oracles.binary.btf import Btf
+from conformance.oracles.binary.module import Module, open_module
+from conformance.review.layouts import Layout, layouts_of, read_layouts
+
+__all__ = ["look"]
+
+_STRUCTURES = ("struct kvm_mmu_page", "union kvm_mmu_page_role", "struct kvm_page_fault")
+
+_ASKING = ("arch/x86/include/asm/kvm_host.h", "include/linux/kvm_host.h", "arch/x86/kvm/mmu/*.h")
+"""Headers whose structures depend on options."""
+_LOCKS = ("DEBUG_SPINLOCK", "DEBUG_LOCK_ALLOC", "PREEMPT_RT")
+"""Options by which every lock in a structure grows."""
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A shipped kernel."""
+
+    module: Module
+    title: str
+    config: Path | None
+    notes: tuple[str, ...]
+
+
+def look(
+    selector: str | None,
+    progress: Progress,
+    *,
+    module: Path | None = None,
+    vmlinux: Path | None = None,
+) -> Found:
+    """The layouts of a kernel: the shipped one of the selector, or that of a module, beside the shim's.
+
+    Without a selector the module's own release says which series it is compared with.
+    """
+    subject = _subject(selector, progress, module, vmlinux)
+    kernel = open_kernel(selector or _series(subject.module), progress=progress)
+    profile = profile_of(kernel.release)
+    source, theirs, notes = _theirs(subject.module)
+    progress(f"{kernel.title}: compiling structures")
+    ours = layouts_of(kernel, list(_STRUCTURES))
+    unjudged = None
+    if not source:
+        unjudged = (
+            f"{subject.title} does not tell its structures: its kvm.ko has neither BTF, as modules have "
+            "from v5.11 on, nor DWARF. Pass the kvm.ko of a debug package with --module."
+        )
+    return Found(
+        title=kernel.title,
+        shipped=subject.title,
+        source=source,
+        notes=[*filter(None, [kernel.drift]), *subject.notes, *notes],
+        unjudged=unjudged,
+        structures=[
+            Structure(name, _rows(theirs.get(name, {}), ours.get(name, {})))
+            for name in _STRUCTURES
+            if name in theirs or name in ours
+        ],
+        options=_options(kernel, subject.config),
+        constants=constants(kernel, profile),
+        bits=bit_maps(profile),
+    )
+
+
+def _subject(selector: str | None, progress: Progress, path: Path | None, vmlinux: Path | None) -> _Subject:
+    if path is not None:
+        module = open_module(path, vmlinux)
+        return _Subject(module, f"{path} ({module.release or 'no release'})", None, ())
+    found = shipped(selector or DEFAULT, progress=progress)
+    module = open_module(found.module, vmlinux or found.base)
+    notes = () if found.drift is None else (found.drift,)
+    return _Subject(module, f"{found.package} {found.version}", found.config, notes)
+
+
+def _series(module: Module) -> str:
+    series = "{}.{}".format(*module.version)
+    if series not in SERIES:
+        raise ConformanceError(
+            f"{module.path} is of Linux {series}, which is none of the series {', '.join(SERIES)}. "
+            "Say with --kernel what to compare it with, such as tree:PATH."
+        )
+    return series
+
+
+def _theirs(module: Module) -> tuple[str, Mapping[str, Layout], list[str]]:
+    """Where the module's layouts are from, the layouts, and what to say of them."""
+    dwarf = read_layouts(module.elf, _STRUCTURES) if module.has_dwarf else {}
+    if not module.has_btf:
+        return ("DWARF" if dwarf else ""), dwarf, []
+    btf = {name: layout for name in _STRUCTURES if (layout := _layout(module.btf, *name.split())) is not None}
+    wrong = [name for name in dwarf if name in btf and dict(dwarf[name]) != dict(btf[name])]
+    notes = [f"BTF and DWARF of the module do not agree on {', '.join(wrong)}."] if wrong else []
+    return "BTF", btf, notes
+
+
+def _layout(btf: Btf, kind: str, name: str) -> Layout | None:
+    """A structure's layout in the form in which DWARF gives it."""
+    number = btf.find(kind, name)
+    if number is None:
+        return None
+    layout: Layout = {"all": (0, 8 * btf.size(number))}
+    for member in btf.named_members(number):
+        layout[member.name] = (member.bit, member.bits)
+        inner = btf.type(btf.strip(member.type))
+        if inner.kind in ("struct", "union") and not inner.name:
+            for part in btf.named_members(member.type, member.bit):
+                layout[f"{member.name}.{part.name}"] = (part.bit, part.bits)
+    return layout
+
+
+def _rows(theirs: Layout, ours: Layout) -> list[Row]:
+    names = [*theirs, *(name for name in ours if name not in theirs)]
+    rows = [Row(name, theirs.get(name), ours.get(name)) for name in names]
+    return sorted(rows, key=lambda row: (row.shipped or row.shim or (0, 0))[0])
+
+
+def _options(kernel: Kernel, config: Path | None) -> list[tuple[str, str, str]]:
+    """Options on which structures may depend and that are not set alike."""
+    if config is None:
+        return []
+    text = "\n".join(
+        path.read_text(errors="replace")
+        for pattern in _ASKING
+        for path in sorted((kernel.root / "src").glob(pattern))
+    )
+    asked = dict.fromkeys([*re.findall(r"\bCONFIG_(\w+)", text), *_LOCKS])
+    theirs, ours = options_of(config), options_of(kernel.root / "gen/.config")
+    # Built in or as a module, the headers are the same.
+    given = ((name, *(side.get(name, "n").replace("m", "y") for side in (theirs, ours))) for name in asked)
+    return [(name, there, here) for name, there, here in given if there != here]

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A kvm.ko: opened, checked, and its types read on those of the kernel that it belongs to."""
+
+from __future__ import annotations
+
+import io
+import platform
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+from conformance.errors import ConformanceError
+from conformance.kernels.vmlinuz import ELF, btf_of, read_file, unpacked
+from conformance.oracles.binary.btf import Btf
+
+__all__ = ["Module", "open_module"]
+
+RUNNING = Path("/sys/kernel/btf/vmlinux")
+"""The types of the running kernel."""
+
+_KVM = ("kvm_mmu_set_ept_masks", "kvm_mmu_set_mask_ptes")
+"""Functions of which every kvm.ko since v4.12 defines one."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module that has been found to be a whole, unstripped kvm.ko for x86-64."""
+
+    path: Path
+    data: bytes
+    """The ELF file, not compressed."""
+    symbols: frozenset[str]
+    """The names in its symbol table, of what it defines and of what it imports."""
+    facts: Mapping[str, str]
+    """Its .modinfo: vermagic, srcversion and so on."""
+    vmlinux: Path | None
+    """Where the types of its kernel are: vmlinux, vmlinuz or their BTF; None if that is not known."""
+
+    @property
+    def release(self) -> str:
+        """The release of the kernel that it belongs to, "6.1.0-56-amd64"."""
+        return self.facts.get("vermagic", "").partition(" ")[0]
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """VERSION and PATCHLEVEL of its kernel."""
+        match = re.match(r"([0-9]+)\.([0-9]+)", self.release)
+        if match is None:
+            raise ConformanceError(
+                f"{self.path} does not say which kernel it belongs to (no vermagic). Get the file again."
+            )
+        return int(match[1]), int(match[2])
+
+    @property
+    def elf(self) -> ELFFile:
+        """A reader of the ELF file."""
+        return ELFFile(io.BytesIO(self.data))
+
+    @property
+    def has_dwarf(self) -> bool:
+        """Whether it tells its types in DWARF: that of a debug package does."""
+        return self.elf.get_section_by_name(".debug_info") is not None
+
+    @property
+    def has_btf(self) -> bool:
+        """Whether it tells its types in BTF."""
+        return self.elf.get_section_by_name(".BTF") is not None
+
+    @cached_property
+    def btf(self) -> Btf:
+        """Its types, together with its kernel's.
+
+        Raises ConformanceError if it has none, or if those of its kernel are missing, damaged or another's.
+        """
+        section = self.elf.get_section_by_name(".BTF")
+        if section is None:
+            raise ConformanceError(
+                f"{self.path} has no type information (no .BTF). Use a kvm.ko of a kernel from v5.11 on that "
+                "was built with CONFIG_DEBUG_INFO_BTF_MODULES."
+            )
+        if self.vmlinux is None:
+            raise ConformanceError(
+                f"{self.path}: the types of a module are told on top of its kernel's. "
+                f"Pass the vmlinux or vmlinuz of {self.release or 'its kernel'} with --vmlinux."
+            )
+        base = Btf(btf_of(self.vmlinux), str(self.vmlinux))
+        distilled = self.elf.get_section_by_name(".BTF.base")
+        return Btf(section.data(), str(self.path), base, distilled.data() if distilled else None)
+
+
+def open_module(path: Path, vmlinux: Path | None = None) -> Module:
+    """The kvm.ko at ``path``, also one packed with xz, zstd or gzip; its types are read when asked for.
+
+    A module of the running kernel needs no ``vmlinux``.
+
+    Raises ConformanceError, which names the file and what to do, if it is none, not for x86-64, cut off or
+    stripped.
+    """
+    data = unpacked(read_file(path), str(path))
+    if not data.startswith(ELF):
+        raise ConformanceError(f"{path} is no kernel module: it is no ELF file. Pass a kvm.ko.")
+    try:
+        _check_file(path, data)
+        elf = ELFFile(io.BytesIO(data))
+        table = elf.get_section_by_name(".symtab")
+        if not isinstance(table, SymbolTableSection) or not table.num_symbols():
+            raise ConformanceError(
+                f"{path} is stripped: it has no symbol table, so that no function can be found in it. "
+                "Use the kvm.ko that the distribution installs."
+            )
+        defined = {symbol.name: symbol["st_shndx"] != "SHN_UNDEF" for symbol in table.iter_symbols()}
+        if not any(defined.get(name) for name in _KVM):
+            raise ConformanceError(
+                f"{path} is not KVM: it does not define {_KVM[0]}(). Pass kvm.ko, neither kvm-intel.ko nor "
+                "kvm-amd.ko."
+            )
+        info = elf.get_section_by_name(".modinfo")
+        facts = _facts(info.data() if info is not None else b"")
+    except (ELFError, struct.error, ValueError, KeyError, UnicodeDecodeError, AttributeError) as trouble:
+        raise ConformanceError(f"{path}: the ELF file is damaged ({trouble}). Get the file again.") from None
+    found = Module(path, data, frozenset(defined), facts, vmlinux)
+    if vmlinux is None and found.release == platform.release() and RUNNING.exists():
+        return replace(found, vmlinux=RUNNING)
+    return found
+
+
+def _check_file(path: Path, data: bytes) -> None:
+    """That it is a relocatable ELF file for x86-64, and whole."""
+    if len(data) < 64:
+        raise _cut_off(path)
+    bits, order = data[4], data[5]
+    (kind, machine) = struct.unpack_from("<HH" if order == 1 else ">HH", data, 16)
+    if (bits, order, machine) != (2, 1, 62):
+        raise ConformanceError(
+            f"{path} is not for x86-64 (ELF machine {machine}, {32 * bits} bits). Pass the kvm.ko of an "
+            "x86-64 kernel."
+        )
+    if kind != 1:
+        raise ConformanceError(f"{path} is no kernel module: it is linked already. Pass a kvm.ko.")
+    start, size, count = (*struct.unpack_from("<Q", data, 40), *struct.unpack_from("<HH", data, 58))
+    if start + size * count > len(data):
+        raise _cut_off(path)
+    for section in ELFFile(io.BytesIO(data)).iter_sections():
+        if section["sh_type"] != "SHT_NOBITS" and section["sh_offset"] + section["sh_size"] > len(data):
+            raise _cut_off(path)
+
+
+def _cut_off(path: Path) -> ConformanceError:
+    return ConformanceError(f"{path} is cut off: it ends before its last section does. Get the file again.")
+
+
+def _facts(modinfo: bytes) -> dict[str, str]:
+    """The last value of each key."""
+    pairs = (line.partition(b"=") for line in modinfo.split(b"\0") if b"=" in line)
+    return {key.decode(errors="replace"): value.decode(errors="replace") for key, _, value in pairs}
