@@ -18,7 +18,7 @@ __all__ = ["shim_image"]
 BASE = 0x4000_0000
 """Where the library lies: below 2 GiB, as modules do, and away from 0, so that no object lies at NULL."""
 IMPORTS = 0x7000_0000
-"""Where what libc would provide lies: nowhere. It is called as a library comes and goes, and by nothing else."""
+"""Where what libc would provide lies: nowhere. Called as a library comes and goes, and by nothing else."""
 
 _RELATIVE = 8
 _64 = 1
@@ -82,6 +82,7 @@ def _relocate(elf: ELFFile, memory: _Memory, library: Path) -> None:
         if not isinstance(section, RelocationSection):
             continue
         names = elf.get_section(section["sh_link"])
+        assert isinstance(names, SymbolTableSection)
         for relocation in section.iter_relocations():
             kind, addend = relocation["r_info_type"], relocation["r_addend"]
             if kind == _RELATIVE:

@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Executing machine code on values that may depend on inputs.
+
+Where a decision depends on inputs, both ways are gone. Of all paths the one that stands at the
+earliest place goes on, so that those that parted have met again, and become one, before what follows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from conformance.oracles.image import Site
+from conformance.symbolic.code import Code
+from conformance.symbolic.errors import CannotRun
+from conformance.symbolic.functions import Block
+from conformance.symbolic.guards import Guard, Guards
+from conformance.symbolic.instructions import CALLERS, FLAGS, NR_KEPT, RSP
+from conformance.symbolic.memory import END, Backing, Unmapped
+from conformance.symbolic.paths import Frame, Path, merge
+from conformance.symbolic.pointers import Pointers
+from conformance.symbolic.solving import Questions
+from conformance.symbolic.terms import Term, Terms, Value
+
+__all__ = ["OnComplaint", "OnWrite", "Run"]
+
+MOST_STEPS = 1_000_000
+"""How many blocks a run may execute."""
+TURNS = 6
+"""How often a decision is taken on both sides before it is asked whether it can go both ways."""
+
+
+OnWrite = Callable[["Run", Path, Value, bool], None]
+"""Told, before memory is written, the address and whether it is read and written in one (atomic)."""
+OnComplaint = Callable[["Run", Path, Site], None]
+"""Told that the code complains (WARN), before it goes on."""
+
+
+class _Unknown(Exception):
+    """An operation that has no meaning here."""
+
+
+@dataclass
+class Run:
+    """One execution. ``finished`` is the path that came to its end, ``died`` when none does."""
+
+    code: Code
+    guards: Guards
+    backing: Backing
+    questions: Questions
+    deadline: float
+    on_write: OnWrite | None = None
+    on_complaint: OnComplaint | None = None
+
+    def __post_init__(self) -> None:
+        self.terms: Terms = self.code.terms
+        self.memory = Pointers(
+            self.code.image, self.terms, self.guards, self.backing, self.questions, self._die
+        )
+        self.died: Guard = 0
+        self.finished: Path | None = None
+        self.steps = 0
+        self.functions: set[str] = set()
+        self._pending: dict[tuple[object, ...], Path] = {}
+        self._turns: Counter[tuple[object, ...]] = Counter()
+        self._where = ""
+        self._callers: dict[int, Value] = {}
+
+    def start(self, address: int, registers: list[Value], words: dict[int, Value]) -> None:
+        """Execute the function at an address until all paths have ended."""
+        function = self.code.function(address)
+        self.functions.add(self.code.name(address))
+        stack = registers[RSP]
+        assert isinstance(stack, int)
+        self._callers = {slot: registers[slot] for slot in CALLERS} | {RSP: stack + 8}
+        self._put(Path(function, address << 8, 1, registers, words))
+        try:
+            while self._pending:
+                path = self._next()
+                alone = not self._pending
+                going = self._step(path)
+                while going is not None and alone and not self._pending:
+                    going = self._step(going)
+                if going is not None:
+                    self._put(going)
+        except CannotRun as why:
+            raise CannotRun(f"{why}, in {self._where}") from None
+        except RecursionError:
+            raise CannotRun(f"its formulas are nested too deeply, in {self._where}") from None
+
+    def _next(self) -> Path:
+        if len(self._pending) == 1:
+            return self._pending.popitem()[1]
+        place = min(self._pending, key=lambda place: self._pending[place].order())
+        return self._pending.pop(place)
+
+    def _put(self, path: Path) -> None:
+        place = path.place()
+        other = self._pending.get(place)
+        if other is not None:
+            path = merge(other, path, self.terms, self.guards, self.backing)
+        self._pending[place] = path
+
+    def _step(self, path: Path) -> Path | None:
+        """Execute one block. The path as it goes on, unless it ended; one that parts is put aside."""
+        self.steps += 1
+        if self.steps > MOST_STEPS:
+            raise CannotRun(f"it did not come to its end after {MOST_STEPS} steps")
+        if not self.steps & 0x3F and time.monotonic() > self.deadline:
+            raise CannotRun(f"it did not come to its end in time, after {self.steps} steps")
+        function = path.function
+        block = function.blocks.get(path.point)
+        self._where = self.code.name(function.entry)
+        if block is None:
+            self._give_up(path, f"it jumps to {path.point >> 8:#x}, where no block begins")
+            return None
+        try:
+            values = self._execute(path, block)
+        except _Unknown as unknown:
+            self._give_up(path, f"it does {unknown}, which is not understood")
+            return None
+        except Unmapped:
+            self._die(path, path.guard)
+            return None
+        if path.guard == 0:
+            return None
+        return self._leave(path, block, values)
+
+    def _execute(self, path: Path, block: Block) -> list[Value]:
+        values: list[Value] = path.registers + block.slots  # type: ignore[operator]
+        for how, out, a, b, width in block.code or self.code.compiled(block):
+            if how.__class__ is not str:
+                values[out] = how(values[a], values[b], width)
+            elif how == "LOAD":
+                if self.on_write is not None and width[1] == 1:
+                    self.on_write(self, path, values[a], True)
+                values[out] = self.memory.load(path, values[a], width[0])
+            elif how == "STORE":
+                if self.on_write is not None and width[1] == 0:
+                    self.on_write(self, path, values[a], False)
+                self.memory.store(path, values[a], values[b], width[0])
+            elif how == "SELECT":
+                condition = self.terms.extract(values[b], 0, 1)
+                values[out] = self.terms.ite(condition, values[a], values[width[1]], width[0])
+            else:
+                raise _Unknown(width)
+        path.registers = values[:NR_KEPT]
+        return values
+
+    # Leaving a block
+
+    def _leave(self, path: Path, block: Block, values: list[Value]) -> Path | None:
+        jump = block.jump
+        kind = jump.kind
+        if kind == "jump":
+            assert block.target is not None
+            path.point = block.target
+            return path
+        if kind == "branch":
+            return self._branch(path, block, self.terms.extract(values[jump.where], 0, 1))
+        if kind == "ud2":
+            return self._complain(path, block)
+        if kind == "none":
+            self._give_up(path, f"it reaches an instruction that is not understood: {jump.target}")
+            return None
+        target = jump.target if jump.where < 0 else values[jump.where]
+        if isinstance(target, Term):
+            self._go_each(path, block, target)
+            return None
+        return self._go(path, block, target)
+
+    def _go(self, path: Path, block: Block, target: int) -> Path | None:
+        kind = block.jump.kind
+        if kind == "call":
+            return self._call(path, block, target)
+        if kind == "return":
+            self._forget_flags(path)
+        return self._return(path, block, target)
+
+    def _go_each(self, path: Path, block: Block, target: Term) -> None:
+        """Go wherever an address that depends on inputs leads."""
+        for address in self.questions.values(target, path.guard, 64) or []:
+            guard = self.guards.both(path.guard, self.guards.of(self.terms.eq(target, address, 64)))
+            going = self._go(path.fork(guard, path.point), block, address)
+            if going is not None:
+                self._put(going)
+
+    def _branch(self, path: Path, block: Block, bit: Value) -> Path | None:
+        assert block.target is not None and block.after is not None
+        condition = self.guards.of(bit)
+        taken = self.guards.both(path.guard, condition)
+        passed = self.guards.both(path.guard, self.guards.negate(condition))
+        if taken and passed:
+            place = path.place()
+            self._turns[place] += 1
+            if self._turns[place] > TURNS:
+                taken = taken if self.questions.possible(taken) else 0
+                passed = passed if self.questions.possible(passed) else 0
+        if taken and passed:
+            self._put(path.fork(taken, block.target))
+            path.guard, path.point = passed, block.after
+            self._put(path)
+            return None
+        if not taken and not passed:
+            return None
+        path.guard = taken or passed
+        path.point = block.target if taken else block.after
+        return path
+
+    def _call(self, path: Path, block: Block, target: int) -> Path:
+        slot = path.registers[RSP]
+        assert block.after is not None
+        if not isinstance(slot, int):
+            raise CannotRun("the stack pointer depends on inputs")
+        self._forget_flags(path)
+        path.frames = (*path.frames, Frame(path.function, block.point, block.after >> 8, slot))
+        path.function = self.code.function(target)
+        path.point = target << 8
+        self.functions.add(self.code.name(target))
+        return path
+
+    def _return(self, path: Path, block: Block, target: int) -> Path | None:
+        """Go to an address, out of the calls whose part of the stack is given up."""
+        if target == END:
+            self._finish(path)
+            return None
+        stack = path.registers[RSP]
+        if not isinstance(stack, int):
+            raise CannotRun("the stack pointer depends on inputs")
+        since = block.point
+        while path.frames and path.frames[-1].slot < stack:
+            frame = path.frames[-1]
+            path.frames, path.function, since = path.frames[:-1], frame.function, frame.point
+        point = target << 8
+        if point not in path.function.blocks:
+            if self.code.is_entry(target):
+                path.function = self.code.function(target)
+                self.functions.add(self.code.name(target))
+            else:
+                path.function.extend(point, since)
+        path.point = point
+        return path
+
+    def _finish(self, path: Path) -> None:
+        """The path comes to its end; it dies if it leaves registers that are its caller's changed."""
+        kept = 1
+        for slot in self._callers:
+            kept = self.guards.both(kept, self._is_kept(path.registers[slot], self._callers[slot]))
+        self._die(path, self.guards.both(path.guard, self.guards.negate(kept)))
+        if path.guard == 0:
+            return
+        other = self.finished
+        if other is not None:
+            path = merge(other, path, self.terms, self.guards, self.backing)
+        self.finished = path
+
+    def _is_kept(self, value: Value, before: Value) -> Guard:
+        """When a value is the one that it was."""
+        if value is before or value == before:
+            return 1
+        if isinstance(value, Term) and value.op == "ite":
+            condition, a, b = value.args
+            of = self.guards.of(condition)
+            return self.guards.choose(of, self._is_kept(a, before), self._is_kept(b, before))
+        return 0
+
+    def _forget_flags(self, path: Path) -> None:
+        nothing = self.terms.leaf("undefined flags", 8)
+        for slot in FLAGS:
+            path.registers[slot] = nothing
+
+    def _complain(self, path: Path, block: Block) -> Path | None:
+        site = self.code.image.sites.get(block.jump.target)
+        if site is None or site.kind != "WARN":
+            self._die(path, path.guard)
+            return None
+        if self.on_complaint is not None:
+            self.on_complaint(self, path, site)
+        assert block.after is not None
+        if block.after not in path.function.blocks:
+            path.function.extend(block.after, block.point)
+        path.point = block.after
+        return path
+
+    def _give_up(self, path: Path, why: str) -> None:
+        """There is no way on, unless no input leads here."""
+        if self.questions.possible(path.guard):
+            raise CannotRun(f"{why}, at {path.point >> 8:#x}")
+
+    def _die(self, path: Path, guard: Guard) -> None:
+        """The path ends here under ``guard``, as the process would."""
+        self.died = self.guards.either(self.died, guard)
+        path.guard = self.guards.both(path.guard, self.guards.negate(guard))

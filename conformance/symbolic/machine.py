@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A machine with an image in its memory: set it up as the native worker does, then run entries on terms."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import z3
+
+from conformance.oracles.image import Image, Site
+from conformance.symbolic.code import Code
+from conformance.symbolic.errors import CannotRun
+from conformance.symbolic.executing import OnWrite, Run
+from conformance.symbolic.formulas import Formulas
+from conformance.symbolic.guards import Guards
+from conformance.symbolic.instructions import DF, GS_BASE, NR_KEPT, RDI, RDX, REGISTER_WIDTHS, RSI, RSP
+from conformance.symbolic.memory import END, ROOM, STACK, Backing, load, store
+from conformance.symbolic.paths import Path
+from conformance.symbolic.solving import Questions
+from conformance.symbolic.terms import Terms, Value
+
+__all__ = ["Machine", "Outcome"]
+
+NR_EVENTS = 7
+SETTING_UP = 60.0
+"""Seconds that a call on known values may take."""
+
+
+@dataclass
+class Outcome:
+    """What an entry gives: its words, and the word of events, as ints or z3 terms of 64 bits.
+
+    ``died`` is when the process would have died instead, on a BUG or an access to nothing; ``total`` when
+    execution came to any end, which should be always. ``functions`` are those that were executed.
+    """
+
+    words: list[int | z3.BitVecRef]
+    died: z3.BoolRef
+    total: z3.BoolRef
+    steps: int
+    functions: frozenset[str]
+
+
+class Machine:
+    """An image's memory, and its code lifted. ``on_write`` is told of every write; see executing.py."""
+
+    def __init__(self, image: Image, *, on_write: OnWrite | None = None) -> None:
+        self.image = image
+        self.on_write = on_write
+        self._terms = Terms()
+        self._formulas = Formulas(self._terms)
+        self._backing = Backing(image, self._terms)
+        self._code = Code(image, self._backing, self._terms)
+        self._expected = [""] * NR_EVENTS
+
+    def configure(self, host: Sequence[int]) -> None:
+        """Bring the masks to those of a host, as the words of struct host say."""
+        self._write_room(0, host)
+        self.call("shim_configure", ROOM)
+
+    def expect(self, names: Sequence[str]) -> None:
+        """Name the events that are counted, each in its byte; any other is counted in the last."""
+        if len(names) > NR_EVENTS:
+            raise ValueError(f"at most {NR_EVENTS} kinds of events can be told apart, not {len(names)}")
+        self._expected = [*names, *[""] * (NR_EVENTS - len(names))]
+        if "shim_expect" not in self.image.symbols:
+            return
+        for slot, name in enumerate(self._expected):
+            text = name.encode() + bytes(8 - len(name) % 8)
+            words = [int.from_bytes(text[at : at + 8], "little") for at in range(0, len(text), 8)]
+            self._write_room(0, words)
+            self.call("shim_expect", slot, ROOM)
+
+    def call(self, function: str | int, *args: int) -> None:
+        """Call a function on at most three numbers, and keep what it changes in memory."""
+        address = function if isinstance(function, int) else self._symbol(function)
+        run = self._run(address, list(args), {}, [], SETTING_UP)
+        if run.finished is None or run.died or run.finished.guard != 1:
+            raise CannotRun(f"{function} did not come to its end")
+        self._backing.update({n: w for n, w in run.finished.words.items() if not _in_stack(8 * n)})
+
+    def write(self, symbol: str, value: int | z3.BitVecRef, size: int = 8) -> None:
+        """Let a variable of ``size`` bytes have a value."""
+        made = self.value(value)
+        words: dict[int, Value] = {}
+        store(self._terms, words, self._backing, self._symbol(symbol), made, 8 * size)
+        self._backing.update(words)
+
+    def value(self, given: int | z3.BitVecRef) -> Value:
+        """A number or a z3 term as the executor has it in registers and memory."""
+        return given if isinstance(given, int) else self._formulas.value(given)
+
+    def read(self, symbol: str, size: int = 8) -> int | z3.BitVecRef:
+        """The value of a variable of ``size`` bytes."""
+        found = load(self._terms, {}, self._backing, self._symbol(symbol), 8 * size)
+        return found if isinstance(found, int) else self._formulas.word(found, 8 * size)
+
+    def run(
+        self,
+        entry: str,
+        inputs: Sequence[int | z3.BitVecRef],
+        *,
+        assuming: Sequence[z3.BoolRef] = (),
+        seconds: float,
+    ) -> Outcome:
+        """Run an entry on one case. The machine is as before then. Raises CannotRun."""
+        code = self.image.entries[entry]
+        if len(inputs) != code.nr_in:
+            raise ValueError(f"{entry} takes {code.nr_in} words, not {len(inputs)}")
+        words: dict[int, Value] = {}
+        for address, size in self.image.fresh:
+            for at in range(address, address + size):
+                store(self._terms, words, self._backing, at, 0, 8)
+        first = ROOM >> 3
+        for n, value in enumerate(inputs):
+            words[first + n] = self.value(value)
+        out = ROOM + 8 * (code.nr_in + 1)
+        run = self._run(code.run, [ROOM, out, 1], words, assuming, seconds)
+        finished = run.finished
+        given: list[int | z3.BitVecRef] = []
+        for n in range(code.nr_out + 1):
+            value = 0 if finished is None else run.memory.load(finished, out + 8 * n, 64)
+            given.append(value if isinstance(value, int) else self._formulas.word(value, 64))
+        ended = run.guards.either(run.died, 0 if finished is None else finished.guard)
+        return Outcome(
+            words=given,
+            died=self._formulas.truth(run.guards.term(run.died)),
+            total=self._formulas.truth(run.guards.term(ended)),
+            steps=run.steps,
+            functions=frozenset(run.functions),
+        )
+
+    def _run(
+        self,
+        address: int,
+        args: Sequence[int],
+        words: dict[int, Value],
+        assuming: Sequence[z3.BoolRef],
+        seconds: float,
+    ) -> Run:
+        deadline = time.monotonic() + seconds
+        guards = Guards(self._terms)
+        questions = Questions(self._formulas, guards, assuming, deadline)
+        run = Run(self._code, guards, self._backing, questions, deadline, self.on_write, self._complain)
+        registers: list[Value] = [
+            self._terms.leaf(f"undefined register {n}", REGISTER_WIDTHS[n]) for n in range(NR_KEPT)
+        ]
+        for slot, value in zip((RDI, RSI, RDX), args, strict=False):
+            registers[slot] = value
+        registers[DF] = 0
+        # As in a process of user space: what a CPU has of its own lies where the linker put it.
+        registers[GS_BASE] = 0
+        # As after a call: 8 below what is aligned to 16.
+        registers[RSP] = STACK - 0x108
+        words[(STACK - 0x108) >> 3] = END
+        run.start(address, registers, words)
+        return run
+
+    def _complain(self, run: Run, path: Path, site: Site) -> None:
+        """Count a WARN of the image, as shim_event() does."""
+        muted = self.image.symbols.get("shim_events_muted")
+        if muted is not None and run.memory.load(path, muted.address, 32) != 0:
+            return
+        name = f"{site.kind} {site.function}"
+        slot = self._expected.index(name) if name in self._expected else NR_EVENTS
+        events = self._symbol("shim_events")
+        counted = self._terms.add(run.memory.load(path, events, 64), 1 << (8 * slot), 64)
+        run.memory.store(path, events, counted, 64)
+
+    def _symbol(self, name: str) -> int:
+        try:
+            return self.image.symbols[name].address
+        except KeyError:
+            raise CannotRun(f"the image has no symbol {name}") from None
+
+    def _write_room(self, at: int, values: Sequence[int]) -> None:
+        self._backing.update({(ROOM >> 3) + at + n: value for n, value in enumerate(values)})
+
+
+def _in_stack(address: int) -> bool:
+    return STACK - 0x10_0000 <= address < STACK

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Memory: an image, a stack, and what was written since, in words of eight bytes.
+
+What nobody has written, in the stack or in the room for arguments, is not known: a term of its own that
+nothing can be proved of.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+
+from conformance.oracles.image import Image
+from conformance.symbolic.terms import Terms, Value
+
+__all__ = ["END", "ROOM", "STACK", "Backing", "Unmapped", "load", "store"]
+
+ROOM = 0x7C00_0000
+"""Where arguments lie: columns of inputs and outputs, strings."""
+STACK = 0x7E00_0000
+"""The stack's upper end."""
+END = 0x7F00_0000
+"""Where our calls return to: no code is there."""
+_SIZE = 0x10_0000
+
+
+class Unmapped(Exception):
+    """There is nothing at ``address``, or nothing that may be written."""
+
+    def __init__(self, address: int) -> None:
+        super().__init__(f"{address:#x}")
+        self.address = address
+
+
+class Backing:
+    """What memory holds before a path writes to it: words by number, an address divided by eight."""
+
+    def __init__(self, image: Image, terms: Terms) -> None:
+        self._terms = terms
+        self._segments = sorted(image.segments, key=lambda segment: segment.address)
+        self._starts = [segment.address for segment in self._segments]
+        self._words: dict[int, Value] = {}
+        """Words that were looked up or written; each machine that is copied has its own."""
+
+    def copy(self) -> Backing:
+        """Another one that can be written apart."""
+        made = object.__new__(Backing)
+        made.__dict__.update(self.__dict__)
+        made._words = dict(self._words)
+        return made
+
+    def update(self, words: Mapping[int, Value]) -> None:
+        """Take over what a path wrote."""
+        self._words.update(words)
+
+    def word(self, number: int) -> Value:
+        """A word. Raises Unmapped."""
+        found = self._words.get(number)
+        if found is None:
+            found = self._words[number] = self._look_up(8 * number)
+        return found
+
+    def _look_up(self, address: int) -> Value:
+        for start in (ROOM, STACK - _SIZE):
+            if start <= address < start + _SIZE:
+                return self._terms.leaf(f"undefined memory at {address:#x}", 64)
+        at = bisect_right(self._starts, address + 7) - 1
+        if at < 0:
+            raise Unmapped(address)
+        segment = self._segments[at]
+        offset = address - segment.address
+        if offset >= len(segment.content):
+            raise Unmapped(address)
+        # A segment may begin or end within a word.
+        content = segment.content[max(offset, 0) : offset + 8]
+        return int.from_bytes(bytes(max(-offset, 0)) + content, "little")
+
+    def check_writable(self, number: int) -> None:
+        """Raise Unmapped where a word may not be written."""
+        address = 8 * number
+        if ROOM <= address < ROOM + _SIZE or STACK - _SIZE <= address < STACK:
+            return
+        at = bisect_right(self._starts, address + 7) - 1
+        if at < 0 or not self._segments[at].writable:
+            raise Unmapped(address)
+        self.word(number)
+
+    def code(self, address: int) -> bytes:
+        """Up to 16 bytes of code; none where nothing may be executed."""
+        at = bisect_right(self._starts, address) - 1
+        if at < 0 or not self._segments[at].executable:
+            return b""
+        offset = address - self._segments[at].address
+        return self._segments[at].content[offset : offset + 16]
+
+
+def load(terms: Terms, words: Mapping[int, Value], backing: Backing, address: int, width: int) -> Value:
+    """``width`` bits from a known address on."""
+    number, at = address >> 3, 8 * (address & 7)
+    word = words.get(number)
+    if word is None:
+        word = backing.word(number)
+    if at + width <= 64:
+        if word.__class__ is int:
+            return (word >> at) & ((1 << width) - 1)
+        return terms.extract(word, at, width)
+    here = 64 - at
+    above = load(terms, words, backing, 8 * (number + 1), width - here)
+    return terms.concat((above, width - here), (terms.extract(word, at, here), here))
+
+
+def store(
+    terms: Terms, words: dict[int, Value], backing: Backing, address: int, value: Value, width: int
+) -> None:
+    """The same the other way."""
+    number, at = address >> 3, 8 * (address & 7)
+    word = words.get(number)
+    if word is None:
+        backing.check_writable(number)
+    if width == 64 and at == 0:
+        words[number] = value
+        return
+    if word is None:
+        word = backing.word(number)
+    here = min(width, 64 - at)
+    if word.__class__ is int and value.__class__ is int:
+        mask = ((1 << here) - 1) << at
+        words[number] = word & ~mask | (value << at) & mask
+    else:
+        above = 64 - at - here
+        words[number] = terms.concat(
+            (terms.extract(word, at + here, above) if above else 0, above),
+            (terms.extract(value, 0, here), here),
+            (terms.extract(word, 0, at) if at else 0, at),
+        )
+    if here < width:
+        rest = terms.extract(value, here, width - here)
+        store(terms, words, backing, 8 * (number + 1), rest, width - here)

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Reading and writing at addresses that depend on inputs.
+
+A few addresses are gone through one by one. Where there are more, they must be the elements of one object,
+and what was written to it is kept as a list of stores.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+
+from conformance.oracles.image import Image
+from conformance.symbolic.errors import CannotRun
+from conformance.symbolic.guards import Guard, Guards
+from conformance.symbolic.memory import Backing, Unmapped, load, store
+from conformance.symbolic.paths import Array, Path
+from conformance.symbolic.solving import Questions
+from conformance.symbolic.terms import Term, Terms, Value
+
+__all__ = ["LIMIT", "Pointers"]
+
+LIMIT = 64
+"""How many addresses are gone through one by one."""
+
+
+class Pointers:
+    """Memory as a run sees it. ``die`` is told under which condition an access goes nowhere."""
+
+    def __init__(
+        self,
+        image: Image,
+        terms: Terms,
+        guards: Guards,
+        backing: Backing,
+        questions: Questions,
+        die: Callable[[Path, Guard], None],
+    ) -> None:
+        self._terms = terms
+        self._guards = guards
+        self._backing = backing
+        self._questions = questions
+        self._die = die
+        self._objects = sorted((s.address, s.address + s.size) for s in image.symbols.values() if s.size)
+
+    def load(self, path: Path, address: Value, width: int) -> Value:
+        """``width`` bits from an address on."""
+        if not isinstance(address, Term):
+            return self._load(path, address, width)
+        found: Value | None = None
+        cases = self._cases(path, address)
+        if cases is None:
+            return self._load_element(path, address, width)
+        for condition, at in cases:
+            value = self._load(path, at, width)
+            found = value if found is None else self._terms.ite(condition, value, found, width)
+        if found is None:
+            raise Unmapped(0)
+        return found
+
+    def store(self, path: Path, address: Value, value: Value, width: int) -> None:
+        """The same the other way."""
+        if not isinstance(address, Term):
+            self._store(path, address, value, width)
+            return
+        cases = self._cases(path, address)
+        if cases is None:
+            self._store_element(path, address, value, width)
+            return
+        for condition, at in cases:
+            kept = self._load(path, at, width)
+            self._store(path, at, self._terms.ite(condition, value, kept, width), width)
+
+    # Known addresses
+
+    def _load(self, path: Path, address: int, width: int) -> Value:
+        for (first, last), array in path.arrays.items():
+            if address <= last and address + width // 8 > first:
+                return self._element(path, (first, last), array, address, width)
+        return load(self._terms, path.words, self._backing, address, width)
+
+    def _store(self, path: Path, address: int, value: Value, width: int) -> None:
+        for (first, last), array in path.arrays.items():
+            if address <= last and address + width // 8 > first:
+                self._check_element(path, address, width)
+                path.arrays[first, last] = ("store", array, address, value)
+                return
+        store(self._terms, path.words, self._backing, address, value, width)
+
+    # A few
+
+    def _cases(self, path: Path, address: Term) -> list[tuple[Value, int]] | None:
+        """The addresses that exist, each with when it is the one. None if they are too many.
+
+        Where there is nothing at an address, the path dies when it is the one.
+        """
+        named = list(self._leaves(address, 1))
+        if len(named) <= LIMIT and all(isinstance(at, int) for _, at in named):
+            cases = [(self._guards.of(condition), at) for condition, at in named]
+        else:
+            values = self._questions.values(address, path.guard, LIMIT)
+            if values is None:
+                return None
+            cases = [(self._guards.of(self._terms.eq(address, at, 64)), at) for at in values]
+        found = []
+        for guard, at in cases:
+            assert isinstance(at, int)
+            if self._guards.both(path.guard, guard) == 0:
+                continue
+            try:
+                self._backing.word(at >> 3)
+            except Unmapped:
+                self._die(path, self._guards.both(path.guard, guard))
+                continue
+            found.append((self._guards.term(guard), at))
+        return found
+
+    def _leaves(self, value: Value, condition: Value) -> Iterator[tuple[Value, Value]]:
+        """The ends of a tree of choices, with when they are chosen."""
+        if not isinstance(value, Term) or value.op != "ite":
+            yield condition, value
+            return
+        when, a, b = value.args
+        yield from self._leaves(a, self._terms.and_(condition, when, 1))
+        yield from self._leaves(b, self._terms.and_(condition, self._terms.not_(when, 1), 1))
+
+    # Many: elements of one object
+
+    def _object(self, path: Path, address: Term, width: int) -> tuple[int, int]:
+        """The first and the last address of the object that an address is always in."""
+        for key in path.arrays:
+            if self._questions.within(address, path.guard, *key, width // 8):
+                return key
+        some = self._questions.some(address, path.guard)
+        at = bisect_right(self._objects, (some, 1 << 64)) - 1
+        if at >= 0 and some < self._objects[at][1]:
+            first, end = self._objects[at]
+            if first % 8 == 0 and self._questions.within(address, path.guard, first, end - 1, width // 8):
+                return first, end - 1
+        raise CannotRun(f"an address has more than {LIMIT} values, not all of them in one object")
+
+    def _check_element(self, path: Path, address: Value, width: int) -> None:
+        if width != 64 or (isinstance(address, int) and address % 8):
+            raise CannotRun(f"one of more than {LIMIT} values at unknown places is not a whole word")
+
+    def _load_element(self, path: Path, address: Term, width: int) -> Value:
+        key = self._object(path, address, width)
+        return self._element(path, key, path.arrays.get(key, ()), address, width)
+
+    def _store_element(self, path: Path, address: Term, value: Value, width: int) -> None:
+        self._check_element(path, address, width)
+        key = self._object(path, address, width)
+        self._backing.check_writable(key[0] >> 3)
+        path.arrays[key] = ("store", path.arrays.get(key, ()), address, value)
+
+    def _element(self, path: Path, key: tuple[int, int], array: Array, address: Value, width: int) -> Value:
+        """What is at an address of an object, given what was written to it."""
+        if array:
+            self._check_element(path, address, width)
+        if not array:
+            return self._untouched(path, key, address, width)
+        if array[0] == "ite":
+            a, b = (self._element(path, key, part, address, width) for part in array[2:])
+            return self._terms.ite(array[1], a, b, width)
+        _, before, at, value = array
+        same = self._terms.eq(address, at, 64)
+        if same == 1:
+            return value
+        return self._terms.ite(same, value, self._element(path, key, before, address, width), width)
+
+    def _untouched(self, path: Path, key: tuple[int, int], address: Value, width: int) -> Value:
+        first, last = key
+        if isinstance(address, int):
+            return load(self._terms, path.words, self._backing, address, width)
+        step = width // 8
+        places = range(first, last + 2 - step, step)
+        values = [load(self._terms, path.words, self._backing, at, width) for at in places]
+        if all(value is values[0] or value == values[0] for value in values):
+            return values[0]
+        if len(values) > 8 * LIMIT:
+            raise CannotRun(f"an address has more than {8 * LIMIT} values")
+        found = values[-1]
+        for at, value in zip(places[:-1], values, strict=False):
+            found = self._terms.ite(self._terms.eq(address, at, 64), value, found, width)
+        return found

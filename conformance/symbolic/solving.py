@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Asking z3 while executing: whether a path can be taken, and which values a term has there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import z3
+
+from conformance.symbolic.errors import CannotRun
+from conformance.symbolic.formulas import Formulas
+from conformance.symbolic.guards import Guard, Guards
+from conformance.symbolic.terms import Term
+
+__all__ = ["Questions"]
+
+
+class Questions:
+    """Questions about one run, under its assumptions. At the ``deadline`` it gives up."""
+
+    def __init__(
+        self, formulas: Formulas, guards: Guards, assuming: Sequence[z3.BoolRef], deadline: float
+    ) -> None:
+        self._formulas = formulas
+        self._guards = guards
+        self._deadline = deadline
+        self._solver = z3.SolverFor("QF_BV")
+        self._solver.add(*assuming)
+        self._possible: dict[Guard, bool] = {0: False}
+        self.asked = 0
+
+    def possible(self, guard: Guard) -> bool:
+        """Whether some input meets the guard."""
+        found = self._possible.get(guard)
+        if found is None:
+            self._solver.push()
+            self._solver.add(self._formulas.truth(self._guards.term(guard)))
+            found = self._possible[guard] = self._check() == z3.sat
+            self._solver.pop()
+        return found
+
+    def values(self, term: Term, guard: Guard, limit: int) -> list[int] | None:
+        """All values of a term under a guard, smallest first; None if there are more than ``limit``."""
+        word = self._formulas.word(term, term.width)
+        self._solver.push()
+        try:
+            self._solver.add(self._formulas.truth(self._guards.term(guard)))
+            found: list[int] = []
+            while self._check() == z3.sat:
+                if len(found) == limit:
+                    return None
+                found.append(self._solver.model().eval(word, model_completion=True).as_long())
+                self._solver.add(word != found[-1])
+            return sorted(found)
+        finally:
+            self._solver.pop()
+
+    def some(self, term: Term, guard: Guard) -> int:
+        """A value of a term under a guard that can be met."""
+        word = self._formulas.word(term, term.width)
+        self._solver.push()
+        self._solver.add(self._formulas.truth(self._guards.term(guard)))
+        self._check()
+        found = int(self._solver.model().eval(word, model_completion=True).as_long())
+        self._solver.pop()
+        return found
+
+    def within(self, term: Term, guard: Guard, first: int, last: int, step: int) -> bool:
+        """Whether a term is always ``first``, or a multiple of ``step`` more, up to ``last``."""
+        word = self._formulas.word(term, term.width)
+        self._solver.push()
+        self._solver.add(self._formulas.truth(self._guards.term(guard)))
+        self._solver.add(z3.Or(z3.UGT(word - first, last - first), z3.URem(word - first, step) != 0))
+        found = self._check() == z3.unsat
+        self._solver.pop()
+        return found
+
+    def _check(self) -> z3.CheckSatResult:
+        self.asked += 1
+        left = self._deadline - time.monotonic()
+        self._solver.set("timeout", max(1, int(1000 * left)))
+        answer = self._solver.check()
+        if answer == z3.unknown:
+            raise CannotRun("the solver did not say in time whether a path can be taken")
+        return answer

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Code with one bit flipped: the executor says what the processor makes of it, be it the same or not.
+
+That the executor agrees with the processor on code that compilers write could be because it is used to it.
+Flipped code reads what was never written, jumps into instructions, compares something else.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import numpy as np
+import pytest
+from elftools.elf.elffile import ELFFile
+
+pytest.importorskip("pypcode")
+z3 = pytest.importorskip("z3")
+
+from conformance.differential.comparison import Comparison  # noqa: E402
+from conformance.differential.engines.bulk import draw  # noqa: E402
+from conformance.differential.properties import PROPERTIES  # noqa: E402
+from conformance.model.modes import MODES  # noqa: E402
+from conformance.oracles.common import HOST  # noqa: E402
+from conformance.oracles.shim import KernelDied, ShimOracle  # noqa: E402
+from conformance.oracles.shim.image import BASE, shim_image  # noqa: E402
+from conformance.symbolic import CannotRun, Machine  # noqa: E402
+from conformance.symbolic.evaluating import Evaluator  # noqa: E402
+
+pytestmark = pytest.mark.kernel
+
+MODE = MODES["ept-ad"]
+CASES = 200
+ALONE = 4
+"""How many of the cases each flipped library is asked."""
+KERNEL_CALLS = (b"\x0f\x05", b"\x0f\x34", b"\xcd\x80")
+"""Instructions that flipped code must not have: it runs in a process of ours."""
+
+
+def machine_of(library):
+    machine = Machine(shim_image(library))
+    machine.configure([MODE.host()[name] for name in HOST])
+    return machine
+
+
+def places(library, names):
+    """The offsets in the library's file of the code of functions, and the file's content."""
+    content = library.read_bytes()
+    with library.open("rb") as file:
+        elf = ELFFile(file)
+        text = elf.get_section_by_name(".text")
+        by = text["sh_offset"] - text["sh_addr"]
+        listed = [s for s in elf.get_section_by_name(".symtab").iter_symbols() if s.name in names]
+        found = [at + by for s in listed for at in range(s["st_value"], s["st_value"] + s["st_size"])]
+    return content, found
+
+
+def flipped(content, at, bit):
+    """The content with a bit flipped; None if that makes a call into the host's kernel."""
+    made = bytearray(content)
+    made[at] ^= 1 << bit
+    near, before = bytes(made[at - 1 : at + 2]), content[at - 1 : at + 2]
+    return None if any(call in near and call not in before for call in KERNEL_CALLS) else bytes(made)
+
+
+def flip(library, folder, name, profile, many):
+    """How many flips of the code of an entry do what, as the executor and the processor agree."""
+    prop = PROPERTIES[name]
+    symbols = [z3.BitVec(column.name, 64) for column in prop.takes]
+    machine = machine_of(library)
+    machine.expect(prop.events)
+    with ShimOracle(library) as oracle:
+        comparison = Comparison(prop, MODE, profile, oracle)
+        batch = draw(comparison, np.random.default_rng(3), CASES)
+        original = comparison.ask_kernel(batch)
+    assuming = []
+    for column, symbol in zip(prop.takes, symbols, strict=True):
+        choices = column.choices(comparison.kernel)
+        if choices is not None:
+            assuming.append(z3.Or(*(symbol == value for value in choices)))
+    executed = machine.run(name, symbols, assuming=assuming, seconds=20).functions
+    # Of events only the number matters, and the run loop is that of every entry.
+    names = {n for n in executed if not n.startswith("shim_run")} - {"shim_event", "shim_warn"}
+    names = names or set(executed)
+    content, offsets = places(library, names)
+    rng = random.Random(name)
+    inputs = {column.name: row for column, row in zip(prop.takes, batch, strict=True)}
+    score: Counter[str] = Counter()
+    for n in range(many):
+        at, bit = rng.choice(offsets), rng.randrange(8)
+        changed = flipped(content, at, bit)
+        if changed is None:
+            continue
+        # Each under a name of its own: a library that is loaded must not be written over.
+        other = folder / f"{name}-{n}-{at:#x}-{bit}.so"
+        other.write_bytes(changed)
+        try:
+            unlike = machine_of(other)
+            unlike.expect(prop.events)
+            outcome = unlike.run(name, symbols, assuming=assuming, seconds=5)
+            *words, died = Evaluator([*outcome.words, outcome.died])(inputs)
+        except (CannotRun, ValueError):
+            score["not understood"] += 1
+            continue
+        for case in range(0, CASES, CASES // ALONE):
+            score[judged(other, prop, batch[:, case], [int(word[case]) for word in words], died[case])] += 1
+        score["changed" if died.any() or not same(words, original) else "unchanged"] += 1
+    return score
+
+
+def same(words, original):
+    return all(np.array_equal(word, row) for word, row in zip(words, original, strict=True))
+
+
+def judged(library, prop, case, words, died):
+    """How executor and processor agree about one case, which runs alone: flipped code leaves traces.
+
+    Where the executor says that the process dies, memory of the host's may happen to be there.
+    """
+    with ShimOracle(library, patience=1.0) as oracle:
+        try:
+            oracle.configure(MODE.host(), prop.events)
+            got = oracle.run(oracle.entries[prop.name], case.reshape(-1, 1))[:, 0].tolist()
+        except KernelDied as how:
+            assert died, (library.name, how, case)
+            return "died on both sides"
+    if died:
+        return "died here only"
+    if words != got and any(BASE <= word < 1 << 31 for word in words):
+        return "an address"
+    assert words == got, (library.name, case)
+    return "agreed"
+
+
+@pytest.mark.parametrize("name", ["mark_spte_for_access_track", "kvm_tdp_mmu_write_spte"])
+def test_flipped_code(name, library, tmp_path, profile, record_property):
+    score = flip(library, tmp_path, name, profile, 10)
+    record_property("flips", dict(score))
+    assert score["changed"] and score["agreed"] >= 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["spte_has_volatile_bits", "make_spte", "mmu_spte_update", "make_huge_page_split_spte", "is_rsvd_spte"],
+)
+def test_more_flipped_code(name, library, tmp_path, profile, record_property):
+    score = flip(library, tmp_path, name, profile, 40)
+    record_property("flips", dict(score))
+    assert score["changed"] >= 10 and score["agreed"] >= 40

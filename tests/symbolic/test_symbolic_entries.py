@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Gates of the executor: its formulas are total, and say what the real processor does."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pypcode")
+z3 = pytest.importorskip("z3")
+
+from conformance.differential.comparison import Comparison  # noqa: E402
+from conformance.differential.engines.bulk import draw  # noqa: E402
+from conformance.differential.properties import PROPERTIES  # noqa: E402
+from conformance.model.modes import MODES  # noqa: E402
+from conformance.oracles.common import HOST  # noqa: E402
+from conformance.oracles.shim import ShimOracle  # noqa: E402
+from conformance.oracles.shim.image import shim_image  # noqa: E402
+from conformance.symbolic import Machine  # noqa: E402
+from conformance.symbolic.evaluating import Evaluator  # noqa: E402
+
+pytestmark = pytest.mark.kernel
+
+CASES = 2000
+CONCRETE = 20
+NAMES = [name for name in PROPERTIES if name != "tdp_iter"]
+
+
+@pytest.fixture(scope="module")
+def image(library):
+    return shim_image(library)
+
+
+@pytest.fixture(scope="module", params=["ept-ad", "shadow"])
+def machines(image, request):
+    """A machine in a mode, one whose masks are symbols, and the masks' values."""
+    mode = MODES[request.param]
+    host = [mode.host()[name] for name in HOST]
+    known, unknown = Machine(image), Machine(image)
+    known.configure(host)
+    unknown.configure(host)
+    masks = [name for name in image.symbols if re.fullmatch(r"shadow_\w+_(mask|value)", name)]
+    assert len(masks) >= 18
+    values = {name: known.read(name) for name in masks}
+    for name in masks:
+        unknown.write(name, z3.BitVec(name, 64))
+    return mode, known, unknown, values
+
+
+@pytest.fixture(scope="module")
+def module_oracle(library):
+    with ShimOracle(library) as oracle:
+        yield oracle
+
+
+def inputs_of(prop, kernel):
+    """Symbols for a property's columns, and what is presupposed of them."""
+    symbols = [z3.BitVec(column.name, 64) for column in prop.takes]
+    assuming = []
+    for column, symbol in zip(prop.takes, symbols, strict=True):
+        choices = column.choices(kernel)
+        if choices is not None:
+            assuming.append(z3.Or(*(symbol == value for value in choices)))
+        elif column.width < 64:
+            assuming.append(z3.ULT(symbol, 1 << column.width))
+    return symbols, assuming
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_formulas_say_what_the_processor_does(name, machines, module_oracle, profile):
+    if name not in module_oracle.entries:
+        pytest.skip(PROPERTIES[name].absent(profile) or "this kernel does not have it")
+    mode, known, unknown, masks = machines
+    prop = PROPERTIES[name]
+    comparison = Comparison(prop, mode, profile, module_oracle)
+    symbols, assuming = inputs_of(prop, comparison.kernel)
+    unknown.expect(prop.events)
+    outcome = unknown.run(name, symbols, assuming=assuming, seconds=60)
+
+    solver = z3.Solver()
+    solver.add(*assuming, z3.Or(z3.Not(outcome.total), outcome.died))
+    assert solver.check() == z3.unsat, "some input has no path, or dies"
+
+    batch = draw(comparison, np.random.default_rng(7), CASES)
+    expected = comparison.ask_kernel(batch)
+    inputs = {column.name: row for column, row in zip(prop.takes, batch, strict=True)} | masks
+    evaluator = Evaluator(outcome.words)
+    for what, got, row in zip([*prop.gives, "events"], evaluator(inputs), expected, strict=True):
+        np.testing.assert_array_equal(got, row, err_msg=what)
+
+    known.expect(prop.events)
+    for case in range(CONCRETE):
+        done = known.run(name, batch[:, case].tolist(), seconds=60)
+        assert done.words == expected[:, case].tolist(), batch[:, case]
