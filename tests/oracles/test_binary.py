@@ -62,6 +62,11 @@ def asked(oracle, entry, *columns):
     return oracle.run(oracle.entries[entry], np.array(columns, np.uint64))
 
 
+def volatile_bits(image):
+    """The name that the function has in this kernel."""
+    return next(n for n in ("spte_has_volatile_bits", "spte_needs_atomic_update") if n in image.symbols)
+
+
 def volatile(oracle):
     oracle.configure(HOST)
     sptes = np.random.default_rng(1).integers(0, 1 << 63, 20_000, np.uint64) | np.uint64(PRESENT)
@@ -137,8 +142,7 @@ def test_races_and_kinds_of_writes_are_seen(binary):
 
 def test_a_changed_byte_is_noticed(binary, folder, tmp_path):
     image = load_image(folder)
-    function = image.symbols["spte_has_volatile_bits"] if "spte_has_volatile_bits" in image.symbols else None
-    name = "spte_has_volatile_bits" if function else "spte_needs_atomic_update"
+    name = volatile_bits(image)
     before, seen = volatile(binary), 0
     for at in range(10, image.symbols[name].size, 7):
         (tmp_path / str(at)).mkdir()
@@ -152,7 +156,7 @@ def test_a_changed_byte_is_noticed(binary, folder, tmp_path):
 
 def test_where_it_died_is_told(folder, tmp_path):
     image = load_image(folder)
-    name = "spte_has_volatile_bits" if "spte_has_volatile_bits" in image.symbols else "spte_needs_atomic_update"
+    name = volatile_bits(image)
     reads_8 = b"\x48\x8b\x04\x25\x08\x00\x00\x00"
     with (
         patched(folder, tmp_path, name, reads_8) as oracle,
@@ -163,7 +167,7 @@ def test_where_it_died_is_told(folder, tmp_path):
 
 def test_use_of_what_nothing_stands_in_for_is_told_by_name(folder, tmp_path):
     image = load_image(folder)
-    name = "spte_has_volatile_bits" if "spte_has_volatile_bits" in image.symbols else "spte_needs_atomic_update"
+    name = volatile_bits(image)
     call = b"\x48\xc7\xc0" + image.symbols["kvfree"].address.to_bytes(4, "little") + b"\xff\xd0"
     with (
         patched(folder, tmp_path, name, call) as oracle,
