@@ -21,7 +21,7 @@ from conformance.differential.fingerprints import blessed
 from conformance.differential.judging import Judge
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
-from conformance.differential.shipped import build, of_module
+from conformance.differential.shipped import Unreached, build, of_module
 from conformance.differential.verdict import KernelReport, Report, Result
 from conformance.differential.wanted import check_names, check_wanted
 from conformance.errors import ConformanceError
@@ -125,6 +125,8 @@ def _judge(
         kernel = open_kernel(selector, plan.patches, progress=progress)
         shim = build_shim(kernel, Cache(), progress)
         binary = build(plan, kernel, progress) if plan.oracle == "binary" else None
+    except Unreached as why:
+        return KernelReport(selector, _title(selector, plan), "", unreached=str(why))
     except BuildError as error:
         return KernelReport(selector, _title(selector, plan), "", error=str(error))
     report = KernelReport(selector, kernel.title, kernel.version, drift=kernel.drift)

@@ -13,15 +13,19 @@ from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, Progress
 from conformance.kernels.images import shipped
 from conformance.kernels.pins import pins
-from conformance.oracles.binary import build_binary, release_of
+from conformance.oracles.binary import build_binary, has_types, release_of
 
 if TYPE_CHECKING:
     from conformance.differential.run import Plan
 
-__all__ = ["MachineCode", "build", "of_module"]
+__all__ = ["MachineCode", "Unreached", "build", "of_module"]
 
 _RUNNING = Path("/sys/kernel/btf/vmlinux")
 """The types of the kernel that runs here."""
+
+
+class Unreached(ConformanceError):
+    """There is no way into this kernel's machine code; another kernel may have one."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,11 @@ def build(plan: Plan, kernel: Kernel, progress: Progress) -> MachineCode:
     again = ["--oracle", "binary"]
     if plan.module is None:
         found = shipped(kernel.selector, progress=progress)
+        if not has_types(found.module):
+            raise Unreached(
+                f"The kvm.ko of {found.package} {found.version} was shipped without type information (BTF), "
+                "so that nothing says how its functions are called."
+            )
         module, vmlinux, version, drift = found.module, found.base, found.version, found.drift
     else:
         release = release_of(plan.module)

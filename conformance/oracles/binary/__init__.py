@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The binary oracle: functions of the kvm.ko that a distribution ships, called at fixed addresses."""
 
-from conformance.oracles.binary.build import build_binary, release_of
+from conformance.oracles.binary.build import build_binary, has_types, release_of
 from conformance.oracles.binary.oracle import BinaryOracle
 
-__all__ = ["BinaryOracle", "build_binary", "release_of"]
+__all__ = ["BinaryOracle", "build_binary", "has_types", "release_of"]

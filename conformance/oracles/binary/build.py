@@ -26,7 +26,7 @@ from conformance.oracles.binary.storing import store_image
 from conformance.oracles.common import COMMON_C, HOST, digest_of
 from conformance.oracles.image import Image, Segment
 
-__all__ = ["Module", "build_binary", "build_image", "read_module", "release_of"]
+__all__ = ["Module", "build_binary", "build_image", "has_types", "read_module", "release_of"]
 
 _C = Path(__file__).parent / "c"
 _UNITS = (
@@ -95,6 +95,11 @@ def release_of(module: Path) -> str:
     said = b"" if info is None else read.sections[info].content
     magic = next((word[9:] for word in said.split(b"\0") if word.startswith(b"vermagic=")), b"")
     return magic.split(b" ")[0].decode(errors="replace")
+
+
+def has_types(module: Path) -> bool:
+    """Whether a module says how its functions are called and its structures are laid out."""
+    return _object(module).has_types
 
 
 def _object(module: Path) -> Object:
