@@ -103,6 +103,7 @@ _CALLED = (
     "mark_mmio_spte",
     "sync_mmio_spte",
     "tdp_mmu_link_sp",
+    "tdp_mmu_split_huge_page",
 )
 
 _REPLACED = ("kvm_set_pfn_dirty", "mark_page_dirty_in_slot", "mmu_try_to_unsync_pages")

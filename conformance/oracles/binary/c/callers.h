@@ -11,13 +11,22 @@
 #define shim_handler	handle_changed_spte
 #endif
 
-#if defined(shim_handler) && (defined(HAVE___tdp_mmu_set_spte) || defined(HAVE_tdp_mmu_link_sp))
+#if defined(shim_handler) && \
+	(defined(HAVE___tdp_mmu_set_spte) || defined(HAVE_tdp_mmu_link_sp) || \
+	 defined(HAVE_tdp_mmu_split_huge_page))
 static u64 shim_new_spte, shim_old_spte;
 
 static u64 shim_make_nonleaf_spte(u64 *child, bool ad_disabled)
 {
 	return shim_new_spte;
 }
+
+#if !defined(HAVE___tdp_mmu_set_spte) && !defined(HAVE_tdp_mmu_link_sp)
+static u64 shim_make_small_spte(void)
+{
+	return 0;
+}
+#endif
 
 /* Told of a change right after it was made: the fourth argument is what the write gave. */
 static void shim_changed(void *kvm, void *sp, gfn_t gfn, u64 old_spte)
@@ -42,7 +51,15 @@ static u64 shim_write(const u64 *in, u64 *out, u64 old, u64 new, int level)
 
 	shim_new_spte = new;
 	shim_patch(1, make_nonleaf_spte, shim_make_nonleaf_spte);
+#ifdef HAVE_tdp_mmu_link_sp
 	SHIM_MAY_BUG(tdp_mmu_link_sp(&shim_kvm, &iter, &sp, false));
+#else
+	/* It fills the table first. */
+	sp.spt = (u64 *)shim_memory;
+	shim_patch(2, make_small_spte, shim_make_small_spte);
+	SHIM_MAY_BUG(tdp_mmu_split_huge_page(&shim_kvm, &iter, &sp, false));
+	shim_patch(2, NULL, NULL);
+#endif
 	shim_patch(1, NULL, NULL);
 #endif
 	shim_patch(0, NULL, NULL);

@@ -73,7 +73,7 @@ __asm__(".text\n"
  * Every function of the module's begins with a call of this, by which a live patch takes functions over: what
  * it returns to is then another function, called as the first one was.
  */
-struct shim_patch shim_patches[2];
+struct shim_patch shim_patches[3];
 
 __asm__(".text\n"
 	".globl __fentry__\n"
@@ -87,9 +87,13 @@ __asm__(".text\n"
 	"	je 2f\n"
 	"	cmp %rax, shim_patches + 16\n"
 	"	je 3f\n"
+	"	cmp %rax, shim_patches + 32\n"
+	"	je 5f\n"
 	"	pop %rax\n"
 	"	ret\n"
 	"2:	mov shim_patches + 8, %rax\n"
+	"	jmp 4f\n"
+	"5:	mov shim_patches + 40, %rax\n"
 	"	jmp 4f\n"
 	"3:	mov shim_patches + 24, %rax\n"
 	"4:	mov %rax, 8(%rsp)\n"

@@ -56,7 +56,7 @@ extern u8 shim_percpu[4096];
 
 #define KVM_MEM_LOG_DIRTY_PAGES	1
 
-/* Let by run where the module calls function; none where function is NULL.  Slot 1 needs slot 0. */
+/* Let by run where the module calls function; none where function is NULL.  Slots 1 and 2 need slot 0. */
 struct shim_patch {
 	void *at, *by;
 };
