@@ -49,6 +49,18 @@ Advance = Callable[["Result"], None]
 @click.option(
     "--oracle", default="shim", show_default=True, metavar="NAME", help="What answers for the kernel."
 )
+@click.option(
+    "--module",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PATH",
+    help="Ask this kvm.ko; implies --oracle binary.",
+)
+@click.option(
+    "--vmlinux",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PATH",
+    help="The vmlinux or vmlinuz that the module belongs to, for its types.",
+)
 @mode_option
 @budget_option(30.0, "Comparing per kernel.")
 @seed_option()

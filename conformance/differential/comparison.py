@@ -14,7 +14,7 @@ from conformance.differential.property import Property
 from conformance.model.modes import Mode, kernel_in
 from conformance.model.profiles import Profile
 from conformance.model.shape import is_shadow_present_pte
-from conformance.oracles.shim import KernelDied, ShimOracle
+from conformance.oracles.child import FunctionOracle, KernelDied
 
 __all__ = ["Comparison", "Difference"]
 
@@ -45,7 +45,7 @@ class Comparison:
     ``cases`` counts what was compared so far.
     """
 
-    def __init__(self, prop: Property, mode: Mode, profile: Profile, oracle: ShimOracle) -> None:
+    def __init__(self, prop: Property, mode: Mode, profile: Profile, oracle: FunctionOracle) -> None:
         self.property = prop
         self.mode = mode
         self.oracle = oracle
@@ -54,7 +54,7 @@ class Comparison:
         self._entry = oracle.entries[prop.name]
         expected = (len(prop.takes), len(prop.gives))
         if (self._entry.nr_in, self._entry.nr_out) != expected:
-            raise ValueError(f"{prop.name}: the shim has {self._entry}, the property {expected} columns")
+            raise ValueError(f"{prop.name}: the oracle has {self._entry}, the property {expected} columns")
 
     @property
     def capacity(self) -> int:

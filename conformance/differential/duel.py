@@ -22,7 +22,7 @@ from conformance.differential.verdict import Counterexample
 from conformance.model.layout import Layout
 from conformance.model.modes import Mode
 from conformance.model.profiles import Profile
-from conformance.oracles.shim import KernelDied, ShimOracle
+from conformance.oracles.child import FunctionOracle, KernelDied
 
 __all__ = ["Duel", "moved_bits"]
 
@@ -54,7 +54,7 @@ class Duel(Comparison):
         prop: Property,
         mode: Mode,
         profiles: tuple[Profile, Profile],
-        oracles: tuple[ShimOracle, ShimOracle],
+        oracles: tuple[FunctionOracle, FunctionOracle],
     ) -> None:
         super().__init__(prop, mode, profiles[0], oracles[0])
         self._other = Comparison(prop, mode, profiles[1], oracles[1])

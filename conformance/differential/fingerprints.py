@@ -21,7 +21,7 @@ from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
 from conformance.errors import ConformanceError
 from conformance.model.modes import MODES
-from conformance.oracles.shim import KernelDied, ShimOracle
+from conformance.oracles.child import FunctionOracle, KernelDied
 from conformance.paths import GOLDEN
 
 __all__ = ["Mark", "Semantics", "answers", "blessed", "mark", "marks"]
@@ -108,7 +108,7 @@ def _is_mark(row: Sequence[str]) -> bool:
     return len(row) == 5 and row[2].isdigit()
 
 
-def answers(oracle: ShimOracle, prop: Property, mode: str, cases: Words) -> Words:
+def answers(oracle: FunctionOracle, prop: Property, mode: str, cases: Words) -> Words:
     """What the kernel's code answers in a mode: a row an output, events last. Raises KernelDied."""
     oracle.configure(MODES[mode].host(), prop.events)
     entry, step = oracle.entries[prop.name], oracle.capacity(oracle.entries[prop.name])
@@ -116,7 +116,7 @@ def answers(oracle: ShimOracle, prop: Property, mode: str, cases: Words) -> Word
     return np.concatenate(parts, axis=1)
 
 
-def mark(oracle: ShimOracle, prop: Property, mode: str, cases: Words) -> Mark:
+def mark(oracle: FunctionOracle, prop: Property, mode: str, cases: Words) -> Mark:
     """The property's mark in a mode; ``cases`` are its inputs()."""
     try:
         words = answers(oracle, prop, mode, cases)
@@ -126,7 +126,7 @@ def mark(oracle: ShimOracle, prop: Property, mode: str, cases: Words) -> Mark:
     return Mark(prop.name, mode, cases.shape[1], asked(prop, cases), answered)
 
 
-def marks(oracle: ShimOracle, only: Sequence[str] = ()) -> Iterator[Mark]:
+def marks(oracle: FunctionOracle, only: Sequence[str] = ()) -> Iterator[Mark]:
     """The marks of every property that the kernel has, in each of its modes; ``only`` are globs on names."""
     for prop in PROPERTIES.values():
         if prop.name not in oracle.entries or not any(fnmatch.fnmatch(prop.name, g) for g in only or "*"):

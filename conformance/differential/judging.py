@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from conformance.differential.agreement import agree
 from conformance.differential.comparison import Comparison, Difference
 from conformance.differential.engines import control_space, exhaust, fuzz, usual
 from conformance.differential.engines.fingerprint import ENGINE as FINGERPRINT
@@ -26,7 +27,7 @@ from conformance.errors import ConformanceError
 from conformance.kernels import Cache
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile
-from conformance.oracles.shim import ShimOracle
+from conformance.oracles.child import FunctionOracle
 
 if TYPE_CHECKING:
     from conformance.differential.run import Plan
@@ -52,7 +53,7 @@ class Judge:
         self,
         plan: Plan,
         profile: Profile,
-        oracle: ShimOracle,
+        oracle: FunctionOracle,
         arguments: Sequence[str],
         seed: int,
         *,
@@ -69,6 +70,13 @@ class Judge:
         self._bulks: list[Chunking] = []
         self._later: list[Exhausting] = []
         self._hung: set[str] = set()
+
+    def agreement(self, other: FunctionOracle, title: str) -> Iterator[Result]:
+        """Whether this oracle and another of the same kernel, a ``title``, agree; where both answer."""
+        for prop in self._properties():
+            if self._missing(prop) is None and prop.name in other.entries:
+                for comparison in self._comparisons(prop):
+                    yield agree(comparison, other, self._plan.oracle, title, self._rng(comparison, title))
 
     def results(self) -> Iterator[Result]:
         """Every result, as it comes; those of the bulk engine when its chunks are done."""
@@ -100,7 +108,9 @@ class Judge:
     def _missing(self, prop: Property) -> Result | None:
         """Why the property cannot be compared on this kernel in these modes, None if it can."""
         reason, verdict = prop.absent(self._profile), Verdict.SKIP
-        if prop.name not in self._oracle.entries and not reason:
+        if prop.name not in self._oracle.entries and not reason and self._oracle.why_not.get(prop.name):
+            reason = self._oracle.why_not[prop.name]
+        elif prop.name not in self._oracle.entries and not reason:
             verdict, reason = Verdict.MISS, "the model expects it, but the source has no such function"
         elif prop.name in self._oracle.entries and not self._comparisons(prop):
             reason = f"makes sense only in the modes {', '.join(prop.modes)}"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import random
 import threading
@@ -13,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from conformance.differential.agreement import disagreement
 from conformance.differential.engines import ENGINES, PROFILES, usual
 from conformance.differential.engines.fingerprint import sentence
 from conformance.differential.engines.prove import lacking, require
@@ -20,17 +22,23 @@ from conformance.differential.fingerprints import blessed
 from conformance.differential.judging import Judge
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
+from conformance.differential.shipped import MachineCode, Unreached, build, of_module
 from conformance.differential.verdict import PROVE, KernelReport, Report, Result
 from conformance.differential.wanted import check_names, check_wanted
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
-from conformance.oracles.shim import KernelDied, ShimOracle, build_shim
+from conformance.oracles.binary import BinaryOracle
+from conformance.oracles.child import FunctionOracle, KernelDied
+from conformance.oracles.shim import ShimOracle, build_shim
 
 __all__ = ["ORACLES", "Listing", "Plan", "PropertyInfo", "listing", "run"]
 
-ORACLES = {"shim": "single functions compiled from the kernel's source, called through cffi"}
+ORACLES = {
+    "shim": "single functions compiled from the kernel's source, called through cffi",
+    "binary": "single functions of the kvm.ko that the distribution ships",
+}
 """Every oracle by name, with its description."""
 
 Progress = Callable[[str], None]
@@ -43,7 +51,8 @@ class Plan:
     ``kernels`` are selectors (none: the default), ``only`` globs on property names, ``engines`` and
     ``modes`` names (none: the usual engines, all modes). ``budget`` is seconds of comparing per kernel,
     ``timeout`` seconds that a proof of one property may take. ``case`` is one case to try, its input words
-    in column order. ``jobs`` kernels are judged at once, or proofs made.
+    in column order. ``jobs`` kernels are judged at once, or proofs made. ``module`` is a kvm.ko to be asked
+    instead of the shipped one, and ``vmlinux`` what has the types of its kernel.
     """
 
     kernels: tuple[str, ...] = ()
@@ -58,6 +67,8 @@ class Plan:
     jobs: int = 2
     timeout: float = 20.0
     profile: str = "default"
+    module: Path | None = None
+    vmlinux: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,7 @@ def run(plan: Plan, *, progress: Progress, advance: Callable[[Result], None] | N
     ``progress`` gets lines for people, ``advance`` every result as it comes. Raises ConformanceError
     if the plan names what there is not; a kernel that cannot be judged is an error in its report.
     """
+    plan = of_module(plan)
     selectors = expand(list(plan.kernels))
     check_names(plan.engines, ENGINES, "engine")
     check_names([plan.oracle], ORACLES, "oracle")
@@ -119,37 +131,55 @@ def _judge(
     """One kernel's report."""
     try:
         kernel = open_kernel(selector, plan.patches, progress=progress)
-        library = build_shim(kernel, Cache(), progress)
+        shim = build_shim(kernel, Cache(), progress)
+        binary = build(plan, kernel, progress) if plan.oracle == "binary" else None
+    except Unreached as why:
+        return KernelReport(selector, _title(selector, plan), "", unreached=str(why))
     except BuildError as error:
         return KernelReport(selector, _title(selector, plan), "", error=str(error))
     report = KernelReport(selector, kernel.title, kernel.version, drift=kernel.drift)
     arguments = ["--kernel", selector, *(word for patch in plan.patches for word in ("--patch", str(patch)))]
+    if binary is not None:
+        report.version, report.drift = binary.version, binary.drift or kernel.drift
+        arguments += binary.arguments
     try:
-        with ShimOracle(library) as oracle:
+        with contextlib.ExitStack() as opened:
+            oracle: FunctionOracle = opened.enter_context(
+                ShimOracle(shim) if binary is None else BinaryOracle(binary.image)
+            )
             semantics = blessed(kernel.series)
             judge = Judge(plan, profile_of(kernel.release), oracle, arguments, seed, semantics=semantics)
             progress(f"{kernel.title}: comparing")
-            results = judge.results()
+            results = [judge.results()]
+            if binary is not None and not plan.case:
+                results.insert(0, judge.agreement(opened.enter_context(ShimOracle(shim)), "shim"))
             if PROVE in plan.engines:
-                results = chain(results, _proofs(judge, kernel, library, plan, arguments))
-            for result in results:
+                results.append(_proofs(judge, kernel, shim, binary, plan, arguments))
+            for result in chain(*results):
                 report.results.append(result)
                 if advance is not None:
                     advance(result)
+            report.disagreement = disagreement(report, plan.oracle, "shim")
             report.semantics = sentence(report.results, semantics)
     except KernelDied as died:
-        report.error = f"{kernel.title}: the shim {died.how} when it was loaded."
+        report.error = f"{kernel.title}: the {plan.oracle} {died.how} when it was loaded."
     return report
 
 
 def _proofs(
-    judge: Judge, kernel: Kernel, library: Path, plan: Plan, arguments: Sequence[str]
+    judge: Judge,
+    kernel: Kernel,
+    shim: Path,
+    binary: MachineCode | None,
+    plan: Plan,
+    arguments: Sequence[str],
 ) -> Iterator[Result]:
-    """The results of the prove engine."""
-    from conformance.differential.proving.run import shim_witness
+    """The results of the prove engine, of the machine code that is asked."""
+    # Here and not above: z3 is an extra.
+    from conformance.differential.proving.run import binary_witness, shim_witness
     from conformance.differential.proving.working import prove_all
 
-    witness = shim_witness(kernel, library)
+    witness = shim_witness(kernel, shim) if binary is None else binary_witness(kernel, binary.image)
     yield from prove_all([witness], judge.to_prove(), plan.timeout, plan.jobs, arguments, plan.modes)
 
 

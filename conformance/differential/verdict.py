@@ -91,6 +91,7 @@ class KernelReport:
     explaining why the kernel could not be judged at all (then ``results`` is empty). ``unreached`` says
     why the oracle has no way into this kernel: it is skipped, which is no failure if others are judged.
     ``semantics`` says whether it answers as the kernel of its series that was blessed, if that was compared.
+    ``disagreement`` says in what two oracles of this kernel differ: that is to be read first.
     """
 
     selector: str
@@ -100,6 +101,7 @@ class KernelReport:
     error: str | None = None
     unreached: str | None = None
     semantics: str | None = None
+    disagreement: str | None = None
     results: list[Result] = field(default_factory=list)
 
 

@@ -55,6 +55,8 @@ def _kernel(kernel: KernelReport, seed: int | None, console: Console) -> None:
     oracles = {result.oracle for result in kernel.results} - {ALL}
     facts = [part for part in (line(kernel.version), line(", ".join(sorted(oracles)))) if part]
     _say(console, "  ".join([line(kernel.title), *facts]), "bold")
+    if kernel.disagreement is not None:
+        _say(console, f"ERROR  {line(kernel.disagreement)}", _COLOURS[Verdict.ERROR])
     if kernel.drift:
         _say(console, f"note: {line(kernel.drift)}", "yellow")
     if kernel.error is not None:

@@ -33,6 +33,7 @@ from conformance.differential.verdict import Counterexample, Verdict
 from conformance.kernels import Cache, Kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
+from conformance.oracles.child import FunctionOracle
 from conformance.oracles.common import functions_of
 from conformance.oracles.shim import ShimOracle, build_shim
 from conformance.review import succession
@@ -106,7 +107,7 @@ class _Scene:
         self,
         before: Kernel,
         after: Kernel,
-        oracles: tuple[ShimOracle, ShimOracle],
+        oracles: tuple[FunctionOracle, FunctionOracle],
         names: list[dict[int, str]],
     ) -> None:
         self._profiles = profile_of(before.release), profile_of(after.release)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-import tree_sitter_c
-from tree_sitter import Language, Node, Parser
+from tree_sitter import Node
+
+from conformance.kernels.parsing import name_of, outer, parse, text_of
 
 __all__ = ["FOLDERS", "MMU", "Source", "Text", "files_of", "read_source"]
 
@@ -33,8 +34,6 @@ _TOKEN = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 """What C's text is made of; its first group is a token."""
-
-_CONDITIONAL = ("preproc_if", "preproc_ifdef", "preproc_else", "preproc_elif", "preproc_elifdef")
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def _texts(file: str, content: bytes) -> tuple[list[Text], list[Text]]:
     functions: list[Text] = []
     others: list[Text] = []
     comment: Node | None = None
-    for node in _outer(Parser(Language(tree_sitter_c.language())).parse(content).root_node):
+    for node in outer(parse(content)):
         if node.type == "comment":
             comment = node
             continue
@@ -128,7 +127,7 @@ def _texts(file: str, content: bytes) -> tuple[list[Text], list[Text]]:
         comment = None
         text = content[start.start_byte : node.end_byte].decode(errors="replace").strip()
         if node.type == "function_definition":
-            name = _name(node)
+            name = name_of(node)
             if name:
                 functions.append(Text(name, file, text))
         else:
@@ -136,38 +135,16 @@ def _texts(file: str, content: bytes) -> tuple[list[Text], list[Text]]:
     return functions, others
 
 
-def _outer(node: Node) -> Iterator[Node]:
-    """What stands outside of everything but preprocessor conditionals."""
-    for child in node.children:
-        if child.type in _CONDITIONAL:
-            yield from _outer(child)
-        else:
-            yield child
-
-
-def _name(function: Node) -> str:
-    """The name of a function definition; "" if there is none to be found."""
-    declarator = function.child_by_field_name("declarator")
-    while declarator is not None and declarator.type != "function_declarator":
-        declarator = declarator.child_by_field_name("declarator")
-    if declarator is None:
-        return ""
-    inner = declarator.child_by_field_name("declarator")
-    text = "" if inner is None else _text(inner)
-    # FNAME(walk_addr)(...) is a function that returns a function, as far as C's grammar goes.
-    return text.replace(" ", "").replace("\n", "").replace("\t", "")
-
-
 def _defines(node: Node) -> list[str]:
     """The names that a macro, an enumeration or a structure at the outside defines."""
     if node.type in ("preproc_def", "preproc_function_def"):
         name = node.child_by_field_name("name")
-        return [] if name is None else [_text(name)]
+        return [] if name is None else [text_of(name)]
     if node.type == "enum_specifier":
-        return [_text(name) for each in _below(node, "enumerator") for name in each.children[:1]]
+        return [text_of(name) for each in _below(node, "enumerator") for name in each.children[:1]]
     if node.type in ("struct_specifier", "union_specifier") and node.child_by_field_name("body"):
         name = node.child_by_field_name("name")
-        return [] if name is None else [f"{node.type.split('_')[0]} {_text(name)}"]
+        return [] if name is None else [f"{node.type.split('_')[0]} {text_of(name)}"]
     return []
 
 
@@ -177,7 +154,3 @@ def _below(node: Node, kind: str) -> Iterator[Node]:
         if child.type == kind:
             yield child
         yield from _below(child, kind)
-
-
-def _text(node: Node) -> str:
-    return (node.text or b"").decode(errors="replace")

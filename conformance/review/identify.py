@@ -21,6 +21,7 @@ from conformance.kernels import SERIES, Cache, Kernel, expand, open_kernel
 from conformance.model.changes import CHANGES, Change
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile, profile_of
+from conformance.oracles.child import FunctionOracle
 from conformance.oracles.kvm import CannotBuild, build_kvm
 from conformance.oracles.shim import ShimOracle, build_shim
 from conformance.review.fitting import Evidence, evidence, fit, flipped, misfits
@@ -173,7 +174,7 @@ def _learn(
     return profile, wrong, evidence(fitting, profile, among)
 
 
-def _of_functions(oracle: ShimOracle) -> list[Question]:
+def _of_functions(oracle: FunctionOracle) -> list[Question]:
     """What functions there are, and what they answer to the published inputs."""
     questions: list[Question] = []
     for prop in PROPERTIES.values():

@@ -21,7 +21,7 @@ from conformance.differential.shrinking import shrink
 from conformance.model.changes import Change
 from conformance.model.modes import Mode
 from conformance.model.profiles import Profile
-from conformance.oracles.shim import KernelDied, ShimOracle
+from conformance.oracles.child import FunctionOracle, KernelDied
 
 __all__ = ["Answer", "Asked", "Behaviour", "Misfit", "Presence", "Question"]
 
@@ -131,7 +131,7 @@ class Behaviour(Question):
 
     kind = "behaviour"
 
-    def __init__(self, prop: Property, mode: Mode, cases: Words, oracle: ShimOracle) -> None:
+    def __init__(self, prop: Property, mode: Mode, cases: Words, oracle: FunctionOracle) -> None:
         super().__init__(prop.name, mode.name)
         self._property = prop
         self._mode = mode

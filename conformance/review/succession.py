@@ -16,7 +16,7 @@ from conformance.differential.properties import PROPERTIES
 from conformance.model.layout import Layout
 from conformance.model.modes import Mode
 from conformance.model.profiles import Profile
-from conformance.oracles.shim import ShimOracle
+from conformance.oracles.child import FunctionOracle
 
 __all__ = ["OLD", "PermissionCheck", "applies"]
 
@@ -27,7 +27,7 @@ WRITE, USER, FETCH = 1 << 1, 1 << 2, 1 << 4
 Words = NDArray[np.uint64]
 
 
-def applies(oracles: tuple[ShimOracle, ShimOracle]) -> bool:
+def applies(oracles: tuple[FunctionOracle, FunctionOracle]) -> bool:
     """Whether the first kernel has the old check, and the second the new one."""
     return OLD in oracles[0].entries and NEW in oracles[1].entries and OLD not in oracles[1].entries
 
@@ -36,7 +36,7 @@ class PermissionCheck(Duel):
     """The old check on the kernel before, the new one on the kernel after."""
 
     def __init__(
-        self, mode: Mode, profiles: tuple[Profile, Profile], oracles: tuple[ShimOracle, ShimOracle]
+        self, mode: Mode, profiles: tuple[Profile, Profile], oracles: tuple[FunctionOracle, FunctionOracle]
     ) -> None:
         super().__init__(PROPERTIES[OLD], mode, profiles, (oracles[0], oracles[0]))
         self._other = Comparison(PROPERTIES[NEW], mode, profiles[1], oracles[1])

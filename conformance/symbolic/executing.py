@@ -17,14 +17,14 @@ from conformance.symbolic.code import Code
 from conformance.symbolic.errors import CannotRun
 from conformance.symbolic.functions import Block
 from conformance.symbolic.guards import Guard, Guards
-from conformance.symbolic.instructions import CALLERS, FLAGS, NR_KEPT, RSP
+from conformance.symbolic.instructions import CALLERS, FLAGS, NR_KEPT, RDI, RSP
 from conformance.symbolic.memory import END, Backing, Unmapped
 from conformance.symbolic.paths import Frame, Path, merge
 from conformance.symbolic.pointers import LIMIT, Pointers
 from conformance.symbolic.solving import Questions
 from conformance.symbolic.terms import Term, Terms, Value
 
-__all__ = ["OnComplaint", "OnWrite", "Run"]
+__all__ = ["OnBug", "OnComplaint", "OnWrite", "Run"]
 
 MOST_STEPS = 1_000_000
 """How many blocks a run may execute."""
@@ -36,6 +36,8 @@ OnWrite = Callable[["Run", Path, Value, bool], None]
 """Told, before memory is written, the address and whether it is read and written in one (atomic)."""
 OnComplaint = Callable[["Run", Path, Site], None]
 """Told that the code complains (WARN), before it goes on."""
+OnBug = Callable[[int], tuple[int, int]]
+"""Asked, of a BUG at an address, for the function that is called then, and its argument."""
 
 
 class _Unknown(Exception):
@@ -53,6 +55,7 @@ class Run:
     deadline: float
     on_write: OnWrite | None = None
     on_complaint: OnComplaint | None = None
+    on_bug: OnBug | None = None
 
     def __post_init__(self) -> None:
         self.terms: Terms = self.code.terms
@@ -276,6 +279,8 @@ class Run:
 
     def _complain(self, path: Path, block: Block) -> Path | None:
         site = self.code.image.sites.get(block.jump.target)
+        if site is not None and site.kind == "BUG" and self.on_bug is not None:
+            return self._bug(path, *self.on_bug(block.jump.target))
         if site is None or site.kind != "WARN":
             self._die(path, path.guard)
             return None
@@ -285,6 +290,17 @@ class Run:
         if block.after not in path.function.blocks:
             path.function.extend(block.after, block.point)
         path.point = block.after
+        return path
+
+    def _bug(self, path: Path, function: int, argument: int) -> Path:
+        """Call what does not return, with the stack as calls have it."""
+        stack = path.registers[RSP]
+        if not isinstance(stack, int):
+            raise CannotRun("the stack pointer depends on inputs")
+        path.registers[RSP] = (stack & ~15) - 8
+        path.registers[RDI] = argument
+        path.function, path.point = self.code.function(function), function << 8
+        self.functions.add(self.code.name(function))
         return path
 
     def _give_up(self, path: Path, why: str) -> None:

@@ -20,6 +20,7 @@ from conformance.symbolic.memory import END, ROOM, STACK, Backing, load, store
 from conformance.symbolic.paths import Path
 from conformance.symbolic.solving import Questions
 from conformance.symbolic.terms import Terms, Value
+from conformance.symbolic.watching import watching
 
 __all__ = ["Machine", "Outcome"]
 
@@ -48,7 +49,7 @@ class Machine:
 
     def __init__(self, image: Image, *, on_write: OnWrite | None = None) -> None:
         self.image = image
-        self.on_write = on_write
+        self.on_write = on_write or watching(image)
         self._terms = Terms()
         self._formulas = Formulas(self._terms)
         self._rough = Formulas(self._terms, rough=True)
@@ -95,7 +96,8 @@ class Machine:
         address = function if isinstance(function, int) else self._symbol(function)
         words: dict[int, Value] = {(ROOM >> 3) + n: word for n, word in enumerate(room)}
         run = self._run(address, args, words, assuming, seconds)
-        if run.finished is None or run.finished.guard != 1 or run.finished.arrays:
+        finished = 0 if run.finished is None else run.finished.guard
+        if run.finished is None or run.finished.arrays or run.questions.possible(run.guards.negate(finished)):
             raise CannotRun(f"{function} did not come to its end")
         # Of stack and arguments nobody knows anything the next time.
         kept = {n: word for n, word in run.finished.words.items() if not self._backing.is_ours(8 * n)}
@@ -163,15 +165,19 @@ class Machine:
         deadline = time.monotonic() + seconds
         guards = Guards(self._terms)
         questions = Questions(self._formulas, self._rough, guards, assuming, deadline)
-        run = Run(self._code, guards, self._backing, questions, deadline, self.on_write, self._complain)
+        on_bug = self._bug if "shim_sites" in self.image.symbols else None
+        run = Run(
+            self._code, guards, self._backing, questions, deadline, self.on_write, self._complain, on_bug
+        )
         registers: list[Value] = [
             self._terms.leaf(f"undefined register {n}", REGISTER_WIDTHS[n]) for n in range(NR_KEPT)
         ]
         for slot, value in zip((RDI, RSI, RDX), args, strict=False):
             registers[slot] = value
         registers[DF] = 0
-        # As in a process of user space: what a CPU has of its own lies where the linker put it.
-        registers[GS_BASE] = 0
+        # A module finds there what a CPU has of its own; a shim's own lies where the linker put it.
+        own = self.image.symbols.get("shim_percpu")
+        registers[GS_BASE] = own.address if own else 0
         # As after a call: 8 below what is aligned to 16.
         registers[RSP] = STACK - 0x108
         words[(STACK - 0x108) >> 3] = END
@@ -188,6 +194,17 @@ class Machine:
         events = self._symbol("shim_events")
         counted = self._terms.add(run.memory.load(path, events, 64), 1 << (8 * slot), 64)
         run.memory.store(path, events, counted, 64)
+
+    def _bug(self, address: int) -> tuple[int, int]:
+        """shim_bug(), and the name that the image's table of complaints has for the one at an address."""
+        at, end = self._symbol("shim_sites"), self._symbol("shim_sites_end")
+        while at < end:
+            if self._backing.word(at >> 3) == address:
+                name = self._backing.word((at >> 3) + 1)
+                assert isinstance(name, int)
+                return self._symbol("shim_bug"), name
+            at += 24
+        raise CannotRun(f"the image does not name its BUG at {address:#x}")
 
     def _symbol(self, name: str) -> int:
         try:

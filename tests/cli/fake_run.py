@@ -31,6 +31,8 @@ class Plan:
     case: tuple[int, ...] = ()
     jobs: int = 2
     profile: str = "default"
+    module: Path | None = None
+    vmlinux: Path | None = None
 
 
 def _interrupted() -> Report:

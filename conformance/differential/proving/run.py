@@ -14,10 +14,11 @@ from conformance.differential.verdict import PROVE, KernelReport, Report, Result
 from conformance.differential.wanted import check_wanted
 from conformance.kernels import Cache, Kernel, open_kernel
 from conformance.model.profiles import profile_of
+from conformance.oracles.binary import BinaryOracle, symbolic_image
 from conformance.oracles.shim import ShimOracle, build_shim
 from conformance.oracles.shim.image import shim_image
 
-__all__ = ["between", "shim_witness"]
+__all__ = ["between", "binary_witness", "shim_witness"]
 
 Progress = Callable[[str], None]
 
@@ -26,6 +27,13 @@ def shim_witness(kernel: Kernel, library: Path) -> Witness:
     """A kernel by its shim."""
     profile = profile_of(kernel.release)
     return Witness(profile, partial(ShimOracle, library), partial(shim_image, library), kernel.title)
+
+
+def binary_witness(kernel: Kernel, folder: Path) -> Witness:
+    """A kernel by a module of its, built as an image into a folder."""
+    profile = profile_of(kernel.release)
+    opened = partial(BinaryOracle, folder), partial(symbolic_image, folder)
+    return Witness(profile, *opened, kernel.title, "binary")
 
 
 def between(

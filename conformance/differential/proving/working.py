@@ -32,8 +32,8 @@ from conformance.differential.telling import counterexample
 from conformance.differential.verdict import PROVE, Result, Verdict
 from conformance.model.modes import MODES, Mode
 from conformance.model.profiles import Profile
+from conformance.oracles.child import FunctionOracle, KernelDied
 from conformance.oracles.image import Image
-from conformance.oracles.shim import KernelDied, ShimOracle
 
 __all__ = ["Witness", "prove_all"]
 
@@ -52,7 +52,7 @@ class Witness:
     """
 
     profile: Profile
-    oracle: Callable[[], ShimOracle]
+    oracle: Callable[[], FunctionOracle]
     image: Callable[[], Image]
     title: str
     name: str = "shim"

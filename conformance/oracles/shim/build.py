@@ -25,6 +25,8 @@ __all__ = ["build_shim"]
 _C = Path(__file__).parent / "c"
 _ENVIRONMENT = VENDOR_HEADERS / "environment"
 
+_OURS = (_C / "environment.c", _C / "observation.c", COMMON_C / "entries/core.c", COMMON_C / "blocks.c")
+
 _RENAMES = (
     "-Dmmu_try_to_unsync_pages=shim_try_to_unsync_pages",
     "-Dmmu_need_write_protect=shim_need_write_protect",
@@ -80,7 +82,7 @@ def _build(kernel: Kernel, entry: Path, tracing: Sequence[str], renamed: Mapping
         Unit("arch/x86/kvm/mmu/tdp_iter.c", tracing),
         Unit("lib/list_debug.c"),
         Unit(_C / "exports.c", (*names, *tracing)),
-        *(Unit(path) for path in (_C / "environment.c", _C / "core.c", COMMON_C / "blocks.c")),
+        *(Unit(path) for path in _OURS),
     ]
     if "HAVE_kvm_tdp_mmu_write_spte" not in features:
         units.append(Unit(_C / "exports_tdp_mmu.c", tracing))
@@ -89,7 +91,7 @@ def _build(kernel: Kernel, entry: Path, tracing: Sequence[str], renamed: Mapping
             units,
             Path(objects),
             flags=[f"-D{name}=1" for name in features],
-            include_before=[_ENVIRONMENT, _C, COMMON_C],
+            include_before=[_ENVIRONMENT, _C, COMMON_C, COMMON_C / "entries"],
             force_include=[_ENVIRONMENT / "conformance.h"],
         )
         _link(kernel, made, entry / "shim.so")

@@ -11,21 +11,37 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["probe"]
+__all__ = ["FUNCTIONS", "probe"]
 
 _MMU = "arch/x86/kvm/mmu"
 
-_FUNCTIONS = [
+FUNCTIONS = [
+    "__is_rsvd_bits_set",
+    "__kvm_tdp_mmu_write_spte",
+    "check_mmio_spte",
     "check_spte_writable_invariants",
+    "get_mmio_spte_access",
+    "get_mmio_spte_generation",
+    "get_mmio_spte_gfn",
     "is_access_allowed",
+    "is_access_track_spte",
+    "is_accessed_spte",
     "is_dirty_spte",
     "is_ept_ve_possible",
     "is_executable_pte",
     "is_frozen_spte",
+    "is_large_pte",
+    "is_last_spte",
+    "is_mmio_spte",
     "is_mmu_writable_spte",
     "is_removed_spte",
     "is_rsvd_spte",
+    "is_shadow_present_pte",
+    "is_writable_pte",
     "kvm_mmu_changed_pte_notifier_make_spte",
+    "kvm_mmu_page_get_access",
+    "kvm_mmu_page_get_gfn",
+    "kvm_mmu_page_set_access",
     "kvm_mmu_page_set_gfn",
     "kvm_mmu_page_set_translation",
     "kvm_mmu_set_mask_ptes",
@@ -38,16 +54,29 @@ _FUNCTIONS = [
     "leaf_spte_change_needs_tlb_flush",
     "make_huge_page_split_spte",
     "make_huge_spte",
+    "make_mmio_spte",
+    "make_nonleaf_spte",
     "make_small_spte",
+    "make_spte",
+    "mark_spte_for_access_track",
+    "mmu_spte_update",
     "mmu_try_to_unsync_pages",
+    "restore_acc_track_spte",
+    "spte_ad_enabled",
+    "spte_ad_need_write_protect",
+    "spte_can_locklessly_be_made_writable",
+    "spte_clear_dirty",
+    "spte_has_volatile_bits",
     "spte_index",
     "spte_needs_atomic_update",
     "spte_permission_fault",
+    "spte_to_pfn",
+    "spte_write_protect",
     "spte_wrprot_for_clear_dirty",
     "tdp_mmu_clear_spte_bits",
     "tdp_mmu_clear_spte_bits_atomic",
 ]
-"""Functions of arch/x86/kvm/mmu (and mmu.h) that some kernels have and others do not."""
+"""Functions of arch/x86/kvm/mmu (and mmu.h) that the entries call, where there are any."""
 
 _VARIABLES = [
     "enable_mmio_caching",
@@ -107,7 +136,7 @@ def probe(source: Path, renamed: Mapping[str, str] | None = None) -> list[str]:
         )
     )
     spte_c = text(f"{_MMU}/spte.c")
-    found = [name for name in _FUNCTIONS if re.search(rf"\b{names.get(name, name)}\(", mmu)]
+    found = [name for name in FUNCTIONS if re.search(rf"\b{names.get(name, name)}\(", mmu)]
     found += [name for name in _VARIABLES if re.search(rf"^(u64|bool) [\w ]*\b{name}\b", spte_c, re.M)]
     found += [name for name, (file, pattern) in _SHAPES.items() if re.search(pattern, text(file))]
     return sorted(f"HAVE_{name}" for name in found)

@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The shim library's C interface, as cffi reads it (ABI mode: one library serves every Python).
-
-The child process keeps inputs, outputs and the index of the case being run in memory shared with the
-parent: ``AT`` first, then ``INPUTS`` and ``OUTPUTS``.
-"""
+"""The shim library's C interface, as cffi reads it (ABI mode: one library serves every Python)."""
 
 from __future__ import annotations
 
-__all__ = ["AT", "CDEF", "CELLS", "COVERED", "INPUTS", "OUTPUTS", "SHARED_BYTES"]
+__all__ = ["CDEF", "COVERED"]
 
 CDEF = """
 struct shim_entry {
@@ -24,13 +20,5 @@ const char *shim_unexpected(void);
 unsigned long shim_covered(uint64_t *offsets);
 """
 
-CELLS = 1 << 22
-"""How many words of input, and as many of output, fit at once."""
-
 COVERED = 4096
 """How many functions a library tells of at most: NR_COVERED."""
-
-AT = 0
-INPUTS = 4096
-OUTPUTS = INPUTS + 8 * CELLS
-SHARED_BYTES = OUTPUTS + 8 * CELLS

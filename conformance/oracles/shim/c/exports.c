@@ -14,12 +14,12 @@
 static struct kvm shim_kvm;
 static struct kvm_vcpu shim_vcpu;
 
-#include "host.h"
-#include "shape.h"
-#include "writability.h"
-#include "access.h"
-#include "construct.h"
-#include "mmio.h"
-#include "masks.h"
-#include "translation.h"
-#include "tdp.h"
+#include "entries/host.h"
+#include "entries/shape.h"
+#include "entries/writability.h"
+#include "entries/access.h"
+#include "entries/construct.h"
+#include "entries/mmio.h"
+#include "entries/masks.h"
+#include "entries/translation.h"
+#include "entries/tdp.h"

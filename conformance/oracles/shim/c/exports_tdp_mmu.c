@@ -22,16 +22,13 @@ SHIM(kvm_tdp_mmu_write_spte, 4, 3)
 {
 	static struct kvm kvm;
 	static struct kvm_mmu_page sp;
-	u64 word = in[0];
 	struct tdp_iter iter = {
-		.sptep = &word, .old_spte = in[1], .level = in[3], .root_level = PT64_ROOT_4LEVEL,
+		.sptep = shim_watch(in[0], in[0]), .old_spte = in[1], .level = in[3], .root_level = PT64_ROOT_4LEVEL,
 	};
 
 	shim_root_page(&sp, &iter);
-	shim_watch(&word, in[0]);
 	SHIM_UNTIL_WRITTEN(__tdp_mmu_set_spte(&kvm, &iter, in[2], false, false));
-	out[2] = shim_watched();
-	out[1] = word;
+	out[2] = shim_watched(&out[1]);
 	/* It goes on with the old value that it read before, whatever memory held. */
 	out[0] = iter.old_spte;
 }

@@ -4,13 +4,10 @@
 /* in: memory when the function gets to it, then its arguments.  out: return value, memory, accesses */
 #define WRITES(statement)							\
 do {										\
-	u64 word = in[0];							\
-	tdp_ptep_t sptep = (tdp_ptep_t)&word;					\
+	tdp_ptep_t sptep = (tdp_ptep_t)shim_watch(in[0], in[0]);		\
 										\
-	shim_watch(&word, in[0]);						\
 	statement;								\
-	out[2] = shim_watched();						\
-	out[1] = word;								\
+	out[2] = shim_watched(&out[1]);						\
 } while (0)
 
 #ifdef HAVE_kvm_tdp_mmu_write_spte
@@ -28,7 +25,9 @@ SHIM(kvm_tdp_mmu_write_spte_atomic, 2, 3)
 	WRITES(out[0] = kvm_tdp_mmu_write_spte_atomic(sptep, in[1]));
 }
 
+#ifdef HAVE___kvm_tdp_mmu_write_spte
 SHIM(__kvm_tdp_mmu_write_spte, 2, 3) { WRITES(__kvm_tdp_mmu_write_spte(sptep, in[1])); }
+#endif
 #endif
 
 /* Renamed along with the volatile predicate in v6.15; old, level */

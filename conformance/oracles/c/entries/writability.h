@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* Who may write: the W, Host-writable and MMU-writable bits, and the flush that losing them needs. */
 
+#ifdef HAVE_is_writable_pte
 SHIM(is_writable_pte, 1, 1) { out[0] = !!is_writable_pte(in[0]); }
+#endif
 
 #ifdef HAVE_is_mmu_writable_spte
 SHIM(is_mmu_writable_spte, 1, 1) { out[0] = is_mmu_writable_spte(in[0]); }
-#else
+#elif defined(HAVE_spte_can_locklessly_be_made_writable)
 SHIM(is_mmu_writable_spte, 1, 1) { out[0] = spte_can_locklessly_be_made_writable(in[0]); }
 #endif
 
@@ -60,20 +62,24 @@ SHIM(leaf_spte_change_needs_tlb_flush, 2, 1)
  */
 #define UPDATES(expression)							\
 do {										\
-	u64 word = in[0];							\
+	u64 *word = shim_watch(in[0], in[1]);					\
 										\
 	shim_env.pfn_accessed = shim_env.pfn_dirty = 0;				\
-	shim_watch(&word, in[1]);						\
 	out[0] = expression;							\
-	out[2] = shim_watched();						\
-	out[1] = word;								\
+	out[2] = shim_watched(&out[1]);						\
 	out[3] = shim_env.pfn_accessed;						\
 	out[4] = shim_env.pfn_dirty;						\
 } while (0)
 
-SHIM(mmu_spte_update, 3, 5) { UPDATES(mmu_spte_update(&word, in[2])); }
-SHIM(spte_write_protect, 3, 5) { UPDATES(spte_write_protect(&word, in[2])); }
-SHIM(spte_clear_dirty, 2, 5) { UPDATES(spte_clear_dirty(&word)); }
+#ifdef HAVE_mmu_spte_update
+SHIM(mmu_spte_update, 3, 5) { UPDATES(mmu_spte_update(word, in[2])); }
+#endif
+#ifdef HAVE_spte_write_protect
+SHIM(spte_write_protect, 3, 5) { UPDATES(spte_write_protect(word, in[2])); }
+#endif
+#ifdef HAVE_spte_clear_dirty
+SHIM(spte_clear_dirty, 2, 5) { UPDATES(spte_clear_dirty(word)); }
+#endif
 #ifdef HAVE_spte_wrprot_for_clear_dirty
-SHIM(spte_wrprot_for_clear_dirty, 2, 5) { UPDATES(spte_wrprot_for_clear_dirty(&word)); }
+SHIM(spte_wrprot_for_clear_dirty, 2, 5) { UPDATES(spte_wrprot_for_clear_dirty(word)); }
 #endif

@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* What an SPTE is: present, large, last, executable, MMIO, frozen; what it points to. */
 
+#ifdef HAVE_is_shadow_present_pte
 SHIM(is_shadow_present_pte, 1, 1) { out[0] = !!is_shadow_present_pte(in[0]); }
+#endif
+#ifdef HAVE_is_large_pte
 SHIM(is_large_pte, 1, 1) { out[0] = !!is_large_pte(in[0]); }
+#endif
+#ifdef HAVE_is_last_spte
 SHIM(is_last_spte, 2, 1) { out[0] = !!is_last_spte(in[0], in[1]); }
+#endif
+#ifdef HAVE_spte_to_pfn
 SHIM(spte_to_pfn, 1, 1) { out[0] = spte_to_pfn(in[0]); }
+#endif
 #ifdef HAVE_is_executable_pte
 SHIM(is_executable_pte, 1, 1) { out[0] = is_executable_pte(in[0]); }
 #endif
@@ -17,10 +25,12 @@ SHIM(is_frozen_spte, 1, 1) { out[0] = is_frozen_spte(in[0]); }
 #elif defined(HAVE_is_removed_spte)
 SHIM(is_frozen_spte, 1, 1) { out[0] = is_removed_spte(in[0]); }
 #endif
+#ifdef HAVE_is_mmio_spte
 #ifdef HAVE_VM_MMIO_VALUE
 SHIM(is_mmio_spte, 1, 1) { SHIM_VM_MMIO_VALUE(out[0] = is_mmio_spte(&shim_kvm, in[0])); }
 #else
 SHIM(is_mmio_spte, 1, 1) { out[0] = is_mmio_spte(in[0]); }
+#endif
 #endif
 #ifdef HAVE_is_ept_ve_possible
 SHIM(is_ept_ve_possible, 1, 1) { out[0] = is_ept_ve_possible(in[0]); }
@@ -41,7 +51,7 @@ SHIM(is_rsvd_spte, 5, 1)
 	check.bad_mt_xwr = in[4];
 	out[0] = is_rsvd_spte(&check, in[0], in[1]);
 }
-#elif defined(HAVE_RSVD_ASKED_APART)
+#elif defined(HAVE_RSVD_ASKED_APART) && defined(HAVE___is_rsvd_bits_set)
 /* Before 961f84457cd4 in v5.14 the walk asked both questions itself. */
 SHIM(is_rsvd_spte, 5, 1)
 {

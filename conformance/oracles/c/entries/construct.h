@@ -33,6 +33,7 @@ enum {
 };
 
 /* out: return value, SPTE, arguments of get_mt_mask, of mmu_try_to_unsync_pages, the gfn marked dirty */
+#ifdef HAVE_make_spte
 SHIM(make_spte, NR_MAKE_SPTE, 7)
 {
 #ifdef HAVE_MAKE_SPTE_SP
@@ -76,9 +77,12 @@ SHIM(make_spte, NR_MAKE_SPTE, 7)
 	out[5] = shim_env.unsync_how;
 	out[6] = shim_env.dirty_gfn;
 }
+#endif
 
 /* physical address of the child table, ad_disabled */
+#ifdef HAVE_make_nonleaf_spte
 SHIM(make_nonleaf_spte, 2, 1) { out[0] = make_nonleaf_spte(__va(in[0]), in[1]); }
+#endif
 
 /* Renamed by 430e264b7653 ("KVM: x86/mmu: Rename make_huge_page_split_spte() to...") in v6.13. */
 #ifdef HAVE_make_small_spte

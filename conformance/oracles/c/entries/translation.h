@@ -37,7 +37,9 @@ static u64 shim_slot(struct kvm_mmu_page *sp, const u64 *in)
 #endif
 }
 
+#ifdef HAVE_kvm_mmu_page_get_gfn
 SHIM(kvm_mmu_page_get_gfn, 7, 1) { out[0] = kvm_mmu_page_get_gfn(shim_shadow_page(in), in[5]); }
+#endif
 
 #ifdef HAVE_kvm_mmu_page_set_gfn
 /* and: gfn */
@@ -50,13 +52,15 @@ SHIM(kvm_mmu_page_set_gfn, 8, 1)
 }
 #endif
 
-#ifdef HAVE_kvm_mmu_page_set_translation
+#ifdef HAVE_kvm_mmu_page_get_access
 SHIM(kvm_mmu_page_get_access, 7, 1)
 {
 	out[0] = kvm_mmu_page_get_access(shim_shadow_page(in), in[5]);
 }
+#endif
 
 /* and: gfn, access */
+#ifdef HAVE_kvm_mmu_page_set_translation
 SHIM(kvm_mmu_page_set_translation, 9, 1)
 {
 	struct kvm_mmu_page *sp = shim_shadow_page(in);
@@ -64,8 +68,10 @@ SHIM(kvm_mmu_page_set_translation, 9, 1)
 	kvm_mmu_page_set_translation(sp, in[5], in[7], in[8]);
 	out[0] = shim_slot(sp, in);
 }
+#endif
 
 /* and: access */
+#ifdef HAVE_kvm_mmu_page_set_access
 SHIM(kvm_mmu_page_set_access, 8, 1)
 {
 	struct kvm_mmu_page *sp = shim_shadow_page(in);

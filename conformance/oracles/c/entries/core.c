@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The shim's machinery: the table of entries, events, the watched word. */
+/* The machinery of single functions: the table of entries, events, BUGs. */
 #include <linux/string.h>
 #include "shim.h"
 
@@ -7,8 +7,8 @@
 
 extern const struct shim_entry *const __start_shim_entries[], *const __stop_shim_entries[];
 
-static u64 nowhere;
-volatile u64 *shim_at = &nowhere;
+static u64 nowhere[8];
+volatile u64 *shim_at = nowhere;
 
 EXPORT unsigned long shim_nr_entries(void)
 {
@@ -24,7 +24,7 @@ EXPORT void shim_run(unsigned long entry, const u64 *in, u64 *out, unsigned long
 {
 	shim_at = at;
 	__start_shim_entries[entry]->run(in, out, n);
-	shim_at = &nowhere;
+	shim_at = nowhere;
 }
 
 EXPORT void shim_configure(const u64 *host)
@@ -103,80 +103,4 @@ void __noreturn shim_bug(const char *function)
 	if (!shim_bug_armed)
 		__builtin_trap();
 	__builtin_longjmp(shim_bug_return, 1);
-}
-
-/*
- * Which functions ran, in a library that is built to tell (build.py): the compiler has each of the kernel's
- * functions call this as it begins, one that was folded into another too.
- */
-
-#define NR_COVERED	4096		/* far more than a shim has functions */
-
-extern const char __ehdr_start[];	/* where the library begins in memory */
-
-static void *covered[NR_COVERED];
-
-void __cyg_profile_func_enter(void *function, void *caller)
-{
-	unsigned long slot = (unsigned long)function / 16 % NR_COVERED;
-
-	while (covered[slot] && covered[slot] != function)
-		slot = (slot + 1) % NR_COVERED;
-	covered[slot] = function;
-}
-
-void __cyg_profile_func_exit(void *function, void *caller)
-{
-}
-
-/* Their offsets in the library; those since the last call. Returns how many there are, at most NR_COVERED. */
-EXPORT unsigned long shim_covered(u64 *offsets)
-{
-	unsigned long n = 0;
-	int slot;
-
-	for (slot = 0; slot < NR_COVERED; slot++) {
-		if (covered[slot])
-			offsets[n++] = (const char *)covered[slot] - __ehdr_start;
-		covered[slot] = NULL;
-	}
-	return n;
-}
-
-/* The watched word */
-
-static u64 *watched;
-static u64 raced;
-static bool race;
-static u64 accesses;
-int shim_stop_at_write;
-
-void shim_watch(u64 *word, u64 value)
-{
-	watched = word;
-	raced = value;
-	race = true;
-	accesses = 0;
-}
-
-u64 shim_watched(void)
-{
-	watched = NULL;
-	return accesses;
-}
-
-void shim_access(const volatile void *address, int atomic)
-{
-	if (address != watched || !watched)
-		return;
-	if (race)
-		*watched = raced;
-	race = false;
-	accesses += atomic ? 1 << 8 : 1;
-}
-
-void shim_stored(const volatile void *address)
-{
-	if (address == watched && shim_stop_at_write)
-		__builtin_longjmp(shim_bug_return, 1);
 }

@@ -35,9 +35,9 @@ static void shim_set_cpu(u64 phys_bits, u64 cache_bits, bool l1tf)
 	boot_cpu_data.x86_phys_bits = phys_bits;
 	boot_cpu_data.x86_cache_bits = cache_bits;
 	if (l1tf)
-		set_bit(X86_BUG_L1TF, (unsigned long *)boot_cpu_data.x86_capability);
+		boot_cpu_data.x86_capability[X86_BUG_L1TF / 32] |= 1U << X86_BUG_L1TF % 32;
 	else
-		clear_bit(X86_BUG_L1TF, (unsigned long *)boot_cpu_data.x86_capability);
+		boot_cpu_data.x86_capability[X86_BUG_L1TF / 32] &= ~(1U << X86_BUG_L1TF % 32);
 }
 
 static void shim_module_init(bool mmio_caching)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The shim's own interface: entries that Python calls over columns of 64-bit words, and the record
- * of what the kernel code did meanwhile.
+ * The interface of single functions: entries that Python calls over columns of 64-bit words, and the
+ * record of what the kernel code did meanwhile.
  */
 #ifndef SHIM_H
 #define SHIM_H
@@ -14,6 +14,11 @@ struct shim_entry {
 	unsigned int nr_in, nr_out;
 	void (*run)(const u64 *in, u64 *out, unsigned long n);
 };
+
+/* Before each case: forget what the kernel does but once.  Where it complains through us it does so each time. */
+#ifndef SHIM_FRESH
+#define SHIM_FRESH()	do { } while (0)
+#endif
 
 /*
  * SHIM(name, nr_in, nr_out) { ... } defines an entry: its body sees one case as in[] and fills out[].
@@ -34,6 +39,7 @@ static void shim_run_##_name(const u64 *in, u64 *out, unsigned long n)		\
 			a[c] = in[c * n + i];					\
 		*shim_at = i;							\
 		shim_events = 0;						\
+		SHIM_FRESH();							\
 		shim_case_##_name(a, r);					\
 		for (c = 0; c < (_nr_out); c++)					\
 			out[c * n + i] = r[c];					\
@@ -46,11 +52,10 @@ static const struct shim_entry *const shim_listed_##_name			\
 	__attribute__((used, section("shim_entries"))) = &shim_entry_##_name;	\
 static void shim_case_##_name(const u64 *in, u64 *out)
 
-/* What -finstrument-functions calls. */
-void __cyg_profile_func_enter(void *function, void *caller);
-void __cyg_profile_func_exit(void *function, void *caller);
-
-/* The case being run, where the parent process can read it should this one die. */
+/*
+ * The case being run, where the parent process can read it should this one die; behind it there is room
+ * to say where it did.
+ */
 extern volatile u64 *shim_at;
 
 /*
@@ -79,12 +84,13 @@ do {									\
 } while (0)
 
 /*
- * Watch one word of memory: count the accesses announced for it (plain stores in bits 7:0, atomic
- * read-modify-writes in bits 15:8), and just before the first of them let the word become raced, as
- * if another CPU had written it since the kernel code read it.
+ * A word of memory, set to value and watched: the writes to it are counted (plain stores in bits 7:0,
+ * atomic read-modify-writes in bits 15:8), and just before the first of them it becomes raced, as if
+ * another CPU had written it since the kernel code read it.  shim_watched() ends that: the writes, and
+ * what the word has become.
  */
-void shim_watch(u64 *word, u64 raced);
-u64 shim_watched(void);
+u64 *shim_watch(u64 value, u64 raced);
+u64 shim_watched(u64 *value);
 /* Leave the entry's kernel code right after its first store to the watched word. */
 #define SHIM_UNTIL_WRITTEN(statement)					\
 do {									\

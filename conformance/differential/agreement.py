@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Whether two oracles of one kernel agree: where they do not, it is one of them that is not faithful."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from conformance.differential.comparison import Comparison
+from conformance.differential.engines.bulk import draw
+from conformance.differential.verdict import KernelReport, Result, Verdict
+from conformance.oracles.child import FunctionOracle, KernelDied
+
+__all__ = ["AGREEMENT", "agree", "disagreement"]
+
+AGREEMENT = "agreement"
+"""What such a comparison is called where an engine is."""
+
+CASES = 1 << 12
+"""Cases that both are asked: the engines compare more, each with the model."""
+
+
+def agree(
+    comparison: Comparison, other: FunctionOracle, name: str, title: str, rng: np.random.Generator
+) -> Result:
+    """Ask both oracles about the same drawn cases."""
+    start = time.monotonic()
+    batch = draw(comparison, rng, CASES)
+    prop, mode = comparison.property.name, comparison.mode
+    second = Comparison(comparison.property, mode, comparison.kernel.profile, other)
+    verdict, reason = Verdict.PASS, ""
+    try:
+        one, two = comparison.ask_kernel(batch), second.ask_kernel(batch)
+        differing = np.flatnonzero((one != two).any(axis=0))
+        if len(differing):
+            first = int(differing[0])
+            case = ",".join(map(hex, batch[:, first].tolist()))
+            verdict = Verdict.ERROR
+            reason = (
+                f"{title} and {name} differ in {len(differing)} of {CASES} cases, first {case}: "
+                f"{_words(two[:, first])} and {_words(one[:, first])}"
+            )
+    except KernelDied as died:
+        verdict, reason = Verdict.ERROR, f"one of {title} and {name} {died.how}"
+    return Result(prop, name, AGREEMENT, mode.name, verdict, CASES, time.monotonic() - start, reason)
+
+
+def disagreement(report: KernelReport, name: str, title: str) -> str | None:
+    """The sentence for what oracles do not agree about; None if they agree."""
+    found = [r for r in report.results if r.engine == AGREEMENT and r.verdict is Verdict.ERROR]
+    if not found:
+        return None
+    what = ", ".join(dict.fromkeys(result.property for result in found))
+    return (
+        f"{title} and {name} differ in {what}: a fault of how this suite builds one of them, "
+        "to be looked at before anything below."
+    )
+
+
+def _words(words: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]) -> str:
+    return ",".join(map(hex, words.tolist()))

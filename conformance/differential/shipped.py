@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which machine code a run asks: the kvm.ko that is shipped of a kernel, or the one that was given."""
+
+from __future__ import annotations
+
+import platform
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from conformance.errors import ConformanceError
+from conformance.kernels import Cache, Kernel, Progress
+from conformance.kernels.images import shipped
+from conformance.kernels.pins import pins
+from conformance.oracles.binary import build_binary, has_types, release_of
+
+if TYPE_CHECKING:
+    from conformance.differential.run import Plan
+
+__all__ = ["MachineCode", "Unreached", "build", "of_module"]
+
+_RUNNING = Path("/sys/kernel/btf/vmlinux")
+"""The types of the kernel that runs here."""
+
+
+class Unreached(ConformanceError):
+    """There is no way into this kernel's machine code; another kernel may have one."""
+
+
+@dataclass(frozen=True)
+class MachineCode:
+    """The built image of a module, and what is to be told of it."""
+
+    image: Path
+    version: str
+    drift: str | None
+    arguments: tuple[str, ...]
+    """With which a command asks it again."""
+
+
+def of_module(plan: Plan) -> Plan:
+    """The plan, which with a module is about the binary oracle and the series that the module is of.
+
+    Raises ConformanceError where the options do not go together.
+    """
+    if plan.module is None:
+        if plan.vmlinux is not None:
+            raise ConformanceError("--vmlinux has the types of a module's kernel: name it with --module.")
+        return plan
+    if plan.patches:
+        raise ConformanceError("--patch changes source, not the module that is given with --module.")
+    if len(plan.kernels) > 1 or "all" in plan.kernels:
+        raise ConformanceError("--module is of one kernel: name at most one with --kernel.")
+    kernels = plan.kernels or (_series(plan.module),)
+    return replace(plan, oracle="binary", kernels=kernels)
+
+
+def _series(module: Path) -> str:
+    release = release_of(module)
+    found = re.match(r"\d+\.\d+(?=[.-]|$)", release)
+    if found and found[0] in pins():
+        return found[0]
+    of = f"for {release}" if release else "for it does not say which kernel"
+    raise ConformanceError(
+        f"{module}: it was built {of}, of no series known here ({', '.join(pins())}). "
+        "Name its source with --kernel."
+    )
+
+
+def build(plan: Plan, kernel: Kernel, progress: Progress) -> MachineCode:
+    """The image that a plan asks of a kernel."""
+    if plan.patches:
+        raise ConformanceError("--patch changes source, not the kvm.ko that is shipped: use --oracle shim.")
+    again = ["--oracle", "binary"]
+    if plan.module is None:
+        found = shipped(kernel.selector, progress=progress)
+        if not has_types(found.module):
+            raise Unreached(
+                f"The kvm.ko of {found.package} {found.version} was shipped without type information (BTF), "
+                "so that nothing says how its functions are called."
+            )
+        module, vmlinux, version, drift = found.module, found.base, found.version, found.drift
+    else:
+        release = release_of(plan.module)
+        module, vmlinux = plan.module, plan.vmlinux or _running(plan.module, release)
+        version, drift = f"{plan.module.name} of {release}", _source_drift(release, kernel)
+        again = ["--module", str(module), *(("--vmlinux", str(vmlinux)) if plan.vmlinux else ())]
+    return MachineCode(build_binary(module, vmlinux, kernel, Cache(), progress), version, drift, tuple(again))
+
+
+def _running(module: Path, release: str) -> Path:
+    """The types of the running kernel, if the module is its own."""
+    if release and release == platform.release() and _RUNNING.exists():
+        return _RUNNING
+    raise ConformanceError(
+        f"{module}: the types of its kernel ({release or 'which it does not name'}) are needed. "
+        "Pass its vmlinux or vmlinuz with --vmlinux."
+    )
+
+
+def _source_drift(release: str, kernel: Kernel) -> str:
+    return (
+        f"The module is of {release}, its complaints are named by the source of {kernel.version}: "
+        "where the two differ, a WARN may have another function's name."
+    )

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""C as tree-sitter reads it: what stands outside of functions, the names of functions, where they are."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import tree_sitter_c
+from tree_sitter import Language, Node, Parser
+
+__all__ = ["enclosing", "name_of", "outer", "parse", "text_of"]
+
+_CONDITIONAL = ("preproc_if", "preproc_ifdef", "preproc_else", "preproc_elif", "preproc_elifdef")
+
+
+def parse(content: bytes) -> Node:
+    """The root of the tree of a file."""
+    return Parser(Language(tree_sitter_c.language())).parse(content).root_node
+
+
+def outer(node: Node) -> Iterator[Node]:
+    """What stands outside of everything but preprocessor conditionals."""
+    for child in node.children:
+        if child.type in _CONDITIONAL:
+            yield from outer(child)
+        else:
+            yield child
+
+
+def name_of(function: Node) -> str:
+    """The name of a function definition; "" if there is none to be found."""
+    declarator = function.child_by_field_name("declarator")
+    while declarator is not None and declarator.type != "function_declarator":
+        declarator = declarator.child_by_field_name("declarator")
+    if declarator is None:
+        return ""
+    inner = declarator.child_by_field_name("declarator")
+    text = "" if inner is None else text_of(inner)
+    # FNAME(walk_addr)(...) is a function that returns a function, as far as C's grammar goes.
+    return text.replace(" ", "").replace("\n", "").replace("\t", "")
+
+
+def text_of(node: Node) -> str:
+    """A node's text."""
+    return (node.text or b"").decode(errors="replace")
+
+
+def enclosing(root: Path) -> Callable[[str, int], str]:
+    """Of a file below ``root`` and a line, the name of the function that the line is in; "" if in none."""
+
+    @cache
+    def functions(file: str) -> list[tuple[int, int, str]]:
+        path = root / file
+        if not path.is_file():
+            return []
+        found = (node for node in outer(parse(path.read_bytes())) if node.type == "function_definition")
+        return sorted((one.start_point[0] + 1, one.end_point[0] + 1, name_of(one)) for one in found)
+
+    def name(file: str, line: int) -> str:
+        lines = functions(file)
+        index = bisect_right(lines, (line, 1 << 32, "")) - 1
+        return lines[index][2] if index >= 0 and line <= lines[index][1] else ""
+
+    return name

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Building the image of a module: the entries compiled against its own types, and linked with it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from conformance.errors import ConformanceError
+from conformance.kernels import BuildError, Cache, Kernel, Progress, key_of
+from conformance.kernels.manifest import file_digest
+from conformance.kernels.parsing import enclosing
+from conformance.kernels.tools import compiler_version
+from conformance.kernels.vmlinuz import btf_of, read_file, unpacked
+from conformance.oracles.binary.asking import Asking, asking
+from conformance.oracles.binary.btf import Btf
+from conformance.oracles.binary.linking import BugEntry, NameSite, link
+from conformance.oracles.binary.objects import Object, read_object
+from conformance.oracles.binary.oracle import BinaryOracle
+from conformance.oracles.binary.storing import SYMBOLIC, store_image
+from conformance.oracles.common import COMMON_C, HOST, digest_of
+from conformance.oracles.image import Image, Segment
+
+__all__ = ["Module", "build_binary", "build_image", "has_types", "read_module", "release_of"]
+
+_C = Path(__file__).parent / "c"
+_UNITS = (
+    _C / "exports.c",
+    _C / "environment.c",
+    _C / "sites.c",
+    COMMON_C / "entries/core.c",
+    COMMON_C / "blocks.c",
+)
+_NATIVE, _SYMBOLIC = _C / "native.c", _C / "symbolic.c"
+"""How the code runs: as a process, whose traps are told, or on symbols."""
+
+# As the module was: no PIC, no SSE, no red zone; below 2 GiB there is no use for another code model.
+_FLAGS = (
+    "-std=gnu11",
+    "-O2",
+    "-ffreestanding",
+    "-nostdinc",
+    "-fno-pic",
+    "-fno-pie",
+    "-mcmodel=small",
+    "-mgeneral-regs-only",
+    "-mno-red-zone",
+    "-fcf-protection=none",
+    "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-jump-tables",
+    "-fno-strict-aliasing",
+    "-fno-delete-null-pointer-checks",
+    "-fno-common",
+    "-Wno-attributes",
+    "-Werror=implicit-function-declaration",
+    "-Werror=incompatible-pointer-types",
+    "-Werror=int-conversion",
+)
+
+_MOST_BITS = 24 * 32
+"""More than a processor has capabilities and bugs; the rest lies in the same structure, and has no effect."""
+
+_BUG_ENTRY = ("bug_addr_disp", "file_disp", "line", "flags")
+
+
+KEEP = 12
+"""How many images are kept at most."""
+
+
+@dataclass(frozen=True)
+class Module:
+    """A kernel module with its types."""
+
+    object: Object
+    btf: Btf
+
+
+def read_module(module: Path, vmlinux: Path) -> Module:
+    """Read kvm.ko, compressed or not, and its types, whose base are those of ``vmlinux`` (or of its vmlinuz).
+
+    Raises ConformanceError, which names the file, if either is not what it should be.
+    """
+    read = _object(module)
+    return Module(read, Btf(btf_of(module), str(module), Btf(btf_of(vmlinux), str(vmlinux))))
+
+
+def release_of(module: Path) -> str:
+    """The release of the kernel that a module was built for, "6.1.0-56-amd64"; "" if it does not say."""
+    read = _object(module)
+    info = read.section(".modinfo")
+    said = b"" if info is None else read.sections[info].content
+    magic = next((word[9:] for word in said.split(b"\0") if word.startswith(b"vermagic=")), b"")
+    return magic.split(b" ")[0].decode(errors="replace")
+
+
+def has_types(module: Path) -> bool:
+    """Whether a module says how its functions are called and its structures are laid out."""
+    return _object(module).has_types
+
+
+def _object(module: Path) -> Object:
+    return read_object(unpacked(read_file(module), str(module)), str(module))
+
+
+def build_binary(module: Path, vmlinux: Path, kernel: Kernel, cache: Cache, progress: Progress) -> Path:
+    """The folder with the image of a module, from the cache or built now; see BinaryOracle.
+
+    ``kernel`` is its source, by which its complaints get the names of functions.
+    """
+    key = key_of("binary", file_digest(module), file_digest(vmlinux), kernel.fingerprint, _own_digest())
+
+    def build(entry: Path) -> None:
+        progress(f"{kernel.title}: linking {module.name} with the entries")
+        read = read_module(module, vmlinux)
+        name = enclosing(kernel.root / "src")
+        asked = asking(read.object, read.btf)
+        images = [
+            build_image(read, asked, lambda file, line, symbol: name(file, line) or symbol, how)
+            for how in (_NATIVE, _SYMBOLIC)
+        ]
+        store_image(images[0], asked.why_not, entry)
+        bit = _l1tf(entry, kernel.title)
+        for image, folder in zip(images, (entry, entry / SYMBOLIC), strict=True):
+            folder.mkdir(exist_ok=True)
+            store_image(_knowing_l1tf(image, bit), asked.why_not, folder)
+
+    return cache.get_or_build("binary", key, build, keep=KEEP)
+
+
+def _own_digest() -> str:
+    """A digest of everything of ours that goes into an image, and of the compiler."""
+    ours = [*Path(__file__).parent.glob("*.py"), *_C.rglob("*"), *COMMON_C.rglob("*")]
+    return digest_of(ours) + compiler_version()
+
+
+def build_image(module: Module, asked: Asking, name_site: NameSite, how: Path = _NATIVE) -> Image:
+    """The image of a module, for a process or for symbols.
+
+    Raises BuildError if the entries do not compile against its types.
+    """
+    with tempfile.TemporaryDirectory(prefix="conformance-binary-") as scratch:
+        ours = [_compile(unit, asked, Path(scratch), module.object.file) for unit in (*_UNITS, how)]
+    return link(module.object, ours, name_site, _bug_entry(module.btf))
+
+
+def _l1tf(folder: Path, title: str) -> int:
+    """Which bit of boot_cpu_data says that the processor has L1TF, by asking the image in a folder.
+
+    That is a number of the kernel's own which no type tells. Of all bits it is the one with which resetting
+    the masks leaves some for SPTEs that are not present.
+    """
+    with BinaryOracle(folder) as oracle:
+        oracle.configure(dict.fromkeys(HOST, 0) | {"phys_bits": 46, "cache_bits": 46})
+        bits = np.arange(_MOST_BITS, dtype=np.uint64)
+        found = np.flatnonzero(oracle.run(oracle.entries["shim_is_l1tf"], bits[None, :])[0])
+    if len(found) != 1:
+        raise ConformanceError(f"{title}: of the module {len(found)} bits, not one, seem to say L1TF.")
+    return int(found[0])
+
+
+def _knowing_l1tf(image: Image, bit: int) -> Image:
+    """The image, told that bit."""
+    place = image.symbols["shim_l1tf_bit"].address
+    return replace(image, segments=tuple(_with(one, place, bit) for one in image.segments))
+
+
+def _with(segment: Segment, address: int, value: int) -> Segment:
+    """The segment with 32 bits at the address, if it has that."""
+    at = address - segment.address
+    if not 0 <= at < len(segment.content):
+        return segment
+    content = segment.content[:at] + value.to_bytes(4, "little") + segment.content[at + 4 :]
+    return replace(segment, content=content)
+
+
+def _compile(unit: Path, asked: Asking, scratch: Path, file: str) -> Object:
+    compiler = shutil.which("gcc")
+    if compiler is None:
+        raise ConformanceError("Asking a kernel module needs gcc. Install it.")
+    (scratch / "declarations.h").write_text(asked.header)
+    target = scratch / f"{unit.stem}.o"
+    include = [f"-I{place}" for place in (scratch, _C, COMMON_C, COMMON_C / "entries")]
+    done = subprocess.run(
+        [compiler, *_FLAGS, *include, "-c", str(unit), "-o", str(target)], capture_output=True, text=True
+    )
+    if done.returncode:
+        errors = [line for line in done.stderr.splitlines() if "error:" in line] or [done.stderr.strip()]
+        raise BuildError(f"{file}: the entries do not fit its types: {errors[0]}")
+    return read_object(target.read_bytes(), unit.name)
+
+
+def _bug_entry(btf: Btf) -> BugEntry:
+    """What the kernel's types say of struct bug_entry."""
+    number = btf.aggregate("bug_entry")
+    if number is None:
+        return BugEntry()
+    members = [btf.member(number, name) for name in _BUG_ENTRY]
+    if None in members:
+        raise ConformanceError(f"{btf.file}: struct bug_entry has members of other names than known here.")
+    return BugEntry(btf.size(number), *(member.bit // 8 for member in members if member is not None))

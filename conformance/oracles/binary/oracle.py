@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Asking a shipped module, and telling where it died."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from pathlib import Path
+
+from conformance.oracles.binary import worker
+from conformance.oracles.binary.linking import NOWHERE
+from conformance.oracles.binary.storing import load_image, load_reasons
+from conformance.oracles.child import Entry, FunctionOracle
+from conformance.oracles.image import Image
+
+__all__ = ["BinaryOracle"]
+
+_AT_ONCE = 1 << 14
+
+_WRITES, _FETCHES = 1 << 1, 1 << 4
+"""Of a page fault's error code."""
+
+
+class BinaryOracle(FunctionOracle):
+    """A kernel's functions as its distribution ships them, of the image stored in ``folder``."""
+
+    def __init__(self, folder: Path, *, patience: float = 10.0) -> None:
+        super().__init__(Path(worker.__file__), folder, patience=patience)
+        self.image: Image = load_image(folder)
+        self.why_not = load_reasons(folder)
+        self._places = sorted((one.address, name) for name, one in self.image.symbols.items())
+
+    def capacity(self, entry: Entry) -> int:
+        """How many cases one batch may have: few, since each complaint and each watched store is a signal."""
+        return min(super().capacity(entry), _AT_ONCE)
+
+    def _explained(self, how: str) -> str:
+        """``how``, and the instruction and the access that it died of."""
+        at, address, error, signal, caller = (int(word) for word in self._at[1:6])
+        if not signal:
+            return how
+        if address >= NOWHERE and caller:
+            return f"{how}: {self._name(caller)} calls {self._name(address)}, which nothing stands in for"
+        told = f"{how} at {self._name(at)}"
+        if address:
+            what = "executing" if error & _FETCHES else "writing" if error & _WRITES else "reading"
+            told += f", {what} {self._name(address)}"
+            told += ", which nothing stands in for" if NOWHERE <= address < NOWHERE + (1 << 28) else ""
+        return told
+
+    def _name(self, address: int) -> str:
+        """An address as symbol and offset; a bare number where no symbol is near."""
+        index = bisect_right(self._places, (address, "\U0010ffff")) - 1
+        if index >= 0:
+            start, name = self._places[index]
+            if address - start < max(self.image.symbols[name].size, 1):
+                return name if address == start else f"{name}+{address - start:#x}"
+        return f"{address:#x}"
