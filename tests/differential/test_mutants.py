@@ -27,7 +27,9 @@ def test_every_property_has_a_mutant():
 @pytest.mark.parametrize(("name", "mutant"), PLANTED)
 def test_mutant_dies_and_its_case_replays(name, mutant, tmp_path, mutant_score):
     patch = patch_for(mutant, tmp_path)
-    plan = Plan(kernels=(mutant.kernel,), patches=(patch,), only=(name,), budget=0.5, seed=1, profile="ci")
+    plan = Plan(
+        kernels=(mutant.kernel,), patches=(patch,), only=(name,), budget=0.5, seed=1, profile="ci", jobs=1
+    )
     report = run(plan, progress=lambda line: None)
     (judged,) = report.kernels
     assert judged.error is None, judged.error
