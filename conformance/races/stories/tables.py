@@ -6,7 +6,7 @@ from __future__ import annotations
 from conformance.model.changes import FREED_AFTER_GRACE_PERIOD, TDP_CMPXCHG
 from conformance.races.promises import NO_COMPLAINT, NOTHING_LEAKS
 from conformance.races.race import Course, missing, race
-from conformance.races.stories.setting import FETCH, GFN, HUGE, LOG, TDP_C, WRITE, X2M, memory
+from conformance.races.stories.setting import FETCH, GFN, HUGE, LOG, READ, TDP_C, WRITE, X2M, memory
 
 CMPXCHG = (
     "if (!try_cmpxchg64(sptep, &iter->old_spte, new_spte))\n\t\treturn -EBUSY;\n\n\t__handle_changed_spte"
@@ -68,19 +68,20 @@ FREED_AT_ONCE = ("6.1", TDP_C, CALL_RCU, "tdp_mmu_free_sp_rcu_callback(&sp->rcu_
 @race(
     source="Documentation/virt/kvm/locking.rst; tdp_mmu.c: tables are freed by RCU callbacks",
     historic=[missing(FREED_AFTER_GRACE_PERIOD, NO_COMPLAINT, FREED_AT_ONCE)],
-    modes=["ept-ad"],
+    modes=["ept-noad"],
+    vcpus=2,
     nx_huge_pages=1,
 )
 def walk_against_freeing(at: Course) -> None:
-    """A vCPU walks without mmu_lock, while the table that it walks is removed and a grace period passes.
+    """A vCPU faults on an aged page and walks without mmu_lock, while the table that it walks is removed and a grace period passes.
 
     What it still reads must be a table: its memory is given back only when nobody is inside RCU any more.
     """
     at.first.mmap(page=0, npages=X2M, level=HUGE)
     at.first.set_memory_region(slot=0, gfn=X2M, npages=X2M, page=0)
-    at.first.access(gfn=X2M, kind=FETCH).access(gfn=X2M + 1, kind=WRITE)
-    at.first.set_memory_region(slot=0, gfn=X2M, npages=X2M, page=0, flags=LOG).enter()
-    at.thread("vcpu0").access(gfn=X2M + 1, kind=WRITE)
+    at.first.access(vcpu=1, gfn=X2M, kind=FETCH).access(vcpu=1, gfn=X2M + 1, kind=WRITE)
+    at.first.clear_young(page=1).enter(vcpu=0)
+    at.thread("vcpu0").access(vcpu=0, gfn=X2M + 1, kind=READ)
     at.thread("worker").recover_nx_huge_pages()
     at.thread("rcu").grace_period()
     at.last.enter().grace_period().destroy()

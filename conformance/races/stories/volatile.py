@@ -6,7 +6,7 @@ From the commit message of seed 5: what is not exchanged is lost.
 
 from __future__ import annotations
 
-from conformance.model.changes import NO_PFN_DIRTY, REMOVED_BY_XCHG, TDP_XCHG
+from conformance.model.changes import NO_PFN_DIRTY, NX_RECOVERY_SKIPS_LOGGED, REMOVED_BY_XCHG, TDP_XCHG
 from conformance.races.promises import DIRTY_FRAMES_ARE_TOLD
 from conformance.races.race import Course, missing, race
 from conformance.races.stories.setting import (
@@ -88,6 +88,7 @@ def dirty_lost_in_aging(at: Course) -> None:
 @race(
     source=SEED_5,
     historic=[missing(TDP_XCHG, DIRTY_FRAMES_ARE_TOLD, PLAIN_WRITE, until=NO_PFN_DIRTY)],
+    until=NX_RECOVERY_SKIPS_LOGGED,
     modes=["ept-ad"],
     pml=1,
     nx_huge_pages=1,
