@@ -142,12 +142,13 @@ def _prove(
     from conformance.differential.proving.run import shim_witness
     from conformance.differential.proving.sides import ModelSide
     from conformance.differential.proving.working import prove_all
+    from conformance.oracles.shim.image import shim_image
 
     witness = replace(shim_witness(kernel, library), profile=profile)
     there = [
         name
         for name, prop in PROPERTIES.items()
-        if name in witness.image().entries and not prop.absent(profile)
+        if name in shim_image(library).entries and not prop.absent(profile)
     ]
     for result in prove_all([witness], there, PROVING, 2, arguments):
         if result.verdict is Verdict.PASS:

@@ -134,3 +134,15 @@ def test_a_solver_without_time_proves_nothing(code, model):
 def test_no_time_at_all_is_no_proof(library, profile, model):
     proof = prove(PROPERTIES["make_spte"], (Code(shim_image(library), profile), model), 1e-6)
     assert not proof.proved and proof.unproved
+
+
+def test_models_are_compared_without_a_kernel():
+    from conformance.differential.proving.run import between
+
+    same = between(("model:6.1", "model:6.1"), ("is_*",), 10, 1, quiet)
+    assert same.status == 0
+    told = between(("model:6.1", "model:6.12"), ("is_frozen_spte",), 10, 1, quiet)
+    (result,) = told.kernels[0].results
+    assert result.verdict is Verdict.FAIL
+    assert result.counterexample.sides == ("model:6.1", "model:6.12")
+    assert result.counterexample.again.startswith("conformance prove --between model:6.1 model:6.12")

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
+from conformance.differential.modelled import ModelOracle
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.proving.working import Witness, prove_all
 from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
 from conformance.differential.wanted import check_wanted
+from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, open_kernel
 from conformance.model.profiles import profile_of
 from conformance.oracles.binary import BinaryOracle, symbolic_image
@@ -21,6 +24,9 @@ from conformance.oracles.shim.image import shim_image
 __all__ = ["between", "binary_witness", "shim_witness"]
 
 Progress = Callable[[str], None]
+
+MODEL = "model:"
+"""What begins a selector of a release's model instead of a kernel."""
 
 
 def shim_witness(kernel: Kernel, library: Path) -> Witness:
@@ -36,6 +42,13 @@ def binary_witness(kernel: Kernel, folder: Path) -> Witness:
     return Witness(profile, *opened, kernel.title, "binary")
 
 
+def model_witness(release: str) -> Witness:
+    """The model of a release, such as "6.12"."""
+    major, minor = release.split(".")
+    profile = profile_of((int(major), int(minor)))
+    return Witness(profile, partial(ModelOracle, profile), None, f"{MODEL}{release}", "model")
+
+
 def between(
     selectors: tuple[str, str],
     only: Sequence[str],
@@ -44,18 +57,16 @@ def between(
     progress: Progress,
     advance: Callable[[Result], None] | None = None,
 ) -> Report:
-    """Compare the machine code of two kernels, each built as its shim.
+    """Compare two kernels: the machine code of each, built as its shim; of "model:6.12" the model.
 
     Raises ConformanceError if either cannot be used.
     """
     check_wanted(only, (), ())
-    kernels = [open_kernel(selector, progress=progress) for selector in selectors]
-    libraries = [build_shim(kernel, Cache(), progress) for kernel in kernels]
-    title = " and ".join(kernel.title for kernel in kernels)
-    version = " and ".join(kernel.version for kernel in kernels)
-    report = KernelReport(" ".join(selectors), title, version)
-    witnesses = [shim_witness(kernel, library) for kernel, library in zip(kernels, libraries, strict=True)]
-    names, report.results = _common(kernels, libraries, only)
+    opened = [_open(selector, progress) for selector in selectors]
+    witnesses = [witness for witness, _, _ in opened]
+    title = " and ".join(witness.title for witness in witnesses)
+    report = KernelReport(" ".join(selectors), title, " and ".join(version for _, version, _ in opened))
+    names, report.results = _common([(witness.title, entries) for witness, _, entries in opened], only)
     progress(f"{title}: proving")
     for result in prove_all(witnesses, names, seconds, jobs, selectors):
         report.results.append(result)
@@ -64,19 +75,29 @@ def between(
     return Report([report], None)
 
 
+def _open(selector: str, progress: Progress) -> tuple[Witness, str, Collection[str]]:
+    """What a selector names, its version, and which properties it has."""
+    if selector.startswith(MODEL):
+        release = selector.removeprefix(MODEL)
+        if not re.fullmatch(r"[0-9]{1,3}\.[0-9]{1,3}", release):
+            raise ConformanceError(f"{selector} names no release; write {MODEL}6.12, for example.")
+        witness = model_witness(release)
+        return witness, f"model of {release}", [*witness.oracle().entries]
+    kernel = open_kernel(selector, progress=progress)
+    library = build_shim(kernel, Cache(), progress)
+    return shim_witness(kernel, library), kernel.version, [*shim_image(library).entries]
+
+
 def _common(
-    kernels: Sequence[Kernel], libraries: Sequence[Path], only: Sequence[str]
+    kernels: Sequence[tuple[str, Collection[str]]], only: Sequence[str]
 ) -> tuple[list[str], list[Result]]:
     """The wanted properties that both kernels have, and why others cannot be compared."""
-    entries = [shim_image(library).entries for library in libraries]
     names: list[str] = []
     skipped: list[Result] = []
     for prop in PROPERTIES.values():
         if only and not any(fnmatch.fnmatch(prop.name, glob) for glob in only):
             continue
-        lacking = [
-            kernel.title for kernel, each in zip(kernels, entries, strict=True) if prop.name not in each
-        ]
+        lacking = [title for title, entries in kernels if prop.name not in entries]
         if lacking:
             reason = f"absent from {' and '.join(lacking)}"
             skipped.append(Result(prop.name, "shim", PROVE, "-", Verdict.SKIP, reason=reason))

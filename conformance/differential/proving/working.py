@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ from conformance.differential.telling import counterexample
 from conformance.differential.verdict import PROVE, Result, Verdict
 from conformance.model.modes import MODES, Mode
 from conformance.model.profiles import Profile
-from conformance.oracles.child import FunctionOracle, KernelDied
+from conformance.oracles.child import KernelDied
 from conformance.oracles.image import Image
 
 __all__ = ["Witness", "prove_all"]
@@ -48,12 +49,13 @@ COSTLY = ("make_spte", "kvm_mmu_set_mmio_spte_mask", "make_huge_page_split_spte"
 class Witness:
     """A kernel that is asked: its profile, and how a process gets at its oracle and at its machine code.
 
-    ``title`` is how reports call it, ``name`` the oracle's name.
+    ``title`` is how reports call it, ``name`` the oracle's name. Without ``image`` it is the model of that
+    profile, and the oracle answers as that.
     """
 
     profile: Profile
-    oracle: Callable[[], FunctionOracle]
-    image: Callable[[], Image]
+    oracle: Callable[[], Any]
+    image: Callable[[], Image] | None
     title: str
     name: str = "shim"
 
@@ -118,9 +120,12 @@ class _Worker:
         self._witnesses = witnesses
         self._arguments = arguments
         self._oracles = [witness.oracle() for witness in witnesses]
-        self._codes = [Code(witness.image(), witness.profile) for witness in witnesses]
         first, last = witnesses[0].profile, witnesses[-1].profile
-        self._sides = (self._codes[0], self._codes[1] if len(witnesses) > 1 else ModelSide(first))
+        sides = [
+            ModelSide(witness.profile) if witness.image is None else Code(witness.image(), witness.profile)
+            for witness in witnesses
+        ]
+        self._sides = (sides[0], sides[1] if len(witnesses) > 1 else ModelSide(first))
         self._moved = moved_bits(first, last)
 
     def __enter__(self) -> _Worker:
@@ -175,7 +180,9 @@ class _Worker:
         difference = shrink(comparison, difference)
         if isinstance(comparison, Duel):
             again = ["conformance", "diff", *self._arguments, "--only", prop.name]
-            if found.mode.name in MODES:
+            if any(witness.image is None for witness in self._witnesses):
+                again[1:2] = ["prove", "--between"]
+            elif found.mode.name in MODES:
                 again += ["--mode", found.mode.name, "--case", _text(difference.case)]
             before, after = self._witnesses
             shown = comparison.tell(difference, shlex.join(again))
@@ -199,7 +206,9 @@ class _Worker:
             ask = [comparison.ask_kernel]
             if isinstance(comparison, Duel):
                 ask.append(comparison.ask_model)
-            for code, processor in zip(self._codes, ask, strict=True):
+            for code, processor in zip(self._sides, ask, strict=False):
+                if not isinstance(code, Code):
+                    continue
                 try:
                     answers = processor(batch)
                 except KernelDied as died:
