@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import platform
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,16 +10,12 @@ from typing import TYPE_CHECKING
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, Progress
 from conformance.kernels.images import shipped
-from conformance.kernels.pins import pins
-from conformance.oracles.binary import build_binary, has_types, release_of
+from conformance.oracles.binary import build_binary, open_module
 
 if TYPE_CHECKING:
     from conformance.differential.run import Plan
 
 __all__ = ["MachineCode", "Unreached", "build", "of_module"]
-
-_RUNNING = Path("/sys/kernel/btf/vmlinux")
-"""The types of the kernel that runs here."""
 
 
 class Unreached(ConformanceError):
@@ -52,20 +46,8 @@ def of_module(plan: Plan) -> Plan:
         raise ConformanceError("--patch changes source, not the module that is given with --module.")
     if len(plan.kernels) > 1 or "all" in plan.kernels:
         raise ConformanceError("--module is of one kernel: name at most one with --kernel.")
-    kernels = plan.kernels or (_series(plan.module),)
+    kernels = plan.kernels or (open_module(plan.module).series,)
     return replace(plan, oracle="binary", kernels=kernels)
-
-
-def _series(module: Path) -> str:
-    release = release_of(module)
-    found = re.match(r"\d+\.\d+(?=[.-]|$)", release)
-    if found and found[0] in pins():
-        return found[0]
-    of = f"for {release}" if release else "for it does not say which kernel"
-    raise ConformanceError(
-        f"{module}: it was built {of}, of no series known here ({', '.join(pins())}). "
-        "Name its source with --kernel."
-    )
 
 
 def build(plan: Plan, kernel: Kernel, progress: Progress) -> MachineCode:
@@ -75,28 +57,19 @@ def build(plan: Plan, kernel: Kernel, progress: Progress) -> MachineCode:
     again = ["--oracle", "binary"]
     if plan.module is None:
         found = shipped(kernel.selector, progress=progress)
-        if not has_types(found.module):
+        module = open_module(found.module, found.base)
+        if not module.has_btf:
             raise Unreached(
                 f"The kvm.ko of {found.package} {found.version} was shipped without type information (BTF), "
                 "so that nothing says how its functions are called."
             )
-        module, vmlinux, version, drift = found.module, found.base, found.version, found.drift
+        version, drift = found.version, found.drift
     else:
-        release = release_of(plan.module)
-        module, vmlinux = plan.module, plan.vmlinux or _running(plan.module, release)
-        version, drift = f"{plan.module.name} of {release}", _source_drift(release, kernel)
-        again = ["--module", str(module), *(("--vmlinux", str(vmlinux)) if plan.vmlinux else ())]
-    return MachineCode(build_binary(module, vmlinux, kernel, Cache(), progress), version, drift, tuple(again))
-
-
-def _running(module: Path, release: str) -> Path:
-    """The types of the running kernel, if the module is its own."""
-    if release and release == platform.release() and _RUNNING.exists():
-        return _RUNNING
-    raise ConformanceError(
-        f"{module}: the types of its kernel ({release or 'which it does not name'}) are needed. "
-        "Pass its vmlinux or vmlinuz with --vmlinux."
-    )
+        module = open_module(plan.module, plan.vmlinux)
+        version = f"{plan.module.name} of {module.release}"
+        drift = _source_drift(module.release, kernel)
+        again = ["--module", str(plan.module), *(("--vmlinux", str(plan.vmlinux)) if plan.vmlinux else ())]
+    return MachineCode(build_binary(module, kernel, Cache(), progress), version, drift, tuple(again))
 
 
 def _source_drift(release: str, kernel: Kernel) -> str:

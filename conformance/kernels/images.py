@@ -8,8 +8,6 @@ to 6.12 one package has it all (linux-image-ABI-amd64), of 7.x linux-modules, li
 from __future__ import annotations
 
 import re
-import subprocess
-import tarfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +19,7 @@ from conformance.kernels.cache import Cache, key_of
 from conformance.kernels.debian import all_suites, cached_version
 from conformance.kernels.pins import Pin, pins
 from conformance.kernels.selector import Debian, Pinned, parse
-from conformance.kernels.staging import stop
+from conformance.kernels.staging import contents_of
 from conformance.kernels.tools import Progress, quiet, run
 from conformance.kernels.vendor import vendored
 from conformance.kernels.vmlinuz import btf_of, read_file, unpacked
@@ -196,20 +194,12 @@ def _beside(archive: Archive, package: str, version: str) -> list[str]:
 
 def _take(deb: Path, into: Path) -> None:
     """Write the wanted files of a package, in one stream that ends when there are all."""
-    stream = subprocess.Popen(
-        ["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    try:
-        with tarfile.open(fileobj=stream.stdout, mode="r|", bufsize=1 << 20) as archive:
-            for member in archive:
-                for name, pattern in _FILES.items():
-                    if member.isreg() and pattern.fullmatch(member.name):
-                        content = archive.extractfile(member)
-                        assert content is not None
-                        (into / name).write_bytes(content.read())
-                if all((into / name).is_file() for name in _FILES):
-                    break
-    except tarfile.TarError as trouble:
-        raise ConformanceError(f"The package {deb.name} cannot be unpacked: {trouble}.") from None
-    finally:
-        stop(stream)
+    with contents_of(deb) as archive:
+        for member in archive:
+            for name, pattern in _FILES.items():
+                if member.isreg() and pattern.fullmatch(member.name):
+                    content = archive.extractfile(member)
+                    assert content is not None
+                    (into / name).write_bytes(content.read())
+            if all((into / name).is_file() for name in _FILES):
+                break

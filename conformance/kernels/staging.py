@@ -13,14 +13,22 @@ import shutil
 import subprocess
 import tarfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
 from conformance.errors import ConformanceError
 from conformance.kernels.tools import clean_environment, run
 
-__all__ = ["list_revision", "list_tree", "stage_files", "stage_package", "stage_revision", "wanted"]
+__all__ = [
+    "contents_of",
+    "list_revision",
+    "list_tree",
+    "stage_files",
+    "stage_package",
+    "stage_revision",
+    "wanted",
+]
 
 TOP = {"Makefile", "Kbuild", "Kconfig"}
 WANTED = re.compile(
@@ -49,23 +57,33 @@ def wanted(path: str) -> bool:
 
 def stage_package(deb: Path, into: Path) -> None:
     """Unpack what is wanted of a linux-source package in one stream: no file of a gigabyte in between."""
-    first = subprocess.Popen(
+    with contents_of(deb) as outer:
+        for member in outer:
+            if re.fullmatch(r"\./usr/src/linux-source-[^/]*\.tar\.xz", member.name):
+                inner = outer.extractfile(member)
+                assert inner is not None
+                unpack_xz(inner, into)
+                break
+        else:
+            raise ConformanceError(f"The package {deb.name} holds no kernel source.")
+
+
+@contextlib.contextmanager
+def contents_of(deb: Path) -> Iterator[tarfile.TarFile]:
+    """The files of a package as one stream, which may be left before its end.
+
+    Raises ConformanceError where it cannot be unpacked.
+    """
+    stream = subprocess.Popen(
         ["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     try:
-        with tarfile.open(fileobj=first.stdout, mode="r|", bufsize=1 << 20) as outer:
-            for member in outer:
-                if re.fullmatch(r"\./usr/src/linux-source-[^/]*\.tar\.xz", member.name):
-                    inner = outer.extractfile(member)
-                    assert inner is not None
-                    unpack_xz(inner, into)
-                    break
-            else:
-                raise ConformanceError(f"The package {deb.name} holds no kernel source.")
+        with tarfile.open(fileobj=stream.stdout, mode="r|", bufsize=1 << 20) as archive:
+            yield archive
     except tarfile.TarError as trouble:
         raise ConformanceError(f"The package {deb.name} cannot be unpacked: {trouble}.") from None
     finally:
-        stop(first)
+        _stop(stream)
 
 
 def unpack_xz(compressed: IO[bytes], into: Path) -> None:
@@ -86,7 +104,7 @@ def unpack_xz(compressed: IO[bytes], into: Path) -> None:
         with tarfile.open(fileobj=xz.stdout, mode="r|", bufsize=1 << 20) as archive:
             unpack(archive, into)
     finally:
-        stop(xz)
+        _stop(xz)
         feeder.join()
 
 
@@ -124,7 +142,7 @@ def resolve_links(links: Iterable[tuple[str, str]], into: Path) -> None:
             shutil.copy2(place, into / name)
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
     """End a child of ours and reap it."""
     if process.stdout is not None:
         process.stdout.close()

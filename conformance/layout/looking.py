@@ -12,15 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from conformance.errors import ConformanceError
-from conformance.kernels import DEFAULT, SERIES, Kernel, Progress, open_kernel
+from conformance.kernels import DEFAULT, Kernel, Progress, open_kernel
 from conformance.kernels.images import shipped
 from conformance.kernels.prepare import options_of
 from conformance.layout.found import Found, Row, Structure
 from conformance.layout.sptes import bit_maps, constants
 from conformance.model.profiles import profile_of
+from conformance.oracles.binary import Module, open_module
 from conformance.oracles.binary.btf import Btf
-from conformance.oracles.binary.module import Module, open_module
 from conformance.review.layouts import Layout, layouts_of, read_layouts
 
 __all__ = ["look"]
@@ -55,7 +54,7 @@ def look(
     Without a selector the module's own release says which series it is compared with.
     """
     subject = _subject(selector, progress, module, vmlinux)
-    kernel = open_kernel(selector or _series(subject.module), progress=progress)
+    kernel = open_kernel(selector or subject.module.series, progress=progress)
     profile = profile_of(kernel.release)
     source, theirs, notes = _theirs(subject.module)
     progress(f"{kernel.title}: compiling structures")
@@ -91,16 +90,6 @@ def _subject(selector: str | None, progress: Progress, path: Path | None, vmlinu
     module = open_module(found.module, vmlinux or found.base)
     notes = () if found.drift is None else (found.drift,)
     return _Subject(module, f"{found.package} {found.version}", found.config, notes)
-
-
-def _series(module: Module) -> str:
-    series = "{}.{}".format(*module.version)
-    if series not in SERIES:
-        raise ConformanceError(
-            f"{module.path} is of Linux {series}, which is none of the series {', '.join(SERIES)}. "
-            "Say with --kernel what to compare it with, such as tree:PATH."
-        )
-    return series
 
 
 def _theirs(module: Module) -> tuple[str, Mapping[str, Layout], list[str]]:

@@ -18,7 +18,7 @@ from conformance.errors import ConformanceError
 from conformance.kernels import Cache
 from conformance.kernels.images import shipped
 from conformance.model.modes import MODES
-from conformance.oracles.binary import BinaryOracle, build_binary
+from conformance.oracles.binary import BinaryOracle, build_binary, open_module
 from conformance.oracles.binary.storing import load_image, store_image
 from conformance.oracles.child import KernelDied
 
@@ -33,7 +33,7 @@ def folder(kernel):
     if kernel.series == "5.10":
         pytest.skip("its kvm.ko was shipped without types")
     found = shipped(kernel.selector)
-    return build_binary(found.module, found.base, kernel, Cache(), lambda message: None)
+    return build_binary(open_module(found.module, found.base), kernel, Cache(), lambda message: None)
 
 
 @pytest.fixture
@@ -206,7 +206,7 @@ def test_a_module_given_is_asked(kernel, folder):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"vmlinux": None}, "Pass its vmlinux or vmlinuz with --vmlinux"),
+        ({"vmlinux": None}, "Pass the vmlinux or vmlinuz of .* with --vmlinux"),
         ({"kernels": ("all",)}, "at most one with --kernel"),
         ({"module": None}, "name it with --module"),
     ],

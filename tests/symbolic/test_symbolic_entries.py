@@ -14,6 +14,7 @@ z3 = pytest.importorskip("z3")
 from conformance.differential.comparison import Comparison  # noqa: E402
 from conformance.differential.engines.bulk import draw  # noqa: E402
 from conformance.differential.properties import PROPERTIES  # noqa: E402
+from conformance.differential.proving.inputs import every_input  # noqa: E402
 from conformance.model.modes import MODES  # noqa: E402
 from conformance.oracles.common import HOST  # noqa: E402
 from conformance.oracles.shim import ShimOracle  # noqa: E402
@@ -55,19 +56,6 @@ def module_oracle(library):
         yield oracle
 
 
-def inputs_of(prop, kernel):
-    """Symbols for a property's columns, and what is presupposed of them."""
-    symbols = [z3.BitVec(column.name, 64) for column in prop.takes]
-    assuming = []
-    for column, symbol in zip(prop.takes, symbols, strict=True):
-        choices = column.choices(kernel)
-        if choices is not None:
-            assuming.append(z3.Or(*(symbol == value for value in choices)))
-        elif column.width < 64:
-            assuming.append(z3.ULT(symbol, 1 << column.width))
-    return symbols, assuming
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_formulas_say_what_the_processor_does(name, machines, module_oracle, profile):
     if name not in module_oracle.entries:
@@ -75,12 +63,12 @@ def test_formulas_say_what_the_processor_does(name, machines, module_oracle, pro
     mode, known, unknown, masks = machines
     prop = PROPERTIES[name]
     comparison = Comparison(prop, mode, profile, module_oracle)
-    symbols, assuming = inputs_of(prop, comparison.kernel)
+    meant = every_input(prop, comparison.kernel)
     unknown.expect(prop.events)
-    outcome = unknown.run(name, symbols, assuming=assuming, seconds=60)
+    outcome = unknown.run(name, meant.words, assuming=meant.restrictions, seconds=60)
 
     solver = z3.Solver()
-    solver.add(*assuming, z3.Or(z3.Not(outcome.total), outcome.died))
+    solver.add(*meant.restrictions, z3.Or(z3.Not(outcome.total), outcome.died))
     assert solver.check() == z3.unsat, "some input has no path, or dies"
 
     batch = draw(comparison, np.random.default_rng(7), CASES)

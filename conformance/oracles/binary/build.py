@@ -6,7 +6,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,17 +16,17 @@ from conformance.kernels import BuildError, Cache, Kernel, Progress, key_of
 from conformance.kernels.manifest import file_digest
 from conformance.kernels.parsing import enclosing
 from conformance.kernels.tools import compiler_version
-from conformance.kernels.vmlinuz import btf_of, read_file, unpacked
 from conformance.oracles.binary.asking import Asking, asking
 from conformance.oracles.binary.btf import Btf
 from conformance.oracles.binary.linking import BugEntry, NameSite, link
+from conformance.oracles.binary.module import Module
 from conformance.oracles.binary.objects import Object, read_object
 from conformance.oracles.binary.oracle import BinaryOracle
 from conformance.oracles.binary.storing import SYMBOLIC, store_image
 from conformance.oracles.common import COMMON_C, HOST, digest_of
 from conformance.oracles.image import Image, Segment
 
-__all__ = ["Module", "build_binary", "build_image", "has_types", "read_module", "release_of"]
+__all__ = ["build_binary"]
 
 _C = Path(__file__).parent / "c"
 _UNITS = (
@@ -68,60 +68,25 @@ _MOST_BITS = 24 * 32
 
 _BUG_ENTRY = ("bug_addr_disp", "file_disp", "line", "flags")
 
-
 KEEP = 12
 """How many images are kept at most."""
 
 
-@dataclass(frozen=True)
-class Module:
-    """A kernel module with its types."""
-
-    object: Object
-    btf: Btf
-
-
-def read_module(module: Path, vmlinux: Path) -> Module:
-    """Read kvm.ko, compressed or not, and its types, whose base are those of ``vmlinux`` (or of its vmlinuz).
-
-    Raises ConformanceError, which names the file, if either is not what it should be.
-    """
-    read = _object(module)
-    return Module(read, Btf(btf_of(module), str(module), Btf(btf_of(vmlinux), str(vmlinux))))
-
-
-def release_of(module: Path) -> str:
-    """The release of the kernel that a module was built for, "6.1.0-56-amd64"; "" if it does not say."""
-    read = _object(module)
-    info = read.section(".modinfo")
-    said = b"" if info is None else read.sections[info].content
-    magic = next((word[9:] for word in said.split(b"\0") if word.startswith(b"vermagic=")), b"")
-    return magic.split(b" ")[0].decode(errors="replace")
-
-
-def has_types(module: Path) -> bool:
-    """Whether a module says how its functions are called and its structures are laid out."""
-    return _object(module).has_types
-
-
-def _object(module: Path) -> Object:
-    return read_object(unpacked(read_file(module), str(module)), str(module))
-
-
-def build_binary(module: Path, vmlinux: Path, kernel: Kernel, cache: Cache, progress: Progress) -> Path:
+def build_binary(module: Module, kernel: Kernel, cache: Cache, progress: Progress) -> Path:
     """The folder with the image of a module, from the cache or built now; see BinaryOracle.
 
-    ``kernel`` is its source, by which its complaints get the names of functions.
+    ``kernel`` is its source, by which its complaints get the names of functions. Raises ConformanceError
+    where the module's types, or its kernel's, are not known or not what they should be.
     """
-    key = key_of("binary", file_digest(module), file_digest(vmlinux), kernel.fingerprint, _own_digest())
+    digests = [file_digest(path) for path in (module.path, module.base)]
+    key = key_of("binary", *digests, kernel.fingerprint, _own_digest())
 
     def build(entry: Path) -> None:
-        progress(f"{kernel.title}: linking {module.name} with the entries")
-        read = read_module(module, vmlinux)
+        progress(f"{kernel.title}: linking {module.path.name} with the entries")
         name = enclosing(kernel.root / "src")
-        asked = asking(read.object, read.btf)
+        asked = asking(module.object, module.btf)
         images = [
-            build_image(read, asked, lambda file, line, symbol: name(file, line) or symbol, how)
+            _build_image(module, asked, lambda file, line, symbol: name(file, line) or symbol, how)
             for how in (_NATIVE, _SYMBOLIC)
         ]
         store_image(images[0], asked.why_not, entry)
@@ -139,7 +104,7 @@ def _own_digest() -> str:
     return digest_of(ours) + compiler_version()
 
 
-def build_image(module: Module, asked: Asking, name_site: NameSite, how: Path = _NATIVE) -> Image:
+def _build_image(module: Module, asked: Asking, name_site: NameSite, how: Path) -> Image:
     """The image of a module, for a process or for symbols.
 
     Raises BuildError if the entries do not compile against its types.

@@ -17,8 +17,10 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from conformance.errors import ConformanceError
+from conformance.kernels import SERIES
 from conformance.kernels.vmlinuz import ELF, btf_of, read_file, unpacked
 from conformance.oracles.binary.btf import Btf
+from conformance.oracles.binary.objects import Object, read_object
 
 __all__ = ["Module", "open_module"]
 
@@ -49,14 +51,19 @@ class Module:
         return self.facts.get("vermagic", "").partition(" ")[0]
 
     @property
-    def version(self) -> tuple[int, int]:
-        """VERSION and PATCHLEVEL of its kernel."""
-        match = re.match(r"([0-9]+)\.([0-9]+)", self.release)
+    def series(self) -> str:
+        """The series of its kernel, "6.1". Raises ConformanceError if it is none of those known here."""
+        match = re.match(r"[0-9]+\.[0-9]+", self.release)
         if match is None:
             raise ConformanceError(
                 f"{self.path} does not say which kernel it belongs to (no vermagic). Get the file again."
             )
-        return int(match[1]), int(match[2])
+        if match[0] not in SERIES:
+            raise ConformanceError(
+                f"{self.path} is of Linux {match[0]}, which is none of the series {', '.join(SERIES)}. "
+                "Name the source that it belongs to with --kernel, such as tree:PATH."
+            )
+        return match[0]
 
     @property
     def elf(self) -> ELFFile:
@@ -74,6 +81,21 @@ class Module:
         return self.elf.get_section_by_name(".BTF") is not None
 
     @cached_property
+    def object(self) -> Object:
+        """What linking it needs."""
+        return read_object(self.data, str(self.path))
+
+    @property
+    def base(self) -> Path:
+        """The file with the types of its kernel. Raises ConformanceError if it is not known."""
+        if self.vmlinux is None:
+            raise ConformanceError(
+                f"{self.path}: the types of a module are told on top of its kernel's. "
+                f"Pass the vmlinux or vmlinuz of {self.release or 'its kernel'} with --vmlinux."
+            )
+        return self.vmlinux
+
+    @cached_property
     def btf(self) -> Btf:
         """Its types, together with its kernel's.
 
@@ -85,12 +107,7 @@ class Module:
                 f"{self.path} has no type information (no .BTF). Use a kvm.ko of a kernel from v5.11 on that "
                 "was built with CONFIG_DEBUG_INFO_BTF_MODULES."
             )
-        if self.vmlinux is None:
-            raise ConformanceError(
-                f"{self.path}: the types of a module are told on top of its kernel's. "
-                f"Pass the vmlinux or vmlinuz of {self.release or 'its kernel'} with --vmlinux."
-            )
-        base = Btf(btf_of(self.vmlinux), str(self.vmlinux))
+        base = Btf(btf_of(self.base), str(self.base))
         distilled = self.elf.get_section_by_name(".BTF.base")
         return Btf(section.data(), str(self.path), base, distilled.data() if distilled else None)
 

@@ -69,8 +69,6 @@ class Object:
     file: str
     sections: dict[int, Section]
     symbols: list[SymbolEntry]
-    has_types: bool = False
-    """Whether there is BTF in it."""
 
     def named(self, name: str) -> list[SymbolEntry]:
         """What it defines by that name, in memory."""
@@ -93,10 +91,9 @@ def read_object(data: bytes, file: str) -> Object:
         strings = elf.get_section(table["sh_link"]).data()
         symbols = [_symbol(raw, strings) for raw in _SYMBOL.iter_unpack(table.data())]
         sections = _sections(elf)
-        has_types = elf.get_section_by_name(".BTF") is not None
     except (ELFError, struct.error, ValueError, IndexError) as problem:
         raise ConformanceError(f"{file}: this is no whole ELF file ({problem}).") from None
-    return Object(file, sections, symbols, has_types)
+    return Object(file, sections, symbols)
 
 
 def _symbol(raw: tuple[int, ...], strings: bytes) -> SymbolEntry:
