@@ -206,6 +206,12 @@ class _Worker:
             ask = [comparison.ask_kernel]
             if isinstance(comparison, Duel):
                 ask.append(comparison.ask_model)
+            if not any(isinstance(side, Code) for side in self._sides):
+                # Models only: their answers over numbers take the processor's place.
+                if comparison.compare(batch) is not None:
+                    raise _Disagree(f"numbers differ where formulas do not ({name})")
+                seen += batch.shape[1]
+                continue
             for code, processor in zip(self._sides, ask, strict=False):
                 if not isinstance(code, Code):
                     continue

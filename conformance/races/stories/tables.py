@@ -75,7 +75,8 @@ FREED_AT_ONCE = ("6.1", TDP_C, CALL_RCU, "tdp_mmu_free_sp_rcu_callback(&sp->rcu_
 def walk_against_freeing(at: Course) -> None:
     """A vCPU faults on an aged page, and the table that it walks without mmu_lock is removed.
 
-    A grace period passes meanwhile. What it still reads must be a table: its memory is given back only when nobody is inside RCU any more.
+    A grace period passes meanwhile. What it still reads must be a table: its memory is given back only when
+    nobody is inside RCU any more.
     """
     at.first.mmap(page=0, npages=X2M, level=HUGE)
     at.first.set_memory_region(slot=0, gfn=X2M, npages=X2M, page=0)
