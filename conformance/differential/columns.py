@@ -8,7 +8,7 @@ shrinking. SPTEs are drawn legal for the mode, near-legal (a few bits off), arbi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,9 +35,9 @@ __all__ = [
     "Column",
     "Flag",
     "SpteColumn",
-    "same_access",
     "special_sptes",
     "spte_alternatives",
+    "translated",
 ]
 
 Words = NDArray[np.uint64]
@@ -116,9 +116,14 @@ class Access(Choice):
 _ACCESS = ("acc_exec_mask", "acc_write_mask", "acc_user_mask", "acc_read_mask")
 
 
-def same_access(ours: Kernel, theirs: Kernel) -> bool:
-    """Whether two kernels have the same access bits."""
-    return all(getattr(ours.layout, name) == getattr(theirs.layout, name) for name in _ACCESS)
+def translated(columns: Iterable[Column], words: Iterable[Word], ours: Kernel, theirs: Kernel) -> list[Word]:
+    """Words of these columns as they are told to another kernel: access in the bits that it has for it."""
+    if all(getattr(ours.layout, name) == getattr(theirs.layout, name) for name in _ACCESS):
+        return list(words)
+    return [
+        column.translated(word, ours, theirs) if isinstance(column, Access) else word
+        for column, word in zip(columns, words, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.differential.columns import Access, same_access
+from conformance.differential.columns import translated
 from conformance.differential.comparison import Comparison, Difference
 from conformance.differential.property import Property
 from conformance.differential.telling import counterexample
@@ -67,7 +67,8 @@ class Duel(Comparison):
 
     def ask_model(self, batch: Words) -> Words:
         """What the kernel after the change says. Raises KernelDied."""
-        return self._seen(self._other.ask_kernel(self._translated(batch)))
+        told = translated(self.property.takes, batch, self.kernel, self._other.kernel)
+        return self._seen(self._other.ask_kernel(np.stack(told)))
 
     def compare(self, batch: Words) -> Difference | None:
         """The first case on which the two differ; where both die alike, they are alike."""
@@ -135,14 +136,3 @@ class Duel(Comparison):
             crash=died.how,
             hung=died.hung,
         )
-
-    def _translated(self, batch: Words) -> Words:
-        """The same inputs in the other kernel's access bits."""
-        columns = list(enumerate(self.property.takes))
-        access = [(n, column) for n, column in columns if isinstance(column, Access)]
-        if not access or same_access(self.kernel, self._other.kernel):
-            return batch
-        other = batch.copy()
-        for n, column in access:
-            other[n] = column.translated(batch[n], self.kernel, self._other.kernel)
-        return other

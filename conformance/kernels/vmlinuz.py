@@ -19,10 +19,11 @@ from elftools.elf.elffile import ELFFile
 
 from conformance.errors import ConformanceError
 
-__all__ = ["ELF", "btf_of", "read_file", "unpacked", "vmlinux_of"]
+__all__ = ["BTF", "ELF", "btf_of", "read_file", "unpacked", "vmlinux_of"]
 
 ELF = b"\x7fELF"
-_BTF = b"\x9f\xeb"
+BTF = b"\x9f\xeb"
+"""How little-endian BTF begins."""
 
 # Documentation/arch/x86/boot.rst, "The real-mode kernel header".
 _MAGIC_AT, _MAGIC = 0x202, b"HdrS"
@@ -129,7 +130,7 @@ def btf_of(path: Path) -> bytes:
     Raises ConformanceError if the file is none of these, or is damaged, or has no BTF.
     """
     data = read_file(path)
-    if data.startswith(_BTF):
+    if data.startswith(BTF):
         return data
     try:
         section = ELFFile(io.BytesIO(vmlinux_of(data, str(path)))).get_section_by_name(".BTF")

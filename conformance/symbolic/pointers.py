@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from conformance.oracles.image import Image
 from conformance.symbolic.errors import CannotRun
@@ -64,7 +65,7 @@ class Pointers:
         if not isinstance(address, Term):
             self._store(path, address, value, width)
             return
-        cases = self._cases(path, address, width)
+        cases = self._cases(path, address, width, writes=True)
         if cases is None:
             self._store_element(path, address, value, width)
             return
@@ -90,12 +91,14 @@ class Pointers:
 
     # A few
 
-    def _cases(self, path: Path, address: Term, width: int) -> list[tuple[Value, int]] | None:
+    def _cases(
+        self, path: Path, address: Term, width: int, *, writes: bool = False
+    ) -> list[tuple[Value, int]] | None:
         """The addresses that exist, each with when it is the one. None if they are too many.
 
-        Where there is nothing at an address, the path dies when it is the one.
+        Where nothing is at an address, or nothing that may be written, the path dies when it is the one.
         """
-        named = list(self._leaves(address, 1))
+        named = list(islice(self._leaves(address, 1), LIMIT + 1))
         if len(named) <= LIMIT and all(isinstance(at, int) for _, at in named):
             cases = [(self._guards.of(condition), at) for condition, at in named]
         else:
@@ -104,12 +107,14 @@ class Pointers:
                 return None
             cases = [(self._guards.of(self._terms.eq(address, at, 64)), at) for at in values]
         found = []
+        check = self._backing.check_writable if writes else self._backing.word
         for guard, at in cases:
             assert isinstance(at, int)
             if self._guards.both(path.guard, guard) == 0:
                 continue
             try:
-                self._backing.word(at >> 3)
+                for number in range(at >> 3, ((at + width // 8 - 1) >> 3) + 1):
+                    check(number)
             except Unmapped:
                 self._die(path, self._guards.both(path.guard, guard))
                 continue

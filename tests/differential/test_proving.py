@@ -11,18 +11,24 @@ import pytest
 pytest.importorskip("pypcode")
 z3 = pytest.importorskip("z3")
 
+from conformance.differential.columns import Access  # noqa: E402
 from conformance.differential.engines.bulk import draw  # noqa: E402
 from conformance.differential.properties import PROPERTIES  # noqa: E402
 from conformance.differential.proving.hosts import KINDS, EveryHost  # noqa: E402
 from conformance.differential.proving.proofs import prove  # noqa: E402
+from conformance.differential.proving.run import shim_witness  # noqa: E402
 from conformance.differential.proving.sides import Code, ModelSide  # noqa: E402
-from conformance.differential.proving.solving import Unproved  # noqa: E402
+from conformance.differential.proving.solving import Deadline, Unproved, find  # noqa: E402
+from conformance.differential.proving.working import prove_all  # noqa: E402
 from conformance.differential.run import Plan, run  # noqa: E402
 from conformance.differential.verdict import PROVE, Verdict  # noqa: E402
+from conformance.model.changes import CHANGES  # noqa: E402
 from conformance.model.modes import MODES, kernel_in  # noqa: E402
 from conformance.model.profiles import Profile, profile_of  # noqa: E402
 from conformance.model.words import when  # noqa: E402
 from conformance.oracles.shim.image import shim_image  # noqa: E402
+from conformance.symbolic import Machine  # noqa: E402
+from conformance.symbolic.executing import Run  # noqa: E402
 
 PROVABLE = [name for name, prop in PROPERTIES.items() if not prop.scalar]
 
@@ -109,14 +115,82 @@ def test_two_profiles_of_the_model_are_told_apart():
 @pytest.mark.kernel
 def test_a_missing_change_is_found_with_the_hosts_that_show_it(code, profile):
     """EPT without A/D bits is the only host on which the kinds of volatile bits differ in this way."""
-    lacking = replace(profile) if not isinstance(profile, Profile) else profile
-    from conformance.model.changes import CHANGES
-
     change = CHANGES["WRITABLE_NOT_VOLATILE"]
-    changes = profile.changes ^ {change}
-    other = ModelSide(Profile(lacking.name, frozenset(changes)))
+    other = ModelSide(Profile(profile.name, profile.changes ^ {change}))
     found = prove(PROPERTIES["spte_has_volatile_bits"], (code, other), 10).refutation
     assert found is not None
+
+
+def test_each_side_gets_access_in_its_own_bits():
+    """Before v7.2 read access had no bit, and all others were other ones."""
+    prop, seen = PROPERTIES["kvm_mmu_page_set_access"], []
+    (column,) = (column for column in prop.takes if isinstance(column, Access) and column.name == "access")
+    at = prop.takes.index(column)
+
+    class Watched(ModelSide):
+        def observe(self, prop, hosts, inputs, deadline):
+            seen.append((inputs.words[at], self.kernel(hosts)))
+            return super().observe(prop, hosts, inputs, deadline)
+
+    prove(prop, (Watched(profile_of((6, 12))), Watched(profile_of((7, 2)))), 10)
+    (ours, before), (theirs, after) = seen[:2]
+    for value in column.choices(before):
+        given = z3.simplify(z3.substitute(theirs, (z3.BitVec("access", 3), z3.BitVecVal(value, 3))))
+        assert given.as_long() == column.translated(value, before, after)
+    assert not ours.eq(theirs)
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        ({"died": z3.BoolVal(True)}, "both crash"),
+        ({"undefined": frozenset({"undefined memory at 0x8"})}, "both depend on undefined memory at 0x8"),
+    ],
+)
+def test_what_is_no_answer_is_not_equal(seen, told, profile):
+    class Other(ModelSide):
+        def observe(self, *args):
+            return replace(super().observe(*args), **seen)
+
+    prop = PROPERTIES["is_writable_pte"]
+    proof = prove(prop, (Other(profile), Other(profile)), 10)
+    assert not proof.proved and told in proof.unproved
+    one_sided = prove(prop, (Other(profile), ModelSide(profile)), 10)
+    assert one_sided.proved == ("undefined" in seen), "one side's is proved for whatever it is"
+
+
+@pytest.mark.kernel
+def test_a_path_that_is_lost_is_no_proof(library, profile, model, monkeypatch):
+    prop, code = PROPERTIES["mark_spte_for_access_track"], Code(shim_image(library), profile)
+    assert prove(prop, (code, model), 20).proved
+
+    def careless(self, path, block, bit):
+        path.point = block.after
+        path.guard = self.guards.both(path.guard, self.guards.negate(self.guards.of(bit)))
+        return path if path.guard else None
+
+    # The names of its events are in the machine already.
+    monkeypatch.setattr(Machine, "expect", lambda self, names: None)
+    monkeypatch.setattr(Run, "_branch", careless)
+    proof = prove(prop, (code, model), 20)
+    assert not proof.proved and "not followed to its end" in proof.unproved
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("mode", ["shadow", "npt", "ept-ad"])
+def test_the_hosts_of_one_mode(mode, kernel, library):
+    """Also of a mode that is none of those in which a property that reads no mask is usually compared."""
+    names = ["spte_ad_enabled", "is_writable_pte"]
+    results = list(prove_all([shim_witness(kernel, library)], names, 20, 1, (), (mode,)))
+    assert [result.verdict for result in results] == [Verdict.PASS, Verdict.PASS]
+    assert all(result.reason.endswith(f"the hosts of {mode}") for result in results)
+
+
+def test_every_mode_is_one_of_the_hosts_that_are_meant():
+    for name, mode in MODES.items():
+        (hosts,) = (each for each in map(EveryHost, KINDS) if each.named([name]))
+        assert find([*hosts.restrictions, hosts.is_mode(name)], Deadline(10), name) is not None
+        assert mode.host() == {**hosts.one(find([hosts.is_mode(name)], Deadline(10), name)).host()}
 
 
 @pytest.mark.kernel

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Single bits of a function's machine code are flipped: each flip is refuted on the processor, or is equivalent.
+"""Single bits of a function's machine code are flipped: the processor refutes a flip, or it is equivalent.
 
 A proof engine that is blind somewhere would call a flip equivalent that the processor tells apart; one that
 sees what is not there would refute a flip on an input on which the processor does as before.

@@ -24,6 +24,10 @@ SNIPPETS = {
     "may_fault": (
         "xor eax, eax; lea rcx, cell[rip]; test sil, 1; cmovnz rcx, rax; mov [rcx], rdi; mov rax, [rcx]"
     ),
+    "may_write_code": (
+        "lea rcx, cell[rip]; lea rdx, snippet_may_write_code[rip]; mov rax, rsi; test dil, 1; "
+        "cmovz rcx, rdx; mov [rcx], rsi"
+    ),
     "writes_code": "lea rcx, run_warns[rip]; mov [rcx], rdi",
     "plain": "mov cell[rip], rdi; mov rax, cell[rip]",
     "atomic": "xchg cell[rip], rdi; lock xadd cell[rip], rsi; mov eax, 3; lock cmpxchg cell[rip], rdx",
@@ -106,6 +110,7 @@ def test_accesses_to_nothing_end_the_path(machine):
     assert values(outcome, (9, 0, 0), (9, 1, 0))[2] == [0, 1]
     assert values(outcome, (9, 0, 0))[0] == [9]
     assert implied(run(machine, "writes_code").died)
+    assert values(run(machine, "may_write_code"), (1, 5, 0), (2, 5, 0)) == [[5, 5], [0, 0], [0, 1]]
     assert implied(machine.run("faults", [0, 0, 0], seconds=5).died)
 
 

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import z3
 
+from conformance.differential.columns import translated
 from conformance.differential.property import ANY_MODE, Property
 from conformance.differential.proving.hosts import KINDS, EveryHost
 from conformance.differential.proving.inputs import EveryInput, every_input
@@ -15,8 +16,7 @@ from conformance.differential.proving.sides import Observed, Side
 from conformance.differential.proving.solving import Deadline, Unproved, different, find
 from conformance.model.modes import MODES, Mode
 
-__all__ = ["DEATH", "Proof", "Refutation", "prove"]
-
+__all__ = ["DEATH", "Proof", "Refutation", "modes_of", "prove"]
 
 DEATH = "death"
 """What is observed besides words: whether it crashed."""
@@ -50,6 +50,12 @@ class Proof:
         return bool(self.kinds) and not self.unproved and self.refutation is None
 
 
+def modes_of(prop: Property, modes: Sequence[str] = ()) -> list[str]:
+    """The modes that a property is proved in; with ``modes`` only those of them."""
+    names = MODES if prop.modes == ANY_MODE else prop.modes
+    return [name for name in names if not modes or name in modes]
+
+
 def prove(prop: Property, sides: tuple[Side, Side], seconds: float, modes: Sequence[str] = ()) -> Proof:
     """Compare two sides of a property for every input, on all hosts of the kinds of its modes.
 
@@ -62,18 +68,22 @@ def prove(prop: Property, sides: tuple[Side, Side], seconds: float, modes: Seque
         return proof
     for kind in KINDS:
         hosts = EveryHost(kind)
-        names = hosts.named(MODES if prop.modes == ANY_MODE else prop.modes)
-        if modes:
-            names = [name for name in names if name in modes]
+        names = hosts.named(modes_of(prop, modes))
         if not names:
             continue
-        inputs = every_input(prop, sides[0].kernel(hosts))
+        kernels = [side.kernel(hosts) for side in sides]
+        inputs = every_input(prop, kernels[0])
+        told = replace(inputs, words=tuple(translated(prop.takes, inputs.words, *kernels)))
         proof.inputs = inputs.stated
         meant = [*hosts.restrictions, *inputs.restrictions]
         if modes:
             meant.append(z3.Or(*(hosts.is_mode(name) for name in names)))
         try:
-            one, other = (side.observe(prop, hosts, inputs, deadline) for side in sides)
+            one = sides[0].observe(prop, hosts, inputs, deadline)
+            other = sides[1].observe(prop, hosts, told, deadline)
+            if both := one.undefined & other.undefined:
+                # It has one name, and need not be the same on both.
+                raise Unproved(f"both depend on {min(both)}, which nobody has written")
             for word, unequal in _differences(prop, one, other):
                 found = find([*meant, unequal], deadline, f"{word}, {kind}")
                 if found is not None:
@@ -82,6 +92,9 @@ def prove(prop: Property, sides: tuple[Side, Side], seconds: float, modes: Seque
                     conditions = [*meant, unequal]
                     proof.refutation = _smaller(found, conditions, word, hosts, names, inputs, deadline)
                     return proof
+            death = z3.simplify(z3.And(one.died, other.died))
+            if not z3.is_false(death) and find([*meant, death], deadline, DEATH) is not None:
+                raise Unproved("on some input both crash, which is no answer to compare")
         except Unproved as why:
             proof.unproved = str(why)
             return proof

@@ -33,7 +33,7 @@ _BOOLEANS = ("enable_mmio_caching", "kvm_ad_enabled")
 class Observed:
     """What a side gives for every input, on every host of one kind: the property's words, then its events.
 
-    ``died`` is where it crashes or BUGs instead. ``undefined`` names what they depend on though nobody has
+    ``died`` is where it crashes or BUGs instead. ``undefined`` names what either depends on though nobody has
     written it: registers and memory.
     """
 
@@ -88,14 +88,18 @@ class Code:
     def observe(self, prop: Property, hosts: EveryHost, inputs: EveryInput, deadline: Deadline) -> Observed:
         """The property's observations, by executing the code on symbols."""
         machine = self._machine(hosts, deadline)
-        machine.expect(prop.events)
         meant = [*hosts.restrictions, *inputs.restrictions]
         try:
+            machine.expect(prop.events)
             outcome = machine.run(prop.name, inputs.words, assuming=meant, seconds=deadline.left)
         except CannotRun as why:
             raise Unproved(str(why)) from None
-        evaluator = self._evaluators[prop.name, hosts.kind] = Evaluator(outcome.words)
-        undefined = frozenset(name for name in evaluator.inputs if name.startswith(UNDEFINED))
+        lost = different(outcome.total, z3.BoolVal(True))
+        if lost is not None and find([*meant, lost], deadline, "whether all paths were followed") is not None:
+            raise Unproved("some input takes a path that was not followed to its end")
+        self._evaluators[prop.name, hosts.kind] = Evaluator(outcome.words)
+        names = Evaluator([*outcome.words, outcome.died]).inputs
+        undefined = frozenset(name for name in names if name.startswith(UNDEFINED))
         return Observed(tuple(_term(word) for word in outcome.words), outcome.died, undefined)
 
     def evaluate(self, prop: Property, mode: Mode, batch: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -26,7 +26,7 @@ from conformance.differential.engines.bulk import draw
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
 from conformance.differential.proving.hosts import KINDS
-from conformance.differential.proving.proofs import DEATH, Refutation, prove
+from conformance.differential.proving.proofs import DEATH, Refutation, modes_of, prove
 from conformance.differential.proving.sides import Code, ModelSide
 from conformance.differential.shrinking import shrink
 from conformance.differential.telling import counterexample
@@ -199,7 +199,7 @@ class _Worker:
         """
         seen = 0
         rng = np.random.default_rng(len(prop.name))
-        wanted = [name for name in prop.modes if name in modes] or prop.modes
+        wanted = modes_of(prop, modes)
         for name in wanted:
             comparison = self._comparison(prop, MODES[name])
             batch = draw(comparison, rng, -(-CASES // len(wanted)))

@@ -14,24 +14,13 @@ from dataclasses import dataclass
 
 from conformance.errors import ConformanceError
 from conformance.oracles.binary.btf import Btf, Member
+from conformance.oracles.binary.records import AGGREGATES
+from conformance.oracles.binary.spelling import Spelling
 
 __all__ = ["ALL", "Declarations", "declare"]
 
 ALL = "*"
 """For a path: every member that the structure itself has."""
-
-_AGGREGATES = ("struct", "union")
-_INTEGERS = {
-    (1, False): "unsigned char",
-    (1, True): "signed char",
-    (2, False): "unsigned short",
-    (2, True): "short",
-    (4, False): "unsigned int",
-    (4, True): "int",
-    (8, False): "unsigned long long",
-    (8, True): "long long",
-}
-"""What stands for an enumeration that is not declared, by bytes and whether it has a sign."""
 
 
 @dataclass(frozen=True)
@@ -113,17 +102,15 @@ def _expanded(btf: Btf, number: int, paths: Iterable[str]) -> Iterable[tuple[str
     return shapes.items()
 
 
-class _Writer:
+class _Writer(Spelling):
     """Declarations in the order in which C needs them."""
 
     def __init__(self, btf: Btf, enums: set[str]) -> None:
-        self.btf = btf
-        self.enums = enums
+        super().__init__(btf, enums)
         self.out: list[str] = []
         self._wanted: dict[int, set[int]] = {}
         self._shapes: dict[tuple[int, str], str] = {}
         self._defined: dict[str, int] = {}
-        self._mentioned: set[str] = set()
         self._gaps = 0
         self._aligned: dict[int, int | None] = {}
 
@@ -144,7 +131,7 @@ class _Writer:
             found: tuple[int, Member] | None = None
             if member.name == name:
                 found = number, member
-            elif not member.name and self.btf.type(self.btf.strip(member.type)).kind in _AGGREGATES:
+            elif not member.name and self.btf.type(self.btf.strip(member.type)).kind in AGGREGATES:
                 found = self._select(self.btf.strip(member.type), name)
             if found is not None:
                 self._wanted.setdefault(number, set()).add(index)
@@ -153,23 +140,16 @@ class _Writer:
 
     def _shape(self, owner: int, member: Member, shape: str) -> None:
         """Have an array declared as an array of arrays."""
-        there = self.btf.size(member.type) // max(1, self.btf.size(self._element(member.type)))
+        there = self.btf.size(member.type) // max(1, self.btf.size(self.element(member.type)))
         if math.prod(map(int, re.findall("[0-9]+", shape))) != there:
             raise ConformanceError(
                 f"{self.btf.file}: {member.name} has {there} elements, which are not those of {shape}."
             )
         self._shapes[owner, member.name] = shape
 
-    def _element(self, number: int) -> int:
-        """What an array, of arrays too, is made of."""
-        number = self.btf.strip(number)
-        while self.btf.type(number).kind == "array":
-            number = self.btf.strip(self.btf.type(number).target)
-        return number
-
     def forwards(self) -> list[str]:
         """Declarations of all structures that anything points to."""
-        return [f"{name};" for name in sorted(self._mentioned)]
+        return [f"{name};" for name in sorted(self.mentioned)]
 
     def enum(self, name: str) -> None:
         """Declare an enumeration with its values."""
@@ -182,9 +162,9 @@ class _Writer:
         """Declare a function; what it takes and returns by value is defined."""
         prototype = self.btf.prototype(number)
         for kind in (prototype.result, *(kind for _, kind in prototype.parameters)):
-            if self.btf.type(self.btf.strip(kind)).kind in _AGGREGATES:
+            if self.btf.type(self.btf.strip(kind)).kind in AGGREGATES:
                 self.define(kind)
-        self.out.append(f"extern {self._prototype(number, name)};")
+        self.out.append(f"extern {self.prototype(number, name)};")
 
     def define(self, number: int) -> None:
         """Define a structure that has a name, unless it is."""
@@ -198,8 +178,8 @@ class _Writer:
                 raise ConformanceError(f"{self.btf.file}: there are two different structures {title}.")
             return
         self._defined[title] = number
-        self._mentioned.add(title)
-        self.out.append(f"{title} {self._body(number, 1)};")
+        self.mentioned.add(title)
+        self.out.append(f"{title} {self.body(number, 1)};")
 
     def check(self, number: int, paths: Iterable[str]) -> None:
         """Assert that the compiler has put everything where BTF says."""
@@ -215,7 +195,7 @@ class _Writer:
 
     # Bodies
 
-    def _body(self, number: int, depth: int) -> str:
+    def body(self, number: int, depth: int) -> str:
         """The members between braces, and what the compiler has to know of the alignment."""
         found, members = self.btf.type(number), self.btf.members(number)
         chosen = sorted(
@@ -252,7 +232,7 @@ class _Writer:
         if member.bitfield:
             name += f":{member.bits}"
         if shape := self._shapes.get((owner, name)):
-            kind, name = self._element(kind), name + shape
+            kind, name = self.element(kind), name + shape
         return self.spell(kind, name, whole=True, depth=depth)
 
     def _alignment(self, number: int) -> int:
@@ -261,7 +241,7 @@ class _Writer:
         found = self.btf.type(number)
         if found.kind == "array":
             return self._alignment(found.target)
-        if found.kind in _AGGREGATES:
+        if found.kind in AGGREGATES:
             return self._natural(number) or 1
         return max(1, self.btf.size(number))
 
@@ -280,59 +260,3 @@ class _Writer:
             return bool(member.bit % (8 * self._alignment(member.type)))
         unit = 8 * max(1, self.btf.size(member.type))
         return member.bit // unit != (member.bit + member.bits - 1) // unit
-
-    # Spelling
-
-    def spell(self, number: int, name: str = "", *, whole: bool = False, depth: int = 1) -> str:
-        """C that declares ``name`` to be of a type; ``whole`` if what it is made of must be defined."""
-        number = self.btf.strip(number)
-        found = self.btf.type(number)
-        if found.kind == "pointer":
-            return self._pointer(found.target, name)
-        if found.kind == "array":
-            return self.spell(found.target, f"{name}[{found.elements}]", whole=whole, depth=depth)
-        if found.kind == "prototype":
-            return self._prototype(number, name)
-        if found.kind in _AGGREGATES and not found.name:
-            return f"{found.kind} {self._body(number, depth + 1)} {name}".rstrip()
-        if found.kind in _AGGREGATES and whole:
-            self.define(number)
-        return f"{self._base(number)} {name}".rstrip()
-
-    def _base(self, number: int) -> str:
-        """How a type that is no pointer, array or function is called."""
-        found = self.btf.type(number)
-        if found.kind in ("struct", "union", "forward"):
-            kind = ("union" if found.flag else "struct") if found.kind == "forward" else found.kind
-            self._mentioned.add(f"{kind} {found.name}")
-            return f"{kind} {found.name}"
-        if found.kind in ("enum", "enum64"):
-            return f"enum {found.name}" if found.name in self.enums else _INTEGERS[found.size, found.flag]
-        return found.name or "void"
-
-    def _pointer(self, target: int, name: str) -> str:
-        qualifiers = " ".join(self._qualifiers(target))
-        inner = self.btf.strip(target)
-        kind = self.btf.type(inner).kind
-        if kind in ("array", "prototype"):
-            return self.spell(inner, f"(*{name})")
-        if kind in _AGGREGATES and not self.btf.type(inner).name:
-            return f"void *{name}"
-        if kind == "pointer":
-            return self.spell(inner, f"*{qualifiers} {name}" if qualifiers else f"*{name}")
-        return f"{qualifiers} {self._base(inner)} *{name}".lstrip()
-
-    def _qualifiers(self, number: int) -> Iterator[str]:
-        """Those between a pointer and what it points to."""
-        while number != self.btf.strip(number):
-            found = self.btf.type(number)
-            if found.kind in ("const", "volatile"):
-                yield found.kind
-            number = found.target
-
-    def _prototype(self, number: int, name: str) -> str:
-        prototype = self.btf.prototype(number)
-        parameters = [self.spell(kind) for _, kind in prototype.parameters]
-        if prototype.variadic:
-            parameters.append("...")
-        return self.spell(prototype.result, f"{name}({', '.join(parameters) or 'void'})")

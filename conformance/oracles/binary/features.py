@@ -9,51 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from conformance.oracles.binary.btf import Btf
+from conformance.oracles.shim.features import FUNCTIONS, VARIABLES
 
 __all__ = ["features"]
 
-_SYMBOLS = (
-    "check_spte_writable_invariants",
-    "enable_mmio_caching",
-    "is_access_allowed",
-    "is_dirty_spte",
-    "is_ept_ve_possible",
-    "is_executable_pte",
-    "is_frozen_spte",
-    "is_mmu_writable_spte",
-    "is_removed_spte",
-    "is_rsvd_spte",
-    "kvm_host",
-    "kvm_mmu_changed_pte_notifier_make_spte",
-    "kvm_mmu_page_set_gfn",
-    "kvm_mmu_page_set_translation",
-    "kvm_mmu_set_mask_ptes",
-    "kvm_mmu_set_me_spte_mask",
-    "kvm_mmu_spte_module_init",
-    "kvm_set_pfn_dirty",
-    "kvm_tdp_mmu_spte_need_atomic_update",
-    "kvm_tdp_mmu_spte_need_atomic_write",
-    "kvm_tdp_mmu_write_spte",
-    "kvm_tdp_mmu_write_spte_atomic",
-    "leaf_spte_change_needs_tlb_flush",
-    "make_huge_page_split_spte",
-    "make_huge_spte",
-    "make_small_spte",
-    "mark_page_dirty_in_slot",
-    "mmu_try_to_unsync_pages",
-    "shadow_host_writable_mask",
-    "shadow_me_value",
-    "shadow_memtype_mask",
-    "shadow_mmio_mask",
-    "shadow_xs_mask",
-    "spte_index",
-    "spte_needs_atomic_update",
-    "spte_permission_fault",
-    "spte_wrprot_for_clear_dirty",
-    "tdp_mmu_clear_spte_bits",
-    "tdp_mmu_clear_spte_bits_atomic",
-)
-"""Functions and variables of the module that some kernels have and others do not."""
+_SYMBOLS = (*FUNCTIONS, *VARIABLES, "kvm_host", "kvm_set_pfn_dirty", "mark_page_dirty_in_slot")
+"""Functions and variables that some modules have, or import, and others do not."""
 
 _TYPES = ("kvm_page_fault", "kvm_page_format", "tdp_iter")
 

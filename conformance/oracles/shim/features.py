@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["FUNCTIONS", "probe"]
+__all__ = ["FUNCTIONS", "VARIABLES", "probe"]
 
 _MMU = "arch/x86/kvm/mmu"
 
@@ -78,7 +78,7 @@ FUNCTIONS = [
 ]
 """Functions of arch/x86/kvm/mmu (and mmu.h) that the entries call, where there are any."""
 
-_VARIABLES = [
+VARIABLES = [
     "enable_mmio_caching",
     "shadow_host_writable_mask",
     "shadow_me_value",
@@ -137,6 +137,6 @@ def probe(source: Path, renamed: Mapping[str, str] | None = None) -> list[str]:
     )
     spte_c = text(f"{_MMU}/spte.c")
     found = [name for name in FUNCTIONS if re.search(rf"\b{names.get(name, name)}\(", mmu)]
-    found += [name for name in _VARIABLES if re.search(rf"^(u64|bool) [\w ]*\b{name}\b", spte_c, re.M)]
+    found += [name for name in VARIABLES if re.search(rf"^(u64|bool) [\w ]*\b{name}\b", spte_c, re.M)]
     found += [name for name, (file, pattern) in _SHAPES.items() if re.search(pattern, text(file))]
     return sorted(f"HAVE_{name}" for name in found)

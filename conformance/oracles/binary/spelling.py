@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How C declares a name to be of a type that BTF tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conformance.oracles.binary.btf import Btf
+from conformance.oracles.binary.records import AGGREGATES
+
+__all__ = ["Spelling"]
+
+_INTEGERS = {
+    (1, False): "unsigned char",
+    (1, True): "signed char",
+    (2, False): "unsigned short",
+    (2, True): "short",
+    (4, False): "unsigned int",
+    (4, True): "int",
+    (8, False): "unsigned long long",
+    (8, True): "long long",
+}
+"""What stands for an enumeration that is not declared, by bytes and whether it has a sign."""
+
+
+class Spelling:
+    """Declarators by the types that names stand for. Which structures are defined, and how, others say."""
+
+    def __init__(self, btf: Btf, enums: set[str]) -> None:
+        self.btf = btf
+        self.enums = enums
+        """Those that are declared; for others there is an integer."""
+        self.mentioned: set[str] = set()
+        """Structures and unions that have been referred to."""
+
+    def define(self, number: int) -> None:
+        """Define a structure that has a name, unless it is."""
+        raise NotImplementedError
+
+    def body(self, number: int, depth: int) -> str:
+        """The members of a structure, between braces."""
+        raise NotImplementedError
+
+    def spell(self, number: int, name: str = "", *, whole: bool = False, depth: int = 1) -> str:
+        """C that declares ``name`` to be of a type; ``whole`` if what it is made of must be defined."""
+        number = self.btf.strip(number)
+        found = self.btf.type(number)
+        if found.kind == "pointer":
+            return self._pointer(found.target, name)
+        if found.kind == "array":
+            return self.spell(found.target, f"{name}[{found.elements}]", whole=whole, depth=depth)
+        if found.kind == "prototype":
+            return self.prototype(number, name)
+        if found.kind in AGGREGATES and not found.name:
+            return f"{found.kind} {self.body(number, depth + 1)} {name}".rstrip()
+        if found.kind in AGGREGATES and whole:
+            self.define(number)
+        return f"{self._base(number)} {name}".rstrip()
+
+    def _base(self, number: int) -> str:
+        """How a type that is no pointer, array or function is called."""
+        found = self.btf.type(number)
+        if found.kind in ("struct", "union", "forward"):
+            kind = ("union" if found.flag else "struct") if found.kind == "forward" else found.kind
+            self.mentioned.add(f"{kind} {found.name}")
+            return f"{kind} {found.name}"
+        if found.kind in ("enum", "enum64"):
+            return f"enum {found.name}" if found.name in self.enums else _INTEGERS[found.size, found.flag]
+        return found.name or "void"
+
+    def _pointer(self, target: int, name: str) -> str:
+        qualifiers = " ".join(self._qualifiers(target))
+        inner = self.btf.strip(target)
+        kind = self.btf.type(inner).kind
+        if kind in ("array", "prototype"):
+            return self.spell(inner, f"(*{name})")
+        if kind in AGGREGATES and not self.btf.type(inner).name:
+            return f"void *{name}"
+        if kind == "pointer":
+            return self.spell(inner, f"*{qualifiers} {name}" if qualifiers else f"*{name}")
+        return f"{qualifiers} {self._base(inner)} *{name}".lstrip()
+
+    def _qualifiers(self, number: int) -> Iterator[str]:
+        """Those between a pointer and what it points to."""
+        while number != self.btf.strip(number):
+            found = self.btf.type(number)
+            if found.kind in ("const", "volatile"):
+                yield found.kind
+            number = found.target
+
+    def prototype(self, number: int, name: str) -> str:
+        """C that declares a function of a type."""
+        prototype = self.btf.prototype(number)
+        parameters = [self.spell(kind) for _, kind in prototype.parameters]
+        if prototype.variadic:
+            parameters.append("...")
+        return self.spell(prototype.result, f"{name}({', '.join(parameters) or 'void'})")
+
+    def element(self, number: int) -> int:
+        """What an array, of arrays too, is made of."""
+        number = self.btf.strip(number)
+        while self.btf.type(number).kind == "array":
+            number = self.btf.strip(self.btf.type(number).target)
+        return number
