@@ -54,6 +54,8 @@ def prove(ctx: click.Context, between: tuple[str, str] | None, **given: Any) -> 
     """
     if between and (given["kernels"] or given["patches"]):
         raise click.UsageError("--between names both kernels itself; leave out --kernel and --patch.")
+    if between and given["oracle"] != "shim":
+        raise click.UsageError("--between compares what is compiled here, the shims; leave out --oracle.")
     places = destinations(given)
     del given["bisect"]  # Commands.main() acts on it: it also holds where the options cannot be read.
     with watching() as (progress, advance):

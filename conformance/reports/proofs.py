@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from conformance.differential.agreement import AGREEMENT
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.reports.difference import difference
 from conformance.reports.text import line, lines
@@ -32,13 +33,20 @@ def show(report: Report, console: Console) -> None:
 
 def _kernel(kernel: KernelReport, console: Console) -> None:
     _say(console, f"{line(kernel.title)}  {line(kernel.version)}", "bold")
+    if kernel.disagreement is not None:
+        _say(console, f"ERROR  {line(kernel.disagreement)}", "magenta")
     if kernel.drift:
         _say(console, f"note: {line(kernel.drift)}", "yellow")
     for sentence in lines(kernel.error or ""):
         _say(console, f"ERROR  {sentence}", "magenta")
-    if kernel.error is not None:
+    if kernel.unreached is not None:
+        _say(console, f"unproved  {line(kernel.unreached)}", "yellow")
+    if kernel.error is not None or kernel.unreached is not None:
         return
-    told = [result for result in kernel.results if not result.reason.startswith("absent")]
+    # What two oracles agree on was drawn, and is no proof.
+    agreed = [result for result in kernel.results if result.engine == AGREEMENT]
+    asked = [result for result in kernel.results if result.engine != AGREEMENT]
+    told = [result for result in asked if not result.reason.startswith("absent")]
     if told:
         console.print(_table(told))
     for result in told:
@@ -51,12 +59,15 @@ def _kernel(kernel: KernelReport, console: Console) -> None:
     console.print()
     told_of = [result.verdict for result in told]
     tally = [f"{told_of.count(one)} {_STANDING[one][0]}" for one in Verdict if one in told_of]
-    absent = len(kernel.results) - len(told)
+    absent = len(asked) - len(told)
     more = f"; {absent} absent from the kernel" if absent else ""
     _say(console, f"{len(told)} properties: {', '.join(tally) or 'none'}{more}")
     checked = sum(result.cases for result in told if result.verdict is Verdict.PASS)
     if checked:
         _say(console, f"on {checked:,} drawn cases the formulas gave what the processor gave")
+    if agreed and kernel.disagreement is None:
+        cases = sum(result.cases for result in agreed)
+        _say(console, f"on {cases:,} drawn cases the module gave what the shim gave")
 
 
 def _table(results: list[Result]) -> Table:

@@ -22,6 +22,7 @@ from volume import volume
 from whole import first_run, warm_runs
 
 from conformance.differential.comparison import Comparison
+from conformance.differential.engines.prove import require
 from conformance.differential.properties import PROPERTIES
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, open_kernel
@@ -30,7 +31,7 @@ from conformance.model.profiles import profile_of
 from conformance.oracles.shim import KernelDied, ShimOracle, build_shim
 from conformance.scenarios.comparing import Death
 
-SECTIONS = ("volume", "first", "warm", "cost", "stepping", "races")
+SECTIONS = ("volume", "first", "warm", "cost", "stepping", "races", "proofs")
 
 
 def main() -> int:
@@ -59,6 +60,13 @@ def main() -> int:
         else:
             show(console, "First run of one kernel, in an empty cache", first_run())
 
+    def proved() -> None:
+        # Here and not above: z3 is an extra.
+        require()
+        from proofs import proofs
+
+        proofs(console, kernel, chosen.no_network, min(3, chosen.repeats))
+
     try:
         kernel = open_kernel("6.1", progress=lambda message: print(message, file=sys.stderr))
         library = build_shim(kernel, Cache(), lambda message: print(message, file=sys.stderr))
@@ -83,6 +91,7 @@ def main() -> int:
         section("stepping", lambda: show(console, title, stepping(min(3, chosen.repeats))))
         title = f"Races: {RACE}, {MODE}, two processes"
         section("races", lambda: show(console, title, racing(min(3, chosen.repeats))))
+        section("proofs", proved)
         section("cost", lambda: cost(console, profile, oracle, min(5, chosen.repeats)))
     return 1 if broken else 0
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from figures import Figure
 
-__all__ = ["first_run", "warm_runs"]
+__all__ = ["MB", "below", "first_run", "warm_runs", "watched"]
 
 _HERE = Path(__file__).parent
 MB = 1e6
@@ -85,7 +85,7 @@ def _tree_memory(pid: int) -> float:
     return total
 
 
-def _ran(command: list[str], environment: dict[str, str], place: Path | None = None) -> _Ran:
+def watched(command: list[str], environment: dict[str, str], place: Path | None = None) -> _Ran:
     """Run a command and watch it."""
     start = time.monotonic()
     with tempfile.TemporaryFile() as told:
@@ -105,7 +105,7 @@ def _run_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "conformance", "run", "--kernel", "6.1", "--seed", "1", *arguments]
 
 
-def _conformed(ran: _Ran) -> None:
+def conformed(ran: _Ran) -> None:
     if ran.status:
         raise RuntimeError(f"the run ended with status {ran.status}: {ran.complaint[-600:].strip()}")
 
@@ -122,8 +122,8 @@ def first_run() -> list[Figure]:
             "XDG_CACHE_HOME": str(place / "xdg"),
             "TMPDIR": str(place / "tmp"),
         }
-        ran = _ran(_run_command("--budget", "1"), environment, place)
-        _conformed(ran)
+        ran = watched(_run_command("--budget", "1"), environment, place)
+        conformed(ran)
         kept = disk_used(place)
         disk = max(ran.largest_disk, kept)
     cores = len(os.sched_getaffinity(0))
@@ -133,11 +133,11 @@ def first_run() -> list[Figure]:
     )
     memory = max(ran.largest_tree, ran.largest_process)
     return [
-        _below(f"download to verdict, --budget 1, {cores} cores", ran.seconds, 180, "s"),
-        _below("most disk in use meanwhile (looked at once a second)", disk / MB, 2000, "MB"),
-        _below("disk kept", kept / MB, 50, "MB"),
-        _below("peak memory, largest process", ran.largest_process / MB, 1000, "MB"),
-        _below("peak memory, sum over all processes", memory / MB, 1000, "MB", rss),
+        below(f"download to verdict, --budget 1, {cores} cores", ran.seconds, 180, "s"),
+        below("most disk in use meanwhile (looked at once a second)", disk / MB, 2000, "MB"),
+        below("disk kept", kept / MB, 50, "MB"),
+        below("peak memory, largest process", ran.largest_process / MB, 1000, "MB"),
+        below("peak memory, sum over all processes", memory / MB, 1000, "MB", rss),
     ]
 
 
@@ -147,13 +147,13 @@ def warm_runs(repeats: int) -> list[Figure]:
     one = ("--only", "spte_has_volatile_bits")
     for _ in range(repeats):
         first.append(_seconds_to_first_result())
-        small.append(_ran(_run_command(*one, "--budget", "0.1"), dict(os.environ)))
-        full.append(_ran(_run_command("--budget", "0.1"), dict(os.environ)))
-        _conformed(small[-1])
-        _conformed(full[-1])
+        small.append(watched(_run_command(*one, "--budget", "0.1"), dict(os.environ)))
+        full.append(watched(_run_command("--budget", "0.1"), dict(os.environ)))
+        conformed(small[-1])
+        conformed(full[-1])
     memory = max(max(ran.largest_tree, ran.largest_process) for ran in full)
     return [
-        _below("process start to the first result, default plan", statistics.median(first), 2, "s"),
+        below("process start to the first result, default plan", statistics.median(first), 2, "s"),
         Figure(
             "process start to exit, one property in all modes, --budget 0.1",
             f"{statistics.median(ran.seconds for ran in small):.2f} s",
@@ -163,7 +163,7 @@ def warm_runs(repeats: int) -> list[Figure]:
             f"{statistics.median(ran.seconds for ran in full):.1f} s",
             note="Every property gets its due by every engine however short the budget; see judging.py.",
         ),
-        _below("peak memory of that, sum over all processes", memory / MB, 1000, "MB"),
+        below("peak memory of that, sum over all processes", memory / MB, 1000, "MB"),
     ]
 
 
@@ -176,6 +176,6 @@ def _seconds_to_first_result() -> float:
     return float(done.stdout.split()[0]) - start
 
 
-def _below(name: str, value: float, most: float, unit: str, note: str = "") -> Figure:
+def below(name: str, value: float, most: float, unit: str, note: str = "") -> Figure:
     shown = f"{value:.3g}" if value < 100 else f"{value:.0f}"
     return Figure(name, f"{shown} {unit}", f"{value / most:.2g}", f"< {most:g} {unit}", value < most, note)

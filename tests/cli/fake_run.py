@@ -30,6 +30,7 @@ class Plan:
     seed: int | None = None
     case: tuple[int, ...] = ()
     jobs: int = 2
+    timeout: float = 20.0
     profile: str = "default"
     module: Path | None = None
     vmlinux: Path | None = None

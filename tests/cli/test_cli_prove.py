@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What ``prove`` accepts, prints and writes; and what is said where it cannot be had."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import re
+import sys
+import xml.etree.ElementTree as ET
+
+import fake_run
+import pytest
+
+from conformance.differential.verdict import KernelReport, Report, Result, Verdict
+from conformance.reports import proofs
+from conformance.reports.terminal import Screen
+
+PACKAGES = ("z3", "pypcode")
+
+
+@pytest.fixture
+def real(monkeypatch):
+    """The comparison itself, where the other tests of this folder have a stand-in."""
+    for package in PACKAGES:
+        pytest.importorskip(package)
+    monkeypatch.delitem(sys.modules, "conformance.differential.run")
+    return importlib.import_module("conformance.differential.run")
+
+
+@pytest.fixture
+def without(monkeypatch):
+    """An installation without the packages of the extra."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *more: None if name in PACKAGES else found(name, *more),
+    )
+
+
+def standing(text):
+    """What the table says of each property."""
+    return {name: word for word, name in re.findall(r"^([A-Za-z]+) +(\w+) +\d+\.\d\d", text, re.M)}
+
+
+def test_every_option_arrives(cli, plans):
+    args = "--kernel 6.1 --only make_spte --oracle binary --timeout 1.5 --jobs 3"
+    assert cli("prove", *args.split()).exit_code == 0
+    assert plans == [
+        fake_run.Plan(
+            kernels=("6.1",), only=("make_spte",), engines=("prove",), oracle="binary", timeout=1.5, jobs=3
+        )
+    ]
+
+
+@pytest.mark.kernel
+def test_the_table_and_the_formats_say_the_same(cli, real, tmp_path):
+    names = ("is_writable_pte", "spte_has_volatile_bits", "tdp_iter")
+    only = [word for name in names for word in ("--only", name)]
+    places = ("--json", tmp_path / "a.json", "--junit", tmp_path / "a.xml")
+    done = cli("prove", "--kernel", "6.1", *only, "--jobs", 1, *places)
+    assert done.exit_code == 0
+    assert standing(done.stdout) == {
+        "is_writable_pte": "PROVED",
+        "spte_has_volatile_bits": "PROVED",
+        "tdp_iter": "unproved",
+    }
+    assert "2^64, every host" in done.stdout
+    assert "3 properties: 2 PROVED, 1 unproved" in done.stdout
+
+    (kernel,) = json.loads((tmp_path / "a.json").read_text())["kernels"]
+    told = {result["property"]: result for result in kernel["results"]}
+    assert sorted(told) == sorted(names)
+    assert {name: result["verdict"] for name, result in told.items()} == {
+        "is_writable_pte": "PASS",
+        "spte_has_volatile_bits": "PASS",
+        "tdp_iter": "SKIP",
+    }
+    assert {result["engine"] for result in told.values()} == {"prove"}
+    assert all(told[name]["reason"] == "proved: 2^64 inputs, every host" for name in names[:2])
+    assert told["tdp_iter"]["reason"].startswith("unproved: ")
+
+    root = ET.parse(tmp_path / "a.xml").getroot()
+    assert root.get("failures") == "0" and root.get("errors") == "0"
+    (skipped,) = [case for case in root.iter("testcase") if case.find("skipped") is not None]
+    assert "tdp_iter" in skipped.get("classname")
+
+
+@pytest.mark.kernel
+def test_two_kernels_are_equivalent_or_told_apart(cli, tmp_path):
+    pytest.importorskip("pypcode")
+    only = ("--only", "is_frozen_spte", "--only", "is_writable_pte")
+    done = cli("prove", "--between", "6.1", "6.12", *only, "--jobs", 1, "--json", tmp_path / "a.json")
+    assert done.exit_code == 1
+    assert standing(done.stdout) == {"is_frozen_spte": "REFUTED", "is_writable_pte": "PROVED"}
+    # REMOVED_SPTE, and what became of it.
+    assert re.search(r"FAIL  is_frozen_spte .*\n +spte +0x0*(5a0|80000000000005a0) ", done.stdout)
+    assert "again   conformance diff 6.1 6.12 --only is_frozen_spte" in done.stdout
+    (kernel,) = json.loads((tmp_path / "a.json").read_text())["kernels"]
+    verdicts = {result["property"]: result["verdict"] for result in kernel["results"]}
+    assert verdicts == {"is_frozen_spte": "FAIL", "is_writable_pte": "PASS"}
+
+    done = cli("prove", "--between", "6.1", "6.12", "--only", "is_writable_pte", "--jobs", 1)
+    assert done.exit_code == 0 and standing(done.stdout) == {"is_writable_pte": "PROVED"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--kernel 9.9", "There is no kernel '9.9'"),
+        ("--only no_such", "no property is called no_such"),
+        ("--oracle live", "no oracle live"),
+        ("--timeout 0", "pass a number of seconds above zero"),
+        ("--timeout soon", "pass a number of seconds above zero"),
+        ("--between 6.1 6.12 --kernel 6.1", "leave out --kernel and --patch"),
+        ("--between 6.1 6.12 --patch fix.mbox", "leave out --kernel and --patch"),
+        ("--between 6.1 6.12 --oracle binary", "leave out --oracle"),
+        ("--between 6.1", "requires 2 arguments"),
+        ("--between 6.1 9.9 --only is_writable_pte", "There is no kernel '9.9'"),
+        ("--between 6.1 6.12 --only no_such", "no property is called no_such"),
+        ("--patch missing.mbox", "missing.mbox"),
+    ],
+)
+def test_bad_input_is_told_plainly(cli, real, words, said):
+    done = cli("prove", *words.split())
+    assert done.exit_code == 2 and done.stdout == ""
+    assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_without_the_packages_it_says_what_to_install(cli, without, plans):
+    for more in ((), ("--between", "6.1", "6.12")):
+        done = cli("prove", *more)
+        assert done.exit_code == 2 and done.stdout == "" and plans == []
+        assert done.stderr == (
+            "conformance: Proofs need z3-solver and pypcode, which are not installed. "
+            "Install the suite with what they need: pip install '.[prove]'\n"
+        )
+
+
+@pytest.mark.kernel
+def test_run_does_without_the_packages_and_says_so(process):
+    """Here they cannot even be imported."""
+    code = "import sys; sys.modules.update(z3=None, pypcode=None); from conformance.cli import main; main()"
+    asked = ("run", "--kernel", "6.1", "--only", "is_frozen_spte", "--budget", "0.1")
+    done = process(*asked, code=code)
+    assert done.returncode == 0, done.stderr
+    told = [line for line in done.stderr.splitlines() if "proof" in line]
+    assert told == ["without proofs: z3-solver and pypcode not installed (pip install '.[prove]')"]
+    assert "PASS  is_frozen_spte" in done.stdout and "prove" not in done.stdout
+
+    refused = process(*asked, "--engine", "prove", code=code)
+    assert refused.returncode == 2 and "pip install '.[prove]'" in refused.stderr
+
+
+@pytest.mark.kernel
+def test_too_short_a_time_is_told_and_proves_nothing(cli, real, tmp_path):
+    only = ("--only", "is_*", "--only", "make_spte")
+    places = ("--json", tmp_path / "a.json")
+    done = cli("prove", "--kernel", "6.1", *only, "--timeout", "0.001", "--jobs", 1, *places)
+    assert done.exit_code == 2, "nothing could be judged"
+    assert set(standing(done.stdout).values()) == {"unproved"}
+    (kernel,) = json.loads((tmp_path / "a.json").read_text())["kernels"]
+    (whole,) = [one for one in kernel["results"] if one["property"] == "-"]
+    assert whole["verdict"] == "ERROR" and "nothing was compared" in whole["reason"]
+    there = [one for one in kernel["results"] if one["engine"] == "prove"]
+    assert len(there) >= 12
+    for result in there:
+        assert result["verdict"] == "SKIP" and result["cases"] == 0
+        assert re.match(r"unproved: .*(in time|within)", result["reason"]), result
+
+
+def shown(report, capsys):
+    proofs.show(Report([report], None), Screen(sys.stdout))
+    return capsys.readouterr().out
+
+
+def test_agreement_with_the_shim_is_no_proof(capsys):
+    alike = Result("is_large_pte", "binary", "agreement", "npt", Verdict.PASS, cases=4096)
+    proved = Result("is_large_pte", "binary", "prove", "-", Verdict.PASS, 1024, reason="proved: all of it")
+    said = shown(KernelReport("6.1", "6.1", "6.1.1", results=[alike, alike, proved]), capsys)
+    assert said.count("PROVED  is_large_pte") == 1 and "1 properties: 1 PROVED" in said
+    assert "1,024 drawn cases the formulas" in said and "8,192 drawn cases the module" in said
+
+
+def test_oracles_that_differ_are_told_first(capsys):
+    report = KernelReport("6.1", "6.1", "6.1.1", disagreement="shim and binary differ in is_large_pte.")
+    assert shown(report, capsys).splitlines()[1] == "ERROR  shim and binary differ in is_large_pte."
+
+
+def test_a_module_that_cannot_be_reached_is_told(capsys):
+    said = shown(KernelReport("5.10", "5.10", "", unreached="It has no types."), capsys)
+    assert "unproved  It has no types." in said and "properties" not in said
