@@ -9,7 +9,8 @@ from rich.text import Text
 
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.reports.difference import difference
-from conformance.reports.text import line, lines
+from conformance.reports.terminal import heading, say
+from conformance.reports.text import line
 
 __all__ = ["show"]
 
@@ -31,12 +32,7 @@ def show(report: Report, console: Console) -> None:
 
 
 def _kernel(kernel: KernelReport, console: Console) -> None:
-    _say(console, f"{line(kernel.title)}  {line(kernel.version)}", "bold")
-    if kernel.drift:
-        _say(console, f"note: {line(kernel.drift)}", "yellow")
-    for sentence in lines(kernel.error or ""):
-        _say(console, f"ERROR  {sentence}", "magenta")
-    if kernel.error is not None:
+    if not heading(kernel, console):
         return
     told = [result for result in kernel.results if not result.reason.startswith("absent")]
     if told:
@@ -45,18 +41,18 @@ def _kernel(kernel: KernelReport, console: Console) -> None:
         if result.verdict is Verdict.FAIL:
             console.print()
             first, *rest = difference(result, kernel.title, None, width=console.width)
-            _say(console, first, "bold red")
+            say(console, first, "bold red")
             for entry in rest:
-                _say(console, entry)
+                say(console, entry)
     console.print()
     told_of = [result.verdict for result in told]
     tally = [f"{told_of.count(one)} {_STANDING[one][0]}" for one in Verdict if one in told_of]
     absent = len(kernel.results) - len(told)
     more = f"; {absent} absent from the kernel" if absent else ""
-    _say(console, f"{len(told)} properties: {', '.join(tally) or 'none'}{more}")
+    say(console, f"{len(told)} properties: {', '.join(tally) or 'none'}{more}")
     checked = sum(result.cases for result in told if result.verdict is Verdict.PASS)
     if checked:
-        _say(console, f"on {checked:,} drawn cases the formulas gave what the processor gave")
+        say(console, f"on {checked:,} drawn cases the formulas gave what the processor gave")
 
 
 def _table(results: list[Result]) -> Table:
@@ -75,8 +71,3 @@ def _table(results: list[Result]) -> Table:
             Text(line(reason)),
         )
     return table
-
-
-def _say(console: Console, text: str, style: str = "") -> None:
-    """One line as it is: not folded, no markup, so that a command can be copied from it."""
-    console.print(Text(text), style=style, soft_wrap=True)
