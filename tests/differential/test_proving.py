@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import partial
 
@@ -20,7 +21,7 @@ from conformance.differential.proving.proofs import Refutation, prove  # noqa: E
 from conformance.differential.proving.run import shim_witness  # noqa: E402
 from conformance.differential.proving.sides import Code, ModelSide  # noqa: E402
 from conformance.differential.proving.solving import Deadline, Unproved, find  # noqa: E402
-from conformance.differential.proving.working import _Worker, prove_all  # noqa: E402
+from conformance.differential.proving.working import Witness, _Worker, prove_all  # noqa: E402
 from conformance.differential.run import Plan, run  # noqa: E402
 from conformance.differential.verdict import PROVE, Result, Verdict  # noqa: E402
 from conformance.model.changes import CHANGES  # noqa: E402
@@ -207,6 +208,14 @@ def test_a_host_that_is_none_of_a_mode_is_found_again_by_proving(kernel, library
     assert result.counterexample.again == (
         f"conformance run --kernel {kernel.series} --only spte_has_volatile_bits --engine prove"
     )
+
+
+def test_processes_that_end_are_told_for_each_property(profile):
+    """As when the solver is killed for the memory that it takes."""
+    witness = Witness(profile, partial(os._exit, 3), partial(os._exit, 3), "a kernel")
+    results = list(prove_all([witness], ["is_writable_pte", "spte_index"], 5, 2, ()))
+    assert [result.property for result in results] == ["is_writable_pte", "spte_index"]
+    assert all(result.verdict is Verdict.ERROR and "the process" in result.reason for result in results)
 
 
 def test_every_mode_is_one_of_the_hosts_that_are_meant():
