@@ -189,6 +189,16 @@ def test_the_hosts_of_one_mode(mode, kernel, library):
 
 
 @pytest.mark.kernel
+def test_masks_that_are_not_the_model_s_refute_those_who_set_and_use_them(library, kernel):
+    """Another kernel's model takes other bits for host-writable, and has a variable for A/D bits or none."""
+    other = profile_of((6, 1) if kernel.series.startswith("7.") else (7, 2))
+    code = Code(shim_image(library), other)
+    for name in ("kvm_mmu_set_ept_masks", "spte_has_volatile_bits"):
+        found = prove(PROPERTIES[name], (code, ModelSide(other)), 60).refutation
+        assert found is not None, name
+
+
+@pytest.mark.kernel
 def test_a_host_that_is_none_of_a_mode_is_found_again_by_proving(kernel, library, profile):
     change = CHANGES["WRITABLE_NOT_VOLATILE"]
     witness = replace(
