@@ -10,7 +10,8 @@ from rich.text import Text
 from conformance.differential.agreement import AGREEMENT
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.reports.difference import difference
-from conformance.reports.text import line, lines
+from conformance.reports.terminal import heading, say
+from conformance.reports.text import line
 
 __all__ = ["show"]
 
@@ -32,16 +33,7 @@ def show(report: Report, console: Console) -> None:
 
 
 def _kernel(kernel: KernelReport, console: Console) -> None:
-    _say(console, f"{line(kernel.title)}  {line(kernel.version)}", "bold")
-    if kernel.disagreement is not None:
-        _say(console, f"ERROR  {line(kernel.disagreement)}", "magenta")
-    if kernel.drift:
-        _say(console, f"note: {line(kernel.drift)}", "yellow")
-    for sentence in lines(kernel.error or ""):
-        _say(console, f"ERROR  {sentence}", "magenta")
-    if kernel.unreached is not None:
-        _say(console, f"unproved  {line(kernel.unreached)}", "yellow")
-    if kernel.error is not None or kernel.unreached is not None:
+    if not heading(kernel, console):
         return
     # What two oracles agree on was drawn, and is no proof.
     agreed = [result for result in kernel.results if result.engine == AGREEMENT]
@@ -53,21 +45,21 @@ def _kernel(kernel: KernelReport, console: Console) -> None:
         if result.verdict is Verdict.FAIL:
             console.print()
             first, *rest = difference(result, kernel.title, None, width=console.width)
-            _say(console, first, "bold red")
+            say(console, first, "bold red")
             for entry in rest:
-                _say(console, entry)
+                say(console, entry)
     console.print()
     told_of = [result.verdict for result in told]
     tally = [f"{told_of.count(one)} {_STANDING[one][0]}" for one in Verdict if one in told_of]
     absent = len(asked) - len(told)
     more = f"; {absent} absent from the kernel" if absent else ""
-    _say(console, f"{len(told)} properties: {', '.join(tally) or 'none'}{more}")
+    say(console, f"{len(told)} properties: {', '.join(tally) or 'none'}{more}")
     checked = sum(result.cases for result in told if result.verdict is Verdict.PASS)
     if checked:
-        _say(console, f"on {checked:,} drawn cases the formulas gave what the processor gave")
+        say(console, f"on {checked:,} drawn cases the formulas gave what the processor gave")
     if agreed and kernel.disagreement is None:
         cases = sum(result.cases for result in agreed)
-        _say(console, f"on {cases:,} drawn cases the module gave what the shim gave")
+        say(console, f"on {cases:,} drawn cases the module gave what the shim gave")
 
 
 def _table(results: list[Result]) -> Table:
@@ -86,8 +78,3 @@ def _table(results: list[Result]) -> Table:
             Text(line(reason)),
         )
     return table
-
-
-def _say(console: Console, text: str, style: str = "") -> None:
-    """One line as it is: not folded, no markup, so that a command can be copied from it."""
-    console.print(Text(text), style=style, soft_wrap=True)

@@ -34,7 +34,6 @@ class Questions:
         self._solver = z3.SolverFor("QF_BV")
         self._solver.add(*assuming)
         self._possible: dict[Guard, bool] = {0: False}
-        self.asked = 0
 
     def possible(self, guard: Guard) -> bool:
         """Whether some input meets the guard."""
@@ -90,7 +89,6 @@ class Questions:
         return found
 
     def _check(self) -> z3.CheckSatResult:
-        self.asked += 1
         left = self._deadline - time.monotonic()
         self._solver.set("timeout", max(1, int(1000 * left)))
         answer = self._solver.check()

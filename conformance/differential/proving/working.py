@@ -189,6 +189,10 @@ class _Worker:
             shown = replace(shown, sides=(before.title, after.title))
         else:
             shown = counterexample(comparison, difference, self._arguments)
+            if found.mode.name not in MODES:
+                # No command names such a host; the proof comes upon it again.
+                again = ["conformance", "run", *self._arguments, "--only", prop.name, "--engine", PROVE]
+                shown = replace(shown, again=shlex.join(again))
         why = f"refuted in {found.word}, and replayed"
         return told(found.mode.name, Verdict.FAIL, comparison.cases, reason=why, counterexample=shown)
 
