@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What all tests share: the kernel under test, its shim, and the score of planted mutants.
+"""What all tests share: the kernel under test, its shim, and what tests count.
 
 ``CONFORMANCE_KERNEL`` names the series that tests marked ``kernel`` use (default 6.1), which is how the
 tox matrix chooses.
@@ -8,8 +8,8 @@ tox matrix chooses.
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,55 +21,51 @@ from conformance.oracles.shim import ShimOracle, build_shim
 
 SERIES = os.environ.get("CONFORMANCE_KERNEL", "6.1")
 
-SCORES = pytest.StashKey[Counter[str]]()
+SCORES = pytest.StashKey["Scores"]()
+COUNTED = "counted: "
 
 
 def pytest_configure(config) -> None:
-    config.stash[SCORES] = Counter()
-    config.pluginmanager.register(Scores(config.stash[SCORES]))
+    config.stash[SCORES] = Scores()
+    config.pluginmanager.register(config.stash[SCORES])
 
 
 class Scores:
-    """Adds up what tests counted, in whichever process they ran."""
+    """Adds up what tests counted, in whichever process they ran: by what it is about, then by its name."""
 
-    def __init__(self, scores: Counter[str]) -> None:
-        self.scores = scores
+    def __init__(self) -> None:
+        self.about: defaultdict[str, Counter[str]] = defaultdict(Counter)
 
     def pytest_runtest_logreport(self, report) -> None:
         if report.when == "teardown":
-            self.scores.update({name: n for name, n in report.user_properties if name.startswith("mutants ")})
-
-
-def counting(prefix: str, record_property) -> Iterator[Counter[str]]:
-    """A counter whose sums go into the reports of the test, and so into JUnit and the summary."""
-    score: Counter[str] = Counter()
-    yield score
-    for name, number in score.items():
-        record_property(f"mutants {prefix} {name}", number)
+            for text, number in report.user_properties:
+                if text.startswith(COUNTED):
+                    about, name = text.removeprefix(COUNTED).rsplit(": ", 1)
+                    self.about[about][name] += number
 
 
 @pytest.fixture
-def mutant_score(record_property) -> Iterator[Counter[str]]:
-    """How many mutants were planted, killed at all, and killed by each engine."""
-    yield from counting("of functions", record_property)
+def counted(record_property) -> Iterator[Callable[[str], Counter[str]]]:
+    """Counters, by what they are about, whose sums go into the reports of the test: JUnit and the summary.
 
-
-@pytest.fixture
-def story_score(record_property) -> Iterator[Counter[str]]:
-    """How many mutants of the TDP MMU were planted, and killed by their story."""
-    yield from counting("of the TDP MMU", record_property)
+    One in which mutants are ``planted`` and ``killed`` may also say by which engines.
+    """
+    scores: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    yield lambda about: scores[about]
+    for about, score in scores.items():
+        for name, number in score.items():
+            record_property(f"{COUNTED}{about}: {name}", number)
 
 
 def pytest_terminal_summary(terminalreporter, config) -> None:
-    """The scores of planted mutants, after a run that planted any."""
-    scores = config.stash[SCORES]
-    for prefix in ("of functions", "of the TDP MMU"):
-        planted, killed = (scores[f"mutants {prefix} {name}"] for name in ("planted", "killed"))
-        by = {name: scores[f"mutants {prefix} {name}"] for name in ENGINES}
-        engines = ", ".join(f"{name} {number}" for name, number in by.items() if number)
-        if planted:
-            engines = f"; by engine: {engines}" if engines else " by their stories"
-            terminalreporter.write_line(f"mutants {prefix}: {killed} of {planted} killed{engines}")
+    """What was counted: a line for each thing that was."""
+    for about, score in config.stash[SCORES].about.items():
+        told = ", ".join(f"{number} {name}" for name, number in score.items())
+        if "planted" in score:
+            engines = ", ".join(f"{name} {score[name]}" for name in ENGINES if score[name])
+            told = f"{score['killed']} of {score['planted']} killed"
+            told += f"; by engine: {engines}" if engines else ""
+        terminalreporter.write_line(f"{about}: {told}")
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from conformance.symbolic.code import Code
 from conformance.symbolic.errors import CannotRun
 from conformance.symbolic.functions import Block
 from conformance.symbolic.guards import Guard, Guards
-from conformance.symbolic.instructions import CALLERS, FLAGS, NR_KEPT, RDI, RSP
+from conformance.symbolic.instructions import CALLED, CALLERS, FLAGS, NR_KEPT, RDI, RSP
 from conformance.symbolic.memory import END, Backing, Unmapped
 from conformance.symbolic.paths import Frame, Path, merge
 from conformance.symbolic.pointers import LIMIT, Pointers
@@ -28,6 +28,8 @@ __all__ = ["OnBug", "OnComplaint", "OnWrite", "Run"]
 
 MOST_STEPS = 1_000_000
 """How many blocks a run may execute."""
+WARNS = "__SCT__WARN_trap"
+"""Called where a module of v6.19 or later complains with a text; given the entry of its table of bugs."""
 TURNS = 6
 """How often a decision is taken on both sides before it is asked whether it can go both ways."""
 
@@ -70,6 +72,8 @@ class Run:
         self._turns: Counter[tuple[object, ...]] = Counter()
         self._where = ""
         self._callers: dict[int, Value] = {}
+        warns = self.code.image.symbols.get(WARNS)
+        self._warns = warns.address if warns and self.code.image.sites else None
 
     def start(self, address: int, registers: list[Value], words: dict[int, Value]) -> None:
         """Execute the function at an address until all paths have ended."""
@@ -176,6 +180,8 @@ class Run:
 
     def _go(self, path: Path, block: Block, target: int) -> Path | None:
         kind = block.jump.kind
+        if kind == "call" and target == self._warns:
+            return self._warn_each(path, block)
         if kind == "call":
             return self._call(path, block, target)
         if kind == "return":
@@ -291,6 +297,31 @@ class Run:
             path.function.extend(block.after, block.point)
         path.point = block.after
         return path
+
+    def _warn_each(self, path: Path, block: Block) -> None:
+        """Complain, each way apart that leads here: compilers let several complaints share the call."""
+        given = path.registers[RDI]
+        entries = [given] if isinstance(given, int) else self.questions.values(given, path.guard, LIMIT)
+        stack = path.registers[RSP]
+        assert block.after is not None
+        if entries is None or not isinstance(stack, int):
+            raise CannotRun("it complains in more ways than are told apart")
+        for entry in entries:
+            guard = self.guards.both(path.guard, self.guards.of(self.terms.eq(given, entry, 64)))
+            one = path.fork(guard, block.after)
+            distance = self.memory.load(one, entry, 32)
+            site = None
+            if isinstance(distance, int):
+                site = self.code.image.sites.get(entry + distance - ((distance & 1 << 31) << 1))
+            if site is None:
+                raise CannotRun(f"it complains of what its table of bugs does not have, at {entry:#x}")
+            if self.on_complaint is not None:
+                self.on_complaint(self, one, site)
+            for slot in CALLED:
+                one.registers[slot] = self.terms.leaf("undefined after a complaint", 64)
+            one.registers[RSP] = stack + 8
+            self._forget_flags(one)
+            self._put(one)
 
     def _bug(self, path: Path, function: int, argument: int) -> Path:
         """Call what does not return, with the stack as calls have it."""

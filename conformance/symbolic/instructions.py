@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = [
+    "CALLED",
     "CALLERS",
     "DF",
     "FLAGS",
@@ -38,6 +39,8 @@ SLOTS = {offset: slot for slot, offset in enumerate([*_GENERAL, *_BASES, *_FLAG_
 RAX, RDX, RSP, RSI, RDI = (SLOTS[offset] for offset in (0x00, 0x10, 0x20, 0x30, 0x38))
 CALLERS = tuple(SLOTS[offset] for offset in (0x18, 0x28, 0xA0, 0xA8, 0xB0, 0xB8, 0x20A))
 """RBX, RBP, R12 to R15 and DF, which a function leaves as they were."""
+CALLED = tuple(SLOTS[offset] for offset in (0x00, 0x08, 0x10, 0x30, 0x38, 0x80, 0x88, 0x90, 0x98))
+"""RAX, RCX, RDX, RSI, RDI, R8 to R11, which a function may leave as it likes."""
 GS_BASE = SLOTS[0x118]
 FLAGS = frozenset(SLOTS[offset] for offset in (0x200, 0x202, 0x204, 0x206, 0x207, 0x20B))
 """CF, PF, AF, ZF, SF, OF: they survive no call and no return."""

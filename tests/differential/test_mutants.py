@@ -25,7 +25,8 @@ def test_every_property_has_a_mutant():
 @pytest.mark.kernel
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "mutant"), PLANTED)
-def test_mutant_dies_and_its_case_replays(name, mutant, tmp_path, mutant_score):
+def test_mutant_dies_and_its_case_replays(name, mutant, tmp_path, counted):
+    score = counted("mutants of functions")
     patch = patch_for(mutant, tmp_path)
     plan = Plan(
         kernels=(mutant.kernel,), patches=(patch,), only=(name,), budget=0.5, seed=1, profile="ci", jobs=1
@@ -34,13 +35,13 @@ def test_mutant_dies_and_its_case_replays(name, mutant, tmp_path, mutant_score):
     (judged,) = report.kernels
     assert judged.error is None, judged.error
 
-    mutant_score["planted"] += 1
+    score["planted"] += 1
     failed = [result for result in judged.results if result.verdict is Verdict.FAIL]
     for engine in ENGINES:
-        mutant_score[engine] += any(result.engine == engine for result in failed)
+        score[engine] += any(result.engine == engine for result in failed)
     assert failed, f"survived: {[(r.engine, r.mode, r.verdict, r.cases) for r in judged.results]}"
     assert report.status == 1
-    mutant_score["killed"] += 1
+    score["killed"] += 1
 
     smallest = failed[0]
     again = Plan(

@@ -17,12 +17,12 @@ from conformance.differential.properties import PROPERTIES
 from conformance.differential.proving.run import binary_witness
 from conformance.differential.proving.working import prove_all
 from conformance.differential.run import Plan, run
+from conformance.differential.shipped import build
 from conformance.differential.verdict import PROVE, Verdict
-from conformance.kernels import Cache, open_kernel
-from conformance.kernels.images import shipped
+from conformance.kernels import open_kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
-from conformance.oracles.binary import BinaryOracle, build_binary
+from conformance.oracles.binary import BinaryOracle
 from conformance.oracles.binary.storing import SYMBOLIC, load_image, load_reasons, store_image
 
 pytestmark = [pytest.mark.kernel, pytest.mark.network]
@@ -34,8 +34,7 @@ QUICK = ("spte_has_volatile_bits", "make_nonleaf_spte", "kvm_tdp_mmu_write_spte"
 def built(series):
     """A pinned kernel, and the folder of the image of its shipped module."""
     kernel = open_kernel(series)
-    found = shipped(kernel.selector)
-    return kernel, build_binary(found.module, found.base, kernel, Cache(), lambda message: None)
+    return kernel, build(Plan(oracle="binary"), kernel, lambda message: None).image
 
 
 def proofs(kernel, folder, names, seconds=SECONDS):

@@ -32,12 +32,13 @@ def test_every_mutant_has_its_story():
 @pytest.mark.parametrize(
     "planted", [pytest.param(p, id=f"{p.story}-{n}-{p.mutant.kernel}") for n, p in enumerate(PLANTED)]
 )
-def test_mutant_dies(planted, tmp_path, story_score):
-    story_score["planted"] += 1
+def test_mutant_dies(planted, tmp_path, counted):
+    score = counted("mutants of the TDP MMU, by their stories")
+    score["planted"] += 1
     patch = patch_for(planted.mutant, tmp_path)
     ready = prepare(planted.mutant.kernel, (patch,), lambda line: None)
     assert isinstance(ready, Ready), ready.error or ready.unreached
     script = STORIES[planted.story].script
     result = judge(ready.arena(planted.mode), planted.story, script, ready.facts, golden=False)
     assert result.verdict is Verdict.FAIL, f"survived: {planted.wrong}"
-    story_score["killed"] += 1
+    score["killed"] += 1

@@ -18,6 +18,16 @@ pytestmark = NEEDED
 
 SNIPPETS = {
     "warns": "mov eax, 1; test dil, 1; jz 1f; site_warn: ud2; mov eax, 2; 1: nop",
+    "warns_by_a_call": (
+        "push rbx; mov ebx, 3; test sil, 1; jz 1f; lea rcx, entry_one[rip]; lea rdi, [rcx + 16]; test dl, 1; "
+        "cmovnz rdi, rcx; call __SCT__WARN_trap; 1: mov rax, rbx; pop rbx; ret; "
+        "entry_one: .long site_one - entry_one, 0, 0, 0; entry_two: .long site_two - entry_two; "
+        "site_one: nop; site_two: nop; __SCT__WARN_trap: ud2"
+    ),
+    "keeps_what_a_call_may_change": (
+        "mov ecx, 7; lea rdi, entry_three[rip]; call __SCT__WARN_trap; mov rax, rcx; ret; "
+        "entry_three: .long site_one - entry_three"
+    ),
     "bugs": "mov eax, 1; test dil, 1; jz 1f; site_bug: ud2; 1: nop",
     "traps": "mov eax, 1; cmp rdi, 5; jne 1f; ud2; 1: nop",
     "faults": "mov rax, [rdi]",
@@ -58,6 +68,8 @@ SNIPPETS = {
 }
 SITES = {
     "site_warn": Site("WARN", "somebody", "some.c", 7),
+    "site_one": Site("WARN", "one", "some.c", 1),
+    "site_two": Site("WARN", "two", "some.c", 2),
     "site_bug": Site("BUG", "somebody", "some.c", 9),
 }
 NAMES = ("rdi", "rsi", "rdx")
@@ -98,6 +110,19 @@ def test_a_warning_is_counted_in_its_slot(machine):
     assert values(outcome, (0, 0, 0), (1, 0, 0)) == [[1, 2], [0, 1 << 8], [0, 0]]
     machine.expect(["call other"])
     assert values(run(machine, "warns"), (1, 0, 0)) == [[2], [1 << 56], [0]]
+
+
+def test_complaints_that_share_a_call_are_told_apart(machine):
+    machine.expect(("WARN one", "WARN two"))
+    outcome = run(machine, "warns_by_a_call")
+    results, events, died = values(outcome, (0, 0, 0), (0, 1, 1), (0, 1, 0))
+    assert results == [3, 3, 3] and not any(died)
+    assert events == [0, 1, 1 << 8]
+
+
+def test_a_complaint_leaves_registers_as_calls_do(machine):
+    outcome = run(machine, "keeps_what_a_call_may_change")
+    assert any(name.startswith("undefined") for name in Evaluator(outcome.words).inputs)
 
 
 def test_a_bug_and_what_nobody_knows_end_the_path(machine):
