@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-__all__ = ["PROVE", "Counterexample", "KernelReport", "Report", "Result", "Verdict"]
+__all__ = ["AGREEMENT", "PROVE", "Counterexample", "KernelReport", "Report", "Result", "Verdict"]
 
+AGREEMENT = "agreement"
+"""What stands where an engine does if another oracle of the same kernel was asked, and not the model."""
 PROVE = "prove"
 """The engine whose PASS holds for every input. Its cases are those on which its formulas were checked."""
 

@@ -7,8 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from conformance.differential.agreement import AGREEMENT
-from conformance.differential.verdict import KernelReport, Report, Result, Verdict
+from conformance.differential.verdict import AGREEMENT, KernelReport, Report, Result, Verdict
 from conformance.reports.difference import difference
 from conformance.reports.terminal import heading, say
 from conformance.reports.text import line
