@@ -22,7 +22,7 @@ from conformance.kernels import Cache, open_kernel
 from conformance.kernels.images import shipped
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
-from conformance.oracles.binary import BinaryOracle, build_binary
+from conformance.oracles.binary import BinaryOracle, build_binary, open_module
 from conformance.oracles.binary.storing import SYMBOLIC, load_image, load_reasons, store_image
 
 pytestmark = [pytest.mark.kernel, pytest.mark.network]
@@ -35,7 +35,8 @@ def built(series):
     """A pinned kernel, and the folder of the image of its shipped module."""
     kernel = open_kernel(series)
     found = shipped(kernel.selector)
-    return kernel, build_binary(found.module, found.base, kernel, Cache(), lambda message: None)
+    module = open_module(found.module, found.base)
+    return kernel, build_binary(module, kernel, Cache(), lambda message: None)
 
 
 def proofs(kernel, folder, names, seconds=SECONDS):
