@@ -181,7 +181,8 @@ class Run:
     def _go(self, path: Path, block: Block, target: int) -> Path | None:
         kind = block.jump.kind
         if kind == "call" and target == self._warns:
-            return self._warn_each(path, block)
+            self._warn_each(path, block)
+            return None
         if kind == "call":
             return self._call(path, block, target)
         if kind == "return":
