@@ -9,6 +9,7 @@ from rich.text import Text
 
 from conformance.differential.verdict import AGREEMENT, KernelReport, Report, Result, Verdict
 from conformance.reports.difference import difference
+from conformance.reports.rows import IDLE
 from conformance.reports.terminal import heading, say
 from conformance.reports.text import line
 
@@ -21,6 +22,9 @@ _STANDING = {
     Verdict.ERROR: ("ERROR", "magenta"),
     Verdict.MISS: ("MISS", "yellow"),
 }
+
+WIDE = 80
+"""Columns on which names are left whole."""
 
 
 def show(report: Report, console: Console) -> None:
@@ -37,9 +41,9 @@ def _kernel(kernel: KernelReport, console: Console) -> None:
     # What two oracles agree on was drawn, and is no proof.
     agreed = [result for result in kernel.results if result.engine == AGREEMENT]
     asked = [result for result in kernel.results if result.engine != AGREEMENT]
-    told = [result for result in asked if not result.reason.startswith("absent")]
+    told = [result for result in asked if not _absent(result)]
     if told:
-        console.print(_table(told))
+        console.print(_table(told, console.width))
     for result in told:
         if result.verdict is Verdict.FAIL:
             console.print()
@@ -52,21 +56,33 @@ def _kernel(kernel: KernelReport, console: Console) -> None:
     tally = [f"{told_of.count(one)} {_STANDING[one][0]}" for one in Verdict if one in told_of]
     absent = len(asked) - len(told)
     more = f"; {absent} absent from the kernel" if absent else ""
-    say(console, f"{len(told)} properties: {', '.join(tally) or 'none'}{more}")
+    count = "1 property" if len(told) == 1 else f"{len(told)} properties"
+    say(console, f"{count}: {', '.join(tally) or 'none'}{more}")
     checked = sum(result.cases for result in told if result.verdict is Verdict.PASS)
     if checked:
         say(console, f"on {checked:,} drawn cases the formulas gave what the processor gave")
+    elif not any(result.verdict is Verdict.FAIL for result in told):
+        say(console, f"ERROR  {IDLE}", "magenta")
+    for result in agreed:
+        if result.verdict is Verdict.ERROR:
+            where = f"{line(result.property)} {line(result.mode)}"
+            say(console, f"ERROR  {where}: {line(result.reason)}", "magenta")
     if agreed and kernel.disagreement is None:
         cases = sum(result.cases for result in agreed)
         say(console, f"on {cases:,} drawn cases the module gave what the shim gave")
 
 
-def _table(results: list[Result]) -> Table:
+def _absent(result: Result) -> bool:
+    """Whether there is nothing to prove, for there is no such function in the kernel, or in one of two."""
+    return result.verdict is Verdict.SKIP and result.reason.startswith("absent")
+
+
+def _table(results: list[Result], width: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("", no_wrap=True)
-    table.add_column("property", no_wrap=True)
+    table.add_column("property", overflow="fold", no_wrap=width >= WIDE)
     table.add_column("s", justify="right", no_wrap=True)
-    table.add_column("for", overflow="fold")
+    table.add_column("for", overflow="fold", min_width=20)
     for result in results:
         word, colour = _STANDING[result.verdict]
         reason = result.reason.removeprefix("unproved: ").removeprefix("proved: ").replace(" inputs,", ",")

@@ -181,7 +181,8 @@ def _where(name: str, group: Sequence[Result]) -> str:
 def _total(kernel: KernelReport, groups: dict[str, list[Result]], seed: int | None, console: Console) -> None:
     console.print()
     cases = sum(result.cases for result in kernel.results)
-    if not cases and not any(result.verdict is Verdict.FAIL for result in kernel.results):
+    compared = any(result.compared() for result in kernel.results)
+    if not compared and not any(result.verdict is Verdict.FAIL for result in kernel.results):
         say(console, f"ERROR  {IDLE}", _COLOURS[Verdict.ERROR])
     verdicts = [worst(group) for group in groups.values()]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in Verdict if verdict in verdicts)
