@@ -41,7 +41,9 @@ def _kernel(kernel: KernelReport, console: Console) -> None:
     # What two oracles agree on was drawn, and is no proof.
     agreed = [result for result in kernel.results if result.engine == AGREEMENT]
     asked = [result for result in kernel.results if result.engine != AGREEMENT]
-    told = [result for result in asked if not _absent(result)]
+    absent = [result for result in asked if _absent(result)]
+    closed = [result for result in asked if _closed(result)]
+    told = [result for result in asked if result not in absent and result not in closed]
     if told:
         console.print(_table(told, console.width))
     for result in told:
@@ -54,10 +56,13 @@ def _kernel(kernel: KernelReport, console: Console) -> None:
     console.print()
     told_of = [result.verdict for result in told]
     tally = [f"{told_of.count(one)} {_STANDING[one][0]}" for one in Verdict if one in told_of]
-    absent = len(asked) - len(told)
-    more = f"; {absent} absent from the kernel" if absent else ""
+    more = [f"{len(closed)} cannot be asked of this code"] if closed else []
+    more += [f"{len(absent)} absent from the kernel"] if absent else []
     count = "1 property" if len(told) == 1 else f"{len(told)} properties"
-    say(console, f"{count}: {', '.join(tally) or 'none'}{more}")
+    say(console, f"{count}: {', '.join(tally) or 'none'}{''.join(f'; {entry}' for entry in more)}")
+    if closed:
+        names = ", ".join(line(result.property) for result in closed)
+        console.print(Text(f"not asked, as the JSON says why: {names}", style="dim"))
     checked = sum(result.cases for result in told if result.verdict is Verdict.PASS)
     if checked:
         say(console, f"on {checked:,} drawn cases the formulas gave what the processor gave")
@@ -75,6 +80,12 @@ def _kernel(kernel: KernelReport, console: Console) -> None:
 def _absent(result: Result) -> bool:
     """Whether there is nothing to prove, for there is no such function in the kernel, or in one of two."""
     return result.verdict is Verdict.SKIP and result.reason.startswith("absent")
+
+
+def _closed(result: Result) -> bool:
+    """Whether the kernel has the function, but this oracle no way to it."""
+    open_ends = result.reason.startswith("unproved: ")
+    return result.verdict is Verdict.SKIP and not open_ends and not _absent(result)
 
 
 def _table(results: list[Result], width: int) -> Table:

@@ -56,3 +56,19 @@ def test_kernels_of_which_nothing_could_be_proved_say_why():
 def test_nothing_reaches_the_terminal_that_moves_it():
     told = shown(KernelReport("6.1", NASTY, NASTY, results=[proof(NASTY, Verdict.SKIP, NASTY)]))
     assert "\x1b" not in told and "\x00" not in told
+
+
+def test_what_the_code_has_no_way_into_is_named_apart():
+    told = shown(
+        KernelReport(
+            "6.1",
+            "6.1",
+            "6.1.192-2",
+            results=[
+                proof("make_spte", Verdict.PASS, "proved: 2^165 inputs, every host", cases=1024),
+                proof("is_large_pte", Verdict.SKIP, "the compiler inlined it"),
+            ],
+        )
+    )
+    assert "1 property: 1 PROVED; 1 cannot be asked of this code" in told
+    assert "not asked, as the JSON says why: is_large_pte" in told
