@@ -24,6 +24,7 @@ __all__ = [
     "jobs_option",
     "kernel_options",
     "mode_option",
+    "oracle_options",
     "output_file",
     "property_options",
     "report_options",
@@ -210,6 +211,26 @@ def mode_option(command: Command) -> Command:
         "--mode", "modes", multiple=True, metavar="NAME", help="Compare only in these modes."
     )
     return option(command)
+
+
+def oracle_options(command: Command) -> Command:
+    """--oracle, --module and --vmlinux: what answers for the kernel."""
+    file = click.Path(exists=True, dir_okay=False, path_type=Path)
+    options = (
+        click.option(
+            "--oracle", default="shim", show_default=True, metavar="NAME", help="What answers for the kernel."
+        ),
+        click.option("--module", type=file, metavar="PATH", help="Ask this kvm.ko; implies --oracle binary."),
+        click.option(
+            "--vmlinux",
+            type=file,
+            metavar="PATH",
+            help="The vmlinux or vmlinuz that the module belongs to, for its types.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def property_options(verb: str) -> Callable[[Command], Command]:

@@ -14,6 +14,8 @@ from conformance.cli.options import (
     destinations,
     jobs_option,
     kernel_options,
+    mode_option,
+    oracle_options,
     report_options,
 )
 from conformance.cli.run import tell, watching
@@ -24,9 +26,8 @@ __all__ = ["prove"]
 @click.command()
 @kernel_options
 @click.option("--only", multiple=True, metavar="GLOB", help="Prove only properties of these names.")
-@click.option(
-    "--oracle", default="shim", show_default=True, metavar="NAME", help="Whose machine code it is about."
-)
+@oracle_options
+@mode_option
 @click.option(
     "--between",
     nargs=2,
@@ -54,8 +55,10 @@ def prove(ctx: click.Context, between: tuple[str, str] | None, **given: Any) -> 
     """
     if between and (given["kernels"] or given["patches"]):
         raise click.UsageError("--between names both kernels itself; leave out --kernel and --patch.")
-    if between and given["oracle"] != "shim":
-        raise click.UsageError("--between compares what is compiled here, the shims; leave out --oracle.")
+    if between and (given["oracle"] != "shim" or given["module"] or given["vmlinux"]):
+        raise click.UsageError(
+            "--between compares what is compiled here, the shims; leave out --oracle, --module and --vmlinux."
+        )
     places = destinations(given)
     del given["bisect"]  # Commands.main() acts on it: it also holds where the options cannot be read.
     with watching() as (progress, advance):
@@ -65,7 +68,8 @@ def prove(ctx: click.Context, between: tuple[str, str] | None, **given: Any) -> 
         if between:
             from conformance.differential.proving.run import between as compare
 
-            report = compare(between, given["only"], given["timeout"], given["jobs"], progress, advance)
+            wanted = given["only"], given["timeout"], given["jobs"]
+            report = compare(between, *wanted, progress, advance, given["modes"])
         else:
             from conformance.differential.run import Plan, run
 

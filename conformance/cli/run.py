@@ -20,6 +20,7 @@ from conformance.cli.options import (
     jobs_option,
     kernel_options,
     mode_option,
+    oracle_options,
     property_options,
     report_options,
     seed_option,
@@ -46,21 +47,7 @@ Advance = Callable[["Result"], None]
 @click.option(
     "--engine", "engines", multiple=True, metavar="NAME", help="Explore with this one only, e.g. bulk."
 )
-@click.option(
-    "--oracle", default="shim", show_default=True, metavar="NAME", help="What answers for the kernel."
-)
-@click.option(
-    "--module",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="PATH",
-    help="Ask this kvm.ko; implies --oracle binary.",
-)
-@click.option(
-    "--vmlinux",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="PATH",
-    help="The vmlinux or vmlinuz that the module belongs to, for its types.",
-)
+@oracle_options
 @mode_option
 @budget_option(30.0, "Comparing per kernel.")
 @seed_option()

@@ -9,13 +9,10 @@ import numpy as np
 
 from conformance.differential.comparison import Comparison
 from conformance.differential.engines.bulk import draw
-from conformance.differential.verdict import KernelReport, Result, Verdict
+from conformance.differential.verdict import AGREEMENT, KernelReport, Result, Verdict
 from conformance.oracles.child import FunctionOracle, KernelDied
 
-__all__ = ["AGREEMENT", "agree", "disagreement"]
-
-AGREEMENT = "agreement"
-"""What such a comparison is called where an engine is."""
+__all__ = ["agree", "disagreement"]
 
 CASES = 1 << 12
 """Cases that both are asked: the engines compare more, each with the model."""

@@ -78,10 +78,6 @@ class Comparison:
             row[:] = value
         return out
 
-    def ask_model_once(self, case: Sequence[int]) -> tuple[int, ...]:
-        """The model's observation of one case, over Python ints."""
-        return tuple(int(word) for word in self.property.observe(self.kernel, list(case)))
-
     def compare(self, batch: Words) -> Difference | None:
         """The first case of the batch on which the sides differ, None if they agree.
 

@@ -17,7 +17,7 @@ from typing import Any
 from conformance.differential.agreement import disagreement
 from conformance.differential.engines import ENGINES, PROFILES, usual
 from conformance.differential.engines.fingerprint import sentence
-from conformance.differential.engines.prove import lacking, require
+from conformance.differential.engines.prove import left_out, require
 from conformance.differential.fingerprints import blessed
 from conformance.differential.judging import Judge
 from conformance.differential.properties import PROPERTIES
@@ -115,8 +115,8 @@ def run(plan: Plan, *, progress: Progress, advance: Callable[[Result], None] | N
     )
     if PROVE in plan.engines:
         require()
-    elif not plan.engines and lacking():
-        progress(f"without proofs: {' and '.join(lacking())} not installed (pip install '.[prove]')")
+    elif not plan.engines and (why := left_out()):
+        progress(why)
     plan = replace(plan, engines=plan.engines or usual())
     if len(selectors) == 1 or plan.jobs == 1 or plan.engines == (PROVE,):
         reports = [_judge(selector, plan, seed, progress, advance) for selector in selectors]

@@ -46,7 +46,9 @@ def of_module(plan: Plan) -> Plan:
         raise ConformanceError("--patch changes source, not the module that is given with --module.")
     if len(plan.kernels) > 1 or "all" in plan.kernels:
         raise ConformanceError("--module is of one kernel: name at most one with --kernel.")
-    kernels = plan.kernels or (open_module(plan.module).series,)
+    module = open_module(plan.module, plan.vmlinux)
+    module.check_types()  # Before a kernel is fetched and compiled, which takes long.
+    kernels = plan.kernels or (module.series,)
     return replace(plan, oracle="binary", kernels=kernels)
 
 
@@ -66,6 +68,11 @@ def build(plan: Plan, kernel: Kernel, progress: Progress) -> MachineCode:
         version, drift = found.version, found.drift
     else:
         module = open_module(plan.module, plan.vmlinux)
+        if module.release and module.numbers != kernel.release:
+            raise ConformanceError(
+                f"{plan.module} is of Linux {module.release}, and {kernel.title} is {kernel.version}: the "
+                "model would be of another kernel. Name the module's own source with --kernel, or none."
+            )
         version = f"{plan.module.name} of {module.release}"
         drift = _source_drift(module.release, kernel)
         again = ["--module", str(plan.module), *(("--vmlinux", str(plan.vmlinux)) if plan.vmlinux else ())]

@@ -10,6 +10,7 @@ from conformance.differential.columns import SpteColumn
 from conformance.differential.comparison import Comparison, Difference
 from conformance.differential.verdict import Counterexample
 from conformance.model.decode import describe
+from conformance.model.modes import MODES
 
 __all__ = ["counterexample"]
 
@@ -18,7 +19,10 @@ _SPTES = ("new_spte", "memory after")
 
 
 def counterexample(comparison: Comparison, found: Difference, arguments: Sequence[str]) -> Counterexample:
-    """The difference for people; ``arguments`` are those of ``conformance run`` that chose the kernel."""
+    """The difference for people; ``arguments`` are those of ``conformance run`` that chose the kernel.
+
+    A host that is no named mode, which only a proof comes upon, is come upon again by the same proof.
+    """
     prop, k = comparison.property, comparison.kernel
     inputs = {column.name: word for column, word in zip(prop.takes, found.case, strict=True)}
     decoded = {
@@ -30,17 +34,10 @@ def counterexample(comparison: Comparison, found: Difference, arguments: Sequenc
     differing = [n for n in range(len(names)) if found.crash or found.kernel[n] != found.model[n]]
     order = [*differing, *(n for n in range(len(names)) if n not in differing)]
     case = ",".join(f"{word:#x}" for word in found.case)
-    again = [
-        "conformance",
-        "run",
-        *arguments,
-        "--only",
-        prop.name,
-        "--mode",
-        comparison.mode.name,
-        "--case",
-        case,
-    ]
+    mode = comparison.mode.name
+    again = ["conformance", "run", *arguments, "--only", prop.name, "--mode", mode, "--case", case]
+    if mode not in MODES:
+        again = ["conformance", "prove", *arguments, "--only", prop.name]
     kernel = {}
     if not found.crash:
         kernel = {names[n]: _say(comparison, names[n], found.kernel[n], found.unexpected) for n in order}

@@ -8,10 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-__all__ = ["PROVE", "Counterexample", "KernelReport", "Report", "Result", "Verdict"]
+__all__ = ["AGREEMENT", "PROVE", "Counterexample", "KernelReport", "Report", "Result", "Verdict"]
 
+AGREEMENT = "agreement"
+"""What stands where an engine does if another oracle of the same kernel was asked, and not the model."""
 PROVE = "prove"
 """The engine whose PASS holds for every input. Its cases are those on which its formulas were checked."""
+
+AGREEMENT = "agreement"
+"""What it is called, where an engine is, that two oracles of one kernel are held against each other.
+
+That they agree says nothing of the model, so that by itself it is no comparison.
+"""
 
 
 class Verdict(str, Enum):
@@ -81,6 +89,10 @@ class Result:
     counterexample: Counterexample | None = None
     explored: Mapping[str, int | bool | None] | None = None
 
+    def compared(self) -> int:
+        """On how many cases a kernel was compared with what it is to be."""
+        return 0 if self.engine == AGREEMENT else self.cases
+
 
 @dataclass
 class KernelReport:
@@ -131,5 +143,5 @@ class Report:
         unjudged = any(result.verdict in (Verdict.ERROR, Verdict.MISS) for result in results)
         failed = any(kernel.error for kernel in self.kernels)
         reached = [kernel for kernel in self.kernels if kernel.unreached is None]
-        idle = any(sum(result.cases for result in kernel.results) == 0 for kernel in reached)
+        idle = any(not any(result.compared() for result in kernel.results) for kernel in reached)
         return 2 if unjudged or failed or idle or not reached else 0

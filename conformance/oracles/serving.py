@@ -76,6 +76,8 @@ def keep_serving(load: Callable[[str], Functions]) -> None:
                 _serve(functions, fd, patience)
             except ConformanceError as problem:
                 print(json.dumps({"refused": str(problem)}), flush=True)
+            except BrokenPipeError:
+                os._exit(0)  # Who asked has ended.
             sys.stdout.flush()
             os._exit(0)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -85,7 +87,10 @@ def keep_serving(load: Callable[[str], Functions]) -> None:
         how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
         if hung:
             how = f"did not come back within {patience:g} s of processor time"
-        print(json.dumps({"died": how, "hung": hung}), flush=True)
+        try:
+            print(json.dumps({"died": how, "hung": hung}), flush=True)
+        except BrokenPipeError:
+            os._exit(0)
 
 
 def _serve(functions: Functions, fd: int, patience: float) -> None:

@@ -56,6 +56,8 @@ def _suite(kernel: KernelReport, seed: int | None) -> TestSuite:
         properties["seed"] = str(seed)
     if kernel.drift:
         properties["drift"] = line(kernel.drift)
+    if kernel.disagreement:
+        properties["disagreement"] = line(kernel.disagreement)
     cases = [_case(row, kernel.title, seed) for row in rows(kernel)]
     return TestSuite(line(kernel.title), cases, properties=properties)
 

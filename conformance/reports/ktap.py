@@ -29,7 +29,7 @@ def render(report: Report) -> str:
 def _kernel(kernel: KernelReport, number: int, seed: int | None) -> list[str]:
     name = _name(kernel.title, parent="")
     # Labelled, because a diagnostic that reads "# Subtest: x" would open one.
-    told = {"version": kernel.version, "note": kernel.drift}
+    told = {"disagreement": kernel.disagreement, "version": kernel.version, "note": kernel.drift}
     notes = [f"# {label}: {line(note)}" for label, note in told.items() if note]
     results = rows(kernel)
     if not kernel.results:

@@ -16,6 +16,7 @@ from conformance.layout import Constant, Found, Structure
 from conformance.model.decode import Field
 from conformance.reports.json import plain
 from conformance.reports.picture import picture
+from conformance.reports.terminal import say
 from conformance.reports.text import line
 
 __all__ = ["document", "render", "show"]
@@ -31,22 +32,18 @@ def show(found: Iterable[Found], console: Console) -> None:
         if number:
             console.print()
         told = f"by its {one.source}" if one.source else "without types"
-        _say(console, line(f"{one.shipped}, {told}, and the shim of {one.title}"), "bold")
+        say(console, line(f"{one.shipped}, {told}, and the shim of {one.title}"), "bold")
         for note in one.notes:
-            _say(console, line(f"note: {note}"), "yellow")
+            say(console, line(f"note: {note}"), "yellow")
         for structure in one.structures:
             _structure(structure, one.unjudged is None, console)
         _constants(one.constants, console)
         for title, bits in one.bits:
             console.print()
-            _say(console, title, "underline")
+            say(console, title, "underline")
             console.print(picture(_whole(bits), ascii_only=console.options.ascii_only), no_wrap=True)
         console.print()
         _end(one, console)
-
-
-def _say(console: Console, text: str, style: str = "") -> None:
-    console.print(Text(text, style=style))
 
 
 def _end(found: Found, console: Console) -> None:
@@ -60,13 +57,13 @@ def _end(found: Found, console: Console) -> None:
     wrong += [constant.name for constant in found.constants if constant.differs]
     if found.options:
         set_ = ", ".join(f"{name} {there}/{here}" for name, there, here in found.options)
-        _say(console, line(f"options that are not set alike, shipped/shim: {set_}"))
+        say(console, line(f"options that are not set alike, shipped/shim: {set_}"))
     if found.unjudged is not None:
-        _say(console, f"ERROR  {line(found.unjudged)}", _VERDICTS[2][1])
+        say(console, f"ERROR  {line(found.unjudged)}", _VERDICTS[2][1])
     rows = sum(len(structure.rows) for structure in found.structures)
     total = "; ".join(wrong) or f"{rows} places and {len(found.constants)} constants"
     if found.unjudged is None or wrong:
-        _say(console, f"{verdict}  {line(total)}", style)
+        say(console, f"{verdict}  {line(total)}", style)
 
 
 def _structure(structure: Structure, judged: bool, console: Console) -> None:

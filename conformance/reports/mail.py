@@ -6,7 +6,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from conformance.differential.verdict import KernelReport, Report, Verdict
+from conformance.differential.verdict import PROVE, KernelReport, Report, Verdict
 from conformance.reports.difference import described, difference
 from conformance.reports.rows import ALL, by_property, rows, worst
 from conformance.reports.text import line
@@ -94,8 +94,13 @@ def _function(one: FunctionReview) -> str:
 def _kernel(kernel: KernelReport, seed: int | None) -> Iterator[str]:
     """One kernel of a run: its verdicts by number, its differences, and what could not be judged."""
     yield from _folded(f"{kernel.title} ({kernel.version})" if kernel.version else kernel.title)
+    if kernel.disagreement is not None:
+        yield from _folded(f"{Verdict.ERROR}: {kernel.disagreement}", _INDENT)
     if kernel.drift:
         yield from _folded(f"note: {kernel.drift}", _INDENT)
+    if kernel.unreached is not None:
+        yield from _folded(f"{Verdict.SKIP}: {kernel.unreached}", _INDENT)
+        return
     results = rows(kernel)
     groups = {name: worst(group) for name, group in by_property(results).items() if name != ALL}
     counts = [f"{[*groups.values()].count(verdict)} {verdict}" for verdict in Verdict]
@@ -104,11 +109,18 @@ def _kernel(kernel: KernelReport, seed: int | None) -> Iterator[str]:
     if groups:
         tally = "1 property" if len(groups) == 1 else f"{len(groups)} properties"
         yield from _folded(f"{tally}: {told}; {cases:,} cases", _INDENT)
+    proofs = [result for result in results if result.engine == PROVE]
+    proved = sum(result.verdict is Verdict.PASS for result in proofs)
+    if proved:
+        yield from _folded(f"{proved} of {len(proofs)} proved for every input", _INDENT)
     for result in results:
         if result.verdict is Verdict.FAIL:
             yield ""
             yield from difference(result, kernel.title, seed, width=WIDTH)
     reasons: dict[str, list[str]] = {}
+    for result in proofs:
+        if result.verdict is Verdict.SKIP:
+            reasons.setdefault(line(result.reason), []).append(result.property)
     for result in results:
         if result.verdict in (Verdict.ERROR, Verdict.MISS):
             said = f"{result.verdict}: {line(result.reason) or 'no reason was given'}"

@@ -15,6 +15,7 @@ import conformance
 from conformance.differential.verdict import Counterexample, KernelReport, Report, Result, Verdict
 from conformance.reports.difference import described
 from conformance.reports.json import counterexample
+from conformance.reports.terminal import say
 from conformance.reports.text import line
 from conformance.review.review import ConstantReview, FunctionReview, Review, Standing
 
@@ -56,22 +57,22 @@ _VERDICTS = {
 
 def show(review: Review, console: Console) -> None:
     """Print a review. Functions whose text is the same are only counted."""
-    _say(console, f"{line(review.before)}  →  {line(review.after)}", "bold")
+    say(console, f"{line(review.before)}  →  {line(review.after)}", "bold")
     for standing, style in _ORDER:
         group = [one for one in review.functions if one.standing is standing]
         if group:
             kind = f" ({_KINDS[standing]})" if standing in _KINDS else ""
             console.print()
-            _say(console, f"{str(standing).upper()}{kind}", style)
+            say(console, f"{str(standing).upper()}{kind}", style)
             _functions(group, console)
     if review.constants:
         console.print()
-        _say(console, "CONSTANTS AND LAYOUT THAT MOVED")
+        say(console, "CONSTANTS AND LAYOUT THAT MOVED")
         _constants(review.constants, console)
     console.print()
     for sentence in review.errors:
-        _say(console, f"ERROR  {line(sentence)}", "magenta")
-    _say(console, _total(review))
+        say(console, f"ERROR  {line(sentence)}", "magenta")
+    say(console, _total(review))
 
 
 def _functions(group: Iterable[FunctionReview], console: Console) -> None:
@@ -84,7 +85,7 @@ def _functions(group: Iterable[FunctionReview], console: Console) -> None:
         console.print(hanging)
         if one.difference is not None:
             for entry in described(one.difference, ("before", "after"), width=console.width):
-                _say(console, entry)
+                say(console, entry)
 
 
 def _facts(one: FunctionReview) -> str:
@@ -111,10 +112,6 @@ def _total(review: Review) -> str:
     counts = ", ".join(f"{count} {standing}" for standing, count in review.counts.items() if count)
     proof = "; every function is proved to be what it was" if review.proved and review.functions else ""
     return f"{len(review.functions)} functions: {counts or 'none'}{proof}"
-
-
-def _say(console: Console, text: str, style: str = "") -> None:
-    console.print(Text(text), style=style, soft_wrap=True)
 
 
 def render(review: Review) -> str:

@@ -33,7 +33,7 @@ def rows(kernel: KernelReport) -> list[Result]:
     if kernel.unreached is not None:
         return [*results, Result(ALL, ALL, ALL, ALL, Verdict.SKIP, reason=kernel.unreached)]
     reason = kernel.error
-    if reason is None and not any(result.cases for result in results):
+    if reason is None and not any(result.compared() for result in results):
         reason = IDLE
     # A FAIL without a count (kernel code that died at once) is a finding, not an idle kernel.
     if reason is IDLE and any(result.verdict is Verdict.FAIL for result in results):

@@ -75,6 +75,8 @@ def render(report: Report) -> str:
     findings = []
     problems = [] if report.kernels else ["No kernel was asked for, so nothing was compared."]
     for kernel in report.kernels:
+        if kernel.disagreement is not None:
+            problems.append(f"{kernel.title}: {kernel.disagreement}")
         for result in rows(kernel):
             if result.verdict is Verdict.FAIL:
                 findings.append(_difference(result, kernel, report.seed))

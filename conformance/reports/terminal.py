@@ -15,7 +15,7 @@ from conformance.reports.difference import difference, differing
 from conformance.reports.rows import ALL, IDLE, by_property, seconds, worst
 from conformance.reports.text import compact, duration, line, lines
 
-__all__ = ["Screen", "show"]
+__all__ = ["Screen", "heading", "say", "show"]
 
 _COLOURS = {
     Verdict.PASS: "green",
@@ -48,23 +48,11 @@ def show(report: Report, console: Console) -> None:
             console.print()
         _kernel(kernel, report.seed, console)
     if not report.kernels:
-        _say(console, "No kernel was asked for, so nothing was compared.", "magenta")
+        say(console, "No kernel was asked for, so nothing was compared.", "magenta")
 
 
 def _kernel(kernel: KernelReport, seed: int | None, console: Console) -> None:
-    oracles = {result.oracle for result in kernel.results} - {ALL}
-    facts = [part for part in (line(kernel.version), line(", ".join(sorted(oracles)))) if part]
-    _say(console, "  ".join([line(kernel.title), *facts]), "bold")
-    if kernel.disagreement is not None:
-        _say(console, f"ERROR  {line(kernel.disagreement)}", _COLOURS[Verdict.ERROR])
-    if kernel.drift:
-        _say(console, f"note: {line(kernel.drift)}", "yellow")
-    if kernel.error is not None:
-        for sentence in lines(kernel.error) or ["could not be judged"]:
-            _say(console, f"ERROR  {sentence}", _COLOURS[Verdict.ERROR])
-        return
-    if kernel.unreached is not None:
-        _say(console, f"SKIP  {line(kernel.unreached)}", _COLOURS[Verdict.SKIP])
+    if not heading(kernel, console):
         return
     groups = by_property(kernel.results)
     shown = {name: group for name, group in groups.items() if worst(group) is not Verdict.SKIP}
@@ -76,7 +64,24 @@ def _kernel(kernel: KernelReport, seed: int | None, console: Console) -> None:
     _bounds(kernel.results, console)
     _total(kernel, groups, seed, console)
     if kernel.semantics is not None:
-        _say(console, line(kernel.semantics))
+        say(console, line(kernel.semantics))
+
+
+def heading(kernel: KernelReport, console: Console) -> bool:
+    """Print which kernel it is and what is to be said first; whether it could be judged."""
+    oracles = {result.oracle for result in kernel.results} - {ALL}
+    facts = [part for part in (line(kernel.version), line(", ".join(sorted(oracles)))) if part]
+    say(console, "  ".join([line(kernel.title), *facts]), "bold")
+    if kernel.disagreement is not None:
+        say(console, f"ERROR  {line(kernel.disagreement)}", _COLOURS[Verdict.ERROR])
+    if kernel.drift:
+        say(console, f"note: {line(kernel.drift)}", "yellow")
+    if kernel.error is not None:
+        for sentence in lines(kernel.error) or ["could not be judged"]:
+            say(console, f"ERROR  {sentence}", _COLOURS[Verdict.ERROR])
+    elif kernel.unreached is not None:
+        say(console, f"SKIP  {line(kernel.unreached)}", _COLOURS[Verdict.SKIP])
+    return kernel.error is None and kernel.unreached is None
 
 
 def _table(groups: dict[str, list[Result]]) -> Table:
@@ -117,9 +122,9 @@ def _differences(kernel: KernelReport, seed: int | None, console: Console) -> No
         others = [result for result in group if result is not first]
         told = difference(first, kernel.title, seed, others=others, width=console.width)
         console.print()
-        _say(console, told[0], _COLOURS[Verdict.FAIL])
+        say(console, told[0], _COLOURS[Verdict.FAIL])
         for entry in told[1:]:
-            _say(console, entry)
+            say(console, entry)
 
 
 def _kind(result: Result) -> tuple[object, ...]:
@@ -162,7 +167,7 @@ def _bounds(results: Sequence[Result], console: Console) -> None:
     _reasons(Verdict.PASS, open_ends, console)
     console.print()
     exhausted = len(explored) - len(open_ends)
-    _say(console, f"Every schedule that differs was run in {exhausted} of {len(explored)} races and modes.")
+    say(console, f"Every schedule that differs was run in {exhausted} of {len(explored)} races and modes.")
 
 
 def _where(name: str, group: Sequence[Result]) -> str:
@@ -176,8 +181,9 @@ def _where(name: str, group: Sequence[Result]) -> str:
 def _total(kernel: KernelReport, groups: dict[str, list[Result]], seed: int | None, console: Console) -> None:
     console.print()
     cases = sum(result.cases for result in kernel.results)
-    if not cases and not any(result.verdict is Verdict.FAIL for result in kernel.results):
-        _say(console, f"ERROR  {IDLE}", _COLOURS[Verdict.ERROR])
+    compared = any(result.compared() for result in kernel.results)
+    if not compared and not any(result.verdict is Verdict.FAIL for result in kernel.results):
+        say(console, f"ERROR  {IDLE}", _COLOURS[Verdict.ERROR])
     verdicts = [worst(group) for group in groups.values()]
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in Verdict if verdict in verdicts)
     drawn = "" if seed is None else f", seed {seed}"
@@ -186,6 +192,6 @@ def _total(kernel: KernelReport, groups: dict[str, list[Result]], seed: int | No
     console.print(Text(f"{tally}: {counts or 'none'}; {cases:,} cases in {spent}{drawn}"))
 
 
-def _say(console: Console, text: str, style: str = "") -> None:
+def say(console: Console, text: str, style: str = "") -> None:
     """One line as it is: not folded, no markup, so that a command can be copied from it."""
     console.print(Text(text), style=style, soft_wrap=True)

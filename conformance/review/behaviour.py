@@ -25,7 +25,7 @@ from conformance.differential.comparison import Difference
 from conformance.differential.duel import Duel, moved_bits
 from conformance.differential.engines import bulk, control_space, exhaust
 from conformance.differential.engines.bulk import draw
-from conformance.differential.engines.prove import lacking
+from conformance.differential.engines.prove import left_out
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import TDP_MODES, Property
 from conformance.differential.shrinking import shrink
@@ -94,7 +94,11 @@ def explore(
         concerned = [
             seen for seen in _run(scene, duels, set(changed), wanted) if seen.executed & set(changed)
         ]
-        if not wanted.case and not wanted.modes and not lacking():
+        if wanted.case or wanted.modes:
+            return concerned, why
+        if missing := left_out():
+            progress(missing)
+        else:
             progress(f"{after.title}: proving")
             _prove(scene, [(before, libraries[0]), (after, libraries[1])], concerned, set(changed), wanted)
         return concerned, why

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from conformance.differential.engines.prove import lacking
+from conformance.differential.engines.prove import left_out
 from conformance.differential.inputs import inputs
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.telling import counterexample
@@ -127,7 +127,9 @@ def identify(
                 profile, wrong, told = _learn(stories, starts, open_ones)
                 known |= _better(known, told)
         found = _tell(kernel, profile, known, wrong, arguments, untold)
-        if not found.misfits and not lacking():
+        if missing := left_out():
+            progress(missing)
+        elif not found.misfits:
             progress(f"{kernel.title}: proving that it is so for every input")
             _prove(found, kernel, library, profile, arguments)
         return found

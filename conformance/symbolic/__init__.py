@@ -3,8 +3,6 @@
 
 from conformance.symbolic.errors import CannotRun
 from conformance.symbolic.machine import Machine, Outcome
+from conformance.symbolic.values import UNDEFINED
 
 __all__ = ["UNDEFINED", "CannotRun", "Machine", "Outcome"]
-
-UNDEFINED = "undefined"
-"""What the names of variables begin with that stand for registers and memory that nobody has written."""

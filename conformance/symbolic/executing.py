@@ -280,7 +280,7 @@ class Run:
         return 0
 
     def _forget_flags(self, path: Path) -> None:
-        nothing = self.terms.leaf("undefined flags", 8)
+        nothing = self.terms.unknown("flags", 8)
         for slot in FLAGS:
             path.registers[slot] = nothing
 

@@ -40,7 +40,6 @@ class Outcome:
     words: list[int | z3.BitVecRef]
     died: z3.BoolRef
     total: z3.BoolRef
-    steps: int
     functions: frozenset[str]
 
 
@@ -80,22 +79,17 @@ class Machine:
             words = [int.from_bytes(text[at : at + 8], "little") for at in range(0, len(text), 8)]
             self._call("shim_expect", [slot, ROOM], words)
 
-    def call(self, function: str | int, *args: int) -> None:
-        """Call a function on at most three numbers, and keep what it changes in memory."""
-        self._call(function, args, [])
-
     def _call(
         self,
-        function: str | int,
+        function: str,
         args: Sequence[int],
         room: Sequence[Value],
         assuming: Sequence[z3.BoolRef] = (),
         seconds: float = SETTING_UP,
     ) -> None:
-        """The same, with words where arguments may point to."""
-        address = function if isinstance(function, int) else self._symbol(function)
+        """Call a function, with words where arguments may point to, and keep what it changes in memory."""
         words: dict[int, Value] = {(ROOM >> 3) + n: word for n, word in enumerate(room)}
-        run = self._run(address, args, words, assuming, seconds)
+        run = self._run(self._symbol(function), args, words, assuming, seconds)
         finished = 0 if run.finished is None else run.finished.guard
         if run.finished is None or run.finished.arrays or run.questions.possible(run.guards.negate(finished)):
             raise CannotRun(f"{function} did not come to its end")
@@ -150,7 +144,6 @@ class Machine:
             words=given,
             died=self._formulas.truth(run.guards.term(run.died)),
             total=self._formulas.truth(run.guards.term(ended)),
-            steps=run.steps,
             functions=frozenset(run.functions),
         )
 
@@ -170,7 +163,7 @@ class Machine:
             self._code, guards, self._backing, questions, deadline, self.on_write, self._complain, on_bug
         )
         registers: list[Value] = [
-            self._terms.leaf(f"undefined register {n}", REGISTER_WIDTHS[n]) for n in range(NR_KEPT)
+            self._terms.unknown(f"register {n}", REGISTER_WIDTHS[n]) for n in range(NR_KEPT)
         ]
         for slot, value in zip((RDI, RSI, RDX), args, strict=False):
             registers[slot] = value

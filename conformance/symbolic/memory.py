@@ -25,11 +25,7 @@ _SIZE = 0x10_0000
 
 
 class Unmapped(Exception):
-    """There is nothing at ``address``, or nothing that may be written."""
-
-    def __init__(self, address: int) -> None:
-        super().__init__(f"{address:#x}")
-        self.address = address
+    """There is nothing at an address, or nothing that may be written."""
 
 
 class Backing:
@@ -40,14 +36,7 @@ class Backing:
         self._segments = sorted(image.segments, key=lambda segment: segment.address)
         self._starts = [segment.address for segment in self._segments]
         self._words: dict[int, Value] = {}
-        """Words that were looked up or written; each machine that is copied has its own."""
-
-    def copy(self) -> Backing:
-        """Another one that can be written apart."""
-        made = object.__new__(Backing)
-        made.__dict__.update(self.__dict__)
-        made._words = dict(self._words)
-        return made
+        """Words that were looked up or written."""
 
     def update(self, words: Mapping[int, Value]) -> None:
         """Take over what a path wrote."""
@@ -62,14 +51,14 @@ class Backing:
 
     def _look_up(self, address: int) -> Value:
         if self.is_ours(address):
-            return self._terms.leaf(f"undefined memory at {address:#x}", 64)
+            return self._terms.unknown(f"memory at {address:#x}", 64)
         at = bisect_right(self._starts, address + 7) - 1
         if at < 0:
-            raise Unmapped(address)
+            raise Unmapped
         segment = self._segments[at]
         offset = address - segment.address
         if offset >= len(segment.content):
-            raise Unmapped(address)
+            raise Unmapped
         # A segment may begin or end within a word.
         content = segment.content[max(offset, 0) : offset + 8]
         return int.from_bytes(bytes(max(-offset, 0)) + content, "little")
@@ -85,7 +74,7 @@ class Backing:
             return
         at = bisect_right(self._starts, address + 7) - 1
         if at < 0 or not self._segments[at].writable:
-            raise Unmapped(address)
+            raise Unmapped
         self.word(number)
 
     def code(self, address: int) -> bytes:

@@ -15,8 +15,6 @@ __all__ = ["Operation", "operations"]
 Operation = Callable[[Value, Value, int], Value]
 """Of the two inputs (of one that has only one input the second says nothing) and a width."""
 
-_TOP = {8: 0x80, 16: 0x8000, 32: 1 << 31, 64: 1 << 63}
-
 
 def operations(terms: Terms) -> dict[str, Operation]:
     """Operations by p-code name, whose width is that of their first input.

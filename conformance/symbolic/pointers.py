@@ -57,7 +57,7 @@ class Pointers:
             value = self._load(path, at, width)
             found = value if found is None else self._terms.ite(condition, value, found, width)
         if found is None:
-            raise Unmapped(0)
+            raise Unmapped
         return found
 
     def store(self, path: Path, address: Value, value: Value, width: int) -> None:

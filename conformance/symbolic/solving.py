@@ -13,7 +13,15 @@ from conformance.symbolic.formulas import Formulas
 from conformance.symbolic.guards import Guard, Guards
 from conformance.symbolic.terms import Term
 
-__all__ = ["Questions"]
+__all__ = ["Questions", "gave_up"]
+
+
+def gave_up(solver: z3.Solver) -> str:
+    """Why a solver said neither. Raises KeyboardInterrupt where it was that, which z3 keeps to itself."""
+    reason = str(solver.reason_unknown())
+    if reason == "interrupted from keyboard":
+        raise KeyboardInterrupt
+    return reason
 
 
 class Questions:
@@ -34,7 +42,6 @@ class Questions:
         self._solver = z3.SolverFor("QF_BV")
         self._solver.add(*assuming)
         self._possible: dict[Guard, bool] = {0: False}
-        self.asked = 0
 
     def possible(self, guard: Guard) -> bool:
         """Whether some input meets the guard."""
@@ -90,10 +97,10 @@ class Questions:
         return found
 
     def _check(self) -> z3.CheckSatResult:
-        self.asked += 1
         left = self._deadline - time.monotonic()
         self._solver.set("timeout", max(1, int(1000 * left)))
         answer = self._solver.check()
         if answer == z3.unknown:
+            gave_up(self._solver)
             raise CannotRun("the solver did not say in time whether a path can be taken")
         return answer

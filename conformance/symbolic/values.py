@@ -6,7 +6,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, TypeAlias
 
-__all__ = ["Making", "Term", "Value", "alike", "in_pieces", "known_bits", "low_zeros"]
+__all__ = ["UNDEFINED", "Making", "Term", "Value", "alike", "in_pieces", "known_bits", "low_zeros"]
+
+UNDEFINED = "undefined"
+"""What the names of variables begin with that stand for registers and memory that nobody has written."""
 
 
 class Term:
@@ -58,6 +61,10 @@ class Making(ABC):
         if found is None:
             found = self._made[key] = Term("leaf", (what,), width, len(self._made), 0, 0)
         return found
+
+    def unknown(self, what: str, width: int) -> Term:
+        """What nobody has written: a register, memory. Nothing can be proved of it."""
+        return self.leaf(f"{UNDEFINED} {what}", width)
 
     # What the parts of Terms need of each other.
 

@@ -12,7 +12,9 @@ import xml.etree.ElementTree as ET
 
 import fake_run
 import pytest
+from planting import patch_for
 
+from conformance.differential.properties import PROPERTIES
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.reports import proofs
 from conformance.reports.terminal import Screen
@@ -43,6 +45,14 @@ def without(monkeypatch):
 def standing(text):
     """What the table says of each property."""
     return {name: word for word, name in re.findall(r"^([A-Za-z]+) +(\w+) +\d+\.\d\d", text, re.M)}
+
+
+def test_a_module_and_modes_arrive(cli, plans, tmp_path):
+    module, vmlinux = tmp_path / "kvm.ko", tmp_path / "vmlinux"
+    module.touch()
+    vmlinux.touch()
+    assert cli("prove", "--module", module, "--vmlinux", vmlinux, "--mode", "npt").exit_code == 0
+    assert plans == [fake_run.Plan(engines=("prove",), module=module, vmlinux=vmlinux, modes=("npt",))]
 
 
 def test_every_option_arrives(cli, plans):
@@ -117,6 +127,10 @@ def test_two_kernels_are_equivalent_or_told_apart(cli, tmp_path):
         ("--between 6.1 6.12 --kernel 6.1", "leave out --kernel and --patch"),
         ("--between 6.1 6.12 --patch fix.mbox", "leave out --kernel and --patch"),
         ("--between 6.1 6.12 --oracle binary", "leave out --oracle"),
+        (f"--between 6.1 6.12 --module {__file__}", "leave out --oracle, --module and --vmlinux"),
+        ("--between 6.1 all", "name each instead of all"),
+        ("--mode no_such", "there is no mode no_such"),
+        ("--between 6.1 6.12 --mode no_such", "there is no mode no_such"),
         ("--between 6.1", "requires 2 arguments"),
         ("--between 6.1 9.9 --only is_writable_pte", "There is no kernel '9.9'"),
         ("--between 6.1 6.12 --only no_such", "no property is called no_such"),
@@ -137,6 +151,16 @@ def test_without_the_packages_it_says_what_to_install(cli, without, plans):
             "conformance: Proofs need z3-solver and pypcode, which are not installed. "
             "Install the suite with what they need: pip install '.[prove]'\n"
         )
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+def test_a_review_says_that_it_did_without(process, tmp_path):
+    code = "import sys; sys.modules.update(z3=None, pypcode=None); from conformance.cli import main; main()"
+    patch = patch_for(PROPERTIES["is_large_pte"].mutants[0], tmp_path)
+    done = process("diff", "6.1", "6.1", "--patch", str(patch), "--budget", "0.1", code=code, timeout=300)
+    assert done.returncode == 1, done.stderr
+    assert "without proofs: z3-solver and pypcode not installed (pip install '.[prove]')" in done.stderr
 
 
 @pytest.mark.kernel
@@ -180,7 +204,7 @@ def test_agreement_with_the_shim_is_no_proof(capsys):
     alike = Result("is_large_pte", "binary", "agreement", "npt", Verdict.PASS, cases=4096)
     proved = Result("is_large_pte", "binary", "prove", "-", Verdict.PASS, 1024, reason="proved: all of it")
     said = shown(KernelReport("6.1", "6.1", "6.1.1", results=[alike, alike, proved]), capsys)
-    assert said.count("PROVED  is_large_pte") == 1 and "1 properties: 1 PROVED" in said
+    assert said.count("PROVED  is_large_pte") == 1 and "1 property: 1 PROVED" in said
     assert "1,024 drawn cases the formulas" in said and "8,192 drawn cases the module" in said
 
 

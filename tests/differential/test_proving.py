@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,13 +17,13 @@ from conformance.differential.columns import Access  # noqa: E402
 from conformance.differential.engines.bulk import draw  # noqa: E402
 from conformance.differential.properties import PROPERTIES  # noqa: E402
 from conformance.differential.proving.hosts import KINDS, EveryHost  # noqa: E402
-from conformance.differential.proving.proofs import prove  # noqa: E402
+from conformance.differential.proving.proofs import Refutation, prove  # noqa: E402
 from conformance.differential.proving.run import shim_witness  # noqa: E402
 from conformance.differential.proving.sides import Code, ModelSide  # noqa: E402
 from conformance.differential.proving.solving import Deadline, Unproved, find  # noqa: E402
-from conformance.differential.proving.working import prove_all  # noqa: E402
+from conformance.differential.proving.working import Witness, _Worker, prove_all  # noqa: E402
 from conformance.differential.run import Plan, run  # noqa: E402
-from conformance.differential.verdict import PROVE, Verdict  # noqa: E402
+from conformance.differential.verdict import PROVE, Result, Verdict  # noqa: E402
 from conformance.model.changes import CHANGES  # noqa: E402
 from conformance.model.modes import MODES, kernel_in  # noqa: E402
 from conformance.model.profiles import Profile, profile_of  # noqa: E402
@@ -184,6 +186,46 @@ def test_the_hosts_of_one_mode(mode, kernel, library):
     results = list(prove_all([shim_witness(kernel, library)], names, 20, 1, (), (mode,)))
     assert [result.verdict for result in results] == [Verdict.PASS, Verdict.PASS]
     assert all(result.reason.endswith(f"the hosts of {mode}") for result in results)
+
+
+@pytest.mark.kernel
+def test_masks_that_are_not_the_model_s_refute_those_who_set_and_use_them(library, kernel):
+    """Another kernel's model takes other bits for host-writable, and has a variable for A/D bits or none."""
+    other = profile_of((6, 1) if kernel.series.startswith("7.") else (7, 2))
+    code = Code(shim_image(library), other)
+    for name in ("kvm_mmu_set_ept_masks", "spte_has_volatile_bits"):
+        found = prove(PROPERTIES[name], (code, ModelSide(other)), 60).refutation
+        assert found is not None, name
+
+
+@pytest.mark.kernel
+def test_a_host_that_is_none_of_a_mode_is_found_again_by_proving(kernel, library, profile):
+    change = CHANGES["WRITABLE_NOT_VOLATILE"]
+    witness = replace(
+        shim_witness(kernel, library), profile=Profile(profile.name, profile.changes ^ {change})
+    )
+    prop = PROPERTIES["spte_has_volatile_bits"]
+    with _Worker((witness,), ("--kernel", kernel.series)) as worker:
+        result = worker.judge(prop, 20, ())
+        assert "--mode" in result.counterexample.again and "--case" in result.counterexample.again
+        mode = MODES[result.mode]
+        other = replace(mode, name="a host with 37 bits", phys_bits=37, cache_bits=37)
+        case = tuple(result.counterexample.inputs.values())
+        result = worker._replayed(
+            prop, Refutation(other, case, "value"), partial(Result, prop.name, "shim", PROVE)
+        )
+    assert result.verdict is Verdict.FAIL and result.mode == other.name
+    assert result.counterexample.again == (
+        f"conformance run --kernel {kernel.series} --only spte_has_volatile_bits --engine prove"
+    )
+
+
+def test_processes_that_end_are_told_for_each_property(profile):
+    """As when the solver is killed for the memory that it takes."""
+    witness = Witness(profile, partial(os._exit, 3), partial(os._exit, 3), "a kernel")
+    results = list(prove_all([witness], ["is_writable_pte", "spte_index"], 5, 2, ()))
+    assert [result.property for result in results] == ["is_writable_pte", "spte_index"]
+    assert all(result.verdict is Verdict.ERROR and "the process" in result.reason for result in results)
 
 
 def test_every_mode_is_one_of_the_hosts_that_are_meant():

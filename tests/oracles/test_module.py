@@ -12,6 +12,8 @@ import pytest
 import zstandard
 from btf_made import KVM_C, Made, kernel_types, module
 
+from conformance.differential.run import Plan, run
+from conformance.differential.shipped import of_module
 from conformance.errors import ConformanceError
 from conformance.oracles.binary import module as binary_module
 from conformance.oracles.binary.module import open_module
@@ -141,3 +143,23 @@ def test_any_single_damaged_byte_is_read_or_refused(kvm, base):
             assert open_module(kvm, base).btf is not None
         except ConformanceError as problem:
             assert str(problem).startswith(str(kvm))
+
+
+def test_a_run_refuses_a_module_before_it_builds_anything(kvm, base, tmp_path):
+    (tmp_path / "plain").mkdir()
+    plain = module(tmp_path / "plain")
+    for given, types, said in (
+        (kvm, None, "with --vmlinux"),
+        (plain, base, "has no type information (no .BTF)"),
+        (base, base, "is no kernel module"),
+    ):
+        with pytest.raises(ConformanceError) as refusal:
+            of_module(Plan(module=given, vmlinux=types))
+        assert said in str(refusal.value)
+    assert of_module(Plan(module=kvm, vmlinux=base)).kernels == ("6.1",)
+
+
+@pytest.mark.kernel
+def test_a_module_of_another_kernel_than_is_named(kvm, base):
+    with pytest.raises(ConformanceError, match=r"of Linux 6\.1\.0-1-amd64, and 7\.3 is .* of another kernel"):
+        run(Plan(module=kvm, vmlinux=base, kernels=("7.3",)), progress=print)

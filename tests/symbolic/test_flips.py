@@ -130,7 +130,7 @@ def judged(library, prop, case, words, died):
             return "died on both sides"
     if died:
         return "died here only"
-    if words != got and any(BASE <= word < 1 << 31 for word in words):
+    if words != got and any(BASE <= word < 1 << 47 for word in words):
         return "an address"
     assert words == got, (library.name, case)
     return "agreed"

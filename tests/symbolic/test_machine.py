@@ -211,7 +211,7 @@ def test_jumps_and_calls(machine):
 
     numbers = [0, 1, 6, 7, 8, (1 << 64) - 1]
     assert values(outcome, *((n, 0, 0) for n in numbers))[0] == [once(once(n)) for n in numbers]
-    assert outcome.functions == {"run_calls", "snippet_calls"} or len(outcome.functions) == 3
+    assert {"run_calls", "snippet_calls"} < outcome.functions and len(outcome.functions) == 3
 
 
 def test_what_nobody_wrote_is_not_known(machine):
@@ -226,5 +226,3 @@ def test_a_run_leaves_the_machine_as_it_was(machine):
     assert machine.read("cell") == 5
     machine.write("cell", z3.BitVec("w", 64))
     assert machine.read("cell").eq(z3.BitVec("w", 64))
-    machine.call("snippet_plain", 9)
-    assert machine.read("cell") == 9

@@ -66,7 +66,8 @@ def sentence(results: Iterable[Result], semantics: Semantics | None) -> str | No
     told = f"those blessed for {semantics.series} ({semantics.package})"
     if not differing:
         count = len({result.property for result in mine})
-        return f"semantics: {told}, in {len(mine)} fingerprints of {count} properties"
+        what = "1 property" if count == 1 else f"{count} properties"
+        return f"semantics: {told}, in {len(mine)} fingerprints of {what}"
     where = "; ".join(
         f"{name} ({', '.join(_old(semantics, name, modes))})" for name, modes in differing.items()
     )

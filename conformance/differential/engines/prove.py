@@ -7,7 +7,7 @@ import importlib.util
 
 from conformance.errors import ConformanceError
 
-__all__ = ["lacking", "require"]
+__all__ = ["lacking", "left_out", "require"]
 
 _PACKAGES = {"z3": "z3-solver", "pypcode": "pypcode"}
 
@@ -15,6 +15,14 @@ _PACKAGES = {"z3": "z3-solver", "pypcode": "pypcode"}
 def lacking() -> list[str]:
     """The packages that proofs need and that are not installed."""
     return [package for module, package in _PACKAGES.items() if importlib.util.find_spec(module) is None]
+
+
+def left_out() -> str:
+    """One line that says why there are no proofs; "" if there can be."""
+    missing = lacking()
+    return (
+        f"without proofs: {' and '.join(missing)} not installed (pip install '.[prove]')" if missing else ""
+    )
 
 
 def require() -> None:

@@ -18,6 +18,7 @@ KINDS = {"shadow": (False, False), "npt": (True, False), "ept": (True, True)}
 
 _PREFIX = "host "
 _NUMBERS = ("phys_bits", "cache_bits", "me_value", "me_mask")
+_WIDTHS = ("phys_bits", "cache_bits")
 _FLAGS = ("l1tf", "mmio_caching", "ad_bits", "exec_only")
 
 
@@ -66,11 +67,18 @@ class EveryHost:
         said = {name: model.eval(symbol, model_completion=True) for name, symbol in self.symbols.items()}
         numbers = {name: said[name].as_long() for name in _NUMBERS}
         flags = {name: z3.is_true(said[name]) for name in _FLAGS}
-        told = [f"{name}={value:#x}" for name, value in numbers.items() if value]
+        told = [f"{name}={numbers[name]}" for name in _WIDTHS]
+        told += [f"{name}={numbers[name]:#x}" for name in _NUMBERS if name not in _WIDTHS and numbers[name]]
         told += [name for name, value in flags.items() if value]
         tdp, ept = KINDS[self.kind]
         title = f"{self.kind} with {', '.join(told)}"
         return Mode(title, "found by the solver", tdp=tdp, ept=ept, **numbers, **flags)
+
+    @property
+    def plain(self) -> list[z3.BoolRef]:
+        """What may be wished of a host that is shown: each thing that it is without is one less to read."""
+        numbers = [self.symbols[name] == 0 for name in _NUMBERS if name not in _WIDTHS]
+        return [*numbers, *(z3.Not(self.symbols[name]) for name in _FLAGS)]
 
     def is_mode(self, name: str) -> z3.BoolRef:
         """That the host is the one of a mode."""

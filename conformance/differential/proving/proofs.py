@@ -99,6 +99,8 @@ def prove(prop: Property, sides: tuple[Side, Side], seconds: float, modes: Seque
             proof.unproved = str(why)
             return proof
         proof.kinds.append(kind)
+    if not proof.kinds:
+        proof.unproved = f"makes sense only in the modes {', '.join(prop.modes)}"
     return proof
 
 
@@ -123,14 +125,18 @@ def _smaller(
     inputs: EveryInput,
     deadline: Deadline,
 ) -> Refutation:
-    """What was found, on the host of a named mode if there is one on which they differ."""
-    for name in names:
-        try:
+    """What was found, on the host of a named mode if there is one on which they differ, or a plain one."""
+    try:
+        for name in names:
             named = find([*conditions, hosts.is_mode(name)], deadline, word)
-        except Unproved:
-            break
-        if named is not None:
-            return Refutation(MODES[name], _case(named, inputs), word)
+            if named is not None:
+                return Refutation(MODES[name], _case(named, inputs), word)
+        for wish in hosts.plain:
+            plainer = find([*conditions, wish], deadline, word)
+            if plainer is not None:
+                found, conditions = plainer, [*conditions, wish]
+    except Unproved:
+        pass  # There was no more time; what is found already is a difference too.
     return Refutation(hosts.one(found), _case(found, inputs), word)
 
 

@@ -56,19 +56,22 @@ def between(
     jobs: int,
     progress: Progress,
     advance: Callable[[Result], None] | None = None,
+    modes: Sequence[str] = (),
 ) -> Report:
     """Compare two kernels: the machine code of each, built as its shim; of "model:6.12" the model.
 
     Raises ConformanceError if either cannot be used.
     """
-    check_wanted(only, (), ())
+    check_wanted(only, modes, ())
+    if "all" in selectors:
+        raise ConformanceError("--between compares one kernel with one other: name each instead of all.")
     opened = [_open(selector, progress) for selector in selectors]
     witnesses = [witness for witness, _, _ in opened]
     title = " and ".join(witness.title for witness in witnesses)
     report = KernelReport(" ".join(selectors), title, " and ".join(version for _, version, _ in opened))
     names, report.results = _common([(witness.title, entries) for witness, _, entries in opened], only)
     progress(f"{title}: proving")
-    for result in prove_all(witnesses, names, seconds, jobs, selectors):
+    for result in prove_all(witnesses, names, seconds, jobs, selectors, modes):
         report.results.append(result)
         if advance is not None:
             advance(result)

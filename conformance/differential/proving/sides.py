@@ -71,8 +71,9 @@ class ModelSide:
 class Code:
     """A kernel's machine code: that of a shim, or of the shipped module.
 
-    Its masks are what its own setters leave on the host. Where these are shown to be the masks that the
-    model's setters leave, the model's terms for them are used; where not, what depends on them differs.
+    Its masks are what its own setters leave on the host. Of each that is shown to be the one that the model's
+    setters leave, on every host that is meant, the model's shorter term is used from then on; where one is
+    not, what depends on it differs.
     """
 
     def __init__(self, image: Image, profile: Profile) -> None:
@@ -125,7 +126,11 @@ class Code:
         return self._machines[hosts.kind]
 
     def _share_masks(self, machine: Machine, hosts: EveryHost, deadline: Deadline) -> None:
-        """Let the model's terms stand for the masks, where they are shown to be equal."""
+        """Let the model's terms stand for the masks where they are shown to be equal.
+
+        Where they are not, its own stay: what the code makes of them is to be refuted, not left out. So does
+        one that has no symbol, wherever it lies.
+        """
         k = self.kernel(hosts)
         for name in MASKS:
             own = next((each for each in (name, _RENAMED.get(name, "")) if each in self._image.symbols), None)

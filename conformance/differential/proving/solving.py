@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import z3
 
+from conformance.symbolic.solving import gave_up
+
 __all__ = ["Deadline", "Unproved", "different", "find"]
 
 MOST_MEMORY = 900
@@ -45,7 +47,7 @@ def find(conditions: Sequence[z3.BoolRef], deadline: Deadline, what: str) -> z3.
         return None
     if answer == z3.sat:
         return solver.model()
-    reason = solver.reason_unknown()
+    reason = gave_up(solver)
     said = f"within {deadline.seconds:g} s" if reason in ("timeout", "canceled") else f"({reason})"
     raise Unproved(f"the solver gave up on {what} {said}")
 

@@ -7,14 +7,17 @@ if the formulas, evaluated on drawn cases in every mode, say what the processor 
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shlex
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import Any
 
 import numpy as np
@@ -81,30 +84,49 @@ def prove_all(
         with _Worker(tuple(witnesses), tuple(arguments)) as worker:
             yield from (worker.judge(PROPERTIES[name], seconds, modes) for name in names)
         return
+    others = {*active_children()}
     pool = ProcessPoolExecutor(
         min(jobs, len(names)),
         get_context("spawn"),
         initializer=_begin,
-        initargs=(tuple(witnesses), tuple(arguments)),
+        initargs=(tuple(witnesses), tuple(arguments), os.getpid()),
     )
     try:
         costly = sorted(names, key=lambda name: COSTLY.index(name) if name in COSTLY else len(COSTLY))
-        futures = {name: pool.submit(_judge, name, seconds, modes) for name in costly}
+        # Processes begin with this thread's mask, so that an interrupt waits until they can ignore it.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            futures = {name: pool.submit(_judge, name, seconds, modes) for name in costly}
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for name in names:
             try:
                 yield futures[name].result()
             except BrokenProcessPool:
                 why = "unproved: the process that worked on it, or on another property, ended"
                 yield Result(name, witnesses[0].name, PROVE, "-", Verdict.ERROR, reason=why)
+    except BaseException:
+        # What they are at is of no use any more, and may take long.
+        for process in {*active_children()} - others:
+            process.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 _worker: _Worker | None = None
 
+_PR_SET_PDEATHSIG = 1
 
-def _begin(witnesses: tuple[Witness, ...], arguments: tuple[str, ...]) -> None:
+
+def _begin(witnesses: tuple[Witness, ...], arguments: tuple[str, ...], parent: int) -> None:
+    """What a process does first. It ends with the one that began it, which alone hears of an interrupt."""
     global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)  # That one has ended already.
     _worker = _Worker(witnesses, arguments)
 
 
@@ -189,6 +211,10 @@ class _Worker:
             shown = replace(shown, sides=(before.title, after.title))
         else:
             shown = counterexample(comparison, difference, self._arguments)
+            if found.mode.name not in MODES:
+                # No command names such a host; the proof comes upon it again.
+                again = ["conformance", "run", *self._arguments, "--only", prop.name, "--engine", PROVE]
+                shown = replace(shown, again=shlex.join(again))
         why = f"refuted in {found.word}, and replayed"
         return told(found.mode.name, Verdict.FAIL, comparison.cases, reason=why, counterexample=shown)
 

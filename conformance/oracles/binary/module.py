@@ -66,6 +66,12 @@ class Module:
         return match[0]
 
     @property
+    def numbers(self) -> tuple[int, int] | None:
+        """VERSION and PATCHLEVEL of its kernel; None if it does not say."""
+        match = re.match(r"([0-9]+)\.([0-9]+)", self.release)
+        return None if match is None else (int(match[1]), int(match[2]))
+
+    @property
     def elf(self) -> ELFFile:
         """A reader of the ELF file."""
         return ELFFile(io.BytesIO(self.data))
@@ -95,18 +101,24 @@ class Module:
             )
         return self.vmlinux
 
+    def check_types(self) -> None:
+        """Raise ConformanceError if it has no types, or if where those of its kernel are is not known."""
+        if not self.has_btf:
+            raise ConformanceError(
+                f"{self.path} has no type information (no .BTF). Use a kvm.ko of a kernel from v5.11 on that "
+                "was built with CONFIG_DEBUG_INFO_BTF_MODULES."
+            )
+        assert self.base
+
     @cached_property
     def btf(self) -> Btf:
         """Its types, together with its kernel's.
 
         Raises ConformanceError if it has none, or if those of its kernel are missing, damaged or another's.
         """
+        self.check_types()
         section = self.elf.get_section_by_name(".BTF")
-        if section is None:
-            raise ConformanceError(
-                f"{self.path} has no type information (no .BTF). Use a kvm.ko of a kernel from v5.11 on that "
-                "was built with CONFIG_DEBUG_INFO_BTF_MODULES."
-            )
+        assert section is not None
         base = Btf(btf_of(self.base), str(self.base))
         distilled = self.elf.get_section_by_name(".BTF.base")
         return Btf(section.data(), str(self.path), base, distilled.data() if distilled else None)
