@@ -319,7 +319,7 @@ class Run:
             if self.on_complaint is not None:
                 self.on_complaint(self, one, site)
             for slot in CALLED:
-                one.registers[slot] = self.terms.leaf("undefined after a complaint", 64)
+                one.registers[slot] = self.terms.unknown("after a complaint", 64)
             one.registers[RSP] = stack + 8
             self._forget_flags(one)
             self._put(one)

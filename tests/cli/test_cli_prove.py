@@ -15,9 +15,6 @@ import pytest
 from planting import patch_for
 
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.verdict import KernelReport, Report, Result, Verdict
-from conformance.reports import proofs
-from conformance.reports.terminal import Screen
 
 PACKAGES = ("z3", "pypcode")
 
@@ -193,26 +190,3 @@ def test_too_short_a_time_is_told_and_proves_nothing(cli, real, tmp_path):
     for result in there:
         assert result["verdict"] == "SKIP" and result["cases"] == 0
         assert re.match(r"unproved: .*(in time|within)", result["reason"]), result
-
-
-def shown(report, capsys):
-    proofs.show(Report([report], None), Screen(sys.stdout))
-    return capsys.readouterr().out
-
-
-def test_agreement_with_the_shim_is_no_proof(capsys):
-    alike = Result("is_large_pte", "binary", "agreement", "npt", Verdict.PASS, cases=4096)
-    proved = Result("is_large_pte", "binary", "prove", "-", Verdict.PASS, 1024, reason="proved: all of it")
-    said = shown(KernelReport("6.1", "6.1", "6.1.1", results=[alike, alike, proved]), capsys)
-    assert said.count("PROVED  is_large_pte") == 1 and "1 property: 1 PROVED" in said
-    assert "1,024 drawn cases the formulas" in said and "8,192 drawn cases the module" in said
-
-
-def test_oracles_that_differ_are_told_first(capsys):
-    report = KernelReport("6.1", "6.1", "6.1.1", disagreement="shim and binary differ in is_large_pte.")
-    assert shown(report, capsys).splitlines()[1] == "ERROR  shim and binary differ in is_large_pte."
-
-
-def test_a_module_that_cannot_be_reached_is_told(capsys):
-    said = shown(KernelReport("5.10", "5.10", "", unreached="It has no types."), capsys)
-    assert "unproved  It has no types." in said and "properties" not in said
