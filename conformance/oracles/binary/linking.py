@@ -19,8 +19,11 @@ from conformance.oracles.image import EntryCode, Image, Segment, Site, Symbol
 
 __all__ = ["BASE", "NOWHERE", "BugEntry", "link"]
 
-BASE = 0x4000_0000
-"""Where the image begins: far from where Python lies, and so that all of it is below 2 GiB."""
+BASE = 0x6000_0000
+"""Where the image begins: so that all of it is below 2 GiB, and above the heap of a program that lies low.
+
+Python may be one, and Linux puts a heap up to 1 GiB above its program (since v6.9).
+"""
 NOWHERE = 0x7000_0000
 """Where what nobody defines lies, a page each."""
 _PAGE = 4096
