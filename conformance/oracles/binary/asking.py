@@ -98,6 +98,7 @@ _CALLED = (
     "tdp_iter_start",
     # Through which others are reached; callers.h.
     "__handle_changed_spte",
+    "__rmap_add",
     "__tdp_mmu_set_spte",
     "handle_changed_spte",
     "mark_mmio_spte",
@@ -105,6 +106,9 @@ _CALLED = (
     "tdp_mmu_link_sp",
     "tdp_mmu_split_huge_page",
 )
+
+_TAKEN_OVER = ("pte_list_add",)
+"""Functions of the module's that callers.h leaves the caller by."""
 
 _REPLACED = ("kvm_set_pfn_dirty", "mark_page_dirty_in_slot", "mmu_try_to_unsync_pages")
 """Functions of the module's, not called by entries, that answers.h stands in for."""
@@ -183,6 +187,17 @@ def standing(module: Object) -> dict[str, str]:
     return found
 
 
+def _taken_over(module: Object) -> list[str]:
+    """Where functions begin that are never let run, whatever the compiler made of their arguments."""
+    lines = []
+    for name in _TAKEN_OVER:
+        there = {one.name for one in module.symbols if one.name.split(".")[0] == name and one.is_defined}
+        there = {one for one in there if not one.endswith(".cold")}
+        if len(there) == 1:
+            lines += [f"#define HAVE_PLACE_{name} 1", f'extern char place_{name}[] __asm__("{there.pop()}");']
+    return lines
+
+
 def asking(module: Object, btf: Btf) -> Asking:
     """How a module with these types is asked."""
     why_not = standing(module)
@@ -204,4 +219,5 @@ def asking(module: Object, btf: Btf) -> Asking:
     lines = [declared.text]
     lines += [f"#define {name} 1" for name in have]
     lines += [f"extern {kind} {name};" for name, kind in variables.items()]
+    lines += _taken_over(module)
     return Asking("\n".join([*lines, ""]), why_not)

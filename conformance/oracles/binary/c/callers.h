@@ -113,3 +113,28 @@ SHIM(is_mmio_spte, 1, 1)
 	shim_patch(0, NULL, NULL);
 }
 #endif
+
+#if defined(HAVE___rmap_add) && defined(HAVE_PLACE_pte_list_add) && \
+	!defined(HAVE_kvm_mmu_page_set_translation)
+static void __noreturn shim_pte_list_add(void)
+{
+	__builtin_longjmp(shim_bug_return, 1);
+}
+
+/* The first thing that is done to an SPTE that gets into the reverse map; left before it gets there. */
+SHIM(kvm_mmu_page_set_translation, 9, 1)
+{
+	struct kvm_mmu_page *sp = shim_shadow_page(in);
+	static struct kvm_memory_slot slot;
+	const int page = SHIM_MEMORY_PAGES - 2;
+
+	((struct page *)vmemmap_base)[page].private = (unsigned long)sp;
+	shim_index_unchecked = 1;
+	shim_patch(0, place_pte_list_add, shim_pte_list_add);
+	SHIM_MAY_BUG(__rmap_add(&shim_kvm, NULL, &slot, (u64 *)&shim_memory[page << PAGE_SHIFT] + in[5],
+				in[7], in[8]));
+	shim_patch(0, NULL, NULL);
+	shim_index_unchecked = 0;
+	out[0] = shim_slot(sp, in);
+}
+#endif

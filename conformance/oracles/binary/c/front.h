@@ -21,7 +21,8 @@ typedef _Bool bool;
 
 /* What stands in for variables of the kernel's; answers.h. */
 extern struct cpuinfo_x86 boot_cpu_data;
-extern unsigned long page_offset_base;
+extern unsigned long page_offset_base, vmemmap_base;
+extern int shim_index_unchecked;
 /* Where %gs points; environment.c. */
 extern u8 shim_percpu[4096];
 
