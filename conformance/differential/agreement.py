@@ -9,7 +9,7 @@ import numpy as np
 
 from conformance.differential.comparison import Comparison
 from conformance.differential.engines.bulk import draw
-from conformance.differential.verdict import AGREEMENT, KernelReport, Result, Verdict
+from conformance.differential.verdict import AGREEMENT, KernelReport, Result, Verdict, case_text
 from conformance.oracles.child import FunctionOracle, KernelDied
 
 __all__ = ["agree", "disagreement"]
@@ -32,11 +32,11 @@ def agree(
         differing = np.flatnonzero((one != two).any(axis=0))
         if len(differing):
             first = int(differing[0])
-            case = ",".join(map(hex, batch[:, first].tolist()))
+            case, theirs, ours = (case_text(words[:, first].tolist()) for words in (batch, two, one))
             verdict = Verdict.ERROR
             reason = (
                 f"{title} and {name} differ in {len(differing)} of {CASES} cases, first {case}: "
-                f"{_words(two[:, first])} and {_words(one[:, first])}"
+                f"{theirs} and {ours}"
             )
     except KernelDied as died:
         verdict, reason = Verdict.ERROR, f"one of {title} and {name} {died.how}"
@@ -53,7 +53,3 @@ def disagreement(report: KernelReport, name: str, title: str) -> str | None:
         f"{title} and {name} differ in {what}: a fault of how this suite builds one of them, "
         "to be looked at before anything below."
     )
-
-
-def _words(words: np.ndarray[tuple[int, ...], np.dtype[np.uint64]]) -> str:
-    return ",".join(map(hex, words.tolist()))

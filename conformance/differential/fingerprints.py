@@ -7,7 +7,6 @@ blessed, also when that one's source has left the archive.
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.differential.inputs import SCHEMA, asked, inputs
-from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
+from conformance.differential.wanted import chosen
 from conformance.errors import ConformanceError
 from conformance.model.modes import MODES
 from conformance.oracles.child import FunctionOracle, KernelDied
@@ -128,8 +127,8 @@ def mark(oracle: FunctionOracle, prop: Property, mode: str, cases: Words) -> Mar
 
 def marks(oracle: FunctionOracle, only: Sequence[str] = ()) -> Iterator[Mark]:
     """The marks of every property that the kernel has, in each of its modes; ``only`` are globs on names."""
-    for prop in PROPERTIES.values():
-        if prop.name not in oracle.entries or not any(fnmatch.fnmatch(prop.name, g) for g in only or "*"):
+    for prop in chosen(only):
+        if prop.name not in oracle.entries:
             continue
         cases = inputs(prop)
         for mode in prop.modes:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -12,16 +11,16 @@ import numpy as np
 
 from conformance.differential.agreement import agree
 from conformance.differential.comparison import Comparison, Difference
-from conformance.differential.engines import control_space, exhaust, fuzz, usual
+from conformance.differential.engines import control_space, exhaust, fuzz
 from conformance.differential.engines.fingerprint import ENGINE as FINGERPRINT
 from conformance.differential.engines.fingerprint import remember
 from conformance.differential.fingerprints import Semantics
 from conformance.differential.inputs import inputs
-from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import ANY_MODE, Property
 from conformance.differential.shrinking import shrink
 from conformance.differential.telling import counterexample
 from conformance.differential.verdict import PROVE, Result, Verdict
+from conformance.differential.wanted import chosen
 from conformance.differential.work import Chunking, Exhausting
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache
@@ -66,7 +65,7 @@ class Judge:
         self._arguments = arguments
         self._seed = seed
         self._end = self._exhaust_until = time.monotonic() + plan.budget
-        self._engines = plan.engines or usual()
+        self._engines = plan.engines
         self._bulks: list[Chunking] = []
         self._later: list[Exhausting] = []
         self._hung: set[str] = set()
@@ -170,10 +169,7 @@ class Judge:
         return comparison.property.name in self._hung
 
     def _properties(self) -> list[Property]:
-        globs = self._plan.only or ("*",)
-        return [
-            prop for prop in PROPERTIES.values() if any(fnmatch.fnmatch(prop.name, glob) for glob in globs)
-        ]
+        return chosen(self._plan.only)
 
     def _comparisons(self, prop: Property) -> list[Comparison]:
         wanted = [name for name in prop.modes if not self._plan.modes or name in self._plan.modes]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from conformance.differential.columns import SpteColumn
 from conformance.differential.comparison import Comparison, Difference
-from conformance.differential.verdict import Counterexample
+from conformance.differential.verdict import PROVE, Counterexample, case_text
 from conformance.model.decode import describe
 from conformance.model.modes import MODES
 
@@ -33,11 +33,8 @@ def counterexample(comparison: Comparison, found: Difference, arguments: Sequenc
     names = [*prop.gives, "events"]
     differing = [n for n in range(len(names)) if found.crash or found.kernel[n] != found.model[n]]
     order = [*differing, *(n for n in range(len(names)) if n not in differing)]
-    case = ",".join(f"{word:#x}" for word in found.case)
     mode = comparison.mode.name
-    again = ["conformance", "run", *arguments, "--only", prop.name, "--mode", mode, "--case", case]
-    if mode not in MODES:
-        again = ["conformance", "prove", *arguments, "--only", prop.name]
+    place = ["--mode", mode, "--case", case_text(found.case)] if mode in MODES else ["--engine", PROVE]
     kernel = {}
     if not found.crash:
         kernel = {names[n]: _say(comparison, names[n], found.kernel[n], found.unexpected) for n in order}
@@ -46,7 +43,7 @@ def counterexample(comparison: Comparison, found: Difference, arguments: Sequenc
         decoded=decoded,
         kernel=kernel,
         model={names[n]: _say(comparison, names[n], found.model[n], "") for n in order},
-        again=shlex.join(again),
+        again=shlex.join(["conformance", "run", *arguments, "--only", prop.name, *place]),
         crash=found.crash,
     )
 

@@ -4,14 +4,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-__all__ = ["AGREEMENT", "PROVE", "Counterexample", "KernelReport", "Report", "Result", "Verdict"]
+__all__ = [
+    "AGREEMENT",
+    "PROVE",
+    "Counterexample",
+    "KernelReport",
+    "Report",
+    "Result",
+    "Verdict",
+    "case_text",
+]
 
-AGREEMENT = "agreement"
-"""What stands where an engine does if another oracle of the same kernel was asked, and not the model."""
 PROVE = "prove"
 """The engine whose PASS holds for every input. Its cases are those on which its formulas were checked."""
 
@@ -20,6 +27,11 @@ AGREEMENT = "agreement"
 
 That they agree says nothing of the model, so that by itself it is no comparison.
 """
+
+
+def case_text(words: Iterable[int]) -> str:
+    """Words of a case as ``--case`` takes them: in hex, joined by commas."""
+    return ",".join(f"{word:#x}" for word in words)
 
 
 class Verdict(str, Enum):
@@ -65,7 +77,7 @@ class Counterexample:
     @property
     def case(self) -> str:
         """The inputs as ``--case`` takes them: hex words in column order, joined by commas."""
-        return ",".join(f"{word:#x}" for word in self.inputs.values())
+        return case_text(self.inputs.values())
 
 
 @dataclass(frozen=True)

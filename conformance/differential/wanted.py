@@ -7,10 +7,11 @@ import fnmatch
 from collections.abc import Iterable, Sequence
 
 from conformance.differential.properties import PROPERTIES
+from conformance.differential.property import Property
 from conformance.errors import ConformanceError
 from conformance.model.modes import MODES
 
-__all__ = ["check_names", "check_wanted"]
+__all__ = ["check_names", "check_wanted", "chosen"]
 
 
 def check_wanted(only: Sequence[str], modes: Sequence[str], case: Sequence[int]) -> None:
@@ -22,15 +23,22 @@ def check_wanted(only: Sequence[str], modes: Sequence[str], case: Sequence[int])
                 f"no property is called {glob}; `conformance list` names them all, and * stands for any text."
             )
     if case:
-        names = [name for name in PROPERTIES if any(fnmatch.fnmatch(name, glob) for glob in only)]
-        if len(names) != 1:
-            raise ConformanceError(f"--case needs --only with one property, not {len(names)}.")
-        takes = PROPERTIES[names[0]].takes
+        # Without --only there is none that it could be of.
+        named = chosen(only) if only else []
+        if len(named) != 1:
+            raise ConformanceError(f"--case needs --only with one property, not {len(named)}.")
+        takes = named[0].takes
         if len(case) != len(takes):
             columns = ", ".join(column.name for column in takes)
             raise ConformanceError(
-                f"{names[0]} takes {len(takes)} words ({columns}), and the case has {len(case)}."
+                f"{named[0].name} takes {len(takes)} words ({columns}), and the case has {len(case)}."
             )
+
+
+def chosen(only: Sequence[str]) -> list[Property]:
+    """The properties that one of the globs names; without any, all."""
+    globs = only or ("*",)
+    return [prop for name, prop in PROPERTIES.items() if any(fnmatch.fnmatch(name, glob) for glob in globs)]
 
 
 def check_names(names: Iterable[str], known: Iterable[str], what: str) -> None:

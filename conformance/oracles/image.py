@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["EntryCode", "Image", "Segment", "Site", "Symbol"]
+__all__ = ["EntryCode", "Image", "Segment", "Site", "Symbol", "listed_entries"]
 
 
 @dataclass(frozen=True)
@@ -66,3 +67,18 @@ class Image:
     entries: Mapping[str, EntryCode]
     sites: Mapping[int, Site]
     fresh: tuple[tuple[int, int], ...] = ()
+
+
+def listed_entries(
+    start: int, stop: int, unpack: Callable[[str, int], tuple[Any, ...]], string: Callable[[int], str]
+) -> dict[str, EntryCode]:
+    """What lies between two addresses in the table that SHIM() fills: pointers to struct shim_entry.
+
+    ``unpack`` reads memory at an address in a form of struct's, ``string`` reads text.
+    """
+    found = {}
+    for slot in range(start, stop, 8):
+        (entry,) = unpack("<Q", slot)
+        name, nr_in, nr_out, run = unpack("<QIIQ", entry)
+        found[string(name)] = EntryCode(run, nr_in, nr_out)
+    return found

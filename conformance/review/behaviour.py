@@ -7,7 +7,6 @@ tells when it runs. No model takes part.
 
 from __future__ import annotations
 
-import fnmatch
 import itertools
 import math
 import shlex
@@ -29,7 +28,8 @@ from conformance.differential.engines.prove import left_out
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import TDP_MODES, Property
 from conformance.differential.shrinking import shrink
-from conformance.differential.verdict import Counterexample, Verdict
+from conformance.differential.verdict import Counterexample, Verdict, case_text
+from conformance.differential.wanted import chosen
 from conformance.kernels import Cache, Kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
@@ -123,17 +123,15 @@ class _Scene:
         found: dict[str, list[Duel]] = {}
         moved = moved_bits(*self._profiles)
         apart: list[str] = []
-        for prop in PROPERTIES.values():
-            if wanted.only and not any(fnmatch.fnmatch(prop.name, glob) for glob in wanted.only):
-                continue
+        for prop in chosen(wanted.only):
             if not all(prop.name in oracle.entries for oracle in self._oracles):
                 continue
             if moved and any(isinstance(column, SpteColumn) for column in prop.takes):
                 apart.append(prop.name)
                 continue
             found[prop.name] = list(self._modes(prop, wanted.modes))
-        checked = not wanted.only or any(fnmatch.fnmatch(succession.OLD, glob) for glob in wanted.only)
-        if checked and succession.applies(self._oracles) and not moved:
+        asked = PROPERTIES[succession.OLD] in chosen(wanted.only)
+        if asked and succession.applies(self._oracles) and not moved:
             found[succession.OLD] = [
                 succession.PermissionCheck(MODES[mode], self._profiles, self._oracles)
                 for mode in TDP_MODES
@@ -262,8 +260,7 @@ def _smallest(duel: Duel, found: Difference, seed: int) -> Difference:
 
 
 def _again(duel: Duel, found: Difference, wanted: Plan) -> str:
-    case = ",".join(f"{word:#x}" for word in found.case)
-    place = ["--only", duel.property.name, "--mode", duel.mode.name, "--case", case]
+    place = ["--only", duel.property.name, "--mode", duel.mode.name, "--case", case_text(found.case)]
     return shlex.join(["conformance", "diff", *wanted.arguments, *place])
 
 

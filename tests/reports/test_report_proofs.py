@@ -22,18 +22,17 @@ def proof(name, verdict, reason, **changes):
     return result(name, verdict, reason, engine=PROVE, mode="-", **changes)
 
 
+def judged(*results) -> KernelReport:
+    return KernelReport("6.1", "6.1", "6.1.192-2", results=[*results])
+
+
 def test_what_became_of_each_property():
     told = shown(
-        KernelReport(
-            "6.1",
-            "6.1",
-            "6.1.192-2",
-            results=[
-                proof("is_large_pte", Verdict.PASS, "proved: 2^64 inputs, every host", cases=1024),
-                proof("tdp_iter", Verdict.SKIP, "unproved: its input is a tree"),
-                proof("spte_index", Verdict.SKIP, "absent: came with a commit"),
-                failed(engine=PROVE),
-            ],
+        judged(
+            proof("is_large_pte", Verdict.PASS, "proved: 2^64 inputs, every host", cases=1024),
+            proof("tdp_iter", Verdict.SKIP, "unproved: its input is a tree"),
+            proof("spte_index", Verdict.SKIP, "absent: came with a commit"),
+            failed(engine=PROVE),
         )
     )
     assert told.startswith("6.1  6.1.192-2  shim\n")
@@ -60,14 +59,9 @@ def test_nothing_reaches_the_terminal_that_moves_it():
 
 def test_what_the_code_has_no_way_into_is_named_apart():
     told = shown(
-        KernelReport(
-            "6.1",
-            "6.1",
-            "6.1.192-2",
-            results=[
-                proof("make_spte", Verdict.PASS, "proved: 2^165 inputs, every host", cases=1024),
-                proof("is_large_pte", Verdict.SKIP, "the compiler inlined it"),
-            ],
+        judged(
+            proof("make_spte", Verdict.PASS, "proved: 2^165 inputs, every host", cases=1024),
+            proof("is_large_pte", Verdict.SKIP, "the compiler inlined it"),
         )
     )
     assert "1 property: 1 PROVED; 1 cannot be asked of this code" in told

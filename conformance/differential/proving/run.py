@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
 from conformance.differential.modelled import ModelOracle
-from conformance.differential.properties import PROPERTIES
 from conformance.differential.proving.working import Witness, prove_all
 from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
-from conformance.differential.wanted import check_wanted
+from conformance.differential.wanted import check_wanted, chosen
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, open_kernel
 from conformance.model.profiles import profile_of
@@ -97,9 +95,7 @@ def _common(
     """The wanted properties that both kernels have, and why others cannot be compared."""
     names: list[str] = []
     skipped: list[Result] = []
-    for prop in PROPERTIES.values():
-        if only and not any(fnmatch.fnmatch(prop.name, glob) for glob in only):
-            continue
+    for prop in chosen(only):
         lacking = [title for title, entries in kernels if prop.name not in entries]
         if lacking:
             reason = f"absent from {' and '.join(lacking)}"

@@ -98,9 +98,8 @@ class Code:
         lost = different(outcome.total, z3.BoolVal(True))
         if lost is not None and find([*meant, lost], deadline, "whether all paths were followed") is not None:
             raise Unproved("some input takes a path that was not followed to its end")
-        self._evaluators[prop.name, hosts.kind] = Evaluator(outcome.words)
-        names = Evaluator([*outcome.words, outcome.died]).inputs
-        undefined = frozenset(name for name in names if name.startswith(UNDEFINED))
+        evaluator = self._evaluators[prop.name, hosts.kind] = Evaluator([*outcome.words, outcome.died])
+        undefined = frozenset(name for name in evaluator.inputs if name.startswith(UNDEFINED))
         return Observed(tuple(_term(word) for word in outcome.words), outcome.died, undefined)
 
     def evaluate(self, prop: Property, mode: Mode, batch: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -110,7 +109,8 @@ class Code:
         evaluator = self._evaluators[prop.name, kind]
         # Where what they depend on is not defined, they are proved for whatever it is.
         undefined = {name: 0 for name in evaluator.inputs if name.startswith(UNDEFINED)}
-        return np.stack(evaluator({**inputs, **host_values(mode), **undefined}))
+        *words, _ = evaluator({**inputs, **host_values(mode), **undefined})
+        return np.stack(words)
 
     def _machine(self, hosts: EveryHost, deadline: Deadline) -> Machine:
         """The code on these hosts, its masks set."""

@@ -33,7 +33,7 @@ from conformance.differential.proving.proofs import DEATH, Refutation, modes_of,
 from conformance.differential.proving.sides import Code, ModelSide
 from conformance.differential.shrinking import shrink
 from conformance.differential.telling import counterexample
-from conformance.differential.verdict import PROVE, Result, Verdict
+from conformance.differential.verdict import PROVE, Result, Verdict, case_text
 from conformance.model.modes import MODES, Mode
 from conformance.model.profiles import Profile
 from conformance.oracles.child import KernelDied
@@ -193,10 +193,10 @@ class _Worker:
         comparison = self._comparison(prop, found.mode)
         difference = comparison.compare_once(found.case)
         if difference is None and found.word == DEATH:
-            why = f"on {_text(found.case)} ({found.mode.name}) it accesses what lies outside of its image"
+            why = f"on {case_text(found.case)} ({found.mode.name}) it accesses what lies outside of its image"
             return told("-", Verdict.SKIP, reason=f"unproved: {why}")
         if difference is None:
-            place = f"{found.word} of {_text(found.case)} ({found.mode.name})"
+            place = f"{found.word} of {case_text(found.case)} ({found.mode.name})"
             why = f"the proof engine is wrong: by the formulas {place} differs, on the processor it does not"
             return told("-", Verdict.ERROR, reason=why)
         difference = shrink(comparison, difference)
@@ -205,16 +205,12 @@ class _Worker:
             if any(witness.image is None for witness in self._witnesses):
                 again[1:2] = ["prove", "--between"]
             elif found.mode.name in MODES:
-                again += ["--mode", found.mode.name, "--case", _text(difference.case)]
+                again += ["--mode", found.mode.name, "--case", case_text(difference.case)]
             before, after = self._witnesses
             shown = comparison.tell(difference, shlex.join(again))
             shown = replace(shown, sides=(before.title, after.title))
         else:
             shown = counterexample(comparison, difference, self._arguments)
-            if found.mode.name not in MODES:
-                # No command names such a host; the proof comes upon it again.
-                again = ["conformance", "run", *self._arguments, "--only", prop.name, "--engine", PROVE]
-                shown = replace(shown, again=shlex.join(again))
         why = f"refuted in {found.word}, and replayed"
         return told(found.mode.name, Verdict.FAIL, comparison.cases, reason=why, counterexample=shown)
 
@@ -229,25 +225,21 @@ class _Worker:
         for name in wanted:
             comparison = self._comparison(prop, MODES[name])
             batch = draw(comparison, rng, -(-CASES // len(wanted)))
-            ask = [comparison.ask_kernel]
-            if isinstance(comparison, Duel):
-                ask.append(comparison.ask_model)
-            if not any(isinstance(side, Code) for side in self._sides):
+            asked = zip(self._sides, (comparison.ask_kernel, comparison.ask_model), strict=True)
+            codes = [(side, ask) for side, ask in asked if isinstance(side, Code)]
+            if not codes:
                 # Models only: their answers over numbers take the processor's place.
                 if comparison.compare(batch) is not None:
                     raise _Disagree(f"numbers differ where formulas do not ({name})")
                 seen += batch.shape[1]
-                continue
-            for code, processor in zip(self._sides, ask, strict=False):
-                if not isinstance(code, Code):
-                    continue
+            for code, processor in codes:
                 try:
                     answers = processor(batch)
                 except KernelDied as died:
                     raise _Disagree(f"the processor {died.how} where formulas give words") from None
                 differing = np.flatnonzero((answers != code.evaluate(prop, MODES[name], batch)).any(axis=0))
                 if differing.size:
-                    case = _text(batch[:, differing[0]].tolist())
+                    case = case_text(batch[:, differing[0]].tolist())
                     raise _Disagree(f"formulas and processor differ on {case} ({name})")
                 seen += batch.shape[1]
         return seen
@@ -255,7 +247,3 @@ class _Worker:
 
 class _Disagree(Exception):
     """The formulas do not say what the processor does."""
-
-
-def _text(case: Sequence[int]) -> str:
-    return ",".join(f"{word:#x}" for word in case)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from conformance.errors import ConformanceError
 from conformance.oracles.binary.objects import Object, SymbolEntry
-from conformance.oracles.image import EntryCode, Image, Segment, Site, Symbol
+from conformance.oracles.image import Image, Segment, Site, Symbol, listed_entries
 
 __all__ = ["BASE", "NOWHERE", "BugEntry", "link"]
 
@@ -277,24 +277,20 @@ class _Link:
                     symbols.setdefault(symbol.name, Symbol(self._place(number, symbol), symbol.size))
         symbols.update((name, Symbol(self.shown[name], 0)) for name in _NAMED_BY_US)
         symbols.update((name, Symbol(place, _PAGE)) for name, place in self.missing.items())
+        start, size = self.entries
         return Image(
             segments=tuple(
                 Segment(BASE + start, bytes(self.memory[start:end]), writable, executable)
                 for start, end, writable, executable in self.segments
             ),
             symbols=symbols,
-            entries=dict(self._entries()),
+            entries=listed_entries(start, start + size, self._unpack, lambda at: self._string(at - BASE)),
             sites=sites,
             fresh=(self.once,) if self.once[1] else (),
         )
 
-    def _entries(self) -> Iterator[tuple[str, EntryCode]]:
-        """The table that SHIM() fills: pointers to struct shim_entry."""
-        start, size = self.entries
-        for slot in range(start - BASE, start - BASE + size, 8):
-            (entry,) = struct.unpack_from("<Q", self.memory, slot)
-            name, nr_in, nr_out, run = struct.unpack_from("<QIIQ", self.memory, entry - BASE)
-            yield self._string(name - BASE), EntryCode(run, nr_in, nr_out)
+    def _unpack(self, form: str, address: int) -> tuple[int, ...]:
+        return struct.unpack_from(form, self.memory, address - BASE)
 
 
 class _Code:

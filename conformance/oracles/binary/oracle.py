@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import cached_property
 from pathlib import Path
 
 from conformance.oracles.binary import worker
@@ -25,9 +26,7 @@ class BinaryOracle(FunctionOracle):
 
     def __init__(self, folder: Path, *, patience: float = 10.0) -> None:
         super().__init__(Path(worker.__file__), folder, patience=patience)
-        self.image: Image = load_image(folder)
         self.why_not = load_reasons(folder)
-        self._places = sorted((one.address, name) for name, one in self.image.symbols.items())
 
     def capacity(self, entry: Entry) -> int:
         """How many cases one batch may have: few, since each complaint and each watched store is a signal."""
@@ -47,11 +46,21 @@ class BinaryOracle(FunctionOracle):
             told += ", which nothing stands in for" if NOWHERE <= address < NOWHERE + (1 << 28) else ""
         return told
 
+    @cached_property
+    def image(self) -> Image:
+        """What the child has laid out: read here only if somebody asks, as when code has died."""
+        return load_image(self._what)
+
+    @cached_property
+    def _places(self) -> list[tuple[int, str, int]]:
+        """Address, name and size of each symbol, in their order."""
+        return sorted((one.address, name, one.size) for name, one in self.image.symbols.items())
+
     def _name(self, address: int) -> str:
         """An address as symbol and offset; a bare number where no symbol is near."""
-        index = bisect_right(self._places, (address, "\U0010ffff")) - 1
+        index = bisect_right(self._places, (address, "\U0010ffff", 0)) - 1
         if index >= 0:
-            start, name = self._places[index]
-            if address - start < max(self.image.symbols[name].size, 1):
+            start, name, size = self._places[index]
+            if address - start < max(size, 1):
                 return name if address == start else f"{name}+{address - start:#x}"
         return f"{address:#x}"

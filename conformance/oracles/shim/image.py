@@ -11,7 +11,7 @@ from elftools.elf.relocation import RelocationSection
 from elftools.elf.sections import SymbolTableSection
 
 from conformance.errors import ConformanceError
-from conformance.oracles.image import EntryCode, Image, Segment, Symbol
+from conformance.oracles.image import EntryCode, Image, Segment, Symbol, listed_entries
 
 __all__ = ["shim_image"]
 
@@ -111,14 +111,8 @@ def _symbols(elf: ELFFile) -> dict[str, Symbol]:
 
 
 def _entries(memory: _Memory, symbols: dict[str, Symbol]) -> dict[str, EntryCode]:
-    """The table that SHIM() fills: pointers to struct shim_entry."""
     try:
         start, stop = (symbols[f"__{end}_shim_entries"].address for end in ("start", "stop"))
     except KeyError:
         raise ConformanceError("the shim has no symbols, so its entries cannot be found.") from None
-    found = {}
-    for slot in range(start, stop, 8):
-        (entry,) = memory.unpack("<Q", slot)
-        name, nr_in, nr_out, run = memory.unpack("<QIIQ", entry)
-        found[memory.string(name)] = EntryCode(run, nr_in, nr_out)
-    return found
+    return listed_entries(start, stop, memory.unpack, memory.string)
