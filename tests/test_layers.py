@@ -18,12 +18,15 @@ ALLOWED = {
     "model": set(),
     "oracles": {"errors", "paths", "kernels"},
     "symbolic": {"errors", "oracles.image"},
+    "traces": {"errors"},
     "differential": {"errors", "paths", "kernels", "oracles", "model", "symbolic"},
     # What is reported, and nobody who finds it out.
     "reports": {
         "errors",
         "differential.verdict",
         "model.decode",
+        "model.illegal",
+        "model.readings",
         "history.fix",
         "history.judging",
         "history.running",

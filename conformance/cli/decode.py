@@ -3,47 +3,33 @@
 
 from __future__ import annotations
 
-import re
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from conformance.errors import ConformanceError
-from conformance.reports.text import line, word
+from conformance.reports.text import line
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from conformance.kernels.selector import Tree
-    from conformance.model.kernel import Kernel
+    from conformance.model.profiles import Profile
+    from conformance.reports.decoded import Decoded
+    from conformance.traces.sptes import Found
 
 __all__ = ["decode"]
 
-
-class _Spte(click.ParamType):
-    """A 64-bit word: hex with 0x, or decimal."""
-
-    name = "spte"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The word as an int."""
-        try:
-            if not re.fullmatch(r"0[xX][0-9a-fA-F_]+|[0-9][0-9_]*", value):
-                raise ValueError
-            spte = int(value, 0)
-        except ValueError:
-            example = f"0x{value}" if re.fullmatch(r"[0-9a-fA-F]{1,16}", value) else "0x600000000000975"
-            self.fail(f"{line(value)!r} is no SPTE; pass hex, such as {example}, or decimal.", param, ctx)
-        if spte >> 64:
-            self.fail(f"{line(value)!r} has {spte.bit_length()} bits; an SPTE has 64.", param, ctx)
-        return spte
+STDIN = "-"
+_EXAMPLE = "0x600000000000975"
+_CHUNK = 1 << 16
+"""What is read of a line of stdin at once: a stream without line ends must not fill the memory."""
 
 
 @click.command()
-@click.argument("sptes", metavar="SPTE...", nargs=-1, required=True, type=_Spte())
+@click.argument("sptes", metavar="SPTE|TEXT|-...", nargs=-1, required=True)
 @click.option(
     "--kernel",
     default="6.1",
@@ -53,36 +39,164 @@ class _Spte(click.ParamType):
 )
 @click.option(
     "--mode",
-    "mode_name",
-    default="ept-ad",
-    show_default=True,
     metavar="NAME",
-    help="One that 'conformance list' names.",
+    help="Decode in this mode only, one that 'conformance list' names; by default in one where it is legal.",
 )
-def decode(sptes: Sequence[int], kernel: str, mode_name: str) -> None:
-    """Explain SPTEs (hex with 0x, or decimal) bit by bit, as a kernel in a mode understands them.
+@click.option(
+    "--level",
+    type=click.IntRange(1, 5),
+    metavar="N",
+    help="Level of the SPTE's table: 1 is 4 KiB, 2 is 2 MiB, 3 is 1 GiB; by default what the text says.",
+)
+@click.option(
+    "--maxphyaddr",
+    "phys_bits",
+    type=click.IntRange(32, 52),
+    metavar="N",
+    help="Physical address bits of the host; further bits of an address are then illegal.",
+)
+@click.option("--decimal", is_flag=True, help="Read numbers without 0x as decimal.")
+@click.option("--short", is_flag=True, help="Print one line for each SPTE, and what is illegal about it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each SPTE.")
+def decode(sptes: Sequence[str], kernel: str, mode: str | None, **given: Any) -> None:
+    """Explain SPTEs bit by bit, as a kernel in a mode understands them.
 
-    Nothing is fetched: what a kernel's release means by its SPTEs is known.
+    An SPTE is a hex number, with or without 0x. In TEXT, such as a line of dmesg or of a trace, each number
+    that the text calls an SPTE is decoded: "old_spte 600000000000975 level 1". Words without quotes are taken
+    together as one such text. - reads lines from stdin, and decodes each SPTE once, when it first occurs.
+
+    Without --mode the modes in which the SPTE is legal are named. Nothing is fetched: what the SPTEs of a
+    kernel's release mean is known.
     """
     # Here and not above: numpy takes longer to load than --help should.
     from conformance.kernels.selector import expand
-    from conformance.model.modes import MODES, kernel_in
+    from conformance.model.modes import MODES
     from conformance.model.profiles import profile_of
+    from conformance.reports import decoded
     from conformance.reports.terminal import Screen
 
-    mode = MODES.get(mode_name)
-    if mode is None:
-        raise ConformanceError(f"there is no mode {line(mode_name)}; there are {', '.join(MODES)}.")
-    console = Screen()
-    first = True
+    if mode is not None and mode not in MODES:
+        raise ConformanceError(f"there is no mode {line(mode)}; there are {', '.join(MODES)}.")
+    kernels = []
     for selector in expand([kernel]):
         profile = profile_of(_release(selector))
         title = selector if selector == profile.name else f"{selector} (Linux {profile.name})"
-        for spte in sptes:
-            if not first:
-                console.print()
+        kernels.append((title, profile))
+    console = Screen()
+    asked = _Asked(mode, given["level"], given["phys_bits"])
+    first = True
+    for found, place in _wanted(sptes, decimal=given["decimal"]):
+        for title, profile in kernels:
+            one = asked.decode(found, place, title, profile)
+            if given["as_json"]:
+                click.echo(decoded.as_json(one))
+            elif given["short"]:
+                decoded.show_short(one, console)
+            else:
+                if not first:
+                    console.print()
+                decoded.show(one, console)
             first = False
-            _show(console, kernel_in(mode, profile), spte, f"{title}, {mode.name}: {mode.description}")
+
+
+class _Asked:
+    """What the options say about every SPTE."""
+
+    def __init__(self, mode: str | None, level: int | None, phys_bits: int | None) -> None:
+        self._mode = mode
+        self._level = level
+        self._phys_bits = phys_bits
+
+    def decode(self, found: Found, place: str, title: str, profile: Profile) -> Decoded:
+        """The SPTE in the mode asked for, or in the most plausible one."""
+        from conformance.model.modes import MODES
+        from conformance.model.readings import LEVELS, best, reading, readings
+        from conformance.reports.decoded import Decoded
+
+        level = self._level or found.level
+        levels = LEVELS if level is None else (level,)
+        said = {"line": place, "name": found.name}
+        said["level"] = "" if found.level is None else str(found.level)
+        said |= {
+            name: f"{value:#x}"
+            for name, value in (("gfn", found.gfn), ("sptep", found.sptep))
+            if value is not None
+        }
+        said = {name: value for name, value in said.items() if value}
+        if self._mode is not None:
+            shown = reading(profile, MODES[self._mode], found.spte, levels, self._phys_bits)
+            return Decoded(title, said, shown)
+        others = readings(profile, found.spte, levels, self._phys_bits)
+        return Decoded(title, said, best(others), others)
+
+
+def _wanted(arguments: Sequence[str], *, decimal: bool) -> Iterator[tuple[Found, str]]:
+    """Every SPTE of the arguments, and the number of its line if it comes from stdin."""
+    from conformance.traces.sptes import numbers, search
+
+    read: list[list[Found]] = []
+    for argument in arguments:
+        if argument == STDIN:
+            read.append([])
+            continue
+        lines = argument.splitlines()
+        strict = len(lines) <= 1
+        read.append(
+            [
+                one
+                for text in lines
+                for one in numbers(text, decimal=decimal, strict=strict) or search(text, decimal=decimal)
+            ]
+        )
+    unread = [
+        argument for argument, found in zip(arguments, read, strict=True) if not found and argument != STDIN
+    ]
+    if unread:
+        # A line that was pasted without quotes comes as many arguments.
+        together = " ".join(arguments)
+        found = numbers(together, decimal=decimal) or search(together, decimal=decimal)
+        if not found or STDIN in arguments:
+            raise ConformanceError(
+                f"{line(unread[0][:80])!r} is no SPTE, and names none; pass hex, such as {_EXAMPLE}, "
+                f"or text with 'spte={_EXAMPLE}' in it."
+            )
+        read, arguments = [found], ["text"]
+    for argument, sptes in zip(arguments, read, strict=True):
+        if argument == STDIN:
+            yield from _from_stdin(decimal=decimal)
+        else:
+            yield from ((one, "") for one in sptes)
+
+
+def _from_stdin(*, decimal: bool) -> Iterator[tuple[Found, str]]:
+    """Each SPTE of stdin at each level once, as soon as its line is there.
+
+    Raises ConformanceError at the end if there was none, or if a line held a number that can be none.
+    """
+    from conformance.traces.sptes import numbers, search
+
+    seen: set[tuple[int, int | None]] = set()
+    count, troubles, first = 0, 0, ""
+    for text in iter(lambda: sys.stdin.buffer.readline(_CHUNK), b""):
+        count += 1
+        told = text.decode("utf-8", "replace")
+        try:
+            found = numbers(told, decimal=decimal, strict=False) or search(told, decimal=decimal)
+        except ConformanceError as problem:
+            troubles, first = troubles + 1, first or f"line {count}: {problem}"
+            continue
+        for one in found:
+            if (one.spte, one.level) not in seen:
+                seen.add((one.spte, one.level))
+                yield one, str(count)
+    if troubles:
+        more = f" So do {troubles - 1} more lines." if troubles > 1 else ""
+        raise ConformanceError(f"stdin holds what can be no SPTE: {first}{more}")
+    if not seen:
+        raise ConformanceError(
+            f"stdin names no SPTE in {count} lines. Numbers count that the text calls SPTEs, "
+            f"as in 'spte={_EXAMPLE}', and lines that consist of numbers."
+        )
 
 
 def _release(selector: str) -> tuple[int, int]:
@@ -124,43 +238,3 @@ def _release_of_revision(tree: Tree, selector: str) -> tuple[int, int]:
                 place.write_text(shown.stdout, "utf-8", "replace")
         version, patchlevel, _ = release_of(Path(scratch), line(selector))
     return version, patchlevel
-
-
-def _show(console: Console, k: Kernel, spte: int, title: str) -> None:
-    """One SPTE: picture, fields, and what is to be said of the whole."""
-    from rich.table import Table
-    from rich.text import Text
-
-    from conformance.model.decode import describe, fields
-    from conformance.model.illegal import complaints, writability
-    from conformance.reports.picture import picture
-
-    found = fields(k, spte)
-    console.print(Text.assemble((word(spte), "bold"), f"  {line(title)}"), soft_wrap=True)
-    console.print(picture(found, ascii_only=console.options.ascii_only), no_wrap=True)
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("bits", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    table.add_column("field", no_wrap=True)
-    table.add_column("value", justify="right", no_wrap=True)
-    table.add_column("meaning", overflow="fold")
-    for field in found:
-        if field.name or field.value:
-            place = str(field.low) if field.high == field.low else f"{field.high}:{field.low}"
-            value = str(field.value) if field.high == field.low else f"{field.value:#x}"
-            style = "" if field.value else "dim"
-            table.add_row(place, field.label, field.name or "unknown", value, field.meaning, style=style)
-    console.print(table)
-    console.print()
-
-    state, why = writability(k, spte)
-    wrong = complaints(k, spte)
-    verdict = Table.grid(padding=(0, 2, 0, 0))
-    verdict.add_column(no_wrap=True)
-    verdict.add_column(overflow="fold")
-    verdict.add_row(Text("SPTE:", "bold"), describe(k, spte))
-    verdict.add_row(Text("state:", "bold"), f"{state}: {why}")
-    for sentence in wrong:
-        verdict.add_row(Text("illegal:", "bold red"), sentence)
-    console.print(verdict)

@@ -20,6 +20,8 @@ from conformance.model.construct import make_nonleaf_spte
 from conformance.model.kernel import Kernel
 from conformance.model.layout import (
     PAGE_SHIFT,
+    PG_LEVEL_1G,
+    PG_LEVEL_2M,
     PG_LEVEL_4K,
     PT_PAGE_SIZE_MASK,
     PT_PRESENT_MASK,
@@ -42,7 +44,9 @@ from conformance.model.shape import is_executable_pte, is_frozen_spte, is_mmio_s
 from conformance.model.words import ALL, bits
 
 __all__ = [
+    "HUGE_LEVELS",
     "MEMORY_TYPES",
+    "SIZES",
     "Field",
     "address_bits",
     "bit_map",
@@ -76,12 +80,15 @@ class Field:
 
 @dataclass(frozen=True)
 class _Claim:
-    """Bits that belong to a name, and what their values mean: a table, or a function of the whole SPTE."""
+    """Bits that belong to a name, and what their values mean.
+
+    ``means`` is a table of values, or a function of the whole SPTE and its level.
+    """
 
     name: str
     label: str
     mask: Callable[[Kernel], int]
-    means: Mapping[int, str] | Callable[[Kernel, int], str]
+    means: Mapping[int, str] | Callable[[Kernel, int, int | None], str]
 
 
 @dataclass(frozen=True)
@@ -94,23 +101,30 @@ class _Kind:
     claims: Sequence[_Claim]
 
 
+SIZES = {1: "4 KiB", 2: "2 MiB", 3: "1 GiB", 4: "512 GiB", 5: "256 TiB"}
+"""How much memory an SPTE covers, by the level of its table."""
+
+HUGE_LEVELS = (PG_LEVEL_2M, PG_LEVEL_1G)
+"""The levels at which an SPTE may map a huge page."""
+
+
 def describe(k: Kernel, spte: int) -> str:
     """The SPTE in one line: what it is, and every set bit of it, for reports."""
     return _kind(k, spte).tell(k, spte)
 
 
-def fields(k: Kernel, spte: int) -> list[Field]:
+def fields(k: Kernel, spte: int, level: int | None = None) -> list[Field]:
     """Every bit of the SPTE in exactly one field, from bit 63 down.
 
-    A name whose bits do not lie together has several fields. What an SPTE that is neither present nor
-    anything else KVM knows would mean if it were present is said of it.
+    A name whose bits do not lie together has several fields. Stray bits are decoded as if the SPTE were
+    present. ``level`` is that of its table (1 is 4 KiB), None if it is not known.
     """
     found: list[Field] = []
     left = ALL
     for claim, high, low in _claimed(k, _kind(k, spte)):
         left &= ~bits(high, low)
         value = (spte & bits(high, low)) >> low
-        means = claim.means(k, spte) if callable(claim.means) else claim.means.get(value, "reserved")
+        means = claim.means(k, spte, level) if callable(claim.means) else claim.means.get(value, "reserved")
         found.append(Field(high, low, claim.name, value, means, claim.label))
     for high, low in _runs(left):
         value = (spte & bits(high, low)) >> low
@@ -184,11 +198,14 @@ def saved_bits(k: Kernel, mask: int = ALL) -> int:
 def address_bits(k: Kernel) -> int:
     """The bits that a present SPTE's address may use on the mode's host, memory encryption's included.
 
-    Against L1TF the masks do not tell how many there are; then all may.
+    With the mitigation of L1TF the masks do not say how many there are: if the host's number of physical
+    address bits is not known either, all may be used.
     """
-    if k.shadow_nonpresent_or_rsvd_mask:
+    if not k.shadow_nonpresent_or_rsvd_mask:
+        return k.shadow_nonpresent_or_rsvd_lower_gfn_mask | k.shadow_me_mask
+    if k.phys_bits is None:
         return SPTE_BASE_ADDR_MASK
-    return k.shadow_nonpresent_or_rsvd_lower_gfn_mask | k.shadow_me_mask
+    return bits(k.phys_bits - 1, PAGE_SHIFT) | k.shadow_me_mask
 
 
 def required_me(k: Kernel) -> int:
@@ -206,6 +223,19 @@ def _mmio_access(k: Kernel, spte: int) -> str:
     return "".join(
         letter if spte & mask else "-" for mask, letter in kept if mask & k.shadow_mmio_access_mask
     )
+
+
+def _large(spte: int, level: int | None) -> str:
+    """What bit 7 says: whether the SPTE maps a page, and of what size, depends on the level too."""
+    if level is None:
+        if spte & PT_PAGE_SIZE_MASK:
+            return "a huge page: 2 MiB at level 2, 1 GiB at level 3"
+        return "a 4 KiB page at level 1, a table above it"
+    if not spte & PT_PAGE_SIZE_MASK:
+        return "a 4 KiB page, as always at level 1" if level == PG_LEVEL_4K else "a table, not a page"
+    if level in HUGE_LEVELS:
+        return f"a page of {SIZES[level]}"
+    return "never set at level 1" if level == PG_LEVEL_4K else f"reserved: no page has {SIZES[level]}"
 
 
 MEMORY_TYPES = {0: "UC", 1: "WC", 4: "WT", 5: "WP", 6: "WB"}
@@ -245,17 +275,17 @@ _PRESENT_CLAIMS = (
     ),
     _Claim(
         "memory encryption", "ME", lambda k: k.shadow_me_mask,
-        lambda k, spte: "as KVM sets it" if spte & k.shadow_me_mask == required_me(k)
+        lambda k, spte, level: "as KVM sets it" if spte & k.shadow_me_mask == required_me(k)
         else "not as KVM sets it for memory",
     ),
     _Claim(
         "reserved", "rsv", lambda k: SPTE_BASE_ADDR_MASK & ~address_bits(k),
-        lambda k, spte: "more address bits than the mode's host has"
+        lambda k, spte, level: "more address bits than the mode's host has"
         if spte & SPTE_BASE_ADDR_MASK & ~address_bits(k) else "must be 0",
     ),
     _Claim(
         "pfn", "pfn", lambda k: SPTE_BASE_ADDR_MASK,
-        lambda k, spte: f"address {_pfn(k, spte) << PAGE_SHIFT:#x}",
+        lambda k, spte, level: f"address {_pfn(k, spte) << PAGE_SHIFT:#x}",
     ),
     _Claim(
         "shadow-present", "SP", lambda k: k.layout.spte_mmu_present_mask,
@@ -263,7 +293,7 @@ _PRESENT_CLAIMS = (
     ),
     _Claim("Accessed", "A", lambda k: k.shadow_accessed_mask, {0: "not used since aged", 1: "used"}),
     _Claim("Dirty", "D", lambda k: k.shadow_dirty_mask, {0: "not written since cleared", 1: "written"}),
-    _Claim("large", "PS", lambda k: PT_PAGE_SIZE_MASK, {0: "a 4 KiB page or a table", 1: "a huge page"}),
+    _Claim("large", "PS", lambda k: PT_PAGE_SIZE_MASK, lambda k, spte, level: _large(spte, level)),
     _Claim(
         "ignore PAT", "IPT", lambda k: ept_bits(k, VMX_EPT_IPAT_BIT),
         {0: "the guest's PAT has a say", 1: "the memory type below decides alone"},
@@ -283,27 +313,27 @@ _PRESENT_CLAIMS = (
 _MMIO_CLAIMS = (
     _Claim(
         "MMIO value", "IO", lambda k: k.shadow_mmio_mask | k.shadow_mmio_value,
-        lambda k, spte: "what MMIO SPTEs are known by",
+        lambda k, spte, level: "what MMIO SPTEs are known by",
     ),
     _Claim(
         "generation", "gen", lambda k: bits(*k.layout.mmio_gen_high) | bits(*k.layout.mmio_gen_low),
-        lambda k, spte: f"part of {get_mmio_spte_generation(k, spte)}, the memslots' when it was made",
+        lambda k, spte, level: f"part of {get_mmio_spte_generation(k, spte)}, the memslots' when it was made",
     ),
     _Claim(
         "access", "acc", lambda k: k.shadow_mmio_access_mask,
-        lambda k, spte: f"{_mmio_access(k, spte)}: of write and user",
+        lambda k, spte, level: f"{_mmio_access(k, spte)}: of write and user",
     ),
     _Claim(
         "L1TF", "L1T", lambda k: k.shadow_nonpresent_or_rsvd_mask,
-        lambda k, spte: "set, so that no cached memory is addressed",
+        lambda k, spte, level: "set, so that no cached memory is addressed",
     ),
     _Claim(
         "gfn, moved", "gfn", lambda k: k.shadow_nonpresent_or_rsvd_mask << SHADOW_NONPRESENT_OR_RSVD_MASK_LEN,
-        lambda k, spte: "the gfn's bits from where L1TF's are",
+        lambda k, spte, level: "the gfn's bits from where L1TF's are",
     ),
     _Claim(
         "gfn", "gfn", lambda k: k.shadow_nonpresent_or_rsvd_lower_gfn_mask,
-        lambda k, spte: f"of gfn {get_mmio_spte_gfn(k, spte):#x}",
+        lambda k, spte, level: f"of gfn {get_mmio_spte_gfn(k, spte):#x}",
     ),
 )  # fmt: skip
 
@@ -316,7 +346,7 @@ _NONPRESENT_CLAIM = _Claim(
 
 _FROZEN_CLAIMS = (
     _NONPRESENT_CLAIM,
-    _Claim("frozen value", "frz", lambda k: bits(10, 5), lambda k, spte: "no other SPTE has this"),
+    _Claim("frozen value", "frz", lambda k: bits(10, 5), lambda k, spte, level: "no other SPTE has this"),
 )
 
 

@@ -29,6 +29,8 @@ from conformance.model.kernel import Kernel
 from conformance.model.layout import (
     PAGE_SHIFT,
     PG_LEVEL_1G,
+    PG_LEVEL_2M,
+    PG_LEVEL_4K,
     PT_PAGE_SIZE_MASK,
     PT_WRITABLE_MASK,
     SPTE_BASE_ADDR_MASK,
@@ -53,30 +55,30 @@ class _Rule:
 
 
 def complaints(k: Kernel, spte: int, level: int | None = None) -> list[str]:
-    """Why KVM never makes this SPTE, in sentences; none if it does.
+    """Why KVM never makes this SPTE, in sentences; an empty list if it does.
 
-    ``level`` is that of its table (1 is 4 KiB). Without it an SPTE that could be one of a table is
-    taken for that, and a large one for 2 MiB.
+    ``level`` is that of its table (1 is 4 KiB). Without it an SPTE that could point to a table is judged
+    as one that does, and a large one as a page of 2 MiB.
     """
     kind = kind_of(k, spte)
     rules = [*_RULES.get(kind, ())]
     if kind == "present":
         rules += _LEAF_RULES if is_leaf(k, spte, level) else _TABLE_RULES
-        if level == PG_LEVEL_1G:
-            rules += _1G_RULES
+        rules += _LEVEL_RULES.get(level or PG_LEVEL_2M, _TOO_HIGH_RULES)
     found = ((rule, rule.wrong(k, spte)) for rule in rules)
     return [rule.sentence.format(wrong) for rule, wrong in found if wrong]
 
 
-def writability(k: Kernel, spte: int) -> tuple[str, str]:
+def writability(k: Kernel, spte: int, level: int | None = None) -> tuple[str, str]:
     """The name of the SPTE's state of writability and why there is such a state, as ``states`` has them.
 
-    States are of present leaf SPTEs; of others the name is "none" and the rest says why.
+    Only present leaf SPTEs have such a state; for others the name is "none", with the reason.
     """
     if kind_of(k, spte) != "present":
         return "none", "the SPTE maps nothing"
-    if not is_leaf(k, spte):
-        return "none", "the SPTE looks like that of a table, which always grants write access"
+    if not is_leaf(k, spte, level):
+        looks = "looks like that of" if level is None else "points to"
+        return "none", f"the SPTE {looks} a table, which always grants write access"
     state = state_of(k, spte)
     if state is not None:
         return state.name, state.why
@@ -183,18 +185,37 @@ _LEAF_RULES = (
         "EPT is misconfigured: the memory type is reserved.",
         lambda k, spte: bool(k.shadow_x_mask) and (spte & VMX_EPT_MT_MASK) >> 3 not in MEMORY_TYPES,
     ),
-    _Rule(
-        "It is large, but its address is not that of a huge page: bits {0:#x} are reserved.",
-        lambda k, spte: spte & bits(20, PAGE_SHIFT) if spte & PT_PAGE_SIZE_MASK else 0,
-    ),
 )  # fmt: skip
 
-_1G_RULES = (
+
+def _if_large(mask: int) -> Callable[[Kernel, int], int]:
+    """Which bits of ``mask`` are set in an SPTE that claims to map a huge page."""
+    return lambda k, spte: spte & mask if spte & PT_PAGE_SIZE_MASK else 0
+
+
+_HUGE_RULES = (
     _Rule(
-        "At 1 GiB, its address bits {0:#x} are reserved.",
-        lambda k, spte: spte & bits(29, 21) if spte & PT_PAGE_SIZE_MASK else 0,
+        "It is large, but its address is not that of a huge page: bits {0:#x} are reserved.",
+        _if_large(bits(20, PAGE_SHIFT)),
     ),
 )
+_LEVEL_RULES = {
+    PG_LEVEL_4K: (
+        _Rule("Bit 7 (large) is set, which KVM never does at level 1.", _if_large(PT_PAGE_SIZE_MASK)),
+    ),
+    PG_LEVEL_2M: _HUGE_RULES,
+    PG_LEVEL_1G: (
+        *_HUGE_RULES,
+        _Rule("At 1 GiB, its address bits {0:#x} are reserved.", _if_large(bits(29, 21))),
+    ),
+}
+"""Further rules by the level of the SPTE's table ..."""
+_TOO_HIGH_RULES = (
+    _Rule(
+        "Bit 7 (large) is reserved above level 3: no page is larger than 1 GiB.", _if_large(PT_PAGE_SIZE_MASK)
+    ),
+)
+"""... and those of all levels above."""
 
 _TABLE_RULES = (_Rule("It differs from the SPTE of a table in bits {0:#x}.", unlike_table),)
 

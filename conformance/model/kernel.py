@@ -56,6 +56,8 @@ class Kernel:
     tdp_enabled: bool = False
     get_mt_mask: bool = False
     """Whether the vendor module answers for the memory type."""
+    phys_bits: int | None = None
+    """How many physical address bits the host has, if that is known."""
 
     shadow_host_writable_mask: int = 0
     shadow_mmu_writable_mask: int = 0

@@ -88,6 +88,7 @@ def kernel_in(mode: Mode, profile: Profile) -> Kernel:
     k = Kernel(profile)
     k.tdp_enabled = mode.tdp
     k.get_mt_mask = mode.ept
+    k.phys_bits = mode.phys_bits
     if not profile.has(MASKS_IN_MMU):
         # Fixed bits in every mode.
         k.shadow_host_writable_mask = k.layout.default_host_writable

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -55,59 +56,210 @@ def test_picture_fields_line_and_state(cli):
     ]
     assert "   58  MW   MMU-writable        1  fast_page_fault() may set W without mmu_lock" in lines(done)
     assert any(
-        line.startswith("SPTE:   present, R-X, host-writable, MMU-writable, W=0,") for line in lines(done)
+        line.startswith("SPTE:        present, R-X, host-writable, MMU-writable, W=0,")
+        for line in lines(done)
     )
-    assert any(line.startswith("state:  write-protected for logging or aging: ") for line in lines(done))
-    assert "illegal" not in done.stdout and max(map(len, lines(done))) <= 80
+    assert any(line.startswith("state:       write-protected for logging or aging: ") for line in lines(done))
+    assert "level 1:     4 KiB page: legal" in lines(done) and "\nillegal" not in done.stdout
+    assert max(map(len, lines(done))) <= 80
 
 
 def test_an_illegal_spte_is_information(cli):
     done = cli("decode", "0x977")
     assert done.exit_code == 0
-    assert "\nillegal:  W is set without MMU-writable" in done.stdout
-    assert "state:    illegal: " in done.stdout
+    told = " ".join(done.stdout.split())
+    assert "level 1: 4 KiB page: illegal: W is set without MMU-writable" in told
+    assert "state: illegal: " in told and "modes: legal in none; " in told
+    assert "level 1" not in cli("decode", "0x977", "--level", "2").stdout
 
 
 def test_several_sptes_and_every_kernel(cli):
-    done = cli("decode", "--kernel", "all", "0x0", "1440")
+    done = cli("decode", "--kernel", "all", "--mode", "ept-ad", "0x0", "5a0")
     heads = [line for line in lines(done) if line.startswith("0x00")]
     assert len(heads) == 10
     assert heads[0] == "0x0000000000000000  5.10, ept-ad: EPT with A/D bits"
-    assert heads[3] == "0x00000000000005a0  6.1, ept-ad: EPT with A/D bits"
+    assert heads[6] == "0x00000000000005a0  6.1, ept-ad: EPT with A/D bits"
     assert "SPTE:   removed (frozen)" in lines(done)
 
 
 def test_the_kernel_and_mode_decide(cli):
     spte = "0x8000000000200ee7"
-    assert "SPTE:   present, large, RW-, user" in cli("decode", spte, "--mode", "shadow").stdout
-    assert "SPTE:     present, large, RWX" in cli("decode", spte, "--kernel", "7.2").stdout
+    assert "present, large, RW-, user" in cli("decode", spte, "--mode", "shadow").stdout
+    done = cli("decode", spte, "--kernel", "7.2", "--mode", "ept-ad")
+    assert "present, large, RWX" in done.stdout and "modes:" not in done.stdout
 
 
-@pytest.mark.parametrize("spte", ["0x0600_0000_0000_0975", "0X600000000000975", "432345564227570037"])
-def test_ways_to_write_one(cli, spte):
-    assert lines(cli("decode", spte)) == lines(cli("decode", LOGGED))
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["0x0600_0000_0000_0975"],
+        ["0X600000000000975"],
+        ["600000000000975"],
+        ["0600000000000975"],
+        ["0x600000000000975,"],
+        ["600000000000975;"],
+        ["'0x600000000000975'"],
+        ["0x600000000000975ULL"],
+        ["--decimal", "432345564227570037"],
+        ["--decimal", "0x600000000000975"],
+    ],
+)
+def test_ways_to_write_one(cli, given):
+    assert lines(cli("decode", *given)) == lines(cli("decode", LOGGED))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["spte=0x600000000000975,"],
+        ["spte:", "0x600000000000975"],
+        ["spte", "0x600000000000975"],
+        ["the spte=0x600000000000975, as KVM says"],
+    ],
+)
+def test_text_that_names_one(cli, given):
+    head, said, *rest = lines(cli("decode", *given))
+    assert said == "spte" and [head, *rest] == lines(cli("decode", LOGGED))
+
+
+def test_bare_digits_are_hex(cli):
+    assert lines(cli("decode", "1440", "--short")) == [
+        "0x0000000000001440  6.1 ept-ad: not present, bits 0x1440",
+        "    illegal: It is neither present, MMIO, frozen nor the non-present value, so bits 0x1440 should"
+        " not be set.",
+    ]
+    assert lines(cli("decode", "--decimal", "1440", "--short"))[0].startswith("0x00000000000005a0  ")
+
+
+def test_several_in_one_argument(cli):
+    done = cli("decode", "600000000000975, 0x600000000000977", "5a0", "--short")
+    assert [line[:18] for line in lines(done)] == [LOGGED, "0x0600000000000977", "0x00000000000005a0"]
+
+
+def test_a_pasted_line_without_quotes(cli):
+    pasted = "as_id: 0 gfn: 1200 old_spte: 6000000012009f7 new_spte: 0 level: 2"
+    done = cli("decode", *pasted.split(), "--short")
+    assert [line.split("  ")[0] for line in lines(done)] == [
+        "old_spte, level 2, gfn 0x1200: 0x06000000012009f7",
+        "new_spte, level 2, gfn 0x1200: 0x0000000000000000",
+    ]
+
+
+LOG = """\
+[   11.1] kvm: get_mmio_spte: reserved bits set on MMU-present spte, addr 0x12345000, hierarchy:
+[   11.1] ------ spte = 0x10a8b3907 level = 4, rsvd bits = 0xfff8000000000
+ qemu-1 [003] ...1. 123.4: kvm_mmu_set_spte: gfn 1234 spte 600000001234977 (rwxu) level 1 at 10a8b3000
+ qemu-1 [003] ...1. 123.5: kvm_mmu_set_spte: gfn 1234 spte 600000001234977 (rwxu) level 1 at 10a8b3000
+ qemu-1 [003] ...1. 123.6: kvm_entry: vcpu 0, rip 0xffffffff81000000
+"""
+
+
+def test_stdin_is_searched_and_each_spte_is_decoded_once(cli):
+    done = cli("decode", "-", "--short", given=LOG)
+    assert done.exit_code == 0
+    assert [line.split("  ")[0] for line in lines(done)] == [
+        "line 2, spte, level 4: 0x000000010a8b3907",
+        "line 3, spte, level 1, gfn 0x1234, sptep 0x10a8b3000: 0x0600000001234977",
+    ]
+    assert cli("decode", "-", given=f"{LOGGED}\n").stdout.count("SPTE:") == 1
+
+
+def test_stdin_is_streamed(process):
+    code = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-m', 'conformance', 'decode', '--json', '-'],"
+        " stdin=subprocess.PIPE, stdout=subprocess.PIPE)\n"
+        "child.stdin.write(b'spte=0x977\\n'); child.stdin.flush()\n"
+        "print(child.stdout.readline().decode())\n"
+        "child.stdin.close(); child.wait()\n"
+    )
+    done = process(code=code)
+    assert done.returncode == 0 and '"spte": "0x0000000000000977"' in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "stdin names no SPTE in 0 lines."),
+        ("RAX: 0600000001234977\nspte added\n", "stdin names no SPTE in 2 lines."),
+        ("fine\nspte=0x10000000000000000\n", "line 2: '0x10000000000000000' has 65 bits; an SPTE has 64."),
+        ("\0\xff\n", "stdin names no SPTE in 1 lines."),
+    ],
+)
+def test_stdin_without_an_spte(cli, text, said):
+    done = cli("decode", "-", given=text)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
     ("spte", "said"),
     [
-        ("975abc", "'975abc' is no SPTE; pass hex, such as 0x975abc, or decimal."),
+        ("975xyz", "'975xyz' is no SPTE, and names none; pass hex, such as 0x600000000000975, or text"),
         ("zero", "'zero' is no SPTE"),
         ("0x", "is no SPTE"),
-        ("0775", "is no SPTE"),
-        ("0x_", "is no SPTE"),
+        ("0x_", "is no hex number"),
         ("٣", "is no SPTE"),
-        ("0b11", "is no SPTE"),
         ("", "is no SPTE"),
+        ("pte 12345067 level 1", "is no SPTE"),
         ("0x10000000000000000", "has 65 bits; an SPTE has 64."),
+        ("spte=0x10000000000000000", "has 65 bits; an SPTE has 64."),
         ("9" * 500, "bits; an SPTE has 64."),
-        ("-1", "'-1'"),
+        ("-1", "'-1' is negative"),
+        ("spte=-1", "'-1' is negative"),
     ],
 )  # fmt: skip
 def test_what_is_no_spte(cli, spte, said):
     done = cli("decode", "--", spte)
     assert (done.exit_code, done.stdout) == (2, "")
     assert said in done.stderr and "Traceback" not in done.stderr and "internal error" not in done.stderr
+
+
+def test_junk_beside_an_spte(cli):
+    done = cli("decode", LOGGED, "junk")
+    assert (done.exit_code, done.stdout) == (2, "") and "'junk' is no SPTE" in done.stderr
+    done = cli("decode", "--decimal", "975abc")
+    assert (done.exit_code, done.stdout) == (2, "") and "'975abc' is no decimal number" in done.stderr
+
+
+def test_the_level_decides_what_bit_7_means(cli):
+    def told(*given):
+        return " ".join(cli("decode", "0x06000000002009f7", *given).stdout.split())
+
+    assert "a huge page: 2 MiB at level 2, 1 GiB at level 3" in told()
+    assert "level 2: 2 MiB page: legal level 3: 1 GiB page: illegal: At 1 GiB, its address" in told()
+    assert "level 2: 2 MiB page: legal" in told("--level", "2") and "level 3" not in told("--level", "2")
+    assert "Bit 7 (large) is set, which KVM never does at level 1." in told("--level", "1")
+    assert "Bit 7 (large) is reserved above level 3" in told("--level", "4")
+    assert cli("decode", LOGGED, "--level", "6").exit_code == 2
+
+
+def test_the_hosts_address_bits_count(cli):
+    def told(*given):
+        done = cli("decode", "0x0608000001234977", *given)
+        assert done.exit_code == 0
+        return " ".join(done.stdout.split())
+
+    assert "needs a host with 52 physical address bits" in told() and "legal in ept-ad" in told()
+    assert "Address bits 0x8000000000000 are reserved" in told("--maxphyaddr", "46")
+    assert "legal in ept-ad" in told("--maxphyaddr", "52")
+    assert cli("decode", LOGGED, "--maxphyaddr", "64").exit_code == 2
+
+
+def test_without_a_mode_those_are_named_in_which_it_is_legal(cli):
+    told = " ".join(cli("decode", LOGGED).stdout.split())
+    assert "modes: legal in ept-ad, ept-ad-noxo, ept-l1tf, ept-tme; not in the other 8" in told
+    head, *rest = lines(cli("decode", "0x8000000000200ee7"))
+    assert head.endswith("6.1, npt: AMD nested paging")
+    assert "modes: legal in npt, shadow, " in " ".join(" ".join(rest).split())
+
+
+def test_json_is_one_object_a_line(cli):
+    done = cli("decode", LOGGED, "0x977", "--json")
+    one, other = map(json.loads, lines(done))
+    assert (one["spte"], one["mode"], one["legal_levels"]) == (LOGGED, "ept-ad", [1])
+    assert one["legal_modes"][0] == "ept-ad" and other["legal_modes"] == []
+    assert {"high": 58, "low": 58, "name": "MMU-writable", "value": 1}.items() <= one["fields"][0].items()
 
 
 def test_none_at_all(cli):
@@ -127,7 +279,7 @@ def test_an_unknown_kernel(cli):
 
 
 def test_a_package_version_is_not_fetched(cli):
-    done = cli("decode", "1440", "--kernel", "debian:6.12.999-1")
+    done = cli("decode", "5a0", "--kernel", "debian:6.12.999-1")
     assert done.exit_code == 0
     assert lines(done)[0] == "0x00000000000005a0  debian:6.12.999-1 (Linux 6.12), ept-ad: EPT with A/D bits"
 

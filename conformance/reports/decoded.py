@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A decoded SPTE: as a picture with its fields, as a line, or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from conformance.model.decode import describe, fields
+from conformance.model.illegal import writability
+from conformance.model.readings import LEVELS, Reading
+from conformance.reports.picture import picture
+from conformance.reports.text import line, word
+
+__all__ = ["Decoded", "as_json", "show", "show_short"]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An SPTE as one kernel understands it.
+
+    ``kernel`` names that kernel, ``said`` is what the text said about the SPTE, by name, and ``reading``
+    is the mode in which it is shown. ``others`` are its readings in every mode, if none was asked for.
+    """
+
+    kernel: str
+    said: dict[str, str]
+    reading: Reading
+    others: Sequence[Reading] = ()
+
+
+def show(one: Decoded, console: Console) -> None:
+    """Print the picture, the fields, and what holds for the whole."""
+    k, spte, level = one.reading.kernel, one.reading.spte, one.reading.level
+    found = fields(k, spte, level)
+    console.print(Text.assemble((word(spte), "bold"), f"  {_title(one)}"), soft_wrap=True)
+    if one.said:
+        console.print(Text(_said(one), style="dim"), soft_wrap=True)
+    console.print(picture(found, ascii_only=console.options.ascii_only), no_wrap=True)
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("bits", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    table.add_column("field", no_wrap=True)
+    table.add_column("value", justify="right", no_wrap=True)
+    table.add_column("meaning", overflow="fold")
+    for field in found:
+        if field.name or field.value:
+            place = str(field.low) if field.high == field.low else f"{field.high}:{field.low}"
+            value = str(field.value) if field.high == field.low else f"{field.value:#x}"
+            style = "" if field.value else "dim"
+            table.add_row(place, field.label, field.name or "unknown", value, field.meaning, style=style)
+    console.print(table)
+    console.print()
+
+    verdict = Table.grid(padding=(0, 2, 0, 0))
+    verdict.add_column(no_wrap=True)
+    verdict.add_column(overflow="fold")
+    for label, sentence in _verdict(one):
+        style = "bold red" if label == "illegal" else "bold"
+        verdict.add_row(Text(f"{label}:", style), sentence)
+    console.print(verdict)
+
+
+def show_short(one: Decoded, console: Console) -> None:
+    """Print the SPTE in one line, and in further ones what is wrong with it."""
+    place = f"{_said(one)}: " if one.said else ""
+    mode = f"{one.kernel} {one.reading.mode.name}"
+    whole = f"{place}{word(one.reading.spte)}  {mode}: {describe(one.reading.kernel, one.reading.spte)}"
+    console.print(Text(whole), soft_wrap=True)
+    for label, sentence in _illegal(one.reading):
+        console.print(Text(f"    {label}: {sentence}", style="red"), soft_wrap=True)
+
+
+def as_json(one: Decoded) -> str:
+    """The SPTE as one line of JSON."""
+    reading = one.reading
+    k, spte, level = reading.kernel, reading.spte, reading.level
+    state, why = writability(k, spte, level)
+    told: dict[str, Any] = {
+        "spte": word(spte),
+        # The level is one of the reading's.
+        **{
+            name: int(value) if name == "line" else value
+            for name, value in one.said.items()
+            if name != "level"
+        },
+        "kernel": one.kernel,
+        "mode": reading.mode.name,
+        "level": level,
+        "describe": describe(k, spte),
+        "state": state,
+        "why": why,
+        "legal_levels": [*reading.legal],
+        "illegal": {str(at): sentences for at, sentences in reading.wrong.items() if sentences},
+        "legal_modes": [other.mode.name for other in one.others or (reading,) if other.legal],
+        "fields": [
+            {"high": field.high, "low": field.low, "name": field.name, "value": field.value}
+            | {"meaning": field.meaning}
+            for field in fields(k, spte, level)
+            if field.name or field.value
+        ],
+    }
+    if reading.assumed:
+        told["assumed_maxphyaddr"] = reading.assumed
+    return json.dumps(told, ensure_ascii=True)
+
+
+def _said(one: Decoded) -> str:
+    """Where the SPTE was found and what the text says: ``line 12, old_spte, level 1, gfn 0x1234``."""
+    return line(", ".join(value if name == "name" else f"{name} {value}" for name, value in one.said.items()))
+
+
+def _title(one: Decoded) -> str:
+    mode = one.reading.mode
+    return line(f"{one.kernel}, {mode.name}: {mode.description}")
+
+
+def _verdict(one: Decoded) -> Iterator[tuple[str, str]]:
+    """Label and sentence of each thing that holds for the whole SPTE."""
+    reading = one.reading
+    yield "SPTE", describe(reading.kernel, reading.spte)
+    state, why = writability(reading.kernel, reading.spte, reading.level)
+    yield "state", f"{state}: {why}"
+    yield from _levels(reading)
+    if reading.assumed:
+        yield (
+            "host",
+            f"its address needs a host with {reading.assumed} physical address bits; "
+            "--maxphyaddr says how many there are",
+        )
+    if one.others:
+        yield "modes", _modes(one)
+
+
+def _illegal(reading: Reading) -> Iterator[tuple[str, str]]:
+    """What is wrong at every level, or if nothing is but no level is right, what is wrong at each."""
+    always = reading.always()
+    yield from (("illegal", sentence) for sentence in always)
+    if not always and not reading.legal:
+        for levels, _, only in reading.groups():
+            yield from (("illegal", f"at {_named(levels)}: {sentence}") for sentence in only)
+
+
+def _levels(reading: Reading) -> Iterator[tuple[str, str]]:
+    """At which levels KVM makes the SPTE, as what, and what is wrong at the others."""
+    always = reading.always()
+    yield from (("illegal", sentence) for sentence in always)
+    for levels, role, only in reading.groups():
+        if not role:
+            continue  # The level makes no difference to what maps nothing.
+        if only:
+            yield _named(levels), f"{role}: illegal: {' '.join(only)}"
+        else:
+            yield _named(levels), f"{role}: {'illegal, as above' if always else 'legal'}"
+
+
+def _named(levels: Sequence[int]) -> str:
+    return f"level {levels[0]}" if len(levels) == 1 else f"levels {levels[0]}-{levels[-1]}"
+
+
+def _modes(one: Decoded) -> str:
+    """In which modes the SPTE is legal, and at which levels if that differs."""
+    legal = [other for other in one.others if other.legal]
+    shown = one.reading.mode.name
+    if not legal:
+        return f"legal in none; {shown} is one in which the least is wrong"
+    names = ", ".join(_mode(other, one.reading) for other in legal)
+    rest = len(one.others) - len(legal)
+    if not rest:
+        return f"legal in all: {names}"
+    return f"legal in {names}; not in the other {rest}"
+
+
+def _mode(other: Reading, shown: Reading) -> str:
+    if other.legal == shown.legal or other.legal == LEVELS:
+        return other.mode.name
+    return f"{other.mode.name} ({_named(other.legal)})"
