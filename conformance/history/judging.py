@@ -10,6 +10,7 @@ from pathlib import Path
 from conformance.differential.judging import Judge
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.run import Plan as Comparing
+from conformance.differential.unjudged import unjudged
 from conformance.differential.verdict import Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.history.fix import Fix, Layer, Revert
@@ -19,6 +20,7 @@ from conformance.kernels import BuildError, Cache, Kernel, open_kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.kvm import build_kvm
+from conformance.oracles.lacking import Lacking
 from conformance.oracles.shim import ShimOracle, build_shim
 from conformance.scenarios.arena import KvmArena
 from conformance.scenarios.comparing import play
@@ -85,6 +87,9 @@ def judge(missing: Missing) -> list[Result]:
             second = _agrees(missing, _compare(_Side(reverted.kernel, profile, (patch,)), missing))
         else:
             second = _controlled(missing, _compare(_Side(kernel, reverted.profile, ()), missing))
+    except Lacking as lacking:
+        spent = time.monotonic() - start
+        return [unjudged(_result(missing, NOTICED, Verdict.ERROR, 0, spent, ""), lacking)]
     except (BuildError, ConformanceError) as error:
         spent = time.monotonic() - start
         return [_result(missing, NOTICED, Verdict.ERROR, 0, spent, str(error))]

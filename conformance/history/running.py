@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
+from conformance.differential.unjudged import once
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.history import FIXES, UNSEEN
@@ -110,6 +111,8 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Hi
                 if advance is not None:
                     advance(result)
     kernels = list(reports.values())
+    for report in kernels:
+        report.results[:] = once(report.results, "fixes")
     if kernels:
         kernels[0].results.extend(map(_skipped, unseen))
     return History(tuple(outcomes), tuple(unseen), Report(kernels, SEED))

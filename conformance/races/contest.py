@@ -19,9 +19,9 @@ from conformance.model.changes import Change
 from conformance.model.decode import describe
 from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import Profile
-from conformance.oracles.kvm.deaths import LACKING
 from conformance.oracles.kvm.race_interface import new_exchange
 from conformance.oracles.kvm.racing import what_happened
+from conformance.oracles.lacking import Lacking
 from conformance.races.exploring import Breach, Explored, explore
 from conformance.races.picture import Moment, moments
 from conformance.races.promises import NO_CRASH, PROMISES, broken
@@ -68,7 +68,7 @@ class Contest:
 class Outcome:
     """What came of it. If a promise was broken: the schedule, its picture, and its SPTEs in words.
 
-    ``trouble`` says why there is no outcome.
+    ``trouble`` says why there is no outcome; ``lacking`` does if the suite or the system lacks something.
     """
 
     explored: Explored
@@ -77,6 +77,7 @@ class Outcome:
     drawn: tuple[Moment, ...] = ()
     sptes: tuple[tuple[int, str], ...] = ()
     trouble: str = ""
+    lacking: Lacking | None = None
 
     @property
     def breach(self) -> Breach | None:
@@ -142,9 +143,10 @@ def _apart(contest: Contest, task: Task) -> Outcome:
         return answer
     if contest.library is None:
         return Outcome(Explored(), trouble="the model's process ended without a word")
-    how, choices = what_happened(exchange, contest.library)
-    if how.startswith(LACKING):
-        return Outcome(Explored(), trouble=how)
+    death, choices = what_happened(exchange, contest.library)
+    if isinstance(death, Lacking):
+        return Outcome(Explored(), lacking=death)
+    how = death.how
     if not choices:
         return Outcome(Explored(), trouble=f"the kernel {how} before the race began")
     explored = Explored(differing=1, accesses=len(choices))
@@ -178,6 +180,8 @@ def _work(contest: Contest, task: Task, exchange: mmap.mmap, write_end: int) -> 
     """The child's life."""
     try:
         outcome = task(contest, contest.subject(exchange))
+    except Lacking as lacking:
+        outcome = Outcome(Explored(), lacking=lacking)
     except Exception as trouble:
         outcome = Outcome(Explored(), trouble=f"{type(trouble).__name__}: {trouble}")
     with os.fdopen(write_end, "wb") as pipe:

@@ -48,6 +48,8 @@ def follow(
         legs=saved.legs,
     )
     outcome = follow_legs(contest)
+    if outcome.lacking is not None:
+        raise outcome.lacking
     if outcome.trouble:
         raise ConformanceError(f"{path} cannot be replayed: {outcome.trouble}.")
     return Finding(saved, outcome, f"{saved.race} {saved.mode} on {saved.on}")

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from conformance.differential.unjudged import once, unjudged
 from conformance.differential.verdict import Counterexample, KernelReport, Report, Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel
@@ -159,6 +160,7 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> tu
                     found.append(finding)
                 if advance is not None:
                     advance(result)
+            report.results[:] = once(report.results, "races")
     return Report(reports, plan.seed), found
 
 
@@ -271,9 +273,11 @@ def _judged(task: _Task, outcome: Outcome, finding: Finding | None) -> Result:
             explored.seconds,
             reason,
             found,
-            explored.numbers if breach is None and not outcome.trouble else None,
+            explored.numbers if breach is None and not outcome.trouble and not outcome.lacking else None,
         )
 
+    if outcome.lacking is not None:
+        return unjudged(result(Verdict.ERROR, ""), outcome.lacking)
     if outcome.trouble:
         return result(Verdict.ERROR, outcome.trouble)
     if task.historic is not None:

@@ -38,6 +38,8 @@ def _verdict(found: Identity) -> Iterator[str]:
     like = ", ".join([found.nearest, *parts])
     if found.misfits:
         yield f"fits no profile. Most like it is {like}, and yet different:"
+    elif found.lacking:
+        yield f"is {like}, in what could be asked"
     else:
         yield f"is {like}" if parts else f"is {like}, in all that could be decided"
 
@@ -89,6 +91,8 @@ def _known(found: Identity, width: int) -> Iterator[str]:
         yield from _folded("  ", f"not proved: {name}, for {why}", width)
     if found.untold:
         yield from _folded("", f"No stories were played: {found.untold}", width)
+    if found.lacking:
+        yield from _folded("ERROR  ", found.lacking, width)
     if found.undecided:
         yield "Not decided by the present properties and stories:"
     for each in found.undecided:
@@ -115,7 +119,7 @@ def document(found: Identity) -> dict[str, Any]:
         "schema": SCHEMA,
         "version": conformance.__version__,
         "kernel": {"title": plain(found.title), "version": plain(found.version)},
-        "fits": not found.misfits,
+        "fits": None if found.lacking and not found.misfits else not found.misfits,
         "nearest": found.nearest,
         "plus": [each.name for each in found.differing if each.there],
         "without": [each.name for each in found.differing if not each.there],
@@ -143,6 +147,7 @@ def document(found: Identity) -> dict[str, Any]:
             for result in found.misfits
         ],
         "untold": plain(found.untold),
+        "lacking": plain(found.lacking),
         "proved": found.proved,
         "unproved": {name: plain(why) for name, why in found.unproved.items()},
     }

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from conformance.differential.wanted import check_wanted
 from conformance.kernels import BuildError, Cache, Kernel
 from conformance.oracles.kvm import CannotBuild
+from conformance.oracles.lacking import Lacking
 from conformance.review.behaviour import Seen, explore
 from conformance.review.constants import moved
 from conformance.review.layouts import moved_fields
 from conformance.review.plan import Plan
 from conformance.review.proof import Proofs
 from conformance.review.review import FunctionReview, Review, Standing
-from conformance.review.stories import CannotTell, tell_stories
+from conformance.review.stories import tell_stories
 from conformance.review.texts import Pair, Texts
 from conformance.review.verdicts import judge
 
@@ -64,7 +65,7 @@ def compare(before: Kernel, after: Kernel, plan: Plan | None = None, progress: P
                 seen += tell_stories(before, after, _symbols(unseen), plan, progress)
             except CannotBuild as without:
                 why = f"there is no whole KVM: {without}"
-            except (BuildError, CannotTell) as error:
+            except (BuildError, Lacking) as error:
                 why = "the stories cannot be told"
                 errors.append(f"{why}: {error}")
         told.update((one.name, one) for one in judge(changed, texts.pairs, seen, why))

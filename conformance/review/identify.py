@@ -76,7 +76,8 @@ class Identity:
     """What a kernel was found to be: ``nearest``, plus and without what ``differing`` lists.
 
     ``misfits`` are what no profile explains: then the kernel is none that the registry knows, and the rest
-    describes the one that is most like it. ``untold`` says why no stories were played. ``proved`` are the
+    describes the one that is most like it. ``untold`` says why no stories were played. ``lacking`` says why
+    some or all could not be played, although they should: then that it fits is not known. ``proved`` are the
     properties that answer as the profile does on every input and host, ``unproved`` the others, and why.
     """
 
@@ -88,13 +89,16 @@ class Identity:
     differing: list[Decided]
     misfits: list[Result] = field(default_factory=list)
     untold: str = ""
+    lacking: str = ""
     proved: list[str] = field(default_factory=list)
     unproved: dict[str, str] = field(default_factory=dict)
 
     @property
     def status(self) -> int:
-        """The exit status: 0 if a profile fits, 1 if none does."""
-        return 1 if self.misfits else 0
+        """The exit status: 0 if a profile fits, 1 if none does, 2 if stories could not be played."""
+        if self.misfits:
+            return 1
+        return 2 if self.lacking else 0
 
 
 def identify(
@@ -113,12 +117,12 @@ def identify(
     with ShimOracle(library) as oracle:
         progress(f"{kernel.title}: asking its functions")
         profile, wrong, known = _learn(_of_functions(oracle), _releases(), _ALL)
-        untold = ""
+        untold, lacking = "", ""
         if wrong:
             untold = "what its functions do fits no profile already."
         elif with_stories:
             try:
-                stories = _of_stories(kernel, profile, progress)
+                stories, lacking = _of_stories(kernel, profile, progress)
             except CannotBuild as why:
                 untold = str(why)
             else:
@@ -126,7 +130,8 @@ def identify(
                 starts = [_mixed(profile, open_ones, start) for start in _releases()]
                 profile, wrong, told = _learn(stories, starts, open_ones)
                 known |= _better(known, told)
-        found = _tell(kernel, profile, known, wrong, arguments, untold)
+        found = _tell(kernel, profile, known, wrong, arguments)
+        found.untold, found.lacking = untold, lacking
         if missing := left_out():
             progress(missing)
         elif not found.misfits:
@@ -190,11 +195,17 @@ def _of_functions(oracle: FunctionOracle) -> list[Question]:
     return questions
 
 
-def _of_stories(kernel: Kernel, profile: Profile, progress: Progress) -> list[Question]:
-    """What happens in the stories. Raises CannotBuild where the oracle does not reach."""
+def _of_stories(kernel: Kernel, profile: Profile, progress: Progress) -> tuple[list[Question], str]:
+    """What happens in the stories, and why some could not be played. Raises CannotBuild if none ever can."""
     library = build_kvm(kernel, Cache(), progress)
     progress(f"{kernel.title}: playing stories")
-    return list(tales(library, profile))
+    all_of_them = list(tales(library, profile))
+    stopped = [told.lacking for told in all_of_them if told.lacking is not None]
+    how_many = f"{len(stopped)} of {len(all_of_them)} stories"
+    return (
+        [told for told in all_of_them if told.lacking is None],
+        stopped[0].sentence(how_many) if stopped else "",
+    )
 
 
 def _releases() -> list[Profile]:
@@ -224,7 +235,6 @@ def _tell(
     known: dict[Change, Evidence],
     wrong: Sequence[Question],
     arguments: Sequence[str],
-    untold: str,
 ) -> Identity:
     """The findings in words, relative to the pinned series that is nearest."""
     sure = frozenset(change for change, each in known.items() if each.decided)
@@ -246,7 +256,6 @@ def _tell(
         [Undecided(_NAMES[change], change, known[change].along) for change in known if change not in sure],
         [decided[change] for change in known if change in unlike(nearest)],
         _misfits(wrong, profile, arguments),
-        untold,
     )
 
 

@@ -14,13 +14,11 @@ from functools import cached_property
 from pathlib import Path
 
 from conformance.differential.verdict import Counterexample
-from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel
 from conformance.model.kernel import Kernel as Masks
 from conformance.model.modes import MODES, Mode, kernel_in
 from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.kvm import KernelDied, KvmOracle, build_kvm
-from conformance.oracles.kvm.deaths import LACKING
 from conformance.review.behaviour import Seen
 from conformance.review.plan import Plan
 from conformance.scenarios.comparing import Death, Difference, Played, play
@@ -29,7 +27,7 @@ from conformance.scenarios.shrinking import shorten
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES, Script, Story
 
-__all__ = ["CannotTell", "tell_stories"]
+__all__ = ["tell_stories"]
 
 
 def tell_stories(
@@ -42,7 +40,7 @@ def tell_stories(
     """What came of every story that executes one of the ``changed`` functions on either kernel.
 
     Raises CannotBuild if there is no whole KVM of one of them, BuildError if it does not compile,
-    CannotTell if it asks for what our environment does not have.
+    Lacking if it asks for what our environment does not have.
     """
     libraries = [build_kvm(kernel, Cache(), progress, traced=True) for kernel in (before, after)]
     profiles = [profile_of(kernel.release) for kernel in (before, after)]
@@ -61,10 +59,6 @@ def tell_stories(
     return found
 
 
-class CannotTell(ConformanceError):
-    """A story ended in what the environment lacks: that says nothing about the kernel."""
-
-
 class _Side:
     """One kernel's VM, whose death is told in the words of scenarios, and which counts its steps."""
 
@@ -77,14 +71,7 @@ class _Side:
         try:
             return self.oracle.step(name, **arguments)
         except KernelDied as died:
-            raise _death(died) from died
-
-
-def _death(died: KernelDied) -> Exception:
-    """A kernel's own death, or what ended it that is none of its doing."""
-    if died.how.startswith(LACKING):
-        return CannotTell(died.how)
-    return Death(died.how, hung=died.hung)
+            raise Death(died.how, hung=died.hung) from died
 
 
 class _Sides:
@@ -138,7 +125,7 @@ class _Sides:
                     with suppress(ValueError):
                         self.covered |= oracle.covered()
         except KernelDied as died:
-            raise _death(died) from died
+            raise Death(died.how, hung=died.hung) from died
 
 
 def _tell(sides: _Sides, story: Story, seen: Seen, wanted: Plan) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from conformance.history.told import TOLD
 from conformance.model.modes import MODES, Mode
 from conformance.model.profiles import Profile
+from conformance.oracles.lacking import Lacking
 from conformance.review.questions import Misfit, Question
 from conformance.scenarios.arena import KvmArena
 from conformance.scenarios.comparing import Death
@@ -32,11 +33,15 @@ class Told(Question):
         self._library = library
         self._seen: list[Observation] = []
         self._died = ""
+        self.lacking: Lacking | None = None
+        """Why it could not be played to its end: then it tells nothing."""
         try:
             # A profile is asked of an arena, but says nothing to the kernel's side.
             with self._arena(profile).kernel(script.options) as machine:
                 for step in script.steps:
                     self._seen.append(take(machine, step))
+        except Lacking as lacking:
+            self.lacking = lacking
         except Death as death:
             self._died = f"the kernel {death.how} at step {len(self._seen) + 1}"
 

@@ -8,7 +8,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from conformance.differential.unjudged import unjudged
 from conformance.differential.verdict import Counterexample, Result, Verdict
+from conformance.oracles.lacking import Lacking
 from conformance.scenarios import goldens
 from conformance.scenarios.comparing import Arena, Difference, Played, broken_claim, play
 from conformance.scenarios.goldens import Golden
@@ -46,6 +48,9 @@ def judge(arena: Arena, name: str, script: Script, facts: Facts, *, golden: bool
         spent = time.monotonic() - start
         reason = f"makes no sense: {problem}"
         return Result(name, ORACLE, ENGINE, arena.mode.name, Verdict.ERROR, 0, spent, reason)
+    except Lacking as lacking:
+        spent = time.monotonic() - start
+        return unjudged(Result(name, ORACLE, ENGINE, arena.mode.name, Verdict.ERROR, 0, spent), lacking)
     compared = len(played.kernel)
 
     def result(verdict: Verdict, reason: str, found: Counterexample | None = None) -> Result:

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
+from conformance.oracles.lacking import Lacking
 from conformance.scenarios.comparing import Arena, Match, Played
 from conformance.scenarios.drawing import WORD, Scene, options_of
 from conformance.scenarios.steps import KINDS, Step
@@ -34,12 +35,13 @@ EXAMPLES = 20
 
 @dataclass
 class Walked:
-    """What was played: steps of each kind, stories, and the first that ended in a difference."""
+    """What was played: steps of each kind, stories, and how the last ended, if not well."""
 
     steps: Counter[str] = field(default_factory=Counter)
     stories: int = 0
     seconds: float = 0.0
     found: tuple[Script, Played] | None = None
+    lacking: Lacking | None = None
 
     @property
     def told(self) -> str:
@@ -51,7 +53,10 @@ class Walked:
 
 
 def walk(arena: Arena, seed: int, budget: float) -> Walked:
-    """Play random stories for ``budget`` seconds or until one ends in a difference; ``seed`` repeats them."""
+    """Play random stories for ``budget`` seconds, or until one ends in a difference or cannot go on.
+
+    ``seed`` repeats them.
+    """
     walked = Walked()
     start = time.monotonic()
     # In one piece: to draw each word by itself would take as long as all else on this side.
@@ -59,7 +64,7 @@ def walk(arena: Arena, seed: int, budget: float) -> Walked:
     seeds = random.Random(seed)
 
     def over() -> bool:
-        return walked.found is not None or time.monotonic() - start >= budget
+        return walked.found is not None or walked.lacking is not None or time.monotonic() - start >= budget
 
     @given(stories)
     @settings(
@@ -97,6 +102,9 @@ def _play(arena: Arena, walked: Walked, setting: int, opening: int, words: list[
         for step in _drawn(scene, opening, words):
             try:
                 agreed = match.take(step)
+            except Lacking as lacking:
+                walked.lacking = lacking
+                return
             except ValueError:
                 continue  # Not possible now: there is no root to walk, say.
             walked.steps[step.kind] += 1

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from conformance.differential.unjudged import once
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel
@@ -146,6 +147,7 @@ def _collect(
             report.results.append(result)
             if advance is not None:
                 advance(result)
+    report.results[:] = once(report.results, "stories")
     return report
 
 

@@ -7,6 +7,7 @@ import re
 import time
 from dataclasses import replace
 
+from conformance.oracles.lacking import Lacking
 from conformance.scenarios.comparing import Arena, Difference, Played, play
 from conformance.scenarios.order import check
 from conformance.scenarios.steps import OPTIONS
@@ -27,7 +28,10 @@ def shorten(arena: Arena, script: Script, found: Difference) -> tuple[Script, Pl
     of the VM that are not the usual ones.
     """
     best = replace(script, steps=script.steps[: found.at + 1], claims=())
-    played = play(arena, best)
+    try:
+        played = play(arena, best)
+    except Lacking:
+        return best, Played(list(best.steps), difference=found)  # The system cannot play it any more.
     if played.difference is None:
         return best, replace(played, difference=found)  # It does not repeat: told as it was seen.
     if found.hung:
@@ -69,7 +73,7 @@ def _try(arena: Arena, script: Script, found: Difference) -> tuple[Script, Playe
     try:
         check(script.steps, script.options)
         played = play(arena, script)
-    except ValueError:
+    except (ValueError, Lacking):
         return None
     again = played.difference
     if again is None or played.steps[again.at].kind != script.steps[-1].kind or not _alike(again, found):

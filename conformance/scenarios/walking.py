@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from conformance.differential.unjudged import once, unjudged
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.kernels import expand
 from conformance.scenarios import saved
@@ -91,6 +92,7 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Ou
                     to_save = None
                 if advance is not None:
                     advance(walked.result)
+            report.results[:] = once(report.results, "random stories")
     return Outcome(Report(reports, seed), steps)
 
 
@@ -100,6 +102,9 @@ def _walk(ready: Ready, mode: str, seed: int, budget: float, save: Path | None) 
     # A generator of its own for each mode, so that one can be walked again alone.
     walked = walk(arena, seed * len(TDP_MODES) + TDP_MODES.index(mode), budget)
     total = walked.steps.total()
+    if walked.lacking is not None:
+        stopped = _result(mode, Verdict.ERROR, total, walked.seconds, "")
+        return _Walk(unjudged(stopped, walked.lacking), walked.steps, None)
     if walked.found is None:
         verdict = Verdict.PASS if total else Verdict.ERROR
         return _Walk(_result(mode, verdict, total, walked.seconds, walked.told), walked.steps, None)

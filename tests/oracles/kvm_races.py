@@ -93,7 +93,8 @@ def race(library: Path, story: dict[str, Any], work: Callable[[RacingKvm], Any],
     with os.fdopen(theirs, "rb") as pipe:
         answer = pipe.read()
     if os.waitpid(pid, 0)[1]:
-        raise Died(*what_happened(exchange, library))
+        death, choices = what_happened(exchange, library)
+        raise Died(str(death), choices)
     fine, result = pickle.loads(answer)
     if not fine:
         raise result

@@ -71,3 +71,12 @@ def test_json_holds_everything_and_is_ascii():
 
 def test_text_is_clean():
     assert "\x1b" not in "".join(text(identity(title=NASTY, untold=NASTY)))
+
+
+def test_stories_that_could_not_be_played_leave_it_open():
+    lacking = identity(lacking="nothing stands in for foo: 9 of 9 stories could not be judged")
+    told = text(lacking)
+    assert lacking.status == 2 and document(lacking)["fits"] is None
+    assert "fits no profile" not in "".join(told) and told[1].endswith("in what could be asked")
+    assert any(line.startswith("ERROR  nothing stands in for foo: 9 of 9") for line in told)
+    assert identity(lacking="x", misfits=[failed()]).status == 1

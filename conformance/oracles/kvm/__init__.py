@@ -2,7 +2,8 @@
 """The kvm oracle: the whole of KVM's core, unmodified, in a child process, with an environment of ours."""
 
 from conformance.oracles.kvm.build import CannotBuild, build_kvm
-from conformance.oracles.kvm.oracle import KernelDied, KvmOracle
+from conformance.oracles.kvm.deaths import KernelDied
+from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.oracles.kvm.racing import RacingKvm, what_happened
 
 __all__ = ["CannotBuild", "KernelDied", "KvmOracle", "RacingKvm", "build_kvm", "what_happened"]

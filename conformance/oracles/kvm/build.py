@@ -13,7 +13,7 @@ from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, Progress, Unit, key_of
 from conformance.oracles.common import COMMON_C, TRACED, digest_of, functions_of
 from conformance.oracles.kvm.features import probe
-from conformance.oracles.kvm.standins import assembly
+from conformance.oracles.kvm.standins import assembly, choose, declarations
 
 __all__ = ["CannotBuild", "build_kvm", "symbols_of"]
 
@@ -107,7 +107,8 @@ def symbols_of(library: Path) -> list[tuple[int, str]]:
 def _own_digest() -> str:
     """A digest of everything of ours that goes into a library."""
     here = Path(__file__)
-    return digest_of([*_C.iterdir(), *COMMON_C.iterdir(), *here.parent.glob("*.toml"), here])
+    makers = [here, here.with_name("features.py"), here.with_name("standins.py")]
+    return digest_of([*_C.iterdir(), *COMMON_C.iterdir(), *here.parent.glob("*.toml"), *makers])
 
 
 def units_of(kernel: Kernel) -> list[str]:
@@ -182,6 +183,11 @@ def _undefined(listing: str) -> set[str]:
     return set(re.findall(r"^ +U (\S+)$", listing, re.M)) - {"_GLOBAL_OFFSET_TABLE_"}
 
 
+def _called(listing: str) -> set[str]:
+    """The symbols that readelf lists as called."""
+    return set(re.findall(r" R_X86_64_PLT32 .* (\S+) - 4$", listing, re.M))
+
+
 def _write_names(path: Path, names: set[str]) -> None:
     path.write_text("".join(f"{name}\n" for name in sorted(names)))
 
@@ -218,12 +224,19 @@ def _link(
         *(_undefined(run("nm", one)) for one in ours), *map(_undefined, outside)
     )
     exported = set(re.findall(r"(\w+);", (_C / "kvm.map").read_text()))
-    _write_names(entry / "idle", provided - wanted - exported)
     undefined = _undefined(run("nm", both)).difference(*map(_defined, outside))
     # The linker itself defines where the library and a section with such a name begin and end.
     undefined -= {name for name in undefined if re.match(r"(__(start|stop)_|(__ehdr_start|_end)$)", name)}
     _write_names(entry / "undefined", undefined)
-    (place / "standins.S").write_text(assembly(undefined))
+    chosen = choose(
+        undefined,
+        declarations(kernel.root / "src", kernel.root / "gen", undefined),
+        called=_called(run("readelf", "-rW", both)),
+        provided=provided,
+    )
+    wanted |= {one.same_as for one in chosen.values() if one is not None}
+    _write_names(entry / "idle", provided - wanted - exported)
+    (place / "standins.S").write_text(assembly(chosen))
     run("gcc", "-c", "standins.S", "-o", "standins.o")
     library = entry / "kvm.so"
     run(

@@ -1,38 +1,104 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a machine came to its end, in words."""
+"""How a machine came to its end: by what the kernel did, or by what the suite or the system lacks."""
 
 from __future__ import annotations
 
 import bisect
+import os
 import signal
 from pathlib import Path
 
 from conformance.oracles.kvm.build import symbols_of
 from conformance.oracles.kvm.interface import Death, Exchange
+from conformance.oracles.lacking import Lacking
 
-__all__ = ["LACKING", "told"]
+__all__ = ["KERNELS_OWN", "KernelDied", "death_of", "no_process", "not_initialised", "not_made"]
 
-LACKING = "nothing stands in for"
-"""How it is told that the environment has not what the kernel asks of it: no finding about the kernel."""
+_ADD = (
+    "It is to be added to conformance/oracles/kvm/standins.toml, or to c/ there if it has behaviour,"
+    " with the reason why it is faithful."
+)
+_REPORT = "That is a limit of the suite, not of the kernel: please report it."
+_MEMORY = "Free memory, or raise the limits of this process (ulimit -a), and try again."
+
+KERNELS_OWN = {signal.SIGSEGV, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGABRT}
+"""Signals that code brings on itself. SIGBUS is none: it comes when the system has no page to give."""
+
+_BEFORE = {
+    1: "the system does not map the memory that the machine needs, without taking it yet",
+    2: "the system does not let signals be handled",
+    3: "the base address of %gs is not 0 in a process of this system",
+}
+"""What kvm_boot() could not do, by the number that it returns."""
 
 
-def told(exchange: Exchange, library: Path, patience: float) -> tuple[str, bool]:
-    """How the machine that has just ended came to it, in words, and whether it hung."""
+class KernelDied(Exception):
+    """Kernel code ended the machine (``how``), or did not come back (``hung``)."""
+
+    def __init__(self, how: str, hung: bool = False) -> None:
+        super().__init__(how)
+        self.how = how
+        self.hung = hung
+
+
+def death_of(exchange: Exchange, library: Path, patience: float) -> KernelDied | Lacking:
+    """How the machine that has just ended came to it."""
     what = exchange.what.decode(errors="replace")
     place = _place(library, exchange.at)
     death = exchange.death
     if death == Death.BUG:
-        return f"BUG in {what}", False
-    if death == Death.MISSING:
-        return f"{LACKING} {what}, which {place} wants", False
-    if death == Death.SIGNAL:
-        name = signal.Signals(exchange.number).name
-        return f"died of {name} in {place} (address {exchange.address:#x})", False
+        return KernelDied(f"BUG in {what}")
     if death == Death.HUNG:
-        return f"did not come back within {patience:g} s of processor time (in {place})", True
+        how = f"did not come back within {patience:g} s of processor time (in {place})"
+        return KernelDied(how, hung=True)
     if death == Death.BROKEN:
-        return what, what.startswith("waits")
-    return "ended without a word", False
+        return KernelDied(what, hung=True)
+    if death == Death.SIGNAL and exchange.number in KERNELS_OWN:
+        name = signal.Signals(exchange.number).name
+        return KernelDied(f"died of {name} in {place} (address {exchange.address:#x})")
+    if death == Death.SIGNAL:
+        return Lacking(f"the machine's process was ended by {_name(exchange.number)}", "", _MEMORY)
+    if death == Death.MISSING:
+        return Lacking(f"nothing stands in for {what}", f", which {place} wants", _ADD)
+    if death == Death.LIMIT:
+        return Lacking(what, f" (in {place})" if exchange.at else "", _REPORT)
+    if death == Death.SYSTEM:
+        return Lacking(what, f" ({os.strerror(exchange.number)})", _MEMORY)
+    return Lacking("the machine's process ended without saying why", "", _MEMORY)
+
+
+def no_process(problem: OSError | int) -> Lacking:
+    """Why there is no machine: what the system refused, or the status with which its process ended."""
+    if isinstance(problem, OSError):
+        return Lacking("the system gives the machine no process", f" ({problem.strerror})", _MEMORY)
+    how = f"was ended by {_name(-problem)}" if problem < 0 else f"ended with status {problem}"
+    return Lacking(f"the machine's process {how} before KVM ran", "", _MEMORY)
+
+
+def not_initialised(error: int) -> Lacking:
+    """Why there is no machine, from what kvm_boot() returned."""
+    if error in _BEFORE:
+        return Lacking(f"KVM could not be initialised: {_BEFORE[error]}", "", _MEMORY)
+    return Lacking(f"initialising KVM failed with {_error(error)}", "", _REFUSED)
+
+
+def not_made(error: int) -> Lacking:
+    """Why there is no machine, from the kernel's error."""
+    return Lacking(f"creating a VM failed with {_error(error)}", "", _REFUSED)
+
+
+_REFUSED = "This kernel refuses what the environment has, so that nothing could be compared."
+
+
+def _error(error: int) -> str:
+    return f"{error} ({os.strerror(-error)})" if error < 0 else str(error)
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _place(library: Path, offset: int) -> str:

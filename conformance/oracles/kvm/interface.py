@@ -26,6 +26,9 @@ class Death(IntEnum):
     SIGNAL = 3
     HUNG = 4
     BROKEN = 5
+    LIMIT = 6
+    SYSTEM = 7
+    """Of worker.py: ``what`` it could not do, and the errno."""
 
 
 class Exchange(ctypes.Structure):

@@ -9,21 +9,12 @@ from types import TracebackType
 from typing import Any
 
 from conformance.oracles.kvm.build import symbols_of
-from conformance.oracles.kvm.deaths import told
+from conformance.oracles.kvm.deaths import death_of, not_made
 from conformance.oracles.kvm.interface import OPTIONS
 from conformance.oracles.kvm.reading import read_observation
 from conformance.oracles.kvm.server import Server, borrow, give_back
 
-__all__ = ["KernelDied", "KvmOracle"]
-
-
-class KernelDied(Exception):
-    """Kernel code ended the machine (``how``), or did not come back (``hung``)."""
-
-    def __init__(self, how: str, hung: bool = False) -> None:
-        super().__init__(how)
-        self.how = how
-        self.hung = hung
+__all__ = ["KvmOracle"]
 
 
 class KvmOracle:
@@ -32,7 +23,8 @@ class KvmOracle:
     host: what the kernel finds itself on (common.HOST); options: see interface.OPTIONS.
     patience: how many seconds of processor time a step may take before kernel code counts as hanging.
 
-    Raises KernelDied if creating the machine already ends it.
+    Raises KernelDied if creating the machine already ends it, Lacking if there can be none, or if a step
+    needs what the environment has not.
     """
 
     def __init__(
@@ -51,12 +43,10 @@ class KvmOracle:
         self._library = library
         self._alive = False
         self._server: Server | None = borrow(library, host, patience)
-        if self._server.error:
-            how = f"initialising KVM: failed with {self._server.error}"
-            if self._server.exchange.death:
-                how = f"initialising KVM: {told(self._server.exchange, library, patience)[0]}"
+        failed = self._server.failure()
+        if failed is not None:
             self.close()
-            raise KernelDied(how)
+            raise failed
         chosen = {**OPTIONS, **(options or {})}
         self._alive = True
         self._converse(self._server, lambda server: server.start([int(chosen[name]) for name in OPTIONS]))
@@ -64,7 +54,7 @@ class KvmOracle:
         error = int(self._server.words()[0])
         if error:
             self.close()
-            raise KernelDied(f"creating the machine failed with {error - (1 << 64)}")
+            raise not_made(error - (1 << 64))
 
     def __enter__(self) -> KvmOracle:
         return self
@@ -85,7 +75,7 @@ class KvmOracle:
         give_back(server)
 
     def step(self, name: str, /, **arguments: int) -> dict[str, Any]:
-        """Do one step and observe. Raises KernelDied, and the machine is gone, if kernel code ends it.
+        """Do one step and observe. Raises KernelDied or Lacking, and the machine is gone, if that ends it.
 
         What was complained of while the machine was made comes with the first step's events.
         An unknown step, or arguments other than the step's, are a ValueError.
@@ -129,10 +119,10 @@ class KvmOracle:
         self._converse(server, lambda server: server.ask(index, [arguments[word] for word in names]))
 
     def _converse(self, server: Server, say: Callable[[Server], bool]) -> None:
-        """Say something to the server and wait; tell how the machine died if it does."""
+        """Say something to the server and wait; raise how the machine died if it does."""
         if say(server):
             return
         self._alive = False
-        how, hung = told(server.exchange, self._library, server.patience)
+        death = death_of(server.exchange, self._library, server.patience)
         self.close()
-        raise KernelDied(how, hung)
+        raise death

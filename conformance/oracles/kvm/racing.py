@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance.oracles.common import HOST
-from conformance.oracles.kvm.deaths import told
+from conformance.oracles.kvm.deaths import KernelDied, death_of, not_initialised
 from conformance.oracles.kvm.interface import OPTIONS, Exchange
 from conformance.oracles.kvm.race_ending import Ending, Step
 from conformance.oracles.kvm.race_interface import (
@@ -29,6 +29,7 @@ from conformance.oracles.kvm.race_interface import (
 )
 from conformance.oracles.kvm.race_names import Names, Spte
 from conformance.oracles.kvm.reading import read_observation
+from conformance.oracles.lacking import Lacking
 
 __all__ = ["Ending", "RacingKvm", "what_happened"]
 
@@ -45,15 +46,16 @@ _NR_EVENTS = _SHARED + Shared.nr_events.offset // _BYTES
 _NR_FRAMES = _SHARED + Shared.nr_frames.offset // _BYTES
 
 
-def what_happened(exchange: mmap.mmap, library: Path, patience: float = 60.0) -> tuple[str, list[int]]:
-    """Of a race that ended its process: how, in words, and the threads chosen since begin(), in order.
+def what_happened(
+    exchange: mmap.mmap, library: Path, patience: float = 60.0
+) -> tuple[KernelDied | Lacking, list[int]]:
+    """Of a race that ended its process: how, and the threads chosen since begin(), in order.
 
-    The last of them was running. A process that was ended by a signal which the library does not catch "ended
-    without a word".
+    The last of them was running.
     """
     shared = Shared.from_buffer(exchange, ctypes.sizeof(Exchange))
-    how, _ = told(Exchange.from_buffer(exchange), library, patience)
-    return how, list(shared.choices[: shared.nr_choices])
+    death = death_of(Exchange.from_buffer(exchange), library, patience)
+    return death, list(shared.choices[: shared.nr_choices])
 
 
 class RacingKvm:
@@ -106,7 +108,7 @@ class RacingKvm:
             self._heat(steps)
         self._closing = self._pack(closing)
         if self._lib.race_prepare():
-            raise OSError("the memory of a race could not be protected")
+            raise Lacking("the memory of a race could not be protected")
         start = _ANNOUNCED * _BYTES
         self._announced = memoryview(self._memory)[start : start + Shared.announced.size].cast("Q")
         before = self._ending(ended=False)
@@ -187,7 +189,7 @@ class RacingKvm:
             ctypes.c_long(int(patience * 1e6)),
         )
         if error:
-            raise OSError(f"the machine of a race could not be made: error {error}")
+            raise not_initialised(error)
 
     def _read_usages(self) -> dict[str, tuple[int, list[str]]]:
         """Index and names of the arguments of each step, by name."""

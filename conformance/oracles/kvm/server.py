@@ -17,7 +17,9 @@ from typing import Any
 
 from conformance.oracles.common import HOST, import_path
 from conformance.oracles.kvm import worker
-from conformance.oracles.kvm.interface import NR_COVERED, NR_WORDS, Exchange
+from conformance.oracles.kvm.deaths import KERNELS_OWN, KernelDied, death_of, no_process, not_initialised
+from conformance.oracles.kvm.interface import NR_COVERED, NR_WORDS, Death, Exchange
+from conformance.oracles.lacking import Lacking
 
 __all__ = ["Server", "borrow", "give_back"]
 
@@ -30,7 +32,10 @@ _WORDS = Exchange.words.offset // 8
 
 
 class Server:
-    """A worker process, and the memory and pipes by which its machine is spoken to."""
+    """A worker process, and the memory and pipes by which its machine is spoken to.
+
+    Raises OSError if the system has no process, memory or descriptors for it.
+    """
 
     def __init__(self, library: Path, host: Sequence[int], patience: float) -> None:
         self.key = (os.getpid(), library, tuple(host), patience)
@@ -57,10 +62,11 @@ class Server:
         for descriptor in (shared, theirs_in, theirs_out):
             os.close(descriptor)
         said = self._process.stdout.readline() if self._process.stdout else ""
-        failed: dict[str, Any] = {"error": 0 if said else self._process.wait(), "steps": [], "state": []}
+        failed: dict[str, Any] = {"error": 0 if said else self._process.wait() or 1, "steps": [], "state": []}
         able = json.loads(said) if said else failed
         self.error: int = able["error"]
-        """0, or with what initialising KVM failed: a negative errno, a signal's negative number."""
+        """0, or with what initialising KVM failed: see failure()."""
+        self._initialised = bool(said)
         self.steps: dict[str, tuple[int, list[str]]] = {}
         """Index and names of the arguments of each step, by name."""
         for index, usage in enumerate(able["steps"]):
@@ -69,11 +75,24 @@ class Server:
         self.state: list[str] = able["state"]
         """Names of the numbers in an observation's state, in order."""
 
+    def failure(self) -> KernelDied | Lacking | None:
+        """Why no machine can be made, if none can."""
+        if not self.error:
+            return None
+        if self.exchange.death:
+            death = death_of(self.exchange, self.key[1], self.patience)
+            return death if isinstance(death, Lacking) else KernelDied(f"initialising KVM: {death.how}")
+        return not_initialised(self.error) if self._initialised else no_process(self.error)
+
     def start(self, options: Sequence[int]) -> bool:
         """Make a machine and wait for it; False if it died at once."""
         assert self._process.stdin is not None
-        self._process.stdin.write(",".join(map(str, options)) + "\n")
-        self._process.stdin.flush()
+        self.exchange.death = Death.ALIVE
+        try:
+            self._process.stdin.write(",".join(map(str, options)) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return False
         return self._answered()
 
     def ask(self, step: int, arguments: Sequence[int]) -> bool:
@@ -82,13 +101,12 @@ class Server:
         view[0] = step
         for index, argument in enumerate(arguments, 1):
             view[index] = argument & _MASK
-        os.write(self._requests, b"s")
-        return self._answered()
+        return self._requested(b"s") and self._answered()
 
     def end(self) -> None:
         """End the machine, and wait until the server is ready for another."""
-        os.write(self._requests, b"e")
-        os.read(self._answers, 1)
+        if self._requested(b"e"):
+            os.read(self._answers, 1)
 
     def words(self) -> list[int]:
         """What the machine said in the last step."""
@@ -109,6 +127,12 @@ class Server:
         return found
 
     @property
+    def spoilt(self) -> bool:
+        """Whether a request may be left over, as if the machine was killed from outside between two steps."""
+        number = self.exchange.number
+        return self.exchange.death == Death.SIGNAL and number not in KERNELS_OWN
+
+    @property
     def gone(self) -> bool:
         """Whether the server process itself has ended, which it should not."""
         return self._process.poll() is not None
@@ -124,12 +148,18 @@ class Server:
                     pipe.close()
         self._process.wait()
 
+    def _requested(self, byte: bytes) -> bool:
+        """Write to the machine; False if it and its server are gone."""
+        with contextlib.suppress(BrokenPipeError):
+            return os.write(self._requests, byte) == 1
+        return False
+
     def _answered(self) -> bool:
         return os.read(self._answers, 1) not in {b"X", b""}
 
 
 def borrow(library: Path, host: Mapping[str, int], patience: float) -> Server:
-    """A server that makes no machine at the moment, an idle one or a new one."""
+    """A server that makes no machine at the moment, idle or new. Raises Lacking if there can be none."""
     numbers = tuple(int(host[name]) for name in HOST)
     wanted = (os.getpid(), library, numbers, patience)
     for server in _IDLE[::-1]:
@@ -138,12 +168,15 @@ def borrow(library: Path, host: Mapping[str, int], patience: float) -> Server:
             if not server.gone:
                 return server
             server.close()
-    return Server(library, numbers, patience)
+    try:
+        return Server(library, numbers, patience)
+    except OSError as problem:
+        raise no_process(problem) from problem
 
 
 def give_back(server: Server) -> None:
-    """Keep a server for the next who wants one like it; one that failed or is gone is ended."""
-    if server.error or server.gone:
+    """Keep a server for reuse; one that failed, is gone, or is not sure to wait for a machine is ended."""
+    if server.error or server.gone or server.spoilt:
         server.close()
         return
     _IDLE.append(server)

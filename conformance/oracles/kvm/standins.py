@@ -1,60 +1,174 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What stands in for the rest of the kernel: the written list, and the assembly made from it.
 
-Stand-ins with behaviour are C, in c/; those that only return a number, or are only memory, are on the list in
-standins.toml with the reason why that is faithful enough. Any other symbol that is undefined gets a page
-without access rights: whoever calls or reads it ends the machine, with the symbol's name.
+Stand-ins with behaviour are C, in c/. Those that only return a number, that are only memory, or that do the
+same as another function are on the list in standins.toml, by name or as a family, each with the reason why
+that is faithful enough. Any other undefined symbol gets a page without access rights: kernel code that calls
+or reads it ends the machine, with the symbol's name.
 """
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-__all__ = ["StandIn", "assembly", "load"]
+__all__ = ["Family", "StandIn", "assembly", "choose", "declarations", "families", "load"]
 
 _LIST = Path(__file__).with_name("standins.toml")
 
 
 @dataclass(frozen=True)
 class StandIn:
-    """One symbol: a function that ``returns`` a number, or ``size`` bytes of zeroed memory."""
+    """One symbol: a function that ``returns`` a number, or ``size`` bytes of memory, or a name of another.
+
+    Memory is zeroed, but for its first word, which is ``begins`` or the address of a function that does
+    nothing (``calls_nothing``). ``same_as`` names the function that is called in the symbol's place.
+    """
 
     symbol: str
     why: str
     returns: int = 0
     size: int = 0
+    begins: int = 0
+    calls_nothing: bool = False
+    same_as: str = ""
 
 
+@dataclass(frozen=True)
+class Family:
+    """Symbols that are recognised by ``pattern``, and by how the kernel's headers declare them.
+
+    ``declared`` is a pattern for a line of a header, in which ``{symbol}`` is the symbol; none if empty.
+    ``stand_in`` is as of a StandIn; its ``same_as`` may refer to groups of the pattern.
+    """
+
+    pattern: str
+    declared: str
+    stand_in: StandIn
+
+    def stands_in(self, symbol: str, declarations: Iterable[str]) -> StandIn | None:
+        """What stands in for a symbol so declared; None if it is no member."""
+        found = re.fullmatch(self.pattern, symbol)
+        if found is None:
+            return None
+        if self.declared:
+            wanted = re.compile(self.declared.replace("{symbol}", re.escape(symbol)))
+            if not any(wanted.search(line) for line in declarations):
+                return None
+        same_as = found.expand(self.stand_in.same_as)
+        return None if same_as == symbol else replace(self.stand_in, symbol=symbol, same_as=same_as)
+
+
+@lru_cache(maxsize=1)
 def load() -> dict[str, StandIn]:
-    """The list by symbol. Raises ValueError if a symbol is on it twice."""
+    """The symbols that are listed by name. Raises ValueError if one is listed twice."""
     found: dict[str, StandIn] = {}
-    for group in tomllib.loads(_LIST.read_text())["group"]:
-        for symbol in group["symbols"]:
+    for group in _groups():
+        for symbol in group.get("symbols", ()):
             if symbol in found:
                 raise ValueError(f"{_LIST.name} has {symbol} twice")
-            found[symbol] = StandIn(symbol, group["why"], group.get("returns", 0), group.get("size", 0))
+            found[symbol] = _stand_in(symbol, group)
     return found
 
 
-def assembly(undefined: Iterable[str]) -> str:
-    """Assembler source that defines each of the symbols, as the list says or as missing."""
-    known = load()
-    wanted = sorted(undefined)
-    lines = [".text"]
-    for stand_in in (known[symbol] for symbol in wanted if symbol in known and not known[symbol].size):
-        lines += [*_global(stand_in.symbol), f"mov ${stand_in.returns}, %rax", "ret"]
+@lru_cache(maxsize=1)
+def families() -> tuple[Family, ...]:
+    """The families, in the order of the list."""
+    return tuple(
+        Family(pattern, group.get("declared", ""), _stand_in("", group))
+        for group in _groups()
+        for pattern in group.get("patterns", ())
+    )
+
+
+def _groups() -> list[dict[str, Any]]:
+    groups: list[dict[str, Any]] = tomllib.loads(_LIST.read_text())["group"]
+    return groups
+
+
+def _stand_in(symbol: str, group: dict[str, Any]) -> StandIn:
+    given = {key: value for key, value in group.items() if key not in ("symbols", "patterns", "declared")}
+    return StandIn(symbol, **given)
+
+
+def choose(
+    undefined: Iterable[str],
+    declarations: dict[str, list[str]],
+    *,
+    called: Collection[str] = (),
+    provided: Collection[str] = (),
+) -> dict[str, StandIn | None]:
+    """What stands in for each symbol, in the order of the alphabet; None if nothing does.
+
+    declarations: the lines of headers that name it.
+    called: symbols that kernel code calls: memory cannot stand in for them.
+    provided: the functions that another name can be given.
+    """
+    chosen: dict[str, StandIn | None] = {}
+    for symbol in sorted(undefined):
+        lines = declarations.get(symbol, [])
+        known = load().get(symbol)
+        members = (family.stands_in(symbol, lines) for family in families())
+        fitting = [one for one in (known, *members) if one is not None and _fits(one, called, provided)]
+        chosen[symbol] = fitting[0] if fitting else None
+    return chosen
+
+
+def _fits(one: StandIn, called: Collection[str], provided: Collection[str]) -> bool:
+    if one.same_as:
+        return one.same_as in provided
+    return not (one.size and one.symbol in called)
+
+
+def declarations(source: Path, generated: Path, symbols: Iterable[str]) -> dict[str, list[str]]:
+    """The lines of a kernel's headers, and of KVM's own files, that name each of the symbols."""
+    wanted = sorted(symbols)
+    found: dict[str, list[str]] = {symbol: [] for symbol in wanted}
+    headers = [source / "include", source / "arch/x86/include", generated]
+    places = [*headers, source / "arch/x86/kvm", source / "virt/kvm"]
+    listed = subprocess.run(
+        ["grep", "-rhwF", "--include=*.[ch]", "-f", "-", *map(str, places)],
+        input="\n".join(wanted),
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    for line in listed.stdout.splitlines():
+        for word in set(re.findall(r"\w+", line)) & found.keys():
+            found[word].append(line)
+    return found
+
+
+def assembly(chosen: dict[str, StandIn | None]) -> str:
+    """Assembler source that defines each of the symbols, as was chosen or as missing."""
+    there = [one for one in chosen.values() if one is not None]
+    lines = [".text", "standin_nothing:", "mov $0, %rax", "ret"]
+    for one in there:
+        if one.same_as:
+            lines += [*_global(one.symbol), f"jmp {one.same_as}"]
+        elif not one.size:
+            lines += [*_global(one.symbol), f"mov ${one.returns}, %rax", "ret"]
+    lines.append(".data")
+    for one in there:
+        if one.begins or one.calls_nothing:
+            first = "standin_nothing" if one.calls_nothing else one.begins
+            lines += [".balign 64", *_global(one.symbol), f".quad {first}", f".skip {one.size - 8}"]
     lines.append(".bss")
-    for stand_in in (known[symbol] for symbol in wanted if symbol in known and known[symbol].size):
-        lines += [".balign 64", *_global(stand_in.symbol), f".skip {stand_in.size}"]
-    missing = [symbol for symbol in wanted if symbol not in known]
+    for one in there:
+        if one.size and not one.begins and not one.calls_nothing:
+            lines += [".balign 64", *_global(one.symbol), f".skip {one.size}"]
+    missing = [symbol for symbol, one in chosen.items() if one is None]
     lines += [".balign 4096", *_global("env_missing_start")]
     for symbol in missing:
         lines += [*_global(symbol), ".skip 4096"]

@@ -41,7 +41,13 @@ def serve(library: str, shared: int, requests: int, answers: int, patience: int,
     for line in sys.stdin:
         options = [int(word) for word in line.split(",")]
         exchange.death = Death.ALIVE
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as problem:
+            exchange.death, exchange.number = Death.SYSTEM, problem.errno
+            exchange.what = b"the system gives the machine no process"
+            os.write(answers, b"X")
+            continue
         if pid == 0:
             lib.kvm_serve(
                 requests, answers, (ctypes.c_uint64 * len(options))(*options), ctypes.c_long(patience)

@@ -11,9 +11,6 @@ struct page *env_alloc_pages(gfp_t gfp, unsigned int order)
 	return env_get_run(gfp, order);
 }
 
-struct page *env_alloc_pages_noprof(gfp_t gfp, unsigned int order)
-	STANDS_IN(alloc_pages_noprof) __attribute__((alias("alloc_pages")));
-
 unsigned long env_get_free_pages(gfp_t gfp, unsigned int order) STANDS_IN(__get_free_pages);
 unsigned long env_get_free_pages(gfp_t gfp, unsigned int order)
 {
@@ -27,8 +24,6 @@ unsigned long env_get_zeroed_page(gfp_t gfp)
 {
 	return (unsigned long)page_address(env_get_run(gfp | __GFP_ZERO, 0));
 }
-unsigned long env_get_zeroed_page_noprof(gfp_t gfp)
-	STANDS_IN(get_zeroed_page_noprof) __attribute__((alias("get_zeroed_page")));
 
 void env_free_pages(unsigned long run, unsigned int order) STANDS_IN(free_pages);
 void env_free_pages(unsigned long run, unsigned int order)
@@ -58,10 +53,6 @@ void *env_##symbol(size_t size, gfp_t gfp)				\
 LIKE_KMALLOC(__kmalloc_node);
 LIKE_KMALLOC(kvmalloc_node);
 LIKE_KMALLOC(__vmalloc);
-LIKE_KMALLOC(__kmalloc_noprof);
-LIKE_KMALLOC(__vmalloc_noprof);
-
-LIKE_KMALLOC(__kmalloc_node_noprof);
 
 /* Other than the rest, this one asks for an alignment, of which all that is asked here is less than ours. */
 #ifdef HAVE_KVMALLOC_ALIGN
@@ -87,15 +78,12 @@ void *env_vcalloc(size_t n, size_t size)
 {
 	return env_object(n * size, true);
 }
-void *env_vcalloc_noprof(size_t n, size_t size)
-	STANDS_IN(__vcalloc_noprof) __attribute__((alias("__vcalloc")));
 
 void *env_vzalloc(size_t size) STANDS_IN(vzalloc);
 void *env_vzalloc(size_t size)
 {
 	return env_object(size, true);
 }
-void *env_vzalloc_noprof(size_t size) STANDS_IN(vzalloc_noprof) __attribute__((alias("vzalloc")));
 
 /* One CPU with offset 0: a per-CPU object is an object. */
 void *env_alloc_percpu(size_t size, size_t align) STANDS_IN(__alloc_percpu);
@@ -172,16 +160,12 @@ void *env_cache_alloc(struct env_cache *cache, gfp_t gfp)
 		cache->construct(object);
 	return object;
 }
-void *env_cache_alloc_noprof(struct env_cache *cache, gfp_t gfp)
-	STANDS_IN(kmem_cache_alloc_noprof) __attribute__((alias("kmem_cache_alloc")));
 
 void *env_cache_alloc_lru(struct env_cache *cache, void *lru, gfp_t gfp) STANDS_IN(kmem_cache_alloc_lru);
 void *env_cache_alloc_lru(struct env_cache *cache, void *lru, gfp_t gfp)
 {
 	return env_cache_alloc(cache, gfp);
 }
-void *env_cache_alloc_lru_noprof(struct env_cache *cache, void *lru, gfp_t gfp)
-	STANDS_IN(kmem_cache_alloc_lru_noprof) __attribute__((alias("kmem_cache_alloc_lru")));
 
 void env_cache_free(struct env_cache *cache, void *object) STANDS_IN(kmem_cache_free);
 void env_cache_free(struct env_cache *cache, void *object)

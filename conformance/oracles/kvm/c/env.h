@@ -28,7 +28,8 @@ enum env_death {
 	ENV_MISSING,		/* what: the symbol that nothing stands in for; at: who wanted it */
 	ENV_SIGNAL,		/* number: the signal; at, address */
 	ENV_HUNG,		/* at: where it was */
-	ENV_BROKEN,		/* what: what the environment could not go on with */
+	ENV_BROKEN,		/* what: what can never go on */
+	ENV_LIMIT,		/* what: the limit of this environment that was reached; at: by whom */
 };
 
 #define ENV_NR_ARGS	8

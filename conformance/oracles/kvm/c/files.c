@@ -47,7 +47,7 @@ int get_unused_fd_flags(unsigned int flags)
 	for (fd = 1; fd < MAX_FILES; fd++)
 		if (!files[fd])
 			return fd;
-	return -EMFILE;
+	env_die(ENV_LIMIT, "too many files are open", (unsigned long)__builtin_return_address(0));
 }
 
 void fd_install(unsigned int fd, struct file *file)
@@ -123,7 +123,19 @@ const struct kernel_param_ops param_ops_bint = { .set = param_set_uint };
 const struct kernel_param_ops param_ops_int = { .set = param_set_uint };
 const struct kernel_param_ops param_ops_uint = { .set = param_set_uint };
 
-/* As writing `value` into /sys/module/kvm/parameters/`name`; -ENOENT if KVM has no such parameter. */
+/* What is to be set is not what this KVM has, which says nothing of how it behaves. */
+static void __noreturn no_parameter(const char *name)
+{
+	char what[96] = "KVM has no module parameter ";
+	int at = strlen(what);
+
+	while (*name && at < sizeof(what) - 1)
+		what[at++] = *name++;
+	what[at] = 0;
+	env_die(ENV_LIMIT, what, (unsigned long)__builtin_return_address(0));
+}
+
+/* As writing `value` into /sys/module/kvm/parameters/`name`, which KVM must have. */
 int env_set_parameter(const char *name, const char *value)
 {
 	const struct kernel_param *param;
@@ -132,5 +144,5 @@ int env_set_parameter(const char *name, const char *value)
 		/* Each is called "kvm." and its name. */
 		if (sysfs_streq(strchr(param->name, '.') + 1, name))
 			return param->ops->set(value, param);
-	return -ENOENT;
+	no_parameter(name);
 }

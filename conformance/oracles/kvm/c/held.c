@@ -42,7 +42,7 @@ void env_take(const struct lockdep_map *map, int read)
 	if (read ? env_holds(map, 0) : env_holds(map, -1))
 		env_complain("LOCKDEP", "a lock is taken that is held already");
 	if (env_holder->nr == MAX_HELD)
-		env_die(ENV_BROKEN, "too many locks are held", (unsigned long)__builtin_return_address(0));
+		env_die(ENV_LIMIT, "too many locks are held", (unsigned long)__builtin_return_address(0));
 	env_holder->held[env_holder->nr++] = (struct env_held){ map, read, env_ticket() };
 }
 

@@ -70,7 +70,7 @@ static void *take_run(unsigned int order)
 	}
 	unused = ALIGN(unused, size);
 	if (order >= MAX_RUN || unused + size > ENV_DIRECT_MAP + ENV_KERNEL_END)
-		env_die(ENV_BROKEN, "the kernel's memory is used up", 0);
+		env_die(ENV_LIMIT, "the kernel's memory is used up", 0);
 	run = (void *)unused;
 	unused += size;
 	return run;

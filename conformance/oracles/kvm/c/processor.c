@@ -197,7 +197,7 @@ static struct translation *remember(struct processor *cpu, u64 gfn, struct table
 
 	if (!t) {
 		if (cpu->nr_tlb == TLB_ENTRIES)
-			env_die(ENV_BROKEN, "the TLB is full", 0);
+			env_die(ENV_LIMIT, "the TLB is full", 0);
 		t = &cpu->tlb[cpu->nr_tlb++];
 	}
 	*t = (struct translation){

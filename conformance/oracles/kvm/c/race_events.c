@@ -14,7 +14,7 @@ static unsigned long header;
 void race_event_more(u64 number)
 {
 	if (race_shared->nr_events == RACE_EVENTS)
-		env_die(ENV_BROKEN, "too much happens in a race", 0);
+		env_die(ENV_LIMIT, "too much happens in a race", 0);
 	race_shared->events[race_shared->nr_events++] = number;
 	race_shared->events[header] += 1 << LENGTH_SHIFT;
 }
@@ -25,7 +25,7 @@ void race_event(enum race_event event, int n, ...)
 
 	header = race_shared->nr_events;
 	if (header == RACE_EVENTS)
-		env_die(ENV_BROKEN, "too much happens in a race", 0);
+		env_die(ENV_LIMIT, "too much happens in a race", 0);
 	race_shared->events[race_shared->nr_events++] = event;
 	va_start(numbers, n);
 	while (n--)
@@ -70,12 +70,15 @@ void race_note_frames(void)
 {
 	unsigned long pfn, n = 0;
 
-	for (pfn = ENV_RAM_START_PFN; pfn < env_next_pfn() && n < RACE_FRAMES; pfn++) {
+	for (pfn = ENV_RAM_START_PFN; pfn < env_next_pfn(); pfn++) {
 		unsigned long flags = *flags_of(pfn_to_page(pfn));
 		bool dirty = flags & BIT(PG_dirty), accessed = flags & BIT(PG_referenced);
 
-		if (dirty || accessed)
-			race_shared->frames[n++] = pfn << 2 | accessed << 1 | dirty;
+		if (!dirty && !accessed)
+			continue;
+		if (n == RACE_FRAMES)
+			env_die(ENV_LIMIT, "too many frames are used in a race", 0);
+		race_shared->frames[n++] = pfn << 2 | accessed << 1 | dirty;
 	}
 	race_shared->nr_frames = n;
 }

@@ -54,7 +54,7 @@ void *race_new_stack(unsigned long thread)
 	char *stack = map(0, PAGE + STACK);
 
 	if (!stack || mprotect(stack, PAGE, PROT_NONE))
-		env_die(ENV_BROKEN, "there is no memory for stacks", 0);
+		env_die(ENV_LIMIT, "there is no memory for stacks", 0);
 	return stack + PAGE + STACK;
 }
 
@@ -65,7 +65,7 @@ static void add_area(unsigned long start, unsigned long end)
 	if (start >= end)
 		return;
 	if (kept->nr_areas == MAX_AREAS)
-		env_die(ENV_BROKEN, "the library has too many areas", 0);
+		env_die(ENV_LIMIT, "the library has too many areas", 0);
 	kept->areas[kept->nr_areas].start = start;
 	kept->areas[kept->nr_areas++].end = end;
 }
@@ -95,7 +95,7 @@ static int add_variables(struct dl_phdr_info *info, size_t size, void *unused)
 	return 0;
 }
 
-/* The first write to a page: keep what it was. */
+/* The first write to a page: keep what it was; whether it is a page that is kept. */
 static int keep_page(unsigned long address)
 {
 	char *page = (char *)(address & -PAGE);
@@ -104,11 +104,13 @@ static int keep_page(unsigned long address)
 	for (i = 0; i < kept->nr_areas; i++)
 		if (address >= kept->areas[i].start && address < kept->areas[i].end)
 			break;
-	if (i == kept->nr_areas || kept->nr_pages == MAX_PAGES)
+	if (i == kept->nr_areas)
 		return 0;
+	if (kept->nr_pages == MAX_PAGES)
+		env_die(ENV_LIMIT, "a race writes to too many pages", 0);
 	memcpy(kept->copies[kept->nr_pages], page, PAGE);
 	if (mprotect(page, PAGE, PROT_READ | PROT_WRITE))
-		return 0;
+		env_die(ENV_LIMIT, "the system protects no more pages one by one (vm.max_map_count)", 0);
 	kept->pages[kept->nr_pages++] = page;
 	return 1;
 }

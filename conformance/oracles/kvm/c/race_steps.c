@@ -22,7 +22,7 @@ static void run(void)
 		do_step(t, t - race_threads, i, t->steps[i]);
 	t->kind = RACE_ENDED;
 	race_stop(t);
-	env_die(ENV_BROKEN, "a thread that has ended was advanced", 0);
+	env_die(ENV_LIMIT, "a thread that has ended was advanced", 0);
 }
 
 int race_add_thread(unsigned long cpu, unsigned long nr_steps, const unsigned long *steps)
@@ -57,7 +57,7 @@ void race_start(void)
 	int i;
 
 	if (__stop_percpu_variables - __start_percpu_variables > PERCPU_BYTES)
-		env_die(ENV_BROKEN, "there are more per-CPU variables than a thread has room for", 0);
+		env_die(ENV_LIMIT, "there are more per-CPU variables than a thread has room for", 0);
 	race_driver->holder = *env_holder;
 	race_driver->said = (struct env_said){ race_driver->words, 0, SAID_WORDS };
 	env_holder = &race_driver->holder;

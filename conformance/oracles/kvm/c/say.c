@@ -29,7 +29,7 @@ struct env_said *env_said = &all;
 static void put(u64 word)
 {
 	if (env_said->at == env_said->room)
-		env_die(ENV_BROKEN, "an observation is too long", 0);
+		env_die(ENV_LIMIT, "an observation is too long", 0);
 	env_said->words[env_said->at++] = word;
 }
 

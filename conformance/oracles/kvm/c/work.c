@@ -58,8 +58,6 @@ struct workqueue_struct *env_alloc_workqueue(const char *format, unsigned int fl
 {
 	return env_object(1, true);
 }
-struct workqueue_struct *env_alloc_workqueue_noprof(const char *format, unsigned int flags, int max_active, ...)
-	STANDS_IN(alloc_workqueue_noprof) __attribute__((alias("alloc_workqueue")));
 
 void env_destroy_workqueue(struct workqueue_struct *queue) STANDS_IN(destroy_workqueue);
 void env_destroy_workqueue(struct workqueue_struct *queue)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the suite lacks is no difference: status 2, and one sentence for all the stories that it stops."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from arenas import ModelArena
+from planting import write_patch
+
+from conformance.differential.unjudged import once, unjudged
+from conformance.differential.verdict import KernelReport, Report, Result, Verdict
+from conformance.kernels import Kernel
+from conformance.oracles.lacking import Lacking
+from conformance.reports import json as json_report
+from conformance.reports import junit, ktap
+from conformance.scenarios import walking
+from conformance.scenarios.judging import Facts, judge
+from conformance.scenarios.lockstep import walk
+from conformance.scenarios.running import Plan, run
+from conformance.scenarios.stories import STORIES
+
+FACTS = Facts(None, "6.1.1-1", ("--kernel", "6.1"))
+TODO = "It is to be added."
+SENTENCE = "nothing stands in for foo, which bar wants"
+
+
+def lacks_in(step: str):
+    def lie(name, seen) -> None:
+        if name == step:
+            raise Lacking("nothing stands in for foo", ", which bar wants", TODO)
+
+    return lie
+
+
+def test_a_story_that_ends_in_a_lack_is_not_judged() -> None:
+    script = STORIES["unmap_one_page"].script
+    result = judge(ModelArena(lie=lacks_in("madvise_dontneed")), "a_story", script, FACTS, golden=False)
+    assert (result.verdict, result.counterexample) == (Verdict.ERROR, None)
+    assert result.reason == f"{SENTENCE}. {TODO}"
+
+
+def test_random_steps_end_in_a_lack_and_say_how_far_they_came() -> None:
+    walked = walk(ModelArena(lie=lacks_in("madvise_dontneed")), seed=5, budget=20)
+    assert walked.found is None and walked.lacking is not None and walked.steps.total() > 0
+
+
+def test_a_lack_is_named_once_for_all_that_it_stops() -> None:
+    def stopped(name: str, mode: str, where: str = "bar") -> Result:
+        result = Result(name, "kvm", "story", mode, Verdict.ERROR, 3)
+        return unjudged(result, Lacking("nothing stands in for foo", f", which {where} wants", TODO))
+
+    passed = Result("fine", "kvm", "story", "npt", Verdict.PASS, 9)
+    found = once([stopped("a", "npt"), passed, stopped("b", "npt"), stopped("a", "ept-ad", "baz")], "stories")
+    assert found[0] == passed and len(found) == 2
+    assert (found[1].property, found[1].mode, found[1].verdict, found[1].cases) == (
+        "stories",
+        "-",
+        Verdict.ERROR,
+        9,
+    )
+    assert found[1].reason == f"{SENTENCE}: 2 stories in npt, ept-ad could not be judged. {TODO}"
+    (alone,) = once([stopped("a", "npt")], "stories")
+    assert (alone.property, alone.mode) == ("a", "npt")
+    assert alone.reason == f"{SENTENCE}: a in npt could not be judged. {TODO}"
+    kernel = KernelReport("6.1", "6.1", "6.1.1-1", results=found)
+    assert Report([kernel], None).status == 2
+
+
+def planted(kernel: Kernel, directory: Path, call: str) -> Path:
+    """A patch with which every fault calls something."""
+    file = "arch/x86/kvm/mmu/tdp_mmu.c"
+    before = (kernel.root / "src" / file).read_text()
+    place = "\tkvm_mmu_hugepage_adjust(vcpu, fault);\n"
+    assert before.count(place) == 1
+    return write_patch(file, before, before.replace(place, place + f"\t{call}\n"), directory)
+
+
+@pytest.mark.kernel
+def test_a_missing_stand_in_is_status_2_in_every_report(kernel: Kernel, tmp_path: Path) -> None:
+    patch = planted(kernel, tmp_path, "vm_munmap(0, 0);")
+    plan = Plan(kernels=(kernel.selector,), patches=(patch,), names=("first_*",))
+    report = run(plan, progress=lambda line: None)
+    if report.kernels[0].unreached:
+        pytest.skip(report.kernels[0].unreached)
+    assert report.status == 2 and report.summary["FAIL"] == 0
+    (stopped,) = (result for result in report.kernels[0].results if result.verdict is Verdict.ERROR)
+    sentence = (
+        r"nothing stands in for vm_munmap, which kvm_tdp_mmu_map wants: 3 stories in ept-ad, ept-noad, npt"
+        r" could not be judged\. It is to be added"
+    )
+    assert re.match(sentence, stopped.reason)
+    # JUnit says it as the message of an element, and as its text.
+    for times, render in ((1, json_report.render), (2, junit.render), (1, ktap.render)):
+        assert render(report).count("3 stories in ept-ad") == times, render(report)
+    assert json.loads(json_report.render(report))["summary"]["FAIL"] == 0
+    outcome = walking.run(
+        walking.Plan(kernels=(kernel.selector,), patches=(patch,), budget=6, seed=1),
+        progress=lambda line: None,
+    )
+    assert outcome.report.status == 2
+    (walked,) = outcome.report.kernels[0].results
+    assert "vm_munmap" in walked.reason and "lockstep in ept-ad, ept-noad, npt could not be" in walked.reason
+
+
+RENAMED = {
+    "system_wq": "system_bikeshed_wq",
+    "mod_node_page_state": "mod_bikeshed_page_state",
+    "mmap_lock_start_locking": "mmap_lock_bikeshed_locking",
+    "__percpu_counter_init": "__percpu_counter_init_bikeshed",
+    "__srcu_read_lock": "__srcu_read_lock_bikeshed",
+}
+"""As another kernel might call a workqueue, a counter of pages, a tracepoint, a counter of CPUs, a reader."""
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+def test_a_kernel_with_other_names_is_judged(tmp_path: Path) -> None:
+    from conformance.kernels import Cache, open_kernel
+    from conformance.oracles.kvm import build_kvm
+
+    before = open_kernel("6.1")
+    words = re.compile(rf"\b(trace_|__tracepoint_)?({'|'.join(RENAMED)})\b")
+    diffs = []
+    for path in sorted((before.root / "src").rglob("*.[ch]")):
+        text = path.read_text(errors="surrogateescape")
+        after = words.sub(lambda found: (found[1] or "") + RENAMED[found[2]], text)
+        if after != text and "/lib/" not in str(path):
+            file = str(path.relative_to(before.root / "src"))
+            diffs.append(write_patch(file, text, after, tmp_path).read_text(errors="surrogateescape"))
+    patch = tmp_path / "renamed.patch"
+    patch.write_text("".join(diffs), errors="surrogateescape")
+    library = build_kvm(open_kernel("6.1", [patch]), Cache(), lambda line: None)
+    undefined = set(library.with_name("undefined").read_text().split())
+    assert undefined >= {"system_bikeshed_wq", "mod_bikeshed_page_state", "__srcu_read_lock_bikeshed"}
+    assert "__tracepoint_mmap_lock_bikeshed_locking" in undefined and not undefined & set(RENAMED)
+    plan = Plan(kernels=("6.1",), patches=(patch,), names=("first_write", "reader_across_tables"))
+    report = run(plan, progress=lambda line: None)
+    assert report.status == 0, [result.reason for result in report.kernels[0].results]
