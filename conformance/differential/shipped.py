@@ -68,7 +68,7 @@ def build(plan: Plan, kernel: Kernel, progress: Progress) -> MachineCode:
         version, drift = found.version, found.drift
     else:
         module = open_module(plan.module, plan.vmlinux)
-        if module.release and module.numbers != kernel.release:
+        if module.release and module.numbers != kernel.release[:2]:
             raise ConformanceError(
                 f"{plan.module} is of Linux {module.release}, and {kernel.title} is {kernel.version}: the "
                 "model would be of another kernel. Name the module's own source with --kernel, or none."

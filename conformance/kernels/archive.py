@@ -11,12 +11,13 @@ import functools
 import os
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.errors import ConformanceError
 from conformance.kernels.tools import Progress, clean_environment, require, run
 
-__all__ = ["Archive", "Unreachable", "addresses", "newest"]
+__all__ = ["Archive", "Offer", "Unreachable", "addresses", "ascending", "newest"]
 
 KEYRINGS = (
     "/usr/share/keyrings/debian-archive-keyring.gpg",
@@ -55,6 +56,8 @@ NO_NETWORK = re.compile(
     r"|unable to connect|cannot initiate|no route|proxy",
     re.IGNORECASE,
 )
+NO_SUCH_SUITE = re.compile(r"^E: The repository .* (?:does not have|no longer has) a Release file", re.M)
+REFUSED = re.compile(r"Failed to fetch \S+ +[45][0-9][0-9] ")
 UNSIGNED = re.compile(
     r"NO_PUBKEY|not signed|GPG error|BADSIG|signatures? (?:were|was|could|couldn't)|EXPKEYSIG"
 )
@@ -115,13 +118,27 @@ def security_beside(main: str) -> str | None:
     return beside if beside != main else None
 
 
-def newest(versions: Iterable[str]) -> str:
-    """The highest of Debian version numbers, in dpkg's order."""
+def ascending(versions: Iterable[str]) -> list[str]:
+    """Debian version numbers in dpkg's order, the lowest first, each once."""
 
     def order(a: str, b: str) -> int:
         return -1 if run(["dpkg", "--compare-versions", a, "lt", b]).returncode == 0 else 1
 
-    return max(versions, key=functools.cmp_to_key(order))
+    return sorted(dict.fromkeys(versions), key=functools.cmp_to_key(order))
+
+
+def newest(versions: Iterable[str]) -> str:
+    """The highest of Debian version numbers, in dpkg's order."""
+    return ascending(versions)[-1]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A linux-source package that a suite serves."""
+
+    package: str
+    version: str
+    suite: str
 
 
 class Archive:
@@ -134,6 +151,7 @@ class Archive:
         self.main, self.security = addresses()
         self.suites: list[str] = []
         self.trouble: list[str] = []
+        self.silent: set[str] = set()
         keyring = next((name for name in KEYRINGS if os.path.exists(name)), None)
         if keyring is None:
             raise ConformanceError(
@@ -153,57 +171,77 @@ class Archive:
         return done.returncode, done.stdout, done.stderr
 
     def add(self, suite: str) -> bool:
-        """Fetch a suite's lists, once; whether they are there. What went wrong is kept in `trouble`."""
+        """Fetch a suite's lists, once; whether they are there.
+
+        A suite that does not exist, or is empty, is just not there. Whatever else went wrong is kept in
+        `trouble`, and an address that does not answer is not asked again.
+        """
         address = self.security if suite.endswith("-security") else self.main
         if suite in self.suites:
             return True
         if address is None:
-            self.trouble.append(f"no security archive is known for {suite}")
+            self.progress(f"{suite} is left out: no security archive is known (CONFORMANCE_DEBIAN_ARCHIVE)")
+            return False
+        if address in self.silent:
             return False
         line = f"deb [arch=amd64 target=Packages signed-by={self.keyring}] {address} {suite} main\n"
         (self.place / "one.list").write_text(line)
         self.progress(f"Reading Debian's list of packages for {suite}")
-        _, _, said = self.apt("apt-get", "-o", f"Dir::Etc::sourcelist={self.place}/one.list", "update")
+        _, out, said = self.apt("apt-get", "-o", f"Dir::Etc::sourcelist={self.place}/one.list", "update")
         names = os.listdir(self.place / "lists")
         mark = f"_dists_{suite.replace('/', '_')}_"
         if not any(f"{mark}main_" in name and "_Packages" in name for name in names):
             lines = [line for line in said.splitlines() if line.startswith(("E:", "W:", "Err:"))]
-            self.trouble.extend(lines or [f"nothing was served for {suite}"])
+            absent = NO_SUCH_SUITE.search(said) and ("404  Not Found" in out or "File not found" in out)
+            if lines and not absent:
+                self.trouble.extend(lines)
+                if NO_NETWORK.search(said):
+                    self.silent.add(address)
             return False
         with open(self.place / "all.list", "a") as file:
             file.write(line)
         self.suites.append(suite)
         return True
 
-    def versions(self, package: str, suites: Sequence[str], until: str | None = None) -> list[str]:
-        """The versions of a package that the suites serve; stops asking at the suite that serves `until`.
+    def sources(self, suites: Sequence[str], until: str | None = None) -> list[Offer]:
+        """The linux-source packages that the suites serve; stops asking at the suite that serves `until`.
 
-        Raises Unreachable if no suite could be read, ConformanceError if what was served is not signed.
+        Raises Unreachable if a suite does not answer (unless `until` was found in another) or none is there,
+        ConformanceError if what was served is not signed.
         """
-        found: list[str] = []
+        found: list[Offer] = []
         for suite in suites:
-            if not self.add(suite):
-                continue
-            listed = self.apt("apt-cache", "madison", package)[1]
-            rows = [[column.strip() for column in line.split("|")] for line in listed.splitlines()]
-            found = list(dict.fromkeys(row[1] for row in rows if len(row) == 3 and row[0] == package))
-            if until in found:
-                break
-        if not self.suites or (not found and self.trouble):
-            raise self.failure(f"{package} cannot be looked up")
-        return found
+            if self.add(suite) and until is not None:
+                found = self.offers()
+                if any(offer.version == until for offer in found):
+                    return found
+        if self.trouble or not self.suites:
+            raise self.failure("Debian's kernels cannot be looked up")
+        return found if until is not None else self.offers()
+
+    def offers(self) -> list[Offer]:
+        """The linux-source packages of the suites that have been read."""
+        return [Offer(*row) for row in self.rows(r"linux-source-[0-9].*")]
 
     def named(self, pattern: str) -> dict[str, list[str]]:
         """The versions of the packages whose whole name matches, in the suites that have been read."""
+        found: dict[str, list[str]] = {}
+        for name, version, _suite in self.rows(pattern):
+            found.setdefault(name, []).append(version)
+        return found
+
+    def rows(self, pattern: str) -> list[tuple[str, str, str]]:
+        """Name, version and suite of the packages whose whole name matches, in the suites read so far."""
         listed = self.apt("apt-cache", "--names-only", "search", f"^{pattern}$")[1]
         names = [line.partition(" - ")[0] for line in listed.splitlines()]
         if not names:
-            return {}
-        found: dict[str, list[str]] = {}
+            return []
+        found = []
         for line in self.apt("apt-cache", "madison", *names)[1].splitlines():
             row = [column.strip() for column in line.split("|")]
-            if len(row) == 3 and row[0] in names:
-                found.setdefault(row[0], []).append(row[1])
+            served = re.search(r"(\S+)/main \S+ Packages$", row[-1])
+            if len(row) == 3 and row[0] in names and served:
+                found.append((row[0], row[1], served[1]))
         return found
 
     def download(self, package: str, version: str, into: Path) -> Path:
@@ -222,12 +260,12 @@ class Archive:
     def failure(self, what: str) -> ConformanceError:
         """The sentence for what the archive refused, from apt's messages."""
         said = " ".join(self.trouble)
-        if UNSIGNED.search(said):
+        if UNSIGNED.search(said) and not REFUSED.search(said):
             return ConformanceError(
                 f"{what}: Debian's signature on the archive could not be verified with {self.keyring}. "
                 "Upgrade the package debian-archive-keyring, or check the archive's address."
             )
-        first = re.sub(r"^(E|W|Err): *", "", self.trouble[0]) if self.trouble else "it is not served"
+        first = re.sub(r"^(E|W|Err): *", "", self.trouble[0]) if self.trouble else "no suite is served"
         if NO_NETWORK.search(said):
             return Unreachable(
                 f"{what}: the Debian archive does not answer ({first}). "

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernels from Debian's source packages: the pinned one of a series, or an exact version."""
+"""Kernels from Debian's source packages: the pinned one of a series, an exact version, the newest of many."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from conformance.errors import ConformanceError
-from conformance.kernels.archive import Archive, Unreachable, newest
+from conformance.kernels.archive import Archive, Offer, Unreachable, ascending, newest
 from conformance.kernels.cache import Cache, key_of
+from conformance.kernels.catalogue import catalogue, remembered
 from conformance.kernels.pins import Pin, core_digests, differing, pins
-from conformance.kernels.selector import Debian
+from conformance.kernels.releases import series_of
+from conformance.kernels.selector import SERIES, Debian
 from conformance.kernels.sources import Base, Stage, conditions, fill
 from conformance.kernels.staging import stage_package
+from conformance.kernels.suites import likely_first
 from conformance.kernels.tools import Progress
 from conformance.kernels.vendor import vendored
 
-__all__ = ["cached_version", "drift_of", "exact", "gone", "package_key", "pinned"]
+__all__ = ["cached_version", "drift_of", "gone", "opened", "package_key", "pinned", "resolved"]
 
 KIND = "package"
-KEEP = 12
+KEEP = 60
+"""How many are kept at most: all that the archive has, at 12 MB each, so that they can be compared again."""
 
 ASK_AGAIN = 7 * 24 * 3600.0
 """Seconds for which it is believed that a pinned version has left the archive."""
@@ -37,7 +41,7 @@ def pinned(series: str, title: str, cache: Cache, progress: Progress) -> Base:
     pin = pins()[series]
     laid = vendored(series)
     if laid is not None:
-        stage = staging(pin.package, laid.version, all_suites(pin), progress)
+        stage = staging(laid.version, cache, progress)
         moved = (
             f"This is the vendored {laid.version}; pinned is {pin.version}, "
             if laid.version != pin.version
@@ -49,7 +53,7 @@ def pinned(series: str, title: str, cache: Cache, progress: Progress) -> Base:
     root = cache.find(KIND, package_key(pin.package, version), progress=progress) if version else None
     if root is None or version is None:
         root, version = fetch(pin, title, cache, progress)
-    stage = staging(pin.package, version, all_suites(pin), progress)
+    stage = staging(version, cache, progress)
     drift = drift_of(pin, root / "src", gone(pin, version), version)
     return Base(root, series, version, drift, stage)
 
@@ -85,7 +89,8 @@ def fetch(pin: Pin, title: str, cache: Cache, progress: Progress) -> tuple[Path,
             return found, pin.version
         try:
             archive = Archive(scratch / "apt", progress)
-            versions = archive.versions(pin.package, pin.suites, until=pin.version)
+            suites = likely_first(pin.version, pin.suites)
+            offers = [o for o in archive.sources(suites, until=pin.version) if o.package == pin.package]
         except Unreachable:
             version = (cache.read_note("newest", pin.series) or {}).get("newest", pin.version)
             root = cache.find(KIND, package_key(pin.package, version))
@@ -93,14 +98,14 @@ def fetch(pin: Pin, title: str, cache: Cache, progress: Progress) -> tuple[Path,
                 raise
             progress(f"{title}: the Debian archive does not answer; using {version} from the cache")
             return root, version
-        if not versions:
+        if not offers:
             raise ConformanceError(
                 f"{title}: the archive has no {pin.package} any more. "
                 "Use another series, or debian:VERSION or tree:PATH."
             )
         version = pin.version
-        if version not in versions:
-            version = newest(versions)
+        if version not in {offer.version for offer in offers}:
+            version = newest(offer.version for offer in offers)
             progress(f"{title}: {pin.package} {pin.version} is gone from the archive; using {version}")
             cache.write_note(
                 "newest", pin.series, {"pinned": pin.version, "newest": version, "asked": time.time()}
@@ -112,12 +117,35 @@ def fetch(pin: Pin, title: str, cache: Cache, progress: Progress) -> tuple[Path,
         return prepared(pin.package, version, title, stage, cache, progress), version
 
 
-def exact(version: str, title: str, cache: Cache, progress: Progress) -> Base:
-    """The prepared package of exactly this version."""
-    pin = pins()[Debian(version).series]
-    stage = staging(pin.package, version, all_suites(pin), progress)
-    root = prepared(pin.package, version, title, stage, cache, progress)
-    return Base(root, pin.series, version, None, stage)
+def opened(named: Debian, title: str, cache: Cache, progress: Progress) -> Base:
+    """The prepared package of a version, or of the newest that begins as named."""
+    version = resolved(named, title, cache, progress)
+    series = series_of(version)
+    stage = staging(version, cache, progress)
+    root = prepared(f"linux-source-{series}", version, title, stage, cache, progress)
+    drift = None if named.exact else f"{title} is {version}, the newest that the archive has."
+    return Base(root, series if series in SERIES else None, version, drift, stage)
+
+
+def resolved(named: Debian, title: str, cache: Cache, progress: Progress) -> str:
+    """The version that is meant: as named, or the newest of those in the archive that begin so."""
+    if named.exact:
+        return named.version
+    offers = catalogue(cache, progress)
+    versions = [offer.version for offer in offers if named.covers(offer.version)]
+    if not versions:
+        raise ConformanceError(missing(named, title, offers))
+    return newest(versions)
+
+
+def missing(named: Debian, title: str, offers: Sequence[Offer]) -> str:
+    """That the archive has no such version, and what it has instead."""
+    here = ascending(offer.version for offer in offers if series_of(offer.version) == named.series)
+    if here:
+        return f"{title}: the archive has no such version. Of {named.series} it has {', '.join(here)}."
+    every = ascending(series_of(offer.version) for offer in offers)
+    there = f"It has the series {', '.join(every)}" if every else "It has no linux-source package at all"
+    return f"{title}: the archive has no kernel {named.series}. {there}; for another, use tree:PATH."
 
 
 def prepared(package: str, version: str, title: str, stage: Stage, cache: Cache, progress: Progress) -> Path:
@@ -132,20 +160,18 @@ def prepared(package: str, version: str, title: str, stage: Stage, cache: Cache,
     )
 
 
-def all_suites(pin: Pin) -> tuple[str, ...]:
-    """Every suite in which versions of the series may be, the cheapest to read first."""
-    return tuple(sorted(pin.suites + pin.elsewhere, key=lambda name: "-" not in name))
-
-
-def staging(package: str, version: str, suites: Sequence[str], progress: Progress) -> Stage:
-    """How to lay out a package of exactly this version."""
+def staging(version: str, cache: Cache, progress: Progress) -> Stage:
+    """How to lay out the package of exactly this version, whatever its suite and name."""
 
     def stage(into: Path, scratch: Path) -> None:
+        named = Debian(version)
         archive = Archive(scratch / "apt", progress)
-        versions = archive.versions(package, suites, until=version)
-        if version not in versions:
-            there = ", ".join(versions) or "none"
-            raise ConformanceError(f"debian:{version}: the archive has no such {package}. It has: {there}.")
+        pin = pins().get(named.series)
+        seen = [offer.suite for offer in remembered(cache) if offer.version == version]
+        offers = archive.sources(likely_first(version, (*seen, *(pin.suites if pin else ()))), until=version)
+        package = next((offer.package for offer in offers if offer.version == version), None)
+        if package is None:
+            raise ConformanceError(missing(named, f"debian:{version}", offers))
         unpack(archive, package, version, into, scratch, progress)
 
     return stage

@@ -16,10 +16,12 @@ from pathlib import Path
 from conformance.errors import ConformanceError
 from conformance.kernels.archive import Archive, newest
 from conformance.kernels.cache import Cache, key_of
-from conformance.kernels.debian import all_suites, cached_version
-from conformance.kernels.pins import Pin, pins
+from conformance.kernels.debian import cached_version, resolved
+from conformance.kernels.pins import pins
+from conformance.kernels.releases import series_of
 from conformance.kernels.selector import Debian, Pinned, parse
 from conformance.kernels.staging import contents_of
+from conformance.kernels.suites import likely_first
 from conformance.kernels.tools import Progress, quiet, run
 from conformance.kernels.vendor import vendored
 from conformance.kernels.vmlinuz import btf_of, read_file, unpacked
@@ -74,11 +76,13 @@ def shipped(selector: str, *, progress: Progress | None = None, cache: Cache | N
             f"{selector}: of a tree there is no shipped kernel. Use a series or debian:VERSION, "
             "or pass the kvm.ko that was built from it with --module and its vmlinux with --vmlinux."
         )
-    pin = pins()[named.series]
-    wanted = named.version if isinstance(named, Debian) else _version(pin, store)
+    if isinstance(named, Debian):
+        wanted = resolved(named, selector, store, say)
+    else:
+        wanted = _version(named.series, store)
     package, version = _known(wanted, store)
     if package is None or store.find(KIND, key_of(package, version), progress=say) is None:
-        package, version = _fetch(pin, wanted, selector, store, say)
+        package, version = _fetch(named.series, wanted, selector, store, say)
     root = store.entry(KIND, key_of(package, version))
     drift = None
     if version != wanted:
@@ -86,9 +90,9 @@ def shipped(selector: str, *, progress: Progress | None = None, cache: Cache | N
     return Shipped(root / "kvm.ko", root / "vmlinux.btf", root / "config", package, version, drift)
 
 
-def _version(pin: Pin, cache: Cache) -> str:
+def _version(series: str, cache: Cache) -> str:
     """The version that stands for a series: of the source, so that both are one kernel."""
-    laid = vendored(pin.series)
+    laid, pin = vendored(series), pins()[series]
     return laid.version if laid is not None else cached_version(pin, cache) or pin.version
 
 
@@ -102,16 +106,16 @@ def _known(wanted: str, cache: Cache) -> tuple[str | None, str]:
     return (package, version) if version == wanted or asked > time.time() - ASK_AGAIN else (None, wanted)
 
 
-def _fetch(pin: Pin, wanted: str, selector: str, cache: Cache, progress: Progress) -> tuple[str, str]:
+def _fetch(series: str, wanted: str, selector: str, cache: Cache, progress: Progress) -> tuple[str, str]:
     """Look in the archive for the packages of a version, and put what is needed into the cache."""
     title = f"the shipped kernel of {selector}"
     with cache.writing(), cache.lock(KIND, wanted, title, progress), cache.temporary(KIND, wanted) as scratch:
         archive = Archive(scratch / "apt", progress)
-        found = _candidates(archive, pin, wanted)
+        found = _candidates(archive, series, wanted)
         version = wanted if wanted in found else _nearest(wanted, list(found))
         if version is None:
             raise ConformanceError(
-                f"{selector}: the archive has no kernel image of the series {pin.series}. "
+                f"{selector}: the archive has no kernel image of the series {series}. "
                 "Use another series, or pass a kvm.ko with --module and its vmlinux with --vmlinux."
             )
         package = found[version]
@@ -126,19 +130,18 @@ def _fetch(pin: Pin, wanted: str, selector: str, cache: Cache, progress: Progres
         return package, version
 
 
-def _candidates(archive: Archive, pin: Pin, wanted: str) -> Mapping[str, str]:
+def _candidates(archive: Archive, series: str, wanted: str) -> Mapping[str, str]:
     """The packages with kvm.ko of the series, by version; asks no further suites once there is `wanted`."""
     found: dict[str, str] = {}
-    for suite in all_suites(pin):
+    for suite in likely_first(wanted, pins()[series].suites if series in pins() else ()):
         if not archive.add(suite):
             continue
-        series = re.escape(pin.series)
-        names = archive.named(rf"linux-(image|modules)-{series}\..*-amd64(-unsigned)?")
+        names = archive.named(rf"linux-(image|modules)-{re.escape(series)}[.~].*-amd64(-unsigned)?")
         # The last of a version counts. Signed and unsigned have the same code, machines run the signed. What
         # is called image in 7.x holds no file, so that modules come after it.
         for name in sorted(names, key=lambda name: (not name.endswith("-unsigned"), "modules" in name)):
             if _MODULES.fullmatch(name):
-                found |= {version: name for version in names[name] if version.startswith(f"{pin.series}.")}
+                found |= {version: name for version in names[name] if series_of(version) == series}
         if wanted in found:
             break
     if not found and archive.trouble:

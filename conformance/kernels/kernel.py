@@ -34,10 +34,11 @@ class Kernel:
     """The pinned series that it belongs to, by its own Makefile; None if to none."""
     version: str
     """The version of the Debian package ("6.1.192-2"), or the tree's own ("7.4.0-rc2 (tree)")."""
-    release: tuple[int, int]
-    """VERSION and PATCHLEVEL."""
+    release: tuple[int, int, int]
+    """VERSION, PATCHLEVEL and SUBLEVEL."""
     drift: str | None
-    """How it is not the pinned kernel that the selector means, a plain sentence; None if it is."""
+    """How it is not the pinned kernel that the selector means, and what its version leaves open about the
+    changes that it has: plain sentences; None if there is nothing to say."""
     root: Path
     """Holds src/, kernel files under their own names, and gen/, the generated ones. To be read only."""
     fingerprint: str

@@ -14,6 +14,7 @@ from conformance.kernels.manifest import Manifest
 from conformance.kernels.patches import Patch, apply_patch, read_patch
 from conformance.kernels.prepare import MissingHeader, closure
 from conformance.kernels.recipe import RECIPE
+from conformance.kernels.releases import caution, release_numbers
 from conformance.kernels.selector import Debian, Pinned, parse
 from conformance.kernels.sources import Base, conditions, fill
 from conformance.kernels.staging import wanted
@@ -48,17 +49,18 @@ def open_kernel(
     if isinstance(named, Pinned):
         base = debian.pinned(named.series, selector, store, say)
     elif isinstance(named, Debian):
-        base = debian.exact(named.version, selector, store, say)
+        base = debian.opened(named, selector, store, say)
     else:
         base = trees.open_tree(named, selector, store, say)
     root = patched(base, read, selector, title, store, say) if read else base.root
+    version = read_facts(root)["version"]
     return Kernel(
         selector=selector,
         title=title,
         series=base.series,
         version=base.version,
-        release=tuple(read_facts(root)["release"]),
-        drift=base.drift,
+        release=release_numbers(version),
+        drift=" ".join(filter(None, (base.drift, caution(version)))) or None,
         root=root,
         fingerprint=fingerprint(Manifest.now(root)),
     )

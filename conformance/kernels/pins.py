@@ -12,6 +12,7 @@ from pathlib import Path
 
 from conformance.errors import ConformanceError
 from conformance.kernels.manifest import file_digest
+from conformance.kernels.releases import release_numbers
 from conformance.paths import VENDOR_HEADERS
 
 if sys.version_info >= (3, 11):
@@ -19,7 +20,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Pin", "core_digests", "differing", "pins", "write_pins"]
+__all__ = ["Pin", "core_digests", "differing", "pinned_release", "pins", "write_pins"]
 
 PINS = VENDOR_HEADERS / "kernels.toml"
 
@@ -32,7 +33,7 @@ CORE = re.compile(
 HEAD = """\
 # SPDX-License-Identifier: GPL-2.0-only
 # The kernels that the series stand for. Written by `conformance kernels pin`, which also takes the digests.
-# suites: where the package is, smallest list first; elsewhere: where other versions of it may be.
+# suites: where the package is, smallest list first.
 """
 
 
@@ -44,7 +45,6 @@ class Pin:
     package: str
     version: str
     suites: tuple[str, ...]
-    elsewhere: tuple[str, ...] = ()
     core: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -59,7 +59,6 @@ def pins(path: Path = PINS) -> dict[str, Pin]:
                 entry["package"],
                 entry["version"],
                 tuple(entry["suites"]),
-                tuple(entry.get("elsewhere", ())),
                 entry.get("core", {}),
             )
             for name, entry in table.items()
@@ -77,8 +76,7 @@ def write_pins(table: Mapping[str, Pin], path: Path = PINS) -> None:
         lines.append(f'[series."{pin.series}"]')
         lines.append(f"package = {json.dumps(pin.package)}")
         lines.append(f"version = {json.dumps(pin.version)}")
-        lines.append(f"suites = {json.dumps(pin.suites)}")
-        lines.append(f"elsewhere = {json.dumps(pin.elsewhere)}\n")
+        lines.append(f"suites = {json.dumps(pin.suites)}\n")
         lines.append(f'[series."{pin.series}".core]')
         lines.extend(f'"{name}" = "{digest}"' for name, digest in sorted(pin.core.items()))
         lines.append("")
@@ -94,6 +92,11 @@ def core_digests(src: Path) -> dict[str, str]:
 
 
 CORE_FOLDERS = ("arch/x86/kvm/mmu", "arch/x86/kvm", "virt/kvm", "include/linux", "arch/x86/include/asm")
+
+
+def pinned_release(series: str) -> tuple[int, int, int]:
+    """VERSION, PATCHLEVEL and SUBLEVEL of the pinned kernel of a series."""
+    return release_numbers(pins()[series].version)
 
 
 def differing(pinned: Mapping[str, str], actual: Mapping[str, str]) -> list[str]:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a user names a kernel: 6.1, all, debian:VERSION, tree:PATH, tree:PATH@REV."""
+"""How a user names a kernel: 6.1, all, debian:VERSION, tree:PATH, tree:PATH@REV.
+
+A version of debian: may be left incomplete: debian:6.12 is the newest of that series in the archive.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +31,25 @@ class Pinned:
 
 @dataclass(frozen=True)
 class Debian:
-    """Exactly this version of a Debian linux-source package."""
+    """A version of a Debian linux-source package, or the beginning of one: then the newest that begins so."""
 
     version: str
 
     @property
     def series(self) -> str:
         """The first two numbers of the upstream version."""
-        return ".".join(self.version.split(".")[:2])
+        return ".".join(re.findall(r"[0-9]+", self.version)[:2])
+
+    @property
+    def exact(self) -> bool:
+        """Whether this names one version: it has a Debian revision, as every version of the kernel has."""
+        return "-" in self.version
+
+    def covers(self, version: str) -> bool:
+        """Whether a version is the one that is named, or begins as named: 6.1 covers 6.1.9-1, not 6.12-1."""
+        if self.exact or not version.startswith(self.version):
+            return version == self.version
+        return not (self.version[-1].isdigit() and version[len(self.version) :][:1].isdigit())
 
 
 @dataclass(frozen=True)
@@ -66,16 +80,12 @@ def parse(selector: str) -> Selector:
 
 
 def parse_debian(selector: str, version: str) -> Debian:
-    """The package version named by debian:VERSION, if it can be one of ours."""
-    if not re.fullmatch(r"[0-9]+\.[0-9]+[A-Za-z0-9.+~-]*", version):
+    """The package version named by debian:VERSION; -rc, as kernel.org writes it, is Debian's ~rc."""
+    version = re.sub(r"^([0-9]+\.[0-9]+)-rc", r"\1~rc", version)
+    if not re.fullmatch(r"[0-9]+\.[0-9]+([.~+-][A-Za-z0-9]+)*", version):
         raise ConformanceError(
-            f"{selector!r} names no Debian kernel version. It should look like debian:6.1.176-1."
-        )
-    if not re.fullmatch(r"[0-9]+\.[0-9]+([.~-].*)?", version) or Debian(version).series not in SERIES:
-        series = re.match(r"[0-9]+\.[0-9]+", version)
-        raise ConformanceError(
-            f"{selector}: {series.group() if series else version} is none of the series {', '.join(SERIES)}. "
-            "For another kernel, unpack it and use tree:PATH."
+            f"{selector!r} names no Debian kernel version. It should look like debian:6.1.176-1, "
+            "or debian:6.1 for the newest of a series."
         )
     return Debian(version)
 
@@ -110,10 +120,10 @@ def unknown(selector: str) -> str:
         hint = f"For the tree in that directory, write tree:{selector}."
     elif selector.startswith("v") and selector[1:] in SERIES:
         hint = f"Did you mean {selector[1:]}?"
-    elif re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+\S*-\S+", selector):
-        hint = f"Did you mean debian:{selector}?"
-    elif re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+\S*", selector) and Debian(selector).series in SERIES:
-        hint = f"Did you mean {Debian(selector).series}?"
+    elif re.fullmatch(r"[0-9]+\.[0-9]+([.~-][A-Za-z0-9.~+-]+)?", selector):
+        short = near and re.fullmatch(r"[0-9.]+", near[0]) and selector.count(".") == 1
+        other = f"{near[0]} or " if short else ""
+        hint = f"Did you mean {other}debian:{selector}?"
     elif near:
         hint = f"Did you mean {near[0]}?"
     else:

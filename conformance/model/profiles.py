@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Profiles: which of the registered changes a kernel has.
 
-Mainline's release decides, corrected by what the series' stable tree or distributor took over early.
+Mainline's release decides, corrected by what the series' stable tree took over, by point release.
 A kernel that lacks a fix has a profile too: ``profile.without(CHANGE)``.
 """
 
@@ -17,16 +17,33 @@ from conformance.model.changes import (
     Change,
 )
 
-__all__ = ["Profile", "profile_of"]
+__all__ = ["BACKPORTS", "Backport", "Profile", "profile_of"]
 
-_BACKPORTED: dict[tuple[int, int], tuple[Change, ...]] = {
-    # "commit 2867eb782cf7 upstream" is in the stable trees of 6.1 and 6.12. The fix of the MMIO cache is in
-    # Debian's 6.1.192-2 and 7.2.12-1, but not yet in 6.12.107-1.
-    (6, 1): (UNSYNC_SKIP_IFF_LEAF, MMIO_CACHE_OF_ADDRESS_SPACE),
-    (6, 12): (UNSYNC_SKIP_IFF_LEAF,),
-    (7, 2): (MMIO_CACHE_OF_ADDRESS_SPACE,),
-}
-"""Changes that a stable series has although its mainline release does not."""
+
+@dataclass(frozen=True)
+class Backport:
+    """A change that a stable series took over, although its mainline release does not have it.
+
+    ``since`` is the first point release that has it, as far as is known: the first that was looked at.
+    """
+
+    change: Change
+    since: str
+    source: str
+
+    def has(self, release: tuple[int, ...]) -> bool:
+        """Whether the kernel of this release has it; a series stands for its newest point release."""
+        first = tuple(map(int, self.since.split(".")))
+        return release[:2] == first[:2] and (len(release) == 2 or release >= first)
+
+
+BACKPORTS = (
+    Backport(UNSYNC_SKIP_IFF_LEAF, "6.1.170", '"commit 2867eb782cf7 upstream" in the stable tree of 6.1'),
+    Backport(UNSYNC_SKIP_IFF_LEAF, "6.12.95", '"commit 2867eb782cf7 upstream" in the stable tree of 6.12'),
+    Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "6.1.192", "in Debian's 6.1.192-1"),
+    Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "7.2.11", "in Debian's 7.2.11-1~bpo13+1"),
+)
+"""What was found in stable kernels; which other point releases have it is a guess by their order."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +66,12 @@ class Profile:
         return Profile(self.name, self.changes | set(changes))
 
 
-def profile_of(release: tuple[int, int]) -> Profile:
-    """The profile of a kernel whose Makefile says VERSION.PATCHLEVEL = ``release``.
+def profile_of(release: tuple[int, ...]) -> Profile:
+    """The profile of a kernel whose Makefile says VERSION, PATCHLEVEL and SUBLEVEL = ``release``.
 
-    Releases older than the oldest change have the empty profile, newer ones than the newest all.
+    Without SUBLEVEL it is that of the series' newest point release. Releases older than the oldest change
+    have the empty profile, newer ones than the newest all.
     """
     mainline = {change for change in (*CHANGES.values(), *RACES.values()) if change.release <= release}
-    return Profile(f"{release[0]}.{release[1]}", frozenset(mainline | set(_BACKPORTED.get(release, ()))))
+    stable = {backport.change for backport in BACKPORTS if backport.has(release)}
+    return Profile(f"{release[0]}.{release[1]}", frozenset(mainline | stable))

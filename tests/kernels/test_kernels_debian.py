@@ -4,15 +4,19 @@
 import dataclasses
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from kernel_samples import Said
 
 from conformance.errors import ConformanceError
-from conformance.kernels import SERIES, Cache, debian, open_kernel
-from conformance.kernels.archive import Unreachable, addresses, newest
+from conformance.kernels import SERIES, Cache, catalogue, debian, open_kernel
+from conformance.kernels.archive import Archive, Offer, Unreachable, addresses, newest
 from conformance.kernels.pins import core_digests, pins, write_pins
+from conformance.kernels.releases import series_of
+from conformance.kernels.suites import SUITES, likely_first
 
 NOWHERE = "http://127.0.0.1:1/debian"
 
@@ -83,7 +87,7 @@ def test_an_archive_that_does_not_answer(
 def test_an_archive_that_is_none(cache: Cache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CONFORMANCE_DEBIAN_ARCHIVE", f"file:{tmp_path}")
     monkeypatch.setattr(debian, "vendored", lambda series: None)
-    with pytest.raises(ConformanceError, match=r"linux-source-7\.3 cannot be looked up"):
+    with pytest.raises(ConformanceError, match=r"kernels cannot be looked up: no suite is served"):
         open_kernel("7.3", cache=cache)
 
 
@@ -139,13 +143,15 @@ class FakeArchive:
     versions_served: tuple[str, ...] = ()
     tree: Path
     answers = True
+    asked: ClassVar[list[tuple[str, ...]]] = []
 
     def __init__(self, place: Path, progress: object) -> None:
         if not self.answers:
             raise Unreachable("the archive does not answer")
 
-    def versions(self, package: str, suites: object, until: str | None = None) -> list[str]:
-        return list(self.versions_served)
+    def sources(self, suites: Sequence[str], until: str | None = None) -> list[Offer]:
+        self.asked.append(tuple(suites))
+        return [Offer(f"linux-source-{series_of(one)}", one, "here") for one in self.versions_served]
 
     def download(self, package: str, version: str, into: Path) -> Path:
         assert version in self.versions_served
@@ -155,10 +161,12 @@ class FakeArchive:
 @pytest.fixture
 def archive(tree: Path, monkeypatch: pytest.MonkeyPatch) -> type[FakeArchive]:
     class Mine(FakeArchive):
-        pass
+        asked: ClassVar[list[tuple[str, ...]]] = []
 
     Mine.tree = tree
     monkeypatch.setattr(debian, "Archive", Mine)
+    monkeypatch.setattr(catalogue, "Archive", Mine)
+    monkeypatch.setenv("CONFORMANCE_DEBIAN_ARCHIVE", "file:/fake/debian")
     monkeypatch.setattr(debian, "vendored", lambda series: None)
     monkeypatch.setattr(
         debian, "stage_package", lambda deb, into: shutil.copytree(tree, into, dirs_exist_ok=True)
@@ -205,7 +213,7 @@ def test_an_exact_version(archive: type[FakeArchive], cache: Cache) -> None:
     archive.versions_served = ("6.1.9-1", "6.1.10-1")
     kernel = open_kernel("debian:6.1.9-1", cache=cache)
     assert (kernel.version, kernel.series, kernel.drift) == ("6.1.9-1", "6.1", None)
-    with pytest.raises(ConformanceError, match=r"no such linux-source-6.1. It has: 6.1.9-1, 6.1.10-1"):
+    with pytest.raises(ConformanceError, match=r"has no such version. Of 6.1 it has 6.1.9-1, 6.1.10-1\."):
         open_kernel("debian:6.1.99-1", cache=cache)
     assert len(list((cache.root / "package").iterdir())) == 1
 
@@ -213,3 +221,145 @@ def test_an_exact_version(archive: type[FakeArchive], cache: Cache) -> None:
 def test_a_series_that_is_gone(archive: type[FakeArchive], cache: Cache) -> None:
     with pytest.raises(ConformanceError, match=r"has no linux-source-6\.1 any more"):
         open_kernel("6.1", cache=cache)
+
+
+def test_a_version_of_any_series_and_suite(archive: type[FakeArchive], cache: Cache) -> None:
+    archive.versions_served = ("6.1.9-1", "7.4~rc2-1~exp1")
+    kernel = open_kernel("debian:7.4~rc2-1~exp1", cache=cache)
+    assert (kernel.version, kernel.series) == ("7.4~rc2-1~exp1", None)
+    assert archive.asked[-1][0] == "experimental"
+    with pytest.raises(ConformanceError, match=r"no such version. Of 7\.4 it has 7\.4~rc2-1~exp1\."):
+        open_kernel("debian:7.4.1-1", cache=cache)
+    with pytest.raises(ConformanceError, match=r"has no kernel 6\.6\. It has the series 6\.1, 7\.4; "):
+        open_kernel("debian:6.6.1-1", cache=cache)
+
+
+@pytest.mark.parametrize(
+    ("selector", "version"),
+    [
+        ("debian:6.1", "6.1.10-1"),
+        ("debian:6.1.9", "6.1.9-1"),
+        ("debian:6.12", "6.12.3-1~deb12u1"),
+        ("debian:7.3", "7.3~rc7-1~exp1"),
+        ("debian:7.3-rc7", "7.3~rc7-1~exp1"),
+        ("debian:7.3-rc", "7.3~rc7-1~exp1"),
+    ],
+)
+def test_the_newest_of_what_begins_so(
+    archive: type[FakeArchive], cache: Cache, selector: str, version: str
+) -> None:
+    archive.versions_served = ("6.1.9-1", "6.1.10-1", "6.12.3-1~deb12u1", "7.3~rc7-1~exp1", "6.1.9-1~deb11u1")
+    kernel = open_kernel(selector, cache=cache)
+    assert kernel.version == version
+    assert kernel.drift is not None
+    assert f"{selector} is {version}, the newest that the archive has." in kernel.drift
+    assert archive.asked[0] == SUITES
+
+
+def test_what_the_archive_has_is_read_again_after_an_hour(
+    archive: type[FakeArchive], cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.versions_served = ("6.1.9-1",)
+    open_kernel("debian:6.1", cache=cache)
+    archive.versions_served = ("6.1.9-1", "6.1.10-1")
+    assert open_kernel("debian:6.1", cache=cache).version == "6.1.9-1"
+    later = time.time() + catalogue.ASK_AGAIN + 1
+    monkeypatch.setattr("time.time", lambda: later)
+    assert open_kernel("debian:6.1", cache=cache).version == "6.1.10-1"
+
+
+def test_a_series_that_the_archive_does_not_have(archive: type[FakeArchive], cache: Cache) -> None:
+    archive.versions_served = ("6.1.9-1", "6.12.1-1")
+    with pytest.raises(ConformanceError, match=r"has no kernel 7\.4\. It has the series 6\.1, 6\.12; "):
+        open_kernel("debian:7.4", cache=cache)
+
+
+class FakeApt(Archive):
+    """An Archive of which only apt is fake: suites with versions, absent ones, and one that is broken."""
+
+    served: ClassVar[dict[str, tuple[str, ...]]] = {}
+    broken: ClassVar[dict[str, str]] = {}
+
+    def apt(self, tool: str, *words: str, cwd: Path | None = None) -> tuple[int, str, str]:
+        if "update" in words:
+            _, _, address, suite, _ = (self.place / "one.list").read_text().rsplit(" ", 4)
+            if suite in self.served and suite not in self.broken:
+                (self.place / f"lists/x_dists_{suite}_main_binary-amd64_Packages.lz4").touch()
+                return 0, "", ""
+            if suite in self.broken:
+                return (
+                    100,
+                    "",
+                    f"E: Failed to fetch {address}/dists/{suite}/InRelease  {self.broken[suite]}\n",
+                )
+            said = f"E: The repository '{address} {suite} Release' does not have a Release file.\n"
+            return 100, "Err:2 x\n  404  Not Found [IP: ::1 80]\n", said
+        rows = [(suite, version) for suite in self.suites for version in self.served[suite]]
+        names = sorted({f"linux-source-{series_of(version)}" for _, version in rows})
+        if "search" in words:
+            return 0, "".join(f"{name} - source\n" for name in names), ""
+        lines = [
+            f"linux-source-{series_of(version)} | {version} | http://a/debian {suite}/main amd64 Packages\n"
+            for suite, version in rows
+        ]
+        return 0, "".join(lines), ""
+
+
+@pytest.fixture
+def fake_suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeApt:
+    monkeypatch.setenv("CONFORMANCE_DEBIAN_ARCHIVE", "http://a/debian")
+    monkeypatch.setattr("conformance.kernels.archive.require", lambda tools, purpose: None)
+    FakeApt.served = {
+        "trixie": ("6.12.1-1",),
+        "sid": ("7.2.13-1", "6.12.1-1"),
+        "experimental": ("7.3~rc1-1~exp1",),
+    }
+    FakeApt.broken = {}
+    return FakeApt(tmp_path / "apt", lambda line: None)
+
+
+def test_every_suite_is_read_and_absent_ones_are_skipped(fake_suites: FakeApt) -> None:
+    assert set(fake_suites.sources(SUITES)) == {
+        Offer("linux-source-6.12", "6.12.1-1", "trixie"),
+        Offer("linux-source-6.12", "6.12.1-1", "sid"),
+        Offer("linux-source-7.2", "7.2.13-1", "sid"),
+        Offer("linux-source-7.3", "7.3~rc1-1~exp1", "experimental"),
+    }
+
+
+def test_reading_ends_with_the_suite_that_has_the_version(fake_suites: FakeApt) -> None:
+    fake_suites.sources(("experimental", "trixie", "sid"), until="6.12.1-1")
+    assert fake_suites.suites == ["experimental", "trixie"]
+
+
+@pytest.mark.parametrize("trouble", ["503  Service Unavailable", "403  Forbidden"])
+def test_a_suite_that_does_not_answer_is_an_error(fake_suites: FakeApt, trouble: str) -> None:
+    fake_suites.broken["forky"] = f"{trouble} [IP: ::1 80]"
+    assert fake_suites.sources(("forky", "sid"), until="7.2.13-1")
+    with pytest.raises(Unreachable, match=trouble):
+        fake_suites.sources(("forky", "sid"), until="7.9.9-1")
+
+
+def test_an_address_that_does_not_answer_is_asked_once(fake_suites: FakeApt) -> None:
+    fake_suites.broken = dict.fromkeys(("sid", "forky"), "Connection timed out [IP: ::1 80]")
+    with pytest.raises(Unreachable, match="does not answer"):
+        fake_suites.sources(("sid", "forky", "trixie"))
+    assert len(fake_suites.trouble) == 1
+    assert not fake_suites.suites
+
+
+@pytest.mark.parametrize(
+    ("version", "first"),
+    [
+        ("7.2.9-1~bpo13+1", "trixie-backports"),
+        ("6.1.180-1~deb11u1", "bullseye-security"),
+        ("7.3~rc7-1~exp1", "experimental"),
+        ("7.4~rc1-1", "experimental"),
+        ("6.12.118-1", "pinned"),
+    ],
+)
+def test_the_likely_suite_comes_first(version: str, first: str) -> None:
+    order = likely_first(version, ("pinned",))
+    assert order[0] == first
+    assert set(order) == {*SUITES, "pinned"}
+    assert len(order) == len(set(order))

@@ -106,7 +106,7 @@ def deb(place: Path, package: str, holds: str) -> Path:
 def archive(monkeypatch):
     FakeArchive.instances = []
     monkeypatch.setattr(images, "Archive", FakeArchive)
-    monkeypatch.setattr(images, "all_suites", lambda pin: ("away", "stable", "testing"))
+    monkeypatch.setattr(images, "likely_first", lambda version, first: ("away", "stable", "testing"))
     monkeypatch.setattr(images, "btf_of", lambda path: b"types of " + path.read_bytes()[:4])
     return FakeArchive.instances
 
@@ -160,13 +160,13 @@ def test_a_series_is_the_version_of_its_source(archive, cache: Cache):
 
 
 def test_a_series_without_any_image(archive, cache: Cache, monkeypatch):
-    monkeypatch.setattr(images, "all_suites", lambda pin: ("stable",))
+    monkeypatch.setattr(images, "likely_first", lambda version, first: ("stable",))
     with pytest.raises(ConformanceError, match=r"^5\.10: the archive has no kernel image"):
         shipped("5.10", cache=cache)
 
 
 def test_an_archive_that_serves_nothing(archive, cache: Cache, monkeypatch):
-    monkeypatch.setattr(images, "all_suites", lambda pin: ("away",))
+    monkeypatch.setattr(images, "likely_first", lambda version, first: ("away",))
     with pytest.raises(ConformanceError, match="cannot be looked up: nothing was served for away"):
         shipped("6.1", cache=cache)
 

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every linux-source package in every suite of the archive, remembered for an hour."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+from conformance.kernels.archive import Archive, Offer, addresses
+from conformance.kernels.cache import Cache, key_of
+from conformance.kernels.suites import SUITES
+from conformance.kernels.tools import Progress
+
+__all__ = ["catalogue", "remembered"]
+
+KIND = "catalogue"
+
+ASK_AGAIN = 3600.0
+"""Seconds for which it is believed what the archive has: reading all its lists takes a minute."""
+
+
+def catalogue(cache: Cache, progress: Progress) -> list[Offer]:
+    """What the archive has. Raises ConformanceError if a suite cannot be read."""
+    key = key_of(*addresses())
+    with cache.writing(), cache.lock(KIND, key, "the list of Debian's kernels", progress):
+        note = cache.read_note(KIND, key)
+        if note is not None and note["asked"] > time.time() - ASK_AGAIN:
+            return remembered(cache)
+        with cache.temporary(KIND, key) as scratch:
+            offers = Archive(scratch / "apt", progress).sources(SUITES)
+        value = {"asked": time.time(), "offers": [dataclasses.astuple(offer) for offer in offers]}
+        cache.write_note(KIND, key, value)
+    return offers
+
+
+def remembered(cache: Cache) -> list[Offer]:
+    """What the archive had when all of it was last read; nothing if it never was."""
+    note = cache.read_note(KIND, key_of(*addresses()))
+    return [Offer(*row) for row in note["offers"]] if note else []

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every linux-source package of the archive, judged: ``tox -e archive``.
+
+Each version is prepared, run, plays the stories and is identified. Results are kept by the kernel's
+fingerprint and by what of the suite they depend on: a sweep that was broken off goes on where it was, and
+packages that compile to the same share one result.
+
+Exit status: 0 every version is judged and as expected, 1 findings of unknown cause, 2 something not judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from judging import EXPECTED, FINDING, UNJUDGED, Known, Outcome, judged, offered
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from conformance.errors import ConformanceError
+from conformance.kernels import Cache, Kernel, key_of, open_kernel
+from conformance.kernels.catalogue import catalogue
+from conformance.kernels.manifest import file_digest
+from conformance.model.changes import CHANGES
+from conformance.model.profiles import profile_of
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+KNOWN = HERE / "known.toml"
+
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "run": ("run", "--budget", "5", "--engine", "bulk", "--engine", "fingerprint", "--engine", "exhaustive",
+            "--kernel"),
+    "stories": ("scenario", "run", "--kernel"),
+    "identify": ("identify",),
+}  # fmt: skip
+"""What is asked of each kernel. identify proves what run without proofs has only sampled."""
+
+LIMIT = 1800
+"""Seconds after which a command is given up."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Judge every linux-source package of Debian's archive.")
+    parser.add_argument(
+        "versions", nargs="*", metavar="VERSION", help="versions, globs or series; default: all"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there as JSON")
+    parser.add_argument("--list", action="store_true", help="only list the versions")
+    chosen = parser.parse_args()
+    try:
+        versions = offered(catalogue(Cache(), say), chosen.versions)
+    except ConformanceError as trouble:
+        say(str(trouble))
+        return 2
+    if chosen.list or not versions:
+        print("\n".join(versions) or "The archive has no such version.")
+        return 0 if versions else 2
+    known, suite = read_known(), suite_digest()
+    outcomes = []
+    for number, version in enumerate(versions, 1):
+        say(f"[{number}/{len(versions)}] {version}")
+        outcome = judge(version, known, suite)
+        say(f"[{number}/{len(versions)}] {version}: {outcome.verdict} in {outcome.seconds:.0f} s")
+        outcomes.append(outcome)
+        if chosen.json:
+            chosen.json.write_text(json.dumps([one.document() for one in outcomes], indent=1) + "\n")
+    show(outcomes)
+    return status(outcomes)
+
+
+def say(line: str) -> None:
+    """Progress, on stderr, with the time."""
+    print(time.strftime("%H:%M:%S"), line, file=sys.stderr, flush=True)
+
+
+def status(outcomes: Sequence[Outcome]) -> int:
+    """The exit status of a sweep."""
+    verdicts = {outcome.verdict for outcome in outcomes}
+    return 2 if UNJUDGED in verdicts else 1 if FINDING in verdicts else 0
+
+
+def read_known(path: Path = KNOWN) -> list[Known]:
+    """The known findings."""
+    rows = tomllib.loads(path.read_text()).get("finding", [])
+    return [Known(tuple(row["versions"]), tuple(row["what"]), row["commit"], row["sentence"]) for row in rows]
+
+
+def suite_digest() -> str:
+    """A digest of everything of ours that a result depends on."""
+    ours = [*(ROOT / "conformance").rglob("*"), *(ROOT / "golden").rglob("*.txt"),
+            *(ROOT / "vendor_headers/environment").rglob("*")]  # fmt: skip
+    wanted = [
+        path
+        for path in sorted(ours)
+        if path.is_file() and path.suffix in {".py", ".c", ".h", ".toml", ".txt"}
+    ]
+    return key_of(*(file_digest(path) for path in wanted))
+
+
+def judge(version: str, known: Sequence[Known], suite: str) -> Outcome:
+    """The outcome of a version: kept from an equal kernel, or judged now."""
+    start = time.monotonic()
+    cache = Cache()
+    try:
+        kernel = open_kernel(f"debian:{version}", progress=say, cache=cache)
+    except ConformanceError as trouble:
+        nothing = {part: {"report": None, "said": str(trouble)} for part in COMMANDS}
+        return outcome_of((0, 0), version, nothing, known, time.monotonic() - start)
+    key = key_of(kernel.fingerprint, suite, *map(str, COMMANDS.values()))
+    kept = cache.read_note("archive", key) or {}
+    for part, words in COMMANDS.items():
+        if part not in kept:
+            report, said = ask(words, kernel)
+            kept[part] = {"report": report, "said": said}
+            if report is not None:
+                cache.write_note("archive", key, kept)
+    return outcome_of(kernel.release, version, kept, known, time.monotonic() - start)
+
+
+def outcome_of(
+    release: tuple[int, ...], version: str, kept: dict[str, Any], known: Sequence[Known], seconds: float
+) -> Outcome:
+    """The outcome that the kept reports give."""
+    reports = {part: each["report"] for part, each in kept.items()}
+    said = {part: each["said"] for part, each in kept.items()}
+    return judged(version, profile_of(release), dict(CHANGES), reports, said, known, seconds)
+
+
+def ask(words: Sequence[str], kernel: Kernel) -> tuple[dict[str, Any] | None, str]:
+    """The JSON of a command about a kernel, None if it could not be judged, and what it said last."""
+    with tempfile.TemporaryDirectory(prefix="conformance-archive-") as scratch:
+        place = Path(scratch, "report.json")
+        command = [sys.executable, "-m", "conformance", *words, kernel.selector, "--json", str(place)]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=LIMIT, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return None, f"no answer after {LIMIT} s"
+        last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
+        if done.returncode not in (0, 1, 2) or not place.exists():
+            return None, last
+        return json.loads(place.read_text()), last
+
+
+def show(outcomes: Sequence[Outcome]) -> None:
+    """The table, then what was found and what was not judged."""
+    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
+    table = Table("version", "run", "stories", "identify", "seconds", "verdict", box=None, pad_edge=False)
+    for each in outcomes:
+        table.add_row(
+            each.version, each.run, each.stories, Text(each.identity), f"{each.seconds:.0f}", each.verdict
+        )
+    console.print(table)
+    for each in outcomes:
+        for heading, sentences in (
+            ("known", each.findings), ("FINDING", each.unknown), ("not judged", each.unjudged)
+        ):  # fmt: skip
+            for sentence in sentences:
+                console.print(Text(f"{each.version}: {heading}: {sentence}"))
+    count = {
+        verdict: sum(each.verdict == verdict for each in outcomes)
+        for verdict in (EXPECTED, FINDING, UNJUDGED)
+    }
+    console.print(", ".join(f"{number} {verdict}" for verdict, number in count.items()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
