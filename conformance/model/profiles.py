@@ -41,7 +41,8 @@ BACKPORTS = (
     Backport(UNSYNC_SKIP_IFF_LEAF, "6.1.170", '"commit 2867eb782cf7 upstream" in the stable tree of 6.1'),
     Backport(UNSYNC_SKIP_IFF_LEAF, "6.12.95", '"commit 2867eb782cf7 upstream" in the stable tree of 6.12'),
     Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "6.1.192", "in Debian's 6.1.192-1"),
-    Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "7.2.11", "in Debian's 7.2.11-1~bpo13+1"),
+    Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "6.12.116", "in Debian's 6.12.116-1"),
+    Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "7.2.12", "in Debian's 7.2.12-1~bpo13+1"),
 )
 """What was found in stable kernels; which other point releases have it is a guess by their order."""
 

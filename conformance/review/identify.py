@@ -18,6 +18,7 @@ from conformance.differential.telling import counterexample
 from conformance.differential.verdict import Counterexample, Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.kernels import SERIES, Cache, Kernel, expand, open_kernel
+from conformance.kernels.pins import pinned_release
 from conformance.model.changes import CHANGES, Change
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile, profile_of
@@ -210,13 +211,13 @@ def _of_stories(kernel: Kernel, profile: Profile, progress: Progress) -> tuple[l
 
 def _releases() -> list[Profile]:
     """Every kernel that the registry describes: where fitting may start."""
-    pinned = {_release(series) for series in SERIES}
-    return [profile_of(release) for release in sorted(pinned | {change.release for change in _ALL})]
+    releases: set[tuple[int, ...]] = {change.release for change in _ALL}
+    return [profile_of(release) for release in sorted(releases | set(map(pinned_release, SERIES)))]
 
 
-def _release(series: str) -> tuple[int, int]:
-    major, minor = series.split(".")
-    return int(major), int(minor)
+def _pinned(series: str) -> Profile:
+    """The profile of a pinned kernel."""
+    return profile_of(pinned_release(series))
 
 
 def _mixed(profile: Profile, open_ones: frozenset[Change], start: Profile) -> Profile:
@@ -240,7 +241,7 @@ def _tell(
     sure = frozenset(change for change, each in known.items() if each.decided)
 
     def unlike(series: str) -> frozenset[Change]:
-        return (profile.changes ^ profile_of(_release(series)).changes) & sure
+        return (profile.changes ^ _pinned(series).changes) & sure
 
     nearest = min(SERIES, key=lambda series: len(unlike(series)))
     decided = {

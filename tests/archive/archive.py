@@ -42,8 +42,7 @@ ROOT = HERE.parent.parent
 KNOWN = HERE / "known.toml"
 
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "run": ("run", "--budget", "5", "--engine", "bulk", "--engine", "fingerprint", "--engine", "exhaustive",
-            "--kernel"),
+    "run": ("run", "--budget", "2", "--engine", "bulk", "--engine", "fingerprint", "--kernel"),
     "stories": ("scenario", "run", "--kernel"),
     "identify": ("identify",),
 }  # fmt: skip

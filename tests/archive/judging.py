@@ -10,6 +10,7 @@ from typing import Any
 
 from conformance.kernels.archive import Offer, ascending
 from conformance.kernels.releases import series_of
+from conformance.kernels.selector import Debian
 from conformance.model.profiles import Profile
 
 __all__ = ["EXPECTED", "FINDING", "UNJUDGED", "Known", "Outcome", "judged", "offered"]
@@ -22,7 +23,7 @@ WITHOUT_STORIES = "5.10"
 
 @dataclass(frozen=True)
 class Known:
-    """A finding that is known: kernels (globs on versions), what is found (property, story or change), why."""
+    """A known finding: on which versions (globs), what shows it (property, story or change), and why."""
 
     versions: tuple[str, ...]
     what: tuple[str, ...]
@@ -162,7 +163,7 @@ def offered(offers: Sequence[Offer], globs: Sequence[str]) -> list[str]:
         version
         for version in versions
         if not globs
-        or any(fnmatch.fnmatchcase(version, glob) or version.startswith(f"{glob}.") for glob in globs)
+        or any(fnmatch.fnmatchcase(version, glob) or Debian(glob).covers(version) for glob in globs)
     ]
     series = ascending(series_of(version) for version in chosen)
     return [version for name in series[::-1] for version in chosen[::-1] if series_of(version) == name]

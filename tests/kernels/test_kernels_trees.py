@@ -20,7 +20,7 @@ def opened(tree: Path | str, cache: Cache, said: Said) -> Kernel:
 def test_what_is_kept(tree: Path, cache: Cache, said: Said) -> None:
     before = snapshot(tree)
     kernel = opened(tree, cache, said)
-    assert kernel.release == (6, 1)
+    assert kernel.release == (6, 1, 7)
     assert kernel.series == "6.1"
     assert kernel.version == "6.1.7-fake (tree)"
     assert kernel.drift is None

@@ -13,7 +13,8 @@ from conformance.differential.proving.working import Witness, prove_all
 from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
 from conformance.differential.wanted import check_wanted, chosen
 from conformance.errors import ConformanceError
-from conformance.kernels import Cache, Kernel, open_kernel
+from conformance.kernels import SERIES, Cache, Kernel, open_kernel
+from conformance.kernels.pins import pinned_release
 from conformance.model.profiles import profile_of
 from conformance.oracles.binary import BinaryOracle, symbolic_image
 from conformance.oracles.shim import ShimOracle, build_shim
@@ -41,9 +42,10 @@ def binary_witness(kernel: Kernel, folder: Path) -> Witness:
 
 
 def model_witness(release: str) -> Witness:
-    """The model of a release, such as "6.12"."""
-    major, minor = release.split(".")
-    profile = profile_of((int(major), int(minor)))
+    """The model of a release, such as "6.12": of the pinned kernel if there is one."""
+    profile = profile_of(
+        pinned_release(release) if release in SERIES else tuple(map(int, release.split(".")))
+    )
     return Witness(profile, partial(ModelOracle, profile), None, f"{MODEL}{release}", "model")
 
 
