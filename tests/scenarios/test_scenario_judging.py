@@ -5,6 +5,7 @@ import pytest
 from arenas import ModelArena, dies_at, drop_flushes
 
 from conformance.differential.verdict import Verdict
+from conformance.model.profiles import profile_of
 from conformance.scenarios import goldens
 from conformance.scenarios.comparing import play
 from conformance.scenarios.judging import Facts, golden_of, judge
@@ -90,6 +91,20 @@ def test_a_golden_transcript_must_stay_as_it_is():
     assert {"-      FLUSH    requested 2, remote 0", "+      FLUSH    requested 1, remote 0"} <= {
         *result.counterexample.details
     }
+
+
+def test_a_golden_transcript_of_a_kernel_with_other_changes_is_not_compared():
+    arena, other = ModelArena(), "6.1.200-1"
+    golden = golden_of(arena, "unmap_one_page", UNMAP, play(arena, UNMAP), Facts("6.1", other, ()))
+    golden.write()
+    golden.path.write_text(golden.path.read_text().replace("requested 1", "requested 2"))
+    assert profile_of((6, 1, 200)).changes == arena.profile.changes
+    assert judged(golden=True).verdict is Verdict.FAIL
+    golden.path.write_text(golden.path.read_text().replace(other, "6.1.1-1"))
+    assert profile_of((6, 1, 1)).changes != arena.profile.changes
+    result = judged(golden=True, facts=Facts("6.1", other, ()))
+    assert result.verdict is Verdict.PASS
+    assert "not compared with its golden transcript: that is of 6.1.1-1" in result.reason
 
 
 def test_a_script_that_makes_no_sense_is_no_finding():
