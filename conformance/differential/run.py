@@ -7,6 +7,7 @@ import contextlib
 import multiprocessing
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,10 +21,11 @@ from conformance.differential.engines.fingerprint import sentence
 from conformance.differential.engines.prove import left_out, require
 from conformance.differential.fingerprints import blessed
 from conformance.differential.judging import Judge
+from conformance.differential.places import places
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
 from conformance.differential.shipped import MachineCode, Unreached, build, of_module
-from conformance.differential.verdict import PROVE, KernelReport, Report, Result
+from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
 from conformance.differential.wanted import check_names, check_wanted
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel
@@ -100,6 +102,7 @@ def run(plan: Plan, *, progress: Progress, advance: Callable[[Result], None] | N
     ``progress`` gets lines for people, ``advance`` every result as it comes. Raises ConformanceError
     if the plan names what there is not; a kernel that cannot be judged is an error in its report.
     """
+    start = time.monotonic()
     plan = of_module(plan)
     selectors = expand(list(plan.kernels))
     check_names(plan.engines, ENGINES, "engine")
@@ -122,10 +125,20 @@ def run(plan: Plan, *, progress: Progress, advance: Callable[[Result], None] | N
         reports = [_judge(selector, plan, seed, progress, advance) for selector in selectors]
     else:
         reports = _judge_at_once(selectors, plan, seed, progress, advance)
-    return Report(reports, seed)
+    return Report(reports, seed, time.monotonic() - start)
 
 
 def _judge(
+    selector: str, plan: Plan, seed: int, progress: Progress, advance: Callable[[Result], None] | None
+) -> KernelReport:
+    """One kernel's report, with the wall time that it took."""
+    start = time.monotonic()
+    report = _judged(selector, plan, seed, progress, advance)
+    report.seconds = time.monotonic() - start
+    return report
+
+
+def _judged(
     selector: str, plan: Plan, seed: int, progress: Progress, advance: Callable[[Result], None] | None
 ) -> KernelReport:
     """One kernel's report."""
@@ -161,6 +174,8 @@ def _judge(
                     advance(result)
             report.disagreement = disagreement(report, plan.oracle, "shim")
             report.semantics = sentence(report.results, semantics)
+            failed = (one.property for one in report.results if one.verdict is Verdict.FAIL)
+            report.places = places(kernel.root / "src", failed)
     except KernelDied as died:
         report.error = f"{kernel.title}: the {plan.oracle} {died.how} when it was loaded."
     return report

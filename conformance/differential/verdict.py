@@ -116,6 +116,9 @@ class KernelReport:
     why the oracle has no way into this kernel: it is skipped, which is no failure if others are judged.
     ``semantics`` says whether it answers as the kernel of its series that was blessed, if that was compared.
     ``disagreement`` says in what two oracles of this kernel differ: that is to be read first.
+    ``seconds`` is the wall time until it was judged, None if that was not measured: results that were made
+    side by side cannot be added up. ``places`` are the file and the line of the function that a property is
+    about, for those that differ.
     """
 
     selector: str
@@ -127,14 +130,17 @@ class KernelReport:
     semantics: str | None = None
     disagreement: str | None = None
     results: list[Result] = field(default_factory=list)
+    seconds: float | None = None
+    places: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
 
 @dataclass
 class Report:
-    """A whole run. ``seed`` reproduces it; None where nothing was drawn."""
+    """A whole run. ``seed`` reproduces it; None where nothing was drawn. ``seconds`` is its wall time."""
 
     kernels: list[KernelReport]
     seed: int | None
+    seconds: float | None = None
 
     @property
     def summary(self) -> dict[str, int]:

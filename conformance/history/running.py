@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 import multiprocessing
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -87,6 +88,7 @@ class History:
 
 def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> History:
     """Carry out a plan. Raises ConformanceError if it names what there is not."""
+    start = time.monotonic()
     _check_kernels(plan.kernels)
     chosen = [(fix, revert) for fix, revert in _all() if _wanted(plan, fix, revert)]
     unseen = [fix for fix in UNSEEN if _named(plan.only, _names(fix))]
@@ -111,11 +113,14 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Hi
                 if advance is not None:
                     advance(result)
     kernels = list(reports.values())
+    spent = time.monotonic() - start
     for report in kernels:
+        # They are judged side by side, in one pool.
+        report.seconds = spent
         report.results[:] = once(report.results, "fixes")
     if kernels:
         kernels[0].results.extend(map(_skipped, unseen))
-    return History(tuple(outcomes), tuple(unseen), Report(kernels, SEED))
+    return History(tuple(outcomes), tuple(unseen), Report(kernels, SEED, spent))
 
 
 def _check_kernels(names: Sequence[str]) -> None:

@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
 import tree_sitter_c
 from tree_sitter import Language, Node, Parser
 
-__all__ = ["enclosing", "name_of", "outer", "parse", "text_of"]
+__all__ = ["definitions", "enclosing", "name_of", "outer", "parse", "text_of"]
 
 _CONDITIONAL = ("preproc_if", "preproc_ifdef", "preproc_else", "preproc_elif", "preproc_elifdef")
 
@@ -46,6 +46,17 @@ def name_of(function: Node) -> str:
 def text_of(node: Node) -> str:
     """A node's text."""
     return (node.text or b"").decode(errors="replace")
+
+
+def definitions(root: Path, files: Iterable[str]) -> dict[str, tuple[str, int]]:
+    """The file and the line of the first definition of each function in ``files`` below ``root``."""
+    found: dict[str, tuple[str, int]] = {}
+    for file in files:
+        path = root / file
+        for node in outer(parse(path.read_bytes())) if path.is_file() else ():
+            if node.type == "function_definition":
+                found.setdefault(name_of(node), (file, node.start_point[0] + 1))
+    return found
 
 
 def enclosing(root: Path) -> Callable[[str, int], str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import multiprocessing
 import shlex
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -134,6 +135,7 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> tu
 
     Raises ConformanceError if the plan names what there is not.
     """
+    start = time.monotonic()
     chosen = races(plan.names)
     without = tuple(map(change_named, plan.without))
     for mode in plan.modes:
@@ -145,6 +147,7 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> tu
     found: list[Finding] = []
     with ProcessPoolExecutor(plan.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         for selector in expand(list(plan.kernels)):
+            began = time.monotonic()
             report, tasks = _prepare(selector, plan, chosen, without, progress)
             reports.append(report)
             running: list[tuple[_Task, Future[Outcome]]] = [
@@ -161,7 +164,8 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> tu
                 if advance is not None:
                     advance(result)
             report.results[:] = once(report.results, "races")
-    return Report(reports, plan.seed), found
+            report.seconds = time.monotonic() - began
+    return Report(reports, plan.seed, time.monotonic() - start), found
 
 
 def _prepare(

@@ -7,10 +7,11 @@ import textwrap
 from collections.abc import Iterator, Sequence
 
 from conformance.differential.verdict import Counterexample, Result
-from conformance.reports.rows import ALL, place
+from conformance.reports.grouping import places
+from conformance.reports.rows import ALL, differing
 from conformance.reports.text import escaped, line, word
 
-__all__ = ["described", "difference", "differing", "headline"]
+__all__ = ["described", "difference", "headline"]
 
 Sides = tuple[str, str]
 """What the two sides of a counterexample are called, the one that is named first there first."""
@@ -117,12 +118,9 @@ def _entries(found: Counterexample, sides: Sides, found_by: str) -> Iterator[tup
 
 
 def _found_by(result: Result, others: Sequence[Result]) -> str:
-    """Which engine found a difference, and where else it shows."""
-    where = "".join(f", {place(other)}" for other in others[:4])
-    more = f" and {len(others) - 4} more" if len(others) > 4 else ""
-    by = "" if result.engine == ALL else f"by {line(result.engine)}"
-    also = f"also {where[2:]}{more}" if others else ""
-    return "; ".join(part for part in (by, also) if part)
+    """Which engines found a difference, and in which modes if there are several."""
+    by = places([result, *others]) if others else result.engine.removeprefix(ALL)
+    return f"by {line(by)}" if by else ""
 
 
 def _by_place(found: Counterexample, sides: Sides, names: Sequence[str]) -> Iterator[tuple[str, str, str]]:
@@ -147,9 +145,3 @@ def _side(
     size = max((len(line(name)) for name in names), default=0)
     for number, name in enumerate(names):
         yield label if number == 0 else "", line(name).ljust(size), line(seen.get(name, _NOTHING))
-
-
-def differing(found: Counterexample) -> list[str]:
-    """The observed columns on which the sides differ, in the order given."""
-    names = list(dict.fromkeys([*found.kernel, *found.model]))
-    return [name for name in names if found.kernel.get(name) != found.model.get(name)]

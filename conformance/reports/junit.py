@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The report for CI: JUnit XML, one suite per kernel, one case per property, mode and engine.
 
-junit-xml is quiet since 2020, so nothing else here may know it, and what it writes is read back: it
-passes some characters on that XML forbids, and counts an error without a message that it does not write.
+A difference is described in the first case that shows it; the others refer to that one.
+
+junit-xml has had no release since 2020, so no other module uses it, and what it writes is read back: it
+passes on some characters that XML forbids, and counts an error without a message that it does not write.
+Jenkins reads the result by a schema, which has no ``disabled`` and wants times as decimals.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from junit_xml import TestCase, TestSuite, to_xml_report_string
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.reports.difference import difference, headline
+from conformance.reports.grouping import Once
 from conformance.reports.rows import ALL, place, rows
 from conformance.reports.text import line, lines
 
@@ -43,11 +47,24 @@ def render(report: Report) -> str:
             "--json holds the same results."
         ) from problem
     _check(root, report)
+    for element in root.iter():
+        # Jenkins' schema does not have it.
+        element.attrib.pop("disabled", None)
     for case in root.iter("testcase"):
         # junit-xml leaves a time of zero out; some readers then show no duration for the whole suite.
-        case.set("time", case.get("time", "0"))
+        case.set("time", _decimal(float(case.get("time", "0"))))
+    wall = [report.seconds, *(kernel.seconds for kernel in report.kernels)]
+    for element, seconds in zip([root, *root.findall("testsuite")], wall, strict=True):
+        # junit-xml adds the cases up, but these ran side by side.
+        element.attrib.pop("time", None)
+        if seconds is not None:
+            element.set("time", _decimal(seconds))
     ET.indent(root)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _decimal(seconds: float) -> str:
+    return f"{seconds:.3f}"
 
 
 def _suite(kernel: KernelReport, seed: int | None) -> TestSuite:
@@ -58,11 +75,13 @@ def _suite(kernel: KernelReport, seed: int | None) -> TestSuite:
         properties["drift"] = line(kernel.drift)
     if kernel.disagreement:
         properties["disagreement"] = line(kernel.disagreement)
-    cases = [_case(row, kernel.title, seed) for row in rows(kernel)]
+    results = rows(kernel)
+    once = Once(results)
+    cases = [_case(row, kernel.title, seed, once) for row in results]
     return TestSuite(line(kernel.title), cases, properties=properties)
 
 
-def _case(result: Result, title: str, seed: int | None) -> TestCase:
+def _case(result: Result, title: str, seed: int | None, once: Once) -> TestCase:
     parts = ["conformance", result.oracle, "kernel" if result.property == ALL else result.property]
     case = TestCase(
         name=line(place(result)),
@@ -71,7 +90,11 @@ def _case(result: Result, title: str, seed: int | None) -> TestCase:
     )
     reason = line(result.reason)
     if result.verdict is Verdict.FAIL:
-        text = "\n".join(difference(result, title, seed))
+        found = once.of(result)
+        if isinstance(found, Result):
+            text = f"The difference described at {line(place(found))}."
+        else:
+            text = "\n".join(difference(found.shown, title, seed, others=found.others))
         case.add_failure_info(headline(result), text, failure_type="FAIL")
     elif result.verdict is Verdict.SKIP:
         case.add_skipped_info(reason or "skipped")

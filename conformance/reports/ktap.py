@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.reports.difference import difference
+from conformance.reports.grouping import Once
 from conformance.reports.rows import ALL, by_property, place, rows, worst
 from conformance.reports.text import line, lines
 
@@ -34,24 +35,24 @@ def _kernel(kernel: KernelReport, number: int, seed: int | None) -> list[str]:
     results = rows(kernel)
     if not kernel.results:
         # Without a subtest there is no plan to give: "1..0" is an error to the parser.
-        return [*notes, *_told(results[0], kernel.title, seed), _line(results, number, name)]
+        told_of = _Told(results, kernel.title, seed)
+        return [*notes, *told_of.diagnostics(results[0]), _line(results, number, name)]
     tests: list[str] = []
     groups = by_property(results)
+    told_of = _Told(results, kernel.title, seed)
     for count, (title, group) in enumerate(groups.items(), start=1):
-        tests += _property(title, group, count, name, kernel.title, seed)
+        tests += _property(title, group, count, name, told_of)
     return [*notes, *_nested(name, len(groups), tests), _line(results, number, name)]
 
 
-def _property(
-    title: str, group: list[Result], number: int, parent: str, kernel: str, seed: int | None
-) -> list[str]:
+def _property(title: str, group: list[Result], number: int, parent: str, told_of: _Told) -> list[str]:
     """The lines of one property: a single result line, or a subtest of its modes and engines."""
     name = _name("comparison" if title == ALL else title, parent=parent)
     if len(group) == 1:
-        return [*_told(group[0], kernel, seed), _line(group, number, name)]
+        return [*told_of.diagnostics(group[0]), _line(group, number, name)]
     cases: list[str] = []
     for count, result in enumerate(group, start=1):
-        cases += _told(result, kernel, seed)
+        cases += told_of.diagnostics(result)
         cases.append(_line([result], count, _name(place(result), parent=name)))
     return [*_nested(name, len(group), cases), _line(group, number, name)]
 
@@ -62,15 +63,29 @@ def _nested(name: str, count: int, tests: list[str]) -> list[str]:
     return [f"{_STEP}{entry}" for entry in [*opening, *tests]]
 
 
-def _told(result: Result, title: str, seed: int | None) -> list[str]:
-    """Diagnostic lines: they stand before the result line that they explain."""
-    if result.verdict is Verdict.FAIL:
-        told = difference(result, title, seed)
-    elif result.verdict in (Verdict.ERROR, Verdict.MISS):
-        told = [f"{result.verdict}  {entry}" for entry in lines(result.reason)]
-    else:
-        told = []
-    return [f"# {entry}" for entry in told]
+class _Told:
+    """The diagnostics of one kernel's results: those of a difference once, where it is first met."""
+
+    def __init__(self, results: list[Result], title: str, seed: int | None) -> None:
+        self._once = Once(results)
+        self._title = title
+        self._seed = seed
+
+    def diagnostics(self, result: Result) -> list[str]:
+        """Diagnostic lines: they stand before the result line that they explain."""
+        if result.verdict is Verdict.FAIL:
+            told = self._difference(result)
+        elif result.verdict in (Verdict.ERROR, Verdict.MISS):
+            told = [f"{result.verdict}  {entry}" for entry in lines(result.reason)]
+        else:
+            told = []
+        return [f"# {entry}" for entry in told]
+
+    def _difference(self, result: Result) -> list[str]:
+        found = self._once.of(result)
+        if isinstance(found, Result):
+            return [f"FAIL  the difference described at {line(place(found))}"]
+        return difference(found.shown, self._title, self._seed, others=found.others)
 
 
 def _line(results: list[Result], number: int, name: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from conformance.differential.verdict import PROVE, KernelReport, Report, Verdict
 from conformance.reports.difference import described, difference
+from conformance.reports.grouping import differences
 from conformance.reports.rows import ALL, by_property, rows, worst
 from conformance.reports.text import line
 from conformance.review.judging import Judged, Outcome, SeriesReview
@@ -113,10 +114,9 @@ def _kernel(kernel: KernelReport, seed: int | None) -> Iterator[str]:
     proved = sum(result.verdict is Verdict.PASS for result in proofs)
     if proved:
         yield from _folded(f"{proved} of {len(proofs)} proved for every input", _INDENT)
-    for result in results:
-        if result.verdict is Verdict.FAIL:
-            yield ""
-            yield from difference(result, kernel.title, seed, width=WIDTH)
+    for found in differences(results):
+        yield ""
+        yield from difference(found.shown, kernel.title, seed, others=found.others, width=WIDTH)
     reasons: dict[str, list[str]] = {}
     for result in proofs:
         if result.verdict is Verdict.SKIP:

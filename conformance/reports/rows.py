@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from conformance.differential.verdict import KernelReport, Result, Verdict
+from conformance.differential.verdict import Counterexample, KernelReport, Result, Verdict
 
-__all__ = ["ALL", "IDLE", "by_property", "place", "rows", "seconds", "summary", "worst"]
+__all__ = ["ALL", "IDLE", "by_property", "differing", "place", "rows", "summary", "worst"]
 
 ALL = "-"
 """The mode, engine, property or oracle of a result that holds for all of them."""
@@ -62,9 +62,10 @@ def worst(results: Iterable[Result]) -> Verdict:
     return max((result.verdict for result in results), key=_GRAVITY.index)
 
 
-def seconds(results: Iterable[Result]) -> float:
-    """The wall time of a group of results."""
-    return sum(result.seconds for result in results)
+def differing(found: Counterexample) -> list[str]:
+    """The observed columns on which the sides differ, in the order given."""
+    names = list(dict.fromkeys([*found.kernel, *found.model]))
+    return [name for name in names if found.kernel.get(name) != found.model.get(name)]
 
 
 def place(result: Result) -> str:

@@ -17,7 +17,8 @@ from urllib.parse import quote
 import conformance
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.reports.difference import described, difference, headline
-from conformance.reports.rows import ALL, rows
+from conformance.reports.grouping import Difference, differences
+from conformance.reports.rows import ALL, differing, rows
 from conformance.reports.text import line
 from conformance.review.judging import Judged, Outcome, SeriesReview
 from conformance.review.reply import LABELS, seen
@@ -43,6 +44,7 @@ class Finding:
     function: str
     file: str = ""
     key: str = ""
+    line: int = 0
 
 
 _KINDS = {
@@ -72,17 +74,18 @@ _RULE = {
 
 def render(report: Report) -> str:
     """A run as SARIF: a rule for each property that differs, an error for each difference."""
-    findings = []
+    findings: list[Finding] = []
     problems = [] if report.kernels else ["No kernel was asked for, so nothing was compared."]
     for kernel in report.kernels:
         if kernel.disagreement is not None:
             problems.append(f"{kernel.title}: {kernel.disagreement}")
-        for result in rows(kernel):
-            if result.verdict is Verdict.FAIL:
-                findings.append(_difference(result, kernel, report.seed))
-            elif result.verdict in (Verdict.ERROR, Verdict.MISS):
-                problems.append(_problem(result, kernel))
-    rules = {one.rule: f"Kernel and model agree on {one.rule}()." for one in findings}
+        findings += (_difference(found, kernel, report.seed) for found in differences(kernel.results))
+        problems += (
+            _problem(result, kernel)
+            for result in rows(kernel)
+            if result.verdict in (Verdict.ERROR, Verdict.MISS)
+        )
+    rules = {one.rule: f"{one.rule} is the same on both sides." for one in findings}
     return _document(findings, rules, problems)
 
 
@@ -136,7 +139,10 @@ def _document(findings: list[Finding], rules: dict[str, str], problems: Iterable
 def _result(one: Finding, index: int) -> Json:
     location: Json = {"logicalLocations": [{"name": line(one.function), "kind": "function"}]}
     if one.file:
-        location["physicalLocation"] = {"artifactLocation": {"uri": quote(line(one.file)), "uriBaseId": ROOT}}
+        place: Json = {"artifactLocation": {"uri": quote(line(one.file)), "uriBaseId": ROOT}}
+        if one.line:
+            place["region"] = {"startLine": one.line}
+        location["physicalLocation"] = place
     digest = hashlib.sha256(one.key.encode("utf-8", "surrogatepass")).hexdigest()
     return {
         "ruleId": line(one.rule),
@@ -149,11 +155,15 @@ def _result(one: Finding, index: int) -> Json:
     }
 
 
-def _difference(result: Result, kernel: KernelReport, seed: int | None) -> Finding:
-    """A difference between kernel and model."""
-    text = "\n".join([line(headline(result)), "", *difference(result, kernel.title, seed)])
-    key = "\0".join([kernel.selector, result.property, result.mode])
-    return Finding(result.property, "fail", "error", text, result.property, key=key)
+def _difference(found: Difference, kernel: KernelReport, seed: int | None) -> Finding:
+    """A difference of a run, at the function that it is in. Another mode or input leaves it the same."""
+    result, seen = found.shown, found.shown.counterexample
+    told = difference(result, kernel.title, seed, others=found.others)
+    text = "\n".join([line(headline(result)), "", *told])
+    unlike = [] if seen is None else differing(seen)
+    key = "\0".join([kernel.selector, result.property, *unlike])
+    file, number = kernel.places.get(result.property, ("", 0))
+    return Finding(result.property, "fail", "error", text, result.property, file, key, number)
 
 
 def _problem(result: Result, kernel: KernelReport) -> str:

@@ -11,8 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
-from conformance.reports.difference import difference, differing
-from conformance.reports.rows import ALL, IDLE, by_property, seconds, worst
+from conformance.reports.difference import difference
+from conformance.reports.grouping import differences
+from conformance.reports.rows import ALL, IDLE, by_property, worst
 from conformance.reports.text import compact, duration, line, lines
 
 __all__ = ["Screen", "heading", "say", "show"]
@@ -112,32 +113,13 @@ def _cell(group: Sequence[Result]) -> Text:
 
 
 def _differences(kernel: KernelReport, seed: int | None, console: Console) -> None:
-    """Every difference once: the same columns of the same property differing is one, in whatever mode."""
-    alike: dict[tuple[object, ...], list[Result]] = {}
-    for result in kernel.results:
-        if result.verdict is Verdict.FAIL:
-            alike.setdefault(_kind(result), []).append(result)
-    for group in alike.values():
-        first = min(group, key=_size)
-        others = [result for result in group if result is not first]
-        told = difference(first, kernel.title, seed, others=others, width=console.width)
+    """Every difference once, in whatever modes and by whatever engines it was found."""
+    for found in differences(kernel.results):
+        told = difference(found.shown, kernel.title, seed, others=found.others, width=console.width)
         console.print()
         say(console, told[0], _COLOURS[Verdict.FAIL])
         for entry in told[1:]:
             say(console, entry)
-
-
-def _kind(result: Result) -> tuple[object, ...]:
-    found = result.counterexample
-    if found is None:
-        return (result.property, result.reason)
-    return (result.property, found.crash is not None, tuple(differing(found)))
-
-
-def _size(result: Result) -> tuple[int, int]:
-    """How much there is to read in a counterexample: bits set first, then magnitude."""
-    words = list(result.counterexample.inputs.values()) if result.counterexample else []
-    return sum(value.bit_count() for value in words), sum(words)
 
 
 def _reasons(verdict: Verdict, results: Iterable[Result], console: Console) -> None:
@@ -188,8 +170,8 @@ def _total(kernel: KernelReport, groups: dict[str, list[Result]], seed: int | No
     counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in Verdict if verdict in verdicts)
     drawn = "" if seed is None else f", seed {seed}"
     tally = "1 property" if len(groups) == 1 else f"{len(groups)} properties"
-    spent = duration(seconds(kernel.results))
-    console.print(Text(f"{tally}: {counts or 'none'}; {cases:,} cases in {spent}{drawn}"))
+    spent = "" if kernel.seconds is None else f", {duration(kernel.seconds)} from start to verdict"
+    console.print(Text(f"{tally}: {counts or 'none'}; {cases:,} cases{spent}{drawn}"))
 
 
 def say(console: Console, text: str, style: str = "") -> None:

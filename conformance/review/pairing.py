@@ -6,21 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from difflib import SequenceMatcher
 
+from conformance.kernels.renames import RENAMED
 from conformance.review.functions import Text
 
-__all__ = ["RENAMED", "pair", "property_of"]
-
-RENAMED = (
-    ("spte_can_locklessly_be_made_writable", "is_mmu_writable_spte"),
-    ("mmu_need_write_protect", "mmu_try_to_unsync_pages"),
-    ("is_removed_spte", "is_frozen_spte"),
-    ("spte_has_volatile_bits", "spte_needs_atomic_update"),
-    ("kvm_tdp_mmu_spte_need_atomic_write", "kvm_tdp_mmu_spte_need_atomic_update"),
-    ("kvm_recover_nx_lpages", "kvm_recover_nx_huge_pages"),
-    ("make_huge_page_split_spte", "make_small_spte"),
-    ("is_access_allowed", "spte_permission_fault"),
-)
-"""Renames that changed the body as well, or a body too short to be known again: the old name, the new one."""
+__all__ = ["pair", "property_of"]
 
 ALIKE = 0.7
 """How much of two bodies must be the same for one to be the other under a new name."""

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from conformance.kernels import Kernel
 from conformance.kernels.manifest import Manifest
+from conformance.kernels.renames import RENAMED
 from conformance.review.functions import MMU, Source, Text, files_of, read_source
-from conformance.review.pairing import RENAMED, pair
+from conformance.review.pairing import pair
 
 __all__ = ["Pair", "Texts"]
 

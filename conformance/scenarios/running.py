@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class Ready:
     library: Path
     profile: Profile
     facts: Facts
+    start: float
+    """When it was begun with, on time.monotonic()'s clock."""
 
     def report(self) -> KernelReport:
         """The kernel's report, still empty."""
@@ -84,6 +87,7 @@ def scenario(name: str) -> Scenario:
 
 def prepare(selector: str, patches: Sequence[Path], progress: Progress) -> Ready | KernelReport:
     """A kernel made ready, or the report that says why it cannot be."""
+    start = time.monotonic()
     title = " + ".join([selector, *(patch.name for patch in patches)])
     try:
         kernel = open_kernel(selector, patches, progress=progress)
@@ -97,7 +101,7 @@ def prepare(selector: str, patches: Sequence[Path], progress: Progress) -> Ready
         return KernelReport(selector, kernel.title, kernel.version, kernel.drift, error=str(error))
     arguments = ("--kernel", selector, *(word for patch in patches for word in ("--patch", str(patch))))
     facts = Facts(kernel.series, kernel.version, arguments)
-    return Ready(kernel, library, profile_of(kernel.release), facts)
+    return Ready(kernel, library, profile_of(kernel.release), facts, start)
 
 
 def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Report:
@@ -106,6 +110,7 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Re
     Raises ConformanceError if the plan names what there is not; a kernel that cannot be judged is an error
     in its report, one that the oracle cannot reach at all is skipped.
     """
+    start = time.monotonic()
     selectors = expand(list(plan.kernels))
     check_modes(plan.modes)
     chosen = scenarios(plan.names)
@@ -120,7 +125,7 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Re
             ready.kernel.selector: _collect(ready, futures, progress, advance) for ready, futures in under_way
         }
     done = [each if isinstance(each, KernelReport) else reports[each.kernel.selector] for each in prepared]
-    return Report(done, seed=None)
+    return Report(done, None, time.monotonic() - start)
 
 
 def _submit(
@@ -148,6 +153,7 @@ def _collect(
             if advance is not None:
                 advance(result)
     report.results[:] = once(report.results, "stories")
+    report.seconds = time.monotonic() - ready.start
     return report
 
 

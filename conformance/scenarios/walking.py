@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import random
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -63,6 +64,7 @@ class _Walk:
 
 def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Outcome:
     """Carry out a plan. Raises ConformanceError if it names what there is not."""
+    start = time.monotonic()
     selectors = expand(list(plan.kernels))
     check_modes(plan.modes)
     seed = random.SystemRandom().getrandbits(32) if plan.seed is None else plan.seed
@@ -93,7 +95,8 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Ou
                 if advance is not None:
                     advance(walked.result)
             report.results[:] = once(report.results, "random stories")
-    return Outcome(Report(reports, seed), steps)
+            report.seconds = time.monotonic() - ready.start
+    return Outcome(Report(reports, seed, time.monotonic() - start), steps)
 
 
 def _walk(ready: Ready, mode: str, seed: int, budget: float, save: Path | None) -> _Walk:

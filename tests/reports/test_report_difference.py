@@ -25,7 +25,15 @@ def test_reads_as_the_style_has_it():
 def test_says_which_engines_found_it():
     others = [failed(engine="bulk", mode="npt"), *[failed(mode=f"m{n}") for n in range(5)]]
     told = difference(failed(), "6.1", 7, others=others)
-    assert told[-2] == "      found   by fuzz; also npt bulk, m0 fuzz, m1 fuzz, m2 fuzz and 2 more"
+    assert told[-2] == "      found   by fuzz in ept-ad, m0, m1, m2, m3, m4; bulk in npt"
+    both = [
+        failed(mode="npt"),
+        failed(engine="bulk"),
+        failed(engine="bulk", mode="npt"),
+        failed(engine="prove", mode="-"),
+    ]
+    told = difference(failed(), "6.1", 7, others=both)
+    assert told[-2] == "      found   by fuzz and bulk in ept-ad, npt; prove"
     assert not any(part.lstrip().startswith("found") for part in difference(failed(engine="-"), "6.1", 7))
 
 

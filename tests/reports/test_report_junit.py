@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """JUnit is well-formed, counts right, and keeps FAIL, ERROR, MISS and SKIP apart."""
 
+import re
 import xml.etree.ElementTree as ET
 
 import pytest
+from report_samples import failed
 
 from conformance.errors import ConformanceError
 from conformance.reports import junit
@@ -52,6 +54,53 @@ def test_each_verdict_has_its_element(mixed):
     assert cases[4][0].get("message") == "absent from this kernel"
     assert cases[5][0].text == "the oracle hung\nin two lines"
     assert cases[6][0].get("message") == "expected, but did not run"
+
+
+ELEMENTS = {
+    "testsuites": ({"name", "time", "tests", "failures", "errors"}, set(), {"testsuite"}),
+    "testsuite": (
+        {"name", "tests", "failures", "errors", "time", "skipped", "timestamp", "hostname", "id", "package"},
+        {"name", "tests", "failures", "errors"},
+        {"properties", "testcase", "system-out", "system-err"},
+    ),
+    "properties": (set(), set(), {"property"}),
+    "property": ({"name", "value"}, {"name", "value"}, set()),
+    "testcase": (
+        {"name", "time", "classname", "group"},
+        {"name"},
+        {"skipped", "error", "failure", "system-out", "system-err"},
+    ),
+    "failure": ({"type", "message"}, set(), set()),
+    "error": ({"type", "message"}, set(), set()),
+    "skipped": ({"type", "message"}, set(), set()),
+    "system-out": (set(), set(), set()),
+    "system-err": (set(), set(), set()),
+}
+"""What Jenkins' xunit plugin accepts of each element: its attributes, the required ones, its children."""
+
+
+def check(element):
+    """Hold an element, and those in it, against the table; times are decimals."""
+    attributes, required, children = ELEMENTS[element.tag]
+    assert required <= {*element.attrib} <= attributes, f"{element.tag}: {element.attrib}"
+    assert re.fullmatch(r"[0-9]+\.[0-9]{3}", element.get("time", "0.000")), element.get("time")
+    for child in element:
+        assert child.tag in children, f"{child.tag} in {element.tag}"
+        check(child)
+
+
+def test_jenkins_schema_accepts_it(mixed, nasty, empty, idle):
+    mixed.kernels[0].results.append(failed(seconds=0.00001234))
+    for report in (mixed, nasty, empty, idle):
+        root = ET.fromstring(junit.render(report).encode())
+        assert root.tag == "testsuites"
+        check(root)
+
+
+def test_the_time_of_a_suite_is_wall_time(mixed):
+    mixed.kernels[0].seconds, mixed.seconds = 1.5, 2.25
+    root = ET.fromstring(junit.render(mixed).encode())
+    assert [root.get("time"), *(suite.get("time") for suite in root)] == ["2.250", "1.500", None]
 
 
 def test_nothing_compared_is_an_error(idle, clean):

@@ -126,6 +126,16 @@ def test_the_kernels_parser_reads_it(mixed, parsed):
 
 
 @pytest.mark.kernel
+def test_the_kernels_parser_reads_one_difference_in_many_results(parsed):
+    results = [failed(engine=engine, mode=mode) for mode in ("npt", "ept-ad") for engine in ("bulk", "fuzz")]
+    _, test, out = parsed(Report([KernelReport("6.1", "6.1", "", results=results)], 7))
+    named = {f"{one.mode} {one.engine}": "FAILURE" for one in results}
+    assert tree(test) == {"6.1": {"spte_has_volatile_bits": named}}
+    assert (test.counts.failed, test.counts.errors) == (4, 0)
+    assert out.getvalue().count("kernel  false") == 1
+
+
+@pytest.mark.kernel
 def test_the_kernels_parser_reads_odd_text(nasty, parsed):
     parser, test, _ = parsed(nasty)
     counts = test.counts

@@ -41,7 +41,7 @@ RULES = {
         "partialFingerprints": dict,
     },
     "location": {"physicalLocation": "physical", "logicalLocations": ["logical"]},
-    "physical": {"artifactLocation": {"uri": str, "uriBaseId": str}},
+    "physical": {"artifactLocation": {"uri": str, "uriBaseId": str}, "region": {"startLine": int}},
     "logical": {"name": str, "kind": str},
 }
 """The keys that each object may have here and what they hold; the schema allows no others of its own."""
@@ -106,18 +106,24 @@ def told(run: dict) -> list[str]:
 
 def test_a_run(mixed):
     run = read(sarif.render(mixed))
-    assert [(one["ruleId"], one["level"]) for one in run["results"]] == [
-        ("spte_has_volatile_bits", "error"),
-        ("spte_has_volatile_bits", "error"),
-    ]
+    assert [(one["ruleId"], one["level"]) for one in run["results"]] == [("spte_has_volatile_bits", "error")]
     text = run["results"][0]["message"]["text"]
     assert text.startswith("spte=0x600000000000975: returns is false") and "\n      again " in text
-    assert [one["locations"][0]["logicalLocations"][0]["name"] for one in run["results"]] == [
-        "spte_has_volatile_bits"
-    ] * 2
+    assert run["results"][0]["locations"] == [
+        {"logicalLocations": [{"name": "spte_has_volatile_bits", "kind": "function"}]}
+    ]
     problems = told(run)
     assert len(problems) == 3
     assert problems[-1].startswith("tree:linux: ERROR spte.c does not compile.")
+
+
+def test_a_difference_of_a_run_has_a_file_and_a_line(mixed):
+    mixed.kernels[0].places = {"spte_has_volatile_bits": ("arch/x86/kvm/mmu/spte.c", 112)}
+    (result,) = read(sarif.render(mixed))["results"]
+    assert result["locations"][0]["physicalLocation"] == {
+        "artifactLocation": {"uri": "arch/x86/kvm/mmu/spte.c", "uriBaseId": "KERNEL"},
+        "region": {"startLine": 112},
+    }
 
 
 def test_a_clean_run(clean):

@@ -27,6 +27,15 @@ def test_one_line_per_property(mixed, monkeypatch):
     assert text.count("is_writable_pte") == 1
 
 
+def test_the_time_is_wall_time_and_no_sum(mixed, monkeypatch):
+    assert " in 3.5 s" not in shown(mixed, monkeypatch) and "start to verdict" not in shown(
+        mixed, monkeypatch
+    )
+    mixed.kernels[0].seconds = 2.0
+    joined = " ".join(shown(mixed, monkeypatch).split())
+    assert "68,208 cases, 2.0 s from start to verdict, seed 7" in joined
+
+
 def test_the_rest_is_said_below(mixed, monkeypatch):
     text = shown(mixed, monkeypatch)
     assert text.startswith("6.1 + fix.mbox  6.1.176-1  shim\nnote: pinned 6.1.170-1 is gone\n")
@@ -34,14 +43,14 @@ def test_the_rest_is_said_below(mixed, monkeypatch):
     assert "ERROR  the oracle hung in two lines: make_spte (npt)" in text
     assert "no reason was given: make_mmio_spte (npt)" in text
     joined = " ".join(text.split())
-    assert "5 properties: 1 PASS, 1 FAIL, 1 SKIP, 1 ERROR, 1 MISS; 68,208 cases in 3.5 s, seed 7" in joined
+    assert "5 properties: 1 PASS, 1 FAIL, 1 SKIP, 1 ERROR, 1 MISS; 68,208 cases, seed 7" in joined
     assert "ERROR  spte.c does not compile.\nERROR    spte.c:3: error: x" in text
 
 
 def test_the_same_difference_is_told_once(mixed, monkeypatch):
     text = shown(mixed, monkeypatch)
     assert len(re.findall(r"^      again ", text, re.M)) == 1
-    assert "      found   by fuzz; also npt bulk" in text
+    assert "      found   by fuzz in ept-ad; bulk in npt" in text
 
 
 def test_different_differences_are_told_apart_and_the_smallest_input_wins(monkeypatch):
@@ -50,7 +59,7 @@ def test_different_differences_are_told_apart_and_the_smallest_input_wins(monkey
     results = [failed(), failed(mode="npt", counterexample=small), failed(mode="m", counterexample=other)]
     text = shown(Report([KernelReport("6.1", "6.1", "", results=results)], 7), monkeypatch)
     assert len(re.findall(r"^      again ", text, re.M)) == 2
-    assert "0x0000000000000800" in text and "found   by fuzz; also ept-ad fuzz" in text
+    assert "0x0000000000000800" in text and "found   by fuzz in npt, ept-ad" in text
 
 
 def test_fits_eighty_columns(mixed, monkeypatch):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
@@ -62,6 +63,7 @@ def between(
 
     Raises ConformanceError if either cannot be used.
     """
+    start = time.monotonic()
     check_wanted(only, modes, ())
     if "all" in selectors:
         raise ConformanceError("--between compares one kernel with one other: name each instead of all.")
@@ -75,7 +77,8 @@ def between(
         report.results.append(result)
         if advance is not None:
             advance(result)
-    return Report([report], None)
+    report.seconds = time.monotonic() - start
+    return Report([report], None, report.seconds)
 
 
 def _open(selector: str, progress: Progress) -> tuple[Witness, str, Collection[str]]:
