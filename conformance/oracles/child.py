@@ -55,11 +55,13 @@ class FunctionOracle:
     """A kernel's functions, over columns of words. A context manager; not to be shared among threads.
 
     ``worker`` is the script that serves, see serving.py, and ``what`` it is to load. ``patience`` is how many
-    seconds of processor time a batch may take before kernel code counts as hanging.
+    seconds of processor time a batch may take before kernel code counts as hanging. ``more`` are further
+    arguments of the worker's own.
     """
 
-    def __init__(self, worker: Path, what: Path, *, patience: float = 10.0) -> None:
+    def __init__(self, worker: Path, what: Path, *, patience: float = 10.0, more: Sequence[str] = ()) -> None:
         self._worker = worker
+        self._more = more
         self._what = what
         self._patience = patience
         self._fd = os.memfd_create("conformance-functions")
@@ -198,7 +200,10 @@ class FunctionOracle:
 
     def _start_child(self) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, str(self._worker), str(self._what), str(self._fd), str(self._patience)],
+            [
+                *(sys.executable, str(self._worker), str(self._what)),
+                *(str(self._fd), str(self._patience), *self._more),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[self._fd],

@@ -62,7 +62,7 @@ def compare(before: Kernel, after: Kernel, plan: Plan | None = None, progress: P
         unseen = [one for one in unproved if not one.symbols & executed]
         if unseen and not plan.only:
             try:
-                seen += tell_stories(before, after, _symbols(unseen), plan, progress)
+                seen += tell_stories(before, after, _symbols(unseen), plan, progress, texts.symbols())
             except CannotBuild as without:
                 why = f"there is no whole KVM: {without}"
             except (BuildError, Lacking) as error:

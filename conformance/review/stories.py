@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Behaviour, through the whole KVM: stories that execute what changed, told to both kernels, step by step.
+"""Behaviour, through the whole KVM: stories that execute what changed, played on both kernels, step by step.
 
 They are for functions that no property executes. No model takes part: the kernel after the change stands in
-its place.
+its place, and what both KVMs keep in memory is compared as well.
 """
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
-from pathlib import Path
 
 from conformance.differential.verdict import Counterexample
 from conformance.kernels import Cache, Kernel
@@ -19,10 +18,13 @@ from conformance.model.kernel import Kernel as Masks
 from conformance.model.modes import MODES, Mode, kernel_in
 from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.kvm import KernelDied, KvmOracle, build_kvm
+from conformance.oracles.kvm.build import layouts_of
+from conformance.oracles.kvm.kept import Keeper
 from conformance.review.behaviour import Seen
+from conformance.review.kept import Kept, Rules
 from conformance.review.plan import Plan
 from conformance.scenarios.comparing import Death, Difference, Played, play
-from conformance.scenarios.observing import Machine, Observation
+from conformance.scenarios.observing import KEPT, Machine, Observation
 from conformance.scenarios.shrinking import shorten
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES, Script, Story
@@ -36,15 +38,19 @@ def tell_stories(
     changed: Collection[str],
     wanted: Plan,
     progress: Callable[[str], None],
+    renamed: Mapping[str, str] | None = None,
 ) -> list[Seen]:
     """What came of every story that executes one of the ``changed`` functions on either kernel.
 
+    ``renamed`` gives functions of the kernel before the names that they have after the change.
     Raises CannotBuild if there is no whole KVM of one of them, BuildError if it does not compile,
     Lacking if it asks for what our environment does not have.
     """
     libraries = [build_kvm(kernel, Cache(), progress, traced=True) for kernel in (before, after)]
     profiles = [profile_of(kernel.release) for kernel in (before, after)]
-    progress(f"{after.title}: telling stories to it and to {before.title}")
+    layouts = [layouts_of(kernel, Cache()) for kernel in (before, after)]
+    rules = Rules(Keeper(libraries[0], layouts[0], renamed or {}), Keeper(libraries[1], layouts[1]))
+    progress(f"{after.title}: playing stories on it and on {before.title}")
     found = []
     for story in STORIES.values():
         if any(story.absent(profile) for profile in profiles):
@@ -52,7 +58,7 @@ def tell_stories(
         seen = Seen(story.name)
         for mode in story.modes:
             if mode in TDP_MODES and (not wanted.modes or mode in wanted.modes):
-                with _Sides(libraries, profiles[0], MODES[mode]) as sides:
+                with _Sides(rules, profiles[0], MODES[mode]) as sides:
                     _tell(sides, story, seen, wanted)
         if seen.executed & set(changed):
             found.append(seen)
@@ -60,16 +66,19 @@ def tell_stories(
 
 
 class _Side:
-    """One kernel's VM, whose death is told in the words of scenarios, and which counts its steps."""
+    """One kernel's VM, with what it keeps; it dies in the words of scenarios, and counts its steps."""
 
-    def __init__(self, oracle: KvmOracle) -> None:
+    def __init__(self, oracle: KvmOracle, keeper: Keeper, rules: Rules) -> None:
         self.oracle = oracle
         self.steps = 0
+        self._keeper = keeper
+        self._rules = rules
 
     def step(self, name: str, **arguments: int) -> Observation:
         self.steps += 1
         try:
-            return self.oracle.step(name, **arguments)
+            seen = self.oracle.step(name, **arguments)
+            return {**seen, KEPT: Kept(self._rules, self._keeper.read(self.oracle.kept()))}
         except KernelDied as died:
             raise Death(died.how, hung=died.hung) from died
 
@@ -77,11 +86,11 @@ class _Side:
 class _Sides:
     """Both kernels in one mode, as an arena: the one before as its kernel, the one after as its model."""
 
-    def __init__(self, libraries: list[Path], profile: Profile, mode: Mode) -> None:
+    def __init__(self, rules: Rules, profile: Profile, mode: Mode) -> None:
         self.mode = mode
         self.covered: set[str] = set()
         self.after: _Side | None = None
-        self._libraries = libraries
+        self._rules = rules
         self._profile = profile
         self._stack = ExitStack()
 
@@ -99,13 +108,13 @@ class _Sides:
     @contextmanager
     def kernel(self, options: dict[str, int]) -> Iterator[Machine]:
         """A VM on the kernel before."""
-        with self._machine(self._libraries[0], options) as side:
+        with self._machine(self._rules.keepers[0], options) as side:
             yield side
 
     def model(self, options: dict[str, int]) -> Machine:
         """A VM on the kernel after, which ends when the next is made, or all does."""
         self.end()
-        self.after = self._stack.enter_context(self._machine(self._libraries[1], options))
+        self.after = self._stack.enter_context(self._machine(self._rules.keepers[1], options))
         return self.after
 
     def end(self) -> None:
@@ -114,12 +123,12 @@ class _Sides:
         self._stack = ExitStack()
 
     @contextmanager
-    def _machine(self, library: Path, options: dict[str, int]) -> Iterator[_Side]:
+    def _machine(self, keeper: Keeper, options: dict[str, int]) -> Iterator[_Side]:
         try:
-            oracle = KvmOracle(library, self.mode.host(), options)
+            oracle = KvmOracle(keeper.library, self.mode.host(), options, wanted=keeper.wanted)
             with oracle:
                 try:
-                    yield _Side(oracle)
+                    yield _Side(oracle, keeper, self._rules)
                 finally:
                     # One that died says nothing more, and what it ran is not known.
                     with suppress(ValueError):

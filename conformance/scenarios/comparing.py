@@ -11,7 +11,7 @@ from typing import Protocol
 from conformance.model.kernel import Kernel
 from conformance.model.modes import Mode
 from conformance.scenarios.naming import Pairing
-from conformance.scenarios.observing import Machine, Observation, take
+from conformance.scenarios.observing import KEPT, Machine, Observation, take
 from conformance.scenarios.sight import Sight
 from conformance.scenarios.steps import Step
 from conformance.scenarios.story import Claim, Script
@@ -146,6 +146,8 @@ def differing(k: Kernel, step: Step, kernel: Observation, model: Observation) ->
     names = list(dict.fromkeys([*ours, *theirs]))
     found = [(name, ours.get(name, _NOTHING), theirs.get(name, _NOTHING)) for name in names]
     found = [fact for fact in found if fact[1] != fact[2]]
+    if KEPT in kernel:
+        found += kernel[KEPT].facts(model[KEPT])
     # Equal in every word: one side reused a table that the other replaced, or the other way round.
     return found or [("tables", "not the same ones as before", "the same ones, or the other way round")]
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from conformance.scenarios.steps import Step
 
 __all__ = [
+    "KEPT",
     "Entry",
     "Machine",
     "Observation",
@@ -22,7 +23,10 @@ __all__ = [
 
 Observation = Mapping[str, Any]
 """What a machine tells after a step: plain data by the keys outcome, events, state, vcpus, tlb, slots,
-roots and retired."""
+roots and retired; of two kernels also KEPT."""
+
+KEPT = "kept"
+"""The key of what KVM keeps in memory. Its value equals the other side's, or has facts(other)."""
 
 
 class Machine(Protocol):

@@ -13,9 +13,11 @@ from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, Progress, Unit, key_of
 from conformance.oracles.common import COMMON_C, TRACED, digest_of, functions_of
 from conformance.oracles.kvm.features import probe
+from conformance.oracles.kvm.members import Layout, kept_layouts
 from conformance.oracles.kvm.standins import assembly, choose, declarations
+from conformance.oracles.kvm.variables import note_variables
 
-__all__ = ["CannotBuild", "build_kvm", "symbols_of"]
+__all__ = ["CannotBuild", "build_kvm", "layouts_of", "symbols_of"]
 
 _C = Path(__file__).parent / "c"
 _PROCESS = ("process.c", "race_process.c")
@@ -104,10 +106,15 @@ def symbols_of(library: Path) -> list[tuple[int, str]]:
     return sorted((int(value, 16), name) for value, name in (line.split() for line in lines))
 
 
+def layouts_of(kernel: Kernel, cache: Cache) -> dict[str, Layout]:
+    """What lies where in the structures that this kernel's KVM keeps. Raises BuildError."""
+    return kept_layouts(kernel, cache, [COMMON_C], _C / "front.h")
+
+
 def _own_digest() -> str:
     """A digest of everything of ours that goes into a library."""
     here = Path(__file__)
-    makers = [here, here.with_name("features.py"), here.with_name("standins.py")]
+    makers = [here, *(here.with_name(f"{name}.py") for name in ("features", "standins", "variables"))]
     return digest_of([*_C.iterdir(), *COMMON_C.iterdir(), *here.parent.glob("*.toml"), *makers])
 
 
@@ -149,7 +156,7 @@ def _ours(traced: bool, racing: bool) -> list[Unit]:
             flags += RACING
         if is_part(path.name):
             units.append(Unit(path, flags))
-    return [*units, Unit(COMMON_C / "blocks.c")]
+    return [*units, Unit(COMMON_C / "blocks.c"), Unit(COMMON_C / "planted.c")]
 
 
 def _build(kernel: Kernel, cache: Cache, entry: Path, traced: bool, racing: bool) -> None:
@@ -245,4 +252,6 @@ def _link(
     )  # fmt: skip
     functions = functions_of(library).items()
     (entry / "symbols").write_text("".join(f"{value:x} {name}\n" for value, name in functions))
+    kvm = {Path(one.stem.rpartition("-")[2]).with_suffix(".c").name for one in theirs if "-kvm-" in one.name}
+    note_variables(library, run("nm", kernel_object), kvm)
     run("strip", "--strip-unneeded", library)

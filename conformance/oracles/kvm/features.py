@@ -14,6 +14,8 @@ _KVM_HOST = "arch/x86/include/asm/kvm_host.h"
 _SHAPES = {
     "CHANGE_PTE": ("include/linux/mmu_notifier.h", r"void \(\*change_pte\)\("),
     "EPT_EXEC_ONLY_PARAMETER": (f"{_KVM}/mmu.h", r"kvm_mmu_set_ept_masks\(bool \w+, bool \w+\)"),
+    "FLUSH_RANGE_FOR_HYPERV": (_KVM_HOST, r"#if IS_ENABLED\(CONFIG_HYPERV\)\s+int  \(\*flush_remote_tlbs\)"),
+    "FLUSH_WITH_RANGE": (_KVM_HOST, r"\*tlb_remote_flush_with_range\)"),
     "FROZEN_SPTE": (f"{_KVM}/mmu/spte.h", r"bool is_frozen_spte\("),
     "INIT_NESTED_OPS": (_KVM_HOST, r"struct kvm_x86_init_ops \{[^}]*nested_ops;"),
     "KVMALLOC_ALIGN": ("include/linux/slab.h", r"__kvmalloc_node_noprof\([^;]*unsigned long align,"),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ctypes
 from enum import IntEnum
 
-__all__ = ["NR_ARGS", "NR_COVERED", "NR_WORDS", "OPTIONS", "Death", "Exchange"]
+__all__ = ["NR_ARGS", "NR_COVERED", "NR_WORDS", "OPTIONS", "Death", "Exchange", "Kept"]
 
 OPTIONS = {"vcpus": 1, "eager_page_split": 1, "nx_huge_pages": 0, "manual_protect": 0, "pml": 0}
 """Options of a machine with their defaults, in the order of enum option in machine.c."""
@@ -31,6 +31,25 @@ class Death(IntEnum):
     """Of worker.py: ``what`` it could not do, and the errno."""
 
 
+NR_PLACES = 16384
+NR_RINGS = 1024
+NR_KEPT = 2 << 20
+
+
+class Kept(ctypes.Structure):
+    """struct env_kept."""
+
+    _fields_ = (
+        ("asked", ctypes.c_uint64),
+        ("nr_places", ctypes.c_uint64),
+        ("nr_rings", ctypes.c_uint64),
+        ("places", ctypes.c_uint64 * 2 * NR_PLACES),
+        ("rings", ctypes.c_uint64 * 2 * NR_RINGS),
+        ("nr_words", ctypes.c_uint64),
+        ("words", ctypes.c_uint64 * NR_KEPT),
+    )
+
+
 class Exchange(ctypes.Structure):
     """struct env_exchange."""
 
@@ -46,4 +65,5 @@ class Exchange(ctypes.Structure):
         ("events_length", ctypes.c_uint64),
         ("events", ctypes.c_char * 4096),
         ("words", ctypes.c_uint64 * NR_WORDS),
+        ("kept", Kept),
     )

@@ -12,7 +12,7 @@ from conformance.oracles.kvm.build import symbols_of
 from conformance.oracles.kvm.deaths import death_of, not_made
 from conformance.oracles.kvm.interface import OPTIONS
 from conformance.oracles.kvm.reading import read_observation
-from conformance.oracles.kvm.server import Server, borrow, give_back
+from conformance.oracles.kvm.server import Server, Wanted, borrow, give_back
 
 __all__ = ["KvmOracle"]
 
@@ -22,6 +22,8 @@ class KvmOracle:
 
     host: what the kernel finds itself on (common.HOST); options: see interface.OPTIONS.
     patience: how many seconds of processor time a step may take before kernel code counts as hanging.
+    wanted: what it keeps is to be read after each step, with kept().
+    plant: which planted difference shows, from the initialisation on; 0: none.
 
     Raises KernelDied if creating the machine already ends it, Lacking if there can be none, or if a step
     needs what the environment has not.
@@ -34,6 +36,8 @@ class KvmOracle:
         options: Mapping[str, int] | None = None,
         *,
         patience: float = 10.0,
+        wanted: Wanted | None = None,
+        plant: int = 0,
     ) -> None:
         unknown = set(options or {}) - set(OPTIONS)
         if unknown:
@@ -42,14 +46,15 @@ class KvmOracle:
             raise ValueError("a machine has two-dimensional paging: take the host of another mode")
         self._library = library
         self._alive = False
-        self._server: Server | None = borrow(library, host, patience)
+        self._server: Server | None = borrow(library, host, patience, plant)
         failed = self._server.failure()
         if failed is not None:
             self.close()
             raise failed
         chosen = {**OPTIONS, **(options or {})}
         self._alive = True
-        self._converse(self._server, lambda server: server.start([int(chosen[name]) for name in OPTIONS]))
+        numbers = [int(chosen[name]) for name in OPTIONS]
+        self._converse(self._server, lambda server: server.start(numbers, wanted))
         self._early = self._server.events()
         error = int(self._server.words()[0])
         if error:
@@ -93,6 +98,10 @@ class KvmOracle:
         server = self._need()
         self._send(server, "faults", {"vcpu": vcpu, "gfn": gfn, "npages": npages, "n": n})
         return int(server.words()[2])
+
+    def kept(self) -> bytes:
+        """What the machine keeps after the last step, for kept.read_dump(); nothing if none was wanted."""
+        return self._need().kept()
 
     def covered(self) -> set[str]:
         """The names of the functions of KVM that ran since this was last asked, or a VM was first created.

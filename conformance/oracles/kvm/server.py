@@ -12,16 +12,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from conformance.oracles.common import HOST, import_path
 from conformance.oracles.kvm import worker
 from conformance.oracles.kvm.deaths import KERNELS_OWN, KernelDied, death_of, no_process, not_initialised
-from conformance.oracles.kvm.interface import NR_COVERED, NR_WORDS, Death, Exchange
+from conformance.oracles.kvm.interface import NR_COVERED, NR_WORDS, Death, Exchange, Kept
 from conformance.oracles.lacking import Lacking
 
-__all__ = ["Server", "borrow", "give_back"]
+__all__ = ["Server", "Wanted", "borrow", "give_back"]
 
 MAX_IDLE = 6
 """How many servers are kept for reuse: for two kernels in three modes."""
@@ -29,6 +30,18 @@ MAX_IDLE = 6
 _IDLE: list[Server] = []
 _MASK = (1 << 64) - 1
 _WORDS = Exchange.words.offset // 8
+_KEPT = (Exchange.kept.offset + Kept.words.offset) // 8
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be copied of what KVM keeps.
+
+    ``places`` are offset and size of variables, ``rings`` the kind of structure and the offset of its lists.
+    """
+
+    places: tuple[tuple[int, int], ...]
+    rings: tuple[tuple[int, int], ...]
 
 
 class Server:
@@ -37,8 +50,8 @@ class Server:
     Raises OSError if the system has no process, memory or descriptors for it.
     """
 
-    def __init__(self, library: Path, host: Sequence[int], patience: float) -> None:
-        self.key = (os.getpid(), library, tuple(host), patience)
+    def __init__(self, library: Path, host: Sequence[int], patience: float, plant: int = 0) -> None:
+        self.key = (os.getpid(), library, tuple(host), patience, plant)
         self.patience = patience
         size = ctypes.sizeof(Exchange)
         shared = os.memfd_create("conformance-kvm")
@@ -50,7 +63,7 @@ class Server:
         self._answers, theirs_out = os.pipe()
         environment = {**os.environ, "PYTHONPATH": import_path()}
         words = [sys.executable, worker.__file__, str(library), *map(str, (shared, theirs_in, theirs_out))]
-        words += [str(int(patience * 1e6)), ",".join(map(str, host))]
+        words += [str(int(patience * 1e6)), ",".join(map(str, host)), str(plant)]
         self._process = subprocess.Popen(
             words,
             stdin=subprocess.PIPE,
@@ -84,16 +97,28 @@ class Server:
             return death if isinstance(death, Lacking) else KernelDied(f"initialising KVM: {death.how}")
         return not_initialised(self.error) if self._initialised else no_process(self.error)
 
-    def start(self, options: Sequence[int]) -> bool:
-        """Make a machine and wait for it; False if it died at once."""
+    def start(self, options: Sequence[int], wanted: Wanted | None = None) -> bool:
+        """Make a machine and wait for it; False if it died at once. ``wanted``: what it keeps is copied."""
         assert self._process.stdin is not None
         self.exchange.death = Death.ALIVE
+        self._want(wanted)
         try:
             self._process.stdin.write(",".join(map(str, options)) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             return False
         return self._answered()
+
+    def _want(self, wanted: Wanted | None) -> None:
+        """Say what is to be copied after each step of the next machine."""
+        kept = self.exchange.kept
+        kept.asked = wanted is not None
+        if wanted is not None:
+            kept.nr_places, kept.nr_rings = len(wanted.places), len(wanted.rings)
+            for index, (offset, size) in enumerate(wanted.places):
+                kept.places[index][0], kept.places[index][1] = offset, size
+            for index, (kind, offset) in enumerate(wanted.rings):
+                kept.rings[index][0], kept.rings[index][1] = kind, offset
 
     def ask(self, step: int, arguments: Sequence[int]) -> bool:
         """Let the machine do a step and wait for it; False if it died of it."""
@@ -111,6 +136,11 @@ class Server:
     def words(self) -> list[int]:
         """What the machine said in the last step."""
         return self._view[_WORDS : _WORDS + self.exchange.nr_words].tolist()
+
+    def kept(self) -> bytes:
+        """What the machine keeps after the last step, as kept.c copies it."""
+        start = 8 * _KEPT
+        return bytes(memoryview(self._memory)[start : start + 8 * self.exchange.kept.nr_words])
 
     def events(self) -> list[str]:
         """What it complained of in the last step."""
@@ -158,10 +188,10 @@ class Server:
         return os.read(self._answers, 1) not in {b"X", b""}
 
 
-def borrow(library: Path, host: Mapping[str, int], patience: float) -> Server:
+def borrow(library: Path, host: Mapping[str, int], patience: float, plant: int = 0) -> Server:
     """A server that makes no machine at the moment, idle or new. Raises Lacking if there can be none."""
     numbers = tuple(int(host[name]) for name in HOST)
-    wanted = (os.getpid(), library, numbers, patience)
+    wanted = (os.getpid(), library, numbers, patience, plant)
     for server in _IDLE[::-1]:
         if server.key == wanted:
             _IDLE.remove(server)
@@ -169,7 +199,7 @@ def borrow(library: Path, host: Mapping[str, int], patience: float) -> Server:
                 return server
             server.close()
     try:
-        return Server(library, numbers, patience)
+        return Server(library, numbers, patience, plant)
     except OSError as problem:
         raise no_process(problem) from problem
 

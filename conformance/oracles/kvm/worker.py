@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The server process: loads one library, initialises KVM for one host, and forks a child for each machine.
 
-Started as ``python worker.py LIBRARY SHARED REQUESTS ANSWERS PATIENCE HOST``: three file descriptors, how
-many microseconds of processor time a step may take, and the host's numbers separated by commas. First it
+Started as ``python worker.py LIBRARY SHARED REQUESTS ANSWERS PATIENCE HOST PLANT``: three file descriptors,
+how many microseconds of processor time a step may take, the host's numbers separated by commas, and which
+planted difference shows, 0 for none. First it
 says what can be done, as one line of JSON on stdout: the steps' usages, the names in a state, an ``error``.
 Each line on stdin, the options as numbers separated by commas, asks for a machine, which then converses over
 the descriptors in C. When it has ended, ``X`` follows on ANSWERS, and the exchange tells why.
@@ -22,12 +23,15 @@ import sys
 from conformance.oracles.kvm.interface import Death, Exchange
 
 
-def serve(library: str, shared: int, requests: int, answers: int, patience: int, host: list[int]) -> None:
+def serve(
+    library: str, shared: int, requests: int, answers: int, patience: int, host: list[int], plant: int
+) -> None:
     """Initialise, then make machines until stdin ends."""
     lib = ctypes.CDLL(library)
     lib.kvm_step_usage.restype = lib.kvm_state_names.restype = ctypes.c_char_p
     memory = mmap.mmap(shared, ctypes.sizeof(Exchange))
     exchange = Exchange.from_buffer(memory)
+    lib.conformance_plant(ctypes.c_ulong(plant))
     error = lib.kvm_boot(
         ctypes.byref(exchange), (ctypes.c_uint64 * len(host))(*host), ctypes.c_long(patience)
     )
@@ -63,4 +67,4 @@ def serve(library: str, shared: int, requests: int, answers: int, patience: int,
 if __name__ == "__main__":
     memory_fd, in_fd, out_fd, microseconds = map(int, sys.argv[2:6])
     numbers = [int(word) for word in sys.argv[6].split(",")]
-    serve(sys.argv[1], memory_fd, in_fd, out_fd, microseconds, numbers)
+    serve(sys.argv[1], memory_fd, in_fd, out_fd, microseconds, numbers, int(sys.argv[7]))

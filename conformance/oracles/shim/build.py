@@ -25,7 +25,13 @@ __all__ = ["build_shim"]
 _C = Path(__file__).parent / "c"
 _ENVIRONMENT = VENDOR_HEADERS / "environment"
 
-_OURS = (_C / "environment.c", _C / "observation.c", COMMON_C / "entries/core.c", COMMON_C / "blocks.c")
+_OURS = (
+    _C / "environment.c",
+    _C / "observation.c",
+    COMMON_C / "entries/core.c",
+    COMMON_C / "blocks.c",
+    COMMON_C / "planted.c",
+)
 
 _RENAMES = (
     "-Dmmu_try_to_unsync_pages=shim_try_to_unsync_pages",

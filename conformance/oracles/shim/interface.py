@@ -18,6 +18,7 @@ void shim_configure(const uint64_t *host);
 void shim_expect(unsigned int slot, const char *name);
 const char *shim_unexpected(void);
 unsigned long shim_covered(uint64_t *offsets);
+void conformance_plant(unsigned long number);
 """
 
 COVERED = 4096

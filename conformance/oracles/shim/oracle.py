@@ -12,7 +12,11 @@ __all__ = ["ShimOracle"]
 
 
 class ShimOracle(FunctionOracle):
-    """A kernel's functions, compiled from its source into ``library``."""
+    """A kernel's functions, compiled from its source into ``library``.
 
-    def __init__(self, library: Path, *, patience: float = 10.0) -> None:
-        super().__init__(Path(worker.__file__), library, patience=patience)
+    ``plant`` is the number of the planted difference that shows; 0: none does.
+    """
+
+    def __init__(self, library: Path, *, patience: float = 10.0, plant: int = 0) -> None:
+        more = (str(plant),) if plant else ()
+        super().__init__(Path(worker.__file__), library, patience=patience, more=more)

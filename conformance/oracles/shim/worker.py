@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The child process in which a shim library's code runs; see serving.py."""
+"""The child process in which a shim library's code runs; see serving.py.
+
+After the usual arguments the number of a planted difference may follow; see review/planting.py.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +25,9 @@ class Library:
         self._lib = self._ffi.dlopen(path)
 
     def begin(self) -> None:
-        """See Functions."""
+        """See Functions. What is planted shows from here on, if any is asked for."""
+        for number in sys.argv[4:]:
+            self._lib.conformance_plant(int(number))
 
     def entries(self) -> list[list[Any]]:
         """See Functions."""

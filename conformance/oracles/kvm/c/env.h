@@ -35,6 +35,20 @@ enum env_death {
 #define ENV_NR_ARGS	8
 #define ENV_NR_WORDS	(8UL << 20)
 
+#define ENV_NR_PLACES	16384UL
+#define ENV_NR_RINGS	1024UL
+#define ENV_NR_KEPT	(2UL << 20)
+
+/*
+ * What a review asks about KVM's memory, see kept.c.  In: where the library's variables lie, with their
+ * sizes, and where lists begin in the structures of each kind.  Nothing is copied if `asked` is 0.
+ */
+struct env_kept {
+	unsigned long asked, nr_places, nr_rings;
+	unsigned long places[ENV_NR_PLACES][2], rings[ENV_NR_RINGS][2];
+	unsigned long nr_words, words[ENV_NR_KEPT];
+};
+
 /* Shared with Python, whose half is interface.py: all that is said in a step, and how a machine died. */
 struct env_exchange {
 	unsigned long step, args[ENV_NR_ARGS];
@@ -43,6 +57,7 @@ struct env_exchange {
 	unsigned long nr_words, events_length;
 	char events[4096];
 	unsigned long words[ENV_NR_WORDS];
+	struct env_kept kept;
 };
 
 extern struct env_exchange *env_exchange;

@@ -94,6 +94,11 @@ void env_range_start(unsigned long page, unsigned long npages, int event);
 void env_range_end(unsigned long page, unsigned long npages, int event);
 void env_change_pte(unsigned long page, u64 entry);
 
+/* kept.c: what KVM keeps, for a review that asks; and the ranges whose translations it had flushed. */
+void env_flushed_range(u64 gfn, u64 npages);
+void kept_nothing_yet(void);
+void keep(void);
+
 /* vendor.c */
 extern u64 env_host[NR_HOST];
 int vendor_init(void);

@@ -10,11 +10,17 @@
 #undef CONFIG_HAVE_STATIC_CALL
 #undef CONFIG_HAVE_STATIC_CALL_INLINE
 #define static_call_mod(name)	static_call(name)
+/* So that the architecture is asked to flush ranges, see vendor.c; with Hyper-V it says so itself. */
+#define __KVM_HAVE_ARCH_FLUSH_REMOTE_TLBS_RANGE
 /* What is exported is decided by the linker's version script, not by the kernel's symbol tables. */
 #define __DISABLE_EXPORTS
 
-/* There are no interrupts to be kept out, and no model-specific registers beyond what env_rdmsr() knows. */
+/*
+ * There are no interrupts to be kept out, no model-specific registers beyond what env_rdmsr() knows, and time
+ * stands still.
+ */
 __asm__(".macro cli\n .endm\n"
+	".macro rdtsc\n movl $0, %eax\n movl $1, %edx\n .endm\n"
 	".macro sti\n .endm\n"
 	".macro rdmsr\n call env_rdmsr\n .endm\n"
 	".macro wrmsr\n .endm\n");

@@ -297,6 +297,8 @@ void machine_do(unsigned long step, const unsigned long *args)
 void machine_step(unsigned long step, const unsigned long *args)
 {
 	say_nothing_yet();
+	kept_nothing_yet();
 	machine_do(step, args);
 	observe();
+	keep();
 }

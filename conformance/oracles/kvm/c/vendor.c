@@ -109,6 +109,29 @@ static int hardware_setup(void)
 	return 0;
 }
 
+/*
+ * A flush by range, as hypervisors offer it: the range is noted, and flushing it is refused, so that KVM flushes
+ * all as it would without.  Some kernels ask the vendor module, those without Hyper-V the architecture.
+ */
+static int flush_range(struct kvm *kvm, gfn_t gfn, u64 npages)
+{
+	env_flushed_range(gfn, npages);
+	return -EOPNOTSUPP;
+}
+
+int env_arch_flush_range(struct kvm *kvm, gfn_t gfn, u64 npages) STANDS_IN(kvm_arch_flush_remote_tlbs_range);
+int env_arch_flush_range(struct kvm *kvm, gfn_t gfn, u64 npages)
+{
+	return flush_range(kvm, gfn, npages);
+}
+
+#ifdef HAVE_FLUSH_WITH_RANGE
+static int flush_with_range(struct kvm *kvm, struct kvm_tlb_range *range)
+{
+	return flush_range(kvm, range->start_gfn, range->pages);
+}
+#endif
+
 /* Operations that the core calls on its way, and that a vendor module without any other state ignores. */
 static const char *const ignored[] = {
 	"check_processor_compatibility",
@@ -150,6 +173,11 @@ static void fill_ops(void)
 	ops.flush_tlb_current = flush_tlb;
 	ops.flush_tlb_guest = flush_tlb;
 	ops.update_cpu_dirty_logging = update_cpu_dirty_logging;
+#if defined(HAVE_FLUSH_WITH_RANGE)
+	ops.tlb_remote_flush_with_range = flush_with_range;
+#elif !defined(HAVE_FLUSH_RANGE_FOR_HYPERV) || IS_ENABLED(CONFIG_HYPERV)
+	ops.flush_remote_tlbs_range = flush_range;
+#endif
 	if (env_host[HOST_EPT])
 		ops.get_mt_mask = get_mt_mask;
 #ifndef HAVE_INIT_NESTED_OPS

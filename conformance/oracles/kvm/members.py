@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What lies where in the structures that KVM keeps, by the compiler's own description (DWARF).
+
+Every member counts, down to numbers, pointers and bits of bit fields, but for what a lock or a timer holds.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from elftools.dwarf.die import DIE
+from elftools.elf.elffile import ELFFile
+
+from conformance.kernels import Cache, Kernel, Unit, key_of
+from conformance.kernels.manifest import Manifest
+from conformance.oracles.common import digest_of
+
+__all__ = ["KEPT", "Layout", "Member", "kept_layouts"]
+
+KEPT = ("kvm", "kvm_vcpu", "kvm_memory_slot", "kvm_mmu_page", "kvm_lpage_info", "kvm_rmap_head")
+"""The structures, in the order of the kinds 1 to 6 of kept.c."""
+
+_HEADERS = ("linux/kvm_host.h", "mmu.h", "mmu/mmu_internal.h")
+
+_PASSING = {
+    "callback_head", "completion", "delayed_work", "hrtimer", "irq_work", "lock_class_key", "lockdep_map",
+    "mutex", "preempt_notifier", "raw_spinlock", "raw_spinlock_t", "rcu_head", "rcuwait", "rw_semaphore",
+    "rwlock_t", "seqcount", "seqcount_raw_spinlock", "seqcount_spinlock", "spinlock", "spinlock_t",
+    "srcu_struct", "srcu_usage", "swait_queue_head", "timer_list", "wait_queue_head", "work_struct",
+}  # fmt: skip
+"""Types whose content is of the moment: who holds a lock, what is due when."""
+
+_QUALIFIERS = ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type", "DW_TAG_atomic_type")
+_AGGREGATES = ("DW_TAG_structure_type", "DW_TAG_union_type")
+
+
+class Member(NamedTuple):
+    """A number or a pointer in a structure, or an array of them.
+
+    ``bit`` and ``bits`` are its place and its width, ``number`` how many follow each other. ``form`` is
+    "int", "bits" of a bit field, "pointer", "hpa" or "list", which is where a list begins or goes on.
+    ``structure`` is the innermost one with a name that it is a member of.
+    """
+
+    name: str
+    bit: int
+    bits: int
+    number: int
+    form: str
+    structure: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One structure: its size in bytes and its members."""
+
+    size: int
+    members: tuple[Member, ...]
+
+    @property
+    def rings(self) -> list[Member]:
+        """The members at which lists begin or go on."""
+        return [member for member in self.members if member.form == "list"]
+
+
+def kept_layouts(kernel: Kernel, cache: Cache, in_front: Sequence[Path], force: Path) -> dict[str, Layout]:
+    """The layouts of KEPT, from the cache or by compiling a file that mentions them.
+
+    ``in_front`` and ``force`` are the headers with which the kernel is compiled. Raises BuildError.
+    """
+    digests = Manifest.now(kernel.root).digests
+    headers = (f"{digests[name]} {name}" for name in sorted(digests) if not name.endswith(".c"))
+    ours = [Path(__file__), force, *(path for place in in_front for path in place.glob("*.h"))]
+    key = key_of("members", digest_of(ours), *headers)
+
+    def build(entry: Path) -> None:
+        found = {name: [one.size, one.members] for name, one in _read(kernel, in_front, force).items()}
+        (entry / "layouts.json").write_text(json.dumps(found))
+
+    stored = json.loads((cache.get_or_build("members", key, build) / "layouts.json").read_text())
+    return {
+        name: Layout(size, tuple(Member(*member) for member in members))
+        for name, (size, members) in stored.items()
+    }
+
+
+def _read(kernel: Kernel, in_front: Sequence[Path], force: Path) -> dict[str, Layout]:
+    with tempfile.TemporaryDirectory(prefix="conformance-members-") as place:
+        unit = Path(place) / "members.c"
+        mentions = [f"struct {name} *kept_{name};\n" for name in KEPT]
+        unit.write_text("".join([*(f"#include <{name}>\n" for name in _HEADERS), *mentions]))
+        (made,) = kernel.compile(
+            [Unit(unit)],
+            Path(place) / "o",
+            flags=("-g", "-gdwarf-4", "-w", "-Iarch/x86/kvm"),
+            include_before=in_front,
+            force_include=[force],
+        )
+        with made.open("rb") as file:
+            return _layouts(ELFFile(file))
+
+
+def _layouts(elf: ELFFile) -> dict[str, Layout]:
+    found: dict[str, Layout] = {}
+    for unit in elf.get_dwarf_info().iter_CUs():
+        for die in unit.get_top_DIE().iter_children():
+            name = _name(die)
+            complete = die.tag == "DW_TAG_structure_type" and "DW_AT_byte_size" in die.attributes
+            if complete and name in KEPT and name not in found:
+                members = tuple(_members(die, 0, "", name))
+                found[name] = Layout(die.attributes["DW_AT_byte_size"].value, members)
+    return found
+
+
+def _members(aggregate: DIE, start: int, prefix: str, structure: str) -> Iterator[Member]:
+    for die in aggregate.iter_children():
+        if die.tag != "DW_TAG_member":
+            continue
+        given, name = die.attributes, prefix + _name(die)
+        if "DW_AT_data_bit_offset" in given:
+            at, bits = given["DW_AT_data_bit_offset"].value, given["DW_AT_bit_size"].value
+            yield Member(name, start + at, bits, 1, "bits", structure)
+        elif "DW_AT_bit_size" in given:
+            # Before DWARF 5: counted from the other end of the storage unit.
+            bits, size = given["DW_AT_bit_size"].value, 8 * given["DW_AT_byte_size"].value
+            at = 8 * given["DW_AT_data_member_location"].value
+            at += size - given["DW_AT_bit_offset"].value - bits
+            yield Member(name, start + at, bits, 1, "bits", structure)
+        else:
+            at = given["DW_AT_data_member_location"].value if "DW_AT_data_member_location" in given else 0
+            kind = die.get_DIE_from_attribute("DW_AT_type")
+            yield from _of_type(kind, start + 8 * at, name, structure)
+
+
+def _of_type(kind: DIE, start: int, name: str, structure: str) -> Iterator[Member]:
+    """The members that something of a type comes to."""
+    names = set()
+    while kind.tag in _QUALIFIERS:
+        names.add(_name(kind))
+        if "DW_AT_type" not in kind.attributes:
+            return
+        kind = kind.get_DIE_from_attribute("DW_AT_type")
+    names.add(_name(kind))
+    if names & _PASSING:
+        return
+    if "list_head" in names:
+        yield Member(name, start, 64, 2, "list", structure)
+    elif kind.tag in _AGGREGATES:
+        inner = name if not name or name.endswith(".") else f"{name}."
+        yield from _members(kind, start, inner, _name(kind) or structure)
+    elif kind.tag == "DW_TAG_array_type":
+        yield from _elements(kind, start, name, structure)
+    elif kind.tag == "DW_TAG_pointer_type":
+        yield Member(name, start, 64, 1, "pointer", structure)
+    elif "DW_AT_byte_size" in kind.attributes:
+        form = "hpa" if "hpa_t" in names else "int"
+        yield Member(name, start, 8 * kind.attributes["DW_AT_byte_size"].value, 1, form, structure)
+
+
+def _elements(array: DIE, start: int, name: str, structure: str) -> Iterator[Member]:
+    """The elements of an array: one member if they are numbers or pointers, else those of each."""
+    lengths = []
+    for part in array.iter_children():
+        bound = part.attributes.get("DW_AT_upper_bound")
+        lengths.append(bound.value + 1 if bound is not None and isinstance(bound.value, int) else 0)
+    count = 1
+    for length in lengths:
+        count *= length
+    if not count:
+        return
+    first = list(_of_type(array.get_DIE_from_attribute("DW_AT_type"), start, name, structure))
+    if len(first) == 1 and first[0].name == name and first[0].number == 1:
+        yield first[0]._replace(number=count)
+        return
+    size = 8 * _size(array.get_DIE_from_attribute("DW_AT_type"))
+    for index in range(count):
+        for member in first:
+            called = f"{name}[{index}]{member.name[len(name) :]}"
+            yield member._replace(name=called, bit=member.bit + index * size)
+
+
+def _size(kind: DIE) -> int:
+    """How many bytes a type takes."""
+    while kind.tag in _QUALIFIERS:
+        kind = kind.get_DIE_from_attribute("DW_AT_type")
+    if "DW_AT_byte_size" in kind.attributes:
+        return int(kind.attributes["DW_AT_byte_size"].value)
+    if kind.tag == "DW_TAG_pointer_type":
+        return 8
+    size = _size(kind.get_DIE_from_attribute("DW_AT_type"))
+    for part in kind.iter_children():
+        bound = part.attributes.get("DW_AT_upper_bound")
+        size *= bound.value + 1 if bound is not None and isinstance(bound.value, int) else 0
+    return size
+
+
+def _name(die: DIE) -> str:
+    given = die.attributes.get("DW_AT_name")
+    return given.value.decode() if given is not None else ""

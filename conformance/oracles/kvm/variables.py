@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""KVM's own variables in a built library: those that are written to, of every file and function of KVM."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
+
+__all__ = ["Variable", "note_variables", "variables_of"]
+
+_MADE = re.compile(
+    r"__key|__already_done|__warned|_rs|descriptor|__UNIQUE_ID_.*|___tp_str|__tracepoint_.*|__SCK__tp_func_.*"
+    r"|(print_fmt|trace_event|event|__event|__param)_.*|symbols|__flags|access_str|(__)?TRACE_SYSTEM_.*"
+)
+"""Variables that the kernel's macros make: classes of locks, what was said once, tracepoints."""
+
+
+class Variable(NamedTuple):
+    """Where it lies in the library, its size, and its name, after that of its file if it is the file's."""
+
+    offset: int
+    size: int
+    name: str
+
+
+def variables_of(library: Path) -> list[Variable]:
+    """The variables of a library, in the order of their names."""
+    lines = library.with_name("variables").read_text().splitlines()
+    words = (line.split(" ", 2) for line in lines)
+    return [Variable(int(offset, 16), int(size), name) for offset, size, name in words]
+
+
+def note_variables(library: Path, listing: str, files: set[str]) -> None:
+    """Write down, beside a library that still has its symbols, where its variables lie.
+
+    ``listing`` is what nm says of the kernel's part, ``files`` are the names of KVM's own files.
+    """
+    shared, own = (set(re.findall(rf" [{kinds}] (\S+)$", listing, re.M)) for kinds in ("DB", "db"))
+    with library.open("rb") as file:
+        found = sorted(_variables(ELFFile(file), shared, own, files), key=lambda one: one.name)
+    lines = (f"{one.offset:x} {one.size} {one.name}\n" for one in found)
+    library.with_name("variables").write_text("".join(lines))
+
+
+def _variables(elf: ELFFile, shared: set[str], own: set[str], files: set[str]) -> Iterator[Variable]:
+    """Those in sections that are written to. In the order of symbols, a file's own follow its name."""
+    table = elf.get_section_by_name(".symtab")
+    assert isinstance(table, SymbolTableSection)
+    file, times = "", Counter[str]()
+    for symbol in table.iter_symbols():
+        if symbol["st_info"]["type"] == "STT_FILE":
+            file = symbol.name
+        name, place = symbol.name.partition(".")[0], symbol["st_shndx"]
+        if symbol["st_info"]["type"] != "STT_OBJECT" or not isinstance(place, int) or _MADE.fullmatch(name):
+            continue
+        if symbol.name in own and file in files:
+            name = f"{file}:{name}"
+        elif symbol.name not in shared:
+            continue
+        section = elf.get_section(place)
+        fixed = section.name.startswith(".data.rel.ro") or not section["sh_flags"] & SH_FLAGS.SHF_WRITE
+        if symbol["st_size"] and not fixed:
+            times[name] += 1
+            again = f"#{times[name]}" if times[name] > 1 else ""
+            yield Variable(symbol["st_value"], symbol["st_size"], name + again)
