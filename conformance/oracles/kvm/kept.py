@@ -220,7 +220,7 @@ class Keeper:
         return np.array(starts, np.uint64), np.array(ends, np.uint64), numbers, _number("the library")
 
     def _name_memory(self, words: Words, which: NDArray[np.bool_], found: Sequence[_Place]) -> None:
-        """Have names stand for addresses in the kernel's memory, of members of what is kept or of all else."""
+        """Have names stand for addresses in the kernel's memory: of members of what is kept, or others."""
         places = sorted((one for one in found if one.address), key=lambda one: one.address)
         starts = np.array([one.address for one in places], np.uint64)
         ends = np.array([one.address + one.size for one in places], np.uint64)
