@@ -240,7 +240,9 @@ class Keeper:
             name = "the start" if offset == 0 else f"byte {offset:#x}"
             if offset and kind in STRUCTURES:
                 before = (one for one in self.layouts[STRUCTURES[kind]].members if one.bit <= 8 * offset)
-                name = max(before, key=lambda one: one.bit).name
+                last = max(before, key=lambda one: one.bit)
+                more = offset - last.bit // 8
+                name = f"{last.name}+{more:#x}" if more else last.name
             self._members[kind, offset] = _number(name)
         return self._members[kind, offset]
 

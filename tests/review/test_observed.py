@@ -1,0 +1,125 @@
+"""What no story looks at is seen in what KVM keeps: planted mutants that leave SPTEs as they are."""
+
+from __future__ import annotations
+
+import pytest
+from planting import write_patch
+
+from conformance.kernels import Cache, open_kernel
+from conformance.model.modes import MODES
+from conformance.oracles.kvm import KvmOracle, build_kvm
+from conformance.oracles.kvm.build import layouts_of
+from conformance.oracles.kvm.kept import Keeper
+from conformance.review.kept import Rules
+from conformance.review.plan import Plan
+from conformance.review.stories import tell_stories
+from conformance.scenarios.observing import take
+from conformance.scenarios.stories import STORIES
+
+MMU, TDP, X86, MAIN = (
+    "arch/x86/kvm/mmu/mmu.c",
+    "arch/x86/kvm/mmu/tdp_mmu.c",
+    "arch/x86/kvm/x86.c",
+    "virt/kvm/kvm_main.c",
+)
+
+FLUSHED = "ranges of gfns flushed"
+
+EVERY = [
+    (MMU, "efer_lma = ____is_efer_lma(regs);", "efer_lma = 0;", "cpu_role.ext.efer_lma"),
+    (MMU, "_level = tdp_huge_page_level;", "_level = tdp_huge_page_level - 1;", "mmu.c:max_huge_page_level"),
+    (X86, "linfo[lpages - 1].disallow_lpage = 1;", ";", "lpage_info of memslot"),
+]
+"""A file, what is there, what is planted, and what then differs."""
+
+MUTANTS = {
+    "6.1": [
+        (MMU, "] = ff | uf | wf | smepf | smapf;", "] = 0;", "permissions"),
+        *EVERY,
+        (
+            MMU,
+            "guest_rsvd_check,\n\t\t\t\tvcpu->arch",
+            "guest_rsvd_check,\n\t\t\t\t~vcpu->arch",
+            "guest_rsvd_check",
+        ),
+        (MMU, "\t\t\t\t\t   memslot->npages);", "\t\t\t\t\t   memslot->npages + 1);", FLUSHED),
+        (TDP, "list_add(&sp->link, &kvm->arch", "INIT_LIST_HEAD(&sp->link); (void)(&kvm->arch", "length"),
+    ],
+    "7.3": [
+        (MMU, "] = ff | uf | wf | rf | smapf;", "] = 0;", "permissions"),
+        *EVERY,
+        (MMU, "(&w->fmt,\n\t\t\t\tvcpu->arch", "(&w->fmt,\n\t\t\t\t~vcpu->arch", "rsvd_bits_mask"),
+        (MAIN, "memslot->base_gfn, memslot->npages);", "memslot->base_gfn, memslot->npages + 1);", FLUSHED),
+        (TDP, "atomic64_inc(&kvm->arch.tdp", "atomic64_add(2, &kvm->arch.tdp", "arch.tdp_mmu_pages"),
+    ],
+}
+"""The same of each kernel, with what it has another text for."""
+
+
+def planted(selector, changes, directory):
+    """The kernel with these changes."""
+    base, patches = open_kernel(selector), []
+    for file in {file for file, *_ in changes}:
+        text = before = (base.root / "src" / file).read_text()
+        for _, old, new, *_ in (one for one in changes if one[0] == file):
+            assert text.count(old) == 1, f"{file} of {selector} has {text.count(old)} times {old!r}"
+            text = text.replace(old, new)
+        place = directory / file.replace("/", "-")
+        place.mkdir()
+        patches.append(write_patch(file, before, text, place))
+    return base, open_kernel(selector, patches)
+
+
+def quiet(_):
+    """Progress that is not shown."""
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+@pytest.mark.parametrize("selector", sorted(MUTANTS))
+def test_what_is_kept_shows_the_mutants(selector, tmp_path):
+    kernels = planted(selector, MUTANTS[selector], tmp_path)
+    keepers = [
+        Keeper(build_kvm(one, Cache(), quiet, traced=True), layouts_of(one, Cache())) for one in kernels
+    ]
+    rules, differing = Rules(*keepers), set()
+    for story in list(STORIES.values()):
+        host, script = MODES["ept-ad"].host(), story.script
+        if "ept-ad" not in story.modes:
+            continue
+        with (
+            KvmOracle(keepers[0].library, host, script.options, wanted=keepers[0].wanted) as before,
+            KvmOracle(keepers[1].library, host, script.options, wanted=keepers[1].wanted) as after,
+        ):
+            for step in script.steps:
+                take(before, step)
+                take(after, step)
+                dumps = keepers[0].read(before.kept()), keepers[1].read(after.kept())
+                differing.update(name for name, *_ in rules.differing(*dumps))
+    for *_, what in MUTANTS[selector]:
+        assert any(what in name for name in differing), what
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+def test_a_mutant_is_shortened_to_a_story(tmp_path):
+    before, after = planted("6.1", MUTANTS["6.1"][:1], tmp_path)
+    seen = tell_stories(before, after, {"update_permission_bitmask"}, Plan(), quiet)
+    found = [one.difference for one in seen if one.difference]
+    assert found
+    assert any("permissions" in name for name in found[0].kernel)
+    assert len(found[0].steps) == 1
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+def test_a_rewritten_function_keeps_the_same(tmp_path):
+    """The same permissions, put together in another order; a structure with a member more."""
+    refactored = [
+        (MMU, "] = ff | uf | wf | smepf | smapf;", "] = smapf | smepf | wf | uf | ff;"),
+        (MMU, "\tunsigned byte;\n\n\tconst u8 x", "\tint byte;\n\n\tconst u8 x"),
+    ]
+    before, after = planted("6.1", refactored, tmp_path)
+    seen = tell_stories(before, after, {"update_permission_bitmask"}, Plan(), quiet)
+    assert seen
+    assert not any(one.difference for one in seen)
