@@ -57,11 +57,11 @@ def _judge(
 ) -> tuple[dict[str, str], int]:
     """The answer to a mail, and the exit status."""
     from conformance.cli.patch import comparing
+    from conformance.kernels.mails import read_mail
     from conformance.kernels.tools import quiet
     from conformance.reports.mail import render_series
     from conformance.review.b4 import Setup, handed
     from conformance.review.judging import Outcome, judge
-    from conformance.review.mail import read_mail
     from conformance.review.reply import reply
 
     statuses = {

@@ -43,6 +43,8 @@ class Kernel:
     """Holds src/, kernel files under their own names, and gen/, the generated ones. To be read only."""
     fingerprint: str
     """Hex digest of all that a compilation sees: files, flags, compiler. The key of what is built from it."""
+    notes: tuple[str, ...] = ()
+    """What is to be said of how its patches were applied: offsets, fuzz, files that are not compiled here."""
 
     def compile(
         self,

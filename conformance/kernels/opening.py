@@ -3,20 +3,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from conformance.errors import ConformanceError
 from conformance.kernels import debian, trees
+from conformance.kernels.applying import FUZZ
 from conformance.kernels.cache import Cache, key_of
 from conformance.kernels.kernel import FACTS, Kernel, fingerprint, read_facts
 from conformance.kernels.manifest import Manifest
-from conformance.kernels.patches import Patch, apply_patch, read_patch
+from conformance.kernels.patches import Patch, apply_patch, listed, read_patch
 from conformance.kernels.prepare import MissingHeader, closure
 from conformance.kernels.recipe import RECIPE
 from conformance.kernels.releases import caution, release_numbers
 from conformance.kernels.selector import Debian, Pinned, parse
-from conformance.kernels.sources import Base, conditions, fill
+from conformance.kernels.sources import Base, conditions, fill, take_notes
 from conformance.kernels.staging import wanted
 from conformance.kernels.tools import Progress, quiet
 
@@ -25,6 +28,9 @@ __all__ = ["open_kernel"]
 KIND = "patched"
 KEEP = 16
 
+APPLYING = 2
+"""Counts changes of how patches are applied, so that what an older version of this made is not reused."""
+
 
 def open_kernel(
     selector: str,
@@ -32,29 +38,32 @@ def open_kernel(
     *,
     progress: Progress | None = None,
     cache: Cache | None = None,
+    idle: bool = False,
 ) -> Kernel:
     """The prepared kernel of a selector with patches applied in order, from the cache as far as possible.
 
     Fetches, prepares and patches what is not there yet, in well under two minutes; otherwise takes a fraction
-    of a second. `progress` is told what takes time.
+    of a second. `progress` is told what takes time, and what the kernel's notes say.
 
     Raises ConformanceError, and leaves nothing half-made, for whatever cannot be used: the selector, a tree,
-    a revision, a patch, a network or tool that is not there.
+    a revision, a patch, a network or tool that is not there; also, unless `idle`, patches that change nothing
+    that is compiled here: what is found out about the kernel without them would pass for a word on them.
     """
     say = quiet if progress is None else progress
     store = Cache() if cache is None else cache
     title = " + ".join([selector, *(Path(patch).name for patch in patches)])
     named = parse(selector)
-    read = read_patches(patches, selector, store)
+    fuzz = allowed_fuzz()
+    read = [read_patch(Path(path).expanduser(), selector) for path in patches]
     if isinstance(named, Pinned):
         base = debian.pinned(named.series, selector, store, say)
     elif isinstance(named, Debian):
         base = debian.opened(named, selector, store, say)
     else:
         base = trees.open_tree(named, selector, store, say)
-    root = patched(base, read, selector, title, store, say) if read else base.root
+    root = patched(base, read, selector, title, fuzz, store, say) if read else base.root
     version = read_facts(root)["version"]
-    return Kernel(
+    kernel = Kernel(
         selector=selector,
         title=title,
         series=base.series,
@@ -63,37 +72,53 @@ def open_kernel(
         drift=" ".join(filter(None, (base.drift, caution(version)))) or None,
         root=root,
         fingerprint=fingerprint(Manifest.now(root)),
+        notes=tuple(read_facts(root).get("notes", ())),
     )
+    if read and not idle and kernel.fingerprint == fingerprint(Manifest.now(base.root)):
+        names = listed(path for patch in read for path in patch.paths)
+        raise ConformanceError(
+            f"{title}: the patch changes nothing that is compiled here ({names}), and nothing was judged. "
+            "Leave it out to judge the kernel as it is."
+        )
+    for note in kernel.notes:
+        say(f"{title}: {note}")
+    return kernel
 
 
-def read_patches(paths: Sequence[Path], title: str, cache: Cache) -> list[Patch]:
-    """Read the patches, before anything that takes time."""
-    found = []
-    for path in paths:
-        with cache.writing(), cache.temporary("patch", "mails") as scratch:
-            found.append(read_patch(Path(path).expanduser(), title, scratch))
-    return found
+def allowed_fuzz() -> int:
+    """How much fuzz patches may be applied with: what --fuzz or CONFORMANCE_FUZZ says."""
+    told = os.environ.get("CONFORMANCE_FUZZ", str(FUZZ))
+    if told not in ("0", "1", "2"):
+        raise ConformanceError(
+            f"CONFORMANCE_FUZZ is {told!r}, but of the usual 3 lines of context 0, 1 or 2 may be ignored."
+        )
+    return int(told)
 
 
 def patched(
-    base: Base, patches: Sequence[Patch], selector: str, title: str, cache: Cache, progress: Progress
+    base: Base,
+    patches: Sequence[Patch],
+    selector: str,
+    title: str,
+    fuzz: int,
+    cache: Cache,
+    progress: Progress,
 ) -> Path:
     """The entry of a kernel with patches."""
-    key = key_of(
-        Manifest.now(base.root).digest(), RECIPE, *(patch.digest for patch in patches), *conditions()
-    )
+    applying = (f"applying {APPLYING}", str(fuzz), *(patch.digest for patch in patches))
+    key = key_of(Manifest.now(base.root).digest(), RECIPE, *applying, *conditions())
 
     def build(entry: Path) -> None:
         if needs_preparing(base, patches):
             progress(f"{title}: the patches change what preparing reads; preparing again")
         else:
             try:
-                return on_copy(base, patches, entry, selector, title, progress)
+                return on_copy(base, patches, entry, selector, title, fuzz, progress)
             except MissingHeader:
                 progress(f"{title}: the patches include further headers; preparing again")
         shutil.rmtree(entry)
         entry.mkdir()
-        fill(entry, selector, base.stage, patches, progress)
+        fill(entry, selector, base.stage, patches, progress, fuzz=fuzz, blob=base.blob)
 
     return cache.get_or_build(KIND, key, build, what=title, keep=KEEP, progress=progress)
 
@@ -111,22 +136,33 @@ def needs_preparing(base: Base, patches: Sequence[Patch]) -> bool:
 
 
 def on_copy(
-    base: Base, patches: Sequence[Patch], entry: Path, selector: str, title: str, progress: Progress
+    base: Base,
+    patches: Sequence[Patch],
+    entry: Path,
+    selector: str,
+    title: str,
+    fuzz: int,
+    progress: Progress,
 ) -> None:
     """Patch a copy of the prepared kernel."""
     for name in ("src", "gen"):
         shutil.copytree(base.root / name, entry / name, copy_function=shutil.copyfile)
     shutil.copyfile(base.root / FACTS, entry / FACTS)
+    notes = []
     for patch in patches:
         progress(f"{selector}: applying {patch.name}")
-        _, absent = apply_patch(patch, entry / "src", selector, exists=lambda path: not kept_whole(path))
-        if absent:
-            others = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
-            progress(
-                f"{selector}: {patch.name} also changes {absent[0]}{others}, not part of what is compiled"
-            )
+        applied = apply_patch(
+            patch,
+            entry / "src",
+            selector,
+            exists=lambda path: not kept_whole(path),
+            fuzz=fuzz,
+            blob=base.blob,
+        )
+        notes += applied.notes
     if any(patch.may_need_headers for patch in patches):
         closure(entry / "src", "../gen", title)
+    take_notes(entry, notes)
 
 
 def kept_whole(path: str) -> bool:

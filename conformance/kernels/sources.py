@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from conformance.kernels.kernel import FACTS
+from conformance.kernels.applying import FUZZ, Blob
+from conformance.kernels.kernel import FACTS, read_facts
 from conformance.kernels.manifest import file_digest
 from conformance.kernels.patches import Patch, apply_patch
 from conformance.kernels.prepare import (
@@ -24,7 +25,7 @@ from conformance.kernels.recipe import CONFIG_FRAGMENT, PREPARED
 from conformance.kernels.staging import stage_files, wanted
 from conformance.kernels.tools import Progress, compiler_version
 
-__all__ = ["Base", "Stage", "conditions", "fill", "keep"]
+__all__ = ["Base", "Stage", "conditions", "fill", "keep", "take_notes"]
 
 Stage = Callable[[Path, Path], None]
 """Lays out a kernel's source in the first directory; the second is for scratch files."""
@@ -39,6 +40,8 @@ class Base:
     version: str
     drift: str | None
     stage: Stage
+    blob: Blob | None = None
+    """Git objects that its patches may have been made from; None where there is no repository."""
 
 
 def conditions() -> tuple[str, ...]:
@@ -46,14 +49,28 @@ def conditions() -> tuple[str, ...]:
     return (str(PREPARED), file_digest(CONFIG_FRAGMENT), compiler_version())
 
 
-def fill(entry: Path, title: str, stage: Stage, patches: Sequence[Patch], progress: Progress) -> None:
-    """Lay out a kernel, patch it, prepare it, and keep in `entry` what is needed from then on."""
+def fill(
+    entry: Path,
+    title: str,
+    stage: Stage,
+    patches: Sequence[Patch],
+    progress: Progress,
+    *,
+    fuzz: int = FUZZ,
+    blob: Blob | None = None,
+) -> None:
+    """Lay out a kernel, patch it, prepare it, and keep in `entry` what is needed from then on.
+
+    `fuzz` and `blob` are `apply_patch()`'s.
+    """
     scratch = entry.parent
     src, gen = scratch / "src", scratch / "gen"
     src.mkdir()
     stage(src, scratch)
+    notes = []
     for patch in patches:
-        apply_patch(patch, src, title, exists=lambda name: not wanted(name))
+        applied = apply_patch(patch, src, title, exists=lambda name: not wanted(name), fuzz=fuzz, blob=blob)
+        notes += applied.notes
     release_of(src, title)
     configure(src, gen, title, progress)
     progress(f"{title}: collecting headers")
@@ -63,6 +80,7 @@ def fill(entry: Path, title: str, stage: Stage, patches: Sequence[Patch], progre
     keep(entry, src, closure(src, gen, title) | whole_folders(names), inputs, title)
     shutil.rmtree(src)
     shutil.rmtree(gen)
+    take_notes(entry, notes)
 
 
 def keep(entry: Path, src: Path, names: Iterable[str], inputs: dict[str, str], title: str) -> None:
@@ -71,3 +89,10 @@ def keep(entry: Path, src: Path, names: Iterable[str], inputs: dict[str, str], t
     major, minor, version = release_of(src, title)
     facts = {"version": version, "release": [major, minor], "inputs": inputs}
     (entry / FACTS).write_text(json.dumps(facts, separators=(",", ":")))
+
+
+def take_notes(entry: Path, notes: Sequence[str]) -> None:
+    """Keep among an entry's facts what is to be said of how its patches were applied."""
+    if notes:
+        facts = read_facts(entry) | {"notes": [*notes]}
+        (entry / FACTS).write_text(json.dumps(facts, separators=(",", ":")))

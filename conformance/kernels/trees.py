@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,18 @@ def open_tree(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
     )
 
 
-def base(root: Path, stage: Any) -> Base:
+def base(root: Path, stage: Any, path: Path) -> Base:
     """The Base of a prepared tree."""
     facts = read_facts(root)
     series = ".".join(map(str, facts["release"]))
-    return Base(root, series if series in SERIES else None, f"{facts['version']} (tree)", None, stage)
+    version = f"{facts['version']} (tree)"
+    return Base(root, series if series in SERIES else None, version, None, stage, partial(blob_of, path))
+
+
+def blob_of(path: Path, name: str) -> bytes | None:
+    """The content of a blob that the tree's repository has; None if there is none."""
+    found = run(["git", "-c", "safe.directory=*", "-C", path, "cat-file", "blob", name])
+    return None if found.returncode else found.stdout.encode("utf-8", "surrogateescape")
 
 
 def revision(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
@@ -85,7 +93,7 @@ def revision(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
         keep=KEEP,
         progress=progress,
     )
-    return base(root, stage)
+    return base(root, stage, tree.path)
 
 
 def on_disk(path: Path, title: str, cache: Cache, progress: Progress) -> Base:
@@ -109,7 +117,7 @@ def on_disk(path: Path, title: str, cache: Cache, progress: Progress) -> Base:
                 or refreshed(path, key, title, cache, scratch, progress)
                 or prepared(path, key, title, cache, scratch, progress)
             )
-    return base(root, stage)
+    return base(root, stage, path)
 
 
 def unchanged(path: Path, key: str, cache: Cache, progress: Progress) -> Path | None:

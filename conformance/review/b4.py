@@ -17,10 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conformance.errors import ConformanceError
+from conformance.kernels.mails import Mail, read_mails
 from conformance.kernels.tools import run
-from conformance.review.claims import claim_of
-from conformance.review.mail import Mail, read_mails
-from conformance.review.series import Part, Series, arrange
+from conformance.review.series import Part, Series, arrange, part_of
 
 __all__ = ["Handed", "Setup", "handed"]
 
@@ -73,7 +72,7 @@ def handed(mail: Mail, setup: Setup, *, whole: bool = False) -> Handed:
 
 def _part(mail: Mail) -> Part:
     name = f"patch {mail.number} of {mail.of}" if mail.of else "the patch"
-    return Part(name, mail, claim_of(mail.subject, mail.message))
+    return part_of(name, mail)
 
 
 def _tracked() -> Mapping[str, str]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -108,11 +108,12 @@ def judge(
     parse(onto)
     parts = series.parts[applied:]
     if not any(part.may_concern for part in parts):
-        return SeriesReview(onto, tuple(_unconcerned(part) for part in parts), notes=series.notes)
+        notes = (*series.notes, *series.incomplete)
+        return SeriesReview(onto, tuple(_unconcerned(part) for part in parts), notes=notes)
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder, ThreadPoolExecutor(jobs) as pool:
         given = [part for part in series.parts[:applied] if part.may_concern]
         files = [_written(part, Path(folder, str(number))) for number, part in enumerate(given)]
-        base = before = open_kernel(onto, files, progress=progress)
+        base = before = open_kernel(onto, files, progress=progress, idle=True)
         judged: list[Future[Judged]] = []
         beyond: list[Judged] = []
         for count, part in enumerate(parts, 1):
@@ -120,9 +121,13 @@ def judge(
                 after = before
                 if part.may_concern:
                     files.append(_written(part, Path(folder, str(len(files)))))
-                    after = open_kernel(onto, files, progress=progress)
+                    after = open_kernel(onto, files, progress=progress, idle=True)
                     after = replace(after, title=f"{onto} + {part.name}")
             except ConformanceError as trouble:
+                if not judged and series.incomplete:
+                    raise ConformanceError(
+                        ". ".join([str(trouble).rstrip("."), *series.incomplete])
+                    ) from None
                 if not judged:
                     raise
                 beyond.append(Judged(part.title, part.claim, reason=str(trouble)))
@@ -132,9 +137,10 @@ def judge(
             before = after
         whole = None
         if len(judged) == len(parts) > 1:
-            whole = pool.submit(_whole, parts, base, before, compare, progress).result()
+            whole = pool.submit(_whole, series, base, before, compare, progress).result()
         told = (*(future.result() for future in judged), *beyond)
-        return SeriesReview(_name(base), told, whole, series.notes)
+        notes = (*series.notes, *series.incomplete, *before.notes)
+        return SeriesReview(_name(base), told, whole, notes)
 
 
 def _judge_part(part: Part, before: Kernel, after: Kernel, compare: Compare, progress: Progress) -> Judged:
@@ -148,12 +154,12 @@ def _judge_part(part: Part, before: Kernel, after: Kernel, compare: Compare, pro
         return Judged(part.title, part.claim, reason=str(trouble))
 
 
-def _whole(parts: Sequence[Part], base: Kernel, last: Kernel, compare: Compare, progress: Progress) -> Judged:
-    """The series as one change. It promises to change nothing if all of its patches do."""
-    title = f"all {len(parts)} patches"
-    promises = [part.claim for part in parts if part.may_concern]
+def _whole(series: Series, base: Kernel, last: Kernel, compare: Compare, progress: Progress) -> Judged:
+    """The series as one change. It promises to change nothing if its cover letter or all patches do."""
+    title = f"all {len(series.parts)} patches"
+    promises = [part.claim for part in series.parts if part.may_concern]
     kept = [claim for claim in promises if claim is not None]
-    claim = kept[0] if kept and len(kept) == len(promises) else None
+    claim = series.claim or (kept[0] if kept and len(kept) == len(promises) else None)
     if base.fingerprint == last.fingerprint:
         return Judged(title, claim, reason=UNCONCERNED)
     progress(f"{title}: comparing")

@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A series of patches, put in order from the files that were given, and what was left out of them."""
+"""A series of patches, put in order from what was given, and what was left out or not given of it."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from conformance.errors import ConformanceError
+from conformance.kernels.diffs import read_diff
+from conformance.kernels.mails import Mail, read_mails
+from conformance.kernels.names import Touched, in_kernel, plausible
 from conformance.kernels.staging import wanted
 from conformance.review.claims import Claim, claim_of
-from conformance.review.mail import Mail, read_mails
 
-__all__ = ["Part", "Series", "arrange", "read_series"]
+__all__ = ["Part", "Series", "arrange", "part_of", "read_series"]
 
 STDIN = "-"
 
-_TOUCHED = re.compile(rb"^(?:---|\+\+\+|(?:rename|copy) (?:from|to)) ([^\t\n]+)", re.MULTILINE)
-_GIT_HEADER = re.compile(rb"^diff --git (\S+) (\S+)$", re.MULTILINE)
+_ENTRY = re.compile(r"^[ \t].*$", re.MULTILINE)
+_OF_ONE_PATCH = re.compile(r"(?<!this )\bpatch(?:es)?\b(?! (?:series|set)\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -38,62 +41,137 @@ class Part:
         place = f"{self.mail.number}/{self.mail.of} " if self.mail.of else ""
         return place + self.mail.subject
 
+    @cached_property
+    def touched(self) -> list[Touched] | None:
+        """The files that it says it touches; None where its diff is damaged or may not be applied."""
+        try:
+            return in_kernel(read_diff(self.mail.diff, self.name), self.name)
+        except ConformanceError:
+            return None
+
     @property
     def paths(self) -> set[str]:
         """The files that it says it touches, relative to the kernel."""
-        diff = self.mail.diff
-        names = {name for match in _GIT_HEADER.finditer(diff) for name in match.groups()}
-        names |= {match[1] for match in _TOUCHED.finditer(diff)}
-        told = {name.decode("utf-8", "replace").strip() for name in names}
-        return {re.sub(r"^[ab]/", "", name) for name in told if name != "/dev/null"}
+        return {path for file in self.touched or () for path in file.names}
 
     @property
     def may_concern(self) -> bool:
-        """Whether it touches anything that could be read when a kernel is configured or KVM is compiled."""
-        # A quoted name is refused later, in words: it must not pass for a file of no concern before that.
-        return any(wanted(path) or path.startswith('"') for path in self.paths)
+        """Whether it touches anything that could be read when a kernel is configured or KVM is compiled.
+
+        A patch whose names are none of a kernel may: whether they are is found out when it is applied.
+        """
+        return any(wanted(path) for path in self.paths) or not any(plausible(path) for path in self.paths)
 
 
 @dataclass(frozen=True)
 class Series:
-    """Patches in the order in which they apply, and sentences about mails that are none of them."""
+    """Patches in the order in which they apply, and sentences about mails that are none of them.
+
+    ``incomplete`` says which patches of the series were not given; ``claim`` is the cover letter's promise.
+    """
 
     parts: tuple[Part, ...]
     notes: tuple[str, ...] = ()
+    incomplete: tuple[str, ...] = ()
+    claim: Claim | None = None
 
 
-def read_series(files: Sequence[str]) -> Series:
+def part_of(name: str, mail: Mail) -> Part:
+    """The patch in a mail. In a reply with a patch of its own the subject is that of another mail's patch."""
+    subject = "" if mail.reply and not mail.inline else mail.subject
+    return Part(name, mail, claim_of(subject, mail.message))
+
+
+def read_series(files: Sequence[str], commits: Mapping[str, Sequence[Part]] | None = None) -> Series:
     """The patches in files (``-`` is stdin), in the order of their numbers.
 
-    Raises ConformanceError for a file that cannot be read or holds no patch, and for a series of which a
-    part is missing or there twice.
+    ``commits`` are the patches of those ``files`` that are no files but revisions.
+
+    Raises ConformanceError for a file that cannot be read, if none holds a patch, and for a series of which a
+    part is there twice.
     """
     if files.count(STDIN) > 1:
         raise ConformanceError("Stdin can be read once only: name - once.")
     found: list[Part] = []
+    covers: list[Mail] = []
     notes: list[str] = []
+    empty: list[str] = []
     for file in files:
+        if commits and file in commits:
+            found += commits[file]
+            continue
         name = "stdin" if file == STDIN else Path(file).name
         content = _content(file)
         mails = read_mails(content)
         patches, left_out = _patches(mails, name)
+        covers += [mail for mail in mails if mail.number == 0 and mail.of and not mail.reply]
         if not patches:
-            raise ConformanceError(_no_patch(name, content, mails))
+            empty.append(_no_patch(name, content, mails))
+            cover = any(mail.number == 0 for mail in mails)
+            left_out.append(f"{name} is the cover letter" if cover else f"{name} holds no patch, left out")
         notes += left_out
         found += patches
-    return Series(arrange(found), tuple(notes))
+    if not found:
+        raise ConformanceError(" ".join(empty))
+    parts = arrange(found)
+    return Series(parts, tuple(notes), tuple(_incomplete(parts)), _promise(parts, covers))
 
 
 def arrange(parts: Sequence[Part]) -> tuple[Part, ...]:
     """Parts in the order in which they apply: each series stays where its first part is, by number.
 
-    Raises ConformanceError if a series is not complete.
+    Raises ConformanceError if a number is there twice.
     """
+    return tuple(part for group in _groups(parts) for part in _ordered(group))
+
+
+def _groups(parts: Sequence[Part]) -> list[list[Part]]:
+    """Parts by the series that they belong to; one without a number is its own."""
     groups: dict[object, list[Part]] = {}
     for part in parts:
-        key = (part.mail.version, part.mail.of) if part.mail.of else part
-        groups.setdefault(key, []).append(part)
-    return tuple(part for group in groups.values() for part in _complete(group))
+        groups.setdefault(_series(part.mail) or part, []).append(part)
+    return [*groups.values()]
+
+
+def _series(mail: Mail) -> tuple[str, int, int] | None:
+    return (mail.release, mail.version, mail.of) if mail.of else None
+
+
+def _ordered(group: list[Part]) -> Iterable[Part]:
+    """The parts of one series by number."""
+    numbers = [part.mail.number for part in group]
+    twice = sorted({number for number in numbers if number is not None and numbers.count(number) > 1})
+    if twice and group[0].mail.of:
+        raise ConformanceError(
+            f"{group[0].name}: {twice[0]}/{group[0].mail.of} is there twice with different contents. "
+            "Give one series at a time."
+        )
+    return sorted(group, key=lambda part: part.mail.number or 0)
+
+
+def _incomplete(parts: Sequence[Part]) -> Iterable[str]:
+    """A sentence for each series of which patches were not given."""
+    for group in _groups(parts):
+        total = group[0].mail.of or 0
+        there = {part.mail.number for part in group}
+        missing = [f"{number}/{total}" for number in range(1, total + 1) if number not in there]
+        if missing:
+            told = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+            judged = "this patch is judged alone" if len(group) == 1 else "those given are judged in order"
+            verb = "was" if len(missing) == 1 else "were"
+            yield f"{group[0].name}: {told} of the series {verb} not given; {judged}, without the others"
+
+
+def _promise(parts: Sequence[Part], covers: Sequence[Mail]) -> Claim | None:
+    """The promise that the cover letter makes for the whole series, if there is one series and all of it."""
+    names = {_series(part.mail) for part in parts}
+    for cover in covers:
+        if names == {_series(cover)}:
+            # A shortlog has the subjects of the patches, which speak for themselves.
+            claim = claim_of(cover.subject, _ENTRY.sub("", cover.message))
+            if claim and not claim.excepted and not _OF_ONE_PATCH.search(claim.sentence):
+                return claim
+    return None
 
 
 def _content(file: str) -> bytes:
@@ -135,32 +213,8 @@ def _patches(mails: Sequence[Mail], name: str) -> tuple[list[Part], list[str]]:
     parts = []
     for number, mail in enumerate(chosen, 1):
         own = name if len(chosen) == 1 else f"{name} ({number} of {len(chosen)})"
-        parts.append(Part(own, mail, claim_of(mail.subject, mail.message)))
+        parts.append(part_of(own, mail))
     return parts, notes
-
-
-def _complete(group: list[Part]) -> Iterable[Part]:
-    """The parts of one series by number."""
-    total = group[0].mail.of
-    if total is None:
-        return group
-    there = {part.mail.number for part in group}
-    missing = [f"{number}/{total}" for number in range(1, total + 1) if number not in there]
-    if missing:
-        told = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
-        verb = "is" if len(missing) == 1 else "are"
-        raise ConformanceError(
-            f"{group[0].name}: the series is not complete, {told} {verb} missing. "
-            "Give all of its patches: each is judged on top of the one before."
-        )
-    numbers = [part.mail.number for part in group]
-    twice = sorted({number for number in numbers if number and numbers.count(number) > 1})
-    if twice:
-        raise ConformanceError(
-            f"{group[0].name}: {twice[0]}/{total} is there twice with different contents. "
-            "Give one series at a time."
-        )
-    return sorted(group, key=lambda part: part.mail.number or 0)
 
 
 def _count(number: int, one: str, many: str) -> str:

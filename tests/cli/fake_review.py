@@ -46,7 +46,9 @@ def mailbox(*mails: str) -> str:
     return "".join(f"From 0123 Mon Sep 17 00:00:00 2001\n{one}\n" for one in mails)
 
 
-def open_kernel(selector: str, patches: Sequence[Path] = (), *, progress: object) -> Kernel:
+def open_kernel(
+    selector: str, patches: Sequence[Path] = (), *, progress: object, idle: bool = False
+) -> Kernel:
     """A kernel that is nothing but the words of its patches."""
     words = tuple(re.findall(r"^\+(\w+)$", path.read_text(), re.MULTILINE)[0] for path in patches)
     if "stuck" in words:

@@ -108,7 +108,6 @@ def test_stdin(process, content):
         (b"\x00\xff\x80", "is no patch"),
         (b"@@ -1 +1 @@\n-a\n+b\n", "no hunk in it says to which file"),
         (mail("[PATCH 1/1] x").encode(), "does not hold a unified diff"),
-        (mail("[PATCH 2/3] x", "fold").encode(), "1/3, 3/3 are missing"),
         (mail("[PATCH] x", "stuck").encode(), "hunk 1 does not apply to"),
     ],
 )
@@ -116,6 +115,22 @@ def test_what_cannot_be_judged_is_a_plain_sentence(patched, content, said):
     done = patched(content)
     assert (done.exit_code, done.stdout) == (2, "")
     assert said in done.stderr and "Traceback" not in done.stderr
+
+
+def test_one_mail_of_a_series_is_judged_alone_and_said_to_be(patched):
+    done = patched(mail("[PATCH 6.12 123/456] x", "fold"), "--json", "-")
+    assert done.exit_code == 0
+    told = json.loads(done.stdout)
+    assert [one["outcome"] for one in told["patches"]] == ["KEPT"]
+    assert "1/456, 2/456, 3/456, 4/456, 5/456 and 450 more of the series were not given" in told["notes"][0]
+    done = patched(mailbox(mail("[PATCH 3/3] z", "fold"), mail("[PATCH 1/3] x", "comment")))
+    assert done.exit_code == 0 and "2/3 of the series was not given" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(("old", "new"), [("i/", "w/"), ("", ""), ("linux.orig/", "linux/")])
+def test_other_prefixes_name_the_same_file(patched, old, new):
+    text = diff("break").replace("--- a/", f"--- {old}").replace("+++ b/", f"+++ {new}")
+    assert patched(text).exit_code == 1
 
 
 def test_files_that_cannot_be_read(cli, tmp_path):

@@ -2,6 +2,8 @@
 """Patches in all their forms: applied to a copy, prepared again only if need be, refused by file and hunk."""
 
 import base64
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -147,6 +149,11 @@ def test_files_that_are_not_compiled_are_mentioned(
 
 def test_a_file_that_this_kernel_lacks(repository: Path, cache: Cache, said: Said, diff: Path) -> None:
     diff.write_text(diff.read_text().replace("spte.h", "other.h"))
+    with pytest.raises(ConformanceError, match=r"none of its files \(arch/x86/kvm/mmu/other.h\) is in this"):
+        opened(repository, cache, said, diff)
+    diff.write_text(
+        diff.read_text() + f"--- a/{SPTE_H}\n+++ b/{SPTE_H}\n@@ -1 +1 @@\n-/* line 1 */\n+/* one */\n"
+    )
     with pytest.raises(ConformanceError, match=r"this kernel has no arch/x86/kvm/mmu/other.h"):
         opened(repository, cache, said, diff)
 
@@ -202,7 +209,7 @@ def test_what_preparing_read_prepares_again(
     opened(repository, cache, said)
     commit(repository, {name: (repository / name).read_text() + "\n# more\n"})
     patch = exported(repository, tmp_path / "p.diff", "diff", "one..HEAD")
-    opened(repository, cache, said, patch)
+    open_kernel(f"tree:{repository}", [patch], progress=said, cache=cache, idle=True)
     assert said.mentions("preparing again")
     assert said.mentions("configuring")
 
@@ -258,11 +265,12 @@ def test_patches_that_cannot_be_read(repository: Path, cache: Cache, said: Said,
 def test_a_patch_stays_inside(repository: Path, cache: Cache, said: Said, tmp_path: Path, name: str) -> None:
     patch = tmp_path / "p.diff"
     patch.write_text(f"--- /dev/null\n+++ b/{name}\n@@ -0,0 +1 @@\n+text\n")
-    with pytest.raises(ConformanceError, match="does not apply"):
+    with pytest.raises(ConformanceError, match=r"does not apply|is in this kernel"):
         opened(repository, cache, said, patch)
+    assert not list(tmp_path.rglob("outside.h"))
 
 
-@pytest.mark.parametrize("kind", ["120000", "160000"])
+@pytest.mark.parametrize("kind", ["120000", "0120000", "160000"])
 def test_a_patch_makes_no_symbolic_link(
     repository: Path, cache: Cache, said: Said, tmp_path: Path, kind: str
 ) -> None:
@@ -279,4 +287,178 @@ def test_a_quoted_name_is_refused_not_passed_over(
 ) -> None:
     diff.write_text(diff.read_text().replace(f"a/{SPTE_H}", '"a/arch/x86/kvm/mmu/\\163pte.h"'))
     with pytest.raises(ConformanceError, match="no name of a kernel file"):
+        opened(repository, cache, said, diff)
+
+
+PREFIXES = [
+    ("i/", "w/"),
+    ("c/", "i/"),
+    ("o/", "w/"),
+    ("1/", "2/"),
+    ("", ""),
+    ("./", "./"),
+    ("linux-6.1.orig/", "linux-6.1/"),
+    ("foo/", "bar/"),
+    ("a/linux.orig/", "b/linux/"),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), PREFIXES)
+@pytest.mark.parametrize("git_header", [False, True])
+def test_every_prefix_means_the_same_file(
+    repository: Path, cache: Cache, said: Said, diff: Path, old: str, new: str, git_header: bool
+) -> None:
+    text = diff.read_text()
+    if not git_header:
+        text = text[text.index("--- ") :]
+    diff.write_text(text.replace("a/arch/", f"{old}arch/").replace("b/arch/", f"{new}arch/"))
+    kernel = opened(repository, cache, said, diff)
+    assert "SPTE 3" in (kernel.root / "src" / SPTE_H).read_text()
+    assert kernel.notes == ()
+
+
+@pytest.mark.parametrize(
+    "settings", ["diff.mnemonicPrefix=true", "diff.noprefix=true", "diff.srcPrefix=x/", "diff.dstPrefix=foo/"]
+)
+def test_the_prefixes_that_git_is_set_to(
+    repository: Path, cache: Cache, said: Said, tmp_path: Path, settings: str
+) -> None:
+    changes = substituted(repository, SPTE_H, "SPTE 2", "SPTE 3")
+    (repository / SPTE_H).write_text(changes[SPTE_H])
+    patch = exported(repository, tmp_path / "p.diff", "-c", settings, "diff")
+    assert "SPTE 3" in (opened(repository, cache, said, patch).root / "src" / SPTE_H).read_text()
+
+
+def test_gnu_diff_makes_removes_and_changes_files(
+    repository: Path, cache: Cache, said: Said, tmp_path: Path
+) -> None:
+    shutil.copytree(repository, tmp_path / "linux.orig", ignore=shutil.ignore_patterns(".git"))
+    shutil.copytree(tmp_path / "linux.orig", tmp_path / "linux.new")
+    new = tmp_path / "linux.new"
+    (new / SPTE_H).write_text((new / SPTE_H).read_text().replace("SPTE 2", "SPTE 3"))
+    (new / "arch/x86/kvm/mmu/new.h").write_text("#define NEW 1\n")
+    (new / "virt/kvm/kvm_main.c").unlink()
+    made = subprocess.run(["diff", "-ruN", "linux.orig", "linux.new"], cwd=tmp_path, capture_output=True)
+    patch = tmp_path / "p.diff"
+    patch.write_bytes(made.stdout)
+    src = opened(repository, cache, said, patch).root / "src"
+    assert "SPTE 3" in (src / SPTE_H).read_text()
+    assert (src / "arch/x86/kvm/mmu/new.h").read_text() == "#define NEW 1\n"
+    assert not (src / "virt/kvm/kvm_main.c").exists()
+
+
+@pytest.mark.parametrize("name", ["spte.h", "mmu/spte.h", "kvm/mmu/spte.h", "x/y/z/spte.h"])
+def test_a_patch_of_which_nothing_is_in_the_kernel_is_no_patch_for_it(
+    repository: Path, cache: Cache, said: Said, diff: Path, name: str
+) -> None:
+    diff.write_text(diff.read_text().replace(SPTE_H, name))
+    with pytest.raises(ConformanceError, match=r"fix.diff: none of its files \(.*spte.h\) is in this kernel"):
+        opened(repository, cache, said, diff)
+    assert list((cache.root / "patched").glob("*")) == []
+
+
+@pytest.mark.parametrize("name", ["drivers/net/tun.c", "Documentation/words.txt", "include/net/sock.h"])
+def test_a_patch_to_what_is_not_compiled_is_not_judged(
+    repository: Path, cache: Cache, said: Said, diff: Path, name: str
+) -> None:
+    other = diff.with_name("other.diff")
+    other.write_text(diff.read_text().replace(SPTE_H, name))
+    for _ in range(2):
+        with pytest.raises(ConformanceError, match=rf"changes nothing that is compiled here \({name}\)"):
+            opened(repository, cache, said, other)
+    kernel = open_kernel(f"tree:{repository}", [other], progress=said, cache=cache, idle=True)
+    assert kernel.fingerprint == opened(repository, cache, said).fingerprint
+    both = opened(repository, cache, said, diff, other)
+    assert both.fingerprint == opened(repository, cache, said, diff).fingerprint
+
+
+def test_what_was_passed_over_is_noted_every_time(
+    repository: Path, cache: Cache, said: Said, diff: Path
+) -> None:
+    diff.write_text(diff.read_text() + diff.read_text().replace(SPTE_H, "drivers/net/tun.c"))
+    for _ in range(2):
+        kernel = opened(repository, cache, said, diff)
+        assert kernel.notes == ("fix.diff also changes drivers/net/tun.c, not part of what is compiled here",)
+        assert said.mentions(kernel.notes[0])
+
+
+def moved(repository: Path, lines: int, old: str = "", new: str = "") -> None:
+    """Commit lines on top of the file, and a substitution in it."""
+    text = (repository / SPTE_H).read_text().replace(old, new, 1)
+    commit(repository, {SPTE_H: "/* more */\n" * lines + text})
+
+
+def test_an_offset_is_said(repository: Path, cache: Cache, said: Said, diff: Path) -> None:
+    moved(repository, 14)
+    kernel = opened(repository, cache, said, diff)
+    assert "SPTE 3" in (kernel.root / "src" / SPTE_H).read_text()
+    assert kernel.notes == (f"patch fix.diff: hunk 1 of {SPTE_H} applied at offset 14",)
+
+
+@pytest.mark.parametrize(
+    ("old", "fuzz", "lines", "said_of_it"),
+    [
+        ("line 18 ", 1, 0, "with fuzz 1"),
+        ("line 19 ", 2, 0, "with fuzz 2"),
+        ("line 18 ", 1, 5, "with fuzz 1 at offset 5"),
+        ("line 19 ", 2, 7, "with fuzz 2 at offset 7"),
+    ],
+)
+def test_fuzz_is_said_and_can_be_forbidden(
+    repository: Path,
+    cache: Cache,
+    said: Said,
+    diff: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    old: str,
+    fuzz: int,
+    lines: int,
+    said_of_it: str,
+) -> None:
+    # Without its blob the diff cannot be merged three-way.
+    text = "".join(line for line in diff.read_text().splitlines(True) if not line.startswith("index "))
+    diff.write_text(text)
+    moved(repository, lines, old, f"{old}changed ")
+    kernel = opened(repository, cache, said, diff)
+    assert "SPTE 3" in (kernel.root / "src" / SPTE_H).read_text()
+    assert kernel.notes == (f"patch fix.diff: hunk 1 of {SPTE_H} applied {said_of_it}",)
+    monkeypatch.setenv("CONFORMANCE_FUZZ", str(fuzz))
+    assert opened(repository, cache, said, diff).notes == kernel.notes
+    for less in range(fuzz):
+        monkeypatch.setenv("CONFORMANCE_FUZZ", str(less))
+        with pytest.raises(ConformanceError, match=rf"hunk 1 does not apply to {SPTE_H} \(line 18\)"):
+            opened(repository, cache, said, diff)
+    monkeypatch.setenv("CONFORMANCE_FUZZ", "3")
+    with pytest.raises(ConformanceError, match="CONFORMANCE_FUZZ is '3'"):
+        opened(repository, cache, said, diff)
+
+
+def test_which_hunks_were_inexact(repository: Path, cache: Cache, said: Said, tmp_path: Path) -> None:
+    text = "".join(f"/* {n} */\n" for n in range(60))
+    commit(repository, {SPTE_H: text + "#define SPTE 2\n"})
+    git(repository, "tag", "-f", "one")
+    changed = text.replace("/* 10 ", "/* ten ").replace("/* 30 ", "/* thirty ").replace("/* 50 ", "/* fifty ")
+    commit(repository, {SPTE_H: changed + "#define SPTE 2\n"})
+    patch = exported(repository, tmp_path / "p.diff", "diff", "--no-ext-diff", "one..HEAD")
+    patch.write_text("".join(line for line in patch.read_text().splitlines(True) if line[:6] != "index "))
+    drifted = text.replace("/* 20 */\n", "/* 20 */\n\n\n").replace("/* 33 ", "/* off ")
+    commit(repository, {SPTE_H: drifted + "#define SPTE 2\n"})
+    kernel = opened(repository, cache, said, patch)
+    assert kernel.notes == (
+        f"patch p.diff: hunk 2 of {SPTE_H} applied with fuzz 1 at offset 2",
+        f"patch p.diff: hunk 3 of {SPTE_H} applied at offset 2",
+    )
+
+
+def test_where_the_repository_has_the_blob_it_is_merged(
+    repository: Path, cache: Cache, said: Said, diff: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved(repository, 5, "line 19 ", "line nineteen ")
+    blob = git(repository, "rev-parse", f"one:{SPTE_H}")
+    kernel = opened(repository, cache, said, diff)
+    text = (kernel.root / "src" / SPTE_H).read_text()
+    assert "SPTE 3" in text and "line nineteen" in text
+    assert kernel.notes == (f"patch fix.diff: {SPTE_H} merged three-way, from blob {blob[:7]}",)
+    monkeypatch.setenv("CONFORMANCE_FUZZ", "0")
+    with pytest.raises(ConformanceError, match="hunk 1 does not apply"):
         opened(repository, cache, said, diff)

@@ -54,16 +54,88 @@ def test_patches_without_numbers_stay_in_order(tmp_path):
 
 @pytest.mark.parametrize(
     ("there", "missing"),
-    [([1, 3], "2/3 is missing"), ([2], "1/3, 3/3 are missing"), ([1, 2], "3/3 is missing")],
+    [
+        ([1, 3], "2/3 of the series was not given; those given are judged in order, without the others"),
+        ([2], "1/3, 3/3 of the series were not given; this patch is judged alone, without the others"),
+        ([2, 1], "3/3 of the series was not given; those given are judged in order, without the others"),
+    ],
 )
-def test_a_missing_part_is_named(tmp_path, there, missing):
-    with pytest.raises(ConformanceError, match=missing):
-        read(tmp_path, box=box(*(patch(number, 3) for number in there)))
+def test_what_is_given_of_a_series_is_judged_and_what_is_missing_is_said(tmp_path, there, missing):
+    series = read(tmp_path, **{f"p{number}": patch(number, 3) for number in there})
+    assert numbers(series) == sorted(there)
+    assert series.incomplete == (f"p{min(there)}: {missing}",)
 
 
 def test_of_many_missing_parts_five_are_named(tmp_path):
-    with pytest.raises(ConformanceError, match=r"2/200, 3/200, 4/200, 5/200, 6/200 and 194 more are missing"):
-        read(tmp_path, box=patch(1, 200))
+    (said,) = read(tmp_path, box=patch(1, 200)).incomplete
+    assert "2/200, 3/200, 4/200, 5/200, 6/200 and 194 more of the series were not given" in said
+
+
+def test_a_complete_series_has_nothing_missing(tmp_path):
+    assert read(tmp_path, a=patch(1, 2), b=patch(2, 2)).incomplete == ()
+
+
+@pytest.mark.parametrize(
+    ("tags", "number", "of"),
+    [
+        ("PATCH v8 03/11", 3, 11),
+        ("PATCH 6.12 123/456", 123, 456),
+        ("PATCH 5.10.y 2/3", 2, 3),
+        ("PATCH AUTOSEL 6.1 04/18", 4, 18),
+    ],
+)
+def test_one_mail_of_a_series(tmp_path, tags, number, of):
+    series = read(tmp_path, a=mail(Subject=f"[{tags}] x"))
+    assert [(part.mail.number, part.mail.of) for part in series.parts] == [(number, of)]
+    assert "judged alone" in series.incomplete[0]
+
+
+def test_the_same_numbers_for_two_releases_are_two_series(tmp_path):
+    series = read(tmp_path, a=patch(1, 1, version=" 6.12"), b=patch(1, 1, version=" 6.6"))
+    assert [part.mail.release for part in series.parts] == ["6.12", "6.6"]
+
+
+NFC = "No functional change intended."
+
+
+def test_a_cover_letter_in_a_file_of_its_own(tmp_path):
+    cover = mail("About.\n", Subject="[PATCH 0/2] cover")
+    series = read(tmp_path, cover=cover, one=patch(1, 2), two=patch(2, 2))
+    assert (numbers(series), series.claim) == ([1, 2], None)
+    assert series.notes == ("cover is the cover letter",)
+    series = read(tmp_path, one=patch(1, 1), words=mail("words\n", Subject="hello"), empty=b"")
+    assert series.notes == ("words holds no patch, left out", "empty holds no patch, left out")
+    with pytest.raises(ConformanceError, match=r"words holds no patch.* empty is no patch"):
+        read(tmp_path, words=mail("words\n"), empty=b"")
+
+
+@pytest.mark.parametrize(
+    ("about", "promised"),
+    [
+        (NFC, True),
+        (f"Clean up.\n\n{NFC}\n\nJ (2):\n  KVM: Rename it\n  KVM: Move it", True),
+        ("This patch series is NFC.", True),
+        ("Clean up.\n\nJ (2):\n  KVM: Rename it, NFC\n  KVM: Fix it\n", False),
+        ("Patch 1 is a rename, no functional change intended.", False),
+        ("The first patch is a rename. No functional change intended in that patch.", False),
+        (f"> {NFC}", False),
+    ],
+)
+def test_the_promise_of_the_cover_letter(tmp_path, about, promised):
+    cover = mail(f"{about}\n", Subject="[PATCH 0/2] cover")
+    series = read(tmp_path, cover=cover, one=patch(1, 2), two=patch(2, 2))
+    assert (series.claim is not None) == promised
+    assert [part.claim for part in series.parts] == [None, None]
+    other = read(tmp_path, cover=mail(f"{NFC}\n", Subject="[PATCH 0/7] other"), one=patch(1, 2))
+    assert other.claim is None
+
+
+def test_the_subject_of_a_reply_is_that_of_the_patch_replied_to(tmp_path):
+    (part,) = read(tmp_path, a=mail(f"How about:\n\n{DIFF}", Subject="Re: [PATCH] Rename it, NFC")).parts
+    assert part.claim is None
+    inner = f"> {NFC}\n\nSo:\n\n-- >8 --\nSubject: [PATCH] Move it, NFC\n\nWhy.\n---\n{DIFF}"
+    (part,) = read(tmp_path, a=mail(inner, Subject="Re: [PATCH 1/2] Rename it")).parts
+    assert (part.title, part.claim.sentence) == ("Move it, NFC", "Move it, NFC")
 
 
 def test_replies_older_versions_and_copies_are_left_out(tmp_path):
@@ -129,11 +201,34 @@ def test_the_files_that_a_patch_touches(tmp_path):
         ("drivers/net/tun.c", False),
         ("Documentation/virt/kvm/api.rst", False),
         ('"a/arch/x86/kvm/mmu/\\163pte.h"', True),
+        ("x/y.c", True),
+        ("kvm/mmu/spte.h", True),
     ],
 )
 def test_what_may_concern_the_mmu(tmp_path, name, concerns):
     (part,) = read(tmp_path, file=f"--- a/{name}\n+++ b/{name}\n@@ -1 +1 @@\n-a\n+b\n".encode()).parts
     assert part.may_concern is concerns
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("i/", "w/"),
+        ("c/", "o/"),
+        ("1/", "2/"),
+        ("", ""),
+        ("./", "./"),
+        ("linux.orig/", "linux/"),
+        ("a/l/", "b/l/"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("file", "concerns"), [("arch/x86/kvm/mmu/spte.h", True), ("drivers/net/tun.c", False)]
+)
+def test_whatever_stands_before_the_name(tmp_path, old, new, file, concerns):
+    text = f"--- {old}{file}\t2024-01-01\n+++ {new}{file}\t2024-01-01\n@@ -1 +1 @@\n-a\n+b\n"
+    (part,) = read(tmp_path, file=text.encode()).parts
+    assert (part.paths, part.may_concern) == ({file}, concerns)
 
 
 def review(standing: Standing = Standing.UNSEEN, **changes) -> Review:
@@ -148,12 +243,15 @@ class Kernels:
         self.compared: list[tuple[int, int]] = []
         self.refuse: dict[int, str] = {}
         self.reviews: dict[tuple[int, int], Review | ConformanceError] = {}
+        self.notes: tuple[str, ...] = ()
 
-    def open(self, selector, patches=(), *, progress):
+    def open(self, selector, patches=(), *, progress, idle=False):
         if len(patches) in self.refuse:
             raise ConformanceError(self.refuse[len(patches)])
         assert all(path.read_bytes() for path in patches)
-        return Kernel(selector, selector, None, "9", (6, 1), None, Path(), fingerprint=str(len(patches)))
+        notes = self.notes if patches else ()
+        count = str(len(patches))
+        return Kernel(selector, selector, None, "9", (6, 1), None, Path(), fingerprint=count, notes=notes)
 
     def compare(self, before, after) -> Review:
         key = (int(before.fingerprint), int(after.fingerprint))
@@ -195,6 +293,27 @@ def test_a_promise_that_is_not_kept(kernels, tmp_path):
     assert [one.outcome for one in told.judged] == [Outcome.KEPT, Outcome.BROKEN, Outcome.KEPT]
     assert told.status == 1
     assert told.whole.claim.sentence == nfc
+
+
+def test_a_promise_of_the_cover_letter_is_one_of_the_whole(kernels, tmp_path):
+    kernels.reviews[0, 1] = kernels.reviews[0, 2] = review(Standing.DIFFERS)
+    cover = mail(f"{NFC}\n", Subject="[PATCH 0/2] cover")
+    told = judged(kernels, tmp_path, cover, patch(1, 2), patch(2, 2))
+    assert [one.outcome for one in told.judged] == [Outcome.CHANGES, Outcome.KEPT, Outcome.BROKEN]
+    assert told.whole.claim.sentence == NFC
+
+
+def test_what_is_missing_is_said_in_the_result_and_where_a_patch_does_not_apply(kernels, tmp_path):
+    told = judged(kernels, tmp_path, patch(2, 3))
+    assert "1/3, 3/3 of the series were not given" in told.notes[0]
+    kernels.refuse[1] = "hunk 1 does not apply."
+    with pytest.raises(ConformanceError, match=r"does not apply\. box: 1/3, 3/3 of the series were"):
+        judged(kernels, tmp_path, patch(2, 3))
+
+
+def test_how_patches_were_applied_is_said_in_the_result(kernels, tmp_path):
+    kernels.notes = ("hunk 1 of spte.h applied with fuzz 1",)
+    assert judged(kernels, tmp_path, patch(1, 1)).notes == kernels.notes
 
 
 def test_a_change_that_was_not_denied(kernels, tmp_path):

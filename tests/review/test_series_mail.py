@@ -7,7 +7,7 @@ from email.message import EmailMessage
 
 import pytest
 
-from conformance.review.mail import read_mail, read_mails
+from conformance.kernels.mails import read_mail, read_mails
 
 DIFF = (
     "diff --git a/arch/x86/kvm/mmu/spte.h b/arch/x86/kvm/mmu/spte.h\n"

@@ -27,6 +27,14 @@ _HEADER = re.compile(rb"(?:>?From |[A-Za-z][A-Za-z0-9-]*:[ \t])")
 # `git mailinfo` ends the message at the same lines.
 _MESSAGE_END = re.compile(rb"^(?:---[ \t]*$|diff -|Index: |--- \S)", re.MULTILINE)
 _DIFF = re.compile(rb"^(?:diff --git |--- \S[^\n]*\n\+\+\+ \S[^\n]*\n@@ -)", re.MULTILINE)
+# As `git mailinfo --scissors` cuts, less the text that may stand in such a line.
+_SCISSORS = re.compile(
+    rb"^[ \t]*-[- \t]*(?:>[8%]|[8%]<)[- \t>8%<]*(?:cut here[- \t>8%<]*)?\n", re.MULTILINE | re.IGNORECASE
+)
+_INNER = re.compile(
+    rb"^(?:(?:From|Date|Subject|To|Cc|Reply-To|In-Reply-To|Message-ID|Author): [^\n]*\n(?:[ \t]+[^\n]+\n)*)+",
+    re.MULTILINE | re.IGNORECASE,
+)
 _PREFIX = re.compile(r"^((?:(?:re|aw|fwd?):\s*)*)((?:\[[^\]]*\]\s*)*)", re.IGNORECASE)
 _BASE = re.compile(r"^base-commit: ([0-9a-f]{7,64})$", re.MULTILINE)
 # Every = of quoted-printable begins a byte in hex or ends a line.
@@ -39,9 +47,11 @@ _PATCH_TYPES = ("text/plain", "text/x-patch", "text/x-diff", "application/x-patc
 class Mail:
     """One mail, or one plain diff, which has no subject and no message.
 
-    ``subject`` is without its [PATCH ...] and Re:, which are ``number``, ``of``, ``version`` and ``reply``.
-    ``message`` is the commit message, ``diff`` what follows it, in UTF-8 and with line feeds alone; empty in
-    a cover letter. ``base_commit`` is what `git format-patch --base` recorded.
+    ``subject`` is without its [PATCH ...] and Re:, which are ``number``, ``of``, ``version``, ``release`` (a
+    stable review's "6.12") and ``reply``. ``message`` is the commit message, ``diff`` what follows it, in
+    UTF-8 and with line feeds alone; empty in a cover letter. Of a patch inside a mail, below a scissors line
+    or a header of its own, subject and message are the inner ones, and it is ``inline`` if it has a subject.
+    ``base_commit`` is what `git format-patch --base` recorded.
     """
 
     subject: str = ""
@@ -50,7 +60,9 @@ class Mail:
     number: int | None = None
     of: int | None = None
     version: int = 1
+    release: str = ""
     reply: bool = False
+    inline: bool = False
     base_commit: str = ""
     message_id: str = ""
 
@@ -70,18 +82,49 @@ def read_mail(content: bytes) -> Mail:
     content = _plain_text(content).lstrip(b"\n")
     if not _HEADER.match(content):
         return Mail(diff=_diff(content))
-    message = email.message_from_bytes(content)
-    body = _body(message)
-    subject = _decoded(message.get("Subject", ""))
-    end = _MESSAGE_END.search(body)
-    text, rest = (body[: end.start()], body[end.start() :]) if end else (body, b"")
+    try:
+        message = email.message_from_bytes(content)
+        body = _body(message)
+    except RecursionError:  # Parts within parts, a thousand deep.
+        return Mail()
+    outer = _decoded(message.get("Subject", ""))
+    inner, text = _inner(body, reply=bool(_prefix(outer)[1]))
+    end = _MESSAGE_END.search(text)
+    told, rest = (text[: end.start()], text[end.start() :]) if end else (text, b"")
     return _named(
-        subject,
-        message=text.decode("utf-8", "replace").strip(),
+        inner or outer,
+        message=told.decode("utf-8", "replace").strip(),
         diff=_diff(rest),
+        reply=bool(_prefix(outer)[1]),
+        inline=bool(inner),
         base_commit=_base_commit(body),
         message_id=_decoded(message.get("Message-Id", "")).strip("<> "),
     )
+
+
+def _inner(body: bytes, *, reply: bool) -> tuple[str, bytes]:
+    """The subject of a patch inside a mail, if it has one, and the body from its message on.
+
+    As git takes it, that is what follows a scissors line, and the header at the top of the body. In a reply
+    the header may follow anything.
+    """
+    diff = _DIFF.search(body)
+    if diff is None:
+        return "", body
+    start = max((cut.end() for cut in _SCISSORS.finditer(body, 0, diff.start())), default=0)
+    headers = [
+        (subject, found.end())
+        for found in _INNER.finditer(body, start, diff.start())
+        if (reply or not body[start : found.start()].strip())
+        and body[found.end() : found.end() + 1] == b"\n"
+        and (subject := _subject_of(found.group()))
+    ]
+    subject, start = headers[-1] if headers else ("", start)
+    return subject, body[start:]
+
+
+def _subject_of(header: bytes) -> str:
+    return _decoded(email.message_from_bytes(header).get("Subject", ""))
 
 
 def _plain_text(content: bytes) -> bytes:
@@ -98,18 +141,25 @@ def _diff(text: bytes) -> bytes:
     return text[start.start() :] if start else b""
 
 
-def _named(subject: str, **rest: str | bytes) -> Mail:
-    """A mail with what its subject says of it."""
+def _prefix(subject: str) -> re.Match[str]:
+    """What stands before a subject: Re: and the like, then tags in brackets."""
     match = _PREFIX.match(subject)
-    assert match is not None  # Both parts may be empty.
+    assert match is not None  # Both may be empty.
+    return match
+
+
+def _named(subject: str, **rest: str | bytes | bool) -> Mail:
+    """A mail with what its subject says of it."""
+    match = _prefix(subject)
     tags = match[2]
     place = re.search(r"(?<![\w.])(\d{1,4})/(\d{1,4})(?![\w.])", tags)
     version = re.search(r"\bv(\d{1,3})\b", tags, re.IGNORECASE)
+    release = re.search(r"(?<![\w./])\d{1,2}\.\d{1,3}(?=\.y\b|[\s\]])", tags)
     told: dict[str, object] = {
         "number": int(place[1]) if place else None,
         "of": int(place[2]) if place else None,
         "version": int(version[1]) if version else 1,
-        "reply": bool(match[1]),
+        "release": release.group() if release else "",
     }
     return Mail(subject=subject[match.end() :], **told, **rest)  # type: ignore[arg-type]
 

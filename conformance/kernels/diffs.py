@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Unified diffs as git, GNU diff, quilt and Subversion write them, read into files and hunks.
+
+A patch comes from anybody, and git must not read it otherwise than this does: what is applied is written
+anew from what was read here (`conformance.kernels.names` says how its files are called in the kernel).
+Hunks are taken by their line counts, so that no line in one passes for the head of the next file.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from conformance.errors import ConformanceError
+
+__all__ = ["FileDiff", "Hunk", "read_diff"]
+
+_HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
+_MODE = re.compile(rb"(old mode|new mode|new file mode|deleted file mode|index \S+) +(\S+)\s*$")
+_INDEX = re.compile(rb"index ([0-9a-f]{7,64})\.\.")
+_STAMP = re.compile(
+    r"""\s+(?: \d{4}-\d\d-\d\d\s.*                              # GNU diff
+             | \w{3}\s\w{3}\s+\d{1,2}\s\d\d:\d\d:\d\d.*         # older ones, and quilt
+             | \((?:revision|working\ copy|nonexistent|rev)\b.*  # Subversion
+           )$""",
+    re.VERBOSE,
+)
+_EPOCH = re.compile(r"\s(?:1970-01-01|1969-12-31)\s")
+_LINKS = (0o120000, 0o160000)
+"""The file types of a symbolic link and of a submodule."""
+
+
+@dataclass(frozen=True)
+class Hunk:
+    """One hunk: where it begins in the old and new file, its lines with the @@ line, its lines of context."""
+
+    start: int
+    target: int
+    text: bytes
+    leading: int
+    trailing: int
+
+    @property
+    def context(self) -> int:
+        """Lines of context at one end, at that which has more."""
+        return max(self.leading, self.trailing)
+
+
+@dataclass
+class FileDiff:
+    """What a diff says of one file. The names are as written in it; empty where there is no file."""
+
+    old: str
+    new: str
+    git: bool
+    """Whether it has git's own header."""
+    added: bool = False
+    removed: bool = False
+    moved: bytes = b""
+    """"rename" or "copy"."""
+    binary: bool = False
+    blob: str = ""
+    """The object name of the old content, abbreviated; empty if the diff has none."""
+    modes: list[bytes] = field(default_factory=list)
+    hunks: list[Hunk] = field(default_factory=list)
+
+
+def read_diff(text: bytes, what: str) -> list[FileDiff]:
+    """The files and hunks of a diff.
+
+    Raises ConformanceError, with ``what`` before it, about a diff that is damaged or that may not be applied:
+    a symbolic link could lead out of the copy that is patched, and no kernel file has a name that git quotes.
+    """
+    return _Reader(text, what).files()
+
+
+class _Reader:
+    """Goes through the lines of a diff once."""
+
+    def __init__(self, text: bytes, what: str) -> None:
+        self.lines = text.removesuffix(b"\n").split(b"\n")
+        self.what = what
+        self.found: list[FileDiff] = []
+        self.headed: FileDiff | None = None
+        """The file whose git header was read last, until its ---."""
+
+    def files(self) -> list[FileDiff]:
+        at = 0
+        while at < len(self.lines):
+            at = self.take(at)
+        for file in self.found:
+            if file.added:
+                file.old = ""
+            if file.removed:
+                file.new = ""
+            if not file.old and not file.new:
+                raise ConformanceError(f"{self.what} is damaged: it does not say which file it changes.")
+            for name in (file.old, file.new):
+                self.check_name(name)
+        return self.found
+
+    def take(self, at: int) -> int:
+        """Read what begins in this line; where to go on."""
+        line = self.lines[at]
+        if line.startswith(b"diff --git "):
+            self.git_header(line)
+        elif line.startswith((b"diff --cc ", b"diff --combined ")):
+            raise ConformanceError(
+                f"{self.what} holds the combined diff of a merge, which is not applied here."
+            )
+        elif line.startswith(b"--- ") and self.starts_file(at):
+            self.names(line, self.lines[at + 1])
+            return at + 2
+        elif line.startswith(b"@@ -"):
+            return self.hunk(at)
+        elif self.headed is not None:
+            self.extended(self.headed, line)
+        return at + 1
+
+    def starts_file(self, at: int) -> bool:
+        following = self.lines[at + 1 : at + 3]
+        return len(following) == 2 and following[0].startswith(b"+++ ") and following[1].startswith(b"@@ -")
+
+    def git_header(self, line: bytes) -> None:
+        words = line.split()[2:]
+        if b'"' in line:
+            self.quoted(line.removeprefix(b"diff --git "))
+        old, new = (self.name(word)[0] for word in words) if len(words) == 2 else ("", "")
+        self.headed = FileDiff(old, new, git=True)
+        self.found.append(self.headed)
+
+    def extended(self, file: FileDiff, line: bytes) -> None:
+        """A line of git's header that is neither its first nor a name."""
+        mode = _MODE.match(line)
+        if mode:
+            self.check_mode(mode[2])
+            if not mode[1].startswith(b"index"):
+                executable = int(mode[2], 8) & 0o111
+                file.modes.append(mode[1] + (b" 100755" if executable else b" 100644"))
+        if line.startswith(b"new file mode"):
+            file.added = True
+        elif line.startswith(b"deleted file mode"):
+            file.removed = True
+        elif line.startswith((b"rename from ", b"rename old ", b"copy from ")):
+            file.moved = line.split()[0]
+        elif line.startswith((b"GIT binary patch", b"Binary files ")):
+            file.binary = True
+        elif line.startswith(b"index "):
+            blob = _INDEX.match(line)
+            file.blob = blob[1].decode() if blob else ""
+
+    def check_mode(self, mode: bytes) -> None:
+        if not re.fullmatch(rb"[0-7]{1,11}", mode):
+            raise ConformanceError(f"{self.what} is damaged: {_text(mode)} is no file mode. Export it again.")
+        if int(mode, 8) & 0o170000 in _LINKS:
+            raise ConformanceError(
+                f"{self.what} makes a symbolic link or a submodule, which is not applied here."
+            )
+
+    def names(self, before: bytes, after: bytes) -> None:
+        """The lines --- and +++."""
+        old, old_stamp = self.name(before[4:])
+        new, new_stamp = self.name(after[4:])
+        file = self.headed
+        self.headed = None
+        if file is None or file.hunks:
+            file = FileDiff(old, new, git=False)
+            # GNU diff -N gives a file that is not there the date of the epoch.
+            file.added = not old or _EPOCH.search(old_stamp) is not None
+            file.removed = not new or _EPOCH.search(new_stamp) is not None
+            self.found.append(file)
+            return
+        for known, told in ((file.old, old), (file.new, new)):
+            if known and told and known != told:
+                raise ConformanceError(
+                    f"{self.what} is damaged: it says both {known} and {told} of one file. Export it again."
+                )
+        file.added, file.removed = file.added or not old, file.removed or not new
+        file.old, file.new = old or file.old, new or file.new
+
+    def name(self, written: bytes) -> tuple[str, str]:
+        """A name and what follows it in its line; empty for /dev/null."""
+        if written.startswith(b'"'):
+            self.quoted(written)
+        name, tab, stamp = _text(written).partition("\t")
+        if not tab:
+            bare = _STAMP.sub("", name)
+            name, stamp = bare, name[len(bare) :]
+        name = re.sub("//+", "/", name.rstrip())
+        return ("" if name == "/dev/null" else name), f" {stamp} "
+
+    def hunk(self, at: int) -> int:
+        """Read a hunk; the line behind it."""
+        file = self.found[-1] if self.found else None
+        numbers = _HUNK.match(self.lines[at])
+        if file is None or numbers is None or self.headed is not None:
+            raise ConformanceError(
+                f"{self.what} is damaged: {_text(self.lines[at])[:60]} is no hunk of a file."
+            )
+        old, new = (1 if numbers[group] is None else int(numbers[group]) for group in (2, 4))
+        kinds = bytearray()
+        place = at + 1
+        while old or new:
+            # Mailers drop the only blank of an empty line.
+            kind = self.lines[place][:1] or b" " if place < len(self.lines) else b""
+            old -= kind in (b" ", b"-")
+            new -= kind in (b" ", b"+")
+            if kind not in (b" ", b"-", b"+", b"\\") or not kind or old < 0 or new < 0:
+                where = f"hunk {len(file.hunks) + 1} of {file.new or file.old}"
+                raise ConformanceError(
+                    f"{self.what} is damaged: {where} has not the lines that it announces. Export it again."
+                )
+            kinds += kind
+            place += 1
+        if place < len(self.lines) and self.lines[place].startswith(b"\\"):
+            place += 1
+        kept = bytes(kinds).replace(b"\\", b"")
+        leading, trailing = len(kept) - len(kept.lstrip()), len(kept) - len(kept.rstrip())
+        text = b"\n".join([numbers.group(), *self.lines[at + 1 : place]]) + b"\n"
+        file.hunks.append(Hunk(int(numbers[1]), int(numbers[3]), text, leading, trailing))
+        file.added = file.added and (file.git or numbers.group().startswith(b"@@ -0,0 "))
+        file.removed = file.removed and (file.git or numbers.group().endswith(b" +0,0 @@"))
+        return place
+
+    def check_name(self, name: str) -> None:
+        """Refuse a name that could lead out of the kernel, whatever is stripped of it."""
+        parts = name.split("/")
+        if name.startswith("/"):
+            wrong = "an absolute path"
+        elif ".." in parts or ".git" in parts:
+            wrong = "a path out of the kernel"
+        elif re.search(r'[\x00-\x20\x7f"\\]', name):
+            wrong = "no name of a kernel file"
+        else:
+            return
+        raise ConformanceError(f"{self.what} does not apply: it names {name!r}, {wrong}.")
+
+    def quoted(self, name: bytes) -> None:
+        raise ConformanceError(
+            f"{self.what} does not apply: it names the file {_text(name).strip()}, "
+            "which is no name of a kernel file."
+        )
+
+
+def _text(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
