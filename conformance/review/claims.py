@@ -88,12 +88,12 @@ def claim_of(subject: str, message: str) -> Claim | None:
 
 
 def _sentences(text: str) -> Iterator[tuple[str, str]]:
-    """The sentences of a text: as they are, and with blanks for what is not the author's own."""
-    own = _FOREIGN.sub(lambda found: re.sub(r"[^\n]", " ", found.group()), text)
+    """The sentences of a text: as they are, and without what is not the author's own."""
+    own = _FOREIGN.sub(lambda found: re.sub(r"[^\n]", "\0", found.group()), text)
     start = 0
     for end in (*(match.end() for match in _SENTENCE_END.finditer(own)), len(text)):
-        if own[start:end].strip():
-            yield text[start:end], own[start:end]
+        if own[start:end].strip("\0 \t\n"):
+            yield text[start:end], own[start:end].replace("\0", " ")
         start = end
 
 
