@@ -12,6 +12,8 @@ from rich.text import Text
 
 from conformance.errors import ConformanceError
 from conformance.kernels import SERIES, Cache, expand, open_kernel
+from conformance.kernels.archive import ascending
+from conformance.kernels.catalogue import catalogue
 from conformance.kernels.inventory import core_files, inventory, options, pin_series, size_of
 from conformance.kernels.selector import Pinned, parse
 from conformance.kernels.vendor import lay_out
@@ -40,8 +42,11 @@ def kernels() -> None:
 
 
 @kernels.command("list")
-def list_() -> None:
+@click.option("--archive", is_flag=True, help="List instead every version that Debian's archive has.")
+def list_(archive: bool) -> None:
     """List the pinned kernels and what of them is on this machine."""
+    if archive:
+        return list_archive()
     table = Table(
         "series", "pinned", "package", "from", "here", "version", "size", "drift", box=None, pad_edge=False
     )
@@ -52,6 +57,17 @@ def list_() -> None:
         suites = ", ".join(pinned.suites)
         size = megabytes(row.size)
         table.add_row(pinned.series, pinned.version, pinned.package, suites, row.place, version, size, drift)
+    console().print(table)
+
+
+def list_archive() -> None:
+    """List the kernels of every suite, the newest first, by the selector that names them."""
+    found: dict[str, list[str]] = {}
+    for offer in catalogue(Cache(), say):
+        found.setdefault(offer.version, []).append(offer.suite)
+    table = Table("selector", "in", box=None, pad_edge=False)
+    for version in reversed(ascending(found)):
+        table.add_row(f"debian:{version}", ", ".join(found[version]))
     console().print(table)
 
 

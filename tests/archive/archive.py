@@ -58,16 +58,15 @@ def main() -> int:
         "versions", nargs="*", metavar="VERSION", help="versions, globs or series; default: all"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcomes there as JSON")
-    parser.add_argument("--list", action="store_true", help="only list the versions")
     chosen = parser.parse_args()
     try:
         versions = offered(catalogue(Cache(), say), chosen.versions)
     except ConformanceError as trouble:
         say(str(trouble))
         return 2
-    if chosen.list or not versions:
-        print("\n".join(versions) or "The archive has no such version.")
-        return 0 if versions else 2
+    if not versions:
+        say("The archive has no such version; conformance kernels list --archive names those that it has.")
+        return 2
     known, suite = read_known(), suite_digest()
     outcomes = []
     for number, version in enumerate(versions, 1):
