@@ -33,6 +33,7 @@ ALLOWED = {
         "layout",
         "review.identify",
         "review.judging",
+        "review.outcome",
         "review.reply",
         "review.review",
     },

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from conformance.cli.options import budget_option, mode_option
+from conformance.cli.options import budget_option, gate_options, mode_option
 from conformance.errors import ConformanceError
 from conformance.reports.text import line
 
@@ -24,9 +24,17 @@ __all__ = ["b4_check"]
 @click.option("--lines", is_flag=True, help="Answer in lines, as 'b4 prep --check' and 'b4 am --check' read.")
 @mode_option
 @budget_option(2.0, "Comparing properties.")
+@gate_options
 @click.pass_context
 def b4_check(
-    ctx: click.Context, onto: str | None, tree: str | None, series: bool, lines: bool, **plan: Any
+    ctx: click.Context,
+    onto: str | None,
+    tree: str | None,
+    series: bool,
+    lines: bool,
+    fail_on: str,
+    strict: bool,
+    **plan: Any,
 ) -> None:
     """Judge one mail on stdin for b4, and answer with a JSON array on stdout.
 
@@ -42,7 +50,8 @@ def b4_check(
     tool = "conformance series" if series else "conformance"
     setup = {"onto": onto or _configured("onto"), "tree": tree or _configured("tree")}
     try:
-        answer, status = _judge(sys.stdin.buffer.read(), tool, setup, series, plan)
+        gate = {"fail_on": fail_on, "strict": strict}
+        answer, status = _judge(sys.stdin.buffer.read(), tool, setup, series, gate, plan)
     except ConformanceError as problem:
         answer, status = {"tool": tool, "status": "warn", "summary": line(f"Not judged: {problem}")}, 2
     if not lines:
@@ -53,26 +62,24 @@ def b4_check(
 
 
 def _judge(
-    content: bytes, tool: str, setup: dict[str, str], series: bool, plan: dict[str, Any]
+    content: bytes,
+    tool: str,
+    setup: dict[str, str],
+    series: bool,
+    given: dict[str, Any],
+    plan: dict[str, Any],
 ) -> tuple[dict[str, str], int]:
     """The answer to a mail, and the exit status."""
     from conformance.cli.patch import comparing
     from conformance.kernels.mails import read_mail
     from conformance.kernels.tools import quiet
-    from conformance.reports.mail import render_series
+    from conformance.reports.review_mail import render_series
     from conformance.review.b4 import Setup, handed
-    from conformance.review.judging import Outcome, judge
+    from conformance.review.judging import judge
+    from conformance.review.outcome import FailOn, Gate, Outcome
     from conformance.review.reply import reply
 
-    statuses = {
-        Outcome.UNCONCERNED: "pass",
-        Outcome.PROVED: "pass",
-        Outcome.KEPT: "pass",
-        Outcome.UNCOVERED: "warn",
-        Outcome.CHANGES: "warn",
-        Outcome.UNJUDGED: "warn",
-        Outcome.BROKEN: "fail",
-    }
+    gate = Gate(FailOn(given["fail_on"]), given["strict"])
     mail = read_mail(content)
     asked = handed(mail, Setup(**setup), whole=series)
     fetch = f"b4 am -o- {shlex.quote(mail.message_id)} | " if mail.message_id else ""
@@ -82,11 +89,18 @@ def _judge(
     which = f"{worst.title}: " if len(told.judged) > 1 else ""
     answer = {
         "tool": tool,
-        "status": statuses[worst.outcome],
+        "status": _STATUSES.get(worst.outcome.name, "warn"),
         "summary": line(which + reply(worst)),
         "details": render_series(told),
     }
-    return answer, told.status
+    status = told.status(gate)
+    if status == 1 and gate.fail_on is not FailOn.CHANGES:
+        answer["status"] = "fail"
+    return answer, status
+
+
+_STATUSES = {"UNCONCERNED": "pass", "PROVED": "pass", "KEPT": "pass", "BROKEN": "fail"}
+"""What b4 shows for an outcome; for any other it shows a warning."""
 
 
 def _configured(name: str) -> str:

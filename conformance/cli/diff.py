@@ -14,6 +14,7 @@ from conformance.cli.options import (
     budget_option,
     check_case,
     destinations,
+    gate_options,
     mode_option,
     property_options,
     report_options,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from conformance.review import Review
+    from conformance.review.outcome import Gate
 
 __all__ = ["diff"]
 
@@ -43,15 +45,25 @@ __all__ = ["diff"]
 @mode_option
 @budget_option(2.0, "Comparing properties.")
 @seed_option(0)
+@gate_options
 @report_options
 @click.pass_context
-def diff(ctx: click.Context, before: str, after: str, patches: tuple[str, ...], **given: Any) -> None:
+def diff(
+    ctx: click.Context,
+    before: str,
+    after: str,
+    patches: tuple[str, ...],
+    fail_on: str,
+    strict: bool,
+    **given: Any,
+) -> None:
     """Say of every function of the MMU whether it changed between two kernels, and whether it matters.
 
     Same text, same machine code (proved), no difference in so many cases, a difference with the smallest
     input, or changed and executed by nothing here.
 
-    Exit status: 0 behaviour was not seen to change, 1 it changes, 2 could not be judged.
+    Exit status: 0 behaviour was not seen to change, 1 it changes, 2 could not be judged; --fail-on and
+    --strict choose otherwise.
     """
     check_case(given["case"], given["only"])
     places = destinations(given)
@@ -59,6 +71,7 @@ def diff(ctx: click.Context, before: str, after: str, patches: tuple[str, ...], 
     with watching() as (progress, _):
         from conformance.kernels import open_kernel
         from conformance.review import Plan, compare
+        from conformance.review.outcome import FailOn, Gate, outcome_of
 
         words = (before, after, *(word for patch in patches for word in ("--patch", patch)))
         plan = Plan(**given, arguments=words)
@@ -67,7 +80,9 @@ def diff(ctx: click.Context, before: str, after: str, patches: tuple[str, ...], 
             open_kernel(after, [Path(patch) for patch in patches], progress=progress),
         )
         review = compare(*kernels, plan, progress)
-    ctx.exit(deliver(review.status, partial(_show, review), partial(_render, review, plan.seed), places))
+        gate = Gate(FailOn(fail_on), strict)
+        status = gate.status(outcome_of(review, promised=False), review)
+    ctx.exit(deliver(status, partial(_show, review), partial(_render, review, plan.seed, gate), places))
 
 
 def _show(review: Review, console: Console) -> None:
@@ -76,14 +91,14 @@ def _show(review: Review, console: Console) -> None:
     show(review, console)
 
 
-def _render(review: Review, seed: int, name: str) -> str:
+def _render(review: Review, seed: int, gate: Gate, name: str) -> str:
+    from conformance.reports import review_mail, sarif
     from conformance.reports.review import as_report, render
 
     if name == "json":
         return render(review)
-    module = importlib.import_module(f"conformance.reports.{name}")
     if name in ("mail", "sarif"):
-        text: str = module.render_review(review)
-    else:
-        text = module.render(as_report(review, seed))
+        return review_mail.render_review(review) if name == "mail" else sarif.render_review(review)
+    module = importlib.import_module(f"conformance.reports.{name}")
+    text: str = module.render(as_report(review, seed, gate))
     return text

@@ -21,6 +21,7 @@ __all__ = [
     "budget_option",
     "check_case",
     "destinations",
+    "gate_options",
     "jobs_option",
     "kernel_options",
     "mode_option",
@@ -273,6 +274,23 @@ def jobs_option(command: Command) -> Command:
         help="Work in parallel.",
     )
     return option(command)
+
+
+def gate_options(command: Command) -> Command:
+    """--fail-on and --strict: which outcomes of a review are exit status 1, and which 2."""
+    fail_on = click.option(
+        "--fail-on",
+        type=click.Choice(["changes", "claims", "uncovered"]),
+        default="changes",
+        show_default=True,
+        help="What is exit status 1. changes: behaviour changes. claims: only a claim that is not kept, "
+        "a crash, or a known fix that is undone. uncovered: a change of behaviour, or of code that nothing "
+        "here looks at.",
+    )
+    strict = click.option(
+        "--strict", is_flag=True, help="Exit with 2 where something changed that nothing here looks at."
+    )
+    return fail_on(strict(command))
 
 
 def report_options(command: Command) -> Command:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import importlib
 import shlex
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -14,24 +17,24 @@ from conformance.cli.options import (
     budget_option,
     check_case,
     destinations,
+    gate_options,
     jobs_option,
     mode_option,
     property_options,
+    report_options,
     seed_option,
 )
 from conformance.cli.run import deliver, watching
 from conformance.errors import ConformanceError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from conformance.kernels import Kernel
+    from conformance.reports.files import Destination
     from conformance.review import Review
-    from conformance.review.judging import Compare, SeriesReview
+    from conformance.review.judging import Compare, Listener, SeriesReview
+    from conformance.review.outcome import Gate
 
 __all__ = ["comparing", "patch"]
-
-_STDOUT = "- is stdout, the text then goes to stderr."
 
 
 @click.command()
@@ -42,28 +45,76 @@ _STDOUT = "- is stdout, the text then goes to stderr."
 @budget_option(2.0, "Comparing properties, for each patch.")
 @seed_option(0)
 @jobs_option
-@click.option("--json", metavar="FILE|-", help=f"Also write JSON; {_STDOUT}")
-@click.option("--sarif", metavar="FILE|-", help=f"Also write SARIF; {_STDOUT}")
-@click.option("--mail", metavar="FILE|-", help=f"Also write this text to a file; {_STDOUT}")
+@gate_options
+@click.option("--verbose", is_flag=True, help="Name every story and every function.")
+@report_options
 @click.pass_context
-def patch(ctx: click.Context, files: tuple[str, ...], onto: str, jobs: int, **given: Any) -> None:
+def patch(
+    ctx: click.Context,
+    files: tuple[str, ...],
+    onto: str,
+    jobs: int,
+    fail_on: str,
+    strict: bool,
+    verbose: bool,
+    **given: Any,
+) -> None:
     """Say what patches change: each on top of the one before, then all of them together.
 
     FILE is a mail, an mbox or a diff; - is stdin. Parts of a series are put in order. The patched code is
-    compiled and run here, as you: read it first.
+    compiled and run here, as you: read it first. Each patch is shown as soon as it is judged.
 
-    Exit status: 0 behaviour was not seen to change, 1 it changes, 2 could not be judged.
+    Exit status: 0 behaviour was not seen to change, 1 it changes, 2 could not be judged; --fail-on and
+    --strict choose otherwise.
     """
     check_case(given["case"], given["only"])
     places = destinations(given)
+    del given["bisect"]  # Commands.main() acts on it: it also holds where the options cannot be read.
+    screen = _screen(places)
     with watching() as (progress, _):
         from conformance.review import judging
+        from conformance.review.outcome import FailOn, Gate
         from conformance.review.series import read_series
 
+        gate = Gate(FailOn(fail_on), strict)
         command = shlex.join(["conformance", "patch", *files, "--onto", onto])
         compare = comparing(command, progress, **given)
-        told = judging.judge(read_series(files), onto, compare, progress, jobs=jobs)
-    ctx.exit(deliver(told.status, partial(_show, told), partial(_render, told), places))
+        shown, wrote = _listener(verbose, screen)
+        told = judging.judge(read_series(files), onto, compare, progress, jobs=jobs, listener=shown)
+    render = partial(_render, told, given["seed"], gate, verbose)
+    status = told.status(gate) or max(wrote)
+    ctx.exit(deliver(status, lambda console: None, render, places))
+
+
+def _listener(verbose: bool, stream: Callable[[], IO[str]]) -> tuple[Listener, list[int]]:
+    """What shows each patch as soon as it is judged, and what printing came to."""
+    from conformance.cli.run import printed
+    from conformance.reports.review_mail import heading, section
+    from conformance.review.judging import Judged, Listener
+
+    wrote: list[int] = [0]
+
+    class Shown(Listener):
+        """Prints as it hears."""
+
+        def begin(self, count: int, base: str, notes: Sequence[str]) -> None:
+            """The first lines."""
+            wrote.append(printed(heading(count, base, notes), stream()))
+
+        def tell(self, one: Judged) -> Judged:
+            """A patch, or the whole."""
+            wrote.append(printed(section(one, verbose=verbose), stream()))
+            return one
+
+    return Shown(), wrote
+
+
+def _screen(places: dict[str, Destination | None]) -> Callable[[], IO[str]]:
+    """Where results are shown; on a terminal, above the bar that shows the progress."""
+    screen = sys.stderr if None in places.values() else sys.stdout
+    if screen.isatty():
+        return lambda: sys.stderr if screen is sys.__stderr__ else sys.stdout
+    return lambda: screen
 
 
 def comparing(command: str, progress: Any, **plan: Any) -> Compare:
@@ -78,8 +129,8 @@ def comparing(command: str, progress: Any, **plan: Any) -> Compare:
     looking = Plan(**plan)
     check_wanted(looking.only, looking.modes, looking.case)
 
-    def compare(before: Kernel, after: Kernel) -> Review:
-        review = compare_kernels(before, after, looking, progress)
+    def compare(before: Kernel, after: Kernel, suspects: Sequence[str]) -> Review:
+        review = compare_kernels(before, after, replace(looking, suspects=tuple(suspects)), progress)
         if looking.only and not review.functions:
             raise ConformanceError("No property that was asked for executes what it changes.")
         functions = []
@@ -94,12 +145,14 @@ def comparing(command: str, progress: Any, **plan: Any) -> Compare:
     return compare
 
 
-def _show(told: SeriesReview, console: Console) -> None:
-    console.print(_render(told, "mail"), end="", soft_wrap=True)
+def _render(told: SeriesReview, seed: int, gate: Gate, verbose: bool, name: str) -> str:
+    from conformance.reports import review_mail, sarif, series
 
-
-def _render(told: SeriesReview, name: str) -> str:
-    from conformance.reports import mail, sarif, series
-
-    write = {"mail": mail.render_series, "sarif": sarif.render_series, "json": series.render}
-    return write[name](told)
+    if name == "mail":
+        return review_mail.render_series(told, verbose=verbose)
+    if name in ("sarif", "json"):
+        return sarif.render_series(told) if name == "sarif" else series.render(told)
+    text: str = importlib.import_module(f"conformance.reports.{name}").render(
+        series.as_report(told, seed, gate)
+    )
+    return text

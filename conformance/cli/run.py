@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from conformance.differential.verdict import Report, Result
     from conformance.reports.files import Destination
 
-__all__ = ["deliver", "run", "tell", "watching"]
+__all__ = ["deliver", "printed", "run", "tell", "watching"]
 
 Progress = Callable[[str], None]
 Advance = Callable[["Result"], None]
@@ -122,6 +122,13 @@ def deliver(
             _whisper(f"conformance: {problem}")
             status = status or 2
     return status
+
+
+def printed(text: str, stream: IO[str]) -> int:
+    """Print a piece of the results at once; 0, or 2 if that could not be written."""
+    from conformance.reports.terminal import Screen
+
+    return _print(lambda: Screen(stream).print(text, end="", soft_wrap=True), stream, 0)
 
 
 def _print(write: Callable[[], object], stream: IO[str], status: int) -> int:

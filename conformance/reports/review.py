@@ -17,15 +17,20 @@ from conformance.reports.difference import described
 from conformance.reports.json import counterexample
 from conformance.reports.terminal import say
 from conformance.reports.text import line
-from conformance.review.review import ConstantReview, FunctionReview, Review, Standing
+from conformance.review.outcome import DEFAULT, Gate, outcome_of
+from conformance.review.review import ConstantReview, FunctionReview, Review, ScopeReview, Standing
 
 __all__ = ["as_report", "document", "render", "show"]
 
 SCHEMA = 1
 
+_NAMED = 12
+"""How many items of a file with the same facts are named."""
+
 _ORDER = (
     (Standing.DIFFERS, "bold red"),
     (Standing.UNCOVERED, "yellow"),
+    (Standing.UNOBSERVED, "yellow"),
     (Standing.UNSEEN, ""),
     (Standing.EQUIVALENT, "green"),
     (Standing.SAME_CODE, "green"),
@@ -37,6 +42,7 @@ _ORDER = (
 _KINDS = {
     Standing.DIFFERS: "seen",
     Standing.UNCOVERED: "nothing here executes them: nothing is known about their behaviour",
+    Standing.UNOBSERVED: "nothing is known about their behaviour",
     Standing.UNSEEN: "not proved: the cases run on both kernels are counted",
     Standing.EQUIVALENT: "proved: for every input, by formulas or by running them all",
     Standing.SAME_CODE: "proved",
@@ -50,6 +56,7 @@ _VERDICTS = {
     Standing.UNSEEN: Verdict.PASS,
     Standing.DIFFERS: Verdict.FAIL,
     Standing.UNCOVERED: Verdict.SKIP,
+    Standing.UNOBSERVED: Verdict.SKIP,
     Standing.ADDED: Verdict.SKIP,
     Standing.REMOVED: Verdict.SKIP,
 }
@@ -65,6 +72,10 @@ def show(review: Review, console: Console) -> None:
             console.print()
             say(console, f"{str(standing).upper()}{kind}", style)
             _functions(group, console)
+    if review.scope:
+        console.print()
+        say(console, "CHANGED OUTSIDE OF FUNCTIONS")
+        _scope(review.scope, console)
     if review.constants:
         console.print()
         say(console, "CONSTANTS AND LAYOUT THAT MOVED")
@@ -88,6 +99,28 @@ def _functions(group: Iterable[FunctionReview], console: Console) -> None:
                 say(console, entry)
 
 
+def _scope(scope: Iterable[ScopeReview], console: Console) -> None:
+    """What changed at file scope, a file at a time, by what is known of it."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for one in scope:
+        groups.setdefault((one.file, _known(one)), []).append(line(one.name))
+    for (file, known), names in groups.items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        say(
+            console,
+            f"  {line(file).removeprefix('arch/x86/kvm/')}: {', '.join(names[:_NAMED])}{more}: {known}",
+        )
+
+
+def _known(one: ScopeReview) -> str:
+    """What is known of something at file scope."""
+    if one.proved:
+        return f"proved to change nothing: {line(one.proved)}"
+    if one.users:
+        return f"judged by {len(one.users)} function{'s' if len(one.users) > 1 else ''} that use it"
+    return "; ".join(filter(None, ["nothing here looks at it", line(one.reason)]))
+
+
 def _facts(one: FunctionReview) -> str:
     """Where a function is, what it was called, and what is known of it besides its standing."""
     facts = [line(one.file).removeprefix("arch/x86/kvm/")]
@@ -104,7 +137,8 @@ def _facts(one: FunctionReview) -> str:
 def _constants(moved: Iterable[ConstantReview], console: Console) -> None:
     table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
     for one in moved:
-        table.add_row(Text(f"  {line(one.name)}"), Text(" → ".join(one.texts)), Text(line(one.where)))
+        what = f"  {one.name}, {one.aspect}" if one.aspect else f"  {one.name}"
+        table.add_row(Text(line(what)), Text(" → ".join(one.texts)), Text(line(one.where)))
     console.print(table)
 
 
@@ -129,9 +163,17 @@ def document(review: Review) -> dict[str, Any]:
         "proved": review.proved,
         "functions": [_function(one) for one in review.changed],
         "constants": [
-            {"name": line(one.name), "before": one.before, "after": one.after, "where": line(one.where)}
+            {
+                "name": line(one.name),
+                "aspect": one.aspect or None,
+                "before": one.before,
+                "after": one.after,
+                "where": line(one.where),
+            }
             for one in review.constants
         ],
+        "scope": [_item(one) for one in review.scope],
+        "undone": [line(sentence) for sentence in review.undone],
         "errors": [line(sentence) for sentence in review.errors],
         "summary": {standing.name: count for standing, count in review.counts.items()},
     }
@@ -146,7 +188,20 @@ def _function(one: FunctionReview) -> dict[str, Any]:
         "cases": one.cases,
         "by": [line(name) for name in one.by],
         "reason": line(one.reason),
+        "through": [line(name) for name in one.through],
         "difference": None if one.difference is None else _difference(one.difference),
+    }
+
+
+def _item(one: ScopeReview) -> dict[str, Any]:
+    """Something that changed outside of functions; "looked_at" is false where nothing is claimed."""
+    return {
+        "name": line(one.name),
+        "file": line(one.file),
+        "looked_at": one.observed,
+        "users": [line(name) for name in one.users],
+        "proved": line(one.proved),
+        "reason": line(one.reason),
     }
 
 
@@ -157,21 +212,43 @@ def _difference(found: Counterexample) -> dict[str, Any]:
     return {**told, **sides}
 
 
-def as_report(review: Review, seed: int | None) -> Report:
-    """The review as results, one for each changed function: what is proved counts as one case."""
-    results = [
-        Result(
-            one.name,
-            "review",
-            str(one.standing),
-            "-",
-            _VERDICTS[one.standing],
-            cases=one.cases or int(_VERDICTS[one.standing] is Verdict.PASS),
-            reason="; ".join(filter(None, [str(one.standing), one.reason])),
-            counterexample=one.difference,
-        )
-        for one in review.functions
-    ]
-    error = " ".join(review.errors) or None
+def as_report(review: Review, seed: int | None, gate: Gate = DEFAULT) -> Report:
+    """The review as results, one for each changed function and item: what is proved counts as one case."""
     title = f"{review.before} → {review.after}"
-    return Report([KernelReport(review.after, title, "", error=error, results=results)], seed)
+    return Report([kernel_report(review.after, title, review, gate, promised=False)], seed)
+
+
+def kernel_report(selector: str, title: str, review: Review, gate: Gate, *, promised: bool) -> KernelReport:
+    """A review as the results of one kernel. What fails is what the ``gate`` lets fail."""
+    outcome = outcome_of(review, promised=promised)
+    fails = gate.status(outcome, review) == 1
+    results = [_result(one, gate, fails=fails) for one in review.functions]
+    results += [_item_result(one, gate) for one in review.scope]
+    error = " ".join(review.errors) or None
+    idle = not any(result.compared() for result in results)
+    unreached = str(outcome) if idle and not error and gate.status(outcome, review) == 0 else None
+    return KernelReport(selector, title, "", error=error, results=results, unreached=unreached)
+
+
+def _result(one: FunctionReview, gate: Gate, *, fails: bool) -> Result:
+    verdict = _VERDICTS[one.standing]
+    if verdict is Verdict.FAIL and not fails:
+        verdict = Verdict.SKIP
+    if one.standing in (Standing.UNCOVERED, Standing.UNOBSERVED):
+        verdict = _UNLOOKED[gate.unlooked]
+    cases = one.cases or int(verdict is Verdict.PASS)
+    reason = "; ".join(filter(None, [str(one.standing), one.reason]))
+    place = str(one.standing)
+    return Result(
+        one.name, "review", place, "-", verdict, cases, reason=reason, counterexample=one.difference
+    )
+
+
+def _item_result(one: ScopeReview, gate: Gate) -> Result:
+    verdict = Verdict.PASS if one.proved else Verdict.SKIP
+    verdict = verdict if one.observed else _UNLOOKED[gate.unlooked]
+    return Result(one.name, "review", "file scope", "-", verdict, int(bool(one.proved)), reason=_known(one))
+
+
+_UNLOOKED = {0: Verdict.SKIP, 1: Verdict.FAIL, 2: Verdict.ERROR}
+"""What a change that nothing here looks at is to a reader of JUnit or KTAP, by the exit status."""

@@ -20,9 +20,10 @@ from conformance.reports.difference import described, difference, headline
 from conformance.reports.grouping import Difference, differences
 from conformance.reports.rows import ALL, differing, rows
 from conformance.reports.text import line
-from conformance.review.judging import Judged, Outcome, SeriesReview
+from conformance.review.judging import Judged, SeriesReview
+from conformance.review.outcome import Outcome
 from conformance.review.reply import LABELS, seen
-from conformance.review.review import FunctionReview, Review, Standing
+from conformance.review.review import FunctionReview, Review, ScopeReview, Standing
 
 __all__ = ["render", "render_review", "render_series"]
 
@@ -50,6 +51,7 @@ class Finding:
 _KINDS = {
     Standing.DIFFERS: ("fail", "error"),
     Standing.UNCOVERED: ("fail", "warning"),
+    Standing.UNOBSERVED: ("fail", "warning"),
     Standing.UNSEEN: ("open", "none"),
     Standing.EQUIVALENT: ("pass", "none"),
     Standing.SAME_CODE: ("pass", "none"),
@@ -60,12 +62,14 @@ _RULES = {
     "behaviour-differs": "A function behaves differently after the change.",
     "promise-broken": "A patch that says that nothing changes makes a function behave differently.",
     "not-covered": "A function changed, and nothing that could be run executes it.",
+    "not-observed": "Something changed, and nothing here looks at what it does.",
     "no-difference-found": "A function changed, and behaved alike in all cases that were run.",
     "equivalent": "A function changed, and is proved to behave alike.",
 }
 _RULE = {
     Standing.DIFFERS: "behaviour-differs",
     Standing.UNCOVERED: "not-covered",
+    Standing.UNOBSERVED: "not-observed",
     Standing.UNSEEN: "no-difference-found",
     Standing.EQUIVALENT: "equivalent",
     Standing.SAME_CODE: "equivalent",
@@ -175,7 +179,17 @@ def _functions(one: Judged) -> list[Finding]:
     """What a review says of each changed function."""
     if one.review is None:
         return []
-    return [_function(function, one) for function in one.review.functions if function.standing in _KINDS]
+    functions = [_function(each, one) for each in one.review.functions if each.standing in _KINDS]
+    return functions + [_item(each, one) for each in one.review.unlooked]
+
+
+def _item(item: ScopeReview, one: Judged) -> Finding:
+    """Something that changed outside of functions, and nothing here looks at."""
+    rule = "not-observed"
+    told = [f"{one.title}: " if one.title else "", f"{item.name} changed; nothing here looks at it"]
+    text = line("".join(told) + (f"; {item.reason}" if item.reason else ""))
+    key = "\0".join([rule, one.title, item.file, item.name])
+    return Finding(rule, "fail", "warning", text, item.name, item.file, key)
 
 
 def _function(function: FunctionReview, one: Judged) -> Finding:

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A judged series for programs: JSON, schema 1, with the review of each patch as ``diff`` writes it."""
+"""A judged series for programs: JSON, schema 1, with the reviews that ``diff`` writes; and as results."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import conformance
-from conformance.reports.review import document
+from conformance.differential.verdict import KernelReport, Report, Result, Verdict
+from conformance.reports.review import document, kernel_report
+from conformance.reports.rows import ALL
 from conformance.reports.text import line
 from conformance.review.judging import Judged, SeriesReview
+from conformance.review.outcome import DEFAULT, Gate, Outcome
 from conformance.review.reply import reply
 
-__all__ = ["SCHEMA", "render"]
+__all__ = ["SCHEMA", "as_report", "render"]
 
 SCHEMA = 1
 
@@ -37,5 +41,28 @@ def _judged(one: Judged) -> dict[str, Any]:
         "outcome": one.outcome.name,
         "reason": line(one.reason),
         "reply": line(reply(one)),
+        "remarks": [line(remark) for remark in one.remarks],
         "review": document(one.review) if one.review else None,
     }
+
+
+def as_report(series: SeriesReview, seed: int | None, gate: Gate = DEFAULT) -> Report:
+    """The series as results: a suite for each patch, and one for the whole."""
+    return Report([_kernel(one, series.base, gate) for one in series.judged], seed)
+
+
+def _kernel(one: Judged, base: str, gate: Gate) -> KernelReport:
+    """One patch: what it comes to, then each function and item that it changes."""
+    if one.review is None and one.outcome is Outcome.UNCONCERNED:
+        return KernelReport(one.title, one.title, base, unreached=str(one.outcome))
+    if one.review is None:
+        return KernelReport(one.title, one.title, base, error=one.reason)
+    promised = one.claim is not None and not one.claim.excepted
+    made = kernel_report(one.title, one.title, one.review, gate, promised=promised)
+    status = gate.status(one.outcome, one.review)
+    verdict = (Verdict.PASS, Verdict.FAIL, Verdict.ERROR)[status]
+    if status == 0 and one.outcome not in (Outcome.PROVED, Outcome.KEPT):
+        verdict = Verdict.SKIP
+    reason = "; ".join([str(one.outcome), *one.review.undone])
+    first = Result("outcome", "review", ALL, ALL, verdict, int(verdict is Verdict.PASS), reason=reason)
+    return replace(made, version=base, results=[first, *made.results])

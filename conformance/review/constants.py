@@ -12,7 +12,7 @@ from conformance.kernels import BuildError, Kernel
 from conformance.review.functions import Source, Text
 from conformance.review.review import ConstantReview
 
-__all__ = ["HEADERS", "moved", "values_of"]
+__all__ = ["HEADERS", "moved", "same_values", "values_of"]
 
 HEADERS = ("linux/kvm_host.h", "mmu.h", "mmu/mmu_internal.h", "mmu/spte.h", "mmu/tdp_iter.h", "x86.h")
 """What the MMU is written against."""
@@ -37,6 +37,22 @@ def moved(
             text = sources[1].macros.get(name) or sources[0].macros[name]
             found.append(ConstantReview(name, before, after, text.file))
     return found
+
+
+def same_values(kernels: tuple[Kernel, Kernel], sources: tuple[Source, Source]) -> set[str]:
+    """The enumerators in headers whose enumeration changed, and whose own value did not."""
+    ours, theirs = (source.macros for source in sources)
+    names = [
+        name
+        for name, text in theirs.items()
+        if name in ours and ours[name].words != text.words and _is_enumerator(text) and _of_headers(text)
+    ]
+    before, after = (values_of(kernel, names) for kernel in kernels)
+    return {name for name in names if name in before and before[name] == after.get(name)}
+
+
+def _is_enumerator(text: Text) -> bool:
+    return "enum" in text.words[:1]
 
 
 def _of_headers(text: Text | None) -> bool:

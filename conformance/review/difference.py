@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from conformance.differential.wanted import check_wanted
 from conformance.kernels import BuildError, Cache, Kernel
 from conformance.oracles.kvm import CannotBuild
 from conformance.oracles.lacking import Lacking
 from conformance.review.behaviour import Seen, explore
-from conformance.review.constants import moved
+from conformance.review.constants import moved, same_values
 from conformance.review.layouts import moved_fields
 from conformance.review.plan import Plan
 from conformance.review.proof import Proofs
 from conformance.review.review import FunctionReview, Review, Standing
+from conformance.review.scope import needs_code, review_scope, told_by_code
 from conformance.review.stories import tell_stories
 from conformance.review.texts import Pair, Texts
 from conformance.review.verdicts import judge
@@ -24,10 +26,12 @@ __all__ = ["Plan", "compare"]
 Progress = Callable[[str], None]
 
 NOT_COMPILED = "it is not compiled in the configuration used here"
+COMMENTS = "only comments and white space changed"
+CONDITIONAL = "what changed stands under an #if, and makes no code in the configuration used here"
 
 
 def _quiet(message: str) -> None:
-    """Nobody is told."""
+    """Progress that is not shown."""
 
 
 def compare(before: Kernel, after: Kernel, plan: Plan | None = None, progress: Progress = _quiet) -> Review:
@@ -38,10 +42,13 @@ def compare(before: Kernel, after: Kernel, plan: Plan | None = None, progress: P
     plan = plan or Plan()
     check_wanted(plan.only, plan.modes, plan.case)
     texts = Texts(before, after)
-    told = {one.text.name: _untouched(one) for one in texts.pairs}
-    changed = [one for one in texts.pairs if told[one.text.name] is None]
     proofs = Proofs(before, after, texts, Cache(), progress)
-    changed = _prove(proofs.apart, changed, told)
+    texts.same_data = frozenset(proofs.same_data(texts.own_items))
+    texts.same_values = frozenset(same_values((before, after), (texts.before, texts.after)))
+    pairs, differing = _by_code(texts, proofs)
+    told = {one.text.name: _untouched(one) for one in pairs}
+    changed = [one for one in pairs if told[one.text.name] is None]
+    changed = _prove(proofs.apart, changed, told, texts)
     idle = [one for one in changed if not proofs.compiled(one)]
     told.update((one.text.name, _stand(one, Standing.UNCOVERED, NOT_COMPILED)) for one in idle)
     changed = [one for one in changed if one not in idle]
@@ -54,12 +61,12 @@ def compare(before: Kernel, after: Kernel, plan: Plan | None = None, progress: P
         except BuildError as error:
             errors.append(f"{why}: {error}")
         # What is seen to differ need not be compiled once more to find that it is not equal.
-        differing = {one.name for one in judge(changed, texts.pairs, seen, why) if one.difference}
-        equal = [one for one in changed if one.text.name not in differing]
-        unproved = _prove(proofs.as_built, equal, told)
-        changed = [one for one in changed if one.text.name in differing or one in unproved]
+        different = {one.name for one in judge(changed, pairs, seen, why) if one.difference}
+        equal = [one for one in changed if one.text.name not in different]
+        unproved = _prove(proofs.as_built, equal, told, texts)
+        changed = [one for one in changed if one.text.name in different or one in unproved]
         executed = {name for one in seen for name in one.executed}
-        unseen = [one for one in unproved if not one.symbols & executed]
+        unseen = [one for one in unproved if not one.symbols & executed or one.text.name in plan.suspects]
         if unseen and not plan.only:
             try:
                 seen += tell_stories(before, after, _symbols(unseen), plan, progress, texts.symbols())
@@ -68,20 +75,46 @@ def compare(before: Kernel, after: Kernel, plan: Plan | None = None, progress: P
             except (BuildError, Lacking) as error:
                 why = "the stories cannot be told"
                 errors.append(f"{why}: {error}")
-        told.update((one.name, one) for one in judge(changed, texts.pairs, seen, why))
+        told.update((one.name, one) for one in judge(changed, pairs, seen, why))
     functions = tuple(one for one in told.values() if one is not None)
     if plan.only:
         functions = tuple(one for one in functions if one.by)
     kernels, sources = (before, after), (texts.before, texts.after)
     constants = moved(kernels, sources, texts.moved) + moved_fields(kernels, sources, texts.moved_structures)
-    return Review(_title(before), _title(after), functions, tuple(constants), tuple(errors))
+    scope = () if plan.only else review_scope(texts, differing)
+    return Review(_title(before), _title(after), functions, tuple(constants), tuple(errors), scope)
+
+
+def _by_code(texts: Texts, proofs: Proofs) -> tuple[list[Pair], set[str] | None]:
+    """The functions, and those of the same text whose machine code is not the same, as these stand then.
+
+    None if nothing changed of which only machine code tells what it changes.
+    """
+    if not needs_code(texts):
+        return texts.pairs, None
+    differing = proofs.differing(texts.pairs)
+    through = tuple(sorted(told_by_code(texts)))
+    different = {one.text.name for one in texts.pairs if one.same and one.text.name in differing}
+    pairs = [replace(one, through=through) if one.text.name in different else one for one in texts.pairs]
+    return pairs, different
 
 
 def _prove(
-    prove: Callable[[list[Pair]], dict[str, str]], changed: list[Pair], told: dict[str, FunctionReview | None]
+    prove: Callable[[list[Pair]], dict[str, str]],
+    changed: list[Pair],
+    told: dict[str, FunctionReview | None],
+    texts: Texts,
 ) -> list[Pair]:
-    """Note those that are proved equal; the others."""
+    """Note those that are proved equal; the others.
+
+    Machine code says nothing of a variable that begins with another value, nor of what is not compiled.
+    """
     equal = prove(changed) if changed else {}
+    equal = {
+        one.text.name: equal[one.text.name]
+        for one in changed
+        if one.text.name in equal and not texts.variables.intersection(one.through)
+    }
     told.update((one.text.name, _proved(one, equal)) for one in changed if one.text.name in equal)
     return [one for one in changed if one.text.name not in equal]
 
@@ -103,10 +136,14 @@ def _untouched(one: Pair) -> FunctionReview | None:
     """How a function stands by its text alone; None if that does not tell."""
     if one.same:
         return _stand(one, Standing.SAME)
+    if one.alike and not one.through:
+        return _stand(one, Standing.SAME_CODE, COMMENTS)
     if one.before is None:
         return _stand(one, Standing.ADDED)
     return _stand(one, Standing.REMOVED) if one.after is None else None
 
 
 def _proved(one: Pair, equal: dict[str, str]) -> FunctionReview:
+    if one.only_conditional:
+        return _stand(one, Standing.UNCOVERED, CONDITIONAL)
     return _stand(one, Standing.SAME_CODE, equal[one.text.name])

@@ -8,14 +8,15 @@ What a function mentions is what it may call, expand or take the address of: a n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 from tree_sitter import Node
 
 from conformance.kernels.parsing import name_of, outer, parse, text_of
+from conformance.review.file_scope import Item, cut, tokens
 
 __all__ = ["FOLDERS", "MMU", "Source", "Text", "files_of", "read_source"]
 
@@ -26,14 +27,13 @@ FOLDERS = ("arch/x86/kvm", "arch/x86/kvm/mmu", "virt/kvm", "include/linux", "arc
 
 _TEMPLATE = "FNAME"
 """Functions of paging_tmpl.h are written FNAME(name), once, and compiled for each kind of guest."""
+_DECLARING = ("parameter_declaration", "declaration")
 _SPECIMENS = ("paging64_", "paging32_", "ept_")
 
-_TOKEN = re.compile(
-    r"""/\*.*?\*/ | //[^\n]* | \\\n            # comments, and the ends of a macro's lines: no token
-    | ( "(?:\\.|[^"\\])*" | \w+ | -> | <<=? | >>=? | [-+&|=]{2} | [-+*/%&|^!=<>]= | [^\s\w] )""",
-    re.DOTALL | re.VERBOSE,
-)
-"""What C's text is made of; its first group is a token."""
+_CONDITIONAL = re.compile(r"^[ \t]*#[ \t]*if.*?^[ \t]*#[ \t]*endif[^\n]*$", re.MULTILINE | re.DOTALL)
+"""From a conditional to the first that ends."""
+_PARAMETERS = re.compile(r"(?:/\*.*?\*/\s*)*#\s*define\s+\w+\(([^)]*)\)", re.DOTALL)
+"""What a macro takes."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,28 @@ class Text:
     @cached_property
     def words(self) -> tuple[str, ...]:
         """Its tokens, without comments."""
-        return tuple(match[1] for match in _TOKEN.finditer(self.text) if match[1])
+        return tokens(self.text)
 
     @cached_property
     def mentions(self) -> frozenset[str]:
         """Every name in it, but its own."""
         return frozenset(word for word in self.words if word[0].isalpha() or word[0] == "_") - {self.name}
+
+    @cached_property
+    def uses(self) -> frozenset[str]:
+        """What it mentions of file scope: no parameter or local of its own, no member of a structure."""
+        tree = parse(self.text.encode("utf-8", "surrogateescape"))
+        own = {name for node in _below(tree, *_DECLARING) for name in _declared_by(node)}
+        macro = _PARAMETERS.match(self.text)
+        own |= set(tokens(macro[1])) if macro else set()
+        members = {text_of(node) for node in _below(tree, "field_identifier", "statement_identifier")}
+        outside = {text_of(node) for node in _below(tree, "identifier", "type_identifier")}
+        return self.mentions - own - (members - outside)
+
+    @cached_property
+    def unconditional(self) -> tuple[str, ...]:
+        """Its tokens but for those that stand between #if and #endif."""
+        return tokens(_CONDITIONAL.sub("", self.text))
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -78,17 +94,20 @@ class Source:
     functions: Mapping[str, Text]
     macros: Mapping[str, Text]
     """Macros, enumerations and structures: what has no code of its own."""
+    items: Mapping[str, Sequence[Item]] = field(default_factory=dict)
+    """All that stands outside of functions, by file."""
 
 
 def read_source(root: Path, files: Iterable[str]) -> Source:
     """What ``files`` of the source tree ``root`` define."""
     functions: dict[str, Text] = {}
     macros: dict[str, Text] = {}
+    items: dict[str, Sequence[Item]] = {}
     for file in files:
-        found, other = _texts(file, (root / file).read_bytes())
+        found, other, items[file] = _texts(file, (root / file).read_bytes())
         _add(functions, found)
         _add(macros, other)
-    return Source(functions, macros)
+    return Source(functions, macros, items)
 
 
 def files_of(root: Path) -> list[str]:
@@ -112,10 +131,11 @@ def _add(known: dict[str, Text], found: Iterable[Text]) -> None:
 
 
 @lru_cache(maxsize=256)
-def _texts(file: str, content: bytes) -> tuple[list[Text], list[Text]]:
-    """The functions of a file, and its macros, enumerations and structures."""
+def _texts(file: str, content: bytes) -> tuple[list[Text], list[Text], list[Item]]:
+    """The functions of a file, its macros, enumerations and structures, and all outside of functions."""
     functions: list[Text] = []
     others: list[Text] = []
+    spans: list[tuple[int, int, str]] = []
     comment: Node | None = None
     for node in outer(parse(content)):
         if node.type == "comment":
@@ -130,9 +150,11 @@ def _texts(file: str, content: bytes) -> tuple[list[Text], list[Text]]:
             name = name_of(node)
             if name:
                 functions.append(Text(name, file, text))
+                spans.append((node.start_byte, node.end_byte, name))
         else:
             others += (Text(name, file, text) for name in _defines(node))
-    return functions, others
+    # A character a byte, so that the places of the one are those of the other.
+    return functions, others, cut(content.decode("latin-1"), spans)
 
 
 def _defines(node: Node) -> list[str]:
@@ -148,9 +170,21 @@ def _defines(node: Node) -> list[str]:
     return []
 
 
-def _below(node: Node, kind: str) -> Iterator[Node]:
-    """Every node of that kind in ``node``."""
+def _declared_by(node: Node) -> Iterator[str]:
+    """The names that a parameter or a local declaration declares."""
+    waiting = node.children_by_field_name("declarator")
+    while waiting:
+        one = waiting.pop()
+        if one.type == "identifier":
+            yield text_of(one)
+        waiting += one.children_by_field_name("declarator") or (
+            list(one.named_children) if one.type == "parenthesized_declarator" else []
+        )
+
+
+def _below(node: Node, *kinds: str) -> Iterator[Node]:
+    """Every node of these kinds in ``node``."""
     for child in node.children:
-        if child.type == kind:
+        if child.type in kinds:
             yield child
-        yield from _below(child, kind)
+        yield from _below(child, *kinds)

@@ -4,40 +4,29 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from enum import Enum
+from functools import partial
 from pathlib import Path
 
 from conformance.errors import ConformanceError
 from conformance.kernels import Kernel, Progress, open_kernel
+from conformance.kernels.opening import kept_whole
 from conformance.kernels.selector import parse
 from conformance.review.claims import Claim
-from conformance.review.review import Review, Standing
+from conformance.review.outcome import DEFAULT, Gate, Outcome, outcome_of
+from conformance.review.review import FunctionReview, Review, Standing
+from conformance.review.scope import concerns, is_prepared, unprepared
 from conformance.review.series import Part, Series
 
-__all__ = ["Compare", "Judged", "Outcome", "SeriesReview", "judge"]
+__all__ = ["Compare", "Judged", "Listener", "Outcome", "SeriesReview", "judge"]
 
-Compare = Callable[[Kernel, Kernel], Review]
-"""How two kernels are compared: conformance.review.compare() with a plan."""
+Compare = Callable[[Kernel, Kernel, Sequence[str]], Review]
+"""How two kernels are compared: by a plan, and with functions of which stories are told in any case."""
 
 UNCONCERNED = "nothing here concerns the MMU"
-
-
-class Outcome(str, Enum):
-    """What a patch comes to, the gravest last."""
-
-    UNCONCERNED = UNCONCERNED
-    PROVED = "no functional change, proved"
-    KEPT = "no functional change found"
-    UNCOVERED = "changes functions that nothing here executes"
-    UNJUDGED = "could not be judged"
-    CHANGES = "behaviour changes"
-    BROKEN = "says that nothing changes, and changes behaviour"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)
@@ -45,29 +34,21 @@ class Judged:
     """A patch, or a whole series, and what it changes.
 
     ``claim`` is its promise to change nothing. ``reason`` says why there is no review, or what keeps the
-    review from being complete.
+    review from being complete. ``remarks`` are sentences to be shown with it.
     """
 
     title: str
     claim: Claim | None = None
     review: Review | None = None
     reason: str = ""
+    remarks: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> Outcome:
         """What it comes to; a difference that was seen outweighs all that could not be judged."""
-        review = self.review
-        if review is None:
+        if self.review is None:
             return Outcome.UNCONCERNED if self.reason == UNCONCERNED else Outcome.UNJUDGED
-        if any(one.standing is Standing.DIFFERS for one in review.functions):
-            return Outcome.BROKEN if self.claim and not self.claim.excepted else Outcome.CHANGES
-        if review.errors:
-            return Outcome.UNJUDGED
-        if not review.changed and not review.constants:
-            return Outcome.UNCONCERNED
-        if any(one.standing is Standing.UNCOVERED for one in review.functions):
-            return Outcome.UNCOVERED
-        return Outcome.PROVED if review.proved else Outcome.KEPT
+        return outcome_of(self.review, promised=self.claim is not None and not self.claim.excepted)
 
 
 @dataclass(frozen=True)
@@ -87,35 +68,54 @@ class SeriesReview:
         """The patches and the whole."""
         return (*self.parts, self.whole) if self.whole else self.parts
 
-    @property
-    def status(self) -> int:
-        """The exit status: 1 if behaviour changes anywhere, else 2 if anything was not judged, else 0."""
-        outcomes = {one.outcome for one in self.judged}
-        if outcomes & {Outcome.BROKEN, Outcome.CHANGES}:
-            return 1
-        return 2 if Outcome.UNJUDGED in outcomes else 0
+    def status(self, gate: Gate = DEFAULT) -> int:
+        """The exit status: 1 if any patch fails by the ``gate``, else 2 if any was not judged, else 0."""
+        found = {gate.status(one.outcome, one.review) for one in self.judged}
+        return 1 if 1 in found else max(found, default=0)
+
+
+class Listener:
+    """Hears of a series while it is judged; this one does nothing with it."""
+
+    def begin(self, count: int, base: str, notes: Sequence[str]) -> None:
+        """``count`` patches are about to be judged on top of ``base``."""
+
+    def tell(self, one: Judged) -> Judged:
+        """A patch, or the whole, is judged; returns it."""
+        return one
 
 
 def judge(
-    series: Series, onto: str, compare: Compare, progress: Progress, *, applied: int = 0, jobs: int = 2
+    series: Series,
+    onto: str,
+    compare: Compare,
+    progress: Progress,
+    *,
+    applied: int = 0,
+    jobs: int = 2,
+    listener: Listener | None = None,
 ) -> SeriesReview:
     """Judge the patches of a series on top of the kernel that ``onto`` names, each alone, then all together.
 
-    The first ``applied`` patches are applied only; ``jobs`` comparisons run at once. A patch that does not
-    apply ends the series: those after it cannot be judged. Raises ConformanceError if not even the first
+    The first ``applied`` patches are applied only; ``jobs`` comparisons run at once. ``listener`` is given
+    each patch in order, as soon as it and those before it are judged, and then the whole. A patch that does
+    not apply ends the series: those after it cannot be judged. Raises ConformanceError if not even the first
     one could be.
     """
     parse(onto)
+    hear = listener or Listener()
     parts = series.parts[applied:]
+    notes = (*series.notes, *series.incomplete)
     if not any(part.may_concern for part in parts):
-        notes = (*series.notes, *series.incomplete)
-        return SeriesReview(onto, tuple(_unconcerned(part) for part in parts), notes=notes)
+        hear.begin(len(parts), onto, notes)
+        return SeriesReview(onto, tuple(hear.tell(_unconcerned(part)) for part in parts), notes=notes)
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder, ThreadPoolExecutor(jobs) as pool:
         given = [part for part in series.parts[:applied] if part.may_concern]
         files = [_written(part, Path(folder, str(number))) for number, part in enumerate(given)]
         base = before = open_kernel(onto, files, progress=progress, idle=True)
+        notes = (*notes, *base.notes)
+        queue = _InOrder(hear)
         judged: list[Future[Judged]] = []
-        beyond: list[Judged] = []
         for count, part in enumerate(parts, 1):
             try:
                 after = before
@@ -130,43 +130,115 @@ def judge(
                     ) from None
                 if not judged:
                     raise
-                beyond.append(Judged(part.title, part.claim, reason=str(trouble)))
-                beyond += [_beyond(later, part) for later in parts[count:]]
+                queue.put(count, Judged(part.title, part.claim, reason=str(trouble)))
+                for number, later in enumerate(parts[count:], count + 1):
+                    queue.put(number, _beyond(later, part))
                 break
-            judged.append(pool.submit(_judge_part, part, before, after, compare, progress))
+            if count == 1:
+                hear.begin(len(parts), _name(base), notes)
+            job = partial(_judge_part, part, before, after, compare, progress)
+            judged.append(pool.submit(queue.work, count, job))
             before = after
+        found = [future.result() for future in judged]
         whole = None
         if len(judged) == len(parts) > 1:
-            whole = pool.submit(_whole, series, base, before, compare, progress).result()
-        told = (*(future.result() for future in judged), *beyond)
-        notes = (*series.notes, *series.incomplete, *before.notes)
-        return SeriesReview(_name(base), told, whole, notes)
+            whole = hear.tell(_whole(series, found, base, before, compare, progress))
+        return SeriesReview(_name(base), tuple(queue.told), whole, notes)
+
+
+class _InOrder:
+    """What becomes known in any order, passed on in that of the patches."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.told: list[Judged] = []
+        self._listener = listener
+        self._waiting: dict[int, Judged] = {}
+        self._lock = threading.Lock()
+
+    def work(self, number: int, job: Callable[[], Judged]) -> Judged:
+        """Judge patch ``number``, and pass it on."""
+        found = job()
+        self.put(number, found)
+        return found
+
+    def put(self, number: int, one: Judged) -> None:
+        """Pass on patch ``number``, counted from 1, once all before it have been."""
+        with self._lock:
+            self._waiting[number] = one
+            while (following := self._waiting.pop(len(self.told) + 1, None)) is not None:
+                self.told.append(self._listener.tell(following))
 
 
 def _judge_part(part: Part, before: Kernel, after: Kernel, compare: Compare, progress: Progress) -> Judged:
     """Judge one patch by the kernels without and with it."""
     progress(f"{part.name}: {part.title}" if part.mail.subject else f"{part.name}: comparing")
+    found = _judged(part.title, part.claim, part.paths, before, after, lambda: compare(before, after, ()))
+    return replace(found, remarks=tuple(note for note in after.notes if note not in before.notes))
+
+
+def _judged(
+    title: str,
+    claim: Claim | None,
+    paths: Iterable[str],
+    before: Kernel,
+    after: Kernel,
+    compare: Callable[[], Review],
+) -> Judged:
+    """Judge a change that touches ``paths``. The MMU is not concerned only if it is made of none of them."""
+    concerning = [path for path in paths if concerns(path, (before.root, after.root))]
+    if before.fingerprint == after.fingerprint and not concerning:
+        return Judged(title, claim, reason=UNCONCERNED)
+    beyond = [path for path in concerning if not is_prepared(path, (before.root, after.root))]
     if before.fingerprint == after.fingerprint:
-        return _unconcerned(part)
+        return Judged(title, claim, Review(_name(before), _name(after), (), scope=unprepared(concerning)))
     try:
-        return Judged(part.title, part.claim, compare(before, after))
+        review = compare()
     except ConformanceError as trouble:
-        return Judged(part.title, part.claim, reason=str(trouble))
+        return Judged(title, claim, reason=str(trouble))
+    noted = (*review.scope, *unprepared(path for path in beyond if not kept_whole(path)))
+    if not (noted or review.changed or review.constants or review.errors):
+        noted = unprepared(concerning)
+    return Judged(title, claim, replace(review, scope=noted))
 
 
-def _whole(series: Series, base: Kernel, last: Kernel, compare: Compare, progress: Progress) -> Judged:
+def _whole(
+    series: Series,
+    judged: Sequence[Judged],
+    base: Kernel,
+    last: Kernel,
+    compare: Compare,
+    progress: Progress,
+) -> Judged:
     """The series as one change. It promises to change nothing if its cover letter or all patches do."""
     title = f"all {len(series.parts)} patches"
     promises = [part.claim for part in series.parts if part.may_concern]
     kept = [claim for claim in promises if claim is not None]
     claim = series.claim or (kept[0] if kept and len(kept) == len(promises) else None)
-    if base.fingerprint == last.fingerprint:
-        return Judged(title, claim, reason=UNCONCERNED)
     progress(f"{title}: comparing")
-    try:
-        return Judged(title, claim, compare(base, replace(last, title=f"{base.selector} + {title}")))
-    except ConformanceError as trouble:
-        return Judged(title, claim, reason=str(trouble))
+    after = replace(last, title=f"{base.selector} + {title}")
+    paths = {path for part in series.parts for path in part.paths}
+    suspects = sorted({name for one in judged for name in _differing(one)})
+    found = _judged(title, claim, paths, base, after, lambda: compare(base, after, suspects))
+    return replace(found, remarks=tuple(_undone_later(judged, found)))
+
+
+def _differing(one: Judged) -> dict[str, FunctionReview]:
+    """The functions of a patch that were seen to behave differently."""
+    functions = one.review.functions if one.review else ()
+    return {each.name: each for each in functions if each.standing is Standing.DIFFERS}
+
+
+def _undone_later(judged: Sequence[Judged], whole: Judged) -> Iterator[str]:
+    """Each difference of a patch that the whole series does not have, as a sentence."""
+    if whole.review is None:
+        return
+    remaining = _differing(whole)
+    for one in judged:
+        lost = [f"{name}()" for name in _differing(one) if name not in remaining]
+        if lost:
+            more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+            where = ", ".join(lost[:3]) + more
+            yield f"What {one.title!r} changes in {where} is not seen to change once all patches are applied."
 
 
 def _written(part: Part, folder: Path) -> Path:

@@ -24,8 +24,10 @@ _OURS = re.compile(
 """Structures outside the MMU's own files that are its own affair all the same."""
 _AGGREGATES = {"DW_TAG_structure_type": "struct", "DW_TAG_union_type": "union"}
 
+WHOLE = "all"
+"""What all of a structure is called among its members."""
 Layout = dict[str, tuple[int, int]]
-"""A structure's members: the first bit, and how many there are. All of it is called "all"."""
+"""A structure's members: the first bit, and how many there are. """
 
 
 def moved_fields(
@@ -53,9 +55,12 @@ def _compared(name: str, before: Layout, after: Layout) -> Iterator[ConstantRevi
     for member in [*before, *(new for new in after if new not in before)]:
         was, now = before.get(member, (None, None)), after.get(member, (None, None))
         if was[0] != now[0]:
-            yield ConstantReview(f"{member}, bit", was[0], now[0], name)
+            yield ConstantReview(member, was[0], now[0], name, "first bit")
         if was[1] != now[1] and None not in (*was, *now):
-            yield ConstantReview(f"{member}, bits wide", was[1], now[1], name)
+            whole = member == WHOLE
+            yield ConstantReview(
+                name if whole else member, was[1], now[1], name, "size" if whole else "width"
+            )
 
 
 def layouts_of(kernel: Kernel, names: Sequence[str]) -> dict[str, Layout]:
@@ -81,7 +86,7 @@ def read_layouts(elf: ELFFile, names: Iterable[str]) -> dict[str, Layout]:
         for die in unit.get_top_DIE().iter_children():
             name = f"{_AGGREGATES.get(str(die.tag), '')} {_name(die)}"
             if name in missing and "DW_AT_byte_size" in die.attributes:
-                found[name] = {"all": (0, 8 * _size(die)), **dict(_members(die, 0))}
+                found[name] = {WHOLE: (0, 8 * _size(die)), **dict(_members(die, 0))}
                 missing.remove(name)
         if not missing:
             break

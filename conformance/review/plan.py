@@ -14,7 +14,8 @@ class Plan:
 
     ``only`` are globs on names of properties, ``modes`` names of modes (none: all). ``budget`` is seconds of
     comparing properties. ``case`` is one input to try on the one property named. ``arguments`` are those of
-    ``conformance diff`` that name the kernels, for the command that shows a difference again.
+    ``conformance diff`` that name the kernels, for the command that shows a difference again. ``suspects``
+    are functions of which stories are told even if properties execute them.
     """
 
     only: tuple[str, ...] = ()
@@ -23,3 +24,4 @@ class Plan:
     seed: int = 0
     case: tuple[int, ...] = ()
     arguments: tuple[str, ...] = ()
+    suspects: tuple[str, ...] = ()

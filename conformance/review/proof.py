@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from conformance.kernels import Cache, Kernel, Progress
+from conformance.review.data import compile_data
+from conformance.review.file_scope import Changed
 from conformance.review.machine_code import APART, AS_BUILT, Code, compile_code
 from conformance.review.texts import Pair, Texts, users
 
@@ -28,7 +30,7 @@ class Proofs:
         Where a function has no code of its own, all functions that it is folded into must be equal.
         """
         changed = list(pairs)
-        before, after = self._apart = self._compile(changed, APART, "each function apart")
+        before, after = self._compiled_apart(changed)
         equal = {name for name, forms in after.forms.items() if before.forms.get(name) == forms}
         found: dict[str, str] = {}
         for one in changed:
@@ -40,6 +42,31 @@ class Proofs:
                 what = f"all {len(folded)} functions" if len(folded) > 1 else next(iter(folded))
                 found[one.text.name] = f"it has no code of its own; {what} that it is part of"
         return found
+
+    def differing(self, pairs: Iterable[Pair]) -> set[str]:
+        """The functions whose own code, compiled apart, is not the same.
+
+        What a macro call at file scope defines has no text: those that refer to it are named in its place.
+        """
+        own = list(pairs)
+        before, after = self._compiled_apart(own)
+        names = {*before.forms, *after.forms}
+        other = {name for name in names if before.forms.get(name) != after.forms.get(name)}
+        written = {symbol for one in own for symbol in one.symbols}
+        for name in other - written:
+            other |= {*before.users.get(name, ()), *after.users.get(name, ())}
+        return {one.text.name for one in own if other.intersection(one.symbols)}
+
+    def same_data(self, items: Iterable[Changed]) -> set[str]:
+        """The variables among ``items`` whose data, as the kernel is built, are the same on both kernels."""
+        items = [one for one in items if one.both and one.item.holds_data]
+        units = sorted({one.file for one in items if one.file.endswith(".c")})
+        if not units or any(not (root / unit).is_file() for root in self._texts.roots for unit in units):
+            return set()
+        self._progress(f"{self._kernels[1].title}: comparing the data of {len(units)} units")
+        before, after = (compile_data(kernel, units, self._cache) for kernel in self._kernels)
+        names = {name for one in items for name in one.item.names}
+        return {name for name in names if name in before and before[name] == after.get(name)}
 
     def compiled(self, one: Pair) -> bool:
         """Whether a function is compiled at all in this configuration."""
@@ -61,6 +88,10 @@ class Proofs:
             if around and equal >= around:
                 found[one.text.name] = f"as built: {len(around)} functions of which it is part or that use it"
         return found
+
+    def _compiled_apart(self, pairs: list[Pair]) -> tuple[Code, Code]:
+        self._apart = self._apart or self._compile(pairs, APART, "each function apart")
+        return self._apart
 
     def _folded(self, one: Pair) -> set[str]:
         assert self._apart is not None

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from conformance.review.judging import Judged, Outcome
-from conformance.review.review import FunctionReview, Review, Standing
+from conformance.differential.properties import PROPERTIES
+from conformance.review.judging import Judged
+from conformance.review.outcome import Outcome
+from conformance.review.review import FunctionReview, Review, ScopeReview, Standing
 
 __all__ = ["LABELS", "names", "reply", "seen"]
 
 LABELS = {
     Standing.DIFFERS: "behaviour differs",
     Standing.UNCOVERED: "changed, and executed by nothing here",
+    Standing.UNOBSERVED: "changed and executed, but nothing looks at its result",
     Standing.UNSEEN: "not proved, no difference found",
     Standing.EQUIVALENT: "proved, alike on every input",
     Standing.SAME_CODE: "proved, machine code equal",
@@ -23,6 +26,14 @@ LABELS = {
 
 _NAMED = 6
 """How many functions of a kind a sentence names."""
+
+_OPENINGS = {
+    Outcome.PROVED: "No functional change.",
+    Outcome.KEPT: "No functional change found.",
+    Outcome.UNCOVERED: "No functional change found where anything could be run, which is not everywhere.",
+    Outcome.UNOBSERVED: "Nothing is claimed.",
+    Outcome.UNEXECUTED: "Nothing that it changes could be run: nothing is claimed.",
+}
 
 
 def reply(judged: Judged) -> str:
@@ -35,20 +46,20 @@ def reply(judged: Judged) -> str:
     differing = _standing(review, Standing.DIFFERS)
     if differing:
         said = f' The message says "{judged.claim.sentence}"' if judged.claim else ""
-        where = names([_call(one) for one in differing])
-        return f"Behaviour changes in {where}.{said}"
+        return " ".join([f"{_changes(differing)}{said}", *review.undone])
     if judged.outcome is Outcome.UNJUDGED:
         return f"Not judged: {' '.join(review.errors)}"
-    return " ".join([_opening(review), *_grounds(review)])
+    return " ".join([_OPENINGS[judged.outcome], *_grounds(review), *review.undone])
 
 
-def seen(one: FunctionReview) -> str:
-    """What a function that was not proved alike was run on: "65,536 cases", "the stories a and b"."""
+def seen(one: FunctionReview, *, verbose: bool = False) -> str:
+    """What a function that was not proved alike was run on: "65,536 cases", "37 stories"."""
     if one.cases:
         return "1 case" if one.cases == 1 else f"{one.cases:,} cases"
-    if one.by:
-        return f"the stor{'y' if len(one.by) == 1 else 'ies'} {names(one.by)}"
-    return "no case that was counted"
+    stories = [name for name in one.by if name not in PROPERTIES]
+    if stories and (verbose or len(stories) == 1):
+        return f"the stor{'y' if len(stories) == 1 else 'ies'} {names(stories, len(stories))}"
+    return f"{len(stories)} stories" if stories else "no case that was counted"
 
 
 def names(told: Sequence[str], most: int = _NAMED) -> str:
@@ -57,32 +68,60 @@ def names(told: Sequence[str], most: int = _NAMED) -> str:
     return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "nothing"
 
 
-def _opening(review: Review) -> str:
-    if review.proved:
-        return "No functional change."
-    if _standing(review, Standing.UNCOVERED):
-        return "No functional change found where anything could be run, which is not everywhere."
-    return "No functional change found."
+def _changes(differing: Sequence[FunctionReview]) -> str:
+    """Where behaviour changes; of functions whose own text is the same, through what."""
+    own = [one for one in differing if not one.through]
+    if own:
+        return f"Behaviour changes in {names([_call(one) for one in own])}."
+    causes = dict.fromkeys(cause for one in differing for cause in one.through)
+    where = names([_call(one) for one in differing])
+    return f"Behaviour changes through {names([*causes])}, seen in {where}."
 
 
 def _grounds(review: Review) -> list[str]:
-    """A sentence for each way in which functions were judged."""
+    """A sentence for each way in which what changed was judged."""
     sentences = []
     for standing in (Standing.SAME_CODE, Standing.EQUIVALENT):
         proved = _standing(review, standing)
         if proved:
             sentences.append(f"{LABELS[standing].capitalize()}: {names([_call(one) for one in proved])}.")
-    sampled = [f"{_call(one)} in {seen(one)}" for one in _standing(review, Standing.UNSEEN)]
+    sampled = [f"{names(calls)} in {where}" for where, calls in _sampled(review).items()]
     if sampled:
         sentences.append(f"Not proved, but no difference found: {names(sampled)}.")
-    for standing in (Standing.UNCOVERED, Standing.ADDED, Standing.REMOVED):
+    for standing in (Standing.UNCOVERED, Standing.UNOBSERVED, Standing.ADDED, Standing.REMOVED):
         rest = _standing(review, standing)
         if rest:
             sentences.append(f"{LABELS[standing].capitalize()}: {names([_call(one) for one in rest])}.")
-    if review.constants:
-        moved = names([one.name for one in review.constants])
-        sentences.append(f"Constants or layout moved: {moved}.")
-    return sentences
+    sentences += _outside(review.scope)
+    layout = dict.fromkeys(one.where for one in review.constants if one.aspect)
+    values = [one.name for one in review.constants if not one.aspect]
+    sentences += [f"Constants that moved: {names(values)}."] if values else []
+    return sentences + ([f"Layout that moved: {names([*layout])}."] if layout else [])
+
+
+def _sampled(review: Review) -> dict[str, list[str]]:
+    """The functions in which no difference was found, by what they were run on."""
+    found: dict[str, list[str]] = {}
+    for one in _standing(review, Standing.UNSEEN):
+        found.setdefault(seen(one), []).append(_call(one))
+    return found
+
+
+def _outside(scope: Sequence[ScopeReview]) -> Iterable[str]:
+    """What is to be said of changes outside of functions."""
+    unlooked = [_place(one) for one in scope if not one.observed]
+    if unlooked:
+        yield f"Changed, but nothing here looks at it: {names(unlooked)}."
+    proved: dict[str, list[str]] = {}
+    for one in scope:
+        if one.proved:
+            proved.setdefault(one.proved, []).append(_place(one))
+    for why, places in proved.items():
+        yield f"Proved to change nothing, since {why}: {names(places)}."
+
+
+def _place(one: ScopeReview) -> str:
+    return f"{one.name} in {one.file.removeprefix('arch/x86/kvm/')}"
 
 
 def _standing(review: Review, standing: Standing) -> list[FunctionReview]:

@@ -12,7 +12,7 @@ from enum import Enum
 
 from conformance.differential.verdict import Counterexample
 
-__all__ = ["ConstantReview", "FunctionReview", "Review", "Standing"]
+__all__ = ["ConstantReview", "FunctionReview", "Review", "ScopeReview", "Standing"]
 
 
 class Standing(str, Enum):
@@ -30,6 +30,8 @@ class Standing(str, Enum):
     """Seen: an input, or a story, on which the two behave differently."""
     UNCOVERED = "changed, but covered by no property"
     """Its code changed, and nothing that could be run executes it."""
+    UNOBSERVED = "executed, but nothing looks at its result"
+    """Its code changed and was run, but a fault planted in it is noticed by nothing that ran it."""
     ADDED = "added"
     REMOVED = "removed"
 
@@ -38,6 +40,7 @@ class Standing(str, Enum):
 
 
 _PROVED = (Standing.SAME, Standing.SAME_CODE, Standing.EQUIVALENT)
+_UNKNOWN = (Standing.UNCOVERED, Standing.UNOBSERVED)
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,9 @@ class FunctionReview:
     """One function. ``name`` and ``file`` are those after the change; for a removed one, those before.
 
     ``was`` is its old name if it was renamed. ``cases`` counts inputs run on both kernels, ``by`` names the
-    properties and stories that executed it. ``reason`` says why it stands so where that needs saying. In
-    ``difference`` the ``kernel`` texts are those before the change, the ``model`` texts those after.
+    properties and stories that executed it. ``reason`` says why it stands so where that needs saying.
+    ``through`` is what it uses that changed, if its own text did not. In ``difference`` the ``kernel`` texts
+    are those before the change, the ``model`` texts those after.
     """
 
     name: str
@@ -57,33 +61,64 @@ class FunctionReview:
     by: tuple[str, ...] = ()
     reason: str = ""
     difference: Counterexample | None = None
+    through: tuple[str, ...] = ()
+
+
+def _crashes(found: Counterexample) -> bool:
+    """Whether the kernel after the change did not live to answer."""
+    return found.model.get("answer", "").startswith("did not come") or found.model.get(
+        "machine", ""
+    ).startswith("died")
 
 
 @dataclass(frozen=True)
 class ConstantReview:
     """A constant, a mask or a field whose value or place moved; None where there is none.
 
-    ``where`` is the file, or the structure, that it belongs to. Fields are in bits from the start.
+    ``where`` is the file, or the structure, that it belongs to. Of a field, or of the structure, ``aspect``
+    says which of its measures moved, in bits.
     """
 
     name: str
     before: int | None
     after: int | None
     where: str
+    aspect: str = ""
 
     @property
     def texts(self) -> tuple[str, str]:
         """Both values for people: constants in hex, places in decimal, - where there is none."""
-        form = "d" if self.where.startswith(("struct ", "union ")) else "#x"
+        form = "d" if self.aspect else "#x"
         before, after = ("-" if value is None else f"{value:{form}}" for value in (self.before, self.after))
         return before, after
+
+
+@dataclass(frozen=True)
+class ScopeReview:
+    """Something outside of functions that changed: a variable, an export, a trace event, a whole file.
+
+    ``users`` are the functions that it is judged by, since they use it. ``proved`` says why it changes
+    nothing, where that is proved. Without either, nothing here looks at it; ``reason`` may say more.
+    """
+
+    name: str
+    file: str
+    users: tuple[str, ...] = ()
+    proved: str = ""
+    reason: str = ""
+
+    @property
+    def observed(self) -> bool:
+        """Whether anything here looks at it."""
+        return bool(self.users or self.proved)
 
 
 @dataclass(frozen=True)
 class Review:
     """Everything said about a change. ``before`` and ``after`` are titles with versions.
 
-    ``errors`` are sentences about what could not be judged.
+    ``scope`` is what changed outside of functions, ``undone`` are the known fixes that the kernel after the
+    change lacks and the one before has. ``errors`` are sentences about what could not be judged.
     """
 
     before: str
@@ -91,11 +126,34 @@ class Review:
     functions: tuple[FunctionReview, ...]
     constants: tuple[ConstantReview, ...] = ()
     errors: tuple[str, ...] = ()
+    scope: tuple[ScopeReview, ...] = ()
+    undone: tuple[str, ...] = ()
 
     @property
     def changed(self) -> tuple[FunctionReview, ...]:
         """The functions whose text, or the text of what they are made of, is not the same."""
         return tuple(one for one in self.functions if one.standing is not Standing.SAME)
+
+    @property
+    def unlooked(self) -> tuple[ScopeReview, ...]:
+        """What changed outside of functions, and nothing here looks at."""
+        return tuple(one for one in self.scope if not one.observed)
+
+    @property
+    def uncovered(self) -> tuple[FunctionReview, ...]:
+        """The changed functions that nothing executed, or whose result nothing looked at."""
+        return tuple(one for one in self.functions if one.standing in _UNKNOWN)
+
+    @property
+    def covered(self) -> bool:
+        """Whether everything that changed was looked at."""
+        return not self.uncovered and not self.unlooked
+
+    @property
+    def broken(self) -> bool:
+        """Whether the kernel after the change crashes where the one before did not, or lacks a known fix."""
+        found = [one.difference for one in self.functions if one.difference is not None]
+        return bool(self.undone) or any(map(_crashes, found))
 
     @property
     def counts(self) -> dict[Standing, int]:
@@ -105,12 +163,9 @@ class Review:
 
     @property
     def proved(self) -> bool:
-        """Whether every function is proved to behave as before. An addition or a removal is no such proof."""
-        return not self.errors and all(one.standing in _PROVED for one in self.functions)
+        """Whether every function is proved to behave as before, and nothing else changed unnoticed.
 
-    @property
-    def status(self) -> int:
-        """The exit status: 1 a difference in behaviour, else 2 if something could not be judged, else 0."""
-        if any(one.standing is Standing.DIFFERS for one in self.functions):
-            return 1
-        return 2 if self.errors else 0
+        An addition or a removal is no such proof.
+        """
+        known = not self.errors and not self.unlooked
+        return known and all(one.standing in _PROVED for one in self.functions)

@@ -16,6 +16,7 @@ from pathlib import Path
 from conformance.kernels import Kernel
 from conformance.kernels.manifest import Manifest
 from conformance.kernels.renames import RENAMED
+from conformance.review.file_scope import Changed, Kind, changed_items
 from conformance.review.functions import MMU, Source, Text, files_of, read_source
 from conformance.review.pairing import pair
 
@@ -53,25 +54,41 @@ class Pair:
     @property
     def same(self) -> bool:
         """Whether nothing changed in its text or in that of the macros that it uses."""
+        return self.alike and not self.through and self.before.text == self.after.text  # type: ignore[union-attr]
+
+    @property
+    def alike(self) -> bool:
+        """Whether its own tokens are the same, under the same name."""
         both = self.before is not None and self.after is not None
-        return both and not self.was and not self.through and self.before.text == self.after.text  # type: ignore[union-attr]
+        return both and not self.was and self.before.words == self.after.words  # type: ignore[union-attr]
+
+    @property
+    def only_conditional(self) -> bool:
+        """Whether all that changed in it stands between #if and #endif, which may not be compiled here."""
+        both = self.before is not None and self.after is not None
+        return both and not self.alike and self.before.unconditional == self.after.unconditional  # type: ignore[union-attr]
 
 
 class Texts:
     """Both kernels' text, and every function of interest in both."""
 
     def __init__(self, before: Kernel, after: Kernel) -> None:
-        self._roots = before.root / "src", after.root / "src"
-        named = [files_of(root) for root in self._roots]
+        self.roots = before.root / "src", after.root / "src"
+        named = [files_of(root) for root in self.roots]
         digests = [Manifest.now(kernel.root).digests for kernel in (before, after)]
-        self.changed_files = frozenset(
-            name
-            for name in {*named[0], *named[1]}
-            if digests[0].get(f"src/{name}") != digests[1].get(f"src/{name}")
-        )
+        every = {name for name in {*digests[0], *digests[1]} if digests[0].get(name) != digests[1].get(name)}
+        files = frozenset(name.removeprefix("src/") for name in every if name.startswith("src/"))
+        self.changed_files = files & {*named[0], *named[1]}
+        self.other_files = files - self.changed_files
+        """Changed files that are not read function by function: other headers, vendor modules, lib."""
+        self.generated = tuple(sorted(name for name in every if name.startswith("gen/")))
+        self.same_data: frozenset[str] = frozenset()
+        """Variables whose declaration changed, and whose data are proved to be the same."""
+        self.same_values: frozenset[str] = frozenset()
+        """Enumerators of enumerations that changed, whose own value did not."""
         wanted = [[name for name in names if self._matters(name)] for names in named]
-        self.before = read_source(self._roots[0], wanted[0] if self.changed_files else ())
-        self.after = read_source(self._roots[1], wanted[1] if self.changed_files else ())
+        self.before = read_source(self.roots[0], wanted[0] if self.changed_files else ())
+        self.after = read_source(self.roots[1], wanted[1] if self.changed_files else ())
         self.renamed = pair(self.before.functions, self.after.functions)
 
     def _matters(self, file: str) -> bool:
@@ -81,18 +98,35 @@ class Texts:
     @cached_property
     def pairs(self) -> list[Pair]:
         """The MMU's functions, and the changed ones elsewhere in KVM that the MMU reaches."""
+        reached = self._reached(self.before) | self._reached(self.after)
+        found = [
+            one for one in self._paired if one.text.of_mmu or (one.text.name in reached and not one.same)
+        ]
+        return sorted(found, key=lambda one: (not one.text.of_mmu, one.text.file, one.text.name))
+
+    @property
+    def unreached(self) -> dict[str, list[str]]:
+        """The changed functions that are neither the MMU's nor reached by it, by file."""
+        here = {one.text.name for one in self.pairs}
+        found: dict[str, list[str]] = {}
+        for one in self._paired:
+            if one.text.name not in here and not one.same and not one.alike:
+                found.setdefault(one.text.file, []).append(one.text.name)
+        return found
+
+    @cached_property
+    def _paired(self) -> list[Pair]:
+        """Every function that was read, of both kernels."""
         old_names = {new: old for old, new in self.renamed.items()}
         found = []
         for name, text in self.after.functions.items():
             before = self.before.functions.get(old_names.get(name, name))
-            through = self._through(text) if before is not None else ()
+            through = tuple(sorted({*self._through(text), *self._through(before)})) if before else ()
             found.append(Pair(before, text, through))
         for name, text in self.before.functions.items():
             if name not in self.after.functions and name not in self.renamed:
                 found.append(Pair(text, None))
-        reached = self._reached(self.before) | self._reached(self.after)
-        found = [one for one in found if one.text.of_mmu or (one.text.name in reached and not one.same)]
-        return sorted(found, key=lambda one: (not one.text.of_mmu, one.text.file, one.text.name))
+        return found
 
     @cached_property
     def _rewritten(self) -> frozenset[str]:
@@ -110,23 +144,93 @@ class Texts:
         return frozenset(name for name in self._rewritten if " " in name)
 
     @cached_property
+    def own_items(self) -> list[Changed]:
+        """What changed at file scope by its own text."""
+        return changed_items(self.before.items, self.after.items, self.changed_files)
+
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """The variables whose declaration changed, or the value that they begin with."""
+        return frozenset(name for one in self.items if one.item.holds_data for name in one.item.names)
+
+    @cached_property
+    def unaccounted(self) -> list[str]:
+        """The files in which no function and no item changed."""
+        told = {one.file for one in self.own_items}
+        told |= {
+            text.file for one in self._paired if not one.same for text in (one.before, one.after) if text
+        }
+        return sorted(self.changed_files - told)
+
+    @property
+    def commented(self) -> list[str]:
+        """The files in which nothing but comments and white space changed, outside of functions."""
+        return [file for file in self.unaccounted if file not in self.reordered]
+
+    @cached_property
+    def reordered(self) -> list[str]:
+        """The files that define the same in another order."""
+        ours, theirs = self.before.items, self.after.items
+        return [file for file in self.unaccounted if ours.get(file) != theirs.get(file)]
+
+    @cached_property
+    def items(self) -> list[Changed]:
+        """What changed at file scope, by its own text or through a macro, a constant or a variable."""
+        found = list(self.own_items)
+        known = {(one.file, one.item.kind, one.item.name) for one in found}
+        for source in (self.after, self.before):
+            for file, items in source.items.items():
+                for item in items:
+                    through = self.moved.intersection(item.words) - {*item.names}
+                    if through and (file, item.kind, item.name) not in known and item.kind != Kind.MACRO:
+                        known.add((file, item.kind, item.name))
+                        found.append(Changed(item, file, through=tuple(sorted(through))))
+        return found
+
+    @cached_property
     def moved(self) -> frozenset[str]:
-        """Macros and constants whose text changed; structures are told apart from that, by their layout."""
-        ours, theirs = self.before.macros, self.after.macros
+        """Macros, constants and variables whose text changed, or that use one. Structures have layouts."""
         named = {name for name in self._rewritten if " " not in name}
+        named |= {name for one in self.own_items for name in one.item.names}
+        named -= self.same_data | self.same_values
         while True:
             more = {
                 name
-                for macros in (ours, theirs)
-                for name, text in macros.items()
-                if name not in named and " " not in name and text.mentions & named
+                for source in (self.before, self.after)
+                for name, text in source.macros.items()
+                if name not in named
+                and " " not in name
+                and text.mentions & named
+                and text.uses & named
+                and name not in self.same_values
+            }
+            more |= {
+                name
+                for source in (self.before, self.after)
+                for items in source.items.values()
+                for item in items
+                if item.holds_data and named.intersection(item.words)
+                for name in item.names
+                if name not in named | self.same_data
             }
             if not more:
                 return frozenset(named)
             named |= more
 
+    @cached_property
+    def users(self) -> dict[str, set[str]]:
+        """The functions that use each changed macro, constant or variable."""
+        found: dict[str, set[str]] = {}
+        for one in self.pairs:
+            for text in filter(None, (one.before, one.after)):
+                for name in self._through(text):
+                    found.setdefault(name, set()).add(one.text.name)
+        return found
+
     def _through(self, text: Text) -> tuple[str, ...]:
-        return tuple(sorted(text.mentions & self.moved - {text.name}))
+        if not text.mentions & self.moved:
+            return ()
+        return tuple(sorted(text.uses & self.moved - {text.name}))
 
     def _reached(self, source: Source) -> set[str]:
         """The functions that the MMU's mention, those that these mention, and so on."""
@@ -161,7 +265,7 @@ class Texts:
         """
         elsewhere = {one.file for one in functions if not one.of_mmu and one.file.endswith(".c")}
         units = []
-        for root, source in zip(self._roots, (self.before, self.after), strict=True):
+        for root, source in zip(self.roots, (self.before, self.after), strict=True):
             mine = {one.file for one in source.functions.values() if one.of_mmu and one.file.endswith(".c")}
             touched = {name for name in mine if self._touched(root, name)}
             units.append(sorted(touched | {name for name in elsewhere if (root / name).exists()}))
@@ -169,9 +273,8 @@ class Texts:
 
     def _touched(self, root: Path, unit: str) -> bool:
         """Whether a unit changed, or one of the files that it includes."""
-        if any(
-            not name.startswith("arch/x86/kvm/mmu/") and name.endswith(".h") for name in self.changed_files
-        ):
+        headers = [name for name in (*self.changed_files, *self.other_files) if name.endswith(".h")]
+        if self.generated or not all(name.startswith("arch/x86/kvm/mmu/") for name in headers):
             return True
         seen: set[str] = set()
         waiting = [unit]

@@ -41,9 +41,13 @@ def judge(
             ]
             yield _tell(one, Standing.DIFFERS, executing, "" if own else _together(first, others), first)
         elif executing:
+            alike = [each for each in executing if not each.difference]
             whole = [each for each in own if each.proved]
+            if not alike:
+                yield _tell(one, Standing.UNOBSERVED, executing, _masked(executing))
+                continue
             standing = Standing.EQUIVALENT if whole else Standing.UNSEEN
-            yield _tell(one, standing, whole or executing, "" if whole else _partly(executing))
+            yield _tell(one, standing, whole or alike, "" if whole else _partly(alike))
         else:
             yield _tell(one, Standing.UNCOVERED, (), why)
     for each in seen:
@@ -61,6 +65,13 @@ def _names(one: Pair) -> set[str]:
 def _explained(each: Seen, changed: Sequence[Pair]) -> bool:
     """Whether a difference executes a function that changed, and so is told there."""
     return any(each.blamed & one.symbols for one in changed)
+
+
+def _masked(executing: Sequence[Seen]) -> str:
+    """Why nothing is known of a function that only runs where something else makes a difference."""
+    names = [each.name for each in executing]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"it is executed only in {', '.join(names[:3])}{more}, where other code makes a difference"
 
 
 def _together(first: Seen, others: Sequence[str]) -> str:
@@ -81,6 +92,7 @@ def _tell(
         by=tuple(each.name for each in by),
         reason=reason or _uses(one),
         difference=first.difference if first else None,
+        through=one.through if one.alike else (),
     )
 
 
@@ -95,7 +107,7 @@ def _partly(executing: Sequence[Seen]) -> str:
 
 def _uses(one: Pair) -> str:
     """Why a function counts as changed whose own text did not."""
-    if one.through and one.before and one.before.text == one.text.text:
+    if one.through and one.alike:
         more = f" and {len(one.through) - 3} more" if len(one.through) > 3 else ""
         return f"its own text is the same, but it uses {', '.join(one.through[:3])}{more}"
     return ""

@@ -66,7 +66,7 @@ def asked(cli):
             NFC,
             "warn",
             0,
-            "No functional change found where anything could be run, which is not everywhere. ",
+            "Nothing that it changes could be run: nothing is claimed. ",
         ),
         ("break", "Why.", "warn", 1, "Behaviour changes in break_spte()."),
         ("break", NFC, "fail", 1, 'Behaviour changes in break_spte(). The message says "No'),

@@ -72,7 +72,7 @@ def test_a_broken_promise(patched, tmp_path):
 def test_what_nothing_executes_is_said_loudly(patched):
     done = patched(mail("[PATCH] x", "hidden", NFC))
     assert done.exit_code == 0
-    assert "changes functions that nothing here executes" in done.stdout
+    assert "nothing that it changes could be run: nothing is claimed" in done.stdout
     assert "No functional change." not in done.stdout
 
 

@@ -15,7 +15,7 @@ ITER_H = "arch/x86/kvm/mmu/tdp_iter.h"
 
 
 def told(before, after):
-    return {one.name: (one.before, one.after) for one in _compared("struct s", before, after)}
+    return {(one.name, one.aspect): (one.before, one.after) for one in _compared("struct s", before, after)}
 
 
 def test_nothing_moved():
@@ -27,17 +27,17 @@ def test_what_came_went_moved_and_became_wider():
     before = {"all": (0, 128), "a": (0, 64), "gone": (64, 32), "b": (96, 3)}
     after = {"all": (0, 192), "new": (0, 64), "a": (64, 64), "b": (128, 4)}
     assert told(before, after) == {
-        "all, bits wide": (128, 192),
-        "a, bit": (0, 64),
-        "gone, bit": (64, None),
-        "b, bit": (96, 128),
-        "b, bits wide": (3, 4),
-        "new, bit": (None, 0),
+        ("struct s", "size"): (128, 192),
+        ("a", "first bit"): (0, 64),
+        ("gone", "first bit"): (64, None),
+        ("b", "first bit"): (96, 128),
+        ("b", "width"): (3, 4),
+        ("new", "first bit"): (None, 0),
     }
 
 
 def test_places_are_told_in_decimal_and_constants_in_hex():
-    assert ConstantReview("a, bit", 64, None, "struct s").texts == ("64", "-")
+    assert ConstantReview("a", 64, None, "struct s", "first bit").texts == ("64", "-")
     assert ConstantReview("MASK", 64, None, "spte.h").texts == ("0x40", "-")
 
 
@@ -50,7 +50,7 @@ def test_a_field_put_in_front_moves_those_behind_it(tmp_path):
     after = before.replace("\tgfn_t gfn;\n", "\tu32 mine : 3;\n\tgfn_t gfn;\n")
     patched = open_kernel("6.1", [write_patch(ITER_H, before, after, tmp_path)])
     review = compare(base, patched, Plan(budget=0.1, only=("spte_index",)))
-    found = {one.name: one for one in review.constants if one.where == "struct tdp_iter"}
-    assert found["mine, bit"].before is None
-    assert found["gfn, bit"].after - found["gfn, bit"].before == 64
-    assert found["all, bits wide"].after > found["all, bits wide"].before
+    found = {(one.name, one.aspect): one for one in review.constants if one.where == "struct tdp_iter"}
+    assert found["mine", "first bit"].before is None
+    assert found["gfn", "first bit"].after - found["gfn", "first bit"].before == 64
+    assert found["struct tdp_iter", "size"].after > found["struct tdp_iter", "size"].before

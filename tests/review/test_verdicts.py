@@ -63,7 +63,8 @@ def test_a_helper_is_responsible_with_whatever_else_ran():
     told = stand([changed("f"), changed("g"), changed("h")], [seen])
     assert told["f"].standing is told["g"].standing is Standing.DIFFERS
     assert told["f"].reason == "in caller, which executes g too, changed as well"
-    assert told["h"].standing is Standing.UNSEEN
+    assert told["h"].standing is Standing.UNOBSERVED
+    assert told["h"].reason == "it is executed only in caller, where other code makes a difference"
 
 
 def test_a_difference_that_no_change_explains_is_not_lost():

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What changed outside of functions, and by what that is judged: its users, a proof, or nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+
+from conformance.review.file_scope import Changed, only_comments
+from conformance.review.functions import MMU
+from conformance.review.review import ScopeReview
+from conformance.review.texts import Texts
+
+__all__ = ["concerns", "is_prepared", "needs_code", "review_scope", "told_by_code", "unprepared"]
+
+OF_KVM = re.compile(
+    r"(?:arch/x86|virt)/kvm/|arch/x86/include/(?:uapi/)?asm/kvm|include/(?:uapi/linux|linux|trace/events)/kvm"
+)
+"""The paths of KVM's own files."""
+
+_COMMENTS = "only comments and white space changed"
+_SAME_DATA = "its data are the same, relocations included"
+_SAME_VALUES = "each of its names has the value that it had"
+_SAME_CODE = "the machine code of every function that is compiled with it is the same"
+_BEYOND = "the machine code of the MMU's functions is the same; other code was not looked at"
+_OUTSIDE = "outside of what the MMU reaches"
+_AS_PREPARED = "what is compiled here is the same, file by file, in the configuration used here"
+
+
+_FEW = 40
+"""With more other files than these changed, two kernels are releases apart, and almost all code differs."""
+
+
+def told_by_code(texts: Texts) -> list[str]:
+    """What changed of which only the machine code of functions can tell what it changes."""
+    found = [one.item.title for one in texts.items if one.by_code]
+    found += [f"the order of what {file} defines" for file in texts.reordered]
+    found += [file for file in texts.other_files if _may_be_told_by_code(file)]
+    return [*found, *(["the configuration"] if texts.generated else [])]
+
+
+def needs_code(texts: Texts) -> bool:
+    """Whether there is any such thing, and not so much that a difference could not be attributed."""
+    return bool(told_by_code(texts)) and len(texts.other_files) <= _FEW
+
+
+def review_scope(texts: Texts, differing: Collection[str] | None) -> tuple[ScopeReview, ...]:
+    """Everything that changed outside of functions, and by what it is judged.
+
+    ``differing`` are functions of the same text whose machine code is not; None if that was not compared.
+    """
+    found = [_item(one, texts, differing) for one in texts.items]
+    found += [ScopeReview("comments", file, proved=_COMMENTS) for file in texts.commented]
+    found += [_by_code("the order of what it defines", file, differing) for file in texts.reordered]
+    found += [_outside(file, names) for file, names in texts.unreached.items()]
+    found += [_whole(file, texts, differing) for file in sorted(texts.other_files)]
+    if texts.generated:
+        found.append(
+            _by_code("the configuration and what is generated from it", texts.generated[0], differing)
+        )
+    return tuple(found)
+
+
+def _item(one: Changed, texts: Texts, differing: Collection[str] | None) -> ScopeReview:
+    item = one.item
+    using = tuple(sorted({user for name in item.names for user in texts.users.get(name, ())}))
+    if item.names and texts.same_data.issuperset(item.names):
+        return ScopeReview(item.title, one.file, proved=_SAME_DATA)
+    if item.names and texts.same_values.issuperset(item.names):
+        return ScopeReview(item.title, one.file, proved=_SAME_VALUES)
+    if using:
+        return ScopeReview(item.title, one.file, using)
+    if one.by_code:
+        return _by_code(item.title, one.file, differing)
+    through = f"it uses {', '.join(one.through[:3])}, which changed" if one.through else ""
+    return ScopeReview(item.title, one.file, reason=through)
+
+
+def _by_code(title: str, file: str, differing: Collection[str] | None) -> ScopeReview:
+    """Something of which only machine code tells what it changes."""
+    if differing:
+        return ScopeReview(title, file, tuple(sorted(differing)))
+    if differing is None:
+        return ScopeReview(title, file)
+    if file.startswith(f"{MMU[0]}/"):
+        return ScopeReview(title, file, proved=_SAME_CODE)
+    return ScopeReview(title, file, reason=_BEYOND)
+
+
+def _outside(file: str, functions: Sequence[str]) -> ScopeReview:
+    """Functions of KVM that changed, and are not the MMU's nor reached by it."""
+    told = ", ".join(f"{name}()" for name in functions[:3])
+    more = f" and {len(functions) - 3} more" if len(functions) > 3 else ""
+    return ScopeReview(f"{told}{more}", file, reason=_OUTSIDE)
+
+
+def _whole(file: str, texts: Texts, differing: Collection[str] | None) -> ScopeReview:
+    """A file that is not read item by item."""
+    if only_comments(texts.roots, file):
+        return ScopeReview("comments", file, proved=_COMMENTS)
+    if _may_be_told_by_code(file):
+        return _by_code("the whole file", file, differing)
+    return ScopeReview("the whole file", file, reason=_OUTSIDE if OF_KVM.match(file) else "")
+
+
+def _may_be_told_by_code(file: str) -> bool:
+    """Whether a file that is not read is one that the MMU's units may include."""
+    return file.endswith(".h") and not OF_KVM.match(file)
+
+
+def concerns(path: str, roots: Iterable[Path]) -> bool:
+    """Whether the MMU is made of a file: KVM has it, or something that is compiled here reads it."""
+    return OF_KVM.match(path) is not None or is_prepared(path, roots)
+
+
+def is_prepared(path: str, roots: Iterable[Path]) -> bool:
+    """Whether a prepared kernel has a file: it is KVM's, or something that is compiled here reads it."""
+    return any((root / "src" / path).is_file() for root in roots)
+
+
+def unprepared(paths: Iterable[str]) -> tuple[ScopeReview, ...]:
+    """Files of KVM's that a patch changes, and that change nothing that is compiled here."""
+    return tuple(ScopeReview("the whole file", path, reason=_AS_PREPARED) for path in sorted(paths))
