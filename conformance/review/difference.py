@@ -7,19 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from conformance.differential.wanted import check_wanted
-from conformance.kernels import BuildError, Cache, Kernel
-from conformance.oracles.kvm import CannotBuild
-from conformance.oracles.lacking import Lacking
-from conformance.review.behaviour import Seen, explore
+from conformance.kernels import Cache, Kernel
 from conformance.review.constants import moved, same_values
 from conformance.review.layouts import moved_fields
 from conformance.review.plan import Plan
 from conformance.review.proof import Proofs
 from conformance.review.review import FunctionReview, Review, Standing
+from conformance.review.running import Running
 from conformance.review.scope import needs_code, review_scope, told_by_code
-from conformance.review.stories import tell_stories
 from conformance.review.texts import Pair, Texts
-from conformance.review.verdicts import judge
+from conformance.review.undone import undone
 
 __all__ = ["Plan", "compare"]
 
@@ -52,37 +49,25 @@ def compare(before: Kernel, after: Kernel, plan: Plan | None = None, progress: P
     idle = [one for one in changed if not proofs.compiled(one)]
     told.update((one.text.name, _stand(one, Standing.UNCOVERED, NOT_COMPILED)) for one in idle)
     changed = [one for one in changed if one not in idle]
-    errors: list[str] = []
+    running = Running(before, after, texts, plan, progress)
     if changed:
-        seen: list[Seen] = []
-        why = "the properties cannot be run"
-        try:
-            seen, why = explore(before, after, _symbols(changed), texts.new_names, plan, progress)
-        except BuildError as error:
-            errors.append(f"{why}: {error}")
-        # What is seen to differ need not be compiled once more to find that it is not equal.
-        different = {one.name for one in judge(changed, pairs, seen, why) if one.difference}
-        equal = [one for one in changed if one.text.name not in different]
-        unproved = _prove(proofs.as_built, equal, told, texts)
-        changed = [one for one in changed if one.text.name in different or one in unproved]
-        executed = {name for one in seen for name in one.executed}
-        unseen = [one for one in unproved if not one.symbols & executed or one.text.name in plan.suspects]
-        if unseen and not plan.only:
-            try:
-                seen += tell_stories(before, after, _symbols(unseen), plan, progress, texts.symbols())
-            except CannotBuild as without:
-                why = f"there is no whole KVM: {without}"
-            except (BuildError, Lacking) as error:
-                why = "the stories cannot be told"
-                errors.append(f"{why}: {error}")
-        told.update((one.name, one) for one in judge(changed, pairs, seen, why))
+        found = running.judge(changed, pairs, lambda some: _prove(proofs.as_built, some, told, texts))
+        told.update((one.name, one) for one in found)
     functions = tuple(one for one in told.values() if one is not None)
     if plan.only:
         functions = tuple(one for one in functions if one.by)
     kernels, sources = (before, after), (texts.before, texts.after)
     constants = moved(kernels, sources, texts.moved) + moved_fields(kernels, sources, texts.moved_structures)
     scope = () if plan.only else review_scope(texts, differing)
-    return Review(_title(before), _title(after), functions, tuple(constants), tuple(errors), scope)
+    return Review(
+        _title(before),
+        _title(after),
+        functions,
+        tuple(constants),
+        tuple(running.errors),
+        scope,
+        undone(before, after, running.differing, progress),
+    )
 
 
 def _by_code(texts: Texts, proofs: Proofs) -> tuple[list[Pair], set[str] | None]:
@@ -117,11 +102,6 @@ def _prove(
     }
     told.update((one.text.name, _proved(one, equal)) for one in changed if one.text.name in equal)
     return [one for one in changed if one.text.name not in equal]
-
-
-def _symbols(functions: list[Pair]) -> set[str]:
-    """What the compilers of both kernels call them."""
-    return {symbol for one in functions for symbol in one.symbols}
 
 
 def _title(kernel: Kernel) -> str:

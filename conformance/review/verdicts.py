@@ -9,6 +9,7 @@ else changed and was executed there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from conformance.review.behaviour import Seen
 from conformance.review.pairing import property_of
@@ -19,12 +20,16 @@ __all__ = ["judge"]
 
 
 def judge(
-    changed: Sequence[Pair], pairs: Iterable[Pair], seen: Sequence[Seen], why: str
+    changed: Sequence[Pair],
+    pairs: Iterable[Pair],
+    seen: Sequence[Seen],
+    why: str,
+    moved: Sequence[str] = (),
 ) -> Iterator[FunctionReview]:
     """How each of the ``changed`` functions stands, after the properties ``seen``.
 
-    Functions among ``pairs`` follow that did not change, and yet differ. ``why`` some properties could not
-    be run.
+    Functions among ``pairs`` follow that did not change, and yet differ: through constants
+    or variables that ``moved``. ``why`` some properties could not be run.
     """
     accused: set[str] = set()
     for one in changed:
@@ -54,7 +59,8 @@ def judge(
         if each.difference and each.name not in accused and not _explained(each, changed):
             for one in pairs:
                 if each.name in _names(one):
-                    yield _tell(one, Standing.DIFFERS, [each], "its own text is the same", each)
+                    reason = f"its own text is the same{_through(moved)}"
+                    yield _tell(replace(one, through=tuple(moved)), Standing.DIFFERS, [each], reason, each)
 
 
 def _names(one: Pair) -> set[str]:
@@ -103,6 +109,12 @@ def _partly(executing: Sequence[Seen]) -> str:
         return ""
     more = f" and {len(proved) - 3} more" if len(proved) > 3 else ""
     return f"proved as part of {', '.join(proved[:3])}{more}"
+
+
+def _through(moved: Sequence[str]) -> str:
+    """What else changed that may make a function of the same text behave differently."""
+    more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
+    return f"; what changed besides is {', '.join(moved[:3])}{more}" if moved else ""
 
 
 def _uses(one: Pair) -> str:

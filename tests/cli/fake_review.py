@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from conformance.differential.verdict import Counterexample
 from conformance.errors import ConformanceError
 from conformance.kernels import Kernel
 from conformance.review import FunctionReview, Review, Standing
+from conformance.review.review import ScopeReview
 
 FILE = "arch/x86/kvm/mmu/spte.h"
 WORDS = {
@@ -22,6 +24,9 @@ WORDS = {
     "prove": Standing.EQUIVALENT,
     "break": Standing.DIFFERS,
     "hidden": Standing.UNCOVERED,
+    "unseen": Standing.UNOBSERVED,
+    "crash": Standing.DIFFERS,
+    "undo": Standing.DIFFERS,
 }
 AGAIN = "conformance diff --only make_spte --mode npt --case 0x1"
 
@@ -65,11 +70,14 @@ def compare(before: Kernel, after: Kernel, plan: object, progress: object) -> Re
     if "defect" in new:
         raise ConformanceError("it does not compile")
     told = Counterexample({"spte": 1}, {}, {"returns": "true"}, {"returns": "false"}, AGAIN)
+    crash = replace(told, kernel={"answer": "true"}, model={"answer": "did not come: SIGSEGV"})
+    found = {"break": told, "crash": crash}
     functions = [
-        FunctionReview(
-            f"{word}_spte", FILE, WORDS[word], cases=512, difference=told if word == "break" else None
-        )
+        FunctionReview(f"{word}_spte", FILE, WORDS[word], cases=512, difference=found.get(word))
         for word in new
-        if word != "idle"
+        if word in WORDS
     ]
-    return Review(f"{before.title} (9-1)", f"{after.title} (9-1)", tuple(functions))
+    scope = [ScopeReview(f"EXPORT_SYMBOL_GPL({word})", FILE) for word in new if word == "export"]
+    undone = ['It undoes 0123456 ("A fix").' for word in new if word == "undo"]
+    titles = f"{before.title} (9-1)", f"{after.title} (9-1)"
+    return Review(*titles, tuple(functions), scope=tuple(scope), undone=tuple(undone))

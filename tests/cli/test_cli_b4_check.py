@@ -80,6 +80,21 @@ def test_answers(asked, word, message, status, exits, summary):
     assert answer["summary"].startswith(summary) and "\n" not in answer["summary"]
 
 
+@pytest.mark.parametrize(
+    ("word", "message", "options", "status", "exits"),
+    [
+        ("export", NFC, [], "warn", 0),
+        ("export", NFC, ["--strict"], "warn", 2),
+        ("export", NFC, ["--fail-on", "uncovered"], "fail", 1),
+        ("break", "Why.", ["--fail-on", "claims"], "warn", 0),
+        ("crash", "Why.", ["--fail-on", "claims"], "fail", 1),
+    ],
+)
+def test_what_fails_is_chosen(asked, word, message, options, status, exits):
+    answer, code = asked(mail("[PATCH] x", word, message), "--onto", "6.1", *options)
+    assert (answer["status"], code) == (status, exits)
+
+
 def test_details_are_the_text_for_a_mail(asked):
     answer, _ = asked(mail("[PATCH] x", "break"), "--onto", "6.1")
     assert answer["details"].startswith("1 patch on 6.1 (9-1)\n") and "before  true\n" in answer["details"]

@@ -11,6 +11,7 @@ import conformance.review
 from conformance.differential.verdict import Counterexample
 from conformance.kernels import Kernel
 from conformance.review import ConstantReview, FunctionReview, Review, Standing
+from conformance.review.review import ScopeReview
 
 FILE = "arch/x86/kvm/mmu/spte.h"
 FOUND = Counterexample(
@@ -94,6 +95,26 @@ def test_what_could_not_be_judged_is_status_2_or_125(reviewed):
     assert reviewed("6.1", "6.12", errors=("no shim",)).exit_code == 2
     assert "ERROR  no shim" in reviewed("6.1", "6.12", errors=("no shim",)).stdout
     assert reviewed("6.1", "6.12", "--bisect", errors=("no shim",)).exit_code == 125
+
+
+def test_what_fails_is_chosen(reviewed):
+    hidden = [function("f", Standing.UNCOVERED)]
+    differs = [function("f", Standing.DIFFERS, difference=FOUND)]
+    assert reviewed("6.1", "6.12", functions=hidden).exit_code == 0
+    assert reviewed("6.1", "6.12", "--strict", functions=hidden).exit_code == 2
+    assert reviewed("6.1", "6.12", "--fail-on", "uncovered", functions=hidden).exit_code == 1
+    assert reviewed("6.1", "6.12", "--fail-on", "claims", functions=differs).exit_code == 0
+    undone = ('It undoes 0123456 ("A fix").',)
+    assert reviewed("6.1", "6.12", "--fail-on", "claims", functions=differs, undone=undone).exit_code == 1
+
+
+def test_what_changed_outside_of_functions_is_named(reviewed):
+    scope = (ScopeReview("variable nx", FILE), ScopeReview("comments", FILE, proved="only comments changed"))
+    done = reviewed("6.1", "6.12", scope=scope)
+    assert "  mmu/spte.h: variable nx: nothing here looks at it\n" in done.stdout
+    assert "comments: proved to change nothing: only comments changed" in done.stdout
+    told = json.loads(reviewed("6.1", "6.12", "--json", "-", scope=scope).stdout)
+    assert [one["looked_at"] for one in told["scope"]] == [False, True] and not told["proved"]
 
 
 def test_json_calls_the_sides_before_and_after(reviewed):

@@ -2,12 +2,14 @@
 """What ``patch`` reads, says and exits with. The kernels are stand-ins; `-m kernel` has real ones."""
 
 import json
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import fake_review
 import pytest
 from fake_review import diff, mail, mailbox
 
+from conformance.cli import run
 from conformance.differential.properties import PROPERTIES
 from conformance.review import difference, judging
 
@@ -74,6 +76,65 @@ def test_what_nothing_executes_is_said_loudly(patched):
     assert done.exit_code == 0
     assert "nothing that it changes could be run: nothing is claimed" in done.stdout
     assert "No functional change." not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("word", "message", "changes", "claims", "uncovered", "strict"),
+    [
+        ("comment", NFC, 0, 0, 0, 0),
+        ("fold", NFC, 0, 0, 0, 0),
+        ("hidden", NFC, 0, 0, 1, 2),
+        ("unseen", NFC, 0, 0, 1, 2),
+        ("export", NFC, 0, 0, 1, 2),
+        ("break", "Why.", 1, 0, 1, 1),
+        ("break", NFC, 1, 1, 1, 1),
+        ("crash", "Why.", 1, 1, 1, 1),
+        ("undo", "Why.", 1, 1, 1, 1),
+        ("defect", NFC, 2, 2, 2, 2),
+    ],
+)
+def test_what_fails_is_chosen(patched, tmp_path, word, message, changes, claims, uncovered, strict):
+    content = mail("[PATCH] x", word, message)
+    expected = {"--fail-on=changes": changes, "--fail-on=claims": claims, "--fail-on=uncovered": uncovered}
+    for option, status in {**expected, "--strict": strict}.items():
+        done = patched(content, option, "--junit", str(tmp_path / "j"), "--ktap", str(tmp_path / "k"))
+        assert (option, done.exit_code) == (option, status)
+        cases = ET.parse(tmp_path / "j").getroot()
+        failed = cases.findall(".//failure"), cases.findall(".//error")
+        assert [bool(one) for one in failed] == [status == 1, status == 2]
+        assert ("not ok" in (tmp_path / "k").read_text()) == bool(status)
+
+
+def test_a_patch_that_nothing_looks_at_is_not_called_unconcerned(patched):
+    done = patched(mail("[PATCH] x", "export", NFC))
+    assert "    changed, but nothing here looks at it\n" in done.stdout
+    assert "        EXPORT_SYMBOL_GPL(export) in mmu/spte.h\n" in done.stdout
+    assert "as the message says" not in done.stdout and "concerns" not in done.stdout
+
+
+def test_each_patch_is_shown_in_order_before_the_next_is_known(patched, monkeypatch):
+    shown = []
+    real = fake_review.compare
+
+    def compare(before, after, plan, progress):
+        if before.fingerprint == "comment":
+            assert "1/2 part 1" in "".join(shown)
+        return real(before, after, plan, progress)
+
+    def printed(text, stream):
+        shown.append(text)
+        return 0
+
+    monkeypatch.setattr(difference, "compare", compare)
+    monkeypatch.setattr(run, "printed", printed)
+    one, two = (mail(f"[PATCH {n}/2] part {n}", word) for n, word in ((1, "comment"), (2, "break")))
+    assert patched(mailbox(two, one), "--jobs", "1").exit_code == 1
+    assert [text.strip().splitlines()[0] for text in shown] == [
+        "2 patches on 6.1 (9-1)",
+        "1/2 part 1",
+        "2/2 part 2",
+        "all 2 patches",
+    ]
 
 
 def test_a_series_in_any_order_and_the_whole(patched):

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which functions of a kernel the properties and the stories execute: measured once, and kept.
+
+A change to functions that none of them executes cannot make any of them behave differently, so neither of the
+two kernels has to be built to say that nothing here executes what changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+import conformance
+from conformance.differential.duel import Duel
+from conformance.differential.engines.bulk import draw
+from conformance.differential.properties import PROPERTIES
+from conformance.kernels import Cache, Kernel, key_of
+from conformance.model.modes import MODES
+from conformance.model.profiles import profile_of
+from conformance.oracles.child import KernelDied as FunctionDied
+from conformance.oracles.common import functions_of
+from conformance.oracles.kvm import KernelDied, KvmOracle, build_kvm
+from conformance.oracles.shim import ShimOracle, build_shim
+from conformance.scenarios.observing import take
+from conformance.scenarios.stories import STORIES
+from conformance.scenarios.story import TDP_MODES
+
+__all__ = ["Reach", "executed_by_properties", "executed_by_stories", "known", "pass_on"]
+
+Reach = dict[str, frozenset[str]]
+"""The functions that each property or story executes, in any mode."""
+
+Progress = Callable[[str], None]
+
+_CASES = 1 << 12
+_NOTE = "executed"
+_ROOMS = ("differential", "model", "oracles", "scenarios", "review/reach.py")
+"""What of this package decides which functions run."""
+
+
+def known(kernel: Kernel, cache: Cache, what: str) -> Reach | None:
+    """What is known of a kernel; None if it was not measured yet. ``what``: "properties" or "stories"."""
+    note = cache.read_note(_NOTE, _key(kernel, what))
+    return None if note is None else {name: frozenset(found) for name, found in note.items()}
+
+
+def pass_on(before: Kernel, after: Kernel, cache: Cache) -> None:
+    """Note that a kernel executes what another does: nothing that the two differ in is executed."""
+    for what in ("properties", "stories"):
+        note = cache.read_note(_NOTE, _key(before, what))
+        if note is not None:
+            cache.write_note(_NOTE, _key(after, what), note)
+
+
+def executed_by_properties(kernel: Kernel, cache: Cache, progress: Progress) -> Reach:
+    """The functions that each property executes. Raises BuildError."""
+    return known(kernel, cache, "properties") or _measured(
+        kernel, cache, "properties", _properties(kernel, progress)
+    )
+
+
+def executed_by_stories(kernel: Kernel, cache: Cache, progress: Progress) -> Reach:
+    """The functions that each story executes. Raises CannotBuild, BuildError, Lacking."""
+    return known(kernel, cache, "stories") or _measured(kernel, cache, "stories", _stories(kernel, progress))
+
+
+def _measured(kernel: Kernel, cache: Cache, what: str, found: Iterator[tuple[str, set[str]]]) -> Reach:
+    reach: dict[str, set[str]] = {}
+    for name, functions in found:
+        reach.setdefault(name, set()).update(functions)
+    cache.write_note(
+        _NOTE, _key(kernel, what), {name: sorted(functions) for name, functions in reach.items()}
+    )
+    return {name: frozenset(functions) for name, functions in reach.items()}
+
+
+def _key(kernel: Kernel, what: str) -> str:
+    return key_of(kernel.fingerprint, what, _digest())
+
+
+def _digest() -> str:
+    """A digest of everything of ours on which it depends what runs."""
+    root = Path(conformance.__file__).parent
+    whole = hashlib.sha256()
+    for room in _ROOMS:
+        place = root / room
+        files = [place] if place.is_file() else sorted(place.rglob("*.[pch]*"))
+        for path in files:
+            if path.suffix in (".py", ".c", ".h"):
+                whole.update(path.read_bytes())
+    return whole.hexdigest()
+
+
+def _properties(kernel: Kernel, progress: Progress) -> Iterator[tuple[str, set[str]]]:
+    library = build_shim(kernel, Cache(), progress, traced=True)
+    names, profile = functions_of(library), profile_of(kernel.release)
+    progress(f"{kernel.title}: noting what the properties execute")
+    with ShimOracle(library) as oracle:
+        for prop in PROPERTIES.values():
+            if prop.name not in oracle.entries:
+                continue
+            for mode in prop.modes:
+                duel = Duel(prop, MODES[mode], (profile, profile), (oracle, oracle))
+                n = min(_CASES, duel.capacity) // (16 if prop.scalar else 1)
+                oracle.covered()
+                with suppress(FunctionDied):
+                    duel.ask_kernel(draw(duel, np.random.default_rng(0), n))
+                yield prop.name, {names[offset] for offset in oracle.covered() if offset in names}
+
+
+def _stories(kernel: Kernel, progress: Progress) -> Iterator[tuple[str, set[str]]]:
+    library = build_kvm(kernel, Cache(), progress, traced=True)
+    profile = profile_of(kernel.release)
+    progress(f"{kernel.title}: noting what the stories execute")
+    for story in STORIES.values():
+        for mode in story.modes:
+            if mode not in TDP_MODES or story.absent(profile):
+                continue
+            with suppress(KernelDied), KvmOracle(library, MODES[mode].host(), story.script.options) as oracle:
+                with suppress(KernelDied):
+                    for step in story.script.steps:
+                        take(oracle, step)
+                with suppress(ValueError):
+                    yield story.name, oracle.covered()

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What changed functions do when they are run: by the properties, then by the stories that execute them.
+
+What no property and no story executes is known before either kernel is built, from what the one before was
+measured to execute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from conformance.kernels import BuildError, Cache, Kernel
+from conformance.oracles.kvm import CannotBuild
+from conformance.oracles.lacking import Lacking
+from conformance.review.behaviour import Seen, explore
+from conformance.review.plan import Plan
+from conformance.review.reach import executed_by_properties, executed_by_stories, pass_on
+from conformance.review.review import FunctionReview
+from conformance.review.scope import told_by_code
+from conformance.review.stories import tell_stories
+from conformance.review.texts import Pair, Texts
+from conformance.review.verdicts import judge
+
+__all__ = ["Running"]
+
+Progress = Callable[[str], None]
+
+
+@dataclass
+class Running:
+    """Two kernels to be run.
+
+    ``errors`` are sentences about what could not be, ``differing`` the properties and stories that differ.
+    """
+
+    before: Kernel
+    after: Kernel
+    texts: Texts
+    plan: Plan
+    progress: Progress
+    errors: list[str] = field(default_factory=list)
+    differing: set[str] = field(default_factory=set)
+    _why: str = ""
+
+    def judge(
+        self,
+        changed: Sequence[Pair],
+        pairs: Iterable[Pair],
+        unproved: Callable[[list[Pair]], list[Pair]],
+    ) -> list[FunctionReview]:
+        """How each of the ``changed`` functions stands, and those of ``pairs`` that differ without a change.
+
+        ``unproved`` are those of some functions that cannot be proved equal after all.
+        """
+        pairs = list(pairs)
+        seen = self._properties(changed)
+        # What is seen to differ need not be compiled once more to find that it is not equal.
+        different = {one.name for one in judge(changed, pairs, seen, self._why) if one.difference}
+        left = unproved([one for one in changed if one.text.name not in different])
+        changed = [one for one in changed if one.text.name in different or one in left]
+        executed = {name for one in seen for name in one.executed}
+        unseen = [one for one in left if not one.symbols & executed or one.text.name in self.plan.suspects]
+        if unseen and not self.plan.only:
+            seen += self._stories(unseen, changed)
+        self.differing = {one.name for one in seen if one.difference is not None}
+        return list(judge(changed, pairs, seen, self._why, self._moved))
+
+    def _properties(self, changed: Sequence[Pair]) -> list[Seen]:
+        """What came of the properties that execute one of the functions."""
+        try:
+            if self._decided_by_text and not self.plan.case:
+                reach = executed_by_properties(self.before, Cache(), self.progress)
+                if not _executed(changed, reach.values()):
+                    return []
+            symbols = {symbol for one in changed for symbol in one.symbols}
+            seen, self._why = explore(
+                self.before, self.after, symbols, self.texts.new_names, self.plan, self.progress
+            )
+        except BuildError as error:
+            self._why = "the properties cannot be run"
+            self.errors.append(f"{self._why}: {error}")
+            return []
+        return seen
+
+    def _stories(self, unseen: Sequence[Pair], changed: Sequence[Pair]) -> list[Seen]:
+        """What came of the stories that execute one of the functions ``unseen``."""
+        try:
+            if self._decided_by_text:
+                reach = executed_by_stories(self.before, Cache(), self.progress)
+                if not _executed(changed, reach.values()):
+                    pass_on(self.before, self.after, Cache())
+                    return []
+            symbols = {symbol for one in unseen for symbol in one.symbols}
+            renamed = self.texts.symbols()
+            return tell_stories(self.before, self.after, symbols, self.plan, self.progress, renamed)
+        except CannotBuild as without:
+            self._why = f"there is no whole KVM: {without}"
+        except (BuildError, Lacking) as error:
+            self._why = "the stories cannot be told"
+            self.errors.append(f"{self._why}: {error}")
+        return []
+
+    @property
+    def _moved(self) -> list[str]:
+        """What changed besides functions, by its names."""
+        return sorted(self.texts.moved) or told_by_code(self.texts)
+
+    @property
+    def _decided_by_text(self) -> bool:
+        """Whether all that can make the kernels behave differently lies in the functions that changed.
+
+        A variable of which the text names no user may be used through a pointer, a table of functions say.
+        """
+        users = self.texts.users
+        return not any(
+            one.item.holds_data and one.both and not any(users.get(name) for name in one.item.names)
+            for one in self.texts.items
+        )
+
+
+def _executed(functions: Iterable[Pair], reach: Iterable[frozenset[str]]) -> bool:
+    """Whether any of the functions is executed."""
+    names = frozenset(name for one in reach for name in one)
+    return any(one.symbols & names for one in functions)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Known fixes that a change takes out again: by the text that it puts back, or by what functions answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+from conformance.differential.inputs import inputs
+from conformance.differential.properties import PROPERTIES
+from conformance.differential.property import Property
+from conformance.history import FIXES
+from conformance.history.fix import Revert, Substitution
+from conformance.kernels import Cache, Kernel
+from conformance.model.changes import Change
+from conformance.model.modes import MODES
+from conformance.model.profiles import profile_of
+from conformance.oracles.child import FunctionOracle
+from conformance.oracles.shim import ShimOracle, build_shim
+from conformance.review.file_scope import tokens
+from conformance.review.fitting import flipped
+from conformance.review.questions import Behaviour
+
+__all__ = ["undone"]
+
+_AROUND = 6
+"""How many tokens on either side of a fix must stand around the text that replaces it."""
+
+
+def undone(
+    before: Kernel, after: Kernel, differing: Collection[str], progress: Callable[[str], None]
+) -> tuple[str, ...]:
+    """A sentence for each known fix that the kernel before has, and the one after has no longer.
+
+    ``differing`` are the properties that were seen to differ.
+    """
+    found = dict.fromkeys(_by_text(before, after))
+    found.update(dict.fromkeys(_by_behaviour(before, after, differing, progress)))
+    return tuple(f'It undoes {change.commit} ("{change.title}").' for change in found)
+
+
+def _by_text(before: Kernel, after: Kernel) -> Iterator[Change]:
+    for fix in FIXES:
+        if any(_put_back(revert, before, after) for revert in fix.reverts):
+            yield fix.change
+
+
+def _put_back(revert: Revert, before: Kernel, after: Kernel) -> bool:
+    """Whether every text of a fix gave way to what stands there without it."""
+    return all(_replaced(one, before, after) for one in revert.substitutions)
+
+
+def _replaced(one: Substitution, before: Kernel, after: Kernel) -> bool:
+    paths = [kernel.root / "src" / one.file for kernel in (before, after)]
+    if not all(path.is_file() for path in paths):
+        return False
+    ours, theirs = (path.read_text(errors="replace") for path in paths)
+    if ours == theirs or ours.count(one.old) != 1:
+        return False
+    left, right = (tokens(part) for part in ours.split(one.old))
+    old, new, now = tokens(one.old), tokens(one.new), tokens(theirs)
+    around = left[-_AROUND:], right[:_AROUND]
+    return _holds(now, (*around[0], *new, *around[1])) and not _holds(now, (*around[0], *old, *around[1]))
+
+
+def _holds(text: tuple[str, ...], part: tuple[str, ...]) -> bool:
+    return f" {' '.join(part)} " in f" {' '.join(text)} "
+
+
+def _by_behaviour(
+    before: Kernel, after: Kernel, differing: Iterable[str], progress: Callable[[str], None]
+) -> Iterator[Change]:
+    """The changes that the model must have to answer as before, and must lack to answer as after."""
+    wanted = [PROPERTIES[name] for name in differing if name in PROPERTIES]
+    if not wanted:
+        return
+    libraries = [build_shim(kernel, Cache(), progress, traced=True) for kernel in (before, after)]
+    with ShimOracle(libraries[0]) as first, ShimOracle(libraries[1]) as second:
+        for prop in wanted:
+            if prop.name in first.entries and prop.name in second.entries:
+                yield from _explaining(prop, before, first, second)
+
+
+def _explaining(
+    prop: Property, before: Kernel, first: FunctionOracle, second: FunctionOracle
+) -> Iterator[Change]:
+    """The changes whose absence alone explains all that a property answers otherwise."""
+    profile = profile_of(before.release)
+    cases = inputs(prop)
+    found: set[Change] | None = None
+    for mode in prop.modes:
+        had, has = (Behaviour(prop, MODES[mode], cases, oracle) for oracle in (first, second))
+        if had.answer(profile).misfit is not None or has.answer(profile).misfit is None:
+            continue
+        asked = has.answer(profile).asked & profile.changes
+        fitting = {change for change in asked if has.answer(flipped(profile, change)).misfit is None}
+        found = fitting if found is None else found & fitting
+    yield from sorted(found or (), key=lambda change: change.commit)

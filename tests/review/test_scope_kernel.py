@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Changes outside of functions, on a real kernel: each is named, and judged by what uses it, or not at all."""
+
+from __future__ import annotations
+
+import pytest
+from planting import write_patch
+
+from conformance.kernels import open_kernel
+from conformance.review import Standing, compare, judging
+from conformance.review.outcome import Outcome, outcome_of
+from conformance.review.series import read_series
+
+pytestmark = pytest.mark.kernel
+
+MMU = "arch/x86/kvm/mmu"
+MMU_C, SPTE_C, ITER_H = f"{MMU}/mmu.c", f"{MMU}/spte.c", f"{MMU}/tdp_iter.h"
+FIRST = "#define INVALID_INDEX (-1)\n"
+
+
+@pytest.fixture(scope="module")
+def base():
+    return open_kernel("6.1")
+
+
+@pytest.fixture
+def reviewed(base, tmp_path):
+    """Review the kernel with texts of a file replaced, as one patch."""
+
+    def call(file, *replaced):
+        before = after = (base.root / "src" / file).read_text()
+        for old, new in replaced:
+            assert old in after, old
+            after = after.replace(old, new, 1)
+        return compare(base, open_kernel("6.1", [write_patch(file, before, after, tmp_path)]))
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "name"),
+    [
+        (MMU_C, "bool, 0644)", "bool, 0444)", "module_param_named(flush_on_reuse)"),
+        (MMU_C, "EXPORT_SYMBOL_GPL(kvm_mmu_free_roots)", "EXPORT_SYMBOL(kvm_mmu_free_roots)",
+         "EXPORT_SYMBOL(kvm_mmu_free_roots)"),
+        (f"{MMU}/mmutrace.h", "TP_printk(\"", "TP_printk(\"now ", "TRACE_EVENT(kvm_mmu_pagetable_walk)"),
+        (MMU_C, FIRST, f"{FIRST}#define UNUSED_INDEX (-2)\n", "macro UNUSED_INDEX"),
+        ("virt/kvm/kvm_main.c", "halt_poll_ns, uint, 0644", "halt_poll_ns, uint, 0444",
+         "module_param(halt_poll_ns)"),
+        ("arch/x86/kvm/vmx/vmx.c", "module_param(dump_invalid_vmcs, bool, 0644)",
+         "module_param(dump_invalid_vmcs, bool, 0444)", "the whole file"),
+    ],
+)  # fmt: skip
+def test_what_nothing_looks_at_is_named(reviewed, file, old, new, name):
+    review = reviewed(file, (old, new))
+    assert name in [one.name for one in review.unlooked]
+    assert (review.changed, outcome_of(review, promised=True)) == ((), Outcome.UNOBSERVED)
+
+
+def test_comments_outside_of_functions_are_proved_to_change_nothing(reviewed):
+    review = reviewed(MMU_C, (FIRST, f"/* Not a level. */\n\n{FIRST}"))
+    assert [(one.name, one.file) for one in review.scope] == [("comments", MMU_C)]
+    assert outcome_of(review, promised=True) is Outcome.PROVED
+
+
+def test_a_variable_of_the_same_data_is_proved_to_change_nothing(reviewed):
+    review = reviewed(MMU_C, ("bool tdp_enabled = false;", "bool tdp_enabled;"))
+    assert [(one.name, one.proved) for one in review.scope] == [
+        ("variable tdp_enabled", "its data are the same, relocations included")
+    ]
+    assert review.proved and review.changed == ()
+
+
+def test_a_prototype_is_proved_by_machine_code(reviewed):
+    line = "static void mark_unsync(u64 *spte);\n"
+    review = reviewed(MMU_C, (line, f"{line}static void mark_unsync(u64 *sptep);\n"))
+    assert [one.name for one in review.scope] == ["declaration mark_unsync"]
+    assert review.proved
+
+
+@pytest.mark.slow
+def test_a_variable_that_begins_otherwise_changes_what_uses_it(reviewed):
+    review = reviewed(SPTE_C, ("enable_mmio_caching = true;", "enable_mmio_caching = false;"))
+    (item,) = [one for one in review.scope if one.name == "variable enable_mmio_caching"]
+    assert "kvm_mmu_set_mmio_spte_mask" in item.users
+    told = {one.name: one for one in review.changed}
+    assert told["kvm_mmu_set_mmio_spte_mask"].standing is not Standing.SAME_CODE
+    assert told["kvm_mmu_set_mmio_spte_mask"].through == ("enable_mmio_caching",)
+
+
+@pytest.mark.slow
+def test_a_field_that_moves_changes_the_functions_whose_code_it_changes(reviewed):
+    level = "\t/* The level of the root page given to the iterator */\n\tint root_level;\n"
+    gfn = "\t/* The lowest GFN mapped by the current SPTE */\n\tgfn_t gfn;\n"
+    review = reviewed(ITER_H, (f"{gfn}{level}", f"{level}{gfn}"))
+    assert not review.proved
+    told = {one.name: one for one in review.changed}
+    assert told["tdp_iter_next"].through == ("type struct tdp_iter",)
+    assert {one.aspect for one in review.constants} == {"first bit"}
+
+
+def test_files_that_are_not_compiled(tmp_path, base):
+    """A patch to a driver does not concern the MMU; one to a Kconfig file of KVM's is not said not to."""
+    texts = {"drivers/net/tun.c": Outcome.UNCONCERNED}
+    for path, outcome in texts.items():
+        file = tmp_path / "a.patch"
+        file.write_text(f"--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-a\n+b\n")
+        found = judging.judge(read_series([str(file)]), "6.1", None, lambda text: None)  # type: ignore[arg-type]
+        assert found.parts[0].outcome is outcome
+
+
+def test_a_kconfig_file_of_kvms_is_looked_at_by_nothing(base):
+    path = "arch/x86/kvm/Kconfig"
+    found = judging._judged("a", None, [path], base, base, lambda: pytest.fail("nothing is to be compared"))
+    assert found.outcome is Outcome.UNOBSERVED
+    assert [one.file for one in found.review.unlooked] == [path]
+    assert judging._judged("a", None, ["drivers/a.c"], base, base, None).outcome is Outcome.UNCONCERNED
