@@ -49,7 +49,7 @@ class Proofs:
         What a macro call at file scope defines has no text: those that refer to it are named in its place.
         """
         own = list(pairs)
-        before, after = self._compiled_apart(own)
+        before, after = self._compiled_apart([one for one in own if not one.same])
         names = {*before.forms, *after.forms}
         other = {name for name in names if before.forms.get(name) != after.forms.get(name)}
         written = {symbol for one in own for symbol in one.symbols}

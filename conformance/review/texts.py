@@ -8,7 +8,7 @@ calls are judged by themselves.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -154,6 +154,18 @@ class Texts:
         return frozenset(name for one in self.items if one.item.holds_data for name in one.item.names)
 
     @cached_property
+    def _data(self) -> frozenset[str]:
+        """The names of all variables at file scope."""
+        return frozenset(
+            name
+            for source in (self.before, self.after)
+            for items in source.items.values()
+            for item in items
+            if item.holds_data
+            for name in item.names
+        )
+
+    @cached_property
     def unaccounted(self) -> list[str]:
         """The files in which no function and no item changed."""
         told = {one.file for one in self.own_items}
@@ -182,6 +194,9 @@ class Texts:
             for file, items in source.items.items():
                 for item in items:
                     through = self.moved.intersection(item.words) - {*item.names}
+                    if item.registered or item.kind == Kind.DECLARATION:
+                        # What registers or declares a variable is the same, whatever that begins with.
+                        through -= self._data
                     if through and (file, item.kind, item.name) not in known and item.kind != Kind.MACRO:
                         known.add((file, item.kind, item.name))
                         found.append(Changed(item, file, through=tuple(sorted(through))))
@@ -261,18 +276,21 @@ class Texts:
     def units(self, functions: Iterable[Text]) -> tuple[list[str], list[str]]:
         """The units of both kernels that have to be compiled to see these functions' code.
 
-        Of the MMU every unit that changed or includes a file that did; elsewhere those that define one.
+        Of the MMU every unit that changed or includes a file that did, or one of these functions; elsewhere
+        those that define one.
         """
+        functions = list(functions)
+        sought = {*self.changed_files, *(one.file for one in functions if one.of_mmu)}
         elsewhere = {one.file for one in functions if not one.of_mmu and one.file.endswith(".c")}
         units = []
         for root, source in zip(self.roots, (self.before, self.after), strict=True):
             mine = {one.file for one in source.functions.values() if one.of_mmu and one.file.endswith(".c")}
-            touched = {name for name in mine if self._touched(root, name)}
+            touched = {name for name in mine if self._touched(root, name, sought)}
             units.append(sorted(touched | {name for name in elsewhere if (root / name).exists()}))
         return units[0], units[1]
 
-    def _touched(self, root: Path, unit: str) -> bool:
-        """Whether a unit changed, or one of the files that it includes."""
+    def _touched(self, root: Path, unit: str, sought: Collection[str]) -> bool:
+        """Whether a unit is ``sought``, or includes a file that is."""
         headers = [name for name in (*self.changed_files, *self.other_files) if name.endswith(".h")]
         if self.generated or not all(name.startswith("arch/x86/kvm/mmu/") for name in headers):
             return True
@@ -280,7 +298,7 @@ class Texts:
         waiting = [unit]
         while waiting:
             name = waiting.pop()
-            if name in self.changed_files:
+            if name in sought:
                 return True
             if name not in seen and (root / name).is_file():
                 seen.add(name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Changes outside of functions, on a real kernel: each is named, and judged by what uses it, or not at all."""
+"""Changes outside of functions, on a real kernel: each is named, and judged by what uses it or not."""
 
 from __future__ import annotations
 
