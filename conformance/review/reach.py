@@ -25,7 +25,6 @@ from conformance.oracles.child import KernelDied as FunctionDied
 from conformance.oracles.common import functions_of
 from conformance.oracles.kvm import KernelDied, KvmOracle, build_kvm
 from conformance.oracles.shim import ShimOracle, build_shim
-from conformance.scenarios.observing import take
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES
 
@@ -123,6 +122,6 @@ def _stories(kernel: Kernel, progress: Progress) -> Iterator[tuple[str, set[str]
             with suppress(KernelDied), KvmOracle(library, MODES[mode].host(), story.script.options) as oracle:
                 with suppress(KernelDied):
                     for step in story.script.steps:
-                        take(oracle, step)
+                        oracle.step(step.kind, **step.arguments)
                 with suppress(ValueError):
                     yield story.name, oracle.covered()
