@@ -24,7 +24,7 @@ __all__ = ["BACKPORTS", "Backport", "Profile", "profile_of"]
 class Backport:
     """A change that a stable series took over, although its mainline release does not have it.
 
-    ``since`` is the first point release that has it, as far as is known: the first that was looked at.
+    ``since`` is the first point release that has it, ``source`` says how that is known.
     """
 
     change: Change
@@ -38,13 +38,15 @@ class Backport:
 
 
 BACKPORTS = (
-    Backport(UNSYNC_SKIP_IFF_LEAF, "6.1.170", '"commit 2867eb782cf7 upstream" in the stable tree of 6.1'),
-    Backport(UNSYNC_SKIP_IFF_LEAF, "6.12.95", '"commit 2867eb782cf7 upstream" in the stable tree of 6.12'),
-    Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "6.1.192", "in Debian's 6.1.192-1"),
-    Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "6.12.116", "in Debian's 6.12.116-1"),
-    Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "7.2.12", "in Debian's 7.2.12-1~bpo13+1"),
+    Backport(UNSYNC_SKIP_IFF_LEAF, "6.1.120", "Debian's changelog of 6.1.123-1, ChangeLog-6.1.120"),
+    Backport(
+        UNSYNC_SKIP_IFF_LEAF, "6.12.2", "seen from 6.12.95 on; 6.12.2 is a guess by the date of 6.1.120"
+    ),
+    Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "6.1.191", "Debian's changelog of 6.1.192-1, ChangeLog-6.1.191"),
+    Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "6.12.114", "Debian's changelog of 6.12.115-1, ChangeLog-6.12.114"),
+    Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "7.2.12", "Debian's changelog of 7.2.12-1, ChangeLog-7.2.12"),
 )
-"""What was found in stable kernels; which other point releases have it is a guess by their order."""
+"""What stable kernels took over. Which of a distribution's versions have it is a guess by their numbers."""
 
 
 @dataclass(frozen=True)

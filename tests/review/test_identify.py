@@ -10,6 +10,7 @@ from planting import write_patch
 
 from conformance.errors import ConformanceError
 from conformance.kernels import SERIES, open_kernel
+from conformance.kernels.pins import pinned_release
 from conformance.model import changes
 from conformance.model.profiles import profile_of
 from conformance.reports.identity import document, render, text
@@ -61,8 +62,7 @@ def test_all_is_not_a_kernel():
 @pytest.mark.parametrize("series", SERIES)
 def test_a_pinned_kernel_has_its_profile(series):
     found = identify(series, [], quiet)
-    major, minor = series.split(".")
-    profile = profile_of((int(major), int(minor)))
+    profile = profile_of(pinned_release(series))
     assert found.status == 0 and found.misfits == []
     assert found.nearest == series and found.differing == []
     assert len(found.decided) > 45
