@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from conformance.cli.kept import keep
 from conformance.cli.options import budget_option, gate_options, mode_option
 from conformance.errors import ConformanceError
 from conformance.reports.text import line
@@ -82,8 +83,11 @@ def _judge(
     gate = Gate(FailOn(given["fail_on"]), given["strict"])
     mail = read_mail(content)
     asked = handed(mail, Setup(**setup), whole=series)
-    fetch = f"b4 am -o- {shlex.quote(mail.message_id)} | " if mail.message_id else ""
-    command = f"{fetch}conformance patch - --onto {shlex.quote(asked.onto)}"
+    onto = shlex.quote(asked.onto)
+    if mail.message_id:
+        command = f"b4 am -o- {shlex.quote(mail.message_id)} | conformance patch - --onto {onto}"
+    else:
+        command = f"conformance patch {shlex.quote(keep(content))} --onto {onto}"
     told = judge(asked.series, asked.onto, comparing(command, quiet, **plan), quiet, applied=asked.applied)
     worst = max(told.judged, key=lambda one: [*Outcome].index(one.outcome))
     which = f"{worst.title}: " if len(told.judged) > 1 else ""

@@ -16,6 +16,7 @@ from conformance.cli.options import (
     destinations,
     gate_options,
     mode_option,
+    patch_option,
     property_options,
     report_options,
     seed_option,
@@ -34,13 +35,7 @@ __all__ = ["diff"]
 @click.command()
 @click.argument("before", metavar="SEL")
 @click.argument("after", metavar="SEL")
-@click.option(
-    "--patch",
-    "patches",
-    multiple=True,
-    metavar="FILE",
-    help="Apply a diff, mail or mbox to the second one.",
-)
+@patch_option("to the second one")
 @property_options("Run")
 @mode_option
 @budget_option(2.0, "Comparing properties.")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from conformance.cli.options import STDOUT
+from conformance.cli.options import STDOUT, patch_option
 from conformance.cli.run import watching
 from conformance.reports.files import Destination
 
@@ -17,7 +17,7 @@ __all__ = ["identify"]
 
 @click.command()
 @click.argument("selector", metavar="SEL")
-@click.option("--patch", "patches", multiple=True, metavar="FILE", help="Apply a diff, mail or mbox on top.")
+@patch_option("on top")
 @click.option("--stories/--no-stories", default=True, help="Also play the stories on its whole KVM.")
 @click.option(
     "--json", "json_file", metavar="FILE|-", help="Also write JSON; - is stdout, in place of the text."

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from conformance.cli.kept import kept
 from conformance.errors import ConformanceError
 from conformance.reports.files import Destination
 from conformance.reports.text import line
@@ -27,6 +28,7 @@ __all__ = [
     "mode_option",
     "oracle_options",
     "output_file",
+    "patch_option",
     "property_options",
     "report_options",
     "seed_option",
@@ -193,9 +195,6 @@ def output_file(option: str, name: str | None) -> Path | None:
 
 def kernel_options(command: Command) -> Command:
     """--kernel and --patch: what to compare."""
-    patch = click.option(
-        "--patch", "patches", multiple=True, metavar="FILE", help="Apply a diff, mail or mbox on top."
-    )
     kernel = click.option(
         "--kernel",
         "kernels",
@@ -203,7 +202,19 @@ def kernel_options(command: Command) -> Command:
         metavar="SEL",
         help="Series, all, debian:VERSION, tree:PATH[@REV].",
     )
-    return kernel(patch(command))
+    return kernel(patch_option("on top")(command))
+
+
+def patch_option(where: str) -> Callable[[Command], Command]:
+    """--patch: what to apply, and ``where``. Stdin and pipes are kept as files."""
+    return click.option(
+        "--patch",
+        "patches",
+        multiple=True,
+        metavar="FILE|-",
+        callback=lambda ctx, param, names: kept(names),
+        help=f"Apply a diff, mail or mbox {where}; - is stdin.",
+    )
 
 
 def mode_option(command: Command) -> Command:

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from conformance.cli.kept import kept
 from conformance.cli.options import (
     budget_option,
     check_case,
@@ -68,6 +69,7 @@ def patch(
     --strict choose otherwise.
     """
     check_case(given["case"], given["only"])
+    files = kept(files)
     places = destinations(given)
     del given["bisect"]  # Commands.main() acts on it: it also holds where the options cannot be read.
     screen = _screen(places)

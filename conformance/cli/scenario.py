@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from conformance.cli.kept import kept
 from conformance.cli.options import (
     destinations,
     jobs_option,
@@ -63,7 +64,7 @@ def run(ctx: click.Context, names: tuple[str, ...], **given: Any) -> None:
         from conformance.scenarios.running import Plan
         from conformance.scenarios.running import run as play
 
-        plan = Plan(given["kernels"], _paths(given["patches"]), names, given["modes"], given["jobs"])
+        plan = Plan(given["kernels"], _paths(given["patches"]), kept(names), given["modes"], given["jobs"])
         report = play(plan, progress=progress, advance=advance)
     ctx.exit(tell(report, places))
 

@@ -283,7 +283,7 @@ class Judge:
         self._note_hang(comparison, found)
         if engine in ("bulk", "exhaustive", FINGERPRINT):
             found = shrink(comparison, found)
-        told = counterexample(comparison, found, self._arguments)
+        told = counterexample(comparison, found, self._arguments, oracle=self._plan.oracle)
         return Result(
             comparison.property.name,
             self._plan.oracle,

@@ -18,8 +18,12 @@ _SPTES = ("new_spte", "memory after")
 """Observed words that are SPTEs whatever the property; a property's only data word is judged by its name."""
 
 
-def counterexample(comparison: Comparison, found: Difference, arguments: Sequence[str]) -> Counterexample:
+def counterexample(
+    comparison: Comparison, found: Difference, arguments: Sequence[str], *, oracle: str = "shim"
+) -> Counterexample:
     """The difference for people; ``arguments`` are those of ``conformance run`` that chose the kernel.
+
+    ``oracle`` is what answered for it: code that was compiled here, or a module that was shipped.
 
     A host that is no named mode, which only a proof comes upon, is come upon again by the same proof.
     """
@@ -45,6 +49,7 @@ def counterexample(comparison: Comparison, found: Difference, arguments: Sequenc
         model={names[n]: _say(comparison, names[n], found.model[n], "") for n in order},
         again=shlex.join(["conformance", "run", *arguments, "--only", prop.name, *place]),
         crash=found.crash,
+        sides=("module" if oracle == "binary" else "kernel", "model"),
     )
 
 

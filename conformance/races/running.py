@@ -33,6 +33,9 @@ LIMITS = (
 )
 """What no schedule of ours can show."""
 
+SCHEDULES = 20_000
+"""How many schedules of a race are run if no other number is asked for."""
+
 Progress = Callable[[str], None]
 Advance = Callable[[Result], None]
 
@@ -53,7 +56,7 @@ class Plan:
     on: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     modes: tuple[str, ...] = ()
-    schedules: int = 20_000
+    schedules: int = SCHEDULES
     seed: int | None = None
     jobs: int = 2
     today: bool = True
@@ -292,6 +295,8 @@ def _judged(task: _Task, outcome: Outcome, finding: Finding | None) -> Result:
         return result(Verdict.PASS, f"no promise is broken: {explored.bounds}")
     words = ["explore", "run", contest.race, "--on", task.side, "--mode", contest.mode, *task.arguments]
     words += [word for one in contest.without for word in ("--without", label_of(one))]
+    words += ["--schedules", str(contest.limit)] if contest.limit != SCHEDULES else []
+    words += ["--seed", str(contest.seed)] if contest.seed is not None else []
     again = shlex.join(["conformance", *words])
     return result(
         Verdict.FAIL,
@@ -300,10 +305,11 @@ def _judged(task: _Task, outcome: Outcome, finding: Finding | None) -> Result:
             inputs={},
             decoded={},
             kernel={breach.promise: breach.how},
-            model={breach.promise: "never happens"},
+            model={breach.promise: "it never happens"},
             again=again,
             crash=breach.how if breach.promise == "nothing crashes" else None,
             steps=tuple(map(str, outcome.legs)),
             details=tuple(finding.picture()) if finding is not None else (),
+            sides=("kernel" if task.side == "kvm" else "model", "promise"),
         ),
     )

@@ -20,6 +20,10 @@ _INDENT = " " * 6
 _PLACE_COLUMN = 64
 """Where the case is named if the line has room for it."""
 _NOTHING = "(nothing)"
+_COMMON = ("kernel", "model", "module", "promise", "claim")
+"""Sides that are called by what they are; others have names, such as 6.1."""
+_LABEL = 12
+"""Longer names of sides, such as those of kernels with patches, do not widen the first column."""
 _LONG = 30
 """A name longer than this gets a line of its own."""
 _PLACES = 12
@@ -49,9 +53,11 @@ def described(
 
     ``sides`` are what the sides are called, if not what the counterexample says.
     """
-    size = max(6, *(len(line(name)) for name in found.inputs)) if found.inputs else 6
+    named = sides or found.sides
+    labels = [*found.inputs, *(side for side in named if len(side) <= _LABEL)]
+    size = max([6, *(len(line(name)) for name in labels)])
     body: list[str] = []
-    for label, value, remark in _entries(found, sides or found.sides, found_by):
+    for label, value, remark in _entries(found, named, found_by):
         start = f"{_INDENT}{label.ljust(size)}  {value}"
         if not remark:
             body.append(start)
@@ -66,21 +72,21 @@ def described(
 
 
 def headline(result: Result) -> str:
-    """The difference in one line, for places that hold only one: what the kernel did, and the model."""
+    """The difference in one line, for places that hold only one: what each side did."""
     found = result.counterexample
     if found is None:
-        return line(result.reason) or "kernel and model differ"
+        return line(result.reason) or "a difference was found"
+    sides = [f"the {line(side)}" if side in _COMMON else line(side) for side in found.sides]
     inputs = ", ".join(f"{line(name)}={value:#x}" for name, value in found.inputs.items())
     if found.steps:
         inputs = f"{len(found.steps)} steps, then {line(found.steps[-1])}"
     inputs = inputs or line(result.reason)
     if found.crash is not None:
-        return f"{inputs}: kernel code did not answer: {line(found.crash)}"
+        return f"{inputs}: {sides[0]} did not answer: {line(found.crash)}"
     name = next(iter(differing(found)), None)
     if name is None:
-        return f"{inputs}: kernel and model differ"
+        return f"{inputs}: {sides[0]} and {sides[1]} differ"
     kernel, model = (line(side.get(name, _NOTHING)) for side in (found.kernel, found.model))
-    sides = [f"the {side}" if side in ("kernel", "model") else line(side) for side in found.sides]
     return f"{inputs}: {line(name)} is {kernel} in {sides[0]}, {model} in {sides[1]}"
 
 
@@ -120,7 +126,8 @@ def _entries(found: Counterexample, sides: Sides, found_by: str) -> Iterator[tup
 def _found_by(result: Result, others: Sequence[Result]) -> str:
     """Which engines found a difference, and in which modes if there are several."""
     by = places([result, *others]) if others else result.engine.removeprefix(ALL)
-    return f"by {line(by)}" if by else ""
+    # A race is explored on a side, which is what answers and explores at once.
+    return f"{'on' if result.engine == result.oracle else 'by'} {line(by)}" if by else ""
 
 
 def _by_place(found: Counterexample, sides: Sides, names: Sequence[str]) -> Iterator[tuple[str, str, str]]:

@@ -77,8 +77,8 @@ def _kind(result: Result) -> tuple[object, ...]:
     """What results of one difference have in common."""
     found = result.counterexample
     if found is None:
-        return (result.property, result.reason)
-    return (result.property, found.crash is not None, tuple(differing(found)))
+        return (result.property, result.oracle, result.reason)
+    return (result.property, result.oracle, found.crash is not None, tuple(differing(found)))
 
 
 def _size(result: Result) -> tuple[int, int]:

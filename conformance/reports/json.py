@@ -53,9 +53,14 @@ def _result(result: Result) -> dict[str, Any]:
         "cases": result.cases,
         "seconds": round(result.seconds, 6),
         "reason": plain(result.reason),
-        "counterexample": None if found is None else counterexample(found),
+        "counterexample": None if found is None else {**counterexample(found), **_sides(found)},
         **({} if result.explored is None else {"explored": dict(result.explored)}),
     }
+
+
+def _sides(found: Counterexample) -> dict[str, list[str]]:
+    """What "kernel" and "model" of the counterexample are, where they are not that."""
+    return {} if found.sides == ("kernel", "model") else {"sides": [plain(side) for side in found.sides]}
 
 
 def counterexample(found: Counterexample) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def _kernel(kernel: KernelReport, console: Console) -> None:
     told_of = [result.verdict for result in told]
     tally = [f"{told_of.count(one)} {_STANDING[one][0]}" for one in Verdict if one in told_of]
     more = [f"{len(closed)} cannot be asked of this code"] if closed else []
-    more += [f"{len(absent)} absent from the kernel"] if absent else []
+    more += [f"{len(absent)} absent"] if absent else []
     count = "1 property" if len(told) == 1 else f"{len(told)} properties"
     say(console, f"{count}: {', '.join(tally) or 'none'}{''.join(f'; {entry}' for entry in more)}")
     if closed:

@@ -18,7 +18,7 @@ __all__ = ["ALL", "IDLE", "by_property", "differing", "place", "rows", "summary"
 ALL = "-"
 """The mode, engine, property or oracle of a result that holds for all of them."""
 
-IDLE = "nothing was compared in this kernel, so nothing is known about it"
+IDLE = "nothing was compared, so nothing is known"
 
 # A difference outranks everything; a property compared in one mode and skipped in another was compared.
 _GRAVITY = (Verdict.SKIP, Verdict.PASS, Verdict.MISS, Verdict.ERROR, Verdict.FAIL)

@@ -122,11 +122,12 @@ def counterexample(arena: Arena, script: Script, played: Played, command: str) -
 
 def _broken(script: Script, claim: Claim, command: str) -> Counterexample:
     steps = (*unusual(script.options), *map(str, script.steps[: claim.after + 1]))
-    sides = {claim.sentence: "does not hold"}
-    return Counterexample({}, {}, sides, {claim.sentence: "does not hold; it should"}, command, steps=steps)
+    seen, claimed = {claim.sentence: "does not hold"}, {claim.sentence: "holds"}
+    return Counterexample({}, {}, seen, claimed, command, steps=steps, sides=("kernel", "claim"))
 
 
 def _unlike_golden(script: Script, changed: list[str], command: str) -> Counterexample:
     more = [f"... and {len(changed) - SHOWN} lines more"] if len(changed) > SHOWN else []
     sides = ({"transcript": "as it is now"}, {"transcript": "as it was blessed"})
-    return Counterexample({}, {}, *sides, command, details=(*changed[:SHOWN], *more))
+    details = (*changed[:SHOWN], *more)
+    return Counterexample({}, {}, *sides, command, details=details, sides=("now", "golden"))

@@ -114,7 +114,8 @@ def _walk(ready: Ready, mode: str, seed: int, budget: float, save: Path | None) 
     script, played = walked.found
     short, shown = shorten(arena, script, played.difference or Difference(0, ()))
     if save is None:
-        command = again(ready.facts, [NAME, "--mode", mode, "--seed", str(seed)])
+        # A mode that is walked alone has the whole budget.
+        command = again(ready.facts, [NAME, "--mode", mode, "--seed", str(seed), "--budget", f"{budget:g}"])
     else:
         command = again(ready.facts, ["scenario", "run", _path(save), "--mode", mode])
     reason = f"after {total} steps, shortened to {len(short.steps)}"

@@ -43,7 +43,7 @@ def test_agreement_is_no_proof():
 def test_agreement_alone_compares_nothing(show):
     told = report(ALIKE, OPEN)
     assert told.status == 2
-    assert "ERROR  nothing was compared in this kernel" in shown(told, show=show)
+    assert "ERROR  nothing was compared, so nothing" in shown(told, show=show)
     assert json.loads(as_json.render(told))["summary"]["ERROR"] == 1
 
 

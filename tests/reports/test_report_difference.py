@@ -67,7 +67,7 @@ def test_a_crash_is_told_instead_of_an_answer():
     told = difference(failed(engine="-", counterexample=seen), "6.1", 7)
     assert "      kernel  did not answer: killed by SIGSEGV" in told
     assert "      model   true" in told
-    assert headline(failed(counterexample=seen)).endswith("kernel code did not answer: killed by SIGSEGV")
+    assert headline(failed(counterexample=seen)).endswith("the kernel did not answer: killed by SIGSEGV")
 
 
 def test_the_command_is_never_folded_and_keeps_its_spaces():
@@ -154,3 +154,21 @@ def test_only_so_many_places_are_told():
     told = difference(failed(engine="-", counterexample=seen), "6.1", 7)
     assert told[-2] == "              and 28 more places"
     assert sum("  at  " in line for line in told) == 12
+
+
+@pytest.mark.parametrize(
+    ("sides", "said"),
+    [
+        (("kernel", "model"), "returns is false in the kernel, true in the model"),
+        (("module", "model"), "returns is false in the module, true in the model"),
+        (("model", "promise"), "returns is false in the model, true in the promise"),
+        (("6.1", "6.12"), "returns is false in 6.1, true in 6.12"),
+    ],
+)
+def test_sides_are_called_what_they_are(sides, said):
+    result = failed(engine="-", counterexample=found(sides=sides))
+    assert headline(result).endswith(said)
+    told = [entry.split() for entry in difference(result, "6.1", 7)]
+    assert [sides[0], "false"] in told and [sides[1], "true"] in told
+    crashed = failed(counterexample=found(sides=sides, crash="died", kernel={}))
+    assert "kernel" not in headline(crashed) or "kernel" in sides

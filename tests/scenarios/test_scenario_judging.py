@@ -69,6 +69,8 @@ def test_a_broken_claim_is_a_failure_though_both_agree():
     result = judged(script=Script(UNMAP.steps, UNMAP.options, (claim,)))
     assert result.verdict is Verdict.FAIL and result.counterexample.kernel == {"pigs fly": "does not hold"}
     assert len(result.counterexample.steps) == 4
+    # No side of the two is the model here, nor below: both did the same.
+    assert result.counterexample.sides == ("kernel", "claim")
 
 
 def test_without_a_golden_transcript_nothing_is_known():
@@ -88,6 +90,7 @@ def test_a_golden_transcript_must_stay_as_it_is():
     golden.path.write_text(golden.path.read_text().replace("requested 1", "requested 2"))
     result = judged(golden=True)
     assert result.verdict is Verdict.FAIL and "golden transcript" in result.reason
+    assert result.counterexample.sides == ("now", "golden")
     assert {"-      FLUSH    requested 2, remote 0", "+      FLUSH    requested 1, remote 0"} <= {
         *result.counterexample.details
     }

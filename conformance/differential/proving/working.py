@@ -210,7 +210,8 @@ class _Worker:
             shown = comparison.tell(difference, shlex.join(again))
             shown = replace(shown, sides=(before.title, after.title))
         else:
-            shown = counterexample(comparison, difference, self._arguments)
+            oracle = self._witnesses[0].name
+            shown = counterexample(comparison, difference, self._arguments, oracle=oracle)
         why = f"refuted in {found.word}, and replayed"
         return told(found.mode.name, Verdict.FAIL, comparison.cases, reason=why, counterexample=shown)
 

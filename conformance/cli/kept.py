@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Input that can be read once only: stdin and pipes, kept as a file, so that a command can be repeated."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from conformance.errors import ConformanceError
+
+__all__ = ["STDIN", "keep", "kept"]
+
+STDIN = "-"
+_NAME = "stdin"
+"""What the file is called, so that reports name what was read, and not a digest."""
+_KIND = "stdin"
+_MOST = 64
+"""How many such files stay in the cache."""
+
+
+def kept(names: Iterable[str]) -> tuple[str, ...]:
+    """The same names of files, those that can be read once only (``-`` and pipes) replaced by a kept copy.
+
+    Reports name these files in the command that shows a difference again, which must not wait on stdin; and
+    a run over several kernels reads them several times.
+    """
+    given = tuple(names)
+    if given.count(STDIN) > 1:
+        raise ConformanceError("Stdin can be read once only: name - once.")
+    return tuple(_kept(name) for name in given)
+
+
+def keep(content: bytes) -> str:
+    """A file in the cache with this content."""
+    from conformance.kernels import Cache
+    from conformance.kernels.cache import key_of
+
+    def write(entry: Path) -> None:
+        (entry / _NAME).write_bytes(content)
+
+    return str(Cache().get_or_build(_KIND, key_of(content), write, keep=_MOST) / _NAME)
+
+
+def _kept(name: str) -> str:
+    if name == STDIN:
+        return keep(sys.stdin.buffer.read())
+    path = Path(name).expanduser()
+    try:
+        if not _once(path.stat().st_mode):
+            return name
+        return keep(path.read_bytes())
+    except (OSError, ValueError):
+        return name  # What is wrong with it is said where it is read.
+
+
+def _once(mode: int) -> bool:
+    """Whether what was read of such a file is gone."""
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is said of a race: by the side that it was explored on, with wall time, and how it is repeated."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from conformance.differential.verdict import Verdict
+from conformance.races.running import Plan, run
+from conformance.reports.difference import difference, headline
+from conformance.reports.mail import render
+
+
+def explored(**more):
+    plan = Plan(
+        names=("fault_against_release",), on=("model",), modes=("ept-ad",), without=("e930bffe95e1",), **more
+    )
+    report, _ = run(plan, progress=lambda message: None)
+    return report
+
+
+@pytest.mark.kernel
+def test_a_race_on_the_model_is_the_models():
+    report = explored(schedules=5000)
+    (kernel,) = report.kernels
+    (result,) = kernel.results
+    assert result.verdict is Verdict.FAIL and result.counterexample.sides == ("model", "promise")
+    assert "in the model" in headline(result)
+    told = difference(result, kernel.title, None)
+    labels = {line[6:14].strip() for line in told}
+    assert {"model", "promise", "found", "again"} <= labels and "kernel" not in labels
+    assert "      found    on model" in told
+    assert "kernel" not in " ".join(render(report).split()).replace("--kernel", "")
+
+
+@pytest.mark.kernel
+def test_what_shows_it_again_asks_for_the_same_schedules():
+    (kernel,) = explored(schedules=777, seed=5).kernels
+    again = shlex.split(kernel.results[0].counterexample.again)
+    assert again[again.index("--schedules") + 1] == "777" and again[again.index("--seed") + 1] == "5"
+    (kernel,) = explored().kernels
+    assert not {"--schedules", "--seed"} & {*shlex.split(kernel.results[0].counterexample.again)}
+
+
+@pytest.mark.kernel
+def test_the_time_is_measured_and_no_sum():
+    report = explored(schedules=5000)
+    (kernel,) = report.kernels
+    assert kernel.seconds is not None and report.seconds is not None and kernel.seconds <= report.seconds
