@@ -11,7 +11,8 @@ from typing import Any
 from conformance.kernels.archive import Offer, ascending
 from conformance.kernels.releases import series_of
 from conformance.kernels.selector import Debian
-from conformance.model.profiles import Profile
+from conformance.model.changes import Change
+from conformance.model.profiles import BACKPORTS, Profile
 
 __all__ = ["EXPECTED", "FINDING", "UNJUDGED", "Known", "Outcome", "judged", "offered"]
 
@@ -39,7 +40,8 @@ class Known:
 class Outcome:
     """The judgement of a kernel, with a column each for the run, the stories and the identification.
 
-    ``findings`` are sentences, ``unknown`` those of which no cause is known. ``seconds`` are of wall time.
+    ``findings`` are sentences about what is known, a fix that came later among them; ``unknown`` are findings
+    without a known cause. ``seconds`` are of wall time.
     """
 
     version: str
@@ -80,6 +82,7 @@ def judged(
     command said then.
     """
     findings: list[tuple[str, str]] = []
+    late: list[str] = []
     unjudged: list[str] = []
     columns = {}
     for part in ("run", "stories"):
@@ -100,8 +103,10 @@ def judged(
         for each in found["decided"]:
             if each["there"] != profile.has(names[each["name"]]):
                 whether = "has" if each["there"] else "lacks"
-                what = f'{whether} {each["commit"]} ("{each["title"]}"), which its version does not say'
+                what = f"{whether} {names[each['name']]}, which its version does not say"
                 findings.append((each["name"], what))
+            elif not each["there"]:
+                late += _later(version, names[each["name"]])
     told = [(_cause(version, name, known), name, sentence) for name, sentence in findings]
     return Outcome(
         version,
@@ -109,11 +114,21 @@ def judged(
         columns["run"],
         columns["stories"],
         columns["identify"],
-        tuple(f"{sentence}: {cause.commit} {cause.sentence}" for cause, _, sentence in told if cause),
+        (*late, *(f"{sentence}: {cause.commit} {cause.sentence}" for cause, _, sentence in told if cause)),
         tuple(sentence for cause, _, sentence in told if cause is None),
         tuple(unjudged),
         round(seconds, 1),
     )
+
+
+def _later(version: str, change: Change) -> list[str]:
+    """That a version lacks what later ones of its series have; nothing where these lack it too."""
+    series = series_of(version)
+    return [
+        f"lacks {change}, which came with {each.since}"
+        for each in BACKPORTS
+        if each.change == change and series_of(each.since) == series
+    ]
 
 
 def _cause(version: str, name: str, known: Sequence[Known]) -> Known | None:

@@ -10,7 +10,11 @@ from kernel_samples import Said, git, snapshot
 
 from conformance.errors import ConformanceError
 from conformance.kernels import SERIES, Cache, Kernel, expand, open_kernel
+from conformance.kernels.archive import ascending
+from conformance.kernels.catalogue import catalogue
+from conformance.kernels.debian import resolved
 from conformance.kernels.inventory import core_files, inventory, options, size_of
+from conformance.kernels.selector import Debian
 from conformance.kernels.vendor import lay_out, vendored
 
 pytestmark = [pytest.mark.kernel, pytest.mark.network, pytest.mark.slow]
@@ -93,8 +97,15 @@ def test_a_patch_to_one_file_compiles_one_file(pinned: Kernel, tmp_path: Path) -
 
 
 def test_a_version_that_never_was(cache: Cache) -> None:
-    with pytest.raises(ConformanceError, match=r"has no such linux-source-6.1. It has: 6.1\."):
+    with pytest.raises(ConformanceError, match=r"has no such version. Of 6\.1 it has 6\.1\."):
         open_kernel("debian:6.1.1-99", cache=cache)
+
+
+def test_every_suite_is_looked_through(cache: Cache, said: Said) -> None:
+    offers = catalogue(cache, said)
+    assert {"sid", "experimental"} <= {offer.suite for offer in offers}
+    newest_there = ascending(offer.version for offer in offers if offer.package == "linux-source-6.12")[-1]
+    assert resolved(Debian("6.12"), "debian:6.12", cache, said) == newest_there
 
 
 def test_a_vendored_kernel_is_the_same(pinned: Kernel, tmp_path: Path) -> None:

@@ -31,6 +31,26 @@ def test_what_is_kept(tree: Path, cache: Cache, said: Said) -> None:
     assert snapshot(tree) == before
 
 
+@pytest.mark.parametrize(
+    ("release", "words"),
+    [
+        (("7", "4", "0", "-rc1"), "Linux 7.4.0-rc1 is newer than every series"),
+        (("6", "6", "30", ""), "Linux 6.6 is unknown to the registry of changes"),
+    ],
+)
+def test_a_tree_of_an_unknown_series(
+    tree: Path, cache: Cache, said: Said, release: tuple[str, ...], words: str
+) -> None:
+    names = ("VERSION", "PATCHLEVEL", "SUBLEVEL", "EXTRAVERSION")
+    head = "".join(f"{name} = {value}\n" for name, value in zip(names, release, strict=True))
+    (tree / "Makefile").write_text(head + MAKEFILE[MAKEFILE.index("olddefconfig") :])
+    kernel = opened(tree, cache, said)
+    assert kernel.series is None
+    assert kernel.release == tuple(map(int, release[:3]))
+    assert kernel.drift is not None
+    assert words in kernel.drift
+
+
 def test_a_second_run_takes_it_from_the_cache(tree: Path, cache: Cache, said: Said) -> None:
     first = opened(tree, cache, said)
     assert said.mentions("configuring")
