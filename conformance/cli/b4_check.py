@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from conformance.cli.kept import keep
-from conformance.cli.options import budget_option, gate_options, mode_option
+from conformance.cli.options import budget_option, fuzz_option, gate_options, mode_option
 from conformance.errors import ConformanceError
 from conformance.reports.text import line
 
@@ -23,6 +23,7 @@ __all__ = ["b4_check"]
 @click.option("--tree", envvar="CONFORMANCE_TREE", metavar="PATH", help="The repository of base-commits.")
 @click.option("--series", is_flag=True, help="Judge the whole series, not the patch in the mail.")
 @click.option("--lines", is_flag=True, help="Answer in lines, as 'b4 prep --check' and 'b4 am --check' read.")
+@fuzz_option
 @mode_option
 @budget_option(2.0, "Comparing properties.")
 @gate_options

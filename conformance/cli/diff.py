@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,7 @@ def diff(
             open_kernel(before, progress=progress),
             open_kernel(after, [Path(patch) for patch in patches], progress=progress),
         )
-        review = compare(*kernels, plan, progress)
+        review = replace(compare(*kernels, plan, progress), notes=kernels[1].notes)
         gate = Gate(FailOn(fail_on), strict)
         status = gate.status(outcome_of(review, promised=False), review)
     ctx.exit(deliver(status, partial(_show, review), partial(_render, review, plan.seed, gate), places))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ __all__ = [
     "budget_option",
     "check_case",
     "destinations",
+    "fuzz_option",
     "gate_options",
     "jobs_option",
     "kernel_options",
@@ -140,6 +142,8 @@ def check_case(case: tuple[int, ...], only: Sequence[str]) -> None:
         )
 
 
+_FUZZ = "CONFORMANCE_FUZZ"
+
 FORMATS = ("junit", "ktap", "json", "sarif", "mail")
 """What a report can be written as: the names of options, and of modules in conformance.reports."""
 
@@ -193,8 +197,39 @@ def output_file(option: str, name: str | None) -> Path | None:
     return Path(name)
 
 
+def fuzz_option(command: Command) -> Command:
+    """--fuzz: how many lines of context patches may be applied without.
+
+    Patches are applied deep in a run, in other processes too; they all read CONFORMANCE_FUZZ.
+    """
+
+    def hand_on(ctx: click.Context, _: click.Parameter, fuzz: int) -> None:
+        before = os.environ.get(_FUZZ)
+        os.environ[_FUZZ] = str(fuzz)
+
+        def restore() -> None:
+            os.environ.pop(_FUZZ, None)
+            if before is not None:
+                os.environ[_FUZZ] = before
+
+        ctx.call_on_close(restore)
+
+    option = click.option(
+        "--fuzz",
+        type=click.IntRange(0, 2),
+        default=2,
+        show_default=True,
+        envvar=_FUZZ,
+        metavar="N",
+        expose_value=False,
+        callback=hand_on,
+        help="Apply patches though N lines of context do not match.",
+    )
+    return option(command)
+
+
 def kernel_options(command: Command) -> Command:
-    """--kernel and --patch: what to compare."""
+    """--kernel, --patch and --fuzz: what to compare."""
     kernel = click.option(
         "--kernel",
         "kernels",
@@ -206,8 +241,8 @@ def kernel_options(command: Command) -> Command:
 
 
 def patch_option(where: str) -> Callable[[Command], Command]:
-    """--patch: what to apply, and ``where``. Stdin and pipes are kept as files."""
-    return click.option(
+    """--patch and --fuzz: what to apply, ``where`` and how. Stdin and pipes are kept as files."""
+    patch = click.option(
         "--patch",
         "patches",
         multiple=True,
@@ -215,6 +250,7 @@ def patch_option(where: str) -> Callable[[Command], Command]:
         callback=lambda ctx, param, names: kept(names),
         help=f"Apply a diff, mail or mbox {where}; - is stdin.",
     )
+    return lambda command: patch(fuzz_option(command))
 
 
 def mode_option(command: Command) -> Command:

@@ -18,6 +18,7 @@ from conformance.cli.options import (
     budget_option,
     check_case,
     destinations,
+    fuzz_option,
     gate_options,
     jobs_option,
     mode_option,
@@ -39,8 +40,9 @@ __all__ = ["comparing", "patch"]
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--onto", default="6.1", show_default=True, metavar="SEL", help="The kernel without them.")
+@click.argument("files", nargs=-1, required=True, metavar="FILE|A..B|REV...")
+@click.option("--onto", metavar="SEL", help="The kernel without them: 6.1; of commits, that before them.")
+@fuzz_option
 @property_options("Run")
 @mode_option
 @budget_option(2.0, "Comparing properties, for each patch.")
@@ -53,7 +55,7 @@ __all__ = ["comparing", "patch"]
 def patch(
     ctx: click.Context,
     files: tuple[str, ...],
-    onto: str,
+    onto: str | None,
     jobs: int,
     fail_on: str,
     strict: bool,
@@ -62,8 +64,9 @@ def patch(
 ) -> None:
     """Say what patches change: each on top of the one before, then all of them together.
 
-    FILE is a mail, an mbox or a diff; - is stdin. Parts of a series are put in order. The patched code is
-    compiled and run here, as you: read it first. Each patch is shown as soon as it is judged.
+    FILE is a mail, an mbox or a diff; - is stdin. Parts of a series are put in order. A..B and REV are
+    commits of the tree that --onto names, or of the current directory. The patched code is compiled and run
+    here, as you: read it first. Each patch is shown as soon as it is judged.
 
     Exit status: 0 behaviour was not seen to change, 1 it changes, 2 could not be judged; --fail-on and
     --strict choose otherwise.
@@ -74,15 +77,20 @@ def patch(
     del given["bisect"]  # Commands.main() acts on it: it also holds where the options cannot be read.
     screen = _screen(places)
     with watching() as (progress, _):
+        from conformance.kernels.selector import DEFAULT
         from conformance.review import judging
+        from conformance.review.commits import find_commits
         from conformance.review.outcome import FailOn, Gate
         from conformance.review.series import read_series
 
         gate = Gate(FailOn(fail_on), strict)
+        commits = find_commits(files, onto)
+        series = read_series(files, commits)
+        onto = onto or DEFAULT if commits is None else commits.onto
         command = shlex.join(["conformance", "patch", *files, "--onto", onto])
         compare = comparing(command, progress, **given)
         shown, wrote = _listener(verbose, screen)
-        told = judging.judge(read_series(files), onto, compare, progress, jobs=jobs, listener=shown)
+        told = judging.judge(series, onto, compare, progress, jobs=jobs, listener=shown)
     render = partial(_render, told, given["seed"], gate, verbose)
     status = told.status(gate) or max(wrote)
     ctx.exit(deliver(status, lambda console: None, render, places))

@@ -150,7 +150,7 @@ def _judged(
         return KernelReport(selector, _title(selector, plan), "", unreached=str(why))
     except BuildError as error:
         return KernelReport(selector, _title(selector, plan), "", error=str(error))
-    report = KernelReport(selector, kernel.title, kernel.version, drift=kernel.drift)
+    report = KernelReport(selector, kernel.title, kernel.version, kernel.drift, notes=kernel.notes)
     arguments = ["--kernel", selector, *(word for patch in plan.patches for word in ("--patch", str(patch)))]
     if binary is not None:
         report.version, report.drift = binary.version, binary.drift or kernel.drift

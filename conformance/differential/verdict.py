@@ -118,7 +118,7 @@ class KernelReport:
     ``disagreement`` says in what two oracles of this kernel differ: that is to be read first.
     ``seconds`` is the wall time until it was judged, None if that was not measured: results that were made
     side by side cannot be added up. ``places`` are the file and the line of the function that a property is
-    about, for those that differ.
+    about, for those that differ. ``notes`` say how patches were applied, where that was not exact.
     """
 
     selector: str
@@ -132,6 +132,12 @@ class KernelReport:
     results: list[Result] = field(default_factory=list)
     seconds: float | None = None
     places: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be said of the kernel before its results."""
+        return (*filter(None, [self.drift]), *self.notes)
 
 
 @dataclass

@@ -178,7 +178,7 @@ def _prepare(
     title = " + ".join([selector, *(patch.name for patch in plan.patches)])
     try:
         kernel = open_kernel(selector, plan.patches, progress=progress)
-        report = KernelReport(selector, kernel.title, kernel.version, kernel.drift)
+        report = KernelReport(selector, kernel.title, kernel.version, kernel.drift, notes=kernel.notes)
         library = None
         if "kvm" in (plan.on or SIDES) and not without:
             library = build_kvm(kernel, Cache(), progress, racing=True)

@@ -73,6 +73,8 @@ def _suite(kernel: KernelReport, seed: int | None) -> TestSuite:
         properties["seed"] = str(seed)
     if kernel.drift:
         properties["drift"] = line(kernel.drift)
+    if kernel.notes:
+        properties["notes"] = line("; ".join(kernel.notes))
     if kernel.disagreement:
         properties["disagreement"] = line(kernel.disagreement)
     results = rows(kernel)

@@ -30,8 +30,9 @@ def render(report: Report) -> str:
 def _kernel(kernel: KernelReport, number: int, seed: int | None) -> list[str]:
     name = _name(kernel.title, parent="")
     # Labelled, because a diagnostic that reads "# Subtest: x" would open one.
-    told = {"disagreement": kernel.disagreement, "version": kernel.version, "note": kernel.drift}
-    notes = [f"# {label}: {line(note)}" for label, note in told.items() if note]
+    told = [("disagreement", kernel.disagreement), ("version", kernel.version)]
+    told += [("note", note) for note in kernel.remarks]
+    notes = [f"# {label}: {line(note)}" for label, note in told if note]
     results = rows(kernel)
     if not kernel.results:
         # Without a subtest there is no plan to give: "1..0" is an error to the parser.

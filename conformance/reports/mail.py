@@ -35,8 +35,8 @@ def _kernel(kernel: KernelReport, seed: int | None) -> Iterator[str]:
     yield from folded(f"{kernel.title} ({kernel.version})" if kernel.version else kernel.title)
     if kernel.disagreement is not None:
         yield from folded(f"{Verdict.ERROR}: {kernel.disagreement}", _INDENT)
-    if kernel.drift:
-        yield from folded(f"note: {kernel.drift}", _INDENT)
+    for note in kernel.remarks:
+        yield from folded(f"note: {note}", _INDENT)
     if kernel.unreached is not None:
         yield from folded(f"{Verdict.SKIP}: {kernel.unreached}", _INDENT)
         return

@@ -65,6 +65,8 @@ _VERDICTS = {
 def show(review: Review, console: Console) -> None:
     """Print a review. Functions whose text is the same are only counted."""
     say(console, f"{line(review.before)}  →  {line(review.after)}", "bold")
+    for note in review.notes:
+        say(console, f"note: {line(note)}", "yellow")
     for standing, style in _ORDER:
         group = [one for one in review.functions if one.standing is standing]
         if group:
@@ -175,6 +177,7 @@ def document(review: Review) -> dict[str, Any]:
         "scope": [_item(one) for one in review.scope],
         "undone": [line(sentence) for sentence in review.undone],
         "errors": [line(sentence) for sentence in review.errors],
+        "notes": [line(note) for note in review.notes],
         "summary": {standing.name: count for standing, count in review.counts.items()},
     }
 
@@ -227,7 +230,9 @@ def kernel_report(selector: str, title: str, review: Review, gate: Gate, *, prom
     error = " ".join(review.errors) or None
     idle = not any(result.compared() for result in results)
     unreached = str(outcome) if idle and not error and gate.status(outcome, review) == 0 else None
-    return KernelReport(selector, title, "", error=error, results=results, unreached=unreached)
+    return KernelReport(
+        selector, title, "", error=error, results=results, unreached=unreached, notes=review.notes
+    )
 
 
 def _result(one: FunctionReview, gate: Gate, *, fails: bool) -> Result:

@@ -75,8 +75,8 @@ def heading(kernel: KernelReport, console: Console) -> bool:
     say(console, "  ".join([line(kernel.title), *facts]), "bold")
     if kernel.disagreement is not None:
         say(console, f"ERROR  {line(kernel.disagreement)}", _COLOURS[Verdict.ERROR])
-    if kernel.drift:
-        say(console, f"note: {line(kernel.drift)}", "yellow")
+    for note in kernel.remarks:
+        say(console, f"note: {line(note)}", "yellow")
     if kernel.error is not None:
         for sentence in lines(kernel.error) or ["could not be judged"]:
             say(console, f"ERROR  {sentence}", _COLOURS[Verdict.ERROR])

@@ -118,7 +118,8 @@ class Review:
     """Everything said about a change. ``before`` and ``after`` are titles with versions.
 
     ``scope`` is what changed outside of functions, ``undone`` are the known fixes that the kernel after the
-    change lacks and the one before has. ``errors`` are sentences about what could not be judged.
+    change lacks and the one before has. ``errors`` are sentences about what could not be judged, ``notes``
+    about how patches were applied.
     """
 
     before: str
@@ -128,6 +129,7 @@ class Review:
     errors: tuple[str, ...] = ()
     scope: tuple[ScopeReview, ...] = ()
     undone: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def changed(self) -> tuple[FunctionReview, ...]:

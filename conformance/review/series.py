@@ -17,7 +17,7 @@ from conformance.kernels.names import Touched, in_kernel, plausible
 from conformance.kernels.staging import wanted
 from conformance.review.claims import Claim, claim_of
 
-__all__ = ["Part", "Series", "arrange", "part_of", "read_series"]
+__all__ = ["Commits", "Part", "Series", "arrange", "part_of", "read_series"]
 
 STDIN = "-"
 
@@ -76,16 +76,29 @@ class Series:
     claim: Claim | None = None
 
 
+@dataclass(frozen=True)
+class Commits:
+    """Patches made of commits.
+
+    ``onto`` is the kernel that they go onto; ``parts`` are the patches by the words that asked for them.
+    ``notes`` say what was left out.
+    """
+
+    onto: str
+    parts: Mapping[str, Sequence[Part]]
+    notes: tuple[str, ...] = ()
+
+
 def part_of(name: str, mail: Mail) -> Part:
     """The patch in a mail. In a reply with a patch of its own the subject is that of another mail's patch."""
     subject = "" if mail.reply and not mail.inline else mail.subject
     return Part(name, mail, claim_of(subject, mail.message))
 
 
-def read_series(files: Sequence[str], commits: Mapping[str, Sequence[Part]] | None = None) -> Series:
+def read_series(files: Sequence[str], commits: Commits | None = None) -> Series:
     """The patches in files (``-`` is stdin), in the order of their numbers.
 
-    ``commits`` are the patches of those ``files`` that are no files but revisions.
+    ``commits`` are the patches of those ``files`` that are no files but commits.
 
     Raises ConformanceError for a file that cannot be read, if none holds a patch, and for a series of which a
     part is there twice.
@@ -94,11 +107,11 @@ def read_series(files: Sequence[str], commits: Mapping[str, Sequence[Part]] | No
         raise ConformanceError("Stdin can be read once only: name - once.")
     found: list[Part] = []
     covers: list[Mail] = []
-    notes: list[str] = []
+    notes = [*commits.notes] if commits is not None else []
     empty: list[str] = []
     for file in files:
-        if commits and file in commits:
-            found += commits[file]
+        if commits is not None and file in commits.parts:
+            found += commits.parts[file]
             continue
         name = "stdin" if file == STDIN else Path(file).name
         content = _content(file)

@@ -58,7 +58,7 @@ class Ready:
     def report(self) -> KernelReport:
         """The kernel's report, still empty."""
         kernel = self.kernel
-        return KernelReport(kernel.selector, kernel.title, kernel.version, kernel.drift)
+        return KernelReport(kernel.selector, kernel.title, kernel.version, kernel.drift, notes=kernel.notes)
 
     def arena(self, mode: str) -> KvmArena:
         """Kernel and model in a mode."""
