@@ -27,7 +27,8 @@ _ENVIRONMENT = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "G
 _FORMAT = (
     *("--stdout", "--no-signature", "--no-ext-diff", "--no-textconv", "--no-attach", "--no-cover-letter"),
     *("--no-color", "--no-notes", "--no-base", "--full-index", "--find-renames", "--unified=3", "--relative"),
-    *("--src-prefix=a/", "--dst-prefix=b/", "--ignore-submodules"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--ignore-submodules", "--encoding=UTF-8"),
+    *("--subject-prefix=PATCH", "--no-numbered", "--no-thread"),
 )
 
 

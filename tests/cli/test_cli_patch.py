@@ -2,6 +2,8 @@
 """What ``patch`` reads, says and exits with. The kernels are stand-ins; `-m kernel` has real ones."""
 
 import json
+import os
+import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -192,6 +194,56 @@ def test_one_mail_of_a_series_is_judged_alone_and_said_to_be(patched):
 def test_other_prefixes_name_the_same_file(patched, old, new):
     text = diff("break").replace("--- a/", f"--- {old}").replace("+++ b/", f"+++ {new}")
     assert patched(text).exit_code == 1
+
+
+def test_commits_of_a_tree(cli, tmp_path, monkeypatch):
+    def git(*words: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@invalid", "-C", tmp_path]
+        return subprocess.run(
+            ["git", *who, *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    git("init", "-q")
+    (tmp_path / fake_review.FILE).parent.mkdir(parents=True)
+    for word in ("was", "comment", "break"):
+        (tmp_path / fake_review.FILE).write_text(f"{word}\n")
+        git("add", "-A")
+        git("commit", "-qm", f"KVM: {word}\n\n{NFC}")
+        git("tag", word)
+    base = git("rev-parse", "was")[:12]
+    for words in (("was..break", "--onto", f"tree:{tmp_path}"), ("was..break",)):
+        fake_review.opened.clear()
+        done = cli("patch", *words, "--json", "-")
+        assert done.exit_code == 1, done.stderr
+        told = json.loads(done.stdout)
+        assert [one["outcome"] for one in told["patches"]] == ["PROVED", "BROKEN"]
+        selector = f"tree:{tmp_path}@{base}" if len(words) > 1 else f"tree:.@{base}"
+        assert fake_review.opened[-1] == (selector, ("comment", "break"))
+        monkeypatch.chdir(tmp_path)
+    assert f"conformance patch was..break --onto tree:.@{base} --only make_spte" in done.stdout
+    done = cli("patch", "comment")
+    assert done.exit_code == 0 and "KVM: comment" in done.stdout
+    done = cli("patch", "nonsense")
+    assert (done.exit_code, done.stdout) == (2, "") and "neither a file nor commits" in done.stderr
+
+
+def test_fuzz_reaches_what_applies_patches(patched, monkeypatch):
+    seen = []
+    original = fake_review.open_kernel
+    monkeypatch.setattr(
+        judging,
+        "open_kernel",
+        lambda *a, **k: seen.append(os.environ["CONFORMANCE_FUZZ"]) or original(*a, **k),
+    )
+    monkeypatch.delenv("CONFORMANCE_FUZZ", raising=False)
+    assert patched(diff("fold")).exit_code == 0
+    assert patched(diff("fold"), "--fuzz", "0").exit_code == 0
+    monkeypatch.setenv("CONFORMANCE_FUZZ", "1")
+    assert patched(diff("fold")).exit_code == 0
+    assert seen == ["2", "2", "0", "0", "1", "1"]
+    assert os.environ["CONFORMANCE_FUZZ"] == "1"
+    for wrong in ("3", "-1", "x"):
+        assert patched(diff("fold"), "--fuzz", wrong).exit_code == 2
 
 
 def test_files_that_cannot_be_read(cli, tmp_path):
