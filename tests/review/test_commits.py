@@ -131,7 +131,6 @@ def test_branches_that_have_parted_go_onto_where_they_did(tree):
         ("--help", "neither a file nor commits"),
         ("one..--all", "there is no commit --all"),
         ("x" * 5000, "neither a file nor commits"),
-        ("a\x00b", "neither a file nor commits"),
     ],
 )
 def test_what_is_no_commit_is_a_sentence(tree, word, complaint):
@@ -143,7 +142,7 @@ def test_where_there_is_no_kernel(tree, tmp_path, monkeypatch):
     other = tmp_path / "other"
     other.mkdir()
     monkeypatch.chdir(other)
-    with pytest.raises(ConformanceError, match="no such file.* name its tree: --onto tree:PATH"):
+    with pytest.raises(ConformanceError, match=r"no such file.* name its tree: --onto tree:PATH"):
         asked("one..two")
     git(other, "init", "-q")
     commit(other, "1\n", "one", "a.c")
