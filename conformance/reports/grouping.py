@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from conformance.differential.verdict import Result, Verdict
 from conformance.reports.rows import ALL, differing
@@ -24,19 +24,39 @@ class Difference:
 
 
 def differences(results: Iterable[Result]) -> list[Difference]:
-    """The differences among results, each once: the same columns of the same property are one.
+    """The differences among results, each once.
 
-    The one with the smallest input is to be described.
+    Results of one property are one difference if they differ in a common column, or each of them with a
+    third one: in what else a fault shows depends on the input. The smallest input is to be described.
     """
-    alike: dict[tuple[object, ...], list[Result]] = {}
+    groups: list[_Group] = []
     for result in results:
         if result.verdict is Verdict.FAIL:
-            alike.setdefault(_kind(result), []).append(result)
+            columns = _columns(result)
+            joined = [group for group in groups if group.about == _about(result) and group.columns & columns]
+            first = joined[0] if joined else _Group(_about(result))
+            for other in joined[1:]:
+                first.results += other.results
+                first.columns |= other.columns
+                groups.remove(other)
+            first.results.append(result)
+            first.columns |= columns
+            if not joined:
+                groups.append(first)
     found = []
-    for group in alike.values():
-        first = min(group, key=_size)
-        found.append(Difference(first, tuple(result for result in group if result is not first)))
+    for group in groups:
+        shown = min(group.results, key=_size)
+        found.append(Difference(shown, tuple(result for result in group.results if result is not shown)))
     return found
+
+
+@dataclass
+class _Group:
+    """Results of one difference: what it is about, and all columns in which they differ."""
+
+    about: tuple[object, ...]
+    columns: set[str] = field(default_factory=set)
+    results: list[Result] = field(default_factory=list)
 
 
 class Once:
@@ -73,12 +93,18 @@ def places(results: Sequence[Result]) -> str:
     return "; ".join(told)
 
 
-def _kind(result: Result) -> tuple[object, ...]:
-    """What results of one difference have in common."""
+def _about(result: Result) -> tuple[object, ...]:
+    """What all results of one difference have in common."""
+    found = result.counterexample
+    return (result.property, result.oracle, found is None, found is not None and found.crash is not None)
+
+
+def _columns(result: Result) -> set[str]:
+    """In what a result differs, or why there is no counterexample."""
     found = result.counterexample
     if found is None:
-        return (result.property, result.oracle, result.reason)
-    return (result.property, result.oracle, found.crash is not None, tuple(differing(found)))
+        return {result.reason}
+    return {"the answer"} if found.crash is not None else {*differing(found)} or {"nothing"}
 
 
 def _size(result: Result) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ import conformance
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.reports.difference import described, difference, headline
 from conformance.reports.grouping import Difference, differences
-from conformance.reports.rows import ALL, differing, rows
+from conformance.reports.rows import ALL, rows
 from conformance.reports.text import line
 from conformance.review.judging import Judged, SeriesReview
 from conformance.review.outcome import Outcome
@@ -83,7 +84,11 @@ def render(report: Report) -> str:
     for kernel in report.kernels:
         if kernel.disagreement is not None:
             problems.append(f"{kernel.title}: {kernel.disagreement}")
-        findings += (_difference(found, kernel, report.seed) for found in differences(kernel.results))
+        seen: Counter[str] = Counter()
+        for found in differences(kernel.results):
+            name = found.shown.property
+            seen[name] += 1
+            findings.append(_difference(found, kernel, report.seed, seen[name]))
         problems += (
             _problem(result, kernel)
             for result in rows(kernel)
@@ -159,15 +164,17 @@ def _result(one: Finding, index: int) -> Json:
     }
 
 
-def _difference(found: Difference, kernel: KernelReport, seed: int | None) -> Finding:
-    """A difference of a run, at the function that it is in. Another mode or input leaves it the same."""
-    result, seen = found.shown, found.shown.counterexample
+def _difference(found: Difference, kernel: KernelReport, seed: int | None, number: int) -> Finding:
+    """A difference of a run, the ``number``-th of its property, at the function that this is about.
+
+    Its key names neither mode nor input, which are others in the next run.
+    """
+    result = found.shown
     told = difference(result, kernel.title, seed, others=found.others)
     text = "\n".join([line(headline(result)), "", *told])
-    unlike = [] if seen is None else differing(seen)
-    key = "\0".join([kernel.selector, result.property, *unlike])
-    file, number = kernel.places.get(result.property, ("", 0))
-    return Finding(result.property, "fail", "error", text, result.property, file, key, number)
+    key = "\0".join([kernel.selector, result.property, str(number)])
+    file, first_line = kernel.places.get(result.property, ("", 0))
+    return Finding(result.property, "fail", "error", text, result.property, file, key, first_line)
 
 
 def _problem(result: Result, kernel: KernelReport) -> str:

@@ -77,3 +77,17 @@ def test_sarif_has_a_result_for_each_difference(same):
     assert len(results) == 2
     assert "mode11" in results[0]["message"]["text"]
     assert len({one["partialFingerprints"]["finding/v1"] for one in results}) == 2
+
+
+def test_a_fault_shows_in_more_columns_with_some_inputs():
+    def differs(*columns: str):
+        seen = found(kernel=dict.fromkeys(columns, "1"), model=dict.fromkeys(columns, "2"))
+        return failed(counterexample=seen)
+
+    value, accesses, both = differs("value"), differs("accesses"), differs("value", "accesses")
+    assert len(differences([value, accesses])) == 2
+    assert len(differences([value, accesses, both])) == len(differences([both, value, accesses])) == 1
+    crashed = failed(counterexample=found(crash="died", kernel={}))
+    assert len(differences([both, crashed, crashed])) == 2
+    assert len(differences([both, failed(property="other", counterexample=both.counterexample)])) == 2
+    assert len(differences([failed(counterexample=None, reason=why) for why in ("a", "b", "a")])) == 2
