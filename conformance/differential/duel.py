@@ -20,7 +20,7 @@ from conformance.differential.property import Property
 from conformance.differential.telling import counterexample
 from conformance.differential.verdict import Counterexample
 from conformance.model.layout import Layout
-from conformance.model.modes import Mode
+from conformance.model.modes import Mode, kernel_as_compiled
 from conformance.model.profiles import Profile
 from conformance.oracles.child import FunctionOracle, KernelDied
 
@@ -86,12 +86,22 @@ class Duel(Comparison):
             unexpected=self.oracle.unexpected or self._other.oracle.unexpected,
         )
 
-    def tell(self, found: Difference, again: str) -> Counterexample:
-        """The difference for people, each side's words read by that kernel's own layout."""
+    def tell(
+        self, found: Difference, again: str, layouts: tuple[Layout, Layout] | None = None
+    ) -> Counterexample:
+        """The difference for people, each side's words read by that kernel's own layout.
+
+        ``layouts`` are those that the kernels were compiled with, if not those of their profiles.
+        """
         shown = dataclasses.replace(found, model=found.model or found.kernel)
-        theirs = copy.copy(self)
+        ours, theirs = copy.copy(self), copy.copy(self)
         theirs.kernel = self._other.kernel
-        before, after = counterexample(self, shown, ()), counterexample(theirs, shown, ())
+        if layouts is not None:
+            ours.kernel, theirs.kernel = (
+                kernel_as_compiled(self.mode, side.kernel.profile, layout)
+                for side, layout in zip((ours, theirs), layouts, strict=True)
+            )
+        before, after = counterexample(ours, shown, ()), counterexample(theirs, shown, ())
         silent = {"answer": f"did not come: {found.crash}"}
         return dataclasses.replace(
             before,

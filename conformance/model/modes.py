@@ -19,6 +19,7 @@ from conformance.model.layout import (
     VMX_EPT_MISCONFIG_WX_VALUE,
     VMX_EPT_READABLE_MASK,
     VMX_EPT_RWX_MASK,
+    Layout,
 )
 from conformance.model.masks import (
     kvm_mmu_reset_all_pte_masks,
@@ -30,7 +31,7 @@ from conformance.model.masks import (
 from conformance.model.profiles import Profile
 from conformance.model.words import Truth, Word, no, when
 
-__all__ = ["MODES", "Mode", "kernel_in"]
+__all__ = ["MODES", "Mode", "kernel_as_compiled", "kernel_in"]
 
 
 @dataclass(frozen=True)
@@ -80,12 +81,25 @@ MODES = {
 """Every mode by name."""
 
 
-def kernel_in(mode: Mode, profile: Profile) -> Kernel:
+def kernel_as_compiled(mode: Mode, profile: Profile, layout: Layout) -> Kernel:
+    """A kernel with the constants that it was compiled with, to read its SPTEs by.
+
+    Where a change has left them so that no masks can be set, it is read by the constants of its profile.
+    """
+    try:
+        return kernel_in(mode, profile, layout)
+    except (ArithmeticError, LookupError, ValueError):
+        return kernel_in(mode, profile)
+
+
+def kernel_in(mode: Mode, profile: Profile, layout: Layout | None = None) -> Kernel:
     """A kernel of this profile with its masks as the vendor modules leave them on the mode's host.
 
-    What they WARNed about on the way is dropped.
+    ``layout`` is that of a kernel whose constants are not those of its profile. What the modules WARNed about
+    on the way is dropped.
     """
     k = Kernel(profile)
+    k.layout = layout or k.layout
     k.tdp_enabled = mode.tdp
     k.get_mt_mask = mode.ept
     k.phys_bits = mode.phys_bits

@@ -13,7 +13,7 @@ import shlex
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +31,14 @@ from conformance.differential.shrinking import shrink
 from conformance.differential.verdict import Counterexample, Verdict, case_text
 from conformance.differential.wanted import chosen
 from conformance.kernels import Cache, Kernel
+from conformance.model.layout import Layout
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.child import FunctionOracle
 from conformance.oracles.common import functions_of
 from conformance.oracles.shim import ShimOracle, build_shim
 from conformance.review import succession
+from conformance.review.constants import layout_of
 from conformance.review.pairing import property_of
 from conformance.review.plan import Plan
 
@@ -114,6 +116,7 @@ class _Scene:
         oracles: tuple[FunctionOracle, FunctionOracle],
         names: list[dict[int, str]],
     ) -> None:
+        self._kernels = before, after
         self._profiles = profile_of(before.release), profile_of(after.release)
         self._oracles = oracles
         self._names = names
@@ -145,6 +148,12 @@ class _Scene:
         for mode in prop.modes:
             if not modes or mode in modes:
                 yield Duel(prop, MODES[mode], self._profiles, self._oracles)
+
+    @cached_property
+    def layouts(self) -> tuple[Layout, Layout]:
+        """Where the bits of SPTEs lie in either kernel, as it is compiled."""
+        before, after = self._profiles
+        return layout_of(self._kernels[0], before), layout_of(self._kernels[1], after)
 
     def has(self, name: str) -> bool:
         """Whether both kernels have the property itself."""
@@ -241,7 +250,7 @@ def _see(
     scene.covered()
     duel.compare_once(smallest.case)
     seen.blamed = scene.covered()
-    seen.difference = duel.tell(smallest, _again(duel, smallest, wanted))
+    seen.difference = duel.tell(smallest, _again(duel, smallest, wanted), scene.layouts)
 
 
 def _smallest(duel: Duel, found: Difference, seed: int) -> Difference:

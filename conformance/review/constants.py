@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from conformance.kernels import BuildError, Kernel
+from conformance.model.layout import Layout
+from conformance.model.macros import MACROS, laid_out
+from conformance.model.profiles import Profile
 from conformance.review.functions import Source, Text
 from conformance.review.review import ConstantReview
 
-__all__ = ["HEADERS", "moved", "same_values", "values_of"]
+__all__ = ["HEADERS", "defined", "layout_of", "moved", "same_values", "values_of"]
 
 HEADERS = ("linux/kvm_host.h", "mmu.h", "mmu/mmu_internal.h", "mmu/spte.h", "mmu/tdp_iter.h", "x86.h")
 """What the MMU is written against."""
@@ -37,6 +40,25 @@ def moved(
             text = sources[1].macros.get(name) or sources[0].macros[name]
             found.append(ConstantReview(name, before, after, text.file))
     return found
+
+
+def layout_of(kernel: Kernel, profile: Profile) -> Layout:
+    """Where the bits of SPTEs lie in a kernel, by what its macros come to; else by its profile."""
+    return laid_out(Layout.of(profile), values_of(kernel, defined(kernel, MACROS)))
+
+
+def defined(kernel: Kernel, names: Iterable[str]) -> list[str]:
+    """Those of the macros ``names`` that the headers define that the MMU is written against."""
+    text = "\n".join(_texts(kernel))
+    return [name for name in names if re.search(rf"^#\s*define\s+{name}\b", text, re.MULTILINE)]
+
+
+def _texts(kernel: Kernel) -> Iterator[str]:
+    for folder in ("arch/x86/kvm", "include", "arch/x86/include/asm"):
+        for name in (*HEADERS, "kvm_host.h"):
+            path = kernel.root / "src" / folder / name
+            if path.is_file():
+                yield path.read_text(errors="replace")
 
 
 def same_values(kernels: tuple[Kernel, Kernel], sources: tuple[Source, Source]) -> set[str]:

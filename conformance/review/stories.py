@@ -10,20 +10,22 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 
 from conformance.differential.verdict import Counterexample
 from conformance.kernels import Cache, Kernel
 from conformance.model.kernel import Kernel as Masks
-from conformance.model.modes import MODES, Mode, kernel_in
-from conformance.model.profiles import Profile, profile_of
+from conformance.model.modes import MODES, Mode, kernel_as_compiled, kernel_in
+from conformance.model.profiles import profile_of
 from conformance.oracles.kvm import KernelDied, KvmOracle, build_kvm
 from conformance.oracles.kvm.build import layouts_of
 from conformance.oracles.kvm.kept import Keeper
 from conformance.review.behaviour import Seen
+from conformance.review.constants import layout_of
 from conformance.review.kept import Kept, Rules
 from conformance.review.plan import Plan
-from conformance.scenarios.comparing import Death, Difference, Played, play
+from conformance.scenarios.comparing import Death, Difference, Played, differing, play
 from conformance.scenarios.observing import KEPT, Machine, Observation
 from conformance.scenarios.shrinking import shorten
 from conformance.scenarios.stories import STORIES
@@ -58,7 +60,7 @@ def tell_stories(
         seen = Seen(story.name)
         for mode in story.modes:
             if mode in TDP_MODES and (not wanted.modes or mode in wanted.modes):
-                with _Sides(rules, profiles[0], MODES[mode]) as sides:
+                with _Sides(rules, (before, after), MODES[mode]) as sides:
                     _tell(sides, story, seen, wanted)
         if seen.executed & set(changed):
             found.append(seen)
@@ -86,12 +88,12 @@ class _Side:
 class _Sides:
     """Both kernels in one mode, as an arena: the one before as its kernel, the one after as its model."""
 
-    def __init__(self, rules: Rules, profile: Profile, mode: Mode) -> None:
+    def __init__(self, rules: Rules, kernels: tuple[Kernel, Kernel], mode: Mode) -> None:
         self.mode = mode
         self.covered: set[str] = set()
         self.after: _Side | None = None
         self._rules = rules
-        self._profile = profile
+        self._kernels = kernels
         self._stack = ExitStack()
 
     def __enter__(self) -> _Sides:
@@ -103,7 +105,18 @@ class _Sides:
     @cached_property
     def k(self) -> Masks:
         """The masks of the kernel before, to read SPTEs by."""
-        return kernel_in(self.mode, self._profile)
+        return kernel_in(self.mode, profile_of(self._kernels[0].release))
+
+    def reread(self, script: Script, played: Played) -> Difference:
+        """How the sides differ, the SPTEs of either read by the constants that it was compiled with."""
+        found = played.difference or Difference(0, ())
+        if found.crash or not len(played.kernel) == len(played.model) == found.at + 1:
+            return found
+        profiles = [profile_of(kernel.release) for kernel in self._kernels]
+        layouts = [layout_of(*each) for each in zip(self._kernels, profiles, strict=True)]
+        own, other = (kernel_as_compiled(self.mode, *each) for each in zip(profiles, layouts, strict=True))
+        step = script.steps[found.at]
+        return replace(found, facts=tuple(differing(own, step, played.kernel[-1], played.model[-1], other)))
 
     @contextmanager
     def kernel(self, options: dict[str, int]) -> Iterator[Machine]:
@@ -174,7 +187,7 @@ def _counterexample(
     sides: _Sides, story: Story, script: Script, played: Played, wanted: Plan
 ) -> Counterexample:
     """The shortest script on which they differ, and in what; of a crash of the kernel before, how it came."""
-    found = played.difference or Difference(0, ())
+    found = sides.reread(script, played)
     crashed = {"machine": f"died: {found.crash}"} if found.crash else {}
     return Counterexample(
         inputs={},

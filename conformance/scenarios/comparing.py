@@ -140,9 +140,14 @@ def play(arena: Arena, script: Script) -> Played:
         return match.played
 
 
-def differing(k: Kernel, step: Step, kernel: Observation, model: Observation) -> list[tuple[str, str, str]]:
-    """The facts on which two observations differ: the name, the kernel's value, the model's."""
-    ours, theirs = dict(facts(k, step, kernel)), dict(facts(k, step, model))
+def differing(
+    k: Kernel, step: Step, kernel: Observation, model: Observation, other: Kernel | None = None
+) -> list[tuple[str, str, str]]:
+    """The facts on which two observations differ: the name, the kernel's value, the model's.
+
+    ``other`` has the masks to read the second one's SPTEs by, if they are not the first one's.
+    """
+    ours, theirs = dict(facts(k, step, kernel)), dict(facts(other or k, step, model))
     names = list(dict.fromkeys([*ours, *theirs]))
     found = [(name, ours.get(name, _NOTHING), theirs.get(name, _NOTHING)) for name in names]
     found = [fact for fact in found if fact[1] != fact[2]]

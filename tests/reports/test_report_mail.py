@@ -6,13 +6,19 @@ from dataclasses import replace
 
 import pytest
 from report_samples import NASTY, failed, found
-from review_samples import function, judged, review, series
+from review_samples import FILE, function, judged, review, series
 
 from conformance.differential.verdict import KernelReport, Report
 from conformance.reports import mail, review_mail
 from conformance.review import ConstantReview, Standing
 from conformance.review.claims import Claim
+from conformance.review.judging import Judged, SeriesReview
 from conformance.review.reply import names, reply, seen
+from conformance.review.review import ScopeReview
+
+
+def series_of(functions) -> SeriesReview:
+    return SeriesReview("6.1 (6.1.9-1)", (Judged("a patch", review=review(*functions)),))
 
 
 def too_long(text: str) -> list[str]:
@@ -109,6 +115,54 @@ def test_a_rename_is_followed():
 )
 def test_the_sentence_for_a_reply(functions, sentence):
     assert reply(judged(review(*functions))) == sentence
+
+
+def test_a_constant_is_blamed_where_the_text_of_functions_is_the_same():
+    one = function("is_removed_spte", Standing.DIFFERS, through=("REMOVED_SPTE",))
+    assert reply(judged(review(one))) == (
+        "Behaviour changes through REMOVED_SPTE, seen in is_removed_spte()."
+    )
+
+
+def test_what_moved_is_called_by_its_own_name():
+    moved = (
+        ConstantReview("REMOVED_SPTE", 1, 2, FILE),
+        ConstantReview("struct kvm_mmu", 64, 128, "struct kvm_mmu", "size"),
+        ConstantReview("pae_root", 0, 64, "struct kvm_mmu", "first bit"),
+    )
+    one = review(function("a", Standing.UNSEEN, cases=1), constants=moved)
+    said = "Constants that moved: REMOVED_SPTE. Layout that moved: struct kvm_mmu."
+    assert reply(judged(one)).endswith(said)
+    text = review_mail.render_review(one)
+    assert "struct kvm_mmu, size 64 -> 128 (struct kvm_mmu)\n" in text
+    assert "pae_root, first bit 0 -> 64 (struct kvm_mmu)\n" in text
+
+
+def test_stories_are_counted_and_named_only_if_asked_for():
+    stories = tuple(f"story_{n}" for n in range(37))
+    told = series_of([function(name, Standing.UNSEEN, by=stories) for name in ("f", "g")])
+    assert "        f(), g(), 37 stories\n" in review_mail.render_series(told)
+    assert "story_36" in review_mail.render_series(told, verbose=True)
+
+
+def test_many_functions_of_one_difference_are_told_once():
+    difference = found(kernel={"returns": "true"}, model={"returns": "false"})
+    functions = [function(f"f{n}", Standing.DIFFERS, difference=difference) for n in range(40)]
+    text = review_mail.render_series(series_of(functions))
+    assert text.count("before  true\n") == 1
+    assert len(text.splitlines()) < 40
+
+
+def test_what_changed_outside_of_functions_is_told_by_what_judges_it():
+    scope = (
+        ScopeReview("variable nx", FILE, users=("f", "g")),
+        ScopeReview("EXPORT_SYMBOL_GPL(f)", FILE),
+        ScopeReview("comments", FILE, proved="only comments changed"),
+    )
+    text = review_mail.render_review(review(scope=scope))
+    assert "nothing here looks at it:\n        EXPORT_SYMBOL_GPL(f) in mmu/spte.c\n" in text
+    assert "judged by what uses it:\n        variable nx in mmu/spte.c: used by f() and g()\n" in text
+    assert "proved to change nothing:\n        comments in mmu/spte.c: only comments changed\n" in text
 
 
 def test_the_sentence_quotes_what_was_promised():

@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from planting import write_patch
 
 from conformance.kernels import open_kernel
+from conformance.model.layout import Layout
+from conformance.model.profiles import profile_of
 from conformance.review import Standing, compare, judging
+from conformance.review.constants import layout_of
 from conformance.review.outcome import Outcome, outcome_of
 from conformance.review.series import read_series
 
@@ -115,3 +120,14 @@ def test_a_kconfig_file_of_kvms_is_looked_at_by_nothing(base):
     assert found.outcome is Outcome.UNOBSERVED
     assert [one.file for one in found.review.unlooked] == [path]
     assert judging._judged("a", None, ["drivers/a.c"], base, base, None).outcome is Outcome.UNCONCERNED
+
+
+def test_the_constants_of_a_kernel_are_its_own(base, tmp_path):
+    file = f"{MMU}/spte.h"
+    before = (base.root / "src" / file).read_text()
+    old = next(line for line in before.splitlines() if line.startswith("#define EPT_SPTE_HOST_WRITABLE"))
+    after = before.replace(old, "#define EPT_SPTE_HOST_WRITABLE\tBIT_ULL(60)")
+    kernel = open_kernel("6.1", [write_patch(file, before, after, tmp_path)])
+    own, patched = (layout_of(each, profile_of((6, 1))) for each in (base, kernel))
+    assert own == Layout.of(profile_of((6, 1)))
+    assert patched == dataclasses.replace(own, ept_host_writable=1 << 60)

@@ -248,6 +248,7 @@ class Kernels:
 
     def __init__(self) -> None:
         self.compared: list[tuple[int, int]] = []
+        self.suspected: dict[tuple[int, int], tuple[str, ...]] = {}
         self.refuse: dict[int, str] = {}
         self.reviews: dict[tuple[int, int], Review | ConformanceError] = {}
         self.notes: tuple[str, ...] = ()
@@ -263,6 +264,7 @@ class Kernels:
     def compare(self, before, after, suspects) -> Review:
         key = (int(before.fingerprint), int(after.fingerprint))
         self.compared.append(key)
+        self.suspected[key] = tuple(suspects)
         told = self.reviews.get(key, review())
         if isinstance(told, ConformanceError):
             raise told
@@ -282,7 +284,7 @@ def judged(kernels: Kernels, tmp_path: Path, *mails: bytes) -> SeriesReview:
 
 def test_each_on_top_of_the_one_before_then_the_whole(kernels, tmp_path):
     told = judged(kernels, tmp_path, *(patch(number, 3) for number in (1, 2, 3)))
-    assert kernels.compared == [(0, 1), (1, 2), (2, 3), (0, 3)]
+    assert sorted(kernels.compared[:3]) == [(0, 1), (1, 2), (2, 3)] and kernels.compared[3:] == [(0, 3)]
     assert [one.outcome for one in told.judged] == [Outcome.KEPT] * 4
     assert told.status() == 0
 
@@ -329,6 +331,31 @@ def test_a_change_that_was_not_denied(kernels, tmp_path):
     assert [one.outcome for one in told.judged] == [Outcome.CHANGES, Outcome.KEPT, Outcome.CHANGES]
     assert told.status() == 1
     assert told.whole.claim is None
+
+
+def test_what_differs_in_a_patch_is_looked_at_closely_in_the_whole(kernels, tmp_path):
+    kernels.reviews[0, 1] = review(Standing.DIFFERS)
+    told = judged(kernels, tmp_path, patch(1, 2), patch(2, 2))
+    assert kernels.suspected == {(0, 1): (), (1, 2): (), (0, 2): ("make_spte",)}
+    assert told.whole.remarks == (
+        "What '1/2 part 1' changes in make_spte() is not seen to change once all patches are applied.",
+    )
+
+
+def test_patches_are_heard_of_in_order_then_the_whole(kernels, tmp_path):
+    heard = []
+
+    class Listening(judging.Listener):
+        def begin(self, count, base, notes):
+            heard.append((count, base))
+
+        def tell(self, one):
+            heard.append(one.title)
+            return one
+
+    series = read(tmp_path, box=box(*(patch(number, 3) for number in (1, 2, 3))))
+    judge(series, "6.1", kernels.compare, lambda line: None, listener=Listening())
+    assert heard == [(3, "6.1 (9)"), "1/3 part 1", "2/3 part 2", "3/3 part 3", "all 3 patches"]
 
 
 def test_a_promise_with_an_exception_is_not_broken_by_a_change(kernels, tmp_path):

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is run of a change: only what executes it. Kernels, properties and stories are stand-ins."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from conformance.review import running
+from conformance.review.behaviour import Seen
+from conformance.review.file_scope import Changed, Item, Kind
+from conformance.review.functions import Text
+from conformance.review.plan import Plan
+from conformance.review.review import Standing
+from conformance.review.running import Running
+from conformance.review.texts import Pair
+
+FILE = "arch/x86/kvm/mmu/mmu.c"
+
+
+def changed(name):
+    return Pair(Text(name, FILE, "old"), Text(name, FILE, "new"))
+
+
+@pytest.fixture
+def stage(monkeypatch):
+    """Judge changed functions where "seen" and "told" are executed by a property and a story."""
+    run = []
+
+    def explore(before, after, symbols, renamed, plan, progress):
+        run.append("properties")
+        return [Seen("a_property", 7, {"seen"})], ""
+
+    def tell_stories(before, after, symbols, plan, progress, renamed):
+        run.append("stories")
+        return [Seen("a_story", 0, {"told", "seen"})]
+
+    monkeypatch.setattr(running, "explore", explore)
+    monkeypatch.setattr(running, "tell_stories", tell_stories)
+    monkeypatch.setattr(running, "executed_by_properties", lambda *_: {"a_property": frozenset({"seen"})})
+    monkeypatch.setattr(running, "executed_by_stories", lambda *_: {"a_story": frozenset({"told", "seen"})})
+    monkeypatch.setattr(running, "pass_on", lambda *_: run.append("passed on"))
+
+    def call(*names, items=(), users=None, **plan):
+        texts = SimpleNamespace(
+            items=items, users=users or {}, moved=frozenset(), new_names={}, symbols=dict, reordered=[],
+            other_files=(), generated=(),
+        )  # fmt: skip
+        judging = Running(None, None, texts, Plan(**plan), lambda text: None)
+        pairs = [changed(name) for name in names]
+        return {one.name: one.standing for one in judging.judge(pairs, pairs, list)}, run
+
+    return call
+
+
+def test_what_nothing_executes_is_answered_without_a_kernel(stage):
+    assert stage("idle") == ({"idle": Standing.UNCOVERED}, ["passed on"])
+
+
+def test_what_a_property_executes_is_run_by_properties_alone(stage):
+    assert stage("seen") == ({"seen": Standing.UNSEEN}, ["properties"])
+
+
+def test_what_a_story_executes_is_played(stage):
+    told = {"told": Standing.UNSEEN, "idle": Standing.UNCOVERED}
+    assert stage("told", "idle") == (told, ["stories"])
+
+
+def test_a_suspect_is_played_although_a_property_executes_it(stage):
+    assert stage("seen", suspects=("seen",))[1] == ["properties", "stories"]
+
+
+def test_a_variable_without_a_user_may_make_anything_run(stage):
+    item = Item(Kind.VARIABLE, "ops", ("ops",), names=("ops",))
+    assert stage("idle", items=[Changed(item, FILE)])[1] == ["properties", "stories"]
+    assert stage("idle", items=[Changed(item, FILE)], users={"ops": {"idle"}})[1][2:] == ["passed on"]
