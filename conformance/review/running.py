@@ -54,6 +54,9 @@ class Running:
         ``unproved`` are those of some functions that cannot be proved equal after all.
         """
         pairs = list(pairs)
+        if self._idle(changed):
+            pass_on(self.before, self.after, Cache())
+            return list(judge(self._left_idle(changed, pairs, unproved), pairs, [], ""))
         seen = self._properties(changed)
         # What is seen to differ need not be compiled once more to find that it is not equal.
         different = {one.name for one in judge(changed, pairs, seen, self._why) if one.difference}
@@ -62,18 +65,37 @@ class Running:
         executed = {name for one in seen for name in one.executed}
         unseen = [one for one in left if not one.symbols & executed or one.text.name in self.plan.suspects]
         if unseen and not self.plan.only:
-            seen += self._stories(unseen, changed)
+            seen += self._stories(unseen)
         self.differing = {one.name for one in seen if one.difference is not None}
         return list(judge(changed, pairs, seen, self._why, self._moved))
 
+    def _idle(self, changed: Sequence[Pair]) -> bool:
+        """Whether nothing here executes any of the functions, and nothing else changed what runs."""
+        if self.plan.case or not self._decided_by_text:
+            return False
+        try:
+            for measured in (executed_by_properties, executed_by_stories):
+                reach = measured(self.before, Cache(), self.progress)
+                if _executed(changed, reach.values()):
+                    return False
+        except (CannotBuild, BuildError, Lacking):
+            return False  # What cannot be built is said by what needs it.
+        return True
+
+    def _left_idle(
+        self, changed: Sequence[Pair], pairs: Iterable[Pair], unproved: Callable[[list[Pair]], list[Pair]]
+    ) -> list[Pair]:
+        """Those of the functions that are not proved equal as part of others.
+
+        One whose own code changed, and nothing around it, is not compiled once more to see that.
+        """
+        alone = len(changed) == 1 and not any(one.before is None or one.after is None for one in pairs)
+        return list(changed) if alone else unproved(list(changed))
+
     def _properties(self, changed: Sequence[Pair]) -> list[Seen]:
         """What came of the properties that execute one of the functions."""
+        symbols = {symbol for one in changed for symbol in one.symbols}
         try:
-            if self._decided_by_text and not self.plan.case:
-                reach = executed_by_properties(self.before, Cache(), self.progress)
-                if not _executed(changed, reach.values()):
-                    return []
-            symbols = {symbol for one in changed for symbol in one.symbols}
             seen, self._why = explore(
                 self.before, self.after, symbols, self.texts.new_names, self.plan, self.progress
             )
@@ -83,16 +105,11 @@ class Running:
             return []
         return seen
 
-    def _stories(self, unseen: Sequence[Pair], changed: Sequence[Pair]) -> list[Seen]:
-        """What came of the stories that execute one of the functions ``unseen``."""
+    def _stories(self, unseen: Sequence[Pair]) -> list[Seen]:
+        """What came of the stories that execute one of the functions."""
+        symbols = {symbol for one in unseen for symbol in one.symbols}
+        renamed = self.texts.symbols()
         try:
-            if self._decided_by_text:
-                reach = executed_by_stories(self.before, Cache(), self.progress)
-                if not _executed(changed, reach.values()):
-                    pass_on(self.before, self.after, Cache())
-                    return []
-            symbols = {symbol for one in unseen for symbol in one.symbols}
-            renamed = self.texts.symbols()
             return tell_stories(self.before, self.after, symbols, self.plan, self.progress, renamed)
         except CannotBuild as without:
             self._why = f"there is no whole KVM: {without}"

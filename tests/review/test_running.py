@@ -42,6 +42,10 @@ def stage(monkeypatch):
     monkeypatch.setattr(running, "executed_by_stories", lambda *_: {"a_story": frozenset({"told", "seen"})})
     monkeypatch.setattr(running, "pass_on", lambda *_: run.append("passed on"))
 
+    def unproved(pairs):
+        run.append("as built")
+        return pairs
+
     def call(*names, items=(), users=None, **plan):
         texts = SimpleNamespace(
             items=items, users=users or {}, moved=frozenset(), new_names={}, symbols=dict, reordered=[],
@@ -49,7 +53,7 @@ def stage(monkeypatch):
         )  # fmt: skip
         judging = Running(None, None, texts, Plan(**plan), lambda text: None)
         pairs = [changed(name) for name in names]
-        return {one.name: one.standing for one in judging.judge(pairs, pairs, list)}, run
+        return {one.name: one.standing for one in judging.judge(pairs, pairs, unproved)}, run
 
     return call
 
@@ -58,20 +62,24 @@ def test_what_nothing_executes_is_answered_without_a_kernel(stage):
     assert stage("idle") == ({"idle": Standing.UNCOVERED}, ["passed on"])
 
 
+def test_several_are_compiled_as_built_since_code_may_have_moved_between_them(stage):
+    assert stage("idle", "other")[1] == ["passed on", "as built"]
+
+
 def test_what_a_property_executes_is_run_by_properties_alone(stage):
-    assert stage("seen") == ({"seen": Standing.UNSEEN}, ["properties"])
+    assert stage("seen") == ({"seen": Standing.UNSEEN}, ["properties", "as built"])
 
 
 def test_what_a_story_executes_is_played(stage):
     told = {"told": Standing.UNSEEN, "idle": Standing.UNCOVERED}
-    assert stage("told", "idle") == (told, ["stories"])
+    assert stage("told", "idle") == (told, ["properties", "as built", "stories"])
 
 
 def test_a_suspect_is_played_although_a_property_executes_it(stage):
-    assert stage("seen", suspects=("seen",))[1] == ["properties", "stories"]
+    assert stage("seen", suspects=("seen",))[1] == ["properties", "as built", "stories"]
 
 
 def test_a_variable_without_a_user_may_make_anything_run(stage):
     item = Item(Kind.VARIABLE, "ops", ("ops",), names=("ops",))
-    assert stage("idle", items=[Changed(item, FILE)])[1] == ["properties", "stories"]
-    assert stage("idle", items=[Changed(item, FILE)], users={"ops": {"idle"}})[1][2:] == ["passed on"]
+    assert stage("idle", items=[Changed(item, FILE)])[1] == ["properties", "as built", "stories"]
+    assert stage("idle", items=[Changed(item, FILE)], users={"ops": {"idle"}})[1][-1] == "passed on"
