@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which properties and stories are evidence about a function: those that notice a difference planted into it.
+
+That a function is executed says nothing if nothing looks at its result. So differences are planted into the
+kernel before the change, one at a time, where the change is, and what notices one is measured, and kept.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from pathlib import Path
+
+from conformance.differential.properties import PROPERTIES
+from conformance.errors import ConformanceError
+from conformance.kernels import Cache, Kernel, Progress, key_of
+from conformance.oracles.common import digest_of
+from conformance.review.planted import Planted
+from conformance.review.planting import Plant
+from conformance.review.texts import Pair
+from conformance.scenarios.stories import STORIES
+
+__all__ = ["Evidence", "NotMeasured"]
+
+MOST = 8
+"""How many plants a function gets at the most."""
+
+SOME = 16
+"""How many stories are tried first."""
+
+LIMIT = 90.0
+"""Seconds of measuring in a review, builds not counted, after which no further function is measured."""
+
+_NOTE = "evidence"
+
+
+class NotMeasured(ConformanceError):
+    """What notices differences in a function could not be measured; the message says why."""
+
+
+@dataclass
+class Evidence:
+    """What is evidence about functions of a kernel. A context manager."""
+
+    kernel: Kernel
+    cache: Cache
+    progress: Progress
+    limit: float = LIMIT
+    _planted: dict[str, Planted] = field(default_factory=dict)
+    _spent: float = 0.0
+
+    def __enter__(self) -> Evidence:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for one in self._planted.values():
+            one.close()
+
+    def noticing(self, function: Pair, names: Collection[str]) -> list[str]:
+        """Those of the properties and stories ``names`` that notice a difference planted into a function.
+
+        Plants on the lines that change count, or if there are none those next to them, or else all of the
+        function's. Raises NotMeasured.
+        """
+        before = function.before
+        if before is None:
+            raise NotMeasured(
+                f"{function.text.name}() is new, so there is nothing to plant a difference into"
+            )
+        planted = self._planted.setdefault(
+            before.file, Planted(self.kernel, before.file, self.cache, self.progress)
+        )
+        plants = _chosen(planted.plants(before.name), self._changed_lines(function))
+        if not plants:
+            raise NotMeasured(f"no difference can be planted into {before.name}()")
+        return [name for name in names if name in self._measured(planted, before.file, plants, names)]
+
+    def _measured(
+        self, planted: Planted, file: str, plants: Sequence[Plant], names: Collection[str]
+    ) -> set[str]:
+        """Who notices one of the plants, from the notes or by trying."""
+        chosen = ",".join(str(one.number) for one in plants)
+        key = key_of(self.kernel.fingerprint, _own_digest(), file, chosen, *sorted(names))
+        note = self.cache.read_note(_NOTE, key)
+        if isinstance(note, list):
+            return set(note)
+        self.progress(f"{self.kernel.title}: planting differences into {plants[0].function}()")
+        found: set[str] = set()
+        properties = [name for name in names if name in PROPERTIES]
+        for one in plants:
+            self._try(planted, one, properties, "", found)
+        stories = [name for name in names if name in STORIES and name not in PROPERTIES]
+        some = stories[:: max(len(stories) // SOME, 1)]
+        more = [name for name in stories if name not in some]
+        # All that can be looked at only as long as nothing is found to notice anything.
+        for mode in planted.modes:
+            for each in (some, more):
+                for one in plants if not found else ():
+                    self._try(planted, one, each, mode, found)
+        self.cache.write_note(_NOTE, key, sorted(found))
+        return found
+
+    def _try(self, planted: Planted, one: Plant, names: Sequence[str], mode: str, found: set[str]) -> None:
+        """Add those that notice a plant: of the properties, or of the stories in a mode."""
+        left = [name for name in names if name not in found]
+        if not left:
+            return
+        if self._spent > self.limit:
+            raise NotMeasured(f"{self.limit:g} s were not enough to measure what notices a difference")
+        planted.build(properties=not mode)
+        start = time.monotonic()
+        noticing = (
+            planted.stories_noticing(one, left, mode) if mode else planted.properties_noticing(one, left)
+        )
+        found.update(noticing)
+        self._spent += time.monotonic() - start
+
+    def _changed_lines(self, function: Pair) -> set[int]:
+        """The lines of the file before that the change takes away, or between which it puts something."""
+        before, after = function.before, function.after
+        if before is None or after is None:
+            return set()
+        content = (self.kernel.root / "src" / before.file).read_text(errors="replace")
+        at = content.find(before.text)
+        if at < 0:
+            return set()
+        first = content.count("\n", 0, at) + 1
+        lines = before.text.splitlines(), after.text.splitlines()
+        changed: set[int] = set()
+        for tag, start, end, *_ in SequenceMatcher(None, *lines, autojunk=False).get_opcodes():
+            if tag == "insert":
+                changed |= {first + start - 1, first + start}
+            elif tag != "equal":
+                changed |= set(range(first + start, first + end))
+        return changed
+
+
+def _chosen(plants: Sequence[Plant], changed: set[int]) -> list[Plant]:
+    """The plants that count, the likeliest to be noticed first."""
+    there = [one for one in plants if changed & set(range(one.first, one.last + 1))]
+    return sorted(there or plants, key=lambda one: one.rank)[:MOST]
+
+
+def _own_digest() -> str:
+    """A digest of all of ours on which it depends what is noticed."""
+    package = Path(__file__).parents[1]
+    rooms = ("differential", "model", "oracles", "scenarios", "review")
+    return digest_of(path for room in rooms for path in (package / room).rglob("*.[pch]*"))

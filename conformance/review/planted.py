@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A kernel with plants in one of its files, and what notices them: properties and stories, a plant at a time.
+
+Both sides are the same library, once with nothing showing and once with one plant, so that nothing but the
+plant can make a difference.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.differential.comparison import Comparison
+from conformance.differential.engines.bulk import draw
+from conformance.differential.properties import PROPERTIES
+from conformance.kernels import Cache, Kernel, Progress, key_of
+from conformance.kernels.kernel import FACTS, fingerprint
+from conformance.kernels.manifest import Manifest
+from conformance.model.modes import MODES
+from conformance.model.profiles import profile_of
+from conformance.oracles.child import FunctionOracle
+from conformance.oracles.child import KernelDied as FunctionDied
+from conformance.oracles.kvm import KernelDied, KvmOracle, build_kvm
+from conformance.oracles.kvm.build import layouts_of
+from conformance.oracles.kvm.kept import Keeper
+from conformance.oracles.lacking import Lacking
+from conformance.oracles.shim import ShimOracle, build_shim
+from conformance.review.kept import Kept, Rules
+from conformance.review.planting import Plant, plant
+from conformance.scenarios.naming import Pairing
+from conformance.scenarios.observing import KEPT, Observation
+from conformance.scenarios.stories import STORIES
+from conformance.scenarios.story import TDP_MODES
+
+__all__ = ["Planted"]
+
+_CASES = 1 << 10
+_PATIENCE = 2.0
+"""Seconds of processor time after which a plant counts as hanging, which is noticed."""
+_HUNG = 2
+_KEPT_KERNELS = 8
+
+Words = NDArray[np.uint64]
+
+
+class Planted:
+    """A kernel, and its file ``file`` with plants in every function. Built when it is first asked."""
+
+    def __init__(self, kernel: Kernel, file: str, cache: Cache, progress: Progress) -> None:
+        self._base = kernel
+        self._file = file
+        self._cache = cache
+        self._progress = progress
+        self._profile = profile_of(kernel.release)
+        self._answers: dict[tuple[str, str], tuple[Words, Words]] = {}
+        self._observed: dict[tuple[str, str], list[Observation]] = {}
+
+    @cached_property
+    def _text(self) -> tuple[bytes, list[Plant]]:
+        return plant((self._base.root / "src" / self._file).read_bytes())
+
+    def plants(self, function: str) -> list[Plant]:
+        """The plants in a function."""
+        return [one for one in self._text[1] if one.function == function]
+
+    @cached_property
+    def _kernel(self) -> Kernel:
+        """The kernel with the plants."""
+        text, _ = self._text
+        key = key_of("planted", self._base.fingerprint, self._file, text)
+
+        def build(entry: Path) -> None:
+            for name in ("src", "gen"):
+                shutil.copytree(self._base.root / name, entry / name, copy_function=shutil.copyfile)
+            shutil.copyfile(self._base.root / FACTS, entry / FACTS)
+            (entry / "src" / self._file).write_bytes(text)
+
+        root = self._cache.get_or_build("planted", key, build, keep=_KEPT_KERNELS)
+        title = f"{self._base.title} with differences planted in {self._file.rpartition('/')[2]}"
+        return replace(self._base, root=root, title=title, fingerprint=fingerprint(Manifest.now(root)))
+
+    @cached_property
+    def _shim(self) -> ShimOracle:
+        return ShimOracle(build_shim(self._kernel, self._cache, self._progress))
+
+    @cached_property
+    def _keeper(self) -> Keeper:
+        library = build_kvm(self._kernel, self._cache, self._progress)
+        return Keeper(library, layouts_of(self._kernel, self._cache))
+
+    @cached_property
+    def _rules(self) -> Rules:
+        return Rules(self._keeper, self._keeper)
+
+    def build(self, *, properties: bool) -> None:
+        """Build what answers properties, or plays stories. Raises BuildError, CannotBuild."""
+        if properties:
+            assert self._shim
+        else:
+            assert self._keeper
+
+    def properties_noticing(self, one: Plant, names: Sequence[str]) -> Iterator[str]:
+        """Those of the properties that answer otherwise with a plant. Raises BuildError."""
+        library = build_shim(self._kernel, self._cache, self._progress)
+        with ShimOracle(library, patience=_PATIENCE, plant=one.number) as oracle:
+            for name in names:
+                if name in oracle.entries and any(
+                    self._answers_otherwise(oracle, name, mode) for mode in PROPERTIES[name].modes
+                ):
+                    yield name
+
+    def _answers_otherwise(self, oracle: FunctionOracle, name: str, mode: str) -> bool:
+        cases, answers = self._unplanted(name, mode)
+        comparison = Comparison(PROPERTIES[name], MODES[mode], self._profile, oracle)
+        try:
+            return not np.array_equal(comparison.ask_kernel(cases), answers)
+        except FunctionDied:
+            return True
+
+    def _unplanted(self, name: str, mode: str) -> tuple[Words, Words]:
+        """Drawn cases of a property, and the answers with nothing planted."""
+        if (name, mode) not in self._answers:
+            prop = PROPERTIES[name]
+            comparison = Comparison(prop, MODES[mode], self._profile, self._shim)
+            cases = draw(comparison, np.random.default_rng(0), _CASES // (16 if prop.scalar else 1))
+            self._answers[name, mode] = cases, comparison.ask_kernel(cases)
+        return self._answers[name, mode]
+
+    def stories_noticing(self, one: Plant, names: Sequence[str], mode: str) -> Iterator[str]:
+        """Those of the stories that come out otherwise with a plant, in a mode. Raises BuildError.
+
+        Hanging takes long; where a few stories do, the others are left out.
+        """
+        self._hung = 0
+        for name in names:
+            if self._hung < _HUNG and mode in STORIES[name].modes and self._differs(one, name, mode):
+                yield name
+
+    _hung = 0
+
+    def _differs(self, one: Plant, name: str, mode: str) -> bool:
+        if (name, mode) not in self._observed:
+            self._observed[name, mode] = list(self._played(name, mode, 0))
+        pairing = Pairing()
+        try:
+            return not all(
+                pairing.same(before, after)
+                for before, after in zip(
+                    self._observed[name, mode], self._played(name, mode, one.number), strict=True
+                )
+            )
+        except KernelDied as died:
+            self._hung += died.hung
+            return True
+        except Lacking:
+            return True
+
+    def _played(self, name: str, mode: str, number: int) -> Iterator[Observation]:
+        """What a story shows, step by step. Raises KernelDied, Lacking."""
+        script, keeper = STORIES[name].script, self._keeper
+        with KvmOracle(
+            keeper.library,
+            MODES[mode].host(),
+            script.options,
+            patience=_PATIENCE,
+            wanted=keeper.wanted,
+            plant=number,
+        ) as machine:
+            for step in script.steps:
+                seen = machine.step(step.kind, **step.arguments)
+                yield {**seen, KEPT: Kept(self._rules, keeper.read(machine.kept()))}
+
+    def close(self) -> None:
+        """End the processes."""
+        if "_shim" in self.__dict__:
+            self._shim.close()
+
+    modes = TDP_MODES
+    """The modes in which stories are played."""
