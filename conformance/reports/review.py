@@ -18,7 +18,14 @@ from conformance.reports.json import counterexample
 from conformance.reports.terminal import say
 from conformance.reports.text import line
 from conformance.review.outcome import DEFAULT, Gate, outcome_of
-from conformance.review.review import ConstantReview, FunctionReview, Review, ScopeReview, Standing
+from conformance.review.review import (
+    UNKNOWN,
+    ConstantReview,
+    FunctionReview,
+    Review,
+    ScopeReview,
+    Standing,
+)
 
 __all__ = ["as_report", "document", "render", "show"]
 
@@ -31,6 +38,7 @@ _ORDER = (
     (Standing.DIFFERS, "bold red"),
     (Standing.UNCOVERED, "yellow"),
     (Standing.UNOBSERVED, "yellow"),
+    (Standing.UNMEASURED, "yellow"),
     (Standing.UNSEEN, ""),
     (Standing.EQUIVALENT, "green"),
     (Standing.SAME_CODE, "green"),
@@ -43,6 +51,7 @@ _KINDS = {
     Standing.DIFFERS: "seen",
     Standing.UNCOVERED: "nothing here executes them: nothing is known about their behaviour",
     Standing.UNOBSERVED: "nothing is known about their behaviour",
+    Standing.UNMEASURED: "nothing is known about their behaviour",
     Standing.UNSEEN: "not proved: the cases run on both kernels are counted",
     Standing.EQUIVALENT: "proved: for every input, by formulas or by running them all",
     Standing.SAME_CODE: "proved",
@@ -57,6 +66,7 @@ _VERDICTS = {
     Standing.DIFFERS: Verdict.FAIL,
     Standing.UNCOVERED: Verdict.SKIP,
     Standing.UNOBSERVED: Verdict.SKIP,
+    Standing.UNMEASURED: Verdict.SKIP,
     Standing.ADDED: Verdict.SKIP,
     Standing.REMOVED: Verdict.SKIP,
 }
@@ -239,7 +249,7 @@ def _result(one: FunctionReview, gate: Gate, *, fails: bool) -> Result:
     verdict = _VERDICTS[one.standing]
     if verdict is Verdict.FAIL and not fails:
         verdict = Verdict.SKIP
-    if one.standing in (Standing.UNCOVERED, Standing.UNOBSERVED):
+    if one.standing in UNKNOWN:
         verdict = _UNLOOKED[gate.unlooked]
     cases = one.cases or int(verdict is Verdict.PASS)
     reason = "; ".join(filter(None, [str(one.standing), one.reason]))

@@ -75,19 +75,29 @@ class Evidence:
         plants = _chosen(planted.plants(before.name), self._changed_lines(function))
         if not plants:
             raise NotMeasured(f"no difference can be planted into {before.name}()")
-        return [name for name in names if name in self._measured(planted, before.file, plants, names)]
+        noticing = self._measured(planted, before.file, plants, names)
+        return [name for name in names if name in noticing]
 
     def _measured(
         self, planted: Planted, file: str, plants: Sequence[Plant], names: Collection[str]
     ) -> set[str]:
-        """Who notices one of the plants, from the notes or by trying."""
+        """Which of the names notice one of the plants: by the notes, or by trying."""
         chosen = ",".join(str(one.number) for one in plants)
-        key = key_of(self.kernel.fingerprint, _own_digest(), file, chosen, *sorted(names))
+        key = key_of(self.kernel.fingerprint, _own_digest(), file, chosen)
         note = self.cache.read_note(_NOTE, key)
-        if isinstance(note, list):
-            return set(note)
-        self.progress(f"{self.kernel.title}: planting differences into {plants[0].function}()")
-        found: set[str] = set()
+        known: dict[str, bool] = note if isinstance(note, dict) else {}
+        found = {name for name in names if known.get(name)}
+        left = [name for name in names if name not in known]
+        if left and not found:
+            self.progress(f"{self.kernel.title}: planting differences into {plants[0].function}()")
+            tried = self._tried(planted, plants, left, found)
+            self.cache.write_note(_NOTE, key, known | {name: name in found for name in tried})
+        return found
+
+    def _tried(
+        self, planted: Planted, plants: Sequence[Plant], names: Sequence[str], found: set[str]
+    ) -> list[str]:
+        """Add to those ``found`` to notice a plant; which were tried with all plants, or notice one."""
         properties = [name for name in names if name in PROPERTIES]
         for one in plants:
             self._try(planted, one, properties, "", found)
@@ -99,8 +109,7 @@ class Evidence:
             for each in (some, more):
                 for one in plants if not found else ():
                     self._try(planted, one, each, mode, found)
-        self.cache.write_note(_NOTE, key, sorted(found))
-        return found
+        return [*properties, *(found.intersection(stories) or stories)]
 
     def _try(self, planted: Planted, one: Plant, names: Sequence[str], mode: str, found: set[str]) -> None:
         """Add those that notice a plant: of the properties, or of the stories in a mode."""

@@ -51,7 +51,7 @@ def outcome_of(review: Review, *, promised: bool) -> Outcome:
         return Outcome.KEPT if review.covered else Outcome.UNCOVERED
     if Standing.UNCOVERED in standings:
         return Outcome.UNEXECUTED
-    if Standing.UNOBSERVED in standings or review.unlooked:
+    if standings & {Standing.UNOBSERVED, Standing.UNMEASURED} or review.unlooked:
         return Outcome.UNOBSERVED
     # Code was only added or removed; what uses it is proved to be the same, or nothing does.
     return Outcome.KEPT if Standing.SAME_CODE in standings else Outcome.UNEXECUTED

@@ -17,8 +17,8 @@ from conformance.kernels.parsing import name_of, outer, parse, text_of
 
 __all__ = ["Plant", "plant"]
 
-_DECLARED = "extern _Bool conformance_planted(unsigned long number);"
-"""In front of a file, on its first line, so that lines keep their numbers."""
+_DECLARED = "extern _Bool conformance_planted(unsigned long number);\n#line 1\n"
+"""In front of a file, whose lines keep their numbers."""
 
 _SAID = re.compile(
     r"(BUILD_BUG|WARN|KVM_BUG|KVM_MMU_WARN|BUG|lockdep|trace_|pr_|might_|cond_resched|static_assert|__?_?free"
@@ -68,7 +68,7 @@ def plant(content: bytes, without: Collection[int] = ()) -> tuple[bytes, list[Pl
     text = bytearray(content)
     for at, _, words in sorted(added, key=lambda one: (one[0], one[1]), reverse=True):
         text[at:at] = words.encode()
-    return _DECLARED.encode() + b" " + bytes(text), plants
+    return _DECLARED.encode() + bytes(text), plants
 
 
 def _returned(function: Node) -> str:
@@ -112,14 +112,12 @@ def _place(node: Node, returned: str) -> Iterator[_Place]:
     elif node.type == "declaration":
         kind = node.child_by_field_name("type")
         for part in node.named_children:
-            name = part.child_by_field_name("declarator")
-            value = part.child_by_field_name("value")
+            name, first = part.child_by_field_name("declarator"), part.child_by_field_name("value")
             fixed = any(child.type == "storage_class_specifier" for child in node.children)
-            plain = name is not None and name.type == "identifier" and value is not None
-            if part.type == "init_declarator" and plain and not fixed and kind is not None:
-                assert value is not None
-                if value.type != "initializer_list":
-                    yield from _changed("a first value", 3, value, text_of(kind))
+            if part.type != "init_declarator" or fixed or kind is None or name is None or first is None:
+                continue
+            if name.type == "identifier" and first.type != "initializer_list":
+                yield from _changed("a first value", 3, first, text_of(kind))
 
 
 def _whole(statement: Node) -> bool:

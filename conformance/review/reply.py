@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from conformance.differential.properties import PROPERTIES
 from conformance.review.judging import Judged
 from conformance.review.outcome import Outcome
-from conformance.review.review import FunctionReview, Review, ScopeReview, Standing
+from conformance.review.review import UNKNOWN, FunctionReview, Review, ScopeReview, Standing
 
 __all__ = ["LABELS", "names", "reply", "seen"]
 
@@ -16,6 +16,7 @@ LABELS = {
     Standing.DIFFERS: "behaviour differs",
     Standing.UNCOVERED: "changed, and executed by nothing here",
     Standing.UNOBSERVED: "changed and executed, but nothing looks at its result",
+    Standing.UNMEASURED: "changed and executed, but not measured whether anything looks at its result",
     Standing.UNSEEN: "not proved, no difference found",
     Standing.EQUIVALENT: "proved, alike on every input",
     Standing.SAME_CODE: "proved, machine code equal",
@@ -88,7 +89,7 @@ def _grounds(review: Review) -> list[str]:
     sampled = [f"{names(calls)} in {where}" for where, calls in _sampled(review).items()]
     if sampled:
         sentences.append(f"Not proved, but no difference found: {names(sampled)}.")
-    for standing in (Standing.UNCOVERED, Standing.UNOBSERVED, Standing.ADDED, Standing.REMOVED):
+    for standing in (*UNKNOWN, Standing.ADDED, Standing.REMOVED):
         rest = _standing(review, standing)
         if rest:
             sentences.append(f"{LABELS[standing].capitalize()}: {names([_call(one) for one in rest])}.")

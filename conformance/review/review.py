@@ -12,7 +12,7 @@ from enum import Enum
 
 from conformance.differential.verdict import Counterexample
 
-__all__ = ["ConstantReview", "FunctionReview", "Review", "ScopeReview", "Standing"]
+__all__ = ["UNKNOWN", "ConstantReview", "FunctionReview", "Review", "ScopeReview", "Standing"]
 
 
 class Standing(str, Enum):
@@ -32,6 +32,8 @@ class Standing(str, Enum):
     """Its code changed, and nothing that could be run executes it."""
     UNOBSERVED = "executed, but nothing looks at its result"
     """Its code changed and was run, but a fault planted in it is noticed by nothing that ran it."""
+    UNMEASURED = "executed, but whether anything looks at its result was not measured"
+    """Its code changed and was run alike; that a fault in it would have been noticed is not known."""
     ADDED = "added"
     REMOVED = "removed"
 
@@ -40,7 +42,8 @@ class Standing(str, Enum):
 
 
 _PROVED = (Standing.SAME, Standing.SAME_CODE, Standing.EQUIVALENT)
-_UNKNOWN = (Standing.UNCOVERED, Standing.UNOBSERVED)
+UNKNOWN = (Standing.UNCOVERED, Standing.UNOBSERVED, Standing.UNMEASURED)
+"""The standings of functions about whose behaviour nothing is known."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ class Review:
     @property
     def uncovered(self) -> tuple[FunctionReview, ...]:
         """The changed functions that nothing executed, or whose result nothing looked at."""
-        return tuple(one for one in self.functions if one.standing in _UNKNOWN)
+        return tuple(one for one in self.functions if one.standing in UNKNOWN)
 
     @property
     def covered(self) -> bool:

@@ -1,26 +1,30 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What changed functions do when they are run: by the properties, then by the stories that execute them.
 
+A property or a story that finds no difference in a function counts only if it notices one planted there.
 What no property and no story executes is known before either kernel is built, from what the one before was
 measured to execute.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from conformance.kernels import BuildError, Cache, Kernel
 from conformance.oracles.kvm import CannotBuild
 from conformance.oracles.lacking import Lacking
 from conformance.review.behaviour import Seen, explore
+from conformance.review.evidence import Evidence
 from conformance.review.plan import Plan
 from conformance.review.reach import executed_by_properties, executed_by_stories, pass_on
-from conformance.review.review import FunctionReview
+from conformance.review.review import UNKNOWN, FunctionReview
 from conformance.review.scope import told_by_code
 from conformance.review.stories import tell_stories
 from conformance.review.texts import Pair, Texts
 from conformance.review.verdicts import judge
+from conformance.review.weighing import weigh
+from conformance.scenarios.stories import STORIES
 
 __all__ = ["Running"]
 
@@ -62,12 +66,16 @@ class Running:
         different = {one.name for one in judge(changed, pairs, seen, self._why) if one.difference}
         left = unproved([one for one in changed if one.text.name not in different])
         changed = [one for one in changed if one.text.name in different or one in left]
-        executed = {name for one in seen for name in one.executed}
-        unseen = [one for one in left if not one.symbols & executed or one.text.name in self.plan.suspects]
-        if unseen and not self.plan.only:
-            seen += self._stories(unseen)
-        self.differing = {one.name for one in seen if one.difference is not None}
-        return list(judge(changed, pairs, seen, self._why, self._moved))
+        with Evidence(self.before, Cache(), self.progress) as evidence:
+            weighed = list(weigh(judge(left, pairs, seen, self._why, self._moved), left, seen, evidence))
+            looked_at = {one.name for one in weighed if one.standing not in UNKNOWN}
+            looked_at -= {*self.plan.suspects}
+            unseen = [one for one in left if one.text.name not in looked_at]
+            if unseen and not self.plan.only:
+                seen += self._stories(unseen)
+            self.differing = {one.name for one in seen if one.difference is not None}
+            found = judge(changed, pairs, seen, self._why, self._moved)
+            return list(found if self.plan.case else weigh(found, changed, seen, evidence))
 
     def _idle(self, changed: Sequence[Pair]) -> bool:
         """Whether nothing here executes any of the functions, and nothing else changed what runs."""
@@ -110,13 +118,21 @@ class Running:
         symbols = {symbol for one in unseen for symbol in one.symbols}
         renamed = self.texts.symbols()
         try:
-            return tell_stories(self.before, self.after, symbols, self.plan, self.progress, renamed)
+            names = self._executing(symbols)
+            return tell_stories(self.before, self.after, symbols, self.plan, self.progress, renamed, names)
         except CannotBuild as without:
             self._why = f"there is no whole KVM: {without}"
         except (BuildError, Lacking) as error:
             self._why = "the stories cannot be told"
             self.errors.append(f"{self._why}: {error}")
         return []
+
+    def _executing(self, symbols: set[str]) -> Collection[str]:
+        """The stories that execute one of these; all where something else changed what runs."""
+        if not self._decided_by_text:
+            return STORIES
+        reach = executed_by_stories(self.before, Cache(), self.progress)
+        return [name for name, functions in reach.items() if functions & symbols]
 
     @property
     def _moved(self) -> list[str]:

@@ -41,8 +41,9 @@ def tell_stories(
     wanted: Plan,
     progress: Callable[[str], None],
     renamed: Mapping[str, str] | None = None,
+    names: Collection[str] = STORIES,
 ) -> list[Seen]:
-    """What came of every story that executes one of the ``changed`` functions on either kernel.
+    """What came of every story of ``names`` that executes one of the ``changed`` functions on either kernel.
 
     ``renamed`` gives functions of the kernel before the names that they have after the change.
     Raises CannotBuild if there is no whole KVM of one of them, BuildError if it does not compile,
@@ -55,7 +56,7 @@ def tell_stories(
     progress(f"{after.title}: playing stories on it and on {before.title}")
     found = []
     for story in STORIES.values():
-        if any(story.absent(profile) for profile in profiles):
+        if story.name not in names or any(story.absent(profile) for profile in profiles):
             continue
         seen = Seen(story.name)
         for mode in story.modes:

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which of the properties and stories that found no difference in a function would have noticed one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from conformance.errors import ConformanceError
+from conformance.review.behaviour import Seen
+from conformance.review.evidence import Evidence
+from conformance.review.pairing import property_of
+from conformance.review.review import FunctionReview, Standing
+from conformance.review.texts import Pair
+
+__all__ = ["weigh"]
+
+
+def weigh(
+    found: Iterable[FunctionReview], changed: Sequence[Pair], seen: Sequence[Seen], evidence: Evidence
+) -> Iterator[FunctionReview]:
+    """The reviews, in which no difference was found only by what would have noticed one.
+
+    A property that compares a function by its name looks at its result; anything else is measured.
+    """
+    pairs = {one.text.name: one for one in changed}
+    for one in found:
+        pair = pairs.get(one.name)
+        if one.standing is not Standing.UNSEEN or pair is None:
+            yield one
+            continue
+        own = {name for known in (one.name, one.was) if known for name in property_of(known)}
+        try:
+            names = [name for name in one.by if name in own] or evidence.noticing(pair, one.by)
+        except ConformanceError as why:
+            yield replace(one, standing=Standing.UNMEASURED, reason=str(why))
+            continue
+        if names:
+            cases = sum(each.cases for each in seen if each.name in names)
+            yield replace(one, by=tuple(names), cases=cases)
+        else:
+            where = f"{one.by[0]}" if len(one.by) == 1 else f"the {len(one.by)} properties and stories"
+            reason = f"a difference planted where it changed is noticed by nothing in {where} that execute it"
+            yield replace(one, standing=Standing.UNOBSERVED, reason=reason)
