@@ -67,15 +67,21 @@ class Running:
         left = unproved([one for one in changed if one.text.name not in different])
         changed = [one for one in changed if one.text.name in different or one in left]
         with Evidence(self.before, Cache(), self.progress) as evidence:
-            weighed = list(weigh(judge(left, pairs, seen, self._why, self._moved), left, seen, evidence))
+            weighed = self._weighed(left, pairs, seen, evidence)
             looked_at = {one.name for one in weighed if one.standing not in UNKNOWN}
             looked_at -= {*self.plan.suspects}
             unseen = [one for one in left if one.text.name not in looked_at]
             if unseen and not self.plan.only:
                 seen += self._stories(unseen)
             self.differing = {one.name for one in seen if one.difference is not None}
-            found = judge(changed, pairs, seen, self._why, self._moved)
-            return list(found if self.plan.case else weigh(found, changed, seen, evidence))
+            return self._weighed(changed, pairs, seen, evidence)
+
+    def _weighed(
+        self, changed: Sequence[Pair], pairs: Sequence[Pair], seen: Sequence[Seen], evidence: Evidence
+    ) -> list[FunctionReview]:
+        """How functions stand after what was run, by what would have noticed a difference."""
+        found = judge(changed, pairs, seen, self._why, self._moved)
+        return list(found if self.plan.case else weigh(found, changed, seen, evidence))
 
     def _idle(self, changed: Sequence[Pair]) -> bool:
         """Whether nothing here executes any of the functions, and nothing else changed what runs."""
