@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from conformance.cli.kept import keep
-from conformance.cli.options import budget_option, fuzz_option, gate_options, mode_option
+from conformance.cli.options import budget_option, cc_option, fuzz_option, gate_options, mode_option
 from conformance.errors import ConformanceError
 from conformance.reports.text import line
 
@@ -25,6 +25,7 @@ __all__ = ["b4_check"]
 @click.option("--lines", is_flag=True, help="Answer in lines, as 'b4 prep --check' and 'b4 am --check' read.")
 @fuzz_option
 @mode_option
+@cc_option
 @budget_option(2.0, "Comparing properties.")
 @gate_options
 @click.pass_context
@@ -73,6 +74,7 @@ def _judge(
 ) -> tuple[dict[str, str], int]:
     """The answer to a mail, and the exit status."""
     from conformance.cli.patch import comparing
+    from conformance.kernels.compilers import chosen
     from conformance.kernels.mails import read_mail
     from conformance.kernels.tools import quiet
     from conformance.reports.review_mail import render_series
@@ -84,7 +86,7 @@ def _judge(
     gate = Gate(FailOn(given["fail_on"]), given["strict"])
     mail = read_mail(content)
     asked = handed(mail, Setup(**setup), whole=series)
-    onto = shlex.quote(asked.onto)
+    onto = shlex.join([asked.onto, *chosen().arguments])
     if mail.message_id:
         command = f"b4 am -o- {shlex.quote(mail.message_id)} | conformance patch - --onto {onto}"
     else:

@@ -13,6 +13,7 @@ import click
 
 from conformance.cli.options import (
     budget_option,
+    cc_option,
     check_case,
     destinations,
     gate_options,
@@ -39,6 +40,7 @@ __all__ = ["diff"]
 @patch_option("to the second one")
 @property_options("Run")
 @mode_option
+@cc_option
 @budget_option(2.0, "Comparing properties.")
 @seed_option(0)
 @gate_options
@@ -66,10 +68,16 @@ def diff(
     del given["bisect"]  # Commands.main() acts on it: it also holds where the options cannot be read.
     with watching() as (progress, _):
         from conformance.kernels import open_kernel
+        from conformance.kernels.compilers import chosen
         from conformance.review import Plan, compare
         from conformance.review.outcome import FailOn, Gate, outcome_of
 
-        words = (before, after, *(word for patch in patches for word in ("--patch", patch)))
+        words = (
+            before,
+            after,
+            *(word for patch in patches for word in ("--patch", patch)),
+            *chosen().arguments,
+        )
         plan = Plan(**given, arguments=words)
         kernels = (
             open_kernel(before, progress=progress),

@@ -11,6 +11,7 @@ import click
 
 from conformance.cli.options import (
     Count,
+    cc_option,
     destinations,
     jobs_option,
     kernel_options,
@@ -57,6 +58,7 @@ def list_() -> None:
 @explore.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @kernel_options
+@cc_option
 @click.option("--on", multiple=True, type=click.Choice(["model", "kvm"]), help="Race on this side only.")
 @click.option("--without", multiple=True, metavar="CHANGE", help="Race on a model that lacks this change.")
 @mode_option
@@ -100,6 +102,7 @@ def run(ctx: click.Context, names: tuple[str, ...], save: str | None, html: str 
 @explore.command()
 @click.argument("file")
 @kernel_options
+@cc_option
 @click.option("--html", metavar="FILE", help="Draw it as a page.")
 @click.pass_context
 def replay(
@@ -122,6 +125,7 @@ def replay(
 @explore.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @kernel_options
+@cc_option
 @mode_option
 @jobs_option
 def bless(names: tuple[str, ...], **given: Any) -> None:

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from conformance.cli.options import cc_option
 from conformance.cli.run import watching
 from conformance.errors import ConformanceError
 from conformance.reports.text import escaped, line
@@ -24,6 +25,7 @@ def fingerprint() -> None:
 
 @fingerprint.command()
 @click.option("--kernel", default="6.1", show_default=True, metavar="SEL", help="The kernel to ask.")
+@cc_option
 def show(kernel: str) -> None:
     """Print the fingerprints of a kernel."""
     with watching() as (progress, _):
@@ -38,6 +40,7 @@ def show(kernel: str) -> None:
 @click.option(
     "--kernel", "kernels", multiple=True, metavar="SEL", help="The kernels to bless; 'all' is usual."
 )
+@cc_option
 @click.option("--yes", is_flag=True, help="Write without asking.")
 @click.pass_context
 def bless(ctx: click.Context, kernels: tuple[str, ...], yes: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from conformance.cli.options import budget_option, destinations, jobs_option, report_options
+from conformance.cli.options import budget_option, cc_option, destinations, jobs_option, report_options
 from conformance.cli.run import tell, watching
 
 __all__ = ["history"]
@@ -16,6 +16,7 @@ __all__ = ["history"]
 
 @click.command()
 @click.option("--kernel", "kernels", multiple=True, metavar="SERIES", help="Take fixes out of this one only.")
+@cc_option
 @click.option("--only", multiple=True, metavar="GLOB", help="Commits, functions, properties or stories.")
 @budget_option(1.0, "Comparing per property.")
 @jobs_option

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from conformance.cli.options import STDOUT, patch_option
+from conformance.cli.options import STDOUT, cc_option, patch_option
 from conformance.cli.run import watching
 from conformance.reports.files import Destination
 
@@ -18,6 +18,7 @@ __all__ = ["identify"]
 @click.command()
 @click.argument("selector", metavar="SEL")
 @patch_option("on top")
+@cc_option
 @click.option("--stories/--no-stories", default=True, help="Also play the stories on its whole KVM.")
 @click.option(
     "--json", "json_file", metavar="FILE|-", help="Also write JSON; - is stdout, in place of the text."

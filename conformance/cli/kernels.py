@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from conformance.cli.options import cc_option
 from conformance.errors import ConformanceError
 from conformance.kernels import SERIES, Cache, expand, open_kernel
 from conformance.kernels.archive import ascending
@@ -43,6 +44,7 @@ def kernels() -> None:
 
 @kernels.command("list")
 @click.option("--archive", is_flag=True, help="List instead every version that Debian's archive has.")
+@cc_option
 def list_(archive: bool) -> None:
     """List the pinned kernels and what of them is on this machine."""
     if archive:
@@ -73,17 +75,20 @@ def list_archive() -> None:
 
 @kernels.command()
 @click.argument("selectors", metavar="SEL...", nargs=-1, required=True)
+@cc_option
 def fetch(selectors: tuple[str, ...]) -> None:
     """Fetch and prepare kernels, so that later runs find them in the cache."""
     for selector in expand(selectors):
         kernel = open_kernel(selector, progress=say)
-        click.echo(f"{kernel.title}: {kernel.version}, {megabytes(size_of(kernel.root))} kept")
+        size = megabytes(size_of(kernel.root))
+        click.echo(f"{kernel.title}: {kernel.version}, {size} kept, for {kernel.compiler.text}")
         if kernel.drift:
             click.echo(f"{kernel.title}: {kernel.drift}")
 
 
 @kernels.command()
 @click.argument("selector", metavar="SEL")
+@cc_option
 def show(selector: str) -> None:
     """Show a kernel: version, drift, core MMU files, configuration, size."""
     for name in expand([selector]):
@@ -95,6 +100,7 @@ def show(selector: str) -> None:
         facts.add_row("version", kernel.version)
         facts.add_row("series", kernel.series or "none of the pinned")
         facts.add_row("drift", kernel.drift or "none")
+        facts.add_row("compiler", kernel.compiler.text)
         facts.add_row("kept in", str(kernel.root))
         facts.add_row("size", megabytes(size_of(kernel.root)))
         facts.add_row("fingerprint", kernel.fingerprint)
@@ -109,6 +115,7 @@ def show(selector: str) -> None:
 
 @kernels.command()
 @click.argument("selectors", metavar="SEL...", nargs=-1, required=True)
+@cc_option
 def vendor(selectors: tuple[str, ...]) -> None:
     """Lay kernels out under vendor_headers/, so that this checkout builds them without network."""
     names = expand(selectors)

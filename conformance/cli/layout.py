@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from conformance.cli.options import destinations
+from conformance.cli.options import cc_option, destinations
 from conformance.cli.run import deliver, watching
 
 __all__ = ["layout"]
@@ -17,6 +17,7 @@ __all__ = ["layout"]
 
 @click.command()
 @click.option("--kernel", "kernels", multiple=True, metavar="SEL", help="Series, all, or debian:VERSION.")
+@cc_option
 @click.option("--module", metavar="PATH", help="Look at this kvm.ko instead; may be packed (xz, zstd, gzip).")
 @click.option("--vmlinux", metavar="PATH", help="The vmlinux, vmlinuz or BTF of the module's kernel.")
 @click.option("--json", metavar="FILE|-", help="Also write JSON; - is stdout, the table then goes to stderr.")

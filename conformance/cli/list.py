@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from conformance.cli.options import cc_option
 from conformance.reports.text import line
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ __all__ = ["list", "section"]
 
 @click.command()
 @click.option("--kernel", metavar="SEL", help="Mark what this kernel does not have, and why.")
+@cc_option
 def list(kernel: str | None) -> None:
     """Name the properties, modes, engines and oracles, with a line on each."""
     from conformance.cli.run import watching

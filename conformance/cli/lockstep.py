@@ -11,6 +11,7 @@ import click
 
 from conformance.cli.options import (
     budget_option,
+    cc_option,
     destinations,
     jobs_option,
     kernel_options,
@@ -26,6 +27,7 @@ __all__ = ["lockstep"]
 
 @click.command()
 @kernel_options
+@cc_option
 @mode_option
 @budget_option(60.0, "Comparing per kernel.")
 @seed_option()

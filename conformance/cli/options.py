@@ -21,7 +21,9 @@ __all__ = [
     "STDOUT",
     "Seconds",
     "budget_option",
+    "cc_option",
     "check_case",
+    "compilers_option",
     "destinations",
     "fuzz_option",
     "gate_options",
@@ -226,6 +228,32 @@ def fuzz_option(command: Command) -> Command:
         help="Apply patches though N lines of context do not match.",
     )
     return option(command)
+
+
+_COMPILER = "Compile with this instead of gcc: gcc-14, clang, clang-21 or a path."
+
+
+def cc_option(command: Command) -> Command:
+    """--cc: the compiler of everything that this command compiles, its child processes included."""
+
+    def choose(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
+        if name is not None:
+            # Here and not above: help must not wait for what belongs to kernels.
+            from conformance.kernels.compilers import chosen, using
+
+            ctx.with_resource(using(name))
+            chosen()
+
+    option = click.option("--cc", metavar="NAME", expose_value=False, callback=choose, help=_COMPILER)
+    return option(command)
+
+
+def compilers_option(command: Command) -> Command:
+    """--cc where several may be named; see each_compiler()."""
+    more = "Twice: with each, both held against the model."
+    return click.option("--cc", "compilers", multiple=True, metavar="NAME", help=f"{_COMPILER} {more}")(
+        command
+    )
 
 
 def kernel_options(command: Command) -> Command:

@@ -16,6 +16,7 @@ import click
 from conformance.cli.kept import kept
 from conformance.cli.options import (
     budget_option,
+    cc_option,
     check_case,
     destinations,
     fuzz_option,
@@ -45,6 +46,7 @@ __all__ = ["comparing", "patch"]
 @fuzz_option
 @property_options("Run")
 @mode_option
+@cc_option
 @budget_option(2.0, "Comparing properties, for each patch.")
 @seed_option(0)
 @jobs_option
@@ -77,6 +79,7 @@ def patch(
     del given["bisect"]  # Commands.main() acts on it: it also holds where the options cannot be read.
     screen = _screen(places)
     with watching() as (progress, _):
+        from conformance.kernels.compilers import chosen
         from conformance.kernels.selector import DEFAULT
         from conformance.review import judging
         from conformance.review.commits import find_commits
@@ -87,7 +90,7 @@ def patch(
         commits = find_commits(files, onto)
         series = read_series(files, commits)
         onto = onto or DEFAULT if commits is None else commits.onto
-        command = shlex.join(["conformance", "patch", *files, "--onto", onto])
+        command = shlex.join(["conformance", "patch", *files, "--onto", onto, *chosen().arguments])
         compare = comparing(command, progress, **given)
         shown, wrote = _listener(verbose, screen)
         told = judging.judge(series, onto, compare, progress, jobs=jobs, listener=shown)

@@ -11,6 +11,7 @@ import click
 
 from conformance.cli.options import (
     Seconds,
+    cc_option,
     destinations,
     jobs_option,
     kernel_options,
@@ -25,6 +26,7 @@ __all__ = ["prove"]
 
 @click.command()
 @kernel_options
+@cc_option
 @click.option("--only", multiple=True, metavar="GLOB", help="Prove only properties of these names.")
 @oracle_options
 @mode_option

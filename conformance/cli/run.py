@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import click
 from conformance.cli.options import (
     budget_option,
     check_case,
+    compilers_option,
     destinations,
     jobs_option,
     kernel_options,
@@ -32,10 +33,10 @@ from conformance.reports.text import line
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from conformance.differential.verdict import Report, Result
+    from conformance.differential.verdict import KernelReport, Report, Result
     from conformance.reports.files import Destination
 
-__all__ = ["deliver", "printed", "run", "tell", "watching"]
+__all__ = ["deliver", "each_compiler", "printed", "run", "tell", "watching"]
 
 Progress = Callable[[str], None]
 Advance = Callable[["Result"], None]
@@ -43,6 +44,7 @@ Advance = Callable[["Result"], None]
 
 @click.command()
 @kernel_options
+@compilers_option
 @property_options("Compare")
 @click.option(
     "--engine", "engines", multiple=True, metavar="NAME", help="Explore with this one only, e.g. bulk."
@@ -62,7 +64,7 @@ Advance = Callable[["Result"], None]
     help="How the fuzz engine explores: repeatably, usually, or at length.",
 )
 @click.pass_context
-def run(ctx: click.Context, **given: Any) -> None:
+def run(ctx: click.Context, compilers: tuple[str, ...], **given: Any) -> None:
     """Compare the model with real kernel code, property by property, in every mode.
 
     Exit status: 0 conforms, 1 a difference was found, 2 could not be judged.
@@ -76,8 +78,35 @@ def run(ctx: click.Context, **given: Any) -> None:
         from conformance.differential.run import Plan
         from conformance.differential.run import run as compare
 
-        report = compare(Plan(**given), progress=progress, advance=advance)
+        def judge(seed: int | None) -> Report:
+            plan = Plan(**given | {"seed": seed})
+            return compare(plan, progress=progress, advance=advance)
+
+        report = each_compiler(compilers, judge, given["seed"])
     ctx.exit(tell(report, places))
+
+
+def each_compiler(
+    compilers: Sequence[str], judge: Callable[[int | None], Report], seed: int | None = None
+) -> Report:
+    """One report of what is judged with each compiler, by the same seed; with none named the usual one."""
+    from conformance.differential.verdict import Report
+    from conformance.kernels.compilers import chosen, using
+
+    names: list[str | None] = [*dict.fromkeys(compilers)] or [None]
+    for name in names:
+        # Before any of them takes its time.
+        with using(name):
+            chosen()
+    kernels: list[KernelReport] = []
+    spent: list[float | None] = []
+    for name in names:
+        with using(name):
+            report = judge(seed)
+        seed = report.seed
+        kernels += report.kernels
+        spent.append(report.seconds)
+    return Report(kernels, seed, sum(filter(None, spent)) if any(spent) else None)
 
 
 def tell(

@@ -11,13 +11,15 @@ import click
 
 from conformance.cli.kept import kept
 from conformance.cli.options import (
+    cc_option,
+    compilers_option,
     destinations,
     jobs_option,
     kernel_options,
     mode_option,
     report_options,
 )
-from conformance.cli.run import tell, watching
+from conformance.cli.run import each_compiler, tell, watching
 from conformance.reports.text import escaped, line
 
 __all__ = ["scenario"]
@@ -33,6 +35,7 @@ def scenario() -> None:
 
 @scenario.command("list")
 @click.option("--kernel", metavar="SEL", help="Mark what cannot be told on this kernel, and why.")
+@cc_option
 def list_(kernel: str | None) -> None:
     """Name the stories, with a line on each."""
     from conformance.cli.list import section
@@ -49,11 +52,12 @@ def list_(kernel: str | None) -> None:
 @scenario.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @kernel_options
+@compilers_option
 @mode_option
 @jobs_option
 @report_options
 @click.pass_context
-def run(ctx: click.Context, names: tuple[str, ...], **given: Any) -> None:
+def run(ctx: click.Context, names: tuple[str, ...], compilers: tuple[str, ...], **given: Any) -> None:
     """Play stories and compare everything after every step.
 
     Exit status: 0 conforms, 1 a difference was found, 2 could not be judged.
@@ -65,13 +69,14 @@ def run(ctx: click.Context, names: tuple[str, ...], **given: Any) -> None:
         from conformance.scenarios.running import run as play
 
         plan = Plan(given["kernels"], _paths(given["patches"]), kept(names), given["modes"], given["jobs"])
-        report = play(plan, progress=progress, advance=advance)
+        report = each_compiler(compilers, lambda seed: play(plan, progress=progress, advance=advance))
     ctx.exit(tell(report, places))
 
 
 @scenario.command()
 @click.argument("name")
 @kernel_options
+@cc_option
 @mode_option
 def show(name: str, kernels: tuple[str, ...], patches: tuple[str, ...], modes: tuple[str, ...]) -> None:
     """Tell a story, and what happens in it, step by step.
@@ -92,6 +97,7 @@ def show(name: str, kernels: tuple[str, ...], patches: tuple[str, ...], modes: t
 @scenario.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @kernel_options
+@cc_option
 @mode_option
 @click.option("--yes", is_flag=True, help="Write without asking.")
 @click.pass_context

@@ -150,10 +150,19 @@ def _judged(
         return KernelReport(selector, _title(selector, plan), "", unreached=str(why))
     except BuildError as error:
         return KernelReport(selector, _title(selector, plan), "", error=str(error))
-    report = KernelReport(selector, kernel.title, kernel.version, kernel.drift, notes=kernel.notes)
+    report = KernelReport(
+        selector,
+        kernel.title,
+        kernel.version,
+        kernel.drift,
+        notes=kernel.notes,
+        compiler=kernel.compiler.text,
+    )
     arguments = ["--kernel", selector, *(word for patch in plan.patches for word in ("--patch", str(patch)))]
+    arguments += kernel.compiler.arguments
     if binary is not None:
         report.version, report.drift = binary.version, binary.drift or kernel.drift
+        report.compiler = binary.compiler
         arguments += binary.arguments
     try:
         with contextlib.ExitStack() as opened:

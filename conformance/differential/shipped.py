@@ -31,6 +31,8 @@ class MachineCode:
     drift: str | None
     arguments: tuple[str, ...]
     """With which a command asks it again."""
+    compiler: str
+    """What compiled the module, as it says itself."""
 
 
 def of_module(plan: Plan) -> Plan:
@@ -76,7 +78,8 @@ def build(plan: Plan, kernel: Kernel, progress: Progress) -> MachineCode:
         version = f"{plan.module.name} of {module.release}"
         drift = _source_drift(module.release, kernel)
         again = ["--module", str(plan.module), *(("--vmlinux", str(plan.vmlinux)) if plan.vmlinux else ())]
-    return MachineCode(build_binary(module, kernel, Cache(), progress), version, drift, tuple(again))
+    image = build_binary(module, kernel, Cache(), progress)
+    return MachineCode(image, version, drift, tuple(again), module.compiler)
 
 
 def _source_drift(release: str, kernel: Kernel) -> str:

@@ -115,6 +115,7 @@ class KernelReport:
     explaining why the kernel could not be judged at all (then ``results`` is empty). ``unreached`` says
     why the oracle has no way into this kernel: it is skipped, which is no failure if others are judged.
     ``semantics`` says whether it answers as the kernel of its series that was blessed, if that was compared.
+    ``compiler`` is what compiled the code that was asked, with its version; "" where it is not known.
     ``disagreement`` says in what two oracles of this kernel differ: that is to be read first.
     ``seconds`` is the wall time until it was judged, None if that was not measured: results that were made
     side by side cannot be added up. ``places`` are the file and the line of the function that a property is
@@ -129,6 +130,7 @@ class KernelReport:
     unreached: str | None = None
     semantics: str | None = None
     disagreement: str | None = None
+    compiler: str = ""
     results: list[Result] = field(default_factory=list)
     seconds: float | None = None
     places: Mapping[str, tuple[str, int]] = field(default_factory=dict)

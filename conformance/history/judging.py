@@ -56,7 +56,7 @@ class _Side:
     def arguments(self) -> tuple[str, ...]:
         """Those of the command line that choose this kernel."""
         patches = [word for patch in self.patches for word in ("--patch", str(patch))]
-        return ("--kernel", self.kernel.selector, *patches)
+        return ("--kernel", self.kernel.selector, *patches, *self.kernel.compiler.arguments)
 
 
 def counted(revert: Revert, number: int) -> str:

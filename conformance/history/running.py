@@ -154,7 +154,7 @@ def _report(selector: str, progress: Progress) -> KernelReport:
         kernel = open_kernel(selector, progress=progress)
     except BuildError as error:
         return KernelReport(selector, selector, "", error=str(error))
-    return KernelReport(selector, kernel.title, kernel.version, kernel.drift)
+    return KernelReport(selector, kernel.title, kernel.version, kernel.drift, compiler=kernel.compiler.text)
 
 
 def _skipped(fix: Unseen) -> Result:

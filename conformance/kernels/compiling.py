@@ -19,9 +19,11 @@ from pathlib import Path
 
 from conformance.errors import ConformanceError
 from conformance.kernels.cache import Cache, key_of
+from conformance.kernels.compilers import Compiler
 from conformance.kernels.manifest import Manifest, file_digest
-from conformance.kernels.recipe import RECIPE, flags
-from conformance.kernels.tools import compiler_version, first_error, require, run
+from conformance.kernels.products import check_object
+from conformance.kernels.recipe import RECIPE, flags, spelled
+from conformance.kernels.tools import first_error, run
 
 __all__ = ["BuildError", "Unit", "compile_units"]
 
@@ -55,6 +57,7 @@ class Unit:
 def compile_units(
     root: Path,
     title: str,
+    compiler: Compiler,
     units: Sequence[Unit],
     out_dir: Path,
     common: Sequence[str],
@@ -64,9 +67,10 @@ def compile_units(
 ) -> list[Path]:
     """Compile the units against the prepared kernel in `root`; the objects come in the order of the units.
 
-    With `reuse`, objects of the kernel's own units are taken from that cache and kept in it.
+    Flags are those of gcc, and spelled as the compiler has them. With `reuse`, objects of the kernel's own
+    units are taken from that cache and kept in it; one that is no object is not.
     """
-    require(["gcc"], "Compiling kernel code")
+    compiler.check()
     src = root / "src"
     out = out_dir.absolute()
     out.mkdir(parents=True, exist_ok=True)
@@ -74,7 +78,7 @@ def compile_units(
     if twice:
         raise ValueError(f"two units would both be {twice[0]}: give one a name")
     arguments = [
-        *flags(src, "../gen", include_before=include_before, force=force_include),
+        *flags(src, "../gen", compiler, include_before=include_before, force=force_include),
         # What WARN and BUG call the file, and what debuggers see, is the kernel's own name for it.
         f"-ffile-prefix-map={src}=.",
         f"-ffile-prefix-map={root}=.",
@@ -83,13 +87,19 @@ def compile_units(
 
     def make(unit: Unit, target: Path) -> None:
         base = Path(unit.source).stem.replace("-", "_")
-        words = ["gcc", *arguments, f'-DKBUILD_BASENAME="{base}"', *unit.flags]
-        done = run([*words, "-c", str(unit.source), "-o", target], cwd=src, purpose="Compiling kernel code")
+        words = spelled([*arguments, f'-DKBUILD_BASENAME="{base}"', *unit.flags], compiler)
+        words = [*compiler.command, *words, "-c", str(unit.source), "-o", str(target)]
+        done = run(words, cwd=src, purpose="Compiling kernel code")
         if done.returncode:
             said = first_error(done.stderr, [src, root]).replace("../gen/", "")
             raise BuildError(f"{title}: does not compile: {said}")
+        wrong = _check_assembly(target) if "-S" in words else check_object(target)
+        if wrong:
+            raise BuildError(
+                f"{title}: does not compile: what {compiler.name} made of {unit.source} {wrong}."
+            )
 
-    context = _context(root, common, [*include_before, *force_include]) if reuse else ""
+    context = _context(root, compiler, common, [*include_before, *force_include]) if reuse else ""
 
     def one(unit: Unit) -> Path:
         target = out / unit.object_name
@@ -105,10 +115,18 @@ def compile_units(
         return list(pool.map(one, units))
 
 
-def _context(root: Path, common: Sequence[str], in_front: Sequence[Path]) -> str:
+def _check_assembly(path: Path) -> str:
+    """What is wrong with a file of assembly, as the end of a sentence about it; "" if it is one."""
+    if not path.is_file():
+        return "does not exist"
+    with path.open("rb") as file:
+        return "" if b".file" in file.read(4096) else "is no assembly"
+
+
+def _context(root: Path, compiler: Compiler, common: Sequence[str], in_front: Sequence[Path]) -> str:
     """A digest of all that an object depends on besides its unit."""
     digests = Manifest.now(root).digests
-    whole = hashlib.sha256("\0".join((RECIPE, compiler_version(), *common)).encode())
+    whole = hashlib.sha256("\0".join((RECIPE, compiler.identity, *common)).encode())
     for name in sorted(digests):
         if not name.endswith(".c"):
             whole.update(f"{digests[name]} {name}\n".encode("utf-8", "surrogateescape"))

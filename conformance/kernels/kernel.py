@@ -6,15 +6,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from conformance.errors import ConformanceError
 from conformance.kernels.cache import Cache
+from conformance.kernels.compilers import Compiler, chosen
 from conformance.kernels.compiling import Unit, compile_units
 from conformance.kernels.manifest import Manifest
 from conformance.kernels.recipe import PREPARED, RECIPE
-from conformance.kernels.tools import compiler_version
 
 __all__ = ["FACTS", "Kernel", "fingerprint", "read_facts"]
 
@@ -45,6 +46,15 @@ class Kernel:
     """Hex digest of all that a compilation sees: files, flags, compiler. The key of what is built from it."""
     notes: tuple[str, ...] = ()
     """What is to be said of how its patches were applied: offsets, fuzz, files that are not compiled here."""
+    compiler: Compiler = field(default_factory=chosen)
+    """What compiles it, and configured it."""
+
+    def need_gcc(self, what: str) -> None:
+        """Raise ConformanceError unless it is compiled with gcc: what it is for cannot be had of clang."""
+        if self.compiler.family != "gcc":
+            raise ConformanceError(
+                f"{self.title}: {what}, and {self.compiler.name} is {self.compiler.text}. Use --cc gcc."
+            )
 
     def compile(
         self,
@@ -59,7 +69,7 @@ class Kernel:
         """Compile units with the kernel's flags into `out_dir`, in parallel, and return the objects in order.
 
         sources: absolute paths of ours, or paths relative to the kernel, or Units with flags of their own.
-        flags: further arguments for every unit, after the kernel's.
+        flags: further arguments for every unit, after the kernel's, as gcc has them.
         include_before: directories whose headers stand in front of the kernel's.
         force_include: files included first, after the kernel's own compiler_types.h and the like.
         reuse: a cache in which objects of the kernel's own units are looked up and kept.
@@ -68,13 +78,13 @@ class Kernel:
         """
         units = [source if isinstance(source, Unit) else Unit(source) for source in sources]
         return compile_units(
-            self.root, self.title, units, out_dir, flags, include_before, force_include, reuse
+            self.root, self.title, self.compiler, units, out_dir, flags, include_before, force_include, reuse
         )
 
 
-def fingerprint(manifest: Manifest) -> str:
-    """The fingerprint of an entry with these files, under the recipe and compiler of today."""
-    parts = (str(PREPARED), RECIPE, compiler_version(), manifest.digest(("src/", "gen/")))
+def fingerprint(manifest: Manifest, compiler: Compiler) -> str:
+    """The fingerprint of an entry with these files, under the recipe of today and a compiler."""
+    parts = (str(PREPARED), RECIPE, compiler.identity, manifest.digest(("src/", "gen/")))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

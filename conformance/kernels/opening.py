@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +13,11 @@ from conformance.errors import ConformanceError
 from conformance.kernels import debian, trees
 from conformance.kernels.applying import FUZZ
 from conformance.kernels.cache import Cache, key_of
+from conformance.kernels.compilers import Compiler, chosen
 from conformance.kernels.kernel import FACTS, Kernel, fingerprint, read_facts
 from conformance.kernels.manifest import Manifest
 from conformance.kernels.patches import Patch, apply_patch, listed, read_patch
-from conformance.kernels.prepare import MissingHeader, closure
+from conformance.kernels.prepare import MissingHeader, closure, options_of
 from conformance.kernels.recipe import RECIPE
 from conformance.kernels.releases import caution, release_numbers
 from conformance.kernels.selector import Debian, Pinned, parse
@@ -51,7 +53,8 @@ def open_kernel(
     """
     say = quiet if progress is None else progress
     store = Cache() if cache is None else cache
-    title = " + ".join([selector, *(Path(patch).name for patch in patches)])
+    compiler = chosen()
+    title = " + ".join([selector, *(Path(patch).name for patch in patches)]) + compiler.in_title
     named = parse(selector)
     fuzz = allowed_fuzz()
     read = [read_patch(Path(path).expanduser(), selector) for path in patches]
@@ -62,6 +65,7 @@ def open_kernel(
     else:
         base = trees.open_tree(named, selector, store, say)
     root = patched(base, read, selector, title, fuzz, store, say) if read else base.root
+    check_configured(root, title, compiler)
     version = read_facts(root)["version"]
     kernel = Kernel(
         selector=selector,
@@ -71,10 +75,11 @@ def open_kernel(
         release=release_numbers(version),
         drift=" ".join(filter(None, (base.drift, caution(version)))) or None,
         root=root,
-        fingerprint=fingerprint(Manifest.now(root)),
+        fingerprint=fingerprint(Manifest.now(root), compiler),
+        compiler=compiler,
         notes=tuple(read_facts(root).get("notes", ())),
     )
-    if read and not idle and kernel.fingerprint == fingerprint(Manifest.now(base.root)):
+    if read and not idle and kernel.fingerprint == fingerprint(Manifest.now(base.root), compiler):
         names = listed(path for patch in read for path in patch.paths)
         raise ConformanceError(
             f"{title}: the patch changes nothing that is compiled here ({names}), and nothing was judged. "
@@ -83,6 +88,18 @@ def open_kernel(
     for note in kernel.notes:
         say(f"{title}: {note}")
     return kernel
+
+
+def check_configured(root: Path, title: str, compiler: Compiler) -> None:
+    """Raise ConformanceError if another kind of compiler configured the kernel: a vendored one."""
+    options = options_of(root / "gen/.config")
+    gcc, clang = (options.get(f"CC_IS_{family}") == "y" for family in ("GCC", "CLANG"))
+    if clang if compiler.family == "gcc" else gcc:
+        raise ConformanceError(
+            f"{title}: the vendored kernel was configured with {'clang' if clang else 'gcc'}, so it cannot "
+            f"be compiled with {compiler.name}. Lay it out again: conformance kernels vendor SERIES "
+            f"--cc {shlex.quote(compiler.name)}"
+        )
 
 
 def allowed_fuzz() -> int:

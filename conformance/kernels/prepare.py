@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from conformance.errors import ConformanceError
+from conformance.kernels.compilers import Compiler, chosen
 from conformance.kernels.manifest import file_digest
-from conformance.kernels.recipe import CONFIG_FRAGMENT, UNITS, flags
+from conformance.kernels.recipe import CONFIG_FRAGMENT, UNITS, flags, spelled
 from conformance.kernels.tools import Progress, clean_environment, first_error, require, run
 
 __all__ = [
@@ -38,7 +40,7 @@ WHOLE = (
     "tools/testing/kunit",
 )
 
-TOOLS = ("gcc", "ld", "make", "flex", "bison", "bc", "awk")
+TOOLS = ("ld", "make", "flex", "bison", "bc", "awk")
 
 WANTED_OPTIONS = ("64BIT", "SMP", "KVM", "KVM_INTEL", "KVM_AMD")
 
@@ -74,25 +76,46 @@ def configure(src: Path, gen: Path, title: str, progress: Progress) -> None:
 
     Raises ConformanceError with Kbuild's first error.
     """
+    compiler = chosen()
     require(TOOLS, "Preparing a kernel")
+    compiler.check()
+    check_age(src, title, compiler)
     gen.mkdir(parents=True, exist_ok=True)
     defaults = src / "arch/x86/configs/x86_64_defconfig"
     if not defaults.is_file():
         raise ConformanceError(f"{title}: does not configure: it has no arch/x86/configs/x86_64_defconfig.")
     (gen / ".config").write_text(defaults.read_text() + CONFIG_FRAGMENT.read_text())
     progress(f"{title}: configuring")
-    make(src, gen, "olddefconfig", title, "configure")
+    make(src, gen, "olddefconfig", title, "configure", compiler)
     options = options_of(gen / ".config")
     lost = [name for name in WANTED_OPTIONS if options.get(name) not in {"y", "m"}]
     if lost:
         raise ConformanceError(f"{title}: does not configure: CONFIG_{lost[0]} cannot be switched on.")
     progress(f"{title}: generating headers")
     # prepare0 is prepare less objtool, which is never run here and would need libelf.
-    make(src, gen, "prepare0", title, "compile")
+    make(src, gen, "prepare0", title, "compile", compiler)
 
 
-def make(src: Path, gen: Path, target: str, title: str, failing: str) -> None:
-    """Let Kbuild make a target."""
+def check_age(src: Path, title: str, compiler: Compiler) -> None:
+    """Raise ConformanceError if the kernel asks for a newer compiler, by its scripts/min-tool-version.sh."""
+    script = src / "scripts/min-tool-version.sh"
+    if not script.is_file():
+        return
+    tool = "llvm" if compiler.family == "clang" else "gcc"
+    words = ["sh", "scripts/min-tool-version.sh", tool]
+    said = run(
+        words, cwd=src, env=clean_environment(SRCARCH="x86"), purpose="Preparing a kernel"
+    ).stdout.strip()
+    least = tuple(map(int, re.findall(r"\d+", said)))
+    if compiler.version < least:
+        raise ConformanceError(
+            f"{title}: this kernel asks for {compiler.family} {said} or later, and {compiler.name} is "
+            f"{compiler.text}. Name a newer one: --cc {compiler.family}-{least[0]}"
+        )
+
+
+def make(src: Path, gen: Path, target: str, title: str, failing: str, compiler: Compiler) -> None:
+    """Let Kbuild make a target. The compiler is also the one for the programs that Kbuild itself needs."""
     environment = clean_environment(
         ARCH="x86_64",
         CROSS_COMPILE="",
@@ -102,6 +125,7 @@ def make(src: Path, gen: Path, target: str, title: str, failing: str) -> None:
         KBUILD_BUILD_HOST="conformance",
     )
     words = ["make", "-s", f"-j{os.cpu_count() or 1}", "-C", str(src), f"O={gen}", "ARCH=x86_64", target]
+    words += [f"CC={shlex.join(compiler.command)}", f"HOSTCC={shlex.join(compiler.command)}"]
     done = run(words, env=environment, purpose="Preparing a kernel")
     if done.returncode:
         said = first_error(done.stderr or done.stdout, [src, gen])
@@ -120,10 +144,11 @@ def closure(src: Path, gen: Path | str, title: str, units: Iterable[str] = UNITS
     Raises MissingHeader or ConformanceError with the preprocessor's first error.
     """
     there = sorted({str(path.relative_to(src)) for unit in units for path in src.glob(unit)})
-    arguments = flags(src, gen)
+    compiler = chosen()
+    command = [*compiler.command, *spelled(flags(src, gen, compiler), compiler)]
 
     def one(unit: str) -> set[str]:
-        done = run(["gcc", *arguments, f'-DKBUILD_BASENAME="{Path(unit).stem}"', "-M", unit], cwd=src)
+        done = run([*command, f'-DKBUILD_BASENAME="{Path(unit).stem}"', "-M", unit], cwd=src)
         if done.returncode:
             said = first_error(done.stderr, [src, src.parent])
             kind = MissingHeader if "No such file" in said else ConformanceError

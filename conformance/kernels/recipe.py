@@ -7,14 +7,15 @@ relative to the source directory, so that messages and objects do not depend on 
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from conformance.kernels.tools import clean_environment
+from conformance.errors import ConformanceError
+from conformance.kernels.compilers import Compiler
+from conformance.kernels.tools import run
 
-__all__ = ["CONFIG_FRAGMENT", "LIBRARY", "PREPARED", "RECIPE", "UNITS", "flags"]
+__all__ = ["CONFIG_FRAGMENT", "LIBRARY", "PREPARED", "RECIPE", "UNITS", "flags", "spelled"]
 
 PREPARED = 3
 """Counts changes of how kernels are prepared, so that what an older version of this kept is not reused."""
@@ -96,25 +97,57 @@ DEFINES = (
     '-DKBUILD_MODFILE="arch/x86/kvm/kvm"',
 )
 
-RECIPE = "\n".join((*DIALECT, *GENERATION, *DIAGNOSTICS, *DEFINES, HIDDEN.read_text()))
+CLANG = {
+    # clang folds functions of these kinds by -finline-functions alone, and has no others of gcc's passes
+    # between functions by these names.
+    "-fno-inline-functions-called-once": (),
+    "-fno-inline-small-functions": (),
+    "-fno-partial-inlining": (),
+    "-fno-ipa-bit-cp": (),
+    "-fno-ipa-cp": (),
+    "-fno-ipa-icf": (),
+    "-fno-ipa-modref": (),
+    "-fno-ipa-pure-const": (),
+    "-fno-ipa-ra": (),
+    "-fno-ipa-sra": (),
+    "-fno-ipa-vrp": (),
+    "--param=tsan-distinguish-volatile=1": ("-mllvm", "-tsan-distinguish-volatile=1"),
+    "--param=tsan-instrument-func-entry-exit=0": ("-mllvm", "-tsan-instrument-func-entry-exit=0"),
+}
+"""Flags of gcc that clang does not have or spells otherwise. What is unknown to both ends in an error."""
+
+RECIPE = "\n".join((*DIALECT, *GENERATION, *DIAGNOSTICS, *DEFINES, repr(CLANG), HIDDEN.read_text()))
 """Everything above as text, for fingerprints."""
 
 
-@lru_cache(maxsize=1)
-def builtin_headers() -> str:
-    """Where gcc keeps stdarg.h, which kernels before 5.16 include."""
-    found = subprocess.run(
-        ["gcc", "-print-file-name=include"],
-        env=clean_environment(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return found.stdout.strip()
+def spelled(words: Iterable[str], compiler: Compiler) -> list[str]:
+    """The flags, which are given as gcc has them, as this compiler has them."""
+    if compiler.family == "gcc":
+        return list(words)
+    return [spelling for word in words for spelling in CLANG.get(word, (word,))]
+
+
+@lru_cache
+def builtin_headers(compiler: Compiler) -> str:
+    """Where the compiler keeps stdarg.h, which kernels before 5.16 include."""
+    found = run(
+        [*compiler.command, "-print-file-name=include"], purpose="Compiling kernel code"
+    ).stdout.strip()
+    if not (Path(found) / "stdarg.h").is_file():
+        raise ConformanceError(
+            f"The compiler {compiler.name!r} has no headers of its own: {found!r} has no stdarg.h. "
+            "Install it again, or name another: --cc gcc, --cc clang."
+        )
+    return found
 
 
 def flags(
-    src: Path, gen: Path | str, *, include_before: Sequence[Path] = (), force: Sequence[Path] = ()
+    src: Path,
+    gen: Path | str,
+    compiler: Compiler,
+    *,
+    include_before: Sequence[Path] = (),
+    force: Sequence[Path] = (),
 ) -> list[str]:
     """The compiler's arguments for a unit of the kernel in `src`, to be run in `src`.
 
@@ -147,7 +180,7 @@ def flags(
         "-nostdinc",
         *include,
         "-isystem",
-        builtin_headers(),
+        builtin_headers(compiler),
         *DEFINES,
         *DIALECT,
         *GENERATION,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.kernels.applying import FUZZ, Blob
+from conformance.kernels.compilers import chosen
 from conformance.kernels.kernel import FACTS, read_facts
 from conformance.kernels.manifest import file_digest
 from conformance.kernels.patches import Patch, apply_patch
@@ -23,7 +24,7 @@ from conformance.kernels.prepare import (
 )
 from conformance.kernels.recipe import CONFIG_FRAGMENT, PREPARED
 from conformance.kernels.staging import stage_files, wanted
-from conformance.kernels.tools import Progress, compiler_version
+from conformance.kernels.tools import Progress
 
 __all__ = ["Base", "Stage", "conditions", "fill", "keep", "take_notes"]
 
@@ -46,7 +47,7 @@ class Base:
 
 def conditions() -> tuple[str, ...]:
     """What every prepared kernel depends on besides its source."""
-    return (str(PREPARED), file_digest(CONFIG_FRAGMENT), compiler_version())
+    return (str(PREPARED), file_digest(CONFIG_FRAGMENT), chosen().configures)
 
 
 def fill(

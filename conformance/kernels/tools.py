@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +18,6 @@ __all__ = [
     "DISK_FULL",
     "Progress",
     "clean_environment",
-    "compiler_version",
     "disk_full",
     "first_error",
     "quiet",
@@ -59,10 +57,11 @@ DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 # A kernel developer's shell often carries these, and Kbuild, git and gcc obey them.
 MEDDLING = re.compile(
-    r"(ARCH|SUBARCH|CROSS_COMPILE.*|LLVM.*|CC|CXX|LD|AS|AR|NM|OBJ(COPY|DUMP)|STRIP|READELF|HOST.*|CPP.*|CFLAGS.*"
-    r"|[AK](CPP|C|A)?FLAGS.*|CPATH|.*_INCLUDE_PATH|LIBRARY_PATH|GCC_.*|COMPILER_PATH|DEPENDENCIES_OUTPUT"
-    r"|SUNPRO_DEPENDENCIES|MAKE.*|MFLAGS|O|V|W|C|M|D|KBUILD_.*|KCONFIG_.*|INSTALL_.*|LOCALVERSION|KERNEL.*|SRCARCH"
-    r"|GIT_.*|LC_.*|LANG.*|TAR_OPTIONS|XZ_.*|BISON_.*|SOURCE_DATE_EPOCH|BASH_ENV|ENV|GREP_.*|POSIXLY_CORRECT)"
+    r"(ARCH|SUBARCH|CROSS_COMPILE.*|LLVM.*|CC|CXX|LD|AS|AR|NM|OBJ(COPY|DUMP)|STRIP|READELF|HOST.*|CPP.*|.*FLAGS.*"
+    r"|CPATH|.*_INCLUDE_PATH|LIBRARY_PATH|GCC_.*|COLLECT_.*|CCC_.*|CLANG_.*|COMPILER_PATH|DEPENDENCIES_OUTPUT"
+    r"|SUNPRO_DEPENDENCIES|LD(LIBS|EMULATION|_RUN_PATH)|GNUTARGET|MAKE.*|O|V|W|C|M|D|KBUILD_.*|KCONFIG_.*"
+    r"|INSTALL_.*|LOCALVERSION|KERNEL.*|SRCARCH|GIT_.*|LC_.*|LANG.*|TAR_OPTIONS|XZ_.*|BISON_.*"
+    r"|SOURCE_DATE_EPOCH|BASH_ENV|ENV|GREP_.*|POSIXLY_CORRECT)"
 )
 
 
@@ -96,11 +95,13 @@ def run(
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     given: bytes | None = None,
+    timeout: float | None = None,
     purpose: str = "This",
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end and return it with its output; a non-zero status is the caller's to judge.
 
-    Raises ConformanceError if the program is missing or the disk filled up.
+    Raises ConformanceError if the program is missing or the disk filled up, TimeoutExpired after `timeout`
+    seconds.
     """
     try:
         done = subprocess.run(
@@ -111,6 +112,7 @@ def run(
             stdin=subprocess.DEVNULL if given is None else None,
             capture_output=True,
             check=False,
+            timeout=timeout,
         )
     except FileNotFoundError:
         if cwd is not None and not cwd.is_dir():
@@ -148,9 +150,3 @@ def first_error(output: str, prefixes: Iterable[Path | str] = ()) -> str:
     for prefix in sorted(map(str, prefixes), key=len, reverse=True):
         found = found.replace(prefix.rstrip("/") + "/", "")
     return found
-
-
-@lru_cache(maxsize=1)
-def compiler_version() -> str:
-    """The C compiler's own first line of --version; whatever gcc builds depends on it."""
-    return run(["gcc", "--version"], purpose="Compiling kernel code").stdout.partition("\n")[0]

@@ -37,7 +37,7 @@ def open_tree(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
         raise ConformanceError(f"{title}: there is no directory {path}.")
     if not path.is_dir():
         raise ConformanceError(f"{title}: {path} is not a directory.")
-    require(["git", "gcc"], "Using a tree")
+    require(["git"], "Using a tree")
     path = path.resolve()
     return (
         on_disk(path, title, cache, progress)

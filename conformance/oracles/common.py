@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["COMMON_C", "HOST", "TRACED", "digest_of", "functions_of", "import_path"]
+__all__ = ["COMMON_C", "HOST", "NEEDS_GCC", "TRACED", "digest_of", "functions_of", "import_path"]
 
 COMMON_C = Path(__file__).parent / "c"
 """C for every oracle: complaints.h and traced.h in front of the kernel's headers, hosts.h, blocks.c."""
@@ -39,6 +39,9 @@ TRACED = (
     "-U__OPTIMIZE__",
 )
 """Flags with which every function of KVM's tells when it begins, those folded into others too."""
+
+NEEDS_GCC = "which functions ran is told by what gcc puts into them (-finstrument-functions, less some files)"
+"""Why nothing is traced that another compiler compiled."""
 
 
 def digest_of(paths: Iterable[Path]) -> str:

@@ -178,12 +178,19 @@ def _prepare(
     title = " + ".join([selector, *(patch.name for patch in plan.patches)])
     try:
         kernel = open_kernel(selector, plan.patches, progress=progress)
-        report = KernelReport(selector, kernel.title, kernel.version, kernel.drift, notes=kernel.notes)
+        report = KernelReport(
+            selector,
+            kernel.title,
+            kernel.version,
+            kernel.drift,
+            notes=kernel.notes,
+            compiler=kernel.compiler.text,
+        )
         library = None
         if "kvm" in (plan.on or SIDES) and not without:
             library = build_kvm(kernel, Cache(), progress, racing=True)
     except CannotBuild as why:
-        return KernelReport(selector, kernel.title, kernel.version, kernel.drift, unreached=str(why)), []
+        return replace(report, unreached=str(why)), []
     except BuildError as error:
         return KernelReport(selector, title, "", error=str(error)), []
     profile = profile_of(kernel.release)
@@ -224,7 +231,7 @@ def _of_race(
             )
         return
     patches = [word for patch in plan.patches for word in ("--patch", str(patch))]
-    arguments = ("--kernel", kernel.selector, *patches)
+    arguments = ("--kernel", kernel.selector, *patches, *kernel.compiler.arguments)
     base = Contest(
         race=told.name,
         mode="",

@@ -22,7 +22,12 @@ _COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.ERROR: "mag
 def show(history: History, console: Console) -> None:
     """Print it all."""
     for kernel in history.report.kernels:
-        console.print(Text(f"{line(kernel.title)}  {line(kernel.version)}", style="bold"))
+        console.print(
+            Text(
+                "  ".join(map(line, filter(None, (kernel.title, kernel.version, kernel.compiler)))),
+                style="bold",
+            )
+        )
         if kernel.drift:
             console.print(Text(f"note: {line(kernel.drift)}", style="yellow"))
         if kernel.error is not None:

@@ -31,7 +31,7 @@ def text(found: Identity, width: int = 100) -> list[str]:
 
 
 def _verdict(found: Identity) -> Iterator[str]:
-    yield f"{line(found.title)}  {line(found.version)}"
+    yield "  ".join(map(line, filter(None, (found.title, found.version, found.compiler))))
     plus = [each for each in found.differing if each.there]
     without = [each for each in found.differing if not each.there]
     parts = [f"plus {len(plus)}"] * bool(plus) + [f"without {len(without)}"] * bool(without)
@@ -118,7 +118,11 @@ def document(found: Identity) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "version": conformance.__version__,
-        "kernel": {"title": plain(found.title), "version": plain(found.version)},
+        "kernel": {
+            "title": plain(found.title),
+            "version": plain(found.version),
+            "compiler": plain(found.compiler),
+        },
         "fits": None if found.lacking and not found.misfits else not found.misfits,
         "nearest": found.nearest,
         "plus": [each.name for each in found.differing if each.there],

@@ -37,6 +37,7 @@ def _kernel(kernel: KernelReport) -> dict[str, Any]:
         "version": plain(kernel.version),
         "drift": None if kernel.drift is None else plain(kernel.drift),
         **({"notes": [plain(note) for note in kernel.notes]} if kernel.notes else {}),
+        **({"compiler": plain(kernel.compiler)} if kernel.compiler else {}),
         **({} if kernel.disagreement is None else {"disagreement": plain(kernel.disagreement)}),
         **({} if kernel.seconds is None else {"seconds": round(kernel.seconds, 3)}),
         "results": [_result(row) for row in rows(kernel)],

@@ -71,6 +71,8 @@ def _suite(kernel: KernelReport, seed: int | None) -> TestSuite:
     properties = {"selector": line(kernel.selector), "version": line(kernel.version)}
     if seed is not None:
         properties["seed"] = str(seed)
+    if kernel.compiler:
+        properties["compiler"] = line(kernel.compiler)
     if kernel.drift:
         properties["drift"] = line(kernel.drift)
     if kernel.notes:

@@ -30,7 +30,7 @@ def render(report: Report) -> str:
 def _kernel(kernel: KernelReport, number: int, seed: int | None) -> list[str]:
     name = _name(kernel.title, parent="")
     # Labelled, because a diagnostic that reads "# Subtest: x" would open one.
-    told = [("disagreement", kernel.disagreement), ("version", kernel.version)]
+    told = [("disagreement", kernel.disagreement), ("version", kernel.version), ("compiler", kernel.compiler)]
     told += [("note", note) for note in kernel.remarks]
     notes = [f"# {label}: {line(note)}" for label, note in told if note]
     results = rows(kernel)

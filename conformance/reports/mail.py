@@ -33,6 +33,8 @@ def _joined(told: Sequence[str]) -> str:
 def _kernel(kernel: KernelReport, seed: int | None) -> Iterator[str]:
     """One kernel of a run: its verdicts by number, its differences, and what could not be judged."""
     yield from folded(f"{kernel.title} ({kernel.version})" if kernel.version else kernel.title)
+    if kernel.compiler:
+        yield from folded(f"compiled with {kernel.compiler}", _INDENT)
     if kernel.disagreement is not None:
         yield from folded(f"{Verdict.ERROR}: {kernel.disagreement}", _INDENT)
     for note in kernel.remarks:

@@ -71,7 +71,8 @@ def _kernel(kernel: KernelReport, seed: int | None, console: Console) -> None:
 def heading(kernel: KernelReport, console: Console) -> bool:
     """Print which kernel it is and what is to be said first; whether it could be judged."""
     oracles = {result.oracle for result in kernel.results} - {ALL}
-    facts = [part for part in (line(kernel.version), line(", ".join(sorted(oracles)))) if part]
+    parts = (kernel.version, ", ".join(sorted(oracles)), kernel.compiler)
+    facts = [line(part) for part in parts if part]
     say(console, "  ".join([line(kernel.title), *facts]), "bold")
     if kernel.disagreement is not None:
         say(console, f"ERROR  {line(kernel.disagreement)}", _COLOURS[Verdict.ERROR])

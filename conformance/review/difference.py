@@ -38,6 +38,7 @@ def compare(before: Kernel, after: Kernel, plan: Plan | None = None, progress: P
     """
     plan = plan or Plan()
     check_wanted(plan.only, plan.modes, plan.case)
+    after.need_gcc("a review compares machine code as gcc writes it")
     texts = Texts(before, after)
     proofs = Proofs(before, after, texts, Cache(), progress)
     texts.same_data = frozenset(proofs.same_data(texts.own_items))
@@ -105,7 +106,7 @@ def _prove(
 
 
 def _title(kernel: Kernel) -> str:
-    return f"{kernel.title} ({kernel.version})"
+    return f"{kernel.title} ({kernel.version}, {kernel.compiler.short})"
 
 
 def _stand(one: Pair, standing: Standing, reason: str = "") -> FunctionReview:

@@ -93,6 +93,7 @@ class Identity:
     lacking: str = ""
     proved: list[str] = field(default_factory=list)
     unproved: dict[str, str] = field(default_factory=dict)
+    compiler: str = ""
 
     @property
     def status(self) -> int:
@@ -114,6 +115,7 @@ def identify(
         raise ConformanceError("identify looks at one kernel at a time; name one instead of all.")
     kernel = open_kernel(selector, patches, progress=progress)
     arguments = ["--kernel", selector, *(word for patch in patches for word in ("--patch", str(patch)))]
+    arguments += kernel.compiler.arguments
     library = build_shim(kernel, Cache(), progress)
     with ShimOracle(library) as oracle:
         progress(f"{kernel.title}: asking its functions")
@@ -257,6 +259,7 @@ def _tell(
         [Undecided(_NAMES[change], change, known[change].along) for change in known if change not in sure],
         [decided[change] for change in known if change in unlike(nearest)],
         _misfits(wrong, profile, arguments),
+        compiler=kernel.compiler.text,
     )
 
 

@@ -258,4 +258,4 @@ def _beyond(part: Part, failed: Part) -> Judged:
 
 
 def _name(kernel: Kernel) -> str:
-    return f"{kernel.title} ({kernel.version})"
+    return f"{kernel.title} ({kernel.version}, {kernel.compiler.short})"

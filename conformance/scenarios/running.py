@@ -7,7 +7,7 @@ import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conformance.differential.unjudged import once
@@ -57,12 +57,23 @@ class Ready:
 
     def report(self) -> KernelReport:
         """The kernel's report, still empty."""
-        kernel = self.kernel
-        return KernelReport(kernel.selector, kernel.title, kernel.version, kernel.drift, notes=kernel.notes)
+        return _report_on(self.kernel)
 
     def arena(self, mode: str) -> KvmArena:
         """Kernel and model in a mode."""
         return KvmArena(self.library, self.profile, MODES[mode])
+
+
+def _report_on(kernel: Kernel) -> KernelReport:
+    """The report of a kernel, still empty."""
+    return KernelReport(
+        kernel.selector,
+        kernel.title,
+        kernel.version,
+        kernel.drift,
+        notes=kernel.notes,
+        compiler=kernel.compiler.text,
+    )
 
 
 def check_modes(names: Sequence[str]) -> None:
@@ -93,13 +104,15 @@ def prepare(selector: str, patches: Sequence[Path], progress: Progress) -> Ready
         kernel = open_kernel(selector, patches, progress=progress)
     except BuildError as error:
         return KernelReport(selector, title, "", error=str(error))
+    report = _report_on(kernel)
     try:
         library = build_kvm(kernel, Cache(), progress)
     except CannotBuild as why:
-        return KernelReport(selector, kernel.title, kernel.version, kernel.drift, unreached=str(why))
+        return replace(report, unreached=str(why))
     except BuildError as error:
-        return KernelReport(selector, kernel.title, kernel.version, kernel.drift, error=str(error))
-    arguments = ("--kernel", selector, *(word for patch in patches for word in ("--patch", str(patch))))
+        return replace(report, error=str(error))
+    words = (word for patch in patches for word in ("--patch", str(patch)))
+    arguments = ("--kernel", selector, *words, *kernel.compiler.arguments)
     facts = Facts(kernel.series, kernel.version, arguments)
     return Ready(kernel, library, profile_of(kernel.release), facts, start)
 

@@ -97,7 +97,7 @@ def test_what_fails_is_chosen(asked, word, message, options, status, exits):
 
 def test_details_are_the_text_for_a_mail(asked):
     answer, _ = asked(mail("[PATCH] x", "break"), "--onto", "6.1")
-    assert answer["details"].startswith("1 patch on 6.1 (9-1)\n") and "before  true\n" in answer["details"]
+    assert answer["details"].startswith("1 patch on 6.1 (9-1, gcc ") and "before  true\n" in answer["details"]
     again = "  b4 am -o- PATCHx@invalid | conformance patch - --onto 6.1 --only make_spte "
     assert again in answer["details"]
 

@@ -13,6 +13,7 @@ from fake_review import diff, mail, mailbox
 
 from conformance.cli import run
 from conformance.differential.properties import PROPERTIES
+from conformance.kernels.compilers import chosen
 from conformance.review import difference, judging
 
 NFC = "Why.\n\nNo functional change intended."
@@ -42,7 +43,7 @@ def test_what_is_kept_is_said_with_the_sentence_for_a_reply(patched):
     done = patched(mail("[PATCH] KVM: x86/mmu: Comment", "comment", NFC))
     assert done.exit_code == 0
     assert done.stdout == (
-        "1 patch on 6.1 (9-1)\n"
+        f"1 patch on 6.1 (9-1, {chosen().short})\n"
         "\n"
         "KVM: x86/mmu: Comment\n"
         "    no functional change, proved, as the message says\n"
@@ -132,7 +133,7 @@ def test_each_patch_is_shown_in_order_before_the_next_is_known(patched, monkeypa
     one, two = (mail(f"[PATCH {n}/2] part {n}", word) for n, word in ((1, "comment"), (2, "break")))
     assert patched(mailbox(two, one), "--jobs", "1").exit_code == 1
     assert [text.strip().splitlines()[0] for text in shown] == [
-        "2 patches on 6.1 (9-1)",
+        f"2 patches on 6.1 (9-1, {chosen().short})",
         "1/2 part 1",
         "2/2 part 2",
         "all 2 patches",
@@ -160,7 +161,7 @@ def test_stdin(process, content):
     root = Path(__file__).parents[2]
     done = process("patch", "-", "--onto", "6.12", code=code, cwd=root, input=content)
     assert (done.returncode, done.stderr.count("Traceback")) == (0, 0)
-    assert done.stdout.startswith("1 patch on 6.12 (9-1)\n")
+    assert done.stdout.startswith("1 patch on 6.12 (9-1, gcc ")
 
 
 @pytest.mark.parametrize(
@@ -290,7 +291,7 @@ def test_formats(patched, tmp_path):
     assert done.exit_code == 1
     assert json.loads(done.stdout)["runs"][0]["results"][0]["ruleId"] == "behaviour-differs"
     assert "behaviour changes" in done.stderr
-    assert (tmp_path / "m").read_text().startswith("1 patch on 6.1 (9-1)\n")
+    assert (tmp_path / "m").read_text().startswith("1 patch on 6.1 (9-1, gcc ")
     done = patched(mail("[PATCH] x", "fold", NFC), "--json", "-")
     told = json.loads(done.stdout)
     (one,) = told["patches"]

@@ -231,7 +231,7 @@ def test_what_would_steer_kbuild_elsewhere_is_ignored(
     for name, value in {
         "ARCH": "arm64",
         "O": "/nowhere",
-        "LLVM": "1",
+        "LLVM_IAS": "1",
         "MAKEFLAGS": "-n",
         "CPATH": "/x",
     }.items():

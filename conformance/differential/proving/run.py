@@ -15,6 +15,7 @@ from conformance.differential.verdict import PROVE, KernelReport, Report, Result
 from conformance.differential.wanted import check_wanted, chosen
 from conformance.errors import ConformanceError
 from conformance.kernels import SERIES, Cache, Kernel, open_kernel
+from conformance.kernels.compilers import chosen as compiler
 from conformance.kernels.pins import pinned_release
 from conformance.model.profiles import profile_of
 from conformance.oracles.binary import BinaryOracle, symbolic_image
@@ -70,7 +71,8 @@ def between(
     opened = [_open(selector, progress) for selector in selectors]
     witnesses = [witness for witness, _, _ in opened]
     title = " and ".join(witness.title for witness in witnesses)
-    report = KernelReport(" ".join(selectors), title, " and ".join(version for _, version, _ in opened))
+    versions = " and ".join(version for _, version, _ in opened)
+    report = KernelReport(" ".join(selectors), title, versions, compiler=compiler().text)
     names, report.results = _common([(witness.title, entries) for witness, _, entries in opened], only)
     progress(f"{title}: proving")
     for result in prove_all(witnesses, names, seconds, jobs, selectors, modes):

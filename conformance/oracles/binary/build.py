@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +11,11 @@ import numpy as np
 
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, Progress, key_of
+from conformance.kernels.compilers import Compiler
 from conformance.kernels.manifest import file_digest
 from conformance.kernels.parsing import enclosing
-from conformance.kernels.tools import compiler_version
+from conformance.kernels.products import check_object
+from conformance.kernels.tools import first_error, run
 from conformance.oracles.binary.asking import Asking, asking
 from conformance.oracles.binary.btf import Btf
 from conformance.oracles.binary.linking import BugEntry, NameSite, link
@@ -86,7 +86,7 @@ def build_binary(module: Module, kernel: Kernel, cache: Cache, progress: Progres
         name = enclosing(kernel.root / "src")
         asked = asking(module.object, module.btf)
         images = [
-            _build_image(module, asked, lambda file, line, symbol: name(file, line) or symbol, how)
+            _build_image(module, asked, lambda file, line, symbol: name(file, line) or symbol, how, kernel)
             for how in (_NATIVE, _SYMBOLIC)
         ]
         store_image(images[0], asked.why_not, entry)
@@ -99,18 +99,18 @@ def build_binary(module: Module, kernel: Kernel, cache: Cache, progress: Progres
 
 
 def _own_digest() -> str:
-    """A digest of everything of ours that goes into an image, and of the compiler."""
-    ours = [*Path(__file__).parent.glob("*.py"), *_C.rglob("*"), *COMMON_C.rglob("*")]
-    return digest_of(ours) + compiler_version()
+    """A digest of everything of ours that goes into an image."""
+    return digest_of([*Path(__file__).parent.glob("*.py"), *_C.rglob("*"), *COMMON_C.rglob("*")])
 
 
-def _build_image(module: Module, asked: Asking, name_site: NameSite, how: Path) -> Image:
+def _build_image(module: Module, asked: Asking, name_site: NameSite, how: Path, kernel: Kernel) -> Image:
     """The image of a module, for a process or for symbols.
 
     Raises BuildError if the entries do not compile against its types.
     """
     with tempfile.TemporaryDirectory(prefix="conformance-binary-") as scratch:
-        ours = [_compile(unit, asked, Path(scratch), module.object.file) for unit in (*_UNITS, how)]
+        file, place, compiler = module.object.file, Path(scratch), kernel.compiler
+        ours = [_compile(unit, asked, place, file, compiler) for unit in (*_UNITS, how)]
     return link(module.object, ours, name_site, _bug_entry(module.btf))
 
 
@@ -144,19 +144,17 @@ def _with(segment: Segment, address: int, value: int) -> Segment:
     return replace(segment, content=content)
 
 
-def _compile(unit: Path, asked: Asking, scratch: Path, file: str) -> Object:
-    compiler = shutil.which("gcc")
-    if compiler is None:
-        raise ConformanceError("Asking a kernel module needs gcc. Install it.")
+def _compile(unit: Path, asked: Asking, scratch: Path, file: str, compiler: Compiler) -> Object:
+    compiler.check()
     (scratch / "declarations.h").write_text(asked.header)
     target = scratch / f"{unit.stem}.o"
     include = [f"-I{place}" for place in (scratch, _C, COMMON_C, COMMON_C / "entries")]
-    done = subprocess.run(
-        [compiler, *_FLAGS, *include, "-c", str(unit), "-o", str(target)], capture_output=True, text=True
-    )
+    done = run([*compiler.command, *_FLAGS, *include, "-c", unit, "-o", target], purpose="Asking a module")
     if done.returncode:
-        errors = [line for line in done.stderr.splitlines() if "error:" in line] or [done.stderr.strip()]
-        raise BuildError(f"{file}: the entries do not fit its types: {errors[0]}")
+        raise BuildError(f"{file}: the entries do not fit its types: {first_error(done.stderr)}")
+    wrong = check_object(target)
+    if wrong:
+        raise BuildError(f"{file}: what {compiler.name} made of {unit.name} {wrong}.")
     return read_object(target.read_bytes(), unit.name)
 
 

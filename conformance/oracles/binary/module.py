@@ -51,6 +51,13 @@ class Module:
         return self.facts.get("vermagic", "").partition(" ")[0]
 
     @property
+    def compiler(self) -> str:
+        """What compiled it, by its .comment section: "GCC: (Debian 12.2.0-14) 12.2.0"; "" if it has none."""
+        comment = ELFFile(io.BytesIO(self.data)).get_section_by_name(".comment")
+        words = [] if comment is None else comment.data().decode("utf-8", "replace").split("\0")
+        return next(filter(None, words), "")
+
+    @property
     def series(self) -> str:
         """The series of its kernel, "6.1". Raises ConformanceError if it is none of those known here."""
         match = re.match(r"[0-9]+\.[0-9]+", self.release)

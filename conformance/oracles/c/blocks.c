@@ -25,7 +25,11 @@ void *memcpy(void *to, const void *from, size_t n)
 	return to;
 }
 
+#ifdef __clang__
+__attribute__((no_builtin))
+#else
 __attribute__((optimize("no-tree-loop-distribute-patterns")))
+#endif
 void *memmove(void *to, const void *from, size_t n)
 {
 	char *p = to;

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, Progress, Unit, key_of
-from conformance.oracles.common import COMMON_C, TRACED, digest_of, functions_of
+from conformance.kernels.products import check_library
+from conformance.kernels.tools import first_error
+from conformance.kernels.tools import run as run_tool
+from conformance.oracles.common import COMMON_C, NEEDS_GCC, TRACED, digest_of, functions_of
 from conformance.oracles.kvm.features import probe
 from conformance.oracles.kvm.members import Layout, kept_layouts
 from conformance.oracles.kvm.standins import assembly, choose, declarations
@@ -54,6 +56,9 @@ _OPENED = (
 )
 """Static functions that our C calls or knows by address."""
 
+_EXPORTED = ("kvm_boot", "kvm_serve", "kvm_step_usage", "kvm_state_names")
+"""What every library exports; see kvm.map."""
+
 RACING = (
     "-fsanitize=thread",
     "--param=tsan-distinguish-volatile=1",
@@ -84,6 +89,10 @@ def build_kvm(
     ``racing``, threads can be stopped before each access to shared memory: it is for RacingKvm.
     Raises CannotBuild if the kernel is too old, BuildError with the compiler's or the linker's first error.
     """
+    if traced:
+        kernel.need_gcc(NEEDS_GCC)
+    if racing:
+        kernel.need_gcc("threads of a race are stopped where gcc's -fsanitize=thread says that they may be")
     source = kernel.root / "src"
     if not re.search(r"\bpf_mmio_spte_created;", (source / "arch/x86/include/asm/kvm_host.h").read_text()):
         raise CannotBuild(
@@ -205,10 +214,13 @@ def _link(
     """One object of the kernel's, one of ours which yields to it, and whatever is still undefined."""
 
     def run(*words: str | Path) -> str:
-        done = subprocess.run(list(map(str, words)), capture_output=True, text=True, cwd=place)
+        done = run_tool(words, cwd=place, purpose="Linking a whole KVM")
         if done.returncode:
-            raise BuildError(f"{kernel.title}: the whole KVM does not link: {done.stderr.splitlines()[0]}")
+            said = first_error(done.stderr, [place])
+            raise BuildError(f"{kernel.title}: the whole KVM does not link: {said}")
         return done.stdout
+
+    cc = kernel.compiler.command
 
     kernel_object, environment, both = place / "kernel.o", place / "environment.o", place / "both.o"
     run("ld", "-r", "-o", kernel_object, *theirs)
@@ -225,7 +237,7 @@ def _link(
     around = []
     for name in process:
         around.append(place / Path(name).with_suffix(".o"))
-        run("gcc", "-c", "-O2", "-g1", "-fPIC", "-Wall", "-Werror", _C / name, "-o", around[-1])
+        run(*cc, "-c", "-O2", "-g1", "-fPIC", "-Wall", "-Werror", _C / name, "-o", around[-1])
     outside = [run("nm", one) for one in around]
     wanted = _undefined(run("nm", kernel_object)).union(
         *(_undefined(run("nm", one)) for one in ours), *map(_undefined, outside)
@@ -244,12 +256,15 @@ def _link(
     wanted |= {one.same_as for one in chosen.values() if one is not None}
     _write_names(entry / "idle", provided - wanted - exported)
     (place / "standins.S").write_text(assembly(chosen))
-    run("gcc", "-c", "standins.S", "-o", "standins.o")
+    run(*cc, "-c", "standins.S", "-o", "standins.o")
     library = entry / "kvm.so"
     run(
-        "gcc", "-shared", "-o", library, both, *around, "standins.o",
+        *cc, "-shared", "-o", library, both, *around, "standins.o",
         "-Wl,-z,defs", "-Wl,-z,noexecstack", "-Wl,-Bsymbolic", f"-Wl,--version-script={_C / 'kvm.map'}",
     )  # fmt: skip
+    wrong = check_library(library, _EXPORTED)
+    if wrong:
+        raise BuildError(f"{kernel.title}: the whole KVM that {kernel.compiler.name} linked {wrong}.")
     functions = functions_of(library).items()
     (entry / "symbols").write_text("".join(f"{value:x} {name}\n" for value, name in functions))
     kvm = {Path(one.stem.rpartition("-")[2]).with_suffix(".c").name for one in theirs if "-kvm-" in one.name}

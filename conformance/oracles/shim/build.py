@@ -7,17 +7,17 @@ for the written list of what is provided in the kernel's stead.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from conformance.kernels import BuildError, Cache, Kernel, Progress, Unit, key_of
-from conformance.oracles.common import COMMON_C, TRACED, digest_of
+from conformance.kernels.products import check_library
+from conformance.kernels.tools import first_error, run
+from conformance.oracles.common import COMMON_C, NEEDS_GCC, TRACED, digest_of
 from conformance.oracles.shim.features import probe
+from conformance.oracles.shim.image import shim_image
 from conformance.paths import VENDOR_HEADERS
 
 __all__ = ["build_shim"]
@@ -38,6 +38,9 @@ _RENAMES = (
     "-Dmmu_need_write_protect=shim_need_write_protect",
 )
 """make_spte() asks the environment; the question's other half, in mmu.c, needs a whole VM to answer."""
+
+_EXPORTED = ("shim_nr_entries", "shim_entry", "shim_run", "shim_configure")
+"""What every shim exports, whatever its kernel; see shim.map."""
 
 _LINK = (
     "-Wl,--gc-sections",
@@ -62,6 +65,8 @@ def build_shim(
     ``renamed`` are functions to which a patch gave names that no known kernel has: the known, the new one.
     Raises BuildError with the compiler's first error, or with the symbol that nothing provides.
     """
+    if traced:
+        kernel.need_gcc(NEEDS_GCC)
     names = sorted(f"-D{old}={new}" for old, new in (renamed or {}).items())
     key = key_of("shim", kernel.fingerprint, _own_digest(), *(TRACED if traced else ()), *names)
 
@@ -101,13 +106,13 @@ def _build(kernel: Kernel, entry: Path, tracing: Sequence[str], renamed: Mapping
             force_include=[_ENVIRONMENT / "conformance.h"],
         )
         _link(kernel, made, entry / "shim.so")
+        _check(kernel, entry / "shim.so")
 
 
 def _link(kernel: Kernel, objects: list[Path], library: Path) -> None:
-    compiler = shutil.which(os.environ.get("CC", "gcc")) or "gcc"
-    command = [compiler, "-shared", "-o", str(library), *map(str, objects), *_LINK]
+    command = [*kernel.compiler.command, "-shared", "-o", str(library), *map(str, objects), *_LINK]
     command.append(f"-Wl,--version-script={_C / 'shim.map'}")
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
+    done = run(command, purpose="Linking the shim")
     if done.returncode:
         missing = re.search(r"(?:in function `(\S+)':.*?)?undefined reference to `(\S+)'", done.stderr, re.S)
         if missing:
@@ -116,4 +121,14 @@ def _link(kernel: Kernel, objects: list[Path], library: Path) -> None:
                 f"{kernel.title}: the shim has nothing that stands in for {missing[2]}{caller}."
                 " It must be added to environment.c, with the reason why it is faithful."
             )
-        raise BuildError(f"{kernel.title}: the shim does not link: {done.stderr.strip().splitlines()[0]}")
+        said = first_error(done.stderr)
+        raise BuildError(f"{kernel.title}: the shim does not link: {said}")
+
+
+def _check(kernel: Kernel, library: Path) -> None:
+    """Raise BuildError unless the library is one in which entries can be found."""
+    wrong = check_library(library, _EXPORTED)
+    if not wrong and not shim_image(library).entries:
+        wrong = "has no entries"
+    if wrong:
+        raise BuildError(f"{kernel.title}: the shim that {kernel.compiler.name} linked {wrong}.")

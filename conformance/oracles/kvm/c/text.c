@@ -7,7 +7,12 @@
 #include <linux/string.h>
 #include <linux/ctype.h>
 
+/* No compiler may make a call of the function itself of its loop. */
+#ifdef __clang__
+#define PLAIN_LOOP __attribute__((no_builtin))
+#else
 #define PLAIN_LOOP __attribute__((optimize("no-tree-loop-distribute-patterns")))
+#endif
 
 #undef strlen
 
@@ -26,6 +31,29 @@ PLAIN_LOOP char *strchr(const char *s, int c)
 		if (!*s)
 			return NULL;
 	return (char *)s;
+}
+
+/* What clang makes of searches in constant strings, and of memcmp() that is only compared with 0. */
+#undef memchr
+PLAIN_LOOP void *memchr(const void *s, int c, size_t n)
+{
+	const unsigned char *at = s;
+
+	for (; n; n--, at++)
+		if (*at == (unsigned char)c)
+			return (void *)at;
+	return NULL;
+}
+
+#undef bcmp
+PLAIN_LOOP int bcmp(const void *a, const void *b, size_t n)
+{
+	const unsigned char *one = a, *other = b;
+
+	for (; n; n--)
+		if (*one++ != *other++)
+			return 1;
+	return 0;
 }
 
 /* Whether two strings are the same up to a newline, as values written into sysfs are compared. */

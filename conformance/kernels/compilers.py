@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which C compiler kernel code is compiled with, and that it is one.
+
+The environment chooses it, by Kbuild's variables: LLVM=1 is clang, LLVM=-21 clang-21, LLVM=/path/ that
+directory's clang; CC is any command ("ccache gcc-14"); otherwise it is gcc. `--cc NAME` on a command line is
+CC=NAME. All that is compiled depends on the compiler, so its identity belongs in every key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from conformance.errors import ConformanceError
+from conformance.kernels.products import check_library, check_object
+from conformance.kernels.tools import run
+
+__all__ = ["DEFAULT_COMPILER", "Compiler", "chosen", "using"]
+
+DEFAULT_COMPILER = "gcc"
+
+PATIENCE = 60.0
+"""Seconds after which a compiler that only has to give its version counts as broken."""
+
+_VERSION = re.compile(r"^(.*?)\b(gcc|clang) version (\d+(?:\.\d+)*)\S*[ \t]*(.*)$", re.MULTILINE)
+_TARGET = re.compile(r"^Target: (\S+)$", re.MULTILINE)
+_VERSIONED = re.compile(r"(?:gcc|clang)(?:-\d+)?")
+
+_PROBE = "int conformance_probe(int x);\nint conformance_probe(int x) { return x + 1; }\n"
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C compiler for x86-64."""
+
+    name: str
+    """As the user named it: "gcc", "clang-16", "ccache gcc"."""
+    command: tuple[str, ...]
+    """How it is run: the absolute path of its program, and words of its own."""
+    family: str
+    """"gcc" or "clang"."""
+    version: tuple[int, ...]
+    text: str
+    """For people: "gcc 12.2.0 (Debian 12.2.0-14+deb12u1)"."""
+    target: str
+    """The machine that it compiles for: "x86_64-linux-gnu"."""
+    configures: str
+    """What a configuration depends on: the line of its version that Kconfig reads, flags of the command."""
+    identity: str
+    """All by which one compiler is told from another: command, version, target, size and date of programs."""
+
+    @property
+    def short(self) -> str:
+        """ "gcc 12.2.0"."""
+        return f"{self.family} {'.'.join(map(str, self.version))}"
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The words of a command line that name it; none for the default."""
+        return () if self.name == DEFAULT_COMPILER else ("--cc", self.name)
+
+    @property
+    def in_title(self) -> str:
+        """What a kernel's title ends in, so that one that another compiler compiled is another kernel."""
+        return "" if self.name == DEFAULT_COMPILER else f" ({self.name})"
+
+    def check(self) -> None:
+        """Raise ConformanceError, with what it said, unless it makes an object and a library of some C."""
+        _check(self)
+
+
+def asked() -> str:
+    """The command that the environment asks for."""
+    llvm = os.environ.get("LLVM", "")
+    if llvm.endswith("/"):
+        return shlex.quote(f"{llvm}clang")
+    if llvm:
+        return f"clang{llvm}" if llvm.startswith("-") else "clang"
+    return os.environ.get("CC", "").strip() or DEFAULT_COMPILER
+
+
+def chosen() -> Compiler:
+    """The compiler that the environment asks for; ConformanceError if it cannot be used."""
+    return _named(asked(), os.environ.get("PATH", ""))
+
+
+@contextlib.contextmanager
+def using(name: str | None) -> Iterator[None]:
+    """For as long as this lasts, compile with the named compiler, in child processes too; None: as before.
+
+    Not for several threads at once: it is the environment that changes.
+    """
+    if name is None:
+        yield
+        return
+    before = {variable: os.environ.get(variable) for variable in ("CC", "LLVM")}
+    os.environ.pop("LLVM", None)
+    os.environ["CC"] = name
+    try:
+        yield
+    finally:
+        for variable, value in before.items():
+            if value is None:
+                os.environ.pop(variable, None)
+            else:
+                os.environ[variable] = value
+
+
+@lru_cache
+def _named(name: str, path: str) -> Compiler:
+    """The compiler of a name, looked up on a PATH."""
+    try:
+        words = shlex.split(name)
+    except ValueError as trouble:
+        raise ConformanceError(f"The compiler {name!r} is no command: {trouble}.") from None
+    if not words:
+        raise ConformanceError("The compiler has an empty name. Name one: --cc gcc, --cc clang.")
+    programs = _programs(name, words, path)
+    command = (programs[0], *words[1:])
+    said = _answer(name, [*command, "-v"])
+    found, target = _VERSION.search(said), _TARGET.search(said)
+    if found is None or target is None:
+        raise _useless(
+            name, [*command, "-v"], f"answered {_shortened(said)}, which is no version of gcc or clang"
+        )
+    vendor, family, version, rest = (part.strip() for part in found.groups())
+    if not target[1].startswith("x86_64-"):
+        raise ConformanceError(
+            f"The compiler {name!r} compiles for {target[1]}; kernel code is run here on x86-64. "
+            "Name one that compiles for it: --cc gcc, --cc clang."
+        )
+    remark = f" ({vendor} {rest.strip('()')})" if vendor and rest else f" {rest}" if rest else ""
+    first = _answer(name, [*command, "--version"]).strip().partition("\n")[0]
+    flags = [word for word in command[1:] if word.startswith("-")]
+    dates = [f"{os.path.realpath(one)} {(at := os.stat(one)).st_size} {at.st_mtime_ns}" for one in programs]
+    return Compiler(
+        name=name,
+        command=command,
+        family=family,
+        version=tuple(map(int, version.split("."))),
+        text=f"{family} {version}{remark}",
+        target=target[1],
+        configures=" ".join([first, *flags]),
+        identity="\n".join([*command, found[0].strip(), target[1], *dates]),
+    )
+
+
+def _programs(name: str, words: list[str], path: str) -> list[str]:
+    """The absolute paths of the programs that a command names: the compiler, and a wrapper before it."""
+    found = [shutil.which(word, path=path) for word in words if not word.startswith("-")]
+    if not found or found[0] is None or shutil.which(words[0], path=path) is None:
+        raise ConformanceError(_missing(name, words[0], path))
+    return [os.path.abspath(one) for one in found if one is not None]
+
+
+def _missing(name: str, program: str, path: str) -> str:
+    """The sentences about a compiler that is not there."""
+    install = f" Install it with: apt-get install {program}" if _VERSIONED.fullmatch(program) else ""
+    others = {
+        file.name
+        for place in path.split(os.pathsep)
+        for kind in ("gcc*", "clang*")
+        for file in Path(place or ".").glob(kind)
+        if _VERSIONED.fullmatch(file.name) and os.access(file, os.X_OK)
+    }
+    here = f" On PATH there are: {', '.join(sorted(others))}." if others else ""
+    what = "does not exist" if "/" in program else "is not installed"
+    return f"The compiler {name!r} {what}.{here}{install}"
+
+
+def _answer(name: str, words: list[str]) -> str:
+    """What a compiler says of itself."""
+    try:
+        done = run(words, timeout=PATIENCE, purpose="Compiling kernel code")
+    except subprocess.TimeoutExpired:
+        raise _useless(name, words, f"did not end in {PATIENCE:.0f} seconds") from None
+    except OSError as trouble:
+        raise _useless(name, words, f"cannot be run ({trouble.strerror})") from None
+    said = f"{done.stderr}\n{done.stdout}"
+    if done.returncode:
+        raise _useless(name, words, f"ended with status {done.returncode} and said {_shortened(said)}")
+    return said
+
+
+def _shortened(said: str) -> str:
+    """A program's first line, quoted."""
+    line = next((line.strip() for line in said.splitlines() if line.strip()), "")
+    return repr(line[:120]) if line else "nothing"
+
+
+def _useless(name: str, words: list[str], what: str) -> ConformanceError:
+    """The sentences about a compiler that is none."""
+    return ConformanceError(
+        f"The compiler {name!r} cannot be used: '{shlex.join(words)}' {what}. "
+        "Name another: --cc gcc, --cc clang."
+    )
+
+
+@lru_cache
+def _check(compiler: Compiler) -> None:
+    with tempfile.TemporaryDirectory(prefix="conformance-cc-") as place:
+        source, made, library = (Path(place) / name for name in ("probe.c", "probe.o", "probe.so"))
+        source.write_text(_PROBE)
+        for words, product, check in (
+            (["-fPIC", "-c", str(source), "-o", str(made)], made, check_object),
+            (["-shared", str(made), "-o", str(library)], library, check_library),
+        ):
+            command = [*compiler.command, *words]
+            done = run(command, cwd=Path(place), timeout=PATIENCE, purpose="Compiling kernel code")
+            if done.returncode:
+                said = _shortened(f"{done.stderr}\n{done.stdout}")
+                raise _useless(compiler.name, command, f"ended with status {done.returncode} and said {said}")
+            wrong = check(product, ["conformance_probe"])
+            if wrong:
+                raise _useless(compiler.name, command, f"ended with status 0, but what it made {wrong}")
