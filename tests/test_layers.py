@@ -19,7 +19,7 @@ ALLOWED = {
     "oracles": {"errors", "paths", "kernels"},
     "symbolic": {"errors", "oracles.image"},
     "traces": {"errors"},
-    "differential": {"errors", "paths", "kernels", "oracles", "model", "symbolic"},
+    "differential": {"deadline", "errors", "paths", "kernels", "oracles", "model", "symbolic"},
     # What is reported, and nobody who finds it out.
     "reports": {
         "errors",

@@ -51,7 +51,7 @@ Advance = Callable[["Result"], None]
 )
 @oracle_options
 @mode_option
-@budget_option(30.0, "Comparing per kernel.")
+@budget_option(60.0, "Wall time of comparing a kernel, proofs included; fetching and compiling it is not.")
 @seed_option()
 @jobs_option
 @report_options

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from conformance.model import mmio, states
 from conformance.model.changes import ACC_READ
+from conformance.model.decode import describe
 from conformance.model.kernel import Kernel
 from conformance.model.layout import (
     PT_PAGE_SIZE_MASK,
@@ -59,6 +60,14 @@ class Column:
         listed = self.choices(k)
         return value in listed if listed is not None else 0 <= value < 1 << self.width
 
+    def decoded(self, k: Kernel, value: int) -> str:
+        """What the value says beyond its number; "" if nothing."""
+        return ""
+
+    def text(self, value: int) -> str:
+        """The value as reports write it: short decimals where it is a count or a choice, else hex."""
+        return str(value) if self.width <= 16 else f"{value:#x}"
+
     def sample(self, k: Kernel, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
         """``n`` values, given those already ``drawn`` for earlier columns of the same cases."""
         raise NotImplementedError
@@ -77,6 +86,10 @@ class Choice(Column):
     def choices(self, k: Kernel) -> tuple[int, ...]:
         """The values."""
         return self.values
+
+    def text(self, value: int) -> str:
+        """Numbers in decimal, masks in hex."""
+        return str(value) if max(self.values, default=0) <= 64 else f"{value:#x}"
 
     def sample(self, k: Kernel, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
         """Each value equally often."""
@@ -104,6 +117,12 @@ class Access(Choice):
     def choices(self, k: Kernel) -> tuple[int, ...]:
         """Three bits, or four since read access has its own."""
         return tuple(range(16 if k.has(ACC_READ) else 8))
+
+    def decoded(self, k: Kernel, value: int) -> str:
+        """What is granted, in words."""
+        names = ("read", "write", "exec", "user")
+        granted = [name for name in names if value & getattr(k.layout, f"acc_{name}_mask")]
+        return ", ".join(granted) or ("nothing" if k.has(ACC_READ) else "reading only")
 
     def translated(self, access: Word, ours: Kernel, theirs: Kernel) -> Word:
         """The same access in the bits of another kernel; before reading had one, it was always allowed."""
@@ -171,6 +190,14 @@ class SpteColumn(Column):
 
     near: str | None = None
     bits_off: int = field(default=3, repr=False)
+
+    def decoded(self, k: Kernel, value: int) -> str:
+        """The SPTE in one line."""
+        return describe(k, value)
+
+    def text(self, value: int) -> str:
+        """All sixteen digits, so that SPTEs line up."""
+        return f"{value:#018x}"
 
     def sample(self, k: Kernel, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
         """Half legal, a quarter near-legal, most of the rest arbitrary, some special."""

@@ -14,11 +14,16 @@ from conformance.differential.property import Property
 from conformance.model.modes import Mode, kernel_in
 from conformance.model.profiles import Profile
 from conformance.model.shape import is_shadow_present_pte
+from conformance.model.words import no
 from conformance.oracles.child import FunctionOracle, KernelDied
 
-__all__ = ["Comparison", "Difference"]
+__all__ = ["ALIKE", "ILLEGAL", "LOUD", "QUIET", "Comparison", "Difference"]
 
 Words = NDArray[np.uint64]
+
+QUIET, LOUD, ILLEGAL, ALIKE = range(4)
+"""How well a case shows a difference: callers can give it and neither side complains; a side WARNs, BUGs or
+crashes on what callers can give; callers cannot give it; it shows none."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class Difference:
     """Whether the crash was that kernel code did not come back; each try then costs as long again."""
     unexpected: str = ""
     """An event of the kernel's that the property does not know, by name."""
+    tried: int = 0
+    """How many cases that callers can give were tried in its place, and show no difference."""
 
 
 class Comparison:
@@ -44,6 +51,9 @@ class Comparison:
 
     ``cases`` counts what was compared so far.
     """
+
+    reviewed = False
+    """Whether a kernel before a change stands where the kernel does, and the one after it for the model."""
 
     def __init__(self, prop: Property, mode: Mode, profile: Profile, oracle: FunctionOracle) -> None:
         self.property = prop
@@ -115,28 +125,56 @@ class Comparison:
         """compare() for one case."""
         return self.compare(np.array([case], np.uint64).T.copy())
 
-    def differing(self, batch: Words, *, deaths: int = 8) -> NDArray[np.bool_]:
-        """For each case of the batch whether the sides differ there; a crash is a difference.
+    def ranks(self, batch: Words, *, deaths: int = 8) -> NDArray[np.uint8]:
+        """How well each case of the batch shows a difference: QUIET, LOUD, ILLEGAL or ALIKE.
 
-        After ``deaths`` crashes the rest of the batch counts as agreeing, since each takes its time.
+        A crash is a difference. After ``deaths`` crashes the rest of the batch counts as alike, since each
+        takes its time.
         """
-        found = np.zeros(batch.shape[1], np.bool_)
+        found = np.full(batch.shape[1], ALIKE, np.uint8)
         start = 0
         while start < batch.shape[1] and deaths > 0:
             rest = batch[:, start:]
             try:
-                found[start:] = (self.ask_kernel(rest) != self.ask_model(rest)).any(axis=0)
+                found[start:] = self._ranked(rest)
                 break
             except KernelDied as died:
-                before = rest[:, : died.at]
                 if died.at:
-                    found[start : start + died.at] = (self.ask_kernel(before) != self.ask_model(before)).any(
-                        0
-                    )
-                found[start + died.at] = True
+                    found[start : start + died.at] = self._ranked(rest[:, : died.at])
+                found[start + died.at] = LOUD
                 start += died.at + 1
                 deaths -= 1
+        legal = self.property.legal(self.kernel, list(batch))
+        found[(found != ALIKE) & no(legal)] = ILLEGAL
         return found
+
+    def _ranked(self, batch: Words) -> NDArray[np.uint8]:
+        """QUIET, LOUD or ALIKE for each case. Raises KernelDied."""
+        kernel, model = self.ask_kernel(batch), self.ask_model(batch)
+        complaints = sum(0xFF << 8 * n for n, event in enumerate(self.property.events) if _complains(event))
+        complaints |= 0xFF << 56
+        loud = ((kernel[-1] | model[-1]) & np.uint64(complaints)) != 0
+        ranks = np.where(loud, np.uint8(LOUD), np.uint8(QUIET))
+        return np.where((kernel != model).any(axis=0), ranks, np.uint8(ALIKE))
+
+    def differences(self, batch: Words) -> list[Difference]:
+        """Each case of a small batch on which the sides differ; none where either crashes."""
+        try:
+            kernel, model = self.ask_kernel(batch), self.ask_model(batch)
+        except KernelDied:
+            return []
+        return [
+            Difference(
+                case=tuple(batch[:, n].tolist()),
+                kernel=tuple(kernel[:, n].tolist()),
+                model=tuple(model[:, n].tolist()),
+            )
+            for n in np.flatnonzero((kernel != model).any(axis=0))
+        ]
+
+    def rank(self, case: Sequence[int]) -> int:
+        """ranks() of one case."""
+        return int(self.ranks(np.array([case], np.uint64).T.copy())[0])
 
     def _died(self, batch: Words, model: Words, died: KernelDied) -> Difference:
         """The case on which kernel code died."""
@@ -149,3 +187,7 @@ class Comparison:
             crash=died.how,
             hung=died.hung,
         )
+
+
+def _complains(event: str) -> bool:
+    return event.startswith(("WARN", "BUG"))

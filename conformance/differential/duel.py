@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from conformance.differential.columns import translated
 from conformance.differential.comparison import Comparison, Difference
 from conformance.differential.property import Property
-from conformance.differential.telling import counterexample
+from conformance.differential.telling import described, meant
 from conformance.differential.verdict import Counterexample
 from conformance.model.layout import Layout
 from conformance.model.modes import Mode, kernel_as_compiled
@@ -48,6 +48,8 @@ def moved_bits(before: Profile, after: Profile) -> list[str]:
 
 class Duel(Comparison):
     """A property in a mode. ``kernel`` of a Difference is the kernel before, ``model`` the one after."""
+
+    reviewed = True
 
     def __init__(
         self,
@@ -101,15 +103,15 @@ class Duel(Comparison):
                 kernel_as_compiled(self.mode, side.kernel.profile, layout)
                 for side, layout in zip((ours, theirs), layouts, strict=True)
             )
-        before, after = counterexample(ours, shown, ()), counterexample(theirs, shown, ())
+        before, after = described(ours, shown, again), described(theirs, shown, again)
         silent = {"answer": f"did not come: {found.crash}"}
-        return dataclasses.replace(
+        told = dataclasses.replace(
             before,
             kernel=silent if found.crash and not found.kernel else before.kernel,
             model=silent if found.crash and not found.model else after.model,
             crash=None,
-            again=again,
         )
+        return told if found.crash else meant(told, self, found)
 
     def _seen(self, answer: Words) -> Words:
         if self.overlooked in self.property.gives:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from conformance.deadline import Deadline, TimeLimitReached
 from conformance.differential.agreement import agree
 from conformance.differential.comparison import Comparison, Difference
 from conformance.differential.engines import control_space, exhaust, fuzz
@@ -17,7 +18,7 @@ from conformance.differential.engines.fingerprint import remember
 from conformance.differential.fingerprints import Semantics
 from conformance.differential.inputs import inputs
 from conformance.differential.property import ANY_MODE, Property
-from conformance.differential.shrinking import shrink
+from conformance.differential.shrinking import smallest
 from conformance.differential.telling import counterexample
 from conformance.differential.verdict import PROVE, Result, Verdict
 from conformance.differential.wanted import chosen
@@ -36,6 +37,15 @@ __all__ = ["Judge"]
 EXAMPLES = {"ci": 60, "default": 60, "nightly": 600}
 """Cases that the fuzz engine draws for a property, by profile."""
 
+DUE, PROOFS = 0.4, 0.75
+"""Which share of what is left of the budget goes to the sampling engines' due, and then to proofs ..."""
+LAST = 0.2
+"""... and which the due leaves where nothing is proved."""
+SHRINKING, LEAST_SHRINKING = 0.1, 0.2
+"""Which share of what is left one difference may take to be made legal and small; seconds at the least."""
+
+Prove = Callable[[list[str], Deadline], Iterator[Result]]
+
 AT_ONCE, MOST = 1 << 16, 1 << 26
 """How many combinations the exhaustive engine tries at once, and at the most if there is time."""
 
@@ -43,9 +53,10 @@ AT_ONCE, MOST = 1 << 16, 1 << 26
 class Judge:
     """The comparisons of a plan on one kernel.
 
-    First every property gets its due by every engine, in every mode, however short the budget. What is
-    left of it then goes half to the larger exhaustive spaces, smallest first, half to further bulk chunks,
-    round and round.
+    The budget is wall time, shared by everything that compares, proofs and shrinking included. First the bulk
+    engine gives every property a few cases in every mode; then each property gets its due by every engine,
+    until a share of the budget is over; then come proofs, for the larger part of what is left; then the
+    larger exhaustive spaces, smallest first; and to the end further bulk chunks, round and round.
     """
 
     def __init__(
@@ -64,45 +75,100 @@ class Judge:
         self._oracle = oracle
         self._arguments = arguments
         self._seed = seed
-        self._end = self._exhaust_until = time.monotonic() + plan.budget
+        self._end = Deadline(plan.budget)
         self._engines = plan.engines
         self._bulks: list[Chunking] = []
         self._later: list[Exhausting] = []
         self._hung: set[str] = set()
+        self._begun: set[str] = set()
+        """The properties of which the bulk engine compared the first cases at least."""
+        self._compared: dict[str, list[Comparison]] = {}
 
     def agreement(self, other: FunctionOracle, title: str) -> Iterator[Result]:
         """Whether this oracle and another of the same kernel, a ``title``, agree; where both answer."""
         for prop in self._properties():
             if self._missing(prop) is None and prop.name in other.entries:
-                for comparison in self._comparisons(prop):
+                for comparison in self._comparisons(prop) if self._end.more_time() else ():
                     yield agree(comparison, other, self._plan.oracle, title, self._rng(comparison, title))
 
-    def results(self) -> Iterator[Result]:
-        """Every result, as it comes; those of the bulk engine when its chunks are done."""
+    def results(self, prove: Prove | None = None) -> Iterator[Result]:
+        """Every result, as it comes; those of the bulk engine when its chunks are done.
+
+        ``prove`` gives the results of proofs of some properties, which it makes until a deadline. Where the
+        command's time limit ends it, what is known is given before that is raised again.
+        """
+        try:
+            yield from self._results(prove)
+        except TimeLimitReached:
+            yield from map(self._bulk_result, self._bulks)
+            raise
+
+    def _results(self, prove: Prove | None) -> Iterator[Result]:
+        there: list[Property] = []
         for prop in self._properties():
             missing = self._missing(prop)
             if missing is not None:
                 yield missing
-            elif self._engines == (PROVE,):
-                continue
             elif self._plan.case:
                 yield from (self._one_case(comparison) for comparison in self._comparisons(prop))
             else:
-                yield from self._by_every_engine(self._comparisons(prop))
-        # The bulk engine gets half of what is left.
-        self._exhaust_until = (time.monotonic() + self._end) / 2
-        for work in sorted(self._later, key=lambda work: work.space.size):
-            yield self._exhaust(work)
-        self._spend()
-        for each in self._bulks:
-            yield self._bulk_result(each)
+                there.append(prop)
+        proving = prove is not None and PROVE in self._engines and bool(there)
+        if self._engines != (PROVE,):
+            yield from self._sampled(there, self._end.part(DUE if proving else 1 - LAST))
+        if prove is not None and proving:
+            names = [prop.name for prop in there if prop.name not in self._hung]
+            yield from prove(names, self._end if self._engines == (PROVE,) else self._end.part(PROOFS))
+        yield from self._rest()
 
-    def to_prove(self) -> list[str]:
-        """The properties to be proved, if any are: those that the kernel has, and that do not hang."""
-        if PROVE not in self._engines or self._plan.case:
-            return []
-        there = [prop.name for prop in self._properties() if self._missing(prop) is None]
-        return [name for name in there if name not in self._hung]
+    def _sampled(self, properties: list[Property], due: Deadline) -> Iterator[Result]:
+        """Every property by every engine but proofs, as far as it is due."""
+        for prop in properties:
+            yield from self._begin(self._comparisons(prop))
+        for prop in properties:
+            comparisons = self._comparisons(prop)
+            if due.more_time():
+                yield from self._by_every_engine(comparisons, due)
+            elif prop.name in self._begun:
+                engines = [name for name in self._engines if name not in ("bulk", PROVE)]
+                yield from (self._skipped(comparisons[0], engine, self._ended, "-") for engine in engines)
+            else:
+                yield Result(prop.name, self._plan.oracle, "-", "-", Verdict.MISS, reason=self._ended)
+
+    @property
+    def _ended(self) -> str:
+        """Why something did not have its turn."""
+        return f"not reached: the budget of {self._plan.budget:g} s ended before"
+
+    def _rest(self) -> Iterator[Result]:
+        """What takes the time that is left: half of it at the most for what has many combinations."""
+        half = self._end.part(0.5)
+        for work in sorted(self._later, key=lambda work: work.space.size):
+            yield self._exhaust(work, half)
+        yield from self._spend()
+        yield from map(self._bulk_result, self._bulks)
+
+    def _begin(self, comparisons: list[Comparison]) -> Iterator[Result]:
+        """The bulk engine's first cases of a property."""
+        for comparison in comparisons if "bulk" in self._engines else ():
+            if not self._end.more_time():
+                if comparison.property.name in self._begun:
+                    yield self._skipped(comparison, "bulk", self._ended)
+            elif self._hangs(comparison):
+                yield self._skipped(comparison, "bulk", "kernel code hung already")
+            else:
+                self._begun.add(comparison.property.name)
+                work = Chunking(comparison, self._rng(comparison, "bulk"))
+                work.begin()
+                yield from self._keep(work)
+
+    def _keep(self, work: Chunking) -> Iterator[Result]:
+        """Go on with the bulk engine's work later, or give its result if it found something."""
+        if work.found is None:
+            self._bulks.append(work)
+        else:
+            self._note_hang(work.comparison, work.found)
+            yield self._bulk_result(work)
 
     def _missing(self, prop: Property) -> Result | None:
         """Why the property cannot be compared on this kernel in these modes, None if it can."""
@@ -117,20 +183,20 @@ class Judge:
             return None
         return Result(prop.name, self._plan.oracle, "-", "-", verdict, reason=reason)
 
-    def _by_every_engine(self, comparisons: list[Comparison]) -> Iterator[Result]:
+    def _by_every_engine(self, comparisons: list[Comparison], due: Deadline) -> Iterator[Result]:
         """A property's due. Once kernel code hung it is left alone, since each try takes as long again."""
-        if "fuzz" in self._engines:
-            yield self._fuzz(comparisons)
+        if "fuzz" in self._engines and not self._hangs(comparisons[0]):
+            yield self._fuzz(comparisons, due)
         for comparison in comparisons:
             if self._hangs(comparison):
-                for engine in {"bulk", "exhaustive", FINGERPRINT} & set(self._engines):
+                for engine in {"exhaustive", FINGERPRINT} & set(self._engines):
                     yield self._skipped(comparison, engine, "kernel code hung already")
                 continue
-            if "bulk" in self._engines:
-                work = Chunking(comparison, self._rng(comparison, "bulk"))
-                work.chunk()
-                self._note_hang(comparison, work.found)
-                self._bulks.append(work)
+            for work in [each for each in self._bulks if each.comparison is comparison]:
+                if due.more_time():
+                    self._bulks.remove(work)
+                    work.chunk()
+                    yield from self._keep(work)
             if "exhaustive" in self._engines and not self._hangs(comparison):
                 explored = self._explore(comparison)
                 if isinstance(explored, Result):
@@ -172,10 +238,13 @@ class Judge:
         return chosen(self._plan.only)
 
     def _comparisons(self, prop: Property) -> list[Comparison]:
+        if prop.name in self._compared:
+            return self._compared[prop.name]
         wanted = [name for name in prop.modes if not self._plan.modes or name in self._plan.modes]
         if not wanted and prop.modes == ANY_MODE:
             wanted = [ANY_MODE[0]]  # reads no mask: the mode asked for is as good as any
-        return [Comparison(prop, MODES[name], self._profile, self._oracle) for name in wanted]
+        made = [Comparison(prop, MODES[name], self._profile, self._oracle) for name in wanted]
+        return self._compared.setdefault(prop.name, made)
 
     def _rng(self, comparison: Comparison, engine: str) -> np.random.Generator:
         """A generator of its own for each use, so that a part of a run can be done again alone."""
@@ -195,7 +264,7 @@ class Judge:
         found = comparison.compare_once(self._plan.case)
         return self._result(comparison, "case", 1, start, found, at="the case given")
 
-    def _fuzz(self, comparisons: list[Comparison]) -> Result:
+    def _fuzz(self, comparisons: list[Comparison], due: Deadline) -> Result:
         start = time.monotonic()
         before = sum(comparison.cases for comparison in comparisons)
         remember = None
@@ -206,6 +275,7 @@ class Judge:
             seed=self._seed,
             examples=EXAMPLES[self._plan.profile],
             remember=str(remember) if remember else None,
+            more_time=due.more_time,
         )
         cases = sum(comparison.cases for comparison in comparisons) - before
         if found is None:
@@ -225,21 +295,15 @@ class Judge:
             return self._result(comparison, "exhaustive", cases, start, space, at=f"among {cases}")
         work = Exhausting(comparison, space, rng)
         if space.size <= AT_ONCE:
-            return self._exhaust(work)
+            return self._exhaust(work, self._end)
         if space.size > MOST:
             return self._skipped(comparison, "exhaustive", "too many combinations of the bits that decide")
         return work
 
-    def _exhaust(self, work: Exhausting) -> Result:
+    def _exhaust(self, work: Exhausting, until: Deadline) -> Result:
         comparison = work.comparison
         start, before = time.monotonic(), comparison.cases
-        at_once = work.space.size <= AT_ONCE
-        done = exhaust(
-            comparison,
-            work.space,
-            work.rng,
-            more_time=lambda: at_once or time.monotonic() < self._exhaust_until,
-        )
+        done = exhaust(comparison, work.space, work.rng, more_time=until.more_time)
         cases = comparison.cases - before
         if isinstance(done, Difference):
             return self._result(comparison, "exhaustive", cases, start, done, at=f"among {cases}")
@@ -249,17 +313,17 @@ class Judge:
             )
         return self._passed(comparison, "exhaustive", comparison.mode.name, cases, start, str(work.space))
 
-    def _more_time(self) -> bool:
-        return time.monotonic() < self._end
-
-    def _spend(self) -> None:
-        """Further rounds of chunks, until the budget ends."""
-        running = [each for each in self._bulks if each.found is None and not self._hangs(each.comparison)]
-        while running and self._more_time():
+    def _spend(self) -> Iterator[Result]:
+        """Further rounds of chunks, until the budget ends; what is found is given at once."""
+        running = [each for each in self._bulks if not self._hangs(each.comparison)]
+        while running and self._end.more_time():
             for each in running:
-                if not self._more_time():
+                if not self._end.more_time():
                     break
-                each.chunks(self._more_time)
+                each.chunks(self._end.more_time)
+                if each.found is not None:
+                    self._bulks.remove(each)
+                    yield self._bulk_result(each)
             running = [each for each in running if each.found is None]
 
     def _bulk_result(self, each: Chunking) -> Result:
@@ -281,8 +345,9 @@ class Judge:
         if found is None:
             return self._passed(comparison, engine, comparison.mode.name, cases, start)
         self._note_hang(comparison, found)
-        if engine in ("bulk", "exhaustive", FINGERPRINT):
-            found = shrink(comparison, found)
+        if engine != "case":
+            until = Deadline(max(self._end.part(SHRINKING).left, LEAST_SHRINKING))
+            found = smallest(comparison, found, self._rng(comparison, "smallest"), until.more_time)
         told = counterexample(comparison, found, self._arguments, oracle=self._plan.oracle)
         return Result(
             comparison.property.name,
@@ -307,6 +372,7 @@ class Judge:
             )
         return Result(name, self._plan.oracle, engine, mode, Verdict.PASS, cases, seconds, reason)
 
-    def _skipped(self, comparison: Comparison, engine: str, reason: str) -> Result:
-        name, mode = comparison.property.name, comparison.mode.name
+    def _skipped(self, comparison: Comparison, engine: str, reason: str, mode: str = "") -> Result:
+        """That an engine did not compare a property in a mode, by default that of the comparison."""
+        name, mode = comparison.property.name, mode or comparison.mode.name
         return Result(name, self._plan.oracle, engine, mode, Verdict.SKIP, reason=reason)

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from conformance.differential.columns import Column
+from conformance.differential.legality.needs import Callers
 from conformance.model.changes import Change
 from conformance.model.kernel import Kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile
 from conformance.model.update import Update
-from conformance.model.words import Word, word
+from conformance.model.words import Truth, Word, word
 
 __all__ = ["ANY_MODE", "PROPERTIES", "TDP_MODES", "Mutant", "Property", "declare"]
 
@@ -45,9 +46,13 @@ class Property:
     """What is compared under one name.
 
     ``takes`` are the input columns, ``gives`` the names of the observed words; ``truths`` those of them
-    that are decisions rather than data. ``answer`` is the model's side: the kernel and the columns in
+    that are decisions rather than data, ``sptes`` those that are SPTEs.
+    ``answer`` is the model's side: the kernel and the columns in
     order to one Word or Truth, a tuple of them, or an Update. ``events`` are what may happen besides
     (``"WARN function"``, ``"BUG function"``, ``"call function"``), at most seven.
+
+    ``callers`` is what the kernel's own callers guarantee about the inputs: engines try others too, but a
+    counterexample that they can give is shown before one that they cannot.
 
     It exists in kernels that have the change ``since`` and lack ``until``. ``scalar`` says that the
     model's side runs over ints only.
@@ -59,6 +64,7 @@ class Property:
     takes: tuple[Column, ...]
     gives: tuple[str, ...]
     truths: tuple[str, ...]
+    sptes: tuple[str, ...]
     answer: Callable[..., Any]
     events: tuple[str, ...]
     modes: tuple[str, ...]
@@ -66,6 +72,7 @@ class Property:
     until: Change | None
     scalar: bool
     mutants: tuple[Mutant, ...]
+    callers: Callers
 
     def absent(self, profile: Profile) -> str:
         """Why a kernel with this profile does not have the function; "" if it should."""
@@ -74,6 +81,21 @@ class Property:
         if self.until is not None and profile.has(self.until):
             return f"absent: gone with {self.until}"
         return ""
+
+    def legal(self, k: Kernel, columns: Sequence[Word]) -> Truth:
+        """Whether a caller of the kernel can give these inputs: ints, arrays or z3 terms, in column order."""
+        return self.callers.hold(k, self._named(columns))
+
+    def broken(self, k: Kernel, case: Sequence[int]) -> str:
+        """Which precondition a case breaks, in words; "" if it breaks none."""
+        return self.callers.broken(k, self._named(case))
+
+    def mended(self, k: Kernel, columns: Sequence[Word]) -> list[Word]:
+        """The inputs, changed as little as is known to be enough for a caller to give them."""
+        return list(self.callers.mended(k, self._named(columns)).values())
+
+    def _named(self, columns: Sequence[Word]) -> dict[str, Word]:
+        return {column.name: word for column, word in zip(self.takes, columns, strict=True)}
 
     def observe(self, k: Kernel, columns: Sequence[Word]) -> list[Word]:
         """The model's observation of cases: the words that ``gives`` names, then the word of events.
@@ -123,12 +145,14 @@ def declare(
     *,
     gives: Sequence[str] = ("value",),
     truths: Sequence[str] | None = None,
+    sptes: Sequence[str] = (),
     answer: Callable[..., Any] | None = None,
     events: Sequence[str] = (),
     modes: Sequence[str] = tuple(MODES),
     since: Change | None = None,
     until: Change | None = None,
     scalar: bool = False,
+    callers: Callers,
     mutants: Sequence[Mutant] = (),
 ) -> Property:
     """Declare a property: name and summary come from the model's ``function`` and its docstring.
@@ -151,6 +175,7 @@ def declare(
         takes=tuple(takes),
         gives=tuple(gives),
         truths=tuple(truths),
+        sptes=tuple(sptes),
         answer=answer or function,
         events=tuple(events),
         modes=tuple(modes),
@@ -158,6 +183,7 @@ def declare(
         until=until,
         scalar=scalar,
         mutants=tuple(mutants),
+        callers=callers,
     )
     PROPERTIES[name] = made
     return made

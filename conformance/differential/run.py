@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from conformance.deadline import Deadline
 from conformance.differential.agreement import disagreement
 from conformance.differential.engines import ENGINES, PROFILES, usual
 from conformance.differential.engines.fingerprint import sentence
@@ -51,10 +53,10 @@ class Plan:
     """What to compare.
 
     ``kernels`` are selectors (none: the default), ``only`` globs on property names, ``engines`` and
-    ``modes`` names (none: the usual engines, all modes). ``budget`` is seconds of comparing per kernel,
-    ``timeout`` seconds that a proof of one property may take. ``case`` is one case to try, its input words
-    in column order. ``jobs`` kernels are judged at once, or proofs made. ``module`` is a kvm.ko to be asked
-    instead of the shipped one, and ``vmlinux`` what has the types of its kernel.
+    ``modes`` names (none: the usual engines, all modes). ``budget`` is the wall time of comparing a kernel
+    in seconds, proofs included, ``timeout`` that of a proof of one property. ``case`` is one case to try,
+    its input words in column order. ``jobs`` kernels are judged at once, or proofs made. ``module`` is a
+    kvm.ko to be asked instead of the shipped one, and ``vmlinux`` what has the types of its kernel.
     """
 
     kernels: tuple[str, ...] = ()
@@ -63,7 +65,7 @@ class Plan:
     engines: tuple[str, ...] = ()
     oracle: str = "shim"
     modes: tuple[str, ...] = ()
-    budget: float = 30.0
+    budget: float = 60.0
     seed: int | None = None
     case: tuple[int, ...] = ()
     jobs: int = 2
@@ -172,11 +174,10 @@ def _judged(
             semantics = blessed(kernel.series)
             judge = Judge(plan, profile_of(kernel.release), oracle, arguments, seed, semantics=semantics)
             progress(f"{kernel.title}: comparing")
-            results = [judge.results()]
+            prove = partial(_proofs, kernel, shim, binary, plan, arguments) if PROVE in plan.engines else None
+            results = [judge.results(prove)]
             if binary is not None and not plan.case:
                 results.insert(0, judge.agreement(opened.enter_context(ShimOracle(shim)), "shim"))
-            if PROVE in plan.engines:
-                results.append(_proofs(judge, kernel, shim, binary, plan, arguments))
             for result in chain(*results):
                 report.results.append(result)
                 if advance is not None:
@@ -191,20 +192,21 @@ def _judged(
 
 
 def _proofs(
-    judge: Judge,
     kernel: Kernel,
     shim: Path,
     binary: MachineCode | None,
     plan: Plan,
     arguments: Sequence[str],
+    names: list[str],
+    deadline: Deadline,
 ) -> Iterator[Result]:
-    """The results of the prove engine, of the machine code that is asked."""
+    """The results of the prove engine, of the machine code that is asked, made until the deadline."""
     # Here and not above: z3 is an extra.
     from conformance.differential.proving.run import binary_witness, shim_witness
     from conformance.differential.proving.working import prove_all
 
     witness = shim_witness(kernel, shim) if binary is None else binary_witness(kernel, binary.image)
-    yield from prove_all([witness], judge.to_prove(), plan.timeout, plan.jobs, arguments, plan.modes)
+    yield from prove_all([witness], names, plan.timeout, plan.jobs, arguments, plan.modes, deadline)
 
 
 def _title(selector: str, plan: Plan) -> str:

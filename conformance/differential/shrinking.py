@@ -1,42 +1,160 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Making a counterexample small: fewest bits set, and columns alike, while the sides still differ."""
+"""The counterexample that is shown: one that callers can give if there is one, and then the smallest."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
+from numpy.typing import NDArray
 
 from conformance.differential.columns import SpteColumn
-from conformance.differential.comparison import Comparison, Difference
+from conformance.differential.comparison import ILLEGAL, LOUD, QUIET, Comparison, Difference
+from conformance.differential.engines.bulk import draw
+from conformance.differential.inputs import admitted
+from conformance.differential.property import Property
+from conformance.differential.rules import broken
 from conformance.model.kernel import Kernel
 from conformance.model.shape import is_shadow_present_pte
 
-__all__ = ["shrink"]
+__all__ = ["mended", "shrink", "smallest"]
+
+Words = NDArray[np.uint64]
+MoreTime = Callable[[], bool]
+
+AT_ONCE = 1 << 12
+"""How many cases that callers can give are tried at once, in place of one that they cannot."""
+LEAST, ROUNDS = 1, 12
+"""How often that is done after the first time at the least, and how often at the most."""
+SOME = 48
+"""Of how many it is seen which rule they break."""
 
 
-def shrink(comparison: Comparison, found: Difference) -> Difference:
-    """The smallest difference that is reached from ``found`` one step at a time.
+def smallest(
+    comparison: Comparison,
+    found: Difference,
+    rng: np.random.Generator,
+    more_time: MoreTime = lambda: True,
+) -> Difference:
+    """The difference to show for ``found``: legal and without complaints if one is found, then small."""
+    if found.hung:
+        return found
+    rank = comparison.rank(found.case)
+    if found.crash and rank < ILLEGAL:
+        return shrink(comparison, found, more_time)
+    case, rank, tried = _better(comparison, found.case, rank, rng, more_time)
+    better = None if case == found.case else comparison.compare_once(case)
+    found = shrink(comparison, better or found, more_time)
+    return replace(found, tried=tried if rank == ILLEGAL else 0)
+
+
+def _better(
+    comparison: Comparison,
+    case: tuple[int, ...],
+    rank: int,
+    rng: np.random.Generator,
+    more_time: MoreTime,
+) -> tuple[tuple[int, ...], int, int]:
+    """A case that shows a difference best, its rank, and how many legal ones were tried.
+
+    Of those that are alike in rank it is the one that breaks the most telling rule.
+    """
+    n = min(AT_ONCE, comparison.capacity) // (64 if comparison.property.scalar else 1)
+    tried = 0
+    for at in range(ROUNDS):
+        if at and not more_time():
+            break
+        batch = mended(comparison.property, comparison.kernel, _candidates(comparison, case, rng, n, at))
+        tried += batch.shape[1]
+        if not batch.shape[1]:
+            continue
+        ranks = comparison.ranks(batch)
+        best = int(ranks.min())
+        if best <= min(rank, LOUD):
+            case, rank = (
+                _most_telling(comparison, case if best == rank else None, batch[:, ranks == best]),
+                best,
+            )
+        if rank == QUIET and at >= LEAST:
+            break
+    return case, rank, tried
+
+
+def _most_telling(comparison: Comparison, case: tuple[int, ...] | None, batch: Words) -> tuple[int, ...]:
+    """The case whose difference breaks the most telling rule: ``case``, or one of some of a batch."""
+    shown = sorted((tuple(column) for column in batch.T.tolist()), key=_size)
+    others = shown[:: max(len(shown) // SOME, 1)]
+    tried = [*([case] if case else []), *others]
+    found = comparison.differences(np.array(tried, np.uint64).T.copy())
+    if not found:
+        return tried[0]
+    return min(found, key=lambda each: (broken(comparison, each).rank, _size(each.case))).case
+
+
+def _candidates(
+    comparison: Comparison, case: tuple[int, ...], rng: np.random.Generator, n: int, at: int
+) -> Words:
+    """Cases to be made legal: first those that differ little from ``case``, then others."""
+    batch = draw(comparison, rng, n)
+    if at == 0:
+        near = [case, *_steps(comparison, case)]
+        return np.array(near, np.uint64).T.copy()
+    if at % 2:
+        # Some columns of the case, the rest drawn.
+        kept = rng.integers(0, 4, batch.shape) != 0
+        batch = np.where(kept, np.array(case, np.uint64)[:, None], batch)
+    return batch
+
+
+def mended(prop: Property, k: Kernel, batch: Words) -> Words:
+    """The cases of a batch changed into what callers can give; those are left out for which that fails."""
+    n = batch.shape[1]
+    made = [np.broadcast_to(np.asarray(row, np.uint64), n) for row in prop.mended(k, list(batch))]
+    fits = np.broadcast_to(prop.legal(k, made), n) & admitted(prop, k, np.stack(made))
+    for row, column in zip(made, prop.takes, strict=True):
+        fits &= row <= np.uint64((1 << column.width) - 1)
+    return np.stack(made)[:, fits].copy()
+
+
+def shrink(comparison: Comparison, found: Difference, more_time: MoreTime = lambda: True) -> Difference:
+    """The smallest difference that is reached from ``found`` one step at a time, no less legal or telling.
 
     A step clears a column, sets it to an earlier one, clears one bit of it or lowers it to the next
-    smaller choice; each round tries all steps in one batch and takes the one that leaves the least.
+    smaller choice, and is mended where callers cannot give it; each round tries all steps in one batch and
+    takes the one that leaves the least.
     """
     if found.hung:
         return found
-    best = found
+    best, rank = found, min(comparison.rank(found.case), ILLEGAL)
+    telling = None if found.crash else broken(comparison, found).rank
     seen = {best.case}
-    while True:
+    while more_time():
         steps = [case for case in _steps(comparison, best.case) if case not in seen]
+        if steps and rank < ILLEGAL:
+            batch = mended(comparison.property, comparison.kernel, np.array(steps, np.uint64).T.copy())
+            others = {tuple(case) for case in batch.T.tolist()} - seen - {*steps}
+            steps += [case for case in others if _size(case) < _size(best.case)]
         if not steps:
             return best
         seen.update(steps)
-        differs = comparison.differing(np.array(steps, np.uint64).T.copy())
-        smaller = sorted((case for case, hit in zip(steps, differs, strict=True) if hit), key=_size)
+        ranks = comparison.ranks(np.array(steps, np.uint64).T.copy()).tolist()
+        smaller = sorted((case for case, one in zip(steps, ranks, strict=True) if one <= rank), key=_size)
         for case in smaller:
             again = comparison.compare_once(case)
-            if again is not None:
+            if again is not None and _says_as_much(comparison, again, telling):
                 best = again
                 break
         else:
             return best
+    return best
+
+
+def _says_as_much(comparison: Comparison, found: Difference, rank: int | None) -> bool:
+    """Whether a difference breaks the same rule, or one that says more; a crash is always a crash."""
+    if rank is None or found.crash:
+        return rank is None and found.crash is not None
+    return broken(comparison, found).rank <= rank
 
 
 def _size(case: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:

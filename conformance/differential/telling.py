@@ -5,17 +5,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 
-from conformance.differential.columns import SpteColumn
 from conformance.differential.comparison import Comparison, Difference
+from conformance.differential.rules import broken, facts
 from conformance.differential.verdict import PROVE, Counterexample, case_text
 from conformance.model.decode import describe
 from conformance.model.modes import MODES
 
-__all__ = ["counterexample"]
-
-_SPTES = ("new_spte", "memory after")
-"""Observed words that are SPTEs whatever the property; a property's only data word is judged by its name."""
+__all__ = ["counterexample", "described", "meant"]
 
 
 def counterexample(
@@ -27,30 +25,56 @@ def counterexample(
 
     A host that is no named mode, which only a proof comes upon, is come upon again by the same proof.
     """
+    prop = comparison.property
+    mode = comparison.mode.name
+    place = ["--mode", mode, "--case", case_text(found.case)] if mode in MODES else ["--engine", PROVE]
+    again = shlex.join(["conformance", "run", *arguments, "--only", prop.name, *place])
+    sides = ("module" if oracle == "binary" else "kernel", "model")
+    told = replace(described(comparison, found, again), sides=sides)
+    return told if found.crash else meant(told, comparison, found)
+
+
+def described(comparison: Comparison, found: Difference, again: str) -> Counterexample:
+    """The inputs and both observations as ``comparison`` reads them, without what the difference means."""
     prop, k = comparison.property, comparison.kernel
     inputs = {column.name: word for column, word in zip(prop.takes, found.case, strict=True)}
-    decoded = {
-        column.name: describe(k, inputs[column.name])
-        for column in prop.takes
-        if isinstance(column, SpteColumn)
-    }
     names = [*prop.gives, "events"]
     differing = [n for n in range(len(names)) if found.crash or found.kernel[n] != found.model[n]]
     order = [*differing, *(n for n in range(len(names)) if n not in differing)]
-    mode = comparison.mode.name
-    place = ["--mode", mode, "--case", case_text(found.case)] if mode in MODES else ["--engine", PROVE]
     kernel = {}
     if not found.crash:
         kernel = {names[n]: _say(comparison, names[n], found.kernel[n], found.unexpected) for n in order}
+    why = prop.broken(k, found.case)
     return Counterexample(
         inputs=inputs,
-        decoded=decoded,
+        decoded={
+            column.name: words for column in prop.takes if (words := column.decoded(k, inputs[column.name]))
+        },
         kernel=kernel,
         model={names[n]: _say(comparison, names[n], found.model[n], "") for n in order},
-        again=shlex.join(["conformance", "run", *arguments, "--only", prop.name, *place]),
+        again=again,
         crash=found.crash,
-        sides=("module" if oracle == "binary" else "kernel", "model"),
+        legal=not why,
+        precondition=_precondition(why, found.tried),
+        written={column.name: column.text(inputs[column.name]) for column in prop.takes},
     )
+
+
+def meant(told: Counterexample, comparison: Comparison, found: Difference) -> Counterexample:
+    """The counterexample with the rule that the kernel breaks or, if there is none, the facts that differ."""
+    breach = broken(comparison, found)
+    if breach.rule is None:
+        return replace(told, differs=facts(breach.scene), rank=breach.rank)
+    sentence = f"{breach.where}{breach.rule.said(breach.scene)}"
+    return replace(told, rule=sentence, source=breach.rule.source, rank=breach.rank)
+
+
+def _precondition(why: str, tried: int) -> str:
+    """What is said of an input that no caller of the kernel can give."""
+    if not why:
+        return ""
+    searched = f"; no legal input that differs was found in {tried:,} tries" if tried else ""
+    return f"this input breaks the precondition: {why}{searched}"
 
 
 def _say(comparison: Comparison, name: str, word: int, unexpected: str) -> str:
@@ -62,18 +86,9 @@ def _say(comparison: Comparison, name: str, word: int, unexpected: str) -> str:
         return _accesses(word)
     if name in prop.truths and word in (0, 1):
         return "true" if word else "false"
-    if name in _SPTES or _is_spte(comparison, name):
+    if name in prop.sptes:
         return f"{word:#018x} {describe(k, word)}"
     return f"{word:#x}"
-
-
-def _is_spte(comparison: Comparison, name: str) -> bool:
-    """Whether a property's one word of data is an SPTE: made, changed, or replaced in memory."""
-    prop = comparison.property
-    maker = (
-        prop.group in ("construction", "tdp") or prop.name.endswith("_spte") or "access_track" in prop.name
-    )
-    return name == "value" and name not in prop.truths and maker and not prop.name.startswith(("get_", "is_"))
 
 
 def _accesses(word: int) -> str:

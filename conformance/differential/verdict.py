@@ -62,6 +62,12 @@ class Counterexample:
     answering. ``again`` is the command that reproduces it. A scenario has ``steps`` for inputs, and
     ``details`` are lines to be shown as they are: a diff of transcripts, the transcript of a crash.
     ``sides`` are what reports call the two, where they are not a kernel and the model.
+
+    ``rule`` is the rule that is broken, in a sentence, and ``source`` where it is written; the less its
+    ``rank``, the more it says. Where none is known to be broken both are "", and ``differs`` names what
+    differs. ``legal`` says whether callers in the kernel can give the inputs (None where there are none), and
+    ``precondition`` what they break if not.
+    ``written`` are inputs as text that is shorter than sixteen digits.
     """
 
     inputs: dict[str, int]
@@ -73,11 +79,24 @@ class Counterexample:
     steps: tuple[str, ...] = ()
     details: tuple[str, ...] = ()
     sides: tuple[str, str] = ("kernel", "model")
+    rule: str = ""
+    source: str = ""
+    rank: int = 0
+    differs: str = ""
+    legal: bool | None = None
+    precondition: str = ""
+    written: dict[str, str] = field(default_factory=dict)
 
     @property
     def case(self) -> str:
         """The inputs as ``--case`` takes them: hex words in column order, joined by commas."""
         return case_text(self.inputs.values())
+
+    @property
+    def weight(self) -> tuple[bool, int, int, int]:
+        """How well it shows a difference, the least being best: legal, telling, of few bits, small."""
+        words = self.inputs.values()
+        return self.legal is False, self.rank, sum(word.bit_count() for word in words), sum(words)
 
 
 @dataclass(frozen=True)

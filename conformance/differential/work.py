@@ -11,10 +11,13 @@ import numpy as np
 
 from conformance.differential.comparison import Comparison, Difference
 from conformance.differential.engines import Space, bulk
-from conformance.differential.engines.bulk import VARIED
+from conformance.differential.engines.bulk import VARIED, draw
+from conformance.differential.shrinking import mended
 
 __all__ = ["Chunking", "Exhausting"]
 
+FIRST = 1 << 12
+"""How many cases of a property are compared in each mode before any is compared at length."""
 MOMENT = 0.05
 """Seconds that the bulk engine stays with one property in a round, to make much of what it drew."""
 
@@ -37,6 +40,17 @@ class Chunking:
         self.seconds = 0.0
         self.found: Difference | None = None
         self._rng = rng
+
+    def begin(self) -> None:
+        """Compare a few cases: first such as callers can give, then others."""
+        start, before = time.monotonic(), self.comparison.cases
+        n = min(FIRST // (64 if self.comparison.property.scalar else 1), self.comparison.capacity)
+        drawn = draw(self.comparison, self._rng, n)
+        legal = mended(self.comparison.property, self.comparison.kernel, drawn)
+        self.found = self.comparison.compare(legal) if legal.shape[1] else None
+        self.found = self.found or self.comparison.compare(drawn)
+        self.cases += self.comparison.cases - before
+        self.seconds += time.monotonic() - start
 
     def chunk(self) -> None:
         """Compare one more chunk."""

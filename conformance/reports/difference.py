@@ -78,6 +78,8 @@ def headline(result: Result) -> str:
         return line(result.reason) or "a difference was found"
     sides = [f"the {line(side)}" if side in _COMMON else line(side) for side in found.sides]
     inputs = ", ".join(f"{line(name)}={value:#x}" for name, value in found.inputs.items())
+    if found.legal is False:
+        inputs += f" ({line(found.precondition)})"
     if found.steps:
         inputs = f"{len(found.steps)} steps, then {line(found.steps[-1])}"
     inputs = inputs or line(result.reason)
@@ -87,7 +89,8 @@ def headline(result: Result) -> str:
     if name is None:
         return f"{inputs}: {sides[0]} and {sides[1]} differ"
     kernel, model = (line(side.get(name, _NOTHING)) for side in (found.kernel, found.model))
-    return f"{inputs}: {line(name)} is {kernel} in {sides[0]}, {model} in {sides[1]}"
+    rule = f"{line(found.rule)}: " if found.rule else ""
+    return f"{rule}{inputs}: {line(name)} is {kernel} in {sides[0]}, {model} in {sides[1]}"
 
 
 def _header(result: Result, title: str, seed: int | None, width: int) -> list[str]:
@@ -104,9 +107,11 @@ def _header(result: Result, title: str, seed: int | None, width: int) -> list[st
 def _entries(found: Counterexample, sides: Sides, found_by: str) -> Iterator[tuple[str, str, str]]:
     """Label, value and remark of each line between the header and the command."""
     for name, value in found.inputs.items():
-        yield line(name), word(value), line(found.decoded.get(name, ""))
+        yield line(name), line(found.written.get(name, word(value))), line(found.decoded.get(name, ""))
     for number, step in enumerate(found.steps, start=1):
         yield "steps" if number == 1 else "", "", line(step)
+    if found.precondition:
+        yield "note", "", line(found.precondition)
     unlike = differing(found)
     if found.crash is not None:
         yield sides[0], "", f"did not answer: {line(found.crash)}"
@@ -119,6 +124,10 @@ def _entries(found: Counterexample, sides: Sides, found_by: str) -> Iterator[tup
     agreed = [name for name in found.kernel if name in found.model and name not in unlike]
     if agreed and found.crash is None:
         yield "both", "", ", ".join(f"{line(name)} {line(found.kernel[name])}" for name in agreed)
+    if found.rule:
+        yield "rule", "", line(f"{found.rule} ({found.source})" if found.source else found.rule)
+    elif found.differs:
+        yield "facts", "", line(f"differs in {found.differs}")
     if found_by:
         yield "found", "", found_by
 

@@ -27,7 +27,8 @@ def differences(results: Iterable[Result]) -> list[Difference]:
     """The differences among results, each once.
 
     Results of one property are one difference if they differ in a common column, or each of them with a
-    third one: in what else a fault shows depends on the input. The smallest input is to be described.
+    third one: in what else a fault shows depends on the input. The smallest legal input is to be
+    described, or the smallest if none is legal.
     """
     groups: list[_Group] = []
     for result in results:
@@ -45,7 +46,7 @@ def differences(results: Iterable[Result]) -> list[Difference]:
                 groups.append(first)
     found = []
     for group in groups:
-        shown = min(group.results, key=_size)
+        shown = min(group.results, key=_weight)
         found.append(Difference(shown, tuple(result for result in group.results if result is not shown)))
     return found
 
@@ -107,7 +108,6 @@ def _columns(result: Result) -> set[str]:
     return {"the answer"} if found.crash is not None else {*differing(found)} or {"nothing"}
 
 
-def _size(result: Result) -> tuple[int, int]:
-    """How much there is to read in a counterexample: bits set first, then magnitude."""
-    words = list(result.counterexample.inputs.values()) if result.counterexample else []
-    return sum(value.bit_count() for value in words), sum(words)
+def _weight(result: Result) -> tuple[bool, int, int, int]:
+    """How well a result shows the difference: legal inputs first, then those with least to read."""
+    return result.counterexample.weight if result.counterexample else (True, 0, 0, 0)

@@ -27,7 +27,7 @@ from conformance.differential.engines.bulk import draw
 from conformance.differential.engines.prove import left_out
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import TDP_MODES, Property
-from conformance.differential.shrinking import shrink
+from conformance.differential.shrinking import smallest
 from conformance.differential.verdict import Counterexample, Verdict, case_text
 from conformance.differential.wanted import chosen
 from conformance.kernels import Cache, Kernel
@@ -261,11 +261,11 @@ def _smallest(duel: Duel, found: Difference, seed: int) -> Difference:
     if "accesses" in duel.property.gives:
         duel.overlooked = "accesses"
         telling = duel.compare_once(found.case) or bulk(duel, _rng(duel, seed, "telling"))
-        found = shrink(duel, telling) if telling else found
+        shown = smallest(duel, telling, _rng(duel, seed, "smallest")) if telling else None
         duel.overlooked = ""
-        if telling:
-            return duel.compare_once(found.case) or found
-    return shrink(duel, found)
+        if shown is not None and duel.property.legal(duel.kernel, shown.case):
+            return duel.compare_once(shown.case) or shown
+    return smallest(duel, found, _rng(duel, seed, "smallest"))
 
 
 def _again(duel: Duel, found: Difference, wanted: Plan) -> str:

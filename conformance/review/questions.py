@@ -17,7 +17,7 @@ from conformance.differential.comparison import Comparison, Difference
 from conformance.differential.fingerprints import answers
 from conformance.differential.inputs import admitted
 from conformance.differential.property import Property
-from conformance.differential.shrinking import shrink
+from conformance.differential.shrinking import smallest
 from conformance.model.changes import Change
 from conformance.model.modes import Mode
 from conformance.model.profiles import Profile
@@ -151,7 +151,7 @@ class Behaviour(Question):
         """The smallest input found on which kernel and profile differ."""
         comparison = self.comparison(profile)
         found = comparison.compare(self._allowed(comparison))
-        return None if found is None else shrink(comparison, found)
+        return None if found is None else smallest(comparison, found, np.random.default_rng(0))
 
     def misfit(self, profile: Profile) -> Misfit | None:
         """The share of inputs that the model answers otherwise, of those that it may be asked."""

@@ -22,6 +22,30 @@ def test_reads_as_the_style_has_it():
     ]
 
 
+def test_small_numbers_are_short_and_the_broken_rule_is_named():
+    seen = found(
+        inputs={"spte": 0x881, "level": 2},
+        decoded={"spte": "present"},
+        written={"spte": "0x0000000000000881", "level": "2"},
+        rule="a 2 MiB child became executable with NX huge pages on",
+        source="spte.c",
+        legal=True,
+    )
+    told = difference(failed(engine="-", counterexample=seen), "6.1", 7)
+    assert told[1:3] == ["      spte    0x0000000000000881   present", "      level   2"]
+    assert told[-2] == "      rule    a 2 MiB child became executable with NX huge pages on (spte.c)"
+    assert headline(failed(counterexample=seen)).startswith("a 2 MiB child became executable with NX huge")
+
+
+def test_what_breaks_a_precondition_is_marked_and_no_rule_is_made_up():
+    why = "this input breaks the precondition: spte is not huge; no legal input was found in 9 tries"
+    seen = found(legal=False, precondition=why, differs="WARN f is missing")
+    told = difference(failed(engine="-", counterexample=seen), "6.1", 7, width=200)
+    assert f"      note    {why}" in told
+    assert "      facts   differs in WARN f is missing" in told
+    assert why in headline(failed(counterexample=seen))
+
+
 def test_says_which_engines_found_it():
     others = [failed(engine="bulk", mode="npt"), *[failed(mode=f"m{n}") for n in range(5)]]
     told = difference(failed(), "6.1", 7, others=others)

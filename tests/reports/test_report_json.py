@@ -3,7 +3,7 @@
 
 import json
 
-from report_samples import result
+from report_samples import failed, found, result
 
 from conformance import __version__
 from conformance.differential.verdict import Verdict
@@ -35,10 +35,23 @@ def test_counterexample(mixed):
         "inputs": {"spte": "0x0600000000000975"},
         "kernel": {"returns": "false"},
         "model": {"returns": "true"},
+        "rule": None,
+        "source": None,
+        "differs": None,
+        "legal": None,
+        "precondition": None,
         "crash": None,
         "steps": [],
         "details": [],
     }
+
+
+def test_a_rule_and_a_broken_precondition_are_told(clean):
+    broken = found(rule="Dirty was lost", source="spte.h", legal=False, precondition="this input breaks it")
+    clean.kernels[0].results.append(failed(counterexample=broken))
+    told = json.loads(render(clean))["kernels"][0]["results"][-1]["counterexample"]
+    assert (told["rule"], told["source"]) == ("Dirty was lost", "spte.h")
+    assert (told["legal"], told["precondition"]) == (False, "this input breaks it")
 
 
 def test_how_far_a_race_was_explored(clean):

@@ -62,6 +62,13 @@ def test_different_differences_are_told_apart_and_the_smallest_input_wins(monkey
     assert "0x0000000000000800" in text and "found   by fuzz in npt, ept-ad" in text
 
 
+def test_a_legal_input_is_shown_before_a_smaller_one_that_is_not(monkeypatch):
+    small = found(inputs={"spte": 1}, legal=False, precondition="this input breaks the precondition")
+    results = [failed(counterexample=small), failed(mode="npt", counterexample=found(legal=True))]
+    text = shown(Report([KernelReport("6.1", "6.1", "", results=results)], 7), monkeypatch)
+    assert "0x0600000000000975" in text and "precondition" not in text
+
+
 def test_fits_eighty_columns(mixed, monkeypatch):
     name = "kvm_mmu_changed_pte_notifier_make_spte"
     engines = ("fuzz", "bulk", "exhaustive")

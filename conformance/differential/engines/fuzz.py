@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import hypothesis
 from hypothesis import HealthCheck, Phase
@@ -32,16 +32,23 @@ class _Differs(Exception):
 
 
 def fuzz(
-    comparisons: Sequence[Comparison], *, seed: int, examples: int, remember: str | None = None
+    comparisons: Sequence[Comparison],
+    *,
+    seed: int,
+    examples: int,
+    remember: str | None = None,
+    more_time: Callable[[], bool] = lambda: True,
 ) -> tuple[Comparison, Difference] | None:
     """Compare up to ``examples`` cases of one property, spread over the modes of ``comparisons``.
 
     The shrunk difference and the mode that it is in, None if there is none. ``remember`` names a
-    directory where Hypothesis keeps this property's failures, to try them first next time.
+    directory where Hypothesis keeps this property's failures, to try them first next time. Once there is no
+    ``more_time`` nothing further is compared.
     """
     # Not into the current directory, which may be somebody's kernel tree.
     set_hypothesis_home_dir(Cache().root / "hypothesis")
-    hung: list[_Differs] = []
+    known: dict[tuple[str, tuple[int, ...]], _Differs] = {}
+    hung = False
     database: ExampleDatabase | None = DirectoryBasedExampleDatabase(remember) if remember else None
 
     @hypothesis.seed(seed)
@@ -58,20 +65,22 @@ def fuzz(
     )
     @hypothesis.given(st.data())
     def explore(data: st.DataObject) -> None:
+        nonlocal hung
         comparison = data.draw(st.sampled_from(list(comparisons)))
         case: dict[str, int] = {}
         for column in comparison.property.takes:
             case[column.name] = data.draw(column.strategy(comparison.kernel, case))
-        if hung:  # is not made smaller: each try would take as long again
-            if tuple(case.values()) == hung[0].difference.case:
-                raise hung[0]
+        place = comparison.mode.name, tuple(case.values())
+        if hung or not more_time():
+            # Nothing further is tried, but what was found stays found: Hypothesis asks for it again.
+            if place in known:
+                raise known[place]
             return
         difference = comparison.compare_once(list(case.values()))
         if difference is not None:
-            found = _Differs(comparison, difference)
-            if difference.hung:
-                hung.append(found)
-            raise found
+            known[place] = _Differs(comparison, difference)
+            hung = difference.hung
+            raise known[place]
 
     try:
         explore()

@@ -2,6 +2,7 @@
 """Properties: volatile bits, Accessed and Dirty, access tracking."""
 
 from conformance.differential.columns import SpteColumn
+from conformance.differential.legality.needs import Callers, leaf, present, tracked
 from conformance.differential.property import ANY_MODE, Mutant, declare
 from conformance.model import access
 from conformance.model.changes import SOFTWARE_ACCESSED
@@ -10,12 +11,21 @@ GROUP = "access"
 SPTE_H = "arch/x86/kvm/mmu/spte.h"
 SPTE_C = "arch/x86/kvm/mmu/spte.c"
 SPTE = SpteColumn("spte")
+LEAF = Callers(
+    "mmu_spte_update(), the TDP MMU's writes, aging and the dirty log pass a shadow-present leaf SPTE.",
+    (leaf("spte"),),
+)
+PRESENT = Callers(
+    "Callers have checked is_shadow_present_pte(); tables have A/D types, too.",
+    (present("spte"),),
+)
 MARK_EVENTS = ("WARN mark_spte_for_access_track", "WARN check_spte_writable_invariants")
 
 declare(
     access.spte_has_volatile_bits,
     GROUP,
     [SPTE],
+    callers=LEAF,
     mutants=[
         Mutant(
             SPTE_C,
@@ -39,6 +49,7 @@ declare(
     GROUP,
     [SPTE],
     modes=ANY_MODE,
+    callers=PRESENT,
     mutants=[
         Mutant(SPTE_H, "SPTE_TDP_AD_MASK) != SPTE_TDP_AD_DISABLED_MASK;", "SPTE_TDP_AD_MASK) == 0;"),
         Mutant(
@@ -51,6 +62,7 @@ declare(
     GROUP,
     [SPTE],
     modes=ANY_MODE,
+    callers=PRESENT,
     mutants=[
         Mutant(
             SPTE_H,
@@ -63,12 +75,14 @@ declare(
     access.is_access_track_spte,
     GROUP,
     [SPTE],
+    callers=PRESENT,
     mutants=[Mutant(SPTE_H, "(spte & shadow_acc_track_mask) == 0;", "(spte & PT_PRESENT_MASK) == 0;")],
 )
 declare(
     access.is_accessed_spte,
     GROUP,
     [SPTE],
+    callers=LEAF,
     mutants=[
         Mutant(SPTE_H, ": !is_access_track_spte(spte);", ": true;"),
         Mutant(SPTE_H, "return spte & shadow_accessed_mask;", "return spte & shadow_dirty_mask;", "7.3"),
@@ -79,6 +93,7 @@ declare(
     GROUP,
     [SPTE],
     until=SOFTWARE_ACCESSED,
+    callers=LEAF,
     mutants=[
         Mutant(SPTE_H, "dirty_mask ? spte & dirty_mask : spte & PT_WRITABLE_MASK", "spte & PT_WRITABLE_MASK")
     ],
@@ -88,6 +103,8 @@ declare(
     GROUP,
     [SPTE],
     events=MARK_EVENTS,
+    sptes=("value",),
+    callers=LEAF,
     mutants=[
         Mutant(SPTE_C, "return spte & ~shadow_accessed_mask;", "return spte & ~shadow_dirty_mask;"),
         Mutant(SPTE_C, "\tcheck_spte_writable_invariants(spte);\n\n\tWARN_ONCE", "\tWARN_ONCE"),
@@ -99,5 +116,10 @@ declare(
     GROUP,
     [SPTE],
     events=("WARN restore_acc_track_spte",),
+    sptes=("value",),
+    callers=Callers(
+        "fast_page_fault() and the splitting of huge pages restore what is access-tracked.",
+        (tracked("spte"), leaf("spte")),
+    ),
     mutants=[Mutant(SPTE_H, "\tspte |= saved_bits;", "\tspte |= saved_bits | PT_WRITABLE_MASK;")],
 )

@@ -4,12 +4,37 @@
 from typing import Any
 
 from conformance.differential.columns import Access, Bits, Choice, Flag, SpteColumn
+from conformance.differential.legality.nearest import nearest_leaf
+from conformance.differential.legality.needs import Callers, Case, entry, leaf, need
+from conformance.differential.legality.values import (
+    ad_disabled_fits,
+    aligned,
+    frame_fits,
+    implies,
+    nx_huge_pages_on,
+    within,
+)
 from conformance.differential.property import Mutant, declare
 from conformance.model import construct
-from conformance.model.changes import HUGE_PAGE_RECOVERY, HUGE_PAGE_SPLIT, NO_CHANGE_PTE, NX_PER_VM
+from conformance.model.changes import (
+    ACC_READ,
+    ACCESSED_IF_SYNCHRONIZING,
+    HUGE_PAGE_RECOVERY,
+    HUGE_PAGE_SPLIT,
+    NO_CHANGE_PTE,
+    NX_PER_VM,
+)
+from conformance.model.decode import address_bits
 from conformance.model.kernel import Kernel
-from conformance.model.layout import PT_PRESENT_MASK
-from conformance.model.words import Truth, Word, no
+from conformance.model.layout import (
+    PG_LEVEL_4K,
+    PT_PRESENT_MASK,
+    SPTE_BASE_ADDR_MASK,
+    VMX_EPT_READABLE_MASK,
+)
+from conformance.model.legal import granted_to, has_hardware_ad, is_tracked, restored
+from conformance.model.shape import is_large_pte
+from conformance.model.words import ALL, Truth, Word, clear, either, has, no, shl, when
 
 GROUP = "construction"
 SPTE_C = "arch/x86/kvm/mmu/spte.c"
@@ -49,6 +74,182 @@ def _nx(k: Kernel, enabled: Truth, disabled: Truth) -> Truth:
     return enabled & no(disabled) if k.has(NX_PER_VM) else enabled
 
 
+def _readable(k: Kernel, case: Case) -> Truth:
+    """Whether the access makes an SPTE that may be read; P of ordinary page tables is in every one."""
+    if k.has(ACC_READ):
+        return has(case["access"], k.layout.acc_read_mask)
+    if not k.shadow_x_mask or k.shadow_present_mask & VMX_EPT_READABLE_MASK:
+        return case["access"] == case["access"]
+    return has(case["access"], k.layout.acc_user_mask)
+
+
+def _access_makes_sense(k: Kernel, case: Case) -> Truth:
+    """Readable, or executable only where EPT can have that."""
+    bits = k.layout
+    if not k.shadow_x_mask:
+        return _readable(k, case)
+    taken = nx_huge_pages_on(k, case) & (case["level"] != PG_LEVEL_4K)
+    executable = has(case["access"], bits.acc_exec_mask) & no(has(case["access"], bits.acc_write_mask))
+    return _readable(k, case) | (executable & no(taken))
+
+
+def _readable_access(k: Kernel, case: Case) -> dict[str, Word]:
+    bits = k.layout
+    read = bits.acc_read_mask if k.has(ACC_READ) else bits.acc_user_mask
+    return {"access": case["access"] | when(no(_access_makes_sense(k, case)), read)}
+
+
+def _synchronizes(k: Kernel, case: Case) -> Truth:
+    """Whether can_unsync, which came to mean synchronizing, says that an unsynced page is synced."""
+    return (case["can_unsync"] == 1) == k.has(ACCESSED_IF_SYNCHRONIZING)
+
+
+def _syncs_small(k: Kernel, case: Case) -> Truth:
+    return no(_synchronizes(k, case)) | ((case["prefetch"] == 1) & (case["level"] == PG_LEVEL_4K))
+
+
+def _host_reserved(k: Kernel) -> int:
+    return SPTE_BASE_ADDR_MASK & (address_bits(k) ^ ALL)
+
+
+MAPPED = Callers(
+    "mmu_set_spte(), tdp_mmu_map_handle_target_level() and FNAME(sync_spte)() map a page of the host with the"
+    " access that the guest's tables grant, at a level that kvm_mmu_hugepage_adjust() has allowed.",
+    (
+        frame_fits("pfn"),
+        aligned("pfn"),
+        aligned("gfn"),
+        entry("old_spte", lambda k, case: case["level"]),
+        ad_disabled_fits(),
+        need("access grants nothing that can be mapped", _access_makes_sense, _readable_access),
+        need(
+            "only 4 KiB pages are synced, as if prefetched",
+            _syncs_small,
+            lambda k, case: {
+                "can_unsync": either(_syncs_small(k, case), case["can_unsync"], case["can_unsync"] ^ 1)
+            },
+        ),
+        implies(
+            "guest_mode", lambda k, case: k.tdp_enabled, "guest_mode is for nested TDP, and this is none"
+        ),
+        implies("pml", lambda k, case: k.get_mt_mask and has_hardware_ad(k), "PML needs EPT with A/D bits"),
+        implies(
+            "dirty_log",
+            lambda k, case: case["level"] == PG_LEVEL_4K,
+            "what is logged is mapped by 4 KiB pages only",
+        ),
+        need(
+            "rsvd_bits reserves what KVM uses",
+            lambda k, case: no(has(case["rsvd_bits"], _host_reserved(k) ^ ALL)),
+            lambda k, case: {
+                "rsvd_bits": when(no(has(case["rsvd_bits"], _host_reserved(k) ^ ALL)), case["rsvd_bits"])
+            },
+        ),
+        need(
+            "bad_mt_xwr is of EPT",
+            lambda k, case: (case["bad_mt_xwr"] == 0) | (k.shadow_x_mask != 0),
+            lambda k, case: {} if k.shadow_x_mask else {"bad_mt_xwr": case["bad_mt_xwr"] & 0},
+        ),
+    ),
+)
+
+
+def _without_execution(k: Kernel, spte: Word) -> Word:
+    """A leaf SPTE without its execute bits, saved ones included."""
+    if k.shadow_nx_mask:
+        return spte | k.shadow_nx_mask
+    bits = k.layout
+    both = (k.shadow_x_mask | k.shadow_xu_mask) & bits.acc_track_saved_mask
+    kept = either(is_tracked(k, spte), spte, clear(spte, k.shadow_x_mask | k.shadow_xu_mask))
+    return clear(kept, shl(both, bits.acc_track_saved_shift))
+
+
+def _execution(k: Kernel) -> int:
+    """The ACC_* bits that are execution."""
+    return k.layout.acc_exec_mask | (k.layout.acc_user_mask if k.shadow_xu_mask else 0)
+
+
+def _parent_level(k: Kernel, case: Case) -> Word:
+    return case["level"] + 1
+
+
+SPLIT = Callers(
+    "tdp_mmu_split_huge_page() and shadow_mmu_split_huge_page() split a shadow-present huge SPTE; the new"
+    " table's role has the access that the guest has, and set_nx_huge_pages() zaps what was mapped before.",
+    (
+        leaf("huge_spte", _parent_level),
+        need(
+            "huge_spte is executable with NX huge pages on",
+            lambda k, case: no(
+                nx_huge_pages_on(k, case) & has(granted_to(k, case["huge_spte"]), _execution(k))
+            ),
+            lambda k, case: {
+                "huge_spte": either(
+                    nx_huge_pages_on(k, case),
+                    nearest_leaf(k, _without_execution(k, case["huge_spte"]), case["level"] + 1),
+                    case["huge_spte"],
+                )
+            },
+        ),
+        need(
+            "access lacks what huge_spte grants",
+            lambda k, case: no(has(granted_to(k, case["huge_spte"]), case["access"] ^ ALL)),
+            lambda k, case: {"access": case["access"] | granted_to(k, case["huge_spte"])},
+        ),
+        need(
+            "access allows execution, but huge_spte does not, with NX huge pages off",
+            lambda k, case: (
+                nx_huge_pages_on(k, case)
+                | no(has(clear(case["access"], granted_to(k, case["huge_spte"])), _execution(k)))
+            ),
+            lambda k, case: {
+                "access": either(
+                    nx_huge_pages_on(k, case),
+                    case["access"],
+                    case["access"] & (granted_to(k, case["huge_spte"]) | (_execution(k) ^ ALL)),
+                )
+            },
+        ),
+    ),
+)
+
+
+def _can_be_read(k: Kernel, spte: Word) -> Truth:
+    return has(restored(k, spte), VMX_EPT_READABLE_MASK)
+
+
+def _made_readable(k: Kernel, spte: Word) -> Word:
+    """A legal leaf SPTE that is readable too, now or when it is accessed."""
+    saved = VMX_EPT_READABLE_MASK << k.layout.acc_track_saved_shift
+    return spte | either(is_tracked(k, spte), saved, VMX_EPT_READABLE_MASK)
+
+
+RECOVERED = Callers(
+    "tdp_mmu_make_huge_spte() passes a shadow-present leaf SPTE below the table that the huge page replaces.",
+    (
+        need(
+            "level is 1, and a 4 KiB page is not huge",
+            lambda k, case: case["level"] != PG_LEVEL_4K,
+            lambda k, case: {"level": case["level"] + when(case["level"] == PG_LEVEL_4K, 1)},
+        ),
+        leaf(
+            "small_spte",
+            lambda k, case: either(
+                (case["level"] == 3) & is_large_pte(k, case["small_spte"]), 2, PG_LEVEL_4K
+            ),
+        ),
+        need(
+            "small_spte grants execution only, which NX huge pages takes away",
+            lambda k, case: no(nx_huge_pages_on(k, case)) | _can_be_read(k, case["small_spte"]),
+            lambda k, case: {
+                "small_spte": either(
+                    nx_huge_pages_on(k, case), _made_readable(k, case["small_spte"]), case["small_spte"]
+                )
+            },
+        ),
+    ),
+)
+
 declare(
     construct.make_spte,
     GROUP,
@@ -83,6 +284,8 @@ declare(
         "call mmu_need_write_protect",
         "call mark_page_dirty_in_slot",
     ),
+    sptes=("new_spte",),
+    callers=MAPPED,
     mutants=[
         Mutant(
             SPTE_C, "if (level > PG_LEVEL_4K)\n\t\tspte |= PT_PAGE_SIZE_MASK;", "spte |= PT_PAGE_SIZE_MASK;"
@@ -117,6 +320,18 @@ declare(
     GROUP,
     [Bits("child", 46), Flag("ad_disabled")],
     answer=lambda k, child, ad_disabled: construct.make_nonleaf_spte(k, child, ad_disabled == 1),
+    sptes=("value",),
+    callers=Callers(
+        "link_shadow_page(), tdp_mmu_link_sp() and mmu_spte_set() pass a page table page of the host.",
+        (
+            within(
+                "child",
+                lambda k: address_bits(k) & (k.shadow_me_mask ^ ALL),
+                "child is not the address of a page below the host's MAXPHYADDR",
+            ),
+            ad_disabled_fits(),
+        ),
+    ),
     mutants=[
         Mutant(
             SPTE_C, "shadow_user_mask | shadow_x_mask | shadow_me_value;", "shadow_x_mask | shadow_me_value;"
@@ -132,6 +347,8 @@ declare(
     ),
     events=("WARN make_huge_page_split_spte", "WARN make_small_spte", BUGGED, *MARK_EVENTS),
     since=HUGE_PAGE_SPLIT,
+    sptes=("value",),
+    callers=SPLIT,
     mutants=[
         Mutant(SPTE_C, "child_spte &= ~PT_PAGE_SIZE_MASK;", ""),
         Mutant(SPTE_C, "spte &= ~shadow_nx_mask;", ""),
@@ -151,6 +368,8 @@ declare(
     ),
     events=("WARN make_huge_spte", BUGGED, *MARK_EVENTS),
     since=HUGE_PAGE_RECOVERY,
+    sptes=("value",),
+    callers=RECOVERED,
     mutants=[
         Mutant(SPTE_C, "huge_spte &= KVM_HPAGE_MASK(level) | ~PAGE_MASK;", "", "7.3"),
         Mutant(
@@ -167,5 +386,10 @@ declare(
     [SpteColumn("old_spte"), Bits("new_pfn", 40)],
     events=MARK_EVENTS,
     until=NO_CHANGE_PTE,
+    sptes=("value",),
+    callers=Callers(
+        "kvm_set_pte_rmap() and set_spte_gfn() pass a 4 KiB leaf SPTE and a frame of the host.",
+        (leaf("old_spte", lambda k, case: PG_LEVEL_4K), frame_fits("new_pfn")),
+    ),
     mutants=[Mutant(SPTE_C, "new_spte &= ~shadow_mmu_writable_mask;", "")],
 )

@@ -6,11 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 from conformance.differential.columns import Bits, Choice, Flag
+from conformance.differential.legality.needs import Callers, Case, need
+from conformance.differential.legality.values import implies, within
 from conformance.differential.property import Mutant, declare
 from conformance.model import masks
-from conformance.model.changes import MASKS_IN_MMU, ME_VALUE
+from conformance.model.changes import MASKS_IN_MMU, ME_VALUE, SUPPRESS_VE
 from conformance.model.kernel import MASKS, Kernel
-from conformance.model.words import Word
+from conformance.model.layout import (
+    PT_PRESENT_MASK,
+    SPTE_BASE_ADDR_MASK,
+    VMX_EPT_MISCONFIG_WX_VALUE,
+    VMX_EPT_RWX_MASK,
+    VMX_EPT_SUPPRESS_VE_BIT,
+)
+from conformance.model.mmio import SHADOW_NONPRESENT_OR_RSVD_MASK_LEN
+from conformance.model.words import ALL, Truth, Word, bits, either, has, no, when
 
 GROUP = "masks"
 SPTE_C = "arch/x86/kvm/mmu/spte.c"
@@ -24,6 +34,124 @@ HOST = (
 )
 BEFORE = ("shadow", "npt-me", "ept-l1tf", "ept-tme")
 """Whose masks the setters find: between them, each mask is once not what it must become."""
+L1TF_FITS = implies(
+    "l1tf",
+    lambda k, case: case["cache_bits"] < 52 - SHADOW_NONPRESENT_OR_RSVD_MASK_LEN,
+    "a processor with L1TF has fewer than 47 cache address bits",
+)
+ON_HOST = Callers(
+    "The vendor modules set the masks once, on the host that there is.",
+    (L1TF_FITS,),
+)
+
+
+def _host_reserved(k: Kernel, case: Case) -> Word:
+    """Address bits that the host has not: what a physical address may hold, and is reserved."""
+    reserved: Word = case["phys_bits"] & 0
+    for width in WIDTHS[:-1]:
+        reserved = either(case["phys_bits"] == width, bits(51, width), reserved)
+    return reserved
+
+
+def _mmio_mask(k: Kernel, case: Case) -> Word:
+    """The mask that a caller passes with the value: that, or EPT's; v5.10 has none."""
+    ept = case["mmio_value"] == VMX_EPT_MISCONFIG_WX_VALUE
+    wide = VMX_EPT_RWX_MASK | (VMX_EPT_SUPPRESS_VE_BIT if k.has(SUPPRESS_VE) else 0)
+    return either(ept, wide, case["mmio_value"])
+
+
+_HIGHEST = 1 << 51 | PT_PRESENT_MASK
+"""What kvm_mmu_reset_all_pte_masks() passes where that bit is reserved."""
+
+
+def _is_mmio_value(k: Kernel, case: Case) -> Truth:
+    value = case["mmio_value"]
+    reserved = no(has(value, (_host_reserved(k, case) | PT_PRESENT_MASK) ^ ALL)) & has(value, PT_PRESENT_MASK)
+    # Of the processors with L1TF none has a vendor module that passes more than the highest bit.
+    reserved = reserved & has(value, SPTE_BASE_ADDR_MASK) & ((case["l1tf"] != 1) | (value == _HIGHEST))
+    return (value == 0) | (value == VMX_EPT_MISCONFIG_WX_VALUE) | reserved
+
+
+def _nearest_mmio_value(k: Kernel, case: Case) -> dict[str, Word]:
+    value = case["mmio_value"]
+    reserved = (value & _host_reserved(k, case)) | PT_PRESENT_MASK
+    reserved = either((case["l1tf"] == 1) & (case["phys_bits"] < 52), _HIGHEST, reserved)
+    other = either(has(reserved, SPTE_BASE_ADDR_MASK), reserved, VMX_EPT_MISCONFIG_WX_VALUE)
+    return {"mmio_value": either(_is_mmio_value(k, case), value, other)}
+
+
+MMIO_VALUES = Callers(
+    "kvm_mmu_reset_all_pte_masks(), kvm_mmu_set_ept_masks() and svm_adjust_mmio_mask() pass reserved address"
+    " bits and Present, EPT's misconfiguration, or nothing; the access that is kept is write and user.",
+    (
+        L1TF_FITS,
+        need("mmio_value is none that a caller passes", _is_mmio_value, _nearest_mmio_value),
+        need(
+            "mmio_mask is not the one that goes with mmio_value",
+            lambda k, case: case["mmio_mask"] == _mmio_mask(k, case),
+            lambda k, case: {"mmio_mask": _mmio_mask(k, case)},
+        ),
+        within(
+            "access_mask",
+            lambda k: k.layout.acc_write_mask | k.layout.acc_user_mask,
+            "access_mask is more than write and user",
+        ),
+    ),
+)
+
+
+def _encrypts(k: Kernel, case: Case) -> dict[str, Word]:
+    mask = case["me_mask"] & SPTE_BASE_ADDR_MASK
+    return {"me_mask": mask, "me_value": case["me_value"] & mask}
+
+
+ENCRYPTION = Callers(
+    "svm_hardware_setup() passes the C-bit as both, vmx_setup_me_spte_mask() the KeyID bits as mask only.",
+    (
+        need(
+            "me_value is not within me_mask, or they are no address bits",
+            lambda k, case: (
+                no(has(case["me_value"], case["me_mask"] ^ ALL))
+                & no(has(case["me_mask"], SPTE_BASE_ADDR_MASK ^ ALL))
+            ),
+            _encrypts,
+        ),
+    ),
+)
+_SHADOW = {
+    "user": 4,
+    "accessed": 1 << 5,
+    "dirty": 1 << 6,
+    "nx": 1 << 63,
+    "x": 0,
+    "present": 1,
+    "acc_track": 0,
+}
+_EPT = {"user": 1, "nx": 0, "x": 4, "acc_track": 7}
+
+
+def _vendor_masks(k: Kernel, case: Case) -> dict[str, Word]:
+    """The masks nearest to these that x86.c or vmx.c passes."""
+    ept, ad, readable = has(case["x"], ALL), has(case["accessed"], ALL), has(case["present"], 1)
+    wanted = {name: either(ept, _EPT.get(name, 0), value) for name, value in _SHADOW.items()}
+    wanted["accessed"] = either(ept, when(ad, 1 << 8), 1 << 5)
+    wanted["dirty"] = either(ept, when(ad, 1 << 9), 1 << 6)
+    wanted["present"] = either(ept, when(readable, 1), 1)
+    return {**wanted, "me": either(ept, case["me"] & 0, case["me"] & SPTE_BASE_ADDR_MASK)}
+
+
+def _are_vendor_masks(k: Kernel, case: Case) -> Truth:
+    (first, value), *rest = _vendor_masks(k, case).items()
+    same: Truth = case[first] == value
+    for name, wanted in rest:
+        same = same & (case[name] == wanted)
+    return same
+
+
+VENDOR_MASKS = Callers(
+    "kvm_mmu_module_init() passes the bits of ordinary page tables, vmx_enable_tdp() those of EPT.",
+    (need("no vendor module passes these masks", _are_vendor_masks, _vendor_masks),),
+)
 EVENTS = (
     "WARN kvm_mmu_reset_all_pte_masks",
     "WARN kvm_mmu_set_mmio_spte_mask",
@@ -73,6 +201,7 @@ declare(
     answer=_after(_reset),
     events=EVENTS,
     modes=BEFORE,
+    callers=ON_HOST,
     mutants=[
         Mutant(SPTE_C, "\tshadow_x_mask\t\t= 0;\n", ""),
         Mutant(SPTE_C, "\tshadow_acc_track_mask\t= 0;\n", ""),
@@ -92,6 +221,7 @@ declare(
     events=EVENTS,
     modes=BEFORE,
     since=MASKS_IN_MMU,
+    callers=ON_HOST,
     mutants=[Mutant(SPTE_C, "has_ad_bits ? VMX_EPT_DIRTY_BIT : 0ull", "VMX_EPT_DIRTY_BIT")],
 )
 declare(
@@ -102,6 +232,7 @@ declare(
     answer=_after(_mmio),
     events=EVENTS,
     modes=BEFORE,
+    callers=MMIO_VALUES,
     mutants=[
         Mutant(
             SPTE_C, "WARN_ON((mmio_value & mmio_mask) != mmio_value)", "WARN_ON(mmio_value && !mmio_mask)"
@@ -119,6 +250,7 @@ declare(
     events=EVENTS,
     modes=BEFORE,
     since=ME_VALUE,
+    callers=ENCRYPTION,
     mutants=[Mutant(SPTE_C, "me_value = me_mask = 0;", "me_value = 0;")],
 )
 declare(
@@ -133,5 +265,6 @@ declare(
     events=EVENTS,
     modes=BEFORE,
     until=MASKS_IN_MMU,
+    callers=VENDOR_MASKS,
     mutants=[Mutant(SPTE_C, "BUG_ON(!accessed_mask && !acc_track_mask);", "", "5.10")],
 )

@@ -2,25 +2,36 @@
 """Properties: what an SPTE is."""
 
 from conformance.differential.columns import Bits, Choice, SpteColumn
+from conformance.differential.legality.needs import Callers, entry, leaf, present
+from conformance.differential.legality.values import within
 from conformance.differential.property import ANY_MODE, Mutant, declare
 from conformance.model import shape
 from conformance.model.changes import EPT_VE_CHECK, PERMISSION_BITMAP, SPTE_INDEX, TDP_REMOVED_SPTE
+from conformance.model.words import ALL
 
 GROUP = "shape"
 SPTE_H = "arch/x86/kvm/mmu/spte.h"
 SPTE = SpteColumn("spte")
 LEVEL = Choice("level", 3, (1, 2, 3, 4, 5))
+ENTRY = Callers("Callers pass what an entry of a page table holds.", (entry("spte"),))
+PRESENT = Callers("Callers have checked is_shadow_present_pte().", (present("spte"),))
+AT_LEVEL = Callers(
+    "Callers pass a shadow-present SPTE and the level of its table.",
+    (present("spte", lambda k, case: case["level"]),),
+)
 
 declare(
     shape.is_shadow_present_pte,
     GROUP,
     [SPTE],
+    callers=ENTRY,
     mutants=[Mutant(SPTE_H, "!!(pte & SPTE_MMU_PRESENT_MASK)", "!!(pte & PT_PRESENT_MASK)")],
 )
 declare(
     shape.is_mmio_spte,
     GROUP,
     [SPTE],
+    callers=ENTRY,
     mutants=[
         Mutant(SPTE_H, "(spte & shadow_mmio_mask) == shadow_mmio_value", "(spte & shadow_mmio_mask) != 0"),
         Mutant(SPTE_H, "== kvm->arch.shadow_mmio_value &&", "== shadow_mmio_value &&", "7.3"),
@@ -31,6 +42,7 @@ declare(
     GROUP,
     [SPTE],
     modes=ANY_MODE,
+    callers=PRESENT,
     mutants=[Mutant(SPTE_H, "return pte & PT_PAGE_SIZE_MASK;", "return pte & PT_DIRTY_MASK;")],
 )
 declare(
@@ -38,6 +50,7 @@ declare(
     GROUP,
     [SPTE, LEVEL],
     modes=ANY_MODE,
+    callers=AT_LEVEL,
     mutants=[Mutant(SPTE_H, "(level == PG_LEVEL_4K) ||", "(level <= PG_LEVEL_2M) ||")],
 )
 declare(
@@ -45,6 +58,7 @@ declare(
     GROUP,
     [SPTE],
     until=PERMISSION_BITMAP,
+    callers=Callers("fast_page_fault() passes a shadow-present leaf SPTE.", (leaf("spte"),)),
     mutants=[
         Mutant(
             SPTE_H, "(shadow_x_mask | shadow_nx_mask)) == shadow_x_mask", "shadow_x_mask) == shadow_x_mask"
@@ -57,6 +71,7 @@ declare(
     [SPTE],
     modes=ANY_MODE,
     since=TDP_REMOVED_SPTE,
+    callers=ENTRY,
     mutants=[Mutant(SPTE_H, "#define REMOVED_SPTE\t0x5a0ULL", "#define REMOVED_SPTE\t0x5a1ULL")],
 )
 declare(
@@ -64,6 +79,7 @@ declare(
     GROUP,
     [SPTE],
     since=EPT_VE_CHECK,
+    callers=ENTRY,
     mutants=[
         Mutant(SPTE_H, "(spte & VMX_EPT_RWX_MASK) != VMX", "(spte & VMX_EPT_RWX_MASK) == VMX", kernel="6.12")
     ],
@@ -73,6 +89,7 @@ declare(
     GROUP,
     [SPTE],
     modes=ANY_MODE,
+    callers=PRESENT,
     mutants=[
         Mutant(SPTE_H, "(pte & SPTE_BASE_ADDR_MASK) >> PAGE_SHIFT", "pte >> PAGE_SHIFT"),
         Mutant(SPTE_H, "(pte & SPTE_BASE_ADDR_MASK) >>", "(pte & SPTE_BASE_ADDR_MASK & ~shadow_me_mask) >>"),
@@ -84,6 +101,10 @@ declare(
     [Bits("address")],
     modes=ANY_MODE,
     since=SPTE_INDEX,
+    callers=Callers(
+        "Callers pass a pointer to an entry of a page table.",
+        (within("address", lambda k: ALL ^ 7, "address is not that of a 64-bit word"),),
+    ),
     mutants=[Mutant(SPTE_H, "& (SPTE_ENT_PER_PAGE - 1)", "& SPTE_ENT_PER_PAGE")],
 )
 declare(
@@ -101,6 +122,7 @@ declare(
         k, spte, rsvd_bits_mask=(low, high), bad_mt_xwr=bad
     ),
     modes=ANY_MODE,
+    callers=AT_LEVEL,
     mutants=[
         Mutant(SPTE_H, "int bit7 = (pte >> 7) & 1;", "int bit7 = (pte >> 6) & 1;"),
         Mutant(SPTE_H, "if (pte & VMX_EPT_USER_EXECUTABLE_MASK)\n", "if (0)\n", "7.3"),

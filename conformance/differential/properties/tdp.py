@@ -2,6 +2,7 @@
 """Properties: how the TDP MMU writes SPTEs, and walks its tables."""
 
 from conformance.differential.columns import Bits, Choice, SpteColumn
+from conformance.differential.legality.needs import Callers, Case, Need, becomes, entry, leaf, need, same_page
 from conformance.differential.property import ANY_MODE, TDP_MODES, Mutant, declare
 from conformance.model import tdp
 from conformance.model.changes import (
@@ -11,9 +12,10 @@ from conformance.model.changes import (
     TDP_XCHG,
 )
 from conformance.model.kernel import Kernel
+from conformance.model.layout import PT_WRITABLE_MASK
 from conformance.model.tdp_iter import Tables
 from conformance.model.tdp_iter import tdp_iter as walk
-from conformance.model.words import ALL, Word
+from conformance.model.words import ALL, Truth, Word, either, has
 
 GROUP = "tdp"
 TDP_ITER_H = "arch/x86/kvm/mmu/tdp_iter.h"
@@ -23,6 +25,52 @@ OLD = SpteColumn("old_spte", near="memory")
 NEW = SpteColumn("new_spte", near="memory")
 MASK = Bits("mask", dense=True)
 LEVEL = Choice("level", 3, (1, 2, 3, 4))
+
+
+def _level(k: Kernel, case: Case) -> Word:
+    return case["level"]
+
+
+def _is_cleared(k: Kernel, case: Case) -> Truth:
+    mask = case["mask"]
+    return (mask == k.shadow_accessed_mask) | (mask == k.shadow_dirty_mask) | (mask == PT_WRITABLE_MASK)
+
+
+def _nearest_mask(k: Kernel, case: Case) -> dict[str, Word]:
+    mask = case["mask"]
+    other = either(has(mask, k.shadow_dirty_mask), k.shadow_dirty_mask, k.shadow_accessed_mask)
+    if not k.shadow_accessed_mask:
+        other = (mask & 0) | PT_WRITABLE_MASK
+    return {
+        "mask": either(
+            _is_cleared(k, case), mask, either(has(mask, PT_WRITABLE_MASK), PT_WRITABLE_MASK, other)
+        )
+    }
+
+
+CLEARED = need("mask is none of Accessed, Dirty and W", _is_cleared, _nearest_mask)
+WRITES = Callers(
+    "tdp_mmu_set_spte() and handle_removed_pt() pass what they have read and the level of its table; in"
+    " between, fast page faults and the processor may change it. A leaf never comes to map another page.",
+    (
+        entry("old_spte", _level),
+        becomes("old_spte", "memory"),
+        entry("new_spte", _level),
+        same_page("old_spte", "new_spte", _level),
+    ),
+)
+REPLACES = Callers(
+    "tdp_mmu_set_spte_atomic() and handle_removed_pt() replace what an entry holds by what it may hold.",
+    (entry("memory"), entry("new_spte")),
+)
+CLEARS = Callers(
+    "Aging clears Accessed, and the dirty log Dirty or W, of a shadow-present leaf SPTE that they have read.",
+    (
+        leaf("old_spte", lambda k, case: either(case["level"] <= 3, case["level"], 3)),
+        becomes("old_spte", "memory"),
+        CLEARED,
+    ),
+)
 WRITTEN = ("value", "memory after", "accesses")
 
 declare(
@@ -32,6 +80,8 @@ declare(
     gives=WRITTEN,
     truths=("accesses",),
     modes=TDP_MODES,
+    sptes=("value", "memory after"),
+    callers=WRITES,
     mutants=[
         Mutant(TDP_ITER_H, "    spte_has_volatile_bits(old_spte))", "    is_writable_pte(old_spte))"),
         Mutant(TDP_ITER_H, "is_last_spte(old_spte, level) &&", ""),
@@ -50,6 +100,8 @@ declare(
     truths=("accesses",),
     modes=TDP_MODES,
     since=TDP_XCHG,
+    sptes=("value", "memory after"),
+    callers=REPLACES,
     mutants=[
         Mutant(
             TDP_ITER_H,
@@ -66,6 +118,8 @@ declare(
     truths=("accesses",),
     modes=TDP_MODES,
     since=TDP_XCHG,
+    sptes=("value", "memory after"),
+    callers=REPLACES,
     mutants=[Mutant(TDP_ITER_H, "WRITE_ONCE(*rcu_dereference(sptep), new_spte);", "xchg(sptep, new_spte);")],
 )
 declare(
@@ -74,6 +128,10 @@ declare(
     [SpteColumn("old_spte"), LEVEL],
     modes=TDP_MODES,
     since=NEED_ATOMIC_WRITE,
+    callers=Callers(
+        "kvm_tdp_mmu_write_spte() and tdp_mmu_clear_spte_bits() pass an entry and the level of its table.",
+        (entry("old_spte", _level),),
+    ),
     mutants=[Mutant(TDP_ITER_H, "return is_shadow_present_pte(old_spte) &&", "return true &&", "6.12")],
 )
 declare(
@@ -84,6 +142,8 @@ declare(
     truths=("accesses",),
     modes=TDP_MODES,
     since=CLEAR_SPTE_BITS,
+    sptes=("value", "memory after"),
+    callers=CLEARS,
     mutants=[
         Mutant(TDP_ITER_H, "(sptep, old_spte & ~mask)", "(sptep, *sptep & ~mask)", "6.12"),
         Mutant(
@@ -102,6 +162,11 @@ declare(
     truths=("accesses",),
     modes=ANY_MODE,
     since=CLEAR_SPTE_BITS_ATOMIC,
+    sptes=("value", "memory after"),
+    callers=Callers(
+        "tdp_mmu_clear_spte_bits() and aging pass an entry with a shadow-present leaf SPTE.",
+        (leaf("memory"), CLEARED),
+    ),
     mutants=[
         Mutant(
             TDP_ITER_H,
@@ -140,6 +205,11 @@ def tdp_iter(k: Kernel, *columns: Word) -> tuple[Word, ...]:
     return tuple(seen[: 2 * STEPS])
 
 
+def _placed(n: int) -> Need:
+    """An entry of the tree holds what it may at its level; tables are made as they are needed."""
+    return entry(f"spte {n}", lambda k, case: either(case[f"level {n}"] == 0, 1, case[f"level {n}"]))
+
+
 declare(
     tdp_iter,
     GROUP,
@@ -162,6 +232,11 @@ declare(
     gives=[f"{what} {n}" for n in range(STEPS) for what in ("gfn and level", "spte")],
     modes=("npt", "ept-ad"),
     scalar=True,
+    sptes=[f"spte {n}" for n in range(STEPS)],
+    callers=Callers(
+        "for_each_tdp_pte() walks the tables of a root, whose entries hold what the TDP MMU has made.",
+        tuple(_placed(n) for n in range(PLACED)),
+    ),
     mutants=[
         Mutant(TDP_ITER_C, "if (iter->level == iter->min_level)", "if (iter->level < iter->min_level)"),
         Mutant(

@@ -2,14 +2,18 @@
 """Properties: which guest frame, with which rights, an entry of a shadow page shadows."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from conformance.differential.columns import Access, Bits, Choice, Column, Flag
+from conformance.differential.legality.needs import Callers, Case, Need, need
+from conformance.differential.legality.values import aligned, equals, within
 from conformance.differential.property import ANY_MODE, Mutant, declare
 from conformance.model import translation
 from conformance.model.changes import SHADOWED_ACCESS, Change
 from conformance.model.kernel import Kernel
-from conformance.model.words import Word, either
+from conformance.model.layout import PAGE_SHIFT
+from conformance.model.words import Truth, Word, either
 
 GROUP = "translation"
 MMU_C = "arch/x86/kvm/mmu/mmu.c"
@@ -40,10 +44,63 @@ def _of_page(function: Callable[..., Any]) -> Callable[..., Any]:
     return answer
 
 
+def _is_direct(k: Kernel, case: Case) -> Truth:
+    """Whether the page has no translations of its own."""
+    return case["direct"] == 1
+
+
+def _in_order(k: Kernel, case: Case) -> Word:
+    """The frame that entry ``index`` of a direct page maps."""
+    page = translation.ShadowPage(
+        case["level"], case["direct"] == 1, case["passthrough"] == 1, 0, case["sp->gfn"], case["slot"]
+    )
+    return translation.kvm_mmu_page_get_gfn(k, page, case["index"])
+
+
+def _slot_bits(k: Kernel) -> int:
+    """What an entry of the array can hold: a gfn of 40 bits, above the access once that is kept there."""
+    gfns = (1 << 40) - 1
+    return gfns << PAGE_SHIFT | k.layout.acc_all if k.has(SHADOWED_ACCESS) else gfns
+
+
+SHADOWS: tuple[Need, ...] = (
+    need(
+        "level is above 3, where no page is mapped",
+        lambda k, case: case["level"] <= 3,
+        lambda k, case: {"level": either(case["level"] <= 3, case["level"], 3)},
+    ),
+    need(
+        "passthrough is for roots of nested NPT",
+        lambda k, case: case["passthrough"] == 0,
+        lambda k, case: {"passthrough": case["passthrough"] & 0},
+    ),
+    aligned("sp->gfn", above=1, when_="direct"),
+    within("slot", _slot_bits, "slot holds more than a gfn and its access"),
+)
+SHADOWED = Callers(
+    "rmap_add(), rmap_remove() and the splitting of huge pages ask for an entry that maps a page; a direct"
+    " page maps guest frames in order (kvm_mmu_get_child_sp()).",
+    SHADOWS,
+)
+REMEMBERED = Callers(
+    "mmu_set_spte() and FNAME(sync_spte)() pass the gfn and the access that the page's entry shadows; those"
+    " of a direct page follow from the page.",
+    (
+        *SHADOWS,
+        within("gfn", lambda k: (1 << 40) - 1, "gfn is more than 40 bits"),
+        equals("gfn", _in_order, _is_direct, "gfn is not the one that the direct page maps there"),
+    ),
+)
+GRANTED = equals(
+    "access", lambda k, case: case["role.access"], _is_direct, "access is not that of the direct page"
+)
+
+
 def _declare(
     function: Callable[..., Any],
     more: list[Column],
     mutants: list[Mutant],
+    callers: Callers,
     *,
     since: Change | None = None,
     until: Change | None = None,
@@ -55,6 +112,7 @@ def _declare(
         answer=_of_page(function),
         events=SET_EVENTS,
         modes=ANY_MODE,
+        callers=callers,
         mutants=mutants,
         since=since,
         until=until,
@@ -76,6 +134,7 @@ _declare(
             "((gfn_t)index << ((sp->role.level - 1) * SPTE_LEVEL_BITS))",
         ),
     ],
+    SHADOWED,
 )
 _declare(
     translation.kvm_mmu_page_get_access,
@@ -87,6 +146,7 @@ _declare(
             "return sp->shadowed_translation[index] & ACC_WRITE_MASK;",
         )
     ],
+    SHADOWED,
     since=SHADOWED_ACCESS,
 )
 _declare(
@@ -100,6 +160,7 @@ _declare(
         ),
         Mutant(MMU_C, "WARN_ONCE(gfn != kvm_mmu_page_get_gfn(sp, index),", "WARN_ONCE(0,"),
     ],
+    replace(REMEMBERED, needs=(*REMEMBERED.needs, GRANTED)),
     since=SHADOWED_ACCESS,
 )
 _declare(
@@ -112,11 +173,13 @@ _declare(
             "kvm_mmu_page_set_translation(sp, index, 0, access);",
         )
     ],
+    replace(SHADOWED, needs=(*SHADOWS, GRANTED)),
     since=SHADOWED_ACCESS,
 )
 _declare(
     translation.kvm_mmu_page_set_gfn,
     [GFN],
     [Mutant(MMU_C, "sp->gfns[index] = gfn;", "sp->gfns[index] = gfn & 0xffffffff;", "5.10")],
+    REMEMBERED,
     until=SHADOWED_ACCESS,
 )

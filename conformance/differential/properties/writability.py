@@ -2,8 +2,20 @@
 """Properties: who may write, and changing an SPTE in memory."""
 
 from conformance.differential.columns import Bits, Flag, SpteColumn
+from conformance.differential.legality.nearest import nearest_leaf
+from conformance.differential.legality.needs import (
+    Callers,
+    Case,
+    becomes,
+    entry,
+    leaf,
+    need,
+    present,
+    same_page,
+)
 from conformance.differential.property import ANY_MODE, Mutant, declare
 from conformance.model import update, writability
+from conformance.model.access import spte_ad_enabled
 from conformance.model.changes import (
     LEAF_FLUSH_RULE,
     NO_PFN_DIRTY,
@@ -11,7 +23,7 @@ from conformance.model.changes import (
     SPTE_INVARIANTS_HELPER,
 )
 from conformance.model.kernel import Kernel
-from conformance.model.words import Word
+from conformance.model.words import Truth, Word, clear, has, no, when
 
 GROUP = "writability"
 SPTE_H = "arch/x86/kvm/mmu/spte.h"
@@ -19,6 +31,32 @@ MMU_C = "arch/x86/kvm/mmu/mmu.c"
 SPTE = SpteColumn("spte")
 MEMORY = SpteColumn("memory")
 RACED = SpteColumn("raced", near="memory")
+LEAF = Callers("Callers pass a shadow-present leaf SPTE.", (leaf("spte"),))
+UPDATES = Callers(
+    "spte_write_protect(), spte_clear_dirty(), aging and FNAME(sync_spte)() pass an entry with a leaf SPTE,"
+    " which fast page faults and the processor may change meanwhile, and one for the same page.",
+    (
+        leaf("memory"),
+        becomes("memory", "raced"),
+        leaf("new_spte"),
+        same_page("memory", "new_spte"),
+    ),
+)
+PROTECTS = Callers(
+    "Write protection and the dirty log pass an entry of the reverse map, with a shadow-present leaf SPTE.",
+    (leaf("memory"), becomes("memory", "raced")),
+)
+
+
+def _one_access(k: Kernel, case: Case) -> Truth:
+    return no((case["exec"] == 1) & (case["write"] == 1))
+
+
+ENABLED = need(
+    "the A/D bits of memory are disabled",
+    lambda k, case: spte_ad_enabled(k, case["memory"]),
+    lambda k, case: {"memory": nearest_leaf(k, clear(case["memory"], k.layout.spte_tdp_ad_disabled))},
+)
 UPDATED = ("value", "memory after", "accesses", "pfn accessed", "pfn dirty")
 UPDATE_EVENTS = (
     "WARN mmu_spte_update",
@@ -41,12 +79,14 @@ declare(
     [SPTE],
     answer=lambda k, spte: writability.is_writable_pte(spte),
     modes=ANY_MODE,
+    callers=Callers("Callers pass a shadow-present SPTE.", (present("spte"),)),
     mutants=[Mutant(SPTE_H, "return pte & PT_WRITABLE_MASK;", "return pte & PT_PRESENT_MASK;")],
 )
 declare(
     writability.is_mmu_writable_spte,
     GROUP,
     [SPTE],
+    callers=LEAF,
     mutants=[
         Mutant(SPTE_H, "return spte & shadow_mmu_writable_mask;", "return spte & shadow_host_writable_mask;")
     ],
@@ -60,6 +100,7 @@ declare(
     answer=_check_invariants,
     events=("WARN check_spte_writable_invariants",),
     since=SPTE_INVARIANTS_HELPER,
+    callers=LEAF,
     mutants=[Mutant(SPTE_H, "WARN_ONCE(is_writable_pte(spte),", "WARN_ONCE(0,")],
 )
 declare(
@@ -70,6 +111,17 @@ declare(
         k, spte, exec=exec == 1, write=write == 1
     ),
     until=PERMISSION_BITMAP,
+    callers=Callers(
+        "fast_page_fault() passes a shadow-present leaf SPTE; a fault is of a fetch or of a write.",
+        (
+            leaf("spte"),
+            need(
+                "exec and write are both set",
+                _one_access,
+                lambda k, case: {"write": case["write"] & (case["exec"] ^ 1)},
+            ),
+        ),
+    ),
     mutants=[Mutant(MMU_C, "return spte & PT_PRESENT_MASK;\n}", "return is_shadow_present_pte(spte);\n}")],
 )
 declare(
@@ -84,6 +136,28 @@ declare(
         k, spte, error_code, permissions
     ),
     since=PERMISSION_BITMAP,
+    callers=Callers(
+        "fast_page_fault() and kvm_tdp_map_page() pass what an entry holds and the error code of a fault.",
+        (
+            entry("spte"),
+            need(
+                "error_code is of a fetch and of a write",
+                lambda k, case: no(
+                    has(case["error_code"], writability.PFERR_FETCH_MASK)
+                    & has(case["error_code"], writability.PFERR_WRITE_MASK)
+                ),
+                lambda k, case: {
+                    "error_code": clear(
+                        case["error_code"],
+                        when(
+                            has(case["error_code"], writability.PFERR_FETCH_MASK),
+                            writability.PFERR_WRITE_MASK,
+                        ),
+                    )
+                },
+            ),
+        ),
+    ),
     mutants=[
         Mutant(
             SPTE_H,
@@ -98,6 +172,10 @@ declare(
     GROUP,
     [SpteColumn("old_spte"), SpteColumn("new_spte", near="old_spte")],
     since=LEAF_FLUSH_RULE,
+    callers=Callers(
+        "mmu_spte_update() and the TDP MMU pass shadow-present leaf SPTEs of one page.",
+        (leaf("old_spte"), leaf("new_spte"), same_page("old_spte", "new_spte")),
+    ),
     mutants=[
         Mutant(
             SPTE_H,
@@ -114,6 +192,8 @@ declare(
     gives=UPDATED,
     truths=("value", "accesses"),
     events=UPDATE_EVENTS,
+    sptes=("memory after",),
+    callers=UPDATES,
     mutants=[
         Mutant(
             MMU_C,
@@ -135,6 +215,8 @@ declare(
     truths=("value", "accesses"),
     answer=lambda k, memory, raced, pt_protect: update.spte_write_protect(k, memory, raced, pt_protect == 1),
     events=UPDATE_EVENTS,
+    sptes=("memory after",),
+    callers=PROTECTS,
     mutants=[
         Mutant(
             MMU_C, "!(pt_protect && is_mmu_writable_spte(spte)))", "!(pt_protect && is_writable_pte(spte)))"
@@ -148,6 +230,15 @@ declare(
     gives=UPDATED,
     truths=("value", "accesses"),
     events=UPDATE_EVENTS,
+    sptes=("memory after",),
+    callers=Callers(
+        "__rmap_clear_dirty() passes an entry with a shadow-present leaf SPTE whose A/D bits are enabled.",
+        (
+            leaf("memory"),
+            ENABLED,
+            becomes("memory", "raced"),
+        ),
+    ),
     mutants=[Mutant(MMU_C, "spte &= ~shadow_dirty_mask;", "spte &= ~shadow_accessed_mask;")],
 )
 declare(
@@ -159,5 +250,7 @@ declare(
     answer=lambda k, memory, raced: update.spte_wrprot_for_clear_dirty(k, raced),
     events=("call kvm_set_pfn_dirty",),
     until=NO_PFN_DIRTY,
+    sptes=("memory after",),
+    callers=PROTECTS,
     mutants=[Mutant(MMU_C, "if (was_writable && !spte_ad_enabled(*sptep))", "if (was_writable)")],
 )

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import z3
 
@@ -14,9 +15,10 @@ from conformance.differential.proving.hosts import KINDS, EveryHost
 from conformance.differential.proving.inputs import EveryInput, every_input
 from conformance.differential.proving.sides import Observed, Side
 from conformance.differential.proving.solving import Deadline, Unproved, different, find
-from conformance.model.modes import MODES, Mode
+from conformance.model.kernel import Kernel
+from conformance.model.modes import MODES, Mode, kernel_in
 
-__all__ = ["DEATH", "Proof", "Refutation", "modes_of", "prove"]
+__all__ = ["DEATH", "Proof", "Refutation", "legally", "modes_of", "prove"]
 
 DEATH = "death"
 """What is observed besides words: whether it crashed."""
@@ -90,7 +92,10 @@ def prove(prop: Property, sides: tuple[Side, Side], seconds: float, modes: Seque
                     if undefined := one.undefined | other.undefined:
                         raise Unproved(f"{word} depends on {min(undefined)}, which nobody has written")
                     conditions = [*meant, unequal]
-                    proof.refutation = _smaller(found, conditions, word, hosts, names, inputs, deadline)
+                    legal = partial(legally, prop, kernels[0], inputs)
+                    proof.refutation = _smaller(
+                        found, conditions, word, hosts, names, inputs, deadline, legal
+                    )
                     return proof
             death = z3.simplify(z3.And(one.died, other.died))
             if not z3.is_false(death) and find([*meant, death], deadline, DEATH) is not None:
@@ -124,9 +129,17 @@ def _smaller(
     names: list[str],
     inputs: EveryInput,
     deadline: Deadline,
+    legal: Callable[[str], z3.BoolRef],
 ) -> Refutation:
-    """What was found, on the host of a named mode if there is one on which they differ, or a plain one."""
+    """What was found: if there is one, what callers can give on the host of a mode, or else any on one.
+
+    If they differ on none, it is on a plain host.
+    """
     try:
+        for name in names:
+            given = find([*conditions, hosts.is_mode(name), legal(name)], deadline, word)
+            if given is not None:
+                return Refutation(MODES[name], _case(given, inputs), word)
         for name in names:
             named = find([*conditions, hosts.is_mode(name)], deadline, word)
             if named is not None:
@@ -138,6 +151,12 @@ def _smaller(
     except Unproved:
         pass  # There was no more time; what is found already is a difference too.
     return Refutation(hosts.one(found), _case(found, inputs), word)
+
+
+def legally(prop: Property, k: Kernel, inputs: EveryInput, mode: str) -> z3.BoolRef:
+    """That callers can give the inputs in a mode."""
+    legal = prop.legal(kernel_in(MODES[mode], k.profile), list(inputs.words))
+    return z3.BoolVal(legal) if isinstance(legal, bool) else legal
 
 
 def _case(model: z3.ModelRef, inputs: EveryInput) -> tuple[int, ...]:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import z3
 
+from conformance.deadline import Deadline
 from conformance.symbolic.solving import gave_up
 
 __all__ = ["Deadline", "Unproved", "different", "find"]
@@ -18,19 +18,6 @@ MOST_MEMORY = 900
 
 class Unproved(Exception):
     """Nothing can be said, for this reason; how far it came is part of it."""
-
-
-class Deadline:
-    """So many seconds from now on."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._end = time.monotonic() + seconds
-
-    @property
-    def left(self) -> float:
-        """Seconds; never below a hundredth, so that whoever asks can be told that it was too short."""
-        return max(self._end - time.monotonic(), 0.01)
 
 
 def find(conditions: Sequence[z3.BoolRef], deadline: Deadline, what: str) -> z3.ModelRef | None:

@@ -8,20 +8,23 @@ if the formulas, evaluated on drawn cases in every mode, say what the processor 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import shlex
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import active_children, get_context
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
 
+from conformance.deadline import Deadline
 from conformance.differential.columns import SpteColumn
 from conformance.differential.comparison import Comparison
 from conformance.differential.duel import Duel, moved_bits
@@ -31,7 +34,7 @@ from conformance.differential.property import Property
 from conformance.differential.proving.hosts import KINDS
 from conformance.differential.proving.proofs import DEATH, Refutation, modes_of, prove
 from conformance.differential.proving.sides import Code, ModelSide
-from conformance.differential.shrinking import shrink
+from conformance.differential.shrinking import smallest
 from conformance.differential.telling import counterexample
 from conformance.differential.verdict import PROVE, Result, Verdict, case_text
 from conformance.model.modes import MODES, Mode
@@ -43,6 +46,10 @@ __all__ = ["Witness", "prove_all"]
 
 CASES = 1024
 """On how many cases of a property the formulas must agree with the processor, if they are to prove it."""
+
+GRACE = 0.5
+"""Seconds after the deadline in which a process may still say what came of its property."""
+TOO_LATE = "unproved: the budget ended before"
 
 COSTLY = ("make_spte", "kvm_mmu_set_mmio_spte_mask", "make_huge_page_split_spte", "make_huge_spte")
 """What takes longest is begun first."""
@@ -70,21 +77,25 @@ def prove_all(
     jobs: int,
     arguments: Sequence[str],
     modes: Sequence[str] = (),
+    deadline: Deadline | None = None,
 ) -> Iterator[Result]:
     """Results of the properties ``names``, in their order: of one witness against the model, or of two.
 
-    ``seconds`` is what each property may take; ``modes``, if any, on whose hosts it is proved. ``arguments``
+    ``seconds`` is what each property may take, and all of them end at the ``deadline``. With ``modes`` they
+    are proved on the hosts of these only. ``arguments``
     are those of ``conformance run``, or ``conformance diff``, that choose the kernels, for the command that
     shows a difference again. With one job it is done here, which only a process's one thread may; otherwise
     in processes, and where one ends of it, that is the property's result.
     """
     if not names:
         return
+    deadline = deadline or Deadline()
     if jobs == 1:
         with _Worker(tuple(witnesses), tuple(arguments)) as worker:
-            yield from (worker.judge(PROPERTIES[name], seconds, modes) for name in names)
+            yield from (worker.judge(PROPERTIES[name], seconds, modes, deadline) for name in names)
         return
     others = {*active_children()}
+    late = False
     pool = ProcessPoolExecutor(
         min(jobs, len(names)),
         get_context("spawn"),
@@ -96,22 +107,37 @@ def prove_all(
         # Processes begin with this thread's mask, so that an interrupt waits until they can ignore it.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
-            futures = {name: pool.submit(_judge, name, seconds, modes) for name in costly}
+            futures = {name: pool.submit(_judge, name, seconds, modes, deadline) for name in costly}
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for name in names:
             try:
-                yield futures[name].result()
+                yield futures[name].result(_seconds_for(deadline))
+            except TimeoutError:
+                late = True
+                yield Result(name, witnesses[0].name, PROVE, "-", Verdict.SKIP, reason=TOO_LATE)
             except BrokenProcessPool:
                 why = "unproved: the process that worked on it, or on another property, ended"
                 yield Result(name, witnesses[0].name, PROVE, "-", Verdict.ERROR, reason=why)
+        if late:
+            # They were told when to end, and have not: it is not waited for.
+            _end({*active_children()} - others)
     except BaseException:
         # What they are at is of no use any more, and may take long.
-        for process in {*active_children()} - others:
-            process.terminate()
+        _end({*active_children()} - others)
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _seconds_for(deadline: Deadline) -> float | None:
+    """How long a result is waited for; None is for ever."""
+    return Deadline(until=deadline.until + GRACE).left if math.isfinite(deadline.until) else None
+
+
+def _end(processes: Iterable[BaseProcess]) -> None:
+    for process in processes:
+        process.terminate()
 
 
 _worker: _Worker | None = None
@@ -130,9 +156,9 @@ def _begin(witnesses: tuple[Witness, ...], arguments: tuple[str, ...], parent: i
     _worker = _Worker(witnesses, arguments)
 
 
-def _judge(name: str, seconds: float, modes: Sequence[str]) -> Result:
+def _judge(name: str, seconds: float, modes: Sequence[str], deadline: Deadline) -> Result:
     assert _worker is not None
-    return _worker.judge(PROPERTIES[name], seconds, modes)
+    return _worker.judge(PROPERTIES[name], seconds, modes, deadline)
 
 
 class _Worker:
@@ -157,10 +183,12 @@ class _Worker:
         for oracle in self._oracles:
             oracle.close()
 
-    def judge(self, prop: Property, seconds: float, modes: Sequence[str]) -> Result:
+    def judge(self, prop: Property, seconds: float, modes: Sequence[str], deadline: Deadline) -> Result:
         """What became of a property."""
         start = time.monotonic()
-        result = self._judge(prop, seconds, modes)
+        if not deadline.more_time():
+            return Result(prop.name, self._witnesses[0].name, PROVE, "-", Verdict.SKIP, reason=TOO_LATE)
+        result = self._judge(prop, min(seconds, deadline.left), modes)
         return replace(result, seconds=time.monotonic() - start)
 
     def _judge(self, prop: Property, seconds: float, modes: Sequence[str]) -> Result:
@@ -199,7 +227,7 @@ class _Worker:
             place = f"{found.word} of {case_text(found.case)} ({found.mode.name})"
             why = f"the proof engine is wrong: by the formulas {place} differs, on the processor it does not"
             return told("-", Verdict.ERROR, reason=why)
-        difference = shrink(comparison, difference)
+        difference = smallest(comparison, difference, np.random.default_rng(len(prop.name)))
         if isinstance(comparison, Duel):
             again = ["conformance", "diff", *self._arguments, "--only", prop.name]
             if any(witness.image is None for witness in self._witnesses):

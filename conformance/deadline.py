@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Points in time after which work ends: one clock, the monotonic one, which all processes share."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+__all__ = ["Deadline", "TimeLimitReached", "time_limit"]
+
+
+class TimeLimitReached(BaseException):
+    """The time limit of the command ended; what is known by then is reported.
+
+    Not an Exception, so that no handler of errors takes it for one.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the time limit of {seconds:g} s ended")
+
+
+class Deadline:
+    """``seconds`` from now on; without them it never comes. ``until`` is that point of the clock."""
+
+    def __init__(self, seconds: float = math.inf, *, until: float | None = None) -> None:
+        self.seconds = seconds
+        self.until = time.monotonic() + seconds if until is None else until
+
+    @property
+    def left(self) -> float:
+        """Seconds until then, never below 0."""
+        return max(self.until - time.monotonic(), 0.0)
+
+    def more_time(self) -> bool:
+        """Whether it has not come yet."""
+        return time.monotonic() < self.until
+
+    def part(self, share: float) -> Deadline:
+        """When that share of what is left is over."""
+        left = self.left
+        return Deadline(until=self.until - left * (1 - share)) if math.isfinite(left) else self
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float | None) -> Iterator[None]:
+    """Raise TimeLimitReached in the main thread if the body takes longer than ``seconds``."""
+    if seconds is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise TimeLimitReached(seconds)
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

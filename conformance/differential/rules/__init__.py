@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a difference means: the rule that it breaks, with its source, or else the facts that differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from conformance.differential.comparison import Comparison, Difference
+from conformance.differential.rules.scene import Scene
+from conformance.differential.rules.table import CHANGES, RULES, Rule
+
+__all__ = ["CHANGES", "RULES", "Breach", "Rule", "Scene", "broken", "facts"]
+
+
+@dataclass(frozen=True)
+class Breach:
+    """A rule that a difference breaks, if any, as one side is accused in ``scene``.
+
+    ``where`` begins the sentence if it is not plain which side that is; ``rank`` is the rule's place in the
+    tables, the most telling having the least.
+    """
+
+    scene: Scene
+    rule: Rule | None
+    where: str
+    rank: int
+
+
+def broken(comparison: Comparison, found: Difference) -> Breach:
+    """The first rule that one side breaks and the other does not.
+
+    The accused is the kernel; in a review it is the kernel after the change, and else the one before it.
+    """
+    k, prop = comparison.kernel, comparison.property
+    one = Scene(k, prop, found.case, found.kernel, found.model)
+    other = Scene(k, prop, found.case, found.model, found.kernel)
+    scenes = ((other, "after: "), (one, "before: ")) if comparison.reviewed else ((one, ""),)
+    for rules, least in ((RULES, 0), (CHANGES, len(RULES))):
+        for scene, where in scenes:
+            for rank, rule in enumerate(rules, least):
+                if rule.broken(scene):
+                    return Breach(scene, rule, where, rank)
+    return Breach(scenes[0][0], None, "", len(RULES) + len(CHANGES))
+
+
+def facts(scene: Scene) -> str:
+    """What differs, by name: fields of an SPTE, other words, events."""
+    told = [_fact(scene, name) for name in scene.prop.gives if scene.differs(name)]
+    for event in scene.prop.events:
+        seen, expected = scene.event(event)
+        if seen != expected:
+            told.append(f"{event} {'is missing' if seen < expected else 'is new'}")
+    if scene.seen_words[-1] >> 56 != scene.expected_words[-1] >> 56:
+        told.append("an event that the property does not know")
+    return "; ".join(told)
+
+
+def _fact(scene: Scene, name: str) -> str:
+    if name in scene.prop.sptes and name == scene.changed and scene.unlike:
+        return f"{name} in {', '.join(scene.unlike)}"
+    return name

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A difference as rules see it: the inputs, what the accused side did, and what the other did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from conformance.differential.property import Property
+from conformance.model.decode import fields
+from conformance.model.kernel import Kernel
+from conformance.model.legal import present_kind, restored
+from conformance.model.shape import is_executable_pte
+
+__all__ = ["Scene"]
+
+_BEFORE = ("memory", "huge_spte", "small_spte", "old_spte", "spte")
+"""The inputs that are the SPTE which a function changes, or asks about."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One case of a property: ``seen`` are the words of the accused side, ``expected`` those of the other."""
+
+    k: Kernel
+    prop: Property
+    case: Sequence[int]
+    seen_words: Sequence[int]
+    expected_words: Sequence[int]
+
+    @cached_property
+    def inputs(self) -> dict[str, int]:
+        """The inputs by name."""
+        return {column.name: word for column, word in zip(self.prop.takes, self.case, strict=True)}
+
+    @cached_property
+    def seen(self) -> dict[str, int]:
+        """What the accused side gave, by name."""
+        return dict(zip(self.prop.gives, self.seen_words, strict=False))
+
+    @cached_property
+    def expected(self) -> dict[str, int]:
+        """What the other side gave, by name."""
+        return dict(zip(self.prop.gives, self.expected_words, strict=False))
+
+    def differs(self, name: str) -> bool:
+        """Whether the sides gave different words under this name."""
+        return name in self.seen and self.seen[name] != self.expected[name]
+
+    def event(self, name: str) -> tuple[int, int]:
+        """How often something happened: on the accused side, and on the other."""
+        if name not in self.prop.events:
+            return 0, 0
+        shift = 8 * self.prop.events.index(name)
+        return self.seen_words[-1] >> shift & 0xFF, self.expected_words[-1] >> shift & 0xFF
+
+    @property
+    def before(self) -> int | None:
+        """The SPTE that is changed, or asked about; None if there is none."""
+        return next((self.inputs[name] for name in _BEFORE if name in self.inputs), None)
+
+    @cached_property
+    def changed(self) -> str | None:
+        """The observed SPTE in which the sides differ; None if there is none."""
+        return next((name for name in reversed(self.prop.sptes) if self.differs(name)), None)
+
+    @property
+    def made(self) -> int:
+        """That SPTE on the accused side."""
+        return self.seen[self.changed] if self.changed else 0
+
+    @property
+    def meant(self) -> int:
+        """That SPTE on the other side."""
+        return self.expected[self.changed] if self.changed else 0
+
+    @property
+    def level(self) -> int:
+        """The level of that SPTE; 0 if it is not known."""
+        return self.inputs.get("level", 0)
+
+    def present(self, spte: int) -> bool:
+        """Whether it is shadow-present, and not frozen."""
+        return bool(present_kind(self.k, spte))
+
+    def executable(self, spte: int) -> bool:
+        """Whether the guest may execute by it, at the latest after an access to what is access-tracked."""
+        plain = restored(self.k, spte)
+        if self.k.shadow_nx_mask:
+            return bool(is_executable_pte(self.k, plain))
+        return bool(plain & (self.k.shadow_x_mask | self.k.shadow_xu_mask))
+
+    def gained(self, mask: int) -> bool:
+        """Whether only the accused side's SPTE has a bit of the mask."""
+        return bool(self.changed) and bool(self.made & mask & ~self.meant)
+
+    def lost(self, mask: int) -> bool:
+        """Whether only the other side's SPTE has a bit of the mask."""
+        return bool(self.changed) and bool(self.meant & mask & ~self.made)
+
+    @cached_property
+    def unlike(self) -> list[str]:
+        """The fields of the SPTE that differ, by name."""
+        one = {(field.high, field.low): field for field in fields(self.k, self.made)}
+        other = {(field.high, field.low): field for field in fields(self.k, self.meant)}
+        if one.keys() != other.keys():
+            return []
+        names = [
+            field.name or "unused bits" for place, field in one.items() if field.value != other[place].value
+        ]
+        return list(dict.fromkeys(names))

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Rules: each is named for a difference that breaks it, on whichever side, and none is made up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from model_oracle import ModelOracle
+
+from conformance.differential.comparison import Comparison, Difference
+from conformance.differential.properties import PROPERTIES
+from conformance.differential.rules import CHANGES, RULES, broken, facts
+from conformance.model.modes import MODES, kernel_in
+from conformance.model.profiles import profile_of
+
+SIX_ONE = profile_of((6, 1))
+EPT = kernel_in(MODES["ept-ad"], SIX_ONE)
+HOST, MMU = EPT.shadow_host_writable_mask, EPT.shadow_mmu_writable_mask
+A, D, W, X, LARGE = 0x100, 0x200, 2, 4, 0x80
+LEAF = HOST | MMU | 0x831
+HUGE = LEAF | LARGE
+TRACKED = 0x0050000000000830
+"""Access-tracked, in 6.1: A/D-disabled in bit 52, R saved in bit 54, and no R, W or X."""
+
+
+def compared(name, mode="ept-ad", profile=SIX_ONE):
+    return Comparison(PROPERTIES[name], MODES[mode], profile, ModelOracle(profile))
+
+
+def rule_of(name, case, mode="ept-ad", **changed):
+    """The rule that is broken if the kernel gives other words than the model."""
+    comparison = compared(name, mode)
+    model = [int(row[0]) for row in comparison.ask_model(np.array([case], np.uint64).T.copy())]
+    kernel = list(model)
+    for output, change in changed.items():
+        at = (
+            len(model) - 1
+            if output == "events"
+            else comparison.property.gives.index(output.replace("_after", " after"))
+        )
+        kernel[at] = change(model[at])
+    found = Difference(tuple(case), tuple(kernel), tuple(model))
+    breach = broken(comparison, found)
+    return breach.rule.said(breach.scene) if breach.rule else "facts: " + facts(breach.scene)
+
+
+def xor(mask):
+    return lambda word: word ^ mask
+
+
+SPLIT = "make_huge_page_split_spte"
+UPDATE = "mmu_spte_update"
+
+
+@pytest.mark.parametrize(
+    ("name", "case", "changed", "said"),
+    [
+        (SPLIT, (HUGE, 2, 7, 0, 1, 0), {"value": xor(X)}, "a 2 MiB child became executable with NX"),
+        (SPLIT, (HUGE, 2, 7, 0, 1, 1), {"value": xor(X)}, "the SPTE became executable"),
+        (SPLIT, (HUGE, 1, 7, 0, 1, 0), {"value": xor(X)}, "a 4 KiB child stayed non-executable, though"),
+        (SPLIT, (HUGE | D, 1, 7, 0, 0, 0), {"value": xor(D)}, "Dirty was lost"),
+        (SPLIT, (HUGE | A, 1, 7, 0, 0, 0), {"value": xor(A)}, "Accessed was lost"),
+        (SPLIT, (HUGE, 1, 7, 0, 0, 0), {"value": xor(LARGE)}, "the SPTE of a 4 KiB page says"),
+        (SPLIT, (HUGE, 1, 7, 0, 0, 0), {"value": xor(1 << 50)}, "the SPTE points outside MAXPHYADDR"),
+        (SPLIT, (HUGE, 1, 7, 3, 0, 0), {"value": xor(0x1000)}, "the SPTE points to pfn 0x2, not to 0x3"),
+        (SPLIT, (HUGE, 2, 7, 0, 0, 0), {"value": xor(0x1000)}, "the address in a huge SPTE is not"),
+        (SPLIT, (HUGE, 1, 7, 0, 0, 0), {"value": xor(HOST)}, "MMU-writable without Host-writable"),
+        (SPLIT, (0x8B1, 1, 7, 0, 0, 0), {"value": xor(W)}, "the SPTE became writable although Host-"),
+        (SPLIT, (HUGE | W, 1, 7, 0, 0, 0), {"value": xor(MMU)}, "W without MMU-writable"),
+        (SPLIT, (HUGE, 1, 7, 0, 0, 0), {"value": xor(0x800)}, "the SPTE is not shadow-present any more"),
+        (SPLIT, (HUGE, 1, 7, 0, 0, 0), {"value": xor(0x18)}, "the memory type is another"),
+        (SPLIT, (0x800, 1, 7, 0, 0, 0), {"events": lambda word: 0}, "facts: WARN make_huge"),
+        ("kvm_tdp_mmu_write_spte", (LEAF, LEAF, LEAF, 1), {"accesses": lambda word: 1},
+         "a volatile SPTE was written without an atomic exchange"),
+        ("kvm_tdp_mmu_write_spte", (0, 0, LEAF, 1), {"accesses": lambda word: 0x100},
+         "an SPTE without volatile bits was written atomically"),
+        ("spte_has_volatile_bits", (LEAF | A,), {"value": xor(1)},
+         "an SPTE counts as stable, though fast_page_fault() may set its W"),
+        ("spte_has_volatile_bits", (0x931,), {"value": xor(1)},
+         "an SPTE counts as volatile, though nothing changes it outside of mmu_lock"),
+        (UPDATE, (LEAF | W | A, LEAF | W | A, LEAF & ~MMU | A), {"value": xor(1)},
+         "MMU-writable was taken away without a TLB flush: stale writable entries may remain"),
+        (UPDATE, (LEAF | A, LEAF | A, LEAF | W | A), {"value": xor(1)}, "a TLB flush more is asked for"),
+        (UPDATE, (LEAF | D | A, LEAF | D | A, LEAF | A), {"events": lambda word: 0},
+         "the host does not learn that the page is dirty"),
+        ("make_mmio_spte", (0x100, 7, 5), {"value": xor(0x1000)}, "the MMIO SPTE is for another gfn"),
+        ("make_mmio_spte", (0x100, 7, 5), {"value": xor(8)}, "the MMIO SPTE keeps another generation"),
+        ("is_large_pte", (LEAF,), {"value": xor(1)}, "facts: value"),
+    ],
+)  # fmt: skip
+def test_the_broken_rule_is_named(name, case, changed, said):
+    assert rule_of(name, case, **changed).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "case", "changed", "said"),
+    [
+        ("mark_spte_for_access_track", (1 << 52 | 0x831,), xor(1 << 54), "an access-track"),
+        ("restore_acc_track_spte", (TRACKED,), xor(1), "an access-tracked SPTE lost"),
+        ("mark_spte_for_access_track", (1 << 52 | 0x831,), lambda word: 1 << 52 | 0x831, "the SPTE is not"),
+    ],
+)  # fmt: skip
+def test_access_tracking(name, case, changed, said):
+    assert rule_of(name, case, "ept-noad", value=changed).startswith(said)
+
+
+def test_in_a_review_the_accused_side_is_named():
+    comparison = compared(SPLIT)
+    comparison.reviewed = True
+    dirty, clean = (LEAF | D, 0), (LEAF, 0)
+    case = (HUGE | D, 1, 7, 0, 0, 0)
+    lost = broken(comparison, Difference(case, dirty, clean))
+    assert (lost.where, lost.rule.said(lost.scene)) == ("after: ", "Dirty was lost")
+    gained = broken(comparison, Difference(case, clean, dirty))
+    assert (gained.where, gained.rule.said(gained.scene)) == ("after: ", "Dirty was set")
+    plain, atomic = (0, LEAF, 1, 0), (0, LEAF, 0x100, 0)
+    written = compared("kvm_tdp_mmu_write_spte")
+    written.reviewed = True
+    mended = broken(written, Difference((LEAF, LEAF, LEAF, 1), plain, atomic))
+    assert mended.where == "before: "
+    assert mended.rule.said(mended.scene) == "a volatile SPTE was written without an atomic exchange"
+
+
+def test_every_rule_has_a_source():
+    assert all(rule.source for rule in (*RULES, *CHANGES))
+    sentences = [rule.sentence for rule in (*RULES, *CHANGES) if isinstance(rule.sentence, str)]
+    assert len(sentences) == len(set(sentences))
