@@ -9,9 +9,11 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import active_children, get_context
 from types import FrameType
 
-__all__ = ["Deadline", "TimeLimitReached", "time_limit"]
+__all__ = ["Deadline", "TimeLimitReached", "disarm", "time_limit", "workers"]
 
 
 class TimeLimitReached(BaseException):
@@ -61,5 +63,24 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        disarm()
         signal.signal(signal.SIGALRM, before)
+
+
+def disarm() -> None:
+    """Let no time limit end what follows: what is known is being reported."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@contextlib.contextmanager
+def workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool of processes, which the time limit ends whatever they are at."""
+    others = {*active_children()}
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        try:
+            yield pool
+        except TimeLimitReached:
+            for process in {*active_children()} - others:
+                process.terminate()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

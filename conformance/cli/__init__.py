@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from conformance import __version__
+from conformance.deadline import TimeLimitReached
 from conformance.errors import ConformanceError
 from conformance.reports.files import abandon, is_broken
 from conformance.reports.text import lines
@@ -106,6 +107,8 @@ class Commands(click.Group):
             return status
         except (KeyboardInterrupt, click.Abort):
             return INTERRUPTED
+        except TimeLimitReached as ended:
+            _complain(f"{ended}; what is printed above is what is known by then.")
         except ConformanceError as problem:
             _complain(str(problem))
         except click.ClickException as problem:

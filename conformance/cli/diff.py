@@ -22,6 +22,7 @@ from conformance.cli.options import (
     property_options,
     report_options,
     seed_option,
+    time_limit_option,
 )
 from conformance.cli.run import deliver, watching
 
@@ -45,6 +46,7 @@ __all__ = ["diff"]
 @seed_option(0)
 @gate_options
 @report_options
+@time_limit_option
 @click.pass_context
 def diff(
     ctx: click.Context,

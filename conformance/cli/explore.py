@@ -19,6 +19,7 @@ from conformance.cli.options import (
     output_file,
     report_options,
     seed_option,
+    time_limit_option,
 )
 from conformance.cli.run import tell, watching
 from conformance.reports.files import Destination
@@ -74,6 +75,7 @@ def list_() -> None:
 @click.option("--save", metavar="FILE", help="Save the first bad schedule, for 'explore replay FILE'.")
 @click.option("--html", metavar="FILE", help="Draw the first bad schedule as a page.")
 @jobs_option
+@time_limit_option
 @report_options
 @click.pass_context
 def run(ctx: click.Context, names: tuple[str, ...], save: str | None, html: str | None, **given: Any) -> None:

@@ -19,6 +19,7 @@ from conformance.cli.options import (
     output_file,
     report_options,
     seed_option,
+    time_limit_option,
 )
 from conformance.cli.run import tell, watching
 
@@ -33,6 +34,7 @@ __all__ = ["lockstep"]
 @seed_option()
 @click.option("--save", metavar="FILE", help="Save a difference as a scenario file, for 'scenario run FILE'.")
 @jobs_option
+@time_limit_option
 @report_options
 @click.pass_context
 def lockstep(ctx: click.Context, **given: Any) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
@@ -13,6 +14,7 @@ from typing import Any
 import click
 
 from conformance.cli.kept import kept
+from conformance.deadline import time_limit as ending_after
 from conformance.errors import ConformanceError
 from conformance.reports.files import Destination
 from conformance.reports.text import line
@@ -36,6 +38,7 @@ __all__ = [
     "property_options",
     "report_options",
     "seed_option",
+    "time_limit_option",
 ]
 
 Command = Callable[..., Any]
@@ -329,6 +332,22 @@ def budget_option(seconds: float, what: str) -> Callable[[Command], Command]:
     return click.option(
         "--budget", type=Seconds(), default=seconds, show_default=True, metavar="SECONDS", help=what
     )
+
+
+def time_limit_option(command: Command) -> Command:
+    """--time-limit: after how long everything ends, with what is known by then."""
+
+    @functools.wraps(command)
+    def limited(*args: Any, time_limit: float | None, **given: Any) -> Any:
+        with ending_after(time_limit):
+            return command(*args, **given)
+
+    return click.option(
+        "--time-limit",
+        type=Seconds(),
+        metavar="SECONDS",
+        help="End after this long, fetching and compiling included, with what is known by then.",
+    )(limited)
 
 
 def seed_option(default: int | None = None) -> Callable[[Command], Command]:

@@ -26,6 +26,7 @@ from conformance.cli.options import (
     property_options,
     report_options,
     seed_option,
+    time_limit_option,
 )
 from conformance.cli.run import deliver, watching
 from conformance.errors import ConformanceError
@@ -53,6 +54,7 @@ __all__ = ["comparing", "patch"]
 @gate_options
 @click.option("--verbose", is_flag=True, help="Name every story and every function.")
 @report_options
+@time_limit_option
 @click.pass_context
 def patch(
     ctx: click.Context,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from conformance.cli.options import (
     mode_option,
     oracle_options,
     report_options,
+    time_limit_option,
 )
 from conformance.cli.run import tell, watching
 
@@ -45,6 +47,7 @@ __all__ = ["prove"]
     help="For each property; one that is not proved by then is unproved.",
 )
 @jobs_option
+@time_limit_option
 @report_options
 @click.pass_context
 def prove(ctx: click.Context, between: tuple[str, str] | None, **given: Any) -> None:
@@ -76,7 +79,7 @@ def prove(ctx: click.Context, between: tuple[str, str] | None, **given: Any) -> 
             from conformance.differential.run import Plan, run
 
             given["patches"] = tuple(Path(patch) for patch in given["patches"])
-            plan = Plan(**given, engines=("prove",))
+            plan = Plan(**given, engines=("prove",), budget=math.inf)
             report = run(plan, progress=progress, advance=advance)
     from conformance.reports import proofs
 

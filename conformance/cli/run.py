@@ -25,7 +25,9 @@ from conformance.cli.options import (
     property_options,
     report_options,
     seed_option,
+    time_limit_option,
 )
+from conformance.deadline import disarm
 from conformance.errors import ConformanceError
 from conformance.reports.files import abandon
 from conformance.reports.text import line
@@ -54,6 +56,7 @@ Advance = Callable[["Result"], None]
 @budget_option(60.0, "Wall time of comparing a kernel, proofs included; fetching and compiling it is not.")
 @seed_option()
 @jobs_option
+@time_limit_option
 @report_options
 @click.option(
     "--profile",
@@ -138,6 +141,7 @@ def deliver(
     """
     from conformance.reports.terminal import Screen
 
+    disarm()
     screen = sys.stderr if None in places.values() else sys.stdout
     status = _print(lambda: show(Screen(screen)), screen, status)
     for name, place in places.items():

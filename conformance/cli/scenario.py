@@ -18,6 +18,7 @@ from conformance.cli.options import (
     kernel_options,
     mode_option,
     report_options,
+    time_limit_option,
 )
 from conformance.cli.run import each_compiler, tell, watching
 from conformance.reports.text import escaped, line
@@ -55,6 +56,7 @@ def list_(kernel: str | None) -> None:
 @compilers_option
 @mode_option
 @jobs_option
+@time_limit_option
 @report_options
 @click.pass_context
 def run(ctx: click.Context, names: tuple[str, ...], compilers: tuple[str, ...], **given: Any) -> None:

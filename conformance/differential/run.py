@@ -8,15 +8,15 @@ import multiprocessing
 import random
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from conformance.deadline import Deadline
+from conformance.deadline import Deadline, TimeLimitReached, workers
 from conformance.differential.agreement import disagreement
 from conformance.differential.engines import ENGINES, PROFILES, usual
 from conformance.differential.engines.fingerprint import sentence
@@ -28,7 +28,7 @@ from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
 from conformance.differential.shipped import MachineCode, Unreached, build, of_module
 from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
-from conformance.differential.wanted import check_names, check_wanted
+from conformance.differential.wanted import check_names, check_wanted, chosen
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel
 from conformance.model.modes import MODES
@@ -123,11 +123,51 @@ def run(plan: Plan, *, progress: Progress, advance: Callable[[Result], None] | N
     elif not plan.engines and (why := left_out()):
         progress(why)
     plan = replace(plan, engines=plan.engines or usual())
-    if len(selectors) == 1 or plan.jobs == 1 or plan.engines == (PROVE,):
-        reports = [_judge(selector, plan, seed, progress, advance) for selector in selectors]
-    else:
-        reports = _judge_at_once(selectors, plan, seed, progress, advance)
-    return Report(reports, seed, time.monotonic() - start)
+    known = _Known(advance)
+    try:
+        if len(selectors) == 1 or plan.jobs == 1 or plan.engines == (PROVE,):
+            for selector in selectors:
+                known.reports[selector] = _judge(
+                    selector, plan, seed, progress, partial(known.note, selector)
+                )
+        else:
+            _judge_at_once(selectors, plan, seed, progress, known)
+    except TimeLimitReached as ended:
+        for selector in selectors:
+            known.reports.setdefault(selector, _cut_short(selector, plan, known.results[selector], ended))
+    return Report([known.reports[selector] for selector in selectors], seed, time.monotonic() - start)
+
+
+class _Known:
+    """What is known by selector: the reports of kernels that are judged, and the results of all."""
+
+    def __init__(self, advance: Callable[[Result], None] | None) -> None:
+        self.reports: dict[str, KernelReport] = {}
+        self.results: defaultdict[str, list[Result]] = defaultdict(list)
+        self._advance = advance
+
+    def note(self, selector: str, result: Result) -> None:
+        """A result that has come."""
+        self.results[selector].append(result)
+        if self._advance is not None:
+            self._advance(result)
+
+
+def _cut_short(selector: str, plan: Plan, results: list[Result], ended: TimeLimitReached) -> KernelReport:
+    """The report of a kernel that was not judged to the end: each property without a result is missing."""
+    report = KernelReport(selector, _title(selector, plan), "", results=list(results))
+    reason = f"not reached: {ended}"
+    if not results:
+        report.error = f"{report.title}: {reason}."
+        return report
+    seen = {result.property for result in results}
+    left = [prop.name for prop in chosen(plan.only) if prop.name not in seen]
+    report.results += [Result(name, plan.oracle, "-", "-", Verdict.MISS, reason=reason) for name in left]
+    if not left:
+        report.results.append(
+            Result("-", plan.oracle, "-", "-", Verdict.MISS, reason=f"not finished: {ended}")
+        )
+    return report
 
 
 def _judge(
@@ -213,38 +253,41 @@ def _title(selector: str, plan: Plan) -> str:
     return " + ".join([selector, *(patch.name for patch in plan.patches)])
 
 
-def _judge_at_once(
-    selectors: list[str], plan: Plan, seed: int, progress: Progress, advance: Callable[[Result], None] | None
-) -> list[KernelReport]:
-    """Several kernels' reports, ``plan.jobs`` at a time, each in a process of its own."""
+def _judge_at_once(selectors: list[str], plan: Plan, seed: int, progress: Progress, known: _Known) -> None:
+    """Judge several kernels, ``plan.jobs`` at a time, each in a process of its own."""
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
         messages = manager.Queue()
 
         def relay() -> None:
-            for message in iter(messages.get, None):
+            for selector, message in iter(messages.get, (None, None)):
                 if isinstance(message, Result):
-                    if advance is not None:
-                        advance(message)
+                    known.note(selector, message)
                 else:
                     progress(message)
 
         relaying = threading.Thread(target=relay, daemon=True)
         relaying.start()
         try:
-            with ProcessPoolExecutor(plan.jobs, mp_context=context) as pool:
-                futures = [
-                    pool.submit(_judge_apart, selector, plan, seed, messages) for selector in selectors
-                ]
-                return [future.result() for future in futures]
+            with workers(plan.jobs) as pool:
+                futures = {
+                    selector: pool.submit(_judge_apart, selector, plan, seed, messages)
+                    for selector in selectors
+                }
+                for selector, future in futures.items():
+                    known.reports[selector] = future.result()
         finally:
-            messages.put(None)
+            messages.put((None, None))
             relaying.join()
 
 
 def _judge_apart(selector: str, plan: Plan, seed: int, messages: Any) -> KernelReport:
     """_judge() in a process of its own, its messages put into a queue."""
-    return _judge(selector, replace(plan, jobs=1), seed, messages.put, messages.put)
+
+    def put(message: str | Result) -> None:
+        messages.put((selector, message))
+
+    return _judge(selector, replace(plan, jobs=1), seed, put, put)
 
 
 def listing(selector: str | None, progress: Progress) -> Listing:

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from conformance.deadline import TimeLimitReached, workers
 from conformance.differential.unjudged import once, unjudged
 from conformance.differential.verdict import Counterexample, KernelReport, Report, Result, Verdict
 from conformance.errors import ConformanceError
@@ -148,26 +148,38 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> tu
         raise ConformanceError("--without is for the model; take a fix out of the kernel with --patch.")
     reports: list[KernelReport] = []
     found: list[Finding] = []
-    with ProcessPoolExecutor(plan.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for selector in expand(list(plan.kernels)):
-            began = time.monotonic()
-            report, tasks = _prepare(selector, plan, chosen, without, progress)
-            reports.append(report)
-            running: list[tuple[_Task, Future[Outcome]]] = [
-                (task, pool.submit(hold, task.contest)) for task in tasks
-            ]
-            progress(f"{report.title}: exploring")
-            for task, future in running:
-                outcome = future.result()
-                finding = _find(task, outcome) if outcome.breach is not None and outcome.legs else None
-                result = _judged(task, outcome, finding)
-                report.results.append(result)
-                if finding is not None:
-                    found.append(finding)
-                if advance is not None:
-                    advance(result)
-            report.results[:] = once(report.results, "races")
-            report.seconds = time.monotonic() - began
+    selectors = expand(list(plan.kernels))
+    owed: list[_Task] = []
+    try:
+        with workers(plan.jobs) as pool:
+            for selector in selectors:
+                began = time.monotonic()
+                report, tasks = _prepare(selector, plan, chosen, without, progress)
+                reports.append(report)
+                owed = list(tasks)
+                running: list[tuple[_Task, Future[Outcome]]] = [
+                    (task, pool.submit(hold, task.contest)) for task in tasks
+                ]
+                progress(f"{report.title}: exploring")
+                for task, future in running:
+                    outcome = future.result()
+                    owed.remove(task)
+                    finding = _find(task, outcome) if outcome.breach is not None and outcome.legs else None
+                    result = _judged(task, outcome, finding)
+                    report.results.append(result)
+                    if finding is not None:
+                        found.append(finding)
+                    if advance is not None:
+                        advance(result)
+                report.results[:] = once(report.results, "races")
+                report.seconds = time.monotonic() - began
+    except TimeLimitReached as ended:
+        why = f"not reached: {ended}"
+        for task in owed:
+            place = task.name, task.side, task.side, task.contest.mode
+            reports[-1].results.append(Result(*place, Verdict.MISS, reason=why))
+        for selector in selectors[len(reports) :]:
+            reports.append(KernelReport(selector, selector, "", error=f"{selector}: {why}."))
     return Report(reports, plan.seed, time.monotonic() - start), found
 
 

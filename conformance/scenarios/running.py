@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 
+from conformance.deadline import TimeLimitReached, workers
 from conformance.differential.unjudged import once
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.errors import ConformanceError
@@ -127,18 +128,49 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Re
     selectors = expand(list(plan.kernels))
     check_modes(plan.modes)
     chosen = scenarios(plan.names)
-    prepared = [prepare(selector, plan.patches, progress) for selector in selectors]
-    with ProcessPoolExecutor(plan.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        under_way = [
-            (ready, _submit(pool, ready, chosen, plan.modes))
-            for ready in prepared
-            if isinstance(ready, Ready)
-        ]
-        reports = {
-            ready.kernel.selector: _collect(ready, futures, progress, advance) for ready, futures in under_way
-        }
-    done = [each if isinstance(each, KernelReport) else reports[each.kernel.selector] for each in prepared]
+    prepared: list[Ready | KernelReport] = []
+    reports: dict[str, KernelReport] = {}
+    missing = ""
+    try:
+        for selector in selectors:
+            prepared.append(prepare(selector, plan.patches, progress))
+        with workers(plan.jobs) as pool:
+            under_way = [
+                (ready, _submit(pool, ready, chosen, plan.modes))
+                for ready in prepared
+                if isinstance(ready, Ready)
+            ]
+            for ready, futures in under_way:
+                report = reports[ready.kernel.selector] = ready.report()
+                _collect(report, ready, futures, progress, advance)
+    except TimeLimitReached as ended:
+        missing = f"not reached: {ended}"
+    done: list[KernelReport] = []
+    for selector, made in zip_longest(selectors, prepared):
+        if isinstance(made, KernelReport):
+            done.append(made)
+        elif made is None:
+            done.append(KernelReport(selector, selector, "", error=f"{selector}: {missing}."))
+        else:
+            report = reports.get(made.kernel.selector) or made.report()
+            if missing and not report.seconds:
+                report.results += _not_played(report, chosen, plan.modes, missing)
+            done.append(report)
     return Report(done, None, time.monotonic() - start)
+
+
+def _not_played(
+    report: KernelReport, chosen: Sequence[Scenario], wanted: Sequence[str], reason: str
+) -> list[Result]:
+    """Which stories have no result, since the time limit ended before."""
+    seen = {(result.property, result.mode) for result in report.results}
+    modes = [mode for mode in TDP_MODES if not wanted or mode in wanted]
+    owed = [(told.name, mode) for told in chosen for mode in modes if mode in told.modes]
+    return [
+        Result(name, ORACLE, ENGINE, mode, Verdict.MISS, reason=reason)
+        for name, mode in owed
+        if (name, mode) not in seen
+    ]
 
 
 def _submit(
@@ -156,10 +188,14 @@ def _submit(
 
 
 def _collect(
-    ready: Ready, futures: Sequence[Future[list[Result]]], progress: Progress, advance: Advance | None
-) -> KernelReport:
+    report: KernelReport,
+    ready: Ready,
+    futures: Sequence[Future[list[Result]]],
+    progress: Progress,
+    advance: Advance | None,
+) -> None:
+    """Fill the report with the results of the workers; its ``seconds`` are set when it is complete."""
     progress(f"{ready.kernel.title}: playing scenarios")
-    report = ready.report()
     for future in futures:
         for result in future.result():
             report.results.append(result)
@@ -167,7 +203,6 @@ def _collect(
                 advance(result)
     report.results[:] = once(report.results, "stories")
     report.seconds = time.monotonic() - ready.start
-    return report
 
 
 def _play(ready: Ready, mode: str, names: Sequence[str]) -> list[Result]:

@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import random
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from conformance.deadline import TimeLimitReached, workers
 from conformance.differential.unjudged import once, unjudged
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.kernels import expand
@@ -72,30 +71,41 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Ou
     reports: list[KernelReport] = []
     steps: Counter[str] = Counter()
     to_save = plan.save
-    with ProcessPoolExecutor(plan.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for selector in selectors:
-            ready = prepare(selector, plan.patches, progress)
-            if isinstance(ready, KernelReport):
-                reports.append(ready)
-                continue
-            progress(f"{ready.kernel.title}: drawing steps for {plan.budget:g} s")
-            # As many modes are walked at once as there are jobs.
-            each = plan.budget / math.ceil(len(modes) / plan.jobs)
-            futures = [pool.submit(_walk, ready, mode, seed, each, to_save) for mode in modes]
-            report = ready.report()
-            reports.append(report)
-            for future in futures:
-                walked = future.result()
-                steps += walked.steps
-                report.results.append(walked.result)
-                if walked.script is not None and to_save is not None:
-                    remark = f"lockstep, kernel {ready.kernel.title}, seed {seed}"
-                    saved.write(to_save, walked.script, walked.result.mode, remark)
-                    to_save = None
-                if advance is not None:
-                    advance(walked.result)
-            report.results[:] = once(report.results, "random stories")
-            report.seconds = time.monotonic() - ready.start
+    try:
+        with workers(plan.jobs) as pool:
+            for selector in selectors:
+                ready = prepare(selector, plan.patches, progress)
+                if isinstance(ready, KernelReport):
+                    reports.append(ready)
+                    continue
+                progress(f"{ready.kernel.title}: drawing steps for {plan.budget:g} s")
+                # As many modes are walked at once as there are jobs.
+                each = plan.budget / math.ceil(len(modes) / plan.jobs)
+                futures = [pool.submit(_walk, ready, mode, seed, each, to_save) for mode in modes]
+                report = ready.report()
+                reports.append(report)
+                for future in futures:
+                    walked = future.result()
+                    steps += walked.steps
+                    report.results.append(walked.result)
+                    if walked.script is not None and to_save is not None:
+                        remark = f"lockstep, kernel {ready.kernel.title}, seed {seed}"
+                        saved.write(to_save, walked.script, walked.result.mode, remark)
+                        to_save = None
+                    if advance is not None:
+                        advance(walked.result)
+                report.results[:] = once(report.results, "random stories")
+                report.seconds = time.monotonic() - ready.start
+    except TimeLimitReached as ended:
+        for selector in selectors[len(reports) :]:
+            reports.append(KernelReport(selector, selector, "", error=f"{selector}: not reached: {ended}."))
+        for report in reports:
+            if not report.seconds and not report.error and report.unreached is None:
+                seen = {result.mode for result in report.results}
+                for mode in modes:
+                    if mode not in seen:
+                        missing = _result(mode, Verdict.MISS, 0, 0.0, f"not reached: {ended}")
+                        report.results.append(missing)
     return Outcome(Report(reports, seed, time.monotonic() - start), steps)
 
 

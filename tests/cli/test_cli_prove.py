@@ -164,7 +164,7 @@ def test_a_review_says_that_it_did_without(process, tmp_path):
 def test_run_does_without_the_packages_and_says_so(process):
     """Here they cannot even be imported."""
     code = "import sys; sys.modules.update(z3=None, pypcode=None); from conformance.cli import main; main()"
-    asked = ("run", "--kernel", "6.1", "--only", "is_frozen_spte", "--budget", "0.1")
+    asked = ("run", "--kernel", "6.1", "--only", "is_frozen_spte", "--budget", "6")
     done = process(*asked, code=code)
     assert done.returncode == 0, done.stderr
     told = [line for line in done.stderr.splitlines() if "proof" in line]

@@ -36,7 +36,7 @@ def test_mutant_dies_and_its_case_replays(name, mutant, tmp_path, counted):
         patches=(patch,),
         only=(name,),
         engines=SAMPLING,
-        budget=0.5,
+        budget=6,
         seed=1,
         profile="ci",
     )

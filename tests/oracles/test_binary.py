@@ -177,7 +177,7 @@ def test_use_of_what_nothing_stands_in_for_is_told_by_name(folder, tmp_path):
 
 
 def test_a_run_asks_the_shim_as_well_and_says_so_first(kernel, folder, monkeypatch):
-    plan = Plan((kernel.selector,), only=("make_nonleaf_spte", "is_rsvd_spte"), oracle="binary", budget=0.1)
+    plan = Plan((kernel.selector,), only=("make_nonleaf_spte", "is_rsvd_spte"), oracle="binary", budget=8)
     report = run(plan, progress=lambda line: None).kernels[0]
     assert report.disagreement is None
     assert report.results[0].engine == "agreement" and report.results[0].verdict is Verdict.PASS
@@ -198,7 +198,7 @@ def test_a_run_asks_the_shim_as_well_and_says_so_first(kernel, folder, monkeypat
 
 def test_a_module_given_is_asked(kernel, folder):
     found = shipped(kernel.selector)
-    plan = Plan(module=found.module, vmlinux=found.base, only=("make_nonleaf_spte",), budget=0.1)
+    plan = Plan(module=found.module, vmlinux=found.base, only=("make_nonleaf_spte",), budget=8)
     report = run(plan, progress=lambda line: None)
     assert report.status == 0 and report.kernels[0].selector == kernel.series
 

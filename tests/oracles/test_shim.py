@@ -123,7 +123,7 @@ def test_kernel_code_that_dies_is_a_finding(kernel, tmp_path, monkeypatch, code,
         kernels=(kernel.selector,),
         patches=(patch,),
         only=("is_large_pte", "is_writable_pte"),
-        budget=0.1,
+        budget=8,
         seed=1,
         profile="ci",
     )
@@ -141,7 +141,7 @@ def test_mask_setters_that_die_are_a_finding(kernel, tmp_path):
     reset = "void kvm_mmu_reset_all_pte_masks(void)\n{"
     guard = "static void planted(void) { BUG_ON(boot_cpu_data.x86_phys_bits == 47); }\n"
     patch = patched(kernel, tmp_path, SPTE_C, reset, f"{guard}{reset}\n\tplanted();")
-    plan = Plan((kernel.selector,), (patch,), ("is_mmu_writable_spte",), budget=0.1, profile="ci")
+    plan = Plan((kernel.selector,), (patch,), ("is_mmu_writable_spte",), budget=8, profile="ci")
     report = run(plan, progress=lambda line: None)
     assert report.status == 1
     failed = {result.mode for result in report.kernels[0].results if result.verdict is Verdict.FAIL}

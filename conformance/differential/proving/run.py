@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
+from conformance.deadline import TimeLimitReached
 from conformance.differential.modelled import ModelOracle
 from conformance.differential.proving.working import Witness, prove_all
 from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
@@ -75,10 +76,18 @@ def between(
     report = KernelReport(" ".join(selectors), title, versions, compiler=compiler().text)
     names, report.results = _common([(witness.title, entries) for witness, _, entries in opened], only)
     progress(f"{title}: proving")
-    for result in prove_all(witnesses, names, seconds, jobs, selectors, modes):
-        report.results.append(result)
-        if advance is not None:
-            advance(result)
+    try:
+        for result in prove_all(witnesses, names, seconds, jobs, selectors, modes):
+            report.results.append(result)
+            if advance is not None:
+                advance(result)
+    except TimeLimitReached as ended:
+        seen = {result.property for result in report.results}
+        report.results += [
+            Result(name, "shim", PROVE, "-", Verdict.MISS, reason=f"not reached: {ended}")
+            for name in names
+            if name not in seen
+        ]
     report.seconds = time.monotonic() - start
     return Report([report], None, report.seconds)
 
