@@ -26,7 +26,7 @@ class Plan:
     engines: tuple[str, ...] = ()
     oracle: str = "shim"
     modes: tuple[str, ...] = ()
-    budget: float = 30.0
+    budget: float = 60.0
     seed: int | None = None
     case: tuple[int, ...] = ()
     jobs: int = 2

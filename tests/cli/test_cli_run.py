@@ -4,11 +4,14 @@
 import json
 import os
 import stat
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import fake_run
 import pytest
+
+from conformance.deadline import TimeLimitReached
 
 
 def test_defaults(cli, plans):
@@ -155,3 +158,23 @@ def test_a_report_that_cannot_be_written_is_no_pass_and_hides_no_difference(
 def test_nothing_is_written_when_nothing_could_run(cli, tmp_path):
     assert cli("run", "--only", "refused", "--junit", tmp_path / "a.xml").exit_code == 2
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("run",), ("prove",), ("scenario", "run"), ("lockstep",), ("explore", "run"), ("diff",), ("patch",)],
+)
+def test_every_command_that_takes_long_can_be_ended(cli, command):
+    assert "--time-limit SECONDS" in cli(*command, "--help").stdout
+    done = cli(*command, "--time-limit", "0")
+    assert done.exit_code == 2 and "above zero" in done.stderr
+
+
+def test_a_time_limit_that_nothing_handles_is_told(cli, monkeypatch):
+    def ends(*args, **given):
+        raise TimeLimitReached(7)
+
+    monkeypatch.setattr(sys.modules["conformance.differential.run"], "run", ends)
+    done = cli("run", "--time-limit", "7")
+    assert done.exit_code == 2
+    assert "the time limit of 7 s ended; what is printed above is what is known by then" in done.stderr
