@@ -124,7 +124,7 @@ def test_parts_of_what_is_left(clock):
 
 
 def test_the_time_limit_ends_whatever_is_under_way():
-    with pytest.raises(TimeLimitReached, match="the time limit of 0.05 s ended"), time_limit(0.05):
+    with pytest.raises(TimeLimitReached, match=r"the time limit of 0\.05 s ended"), time_limit(0.05):
         time.sleep(60)
     with time_limit(None):
         pass
