@@ -184,8 +184,7 @@ class Archive:
             return False
         if address in self.silent:
             return False
-        line = f"deb [arch=amd64 target=Packages signed-by={self.keyring}] {address} {suite} main\n"
-        (self.place / "one.list").write_text(line)
+        (self.place / "one.list").write_text(self.line(suite))
         self.progress(f"Reading Debian's list of packages for {suite}")
         _, out, said = self.apt("apt-get", "-o", f"Dir::Etc::sourcelist={self.place}/one.list", "update")
         names = os.listdir(self.place / "lists")
@@ -199,7 +198,7 @@ class Archive:
                     self.silent.add(address)
             return False
         with open(self.place / "all.list", "a") as file:
-            file.write(line)
+            file.write(self.line(suite))
         self.suites.append(suite)
         return True
 
@@ -211,17 +210,23 @@ class Archive:
         """
         found: list[Offer] = []
         for suite in suites:
-            if self.add(suite) and until is not None:
-                found = self.offers()
-                if any(offer.version == until for offer in found):
-                    return found
+            if not self.add(suite):
+                continue
+            # Of one suite at a time: apt's index of many takes seconds to make.
+            place = self.place / "suite.list"
+            place.write_text(self.line(suite))
+            rows = self.rows(r"linux-source-[0-9].*", "-o", f"Dir::Etc::sourcelist={place}")
+            found += [Offer(*row) for row in rows]
+            if any(offer.version == until for offer in found):
+                return found
         if self.trouble or not self.suites:
             raise self.failure("Debian's kernels cannot be looked up")
-        return found if until is not None else self.offers()
+        return found
 
-    def offers(self) -> list[Offer]:
-        """The linux-source packages of the suites that have been read."""
-        return [Offer(*row) for row in self.rows(r"linux-source-[0-9].*")]
+    def line(self, suite: str) -> str:
+        """The line of a sources.list that stands for a suite."""
+        address = self.security if suite.endswith("-security") else self.main
+        return f"deb [arch=amd64 target=Packages signed-by={self.keyring}] {address} {suite} main\n"
 
     def named(self, pattern: str) -> dict[str, list[str]]:
         """The versions of the packages whose whole name matches, in the suites that have been read."""
@@ -230,14 +235,14 @@ class Archive:
             found.setdefault(name, []).append(version)
         return found
 
-    def rows(self, pattern: str) -> list[tuple[str, str, str]]:
+    def rows(self, pattern: str, *options: str) -> list[tuple[str, str, str]]:
         """Name, version and suite of the packages whose whole name matches, in the suites read so far."""
-        listed = self.apt("apt-cache", "--names-only", "search", f"^{pattern}$")[1]
+        listed = self.apt("apt-cache", *options, "--names-only", "search", f"^{pattern}$")[1]
         names = [line.partition(" - ")[0] for line in listed.splitlines()]
         if not names:
             return []
         found = []
-        for line in self.apt("apt-cache", "madison", *names)[1].splitlines():
+        for line in self.apt("apt-cache", *options, "madison", *names)[1].splitlines():
             row = [column.strip() for column in line.split("|")]
             served = re.search(r"(\S+)/main \S+ Packages$", row[-1])
             if len(row) == 3 and row[0] in names and served:

@@ -294,7 +294,8 @@ class FakeApt(Archive):
                 )
             said = f"E: The repository '{address} {suite} Release' does not have a Release file.\n"
             return 100, "Err:2 x\n  404  Not Found [IP: ::1 80]\n", said
-        rows = [(suite, version) for suite in self.suites for version in self.served[suite]]
+        suite = (self.place / "suite.list").read_text().split()[-2]
+        rows = [(suite, version) for version in self.served[suite]]
         names = sorted({f"linux-source-{series_of(version)}" for _, version in rows})
         if "search" in words:
             return 0, "".join(f"{name} - source\n" for name in names), ""
