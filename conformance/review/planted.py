@@ -83,7 +83,12 @@ class Planted:
 
         root = self._cache.get_or_build("planted", key, build, keep=_KEPT_KERNELS)
         title = f"{self._base.title} with differences planted in {self._file.rpartition('/')[2]}"
-        return replace(self._base, root=root, title=title, fingerprint=fingerprint(Manifest.now(root), self._base.compiler))
+        return replace(
+            self._base,
+            root=root,
+            title=title,
+            fingerprint=fingerprint(Manifest.now(root), self._base.compiler),
+        )
 
     @cached_property
     def _shim(self) -> ShimOracle:
