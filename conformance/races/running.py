@@ -259,7 +259,7 @@ def _of_race(
         return
     for historic in told.historic:
         own = [mode for mode in modes if not historic.modes or mode in historic.modes]
-        why = historic.unseen(profile, kernel.series if side == "kvm" else None)
+        why = historic.unseen(profile, str(kernel.series) if side == "kvm" else None)
         if why:
             name = _name(told.name, historic)
             report.results.append(Result(name, side, side, "-", Verdict.SKIP, reason=why))

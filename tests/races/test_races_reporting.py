@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from conformance.differential.verdict import Verdict
-from conformance.races.running import Plan, run
+from conformance.differential.verdict import KernelReport, Verdict
+from conformance.model.profiles import profile_of
+from conformance.races.race import RACES
+from conformance.races.running import Plan, _of_race, run
 from conformance.reports.difference import difference, headline
 from conformance.reports.mail import render
 
@@ -49,3 +53,15 @@ def test_the_time_is_measured_and_no_sum():
     report = explored(schedules=5000)
     (kernel,) = report.kernels
     assert kernel.seconds is not None and report.seconds is not None and kernel.seconds <= report.seconds
+
+
+def test_of_a_kernel_of_an_unknown_series_nothing_is_taken_out():
+    told = next(race for race in RACES.values() if any(each.reverts for each in race.historic))
+    kernel = SimpleNamespace(
+        series=None, selector="tree:.", title="x", compiler=SimpleNamespace(arguments=())
+    )
+    report = KernelReport("tree:.", "x", "7.4.0-rc1 (tree)", None)
+    side = ("kvm", kernel, Path("library"), profile_of((7, 4, 0)), Plan(today=False), (), report, print)
+    assert list(_of_race(told, *side)) == []
+    assert len(report.results) == len(told.historic)
+    assert {result.verdict for result in report.results} == {Verdict.SKIP}
