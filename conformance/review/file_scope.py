@@ -79,6 +79,11 @@ class Item:
         return self.kind == Kind.VARIABLE
 
     @property
+    def constant(self) -> bool:
+        """Whether it is a variable that no code writes."""
+        return "const" in _outside(self.words) and "*" not in _outside(self.words)
+
+    @property
     def registered(self) -> bool:
         """Whether it only registers something: a parameter, an export, a trace event."""
         return _REGISTERED.match(self.kind) is not None

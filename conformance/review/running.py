@@ -80,7 +80,7 @@ class Running:
         self, changed: Sequence[Pair], pairs: Sequence[Pair], seen: Sequence[Seen], evidence: Evidence
     ) -> list[FunctionReview]:
         """How functions stand after what was run, by what would have noticed a difference."""
-        found = judge(changed, pairs, seen, self._why, self._moved)
+        found = judge(changed, pairs, seen, self._why, self._moved, self.texts.begun)
         return list(found if self.plan.case else weigh(found, changed, seen, evidence))
 
     def _idle(self, changed: Sequence[Pair]) -> bool:

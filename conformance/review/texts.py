@@ -153,6 +153,14 @@ class Texts:
         """The variables whose declaration changed, or the value that they begin with."""
         return frozenset(name for one in self.items if one.item.holds_data for name in one.item.names)
 
+    @property
+    def begun(self) -> frozenset[str]:
+        """The variables that code may write, and that begin with another value or not at all as they did."""
+        changed = [one.item for one in self.own_items if one.item.holds_data and one.both]
+        return (
+            frozenset(name for item in changed if not item.constant for name in item.names) - self.same_data
+        )
+
     @cached_property
     def _data(self) -> frozenset[str]:
         """The names of all variables at file scope."""

@@ -8,7 +8,7 @@ else changed and was executed there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from conformance.review.behaviour import Seen
@@ -25,11 +25,13 @@ def judge(
     seen: Sequence[Seen],
     why: str,
     moved: Sequence[str] = (),
+    begun: Collection[str] = (),
 ) -> Iterator[FunctionReview]:
     """How each of the ``changed`` functions stands, after the properties ``seen``.
 
-    Functions among ``pairs`` follow that did not change, and yet differ: through constants
-    or variables that ``moved``. ``why`` some properties could not be run.
+    Functions among ``pairs`` follow that did not change, and yet differ: through constants or variables that
+    ``moved``. ``why`` some properties could not be run. ``begun`` are variables that begin with another
+    value, and that code may write: where nothing differs, nothing looked before it did.
     """
     accused: set[str] = set()
     for one in changed:
@@ -50,6 +52,10 @@ def judge(
             whole = [each for each in own if each.proved]
             if not alike:
                 yield _tell(one, Standing.UNOBSERVED, executing, _masked(executing))
+                continue
+            if one.alike and set(one.through) <= set(begun):
+                reason = f"nothing here looks at what {', '.join(one.through[:3])} begins with"
+                yield _tell(one, Standing.UNOBSERVED, executing, reason)
                 continue
             standing = Standing.EQUIVALENT if whole else Standing.UNSEEN
             yield _tell(one, standing, whole or alike, "" if whole else _partly(alike))

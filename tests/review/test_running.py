@@ -48,8 +48,8 @@ def stage(monkeypatch):
 
     def call(*names, items=(), users=None, **plan):
         texts = SimpleNamespace(
-            items=items, users=users or {}, moved=frozenset(), new_names={}, symbols=dict, reordered=[],
-            other_files=(), generated=(),
+            items=items, users=users or {}, moved=frozenset(), begun=frozenset(), new_names={}, symbols=dict,
+            reordered=[], other_files=(), generated=(),
         )  # fmt: skip
         judging = Running(None, None, texts, Plan(**plan), lambda text: None)
         pairs = [changed(name) for name in names]

@@ -83,3 +83,25 @@ def test_what_it_uses_is_the_reason():
     text = Text("f", "arch/x86/kvm/mmu/spte.c", "same")
     told = stand([Pair(text, text, ("MASK",))], [Seen("f", 1, {"f"})])["f"]
     assert told.reason == "its own text is the same, but it uses MASK"
+
+
+def test_that_a_variable_begins_otherwise_is_seen_or_nothing_looked_at_it():
+    file = "arch/x86/kvm/mmu/mmu.c"
+    one = Pair(Text("f", file, "same"), Text("f", file, "same"), ("nx",))
+    (told,) = judge([one], [one], [Seen("a", 10, {"f"}, proved=True)], "", begun={"nx"})
+    assert (told.standing, told.reason) == (
+        Standing.UNOBSERVED,
+        "nothing here looks at what nx begins with",
+    )
+    (told,) = judge([one], [one], [Seen("a", 10, {"f"})], "")
+    assert told.standing is Standing.UNSEEN
+    (told,) = judge([one], [one], [Seen("a", 10, {"f"}, FOUND, {"f"})], "", begun={"nx"})
+    assert (told.standing, told.through) == (Standing.DIFFERS, ("nx",))
+
+
+def test_a_property_that_differs_although_its_text_is_the_same_blames_what_moved():
+    file = "arch/x86/kvm/mmu/spte.h"
+    one = Pair(Text("f", file, "same"), Text("f", file, "same"))
+    (told,) = judge([], [one], [Seen("f", 10, {"f"}, FOUND, {"f"})], "", ["SPTE_X"])
+    assert (told.standing, told.through) == (Standing.DIFFERS, ("SPTE_X",))
+    assert told.reason == "its own text is the same; what changed besides is SPTE_X"
