@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from types import SimpleNamespace
 
 import pytest
@@ -32,7 +33,7 @@ def stage(monkeypatch):
         run.append("properties")
         return [Seen("a_property", 7, {"seen"})], ""
 
-    def tell_stories(before, after, symbols, plan, progress, renamed):
+    def tell_stories(before, after, symbols, plan, progress, renamed, names):
         run.append("stories")
         return [Seen("a_story", 0, {"told", "seen"})]
 
@@ -40,6 +41,8 @@ def stage(monkeypatch):
     monkeypatch.setattr(running, "tell_stories", tell_stories)
     monkeypatch.setattr(running, "executed_by_properties", lambda *_: {"a_property": frozenset({"seen"})})
     monkeypatch.setattr(running, "executed_by_stories", lambda *_: {"a_story": frozenset({"told", "seen"})})
+    monkeypatch.setattr(running, "Evidence", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(running, "weigh", lambda found, changed, seen, evidence: found)
     monkeypatch.setattr(running, "pass_on", lambda *_: run.append("passed on"))
 
     def unproved(pairs):
