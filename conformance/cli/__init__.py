@@ -43,12 +43,12 @@ _COMMANDS = {
     "diff": "Say what changed between two kernels, function by function.",
     "patch": "Say what each patch of a series changes.",
     "b4-check": "Judge a mail for b4, the mailing list tool.",
-    "history": "Take known fixes out of kernels and see that somebody notices.",
+    "history": "Take known fixes out of kernels and check that the suite notices.",
     "identify": "Say which upstream changes a kernel has, from how it behaves.",
     "fingerprint": "Show and bless digests of what a kernel answers.",
     "kernels": "Show, fetch and vendor kernel sources.",
     "layout": "Show where structures and SPTE bits lie in the kernel that is shipped.",
-    "decode": "Explain an SPTE bit by bit.",
+    "decode": "Explain SPTEs bit by bit, from numbers, logs and traces.",
 }
 """Each lives in the module of its name, imported when it is called for: help must not wait for numpy."""
 
@@ -130,7 +130,7 @@ class Commands(click.Group):
 
 
 def _complain(sentences: str) -> None:
-    """Tell the user, on stderr, as long as somebody reads it."""
+    """Print an error on stderr, as long as that can be written to."""
     with contextlib.suppress(OSError):
         click.echo("\n".join(lines(f"conformance: {sentences.strip()}")), err=True)
 

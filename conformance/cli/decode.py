@@ -134,6 +134,8 @@ def _wanted(arguments: Sequence[str], *, decimal: bool) -> Iterator[tuple[Found,
     """Every SPTE of the arguments, and the number of its line if it comes from stdin."""
     from conformance.traces.sptes import numbers, search
 
+    if arguments.count(STDIN) > 1:
+        raise ConformanceError("Stdin can be read once only: name - once.")
     read: list[list[Found]] = []
     for argument in arguments:
         if argument == STDIN:

@@ -33,7 +33,7 @@ __all__ = ["explore"]
 
 @click.group()
 def explore() -> None:
-    """Race threads against each other under every schedule, and hold them to what must never happen.
+    """Run threads against each other under every schedule, and check what must never happen.
 
     NAME is a race, or a pattern such as '*log*'.
     """
@@ -60,8 +60,8 @@ def list_() -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @kernel_options
 @cc_option
-@click.option("--on", multiple=True, type=click.Choice(["model", "kvm"]), help="Race on this side only.")
-@click.option("--without", multiple=True, metavar="CHANGE", help="Race on a model that lacks this change.")
+@click.option("--on", multiple=True, type=click.Choice(["model", "kvm"]), help="Explore on this side only.")
+@click.option("--without", multiple=True, metavar="CHANGE", help="Explore on a model that lacks this change.")
 @mode_option
 @click.option(
     "--schedules",
@@ -69,7 +69,7 @@ def list_() -> None:
     default=20_000,
     show_default=True,
     metavar="N",
-    help="Run so many of a race at most; if that is not all, as many more, with few preemptions or random.",
+    help="Run at most N of a race; if these are not all, N more with few preemptions or at random.",
 )
 @seed_option()
 @click.option("--save", metavar="FILE", help="Save the first bad schedule, for 'explore replay FILE'.")
@@ -79,11 +79,12 @@ def list_() -> None:
 @report_options
 @click.pass_context
 def run(ctx: click.Context, names: tuple[str, ...], save: str | None, html: str | None, **given: Any) -> None:
-    """Explore races: today's form must break no promise, each historic form the one that it lacks a fix for.
+    """Explore races: run their threads under every schedule, and check promises on each.
 
-    With --patch or --without only that form is explored. With --seed schedules are random.
+    Today's form must break no promise; a historic form, which lacks a fix, must break the one that the fix
+    restores. With --patch or --without only that form is explored. With --seed schedules are random.
 
-    Exit status: 0 as it must be, 1 a promise was broken (or a historic form broke none), 2 not judged.
+    Exit status: 0 as expected, 1 a promise was broken (or a historic form broke none), 2 not judged.
     """
     places = destinations(given)
     del given["bisect"]  # Commands.main() acts on it.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``conformance history``: take each known fix out of a kernel again and see that somebody notices."""
+"""``conformance history``: take each known fix out of a kernel and check that the suite notices."""
 
 from __future__ import annotations
 

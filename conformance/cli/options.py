@@ -388,7 +388,7 @@ def gate_options(command: Command) -> Command:
 
 
 def report_options(command: Command) -> Command:
-    """--junit, --ktap, --json, --sarif, --mail and --bisect: how the outcome is told besides the table."""
+    """--junit, --ktap, --json, --sarif, --mail and --bisect: how the outcome is written besides the table."""
     stdout = "- is stdout, the table then goes to stderr."
     options = (
         click.option("--junit", metavar="FILE", help="Also write JUnit XML."),

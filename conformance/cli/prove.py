@@ -53,7 +53,7 @@ __all__ = ["prove"]
 def prove(ctx: click.Context, between: tuple[str, str] | None, **given: Any) -> None:
     """Compare machine code with the model, or with other code, for every input on every host.
 
-    A difference is run on the processor before it is shown; what could not be proved is told with the
+    A difference is run on the processor before it is shown. What could not be proved is listed with the
     reason, and counts as skipped.
 
     Exit status: 0 nothing was refuted, 1 something was, 2 nothing could be judged.

@@ -214,7 +214,7 @@ def watching() -> Iterator[tuple[Progress, Advance]]:
 
 
 def _whisper(message: str) -> None:
-    # Progress that nobody reads any more is no reason to stop comparing.
+    # A closed stderr is no reason to stop comparing.
     with contextlib.suppress(OSError):
         click.echo(line(message), err=True)
 

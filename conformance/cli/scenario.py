@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``conformance scenario``: list, play, show and bless the stories told to a whole KVM and to the model."""
+"""``conformance scenario``: list, play, show and bless stories that run on a whole KVM and on the model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def scenario() -> None:
 
 
 @scenario.command("list")
-@click.option("--kernel", metavar="SEL", help="Mark what cannot be told on this kernel, and why.")
+@click.option("--kernel", metavar="SEL", help="Mark the stories that this kernel cannot run, and why.")
 @cc_option
 def list_(kernel: str | None) -> None:
     """Name the stories, with a line on each."""
@@ -81,7 +81,7 @@ def run(ctx: click.Context, names: tuple[str, ...], compilers: tuple[str, ...], 
 @cc_option
 @mode_option
 def show(name: str, kernels: tuple[str, ...], patches: tuple[str, ...], modes: tuple[str, ...]) -> None:
-    """Tell a story, and what happens in it, step by step.
+    """Show a story, and what happens in it, step by step.
 
     That is its golden transcript, or with --kernel or --patch the kernel's run.
     """

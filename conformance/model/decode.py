@@ -2,7 +2,7 @@
 """An SPTE in words: its kind, each bit by name, and one line for reports.
 
 Tables say what the bits of each kind of SPTE are; masks and layout come from the kernel, so that they fit
-any profile and mode. Which combinations KVM never makes is told by ``illegal``.
+any profile and mode. ``illegal`` has the combinations that KVM never makes.
 """
 
 from __future__ import annotations

@@ -161,7 +161,7 @@ GONE_SLOTS_ARE_OUT_OF_REACH = Promise(
 )
 DIRTY_FRAMES_ARE_TOLD = Promise(
     "dirty frames are told",
-    "The host is told of a frame that the guest wrote before it is out of the guest's reach (until v6.13).",
+    "A frame that the guest wrote is reported to the host before it leaves the guest's reach (until v6.13).",
     _dirty_lost,
 )
 MEMORY_IS_NO_MMIO = Promise(

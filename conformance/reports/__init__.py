@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a run is told: to people (terminal), to CI (JUnit), to kernel tooling (KTAP), to programs (JSON).
+"""How results are written: for people (terminal), for CI (JUnit), for kernel tooling (KTAP), as JSON.
 
 Each format is one module that turns a whole :class:`~conformance.differential.verdict.Report` into text.
 What they must agree on (the wording of a difference, what counts as an error, what may stand in one

@@ -20,7 +20,7 @@ __all__ = ["Destination", "abandon", "is_broken"]
 
 
 def is_broken(stream: IO[str]) -> bool:
-    """Whether nobody reads ``stream`` any more, or it cannot be written to.
+    """Whether the reader of ``stream`` is gone, or it cannot be written to.
 
     This tells a reader who has left from a BrokenPipeError of some pipe of ours, which is a defect.
     """

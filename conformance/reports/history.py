@@ -53,7 +53,7 @@ def _table(outcomes: list[Outcome]) -> Table:
         if rest and rest[0].verdict is not Verdict.PASS:
             agrees = "differs"
         fix, revert = outcome.fix, outcome.revert
-        by = revert.by if first.verdict is Verdict.PASS else "nobody"
+        by = revert.by if first.verdict is Verdict.PASS else "nothing"
         cells = (fix.commit, fix.function, by, revert.mode, agrees)
         table.add_row(Text(first.verdict.value, style=colour), *(Text(line(cell)) for cell in cells))
     return table

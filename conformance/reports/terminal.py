@@ -28,7 +28,7 @@ _COLOURS = {
 
 
 class Screen(Console):
-    """A console that prints what it is given, and raises when nobody reads it any more.
+    """A console that prints what it is given, and raises when its reader is gone.
 
     Square brackets in a reason are no markup and numbers no highlights. Rich's own answer to a broken
     pipe is to exit with 1, which means a difference here.

@@ -139,7 +139,7 @@ def _result(mode: str, verdict: Verdict, total: int, seconds: float, reason: str
 
 
 def _path(save: Path) -> str:
-    """The file as ``scenario run`` takes it: told from a story's name by a dot or a slash."""
+    """The file as ``scenario run`` takes it: a dot or a slash distinguishes it from the name of a story."""
     text = str(save)
     return text if saved.is_file_name(text) else f"./{text}"
 

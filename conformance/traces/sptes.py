@@ -38,7 +38,7 @@ _ALONE = re.compile(_NUMBER)
 _NAMED = re.compile(
     # What it is called: spte, new_spte, iter->old_spte, *sptep, shadow PTE; or spte[3], by its level.
     r"(?<!\w)(?P<name>\*\s?\w*sptep|\w*(?:spte|shadow[ _]pte)(?P<many>s?)\d?(?:_?val(?:ue)?)?)(?!\w)"
-    r"(?:\[(?P<level>\d)\])?"
+    r"(?:\[(?:level\s*=?\s*)?(?P<level>\d)\])?"
     # What stands between: nothing, "=", ": ", " is ", " value ", " changed from ", quotes and markup.
     r"""[)"'`*]*\s*(?:value|val|changed)?\s*(?P<sign>[:=]?>?|->|→|\b(?:is|was|from|of)\b)"""
     r"""["'`(<{\[*\s]*"""

@@ -164,6 +164,11 @@ def test_stdin_is_searched_and_each_spte_is_decoded_once(cli):
     assert cli("decode", "-", given=f"{LOGGED}\n").stdout.count("SPTE:") == 1
 
 
+def test_stdin_is_read_once(cli):
+    done = cli("decode", "-", "-", given=LOG)
+    assert (done.exit_code, done.stdout) == (2, "") and "name - once" in done.stderr
+
+
 def test_stdin_is_streamed(process):
     code = (
         "import subprocess, sys\n"

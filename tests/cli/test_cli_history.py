@@ -73,7 +73,7 @@ def test_reports_are_those_of_run(cli, outcome, tmp_path):
     assert [row["verdict"] for row in kernel["results"]] == ["FAIL"]
     assert FIXES[0].commit in (tmp_path / "out.xml").read_text()
     assert f"not ok 1 {FIXES[0].commit}" in (tmp_path / "out.ktap").read_text()
-    assert "nobody" in done.stderr
+    assert "nothing" in done.stderr
 
 
 @pytest.mark.parametrize(

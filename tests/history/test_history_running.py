@@ -84,12 +84,12 @@ def test_the_score_counts_reverts_per_layer_and_debts(judged):
     assert scores[Layer.INTERLEAVING].unseen == sum(fix.layer is Layer.INTERLEAVING for fix in UNSEEN)
 
 
-def test_one_that_nobody_noticed_is_status_1_and_told(judged):
+def test_one_that_was_not_noticed_is_status_1(judged):
     judged.quiet.add(XCHG)
     history = go()
     assert history.report.status == 1
     text = told(history)
-    assert "FAIL" in text and "nobody" in text
+    assert "FAIL" in text and "nothing" in text
     assert "Use atomic XCHG to write TDP MMU SPTEs with volatile bits" in text
 
 

@@ -49,6 +49,7 @@ R = 0x600000001234975
         ("------ spte 0x600000001234977 level 1.", [Found(W, "spte", 1)]),
         ("get_mmio_spte: reserved bits set on MMU-present spte, addr 0x123, hierarchy:", []),
         (", spte[4] = 0x10a8b3907, spte[3] = 0x0", [Found(0x10A8B3907, "spte", 4), Found(0, "spte", 3)]),
+        ("spte[level 2]: 0x600000001234977", [Found(W, "spte", 2)]),
         ("kvm: Writable SPTE is not MMU-writable: 600000001234977", [Found(W, "SPTE")]),
         ("kvm: MMU-writable SPTE is not Host-writable: 600000001234977", [Found(W, "SPTE")]),
         (

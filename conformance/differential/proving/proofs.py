@@ -85,12 +85,12 @@ def prove(prop: Property, sides: tuple[Side, Side], seconds: float, modes: Seque
             other = sides[1].observe(prop, hosts, told, deadline)
             if both := one.undefined & other.undefined:
                 # It has one name, and need not be the same on both.
-                raise Unproved(f"both depend on {min(both)}, which nobody has written")
+                raise Unproved(f"both depend on {min(both)}, which is uninitialised")
             for word, unequal in _differences(prop, one, other):
                 found = find([*meant, unequal], deadline, f"{word}, {kind}")
                 if found is not None:
                     if undefined := one.undefined | other.undefined:
-                        raise Unproved(f"{word} depends on {min(undefined)}, which nobody has written")
+                        raise Unproved(f"{word} depends on {min(undefined)}, which is uninitialised")
                     conditions = [*meant, unequal]
                     legal = partial(legally, prop, kernels[0], inputs)
                     proof.refutation = _smaller(
