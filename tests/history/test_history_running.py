@@ -45,7 +45,8 @@ def judged(monkeypatch):
     def open_kernel(selector, *, progress):
         if selector in made.unbuilt:
             raise BuildError(f"{selector} is not to be had.")
-        return SimpleNamespace(title=selector, version=f"{selector}.1-1", drift=None)
+        compiler = SimpleNamespace(text="gcc 12.2.0")
+        return SimpleNamespace(title=selector, version=f"{selector}.1-1", drift=None, compiler=compiler)
 
     monkeypatch.setattr(running, "open_kernel", open_kernel)
     monkeypatch.setattr(
