@@ -11,10 +11,13 @@ from conformance.reports.grouping import places
 from conformance.reports.rows import ALL, differing
 from conformance.reports.text import escaped, line, word
 
-__all__ = ["described", "difference", "headline"]
+__all__ = ["BEFORE_AFTER", "described", "difference", "headline"]
 
 Sides = tuple[str, str]
 """What the two sides of a counterexample are called, the one that is named first there first."""
+
+BEFORE_AFTER = ("before", "after")
+"""The sides of a review: the same code, before a change and after it."""
 
 _INDENT = " " * 6
 _PLACE_COLUMN = 64
@@ -90,6 +93,8 @@ def headline(result: Result) -> str:
         return f"{inputs}: {sides[0]} and {sides[1]} differ"
     kernel, model = (line(side.get(name, _NOTHING)) for side in (found.kernel, found.model))
     rule = f"{line(found.rule)}: " if found.rule else ""
+    if found.sides == BEFORE_AFTER:
+        return f"{rule}{inputs}: {line(name)} is {kernel} before, {model} after"
     return f"{rule}{inputs}: {line(name)} is {kernel} in {sides[0]}, {model} in {sides[1]}"
 
 
@@ -135,6 +140,8 @@ def _entries(found: Counterexample, sides: Sides, found_by: str) -> Iterator[tup
 def _found_by(result: Result, others: Sequence[Result]) -> str:
     """Which engines found a difference, and in which modes if there are several."""
     by = places([result, *others]) if others else result.engine.removeprefix(ALL)
+    if result.oracle == "review":
+        return ""  # It has no engines: in their place is how the function stands.
     # A race is explored on a side, which is what answers and explores at once.
     return f"{'on' if result.engine == result.oracle else 'by'} {line(by)}" if by else ""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -13,7 +14,7 @@ from rich.text import Text
 
 import conformance
 from conformance.differential.verdict import Counterexample, KernelReport, Report, Result, Verdict
-from conformance.reports.difference import described
+from conformance.reports.difference import BEFORE_AFTER, described
 from conformance.reports.json import counterexample
 from conformance.reports.terminal import say
 from conformance.reports.text import line
@@ -107,7 +108,7 @@ def _functions(group: Iterable[FunctionReview], console: Console) -> None:
         hanging.add_row(Text(f"  {line(one.name)}"), Text(_facts(one)))
         console.print(hanging)
         if one.difference is not None:
-            for entry in described(one.difference, ("before", "after"), width=console.width):
+            for entry in described(one.difference, BEFORE_AFTER, width=console.width):
                 say(console, entry)
 
 
@@ -254,9 +255,8 @@ def _result(one: FunctionReview, gate: Gate, *, fails: bool) -> Result:
     cases = one.cases or int(verdict is Verdict.PASS)
     reason = "; ".join(filter(None, [str(one.standing), one.reason]))
     place = str(one.standing)
-    return Result(
-        one.name, "review", place, "-", verdict, cases, reason=reason, counterexample=one.difference
-    )
+    found = None if one.difference is None else replace(one.difference, sides=BEFORE_AFTER)
+    return Result(one.name, "review", place, "-", verdict, cases, reason=reason, counterexample=found)
 
 
 def _item_result(one: ScopeReview, gate: Gate) -> Result:

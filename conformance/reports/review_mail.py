@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
-from conformance.reports.difference import described
+from conformance.reports.difference import BEFORE_AFTER, described
 from conformance.reports.mail import WIDTH, folded
 from conformance.reports.text import line
 from conformance.review.judging import Judged, SeriesReview
@@ -147,4 +147,4 @@ def _differences(functions: Sequence[FunctionReview]) -> Iterator[str]:
         where = [f"{one.name}() in {one.file}" for one in group]
         yield ""
         yield from folded(names(where, 3) if len(where) > 1 else where[0], _INDENT)
-        yield from described(found, ("before", "after"), width=WIDTH)
+        yield from described(found, BEFORE_AFTER, width=WIDTH)

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import conformance
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
-from conformance.reports.difference import described, difference, headline
+from conformance.reports.difference import BEFORE_AFTER, described, difference, headline
 from conformance.reports.grouping import Difference, differences
 from conformance.reports.rows import ALL, rows
 from conformance.reports.text import line
@@ -212,6 +212,6 @@ def _function(function: FunctionReview, one: Judged) -> Finding:
         said.append(f"; {function.reason}")
     text = [line("".join(said))]
     if function.difference is not None:
-        text += ["", *described(function.difference, ("before", "after"))]
+        text += ["", *described(function.difference, BEFORE_AFTER)]
     key = "\0".join([rule, one.title, function.file, function.name])
     return Finding(rule, kind, level, "\n".join(text), function.name, function.file, key)

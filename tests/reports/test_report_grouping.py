@@ -9,10 +9,14 @@ import xml.etree.ElementTree as ET
 
 import pytest
 from report_samples import failed, found, result
+from review_samples import function, review
 
 from conformance.differential.verdict import KernelReport, Report, Verdict
 from conformance.reports import junit, ktap, mail, sarif
+from conformance.reports.difference import BEFORE_AFTER, headline
 from conformance.reports.grouping import differences, places
+from conformance.reports.review import as_report
+from conformance.review import Standing
 
 MODES = [f"mode{n}" for n in range(12)]
 ENGINES = ["bulk", "exhaustive", "fingerprint"]
@@ -91,3 +95,16 @@ def test_a_fault_shows_in_more_columns_with_some_inputs():
     assert len(differences([both, crashed, crashed])) == 2
     assert len(differences([both, failed(property="other", counterexample=both.counterexample)])) == 2
     assert len(differences([failed(counterexample=None, reason=why) for why in ("a", "b", "a")])) == 2
+
+
+@pytest.mark.parametrize("render", [junit.render, ktap.render])
+def test_a_review_has_a_before_and_an_after_and_no_model(render):
+    differs = review(function("make_spte", Standing.DIFFERS, difference=found(again="conformance diff a b")))
+    text = render(as_report(differs, None))
+    assert re.search(r"before +false", text) and re.search(r"after +true", text)
+    assert "kernel  false" not in text and "model" not in text and "found " not in text
+
+
+def test_the_headline_of_a_review():
+    result = failed(oracle="review", counterexample=found(sides=BEFORE_AFTER))
+    assert headline(result).endswith("returns is false before, true after")
