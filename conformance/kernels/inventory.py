@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from conformance.errors import ConformanceError
 from conformance.kernels.cache import Cache
 from conformance.kernels.debian import cached_version, drift_of, gone, package_key
 from conformance.kernels.kernel import Kernel
@@ -15,7 +16,7 @@ from conformance.kernels.manifest import MANIFEST, Manifest
 from conformance.kernels.opening import open_kernel
 from conformance.kernels.pins import Pin, core_digests, pins, write_pins
 from conformance.kernels.prepare import options_of
-from conformance.kernels.selector import SERIES
+from conformance.kernels.selector import SERIES, parse_debian
 from conformance.kernels.tools import Progress
 from conformance.kernels.vendor import vendored
 
@@ -126,8 +127,10 @@ def pin_series(series: str, version: str | None, cache: Cache, progress: Progres
     """
     table = pins()
     wanted = version or table[series].version
+    if parse_debian(f"debian:{wanted}", wanted).series != series:
+        raise ConformanceError(f"{wanted} is no version of {series}; pass one of that series.")
     kernel = open_kernel(f"debian:{wanted}", progress=progress, cache=cache)
     core = core_digests(kernel.root / "src")
-    table[series] = dataclasses.replace(table[series], version=wanted, core=core)
+    table[series] = dataclasses.replace(table[series], version=kernel.version, core=core)
     write_pins({name: table[name] for name in SERIES if name in table})
     return table[series]

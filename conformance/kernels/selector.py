@@ -14,7 +14,7 @@ from pathlib import Path
 
 from conformance.errors import ConformanceError
 
-__all__ = ["DEFAULT", "SERIES", "Debian", "Pinned", "Selector", "Tree", "expand", "parse"]
+__all__ = ["DEFAULT", "SERIES", "Debian", "Pinned", "Selector", "Tree", "expand", "parse", "parse_debian"]
 
 SERIES = ("5.10", "6.1", "6.12", "7.2", "7.3")
 DEFAULT = "6.1"

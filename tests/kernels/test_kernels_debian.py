@@ -12,9 +12,9 @@ import pytest
 from kernel_samples import Said
 
 from conformance.errors import ConformanceError
-from conformance.kernels import SERIES, Cache, catalogue, debian, open_kernel
+from conformance.kernels import SERIES, Cache, catalogue, debian, inventory, open_kernel
 from conformance.kernels.archive import Archive, Offer, Unreachable, addresses, newest
-from conformance.kernels.pins import core_digests, pins, write_pins
+from conformance.kernels.pins import Pin, core_digests, pins, write_pins
 from conformance.kernels.releases import series_of
 from conformance.kernels.suites import SUITES, likely_first
 
@@ -266,6 +266,21 @@ def test_what_the_archive_has_is_read_again_after_an_hour(
     later = time.time() + catalogue.ASK_AGAIN + 1
     monkeypatch.setattr("time.time", lambda: later)
     assert open_kernel("debian:6.1", cache=cache).version == "6.1.10-1"
+
+
+def test_the_newest_of_a_series_is_pinned_by_its_whole_version(
+    archive: type[FakeArchive], cache: Cache, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[dict[str, Pin]] = []
+    monkeypatch.setattr(inventory, "pins", debian.pins)
+    monkeypatch.setattr(inventory, "write_pins", written.append)
+    archive.versions_served = ("6.1.9-1", "6.1.10-1", "6.12.1-1")
+    assert inventory.pin_series("6.1", "6.1", cache, said).version == "6.1.10-1"
+    assert written[0]["6.1"].version == "6.1.10-1"
+    for refused in ("6.12.1-1", "6.12", "none"):
+        with pytest.raises(ConformanceError, match=r"is no version of 6\.1|names no Debian kernel version"):
+            inventory.pin_series("6.1", refused, cache, said)
+    assert len(written) == 1
 
 
 def test_a_series_that_the_archive_does_not_have(archive: type[FakeArchive], cache: Cache) -> None:
