@@ -184,6 +184,7 @@ def _judged(
     selector: str, plan: Plan, seed: int, progress: Progress, advance: Callable[[Result], None] | None
 ) -> KernelReport:
     """One kernel's report."""
+    start = time.monotonic()
     try:
         kernel = open_kernel(selector, plan.patches, progress=progress)
         shim = build_shim(kernel, Cache(), progress)
@@ -199,6 +200,7 @@ def _judged(
         kernel.drift,
         notes=kernel.notes,
         compiler=kernel.compiler.text,
+        prepared=time.monotonic() - start,
     )
     arguments = ["--kernel", selector, *(word for patch in plan.patches for word in ("--patch", str(patch)))]
     arguments += kernel.compiler.arguments

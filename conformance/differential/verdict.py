@@ -137,8 +137,9 @@ class KernelReport:
     ``compiler`` is what compiled the code that was asked, with its version; "" where it is not known.
     ``disagreement`` says in what two oracles of this kernel differ: that is to be read first.
     ``seconds`` is the wall time until it was judged, None if that was not measured: results that were made
-    side by side cannot be added up. ``places`` are the file and the line of the function that a property is
-    about, for those that differ. ``notes`` say how patches were applied, where that was not exact.
+    side by side cannot be added up; ``prepared`` of them it took to fetch and compile the kernel. ``places``
+    are the file and the line of the function that a property is about, for those that differ. ``notes`` say
+    how patches were applied, where that was not exact.
     """
 
     selector: str
@@ -152,6 +153,7 @@ class KernelReport:
     compiler: str = ""
     results: list[Result] = field(default_factory=list)
     seconds: float | None = None
+    prepared: float = 0.0
     places: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

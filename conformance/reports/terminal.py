@@ -172,6 +172,7 @@ def _total(kernel: KernelReport, groups: dict[str, list[Result]], seed: int | No
     drawn = "" if seed is None else f", seed {seed}"
     tally = "1 property" if len(groups) == 1 else f"{len(groups)} properties"
     spent = "" if kernel.seconds is None else f", {duration(kernel.seconds)} from start to verdict"
+    spent += f" ({duration(kernel.prepared)} to fetch and compile)" if kernel.prepared >= 1 else ""
     console.print(Text(f"{tally}: {counts or 'none'}; {cases:,} cases{spent}{drawn}"))
 
 

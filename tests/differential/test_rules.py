@@ -8,8 +8,12 @@ import pytest
 from model_oracle import ModelOracle
 
 from conformance.differential.comparison import Comparison, Difference
+from conformance.differential.duel import Duel
+from conformance.differential.engines.bulk import bulk
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.rules import CHANGES, RULES, broken, facts
+from conformance.differential.shrinking import smallest
+from conformance.model.changes import WRITABLE_NOT_VOLATILE
 from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import profile_of
 
@@ -125,3 +129,21 @@ def test_every_rule_has_a_source():
     assert all(rule.source for rule in (*RULES, *CHANGES))
     sentences = [rule.sentence for rule in (*RULES, *CHANGES) if isinstance(rule.sentence, str)]
     assert len(sentences) == len(set(sentences))
+
+
+def test_a_review_shows_a_legal_input_and_says_which_side_breaks_the_rule():
+    without = SIX_ONE.without(WRITABLE_NOT_VOLATILE)
+    for profiles, where in (((SIX_ONE, without), "after: "), ((without, SIX_ONE), "before: ")):
+        duel = Duel(
+            PROPERTIES["spte_has_volatile_bits"],
+            MODES["ept-ad"],
+            (SIX_ONE, SIX_ONE),
+            tuple(ModelOracle(profile) for profile in profiles),
+        )
+        found = smallest(duel, bulk(duel, np.random.default_rng(1)), np.random.default_rng(1))
+        told = duel.tell(found, "again")
+        assert told.legal is True and told.again == "again"
+        assert (
+            told.rule == f"{where}an SPTE counts as volatile, though nothing changes it outside of mmu_lock"
+        )
+        assert told.written == {"spte": f"{found.case[0]:#018x}"}

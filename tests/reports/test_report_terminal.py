@@ -62,6 +62,13 @@ def test_different_differences_are_told_apart_and_the_smallest_input_wins(monkey
     assert "0x0000000000000800" in text and "found   by fuzz in npt, ept-ad" in text
 
 
+def test_what_fetching_and_compiling_took_is_said(clean, monkeypatch):
+    kernel = clean.kernels[0]
+    kernel.seconds, kernel.prepared = 40.0, 35.0
+    joined = " ".join(shown(clean, monkeypatch).split())
+    assert "40 s from start to verdict (35 s to fetch and compile)" in joined
+
+
 def test_a_legal_input_is_shown_before_a_smaller_one_that_is_not(monkeypatch):
     small = found(inputs={"spte": 1}, legal=False, precondition="this input breaks the precondition")
     results = [failed(counterexample=small), failed(mode="npt", counterexample=found(legal=True))]
