@@ -136,7 +136,7 @@ def _candidates(archive: Archive, series: str, wanted: str) -> Mapping[str, str]
     for suite in likely_first(wanted, pins()[series].suites if series in pins() else ()):
         if not archive.add(suite):
             continue
-        names = archive.named(rf"linux-(image|modules)-{re.escape(series)}[.~].*-amd64(-unsigned)?")
+        names = archive.named(rf"linux-(image|modules)-{re.escape(series)}([.~+-].*)?-amd64(-unsigned)?")
         # The last of a version counts. Signed and unsigned have the same code, machines run the signed. What
         # is called image in 7.x holds no file, so that modules come after it.
         for name in sorted(names, key=lambda name: (not name.endswith("-unsigned"), "modules" in name)):

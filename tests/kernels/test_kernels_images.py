@@ -31,6 +31,9 @@ PACKAGES = {
         "linux-binary-7.3.4+deb14-amd64": (["7.3.4-1"], "binary"),
         "linux-binary-unsigned-7.3.4+deb14-amd64": (["7.3.4-1"], "binary"),
         "linux-base-7.3.4+deb14-amd64": (["7.3.4-1"], "base"),
+        "linux-modules-7.4-amd64": (["7.4~rc1-1~exp1"], "modules"),
+        "linux-binary-7.4-amd64": (["7.4~rc1-1~exp1"], "binary"),
+        "linux-base-7.4-amd64": (["7.4~rc1-1~exp1"], "base"),
     },
 }
 
@@ -133,6 +136,11 @@ def test_a_kernel_split_over_packages(archive, cache: Cache):
     assert archive[0].downloaded == [
         "linux-modules-7.3.4+deb14-amd64", "linux-binary-7.3.4+deb14-amd64", "linux-base-7.3.4+deb14-amd64",
     ]  # fmt: skip
+
+
+def test_a_release_candidate_of_a_series_that_is_not_pinned(archive, cache: Cache):
+    found = shipped("debian:7.4~rc1-1~exp1", cache=cache)
+    assert (found.package, found.version) == ("linux-modules-7.4-amd64", "7.4~rc1-1~exp1")
 
 
 def test_the_second_time_nobody_is_asked(archive, cache: Cache):
