@@ -112,15 +112,14 @@ def _inner(body: bytes, *, reply: bool) -> tuple[str, bytes]:
     if diff is None:
         return "", body
     start = max((cut.end() for cut in _SCISSORS.finditer(body, 0, diff.start())), default=0)
-    headers = [
-        (subject, found.end())
-        for found in _INNER.finditer(body, start, diff.start())
-        if (reply or not body[start : found.start()].strip())
-        and body[found.end() : found.end() + 1] == b"\n"
-        and (subject := _subject_of(found.group()))
-    ]
-    subject, start = headers[-1] if headers else ("", start)
-    return subject, body[start:]
+    headers = [*_INNER.finditer(body, start, diff.start())]
+    if not reply:
+        headers = [found for found in headers[:1] if not body[start : found.start()].strip()]
+    for found in reversed(headers):
+        subject = _subject_of(found.group())
+        if subject and body[found.end() : found.end() + 1] == b"\n":
+            return subject, body[found.end() :]
+    return "", body[start:]
 
 
 def _subject_of(header: bytes) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,7 +58,8 @@ def handed(mail: Mail, setup: Setup, *, whole: bool = False) -> Handed:
     if mail.diff and not whole:
         before = [part for part in patches if (part.mail.number or 0) < (mail.number or 0)]
         before = sorted(dict.fromkeys(before), key=lambda part: part.mail.number or 0)
-        return Handed(onto, Series((*before, _part(mail))), applied=len(before))
+        series = Series((*before, _part(mail)), incomplete=tuple(_lacking(mail, before)))
+        return Handed(onto, series, applied=len(before))
     if not patches and mail.diff and mail.of in (None, 1):
         patches = [_part(mail)]
     if not patches and not mail.of:
@@ -67,7 +68,17 @@ def handed(mail: Mail, setup: Setup, *, whole: bool = False) -> Handed:
         raise ConformanceError(
             "Of the series there is only this mail. b4 hands the others over for a series that it tracks."
         )
-    return Handed(onto, Series(arrange(list(dict.fromkeys(patches)))))
+    covers = [one for one in thread if one.number == 0 and not one.reply and one.version == mail.version]
+    return Handed(onto, arrange(list(dict.fromkeys(patches)), covers))
+
+
+def _lacking(mail: Mail, before: Sequence[Part]) -> Iterator[str]:
+    """What to say if patches of the series before this one are not at hand."""
+    known = {part.mail.number for part in before}
+    lacking = [number for number in range(1, mail.number or 0) if number not in known]
+    if lacking:
+        count = f"{len(lacking)} patches" if len(lacking) > 1 else "1 patch"
+        yield f"{count} before it in the series, {lacking[0]}/{mail.of} first, not at hand: judged without"
 
 
 def _part(mail: Mail) -> Part:

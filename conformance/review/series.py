@@ -126,16 +126,16 @@ def read_series(files: Sequence[str], commits: Commits | None = None) -> Series:
         found += patches
     if not found:
         raise ConformanceError(" ".join(empty))
-    parts = arrange(found)
-    return Series(parts, tuple(notes), tuple(_incomplete(parts)), _promise(parts, covers))
+    return arrange(found, covers, notes)
 
 
-def arrange(parts: Sequence[Part]) -> tuple[Part, ...]:
+def arrange(parts: Sequence[Part], covers: Sequence[Mail] = (), notes: Sequence[str] = ()) -> Series:
     """Parts in the order in which they apply: each series stays where its first part is, by number.
 
-    Raises ConformanceError if a number is there twice.
+    ``covers`` are the cover letters among the mails. Raises ConformanceError if a number is there twice.
     """
-    return tuple(part for group in _groups(parts) for part in _ordered(group))
+    ordered = tuple(part for group in _groups(parts) for part in _ordered(group))
+    return Series(ordered, tuple(notes), tuple(_incomplete(ordered)), _promise(ordered, covers))
 
 
 def _groups(parts: Sequence[Part]) -> list[list[Part]]:

@@ -171,6 +171,25 @@ def test_a_patch_goes_onto_those_before_it(asked, tracked, reviewers):
     assert fake_review.opened[0][0] == f"tree:{reviewers}@{git('rev-parse', 'HEAD')}"
 
 
+def test_one_mail_of_a_series_that_is_not_tracked(asked):
+    answer, status = asked(mail("[PATCH v8 03/11] x", "fold"), "--onto", "6.1")
+    assert (answer["status"], status) == ("pass", 0)
+    assert "2 patches before it in the series, 1/11 first, not at hand" in " ".join(answer["details"].split())
+
+
+def test_the_promise_of_a_cover_letter(asked, monkeypatch, tmp_path):
+    series = [
+        mail("[PATCH 0/2] cover", message=NFC),
+        mail("[PATCH 1/2] a", "comment"),
+        mail("[PATCH 2/2] b", "break"),
+    ]
+    blob = git("hash-object", "-w", "--stdin", given=mailbox(*series))
+    (tmp_path / "tracking.json").write_text(json.dumps({"series": {"thread-blob": blob}}))
+    monkeypatch.setenv("B4_TRACKING_FILE", str(tmp_path / "tracking.json"))
+    answer, status = asked(series[0], "--onto", "6.1")
+    assert (answer["status"], status) == ("fail", 1)
+
+
 @pytest.mark.parametrize(("content", "options"), [(SERIES[0], []), (SERIES[1], ["--series"])])
 def test_the_whole_series(asked, tracked, content, options):
     answer, _ = asked(content, *options)

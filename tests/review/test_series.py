@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from test_series_mail import DIFF, mail
+from mail_samples import DIFF, mail
 
 from conformance.errors import ConformanceError
 from conformance.kernels import Kernel

@@ -6,26 +6,9 @@ import quopri
 from email.message import EmailMessage
 
 import pytest
+from mail_samples import DIFF, TEXT, mail
 
 from conformance.kernels.mails import read_mail, read_mails
-
-DIFF = (
-    "diff --git a/arch/x86/kvm/mmu/spte.h b/arch/x86/kvm/mmu/spte.h\n"
-    "--- a/arch/x86/kvm/mmu/spte.h\n+++ b/arch/x86/kvm/mmu/spte.h\n"
-    "@@ -1,2 +1,2 @@\n /* von Jörg */\n-mask = 0x20\n+mask |= a == 20 ? 3 : 4;\n"
-)
-TEXT = f"Why it is so.\n\nSigned-off-by: Jörg <j@invalid>\n---\n spte.h | 2 +-\n\n{DIFF}-- \n2.39.5\n"
-
-
-def mail(body: str | bytes = TEXT, **headers: str) -> bytes:
-    given = {
-        "From": "J <j@invalid>",
-        "Subject": "[PATCH v3 2/7] KVM: x86/mmu: Say why",
-        "Message-Id": "<2@invalid>",
-        **{name.replace("_", "-"): value for name, value in headers.items()},
-    }
-    head = "".join(f"{name}: {value}\n" for name, value in given.items())
-    return head.encode() + b"\n" + (body.encode() if isinstance(body, str) else body)
 
 
 def test_a_mail_is_taken_apart():
@@ -146,3 +129,75 @@ def test_a_plain_diff():
 )
 def test_what_is_no_patch_has_no_diff(content):
     assert [one.diff for one in read_mails(content)] == [b""]
+
+
+@pytest.mark.parametrize(
+    ("tags", "number", "of", "version", "release"),
+    [
+        ("PATCH 6.12 123/456", 123, 456, 1, "6.12"),
+        ("PATCH 5.10.y 2/3", 2, 3, 1, "5.10"),
+        ("PATCH AUTOSEL 6.1 04/18", 4, 18, 1, "6.1"),
+        ("PATCH v8 03/11", 3, 11, 8, ""),
+        ("PATCH 6.1.y v2 1/2", 1, 2, 2, "6.1"),
+        ("6.6 PATCH", None, None, 1, "6.6"),
+    ],
+)
+def test_mails_of_stable_reviews(tags, number, of, version, release):
+    got = read_mail(mail(Subject=f"[{tags}] x"))
+    assert (got.number, got.of, got.version, got.release, got.subject) == (number, of, version, release, "x")
+
+
+INNER = "From: K <k@invalid>\nDate: Tue, 2 Jan 2024 03:04:05\nSubject: [PATCH] KVM: inner\n\n"
+
+
+@pytest.mark.parametrize("line", ["-- >8 --", "-----8<-----", "--->8--- cut here --->8---", "- - - %< - - -"])
+def test_a_patch_below_scissors(line):
+    got = read_mail(
+        mail(f"> Quoted.\n\nHow about:\n\n{line}\n{INNER}Inner.\n---\n\n{DIFF}", Subject="Re: [PATCH 1/2] x")
+    )
+    assert (got.subject, got.message, got.inline, got.reply) == ("KVM: inner", "Inner.", True, True)
+    assert (got.number, got.of) == (None, None)
+    assert got.diff.decode() == DIFF
+    got = read_mail(mail(f"Hello.\n\n{line}\nInner.\n---\n\n{DIFF}"))
+    assert (got.subject, got.message, got.inline) == ("KVM: x86/mmu: Say why", "Inner.", False)
+
+
+@pytest.mark.parametrize("before", ["", "> Quoted.\n\nSomething like this?\n\n", "So?\n\n---\n"])
+def test_a_header_of_its_own_in_a_reply(before):
+    got = read_mail(mail(f"{before}{INNER}Inner.\n\n---\n\n{DIFF}", Subject="Re: [PATCH 1/2] x"))
+    assert (got.subject, got.message, got.inline) == ("KVM: inner", "Inner.", True)
+    assert got.diff.decode() == DIFF
+
+
+def test_a_header_at_the_top_counts_in_a_mail_and_one_inside_does_not():
+    got = read_mail(mail(f"{INNER}Inner.\n---\n{DIFF}"))
+    assert (got.subject, got.message) == ("KVM: inner", "Inner.")
+    got = read_mail(mail(f"Why.\n\n{INNER}More.\n---\n{DIFF}"))
+    assert got.subject == "KVM: x86/mmu: Say why" and got.message.startswith("Why.")
+    got = read_mail(mail(f"From: K <k@invalid>\n\nWhy.\n---\n{DIFF}"))
+    assert got.subject == "KVM: x86/mmu: Say why" and got.message.endswith("Why.")
+
+
+def test_a_diff_after_quoted_text():
+    got = read_mail(mail(f"> diff --git a/x b/x\n> NFC\n\nRather:\n\n{DIFF}", Subject="Re: [PATCH] x"))
+    assert got.diff.decode() == DIFF and got.message.endswith("Rather:")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "-" * 1_000_000,
+        "From: x\n" * 100_000,
+        "- " * 500_000 + ">8x",
+        "Subject: x\n\n" * 50_000,
+        "--- \n" * 100_000,
+    ],
+)
+@pytest.mark.parametrize("subject", ["x", "Re: x"])
+def test_hostile_text_is_read_in_one_pass(body, subject):
+    assert read_mail(mail(f"{body}\n{DIFF}", Subject=subject)).diff.decode() == DIFF
+
+
+def test_parts_within_parts_without_end():
+    head = "".join(f'Content-Type: multipart/mixed; boundary="{n}"\n\n--{n}\n' for n in range(1500))
+    assert read_mail(f"Subject: x\n{head}".encode()).diff == b""
