@@ -14,6 +14,7 @@ from conformance.kernels.cache import Cache, key_of
 from conformance.kernels.catalogue import catalogue, remembered
 from conformance.kernels.pins import Pin, core_digests, differing, pins
 from conformance.kernels.releases import series_of
+from conformance.kernels.prepare import need_tools
 from conformance.kernels.selector import SERIES, Debian
 from conformance.kernels.sources import Base, Stage, conditions, fill
 from conformance.kernels.staging import stage_package
@@ -87,6 +88,7 @@ def fetch(pin: Pin, title: str, cache: Cache, progress: Progress) -> tuple[Path,
         found = cache.find(KIND, package_key(pin.package, pin.version))
         if found is not None:
             return found, pin.version
+        need_tools()
         try:
             archive = Archive(scratch / "apt", progress)
             suites = likely_first(pin.version, pin.suites)
@@ -164,6 +166,7 @@ def staging(version: str, cache: Cache, progress: Progress) -> Stage:
     """How to lay out the package of exactly this version, whatever its suite and name."""
 
     def stage(into: Path, scratch: Path) -> None:
+        need_tools()
         named = Debian(version)
         archive = Archive(scratch / "apt", progress)
         pin = pins().get(named.series)

@@ -27,6 +27,7 @@ __all__ = [
     "configure",
     "inputs_of",
     "keep_generated",
+    "need_tools",
     "release_of",
     "whole_folders",
 ]
@@ -71,14 +72,23 @@ def release_of(tree: Path, title: str) -> tuple[int, int, str]:
     return int(found["VERSION"]), int(found["PATCHLEVEL"]), version
 
 
+def need_tools() -> Compiler:
+    """The compiler, which has been tried; ConformanceError if that or another tool of Kbuild is missing.
+
+    To be called before anything is downloaded, too.
+    """
+    compiler = chosen()
+    require(TOOLS, "Preparing a kernel")
+    compiler.check()
+    return compiler
+
+
 def configure(src: Path, gen: Path, title: str, progress: Progress) -> None:
     """Configure the kernel in `src` and generate its headers in `gen`, out of tree.
 
     Raises ConformanceError with Kbuild's first error.
     """
-    compiler = chosen()
-    require(TOOLS, "Preparing a kernel")
-    compiler.check()
+    compiler = need_tools()
     check_age(src, title, compiler)
     gen.mkdir(parents=True, exist_ok=True)
     defaults = src / "arch/x86/configs/x86_64_defconfig"

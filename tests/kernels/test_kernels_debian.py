@@ -209,6 +209,18 @@ def test_the_archive_is_asked_again_after_a_while(
     assert open_kernel("6.1", cache=cache).version == "6.1.12-1"
 
 
+@pytest.mark.parametrize("selector", ["6.1", "debian:6.1.9-1"])
+def test_missing_tools_are_named_before_anything_is_downloaded(
+    selector: str, archive: type[FakeArchive], cache: Cache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("gcc", "git", "as", "xz", "dpkg-deb", "apt-get"):
+        (tmp_path / name).symlink_to(shutil.which(name) or "/bin/true")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(debian, "Archive", lambda *_: pytest.fail("the archive was asked"))
+    with pytest.raises(ConformanceError, match="apt-get install bc binutils bison flex .*make"):
+        open_kernel(selector, cache=cache)
+
+
 def test_an_exact_version(archive: type[FakeArchive], cache: Cache) -> None:
     archive.versions_served = ("6.1.9-1", "6.1.10-1")
     kernel = open_kernel("debian:6.1.9-1", cache=cache)
