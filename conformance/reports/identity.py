@@ -32,6 +32,7 @@ def text(found: Identity, width: int = 100) -> list[str]:
 
 def _verdict(found: Identity) -> Iterator[str]:
     yield "  ".join(map(line, filter(None, (found.title, found.version, found.compiler))))
+    yield from (f"note: {line(note)}" for note in found.notes)
     plus = [each for each in found.differing if each.there]
     without = [each for each in found.differing if not each.there]
     parts = [f"plus {len(plus)}"] * bool(plus) + [f"without {len(without)}"] * bool(without)
@@ -122,6 +123,7 @@ def document(found: Identity) -> dict[str, Any]:
             "title": plain(found.title),
             "version": plain(found.version),
             "compiler": plain(found.compiler),
+            **({"notes": [plain(note) for note in found.notes]} if found.notes else {}),
         },
         "fits": None if found.lacking and not found.misfits else not found.misfits,
         "nearest": found.nearest,

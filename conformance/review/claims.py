@@ -40,15 +40,26 @@ _DOUBTED = re.compile(
 _NFC_TAG = re.compile(
     r"(?:^|[,;:(\[/-])\s*(?:(?:this|it)\s+is\s+|intended\s+(?:to\s+be|as)\s+|an?\s+)?(?:purely\s+|strictly\s+)?"
     r"NFCI?(?:\s+intended)?\s*(?:[)\].,;!]|$)"
-    r"|\b(?:this|it|patch|commit|change|series)\s+(?:is|are|should\s+be)\s+(?:an?\s+)?(?:purely\s+|strictly\s+)?"
-    r"(?-i:NFCI?)\b",
+    r"|\b(?:this|it|patch|commit|change|series)\s+(?:is|are|should\s+be)\s+"
+    r"(?:intended\s+(?:to\s+be|as)\s+)?(?:an?\s+)?(?:purely\s+|strictly\s+)?"
+    r"(?-i:NFCI?)\b|:\s+(?-i:NFCI?):\s",
     re.IGNORECASE,
 )
 _NFC = re.compile(r"\bNFCI?\b")
 
 _WHAT = ("functional", "functionality", "functionally", "behavior", "behaviour", "behavioral", "behavioural")
-_WHAT_ELSE = ("semantic", "semantics", "function")
-_CHANGE = ("change", "changes", "changed", "difference", "differences", "impact", "effect", "effects")
+_WHAT_ELSE = ("semantic", "semantics", "function", "logic", "logical")
+_CHANGE = (
+    "change",
+    "changes",
+    "changed",
+    "difference",
+    "differences",
+    "impact",
+    "effect",
+    "effects",
+    "modification",
+)
 _INTENDED = ("intended", "intend", "intention", "expected", "planned", "meant", "desired")
 # fmt: off
 _QUALIFIER = {
@@ -56,7 +67,7 @@ _QUALIFIER = {
     "guest", "host", "externally", "other", "further", "known", "any", "net", "intentional",
 }
 _FILLER = {
-    "or", "and", "nor", "the", "any", "in", "to", "of", "its", "overall", "existing", "current", "kvm",
+    "or", "and", "nor", "the", "any", "in", "to", "of", "on", "its", "overall", "existing", "current", "kvm",
     "s",
 }
 _AUXILIARY = {
@@ -135,7 +146,7 @@ def _denies_change(words: Sequence[str], at: int) -> bool:
         return changed and (not strict or _ends_or_is_intended(rest[1:]))
     if words[at] == "without" or not rest or not _is(rest.pop(0), _CHANGE):
         return False
-    if rest[:1] in (["in"], ["to"], ["of"]):
+    if rest[:1] in (["in"], ["to"], ["of"], ["on"]):
         while rest and rest[0] in _FILLER | _QUALIFIER:
             rest.pop(0)
         return bool(rest) and _is(rest[0], _WHAT + _WHAT_ELSE)
@@ -160,8 +171,8 @@ def _will_not_change(words: Sequence[str], at: int) -> bool:
         rest = rest[2:] if rest[1:2] == ["to"] else []
     elif not before:
         return False
-    if rest[:1] in (["have"], ["cause"], ["introduce"], ["be"]):
-        rest = ["no", *(word for word in rest[1:] if word not in ("any", "a"))]
+    if rest[:1] in (["have"], ["cause"], ["introduce"], ["be"], ["result"]):
+        rest = ["no", *(word for word in rest[1:] if word not in ("any", "a", "in"))]
         return _denies_change(rest, 0)
     if not rest or rest.pop(0) not in _ALTER:
         return False

@@ -80,6 +80,7 @@ class Identity:
     describes the one that is most like it. ``untold`` says why no stories were played. ``lacking`` says why
     some or all could not be played, although they should: then that it fits is not known. ``proved`` are the
     properties that answer as the profile does on every input and host, ``unproved`` the others, and why.
+    ``notes`` say how patches were applied, where that was not exact.
     """
 
     title: str
@@ -94,6 +95,7 @@ class Identity:
     proved: list[str] = field(default_factory=list)
     unproved: dict[str, str] = field(default_factory=dict)
     compiler: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def status(self) -> int:
@@ -260,6 +262,7 @@ def _tell(
         [decided[change] for change in known if change in unlike(nearest)],
         _misfits(wrong, profile, arguments),
         compiler=kernel.compiler.text,
+        notes=kernel.notes,
     )
 
 

@@ -40,6 +40,12 @@ def test_text_says_plus_and_without_with_what_shows_it():
     assert f"  {NO_ACCESS_WARNS}, which could be exchanged with {TDP_XCHG}" in told
 
 
+def test_how_patches_were_applied_is_said():
+    noted = identity(notes=("hunk 1 of spte.h applied with fuzz 1",))
+    assert "note: hunk 1 of spte.h applied with fuzz 1" in text(noted, 300)[:3]
+    assert document(noted)["kernel"]["notes"] == ["hunk 1 of spte.h applied with fuzz 1"]
+
+
 def test_nothing_to_tell_is_told():
     assert text(identity(differing=[]))[1] == "is 6.1, in all that could be decided"
 

@@ -25,6 +25,11 @@ from conformance.review.claims import Claim, claim_of
         "NFC.",
         "NFCI.",
         "Rename it (NFC).",
+        "No logical change intended.",
+        "No functional modifications intended.",
+        "No impact on functionality.",
+        "This should not result in any functional change.",
+        "This patch is intended to be NFC.",
         "No functional changed intended",
         "No true functional change intended",
         "No function change",
@@ -145,6 +150,8 @@ def test_a_long_message_is_read_in_one_pass():
 
 def test_a_promise_in_the_subject():
     assert claim_of("KVM: x86/mmu: Rename it, NFC", "Why.") == Claim("KVM: x86/mmu: Rename it, NFC")
+    assert claim_of("KVM: x86/mmu: NFC: Rename it", "Why.") == Claim("KVM: x86/mmu: NFC: Rename it")
+    assert claim_of("NFC: pn533: Fix a leak", "Why.") is None
 
 
 @pytest.mark.parametrize("exception", ["other than the WARN", "except for TDX", "aside from the name"])

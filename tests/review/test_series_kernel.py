@@ -65,3 +65,33 @@ def test_promises_kept_and_broken(series):
     assert once_more.returncode == 1, once_more.stderr
     functions = json.loads(once_more.stdout)["patches"][2]["review"]["functions"]
     assert [one["name"] for one in functions if one["standing"] == "DIFFERS"] == ["is_large_pte"]
+
+
+@pytest.mark.parametrize(("old", "new"), [("i/", "w/"), ("", ""), ("linux-6.1.orig/", "linux-6.1/")])
+def test_a_change_is_found_whatever_stands_before_the_names(tmp_path, old, new):
+    source = (open_kernel("6.1").root / "src" / SPTE_H).read_text()
+    diff = write_patch(SPTE_H, source, source.replace(BODY, STEPS[2][2]), tmp_path)
+    diff.write_text(
+        diff.read_text().replace(f"a/{SPTE_H}", old + SPTE_H).replace(f"b/{SPTE_H}", new + SPTE_H)
+    )
+    only = ("--only", "is_large_pte", "--budget", "2")
+    assert patch(diff, *only).returncode == 1
+    words = [sys.executable, "-m", "conformance", "run", "--patch", str(diff), "--engine", "bulk", *only]
+    assert subprocess.run(words, capture_output=True).returncode == 1
+
+
+def test_fuzz_on_a_kernel_is_said_in_the_result(tmp_path):
+    source = (open_kernel("6.1").root / "src" / SPTE_H).read_text()
+    at = source.index(BODY)
+    line = source[:at].count("\n")
+    around = source.splitlines(True)
+    moved = "".join([*around[: line - 3], "/* not there */\n", *around[line - 2 :]])
+    diff = write_patch(SPTE_H, moved, moved.replace(BODY, STEPS[2][2]), tmp_path)
+    words = [sys.executable, "-m", "conformance", "run", "--patch", str(diff), "--only", "is_large_pte"]
+    words += ["--engine", "bulk", "--budget", "2", "--json", "-"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    (note,) = json.loads(done.stdout)["kernels"][0]["notes"]
+    assert f"of {SPTE_H} applied with fuzz" in note
+    done = subprocess.run([*words, "--fuzz", "0"], capture_output=True, text=True)
+    assert done.returncode == 2 and f"hunk 1 does not apply to {SPTE_H}" in done.stderr
