@@ -164,7 +164,9 @@ def test_names_that_lead_elsewhere_are_refused(name):
         names(f"--- {name}\n+++ {name}\n{HUNK}")
 
 
-@pytest.mark.parametrize("name", ["kernel/sched/core.c", "Makefile", ".gitignore", "tools/lib/x.c"])
+@pytest.mark.parametrize(
+    "name", ["kernel/sched/core.c", "Makefile", ".gitignore", "tools/lib/x.c", "debian.master/x"]
+)
 def test_what_a_kernel_may_have(name):
     assert plausible(name)
 
