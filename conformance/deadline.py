@@ -9,11 +9,11 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import active_children, get_context
 from types import FrameType
 
-__all__ = ["Deadline", "TimeLimitReached", "disarm", "time_limit", "workers"]
+__all__ = ["Deadline", "TimeLimitReached", "disarm", "threads", "time_limit", "unfinished", "workers"]
 
 
 class TimeLimitReached(BaseException):
@@ -48,6 +48,9 @@ class Deadline:
         return Deadline(until=self.until - left * (1 - share)) if math.isfinite(left) else self
 
 
+_ended = False
+
+
 @contextlib.contextmanager
 def time_limit(seconds: float | None) -> Iterator[None]:
     """Raise TimeLimitReached in the main thread if the body takes longer than ``seconds``."""
@@ -56,6 +59,8 @@ def time_limit(seconds: float | None) -> Iterator[None]:
         return
 
     def end(number: int, frame: FrameType | None) -> None:
+        global _ended
+        _ended = True
         raise TimeLimitReached(seconds)
 
     before = signal.signal(signal.SIGALRM, end)
@@ -84,3 +89,23 @@ def workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
                 process.terminate()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+@contextlib.contextmanager
+def threads(jobs: int) -> Iterator[Executor]:
+    """A pool of threads. At the time limit they are not waited for, since nothing can end them."""
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        yield pool
+    except TimeLimitReached:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    except BaseException:
+        pool.shutdown()
+        raise
+    pool.shutdown()
+
+
+def unfinished() -> bool:
+    """Whether threads are still at work that the time limit has made pointless."""
+    return _ended and any(not thread.daemon for thread in threading.enumerate()[1:])

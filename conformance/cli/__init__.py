@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from conformance import __version__
-from conformance.deadline import TimeLimitReached
+from conformance.deadline import TimeLimitReached, unfinished
 from conformance.errors import ConformanceError
 from conformance.reports.files import abandon, is_broken
 from conformance.reports.text import lines
@@ -92,6 +92,12 @@ class Commands(click.Group):
         for stream in (sys.stdout, sys.stderr):
             if is_broken(stream):
                 abandon(stream)
+        if unfinished():
+            # They would be waited for, which may take as long again.
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(UNTESTABLE if status == UNJUDGED and "--bisect" in given else status)
         sys.exit(UNTESTABLE if status == UNJUDGED and "--bisect" in given else status)
 
     def _status(self, args: list[str], name: str, extra: dict[str, Any]) -> int:

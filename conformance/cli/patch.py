@@ -29,13 +29,14 @@ from conformance.cli.options import (
     time_limit_option,
 )
 from conformance.cli.run import deliver, watching
+from conformance.deadline import TimeLimitReached
 from conformance.errors import ConformanceError
 
 if TYPE_CHECKING:
     from conformance.kernels import Kernel
     from conformance.reports.files import Destination
     from conformance.review import Review
-    from conformance.review.judging import Compare, Listener, SeriesReview
+    from conformance.review.judging import Compare, Judged, Listener, SeriesReview
     from conformance.review.outcome import Gate
 
 __all__ = ["comparing", "patch"]
@@ -94,18 +95,25 @@ def patch(
         onto = onto or DEFAULT if commits is None else commits.onto
         command = shlex.join(["conformance", "patch", *files, "--onto", onto, *chosen().arguments])
         compare = comparing(command, progress, **given)
-        shown, wrote = _listener(verbose, screen)
-        told = judging.judge(series, onto, compare, progress, jobs=jobs, listener=shown)
+        heard: list[judging.Judged] = []
+        shown, wrote = _listener(verbose, screen, heard)
+        try:
+            told = judging.judge(series, onto, compare, progress, jobs=jobs, listener=shown)
+        except TimeLimitReached as ended:
+            told = judging.cut_short(series, onto, heard, f"not reached: {ended}")
+            progress(f"{ended}: {len(told.parts) - len(heard)} patches were not reached")
     render = partial(_render, told, given["seed"], gate, verbose)
     status = told.status(gate) or max(wrote)
     ctx.exit(deliver(status, lambda console: None, render, places))
 
 
-def _listener(verbose: bool, stream: Callable[[], IO[str]]) -> tuple[Listener, list[int]]:
-    """What shows each patch as soon as it is judged, and what printing came to."""
+def _listener(
+    verbose: bool, stream: Callable[[], IO[str]], heard: list[Judged]
+) -> tuple[Listener, list[int]]:
+    """What shows each patch as soon as it is judged, and notes it in ``heard``; and what printing came to."""
     from conformance.cli.run import printed
     from conformance.reports.review_mail import heading, section
-    from conformance.review.judging import Judged, Listener
+    from conformance.review.judging import Listener
 
     wrote: list[int] = [0]
 
@@ -118,6 +126,7 @@ def _listener(verbose: bool, stream: Callable[[], IO[str]]) -> tuple[Listener, l
 
         def tell(self, one: Judged) -> Judged:
             """A patch, or the whole."""
+            heard.append(one)
             wrote.append(printed(section(one, verbose=verbose), stream()))
             return one
 

@@ -6,11 +6,12 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from conformance.deadline import threads
 from conformance.errors import ConformanceError
 from conformance.kernels import Kernel, Progress, open_kernel
 from conformance.kernels.opening import kept_whole
@@ -21,7 +22,7 @@ from conformance.review.review import FunctionReview, Review, Standing
 from conformance.review.scope import concerns, is_prepared, unprepared
 from conformance.review.series import Part, Series
 
-__all__ = ["Compare", "Judged", "Listener", "Outcome", "SeriesReview", "judge"]
+__all__ = ["Compare", "Judged", "Listener", "Outcome", "SeriesReview", "cut_short", "judge"]
 
 Compare = Callable[[Kernel, Kernel, Sequence[str]], Review]
 """How two kernels are compared: by a plan, and with functions of which stories are told in any case."""
@@ -74,6 +75,13 @@ class SeriesReview:
         return 1 if 1 in found else max(found, default=0)
 
 
+def cut_short(series: Series, onto: str, judged: Sequence[Judged], reason: str) -> SeriesReview:
+    """What is known of a series of which only the first patches were ``judged``."""
+    parts = list(judged[: len(series.parts)])
+    parts += [Judged(part.title, part.claim, reason=reason) for part in series.parts[len(parts) :]]
+    return SeriesReview(onto, tuple(parts), notes=(*series.notes, *series.incomplete))
+
+
 class Listener:
     """Hears of a series while it is judged; this one does nothing with it."""
 
@@ -109,7 +117,7 @@ def judge(
     if not any(part.may_concern for part in parts):
         hear.begin(len(parts), onto, notes)
         return SeriesReview(onto, tuple(hear.tell(_unconcerned(part)) for part in parts), notes=notes)
-    with tempfile.TemporaryDirectory(prefix="conformance-") as folder, ThreadPoolExecutor(jobs) as pool:
+    with tempfile.TemporaryDirectory(prefix="conformance-") as folder, threads(jobs) as pool:
         given = [part for part in series.parts[:applied] if part.may_concern]
         files = [_written(part, Path(folder, str(number))) for number, part in enumerate(given)]
         base = before = open_kernel(onto, files, progress=progress, idle=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import pytest
 from model_oracle import ModelOracle
 
 from conformance import deadline
-from conformance.deadline import Deadline, TimeLimitReached, time_limit
+from conformance.deadline import Deadline, TimeLimitReached, threads, time_limit
 from conformance.differential import run as running
 from conformance.differential.engines import fuzz
 from conformance.differential.judging import Judge
@@ -20,6 +21,7 @@ from conformance.differential.run import Plan, run
 from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
 from conformance.model.changes import WRITABLE_NOT_VOLATILE
 from conformance.model.profiles import profile_of
+from conformance.review.judging import UNCONCERNED, Judged, cut_short
 
 SIX_ONE = profile_of((6, 1))
 
@@ -155,3 +157,24 @@ def test_results_before_the_time_limit_are_kept(monkeypatch, verdict, expected):
     assert told["is_large_pte"][0] is verdict
     assert told["is_writable_pte"] == (Verdict.MISS, "not reached: the time limit of 3 s ended")
     assert report.status == expected
+
+
+def test_threads_are_not_waited_for_at_the_time_limit():
+    stop = threading.Event()
+    try:
+        with pytest.raises(TimeLimitReached), threads(1) as pool:
+            pool.submit(stop.wait, 60)
+            raise TimeLimitReached(1)
+        assert not stop.is_set()
+    finally:
+        stop.set()
+
+
+def test_a_patch_that_the_time_limit_cut_off_could_not_be_judged():
+    parts = [SimpleNamespace(title=f"patch {n}", claim=None) for n in range(3)]
+    series = SimpleNamespace(parts=parts, notes=("a note",), incomplete=())
+    first = Judged("patch 0", reason=UNCONCERNED)
+    told = cut_short(series, "6.1", [first], "not reached: the time limit of 3 s ended")
+    assert [one.title for one in told.parts] == ["patch 0", "patch 1", "patch 2"]
+    assert told.parts[0] is first and told.parts[2].reason.startswith("not reached")
+    assert told.status() == 2

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.kernel
 
 
 def judged(selector):
-    report = run(Plan(kernels=(selector,), budget=2, profile="ci"), progress=lambda line: None)
+    report = run(Plan(kernels=(selector,), budget=90, profile="ci"), progress=lambda line: None)
     assert report.kernels[0].error is None
     return report, report.kernels[0].results
 
