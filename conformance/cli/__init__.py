@@ -130,9 +130,26 @@ class Commands(click.Group):
             if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
                 where = f" {problem.filename}" if problem.filename else ""
                 _complain(f"cannot write{where}: {problem.strerror}. Free some space and run it again.")
+            elif starved := _starved(problem):
+                _complain(f"{starved}. Free memory, or ask for fewer --jobs, and run it again.")
             else:
                 _complain(_bug(problem))
         return UNJUDGED
+
+
+def _starved(problem: Exception) -> str:
+    """What the system did not give to this process or took from it, in words; empty if that was not it."""
+    # Here and not above: it is slow to import, and only needed if something went wrong.
+    from concurrent.futures.process import BrokenProcessPool
+
+    if isinstance(problem, BrokenProcessPool):
+        return "a worker process was ended from outside, as happens where memory runs out"
+    if isinstance(problem, MemoryError):
+        return "the system gives no more memory"
+    refused = (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE)
+    if isinstance(problem, OSError) and problem.errno in refused:
+        return f"the system refuses: {problem.strerror}"
+    return ""
 
 
 def _complain(sentences: str) -> None:

@@ -9,8 +9,10 @@ import numpy as np
 
 from conformance.differential.comparison import Comparison
 from conformance.differential.engines.bulk import draw
+from conformance.differential.unjudged import unjudged
 from conformance.differential.verdict import AGREEMENT, KernelReport, Result, Verdict, case_text
 from conformance.oracles.child import FunctionOracle, KernelDied
+from conformance.oracles.lacking import Lacking
 
 __all__ = ["agree", "disagreement"]
 
@@ -40,6 +42,8 @@ def agree(
             )
     except KernelDied as died:
         verdict, reason = Verdict.ERROR, f"one of {title} and {name} {died.how}"
+    except Lacking as lacking:
+        return unjudged(Result(prop, name, "-", mode.name, Verdict.ERROR), lacking)
     return Result(prop, name, AGREEMENT, mode.name, verdict, CASES, time.monotonic() - start, reason)
 
 

@@ -20,6 +20,7 @@ from conformance.differential.inputs import inputs
 from conformance.differential.property import ANY_MODE, Property
 from conformance.differential.shrinking import smallest
 from conformance.differential.telling import counterexample
+from conformance.differential.unjudged import unjudged
 from conformance.differential.verdict import PROVE, Result, Verdict
 from conformance.differential.wanted import chosen
 from conformance.differential.work import Chunking, Exhausting
@@ -28,6 +29,7 @@ from conformance.kernels import Cache
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile
 from conformance.oracles.child import FunctionOracle
+from conformance.oracles.lacking import Lacking
 
 if TYPE_CHECKING:
     from conformance.differential.run import Plan
@@ -83,6 +85,7 @@ class Judge:
         self._begun: set[str] = set()
         """The properties of which the bulk engine compared the first cases at least."""
         self._compared: dict[str, list[Comparison]] = {}
+        self._lacking: dict[str, Lacking] = {}
 
     def agreement(self, other: FunctionOracle, title: str) -> Iterator[Result]:
         """Whether this oracle and another of the same kernel, a ``title``, agree; where both answer."""
@@ -117,18 +120,19 @@ class Judge:
         if self._engines != (PROVE,):
             yield from self._sampled(there, self._end.part(DUE if proving else 1 - LAST))
         if prove is not None and proving:
-            names = [prop.name for prop in there if prop.name not in self._hung]
+            left_alone = self._hung | self._lacking.keys()
+            names = [prop.name for prop in there if prop.name not in left_alone]
             yield from prove(names, self._end if self._engines == (PROVE,) else self._end.part(PROOFS))
         yield from self._rest()
 
     def _sampled(self, properties: list[Property], due: Deadline) -> Iterator[Result]:
         """Every property by every engine but proofs, as far as it is due."""
         for prop in properties:
-            yield from self._begin(self._comparisons(prop))
+            yield from self._guarded(prop.name, self._begin(self._comparisons(prop)))
         for prop in properties:
             comparisons = self._comparisons(prop)
             if due.more_time():
-                yield from self._by_every_engine(comparisons, due)
+                yield from self._guarded(prop.name, self._by_every_engine(comparisons, due))
             elif prop.name in self._begun:
                 engines = [name for name in self._engines if name not in ("bulk", PROVE)]
                 yield from (self._skipped(comparisons[0], engine, self._ended, "-") for engine in engines)
@@ -144,9 +148,22 @@ class Judge:
         """What takes the time that is left: half of it at the most for what has many combinations."""
         half = self._end.part(0.5)
         for work in sorted(self._later, key=lambda work: work.space.size):
-            yield self._exhaust(work, half)
+            name = work.comparison.property.name
+            yield from self._guarded(name, (self._exhaust(one, half) for one in [work]))
         yield from self._spend()
-        yield from map(self._bulk_result, self._bulks)
+        compared = [each for each in self._bulks if each.comparison.property.name not in self._lacking]
+        yield from map(self._bulk_result, compared)
+        for name, lacking in self._lacking.items():
+            yield unjudged(Result(name, self._plan.oracle, "-", "-", Verdict.ERROR), lacking)
+
+    def _guarded(self, name: str, results: Iterator[Result]) -> Iterator[Result]:
+        """The results of a property, up to the first that needs what the suite or the system lacks."""
+        if name in self._lacking:
+            return
+        try:
+            yield from results
+        except Lacking as lacking:
+            self._lacking[name] = lacking
 
     def _begin(self, comparisons: list[Comparison]) -> Iterator[Result]:
         """The bulk engine's first cases of a property."""
@@ -232,7 +249,7 @@ class Judge:
             self._hung.add(comparison.property.name)
 
     def _hangs(self, comparison: Comparison) -> bool:
-        return comparison.property.name in self._hung
+        return comparison.property.name in self._hung or comparison.property.name in self._lacking
 
     def _properties(self) -> list[Property]:
         return chosen(self._plan.only)
@@ -320,11 +337,15 @@ class Judge:
             for each in running:
                 if not self._end.more_time():
                     break
-                each.chunks(self._end.more_time)
+                try:
+                    each.chunks(self._end.more_time)
+                except Lacking as lacking:
+                    self._lacking[each.comparison.property.name] = lacking
+                    continue
                 if each.found is not None:
                     self._bulks.remove(each)
                     yield self._bulk_result(each)
-            running = [each for each in running if each.found is None]
+            running = [each for each in running if each.found is None and not self._hangs(each.comparison)]
 
     def _bulk_result(self, each: Chunking) -> Result:
         start = time.monotonic() - each.seconds

@@ -27,6 +27,7 @@ from conformance.differential.places import places
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
 from conformance.differential.shipped import MachineCode, Unreached, build, of_module
+from conformance.differential.unjudged import once
 from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
 from conformance.differential.wanted import check_names, check_wanted, chosen
 from conformance.errors import ConformanceError
@@ -224,6 +225,7 @@ def _judged(
                 report.results.append(result)
                 if advance is not None:
                     advance(result)
+            report.results[:] = once(report.results, "properties")
             report.disagreement = disagreement(report, plan.oracle, "shim")
             report.semantics = sentence(report.results, semantics)
             failed = (one.property for one in report.results if one.verdict is Verdict.FAIL)

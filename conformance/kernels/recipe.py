@@ -81,13 +81,19 @@ GENERATION = (
     "-mno-80387",
 )
 
-# No -w: it would silence these as well. What gcc merely warns of is not shown.
+# Errors as in the kernel's Makefile, int-conversion as in newer compilers. No -w: it would silence these as
+# well. What the compiler merely warns of is not shown.
 DIAGNOSTICS = (
     "-fdiagnostics-color=never",
     "-Wno-attributes",
     "-Werror=implicit-function-declaration",
     "-Werror=implicit-int",
     "-Werror=return-type",
+    "-Werror=strict-prototypes",
+    "-Werror=incompatible-pointer-types",
+    "-Werror=int-conversion",
+    "-Werror=designated-init",
+    "-Werror=date-time",
 )
 
 DEFINES = (

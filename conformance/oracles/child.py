@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from conformance.errors import ConformanceError
 from conformance.oracles.common import HOST, import_path
+from conformance.oracles.lacking import KERNELS_OWN, Lacking, no_process
 from conformance.oracles.serving import AT, CELLS, INPUTS, OUTPUTS, SHARED_BYTES
 
 __all__ = ["NR_EVENTS", "Entry", "FunctionOracle", "KernelDied"]
@@ -29,7 +30,7 @@ NR_EVENTS = 7
 """How many kinds of events a run can tell apart; any other is counted together in an eighth counter."""
 
 SLEEPING = 30
-"""How many times as much wall time as processor time a batch may take."""
+"""How many times as much wall time as processor time a batch may take, unless others keep the processors."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,12 @@ class FunctionOracle:
         self._more = more
         self._what = what
         self._patience = patience
-        self._fd = os.memfd_create("conformance-functions")
-        os.ftruncate(self._fd, SHARED_BYTES)
-        self._shared = mmap.mmap(self._fd, SHARED_BYTES)
+        try:
+            self._fd = os.memfd_create("conformance-functions")
+            os.ftruncate(self._fd, SHARED_BYTES)
+            self._shared = mmap.mmap(self._fd, SHARED_BYTES)
+        except OSError as problem:
+            raise no_process(problem) from problem
         self._at = np.frombuffer(self._shared, np.uint64, 8, AT)
         self._inputs = np.frombuffer(self._shared, np.uint64, CELLS, INPUTS)
         self._outputs = np.frombuffer(self._shared, np.uint64, CELLS, OUTPUTS)
@@ -138,7 +142,8 @@ class FunctionOracle:
     def collect(self) -> NDArray[np.uint64]:
         """What the submitted batch gave: a row a column, the last counting events. Valid until the next.
 
-        Raises KernelDied if kernel code crashed or hung; the next batch then runs in a new process.
+        Raises KernelDied if kernel code crashed or hung, Lacking if it needed what the suite or the system
+        lacks; the next batch then runs in a new process.
         """
         assert self._running is not None, "nothing was submitted"
         entry, n = self._running
@@ -176,30 +181,45 @@ class FunctionOracle:
     def _receive(self) -> Any:
         assert self._child is not None and self._child.stdout is not None
         # The child watches its own processor time; this is for kernel code that sleeps.
-        ready, _, _ = select.select([self._child.stdout], [], [], SLEEPING * self._patience)
-        if not ready:
-            self._end_child()
-            raise KernelDied("did not come back", int(self._at[0]), hung=True)
+        spent = -1.0
+        while not select.select([self._child.stdout], [], [], SLEEPING * self._patience)[0]:
+            before, spent = spent, _processor_time(self._child.pid)
+            if spent <= before:
+                self._end_child()
+                raise KernelDied("did not come back", int(self._at[0]), hung=True)
         line = self._child.stdout.readline()
         if not line:
+            # No kernel code runs in this one, which only waits for those in which it does.
             status = self._child.wait()
             self._end_child()
-            raise KernelDied(f"ended with status {status}", int(self._at[0]))
+            raise no_process(status)
         answer = json.loads(line)
         if isinstance(answer, dict) and "refused" in answer:
             self._end_child()
             raise ConformanceError(answer["refused"])
         if isinstance(answer, dict):
             self._host, self._expected = [], []
-            raise KernelDied(self._explained(answer["died"]), int(self._at[0]), hung=answer["hung"])
+            raise self._death(answer["died"], answer["code"])
         return answer
+
+    def _death(self, how: str, code: int) -> KernelDied | Lacking:
+        """What it means that a process ended with this code, ``how`` in words."""
+        if -code not in {*KERNELS_OWN, signal.SIGVTALRM}:
+            return no_process(code)
+        return KernelDied(self._explained(how), int(self._at[0]), hung=code == -signal.SIGVTALRM)
 
     def _explained(self, how: str) -> str:
         """How kernel code died, with what is known of it besides."""
         return how
 
     def _start_child(self) -> None:
-        self._child = subprocess.Popen(
+        try:
+            self._child = self._new_child()
+        except OSError as problem:
+            raise no_process(problem) from problem
+
+    def _new_child(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
             [
                 *(sys.executable, str(self._worker), str(self._what)),
                 *(str(self._fd), str(self._patience), *self._more),
@@ -225,3 +245,13 @@ class FunctionOracle:
                 with contextlib.suppress(BrokenPipeError):
                     if pipe is not None:
                         pipe.close()
+
+
+def _processor_time(pid: int) -> float:
+    """Seconds that the children of a process have had of a processor; they may be kept from it by others."""
+    total = 0.0
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total

@@ -10,7 +10,20 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["COMMON_C", "HOST", "NEEDS_GCC", "TRACED", "digest_of", "functions_of", "import_path"]
+from conformance.kernels import Kernel, open_kernel
+from conformance.kernels.tools import clean_environment
+
+__all__ = [
+    "COMMON_C",
+    "HOST",
+    "NEEDS_GCC",
+    "TRACED",
+    "defined_nowhere",
+    "digest_of",
+    "functions_of",
+    "import_path",
+    "lines_naming",
+]
 
 COMMON_C = Path(__file__).parent / "c"
 """C for every oracle: complaints.h and traced.h in front of the kernel's headers, hosts.h, blocks.c."""
@@ -51,6 +64,40 @@ def digest_of(paths: Iterable[Path]) -> str:
         if path.is_file():
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
+
+
+def lines_naming(symbols: Iterable[str], places: Iterable[Path], files: str) -> dict[str, list[str]]:
+    """The lines of files, by a glob on their names, in which each of the symbols is a word."""
+    found: dict[str, list[str]] = {symbol: [] for symbol in sorted(symbols)}
+    listed = subprocess.run(
+        ["grep", "-rhwF", f"--include={files}", "-f", "-", *map(str, places)],
+        input="\n".join(found),
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env=clean_environment(),
+    )
+    for line in listed.stdout.splitlines():
+        for word in set(re.findall(r"\w+", line)) & found.keys():
+            found[word].append(line)
+    return found
+
+
+def defined_nowhere(kernel: Kernel, symbols: Iterable[str]) -> list[str]:
+    """Those of the symbols, undefined in KVM, that patches have brought in and that no file can define.
+
+    No header of the kernel declares them but KVM's own, and without the patches nothing of KVM names them.
+    """
+    if kernel.title == kernel.selector:
+        return []
+    source = kernel.root / "src"
+    headers = [source / "include", source / "arch/x86/include", source / "lib", kernel.root / "gen"]
+    strange = [name for name, lines in lines_naming(symbols, headers, "*.h").items() if not lines]
+    if not strange:
+        return []
+    before = open_kernel(kernel.selector).root / "src"
+    known = lines_naming(strange, [before / "arch/x86/kvm", before / "virt/kvm", before / "lib"], "*.[ch]")
+    return [name for name, lines in known.items() if not lines]
 
 
 def functions_of(library: Path) -> dict[int, str]:

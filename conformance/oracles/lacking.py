@@ -3,9 +3,17 @@
 
 from __future__ import annotations
 
+import signal
+
 from conformance.errors import ConformanceError
 
-__all__ = ["Lacking"]
+__all__ = ["KERNELS_OWN", "MEMORY", "Lacking", "no_process", "signal_name"]
+
+MEMORY = "Free memory, or raise the limits of this process (ulimit -a), and try again."
+"""What to do where the system did not give what a process needs."""
+
+KERNELS_OWN = {signal.SIGSEGV, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGABRT}
+"""Signals that code brings on itself. SIGBUS is none: it comes when the system has no page to give."""
 
 
 class Lacking(ConformanceError):
@@ -29,3 +37,19 @@ class Lacking(ConformanceError):
         """It all as sentences; ``stopped`` is what could not be judged for it."""
         after = f": {stopped} could not be judged" if stopped else ""
         return f"{self.what}{self.where}{after}" + (f". {self.todo}" if self.todo else "")
+
+
+def no_process(problem: OSError | int) -> Lacking:
+    """Why no kernel code runs: what the system refused, or the status with which the process ended."""
+    if isinstance(problem, OSError):
+        return Lacking("the system gives kernel code no process", f" ({problem.strerror})", MEMORY)
+    how = f"was ended by {signal_name(-problem)}" if problem < 0 else f"ended with status {problem}"
+    return Lacking(f"the process for kernel code {how}", "", MEMORY)
+
+
+def signal_name(number: int) -> str:
+    """A signal as people call it."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -8,7 +8,7 @@ line on stdout. Inputs, outputs and the index of the case being run are in memor
 ``AT`` first, then ``INPUTS`` and ``OUTPUTS``.
 
 The process that serves is a fork of one that only waits: should kernel code end it, the answer is
-``{"died": "died of SIGSEGV", "hung": false}``, and a new fork serves in its place, its masks not yet set.
+``{"died": "died of SIGSEGV", "code": -11}``, and a new fork serves in its place, its masks not yet set.
 """
 
 from __future__ import annotations
@@ -70,7 +70,11 @@ def keep_serving(load: Callable[[str], Functions]) -> None:
         print(json.dumps({"refused": str(problem)}), flush=True)
         return
     while True:
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError as problem:
+            print(json.dumps({"refused": f"No process can be started ({problem.strerror})."}), flush=True)
+            return
         if pid == 0:
             try:
                 _serve(functions, fd, patience)
@@ -83,12 +87,11 @@ def keep_serving(load: Callable[[str], Functions]) -> None:
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if code == 0:
             return
-        hung = code == -signal.SIGVTALRM
         how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-        if hung:
+        if code == -signal.SIGVTALRM:
             how = f"did not come back within {patience:g} s of processor time"
         try:
-            print(json.dumps({"died": how, "hung": hung}), flush=True)
+            print(json.dumps({"died": how, "code": code}), flush=True)
         except BrokenPipeError:
             os._exit(0)
 

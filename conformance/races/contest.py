@@ -21,7 +21,7 @@ from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import Profile
 from conformance.oracles.kvm.race_interface import new_exchange
 from conformance.oracles.kvm.racing import what_happened
-from conformance.oracles.lacking import Lacking
+from conformance.oracles.lacking import Lacking, no_process
 from conformance.races.exploring import Breach, Explored, explore
 from conformance.races.picture import Moment, moments
 from conformance.races.promises import NO_CRASH, PROMISES, broken
@@ -165,7 +165,10 @@ def _apart(contest: Contest, task: Task) -> Outcome:
 def _in_child(contest: Contest, task: Task, exchange: mmap.mmap) -> Outcome | None:
     """What a child process answers; None if it ended without an answer."""
     read_end, write_end = os.pipe()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError as problem:
+        return Outcome(Explored(), lacking=no_process(problem))
     if not child:
         os.close(read_end)
         _work(contest, task, exchange, write_end)

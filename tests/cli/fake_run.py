@@ -10,6 +10,7 @@ from __future__ import annotations
 import runpy
 import sys
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -56,6 +57,10 @@ def _eof() -> Report:
     raise EOFError
 
 
+def _starved() -> Report:
+    raise BrokenProcessPool("A child process terminated abruptly")
+
+
 def _report(verdict: Verdict) -> Report:
     words = Counterexample({"spte": 1}, {}, {"returns": "0"}, {"returns": "1"}, "conformance run --case 0x1")
     result = Result(
@@ -78,6 +83,7 @@ OUTCOMES: dict[str, Callable[[], Report]] = {
     "defect": _defect,
     "pipe": _pipe,
     "eof": _eof,
+    "starved": _starved,
 }
 
 plans: list[Plan] = []

@@ -18,6 +18,7 @@ STATUS = {
     "defect": 2,
     "pipe": 2,
     "eof": 2,
+    "starved": 2,
     "interrupted": 130,
 }
 
@@ -63,6 +64,12 @@ def test_a_defect_is_one_sentence_and_a_traceback_only_on_request(cli, monkeypat
     assert "report it" in done.stderr and "Traceback" not in done.stderr
     monkeypatch.setenv("CONFORMANCE_DEBUG", "1")
     assert "Traceback" in cli("run", "--only", "defect").stderr
+
+
+def test_a_worker_that_the_system_ended_is_no_defect_of_the_suite(cli):
+    told = cli("run", "--only", "starved").stderr
+    assert "a worker process was ended from outside" in told and "Free memory" in told
+    assert "internal error" not in told
 
 
 def test_a_broken_pipe_of_ours_is_a_defect_and_not_silent(process):

@@ -10,12 +10,15 @@ from pathlib import Path
 from conformance.oracles.binary import worker
 from conformance.oracles.binary.linking import NOWHERE
 from conformance.oracles.binary.storing import load_image, load_reasons
-from conformance.oracles.child import Entry, FunctionOracle
+from conformance.oracles.child import Entry, FunctionOracle, KernelDied
 from conformance.oracles.image import Image
+from conformance.oracles.lacking import Lacking
 
 __all__ = ["BinaryOracle"]
 
 _AT_ONCE = 1 << 14
+
+_ADD = "It is to be added to conformance/oracles/c/entries/answers.h, with the reason why it is faithful."
 
 _WRITES, _FETCHES = 1 << 1, 1 << 4
 """Of a page fault's error code."""
@@ -32,18 +35,26 @@ class BinaryOracle(FunctionOracle):
         """How many cases one batch may have: few, since each complaint and each watched store is a signal."""
         return min(super().capacity(entry), _AT_ONCE)
 
+    def _death(self, how: str, code: int) -> KernelDied | Lacking:
+        """See FunctionOracle. At NOWHERE lies what the module needs of the rest of the kernel."""
+        at, address, _, signal, caller = (int(word) for word in self._at[1:6])
+        if signal and NOWHERE <= address < NOWHERE + (1 << 28):
+            return Lacking(
+                f"nothing stands in for {self._name(address)}",
+                f", which {self._name(caller or at)} wants",
+                _ADD,
+            )
+        return super()._death(how, code)
+
     def _explained(self, how: str) -> str:
         """``how``, and the instruction and the access that it died of."""
-        at, address, error, signal, caller = (int(word) for word in self._at[1:6])
+        at, address, error, signal, _ = (int(word) for word in self._at[1:6])
         if not signal:
             return how
-        if address >= NOWHERE and caller:
-            return f"{how}: {self._name(caller)} calls {self._name(address)}, which nothing stands in for"
         told = f"{how} at {self._name(at)}"
         if address:
             what = "executing" if error & _FETCHES else "writing" if error & _WRITES else "reading"
             told += f", {what} {self._name(address)}"
-            told += ", which nothing stands in for" if NOWHERE <= address < NOWHERE + (1 << 28) else ""
         return told
 
     @cached_property

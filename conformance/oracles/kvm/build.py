@@ -13,7 +13,7 @@ from conformance.kernels import BuildError, Cache, Kernel, Progress, Unit, key_o
 from conformance.kernels.products import check_library
 from conformance.kernels.tools import first_error
 from conformance.kernels.tools import run as run_tool
-from conformance.oracles.common import COMMON_C, NEEDS_GCC, TRACED, digest_of, functions_of
+from conformance.oracles.common import COMMON_C, NEEDS_GCC, TRACED, defined_nowhere, digest_of, functions_of
 from conformance.oracles.kvm.features import probe
 from conformance.oracles.kvm.members import Layout, kept_layouts
 from conformance.oracles.kvm.standins import assembly, choose, declarations
@@ -44,7 +44,6 @@ _APART = (
     "-fno-ipa-ra",
     "-fno-ipa-icf",
     "-fno-partial-inlining",
-    "-w",
 )
 """Static functions stay functions of their own, with the arguments that they have in the source."""
 
@@ -185,7 +184,7 @@ def _build(kernel: Kernel, cache: Cache, entry: Path, traced: bool, racing: bool
             )
 
         kvm = compiled(theirs, "theirs", *_APART, reuse=cache)
-        own = compiled(_ours(traced, racing), "ours", "-w", *features)
+        own = compiled(_ours(traced, racing), "ours", *features)
         _link(kernel, place, kvm, own, entry, _PROCESS if racing else _PROCESS[:1])
 
 
@@ -202,6 +201,17 @@ def _undefined(listing: str) -> set[str]:
 def _called(listing: str) -> set[str]:
     """The symbols that readelf lists as called."""
     return set(re.findall(r" R_X86_64_PLT32 .* (\S+) - 4$", listing, re.M))
+
+
+def _user(listing: str, symbol: str) -> str:
+    """Which function refers to a symbol, as readelf lists relocations by section."""
+    section = "KVM"
+    for line in listing.splitlines():
+        if found := re.match(r"Relocation section '\.rela\.(?:text\.)?([^']+)'", line):
+            section = found[1]
+        elif re.search(rf" {re.escape(symbol)} [-+] [0-9a-f]+$", line):
+            break
+    return section
 
 
 def _write_names(path: Path, names: set[str]) -> None:
@@ -247,12 +257,16 @@ def _link(
     # The linker itself defines where the library and a section with such a name begin and end.
     undefined -= {name for name in undefined if re.match(r"(__(start|stop)_|(__ehdr_start|_end)$)", name)}
     _write_names(entry / "undefined", undefined)
+    references = run("readelf", "-rW", both)
     chosen = choose(
         undefined,
         declarations(kernel.root / "src", kernel.root / "gen", undefined),
-        called=_called(run("readelf", "-rW", both)),
+        called=_called(references),
         provided=provided,
     )
+    for symbol in defined_nowhere(kernel, (symbol for symbol, one in chosen.items() if one is None)):
+        user = _user(references, symbol)
+        raise BuildError(f"{kernel.title}: does not link: {symbol} is used by {user} and defined by no file.")
     wanted |= {one.same_as for one in chosen.values() if one is not None}
     _write_names(entry / "idle", provided - wanted - exported)
     (place / "standins.S").write_text(assembly(chosen))

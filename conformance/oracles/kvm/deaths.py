@@ -10,19 +10,15 @@ from pathlib import Path
 
 from conformance.oracles.kvm.build import symbols_of
 from conformance.oracles.kvm.interface import Death, Exchange
-from conformance.oracles.lacking import Lacking
+from conformance.oracles.lacking import KERNELS_OWN, MEMORY, Lacking, signal_name
 
-__all__ = ["KERNELS_OWN", "KernelDied", "death_of", "no_process", "not_initialised", "not_made"]
+__all__ = ["KernelDied", "death_of", "not_initialised", "not_made"]
 
 _ADD = (
     "It is to be added to conformance/oracles/kvm/standins.toml, or to c/ there if it has behaviour,"
     " with the reason why it is faithful."
 )
 _REPORT = "That is a limit of the suite, not of the kernel: please report it."
-_MEMORY = "Free memory, or raise the limits of this process (ulimit -a), and try again."
-
-KERNELS_OWN = {signal.SIGSEGV, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGABRT}
-"""Signals that code brings on itself. SIGBUS is none: it comes when the system has no page to give."""
 
 _BEFORE = {
     1: "the system does not map the memory that the machine needs, without taking it yet",
@@ -57,28 +53,20 @@ def death_of(exchange: Exchange, library: Path, patience: float) -> KernelDied |
         name = signal.Signals(exchange.number).name
         return KernelDied(f"died of {name} in {place} (address {exchange.address:#x})")
     if death == Death.SIGNAL:
-        return Lacking(f"the machine's process was ended by {_name(exchange.number)}", "", _MEMORY)
+        return Lacking(f"the machine's process was ended by {signal_name(exchange.number)}", "", MEMORY)
     if death == Death.MISSING:
         return Lacking(f"nothing stands in for {what}", f", which {place} wants", _ADD)
     if death == Death.LIMIT:
         return Lacking(what, f" (in {place})" if exchange.at else "", _REPORT)
     if death == Death.SYSTEM:
-        return Lacking(what, f" ({os.strerror(exchange.number)})", _MEMORY)
-    return Lacking("the machine's process ended without saying why", "", _MEMORY)
-
-
-def no_process(problem: OSError | int) -> Lacking:
-    """Why there is no machine: what the system refused, or the status with which its process ended."""
-    if isinstance(problem, OSError):
-        return Lacking("the system gives the machine no process", f" ({problem.strerror})", _MEMORY)
-    how = f"was ended by {_name(-problem)}" if problem < 0 else f"ended with status {problem}"
-    return Lacking(f"the machine's process {how} before KVM ran", "", _MEMORY)
+        return Lacking(what, f" ({os.strerror(exchange.number)})", MEMORY)
+    return Lacking("the machine's process ended without saying why", "", MEMORY)
 
 
 def not_initialised(error: int) -> Lacking:
     """Why there is no machine, from what kvm_boot() returned."""
     if error in _BEFORE:
-        return Lacking(f"KVM could not be initialised: {_BEFORE[error]}", "", _MEMORY)
+        return Lacking(f"KVM could not be initialised: {_BEFORE[error]}", "", MEMORY)
     return Lacking(f"initialising KVM failed with {_error(error)}", "", _REFUSED)
 
 
@@ -92,13 +80,6 @@ _REFUSED = "This kernel refuses what the environment has, so that nothing could 
 
 def _error(error: int) -> str:
     return f"{error} ({os.strerror(-error)})" if error < 0 else str(error)
-
-
-def _name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _place(library: Path, offset: int) -> str:

@@ -18,9 +18,9 @@ from typing import Any
 
 from conformance.oracles.common import HOST, import_path
 from conformance.oracles.kvm import worker
-from conformance.oracles.kvm.deaths import KERNELS_OWN, KernelDied, death_of, no_process, not_initialised
+from conformance.oracles.kvm.deaths import KernelDied, death_of, not_initialised
 from conformance.oracles.kvm.interface import NR_COVERED, NR_WORDS, Death, Exchange, Kept
-from conformance.oracles.lacking import Lacking
+from conformance.oracles.lacking import KERNELS_OWN, Lacking, no_process
 
 __all__ = ["Server", "Wanted", "borrow", "give_back"]
 

@@ -10,7 +10,6 @@ or reads it ends the machine, with the symbol's name.
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
@@ -22,6 +21,8 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+from conformance.oracles.common import lines_naming
 
 __all__ = ["Family", "StandIn", "assembly", "choose", "declarations", "families", "load"]
 
@@ -133,21 +134,8 @@ def _fits(one: StandIn, called: Collection[str], provided: Collection[str]) -> b
 
 def declarations(source: Path, generated: Path, symbols: Iterable[str]) -> dict[str, list[str]]:
     """The lines of a kernel's headers, and of KVM's own files, that name each of the symbols."""
-    wanted = sorted(symbols)
-    found: dict[str, list[str]] = {symbol: [] for symbol in wanted}
     headers = [source / "include", source / "arch/x86/include", generated]
-    places = [*headers, source / "arch/x86/kvm", source / "virt/kvm"]
-    listed = subprocess.run(
-        ["grep", "-rhwF", "--include=*.[ch]", "-f", "-", *map(str, places)],
-        input="\n".join(wanted),
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
-    for line in listed.stdout.splitlines():
-        for word in set(re.findall(r"\w+", line)) & found.keys():
-            found[word].append(line)
-    return found
+    return lines_naming(symbols, [*headers, source / "arch/x86/kvm", source / "virt/kvm"], "*.[ch]")
 
 
 def assembly(chosen: dict[str, StandIn | None]) -> str:

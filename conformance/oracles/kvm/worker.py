@@ -49,7 +49,7 @@ def serve(
             pid = os.fork()
         except OSError as problem:
             exchange.death, exchange.number = Death.SYSTEM, problem.errno
-            exchange.what = b"the system gives the machine no process"
+            exchange.what = b"the system gives kernel code no process"
             os.write(answers, b"X")
             continue
         if pid == 0:

@@ -15,7 +15,7 @@ from pathlib import Path
 from conformance.kernels import BuildError, Cache, Kernel, Progress, Unit, key_of
 from conformance.kernels.products import check_library
 from conformance.kernels.tools import first_error, run
-from conformance.oracles.common import COMMON_C, NEEDS_GCC, TRACED, digest_of
+from conformance.oracles.common import COMMON_C, NEEDS_GCC, TRACED, defined_nowhere, digest_of
 from conformance.oracles.shim.features import probe
 from conformance.oracles.shim.image import shim_image
 from conformance.paths import VENDOR_HEADERS
@@ -116,6 +116,11 @@ def _link(kernel: Kernel, objects: list[Path], library: Path) -> None:
     if done.returncode:
         missing = re.search(r"(?:in function `(\S+)':.*?)?undefined reference to `(\S+)'", done.stderr, re.S)
         if missing:
+            if defined_nowhere(kernel, [missing[2]]):
+                user = missing[1] or "the MMU"
+                raise BuildError(
+                    f"{kernel.title}: does not link: {missing[2]} is used by {user} and defined by no file."
+                )
             caller = f", which {missing[1]}() refers to" if missing[1] else ""
             raise BuildError(
                 f"{kernel.title}: the shim has nothing that stands in for {missing[2]}{caller}."
