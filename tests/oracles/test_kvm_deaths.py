@@ -14,9 +14,9 @@ import pytest
 
 from conformance.model.modes import MODES
 from conformance.oracles.kvm import KernelDied, KvmOracle
-from conformance.oracles.kvm.deaths import death_of, no_process, not_initialised
+from conformance.oracles.kvm.deaths import death_of, not_initialised
 from conformance.oracles.kvm.interface import Death, Exchange
-from conformance.oracles.lacking import Lacking
+from conformance.oracles.lacking import Lacking, no_process
 
 C = Path(__file__).parents[2] / "conformance/oracles/kvm/c"
 
@@ -76,7 +76,7 @@ def test_a_machine_that_cannot_be_made_says_what_the_system_refuses() -> None:
     assert str(not_initialised(-22)).startswith(
         "initialising KVM failed with -22 (Invalid argument). This kernel"
     )
-    assert "was ended by SIGKILL before KVM ran" in str(no_process(-9))
+    assert "for kernel code was ended by SIGKILL" in str(no_process(-9))
     assert "no process (Cannot allocate memory)" in str(no_process(OSError(12, "Cannot allocate memory")))
 
 

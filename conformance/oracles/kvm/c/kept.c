@@ -28,7 +28,7 @@ static unsigned long nr_flushes;
 void env_flushed_range(u64 gfn, u64 npages)
 {
 	if (nr_flushes == MAX_FLUSHES)
-		env_die(ENV_BROKEN, "too many flushes of ranges in one step", 0);
+		env_die(ENV_LIMIT, "too many flushes of ranges in one step", 0);
 	flushes[nr_flushes][0] = gfn;
 	flushes[nr_flushes++][1] = npages;
 }
@@ -50,7 +50,7 @@ static void *room(size_t bytes)
 	void *at = &kept->words[kept->nr_words];
 
 	if (kept->nr_words + words > ENV_NR_KEPT)
-		env_die(ENV_BROKEN, "KVM keeps more than there is room for", 0);
+		env_die(ENV_LIMIT, "KVM keeps more than there is room for", 0);
 	kept->nr_words += words;
 	return at;
 }
