@@ -36,7 +36,7 @@ def told_by_code(texts: Texts) -> list[str]:
     """What changed of which only the machine code of functions can tell what it changes."""
     found = [one.item.title for one in texts.items if one.by_code]
     found += [f"the order of what {file} defines" for file in texts.reordered]
-    found += [file for file in texts.other_files if _may_be_told_by_code(file)]
+    found += [file for file in sorted(texts.other_files) if _may_be_told_by_code(file, texts)]
     return [*found, *(["the configuration"] if texts.generated else [])]
 
 
@@ -99,14 +99,14 @@ def _whole(file: str, texts: Texts, differing: Collection[str] | None) -> ScopeR
     """A file that is not read item by item."""
     if only_comments(texts.roots, file):
         return ScopeReview("comments", file, proved=_COMMENTS)
-    if _may_be_told_by_code(file):
+    if _may_be_told_by_code(file, texts):
         return _by_code("the whole file", file, differing)
     return ScopeReview("the whole file", file, reason=_OUTSIDE if OF_KVM.match(file) else "")
 
 
-def _may_be_told_by_code(file: str) -> bool:
-    """Whether a file that is not read is one that the MMU's units may include."""
-    return file.endswith(".h") and not OF_KVM.match(file)
+def _may_be_told_by_code(file: str, texts: Texts) -> bool:
+    """Whether a file that is not read may be included by the MMU, and more than comments changed in it."""
+    return file.endswith(".h") and not OF_KVM.match(file) and not only_comments(texts.roots, file)
 
 
 def concerns(path: str, roots: Iterable[Path]) -> bool:

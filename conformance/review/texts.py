@@ -87,8 +87,8 @@ class Texts:
         self.same_values: frozenset[str] = frozenset()
         """Enumerators of enumerations that changed, whose own value did not."""
         wanted = [[name for name in names if self._matters(name)] for names in named]
-        self.before = read_source(self.roots[0], wanted[0] if self.changed_files else ())
-        self.after = read_source(self.roots[1], wanted[1] if self.changed_files else ())
+        self.before = read_source(self.roots[0], wanted[0] if every else ())
+        self.after = read_source(self.roots[1], wanted[1] if every else ())
         self.renamed = pair(self.before.functions, self.after.functions)
 
     def _matters(self, file: str) -> bool:

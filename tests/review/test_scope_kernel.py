@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 
 import pytest
 from planting import write_patch
 
 from conformance.kernels import open_kernel
+from conformance.kernels.manifest import Manifest
 from conformance.model.layout import Layout
 from conformance.model.profiles import profile_of
-from conformance.review import Standing, compare, judging
+from conformance.review import Plan, Standing, compare, judging
 from conformance.review.constants import layout_of
 from conformance.review.outcome import Outcome, outcome_of
 from conformance.review.series import read_series
+from conformance.review.texts import Texts
 
 pytestmark = pytest.mark.kernel
 
@@ -104,6 +107,47 @@ def test_a_field_that_moves_changes_the_functions_whose_code_it_changes(reviewed
     told = {one.name: one for one in review.changed}
     assert told["tdp_iter_next"].through == ("type struct tdp_iter",)
     assert {one.aspect for one in review.constants} == {"first bit"}
+
+
+@pytest.fixture
+def edited(base, tmp_path):
+    """The prepared kernel with one file edited in place; nothing is generated anew."""
+
+    def call(file, old, new):
+        root = tmp_path / "kernel"
+        shutil.copytree(base.root, root)
+        path = root / "src" / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        Manifest.take(root).save(root)
+        return dataclasses.replace(base, root=root, title="edited", fingerprint="edited")
+
+    return call
+
+
+PAGE_TYPES = "arch/x86/include/asm/page_types.h"
+
+
+def test_a_header_of_the_rest_of_the_kernel(base, edited):
+    after = edited(PAGE_TYPES, "#define PAGE_SHIFT\t\t12", "#define PAGE_SHIFT\t\t(11 + 1)")
+    review = compare(base, after)
+    assert [(one.name, one.file, one.observed) for one in review.scope] == [
+        ("the whole file", PAGE_TYPES, False)
+    ]
+    assert "the machine code of the MMU's functions is the same" in review.scope[0].reason
+    assert len(review.functions) > 400
+
+
+@pytest.mark.slow
+def test_a_header_of_the_rest_of_the_kernel_that_changes_code(base, edited):
+    after = edited(
+        "include/linux/kvm_types.h", "typedef u64            gfn_t;", "typedef u32            gfn_t;"
+    )
+    texts = Texts(base, after)
+    assert [one.item.title for one in texts.items] == ["type gfn_t"]
+    review = compare(base, after, Plan(budget=0.1, modes=("npt",)))
+    assert [one for one in review.changed if one.through == ("gfn_t",)]
 
 
 def test_files_that_are_not_compiled(tmp_path, base):
