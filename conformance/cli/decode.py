@@ -75,6 +75,8 @@ def decode(sptes: Sequence[str], kernel: str, mode: str | None, **given: Any) ->
     from conformance.reports import decoded
     from conformance.reports.terminal import Screen
 
+    if given["as_json"] and given["short"]:
+        raise click.UsageError("--json and --short are two forms of output; choose one.")
     if mode is not None and mode not in MODES:
         raise ConformanceError(f"there is no mode {line(mode)}; there are {', '.join(MODES)}.")
     kernels = []

@@ -48,11 +48,17 @@ def _kept(name: str) -> str:
         return keep(sys.stdin.buffer.read())
     path = Path(name).expanduser()
     try:
-        if not _once(path.stat().st_mode):
+        mode = path.stat().st_mode
+        if not (_once(mode) or (stat.S_ISREG(mode) and _of_the_process(path))):
             return name
         return keep(path.read_bytes())
     except (OSError, ValueError):
         return name  # What is wrong with it is said where it is read.
+
+
+def _of_the_process(path: Path) -> bool:
+    """Whether the name means another file to another process: /dev/stdin, /dev/fd/3, /proc/self/fd/3."""
+    return path.absolute().parts[1:2] in (("dev",), ("proc",))
 
 
 def _once(mode: int) -> bool:

@@ -264,6 +264,7 @@ def test_json_is_one_object_a_line(cli):
     one, other = map(json.loads, lines(done))
     assert (one["spte"], one["mode"], one["legal_levels"]) == (LOGGED, "ept-ad", [1])
     assert one["legal_modes"][0] == "ept-ad" and other["legal_modes"] == []
+    assert cli("decode", LOGGED, "--json", "--short").exit_code == 2
     assert {"high": 58, "low": 58, "name": "MMU-writable", "value": 1}.items() <= one["fields"][0].items()
 
 

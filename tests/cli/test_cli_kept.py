@@ -43,6 +43,13 @@ def test_a_pipe_is_kept(cache, tmp_path):
     assert names[0] == "x.patch" and Path(names[1]).read_text() == PATCH
 
 
+def test_a_file_that_is_named_by_a_descriptor_is_kept(cache, tmp_path):
+    (tmp_path / "a.patch").write_text(PATCH)
+    with (tmp_path / "a.patch").open() as file:
+        (name,) = kept([f"/dev/fd/{file.fileno()}"])
+    assert cache in Path(name).parents and Path(name).read_text() == PATCH
+
+
 def test_a_file_is_left_where_it_is(tmp_path):
     (tmp_path / "a.patch").write_text(PATCH)
     names = (str(tmp_path / "a.patch"), str(tmp_path), str(tmp_path / "gone.patch"), "v6.12..v6.13", "a\0b")
