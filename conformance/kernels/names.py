@@ -21,8 +21,8 @@ DEEPEST = 8
 """So many directories are stripped at most."""
 
 _FOLDERS = (
-    "Documentation|LICENSES|arch|block|certs|crypto|drivers|fs|include|init|io_uring|ipc|kernel|lib|mm|net|rust"
-    r"|samples|scripts|security|sound|tools|usr|virt|debian[\w.-]*|redhat|ubuntu"  # Distributions add the last.
+    "Documentation|LICENSES|arch|block|certs|crypto|drivers|fs|include|init|io_uring|ipc|kernel|lib|mm|net"
+    r"|rust|samples|scripts|security|sound|tools|usr|virt|debian[\w.-]*|redhat|ubuntu"
 )
 # A checkout in a directory called kernel/ is more likely than kernel/arch/ in a kernel.
 _LAYOUT = re.compile(
