@@ -2,7 +2,7 @@
 """Patches as they travel: mails, mailboxes and plain diffs in any encoding, taken apart into text and diff.
 
 The input is untrusted and often damaged on the way. Nothing here fails on it: what is no patch comes out as
-a mail without a diff, and whoever needs one says so.
+a mail without a diff, about which the caller complains.
 """
 
 from __future__ import annotations

@@ -82,7 +82,8 @@ def in_kernel(files: Sequence[FileDiff], what: str) -> list[Touched]:
     that depth.
     """
     depth, most = 1, -1
-    for each in [0] if all(map(_without_prefix, files)) else (1, 0, *range(2, DEEPEST)):
+    likely = (0, 1) if any(map(_without_prefix, files)) else (1, 0)
+    for each in (*likely, *range(2, DEEPEST)):
         count = _count(files, each)
         if count > most:
             depth, most = each, count

@@ -90,6 +90,11 @@ def test_a_path_that_ends_like_another(old, new, name):
     assert names(f"--- {old}{name}\n+++ {new}{name}\n{HUNK}") == [{name}]
 
 
+def test_one_odd_name_without_prefixes_does_not_move_the_others():
+    text = "".join(f"--- {name}\n+++ {name}\n{HUNK}" for name in ("Documentation/virt/x.c", "odd/a.c"))
+    assert names(text) == [{"Documentation/virt/x.c"}, {"odd/a.c"}]
+
+
 def test_one_depth_for_all_files():
     text = "".join(f"--- x/y/{name}\n+++ x/y/{name}\n{HUNK}" for name in (SPTE_H, "Makefile", "odd/lib/a.c"))
     assert names(text) == [{SPTE_H}, {"Makefile"}, {"odd/lib/a.c"}]
