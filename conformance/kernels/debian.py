@@ -13,8 +13,8 @@ from conformance.kernels.archive import Archive, Offer, Unreachable, ascending, 
 from conformance.kernels.cache import Cache, key_of
 from conformance.kernels.catalogue import catalogue, remembered
 from conformance.kernels.pins import Pin, core_digests, differing, pins
-from conformance.kernels.releases import series_of
 from conformance.kernels.prepare import need_tools
+from conformance.kernels.releases import series_of
 from conformance.kernels.selector import SERIES, Debian
 from conformance.kernels.sources import Base, Stage, conditions, fill
 from conformance.kernels.staging import stage_package

@@ -217,7 +217,7 @@ def test_missing_tools_are_named_before_anything_is_downloaded(
         (tmp_path / name).symlink_to(shutil.which(name) or "/bin/true")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(debian, "Archive", lambda *_: pytest.fail("the archive was asked"))
-    with pytest.raises(ConformanceError, match="apt-get install bc binutils bison flex .*make"):
+    with pytest.raises(ConformanceError, match=r"apt-get install bc binutils bison flex .*make"):
         open_kernel(selector, cache=cache)
 
 
