@@ -114,12 +114,33 @@ def test_a_mutant_is_shortened_to_a_story(tmp_path):
 @pytest.mark.kernel
 @pytest.mark.slow
 def test_a_rewritten_function_keeps_the_same(tmp_path):
-    """The same permissions, put together in another order; a structure with a member more."""
-    refactored = [
-        (MMU, "] = ff | uf | wf | smepf | smapf;", "] = smapf | smepf | wf | uf | ff;"),
-        (MMU, "\tunsigned byte;\n\n\tconst u8 x", "\tint byte;\n\n\tconst u8 x"),
-    ]
+    """The same permissions, put together from the last to the first."""
+    loop = "for (byte = {}) {{\n\t\tunsigned pfec = byte"
+    old = loop.format("0; byte < ARRAY_SIZE(mmu->permissions); ++byte")
+    refactored = [(MMU, old, loop.format("ARRAY_SIZE(mmu->permissions); byte-- > 0;"))]
     before, after = planted("6.1", refactored, tmp_path)
     seen = tell_stories(before, after, {"update_permission_bitmask"}, Plan(), quiet)
     assert seen
     assert not any(one.difference for one in seen)
+
+
+HOST = "arch/x86/include/asm/kvm_host.h"
+INTERNAL = "arch/x86/kvm/mmu/mmu_internal.h"
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+def test_members_that_move_make_no_difference(tmp_path):
+    """New members in front of what is kept, and bits of a role elsewhere."""
+    moved = [
+        (HOST, "struct kvm_mmu {\n", "struct kvm_mmu {\n\tu64 conformance_mmu;\n"),
+        (HOST, "struct kvm_vcpu_arch {\n", "struct kvm_vcpu_arch {\n\tu32 conformance_vcpu;\n"),
+        (HOST, "struct kvm_arch {\n", "struct kvm_arch {\n\tu64 conformance_vm[3];\n"),
+        (HOST, "\t\tunsigned level:4;\n", "\t\tunsigned conformance_role:1;\n\t\tunsigned level:4;\n"),
+        (INTERNAL, "struct kvm_mmu_page {\n", "struct kvm_mmu_page {\n\tu64 conformance_page;\n"),
+    ]
+    before, after = planted("6.1", moved, tmp_path)
+    names = ("first_write", "write_after_logging_began", "logs_of_two_processors")
+    seen = tell_stories(before, after, {"kvm_mmu_page_fault"}, Plan(), quiet, names=names)
+    assert {one.name for one in seen} == {*names}
+    assert [one.difference.kernel for one in seen if one.difference] == []

@@ -184,7 +184,7 @@ def _build(kernel: Kernel, cache: Cache, entry: Path, traced: bool, racing: bool
             )
 
         kvm = compiled(theirs, "theirs", *_APART, reuse=cache)
-        own = compiled(_ours(traced, racing), "ours", *features)
+        own = compiled(_ours(traced, racing), "ours", "-DCONFORMANCE_OURS", *features)
         _link(kernel, place, kvm, own, entry, _PROCESS if racing else _PROCESS[:1])
 
 
