@@ -34,6 +34,9 @@ Fact = tuple[str, str, str]
 MOST = 5
 """How many members that differ are told one by one."""
 
+SMALL = 64
+"""Up to how many bytes the size of a structure is a number as any other."""
+
 _NOTHING = "nothing"
 
 
@@ -69,6 +72,9 @@ class Rules:
             for kind, name in STRUCTURES.items()
         }
         self._noise = frozenset(noise)
+        # What is allocated by the size of a structure that grew is as large as it has to be.
+        sizes = ((before.layouts[name].size, after.layouts[name].size) for name in STRUCTURES.values())
+        self._sizes = {pair for pair in sizes if min(pair) > SMALL}
 
     def differing(self, before: Dump, after: Dump) -> Iterator[Fact]:
         """Everything that differs: what it is, and the value on each side."""
@@ -91,6 +97,8 @@ class Rules:
         mine, theirs = self._common
         for index in np.flatnonzero(one.words[mine] != other.words[theirs]):
             values = int(one.words[mine[index]]), int(other.words[theirs[index]])
+            if values in self._sizes:
+                continue
             yield f"kept: variable {self._words[index]}", value_text(values[0]), value_text(values[1])
 
     @cached_property

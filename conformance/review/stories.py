@@ -63,6 +63,9 @@ def tell_stories(
             if mode in TDP_MODES and (not wanted.modes or mode in wanted.modes):
                 with _Sides(rules, (before, after), MODES[mode]) as sides:
                     _tell(sides, story, seen, wanted)
+        if seen.difference is not None and not seen.executed:
+            # No machine could be made on the kernel after, so that what it would have run is not known.
+            seen.executed = seen.blamed = set(changed)
         if seen.executed & set(changed):
             found.append(seen)
     return found

@@ -142,3 +142,35 @@ def test_pointers_count_by_what_they_point_to(tmp_path, where):
     other = sides[1].read(third)
     assert facts(rules, before, after) == []
     assert len(facts(rules, before, other)) == 1
+
+
+def test_a_pointer_to_a_structure_that_got_a_first_member_is_the_same(tmp_path):
+    (tmp_path / "symbols").write_text("1000 f\n")
+    (tmp_path / "variables").write_text("")
+    pointer = Member("arch.mmu", 0, 64, 1, "pointer", "kvm_vcpu_arch")
+    first = Member("arch.root_mmu.first", 64, 64, 1, "int", "kvm_mmu")
+    layouts = (
+        Layout(24, (pointer, first)),
+        Layout(24, (pointer, first._replace(name="arch.root_mmu.new"), first._replace(bit=128))),
+    )
+    page = Layout(8, (Member("spt", 0, 64, 1, "pointer", "kvm_mmu_page"),))
+    sides = [keeper(layout, tmp_path) for layout in layouts]
+    for side in sides:
+        side.layouts = {**side.layouts, "kvm_mmu_page": page}
+    at = 0x200000001000
+    contents = ((at + 8, 7, 0), (at + 8, 5, 7), (at, 5, 7))
+    dumps = [struct.pack("<9Q", 0x7000, 0x10000, VCPU, 0, at, 24, *words) for words in contents]
+    before, after, other = sides[0].read(dumps[0]), sides[1].read(dumps[1]), sides[1].read(dumps[2])
+    rules = Rules(*sides)
+    assert facts(rules, before, after) == []
+    assert [name for name, *_ in facts(rules, before, other)] == [
+        "kept: vCPU 0: arch.mmu (struct kvm_vcpu_arch)"
+    ]
+
+
+def test_the_size_of_a_structure_that_grew_is_no_difference(tmp_path):
+    grown = [keeper(Layout(size, ()), tmp_path, ("kvm_x86_ops", 8)) for size in (7424, 7432)]
+    rules = Rules(*grown)
+    kept = [{(VARIABLES, 0): Object(VARIABLES, 0, 8, np.array([size], np.uint64))} for size in (7424, 7432)]
+    assert facts(rules, *kept) == []
+    assert len(facts(rules, *kept[::-1])) == 1

@@ -132,15 +132,16 @@ INTERNAL = "arch/x86/kvm/mmu/mmu_internal.h"
 @pytest.mark.slow
 def test_members_that_move_make_no_difference(tmp_path):
     """New members in front of what is kept, and bits of a role elsewhere."""
+    level, format_ = "unsigned level:4;\n", "unsigned has_4_byte_gpte:1;\n"
     moved = [
         (HOST, "struct kvm_mmu {\n", "struct kvm_mmu {\n\tu64 conformance_mmu;\n"),
         (HOST, "struct kvm_vcpu_arch {\n", "struct kvm_vcpu_arch {\n\tu32 conformance_vcpu;\n"),
         (HOST, "struct kvm_arch {\n", "struct kvm_arch {\n\tu64 conformance_vm[3];\n"),
-        (HOST, "\t\tunsigned level:4;\n", "\t\tunsigned conformance_role:1;\n\t\tunsigned level:4;\n"),
+        (HOST, f"\t\t{level}\t\t{format_}", f"\t\t{format_}\t\t{level}"),
         (INTERNAL, "struct kvm_mmu_page {\n", "struct kvm_mmu_page {\n\tu64 conformance_page;\n"),
     ]
     before, after = planted("6.1", moved, tmp_path)
     names = ("first_write", "write_after_logging_began", "logs_of_two_processors")
-    seen = tell_stories(before, after, {"kvm_mmu_page_fault"}, Plan(), quiet, names=names)
+    seen = tell_stories(before, after, {"kvm_tdp_page_fault"}, Plan(), quiet, names=names)
     assert {one.name for one in seen} == {*names}
     assert [one.difference.kernel for one in seen if one.difference] == []

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.oracles.kvm.build import symbols_of
-from conformance.oracles.kvm.members import Layout
+from conformance.oracles.kvm.members import Layout, Member
 from conformance.oracles.kvm.server import Wanted
 from conformance.oracles.kvm.variables import Variable, variables_of
 
@@ -242,8 +242,18 @@ class Keeper:
                 before = (one for one in self.layouts[STRUCTURES[kind]].members if one.bit <= 8 * offset)
                 last = max(before, key=lambda one: one.bit)
                 more = offset - last.bit // 8
-                name = f"{last.name}+{more:#x}" if more else last.name
+                name = f"{last.name}+{more:#x}" if more else self._outermost(kind, last)
             self._members[kind, offset] = _number(name)
         return self._members[kind, offset]
+
+    def _outermost(self, kind: int, first: Member) -> str:
+        """The widest structure or member that begins where a member does: it may get another first member."""
+        members = self.layouts[STRUCTURES[kind]].members
+        parts = first.name.split(".")
+        for number in range(1, len(parts)):
+            name = ".".join(parts[:number])
+            if min(one.bit for one in members if one.name.startswith(f"{name}.")) == first.bit:
+                return name
+        return first.name
 
     _members: dict[tuple[int, int], int] = field(default_factory=dict)
