@@ -27,7 +27,7 @@ from conformance.review.kept import Kept, Rules
 from conformance.review.plan import Plan
 from conformance.scenarios.comparing import Death, Difference, Played, differing, play
 from conformance.scenarios.observing import KEPT, Machine, Observation
-from conformance.scenarios.shrinking import shorten
+from conformance.scenarios.shrinking import shorten, things
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES, Script, Story
 
@@ -55,6 +55,7 @@ def tell_stories(
     rules = Rules(Keeper(libraries[0], layouts[0], renamed or {}), Keeper(libraries[1], layouts[1]))
     progress(f"{after.title}: playing stories on it and on {before.title}")
     found = []
+    shortened: set[str] = set()
     for story in STORIES.values():
         if story.name not in names or any(story.absent(profile) for profile in profiles):
             continue
@@ -62,7 +63,7 @@ def tell_stories(
         for mode in story.modes:
             if mode in TDP_MODES and (not wanted.modes or mode in wanted.modes):
                 with _Sides(rules, (before, after), MODES[mode]) as sides:
-                    _tell(sides, story, seen, wanted)
+                    _tell(sides, story, seen, wanted, shortened)
         if seen.difference is not None and not seen.executed:
             # No machine could be made on the kernel after, so that what it would have run is not known.
             seen.executed = seen.blamed = set(changed)
@@ -154,8 +155,11 @@ class _Sides:
             raise Death(died.how, hung=died.hung) from died
 
 
-def _tell(sides: _Sides, story: Story, seen: Seen, wanted: Plan) -> None:
-    """Play a story on both, and note what it executes and how they differ, if they do."""
+def _tell(sides: _Sides, story: Story, seen: Seen, wanted: Plan, shortened: set[str]) -> None:
+    """Play a story on both, and note what it executes and how they differ, if they do.
+
+    A difference of a kind that was ``shortened`` already, in another story, is left as it is.
+    """
     script = story.script
     try:
         played = play(sides, script)
@@ -167,11 +171,13 @@ def _tell(sides: _Sides, story: Story, seen: Seen, wanted: Plan) -> None:
     if played.difference is None or seen.difference is not None:
         return
     executed = set(sides.covered)
-    shortest, shown = script, played
-    with suppress(Death):
-        sides.covered.clear()
-        shortest, shown = shorten(sides, script, played.difference)
-        executed = executed & sides.covered or executed
+    shortest, shown = replace(script, steps=script.steps[: played.difference.at + 1]), played
+    if not things(played.difference) <= shortened:
+        shortened |= things(played.difference)
+        with suppress(Death):
+            sides.covered.clear()
+            shortest, shown = shorten(sides, script, played.difference)
+            executed = executed & sides.covered or executed
     seen.difference = _counterexample(sides, story, shortest, shown, wanted)
     seen.blamed = executed
 

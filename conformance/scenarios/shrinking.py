@@ -13,7 +13,7 @@ from conformance.scenarios.order import check
 from conformance.scenarios.steps import OPTIONS
 from conformance.scenarios.story import Script
 
-__all__ = ["shorten"]
+__all__ = ["shorten", "things"]
 
 _NUMBER = re.compile(r"0x[0-9a-f]+|[0-9]+")
 
@@ -86,9 +86,9 @@ def _alike(again: Difference, found: Difference) -> bool:
 
     Otherwise a story could shrink to another, simpler difference, and hide the one that it was about.
     """
-    return (again.crash is None) == (found.crash is None) and _things(again) <= _things(found)
+    return (again.crash is None) == (found.crash is None) and things(again) <= things(found)
 
 
-def _things(found: Difference) -> set[str]:
+def things(found: Difference) -> set[str]:
     """What differs, whichever the SPTE, vCPU or memslot."""
     return {"SPTE" if " > " in name else _NUMBER.sub("", name) for name, _, _ in found.facts}
