@@ -158,10 +158,9 @@ def deliver(
 
 
 def printed(text: str, stream: IO[str]) -> int:
-    """Print a piece of the results at once; 0, or 2 if that could not be written."""
-    from conformance.reports.terminal import Screen
-
-    return _print(lambda: Screen(stream).print(text, end="", soft_wrap=True), stream, 0)
+    """Print a piece of the results at once, above a bar if there is one; 0, or 2 if it cannot be written."""
+    # Not by a console: that would go past what keeps the bar below.
+    return _print(partial(stream.write, text), stream, 0)
 
 
 def _print(write: Callable[[], object], stream: IO[str], status: int) -> int:

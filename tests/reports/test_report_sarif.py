@@ -15,6 +15,7 @@ from review_samples import function, judged, review, series
 from conformance.reports import sarif
 from conformance.review import Standing
 from conformance.review.judging import SeriesReview
+from conformance.review.review import ScopeReview
 
 TEXT = {"text": str}
 RULES = {
@@ -189,6 +190,15 @@ def test_what_only_the_whole_shows_is_told_of_the_whole():
 def test_a_series_that_could_not_be_judged():
     stuck = SeriesReview("6.1", (judged(None, reason="hunk 1 does not apply"),))
     assert told(read(sarif.render_series(stuck))) == ["a patch: hunk 1 does not apply"]
+
+
+def test_what_nothing_looks_at_is_a_finding_of_its_own():
+    item = ScopeReview("EXPORT_SYMBOL_GPL(f)", "arch/x86/kvm/mmu/mmu.c")
+    proved = ScopeReview("comments", "arch/x86/kvm/mmu/mmu.c", proved="only comments changed")
+    run = read(sarif.render_series(SeriesReview("6.1", (judged(review(scope=(item, proved))),))))
+    (one,) = run["results"]
+    assert (one["ruleId"], one["level"]) == ("not-observed", "warning")
+    assert one["message"]["text"] == "a patch: EXPORT_SYMBOL_GPL(f) changed; nothing here looks at it"
 
 
 def test_the_same_finding_keeps_its_fingerprint():
