@@ -36,7 +36,8 @@ def told_by_code(texts: Texts) -> list[str]:
     """What changed of which only the machine code of functions can tell what it changes."""
     found = [one.item.title for one in texts.items if one.by_code]
     found += [f"the order of what {file} defines" for file in texts.reordered]
-    found += [file for file in sorted(texts.other_files) if _may_be_told_by_code(file, texts)]
+    if len(texts.other_files) <= _FEW:
+        found += [file for file in sorted(texts.other_files) if _may_be_told_by_code(file, texts)]
     return [*found, *(["the configuration"] if texts.generated else [])]
 
 
@@ -54,7 +55,11 @@ def review_scope(texts: Texts, differing: Collection[str] | None) -> tuple[Scope
     found += [ScopeReview("comments", file, proved=_COMMENTS) for file in texts.commented]
     found += [_by_code("the order of what it defines", file, differing) for file in texts.reordered]
     found += [_outside(file, names) for file, names in texts.unreached.items()]
-    found += [_whole(file, texts, differing) for file in sorted(texts.other_files)]
+    others = sorted(texts.other_files)
+    if len(others) > _FEW:
+        found.append(ScopeReview(f"{len(others)} other files", f"{others[0]} and others"))
+    else:
+        found += [_whole(file, texts, differing) for file in others]
     if texts.generated:
         found.append(
             _by_code("the configuration and what is generated from it", texts.generated[0], differing)
