@@ -82,6 +82,7 @@ class Judge:
         self._bulks: list[Chunking] = []
         self._later: list[Exhausting] = []
         self._hung: set[str] = set()
+        self._crashed: set[str] = set()
         self._begun: set[str] = set()
         """The properties of which the bulk engine compared the first cases at least."""
         self._compared: dict[str, list[Comparison]] = {}
@@ -366,7 +367,7 @@ class Judge:
         if found is None:
             return self._passed(comparison, engine, comparison.mode.name, cases, start)
         self._note_hang(comparison, found)
-        if engine != "case":
+        if engine != "case" and not self._crashed_before(comparison, found):
             until = Deadline(max(self._end.part(SHRINKING).left, LEAST_SHRINKING))
             found = smallest(comparison, found, self._rng(comparison, "smallest"), until.more_time)
         told = counterexample(comparison, found, self._arguments, oracle=self._plan.oracle)
@@ -381,6 +382,14 @@ class Judge:
             at,
             told,
         )
+
+    def _crashed_before(self, comparison: Comparison, found: Difference) -> bool:
+        """Whether kernel code crashed in this property already: to make each crash small takes too long."""
+        if found.crash is None:
+            return False
+        before = comparison.property.name in self._crashed
+        self._crashed.add(comparison.property.name)
+        return before
 
     def _passed(
         self, comparison: Comparison, engine: str, mode: str, cases: int, start: float, reason: str = ""

@@ -27,6 +27,8 @@ AT_ONCE = 1 << 12
 """How many cases that callers can give are tried at once, in place of one that they cannot."""
 LEAST, ROUNDS = 1, 12
 """How often that is done after the first time at the least, and how often at the most."""
+DEATHS, FEW_DEATHS = 8, 2
+"""After how many crashes such a round ends, and where it began with a crash."""
 SOME = 48
 """Of how many it is seen which rule they break."""
 
@@ -43,7 +45,8 @@ def smallest(
     rank = comparison.rank(found.case)
     if found.crash and rank < ILLEGAL:
         return shrink(comparison, found, more_time)
-    case, rank, tried = _better(comparison, found.case, rank, rng, more_time)
+    deaths = FEW_DEATHS if found.crash else DEATHS
+    case, rank, tried = _better(comparison, found.case, rank, rng, more_time, deaths)
     better = None if case == found.case else comparison.compare_once(case)
     found = shrink(comparison, better or found, more_time)
     return replace(found, tried=tried if rank == ILLEGAL else 0)
@@ -55,6 +58,7 @@ def _better(
     rank: int,
     rng: np.random.Generator,
     more_time: MoreTime,
+    deaths: int,
 ) -> tuple[tuple[int, ...], int, int]:
     """A case that shows a difference best, its rank, and how many legal ones were tried.
 
@@ -69,7 +73,7 @@ def _better(
         tried += batch.shape[1]
         if not batch.shape[1]:
             continue
-        ranks = comparison.ranks(batch)
+        ranks = comparison.ranks(batch, deaths=deaths)
         best = int(ranks.min())
         if best <= min(rank, LOUD):
             case, rank = (

@@ -135,7 +135,7 @@ def test_a_crash_is_a_difference(base, patched):
     after = patched(SPTE_H, (BODY, f"if (pte & 0x800)\n\t\t*(volatile int *)8 = 1;\n\t{BODY}"))
     told = changed(compare(base, after, Plan(budget=1)))["is_large_pte"]
     assert told.standing is Standing.DIFFERS
-    assert told.difference.inputs == {"spte": 0x800}
+    assert told.difference.inputs["spte"] & 0x800 and told.difference.legal
     assert "SIGSEGV" in told.difference.model["answer"]
 
 
