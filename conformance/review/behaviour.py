@@ -246,11 +246,12 @@ def _see(
     seen.executed |= scene.covered()
     if difference is None:
         return
-    smallest = _smallest(duel, difference, wanted.seed)
+    # A case that was asked for is shown as it is.
+    shown = difference if wanted.case else _smallest(duel, difference, wanted.seed)
     scene.covered()
-    duel.compare_once(smallest.case)
+    duel.compare_once(shown.case)
     seen.blamed = scene.covered()
-    seen.difference = duel.tell(smallest, _again(duel, smallest, wanted), scene.layouts)
+    seen.difference = duel.tell(shown, _again(duel, shown, wanted), scene.layouts)
 
 
 def _smallest(duel: Duel, found: Difference, seed: int) -> Difference:

@@ -117,7 +117,7 @@ LARGE = "return pte & PT_PAGE_SIZE_MASK;"
     ],
 )
 def test_kernel_code_that_dies_is_a_finding(kernel, tmp_path, monkeypatch, code, how):
-    monkeypatch.setattr(ShimOracle.__init__, "__kwdefaults__", {"patience": 1.0})
+    monkeypatch.setitem(ShimOracle.__init__.__kwdefaults__, "patience", 1.0)
     patch = patched(kernel, tmp_path, SPTE_H, LARGE, f"{code} {LARGE}")
     plan = Plan(
         kernels=(kernel.selector,),
@@ -134,7 +134,7 @@ def test_kernel_code_that_dies_is_a_finding(kernel, tmp_path, monkeypatch, code,
     assert died and all(how in result.counterexample.crash for result in died)
     assert all(result.counterexample.inputs["spte"] >> 60 == 9 for result in died)
     others = [result.verdict for result in results if result.property == "is_writable_pte"]
-    assert others and set(others) == {Verdict.PASS}, "the run goes on"
+    assert Verdict.PASS in others and set(others) <= {Verdict.PASS, Verdict.SKIP}, "the run goes on"
 
 
 def test_mask_setters_that_die_are_a_finding(kernel, tmp_path):
