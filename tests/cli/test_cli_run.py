@@ -170,7 +170,7 @@ def test_every_command_that_takes_long_can_be_ended(cli, command):
     assert done.exit_code == 2 and "above zero" in done.stderr
 
 
-def test_a_time_limit_that_nothing_handles_is_told(cli, monkeypatch):
+def test_a_time_limit_that_nothing_handles_is_reported(cli, monkeypatch):
     def ends(*args, **given):
         raise TimeLimitReached(7)
 

@@ -46,7 +46,7 @@ def test_counterexample(mixed):
     }
 
 
-def test_a_rule_and_a_broken_precondition_are_told(clean):
+def test_a_rule_and_a_broken_precondition_are_in_the_json(clean):
     broken = found(rule="Dirty was lost", source="spte.h", legal=False, precondition="this input breaks it")
     clean.kernels[0].results.append(failed(counterexample=broken))
     told = json.loads(render(clean))["kernels"][0]["results"][-1]["counterexample"]

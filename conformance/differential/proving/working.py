@@ -120,7 +120,7 @@ def prove_all(
                 why = "unproved: the process that worked on it, or on another property, ended"
                 yield Result(name, witnesses[0].name, PROVE, "-", Verdict.ERROR, reason=why)
         if late:
-            # They were told when to end, and have not: it is not waited for.
+            # They should have ended by now, and are not waited for.
             _end({*active_children()} - others)
     except BaseException:
         # What they are at is of no use any more, and may take long.

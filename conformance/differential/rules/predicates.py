@@ -63,7 +63,7 @@ ASKS_VOLATILE = ("spte_has_volatile_bits", "kvm_tdp_mmu_spte_need_atomic_write")
 
 
 def nx_on(scene: Scene) -> bool:
-    """Whether the function is told that NX huge pages is on."""
+    """Whether NX huge pages is on for the VM."""
     return "nx_huge_pages" in scene.inputs and bool(nx_huge_pages_on(scene.k, scene.inputs))
 
 
