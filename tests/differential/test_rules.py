@@ -125,6 +125,29 @@ def test_in_a_review_the_accused_side_is_named():
     assert mended.rule.said(mended.scene) == "a volatile SPTE was written without an atomic exchange"
 
 
+@pytest.mark.parametrize(("old_spte", "said"), [
+    (0, "before: the SPTE became writable although its gfn is write-protected"),
+    (LEAF | W, "after: write access was lost"),
+])  # fmt: skip
+def test_what_was_writable_is_not_asked_about_again(old_spte, said):
+    comparison = compared("make_spte")
+    comparison.reviewed = True
+    given = {
+        "access": 2,
+        "old_spte": old_spte,
+        "level": 1,
+        "can_unsync": 1,
+        "host_writable": 1,
+        "unsync_fails": 1,
+    }
+    case = tuple(given.get(column.name, 0) for column in comparison.property.takes)
+    rest = (0,) * (len(comparison.property.gives) - 1)
+    at = comparison.property.gives.index("new_spte")
+    writable, protected = ((*rest[:at], spte, *rest[at:], 0) for spte in (LEAF | W | A, LEAF & ~MMU | A))
+    breach = broken(comparison, Difference(case, writable, protected))
+    assert breach.where + breach.rule.said(breach.scene) == said
+
+
 def test_every_rule_has_a_source():
     assert all(rule.source for rule in (*RULES, *CHANGES))
     sentences = [rule.sentence for rule in (*RULES, *CHANGES) if isinstance(rule.sentence, str)]

@@ -256,8 +256,12 @@ def comes(mask: Callable[[Scene], int]) -> Callable[[Scene], bool]:
 
 
 def write_protected(scene: Scene) -> bool:
-    """Whether a page was made writable that is to be write-protected."""
-    return scene.inputs.get("unsync_fails") == 1 and both_present(scene) and scene.gained(PT_WRITABLE_MASK)
+    """Whether a page was made writable that is to be write-protected.
+
+    make_spte() does not ask again where the SPTE that it replaces is writable.
+    """
+    asked = scene.inputs.get("unsync_fails") == 1 and not scene.inputs.get("old_spte", 0) & PT_WRITABLE_MASK
+    return asked and both_present(scene) and scene.gained(PT_WRITABLE_MASK)
 
 
 def not_granted(scene: Scene) -> bool:
