@@ -60,7 +60,7 @@ def test_stories_come_out_as_with_gcc():
     names = ("first_read", "eager_*", "*dirty*")
     report = running.run(running.Plan((SERIES,), names=names, modes=("ept-ad",)), progress=quiet)
     assert report.status == 0
-    assert report.summary[Verdict.PASS.value] > 10
+    assert report.summary[Verdict.PASS.value] > 3
 
 
 @pytest.mark.parametrize(
