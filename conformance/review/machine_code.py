@@ -24,7 +24,7 @@ from conformance.kernels import Cache, Kernel, Unit
 
 __all__ = ["APART", "AS_BUILT", "Code", "compile_code", "read_assembly"]
 
-_COMMON = ("-S", "-w", "-D__LINE__=1", "-Wno-builtin-macro-redefined")
+_COMMON = ("-S", "-D__LINE__=1", "-Wno-builtin-macro-redefined")
 """Assembly instead of an object (-S outranks -c); in every line of the source it is line 1."""
 
 AS_BUILT = _COMMON

@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import math
 import re
 import sys
 import xml.etree.ElementTree as ET
@@ -49,7 +50,9 @@ def test_a_module_and_modes_arrive(cli, plans, tmp_path):
     module.touch()
     vmlinux.touch()
     assert cli("prove", "--module", module, "--vmlinux", vmlinux, "--mode", "npt").exit_code == 0
-    assert plans == [fake_run.Plan(engines=("prove",), module=module, vmlinux=vmlinux, modes=("npt",))]
+    assert plans == [
+        fake_run.Plan(engines=("prove",), budget=math.inf, module=module, vmlinux=vmlinux, modes=("npt",))
+    ]
 
 
 def test_every_option_arrives(cli, plans):
@@ -57,7 +60,13 @@ def test_every_option_arrives(cli, plans):
     assert cli("prove", *args.split()).exit_code == 0
     assert plans == [
         fake_run.Plan(
-            kernels=("6.1",), only=("make_spte",), engines=("prove",), oracle="binary", timeout=1.5, jobs=3
+            kernels=("6.1",),
+            only=("make_spte",),
+            engines=("prove",),
+            oracle="binary",
+            budget=math.inf,
+            timeout=1.5,
+            jobs=3,
         )
     ]
 

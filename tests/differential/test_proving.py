@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 from functools import partial
@@ -206,7 +207,7 @@ def test_a_host_that_is_none_of_a_mode_is_found_again_by_proving(kernel, library
     )
     prop = PROPERTIES["spte_has_volatile_bits"]
     with _Worker((witness,), ("--kernel", kernel.series)) as worker:
-        result = worker.judge(prop, 20, ())
+        result = worker.judge(prop, 20, (), Deadline(math.inf))
         assert "--mode" in result.counterexample.again and "--case" in result.counterexample.again
         mode = MODES[result.mode]
         other = replace(mode, name="a host with 37 bits", phys_bits=37, cache_bits=37)
