@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What runs a function is evidence about it only if it notices a difference planted there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What two KVMs keep is compared member by member, by name, wherever the members lie."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """What no story looks at is seen in what KVM keeps: planted mutants that leave SPTEs as they are."""
 
 from __future__ import annotations
@@ -141,7 +142,12 @@ def test_members_that_move_make_no_difference(tmp_path):
         (INTERNAL, "struct kvm_mmu_page {\n", "struct kvm_mmu_page {\n\tu64 conformance_page;\n"),
     ]
     before, after = planted("6.1", moved, tmp_path)
-    names = ("first_write", "write_after_logging_began", "logs_of_two_processors")
+    names = (
+        "first_write",
+        "write_after_logging_began",
+        "logs_of_two_processors",
+        "memory_appears_where_mmio_was",
+    )
     seen = tell_stories(before, after, {"kvm_tdp_page_fault"}, Plan(), quiet, names=names)
     assert {one.name for one in seen} == {*names}
     assert [one.difference.kernel for one in seen if one.difference] == []

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: GPL-2.0-only
 """Plants are put around what a function returns, decides and does, and leave the text as it is otherwise."""
 
 from __future__ import annotations

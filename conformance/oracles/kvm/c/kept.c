@@ -47,10 +47,13 @@ static void *room(size_t bytes)
 {
 	struct env_kept *kept = &env_exchange->kept;
 	size_t words = DIV_ROUND_UP(bytes, 8);
-	void *at = &kept->words[kept->nr_words];
+	unsigned long *at = &kept->words[kept->nr_words];
 
 	if (kept->nr_words + words > ENV_NR_KEPT)
 		env_die(ENV_LIMIT, "KVM keeps more than there is room for", 0);
+	/* What does not fill its last word must not look like a pointer by what an earlier step left there. */
+	if (bytes % 8)
+		at[words - 1] = 0;
 	kept->nr_words += words;
 	return at;
 }
