@@ -60,7 +60,7 @@ def diff(
     """Say of every function of the MMU whether it changed between two kernels, and whether it matters.
 
     Same text, same machine code (proved), no difference in so many cases, a difference with the smallest
-    input, or changed and executed by nothing here.
+    input, or changed and executed by nothing that could be run.
 
     Exit status: 0 behaviour was not seen to change, 1 it changes, 2 could not be judged; --fail-on and
     --strict choose otherwise.

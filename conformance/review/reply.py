@@ -14,7 +14,7 @@ __all__ = ["LABELS", "names", "reply", "seen"]
 
 LABELS = {
     Standing.DIFFERS: "behaviour differs",
-    Standing.UNCOVERED: "changed, and executed by nothing here",
+    Standing.UNCOVERED: "changed, and executed by nothing that could be run",
     Standing.UNOBSERVED: "changed and executed, but nothing looks at its result",
     Standing.UNMEASURED: "changed and executed, but not measured whether anything looks at its result",
     Standing.UNSEEN: "not proved, no difference found",

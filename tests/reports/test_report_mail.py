@@ -71,7 +71,7 @@ def test_every_standing_is_told_by_its_own_words():
         review(*functions, constants=(ConstantReview("SPTE_BIT", 2, None, "spte.h"),))
     )
     told = [
-        "    changed, and executed by nothing here:\n        uncovered_spte()\n",
+        "    changed, and executed by nothing that could be run:\n        uncovered_spte()\n",
         "    not proved, no difference found:\n        unseen_spte(), 5 cases\n",
         "    proved, alike on every input:\n        equivalent_spte()\n",
         "    proved, machine code equal:\n        same_code_spte()\n",
@@ -107,7 +107,7 @@ def test_a_rename_is_followed():
         (
             [function("a", Standing.UNCOVERED)],
             "Nothing that it changes could be run: nothing is claimed. "
-            "Changed, and executed by nothing here: a().",
+            "Changed, and executed by nothing that could be run: a().",
         ),
         ([function("a", Standing.DIFFERS)], "Behaviour changes in a()."),
         ([function("a", Standing.SAME)], "Nothing here concerns the MMU."),
