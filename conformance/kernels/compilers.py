@@ -56,7 +56,7 @@ class Compiler:
     configures: str
     """What a configuration depends on: the line of its version that Kconfig reads, flags of the command."""
     identity: str
-    """All by which one compiler is told from another: command, version, target, size and date of programs."""
+    """What distinguishes one compiler from another: command, version, target, size and date of programs."""
 
     @property
     def short(self) -> str:

@@ -45,7 +45,7 @@ def open_kernel(
     """The prepared kernel of a selector with patches applied in order, from the cache as far as possible.
 
     Fetches, prepares and patches what is not there yet, in well under two minutes; otherwise takes a fraction
-    of a second. `progress` is told what takes time, and what the kernel's notes say.
+    of a second. `progress` reports what takes time, and what the kernel's notes say.
 
     Raises ConformanceError, and leaves nothing half-made, for whatever cannot be used: the selector, a tree,
     a revision, a patch, a network or tool that is not there; also, unless `idle`, patches that change nothing

@@ -309,7 +309,7 @@ def changed_items(before: Items, after: Items, files: Iterable[str]) -> list[Cha
             if Counter(_content(ours.get(key, ()))) == Counter(_content(theirs.get(key, ()))):
                 continue
             if key[0] == Kind.CONDITION and not (key in ours and key in theirs):
-                continue  # The function itself is told as added or removed.
+                continue  # The function itself is reported as added or removed.
             found.append(Changed((theirs.get(key) or ours[key])[0], file, key in ours and key in theirs))
     return found
 

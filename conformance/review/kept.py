@@ -32,7 +32,7 @@ __all__ = ["Kept", "Rules"]
 Fact = tuple[str, str, str]
 
 MOST = 5
-"""How many members that differ are told one by one."""
+"""How many members that differ are listed one by one."""
 
 SMALL = 64
 """Up to how many bytes the size of a structure is a number as any other."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A patched kernel that does not compile or link is told as that, by the compiler's first error."""
+"""A patched kernel that does not compile or link is reported as that, by the compiler's first error."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class BinaryOracle(FunctionOracle):
 
     @cached_property
     def image(self) -> Image:
-        """What the child has laid out: read here only if somebody asks, as when code has died."""
+        """What the child has laid out: read here only when it is needed, as when code has died."""
         return load_image(self._what)
 
     @cached_property
