@@ -176,6 +176,14 @@ def test_what_was_not_judged_is_asked_again(fake_kernel, monkeypatch) -> None:
     assert archive.judge("6.12.107-1", [], "suite").verdict == EXPECTED
 
 
+def test_what_a_busy_machine_did_not_reach_is_asked_again(fake_kernel, monkeypatch) -> None:
+    missed = {**GOOD["run"], "summary": {"PASS": 1, "MISS": 1}}
+    answers = iter([missed, GOOD["stories"], GOOD["identify"], GOOD["run"]])
+    monkeypatch.setattr(archive, "ask", lambda words, kernel: (next(answers), ""))
+    archive.judge("6.12.107-1", [], "suite")
+    assert archive.judge("6.12.107-1", [], "suite").verdict == EXPECTED
+
+
 def test_a_kernel_that_does_not_open_is_not_judged(monkeypatch, tmp_path) -> None:
     def refuse(selector, progress, cache):
         raise ConformanceError("does not compile")
