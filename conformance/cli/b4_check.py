@@ -54,7 +54,7 @@ def b4_check(
     setup = {"onto": onto or _configured("onto"), "tree": tree or _configured("tree")}
     try:
         gate = {"fail_on": fail_on, "strict": strict}
-        answer, status = _judge(sys.stdin.buffer.read(), tool, setup, series, gate, plan)
+        answer, status = _judge(_mail(), tool, setup, series, gate, plan)
     except ConformanceError as problem:
         answer, status = {"tool": tool, "status": "warn", "summary": line(f"Not judged: {problem}")}, 2
     if not lines:
@@ -62,6 +62,13 @@ def b4_check(
     elif answer["status"] != "pass":
         click.echo(f"{'ERROR' if answer['status'] == 'fail' else 'WARNING'}: {answer['summary']}")
     ctx.exit(status)
+
+
+def _mail() -> bytes:
+    from conformance.kernels.mails import MOST_BYTES
+    from conformance.kernels.reading import read_stream
+
+    return read_stream(sys.stdin.buffer, MOST_BYTES, "The mail")
 
 
 def _judge(

@@ -44,15 +44,18 @@ def keep(content: bytes) -> str:
 
 
 def _kept(name: str) -> str:
+    from conformance.kernels.mails import MOST_BYTES
+    from conformance.kernels.reading import read_file, read_stream
+
     if name == STDIN:
-        return keep(sys.stdin.buffer.read())
-    path = Path(name).expanduser()
+        return keep(read_stream(sys.stdin.buffer, MOST_BYTES, "stdin"))
     try:
+        path = Path(name).expanduser()
         mode = path.stat().st_mode
         if not (_once(mode) or (stat.S_ISREG(mode) and _of_the_process(path))):
             return name
-        return keep(path.read_bytes())
-    except (OSError, ValueError):
+        return keep(read_file(path, MOST_BYTES))
+    except (OSError, ValueError, RuntimeError):
         return name  # What is wrong with it is said where it is read.
 
 

@@ -26,6 +26,10 @@ _STAMP = re.compile(
     re.VERBOSE,
 )
 _EPOCH = re.compile(r"\s(?:1970-01-01|1969-12-31)\s")
+_MOST_FILES = 100_000
+"""Files of one diff; a kernel has fewer."""
+_MOST_NAME = 8 << 10
+"""Bytes of a line with a name; PATH_MAX is half of it."""
 _LINKS = (0o120000, 0o160000)
 """The file types of a symbolic link and of a submodule."""
 
@@ -88,6 +92,8 @@ class _Reader:
         at = 0
         while at < len(self.lines):
             at = self.take(at)
+            if len(self.found) > _MOST_FILES:
+                raise ConformanceError(f"{self.what} is not read: it has more than {_MOST_FILES:,} files.")
         for file in self.found:
             if file.added:
                 file.old = ""
@@ -180,6 +186,10 @@ class _Reader:
 
     def name(self, written: bytes) -> tuple[str, str]:
         """A name and what follows it in its line; empty for /dev/null."""
+        if len(written) > _MOST_NAME:
+            raise ConformanceError(
+                f"{self.what} is damaged: it names a file in {len(written):,} bytes. Export it again."
+            )
         if written.startswith(b'"'):
             self.quoted(written)
         name, tab, stamp = _text(written).partition("\t")

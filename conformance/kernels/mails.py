@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Patches as they travel: mails, mailboxes and plain diffs in any encoding, taken apart into text and diff.
 
-The input is untrusted and often damaged on the way. Nothing here fails on it: what is no patch comes out as
-a mail without a diff, about which the caller complains.
+The input is untrusted and often damaged on the way. What is no patch comes out as a mail without a diff,
+about which the caller complains. What is larger than any patch, or nested deeper than any mail, is refused
+before it is parsed, so that time and memory stay in proportion to the input.
 """
 
 from __future__ import annotations
@@ -19,10 +20,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
 
-__all__ = ["Mail", "read_mail", "read_mails"]
+from conformance.errors import ConformanceError
+
+__all__ = ["MOST_BYTES", "Mail", "read_mail", "read_mails"]
+
+MOST_BYTES = 64 << 20
+"""How large a file of patches may be. All that a stable series changed in five years is about 20 MiB."""
+_MOST_LINES = 2_000_000
+"""Lines of a file of patches; such a stable series has 700,000. Each becomes an object of about 100 bytes."""
+_MOST_MAILS = 20_000
+"""Mails of a mailbox: what the KVM list gets in three months."""
+_MOST_MAIL_BYTES, _MOST_MAIL_LINES = 16 << 20, 250_000
+"""Of one mail. Mailing lists refuse mails of more than a few hundred kilobytes."""
+_MOST_MESSAGE = 1 << 20
+"""Bytes of a commit message, which is gone through word by word."""
+_MOST_PARTS = 64
+"""How often a mail may say that a part of it has parts or is a mail: parts nest twice as deep at most."""
+_MOST_ATTACHED = 4
+"""Mails attached to mails attached to mails: encoded parts hide what they hold from the count above."""
+_MOST_HEADER = 8 << 10
+"""Bytes of a header that is parsed: email takes quadratic time for parameters and for encoded words."""
 
 # What `git mailsplit` takes for the start of a mail: a time of day keeps prose that begins with "From " out.
-_FROM = re.compile(rb"^From [^\n]*\d:\d\d:\d\d[^\n]*\n", re.MULTILINE)
+_FROM = re.compile(rb"^From [^\n]{0,500}?\d:\d\d:\d\d", re.MULTILINE)
 _HEADER = re.compile(rb"(?:>?From |[A-Za-z][A-Za-z0-9-]*:[ \t])")
 # `git mailinfo` ends the message at the same lines.
 _MESSAGE_END = re.compile(rb"^(?:---[ \t]*$|diff -|Index: |--- \S)", re.MULTILINE)
@@ -40,6 +60,10 @@ _BASE = re.compile(r"^base-commit: ([0-9a-f]{7,64})$", re.MULTILINE)
 # Every = of quoted-printable begins a byte in hex or ends a line.
 _NOT_QUOTED_PRINTABLE = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|\Z)")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=\s]")
+_NESTING = re.compile(rb"multipart/|message/", re.IGNORECASE)
+_PARSED = ("Subject", "Message-Id", "Content-Type", "Content-Disposition", "Content-Transfer-Encoding")
+# Python's own codecs, which no mail names rightly. Those of domain names take quadratic time.
+_NO_CHARSETS = ("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape")
 _PATCH_TYPES = ("text/plain", "text/x-patch", "text/x-diff", "application/x-patch", "application/mbox")
 
 
@@ -67,30 +91,45 @@ class Mail:
     message_id: str = ""
 
 
-def read_mails(content: bytes) -> list[Mail]:
-    """The mails of a mailbox in its order; one for a single mail or a plain diff."""
+def read_mails(content: bytes, what: str = "The input") -> list[Mail]:
+    """The mails of a mailbox in its order; one for a single mail or a plain diff.
+
+    Raises ConformanceError, with ``what`` before it, about a file that is too large for one of patches.
+    """
+    if len(content) > MOST_BYTES:
+        raise _too_large(what, f"{len(content):,} bytes", f"{MOST_BYTES:,}")
     content = _plain_text(content)
+    if (lines := content.count(b"\n")) > _MOST_LINES:
+        raise _too_large(what, f"{lines:,} lines", f"{_MOST_LINES:,}")
     starts = [match.start() for match in _FROM.finditer(content)]
+    if len(starts) > _MOST_MAILS:
+        raise _too_large(what, f"{len(starts):,} mails", f"{_MOST_MAILS:,}")
     if not starts or content[: starts[0]].strip():
-        return [read_mail(content)]
+        return [read_mail(content, what)]
     ends = [*starts[1:], len(content)]
-    return [read_mail(content[start:end]) for start, end in zip(starts, ends, strict=True)]
+    return [
+        read_mail(content[start:end], f"{what}, mail {number}")
+        for number, (start, end) in enumerate(zip(starts, ends, strict=True), 1)
+    ]
 
 
-def read_mail(content: bytes) -> Mail:
-    """One mail, with or without the "From " line of a mailbox before it; or a plain diff."""
+def read_mail(content: bytes, what: str = "The mail") -> Mail:
+    """One mail, with or without the "From " line of a mailbox before it; or a plain diff.
+
+    Raises ConformanceError, with ``what`` before it, about a mail that is too large or nested too deeply.
+    """
     content = _plain_text(content).lstrip(b"\n")
     if not _HEADER.match(content):
         return Mail(diff=_diff(content))
-    try:
-        message = email.message_from_bytes(content)
-        body = _body(message)
-    except RecursionError:  # Parts within parts, a thousand deep.
-        return Mail()
+    _check_size(content, what)
+    message = _parsed(content, what)
+    body = _body(message, what)
     outer = _decoded(message.get("Subject", ""))
     inner, text = _inner(body, reply=bool(_prefix(outer)[1]))
     end = _MESSAGE_END.search(text)
     told, rest = (text[: end.start()], text[end.start() :]) if end else (text, b"")
+    if len(told) > _MOST_MESSAGE:
+        raise _too_large(what, f"{len(told):,} bytes before the diff", f"{_MOST_MESSAGE:,}")
     return _named(
         inner or outer,
         message=told.decode("utf-8", "replace").strip(),
@@ -100,6 +139,31 @@ def read_mail(content: bytes) -> Mail:
         base_commit=_base_commit(body),
         message_id=_decoded(message.get("Message-Id", "")).strip("<> "),
     )
+
+
+def _check_size(mail: bytes, what: str) -> None:
+    """Raise ConformanceError about a mail that no author writes."""
+    if len(mail) > _MOST_MAIL_BYTES:
+        raise _too_large(what, f"{len(mail):,} bytes in one mail", f"{_MOST_MAIL_BYTES:,}")
+    if (lines := mail.count(b"\n")) > _MOST_MAIL_LINES:
+        raise _too_large(what, f"{lines:,} lines in one mail", f"{_MOST_MAIL_LINES:,}")
+    if (parts := sum(1 for _ in _NESTING.finditer(mail))) > _MOST_PARTS:
+        raise _too_large(what, f"{parts:,} mails and multiparts within one mail", f"{_MOST_PARTS}")
+
+
+def _parsed(mail: bytes, what: str) -> Message:
+    """A mail or a part of it, of which all headers that will be parsed are of a decent length."""
+    message = email.message_from_bytes(mail)
+    for part in message.walk():
+        for name in _PARSED:
+            length = max((len(str(value)) for value in part.get_all(name, ())), default=0)
+            if length > _MOST_HEADER:
+                raise _too_large(what, f"{length:,} characters in a header {name}", f"{_MOST_HEADER:,}")
+    return message
+
+
+def _too_large(what: str, has: str, most: str) -> ConformanceError:
+    return ConformanceError(f"{what} is not read: it has {has}, more than {most}. Give the patches alone.")
 
 
 def _inner(body: bytes, *, reply: bool) -> tuple[str, bytes]:
@@ -123,7 +187,8 @@ def _inner(body: bytes, *, reply: bool) -> tuple[str, bytes]:
 
 
 def _subject_of(header: bytes) -> str:
-    return _decoded(email.message_from_bytes(header).get("Subject", ""))
+    subject = email.message_from_bytes(header).get("Subject", "")
+    return _decoded(subject) if len(str(subject)) <= _MOST_HEADER else ""
 
 
 def _plain_text(content: bytes) -> bytes:
@@ -173,28 +238,37 @@ def _decoded(header: object) -> str:
     text = str(header)
     with contextlib.suppress(email.errors.HeaderParseError, LookupError, UnicodeError, ValueError):
         text = str(email.header.make_header(email.header.decode_header(text)))
-    return " ".join(text.split())
+    # UTF-7 and damaged encoded words have halves of characters.
+    return " ".join(text.encode("utf-8", "replace").decode().split())
 
 
-def _body(message: Message) -> bytes:
-    """The text of a mail in UTF-8: its first part, then the patches that are attached to it."""
-    return b"\n".join(_texts(message))
+def _body(message: Message, what: str, within: int = 0) -> bytes:
+    """The text of a mail in UTF-8: its first part, then the patches that are attached to it.
+
+    ``within`` counts the mails to which this one is attached.
+    """
+    return b"\n".join(_texts(message, what, within))
 
 
-def _texts(message: Message) -> Iterator[bytes]:
+def _texts(message: Message, what: str, within: int) -> Iterator[bytes]:
     for number, part in enumerate(_leaves(message)):
         kind = part.get_content_type()
-        name = str(part.get_filename() or "")
-        if number and kind not in _PATCH_TYPES[1:] and not name.endswith((".patch", ".diff")):
+        if number and kind not in _PATCH_TYPES[1:] and not _filename(part).endswith((".patch", ".diff")):
             continue
         text = _in_utf8(part)
         # An attachment may be a mail of its own, as git format-patch writes it.
-        yield _body(email.message_from_bytes(text)) if number and _HEADER.match(text) else text
+        if number and _HEADER.match(text):
+            if within == _MOST_ATTACHED:
+                raise _too_large(what, f"{within + 1} mails attached to each other", f"{_MOST_ATTACHED}")
+            _check_size(text, what)
+            yield _body(_parsed(text, what), what, within + 1)
+        else:
+            yield text
 
 
 def _leaves(message: Message) -> Iterator[Message]:
     """The parts of a mail that have text. A multipart without parts is its own: b4 hands such mails over."""
-    payload = message.get_payload()
+    payload = message.get_payload() if message.is_multipart() else None
     if isinstance(payload, list):
         for part in payload:
             if isinstance(part, Message):
@@ -204,9 +278,25 @@ def _leaves(message: Message) -> Iterator[Message]:
 
 
 def _may_hold_a_patch(part: Message) -> bool:
-    named = str(part.get_filename() or "").endswith((".patch", ".diff"))
+    named = _filename(part).endswith((".patch", ".diff"))
     text = part.get_content_maintype() in ("multipart", "text")
     return named or text or part.get_content_type() in _PATCH_TYPES
+
+
+def _filename(part: Message) -> str:
+    """The name of an attachment; "" if it has none, or one in a charset that there is not."""
+    with contextlib.suppress(LookupError, ValueError):
+        return str(part.get_filename() or "")
+    return ""
+
+
+def _charset(part: Message) -> str:
+    """The charset of a part; UTF-8 if it names none that there is."""
+    with contextlib.suppress(LookupError, ValueError):
+        name = codecs.lookup(str(part.get_content_charset("utf-8"))).name
+        if name not in _NO_CHARSETS:
+            return name
+    return "utf-8"
 
 
 def _in_utf8(part: Message) -> bytes:
@@ -216,7 +306,9 @@ def _in_utf8(part: Message) -> bytes:
     once more would turn `mask=20` into something else, so the body itself must look encoded.
     """
     encoding = str(part.get("Content-Transfer-Encoding", "")).strip().lower()
-    del part["Content-Transfer-Encoding"]
+    charset = _charset(part)
+    # get_payload() would decode by both.
+    del part["Content-Transfer-Encoding"], part["Content-Type"]
     raw = part.get_payload(decode=True)
     assert isinstance(raw, bytes)  # A leaf has no parts, and nothing is left to be decoded.
     if encoding == "quoted-printable" and not _NOT_QUOTED_PRINTABLE.search(raw):
@@ -224,7 +316,7 @@ def _in_utf8(part: Message) -> bytes:
     elif encoding == "base64" and not _NOT_BASE64.search(raw):
         with contextlib.suppress(binascii.Error):
             raw = binascii.a2b_base64(raw)
-    # An unknown or a wrong charset: its bytes, which git compares with the file's.
+    # A wrong charset: its bytes, which git compares with the file's.
     with contextlib.suppress(LookupError, UnicodeError):
-        raw = raw.decode(str(part.get_content_charset("utf-8"))).encode()
+        raw = raw.decode(charset).encode()
     return raw.replace(b"\r\n", b"\n")

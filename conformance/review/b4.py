@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conformance.errors import ConformanceError
-from conformance.kernels.mails import Mail, read_mails
+from conformance.kernels.mails import MOST_BYTES, Mail, read_mails
+from conformance.kernels.reading import read_file
 from conformance.kernels.tools import run
 from conformance.review.series import Part, Series, arrange, part_of
 
@@ -89,9 +90,9 @@ def _part(mail: Mail) -> Part:
 def _tracked() -> Mapping[str, str]:
     """What b4 says about the series; nothing if it does not track it."""
     try:
-        series = json.loads(Path(os.environ["B4_TRACKING_FILE"]).read_bytes())["series"]
+        series = json.loads(read_file(os.environ["B4_TRACKING_FILE"], MOST_BYTES))["series"]
         return {name: text for name, text in series.items() if isinstance(text, str)}
-    except (KeyError, OSError, ValueError, TypeError, AttributeError):
+    except (KeyError, ConformanceError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
 
 
@@ -102,7 +103,7 @@ def _thread(blob: str) -> list[Mail]:
     found = run(["git", "cat-file", "blob", blob])
     if found.returncode:
         return []
-    return read_mails(found.stdout.encode("utf-8", "surrogateescape"))
+    return read_mails(found.stdout.encode("utf-8", "surrogateescape"), "The thread that b4 keeps")
 
 
 def _branch(mail: Mail) -> list[Mail]:

@@ -145,7 +145,8 @@ class _Repository:
                 raise ConformanceError(
                     f"git makes no patch of commit {commit[:12]} in {self.place.resolve()}."
                 )
-            mails.append((commit[:12], read_mail(f"{text}\n".encode("utf-8", "surrogateescape"))))
+            content = f"{text}\n".encode("utf-8", "surrogateescape")
+            mails.append((commit[:12], read_mail(content, f"commit {commit[:12]}")))
         mails = [(name, mail) for name, mail in mails if mail.diff]
         if numbered and len(mails) > 1:
             mails = [

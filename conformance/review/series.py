@@ -12,8 +12,9 @@ from pathlib import Path
 
 from conformance.errors import ConformanceError
 from conformance.kernels.diffs import read_diff
-from conformance.kernels.mails import Mail, read_mails
+from conformance.kernels.mails import MOST_BYTES, Mail, read_mails
 from conformance.kernels.names import Touched, in_kernel, plausible
+from conformance.kernels.reading import read_file, read_stream
 from conformance.kernels.staging import wanted
 from conformance.review.claims import Claim, claim_of
 
@@ -115,7 +116,7 @@ def read_series(files: Sequence[str], commits: Commits | None = None) -> Series:
             continue
         name = "stdin" if file == STDIN else Path(file).name
         content = _content(file)
-        mails = read_mails(content)
+        mails = read_mails(content, name)
         patches, left_out = _patches(mails, name)
         covers += [mail for mail in mails if mail.number == 0 and mail.of and not mail.reply]
         if not patches:
@@ -189,13 +190,14 @@ def _promise(parts: Sequence[Part], covers: Sequence[Mail]) -> Claim | None:
 
 def _content(file: str) -> bytes:
     try:
-        return sys.stdin.buffer.read() if file == STDIN else Path(file).expanduser().read_bytes()
-    except IsADirectoryError:
-        raise ConformanceError(
-            f"{file} is a directory. Name the patch files in it, or one mailbox."
-        ) from None
-    except OSError as trouble:
-        raise ConformanceError(f"{file} cannot be read: {trouble.strerror}.") from None
+        directory = file != STDIN and Path(file).expanduser().is_dir()
+    except (OSError, ValueError, RuntimeError):
+        directory = False  # What is wrong with it is said where it is read.
+    if directory:
+        raise ConformanceError(f"{file} is a directory. Name the patch files in it, or one mailbox.")
+    return (
+        read_stream(sys.stdin.buffer, MOST_BYTES, "stdin") if file == STDIN else read_file(file, MOST_BYTES)
+    )
 
 
 def _no_patch(name: str, content: bytes, mails: Sequence[Mail]) -> str:

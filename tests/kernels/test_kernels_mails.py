@@ -8,6 +8,8 @@ from email.message import EmailMessage
 import pytest
 from mail_samples import DIFF, TEXT, mail
 
+from conformance.errors import ConformanceError
+from conformance.kernels.diffs import read_diff
 from conformance.kernels.mails import read_mail, read_mails
 
 
@@ -191,6 +193,7 @@ def test_a_diff_after_quoted_text():
         "- " * 500_000 + ">8x",
         "Subject: x\n\n" * 50_000,
         "--- \n" * 100_000,
+        "From " + "1:11:11 " * 100_000 + "1",
     ],
 )
 @pytest.mark.parametrize("subject", ["x", "Re: x"])
@@ -198,6 +201,73 @@ def test_hostile_text_is_read_in_one_pass(body, subject):
     assert read_mail(mail(f"{body}\n{DIFF}", Subject=subject)).diff.decode() == DIFF
 
 
-def test_parts_within_parts_without_end():
-    head = "".join(f'Content-Type: multipart/mixed; boundary="{n}"\n\n--{n}\n' for n in range(1500))
-    assert read_mail(f"Subject: x\n{head}".encode()).diff == b""
+def within(number: int) -> bytes:
+    """A mail in a base64 attachment of a mail in a base64 attachment of a mail ..."""
+    content = mail()
+    for _ in range(number):
+        part = b"Content-Type: text/x-patch\nContent-Transfer-Encoding: base64\n\n"
+        body = b"--x\n\nSee there.\n--x\n" + part + base64.encodebytes(content) + b"--x--\n"
+        content = mail(body, Content_Type="multipart/mixed; boundary=x")
+    return content
+
+
+NESTED = "".join(f'Content-Type: multipart/mixed; boundary="{n}"\n\n--{n}\n' for n in range(1500))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (lambda: f"Subject: x\n{NESTED}".encode(), "1,500 mails and multiparts within one mail"),
+        (lambda: b"Subject: x\n" + b"Content-Type: message/rfc822\n\n" * 1000, "1,000 mails and multiparts"),
+        (lambda: b"Subject: x\n" + b"Content-Type: MESSAGE/x\n\n" * 1000, "1,000 mails and multiparts"),
+        (lambda: within(5), "5 mails attached to each other, more than 4"),
+        (lambda: mail(Subject="=?utf-8?q?a?= " * 100_000), "1,400,000 characters in a header Subject"),
+        (
+            lambda: mail(Content_Type="text/plain; " + "a=b;" * 10_000),
+            "40,012 characters in a header Content-Type",
+        ),
+        (
+            lambda: mail(Content_Disposition="a;" + ";" * 100_000),
+            "in a header Content-Disposition, more than 8,192",
+        ),
+        (lambda: mail("x\n" * 250_001), "250,005 lines in one mail"),
+        (lambda: mail("x" * (16 << 20)), "bytes in one mail, more than 16,777,216"),
+        (lambda: mail("x" * (1 << 20) + "y"), "1,048,577 bytes before the diff"),
+        (lambda: b"From 1:11:11\n" * 20_001, "20,001 mails"),
+        (lambda: b"\n" * 2_000_001, "2,000,001 lines"),
+        (lambda: bytes((64 << 20) + 1), "67,108,865 bytes, more than 67,108,864"),
+    ],
+)
+def test_what_no_author_writes_is_refused_before_it_is_parsed(content, told):
+    with pytest.raises(ConformanceError) as refusal:
+        read_mails(content(), "x.mbox")
+    assert str(refusal.value).startswith("x.mbox") and told in str(refusal.value)
+
+
+def test_attachments_within_the_limit_are_read():
+    assert read_mail(within(4)).diff.decode().startswith(DIFF)
+
+
+@pytest.mark.parametrize(
+    "charset", ['"a\0b"', "punycode", "idna", "unicode_escape", "undefined", "\xff", "hex"]
+)
+@pytest.mark.parametrize("parameter", ["charset", "charset*", "charset*0"])
+def test_a_charset_that_no_mail_has(charset, parameter):
+    value = f"a\0b''{charset}" if parameter == "charset*" else charset
+    got = read_mail(mail(Content_Type=f"text/plain; {parameter}={value}; name*=a\0b''x.patch"))
+    assert got.diff.decode().startswith(DIFF)
+
+
+def test_half_a_character_in_a_subject():
+    assert read_mail(mail(Subject="=?utf-7?q?+2AA-?= x")).subject.encode() == b"? x"
+
+
+def test_a_name_of_blanks_in_a_diff():
+    named = DIFF.replace("--- a/arch/x86/kvm/mmu/spte.h", "--- a/x" + " " * 100_000 + "x")
+    with pytest.raises(ConformanceError, match="it names a file in 100,004 bytes"):
+        read_diff(named.encode(), "x.patch")
+
+
+def test_a_diff_of_more_files_than_a_kernel_has():
+    with pytest.raises(ConformanceError, match=r"x\.patch is not read: it has more than 100,000 files"):
+        read_diff(b"diff --git a/virt/a b/virt/a\n" * 100_001, "x.patch")
