@@ -13,13 +13,14 @@ import conformance
 PACKAGE = Path(conformance.__file__).parent
 
 ALLOWED = {
-    "kernels": {"errors", "paths"},
+    "sandbox": {"errors"},
+    "kernels": {"errors", "paths", "sandbox"},
     # What we say the kernel does knows nothing of what answers for it, nor the other way round.
     "model": set(),
-    "oracles": {"errors", "paths", "kernels"},
+    "oracles": {"errors", "paths", "sandbox", "kernels"},
     "symbolic": {"errors", "oracles.image"},
     "traces": {"errors"},
-    "differential": {"deadline", "errors", "paths", "kernels", "oracles", "model", "symbolic"},
+    "differential": {"deadline", "errors", "paths", "sandbox", "kernels", "oracles", "model", "symbolic"},
     # What is reported, and nobody who finds it out.
     "reports": {
         "errors",
