@@ -17,14 +17,17 @@ from conformance.errors import ConformanceError
 from conformance.kernels.archive import Archive, newest
 from conformance.kernels.cache import Cache, key_of
 from conformance.kernels.debian import cached_version, resolved
+from conformance.kernels.elf import MOST_BYTES
 from conformance.kernels.pins import pins
+from conformance.kernels.reading import read_file, read_stream
 from conformance.kernels.releases import series_of
 from conformance.kernels.selector import Debian, Pinned, parse
 from conformance.kernels.staging import contents_of
 from conformance.kernels.suites import likely_first
 from conformance.kernels.tools import Progress, quiet, run
+from conformance.kernels.unpacking import unpacked
 from conformance.kernels.vendor import vendored
-from conformance.kernels.vmlinuz import btf_of, read_file, unpacked
+from conformance.kernels.vmlinuz import btf_of
 
 __all__ = ["Shipped", "shipped"]
 
@@ -179,7 +182,7 @@ def _fill(
             f"{', '.join(names)} {version} have no {' and no '.join(missing)}. "
             "Use another version, or pass a kvm.ko with --module and its vmlinux with --vmlinux."
         )
-    (entry / "kvm.ko").write_bytes(unpacked(read_file(taken / "kvm.ko"), f"kvm.ko of {package}"))
+    (entry / "kvm.ko").write_bytes(unpacked(read_file(taken / "kvm.ko", MOST_BYTES), f"kvm.ko of {package}"))
     (entry / "vmlinux.btf").write_bytes(btf_of(taken / "vmlinuz"))
     (taken / "config").rename(entry / "config")
 
@@ -203,6 +206,8 @@ def _take(deb: Path, into: Path) -> None:
                 if member.isreg() and pattern.fullmatch(member.name):
                     content = archive.extractfile(member)
                     assert content is not None
-                    (into / name).write_bytes(content.read())
+                    (into / name).write_bytes(
+                        read_stream(content, MOST_BYTES, f"{member.name} of {deb.name}")
+                    )
             if all((into / name).is_file() for name in _FILES):
                 break

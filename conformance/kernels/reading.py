@@ -19,8 +19,6 @@ def read_file(path: Path | str, most: int) -> bytes:
     try:
         with open(Path(path).expanduser(), "rb") as file:
             return read_stream(file, most, str(path))
-    except IsADirectoryError:
-        raise ConformanceError(f"{path} cannot be read: it is a directory. Name a file in it.") from None
     except (OSError, ValueError, RuntimeError) as trouble:  # A NUL in its name, a ~ of no user.
         why = getattr(trouble, "strerror", None) or trouble
         raise ConformanceError(f"{path} cannot be read: {why}.") from None

@@ -42,6 +42,20 @@ WANTED = re.compile(
     )""",
     re.VERBOSE,
 )
+MOST_FILE, MOST_TREE = 64 << 20, 1 << 30
+"""Bytes of a file that is wanted, and of all of them; the largest header has 16 MB, a tree 80 MB."""
+MOST_HEADER = 1 << 20
+"""Bytes of a long name or of extended attributes in an archive."""
+_DESCRIBING = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+_STRANGE_NAMES = (NotADirectoryError, IsADirectoryError, FileExistsError)
+"""Raised where an archive has a file and a directory of one name."""
+
 UNWANTED = re.compile(r"scripts/(?:coccinelle|package|gdb|kconfig/tests)/|.*\.(?:dts|dtsi|rst|cocci)$")
 
 
@@ -68,6 +82,18 @@ def stage_package(deb: Path, into: Path) -> None:
             raise ConformanceError(f"The package {deb.name} holds no kernel source.")
 
 
+class _Member(tarfile.TarInfo):
+    """A member of an archive. What describes the next one, its long name, is read at once: it has a limit."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
+        """The member whose header this is."""
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in _DESCRIBING and member.size > MOST_HEADER:
+            raise tarfile.ReadError(f"a header of {member.size:,} bytes")
+        return member
+
+
 @contextlib.contextmanager
 def contents_of(deb: Path) -> Iterator[tarfile.TarFile]:
     """The files of a package as one stream, which may be left before its end.
@@ -78,9 +104,9 @@ def contents_of(deb: Path) -> Iterator[tarfile.TarFile]:
         ["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     try:
-        with tarfile.open(fileobj=stream.stdout, mode="r|", bufsize=1 << 20) as archive:
+        with tarfile.open(fileobj=stream.stdout, mode="r|", bufsize=1 << 20, tarinfo=_Member) as archive:
             yield archive
-    except tarfile.TarError as trouble:
+    except (tarfile.TarError, ValueError, OverflowError, *_STRANGE_NAMES) as trouble:
         raise ConformanceError(f"The package {deb.name} cannot be unpacked: {trouble}.") from None
     finally:
         _stop(stream)
@@ -101,7 +127,7 @@ def unpack_xz(compressed: IO[bytes], into: Path) -> None:
     feeder = threading.Thread(target=feed, args=(xz.stdin,), daemon=True)
     feeder.start()
     try:
-        with tarfile.open(fileobj=xz.stdout, mode="r|", bufsize=1 << 20) as archive:
+        with tarfile.open(fileobj=xz.stdout, mode="r|", bufsize=1 << 20, tarinfo=_Member) as archive:
             unpack(archive, into)
     finally:
         _stop(xz)
@@ -112,9 +138,10 @@ def unpack(archive: tarfile.TarFile, into: Path) -> None:
     """Write the wanted regular files of an archive whose members share a first directory; links last."""
     links: list[tuple[str, str]] = []
     made: set[str] = set()
+    total = 0
     for member in archive:
         name = member.name.removeprefix("./").partition("/")[2]
-        if ".." in name.split("/") or not wanted(name):
+        if ".." in name.split("/") or name.startswith("/") or not wanted(name):
             continue
         if member.issym():
             links.append((name, member.linkname))
@@ -123,6 +150,11 @@ def unpack(archive: tarfile.TarFile, into: Path) -> None:
             if folder not in made:
                 (into / folder).mkdir(parents=True, exist_ok=True)
                 made.add(folder)
+            total += member.size
+            if member.size > MOST_FILE or total > MOST_TREE:
+                raise tarfile.ReadError(
+                    f"{name} makes {max(member.size, total):,} bytes, which no kernel has"
+                )
             content = archive.extractfile(member)
             assert content is not None
             target = into / name

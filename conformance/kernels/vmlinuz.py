@@ -1,100 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is packed in kernel images and modules: the ELF in a bzImage, a compressed kvm.ko, vmlinux's BTF."""
+"""What is packed in kernel images: the ELF in a bzImage, and vmlinux's BTF."""
 
 from __future__ import annotations
 
-import bz2
 import io
-import lzma
 import struct
-import subprocess
-import zlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
-
-import zstandard
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
+from typing import IO
 
 from conformance.errors import ConformanceError
+from conformance.kernels.elf import MOST_BYTES, Elf
+from conformance.kernels.reading import read_stream
+from conformance.kernels.unpacking import unpacked
 
-__all__ = ["BTF", "ELF", "btf_of", "read_file", "unpacked", "vmlinux_of"]
+__all__ = ["BTF", "ELF", "MOST_BTF", "btf_of", "vmlinux_of"]
 
 ELF = b"\x7fELF"
 BTF = b"\x9f\xeb"
 """How little-endian BTF begins."""
 
+MOST_BTF = 64 << 20
+"""Bytes of type information; Debian's kernels have 6 MB of it."""
+
 # Documentation/arch/x86/boot.rst, "The real-mode kernel header".
 _MAGIC_AT, _MAGIC = 0x202, b"HdrS"
 _VERSION_AT, _HAS_PAYLOAD = 0x206, 0x208
 _SETUP_SECTORS_AT, _PAYLOAD_AT = 0x1F1, 0x248
-
-
-class _Unpacking(Protocol):
-    """What takes packed data apart."""
-
-    @property
-    def eof(self) -> bool:
-        """Whether the packed data has come to its end."""
-
-    def decompress(self, data: bytes, /) -> bytes:
-        """The data without its compression."""
-
-
-def _whole(unpacking: _Unpacking, data: bytes) -> bytes:
-    unpacked = unpacking.decompress(data)
-    if not unpacking.eof:
-        raise EOFError
-    return unpacked
-
-
-def _lz4(data: bytes) -> bytes:
-    # The kernel uses the legacy frame, which libraries for Python do not read; its length lies behind it.
-    try:
-        done = subprocess.run(["lz4", "-d", "-c", "-"], input=data[:-4], capture_output=True)
-    except FileNotFoundError:
-        raise ConformanceError(
-            "The kernel image is packed with lz4, and there is no lz4 here. Install it: apt-get install lz4"
-        ) from None
-    if done.returncode:
-        raise EOFError
-    return done.stdout
-
-
-_PACKERS: dict[bytes, Callable[[bytes], bytes]] = {
-    b"\xfd7zXZ\0": lambda data: _whole(lzma.LZMADecompressor(lzma.FORMAT_XZ), data),
-    b"\x28\xb5\x2f\xfd": lambda data: _whole(zstandard.ZstdDecompressor().decompressobj(), data),
-    b"\x1f\x8b": lambda data: _whole(zlib.decompressobj(wbits=31), data),
-    b"BZh": lambda data: _whole(bz2.BZ2Decompressor(), data),
-    b"\x5d\0\0": lambda data: _whole(lzma.LZMADecompressor(lzma.FORMAT_ALONE), data),
-    b"\x02\x21\x4c\x18": _lz4,
-}
-"""How what each has packed begins. What follows the packed data is not looked at."""
-
-
-def read_file(path: Path) -> bytes:
-    """The file's content; ConformanceError if it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as trouble:
-        raise ConformanceError(f"{path} cannot be read: {trouble.strerror}.") from None
-
-
-def unpacked(data: bytes, file: str) -> bytes:
-    """Data without its compression, if it has any (gzip, xz, zstd, bzip2, lzma, lz4).
-
-    Raises ConformanceError, which names the file, if the compressed data is damaged.
-    """
-    for magic, unpack in _PACKERS.items():
-        if data.startswith(magic):
-            try:
-                return unpack(data)
-            except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError, zstandard.ZstdError):
-                raise ConformanceError(
-                    f"{file} cannot be unpacked: it is cut off or damaged. Get the file again."
-                ) from None
-    return data
 
 
 def vmlinux_of(data: bytes, file: str) -> bytes:
@@ -129,16 +60,29 @@ def btf_of(path: Path) -> bytes:
 
     Raises ConformanceError if the file is none of these, or is damaged, or has no BTF.
     """
-    data = read_file(path)
-    if data.startswith(BTF):
-        return data
     try:
-        section = ELFFile(io.BytesIO(vmlinux_of(data, str(path)))).get_section_by_name(".BTF")
-        found: bytes | None = section.data() if section is not None else None
-    except (ELFError, ValueError, KeyError, struct.error, UnicodeDecodeError) as trouble:
-        raise ConformanceError(f"{path}: the ELF file is damaged ({trouble}). Get the file again.") from None
+        with path.expanduser().open("rb") as file:
+            # A vmlinux with DWARF has a gigabyte, of which only one section is read.
+            stream = file if file.seekable() else io.BytesIO(read_stream(file, MOST_BYTES, str(path)))
+            found = _btf_in(stream, str(path))
+    except OSError as trouble:
+        raise ConformanceError(f"{path} cannot be read: {trouble.strerror}.") from None
     if not found:
         raise ConformanceError(
             f"{path} has no type information (BTF). Pass that of a kernel built with CONFIG_DEBUG_INFO_BTF."
         )
+    if len(found) > MOST_BTF:
+        raise ConformanceError(
+            f"{path} is not read: its type information is larger than {MOST_BTF >> 20} MiB."
+        )
     return found
+
+
+def _btf_in(stream: IO[bytes], file: str) -> bytes | None:
+    begin = stream.read(len(ELF))
+    stream.seek(0)
+    if begin.startswith(BTF):
+        return read_stream(stream, MOST_BTF, file)
+    if begin == ELF:
+        return Elf(stream, file).named(".BTF")
+    return Elf(vmlinux_of(read_stream(stream, MOST_BYTES, file), file), file).named(".BTF")

@@ -7,12 +7,17 @@ DWARF of a unit that is compiled as it is.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from elftools.elf.elffile import ELFFile
+
+from conformance.errors import ConformanceError
 from conformance.kernels import DEFAULT, Kernel, Progress, open_kernel
+from conformance.kernels.elf import MOST_BYTES
 from conformance.kernels.images import shipped
 from conformance.kernels.prepare import options_of
 from conformance.layout.found import Found, Row, Structure
@@ -94,13 +99,26 @@ def _subject(selector: str | None, progress: Progress, path: Path | None, vmlinu
 
 def _theirs(module: Module) -> tuple[str, Mapping[str, Layout], list[str]]:
     """Where the module's layouts are from, the layouts, and what to say of them."""
-    dwarf = read_layouts(module.elf, _STRUCTURES) if module.has_dwarf else {}
+    dwarf = _dwarf(module) if module.has_dwarf else {}
     if not module.has_btf:
         return ("DWARF" if dwarf else ""), dwarf, []
     btf = {name: layout for name in _STRUCTURES if (layout := _layout(module.btf, *name.split())) is not None}
     wrong = [name for name in dwarf if name in btf and dict(dwarf[name]) != dict(btf[name])]
     notes = [f"BTF and DWARF of the module do not agree on {', '.join(wrong)}."] if wrong else []
     return "BTF", btf, notes
+
+
+def _dwarf(module: Module) -> Mapping[str, Layout]:
+    """The module's layouts by its DWARF. Raises ConformanceError where that is damaged."""
+    debug = [section for section in module.elf.sections if section.name.startswith((".debug", ".zdebug"))]
+    size = sum(map(module.elf.unpacked_size, debug))
+    if size > MOST_BYTES:
+        raise ConformanceError(f"{module.path} is not read: it has {size:,} bytes of DWARF.")
+    try:
+        return read_layouts(ELFFile(io.BytesIO(module.data)), _STRUCTURES)
+    except Exception as trouble:  # Which ones pyelftools raises about damaged DWARF is not documented.
+        what = f"{type(trouble).__name__}: {trouble}"[:200]
+        raise ConformanceError(f"{module.path}: its DWARF is damaged ({what}). Get the file again.") from None
 
 
 def _layout(btf: Btf, kind: str, name: str) -> Layout | None:

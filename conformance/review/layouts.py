@@ -63,6 +63,12 @@ def _compared(name: str, before: Layout, after: Layout) -> Iterator[ConstantRevi
             )
 
 
+_MOST_DIES = 4_000_000
+"""Entries of DWARF that are gone through; a debug kvm.ko has 1.2 million of them at the top of its units."""
+_DEEPEST = 64
+"""Types are not nested deeper than this; damaged ones go round in circles."""
+
+
 def layouts_of(kernel: Kernel, names: Sequence[str]) -> dict[str, Layout]:
     """The layouts of those structures that are complete in the MMU's headers."""
     if not names:
@@ -82,8 +88,12 @@ def layouts_of(kernel: Kernel, names: Sequence[str]) -> dict[str, Layout]:
 def read_layouts(elf: ELFFile, names: Iterable[str]) -> dict[str, Layout]:
     """The layouts of those structures ("struct kvm") that the file's DWARF tells of."""
     missing, found = set(names), {}
+    count = 0
     for unit in elf.get_dwarf_info().iter_CUs():
         for die in unit.get_top_DIE().iter_children():
+            count += 1
+            if count > _MOST_DIES:
+                raise ValueError("its entries go round in circles")
             name = f"{_AGGREGATES.get(str(die.tag), '')} {_name(die)}"
             if name in missing and "DW_AT_byte_size" in die.attributes:
                 found[name] = {WHOLE: (0, 8 * _size(die)), **dict(_members(die, 0))}
@@ -113,9 +123,11 @@ def _members(structure: DIE, start: int, prefix: str = "") -> Iterator[tuple[str
 def _type_of(die: DIE) -> DIE:
     """A member's type, without names that are given to types and qualifiers."""
     inner = die.get_DIE_from_attribute("DW_AT_type")
-    while inner.tag in ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type"):
+    for _ in range(_DEEPEST):
+        if inner.tag not in ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type"):
+            return inner
         inner = inner.get_DIE_from_attribute("DW_AT_type")
-    return inner
+    raise ValueError("a type is made of itself")
 
 
 def _size(kind: DIE) -> int:

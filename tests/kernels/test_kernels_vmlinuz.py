@@ -15,7 +15,8 @@ import pytest
 import zstandard
 
 from conformance.errors import ConformanceError
-from conformance.kernels.vmlinuz import btf_of, unpacked, vmlinux_of
+from conformance.kernels.unpacking import unpacked
+from conformance.kernels.vmlinuz import btf_of, vmlinux_of
 
 INSIDE = b"\x7fELF" + bytes(range(256)) * 40
 

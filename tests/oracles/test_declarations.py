@@ -160,6 +160,55 @@ WHOLE = (
 )  # fmt: skip
 
 
+def of(made: Made) -> Btf:
+    return Btf(made.data(), "btf")
+
+
+def test_structures_made_of_each_other_without_end():
+    made = Made()
+    for number in range(1, 40):
+        made.whole("struct", "", 0, [("", number + 1, 0), ("", number + 1, 0)])
+    made.whole("struct", "", 0, [])
+    kvm = made.whole("struct", "kvm", 0, [("", 1, 0)])
+    with pytest.raises(ConformanceError, match="made of each other without end"):
+        of(made).member(kvm, "gone")
+    with pytest.raises(ConformanceError, match="made of each other without end"):
+        declare(of(made), {"kvm": ["gone"]})
+
+
+def test_a_prototype_that_takes_itself():
+    made = Made()
+    made.to("pointer", 2)
+    made.function("f", 0, [("a", 1), ("b", 1)])
+    with pytest.raises(ConformanceError, match="made of themselves"):
+        declare(of(made), {}, functions=["f"])
+
+
+def test_an_array_of_itself():
+    made = Made()
+    made.array(1, 2)
+    made.whole("struct", "kvm", 8, [("a", 1, 0)])
+    with pytest.raises(ConformanceError, match="type 1 is made of itself"):
+        declare(of(made), {"kvm": ["a[2][2]"]})
+
+
+@pytest.mark.parametrize("name", ['a; asm("x"); int b', "a\nb", "\xe9", "a;"])
+def test_a_name_that_is_more_than_a_name(name):
+    made = Made()
+    made.int("int", 4)
+    made.whole("struct", "kvm", 4, [(name, 1, 0)])
+    with pytest.raises(ConformanceError, match="is no name of a type or member"):
+        declare(of(made), {"kvm": [ALL]})
+
+
+def test_an_enumeration_of_three_bytes():
+    made = Made()
+    made.add("enum", "e", 3)
+    made.whole("struct", "kvm", 3, [("a", 1, 0)])
+    with pytest.raises(ConformanceError, match="an enumeration has 3 bytes"):
+        declare(of(made), {"kvm": [ALL]})
+
+
 @pytest.mark.kernel
 @pytest.mark.network
 class TestRealModule:

@@ -193,13 +193,13 @@ def _taken_over(module: Object) -> list[str]:
     for name in _TAKEN_OVER:
         there = {one.name for one in module.symbols if one.name.split(".")[0] == name and one.is_defined}
         there = {one for one in there if not one.endswith(".cold")}
-        if len(there) == 1:
+        if len(there) == 1 and re.fullmatch(r"[\w.]+", min(there), re.ASCII):
             lines += [f"#define HAVE_PLACE_{name} 1", f'extern char place_{name}[] __asm__("{there.pop()}");']
     return lines
 
 
 def asking(module: Object, btf: Btf) -> Asking:
-    """How a module with these types is asked."""
+    """How a module with these types is asked. Raises ConformanceError where they are damaged."""
     why_not = standing(module)
     callable_ = [name for name, why in why_not.items() if not why]
     declared = declare(btf, _FIELDS, typedefs=_TYPEDEFS, enums=("e820_type",), functions=callable_)

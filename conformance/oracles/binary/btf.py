@@ -70,6 +70,7 @@ class Btf(Records):
         found, owner = self.type(number), self.owner(number)
         if found.kind not in AGGREGATES:
             raise ValueError(f"{found.kind} {found.name} has no members")
+        self.step(1 + found.parts)
         return tuple(self._member(owner, found, found.at + 12 * n) for n in range(found.parts))
 
     def _member(self, owner: Records, whole: Type, at: int) -> Member:

@@ -49,7 +49,22 @@ def declare(
 
     A macro says of each that it exists: HAVE_TYPE_kvm_page_fault, HAVE_FIELD_kvm__arch__mmu,
     HAVE_ENUM_pg_level, HAVE_FUNCTION_make_spte. Everything is spelled by the types that names stand for.
+
+    Raises ConformanceError where the types are damaged.
     """
+    try:
+        return _declared(btf, fields, typedefs, enums, functions)
+    except RecursionError:
+        btf.damaged("its types are made of themselves")
+
+
+def _declared(
+    btf: Btf,
+    fields: Mapping[str, Iterable[str]],
+    typedefs: Iterable[str],
+    enums: Iterable[str],
+    functions: Iterable[str],
+) -> Declarations:
     writer = _Writer(btf, {name for name in enums if btf.find("enum", name) is not None})
     macros: list[str] = []
     missing: list[str] = []
@@ -155,7 +170,7 @@ class _Writer(Spelling):
         """Declare an enumeration with its values."""
         number = self.btf.find("enum", name)
         assert number is not None
-        values = "".join(f"\t{value} = {n},\n" for value, n in self.btf.values(number).items())
+        values = "".join(f"\t{self.plain(value)} = {n},\n" for value, n in self.btf.values(number).items())
         self.out.append(f"enum {name} {{\n{values}}};")
 
     def function(self, number: int, name: str) -> None:
@@ -170,9 +185,9 @@ class _Writer(Spelling):
         """Define a structure that has a name, unless it is."""
         number = self.btf.strip(number)
         found = self.btf.type(number)
-        title = f"{found.kind} {found.name}"
         if not found.name:
             return
+        title = f"{found.kind} {self.plain(found.name)}"
         if title in self._defined:
             if self.btf.size(self._defined[title]) != found.size:
                 raise ConformanceError(f"{self.btf.file}: there are two different structures {title}.")
@@ -228,7 +243,7 @@ class _Writer(Spelling):
             yield f"unsigned char :{(end - start) % 8}"
 
     def _member(self, owner: int, member: Member, depth: int) -> str:
-        kind, name = member.type, member.name
+        kind, name = member.type, self.plain(member.name) if member.name else ""
         if member.bitfield:
             name += f":{member.bits}"
         if shape := self._shapes.get((owner, name)):

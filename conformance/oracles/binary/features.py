@@ -32,11 +32,16 @@ Parameters = tuple[tuple[str, str], ...]
 
 _PROTOTYPES: dict[str, tuple[str, Callable[[Parameters], bool]]] = {
     "EPT_EXEC_ONLY_PARAMETER": ("kvm_mmu_set_ept_masks", lambda given: len(given) == 2),
-    "MAKE_SPTE_SP": ("make_spte", lambda given: given[1][1] == "kvm_mmu_page"),
+    "MAKE_SPTE_SP": ("make_spte", lambda given: _second(given) == "kvm_mmu_page"),
     "MARK_PAGE_DIRTY_KVM": ("mark_page_dirty_in_slot", lambda given: given[0][1] == "kvm"),
     "TDP_ITER_GFN_BITS": ("tdp_iter_start", lambda given: given[-1][0] == "gfn_bits"),
-    "TDP_ITER_ROOT": ("tdp_iter_start", lambda given: given[1][1] == "kvm_mmu_page"),
+    "TDP_ITER_ROOT": ("tdp_iter_start", lambda given: _second(given) == "kvm_mmu_page"),
 }
+
+
+def _second(given: Parameters) -> str:
+    """The structure that the second parameter points to; "" if there is none."""
+    return given[1][1] if len(given) > 1 else ""
 
 
 def features(btf: Btf, symbols: Collection[str]) -> list[str]:

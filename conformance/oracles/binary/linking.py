@@ -12,6 +12,7 @@ import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from conformance.errors import ConformanceError
 from conformance.oracles.binary.objects import Object, SymbolEntry
@@ -27,6 +28,13 @@ Python may be one, and Linux puts a heap up to 1 GiB above its program (since v6
 NOWHERE = 0x7000_0000
 """Where what nobody defines lies, a page each."""
 _PAGE = 4096
+_MOST_MISSING = 1 << 14
+"""Symbols that nobody defines; kvm.ko imports 700. All have a page below 2 GiB."""
+_MOST_SITES = 1 << 16
+"""Entries of the table of complaints; kvm.ko has 1,500."""
+_MOST_ENTRY = 64
+"""Bytes of struct bug_entry; it has 12 or 16."""
+_LONGEST_NAME = 4096
 
 _ONCE = (".data.once", ".data..once")
 _BUG_TABLE = "__bug_table"
@@ -70,9 +78,15 @@ def link(
     Raises ConformanceError for a relocation or a reference that cannot be.
     """
     work = _Link([module, *ours])
+    entry = bug_entry or BugEntry()
+    ends = (entry.address + 4, entry.file + 4, entry.line + 2, entry.flags + 2)
+    if not max(ends) <= entry.size <= _MOST_ENTRY:
+        raise ConformanceError(
+            f"{module.file}: struct bug_entry of its kernel's types is none that is known here."
+        )
     for number, sections in enumerate(work.reached()):
         work.lay_out(number, sections)
-    work.define(bug_entry or BugEntry())
+    work.define(entry)
     work.relocate()
     work.replace()
     return work.image(work.sites(name_site))
@@ -184,13 +198,15 @@ class _Link:
             return self.shown[symbol.name]
         elif number:
             return self._of_module(symbol.name)
+        if len(self.missing) >= _MOST_MISSING:
+            self._damaged(f"it refers to more than {_MOST_MISSING:,} symbols of others")
         return self.missing.setdefault(symbol.name, NOWHERE + _PAGE * len(self.missing))
 
     def _of_module(self, name: str) -> int:
         """Where something of the module's lies that ours refer to."""
         module = self.objects[0]
         found = module.named(name)
-        if len(found) == 1:
+        if len(found) == 1 and (0, found[0].section) in self.places:
             return self._place(0, found[0])
         what = "more than one" if found else "no"
         raise ConformanceError(f"{module.file}: it has {what} {name}, which asking its functions needs.")
@@ -209,6 +225,8 @@ class _Link:
                 form, relative = known
                 at = place + relocation.offset
                 value = self._resolve(number, one.symbols[relocation.symbol]) + relocation.addend
+                if relocation.offset + struct.calcsize(form) > one.sections[index].size:
+                    self._damaged(f"a relocation at the end of {one.sections[index].name}", one.file)
                 try:
                     struct.pack_into(form, self.memory, at - BASE, value - at if relative else value)
                 except struct.error:
@@ -227,6 +245,8 @@ class _Link:
                 raise ConformanceError(
                     f"{self.objects[0].file}: it has a variable {symbol.name}, which ours cannot replace."
                 )
+            if symbol.value + _JUMP.size > self.objects[0].sections[symbol.section].size:
+                self._damaged(f"{symbol.name} lies at the end of its section or beyond")
             at = self._place(0, symbol)
             _JUMP.pack_into(self.memory, at - BASE, 0xE9, ours - (at + _JUMP.size))
 
@@ -237,6 +257,8 @@ class _Link:
         entry, (start, size) = self.bug_entry, self.bugs
         code = _Code(self._functions())
         found: dict[int, Site] = {}
+        if size // entry.size > _MOST_SITES:
+            self._damaged(f"it complains in {size // entry.size:,} places")
         for at in range(start - BASE, start - BASE + size - entry.size + 1, entry.size):
             (to_code,) = struct.unpack_from("<i", self.memory, at + entry.address)
             (to_file,) = struct.unpack_from("<i", self.memory, at + entry.file)
@@ -261,7 +283,13 @@ class _Link:
         return found
 
     def _string(self, at: int) -> str:
-        return self.memory[at : self.memory.index(0, at)].decode(errors="replace")
+        end = self.memory.find(0, at, at + _LONGEST_NAME) if at >= 0 else -1
+        if end < 0:
+            self._damaged("its table of complaints names a file beyond its memory")
+        return self.memory[at:end].decode(errors="replace")
+
+    def _damaged(self, how: str, file: str = "") -> NoReturn:
+        raise ConformanceError(f"{file or self.objects[0].file} is damaged: {how}. Get the file again.")
 
     def _functions(self) -> Iterator[tuple[int, int, str]]:
         for symbol in self.objects[0].symbols:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import io
 import platform
 import re
 import struct
@@ -12,13 +11,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import SymbolTableSection
-
 from conformance.errors import ConformanceError
 from conformance.kernels import SERIES
-from conformance.kernels.vmlinuz import ELF, btf_of, read_file, unpacked
+from conformance.kernels.elf import MOST_BYTES, RELOCATABLE, X86_64, Elf
+from conformance.kernels.reading import read_file
+from conformance.kernels.unpacking import unpacked
+from conformance.kernels.vmlinuz import ELF, btf_of
 from conformance.oracles.binary.btf import Btf
 from conformance.oracles.binary.objects import Object, read_object
 
@@ -26,6 +24,9 @@ __all__ = ["Module", "open_module"]
 
 RUNNING = Path("/sys/kernel/btf/vmlinux")
 """The types of the running kernel."""
+
+_MOST_FACTS = 1 << 20
+"""Bytes that are read of .modinfo and .comment; kvm.ko has 4 KB."""
 
 _KVM = ("kvm_mmu_set_ept_masks", "kvm_mmu_set_mask_ptes")
 """Functions of which every kvm.ko since v4.12 defines one."""
@@ -53,8 +54,8 @@ class Module:
     @property
     def compiler(self) -> str:
         """What compiled it, by its .comment section: "GCC: (Debian 12.2.0-14) 12.2.0"; "" if it has none."""
-        comment = ELFFile(io.BytesIO(self.data)).get_section_by_name(".comment")
-        words = [] if comment is None else comment.data().decode("utf-8", "replace").split("\0")
+        comment = self.elf.named(".comment") or b""
+        words = comment[:_MOST_FACTS].decode("utf-8", "replace").split("\0")
         return next(filter(None, words), "")
 
     @property
@@ -75,23 +76,23 @@ class Module:
     @property
     def numbers(self) -> tuple[int, int] | None:
         """VERSION and PATCHLEVEL of its kernel; None if it does not say."""
-        match = re.match(r"([0-9]+)\.([0-9]+)", self.release)
+        match = re.match(r"([0-9]{1,9})\.([0-9]{1,9})", self.release)
         return None if match is None else (int(match[1]), int(match[2]))
 
-    @property
-    def elf(self) -> ELFFile:
+    @cached_property
+    def elf(self) -> Elf:
         """A reader of the ELF file."""
-        return ELFFile(io.BytesIO(self.data))
+        return Elf(self.data, str(self.path))
 
     @property
     def has_dwarf(self) -> bool:
         """Whether it tells its types in DWARF: that of a debug package does."""
-        return self.elf.get_section_by_name(".debug_info") is not None
+        return self.elf.section(".debug_info") is not None
 
     @property
     def has_btf(self) -> bool:
         """Whether it tells its types in BTF."""
-        return self.elf.get_section_by_name(".BTF") is not None
+        return self.elf.section(".BTF") is not None
 
     @cached_property
     def object(self) -> Object:
@@ -124,11 +125,8 @@ class Module:
         Raises ConformanceError if it has none, or if those of its kernel are missing, damaged or another's.
         """
         self.check_types()
-        section = self.elf.get_section_by_name(".BTF")
-        assert section is not None
         base = Btf(btf_of(self.base), str(self.base))
-        distilled = self.elf.get_section_by_name(".BTF.base")
-        return Btf(section.data(), str(self.path), base, distilled.data() if distilled else None)
+        return Btf(self.elf.named(".BTF") or b"", str(self.path), base, self.elf.named(".BTF.base"))
 
 
 def open_module(path: Path, vmlinux: Path | None = None) -> Module:
@@ -139,57 +137,46 @@ def open_module(path: Path, vmlinux: Path | None = None) -> Module:
     Raises ConformanceError, which names the file and what to do, if it is none, not for x86-64, cut off or
     stripped.
     """
-    data = unpacked(read_file(path), str(path))
+    data = unpacked(read_file(path, MOST_BYTES), str(path))
     if not data.startswith(ELF):
         raise ConformanceError(f"{path} is no kernel module: it is no ELF file. Pass a kvm.ko.")
-    try:
-        _check_file(path, data)
-        elf = ELFFile(io.BytesIO(data))
-        table = elf.get_section_by_name(".symtab")
-        if not isinstance(table, SymbolTableSection) or not table.num_symbols():
-            raise ConformanceError(
-                f"{path} is stripped: it has no symbol table, so that no function can be found in it. "
-                "Use the kvm.ko that the distribution installs."
-            )
-        defined = {symbol.name: symbol["st_shndx"] != "SHN_UNDEF" for symbol in table.iter_symbols()}
-        if not any(defined.get(name) for name in _KVM):
-            raise ConformanceError(
-                f"{path} is not KVM: it does not define {_KVM[0]}(). Pass kvm.ko, neither kvm-intel.ko nor "
-                "kvm-amd.ko."
-            )
-        info = elf.get_section_by_name(".modinfo")
-        facts = _facts(info.data() if info is not None else b"")
-    except (ELFError, struct.error, ValueError, KeyError, UnicodeDecodeError, AttributeError) as trouble:
-        raise ConformanceError(f"{path}: the ELF file is damaged ({trouble}). Get the file again.") from None
+    elf = _checked(path, data)
+    table = elf.section(".symtab")
+    if table is None or not table.size:
+        raise ConformanceError(
+            f"{path} is stripped: it has no symbol table, so that no function can be found in it. "
+            "Use the kvm.ko that the distribution installs."
+        )
+    defined = {symbol.name: symbol.section != 0 for symbol in elf.symbols(table)}
+    if not any(defined.get(name) for name in _KVM):
+        raise ConformanceError(
+            f"{path} is not KVM: it does not define {_KVM[0]}(). Pass kvm.ko, neither kvm-intel.ko nor "
+            "kvm-amd.ko."
+        )
+    facts = _facts((elf.named(".modinfo") or b"")[:_MOST_FACTS])
     found = Module(path, data, frozenset(defined), facts, vmlinux)
     if vmlinux is None and found.release == platform.release() and RUNNING.exists():
         return replace(found, vmlinux=RUNNING)
     return found
 
 
-def _check_file(path: Path, data: bytes) -> None:
-    """That it is a relocatable ELF file for x86-64, and whole."""
+def _checked(path: Path, data: bytes) -> Elf:
+    """A relocatable ELF file for x86-64."""
     if len(data) < 64:
-        raise _cut_off(path)
+        raise ConformanceError(
+            f"{path} is cut off: it ends before its last section does. Get the file again."
+        )
     bits, order = data[4], data[5]
-    (kind, machine) = struct.unpack_from("<HH" if order == 1 else ">HH", data, 16)
-    if (bits, order, machine) != (2, 1, 62):
+    (machine,) = struct.unpack_from("<H" if order == 1 else ">H", data, 18)
+    if (bits, order, machine) != (2, 1, X86_64):
         raise ConformanceError(
             f"{path} is not for x86-64 (ELF machine {machine}, {32 * bits} bits). Pass the kvm.ko of an "
             "x86-64 kernel."
         )
-    if kind != 1:
+    elf = Elf(data, str(path))
+    if elf.type != RELOCATABLE:
         raise ConformanceError(f"{path} is no kernel module: it is linked already. Pass a kvm.ko.")
-    start, size, count = (*struct.unpack_from("<Q", data, 40), *struct.unpack_from("<HH", data, 58))
-    if start + size * count > len(data):
-        raise _cut_off(path)
-    for section in ELFFile(io.BytesIO(data)).iter_sections():
-        if section["sh_type"] != "SHT_NOBITS" and section["sh_offset"] + section["sh_size"] > len(data):
-            raise _cut_off(path)
-
-
-def _cut_off(path: Path) -> ConformanceError:
-    return ConformanceError(f"{path} is cut off: it ends before its last section does. Get the file again.")
+    return elf
 
 
 def _facts(modinfo: bytes) -> dict[str, str]:

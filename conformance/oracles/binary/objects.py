@@ -3,21 +3,23 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-
 from conformance.errors import ConformanceError
+from conformance.kernels.elf import ABSOLUTE, RELA, RELOCATABLE, X86_64, Elf, ElfSymbol
 
 __all__ = ["Object", "Relocation", "Section", "SymbolEntry", "read_object"]
 
-_SYMBOL = struct.Struct("<IBBHQQ")
+MOST_MEMORY = 64 << 20
+"""Bytes of the sections of an object; those of kvm.ko that lie in memory take 2 MB."""
+MOST_ALIGNMENT = 1 << 16
+"""Bytes to which a section is aligned; a page is the most that is seen."""
+MOST_RELOCATIONS = 1 << 20
+"""Relocations of an object; kvm.ko has 60,000."""
+
 _RELOCATION = struct.Struct("<QQq")
-_ABSOLUTE, _RESERVED = 0xFFF1, 0xFF00
 
 
 @dataclass(frozen=True)
@@ -81,55 +83,63 @@ class Object:
 
 def read_object(data: bytes, file: str) -> Object:
     """Read one. Raises ConformanceError, which names the file, if it is none or damaged."""
-    try:
-        elf = ELFFile(io.BytesIO(data))
-        if elf["e_machine"] != "EM_X86_64" or elf["e_type"] != "ET_REL":
-            raise ConformanceError(f"{file}: this is no kernel module for x86-64.")
-        table = elf.get_section_by_name(".symtab")
-        if table is None:
-            raise ConformanceError(f"{file}: it was stripped of its symbols; get one that was not.")
-        strings = elf.get_section(table["sh_link"]).data()
-        symbols = [_symbol(raw, strings) for raw in _SYMBOL.iter_unpack(table.data())]
-        sections = _sections(elf)
-    except (ELFError, struct.error, ValueError, IndexError) as problem:
-        raise ConformanceError(f"{file}: this is no whole ELF file ({problem}).") from None
-    return Object(file, sections, symbols)
+    elf = Elf(data, file)
+    if (elf.type, elf.machine) != (RELOCATABLE, X86_64):
+        raise ConformanceError(f"{file}: this is no kernel module for x86-64.")
+    table = elf.section(".symtab")
+    if table is None:
+        raise ConformanceError(f"{file}: it was stripped of its symbols; get one that was not.")
+    symbols = [_symbol(one) for one in elf.symbols(table)]
+    return Object(file, _sections(elf, len(symbols)), symbols)
 
 
-def _symbol(raw: tuple[int, ...], strings: bytes) -> SymbolEntry:
-    name, info, _, section, value, size = raw
+def _symbol(one: ElfSymbol) -> SymbolEntry:
     kinds = {1: "object", 2: "function", 3: "section"}
     return SymbolEntry(
-        name=strings[name : strings.index(0, name)].decode(errors="replace"),
-        value=value,
-        size=size,
-        kind=kinds.get(info & 15, ""),
-        is_global=info >> 4 != 0,
-        section=section if section < _RESERVED else 0,
-        absolute=section == _ABSOLUTE,
+        name=one.name,
+        value=one.value,
+        size=one.size,
+        kind=kinds.get(one.info & 15, ""),
+        is_global=one.info >> 4 != 0,
+        section=0 if one.section == ABSOLUTE else one.section,
+        absolute=one.section == ABSOLUTE,
     )
 
 
-def _sections(elf: ELFFile) -> dict[int, Section]:
+def _sections(elf: Elf, symbols: int) -> dict[int, Section]:
     found: dict[int, Section] = {}
-    for number, section in enumerate(elf.iter_sections()):
-        flags = section["sh_flags"]
-        if flags & 2 and section["sh_size"]:
-            content = b"" if section["sh_type"] == "SHT_NOBITS" else section.data()
+    for number, section in enumerate(elf.sections):
+        if section.flags & 2 and section.size:
+            alignment = max(1, section.alignment)
+            if alignment > MOST_ALIGNMENT or alignment & (alignment - 1):
+                elf.damaged(f"section {section.name} is aligned to {section.alignment:,} bytes")
             found[number] = Section(
                 name=section.name,
-                size=section["sh_size"],
-                alignment=max(1, section["sh_addralign"]),
-                writable=bool(flags & 1),
-                executable=bool(flags & 4),
-                content=content,
+                size=section.size,
+                alignment=alignment,
+                writable=bool(section.flags & 1),
+                executable=bool(section.flags & 4),
+                content=elf.content(section),
             )
-    for section in elf.iter_sections():
-        if section["sh_type"] == "SHT_RELA" and section["sh_info"] in found:
-            found[section["sh_info"]].relocations.extend(_relocations(section.data()))
+    size = sum(section.size for section in found.values())
+    if size > MOST_MEMORY:
+        raise ConformanceError(
+            f"{elf.file} is not read: its sections take {size:,} bytes of memory, more than {MOST_MEMORY:,}."
+        )
+    count = 0
+    for section in elf.sections:
+        if section.kind == RELA and section.info in found:
+            count += section.size // _RELOCATION.size
+            if section.size % _RELOCATION.size or count > MOST_RELOCATIONS:
+                elf.damaged(f"{count:,} relocations")
+            found[section.info].relocations.extend(
+                _relocations(elf, elf.content(section), found[section.info], symbols)
+            )
     return found
 
 
-def _relocations(data: bytes) -> Iterator[Relocation]:
+def _relocations(elf: Elf, data: bytes, section: Section, symbols: int) -> Iterator[Relocation]:
     for offset, info, addend in _RELOCATION.iter_unpack(data):
+        if info >> 32 >= symbols or offset >= section.size:
+            elf.damaged(f"a relocation of {section.name} beyond its end, or that of its symbols")
         yield Relocation(offset, info & 0xFFFF_FFFF, info >> 32, addend)

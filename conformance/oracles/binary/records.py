@@ -8,6 +8,7 @@ those of vmlinux end. A type is decoded when it is asked for, since vmlinux has 
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Iterator
 from typing import NamedTuple, NoReturn
 
@@ -15,6 +16,16 @@ from conformance.errors import ConformanceError
 from conformance.kernels.vmlinuz import BTF
 
 __all__ = ["AGGREGATES", "PAIR", "SIZED", "TRIPLE", "Records", "Type"]
+
+# The first two are the format's own limits, BTF_MAX_TYPE and BTF_MAX_NAME_OFFSET of include/uapi/linux/btf.h.
+_MOST_TYPES = 0xFFFFF
+_MOST_STRINGS = 1 << 24
+_LONGEST_NAME = 4096
+"""Bytes of a name; the kernel's KSYM_NAME_LEN is 512."""
+_MOST_PLACES = 1 << 16
+"""So many names may end as one that is looked for does."""
+_MOST_STEPS = 500_000
+"""Members that are read of a file until it counts as damaged; asking a kvm.ko takes 10,000."""
 
 _HEADER = struct.Struct("<HBBIIIII")
 TRIPLE, PAIR = struct.Struct("<III"), struct.Struct("<II")
@@ -68,6 +79,8 @@ class Type(NamedTuple):
 class Records:
     """The types of one file; those of a module together with the types of its kernel."""
 
+    _steps = 0
+
     def __init__(
         self, data: bytes, file: str, base: Records | None = None, distilled: bytes | None = None
     ) -> None:
@@ -86,6 +99,8 @@ class Records:
         lower = self._excerpt or base
         types, end, strings, strings_end = self._sections()
         self._strings = data[strings:strings_end]
+        if len(self._strings) > _MOST_STRINGS:
+            self.damaged(f"it has {len(self._strings):,} bytes of strings")
         if not self._strings.startswith(b"\0") and base is None:
             self.damaged("its strings do not begin with the empty one")
         self._first_string: int = lower._end_of_strings if lower else 0
@@ -123,10 +138,9 @@ class Records:
             self.damaged("it ends before its last section does")
         return types, types + length, strings, strings + strings_length
 
-    def _scan(self, at: int, end: int) -> tuple[list[int], list[int]]:
+    def _scan(self, at: int, end: int) -> tuple[array[int], array[int]]:
         """Where each type begins, and where its name is."""
-        starts: list[int] = []
-        names: list[int] = []
+        starts, names = array("I"), array("I")
         sizes = {number: (12 + fixed, each) for number, (_, fixed, each) in _KINDS.items()}
         data, read = self.data, PAIR.unpack_from
         try:
@@ -136,6 +150,8 @@ class Records:
                 starts.append(at)
                 names.append(name)
                 at += fixed + each * (info & 0xFFFF)
+                if len(starts) > _MOST_TYPES:
+                    self.damaged(f"it has more than {_MOST_TYPES:,} types")
         except KeyError:
             raise ConformanceError(
                 f"{self.file}: type {self._first + len(starts)} of its type information (BTF) is of kind "
@@ -168,7 +184,7 @@ class Records:
             assert lower is not None
             return lower.string(offset)
         start = offset - self._first_string
-        end = self._strings.find(b"\0", start)
+        end = self._strings.find(b"\0", start, start + _LONGEST_NAME)
         if end < 0:
             self.damaged(f"a name lies at {offset}, beyond its strings")
         return self._strings[start:end].decode(errors="replace")
@@ -195,6 +211,12 @@ class Records:
             f"{self.file}: {self._base.file} has no {excerpt.kind} {excerpt.name} such as the module was "
             "built with. Pass the vmlinux of the very kernel that the module belongs to."
         )
+
+    def step(self, count: int = 1) -> None:
+        """Note that something was read. Raises ConformanceError where that is never at its end."""
+        self._steps += count
+        if self._steps > _MOST_STEPS:
+            self.damaged("its types are made of each other without end")
 
     # Types
 
@@ -247,6 +269,9 @@ class Records:
         if lower is not None:
             yield from lower._places(name)
         at = self._strings.find(name + b"\0")
-        while at >= 0:
+        for _ in range(_MOST_PLACES):
+            if at < 0:
+                return
             yield at + self._first_string
             at = self._strings.find(name + b"\0", at + 1)
+        self.damaged(f"its strings have {name.decode()} in too many places")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from conformance.oracles.binary.btf import Btf
@@ -43,6 +44,7 @@ class Spelling:
 
     def spell(self, number: int, name: str = "", *, whole: bool = False, depth: int = 1) -> str:
         """C that declares ``name`` to be of a type; ``whole`` if what it is made of must be defined."""
+        self.btf.step()
         number = self.btf.strip(number)
         found = self.btf.type(number)
         if found.kind == "pointer":
@@ -62,11 +64,22 @@ class Spelling:
         found = self.btf.type(number)
         if found.kind in ("struct", "union", "forward"):
             kind = ("union" if found.flag else "struct") if found.kind == "forward" else found.kind
-            self.mentioned.add(f"{kind} {found.name}")
-            return f"{kind} {found.name}"
+            title = f"{kind} {self.plain(found.name)}"
+            self.mentioned.add(title)
+            return title
         if found.kind in ("enum", "enum64"):
-            return f"enum {found.name}" if found.name in self.enums else _INTEGERS[found.size, found.flag]
-        return found.name or "void"
+            if found.name in self.enums:
+                return f"enum {self.plain(found.name)}"
+            if (found.size, found.flag) not in _INTEGERS:
+                self.btf.damaged(f"an enumeration has {found.size} bytes")
+            return _INTEGERS[found.size, found.flag]
+        return self.plain(found.name) if found.name else "void"
+
+    def plain(self, name: str) -> str:
+        """The name, which is to become part of C. Raises ConformanceError if it is more than a name."""
+        if not re.fullmatch(r"[A-Za-z_]\w*(?: \w+)*", name, re.ASCII):
+            self.btf.damaged(f"{name[:40]!r} is no name of a type or member")
+        return name
 
     def _pointer(self, target: int, name: str) -> str:
         qualifiers = " ".join(self._qualifiers(target))
@@ -100,5 +113,6 @@ class Spelling:
         """What an array, of arrays too, is made of."""
         number = self.btf.strip(number)
         while self.btf.type(number).kind == "array":
+            self.btf.step()
             number = self.btf.strip(self.btf.type(number).target)
         return number

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Data without its compression, of whatever a kernel or a module is packed with, and never without a limit.
+
+Half a megabyte of xz may stand for gigabytes. So nothing is unpacked at once: what there is of it is counted
+while it comes, and what grows beyond the limit is refused.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import subprocess
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import zstandard
+
+from conformance.errors import ConformanceError
+from conformance.kernels.elf import MOST_BYTES
+
+__all__ = ["unpacked"]
+
+_MOST_MEMORY = 256 << 20
+"""What unpacking itself may take. The kernel's build packs with a dictionary of up to 128 MiB."""
+_STEP = 1 << 20
+"""So many bytes are unpacked at a time."""
+_PACKED_STEP = 256
+"""Of zstd so many packed bytes are handed over at a time: each four may become 128 KiB."""
+
+Pieces = Iterator[bytes]
+
+
+class _Damaged(Exception):
+    """The data is cut off or damaged."""
+
+
+class _Limited(Protocol):
+    """A decompressor of Python's that returns no more than it is asked for."""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the packed data has come to its end."""
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether it can go on only with more packed data."""
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        """At most so many bytes."""
+
+
+def _limited(unpacking: _Limited, data: bytes) -> Pieces:
+    yield unpacking.decompress(data, _STEP)
+    while not unpacking.eof:
+        if unpacking.needs_input:
+            raise _Damaged
+        yield unpacking.decompress(b"", _STEP)
+
+
+def _gzip(data: bytes) -> Pieces:
+    unpacking = zlib.decompressobj(wbits=31)
+    for at in range(0, len(data), _STEP):
+        step = data[at : at + _STEP]
+        while step:
+            yield unpacking.decompress(step, _STEP)
+            step = unpacking.unconsumed_tail
+        if unpacking.eof:
+            return
+    while not unpacking.eof:
+        piece = unpacking.decompress(b"", _STEP)
+        if not piece:
+            raise _Damaged
+        yield piece
+
+
+def _zstd(data: bytes) -> Pieces:
+    unpacking = zstandard.ZstdDecompressor(max_window_size=_MOST_MEMORY).decompressobj()
+    for at in range(0, len(data), _PACKED_STEP):
+        yield unpacking.decompress(data[at : at + _PACKED_STEP])
+        if unpacking.eof:
+            return
+    raise _Damaged
+
+
+def _lz4(data: bytes) -> Pieces:
+    # The kernel uses the legacy frame, which libraries for Python do not read; its length lies behind it.
+    with tempfile.TemporaryFile() as packed:
+        packed.write(data[:-4])
+        packed.seek(0)
+        try:
+            process = subprocess.Popen(
+                ["lz4", "-d", "-c", "-"],
+                stdin=packed,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        except FileNotFoundError:
+            raise ConformanceError(
+                "The kernel image is packed with lz4, and there is no lz4 here. "
+                "Install it: apt-get install lz4"
+            ) from None
+        with process:
+            try:
+                assert process.stdout is not None
+                yield from iter(lambda: process.stdout.read(_STEP), b"")  # type: ignore[union-attr]
+                if process.wait():
+                    raise _Damaged
+            finally:
+                process.kill()
+
+
+_PACKERS: dict[bytes, Callable[[bytes], Pieces]] = {
+    b"\xfd7zXZ\0": lambda data: _limited(lzma.LZMADecompressor(lzma.FORMAT_XZ, _MOST_MEMORY), data),
+    b"\x28\xb5\x2f\xfd": _zstd,
+    b"\x1f\x8b": _gzip,
+    b"BZh": lambda data: _limited(bz2.BZ2Decompressor(), data),
+    b"\x5d\0\0": lambda data: _limited(lzma.LZMADecompressor(lzma.FORMAT_ALONE, _MOST_MEMORY), data),
+    b"\x02\x21\x4c\x18": _lz4,
+}
+"""How what each has packed begins. What follows the packed data is not looked at."""
+
+
+def unpacked(data: bytes, file: str, most: int = MOST_BYTES) -> bytes:
+    """Data without its compression, if it has any (gzip, xz, zstd, bzip2, lzma, lz4).
+
+    Raises ConformanceError, which names the file, if the compressed data is damaged, or if it becomes more
+    than ``most`` bytes.
+    """
+    for magic, unpack in _PACKERS.items():
+        if data.startswith(magic):
+            try:
+                return _together(unpack(data), file, most)
+            except (_Damaged, EOFError, OSError, ValueError, zlib.error, lzma.LZMAError, zstandard.ZstdError):
+                raise ConformanceError(
+                    f"{file} cannot be unpacked: it is cut off or damaged. Get the file again."
+                ) from None
+    return data
+
+
+def _together(pieces: Pieces, file: str, most: int) -> bytes:
+    whole = bytearray()
+    for piece in pieces:
+        if len(whole) + len(piece) > most:
+            raise ConformanceError(
+                f"{file} is not unpacked: it becomes larger than {most >> 20} MiB, "
+                "which no kernel or module is."
+            )
+        whole += piece
+    return bytes(whole)
