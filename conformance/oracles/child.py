@@ -3,34 +3,34 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import mmap
-import os
-import select
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conformance.errors import ConformanceError
-from conformance.oracles.common import HOST, import_path
-from conformance.oracles.lacking import KERNELS_OWN, Lacking, no_process
+from conformance.oracles.common import HOST
+from conformance.oracles.conversing import IDLE, WALL, Broken, Conversation, Ended, Silent
+from conformance.oracles.lacking import Lacking, broke_off
 from conformance.oracles.serving import AT, CELLS, INPUTS, OUTPUTS, SHARED_BYTES
+from conformance.sandbox.policy import GIB
+from conformance.sandbox.watching import Bounds
 
 __all__ = ["NR_EVENTS", "Entry", "FunctionOracle", "KernelDied"]
 
 NR_EVENTS = 7
 """How many kinds of events a run can tell apart; any other is counted together in an eighth counter."""
 
-SLEEPING = 30
-"""How many times as much wall time as processor time a batch may take, unless others keep the processors."""
+MEMORY = 2 * GIB
+"""Bytes of address space of the process: that of Python, the shared memory, and as much again and more."""
+
+_LATER = 2
+"""Seconds after which kernel code is ended from outside that has not let itself be ended by SIGVTALRM."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +60,13 @@ class FunctionOracle:
     arguments of the worker's own.
     """
 
-    def __init__(self, worker: Path, what: Path, *, patience: float = 10.0, more: Sequence[str] = ()) -> None:
+    def __init__(self, worker: Path, what: Path, *, patience: float = 10.0, more: Sequence[Any] = ()) -> None:
         self._worker = worker
         self._more = more
         self._what = what
         self._patience = patience
-        try:
-            self._fd = os.memfd_create("conformance-functions")
-            os.ftruncate(self._fd, SHARED_BYTES)
-            self._shared = mmap.mmap(self._fd, SHARED_BYTES)
-        except OSError as problem:
-            raise no_process(problem) from problem
-        self._at = np.frombuffer(self._shared, np.uint64, 8, AT)
-        self._inputs = np.frombuffer(self._shared, np.uint64, CELLS, INPUTS)
-        self._outputs = np.frombuffer(self._shared, np.uint64, CELLS, OUTPUTS)
-        self._child: subprocess.Popen[str] | None = None
+        self._bounds = Bounds(cpu=patience + _LATER, idle=IDLE, wall=WALL * patience)
+        self._conversation: Conversation | None = None
         self._host: list[int] = []
         self._expected: list[str] = []
         self._deadly: dict[tuple[int, ...], KernelDied] = {}
@@ -83,10 +75,7 @@ class FunctionOracle:
         """Of functions that are no entries, why this oracle cannot be asked about them."""
         self.unexpected = ""
         """The last event of the last run that was not among the expected ones."""
-        self.entries: dict[str, Entry] = {
-            name: Entry(index, nr_in, nr_out)
-            for index, (name, nr_in, nr_out) in enumerate(self._ask("entries"))
-        }
+        self.entries: dict[str, Entry] = self._begin(self._talk())
 
     def __enter__(self) -> FunctionOracle:
         return self
@@ -95,9 +84,11 @@ class FunctionOracle:
         self.close()
 
     def close(self) -> None:
-        """End the child process."""
-        self._end_child()
-        os.close(self._fd)
+        """End the processes."""
+        self._host, self._expected = [], []
+        conversation, self._conversation = self._conversation, None
+        if conversation is not None:
+            conversation.close()
 
     def configure(self, host: Mapping[str, int], events: Sequence[str] = ()) -> None:
         """Bring the masks to those of a host; name the ``events`` to be counted, each in its byte.
@@ -148,7 +139,7 @@ class FunctionOracle:
         assert self._running is not None, "nothing was submitted"
         entry, n = self._running
         self._running = None
-        self.unexpected = self._receive()
+        self.unexpected = self._receive(str, n)
         rows = entry.nr_out + 1
         return self._outputs[: rows * n].reshape(rows, n)
 
@@ -162,96 +153,78 @@ class FunctionOracle:
 
         Only one that is traced knows; see build_shim().
         """
-        found: list[int] = self._ask("covered")
-        return found
+        found = self._ask("covered", form=list)
+        return [one for one in found if isinstance(one, int)]
 
-    def _ask(self, *request: Any) -> Any:
+    def _ask(self, *request: Any, form: type = NoneType) -> Any:
         self._send(*request)
-        return self._receive()
+        return self._receive(form, 1)
 
     def _send(self, *request: Any) -> None:
-        if self._child is None:
-            self._start_child()
-        assert self._child is not None and self._child.stdin is not None
-        # Of a child that has died the answer will be missing; that is told there.
-        with contextlib.suppress(BrokenPipeError):
-            self._child.stdin.write(json.dumps(request) + "\n")
-            self._child.stdin.flush()
+        conversation = self._talk()
+        if not conversation.alive:
+            self._begin(conversation)
+        conversation.ask(*request)
 
-    def _receive(self) -> Any:
-        assert self._child is not None and self._child.stdout is not None
-        # The child watches its own processor time; this is for kernel code that sleeps.
-        spent = -1.0
-        while not select.select([self._child.stdout], [], [], SLEEPING * self._patience)[0]:
-            before, spent = spent, _processor_time(self._child.pid)
-            if spent <= before:
-                self._end_child()
-                raise KernelDied("did not come back", int(self._at[0]), hung=True)
-        line = self._child.stdout.readline()
-        if not line:
-            # No kernel code runs in this one, which only waits for those in which it does.
-            status = self._child.wait()
-            self._end_child()
-            raise no_process(status)
-        answer = json.loads(line)
-        if isinstance(answer, dict) and "refused" in answer:
-            self._end_child()
-            raise ConformanceError(answer["refused"])
-        if isinstance(answer, dict):
+    def _talk(self) -> Conversation:
+        """The conversation, a new one if the last is over."""
+        if self._conversation is None or self._conversation.closed:
+            self._conversation = Conversation(
+                self._worker, [str(self._what)], size=SHARED_BYTES, read=[self._what], memory=MEMORY
+            )
+            memory = self._conversation.memory
+            self._at = np.frombuffer(memory, np.uint64, 8, AT)
+            self._inputs = np.frombuffer(memory, np.uint64, CELLS, INPUTS)
+            self._outputs = np.frombuffer(memory, np.uint64, CELLS, OUTPUTS)
+        return self._conversation
+
+    def _begin(self, conversation: Conversation) -> dict[str, Entry]:
+        """Have the functions loaded by a new process; which there are."""
+        self._host, self._expected = [], []
+        self._at[:] = 0
+        conversation.begin(self._patience, *self._more)
+        told = self._receive((list, dict), 1)
+        if isinstance(told, dict):
+            # Before any kernel code has run.
+            self.close()
+            raise ConformanceError(str(told.get("refused")))
+        try:
+            return {
+                str(name): Entry(index, *(range(1 << 10)[int(number)] for number in (nr_in, nr_out)))
+                for index, (name, nr_in, nr_out) in enumerate(told)
+            }
+        except (TypeError, ValueError, IndexError):
+            self.close()
+            raise KernelDied("broke off: it wrote what is not an answer", 0) from None
+
+    def _receive(self, form: type | tuple[type, ...], n: int) -> Any:
+        """The answer about n cases, of a form."""
+        conversation = self._talk()
+        try:
+            answer = conversation.hear(self._bounds)
+            if not isinstance(answer, form):
+                raise conversation.broken("wrote what is not an answer")
+        except Broken as broken:
+            raise KernelDied(f"broke off: it {broken}", self._case(n)) from None
+        except Silent as silent:
+            if silent.stuck.starved:
+                raise Lacking(f"kernel code got too little of a processor to answer {silent}") from None
+            raise KernelDied(f"did not come back {silent}", self._case(n), hung=True) from None
+        except Ended as ended:
             self._host, self._expected = [], []
-            raise self._death(answer["died"], answer["code"])
+            raise self._death(ended.code, self._case(n)) from None
         return answer
 
-    def _death(self, how: str, code: int) -> KernelDied | Lacking:
-        """What it means that a process ended with this code, ``how`` in words."""
-        if -code not in {*KERNELS_OWN, signal.SIGVTALRM}:
-            return no_process(code)
-        return KernelDied(self._explained(how), int(self._at[0]), hung=code == -signal.SIGVTALRM)
+    def _case(self, n: int) -> int:
+        """The case that ran last, of n; the word comes from kernel code."""
+        return min(int(self._at[0]), n - 1)
+
+    def _death(self, code: int, at: int) -> KernelDied | Lacking:
+        """What it means that the process ended with this code."""
+        hung = code == -signal.SIGVTALRM
+        how = f"did not come back within {self._patience:g} s of processor time" if hung else broke_off(code)
+        return how if isinstance(how, Lacking) else KernelDied(self._explained(how), at, hung=hung)
 
     def _explained(self, how: str) -> str:
         """How kernel code died, with what is known of it besides."""
         return how
-
-    def _start_child(self) -> None:
-        try:
-            self._child = self._new_child()
-        except OSError as problem:
-            raise no_process(problem) from problem
-
-    def _new_child(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [
-                *(sys.executable, str(self._worker), str(self._what)),
-                *(str(self._fd), str(self._patience), *self._more),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=[self._fd],
-            text=True,
-            # By its path, and finding this package: whatever lies in the current directory.
-            env={**os.environ, "PYTHONPATH": import_path()},
-            start_new_session=True,
-        )
-
-    def _end_child(self) -> None:
-        child, self._child = self._child, None
-        self._host, self._expected = [], []
-        if child is not None:
-            # With the process that it forked, which may be hanging.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
-            for pipe in (child.stdin, child.stdout):
-                with contextlib.suppress(BrokenPipeError):
-                    if pipe is not None:
-                        pipe.close()
-
-
-def _processor_time(pid: int) -> float:
-    """Seconds that the children of a process have had of a processor; they may be kept from it by others."""
-    total = 0.0
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
-            total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    return total

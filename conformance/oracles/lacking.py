@@ -7,13 +7,19 @@ import signal
 
 from conformance.errors import ConformanceError
 
-__all__ = ["KERNELS_OWN", "MEMORY", "Lacking", "no_process", "signal_name"]
+__all__ = ["FROM_OUTSIDE", "MEMORY", "Lacking", "broke_off", "no_process", "signal_name"]
 
 MEMORY = "Free memory, or raise the limits of this process (ulimit -a), and try again."
 """What to do where the system did not give what a process needs."""
 
-KERNELS_OWN = {signal.SIGSEGV, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGABRT}
-"""Signals that code brings on itself. SIGBUS is none: it comes when the system has no page to give."""
+FROM_OUTSIDE = {
+    signal.SIGKILL, signal.SIGBUS, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT,
+    signal.SIGXCPU,
+}  # fmt: skip
+"""Signals by which the system or its user ends a process; SIGBUS comes when the system has no page to give.
+
+All others are brought on by the code that runs in it.
+"""
 
 
 class Lacking(ConformanceError):
@@ -39,12 +45,26 @@ class Lacking(ConformanceError):
         return f"{self.what}{self.where}{after}" + (f". {self.todo}" if self.todo else "")
 
 
-def no_process(problem: OSError | int) -> Lacking:
-    """Why no kernel code runs: what the system refused, or the status with which the process ended."""
+def no_process(problem: OSError | int, said: str = "") -> Lacking:
+    """Why no kernel code runs: what the system refused, or how the process ended and what it said."""
     if isinstance(problem, OSError):
         return Lacking("the system gives kernel code no process", f" ({problem.strerror})", MEMORY)
     how = f"was ended by {signal_name(-problem)}" if problem < 0 else f"ended with status {problem}"
-    return Lacking(f"the process for kernel code {how}", "", MEMORY)
+    return Lacking(f"the process for kernel code {how}", f" ({said})" if said else "", MEMORY)
+
+
+def broke_off(code: int) -> str | Lacking:
+    """What it means that the process for kernel code ended with an exit code, which it should not by itself.
+
+    In words that follow "the kernel", unless it was ended from outside.
+    """
+    if code >= 0:
+        return f"broke off: it ended its process with status {code}"
+    if code == -signal.SIGSYS:
+        return "broke off: it made a system call, which kernel code cannot (SIGSYS)"
+    if -code in FROM_OUTSIDE:
+        return no_process(code)
+    return f"died of {signal_name(-code)}"
 
 
 def signal_name(number: int) -> str:

@@ -1,28 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The child's side of asking single functions: does as it is told, in a process that may die of it.
+"""The inside of asking single functions: loads them, runs them, and answers.
 
-A worker is started as ``python worker.py WHAT FD PATIENCE``: WHAT it loads, FD is the shared memory,
-PATIENCE how many seconds of processor time a batch may take (not of wall time, which on a busy machine
-says nothing). One request a line on stdin, a JSON list of a word and its arguments; one JSON answer a
-line on stdout. Inputs, outputs and the index of the case being run are in memory shared with the parent:
-``AT`` first, then ``INPUTS`` and ``OUTPUTS``.
+Requests are a word and its arguments. The first answer, to no request, says which functions there are, or
+``{"refused": why}`` if the system does not let them run; see supervising.py for how they travel. Inputs,
+outputs and the index of the case that runs are in shared memory: ``AT`` first, then ``INPUTS`` and
+``OUTPUTS``.
 
-The process that serves is a fork of one that only waits: should kernel code end it, the answer is
-``{"died": "died of SIGSEGV", "code": -11}``, and a new fork serves in its place, its masks not yet set.
+A request may take some seconds of processor time, not of wall time, which says nothing on a busy machine:
+SIGVTALRM ends the process.
 """
 
 from __future__ import annotations
 
-import json
-import mmap
-import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ctypes import addressof, c_char
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 from conformance.errors import ConformanceError
+from conformance.oracles.supervising import Channel, supervise
 
 __all__ = ["AT", "CELLS", "INPUTS", "OUTPUTS", "SHARED_BYTES", "Functions", "keep_serving"]
 
@@ -36,13 +33,13 @@ SHARED_BYTES = OUTPUTS + 8 * CELLS
 
 
 class Functions(Protocol):
-    """What a worker has loaded. Memory is given by its addresses.
+    """What a worker loads. Memory is given by its addresses.
 
     Behind the index of the case, at ``at``, it may say where code died, for the oracle that knows it.
     """
 
-    def begin(self) -> None:
-        """Before all else in the process that is to serve."""
+    def load(self, *more: Any) -> None:
+        """Load the code, in the process that is to serve. ConformanceError if the system does not let it."""
 
     def entries(self) -> list[list[Any]]:
         """Name, words in and words out besides events of each function, by index."""
@@ -60,55 +57,28 @@ class Functions(Protocol):
         """The offsets of the kernel's functions that ran since this was last asked."""
 
 
-def keep_serving(load: Callable[[str], Functions]) -> None:
-    """Serve as the command line says until stdin ends, however often kernel code ends the serving process."""
-    what, fd, patience = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-    # Loaded before forking, so that a new fork costs little; no kernel code runs in this process.
+def keep_serving(prepare: Callable[[str], Functions]) -> NoReturn:
+    """Serve as the command line says, however often kernel code ends the serving process.
+
+    ``prepare`` makes functions that are not loaded yet, from the first argument of the worker's own.
+    """
+    functions = prepare(sys.argv[6])
+    supervise(lambda channel, words: _serve(functions, channel, *words))
+
+
+def _serve(functions: Functions, channel: Channel, patience: float, *more: Any) -> None:
+    """Answer requests until there are no more."""
+    base = addressof(c_char.from_buffer(channel.memory))
+    signal.setitimer(signal.ITIMER_VIRTUAL, patience)
     try:
-        functions = load(what)
+        functions.load(*more)
     except ConformanceError as problem:
-        print(json.dumps({"refused": str(problem)}), flush=True)
+        channel.answer({"refused": str(problem)})
         return
-    while True:
-        try:
-            pid = os.fork()
-        except OSError as problem:
-            print(json.dumps({"refused": f"No process can be started ({problem.strerror})."}), flush=True)
-            return
-        if pid == 0:
-            try:
-                _serve(functions, fd, patience)
-            except ConformanceError as problem:
-                print(json.dumps({"refused": str(problem)}), flush=True)
-            except BrokenPipeError:
-                os._exit(0)  # Who asked has ended.
-            sys.stdout.flush()
-            os._exit(0)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if code == 0:
-            return
-        how = f"died of {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-        if code == -signal.SIGVTALRM:
-            how = f"did not come back within {patience:g} s of processor time"
-        try:
-            print(json.dumps({"died": how, "code": code}), flush=True)
-        except BrokenPipeError:
-            os._exit(0)
-
-
-def _serve(functions: Functions, fd: int, patience: float) -> None:
-    """Answer requests until stdin ends."""
-    shared = mmap.mmap(fd, SHARED_BYTES)
-    base = addressof(c_char.from_buffer(shared))
-    functions.begin()
-    for line in sys.stdin:
-        request, *arguments = json.loads(line)
+    for request, *arguments in _after(channel, functions.entries()):
         answer: Any = None
-        # Ends the process when it is over; that is told by the one that waits.
         signal.setitimer(signal.ITIMER_VIRTUAL, patience)
-        if request == "entries":
-            answer = functions.entries()
-        elif request == "configure":
+        if request == "configure":
             functions.configure(arguments[0])
         elif request == "expect":
             functions.expect(arguments[0])
@@ -118,4 +88,11 @@ def _serve(functions: Functions, fd: int, patience: float) -> None:
         elif request == "covered":
             answer = functions.covered()
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        print(json.dumps(answer), flush=True)
+        channel.answer(answer)
+
+
+def _after(channel: Channel, first: Any) -> Iterator[list[Any]]:
+    """The requests, after the first answer, which says what there is."""
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    channel.answer(first)
+    yield from channel.asked()

@@ -138,12 +138,12 @@ def _told(contest: Contest, subject: Subject, explored: Explored, choices: Seque
 def _apart(contest: Contest, task: Task) -> Outcome:
     """Do it in a child process; if kernel code ended that, up to the access with which it did."""
     exchange = new_exchange()
-    answer = _in_child(contest, task, exchange)
+    answer, code = _in_child(contest, task, exchange)
     if answer is not None:
         return answer
     if contest.library is None:
         return Outcome(Explored(), trouble="the model's process ended without a word")
-    death, choices = what_happened(exchange, contest.library)
+    death, choices = what_happened(exchange, contest.library, code)
     if isinstance(death, Lacking):
         return Outcome(Explored(), lacking=death)
     how = death.how
@@ -152,7 +152,7 @@ def _apart(contest: Contest, task: Task) -> Outcome:
     explored = Explored(differing=1, accesses=len(choices))
     explored.breach = Breach(NO_CRASH.name, how, tuple(choices))
     survived = choices[:-1]
-    told = _in_child(
+    told, _ = _in_child(
         contest, lambda contest, subject: _told(contest, subject, explored, survived), new_exchange()
     )
     if told is None:
@@ -162,21 +162,21 @@ def _apart(contest: Contest, task: Task) -> Outcome:
     return replace(told, legs=(*told.legs[:-1], *legs, Leg(fatal)))
 
 
-def _in_child(contest: Contest, task: Task, exchange: mmap.mmap) -> Outcome | None:
-    """What a child process answers; None if it ended without an answer."""
+def _in_child(contest: Contest, task: Task, exchange: mmap.mmap) -> tuple[Outcome | None, int]:
+    """What a child process answers, None if it ended without an answer, and its exit code."""
     read_end, write_end = os.pipe()
     try:
         child = os.fork()
     except OSError as problem:
-        return Outcome(Explored(), lacking=no_process(problem))
+        return Outcome(Explored(), lacking=no_process(problem)), 0
     if not child:
         os.close(read_end)
         _work(contest, task, exchange, write_end)
     os.close(write_end)
     with os.fdopen(read_end, "rb") as pipe:
         answer = pipe.read()
-    os.waitpid(child, 0)
-    return pickle.loads(answer) if answer else None
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return pickle.loads(answer) if answer else None, code
 
 
 def _work(contest: Contest, task: Task, exchange: mmap.mmap, write_end: int) -> NoReturn:

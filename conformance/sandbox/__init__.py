@@ -1,2 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The processes that a command starts, and what they may do. The lowest room: it knows only errors."""
+"""Running foreign code, and programs that work on it: confined, bounded, leaving nothing behind.
+
+Kernel code (the oracles) and what builds it (make, compilers) are started here and nowhere else. The lowest
+room: it knows only errors.
+"""

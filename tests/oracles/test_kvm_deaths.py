@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,14 +19,17 @@ from conformance.oracles.kvm import KernelDied, KvmOracle
 from conformance.oracles.kvm.deaths import death_of, not_initialised
 from conformance.oracles.kvm.interface import Death, Exchange
 from conformance.oracles.lacking import Lacking, no_process
+from conformance.sandbox.watching import descendants
 
 C = Path(__file__).parents[2] / "conformance/oracles/kvm/c"
 
 
-def ended(tmp_path: Path, death: Death, what: bytes = b"", number: int = 0) -> KernelDied | Lacking:
+def ended(
+    tmp_path: Path, death: Death, what: bytes = b"", number: int = 0, code: int = 1
+) -> KernelDied | Lacking:
     (tmp_path / "symbols").write_text("100 kvm_arch_thing\n200 other\n")
     exchange = Exchange(death=death, what=what, number=number, at=0x110)
-    return death_of(exchange, tmp_path / "kvm.so", 10)
+    return death_of(exchange, tmp_path / "kvm.so", 10, code)
 
 
 @pytest.mark.parametrize(
@@ -57,10 +62,8 @@ def test_the_kernel_s_own_end(tmp_path: Path, death: Death, what: bytes, number:
             0,
             r"too many locks are held \(in kvm_arch_thing\)\. That is",
         ),
-        (Death.SYSTEM, b"no process", 11, r"no process \(Resource temporarily unavailable\)\. Free memory"),
         (Death.SIGNAL, b"", 9, r"the machine's process was ended by SIGKILL\. Free memory"),
         (Death.SIGNAL, b"", 7, r"the machine's process was ended by SIGBUS\. Free memory"),
-        (Death.ALIVE, b"", 0, r"the machine's process ended without saying why\. Free"),
     ],
 )
 def test_what_the_suite_or_the_system_lacks(
@@ -69,6 +72,27 @@ def test_what_the_suite_or_the_system_lacks(
     died = ended(tmp_path, death, what, number)
     assert isinstance(died, Lacking) and re.match(sentence, str(died))
     assert str(pickle.loads(pickle.dumps(died))) == str(died)
+
+
+@pytest.mark.parametrize(
+    ("death", "code", "how"),
+    [
+        (Death.ALIVE, 0, "broke off: it ended its process with status 0"),
+        (Death.ALIVE, 7, "broke off: it ended its process with status 7"),
+        (Death.ALIVE, -31, "broke off: it made a system call"),
+        (Death.ALIVE, -40, "died of signal 40"),
+        (Death.LIMIT, -31, "broke off: it made a system call"),
+        (4711, 1, "broke off: it ended its process with status 1"),
+    ],
+)
+def test_kernel_code_that_breaks_off_is_a_finding(tmp_path: Path, death: Death, code: int, how: str) -> None:
+    died = ended(tmp_path, death, code=code)
+    assert isinstance(died, KernelDied) and died.how.startswith(how)
+
+
+@pytest.mark.parametrize("code", [-9, -7, -15])
+def test_a_process_that_is_ended_from_outside_is_no_finding(tmp_path: Path, code: int) -> None:
+    assert isinstance(ended(tmp_path, Death.ALIVE, code=code), Lacking)
 
 
 def test_a_machine_that_cannot_be_made_says_what_the_system_refuses() -> None:
@@ -121,10 +145,11 @@ def test_a_process_without_memory_is_no_finding(kvm_library: Path, tmp_path: Pat
 
 
 @pytest.mark.kernel
-def test_a_server_that_is_killed_is_no_finding(kvm_library: Path) -> None:
+def test_a_process_that_is_killed_is_no_finding(kvm_library: Path) -> None:
     with KvmOracle(kvm_library, MODES["ept-ad"].host()) as machine:
         server = machine._server
         assert server is not None
-        subprocess.run(["pkill", "-KILL", "-P", str(server._process.pid)], check=True)
+        *_, last = descendants(server._conversation._process.pid)
+        os.kill(last, signal.SIGKILL)
         with pytest.raises(Lacking, match="ended by SIGKILL"):
             machine.step("grace_period")

@@ -35,7 +35,7 @@ class BinaryOracle(FunctionOracle):
         """How many cases one batch may have: few, since each complaint and each watched store is a signal."""
         return min(super().capacity(entry), _AT_ONCE)
 
-    def _death(self, how: str, code: int) -> KernelDied | Lacking:
+    def _death(self, code: int, case: int) -> KernelDied | Lacking:
         """See FunctionOracle. At NOWHERE lies what the module needs of the rest of the kernel."""
         at, address, _, signal, caller = (int(word) for word in self._at[1:6])
         if signal and NOWHERE <= address < NOWHERE + (1 << 28):
@@ -44,7 +44,7 @@ class BinaryOracle(FunctionOracle):
                 f", which {self._name(caller or at)} wants",
                 _ADD,
             )
-        return super()._death(how, code)
+        return super()._death(code, case)
 
     def _explained(self, how: str) -> str:
         """``how``, and the instruction and the access that it died of."""

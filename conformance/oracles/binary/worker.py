@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The child process in which a module's code runs: lays its image out in memory; see serving.py."""
+"""The process in which a module's code runs: lays its image out in memory; see serving.py."""
 
 from __future__ import annotations
 
@@ -31,14 +31,13 @@ _FUNCTIONS = {
 
 
 class Loaded:
-    """An image in memory, at its addresses."""
+    """An image, to be laid out in memory at its addresses."""
 
     def __init__(self, folder: str) -> None:
         self._ffi = cffi.FFI()
         self._ffi.cdef(_LIBC)
         image = load_image(Path(folder))
-        for segment in image.segments:
-            self._map(segment.address, segment.content, segment.writable, segment.executable)
+        self._segments = image.segments
         self._entries = [[name, entry.nr_in, entry.nr_out] for name, entry in image.entries.items()]
         self._call = {
             name: self._ffi.cast(kind, image.symbols[name].address) for name, kind in _FUNCTIONS.items()
@@ -61,8 +60,10 @@ class Loaded:
             why = os.strerror(self._ffi.errno)
             raise ConformanceError(f"This system does not let the module's code run ({why}).")
 
-    def begin(self) -> None:
+    def load(self, *more: Any) -> None:
         """See Functions."""
+        for segment in self._segments:
+            self._map(segment.address, segment.content, segment.writable, segment.executable)
         error = self._call["shim_begin"]()
         if error:
             raise ConformanceError(

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import bisect
 import os
-import signal
 from pathlib import Path
 
 from conformance.oracles.kvm.build import symbols_of
 from conformance.oracles.kvm.interface import Death, Exchange
-from conformance.oracles.lacking import KERNELS_OWN, MEMORY, Lacking, signal_name
+from conformance.oracles.lacking import FROM_OUTSIDE, MEMORY, Lacking, broke_off, signal_name
 
 __all__ = ["KernelDied", "death_of", "not_initialised", "not_made"]
 
@@ -37,8 +36,14 @@ class KernelDied(Exception):
         self.hung = hung
 
 
-def death_of(exchange: Exchange, library: Path, patience: float) -> KernelDied | Lacking:
-    """How the machine that has just ended came to it."""
+def death_of(exchange: Exchange, library: Path, patience: float, code: int) -> KernelDied | Lacking:
+    """How the machine that has just ended, with an exit code, came to it.
+
+    What the exchange says of it was written by kernel code, or by ours beside it.
+    """
+    how = broke_off(code)
+    if code < 0 or exchange.death not in _TOLD:
+        return how if isinstance(how, Lacking) else KernelDied(how)
     what = exchange.what.decode(errors="replace")
     place = _place(library, exchange.at)
     death = exchange.death
@@ -49,18 +54,16 @@ def death_of(exchange: Exchange, library: Path, patience: float) -> KernelDied |
         return KernelDied(how, hung=True)
     if death == Death.BROKEN:
         return KernelDied(what, hung=True)
-    if death == Death.SIGNAL and exchange.number in KERNELS_OWN:
-        name = signal.Signals(exchange.number).name
-        return KernelDied(f"died of {name} in {place} (address {exchange.address:#x})")
-    if death == Death.SIGNAL:
-        return Lacking(f"the machine's process was ended by {signal_name(exchange.number)}", "", MEMORY)
     if death == Death.MISSING:
         return Lacking(f"nothing stands in for {what}", f", which {place} wants", _ADD)
     if death == Death.LIMIT:
         return Lacking(what, f" (in {place})" if exchange.at else "", _REPORT)
-    if death == Death.SYSTEM:
-        return Lacking(what, f" ({os.strerror(exchange.number)})", MEMORY)
-    return Lacking("the machine's process ended without saying why", "", MEMORY)
+    if exchange.number in FROM_OUTSIDE:
+        return Lacking(f"the machine's process was ended by {signal_name(exchange.number)}", "", MEMORY)
+    return KernelDied(f"died of {signal_name(exchange.number)} in {place} (address {exchange.address:#x})")
+
+
+_TOLD = {Death.BUG, Death.HUNG, Death.BROKEN, Death.MISSING, Death.LIMIT, Death.SIGNAL}
 
 
 def not_initialised(error: int) -> Lacking:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ctypes
 from enum import IntEnum
 
-__all__ = ["NR_ARGS", "NR_COVERED", "NR_WORDS", "OPTIONS", "Death", "Exchange", "Kept"]
+__all__ = ["NR_ARGS", "NR_COVERED", "NR_KEPT", "NR_WORDS", "OPTIONS", "Death", "Exchange", "Kept"]
 
 OPTIONS = {"vcpus": 1, "eager_page_split": 1, "nx_huge_pages": 0, "manual_protect": 0, "pml": 0}
 """Options of a machine with their defaults, in the order of enum option in machine.c."""
@@ -27,8 +27,6 @@ class Death(IntEnum):
     HUNG = 4
     BROKEN = 5
     LIMIT = 6
-    SYSTEM = 7
-    """Of worker.py: ``what`` it could not do, and the errno."""
 
 
 NR_PLACES = 16384

@@ -9,10 +9,11 @@ from types import TracebackType
 from typing import Any
 
 from conformance.oracles.kvm.build import symbols_of
-from conformance.oracles.kvm.deaths import death_of, not_made
+from conformance.oracles.kvm.deaths import KernelDied, not_made
 from conformance.oracles.kvm.interface import OPTIONS
 from conformance.oracles.kvm.reading import read_observation
 from conformance.oracles.kvm.server import Server, Wanted, borrow, give_back
+from conformance.oracles.lacking import Lacking
 
 __all__ = ["KvmOracle"]
 
@@ -47,14 +48,10 @@ class KvmOracle:
         self._library = library
         self._alive = False
         self._server: Server | None = borrow(library, host, patience, plant)
-        failed = self._server.failure()
-        if failed is not None:
-            self.close()
-            raise failed
         chosen = {**OPTIONS, **(options or {})}
         self._alive = True
         numbers = [int(chosen[name]) for name in OPTIONS]
-        self._converse(self._server, lambda server: server.start(numbers, wanted))
+        self._converse(lambda server: server.start(numbers, wanted))
         self._early = self._server.events()
         error = int(self._server.words()[0])
         if error:
@@ -88,7 +85,12 @@ class KvmOracle:
         server = self._need()
         self._send(server, name, arguments)
         early, self._early = self._early, []
-        return read_observation(server.words(), early + server.events(), server.state)
+        try:
+            return read_observation(server.words(), early + server.events(), server.state)
+        except (ValueError, IndexError):
+            # Kernel code has written over what ours says.
+            self.close()
+            raise KernelDied("broke off: what it shows of the machine cannot be read") from None
 
     def faults(self, vcpu: int, gfn: int, npages: int, n: int) -> int:
         """For the bench: `n` page faults, by writes to `npages` pages from `gfn`, unmapped after each round.
@@ -125,13 +127,13 @@ class KvmOracle:
             raise ValueError(f"there is no step {name!r}") from None
         if len(arguments) != len(names) or any(word not in arguments for word in names):
             raise ValueError(f"the step {name} takes {', '.join(names) or 'no arguments'}")
-        self._converse(server, lambda server: server.ask(index, [arguments[word] for word in names]))
+        self._converse(lambda server: server.ask(index, [arguments[word] for word in names]))
 
-    def _converse(self, server: Server, say: Callable[[Server], bool]) -> None:
-        """Say something to the server and wait; raise how the machine died if it does."""
-        if say(server):
-            return
-        self._alive = False
-        death = death_of(server.exchange, self._library, server.patience)
-        self.close()
-        raise death
+    def _converse(self, say: Callable[[Server], None]) -> None:
+        """Say something to the server; if the machine dies of it, end everything and raise how."""
+        try:
+            say(self._need())
+        except (KernelDied, Lacking):
+            self._alive = False
+            self.close()
+            raise

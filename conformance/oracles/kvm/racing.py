@@ -47,14 +47,14 @@ _NR_FRAMES = _SHARED + Shared.nr_frames.offset // _BYTES
 
 
 def what_happened(
-    exchange: mmap.mmap, library: Path, patience: float = 60.0
+    exchange: mmap.mmap, library: Path, code: int, patience: float = 60.0
 ) -> tuple[KernelDied | Lacking, list[int]]:
-    """Of a race that ended its process: how, and the threads chosen since begin(), in order.
+    """How a race ended its process, which left an exit code, and the threads chosen since begin(), in order.
 
     The last of them was running.
     """
     shared = Shared.from_buffer(exchange, ctypes.sizeof(Exchange))
-    death = death_of(Exchange.from_buffer(exchange), library, patience)
+    death = death_of(Exchange.from_buffer(exchange), library, patience, code)
     return death, list(shared.choices[: shared.nr_choices])
 
 

@@ -10,7 +10,10 @@ __all__ = ["read_observation"]
 
 
 def read_observation(words: list[int], events: list[str], state: Sequence[str]) -> dict[str, Any]:
-    """The observation; of a machine that is destroyed the outcome and the events, and empty lists."""
+    """The observation; of a machine that is destroyed the outcome and the events, and empty lists.
+
+    Raises ValueError or IndexError if the words are none: the kernel may write over them.
+    """
     at = 1 + 2 * words[0]
     observation: dict[str, Any] = {
         "outcome": [
@@ -33,6 +36,8 @@ def read_observation(words: list[int], events: list[str], state: Sequence[str]) 
     def chunks(size: int) -> list[list[int]]:
         """A list of entries of `size` words, after its length."""
         nonlocal at
+        if words[at] > len(words):
+            raise ValueError("a list is longer than all there is")
         start, at = at + 1, at + 1 + words[at] * size
         return [words[place : place + size] for place in range(start, at, size)]
 

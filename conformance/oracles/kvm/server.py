@@ -1,26 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Server processes, each for one library on one host, which make machines one at a time; kept for reuse."""
+"""Servers, each for one library on one host, which make machines one at a time; kept for reuse."""
 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import ctypes
-import json
-import mmap
 import os
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conformance.oracles.common import HOST, import_path
+from conformance.oracles.common import HOST
+from conformance.oracles.conversing import IDLE, WALL, Broken, Conversation, Ended, Silent
 from conformance.oracles.kvm import worker
 from conformance.oracles.kvm.deaths import KernelDied, death_of, not_initialised
-from conformance.oracles.kvm.interface import NR_COVERED, NR_WORDS, Death, Exchange, Kept
-from conformance.oracles.lacking import KERNELS_OWN, Lacking, no_process
+from conformance.oracles.kvm.interface import NR_COVERED, NR_KEPT, NR_WORDS, Death, Exchange, Kept
+from conformance.oracles.lacking import Lacking
+from conformance.sandbox.policy import GIB
+from conformance.sandbox.watching import Bounds
 
 __all__ = ["Server", "Wanted", "borrow", "give_back"]
 
@@ -30,6 +28,11 @@ MAX_IDLE = 6
 _IDLE: list[Server] = []
 _MASK = (1 << 64) - 1
 _WORDS = Exchange.words.offset // 8
+_STEP, _END = 1, 0
+_MEMORY = 6 * GIB
+"""Bytes of address space: the machine's memory, of which little is used, takes more than two."""
+_LATER = 2
+"""Seconds after which kernel code is ended from outside that has not let itself be ended by SIGVTALRM."""
 _KEPT = (Exchange.kept.offset + Kept.words.offset) // 8
 
 
@@ -45,69 +48,48 @@ class Wanted:
 
 
 class Server:
-    """A worker process, and the memory and pipes by which its machine is spoken to.
-
-    Raises OSError if the system has no process, memory or descriptors for it.
-    """
+    """A conversation about machines, of which there is one at a time. Lacking if there can be none."""
 
     def __init__(self, library: Path, host: Sequence[int], patience: float, plant: int = 0) -> None:
         self.key = (os.getpid(), library, tuple(host), patience, plant)
-        self.patience = patience
+        self._patience = patience
+        self._bounds = Bounds(cpu=patience + _LATER, idle=IDLE, wall=WALL * patience)
         size = ctypes.sizeof(Exchange)
-        shared = os.memfd_create("conformance-kvm")
-        os.ftruncate(shared, size)
-        self._memory = mmap.mmap(shared, size)
-        self.exchange = Exchange.from_buffer(self._memory)
-        self._view = memoryview(self._memory).cast("Q")
-        theirs_in, self._requests = os.pipe()
-        self._answers, theirs_out = os.pipe()
-        environment = {**os.environ, "PYTHONPATH": import_path()}
-        words = [sys.executable, worker.__file__, str(library), *map(str, (shared, theirs_in, theirs_out))]
-        words += [str(int(patience * 1e6)), ",".join(map(str, host)), str(plant)]
-        self._process = subprocess.Popen(
-            words,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-            pass_fds=(shared, theirs_in, theirs_out),
+        self._conversation = Conversation(
+            Path(worker.__file__), [str(library)], size=size, read=[library], memory=_MEMORY
         )
-        for descriptor in (shared, theirs_in, theirs_out):
-            os.close(descriptor)
-        said = self._process.stdout.readline() if self._process.stdout else ""
-        failed: dict[str, Any] = {"error": 0 if said else self._process.wait() or 1, "steps": [], "state": []}
-        able = json.loads(said) if said else failed
-        self.error: int = able["error"]
-        """0, or with what initialising KVM failed: see failure()."""
-        self._initialised = bool(said)
+        self.exchange = Exchange.from_buffer(self._conversation.memory)
+        self._view = memoryview(self._conversation.memory).cast("Q")
         self.steps: dict[str, tuple[int, list[str]]] = {}
-        """Index and names of the arguments of each step, by name."""
-        for index, usage in enumerate(able["steps"]):
-            name, *names = usage.split()
-            self.steps[name] = (index, names)
-        self.state: list[str] = able["state"]
+        """Index and names of the arguments of each step, by name; empty before the first machine."""
+        self.state: list[str] = []
         """Names of the numbers in an observation's state, in order."""
 
-    def failure(self) -> KernelDied | Lacking | None:
-        """Why no machine can be made, if none can."""
-        if not self.error:
-            return None
-        if self.exchange.death:
-            death = death_of(self.exchange, self.key[1], self.patience)
-            return death if isinstance(death, Lacking) else KernelDied(f"initialising KVM: {death.how}")
-        return not_initialised(self.error) if self._initialised else no_process(self.error)
-
-    def start(self, options: Sequence[int], wanted: Wanted | None = None) -> bool:
-        """Make a machine and wait for it; False if it died at once. ``wanted``: what it keeps is copied."""
-        assert self._process.stdin is not None
+    def start(self, options: Sequence[int], wanted: Wanted | None = None) -> None:
+        """Make a machine. ``wanted``: what it keeps is copied. Raises KernelDied, Lacking."""
+        _, _, host, patience, plant = self.key
         self.exchange.death = Death.ALIVE
         self._want(wanted)
+        self._conversation.begin(int(patience * 1e6), [*host], plant, [*options])
         try:
-            self._process.stdin.write(",".join(map(str, options)) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            return False
-        return self._answered()
+            error = self._understand(self._hear())
+        except KernelDied as died:
+            raise KernelDied(f"initialising KVM: {died.how}", died.hung) from None
+        if error:
+            self.close()
+            raise not_initialised(error)
+        self._hear()
+
+    def _understand(self, told: Any) -> int:
+        """Take in what a library can do; with what initialising KVM failed, or 0."""
+        try:
+            error, usages, self.state = int(told["error"]), told["steps"], [str(one) for one in told["state"]]
+            for index, usage in enumerate(usages):
+                name, *names = usage.split()
+                self.steps[name] = (index, names)
+        except (TypeError, ValueError, KeyError, AttributeError):
+            raise self._broke_off() from None
+        return error
 
     def _want(self, wanted: Wanted | None) -> None:
         """Say what is to be copied after each step of the next machine."""
@@ -120,27 +102,36 @@ class Server:
             for index, (kind, offset) in enumerate(wanted.rings):
                 kept.rings[index][0], kept.rings[index][1] = kind, offset
 
-    def ask(self, step: int, arguments: Sequence[int]) -> bool:
-        """Let the machine do a step and wait for it; False if it died of it."""
+    def ask(self, step: int, arguments: Sequence[int]) -> None:
+        """Let the machine do a step. Raises KernelDied or Lacking if it died of it."""
         view = self._view
         view[0] = step
         for index, argument in enumerate(arguments, 1):
             view[index] = argument & _MASK
-        return self._requested(b"s") and self._answered()
+        self._conversation.signal(_STEP)
+        self._hear()
 
     def end(self) -> None:
-        """End the machine, and wait until the server is ready for another."""
-        if self._requested(b"e"):
-            os.read(self._answers, 1)
+        """End the machine, and wait until there can be another."""
+        if self._conversation.alive:
+            self._conversation.signal(_END)
+            try:
+                self._conversation.hear(self._bounds)
+            except Ended:
+                return
+            except (Broken, Silent, Lacking):
+                pass
+            self.close()
 
     def words(self) -> list[int]:
         """What the machine said in the last step."""
-        return self._view[_WORDS : _WORDS + self.exchange.nr_words].tolist()
+        return self._view[_WORDS : _WORDS + min(self.exchange.nr_words, NR_WORDS)].tolist()
 
     def kept(self) -> bytes:
         """What the machine keeps after the last step, as kept.c copies it."""
         start = 8 * _KEPT
-        return bytes(memoryview(self._memory)[start : start + 8 * self.exchange.kept.nr_words])
+        size = 8 * min(self.exchange.kept.nr_words, NR_KEPT)
+        return bytes(memoryview(self._conversation.memory)[start : start + size])
 
     def events(self) -> list[str]:
         """What it complained of in the last step."""
@@ -157,35 +148,28 @@ class Server:
         return found
 
     @property
-    def spoilt(self) -> bool:
-        """Whether a request may be left over, as if the machine was killed from outside between two steps."""
-        number = self.exchange.number
-        return self.exchange.death == Death.SIGNAL and number not in KERNELS_OWN
-
-    @property
-    def gone(self) -> bool:
-        """Whether the server process itself has ended, which it should not."""
-        return self._process.poll() is not None
+    def usable(self) -> bool:
+        """Whether another machine can be made."""
+        return not self._conversation.gone and not self._conversation.alive
 
     def close(self) -> None:
-        """End the server process."""
-        for descriptor in (self._requests, self._answers):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe:
-                with contextlib.suppress(OSError):
-                    pipe.close()
-        self._process.wait()
+        """End the processes."""
+        self._conversation.close()
 
-    def _requested(self, byte: bytes) -> bool:
-        """Write to the machine; False if it and its server are gone."""
-        with contextlib.suppress(BrokenPipeError):
-            return os.write(self._requests, byte) == 1
-        return False
+    def _hear(self) -> Any:
+        try:
+            return self._conversation.hear(self._bounds)
+        except Broken as broken:
+            raise KernelDied(f"broke off: it {broken}") from None
+        except Silent as silent:
+            if silent.stuck.starved:
+                raise Lacking(f"kernel code got too little of a processor to answer {silent}") from None
+            raise KernelDied(f"did not come back {silent}", hung=True) from None
+        except Ended as ended:
+            raise death_of(self.exchange, self.key[1], self._patience, ended.code) from None
 
-    def _answered(self) -> bool:
-        return os.read(self._answers, 1) not in {b"X", b""}
+    def _broke_off(self) -> KernelDied:
+        return KernelDied(f"broke off: it {self._conversation.broken('wrote what is not an answer')}")
 
 
 def borrow(library: Path, host: Mapping[str, int], patience: float, plant: int = 0) -> Server:
@@ -195,18 +179,15 @@ def borrow(library: Path, host: Mapping[str, int], patience: float, plant: int =
     for server in _IDLE[::-1]:
         if server.key == wanted:
             _IDLE.remove(server)
-            if not server.gone:
+            if server.usable:
                 return server
             server.close()
-    try:
-        return Server(library, numbers, patience, plant)
-    except OSError as problem:
-        raise no_process(problem) from problem
+    return Server(library, numbers, patience, plant)
 
 
 def give_back(server: Server) -> None:
-    """Keep a server for reuse; one that failed, is gone, or is not sure to wait for a machine is ended."""
-    if server.error or server.gone or server.spoilt:
+    """Keep a server for reuse, if it can be used again."""
+    if not server.usable:
         server.close()
         return
     _IDLE.append(server)

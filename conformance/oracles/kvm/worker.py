@@ -1,70 +1,43 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The server process: loads one library, initialises KVM for one host, and forks a child for each machine.
+"""The process in which a machine runs: loads the library, initialises KVM for one host, and serves in C.
 
-Started as ``python worker.py LIBRARY SHARED REQUESTS ANSWERS PATIENCE HOST PLANT``: three file descriptors,
-how many microseconds of processor time a step may take, the host's numbers separated by commas, and which
-planted difference shows, 0 for none. First it
-says what can be done, as one line of JSON on stdout: the steps' usages, the names in a state, an ``error``.
-Each line on stdin, the options as numbers separated by commas, asks for a machine, which then converses over
-the descriptors in C. When it has ended, ``X`` follows on ANSWERS, and the exchange tells why.
-
-No kernel code runs in this process after the initialisation, so a machine's end is never its own.
+See supervising.py. Its one argument is the library. A process is begun with how many microseconds of
+processor time a step may take, the host's numbers, which planted difference shows (0: none), and the
+machine's options. It answers what can be done: the steps' usages, the names in a state, and an ``error``;
+then, in C, that the machine is there.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
-import json
-import mmap
-import os
 import sys
+from collections.abc import Sequence
+from typing import Any
 
-from conformance.oracles.kvm.interface import Death, Exchange
+from conformance.oracles.kvm.interface import Exchange
+from conformance.oracles.supervising import Channel, supervise
 
 
-def serve(
-    library: str, shared: int, requests: int, answers: int, patience: int, host: list[int], plant: int
-) -> None:
-    """Initialise, then make machines until stdin ends."""
-    lib = ctypes.CDLL(library)
+def serve(channel: Channel, words: Sequence[Any]) -> None:
+    """Be a machine."""
+    patience, host, plant, options = words
+    lib = ctypes.CDLL(sys.argv[6])
     lib.kvm_step_usage.restype = lib.kvm_state_names.restype = ctypes.c_char_p
-    memory = mmap.mmap(shared, ctypes.sizeof(Exchange))
-    exchange = Exchange.from_buffer(memory)
+    exchange = Exchange.from_buffer(channel.memory)
     lib.conformance_plant(ctypes.c_ulong(plant))
-    error = lib.kvm_boot(
-        ctypes.byref(exchange), (ctypes.c_uint64 * len(host))(*host), ctypes.c_long(patience)
-    )
+    error = lib.kvm_boot(ctypes.byref(exchange), _words(host), ctypes.c_long(patience))
     steps: list[str] = []
     while usage := lib.kvm_step_usage(len(steps)):
         steps.append(usage.decode())
-    print(
-        json.dumps({"error": error, "steps": steps, "state": lib.kvm_state_names().decode().split()}),
-        flush=True,
-    )
-    for line in sys.stdin:
-        options = [int(word) for word in line.split(",")]
-        exchange.death = Death.ALIVE
-        try:
-            pid = os.fork()
-        except OSError as problem:
-            exchange.death, exchange.number = Death.SYSTEM, problem.errno
-            exchange.what = b"the system gives kernel code no process"
-            os.write(answers, b"X")
-            continue
-        if pid == 0:
-            lib.kvm_serve(
-                requests, answers, (ctypes.c_uint64 * len(options))(*options), ctypes.c_long(patience)
-            )
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if code < 0 and exchange.death == Death.ALIVE:
-            exchange.death, exchange.number = Death.SIGNAL, -code
-        # Whoever asked may be gone as well.
-        with contextlib.suppress(BrokenPipeError):
-            os.write(answers, b"X")
+    channel.answer({"error": error, "steps": steps, "state": lib.kvm_state_names().decode().split()})
+    if not error:
+        ends = (channel.requests, channel.answers, ctypes.c_ulong(channel.nonce))
+        lib.kvm_serve(*ends, _words(options), ctypes.c_long(patience))
+
+
+def _words(numbers: Sequence[int]) -> ctypes.Array[ctypes.c_uint64]:
+    return (ctypes.c_uint64 * len(numbers))(*numbers)
 
 
 if __name__ == "__main__":
-    memory_fd, in_fd, out_fd, microseconds = map(int, sys.argv[2:6])
-    numbers = [int(word) for word in sys.argv[6].split(",")]
-    serve(sys.argv[1], memory_fd, in_fd, out_fd, microseconds, numbers, int(sys.argv[7]))
+    supervise(serve)

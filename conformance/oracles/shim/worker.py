@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The child process in which a shim library's code runs; see serving.py.
-
-After the usual arguments the number of a planted difference may follow; see review/planting.py.
-"""
+"""The process in which a shim library's code runs; see serving.py. Its one argument is the library."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,16 +13,17 @@ from conformance.oracles.shim.interface import CDEF, COVERED
 
 
 class Library:
-    """A loaded shim."""
+    """A shim."""
 
     def __init__(self, path: str) -> None:
+        self._path = path
         self._ffi = cffi.FFI()
         self._ffi.cdef(CDEF)
-        self._lib = self._ffi.dlopen(path)
 
-    def begin(self) -> None:
-        """See Functions. What is planted shows from here on, if any is asked for."""
-        for number in sys.argv[4:]:
+    def load(self, *more: Any) -> None:
+        """See Functions. The planted difference of that number shows from here on, if one is named."""
+        self._lib = self._ffi.dlopen(self._path)
+        for number in more:
             self._lib.conformance_plant(int(number))
 
     def entries(self) -> list[list[Any]]:

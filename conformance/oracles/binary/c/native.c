@@ -11,14 +11,16 @@
 #define SYS_mmap		9
 #define SYS_mprotect		10
 #define SYS_rt_sigaction	13
-#define SYS_ftruncate		77
+#define SYS_mremap		25
 #define SYS_arch_prctl		158
-#define SYS_memfd_create	319
 #define ARCH_SET_GS		0x1001
 #define PROT_READ		1
 #define PROT_WRITE		2
 #define MAP_SHARED		1
 #define MAP_FIXED		0x10
+#define MAP_ANONYMOUS		0x20
+#define MREMAP_MAYMOVE		1
+#define MREMAP_FIXED		2
 #define SIGILL			4
 #define SIGTRAP			5
 #define SIGBUS			7
@@ -213,7 +215,7 @@ long shim_begin(void)
 		.flags = SA_SIGINFO | SA_RESTORER | SA_NODEFER,
 		.restorer = shim_restorer,
 	};
-	long error, fd;
+	long error;
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(signals); i++) {
@@ -221,18 +223,17 @@ long shim_begin(void)
 		if (error)
 			return error;
 	}
-	fd = shim_syscall(SYS_memfd_create, (long)"watched", 1, 0, 0, 0, 0);
-	if (fd < 0)
-		return fd;
-	error = shim_syscall(SYS_ftruncate, fd, PAGE_SIZE, 0, 0, 0, 0);
-	if (error)
+	error = shim_syscall(SYS_mmap, (long)shim_word_alias, PAGE_SIZE, PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	if (error != (long)shim_word_alias)
 		return error;
-	error = shim_syscall(SYS_mmap, (long)shim_word_page, PAGE_SIZE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0);
+	/* Of nothing, to a new place: a second mapping of the same shared page. */
+	error = shim_syscall(SYS_mremap, (long)shim_word_alias, 0, PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED,
+			     (long)shim_word_page, 0);
 	if (error != (long)shim_word_page)
 		return error;
-	error = shim_syscall(SYS_mmap, (long)shim_word_alias, PAGE_SIZE, PROT_READ | PROT_WRITE,
-			     MAP_SHARED | MAP_FIXED, fd, 0);
-	if (error != (long)shim_word_alias)
+	error = shim_syscall(SYS_mprotect, (long)shim_word_page, PAGE_SIZE, PROT_READ, 0, 0, 0);
+	if (error)
 		return error;
 	return shim_syscall(SYS_arch_prctl, ARCH_SET_GS, (long)shim_percpu, 0, 0, 0, 0);
 }

@@ -127,17 +127,19 @@ EXPORT int kvm_boot(struct env_exchange *exchange, const unsigned long *host, lo
 }
 
 /*
- * Be a machine: an 's' on `in` asks for the step in the exchange, a byte on `out` says that it is done, the
- * first that the machine is there.  Ends with `in`, or with any other byte there.
+ * Be a machine.  A request on `in` is a nonce, and a word: not 0 for the step in the exchange, 0 for the end.  The
+ * answer on `out`, when it is done, is the nonce and 0; the first, with the nonce given, says that the machine is there.
  */
-EXPORT void kvm_serve(int in, int out, const unsigned long *options, long patience)
+EXPORT void kvm_serve(int in, int out, unsigned long nonce, const unsigned long *options, long patience)
 {
-	char byte = 0;
+	unsigned long message[2] = { nonce, 0 };
+	const ssize_t size = sizeof(message);
 
 	set_watchdog(patience);
 	env_exchange->words[0] = machine_create(options);
 	env_exchange->nr_words = 1;
-	while (write(out, &byte, 1) == 1 && read(in, &byte, 1) == 1 && byte == 's') {
+	while (write(out, message, size) == size && read(in, message, size) == size && message[1]) {
+		message[1] = 0;
 		set_watchdog(patience);
 		machine_step(env_exchange->step, env_exchange->args);
 	}

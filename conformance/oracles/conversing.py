@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A conversation with kernel code, which may crash, hang, or answer anything at all.
+
+Nothing that comes from the process in which kernel code runs is trusted: answers are bounded, have to repeat
+the nonce of their request, and are awaited for a bounded time; how the process ended is told by its
+supervisor, see supervising.py, which kernel code cannot reach.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import mmap
+import os
+import select
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from conformance.oracles.lacking import Lacking, no_process
+from conformance.oracles.supervising import ENDED, HEADER, STATUS
+from conformance.sandbox.launching import Process, start
+from conformance.sandbox.policy import Policy, interpreter, packages
+from conformance.sandbox.watching import Bounds, Stuck, Watch
+
+__all__ = ["IDLE", "WALL", "Broken", "Conversation", "Ended", "Silent"]
+
+_MOST = 1 << 22
+"""Bytes of an answer that is JSON."""
+
+IDLE = 10.0
+"""Seconds without processor time after which kernel code counts as hanging."""
+WALL = 12.0
+"""How many times as much wall time as processor time it may take, however busy the machine is."""
+
+_SECOND = 1000
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+
+class Ended(Exception):
+    """The process for kernel code ended, with this exit code; negative for a signal."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Silent(Exception):
+    """Kernel code did not answer in time; the conversation is over."""
+
+    def __init__(self, stuck: Stuck) -> None:
+        super().__init__(stuck.how)
+        self.stuck = stuck
+
+
+class Broken(Exception):
+    """What came is no answer to what was asked; the conversation is over."""
+
+
+class Conversation:
+    """A supervisor, confined, and the process for kernel code, once it is begun.
+
+    worker: the script, see supervising.py; arguments: its own. size: bytes of shared memory.
+    read: what it loads; memory: bytes of address space it may have. All methods may raise Lacking.
+    """
+
+    def __init__(
+        self, worker: Path, arguments: Sequence[str], *, size: int, read: Sequence[Path], memory: int
+    ) -> None:
+        self._open: list[int] = []
+        self._process: Process | None = None
+        self._nonce = 0
+        self.alive = False
+        """Whether there is a process for kernel code."""
+        try:
+            shared = self._kept(os.memfd_create("conformance", os.MFD_ALLOW_SEALING))
+            os.ftruncate(shared, size)
+            fcntl.fcntl(shared, fcntl.F_ADD_SEALS, _SEALS)
+            self.memory = mmap.mmap(shared, size)
+            control, self._control = map(self._kept, os.pipe())
+            self._unread, self._requests = map(self._kept, os.pipe())
+            self._answers, answers = map(self._kept, os.pipe())
+            self._status, status = map(self._kept, os.pipe())
+            os.set_blocking(self._unread, True)
+            theirs = (control, self._unread, answers, status, shared)
+            self._process = start(
+                [sys.executable, "-s", "-B", str(worker), *map(str, theirs), *arguments],
+                Policy(read=(*interpreter(), *read), memory=memory),
+                fds=theirs,
+                environment={"PYTHONPATH": os.pathsep.join(map(str, packages()))},
+            )
+        except OSError as problem:
+            self.close()
+            raise no_process(problem) from problem
+        for descriptor in (control, status, shared):
+            self._close(descriptor)
+        os.set_blocking(self._answers, False)
+        self._poll = select.poll()
+        self._poll.register(self._answers, select.POLLIN)
+        self._poll.register(self._status, select.POLLIN)
+
+    def begin(self, *words: Any) -> None:
+        """Have a new process for kernel code, which is given the words; what it answers is to be heard."""
+        assert not self.alive
+        self._drain()
+        self.alive = True
+        self._nonce = int.from_bytes(os.urandom(8), "little")
+        self._write(self._control, json.dumps([self._nonce, *words]).encode() + b"\n")
+
+    def ask(self, *request: Any) -> None:
+        """Ask something, as JSON."""
+        content = json.dumps(request).encode()
+        self.signal(len(content))
+        self._write(self._requests, content)
+
+    def signal(self, word: int) -> None:
+        """Ask by a word alone, where kernel code does not speak JSON."""
+        self._nonce = int.from_bytes(os.urandom(8), "little")
+        self._write(self._requests, HEADER.pack(self._nonce, word))
+
+    def hear(self, bounds: Bounds) -> Any:
+        """The answer to the last request, whatever JSON it is; None if it has no content.
+
+        Raises Ended, Silent, Broken.
+        """
+        nonce, length = HEADER.unpack(self._read(HEADER.size, bounds))
+        if nonce != self._nonce or length > _MOST:
+            raise self.broken("wrote what is not an answer")
+        if not length:
+            return None
+        try:
+            return json.loads(self._read(length, bounds))
+        except (ValueError, RecursionError):
+            raise self.broken("wrote what is not an answer") from None
+
+    def broken(self, how: str) -> Broken:
+        """The exception for an answer of the wrong form; the conversation is over."""
+        self.close()
+        return Broken(how)
+
+    def close(self) -> None:
+        """End everything."""
+        self.alive = False
+        process, self._process = self._process, None
+        while self._open:
+            with contextlib.suppress(OSError):
+                os.close(self._open.pop())
+        if process is not None:
+            process.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the conversation is over."""
+        return self._process is None
+
+    @property
+    def gone(self) -> bool:
+        """Whether the supervisor has ended."""
+        return self._process is None or self._process.poll() is not None
+
+    def _read(self, size: int, bounds: Bounds) -> bytes:
+        content = b""
+        watch: Watch | None = None
+        while len(content) < size:
+            ready = {descriptor for descriptor, _ in self._poll.poll(_SECOND)}
+            if self._answers in ready:
+                content += os.read(self._answers, size - len(content))
+            elif self._status in ready:
+                raise self._ended()
+            elif watch is None:
+                assert self._process is not None
+                watch = Watch(self._process.pid, bounds)
+            elif (stuck := watch.stuck()) is not None:
+                self.close()
+                raise Silent(stuck)
+        return content
+
+    def _ended(self) -> Ended | Lacking:
+        """How the process for kernel code ended, or why there is none."""
+        self.alive = False
+        told = os.read(self._status, STATUS.size)
+        if len(told) < STATUS.size:
+            process = self._process
+            assert process is not None
+            code, said = process.wait(), process.said()
+            self.close()
+            return no_process(code, said)
+        kind, value = STATUS.unpack(told)
+        return Ended(value) if kind == ENDED else no_process(OSError(value, os.strerror(value)))
+
+    def _drain(self) -> None:
+        """Throw away what the last process has left unread or unheard."""
+        for descriptor in (self._unread, self._answers):
+            os.set_blocking(descriptor, False)
+            with contextlib.suppress(BlockingIOError):
+                while os.read(descriptor, 1 << 16):
+                    pass
+        # Both ends of a pipe share this flag with the process that reads from it.
+        os.set_blocking(self._unread, True)
+
+    def _write(self, descriptor: int, content: bytes) -> None:
+        # Where the reader has ended the answer will be missing, which tells how.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(descriptor, content)
+
+    def _kept(self, descriptor: int) -> int:
+        self._open.append(descriptor)
+        return descriptor
+
+    def _close(self, descriptor: int) -> None:
+        self._open.remove(descriptor)
+        os.close(descriptor)

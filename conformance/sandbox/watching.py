@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Whether a process, with all that it started, still gets on: seen from outside, by what /proc says of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Bounds", "Stuck", "Watch", "descendants"]
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """When to give up, in seconds.
+
+    cpu: processor time, of all processes together; idle: wall time in which none of them has had a processor
+    or waited for one or for a disk; wall: wall time, whatever they do.
+    """
+
+    cpu: float
+    idle: float
+    wall: float
+
+
+@dataclass(frozen=True)
+class Stuck:
+    """Why to give up, in words that follow "did not come back"; ``starved`` if others kept the processors."""
+
+    how: str
+    starved: bool = False
+
+
+class Watch:
+    """Watches the tree of processes below `pid` from now on."""
+
+    def __init__(self, pid: int, bounds: Bounds) -> None:
+        self._pid = pid
+        self._bounds = bounds
+        self._start = self._progress = time.monotonic()
+        self._before = self._spent = _look(pid)[0]
+
+    def stuck(self) -> Stuck | None:
+        """Why to give up, if it is time to. To be asked every second or so."""
+        now = time.monotonic()
+        spent, waiting = _look(self._pid)
+        if spent > self._spent or not waiting:
+            self._progress = now
+        self._spent = max(spent, self._spent)
+        bounds = self._bounds
+        if spent - self._before >= bounds.cpu:
+            return Stuck(f"within {bounds.cpu:g} s of processor time")
+        if now - self._progress >= bounds.idle:
+            return Stuck(f"within {bounds.idle:g} s of waiting or being stopped")
+        if now - self._start >= bounds.wall:
+            return Stuck(
+                f"within {bounds.wall:g} s", starved=spent - self._before < bounds.cpu / 2 and not waiting
+            )
+        return None
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all below it, parents first; those that have ended are left out."""
+    found = [pid]
+    for one in found:
+        with contextlib.suppress(OSError):
+            for task in os.listdir(f"/proc/{one}/task"):
+                with contextlib.suppress(OSError):
+                    found += map(int, Path(f"/proc/{one}/task/{task}/children").read_text().split())
+    return found
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process and all below it, until there is none that is new."""
+    known: set[int] = set()
+    while new := {*descendants(pid)} - known:
+        for one in new:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(one, signal.SIGKILL)
+        known |= new
+
+
+def _look(pid: int) -> tuple[float, bool]:
+    """Processor seconds of a tree, and whether each of its processes waits for an event or is stopped."""
+    total, waiting = 0, True
+    for one in descendants(pid):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            fields = Path(f"/proc/{one}/stat").read_text(errors="replace").rpartition(")")[2].split()
+            total += sum(map(int, fields[11:15]))
+            waiting &= fields[0] not in "RD"
+    return total / _TICKS, waiting
