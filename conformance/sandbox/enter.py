@@ -58,7 +58,7 @@ def main() -> NoReturn:
 
 
 def _apart(spec: dict[str, Any], program: list[str]) -> NoReturn:
-    """Among the other processes; one that adopts is left when this one is killed, and then ends all others."""
+    """Among the other processes. One that adopts outlives this one if that is killed, and ends the others."""
     adopting = os.fork()
     if not adopting:
         with _failing():
