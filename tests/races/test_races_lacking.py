@@ -43,7 +43,6 @@ def dies(death: Death, what: bytes = b"", number: int = 0):
         (Death.MISSING, b"foo", 0, "nothing stands in for foo, which kvm_arch_thing wants"),
         (Death.LIMIT, b"too much happens in a race", 0, "too much happens in a race"),
         (Death.SIGNAL, b"", 7, "ended by SIGBUS"),
-        (Death.ALIVE, b"", 0, "ended without saying why"),
     ],
 )
 def test_the_process_ended_but_not_by_the_kernel(monkeypatch, contest, death, what, number, sentence):
@@ -56,6 +55,12 @@ def test_the_kernel_s_own_end_is_none_of_these(monkeypatch, contest):
     monkeypatch.setattr(Contest, "subject", dies(Death.SIGNAL, number=11))
     outcome = hold(contest)
     assert outcome.lacking is None and "died of SIGSEGV" in outcome.trouble
+
+
+def test_kernel_code_that_ends_the_process_by_itself_is_no_lack(monkeypatch, contest):
+    monkeypatch.setattr(Contest, "subject", dies(Death.ALIVE))
+    outcome = hold(contest)
+    assert outcome.lacking is None and "broke off: it ended its process with status 1" in outcome.trouble
 
 
 def test_no_process_for_a_race_is_a_lack(monkeypatch, contest):
