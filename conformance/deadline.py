@@ -9,18 +9,16 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
-from multiprocessing import active_children, get_context
+from concurrent.futures import Executor, ThreadPoolExecutor
 from types import FrameType
 
-__all__ = ["Deadline", "TimeLimitReached", "disarm", "threads", "time_limit", "unfinished", "workers"]
+from conformance.sandbox.processes import Ended, interrupt
+
+__all__ = ["Deadline", "TimeLimitReached", "disarm", "threads", "time_limit", "unfinished"]
 
 
-class TimeLimitReached(BaseException):
-    """The time limit of the command ended; what is known by then is reported.
-
-    Not an Exception, so that no handler of errors takes it for one.
-    """
+class TimeLimitReached(Ended):
+    """The time limit of the command ended."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"the time limit of {seconds:g} s ended")
@@ -61,7 +59,7 @@ def time_limit(seconds: float | None) -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         global _ended
         _ended = True
-        raise TimeLimitReached(seconds)
+        interrupt(TimeLimitReached(seconds))
 
     before = signal.signal(signal.SIGALRM, end)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -78,26 +76,12 @@ def disarm() -> None:
 
 
 @contextlib.contextmanager
-def workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of processes, which the time limit ends whatever they are at."""
-    others = {*active_children()}
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        try:
-            yield pool
-        except TimeLimitReached:
-            for process in {*active_children()} - others:
-                process.terminate()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-@contextlib.contextmanager
 def threads(jobs: int) -> Iterator[Executor]:
-    """A pool of threads. At the time limit they are not waited for, since nothing can end them."""
+    """A pool of threads. Where the command ends they are not waited for, since nothing can end them."""
     pool = ThreadPoolExecutor(jobs)
     try:
         yield pool
-    except TimeLimitReached:
+    except Ended:
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     except BaseException:

@@ -20,7 +20,17 @@ ALLOWED = {
     "oracles": {"errors", "paths", "sandbox", "kernels"},
     "symbolic": {"errors", "oracles.image"},
     "traces": {"errors"},
-    "differential": {"deadline", "errors", "paths", "sandbox", "kernels", "oracles", "model", "symbolic"},
+    "differential": {
+        "deadline",
+        "errors",
+        "paths",
+        "workers",
+        "sandbox",
+        "kernels",
+        "oracles",
+        "model",
+        "symbolic",
+    },
     # What is reported, and nobody who finds it out.
     "reports": {
         "errors",

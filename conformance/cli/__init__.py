@@ -1,193 +1,58 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The command line: its subcommands by name, and the one place where an outcome becomes an exit status.
-
-0 conforms, 1 a difference was found, 2 could not be judged; ``--bisect`` turns 2 into 125. Nothing but
-a difference may end in 1, so click's own handling of errors, which does, is not used.
-"""
+"""The ``conformance`` command, from its first moment on: also while it imports what it is made of."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import importlib
 import os
+import signal
 import sys
-import traceback
-from collections.abc import Sequence
-from typing import Any
+from types import FrameType
 
-import click
-
-from conformance import __version__
-from conformance.deadline import TimeLimitReached, unfinished
-from conformance.errors import ConformanceError
-from conformance.reports.files import abandon, is_broken
-from conformance.reports.text import lines
-
-__all__ = ["Commands", "commands", "main"]
-
-UNJUDGED = 2
-UNTESTABLE = 125
-"""What ``git bisect run`` understands as "skip this revision"."""
-INTERRUPTED = 130
-BROKEN_PIPE = 141
-"""128 + SIGPIPE, as the shell reports a program that the reader of its output has left."""
-
-_COMMANDS = {
-    "run": "Compare the model with real kernel code.",
-    "list": "Name the properties, modes and engines.",
-    "scenario": "Play stories on a whole KVM and on the model.",
-    "lockstep": "Play random steps on both, for as long as there is time.",
-    "explore": "Race threads under every schedule, on both.",
-    "prove": "Prove or refute, for every input on every host.",
-    "diff": "Say what changed between two kernels, function by function.",
-    "patch": "Say what each patch of a series changes.",
-    "b4-check": "Judge a mail for b4, the mailing list tool.",
-    "history": "Take known fixes out of kernels and check that the suite notices.",
-    "identify": "Say which upstream changes a kernel has, from how it behaves.",
-    "fingerprint": "Show and bless digests of what a kernel answers.",
-    "kernels": "Show, fetch and vendor kernel sources.",
-    "layout": "Show where structures and SPTE bits lie in the kernel that is shipped.",
-    "decode": "Explain SPTEs bit by bit, from numbers, logs and traces.",
-}
-"""Each lives in the module of its name, imported when it is called for: help must not wait for numpy."""
-
-
-class Commands(click.Group):
-    """The subcommands of the table above, and the exit status of whatever they do."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """The subcommands, in the order of the table."""
-        return [*_COMMANDS]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The subcommand ``cmd_name``, or None if there is none of that name."""
-        if cmd_name not in _COMMANDS:
-            return None
-        name = cmd_name.replace("-", "_")
-        command: click.Command = getattr(importlib.import_module(f"conformance.cli.{name}"), name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The help's list of subcommands, without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl([*_COMMANDS.items()])
-
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        **extra: Any,
-    ) -> Any:
-        """Run the command line ``args`` (default: the process's) and exit with its status."""
-        # Not list(): once the subcommand list is loaded, that name in this package is its module.
-        given = [*(sys.argv[1:] if args is None else args)]
-        for stream in (sys.stdout, sys.stderr):
-            # A locale that cannot show a character must not turn a finding into an error.
-            with contextlib.suppress(AttributeError, ValueError):
-                stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-        status = self._status([*given], prog_name or "conformance", extra)
-        for stream in (sys.stdout, sys.stderr):
-            if is_broken(stream):
-                abandon(stream)
-        if unfinished():
-            # They would be waited for, which may take as long again.
-            with contextlib.suppress(OSError, ValueError):
-                sys.stdout.flush()
-                sys.stderr.flush()
-            os._exit(UNTESTABLE if status == UNJUDGED and "--bisect" in given else status)
-        sys.exit(UNTESTABLE if status == UNJUDGED and "--bisect" in given else status)
-
-    def _status(self, args: list[str], name: str, extra: dict[str, Any]) -> int:
-        try:
-            try:
-                with self.make_context(name, args, **extra) as ctx:
-                    self.invoke(ctx)
-                status = 0
-            except click.exceptions.Exit as leaving:
-                status = leaving.exit_code
-            # Here, where a failure can still be told, and not at interpreter exit.
-            sys.stdout.flush()
-            return status
-        except (KeyboardInterrupt, click.Abort):
-            return INTERRUPTED
-        except TimeLimitReached as ended:
-            _complain(f"{ended}; what is printed above is what is known by then.")
-        except ConformanceError as problem:
-            _complain(str(problem))
-        except click.ClickException as problem:
-            _complain(_usage(problem))
-        except SystemExit as leaving:
-            # A rich console answers a broken pipe with status 1, which here means a difference.
-            if isinstance(leaving.__context__, BrokenPipeError):
-                return BROKEN_PIPE
-            raise
-        except Exception as problem:
-            if isinstance(problem, BrokenPipeError) and is_broken(sys.stdout):
-                return BROKEN_PIPE
-            if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
-                where = f" {problem.filename}" if problem.filename else ""
-                _complain(f"cannot write{where}: {problem.strerror}. Free some space and run it again.")
-            elif starved := _starved(problem):
-                _complain(f"{starved}. Free memory, or ask for fewer --jobs, and run it again.")
-            else:
-                _complain(_bug(problem))
-        return UNJUDGED
-
-
-def _starved(problem: Exception) -> str:
-    """What the system did not give to this process or took from it, in words; empty if that was not it."""
-    # Here and not above: it is slow to import, and only needed if something went wrong.
-    from concurrent.futures.process import BrokenProcessPool
-
-    if isinstance(problem, BrokenProcessPool):
-        return "a worker process was ended from outside, as happens where memory runs out"
-    if isinstance(problem, MemoryError):
-        return "the system gives no more memory"
-    refused = (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE)
-    if isinstance(problem, OSError) and problem.errno in refused:
-        return f"the system refuses: {problem.strerror}"
-    return ""
-
-
-def _complain(sentences: str) -> None:
-    """Print an error on stderr, as long as that can be written to."""
-    with contextlib.suppress(OSError):
-        click.echo("\n".join(lines(f"conformance: {sentences.strip()}")), err=True)
-
-
-def _usage(problem: click.ClickException) -> str:
-    ctx = getattr(problem, "ctx", None)
-    message = problem.format_message().strip()
-    message = message if message.endswith((".", "?", "!")) else f"{message}."
-    return f"{message} See '{ctx.command_path} --help'." if ctx is not None else message
-
-
-def _bug(problem: Exception) -> str:
-    debug = bool(os.environ.get("CONFORMANCE_DEBUG"))
-    if debug:
-        traceback.print_exc()
-    what = f"{type(problem).__name__}: {problem}" if str(problem) else type(problem).__name__
-    hint = "" if debug else " and the traceback that CONFORMANCE_DEBUG=1 shows"
-    return f"internal error: {what}. This is a defect of the suite: please report it with the command{hint}."
-
-
-@click.group(
-    cls=Commands,
-    name="conformance",
-    no_args_is_help=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-@click.version_option(__version__, prog_name="conformance")
-def commands() -> None:
-    """Hold real Linux KVM x86 MMU code against a Python model of what it means.
-
-    Exit status: 0 conforms, 1 a difference was found, 2 could not be judged.
-    """
+__all__ = ["main"]
 
 
 def main() -> None:
     """The ``conformance`` command, the same as ``python -m conformance``."""
-    commands.main(prog_name="conformance")
+    _end_at_once()
+    _settle_streams()
+    from conformance.ends import leave, listening
+
+    with listening():
+        from conformance.cli.group import commands
+
+        try:
+            commands.main(prog_name="conformance")
+        except SystemExit as leaving:
+            leave(leaving.code)
+
+
+def _end_at_once() -> None:
+    """Let signals end the process without a traceback, as long as nothing is under way."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        os._exit(128 + number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)
+
+
+def _settle_streams() -> None:
+    """Open descriptors 0 to 2 where they are closed, or the next file opened would become one of them.
+
+    Standard input is empty then, and standard error discarded. Writing results fails, as to a closed
+    descriptor: they must not be lost without a word.
+    """
+    for number, access in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, access)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            stream = os.fdopen(number, "w" if number else "r", closefd=False)
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)

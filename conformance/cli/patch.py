@@ -29,8 +29,8 @@ from conformance.cli.options import (
     time_limit_option,
 )
 from conformance.cli.run import deliver, watching
-from conformance.deadline import TimeLimitReached
 from conformance.errors import ConformanceError
+from conformance.sandbox.processes import Ended
 
 if TYPE_CHECKING:
     from conformance.kernels import Kernel
@@ -99,7 +99,7 @@ def patch(
         shown, wrote = _listener(verbose, screen, heard)
         try:
             told = judging.judge(series, onto, compare, progress, jobs=jobs, listener=shown)
-        except TimeLimitReached as ended:
+        except Ended as ended:
             told = judging.cut_short(series, onto, heard, f"not reached: {ended}")
             progress(f"{ended}: {len(told.parts) - len(heard)} patches were not reached")
     render = partial(_render, told, given["seed"], gate, verbose)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import random
 import threading
 import time
@@ -16,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from conformance.deadline import Deadline, TimeLimitReached, workers
+from conformance.deadline import Deadline
 from conformance.differential.agreement import disagreement
 from conformance.differential.engines import ENGINES, PROFILES, usual
 from conformance.differential.engines.fingerprint import sentence
@@ -37,6 +36,8 @@ from conformance.model.profiles import profile_of
 from conformance.oracles.binary import BinaryOracle
 from conformance.oracles.child import FunctionOracle, KernelDied
 from conformance.oracles.shim import ShimOracle, build_shim
+from conformance.sandbox.processes import Ended
+from conformance.workers import manager, workers
 
 __all__ = ["ORACLES", "Listing", "Plan", "PropertyInfo", "listing", "run"]
 
@@ -133,7 +134,7 @@ def run(plan: Plan, *, progress: Progress, advance: Callable[[Result], None] | N
                 )
         else:
             _judge_at_once(selectors, plan, seed, progress, known)
-    except TimeLimitReached as ended:
+    except Ended as ended:
         for selector in selectors:
             known.reports.setdefault(selector, _cut_short(selector, plan, known.results[selector], ended))
     return Report([known.reports[selector] for selector in selectors], seed, time.monotonic() - start)
@@ -154,7 +155,7 @@ class _Known:
             self._advance(result)
 
 
-def _cut_short(selector: str, plan: Plan, results: list[Result], ended: TimeLimitReached) -> KernelReport:
+def _cut_short(selector: str, plan: Plan, results: list[Result], ended: Ended) -> KernelReport:
     """The report of a kernel that was not judged to the end: each property without a result is missing."""
     report = KernelReport(selector, _title(selector, plan), "", results=list(results))
     reason = f"not reached: {ended}"
@@ -259,9 +260,8 @@ def _title(selector: str, plan: Plan) -> str:
 
 def _judge_at_once(selectors: list[str], plan: Plan, seed: int, progress: Progress, known: _Known) -> None:
     """Judge several kernels, ``plan.jobs`` at a time, each in a process of its own."""
-    context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        messages = manager.Queue()
+    with manager() as shared:
+        messages = shared.Queue()
 
         def relay() -> None:
             for selector, message in iter(messages.get, (None, None)):

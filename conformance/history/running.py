@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import fnmatch
-import multiprocessing
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from conformance.differential.unjudged import once
@@ -17,6 +15,7 @@ from conformance.history import FIXES, UNSEEN
 from conformance.history.fix import Fix, Layer, Revert, Unseen
 from conformance.history.judging import NOTICED, Missing, judge, layer_of
 from conformance.kernels import SERIES, BuildError, open_kernel
+from conformance.workers import workers
 
 __all__ = ["SEED", "History", "Outcome", "Plan", "Score", "run"]
 
@@ -102,7 +101,7 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Hi
     reports = {kernel: _report(kernel, progress) for kernel in series}
     judged = [(fix, revert) for fix, revert in chosen if reports[revert.kernel].error is None]
     outcomes = []
-    with ProcessPoolExecutor(plan.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with workers(plan.jobs) as pool:
         under_way = [pool.submit(judge, Missing(fix, revert, plan.budget, SEED)) for fix, revert in judged]
         for (fix, revert), future in zip(judged, under_way, strict=True):
             outcome = Outcome(fix, revert, tuple(future.result()))

@@ -19,6 +19,7 @@ from typing import IO
 
 from conformance.errors import ConformanceError
 from conformance.kernels.tools import clean_environment, run
+from conformance.sandbox import processes
 
 __all__ = [
     "contents_of",
@@ -100,7 +101,7 @@ def contents_of(deb: Path) -> Iterator[tarfile.TarFile]:
 
     Raises ConformanceError where it cannot be unpacked.
     """
-    stream = subprocess.Popen(
+    stream = processes.start(
         ["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     try:
@@ -115,7 +116,7 @@ def contents_of(deb: Path) -> Iterator[tarfile.TarFile]:
 def unpack_xz(compressed: IO[bytes], into: Path) -> None:
     """Unpack the wanted members of a .tar.xz stream, without its first directory."""
     pipe = subprocess.PIPE
-    xz = subprocess.Popen(["xz", "-dc", "-T0"], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+    xz = processes.start(["xz", "-dc", "-T0"], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
     assert xz.stdin is not None
 
     # In a thread of its own, so that decompression and extraction overlap.
@@ -178,8 +179,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     """End a child of ours and reap it."""
     if process.stdout is not None:
         process.stdout.close()
-    process.kill()
-    process.wait()
+    processes.kill(process)
 
 
 def list_tree(tree: Path, scratch: Path, *folders: str) -> list[str]:

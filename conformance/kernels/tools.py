@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from conformance.errors import ConformanceError
+from conformance.sandbox import processes
 
 __all__ = [
     "DISK_FULL",
@@ -104,15 +105,12 @@ def run(
     seconds.
     """
     try:
-        done = subprocess.run(
+        done = processes.run(
             [str(word) for word in argv],
+            given=given,
+            timeout=timeout,
             cwd=cwd,
             env=dict(env) if env is not None else clean_environment(),
-            input=given,
-            stdin=subprocess.DEVNULL if given is None else None,
-            capture_output=True,
-            check=False,
-            timeout=timeout,
         )
     except FileNotFoundError:
         if cwd is not None and not cwd.is_dir():

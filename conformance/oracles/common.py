@@ -6,12 +6,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 from conformance.kernels import Kernel, open_kernel
-from conformance.kernels.tools import clean_environment
+from conformance.kernels.tools import run
 
 __all__ = [
     "COMMON_C",
@@ -69,14 +68,8 @@ def digest_of(paths: Iterable[Path]) -> str:
 def lines_naming(symbols: Iterable[str], places: Iterable[Path], files: str) -> dict[str, list[str]]:
     """The lines of files, by a glob on their names, in which each of the symbols is a word."""
     found: dict[str, list[str]] = {symbol: [] for symbol in sorted(symbols)}
-    listed = subprocess.run(
-        ["grep", "-rhwF", f"--include={files}", "-f", "-", *map(str, places)],
-        input="\n".join(found),
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env=clean_environment(),
-    )
+    words = ["grep", "-rhwF", f"--include={files}", "-f", "-", *map(str, places)]
+    listed = run(words, given="\n".join(found).encode())
     for line in listed.stdout.splitlines():
         for word in set(re.findall(r"\w+", line)) & found.keys():
             found[word].append(line)
@@ -102,7 +95,7 @@ def defined_nowhere(kernel: Kernel, symbols: Iterable[str]) -> list[str]:
 
 def functions_of(library: Path) -> dict[int, str]:
     """The names of a library's functions by their offset; of one that was stripped none are known."""
-    listed = subprocess.run(["nm", str(library)], capture_output=True, text=True, check=True).stdout
+    listed = run(["nm", library], purpose="Reading a library").stdout
     return {int(value, 16): name for value, name in re.findall(r"^([0-9a-f]+) [tTwW] (\S+)$", listed, re.M)}
 
 

@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from conformance.deadline import TimeLimitReached, workers
 from conformance.differential.unjudged import once, unjudged
 from conformance.differential.verdict import Counterexample, KernelReport, Report, Result, Verdict
 from conformance.errors import ConformanceError
@@ -23,7 +22,9 @@ from conformance.races.contest import Contest, Outcome, hold
 from conformance.races.picture import as_html, as_text
 from conformance.races.race import SHADOW, SIDES, Historic, Race, label_of, library_without, races
 from conformance.races.saved import Saved
+from conformance.sandbox.processes import Ended
 from conformance.scenarios.story import TDP_MODES
+from conformance.workers import workers
 
 __all__ = ["LIMITS", "Finding", "Plan", "change_named", "run"]
 
@@ -173,7 +174,7 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> tu
                         advance(result)
                 report.results[:] = once(report.results, "races")
                 report.seconds = time.monotonic() - began
-    except TimeLimitReached as ended:
+    except Ended as ended:
         why = f"not reached: {ended}"
         for task in owed:
             place = task.name, task.side, task.side, task.contest.mode

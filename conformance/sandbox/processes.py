@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 __all__ = [
+    "REAPING",
     "Ended",
     "at_end",
     "check",
@@ -28,6 +29,8 @@ __all__ = [
     "ending",
     "finish",
     "interrupt",
+    "kill",
+    "run",
     "start",
     "started",
     "undisturbed",
@@ -129,6 +132,34 @@ def start(argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
         process: subprocess.Popen[Any] = subprocess.Popen(argv, start_new_session=True, **options)
         started(process)
         return process
+
+
+def run(
+    argv: Sequence[str], *, given: bytes | None = None, timeout: float | None = None, **options: Any
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program to its end and return it with its output. ``given`` is its standard input.
+
+    Raises as start() does, TimeoutExpired after ``timeout`` seconds, and Ended if the command ends meanwhile.
+    """
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    stdin = nothing if given is None else pipe
+    with start(argv, stdin=stdin, stdout=pipe, stderr=pipe, **options) as process:
+        try:
+            output, complaints = process.communicate(given, timeout)
+        except BaseException:
+            kill(process)
+            raise
+    ended(process)
+    check()
+    return subprocess.CompletedProcess(argv, process.returncode, output, complaints)
+
+
+def kill(process: subprocess.Popen[Any]) -> None:
+    """End a program that start() began, with all of its group."""
+    with undisturbed():
+        _kill(-process.pid)
+        process.wait()
+        ended(process)
 
 
 def started(process: Process) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
-from conformance.deadline import TimeLimitReached, workers
 from conformance.differential.unjudged import once
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.errors import ConformanceError
@@ -18,12 +17,14 @@ from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.kvm import CannotBuild, build_kvm
+from conformance.sandbox.processes import Ended
 from conformance.scenarios import saved
 from conformance.scenarios.arena import KvmArena
 from conformance.scenarios.judging import ENGINE, ORACLE, Facts, judge
 from conformance.scenarios.saved import Saved, is_file_name
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES, Story, stories
+from conformance.workers import workers
 
 __all__ = ["Plan", "Ready", "check_modes", "prepare", "run", "scenario", "scenarios"]
 
@@ -143,7 +144,7 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Re
             for ready, futures in under_way:
                 report = reports[ready.kernel.selector] = ready.report()
                 _collect(report, ready, futures, progress, advance)
-    except TimeLimitReached as ended:
+    except Ended as ended:
         missing = f"not reached: {ended}"
     done: list[KernelReport] = []
     for selector, made in zip_longest(selectors, prepared):

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from conformance.deadline import TimeLimitReached, workers
 from conformance.differential.unjudged import once, unjudged
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.kernels import expand
+from conformance.sandbox.processes import Ended
 from conformance.scenarios import saved
 from conformance.scenarios.comparing import Difference
 from conformance.scenarios.judging import ORACLE, again, counterexample
@@ -23,6 +23,7 @@ from conformance.scenarios.running import Ready, check_modes, prepare
 from conformance.scenarios.shrinking import shorten
 from conformance.scenarios.steps import KINDS
 from conformance.scenarios.story import TDP_MODES, Script
+from conformance.workers import workers
 
 __all__ = ["Outcome", "Plan", "run", "told"]
 
@@ -96,7 +97,7 @@ def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Ou
                         advance(walked.result)
                 report.results[:] = once(report.results, "random stories")
                 report.seconds = time.monotonic() - ready.start
-    except TimeLimitReached as ended:
+    except Ended as ended:
         for selector in selectors[len(reports) :]:
             reports.append(KernelReport(selector, selector, "", error=f"{selector}: not reached: {ended}."))
         for report in reports:

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import conformance
-from conformance.cli import commands
+from conformance.cli.group import commands
 
 
 @pytest.fixture(autouse=True)

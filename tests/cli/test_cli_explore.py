@@ -8,7 +8,7 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from conformance.cli import commands
+from conformance.cli.group import commands
 
 
 def told(*words):

@@ -140,7 +140,7 @@ def test_help_names_every_command_and_loads_none(process):
     for name in ("run", "list", "scenario", "lockstep", "kernels", "decode"):
         assert f"\n  {name} " in done.stdout
     code = (
-        "import sys, click.testing, conformance.cli as c;"
+        "import sys, click.testing, conformance.cli.group as c;"
         "click.testing.CliRunner().invoke(c.commands, sys.argv[1:]);"
         "print(*{'numpy', 'rich', 'hypothesis', 'cffi', 'conformance.differential.run'} & set(sys.modules))"
     )

@@ -7,7 +7,7 @@ import pytest
 from model_oracle import ModelOracle
 from planting import patch_for
 
-from conformance.cli import commands
+from conformance.cli.group import commands
 from conformance.differential import fingerprints
 from conformance.differential.comparison import Comparison
 from conformance.differential.engines.fingerprint import remember, sentence

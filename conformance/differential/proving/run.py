@@ -9,7 +9,6 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 
-from conformance.deadline import TimeLimitReached
 from conformance.differential.modelled import ModelOracle
 from conformance.differential.proving.working import Witness, prove_all
 from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
@@ -22,6 +21,7 @@ from conformance.model.profiles import profile_of
 from conformance.oracles.binary import BinaryOracle, symbolic_image
 from conformance.oracles.shim import ShimOracle, build_shim
 from conformance.oracles.shim.image import shim_image
+from conformance.sandbox.processes import Ended
 
 __all__ = ["between", "binary_witness", "shim_witness"]
 
@@ -81,7 +81,7 @@ def between(
             report.results.append(result)
             if advance is not None:
                 advance(result)
-    except TimeLimitReached as ended:
+    except Ended as ended:
         seen = {result.property for result in report.results}
         report.results += [
             Result(name, "shim", PROVE, "-", Verdict.MISS, reason=f"not reached: {ended}")

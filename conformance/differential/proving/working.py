@@ -7,19 +7,14 @@ if the formulas, evaluated on drawn cases in every mode, say what the processor 
 
 from __future__ import annotations
 
-import ctypes
 import math
-import os
 import shlex
-import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, TimeoutError
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import TimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import active_children, get_context
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
@@ -41,6 +36,7 @@ from conformance.model.modes import MODES, Mode
 from conformance.model.profiles import Profile
 from conformance.oracles.child import KernelDied
 from conformance.oracles.image import Image
+from conformance.workers import workers
 
 __all__ = ["Witness", "prove_all"]
 
@@ -94,22 +90,11 @@ def prove_all(
         with _Worker(tuple(witnesses), tuple(arguments)) as worker:
             yield from (worker.judge(PROPERTIES[name], seconds, modes, deadline) for name in names)
         return
-    others = {*active_children()}
-    late = False
-    pool = ProcessPoolExecutor(
-        min(jobs, len(names)),
-        get_context("spawn"),
-        initializer=_begin,
-        initargs=(tuple(witnesses), tuple(arguments), os.getpid()),
-    )
-    try:
+    begun = tuple(witnesses), tuple(arguments)
+    with workers(min(jobs, len(names)), _begin, begun) as pool:
+        late = False
         costly = sorted(names, key=lambda name: COSTLY.index(name) if name in COSTLY else len(COSTLY))
-        # Processes begin with this thread's mask, so that an interrupt waits until they can ignore it.
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        try:
-            futures = {name: pool.submit(_judge, name, seconds, modes, deadline) for name in costly}
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        futures = {name: pool.submit(_judge, name, seconds, modes, deadline) for name in costly}
         for name in names:
             try:
                 yield futures[name].result(_seconds_for(deadline))
@@ -121,13 +106,7 @@ def prove_all(
                 yield Result(name, witnesses[0].name, PROVE, "-", Verdict.ERROR, reason=why)
         if late:
             # They should have ended by now, and are not waited for.
-            _end({*active_children()} - others)
-    except BaseException:
-        # What they are at is of no use any more, and may take long.
-        _end({*active_children()} - others)
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+            pool.kill()
 
 
 def _seconds_for(deadline: Deadline) -> float | None:
@@ -135,24 +114,12 @@ def _seconds_for(deadline: Deadline) -> float | None:
     return Deadline(until=deadline.until + GRACE).left if math.isfinite(deadline.until) else None
 
 
-def _end(processes: Iterable[BaseProcess]) -> None:
-    for process in processes:
-        process.terminate()
-
-
 _worker: _Worker | None = None
 
-_PR_SET_PDEATHSIG = 1
 
-
-def _begin(witnesses: tuple[Witness, ...], arguments: tuple[str, ...], parent: int) -> None:
-    """What a process does first. It ends with the one that began it, which alone hears of an interrupt."""
+def _begin(witnesses: tuple[Witness, ...], arguments: tuple[str, ...]) -> None:
+    """What a process does first."""
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)  # That one has ended already.
     _worker = _Worker(witnesses, arguments)
 
 
