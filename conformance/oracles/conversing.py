@@ -21,6 +21,7 @@ from typing import Any
 
 from conformance.oracles.lacking import Lacking, no_process
 from conformance.oracles.supervising import ENDED, HEADER, STATUS
+from conformance.sandbox import processes
 from conformance.sandbox.launching import Process, start
 from conformance.sandbox.policy import Policy, interpreter, packages
 from conformance.sandbox.watching import Bounds, Stuck, Watch
@@ -180,6 +181,8 @@ class Conversation:
     def _ended(self) -> Ended | Lacking:
         """How the process for kernel code ended, or why there is none."""
         self.alive = False
+        # Once the command ends, its processes are killed: that is not the kernel's doing.
+        processes.check()
         told = os.read(self._status, STATUS.size)
         if len(told) < STATUS.size:
             process = self._process
