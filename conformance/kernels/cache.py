@@ -28,7 +28,7 @@ from conformance.kernels.tools import DISK_FULL, Progress, disk_full, quiet
 
 __all__ = ["Builder", "Cache", "key_of"]
 
-Builder = Callable[[Path], None]
+Builder = Callable[[Path], object]
 """Fills the empty directory it is given. The directory around it is private too and is removed afterwards:
 scratch files belong there."""
 

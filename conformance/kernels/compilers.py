@@ -56,7 +56,8 @@ class Compiler:
     configures: str
     """What a configuration depends on: the line of its version that Kconfig reads, flags of the command."""
     identity: str
-    """What distinguishes one compiler from another: command, version, target, size and date of programs."""
+    """What distinguishes one compiler from another: command, version, target, size and date of its programs,
+    assembler and linker included, how it calls these."""
 
     @property
     def short(self) -> str:
@@ -141,7 +142,6 @@ def _named(name: str, path: str) -> Compiler:
     remark = f" ({vendor} {rest.strip('()')})" if vendor and rest else f" {rest}" if rest else ""
     first = _answer(name, [*command, "--version"]).strip().partition("\n")[0]
     flags = [word for word in command[1:] if word.startswith("-")]
-    dates = [f"{os.path.realpath(one)} {(at := os.stat(one)).st_size} {at.st_mtime_ns}" for one in programs]
     return Compiler(
         name=name,
         command=command,
@@ -150,8 +150,33 @@ def _named(name: str, path: str) -> Compiler:
         text=f"{family} {version}{remark}",
         target=target[1],
         configures=" ".join([first, *flags]),
-        identity="\n".join([*command, found[0].strip(), target[1], *dates]),
+        identity="\n".join(
+            [*command, found[0].strip(), target[1], *map(_dated, programs), *_conduct(name, command, path)]
+        ),
     )
+
+
+def _dated(program: str) -> str:
+    """A program as one line that another program in its place would not have."""
+    status = os.stat(program)
+    return f"{os.path.realpath(program)} {status.st_size} {status.st_mtime_ns} {status.st_ino}"
+
+
+def _conduct(name: str, command: tuple[str, ...], path: str) -> list[str]:
+    """How a compiler calls its own parts, and which programs these are, as lines.
+
+    A command may be a script, and read configuration files: what it hands on is seen here by its effect.
+    """
+    words = [*command, "-###", "-x", "c", os.devnull, "-o", os.devnull]
+    lines = _asked(name, words).stderr.splitlines()
+    calls = [shlex.split(line) for line in lines if line.startswith((" /", ' "', " as "))]
+    parts = [call[0] for call in calls]
+    if any(part.endswith("collect2") for part in parts):
+        parts.append(_asked(name, [*command, "-print-prog-name=ld"]).stdout.strip())
+    named = [shutil.which(part, path=path) for part in parts]
+    scratch = f"{os.environ.get('TMPDIR', '/tmp')}/"
+    calls = [[word for word in call if scratch not in word] for call in calls]
+    return [*map(shlex.join, calls), *(_dated(part) for part in named if part is not None)]
 
 
 def _programs(name: str, words: list[str], path: str) -> list[str]:
@@ -179,16 +204,23 @@ def _missing(name: str, program: str, path: str) -> str:
 
 def _answer(name: str, words: list[str]) -> str:
     """What a compiler says of itself."""
+    done = _asked(name, words)
+    return f"{done.stderr}\n{done.stdout}"
+
+
+def _asked(name: str, words: list[str]) -> subprocess.CompletedProcess[str]:
+    """A compiler's answer to something that it only has to print. Raises ConformanceError."""
     try:
-        done = run(words, timeout=PATIENCE, purpose="Compiling kernel code")
+        # In a directory that is always there: clang says in its calls where it was started.
+        done = run(words, cwd=Path("/"), timeout=PATIENCE, purpose="Compiling kernel code")
     except subprocess.TimeoutExpired:
         raise _useless(name, words, f"did not end in {PATIENCE:.0f} seconds") from None
     except OSError as trouble:
         raise _useless(name, words, f"cannot be run ({trouble.strerror})") from None
-    said = f"{done.stderr}\n{done.stdout}"
     if done.returncode:
-        raise _useless(name, words, f"ended with status {done.returncode} and said {_shortened(said)}")
-    return said
+        said = _shortened(f"{done.stderr}\n{done.stdout}")
+        raise _useless(name, words, f"ended with status {done.returncode} and said {said}")
+    return done
 
 
 def _shortened(said: str) -> str:

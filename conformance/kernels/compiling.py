@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Compiling units against a prepared kernel, with the kernel's own flags, in parallel.
 
-Objects of the kernel's own units can be kept, so that a patch to one file compiles one file: an object
-depends on its unit, on all that is no unit (headers, generated or not, of the kernel and in front of it) and
-on how it is compiled.
+Objects can be kept, so that a patch to one file compiles the units that read it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,17 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.errors import ConformanceError
-from conformance.kernels.cache import Cache, key_of
+from conformance.kernels.cache import Cache
 from conformance.kernels.compilers import Compiler
-from conformance.kernels.manifest import Manifest, file_digest
+from conformance.kernels.manifest import file_digest
+from conformance.kernels.objects import Files, Made, keep_object, read_dependencies, reads_files
 from conformance.kernels.products import check_object
 from conformance.kernels.recipe import RECIPE, flags, spelled
 from conformance.kernels.tools import first_error, run
 
 __all__ = ["BuildError", "Unit", "compile_units"]
-
-KEPT_OBJECTS = 1000
-"""How many objects are kept at most: those of some twenty whole KVMs."""
 
 
 class BuildError(ConformanceError):
@@ -67,8 +61,8 @@ def compile_units(
 ) -> list[Path]:
     """Compile the units against the prepared kernel in `root`; the objects come in the order of the units.
 
-    Flags are those of gcc, and spelled as the compiler has them. With `reuse`, objects of the kernel's own
-    units are taken from that cache and kept in it; one that is no object is not.
+    Flags are those of gcc, and spelled as the compiler has them. With `reuse`, objects are taken from that
+    cache and kept in it; one that is no object is not.
     """
     compiler.check()
     src = root / "src"
@@ -85,30 +79,60 @@ def compile_units(
         *common,
     ]
 
-    def make(unit: Unit, target: Path) -> None:
-        base = Path(unit.source).stem.replace("-", "_")
-        words = spelled([*arguments, f'-DKBUILD_BASENAME="{base}"', *unit.flags], compiler)
-        words = [*compiler.command, *words, "-c", str(unit.source), "-o", str(target)]
-        done = run(words, cwd=src, purpose="Compiling kernel code")
+    def call(unit: Unit, words: Sequence[str | Path]) -> None:
+        done = run([*compiler.command, *words], cwd=src, purpose="Compiling kernel code")
         if done.returncode:
             said = first_error(done.stderr, [src, root]).replace("../gen/", "")
             raise BuildError(f"{title}: does not compile: {said}")
+
+    def words_of(unit: Unit) -> list[str]:
+        base = Path(unit.source).stem.replace("-", "_")
+        return spelled([*arguments, f'-DKBUILD_BASENAME="{base}"', *unit.flags], compiler)
+
+    def check(unit: Unit, target: Path, words: Sequence[str]) -> None:
         wrong = _check_assembly(target) if "-S" in words else check_object(target)
         if wrong:
             raise BuildError(
                 f"{title}: does not compile: what {compiler.name} made of {unit.source} {wrong}."
             )
 
-    context = _context(root, compiler, common, [*include_before, *force_include]) if reuse else ""
+    def make(unit: Unit, target: Path) -> None:
+        words = words_of(unit)
+        call(unit, [*words, "-c", str(unit.source), "-o", target])
+        check(unit, target, words)
+
+    def make_noting(unit: Unit, place: Path) -> Made:
+        """The same by way of assembly, which says whether the assembler reads further files."""
+        words, listed, assembly = words_of(unit), place / "read", place / "made.s"
+        call(unit, [*words, *apart, "-S", str(unit.source), "-o", assembly, "-MD", "-MF", listed])
+        names = read_dependencies(listed.read_text("utf-8", "surrogateescape"))
+        if Path(unit.source).is_absolute():
+            names.discard(str(unit.source))
+        target = place / "made.o"
+        if apart:
+            make(unit, target)
+        elif "-S" in words:
+            target = assembly
+        else:
+            call(unit, ["-m64", "-c", assembly, "-o", target])
+        check(unit, target, words)
+        return Made(target, frozenset(names), reads_files(assembly.read_bytes()))
+
+    # clang has its own assembler, prints what that made of a file that it read, and writes other code for
+    # another one: there the assembly is made only to be looked at.
+    apart = ["-fno-integrated-as"] if compiler.family == "clang" else []
+    order = [str(path.absolute()) for path in (*include_before, *force_include)]
+    files = Files(root, [Path(path) for path in order]) if reuse else None
 
     def one(unit: Unit) -> Path:
         target = out / unit.object_name
-        if reuse is None or Path(unit.source).is_absolute():
+        if reuse is None or files is None:
             make(unit, target)
         else:
-            key = key_of(context, unit.source, file_digest(src / unit.source), *unit.flags)
-            kept = reuse.get_or_build("object", key, lambda entry: make(unit, entry / "o"), keep=KEPT_OBJECTS)
-            shutil.copyfile(kept / "o", target)
+            source = Path(unit.source)
+            which = file_digest(source) if source.is_absolute() else str(source)
+            conditions = [RECIPE, compiler.identity, which, source.name, *order, *common, "own", *unit.flags]
+            keep_object(reuse, files, conditions, lambda place: make_noting(unit, place), target)
         return target
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -121,16 +145,3 @@ def _check_assembly(path: Path) -> str:
         return "does not exist"
     with path.open("rb") as file:
         return "" if b".file" in file.read(4096) else "is no assembly"
-
-
-def _context(root: Path, compiler: Compiler, common: Sequence[str], in_front: Sequence[Path]) -> str:
-    """A digest of all that an object depends on besides its unit."""
-    digests = Manifest.now(root).digests
-    whole = hashlib.sha256("\0".join((RECIPE, compiler.identity, *common)).encode())
-    for name in sorted(digests):
-        if not name.endswith(".c"):
-            whole.update(f"{digests[name]} {name}\n".encode("utf-8", "surrogateescape"))
-    for place in in_front:
-        for path in sorted(place.rglob("*.h")) if place.is_dir() else [place]:
-            whole.update(f"{file_digest(path)} {path.name}\n".encode())
-    return whole.hexdigest()

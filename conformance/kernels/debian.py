@@ -49,14 +49,14 @@ def pinned(series: str, title: str, cache: Cache, progress: Progress) -> Base:
             else ""
         )
         drift = drift_of(pin, laid.root / "src", moved, laid.version) or laid.edited
-        return Base(laid.root, series, laid.version, drift, stage)
+        return Base(laid.root, series, laid.version, drift, stage, f"{pin.package} {laid.version}")
     version = cached_version(pin, cache)
     root = cache.find(KIND, package_key(pin.package, version), progress=progress) if version else None
     if root is None or version is None:
         root, version = fetch(pin, title, cache, progress)
     stage = staging(version, cache, progress)
     drift = drift_of(pin, root / "src", gone(pin, version), version)
-    return Base(root, series, version, drift, stage)
+    return Base(root, series, version, drift, stage, f"{pin.package} {version}")
 
 
 def gone(pin: Pin, version: str) -> str:
@@ -124,9 +124,10 @@ def opened(named: Debian, title: str, cache: Cache, progress: Progress) -> Base:
     version = resolved(named, title, cache, progress)
     series = series_of(version)
     stage = staging(version, cache, progress)
-    root = prepared(f"linux-source-{series}", version, title, stage, cache, progress)
+    package = f"linux-source-{series}"
+    root = prepared(package, version, title, stage, cache, progress)
     drift = None if named.exact else f"{title} is {version}, the newest that the archive has."
-    return Base(root, series if series in SERIES else None, version, drift, stage)
+    return Base(root, series if series in SERIES else None, version, drift, stage, f"{package} {version}")
 
 
 def resolved(named: Debian, title: str, cache: Cache, progress: Progress) -> str:

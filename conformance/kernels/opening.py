@@ -21,7 +21,7 @@ from conformance.kernels.prepare import MissingHeader, closure, options_of
 from conformance.kernels.recipe import RECIPE
 from conformance.kernels.releases import caution, release_numbers
 from conformance.kernels.selector import Debian, Pinned, parse
-from conformance.kernels.sources import Base, conditions, fill, take_notes
+from conformance.kernels.sources import Base, conditions, fill, note_facts, take_notes
 from conformance.kernels.staging import wanted
 from conformance.kernels.tools import Progress, quiet
 
@@ -30,7 +30,7 @@ __all__ = ["open_kernel"]
 KIND = "patched"
 KEEP = 16
 
-APPLYING = 2
+APPLYING = 3
 """Counts changes of how patches are applied, so that what an older version of this made is not reused."""
 
 
@@ -122,7 +122,7 @@ def patched(
     progress: Progress,
 ) -> Path:
     """The entry of a kernel with patches."""
-    applying = (f"applying {APPLYING}", str(fuzz), *(patch.digest for patch in patches))
+    applying = (f"applying {APPLYING}", base.origin, str(fuzz), *(patch.digest for patch in patches))
     key = key_of(Manifest.now(base.root).digest(), RECIPE, *applying, *conditions())
 
     def build(entry: Path) -> None:
@@ -135,8 +135,15 @@ def patched(
                 progress(f"{title}: the patches include further headers; preparing again")
         shutil.rmtree(entry)
         entry.mkdir()
-        fill(entry, selector, base.stage, patches, progress, fuzz=fuzz, blob=base.blob)
+        laid = fill(entry, selector, base.stage, patches, progress, fuzz=fuzz, blob=base.blob)
+        if base.tree is not None:
+            note_facts(entry, beyond=trees.beyond(base, laid))
 
+    if base.tree is not None and (found := cache.find(KIND, key)) is not None:
+        noted = read_facts(found).get("beyond")
+        if noted and trees.changed_beyond(base.tree, noted):
+            progress(f"{title}: the tree has changed")
+            cache.remove(KIND, key)
     return cache.get_or_build(KIND, key, build, what=title, keep=KEEP, progress=progress)
 
 

@@ -15,7 +15,7 @@ from conformance.errors import ConformanceError
 from conformance.kernels.compilers import Compiler
 from conformance.kernels.tools import run
 
-__all__ = ["CONFIG_FRAGMENT", "LIBRARY", "PREPARED", "RECIPE", "UNITS", "flags", "spelled"]
+__all__ = ["CONFIG_FRAGMENT", "LIBRARY", "PREPARED", "RECIPE", "SEARCHED", "UNITS", "flags", "spelled"]
 
 PREPARED = 3
 """Counts changes of how kernels are prepared, so that what an older version of this kept is not reused."""
@@ -122,8 +122,22 @@ CLANG = {
 }
 """Flags of gcc that clang does not have or spells otherwise. What is unknown to both ends in an error."""
 
-RECIPE = "\n".join((*DIALECT, *GENERATION, *DIAGNOSTICS, *DEFINES, repr(CLANG), HIDDEN.read_text()))
-"""Everything above as text, for fingerprints."""
+RECIPE = "\n".join(
+    path.read_text() for path in (Path(__file__), Path(__file__).with_name("compiling.py"), HIDDEN)
+)
+"""How code is compiled, as text, for fingerprints."""
+
+
+SEARCHED = (
+    "arch/x86/include",
+    "include",
+    "arch/x86/include/uapi",
+    "include/uapi",
+    "arch/x86/kvm/mmu",
+    "arch/x86/kvm",
+    "virt/kvm",
+)
+"""The directories of a kernel in which `flags` has headers looked for."""
 
 
 def spelled(words: Iterable[str], compiler: Compiler) -> list[str]:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from conformance.kernels.applying import FUZZ, Blob
 from conformance.kernels.compilers import chosen
@@ -26,7 +27,7 @@ from conformance.kernels.recipe import CONFIG_FRAGMENT, PREPARED
 from conformance.kernels.staging import stage_files, wanted
 from conformance.kernels.tools import Progress
 
-__all__ = ["Base", "Stage", "conditions", "fill", "keep", "take_notes"]
+__all__ = ["Base", "Stage", "conditions", "digest_of", "fill", "keep", "note_facts", "take_notes"]
 
 Stage = Callable[[Path, Path], None]
 """Lays out a kernel's source in the first directory; the second is for scratch files."""
@@ -41,8 +42,16 @@ class Base:
     version: str
     drift: str | None
     stage: Stage
+    origin: str
+    """What `stage` lays out: package and version, the name of a git tree, the path of a tree on disk."""
+    tree: Path | None = None
+    """The tree on disk that it is, whose files may be others by now."""
     blob: Blob | None = None
     """Git objects that its patches may have been made from; None where there is no repository."""
+
+    def has(self, name: str) -> bool:
+        """Whether the entry has this file of the kernel's."""
+        return (self.root / "src" / name).is_file()
 
 
 def conditions() -> tuple[str, ...]:
@@ -59,15 +68,17 @@ def fill(
     *,
     fuzz: int = FUZZ,
     blob: Blob | None = None,
-) -> None:
+) -> dict[str, str]:
     """Lay out a kernel, patch it, prepare it, and keep in `entry` what is needed from then on.
 
-    `fuzz` and `blob` are `apply_patch()`'s.
+    `fuzz` and `blob` are `apply_patch()`'s. Returns the digests, before the patches, of all files that have
+    been read or kept; "" for one that was not there.
     """
     scratch = entry.parent
     src, gen = scratch / "src", scratch / "gen"
     src.mkdir()
     stage(src, scratch)
+    laid = {path: digest_of(src / path) for patch in patches for path in patch.paths}
     notes = []
     for patch in patches:
         applied = apply_patch(patch, src, title, exists=lambda name: not wanted(name), fuzz=fuzz, blob=blob)
@@ -78,10 +89,18 @@ def fill(
     names = [str(path.relative_to(src)) for path in sorted(src.rglob("*")) if path.is_file()]
     inputs = inputs_of(src, gen, names)
     keep_generated(gen, entry / "gen")
-    keep(entry, src, closure(src, gen, title) | whole_folders(names), inputs, title)
+    kept = closure(src, gen, title) | whole_folders(names)
+    keep(entry, src, kept, inputs, title)
+    laid = {name: digest_of(src / name) for name in kept | inputs.keys()} | laid
     shutil.rmtree(src)
     shutil.rmtree(gen)
     take_notes(entry, notes)
+    return laid
+
+
+def digest_of(path: Path) -> str:
+    """The digest of a file's content; "" if it is no file."""
+    return file_digest(path) if path.is_file() else ""
 
 
 def keep(entry: Path, src: Path, names: Iterable[str], inputs: dict[str, str], title: str) -> None:
@@ -95,5 +114,9 @@ def keep(entry: Path, src: Path, names: Iterable[str], inputs: dict[str, str], t
 def take_notes(entry: Path, notes: Sequence[str]) -> None:
     """Keep among an entry's facts what is to be said of how its patches were applied."""
     if notes:
-        facts = read_facts(entry) | {"notes": [*notes]}
-        (entry / FACTS).write_text(json.dumps(facts, separators=(",", ":")))
+        note_facts(entry, notes=[*notes])
+
+
+def note_facts(entry: Path, **more: Any) -> None:
+    """Add to the facts of an entry that is being made."""
+    (entry / FACTS).write_text(json.dumps(read_facts(entry) | more, separators=(",", ":")))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ from conformance.kernels.cache import Cache, key_of
 from conformance.kernels.kernel import read_facts
 from conformance.kernels.manifest import Manifest, Stamp, file_digest, stamp
 from conformance.kernels.prepare import MissingHeader, closure, release_of, whole_folders
+from conformance.kernels.recipe import SEARCHED
 from conformance.kernels.selector import SERIES, Tree
-from conformance.kernels.sources import Base, conditions, fill, keep
+from conformance.kernels.sources import Base, conditions, digest_of, fill, keep
 from conformance.kernels.staging import list_tree, stage_files, stage_revision
 from conformance.kernels.tools import Progress, require, run
 
-__all__ = ["open_tree"]
+__all__ = ["beyond", "changed_beyond", "open_tree"]
 
 KIND = "tree"
 KEEP = 16
@@ -46,12 +47,21 @@ def open_tree(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
     )
 
 
-def base(root: Path, stage: Any, path: Path) -> Base:
-    """The Base of a prepared tree."""
+def base(root: Path, stage: Any, path: Path, name: str = "") -> Base:
+    """The Base of a prepared tree as it is on disk, or of the git tree object of a name."""
     facts = read_facts(root)
     series = ".".join(map(str, facts["release"]))
     version = f"{facts['version']} (tree)"
-    return Base(root, series if series in SERIES else None, version, None, stage, partial(blob_of, path))
+    return Base(
+        root,
+        series if series in SERIES else None,
+        version,
+        None,
+        stage,
+        name or str(path),
+        None if name else path,
+        partial(blob_of, path),
+    )
 
 
 def blob_of(path: Path, name: str) -> bytes | None:
@@ -93,7 +103,7 @@ def revision(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
         keep=KEEP,
         progress=progress,
     )
-    return base(root, stage, tree.path)
+    return base(root, stage, tree.path, name)
 
 
 def on_disk(path: Path, title: str, cache: Cache, progress: Progress) -> Base:
@@ -167,6 +177,18 @@ def folder_state(path: Path, name: str, when: int = -1, names: str = "") -> tupl
     return now, key_of(*found)
 
 
+def looked_in(files: Iterable[str]) -> set[str]:
+    """The folders of files that were read, and those where a file would stand in front of one of them."""
+    folders = {os.path.dirname(name) for name in files}
+    below = {
+        folder.removeprefix(f"{place}/")
+        for place in SEARCHED
+        for folder in folders
+        if folder.startswith(f"{place}/")
+    }
+    return folders | {*SEARCHED} | {f"{place}/{folder}" for place in SEARCHED for folder in below}
+
+
 def take_note(path: Path, key: str, cache: Cache, root: Path, entry: str, before: dict[str, Stamp]) -> None:
     """Note what an entry was made of: its files and what preparing read, stamped before it was read."""
     manifest = Manifest.load(root)
@@ -175,11 +197,25 @@ def take_note(path: Path, key: str, cache: Cache, root: Path, entry: str, before
     files = {
         name: [digest, *before.get(name, ())] for name, digest in digests.items() if not name.endswith("/")
     }
-    folders = {os.path.dirname(name) for name in files} | {
-        name.rstrip("/") for name in digests if name.endswith("/")
-    }
+    folders = looked_in(files) | {name.rstrip("/") for name in digests if name.endswith("/")}
     listing = {name: [*reversed(folder_state(path, name))] for name in sorted(folders)}
     cache.write_note("tree", key, {"entry": entry, "files": files, "folders": listing})
+
+
+def beyond(base: Base, laid: Mapping[str, str]) -> dict[str, Any]:
+    """Files of a tree that are read because of patches: to be noted for `changed_beyond`."""
+    known = read_facts(base.root)["inputs"].keys()
+    names = {name: digest for name, digest in laid.items() if name not in known and not base.has(name)}
+    assert base.tree is not None
+    folders = {name: folder_state(base.tree, name)[1] for name in sorted(looked_in(names))}
+    return {"files": names, "folders": folders if names else {}}
+
+
+def changed_beyond(tree: Path, noted: Mapping[str, Any]) -> bool:
+    """Whether files that patches made be read are no longer as noted."""
+    return any(digest_of(tree / name) != digest for name, digest in noted["files"].items()) or any(
+        folder_state(tree, name)[1] != names for name, names in noted["folders"].items()
+    )
 
 
 def stamps(path: Path, names: Iterable[str]) -> dict[str, Stamp]:

@@ -19,6 +19,7 @@ __all__ = [
     "TRACED",
     "defined_nowhere",
     "digest_of",
+    "digest_of_parts",
     "functions_of",
     "import_path",
     "lines_naming",
@@ -62,6 +63,18 @@ def digest_of(paths: Iterable[Path]) -> str:
     for path in sorted(paths):
         if path.is_file():
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def digest_of_parts(*parts: str) -> str:
+    """A digest of files and folders of this package, whatever the kind of file: code, C of ours, tables."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for part in parts:
+        place = package / part
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

@@ -11,12 +11,11 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from pathlib import Path
 
 from conformance.differential.properties import PROPERTIES
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, Progress, key_of
-from conformance.oracles.common import digest_of
+from conformance.oracles.common import digest_of_parts
 from conformance.review.planted import Planted
 from conformance.review.planting import Plant
 from conformance.review.texts import Pair
@@ -34,6 +33,8 @@ LIMIT = 90.0
 """Seconds of measuring in a review, builds not counted, after which no further function is measured."""
 
 _NOTE = "evidence"
+_PARTS = ("differential", "model", "oracles", "scenarios", "review")
+"""What of this package decides what is noticed."""
 
 
 class NotMeasured(ConformanceError):
@@ -83,7 +84,7 @@ class Evidence:
     ) -> set[str]:
         """Which of the names notice one of the plants: by the notes, or by trying."""
         chosen = ",".join(str(one.number) for one in plants)
-        key = key_of(self.kernel.fingerprint, _own_digest(), file, chosen)
+        key = key_of(self.kernel.fingerprint, digest_of_parts(*_PARTS), file, chosen)
         note = self.cache.read_note(_NOTE, key)
         known: dict[str, bool] = note if isinstance(note, dict) else {}
         found = {name for name in names if known.get(name)}
@@ -150,10 +151,3 @@ def _chosen(plants: Sequence[Plant], changed: set[int]) -> list[Plant]:
     """The plants that count, the likeliest to be noticed first."""
     there = [one for one in plants if changed & set(range(one.first, one.last + 1))]
     return sorted(there or plants, key=lambda one: one.rank)[:MOST]
-
-
-def _own_digest() -> str:
-    """A digest of all of ours on which it depends what is noticed."""
-    package = Path(__file__).parents[1]
-    rooms = ("differential", "model", "oracles", "scenarios", "review")
-    return digest_of(path for room in rooms for path in (package / room).rglob("*.[pch]*"))

@@ -7,14 +7,11 @@ two kernels has to be built to say that nothing here executes what changed.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 
-import conformance
 from conformance.differential.duel import Duel
 from conformance.differential.engines.bulk import draw
 from conformance.differential.properties import PROPERTIES
@@ -22,7 +19,7 @@ from conformance.kernels import Cache, Kernel, key_of
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.child import KernelDied as FunctionDied
-from conformance.oracles.common import functions_of
+from conformance.oracles.common import digest_of_parts, functions_of
 from conformance.oracles.kvm import KernelDied, KvmOracle, build_kvm
 from conformance.oracles.shim import ShimOracle, build_shim
 from conformance.scenarios.stories import STORIES
@@ -37,7 +34,7 @@ Progress = Callable[[str], None]
 
 _CASES = 1 << 12
 _NOTE = "executed"
-_ROOMS = ("differential", "model", "oracles", "scenarios", "review/reach.py")
+_PARTS = ("differential", "model", "oracles", "scenarios", "review/reach.py")
 """What of this package decides which functions run."""
 
 
@@ -78,20 +75,7 @@ def _measured(kernel: Kernel, cache: Cache, what: str, found: Iterator[tuple[str
 
 
 def _key(kernel: Kernel, what: str) -> str:
-    return key_of(kernel.fingerprint, what, _digest())
-
-
-def _digest() -> str:
-    """A digest of everything of ours on which it depends what runs."""
-    root = Path(conformance.__file__).parent
-    whole = hashlib.sha256()
-    for room in _ROOMS:
-        place = root / room
-        files = [place] if place.is_file() else sorted(place.rglob("*.[pch]*"))
-        for path in files:
-            if path.suffix in (".py", ".c", ".h"):
-                whole.update(path.read_bytes())
-    return whole.hexdigest()
+    return key_of(kernel.fingerprint, what, digest_of_parts(*_PARTS))
 
 
 def _properties(kernel: Kernel, progress: Progress) -> Iterator[tuple[str, set[str]]]:

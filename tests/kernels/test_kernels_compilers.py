@@ -223,3 +223,58 @@ def test_products(tmp_path):
     assert check_library(library, ["f", "g"]) == "does not define g"
     path.write_bytes(made.read_bytes()[:-100])
     assert check_object(path) in {"is cut off", "is no object file for x86-64"}
+
+
+def identity(name: str) -> str:
+    """What a compiler is known by when it is looked at anew."""
+    chosen.__globals__["_named"].cache_clear()
+    with using(name):
+        return chosen().identity
+
+
+def test_a_script_is_known_by_what_it_does(tmp_path):
+    flags = tmp_path / "flags"
+    flags.write_text("")
+    program = script(tmp_path / "cc", f'exec {GCC} $(cat {flags}) "$@"')
+    seen = {identity(str(program))}
+    for words in ("-DX=1", "-DX=2", "-O1", "-fwrapv", "-Wa,--noexecstack"):
+        flags.write_text(words)
+        seen.add(identity(str(program)))
+    assert len(seen) == 6
+
+
+@pytest.mark.parametrize("part", ["as", "ld", "cc1"])
+def test_a_compiler_s_parts_are_part_of_it(part, tmp_path):
+    real = os.popen(f"{GCC} -print-prog-name={part}").read().strip()
+    program = script(tmp_path / "cc", f'exec {GCC} -B{tmp_path}/parts "$@"')
+    script(tmp_path / "parts" / part, f'exec {real} "$@"')
+    before = identity(str(program))
+    assert identity(str(program)) == before
+    script(tmp_path / "parts" / part, f'exec {real} "$@" # another')
+    assert identity(str(program)) != before
+
+
+def test_a_wrapper_is_part_of_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    script(tmp_path / "ccache", 'exec "$@"')
+    before = identity("ccache gcc")
+    script(tmp_path / "ccache", 'exec "$@" # another')
+    assert identity("ccache gcc") not in (before, identity("gcc"))
+
+
+@pytest.mark.parametrize(
+    "name", ["MY_FLAGS", "CCACHE_COMPILER", "CCACHE_PREFIX", "DISTCC_HOSTS", "SOURCE_DATE_EPOCH"]
+)
+def test_no_variable_reaches_a_script(name, tree, cache, tmp_path, monkeypatch):
+    program = script(tmp_path / "cc", f'exec {GCC} ${{{name}:+-no-such-flag}} "$@"')
+    monkeypatch.setenv("CC", str(program))
+    monkeypatch.setenv(name, "1")
+    assert open_kernel(f"tree:{tree}", cache=cache).compile([UNIT], tmp_path / "out", reuse=cache)
+
+
+def test_programs_get_what_they_need(monkeypatch):
+    names = ["PATH", "HOME", "TMPDIR", "https_proxy", "HTTP_PROXY", "no_proxy", "SSL_CERT_FILE", "APT_CONFIG"]
+    for name in names:
+        monkeypatch.setenv(name, "x")
+    assert [name for name in names if clean_environment().get(name) != "x"] == []
+    assert clean_environment()["LC_ALL"] == "C"

@@ -462,3 +462,41 @@ def test_where_the_repository_has_the_blob_it_is_merged(
     monkeypatch.setenv("CONFORMANCE_FUZZ", "0")
     with pytest.raises(ConformanceError, match="hunk 1 does not apply"):
         opened(repository, cache, said, diff)
+
+
+INCLUDING = {
+    "arch/x86/kvm/mmu/spte.c": (
+        '#include "spte.h"\n#include <linux/one.h>\n#include <linux/two.h>\nint two = TWO;\n'
+    )
+}
+
+
+@pytest.fixture
+def including(repository: Path, tmp_path: Path) -> Path:
+    """A patch by which a header is read that was not read before."""
+    commit(repository, INCLUDING)
+    return exported(repository, tmp_path / "p.diff", "diff", "one..HEAD")
+
+
+def test_what_only_a_patch_makes_be_read_may_change_on_disk(
+    repository: Path, cache: Cache, said: Said, including: Path
+) -> None:
+    for value in ("2", "3"):
+        (repository / "include/linux/two.h").write_text(f"#define TWO {value}\n")
+        kernel = opened(repository, cache, said, including)
+        assert (kernel.root / "src/include/linux/two.h").read_text() == f"#define TWO {value}\n"
+    assert opened(repository, cache, said, including) == kernel
+    assert not said.mentions("preparing")
+    (repository / "arch/x86/include/linux").mkdir()
+    (repository / "arch/x86/include/linux/two.h").write_text("#define TWO 4\n")
+    kernel = opened(repository, cache, said, including)
+    assert (kernel.root / "src/arch/x86/include/linux/two.h").is_file()
+
+
+def test_what_only_a_patch_makes_be_read_may_differ_between_revisions(
+    repository: Path, cache: Cache, said: Said, including: Path
+) -> None:
+    commit(repository, {"include/linux/two.h": "#define TWO 3\n"})
+    for revision, value in (("one", "2"), ("HEAD", "3")):
+        kernel = open_kernel(f"tree:{repository}@{revision}", [including], progress=said, cache=cache)
+        assert (kernel.root / "src/include/linux/two.h").read_text() == f"#define TWO {value}\n"

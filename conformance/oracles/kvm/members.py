@@ -17,7 +17,7 @@ from elftools.dwarf.die import DIE
 from elftools.elf.elffile import ELFFile
 
 from conformance.kernels import Cache, Kernel, Unit, key_of
-from conformance.kernels.manifest import Manifest
+from conformance.kernels.manifest import file_digest
 from conformance.oracles.common import digest_of
 
 __all__ = ["KEPT", "Layout", "Member", "kept_layouts"]
@@ -73,23 +73,6 @@ def kept_layouts(kernel: Kernel, cache: Cache, in_front: Sequence[Path], force: 
 
     ``in_front`` and ``force`` are the headers with which the kernel is compiled. Raises BuildError.
     """
-    digests = Manifest.now(kernel.root).digests
-    headers = (f"{digests[name]} {name}" for name in sorted(digests) if not name.endswith(".c"))
-    ours = [Path(__file__), force, *(path for place in in_front for path in place.glob("*.h"))]
-    key = key_of("members", digest_of(ours), *headers)
-
-    def build(entry: Path) -> None:
-        found = {name: [one.size, one.members] for name, one in _read(kernel, in_front, force).items()}
-        (entry / "layouts.json").write_text(json.dumps(found))
-
-    stored = json.loads((cache.get_or_build("members", key, build) / "layouts.json").read_text())
-    return {
-        name: Layout(size, tuple(Member(*member) for member in members))
-        for name, (size, members) in stored.items()
-    }
-
-
-def _read(kernel: Kernel, in_front: Sequence[Path], force: Path) -> dict[str, Layout]:
     with tempfile.TemporaryDirectory(prefix="conformance-members-") as place:
         unit = Path(place) / "members.c"
         mentions = [f"struct {name} *kept_{name};\n" for name in KEPT]
@@ -100,9 +83,20 @@ def _read(kernel: Kernel, in_front: Sequence[Path], force: Path) -> dict[str, La
             flags=("-g", "-gdwarf-4", "-w", "-Iarch/x86/kvm"),
             include_before=in_front,
             force_include=[force],
+            reuse=cache,
         )
-        with made.open("rb") as file:
-            return _layouts(ELFFile(file))
+
+        def build(entry: Path) -> None:
+            with made.open("rb") as file:
+                found = {name: [one.size, one.members] for name, one in _layouts(ELFFile(file)).items()}
+            (entry / "layouts.json").write_text(json.dumps(found))
+
+        key = key_of("members", digest_of([Path(__file__)]), file_digest(made))
+        stored = json.loads((cache.get_or_build("members", key, build) / "layouts.json").read_text())
+    return {
+        name: Layout(size, tuple(Member(*member) for member in members))
+        for name, (size, members) in stored.items()
+    }
 
 
 def _layouts(elf: ELFFile) -> dict[str, Layout]:
