@@ -16,7 +16,11 @@ from conformance.errors import ConformanceError
 __all__ = ["FileDiff", "Hunk", "read_diff"]
 
 _HUNK = re.compile(rb"@@ -(\d{1,9})(?:,(\d{1,9}))? \+(\d{1,9})(?:,(\d{1,9}))? @@")
-_MODE = re.compile(rb"(old mode|new mode|new file mode|deleted file mode|index \S+) +(\S+)\s*$")
+_MODE = re.compile(
+    rb"(old mode|new mode|new file mode|deleted file mode|index [0-9a-f]+\.\.[0-9a-f]+)(?:\s+(.*))?$"
+)
+_OCTAL = re.compile(rb"\+?0*([0-7]{1,7})\s*")
+_SUBMODULE = re.compile(rb"(?:[-+]Subproject commit [0-9a-f]+\s*?\n)+", re.IGNORECASE)
 _INDEX = re.compile(rb"index ([0-9a-f]{7,64})\.\.")
 _STAMP = re.compile(
     r"""\s+(?: \d{4}-\d\d-\d\d\s.*                              # GNU diff
@@ -30,8 +34,20 @@ _MOST_FILES = 100_000
 """Files of one diff; a kernel has fewer."""
 _MOST_NAME = 8 << 10
 """Bytes of a line with a name; PATH_MAX is half of it."""
-_LINKS = (0o120000, 0o160000)
-"""The file types of a symbolic link and of a submodule."""
+_FILE = 0o100000
+_TYPES = {
+    0o120000: "a symbolic link",
+    0o160000: "a submodule",
+    0o040000: "a directory",
+    0o060000: "a device",
+    0o020000: "a device",
+    0o010000: "a FIFO",
+    0o140000: "a socket",
+}
+"""What a mode makes other than a regular file."""
+
+_LONGEST, _LONGEST_PATH = 255, 1024
+"""How long file names and paths may be, in bytes: what file systems allow, and far more than a kernel has."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +117,6 @@ class _Reader:
                 file.new = ""
             if not file.old and not file.new:
                 raise ConformanceError(f"{self.what} is damaged: it does not say which file it changes.")
-            for name in (file.old, file.new):
-                self.check_name(name)
         return self.found
 
     def take(self, at: int) -> int:
@@ -139,10 +153,7 @@ class _Reader:
         """A line of git's header that is neither its first nor a name."""
         mode = _MODE.match(line)
         if mode:
-            self.check_mode(mode[2])
-            if not mode[1].startswith(b"index"):
-                executable = int(mode[2], 8) & 0o111
-                file.modes.append(mode[1] + (b" 100755" if executable else b" 100644"))
+            self.mode(file, mode[1], mode[2] or b"")
         if line.startswith(b"new file mode"):
             file.added = True
         elif line.startswith(b"deleted file mode"):
@@ -155,13 +166,25 @@ class _Reader:
             blob = _INDEX.match(line)
             file.blob = blob[1].decode() if blob else ""
 
-    def check_mode(self, mode: bytes) -> None:
-        if not re.fullmatch(rb"[0-7]{1,11}", mode):
-            raise ConformanceError(f"{self.what} is damaged: {_text(mode)} is no file mode. Export it again.")
-        if int(mode, 8) & 0o170000 in _LINKS:
+    def mode(self, file: FileDiff, what: bytes, written: bytes) -> None:
+        """A mode of a file, in octal however it is spelled: git takes signs, blanks and zeros before it."""
+        if what.startswith(b"index") and not written.strip():
+            return
+        octal = _OCTAL.fullmatch(written)
+        if octal is None:
             raise ConformanceError(
-                f"{self.what} makes a symbolic link or a submodule, which is not applied here."
+                f"{self.what} is damaged: {_text(written).strip()!r} is no file mode. Export it again."
             )
+        mode = int(octal[1], 8)
+        if mode & ~0o7777 != _FILE:
+            made = _TYPES.get(mode & 0o170000, f"a file of the mode {mode:o}")
+            raise self.no_file(file, made)
+        if not what.startswith(b"index"):
+            file.modes.append(what + (b" 100755" if mode & 0o111 else b" 100644"))
+
+    def no_file(self, file: FileDiff, what: str) -> ConformanceError:
+        """The sentence about something that a diff makes, changes or removes, and that is no regular file."""
+        return ConformanceError(f"{self.what} does not apply: {file.new or file.old} is {what} in it.")
 
     def names(self, before: bytes, after: bytes) -> None:
         """The lines --- and +++."""
@@ -197,7 +220,10 @@ class _Reader:
             bare = _STAMP.sub("", name)
             name, stamp = bare, name[len(bare) :]
         name = re.sub("//+", "/", name.rstrip())
-        return ("" if name == "/dev/null" else name), f" {stamp} "
+        if name == "/dev/null":
+            name = ""
+        self.check_name(name)
+        return name, f" {stamp} "
 
     def hunk(self, at: int) -> int:
         """Read a hunk; the line behind it."""
@@ -226,7 +252,10 @@ class _Reader:
             place += 1
         kept = bytes(kinds).replace(b"\\", b"")
         leading, trailing = len(kept) - len(kept.lstrip()), len(kept) - len(kept.rstrip())
-        text = b"\n".join([numbers.group(), *self.lines[at + 1 : place]]) + b"\n"
+        content = b"\n".join(self.lines[at + 1 : place]) + b"\n"
+        if _SUBMODULE.fullmatch(content):
+            raise self.no_file(file, _TYPES[0o160000])
+        text = numbers.group() + b"\n" + content
         file.hunks.append(Hunk(int(numbers[1]), int(numbers[3]), text, leading, trailing))
         file.added = file.added and (file.git or numbers.group().startswith(b"@@ -0,0 "))
         file.removed = file.removed and (file.git or numbers.group().endswith(b" +0,0 @@"))
@@ -237,10 +266,12 @@ class _Reader:
         parts = name.split("/")
         if name.startswith("/"):
             wrong = "an absolute path"
-        elif ".." in parts or ".git" in parts:
+        elif ".." in parts or ".git" in name.lower().split("/"):
             wrong = "a path out of the kernel"
-        elif re.search(r'[\x00-\x20\x7f"\\]', name):
+        elif re.search(r'[^!-~]|["\\]', name) or (name and not parts[-1]):
             wrong = "no name of a kernel file"
+        elif max(map(len, parts)) > _LONGEST or len(name) > _LONGEST_PATH:
+            name, wrong = f"{name[:60]}...", "a name that is too long for a file"
         else:
             return
         raise ConformanceError(f"{self.what} does not apply: it names {name!r}, {wrong}.")

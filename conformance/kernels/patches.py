@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -134,6 +135,8 @@ def apply_patch(
                 missing.append((change, name))
         if here and not missing:
             applied.notes += apply_files(change.label, here, tree, title, fuzz=fuzz, blob=blob)
+    for path in links_in(tree):
+        raise ConformanceError(f"{title}: {patch.name} does not apply: it makes {path}, a symbolic link.")
     if not applied.files and not applied.absent:
         raise ConformanceError(
             f"{title}: {patch.name}: none of its files ({listed(patch.paths)}) is in this kernel. "
@@ -150,6 +153,14 @@ def apply_patch(
         others = listed(applied.absent)
         applied.notes.append(f"{patch.name} also changes {others}, not part of what is compiled here")
     return applied
+
+
+def links_in(tree: Path) -> Iterator[str]:
+    """The symbolic links in a tree; a kernel that is laid out has none before it is patched."""
+    for folder, folders, files in os.walk(tree):
+        for name in (*folders, *files):
+            if os.path.islink(f"{folder}/{name}"):
+                yield os.path.relpath(f"{folder}/{name}", tree)
 
 
 def listed(names: Iterable[str], most: int = 3) -> str:

@@ -8,6 +8,7 @@ written to. Of a gigabyte about 80 MB are laid out, see `wanted`.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -226,7 +227,13 @@ def stage_files(tree: Path, names: Iterable[str], into: Path) -> None:
 
 def git(git_dir: Path, *words: str) -> list[str | Path]:
     """The command line of git on somebody's repository, which may belong to another user."""
-    return ["git", "-c", "safe.directory=*", f"--git-dir={git_dir}", *words]
+    # Whatever the repository has set, files are as they were committed, and no other program runs.
+    settings = (
+        *("safe.directory=*", "core.autocrlf=false", "core.eol=lf"),
+        *("core.fsmonitor=false", "core.hooksPath=/dev/null", "core.attributesFile=/dev/null"),
+    )
+    options = [word for setting in settings for word in ("-c", setting)]
+    return ["git", *options, f"--git-dir={git_dir}", *words]
 
 
 def list_revision(git_dir: Path, tree: str) -> list[str]:
@@ -246,3 +253,12 @@ def stage_revision(git_dir: Path, tree: str, into: Path, scratch: Path) -> None:
         if done.returncode:
             said = done.stderr.strip().splitlines() or ["failed"]
             raise ConformanceError(f"git cannot read {tree} of {git_dir}: {said[-1]}")
+    links = [
+        (str((Path(folder) / name).relative_to(into)), os.readlink(os.path.join(folder, name)))
+        for folder, folders, files in os.walk(into)
+        for name in (*folders, *files)
+        if os.path.islink(os.path.join(folder, name))
+    ]
+    for name, _ in links:
+        (into / name).unlink()
+    resolve_links(links, into)

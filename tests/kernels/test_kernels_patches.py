@@ -270,16 +270,151 @@ def test_a_patch_stays_inside(repository: Path, cache: Cache, said: Said, tmp_pa
     assert not list(tmp_path.rglob("outside.h"))
 
 
-@pytest.mark.parametrize("kind", ["120000", "0120000", "160000"])
-def test_a_patch_makes_no_symbolic_link(
-    repository: Path, cache: Cache, said: Said, tmp_path: Path, kind: str
-) -> None:
-    patch = tmp_path / "p.diff"
-    name = "arch/x86/kvm/mmu/link.h"
-    head = f"diff --git a/{name} b/{name}\nnew file mode {kind}\n"
-    patch.write_text(f"{head}--- /dev/null\n+++ b/{name}\n@@ -0,0 +1 @@\n+/etc/hostname\n")
-    with pytest.raises(ConformanceError, match="symbolic link"):
+LINK = "arch/x86/kvm/mmu/link.h"
+NEW = "--- /dev/null\n+++ b/{0}\n@@ -0,0 +1 @@\n+/etc/hostname\n"
+GONE = "--- a/{0}\n+++ /dev/null\n@@ -1 +0,0 @@\n-/etc/hostname\n"
+CHANGED = "--- a/{0}\n+++ b/{0}\n@@ -1 +1 @@\n-/etc/hostname\n+/etc/passwd\n"
+SPELLINGS = [
+    *("120000", "0120000", "00120000", "000000000000000000120000", "+120000", "  120000", "\t120000"),
+    *("120000 ", "120000\t", "120777", "120755", "0120644"),
+]
+
+
+def refused(repository: Path, cache: Cache, said: Said, patch: Path, text: str) -> str:
+    """The sentence about a patch, of which nothing is left behind."""
+    patch.write_bytes(text.encode("utf-8", "surrogateescape"))
+    before = snapshot(repository)
+    with pytest.raises(ConformanceError) as caught:
         opened(repository, cache, said, patch)
+    assert snapshot(repository) == before
+    assert list((cache.root / "patched").glob("*")) == list((cache.root / "tmp").glob("*")) == []
+    message = str(caught.value)
+    assert message.isprintable()
+    return message
+
+
+@pytest.mark.parametrize("mode", SPELLINGS)
+@pytest.mark.parametrize("what", ["new file mode", "deleted file mode", "old mode", "new mode", "index"])
+def test_a_patch_makes_no_symbolic_link(
+    repository: Path, cache: Cache, said: Said, tmp_path: Path, mode: str, what: str
+) -> None:
+    head = f"diff --git a/{LINK} b/{LINK}\n"
+    head += "index 1234567..89abcde " if what == "index" else f"{what} "
+    body = {"new file mode": NEW, "deleted file mode": GONE}.get(what, CHANGED).format(LINK)
+    text = f"{head}{mode}\n{body}"
+    assert f"{LINK} is a symbolic link in it" in refused(repository, cache, said, tmp_path / "p", text)
+
+
+@pytest.mark.parametrize(
+    ("mode", "what"),
+    [
+        ("160000", "is a submodule in it"),
+        ("0160000", "is a submodule in it"),
+        ("40000", "is a directory in it"),
+        ("060644", "is a device in it"),
+        ("1120000", "is a symbolic link in it"),
+        ("3100644", "is a file of the mode 3100644 in it"),
+        ("0o120000", "is no file mode"),
+        ("0x120000", "is no file mode"),
+        ("-120000", "is no file mode"),
+        ("120 000", "is no file mode"),
+        ("", "is no file mode"),
+        ("100888", "is no file mode"),
+    ],
+)
+def test_other_modes_are_refused(
+    repository: Path, cache: Cache, said: Said, tmp_path: Path, mode: str, what: str
+) -> None:
+    text = f"diff --git a/{LINK} b/{LINK}\nnew file mode {mode}\n{NEW.format(LINK)}"
+    assert what in refused(repository, cache, said, tmp_path / "p", text)
+
+
+def test_a_file_that_becomes_a_link_is_refused(
+    repository: Path, cache: Cache, said: Said, tmp_path: Path
+) -> None:
+    (repository / SPTE_H).unlink()
+    (repository / SPTE_H).symlink_to("/etc/hostname")
+    git(repository, "commit", "-qam", "link")
+    patch = exported(repository, tmp_path / "p", "diff", "one..HEAD")
+    assert "is a symbolic link in it" in refused(repository, cache, said, patch, patch.read_text())
+
+
+@pytest.mark.parametrize(
+    "head", ["", "diff --git a/{0} b/{0}\n", "diff --git a/{0} b/{0}\nindex 1234567..89abcde\n"]
+)
+def test_a_submodule_is_seen_by_its_content(
+    repository: Path, cache: Cache, said: Said, tmp_path: Path, head: str
+) -> None:
+    lines = f"-Subproject commit {'1' * 40}\n+Subproject commit {'2' * 40}\n"
+    text = f"{head}--- a/{{0}}\n+++ b/{{0}}\n@@ -1 +1 @@\n{lines}".format(SPTE_H)
+    assert f"{SPTE_H} is a submodule in it" in refused(repository, cache, said, tmp_path / "p", text)
+
+
+def test_links_of_a_revision_are_files_or_nothing(
+    repository: Path, cache: Cache, said: Said, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.h").write_text("secret\n")
+    mmu = repository / "arch/x86/kvm/mmu"
+    (mmu / "out.h").symlink_to(tmp_path / "secret.h")
+    (mmu / "in.h").symlink_to("spte.h")
+    (mmu / "folder").symlink_to(tmp_path)
+    git(repository, "add", "-A")
+    git(repository, "commit", "-qm", "links")
+    src = opened_at(repository, cache, said).root / "src/arch/x86/kvm/mmu"
+    assert not (src / "out.h").exists() and not (src / "folder").exists()
+    assert (src / "in.h").read_text() == (mmu / "spte.h").read_text()
+    through = f"--- a/{SPTE_H}\n+++ b/{SPTE_H}\n@@ -1 +1 @@\n-/* line 1 */\n+/* one */\n"
+    for name, gone in (("out.h", "secret"), ("folder/secret.h", "secret")):
+        patch = tmp_path / "p"
+        text = f"@@ -1 +1 @@\n-{gone}\n+other\n"
+        patch.write_text(f"{through}--- a/arch/x86/kvm/mmu/{name}\n+++ b/arch/x86/kvm/mmu/{name}\n{text}")
+        with pytest.raises(ConformanceError, match="this kernel has no"):
+            opened_at(repository, cache, said, patch)
+    assert (tmp_path / "secret.h").read_text() == "secret\n"
+
+
+def opened_at(repository: Path, cache: Cache, said: Said, *patches: Path) -> Kernel:
+    return open_kernel(f"tree:{repository}@HEAD", patches, progress=said, cache=cache)
+
+
+BAD_NAMES = {
+    "long": "arch/x86/kvm/mmu/" + "x" * 256 + ".h",
+    "long at the top": "x" * 300,
+    "long path": "arch/x86/kvm/" + "d/" * 600 + "x.h",
+    "NUL": "arch/x86/kvm/mmu/s\0pte.h",
+    "carriage return": "arch/x86/kvm/mmu/s\rpte.h",
+    "escape": "arch/x86/kvm/mmu/\x1b[2Jspte.h",
+    "no UTF-8": "arch/x86/kvm/mmu/\udcffspte.h",
+    "right to left": "arch/x86/kvm/mmu/\u202espte.h",
+    "backslash": "arch\\x86\\kvm\\mmu\\spte.h",
+    "trailing slash": f"{SPTE_H}/",
+    "dot": "arch/x86/./kvm/mmu/spte.h",
+    "dots": "arch/x86/kvm/mmu/../mmu/spte.h",
+    "dots at the end": "arch/x86/kvm/mmu/..",
+    "repository": "arch/x86/.GIT/config",
+    "absolute": f"/{SPTE_H}",
+    "folder": "arch/x86/kvm/mmu",
+    "in a file": f"{SPTE_H}/x.h",
+    "in a file, deep": f"{SPTE_H}/x/y.h",
+}
+
+
+@pytest.mark.parametrize("kind", ["plain", "git", "changed"])
+@pytest.mark.parametrize("which", BAD_NAMES)
+def test_names_that_no_file_can_have(
+    repository: Path, cache: Cache, said: Said, tmp_path: Path, which: str, kind: str
+) -> None:
+    name = BAD_NAMES[which]
+    prefix = "" if which == "absolute" else "b/"
+    if kind == "changed":
+        body = f"--- {prefix}{name}\n+++ {prefix}{name}\n@@ -1 +1 @@\n-/* line 1 */\n+text\n"
+    else:
+        body = f"--- /dev/null\n+++ {prefix}{name}\n@@ -0,0 +1 @@\n+text\n"
+    head = f"diff --git a/{name} b/{name}\nnew file mode 100644\n" if kind == "git" else ""
+    # With a hunk that does apply, so that nothing is refused for want of one.
+    good = f"--- a/{SPTE_H}\n+++ b/{SPTE_H}\n@@ -1 +1 @@\n-/* line 1 */\n+/* one */\n"
+    message = refused(repository, cache, said, tmp_path / "p", f"{good}{head}{body}")
+    assert "does not apply" in message or "is damaged" in message
 
 
 def test_a_quoted_name_is_refused_not_passed_over(
