@@ -127,7 +127,7 @@ def run(
     return result
 
 
-ERROR = re.compile(r"(?:fatal )?error:|^Error:|undefined reference", re.IGNORECASE)
+ERROR = re.compile(r"(?:fatal )?error:|^Error:|undefined reference|\bld: ", re.IGNORECASE)
 # make's own lines only say that something above them failed.
 NO_ERROR = re.compile(
     r"\*\*\*|warning:|\[Makefile|override: ?|^In file included|^\s*from |^make", re.IGNORECASE

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 
 from conformance.errors import ConformanceError
 from conformance.oracles.common import HOST
-from conformance.oracles.conversing import IDLE, WALL, Broken, Conversation, Ended, Silent
+from conformance.oracles.conversing import Broken, Conversation, Ended, Silent, bounds_of
 from conformance.oracles.lacking import Lacking, broke_off
 from conformance.oracles.serving import AT, CELLS, INPUTS, OUTPUTS, SHARED_BYTES
 from conformance.sandbox.policy import GIB
-from conformance.sandbox.watching import Bounds
 
 __all__ = ["NR_EVENTS", "Entry", "FunctionOracle", "KernelDied"]
 
@@ -28,9 +27,6 @@ NR_EVENTS = 7
 
 MEMORY = 2 * GIB
 """Bytes of address space of the process: that of Python, the shared memory, and as much again and more."""
-
-_LATER = 2
-"""Seconds after which kernel code is ended from outside that has not let itself be ended by SIGVTALRM."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +48,10 @@ class KernelDied(Exception):
         self.hung = hung
 
 
+class _WroteNoAnswer(KernelDied):
+    """Kernel code wrote to where answers are expected; some time before case ``at``."""
+
+
 class FunctionOracle:
     """A kernel's functions, over columns of words. A context manager; not to be shared among threads.
 
@@ -65,12 +65,12 @@ class FunctionOracle:
         self._more = more
         self._what = what
         self._patience = patience
-        self._bounds = Bounds(cpu=patience + _LATER, idle=IDLE, wall=WALL * patience)
+        self._bounds = bounds_of(patience)
         self._conversation: Conversation | None = None
         self._host: list[int] = []
         self._expected: list[str] = []
         self._deadly: dict[tuple[int, ...], KernelDied] = {}
-        self._running: tuple[Entry, int] | None = None
+        self._running: tuple[Entry, NDArray[np.uint64]] | None = None
         self.why_not: Mapping[str, str] = {}
         """Of functions that are no entries, why this oracle cannot be asked about them."""
         self.unexpected = ""
@@ -121,14 +121,18 @@ class FunctionOracle:
         return CELLS // max(entry.nr_in, entry.nr_out + 1)
 
     def submit(self, entry: Entry, batch: NDArray[np.uint64]) -> None:
-        """Start running ``entry`` on a batch: a row a column, ``entry.nr_in`` of them."""
+        """Start running ``entry`` on a batch: a row a column, ``entry.nr_in`` of them.
+
+        The batch must not change before collect().
+        """
         columns, n = batch.shape
         if columns != entry.nr_in:
             raise ValueError(f"the entry takes {entry.nr_in} columns, not {columns}")
+        self._ready()
         self._inputs[: columns * n].reshape(columns, n)[:] = batch
         self._at[:] = 0
         self._send("run", entry.index, n)
-        self._running = (entry, n)
+        self._running = (entry, batch)
 
     def collect(self) -> NDArray[np.uint64]:
         """What the submitted batch gave: a row a column, the last counting events. Valid until the next.
@@ -137,11 +141,32 @@ class FunctionOracle:
         lacks; the next batch then runs in a new process.
         """
         assert self._running is not None, "nothing was submitted"
-        entry, n = self._running
+        entry, batch = self._running
         self._running = None
-        self.unexpected = self._receive(str, n)
+        n = batch.shape[1]
+        host, expected = self._host, self._expected
+        try:
+            self.unexpected = self._receive(str, n)
+        except _WroteNoAnswer as died:
+            raise KernelDied(died.how, self._writer(entry, batch, host, expected)) from None
         rows = entry.nr_out + 1
         return self._outputs[: rows * n].reshape(rows, n)
+
+    def _writer(self, entry: Entry, batch: NDArray[np.uint64], host: list[int], expected: list[str]) -> int:
+        """The first case that writes to the answers, found by bisection: it is noticed some cases later."""
+        good, bad = 0, batch.shape[1]
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            try:
+                self._set_masks(host)
+                self._ask("expect", expected)
+                self.submit(entry, batch[:, :middle])
+                self._receive(str, middle)
+                good = middle
+            except KernelDied:
+                bad = middle
+        self._running = None
+        return bad - 1
 
     def run(self, entry: Entry, batch: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """submit() and collect()."""
@@ -161,10 +186,14 @@ class FunctionOracle:
         return self._receive(form, 1)
 
     def _send(self, *request: Any) -> None:
+        self._ready().ask(*request)
+
+    def _ready(self) -> Conversation:
+        """The conversation, with a process that has loaded the functions."""
         conversation = self._talk()
         if not conversation.alive:
             self._begin(conversation)
-        conversation.ask(*request)
+        return conversation
 
     def _talk(self) -> Conversation:
         """The conversation, a new one if the last is over."""
@@ -180,7 +209,6 @@ class FunctionOracle:
 
     def _begin(self, conversation: Conversation) -> dict[str, Entry]:
         """Have the functions loaded by a new process; which there are."""
-        self._host, self._expected = [], []
         self._at[:] = 0
         conversation.begin(self._patience, *self._more)
         told = self._receive((list, dict), 1)
@@ -195,7 +223,7 @@ class FunctionOracle:
             }
         except (TypeError, ValueError, IndexError):
             self.close()
-            raise KernelDied("broke off: it wrote what is not an answer", 0) from None
+            raise _WroteNoAnswer("broke off: it wrote what is not an answer", 0) from None
 
     def _receive(self, form: type | tuple[type, ...], n: int) -> Any:
         """The answer about n cases, of a form."""
@@ -205,8 +233,10 @@ class FunctionOracle:
             if not isinstance(answer, form):
                 raise conversation.broken("wrote what is not an answer")
         except Broken as broken:
-            raise KernelDied(f"broke off: it {broken}", self._case(n)) from None
+            self._host, self._expected = [], []
+            raise _WroteNoAnswer(f"broke off: it {broken}", self._case(n)) from None
         except Silent as silent:
+            self._host, self._expected = [], []
             if silent.stuck.starved:
                 raise Lacking(f"kernel code got too little of a processor to answer {silent}") from None
             raise KernelDied(f"did not come back {silent}", self._case(n), hung=True) from None

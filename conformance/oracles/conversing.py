@@ -26,18 +26,26 @@ from conformance.sandbox.launching import Process, start
 from conformance.sandbox.policy import Policy, interpreter, packages
 from conformance.sandbox.watching import Bounds, Stuck, Watch
 
-__all__ = ["IDLE", "WALL", "Broken", "Conversation", "Ended", "Silent"]
+__all__ = ["Broken", "Conversation", "Ended", "Silent", "bounds_of"]
 
 _MOST = 1 << 22
 """Bytes of an answer that is JSON."""
 
-IDLE = 10.0
-"""Seconds without processor time after which kernel code counts as hanging."""
-WALL = 12.0
+_LATER = 2.0
+"""Seconds after which kernel code is ended from outside that has not let itself be ended by SIGVTALRM."""
+_WALL = 12.0
 """How many times as much wall time as processor time it may take, however busy the machine is."""
 
 _SECOND = 1000
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+
+def bounds_of(patience: float) -> Bounds:
+    """How long to wait for kernel code that may take `patience` seconds of processor time.
+
+    It waits for nothing, so without a processor it may be as long only if others have them.
+    """
+    return Bounds(cpu=patience + _LATER, idle=max(patience, _LATER), wall=_WALL * max(patience, _LATER))
 
 
 class Ended(Exception):

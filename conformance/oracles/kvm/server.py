@@ -12,15 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from conformance.oracles.common import HOST
-from conformance.oracles.conversing import IDLE, WALL, Broken, Conversation, Ended, Silent
+from conformance.oracles.conversing import Broken, Conversation, Ended, Silent, bounds_of
 from conformance.oracles.kvm import worker
 from conformance.oracles.kvm.deaths import KernelDied, death_of, not_initialised
 from conformance.oracles.kvm.interface import NR_COVERED, NR_KEPT, NR_WORDS, Death, Exchange, Kept
 from conformance.oracles.lacking import Lacking
 from conformance.sandbox.policy import GIB
-from conformance.sandbox.watching import Bounds
 
-__all__ = ["Server", "Wanted", "borrow", "give_back"]
+__all__ = ["Server", "Wanted", "borrow", "close_idle", "give_back"]
 
 MAX_IDLE = 6
 """How many servers are kept for reuse: for two kernels in three modes."""
@@ -31,8 +30,6 @@ _WORDS = Exchange.words.offset // 8
 _STEP, _END = 1, 0
 _MEMORY = 6 * GIB
 """Bytes of address space: the machine's memory, of which little is used, takes more than two."""
-_LATER = 2
-"""Seconds after which kernel code is ended from outside that has not let itself be ended by SIGVTALRM."""
 _KEPT = (Exchange.kept.offset + Kept.words.offset) // 8
 
 
@@ -53,7 +50,7 @@ class Server:
     def __init__(self, library: Path, host: Sequence[int], patience: float, plant: int = 0) -> None:
         self.key = (os.getpid(), library, tuple(host), patience, plant)
         self._patience = patience
-        self._bounds = Bounds(cpu=patience + _LATER, idle=IDLE, wall=WALL * patience)
+        self._bounds = bounds_of(patience)
         size = ctypes.sizeof(Exchange)
         self._conversation = Conversation(
             Path(worker.__file__), [str(library)], size=size, read=[library], memory=_MEMORY
@@ -202,6 +199,7 @@ def _close(server: Server) -> None:
 
 
 @atexit.register
-def _close_all() -> None:
+def close_idle() -> None:
+    """End the servers that are kept for reuse."""
     while _IDLE:
         _close(_IDLE.pop())
