@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from conformance.differential.comparison import Comparison
@@ -13,6 +14,7 @@ from conformance.differential.inputs import admitted, inputs
 from conformance.differential.properties import PROPERTIES
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, expand, open_kernel
+from conformance.kernels.reading import GOLDEN_BYTES, read_text
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.shim import ShimOracle, build_shim
@@ -31,7 +33,9 @@ class Proposal:
     def diff(self) -> list[str]:
         """A unified diff from the file to what would be written; empty if that is the same."""
         path = self.semantics.path
-        before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        before: list[str] = []
+        with suppress(ConformanceError):  # What is damaged is written anew.
+            before = read_text(path, GOLDEN_BYTES)
         name = f"golden/{self.semantics.series}/{path.name}"
         return list(difflib.unified_diff(before, self.semantics.lines, name, name, lineterm="", n=0))
 

@@ -8,6 +8,7 @@ blessed, also when that one's source has left the archive.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from conformance.differential.inputs import SCHEMA, asked, inputs
 from conformance.differential.property import Property
 from conformance.differential.wanted import chosen
 from conformance.errors import ConformanceError
+from conformance.kernels.reading import GOLDEN_BYTES, read_text
+from conformance.kernels.releases import is_version
 from conformance.model.modes import MODES
 from conformance.oracles.child import FunctionOracle, KernelDied
 from conformance.paths import GOLDEN
@@ -89,14 +92,13 @@ def blessed(series: str | None) -> Semantics | None:
     if series is None:
         return None
     path = Semantics(series, "", {}).path
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    rows = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+    rows = [line.split() for line in read_text(path, GOLDEN_BYTES) if line and not line.startswith("#")]
     facts = {row[0]: row[1] for row in rows if len(row) == 2}
     found = [Mark(row[0], row[1], int(row[2]), row[3], row[4]) for row in rows if _is_mark(row)]
-    if len(facts) + len(found) != len(rows) or {"schema", "series", "package"} - set(facts):
+    named = {"schema", "series", "package"} <= set(facts) and is_version(facts["package"])
+    if len(facts) + len(found) != len(rows) or not named:
         raise ConformanceError(f"{path}: is no fingerprint; `conformance fingerprint bless` writes it anew.")
     if facts["schema"] != str(SCHEMA):
         return None
@@ -104,7 +106,7 @@ def blessed(series: str | None) -> Semantics | None:
 
 
 def _is_mark(row: Sequence[str]) -> bool:
-    return len(row) == 5 and row[2].isdigit()
+    return len(row) == 5 and re.fullmatch("[0-9]{1,9}", row[2]) is not None
 
 
 def answers(oracle: FunctionOracle, prop: Property, mode: str, cases: Words) -> Words:

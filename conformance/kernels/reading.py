@@ -8,7 +8,13 @@ from typing import IO
 
 from conformance.errors import ConformanceError
 
-__all__ = ["read_file", "read_stream"]
+__all__ = ["GOLDEN_BYTES", "read_file", "read_stream", "read_text"]
+
+
+GOLDEN_BYTES = 1 << 20
+"""Of a golden file; the largest has 33 KB."""
+LONGEST_LINE = 1 << 12
+"""Characters of a line in a file of ours; the longest are 400."""
 
 
 def read_file(path: Path | str, most: int) -> bytes:
@@ -22,6 +28,18 @@ def read_file(path: Path | str, most: int) -> bytes:
     except (OSError, ValueError, RuntimeError) as trouble:  # A NUL in its name, a ~ of no user.
         why = getattr(trouble, "strerror", None) or trouble
         raise ConformanceError(f"{path} cannot be read: {why}.") from None
+
+
+def read_text(path: Path | str, most: int) -> list[str]:
+    """The lines of a text file, in UTF-8. Raises ConformanceError like read_file(), and if it is not text."""
+    try:
+        text = read_file(path, most).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ConformanceError(f"{path} cannot be read: it is not text.") from None
+    lines = text.splitlines()
+    if (longest := max(map(len, lines), default=0)) > LONGEST_LINE:
+        raise ConformanceError(f"{path} is not read: it has a line of {longest:,} characters.")
+    return lines
 
 
 def read_stream(stream: IO[bytes], most: int, what: str) -> bytes:

@@ -7,7 +7,7 @@ import re
 
 from conformance.kernels.selector import SERIES
 
-__all__ = ["caution", "newest_series", "release_numbers", "series_of"]
+__all__ = ["caution", "is_version", "newest_series", "release_numbers", "series_of"]
 
 
 def series_of(version: str) -> str:
@@ -15,6 +15,11 @@ def series_of(version: str) -> str:
     found = re.match(r"[0-9]+\.[0-9]+", version)
     assert found is not None, version
     return found.group()
+
+
+def is_version(text: str) -> bool:
+    """Whether release_numbers() can read it."""
+    return re.match(r"[0-9]{1,4}\.[0-9]{1,4}\.[0-9]{1,6}(?![0-9])", text) is not None
 
 
 def release_numbers(version: str) -> tuple[int, int, int]:

@@ -22,13 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.errors import ConformanceError
+from conformance.kernels.reading import read_text
 from conformance.races.race import RACES, SIDES
 from conformance.races.schedule import Leg, read_legs
 
 __all__ = ["Saved", "read"]
 
 _FACTS = ("race", "on", "mode", "without", "breaks")
-_MOST = 1 << 20
+_MOST, _MOST_LEGS = 1 << 20, 10_000
+"""Bytes of a race file, and lines of its schedule; the longest has 40."""
 
 
 @dataclass(frozen=True)
@@ -50,20 +52,12 @@ class Saved:
 
 def read(path: Path) -> Saved:
     """Read a race file. Raises ConformanceError with what is wrong with it."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(_MOST + 1)
-    except OSError as error:
-        raise ConformanceError(f"{path} cannot be read: {error.strerror}.") from error
-    try:
-        lines = content.decode().splitlines()
-    except UnicodeDecodeError:
-        raise ConformanceError(f"{path} is no race file: it is not text.") from None
+    lines = read_text(path, _MOST)
     facts = dict.fromkeys(_FACTS, "")
     at = 0
     for at, line in enumerate(lines):
         name, _, value = line.partition(" ")
-        if line == "schedule" or len(content) > _MOST:
+        if line == "schedule":
             break
         if line and not line.startswith("#"):
             if name not in facts:
@@ -78,10 +72,12 @@ def read(path: Path) -> Saved:
         if not line.startswith("  "):
             break
         told.append(line)
+        if len(told) > _MOST_LEGS:
+            raise ConformanceError(f"{path}: its schedule has more than {_MOST_LEGS:,} lines.")
     try:
         legs = tuple(read_legs(told))
     except ValueError as error:
-        raise ConformanceError(f"{path}: {error}.") from None
+        raise ConformanceError(f"{path}: {str(error)[:300]}.") from None
     saved = Saved(legs=legs, **facts)
     _check(path, saved)
     return saved
@@ -90,17 +86,18 @@ def read(path: Path) -> Saved:
 def _check(path: Path, saved: Saved) -> None:
     if saved.race not in RACES:
         raise ConformanceError(
-            f"{path}: no race is called {saved.race!r}; `conformance explore list` names all."
+            f"{path}: no race is called {saved.race[:40]!r}; `conformance explore list` names all."
         )
     race = RACES[saved.race]
     if saved.on not in SIDES:
-        raise ConformanceError(f"{path}: a race runs on {' or '.join(SIDES)}, not on {saved.on!r}.")
+        raise ConformanceError(f"{path}: a race runs on {' or '.join(SIDES)}, not on {saved.on[:40]!r}.")
     if saved.mode not in race.modes:
         raise ConformanceError(
-            f"{path}: {saved.race} has no mode {saved.mode!r}; it has {', '.join(race.modes)}."
+            f"{path}: {saved.race} has no mode {saved.mode[:40]!r}; it has {', '.join(race.modes)}."
         )
     unknown = [leg.thread for leg in saved.legs if leg.thread not in race.threads]
     if unknown:
         raise ConformanceError(
-            f"{path}: there is no thread {unknown[0]} in {saved.race}; there are {', '.join(race.threads)}."
+            f"{path}: there is no thread {unknown[0][:40]} in {saved.race}; "
+            f"there are {', '.join(race.threads)}."
         )

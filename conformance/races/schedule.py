@@ -21,7 +21,7 @@ from conformance.races.subject import Ending, Subject
 
 __all__ = ["Leg", "legs_of", "read_legs", "run_legs"]
 
-_LEG = re.compile(r"(\S+)\s+(?:to its end|until\s+(.+?)(?:\s+#(\d+))?)")
+_LEG = re.compile(r"(\S+)\s+(?:to its end|until\s+(.+?)(?:\s+#([0-9]{1,9}))?)")
 
 
 @dataclass(frozen=True)

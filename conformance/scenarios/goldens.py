@@ -8,6 +8,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from conformance.errors import ConformanceError
+from conformance.kernels.reading import GOLDEN_BYTES, read_text
+from conformance.kernels.releases import is_version
 from conformance.paths import GOLDEN
 
 __all__ = ["SCHEMA", "Golden", "difference", "in_ci"]
@@ -47,11 +50,18 @@ class Golden:
         ]
 
     def blessed(self) -> list[str] | None:
-        """The lines of the file as it lies there; None if there is none."""
-        try:
-            return self.path.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
+        """The lines of the file as it lies there; None if there is none.
+
+        Raises ConformanceError if it cannot be read or is another file.
+        """
+        if not self.path.exists():
             return None
+        lines = read_text(self.path, GOLDEN_BYTES)
+        package = lines[5].removeprefix(_PACKAGE) if len(lines) > 5 else ""
+        if lines[:5] != self.lines[:5] or lines[5] == package or not is_version(package):
+            again = f"`conformance scenario bless {self.scenario}` writes it anew"
+            raise ConformanceError(f"{self.path} is no golden transcript of {self.scenario}; {again}.")
+        return lines
 
     def write(self) -> None:
         """Put it there."""
@@ -68,9 +78,16 @@ class Golden:
 def difference(golden: Golden, *, package: bool = False) -> list[str]:
     """A unified diff from the file to what was just seen; empty if they agree.
 
-    That another package was used is in itself no difference, unless ``package`` asks for it.
+    That another package was used is in itself no difference, unless ``package`` asks for it; that is what
+    blesses, so that a damaged file then counts as none. Raises ConformanceError about one otherwise.
     """
-    there, here = golden.blessed(), golden.lines
+    here = golden.lines
+    try:
+        there = golden.blessed()
+    except ConformanceError:
+        if not package:
+            raise
+        there = None
     if there is not None and not package:
         there, here = ([line for line in lines if not line.startswith(_PACKAGE)] for lines in (there, here))
     name = f"{golden.series}/{golden.path.name}"

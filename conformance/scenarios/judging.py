@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from conformance.differential.unjudged import unjudged
 from conformance.differential.verdict import Counterexample, Result, Verdict
+from conformance.errors import ConformanceError
 from conformance.kernels.releases import release_numbers
 from conformance.model.profiles import profile_of
 from conformance.oracles.lacking import Lacking
@@ -70,11 +71,14 @@ def judge(arena: Arena, name: str, script: Script, facts: Facts, *, golden: bool
         return result(Verdict.FAIL, place, _broken(script, broken, command))
     reason = f"{len(script.steps)} steps agree, {len(script.claims)} claims hold"
     if golden and facts.series is not None:
-        seen = golden_of(arena, name, script, played, facts)
-        if seen.blessed() is None:
+        try:
+            seen = golden_of(arena, name, script, played, facts)
+            blessed, changed, drift = seen.blessed(), goldens.difference(seen), seen.drift()
+        except ConformanceError as damaged:
+            return result(Verdict.ERROR, str(damaged))
+        if blessed is None:
             todo = f"conformance scenario bless {name}"
             return result(Verdict.ERROR, f"there is no golden transcript yet; `{todo}` writes it")
-        changed, drift = goldens.difference(seen), seen.drift()
         if changed and drift and profile_of(release_numbers(drift)).changes != arena.k.profile.changes:
             unlike = f"not compared with its golden transcript: that is of {drift}, which has other changes"
             return result(Verdict.PASS, f"{reason}; {unlike}")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.errors import ConformanceError
+from conformance.kernels.reading import read_text
 from conformance.model.profiles import Profile
 from conformance.scenarios.order import check
 from conformance.scenarios.steps import OPTIONS, check_options, parse, unusual
@@ -23,6 +24,8 @@ from conformance.scenarios.story import TDP_MODES, Script
 __all__ = ["Saved", "is_file_name", "read", "write"]
 
 _HEADER = "# conformance scenario 1"
+_MOST_BYTES, _MOST_STEPS = 1 << 20, 2_000
+"""Of a scenario file. The longest story has 60 steps, lockstep takes up to 400 before it begins anew."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,7 @@ def is_file_name(name: str) -> bool:
 def read(name: str) -> Saved:
     """The scenario in the file ``name``. Raises ConformanceError that names the line that is wrong."""
     path = Path(name)
-    try:
-        lines = path.expanduser().read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as problem:
-        why = getattr(problem, "strerror", None) or "it is no text"
-        raise ConformanceError(f"{path}: cannot read the scenario: {why}.") from problem
+    lines = read_text(path, _MOST_BYTES)
     if not lines or lines[0].strip() != _HEADER:
         raise ConformanceError(f"{path}: is no scenario file; its first line has to be '{_HEADER}'.")
     options: dict[str, int] = {}
@@ -68,17 +67,19 @@ def read(name: str) -> Saved:
             elif told:
                 steps.append(parse(told))
         except ValueError as problem:
-            raise ConformanceError(f"{path}: line {number}: {problem}.") from problem
+            raise ConformanceError(f"{path}: line {number}: {_short(problem)}.") from problem
+        if len(steps) > _MOST_STEPS:
+            raise ConformanceError(f"{path}: holds more than {_MOST_STEPS:,} steps. Shorten it.")
     try:
         every = check_options(options)
         check(steps, every)
     except ValueError as problem:
-        raise ConformanceError(f"{path}: {problem}.") from problem
+        raise ConformanceError(f"{path}: {_short(problem)}.") from problem
     if not steps:
         raise ConformanceError(f"{path}: holds no step.")
-    if options.get("pml") and modes != ["ept-ad"]:
+    if options.get("pml") and {*modes} != {"ept-ad"}:
         raise ConformanceError(f"{path}: pml=1 makes sense in mode ept-ad only; name that mode alone.")
-    return Saved(name, Script(tuple(steps), every), tuple(modes) or TDP_MODES)
+    return Saved(name, Script(tuple(steps), every), tuple(dict.fromkeys(modes)) or TDP_MODES)
 
 
 def write(path: Path, script: Script, mode: str, remark: str) -> None:
@@ -89,6 +90,12 @@ def write(path: Path, script: Script, mode: str, remark: str) -> None:
         path.expanduser().write_text("\n".join(lines) + "\n", encoding="utf-8")
     except OSError as problem:
         raise ConformanceError(f"{path}: cannot write the scenario: {problem.strerror}.") from problem
+
+
+def _short(problem: ValueError) -> str:
+    """What is wrong, with at most so much of what the file says."""
+    text = str(problem)
+    return text if len(text) <= 300 else f"{text[:200]} ... {text[-80:]}"
 
 
 def _mode(name: str) -> str:

@@ -83,7 +83,15 @@ def test_a_file_is_read_as_it_was_written(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"), [(f"package {PACKAGE}\n", ""), (" 8192 ", " many "), ("series 6.1", "series")]
+    ("old", "new"),
+    [
+        (f"package {PACKAGE}\n", ""),
+        (PACKAGE, "of-old"),
+        (" 8192 ", " many "),
+        (" 8192 ", " ² "),
+        (" 8192 ", f" {'9' * 3000} "),
+        ("series 6.1", "series"),
+    ],
 )
 def test_an_edited_file_is_refused(tmp_path, monkeypatch, old, new):
     monkeypatch.setattr(fingerprints, "GOLDEN", tmp_path)
@@ -92,6 +100,17 @@ def test_an_edited_file_is_refused(tmp_path, monkeypatch, old, new):
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(ConformanceError, match="is no fingerprint"):
+        blessed("6.1")
+
+
+@pytest.mark.parametrize(
+    "content, told", [(b"\xff", "is not text"), (bytes((1 << 20) + 1), "larger than 1 MiB")]
+)
+def test_a_damaged_file_is_refused(tmp_path, monkeypatch, content, told):
+    monkeypatch.setattr(fingerprints, "GOLDEN", tmp_path)
+    semantics(PROFILE).write()
+    (tmp_path / "6.1" / "semantics.txt").write_bytes(content)
+    with pytest.raises(ConformanceError, match=told):
         blessed("6.1")
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from conformance.errors import ConformanceError
@@ -62,3 +64,31 @@ def test_a_race_without_two_changes_is_followed_without_both(tmp_path):
     found = follow(written(tmp_path, "\n".join(lines)), ("6.1",), (), lambda message: None)
     assert found.saved.without == "e930bffe95e1 TDP_CMPXCHG"
     assert found.outcome.trouble == ""
+
+
+HEAD = "race fault_against_release\non kvm\nmode npt\nschedule\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (HEAD + "  vcpu0 until x" + " " * 100_000 + "y\n", "it has a line of 100,016 characters"),
+        (HEAD + "  vcpu0 to its end\n" * 10_001, "its schedule has more than 10,000 lines"),
+        (HEAD + "  vcpu0 until x #" + "1" * 4000 + "\n" * 2, None),
+        ("\n" * (1 << 20) + HEAD, "larger than 1 MiB"),
+        ("race " + "x" * 3000 + "\nschedule\n", "no race is called 'x"),
+    ],
+)
+def test_a_race_file_of_giants(tmp_path, text, sentence):
+    path = written(tmp_path, text)
+    if sentence is None:
+        assert read(path).legs[0].nth == 1
+        return
+    with pytest.raises(ConformanceError, match=sentence) as refusal:
+        read(path)
+    assert len(str(refusal.value)) < 500
+
+
+def test_a_name_that_no_file_has():
+    with pytest.raises(ConformanceError, match="cannot be read: embedded null byte"):
+        read(Path("a\0b"))

@@ -113,3 +113,24 @@ def test_a_golden_transcript_of_a_kernel_with_other_changes_is_not_compared():
 def test_a_script_that_makes_no_sense_is_no_finding():
     result = judged(script=Script((parse("walk_begin gfn=0"),), UNMAP.options))
     assert result.verdict is Verdict.ERROR and result.reason.startswith("makes no sense: ")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (b"package   6.1.1-1", b"package   none", "is no golden transcript of unmap_one_page"),
+        (b"mode      ", b"mode      x", "is no golden transcript of unmap_one_page"),
+        (b"schema", b"\xff", "it is not text"),
+        (b"PASS", b"P" * 5000, "it has a line of"),
+    ],
+)
+def test_a_damaged_golden_transcript_is_no_difference(old, new, told):
+    arena = ModelArena()
+    golden = golden_of(arena, "unmap_one_page", UNMAP, play(arena, UNMAP), FACTS)
+    golden.write()
+    content = golden.path.read_bytes()
+    assert old in content
+    golden.path.write_bytes(content.replace(old, new))
+    result = judged(golden=True)
+    assert result.verdict is Verdict.ERROR and told in result.reason
+    assert goldens.difference(golden, package=True)[0].startswith("--- ")

@@ -71,17 +71,31 @@ def test_a_saved_story_is_read_as_it_was(tmp_path):
         ("# conformance scenario 1\nmode shadow\n", "line 2: there is no mode shadow here"),
         ("# conformance scenario 1\nwalk_next\n", "no reader walks"),
         ("# conformance scenario 1\noption pml=1\ngrace_period\n", "in mode ept-ad only"),
+        ("# conformance scenario 1\n" + "grace_period\n" * 2001, "holds more than 2,000 steps"),
+        ("# conformance scenario 1\n" + "x" * 4097, "it has a line of 4,097 characters"),
+        ("# conformance scenario 1\n" + "x" * 4000, r"there is no step x{183} \.\.\. "),
+        ("# conformance scenario 1\n" * 100_000, "larger than 1 MiB"),
+        ("# conformance scenario 1\ntouch page=²\n", "page=² is no number"),
+        ("# conformance scenario 1\ntouch page=" + "9" * 3000, "is no number"),
+        ("\udcff", "it is not text"),
     ],
 )
 def test_a_file_that_is_wrong_is_refused_in_a_sentence(tmp_path, text, complaint):
     path = tmp_path / "bad.scenario"
-    path.write_text(text)
+    path.write_text(text, "utf-8", "surrogateescape")
     with pytest.raises(ConformanceError, match=complaint):
         saved.read(str(path))
 
 
+def test_a_mode_that_is_named_often_counts_once(tmp_path):
+    (tmp_path / "many.scenario").write_text(
+        "# conformance scenario 1\n" + "mode npt\n" * 500 + "grace_period\n"
+    )
+    assert saved.read(str(tmp_path / "many.scenario")).modes == ("npt",)
+
+
 def test_a_file_that_is_not_there():
-    with pytest.raises(ConformanceError, match="cannot read the scenario: No such file"):
+    with pytest.raises(ConformanceError, match="cannot be read: No such file"):
         saved.read("./nowhere.scenario")
     assert (
         saved.is_file_name("x.scenario")
