@@ -119,7 +119,9 @@ def _clean_up() -> None:
     """Remove what multiprocessing keeps until the interpreter exits, which it may not do in the usual way."""
     util._run_finalizers()  # type: ignore[attr-defined]
     # It would otherwise end only shortly after this process.
-    resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
+    tracker = resource_tracker._resource_tracker
+    if getattr(tracker, "_pid", None) is not None:
+        tracker._stop()  # type: ignore[attr-defined]
 
 
 processes.at_end(_clean_up)

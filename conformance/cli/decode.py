@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -222,6 +221,7 @@ def _release(selector: str) -> tuple[int, int]:
 
 def _release_of_revision(tree: Tree, selector: str) -> tuple[int, int]:
     """The same of a revision: what tells a kernel's release is laid out, and the tree left alone."""
+    from conformance.kernels.cache import temporary
     from conformance.kernels.prepare import release_of
     from conformance.kernels.tools import run
 
@@ -233,12 +233,12 @@ def _release_of_revision(tree: Tree, selector: str) -> tuple[int, int]:
             f"{line(selector)}: {line(str(tree.path))} is no git repository "
             f"with a revision {line(str(tree.revision))}."
         )
-    with tempfile.TemporaryDirectory(prefix="conformance-") as scratch:
+    with temporary("decode") as scratch:
         for name in ("Makefile", "arch/x86/kvm/mmu/mmu.c"):
             shown = run([*git, "show", f"{tree.revision}:./{name}"], purpose="Reading a revision")
             if shown.returncode == 0:
                 place = Path(scratch, name)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_text(shown.stdout, "utf-8", "replace")
-        version, patchlevel, _ = release_of(Path(scratch), line(selector))
+        version, patchlevel, _ = release_of(scratch, line(selector))
     return version, patchlevel

@@ -8,11 +8,11 @@ lines of context that were ignored; git calls it reducing the context.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from conformance.errors import ConformanceError
+from conformance.kernels.cache import temporary
 from conformance.kernels.names import Touched
 from conformance.kernels.tools import clean_environment, run
 
@@ -118,15 +118,15 @@ def _merge(files: Sequence[Touched], tree: Path, blob: Blob) -> list[str]:
     for file, base in zip(files, bases, strict=True):
         if base is None:
             return []
-        with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
+        with temporary("merge") as folder:
             place = Path(folder, file.new)
             place.parent.mkdir(parents=True)
             place.write_bytes(base)
-            if _git_apply([file], Path(folder))[0]:
+            if _git_apply([file], folder)[0]:
                 return []
             Path(folder, "base").write_bytes(base)
             words = ["git", "merge-file", "-p", *map(str, (tree / file.new, Path(folder, "base"), place))]
-            done = run(words, cwd=Path(folder))
+            done = run(words, cwd=folder)
             if done.returncode:
                 return []
             merged.append(done.stdout.encode("utf-8", "surrogateescape"))

@@ -12,21 +12,19 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 from filelock import FileLock, Timeout
 
 from conformance.errors import ConformanceError
+from conformance.kernels import scratch
 from conformance.kernels.manifest import Manifest
 from conformance.kernels.tools import DISK_FULL, Progress, disk_full, quiet
 
-__all__ = ["Builder", "Cache", "key_of"]
+__all__ = ["Builder", "Cache", "key_of", "temporary"]
 
 Builder = Callable[[Path], object]
 """Fills the empty directory it is given. The directory around it is private too and is removed afterwards:
@@ -41,12 +39,22 @@ def key_of(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
+@contextlib.contextmanager
+def temporary(name: str) -> Iterator[Path]:
+    """A directory in the user's cache that is removed whatever happens; ``name`` says what for.
+
+    Raises ConformanceError if it cannot be made, or its disk is full.
+    """
+    cache = Cache()
+    with cache.writing(), cache.temporary(name) as place:
+        yield place
+
+
 class Cache:
     """The cache below one directory: by default the user's cache directory, or $CONFORMANCE_CACHE."""
 
     def __init__(self, root: Path | None = None) -> None:
-        chosen = root or os.environ.get("CONFORMANCE_CACHE") or platformdirs.user_cache_dir("conformance")
-        self.root = Path(chosen).expanduser().absolute()
+        self.root = root.expanduser().absolute() if root else scratch.cache_root()
 
     def entry(self, kind: str, key: str) -> Path:
         """Where the entry is, if it is there."""
@@ -97,16 +105,16 @@ class Cache:
             found = self.find(kind, key, progress=progress)
             if found is not None:
                 return found
-            self.sweep(kind, key)
+            self.sweep()
             path = self.entry(kind, key)
-            with self.temporary(kind, key) as scratch:
-                fresh = scratch / "entry"
+            with self.temporary(f"{kind}-{key}") as place:
+                fresh = place / "entry"
                 fresh.mkdir()
                 builder(fresh)
                 Manifest.take(fresh).save(fresh)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 if path.exists():
-                    path.rename(scratch / "damaged")
+                    path.rename(place / "damaged")
                 fresh.rename(path)
             if keep is not None:
                 self.prune(kind, keep)
@@ -150,34 +158,14 @@ class Cache:
         return FileLock(place / f"{name}.lock")
 
     @contextlib.contextmanager
-    def temporary(self, kind: str, key: str) -> Iterator[Path]:
+    def temporary(self, name: str) -> Iterator[Path]:
         """A directory on the cache's file system that is removed whatever happens."""
-        place = self.root / "tmp"
-        place.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f"{kind}-{key}-", dir=place))
-        try:
-            yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+        with scratch.temporary(scratch.place_of(self.root), name) as place:
+            yield place
 
-    def sweep(self, kind: str, key: str) -> None:
-        """Remove what killed runs left: temporary directories whose entry nobody is making.
-
-        The caller holds the lock of kind and key, so those of that entry are nobody's.
-        """
-        place = self.root / "tmp"
-        for left in place.iterdir() if place.is_dir() else ():
-            owner = left.name.rpartition("-")[0]
-            if owner == f"{kind}-{key}":
-                shutil.rmtree(left, ignore_errors=True)
-                continue
-            with contextlib.suppress(Timeout, OSError):
-                lock = self.lock_of(owner)
-                lock.acquire(timeout=0)
-                try:
-                    shutil.rmtree(left, ignore_errors=True)
-                finally:
-                    lock.release()
+    def sweep(self) -> None:
+        """Remove the temporary directories that killed runs left."""
+        scratch.sweep(scratch.place_of(self.root))
 
     def entries(self, kind: str) -> list[Path]:
         """The entries of a kind, the most recently used first."""
@@ -197,8 +185,8 @@ class Cache:
 
     def remove(self, kind: str, key: str) -> None:
         """Remove an entry, in one step for everyone else; nothing happens if it is not there."""
-        with self.temporary(kind, key) as scratch, contextlib.suppress(FileNotFoundError):
-            self.entry(kind, key).rename(scratch / "removed")
+        with self.temporary(f"{kind}-{key}") as place, contextlib.suppress(FileNotFoundError):
+            self.entry(kind, key).rename(place / "removed")
 
     def read_note(self, kind: str, key: str) -> Any:
         """A small JSON value kept beside the entries, None if there is none (or no readable one)."""
@@ -212,12 +200,6 @@ class Cache:
         place = self.root / "notes"
         with self.writing():
             place.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=place)
-            try:
-                with os.fdopen(handle, "w") as file:
-                    json.dump(value, file, separators=(",", ":"))
-                os.replace(name, place / f"{kind}-{key}.json")
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    os.unlink(name)
-                raise
+            with self.temporary("note") as folder:
+                (folder / "note").write_text(json.dumps(value, separators=(",", ":")))
+                (folder / "note").replace(place / f"{kind}-{key}.json")

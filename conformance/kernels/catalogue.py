@@ -26,7 +26,7 @@ def catalogue(cache: Cache, progress: Progress) -> list[Offer]:
         note = cache.read_note(KIND, key)
         if note is not None and note["asked"] > time.time() - ASK_AGAIN:
             return remembered(cache)
-        with cache.temporary(KIND, key) as scratch:
+        with cache.temporary(f"{KIND}-{key}") as scratch:
             offers = Archive(scratch / "apt", progress).sources(SUITES)
         value = {"asked": time.time(), "offers": [dataclasses.astuple(offer) for offer in offers]}
         cache.write_note(KIND, key, value)

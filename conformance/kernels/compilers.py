@@ -14,13 +14,13 @@ import re
 import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from conformance.errors import ConformanceError
+from conformance.kernels.cache import temporary
 from conformance.kernels.products import check_library, check_object
 from conformance.kernels.tools import run
 
@@ -239,15 +239,15 @@ def _useless(name: str, words: list[str], what: str) -> ConformanceError:
 
 @lru_cache
 def _check(compiler: Compiler) -> None:
-    with tempfile.TemporaryDirectory(prefix="conformance-cc-") as place:
-        source, made, library = (Path(place) / name for name in ("probe.c", "probe.o", "probe.so"))
+    with temporary("compiler") as place:
+        source, made, library = (place / name for name in ("probe.c", "probe.o", "probe.so"))
         source.write_text(_PROBE)
         for words, product, check in (
             (["-fPIC", "-c", str(source), "-o", str(made)], made, check_object),
             (["-shared", str(made), "-o", str(library)], library, check_library),
         ):
             command = [*compiler.command, *words]
-            done = run(command, cwd=Path(place), timeout=PATIENCE, purpose="Compiling kernel code")
+            done = run(command, cwd=place, timeout=PATIENCE, purpose="Compiling kernel code")
             if done.returncode:
                 said = _shortened(f"{done.stderr}\n{done.stdout}")
                 raise _useless(compiler.name, command, f"ended with status {done.returncode} and said {said}")

@@ -83,7 +83,7 @@ def fetch(pin: Pin, title: str, cache: Cache, progress: Progress) -> tuple[Path,
     with (
         cache.writing(),
         cache.lock("pin", pin.series, title, progress),
-        cache.temporary("pin", pin.series) as scratch,
+        cache.temporary(f"pin-{pin.series}") as scratch,
     ):
         found = cache.find(KIND, package_key(pin.package, pin.version))
         if found is not None:

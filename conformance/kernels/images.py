@@ -112,7 +112,11 @@ def _known(wanted: str, cache: Cache) -> tuple[str | None, str]:
 def _fetch(series: str, wanted: str, selector: str, cache: Cache, progress: Progress) -> tuple[str, str]:
     """Look in the archive for the packages of a version, and put what is needed into the cache."""
     title = f"the shipped kernel of {selector}"
-    with cache.writing(), cache.lock(KIND, wanted, title, progress), cache.temporary(KIND, wanted) as scratch:
+    with (
+        cache.writing(),
+        cache.lock(KIND, wanted, title, progress),
+        cache.temporary(f"{KIND}-{wanted}") as scratch,
+    ):
         archive = Archive(scratch / "apt", progress)
         found = _candidates(archive, series, wanted)
         version = wanted if wanted in found else _nearest(wanted, list(found))

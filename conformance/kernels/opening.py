@@ -53,6 +53,7 @@ def open_kernel(
     """
     say = quiet if progress is None else progress
     store = Cache() if cache is None else cache
+    store.sweep()
     compiler = chosen()
     title = " + ".join([selector, *(Path(patch).name for patch in patches)]) + compiler.in_title
     named = parse(selector)

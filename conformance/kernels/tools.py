@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from conformance.errors import ConformanceError
+from conformance.kernels import scratch
 from conformance.sandbox import processes
 
 __all__ = [
@@ -104,13 +106,14 @@ def run(
     seconds.
     """
     try:
-        done = processes.run(
-            [str(word) for word in argv],
-            given=given,
-            timeout=timeout,
-            cwd=cwd,
-            env=dict(env) if env is not None else clean_environment(),
-        )
+        with _own_place() as place:
+            done = processes.run(
+                [str(word) for word in argv],
+                given=given,
+                timeout=timeout,
+                cwd=cwd,
+                env={**(env if env is not None else clean_environment()), **place},
+            )
     except FileNotFoundError:
         if cwd is not None and not cwd.is_dir():
             raise
@@ -125,6 +128,17 @@ def run(
     if result.returncode and "No space left on device" in result.stderr:
         raise disk_full(cwd or Path.cwd())
     return result
+
+
+@contextlib.contextmanager
+def _own_place() -> Iterator[dict[str, str]]:
+    """What gives a program its own directory for temporary files, which a killed one leaves there."""
+    with contextlib.ExitStack() as stack:
+        place: dict[str, str] = {}
+        with contextlib.suppress(OSError):
+            own = scratch.temporary(scratch.place_of(scratch.cache_root()), "run")
+            place["TMPDIR"] = str(stack.enter_context(own))
+        yield place
 
 
 ERROR = re.compile(r"(?:fatal )?error:|^Error:|undefined reference|\bld: ", re.IGNORECASE)

@@ -120,7 +120,7 @@ def on_disk(path: Path, title: str, cache: Cache, progress: Progress) -> Base:
         with (
             cache.writing(),
             cache.lock("trees", key, title, progress),
-            cache.temporary("trees", key) as scratch,
+            cache.temporary(f"trees-{key}") as scratch,
         ):
             root = (
                 unchanged(path, key, cache, progress)

@@ -7,11 +7,11 @@ import contextlib
 import json
 import os
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.errors import ConformanceError
+from conformance.kernels import scratch
 from conformance.kernels.kernel import FACTS, read_facts
 from conformance.kernels.manifest import MANIFEST, Manifest
 from conformance.kernels.tools import DISK_FULL, disk_full
@@ -61,23 +61,26 @@ def vendored(series: str, place: Path | None = None) -> Vendored | None:
 def lay_out(root: Path, series: str, version: str, place: Path | None = None) -> Path:
     """Copy a prepared kernel to vendor_headers/<series>/, replacing what is there in one step; its path."""
     target = (place or VENDOR_HEADERS) / series
-    try:
-        scratch = Path(tempfile.mkdtemp(prefix=f".{series}-", dir=target.parent))
-    except OSError as trouble:
-        raise ConformanceError(f"{target.parent} cannot be written ({trouble.strerror}).") from None
-    try:
-        fresh = scratch / "fresh"
-        shutil.copytree(
-            root, fresh, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns(f"{MANIFEST}*")
-        )
-        facts = read_facts(root) | {"version": version}
-        (fresh / FACTS).write_text(json.dumps(facts, separators=(",", ":")))
-        Manifest.take(fresh).save(fresh)
-        if target.exists():
-            os.rename(target, scratch / "old")
-        os.rename(fresh, target)
-    except OSError as trouble:
-        raise disk_full(target.parent) if trouble.errno in DISK_FULL else trouble from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    scratch.sweep(target.parent, f".{series}-")
+    with contextlib.ExitStack() as stack:
+        try:
+            own = stack.enter_context(scratch.temporary(target.parent, f".{series}"))
+        except OSError as trouble:
+            raise ConformanceError(f"{target.parent} cannot be written ({trouble.strerror}).") from None
+        try:
+            _replace(root, version, target, own)
+        except OSError as trouble:
+            raise disk_full(target.parent) if trouble.errno in DISK_FULL else trouble from None
     return target
+
+
+def _replace(root: Path, version: str, target: Path, own: Path) -> None:
+    """Copy a prepared kernel to ``target``, by way of a directory beside it."""
+    fresh = own / "fresh"
+    shutil.copytree(root, fresh, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns(f"{MANIFEST}*"))
+    facts = read_facts(root) | {"version": version}
+    (fresh / FACTS).write_text(json.dumps(facts, separators=(",", ":")))
+    Manifest.take(fresh).save(fresh)
+    if target.exists():
+        os.rename(target, own / "old")
+    os.rename(fresh, target)

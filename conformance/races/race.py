@@ -15,7 +15,6 @@ historic forms lacks one thing, and must break the promise that is named.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +25,7 @@ from conformance.errors import ConformanceError
 from conformance.history.fix import Substitution
 from conformance.history.patches import write_patch
 from conformance.kernels import Cache, Kernel, open_kernel
+from conformance.kernels.cache import temporary
 from conformance.model.changes import RACES as CHANGES
 from conformance.model.changes import Change
 from conformance.model.profiles import Profile
@@ -250,8 +250,8 @@ def library_without(kernel: Kernel, told: Race, change: Change, progress: Callab
     for historic in told.historic:
         if historic.change == change and str(kernel.series) in historic.reverts:
             name = f"without-{re.sub('[^0-9a-zA-Z]+', '-', historic.label)}.patch"
-            with tempfile.TemporaryDirectory(prefix="conformance-races-") as place:
-                patch = write_patch(kernel, historic.reverts[str(kernel.series)], Path(place) / name)
+            with temporary("race") as place:
+                patch = write_patch(kernel, historic.reverts[str(kernel.series)], place / name)
                 lacking = open_kernel(kernel.selector, [patch], progress=progress)
             return build_kvm(lacking, Cache(), progress, racing=True)
     raise ConformanceError(f"how to take {change} out of {kernel.title} is not written down.")

@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 from conformance.kernels import BuildError, Kernel
+from conformance.kernels.cache import temporary
 from conformance.model.layout import Layout
 from conformance.model.macros import MACROS, laid_out
 from conformance.model.profiles import Profile
@@ -116,15 +115,15 @@ def values_of(kernel: Kernel, names: Sequence[str]) -> dict[str, int]:
 
 
 def _compiled(kernel: Kernel, names: Sequence[str]) -> dict[str, int]:
-    with tempfile.TemporaryDirectory(prefix="conformance-review-") as place:
-        unit, headers = Path(place) / "constants.c", Path(place) / "headers.h"
+    with temporary("constants") as place:
+        unit, headers = place / "constants.c", place / "headers.h"
         headers.write_text("".join(f"#include <{name}>\n" for name in HEADERS))
         lines = (
             f"const unsigned long long review_{name} = (unsigned long long)({name});\n" for name in names
         )
         unit.write_text("".join(lines))
         flags = ("-S", "-w", "-fno-zero-initialized-in-bss")
-        (assembly,) = kernel.compile([unit], Path(place) / "o", flags=flags, force_include=[headers])
+        (assembly,) = kernel.compile([unit], place / "o", flags=flags, force_include=[headers])
         text = assembly.read_text()
     values = {}
     for name, number in _VALUE.findall(text):

@@ -7,11 +7,10 @@ Two declarations that come to the same data give the variable the same place, si
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from conformance.kernels import Cache, Kernel, Unit
+from conformance.kernels.cache import temporary
 from conformance.review.machine_code import AS_BUILT
 
 __all__ = ["compile_data", "read_data"]
@@ -28,8 +27,8 @@ _NAMELESS = re.compile(r"\.L[\w.]+")
 def compile_data(kernel: Kernel, units: Sequence[str], cache: Cache) -> Data:
     """The data that ``units`` of a kernel define, compiled as the kernel is built. Raises BuildError."""
     found: Data = {}
-    with tempfile.TemporaryDirectory(prefix="conformance-review-") as place:
-        made = kernel.compile([Unit(unit) for unit in units], Path(place), flags=AS_BUILT, reuse=cache)
+    with temporary("data") as place:
+        made = kernel.compile([Unit(unit) for unit in units], place, flags=AS_BUILT, reuse=cache)
         for assembly in made:
             found.update(read_data(assembly.read_text(errors="replace")))
     return found

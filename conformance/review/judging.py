@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -14,6 +13,7 @@ from pathlib import Path
 from conformance.deadline import threads
 from conformance.errors import ConformanceError
 from conformance.kernels import Kernel, Progress, open_kernel
+from conformance.kernels.cache import temporary
 from conformance.kernels.opening import kept_whole
 from conformance.kernels.selector import parse
 from conformance.review.claims import Claim
@@ -117,7 +117,7 @@ def judge(
     if not any(part.may_concern for part in parts):
         hear.begin(len(parts), onto, notes)
         return SeriesReview(onto, tuple(hear.tell(_unconcerned(part)) for part in parts), notes=notes)
-    with tempfile.TemporaryDirectory(prefix="conformance-") as folder, threads(jobs) as pool:
+    with temporary("patches") as folder, threads(jobs) as pool:
         given = [part for part in series.parts[:applied] if part.may_concern]
         files = [_written(part, Path(folder, str(number))) for number, part in enumerate(given)]
         base = before = open_kernel(onto, files, progress=progress, idle=True)

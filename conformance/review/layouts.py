@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 from elftools.dwarf.die import DIE
 from elftools.elf.elffile import ELFFile
 
 from conformance.kernels import BuildError, Kernel
+from conformance.kernels.cache import temporary
 from conformance.review.constants import HEADERS
 from conformance.review.functions import Source
 from conformance.review.review import ConstantReview
@@ -73,12 +72,12 @@ def layouts_of(kernel: Kernel, names: Sequence[str]) -> dict[str, Layout]:
     """The layouts of those structures that are complete in the MMU's headers."""
     if not names:
         return {}
-    with tempfile.TemporaryDirectory(prefix="conformance-review-") as place:
-        unit, headers = Path(place) / "layouts.c", Path(place) / "headers.h"
+    with temporary("layouts") as place:
+        unit, headers = place / "layouts.c", place / "headers.h"
         headers.write_text("".join(f"#include <{name}>\n" for name in HEADERS))
         unit.write_text("".join(f"{name} *review_{n};\n" for n, name in enumerate(names)))
         try:
-            (made,) = kernel.compile([unit], Path(place) / "o", flags=("-g", "-w"), force_include=[headers])
+            (made,) = kernel.compile([unit], place / "o", flags=("-g", "-w"), force_include=[headers])
         except BuildError:
             return {}
         with made.open("rb") as file:

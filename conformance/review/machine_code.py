@@ -15,12 +15,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from conformance.kernels import Cache, Kernel, Unit
+from conformance.kernels.cache import temporary
 
 __all__ = ["APART", "AS_BUILT", "Code", "compile_code", "read_assembly"]
 
@@ -96,8 +95,8 @@ def compile_code(
     """
     forms: dict[str, set[str]] = {}
     refers: dict[str, set[str]] = {}
-    with tempfile.TemporaryDirectory(prefix="conformance-review-") as place:
-        made = kernel.compile([Unit(unit) for unit in units], Path(place), flags=flags, reuse=cache)
+    with temporary("code") as place:
+        made = kernel.compile([Unit(unit) for unit in units], place, flags=flags, reuse=cache)
         for assembly in made:
             for name, lines in read_assembly(assembly.read_text(errors="replace"), renamed):
                 forms.setdefault(name, set()).add("\n".join(lines))

@@ -135,12 +135,8 @@ def unpacking(monkeypatch, tmp_path):
             def __init__(self, *words, **how) -> None:
                 pass
 
-            def kill(self) -> None:
-                pass
-
-            wait = kill
-
-        monkeypatch.setattr(staging.subprocess, "Popen", Given)
+        monkeypatch.setattr(staging.processes, "start", Given)
+        monkeypatch.setattr(staging.processes, "kill", lambda process: None)
         with contents_of(Path("linux.deb")) as found:
             unpack(found, tmp_path / "tree")
         return tmp_path / "tree"

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, Progress, key_of
+from conformance.kernels.cache import temporary
 from conformance.kernels.compilers import Compiler
 from conformance.kernels.manifest import file_digest
 from conformance.kernels.parsing import enclosing
@@ -108,8 +108,8 @@ def _build_image(module: Module, asked: Asking, name_site: NameSite, how: Path, 
 
     Raises BuildError if the entries do not compile against its types.
     """
-    with tempfile.TemporaryDirectory(prefix="conformance-binary-") as scratch:
-        file, place, compiler = module.object.file, Path(scratch), kernel.compiler
+    with temporary("binary") as place:
+        file, compiler = module.object.file, kernel.compiler
         ours = [_compile(unit, asked, place, file, compiler) for unit in (*_UNITS, how)]
     return link(module.object, ours, name_site, _bug_entry(module.btf))
 

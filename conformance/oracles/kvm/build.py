@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, Progress, Unit, key_of
+from conformance.kernels.cache import temporary
 from conformance.kernels.products import check_library
 from conformance.kernels.tools import first_error
 from conformance.kernels.tools import run as run_tool
@@ -170,8 +170,7 @@ def _ours(traced: bool, racing: bool) -> list[Unit]:
 def _build(kernel: Kernel, cache: Cache, entry: Path, traced: bool, racing: bool) -> None:
     features = [f"-D{name}=1" for name in probe(kernel.root / "src")]
     theirs = [Unit(name, _flags_of(name, traced, racing)) for name in units_of(kernel)]
-    with tempfile.TemporaryDirectory(prefix="conformance-kvm-") as scratch:
-        place = Path(scratch)
+    with temporary("kvm") as place:
 
         def compiled(units: Sequence[Unit], name: str, *flags: str, reuse: Cache | None = None) -> list[Path]:
             return kernel.compile(

@@ -7,7 +7,6 @@ Every member counts, down to numbers, pointers and bits of bit fields, but for w
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from elftools.dwarf.die import DIE
 from elftools.elf.elffile import ELFFile
 
 from conformance.kernels import Cache, Kernel, Unit, key_of
+from conformance.kernels.cache import temporary
 from conformance.kernels.manifest import file_digest
 from conformance.oracles.common import digest_of
 
@@ -73,13 +73,13 @@ def kept_layouts(kernel: Kernel, cache: Cache, in_front: Sequence[Path], force: 
 
     ``in_front`` and ``force`` are the headers with which the kernel is compiled. Raises BuildError.
     """
-    with tempfile.TemporaryDirectory(prefix="conformance-members-") as place:
-        unit = Path(place) / "members.c"
+    with temporary("members") as place:
+        unit = place / "members.c"
         mentions = [f"struct {name} *kept_{name};\n" for name in KEPT]
         unit.write_text("".join([*(f"#include <{name}>\n" for name in _HEADERS), *mentions]))
         (made,) = kernel.compile(
             [Unit(unit)],
-            Path(place) / "o",
+            place / "o",
             flags=("-g", "-gdwarf-4", "-w", "-Iarch/x86/kvm"),
             include_before=in_front,
             force_include=[force],

@@ -8,11 +8,11 @@ for the written list of what is provided in the kernel's stead.
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from conformance.kernels import BuildError, Cache, Kernel, Progress, Unit, key_of
+from conformance.kernels.cache import temporary
 from conformance.kernels.products import check_library
 from conformance.kernels.tools import first_error, run
 from conformance.oracles.common import COMMON_C, NEEDS_GCC, TRACED, defined_nowhere, digest_of
@@ -97,10 +97,10 @@ def _build(kernel: Kernel, entry: Path, tracing: Sequence[str], renamed: Mapping
     ]
     if "HAVE_kvm_tdp_mmu_write_spte" not in features:
         units.append(Unit(_C / "exports_tdp_mmu.c", tracing))
-    with tempfile.TemporaryDirectory(prefix="conformance-shim-") as objects:
+    with temporary("shim") as objects:
         made = kernel.compile(
             units,
-            Path(objects),
+            objects,
             flags=[f"-D{name}=1" for name in features],
             include_before=[_ENVIRONMENT, _C, COMMON_C, COMMON_C / "entries"],
             force_include=[_ENVIRONMENT / "conformance.h"],
