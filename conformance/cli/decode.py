@@ -220,9 +220,8 @@ def _release(selector: str) -> tuple[int, int]:
 
 
 def _release_of_revision(tree: Tree, selector: str) -> tuple[int, int]:
-    """The same of a revision: what tells a kernel's release is laid out, and the tree left alone."""
-    from conformance.kernels.cache import temporary
-    from conformance.kernels.prepare import release_of
+    """The same of a revision."""
+    from conformance.kernels.prepare import release_by
     from conformance.kernels.tools import run
 
     git: list[str | Path] = ["git", "-c", "safe.directory=*", "-C", tree.path]
@@ -233,12 +232,10 @@ def _release_of_revision(tree: Tree, selector: str) -> tuple[int, int]:
             f"{line(selector)}: {line(str(tree.path))} is no git repository "
             f"with a revision {line(str(tree.revision))}."
         )
-    with temporary("decode") as scratch:
-        for name in ("Makefile", "arch/x86/kvm/mmu/mmu.c"):
-            shown = run([*git, "show", f"{tree.revision}:./{name}"], purpose="Reading a revision")
-            if shown.returncode == 0:
-                place = Path(scratch, name)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_text(shown.stdout, "utf-8", "replace")
-        version, patchlevel, _ = release_of(scratch, line(selector))
+    makefile, mmu = (
+        run([*git, "cat-file", "blob", f"{tree.revision}:./{name}"], purpose="Reading a revision")
+        for name in ("Makefile", "arch/x86/kvm/mmu/mmu.c")
+    )
+    said = "" if makefile.returncode else makefile.stdout
+    version, patchlevel, _ = release_by(said, mmu.returncode == 0, line(selector))
     return version, patchlevel

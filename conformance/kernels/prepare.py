@@ -53,10 +53,16 @@ class MissingHeader(ConformanceError):
 def release_of(tree: Path, title: str) -> tuple[int, int, str]:
     """VERSION, PATCHLEVEL and whole version of a kernel tree; ConformanceError if it is none we can use."""
     try:
-        head = (tree / "Makefile").read_text("utf-8", "replace")[:4000]
+        makefile = (tree / "Makefile").read_text("utf-8", "replace")
     except OSError:
-        head = ""
-    found = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(\S*)", head, re.MULTILINE))
+        makefile = ""
+    return release_by(makefile, (tree / "arch/x86/kvm/mmu/mmu.c").is_file(), title)
+
+
+def release_by(makefile: str, has_mmu: bool, title: str) -> tuple[int, int, str]:
+    """The same by what the tree's Makefile says, and by whether it has arch/x86/kvm/mmu/mmu.c."""
+    words = r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(\S*)"
+    found = dict(re.findall(words, makefile[:4000], re.MULTILINE))
     if not found.get("VERSION", "").isdigit() or not found.get("PATCHLEVEL", "").isdigit():
         raise ConformanceError(
             f"{title}: this is no kernel tree: its Makefile gives no VERSION and PATCHLEVEL."
@@ -64,7 +70,7 @@ def release_of(tree: Path, title: str) -> tuple[int, int, str]:
     version = "{VERSION}.{PATCHLEVEL}.{SUBLEVEL}{EXTRAVERSION}".format(
         **{"SUBLEVEL": "0", "EXTRAVERSION": ""} | found
     )
-    if not (tree / "arch/x86/kvm/mmu/mmu.c").is_file():
+    if not has_mmu:
         raise ConformanceError(
             f"{title}: this tree of Linux {version} has no arch/x86/kvm/mmu/mmu.c. "
             "Take a kernel of 5.10 or later, with its x86 sources."

@@ -135,9 +135,12 @@ def _own_place() -> Iterator[dict[str, str]]:
     """What gives a program its own directory for temporary files, which a killed one leaves there."""
     with contextlib.ExitStack() as stack:
         place: dict[str, str] = {}
-        with contextlib.suppress(OSError):
-            own = scratch.temporary(scratch.place_of(scratch.cache_root()), "run")
-            place["TMPDIR"] = str(stack.enter_context(own))
+        root = scratch.cache_root()
+        # A command that needs no cache makes none.
+        if root.is_dir():
+            with contextlib.suppress(OSError):
+                own = scratch.temporary(scratch.place_of(root), "run")
+                place["TMPDIR"] = str(stack.enter_context(own))
         yield place
 
 

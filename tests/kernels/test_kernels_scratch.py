@@ -138,6 +138,7 @@ def test_an_end_while_it_is_made_leaves_none(tmp, monkeypatch):
 
 
 def test_programs_have_their_temporary_files_there(tmp):
+    tmp.mkdir(parents=True)
     done = run(["sh", "-c", 'echo "$TMPDIR"; touch "$TMPDIR/left"; test -e "$TMPDIR/left"'])
     assert done.returncode == 0
     assert Path(done.stdout.strip()).parent == tmp
@@ -149,3 +150,8 @@ def test_a_cache_that_cannot_be_written_is_a_sentence(tmp):
     with pytest.raises(ConformanceError, match="CONFORMANCE_CACHE"), temporary("one"):
         raise AssertionError
     assert run(["true"]).returncode == 0
+
+
+def test_a_program_alone_makes_no_cache(tmp):
+    assert run(["true"]).returncode == 0
+    assert not tmp.parent.exists()
