@@ -98,7 +98,7 @@ def keep_object(
     unit = key_of(files.names, *conditions)
     found = _find(cache, files, unit)
     if found is None:
-        with cache.writing(), cache.lock(INDEX, unit, "an object"), cache.temporary(INDEX, unit) as scratch:
+        with cache.writing(), cache.lock(INDEX, unit, "an object"), cache.temporary(INDEX) as scratch:
             found = _find(cache, files, unit) or _make(cache, files, unit, make, scratch)
     shutil.copyfile(found / _NAME, target)
 

@@ -19,6 +19,7 @@ import zstandard
 
 from conformance.errors import ConformanceError
 from conformance.kernels.elf import MOST_BYTES
+from conformance.sandbox import processes
 
 __all__ = ["unpacked"]
 
@@ -90,7 +91,7 @@ def _lz4(data: bytes) -> Pieces:
         packed.write(data[:-4])
         packed.seek(0)
         try:
-            process = subprocess.Popen(
+            process = processes.start(
                 ["lz4", "-d", "-c", "-"],
                 stdin=packed,
                 stdout=subprocess.PIPE,
@@ -103,12 +104,13 @@ def _lz4(data: bytes) -> Pieces:
             ) from None
         with process:
             try:
-                assert process.stdout is not None
-                yield from iter(lambda: process.stdout.read(_STEP), b"")  # type: ignore[union-attr]
+                output = process.stdout
+                assert output is not None
+                yield from iter(lambda: output.read(_STEP), b"")
                 if process.wait():
                     raise _Damaged
             finally:
-                process.kill()
+                processes.kill(process)
 
 
 _PACKERS: dict[bytes, Callable[[bytes], Pieces]] = {
