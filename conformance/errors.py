@@ -1,8 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the user is told when something cannot be judged: plain sentences, status 2, no traceback."""
+"""What ends a command early: something cannot be judged, or kernel code died before it was asked."""
 
-__all__ = ["ConformanceError"]
+__all__ = ["ConformanceError", "KernelCodeDied"]
 
 
 class ConformanceError(Exception):
-    """One or two plain sentences: what was being done, to what, and what to do next."""
+    """Status 2, in one or two plain sentences: what was being done, to what, and what to do next."""
+
+
+class KernelCodeDied(Exception):
+    """Kernel code crashed, hung or broke off: a finding, status 1. ``how`` follows "the kernel", in words."""
+
+    def __init__(self, how: str, *more: object) -> None:
+        super().__init__(how, *more)
+        self.how = how
+
+    def __str__(self) -> str:
+        return self.how

@@ -21,13 +21,14 @@ import click
 
 from conformance import __version__
 from conformance.ends import Interrupted, status_of
-from conformance.errors import ConformanceError
+from conformance.errors import ConformanceError, KernelCodeDied
 from conformance.reports.files import abandon, is_broken
 from conformance.reports.text import lines
 from conformance.sandbox.processes import Ended
 
 __all__ = ["Commands", "commands"]
 
+DIFFERENCE = 1
 UNJUDGED = 2
 UNTESTABLE = 125
 """What ``git bisect run`` understands as "skip this revision"."""
@@ -113,6 +114,9 @@ class Commands(click.Group):
             _complain(f"{ended}; what is printed above is what is known by then.")
             if isinstance(ended, Interrupted):
                 return ended.status
+        except KernelCodeDied as died:
+            _complain(f"kernel code {died}, before it could be compared.")
+            return DIFFERENCE
         except ConformanceError as problem:
             _complain(str(problem))
         except click.ClickException as problem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shlex
 import threading
 import time
 from collections import defaultdict
@@ -27,7 +28,7 @@ from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
 from conformance.differential.shipped import MachineCode, Unreached, build, of_module
 from conformance.differential.unjudged import once
-from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
+from conformance.differential.verdict import PROVE, Counterexample, KernelReport, Report, Result, Verdict
 from conformance.differential.wanted import check_names, check_wanted, chosen
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel
@@ -232,8 +233,15 @@ def _judged(
             failed = (one.property for one in report.results if one.verdict is Verdict.FAIL)
             report.places = places(kernel.root / "src", failed)
     except KernelDied as died:
-        report.error = f"{kernel.title}: the {plan.oracle} {died.how} when it was loaded."
+        crash = f"{died.how}, before any function was asked"
+        again = shlex.join(["conformance", "run", *arguments])
+        found = Counterexample({}, {}, {}, {}, again=again, crash=crash)
+        report.results.append(Result(LOAD, plan.oracle, "-", "-", Verdict.FAIL, counterexample=found))
     return report
+
+
+LOAD = "load"
+"""What a result is about if kernel code dies before any property can be asked about."""
 
 
 def _proofs(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.errors import ConformanceError
+from conformance.errors import ConformanceError, KernelCodeDied
 from conformance.oracles.common import HOST
 from conformance.oracles.conversing import Broken, Conversation, Ended, Silent, bounds_of
 from conformance.oracles.lacking import Lacking, broke_off
@@ -38,12 +38,11 @@ class Entry:
     nr_out: int
 
 
-class KernelDied(Exception):
-    """Kernel code ended the child process, or did not come back (``hung``), on case ``at`` of the batch."""
+class KernelDied(KernelCodeDied):
+    """Kernel code ended its process, or did not come back (``hung``), on case ``at`` of the batch."""
 
-    def __init__(self, how: str, at: int, *, hung: bool = False) -> None:
-        super().__init__(how)
-        self.how = how
+    def __init__(self, how: str, at: int, hung: bool = False) -> None:
+        super().__init__(how, at, hung)
         self.at = at
         self.hung = hung
 

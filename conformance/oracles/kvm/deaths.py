@@ -7,6 +7,7 @@ import bisect
 import os
 from pathlib import Path
 
+from conformance.errors import KernelCodeDied
 from conformance.oracles.kvm.build import symbols_of
 from conformance.oracles.kvm.interface import Death, Exchange
 from conformance.oracles.lacking import FROM_OUTSIDE, MEMORY, Lacking, broke_off, signal_name
@@ -27,12 +28,11 @@ _BEFORE = {
 """What kvm_boot() could not do, by the number that it returns."""
 
 
-class KernelDied(Exception):
-    """Kernel code ended the machine (``how``), or did not come back (``hung``)."""
+class KernelDied(KernelCodeDied):
+    """Kernel code ended the machine, or did not come back (``hung``)."""
 
     def __init__(self, how: str, hung: bool = False) -> None:
-        super().__init__(how)
-        self.how = how
+        super().__init__(how, hung)
         self.hung = hung
 
 
