@@ -8,14 +8,18 @@ own apt settings, or from CONFORMANCE_DEBIAN_ARCHIVE; what it serves is verified
 from __future__ import annotations
 
 import functools
+import math
 import os
 import re
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from conformance.errors import ConformanceError
-from conformance.kernels.tools import Progress, clean_environment, require, run
+from conformance.kernels.apt import STALLED, TOOLS, Stalled, run_apt, set_up
+from conformance.kernels.tools import Progress, require, run
 
 __all__ = ["Archive", "Offer", "Unreachable", "addresses", "ascending", "newest"]
 
@@ -29,28 +33,6 @@ CODENAMES = re.compile(
     r"(-security|-updates|-backports|/updates)?"
 )
 
-# The machine's proxies and certificates stay in force; its hooks, preferences and other lists do not matter.
-SETTINGS = """\
-#clear APT::Update::Pre-Invoke;
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
-#clear APT::Architectures;
-APT::Architecture "amd64";
-APT::Architectures { "amd64"; };
-APT::Sandbox::User "root";
-APT::Get::List-Cleanup "false";
-Acquire::Languages "none";
-Acquire::Retries "1";
-Dir::State "{place}";
-Dir::State::Lists "{place}/lists";
-Dir::State::status "{place}/status";
-Dir::Cache "{place}/cache";
-Dir::Etc::sourcelist "{place}/all.list";
-Dir::Etc::sourceparts "/dev/null";
-Dir::Etc::preferences "/dev/null";
-Dir::Etc::preferencesparts "/dev/null";
-"""
-
 NO_NETWORK = re.compile(
     r"resolv|could not connect|connection (?:failed|refused|timed out|reset)|timed out|unreachable"
     r"|unable to connect|cannot initiate|no route|proxy",
@@ -59,8 +41,23 @@ NO_NETWORK = re.compile(
 NO_SUCH_SUITE = re.compile(r"^E: The repository .* (?:does not have|no longer has) a Release file", re.M)
 REFUSED = re.compile(r"Failed to fetch \S+ +[45][0-9][0-9] ")
 UNSIGNED = re.compile(
-    r"NO_PUBKEY|not signed|GPG error|BADSIG|signatures? (?:were|was|could|couldn't)|EXPKEYSIG"
+    r"NO_PUBKEY|not signed|GPG error|BADSIG|signatures? (?:were|was|could|couldn't)|EXPKEYSIG|REVKEYSIG"
+    r"|No Hash entry in Release file|Weak digest|rejected by|unauthenticated|Clearsigned file isn't valid"
+    r"|Hash Sum mismatch|does not match|unexpected size|in place of"
 )
+EXPIRED = re.compile(r"Release file for (\S+) is (expired|not valid yet)")
+NO_ANSWER = "no answer, timed out"
+
+
+def _time(written: str) -> float:
+    """A date of a Release file in seconds since the epoch; never, if there is none."""
+    try:
+        return parsedate_to_datetime(written).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return math.inf
+
+
+_STRICT = "allow-insecure=no allow-weak=no allow-downgrade-to-insecure=no"
 
 
 class Unreachable(ConformanceError):
@@ -145,7 +142,7 @@ class Archive:
     """The archive as seen from a private apt state in `place`, which must outlive the object."""
 
     def __init__(self, place: Path, progress: Progress) -> None:
-        require(["apt-get", "apt-cache", "dpkg-deb", "xz"], "Fetching a Debian kernel")
+        require(TOOLS, "Fetching a Debian kernel")
         self.place = place
         self.progress = progress
         self.main, self.security = addresses()
@@ -159,16 +156,14 @@ class Archive:
                 "Install them with: apt-get install debian-archive-keyring"
             )
         self.keyring = keyring
-        for folder in ("lists/partial", "cache/archives/partial"):
-            (place / folder).mkdir(parents=True)
-        (place / "status").touch()
-        (place / "all.list").touch()
-        (place / "apt.conf").write_text(SETTINGS.replace("{place}", str(place)))
+        set_up(place)
 
     def apt(self, tool: str, *words: str, cwd: Path | None = None) -> tuple[int, str, str]:
         """Run apt-get or apt-cache on the private state."""
-        done = run([tool, "-q", "-c", self.place / "apt.conf", *words], cwd=cwd, env=clean_environment())
-        return done.returncode, done.stdout, done.stderr
+        try:
+            return run_apt(self.place, tool, *words, cwd=cwd)
+        except Stalled:
+            return 100, "", f"E: {NO_ANSWER} after {STALLED:g} seconds\n"
 
     def add(self, suite: str) -> bool:
         """Fetch a suite's lists, once; whether they are there.
@@ -197,10 +192,37 @@ class Archive:
                 if NO_NETWORK.search(said):
                     self.silent.add(address)
             return False
+        if not self.is_the_one(suite, address, mark):
+            return False
         with open(self.place / "all.list", "a") as file:
             file.write(self.line(suite))
         self.suites.append(suite)
         return True
+
+    def is_the_one(self, suite: str, address: str, mark: str) -> bool:
+        """Whether the signed list that apt took is of that suite; says if it is not of these days."""
+        for path in (self.place / "lists").glob(f"*{mark}*Release"):
+            fields = dict(re.findall(r"^(\w[\w-]*): *(.*?)\s*$", path.read_text("utf-8", "replace"), re.M))
+            served = {fields.get("Suite", suite), fields.get("Codename", suite)}
+            if suite not in served:
+                self.trouble.append(f"E: {address} serves {' or '.join(sorted(served))} in place of {suite}")
+                return False
+            self.say_age(suite, fields)
+        return True
+
+    def say_age(self, suite: str, fields: Mapping[str, str]) -> None:
+        """Say if a suite's signed list is not of these days, which this machine's settings of apt allow."""
+        now = time.time()
+        wrong = []
+        if _time(fields.get("Valid-Until", "")) < now:
+            wrong.append(f"expired on {fields['Valid-Until']}")
+        if now < _time(fields.get("Date", "")) < math.inf:
+            wrong.append(f"is dated {fields['Date']}")
+        if wrong:
+            self.progress(
+                f"The signed list of {suite} {' and '.join(wrong)}. This machine's settings of apt allow "
+                "that; what the archive has published since is not known here"
+            )
 
     def sources(self, suites: Sequence[str], until: str | None = None) -> list[Offer]:
         """The linux-source packages that the suites serve; stops asking at the suite that serves `until`.
@@ -226,7 +248,8 @@ class Archive:
     def line(self, suite: str) -> str:
         """The line of a sources.list that stands for a suite."""
         address = self.security if suite.endswith("-security") else self.main
-        return f"deb [arch=amd64 target=Packages signed-by={self.keyring}] {address} {suite} main\n"
+        options = f"arch=amd64 target=Packages signed-by={self.keyring} {_STRICT}"
+        return f"deb [{options}] {address} {suite} main\n"
 
     def named(self, pattern: str) -> dict[str, list[str]]:
         """The versions of the packages whose whole name matches, in the suites that have been read."""
@@ -265,6 +288,12 @@ class Archive:
     def failure(self, what: str) -> ConformanceError:
         """The sentence for what the archive refused, from apt's messages."""
         said = " ".join(self.trouble)
+        expired = EXPIRED.search(said)
+        if expired:
+            return ConformanceError(
+                f"{what}: the signed list {expired[1]} is {expired[2]}. Use a mirror that is up to date, "
+                "and check the clock of this machine."
+            )
         if UNSIGNED.search(said) and not REFUSED.search(said):
             return ConformanceError(
                 f"{what}: Debian's signature on the archive could not be verified with {self.keyring}. "

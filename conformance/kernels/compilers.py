@@ -22,7 +22,7 @@ from pathlib import Path
 from conformance.errors import ConformanceError
 from conformance.kernels.cache import temporary
 from conformance.kernels.products import check_library, check_object
-from conformance.kernels.tools import run
+from conformance.kernels.tools import KBUILD, absent, missing_too, packages_of, run
 
 __all__ = ["DEFAULT_COMPILER", "Compiler", "chosen", "using"]
 
@@ -188,18 +188,26 @@ def _programs(name: str, words: list[str], path: str) -> list[str]:
 
 
 def _missing(name: str, program: str, path: str) -> str:
-    """The sentences about a compiler that is not there."""
-    install = f" Install it with: apt-get install {program}" if _VERSIONED.fullmatch(program) else ""
-    others = {
+    """The sentences about a compiler that is not there, and the other tools that are not."""
+    if "/" in program:
+        return f"The compiler {name!r} does not exist.{_others(path)}"
+    more = absent(KBUILD)
+    tools = [program, *more] if _VERSIONED.fullmatch(program) else more
+    them = "it" if len(tools) == 1 else "them"
+    install = f" Install {them} with: apt-get install {packages_of(tools)}" if tools else ""
+    return f"The compiler {name!r} is not installed{missing_too(more)}.{_others(path)}{install}"
+
+
+def _others(path: str) -> str:
+    """A sentence on which compilers there are, if any."""
+    found = {
         file.name
         for place in path.split(os.pathsep)
         for kind in ("gcc*", "clang*")
         for file in Path(place or ".").glob(kind)
         if _VERSIONED.fullmatch(file.name) and os.access(file, os.X_OK)
     }
-    here = f" On PATH there are: {', '.join(sorted(others))}." if others else ""
-    what = "does not exist" if "/" in program else "is not installed"
-    return f"The compiler {name!r} {what}.{here}{install}"
+    return f" On PATH there are: {', '.join(sorted(found))}." if found else ""
 
 
 def _answer(name: str, words: list[str]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from conformance.errors import ConformanceError
+from conformance.kernels.apt import TOOLS
 from conformance.kernels.archive import Archive, Offer, Unreachable, ascending, newest
 from conformance.kernels.cache import Cache, key_of
 from conformance.kernels.catalogue import catalogue, remembered
@@ -88,7 +89,7 @@ def fetch(pin: Pin, title: str, cache: Cache, progress: Progress) -> tuple[Path,
         found = cache.find(KIND, package_key(pin.package, pin.version))
         if found is not None:
             return found, pin.version
-        need_tools()
+        need_tools(*TOOLS)
         try:
             archive = Archive(scratch / "apt", progress)
             suites = likely_first(pin.version, pin.suites)
@@ -167,7 +168,7 @@ def staging(version: str, cache: Cache, progress: Progress) -> Stage:
     """How to lay out the package of exactly this version, whatever its suite and name."""
 
     def stage(into: Path, scratch: Path) -> None:
-        need_tools()
+        need_tools(*TOOLS)
         named = Debian(version)
         archive = Archive(scratch / "apt", progress)
         pin = pins().get(named.series)

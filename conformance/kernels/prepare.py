@@ -19,7 +19,7 @@ from conformance.errors import ConformanceError
 from conformance.kernels.compilers import Compiler, chosen
 from conformance.kernels.manifest import file_digest
 from conformance.kernels.recipe import CONFIG_FRAGMENT, UNITS, flags, spelled
-from conformance.kernels.tools import Progress, clean_environment, first_error, require, run
+from conformance.kernels.tools import KBUILD, Progress, clean_environment, first_error, require, run
 
 __all__ = [
     "MissingHeader",
@@ -40,8 +40,6 @@ WHOLE = (
     "include/linux/kvm_host.h",
     "tools/testing/kunit",
 )
-
-TOOLS = ("ld", "make", "flex", "bison", "bc", "awk")
 
 WANTED_OPTIONS = ("64BIT", "SMP", "KVM", "KVM_INTEL", "KVM_AMD")
 
@@ -78,13 +76,13 @@ def release_by(makefile: str, has_mmu: bool, title: str) -> tuple[int, int, str]
     return int(found["VERSION"]), int(found["PATCHLEVEL"]), version
 
 
-def need_tools() -> Compiler:
-    """The compiler, which has been tried; ConformanceError if that or another tool of Kbuild is missing.
+def need_tools(*more: str) -> Compiler:
+    """The compiler, which has been tried; ConformanceError if that, a tool of Kbuild or one more is missing.
 
     To be called before anything is downloaded, too.
     """
     compiler = chosen()
-    require(TOOLS, "Preparing a kernel")
+    require([*KBUILD, *more], "Preparing a kernel")
     compiler.check()
     return compiler
 

@@ -19,10 +19,14 @@ from conformance.sandbox import processes
 
 __all__ = [
     "DISK_FULL",
+    "KBUILD",
     "Progress",
+    "absent",
     "clean_environment",
     "disk_full",
     "first_error",
+    "missing_too",
+    "packages_of",
     "quiet",
     "require",
     "run",
@@ -42,10 +46,12 @@ def quiet(line: str, /) -> None:
 
 DEBIAN_PACKAGE = {
     "apt-cache": "apt",
+    "apt-config": "apt",
     "apt-get": "apt",
     "awk": "mawk",
     "bc": "bc",
     "bison": "bison",
+    "dpkg": "dpkg",
     "dpkg-deb": "dpkg",
     "flex": "flex",
     "gcc": "gcc",
@@ -55,6 +61,9 @@ DEBIAN_PACKAGE = {
     "make": "make",
     "xz": "xz-utils",
 }
+
+KBUILD = ("ld", "make", "flex", "bison", "bc", "awk")
+"""What configuring a kernel and generating its headers needs besides a compiler."""
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -74,14 +83,33 @@ def clean_environment(**extra: str) -> dict[str, str]:
 
 
 def require(tools: Iterable[str], purpose: str) -> None:
-    """Raise ConformanceError naming the Debian packages to install if any of `tools` is not on the PATH."""
-    missing = [tool for tool in tools if shutil.which(tool) is None]
+    """Raise ConformanceError naming the Debian packages to install if any of `tools` is not on the PATH.
+
+    It names what else is missing of the tools that every kernel needs, so that all is installed at once.
+    """
+    missing = absent(tools)
     if missing:
-        packages = " ".join(sorted({DEBIAN_PACKAGE.get(tool, tool) for tool in missing}))
+        more = [tool for tool in absent((*KBUILD, "git")) if tool not in missing]
+        them, are = ("it", "is") if len(missing) == 1 else ("them", "are")
         raise ConformanceError(
-            f"{purpose} needs {', '.join(missing)}, which is not installed. "
-            f"Install it with: apt-get install {packages}"
+            f"{purpose} needs {', '.join(missing)}, which {are} not installed{missing_too(more)}. "
+            f"Install {them} with: apt-get install {packages_of([*missing, *more])}"
         )
+
+
+def absent(tools: Iterable[str]) -> list[str]:
+    """Those of the programs that are not on the PATH, in their order."""
+    return [tool for tool in dict.fromkeys(tools) if shutil.which(tool) is None]
+
+
+def missing_too(tools: Sequence[str]) -> str:
+    """How a sentence about something that is not installed goes on."""
+    return f", and neither {'is' if len(tools) == 1 else 'are'} {', '.join(tools)}" if tools else ""
+
+
+def packages_of(tools: Iterable[str]) -> str:
+    """The Debian packages that have these programs, as words of a command."""
+    return " ".join(sorted({DEBIAN_PACKAGE.get(tool, tool) for tool in tools}))
 
 
 def disk_full(where: Path | str) -> ConformanceError:

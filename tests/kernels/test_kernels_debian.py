@@ -2,9 +2,10 @@
 """Debian's archive: where it is, what is said if it does not answer, and what drift is."""
 
 import dataclasses
+import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -209,16 +210,54 @@ def test_the_archive_is_asked_again_after_a_while(
     assert open_kernel("6.1", cache=cache).version == "6.1.12-1"
 
 
+PATH = os.environ["PATH"]
+MISSING = ("make", "bc", "ld", "flex", "bison", "awk", "dpkg-deb", "xz", "apt-cache")
+NEEDED = (*MISSING, "gcc", "git", "as", "dpkg", "apt-get", "apt-config")
+
+
+def only(place: Path, names: Iterable[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A PATH on which there are these programs."""
+    place.mkdir()
+    for name in names:
+        (place / name).symlink_to(shutil.which(name, path=PATH) or "/bin/true")
+    monkeypatch.setenv("PATH", str(place))
+
+
 @pytest.mark.parametrize("selector", ["6.1", "debian:6.1.9-1"])
+@pytest.mark.parametrize("missing", [MISSING, *((name,) for name in MISSING)])
 def test_missing_tools_are_named_before_anything_is_downloaded(
-    selector: str, archive: type[FakeArchive], cache: Cache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    selector: str,
+    missing: tuple[str, ...],
+    archive: type[FakeArchive],
+    cache: Cache,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    for name in ("gcc", "git", "as", "xz", "dpkg-deb", "apt-get"):
-        (tmp_path / name).symlink_to(shutil.which(name) or "/bin/true")
-    monkeypatch.setenv("PATH", str(tmp_path))
+    only(tmp_path / "bin", set(NEEDED) - set(missing), monkeypatch)
     monkeypatch.setattr(debian, "Archive", lambda *_: pytest.fail("the archive was asked"))
-    with pytest.raises(ConformanceError, match=r"apt-get install bc binutils bison flex .*make"):
+    with pytest.raises(ConformanceError, match=r"Install (it|them) with: apt-get install") as caught:
         open_kernel(selector, cache=cache)
+    message = str(caught.value)
+    assert [name for name in missing if name not in message] == []
+    assert "\n" not in message
+
+
+def test_all_missing_tools_are_named_at_once(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    only(tmp_path / "bin", ("git",), monkeypatch)
+    with pytest.raises(ConformanceError) as caught:
+        open_kernel("6.1", cache=cache)
+    assert str(caught.value) == (
+        "The compiler 'gcc' is not installed, and neither are ld, make, flex, bison, bc, awk. "
+        "Install them with: apt-get install bc binutils bison flex gcc make mawk"
+    )
+    (tmp_path / "p").write_text("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n")
+    only(tmp_path / "other", ("gcc", "as", "ld", "make", "flex", "bison", "awk"), monkeypatch)
+    with pytest.raises(
+        ConformanceError, match=r"needs git, which is not installed, and neither is bc\. Install"
+    ):
+        open_kernel("6.1", [tmp_path / "p"], cache=cache)
 
 
 def test_an_exact_version(archive: type[FakeArchive], cache: Cache) -> None:
