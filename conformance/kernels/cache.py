@@ -9,9 +9,11 @@ everything that the content depends on.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
-import json
 import os
+import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +24,8 @@ from filelock import FileLock, Timeout
 from conformance.errors import ConformanceError
 from conformance.kernels import scratch
 from conformance.kernels.manifest import Manifest
+from conformance.kernels.notes import ANY, noted, reading
+from conformance.kernels.reading import read_file
 from conformance.kernels.tools import DISK_FULL, Progress, disk_full, quiet
 
 __all__ = ["Builder", "Cache", "key_of", "temporary"]
@@ -32,6 +36,10 @@ scratch files belong there."""
 
 # Another run may still be reading an entry that it asked for within this many seconds.
 IN_USE = 3600.0
+
+
+MOST_NOTE = 64 << 20
+"""Bytes of a note; those of trees have 2 MB."""
 
 
 def key_of(*parts: object) -> str:
@@ -50,6 +58,17 @@ def temporary(name: str) -> Iterator[Path]:
         yield place
 
 
+_NOT_OF_THE_PLACE = {errno.ENOENT, errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+"""Errors that say nothing of a directory: something is missing that was made, or the system refuses more."""
+
+
+def _errnos(trouble: OSError) -> set[int]:
+    """The system's errors in one of Python's; shutil.Error has many, and keeps them as text."""
+    if isinstance(trouble, shutil.Error):
+        return {int(number) for number in re.findall(r"\[Errno ([0-9]{1,4})\]", str(trouble))}
+    return set() if trouble.errno is None else {trouble.errno}
+
+
 class Cache:
     """The cache below one directory: by default the user's cache directory, or $CONFORMANCE_CACHE."""
 
@@ -63,8 +82,9 @@ class Cache:
     def find(self, kind: str, key: str, *, progress: Progress = quiet) -> Path | None:
         """The entry, if it is there and undamaged; damage is reported as progress."""
         path = self.entry(kind, key)
-        if not path.is_dir():
-            return None
+        with self.telling():
+            if not path.is_dir():
+                return None
         try:
             manifest = Manifest.load(path)
             known = dict(manifest.stamps)
@@ -122,20 +142,41 @@ class Cache:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Turns what may go wrong with the directory itself into sentences."""
-        try:
+        """Make the directory, and turn what may go wrong with it into sentences."""
+        with self.telling():
             self.root.mkdir(parents=True, exist_ok=True)
             yield
+
+    @contextlib.contextmanager
+    def telling(self) -> Iterator[None]:
+        """Turn what may go wrong with the directory into sentences. What is wrong elsewhere goes on."""
+        try:
+            yield
         except OSError as trouble:
-            if trouble.errno in DISK_FULL:
+            numbers = _errnos(trouble)
+            if numbers & DISK_FULL:
                 raise disk_full(self.root) from None
-            inside = trouble.filename is not None and str(trouble.filename).startswith(str(self.root))
-            if inside and isinstance(trouble, (PermissionError, FileExistsError, NotADirectoryError)):
-                raise ConformanceError(
-                    f"The cache in {self.root} cannot be written ({trouble.strerror}). "
-                    "Set CONFORMANCE_CACHE to a directory that can."
-                ) from None
-            raise
+            place = self._place(trouble)
+            if place is None or numbers <= _NOT_OF_THE_PLACE:
+                raise
+            why = ", ".join(map(os.strerror, sorted(numbers)))
+            raise ConformanceError(
+                f"The cache in {self.root} cannot be written ({place}{why}). "
+                "Set CONFORMANCE_CACHE to a directory that can."
+            ) from None
+
+    def _place(self, trouble: OSError) -> str | None:
+        """Which file below the cache an error is about, as the beginning of a sentence; None if none is."""
+        if isinstance(trouble, shutil.Error):
+            return ""
+        for name in (trouble.filename, trouble.filename2):
+            if isinstance(name, (str, bytes)):
+                path = Path(os.fsdecode(name))
+                if path == self.root or path in self.root.parents:
+                    return ""
+                if self.root in path.parents:
+                    return f"{str(path.relative_to(self.root))[:80]}: "
+        return None
 
     @contextlib.contextmanager
     def lock(self, kind: str, key: str, what: str, progress: Progress = quiet) -> Iterator[None]:
@@ -163,6 +204,9 @@ class Cache:
         with scratch.temporary(scratch.place_of(self.root), name) as place:
             yield place
 
+    def _note(self, kind: str, key: str) -> Path:
+        return self.root / "notes" / f"{kind}-{key}.json"
+
     def sweep(self) -> None:
         """Remove the temporary directories that killed runs left."""
         scratch.sweep(scratch.place_of(self.root))
@@ -171,9 +215,10 @@ class Cache:
         """The entries of a kind, the most recently used first."""
         place = self.root / kind
         used: list[tuple[float, Path]] = []
-        for path in place.iterdir() if place.is_dir() else ():
-            with contextlib.suppress(OSError):
-                used.append((path.stat().st_mtime, path))
+        with self.telling():
+            for path in place.iterdir() if place.is_dir() else ():
+                with contextlib.suppress(OSError):
+                    used.append((path.stat().st_mtime, path))
         return [path for _, path in sorted(used, reverse=True)]
 
     def prune(self, kind: str, keep: int) -> None:
@@ -185,21 +230,28 @@ class Cache:
 
     def remove(self, kind: str, key: str) -> None:
         """Remove an entry, in one step for everyone else; nothing happens if it is not there."""
-        with self.temporary(f"{kind}-{key}") as place, contextlib.suppress(FileNotFoundError):
+        with (
+            self.telling(),
+            self.temporary(f"{kind}-{key}") as place,
+            contextlib.suppress(FileNotFoundError),
+        ):
             self.entry(kind, key).rename(place / "removed")
 
-    def read_note(self, kind: str, key: str) -> Any:
-        """A small JSON value kept beside the entries, None if there is none (or no readable one)."""
+    def read_note(self, kind: str, key: str, shape: Any = ANY) -> Any:
+        """A small JSON value kept beside the entries; None if there is none that is whole and of that shape.
+
+        How ``shape`` is written is said in ``notes.fits``.
+        """
         try:
-            return json.loads((self.root / "notes" / f"{kind}-{key}.json").read_bytes())
-        except (OSError, ValueError):
+            return reading(read_file(self._note(kind, key), MOST_NOTE), shape)
+        except (ConformanceError, ValueError):
             return None
 
     def write_note(self, kind: str, key: str, value: Any) -> None:
-        """Keep a small JSON value. A note only saves work: readers must check what it says."""
-        place = self.root / "notes"
-        with self.writing():
-            place.mkdir(parents=True, exist_ok=True)
+        """Keep a small JSON value, if that is possible: a note only saves work."""
+        content, note = noted(value), self._note(kind, key)
+        with contextlib.suppress(OSError, ConformanceError):
+            note.parent.mkdir(parents=True, exist_ok=True)
             with self.temporary("note") as folder:
-                (folder / "note").write_text(json.dumps(value, separators=(",", ":")))
-                (folder / "note").replace(place / f"{kind}-{key}.json")
+                (folder / "note").write_bytes(content)
+                (folder / "note").replace(note)

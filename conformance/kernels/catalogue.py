@@ -19,12 +19,15 @@ ASK_AGAIN = 3600.0
 """Seconds for which it is believed what the archive has: reading all its lists takes a minute."""
 
 
+_NOTE = {"asked": float, "offers": [(str, str, str)]}
+
+
 def catalogue(cache: Cache, progress: Progress) -> list[Offer]:
     """What the archive has. Raises ConformanceError if a suite cannot be read."""
     key = key_of(*addresses())
     with cache.writing(), cache.lock(KIND, key, "the list of Debian's kernels", progress):
-        note = cache.read_note(KIND, key)
-        if note is not None and note["asked"] > time.time() - ASK_AGAIN:
+        note = cache.read_note(KIND, key, _NOTE)
+        if note is not None and 0 <= time.time() - note["asked"] < ASK_AGAIN:
             return remembered(cache)
         with cache.temporary(f"{KIND}-{key}") as scratch:
             offers = Archive(scratch / "apt", progress).sources(SUITES)
@@ -35,5 +38,5 @@ def catalogue(cache: Cache, progress: Progress) -> list[Offer]:
 
 def remembered(cache: Cache) -> list[Offer]:
     """What the archive had when all of it was last read; nothing if it never was."""
-    note = cache.read_note(KIND, key_of(*addresses()))
+    note = cache.read_note(KIND, key_of(*addresses()), _NOTE)
     return [Offer(*row) for row in note["offers"]] if note else []

@@ -60,6 +60,10 @@ def pinned(series: str, title: str, cache: Cache, progress: Progress) -> Base:
     return Base(root, series, version, drift, stage, f"{pin.package} {version}")
 
 
+_NEWEST = {"pinned": str, "newest": str, "asked": float}
+"""The note about a series whose pinned version has left the archive."""
+
+
 def gone(pin: Pin, version: str) -> str:
     """How a sentence about drift begins."""
     return f"The archive no longer has the pinned {pin.version}; this is {version}, "
@@ -69,12 +73,8 @@ def cached_version(pin: Pin, cache: Cache) -> str | None:
     """The version that stands for a series as far as the cache knows; None if the archive must be asked."""
     if cache.entry(KIND, package_key(pin.package, pin.version)).is_dir():
         return pin.version
-    note = cache.read_note("newest", pin.series)
-    if (
-        isinstance(note, dict)
-        and note.get("pinned") == pin.version
-        and note.get("asked", 0) > time.time() - ASK_AGAIN
-    ):
+    note = cache.read_note("newest", pin.series, _NEWEST)
+    if note and note["pinned"] == pin.version and 0 <= time.time() - note["asked"] < ASK_AGAIN:
         return str(note["newest"])
     return None
 
@@ -95,7 +95,7 @@ def fetch(pin: Pin, title: str, cache: Cache, progress: Progress) -> tuple[Path,
             suites = likely_first(pin.version, pin.suites)
             offers = [o for o in archive.sources(suites, until=pin.version) if o.package == pin.package]
         except Unreachable:
-            version = (cache.read_note("newest", pin.series) or {}).get("newest", pin.version)
+            version = (cache.read_note("newest", pin.series, _NEWEST) or {}).get("newest", pin.version)
             root = cache.find(KIND, package_key(pin.package, version))
             if root is None:
                 raise

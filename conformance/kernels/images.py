@@ -101,12 +101,11 @@ def _version(series: str, cache: Cache) -> str:
 
 def _known(wanted: str, cache: Cache) -> tuple[str | None, str]:
     """The package that has been found for a version, and its own version."""
-    note = cache.read_note(KIND, wanted)
-    try:
-        package, version, asked = str(note["package"]), str(note["version"]), float(note["asked"])
-    except (TypeError, KeyError, ValueError):
+    note = cache.read_note(KIND, wanted, {"package": str, "version": str, "asked": float})
+    if note is None or not _MODULES.fullmatch(note["package"]):
         return None, wanted
-    return (package, version) if version == wanted or asked > time.time() - ASK_AGAIN else (None, wanted)
+    package, version, age = note["package"], note["version"], time.time() - note["asked"]
+    return (package, version) if version == wanted or 0 <= age < ASK_AGAIN else (None, wanted)
 
 
 def _fetch(series: str, wanted: str, selector: str, cache: Cache, progress: Progress) -> tuple[str, str]:

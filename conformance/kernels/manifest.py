@@ -77,7 +77,7 @@ class Manifest:
             manifest = cls(record["digests"], {name: tuple(at) for name, at in record["stamps"].items()})
             if record["digest"] != manifest.digest():
                 raise ValueError("its own digest does not match")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as trouble:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as trouble:
             raise ValueError(f"the manifest is damaged or missing: {trouble}") from None
         return manifest
 

@@ -111,7 +111,7 @@ def _find(cache: Cache, files: Files, unit: str) -> Path | None:
             fits = read["every"] in ("", files.whole) and all(
                 files.digest(name) == digest for name, digest in read["files"].items()
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             continue
         if fits and (entry := cache.find(OBJECT, key)) is not None:
             return entry
@@ -119,8 +119,7 @@ def _find(cache: Cache, files: Files, unit: str) -> Path | None:
 
 
 def _index(cache: Cache, unit: str) -> list[str]:
-    note = cache.read_note(INDEX, unit)
-    return [key for key in note if isinstance(key, str)] if isinstance(note, list) else []
+    return cache.read_note(INDEX, unit, [str]) or []
 
 
 def _make(cache: Cache, files: Files, unit: str, make: Callable[[Path], Made], scratch: Path) -> Path:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import platformdirs
 
+from conformance.errors import ConformanceError
 from conformance.sandbox import processes
 
 __all__ = ["cache_root", "place_of", "sweep", "temporary"]
@@ -29,9 +30,15 @@ _in_use: dict[Path, int] = {}
 
 
 def cache_root() -> Path:
-    """The user's cache directory, or $CONFORMANCE_CACHE."""
+    """The user's cache directory, or $CONFORMANCE_CACHE. Raises ConformanceError if there is neither."""
     chosen = os.environ.get("CONFORMANCE_CACHE") or platformdirs.user_cache_dir("conformance")
-    return Path(chosen).expanduser().absolute()
+    try:
+        return Path(chosen).expanduser().absolute()
+    except (RuntimeError, OSError) as trouble:  # There is no HOME, or the current directory was removed.
+        why = str(getattr(trouble, "strerror", None) or trouble).rstrip(".")
+        raise ConformanceError(
+            f"There is no place for the cache: {why}. Set CONFORMANCE_CACHE to the path of a directory."
+        ) from None
 
 
 def place_of(root: Path) -> Path:
@@ -105,7 +112,8 @@ def _leave() -> None:
     """Remove what this process holds, and what its workers held before they were killed."""
     for path in [*_in_use]:
         _remove(path)
-    sweep(place_of(cache_root()))
+    with contextlib.suppress(ConformanceError):
+        sweep(place_of(cache_root()))
 
 
 processes.at_end(_leave)

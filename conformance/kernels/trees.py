@@ -29,6 +29,8 @@ __all__ = ["beyond", "changed_beyond", "open_tree"]
 
 KIND = "tree"
 KEEP = 16
+_NOTE = {"entry": str, "files": {str: [object]}, "folders": {str: (str, int)}}
+"""The note of what an entry was made of: files with digest and stamp, folders with their names and a date."""
 
 
 def open_tree(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
@@ -132,7 +134,7 @@ def on_disk(path: Path, title: str, cache: Cache, progress: Progress) -> Base:
 
 def unchanged(path: Path, key: str, cache: Cache, progress: Progress) -> Path | None:
     """The entry that was made of the tree, if nothing that it read has changed since."""
-    note = cache.read_note("tree", key)
+    note = cache.read_note("tree", key, _NOTE)
     if not note or changes(path, note):
         return None
     if note.pop("touched", False):
@@ -227,7 +229,7 @@ def refreshed(
     path: Path, key: str, title: str, cache: Cache, scratch: Path, progress: Progress
 ) -> Path | None:
     """A new entry from an earlier one of this tree, if nothing changed that preparing depends on."""
-    note = cache.read_note("tree", key)
+    note = cache.read_note("tree", key, _NOTE)
     old = cache.find(KIND, note["entry"]) if note else None
     if old is None:
         return None

@@ -70,7 +70,10 @@ def lay_out(root: Path, series: str, version: str, place: Path | None = None) ->
         try:
             _replace(root, version, target, own)
         except OSError as trouble:
-            raise disk_full(target.parent) if trouble.errno in DISK_FULL else trouble from None
+            full = trouble.errno in DISK_FULL or any(f"[Errno {one}]" in str(trouble) for one in DISK_FULL)
+            if full:
+                raise disk_full(target.parent) from None
+            raise ConformanceError(f"{target} cannot be written ({trouble.strerror or trouble}).") from None
     return target
 
 

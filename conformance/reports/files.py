@@ -77,7 +77,7 @@ class Destination:
 
         Raises :class:`ConformanceError` if that fails; then nothing half-written stays.
         """
-        content = text.encode("utf-8")
+        content = text.encode("utf-8", "backslashreplace")  # Names of files may be no text.
         try:
             if self._in_place():
                 with open(self.target, "wb") as there:

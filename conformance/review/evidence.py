@@ -85,8 +85,7 @@ class Evidence:
         """Which of the names notice one of the plants: by the notes, or by trying."""
         chosen = ",".join(str(one.number) for one in plants)
         key = key_of(self.kernel.fingerprint, digest_of_parts(*_PARTS), file, chosen)
-        note = self.cache.read_note(_NOTE, key)
-        known: dict[str, bool] = note if isinstance(note, dict) else {}
+        known: dict[str, bool] = self.cache.read_note(_NOTE, key, {str: bool}) or {}
         found = {name for name in names if known.get(name)}
         left = [name for name in names if name not in known]
         if left and not found:

@@ -33,21 +33,21 @@ Reach = dict[str, frozenset[str]]
 Progress = Callable[[str], None]
 
 _CASES = 1 << 12
-_NOTE = "executed"
+_NOTE, _SHAPE = "executed", {str: [str]}
 _PARTS = ("differential", "model", "oracles", "scenarios", "review/reach.py")
 """What of this package decides which functions run."""
 
 
 def known(kernel: Kernel, cache: Cache, what: str) -> Reach | None:
     """What is known of a kernel; None if it was not measured yet. ``what``: "properties" or "stories"."""
-    note = cache.read_note(_NOTE, _key(kernel, what))
+    note = cache.read_note(_NOTE, _key(kernel, what), _SHAPE)
     return None if note is None else {name: frozenset(found) for name, found in note.items()}
 
 
 def pass_on(before: Kernel, after: Kernel, cache: Cache) -> None:
     """Note that a kernel executes what another does: nothing that the two differ in is executed."""
     for what in ("properties", "stories"):
-        note = cache.read_note(_NOTE, _key(before, what))
+        note = cache.read_note(_NOTE, _key(before, what), _SHAPE)
         if note is not None:
             cache.write_note(_NOTE, _key(after, what), note)
 

@@ -4,7 +4,10 @@
 import errno
 import multiprocessing
 import os
+import pwd
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import pytest
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache
 from conformance.kernels.manifest import MANIFEST
+from conformance.kernels.notes import fits
 
 
 def build(entry: Path) -> None:
@@ -187,9 +191,196 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert Cache().root == tmp_path / "mine"
 
 
+@pytest.mark.parametrize("home", ["~/cache", "~a-user-that-there-is-not/cache"])
+def test_a_home_that_there_is_not(monkeypatch, home: str) -> None:
+    monkeypatch.setenv("CONFORMANCE_CACHE", home)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: {}[uid])
+    with pytest.raises(ConformanceError, match=r"^There is no place for the cache: .* Set CONFORMANCE_CACHE"):
+        Cache()
+
+
+def refused(cache: Cache, builder=build) -> str:
+    with pytest.raises(ConformanceError) as refusal:
+        cache.get_or_build("kind", "key", builder)
+    told = str(refusal.value)
+    assert str(cache.root) in told and "\n" not in told
+    return told
+
+
+def test_a_name_that_is_too_long(tmp_path: Path) -> None:
+    assert "File name too long" in refused(Cache(tmp_path / ("x" * 300)))
+    assert "File name too long" in refused(Cache(Path("/" + "x/" * 2100)))
+
+
+@pytest.mark.parametrize("at", ["locks", "locks/kind-key.lock", "tmp", "kind"])
+def test_something_else_lies_where_the_cache_writes(cache: Cache, at: str) -> None:
+    place = cache.root / at
+    if at.endswith(".lock"):
+        place.mkdir(parents=True)
+    else:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("")
+    assert f"cannot be written ({at}" in refused(cache)
+
+
+def test_a_loop_of_links(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert "Set CONFORMANCE_CACHE" in refused(Cache(tmp_path / "loop"))
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EIO, errno.ESTALE, errno.EINVAL])
+def test_any_error_of_a_file_of_the_cache_is_a_sentence(cache: Cache, number: int) -> None:
+    def fail(entry: Path) -> None:
+        raise OSError(number, "why", str(entry / "file"))
+
+    assert os.strerror(number) in refused(cache, fail)
+
+
+def test_errors_elsewhere_are_not_the_cache_s(cache: Cache) -> None:
+    def fail(entry: Path) -> None:
+        raise OSError(errno.EACCES, "why", "/elsewhere")
+
+    with pytest.raises(PermissionError):
+        cache.get_or_build("kind", "key", fail)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_fills_up_while_a_tree_is_copied(cache: Cache, tmp_path: Path, number: int) -> None:
+    (tmp_path / "from").mkdir()
+    (tmp_path / "from/a").write_text("x")
+
+    def full(source: str, target: str) -> None:
+        raise OSError(number, os.strerror(number), target)
+
+    def fail(entry: Path) -> None:
+        shutil.copytree(tmp_path / "from", entry / "to", copy_function=full)
+
+    assert "The disk is full" in refused(cache, fail)
+
+
+SMALL = """
+from pathlib import Path
+import subprocess, sys
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", sys.argv[1]], check=True)
+from conformance.errors import ConformanceError
+from conformance.kernels import Cache
+
+def build(entry):
+    (entry / "a").write_bytes(bytes(1 << 20))
+
+cache = Cache(Path(sys.argv[1]) / "cache")
+try:
+    cache.get_or_build("kind", "key", build)
+except ConformanceError as problem:
+    print(problem)
+Path(sys.argv[1], "fill").open("wb", buffering=0).write(bytes(1 << 20))
+cache.write_note("note", "key", 1)
+for _ in range(100):
+    try:
+        cache.get_or_build("kind", "key", lambda entry: None)
+    except ConformanceError as problem:
+        print(problem)
+        break
+    Path(sys.argv[1], f"fill{_}").touch()
+subprocess.run(["mount", "-o", "remount,ro", sys.argv[1]], check=True)
+try:
+    cache.get_or_build("kind", "other", build)
+except ConformanceError as problem:
+    print(problem)
+cache.write_note("note", "key", 1)
+"""
+
+
+def test_a_real_tmpfs_that_is_full_and_then_read_only(tmp_path: Path) -> None:
+    command = ["unshare", "--user", "--map-root-user", "--mount"]
+    if subprocess.run([*command, "true"], capture_output=True).returncode:
+        pytest.skip("there are no user namespaces here")
+    done = subprocess.run(
+        [*command, sys.executable, "-c", SMALL, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    first, *_, last = done.stdout.splitlines()
+    assert first.startswith(f"The disk is full at {tmp_path}/cache. ")
+    assert "Read-only file system" in last and "Set CONFORMANCE_CACHE" in last
+
+
+@pytest.mark.parametrize("folder", ["\xfcml\xe4ut", os.fsdecode(b"\xfcml"), "a b'\"$"])
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8", "POSIX"])
+@pytest.mark.parametrize("utf8", ["0", "1"])
+def test_a_path_with_umlauts_in_any_locale(tmp_path: Path, folder: str, locale: str, utf8: str) -> None:
+    place = tmp_path / folder
+    cache = Cache(place)
+    cache.get_or_build("kind", "key", build)
+    done = subprocess.run(
+        [sys.executable, "-m", "conformance", "kernels", "list"],
+        env=os.environ
+        | {"CONFORMANCE_CACHE": str(place), "LC_ALL": locale, "PYTHONUTF8": utf8, "PYTHONCOERCECLOCALE": "0"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_notes(cache: Cache) -> None:
     assert cache.read_note("note", "key") is None
     cache.write_note("note", "key", {"a": 1})
     assert cache.read_note("note", "key") == {"a": 1}
-    (cache.root / "notes/note-key.json").write_text("{")
+    assert cache.read_note("note", "key", {"a": str}) is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"[" * 100_000, b'{"digest": 1, "value": 2}',
+     b"1" * 5000, b'{"digest": "", "value": "1"}', b"\0" * 4096],
+)  # fmt: skip
+def test_a_damaged_note_is_none(cache: Cache, content: bytes) -> None:
+    cache.write_note("note", "key", {"a": 1})
+    (cache.root / "notes/note-key.json").write_bytes(content)
     assert cache.read_note("note", "key") is None
+
+
+def test_no_changed_byte_of_a_note_is_believed(cache: Cache) -> None:
+    cache.write_note("note", "key", {"a": [1, "x"]})
+    path = cache.root / "notes/note-key.json"
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        for bit in range(8):
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :])
+            assert cache.read_note("note", "key") in (None, {"a": [1, "x"]})
+
+
+@pytest.mark.parametrize(
+    ("value", "shape", "does"),
+    [
+        (1, float, True),
+        (True, float, False),
+        (True, bool, True),
+        (True, int, False),
+        ([1, 2], [int], True),
+        ([1, "2"], [int], False),
+        ([1, "2"], (int, str), True),
+        ([1], (int, str), False),
+        ({"a": 1, "b": []}, {"a": int}, True),
+        ({"b": 1}, {"a": int}, False),
+        ({"x": [True]}, {str: [bool]}, True),
+        ({"x": [None]}, {str: [bool]}, False),
+        ([], {str: int}, False),
+        (None, object, True),
+    ],
+)
+def test_shapes_of_notes(value, shape, does: bool) -> None:
+    assert fits(value, shape) is does
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"[]", b'{"digest": 1, "digests": [], "stamps": {}}'])
+def test_a_manifest_of_any_shape(cache: Cache, content: bytes) -> None:
+    path = cache.get_or_build("kind", "key", build)
+    (path / MANIFEST).write_bytes(content)
+    assert cache.find("kind", "key") is None
+
+
+def test_a_note_that_cannot_be_written_fails_nothing(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("")
+    Cache(tmp_path).write_note("note", "key", 1)
+    assert Cache(tmp_path).read_note("note", "key") is None
