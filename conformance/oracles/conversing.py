@@ -31,6 +31,9 @@ __all__ = ["Broken", "Conversation", "Ended", "Silent", "bounds_of"]
 _MOST = 1 << 22
 """Bytes of an answer that is JSON."""
 
+_SAID = 1 << 20
+"""Bytes that may be written to standard error, the only file that the processes can write to."""
+
 _LATER = 2.0
 """Seconds after which kernel code is ended from outside that has not let itself be ended by SIGVTALRM."""
 _WALL = 12.0
@@ -96,7 +99,7 @@ class Conversation:
             theirs = (control, self._unread, answers, status, shared)
             self._process = start(
                 [sys.executable, "-s", "-B", str(worker), *map(str, theirs), *arguments],
-                Policy(read=(*interpreter(), *read), memory=memory),
+                Policy(read=(*interpreter(), *read), memory=memory, file_size=_SAID),
                 fds=theirs,
                 environment={"PYTHONPATH": os.pathsep.join(map(str, packages()))},
             )

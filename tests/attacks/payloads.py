@@ -48,6 +48,7 @@ ATTACKS = {
     "a forged refusal": Attack('SAY("{\\"refused\\": \\"nothing to see\\"}\\n"); CALL(231, 0, 0, 0, 0);'),
     "forged bytes that say done": Attack('SAY("\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0"); SPIN;'),
     "a flood": Attack('for (;;) SAY("0123456789012345678901234567890123456789012345678901234567890123");'),
+    "a flood of standard error": Attack("static char page[4096]; for (;;) CALL(1, 2, page, 4096, 0);"),
     "exit_group(0)": Attack("CALL(231, 0, 0, 0, 0);"),
     "exit_group(1)": Attack("CALL(231, 1, 0, 0, 0);"),
     "SIGSTOP to itself": Attack("CALL(62, CALL(39, 0, 0, 0, 0), 19, 0, 0);"),
