@@ -1,40 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One race in one form, one mode, on one side: explored in a process of its own, which kernel code may end.
+"""One race in one form, one mode, on one side: the model's here, the kernel's in a confined process.
 
-A process can race only one KVM, and a crash in it is a finding: the threads chosen up to then are in memory
-that the process has left behind.
+Kernel code that ends its process, hangs, or breaks the conversation is a finding. The threads chosen up to
+then are in memory that it shares with this process.
 """
 
 from __future__ import annotations
 
-import mmap
-import os
-import pickle
-from collections.abc import Callable, Sequence
+import gc
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
 
-from conformance.model.changes import Change
+from conformance.model.changes import NO_PFN_DIRTY, Change
 from conformance.model.decode import describe
 from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import Profile
-from conformance.oracles.kvm.race_interface import new_exchange
-from conformance.oracles.kvm.racing import what_happened
-from conformance.oracles.lacking import Lacking, no_process
-from conformance.races.exploring import Breach, Explored, explore
-from conformance.races.picture import Moment, moments
-from conformance.races.promises import NO_CRASH, PROMISES, broken
-from conformance.races.schedule import Leg, legs_of, run_legs
-from conformance.races.shortening import fewest_switches
-from conformance.races.sides import kvm_side, model_side
+from conformance.oracles.kvm.deaths import KernelDied
+from conformance.oracles.lacking import Lacking
+from conformance.races.exploring import Breach, Explored
+from conformance.races.model_side import model_side
+from conformance.races.promises import NO_CRASH
+from conformance.races.schedule import Leg
+from conformance.races.server import Server, borrow, give_back
 from conformance.races.stories import RACES
-from conformance.races.subject import Ending, Subject
+from conformance.races.subject import Subject
+from conformance.races.tasks import DRAW, EXPLORE, REPLAY, Outcome, Task, perform
+from conformance.races.wire import Request, printable
 
 __all__ = ["Contest", "Outcome", "hold", "replay"]
 
-SHORTENING = 4000
-"""How many schedules may be tried to find a shorter one."""
+PATIENCE = 60.0
+"""How many seconds of processor time a schedule may take before kernel code counts as hanging."""
 
 
 @dataclass(frozen=True)
@@ -56,137 +53,89 @@ class Contest:
     seed: int | None = None
     legs: tuple[Leg, ...] = ()
 
-    def subject(self, exchange: mmap.mmap) -> Subject:
-        """The race, set up."""
-        race = RACES[self.race]
-        if self.library is None:
-            return model_side(race, self.profile.without(*self.without), self.mode)
-        return kvm_side(race, self.library, self.profile, self.mode, exchange)
+    def on_model(self) -> Subject:
+        """The race, set up on the model."""
+        return model_side(RACES[self.race], self.profile.without(*self.without), self.mode)
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of it. If a promise was broken: the schedule, its picture, and its SPTEs in words.
-
-    ``trouble`` says why there is no outcome; ``lacking`` does if the suite or the system lacks something.
-    """
-
-    explored: Explored
-    threads: tuple[str, ...] = ()
-    legs: tuple[Leg, ...] = ()
-    drawn: tuple[Moment, ...] = ()
-    sptes: tuple[tuple[int, str], ...] = ()
-    trouble: str = ""
-    lacking: Lacking | None = None
-
-    @property
-    def breach(self) -> Breach | None:
-        """The promise that was broken."""
-        return self.explored.breach
-
-
-Task = Callable[[Contest, Subject], Outcome]
+    def request(self, task: Task) -> Request:
+        """A task on the kernel's side of the race."""
+        return Request(
+            form=RACES[self.race].form,
+            host=MODES[self.mode].host(),
+            tells_dirty=not self.profile.has(NO_PFN_DIRTY),
+            patience=PATIENCE,
+            task=task,
+        )
 
 
 def hold(contest: Contest) -> Outcome:
-    """Explore in a child process."""
-    return _apart(contest, _explored)
+    """Explore."""
+    return _perform(contest, Task(EXPLORE, contest.wanted, limit=contest.limit, seed=contest.seed))
 
 
 def replay(contest: Contest) -> Outcome:
-    """Follow the contest's legs in a child process."""
-    return _apart(contest, _replayed)
+    """Follow the contest's legs."""
+    return _perform(contest, Task(REPLAY, contest.wanted, legs=contest.legs))
 
 
-def _explored(contest: Contest, subject: Subject) -> Outcome:
-    wanted = PROMISES.get(contest.wanted)
-    explored = explore(subject, contest.limit, contest.seed, wanted)
-    breach = explored.breach
-    if breach is None:
-        return Outcome(explored)
-
-    def breaks(ending: Ending) -> bool:
-        return any(promise.name == breach.promise for promise, _ in broken(ending))
-
-    choices = fewest_switches(subject, breach.choices, breaks, SHORTENING)
-    legs = legs_of(subject, choices)
-    _, ending = run_legs(subject, legs)
-    how = [how for promise, how in broken(ending) if promise.name == breach.promise]
-    explored.breach = replace(breach, how=how[0] if how else breach.how, choices=tuple(choices))
-    return _told(contest, subject, explored, choices)
-
-
-def _replayed(contest: Contest, subject: Subject) -> Outcome:
-    choices, ending = run_legs(subject, contest.legs)
-    explored = Explored(differing=1, accesses=len(choices))
-    found = {promise.name: how for promise, how in broken(ending)}
-    for name in [contest.wanted, *found]:
-        if name in found:
-            explored.breach = Breach(name, found[name], tuple(choices))
-            break
-    return _told(contest, subject, explored, choices)
-
-
-def _told(contest: Contest, subject: Subject, explored: Explored, choices: Sequence[int]) -> Outcome:
-    """The outcome with its schedule drawn, as far as ``choices`` go."""
-    legs, drawn = legs_of(subject, choices), moments(subject, choices)
-    k = kernel_in(MODES[contest.mode], contest.profile)
-    words = {moment.spte: describe(k, moment.spte) for moment in drawn if moment.spte is not None}
-    return Outcome(explored, tuple(subject.threads), tuple(legs), tuple(drawn), tuple(words.items()))
-
-
-def _apart(contest: Contest, task: Task) -> Outcome:
-    """Do it in a child process; if kernel code ended that, up to the access with which it did."""
-    exchange = new_exchange()
-    answer, code = _in_child(contest, task, exchange)
-    if answer is not None:
-        return answer
-    if contest.library is None:
-        return Outcome(Explored(), trouble="the model's process ended without a word")
-    death, choices = what_happened(exchange, contest.library, code)
-    if isinstance(death, Lacking):
-        return Outcome(Explored(), lacking=death)
-    how = death.how
-    if not choices:
-        return Outcome(Explored(), trouble=f"the kernel {how} before the race began")
-    explored = Explored(differing=1, accesses=len(choices))
-    explored.breach = Breach(NO_CRASH.name, how, tuple(choices))
-    survived = choices[:-1]
-    told, _ = _in_child(
-        contest, lambda contest, subject: _told(contest, subject, explored, survived), new_exchange()
-    )
-    if told is None:
-        return Outcome(explored, tuple(RACES[contest.race].threads))
-    fatal = told.threads[choices[-1]]
-    legs = [leg for leg in told.legs[-1:] if leg.thread != fatal or not leg.stop]
-    return replace(told, legs=(*told.legs[:-1], *legs, Leg(fatal)))
-
-
-def _in_child(contest: Contest, task: Task, exchange: mmap.mmap) -> tuple[Outcome | None, int]:
-    """What a child process answers, None if it ended without an answer, and its exit code."""
-    read_end, write_end = os.pipe()
+def _perform(contest: Contest, task: Task) -> Outcome:
+    start = time.monotonic()
     try:
-        child = os.fork()
-    except OSError as problem:
-        return Outcome(Explored(), lacking=no_process(problem)), 0
-    if not child:
-        os.close(read_end)
-        _work(contest, task, exchange, write_end)
-    os.close(write_end)
-    with os.fdopen(read_end, "rb") as pipe:
-        answer = pipe.read()
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return pickle.loads(answer) if answer else None, code
-
-
-def _work(contest: Contest, task: Task, exchange: mmap.mmap, write_end: int) -> NoReturn:
-    """The child's life."""
-    try:
-        outcome = task(contest, contest.subject(exchange))
+        if contest.library is None:
+            outcome = _on_model(contest, task)
+        else:
+            outcome = _on_kernel(contest, contest.library, task)
     except Lacking as lacking:
-        outcome = Outcome(Explored(), lacking=lacking)
+        return Outcome(lacking=lacking)
+    outcome.explored.seconds = time.monotonic() - start
+    k = kernel_in(MODES[contest.mode], contest.profile)
+    words = {moment.spte: describe(k, moment.spte) for moment in outcome.drawn if moment.spte is not None}
+    return replace(outcome, sptes=tuple(words.items()))
+
+
+def _on_model(contest: Contest, task: Task) -> Outcome:
+    try:
+        return perform(task, contest.on_model())
     except Exception as trouble:
-        outcome = Outcome(Explored(), trouble=f"{type(trouble).__name__}: {trouble}")
-    with os.fdopen(write_end, "wb") as pipe:
-        pickle.dump(outcome, pipe)
-    os._exit(0)
+        return Outcome(trouble=f"{type(trouble).__name__}: {trouble}")
+    finally:
+        # Threads that were left in the middle of a step end here, and not while another race is explored.
+        gc.collect()
+
+
+def _on_kernel(contest: Contest, library: Path, task: Task) -> Outcome:
+    request = contest.request(task)
+    server = borrow(library)
+    try:
+        return server.perform(request)
+    except KernelDied as died:
+        how, choices = printable(died.how), server.choices(len(request.threads))
+    finally:
+        give_back(server)
+    if not choices:
+        return Outcome(_crashed(f"{how}, before the race began", ()), request.threads)
+    return _drawn(contest, library, how, choices)
+
+
+def _crashed(how: str, choices: tuple[int, ...]) -> Explored:
+    breach = Breach(NO_CRASH.name, how, choices)
+    return Explored(differing=1, accesses=len(choices), breach=breach)
+
+
+def _drawn(contest: Contest, library: Path, how: str, choices: tuple[int, ...]) -> Outcome:
+    """Kernel code broke off with the last of the choices: the schedule up to there, drawn if that works."""
+    explored, request = _crashed(how, choices), contest.request(Task(DRAW, choices=choices[:-1]))
+    server: Server | None = None
+    try:
+        server = borrow(library)
+        told = server.perform(request)
+    except (KernelDied, Lacking):
+        told = Outcome(trouble="it breaks off earlier")
+    finally:
+        if server is not None:
+            give_back(server)
+    if told.trouble or told.lacking is not None:
+        return Outcome(explored, request.threads)
+    fatal = request.threads[choices[-1]]
+    legs = [leg for leg in told.legs[-1:] if leg.thread != fatal or not leg.stop]
+    return replace(told, explored=explored, legs=(*told.legs[:-1], *legs, Leg(fatal)))

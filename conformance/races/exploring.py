@@ -42,7 +42,7 @@ class Explored:
     ``exhausted``: there are no schedules that differ from those that were run; ``preemptions``: none with at
     most so many, or None if that is not known of any number. ``differing`` were run in the search for
     all, ``bounded`` to exhaust ``preemptions``, ``beyond`` with one more, which are not all, and ``random``
-    ones are worth ``chance`` each. ``accesses`` is how many the longest had.
+    ones were drawn for ``threads`` that have ``length`` accesses. ``accesses`` is how many the longest had.
     """
 
     differing: int = 0
@@ -52,7 +52,8 @@ class Explored:
     accesses: int = 0
     exhausted: bool = False
     preemptions: int | None = None
-    chance: str = ""
+    threads: int = 0
+    length: int = 0
     seconds: float = 0.0
     breach: Breach | None = None
 
@@ -60,6 +61,14 @@ class Explored:
     def schedules(self) -> int:
         """How many were run to their end."""
         return self.differing + self.bounded + self.beyond + self.random
+
+    @property
+    def depth(self) -> int:
+        """How many orderings random schedules are good for.
+
+        What can be broken with as few orderings as preemptions are exhausted needs no chance.
+        """
+        return DEPTH if self.preemptions is None else max(DEPTH, self.preemptions + 2)
 
     @property
     def numbers(self) -> dict[str, int | bool | None]:
@@ -81,7 +90,8 @@ class Explored:
             most = 0 if self.preemptions is None else self.preemptions + 1
             told.append(f"{self.beyond} more with {_times(most)} are not all")
         if self.random:
-            told.append(f"{self.random} at random, {self.chance}")
+            chance = guarantee(self.threads, self.length, self.depth)
+            told.append(f"{self.random} at random, {chance}")
         return "; ".join(told)
 
 
@@ -96,7 +106,7 @@ def explore(subject: Subject, limit: int, seed: int | None = None, wanted: Promi
     these are more, as many follow: first all that have no preemption, then all with one, and so on up to
     MOST_PREEMPTIONS, and for what is left random ones.
     """
-    found = Explored()
+    found = Explored(threads=len(subject.threads))
     start = time.monotonic()
     left = limit
     try:
@@ -106,11 +116,8 @@ def explore(subject: Subject, limit: int, seed: int | None = None, wanted: Promi
             if not _is_over(found):
                 left -= _with_few_preemptions(found, subject, limit, wanted)
         if not _is_over(found) and left:
-            # What can be broken with as few orderings as preemptions are exhausted needs no chance.
-            depth = DEPTH if found.preemptions is None else max(DEPTH, found.preemptions + 2)
-            longest = found.accesses or _length(subject)
-            found.chance = guarantee(len(subject.threads), longest, depth)
-            schedules = random_schedules(subject, seed or 0, longest, depth)
+            found.length = found.accesses or _length(subject)
+            schedules = random_schedules(subject, seed or 0, found.length, found.depth)
             found.random = _look(found, schedules, left, wanted).run
     finally:
         found.seconds = time.monotonic() - start

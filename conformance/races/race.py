@@ -31,6 +31,8 @@ from conformance.model.changes import Change
 from conformance.model.profiles import Profile
 from conformance.model.shadow.steps import STEPS
 from conformance.oracles.kvm import build_kvm
+from conformance.races.form import Form
+from conformance.races.form import Step as Packed
 from conformance.races.promises import Promise
 from conformance.scenarios.steps import KINDS, check_options, step
 from conformance.scenarios.story import TDP_MODES, introduced, named
@@ -185,6 +187,20 @@ class Race:
     def shadow(self) -> bool:
         """Whether it is a race of shadow paging."""
         return self.modes == (SHADOW,)
+
+    @property
+    def form(self) -> Form:
+        """What is done in it, by value."""
+        return Form(
+            options=dict(self.options),
+            setup=_packed(self.setup),
+            threads={name: _packed(steps) for name, steps in self.threads.items()},
+            closing=_packed(self.closing),
+        )
+
+
+def _packed(steps: Sequence[Taken]) -> tuple[Packed, ...]:
+    return tuple((one.kind, dict(one.arguments)) for one in steps)
 
 
 def label_of(change: Change) -> str:

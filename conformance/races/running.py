@@ -307,9 +307,9 @@ def _judged(task: _Task, outcome: Outcome, finding: Finding | None) -> Result:
         return unjudged(result(Verdict.ERROR, ""), outcome.lacking)
     if outcome.trouble:
         return result(Verdict.ERROR, outcome.trouble)
-    if task.historic is not None:
-        if breach is None:
-            return result(Verdict.FAIL, f"no schedule breaks '{task.historic.promise}': {explored.bounds}")
+    if task.historic is not None and breach is None:
+        return result(Verdict.FAIL, f"no schedule breaks '{task.historic.promise}': {explored.bounds}")
+    if task.historic is not None and breach is not None and breach.promise == task.historic.promise.name:
         return result(Verdict.PASS, f"breaks '{breach.promise}', as it must: {breach.how}")
     if breach is None:
         return result(Verdict.PASS, f"no promise is broken: {explored.bounds}")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from conformance.model.machine.points import Access
+from conformance.oracles.kvm.race_interface import Access
 
 __all__ = ["Access", "Ending", "Memslot", "Op", "Spte", "Subject", "conflict"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from conformance.oracles.kvm import server
+from conformance.races import server as races
 from conformance.sandbox import confinement as confinements
 from conformance.sandbox import launching
 from conformance.sandbox.confinement import Confinement, why_not
@@ -43,6 +44,7 @@ def nothing_left(guarded: Path) -> Iterator[None]:
     before = {*descendants(os.getpid())}
     yield
     server.close_idle()
+    races.close_idle()
     left = {one: _name(one) for one in {*descendants(os.getpid())} - before}
     assert not {one: name for one, name in left.items() if name not in ("", "sh")}, left
     assert [one.name for one in guarded.iterdir()] == ["secret"]

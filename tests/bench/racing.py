@@ -16,12 +16,17 @@ from pathlib import Path
 from figures import Figure, interleaved, per_second
 
 from conformance.kernels import Cache, open_kernel
+from conformance.model.changes import NO_PFN_DIRTY
+from conformance.model.modes import MODES
 from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.kvm import build_kvm
 from conformance.oracles.kvm.race_interface import new_exchange
 from conformance.races.contest import Contest
 from conformance.races.dpor import every_schedule
+from conformance.races.kernel_side import kernel_side
 from conformance.races.promises import broken
+from conformance.races.stories import RACES
+from conformance.races.subject import Subject
 
 __all__ = ["MODE", "RACE", "racing"]
 
@@ -78,9 +83,17 @@ def _apart(work: Callable[[], float]) -> float:
     return float(said)
 
 
+def _subject(profile: Profile, library: Path | None) -> Subject:
+    contest = Contest(RACE, MODE, profile, library)
+    if library is None:
+        return contest.on_model()
+    host, tells_dirty = MODES[MODE].host(), not profile.has(NO_PFN_DIRTY)
+    return kernel_side(RACES[RACE].form, library, host, tells_dirty, new_exchange())
+
+
 def _explore(profile: Profile, library: Path | None, schedules: int) -> float:
     """Explore so many schedules, again from the start where there are fewer; seconds, -1 if one is bad."""
-    subject = Contest(RACE, MODE, profile, library).subject(new_exchange())
+    subject = _subject(profile, library)
     start = time.monotonic()
     left = schedules
     while left > 0:
@@ -93,7 +106,7 @@ def _explore(profile: Profile, library: Path | None, schedules: int) -> float:
 
 def _fork(profile: Profile, library: Path, schedules: int) -> float:
     """Run the same schedule so many times, each in a copy of the process that has set it up."""
-    subject = Contest(RACE, MODE, profile, library).subject(new_exchange())
+    subject = _subject(profile, library)
     start = time.monotonic()
     for _ in range(schedules):
         child = os.fork()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import pickle
@@ -12,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from conformance.model.modes import MODES
-from conformance.oracles.kvm import RacingKvm, what_happened
-from conformance.oracles.kvm.race_interface import new_exchange
+from conformance.oracles.kvm import RacingKvm
+from conformance.oracles.kvm.deaths import death_of
+from conformance.oracles.kvm.interface import Exchange
+from conformance.oracles.kvm.race_interface import Shared, new_exchange
 
 Step = tuple[str, dict[str, int]]
 
 READ, WRITE = 1, 2
+PATIENCE = 60.0
 
 
 def memory(npages: int = 2) -> Step:
@@ -92,9 +96,10 @@ def race(library: Path, story: dict[str, Any], work: Callable[[RacingKvm], Any],
     os.close(ours)
     with os.fdopen(theirs, "rb") as pipe:
         answer = pipe.read()
-    if os.waitpid(pid, 0)[1]:
-        death, choices = what_happened(exchange, library)
-        raise Died(str(death), choices)
+    if code := os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+        shared = Shared.from_buffer(exchange, ctypes.sizeof(Exchange))
+        death = death_of(Exchange.from_buffer(exchange), library, PATIENCE, code)
+        raise Died(str(death), shared.choices[: shared.nr_choices])
     fine, result = pickle.loads(answer)
     if not fine:
         raise result

@@ -8,7 +8,6 @@ import pytest
 from conformance.model.changes import RACES as CHANGES
 from conformance.model.changes import Precaution
 from conformance.model.profiles import profile_of
-from conformance.oracles.kvm.race_interface import new_exchange
 from conformance.races.bounded import FewPreemptions
 from conformance.races.contest import Contest, hold
 from conformance.races.exploring import MOST_PREEMPTIONS
@@ -71,7 +70,7 @@ def test_few_preemptions_are_enough_for_what_is_missing(race, historic):
     """And those that it takes are needed: the bound stands for something."""
     mode = (historic.modes or race.modes)[-1]
     contest = Contest(race.name, mode, profile_of((6, 1)), without=(historic.change,))
-    search = FewPreemptions(contest.subject(new_exchange()), MOST_PREEMPTIONS)
+    search = FewPreemptions(contest.on_model(), MOST_PREEMPTIONS)
 
     def shows(bound):
         endings = (ending for _, ending in search.schedules(bound) if ending is not None)

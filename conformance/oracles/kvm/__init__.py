@@ -4,6 +4,6 @@
 from conformance.oracles.kvm.build import CannotBuild, build_kvm
 from conformance.oracles.kvm.deaths import KernelDied
 from conformance.oracles.kvm.oracle import KvmOracle
-from conformance.oracles.kvm.racing import RacingKvm, what_happened
+from conformance.oracles.kvm.racing import RacingKvm
 
-__all__ = ["CannotBuild", "KernelDied", "KvmOracle", "RacingKvm", "build_kvm", "what_happened"]
+__all__ = ["CannotBuild", "KernelDied", "KvmOracle", "RacingKvm", "build_kvm"]

@@ -2,7 +2,7 @@
 """Races of the kernel's own KVM: threads that can be stopped before each access to shared memory.
 
 A race runs in the process that asks for it, which can have only one; kernel code that crashes ends it. So ask
-in a child process, with an exchange that the parent has made: what_happened() reads it afterwards.
+in a child process that is confined, with an exchange that the parent has made, and can read afterwards.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance.oracles.common import HOST
-from conformance.oracles.kvm.deaths import KernelDied, death_of, not_initialised
+from conformance.oracles.kvm.deaths import not_initialised
 from conformance.oracles.kvm.interface import OPTIONS, Exchange
 from conformance.oracles.kvm.race_ending import Ending, Step
 from conformance.oracles.kvm.race_interface import (
@@ -31,7 +31,7 @@ from conformance.oracles.kvm.race_names import Names, Spte
 from conformance.oracles.kvm.reading import read_observation
 from conformance.oracles.lacking import Lacking
 
-__all__ = ["Ending", "RacingKvm", "what_happened"]
+__all__ = ["Ending", "RacingKvm"]
 
 _KERNEL_MEMORY = range(0x200001000000, 0x200040000000)
 """From ENV_KERNEL_START to ENV_KERNEL_END in the direct map, of c/env.h."""
@@ -46,25 +46,13 @@ _NR_EVENTS = _SHARED + Shared.nr_events.offset // _BYTES
 _NR_FRAMES = _SHARED + Shared.nr_frames.offset // _BYTES
 
 
-def what_happened(
-    exchange: mmap.mmap, library: Path, code: int, patience: float = 60.0
-) -> tuple[KernelDied | Lacking, list[int]]:
-    """How a race ended its process, which left an exit code, and the threads chosen since begin(), in order.
-
-    The last of them was running.
-    """
-    shared = Shared.from_buffer(exchange, ctypes.sizeof(Exchange))
-    death = death_of(Exchange.from_buffer(exchange), library, patience, code)
-    return death, list(shared.choices[: shared.nr_choices])
-
-
 class RacingKvm:
     """One machine, its setup done, and threads that stop before each access to shared memory.
 
     library: build_kvm(racing=True)'s; host, options: as KvmOracle's; setup: steps that have happened.
     threads: a name and its steps each. One named ``vcpu0`` runs on the CPU of that vCPU.
     closing: steps that finish() does.
-    exchange: memory of new_exchange(), if somebody else is to read it.
+    exchange: memory of the size of new_exchange(), if another process is to read it.
     patience: how many seconds of processor time a schedule may take before kernel code counts as hanging.
     """
 

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Tasks and outcomes as JSON: there and back; what is not an outcome of the task is refused."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from conformance.model.profiles import profile_of
+from conformance.oracles.lacking import Lacking
+from conformance.races.contest import Contest
+from conformance.races.exploring import Breach, Explored
+from conformance.races.moments import Moment
+from conformance.races.promises import NO_COMPLAINT, NO_CRASH
+from conformance.races.schedule import Leg
+from conformance.races.stories import RACES
+from conformance.races.tasks import DRAW, EXPLORE, REPLAY, Outcome, Task
+from conformance.races.wire import (
+    MAX_MOMENTS,
+    MAX_TEXT,
+    NotAnOutcome,
+    Request,
+    read_choices,
+    read_outcome,
+    read_request,
+    write_outcome,
+)
+
+SEED, MUTATIONS = 7, 2000
+CONTEST = Contest("two_vcpus_fault_on_one_gfn", "ept-ad", profile_of((6, 1)))
+THREADS = "vcpu0", "vcpu1"
+CHOICES = 0, 0, 1, 1, 0
+LEGS = Leg("vcpu0", "f reads spte 4K gfn=0x102", 2), Leg("vcpu1"), Leg("vcpu0")
+DRAWN = Moment(0, "f reads spte 4K gfn=0x102"), Moment(1, "f updates spte 4K gfn=0x102", 0x975)
+EXPLORING = Task(EXPLORE, limit=200)
+
+BREACH = Explored(differing=3, accesses=5, threads=2, breach=Breach(NO_COMPLAINT.name, "WARN in f", CHOICES))
+FOUND = Outcome(BREACH, THREADS, LEGS, DRAWN)
+ALL = Outcome(Explored(differing=88, accesses=40, exhausted=True, threads=2), THREADS)
+SOME = Outcome(
+    Explored(
+        differing=9, bounded=100, beyond=20, random=80, accesses=40, preemptions=1, length=40, threads=2
+    ),
+    THREADS,
+)
+RANDOM = Outcome(Explored(random=200, accesses=40, length=33, threads=2), THREADS)
+FOLLOWED = Outcome(Explored(differing=1, accesses=5, threads=2, breach=BREACH.breach), THREADS, LEGS, DRAWN)
+PICTURE = Outcome(Explored(threads=2), THREADS, LEGS, DRAWN)
+
+REPLAYING = Task(REPLAY, legs=LEGS)
+DRAWING = Task(DRAW, choices=CHOICES)
+POSSIBLE = [
+    (EXPLORING, FOUND), (EXPLORING, ALL), (EXPLORING, SOME), (replace(EXPLORING, seed=1), RANDOM),
+    (REPLAYING, FOLLOWED), (DRAWING, PICTURE), (EXPLORING, Outcome(trouble="ValueError: no step")),
+]  # fmt: skip
+
+
+def request_for(task: Task) -> Request:
+    return CONTEST.request(task)
+
+
+def through(value: Any) -> Any:
+    return json.loads(json.dumps(value))
+
+
+@pytest.mark.parametrize(
+    "race", [race for race in RACES.values() if not race.shadow], ids=lambda one: one.name
+)
+@pytest.mark.parametrize("task", [EXPLORING, REPLAYING, DRAWING], ids=lambda one: one.kind)
+def test_a_request_comes_back(race: Any, task: Task) -> None:
+    request = replace(CONTEST, race=race.name).request(task)
+    told = through(request.written())
+    told["task"]["choices"] = tuple(told["task"]["choices"])
+    there = read_request(told)
+    assert there.threads == tuple(race.threads) and there.form.memslots == race.form.memslots
+    assert through(there.written()) == through(request.written())
+
+
+@pytest.mark.parametrize(("task", "outcome"), POSSIBLE)
+def test_an_outcome_comes_back(task: Task, outcome: Outcome) -> None:
+    assert read_outcome(through(write_outcome(outcome)), request_for(task)) == outcome
+
+
+def test_what_is_lacking_comes_back() -> None:
+    told = through(write_outcome(Outcome(lacking=Lacking("memory", ", of which f wants more", "Free some."))))
+    lacking = read_outcome(told, request_for(EXPLORING)).lacking
+    assert str(lacking) == "memory, of which f wants more. Free some."
+
+
+def test_texts_are_cut_and_made_printable() -> None:
+    moments = (Moment(0, "x" * 5000, 1),) * (MAX_MOMENTS + 1)
+    told = write_outcome(Outcome(trouble="\x1b[2J\n" + "y" * 5000))
+    assert told["trouble"].startswith("?[2J?y") and len(told["trouble"]) == MAX_TEXT
+    drawn = write_outcome(replace(PICTURE, drawn=moments))["drawn"]
+    assert len(drawn) == MAX_MOMENTS and len(drawn[0][1]) == MAX_TEXT
+
+
+def changed(**explored: Any) -> dict[str, Any]:
+    told = through(write_outcome(ALL))
+    told["explored"].update(explored)
+    return told
+
+
+def broken(**parts: Any) -> dict[str, Any]:
+    return {**through(write_outcome(FOUND)), **parts}
+
+
+IMPOSSIBLE = {
+    "nothing": None, "a number": 1, "a text": "PASS", "no keys": {}, "one more key": {**changed(), "more": 1},
+    "a refusal of another kind": {"refused": "me"},
+    "more than the limit": changed(differing=201),
+    "below zero": changed(differing=-1),
+    "nothing was run": changed(differing=0),
+    "true for a number": changed(differing=True),
+    "a number for true": changed(exhausted=1),
+    "no integer": changed(differing=8.0), "not a number": changed(differing=float("nan")),
+    "all, and random ones": changed(random=5),
+    "more preemptions than are looked at": changed(preemptions=4),
+    "more accesses than there can be": changed(accesses=1 << 17),
+    "a picture without a breach": {**changed(), "drawn": [[0, "f", None]]},
+    "a promise that there is not": broken(breach=["peace", "how", [*CHOICES]]),
+    "a promise that is not looked for": broken(breach=["writes are logged", "how", [*CHOICES]]),
+    "a crash that was survived": broken(breach=[NO_CRASH.name, "how", [*CHOICES]]),
+    "a thread that there is not": broken(breach=[NO_COMPLAINT.name, "how", [0, 2, 0]]),
+    "no choices": broken(breach=[NO_COMPLAINT.name, "how", []], legs=[]),
+    "other legs than the choices have": broken(legs=[[1, "", 1]]),
+    "a leg of a thread that there is not": broken(legs=[[0, "", 1], [2, "", 1], [0, "", 1]]),
+    "a picture that is longer than the schedule": broken(drawn=[[0, "f", None]] * 6),
+    "a picture that is too long": broken(drawn=[[0, "f", None]] * (MAX_MOMENTS + 1)),
+    "control characters": broken(breach=[NO_COMPLAINT.name, "\x1b[2J", [*CHOICES]]),
+    "half of a character": broken(breach=[NO_COMPLAINT.name, "\ud800", [*CHOICES]]),
+    "a text that is too long": broken(breach=[NO_COMPLAINT.name, "x" * (MAX_TEXT + 1), [*CHOICES]]),
+    "an SPTE of 65 bits": broken(drawn=[[0, "f", 1 << 64]]),
+    "a lack with too few words": {"lacking": ["memory"]}, "a lack that is no list": {"lacking": "all"},
+    "trouble that is no text": {"trouble": 1},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_what_is_not_an_outcome_is_refused(name: str) -> None:
+    task = replace(EXPLORING, wanted=NO_COMPLAINT.name)
+    read_outcome(broken(), request_for(task))
+    with pytest.raises(NotAnOutcome):
+        read_outcome(IMPOSSIBLE[name], request_for(task))
+
+
+@pytest.mark.parametrize(
+    ("task", "outcome"),
+    [
+        (replace(EXPLORING, seed=1), ALL),
+        (replace(EXPLORING, seed=1), Outcome(replace(RANDOM.explored, random=199), THREADS)),
+        (EXPLORING, Outcome(replace(SOME.explored, random=81), THREADS)),
+        (EXPLORING, PICTURE),
+        (REPLAYING, ALL),
+        (DRAWING, FOUND),
+        (replace(DRAWING, choices=CHOICES[:2]), PICTURE),
+    ],
+)
+def test_an_outcome_of_another_task_is_refused(task: Task, outcome: Outcome) -> None:
+    with pytest.raises(NotAnOutcome):
+        read_outcome(through(write_outcome(outcome)), request_for(task))
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every place in JSON, as what it is in and its key."""
+    keys = value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for key in keys:
+        yield value, key
+        yield from places(value[key])
+
+
+STRANGE = [
+    None, True, False, -1, 0, 1, 2, 200, 1 << 16, 1 << 64, -(1 << 70), 0.5, float("nan"), float("inf"),
+    "", "x", "\x00", "\x1b[31m", "\ud800", "x" * 1000,
+    [], {}, [[]], [0], {"": 0}, [None] * 3, [0, "", 1], list(range(9)),
+]  # fmt: skip
+
+
+def mutated(told: Any, rng: random.Random) -> Any:
+    """The same with up to three places changed."""
+    told = copy.deepcopy(told)
+    for _ in range(rng.randint(1, 3)):
+        inside, key = rng.choice([*places(told)])
+        how = rng.randrange(4)
+        if how == 0:
+            del inside[key]
+        elif how == 1 and isinstance(inside, list):
+            inside.insert(key, copy.deepcopy(rng.choice(STRANGE)))
+        elif how == 2:
+            inside[key] = copy.deepcopy(rng.choice([value[at] for value, at in places(told)]))
+        else:
+            inside[key] = copy.deepcopy(rng.choice(STRANGE))
+        if not [*places(told)]:
+            break
+    return told
+
+
+def test_a_mutated_outcome_is_one_or_is_refused() -> None:
+    rng = random.Random(SEED)
+    taken = refused = 0
+    for _ in range(MUTATIONS):
+        task, outcome = rng.choice(POSSIBLE)
+        told = mutated(write_outcome(outcome), rng)
+        try:
+            found = read_outcome(told, request_for(task))
+        except NotAnOutcome:
+            refused += 1
+            continue
+        taken += 1
+        # What is taken can be written again, and is drawn and reported without an exception.
+        assert read_outcome(through(write_outcome(found)), request_for(task)) == found
+        assert str(found.explored.bounds).isprintable()
+    assert taken > 20 and refused > 1000
+
+
+def test_choices_in_shared_memory() -> None:
+    assert read_choices([0, 1, 0], 2) == (0, 1, 0)
+    assert read_choices([0, 2, 0], 2) == read_choices([], 2) == ()
