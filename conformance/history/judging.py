@@ -78,8 +78,10 @@ def judge(missing: Missing) -> list[Result]:
     start = time.monotonic()
     try:
         kernel = open_kernel(revert.kernel)
-        path = Cache().root / "history" / f"{kernel.series}-without-{fix.commit}-{revert.by}.patch"
-        patch = write_patch(kernel, revert.substitutions, path)
+        cache = Cache()
+        path = cache.root / "history" / f"{kernel.series}-without-{fix.commit}-{revert.by}.patch"
+        with cache.writing():
+            patch = write_patch(kernel, revert.substitutions, path)
         reverted = _Side(open_kernel(revert.kernel, (patch,)), profile_of(kernel.release), (patch,))
         noticed = _noticed(missing, _compare(reverted, missing))
         if revert.exact:

@@ -58,8 +58,8 @@ def temporary(name: str) -> Iterator[Path]:
         yield place
 
 
-_NOT_OF_THE_PLACE = {errno.ENOENT, errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
-"""Errors that say nothing of a directory: something is missing that was made, or the system refuses more."""
+_OF_THE_SYSTEM = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
+"""Errors that say nothing of a directory: the system refuses more."""
 
 
 def _errnos(trouble: OSError) -> set[int]:
@@ -79,12 +79,16 @@ class Cache:
         """Where the entry is, if it is there."""
         return self.root / kind / key
 
+    def has(self, kind: str, key: str) -> bool:
+        """Whether the entry is there, damaged or not."""
+        with self.telling():
+            return self.entry(kind, key).is_dir()
+
     def find(self, kind: str, key: str, *, progress: Progress = quiet) -> Path | None:
         """The entry, if it is there and undamaged; damage is reported as progress."""
         path = self.entry(kind, key)
-        with self.telling():
-            if not path.is_dir():
-                return None
+        if not self.has(kind, key):
+            return None
         try:
             manifest = Manifest.load(path)
             known = dict(manifest.stamps)
@@ -157,7 +161,8 @@ class Cache:
             if numbers & DISK_FULL:
                 raise disk_full(self.root) from None
             place = self._place(trouble)
-            if place is None or numbers <= _NOT_OF_THE_PLACE:
+            missing = errno.ENOENT in numbers and place != ""  # Something that was made there is gone.
+            if place is None or missing or numbers <= _OF_THE_SYSTEM:
                 raise
             why = ", ".join(map(os.strerror, sorted(numbers)))
             raise ConformanceError(

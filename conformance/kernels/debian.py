@@ -71,7 +71,7 @@ def gone(pin: Pin, version: str) -> str:
 
 def cached_version(pin: Pin, cache: Cache) -> str | None:
     """The version that stands for a series as far as the cache knows; None if the archive must be asked."""
-    if cache.entry(KIND, package_key(pin.package, pin.version)).is_dir():
+    if cache.has(KIND, package_key(pin.package, pin.version)):
         return pin.version
     note = cache.read_note("newest", pin.series, _NEWEST)
     if note and note["pinned"] == pin.version and 0 <= time.time() - note["asked"] < ASK_AGAIN:

@@ -33,12 +33,20 @@ def cache_root() -> Path:
     """The user's cache directory, or $CONFORMANCE_CACHE. Raises ConformanceError if there is neither."""
     chosen = os.environ.get("CONFORMANCE_CACHE") or platformdirs.user_cache_dir("conformance")
     try:
-        return Path(chosen).expanduser().absolute()
+        place = Path(chosen).expanduser().absolute()
     except (RuntimeError, OSError) as trouble:  # There is no HOME, or the current directory was removed.
         why = str(getattr(trouble, "strerror", None) or trouble).rstrip(".")
         raise ConformanceError(
             f"There is no place for the cache: {why}. Set CONFORMANCE_CACHE to the path of a directory."
         ) from None
+    try:
+        os.fsencode(place).decode("utf-8")
+    except UnicodeDecodeError:  # No library below it could be loaded: cffi takes names in UTF-8.
+        raise ConformanceError(
+            f"The cache cannot be in {str(place)!a}, which is not UTF-8. "
+            "Set CONFORMANCE_CACHE to another directory."
+        ) from None
+    return place
 
 
 def place_of(root: Path) -> Path:

@@ -164,9 +164,9 @@ def _own_place() -> Iterator[dict[str, str]]:
     with contextlib.ExitStack() as stack:
         place: dict[str, str] = {}
         root = scratch.cache_root()
-        # A command that needs no cache makes none.
-        if root.is_dir():
-            with contextlib.suppress(OSError):
+        # A command that needs no cache makes none. What is wrong with one is said where it is used.
+        with contextlib.suppress(OSError):
+            if root.is_dir():
                 own = scratch.temporary(scratch.place_of(root), "run")
                 place["TMPDIR"] = str(stack.enter_context(own))
         yield place

@@ -90,7 +90,9 @@ def numbers(text: str, *, decimal: bool = False, strict: bool = True) -> list[Fo
             return []
         if len(words) > 1 and len(words[0]) <= 8 and words[0][:2].lower() != "0x":
             return []
-    return [_found(match, "", text, decimal) for match in matches if match is not None]
+    place = _place(text)
+    level = next(iter(map(_level, _LEVEL.finditer(text))), None)
+    return [_found(match, "", place, decimal, level) for match in matches if match is not None]
 
 
 def search(text: str, *, decimal: bool = False) -> list[Found]:
@@ -104,11 +106,12 @@ def search(text: str, *, decimal: bool = False) -> list[Found]:
     matches = list(_matches(text))
     whole = {level for level in map(_level, _LEVEL.finditer(text)) if level is not None}
     found: dict[int, Found] = {}
+    place = _place(text)
     for number, (start, match, name, index) in enumerate(matches):
         end = matches[number + 1][0] if number + 1 < len(matches) else len(text)
         levels = [index, *map(_level, _LEVEL.finditer(text, start, end)), *(whole if len(whole) == 1 else ())]
         level = next((level for level in levels if level is not None), None)
-        one = _found(match, name, text, decimal, level)
+        one = _found(match, name, place, decimal, level)
         found.setdefault(start, one)
     return [found[start] for start in sorted(found)]
 
@@ -155,20 +158,18 @@ def _level(match: re.Match[str]) -> int | None:
     return level if 1 <= level <= 5 else None
 
 
-def _found(match: re.Match[str], name: str, text: str, decimal: bool, level: int | None = None) -> Found:
+def _place(text: str) -> tuple[int | None, int | None]:
+    """The gfn and the sptep that a line names first."""
+    gfn, sptep = _GFN.search(text), _SPTEP.search(text)
+    return None if gfn is None else int(gfn[1], 16), None if sptep is None else int(sptep[1], 16)
+
+
+def _found(
+    match: re.Match[str], name: str, place: tuple[int | None, int | None], decimal: bool, level: int | None
+) -> Found:
     """The SPTE of a match whose last groups are sign and digits, with what its line says about it."""
     sign, digits = match.groups()[-2:]
-    spte = _value(sign, digits, decimal)
-    if level is None and not name:
-        level = next(iter(map(_level, _LEVEL.finditer(text))), None)
-    gfn, sptep = _GFN.search(text), _SPTEP.search(text)
-    return Found(
-        spte,
-        name,
-        level,
-        None if gfn is None else int(gfn[1], 16),
-        None if sptep is None else int(sptep[1], 16),
-    )
+    return Found(_value(sign, digits, decimal), name, level, *place)
 
 
 def _value(sign: str, digits: str, decimal: bool) -> int:

@@ -120,3 +120,10 @@ def test_a_number_has_the_level_beside_it():
 def test_a_number_that_can_be_no_spte(text):
     with pytest.raises(ConformanceError, match="an SPTE"):
         search(text)
+
+
+def test_a_line_of_many_sptes_is_read_in_one_pass():
+    count = 40_000
+    found = search("gfn 2 " + "spte=0x1 " * count)
+    assert len(found) == count and found[-1].gfn == 2
+    assert len(numbers("0x1 " * count)) == count
