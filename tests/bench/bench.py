@@ -13,6 +13,7 @@ import platform
 import sys
 from collections.abc import Callable
 
+from confining import confining
 from cost import cost
 from figures import show
 from racing import MODE, RACE, racing
@@ -31,7 +32,7 @@ from conformance.model.profiles import profile_of
 from conformance.oracles.shim import KernelDied, ShimOracle, build_shim
 from conformance.scenarios.comparing import Death
 
-SECTIONS = ("volume", "first", "warm", "cost", "stepping", "races", "proofs")
+SECTIONS = ("volume", "first", "warm", "cost", "stepping", "confining", "races", "proofs")
 
 
 def main() -> int:
@@ -89,6 +90,8 @@ def main() -> int:
         section("warm", lambda: show(console, "Warm runs", warm_runs(min(3, chosen.repeats))))
         title = "A whole KVM and the machine: stories, lockstep, faults; ept-ad"
         section("stepping", lambda: show(console, title, stepping(min(3, chosen.repeats))))
+        title = "Confinement: processes of kernel code, ept-ad"
+        section("confining", lambda: show(console, title, confining(library, chosen.repeats)))
         title = f"Races: {RACE}, {MODE}, two processes"
         section("races", lambda: show(console, title, racing(min(3, chosen.repeats))))
         section("proofs", proved)
