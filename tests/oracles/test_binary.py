@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from patching import patched
 
 from conformance.differential import run as running
 from conformance.differential.comparison import Comparison
@@ -19,7 +20,7 @@ from conformance.kernels import Cache
 from conformance.kernels.images import shipped
 from conformance.model.modes import MODES
 from conformance.oracles.binary import BinaryOracle, build_binary, open_module
-from conformance.oracles.binary.storing import load_image, store_image
+from conformance.oracles.binary.storing import load_image
 from conformance.oracles.child import KernelDied
 from conformance.oracles.lacking import Lacking
 
@@ -41,22 +42,6 @@ def folder(kernel):
 def binary(folder):
     with BinaryOracle(folder) as oracle:
         yield oracle
-
-
-def patched(folder, tmp_path, symbol, code, at=0):
-    """An oracle whose code has other bytes at a symbol."""
-    image = load_image(folder)
-    place = image.symbols[symbol].address + at
-
-    def changed(segment):
-        start = place - segment.address
-        if not 0 <= start < len(segment.content):
-            return segment
-        old = segment.content
-        return replace(segment, content=old[:start] + code + old[start + len(code) :])
-
-    store_image(replace(image, segments=tuple(map(changed, image.segments))), {}, tmp_path)
-    return BinaryOracle(tmp_path)
 
 
 def asked(oracle, entry, *columns):
