@@ -18,6 +18,7 @@ from conformance.deadline import time_limit as ending_after
 from conformance.errors import ConformanceError
 from conformance.reports.files import Destination
 from conformance.reports.text import line
+from conformance.sandbox.confinement import UNCONFINED, refuse_foreign
 
 __all__ = [
     "STDOUT",
@@ -209,15 +210,7 @@ def fuzz_option(command: Command) -> Command:
     """
 
     def hand_on(ctx: click.Context, _: click.Parameter, fuzz: int) -> None:
-        before = os.environ.get(_FUZZ)
-        os.environ[_FUZZ] = str(fuzz)
-
-        def restore() -> None:
-            os.environ.pop(_FUZZ, None)
-            if before is not None:
-                os.environ[_FUZZ] = before
-
-        ctx.call_on_close(restore)
+        _set_until_end(ctx, _FUZZ, str(fuzz))
 
     option = click.option(
         "--fuzz",
@@ -233,11 +226,42 @@ def fuzz_option(command: Command) -> Command:
     return option(command)
 
 
+def _unconfined_option(command: Command) -> Command:
+    """--unconfined: foreign code may run where nothing confines it, in child processes too."""
+
+    def hand_on(ctx: click.Context, _: click.Parameter, unconfined: bool) -> None:
+        if unconfined:
+            _set_until_end(ctx, UNCONFINED, "1")
+
+    option = click.option(
+        "--unconfined",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=hand_on,
+        help="Do not confine kernel code, patches and their build: they can then do whatever you can.",
+    )
+    return option(command)
+
+
+def _set_until_end(ctx: click.Context, variable: str, value: str) -> None:
+    """Set a variable of the environment, for child processes too, until the command ends."""
+    before = os.environ.get(variable)
+    os.environ[variable] = value
+
+    def restore() -> None:
+        os.environ.pop(variable, None)
+        if before is not None:
+            os.environ[variable] = before
+
+    ctx.call_on_close(restore)
+
+
 _COMPILER = "Compile with this instead of gcc: gcc-14, clang, clang-21 or a path."
 
 
 def cc_option(command: Command) -> Command:
-    """--cc: the compiler of everything that this command compiles, its child processes included."""
+    """--cc and --unconfined: what compiles all that this command compiles, and whether confined."""
 
     def choose(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
         if name is not None:
@@ -248,15 +272,14 @@ def cc_option(command: Command) -> Command:
             chosen()
 
     option = click.option("--cc", metavar="NAME", expose_value=False, callback=choose, help=_COMPILER)
-    return option(command)
+    return option(_unconfined_option(command))
 
 
 def compilers_option(command: Command) -> Command:
-    """--cc where several may be named; see each_compiler()."""
+    """--cc where several may be named (see each_compiler()), and --unconfined."""
     more = "Twice: with each, both held against the model."
-    return click.option("--cc", "compilers", multiple=True, metavar="NAME", help=f"{_COMPILER} {more}")(
-        command
-    )
+    option = click.option("--cc", "compilers", multiple=True, metavar="NAME", help=f"{_COMPILER} {more}")
+    return option(_unconfined_option(command))
 
 
 def kernel_options(command: Command) -> Command:
@@ -295,11 +318,23 @@ def mode_option(command: Command) -> Command:
 def oracle_options(command: Command) -> Command:
     """--oracle, --module and --vmlinux: what answers for the kernel."""
     file = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+    def refuse(ctx: click.Context, _: click.Parameter, module: Path | None) -> Path | None:
+        if module is not None:
+            refuse_foreign(f"The module {module.name}")
+        return module
+
     options = (
         click.option(
             "--oracle", default="shim", show_default=True, metavar="NAME", help="What answers for the kernel."
         ),
-        click.option("--module", type=file, metavar="PATH", help="Ask this kvm.ko; implies --oracle binary."),
+        click.option(
+            "--module",
+            type=file,
+            metavar="PATH",
+            callback=refuse,
+            help="Ask this kvm.ko; implies --oracle binary.",
+        ),
         click.option(
             "--vmlinux",
             type=file,

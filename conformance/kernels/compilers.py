@@ -20,9 +20,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from conformance.errors import ConformanceError
+from conformance.kernels.building import GaveUp, build, places_of
 from conformance.kernels.cache import temporary
 from conformance.kernels.products import check_library, check_object
-from conformance.kernels.tools import KBUILD, absent, missing_too, packages_of, run
+from conformance.kernels.scratch import cache_root
+from conformance.kernels.tools import KBUILD, absent, missing_too, packages_of
+from conformance.sandbox.watching import Bounds
 
 __all__ = ["DEFAULT_COMPILER", "Compiler", "chosen", "using"]
 
@@ -30,6 +33,8 @@ DEFAULT_COMPILER = "gcc"
 
 PATIENCE = 60.0
 """Seconds after which a compiler that only has to give its version counts as broken."""
+
+_ANSWERING = Bounds(cpu=PATIENCE, idle=PATIENCE, wall=PATIENCE)
 
 _VERSION = re.compile(r"^(.*?)\b(gcc|clang) version (\d+(?:\.\d+)*)\S*[ \t]*(.*)$", re.MULTILINE)
 _TARGET = re.compile(r"^Target: (\S+)$", re.MULTILINE)
@@ -58,6 +63,9 @@ class Compiler:
     identity: str
     """What distinguishes one compiler from another: command, version, target, size and date of its programs,
     assembler and linker included, how it calls these."""
+
+    places: tuple[Path, ...] = ()
+    """What of it lies outside of the system's directories, and must be seen where it is run."""
 
     @property
     def short(self) -> str:
@@ -126,8 +134,9 @@ def _named(name: str, path: str) -> Compiler:
     if not words:
         raise ConformanceError("The compiler has an empty name. Name one: --cc gcc, --cc clang.")
     programs = _programs(name, words, path)
-    command = (programs[0], *words[1:])
-    said = _answer(name, [*command, "-v"])
+    command = tuple(shutil.which(word, path=path) or word for word in words)
+    places = tuple(place for program in programs for place in places_of(Path(program)))
+    said = _answer(name, [*command, "-v"], places)
     found, target = _VERSION.search(said), _TARGET.search(said)
     if found is None or target is None:
         raise _useless(
@@ -140,7 +149,8 @@ def _named(name: str, path: str) -> Compiler:
             "Name one that compiles for it: --cc gcc, --cc clang."
         )
     remark = f" ({vendor} {rest.strip('()')})" if vendor and rest else f" {rest}" if rest else ""
-    first = _answer(name, [*command, "--version"]).strip().partition("\n")[0]
+    conduct = _conduct(name, command, path, places)
+    first = _answer(name, [*command, "--version"], places).strip().partition("\n")[0]
     flags = [word for word in command[1:] if word.startswith("-")]
     return Compiler(
         name=name,
@@ -150,9 +160,8 @@ def _named(name: str, path: str) -> Compiler:
         text=f"{family} {version}{remark}",
         target=target[1],
         configures=" ".join([first, *flags]),
-        identity="\n".join(
-            [*command, found[0].strip(), target[1], *map(_dated, programs), *_conduct(name, command, path)]
-        ),
+        identity="\n".join([*command, found[0].strip(), target[1], *map(_dated, programs), *conduct]),
+        places=places,
     )
 
 
@@ -162,20 +171,20 @@ def _dated(program: str) -> str:
     return f"{os.path.realpath(program)} {status.st_size} {status.st_mtime_ns} {status.st_ino}"
 
 
-def _conduct(name: str, command: tuple[str, ...], path: str) -> list[str]:
+def _conduct(name: str, command: tuple[str, ...], path: str, places: tuple[Path, ...]) -> list[str]:
     """How a compiler calls its own parts, and which programs these are, as lines.
 
     A command may be a script, and read configuration files: what it hands on is seen here by its effect.
     """
     words = [*command, "-###", "-x", "c", os.devnull, "-o", os.devnull]
-    lines = _asked(name, words).stderr.splitlines()
+    lines = _asked(name, words, places).stderr.splitlines()
     calls = [shlex.split(line) for line in lines if line.startswith((" /", ' "', " as "))]
     parts = [call[0] for call in calls]
     if any(part.endswith("collect2") for part in parts):
-        parts.append(_asked(name, [*command, "-print-prog-name=ld"]).stdout.strip())
+        parts.append(_asked(name, [*command, "-print-prog-name=ld"], places).stdout.strip())
     named = [shutil.which(part, path=path) for part in parts]
-    scratch = f"{os.environ.get('TMPDIR', '/tmp')}/"
-    calls = [[word for word in call if scratch not in word] for call in calls]
+    scratch = ("/tmp/", f"{cache_root()}/")
+    calls = [[word for word in call if not any(place in word for place in scratch)] for call in calls]
     return [*map(shlex.join, calls), *(_dated(part) for part in named if part is not None)]
 
 
@@ -210,19 +219,18 @@ def _others(path: str) -> str:
     return f" On PATH there are: {', '.join(sorted(found))}." if found else ""
 
 
-def _answer(name: str, words: list[str]) -> str:
+def _answer(name: str, words: list[str], places: tuple[Path, ...]) -> str:
     """What a compiler says of itself."""
-    done = _asked(name, words)
+    done = _asked(name, words, places)
     return f"{done.stderr}\n{done.stdout}"
 
 
-def _asked(name: str, words: list[str]) -> subprocess.CompletedProcess[str]:
+def _asked(name: str, words: list[str], places: tuple[Path, ...]) -> subprocess.CompletedProcess[str]:
     """A compiler's answer to something that it only has to print. Raises ConformanceError."""
     try:
-        # In a directory that is always there: clang says in its calls where it was started.
-        done = run(words, cwd=Path("/"), timeout=PATIENCE, purpose="Compiling kernel code")
-    except subprocess.TimeoutExpired:
-        raise _useless(name, words, f"did not end in {PATIENCE:.0f} seconds") from None
+        done = build(words, read=places, bounds=_ANSWERING, purpose="Compiling kernel code")
+    except GaveUp as trouble:
+        raise _useless(name, words, trouble.how) from None
     except OSError as trouble:
         raise _useless(name, words, f"cannot be run ({trouble.strerror})") from None
     if done.returncode:
@@ -255,7 +263,14 @@ def _check(compiler: Compiler) -> None:
             (["-shared", str(made), "-o", str(library)], library, check_library),
         ):
             command = [*compiler.command, *words]
-            done = run(command, cwd=place, timeout=PATIENCE, purpose="Compiling kernel code")
+            done = build(
+                command,
+                read=compiler.places,
+                write=[place],
+                cwd=place,
+                bounds=_ANSWERING,
+                purpose="Compiling kernel code",
+            )
             if done.returncode:
                 said = _shortened(f"{done.stderr}\n{done.stdout}")
                 raise _useless(compiler.name, command, f"ended with status {done.returncode} and said {said}")

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.errors import ConformanceError
+from conformance.kernels.building import build
 from conformance.kernels.cache import Cache
 from conformance.kernels.compilers import Compiler
 from conformance.kernels.manifest import file_digest
 from conformance.kernels.objects import Files, Made, keep_object, read_dependencies, reads_files
 from conformance.kernels.products import check_object
-from conformance.kernels.recipe import RECIPE, flags, spelled
-from conformance.kernels.tools import first_error, run
+from conformance.kernels.recipe import HIDDEN, RECIPE, flags, spelled
+from conformance.kernels.tools import first_error
 
 __all__ = ["BuildError", "Unit", "compile_units"]
 
@@ -79,8 +80,12 @@ def compile_units(
         *common,
     ]
 
-    def call(unit: Unit, words: Sequence[str | Path]) -> None:
-        done = run([*compiler.command, *words], cwd=src, purpose="Compiling kernel code")
+    read = [root, HIDDEN, *include_before, *(path.parent for path in force_include), *compiler.places]
+
+    def call(unit: Unit, words: Sequence[str | Path], into: Path) -> None:
+        seen = [*read, Path(unit.source).parent] if Path(unit.source).is_absolute() else read
+        words = [*compiler.command, *words]
+        done = build(words, read=seen, write=[into], cwd=src, purpose=f"{title}: compiling")
         if done.returncode:
             said = first_error(done.stderr, [src, root]).replace("../gen/", "")
             raise BuildError(f"{title}: does not compile: {said}")
@@ -98,13 +103,13 @@ def compile_units(
 
     def make(unit: Unit, target: Path) -> None:
         words = words_of(unit)
-        call(unit, [*words, "-c", str(unit.source), "-o", target])
+        call(unit, [*words, "-c", str(unit.source), "-o", target], target.parent)
         check(unit, target, words)
 
     def make_noting(unit: Unit, place: Path) -> Made:
         """The same by way of assembly, which says whether the assembler reads further files."""
         words, listed, assembly = words_of(unit), place / "read", place / "made.s"
-        call(unit, [*words, *apart, "-S", str(unit.source), "-o", assembly, "-MD", "-MF", listed])
+        call(unit, [*words, *apart, "-S", str(unit.source), "-o", assembly, "-MD", "-MF", listed], place)
         names = read_dependencies(listed.read_text("utf-8", "surrogateescape"))
         if Path(unit.source).is_absolute():
             names.discard(str(unit.source))
@@ -114,7 +119,7 @@ def compile_units(
         elif "-S" in words:
             target = assembly
         else:
-            call(unit, ["-m64", "-c", assembly, "-o", target])
+            call(unit, ["-m64", "-c", assembly, "-o", target], target.parent)
         check(unit, target, words)
         return Made(target, frozenset(names), reads_files(assembly.read_bytes()))
 

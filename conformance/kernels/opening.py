@@ -20,10 +20,11 @@ from conformance.kernels.patches import Patch, apply_patch, listed, read_patch
 from conformance.kernels.prepare import MissingHeader, closure, options_of
 from conformance.kernels.recipe import RECIPE
 from conformance.kernels.releases import caution, release_numbers
-from conformance.kernels.selector import Debian, Pinned, parse
+from conformance.kernels.selector import Debian, Pinned, Tree, parse
 from conformance.kernels.sources import Base, conditions, fill, note_facts, take_notes
 from conformance.kernels.staging import wanted
 from conformance.kernels.tools import Progress, quiet
+from conformance.sandbox.confinement import refuse_foreign, unconfined_note
 
 __all__ = ["open_kernel"]
 
@@ -48,8 +49,9 @@ def open_kernel(
     of a second. `progress` reports what takes time, and what the kernel's notes say.
 
     Raises ConformanceError, and leaves nothing half-made, for whatever cannot be used: the selector, a tree,
-    a revision, a patch, a network or tool that is not there; also, unless `idle`, patches that change nothing
-    that is compiled here: what is found out about the kernel without them would pass for a word on them.
+    a revision, a patch, a network or tool that is not there; patches and trees where nothing confines them;
+    unless `idle`, patches that change nothing that is compiled here: what is found out about the kernel
+    without them would pass for a word on them.
     """
     say = quiet if progress is None else progress
     store = Cache() if cache is None else cache
@@ -58,6 +60,10 @@ def open_kernel(
     title = " + ".join([selector, *(Path(patch).name for patch in patches)]) + compiler.in_title
     named = parse(selector)
     fuzz = allowed_fuzz()
+    if patches:
+        refuse_foreign(f"The patch {Path(patches[0]).name}")
+    if isinstance(named, Tree):
+        refuse_foreign(f"The tree {named.path}")
     read = [read_patch(Path(path).expanduser(), selector) for path in patches]
     if isinstance(named, Pinned):
         base = debian.pinned(named.series, selector, store, say)
@@ -78,7 +84,7 @@ def open_kernel(
         root=root,
         fingerprint=fingerprint(Manifest.now(root), compiler),
         compiler=compiler,
-        notes=tuple(read_facts(root).get("notes", ())),
+        notes=tuple(filter(None, (*read_facts(root).get("notes", ()), unconfined_note()))),
     )
     if read and not idle and kernel.fingerprint == fingerprint(Manifest.now(base.root), compiler):
         names = listed(path for patch in read for path in patch.paths)

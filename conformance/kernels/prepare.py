@@ -16,10 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from conformance.errors import ConformanceError
+from conformance.kernels.building import PREPARING, build, check_made
 from conformance.kernels.compilers import Compiler, chosen
 from conformance.kernels.manifest import file_digest
-from conformance.kernels.recipe import CONFIG_FRAGMENT, UNITS, flags, spelled
-from conformance.kernels.tools import KBUILD, Progress, clean_environment, first_error, require, run
+from conformance.kernels.recipe import CONFIG_FRAGMENT, HIDDEN, UNITS, flags, spelled
+from conformance.kernels.tools import KBUILD, Progress, first_error, require
 
 __all__ = [
     "MissingHeader",
@@ -117,9 +118,8 @@ def check_age(src: Path, title: str, compiler: Compiler) -> None:
         return
     tool = "llvm" if compiler.family == "clang" else "gcc"
     words = ["sh", "scripts/min-tool-version.sh", tool]
-    said = run(
-        words, cwd=src, env=clean_environment(SRCARCH="x86"), purpose="Preparing a kernel"
-    ).stdout.strip()
+    done = build(words, read=[src], cwd=src, env={"SRCARCH": "x86"}, purpose=f"{title}: preparing")
+    said = done.stdout.strip()
     least = tuple(map(int, re.findall(r"\d+", said)))
     if compiler.version < least:
         raise ConformanceError(
@@ -130,25 +130,33 @@ def check_age(src: Path, title: str, compiler: Compiler) -> None:
 
 def make(src: Path, gen: Path, target: str, title: str, failing: str, compiler: Compiler) -> None:
     """Let Kbuild make a target. The compiler is also the one for the programs that Kbuild itself needs."""
-    environment = clean_environment(
-        ARCH="x86_64",
-        CROSS_COMPILE="",
-        GIT_CEILING_DIRECTORIES=str(src.resolve().parent),
-        KBUILD_BUILD_TIMESTAMP="1970-01-01",
-        KBUILD_BUILD_USER="conformance",
-        KBUILD_BUILD_HOST="conformance",
-    )
+    environment = {
+        "ARCH": "x86_64",
+        "KBUILD_BUILD_TIMESTAMP": "1970-01-01",
+        "KBUILD_BUILD_USER": "conformance",
+        "KBUILD_BUILD_HOST": "conformance",
+    }
     words = ["make", "-s", f"-j{os.cpu_count() or 1}", "-C", str(src), f"O={gen}", "ARCH=x86_64", target]
     words += [f"CC={shlex.join(compiler.command)}", f"HOSTCC={shlex.join(compiler.command)}"]
-    done = run(words, env=environment, purpose="Preparing a kernel")
+    done = build(
+        words,
+        read=[src, *compiler.places],
+        write=[gen],
+        env=environment,
+        bounds=PREPARING,
+        purpose=f"{title}: preparing",
+    )
+    check_made(gen, title, links=["source"])
     if done.returncode:
         said = first_error(done.stderr or done.stdout, [src, gen])
         raise ConformanceError(f"{title}: does not {failing}: {said}")
+    if not (gen / ".config").is_file():
+        raise ConformanceError(f"{title}: does not {failing}: it has no configuration in the end.")
 
 
 def options_of(config: Path) -> dict[str, str]:
     """The options that are set in a .config, without the CONFIG_."""
-    text = config.read_text()
+    text = config.read_text("utf-8", "replace")
     return dict(re.findall(r"^CONFIG_(\w+)=(.*)$", text, re.MULTILINE))
 
 
@@ -160,18 +168,25 @@ def closure(src: Path, gen: Path | str, title: str, units: Iterable[str] = UNITS
     there = sorted({str(path.relative_to(src)) for unit in units for path in src.glob(unit)})
     compiler = chosen()
     command = [*compiler.command, *spelled(flags(src, gen, compiler), compiler)]
+    read = [src, src / gen, HIDDEN, *compiler.places]
 
     def one(unit: str) -> set[str]:
-        done = run([*command, f'-DKBUILD_BASENAME="{Path(unit).stem}"', "-M", unit], cwd=src)
+        words = [*command, f'-DKBUILD_BASENAME="{Path(unit).stem}"', "-M", unit]
+        done = build(words, read=read, cwd=src, purpose=f"{title}: collecting headers")
         if done.returncode:
             said = first_error(done.stderr, [src, src.parent])
             kind = MissingHeader if "No such file" in said else ConformanceError
             raise kind(f"{title}: does not compile: {said}")
         words = done.stdout.partition(":")[2].replace("\\\n", " ").split()
-        return {word for word in words if not word.startswith(("/", "../"))}
+        return {word for word in map(os.path.normpath, words) if _inside(word)}
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return {os.path.normpath(name) for names in pool.map(one, there) for name in names}
+        return {name for names in pool.map(one, there) for name in names}
+
+
+def _inside(name: str) -> bool:
+    """Whether a normal path relative to a tree stays in it."""
+    return not name.startswith("/") and name.partition("/")[0] != ".."
 
 
 def whole_folders(names: Iterable[str]) -> set[str]:
@@ -184,6 +199,8 @@ def keep_generated(gen: Path, into: Path) -> None:
     into.mkdir(parents=True)
     for folder in ("include/generated", "arch/x86/include/generated"):
         for header in sorted((gen / folder).rglob("*.h")):
+            if not header.is_file():
+                continue
             target = into / header.relative_to(gen)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(header, target)
@@ -206,7 +223,7 @@ def inputs_of(src: Path, gen: Path, names: Iterable[str]) -> dict[str, str]:
         if record.name == "auto.conf.cmd":
             read.update(re.findall(r"(?<![\w/.-])((?:[\w.+-]+/)*Kconfig[\w.+-]*)", text))
         read.update(re.findall(place, text))
-    files = {os.path.normpath(name) for name in read}
+    files = {name for name in map(os.path.normpath, read) if _inside(name)}
     digests = {name: file_digest(src / name) for name in sorted(files) if (src / name).is_file()}
     return digests | {folder: header_names(src / folder) for folder in WRAPPED}
 

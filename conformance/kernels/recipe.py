@@ -12,10 +12,20 @@ from functools import lru_cache
 from pathlib import Path
 
 from conformance.errors import ConformanceError
+from conformance.kernels.building import build
 from conformance.kernels.compilers import Compiler
-from conformance.kernels.tools import run
 
-__all__ = ["CONFIG_FRAGMENT", "LIBRARY", "PREPARED", "RECIPE", "SEARCHED", "UNITS", "flags", "spelled"]
+__all__ = [
+    "CONFIG_FRAGMENT",
+    "HIDDEN",
+    "LIBRARY",
+    "PREPARED",
+    "RECIPE",
+    "SEARCHED",
+    "UNITS",
+    "flags",
+    "spelled",
+]
 
 PREPARED = 3
 """Counts changes of how kernels are prepared, so that what an older version of this kept is not reused."""
@@ -150,9 +160,8 @@ def spelled(words: Iterable[str], compiler: Compiler) -> list[str]:
 @lru_cache
 def builtin_headers(compiler: Compiler) -> str:
     """Where the compiler keeps stdarg.h, which kernels before 5.16 include."""
-    found = run(
-        [*compiler.command, "-print-file-name=include"], purpose="Compiling kernel code"
-    ).stdout.strip()
+    words = [*compiler.command, "-print-file-name=include"]
+    found = build(words, read=compiler.places, purpose="Compiling kernel code").stdout.strip()
     if not (Path(found) / "stdarg.h").is_file():
         raise ConformanceError(
             f"The compiler {compiler.name!r} has no headers of its own: {found!r} has no stdarg.h. "

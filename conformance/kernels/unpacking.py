@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import bz2
 import lzma
-import subprocess
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -18,8 +16,8 @@ from typing import Protocol
 import zstandard
 
 from conformance.errors import ConformanceError
+from conformance.kernels.building import build
 from conformance.kernels.elf import MOST_BYTES
-from conformance.sandbox import processes
 
 __all__ = ["unpacked"]
 
@@ -87,30 +85,10 @@ def _zstd(data: bytes) -> Pieces:
 
 def _lz4(data: bytes) -> Pieces:
     # The kernel uses the legacy frame, which libraries for Python do not read; its length lies behind it.
-    with tempfile.TemporaryFile() as packed:
-        packed.write(data[:-4])
-        packed.seek(0)
-        try:
-            process = processes.start(
-                ["lz4", "-d", "-c", "-"],
-                stdin=packed,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
-        except FileNotFoundError:
-            raise ConformanceError(
-                "The kernel image is packed with lz4, and there is no lz4 here. "
-                "Install it: apt-get install lz4"
-            ) from None
-        with process:
-            try:
-                output = process.stdout
-                assert output is not None
-                yield from iter(lambda: output.read(_STEP), b"")
-                if process.wait():
-                    raise _Damaged
-            finally:
-                processes.kill(process)
+    done = build(["lz4", "-d", "-c", "-"], given=data[:-4], output=MOST_BYTES, purpose="Unpacking a kernel")
+    if done.returncode:
+        raise _Damaged
+    yield done.stdout.encode("utf-8", "surrogateescape")
 
 
 _PACKERS: dict[bytes, Callable[[bytes], Pieces]] = {

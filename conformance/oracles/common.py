@@ -9,8 +9,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from conformance.errors import ConformanceError
 from conformance.kernels import Kernel, open_kernel
-from conformance.kernels.tools import run
+from conformance.kernels.building import build
+from conformance.kernels.tools import first_error
 
 __all__ = [
     "COMMON_C",
@@ -81,8 +83,9 @@ def digest_of_parts(*parts: str) -> str:
 def lines_naming(symbols: Iterable[str], places: Iterable[Path], files: str) -> dict[str, list[str]]:
     """The lines of files, by a glob on their names, in which each of the symbols is a word."""
     found: dict[str, list[str]] = {symbol: [] for symbol in sorted(symbols)}
+    places = [*places]
     words = ["grep", "-rhwF", f"--include={files}", "-f", "-", *map(str, places)]
-    listed = run(words, given="\n".join(found).encode())
+    listed = build(words, read=places, given="\n".join(found).encode(), purpose="Looking for declarations")
     for line in listed.stdout.splitlines():
         for word in set(re.findall(r"\w+", line)) & found.keys():
             found[word].append(line)
@@ -108,8 +111,11 @@ def defined_nowhere(kernel: Kernel, symbols: Iterable[str]) -> list[str]:
 
 def functions_of(library: Path) -> dict[int, str]:
     """The names of a library's functions by their offset; of one that was stripped none are known."""
-    listed = run(["nm", library], purpose="Reading a library").stdout
-    return {int(value, 16): name for value, name in re.findall(r"^([0-9a-f]+) [tTwW] (\S+)$", listed, re.M)}
+    listed = build(["nm", library], read=[library], purpose="Listing functions")
+    if listed.returncode:
+        raise ConformanceError(f"{library} cannot be read: {first_error(listed.stderr)}")
+    found = re.findall(r"^([0-9a-f]+) [tTwW] (\S+)$", listed.stdout, re.M)
+    return {int(value, 16): name for value, name in found}
 
 
 def import_path() -> str:

@@ -18,13 +18,16 @@ from pathlib import Path
 from conformance.errors import ConformanceError
 from conformance.sandbox import enter, landlock, seccomp
 from conformance.sandbox.policy import Policy
-from conformance.sandbox.syscalls import PROGRAMS
+from conformance.sandbox.syscalls import PROGRAMS, SIGNALS
 
 __all__ = [
     "ENVIRONMENT",
+    "UNCONFINED",
     "Confinement",
     "command",
     "confinement",
+    "not_started",
+    "own_tmp",
     "refuse_foreign",
     "unconfined_note",
     "why_not",
@@ -34,7 +37,7 @@ UNCONFINED = "CONFORMANCE_UNCONFINED"
 """Set by --unconfined, for child processes too: foreign code may run where nothing confines it."""
 
 ENVIRONMENT = {
-    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LC_ALL": "C.UTF-8",
     "HOME": "/nonexistent",
     "TMPDIR": "/tmp",
@@ -59,6 +62,11 @@ def confinement() -> Confinement:
     if os.environ.get(UNCONFINED):
         return Confinement.NONE
     return _working(os.environ.get("PATH", ""))
+
+
+def own_tmp() -> bool:
+    """Whether a confined program has a /tmp of its own."""
+    return confinement() in (Confinement.BUBBLEWRAP, Confinement.NAMESPACES)
 
 
 @lru_cache
@@ -99,13 +107,15 @@ def command(kind: Confinement, program: Sequence[str], policy: Policy, cwd: Path
     """The command that runs a program, confined by `kind`, in the directory `cwd`."""
     if kind is Confinement.BUBBLEWRAP:
         return [*_bubblewrapped(policy, cwd), *program]
-    filtered = {Confinement.NAMESPACES, Confinement.LANDLOCK}
+    filtered = kind in (Confinement.NAMESPACES, Confinement.LANDLOCK) and seccomp.available()
+    alone = kind is Confinement.NAMESPACES or landlock.abi() >= landlock.SCOPES
+    forbidden = PROGRAMS if alone else PROGRAMS | SIGNALS
     spec = {
         "how": kind.name.lower(),
         "read": [str(path) for path in policy.seen()],
         "write": [str(path.absolute()) for path in policy.write],
         "cwd": str(cwd),
-        "filter": seccomp.for_programs(PROGRAMS).hex() if kind in filtered and seccomp.available() else "",
+        "filter": seccomp.for_programs(forbidden).hex() if filtered else "",
     }
     return [sys.executable, "-I", "-S", enter.__file__, json.dumps(spec), *program]
 
@@ -115,7 +125,8 @@ def _bubblewrapped(policy: Policy, cwd: Path) -> list[str]:
     assert program is not None
     words = [program, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     words += ["--proc", "/proc", "--dev", "/dev"]
-    words += [*(("--size", str(policy.file_size)) if _sizes(program) else ()), "--tmpfs", "/tmp"]
+    size = ["--size", str(policy.file_size)] if _sizes(program) else []
+    words += [*size, "--tmpfs", "/tmp", *size, "--tmpfs", "/dev/shm", "--remount-ro", "/dev"]
     for path in policy.seen():
         if path.is_symlink() and path.parent == Path("/"):
             words += ["--symlink", os.readlink(path), str(path)]
@@ -123,12 +134,12 @@ def _bubblewrapped(policy: Policy, cwd: Path) -> list[str]:
             words += ["--ro-bind", str(path), str(path)]
     for path in policy.write:
         words += ["--bind", str(path.absolute()), str(path.absolute())]
-    return [*words, "--chdir", str(cwd), "--"]
+    return [*words, "--remount-ro", "/", "--chdir", str(cwd), "--"]
 
 
 @lru_cache
 def _bubblewrap() -> str | None:
-    return shutil.which("bwrap")
+    return shutil.which("bwrap") or shutil.which("bwrap", path=ENVIRONMENT["PATH"])
 
 
 @lru_cache
@@ -141,6 +152,20 @@ def _sizes(program: str) -> bool:
         found = re.search(r"(\d+)\.(\d+)", done.stdout)
         return found is not None and (int(found[1]), int(found[2])) >= (0, 6)
     return False
+
+
+_STARTING = re.compile(rb"(?:bwrap|prlimit): ")
+"""How the messages of programs begin that confine and limit another, before that is started."""
+
+
+def not_started(status: int, complained: bytes) -> str:
+    """Why a confined program was not started, by its status and what stands first on stderr; "" if it was.
+
+    A program can say the same of itself: nothing that depends on this may be to its advantage.
+    """
+    if not status or not (status == enter.FAILED or _STARTING.match(complained)):
+        return ""
+    return (complained.decode(errors="replace").strip().splitlines() or [f"status {status}"])[0]
 
 
 def refuse_foreign(what: str) -> None:

@@ -12,7 +12,10 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["abi", "restrict"]
+__all__ = ["SCOPES", "abi", "restrict"]
+
+SCOPES = 6
+"""The version since which signals stay among the restricted."""
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION, _PATH_BENEATH = 1, 1
@@ -26,7 +29,7 @@ _SINCE = {2: 1 << 13, 3: 1 << 14, 5: 1 << 15}
 _NET = (1 << 0) | (1 << 1)
 """TCP, to bind and to connect, since ABI 4."""
 _SCOPED = (1 << 0) | (1 << 1)
-"""Abstract sockets and signals stay among the restricted, since ABI 6."""
+"""Abstract sockets and signals stay among the restricted, since SCOPES."""
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | (1 << 14) | (1 << 15)
 
 
@@ -44,8 +47,10 @@ def restrict(read: Iterable[Path], write: Iterable[Path]) -> None:
     handled = _FIRST
     for since, right in _SINCE.items():
         handled |= right if version >= since else 0
-    attributes = struct.pack("=QQQ", handled, _NET if version >= 4 else 0, _SCOPED if version >= 6 else 0)
-    size = 24 if version >= 6 else 16 if version >= 4 else 8
+    attributes = struct.pack(
+        "=QQQ", handled, _NET if version >= 4 else 0, _SCOPED if version >= SCOPES else 0
+    )
+    size = 24 if version >= SCOPES else 16 if version >= 4 else 8
     ruleset = _checked(_syscall(_CREATE_RULESET, attributes, size, 0))
     try:
         for paths, rights in ((read, _EXECUTE | _READ_FILE | _READ_DIR), (write, handled)):

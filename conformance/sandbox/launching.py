@@ -10,19 +10,23 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import re
 import resource
+import select
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from conformance.sandbox import processes
-from conformance.sandbox.confinement import ENVIRONMENT, Confinement, command, confinement
+from conformance.sandbox.confinement import ENVIRONMENT, Confinement, command, confinement, not_started
 from conformance.sandbox.policy import Policy
-from conformance.sandbox.watching import Bounds, Stuck, Watch, kill_tree
+from conformance.sandbox.watching import Bounds, Usage, Watch, kill_tree
 
 __all__ = ["Done", "Process", "run", "start"]
 
@@ -33,14 +37,25 @@ _GRACE = 5
 """Seconds that a process has to kill what it started, before it is killed itself."""
 
 
+_LOOKING = 0.25
+"""Seconds between two looks at what a program takes."""
+
+_READING = 1 << 18
+
+
 @dataclass(frozen=True)
 class Done:
-    """How a program ended: its status, negative for a signal; what it wrote; why it was given up, if so."""
+    """How a program ended: its status, negative for a signal, and what it wrote.
+
+    gave_up: why it was ended before its own end, as the predicate of a sentence; "" if it was not.
+    not_started: why it was not even started, in the words of what should have confined it; "" if it was.
+    """
 
     returncode: int
     stdout: bytes
     stderr: bytes
-    stuck: Stuck | None = None
+    gave_up: str = ""
+    not_started: str = ""
 
 
 class Process:
@@ -102,7 +117,7 @@ def start(
     error = os.memfd_create("conformance-stderr")
     try:
         popen = _spawn(
-            command(kind, [*_limited(policy), *program], policy, cwd),
+            command(kind, [*_limited(policy, kind), *program], policy, cwd),
             env={**ENVIRONMENT, **(environment or {})},
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -125,55 +140,121 @@ def run(
     given: bytes = b"",
     environment: Mapping[str, str] | None = None,
 ) -> Done:
-    """Run a program to its end, or until it is over `bounds`. OSError if the system refuses."""
+    """Run a program to its end, or until it takes more than `bounds` or `policy` allow.
+
+    OSError if the system refuses.
+    """
     kind = confinement()
-    fds = [os.memfd_create(f"conformance-{name}") for name in ("stdin", "stdout", "stderr")]
-    try:
-        os.write(fds[0], given)
-        os.lseek(fds[0], 0, os.SEEK_SET)
-        popen = _spawn(
-            command(kind, [*_limited(policy), *program], policy, cwd),
-            env={**ENVIRONMENT, **(environment or {})},
-            cwd="/",
-            stdin=fds[0],
-            stdout=fds[1],
-            stderr=fds[2],
-        )
-        process = Process(popen, kind, -1)
-        stuck = None
+    with contextlib.ExitStack() as ending:
+        ours: list[int] = []
+        theirs: list[int] = []
+        for _ in ("stdout", "stderr"):
+            reading, writing = os.pipe()
+            ours.append(reading)
+            theirs.append(writing)
+            ending.callback(os.close, reading)
         try:
-            watch: Watch | None = None
-            while stuck is None:
-                try:
-                    popen.wait(1)
-                    break
-                except subprocess.TimeoutExpired:
-                    watch = watch or Watch(popen.pid, bounds)
-                    stuck = watch.stuck()
+            theirs.append(os.memfd_create("conformance-stdin"))
+            with os.fdopen(os.dup(theirs[2]), "wb") as file:
+                file.write(given)
+            os.lseek(theirs[2], 0, os.SEEK_SET)
+            popen = _spawn(
+                command(kind, [*_limited(policy, kind), *program], policy, cwd),
+                env={**ENVIRONMENT, **(environment or {})},
+                cwd="/",
+                stdin=theirs[2],
+                stdout=theirs[0],
+                stderr=theirs[1],
+            )
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        process = Process(popen, kind, -1)
+        reader = _Reader(ours, policy.output)
+        try:
+            gave_up = _follow(popen, reader, Usage(policy), bounds)
         finally:
             process.close()
-        return Done(popen.returncode, _content(fds[1]), _content(fds[2]), stuck)
-    finally:
-        for fd in fds:
-            os.close(fd)
+        said, complained = reader.rest()
+    refused = not_started(popen.returncode, complained) if not gave_up else ""
+    return Done(popen.returncode, said, complained, gave_up, refused)
 
 
-def _content(fd: int) -> bytes:
-    return os.pread(fd, os.fstat(fd).st_size, 0)
+def _follow(popen: subprocess.Popen[bytes], reader: _Reader, usage: Usage, bounds: Bounds) -> str:
+    """Why a program is to be ended; "" when it has ended by itself."""
+    watch: Watch | None = None
+    while True:
+        if reader.wait(_LOOKING):
+            # Standard output and error are closed, which is the end or comes before it.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                popen.wait(_LOOKING)
+        if popen.poll() is not None:
+            return ""
+        if reader.full:
+            return f"wrote more than {reader.most >> 20} MiB of messages"
+        watch = watch or Watch(popen.pid, bounds)
+        if why := usage.exceeded(popen.pid):
+            return why
+        if stuck := watch.stuck():
+            return f"did not come back {stuck.how}"
 
 
-def _limited(policy: Policy) -> list[str]:
+class _Reader:
+    """What a program writes to pipes, up to so many bytes."""
+
+    def __init__(self, pipes: Sequence[int], most: int) -> None:
+        self.most = most
+        self.full = False
+        self._read: dict[int, list[bytes]] = {one: [] for one in pipes}
+        self._open = [*pipes]
+        self._size = 0
+
+    def wait(self, seconds: float) -> bool:
+        """Read for some time, or to the end; whether that has come."""
+        end = time.monotonic() + seconds
+        while self._open and not self.full and (left := end - time.monotonic()) > 0:
+            self._read_once(left)
+        return not self._open
+
+    def rest(self) -> list[bytes]:
+        """All that was written to each pipe, when the program has ended."""
+        while self._open and not self.full and self._read_once(0):
+            pass
+        return [b"".join(pieces) for pieces in self._read.values()]
+
+    def _read_once(self, seconds: float) -> bool:
+        ready = select.select(self._open, [], [], seconds)[0]
+        for fd in ready:
+            piece = os.read(fd, _READING)
+            if not piece:
+                self._open.remove(fd)
+            self._read[fd].append(piece)
+            self._size += len(piece)
+            self.full = self._size > self.most
+        return bool(ready)
+
+
+def _limited(policy: Policy, kind: Confinement) -> list[str]:
     """The beginning of a command that sets limits, none above those of this process."""
     wanted = {
         "as": (resource.RLIMIT_AS, policy.memory),
         "fsize": (resource.RLIMIT_FSIZE, policy.file_size),
         "core": (resource.RLIMIT_CORE, 0),
     }
+    if kind in (Confinement.BUBBLEWRAP, Confinement.NAMESPACES) and _counts_apart():
+        wanted["nproc"] = (resource.RLIMIT_NPROC, policy.processes)
     words = ["prlimit"]
     for name, (number, most) in wanted.items():
         hard = resource.getrlimit(number)[1]
         words.append(f"--{name}={most if hard == resource.RLIM_INFINITY else min(most, hard)}")
     return [*words, "--"]
+
+
+@cache
+def _counts_apart() -> bool:
+    """Whether processes are counted by user namespace, as they are since v5.14: not all of the user's."""
+    numbers = re.findall(r"\d+", os.uname().release)[:2]
+    return (*map(int, numbers),) >= (5, 14)
 
 
 class _Starter:

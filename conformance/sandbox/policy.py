@@ -25,7 +25,8 @@ class Policy:
     """What a program may see, write and use up, besides the system's programs and libraries.
 
     read: files and directories that it sees; write: directories that it may change.
-    memory: bytes of address space of each process; file_size: bytes of each file that it writes.
+    memory: bytes of address space of each process; file_size: bytes of each file that it writes; space: of
+    all that it writes; output: of its messages; processes: how many there are at once.
     Neither network nor home nor any other file is there, whatever the policy.
     """
 
@@ -33,12 +34,15 @@ class Policy:
     write: tuple[Path, ...] = ()
     memory: int = 16 * GIB
     file_size: int = 2 * GIB
+    space: int = 4 * GIB
+    output: int = 64 << 20
+    processes: int = 512
 
     def seen(self) -> list[Path]:
         """What is read-only: existing paths, those that lie in another left out."""
         wanted = [*map(Path, SYSTEM), *map(Path, SYSTEM_FILES), *self.read]
         found: list[Path] = []
-        for path in sorted({one.absolute() for one in wanted if one.exists()}):
+        for path in sorted({Path(os.path.abspath(one)) for one in wanted if one.exists()}):
             if not any(path.is_relative_to(other) and not other.is_symlink() for other in found):
                 found.append(path)
         return found

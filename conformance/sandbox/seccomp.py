@@ -21,7 +21,6 @@ _X86_64, _X32 = 0xC000003E, 0x40000000
 _ALLOW, _KILL, _ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _PR_SET_NO_NEW_PRIVS, _PR_GET_SECCOMP, _PR_SET_SECCOMP, _MODE_FILTER = 38, 21, 22, 2
-_AF_UNIX, _SOCKET, _SOCKETPAIR = 1, 41, 53
 
 Filter = bytes
 """The instructions, as struct sock_filter lays them out."""
@@ -48,16 +47,9 @@ def _forbid(numbers: Iterable[int], how: int) -> list[bytes]:
 
 
 def for_programs(forbidden: Mapping[str, int]) -> Filter:
-    """For compilers and what they start: a forbidden call fails, and so does any socket but a local one."""
-    refused = _ERRNO | errno.EPERM
-    sockets = [
-        _one(_JUMP_EQUAL, _SOCKET, 0, 4),
-        _one(_LOAD, _ARGS),
-        _one(_JUMP_EQUAL, _AF_UNIX, 1, 0),
-        _one(_RETURN, refused),
-        _one(_LOAD, _NUMBER),
-    ]
-    return b"".join([*_head(), *sockets, *_forbid(forbidden.values(), refused), _one(_RETURN, _ALLOW)])
+    """For compilers and what they start: a forbidden call fails."""
+    lines = _forbid(forbidden.values(), _ERRNO | errno.EPERM)
+    return b"".join([*_head(), *lines, _one(_RETURN, _ALLOW)])
 
 
 def for_kernel_code(forbidden: Mapping[str, int], opens: Mapping[str, tuple[int, int]]) -> Filter:

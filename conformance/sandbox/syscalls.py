@@ -6,10 +6,12 @@ From include/uapi of Linux; the numbers are ABI and do not change.
 
 from __future__ import annotations
 
-__all__ = ["KERNEL_CODE", "OPENS", "PROGRAMS"]
+__all__ = ["KERNEL_CODE", "OPENS", "PROGRAMS", "SIGNALS"]
 
 PROGRAMS = {
-    # Another way to the network, to other processes, and around this filter.
+    # The network and local servers, which Landlock does not keep away; a pair of sockets is harmless.
+    "socket": 41,
+    # Another way to these, to other processes, and around this filter.
     "ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "pidfd_getfd": 438,
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "bpf": 321,
     "perf_event_open": 298, "userfaultfd": 323,
@@ -29,17 +31,22 @@ PROGRAMS = {
 """For no program that is run confined."""
 
 SOCKETS = {
-    "socket": 41, "connect": 42, "accept": 43, "sendto": 44, "recvfrom": 45, "sendmsg": 46, "recvmsg": 47,
+    "connect": 42, "accept": 43, "sendto": 44, "recvfrom": 45, "sendmsg": 46, "recvmsg": 47,
     "bind": 49, "listen": 50, "socketpair": 53, "accept4": 288, "recvmmsg": 299, "sendmmsg": 307,
 }  # fmt: skip
 
-KERNEL_CODE = PROGRAMS | SOCKETS | {
+SIGNALS = {
+    "kill": 62, "tkill": 200, "tgkill": 234, "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297,
+    "pidfd_send_signal": 424,
+}  # fmt: skip
+"""For programs among the user's processes, where Landlock does not keep signals away from these."""
+
+KERNEL_CODE = PROGRAMS | SOCKETS | SIGNALS | {
     # Kernel code is one process of one thread, and starts nothing.
     "clone": 56, "fork": 57, "vfork": 58, "clone3": 435, "execve": 59, "execveat": 322,
     "setsid": 112, "setpgid": 109,
     # It ends by returning, or by a fault, and sends no signal.
-    "kill": 62, "tkill": 200, "tgkill": 234, "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297,
-    "pidfd_send_signal": 424, "pidfd_open": 434,
+    "pidfd_open": 434,
     # It does not wait but for a request.
     "pause": 34, "nanosleep": 35, "clock_nanosleep": 230, "rt_sigsuspend": 130, "rt_sigtimedwait": 128,
     "alarm": 37,

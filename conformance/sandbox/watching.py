@@ -10,9 +10,20 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Bounds", "Stuck", "Watch", "descendants"]
+from conformance.sandbox.policy import Policy
+
+__all__ = ["LEAST_FREE", "Bounds", "Stuck", "Usage", "Watch", "descendants", "kill_tree"]
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_MEMORY = os.sysconf("SC_PHYS_PAGES") * _PAGE
+
+
+LEAST_FREE = 512 << 20
+"""Bytes of a file system that are left to others."""
+
+_SUSPECT = 64 << 20
+"""So many bytes less on a file system, and it is looked at who has written them."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,56 @@ class Watch:
                 f"within {bounds.wall:g} s", starved=spent - self._before < bounds.cpu / 2 and not waiting
             )
         return None
+
+
+class Usage:
+    """What a program takes of the machine, held against its policy."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._free = {path: _free(path) for path in policy.write}
+
+    def exceeded(self, pid: int) -> str:
+        """What the processes below `pid` take too much of, as the predicate of a sentence; "" if nothing."""
+        processes = descendants(pid)
+        if len(processes) > self._policy.processes:
+            return f"started more than {self._policy.processes} processes"
+        most = min(self._policy.memory, _MEMORY * 3 // 4)
+        if sum(map(_resident, processes)) > most:
+            return f"took more than {most >> 20} MiB of memory"
+        for path, before in self._free.items():
+            free = _free(path)
+            if free < LEAST_FREE and free < before:
+                return f"left less than {LEAST_FREE >> 20} MiB of free space in {path}"
+            if free < before - _SUSPECT and sum(map(_size, self._free)) > self._policy.space:
+                return f"wrote more than {self._policy.space >> 20} MiB of files"
+        return ""
+
+
+def _resident(pid: int) -> int:
+    """Bytes of memory that a process has of its own."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        resident, shared = map(int, Path(f"/proc/{pid}/statm").read_text().split()[1:3])
+        return (resident - shared) * _PAGE
+    return 0
+
+
+def _free(path: Path) -> int:
+    try:
+        status = os.statvfs(path)
+    except OSError:
+        return 0
+    return status.f_bavail * status.f_frsize
+
+
+def _size(path: Path) -> int:
+    """Bytes that the files in a directory take."""
+    total = 0
+    for folder, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(OSError):
+                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+    return total
 
 
 def descendants(pid: int) -> list[int]:

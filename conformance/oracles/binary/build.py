@@ -10,12 +10,13 @@ import numpy as np
 
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, Progress, key_of
+from conformance.kernels.building import build as run_confined
 from conformance.kernels.cache import temporary
 from conformance.kernels.compilers import Compiler
 from conformance.kernels.manifest import file_digest
 from conformance.kernels.parsing import enclosing
 from conformance.kernels.products import check_object
-from conformance.kernels.tools import first_error, run
+from conformance.kernels.tools import first_error
 from conformance.oracles.binary.asking import Asking, asking
 from conformance.oracles.binary.btf import Btf
 from conformance.oracles.binary.linking import BugEntry, NameSite, link
@@ -149,7 +150,12 @@ def _compile(unit: Path, asked: Asking, scratch: Path, file: str, compiler: Comp
     (scratch / "declarations.h").write_text(asked.header)
     target = scratch / f"{unit.stem}.o"
     include = [f"-I{place}" for place in (scratch, _C, COMMON_C, COMMON_C / "entries")]
-    done = run([*compiler.command, *_FLAGS, *include, "-c", unit, "-o", target], purpose="Asking a module")
+    done = run_confined(
+        [*compiler.command, *_FLAGS, *include, "-c", unit, "-o", target],
+        read=[_C, COMMON_C, *compiler.places],
+        write=[scratch],
+        purpose=f"{file}: compiling the entries",
+    )
     if done.returncode:
         raise BuildError(f"{file}: the entries do not fit its types: {first_error(done.stderr)}")
     wrong = check_object(target)

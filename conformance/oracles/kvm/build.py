@@ -9,10 +9,10 @@ from pathlib import Path
 
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, Progress, Unit, key_of
+from conformance.kernels.building import build as run_confined
 from conformance.kernels.cache import temporary
 from conformance.kernels.products import check_library
 from conformance.kernels.tools import first_error
-from conformance.kernels.tools import run as run_tool
 from conformance.oracles.common import COMMON_C, NEEDS_GCC, TRACED, defined_nowhere, digest_of, functions_of
 from conformance.oracles.kvm.features import probe
 from conformance.oracles.kvm.members import Layout, kept_layouts
@@ -223,7 +223,13 @@ def _link(
     """One object of the kernel's, one of ours which yields to it, and whatever is still undefined."""
 
     def run(*words: str | Path) -> str:
-        done = run_tool(words, cwd=place, purpose="Linking a whole KVM")
+        done = run_confined(
+            words,
+            read=[_C, *kernel.compiler.places],
+            write=[place, entry],
+            cwd=place,
+            purpose=f"{kernel.title}: linking the whole KVM",
+        )
         if done.returncode:
             said = first_error(done.stderr, [place])
             raise BuildError(f"{kernel.title}: the whole KVM does not link: {said}")

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from conformance.kernels import BuildError, Cache, Kernel, Progress, Unit, key_of
+from conformance.kernels.building import build as run_confined
 from conformance.kernels.cache import temporary
 from conformance.kernels.products import check_library
-from conformance.kernels.tools import first_error, run
+from conformance.kernels.tools import first_error
 from conformance.oracles.common import COMMON_C, NEEDS_GCC, TRACED, defined_nowhere, digest_of
 from conformance.oracles.shim.features import probe
 from conformance.oracles.shim.image import shim_image
@@ -112,7 +113,12 @@ def _build(kernel: Kernel, entry: Path, tracing: Sequence[str], renamed: Mapping
 def _link(kernel: Kernel, objects: list[Path], library: Path) -> None:
     command = [*kernel.compiler.command, "-shared", "-o", str(library), *map(str, objects), *_LINK]
     command.append(f"-Wl,--version-script={_C / 'shim.map'}")
-    done = run(command, purpose="Linking the shim")
+    done = run_confined(
+        command,
+        read=[_C, objects[0].parent, *kernel.compiler.places],
+        write=[library.parent],
+        purpose=f"{kernel.title}: linking the shim",
+    )
     if done.returncode:
         missing = re.search(r"(?:in function `(\S+)':.*?)?undefined reference to `(\S+)'", done.stderr, re.S)
         if missing:

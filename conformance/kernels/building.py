@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Running what builds foreign code, or reads what was built of it: make, compilers, linkers, nm.
+
+Kbuild runs what the kernel's Makefiles say, and a compiler reads the files that a source names. So each runs
+confined and bounded. What becomes of it is made by others too: before it is read, links are looked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from conformance.errors import ConformanceError
+from conformance.kernels.cache import temporary
+from conformance.kernels.tools import disk_full, packages_of, require
+from conformance.sandbox.confinement import ENVIRONMENT, own_tmp
+from conformance.sandbox.launching import Done, run
+from conformance.sandbox.policy import SYSTEM, Policy
+from conformance.sandbox.watching import LEAST_FREE, Bounds
+
+__all__ = ["COMPILING", "PREPARING", "GaveUp", "build", "check_made", "places_of"]
+
+IDLE = 120.0
+"""Seconds for which what builds may wait for something that does not come."""
+
+COMPILING = Bounds(cpu=1200, idle=IDLE, wall=3600)
+"""For one call of a compiler, a linker, or what reads their output: the slowest take half a minute."""
+
+PREPARING = Bounds(cpu=3600, idle=IDLE, wall=7200)
+"""For Kbuild's configuring, or generating of headers, which take a minute."""
+
+_LACKING = re.compile(
+    r"out of memory|[Mm]emory exhausted|Cannot allocate memory|failed to map segment"
+    r"|Resource temporarily unavailable|Too many open files|fatal error: Killed signal"
+)
+"""What programs say if the system gives them no more: that is nothing that a source does."""
+
+_MOST_MADE = 1 << 30
+"""Bytes of all that Kbuild may make; it makes some 50 MB."""
+
+_PARTS = ("bin", "lib", "lib32", "lib64", "libexec", "x86_64-*")
+"""What belongs to a compiler below the directory in which it was installed."""
+
+
+class GaveUp(ConformanceError):
+    """A program was ended because it took too much or did not come back; `how` is the predicate."""
+
+    def __init__(self, sentence: str, how: str) -> None:
+        super().__init__(sentence)
+        self.how = how
+
+
+def build(
+    argv: Sequence[str | Path],
+    *,
+    read: Iterable[Path] = (),
+    write: Iterable[Path] = (),
+    cwd: Path = Path("/"),
+    env: Mapping[str, str] | None = None,
+    given: bytes = b"",
+    bounds: Bounds = COMPILING,
+    output: int | None = None,
+    purpose: str = "This",
+) -> subprocess.CompletedProcess[str]:
+    """Run a program confined to its end and return it with its output; a status is the caller's to judge.
+
+    It sees the system's programs, what `read` names, and `write`, which it may change: nothing else, whatever
+    the user's environment. `env` is added to a clean one. `output` bounds its messages, in bytes.
+
+    Raises GaveUp if it was ended, ConformanceError if the program is missing, the system does not give what
+    it needs, or it could not be confined.
+    """
+    words = [str(word) for word in argv]
+    if "/" not in words[0] and shutil.which(words[0], path=ENVIRONMENT["PATH"]) is None:
+        require([words[0]], purpose)
+        raise ConformanceError(
+            f"{purpose} needs {words[0]} in a directory of the system, as Debian's package has it: "
+            f"apt-get install {packages_of(words[:1])}"
+        )
+    policy = Policy(read=(*read,), write=(*write,))
+    if output is not None:
+        policy = replace(policy, output=output)
+    environment = {"LC_ALL": "C", "CCACHE_DISABLE": "1", **(env or {})}
+    with contextlib.ExitStack() as ending:
+        if not own_tmp():
+            place = ending.enter_context(temporary("build"))
+            policy = replace(policy, write=(*policy.write, place))
+            environment["TMPDIR"] = str(place)
+        done = run(words, policy, bounds, cwd=cwd, given=given, environment=environment)
+    name = Path(words[0]).name
+    if done.gave_up:
+        raise GaveUp(f"{purpose}: {name} {done.gave_up}, and was ended.", done.gave_up)
+    if done.not_started:
+        raise ConformanceError(
+            f"{purpose}: {name} cannot be run confined ({done.not_started}). 'conformance doctor' says more."
+        )
+    result = subprocess.CompletedProcess(
+        words,
+        done.returncode,
+        done.stdout.decode("utf-8", "surrogateescape"),
+        done.stderr.decode("utf-8", "replace"),
+    )
+    if done.returncode:
+        _check_machine(done, result.stderr, policy, f"{purpose}: {name}")
+    return result
+
+
+def _check_machine(done: Done, said: str, policy: Policy, what: str) -> None:
+    """Raise ConformanceError if a program failed for want of what the system did not give."""
+    if "No space left on device" in said:
+        for path in policy.write:
+            if shutil.disk_usage(path).free < LEAST_FREE:
+                raise disk_full(path)
+        raise ConformanceError(f"{what} needs more than {policy.file_size >> 20} MiB for temporary files.")
+    lacking = _LACKING.search(said)
+    if lacking:
+        raise ConformanceError(f"{what} did not get what it needs of this machine: {lacking[0]}.")
+    if done.returncode == 128 + 9 or done.returncode == -9:
+        raise ConformanceError(f"{what} was killed from outside, as happens where memory runs out.")
+
+
+def places_of(program: Path) -> tuple[Path, ...]:
+    """What a program outside of the system's directories has to see of its own: itself and its parts.
+
+    Those of one in a bin/ are beside that. A script may lie anywhere, with what it reads in its directory;
+    of a home, or of a directory that users share, it sees only itself.
+    """
+    found: list[Path] = []
+    path = program.absolute()
+    while True:
+        if not any(path.is_relative_to(place) for place in SYSTEM):
+            installed = path.parent.parent
+            parts = [one for part in _PARTS for one in sorted(installed.glob(part))]
+            found += parts if path.parent.name == "bin" else [path if _shared(path.parent) else path.parent]
+        if not path.is_symlink():
+            return (*dict.fromkeys(found),)
+        path = path.parent / os.readlink(path)
+
+
+def _shared(place: Path) -> bool:
+    """Whether a directory has more than belongs to one program."""
+    homes = {os.path.realpath(home) for home in (os.environ.get("HOME", "/"), _home())}
+    above = any(Path(home).is_relative_to(os.path.realpath(place)) for home in homes)
+    return above or bool(place.stat().st_mode & stat.S_ISVTX)
+
+
+def _home() -> str:
+    """The home of this user, whatever the environment says."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return "/"
+
+
+def check_made(place: Path, title: str, links: Iterable[str] = ()) -> None:
+    """Raise ConformanceError where what was made in a directory is not what Kbuild makes: links, too much.
+
+    links: the names of links that Kbuild makes itself.
+    """
+    total, allowed = 0, {*links}
+    for folder, folders, files in os.walk(place):
+        for name in (*folders, *files):
+            path = os.path.join(folder, name)
+            status = os.lstat(path)
+            inside = os.path.relpath(path, place)
+            if stat.S_ISLNK(status.st_mode) and inside in allowed:
+                continue
+            if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+                raise ConformanceError(
+                    f"{title}: its build made {inside}, which is neither a file nor a directory."
+                )
+            total += status.st_size
+    if total > _MOST_MADE:
+        raise ConformanceError(f"{title}: its build made {total >> 20} MiB, which no kernel's does.")
