@@ -42,6 +42,7 @@ ALLOWED = {
         "history.judging",
         "history.running",
         "layout",
+        "machine",
         "review.identify",
         "review.judging",
         "review.outcome",

@@ -50,6 +50,7 @@ _COMMANDS = {
     "identify": "Say which upstream changes a kernel has, from how it behaves.",
     "fingerprint": "Show and bless digests of what a kernel answers.",
     "kernels": "Show, fetch and vendor kernel sources.",
+    "doctor": "Say what this machine has, and what it lacks.",
     "layout": "Show where structures and SPTE bits lie in the kernel that is shipped.",
     "decode": "Explain SPTEs bit by bit, from numbers, logs and traces.",
 }
