@@ -14,13 +14,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from types import FrameType
 from typing import NoReturn
 
 from conformance.sandbox import processes
 
-__all__ = ["OUTSIDE", "Interrupted", "leave", "listening", "status_of"]
+__all__ = ["OUTSIDE", "Interrupted", "leave", "listen", "status_of"]
 
 OUTSIDE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What ends a command from outside; further ones change nothing."""
@@ -49,9 +48,8 @@ def status_of(usual: int) -> int:
     return usual if _State.heard is None else _State.heard.status
 
 
-@contextlib.contextmanager
-def listening() -> Iterator[None]:
-    """End the body at the signals that are not ignored. For the main thread, once in a process."""
+def listen() -> None:
+    """Let the signals that are not ignored end the command. For the main thread, once in a process."""
     told, tell = os.pipe()
     os.set_blocking(tell, False)
     signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
@@ -59,7 +57,6 @@ def listening() -> Iterator[None]:
     for number in OUTSIDE:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _hear)
-    yield
 
 
 def _hear(number: int, frame: FrameType | None) -> None:

@@ -15,15 +15,18 @@ def main() -> None:
     """The ``conformance`` command, the same as ``python -m conformance``."""
     _end_at_once()
     _settle_streams()
-    from conformance.ends import leave, listening
+    from conformance.cli.group import commands
+    from conformance.ends import Interrupted, leave, listen
 
-    with listening():
-        from conformance.cli.group import commands
-
-        try:
-            commands.main(prog_name="conformance")
-        except SystemExit as leaving:
-            leave(leaving.code)
+    code: int | str | None = None
+    try:
+        listen()
+        commands.main(prog_name="conformance")
+    except SystemExit as leaving:
+        code = leaving.code
+    except Interrupted as ended:
+        code = ended.status
+    leave(code)
 
 
 def _end_at_once() -> None:

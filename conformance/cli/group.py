@@ -130,6 +130,9 @@ class Commands(click.Group):
         except Exception as problem:
             if isinstance(problem, BrokenPipeError) and is_broken(sys.stdout):
                 return BROKEN_PIPE
+            if signalled := status_of(0):
+                # Raised where the signal's own exception was lost, in a library.
+                return signalled
             if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
                 where = f" {problem.filename}" if problem.filename else ""
                 _complain(f"cannot write{where}: {problem.strerror}. Free some space and run it again.")
