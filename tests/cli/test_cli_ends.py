@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
@@ -74,8 +75,20 @@ class Running:
         assert "Error" not in self.errors.read_text()
         if number == signal.SIGKILL:
             Cache(self.cache).sweep()
-        place = self.cache / "tmp"
-        assert not place.exists() or [*place.iterdir()] == []
+        assert orphans(self.cache / "tmp") == []
+
+
+def orphans(place: Path) -> list[Path]:
+    """The scratch directories that no process holds; other commands may be using this cache."""
+    found = []
+    for path in place.iterdir() if place.exists() else ():
+        with suppress(OSError):
+            lock = os.open(path, os.O_RDONLY)
+            with suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                found.append(path)
+            os.close(lock)
+    return [path for path in found if path.exists()]
 
 
 def identity(pid: int) -> str:
@@ -132,7 +145,7 @@ PHASES = {
     "comparing several": (["run", "--budget", "600", "--kernel", "7.2"], "comparing", True),
     "playing": (["scenario", "run"], "playing", True),
     "walking": (["lockstep", "--budget", "600"], "drawing", True),
-    "exploring": (["explore", "run"], "exploring", True),
+    "exploring": (["explore", "run"], "applying|exploring", True),
     "proving": (["prove", "--timeout", "600"], "proving|comparing", True),
     "identifying": (["identify"], SERIES, False),
 }
