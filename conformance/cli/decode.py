@@ -180,7 +180,16 @@ def _from_stdin(*, decimal: bool) -> Iterator[tuple[Found, str]]:
 
     seen: set[tuple[int, int | None]] = set()
     count, troubles, first = 0, 0, ""
+    skipping = False
     for text in iter(lambda: sys.stdin.buffer.readline(_CHUNK), b""):
+        whole = text.endswith(b"\n") or len(text) < _CHUNK
+        if skipping or not whole:
+            # A part of a line may begin or end within a number.
+            if not skipping:
+                count, troubles = count + 1, troubles + 1
+                first = first or f"line {count}: It is longer than {_CHUNK:,} bytes."
+            skipping = not whole
+            continue
         count += 1
         told = text.decode("utf-8", "replace")
         try:
@@ -194,7 +203,7 @@ def _from_stdin(*, decimal: bool) -> Iterator[tuple[Found, str]]:
                 yield one, str(count)
     if troubles:
         more = f" So do {troubles - 1} more lines." if troubles > 1 else ""
-        raise ConformanceError(f"stdin holds what can be no SPTE: {first}{more}")
+        raise ConformanceError(f"stdin holds what cannot be decoded: {first}{more}")
     if not seen:
         raise ConformanceError(
             f"stdin names no SPTE in {count} lines. Numbers count that the text calls SPTEs, "

@@ -236,7 +236,7 @@ def _base_commit(body: bytes) -> str:
 def _decoded(header: object) -> str:
     """A header as text on one line."""
     text = str(header)
-    with contextlib.suppress(email.errors.HeaderParseError, LookupError, UnicodeError, ValueError):
+    with contextlib.suppress(email.errors.MessageError, LookupError, ValueError):
         text = str(email.header.make_header(email.header.decode_header(text)))
     # UTF-7 and damaged encoded words have halves of characters.
     return " ".join(text.encode("utf-8", "replace").decode().split())

@@ -34,8 +34,12 @@ def file_digest(path: Path | str) -> str:
     """The SHA-256 of a file's content, of the target for a symbolic link."""
     if os.path.islink(path):
         return hashlib.sha256(b"link " + os.fsencode(os.readlink(path))).hexdigest()
+    whole = hashlib.sha256()
     with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
+        # Piece by piece: a vmlinux with DWARF has a gigabyte.
+        while piece := file.read(1 << 20):
+            whole.update(piece)
+    return whole.hexdigest()
 
 
 def walk(root: str, inside: str = "") -> Iterator[tuple[str, os.stat_result]]:

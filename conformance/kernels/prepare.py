@@ -20,6 +20,7 @@ from conformance.kernels.building import PREPARING, build, check_made
 from conformance.kernels.compilers import Compiler, chosen
 from conformance.kernels.manifest import file_digest
 from conformance.kernels.recipe import CONFIG_FRAGMENT, HIDDEN, UNITS, flags, spelled
+from conformance.kernels.releases import is_version
 from conformance.kernels.tools import KBUILD, Progress, first_error, require
 
 __all__ = [
@@ -49,10 +50,15 @@ class MissingHeader(ConformanceError):
     """A unit includes a header that was not laid out or does not exist."""
 
 
+_HEAD = 4000
+"""Bytes of a tree's Makefile within which it says its version."""
+
+
 def release_of(tree: Path, title: str) -> tuple[int, int, str]:
     """VERSION, PATCHLEVEL and whole version of a kernel tree; ConformanceError if it is none we can use."""
     try:
-        makefile = (tree / "Makefile").read_text("utf-8", "replace")
+        with (tree / "Makefile").open("rb") as file:
+            makefile = file.read(_HEAD).decode("utf-8", "replace")
     except OSError:
         makefile = ""
     return release_by(makefile, (tree / "arch/x86/kvm/mmu/mmu.c").is_file(), title)
@@ -61,14 +67,13 @@ def release_of(tree: Path, title: str) -> tuple[int, int, str]:
 def release_by(makefile: str, has_mmu: bool, title: str) -> tuple[int, int, str]:
     """The same by what the tree's Makefile says, and by whether it has arch/x86/kvm/mmu/mmu.c."""
     words = r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(\S*)"
-    found = dict(re.findall(words, makefile[:4000], re.MULTILINE))
-    if not found.get("VERSION", "").isdigit() or not found.get("PATCHLEVEL", "").isdigit():
+    known = {"VERSION": "", "PATCHLEVEL": "", "SUBLEVEL": "0", "EXTRAVERSION": ""}
+    found = known | dict(re.findall(words, makefile[:_HEAD], re.MULTILINE))
+    version = "{VERSION}.{PATCHLEVEL}.{SUBLEVEL}{EXTRAVERSION}".format(**found)
+    if not is_version(version):
         raise ConformanceError(
             f"{title}: this is no kernel tree: its Makefile gives no VERSION and PATCHLEVEL."
         )
-    version = "{VERSION}.{PATCHLEVEL}.{SUBLEVEL}{EXTRAVERSION}".format(
-        **{"SUBLEVEL": "0", "EXTRAVERSION": ""} | found
-    )
     if not has_mmu:
         raise ConformanceError(
             f"{title}: this tree of Linux {version} has no arch/x86/kvm/mmu/mmu.c. "

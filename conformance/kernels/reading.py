@@ -47,5 +47,5 @@ def read_stream(stream: IO[bytes], most: int, what: str) -> bytes:
     content = stream.read(most + 1)
     if len(content) > most:
         size = f"{most >> 20} MiB" if most >> 20 else f"{most >> 10} KiB"
-        raise ConformanceError(f"{what} is not read: it is larger than {size}, which no such file is.")
+        raise ConformanceError(f"{what} is not read: it is larger than {size}.")
     return content

@@ -186,6 +186,8 @@ def test_stdin_is_streamed(process):
     ("text", "said"),
     [
         ("", "stdin names no SPTE in 0 lines."),
+        (" " * 65_520 + "spte=0x0600000001234977\n", "line 1: It is longer than 65,536 bytes."),
+        ("x" * 200_000, "line 1: It is longer than 65,536 bytes."),
         ("RAX: 0600000001234977\nspte added\n", "stdin names no SPTE in 2 lines."),
         ("fine\nspte=0x10000000000000000\n", "line 2: '0x10000000000000000' has 65 bits; an SPTE has 64."),
         ("\0\xff\n", "stdin names no SPTE in 1 lines."),

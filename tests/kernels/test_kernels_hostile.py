@@ -19,6 +19,7 @@ import zstandard
 from conformance.errors import ConformanceError
 from conformance.kernels import staging
 from conformance.kernels.elf import Elf
+from conformance.kernels.prepare import release_by, release_of
 from conformance.kernels.reading import read_file
 from conformance.kernels.staging import contents_of, unpack
 from conformance.kernels.unpacking import unpacked
@@ -168,3 +169,23 @@ def test_an_archive_that_lies(unpacking, members):
 def test_an_absolute_path_in_an_archive(unpacking, tmp_path):
     unpacking(archive((f"linux/{tmp_path}/Kconfig", FILE, 1, b"x")))
     assert not (tmp_path / "Kconfig").exists()
+
+
+@pytest.mark.parametrize(
+    "makefile",
+    [
+        "VERSION = ²\nPATCHLEVEL = 1\n",
+        "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = x\n",
+        f"VERSION = {'9' * 3000}\nPATCHLEVEL = 1\n",
+        "",
+    ],
+)
+def test_a_makefile_that_says_no_version(makefile):
+    with pytest.raises(ConformanceError, match="its Makefile gives no VERSION and PATCHLEVEL"):
+        release_by(makefile, True, "tree:x")
+
+
+def test_a_makefile_without_end(tmp_path):
+    (tmp_path / "Makefile").symlink_to("/dev/zero")
+    with pytest.raises(ConformanceError, match="this is no kernel tree"):
+        release_of(tmp_path, "tree:x")

@@ -258,6 +258,15 @@ def test_a_charset_that_no_mail_has(charset, parameter):
     assert got.diff.decode().startswith(DIFF)
 
 
+@pytest.mark.parametrize(
+    "charset", ["utf\xff8", "\u20ac", "a\0b", "hex", "punycode", "?", "undefined", "*en"]
+)
+def test_a_subject_in_a_charset_that_there_is_not(charset):
+    for encoding in "qbx":
+        got = read_mail(mail(Subject=f"[PATCH 1/2] =?{charset}?{encoding}?YQ==?= x"))
+        assert (got.number, got.of) == (1, 2) and got.diff.decode().startswith(DIFF)
+
+
 def test_half_a_character_in_a_subject():
     assert read_mail(mail(Subject="=?utf-7?q?+2AA-?= x")).subject.encode() == b"? x"
 
