@@ -21,6 +21,7 @@ from conformance.review.outcome import DEFAULT, Gate, Outcome, outcome_of
 from conformance.review.review import FunctionReview, Review, Standing
 from conformance.review.scope import concerns, is_prepared, unprepared
 from conformance.review.series import Part, Series
+from conformance.sandbox import processes
 
 __all__ = ["Compare", "Judged", "Listener", "Outcome", "SeriesReview", "cut_short", "judge"]
 
@@ -171,6 +172,8 @@ class _InOrder:
 
     def put(self, number: int, one: Judged) -> None:
         """Pass on patch ``number``, counted from 1, once all before it have been."""
+        # What was found out while the command's processes were being killed is not shown.
+        processes.check()
         with self._lock:
             self._waiting[number] = one
             while (following := self._waiting.pop(len(self.told) + 1, None)) is not None:

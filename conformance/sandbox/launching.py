@@ -175,6 +175,8 @@ def run(
             gave_up = _follow(popen, reader, Usage(policy), bounds)
         finally:
             process.close()
+        # Once the command ends, its processes are killed: that says nothing about the program.
+        processes.check()
         said, complained = reader.rest()
     refused = not_started(popen.returncode, complained) if not gave_up else ""
     return Done(popen.returncode, said, complained, gave_up, refused)
