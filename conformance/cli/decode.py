@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -231,18 +230,17 @@ def _release(selector: str) -> tuple[int, int]:
 def _release_of_revision(tree: Tree, selector: str) -> tuple[int, int]:
     """The same of a revision."""
     from conformance.kernels.prepare import release_by
-    from conformance.kernels.tools import run
+    from conformance.kernels.repositories import Repository
 
-    git: list[str | Path] = ["git", "-c", "safe.directory=*", "-C", tree.path]
-    known = run([*git, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{tree.revision}^{{tree}}"],
-                purpose="Reading a revision")  # fmt: skip
-    if known.returncode:
+    repository = Repository(tree.path)
+    words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{tree.revision}^{{tree}}")
+    if not repository.exists or repository.ask(*words).returncode:
         raise ConformanceError(
             f"{line(selector)}: {line(str(tree.path))} is no git repository "
             f"with a revision {line(str(tree.revision))}."
         )
     makefile, mmu = (
-        run([*git, "cat-file", "blob", f"{tree.revision}:./{name}"], purpose="Reading a revision")
+        repository.ask("cat-file", "blob", f"{tree.revision}:{repository.prefix}{name}")
         for name in ("Makefile", "arch/x86/kvm/mmu/mmu.c")
     )
     said = "" if makefile.returncode else makefile.stdout

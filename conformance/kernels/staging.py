@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import IO
 
 from conformance.errors import ConformanceError
-from conformance.kernels.tools import clean_environment, run
+from conformance.kernels.repositories import Repository
+from conformance.kernels.tools import run
 from conformance.sandbox import processes
 
 __all__ = [
@@ -214,45 +215,43 @@ def list_tree(tree: Path, scratch: Path, *folders: str) -> list[str]:
 
 
 def stage_files(tree: Path, names: Iterable[str], into: Path) -> None:
-    """Copy files of a tree."""
+    """Copy files of a tree; what is a link to outside of it is left out."""
     made: set[Path] = set()
+    top = tree.resolve()
     for name in names:
         source, target = tree / name, into / name
         if target.parent not in made:
+            if not source.parent.resolve().is_relative_to(top):
+                continue
             target.parent.mkdir(parents=True, exist_ok=True)
             made.add(target.parent)
+        if source.is_symlink() and not source.resolve().is_relative_to(top):
+            continue
         if source.is_file():
             shutil.copy(source, target)
 
 
-def git(git_dir: Path, *words: str) -> list[str | Path]:
-    """The command line of git on somebody's repository, which may belong to another user."""
-    # Whatever the repository has set, files are as they were committed, and no other program runs.
-    settings = (
-        *("safe.directory=*", "core.autocrlf=false", "core.eol=lf"),
-        *("core.fsmonitor=false", "core.hooksPath=/dev/null", "core.attributesFile=/dev/null"),
-    )
-    options = [word for setting in settings for word in ("-c", setting)]
-    return ["git", *options, f"--git-dir={git_dir}", *words]
-
-
-def list_revision(git_dir: Path, tree: str) -> list[str]:
+def list_revision(repository: Repository, tree: str) -> list[str]:
     """The wanted files of a git tree object."""
-    listed = run(git(git_dir, "ls-tree", "-r", "-z", "--name-only", "--full-tree", tree))
+    listed = repository.ask("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree)
     if listed.returncode:
-        raise ConformanceError(f"git cannot list {tree} of {git_dir}: {listed.stderr.strip()}")
+        raise ConformanceError(f"git cannot list {tree} of {repository.place}: {listed.stderr.strip()}")
     return [name for name in listed.stdout.split("\0") if wanted(name)]
 
 
-def stage_revision(git_dir: Path, tree: str, into: Path, scratch: Path) -> None:
+def stage_revision(repository: Repository, tree: str, into: Path, scratch: Path) -> None:
     """Lay out the wanted files of a git tree object; the repository is only read, its index not even that."""
-    names = "\0".join(list_revision(git_dir, tree)).encode("utf-8", "surrogateescape")
-    environment = clean_environment(GIT_INDEX_FILE=str(scratch / "index"))
-    for words, given in (["read-tree", tree], None), (["checkout-index", "-z", "--stdin"], names):
-        done = run(git(git_dir, f"--work-tree={into}", *words), cwd=into, env=environment, given=given)
+    names = "\0".join(list_revision(repository, tree)).encode("utf-8", "surrogateescape")
+    index = scratch / "index"
+    index.mkdir()
+    environment = {"GIT_INDEX_FILE": str(index / "index")}
+    for words, given in (["read-tree", tree], b""), (["checkout-index", "-z", "--stdin"], names):
+        done = repository.ask(
+            f"--work-tree={into}", *words, write=[into, index], cwd=into, env=environment, given=given
+        )
         if done.returncode:
             said = done.stderr.strip().splitlines() or ["failed"]
-            raise ConformanceError(f"git cannot read {tree} of {git_dir}: {said[-1]}")
+            raise ConformanceError(f"git cannot read {tree} of {repository.place}: {said[-1]}")
     links = [
         (str((Path(folder) / name).relative_to(into)), os.readlink(os.path.join(folder, name)))
         for folder, folders, files in os.walk(into)

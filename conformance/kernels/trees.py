@@ -20,10 +20,11 @@ from conformance.kernels.kernel import read_facts
 from conformance.kernels.manifest import Manifest, Stamp, file_digest, stamp
 from conformance.kernels.prepare import MissingHeader, closure, release_of, whole_folders
 from conformance.kernels.recipe import SEARCHED
+from conformance.kernels.repositories import Repository
 from conformance.kernels.selector import SERIES, Tree
 from conformance.kernels.sources import Base, conditions, digest_of, fill, keep
 from conformance.kernels.staging import list_tree, stage_files, stage_revision
-from conformance.kernels.tools import Progress, require, run
+from conformance.kernels.tools import Progress, require
 
 __all__ = ["beyond", "changed_beyond", "open_tree"]
 
@@ -68,23 +69,26 @@ def base(root: Path, stage: Any, path: Path, name: str = "") -> Base:
 
 def blob_of(path: Path, name: str) -> bytes | None:
     """The content of a blob that the tree's repository has; None if there is none."""
-    found = run(["git", "-c", "safe.directory=*", "-C", path, "cat-file", "blob", name])
+    repository = Repository(path)
+    if not repository.exists:
+        return None
+    found = repository.ask("cat-file", "blob", name)
     return None if found.returncode else found.stdout.encode("utf-8", "surrogateescape")
 
 
 def revision(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
     """The prepared kernel of a revision, found again by the name of its git tree object."""
+    repository = Repository(tree.path)
 
     def ask(*words: str) -> tuple[int, str]:
-        done = run(["git", "-c", "safe.directory=*", "-C", tree.path, *words], purpose="Reading a revision")
+        done = repository.ask(*words)
         return done.returncode, done.stdout.strip()
 
-    status, git_dir = ask("rev-parse", "--absolute-git-dir")
-    if status:
+    if not repository.exists:
         raise ConformanceError(
             f"{title}: {tree.path} is no git repository. Use tree:{tree.path} for it as it is on disk."
         )
-    _, prefix = ask("rev-parse", "--show-prefix")
+    prefix = repository.prefix
     status, name = ask("rev-parse", "--verify", "--quiet", "--end-of-options", f"{tree.revision}^{{tree}}")
     if status:
         raise ConformanceError(f"{title}: the repository in {tree.path} has no revision {tree.revision}.")
@@ -95,7 +99,7 @@ def revision(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
 
     def stage(into: Path, scratch: Path) -> None:
         progress(f"{title}: laying out the revision")
-        stage_revision(Path(git_dir), name, into, scratch)
+        stage_revision(repository, name, into, scratch)
 
     root = cache.get_or_build(
         KIND,
