@@ -43,6 +43,9 @@ _LACKING = re.compile(
 )
 """What programs say if the system gives them no more: that is nothing that a source does."""
 
+_CRASHED = re.compile(r"internal compiler error[^\n.]*|PLEASE submit a bug report")
+"""What compilers say that crash."""
+
 _MOST_MADE = 1 << 30
 """Bytes of all that Kbuild may make; it makes some 50 MB."""
 
@@ -123,6 +126,9 @@ def _check_machine(done: Done, said: str, policy: Policy, what: str) -> None:
     lacking = _LACKING.search(said)
     if lacking:
         raise ConformanceError(f"{what} did not get what it needs of this machine: {lacking[0]}.")
+    crashed = _CRASHED.search(said)
+    if crashed:
+        raise ConformanceError(f"{what} failed by itself, or for want of memory: {crashed[0].strip()}.")
     if done.returncode == 128 + 9 or done.returncode == -9:
         raise ConformanceError(f"{what} was killed from outside, as happens where memory runs out.")
 
