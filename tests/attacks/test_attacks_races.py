@@ -73,7 +73,9 @@ def test_a_race_that_attacks(race_of: Callable[[int], Outcome], name: str) -> No
         assert outcome.breach is None
         return
     assert outcome.breach is not None and outcome.breach.promise == NO_CRASH.name
-    assert outcome.breach.choices and outcome.legs and outcome.legs[-1].thread == "vcpu0"
+    assert outcome.breach.choices
+    if "SIGSYS" in outcome.breach.how:
+        assert outcome.legs[-1].thread == "vcpu0"
     assert race_of(HARMLESS_GFN).breach is None
 
 
