@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 from conformance.sandbox import seccomp
-from conformance.sandbox.syscalls import KERNEL_CODE, OPENS
+from conformance.sandbox.syscalls import KERNEL_CODE, OPENS, PARTLY
 
 __all__ = ["ENDED", "HEADER", "REFUSED", "STATUS", "Channel", "supervise"]
 
@@ -75,7 +75,7 @@ def supervise(serve: Callable[[Channel, list[Any]], None]) -> NoReturn:
     """Supervise until CONTROL ends; a forked process does ``serve``, with the words after the nonce."""
     control, requests, answers, status, memory = map(int, sys.argv[1:6])
     shared = mmap.mmap(memory, os.fstat(memory).st_size)
-    rules = seccomp.for_kernel_code(KERNEL_CODE, OPENS) if seccomp.available() else b""
+    rules = seccomp.for_kernel_code(KERNEL_CODE, OPENS, PARTLY) if seccomp.available() else b""
     # The parent may be gone, or stop listening: that shows on CONTROL.
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     with os.fdopen(control, "rb", buffering=0, closefd=False) as lines:

@@ -11,7 +11,7 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = ["Filter", "available", "for_kernel_code", "for_programs", "install"]
 
@@ -52,9 +52,24 @@ def for_programs(forbidden: Mapping[str, int]) -> Filter:
     return b"".join([*_head(), *lines, _one(_RETURN, _ALLOW)])
 
 
-def for_kernel_code(forbidden: Mapping[str, int], opens: Mapping[str, tuple[int, int]]) -> Filter:
-    """For kernel code: a forbidden call, or opening a file to write, ends the process by SIGSYS."""
+def for_kernel_code(
+    forbidden: Mapping[str, int],
+    opens: Mapping[str, tuple[int, int]],
+    partly: Iterable[tuple[int, int, bool, Sequence[int]]],
+) -> Filter:
+    """For kernel code: a forbidden call, or opening a file to write, ends the process by SIGSYS.
+
+    partly: calls of which an argument must, or (False) must not, be one of some 32-bit values.
+    """
     lines = [*_head(), *_forbid(forbidden.values(), _KILL)]
+    for number, argument, must, values in partly:
+        found, other = (_ALLOW, _KILL) if must else (_KILL, _ALLOW)
+        lines += [
+            _one(_JUMP_EQUAL, number, 0, 2 * len(values) + 2),
+            _one(_LOAD, _ARGS + 8 * argument),
+            *(line for value in values for line in (_one(_JUMP_EQUAL, value, 0, 1), _one(_RETURN, found))),
+            _one(_RETURN, other),
+        ]
     for number, argument in opens.values():
         lines += [
             _one(_JUMP_EQUAL, number, 0, 4),

@@ -6,7 +6,7 @@ From include/uapi of Linux; the numbers are ABI and do not change.
 
 from __future__ import annotations
 
-__all__ = ["KERNEL_CODE", "OPENS", "PROGRAMS", "SIGNALS"]
+__all__ = ["KERNEL_CODE", "OPENS", "PARTLY", "PROGRAMS", "SIGNALS"]
 
 PROGRAMS = {
     # The network and local servers, which Landlock does not keep away; a pair of sockets is harmless.
@@ -50,6 +50,10 @@ KERNEL_CODE = PROGRAMS | SOCKETS | SIGNALS | {
     # It does not wait but for a request.
     "pause": 34, "nanosleep": 35, "clock_nanosleep": 230, "rt_sigsuspend": 130, "rt_sigtimedwait": 128,
     "alarm": 37,
+    # It does nothing to other processes.
+    "sched_setparam": 142, "sched_setscheduler": 144, "sched_setaffinity": 203, "sched_setattr": 314,
+    "setpriority": 141, "ioprio_set": 251, "migrate_pages": 256, "move_pages": 279, "process_madvise": 440,
+    "process_mrelease": 448,
     # It changes no file, nor the memory that it shares with us but by writing to it.
     "truncate": 76, "ftruncate": 77, "fallocate": 285, "memfd_create": 319, "memfd_secret": 447,
     "creat": 85, "openat2": 437,
@@ -67,3 +71,15 @@ KERNEL_CODE = PROGRAMS | SOCKETS | SIGNALS | {
 
 OPENS = {"open": (2, 1), "openat": (257, 2)}
 """Calls that open a file: number, and which argument holds the flags."""
+
+PARTLY = (
+    # prlimit64(): of this process only.
+    (302, 0, True, (0,)),
+    # fcntl(), ioctl(): no signals to others by way of a descriptor (F_SETOWN, F_SETSIG,
+    # F_SETOWN_EX; FIOSETOWN, SIOCSPGRP).
+    (72, 1, False, (8, 10, 15)),
+    (16, 1, False, (0x8901, 0x8902)),
+)
+"""Calls that kernel code may do for some values of an argument only: number, argument, and whether it must be
+one of the values, or must not.
+"""

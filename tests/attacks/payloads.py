@@ -69,6 +69,10 @@ ATTACKS = {
     "ftruncate() of every descriptor": Attack("int fd; for (fd = 0; fd < 64; fd++) CALL(77, fd, 0, 0, 0);"),
     "kill the parent": Attack("CALL(62, CALL(110, 0, 0, 0, 0), 9, 0, 0);"),
     "kill everything": Attack("CALL(62, -1, 9, 0, 0);"),
+    "a limit of the parent": Attack("long none[2] = { 0 }; CALL(302, CALL(110, 0, 0, 0, 0), 6, none, 0);"),
+    "a signal by way of a descriptor": Attack("CALL(72, 2, 8, CALL(110, 0, 0, 0, 0), 0);"),
+    "a signal by way of ioctl()": Attack("int to = CALL(110, 0, 0, 0, 0); CALL(16, 2, 0x8901, &to, 0);"),
+    "the parent's processors": Attack("long none = 0; CALL(203, CALL(110, 0, 0, 0, 0), 8, &none, 0);"),
     "signal 40": Attack("CALL(62, CALL(39, 0, 0, 0, 0), 40, 0, 0);"),
     "3 GB of memory": Attack(
         "long i, size = 3L << 30; char *got = (char *)CALL(9, 0, size, 3, 0x4022);"
