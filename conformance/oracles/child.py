@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.errors import ConformanceError, KernelCodeDied
-from conformance.oracles.common import HOST
 from conformance.oracles.conversing import Broken, Conversation, Ended, Silent, bounds_of
+from conformance.oracles.hosts import HOST
 from conformance.oracles.lacking import Lacking, broke_off
 from conformance.oracles.serving import AT, CELLS, INPUTS, OUTPUTS, SHARED_BYTES
 from conformance.sandbox.policy import GIB

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What oracles have in common: hosts, C of ours that both compile, child processes, libraries."""
+"""What oracles have in common: C of ours that both compile, child processes, libraries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from conformance.kernels.tools import first_error
 
 __all__ = [
     "COMMON_C",
-    "HOST",
     "NEEDS_GCC",
     "TRACED",
     "defined_nowhere",
@@ -29,20 +28,6 @@ __all__ = [
 
 COMMON_C = Path(__file__).parent / "c"
 """C for every oracle: complaints.h and traced.h in front of the kernel's headers, hosts.h, blocks.c."""
-
-HOST = (
-    "phys_bits",
-    "cache_bits",
-    "l1tf",
-    "mmio_caching",
-    "tdp",
-    "ept",
-    "ad_bits",
-    "exec_only",
-    "me_value",
-    "me_mask",
-)
-"""What describes a host, in the order of enum conformance_host."""
 
 TRACED = (
     "-finstrument-functions",

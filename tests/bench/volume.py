@@ -20,7 +20,7 @@ from conformance.differential.comparison import Comparison
 from conformance.differential.engines import bulk
 from conformance.differential.engines.bulk import CHUNK, draw
 from conformance.model.layout import PT_WRITABLE_MASK
-from conformance.oracles.common import HOST
+from conformance.oracles.hosts import HOST
 
 __all__ = ["volume"]
 

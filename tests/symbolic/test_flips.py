@@ -24,7 +24,7 @@ from conformance.differential.comparison import Comparison  # noqa: E402
 from conformance.differential.engines.bulk import draw  # noqa: E402
 from conformance.differential.properties import PROPERTIES  # noqa: E402
 from conformance.model.modes import MODES  # noqa: E402
-from conformance.oracles.common import HOST  # noqa: E402
+from conformance.oracles.hosts import HOST  # noqa: E402
 from conformance.oracles.shim import KernelDied, ShimOracle  # noqa: E402
 from conformance.oracles.shim.image import BASE, shim_image  # noqa: E402
 from conformance.symbolic import CannotRun, Machine  # noqa: E402

@@ -16,7 +16,7 @@ from conformance.differential.engines.bulk import draw  # noqa: E402
 from conformance.differential.properties import PROPERTIES  # noqa: E402
 from conformance.differential.proving.inputs import every_input  # noqa: E402
 from conformance.model.modes import MODES  # noqa: E402
-from conformance.oracles.common import HOST  # noqa: E402
+from conformance.oracles.hosts import HOST  # noqa: E402
 from conformance.oracles.shim import ShimOracle  # noqa: E402
 from conformance.oracles.shim.image import shim_image  # noqa: E402
 from conformance.symbolic import Machine  # noqa: E402

@@ -17,7 +17,7 @@ from conformance.differential.proving.solving import Deadline, Unproved, differe
 from conformance.model.kernel import MASKS, Kernel
 from conformance.model.modes import Mode, kernel_in
 from conformance.model.profiles import Profile
-from conformance.oracles.common import HOST
+from conformance.oracles.hosts import HOST
 from conformance.oracles.image import Image
 from conformance.symbolic import UNDEFINED, CannotRun, Machine
 from conformance.symbolic.evaluating import Evaluator

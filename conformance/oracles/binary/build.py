@@ -24,7 +24,8 @@ from conformance.oracles.binary.module import Module
 from conformance.oracles.binary.objects import Object, read_object
 from conformance.oracles.binary.oracle import BinaryOracle
 from conformance.oracles.binary.storing import SYMBOLIC, store_image
-from conformance.oracles.common import COMMON_C, HOST, digest_of_parts
+from conformance.oracles.common import COMMON_C, digest_of_parts
+from conformance.oracles.hosts import HOST
 from conformance.oracles.image import Image, Segment
 
 __all__ = ["build_binary"]

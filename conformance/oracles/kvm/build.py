@@ -19,7 +19,7 @@ from conformance.oracles.kvm.members import Layout, kept_layouts
 from conformance.oracles.kvm.standins import assembly, choose, declarations
 from conformance.oracles.kvm.variables import note_variables
 
-__all__ = ["CannotBuild", "build_kvm", "layouts_of", "symbols_of"]
+__all__ = ["CannotBuild", "build_kvm", "layouts_of"]
 
 _C = Path(__file__).parent / "c"
 _PROCESS = ("process.c", "race_process.c")
@@ -106,12 +106,6 @@ def build_kvm(
         _build(kernel, cache, entry, traced, racing)
 
     return cache.get_or_build("kvm", key, build) / "kvm.so"
-
-
-def symbols_of(library: Path) -> list[tuple[int, str]]:
-    """The library's functions as (offset, name), sorted: what an address is called."""
-    lines = library.with_name("symbols").read_text().splitlines()
-    return sorted((int(value, 16), name) for value, name in (line.split() for line in lines))
 
 
 def layouts_of(kernel: Kernel, cache: Cache) -> dict[str, Layout]:

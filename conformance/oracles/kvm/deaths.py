@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 
 from conformance.errors import KernelCodeDied
-from conformance.oracles.kvm.build import symbols_of
 from conformance.oracles.kvm.interface import Death, Exchange
+from conformance.oracles.kvm.symbols import symbols_of
 from conformance.oracles.lacking import FROM_OUTSIDE, MEMORY, Lacking, broke_off, signal_name
 
 __all__ = ["KernelDied", "death_of", "not_initialised", "not_made"]

@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.oracles.kvm.build import symbols_of
 from conformance.oracles.kvm.members import Layout, Member
 from conformance.oracles.kvm.server import Wanted
+from conformance.oracles.kvm.symbols import symbols_of
 from conformance.oracles.kvm.variables import Variable, variables_of
 
 __all__ = [

@@ -8,11 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from conformance.oracles.kvm.build import symbols_of
 from conformance.oracles.kvm.deaths import KernelDied, not_made
 from conformance.oracles.kvm.interface import OPTIONS
 from conformance.oracles.kvm.reading import read_observation
 from conformance.oracles.kvm.server import Server, Wanted, borrow, give_back
+from conformance.oracles.kvm.symbols import symbols_of
 from conformance.oracles.lacking import Lacking
 
 __all__ = ["KvmOracle"]
@@ -21,7 +21,7 @@ __all__ = ["KvmOracle"]
 class KvmOracle:
     """One VM with its vCPUs, its host and its processors, in a process of its own. A context manager.
 
-    host: what the kernel finds itself on (common.HOST); options: see interface.OPTIONS.
+    host: what the kernel finds itself on (hosts.HOST); options: see interface.OPTIONS.
     patience: how many seconds of processor time a step may take before kernel code counts as hanging.
     wanted: what it keeps is to be read after each step, with kept().
     plant: which planted difference shows, from the initialisation on; 0: none.

@@ -7,8 +7,8 @@ import bisect
 from pathlib import Path
 from typing import NamedTuple
 
-from conformance.oracles.kvm.build import symbols_of
 from conformance.oracles.kvm.race_interface import Access, Named, What
+from conformance.oracles.kvm.symbols import symbols_of
 
 __all__ = ["Names", "Spte"]
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from conformance.oracles.common import HOST
+from conformance.oracles.hosts import HOST
 from conformance.oracles.kvm.deaths import not_initialised
 from conformance.oracles.kvm.interface import OPTIONS, Exchange
 from conformance.oracles.kvm.race_ending import Ending, Step

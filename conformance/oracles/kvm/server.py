@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conformance.oracles.common import HOST
 from conformance.oracles.conversing import Broken, Conversation, Ended, Silent, bounds_of
+from conformance.oracles.hosts import HOST
 from conformance.oracles.kvm import worker
 from conformance.oracles.kvm.deaths import KernelDied, death_of, not_initialised
 from conformance.oracles.kvm.interface import NR_COVERED, NR_KEPT, NR_WORDS, Death, Exchange, Kept
