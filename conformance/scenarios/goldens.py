@@ -57,8 +57,9 @@ class Golden:
         if not self.path.exists():
             return None
         lines = read_text(self.path, GOLDEN_BYTES)
-        package = lines[5].removeprefix(_PACKAGE) if len(lines) > 5 else ""
-        if lines[:5] != self.lines[:5] or lines[5] == package or not is_version(package):
+        mark, package = lines[:5], "".join(lines[5:6])
+        own = mark == self.lines[:5] and package.startswith(_PACKAGE)
+        if not own or not is_version(package.removeprefix(_PACKAGE)):
             again = f"`conformance scenario bless {self.scenario}` writes it anew"
             raise ConformanceError(f"{self.path} is no golden transcript of {self.scenario}; {again}.")
         return lines

@@ -120,6 +120,7 @@ def test_a_script_that_makes_no_sense_is_no_finding():
     [
         (b"package   6.1.1-1", b"package   none", "is no golden transcript of unmap_one_page"),
         (b"mode      ", b"mode      x", "is no golden transcript of unmap_one_page"),
+        (b"package   6.1.1-1", b"package", "is no golden transcript of unmap_one_page"),
         (b"schema", b"\xff", "it is not text"),
         (b"PASS", b"P" * 5000, "it has a line of"),
     ],
@@ -134,3 +135,13 @@ def test_a_damaged_golden_transcript_is_no_difference(old, new, told):
     result = judged(golden=True)
     assert result.verdict is Verdict.ERROR and told in result.reason
     assert goldens.difference(golden, package=True)[0].startswith("--- ")
+
+
+def test_a_golden_transcript_that_is_cut_off_anywhere_is_no_difference():
+    arena = ModelArena()
+    golden = golden_of(arena, "unmap_one_page", UNMAP, play(arena, UNMAP), FACTS)
+    golden.write()
+    lines = golden.path.read_text().splitlines(keepends=True)
+    for length in range(7):
+        golden.path.write_text("".join(lines[:length]))
+        assert judged(golden=True).verdict is (Verdict.ERROR if length < 6 else Verdict.FAIL)
