@@ -154,7 +154,15 @@ def _starved(problem: Exception) -> str:
         return "a worker process was ended from outside, as happens where memory runs out"
     if isinstance(problem, MemoryError):
         return "the system gives no more memory"
-    refused = (errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE)
+    refused = (
+        errno.ENOMEM,
+        errno.EAGAIN,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.EFBIG,
+        errno.ENOSPC,
+        errno.EDQUOT,
+    )
     if isinstance(problem, OSError) and problem.errno in refused:
         return f"the system refuses: {problem.strerror}"
     return ""

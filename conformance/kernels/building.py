@@ -20,7 +20,7 @@ from pathlib import Path
 
 from conformance.errors import ConformanceError
 from conformance.kernels.cache import temporary
-from conformance.kernels.tools import disk_full, packages_of, require
+from conformance.kernels.tools import disk_full, no_more, packages_of, require, starved
 from conformance.sandbox.confinement import ENVIRONMENT, own_tmp
 from conformance.sandbox.launching import Done, run
 from conformance.sandbox.policy import SYSTEM, Policy
@@ -36,12 +36,6 @@ COMPILING = Bounds(cpu=1200, idle=IDLE, wall=3600)
 
 PREPARING = Bounds(cpu=3600, idle=IDLE, wall=7200)
 """For Kbuild's configuring, or generating of headers, which take a minute."""
-
-_LACKING = re.compile(
-    r"out of memory|[Mm]emory exhausted|Cannot allocate memory|failed to map segment"
-    r"|Resource temporarily unavailable|Too many open files|fatal error: Killed signal"
-)
-"""What programs say if the system gives them no more: that is nothing that a source does."""
 
 _CRASHED = re.compile(r"internal compiler error[^\n.]*|PLEASE submit a bug report")
 """What compilers say that crash."""
@@ -123,14 +117,12 @@ def _check_machine(done: Done, said: str, policy: Policy, what: str) -> None:
             if shutil.disk_usage(path).free < LEAST_FREE:
                 raise disk_full(path)
         raise ConformanceError(f"{what} needs more than {policy.file_size >> 20} MiB for temporary files.")
-    lacking = _LACKING.search(said)
-    if lacking:
-        raise ConformanceError(f"{what} did not get what it needs of this machine: {lacking[0]}.")
+    limit = starved(done.returncode, said)
+    if limit:
+        raise no_more(what, limit)
     crashed = _CRASHED.search(said)
     if crashed:
         raise ConformanceError(f"{what} failed by itself, or for want of memory: {crashed[0].strip()}.")
-    if done.returncode == 128 + 9 or done.returncode == -9:
-        raise ConformanceError(f"{what} was killed from outside, as happens where memory runs out.")
 
 
 def places_of(program: Path) -> tuple[Path, ...]:

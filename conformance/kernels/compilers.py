@@ -9,6 +9,7 @@ CC=NAME. All that is compiled depends on the compiler, so its identity belongs i
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shlex
@@ -30,6 +31,9 @@ from conformance.sandbox.watching import Bounds
 __all__ = ["DEFAULT_COMPILER", "Compiler", "chosen", "using"]
 
 DEFAULT_COMPILER = "gcc"
+
+LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
+"""What the system says where it has no more of something: nothing about a compiler."""
 
 PATIENCE = 60.0
 """Seconds after which a compiler that only has to give its version counts as broken."""
@@ -232,6 +236,11 @@ def _asked(name: str, words: list[str], places: tuple[Path, ...]) -> subprocess.
     except GaveUp as trouble:
         raise _useless(name, words, trouble.how) from None
     except OSError as trouble:
+        if trouble.errno in LIMITS:
+            raise ConformanceError(
+                f"The system gives the compiler {name!r} no process ({trouble.strerror}). "
+                "Raise the limits of this process (ulimit -a), or end others, and try again."
+            ) from None
         raise _useless(name, words, f"cannot be run ({trouble.strerror})") from None
     if done.returncode:
         said = _shortened(f"{done.stderr}\n{done.stdout}")

@@ -22,7 +22,7 @@ from conformance.kernels.recipe import RECIPE
 from conformance.kernels.releases import caution, release_numbers
 from conformance.kernels.selector import Debian, Pinned, Tree, parse
 from conformance.kernels.sources import Base, conditions, fill, note_facts, take_notes
-from conformance.kernels.staging import wanted
+from conformance.kernels.staging import copy_folder, wanted
 from conformance.kernels.tools import Progress, quiet
 from conformance.sandbox.confinement import refuse_foreign, unconfined_note
 
@@ -177,7 +177,7 @@ def on_copy(
 ) -> None:
     """Patch a copy of the prepared kernel."""
     for name in ("src", "gen"):
-        shutil.copytree(base.root / name, entry / name, copy_function=shutil.copyfile)
+        copy_folder(base.root / name, entry / name)
     shutil.copyfile(base.root / FACTS, entry / FACTS)
     notes = []
     for patch in patches:

@@ -25,6 +25,7 @@ from conformance.sandbox import processes
 
 __all__ = [
     "contents_of",
+    "copy_folder",
     "list_revision",
     "list_tree",
     "stage_files",
@@ -229,6 +230,19 @@ def stage_files(tree: Path, names: Iterable[str], into: Path) -> None:
             continue
         if source.is_file():
             shutil.copy(source, target)
+
+
+def copy_folder(source: Path, target: Path, leave_out: str = "") -> None:
+    """Copy the files below a folder to one that is not there yet, less those whose name begins so.
+
+    Raises the OSError of the first that cannot be written, with its errno: shutil.copytree loses it.
+    """
+    for folder, _, names in os.walk(source):
+        into = target / os.path.relpath(folder, source)
+        into.mkdir(parents=True)
+        for name in names:
+            if not leave_out or not name.startswith(leave_out):
+                shutil.copyfile(os.path.join(folder, name), into / name)
 
 
 def list_revision(repository: Repository, tree: str) -> list[str]:

@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,10 +27,12 @@ __all__ = [
     "disk_full",
     "first_error",
     "missing_too",
+    "no_more",
     "packages_of",
     "quiet",
     "require",
     "run",
+    "starved",
 ]
 
 
@@ -155,7 +158,45 @@ def run(
     )
     if result.returncode and "No space left on device" in result.stderr:
         raise disk_full(cwd or Path.cwd())
+    limit = starved(result.returncode, result.stderr)
+    if limit:
+        raise no_more(f"{purpose}: {Path(str(argv[0])).name}", limit)
     return result
+
+
+_STARVED = re.compile(
+    r"cannot allocate memory|out of memory|memory exhausted|bad_alloc|failed to map segment|cannot fork"
+    r"|too many open files|resource temporarily unavailable|file too large|disk quota exceeded"
+    r"|(?:file size|cpu time) limit exceeded|killed signal terminated",
+    re.IGNORECASE,
+)
+_SOURCE = re.compile(r"\s*\d* \|")
+_TAKEN = {signal.SIGKILL, signal.SIGXCPU, signal.SIGXFSZ}
+"""Signals by which a system takes from a process what it has too much of."""
+
+
+def starved(status: int, said: str) -> str:
+    """The limit at which a program failed, in its words; "" if it did not, or for another reason.
+
+    ``status`` is that of Popen, or of a shell: negative or 128 more for a signal.
+    """
+    number = -status if status < 0 else status - 128
+    if number in _TAKEN:
+        return f"it was ended by {signal.Signals(number).name}"
+    for line in said.splitlines() if status else ():
+        # A compiler quotes source, which may say anything.
+        found = None if _SOURCE.match(line) else _STARVED.search(line)
+        if found:
+            return found[0]
+    return ""
+
+
+def no_more(what: str, limit: str) -> ConformanceError:
+    """The sentences about a program that failed at a limit of the system."""
+    return ConformanceError(
+        f"{what} did not get what it needs of this machine: {limit}. "
+        "Free memory, or raise the limits of this process (ulimit -a), and try again."
+    )
 
 
 @contextlib.contextmanager

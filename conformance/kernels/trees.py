@@ -8,7 +8,6 @@ anything changed, and prepares again only if something did that preparing depend
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,7 @@ from conformance.kernels.recipe import SEARCHED
 from conformance.kernels.repositories import Repository
 from conformance.kernels.selector import SERIES, Tree
 from conformance.kernels.sources import Base, conditions, digest_of, fill, keep
-from conformance.kernels.staging import list_tree, stage_files, stage_revision
+from conformance.kernels.staging import copy_folder, list_tree, stage_files, stage_revision
 from conformance.kernels.tools import Progress, require
 
 __all__ = ["beyond", "changed_beyond", "open_tree"]
@@ -256,7 +255,7 @@ def refreshed(
     def build(place: Path) -> None:
         for item in copy.iterdir():
             item.rename(place / item.name)
-        shutil.copytree(old / "gen", place / "gen", copy_function=shutil.copyfile)
+        copy_folder(old / "gen", place / "gen")
 
     root = cache.get_or_build(KIND, entry, build, what=title, keep=KEEP, progress=progress)
     take_note(path, key, cache, root, entry, before)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from conformance.errors import ConformanceError
 from conformance.kernels import scratch
 from conformance.kernels.kernel import FACTS, read_facts
 from conformance.kernels.manifest import MANIFEST, Manifest
+from conformance.kernels.staging import copy_folder
 from conformance.kernels.tools import DISK_FULL, disk_full
 from conformance.paths import VENDOR_HEADERS
 
@@ -80,7 +80,7 @@ def lay_out(root: Path, series: str, version: str, place: Path | None = None) ->
 def _replace(root: Path, version: str, target: Path, own: Path) -> None:
     """Copy a prepared kernel to ``target``, by way of a directory beside it."""
     fresh = own / "fresh"
-    shutil.copytree(root, fresh, copy_function=shutil.copyfile, ignore=shutil.ignore_patterns(f"{MANIFEST}*"))
+    copy_folder(root, fresh, leave_out=MANIFEST)
     facts = read_facts(root) | {"version": version}
     (fresh / FACTS).write_text(json.dumps(facts, separators=(",", ":")))
     Manifest.take(fresh).save(fresh)

@@ -22,6 +22,7 @@ from conformance.differential.properties import PROPERTIES
 from conformance.kernels import Cache, Kernel, Progress, key_of
 from conformance.kernels.kernel import FACTS, fingerprint
 from conformance.kernels.manifest import Manifest
+from conformance.kernels.staging import copy_folder
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.child import FunctionOracle
@@ -77,7 +78,7 @@ class Planted:
 
         def build(entry: Path) -> None:
             for name in ("src", "gen"):
-                shutil.copytree(self._base.root / name, entry / name, copy_function=shutil.copyfile)
+                copy_folder(self._base.root / name, entry / name)
             shutil.copyfile(self._base.root / FACTS, entry / FACTS)
             (entry / "src" / self._file).write_bytes(text)
 
