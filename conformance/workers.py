@@ -7,6 +7,7 @@ import contextlib
 import os
 import secrets
 import signal
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from multiprocessing import get_context, resource_tracker, util
@@ -118,10 +119,20 @@ def _unheard(number: int, frame: FrameType | None) -> None:
 def _clean_up() -> None:
     """Remove what multiprocessing keeps until the interpreter exits, which it may not do in the usual way."""
     util._run_finalizers()  # type: ignore[attr-defined]
-    # It would otherwise end only shortly after this process.
-    tracker = resource_tracker._resource_tracker
-    if getattr(tracker, "_pid", None) is not None:
-        tracker._stop()  # type: ignore[attr-defined]
+    # It would otherwise end only some time after this process.
+    tracker: Any = resource_tracker._resource_tracker
+    pid, tracker._pid = getattr(tracker, "_pid", None), None
+    if pid is None:
+        return
+    os.close(tracker._fd)
+    tracker._fd = None
+    end = time.monotonic() + processes.REAPING
+    while not os.waitpid(pid, os.WNOHANG)[0]:
+        if time.monotonic() > end:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            break
+        time.sleep(0.01)
 
 
 processes.at_end(_clean_up)

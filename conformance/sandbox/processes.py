@@ -75,6 +75,7 @@ class _Registry:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.finishing = threading.Lock()
         self.known: dict[int, Process] = {}
         self.watch: subprocess.Popen[bytes] | None = None
         self.ending = False
@@ -217,12 +218,18 @@ def finish() -> None:
     """End all processes and wait for them, then do what is to be done at the end; once."""
     with undisturbed():
         end_all()
-        for process in [*_registry.known.values()]:
-            _reap(process)
-        while _registry.at_end:
-            with contextlib.suppress(OSError):
-                _registry.at_end.pop()()
-        _registry.release_watch()
+        # A second thread waits for the first, though not for ever: it may be the one that ends the process.
+        alone = _registry.finishing.acquire(timeout=2 * REAPING)
+        try:
+            for process in [*_registry.known.values()]:
+                _reap(process)
+            while _registry.at_end:
+                with contextlib.suppress(OSError):
+                    _registry.at_end.pop()()
+            _registry.release_watch()
+        finally:
+            if alone:
+                _registry.finishing.release()
 
 
 atexit.register(finish)
