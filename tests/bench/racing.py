@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """How many schedules a second: on the model, on the kernel, and what forking once per schedule would give.
 
-Two processes at once, as `explore` has them. A schedule is explored, run, and judged.
+Two processes at once, as `explore` has them. A schedule is explored, run, and judged. And what the sandbox
+costs: a whole search in a forked process, and in a confined one that is begun for it.
 """
 
 from __future__ import annotations
@@ -21,18 +22,21 @@ from conformance.model.modes import MODES
 from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.kvm import build_kvm
 from conformance.oracles.kvm.race_interface import new_exchange
-from conformance.races.contest import Contest
+from conformance.races import server
+from conformance.races.contest import Contest, hold
 from conformance.races.dpor import every_schedule
+from conformance.races.exploring import explore
 from conformance.races.kernel_side import kernel_side
 from conformance.races.promises import broken
 from conformance.races.stories import RACES
 from conformance.races.subject import Subject
+from conformance.sandbox.confinement import confinement
 
 __all__ = ["MODE", "RACE", "racing"]
 
 RACE, MODE = "get_dirty_log_against_writes", "ept-ad"
 PROCESSES = 2
-SCHEDULES, FORKS = 2000, 60
+SCHEDULES, FORKS, SEARCHED = 2000, 60, 1000
 ON_MODEL, ON_KERNEL = 5000, 2000
 
 
@@ -49,11 +53,24 @@ def racing(repeats: int) -> list[Figure]:
         },
         repeats,
     )
+    searched = interleaved(
+        {
+            "bare": lambda: _apart(lambda: _search(profile, library)),
+            "confined": lambda: _search_confined(profile, library),
+        },
+        repeats,
+    )
     rate = {name: PROCESSES * (FORKS if name == "forking" else SCHEDULES) / took[name] for name in took}
     return [
         _figure("exploring the model", rate["model"], rate["forking"], ON_MODEL),
         _figure("exploring the kernel's own code", rate["kernel"], rate["forking"], ON_KERNEL),
         Figure("one fork per schedule on the kernel, nothing explored", per_second(rate["forking"]), "1"),
+        Figure(f"a search of {SEARCHED} schedules on the kernel", f"{searched['bare']:.3g} s", "1"),
+        Figure(
+            f"  in {confinement().value}",
+            f"{searched['confined']:.3g} s",
+            f"{searched['confined'] / searched['bare']:.3g}",
+        ),
     ]
 
 
@@ -101,6 +118,23 @@ def _explore(profile: Profile, library: Path | None, schedules: int) -> float:
             left -= 1
             if ending is not None and any(broken(ending)):
                 return -1
+    return time.monotonic() - start
+
+
+def _search(profile: Profile, library: Path) -> float:
+    """Search as a contest does, in this process; seconds, -1 if a schedule is bad."""
+    start = time.monotonic()
+    found = explore(_subject(profile, library), SEARCHED)
+    return -1 if found.breach is not None else time.monotonic() - start
+
+
+def _search_confined(profile: Profile, library: Path) -> float:
+    """The same in a process that is begun for it."""
+    start = time.monotonic()
+    outcome = hold(Contest(RACE, MODE, profile, library, limit=SEARCHED))
+    server.close_idle()
+    if outcome.breach is not None or outcome.trouble or outcome.lacking is not None:
+        raise RuntimeError("a race came to a bad end")
     return time.monotonic() - start
 
 
