@@ -13,8 +13,9 @@ from pathlib import Path
 from conformance.errors import ConformanceError
 from conformance.kernels.applying import FUZZ, Blob, apply_files
 from conformance.kernels.diffs import read_diff
-from conformance.kernels.mails import read_mails
+from conformance.kernels.mails import MOST_BYTES, read_mails
 from conformance.kernels.names import Touched, in_kernel, plausible
+from conformance.kernels.reading import read_file
 from conformance.kernels.staging import wanted
 from conformance.kernels.tools import require
 
@@ -74,18 +75,18 @@ class Applied:
 def read_patch(path: Path, title: str) -> Patch:
     """Read a patch file; ConformanceError if it cannot be read or holds no diff that may be applied."""
     name = path.name
-    try:
-        content = path.read_bytes()
-    except IsADirectoryError:
+    if path.is_dir():
         raise ConformanceError(
             f"{title}: patch {path} is a directory. Name the patch files in it one by one."
-        ) from None
-    except OSError as trouble:
-        raise ConformanceError(f"{title}: patch {path} cannot be read: {trouble.strerror}.") from None
+        )
+    try:
+        content = read_file(path, MOST_BYTES)
+    except ConformanceError as trouble:
+        raise ConformanceError(f"{title}: patch {trouble}") from None
     if not content.strip():
         raise ConformanceError(f"{title}: patch {path} is empty.")
     require(["git"], "Applying a patch")
-    mails = read_mails(content)
+    mails = read_mails(content, f"{title}: patch {path}")
     found = []
     for number, mail in enumerate(mails, 1):
         label = f"patch {name}" if len(mails) == 1 else f"patch {name}, mail {number}"

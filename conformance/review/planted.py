@@ -30,7 +30,7 @@ from conformance.oracles.child import KernelDied as FunctionDied
 from conformance.oracles.kvm import KernelDied, KvmOracle, build_kvm
 from conformance.oracles.kvm.build import layouts_of
 from conformance.oracles.kvm.kept import Keeper
-from conformance.oracles.lacking import Lacking
+from conformance.oracles.lacking import MEMORY, Lacking
 from conformance.oracles.shim import ShimOracle, build_shim
 from conformance.review.kept import Kept, Rules
 from conformance.review.planting import Plant, plant
@@ -164,7 +164,9 @@ class Planted:
         except KernelDied as died:
             self._hung += died.hung
             return True
-        except Lacking:
+        except Lacking as lacking:
+            if lacking.todo == MEMORY:
+                raise
             return True
 
     def _played(self, name: str, mode: str, number: int) -> Iterator[Observation]:
