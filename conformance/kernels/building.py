@@ -37,6 +37,9 @@ COMPILING = Bounds(cpu=1200, idle=IDLE, wall=3600)
 PREPARING = Bounds(cpu=3600, idle=IDLE, wall=7200)
 """For Kbuild's configuring, or generating of headers, which take a minute."""
 
+_MOST_FILE, _MOST_FILES = 512 << 20, 2 << 30
+"""Bytes of a file, and of all, that one program may make; a whole KVM takes some 50 MB."""
+
 _CRASHED = re.compile(r"internal compiler error[^\n.]*|PLEASE submit a bug report")
 """What compilers say that crash."""
 
@@ -82,7 +85,7 @@ def build(
             f"{purpose} needs {words[0]} in a directory of the system, as Debian's package has it: "
             f"apt-get install {packages_of(words[:1])}"
         )
-    policy = Policy(read=(*read,), write=(*write,))
+    policy = Policy(read=(*read,), write=(*write,), file_size=_MOST_FILE, space=_MOST_FILES)
     if output is not None:
         policy = replace(policy, output=output)
     environment = {"LC_ALL": "C", "CCACHE_DISABLE": "1", **(env or {})}
@@ -117,6 +120,8 @@ def _check_machine(done: Done, said: str, policy: Policy, what: str) -> None:
             if shutil.disk_usage(path).free < LEAST_FREE:
                 raise disk_full(path)
         raise ConformanceError(f"{what} needs more than {policy.file_size >> 20} MiB for temporary files.")
+    if "File size limit exceeded" in said or "File too large" in said:
+        raise ConformanceError(f"{what} makes a file of more than {policy.file_size >> 20} MiB.")
     limit = starved(done.returncode, said)
     if limit:
         raise no_more(what, limit)

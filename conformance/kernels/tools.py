@@ -170,7 +170,7 @@ _STARVED = re.compile(
     r"|(?:file size|cpu time) limit exceeded|killed signal terminated",
     re.IGNORECASE,
 )
-_SOURCE = re.compile(r"\s*\d* \|")
+_SOURCE = re.compile(r"""^\s*\d* \|.*|#(?:error|warning)\b.*|"[^"]*"|'[^']*'""")
 _TAKEN = {signal.SIGKILL, signal.SIGXCPU, signal.SIGXFSZ}
 """Signals by which a system takes from a process what it has too much of."""
 
@@ -185,7 +185,7 @@ def starved(status: int, said: str) -> str:
         return f"it was ended by {signal.Signals(number).name}"
     for line in said.splitlines() if status else ():
         # A compiler quotes source, which may say anything.
-        found = None if _SOURCE.match(line) else _STARVED.search(line)
+        found = _STARVED.search(_SOURCE.sub("", line))
         if found:
             return found[0]
     return ""

@@ -20,7 +20,7 @@ _MEMORY = os.sysconf("SC_PHYS_PAGES") * _PAGE
 
 
 LEAST_FREE = 512 << 20
-"""Bytes of a file system that are left to others."""
+"""Bytes of a file system that are left to others; half of what was free, where that was little."""
 
 _SUSPECT = 64 << 20
 """So many bytes less on a file system, and it is looked at who has written them."""
@@ -92,8 +92,9 @@ class Usage:
             return f"took more than {most >> 20} MiB of memory"
         for path, before in self._free.items():
             free = _free(path)
-            if free < LEAST_FREE and free < before:
-                return f"left less than {LEAST_FREE >> 20} MiB of free space in {path}"
+            least = min(LEAST_FREE, before // 2)
+            if free < least:
+                return f"left less than {least >> 20} MiB of free space in {path}"
             if free < before - _SUSPECT and sum(map(_size, self._free)) > self._policy.space:
                 return f"wrote more than {self._policy.space >> 20} MiB of files"
         return ""

@@ -68,8 +68,8 @@ ENDED = {
     "messages without end": ("\t@yes", r"wrote more than 64 MiB of messages"),
     "errors without end": ("\t@yes >&2", r"wrote more than 64 MiB of messages"),
     "files without end": (
-        "\t@for i in 1 2 3 4 5; do fallocate -l 1G $(O)/$$i; done; sleep {token}",
-        r"wrote more than 4096 MiB of files",
+        "\t@for i in 1 2 3 4 5; do fallocate -l 500M $(O)/$$i; done; sleep {token}",
+        r"wrote more than 2048 MiB of files",
     ),
 }
 """What takes more than a build may, and what is said of it."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from kernel_samples import FILES, snapshot
 
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, open_kernel, prepare
+from conformance.kernels.debian import pinned
+from conformance.kernels.tools import quiet
 from conformance.sandbox import confinement as confinements
 from conformance.sandbox import watching
 from conformance.sandbox.watching import Bounds
@@ -147,8 +150,8 @@ class TestConfined:
         assert scene.harm() == []
 
     def test_a_build_that_fills_the_disk(self, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(watching, "LEAST_FREE", 1 << 60)
-        scene.plant("\t@head -c 99M /dev/zero > $(O)/file; sleep {token}")
+        monkeypatch.setattr(watching, "_free", lambda path: 1 << 20 if (path / "file").exists() else 1 << 30)
+        scene.plant("\t@head -c 1M /dev/zero > $(O)/file; sleep {token}")
         with pytest.raises(ConformanceError, match=r"left less than .* MiB of free space in"):
             scene.open()
         assert scene.harm() == []
@@ -181,3 +184,37 @@ def test_the_payloads_do_harm_where_nothing_confines_them(scene: Scene, name: st
     finally:
         (scene.home / "marker").unlink(missing_ok=True) if (harm := scene.harm()) else None
     assert harm or snapshot(scene.tree) != before
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real kernel, as its package has it."""
+    place = tmp_path_factory.mktemp("whole")
+    (place / "linux").mkdir()
+    pinned("6.1", "6.1", Cache(), quiet).stage(place / "linux", place)
+    return place / "linux"
+
+
+@pytest.mark.network
+@pytest.mark.slow
+@pytest.mark.usefixtures("confined", "nothing_left")
+def test_a_whole_kernel_whose_build_files_attack(whole: Path, guarded: Path, tmp_path: Path) -> None:
+    tree = tmp_path / "linux"
+    shutil.copytree(whole, tree, symlinks=True)
+    touch = f"touch {guarded}/marker; cat {guarded}/secret > include/generated/secret.h"
+    for name, line in {
+        "Makefile": f"A := $(shell {touch})",
+        "arch/x86/Makefile": f"A := $(shell {touch})",
+        "arch/x86/kvm/Makefile": f"A := $(shell {touch})",
+        "arch/x86/kvm/Kconfig": f"a := $(shell,{touch})",
+        "scripts/Kbuild.include": f"A := $(shell {touch})",
+        "scripts/checksyscalls.sh": f"({touch}) || :",
+    }.items():
+        with open(tree / name, "a") as file:
+            file.write(f"\n{line}\n")
+    before = snapshot(tree)
+    cache = Cache(tmp_path / "cache")
+    kernel = open_kernel(f"tree:{tree}", cache=cache)
+    assert kernel.compile(["arch/x86/kvm/mmu/spte.c"], tmp_path / "out")
+    assert snapshot(tree) == before
+    assert not any(SECRET in path.read_bytes() for path in cache.root.rglob("*") if path.is_file())

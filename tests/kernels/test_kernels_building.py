@@ -110,3 +110,32 @@ def test_output_that_is_no_text_comes_back(tmp_path: Path) -> None:
     done = build(["cat", tmp_path / "file"], read=[tmp_path])
     assert done.stdout.encode("utf-8", "surrogateescape") == bytes(range(256))
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("line", "own"),
+    [
+        ("cc1: out of memory allocating 65536 bytes after a total of 0 bytes", False),
+        ("gcc: fatal error: cannot execute 'cc1': vfork: Resource temporarily unavailable", False),
+        ("gcc: fatal error: Killed signal terminated program cc1", False),
+        ("gcc: fatal error: File size limit exceeded signal terminated program as", False),
+        ("gcc: internal compiler error: Segmentation fault signal terminated program cc1", False),
+        ('x.c:1:2: error: "out of memory"', True),
+        ('   12 | pr_err("out of memory");', True),
+    ],
+)
+def test_a_machine_that_lacks_something_is_told_from_a_source(line: str, own: bool, tmp_path: Path) -> None:
+    fails = program(tmp_path / "cc", f"#!/bin/sh\ncat >&2 <<'END'\n{line}\nEND\nexit 1\n")
+    if own:
+        assert build([fails], read=[tmp_path]).stderr.strip() == line.strip()
+        return
+    with pytest.raises(ConformanceError, match=r"^This: cc "):
+        build([fails], read=[tmp_path])
+
+
+def test_a_source_that_makes_a_huge_object(tree: Path, cache, tmp_path: Path) -> None:
+    (tree / UNIT).write_text('asm(".data; .fill 0x30000000, 1, 1");\n')
+    kernel = open_kernel(f"tree:{tree}", cache=cache)
+    with pytest.raises(ConformanceError, match="more than 512 MiB") as trouble:
+        kernel.compile([UNIT], tmp_path / "out", reuse=cache)
+    assert not isinstance(trouble.value, BuildError)
