@@ -121,6 +121,7 @@ def test_output_that_is_no_text_comes_back(tmp_path: Path) -> None:
         ("gcc: fatal error: File size limit exceeded signal terminated program as", False),
         ("gcc: internal compiler error: Segmentation fault signal terminated program cc1", False),
         ('x.c:1:2: error: "out of memory"', True),
+        ("x.c:1:2: error: #error out of memory", True),
         ('   12 | pr_err("out of memory");', True),
     ],
 )
