@@ -23,7 +23,8 @@ from conformance.kernels.pins import pins
 from conformance.kernels.selector import DEFAULT
 from conformance.kernels.tools import DEBIAN_PACKAGE, KBUILD, quiet
 from conformance.sandbox import landlock, seccomp
-from conformance.sandbox.confinement import UNCONFINED, Confinement, confinement, why_not
+from conformance.sandbox.confinement import Confinement, confinement, why_not
+from conformance.sandbox.policy import UNCONFINED
 from conformance.sandbox.watching import LEAST_FREE
 
 __all__ = ["Fact", "examine"]

@@ -18,7 +18,7 @@ from conformance.deadline import time_limit as ending_after
 from conformance.errors import ConformanceError
 from conformance.reports.files import Destination
 from conformance.reports.text import line
-from conformance.sandbox.confinement import UNCONFINED, refuse_foreign
+from conformance.sandbox.policy import UNCONFINED
 
 __all__ = [
     "STDOUT",
@@ -321,6 +321,9 @@ def oracle_options(command: Command) -> Command:
 
     def refuse(ctx: click.Context, _: click.Parameter, module: Path | None) -> Path | None:
         if module is not None:
+            # Here and not above: help must not wait for what finds out how to confine.
+            from conformance.sandbox.confinement import refuse_foreign
+
             refuse_foreign(f"The module {module.name}")
         return module
 

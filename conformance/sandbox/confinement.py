@@ -17,12 +17,11 @@ from pathlib import Path
 
 from conformance.errors import ConformanceError
 from conformance.sandbox import enter, landlock, seccomp
-from conformance.sandbox.policy import Policy
+from conformance.sandbox.policy import UNCONFINED, Policy
 from conformance.sandbox.syscalls import PROGRAMS, SIGNALS
 
 __all__ = [
     "ENVIRONMENT",
-    "UNCONFINED",
     "Confinement",
     "command",
     "confinement",
@@ -32,9 +31,6 @@ __all__ = [
     "unconfined_note",
     "why_not",
 ]
-
-UNCONFINED = "CONFORMANCE_UNCONFINED"
-"""Set by --unconfined, for child processes too: foreign code may run where nothing confines it."""
 
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["GIB", "Policy", "interpreter", "packages"]
+__all__ = ["GIB", "UNCONFINED", "Policy", "interpreter", "packages"]
 
 GIB = 1 << 30
+
+UNCONFINED = "CONFORMANCE_UNCONFINED"
+"""The variable that --unconfined sets, for child processes too: foreign code may run unconfined."""
 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt")
 """Programs and libraries of the system: the same for all, and no secrets in them."""

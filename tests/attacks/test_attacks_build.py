@@ -18,8 +18,8 @@ from conformance.errors import ConformanceError
 from conformance.kernels import Cache, open_kernel, prepare
 from conformance.kernels.debian import pinned
 from conformance.kernels.tools import quiet
-from conformance.sandbox import confinement as confinements
 from conformance.sandbox import watching
+from conformance.sandbox.policy import UNCONFINED
 from conformance.sandbox.watching import Bounds
 
 SECRET = b"the secret"
@@ -115,7 +115,7 @@ def scene(tmp_path: Path, guarded: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 @pytest.fixture
 def unconfined(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(confinements.UNCONFINED, "1")
+    monkeypatch.setenv(UNCONFINED, "1")
 
 
 @pytest.mark.usefixtures("confined", "nothing_left")

@@ -16,7 +16,8 @@ from conformance.errors import ConformanceError
 from conformance.kernels import Cache, open_kernel
 from conformance.sandbox import confinement as confinements
 from conformance.sandbox import launching
-from conformance.sandbox.confinement import UNCONFINED, Confinement
+from conformance.sandbox.confinement import Confinement
+from conformance.sandbox.policy import UNCONFINED
 
 DIFF = """\
 --- a/arch/x86/kvm/mmu/spte.c

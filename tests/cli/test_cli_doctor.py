@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from conformance.kernels import archive
-from conformance.sandbox import confinement as confinements
 from conformance.sandbox.confinement import Confinement, why_not
+from conformance.sandbox.policy import UNCONFINED
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def doctor(cli, monkeypatch, tmp_path):
     """What doctor says on a machine that has everything but what a test takes away."""
     monkeypatch.setenv("CONFORMANCE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("CONFORMANCE_DEBIAN_ARCHIVE", "http://archive.invalid/debian")
-    monkeypatch.delenv(confinements.UNCONFINED, raising=False)
+    monkeypatch.delenv(UNCONFINED, raising=False)
     cli("doctor", "--help")
     machine = __import__("conformance.machine", fromlist=["_"])
     monkeypatch.setattr(machine, "_compilers", lambda: iter(()))
@@ -54,7 +54,7 @@ def test_nothing_confines(doctor, monkeypatch):
 
 
 def test_unconfined_is_said(doctor, monkeypatch):
-    monkeypatch.setenv(confinements.UNCONFINED, "1")
+    monkeypatch.setenv(UNCONFINED, "1")
     done, facts = doctor()
     assert done.exit_code == 2 and facts["confinement: in force"]["value"] == "nothing"
     assert "CONFORMANCE_UNCONFINED is set" in done.stderr
