@@ -42,7 +42,7 @@ ROOT = HERE.parent.parent
 KNOWN = HERE / "known.toml"
 
 COMMANDS: dict[str, tuple[str, ...]] = {
-    "run": ("run", "--budget", "2", "--engine", "bulk", "--engine", "fingerprint", "--kernel"),
+    "run": ("run", "--budget", "30", "--engine", "bulk", "--engine", "fingerprint", "--kernel"),
     "stories": ("scenario", "run", "--kernel"),
     "identify": ("identify",),
 }  # fmt: skip
@@ -118,14 +118,15 @@ def judge(version: str, known: Sequence[Known], suite: str) -> Outcome:
     except ConformanceError as trouble:
         nothing = {part: {"report": None, "said": str(trouble)} for part in COMMANDS}
         return outcome_of((0, 0), version, nothing, known, time.monotonic() - start)
-    key = key_of(kernel.fingerprint, suite, *map(str, COMMANDS.values()))
-    kept = cache.read_note("archive", key) or {}
+    kept: dict[str, Any] = {}
     for part, words in COMMANDS.items():
-        if not reached(kept.get(part)):
+        key = key_of(kernel.fingerprint, suite, *words)
+        kept[part] = cache.read_note("archive", key)
+        if not reached(kept[part]):
             report, said = ask(words, kernel)
             kept[part] = {"report": report, "said": said}
-            if report is not None:
-                cache.write_note("archive", key, kept)
+            if reached(kept[part]):
+                cache.write_note("archive", key, kept[part])
     return outcome_of(kernel.release, version, kept, known, time.monotonic() - start)
 
 
