@@ -17,7 +17,8 @@ import pytest
 from conformance.differential.engines import ENGINES
 from conformance.kernels import Cache, Kernel, open_kernel
 from conformance.model.profiles import Profile, profile_of
-from conformance.oracles.shim import ShimOracle, build_shim
+from conformance.oracles.shim.build import build_shim
+from conformance.oracles.shim.oracle import ShimOracle
 
 SERIES = os.environ.get("CONFORMANCE_KERNEL", "6.1")
 

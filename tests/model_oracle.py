@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from conformance.differential import modelled
-from conformance.oracles.shim import KernelDied
+from conformance.oracles.child import KernelDied
 
 
 class ModelOracle(modelled.ModelOracle):

@@ -17,7 +17,8 @@ from conformance.kernels import Cache, expand, open_kernel
 from conformance.kernels.reading import GOLDEN_BYTES, read_text
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
-from conformance.oracles.shim import ShimOracle, build_shim
+from conformance.oracles.shim.build import build_shim
+from conformance.oracles.shim.oracle import ShimOracle
 
 __all__ = ["Proposal", "propose"]
 

@@ -34,9 +34,10 @@ from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
-from conformance.oracles.binary import BinaryOracle
+from conformance.oracles.binary.oracle import BinaryOracle
 from conformance.oracles.child import FunctionOracle, KernelDied
-from conformance.oracles.shim import ShimOracle, build_shim
+from conformance.oracles.shim.build import build_shim
+from conformance.oracles.shim.oracle import ShimOracle
 from conformance.sandbox.processes import Ended
 from conformance.workers import manager, workers
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, Progress
 from conformance.kernels.images import shipped
-from conformance.oracles.binary import build_binary, open_module
+from conformance.oracles.binary.build import build_binary
+from conformance.oracles.binary.module import open_module
 
 if TYPE_CHECKING:
     from conformance.differential.run import Plan

@@ -19,9 +19,10 @@ from conformance.history.told import TOLD
 from conformance.kernels import BuildError, Cache, Kernel, open_kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile, profile_of
-from conformance.oracles.kvm import build_kvm
+from conformance.oracles.kvm.build import build_kvm
 from conformance.oracles.lacking import Lacking
-from conformance.oracles.shim import ShimOracle, build_shim
+from conformance.oracles.shim.build import build_shim
+from conformance.oracles.shim.oracle import ShimOracle
 from conformance.scenarios.arena import KvmArena
 from conformance.scenarios.comparing import play
 from conformance.scenarios.judging import ENGINE, Facts, again, counterexample

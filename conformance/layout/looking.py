@@ -23,8 +23,8 @@ from conformance.kernels.prepare import options_of
 from conformance.layout.found import Found, Row, Structure
 from conformance.layout.sptes import bit_maps, constants
 from conformance.model.profiles import profile_of
-from conformance.oracles.binary import Module, open_module
 from conformance.oracles.binary.btf import Btf
+from conformance.oracles.binary.module import Module, open_module
 from conformance.review.layouts import Layout, layouts_of, read_layouts
 
 __all__ = ["look"]

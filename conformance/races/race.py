@@ -30,7 +30,7 @@ from conformance.model.changes import RACES as CHANGES
 from conformance.model.changes import Change
 from conformance.model.profiles import Profile
 from conformance.model.shadow.steps import STEPS
-from conformance.oracles.kvm import build_kvm
+from conformance.oracles.kvm.build import build_kvm
 from conformance.races.form import Form
 from conformance.races.form import Step as Packed
 from conformance.races.promises import Promise

@@ -9,7 +9,7 @@ from pathlib import Path
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, expand, open_kernel
 from conformance.model.profiles import profile_of
-from conformance.oracles.kvm import build_kvm
+from conformance.oracles.kvm.build import build_kvm
 from conformance.races.contest import Contest
 from conformance.races.contest import replay as follow_legs
 from conformance.races.race import RACES, library_without

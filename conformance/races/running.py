@@ -17,7 +17,7 @@ from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel
 from conformance.model.changes import CHANGES, Change
 from conformance.model.changes import RACES as RACING_CHANGES
 from conformance.model.profiles import Profile, profile_of
-from conformance.oracles.kvm import CannotBuild, build_kvm
+from conformance.oracles.kvm.build import CannotBuild, build_kvm
 from conformance.races.contest import Contest, Outcome, hold
 from conformance.races.picture import as_html, as_text
 from conformance.races.race import SHADOW, SIDES, Historic, Race, label_of, library_without, races

@@ -36,7 +36,8 @@ from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.child import FunctionOracle
 from conformance.oracles.common import functions_of
-from conformance.oracles.shim import ShimOracle, build_shim
+from conformance.oracles.shim.build import build_shim
+from conformance.oracles.shim.oracle import ShimOracle
 from conformance.review import succession
 from conformance.review.constants import layout_of
 from conformance.review.pairing import property_of

@@ -23,8 +23,9 @@ from conformance.model.changes import CHANGES, Change
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.child import FunctionOracle
-from conformance.oracles.kvm import CannotBuild, build_kvm
-from conformance.oracles.shim import ShimOracle, build_shim
+from conformance.oracles.kvm.build import CannotBuild, build_kvm
+from conformance.oracles.shim.build import build_shim
+from conformance.oracles.shim.oracle import ShimOracle
 from conformance.review.fitting import Evidence, evidence, fit, flipped, misfits
 from conformance.review.questions import Behaviour, Presence, Question
 from conformance.review.story_questions import Told, tales

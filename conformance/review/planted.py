@@ -27,11 +27,13 @@ from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.child import FunctionOracle
 from conformance.oracles.child import KernelDied as FunctionDied
-from conformance.oracles.kvm import KernelDied, KvmOracle, build_kvm
-from conformance.oracles.kvm.build import layouts_of
+from conformance.oracles.kvm.build import build_kvm, layouts_of
+from conformance.oracles.kvm.deaths import KernelDied
 from conformance.oracles.kvm.kept import Keeper
+from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.oracles.lacking import MEMORY, Lacking
-from conformance.oracles.shim import ShimOracle, build_shim
+from conformance.oracles.shim.build import build_shim
+from conformance.oracles.shim.oracle import ShimOracle
 from conformance.review.kept import Kept, Rules
 from conformance.review.planting import Plant, plant
 from conformance.scenarios.naming import Pairing

@@ -20,8 +20,11 @@ from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.child import KernelDied as FunctionDied
 from conformance.oracles.common import digest_of_parts, functions_of
-from conformance.oracles.kvm import KernelDied, KvmOracle, build_kvm
-from conformance.oracles.shim import ShimOracle, build_shim
+from conformance.oracles.kvm.build import build_kvm
+from conformance.oracles.kvm.deaths import KernelDied
+from conformance.oracles.kvm.oracle import KvmOracle
+from conformance.oracles.shim.build import build_shim
+from conformance.oracles.shim.oracle import ShimOracle
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES
 

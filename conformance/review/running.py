@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from conformance.kernels import BuildError, Cache, Kernel
-from conformance.oracles.kvm import CannotBuild
+from conformance.oracles.kvm.build import CannotBuild
 from conformance.oracles.lacking import Lacking
 from conformance.review.behaviour import Seen, explore
 from conformance.review.evidence import Evidence

@@ -18,9 +18,10 @@ from conformance.kernels import Cache, Kernel
 from conformance.model.kernel import Kernel as Masks
 from conformance.model.modes import MODES, Mode, kernel_as_compiled, kernel_in
 from conformance.model.profiles import profile_of
-from conformance.oracles.kvm import KernelDied, KvmOracle, build_kvm
-from conformance.oracles.kvm.build import layouts_of
+from conformance.oracles.kvm.build import build_kvm, layouts_of
+from conformance.oracles.kvm.deaths import KernelDied
 from conformance.oracles.kvm.kept import Keeper
+from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.review.behaviour import Seen
 from conformance.review.constants import layout_of
 from conformance.review.kept import Kept, Rules

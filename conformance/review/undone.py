@@ -15,7 +15,8 @@ from conformance.model.changes import Change
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.child import FunctionOracle
-from conformance.oracles.shim import ShimOracle, build_shim
+from conformance.oracles.shim.build import build_shim
+from conformance.oracles.shim.oracle import ShimOracle
 from conformance.review.file_scope import tokens
 from conformance.review.fitting import flipped
 from conformance.review.questions import Behaviour

@@ -14,7 +14,8 @@ from conformance.model.machine import KernelBug
 from conformance.model.machine import Machine as ModelMachine
 from conformance.model.modes import Mode, kernel_in
 from conformance.model.profiles import Profile
-from conformance.oracles.kvm import KernelDied, KvmOracle
+from conformance.oracles.kvm.deaths import KernelDied
+from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.scenarios.comparing import Death
 from conformance.scenarios.observing import Machine, Observation
 

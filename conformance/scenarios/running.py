@@ -16,7 +16,7 @@ from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile, profile_of
-from conformance.oracles.kvm import CannotBuild, build_kvm
+from conformance.oracles.kvm.build import CannotBuild, build_kvm
 from conformance.sandbox.processes import Ended
 from conformance.scenarios import saved
 from conformance.scenarios.arena import KvmArena

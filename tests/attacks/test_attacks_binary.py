@@ -13,7 +13,8 @@ from conformance.kernels import Cache, open_kernel
 from conformance.kernels.images import shipped
 from conformance.kernels.tools import quiet
 from conformance.model.modes import MODES
-from conformance.oracles.binary import build_binary, open_module
+from conformance.oracles.binary.build import build_binary
+from conformance.oracles.binary.module import open_module
 from conformance.oracles.child import KernelDied
 from conformance.sandbox.syscalls import KERNEL_CODE
 

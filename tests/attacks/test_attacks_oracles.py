@@ -14,8 +14,11 @@ from conformance.kernels import Cache, open_kernel
 from conformance.kernels.tools import quiet
 from conformance.model.modes import MODES
 from conformance.oracles.child import KernelDied as FunctionDied
-from conformance.oracles.kvm import KernelDied, KvmOracle, build_kvm
-from conformance.oracles.shim import ShimOracle, build_shim
+from conformance.oracles.kvm.build import build_kvm
+from conformance.oracles.kvm.deaths import KernelDied
+from conformance.oracles.kvm.oracle import KvmOracle
+from conformance.oracles.shim.build import build_shim
+from conformance.oracles.shim.oracle import ShimOracle
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("confined", "nothing_left")]
 

@@ -14,7 +14,7 @@ from planting import write_patch
 from conformance.kernels import Cache, open_kernel
 from conformance.kernels.tools import quiet
 from conformance.model.profiles import profile_of
-from conformance.oracles.kvm import build_kvm
+from conformance.oracles.kvm.build import build_kvm
 from conformance.races import contest as contests
 from conformance.races.contest import Contest, Outcome, hold
 from conformance.races.promises import NO_CRASH

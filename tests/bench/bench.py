@@ -29,7 +29,9 @@ from conformance.errors import ConformanceError
 from conformance.kernels import Cache, open_kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
-from conformance.oracles.shim import KernelDied, ShimOracle, build_shim
+from conformance.oracles.child import KernelDied
+from conformance.oracles.shim.build import build_shim
+from conformance.oracles.shim.oracle import ShimOracle
 from conformance.scenarios.comparing import Death
 
 SECTIONS = ("volume", "first", "warm", "cost", "stepping", "confining", "races", "proofs")

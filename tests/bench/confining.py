@@ -14,7 +14,7 @@ from stepping import MODE
 
 from conformance.model.modes import MODES
 from conformance.oracles.kvm import server
-from conformance.oracles.shim import ShimOracle
+from conformance.oracles.shim.oracle import ShimOracle
 from conformance.sandbox import launching
 from conformance.sandbox.confinement import confinement
 from conformance.scenarios.arena import KvmArena

@@ -14,7 +14,7 @@ from conformance.differential.engines.bulk import CHUNK, SCALAR_CHUNK, draw
 from conformance.differential.properties import PROPERTIES
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile
-from conformance.oracles.shim import ShimOracle
+from conformance.oracles.shim.oracle import ShimOracle
 
 __all__ = ["cost"]
 

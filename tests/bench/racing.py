@@ -20,7 +20,7 @@ from conformance.kernels import Cache, open_kernel
 from conformance.model.changes import NO_PFN_DIRTY
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile, profile_of
-from conformance.oracles.kvm import build_kvm
+from conformance.oracles.kvm.build import build_kvm
 from conformance.oracles.kvm.race_interface import new_exchange
 from conformance.races import server
 from conformance.races.contest import Contest, hold

@@ -10,7 +10,7 @@ from figures import Figure, interleaved, per_second
 from conformance.model.machine import Machine
 from conformance.model.machine.steps import take_step
 from conformance.model.profiles import Profile
-from conformance.oracles.kvm import KvmOracle
+from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.scenarios.arena import KvmArena
 from conformance.scenarios.lockstep import walk
 from conformance.scenarios.observing import take

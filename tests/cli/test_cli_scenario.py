@@ -98,7 +98,7 @@ def test_show_tells_a_story(cli):
     ("args", "sentence"),
     [
         (("scenario", "run", "nonsense"), "no scenario is called nonsense"),
-        (("scenario", "run", "./nowhere.scenario"), "nowhere.scenario: cannot read the scenario"),
+        (("scenario", "run", "./nowhere.scenario"), "nowhere.scenario cannot be read"),
         (("scenario", "run", "--mode", "shadow"), "mode shadow is not one of the TDP MMU's"),
         (("scenario", "run", "--mode", "fast"), "mode fast does not exist"),
         (("scenario", "run", "--kernel", "9.9"), "9.9"),

@@ -22,7 +22,7 @@ from conformance.differential.verdict import PROVE, Verdict
 from conformance.kernels import open_kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
-from conformance.oracles.binary import BinaryOracle
+from conformance.oracles.binary.oracle import BinaryOracle
 from conformance.oracles.binary.storing import SYMBOLIC, load_image, load_reasons, store_image
 
 pytestmark = [pytest.mark.kernel, pytest.mark.network]

@@ -26,8 +26,9 @@ from conformance.differential.properties import PROPERTIES
 from conformance.differential.proving.proofs import DEATH, prove
 from conformance.differential.proving.sides import Code
 from conformance.model.modes import MODES
-from conformance.oracles.shim import KernelDied, ShimOracle
+from conformance.oracles.child import KernelDied
 from conformance.oracles.shim.image import shim_image
+from conformance.oracles.shim.oracle import ShimOracle
 
 FLIPS = 24
 SECONDS = 10

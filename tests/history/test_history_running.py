@@ -49,9 +49,7 @@ def judged(monkeypatch):
         return SimpleNamespace(title=selector, version=f"{selector}.1-1", drift=None, compiler=compiler)
 
     monkeypatch.setattr(running, "open_kernel", open_kernel)
-    monkeypatch.setattr(
-        running, "ProcessPoolExecutor", lambda *_, **__: nullcontext(SimpleNamespace(submit=submit))
-    )
+    monkeypatch.setattr(running, "workers", lambda jobs: nullcontext(SimpleNamespace(submit=submit)))
     return made
 
 

@@ -7,7 +7,7 @@ import difflib
 from pathlib import Path
 
 from conformance.kernels import Kernel
-from conformance.oracles.kvm import KvmOracle
+from conformance.oracles.kvm.oracle import KvmOracle
 
 TDP_MMU = "arch/x86/kvm/mmu/tdp_mmu.c"
 IN_THE_FAULT = "\tkvm_mmu_hugepage_adjust(vcpu, fault);\n"

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from conformance.model.modes import MODES
-from conformance.oracles.kvm import RacingKvm
 from conformance.oracles.kvm.deaths import death_of
 from conformance.oracles.kvm.interface import Exchange
 from conformance.oracles.kvm.race_interface import Shared, new_exchange
+from conformance.oracles.kvm.racing import RacingKvm
 
 Step = tuple[str, dict[str, int]]
 

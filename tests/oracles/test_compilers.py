@@ -13,8 +13,8 @@ from conformance.differential.verdict import Verdict
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, open_kernel
 from conformance.kernels.compilers import using
-from conformance.oracles.kvm import build_kvm
-from conformance.oracles.shim import build_shim
+from conformance.oracles.kvm.build import build_kvm
+from conformance.oracles.shim.build import build_shim
 from conformance.review import compare
 from conformance.scenarios import running
 

@@ -10,8 +10,8 @@ import pytest
 from planting import write_patch
 
 from conformance.kernels import BuildError, Cache, Kernel, open_kernel
-from conformance.oracles.kvm import build_kvm
-from conformance.oracles.shim import build_shim
+from conformance.oracles.kvm.build import build_kvm
+from conformance.oracles.shim.build import build_shim
 
 pytestmark = pytest.mark.kernel
 

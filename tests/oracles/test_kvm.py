@@ -10,7 +10,8 @@ from kvm_machines import give_memory
 
 from conformance.kernels import Cache, open_kernel
 from conformance.model.modes import MODES
-from conformance.oracles.kvm import CannotBuild, KvmOracle, build_kvm
+from conformance.oracles.kvm.build import CannotBuild, build_kvm
+from conformance.oracles.kvm.oracle import KvmOracle
 
 pytestmark = pytest.mark.kernel
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from conformance.model.modes import MODES
-from conformance.oracles.kvm import KernelDied, KvmOracle
+from conformance.oracles.kvm.deaths import KernelDied
+from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.oracles.lacking import Lacking
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]

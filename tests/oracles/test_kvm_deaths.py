@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from conformance.model.modes import MODES
-from conformance.oracles.kvm import KernelDied, KvmOracle
-from conformance.oracles.kvm.deaths import death_of, not_initialised
+from conformance.oracles.kvm.deaths import KernelDied, death_of, not_initialised
 from conformance.oracles.kvm.interface import Death, Exchange
+from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.oracles.lacking import Lacking, no_process
 from conformance.sandbox.watching import descendants
 
@@ -127,7 +127,7 @@ def test_a_process_without_memory_is_no_finding(kvm_library: Path, tmp_path: Pat
         "import sys\n"
         "from pathlib import Path\n"
         "from conformance.model.modes import MODES\n"
-        "from conformance.oracles.kvm import KvmOracle\n"
+        "from conformance.oracles.kvm.oracle import KvmOracle\n"
         "from conformance.oracles.lacking import Lacking\n"
         "try:\n"
         "    KvmOracle(Path(sys.argv[1]), MODES['ept-ad'].host())\n"

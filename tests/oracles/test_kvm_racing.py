@@ -30,8 +30,9 @@ from planting import write_patch
 
 from conformance.kernels import Cache, Kernel, open_kernel
 from conformance.model.modes import MODES
-from conformance.oracles.kvm import RacingKvm, build_kvm
+from conformance.oracles.kvm.build import build_kvm
 from conformance.oracles.kvm.race_interface import Access
+from conformance.oracles.kvm.racing import RacingKvm
 
 pytestmark = pytest.mark.kernel
 VCPU0, OTHER = 0, 1

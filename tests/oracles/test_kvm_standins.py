@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from conformance.kernels import Cache, open_kernel
-from conformance.oracles.kvm import build_kvm
+from conformance.oracles.kvm.build import build_kvm
 from conformance.oracles.kvm.standins import StandIn, assembly, choose, declarations, families, load
 
 

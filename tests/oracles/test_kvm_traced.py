@@ -8,7 +8,8 @@ from kvm_machines import give_memory
 
 from conformance.kernels import Cache
 from conformance.model.modes import MODES
-from conformance.oracles.kvm import KvmOracle, build_kvm
+from conformance.oracles.kvm.build import build_kvm
+from conformance.oracles.kvm.oracle import KvmOracle
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 

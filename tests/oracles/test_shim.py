@@ -13,9 +13,10 @@ from conformance.differential.run import Plan, run
 from conformance.differential.verdict import Verdict
 from conformance.kernels import BuildError, Cache, open_kernel
 from conformance.model.modes import MODES
-from conformance.oracles.child import NR_EVENTS
-from conformance.oracles.shim import KernelDied, ShimOracle, build_shim
+from conformance.oracles.child import NR_EVENTS, KernelDied
+from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.interface import CDEF
+from conformance.oracles.shim.oracle import ShimOracle
 
 pytestmark = pytest.mark.kernel
 SPTE_H = "arch/x86/kvm/mmu/spte.h"

@@ -9,7 +9,8 @@ import pytest
 from conformance.kernels import Cache
 from conformance.model.modes import MODES
 from conformance.oracles.common import functions_of
-from conformance.oracles.shim import ShimOracle, build_shim
+from conformance.oracles.shim.build import build_shim
+from conformance.oracles.shim.oracle import ShimOracle
 
 pytestmark = pytest.mark.kernel
 HOST = MODES["ept-noad"].host()

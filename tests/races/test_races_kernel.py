@@ -12,7 +12,7 @@ from conformance.differential.property import Mutant
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, open_kernel
 from conformance.model.profiles import profile_of
-from conformance.oracles.kvm import build_kvm
+from conformance.oracles.kvm.build import build_kvm
 from conformance.races.contest import Contest, hold
 from conformance.races.goldens import MARK, golden_files
 from conformance.races.replaying import follow

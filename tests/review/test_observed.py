@@ -8,9 +8,9 @@ from planting import write_patch
 
 from conformance.kernels import Cache, open_kernel
 from conformance.model.modes import MODES
-from conformance.oracles.kvm import KvmOracle, build_kvm
-from conformance.oracles.kvm.build import layouts_of
+from conformance.oracles.kvm.build import build_kvm, layouts_of
 from conformance.oracles.kvm.kept import Keeper
+from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.review.kept import Rules
 from conformance.review.plan import Plan
 from conformance.review.stories import tell_stories

@@ -124,7 +124,7 @@ RENAMED = {
 @pytest.mark.slow
 def test_a_kernel_with_other_names_is_judged(tmp_path: Path) -> None:
     from conformance.kernels import Cache, open_kernel
-    from conformance.oracles.kvm import build_kvm
+    from conformance.oracles.kvm.build import build_kvm
 
     before = open_kernel("6.1")
     words = re.compile(rf"\b(trace_|__tracepoint_)?({'|'.join(RENAMED)})\b")

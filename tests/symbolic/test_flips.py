@@ -24,9 +24,10 @@ from conformance.differential.comparison import Comparison  # noqa: E402
 from conformance.differential.engines.bulk import draw  # noqa: E402
 from conformance.differential.properties import PROPERTIES  # noqa: E402
 from conformance.model.modes import MODES  # noqa: E402
+from conformance.oracles.child import KernelDied  # noqa: E402
 from conformance.oracles.hosts import HOST  # noqa: E402
-from conformance.oracles.shim import KernelDied, ShimOracle  # noqa: E402
 from conformance.oracles.shim.image import BASE, shim_image  # noqa: E402
+from conformance.oracles.shim.oracle import ShimOracle  # noqa: E402
 from conformance.symbolic import CannotRun, Machine  # noqa: E402
 from conformance.symbolic.evaluating import Evaluator  # noqa: E402
 

@@ -17,8 +17,8 @@ from conformance.differential.properties import PROPERTIES  # noqa: E402
 from conformance.differential.proving.inputs import every_input  # noqa: E402
 from conformance.model.modes import MODES  # noqa: E402
 from conformance.oracles.hosts import HOST  # noqa: E402
-from conformance.oracles.shim import ShimOracle  # noqa: E402
 from conformance.oracles.shim.image import shim_image  # noqa: E402
+from conformance.oracles.shim.oracle import ShimOracle  # noqa: E402
 from conformance.symbolic import Machine  # noqa: E402
 from conformance.symbolic.evaluating import Evaluator  # noqa: E402
 

@@ -18,9 +18,11 @@ from conformance.kernels import SERIES, Cache, Kernel, open_kernel
 from conformance.kernels.compilers import chosen as compiler
 from conformance.kernels.pins import pinned_release
 from conformance.model.profiles import profile_of
-from conformance.oracles.binary import BinaryOracle, symbolic_image
-from conformance.oracles.shim import ShimOracle, build_shim
+from conformance.oracles.binary.oracle import BinaryOracle
+from conformance.oracles.binary.storing import symbolic_image
+from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.image import shim_image
+from conformance.oracles.shim.oracle import ShimOracle
 from conformance.sandbox.processes import Ended
 
 __all__ = ["between", "binary_witness", "shim_witness"]
