@@ -6,12 +6,11 @@ The other end is worker.py. Nothing that comes from there is trusted, see wire.p
 
 from __future__ import annotations
 
-import atexit
 import ctypes
-import os
 from pathlib import Path
 
 from conformance.oracles.conversing import Broken, Conversation, Ended, Silent, bounds_of
+from conformance.oracles.idle import Idle
 from conformance.oracles.kvm.deaths import KernelDied, death_of
 from conformance.oracles.kvm.interface import Exchange
 from conformance.oracles.kvm.race_interface import Shared
@@ -26,10 +25,6 @@ __all__ = ["Server", "borrow", "close_idle", "give_back"]
 
 WORKER = Path(worker.__file__)
 
-MAX_IDLE = 2
-"""How many servers are kept for reuse: for today's kernel, and for one without a fix."""
-
-_IDLE: list[Server] = []
 _MEMORY = 6 * GIB
 """Bytes of address space: the machine's memory, as much again for what is shared, and the explorer's."""
 _NOT_AN_ANSWER = "wrote what is not an answer"
@@ -39,7 +34,7 @@ class Server:
     """A conversation about races, of which there is one at a time. Lacking if there can be none."""
 
     def __init__(self, library: Path) -> None:
-        self.key = (os.getpid(), library)
+        self.key = library
         self._library = library
         size = ctypes.sizeof(Exchange) + ctypes.sizeof(Shared)
         read = [library, library.with_name("symbols")]
@@ -101,33 +96,18 @@ class Server:
 
 def borrow(library: Path) -> Server:
     """A server in which nothing races at the moment, idle or new. Raises Lacking if there can be none."""
-    for server in _IDLE[::-1]:
-        if server.key == (os.getpid(), library):
-            _IDLE.remove(server)
-            if server.usable:
-                return server
-            server.close()
-    return Server(library)
+    return _idle.take(library) or Server(library)
 
 
 def give_back(server: Server) -> None:
     """Keep a server for reuse, if it can be used again."""
-    if not server.usable:
-        server.close()
-        return
-    _IDLE.append(server)
-    if len(_IDLE) > MAX_IDLE:
-        _close(_IDLE.pop(0))
+    _idle.put(server)
 
 
-def _close(server: Server) -> None:
-    """End a server, unless it is that of a process of which this one is a fork."""
-    if server.key[0] == os.getpid():
-        server.close()
-
-
-@atexit.register
 def close_idle() -> None:
     """End the servers that are kept for reuse."""
-    while _IDLE:
-        _close(_IDLE.pop())
+    _idle.close()
+
+
+_idle: Idle[Server] = Idle(2)
+"""For today's kernel, and for one without a fix."""

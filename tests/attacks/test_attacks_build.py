@@ -107,6 +107,7 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path, guarded: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
+    monkeypatch.setenv("CONFORMANCE_CACHE", str(Cache().root))
     monkeypatch.setenv("HOME", str(guarded))
     made = Scene(tmp_path, guarded)
     yield made

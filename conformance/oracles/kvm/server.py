@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any
 
 from conformance.oracles.conversing import Broken, Conversation, Ended, Silent, bounds_of
 from conformance.oracles.hosts import HOST
+from conformance.oracles.idle import Idle
 from conformance.oracles.kvm import worker
 from conformance.oracles.kvm.deaths import KernelDied, death_of, not_initialised
 from conformance.oracles.kvm.interface import NR_COVERED, NR_KEPT, NR_WORDS, Death, Exchange, Kept
@@ -21,10 +20,6 @@ from conformance.sandbox.policy import GIB
 
 __all__ = ["Server", "Wanted", "borrow", "close_idle", "give_back"]
 
-MAX_IDLE = 6
-"""How many servers are kept for reuse: for two kernels in three modes."""
-
-_IDLE: list[Server] = []
 _MASK = (1 << 64) - 1
 _WORDS = Exchange.words.offset // 8
 _STEP, _END = 1, 0
@@ -48,7 +43,7 @@ class Server:
     """A conversation about machines, of which there is one at a time. Lacking if there can be none."""
 
     def __init__(self, library: Path, host: Sequence[int], patience: float, plant: int = 0) -> None:
-        self.key = (os.getpid(), library, tuple(host), patience, plant)
+        self.key = (library, tuple(host), patience, plant)
         self._patience = patience
         self._bounds = bounds_of(patience)
         size = ctypes.sizeof(Exchange)
@@ -64,7 +59,7 @@ class Server:
 
     def start(self, options: Sequence[int], wanted: Wanted | None = None) -> None:
         """Make a machine. ``wanted``: what it keeps is copied. Raises KernelDied, Lacking."""
-        _, _, host, patience, plant = self.key
+        _, host, patience, plant = self.key
         self.exchange.death = Death.ALIVE
         self._want(wanted)
         self._conversation.begin(int(patience * 1e6), [*host], plant, [*options])
@@ -163,7 +158,7 @@ class Server:
                 raise Lacking(f"kernel code got too little of a processor to answer {silent}") from None
             raise KernelDied(f"did not come back {silent}", hung=True) from None
         except Ended as ended:
-            raise death_of(self.exchange, self.key[1], self._patience, ended.code) from None
+            raise death_of(self.exchange, self.key[0], self._patience, ended.code) from None
 
     def _broke_off(self) -> KernelDied:
         return KernelDied(f"broke off: it {self._conversation.broken('wrote what is not an answer')}")
@@ -172,34 +167,18 @@ class Server:
 def borrow(library: Path, host: Mapping[str, int], patience: float, plant: int = 0) -> Server:
     """A server that makes no machine at the moment, idle or new. Raises Lacking if there can be none."""
     numbers = tuple(int(host[name]) for name in HOST)
-    wanted = (os.getpid(), library, numbers, patience, plant)
-    for server in _IDLE[::-1]:
-        if server.key == wanted:
-            _IDLE.remove(server)
-            if server.usable:
-                return server
-            server.close()
-    return Server(library, numbers, patience, plant)
+    return _idle.take((library, numbers, patience, plant)) or Server(library, numbers, patience, plant)
 
 
 def give_back(server: Server) -> None:
     """Keep a server for reuse, if it can be used again."""
-    if not server.usable:
-        server.close()
-        return
-    _IDLE.append(server)
-    if len(_IDLE) > MAX_IDLE:
-        _close(_IDLE.pop(0))
+    _idle.put(server)
 
 
-def _close(server: Server) -> None:
-    """End a server, unless it is that of a process of which this one is a fork."""
-    if server.key[0] == os.getpid():
-        server.close()
-
-
-@atexit.register
 def close_idle() -> None:
     """End the servers that are kept for reuse."""
-    while _IDLE:
-        _close(_IDLE.pop())
+    _idle.close()
+
+
+_idle: Idle[Server] = Idle(6)
+"""For two kernels in three modes."""
