@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from conformance.errors import ConformanceError, KernelCodeDied
 from conformance.oracles.conversing import Broken, Conversation, Ended, Silent, bounds_of
 from conformance.oracles.hosts import HOST
-from conformance.oracles.lacking import Lacking, broke_off
+from conformance.oracles.lacking import Lacking, broke_off, written
 from conformance.oracles.serving import AT, CELLS, INPUTS, OUTPUTS, SHARED_BYTES
 from conformance.sandbox.policy import GIB
 
@@ -145,7 +145,7 @@ class FunctionOracle:
         n = batch.shape[1]
         host, expected = self._host, self._expected
         try:
-            self.unexpected = self._receive(str, n)
+            self.unexpected = written(self._receive(str, n))
         except _WroteNoAnswer as died:
             raise KernelDied(died.how, self._writer(entry, batch, host, expected)) from None
         rows = entry.nr_out + 1

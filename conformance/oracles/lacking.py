@@ -7,7 +7,7 @@ import signal
 
 from conformance.errors import ConformanceError
 
-__all__ = ["FROM_OUTSIDE", "MEMORY", "Lacking", "broke_off", "no_process", "signal_name"]
+__all__ = ["FROM_OUTSIDE", "MEMORY", "Lacking", "broke_off", "no_process", "signal_name", "written"]
 
 MEMORY = "Free memory, or raise the limits of this process (ulimit -a), and try again."
 """What to do where the system did not give what a process needs."""
@@ -65,6 +65,12 @@ def broke_off(code: int) -> str | Lacking:
     if -code in FROM_OUTSIDE:
         return no_process(code)
     return f"died of {signal_name(-code)}"
+
+
+def written(text: bytes | str) -> str:
+    """What kernel code wrote, as text without control characters, which would steer a terminal."""
+    whole = text.decode(errors="replace") if isinstance(text, bytes) else text
+    return "".join(one if one.isprintable() else "?" for one in whole)
 
 
 def signal_name(number: int) -> str:

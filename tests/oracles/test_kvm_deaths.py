@@ -90,6 +90,10 @@ def test_kernel_code_that_breaks_off_is_a_finding(tmp_path: Path, death: Death, 
     assert isinstance(died, KernelDied) and died.how.startswith(how)
 
 
+def test_what_kernel_code_wrote_steers_no_terminal(tmp_path: Path) -> None:
+    assert str(ended(tmp_path, Death.BUG, b"\x1b[2Jfoo\x07\xff")) == "BUG in ?[2Jfoo?\ufffd"
+
+
 @pytest.mark.parametrize("code", [-9, -7, -15])
 def test_a_process_that_is_ended_from_outside_is_no_finding(tmp_path: Path, code: int) -> None:
     assert isinstance(ended(tmp_path, Death.ALIVE, code=code), Lacking)

@@ -10,7 +10,7 @@ from pathlib import Path
 from conformance.errors import KernelCodeDied
 from conformance.oracles.kvm.interface import Death, Exchange
 from conformance.oracles.kvm.symbols import symbols_of
-from conformance.oracles.lacking import FROM_OUTSIDE, MEMORY, Lacking, broke_off, signal_name
+from conformance.oracles.lacking import FROM_OUTSIDE, MEMORY, Lacking, broke_off, signal_name, written
 
 __all__ = ["KernelDied", "death_of", "not_initialised", "not_made"]
 
@@ -44,7 +44,7 @@ def death_of(exchange: Exchange, library: Path, patience: float, code: int) -> K
     how = broke_off(code)
     if code < 0 or exchange.death not in _TOLD:
         return how if isinstance(how, Lacking) else KernelDied(how)
-    what = exchange.what.decode(errors="replace")
+    what = written(exchange.what)
     place = _place(library, exchange.at)
     death = exchange.death
     if death == Death.BUG:

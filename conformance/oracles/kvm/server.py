@@ -15,7 +15,7 @@ from conformance.oracles.idle import Idle
 from conformance.oracles.kvm import worker
 from conformance.oracles.kvm.deaths import KernelDied, death_of, not_initialised
 from conformance.oracles.kvm.interface import NR_COVERED, NR_KEPT, NR_WORDS, Death, Exchange, Kept
-from conformance.oracles.lacking import Lacking
+from conformance.oracles.lacking import Lacking, written
 from conformance.sandbox.policy import GIB
 
 __all__ = ["Server", "Wanted", "borrow", "close_idle", "give_back"]
@@ -130,7 +130,7 @@ class Server:
         length = self.exchange.events_length
         if not length:
             return []
-        return self.exchange.events[:length].decode(errors="replace").splitlines()
+        return [written(line) for line in self.exchange.events[:length].splitlines()]
 
     def covered(self) -> list[int]:
         """Where functions lie that ran since this was last asked, as distances from the one they called."""
