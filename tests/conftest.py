@@ -8,6 +8,7 @@ tox matrix chooses.
 from __future__ import annotations
 
 import os
+import signal
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,10 @@ COUNTED = "counted: "
 
 
 def pytest_configure(config) -> None:
+    # What a shell ignores for tests in the background, commands that they start would ignore as well.
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     config.stash[SCORES] = Scores()
     config.pluginmanager.register(config.stash[SCORES])
 
