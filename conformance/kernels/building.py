@@ -121,7 +121,10 @@ def _check_machine(done: Done, said: str, policy: Policy, what: str) -> None:
                 raise disk_full(path)
         raise ConformanceError(f"{what} needs more than {policy.file_size >> 20} MiB for temporary files.")
     if "File size limit exceeded" in said or "File too large" in said:
-        raise ConformanceError(f"{what} makes a file of more than {policy.file_size >> 20} MiB.")
+        raise ConformanceError(
+            f"{what} makes a file larger than {policy.file_size >> 20} MiB, or than the limit on file size"
+            " of this process (ulimit -a)."
+        )
     limit = starved(done.returncode, said)
     if limit:
         raise no_more(what, limit)

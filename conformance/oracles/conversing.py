@@ -99,7 +99,7 @@ class Conversation:
             theirs = (control, self._unread, answers, status, shared)
             self._process = start(
                 [sys.executable, "-s", "-B", str(worker), *map(str, theirs), *arguments],
-                Policy(read=(*interpreter(), *read), memory=memory, file_size=_SAID),
+                Policy(read=(*interpreter(), worker, *read), memory=memory, file_size=_SAID),
                 fds=theirs,
                 environment={"PYTHONPATH": os.pathsep.join(map(str, packages()))},
             )
