@@ -156,11 +156,12 @@ class Conversation:
         """End everything."""
         self.alive = False
         process, self._process = self._process, None
+        # First: at the end of a pipe from which it reads, kernel code would go on, and to another case.
+        if process is not None:
+            process.close()
         while self._open:
             with contextlib.suppress(OSError):
                 os.close(self._open.pop())
-        if process is not None:
-            process.close()
 
     @property
     def closed(self) -> bool:
