@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.errors import ConformanceError, KernelCodeDied
-from conformance.oracles.conversing import Broken, Conversation, Ended, Silent, bounds_of
+from conformance.oracles.conversing import Broken, Conversation, Ended, Silent, bounds_of, failure_of
 from conformance.oracles.hosts import HOST
 from conformance.oracles.lacking import Lacking, broke_off, written
 from conformance.oracles.serving import AT, CELLS, INPUTS, OUTPUTS, SHARED_BYTES
@@ -231,14 +231,11 @@ class FunctionOracle:
             answer = conversation.hear(self._bounds)
             if not isinstance(answer, form):
                 raise conversation.broken("wrote what is not an answer")
-        except Broken as broken:
+        except (Broken, Silent) as problem:
             self._host, self._expected = [], []
-            raise _WroteNoAnswer(f"broke off: it {broken}", self._case(n)) from None
-        except Silent as silent:
-            self._host, self._expected = [], []
-            if silent.stuck.starved:
-                raise Lacking(f"kernel code got too little of a processor to answer {silent}") from None
-            raise KernelDied(f"did not come back {silent}", self._case(n), hung=True) from None
+            how, hung = failure_of(problem)
+            died = KernelDied if hung else _WroteNoAnswer
+            raise died(how, self._case(n), hung) from None
         except Ended as ended:
             self._host, self._expected = [], []
             raise self._death(ended.code, self._case(n)) from None

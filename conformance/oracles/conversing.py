@@ -26,7 +26,7 @@ from conformance.sandbox.launching import Process, start
 from conformance.sandbox.policy import Policy, interpreter, packages
 from conformance.sandbox.watching import Bounds, Stuck, Watch
 
-__all__ = ["Broken", "Conversation", "Ended", "Silent", "bounds_of"]
+__all__ = ["Broken", "Conversation", "Ended", "Silent", "bounds_of", "failure_of"]
 
 _MOST = 1 << 22
 """Bytes of an answer that is JSON."""
@@ -69,6 +69,18 @@ class Silent(Exception):
 
 class Broken(Exception):
     """What came is no answer to what was asked; the conversation is over."""
+
+
+def failure_of(problem: Broken | Silent) -> tuple[str, bool]:
+    """How kernel code broke off the conversation, in words that follow "the kernel", and whether it hung.
+
+    Raises Lacking if others had kept the processors from it.
+    """
+    if isinstance(problem, Broken):
+        return f"broke off: it {problem}", False
+    if problem.stuck.starved:
+        raise Lacking(f"kernel code got too little of a processor to answer {problem}") from None
+    return f"did not come back {problem}", True
 
 
 class Conversation:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import ctypes
 from pathlib import Path
 
-from conformance.oracles.conversing import Broken, Conversation, Ended, Silent, bounds_of
+from conformance.oracles.conversing import Broken, Conversation, Ended, Silent, bounds_of, failure_of
 from conformance.oracles.idle import Idle
 from conformance.oracles.kvm.deaths import KernelDied, death_of
 from conformance.oracles.kvm.interface import Exchange
 from conformance.oracles.kvm.race_interface import Shared
-from conformance.oracles.lacking import Lacking
 from conformance.races import worker
 from conformance.races.tasks import Outcome
 from conformance.races.wire import NotAnOutcome, Request, read_choices, read_outcome
@@ -57,12 +56,8 @@ class Server:
             if outcome is not None and not ended.code:
                 return outcome
             raise death_of(self._exchange, self._library, request.patience, ended.code) from None
-        except Broken as broken:
-            raise KernelDied(f"broke off: it {broken}") from None
-        except Silent as silent:
-            if silent.stuck.starved:
-                raise Lacking(f"kernel code got too little of a processor to answer {silent}") from None
-            raise KernelDied(f"did not come back {silent}", hung=True) from None
+        except (Broken, Silent) as problem:
+            raise KernelDied(*failure_of(problem)) from None
 
     def choices(self, threads: int) -> tuple[int, ...]:
         """The threads that were chosen in the last schedule, in order; none if that cannot be known."""

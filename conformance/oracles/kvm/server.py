@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conformance.oracles.conversing import Broken, Conversation, Ended, Silent, bounds_of
+from conformance.oracles.conversing import Broken, Conversation, Ended, Silent, bounds_of, failure_of
 from conformance.oracles.hosts import HOST
 from conformance.oracles.idle import Idle
 from conformance.oracles.kvm import worker
@@ -151,12 +151,8 @@ class Server:
     def _hear(self) -> Any:
         try:
             return self._conversation.hear(self._bounds)
-        except Broken as broken:
-            raise KernelDied(f"broke off: it {broken}") from None
-        except Silent as silent:
-            if silent.stuck.starved:
-                raise Lacking(f"kernel code got too little of a processor to answer {silent}") from None
-            raise KernelDied(f"did not come back {silent}", hung=True) from None
+        except (Broken, Silent) as problem:
+            raise KernelDied(*failure_of(problem)) from None
         except Ended as ended:
             raise death_of(self.exchange, self.key[0], self._patience, ended.code) from None
 
