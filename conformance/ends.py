@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a command ends when it is told to from outside: by SIGINT, SIGTERM or SIGHUP.
+"""How a command ends by a signal from outside: SIGINT, SIGTERM or SIGHUP.
 
 All its processes are killed at once, whatever the main thread is at; there, Interrupted is raised, so that
 what is known can be reported and what is half made removed. A thread watches over that: if the main thread

@@ -35,7 +35,7 @@ _MACHINE_S = re.compile(
     r'|Acquire::ForceIPv[46]|Dir::Etc::netrc(?:parts)?(?= "/)) "[^"\n]*";'
 )
 _FRESHNESS = re.compile(r'Acquire::(?:Check-Valid-Until|Check-Date) "[^"\n]*";')
-"""Where a mirror stands still on purpose, its machine says so; it is told when it counts."""
+"""Where a mirror stands still on purpose, its machine says so; it is reported when it counts."""
 
 _SETTINGS = """\
 Dir::Etc::main "/dev/null";

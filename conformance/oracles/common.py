@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,7 +21,6 @@ __all__ = [
     "digest_of",
     "digest_of_parts",
     "functions_of",
-    "import_path",
     "lines_naming",
 ]
 
@@ -101,9 +99,3 @@ def functions_of(library: Path) -> dict[int, str]:
         raise ConformanceError(f"{library} cannot be read: {first_error(listed.stderr)}")
     found = re.findall(r"^([0-9a-f]+) [tTwW] (\S+)$", listed.stdout, re.M)
     return {int(value, 16): name for value, name in found}
-
-
-def import_path() -> str:
-    """PYTHONPATH for a child process: where this package is, then what it was."""
-    package = str(Path(__file__).resolve().parents[2])
-    return os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))

@@ -2,7 +2,7 @@
 """A conversation with kernel code, which may crash, hang, or answer anything at all.
 
 Nothing that comes from the process in which kernel code runs is trusted: answers are bounded, have to repeat
-the nonce of their request, and are awaited for a bounded time; how the process ended is told by its
+the nonce of their request, and are awaited for a bounded time; how the process ended is reported by its
 supervisor, see supervising.py, which kernel code cannot reach.
 """
 

@@ -7,7 +7,6 @@ import bz2
 import gzip
 import io
 import lzma
-import shutil
 import struct
 import subprocess
 import tarfile
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from packing import lz4
 
 from conformance.errors import ConformanceError
 from conformance.kernels import staging
@@ -26,14 +26,6 @@ from conformance.kernels.unpacking import unpacked
 from conformance.kernels.vmlinuz import btf_of
 
 ZEROS = bytes(3 << 20)
-
-
-def lz4(data: bytes) -> bytes:
-    if shutil.which("lz4") is None:
-        pytest.skip("there is no lz4 here")
-    done = subprocess.run(["lz4", "-l", "-c", "-"], input=data, capture_output=True, check=True)
-    return done.stdout + struct.pack("<I", len(data))
-
 
 PACKERS = {
     "gzip": gzip.compress,

@@ -6,28 +6,19 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import shutil
 import struct
 import subprocess
 from pathlib import Path
 
 import pytest
 import zstandard
+from packing import lz4
 
 from conformance.errors import ConformanceError
 from conformance.kernels.unpacking import unpacked
 from conformance.kernels.vmlinuz import btf_of, vmlinux_of
 
 INSIDE = b"\x7fELF" + bytes(range(256)) * 40
-
-
-def lz4(data: bytes) -> bytes:
-    """As the kernel's build packs: the legacy frame, and the size behind it."""
-    if shutil.which("lz4") is None:
-        pytest.skip("there is no lz4 here")
-    done = subprocess.run(["lz4", "-l", "-c", "-"], input=data, capture_output=True, check=True)
-    return done.stdout + struct.pack("<I", len(data))
-
 
 PACKERS = {
     "gzip": gzip.compress,

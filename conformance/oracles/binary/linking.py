@@ -29,7 +29,7 @@ NOWHERE = 0x7000_0000
 """Where what nobody defines lies, a page each."""
 _PAGE = 4096
 _MOST_MISSING = 1 << 14
-"""Symbols that nobody defines; kvm.ko imports 700. All have a page below 2 GiB."""
+"""Symbols without a definition; kvm.ko imports 700. All have a page below 2 GiB."""
 _MOST_SITES = 1 << 16
 """Entries of the table of complaints; kvm.ko has 1,500."""
 _MOST_ENTRY = 64
