@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import conformance
-from conformance.differential import run as running
-from conformance.differential.run import Plan
+from conformance.differential import run_properties
+from conformance.differential.run_properties import PropertyPlan
 from conformance.differential.verdict import Result, Verdict
 from conformance.ends import Interrupted
 
@@ -88,9 +88,9 @@ def test_what_is_known_is_reported(monkeypatch):
         advance(Result("is_large_pte", "shim", "fuzz", "npt", Verdict.PASS, 10))
         raise Interrupted(signal.SIGTERM)
 
-    monkeypatch.setattr(running, "_judge", judged)
-    plan = Plan(kernels=("6.1",), only=("is_large_pte", "is_writable_pte"))
-    told = running.run(plan, progress=lambda message: None).kernels[0].results
+    monkeypatch.setattr(run_properties, "_judge", judged)
+    plan = PropertyPlan(kernels=("6.1",), only=("is_large_pte", "is_writable_pte"))
+    told = run_properties.run(plan, progress=lambda message: None).kernels[0].results
     assert [(result.property, result.verdict, result.reason) for result in told] == [
         ("is_large_pte", Verdict.PASS, ""),
         ("is_writable_pte", Verdict.MISS, "not reached: interrupted by SIGTERM"),

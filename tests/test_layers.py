@@ -35,16 +35,16 @@ ALLOWED = {
     "reports": {
         "errors",
         "differential.verdict",
-        "model.decode",
-        "model.illegal",
+        "model.spte.decode",
+        "model.spte.illegal",
         "model.readings",
         "history.fix",
-        "history.judging",
-        "history.running",
+        "history.judging_revert",
+        "history.run_reverts",
         "layout",
         "machine",
         "review.identify",
-        "review.judging",
+        "review.judging_series",
         "review.outcome",
         "review.reply",
         "review.review",
@@ -81,9 +81,9 @@ def test_a_room_knows_only_those_that_it_may(room):
 @pytest.mark.parametrize(
     "line",
     [
-        "import conformance.model.kernel",
+        "import conformance.model.semantics",
         "from conformance import model",
-        "from conformance.model import Kernel",
+        "from conformance.model import semantics",
     ],
 )
 def test_an_import_is_seen_however_it_is_written(tmp_path, line):

@@ -86,7 +86,7 @@ def _judge(
     from conformance.kernels.tools import quiet
     from conformance.reports.review_mail import render_series
     from conformance.review.b4 import Setup, handed
-    from conformance.review.judging import judge
+    from conformance.review.judging_series import judge
     from conformance.review.outcome import FailOn, Gate, Outcome
     from conformance.review.reply import reply
 

@@ -71,7 +71,7 @@ def diff(
     with watching() as (progress, _):
         from conformance.kernels import open_kernel
         from conformance.kernels.compilers import chosen
-        from conformance.review import Plan, compare
+        from conformance.review import ReviewPlan, compare
         from conformance.review.outcome import FailOn, Gate, outcome_of
 
         words = (
@@ -80,7 +80,7 @@ def diff(
             *(word for patch in patches for word in ("--patch", patch)),
             *chosen().arguments,
         )
-        plan = Plan(**given, arguments=words)
+        plan = ReviewPlan(**given, arguments=words)
         kernels = (
             open_kernel(before, progress=progress),
             open_kernel(after, [Path(patch) for patch in patches], progress=progress),

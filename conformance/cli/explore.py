@@ -26,7 +26,7 @@ from conformance.reports.files import Destination
 from conformance.reports.text import escaped
 
 if TYPE_CHECKING:
-    from conformance.races.running import Finding
+    from conformance.races.run_races import Finding
 
 __all__ = ["explore"]
 
@@ -44,7 +44,7 @@ def list_() -> None:
     """Name the races with a line on each, the promises, and what races can do without."""
     from conformance.cli.list import section
     from conformance.model.changes import RACES as CHANGES
-    from conformance.races.promises import PROMISES
+    from conformance.races.invariants import PROMISES
     from conformance.races.stories import RACES
     from conformance.reports.terminal import Screen
 
@@ -91,10 +91,10 @@ def run(ctx: click.Context, names: tuple[str, ...], save: str | None, html: str 
     given["patches"] = tuple(Path(patch) for patch in given["patches"])
     files = {"--save": output_file("--save", save), "--html": output_file("--html", html)}
     with watching() as (progress, advance):
-        from conformance.races.running import LIMITS, Plan
-        from conformance.races.running import run as race
+        from conformance.races.run_races import LIMITS, RacePlan
+        from conformance.races.run_races import run as race
 
-        report, found = race(Plan(names=names, **given), progress=progress, advance=advance)
+        report, found = race(RacePlan(names=names, **given), progress=progress, advance=advance)
     status = tell(report, places)
     click.echo(f"\n{LIMITS}", err=None in places.values())
     if found:
@@ -134,13 +134,13 @@ def replay(
 def bless(names: tuple[str, ...], **given: Any) -> None:
     """Write the shortest bad schedule of each historic form, and its picture, under golden/races."""
     from conformance.races.goldens import write_all
-    from conformance.races.running import Plan
+    from conformance.races.run_races import RacePlan
     from conformance.scenarios.blessing import check_allowed
 
     check_allowed()
     given["patches"] = tuple(Path(patch) for patch in given["patches"])
     with watching() as (progress, advance):
-        written = write_all(Plan(names=names, **given), progress, advance)
+        written = write_all(RacePlan(names=names, **given), progress, advance)
     click.echo(f"{len(written)} written")
 
 

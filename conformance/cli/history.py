@@ -32,9 +32,9 @@ def history(ctx: click.Context, **given: Any) -> None:
     del given["bisect"]
     places = destinations(given)
     with watching() as (progress, advance):
-        from conformance.history.running import Plan, run
+        from conformance.history.run_reverts import HistoryPlan, run
 
-        found = run(Plan(**given), progress=progress, advance=advance)
+        found = run(HistoryPlan(**given), progress=progress, advance=advance)
     from conformance.reports.history import show
 
     ctx.exit(tell(found.report, places, partial(show, found)))

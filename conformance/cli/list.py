@@ -23,7 +23,7 @@ __all__ = ["list", "section"]
 def list(kernel: str | None) -> None:
     """Name the properties, modes, engines and oracles, with a line on each."""
     from conformance.cli.run import watching
-    from conformance.differential.run import listing
+    from conformance.differential.run_properties import listing
     from conformance.reports.terminal import Screen
 
     with watching() as (progress, _):

@@ -47,10 +47,10 @@ def lockstep(ctx: click.Context, **given: Any) -> None:
     given["patches"] = tuple(Path(patch) for patch in given["patches"])
     given["save"] = output_file("--save", given["save"])
     with watching() as (progress, advance):
-        from conformance.scenarios.walking import Plan, told
+        from conformance.scenarios.walking import LockstepPlan, told
         from conformance.scenarios.walking import run as walk
 
-        outcome = walk(Plan(**given), progress=progress, advance=advance)
+        outcome = walk(LockstepPlan(**given), progress=progress, advance=advance)
     status = tell(outcome.report, places)
     if outcome.steps:
         click.echo("\n".join(["", "steps compared", *told(outcome.steps)]), err=None in places.values())

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from conformance.kernels import Kernel
     from conformance.reports.files import Destination
     from conformance.review import Review
-    from conformance.review.judging import Compare, Judged, Listener, SeriesReview
+    from conformance.review.judging_series import Compare, Judged, Listener, SeriesReview
     from conformance.review.outcome import Gate
 
 __all__ = ["comparing", "patch"]
@@ -84,7 +84,7 @@ def patch(
     with watching() as (progress, _):
         from conformance.kernels.compilers import chosen
         from conformance.kernels.selector import DEFAULT
-        from conformance.review import judging
+        from conformance.review import judging_series
         from conformance.review.commits import find_commits
         from conformance.review.outcome import FailOn, Gate
         from conformance.review.series import read_series
@@ -95,12 +95,12 @@ def patch(
         onto = onto or DEFAULT if commits is None else commits.onto
         command = shlex.join(["conformance", "patch", *files, "--onto", onto, *chosen().arguments])
         compare = comparing(command, progress, **given)
-        heard: list[judging.Judged] = []
+        heard: list[judging_series.Judged] = []
         shown, wrote = _listener(verbose, screen, heard)
         try:
-            told = judging.judge(series, onto, compare, progress, jobs=jobs, listener=shown)
+            told = judging_series.judge(series, onto, compare, progress, jobs=jobs, listener=shown)
         except Ended as ended:
-            told = judging.cut_short(series, onto, heard, f"not reached: {ended}")
+            told = judging_series.cut_short(series, onto, heard, f"not reached: {ended}")
             progress(f"{ended}: {len(told.parts) - len(heard)} patches were not reached")
     render = partial(_render, told, given["seed"], gate, verbose)
     status = told.status(gate) or max(wrote)
@@ -113,7 +113,7 @@ def _listener(
     """What shows each patch as soon as it is judged, and notes it in ``heard``; and what printing came to."""
     from conformance.cli.run import printed
     from conformance.reports.review_mail import heading, section
-    from conformance.review.judging import Listener
+    from conformance.review.judging_series import Listener
 
     wrote: list[int] = [0]
 
@@ -146,11 +146,11 @@ def comparing(command: str, progress: Any, **plan: Any) -> Compare:
 
     Raises ConformanceError about a plan that names what there is not.
     """
-    from conformance.differential.wanted import check_wanted
+    from conformance.differential.selection import check_wanted
     from conformance.review.difference import compare as compare_kernels
-    from conformance.review.plan import Plan
+    from conformance.review.plan import ReviewPlan
 
-    looking = Plan(**plan)
+    looking = ReviewPlan(**plan)
     check_wanted(looking.only, looking.modes, looking.case)
 
     def compare(before: Kernel, after: Kernel, suspects: Sequence[str]) -> Review:

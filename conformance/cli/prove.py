@@ -71,15 +71,15 @@ def prove(ctx: click.Context, between: tuple[str, str] | None, **given: Any) -> 
 
         require()
         if between:
-            from conformance.differential.proving.run import between as compare
+            from conformance.differential.proving.run_proofs import between as compare
 
             wanted = given["only"], given["timeout"], given["jobs"]
             report = compare(between, *wanted, progress, advance, given["modes"])
         else:
-            from conformance.differential.run import Plan, run
+            from conformance.differential.run_properties import PropertyPlan, run
 
             given["patches"] = tuple(Path(patch) for patch in given["patches"])
-            plan = Plan(**given, engines=("prove",), budget=math.inf)
+            plan = PropertyPlan(**given, engines=("prove",), budget=math.inf)
             report = run(plan, progress=progress, advance=advance)
     from conformance.reports import proofs
 

@@ -78,11 +78,11 @@ def run(ctx: click.Context, compilers: tuple[str, ...], **given: Any) -> None:
     given["patches"] = tuple(Path(patch) for patch in given["patches"])
     with watching() as (progress, advance):
         # Here and not above: numpy and cffi take longer to load than --help should.
-        from conformance.differential.run import Plan
-        from conformance.differential.run import run as compare
+        from conformance.differential.run_properties import PropertyPlan
+        from conformance.differential.run_properties import run as compare
 
         def judge(seed: int | None) -> Report:
-            plan = Plan(**given | {"seed": seed})
+            plan = PropertyPlan(**given | {"seed": seed})
             return compare(plan, progress=progress, advance=advance)
 
         report = each_compiler(compilers, judge, given["seed"])

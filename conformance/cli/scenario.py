@@ -67,10 +67,12 @@ def run(ctx: click.Context, names: tuple[str, ...], compilers: tuple[str, ...], 
     places = destinations(given)
     with watching() as (progress, advance):
         # Here and not above: what it imports takes longer to load than --help should.
-        from conformance.scenarios.running import Plan
-        from conformance.scenarios.running import run as play
+        from conformance.scenarios.run_scenarios import ScenarioPlan
+        from conformance.scenarios.run_scenarios import run as play
 
-        plan = Plan(given["kernels"], _paths(given["patches"]), kept(names), given["modes"], given["jobs"])
+        plan = ScenarioPlan(
+            given["kernels"], _paths(given["patches"]), kept(names), given["modes"], given["jobs"]
+        )
         report = each_compiler(compilers, lambda seed: play(plan, progress=progress, advance=advance))
     ctx.exit(tell(report, places))
 

@@ -16,10 +16,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from conformance.model import mmio, states
 from conformance.model.changes import ACC_READ
-from conformance.model.decode import describe
-from conformance.model.kernel import Kernel
 from conformance.model.layout import (
     PT_PAGE_SIZE_MASK,
     PT_PRESENT_MASK,
@@ -27,6 +24,9 @@ from conformance.model.layout import (
     SPTE_BASE_ADDR_MASK,
     VMX_EPT_IPAT_BIT,
 )
+from conformance.model.semantics import Semantics
+from conformance.model.spte import mmio, states
+from conformance.model.spte.decode import describe
 from conformance.model.words import ALL, Word, has, when
 
 __all__ = [
@@ -51,16 +51,16 @@ class Column:
     name: str
     width: int = 64
 
-    def choices(self, k: Kernel) -> tuple[int, ...] | None:
+    def choices(self, k: Semantics) -> tuple[int, ...] | None:
         """All values, where there are few; None where there are too many to list."""
         return None
 
-    def admits(self, k: Kernel, value: int) -> bool:
+    def admits(self, k: Semantics, value: int) -> bool:
         """Whether ``value`` is one that the kernel function may be called with."""
         listed = self.choices(k)
         return value in listed if listed is not None else 0 <= value < 1 << self.width
 
-    def decoded(self, k: Kernel, value: int) -> str:
+    def decoded(self, k: Semantics, value: int) -> str:
         """What the value says beyond its number; "" if nothing."""
         return ""
 
@@ -68,11 +68,11 @@ class Column:
         """The value as reports write it: short decimals where it is a count or a choice, else hex."""
         return str(value) if self.width <= 16 else f"{value:#x}"
 
-    def sample(self, k: Kernel, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
+    def sample(self, k: Semantics, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
         """``n`` values, given those already ``drawn`` for earlier columns of the same cases."""
         raise NotImplementedError
 
-    def strategy(self, k: Kernel, drawn: Mapping[str, int]) -> st.SearchStrategy[int]:
+    def strategy(self, k: Semantics, drawn: Mapping[str, int]) -> st.SearchStrategy[int]:
         """One value, given those already ``drawn`` for earlier columns of the same case."""
         raise NotImplementedError
 
@@ -83,7 +83,7 @@ class Choice(Column):
 
     values: tuple[int, ...] = ()
 
-    def choices(self, k: Kernel) -> tuple[int, ...]:
+    def choices(self, k: Semantics) -> tuple[int, ...]:
         """The values."""
         return self.values
 
@@ -91,11 +91,11 @@ class Choice(Column):
         """Numbers in decimal, masks in hex."""
         return str(value) if max(self.values, default=0) <= 64 else f"{value:#x}"
 
-    def sample(self, k: Kernel, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
+    def sample(self, k: Semantics, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
         """Each value equally often."""
         return rng.choice(np.array(self.choices(k), np.uint64), n)
 
-    def strategy(self, k: Kernel, drawn: Mapping[str, int]) -> st.SearchStrategy[int]:
+    def strategy(self, k: Semantics, drawn: Mapping[str, int]) -> st.SearchStrategy[int]:
         """Shrinks towards the first value."""
         return st.sampled_from(self.choices(k))
 
@@ -114,17 +114,17 @@ class Access(Choice):
 
     width: int = 4
 
-    def choices(self, k: Kernel) -> tuple[int, ...]:
+    def choices(self, k: Semantics) -> tuple[int, ...]:
         """Three bits, or four since read access has its own."""
         return tuple(range(16 if k.has(ACC_READ) else 8))
 
-    def decoded(self, k: Kernel, value: int) -> str:
+    def decoded(self, k: Semantics, value: int) -> str:
         """What is granted, in words."""
         names = ("read", "write", "exec", "user")
         granted = [name for name in names if value & getattr(k.layout, f"acc_{name}_mask")]
         return ", ".join(granted) or ("nothing" if k.has(ACC_READ) else "reading only")
 
-    def translated(self, access: Word, ours: Kernel, theirs: Kernel) -> Word:
+    def translated(self, access: Word, ours: Semantics, theirs: Semantics) -> Word:
         """The same access in the bits of another kernel; before reading had one, it was always allowed."""
         told: Word = 0 if ours.layout.acc_read_mask else theirs.layout.acc_read_mask
         for name in _ACCESS:
@@ -135,7 +135,9 @@ class Access(Choice):
 _ACCESS = ("acc_exec_mask", "acc_write_mask", "acc_user_mask", "acc_read_mask")
 
 
-def translated(columns: Iterable[Column], words: Iterable[Word], ours: Kernel, theirs: Kernel) -> list[Word]:
+def translated(
+    columns: Iterable[Column], words: Iterable[Word], ours: Semantics, theirs: Semantics
+) -> list[Word]:
     """Words of these columns as they are told to another kernel: access in the bits that it has for it."""
     if all(getattr(ours.layout, name) == getattr(theirs.layout, name) for name in _ACCESS):
         return list(words)
@@ -155,15 +157,15 @@ class Bits(Column):
 
     near: str | None = None
     dense: bool = False
-    seen_as: Callable[[Kernel, Word], Word] | None = None
+    seen_as: Callable[[Semantics, Word], Word] | None = None
 
-    def _other(self, k: Kernel, drawn: Mapping[str, Any]) -> Any:
+    def _other(self, k: Semantics, drawn: Mapping[str, Any]) -> Any:
         """The value to be near."""
         assert self.near is not None
         other = drawn[self.near] if self.seen_as is None else self.seen_as(k, drawn[self.near])
         return other & ((1 << self.width) - 1)
 
-    def sample(self, k: Kernel, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
+    def sample(self, k: Semantics, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
         """Magnitudes evenly over the widths, so that small and large numbers both occur; some of one bit."""
         top = np.uint64((1 << self.width) - 1)
         values = rng.integers(0, ALL, n, np.uint64, endpoint=True) & top
@@ -174,7 +176,7 @@ class Bits(Column):
             values = np.where(rng.integers(0, 2, n) == 1, self._other(k, drawn), values)
         return values
 
-    def strategy(self, k: Kernel, drawn: Mapping[str, int]) -> st.SearchStrategy[int]:
+    def strategy(self, k: Semantics, drawn: Mapping[str, int]) -> st.SearchStrategy[int]:
         """Shrinks towards 0, or the other column's value."""
         kinds = [st.integers(0, (1 << self.width) - 1)]
         if not self.dense:
@@ -191,7 +193,7 @@ class SpteColumn(Column):
     near: str | None = None
     bits_off: int = field(default=3, repr=False)
 
-    def decoded(self, k: Kernel, value: int) -> str:
+    def decoded(self, k: Semantics, value: int) -> str:
         """The SPTE in one line."""
         return describe(k, value)
 
@@ -199,7 +201,7 @@ class SpteColumn(Column):
         """All sixteen digits, so that SPTEs line up."""
         return f"{value:#018x}"
 
-    def sample(self, k: Kernel, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
+    def sample(self, k: Semantics, rng: np.random.Generator, n: int, drawn: Mapping[str, Words]) -> Words:
         """Half legal, a quarter near-legal, most of the rest arbitrary, some special."""
         anything = rng.integers(0, ALL, n, np.uint64, endpoint=True)
         chance = rng.integers(0, ALL, n, np.uint64, endpoint=True)
@@ -221,7 +223,7 @@ class SpteColumn(Column):
             values = np.where(alike < 3, values, np.where(alike < 4, other, other ^ (anything & _telling(k))))
         return values
 
-    def strategy(self, k: Kernel, drawn: Mapping[str, int]) -> st.SearchStrategy[int]:
+    def strategy(self, k: Semantics, drawn: Mapping[str, int]) -> st.SearchStrategy[int]:
         """The same kinds; shrinks towards the plainest legal SPTE."""
         parts = [st.sampled_from(alternatives) for alternatives in spte_alternatives(k)]
         address = st.integers(0, SPTE_BASE_ADDR_MASK >> 12).map(lambda pfn: pfn << 12)
@@ -249,7 +251,7 @@ def _toggled(parts: tuple[int, ...] | list[int]) -> int:
     return word
 
 
-def spte_alternatives(k: Kernel) -> list[tuple[int, ...]]:
+def spte_alternatives(k: Semantics) -> list[tuple[int, ...]]:
     """What legal present SPTEs are put together from: one of each list, all joined."""
     bits = k.layout
     memtypes = (0x6 << 3 | VMX_EPT_IPAT_BIT, 0, 0x6 << 3) if k.shadow_acc_track_mask else (0,)
@@ -270,7 +272,7 @@ def spte_alternatives(k: Kernel) -> list[tuple[int, ...]]:
     ]
 
 
-def _legal_sptes(k: Kernel) -> Words:
+def _legal_sptes(k: Semantics) -> Words:
     """Every legal present SPTE, but for its address."""
     table = np.zeros(1, np.uint64)
     for alternatives in spte_alternatives(k):
@@ -278,7 +280,7 @@ def _legal_sptes(k: Kernel) -> Words:
     return table
 
 
-def special_sptes(k: Kernel) -> tuple[int, ...]:
+def special_sptes(k: Semantics) -> tuple[int, ...]:
     """SPTEs that are not present, each for a reason of its own, and the extremes."""
     mmio_spte = k.shadow_mmio_value | k.shadow_nonpresent_or_rsvd_mask
     return (
@@ -292,7 +294,7 @@ def special_sptes(k: Kernel) -> tuple[int, ...]:
     )
 
 
-def _telling(k: Kernel) -> np.uint64:
+def _telling(k: Semantics) -> np.uint64:
     """The bits in which two states of one SPTE usually differ."""
     return np.uint64(
         k.shadow_host_writable_mask

@@ -13,7 +13,7 @@ from conformance.differential.columns import SpteColumn
 from conformance.differential.property import Property
 from conformance.model.modes import Mode, kernel_in
 from conformance.model.profiles import Profile
-from conformance.model.shape import is_shadow_present_pte
+from conformance.model.spte.predicates import is_shadow_present_pte
 from conformance.model.words import no
 from conformance.oracles.child import FunctionOracle, KernelDied
 

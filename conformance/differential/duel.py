@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from conformance.differential.columns import translated
 from conformance.differential.comparison import Comparison, Difference
+from conformance.differential.counterexamples import described, meant
 from conformance.differential.property import Property
-from conformance.differential.telling import described, meant
 from conformance.differential.verdict import Counterexample
 from conformance.model.layout import Layout
 from conformance.model.modes import Mode, kernel_as_compiled

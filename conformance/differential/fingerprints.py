@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from conformance.differential.inputs import SCHEMA, asked, inputs
 from conformance.differential.property import Property
-from conformance.differential.wanted import chosen
+from conformance.differential.selection import chosen
 from conformance.errors import ConformanceError
 from conformance.kernels.reading import GOLDEN_BYTES, read_text
 from conformance.kernels.releases import is_version

@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from conformance.differential.columns import Access, Bits, Choice, Column, SpteColumn
 from conformance.differential.property import Property
 from conformance.kernels import SERIES
-from conformance.model.kernel import Kernel
 from conformance.model.layout import SPTE_BASE_ADDR_MASK
 from conformance.model.profiles import profile_of
+from conformance.model.semantics import Semantics
 from conformance.model.words import ALL
 
 __all__ = ["CASES", "SCHEMA", "admitted", "asked", "inputs"]
@@ -90,7 +90,7 @@ def inputs(prop: Property) -> Words:
     return np.stack(list(drawn.values()))
 
 
-def admitted(prop: Property, k: Kernel, cases: Words) -> NDArray[np.bool_]:
+def admitted(prop: Property, k: Semantics, cases: Words) -> NDArray[np.bool_]:
     """Which of the cases a kernel like ``k`` may be called with: some have no fourth bit of access."""
     allowed = np.ones(cases.shape[1], np.bool_)
     for row, column in zip(cases, prop.takes, strict=True):
@@ -172,6 +172,6 @@ def _as_seen(column: Bits, other: Words) -> Words:
     made = np.empty_like(other)
     for at, series in enumerate(SERIES):
         major, minor = series.split(".")
-        k = Kernel(profile_of((int(major), int(minor))))
+        k = Semantics(profile_of((int(major), int(minor))))
         made[at :: len(SERIES)] = column.seen_as(k, other[at :: len(SERIES)])
     return made

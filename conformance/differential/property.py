@@ -13,10 +13,10 @@ import numpy as np
 from conformance.differential.columns import Column
 from conformance.differential.legality.needs import Callers
 from conformance.model.changes import Change
-from conformance.model.kernel import Kernel
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile
-from conformance.model.update import Update
+from conformance.model.semantics import Semantics
+from conformance.model.spte.spte_update import Update
 from conformance.model.words import Truth, Word, word
 
 __all__ = ["ANY_MODE", "PROPERTIES", "TDP_MODES", "Mutant", "Property", "declare"]
@@ -82,22 +82,22 @@ class Property:
             return f"absent: gone with {self.until}"
         return ""
 
-    def legal(self, k: Kernel, columns: Sequence[Word]) -> Truth:
+    def legal(self, k: Semantics, columns: Sequence[Word]) -> Truth:
         """Whether a caller of the kernel can give these inputs: ints, arrays or z3 terms, in column order."""
         return self.callers.hold(k, self._named(columns))
 
-    def broken(self, k: Kernel, case: Sequence[int]) -> str:
+    def broken(self, k: Semantics, case: Sequence[int]) -> str:
         """Which precondition a case breaks, in words; "" if it breaks none."""
         return self.callers.broken(k, self._named(case))
 
-    def mended(self, k: Kernel, columns: Sequence[Word]) -> list[Word]:
+    def mended(self, k: Semantics, columns: Sequence[Word]) -> list[Word]:
         """The inputs, changed as little as is known to be enough for a caller to give them."""
         return list(self.callers.mended(k, self._named(columns)).values())
 
     def _named(self, columns: Sequence[Word]) -> dict[str, Word]:
         return {column.name: word for column, word in zip(self.takes, columns, strict=True)}
 
-    def observe(self, k: Kernel, columns: Sequence[Word]) -> list[Word]:
+    def observe(self, k: Semantics, columns: Sequence[Word]) -> list[Word]:
         """The model's observation of cases: the words that ``gives`` names, then the word of events.
 
         ``columns`` are ints, arrays or z3 terms alike. Events are counted in bytes, in the order of

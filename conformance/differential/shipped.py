@@ -14,7 +14,7 @@ from conformance.oracles.binary.build import build_binary
 from conformance.oracles.binary.module import open_module
 
 if TYPE_CHECKING:
-    from conformance.differential.run import Plan
+    from conformance.differential.run_properties import PropertyPlan
 
 __all__ = ["MachineCode", "Unreached", "build", "of_module"]
 
@@ -36,7 +36,7 @@ class MachineCode:
     """What compiled the module, as it says itself."""
 
 
-def of_module(plan: Plan) -> Plan:
+def of_module(plan: PropertyPlan) -> PropertyPlan:
     """The plan, which with a module is about the binary oracle and the series that the module is of.
 
     Raises ConformanceError where the options do not go together.
@@ -55,7 +55,7 @@ def of_module(plan: Plan) -> Plan:
     return replace(plan, oracle="binary", kernels=kernels)
 
 
-def build(plan: Plan, kernel: Kernel, progress: Progress) -> MachineCode:
+def build(plan: PropertyPlan, kernel: Kernel, progress: Progress) -> MachineCode:
     """The image that a plan asks of a kernel."""
     if plan.patches:
         raise ConformanceError("--patch changes source, not the kvm.ko that is shipped: use --oracle shim.")

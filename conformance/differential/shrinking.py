@@ -15,8 +15,8 @@ from conformance.differential.engines.bulk import draw
 from conformance.differential.inputs import admitted
 from conformance.differential.property import Property
 from conformance.differential.rules import broken
-from conformance.model.kernel import Kernel
-from conformance.model.shape import is_shadow_present_pte
+from conformance.model.semantics import Semantics
+from conformance.model.spte.predicates import is_shadow_present_pte
 
 __all__ = ["mended", "shrink", "smallest"]
 
@@ -111,7 +111,7 @@ def _candidates(
     return batch
 
 
-def mended(prop: Property, k: Kernel, batch: Words) -> Words:
+def mended(prop: Property, k: Semantics, batch: Words) -> Words:
     """The cases of a batch changed into what callers can give; those are left out for which that fails."""
     n = batch.shape[1]
     made = [np.broadcast_to(np.asarray(row, np.uint64), n) for row in prop.mended(k, list(batch))]
@@ -166,7 +166,7 @@ def _size(case: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
     return sum(bin(word).count("1") for word in case), sum(word != 0 for word in case), case
 
 
-def _presence(k: Kernel, spte: int) -> bool:
+def _presence(k: Semantics, spte: int) -> bool:
     return bool(is_shadow_present_pte(k, spte))
 
 

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from conformance.history.fix import Fix, Layer, Revert, Substitution, Unseen
+from conformance.history.fix import Fix, Layer, Revert, Substitution, Undetected
 from conformance.history.functions import FUNCTIONS
 from conformance.history.stories import STORIES
-from conformance.history.unseen import UNSEEN
+from conformance.history.undetected import UNSEEN
 
-__all__ = ["FIXES", "UNSEEN", "Fix", "Layer", "Revert", "Substitution", "Unseen"]
+__all__ = ["FIXES", "UNSEEN", "Fix", "Layer", "Revert", "Substitution", "Undetected"]
 
 FIXES: tuple[Fix, ...] = (*FUNCTIONS, *STORIES)
 """Every fix whose absence some oracle must notice."""

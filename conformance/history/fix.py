@@ -20,7 +20,7 @@ __all__ = [
     "Layer",
     "Revert",
     "Substitution",
-    "Unseen",
+    "Undetected",
     "roughly",
     "without",
 ]
@@ -90,7 +90,7 @@ class Fix:
 
 
 @dataclass(frozen=True)
-class Unseen:
+class Undetected:
     """A fix that could be missing from a kernel without any oracle of today noticing, and why.
 
     ``layer`` is what it would take to see it.

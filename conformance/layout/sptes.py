@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from conformance.kernels import Kernel
 from conformance.layout.found import Constant
-from conformance.model.decode import Field, bit_map
 from conformance.model.layout import Layout
-from conformance.model.macros import MACROS, value_of
 from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import Profile
+from conformance.model.spte.decode import Field, bit_map
+from conformance.model.spte.macros import MACROS, value_of
 from conformance.review.constants import defined, values_of
 
 __all__ = ["bit_maps", "constants"]

@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conformance.model.changes import MASKS_IN_MMU, ME_VALUE
-from conformance.model.kernel import Kernel
 from conformance.model.layout import (
     PT64_NX_MASK,
     PT_ACCESSED_MASK,
@@ -21,14 +20,15 @@ from conformance.model.layout import (
     VMX_EPT_RWX_MASK,
     Layout,
 )
-from conformance.model.masks import (
+from conformance.model.profiles import Profile
+from conformance.model.semantics import Semantics
+from conformance.model.spte.masks import (
     kvm_mmu_reset_all_pte_masks,
     kvm_mmu_set_ept_masks,
     kvm_mmu_set_mask_ptes,
     kvm_mmu_set_me_spte_mask,
     kvm_mmu_set_mmio_spte_mask,
 )
-from conformance.model.profiles import Profile
 from conformance.model.words import Truth, Word, no, when
 
 __all__ = ["MODES", "Mode", "kernel_as_compiled", "kernel_in"]
@@ -81,7 +81,7 @@ MODES = {
 """Every mode by name."""
 
 
-def kernel_as_compiled(mode: Mode, profile: Profile, layout: Layout) -> Kernel:
+def kernel_as_compiled(mode: Mode, profile: Profile, layout: Layout) -> Semantics:
     """A kernel with the constants that it was compiled with, to read its SPTEs by.
 
     Where a change has left them so that no masks can be set, it is read by the constants of its profile.
@@ -92,13 +92,13 @@ def kernel_as_compiled(mode: Mode, profile: Profile, layout: Layout) -> Kernel:
         return kernel_in(mode, profile)
 
 
-def kernel_in(mode: Mode, profile: Profile, layout: Layout | None = None) -> Kernel:
+def kernel_in(mode: Mode, profile: Profile, layout: Layout | None = None) -> Semantics:
     """A kernel of this profile with its masks as the vendor modules leave them on the mode's host.
 
     ``layout`` is that of a kernel whose constants are not those of its profile. What the modules WARNed about
     on the way is dropped.
     """
-    k = Kernel(profile)
+    k = Semantics(profile)
     k.layout = layout or k.layout
     k.tdp_enabled = mode.tdp
     k.get_mt_mask = mode.ept
@@ -127,7 +127,7 @@ def kernel_in(mode: Mode, profile: Profile, layout: Layout | None = None) -> Ker
     return k
 
 
-def _set_masks_as_vendor(k: Kernel, mode: Mode) -> None:
+def _set_masks_as_vendor(k: Semantics, mode: Mode) -> None:
     """What x86.c, svm.c and vmx.c passed to the MMU before v5.13."""
     reserved = when(mode.phys_bits < 52, 1 << 51 | PT_PRESENT_MASK)
     both = k.layout.acc_write_mask | k.layout.acc_user_mask

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from conformance.model.decode import HUGE_LEVELS, SIZES, address_bits, is_leaf, kind_of
-from conformance.model.illegal import complaints
-from conformance.model.kernel import Kernel
 from conformance.model.layout import PG_LEVEL_4K, SPTE_BASE_ADDR_MASK
 from conformance.model.modes import MODES, Mode, kernel_in
 from conformance.model.profiles import Profile
+from conformance.model.semantics import Semantics
+from conformance.model.spte.decode import HUGE_LEVELS, SIZES, address_bits, is_leaf, kind_of
+from conformance.model.spte.illegal import complaints
 
 __all__ = ["LEVELS", "Reading", "best", "reading", "readings", "role"]
 
@@ -37,7 +37,7 @@ class Reading:
 
     spte: int
     mode: Mode
-    kernel: Kernel
+    kernel: Semantics
     wrong: dict[int, list[str]]
     assumed: int = 0
 
@@ -70,7 +70,7 @@ class Reading:
         return found
 
 
-def role(k: Kernel, spte: int, level: int) -> str:
+def role(k: Semantics, spte: int, level: int) -> str:
     """What an SPTE in a table of ``level`` maps: ``"2 MiB page"``, ``"table"``, or "" if nothing."""
     if kind_of(k, spte) != "present":
         return ""
@@ -123,5 +123,5 @@ def _on_host(mode: Mode, phys_bits: int) -> Mode:
 
 
 @lru_cache(maxsize=1024)
-def _kernel(mode: Mode, profile: Profile) -> Kernel:
+def _kernel(mode: Mode, profile: Profile) -> Semantics:
     return kernel_in(mode, profile)

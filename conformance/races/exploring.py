@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from conformance.races.bounded import FewPreemptions
 from conformance.races.dpor import every_schedule
+from conformance.races.invariants import Invariant, broken
 from conformance.races.pct import DEPTH, guarantee, random_schedules
-from conformance.races.promises import Promise, broken
 from conformance.races.subject import Ending, Subject
 
 __all__ = ["MOST_PREEMPTIONS", "Breach", "Explored", "explore"]
@@ -99,7 +99,9 @@ def _times(preemptions: int) -> str:
     return f"{preemptions} preemption{'' if preemptions == 1 else 's'}"
 
 
-def explore(subject: Subject, limit: int, seed: int | None = None, wanted: Promise | None = None) -> Explored:
+def explore(
+    subject: Subject, limit: int, seed: int | None = None, wanted: Invariant | None = None
+) -> Explored:
     """Look for a schedule that breaks a promise, the ``wanted`` one or any, until one is found.
 
     With a seed schedules are random, ``limit`` of them. Without, all are run that differ, up to ``limit``. If
@@ -129,7 +131,7 @@ def _is_over(found: Explored) -> bool:
     return found.exhausted or found.breach is not None
 
 
-def _with_few_preemptions(found: Explored, subject: Subject, limit: int, wanted: Promise | None) -> int:
+def _with_few_preemptions(found: Explored, subject: Subject, limit: int, wanted: Invariant | None) -> int:
     """One bound after the other until ``limit`` schedules were begun; how many that were."""
     search = FewPreemptions(subject, MOST_PREEMPTIONS)
     left = limit
@@ -158,7 +160,7 @@ def _look(
     found: Explored,
     schedules: Iterator[tuple[list[int], Ending | None]] | Iterator[tuple[list[int], Ending]],
     limit: int,
-    wanted: Promise | None,
+    wanted: Invariant | None,
 ) -> _Looked:
     """Judge schedules until one is bad, or ``limit`` were begun."""
     begun = run = 0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from conformance.differential.verdict import Result
 from conformance.paths import GOLDEN
-from conformance.races.running import Finding, Plan, run
+from conformance.races.run_races import Finding, RacePlan, run
 
 __all__ = ["MARK", "golden_files", "write_all"]
 
@@ -26,7 +26,7 @@ def golden_files() -> list[Path]:
 
 
 def write_all(
-    plan: Plan, progress: Callable[[str], None], advance: Callable[[Result], None] | None
+    plan: RacePlan, progress: Callable[[str], None], advance: Callable[[Result], None] | None
 ) -> list[Path]:
     """Explore, and write every bad schedule of a historic form."""
     _, found = run(replace(plan, today=False), progress=progress, advance=advance)

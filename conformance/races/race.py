@@ -29,11 +29,11 @@ from conformance.kernels.cache import temporary
 from conformance.model.changes import RACES as CHANGES
 from conformance.model.changes import Change
 from conformance.model.profiles import Profile
-from conformance.model.shadow.steps import STEPS
+from conformance.model.shadow_mmu.steps import STEPS
 from conformance.oracles.kvm.build import build_kvm
 from conformance.races.form import Form
 from conformance.races.form import Step as Packed
-from conformance.races.promises import Promise
+from conformance.races.invariants import Invariant
 from conformance.scenarios.steps import KINDS, check_options, step
 from conformance.scenarios.story import TDP_MODES, introduced, named
 
@@ -41,9 +41,9 @@ __all__ = [
     "RACES",
     "SHADOW",
     "SIDES",
-    "Course",
     "Historic",
     "Race",
+    "RaceBuilder",
     "Taken",
     "label_of",
     "library_without",
@@ -68,7 +68,7 @@ class Historic:
     """
 
     change: Change
-    promise: Promise
+    promise: Invariant
     reverts: dict[str, tuple[Substitution, ...]] = field(default_factory=dict)
     modes: tuple[str, ...] = ()
     coming: str = ""
@@ -92,7 +92,7 @@ class Historic:
 
 def missing(
     change: Change,
-    promise: Promise,
+    promise: Invariant,
     *reverts: tuple[str, str, str, str],
     modes: Sequence[str] = (),
     coming: str = "",
@@ -119,7 +119,7 @@ class Taken(Protocol):
 
 @dataclass(frozen=True)
 class ShadowStep:
-    """A step of shadow paging; model/shadow/steps.py says what there is."""
+    """A step of shadow paging; model/shadow_mmu/steps.py says what there is."""
 
     kind: str
     arguments: dict[str, int]
@@ -146,7 +146,7 @@ class Steps:
         return self
 
 
-class Course:
+class RaceBuilder:
     """A race while it is told: what comes ``first``, the threads, and what comes ``last``."""
 
     def __init__(self, shadow: bool = False) -> None:
@@ -220,12 +220,12 @@ def race(
     until: Change | None = None,
     direct: bool = True,
     **options: int,
-) -> Callable[[Callable[[Course], None]], Race]:
+) -> Callable[[Callable[[RaceBuilder], None]], Race]:
     """Register a function as a race of its name. ``options`` are those of the VM."""
 
-    def register(tell: Callable[[Course], None]) -> Race:
+    def register(tell: Callable[[RaceBuilder], None]) -> Race:
         name, description, reason = introduced(tell, RACES)
-        course = Course(shadow=tuple(modes) == (SHADOW,))
+        course = RaceBuilder(shadow=tuple(modes) == (SHADOW,))
         tell(course)
         if len(course.threads) < 2:
             raise ValueError(f"{name}: it takes two to race")

@@ -10,10 +10,10 @@ from conformance.errors import ConformanceError
 from conformance.kernels import Cache, expand, open_kernel
 from conformance.model.profiles import profile_of
 from conformance.oracles.kvm.build import build_kvm
-from conformance.races.contest import Contest
-from conformance.races.contest import replay as follow_legs
+from conformance.races.exploration import Exploration
+from conformance.races.exploration import replay as follow_legs
 from conformance.races.race import RACES, library_without
-from conformance.races.running import Finding, change_named
+from conformance.races.run_races import Finding, change_named
 from conformance.races.saved import read
 
 __all__ = ["follow"]
@@ -38,7 +38,7 @@ def follow(
         library = library_without(kernel, RACES[saved.race], without[0], progress)
     elif saved.on == "kvm":
         library = build_kvm(kernel, Cache(), progress, racing=True)
-    contest = Contest(
+    contest = Exploration(
         race=saved.race,
         mode=saved.mode,
         profile=profile_of(kernel.release),

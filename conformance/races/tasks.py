@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 from conformance.oracles.lacking import Lacking
 from conformance.races.exploring import Breach, Explored, explore
+from conformance.races.invariants import PROMISES, broken
 from conformance.races.moments import Moment, moments
-from conformance.races.promises import PROMISES, broken
 from conformance.races.schedule import Leg, legs_of, run_legs
 from conformance.races.shortening import fewest_switches
 from conformance.races.subject import Ending, Subject

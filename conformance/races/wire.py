@@ -17,8 +17,8 @@ from conformance.oracles.kvm.race_interface import MAX_CHOICES
 from conformance.oracles.lacking import Lacking
 from conformance.races.exploring import MOST_PREEMPTIONS, Breach, Explored
 from conformance.races.form import Form
+from conformance.races.invariants import NO_CRASH, PROMISES
 from conformance.races.moments import Moment
-from conformance.races.promises import NO_CRASH, PROMISES
 from conformance.races.schedule import Leg
 from conformance.races.tasks import DRAW, EXPLORE, Outcome, Task
 

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from conformance.model.decode import describe, fields
-from conformance.model.illegal import writability
 from conformance.model.readings import LEVELS, Reading
+from conformance.model.spte.decode import describe, fields
+from conformance.model.spte.illegal import writability
 from conformance.reports.picture import picture
 from conformance.reports.text import line, word
 

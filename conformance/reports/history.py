@@ -9,8 +9,8 @@ from rich.text import Text
 
 from conformance.differential.verdict import Verdict
 from conformance.history.fix import Layer
-from conformance.history.judging import counted
-from conformance.history.running import History, Outcome
+from conformance.history.judging_revert import counted
+from conformance.history.run_reverts import History, Outcome
 from conformance.reports.difference import difference
 from conformance.reports.text import line
 

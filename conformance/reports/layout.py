@@ -13,7 +13,7 @@ from rich.text import Text
 
 import conformance
 from conformance.layout import Constant, Found, Structure
-from conformance.model.decode import Field
+from conformance.model.spte.decode import Field
 from conformance.reports.json import plain
 from conformance.reports.picture import picture
 from conformance.reports.terminal import say

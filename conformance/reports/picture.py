@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rich.text import Text
 
-from conformance.model.decode import Field
+from conformance.model.spte.decode import Field
 
 __all__ = ["picture"]
 

@@ -21,7 +21,7 @@ from conformance.reports.difference import BEFORE_AFTER, described, difference, 
 from conformance.reports.grouping import Difference, differences
 from conformance.reports.rows import ALL, rows
 from conformance.reports.text import line
-from conformance.review.judging import Judged, SeriesReview
+from conformance.review.judging_series import Judged, SeriesReview
 from conformance.review.outcome import Outcome
 from conformance.review.reply import LABELS, seen
 from conformance.review.review import FunctionReview, Review, ScopeReview, Standing

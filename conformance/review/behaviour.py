@@ -27,9 +27,9 @@ from conformance.differential.engines.bulk import draw
 from conformance.differential.engines.prove import left_out
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import TDP_MODES, Property
+from conformance.differential.selection import chosen
 from conformance.differential.shrinking import smallest
 from conformance.differential.verdict import Counterexample, Verdict, case_text
-from conformance.differential.wanted import chosen
 from conformance.kernels import Cache, Kernel
 from conformance.model.layout import Layout
 from conformance.model.modes import MODES
@@ -41,7 +41,7 @@ from conformance.oracles.shim.oracle import ShimOracle
 from conformance.review import succession
 from conformance.review.constants import layout_of
 from conformance.review.pairing import property_of
-from conformance.review.plan import Plan
+from conformance.review.plan import ReviewPlan
 
 __all__ = ["Seen", "explore"]
 
@@ -78,7 +78,7 @@ def explore(
     after: Kernel,
     changed: Collection[str],
     renamed: Mapping[str, str],
-    wanted: Plan,
+    wanted: ReviewPlan,
     progress: Callable[[str], None],
 ) -> tuple[list[Seen], str]:
     """Run the properties that execute one of the ``changed`` functions (names of either kernel).
@@ -122,7 +122,7 @@ class _Scene:
         self._oracles = oracles
         self._names = names
 
-    def duels(self, wanted: Plan) -> tuple[dict[str, list[Duel]], str]:
+    def duels(self, wanted: ReviewPlan) -> tuple[dict[str, list[Duel]], str]:
         """What can be compared on both, by property; and why some cannot."""
         found: dict[str, list[Duel]] = {}
         moved = moved_bits(*self._profiles)
@@ -178,7 +178,7 @@ class _Scene:
         }
 
 
-def _run(scene: _Scene, duels: dict[str, list[Duel]], changed: set[str], wanted: Plan) -> list[Seen]:
+def _run(scene: _Scene, duels: dict[str, list[Duel]], changed: set[str], wanted: ReviewPlan) -> list[Seen]:
     """Every property once, then those that execute what changed until the budget ends."""
     found = {name: Seen(name) for name in duels}
     end = time.monotonic() + wanted.budget
@@ -205,14 +205,14 @@ def _prove(
     kernels: list[tuple[Kernel, Path]],
     concerned: list[Seen],
     changed: set[str],
-    wanted: Plan,
+    wanted: ReviewPlan,
 ) -> None:
     """Prove, as far as there is time, that properties have no difference; first those of what changed.
 
     What a refutation executes is held responsible for it, as for any difference.
     """
     # Here and not above: z3 is an extra.
-    from conformance.differential.proving.run import shim_witness
+    from conformance.differential.proving.run_proofs import shim_witness
     from conformance.differential.proving.working import prove_all
 
     own = {name for function in changed for name in property_of(function)}
@@ -235,7 +235,7 @@ def _prove(
 
 
 def _see(
-    scene: _Scene, duel: Duel, seen: Seen, wanted: Plan, how: Callable[[Duel], Difference | None]
+    scene: _Scene, duel: Duel, seen: Seen, wanted: ReviewPlan, how: Callable[[Duel], Difference | None]
 ) -> None:
     """Compare somehow, and note what ran and what came of it. Only the first difference is kept."""
     if seen.difference is not None:
@@ -270,7 +270,7 @@ def _smallest(duel: Duel, found: Difference, seed: int) -> Difference:
     return smallest(duel, found, _rng(duel, seed, "smallest"))
 
 
-def _again(duel: Duel, found: Difference, wanted: Plan) -> str:
+def _again(duel: Duel, found: Difference, wanted: ReviewPlan) -> str:
     place = ["--only", duel.property.name, "--mode", duel.mode.name, "--case", case_text(found.case)]
     return shlex.join(["conformance", "diff", *wanted.arguments, *place])
 
@@ -279,7 +279,7 @@ def _rng(duel: Duel, seed: int, how: str) -> np.random.Generator:
     return np.random.default_rng([seed, *f"{duel.property.name}/{duel.mode.name}/{how}".encode()])
 
 
-def _first(duel: Duel, wanted: Plan) -> Difference | None:
+def _first(duel: Duel, wanted: ReviewPlan) -> Difference | None:
     """A few drawn cases, or the one given."""
     if wanted.case:
         return duel.compare_once(wanted.case)

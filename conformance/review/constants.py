@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from conformance.kernels import BuildError, Kernel
 from conformance.kernels.cache import temporary
 from conformance.model.layout import Layout
-from conformance.model.macros import MACROS, laid_out
 from conformance.model.profiles import Profile
+from conformance.model.spte.macros import MACROS, laid_out
 from conformance.review.functions import Source, Text
 from conformance.review.review import ConstantReview
 

@@ -6,19 +6,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from conformance.differential.wanted import check_wanted
+from conformance.differential.selection import check_wanted
 from conformance.kernels import Cache, Kernel
 from conformance.review.constants import moved, same_values
+from conformance.review.executing import Running
 from conformance.review.layouts import moved_fields
-from conformance.review.plan import Plan
+from conformance.review.plan import ReviewPlan
 from conformance.review.proof import Proofs
 from conformance.review.review import FunctionReview, Review, Standing
-from conformance.review.running import Running
 from conformance.review.scope import needs_code, review_scope, told_by_code
 from conformance.review.texts import Pair, Texts
 from conformance.review.undone import undone
 
-__all__ = ["Plan", "compare"]
+__all__ = ["ReviewPlan", "compare"]
 
 Progress = Callable[[str], None]
 
@@ -31,12 +31,14 @@ def _quiet(message: str) -> None:
     """Progress that is not shown."""
 
 
-def compare(before: Kernel, after: Kernel, plan: Plan | None = None, progress: Progress = _quiet) -> Review:
+def compare(
+    before: Kernel, after: Kernel, plan: ReviewPlan | None = None, progress: Progress = _quiet
+) -> Review:
     """Review the change from one kernel to another.
 
     Raises BuildError if either does not compile, ConformanceError about a plan that names what there is not.
     """
-    plan = plan or Plan()
+    plan = plan or ReviewPlan()
     check_wanted(plan.only, plan.modes, plan.case)
     after.need_gcc("a review compares machine code as gcc writes it")
     texts = Texts(before, after)

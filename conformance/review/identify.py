@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from conformance.differential.counterexamples import counterexample
 from conformance.differential.engines.prove import left_out
 from conformance.differential.inputs import inputs
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.telling import counterexample
 from conformance.differential.verdict import Counterexample, Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.kernels import SERIES, Cache, Kernel, expand, open_kernel
@@ -152,7 +152,7 @@ def _prove(
     """Hold what was found against every input: of the kernel, and of the changes that nothing showed."""
     # Here and not above: z3 is an extra.
     from conformance.differential.proving.proofs import prove
-    from conformance.differential.proving.run import shim_witness
+    from conformance.differential.proving.run_proofs import shim_witness
     from conformance.differential.proving.sides import ModelSide
     from conformance.differential.proving.working import prove_all
     from conformance.oracles.shim.image import shim_image

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Plan"]
+__all__ = ["ReviewPlan"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReviewPlan:
     """What to run of what executes the changed functions.
 
     ``only`` are globs on names of properties, ``modes`` names of modes (none: all). ``budget`` is seconds of

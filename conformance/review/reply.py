@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from conformance.differential.properties import PROPERTIES
-from conformance.review.judging import Judged
+from conformance.review.judging_series import Judged
 from conformance.review.outcome import Outcome
 from conformance.review.review import UNKNOWN, FunctionReview, Review, ScopeReview, Standing
 

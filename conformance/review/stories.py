@@ -15,9 +15,9 @@ from functools import cached_property
 
 from conformance.differential.verdict import Counterexample
 from conformance.kernels import Cache, Kernel
-from conformance.model.kernel import Kernel as Masks
 from conformance.model.modes import MODES, Mode, kernel_as_compiled, kernel_in
 from conformance.model.profiles import profile_of
+from conformance.model.semantics import Semantics
 from conformance.oracles.kvm.build import build_kvm, layouts_of
 from conformance.oracles.kvm.deaths import KernelDied
 from conformance.oracles.kvm.kept import Keeper
@@ -25,7 +25,7 @@ from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.review.behaviour import Seen
 from conformance.review.constants import layout_of
 from conformance.review.kept import Kept, Rules
-from conformance.review.plan import Plan
+from conformance.review.plan import ReviewPlan
 from conformance.scenarios.comparing import Death, Difference, Played, differing, play
 from conformance.scenarios.observing import KEPT, Machine, Observation
 from conformance.scenarios.shrinking import shorten, things
@@ -39,7 +39,7 @@ def tell_stories(
     before: Kernel,
     after: Kernel,
     changed: Collection[str],
-    wanted: Plan,
+    wanted: ReviewPlan,
     progress: Callable[[str], None],
     renamed: Mapping[str, str] | None = None,
     names: Collection[str] = STORIES,
@@ -109,7 +109,7 @@ class _Sides:
         self.end()
 
     @cached_property
-    def k(self) -> Masks:
+    def k(self) -> Semantics:
         """The masks of the kernel before, to read SPTEs by."""
         return kernel_in(self.mode, profile_of(self._kernels[0].release))
 
@@ -156,7 +156,7 @@ class _Sides:
             raise Death(died.how, hung=died.hung) from died
 
 
-def _tell(sides: _Sides, story: Story, seen: Seen, wanted: Plan, shortened: set[str]) -> None:
+def _tell(sides: _Sides, story: Story, seen: Seen, wanted: ReviewPlan, shortened: set[str]) -> None:
     """Play a story on both, and note what it executes and how they differ, if they do.
 
     A difference of a kind that was ``shortened`` already, in another story, is left as it is.
@@ -190,12 +190,12 @@ def _note(seen: Seen, sides: _Sides, difference: Counterexample) -> None:
     seen.blamed = seen.blamed or set(seen.executed)
 
 
-def _again(sides: _Sides, wanted: Plan) -> str:
+def _again(sides: _Sides, wanted: ReviewPlan) -> str:
     return shlex.join(["conformance", "diff", *wanted.arguments, "--mode", sides.mode.name])
 
 
 def _counterexample(
-    sides: _Sides, story: Story, script: Script, played: Played, wanted: Plan
+    sides: _Sides, story: Story, script: Script, played: Played, wanted: ReviewPlan
 ) -> Counterexample:
     """The shortest script on which they differ, and in what; of a crash of the kernel before, how it came."""
     found = sides.reread(script, played)
@@ -211,7 +211,7 @@ def _counterexample(
     )
 
 
-def _after_died(sides: _Sides, story: Story, death: Death, wanted: Plan) -> Counterexample:
+def _after_died(sides: _Sides, story: Story, death: Death, wanted: ReviewPlan) -> Counterexample:
     """The story up to the step of which the kernel after died."""
     steps = sides.after.steps if sides.after else 0
     return Counterexample(

@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from conformance.history.told import TOLD
+from conformance.history.extra_stories import TOLD
 from conformance.model.modes import MODES, Mode
 from conformance.model.profiles import Profile
 from conformance.oracles.lacking import Lacking
 from conformance.review.questions import Misfit, Question
-from conformance.scenarios.arena import KvmArena
 from conformance.scenarios.comparing import Death
 from conformance.scenarios.naming import Pairing
 from conformance.scenarios.observing import Observation, take
+from conformance.scenarios.sides import KvmArena
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES, Script
 

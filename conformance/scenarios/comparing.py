@@ -8,16 +8,16 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from conformance.model.kernel import Kernel
 from conformance.model.modes import Mode
+from conformance.model.semantics import Semantics
 from conformance.scenarios.naming import Pairing
 from conformance.scenarios.observing import KEPT, Machine, Observation, take
-from conformance.scenarios.sight import Sight
 from conformance.scenarios.steps import Step
 from conformance.scenarios.story import Claim, Script
+from conformance.scenarios.view import View
 from conformance.scenarios.words import facts
 
-__all__ = ["Arena", "Death", "Difference", "Match", "Played", "broken_claim", "differing", "play", "sights"]
+__all__ = ["Death", "Difference", "Match", "Played", "Sides", "broken_claim", "differing", "play", "sights"]
 
 
 class Death(Exception):
@@ -29,7 +29,7 @@ class Death(Exception):
         self.hung = hung
 
 
-class Arena(Protocol):
+class Sides(Protocol):
     """A kernel and its model in one mode, of which machines can be had for any options."""
 
     @property
@@ -37,7 +37,7 @@ class Arena(Protocol):
         """The mode."""
 
     @property
-    def k(self) -> Kernel:
+    def k(self) -> Semantics:
         """The masks of this kernel in this mode, to read SPTEs by."""
 
     def kernel(self, options: dict[str, int]) -> AbstractContextManager[Machine]:
@@ -73,7 +73,7 @@ class Played:
 class Match:
     """A VM on the kernel and the same on the model, moved together. A context manager."""
 
-    def __init__(self, arena: Arena, options: dict[str, int]) -> None:
+    def __init__(self, arena: Sides, options: dict[str, int]) -> None:
         self.played = Played()
         self._arena = arena
         self._pairing = Pairing()
@@ -131,7 +131,7 @@ def _survived(step: Callable[[], Observation]) -> tuple[Observation | None, Deat
         return None, death
 
 
-def play(arena: Arena, script: Script) -> Played:
+def play(arena: Sides, script: Script) -> Played:
     """Play a script until it ends or the sides differ. Raises ValueError if a step makes no sense."""
     with Match(arena, script.options) as match:
         for step in script.steps:
@@ -141,7 +141,7 @@ def play(arena: Arena, script: Script) -> Played:
 
 
 def differing(
-    k: Kernel, step: Step, kernel: Observation, model: Observation, other: Kernel | None = None
+    k: Semantics, step: Step, kernel: Observation, model: Observation, other: Semantics | None = None
 ) -> list[tuple[str, str, str]]:
     """The facts on which two observations differ: the name, the kernel's value, the model's.
 
@@ -160,15 +160,15 @@ def differing(
 _NOTHING = "nothing"
 
 
-def sights(arena: Arena, observations: Sequence[Observation]) -> list[Sight]:
+def sights(arena: Sides, observations: Sequence[Observation]) -> list[View]:
     """The observations of one side as claims look at them."""
-    found: list[Sight] = []
+    found: list[View] = []
     for observation in observations:
-        found.append(Sight(arena.k, observation, found[-1] if found else None))
+        found.append(View(arena.k, observation, found[-1] if found else None))
     return found
 
 
-def broken_claim(arena: Arena, claims: Sequence[Claim], observations: Sequence[Observation]) -> Claim | None:
+def broken_claim(arena: Sides, claims: Sequence[Claim], observations: Sequence[Observation]) -> Claim | None:
     """The first claim that does not hold on one side; one that cannot be evaluated does not hold."""
     seen = sights(arena, observations)
     for claim in claims:

@@ -12,7 +12,7 @@ from conformance.kernels import DEFAULT, expand, open_kernel
 from conformance.model.profiles import profile_of
 from conformance.scenarios.comparing import play
 from conformance.scenarios.goldens import Golden
-from conformance.scenarios.running import Ready, check_modes, prepare, scenarios
+from conformance.scenarios.run_scenarios import Ready, check_modes, prepare, scenarios
 from conformance.scenarios.saved import Saved
 from conformance.scenarios.steps import unusual
 from conformance.scenarios.stories import STORIES

@@ -20,7 +20,7 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from conformance.oracles.lacking import Lacking
-from conformance.scenarios.comparing import Arena, Match, Played
+from conformance.scenarios.comparing import Match, Played, Sides
 from conformance.scenarios.drawing import WORD, Scene, options_of
 from conformance.scenarios.steps import KINDS, Step
 from conformance.scenarios.story import Script
@@ -52,7 +52,7 @@ class Walked:
         return f"{self.steps.total():,} steps in {self.stories:,} stories: {counts}{missing}"
 
 
-def walk(arena: Arena, seed: int, budget: float) -> Walked:
+def walk(arena: Sides, seed: int, budget: float) -> Walked:
     """Play random stories for ``budget`` seconds, or until one ends in a difference or cannot go on.
 
     ``seed`` repeats them.
@@ -92,7 +92,7 @@ def _words(drawn: bytes) -> list[int]:
     return [int.from_bytes(drawn[at : at + WORD], "little") for at in range(0, len(drawn), WORD)]
 
 
-def _play(arena: Arena, walked: Walked, setting: int, opening: int, words: list[int]) -> None:
+def _play(arena: Sides, walked: Walked, setting: int, opening: int, words: list[int]) -> None:
     """One story; what it ends in goes to ``walked``."""
     options = options_of(setting, pml=arena.mode.name == "ept-ad")
     scene = Scene(options)

@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 
 from conformance.oracles.lacking import Lacking
-from conformance.scenarios.comparing import Arena, Difference, Played, play
+from conformance.scenarios.comparing import Difference, Played, Sides, play
 from conformance.scenarios.order import check
 from conformance.scenarios.steps import OPTIONS
 from conformance.scenarios.story import Script
@@ -21,7 +21,7 @@ PATIENCE = 10.0
 """Seconds spent on shortening at the most."""
 
 
-def shorten(arena: Arena, script: Script, found: Difference) -> tuple[Script, Played]:
+def shorten(arena: Sides, script: Script, found: Difference) -> tuple[Script, Played]:
     """The shortest script found that still ends in a difference of the same kind, and what it came to.
 
     First the steps after the difference go, then ever smaller groups of those before it, then options
@@ -54,7 +54,7 @@ def shorten(arena: Arena, script: Script, found: Difference) -> tuple[Script, Pl
 
 
 def _without_some(
-    arena: Arena, script: Script, size: int, found: Difference, end: float
+    arena: Sides, script: Script, size: int, found: Difference, end: float
 ) -> tuple[Script, Played] | None:
     """The script without some ``size`` steps in a row, if one such still shows the difference."""
     # From the end, where what a difference needs is rarest; the last step shows it, and stays.
@@ -68,7 +68,7 @@ def _without_some(
     return None
 
 
-def _try(arena: Arena, script: Script, found: Difference) -> tuple[Script, Played] | None:
+def _try(arena: Sides, script: Script, found: Difference) -> tuple[Script, Played] | None:
     """The script, up to its difference, if it ends in one like that which was found."""
     try:
         check(script.steps, script.options)

@@ -25,8 +25,8 @@ from conformance.errors import ConformanceError
 from conformance.model.changes import Change
 from conformance.model.profiles import Profile
 from conformance.scenarios.order import Order
-from conformance.scenarios.sight import Sight
 from conformance.scenarios.steps import KINDS, Step, check_options, step
+from conformance.scenarios.view import View
 
 __all__ = [
     "STORIES",
@@ -34,7 +34,7 @@ __all__ = [
     "Claim",
     "Script",
     "Story",
-    "Telling",
+    "StoryBuilder",
     "introduced",
     "named",
     "stories",
@@ -51,7 +51,7 @@ class Claim:
 
     after: int
     sentence: str
-    holds: Callable[[Sight], object]
+    holds: Callable[[View], object]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Script:
     claims: tuple[Claim, ...] = ()
 
 
-class Telling:
+class StoryBuilder:
     """A story while it is told: a method for every kind of step, by its name, and :meth:`claim`."""
 
     def __init__(self, options: dict[str, int]) -> None:
@@ -71,18 +71,18 @@ class Telling:
         self.steps: list[Step] = []
         self.claims: list[Claim] = []
 
-    def __getattr__(self, kind: str) -> Callable[..., Telling]:
+    def __getattr__(self, kind: str) -> Callable[..., StoryBuilder]:
         if kind not in KINDS:
             raise AttributeError(f"there is no step {kind}; there are {', '.join(KINDS)}")
         return partial(self._take, kind)
 
-    def _take(self, kind: str, /, **given: int) -> Telling:
+    def _take(self, kind: str, /, **given: int) -> StoryBuilder:
         made = step(kind, **given)
         self._order.take(made)
         self.steps.append(made)
         return self
 
-    def claim(self, sentence: str, holds: Callable[[Sight], object]) -> Telling:
+    def claim(self, sentence: str, holds: Callable[[View], object]) -> StoryBuilder:
         """Claim something about the VM after the last step."""
         self.claims.append(Claim(len(self.steps) - 1, sentence, holds))
         return self
@@ -104,12 +104,12 @@ class Story:
     modes: tuple[str, ...]
     since: Change | None
     until: Change | None
-    tell: Callable[[Telling], None]
+    tell: Callable[[StoryBuilder], None]
 
     @cached_property
     def script(self) -> Script:
         """The steps and claims; destroying the VM ends every story."""
-        telling = Telling(self.options)
+        telling = StoryBuilder(self.options)
         self.tell(telling)
         if not telling.claims:
             raise ValueError(f"{self.name} claims nothing, so it could pass without anything happening")
@@ -151,10 +151,10 @@ def story(
     since: Change | None = None,
     until: Change | None = None,
     **options: int,
-) -> Callable[[Callable[[Telling], None]], Story]:
+) -> Callable[[Callable[[StoryBuilder], None]], Story]:
     """Register a function as a story of its name. ``options`` are those of the VM."""
 
-    def register(tell: Callable[[Telling], None]) -> Story:
+    def register(tell: Callable[[StoryBuilder], None]) -> Story:
         name, description, reason = introduced(tell, STORIES)
         told = Story(
             name=name,

@@ -15,10 +15,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from conformance.model.decode import describe
-from conformance.model.kernel import Kernel
 from conformance.model.layout import SPTE_BASE_ADDR_MASK
-from conformance.model.shape import is_shadow_present_pte, spte_to_pfn
+from conformance.model.semantics import Semantics
+from conformance.model.spte.decode import describe
+from conformance.model.spte.predicates import is_shadow_present_pte, spte_to_pfn
 from conformance.scenarios.naming import PageNames, TableNames
 from conformance.scenarios.observing import Entry, Observation, Root, root_entries, roots
 from conformance.scenarios.steps import Step
@@ -65,7 +65,7 @@ class _Change:
         )
 
 
-def transcript(k: Kernel, steps: Sequence[Step], observations: Sequence[Observation]) -> list[str]:
+def transcript(k: Semantics, steps: Sequence[Step], observations: Sequence[Observation]) -> list[str]:
     """The lines of a run, one step after the other, as far as there are observations."""
     teller = _Teller(k)
     lines: list[str] = []
@@ -80,7 +80,7 @@ def transcript(k: Kernel, steps: Sequence[Step], observations: Sequence[Observat
 class _Teller:
     """What is told of one run: it remembers names and what was so before."""
 
-    def __init__(self, k: Kernel) -> None:
+    def __init__(self, k: Semantics) -> None:
         self._k = k
         self._tables = TableNames()
         self._pages = PageNames()

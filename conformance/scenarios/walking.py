@@ -17,15 +17,15 @@ from conformance.kernels import expand
 from conformance.sandbox.processes import Ended
 from conformance.scenarios import saved
 from conformance.scenarios.comparing import Difference
-from conformance.scenarios.judging import ORACLE, again, counterexample
+from conformance.scenarios.judging_scenario import ORACLE, again, counterexample
 from conformance.scenarios.lockstep import walk
-from conformance.scenarios.running import Ready, check_modes, prepare
+from conformance.scenarios.run_scenarios import Ready, check_modes, prepare
 from conformance.scenarios.shrinking import shorten
 from conformance.scenarios.steps import KINDS
 from conformance.scenarios.story import TDP_MODES, Script
 from conformance.workers import workers
 
-__all__ = ["Outcome", "Plan", "run", "told"]
+__all__ = ["LockstepPlan", "Outcome", "run", "told"]
 
 NAME = "lockstep"
 Progress = Callable[[str], None]
@@ -33,7 +33,7 @@ Advance = Callable[[Result], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class LockstepPlan:
     """What to walk: selectors, patches, modes (none: all), seconds per kernel, where to save a difference."""
 
     kernels: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class _Walk:
     script: Script | None
 
 
-def run(plan: Plan, *, progress: Progress, advance: Advance | None = None) -> Outcome:
+def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = None) -> Outcome:
     """Carry out a plan. Raises ConformanceError if it names what there is not."""
     start = time.monotonic()
     selectors = expand(list(plan.kernels))

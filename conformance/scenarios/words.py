@@ -7,11 +7,11 @@ import errno
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from conformance.model.decode import describe
-from conformance.model.kernel import Kernel
+from conformance.model.semantics import Semantics
+from conformance.model.spte.decode import describe
 from conformance.scenarios.observing import Entry, Observation, Root, root_entries, roots
-from conformance.scenarios.sight import MMIO
 from conformance.scenarios.steps import Step
+from conformance.scenarios.view import MMIO
 
 __all__ = ["decoded", "facts", "outcome", "path", "ranges"]
 
@@ -67,13 +67,13 @@ def path(root: Root, entry: Entry) -> str:
     return f"{space}{above} > level {entry.level} gfn {entry.gfn:#x}"
 
 
-def decoded(k: Kernel, entry: Entry) -> str:
+def decoded(k: Semantics, entry: Entry) -> str:
     """An entry's value, raw and in words."""
     what = "a table" if entry.child else describe(k, entry.spte)
     return f"{entry.spte:#018x} {what}"
 
 
-def facts(k: Kernel, step: Step, observation: Observation) -> Iterator[tuple[str, str]]:
+def facts(k: Semantics, step: Step, observation: Observation) -> Iterator[tuple[str, str]]:
     """Everything observed, one fact at a time: what it is of, and its value in words.
 
     The serial numbers of tables are left out: they differ between machines that agree.

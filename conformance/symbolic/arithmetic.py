@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from conformance.symbolic.values import Making, Term, Value, known_bits, low_zeros
+from conformance.symbolic.values import Term, TermFactory, Value, known_bits, low_zeros
 
 __all__ = ["Arithmetic"]
 
 
-class Arithmetic(Making):
+class Arithmetic(TermFactory):
     """Arithmetic modulo the width. A number of places to shift is as wide as what is shifted."""
 
     def add(self, a: Value, b: Value, width: int) -> Value:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from conformance.symbolic.values import Making, Term, Value, alike
+from conformance.symbolic.values import Term, TermFactory, Value, alike
 
 __all__ = ["Bitwise"]
 
 
-class Bitwise(Making):
+class Bitwise(TermFactory):
     """Bitwise operations, done on the pieces that words are put together from where there are any."""
 
     def and_(self, a: Value, b: Value, width: int) -> Value:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from conformance.symbolic.values import Making, Term, Value, in_pieces, known_bits
+from conformance.symbolic.values import Term, TermFactory, Value, in_pieces, known_bits
 
 __all__ = ["Pieces"]
 
 
-class Pieces(Making):
+class Pieces(TermFactory):
     """Concatenation, extraction, extension: what is taken is looked for in what it was put into."""
 
     def concat(self, *pieces: tuple[Value, int]) -> Value:

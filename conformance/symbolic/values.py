@@ -6,7 +6,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, TypeAlias
 
-__all__ = ["UNDEFINED", "Making", "Term", "Value", "alike", "in_pieces", "known_bits", "low_zeros"]
+__all__ = ["UNDEFINED", "Term", "TermFactory", "Value", "alike", "in_pieces", "known_bits", "low_zeros"]
 
 UNDEFINED = "undefined"
 """What the names of variables begin with that stand for registers and memory that nobody has written."""
@@ -38,7 +38,7 @@ class Term:
 Value: TypeAlias = int | Term
 
 
-class Making(ABC):
+class TermFactory(ABC):
     """Makes terms, each once."""
 
     def __init__(self) -> None:

@@ -15,9 +15,9 @@ from conformance.kernels import Cache, open_kernel
 from conformance.kernels.tools import quiet
 from conformance.model.profiles import profile_of
 from conformance.oracles.kvm.build import build_kvm
-from conformance.races import contest as contests
-from conformance.races.contest import Contest, Outcome, hold
-from conformance.races.promises import NO_CRASH
+from conformance.races import exploration as contests
+from conformance.races.exploration import Exploration, Outcome, hold
+from conformance.races.invariants import NO_CRASH
 from conformance.races.race import RACES
 from conformance.races.stories.setting import TDP_C
 from conformance.scenarios.steps import step
@@ -60,7 +60,7 @@ def race_of(library: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], O
         }
         race = replace(RACES[NAME], name="attack", setup=setup, threads=threads)
         monkeypatch.setitem(RACES, "attack", race)
-        return hold(Contest("attack", MODE, profile_of((6, 1)), library, limit=20))
+        return hold(Exploration("attack", MODE, profile_of((6, 1)), library, limit=20))
 
     return hold_it
 
@@ -94,6 +94,6 @@ def test_a_library_that_attacks_when_it_is_loaded(name: str, guarded: Path, tmp_
     constructor = f"\nstatic void __attribute__((constructor)) attack(void)\n{{\n\t{code}\n}}\n"
     patch = write_patch(TDP_C, before, before + CALL + constructor, tmp_path)
     library = build_kvm(open_kernel("6.1", [patch]), Cache(), quiet, racing=True)
-    breach = hold(Contest(NAME, MODE, profile_of((6, 1)), library, limit=20)).breach
+    breach = hold(Exploration(NAME, MODE, profile_of((6, 1)), library, limit=20)).breach
     assert breach is not None and breach.promise == NO_CRASH.name
     assert breach.how.startswith("broke off: it ") and breach.how.endswith(", before the race began")

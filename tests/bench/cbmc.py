@@ -22,9 +22,8 @@ import z3
 
 from conformance.differential.properties import PROPERTIES
 from conformance.kernels import Kernel, Unit
-from conformance.model.kernel import MASKS
-from conformance.model.kernel import Kernel as ModelKernel
 from conformance.model.profiles import profile_of
+from conformance.model.semantics import MASKS, Semantics
 from conformance.oracles.common import COMMON_C
 from conformance.paths import VENDOR_HEADERS
 
@@ -95,7 +94,7 @@ def _preprocessed(kernel: Kernel, place: Path) -> str:
     """The kernel's spte.c and the harnesses, as the kernel's compiler sees them."""
     profile = profile_of(kernel.release)
     declared = set(_NAME.findall((kernel.root / "src/arch/x86/kvm/mmu/spte.c").read_text()))
-    k = ModelKernel(profile, **{name: z3.BitVec(name, 64) for name in MASKS if name in declared})
+    k = Semantics(profile, **{name: z3.BitVec(name, 64) for name in MASKS if name in declared})
     text = "#include <mmu/spte.c>\nu64 any_word(void);\n"
     # A child's address is where the kernel maps all memory.
     mapping = "page_offset_base = 0xffff888000000000; phys_base = 0;"

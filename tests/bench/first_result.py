@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 import time
 
-from conformance.differential.run import Plan, run
+from conformance.differential.run_properties import PropertyPlan, run
 from conformance.differential.verdict import Result
 
 
@@ -16,4 +16,4 @@ def first(result: Result) -> None:
 
 
 if __name__ == "__main__":
-    run(Plan(kernels=(sys.argv[1],), seed=1), progress=lambda message: None, advance=first)
+    run(PropertyPlan(kernels=(sys.argv[1],), seed=1), progress=lambda message: None, advance=first)

@@ -28,7 +28,7 @@ from conformance.differential.proving.inputs import EveryInput
 from conformance.differential.proving.proofs import prove
 from conformance.differential.proving.sides import Code, ModelSide, Observed
 from conformance.differential.proving.solving import Deadline
-from conformance.differential.run import Plan
+from conformance.differential.run_properties import PropertyPlan
 from conformance.differential.shipped import build
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel
@@ -83,7 +83,7 @@ def proofs(console: Console, kernel: Kernel, no_network: bool, repeats: int) -> 
         console.print("The shipped module: skipped (--no-network)\n", style="bold")
     else:
         try:
-            made = build(Plan(oracle="binary"), kernel, _whisper)
+            made = build(PropertyPlan(oracle="binary"), kernel, _whisper)
             images["binary"] = lambda: symbolic_image(made.image)
         except ConformanceError as trouble:
             console.print(f"The shipped module cannot be had: {trouble}\n", markup=False, style="bold")

@@ -23,11 +23,11 @@ from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.kvm.build import build_kvm
 from conformance.oracles.kvm.race_interface import new_exchange
 from conformance.races import server
-from conformance.races.contest import Contest, hold
 from conformance.races.dpor import every_schedule
+from conformance.races.exploration import Exploration, hold
 from conformance.races.exploring import explore
+from conformance.races.invariants import broken
 from conformance.races.kernel_side import kernel_side
-from conformance.races.promises import broken
 from conformance.races.stories import RACES
 from conformance.races.subject import Subject
 from conformance.sandbox.confinement import confinement
@@ -101,7 +101,7 @@ def _apart(work: Callable[[], float]) -> float:
 
 
 def _subject(profile: Profile, library: Path | None) -> Subject:
-    contest = Contest(RACE, MODE, profile, library)
+    contest = Exploration(RACE, MODE, profile, library)
     if library is None:
         return contest.on_model()
     host, tells_dirty = MODES[MODE].host(), not profile.has(NO_PFN_DIRTY)
@@ -131,7 +131,7 @@ def _search(profile: Profile, library: Path) -> float:
 def _search_confined(profile: Profile, library: Path) -> float:
     """The same in a process that is begun for it."""
     start = time.monotonic()
-    outcome = hold(Contest(RACE, MODE, profile, library, limit=SEARCHED))
+    outcome = hold(Exploration(RACE, MODE, profile, library, limit=SEARCHED))
     server.close_idle()
     if outcome.breach is not None or outcome.trouble or outcome.lacking is not None:
         raise RuntimeError("a race came to a bad end")

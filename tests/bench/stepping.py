@@ -11,10 +11,10 @@ from conformance.model.machine import Machine
 from conformance.model.machine.steps import take_step
 from conformance.model.profiles import Profile
 from conformance.oracles.kvm.oracle import KvmOracle
-from conformance.scenarios.arena import KvmArena
 from conformance.scenarios.lockstep import walk
 from conformance.scenarios.observing import take
-from conformance.scenarios.running import Ready, prepare
+from conformance.scenarios.run_scenarios import Ready, prepare
+from conformance.scenarios.sides import KvmArena
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import Script
 

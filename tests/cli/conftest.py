@@ -19,9 +19,9 @@ from conformance.cli.group import commands
 
 
 @pytest.fixture(autouse=True)
-def plans(monkeypatch) -> list[fake_run.Plan]:
+def plans(monkeypatch) -> list[fake_run.PropertyPlan]:
     """Replaces the comparison; the list holds what it was asked for."""
-    monkeypatch.setitem(sys.modules, "conformance.differential.run", fake_run.module())
+    monkeypatch.setitem(sys.modules, "conformance.differential.run_properties", fake_run.module())
     monkeypatch.delenv("CONFORMANCE_PROFILE", raising=False)
     monkeypatch.delenv("CONFORMANCE_DEBUG", raising=False)
     monkeypatch.setenv("COLUMNS", "80")

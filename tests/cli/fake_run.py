@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Stands in for conformance.differential.run, so that the command line is tested without a kernel.
+"""Stands in for conformance.differential.run_properties, so that the command line is tested without a kernel.
 
 Run as a program it is ``python -m conformance`` with that stand-in: a real process, a real exit status.
 What the stand-in does is chosen by the name given to --only, as a user's choice would change it.
@@ -20,7 +20,7 @@ from conformance.errors import ConformanceError
 
 
 @dataclass(frozen=True)
-class Plan:
+class PropertyPlan:
     kernels: tuple[str, ...] = ()
     patches: tuple[Path, ...] = ()
     only: tuple[str, ...] = ()
@@ -86,10 +86,10 @@ OUTCOMES: dict[str, Callable[[], Report]] = {
     "starved": _starved,
 }
 
-plans: list[Plan] = []
+plans: list[PropertyPlan] = []
 
 
-def run(plan: Plan, *, progress: Callable[[str], None], advance: Callable[[Result], None]) -> Report:
+def run(plan: PropertyPlan, *, progress: Callable[[str], None], advance: Callable[[Result], None]) -> Report:
     plans.append(plan)
     progress("comparing\x1b[2J")
     report = OUTCOMES[plan.only[0] if plan.only and plan.only[0] in OUTCOMES else "PASS"]()
@@ -126,13 +126,13 @@ def listing(selector: str | None, progress: Callable[[str], None]) -> SimpleName
 
 def module() -> ModuleType:
     """The stand-in as a module to put into sys.modules."""
-    made = ModuleType("conformance.differential.run")
-    made.__dict__.update(Plan=Plan, run=run, listing=listing)
+    made = ModuleType("conformance.differential.run_properties")
+    made.__dict__.update(PropertyPlan=PropertyPlan, run=run, listing=listing)
     return made
 
 
 if __name__ == "__main__":
-    sys.modules["conformance.differential.run"] = module()
+    sys.modules["conformance.differential.run_properties"] = module()
     # The folder of this file is on the path, as of any script; the package's own comes first with -m.
     del sys.path[0]
     runpy.run_module("conformance", run_name="__main__", alter_sys=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Stands in for conformance.scenarios.running and .walking, so that no kernel is needed."""
+"""Stands in for conformance.scenarios.run_scenarios and .walking, so that no kernel is needed."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def report(verdict: Verdict) -> Report:
 
 
 def running(verdict: Verdict) -> ModuleType:
-    made = ModuleType("conformance.scenarios.running")
+    made = ModuleType("conformance.scenarios.run_scenarios")
 
     def run(plan: Any, *, progress: Any, advance: Any) -> Report:
         plans.append(plan)
         return report(verdict)
 
-    made.__dict__.update(Plan=lambda *given: given, run=run)
+    made.__dict__.update(ScenarioPlan=lambda *given: given, run=run)
     return made
 
 
@@ -47,6 +47,6 @@ def walking(verdict: Verdict) -> ModuleType:
         return SimpleNamespace(report=report(verdict), steps=Counter(access=3))
 
     made.__dict__.update(
-        Plan=lambda **given: given, run=run, told=lambda steps: [f"access {steps['access']}"]
+        LockstepPlan=lambda **given: given, run=run, told=lambda steps: [f"access {steps['access']}"]
     )
     return made

@@ -13,7 +13,7 @@ import fake_review
 import pytest
 from fake_review import mail, mailbox
 
-from conformance.review import difference, judging
+from conformance.review import difference, judging_series
 
 NFC = "Why.\n\nNo functional change intended."
 
@@ -28,7 +28,7 @@ def git(*words: str, given: str | None = None) -> str:
 @pytest.fixture(autouse=True)
 def reviewers(monkeypatch, tmp_path) -> Path:
     """A repository in which a reviewer runs b4, with the file that the patches change."""
-    monkeypatch.setattr(judging, "open_kernel", fake_review.open_kernel)
+    monkeypatch.setattr(judging_series, "open_kernel", fake_review.open_kernel)
     monkeypatch.setattr(difference, "compare", fake_review.compare)
     for name in ("B4_TRACKING_FILE", "CONFORMANCE_ONTO", "CONFORMANCE_TREE"):
         monkeypatch.delenv(name, raising=False)

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from conformance.model.decode import Field
+from conformance.model.spte.decode import Field
 from conformance.reports.picture import picture
 
 LOGGED = "0x0600000000000975"

@@ -11,7 +11,7 @@ import pytest
 
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.history import FIXES, UNSEEN
-from conformance.history.running import History, Outcome
+from conformance.history.run_reverts import History, Outcome
 
 ASKED = []
 
@@ -28,14 +28,14 @@ def outcome(monkeypatch):
     """Decides what comes of a run."""
 
     def decide(verdict: Verdict) -> None:
-        made = ModuleType("conformance.history.running")
+        made = ModuleType("conformance.history.run_reverts")
 
         def run(plan, *, progress, advance):
             ASKED.append(plan)
             return history_of(verdict)
 
-        made.__dict__.update(Plan=lambda **given: given, run=run, History=History, Outcome=Outcome)
-        monkeypatch.setitem(sys.modules, "conformance.history.running", made)
+        made.__dict__.update(HistoryPlan=lambda **given: given, run=run, History=History, Outcome=Outcome)
+        monkeypatch.setitem(sys.modules, "conformance.history.run_reverts", made)
 
     ASKED.clear()
     decide(Verdict.PASS)

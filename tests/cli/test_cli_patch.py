@@ -14,14 +14,14 @@ from fake_review import diff, mail, mailbox
 from conformance.cli import run
 from conformance.differential.properties import PROPERTIES
 from conformance.kernels.compilers import chosen
-from conformance.review import difference, judging
+from conformance.review import difference, judging_series
 
 NFC = "Why.\n\nNo functional change intended."
 
 
 @pytest.fixture(autouse=True)
 def fakes(monkeypatch):
-    monkeypatch.setattr(judging, "open_kernel", fake_review.open_kernel)
+    monkeypatch.setattr(judging_series, "open_kernel", fake_review.open_kernel)
     monkeypatch.setattr(difference, "compare", fake_review.compare)
     fake_review.opened.clear()
     fake_review.plans.clear()
@@ -154,8 +154,8 @@ def test_a_series_in_any_order_and_the_whole(patched):
 def test_stdin(process, content):
     code = (
         "import sys; sys.path.insert(0, 'tests/cli'); import fake_review\n"
-        "from conformance.review import difference, judging\n"
-        "judging.open_kernel = fake_review.open_kernel; difference.compare = fake_review.compare\n"
+        "from conformance.review import difference, judging_series\n"
+        "judging_series.open_kernel = fake_review.open_kernel; difference.compare = fake_review.compare\n"
         "from conformance.cli import main; main()\n"
     )
     root = Path(__file__).parents[2]
@@ -232,7 +232,7 @@ def test_fuzz_reaches_what_applies_patches(patched, monkeypatch):
     seen = []
     original = fake_review.open_kernel
     monkeypatch.setattr(
-        judging,
+        judging_series,
         "open_kernel",
         lambda *a, **k: seen.append(os.environ["CONFORMANCE_FUZZ"]) or original(*a, **k),
     )

@@ -25,8 +25,8 @@ def real(monkeypatch):
     """The comparison itself, where the other tests of this folder have a stand-in."""
     for package in PACKAGES:
         pytest.importorskip(package)
-    monkeypatch.delitem(sys.modules, "conformance.differential.run")
-    return importlib.import_module("conformance.differential.run")
+    monkeypatch.delitem(sys.modules, "conformance.differential.run_properties")
+    return importlib.import_module("conformance.differential.run_properties")
 
 
 @pytest.fixture
@@ -51,7 +51,9 @@ def test_a_module_and_modes_arrive(cli, plans, tmp_path):
     vmlinux.touch()
     assert cli("prove", "--module", module, "--vmlinux", vmlinux, "--mode", "npt").exit_code == 0
     assert plans == [
-        fake_run.Plan(engines=("prove",), budget=math.inf, module=module, vmlinux=vmlinux, modes=("npt",))
+        fake_run.PropertyPlan(
+            engines=("prove",), budget=math.inf, module=module, vmlinux=vmlinux, modes=("npt",)
+        )
     ]
 
 
@@ -59,7 +61,7 @@ def test_every_option_arrives(cli, plans):
     args = "--kernel 6.1 --only make_spte --oracle binary --timeout 1.5 --jobs 3"
     assert cli("prove", *args.split()).exit_code == 0
     assert plans == [
-        fake_run.Plan(
+        fake_run.PropertyPlan(
             kernels=("6.1",),
             only=("make_spte",),
             engines=("prove",),

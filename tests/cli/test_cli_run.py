@@ -16,7 +16,7 @@ from conformance.deadline import TimeLimitReached
 
 def test_defaults(cli, plans):
     assert cli("run").exit_code == 0
-    assert plans == [fake_run.Plan()]
+    assert plans == [fake_run.PropertyPlan()]
 
 
 def test_every_option_arrives(cli, plans):
@@ -25,7 +25,7 @@ def test_every_option_arrives(cli, plans):
     args += " --case 0x600000000000975,FFFFFFFFFFFFFFFF,0 --profile nightly"
     assert cli("run", *args.split()).exit_code == 0
     assert plans == [
-        fake_run.Plan(
+        fake_run.PropertyPlan(
             kernels=("6.1", "tree:x@y"),
             patches=(Path("a.mbox"), Path("b.diff")),
             only=("make_spte",),
@@ -174,7 +174,7 @@ def test_a_time_limit_that_nothing_handles_is_reported(cli, monkeypatch):
     def ends(*args, **given):
         raise TimeLimitReached(7)
 
-    monkeypatch.setattr(sys.modules["conformance.differential.run"], "run", ends)
+    monkeypatch.setattr(sys.modules["conformance.differential.run_properties"], "run", ends)
     done = cli("run", "--time-limit", "7")
     assert done.exit_code == 2
     assert "the time limit of 7 s ended; what is printed above is what is known by then" in done.stderr

@@ -13,15 +13,15 @@ from model_oracle import ModelOracle
 
 from conformance import deadline
 from conformance.deadline import Deadline, TimeLimitReached, threads, time_limit
-from conformance.differential import run as running
+from conformance.differential import run_properties
 from conformance.differential.engines import fuzz
-from conformance.differential.judging import Judge
+from conformance.differential.judging_kernel import Judge
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.run import Plan, run
+from conformance.differential.run_properties import PropertyPlan, run
 from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
 from conformance.model.changes import WRITABLE_NOT_VOLATILE
 from conformance.model.profiles import profile_of
-from conformance.review.judging import UNCONCERNED, Judged, cut_short
+from conformance.review.judging_series import UNCONCERNED, Judged, cut_short
 
 SIX_ONE = profile_of((6, 1))
 
@@ -40,7 +40,7 @@ def clock(monkeypatch):
 
 
 def judge(budget, oracle_profile=SIX_ONE, only=(), engines=("fuzz", "bulk", "exhaustive")):
-    plan = Plan(only=only, engines=engines, budget=budget, seed=1, profile="ci", modes=("ept-ad",))
+    plan = PropertyPlan(only=only, engines=engines, budget=budget, seed=1, profile="ci", modes=("ept-ad",))
     return Judge(plan, SIX_ONE, ModelOracle(oracle_profile), [], 1)
 
 
@@ -136,8 +136,8 @@ def test_what_is_known_at_the_time_limit_is_reported(monkeypatch):
     def opens(selector, patches, progress):
         raise TimeLimitReached(3)
 
-    monkeypatch.setattr(running, "open_kernel", opens)
-    report = run(Plan(kernels=("6.1", "6.12"), jobs=1), progress=lambda message: None)
+    monkeypatch.setattr(run_properties, "open_kernel", opens)
+    report = run(PropertyPlan(kernels=("6.1", "6.12"), jobs=1), progress=lambda message: None)
     assert [kernel.error for kernel in report.kernels] == [
         f"{name}: not reached: the time limit of 3 s ended." for name in ("6.1", "6.12")
     ]
@@ -150,8 +150,8 @@ def test_results_before_the_time_limit_are_kept(monkeypatch, verdict, expected):
         advance(Result("is_large_pte", "shim", "fuzz", "npt", verdict, 10))
         raise TimeLimitReached(3)
 
-    monkeypatch.setattr(running, "_judge", judged)
-    plan = Plan(kernels=("6.1",), only=("is_large_pte", "is_writable_pte"))
+    monkeypatch.setattr(run_properties, "_judge", judged)
+    plan = PropertyPlan(kernels=("6.1",), only=("is_large_pte", "is_writable_pte"))
     report = run(plan, progress=lambda message: None)
     told = {result.property: (result.verdict, result.reason) for result in report.kernels[0].results}
     assert told["is_large_pte"][0] is verdict

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from conformance.differential.columns import Access, Bits, Choice, SpteColumn
 from conformance.differential.properties import PROPERTIES
-from conformance.model import shape, states
 from conformance.model.changes import ACC_READ
 from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import profile_of
+from conformance.model.spte import predicates, states
 
 RELEASES = [(5, 10), (6, 1), (6, 12), (7, 2), (7, 3)]
 
@@ -47,11 +47,11 @@ def test_hypothesis_draws_what_may_be_passed(data):
 @pytest.mark.parametrize("k", kernels(), ids=lambda k: f"{k.profile.name}")
 def test_sptes_come_in_every_state(k):
     drawn = SpteColumn("spte").sample(k, np.random.default_rng(1), 4000, {})
-    present = [int(spte) for spte in drawn if shape.is_shadow_present_pte(k, int(spte))]
+    present = [int(spte) for spte in drawn if predicates.is_shadow_present_pte(k, int(spte))]
     seen = {states.state_of(k, spte) for spte in present}
     assert seen >= set(states.STATES)
     assert None in seen, "near-legal and arbitrary SPTEs turn up too"
-    assert any(not shape.is_shadow_present_pte(k, int(spte)) for spte in drawn)
+    assert any(not predicates.is_shadow_present_pte(k, int(spte)) for spte in drawn)
     assert k.layout.frozen_spte in drawn
 
 
@@ -60,7 +60,7 @@ def test_a_near_column_is_often_alike():
     rng = np.random.default_rng(2)
     drawn = {"old": SpteColumn("old").sample(k, rng, 2000, {})}
     new = SpteColumn("new", near="old").sample(k, rng, 2000, drawn)
-    same_page = shape.spte_to_pfn(k, new) == shape.spte_to_pfn(k, drawn["old"])
+    same_page = predicates.spte_to_pfn(k, new) == predicates.spte_to_pfn(k, drawn["old"])
     assert 0.3 < same_page.mean() < 0.8
     assert (new != drawn["old"]).any()
 

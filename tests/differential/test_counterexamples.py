@@ -11,7 +11,7 @@ import pytest
 from planting import patch_for
 
 from conformance.differential.property import Mutant
-from conformance.differential.run import Plan, run
+from conformance.differential.run_properties import PropertyPlan, run
 from conformance.differential.verdict import Verdict
 
 SPTE_C = "arch/x86/kvm/mmu/spte.c"
@@ -73,7 +73,7 @@ ILLEGAL_ONLY = Mutant(SPTE_C, "if (WARN_ON_ONCE(!is_large_pte(huge_spte)))\n\t\t
 
 
 def judged(name, mutant, directory):
-    plan = Plan(
+    plan = PropertyPlan(
         kernels=(mutant.kernel,),
         patches=(patch_for(mutant, directory),),
         only=(name,),

@@ -15,7 +15,7 @@ from conformance.differential.fingerprints import Semantics, blessed, mark, mark
 from conformance.differential.inputs import inputs
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Mutant
-from conformance.differential.run import Plan, run
+from conformance.differential.run_properties import PropertyPlan, run
 from conformance.differential.verdict import Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.model.changes import AD_DISABLED_ALWAYS_VOLATILE
@@ -145,7 +145,7 @@ def test_a_planted_mutant_changes_its_fingerprint(tmp_path):
         "arch/x86/kvm/mmu/spte.h", "return pte & PT_WRITABLE_MASK;", "return pte & PT_PRESENT_MASK;"
     )
     only = ("is_writable_pte", "is_large_pte")
-    plan = Plan(("6.1",), (patch_for(mutant, tmp_path),), only, engines=("fingerprint",))
+    plan = PropertyPlan(("6.1",), (patch_for(mutant, tmp_path),), only, engines=("fingerprint",))
     (judged,) = run(plan, progress=lambda line: None).kernels
     verdicts = {(result.property, result.verdict) for result in judged.results}
     assert verdicts == {("is_writable_pte", Verdict.FAIL), ("is_large_pte", Verdict.PASS)}
@@ -155,5 +155,7 @@ def test_a_planted_mutant_changes_its_fingerprint(tmp_path):
 
 @pytest.mark.kernel
 def test_the_kernel_under_test_is_as_it_was_blessed(kernel):
-    (judged,) = run(Plan((kernel.selector,), engines=("fingerprint",)), progress=lambda line: None).kernels
+    (judged,) = run(
+        PropertyPlan((kernel.selector,), engines=("fingerprint",)), progress=lambda line: None
+    ).kernels
     assert judged.semantics.startswith("semantics: those blessed")

@@ -14,8 +14,8 @@ from conformance.differential.fingerprints import blessed
 from conformance.differential.inputs import CASES, admitted, asked, inputs
 from conformance.differential.properties import PROPERTIES
 from conformance.kernels import SERIES
-from conformance.model.kernel import Kernel
 from conformance.model.profiles import profile_of
+from conformance.model.semantics import Semantics
 
 
 @pytest.mark.parametrize("series", SERIES)
@@ -80,6 +80,6 @@ def test_few_choices_are_counted_through():
 def test_only_what_a_kernel_may_be_asked_is_admitted():
     prop = PROPERTIES["make_mmio_spte"]
     cases = inputs(prop)
-    old, new = (admitted(prop, Kernel(profile_of(release)), cases) for release in ((6, 1), (7, 3)))
+    old, new = (admitted(prop, Semantics(profile_of(release)), cases) for release in ((6, 1), (7, 3)))
     assert new.all() and not old.all()
     assert set(cases[1][old].tolist()) == set(range(8))

@@ -7,7 +7,7 @@ import pytest
 
 from conformance.differential.engines import usual
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.run import Plan, run
+from conformance.differential.run_properties import PropertyPlan, run
 from conformance.differential.verdict import Verdict
 from conformance.kernels import SERIES
 from conformance.model.profiles import profile_of
@@ -22,8 +22,8 @@ SAMPLING = ("fuzz", "fingerprint")
 def judged(selector):
     """The results of all engines in a budget, and of those that end by themselves without one."""
     plans = [
-        Plan(kernels=(selector,), budget=60, profile="ci"),
-        Plan(kernels=(selector,), budget=3600, profile="ci", engines=SAMPLING),
+        PropertyPlan(kernels=(selector,), budget=60, profile="ci"),
+        PropertyPlan(kernels=(selector,), budget=3600, profile="ci", engines=SAMPLING),
     ]
     results = []
     for plan in plans:

@@ -9,15 +9,17 @@ from model_oracle import ModelOracle
 
 from conformance.differential.columns import SpteColumn
 from conformance.differential.comparison import ILLEGAL, QUIET, Comparison
+from conformance.differential.counterexamples import counterexample
 from conformance.differential.engines.bulk import bulk, draw
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.shrinking import mended, shrink, smallest
-from conformance.differential.telling import counterexample
 from conformance.model.changes import WRITABLE_NOT_VOLATILE
-from conformance.model.decode import is_leaf, kind_of
-from conformance.model.illegal import complaints
 from conformance.model.layout import PT_PAGE_SIZE_MASK
-from conformance.model.legal import (
+from conformance.model.modes import MODES, kernel_in
+from conformance.model.profiles import profile_of
+from conformance.model.spte.decode import is_leaf, kind_of
+from conformance.model.spte.illegal import complaints
+from conformance.model.spte.legal import (
     has_hardware_ad,
     is_legal_leaf,
     is_legal_mmio,
@@ -25,8 +27,6 @@ from conformance.model.legal import (
     is_legal_table,
     may_become,
 )
-from conformance.model.modes import MODES, kernel_in
-from conformance.model.profiles import profile_of
 
 RELEASES = [(5, 10), (6, 1), (6, 12), (7, 2), (7, 3)]
 SIX_ONE = profile_of((6, 1))

@@ -8,7 +8,7 @@ from planting import patch_for
 
 from conformance.differential.engines import ENGINES
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.run import Plan, run
+from conformance.differential.run_properties import PropertyPlan, run
 from conformance.differential.verdict import PROVE, Verdict
 
 SAMPLING = tuple(name for name in ENGINES if name != PROVE)
@@ -31,7 +31,7 @@ def test_every_property_has_a_mutant():
 def test_mutant_dies_and_its_case_replays(name, mutant, tmp_path, counted):
     score = counted("mutants of functions")
     patch = patch_for(mutant, tmp_path)
-    plan = Plan(
+    plan = PropertyPlan(
         kernels=(mutant.kernel,),
         patches=(patch,),
         only=(name,),
@@ -53,7 +53,7 @@ def test_mutant_dies_and_its_case_replays(name, mutant, tmp_path, counted):
     score["killed"] += 1
 
     smallest = failed[0]
-    again = Plan(
+    again = PropertyPlan(
         kernels=plan.kernels,
         patches=plan.patches,
         only=plan.only,

@@ -19,11 +19,11 @@ from conformance.differential.engines.bulk import draw  # noqa: E402
 from conformance.differential.properties import PROPERTIES  # noqa: E402
 from conformance.differential.proving.hosts import KINDS, EveryHost  # noqa: E402
 from conformance.differential.proving.proofs import Refutation, prove  # noqa: E402
-from conformance.differential.proving.run import shim_witness  # noqa: E402
+from conformance.differential.proving.run_proofs import shim_witness  # noqa: E402
 from conformance.differential.proving.sides import Code, ModelSide  # noqa: E402
 from conformance.differential.proving.solving import Deadline, Unproved, find  # noqa: E402
 from conformance.differential.proving.working import Witness, _Worker, prove_all  # noqa: E402
-from conformance.differential.run import Plan, run  # noqa: E402
+from conformance.differential.run_properties import PropertyPlan, run  # noqa: E402
 from conformance.differential.verdict import PROVE, Result, Verdict  # noqa: E402
 from conformance.model.changes import CHANGES  # noqa: E402
 from conformance.model.modes import MODES, kernel_in  # noqa: E402
@@ -52,7 +52,7 @@ def model(profile):
 
 @pytest.mark.kernel
 def test_every_property_is_proved(kernel, profile):
-    report = run(Plan(kernels=(kernel.selector,), engines=(PROVE,)), progress=quiet)
+    report = run(PropertyPlan(kernels=(kernel.selector,), engines=(PROVE,)), progress=quiet)
     (judged,) = report.kernels
     told = {result.property: result for result in judged.results}
     for name, prop in PROPERTIES.items():
@@ -254,7 +254,7 @@ def test_no_time_at_all_is_no_proof(library, profile, model):
 
 
 def test_models_are_compared_without_a_kernel():
-    from conformance.differential.proving.run import between
+    from conformance.differential.proving.run_proofs import between
 
     same = between(("model:6.1", "model:6.1"), ("is_*",), 10, 1, quiet)
     assert same.status == 0

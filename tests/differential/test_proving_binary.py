@@ -14,9 +14,9 @@ pytest.importorskip("z3")
 
 from conformance.differential.comparison import Comparison
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.proving.run import binary_witness
+from conformance.differential.proving.run_proofs import binary_witness
 from conformance.differential.proving.working import prove_all
-from conformance.differential.run import Plan, run
+from conformance.differential.run_properties import PropertyPlan, run
 from conformance.differential.shipped import build
 from conformance.differential.verdict import PROVE, Verdict
 from conformance.kernels import open_kernel
@@ -34,7 +34,7 @@ QUICK = ("spte_has_volatile_bits", "make_nonleaf_spte", "kvm_tdp_mmu_write_spte"
 def built(series):
     """A pinned kernel, and the folder of the image of its shipped module."""
     kernel = open_kernel(series)
-    return kernel, build(Plan(oracle="binary"), kernel, lambda message: None).image
+    return kernel, build(PropertyPlan(oracle="binary"), kernel, lambda message: None).image
 
 
 def proofs(kernel, folder, names, seconds=SECONDS):
@@ -61,7 +61,7 @@ def test_some_of_what_the_module_answers_is_proved(shipped_module):
 @pytest.mark.parametrize("series", ["6.1", "6.12", "7.2", "7.3"])
 def test_all_that_the_module_answers_is_proved(series):
     _, folder = built(series)
-    plan = Plan(kernels=(series,), engines=(PROVE,), oracle="binary", jobs=1, timeout=SECONDS)
+    plan = PropertyPlan(kernels=(series,), engines=(PROVE,), oracle="binary", jobs=1, timeout=SECONDS)
     (judged,) = run(plan, progress=lambda line: None).kernels
     assert judged.error is None and judged.disagreement is None
     told = {result.property: result for result in judged.results if result.engine == PROVE}

@@ -12,7 +12,7 @@ pytest.importorskip("pypcode")
 pytest.importorskip("z3")
 
 from conformance.differential.property import Mutant
-from conformance.differential.run import Plan, run
+from conformance.differential.run_properties import PropertyPlan, run
 from conformance.differential.verdict import PROVE, Verdict
 
 ON_FORTY_BITS = Mutant(
@@ -26,7 +26,7 @@ ON_FORTY_BITS = Mutant(
 @pytest.mark.slow
 def test_a_host_that_is_no_mode(tmp_path):
     patch = patch_for(ON_FORTY_BITS, tmp_path)
-    plan = Plan(patches=(patch,), only=("is_mmio_spte",), engines=(PROVE,), jobs=1)
+    plan = PropertyPlan(patches=(patch,), only=("is_mmio_spte",), engines=(PROVE,), jobs=1)
     (result,) = run(plan, progress=print).kernels[0].results
     assert result.verdict is Verdict.FAIL
     assert result.mode.startswith("shadow with phys_bits=40, cache_bits=")

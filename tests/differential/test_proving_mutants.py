@@ -10,7 +10,7 @@ pytest.importorskip("pypcode")
 pytest.importorskip("z3")
 
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.run import Plan, run
+from conformance.differential.run_properties import PropertyPlan, run
 from conformance.differential.verdict import PROVE, Verdict
 
 PLANTED = [
@@ -27,7 +27,7 @@ PLANTED = [
 @pytest.mark.parametrize(("name", "mutant"), PLANTED)
 def test_mutant_is_refuted(name, mutant, tmp_path, counted):
     patch = patch_for(mutant, tmp_path)
-    plan = Plan(
+    plan = PropertyPlan(
         kernels=(mutant.kernel,), patches=(patch,), only=(name,), engines=(PROVE,), jobs=1, timeout=60
     )
     report = run(plan, progress=lambda line: None)

@@ -10,8 +10,8 @@ from conformance.differential.columns import Bits
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import ANY_MODE
 from conformance.history import FIXES, UNSEEN, Layer
-from conformance.history.judging import layer_of
-from conformance.history.told import TOLD
+from conformance.history.extra_stories import TOLD
+from conformance.history.judging_revert import layer_of
 from conformance.model.changes import CHANGES
 from conformance.model.machine import Machine
 from conformance.model.modes import MODES, kernel_in

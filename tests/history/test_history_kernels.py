@@ -7,7 +7,7 @@ import pytest
 
 from conformance.differential.verdict import Verdict
 from conformance.history import FIXES
-from conformance.history.judging import Missing, judge
+from conformance.history.judging_revert import Missing, judge
 
 REVERTS = [
     pytest.param(fix, revert, id=f"{fix.commit}-{revert.kernel}-{revert.by}")

@@ -12,9 +12,9 @@ import pytest
 
 from conformance.differential.verdict import Result, Verdict
 from conformance.errors import ConformanceError
-from conformance.history import FIXES, UNSEEN, Layer, running
-from conformance.history.judging import NOTICED, WITHOUT, layer_of
-from conformance.history.running import Plan, run
+from conformance.history import FIXES, UNSEEN, Layer, run_reverts
+from conformance.history.judging_revert import NOTICED, WITHOUT, layer_of
+from conformance.history.run_reverts import HistoryPlan, run
 from conformance.kernels import BuildError
 from conformance.reports.history import show
 from conformance.reports.terminal import Screen
@@ -48,13 +48,13 @@ def judged(monkeypatch):
         compiler = SimpleNamespace(text="gcc 12.2.0")
         return SimpleNamespace(title=selector, version=f"{selector}.1-1", drift=None, compiler=compiler)
 
-    monkeypatch.setattr(running, "open_kernel", open_kernel)
-    monkeypatch.setattr(running, "workers", lambda jobs: nullcontext(SimpleNamespace(submit=submit)))
+    monkeypatch.setattr(run_reverts, "open_kernel", open_kernel)
+    monkeypatch.setattr(run_reverts, "workers", lambda jobs: nullcontext(SimpleNamespace(submit=submit)))
     return made
 
 
 def go(**plan):
-    return run(Plan(**plan), progress=lambda line: None)
+    return run(HistoryPlan(**plan), progress=lambda line: None)
 
 
 def told(history) -> str:

@@ -9,22 +9,22 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from conformance.model.access import mark_spte_for_access_track, restore_acc_track_spte, spte_ad_enabled
 from conformance.model.changes import CHANGED_PTE_CLEARS_MMU_WRITABLE, EPT_AD_MASKS_ALWAYS, NO_CHANGE_PTE
-from conformance.model.construct import (
+from conformance.model.layout import PT_PAGE_SIZE_MASK, PT_WRITABLE_MASK
+from conformance.model.modes import MODES, kernel_in
+from conformance.model.profiles import profile_of
+from conformance.model.spte.access import mark_spte_for_access_track, restore_acc_track_spte, spte_ad_enabled
+from conformance.model.spte.decode import describe, fields, is_leaf
+from conformance.model.spte.illegal import complaints, writability
+from conformance.model.spte.make_spte import (
     kvm_mmu_changed_pte_notifier_make_spte,
     make_huge_page_split_spte,
     make_nonleaf_spte,
     make_spte,
 )
-from conformance.model.decode import describe, fields, is_leaf
-from conformance.model.illegal import complaints, writability
-from conformance.model.layout import PT_PAGE_SIZE_MASK, PT_WRITABLE_MASK
-from conformance.model.mmio import make_mmio_spte
-from conformance.model.modes import MODES, kernel_in
-from conformance.model.profiles import profile_of
-from conformance.model.shape import is_mmio_spte, is_shadow_present_pte
-from conformance.model.states import STATES, state_of
+from conformance.model.spte.mmio import make_mmio_spte
+from conformance.model.spte.predicates import is_mmio_spte, is_shadow_present_pte
+from conformance.model.spte.states import STATES, state_of
 from conformance.model.words import ALL
 
 RELEASES = [(5, 10), (6, 1), (6, 12), (7, 2), (7, 3)]

@@ -103,15 +103,15 @@ def test_the_trap_springs():
 def test_z3_proves_that_changes_keep_host_writable_and_legality(release, mode):
     """The rule of the first seed, for every SPTE there is: in the model, and so in a kernel that agrees."""
     z3 = pytest.importorskip("z3")
-    from conformance.model import access, states, update
+    from conformance.model.spte import access, spte_update, states
 
     k = kernel_in(MODES[mode], profile_of(release))
     spte = z3.BitVec("spte", 64)
     legal = states.is_legal_state(k, spte)
     changed = [
-        update.spte_write_protect(k, spte, spte, z3.BoolVal(True)).memory,
-        update.spte_write_protect(k, spte, spte, z3.BoolVal(False)).memory,
-        update.spte_clear_dirty(k, spte, spte).memory,
+        spte_update.spte_write_protect(k, spte, spte, z3.BoolVal(True)).memory,
+        spte_update.spte_write_protect(k, spte, spte, z3.BoolVal(False)).memory,
+        spte_update.spte_clear_dirty(k, spte, spte).memory,
         access.mark_spte_for_access_track(k, spte),
     ]
     solver = z3.Solver()

@@ -7,12 +7,14 @@ import itertools
 
 import pytest
 
-from conformance.model import access, changes, mmio, shape, states, tdp, translation, update, writability
+from conformance.model import changes
 from conformance.model.changes import CHANGES
 from conformance.model.layout import PT_WRITABLE_MASK
 from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import profile_of
-from conformance.model.update import ATOMIC, PLAIN
+from conformance.model.shadow_mmu import translation
+from conformance.model.spte import access, mmio, predicates, spte_update, states, tdp_write, writability
+from conformance.model.spte.spte_update import ATOMIC, PLAIN
 
 RELEASES = [(5, 10), (6, 1), (6, 12), (7, 2), (7, 3)]
 
@@ -59,9 +61,9 @@ def test_no_update_of_a_legal_state_changes_host_writable(release):
     for state in states.STATES:
         old = leaf(k, state)
         for change in (
-            update.spte_write_protect(k, old, old, True),
-            update.spte_write_protect(k, old, old, False),
-            update.spte_clear_dirty(k, old, old),
+            spte_update.spte_write_protect(k, old, old, True),
+            spte_update.spte_write_protect(k, old, old, False),
+            spte_update.spte_clear_dirty(k, old, old),
         ):
             assert states.host_writable_kept(k, old, change.memory)
             assert states.state_of(k, change.memory) is not None
@@ -105,7 +107,7 @@ def test_a_racing_dirty_bit_is_seen_since_the_xchg():
         k = kernel(release)
         old = leaf(k, states.STATES[0], dirty=False)
         raced = old | k.shadow_dirty_mask
-        done = tdp.kvm_tdp_mmu_write_spte(k, raced, old, 0, 1)
+        done = tdp_write.kvm_tdp_mmu_write_spte(k, raced, old, 0, 1)
         assert done.accesses == (ATOMIC if seen else PLAIN)
         assert bool(done.value & k.shadow_dirty_mask) == seen
 
@@ -114,9 +116,9 @@ def test_non_leaf_and_not_volatile_are_written_plainly():
     k = kernel((6, 1))
     quiet = leaf(k, states.STATES[0])
     table = leaf(k, states.STATES[1])
-    assert tdp.kvm_tdp_mmu_write_spte(k, quiet, quiet, 0, 1).accesses == PLAIN
-    assert tdp.kvm_tdp_mmu_write_spte(k, table, table, 0, 2).accesses == PLAIN
-    assert tdp.kvm_tdp_mmu_write_spte(k, table, table, 0, 1).accesses == ATOMIC
+    assert tdp_write.kvm_tdp_mmu_write_spte(k, quiet, quiet, 0, 1).accesses == PLAIN
+    assert tdp_write.kvm_tdp_mmu_write_spte(k, table, table, 0, 2).accesses == PLAIN
+    assert tdp_write.kvm_tdp_mmu_write_spte(k, table, table, 0, 1).accesses == ATOMIC
 
 
 # The fourth seed: write-protection for shadow paging flushes even if W is clear already.
@@ -126,8 +128,8 @@ def test_non_leaf_and_not_volatile_are_written_plainly():
 def test_write_protection_for_shadow_paging_always_flushes(release):
     k = kernel(release)
     protected = leaf(k, states.STATES[1])
-    assert update.spte_write_protect(k, protected, protected, True).value == 1
-    assert update.spte_write_protect(k, protected, protected, False).accesses == 0
+    assert spte_update.spte_write_protect(k, protected, protected, True).value == 1
+    assert spte_update.spte_write_protect(k, protected, protected, False).accesses == 0
 
 
 # What research measured.
@@ -148,7 +150,7 @@ def test_mmio_generation_survives(release):
     spte = mmio.make_mmio_spte(k, 0xFEE00, 7, generation)
     assert mmio.get_mmio_spte_generation(k, spte) == generation
     assert mmio.get_mmio_spte_gfn(k, spte) == 0xFEE00
-    assert shape.is_mmio_spte(k, spte) and not shape.is_shadow_present_pte(k, spte)
+    assert predicates.is_mmio_spte(k, spte) and not predicates.is_shadow_present_pte(k, spte)
     assert mmio.check_mmio_spte(k, spte, generation)
     assert not mmio.check_mmio_spte(k, spte, generation | 1 << 63)
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from patching import patched
 
-from conformance.differential import run as running
+from conformance.differential import run_properties
 from conformance.differential.comparison import Comparison
 from conformance.differential.engines.bulk import draw
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.run import Plan, run
+from conformance.differential.run_properties import PropertyPlan, run
 from conformance.differential.verdict import Verdict
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache
@@ -165,18 +165,20 @@ def test_use_of_what_nothing_stands_in_for_is_no_end_of_the_kernel(folder, tmp_p
 
 
 def test_a_run_asks_the_shim_as_well_and_says_so_first(kernel, folder, monkeypatch):
-    plan = Plan((kernel.selector,), only=("make_nonleaf_spte", "is_rsvd_spte"), oracle="binary", budget=8)
+    plan = PropertyPlan(
+        (kernel.selector,), only=("make_nonleaf_spte", "is_rsvd_spte"), oracle="binary", budget=8
+    )
     report = run(plan, progress=lambda line: None).kernels[0]
     assert report.disagreement is None
     assert report.results[0].engine == "agreement" and report.results[0].verdict is Verdict.PASS
     skipped = [r for r in report.results if r.property == "is_rsvd_spte"]
     assert [r.verdict for r in skipped] == [Verdict.SKIP] and "inlined" in skipped[0].reason
 
-    class Lying(running.ShimOracle):
+    class Lying(run_properties.ShimOracle):
         def collect(self):
             return super().collect() ^ np.uint64(1)
 
-    monkeypatch.setattr(running, "ShimOracle", Lying)
+    monkeypatch.setattr(run_properties, "ShimOracle", Lying)
     report = run(plan, progress=lambda line: None).kernels[0]
     assert report.disagreement and report.disagreement.startswith("shim and binary differ in make_nonleaf")
     verdicts = {r.verdict for r in report.results if r.engine == "agreement"}
@@ -186,7 +188,7 @@ def test_a_run_asks_the_shim_as_well_and_says_so_first(kernel, folder, monkeypat
 
 def test_a_module_given_is_asked(kernel, folder):
     found = shipped(kernel.selector)
-    plan = Plan(module=found.module, vmlinux=found.base, only=("make_nonleaf_spte",), budget=8)
+    plan = PropertyPlan(module=found.module, vmlinux=found.base, only=("make_nonleaf_spte",), budget=8)
     report = run(plan, progress=lambda line: None)
     assert report.status == 0 and report.kernels[0].selector == kernel.series
 
@@ -201,6 +203,6 @@ def test_a_module_given_is_asked(kernel, folder):
 )
 def test_options_that_do_not_go_together_are_told(kernel, folder, changes, told):
     found = shipped(kernel.selector)
-    plan = replace(Plan(module=found.module, vmlinux=found.base), **changes)
+    plan = replace(PropertyPlan(module=found.module, vmlinux=found.base), **changes)
     with pytest.raises(ConformanceError, match=told):
         run(plan, progress=lambda line: None)

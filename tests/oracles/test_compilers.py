@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from conformance.differential.run import Plan, run
+from conformance.differential.run_properties import PropertyPlan, run
 from conformance.differential.verdict import Verdict
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, open_kernel
@@ -16,7 +16,7 @@ from conformance.kernels.compilers import using
 from conformance.oracles.kvm.build import build_kvm
 from conformance.oracles.shim.build import build_shim
 from conformance.review import compare
-from conformance.scenarios import running
+from conformance.scenarios import run_scenarios
 
 SERIES = os.environ.get("CONFORMANCE_KERNEL", "6.1")
 CLANG = next(
@@ -47,7 +47,7 @@ def kernel() -> Kernel:
 
 def test_functions_answer_as_those_that_gcc_compiled():
     """Against the model, and against the fingerprints of the series, which were blessed with gcc."""
-    report = run(Plan((SERIES,), engines=("fingerprint", "bulk"), budget=5, seed=1), progress=quiet)
+    report = run(PropertyPlan((SERIES,), engines=("fingerprint", "bulk"), budget=5, seed=1), progress=quiet)
     (kernel,) = report.kernels
     assert (
         report.status == 0 and kernel.compiler.startswith("clang ") and kernel.title == f"{SERIES} ({CLANG})"
@@ -58,7 +58,9 @@ def test_functions_answer_as_those_that_gcc_compiled():
 @pytest.mark.skipif(SERIES == "5.10", reason="5.10 has no whole KVM")
 def test_stories_come_out_as_with_gcc():
     names = ("first_read", "eager_*", "*dirty*")
-    report = running.run(running.Plan((SERIES,), names=names, modes=("ept-ad",)), progress=quiet)
+    report = run_scenarios.run(
+        run_scenarios.ScenarioPlan((SERIES,), names=names, modes=("ept-ad",)), progress=quiet
+    )
     assert report.status == 0
     assert report.summary[Verdict.PASS.value] > 3
 

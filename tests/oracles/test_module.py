@@ -12,7 +12,7 @@ import pytest
 import zstandard
 from btf_made import KVM_C, Made, kernel_types, module
 
-from conformance.differential.run import Plan, run
+from conformance.differential.run_properties import PropertyPlan, run
 from conformance.differential.shipped import of_module
 from conformance.errors import ConformanceError
 from conformance.oracles.binary import module as binary_module
@@ -154,12 +154,12 @@ def test_a_run_refuses_a_module_before_it_builds_anything(kvm, base, tmp_path):
         (base, base, "is no kernel module"),
     ):
         with pytest.raises(ConformanceError) as refusal:
-            of_module(Plan(module=given, vmlinux=types))
+            of_module(PropertyPlan(module=given, vmlinux=types))
         assert said in str(refusal.value)
-    assert of_module(Plan(module=kvm, vmlinux=base)).kernels == ("6.1",)
+    assert of_module(PropertyPlan(module=kvm, vmlinux=base)).kernels == ("6.1",)
 
 
 @pytest.mark.kernel
 def test_a_module_of_another_kernel_than_is_named(kvm, base):
     with pytest.raises(ConformanceError, match=r"of Linux 6\.1\.0-1-amd64, and 7\.3 is .* of another kernel"):
-        run(Plan(module=kvm, vmlinux=base, kernels=("7.3",)), progress=print)
+        run(PropertyPlan(module=kvm, vmlinux=base, kernels=("7.3",)), progress=print)

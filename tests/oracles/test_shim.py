@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from conformance.differential.run import Plan, run
+from conformance.differential.run_properties import PropertyPlan, run
 from conformance.differential.verdict import Verdict
 from conformance.kernels import BuildError, Cache, open_kernel
 from conformance.model.modes import MODES
@@ -120,7 +120,7 @@ LARGE = "return pte & PT_PAGE_SIZE_MASK;"
 def test_kernel_code_that_dies_is_a_finding(kernel, tmp_path, monkeypatch, code, how):
     monkeypatch.setitem(ShimOracle.__init__.__kwdefaults__, "patience", 1.0)
     patch = patched(kernel, tmp_path, SPTE_H, LARGE, f"{code} {LARGE}")
-    plan = Plan(
+    plan = PropertyPlan(
         kernels=(kernel.selector,),
         patches=(patch,),
         only=("is_large_pte", "is_writable_pte"),
@@ -142,7 +142,7 @@ def test_mask_setters_that_die_are_a_finding(kernel, tmp_path):
     reset = "void kvm_mmu_reset_all_pte_masks(void)\n{"
     guard = "static void planted(void) { BUG_ON(boot_cpu_data.x86_phys_bits == 47); }\n"
     patch = patched(kernel, tmp_path, SPTE_C, reset, f"{guard}{reset}\n\tplanted();")
-    plan = Plan((kernel.selector,), (patch,), ("is_mmu_writable_spte",), budget=8, profile="ci")
+    plan = PropertyPlan((kernel.selector,), (patch,), ("is_mmu_writable_spte",), budget=8, profile="ci")
     report = run(plan, progress=lambda line: None)
     assert report.status == 1
     failed = {result.mode for result in report.kernels[0].results if result.verdict is Verdict.FAIL}
@@ -174,7 +174,7 @@ def test_what_nothing_stands_in_for_is_named(kernel, tmp_path):
 
 def test_what_does_not_compile_shows_the_first_error(kernel, tmp_path):
     patch = patched(kernel, tmp_path, SPTE_H, LARGE, "return pte & PT_PAGE_SIZE_MASKS;")
-    plan = Plan(kernels=(kernel.selector,), patches=(patch,), only=("is_large_pte",), seed=1)
+    plan = PropertyPlan(kernels=(kernel.selector,), patches=(patch,), only=("is_large_pte",), seed=1)
     report = run(plan, progress=lambda line: None)
     assert report.status == 2
     assert "PT_PAGE_SIZE_MASKS" in report.kernels[0].error and "spte.h" in report.kernels[0].error

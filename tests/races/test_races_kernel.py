@@ -13,7 +13,7 @@ from conformance.errors import ConformanceError
 from conformance.kernels import Cache, open_kernel
 from conformance.model.profiles import profile_of
 from conformance.oracles.kvm.build import build_kvm
-from conformance.races.contest import Contest, hold
+from conformance.races.exploration import Exploration, hold
 from conformance.races.goldens import MARK, golden_files
 from conformance.races.replaying import follow
 from conformance.races.stories import RACES
@@ -78,7 +78,7 @@ def limited(race, library, series, limit):
     profile = profile_of(release)
     if race.absent(profile) or race.shadow:
         pytest.skip(race.absent(profile) or "shadow paging on the kernel is coming")
-    outcome = hold(Contest(race.name, race.modes[-1], profile, library(series), limit=limit))
+    outcome = hold(Exploration(race.name, race.modes[-1], profile, library(series), limit=limit))
     assert outcome.trouble == ""
     return outcome.breach
 
@@ -104,7 +104,7 @@ def test_a_crash_of_the_kernel_is_a_finding(tmp_path):
     late = "if (!try_cmpxchg64(sptep, &iter->old_spte, new_spte))\n\t\treturn -EBUSY;\n\n\t__handle"
     patch = patch_for(Mutant(TDP_C, late, late.replace("return -EBUSY", "BUG()")), tmp_path)
     library = build_kvm(open_kernel("6.1", [patch]), Cache(), quiet, racing=True)
-    outcome = hold(Contest("two_vcpus_fault_on_one_gfn", "ept-ad", profile_of((6, 1)), library))
+    outcome = hold(Exploration("two_vcpus_fault_on_one_gfn", "ept-ad", profile_of((6, 1)), library))
     assert outcome.breach is not None and outcome.breach.promise == "nothing crashes"
     assert outcome.breach.how == "BUG in tdp_mmu_set_spte_atomic"
     assert {leg.thread for leg in outcome.legs} == {"vcpu0", "vcpu1"}
@@ -116,7 +116,7 @@ def test_threads_that_wait_for_ever_are_a_finding(side, library, monkeypatch):
     deletes = (step("set_memory_region", slot=0, gfn=0x100, npages=0, page=0),)
     race = replace(RACES["fault_against_release"], name="stuck", threads={"host": begins, "user": deletes})
     monkeypatch.setitem(RACES, "stuck", race)
-    outcome = hold(Contest("stuck", "npt", profile_of((6, 1)), library("6.1") if side == "kvm" else None))
+    outcome = hold(Exploration("stuck", "npt", profile_of((6, 1)), library("6.1") if side == "kvm" else None))
     assert outcome.breach is not None and outcome.breach.promise == "nobody is stuck"
     assert outcome.breach.how == "user waits for ever"
 

@@ -17,11 +17,11 @@ from conformance.model.profiles import profile_of
 from conformance.oracles.kvm.interface import Death
 from conformance.oracles.lacking import Lacking
 from conformance.races import server
-from conformance.races.contest import Contest, Outcome, hold
+from conformance.races.exploration import Exploration, Outcome, hold
 from conformance.races.exploring import Breach, Explored
-from conformance.races.promises import NO_CRASH
+from conformance.races.invariants import NO_CRASH
 from conformance.races.race import RACES
-from conformance.races.running import _judged, _Task
+from conformance.races.run_races import _judged, _Task
 
 NAME, MODE = "fault_against_release", "ept-ad"
 EXPLORED = {
@@ -35,9 +35,9 @@ EXPLORED = {
 
 
 @pytest.fixture
-def contest(tmp_path) -> Contest:
+def contest(tmp_path) -> Exploration:
     (tmp_path / "symbols").write_text("100 kvm_arch_thing\n")
-    return Contest(NAME, MODE, profile_of((6, 1)), tmp_path / "kvm.so")
+    return Exploration(NAME, MODE, profile_of((6, 1)), tmp_path / "kvm.so")
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from conformance.model.changes import RACES as CHANGES
 from conformance.model.changes import Precaution
 from conformance.model.profiles import profile_of
 from conformance.races.bounded import FewPreemptions
-from conformance.races.contest import Contest, hold
+from conformance.races.exploration import Exploration, hold
 from conformance.races.exploring import MOST_PREEMPTIONS
-from conformance.races.promises import PROMISES, broken
+from conformance.races.invariants import PROMISES, broken
 from conformance.races.stories import RACES
 
 RELEASES = ((6, 1), (6, 12), (7, 3))
@@ -33,7 +33,7 @@ NEEDED = {
 
 
 def explored(race, mode, release, **given):
-    outcome = hold(Contest(race.name, mode, profile_of(release), **given))
+    outcome = hold(Exploration(race.name, mode, profile_of(release), **given))
     assert outcome.trouble == ""
     return outcome
 
@@ -69,7 +69,7 @@ def test_what_is_missing_shows(race, historic):
 def test_few_preemptions_are_enough_for_what_is_missing(race, historic):
     """And those that it takes are needed: the bound stands for something."""
     mode = (historic.modes or race.modes)[-1]
-    contest = Contest(race.name, mode, profile_of((6, 1)), without=(historic.change,))
+    contest = Exploration(race.name, mode, profile_of((6, 1)), without=(historic.change,))
     search = FewPreemptions(contest.on_model(), MOST_PREEMPTIONS)
 
     def shows(bound):

@@ -12,13 +12,13 @@ import pytest
 from conformance.differential.verdict import KernelReport, Verdict
 from conformance.model.profiles import profile_of
 from conformance.races.race import RACES
-from conformance.races.running import Plan, _of_race, run
+from conformance.races.run_races import RacePlan, _of_race, run
 from conformance.reports.difference import difference, headline
 from conformance.reports.mail import render
 
 
 def explored(**more):
-    plan = Plan(
+    plan = RacePlan(
         names=("fault_against_release",), on=("model",), modes=("ept-ad",), without=("e930bffe95e1",), **more
     )
     report, _ = run(plan, progress=lambda message: None)
@@ -61,7 +61,7 @@ def test_of_a_kernel_of_an_unknown_series_nothing_is_taken_out():
         series=None, selector="tree:.", title="x", compiler=SimpleNamespace(arguments=())
     )
     report = KernelReport("tree:.", "x", "7.4.0-rc1 (tree)", None)
-    side = ("kvm", kernel, Path("library"), profile_of((6, 1)), Plan(today=False), (), report, print)
+    side = ("kvm", kernel, Path("library"), profile_of((6, 1)), RacePlan(today=False), (), report, print)
     assert list(_of_race(told, *side)) == []
     assert len(report.results) == len(told.historic)
     assert {result.verdict for result in report.results} == {Verdict.SKIP}

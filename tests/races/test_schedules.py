@@ -10,10 +10,10 @@ from toys import LOCK, MARK, READ, RMW, UNLOCK, WRITE, Toy
 
 from conformance.races.dpor import every_schedule
 from conformance.races.exploring import explore
+from conformance.races.invariants import NOBODY_IS_STUCK
 from conformance.races.moments import moments
 from conformance.races.pct import random_schedules
 from conformance.races.picture import as_html, as_text
-from conformance.races.promises import NOBODY_IS_STUCK
 from conformance.races.schedule import Leg, legs_of, read_legs, run_legs
 from conformance.races.shortening import fewest_switches, switches
 

@@ -14,10 +14,10 @@ import pytest
 
 from conformance.model.profiles import profile_of
 from conformance.oracles.lacking import Lacking
-from conformance.races.contest import Contest
+from conformance.races.exploration import Exploration
 from conformance.races.exploring import Breach, Explored
+from conformance.races.invariants import NO_COMPLAINT, NO_CRASH
 from conformance.races.moments import Moment
-from conformance.races.promises import NO_COMPLAINT, NO_CRASH
 from conformance.races.schedule import Leg
 from conformance.races.stories import RACES
 from conformance.races.tasks import DRAW, EXPLORE, REPLAY, Outcome, Task
@@ -33,7 +33,7 @@ from conformance.races.wire import (
 )
 
 SEED, MUTATIONS = 7, 2000
-CONTEST = Contest("two_vcpus_fault_on_one_gfn", "ept-ad", profile_of((6, 1)))
+CONTEST = Exploration("two_vcpus_fault_on_one_gfn", "ept-ad", profile_of((6, 1)))
 THREADS = "vcpu0", "vcpu1"
 CHOICES = 0, 0, 1, 1, 0
 LEGS = Leg("vcpu0", "f reads spte 4K gfn=0x102", 2), Leg("vcpu1"), Leg("vcpu0")

@@ -12,7 +12,7 @@ from conformance.differential.verdict import KernelReport, Report
 from conformance.reports import mail, review_mail
 from conformance.review import ConstantReview, Standing
 from conformance.review.claims import Claim
-from conformance.review.judging import Judged, SeriesReview
+from conformance.review.judging_series import Judged, SeriesReview
 from conformance.review.reply import names, reply, seen
 from conformance.review.review import ScopeReview
 

@@ -14,7 +14,7 @@ from review_samples import function, judged, review, series
 
 from conformance.reports import sarif
 from conformance.review import Standing
-from conformance.review.judging import SeriesReview
+from conformance.review.judging_series import SeriesReview
 from conformance.review.review import ScopeReview
 
 TEXT = {"text": str}

@@ -8,7 +8,7 @@ from planting import write_patch
 
 from conformance.errors import ConformanceError
 from conformance.kernels import open_kernel
-from conformance.review import Plan, Standing, compare
+from conformance.review import ReviewPlan, Standing, compare
 
 SPTE_C = "arch/x86/kvm/mmu/spte.c"
 SPTE_H = "arch/x86/kvm/mmu/spte.h"
@@ -43,11 +43,11 @@ def changed(review):
 
 def test_a_plan_that_names_what_there_is_not():
     with pytest.raises(ConformanceError, match="no property is called nothing_"):
-        compare(None, None, Plan(only=("nothing_*",)))  # type: ignore[arg-type]
+        compare(None, None, ReviewPlan(only=("nothing_*",)))  # type: ignore[arg-type]
     with pytest.raises(ConformanceError, match="no mode dos"):
-        compare(None, None, Plan(modes=("dos",)))  # type: ignore[arg-type]
+        compare(None, None, ReviewPlan(modes=("dos",)))  # type: ignore[arg-type]
     with pytest.raises(ConformanceError, match="takes 1 words"):
-        compare(None, None, Plan(only=("is_large_pte",), case=(1, 2)))  # type: ignore[arg-type]
+        compare(None, None, ReviewPlan(only=("is_large_pte",), case=(1, 2)))  # type: ignore[arg-type]
 
 
 @pytest.mark.kernel
@@ -75,7 +75,7 @@ def test_a_refactoring_is_followed_under_its_new_name(base, patched):
         ("is_large_pte", "pte_is_large"),
         (BODY, "bool large = pte & PT_PAGE_SIZE_MASK;\n\n\treturn large;"),
     )
-    review = compare(base, after, Plan(budget=1))
+    review = compare(base, after, ReviewPlan(budget=1))
     assert not review.errors
     told = changed(review)["pte_is_large"]
     assert (told.was, told.standing) == ("is_large_pte", Standing.SAME_CODE)
@@ -102,7 +102,7 @@ def test_what_has_few_inputs_is_proved_by_all_of_them(base, patched):
 @pytest.mark.slow
 def test_a_macro_that_moves_is_told_with_those_that_use_it(base, patched):
     review = compare(
-        base, patched(SPTE_H, ("REMOVED_SPTE\t0x5a0ULL", "REMOVED_SPTE\t0x5b0ULL")), Plan(budget=1)
+        base, patched(SPTE_H, ("REMOVED_SPTE\t0x5a0ULL", "REMOVED_SPTE\t0x5b0ULL")), ReviewPlan(budget=1)
     )
     (moved,) = review.constants
     assert (moved.name, moved.before, moved.after) == ("REMOVED_SPTE", 0x5A0, 0x5B0)
@@ -116,7 +116,7 @@ def test_a_macro_that_moves_is_told_with_those_that_use_it(base, patched):
 def test_a_race_that_a_write_loses_is_found_and_shown_again(base, patched):
     """The write of an SPTE with volatile bits as it was before ba3a6120a4e7 in v5.18: plain."""
     after = patched(TDP_ITER_H, ("spte_has_volatile_bits(old_spte))", "0)"))
-    review = compare(base, after, Plan(budget=1))
+    review = compare(base, after, ReviewPlan(budget=1))
     told = changed(review)["kvm_tdp_mmu_write_spte"]
     assert told.standing is Standing.DIFFERS
     found = told.difference
@@ -124,7 +124,7 @@ def test_a_race_that_a_write_loses_is_found_and_shown_again(base, patched):
     assert found.kernel["value"] != found.model["value"]
     assert "atomic" in found.kernel["accesses"] and "plain" in found.model["accesses"]
     mode = found.again.split("--mode ")[1].split()[0]
-    plan = Plan(only=("kvm_tdp_mmu_write_spte",), modes=(mode,), case=tuple(found.inputs.values()))
+    plan = ReviewPlan(only=("kvm_tdp_mmu_write_spte",), modes=(mode,), case=tuple(found.inputs.values()))
     (again,) = compare(base, after, plan).functions
     assert again.difference.inputs == found.inputs
 
@@ -133,7 +133,7 @@ def test_a_race_that_a_write_loses_is_found_and_shown_again(base, patched):
 @pytest.mark.slow
 def test_a_crash_is_a_difference(base, patched):
     after = patched(SPTE_H, (BODY, f"if (pte & 0x800)\n\t\t*(volatile int *)8 = 1;\n\t{BODY}"))
-    told = changed(compare(base, after, Plan(budget=1)))["is_large_pte"]
+    told = changed(compare(base, after, ReviewPlan(budget=1)))["is_large_pte"]
     assert told.standing is Standing.DIFFERS
     assert told.difference.inputs["spte"] & 0x800 and told.difference.legal
     assert "SIGSEGV" in told.difference.model["answer"]
@@ -144,7 +144,7 @@ def test_a_crash_is_a_difference(base, patched):
 def test_a_function_that_this_configuration_does_not_compile_is_not_judged(base, patched):
     extra = f"static inline int nobody(void)\n{{\n\treturn %d;\n}}\n\n{FIRST}"
     before, after = patched(SPTE_H, (FIRST, extra % 1)), patched(SPTE_H, (FIRST, extra % 2))
-    (told,) = compare(before, after, Plan(budget=1)).changed
+    (told,) = compare(before, after, ReviewPlan(budget=1)).changed
     assert (told.standing, told.reason) == (
         Standing.UNCOVERED,
         "it is not compiled in the configuration used here",

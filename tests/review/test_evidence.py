@@ -8,7 +8,7 @@ from planting import write_patch
 
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, open_kernel
-from conformance.review import Plan, Standing, compare
+from conformance.review import ReviewPlan, Standing, compare
 from conformance.review.behaviour import Seen
 from conformance.review.evidence import Evidence, NotMeasured
 from conformance.review.functions import Text
@@ -101,7 +101,7 @@ def dead(tmp_path):
 @pytest.mark.kernel
 @pytest.mark.slow
 def test_a_function_with_a_dead_result_is_executed_and_not_observed(dead):
-    review = compare(*dead, Plan(), quiet)
+    review = compare(*dead, ReviewPlan(), quiet)
     (found,) = (one for one in review.functions if one.name == "conformance_dead")
     assert found.standing is Standing.UNOBSERVED
     assert found.by

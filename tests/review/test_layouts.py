@@ -7,7 +7,7 @@ import pytest
 from planting import write_patch
 
 from conformance.kernels import open_kernel
-from conformance.review import Plan, compare
+from conformance.review import ReviewPlan, compare
 from conformance.review.layouts import _compared
 from conformance.review.review import ConstantReview
 
@@ -49,7 +49,7 @@ def test_a_field_put_in_front_moves_those_behind_it(tmp_path):
     assert before.count("\tgfn_t gfn;\n") == 1
     after = before.replace("\tgfn_t gfn;\n", "\tu32 mine : 3;\n\tgfn_t gfn;\n")
     patched = open_kernel("6.1", [write_patch(ITER_H, before, after, tmp_path)])
-    review = compare(base, patched, Plan(budget=0.1, only=("spte_index",)))
+    review = compare(base, patched, ReviewPlan(budget=0.1, only=("spte_index",)))
     found = {(one.name, one.aspect): one for one in review.constants if one.where == "struct tdp_iter"}
     assert found["mine", "first bit"].before is None
     assert found["gfn", "first bit"].after - found["gfn", "first bit"].before == 64

@@ -8,13 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from conformance.review import running
+from conformance.review import executing
 from conformance.review.behaviour import Seen
+from conformance.review.executing import Running
 from conformance.review.file_scope import Changed, Item, Kind
 from conformance.review.functions import Text
-from conformance.review.plan import Plan
+from conformance.review.plan import ReviewPlan
 from conformance.review.review import Standing
-from conformance.review.running import Running
 from conformance.review.texts import Pair
 
 FILE = "arch/x86/kvm/mmu/mmu.c"
@@ -37,13 +37,13 @@ def stage(monkeypatch):
         run.append("stories")
         return [Seen("a_story", 0, {"told", "seen"})]
 
-    monkeypatch.setattr(running, "explore", explore)
-    monkeypatch.setattr(running, "tell_stories", tell_stories)
-    monkeypatch.setattr(running, "executed_by_properties", lambda *_: {"a_property": frozenset({"seen"})})
-    monkeypatch.setattr(running, "executed_by_stories", lambda *_: {"a_story": frozenset({"told", "seen"})})
-    monkeypatch.setattr(running, "Evidence", lambda *_: contextlib.nullcontext())
-    monkeypatch.setattr(running, "weigh", lambda found, changed, seen, evidence: found)
-    monkeypatch.setattr(running, "pass_on", lambda *_: run.append("passed on"))
+    monkeypatch.setattr(executing, "explore", explore)
+    monkeypatch.setattr(executing, "tell_stories", tell_stories)
+    monkeypatch.setattr(executing, "executed_by_properties", lambda *_: {"a_property": frozenset({"seen"})})
+    monkeypatch.setattr(executing, "executed_by_stories", lambda *_: {"a_story": frozenset({"told", "seen"})})
+    monkeypatch.setattr(executing, "Evidence", lambda *_: contextlib.nullcontext())
+    monkeypatch.setattr(executing, "weigh", lambda found, changed, seen, evidence: found)
+    monkeypatch.setattr(executing, "pass_on", lambda *_: run.append("passed on"))
 
     def unproved(pairs):
         run.append("as built")
@@ -54,7 +54,7 @@ def stage(monkeypatch):
             items=items, users=users or {}, moved=frozenset(), begun=frozenset(), new_names={}, symbols=dict,
             reordered=[], other_files=(), generated=(),
         )  # fmt: skip
-        judging = Running(None, None, texts, Plan(**plan), lambda text: None)
+        judging = Running(None, None, texts, ReviewPlan(**plan), lambda text: None)
         pairs = [changed(name) for name in names]
         return {one.name: one.standing for one in judging.judge(pairs, pairs, unproved)}, run
 

@@ -13,7 +13,7 @@ from conformance.kernels import open_kernel
 from conformance.kernels.manifest import Manifest
 from conformance.model.layout import Layout
 from conformance.model.profiles import profile_of
-from conformance.review import Plan, Standing, compare, judging
+from conformance.review import ReviewPlan, Standing, compare, judging_series
 from conformance.review.constants import layout_of
 from conformance.review.outcome import Outcome, outcome_of
 from conformance.review.series import read_series
@@ -146,7 +146,7 @@ def test_a_header_of_the_rest_of_the_kernel_that_changes_code(base, edited):
     )
     texts = Texts(base, after)
     assert [one.item.title for one in texts.items] == ["type gfn_t"]
-    review = compare(base, after, Plan(budget=0.1, modes=("npt",)))
+    review = compare(base, after, ReviewPlan(budget=0.1, modes=("npt",)))
     assert [one for one in review.changed if one.through == ("gfn_t",)]
 
 
@@ -156,16 +156,18 @@ def test_files_that_are_not_compiled(tmp_path, base):
     for path, outcome in texts.items():
         file = tmp_path / "a.patch"
         file.write_text(f"--- a/{path}\n+++ b/{path}\n@@ -1 +1 @@\n-a\n+b\n")
-        found = judging.judge(read_series([str(file)]), "6.1", None, lambda text: None)  # type: ignore[arg-type]
+        found = judging_series.judge(read_series([str(file)]), "6.1", None, lambda text: None)  # type: ignore[arg-type]
         assert found.parts[0].outcome is outcome
 
 
 def test_a_kconfig_file_of_kvms_is_looked_at_by_nothing(base):
     path = "arch/x86/kvm/Kconfig"
-    found = judging._judged("a", None, [path], base, base, lambda: pytest.fail("nothing is to be compared"))
+    found = judging_series._judged(
+        "a", None, [path], base, base, lambda: pytest.fail("nothing is to be compared")
+    )
     assert found.outcome is Outcome.UNOBSERVED
     assert [one.file for one in found.review.unlooked] == [path]
-    assert judging._judged("a", None, ["drivers/a.c"], base, base, None).outcome is Outcome.UNCONCERNED
+    assert judging_series._judged("a", None, ["drivers/a.c"], base, base, None).outcome is Outcome.UNCONCERNED
 
 
 def test_the_constants_of_a_kernel_are_its_own(base, tmp_path):

@@ -10,8 +10,8 @@ from mail_samples import DIFF, mail
 
 from conformance.errors import ConformanceError
 from conformance.kernels import Kernel
-from conformance.review import ConstantReview, FunctionReview, Review, Standing, judging
-from conformance.review.judging import SeriesReview, judge
+from conformance.review import ConstantReview, FunctionReview, Review, Standing, judging_series
+from conformance.review.judging_series import SeriesReview, judge
 from conformance.review.outcome import Outcome
 from conformance.review.review import ScopeReview
 from conformance.review.series import read_series
@@ -274,7 +274,7 @@ class Kernels:
 @pytest.fixture
 def kernels(monkeypatch) -> Kernels:
     made = Kernels()
-    monkeypatch.setattr(judging, "open_kernel", made.open)
+    monkeypatch.setattr(judging_series, "open_kernel", made.open)
     return made
 
 
@@ -345,7 +345,7 @@ def test_what_differs_in_a_patch_is_looked_at_closely_in_the_whole(kernels, tmp_
 def test_patches_are_heard_of_in_order_then_the_whole(kernels, tmp_path):
     heard = []
 
-    class Listening(judging.Listener):
+    class Listening(judging_series.Listener):
         def begin(self, count, base, notes):
             heard.append((count, base))
 

@@ -42,7 +42,7 @@ from conformance.oracles.binary.objects import read_object
 from conformance.paths import GOLDEN
 from conformance.races import saved as race_files
 from conformance.races.goldens import golden_files
-from conformance.races.running import change_named
+from conformance.races.run_races import change_named
 from conformance.review.series import read_series
 from conformance.scenarios import goldens, saved
 from conformance.scenarios.stories import STORIES

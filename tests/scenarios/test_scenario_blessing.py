@@ -10,7 +10,7 @@ from conformance.differential.verdict import KernelReport, Verdict
 from conformance.errors import ConformanceError
 from conformance.scenarios import blessing, goldens
 from conformance.scenarios.blessing import propose_all
-from conformance.scenarios.judging import Facts
+from conformance.scenarios.judging_scenario import Facts
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from conformance.differential.verdict import Verdict
 from conformance.model.profiles import profile_of
 from conformance.scenarios import goldens
 from conformance.scenarios.comparing import play
-from conformance.scenarios.judging import Facts, golden_of, judge
+from conformance.scenarios.judging_scenario import Facts, golden_of, judge
 from conformance.scenarios.steps import parse
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import Claim, Script

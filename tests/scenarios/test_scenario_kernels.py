@@ -8,7 +8,7 @@ import pytest
 from conformance.differential.verdict import Verdict
 from conformance.kernels import SERIES
 from conformance.scenarios import walking
-from conformance.scenarios.running import Plan, run
+from conformance.scenarios.run_scenarios import ScenarioPlan, run
 from conformance.scenarios.steps import KINDS
 from conformance.scenarios.stories import STORIES
 
@@ -19,7 +19,7 @@ REACHED = [series for series in SERIES if series != "5.10"]
 
 def check(selector: str) -> None:
     """Every story in every mode is either passed, or absent from the kernel with a reason."""
-    report = run(Plan(kernels=(selector,)), progress=lambda line: None)
+    report = run(ScenarioPlan(kernels=(selector,)), progress=lambda line: None)
     (kernel,) = report.kernels
     if kernel.unreached is not None:
         assert selector == "5.10" and report.status == 2
@@ -43,6 +43,8 @@ def test_stories_pass_on_every_pinned_kernel(series):
 @pytest.mark.slow
 @pytest.mark.parametrize("series", REACHED)
 def test_lockstep_finds_no_difference(series):
-    outcome = walking.run(walking.Plan(kernels=(series,), budget=20, seed=1), progress=lambda line: None)
+    outcome = walking.run(
+        walking.LockstepPlan(kernels=(series,), budget=20, seed=1), progress=lambda line: None
+    )
     assert outcome.report.status == 0, [r.counterexample for r in outcome.report.kernels[0].results]
     assert {kind for kind, n in outcome.steps.items() if n} == set(KINDS)

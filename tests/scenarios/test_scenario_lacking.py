@@ -18,9 +18,9 @@ from conformance.oracles.lacking import Lacking
 from conformance.reports import json as json_report
 from conformance.reports import junit, ktap
 from conformance.scenarios import walking
-from conformance.scenarios.judging import Facts, judge
+from conformance.scenarios.judging_scenario import Facts, judge
 from conformance.scenarios.lockstep import walk
-from conformance.scenarios.running import Plan, run
+from conformance.scenarios.run_scenarios import ScenarioPlan, run
 from conformance.scenarios.stories import STORIES
 
 FACTS = Facts(None, "6.1.1-1", ("--kernel", "6.1"))
@@ -82,7 +82,7 @@ def planted(kernel: Kernel, directory: Path, call: str) -> Path:
 @pytest.mark.kernel
 def test_a_missing_stand_in_is_status_2_in_every_report(kernel: Kernel, tmp_path: Path) -> None:
     patch = planted(kernel, tmp_path, "vm_munmap(0, 0);")
-    plan = Plan(kernels=(kernel.selector,), patches=(patch,), names=("first_*",))
+    plan = ScenarioPlan(kernels=(kernel.selector,), patches=(patch,), names=("first_*",))
     report = run(plan, progress=lambda line: None)
     if report.kernels[0].unreached:
         pytest.skip(report.kernels[0].unreached)
@@ -102,7 +102,7 @@ def test_a_missing_stand_in_is_status_2_in_every_report(kernel: Kernel, tmp_path
         assert render(report).count(words) == 1 and "first_" not in render(report), render(report)
     assert json.loads(json_report.render(report))["summary"]["FAIL"] == 0
     outcome = walking.run(
-        walking.Plan(kernels=(kernel.selector,), patches=(patch,), budget=6, seed=1),
+        walking.LockstepPlan(kernels=(kernel.selector,), patches=(patch,), budget=6, seed=1),
         progress=lambda line: None,
     )
     assert outcome.report.status == 2
@@ -141,6 +141,6 @@ def test_a_kernel_with_other_names_is_judged(tmp_path: Path) -> None:
     undefined = set(library.with_name("undefined").read_text().split())
     assert undefined >= {"system_bikeshed_wq", "mod_bikeshed_page_state", "__srcu_read_lock_bikeshed"}
     assert "__tracepoint_mmap_lock_bikeshed_locking" in undefined and not undefined & set(RENAMED)
-    plan = Plan(kernels=("6.1",), patches=(patch,), names=("first_write", "reader_across_tables"))
+    plan = ScenarioPlan(kernels=("6.1",), patches=(patch,), names=("first_write", "reader_across_tables"))
     report = run(plan, progress=lambda line: None)
     assert report.status == 0, [result.reason for result in report.kernels[0].results]

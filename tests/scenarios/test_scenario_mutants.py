@@ -8,8 +8,8 @@ from mutants import PLANTED
 from planting import patch_for
 
 from conformance.differential.verdict import Verdict
-from conformance.scenarios.judging import judge
-from conformance.scenarios.running import Ready, prepare
+from conformance.scenarios.judging_scenario import judge
+from conformance.scenarios.run_scenarios import Ready, prepare
 from conformance.scenarios.stories import STORIES
 
 FEWEST = 25

@@ -9,7 +9,7 @@ from conformance.model.profiles import profile_of
 from conformance.scenarios.comparing import broken_claim, play
 from conformance.scenarios.steps import KINDS
 from conformance.scenarios.stories import STORIES
-from conformance.scenarios.story import TDP_MODES, Claim, Telling, stories, story
+from conformance.scenarios.story import TDP_MODES, Claim, StoryBuilder, stories, story
 
 RELEASES = ((6, 1), (6, 12), (7, 2), (7, 3))
 
@@ -64,7 +64,7 @@ def test_a_story_that_claims_nothing_is_refused():
     try:
 
         @story(source="here")
-        def says_nothing(vm: Telling) -> None:
+        def says_nothing(vm: StoryBuilder) -> None:
             """Nothing is claimed.
 
             It is here to be refused.
@@ -81,12 +81,12 @@ def test_a_docstring_without_a_reason_is_refused():
     with pytest.raises(ValueError, match="the docstring needs"):
 
         @story(source="here")
-        def gives_no_reason(vm: Telling) -> None:
+        def gives_no_reason(vm: StoryBuilder) -> None:
             """What it is, but not why."""
 
 
 def test_what_cannot_be_told_is_refused_at_once():
-    vm = Telling({"vcpus": 1})
+    vm = StoryBuilder({"vcpus": 1})
     with pytest.raises(AttributeError, match="there is no step acess"):
         vm.acess(gfn=1, kind=1)
     with pytest.raises(ValueError, match="walk_begin comes first"):

@@ -4,9 +4,6 @@
 from __future__ import annotations
 
 from conformance.model.changes import CHANGED_PTE_CLEARS_MMU_WRITABLE, SOFTWARE_ACCESSED
-from conformance.model.construct import make_nonleaf_spte
-from conformance.model.decode import MEMORY_TYPES, address_bits, required_me
-from conformance.model.kernel import Kernel
 from conformance.model.layout import (
     PG_LEVEL_1G,
     PG_LEVEL_4K,
@@ -16,7 +13,9 @@ from conformance.model.layout import (
     VMX_EPT_MT_MASK,
     VMX_EPT_READABLE_MASK,
 )
-from conformance.model.legal import (
+from conformance.model.semantics import Semantics
+from conformance.model.spte.decode import MEMORY_TYPES, address_bits, required_me
+from conformance.model.spte.legal import (
     has_hardware_ad,
     is_frozen,
     is_legal_nonpresent,
@@ -27,9 +26,10 @@ from conformance.model.legal import (
     present_kind,
     restored,
 )
-from conformance.model.shape import is_large_pte, is_mmio_spte, is_shadow_present_pte
+from conformance.model.spte.make_spte import make_nonleaf_spte
+from conformance.model.spte.predicates import is_large_pte, is_mmio_spte, is_shadow_present_pte
+from conformance.model.spte.writability import is_mmu_writable_spte
 from conformance.model.words import ALL, Truth, Word, clear, either, has, no, shl, shr, when
-from conformance.model.writability import is_mmu_writable_spte
 
 __all__ = [
     "nearest_future",
@@ -43,7 +43,7 @@ __all__ = [
 _WRITE_BACK = 6 << 3
 
 
-def _ad_type(k: Kernel, spte: Word) -> Word:
+def _ad_type(k: Semantics, spte: Word) -> Word:
     """The A/D type nearest to the SPTE's that there is in this mode."""
     bits = k.layout
     type_ = spte & bits.spte_tdp_ad_mask
@@ -57,13 +57,13 @@ def _ad_type(k: Kernel, spte: Word) -> Word:
     return kept
 
 
-def _address(k: Kernel, spte: Word) -> Word:
+def _address(k: Semantics, spte: Word) -> Word:
     # Where the masks do not say how wide addresses are, what MMIO SPTEs are known by is not an address.
     not_there = k.shadow_me_mask | (k.shadow_mmio_value & SPTE_BASE_ADDR_MASK)
     return clear(spte & SPTE_BASE_ADDR_MASK & address_bits(k), not_there) | required_me(k)
 
 
-def nearest_leaf(k: Kernel, spte: Word, level: Word = None) -> Word:
+def nearest_leaf(k: Semantics, spte: Word, level: Word = None) -> Word:
     """An SPTE for a page at ``level`` (1 to 3); without it, at 1 or 2 as it was large or not."""
     bits = k.layout
     if level is None:
@@ -106,7 +106,7 @@ def nearest_leaf(k: Kernel, spte: Word, level: Word = None) -> Word:
     return clear(made, misaligned(made, either(level <= PG_LEVEL_1G, level, PG_LEVEL_1G)))
 
 
-def nearest_table(k: Kernel, spte: Word) -> Word:
+def nearest_table(k: Semantics, spte: Word) -> Word:
     """An SPTE for a table."""
     type_ = _ad_type(k, spte)
     child = clear(_address(k, spte), k.shadow_me_mask)
@@ -114,14 +114,14 @@ def nearest_table(k: Kernel, spte: Word) -> Word:
     return clear(made, k.shadow_accessed_mask & (spte ^ ALL))
 
 
-def nearest_mmio(k: Kernel, spte: Word) -> Word:
+def nearest_mmio(k: Semantics, spte: Word) -> Word:
     """An MMIO SPTE, where this mode has them."""
     fixed = k.shadow_mmio_value | k.shadow_mmio_mask | k.shadow_nonpresent_or_rsvd_mask
     kept = spte & known_bits(k, "mmio") & (fixed ^ ALL)
     return kept | k.shadow_mmio_value | k.shadow_nonpresent_or_rsvd_mask
 
 
-def nearest_present(k: Kernel, spte: Word, level: Word = None) -> Word:
+def nearest_present(k: Semantics, spte: Word, level: Word = None) -> Word:
     """An SPTE for a page or, above 4 KiB, where the word is not large, for a table at ``level``."""
     if level is None:
         return either(is_legal_present(k, spte), spte, nearest_leaf(k, spte))
@@ -129,7 +129,7 @@ def nearest_present(k: Kernel, spte: Word, level: Word = None) -> Word:
     return either(leaf, nearest_leaf(k, spte, level), nearest_table(k, spte))
 
 
-def nearest_spte(k: Kernel, spte: Word, level: Word = None) -> Word:
+def nearest_spte(k: Semantics, spte: Word, level: Word = None) -> Word:
     """What an entry of a table at ``level`` may hold: the same kind of SPTE if there is one."""
     kept = is_legal_nonpresent(k, spte) | is_frozen(k, spte)
     made = either(is_shadow_present_pte(k, spte), nearest_present(k, spte, level), k.layout.nonpresent_value)
@@ -139,7 +139,7 @@ def nearest_spte(k: Kernel, spte: Word, level: Word = None) -> Word:
     return either(kept, spte, made)
 
 
-def nearest_future(k: Kernel, old: Word, now: Word) -> Word:
+def nearest_future(k: Semantics, old: Word, now: Word) -> Word:
     """What ``old`` may have become without mmu_lock that is most like ``now``."""
     present = present_kind(k, old)
     fixed = present & is_tracked(k, old) & has(now, k.shadow_acc_track_mask)

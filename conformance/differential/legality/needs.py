@@ -18,10 +18,10 @@ from conformance.differential.legality.nearest import (
     nearest_present,
     nearest_spte,
 )
-from conformance.model.illegal import complaints
-from conformance.model.kernel import Kernel
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_4K, PT_PAGE_SIZE_MASK, SPTE_BASE_ADDR_MASK
-from conformance.model.legal import (
+from conformance.model.semantics import Semantics
+from conformance.model.spte.illegal import complaints
+from conformance.model.spte.legal import (
     is_legal_leaf,
     is_legal_mmio,
     is_legal_present,
@@ -31,7 +31,7 @@ from conformance.model.legal import (
     may_become,
     present_kind,
 )
-from conformance.model.shape import is_large_pte, is_shadow_present_pte
+from conformance.model.spte.predicates import is_large_pte, is_shadow_present_pte
 from conformance.model.words import Truth, Word, clear, either, has, no, when
 
 __all__ = [
@@ -50,7 +50,7 @@ __all__ = [
 
 Case = Mapping[str, Word]
 """The inputs by the names of their columns."""
-Level = Callable[[Kernel, Case], Word]
+Level = Callable[[Semantics, Case], Word]
 """The level of an SPTE, from the other inputs."""
 
 
@@ -62,9 +62,9 @@ class Need:
     values, for it to hold.
     """
 
-    holds: Callable[[Kernel, Case], Truth]
-    why: Callable[[Kernel, Mapping[str, int]], str]
-    mend: Callable[[Kernel, Case], dict[str, Word]]
+    holds: Callable[[Semantics, Case], Truth]
+    why: Callable[[Semantics, Mapping[str, int]], str]
+    mend: Callable[[Semantics, Case], dict[str, Word]]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Callers:
     sentence: str
     needs: tuple[Need, ...] = ()
 
-    def hold(self, k: Kernel, case: Case) -> Truth:
+    def hold(self, k: Semantics, case: Case) -> Truth:
         """Whether the inputs are such that a caller can give."""
         events = list(k.events)
         truth: Truth = None
@@ -84,14 +84,14 @@ class Callers:
         k.events[:] = events
         return True if truth is None else truth
 
-    def broken(self, k: Kernel, case: Mapping[str, int]) -> str:
+    def broken(self, k: Semantics, case: Mapping[str, int]) -> str:
         """What a case of ints breaks first; "" if it breaks nothing."""
         events = list(k.events)
         why = next((each.why(k, case) for each in self.needs if not each.holds(k, case)), "")
         k.events[:] = events
         return why
 
-    def mended(self, k: Kernel, case: Case) -> dict[str, Word]:
+    def mended(self, k: Semantics, case: Case) -> dict[str, Word]:
         """The inputs, changed so that a caller can give them, if that can be had."""
         made = dict(case)
         events = list(k.events)
@@ -103,8 +103,8 @@ class Callers:
 
 def need(
     sentence: str,
-    holds: Callable[[Kernel, Case], Truth],
-    mend: Callable[[Kernel, Case], dict[str, Word]] = lambda k, case: {},
+    holds: Callable[[Semantics, Case], Truth],
+    mend: Callable[[Semantics, Case], dict[str, Word]] = lambda k, case: {},
 ) -> Need:
     """A need whose ``sentence`` says what is wrong where it does not hold."""
     return Need(holds, lambda k, case: sentence, mend)
@@ -113,7 +113,7 @@ def need(
 def leaf(name: str, level: Level | None = None) -> Need:
     """An SPTE that maps a page at a level (any up to 1 GiB without one)."""
 
-    def at(k: Kernel, case: Case) -> Word:
+    def at(k: Semantics, case: Case) -> Word:
         return None if level is None else level(k, case)
 
     return Need(
@@ -123,7 +123,7 @@ def leaf(name: str, level: Level | None = None) -> Need:
     )
 
 
-def _no_leaf(k: Kernel, name: str, spte: int, level: int | None) -> str:
+def _no_leaf(k: Semantics, name: str, spte: int, level: int | None) -> str:
     if not is_shadow_present_pte(k, spte):
         return f"{name} is not shadow-present"
     large = bool(is_large_pte(k, spte))
@@ -136,7 +136,7 @@ def _no_leaf(k: Kernel, name: str, spte: int, level: int | None) -> str:
     return _complaint(k, name, spte, level or (2 if large else PG_LEVEL_4K))
 
 
-def _complaint(k: Kernel, name: str, spte: int, level: int | None) -> str:
+def _complaint(k: Semantics, name: str, spte: int, level: int | None) -> str:
     why = complaints(k, spte, level)
     return f"KVM never makes {name}: {why[0]}" if why else f"KVM never makes {name}"
 
@@ -144,10 +144,10 @@ def _complaint(k: Kernel, name: str, spte: int, level: int | None) -> str:
 def present(name: str, level: Level | None = None) -> Need:
     """An SPTE that maps a page or a table."""
 
-    def at(k: Kernel, case: Case) -> Word:
+    def at(k: Semantics, case: Case) -> Word:
         return None if level is None else level(k, case)
 
-    def why(k: Kernel, case: Mapping[str, int]) -> str:
+    def why(k: Semantics, case: Mapping[str, int]) -> str:
         if not is_shadow_present_pte(k, case[name]):
             return f"{name} is not shadow-present"
         return _complaint(k, name, case[name], at(k, case))
@@ -162,7 +162,7 @@ def present(name: str, level: Level | None = None) -> Need:
 def entry(name: str, level: Level | None = None) -> Need:
     """What an entry of a table may hold: a page, a table, MMIO, nothing, or that it is frozen."""
 
-    def at(k: Kernel, case: Case) -> Word:
+    def at(k: Semantics, case: Case) -> Word:
         return None if level is None else level(k, case)
 
     return Need(
@@ -175,7 +175,7 @@ def entry(name: str, level: Level | None = None) -> Need:
 def tracked(name: str) -> Need:
     """An access-tracked SPTE; there are such only where the processor sets no Accessed."""
 
-    def mend(k: Kernel, case: Case) -> dict[str, Word]:
+    def mend(k: Semantics, case: Case) -> dict[str, Word]:
         if not k.shadow_acc_track_mask:
             return {}
         disabled = clear(case[name], k.layout.spte_tdp_ad_mask | k.shadow_acc_track_mask)
@@ -188,7 +188,7 @@ def tracked(name: str) -> Need:
     )
 
 
-def _saving(k: Kernel, spte: Word) -> Word:
+def _saving(k: Semantics, spte: Word) -> Word:
     """The SPTE with R saved if nothing is."""
     shift, saved = k.layout.acc_track_saved_shift, k.layout.acc_track_saved_mask
     return spte | when(no(has(spte, saved << shift)), 1 << shift)
@@ -215,10 +215,10 @@ def becomes(old: str, now: str) -> Need:
 def same_page(old: str, new: str, level: Level | None = None) -> Need:
     """If both map pages they map the same, of the same size; Host-writable lasts until it is zapped."""
 
-    def kept(k: Kernel) -> int:
+    def kept(k: Semantics) -> int:
         return SPTE_BASE_ADDR_MASK | PT_PAGE_SIZE_MASK | k.shadow_host_writable_mask
 
-    def both(k: Kernel, case: Case) -> Truth:
+    def both(k: Semantics, case: Case) -> Truth:
         at = None if level is None else level(k, case)
         leaves = present_kind(k, case[old]) & present_kind(k, case[new])
         if at is None:
@@ -226,10 +226,10 @@ def same_page(old: str, new: str, level: Level | None = None) -> Need:
         huge = is_large_pte(k, case[old]) & is_large_pte(k, case[new]) & (at <= PG_LEVEL_1G)
         return leaves & ((at == PG_LEVEL_4K) | huge)
 
-    def holds(k: Kernel, case: Case) -> Truth:
+    def holds(k: Semantics, case: Case) -> Truth:
         return no(both(k, case)) | no(has(case[old] ^ case[new], kept(k)))
 
-    def mend(k: Kernel, case: Case) -> dict[str, Word]:
+    def mend(k: Semantics, case: Case) -> dict[str, Word]:
         wanted = clear(case[new], kept(k)) | (case[old] & kept(k))
         at = None if level is None else level(k, case)
         return {new: either(both(k, case), nearest_leaf(k, wanted, at), case[new])}

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 from conformance.differential.legality.needs import Case, Need, need
 from conformance.model.changes import NX_PER_VM
-from conformance.model.decode import address_bits
-from conformance.model.kernel import Kernel
 from conformance.model.layout import PAGE_SHIFT, SPTE_BASE_ADDR_MASK
-from conformance.model.legal import has_hardware_ad
+from conformance.model.semantics import Semantics
+from conformance.model.spte.decode import address_bits
+from conformance.model.spte.legal import has_hardware_ad
 from conformance.model.words import ALL, Truth, Word, either, no, when
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 
-def nx_huge_pages_on(k: Kernel, case: Case) -> Truth:
+def nx_huge_pages_on(k: Semantics, case: Case) -> Truth:
     """Whether the NX mitigation applies to this VM; a VM can be exempt since 084cc29f8bbb in v6.0."""
     on: Truth = case["nx_huge_pages"] == 1
     exempt = "nx_disabled" if "nx_disabled" in case else "disabled for the VM"
@@ -36,13 +36,13 @@ def nx_huge_pages_on(k: Kernel, case: Case) -> Truth:
 def frame_fits(name: str) -> Need:
     """A host page frame below MAXPHYADDR, without memory encryption bits."""
 
-    def usable(k: Kernel) -> int:
+    def usable(k: Semantics) -> int:
         return (address_bits(k) & SPTE_BASE_ADDR_MASK & (k.shadow_me_mask ^ ALL)) >> PAGE_SHIFT
 
     return within(name, usable, f"{name} is not below the host's MAXPHYADDR")
 
 
-def within(name: str, mask: Callable[[Kernel], int], sentence: str) -> Need:
+def within(name: str, mask: Callable[[Semantics], int], sentence: str) -> Need:
     """A word that has no bits but those of ``mask``."""
     return need(
         sentence,
@@ -62,7 +62,7 @@ def pages_below(level: Word) -> Word:
 def aligned(name: str, level: str = "level", above: int = 0, when_: str = "") -> Need:
     """A frame at which a page of ``level`` (plus ``above``) begins; if flag ``when_`` is set."""
 
-    def wrong(k: Kernel, case: Case) -> Word:
+    def wrong(k: Semantics, case: Case) -> Word:
         low = case[name] & pages_below(case[level] + above)
         return when(case[when_] == 1, low) if when_ else low
 
@@ -74,7 +74,7 @@ def aligned(name: str, level: str = "level", above: int = 0, when_: str = "") ->
     )
 
 
-def implies(flag: str, allowed: Callable[[Kernel, Case], Truth], sentence: str) -> Need:
+def implies(flag: str, allowed: Callable[[Semantics, Case], Truth], sentence: str) -> Need:
     """A flag that may be set only where ``allowed`` holds."""
     return need(
         sentence,
@@ -102,13 +102,13 @@ def one_of(name: str, values: Sequence[int], sentence: str) -> Need:
 def ad_disabled_fits(name: str = "ad_disabled") -> Need:
     """A/D bits are disabled only in modes with access tracking, and always where the processor has none."""
 
-    def mend(k: Kernel, case: Case) -> dict[str, Word]:
+    def mend(k: Semantics, case: Case) -> dict[str, Word]:
         flag = case[name]
         if not has_hardware_ad(k):
             return {name: (flag & 0) | 1}
         return {} if k.shadow_acc_track_mask else {name: flag & 0}
 
-    def holds(k: Kernel, case: Case) -> Truth:
+    def holds(k: Semantics, case: Case) -> Truth:
         disabled = case[name] == 1
         if not has_hardware_ad(k):
             return disabled
@@ -119,8 +119,8 @@ def ad_disabled_fits(name: str = "ad_disabled") -> Need:
 
 def equals(
     name: str,
-    wanted: Callable[[Kernel, Case], Word],
-    where: Callable[[Kernel, Case], Truth],
+    wanted: Callable[[Semantics, Case], Word],
+    where: Callable[[Semantics, Case], Truth],
     sentence: str,
 ) -> Need:
     """A word that is the one ``wanted``, where ``where`` holds."""

@@ -4,8 +4,8 @@
 from conformance.differential.columns import SpteColumn
 from conformance.differential.legality.needs import Callers, leaf, present, tracked
 from conformance.differential.property import ANY_MODE, Mutant, declare
-from conformance.model import access
 from conformance.model.changes import SOFTWARE_ACCESSED
+from conformance.model.spte import access
 
 GROUP = "access"
 SPTE_H = "arch/x86/kvm/mmu/spte.h"

@@ -15,7 +15,6 @@ from conformance.differential.legality.values import (
     within,
 )
 from conformance.differential.property import Mutant, declare
-from conformance.model import construct
 from conformance.model.changes import (
     ACC_READ,
     ACCESSED_IF_SYNCHRONIZING,
@@ -24,16 +23,17 @@ from conformance.model.changes import (
     NO_CHANGE_PTE,
     NX_PER_VM,
 )
-from conformance.model.decode import address_bits
-from conformance.model.kernel import Kernel
 from conformance.model.layout import (
     PG_LEVEL_4K,
     PT_PRESENT_MASK,
     SPTE_BASE_ADDR_MASK,
     VMX_EPT_READABLE_MASK,
 )
-from conformance.model.legal import granted_to, has_hardware_ad, is_tracked, restored
-from conformance.model.shape import is_large_pte
+from conformance.model.semantics import Semantics
+from conformance.model.spte import make_spte as construct
+from conformance.model.spte.decode import address_bits
+from conformance.model.spte.legal import granted_to, has_hardware_ad, is_tracked, restored
+from conformance.model.spte.predicates import is_large_pte
 from conformance.model.words import ALL, Truth, Word, clear, either, has, no, shl, when
 
 GROUP = "construction"
@@ -58,7 +58,7 @@ _FLAGS = [
 ]
 
 
-def _make_spte(k: Kernel, *columns: Word) -> tuple[Word, ...]:
+def _make_spte(k: Semantics, *columns: Word) -> tuple[Word, ...]:
     names = ["access", "gfn", "pfn", "old_spte", "level", *_FLAGS, "mt_mask", "rsvd_bits", "bad_mt_xwr"]
     case: dict[str, Any] = dict(zip(names, columns, strict=True))
     for name in _FLAGS:
@@ -69,12 +69,12 @@ def _make_spte(k: Kernel, *columns: Word) -> tuple[Word, ...]:
     return tuple(vars(made).values())
 
 
-def _nx(k: Kernel, enabled: Truth, disabled: Truth) -> Truth:
+def _nx(k: Semantics, enabled: Truth, disabled: Truth) -> Truth:
     """Whether the NX mitigation applies to this VM; a VM can be exempt since 084cc29f8bbb in v6.0."""
     return enabled & no(disabled) if k.has(NX_PER_VM) else enabled
 
 
-def _readable(k: Kernel, case: Case) -> Truth:
+def _readable(k: Semantics, case: Case) -> Truth:
     """Whether the access makes an SPTE that may be read; P of ordinary page tables is in every one."""
     if k.has(ACC_READ):
         return has(case["access"], k.layout.acc_read_mask)
@@ -83,7 +83,7 @@ def _readable(k: Kernel, case: Case) -> Truth:
     return has(case["access"], k.layout.acc_user_mask)
 
 
-def _access_makes_sense(k: Kernel, case: Case) -> Truth:
+def _access_makes_sense(k: Semantics, case: Case) -> Truth:
     """Readable, or executable only where EPT can have that."""
     bits = k.layout
     if not k.shadow_x_mask:
@@ -93,22 +93,22 @@ def _access_makes_sense(k: Kernel, case: Case) -> Truth:
     return _readable(k, case) | (executable & no(taken))
 
 
-def _readable_access(k: Kernel, case: Case) -> dict[str, Word]:
+def _readable_access(k: Semantics, case: Case) -> dict[str, Word]:
     bits = k.layout
     read = bits.acc_read_mask if k.has(ACC_READ) else bits.acc_user_mask
     return {"access": case["access"] | when(no(_access_makes_sense(k, case)), read)}
 
 
-def _synchronizes(k: Kernel, case: Case) -> Truth:
+def _synchronizes(k: Semantics, case: Case) -> Truth:
     """Whether can_unsync, which came to mean synchronizing, says that an unsynced page is synced."""
     return (case["can_unsync"] == 1) == k.has(ACCESSED_IF_SYNCHRONIZING)
 
 
-def _syncs_small(k: Kernel, case: Case) -> Truth:
+def _syncs_small(k: Semantics, case: Case) -> Truth:
     return no(_synchronizes(k, case)) | ((case["prefetch"] == 1) & (case["level"] == PG_LEVEL_4K))
 
 
-def _host_reserved(k: Kernel) -> int:
+def _host_reserved(k: Semantics) -> int:
     return SPTE_BASE_ADDR_MASK & (address_bits(k) ^ ALL)
 
 
@@ -154,7 +154,7 @@ MAPPED = Callers(
 )
 
 
-def _without_execution(k: Kernel, spte: Word) -> Word:
+def _without_execution(k: Semantics, spte: Word) -> Word:
     """A leaf SPTE without its execute bits, saved ones included."""
     if k.shadow_nx_mask:
         return spte | k.shadow_nx_mask
@@ -164,12 +164,12 @@ def _without_execution(k: Kernel, spte: Word) -> Word:
     return clear(kept, shl(both, bits.acc_track_saved_shift))
 
 
-def _execution(k: Kernel) -> int:
+def _execution(k: Semantics) -> int:
     """The ACC_* bits that are execution."""
     return k.layout.acc_exec_mask | (k.layout.acc_user_mask if k.shadow_xu_mask else 0)
 
 
-def _parent_level(k: Kernel, case: Case) -> Word:
+def _parent_level(k: Semantics, case: Case) -> Word:
     return case["level"] + 1
 
 
@@ -214,11 +214,11 @@ SPLIT = Callers(
 )
 
 
-def _can_be_read(k: Kernel, spte: Word) -> Truth:
+def _can_be_read(k: Semantics, spte: Word) -> Truth:
     return has(restored(k, spte), VMX_EPT_READABLE_MASK)
 
 
-def _made_readable(k: Kernel, spte: Word) -> Word:
+def _made_readable(k: Semantics, spte: Word) -> Word:
     """A legal leaf SPTE that is readable too, now or when it is accessed."""
     saved = VMX_EPT_READABLE_MASK << k.layout.acc_track_saved_shift
     return spte | either(is_tracked(k, spte), saved, VMX_EPT_READABLE_MASK)

@@ -9,9 +9,7 @@ from conformance.differential.columns import Bits, Choice, Flag
 from conformance.differential.legality.needs import Callers, Case, need
 from conformance.differential.legality.values import implies, within
 from conformance.differential.property import Mutant, declare
-from conformance.model import masks
 from conformance.model.changes import MASKS_IN_MMU, ME_VALUE, SUPPRESS_VE
-from conformance.model.kernel import MASKS, Kernel
 from conformance.model.layout import (
     PT_PRESENT_MASK,
     SPTE_BASE_ADDR_MASK,
@@ -19,7 +17,9 @@ from conformance.model.layout import (
     VMX_EPT_RWX_MASK,
     VMX_EPT_SUPPRESS_VE_BIT,
 )
-from conformance.model.mmio import SHADOW_NONPRESENT_OR_RSVD_MASK_LEN
+from conformance.model.semantics import MASKS, Semantics
+from conformance.model.spte import masks
+from conformance.model.spte.mmio import SHADOW_NONPRESENT_OR_RSVD_MASK_LEN
 from conformance.model.words import ALL, Truth, Word, bits, either, has, no, when
 
 GROUP = "masks"
@@ -45,7 +45,7 @@ ON_HOST = Callers(
 )
 
 
-def _host_reserved(k: Kernel, case: Case) -> Word:
+def _host_reserved(k: Semantics, case: Case) -> Word:
     """Address bits that the host has not: what a physical address may hold, and is reserved."""
     reserved: Word = case["phys_bits"] & 0
     for width in WIDTHS[:-1]:
@@ -53,7 +53,7 @@ def _host_reserved(k: Kernel, case: Case) -> Word:
     return reserved
 
 
-def _mmio_mask(k: Kernel, case: Case) -> Word:
+def _mmio_mask(k: Semantics, case: Case) -> Word:
     """The mask that a caller passes with the value: that, or EPT's; v5.10 has none."""
     ept = case["mmio_value"] == VMX_EPT_MISCONFIG_WX_VALUE
     wide = VMX_EPT_RWX_MASK | (VMX_EPT_SUPPRESS_VE_BIT if k.has(SUPPRESS_VE) else 0)
@@ -64,7 +64,7 @@ _HIGHEST = 1 << 51 | PT_PRESENT_MASK
 """What kvm_mmu_reset_all_pte_masks() passes where that bit is reserved."""
 
 
-def _is_mmio_value(k: Kernel, case: Case) -> Truth:
+def _is_mmio_value(k: Semantics, case: Case) -> Truth:
     value = case["mmio_value"]
     reserved = no(has(value, (_host_reserved(k, case) | PT_PRESENT_MASK) ^ ALL)) & has(value, PT_PRESENT_MASK)
     # Of the processors with L1TF none has a vendor module that passes more than the highest bit.
@@ -72,7 +72,7 @@ def _is_mmio_value(k: Kernel, case: Case) -> Truth:
     return (value == 0) | (value == VMX_EPT_MISCONFIG_WX_VALUE) | reserved
 
 
-def _nearest_mmio_value(k: Kernel, case: Case) -> dict[str, Word]:
+def _nearest_mmio_value(k: Semantics, case: Case) -> dict[str, Word]:
     value = case["mmio_value"]
     reserved = (value & _host_reserved(k, case)) | PT_PRESENT_MASK
     reserved = either((case["l1tf"] == 1) & (case["phys_bits"] < 52), _HIGHEST, reserved)
@@ -100,7 +100,7 @@ MMIO_VALUES = Callers(
 )
 
 
-def _encrypts(k: Kernel, case: Case) -> dict[str, Word]:
+def _encrypts(k: Semantics, case: Case) -> dict[str, Word]:
     mask = case["me_mask"] & SPTE_BASE_ADDR_MASK
     return {"me_mask": mask, "me_value": case["me_value"] & mask}
 
@@ -130,7 +130,7 @@ _SHADOW = {
 _EPT = {"user": 1, "nx": 0, "x": 4, "acc_track": 7}
 
 
-def _vendor_masks(k: Kernel, case: Case) -> dict[str, Word]:
+def _vendor_masks(k: Semantics, case: Case) -> dict[str, Word]:
     """The masks nearest to these that x86.c or vmx.c passes."""
     ept, ad, readable = has(case["x"], ALL), has(case["accessed"], ALL), has(case["present"], 1)
     wanted = {name: either(ept, _EPT.get(name, 0), value) for name, value in _SHADOW.items()}
@@ -140,7 +140,7 @@ def _vendor_masks(k: Kernel, case: Case) -> dict[str, Word]:
     return {**wanted, "me": either(ept, case["me"] & 0, case["me"] & SPTE_BASE_ADDR_MASK)}
 
 
-def _are_vendor_masks(k: Kernel, case: Case) -> Truth:
+def _are_vendor_masks(k: Semantics, case: Case) -> Truth:
     (first, value), *rest = _vendor_masks(k, case).items()
     same: Truth = case[first] == value
     for name, wanted in rest:
@@ -164,7 +164,7 @@ EVENTS = (
 def _after(setter: Callable[..., Any]) -> Callable[..., tuple[Word, ...]]:
     """A setter's observation: every mask, of a kernel that had those of the mode before."""
 
-    def answer(k: Kernel, *columns: Word) -> tuple[Word, ...]:
+    def answer(k: Semantics, *columns: Word) -> tuple[Word, ...]:
         after = copy.copy(k)
         setter(after, *columns)
         return tuple(getattr(after, name) for name in MASKS)
@@ -172,13 +172,13 @@ def _after(setter: Callable[..., Any]) -> Callable[..., tuple[Word, ...]]:
     return answer
 
 
-def _reset(k: Kernel, phys_bits: Word, cache_bits: Word, l1tf: Word, mmio_caching: Word) -> None:
+def _reset(k: Semantics, phys_bits: Word, cache_bits: Word, l1tf: Word, mmio_caching: Word) -> None:
     masks.kvm_mmu_reset_all_pte_masks(
         k, phys_bits=phys_bits, cache_bits=cache_bits, l1tf=l1tf == 1, mmio_caching=mmio_caching == 1
     )
 
 
-def _ept(k: Kernel, *columns: Word) -> None:
+def _ept(k: Semantics, *columns: Word) -> None:
     *host, ad_bits, exec_only = columns
     _reset(k, *host)
     masks.kvm_mmu_set_ept_masks(
@@ -186,7 +186,7 @@ def _ept(k: Kernel, *columns: Word) -> None:
     )
 
 
-def _mmio(k: Kernel, *columns: Word) -> None:
+def _mmio(k: Semantics, *columns: Word) -> None:
     *host, value, mask, access = columns
     _reset(k, *host)
     k.events.clear()

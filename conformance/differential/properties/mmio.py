@@ -5,8 +5,8 @@ from conformance.differential.columns import Access, Bits, Choice, SpteColumn
 from conformance.differential.legality.needs import Callers, mmio_spte, need
 from conformance.differential.legality.values import within
 from conformance.differential.property import Mutant, declare
-from conformance.model import mmio
 from conformance.model.layout import PAGE_SHIFT
+from conformance.model.spte import mmio
 
 GROUP = "mmio"
 SPTE_H = "arch/x86/kvm/mmu/spte.h"

@@ -5,8 +5,8 @@ from conformance.differential.columns import Bits, Choice, SpteColumn
 from conformance.differential.legality.needs import Callers, entry, leaf, present
 from conformance.differential.legality.values import within
 from conformance.differential.property import ANY_MODE, Mutant, declare
-from conformance.model import shape
 from conformance.model.changes import EPT_VE_CHECK, PERMISSION_BITMAP, SPTE_INDEX, TDP_REMOVED_SPTE
+from conformance.model.spte import predicates
 from conformance.model.words import ALL
 
 GROUP = "shape"
@@ -21,14 +21,14 @@ AT_LEVEL = Callers(
 )
 
 declare(
-    shape.is_shadow_present_pte,
+    predicates.is_shadow_present_pte,
     GROUP,
     [SPTE],
     callers=ENTRY,
     mutants=[Mutant(SPTE_H, "!!(pte & SPTE_MMU_PRESENT_MASK)", "!!(pte & PT_PRESENT_MASK)")],
 )
 declare(
-    shape.is_mmio_spte,
+    predicates.is_mmio_spte,
     GROUP,
     [SPTE],
     callers=ENTRY,
@@ -38,7 +38,7 @@ declare(
     ],
 )
 declare(
-    shape.is_large_pte,
+    predicates.is_large_pte,
     GROUP,
     [SPTE],
     modes=ANY_MODE,
@@ -46,7 +46,7 @@ declare(
     mutants=[Mutant(SPTE_H, "return pte & PT_PAGE_SIZE_MASK;", "return pte & PT_DIRTY_MASK;")],
 )
 declare(
-    shape.is_last_spte,
+    predicates.is_last_spte,
     GROUP,
     [SPTE, LEVEL],
     modes=ANY_MODE,
@@ -54,7 +54,7 @@ declare(
     mutants=[Mutant(SPTE_H, "(level == PG_LEVEL_4K) ||", "(level <= PG_LEVEL_2M) ||")],
 )
 declare(
-    shape.is_executable_pte,
+    predicates.is_executable_pte,
     GROUP,
     [SPTE],
     until=PERMISSION_BITMAP,
@@ -66,7 +66,7 @@ declare(
     ],
 )
 declare(
-    shape.is_frozen_spte,
+    predicates.is_frozen_spte,
     GROUP,
     [SPTE],
     modes=ANY_MODE,
@@ -75,7 +75,7 @@ declare(
     mutants=[Mutant(SPTE_H, "#define REMOVED_SPTE\t0x5a0ULL", "#define REMOVED_SPTE\t0x5a1ULL")],
 )
 declare(
-    shape.is_ept_ve_possible,
+    predicates.is_ept_ve_possible,
     GROUP,
     [SPTE],
     since=EPT_VE_CHECK,
@@ -85,7 +85,7 @@ declare(
     ],
 )
 declare(
-    shape.spte_to_pfn,
+    predicates.spte_to_pfn,
     GROUP,
     [SPTE],
     modes=ANY_MODE,
@@ -96,7 +96,7 @@ declare(
     ],
 )
 declare(
-    shape.spte_index,
+    predicates.spte_index,
     GROUP,
     [Bits("address")],
     modes=ANY_MODE,
@@ -108,7 +108,7 @@ declare(
     mutants=[Mutant(SPTE_H, "& (SPTE_ENT_PER_PAGE - 1)", "& SPTE_ENT_PER_PAGE")],
 )
 declare(
-    shape.is_rsvd_spte,
+    predicates.is_rsvd_spte,
     GROUP,
     [
         SPTE,
@@ -118,7 +118,7 @@ declare(
         Bits("rsvd_bits_mask[1]"),
         Bits("bad_mt_xwr", dense=True),
     ],
-    answer=lambda k, spte, level, low, high, bad: shape.is_rsvd_spte(
+    answer=lambda k, spte, level, low, high, bad: predicates.is_rsvd_spte(
         k, spte, rsvd_bits_mask=(low, high), bad_mt_xwr=bad
     ),
     modes=ANY_MODE,

@@ -4,17 +4,17 @@
 from conformance.differential.columns import Bits, Choice, SpteColumn
 from conformance.differential.legality.needs import Callers, Case, Need, becomes, entry, leaf, need, same_page
 from conformance.differential.property import ANY_MODE, TDP_MODES, Mutant, declare
-from conformance.model import tdp
 from conformance.model.changes import (
     CLEAR_SPTE_BITS,
     CLEAR_SPTE_BITS_ATOMIC,
     NEED_ATOMIC_WRITE,
     TDP_XCHG,
 )
-from conformance.model.kernel import Kernel
 from conformance.model.layout import PT_WRITABLE_MASK
-from conformance.model.tdp_iter import Tables
-from conformance.model.tdp_iter import tdp_iter as walk
+from conformance.model.semantics import Semantics
+from conformance.model.spte import tdp_write
+from conformance.model.tdp_mmu.tdp_iter import Tables
+from conformance.model.tdp_mmu.tdp_iter import tdp_iter as walk
 from conformance.model.words import ALL, Truth, Word, either, has
 
 GROUP = "tdp"
@@ -27,16 +27,16 @@ MASK = Bits("mask", dense=True)
 LEVEL = Choice("level", 3, (1, 2, 3, 4))
 
 
-def _level(k: Kernel, case: Case) -> Word:
+def _level(k: Semantics, case: Case) -> Word:
     return case["level"]
 
 
-def _is_cleared(k: Kernel, case: Case) -> Truth:
+def _is_cleared(k: Semantics, case: Case) -> Truth:
     mask = case["mask"]
     return (mask == k.shadow_accessed_mask) | (mask == k.shadow_dirty_mask) | (mask == PT_WRITABLE_MASK)
 
 
-def _nearest_mask(k: Kernel, case: Case) -> dict[str, Word]:
+def _nearest_mask(k: Semantics, case: Case) -> dict[str, Word]:
     mask = case["mask"]
     other = either(has(mask, k.shadow_dirty_mask), k.shadow_dirty_mask, k.shadow_accessed_mask)
     if not k.shadow_accessed_mask:
@@ -74,7 +74,7 @@ CLEARS = Callers(
 WRITTEN = ("value", "memory after", "accesses")
 
 declare(
-    tdp.kvm_tdp_mmu_write_spte,
+    tdp_write.kvm_tdp_mmu_write_spte,
     GROUP,
     [MEMORY, OLD, NEW, LEVEL],
     gives=WRITTEN,
@@ -93,7 +93,7 @@ declare(
     ],
 )
 declare(
-    tdp.kvm_tdp_mmu_write_spte_atomic,
+    tdp_write.kvm_tdp_mmu_write_spte_atomic,
     GROUP,
     [MEMORY, NEW],
     gives=WRITTEN,
@@ -111,7 +111,7 @@ declare(
     ],
 )
 declare(
-    tdp.__kvm_tdp_mmu_write_spte,
+    tdp_write.__kvm_tdp_mmu_write_spte,
     GROUP,
     [MEMORY, NEW],
     gives=WRITTEN,
@@ -123,7 +123,7 @@ declare(
     mutants=[Mutant(TDP_ITER_H, "WRITE_ONCE(*rcu_dereference(sptep), new_spte);", "xchg(sptep, new_spte);")],
 )
 declare(
-    tdp.kvm_tdp_mmu_spte_need_atomic_write,
+    tdp_write.kvm_tdp_mmu_spte_need_atomic_write,
     GROUP,
     [SpteColumn("old_spte"), LEVEL],
     modes=TDP_MODES,
@@ -135,7 +135,7 @@ declare(
     mutants=[Mutant(TDP_ITER_H, "return is_shadow_present_pte(old_spte) &&", "return true &&", "6.12")],
 )
 declare(
-    tdp.tdp_mmu_clear_spte_bits,
+    tdp_write.tdp_mmu_clear_spte_bits,
     GROUP,
     [MEMORY, OLD, MASK, LEVEL],
     gives=WRITTEN,
@@ -155,7 +155,7 @@ declare(
     ],
 )
 declare(
-    tdp.tdp_mmu_clear_spte_bits_atomic,
+    tdp_write.tdp_mmu_clear_spte_bits_atomic,
     GROUP,
     [MEMORY, MASK],
     gives=WRITTEN,
@@ -183,7 +183,7 @@ STEPS = 16
 """How many steps of a walk are observed."""
 
 
-def tdp_iter(k: Kernel, *columns: Word) -> tuple[Word, ...]:
+def tdp_iter(k: Semantics, *columns: Word) -> tuple[Word, ...]:
     """The walk over a tree of generated entries, from a gfn on, with yields and zaps in between."""
     root_level, min_level, start, yields, zaps, *placed = map(int, columns)
     tables = Tables(k, root_level)

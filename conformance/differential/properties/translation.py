@@ -9,10 +9,10 @@ from conformance.differential.columns import Access, Bits, Choice, Column, Flag
 from conformance.differential.legality.needs import Callers, Case, Need, need
 from conformance.differential.legality.values import aligned, equals, within
 from conformance.differential.property import ANY_MODE, Mutant, declare
-from conformance.model import translation
 from conformance.model.changes import SHADOWED_ACCESS, Change
-from conformance.model.kernel import Kernel
 from conformance.model.layout import PAGE_SHIFT
+from conformance.model.semantics import Semantics
+from conformance.model.shadow_mmu import translation
 from conformance.model.words import Truth, Word, either
 
 GROUP = "translation"
@@ -34,7 +34,7 @@ SET_EVENTS = ("WARN kvm_mmu_page_set_translation", "WARN kvm_mmu_page_set_gfn")
 def _of_page(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function over a shadow page that is given by its columns."""
 
-    def answer(k: Kernel, *columns: Word) -> Any:
+    def answer(k: Semantics, *columns: Word) -> Any:
         level, direct, passthrough, access, gfn, index, slot, *rest = columns
         # Of a direct page at level 5 the kernel shifts an int by 36, of which C says nothing: not asked.
         level = either((level == 5) & (direct == 1), 4, level)
@@ -44,12 +44,12 @@ def _of_page(function: Callable[..., Any]) -> Callable[..., Any]:
     return answer
 
 
-def _is_direct(k: Kernel, case: Case) -> Truth:
+def _is_direct(k: Semantics, case: Case) -> Truth:
     """Whether the page has no translations of its own."""
     return case["direct"] == 1
 
 
-def _in_order(k: Kernel, case: Case) -> Word:
+def _in_order(k: Semantics, case: Case) -> Word:
     """The frame that entry ``index`` of a direct page maps."""
     page = translation.ShadowPage(
         case["level"], case["direct"] == 1, case["passthrough"] == 1, 0, case["sp->gfn"], case["slot"]
@@ -57,7 +57,7 @@ def _in_order(k: Kernel, case: Case) -> Word:
     return translation.kvm_mmu_page_get_gfn(k, page, case["index"])
 
 
-def _slot_bits(k: Kernel) -> int:
+def _slot_bits(k: Semantics) -> int:
     """What an entry of the array can hold: a gfn of 40 bits, above the access once that is kept there."""
     gfns = (1 << 40) - 1
     return gfns << PAGE_SHIFT | k.layout.acc_all if k.has(SHADOWED_ACCESS) else gfns

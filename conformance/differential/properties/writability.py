@@ -14,15 +14,15 @@ from conformance.differential.legality.needs import (
     same_page,
 )
 from conformance.differential.property import ANY_MODE, Mutant, declare
-from conformance.model import update, writability
-from conformance.model.access import spte_ad_enabled
 from conformance.model.changes import (
     LEAF_FLUSH_RULE,
     NO_PFN_DIRTY,
     PERMISSION_BITMAP,
     SPTE_INVARIANTS_HELPER,
 )
-from conformance.model.kernel import Kernel
+from conformance.model.semantics import Semantics
+from conformance.model.spte import spte_update, writability
+from conformance.model.spte.access import spte_ad_enabled
 from conformance.model.words import Truth, Word, clear, has, no, when
 
 GROUP = "writability"
@@ -48,7 +48,7 @@ PROTECTS = Callers(
 )
 
 
-def _one_access(k: Kernel, case: Case) -> Truth:
+def _one_access(k: Semantics, case: Case) -> Truth:
     return no((case["exec"] == 1) & (case["write"] == 1))
 
 
@@ -68,7 +68,7 @@ UPDATE_EVENTS = (
 )
 
 
-def _check_invariants(k: Kernel, spte: Word) -> Word:
+def _check_invariants(k: Semantics, spte: Word) -> Word:
     writability.check_spte_writable_invariants(k, spte)
     return 0
 
@@ -168,7 +168,7 @@ declare(
     ],
 )
 declare(
-    update.leaf_spte_change_needs_tlb_flush,
+    spte_update.leaf_spte_change_needs_tlb_flush,
     GROUP,
     [SpteColumn("old_spte"), SpteColumn("new_spte", near="old_spte")],
     since=LEAF_FLUSH_RULE,
@@ -186,7 +186,7 @@ declare(
     ],
 )
 declare(
-    update.mmu_spte_update,
+    spte_update.mmu_spte_update,
     GROUP,
     [MEMORY, RACED, SpteColumn("new_spte", near="memory")],
     gives=UPDATED,
@@ -208,12 +208,14 @@ declare(
     ],
 )
 declare(
-    update.spte_write_protect,
+    spte_update.spte_write_protect,
     GROUP,
     [MEMORY, RACED, Flag("pt_protect")],
     gives=UPDATED,
     truths=("value", "accesses"),
-    answer=lambda k, memory, raced, pt_protect: update.spte_write_protect(k, memory, raced, pt_protect == 1),
+    answer=lambda k, memory, raced, pt_protect: spte_update.spte_write_protect(
+        k, memory, raced, pt_protect == 1
+    ),
     events=UPDATE_EVENTS,
     sptes=("memory after",),
     callers=PROTECTS,
@@ -224,7 +226,7 @@ declare(
     ],
 )
 declare(
-    update.spte_clear_dirty,
+    spte_update.spte_clear_dirty,
     GROUP,
     [MEMORY, RACED],
     gives=UPDATED,
@@ -242,12 +244,12 @@ declare(
     mutants=[Mutant(MMU_C, "spte &= ~shadow_dirty_mask;", "spte &= ~shadow_accessed_mask;")],
 )
 declare(
-    update.spte_wrprot_for_clear_dirty,
+    spte_update.spte_wrprot_for_clear_dirty,
     GROUP,
     [MEMORY, RACED],
     gives=UPDATED,
     truths=("value", "accesses"),
-    answer=lambda k, memory, raced: update.spte_wrprot_for_clear_dirty(k, raced),
+    answer=lambda k, memory, raced: spte_update.spte_wrprot_for_clear_dirty(k, raced),
     events=("call kvm_set_pfn_dirty",),
     until=NO_PFN_DIRTY,
     sptes=("memory after",),

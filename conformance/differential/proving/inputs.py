@@ -11,7 +11,7 @@ import z3
 
 from conformance.differential.columns import Column
 from conformance.differential.property import Property
-from conformance.model.kernel import Kernel
+from conformance.model.semantics import Semantics
 
 __all__ = ["EveryInput", "every_input"]
 
@@ -31,7 +31,7 @@ class EveryInput:
         return f"2^{exponent:g}" if exponent.is_integer() else f"2^{exponent:.1f}"
 
 
-def every_input(prop: Property, k: Kernel) -> EveryInput:
+def every_input(prop: Property, k: Semantics) -> EveryInput:
     """All inputs of ``prop`` that a kernel like ``k`` may be called with."""
     made = [_word(column, column.choices(k)) for column in prop.takes]
     count = math.prod(_count(column, k) for column in prop.takes)
@@ -39,7 +39,7 @@ def every_input(prop: Property, k: Kernel) -> EveryInput:
     return EveryInput(tuple(word for word, _ in made), restrictions, count)
 
 
-def _count(column: Column, k: Kernel) -> int:
+def _count(column: Column, k: Semantics) -> int:
     values = column.choices(k)
     return 1 << column.width if values is None else len(values)
 

@@ -15,8 +15,8 @@ from conformance.differential.proving.hosts import KINDS, EveryHost
 from conformance.differential.proving.inputs import EveryInput, every_input
 from conformance.differential.proving.sides import Observed, Side
 from conformance.differential.proving.solving import Deadline, Unproved, different, find
-from conformance.model.kernel import Kernel
 from conformance.model.modes import MODES, Mode, kernel_in
+from conformance.model.semantics import Semantics
 
 __all__ = ["DEATH", "Proof", "Refutation", "legally", "modes_of", "prove"]
 
@@ -153,7 +153,7 @@ def _smaller(
     return Refutation(hosts.one(found), _case(found, inputs), word)
 
 
-def legally(prop: Property, k: Kernel, inputs: EveryInput, mode: str) -> z3.BoolRef:
+def legally(prop: Property, k: Semantics, inputs: EveryInput, mode: str) -> z3.BoolRef:
     """That callers can give the inputs in a mode."""
     legal = prop.legal(kernel_in(MODES[mode], k.profile), list(inputs.words))
     return z3.BoolVal(legal) if isinstance(legal, bool) else legal

@@ -14,9 +14,9 @@ from conformance.differential.property import Property
 from conformance.differential.proving.hosts import KINDS, EveryHost, host_values
 from conformance.differential.proving.inputs import EveryInput
 from conformance.differential.proving.solving import Deadline, Unproved, different, find
-from conformance.model.kernel import MASKS, Kernel
 from conformance.model.modes import Mode, kernel_in
 from conformance.model.profiles import Profile
+from conformance.model.semantics import MASKS, Semantics
 from conformance.oracles.hosts import HOST
 from conformance.oracles.image import Image
 from conformance.symbolic import UNDEFINED, CannotRun, Machine
@@ -45,7 +45,7 @@ class Observed:
 class Side(Protocol):
     """Something whose observations are formulas."""
 
-    def kernel(self, hosts: EveryHost) -> Kernel:
+    def kernel(self, hosts: EveryHost) -> Semantics:
         """The model's kernel whose masks, access bits and layout are those of this side."""
 
     def observe(self, prop: Property, hosts: EveryHost, inputs: EveryInput, deadline: Deadline) -> Observed:
@@ -58,7 +58,7 @@ class ModelSide:
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
 
-    def kernel(self, hosts: EveryHost) -> Kernel:
+    def kernel(self, hosts: EveryHost) -> Semantics:
         """The model's kernel, its masks as its own setters leave them."""
         return kernel_in(hosts.mode, self.profile)
 
@@ -82,7 +82,7 @@ class Code:
         self._machines: dict[str, Machine] = {}
         self._evaluators: dict[tuple[str, str], Evaluator] = {}
 
-    def kernel(self, hosts: EveryHost) -> Kernel:
+    def kernel(self, hosts: EveryHost) -> Semantics:
         """The model's kernel of this code's profile."""
         return self._model.kernel(hosts)
 

@@ -22,6 +22,7 @@ import numpy as np
 from conformance.deadline import Deadline
 from conformance.differential.columns import SpteColumn
 from conformance.differential.comparison import Comparison
+from conformance.differential.counterexamples import counterexample
 from conformance.differential.duel import Duel, moved_bits
 from conformance.differential.engines.bulk import draw
 from conformance.differential.properties import PROPERTIES
@@ -30,7 +31,6 @@ from conformance.differential.proving.hosts import KINDS
 from conformance.differential.proving.proofs import DEATH, Refutation, modes_of, prove
 from conformance.differential.proving.sides import Code, ModelSide
 from conformance.differential.shrinking import smallest
-from conformance.differential.telling import counterexample
 from conformance.differential.verdict import PROVE, Result, Verdict, case_text
 from conformance.model.modes import MODES, Mode
 from conformance.model.profiles import Profile

@@ -7,20 +7,20 @@ from collections.abc import Callable
 
 from conformance.differential.legality.values import nx_huge_pages_on
 from conformance.differential.rules.scene import Scene
-from conformance.model.access import spte_has_volatile_bits
-from conformance.model.decode import SIZES, address_bits, saved_bits
-from conformance.model.illegal import complaints
 from conformance.model.layout import (
     PG_LEVEL_1G,
     PG_LEVEL_2M,
     PT_WRITABLE_MASK,
     SPTE_BASE_ADDR_MASK,
 )
-from conformance.model.legal import is_tracked, misaligned
-from conformance.model.shape import is_mmio_spte, spte_to_pfn
-from conformance.model.tdp import kvm_tdp_mmu_spte_need_atomic_write
-from conformance.model.update import ATOMIC, PLAIN
-from conformance.model.writability import is_mmu_writable_spte
+from conformance.model.spte.access import spte_has_volatile_bits
+from conformance.model.spte.decode import SIZES, address_bits, saved_bits
+from conformance.model.spte.illegal import complaints
+from conformance.model.spte.legal import is_tracked, misaligned
+from conformance.model.spte.predicates import is_mmio_spte, spte_to_pfn
+from conformance.model.spte.spte_update import ATOMIC, PLAIN
+from conformance.model.spte.tdp_write import kvm_tdp_mmu_spte_need_atomic_write
+from conformance.model.spte.writability import is_mmu_writable_spte
 
 __all__ = [
     "ASKS_VOLATILE",

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from conformance.differential.property import Property
-from conformance.model.decode import fields
-from conformance.model.kernel import Kernel
-from conformance.model.legal import present_kind, restored
-from conformance.model.shape import is_executable_pte
+from conformance.model.semantics import Semantics
+from conformance.model.spte.decode import fields
+from conformance.model.spte.legal import present_kind, restored
+from conformance.model.spte.predicates import is_executable_pte
 
 __all__ = ["Scene"]
 
@@ -23,7 +23,7 @@ _BEFORE = ("memory", "huge_spte", "small_spte", "old_spte", "spte")
 class Scene:
     """One case of a property: ``seen`` are the words of the accused side, ``expected`` those of the other."""
 
-    k: Kernel
+    k: Semantics
     prop: Property
     case: Sequence[int]
     seen_words: Sequence[int]

@@ -46,7 +46,6 @@ from conformance.differential.rules.predicates import (
     write_protected,
 )
 from conformance.differential.rules.scene import Scene
-from conformance.model.decode import required_me
 from conformance.model.layout import (
     PG_LEVEL_4K,
     PT_PAGE_SIZE_MASK,
@@ -56,8 +55,9 @@ from conformance.model.layout import (
     VMX_EPT_MT_MASK,
     VMX_EPT_READABLE_MASK,
 )
-from conformance.model.legal import is_tracked
-from conformance.model.mmio import get_mmio_spte_access, get_mmio_spte_generation, get_mmio_spte_gfn
+from conformance.model.spte.decode import required_me
+from conformance.model.spte.legal import is_tracked
+from conformance.model.spte.mmio import get_mmio_spte_access, get_mmio_spte_generation, get_mmio_spte_gfn
 
 __all__ = ["CHANGES", "RULES", "Rule"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from conformance.model.machine.host import HostMemory
-from conformance.model.machine.notifiers import KvmMmuNotifier
+from conformance.model.kvm_main.notifiers import KvmMmuNotifier
 from conformance.model.machine.observation import observe
 from conformance.model.machine.steps import take_step
-from conformance.model.machine.tables import TableMemory
-from conformance.model.machine.vm import KvmVcpu, Options, Vm
 from conformance.model.modes import Mode, kernel_in
 from conformance.model.profiles import Profile
+from conformance.model.vm.host import HostMemory
+from conformance.model.vm.mmu_pages import TableMemory
+from conformance.model.vm.vm import KvmVcpu, Options, Vm
 
 __all__ = ["KernelBug", "Machine"]
 

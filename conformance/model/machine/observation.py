@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from conformance.model.machine.vm import KvmVcpu, Request, Vm
-from conformance.model.shape import is_shadow_present_pte
+from conformance.model.spte.predicates import is_shadow_present_pte
+from conformance.model.vm.vm import KvmVcpu, Request, Vm
 
 __all__ = ["observe"]
 

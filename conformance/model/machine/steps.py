@@ -7,18 +7,19 @@ from collections.abc import Callable
 from inspect import signature
 
 from conformance.model.changes import NO_CHANGE_PTE
-from conformance.model.machine import guest, nx_huge_pages
-from conformance.model.machine.dirty_log import kvm_clear_dirty_log, kvm_get_dirty_log
-from conformance.model.machine.host import EAGAIN, EINVAL, ENOSYS
-from conformance.model.machine.memory_region import kvm_set_memory_region
-from conformance.model.machine.memslots import KVM_ADDRESS_SPACE_NUM
-from conformance.model.machine.points import points
-from conformance.model.machine.processor import FETCH, READ, WRITE
-from conformance.model.machine.reader import Reader
-from conformance.model.machine.roots import kvm_tdp_mmu_invalidate_roots, kvm_tdp_mmu_zap_invalidated_roots
-from conformance.model.machine.tables import FreedEntries
-from conformance.model.machine.vcpu import kvm_mmu_unload, set_smm
-from conformance.model.machine.vm import KvmVcpu, Vm
+from conformance.model.kvm_main.dirty_log import kvm_clear_dirty_log, kvm_get_dirty_log
+from conformance.model.kvm_main.memory_region import kvm_set_memory_region
+from conformance.model.kvm_main.vcpu import kvm_mmu_unload, set_smm
+from conformance.model.processor import guest
+from conformance.model.processor.processor import FETCH, READ, WRITE
+from conformance.model.tdp_mmu import nx_huge_pages
+from conformance.model.tdp_mmu.reader import Reader
+from conformance.model.tdp_mmu.roots import kvm_tdp_mmu_invalidate_roots, kvm_tdp_mmu_zap_invalidated_roots
+from conformance.model.vm.host import EAGAIN, EINVAL, ENOSYS
+from conformance.model.vm.memslots import KVM_ADDRESS_SPACE_NUM
+from conformance.model.vm.mmu_pages import FreedEntries
+from conformance.model.vm.points import points
+from conformance.model.vm.vm import KvmVcpu, Vm
 
 __all__ = ["STEPS", "take_step"]
 

@@ -12,8 +12,8 @@ from conformance.model.changes import (
     NO_PFN_DIRTY,
     TDP_XCHG,
 )
-from conformance.races.promises import DIRTY_FRAMES_ARE_TOLD, WRITES_ARE_LOGGED
-from conformance.races.race import Course, missing, race
+from conformance.races.invariants import DIRTY_FRAMES_ARE_TOLD, WRITES_ARE_LOGGED
+from conformance.races.race import RaceBuilder, missing, race
 from conformance.races.stories.setting import GFN, LOG, MAIN_C, MMU_C, PAGE, WRITE, memory
 from conformance.races.stories.volatile import PLAIN_WRITE
 
@@ -64,7 +64,7 @@ API = "Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG; locking.rst"
         ),
     ],
 )
-def get_dirty_log_against_writes(at: Course) -> None:
+def get_dirty_log_against_writes(at: RaceBuilder) -> None:
     """The log is taken while a vCPU writes a page that was reported before, and so is protected.
 
     The write's fast page fault sets W without mmu_lock, then the bit in the log. Taking the log clears the
@@ -78,7 +78,7 @@ def get_dirty_log_against_writes(at: Course) -> None:
 
 
 @race(source=API, manual_protect=1)
-def clear_dirty_log_against_writes(at: Course) -> None:
+def clear_dirty_log_against_writes(at: RaceBuilder) -> None:
     """The same where userspace gets the log first, and has it cleared by a call of its own.
 
     In between the page stays writable, and what is written then is in the bitmap already.
@@ -98,7 +98,7 @@ def clear_dirty_log_against_writes(at: Course) -> None:
     ],
     modes=["ept-noad"],
 )
-def aging_against_fast_faults(at: Course) -> None:
+def aging_against_fast_faults(at: RaceBuilder) -> None:
     """Without A/D bits a page is aged by taking all access; a fast page fault gives it back, with W.
 
     Both change the same SPTE, one of them without mmu_lock, while its writes are logged. That it was

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from conformance.model.changes import CHANGE_PTE_WRAPPED, NO_CHANGE_PTE, RETRY_AFTER_INVALIDATION
-from conformance.races.promises import NO_COMPLAINT, PROTECTED_IS_NOT_WRITTEN, RELEASED_IS_OUT_OF_REACH
-from conformance.races.race import Course, missing, race
+from conformance.races.invariants import NO_COMPLAINT, PROTECTED_IS_NOT_WRITTEN, RELEASED_IS_OUT_OF_REACH
+from conformance.races.race import RaceBuilder, missing, race
 from conformance.races.stories.setting import GFN, MMU_C, PAGE, READ, WRITE, memory
 
 NO_RETRY = (
@@ -18,7 +18,7 @@ PROTOCOL = "Documentation/virt/kvm/locking.rst; virt/kvm/kvm_main.c: mmu_invalid
 
 
 @race(source=PROTOCOL, historic=[missing(RETRY_AFTER_INVALIDATION, RELEASED_IS_OUT_OF_REACH, NO_RETRY)])
-def fault_against_release(at: Course) -> None:
+def fault_against_release(at: RaceBuilder) -> None:
     """A fault has looked its page up, and the host gives that page back.
 
     The fault must see, with mmu_lock held, that an invalidation is under way or was. And then the guest
@@ -30,7 +30,7 @@ def fault_against_release(at: Course) -> None:
 
 
 @race(source=PROTOCOL, historic=[missing(RETRY_AFTER_INVALIDATION, PROTECTED_IS_NOT_WRITTEN, NO_RETRY)])
-def fault_against_write_protection(at: Course) -> None:
+def fault_against_write_protection(at: RaceBuilder) -> None:
     """A fault has looked its page up as writable, and the host makes it read-only, as fork() does.
 
     What parent and child share from then on must not be written by one of them.
@@ -42,7 +42,7 @@ def fault_against_write_protection(at: Course) -> None:
 
 
 @race(source=PROTOCOL)
-def fault_against_merging(at: Course) -> None:
+def fault_against_merging(at: RaceBuilder) -> None:
     """A fault has looked its page up, and KSM puts a shared one in its place.
 
     The old frame is given back, and the new one must not be written.
@@ -64,7 +64,7 @@ def fault_against_merging(at: Course) -> None:
     ],
     until=NO_CHANGE_PTE,
 )
-def change_pte_finds_nothing(at: Course) -> None:
+def change_pte_finds_nothing(at: RaceBuilder) -> None:
     """.change_pte() comes between the start and the end of an invalidation, while a vCPU faults.
 
     So there never is a present SPTE that it could change: start has zapped it, and until the end none is

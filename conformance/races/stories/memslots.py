@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from conformance.model.changes import RETRY_IF_ROOT_INVALID, RETRY_IF_SLOT_INVALID
-from conformance.races.promises import MEMORY_IS_NO_MMIO, NOTHING_LEAKS
-from conformance.races.race import Course, missing, race
+from conformance.races.invariants import MEMORY_IS_NO_MMIO, NOTHING_LEAKS
+from conformance.races.race import RaceBuilder, missing, race
 from conformance.races.stories.setting import GFN, MMU_C, WRITE, memory
 
 BEYOND = (1 << 36) - 2
@@ -29,7 +29,7 @@ TAKEN_FOR_NONE = """if (slot && (slot->flags & KVM_MEMSLOT_INVALID)) {
         )
     ],
 )
-def fault_against_a_move_that_fails(at: Course) -> None:
+def fault_against_a_move_that_fails(at: RaceBuilder) -> None:
     """A memslot is moved to where it cannot be: for a while it is invalid, then it is back.
 
     A fault that takes an invalid memslot for none has the access emulated, as one to MMIO.
@@ -41,7 +41,7 @@ def fault_against_a_move_that_fails(at: Course) -> None:
 
 
 @race(source="Documentation/virt/kvm/locking.rst: memslots")
-def fault_against_deletion(at: Course) -> None:
+def fault_against_deletion(at: RaceBuilder) -> None:
     """A memslot is deleted while a vCPU faults on it, and reaches what it has mapped.
 
     When the ioctl is back nothing of the memslot can be reached any more.
@@ -68,7 +68,7 @@ def fault_against_deletion(at: Course) -> None:
         )
     ],
 )
-def fault_against_an_invalid_root(at: Course) -> None:
+def fault_against_an_invalid_root(at: RaceBuilder) -> None:
     """Another memslot is deleted, so the root of a vCPU becomes invalid while it faults.
 
     What it maps there after the root was zapped nobody would ever zap.

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from conformance.races.race import Course
+from conformance.races.race import RaceBuilder
 from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, WRITE, X2M
 
 __all__ = [
@@ -20,7 +20,7 @@ GFN, PAGE = 0x102, 2
 """The gfn for which is raced, and the host page behind it."""
 
 
-def memory(at: Course, *, flags: int = 0, neighbour: bool = True) -> None:
+def memory(at: RaceBuilder, *, flags: int = 0, neighbour: bool = True) -> None:
     """A memslot; with a ``neighbour``, another page of it is mapped, so that all tables are there."""
     at.first.mmap(page=0, npages=NPAGES)
     at.first.set_memory_region(slot=0, gfn=FIRST, npages=NPAGES, page=0, flags=flags)

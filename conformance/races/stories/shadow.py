@@ -9,12 +9,12 @@ from conformance.model.changes import (
     NO_PFN_DIRTY,
     VOLATILE_IF_MMU_WRITABLE,
 )
-from conformance.races.promises import (
+from conformance.races.invariants import (
     DIRTY_FRAMES_ARE_TOLD,
     PROTECTED_IS_NOT_WRITTEN,
     WRITES_ARE_LOGGED,
 )
-from conformance.races.race import SHADOW, Course, missing, race
+from conformance.races.race import SHADOW, RaceBuilder, missing, race
 from conformance.races.stories.setting import READ, WRITE
 
 PAGE, OTHER = 1, 2
@@ -27,7 +27,7 @@ COMING = "shadow paging on the kernel is coming"
     modes=[SHADOW],
     direct=False,
 )
-def frame_comes_back_under_another_gfn(at: Course) -> None:
+def frame_comes_back_under_another_gfn(at: RaceBuilder) -> None:
     """A frame is swapped out and comes back for another gfn, while a fast page fault holds its old SPTE.
 
     The SPTE is the same bit by bit, so the compare-and-exchange succeeds, but the write is logged under the
@@ -45,7 +45,7 @@ def frame_comes_back_under_another_gfn(at: Course) -> None:
     modes=[SHADOW],
     vcpus=2,
 )
-def write_protection_skips_the_flush(at: Course) -> None:
+def write_protection_skips_the_flush(at: RaceBuilder) -> None:
     """A page of the guest becomes a page table, and is write-protected: W was clear already.
 
     But a fast page fault may have set it in between, and a TLB have cached it. So what counts is whether
@@ -61,7 +61,7 @@ def write_protection_skips_the_flush(at: Course) -> None:
     historic=[missing(VOLATILE_IF_MMU_WRITABLE, DIRTY_FRAMES_ARE_TOLD, coming=COMING, until=NO_PFN_DIRTY)],
     modes=[SHADOW],
 )
-def dirty_lost_in_a_clear(at: Course) -> None:
+def dirty_lost_in_a_clear(at: RaceBuilder) -> None:
     """An SPTE is cleared that was read-only and accessed, so that a plain store would seem to lose nothing.
 
     Unless a fast page fault sets W, and the processor Dirty, between the look and the store.

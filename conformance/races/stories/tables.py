@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from conformance.model.changes import FREED_AFTER_GRACE_PERIOD, TDP_CMPXCHG
-from conformance.races.promises import NO_COMPLAINT, NOTHING_LEAKS
-from conformance.races.race import Course, missing, race
+from conformance.races.invariants import NO_COMPLAINT, NOTHING_LEAKS
+from conformance.races.race import RaceBuilder, missing, race
 from conformance.races.stories.setting import FETCH, GFN, HUGE, LOG, READ, TDP_C, WRITE, X2M, memory
 
 CMPXCHG = (
@@ -15,7 +15,7 @@ PLAIN_SET = ("6.1", TDP_C, CMPXCHG, "WRITE_ONCE(*sptep, new_spte);\n\n\t__handle
 
 
 @race(source=str(TDP_CMPXCHG), historic=[missing(TDP_CMPXCHG, NOTHING_LEAKS, PLAIN_SET)], vcpus=2)
-def two_vcpus_install_one_table(at: Course) -> None:
+def two_vcpus_install_one_table(at: RaceBuilder) -> None:
     """Two vCPUs fault on neighbouring pages, and both bring the table that is missing.
 
     The second to link its table must give it up, and use the first one's.
@@ -28,7 +28,7 @@ def two_vcpus_install_one_table(at: Course) -> None:
 
 
 @race(source=str(TDP_CMPXCHG), vcpus=2)
-def two_vcpus_fault_on_one_gfn(at: Course) -> None:
+def two_vcpus_fault_on_one_gfn(at: RaceBuilder) -> None:
     """Two vCPUs write the same page for the first time.
 
     One maps it; for the other the fault turns out spurious, or it comes again.
@@ -47,7 +47,7 @@ def two_vcpus_fault_on_one_gfn(at: Course) -> None:
     vcpus=2,
     eager_page_split=0,
 )
-def two_vcpus_split_one_huge_page(at: Course) -> None:
+def two_vcpus_split_one_huge_page(at: RaceBuilder) -> None:
     """Two vCPUs write different small pages of a huge one whose writes are logged.
 
     Each splits it (before v6.2, zaps it) to map its own small page.
@@ -72,7 +72,7 @@ FREED_AT_ONCE = ("6.1", TDP_C, CALL_RCU, "tdp_mmu_free_sp_rcu_callback(&sp->rcu_
     vcpus=2,
     nx_huge_pages=1,
 )
-def walk_against_freeing(at: Course) -> None:
+def walk_against_freeing(at: RaceBuilder) -> None:
     """A vCPU faults on an aged page, and the table that it walks without mmu_lock is removed.
 
     A grace period passes meanwhile. What it still reads must be a table: its memory is given back only when

@@ -7,8 +7,8 @@ From the commit message of seed 5: what is not exchanged is lost.
 from __future__ import annotations
 
 from conformance.model.changes import NO_PFN_DIRTY, NX_RECOVERY_SKIPS_LOGGED, REMOVED_BY_XCHG, TDP_XCHG
-from conformance.races.promises import DIRTY_FRAMES_ARE_TOLD
-from conformance.races.race import Course, missing, race
+from conformance.races.invariants import DIRTY_FRAMES_ARE_TOLD
+from conformance.races.race import RaceBuilder, missing, race
 from conformance.races.stories.setting import (
     FETCH,
     GFN,
@@ -28,7 +28,7 @@ PLAIN_WRITE = ("6.1", ITER_H, XCHG, XCHG.replace("(old_spte))", "(old_spte) && 0
 SEED_5 = "seed 5: Use atomic XCHG to write TDP MMU SPTEs with volatile bits"
 
 
-def clean_page(at: Course) -> None:
+def clean_page(at: RaceBuilder) -> None:
     """A page that was written and reported: the next write sets Dirty again, or W by a fast page fault."""
     memory(at, flags=LOG)
     at.first.access(gfn=GFN, kind=WRITE).get_dirty_log(slot=0).enter()
@@ -40,7 +40,7 @@ def clean_page(at: Course) -> None:
     modes=["ept-ad"],
     pml=1,
 )
-def dirty_lost_in_a_zap(at: Course) -> None:
+def dirty_lost_in_a_zap(at: RaceBuilder) -> None:
     """The processor sets Dirty in an SPTE that is just being zapped.
 
     The zap has read the SPTE, clean, and stores over it. If it does not look at what it replaces, the host is
@@ -57,7 +57,7 @@ def dirty_lost_in_a_zap(at: Course) -> None:
     historic=[missing(TDP_XCHG, DIRTY_FRAMES_ARE_TOLD, PLAIN_WRITE, until=NO_PFN_DIRTY)],
     modes=["ept-noad"],
 )
-def writable_lost_in_a_zap(at: Course) -> None:
+def writable_lost_in_a_zap(at: RaceBuilder) -> None:
     """A fast page fault sets W in an SPTE that is just being zapped.
 
     Without Dirty bits, W says that a page may have been written. The SPTE that was read had it clear.
@@ -74,7 +74,7 @@ def writable_lost_in_a_zap(at: Course) -> None:
     modes=["ept-ad"],
     pml=1,
 )
-def dirty_lost_in_aging(at: Course) -> None:
+def dirty_lost_in_aging(at: RaceBuilder) -> None:
     """The processor sets Dirty in an SPTE whose Accessed bit is just being cleared.
 
     A present SPTE is set over a present one. The page is given back only later, by an SPTE that says clean.
@@ -93,7 +93,7 @@ def dirty_lost_in_aging(at: Course) -> None:
     pml=1,
     nx_huge_pages=1,
 )
-def dirty_lost_in_a_table_removed_exclusively(at: Course) -> None:
+def dirty_lost_in_a_table_removed_exclusively(at: RaceBuilder) -> None:
     """The processor sets Dirty below a table that is being removed with mmu_lock held for write.
 
     Nobody else may change SPTEs then, but the processor may: it has cached the way to the table.
@@ -127,7 +127,7 @@ def dirty_lost_in_a_table_removed_exclusively(at: Course) -> None:
     modes=["ept-ad"],
     pml=1,
 )
-def dirty_lost_in_a_table_removed_shared(at: Course) -> None:
+def dirty_lost_in_a_table_removed_shared(at: RaceBuilder) -> None:
     """The same with mmu_lock held for read: logging ends, and tables make room for huge pages.
 
     Whoever removes a table then must take each entry and freeze it at once.

@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from conformance.scenarios.sight import DONE, EMULATED, FIXED
 from conformance.scenarios.stories.setting import LOG, READ, WRITE, memory
-from conformance.scenarios.story import Telling, story
+from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.view import DONE, EMULATED, FIXED
 
 GFN = 0xA0
 SMM = "Documentation/virt/kvm/api.rst: KVM_CAP_MULTI_ADDRESS_SPACE; role.smm"
 
 
 @story(source=SMM)
-def memory_of_smm_only(vm: Telling) -> None:
+def memory_of_smm_only(vm: StoryBuilder) -> None:
     """Memory that only SMM has is MMIO outside of it.
 
     Each address space has its own root; leaving SMM returns to the first one.
@@ -30,7 +30,7 @@ def memory_of_smm_only(vm: Telling) -> None:
 
 
 @story(source=SMM, vcpus=2)
-def one_page_in_two_address_spaces(vm: Telling) -> None:
+def one_page_in_two_address_spaces(vm: StoryBuilder) -> None:
     """One host page behind a gfn of both address spaces: an unmap must reach both.
 
     The notifier knows host addresses only, so it visits the memslots and roots of both.
@@ -49,7 +49,7 @@ def one_page_in_two_address_spaces(vm: Telling) -> None:
 
 
 @story(source=SMM, vcpus=2)
-def logs_of_two_address_spaces(vm: Telling) -> None:
+def logs_of_two_address_spaces(vm: StoryBuilder) -> None:
     """Each address space has its own dirty log, and write-protecting for one leaves the other alone.
 
     A write in SMM is in SMM's log only.
@@ -67,7 +67,7 @@ def logs_of_two_address_spaces(vm: Telling) -> None:
 
 
 @story(source=SMM + "; tdp_mmu.c: aging visits the roots of the memslot's address space")
-def aging_in_smm(vm: Telling) -> None:
+def aging_in_smm(vm: StoryBuilder) -> None:
     """A page that only SMM has is aged in SMM's root.
 
     The host's question reaches the memslots of every address space.

@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-from conformance.scenarios.sight import DONE, FIXED
 from conformance.scenarios.stories.setting import HUGE, LOG, READ, WRITE, X2M, memory
 from conformance.scenarios.stories.sources import WRITABLE_BITS, XCHG
-from conformance.scenarios.story import Telling, story
+from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.view import DONE, FIXED
 
 GFN = 0x100
 AGE = "arch/x86/kvm/mmu/tdp_mmu.c: age_gfn_range(); " + XCHG
 
 
 @story(source=AGE, modes=("ept-ad", "npt"))
-def aged_by_accessed_bits(vm: Telling) -> None:
+def aged_by_accessed_bits(vm: StoryBuilder) -> None:
     """Aging clears Accessed, and the processor sets it again with the next walk.
 
     Nothing is unmapped, and the guest does not exit for it.
@@ -29,7 +29,7 @@ def aged_by_accessed_bits(vm: Telling) -> None:
 
 
 @story(source=AGE, modes=("ept-noad",), vcpus=2)
-def aged_by_access_tracking(vm: Telling) -> None:
+def aged_by_access_tracking(vm: StoryBuilder) -> None:
     """Without Accessed bits aging takes R and X away and keeps them aside.
 
     The next access faults, fast_page_fault() gives them back, and the page counts as used. It comes from
@@ -47,7 +47,7 @@ def aged_by_access_tracking(vm: Telling) -> None:
 
 
 @story(source=AGE, modes=("ept-noad",), vcpus=2)
-def write_to_an_aged_page(vm: Telling) -> None:
+def write_to_an_aged_page(vm: StoryBuilder) -> None:
     """A write to an access-tracked page gets R, X and W back in one exit.
 
     W was taken with the rest, and MMU-writable says that it may come back.
@@ -60,7 +60,7 @@ def write_to_an_aged_page(vm: Telling) -> None:
 
 
 @story(source="mm/mmu_notifier.c: .clear_young() leaves TLBs alone")
-def aged_without_a_flush(vm: Telling) -> None:
+def aged_without_a_flush(vm: StoryBuilder) -> None:
     """.clear_young() ages a page and asks for no flush.
 
     A page that is cached may so look unused for a while; that is the bargain.
@@ -73,7 +73,7 @@ def aged_without_a_flush(vm: Telling) -> None:
 
 
 @story(source=AGE)
-def aging_of_a_range(vm: Telling) -> None:
+def aging_of_a_range(vm: StoryBuilder) -> None:
     """A range is young if any page in it is; aging it makes all of it old, huge pages too.
 
     Pages outside of the range keep their age.
@@ -89,7 +89,7 @@ def aging_of_a_range(vm: Telling) -> None:
 
 
 @story(source="arch/x86/kvm/mmu: what is not mapped cannot be young")
-def aging_of_what_is_not_mapped(vm: Telling) -> None:
+def aging_of_what_is_not_mapped(vm: StoryBuilder) -> None:
     """What the guest never used is old, and aging it changes nothing.
 
     The same holds for a page that was unmapped meanwhile.
@@ -103,7 +103,7 @@ def aging_of_what_is_not_mapped(vm: Telling) -> None:
 
 
 @story(source=WRITABLE_BITS)
-def aged_while_logging(vm: Telling) -> None:
+def aged_while_logging(vm: StoryBuilder) -> None:
     """Aging and dirty logging of one page: neither may undo the other.
 
     Restoring access must not restore W, or a write would be missing in the log.

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from conformance.scenarios.sight import DONE
 from conformance.scenarios.stories.dirty_logging import log
 from conformance.scenarios.stories.setting import HUGE, LOG, WRITE, X2M, memory
-from conformance.scenarios.story import Telling, story
+from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.view import DONE
 
 GFN = 0x100
 API = "Documentation/virt/kvm/api.rst: KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2"
@@ -18,7 +18,7 @@ PML = "arch/x86/kvm/vmx: page modification logging; tdp_mmu.c: clear_dirty_gfn_r
 
 
 @story(source=API, manual_protect=1)
-def manual_protection(vm: Telling) -> None:
+def manual_protection(vm: StoryBuilder) -> None:
     """With manual protection KVM_GET_DIRTY_LOG only reads, KVM_CLEAR_DIRTY_LOG write-protects.
 
     User space can so pay for write-protection bit by bit.
@@ -39,7 +39,7 @@ def manual_protection(vm: Telling) -> None:
 
 
 @story(source=API)
-def clear_of_clean_pages(vm: Telling) -> None:
+def clear_of_clean_pages(vm: StoryBuilder) -> None:
     """Clearing pages that are not dirty, or not mapped, changes nothing and protects nothing.
 
     Bits are cleared and pages protected only together: a page that is clean is protected already.
@@ -55,7 +55,7 @@ def clear_of_clean_pages(vm: Telling) -> None:
 
 
 @story(source="Documentation/virt/kvm/api.rst: KVM_DIRTY_LOG_INITIALLY_SET", manual_protect=3)
-def initially_all_set(vm: Telling) -> None:
+def initially_all_set(vm: StoryBuilder) -> None:
     """Logging that begins with every page dirty protects nothing until pages are cleared.
 
     Switching logging on is then quick, however much memory there is.
@@ -73,7 +73,7 @@ def initially_all_set(vm: Telling) -> None:
 
 
 @story(source=SPLIT_ON_CLEAR, manual_protect=3)
-def split_when_cleared(vm: Telling) -> None:
+def split_when_cleared(vm: StoryBuilder) -> None:
     """Where logging begins with all set, huge pages are split when one of their pages is first cleared.
 
     Only then must writes be told apart by 4K.
@@ -92,7 +92,7 @@ def split_when_cleared(vm: Telling) -> None:
     manual_protect=3,
     eager_page_split=0,
 )
-def huge_page_protected_when_cleared(vm: Telling) -> None:
+def huge_page_protected_when_cleared(vm: StoryBuilder) -> None:
     """A huge page that is not split loses W and MMU-writable when one of its pages is cleared.
 
     kvm_mmu_slot_gfn_write_protect() takes both, so that no fast_page_fault() can make 2M writable again
@@ -112,7 +112,7 @@ def huge_page_protected_when_cleared(vm: Telling) -> None:
     source="Documentation/virt/kvm/api.rst: KVM_CLEAR_DIRTY_LOG; tdp_mmu.c: clear_dirty_pt_masked()",
     manual_protect=3,
 )
-def clear_over_a_stale_mmio_spte(vm: Telling) -> None:
+def clear_over_a_stale_mmio_spte(vm: StoryBuilder) -> None:
     """Clearing a page over whose gfn an MMIO SPTE still stands leaves that SPTE alone.
 
     Its bits are no W and no D: only present leaves may be protected or cleaned.
@@ -129,7 +129,7 @@ def clear_over_a_stale_mmio_spte(vm: Telling) -> None:
 
 
 @story(source="virt/kvm/kvm_main.c: kvm_clear_dirty_log_protect()")
-def clear_beyond_the_memslot(vm: Telling) -> None:
+def clear_beyond_the_memslot(vm: StoryBuilder) -> None:
     """Clearing what is not in the memslot, or of a memslot without a log, is an error.
 
     Nothing is cleared by it.
@@ -142,7 +142,7 @@ def clear_beyond_the_memslot(vm: Telling) -> None:
 
 
 @story(source=PML, modes=("ept-ad",), pml=1)
-def logging_by_dirty_bits(vm: Telling) -> None:
+def logging_by_dirty_bits(vm: StoryBuilder) -> None:
     """With page modification logging small pages keep W, and lose D instead.
 
     The processor sets D with the first write and puts the address into its buffer, without an exit.
@@ -162,7 +162,7 @@ def logging_by_dirty_bits(vm: Telling) -> None:
 
 
 @story(source=PML, modes=("ept-ad",), pml=1, eager_page_split=0)
-def huge_pages_and_dirty_bits(vm: Telling) -> None:
+def huge_pages_and_dirty_bits(vm: StoryBuilder) -> None:
     """Even with page modification logging huge pages are write-protected.
 
     A D bit of 2M would say too little, so a write must fault to map 4K.
@@ -178,7 +178,7 @@ def huge_pages_and_dirty_bits(vm: Telling) -> None:
 
 
 @story(source=PML, modes=("ept-ad",), pml=1, manual_protect=1)
-def dirty_bits_cleared_by_hand(vm: Telling) -> None:
+def dirty_bits_cleared_by_hand(vm: StoryBuilder) -> None:
     """KVM_CLEAR_DIRTY_LOG with page modification logging clears D of present pages in the mask only.
 
     A gfn in the mask that is not mapped must be passed over.

@@ -3,23 +3,25 @@
 
 from __future__ import annotations
 
-from conformance.scenarios.sight import DONE, FIXED
 from conformance.scenarios.stories.setting import GIGANTIC, HUGE, LOG, READ, WRITE, X1G, X2M, memory
 from conformance.scenarios.stories.sources import FAST_PAGE_FAULT, RESTART, WRITABLE_BITS
-from conformance.scenarios.story import Telling, story
+from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.view import DONE, FIXED
 
 GFN = 0x100
 API = "Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG"
 
 
-def log(vm: Telling, *, gfn: int, npages: int, page: int = 0, slot: int = 0, on: bool = True) -> Telling:
+def log(
+    vm: StoryBuilder, *, gfn: int, npages: int, page: int = 0, slot: int = 0, on: bool = True
+) -> StoryBuilder:
     """Switch dirty logging of a memslot on or off."""
     vm.set_memory_region(slot=slot, gfn=gfn, npages=npages, page=page, flags=LOG if on else 0)
     return vm
 
 
 @story(source=WRITABLE_BITS + ": case 1")
-def logging_write_protects(vm: Telling) -> None:
+def logging_write_protects(vm: StoryBuilder) -> None:
     """Dirty logging is switched on: what is mapped loses W, but stays MMU-writable.
 
     The next write must exit to be recorded. MMU-writable stays, since the guest may write as soon as that is
@@ -35,7 +37,7 @@ def logging_write_protects(vm: Telling) -> None:
 
 
 @story(source=FAST_PAGE_FAULT)
-def write_after_logging_began(vm: Telling) -> None:
+def write_after_logging_began(vm: StoryBuilder) -> None:
     """The first write after logging began is fixed by fast_page_fault(), and recorded.
 
     It only sets W again, without mmu_lock; the gfn must be in the bitmap before the guest can write.
@@ -52,7 +54,7 @@ def write_after_logging_began(vm: Telling) -> None:
 
 
 @story(source=API)
-def get_dirty_log(vm: Telling) -> None:
+def get_dirty_log(vm: StoryBuilder) -> None:
     """KVM_GET_DIRTY_LOG returns what was written, clears it and write-protects it again.
 
     A write after it is therefore in the next log; one between bitmap and write-protection cannot be lost.
@@ -71,7 +73,7 @@ def get_dirty_log(vm: Telling) -> None:
 
 
 @story(source='commit bcc4f2bc5026 ("KVM: MMU: mark page dirty in make_spte") in v5.16')
-def first_touch_while_logging(vm: Telling) -> None:
+def first_touch_while_logging(vm: StoryBuilder) -> None:
     """A page first touched while logging is on is in the log if it is mapped writable.
 
     That holds for a read, too: what the guest may write to without an exit counts as written.
@@ -85,7 +87,7 @@ def first_touch_while_logging(vm: Telling) -> None:
 
 
 @story(source='commit a3fe5dbda0a4 ("KVM: x86/mmu: Split huge pages mapped by the TDP MMU ...") in v5.18')
-def eager_split(vm: Telling) -> None:
+def eager_split(vm: StoryBuilder) -> None:
     """With eager page splitting, logging splits huge pages at once and write-protects the pieces.
 
     Every piece maps its own part of the huge page, so that the guest's next write need not fault one in.
@@ -103,7 +105,7 @@ def eager_split(vm: Telling) -> None:
 
 
 @story(source="Documentation/admin-guide/kernel-parameters.txt: kvm.eager_page_split", eager_page_split=0)
-def no_eager_split(vm: Telling) -> None:
+def no_eager_split(vm: StoryBuilder) -> None:
     """Without eager page splitting a huge page is write-protected whole, and split by the guest's writes.
 
     A write fault maps 4K in a new table. The other pages of the huge one fault in again, or since commit
@@ -121,7 +123,7 @@ def no_eager_split(vm: Telling) -> None:
 
 
 @story(source='commit a3fe5dbda0a4 ("KVM: x86/mmu: Split huge pages mapped by the TDP MMU ...") in v5.18')
-def gigantic_page_while_logging(vm: Telling) -> None:
+def gigantic_page_while_logging(vm: StoryBuilder) -> None:
     """A 1G page under a memslot of a few pages more than 2M is mapped in 2M and 4K, and split when logged.
 
     Splitting goes down level by level and ends at 4K everywhere.
@@ -135,7 +137,7 @@ def gigantic_page_while_logging(vm: Telling) -> None:
 
 
 @story(source="arch/x86/kvm/x86.c: kvm_mmu_slot_apply_flags()")
-def logging_switched_off(vm: Telling) -> None:
+def logging_switched_off(vm: StoryBuilder) -> None:
     """Logging is switched off: small mappings of a huge page give way to a huge one.
 
     They are zapped, to be faulted in huge; since commit 13e2e4f62a4b in v6.13 the huge page is mapped
@@ -152,7 +154,7 @@ def logging_switched_off(vm: Telling) -> None:
 
 
 @story(source="arch/x86/kvm/x86.c: kvm_mmu_slot_apply_flags()")
-def logging_off_and_on_again(vm: Telling) -> None:
+def logging_off_and_on_again(vm: StoryBuilder) -> None:
     """Small memory through two periods of logging: W comes back only by writes.
 
     Switching logging off leaves pages write-protected that nobody wrote to; the next write is fixed fast.
@@ -167,7 +169,7 @@ def logging_off_and_on_again(vm: Telling) -> None:
 
 
 @story(source="virt/kvm/kvm_main.c: the flush comes before the copy to user space", vcpus=2)
-def stale_tlb_while_logging(vm: Telling) -> None:
+def stale_tlb_while_logging(vm: StoryBuilder) -> None:
     """A vCPU that has a writable translation cached must lose it before the log is returned.
 
     Otherwise its next write would change memory without being in any log.
@@ -181,7 +183,7 @@ def stale_tlb_while_logging(vm: Telling) -> None:
 
 
 @story(source="virt/kvm/kvm_main.c: kvm_get_dirty_log_protect()")
-def log_of_what_has_none(vm: Telling) -> None:
+def log_of_what_has_none(vm: StoryBuilder) -> None:
     """Asking for the log of a memslot that keeps none, or does not exist, is an error.
 
     Nothing changes by it.
@@ -194,7 +196,7 @@ def log_of_what_has_none(vm: Telling) -> None:
 
 
 @story(source=RESTART)
-def logging_while_yielding(vm: Telling) -> None:
+def logging_while_yielding(vm: StoryBuilder) -> None:
     """Splitting and write-protecting give way where they are asked to, and miss nothing.
 
     A walk that yields must go on at the entry where it stopped, in the tables as they are then.

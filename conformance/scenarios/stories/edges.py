@@ -9,21 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conformance.scenarios.sight import DONE, GAVE_UP, RETRY, Sight
 from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, WRITE, X2M, memory
-from conformance.scenarios.story import Telling, story
+from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.view import DONE, GAVE_UP, RETRY, View
 
 GFN, OTHER = 0x100, 0x200
 HVA_RANGE = "virt/kvm/kvm_main.c: the memslots' part of a notifier's range of host addresses"
 
 
-def _mapped_at(gfn: int, level: int) -> Callable[[Sight], bool]:
+def _mapped_at(gfn: int, level: int) -> Callable[[View], bool]:
     """That ``gfn`` is mapped by an SPTE of ``level``."""
     return lambda now: now.mapped(gfn).level == level
 
 
 @story(source=HVA_RANGE)
-def flush_across_memslots(vm: Telling) -> None:
+def flush_across_memslots(vm: StoryBuilder) -> None:
     """One host page under two memslots: unmapping it flushes, whichever of them had it mapped.
 
     What the first memslot found to flush must not be forgotten over the second, which had nothing.
@@ -37,7 +37,7 @@ def flush_across_memslots(vm: Telling) -> None:
 
 
 @story(source="tdp_mmu.c: kvm_tdp_mmu_unmap_gfn_range(), which walks every root", vcpus=2)
-def flush_across_roots(vm: Telling) -> None:
+def flush_across_roots(vm: StoryBuilder) -> None:
     """Two roots, one of them invalid and empty: unmapping flushes for the one that had the page.
 
     A vCPU that has not entered since a memslot was deleted holds the old root.
@@ -52,7 +52,7 @@ def flush_across_roots(vm: Telling) -> None:
 
 
 @story(source=HVA_RANGE)
-def range_over_the_end_of_a_memslot(vm: Telling) -> None:
+def range_over_the_end_of_a_memslot(vm: StoryBuilder) -> None:
     """A range of the host that begins in a memslot and ends behind it: only the memslot's part is meant.
 
     The next memslot's gfns follow at once, but its memory is elsewhere.
@@ -69,7 +69,7 @@ def range_over_the_end_of_a_memslot(vm: Telling) -> None:
 
 
 @story(source=HVA_RANGE)
-def range_beside_a_memslot(vm: Telling) -> None:
+def range_beside_a_memslot(vm: StoryBuilder) -> None:
     """Ranges that end where a memslot begins, or begin where it ends, are none of its business.
 
     The sequence count does not move either, so no fault has to be retried.
@@ -83,7 +83,7 @@ def range_beside_a_memslot(vm: Telling) -> None:
 
 
 @story(source="virt/kvm/kvm_main.c: the range that is being invalidated")
-def invalidations_side_by_side(vm: Telling) -> None:
+def invalidations_side_by_side(vm: StoryBuilder) -> None:
     """Three invalidations under way: faults between them must wait, those outside need not.
 
     KVM keeps one range, from the first page of all to the last, until the last has ended.
@@ -103,7 +103,7 @@ def invalidations_side_by_side(vm: Telling) -> None:
 
 
 @story(source="virt/kvm/kvm_main.c: the range that is being invalidated")
-def invalidation_under_two_memslots(vm: Telling) -> None:
+def invalidation_under_two_memslots(vm: StoryBuilder) -> None:
     """A host page under two memslots is invalidated, while a third lies between them in the guest.
 
     A fault on the third need not wait. But it does since v6.8, when KVM began to keep the range in guest
@@ -123,7 +123,7 @@ def invalidation_under_two_memslots(vm: Telling) -> None:
 
 
 @story(source="mmu.c: memslots are not aligned to huge pages", eager_page_split=1)
-def rebuilt_in_an_unaligned_memslot(vm: Telling) -> None:
+def rebuilt_in_an_unaligned_memslot(vm: StoryBuilder) -> None:
     """Logging ends on a memslot that begins and ends inside huge pages: only whole ones come back.
 
     Where the memslot covers a part of 2M only, nothing huge may be mapped.
@@ -140,7 +140,7 @@ def rebuilt_in_an_unaligned_memslot(vm: Telling) -> None:
 
 
 @story(source="Documentation/virt/kvm/x86/mmu.rst: NX huge pages", nx_huge_pages=1, vcpus=2)
-def recovery_while_yielding(vm: Telling) -> None:
+def recovery_while_yielding(vm: StoryBuilder) -> None:
     """The recovery worker gives way after each table: it flushes before it does, and misses none.
 
     A translation of a zapped page must not outlive the lock under which it was zapped.
@@ -155,7 +155,7 @@ def recovery_while_yielding(vm: Telling) -> None:
 
 
 @story(source="Documentation/virt/kvm/api.rst: KVM_SET_USER_MEMORY_REGION; -EEXIST")
-def memslots_overlap_by_one_page(vm: Telling) -> None:
+def memslots_overlap_by_one_page(vm: StoryBuilder) -> None:
     """Memslots may touch, but not overlap, not even by one page at either end.
 
     Two answers for one gfn would be none.
@@ -176,7 +176,7 @@ def memslots_overlap_by_one_page(vm: Telling) -> None:
 
 
 @story(source="Documentation/virt/kvm/x86/mmu.rst: MMIO generation; address spaces")
-def generation_wraps_in_smm(vm: Telling) -> None:
+def generation_wraps_in_smm(vm: StoryBuilder) -> None:
     """The generation of SMM's memslots wraps: no MMIO SPTE of any earlier one may survive.
 
     Each address space counts for itself.
@@ -192,7 +192,7 @@ def generation_wraps_in_smm(vm: Telling) -> None:
 
 
 @story(source="tdp_mmu.c: kvm_tdp_mmu_invalidate_all_roots()", vcpus=2)
-def roots_invalidated_twice(vm: Telling) -> None:
+def roots_invalidated_twice(vm: StoryBuilder) -> None:
     """Two memslots are deleted while a vCPU still holds the root from before the first.
 
     A root is invalidated, zapped and let go of once, whatever happens afterwards.
@@ -210,7 +210,7 @@ def roots_invalidated_twice(vm: Telling) -> None:
 
 
 @story(source="tdp_mmu.c: make_huge_page_split_spte(); NX huge pages", nx_huge_pages=1)
-def split_lets_small_pages_execute(vm: Telling) -> None:
+def split_lets_small_pages_execute(vm: StoryBuilder) -> None:
     """Eager splitting of a huge page that the NX mitigation made non-executable: its parts may execute.
 
     The mitigation is about huge pages; 4K pages were never the danger.

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from conformance.scenarios.stories.setting import HUGE, LOG, READ, READONLY, WRITE, X2M, memory
-from conformance.scenarios.story import Telling, story
+from conformance.scenarios.story import StoryBuilder, story
 
 GFN, OTHER = 0x100, 0x200
 ALL = (1 << 64) - 1
@@ -12,7 +12,7 @@ PML = "Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG; page modification logg
 
 
 @story(source="Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG")
-def last_page_of_the_log(vm: Telling) -> None:
+def last_page_of_the_log(vm: StoryBuilder) -> None:
     """The last page of a memslot, and pages on both sides of a word of the log, are protected and logged.
 
     Each twice, since the second round depends on the protection that the first restored.
@@ -31,7 +31,7 @@ def last_page_of_the_log(vm: Telling) -> None:
 
 
 @story(source="mmu.c: kvm_arch_mmu_enable_log_dirty_pt_masked()", manual_protect=3, eager_page_split=0)
-def two_huge_pages_in_one_word_of_the_log(vm: Telling) -> None:
+def two_huge_pages_in_one_word_of_the_log(vm: StoryBuilder) -> None:
     """One word of the log spans the edge between two huge pages: both are protected when it is cleared.
 
     The memslot begins in the middle of a huge page, so that words of its log are not aligned to 2M.
@@ -51,7 +51,7 @@ def two_huge_pages_in_one_word_of_the_log(vm: Telling) -> None:
 
 
 @story(source="Documentation/virt/kvm/api.rst: KVM_MEM_READONLY with KVM_MEM_LOG_DIRTY_PAGES")
-def log_of_a_read_only_memslot(vm: Telling) -> None:
+def log_of_a_read_only_memslot(vm: StoryBuilder) -> None:
     """Logging on a read-only memslot: there is a log, and nothing the guest does gets into it.
 
     Switching it on or off protects, splits and flushes nothing, for nothing is writable.
@@ -67,7 +67,7 @@ def log_of_a_read_only_memslot(vm: Telling) -> None:
 
 
 @story(source="Documentation/virt/kvm/api.rst: KVM_SET_USER_MEMORY_REGION, moving a memslot")
-def logged_memslot_moved(vm: Telling) -> None:
+def logged_memslot_moved(vm: StoryBuilder) -> None:
     """A memslot that logs is moved: what was dirty stays dirty, at the same offset, and logging goes on.
 
     The log belongs to the memslot, not to its gfns.
@@ -82,7 +82,7 @@ def logged_memslot_moved(vm: Telling) -> None:
 
 
 @story(source=PML, modes=("ept-ad",), pml=1, manual_protect=1, vcpus=2)
-def logs_of_two_processors(vm: Telling) -> None:
+def logs_of_two_processors(vm: StoryBuilder) -> None:
     """Two processors log what they made dirty: both logs are drained before userspace reads.
 
     A page cleaned in between is logged anew by whoever writes it next.
@@ -96,7 +96,7 @@ def logs_of_two_processors(vm: Telling) -> None:
 
 
 @story(source=PML, modes=("ept-ad",), pml=1)
-def logging_by_the_processor_while_any_memslot_logs(vm: Telling) -> None:
+def logging_by_the_processor_while_any_memslot_logs(vm: StoryBuilder) -> None:
     """Two memslots begin and end logging one after the other: the processor logs from the first to the last.
 
     KVM counts the memslots that log, and tells vCPUs only when the first begins and the last ends.
@@ -114,7 +114,7 @@ def logging_by_the_processor_while_any_memslot_logs(vm: Telling) -> None:
 
 
 @story(source="Documentation/virt/kvm/api.rst: KVM_CLEAR_DIRTY_LOG", manual_protect=1)
-def clear_of_the_last_word_in_part(vm: Telling) -> None:
+def clear_of_the_last_word_in_part(vm: StoryBuilder) -> None:
     """The log of 100 pages ends within its second word: that part can be cleared, and nothing behind it.
 
     A length that does not end at a word is allowed at the end of the memslot only.
@@ -133,7 +133,7 @@ def clear_of_the_last_word_in_part(vm: Telling) -> None:
 
 
 @story(source=PML, modes=("ept-ad",), pml=1)
-def last_page_of_the_processors_log(vm: Telling) -> None:
+def last_page_of_the_processors_log(vm: StoryBuilder) -> None:
     """Where the processor logs, the first and the last page of a memslot lose D when logging begins.
 
     A page that kept D would be written without ever getting into the log.

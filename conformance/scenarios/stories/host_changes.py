@@ -4,17 +4,17 @@
 from __future__ import annotations
 
 from conformance.model.changes import NO_CHANGE_PTE
-from conformance.scenarios.sight import DONE, FIXED, GAVE_UP, RETRY
 from conformance.scenarios.stories.setting import HUGE, READ, WRITE, X2M, memory
 from conformance.scenarios.stories.sources import CHANGE_PTE
-from conformance.scenarios.story import Telling, story
+from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.view import DONE, FIXED, GAVE_UP, RETRY
 
 GFN = 0x100
 RANGE_START = "virt/kvm/kvm_main.c: kvm_mmu_notifier_invalidate_range_start()"
 
 
 @story(source=RANGE_START)
-def unmap_one_page(vm: Telling) -> None:
+def unmap_one_page(vm: StoryBuilder) -> None:
     """The host takes one page back: its SPTE goes, its neighbours' stay.
 
     The TLBs are flushed before the host may reuse the page, and a later access faults in a new one.
@@ -32,7 +32,7 @@ def unmap_one_page(vm: Telling) -> None:
 
 
 @story(source=RANGE_START)
-def unmap_a_range(vm: Telling) -> None:
+def unmap_a_range(vm: StoryBuilder) -> None:
     """The host takes back a range across two tables: all in it goes, the page before and after stay.
 
     Tables stay, even empty ones: only leaves are zapped.
@@ -47,7 +47,7 @@ def unmap_a_range(vm: Telling) -> None:
 
 
 @story(source=RANGE_START)
-def unmap_of_what_is_not_mapped(vm: Telling) -> None:
+def unmap_of_what_is_not_mapped(vm: StoryBuilder) -> None:
     """An invalidation of pages that the guest never touched flushes nothing.
 
     It counts all the same: a fault under way must see that something changed.
@@ -62,7 +62,7 @@ def unmap_of_what_is_not_mapped(vm: Telling) -> None:
 
 
 @story(source="virt/kvm/kvm_main.c: __kvm_handle_hva_range() visits the memslots that a range meets")
-def unmap_outside_of_memslots(vm: Telling) -> None:
+def unmap_outside_of_memslots(vm: StoryBuilder) -> None:
     """The host changes memory that no memslot uses: KVM has nothing to do.
 
     Only a range that meets a memslot takes mmu_lock and moves the sequence.
@@ -77,7 +77,7 @@ def unmap_outside_of_memslots(vm: Telling) -> None:
 
 
 @story(source="virt/kvm/kvm_main.c and mmu.c: mmu_invalidate_retry_hva(), is_page_fault_stale()")
-def fault_during_an_invalidation(vm: Telling) -> None:
+def fault_during_an_invalidation(vm: StoryBuilder) -> None:
     """While the host invalidates a range, a fault in it must be retried and map nothing.
 
     The page that it would map may be on its way out. After the invalidation it is mapped as usual.
@@ -94,7 +94,7 @@ def fault_during_an_invalidation(vm: Telling) -> None:
 
 
 @story(source='commit 4a42d848db95 ("KVM: x86/mmu: Consider the hva in mmu_notifier retry") in v5.12')
-def fault_beside_an_invalidation(vm: Telling) -> None:
+def fault_beside_an_invalidation(vm: StoryBuilder) -> None:
     """A fault outside of the range that is being invalidated need not wait.
 
     Only when two invalidations are under way at once is the range widened to what lies between them.
@@ -112,7 +112,7 @@ def fault_beside_an_invalidation(vm: Telling) -> None:
 
 
 @story(source=CHANGE_PTE, until=NO_CHANGE_PTE)
-def change_pte_changes_nothing(vm: Telling) -> None:
+def change_pte_changes_nothing(vm: StoryBuilder) -> None:
     """.change_pte() between start and end of an invalidation finds nothing to change.
 
     The invalidation has zapped the SPTE that it was meant to update, so it neither maps nor flushes.
@@ -128,7 +128,7 @@ def change_pte_changes_nothing(vm: Telling) -> None:
 
 
 @story(source=CHANGE_PTE)
-def merged_by_ksm(vm: Telling) -> None:
+def merged_by_ksm(vm: StoryBuilder) -> None:
     """KSM merges a page: the guest reads the shared copy, and its write gets one of its own again.
 
     The shared page must never be mapped writable.
@@ -145,7 +145,7 @@ def merged_by_ksm(vm: Telling) -> None:
 
 
 @story(source="mm/huge_memory.c: __split_huge_pmd() invalidates its whole 2M")
-def host_gives_back_part_of_a_huge_page(vm: Telling) -> None:
+def host_gives_back_part_of_a_huge_page(vm: StoryBuilder) -> None:
     """The host splits a huge page to give one of its pages back: the guest's huge mapping goes.
 
     The rest of the memory stays where it is and is mapped in small pages.
@@ -161,7 +161,7 @@ def host_gives_back_part_of_a_huge_page(vm: Telling) -> None:
 
 
 @story(source="mm/memory.c: copy_present_pte() write-protects for fork()", vcpus=2)
-def host_forks(vm: Telling) -> None:
+def host_forks(vm: StoryBuilder) -> None:
     """fork() write-protects all of the guest's memory: nothing writable may stay mapped or cached.
 
     Every vCPU has to flush before it enters the guest again.
@@ -179,7 +179,7 @@ def host_forks(vm: Telling) -> None:
 
 
 @story(source="mm/mmu_notifier.c: invalidations of one range may nest")
-def nested_invalidations(vm: Telling) -> None:
+def nested_invalidations(vm: StoryBuilder) -> None:
     """Two invalidations of the same range: a fault has to wait for the end of both.
 
     The count says how many are under way, the sequence moves with each end.
@@ -195,7 +195,7 @@ def nested_invalidations(vm: Telling) -> None:
 
 
 @story(source=RANGE_START)
-def unmap_while_yielding(vm: Telling) -> None:
+def unmap_while_yielding(vm: StoryBuilder) -> None:
     """Unmapping a long range gives way to others where it is asked to, and still unmaps all of it.
 
     A walk that yields goes on where it was; since commit 3a0f64de479c it must not skip an entry.

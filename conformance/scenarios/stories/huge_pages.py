@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from conformance.scenarios.sight import DONE, FIXED
 from conformance.scenarios.stories.setting import GIGANTIC, HUGE, READ, WRITE, X1G, X2M, memory
-from conformance.scenarios.story import Telling, story
+from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.view import DONE, FIXED
 
 ADJUST = "arch/x86/kvm/mmu/mmu.c: kvm_mmu_hugepage_adjust(), host_pfn_mapping_level()"
 EDGES = "arch/x86/kvm/x86.c: kvm_alloc_memslot_metadata() and disallow_lpage"
 
 
 @story(source=ADJUST)
-def mapped_in_2m(vm: Telling) -> None:
+def mapped_in_2m(vm: StoryBuilder) -> None:
     """A transparent huge page is mapped as one SPTE of 2M.
 
     An access anywhere in it maps all of it, and no table of level 1 is made.
@@ -27,7 +27,7 @@ def mapped_in_2m(vm: Telling) -> None:
 
 
 @story(source=ADJUST)
-def mapped_in_1g(vm: Telling) -> None:
+def mapped_in_1g(vm: StoryBuilder) -> None:
     """A hugetlb page of 1G is mapped as one SPTE of 1G.
 
     It takes tables of levels 4 and 3 only.
@@ -39,7 +39,7 @@ def mapped_in_1g(vm: Telling) -> None:
 
 
 @story(source=ADJUST)
-def small_pages_stay_small(vm: Telling) -> None:
+def small_pages_stay_small(vm: StoryBuilder) -> None:
     """Memory that the host has in small pages is mapped small, however well aligned.
 
     KVM follows the host's page tables, not the alignment of the memslot.
@@ -50,7 +50,7 @@ def small_pages_stay_small(vm: Telling) -> None:
 
 
 @story(source=EDGES)
-def huge_page_across_the_edge_of_a_memslot(vm: Telling) -> None:
+def huge_page_across_the_edge_of_a_memslot(vm: StoryBuilder) -> None:
     """At the edges of a memslot that are not aligned to 2M huge pages are mapped in 4K.
 
     A huge mapping there would let the guest see memory that is not in its memslot.
@@ -65,7 +65,7 @@ def huge_page_across_the_edge_of_a_memslot(vm: Telling) -> None:
 
 
 @story(source=EDGES)
-def memslot_unlike_aligned(vm: Telling) -> None:
+def memslot_unlike_aligned(vm: StoryBuilder) -> None:
     """Where gfn and host address are not alike modulo 2M no huge page can be mapped.
 
     One SPTE of 2M cannot map two halves of two host pages.
@@ -77,7 +77,7 @@ def memslot_unlike_aligned(vm: Telling) -> None:
 
 
 @story(source=EDGES)
-def gigantic_page_in_a_smaller_memslot(vm: Telling) -> None:
+def gigantic_page_in_a_smaller_memslot(vm: StoryBuilder) -> None:
     """A memslot over part of a 1G page is mapped in 2M, and in 4K at its edge.
 
     The level is the largest that host, memslot and alignment all allow.
@@ -93,7 +93,7 @@ def gigantic_page_in_a_smaller_memslot(vm: Telling) -> None:
 
 
 @story(source="mm/khugepaged.c: collapse_huge_page(), and KVM's tables in the place of a huge page")
-def rebuilt_after_collapse(vm: Telling) -> None:
+def rebuilt_after_collapse(vm: StoryBuilder) -> None:
     """khugepaged collapses small pages: the next fault puts a 2M SPTE in the place of a table.
 
     The empty table is unlinked, its entries frozen, and freed only after a grace period.
@@ -109,7 +109,7 @@ def rebuilt_after_collapse(vm: Telling) -> None:
 
 
 @story(source=ADJUST)
-def huge_page_not_yet_there(vm: Telling) -> None:
+def huge_page_not_yet_there(vm: StoryBuilder) -> None:
     """A range half populated with small pages stays small, although the area allows huge ones.
 
     The host makes a huge page only of 2M in which nothing is mapped.
@@ -124,7 +124,7 @@ def huge_page_not_yet_there(vm: Telling) -> None:
 
 
 @story(source=ADJUST, vcpus=2)
-def two_huge_neighbours(vm: Telling) -> None:
+def two_huge_neighbours(vm: StoryBuilder) -> None:
     """Two huge pages side by side, each faulted in by another vCPU.
 
     Each has an SPTE of its own in the one table of level 2.

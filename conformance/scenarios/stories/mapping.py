@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 from conformance.scenarios.naming import ZERO_PFN
-from conformance.scenarios.sight import DONE, EMULATED, FAILED, FIXED, RETRY
 from conformance.scenarios.stories.setting import FETCH, READ, READONLY, WRITE, memory
 from conformance.scenarios.stories.sources import LIVE, WRITABLE_BITS
-from conformance.scenarios.story import Telling, story
+from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.view import DONE, EMULATED, FAILED, FIXED, RETRY
 
 GFN = 0x100
 
 
 @story(source=LIVE)
-def first_read(vm: Telling) -> None:
+def first_read(vm: StoryBuilder) -> None:
     """The first read of a page that the host has not populated maps the zero page.
 
     The host answers a read with its zero page, read-only; KVM may not let the guest write to it, now or
@@ -31,7 +31,7 @@ def first_read(vm: Telling) -> None:
 
 
 @story(source=LIVE)
-def read_then_write_of_a_zero_page(vm: Telling) -> None:
+def read_then_write_of_a_zero_page(vm: StoryBuilder) -> None:
     """A write to a page mapped as the zero page makes the host copy it, and KVM map the copy.
 
     The host's copy invalidates the SPTE while KVM handles the fault, so the first exit ends in a retry; only
@@ -47,7 +47,7 @@ def read_then_write_of_a_zero_page(vm: Telling) -> None:
 
 
 @story(source=LIVE)
-def first_write(vm: Telling) -> None:
+def first_write(vm: StoryBuilder) -> None:
     """The first write to an unpopulated page maps a new page, writable and dirty.
 
     Nothing was mapped before, so nothing needs a flush.
@@ -63,7 +63,7 @@ def first_write(vm: Telling) -> None:
 
 
 @story(source='virt/kvm/kvm_main.c: hva_to_pfn_slow(), "map read fault as writable if possible"')
-def read_of_a_populated_page(vm: Telling) -> None:
+def read_of_a_populated_page(vm: StoryBuilder) -> None:
     """A read of a page that the host could write maps it writable at once.
 
     It saves the exit of a later write; the page is not dirty for it, but its SPTE says so.
@@ -75,7 +75,7 @@ def read_of_a_populated_page(vm: Telling) -> None:
 
 
 @story(source="Documentation/virt/kvm/x86/mmu.rst: the TDP MMU maps gfns in tables of 512 entries")
-def neighbours_share_tables(vm: Telling) -> None:
+def neighbours_share_tables(vm: StoryBuilder) -> None:
     """Pages next to each other share their tables, pages 2M apart do not.
 
     A fault must reuse the tables that are there, and the entry that it fills must be the gfn's own.
@@ -92,7 +92,7 @@ def neighbours_share_tables(vm: Telling) -> None:
 
 
 @story(source=LIVE, vcpus=2)
-def two_vcpus_share_a_root(vm: Telling) -> None:
+def two_vcpus_share_a_root(vm: StoryBuilder) -> None:
     """What one vCPU faulted in, the other finds without an exit.
 
     vCPUs with the same role use one root; each holds a reference.
@@ -105,7 +105,7 @@ def two_vcpus_share_a_root(vm: Telling) -> None:
 
 
 @story(source="arch/x86/kvm/mmu/mmu.c: kvm_tdp_page_fault() and the processor's TLB")
-def repeated_access(vm: Telling) -> None:
+def repeated_access(vm: StoryBuilder) -> None:
     """What is mapped and cached takes no exit, whatever the access.
 
     Statistics of page faults stand still with it.
@@ -118,7 +118,7 @@ def repeated_access(vm: Telling) -> None:
 
 
 @story(source="virt/kvm/kvm_main.c: hva_to_pfn() without a VMA")
-def memslot_without_a_host_mapping(vm: Telling) -> None:
+def memslot_without_a_host_mapping(vm: StoryBuilder) -> None:
     """A memslot over nothing: the fault ends in an error, and nothing is mapped.
 
     User space hears of it as -EFAULT.
@@ -130,7 +130,7 @@ def memslot_without_a_host_mapping(vm: Telling) -> None:
 
 
 @story(source="Documentation/virt/kvm/api.rst: KVM_MEM_READONLY")
-def read_only_memslot(vm: Telling) -> None:
+def read_only_memslot(vm: StoryBuilder) -> None:
     """In a read-only memslot reads are mapped without Host-writable, and writes are emulated.
 
     A write must not reach the page, so KVM answers it as MMIO for user space.
@@ -145,7 +145,7 @@ def read_only_memslot(vm: Telling) -> None:
 
 
 @story(source=WRITABLE_BITS + ": case 3, memory backed by a read-only VMA")
-def read_only_host_mapping(vm: Telling) -> None:
+def read_only_host_mapping(vm: StoryBuilder) -> None:
     """Where the host may not write, the guest may not either.
 
     Reads map without Host-writable; a write ends in -EFAULT for user space.
@@ -156,7 +156,7 @@ def read_only_host_mapping(vm: Telling) -> None:
 
 
 @story(source=WRITABLE_BITS + ": Host-writable is set only when an SPTE is faulted in")
-def read_only_host_mapping_upgraded(vm: Telling) -> None:
+def read_only_host_mapping_upgraded(vm: StoryBuilder) -> None:
     """A page that the host made read-only is mapped so, and writable again after the next write fault.
 
     The page is the guest's alone, so the host makes its mapping writable in place, without an invalidation;

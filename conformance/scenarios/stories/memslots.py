@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from conformance.scenarios.sight import DONE, EMULATED, FIXED
 from conformance.scenarios.stories.setting import HUGE, READ, READONLY, WRITE, X1G, X2M, memory
-from conformance.scenarios.story import Telling, story
+from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.view import DONE, EMULATED, FIXED
 
 GFN = 0x100
 X512G = 0x8000000
@@ -17,7 +17,7 @@ ZAP_FAST = "arch/x86/kvm/mmu/mmu.c: kvm_mmu_zap_all_fast(); Documentation/virt/k
 
 
 @story(source=ZAP_FAST)
-def memslot_deleted(vm: Telling) -> None:
+def memslot_deleted(vm: StoryBuilder) -> None:
     """Deleting a memslot invalidates the roots and zaps all they map; the vCPU gets a new root.
 
     Other memslots' pages fault in again under the new root.
@@ -36,7 +36,7 @@ def memslot_deleted(vm: Telling) -> None:
 
 
 @story(source=ZAP_FAST)
-def memslot_moved(vm: Telling) -> None:
+def memslot_moved(vm: StoryBuilder) -> None:
     """A memslot that moves is mapped at its new gfns, and no longer at the old.
 
     The memory behind it stays the same.
@@ -50,7 +50,7 @@ def memslot_moved(vm: Telling) -> None:
 
 
 @story(source=ZAP_FAST)
-def memslot_made_again(vm: Telling) -> None:
+def memslot_made_again(vm: StoryBuilder) -> None:
     """A memslot is deleted and made again over other memory: nothing of the old may be seen.
 
     That holds for page tables and TLB alike.
@@ -64,7 +64,7 @@ def memslot_made_again(vm: Telling) -> None:
 
 
 @story(source="virt/kvm/kvm_main.c: __kvm_set_memory_region()")
-def memslots_refused(vm: Telling) -> None:
+def memslots_refused(vm: StoryBuilder) -> None:
     """Memslots that overlap, change their size or their read-only flag are refused, and nothing changes.
 
     Guests keep running on what was there.
@@ -83,7 +83,7 @@ def memslots_refused(vm: Telling) -> None:
 
 
 @story(source=ZAP_FAST, vcpus=2)
-def invalid_root_until_its_vcpu_leaves_it(vm: Telling) -> None:
+def invalid_root_until_its_vcpu_leaves_it(vm: StoryBuilder) -> None:
     """An invalidated root lives as long as a vCPU uses it.
 
     Each vCPU leaves it when it next enters the guest; the last reference frees it.
@@ -102,7 +102,7 @@ def invalid_root_until_its_vcpu_leaves_it(vm: Telling) -> None:
 
 
 @story(source=ALL_ROOTS)
-def unmap_meets_an_invalid_root(vm: Telling) -> None:
+def unmap_meets_an_invalid_root(vm: StoryBuilder) -> None:
     """The host gives a page back while KVM, zapping an invalidated root that maps it, gives way.
 
     A vCPU may still run on that root, and the host will reuse the page as soon as the notifier returns: the
@@ -118,7 +118,7 @@ def unmap_meets_an_invalid_root(vm: Telling) -> None:
 
 
 @story(source=ZAP_FAST)
-def zap_while_yielding(vm: Telling) -> None:
+def zap_while_yielding(vm: StoryBuilder) -> None:
     """Zapping an invalidated root gives way where it is asked to, and leaves nothing.
 
     Small pages, huge pages and MMIO SPTEs all go, under every entry of the root. A walk that yielded must
@@ -138,7 +138,7 @@ def zap_while_yielding(vm: Telling) -> None:
 
 
 @story(source="virt/kvm/kvm_main.c: search_memslots() and last_used_slot")
-def memslots_side_by_side(vm: Telling) -> None:
+def memslots_side_by_side(vm: StoryBuilder) -> None:
     """Two memslots meet at a gfn: each page comes from its own, on both sides of the boundary.
 
     The search for a memslot caches the last one found, which must not be taken for its neighbour.

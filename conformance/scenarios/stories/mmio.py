@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from conformance.scenarios.sight import DONE, EMULATE, EMULATED, FIXED, MMIO
 from conformance.scenarios.stories.setting import READ, WRITE, memory
-from conformance.scenarios.story import Telling, story
+from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.view import DONE, EMULATE, EMULATED, FIXED, MMIO
 
 GFN, DEVICE = 0x100, 0xFEC00
 CACHING = "Documentation/virt/kvm/x86/mmu.rst: fast invalidation of MMIO sptes"
@@ -15,7 +15,7 @@ LAST = (GENERATIONS - 2, GENERATIONS // 2 - 2)
 
 
 @story(source=CACHING)
-def mmio_is_cached(vm: Telling) -> None:
+def mmio_is_cached(vm: StoryBuilder) -> None:
     """The first access to no memslot leaves an MMIO SPTE, the next exits need not look further.
 
     The SPTE makes the processor exit with a misconfiguration, or a reserved bit, and says which gfn it is.
@@ -29,7 +29,7 @@ def mmio_is_cached(vm: Telling) -> None:
 
 
 @story(source=CACHING)
-def memory_appears_where_mmio_was(vm: Telling) -> None:
+def memory_appears_where_mmio_was(vm: StoryBuilder) -> None:
     """A memslot is created over a gfn that has an MMIO SPTE: the next access finds it stale.
 
     Its generation is no longer the memslots', so KVM looks again and maps the page.
@@ -43,7 +43,7 @@ def memory_appears_where_mmio_was(vm: Telling) -> None:
 
 
 @story(source=CACHING)
-def stale_mmio_is_made_anew(vm: Telling) -> None:
+def stale_mmio_is_made_anew(vm: StoryBuilder) -> None:
     """After any change of memslots an MMIO SPTE is stale, even if nothing changed for its gfn.
 
     The next access makes it anew with the new generation.
@@ -60,7 +60,7 @@ def stale_mmio_is_made_anew(vm: Telling) -> None:
 
 
 @story(source="arch/x86/kvm/mmu/mmu.c: kvm_mmu_invalidate_mmio_sptes()")
-def generation_wraps(vm: Telling) -> None:
+def generation_wraps(vm: StoryBuilder) -> None:
     """When the generation that fits into an SPTE wraps, everything is zapped.
 
     Otherwise an SPTE from long ago could be taken for fresh.
@@ -77,7 +77,7 @@ def generation_wraps(vm: Telling) -> None:
 
 
 @story(source="arch/x86/kvm/mmu/mmu.c: an SPTE for MMIO where a memslot was", vcpus=2)
-def mmio_where_memory_was(vm: Telling) -> None:
+def mmio_where_memory_was(vm: StoryBuilder) -> None:
     """A memslot is deleted: what was memory is MMIO for every vCPU.
 
     No vCPU may reach the old page through its TLB.

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 from conformance.model.changes import NX_RECOVERY_SKIPS_LOGGED
-from conformance.scenarios.sight import DONE
 from conformance.scenarios.stories.setting import FETCH, HUGE, READ, WRITE, X2M, memory
-from conformance.scenarios.story import Telling, story
+from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.view import DONE
 
 DOCUMENT = "Documentation/admin-guide/hw-vuln/multihit.rst"
 
 
 @story(source=DOCUMENT, nx_huge_pages=1)
-def execution_on_a_huge_page(vm: Telling) -> None:
+def execution_on_a_huge_page(vm: StoryBuilder) -> None:
     """A huge page is mapped without execution; a fetch from it maps that 4K executable.
 
     The huge mapping gives way to a table: the rest is faulted in again as it is needed, in 4K.
@@ -27,7 +27,7 @@ def execution_on_a_huge_page(vm: Telling) -> None:
 
 
 @story(source=DOCUMENT, nx_huge_pages=1)
-def fetch_first(vm: Telling) -> None:
+def fetch_first(vm: StoryBuilder) -> None:
     """A fetch that comes first never maps the huge page.
 
     Where execution is wanted 4K are mapped at once, and the table counts as split for it.
@@ -39,7 +39,7 @@ def fetch_first(vm: Telling) -> None:
 
 
 @story(source=DOCUMENT, nx_huge_pages=1)
-def recovery_of_nx_huge_pages(vm: Telling) -> None:
+def recovery_of_nx_huge_pages(vm: StoryBuilder) -> None:
     """The recovery worker zaps tables that were made for execution, so that huge pages come back.
 
     If the guest fetches again it is split again.
@@ -54,7 +54,7 @@ def recovery_of_nx_huge_pages(vm: Telling) -> None:
 
 
 @story(source=DOCUMENT)
-def mitigation_switched(vm: Telling) -> None:
+def mitigation_switched(vm: StoryBuilder) -> None:
     """Switching the mitigation on zaps everything, so that no executable huge page stays.
 
     Switching it off does so, too.
@@ -69,7 +69,7 @@ def mitigation_switched(vm: Telling) -> None:
 
 
 @story(source=DOCUMENT, nx_huge_pages=1)
-def small_pages_are_executable(vm: Telling) -> None:
+def small_pages_are_executable(vm: StoryBuilder) -> None:
     """What the host has in small pages is executable from the start, mitigation or not.
 
     No split is counted, since there is nothing to recover.
@@ -81,7 +81,7 @@ def small_pages_are_executable(vm: Telling) -> None:
 
 
 @story(source=str(NX_RECOVERY_SKIPS_LOGGED), since=NX_RECOVERY_SKIPS_LOGGED, nx_huge_pages=1)
-def recovery_spares_logged_memory(vm: Telling) -> None:
+def recovery_spares_logged_memory(vm: StoryBuilder) -> None:
     """Recovery zaps nothing where dirty logging keeps pages small anyhow.
 
     A huge page could not come back, and the guest would only pay for it.

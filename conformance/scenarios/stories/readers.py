@@ -3,21 +3,21 @@
 
 from __future__ import annotations
 
-from conformance.scenarios.sight import DONE, EMULATED, Sight
 from conformance.scenarios.stories.setting import HUGE, READ, WRITE, X2M, memory
 from conformance.scenarios.stories.sources import XCHG
-from conformance.scenarios.story import Telling, story
+from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.view import DONE, EMULATED, View
 
 RCU = "arch/x86/kvm/mmu/tdp_mmu.c: handle_removed_pt(), tdp_mmu_free_sp_rcu_callback(); " + XCHG
 
 
-def frozen_entry(now: Sight) -> bool:
+def frozen_entry(now: View) -> bool:
     """Whether the reader's entry is that of a removed table."""
     return now.is_frozen(now.outcome[3])
 
 
 @story(source=RCU)
-def reader_in_a_removed_table(vm: Telling) -> None:
+def reader_in_a_removed_table(vm: StoryBuilder) -> None:
     """A reader stands in a table that is being removed: it finds the entries frozen, and the table in place.
 
     Frozen entries tell it that nothing may be put there any more. The table is freed only when it has left.
@@ -39,7 +39,7 @@ def reader_in_a_removed_table(vm: Telling) -> None:
 
 
 @story(source=RCU)
-def reader_of_an_invalidated_root(vm: Telling) -> None:
+def reader_of_an_invalidated_root(vm: StoryBuilder) -> None:
     """A memslot is deleted while a reader walks: all tables of the root go, none is freed under the reader.
 
     The vCPU meanwhile runs on a root of its own.
@@ -59,7 +59,7 @@ def reader_of_an_invalidated_root(vm: Telling) -> None:
 
 
 @story(source="arch/x86/kvm/mmu/tdp_iter.c: tdp_iter_next(), try_step_down() and try_step_up()")
-def reader_across_tables(vm: Telling) -> None:
+def reader_across_tables(vm: StoryBuilder) -> None:
     """A reader goes from the last entry of a table up and into the next one.
 
     It sees every entry once, in the order of gfns.
@@ -76,7 +76,7 @@ def reader_across_tables(vm: Telling) -> None:
 
 
 @story(source="arch/x86/kvm/mmu/tdp_iter.c: try_step_down() reads the entry again")
-def reader_meets_a_changed_entry(vm: Telling) -> None:
+def reader_meets_a_changed_entry(vm: StoryBuilder) -> None:
     """A huge page is split while a reader stands at its entry: stepping down, the reader finds the table.
 
     What it read before is old; it must read again before it follows.

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from conformance.scenarios.story import Telling
+from conformance.scenarios.story import StoryBuilder
 
 __all__ = ["FETCH", "GIGANTIC", "HUGE", "LOG", "READ", "READONLY", "WRITE", "X1G", "X2M", "memory"]
 
@@ -17,7 +17,7 @@ X2M, X1G = 0x200, 0x40000
 
 
 def memory(
-    vm: Telling,
+    vm: StoryBuilder,
     *,
     gfn: int,
     npages: int,
@@ -27,7 +27,7 @@ def memory(
     slot: int = 0,
     as_id: int = 0,
     flags: int = 0,
-) -> Telling:
+) -> StoryBuilder:
     """The host maps an area, and the guest sees it as a memslot."""
     vm.mmap(page=page, npages=npages, writable=writable, level=level)
     vm.set_memory_region(slot=slot, as_id=as_id, gfn=gfn, npages=npages, page=page, flags=flags)

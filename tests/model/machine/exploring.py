@@ -3,9 +3,9 @@
 
 from dataclasses import dataclass
 
-from conformance.model.machine.threads import RacingMachine
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
+from conformance.races.model.threads import RacingMachine
 
 
 @dataclass

@@ -3,7 +3,7 @@
 
 import pytest
 
-from conformance.model.machine.host import FIRST_PFN, ZERO_PFN, HostMemory
+from conformance.model.vm.host import FIRST_PFN, ZERO_PFN, HostMemory
 
 EFAULT, EINVAL = -14, -22
 

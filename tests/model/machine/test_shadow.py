@@ -6,7 +6,7 @@ from exploring import READ, WRITE, clean, explore, replay, revoked, unlogged
 
 from conformance.model import changes as C
 from conformance.model.profiles import profile_of
-from conformance.model.shadow import RacingShadow
+from conformance.races.model.shadow import RacingShadow
 
 PAGE, OTHER = 1, 2
 LOG, GET_LOG = ("log", {"on": 1}), ("get_dirty_log", {})

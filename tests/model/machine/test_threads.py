@@ -30,9 +30,9 @@ from exploring import (
 
 from conformance.model import changes as C
 from conformance.model.machine import Machine
-from conformance.model.machine.locks import ReadSections
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
+from conformance.model.vm.locks import ReadSections
 
 RELEASES = ((6, 1), (6, 12), (7, 3))
 HUGE = 512

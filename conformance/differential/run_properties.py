@@ -1,0 +1,328 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A whole run: kernels are opened, their shims built, and every property compared by every engine."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shlex
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from conformance.deadline import Deadline
+from conformance.differential.agreement import disagreement
+from conformance.differential.engines import ENGINES, PROFILES, usual
+from conformance.differential.engines.fingerprint import sentence
+from conformance.differential.engines.prove import left_out, require
+from conformance.differential.fingerprints import blessed
+from conformance.differential.judging_kernel import Judge
+from conformance.differential.places import places
+from conformance.differential.properties import PROPERTIES
+from conformance.differential.property import Property
+from conformance.differential.selection import check_names, check_wanted, chosen
+from conformance.differential.shipped import MachineCode, Unreached, build, of_module
+from conformance.differential.unjudged import once
+from conformance.differential.verdict import PROVE, Counterexample, KernelReport, Report, Result, Verdict
+from conformance.errors import ConformanceError
+from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel
+from conformance.model.modes import MODES
+from conformance.model.profiles import profile_of
+from conformance.oracles.binary.oracle import BinaryOracle
+from conformance.oracles.child import FunctionOracle, KernelDied
+from conformance.oracles.shim.build import build_shim
+from conformance.oracles.shim.oracle import ShimOracle
+from conformance.sandbox.processes import Ended
+from conformance.workers import manager, workers
+
+__all__ = ["ORACLES", "Listing", "PropertyInfo", "PropertyPlan", "listing", "run"]
+
+ORACLES = {
+    "shim": "single functions compiled from the kernel's source, called through cffi",
+    "binary": "single functions of the kvm.ko that the distribution ships",
+}
+"""Every oracle by name, with its description."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PropertyPlan:
+    """What to compare.
+
+    ``kernels`` are selectors (none: the default), ``only`` globs on property names, ``engines`` and
+    ``modes`` names (none: the usual engines, all modes). ``budget`` is the wall time of comparing a kernel
+    in seconds, proofs included, ``timeout`` that of a proof of one property. ``case`` is one case to try,
+    its input words in column order. ``jobs`` kernels are judged at once, or proofs made. ``module`` is a
+    kvm.ko to be asked instead of the shipped one, and ``vmlinux`` what has the types of its kernel.
+    """
+
+    kernels: tuple[str, ...] = ()
+    patches: tuple[Path, ...] = ()
+    only: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
+    oracle: str = "shim"
+    modes: tuple[str, ...] = ()
+    budget: float = 60.0
+    seed: int | None = None
+    case: tuple[int, ...] = ()
+    jobs: int = 2
+    timeout: float = 20.0
+    profile: str = "default"
+    module: Path | None = None
+    vmlinux: Path | None = None
+
+
+@dataclass(frozen=True)
+class PropertyInfo:
+    """A property for people. ``absent`` says why the kernel asked about has none; "" if it has."""
+
+    name: str
+    group: str
+    summary: str
+    takes: tuple[str, ...]
+    gives: tuple[str, ...]
+    modes: tuple[str, ...]
+    absent: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What there is to choose from: each a list of names with descriptions."""
+
+    properties: list[PropertyInfo]
+    modes: list[tuple[str, str]]
+    engines: list[tuple[str, str]]
+    oracles: list[tuple[str, str]]
+
+
+def run(plan: PropertyPlan, *, progress: Progress, advance: Callable[[Result], None] | None = None) -> Report:
+    """Carry out a plan.
+
+    ``progress`` gets lines for people, ``advance`` every result as it comes. Raises ConformanceError
+    if the plan names what there is not; a kernel that cannot be judged is an error in its report.
+    """
+    start = time.monotonic()
+    plan = of_module(plan)
+    selectors = expand(list(plan.kernels))
+    check_names(plan.engines, ENGINES, "engine")
+    check_names([plan.oracle], ORACLES, "oracle")
+    check_names([plan.profile], PROFILES, "profile")
+    check_wanted(plan.only, plan.modes, plan.case)
+    seed = (
+        plan.seed
+        if plan.seed is not None
+        else 0
+        if plan.profile == "ci"
+        else random.SystemRandom().getrandbits(32)
+    )
+    if PROVE in plan.engines:
+        require()
+    elif not plan.engines and (why := left_out()):
+        progress(why)
+    plan = replace(plan, engines=plan.engines or usual())
+    known = _Known(advance)
+    try:
+        if len(selectors) == 1 or plan.jobs == 1 or plan.engines == (PROVE,):
+            for selector in selectors:
+                known.reports[selector] = _judge(
+                    selector, plan, seed, progress, partial(known.note, selector)
+                )
+        else:
+            _judge_at_once(selectors, plan, seed, progress, known)
+    except Ended as ended:
+        for selector in selectors:
+            known.reports.setdefault(selector, _cut_short(selector, plan, known.results[selector], ended))
+    return Report([known.reports[selector] for selector in selectors], seed, time.monotonic() - start)
+
+
+class _Known:
+    """What is known by selector: the reports of kernels that are judged, and the results of all."""
+
+    def __init__(self, advance: Callable[[Result], None] | None) -> None:
+        self.reports: dict[str, KernelReport] = {}
+        self.results: defaultdict[str, list[Result]] = defaultdict(list)
+        self._advance = advance
+
+    def note(self, selector: str, result: Result) -> None:
+        """A result that has come."""
+        self.results[selector].append(result)
+        if self._advance is not None:
+            self._advance(result)
+
+
+def _cut_short(selector: str, plan: PropertyPlan, results: list[Result], ended: Ended) -> KernelReport:
+    """The report of a kernel that was not judged to the end: each property without a result is missing."""
+    report = KernelReport(selector, _title(selector, plan), "", results=list(results))
+    reason = f"not reached: {ended}"
+    if not results:
+        report.error = f"{report.title}: {reason}."
+        return report
+    seen = {result.property for result in results}
+    left = [prop.name for prop in chosen(plan.only) if prop.name not in seen]
+    report.results += [Result(name, plan.oracle, "-", "-", Verdict.MISS, reason=reason) for name in left]
+    if not left:
+        report.results.append(
+            Result("-", plan.oracle, "-", "-", Verdict.MISS, reason=f"not finished: {ended}")
+        )
+    return report
+
+
+def _judge(
+    selector: str, plan: PropertyPlan, seed: int, progress: Progress, advance: Callable[[Result], None] | None
+) -> KernelReport:
+    """One kernel's report, with the wall time that it took."""
+    start = time.monotonic()
+    report = _judged(selector, plan, seed, progress, advance)
+    report.seconds = time.monotonic() - start
+    return report
+
+
+def _judged(
+    selector: str, plan: PropertyPlan, seed: int, progress: Progress, advance: Callable[[Result], None] | None
+) -> KernelReport:
+    """One kernel's report."""
+    start = time.monotonic()
+    try:
+        kernel = open_kernel(selector, plan.patches, progress=progress)
+        shim = build_shim(kernel, Cache(), progress)
+        binary = build(plan, kernel, progress) if plan.oracle == "binary" else None
+    except Unreached as why:
+        return KernelReport(selector, _title(selector, plan), "", unreached=str(why))
+    except BuildError as error:
+        return KernelReport(selector, _title(selector, plan), "", error=str(error))
+    report = KernelReport(
+        selector,
+        kernel.title,
+        kernel.version,
+        kernel.drift,
+        notes=kernel.notes,
+        compiler=kernel.compiler.text,
+        prepared=time.monotonic() - start,
+    )
+    arguments = ["--kernel", selector, *(word for patch in plan.patches for word in ("--patch", str(patch)))]
+    arguments += kernel.compiler.arguments
+    if binary is not None:
+        report.version, report.drift = binary.version, binary.drift or kernel.drift
+        report.compiler = binary.compiler
+        arguments += binary.arguments
+    try:
+        with contextlib.ExitStack() as opened:
+            oracle: FunctionOracle = opened.enter_context(
+                ShimOracle(shim) if binary is None else BinaryOracle(binary.image)
+            )
+            semantics = blessed(kernel.series)
+            judge = Judge(plan, profile_of(kernel.release), oracle, arguments, seed, semantics=semantics)
+            progress(f"{kernel.title}: comparing")
+            prove = partial(_proofs, kernel, shim, binary, plan, arguments) if PROVE in plan.engines else None
+            results = [judge.results(prove)]
+            if binary is not None and not plan.case:
+                results.insert(0, judge.agreement(opened.enter_context(ShimOracle(shim)), "shim"))
+            for result in chain(*results):
+                report.results.append(result)
+                if advance is not None:
+                    advance(result)
+            report.results[:] = once(report.results, "properties")
+            report.disagreement = disagreement(report, plan.oracle, "shim")
+            report.semantics = sentence(report.results, semantics)
+            failed = (one.property for one in report.results if one.verdict is Verdict.FAIL)
+            report.places = places(kernel.root / "src", failed)
+    except KernelDied as died:
+        crash = f"{died.how}, before any function was asked"
+        again = shlex.join(["conformance", "run", *arguments])
+        found = Counterexample({}, {}, {}, {}, again=again, crash=crash)
+        report.results.append(Result(LOAD, plan.oracle, "-", "-", Verdict.FAIL, counterexample=found))
+    return report
+
+
+LOAD = "load"
+"""What a result is about if kernel code dies before any property can be asked about."""
+
+
+def _proofs(
+    kernel: Kernel,
+    shim: Path,
+    binary: MachineCode | None,
+    plan: PropertyPlan,
+    arguments: Sequence[str],
+    names: list[str],
+    deadline: Deadline,
+) -> Iterator[Result]:
+    """The results of the prove engine, of the machine code that is asked, made until the deadline."""
+    # Here and not above: z3 is an extra.
+    from conformance.differential.proving.run_proofs import binary_witness, shim_witness
+    from conformance.differential.proving.working import prove_all
+
+    witness = shim_witness(kernel, shim) if binary is None else binary_witness(kernel, binary.image)
+    yield from prove_all([witness], names, plan.timeout, plan.jobs, arguments, plan.modes, deadline)
+
+
+def _title(selector: str, plan: PropertyPlan) -> str:
+    return " + ".join([selector, *(patch.name for patch in plan.patches)])
+
+
+def _judge_at_once(
+    selectors: list[str], plan: PropertyPlan, seed: int, progress: Progress, known: _Known
+) -> None:
+    """Judge several kernels, ``plan.jobs`` at a time, each in a process of its own."""
+    with manager() as shared:
+        messages = shared.Queue()
+
+        def relay() -> None:
+            for selector, message in iter(messages.get, (None, None)):
+                if isinstance(message, Result):
+                    known.note(selector, message)
+                else:
+                    progress(message)
+
+        relaying = threading.Thread(target=relay, daemon=True)
+        relaying.start()
+        try:
+            with workers(plan.jobs) as pool:
+                futures = {
+                    selector: pool.submit(_judge_apart, selector, plan, seed, messages)
+                    for selector in selectors
+                }
+                for selector, future in futures.items():
+                    known.reports[selector] = future.result()
+        finally:
+            messages.put((None, None))
+            relaying.join()
+
+
+def _judge_apart(selector: str, plan: PropertyPlan, seed: int, messages: Any) -> KernelReport:
+    """_judge() in a process of its own, its messages put into a queue."""
+
+    def put(message: str | Result) -> None:
+        messages.put((selector, message))
+
+    return _judge(selector, replace(plan, jobs=1), seed, put, put)
+
+
+def listing(selector: str | None, progress: Progress) -> Listing:
+    """What there is to choose from; with a selector, which properties that kernel has."""
+    absent = {prop.name: "" for prop in PROPERTIES.values()}
+    if selector is not None:
+        (one,) = expand([selector]) if selector != "all" else [""]
+        if not one:
+            raise ConformanceError("list shows one kernel at a time; name one instead of all.")
+        kernel = open_kernel(one, progress=progress)
+        profile = profile_of(kernel.release)
+        absent = {prop.name: prop.absent(profile) for prop in PROPERTIES.values()}
+    return Listing(
+        properties=[_info(prop, absent[prop.name]) for prop in PROPERTIES.values()],
+        modes=[(mode.name, mode.description) for mode in MODES.values()],
+        engines=list(ENGINES.items()),
+        oracles=list(ORACLES.items()),
+    )
+
+
+def _info(prop: Property, absent: str) -> PropertyInfo:
+    takes = tuple(column.name for column in prop.takes)
+    return PropertyInfo(prop.name, prop.group, prop.summary, takes, prop.gives, prop.modes, absent)

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A whole run through history: each revert in a worker process, then the report and the score per layer."""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from conformance.differential.unjudged import once
+from conformance.differential.verdict import KernelReport, Report, Result, Verdict
+from conformance.errors import ConformanceError
+from conformance.history import FIXES, UNSEEN
+from conformance.history.fix import Fix, Layer, Revert, Undetected
+from conformance.history.judging_revert import NOTICED, Missing, judge, layer_of
+from conformance.kernels import SERIES, BuildError, open_kernel
+from conformance.workers import workers
+
+__all__ = ["SEED", "History", "HistoryPlan", "Outcome", "Score", "run"]
+
+Progress = Callable[[str], None]
+Advance = Callable[[Result], None]
+SEED = 1
+"""Choices are the same in every run: a missing fix is noticed or it is not."""
+
+
+@dataclass(frozen=True)
+class HistoryPlan:
+    """What to take out: kernels (none: all that a fix can be taken out of) and globs on what names a fix.
+
+    ``budget`` is seconds of comparing for each property, ``jobs`` are kernels built and judged at once.
+    """
+
+    kernels: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    budget: float = 1.0
+    jobs: int = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one revert: the first result says whether it was noticed."""
+
+    fix: Fix
+    revert: Revert
+    results: tuple[Result, ...]
+
+    @property
+    def layer(self) -> Layer:
+        """What had to notice."""
+        return layer_of(self.revert)
+
+    @property
+    def noticed(self) -> bool:
+        """Whether it did."""
+        return all(result.verdict is Verdict.PASS for result in self.results if result.engine == NOTICED)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of one layer: reverts that were noticed, reverts in all, and fixes that nothing of today can see."""
+
+    noticed: int
+    planted: int
+    unseen: int
+
+
+@dataclass(frozen=True)
+class History:
+    """A whole run. ``report`` has it in the form that all reports share."""
+
+    outcomes: tuple[Outcome, ...]
+    unseen: tuple[Undetected, ...]
+    report: Report
+
+    @property
+    def scores(self) -> dict[Layer, Score]:
+        """The score of every layer."""
+        return {layer: self._score(layer) for layer in Layer}
+
+    def _score(self, layer: Layer) -> Score:
+        of_it = [outcome for outcome in self.outcomes if outcome.layer is layer]
+        unseen = sum(fix.layer is layer for fix in self.unseen)
+        return Score(sum(outcome.noticed for outcome in of_it), len(of_it), unseen)
+
+
+def run(plan: HistoryPlan, *, progress: Progress, advance: Advance | None = None) -> History:
+    """Carry out a plan. Raises ConformanceError if it names what there is not."""
+    start = time.monotonic()
+    _check_kernels(plan.kernels)
+    chosen = [(fix, revert) for fix, revert in _all() if _wanted(plan, fix, revert)]
+    unseen = [fix for fix in UNSEEN if _named(plan.only, _names(fix))]
+    if not chosen and not unseen:
+        where = f" of {', '.join(plan.kernels)}" if plan.kernels else ""
+        raise ConformanceError(
+            f"no fix{where} is called {', '.join(plan.only)}; give a commit, a function, a property or a "
+            "story, * stands for any text. Without --only all are taken out."
+        )
+    series = sorted({revert.kernel for _, revert in chosen}, key=SERIES.index)
+    reports = {kernel: _report(kernel, progress) for kernel in series}
+    judged = [(fix, revert) for fix, revert in chosen if reports[revert.kernel].error is None]
+    outcomes = []
+    with workers(plan.jobs) as pool:
+        under_way = [pool.submit(judge, Missing(fix, revert, plan.budget, SEED)) for fix, revert in judged]
+        for (fix, revert), future in zip(judged, under_way, strict=True):
+            outcome = Outcome(fix, revert, tuple(future.result()))
+            progress(f"{revert.kernel} without {fix.commit}: {outcome.results[0].reason}")
+            outcomes.append(outcome)
+            for result in outcome.results:
+                reports[revert.kernel].results.append(result)
+                if advance is not None:
+                    advance(result)
+    kernels = list(reports.values())
+    spent = time.monotonic() - start
+    for report in kernels:
+        # They are judged side by side, in one pool.
+        report.seconds = spent
+        report.results[:] = once(report.results, "fixes")
+    if kernels:
+        kernels[0].results.extend(map(_skipped, unseen))
+    return History(tuple(outcomes), tuple(unseen), Report(kernels, SEED, spent))
+
+
+def _check_kernels(names: Sequence[str]) -> None:
+    """Raise ConformanceError about a kernel that no fix can be taken out of."""
+    known = list(dict.fromkeys(revert.kernel for _, revert in _all()))
+    for name in names:
+        if name not in (*known, "all"):
+            raise ConformanceError(f"no fix can be taken out of {name}; give {', '.join(known)} or all.")
+
+
+def _all() -> list[tuple[Fix, Revert]]:
+    return [(fix, revert) for fix in FIXES for revert in fix.reverts]
+
+
+def _wanted(plan: HistoryPlan, fix: Fix, revert: Revert) -> bool:
+    here = not plan.kernels or "all" in plan.kernels or revert.kernel in plan.kernels
+    return here and _named(plan.only, (*_names(fix), revert.by))
+
+
+def _names(fix: Fix | Undetected) -> tuple[str, ...]:
+    return fix.change.commit, fix.function
+
+
+def _named(globs: Sequence[str], names: Sequence[str]) -> bool:
+    return not globs or any(fnmatch.fnmatch(name, glob) for name in names for glob in globs)
+
+
+def _report(selector: str, progress: Progress) -> KernelReport:
+    """A kernel's report, still empty; says so if the kernel is not to be had."""
+    try:
+        kernel = open_kernel(selector, progress=progress)
+    except BuildError as error:
+        return KernelReport(selector, selector, "", error=str(error))
+    return KernelReport(selector, kernel.title, kernel.version, kernel.drift, compiler=kernel.compiler.text)
+
+
+def _skipped(fix: Undetected) -> Result:
+    return Result(fix.change.commit, "-", NOTICED, "-", Verdict.SKIP, reason=f"{fix.layer}: {fix.reason}")

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Fixes that no oracle of today would notice to be missing: the suite's debts, by what would see them."""
+
+from __future__ import annotations
+
+from conformance.history.fix import Layer, Undetected
+from conformance.model.changes import Change
+
+__all__ = ["UNSEEN"]
+
+_ONE_AFTER_THE_OTHER = "steps run one after the other: "
+_NO_GUEST_TABLES = "no guest has page tables that KVM shadows: "
+_NO_NESTING = "there are no nested guests: "
+
+UNSEEN = (
+    Undetected(
+        Change(
+            commit="47b0c2e4c220",
+            title="KVM: x86/mmu: Fix race condition in direct_page_fault",
+            since="6.1",
+            effect="A fault of the TDP MMU no longer makes room for shadow pages under mmu_lock for read.",
+        ),
+        "direct_page_fault",
+        "shadow pages of a nested guest were zapped by two vCPUs at once (CVE-2022-45869)",
+        Layer.INTERLEAVING,
+        _ONE_AFTER_THE_OTHER + "and there are no shadow pages to zap",
+    ),
+    Undetected(
+        Change(
+            commit="526e609f0567",
+            title="KVM: x86/mmu: Process only valid TDP MMU roots when aging a gfn range",
+            since="6.13",
+            effect="Aging leaves invalid roots alone.",
+        ),
+        "kvm_tdp_mmu_age_gfn_range",
+        "what only an invalid root maps made a page look young",
+        Layer.INTERLEAVING,
+        _ONE_AFTER_THE_OTHER + "by the time of the next step an invalid root maps nothing",
+    ),
+    Undetected(
+        Change(
+            commit="44187235cbcc",
+            title="KVM: x86/mmu: fix potential races when walking host page table",
+            since="5.18",
+            effect="The host's page tables are walked with interrupts off, each entry read once.",
+        ),
+        "host_pfn_mapping_level",
+        "a host page table could be freed, or an entry change, while KVM read it",
+        Layer.INTERLEAVING,
+        _ONE_AFTER_THE_OTHER + "the host's page tables stand still during a fault",
+    ),
+    Undetected(
+        Change(
+            commit="ce25681d59ff",
+            title="KVM: x86/mmu: Protect marking SPs unsync when using TDP MMU with spinlock",
+            since="5.14",
+            effect="Marking shadow pages unsync takes a lock of its own under mmu_lock for read.",
+        ),
+        "mmu_try_to_unsync_pages",
+        "two vCPUs could mark a shadow page unsync at once and count it twice",
+        Layer.INTERLEAVING,
+        _ONE_AFTER_THE_OTHER + "and there are no shadow pages to mark",
+    ),
+    Undetected(
+        Change(
+            commit="a835429cda91",
+            title="KVM: x86/mmu: Ensure TLBs are flushed when yielding during GFN range zap",
+            since="5.12",
+            effect="A flush that zapping one root made necessary is done before zapping the next one yields.",
+        ),
+        "kvm_tdp_mmu_unmap_gfn_range",
+        "a flush that was pending from another root was forgotten at a yield",
+        Layer.SHADOW,
+        _NO_NESTING + "an address space has one root that maps anything",
+    ),
+    Undetected(
+        Change(
+            commit="2673dfb591a3",
+            title="KVM: x86/mmu: Write-protect L2 SPTEs in TDP MMU when clearing dirty status",
+            since="6.9",
+            effect="SPTEs of L2 are write-protected for the dirty log even if there are Dirty bits.",
+        ),
+        "clear_dirty_pt_masked",
+        "writes of a nested guest were missing from the dirty log",
+        Layer.SHADOW,
+        _NO_NESTING + "no root has role.guest_mode",
+    ),
+    Undetected(
+        Change(
+            commit="b1bd5cba3306",
+            title="KVM: X86: MMU: Use the correct inherited permissions to get shadow page",
+            since="5.13",
+            effect="A shadow page's access is what all levels above it grant, not its own entry alone.",
+        ),
+        "FNAME(walk_addr_generic)",
+        "a table that is reached by two ways with different rights was shadowed once, with the wrong ones",
+        Layer.SHADOW,
+        _NO_GUEST_TABLES + "walking a guest's is not compared",
+    ),
+    Undetected(
+        Change(
+            commit="65855ed8b034",
+            title="KVM: X86: Synchronize the shadow pagetable before link it",
+            since="5.15",
+            effect="A shadow page that is unsync is synchronized before it is linked.",
+        ),
+        "FNAME(fetch)",
+        "a guest that linked a table without a flush could use what the table had said before",
+        Layer.SHADOW,
+        _NO_GUEST_TABLES + "none can be unsync",
+    ),
+    Undetected(
+        Change(
+            commit="0cb2af2ea66a",
+            title="KVM: x86: Fix shadow paging use-after-free due to unexpected GFN",
+            since="7.1",
+            effect="A shadow page is reused only if it is for the same gfn.",
+        ),
+        "kvm_mmu_get_child_sp",
+        "an entry was counted under one gfn and forgotten under another (CVE-2026-46113)",
+        Layer.SHADOW,
+        _NO_GUEST_TABLES + "no child is ever reused",
+    ),
+    Undetected(
+        Change(
+            commit="81ccda30b4e8",
+            title="KVM: x86: Fix shadow paging use-after-free due to unexpected role",
+            since="7.2",
+            effect="A shadow page is reused only if it has the same role.",
+        ),
+        "kvm_mmu_get_child_sp",
+        "a direct shadow page stood in for one with translations of its own (CVE-2026-53359)",
+        Layer.SHADOW,
+        _NO_GUEST_TABLES + "no child is ever reused",
+    ),
+)
+"""Every such fix."""

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""KVM_SET_USER_MEMORY_REGION: memslots are made, moved, deleted, and told to log writes.
+
+A slot that goes away must leave no translation behind. So it is first marked invalid, which makes faults on
+it wait, then everything is zapped, and only then it is really gone. Each such change of the set
+is a new generation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import Enum
+
+from conformance.model.changes import SLOTS_WAIT_FOR_INVALIDATIONS
+from conformance.model.layout import PG_LEVEL_2M, PG_LEVEL_4K
+from conformance.model.spte.mmio import KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS
+from conformance.model.tdp_mmu.logging import kvm_tdp_mmu_clear_dirty_slot, kvm_tdp_mmu_wrprot_slot
+from conformance.model.tdp_mmu.recover import kvm_tdp_mmu_recover_huge_pages
+from conformance.model.tdp_mmu.roots import kvm_mmu_zap_all_fast
+from conformance.model.tdp_mmu.split import kvm_tdp_mmu_try_split_huge_pages
+from conformance.model.vm.flushes import kvm_flush_remote_tlbs
+from conformance.model.vm.host import EINVAL
+from conformance.model.vm.memslots import (
+    KVM_ADDRESS_SPACE_NUM,
+    KVM_MEM_LOG_DIRTY_PAGES,
+    KVM_MEM_READONLY,
+    KVM_MEMSLOT_INVALID,
+    KvmMemorySlot,
+    KvmMemslots,
+)
+from conformance.model.vm.pml import kick_vcpus
+from conformance.model.vm.points import WRITE, points
+from conformance.model.vm.vm import MEMSLOTS, Request, Vm
+
+__all__ = ["EEXIST", "kvm_set_memory_region"]
+
+EEXIST = 17
+
+KVM_USER_MEM_SLOTS = 32764
+"""Slots with higher numbers are KVM's own."""
+
+
+class KvmMrChange(Enum):
+    """What becomes of a slot: KVM_MR_*."""
+
+    CREATE = "create"
+    DELETE = "delete"
+    MOVE = "move"
+    FLAGS_ONLY = "flags only"
+
+
+def kvm_set_memory_region(
+    vm: Vm, *, slot: int, as_id: int, gfn: int, npages: int, page: int, flags: int
+) -> int:
+    """Make, change or (``npages`` 0) delete the slot; 0 or a negative errno.
+
+    Only its place and whether it is logged can change.
+    """
+    with vm.slots_lock.for_write:
+        r, gone = _set_memory_region(vm, slot, as_id, gfn, npages, page, flags)
+    if gone is not None:
+        # When it goes makes a difference to accesses only.
+        points.tell(("slot gone", slot), in_order=points.watches(gone.base_gfn, gone.end_gfn))
+    return r
+
+
+def _set_memory_region(
+    vm: Vm, slot: int, as_id: int, gfn: int, npages: int, page: int, flags: int
+) -> tuple[int, KvmMemorySlot | None]:
+    """The same under slots_lock, and what the slot was, if that is gone."""
+    if flags & ~(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY):
+        return -EINVAL, None
+    if not 0 <= as_id < KVM_ADDRESS_SPACE_NUM or not 0 <= slot < KVM_USER_MEM_SLOTS:
+        return -EINVAL, None
+    memslots = vm.memslots[as_id]
+    old = memslots.slots.get(slot)
+    if not npages:
+        if old is None:
+            return -EINVAL, None
+        return kvm_set_memslot(vm, old, None, KvmMrChange.DELETE), old
+
+    new = KvmMemorySlot(as_id, slot, gfn, npages, page, flags)
+    change = KvmMrChange.CREATE
+    if old is not None:
+        if page != old.page or npages != old.npages or (flags ^ old.flags) & KVM_MEM_READONLY:
+            return -EINVAL, None
+        if gfn == old.base_gfn and flags == old.flags:
+            return 0, None
+        change = KvmMrChange.MOVE if gfn != old.base_gfn else KvmMrChange.FLAGS_ONLY
+    if change is not KvmMrChange.FLAGS_ONLY and memslots.overlaps(slot, new.base_gfn, new.end_gfn):
+        return -EEXIST, None
+    r = kvm_set_memslot(vm, old, new, change)
+    return r, old if r == 0 and change is KvmMrChange.MOVE else None
+
+
+def kvm_set_memslot(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None, change: KvmMrChange) -> int:
+    """Carry the change out; a move that turns out impossible leaves the old slot, but zapped."""
+    slot = new if new is not None else old
+    assert slot is not None
+    as_id, slots = slot.as_id, vm.memslots[slot.as_id].slots
+    if old is not None and change in (KvmMrChange.DELETE, KvmMrChange.MOVE):
+        invalid = replace(old, flags=old.flags | KVM_MEMSLOT_INVALID)
+        kvm_swap_active_memslots(vm, as_id, slots | {old.id: invalid})
+        kvm_mmu_zap_all_fast(vm)
+    if new is not None:
+        _prepare_dirty_bitmap(vm, old, new)
+        if change is not KvmMrChange.FLAGS_ONLY and new.end_gfn > vm.end_gfn:
+            if change is KvmMrChange.MOVE:
+                kvm_swap_active_memslots(vm, as_id, slots)
+            return -EINVAL
+        slots = slots | {new.id: new}
+    else:
+        slots = {n: other for n, other in slots.items() if other is not old}
+    kvm_swap_active_memslots(vm, as_id, slots)
+    vm.had_memslot = True
+    kvm_mmu_slot_apply_flags(vm, old, new, change)
+    return 0
+
+
+def _prepare_dirty_bitmap(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot) -> None:
+    """Give a logged slot a bitmap, the one it had if it was logged already, even across a move."""
+    if not new.dirty_track_enabled:
+        return
+    if old is not None and old.dirty_bitmap is not None:
+        new.dirty_bitmap = old.dirty_bitmap
+    else:
+        new.new_dirty_bitmap(vm.dirty_log_initially_set)
+
+
+def kvm_swap_active_memslots(vm: Vm, as_id: int, slots: dict[int, KvmMemorySlot]) -> None:
+    """Make these memslots the active ones, under a new generation, once nobody uses those before any more.
+
+    Not while an invalidation is in progress, lest its start and end meet different slots. MMIO SPTEs keep
+    only the low bits of the generation: when these begin anew, very old ones would look current, so
+    everything is zapped. vCPUs are kicked to have them look at the memslots anew.
+    """
+    generation = vm.memslots[as_id].generation
+    memslots = KvmMemslots(as_id, generation | KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS, slots)
+    if points.on:
+        waits = not vm.k.lacks(SLOTS_WAIT_FOR_INVALIDATIONS)
+        vm.mn_invalidate_lock.acquire(False, lambda: not (waits and vm.mn_active_invalidate_count))
+        points.access(WRITE, vm.where | MEMSLOTS)
+        vm.memslots[as_id] = memslots
+        vm.mn_invalidate_lock.release()
+        vm.srcu.synchronize()
+    vm.memslots[as_id] = memslots
+    generation += KVM_ADDRESS_SPACE_NUM
+    kept = generation & vm.k.layout.mmio_gen_mask
+    if kept & ~(KVM_ADDRESS_SPACE_NUM - 1) == 0:
+        kvm_mmu_zap_all_fast(vm)
+    kick_vcpus(vm)
+    memslots.generation = generation
+
+
+def kvm_mmu_slot_apply_flags(
+    vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None, change: KvmMrChange
+) -> None:
+    """Do to the SPTEs what switching the dirty log on or off asks for.
+
+    A slot that was made, moved or deleted has none, and one that is read-only none that can be written.
+    """
+    was_logged = old is not None and old.dirty_track_enabled
+    is_logged = new is not None and new.dirty_track_enabled
+    if was_logged != is_logged:
+        kvm_mmu_update_cpu_dirty_logging(vm, is_logged)
+    if change is not KvmMrChange.FLAGS_ONLY or new is None or new.readonly:
+        return
+    if is_logged:
+        _begin_logging(vm, new)
+    else:
+        with vm.mmu_lock.for_read:
+            kvm_tdp_mmu_recover_huge_pages(vm, new)
+
+
+def _begin_logging(vm: Vm, slot: KvmMemorySlot) -> None:
+    """Make the next write to each page of the slot known: split huge pages, then protect what is left.
+
+    Not if everything counts as dirty from the start: then pages are protected as they are cleared. With PML,
+    small pages need only be clean. One flush for all of it, whether it was needed or not, for W does
+    not tell whether a TLB may have a writable entry.
+    """
+    if vm.dirty_log_initially_set:
+        return
+    if vm.options.eager_page_split:
+        with vm.mmu_lock.for_read:
+            kvm_tdp_mmu_try_split_huge_pages(vm, slot, slot.base_gfn, slot.end_gfn, PG_LEVEL_4K, shared=True)
+    if vm.has_pml:
+        with vm.mmu_lock.for_read:
+            kvm_tdp_mmu_clear_dirty_slot(vm, slot)
+    with vm.mmu_lock.for_read:
+        kvm_tdp_mmu_wrprot_slot(vm, slot, PG_LEVEL_2M if vm.has_pml else PG_LEVEL_4K)
+    kvm_flush_remote_tlbs(vm)
+
+
+def kvm_mmu_update_cpu_dirty_logging(vm: Vm, enable: bool) -> None:
+    """With PML: have the processors log while any slot is logged."""
+    if not vm.has_pml:
+        return
+    vm.cpu_dirty_logging_count += 1 if enable else -1
+    if vm.cpu_dirty_logging_count == (1 if enable else 0):
+        vm.make_all_cpus_request(Request.UPDATE_CPU_DIRTY_LOGGING)

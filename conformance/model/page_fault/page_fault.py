@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A fault of the guest from end to end: the fast way, the host's page, the check for staleness, the map."""
+
+from __future__ import annotations
+
+from conformance.model.page_fault.fast_page_fault import fast_page_fault
+from conformance.model.page_fault.faultin import kvm_mmu_faultin_pfn
+from conformance.model.page_fault.mmio_fault import handle_mmio_page_fault
+from conformance.model.page_fault.stale import is_page_fault_stale
+from conformance.model.tdp_mmu.map import kvm_tdp_mmu_map
+from conformance.model.vm.host_marks import kvm_release_faultin_page
+from conformance.model.vm.kvm_page_fault import PFERR_RSVD_MASK, KvmPageFault, RetPf
+from conformance.model.vm.vm import KvmVcpu, Vm
+
+__all__ = ["kvm_mmu_page_fault"]
+
+
+def kvm_mmu_page_fault(vm: Vm, vcpu: KvmVcpu, gfn: int, error_code: int) -> RetPf | int:
+    """What an EPT violation, an EPT misconfiguration or a nested page fault leads to.
+
+    Counted as taken unless it was MMIO that could be told at once, and then by its end. A retry is counted
+    as nothing: the fault will come again.
+    """
+    if error_code & PFERR_RSVD_MASK:
+        mmio = handle_mmio_page_fault(vm, vcpu, gfn)
+        if mmio is not RetPf.INVALID:
+            return mmio
+    vcpu.pf_taken += 1
+    r = kvm_tdp_page_fault(vm, vcpu, KvmPageFault(gfn, error_code, vm.slot_of(vcpu, gfn)))
+    if r is RetPf.FIXED:
+        vcpu.pf_fixed += 1
+    elif r is RetPf.EMULATE:
+        vcpu.pf_emulate += 1
+    elif r is RetPf.SPURIOUS:
+        vcpu.pf_spurious += 1
+    return r
+
+
+def kvm_tdp_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf | int:
+    """Handle the fault; what is found stale at the end is thrown away, and the guest faults again."""
+    r: RetPf | int = fast_page_fault(vm, vcpu, fault)
+    if r is not RetPf.INVALID:
+        return r
+    r = kvm_mmu_faultin_pfn(vm, vcpu, fault)
+    if r is not RetPf.CONTINUE:
+        return r
+    found = fault.pfn
+    with vm.mmu_lock.for_read:
+        r = RetPf.RETRY if is_page_fault_stale(vm, vcpu, fault) else kvm_tdp_mmu_map(vm, vcpu, fault)
+        kvm_release_faultin_page(vm, found, fault.map_writable, unused=r is RetPf.RETRY)
+    return r

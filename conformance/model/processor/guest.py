@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One instruction of the guest: it is tried until it goes through, is emulated, or KVM gives up on it."""
+
+from __future__ import annotations
+
+from conformance.model.kvm_main.vcpu import vcpu_enter_guest, vcpu_exit_guest
+from conformance.model.page_fault.page_fault import kvm_mmu_page_fault
+from conformance.model.processor.processor import guest_access
+from conformance.model.vm.kvm_page_fault import PFERR_RSVD_MASK, RetPf
+from conformance.model.vm.pml import drain_pml
+from conformance.model.vm.points import points
+from conformance.model.vm.vm import KvmVcpu, Vm
+
+__all__ = ["enter", "run_access"]
+
+EXIT_CODES = {RetPf.RETRY: 10, RetPf.EMULATE: 11, RetPf.INVALID: 12, RetPf.FIXED: 13, RetPf.SPURIOUS: 14}
+MMIO_EXIT = 100
+WENT_THROUGH, GAVE_UP, EMULATED, ERROR = range(4)
+MAX_EXITS = 4
+MAX_RACING_EXITS = 8
+"""Each retry is the doing of another thread, which does so only so often."""
+
+
+def run_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> list[int]:
+    """The exits that the access led to, as codes, and how it ended.
+
+    While the host holds an invalidation open, and nobody else runs who could end it, a retry would only come
+    to the same, so one is enough.
+    """
+    exits: list[int] = []
+    with vm.srcu:
+        while len(exits) < (MAX_RACING_EXITS if points.on else MAX_EXITS):
+            rc = vcpu_enter_guest(vm, vcpu)
+            if rc < 0:
+                return [*exits, rc, ERROR]
+            error_code = guest_access(vm, vcpu, gfn, kind)
+            vcpu_exit_guest(vm, vcpu)
+            if error_code is None:
+                return [*exits, WENT_THROUGH]
+            drain_pml(vm, vcpu)
+            r = kvm_mmu_page_fault(vm, vcpu, gfn, error_code)
+            if isinstance(r, int):
+                return [*exits, r, ERROR]
+            exits.append(EXIT_CODES[r] + (MMIO_EXIT if error_code & PFERR_RSVD_MASK else 0))
+            if r is RetPf.EMULATE:
+                return [*exits, EMULATED]
+            if r is RetPf.RETRY:
+                if not points.on and vm.mmu_invalidate_in_progress:
+                    return [*exits, GAVE_UP]
+                vm.srcu.unlock()
+                points.before_retry()
+                vm.srcu.lock()
+    return [*exits, GAVE_UP]
+
+
+def enter(vm: Vm, vcpu: KvmVcpu) -> int:
+    """Get ready to run the guest, and leave again before the first instruction."""
+    with vm.srcu:
+        rc = vcpu_enter_guest(vm, vcpu)
+        if rc == 0:
+            vcpu_exit_guest(vm, vcpu)
+    return rc

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The processor: it walks the tables that KVM made, remembers what it found, and sets Accessed and Dirty.
+
+It obeys the SPTEs' hardware bits and nothing else: EPT as in the Intel SDM vol. 3, 29.3, nested paging as in
+the AMD APM vol. 2, 15.25. What KVM keeps in bits that the processor ignores it cannot see.
+"""
+
+from __future__ import annotations
+
+from conformance.model.layout import (
+    PT64_NX_MASK,
+    PT_ACCESSED_MASK,
+    PT_DIRTY_MASK,
+    PT_PRESENT_MASK,
+    PT_USER_MASK,
+    PT_WRITABLE_MASK,
+    VMX_EPT_ACCESS_BIT,
+    VMX_EPT_DIRTY_BIT,
+    VMX_EPT_READABLE_MASK,
+    VMX_EPT_RWX_MASK,
+    VMX_EPT_WRITABLE_MASK,
+)
+from conformance.model.spte.predicates import is_large_pte, spte_to_pfn
+from conformance.model.spte.writability import PFERR_FETCH_MASK, PFERR_USER_MASK, PFERR_WRITE_MASK
+from conformance.model.vm.host import pages_per
+from conformance.model.vm.kvm_page_fault import PFERR_GUEST_FINAL_MASK, PFERR_PRESENT_MASK, PFERR_RSVD_MASK
+from conformance.model.vm.mmu_pages import KvmMmuPage
+from conformance.model.vm.pml import drain_pml
+from conformance.model.vm.points import points
+from conformance.model.vm.vm import KvmVcpu, TlbEntry, Vm
+
+__all__ = ["FETCH", "READ", "WRITE", "guest_access"]
+
+READ, WRITE, FETCH = 1, 2, 4
+"""Kinds of access, and as a set the rights of a translation."""
+
+PML_ENTRIES = 512
+Path = list[tuple[KvmMmuPage, int, int]]
+"""Entries used, as (table, index, what was read)."""
+
+RESERVED_BIT = 1 << 51
+"""The reserved address bit that NPT's MMIO SPTEs have set."""
+
+
+def guest_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> int | None:
+    """One access of the guest: None if it goes through, else the error code of the exit.
+
+    A remembered translation is used if it allows the access; a first write through one walks again, to
+    set Dirty.
+    """
+    entry = _tlb_hit(vm, vcpu, gfn, kind)
+    while entry is None:
+        path, granted, stopped = _walk(vm, vcpu, gfn)
+        if stopped is not None or not granted & kind:
+            _forget_upper_levels(vcpu, gfn)
+            return _error_code(vm, kind, granted, stopped)
+        entry = _use(vm, vcpu, path, granted, gfn, kind)
+    if points.telling:
+        points.tell(("access", vcpu.id, gfn, kind, entry.pfn + (gfn & pages_per(entry.level) - 1)))
+    return None
+
+
+def _use(vm: Vm, vcpu: KvmVcpu, path: Path, granted: int, gfn: int, kind: int) -> TlbEntry | None:
+    """Set Accessed and Dirty and remember the translation; None if an entry was changed meanwhile.
+
+    Each bit is set by a locked operation that finds the entry as it was read, else the walk begins anew.
+    """
+    table, _, leaf = path[-1]
+    if _hardware_ad(vm):
+        for at, (used, index, spte) in enumerate(path):
+            wanted = spte | _accessed_bit(vm)
+            if at == len(path) - 1 and kind == WRITE:
+                wanted |= _dirty_bit(vm)
+            if wanted != spte and used.cmpxchg(index, spte, wanted) != spte:
+                return None
+            leaf = wanted
+        if kind == WRITE and not path[-1][2] & _dirty_bit(vm):
+            _log_page_modification(vm, vcpu, gfn)
+    pfn = int(spte_to_pfn(vm.k, leaf)) & -pages_per(table.level)
+    dirty = bool(leaf & _dirty_bit(vm)) if _hardware_ad(vm) else kind == WRITE
+    entry = TlbEntry(pfn, granted, dirty, table.level)
+    vcpu.tlb[_tlb_key(vcpu, table.level, gfn)] = entry
+    return entry
+
+
+def _tlb_key(vcpu: KvmVcpu, level: int, gfn: int) -> tuple[KvmMmuPage, int, int]:
+    assert vcpu.root is not None
+    return vcpu.root, level, gfn & -pages_per(level)
+
+
+def _tlb_hit(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> TlbEntry | None:
+    """The entry if the TLB alone lets the access through; one that forbids it is dropped."""
+    for level in (1, 2, 3):
+        key = _tlb_key(vcpu, level, gfn)
+        entry = vcpu.tlb.get(key)
+        if entry is None:
+            continue
+        if not entry.rights & kind:
+            del vcpu.tlb[key]
+            return None
+        return entry if kind != WRITE or entry.dirty else None
+    return None
+
+
+def _walk(vm: Vm, vcpu: KvmVcpu, gfn: int) -> tuple[Path, int, str | None]:
+    """The entries used, the rights that all of them grant, and why the walk stopped short, if it did.
+
+    It begins at the lowest table that is remembered, whether or not that is still in the tree.
+    """
+    table, granted = _lowest_remembered(vm, vcpu, gfn)
+    path: Path = []
+    while True:
+        index = table.index_of(gfn)
+        spte = table.read(index)
+        if vm.mode.ept:
+            present, rights, reserved = _ept_entry(spte)
+        else:
+            present, rights, reserved = _npt_entry(spte)
+        if not present:
+            return path, 0, "not present"
+        if reserved:
+            return path, 0, "reserved"
+        granted &= rights
+        path.append((table, index, spte))
+        if table.level == 1 or is_large_pte(vm.k, spte):
+            return path, granted, None
+        child = vm.memory.child(spte, table.level)
+        assert child is not None
+        table = child
+        if vm.caches_upper_levels:
+            vcpu.upper_levels[_tlb_key(vcpu, table.level + 1, gfn)] = table, granted
+
+
+def _lowest_remembered(vm: Vm, vcpu: KvmVcpu, gfn: int) -> tuple[KvmMmuPage, int]:
+    """The table where a walk begins, and the rights that those above it grant."""
+    assert vcpu.root is not None
+    if vm.caches_upper_levels:
+        for level in (2, 3, 4):
+            found = vcpu.upper_levels.get(_tlb_key(vcpu, level, gfn))
+            if found is not None:
+                return found
+    return vcpu.root, READ | WRITE | FETCH
+
+
+def _forget_upper_levels(vcpu: KvmVcpu, gfn: int) -> None:
+    """A fault makes the processor forget what it would have used for the address, tables too."""
+    if vcpu.upper_levels:
+        for level in (2, 3, 4):
+            vcpu.upper_levels.pop(_tlb_key(vcpu, level, gfn), None)
+
+
+def _ept_entry(spte: int) -> tuple[bool, int, bool]:
+    """Present if it allows anything; the rights; misconfigured if it allows writes but not reads."""
+    misconfigured = bool(spte & VMX_EPT_WRITABLE_MASK) and not spte & VMX_EPT_READABLE_MASK
+    return bool(spte & VMX_EPT_RWX_MASK), spte & VMX_EPT_RWX_MASK, misconfigured
+
+
+def _npt_entry(spte: int) -> tuple[bool, int, bool]:
+    """Present; the rights, all of them given to users; whether a reserved bit is set."""
+    rights = READ if spte & PT_USER_MASK else 0
+    if rights and spte & PT_WRITABLE_MASK:
+        rights |= WRITE
+    if rights and not spte & PT64_NX_MASK:
+        rights |= FETCH
+    return bool(spte & PT_PRESENT_MASK), rights, bool(spte & RESERVED_BIT)
+
+
+def _error_code(vm: Vm, kind: int, granted: int, stopped: str | None) -> int:
+    """What the exit tells KVM about the access.
+
+    An EPT misconfiguration tells nothing but that; NPT sees every access as one of user mode.
+    """
+    if vm.mode.ept and stopped == "reserved":
+        return PFERR_RSVD_MASK
+    code = PFERR_GUEST_FINAL_MASK | {READ: 0, WRITE: PFERR_WRITE_MASK, FETCH: PFERR_FETCH_MASK}[kind]
+    if vm.mode.ept:
+        if kind == READ:
+            code |= PFERR_USER_MASK
+        return code | (PFERR_PRESENT_MASK if granted else 0)
+    code |= PFERR_USER_MASK
+    if stopped == "reserved":
+        return code | PFERR_PRESENT_MASK | PFERR_RSVD_MASK
+    return code if stopped else code | PFERR_PRESENT_MASK
+
+
+def _hardware_ad(vm: Vm) -> bool:
+    """Whether the processor sets Accessed and Dirty: always with NPT, with EPT if KVM asks for it."""
+    return not vm.mode.ept or vm.mode.ad_bits
+
+
+def _dirty_bit(vm: Vm) -> int:
+    return VMX_EPT_DIRTY_BIT if vm.mode.ept else PT_DIRTY_MASK
+
+
+def _accessed_bit(vm: Vm) -> int:
+    return VMX_EPT_ACCESS_BIT if vm.mode.ept else PT_ACCESSED_MASK
+
+
+def _log_page_modification(vm: Vm, vcpu: KvmVcpu, gfn: int) -> None:
+    """Dirty was set anew: note the page, if the processor logs."""
+    if vcpu.pml_enabled:
+        vcpu.pml_buffer.append(gfn)
+        if len(vcpu.pml_buffer) == PML_ENTRIES:
+            drain_pml(vm, vcpu)

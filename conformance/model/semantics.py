@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The kernel as the model sees it: its profile, its masks, and the record of what it complained about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from conformance.model.changes import RACES, Change
+from conformance.model.layout import Layout
+from conformance.model.profiles import Profile
+from conformance.model.words import Truth
+
+__all__ = ["MASKS", "Semantics"]
+
+MASKS = (
+    "shadow_host_writable_mask",
+    "shadow_mmu_writable_mask",
+    "shadow_nx_mask",
+    "shadow_x_mask",
+    "shadow_xu_mask",
+    "shadow_user_mask",
+    "shadow_accessed_mask",
+    "shadow_dirty_mask",
+    "shadow_mmio_value",
+    "shadow_mmio_mask",
+    "shadow_mmio_access_mask",
+    "shadow_present_mask",
+    "shadow_memtype_mask",
+    "shadow_me_value",
+    "shadow_me_mask",
+    "shadow_acc_track_mask",
+    "shadow_nonpresent_or_rsvd_mask",
+    "shadow_nonpresent_or_rsvd_lower_gfn_mask",
+    "enable_mmio_caching",
+    "kvm_ad_enabled",
+)
+"""The global variables that decide what an SPTE means, in the order in which oracles report them.
+
+One that a kernel does not have stays 0. ``shadow_x_mask`` is called ``shadow_xs_mask`` since v7.2.
+"""
+
+
+@dataclass
+class Semantics:
+    """One kernel in one state of its masks.
+
+    Masks are ints, or z3 terms for many hosts at once; the mask setters also accept arrays, to be explored
+    themselves.
+    ``events`` lists what happened besides values, as (event, Truth) pairs: ``"WARN function"``,
+    ``"BUG function"``, ``"call function"``.
+    """
+
+    profile: Profile
+    layout: Layout = field(init=False)
+    events: list[tuple[str, Truth]] = field(default_factory=list, repr=False)
+    tdp_enabled: bool = False
+    get_mt_mask: bool = False
+    """Whether the vendor module answers for the memory type."""
+    phys_bits: int | None = None
+    """How many physical address bits the host has, if that is known."""
+
+    shadow_host_writable_mask: int = 0
+    shadow_mmu_writable_mask: int = 0
+    shadow_nx_mask: int = 0
+    shadow_x_mask: int = 0
+    shadow_xu_mask: int = 0
+    shadow_user_mask: int = 0
+    shadow_accessed_mask: int = 0
+    shadow_dirty_mask: int = 0
+    shadow_mmio_value: int = 0
+    shadow_mmio_mask: int = 0
+    shadow_mmio_access_mask: int = 0
+    shadow_present_mask: int = 0
+    shadow_memtype_mask: int = 0
+    shadow_me_value: int = 0
+    shadow_me_mask: int = 0
+    shadow_acc_track_mask: int = 0
+    shadow_nonpresent_or_rsvd_mask: int = 0
+    shadow_nonpresent_or_rsvd_lower_gfn_mask: int = 0
+    enable_mmio_caching: int = 0
+    kvm_ad_enabled: int = 0
+
+    def __post_init__(self) -> None:
+        self.layout = Layout.of(self.profile)
+        self._lacking = frozenset(RACES.values()).difference(self.profile.changes)
+        # Asked so often that to hash a change, even, would be felt.
+        self._answers: dict[int, tuple[bool, Change]] = {}
+
+    def lacks(self, change: Change) -> bool:
+        """Whether the kernel is without ``change``, one of those that only races of threads show."""
+        return bool(self._lacking) and change in self._lacking
+
+    def has(self, change: Change) -> bool:
+        """Whether this kernel contains ``change``."""
+        known = self._answers.get(id(change))
+        if known is None:
+            known = self._answers[id(change)] = change in self.profile.changes, change
+        return known[0]
+
+    def warn_on(self, function: str, condition: Truth) -> Truth:
+        """WARN_ON() and its kin in ``function``; returns the condition."""
+        self.events.append((f"WARN {function}", condition))
+        return condition
+
+    def bug_on(self, function: str, condition: Truth) -> None:
+        """BUG_ON() in ``function``: nothing after it happens where the condition holds."""
+        self.events.append((f"BUG {function}", condition))
+
+    def kvm_bug_on(self, function: str, condition: Truth) -> None:
+        """KVM_BUG_ON() in ``function``: a WARN, and the VM is dead; the function goes on."""
+        self.warn_on(function, condition)
+        self.calls("kvm_make_all_cpus_request", condition)
+
+    def calls(self, function: str, condition: Truth) -> None:
+        """``function`` of the rest of the kernel is called where the condition holds."""
+        self.events.append((f"call {function}", condition))

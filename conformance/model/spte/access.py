@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Accessed and Dirty, access tracking where the processor sets neither, and which bits are volatile."""
+
+from __future__ import annotations
+
+from conformance.model.changes import (
+    ACCESSED_NOT_VOLATILE,
+    AD_DISABLED_ALWAYS_VOLATILE,
+    RESTORE_ACC_TRACK_QUIET,
+    SOFTWARE_ACCESSED,
+    SPTE_INVARIANTS_HELPER,
+    VOLATILE_CALLER_CHECKS_PRESENT,
+    WRITABLE_NOT_VOLATILE,
+)
+from conformance.model.semantics import Semantics
+from conformance.model.spte.predicates import is_shadow_present_pte
+from conformance.model.spte.writability import (
+    check_spte_writable_invariants,
+    is_mmu_writable_spte,
+    is_writable_pte,
+)
+from conformance.model.words import Truth, Word, clear, either, has, no, shl, shr
+
+__all__ = [
+    "is_access_track_spte",
+    "is_accessed_spte",
+    "is_dirty_spte",
+    "mark_spte_for_access_track",
+    "restore_acc_track_spte",
+    "spte_ad_enabled",
+    "spte_ad_need_write_protect",
+    "spte_has_volatile_bits",
+]
+
+
+def spte_ad_enabled(k: Semantics, spte: Word) -> Truth:
+    """Whether the processor sets Accessed and Dirty in this present SPTE."""
+    return (spte & k.layout.spte_tdp_ad_mask) != k.layout.spte_tdp_ad_disabled
+
+
+def spte_ad_need_write_protect(k: Semantics, spte: Word) -> Truth:
+    """Whether writes through this present SPTE must be logged by write-protection, not by Dirty bits.
+
+    So without A/D bits, and for L2 while PML would log L2's addresses.
+    """
+    return has(spte, k.layout.spte_tdp_ad_mask)
+
+
+def is_access_track_spte(k: Semantics, spte: Word) -> Truth:
+    """Whether this present SPTE is made inaccessible, so that the next access faults and tells its age."""
+    return no(spte_ad_enabled(k, spte)) & no(has(spte, k.shadow_acc_track_mask))
+
+
+def is_accessed_spte(k: Semantics, spte: Word) -> Truth:
+    """Whether the guest used this present SPTE since it was last aged.
+
+    Without A/D bits: whether it is not access-tracked. Since 7971801b5618 in v6.13 the Accessed bit is
+    kept by software there.
+    """
+    if k.has(SOFTWARE_ACCESSED):
+        return has(spte, k.shadow_accessed_mask)
+    untracked = no(is_access_track_spte(k, spte))
+    by_hardware = spte_ad_enabled(k, spte) & (k.shadow_accessed_mask != 0)
+    return either(by_hardware, has(spte, k.shadow_accessed_mask), untracked)
+
+
+def is_dirty_spte(k: Semantics, spte: Word) -> Truth:
+    """Whether the guest may have written through this present SPTE: Dirty, or W where there is no Dirty."""
+    by_hardware = spte_ad_enabled(k, spte) & (k.shadow_dirty_mask != 0)
+    return either(by_hardware, has(spte, k.shadow_dirty_mask), is_writable_pte(spte))
+
+
+def mark_spte_for_access_track(k: Semantics, spte: Word, where: Truth = True) -> Word:
+    """The present leaf SPTE as aging leaves it.
+
+    With A/D bits Accessed is cleared. Without, R and X are saved in high bits and all access is taken
+    away; W is not saved, so the SPTE must be in a state from which a fault can restore it.
+    """
+    saved = k.layout.acc_track_saved_mask
+    shift = k.layout.acc_track_saved_shift
+    hardware = spte_ad_enabled(k, spte)
+    marked_now = no(hardware) & no(is_access_track_spte(k, spte))
+    _warn_if_not_restorable(k, spte, marked_now & where)
+    k.warn_on("mark_spte_for_access_track", has(spte, saved << shift) & marked_now & where)
+
+    taken = k.shadow_acc_track_mask
+    if k.has(SOFTWARE_ACCESSED):
+        taken = taken | k.shadow_accessed_mask
+    marked = clear(spte | shl(spte & saved, shift), taken)
+    return either(hardware, clear(spte, k.shadow_accessed_mask), either(marked_now, marked, spte))
+
+
+def _warn_if_not_restorable(k: Semantics, spte: Word, where: Truth) -> None:
+    """WARN about an SPTE to which fast_page_fault() could not give its write access back."""
+    if k.has(SPTE_INVARIANTS_HELPER):
+        check_spte_writable_invariants(k, spte, where)
+    else:
+        unrestorable = is_writable_pte(spte) & no(is_mmu_writable_spte(k, spte))
+        k.warn_on("mark_spte_for_access_track", unrestorable & where)
+
+
+def restore_acc_track_spte(k: Semantics, spte: Word) -> Word:
+    """An access-tracked SPTE with its saved R and X back; without W, which the fault must decide."""
+    if not k.has(RESTORE_ACC_TRACK_QUIET):
+        k.warn_on("restore_acc_track_spte", spte_ad_enabled(k, spte))
+        k.warn_on("restore_acc_track_spte", no(is_access_track_spte(k, spte)))
+    saved = k.layout.acc_track_saved_mask
+    shift = k.layout.acc_track_saved_shift
+    return clear(spte, k.shadow_acc_track_mask | saved << shift) | (shr(spte, shift) & saved)
+
+
+def spte_has_volatile_bits(k: Semantics, spte: Word) -> Truth:
+    """Whether bits of a shadow-present leaf SPTE may change outside mmu_lock and must not be lost.
+
+    W may be set by fast_page_fault() if the SPTE is MMU-writable; R and X may come back if it is
+    access-tracked; Accessed and Dirty may be set by the processor. Called spte_needs_atomic_update()
+    since 61d65f2dc766 in v6.15.
+
+    The caller checks shadow-present: 54eb3ef56f36 ("KVM: x86/mmu: Move shadow-present check out of
+    spte_has_volatile_bits()") in v5.18.
+    """
+    fixable = is_mmu_writable_spte(k, spte)
+    if k.has(WRITABLE_NOT_VOLATILE):
+        fixable = fixable & no(is_writable_pte(spte))
+
+    if k.has(AD_DISABLED_ALWAYS_VOLATILE):
+        tracked = no(spte_ad_enabled(k, spte))
+    else:
+        tracked = is_access_track_spte(k, spte)
+
+    pending = is_writable_pte(spte) & no(has(spte, k.shadow_dirty_mask))
+    if not k.has(ACCESSED_NOT_VOLATILE):
+        pending = spte_ad_enabled(k, spte) & (pending | no(has(spte, k.shadow_accessed_mask)))
+
+    volatile = fixable | tracked | pending
+    if k.has(VOLATILE_CALLER_CHECKS_PRESENT):
+        return volatile
+    return volatile & is_shadow_present_pte(k, spte)

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Aging: has the guest used a page of late? The host asks, to choose what to reclaim.
+
+With A/D bits the processor's Accessed bit tells. Without, a page is made inaccessible
+(access-tracked), and the fault on the next use tells.
+"""
+
+from __future__ import annotations
+
+from conformance.model.changes import AGED_ATOMICALLY, CLEAR_SPTE_BITS, LOCKLESS_AGING
+from conformance.model.layout import PT_WRITABLE_MASK
+from conformance.model.spte.access import is_accessed_spte, mark_spte_for_access_track, spte_ad_enabled
+from conformance.model.tdp_mmu.changed_spte import (
+    __tdp_mmu_set_spte_atomic,
+    is_leaf,
+    kvm_tdp_mmu_write_spte,
+    tdp_mmu_clear_spte_bits,
+)
+from conformance.model.vm.host_marks import kvm_set_pfn_dirty, tell_host_of_dirty
+from conformance.model.vm.memslots import KvmMemorySlot
+from conformance.model.vm.mmu_pages import KvmMmuPage, walk
+from conformance.model.vm.points import points
+from conformance.model.vm.vm import Vm
+from conformance.model.words import clear
+
+__all__ = ["kvm_tdp_mmu_age_gfn_range"]
+
+
+def kvm_tdp_mmu_age_gfn_range(vm: Vm, slot: KvmMemorySlot, start: int, end: int, test_only: bool) -> bool:
+    """Whether a leaf in the range was used since it was last aged; ages what was, unless ``test_only``.
+
+    Nothing else follows from it: rights that access tracking takes away come back with the next fault.
+    """
+    young = False
+    with vm.memory.rcu:
+        for root in vm.listed_roots():
+            if root.as_id != slot.as_id:
+                continue
+            for table, index, _, spte in walk(vm.memory, root, start, end):
+                if not is_leaf(vm, spte, table.level) or not is_accessed_spte(vm.k, spte):
+                    continue
+                young = True
+                if not test_only:
+                    kvm_tdp_mmu_age_spte(vm, table, index, spte)
+    return young
+
+
+def kvm_tdp_mmu_age_spte(vm: Vm, table: KvmMmuPage, index: int, spte: int) -> None:
+    """Make a leaf old.
+
+    Under mmu_lock for write, so that only fast page faults and the processor may meddle; since v6.15 without
+    it, in one attempt: a leaf that somebody changes is in use, or on its way out.
+    """
+    hardware = spte_ad_enabled(vm.k, spte)
+    if not vm.k.lacks(LOCKLESS_AGING) and points.on:
+        new_spte = mark_spte_for_access_track(vm.k, spte)
+        if vm.k.lacks(AGED_ATOMICALLY):
+            table.write(index, int(new_spte))
+        else:
+            __tdp_mmu_set_spte_atomic(vm, table, index, spte, int(new_spte))
+        return
+    if hardware:
+        old_spte = tdp_mmu_clear_spte_bits(vm, table, index, spte, vm.k.shadow_accessed_mask)
+        new_spte = int(clear(old_spte, vm.k.shadow_accessed_mask))
+    else:
+        new_spte = int(mark_spte_for_access_track(vm.k, spte))
+        if spte & PT_WRITABLE_MASK:
+            kvm_set_pfn_dirty(vm, spte)
+        if points.on and vm.k.lacks(AGED_ATOMICALLY):
+            table.write(index, new_spte)
+            return
+        old_spte = kvm_tdp_mmu_write_spte(vm, table, index, spte, new_spte)
+    if points.on and not vm.k.has(CLEAR_SPTE_BITS):
+        # It went through handle_changed_spte() then; nobody else keeps what the write has replaced.
+        tell_host_of_dirty(vm, old_spte, new_spte)

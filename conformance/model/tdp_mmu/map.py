@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Mapping: a fault's page is put into the page table, with the tables above it that are missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from conformance.model.changes import (
+    ACCESSED_IF_SYNCHRONIZING,
+    NX_TAGGED_ALWAYS,
+    SPLIT_ON_FAULT,
+    SPURIOUS_IF_ALLOWED,
+)
+from conformance.model.layout import VMX_EPT_IPAT_BIT
+from conformance.model.spte.make_spte import make_spte
+from conformance.model.spte.mmio import make_mmio_spte
+from conformance.model.spte.predicates import is_frozen_spte, is_mmio_spte, is_shadow_present_pte, spte_to_pfn
+from conformance.model.spte.writability import is_access_allowed, is_writable_pte
+from conformance.model.tdp_mmu.changed_spte import is_leaf, tdp_mmu_set_spte_atomic
+from conformance.model.tdp_mmu.split import tdp_mmu_split_huge_page
+from conformance.model.tdp_mmu.zap import tdp_mmu_zap_spte_atomic
+from conformance.model.vm.flushes import kvm_flush_remote_tlbs
+from conformance.model.vm.kvm_page_fault import KvmPageFault, RetPf
+from conformance.model.vm.mapping_level import disallowed_hugepage_adjust, kvm_mmu_hugepage_adjust
+from conformance.model.vm.memslots import KvmMemorySlot, mark_page_dirty_in_slot
+from conformance.model.vm.mmu_pages import KvmMmuPage
+from conformance.model.vm.points import points
+from conformance.model.vm.vm import KvmVcpu, Vm, kvm_ad_enabled
+
+__all__ = ["kvm_tdp_mmu_map"]
+
+MTRR_TYPE_WRBACK = 6
+EPT_WRITE_BACK = MTRR_TYPE_WRBACK << 3 | VMX_EPT_IPAT_BIT
+"""The memory type of RAM under EPT: write-back, whatever the guest thinks, as no device bypasses caches."""
+
+
+def kvm_tdp_mmu_map(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
+    """Map the fault's page at the level that fits, and make what is missing on the way there.
+
+    A huge page in the way must give way to a table: since v6.2 it is split, so that its other parts stay
+    mapped and no flush is needed; before, it was zapped. If somebody else has changed an entry meanwhile, the
+    guest tries again.
+    """
+    kvm_mmu_hugepage_adjust(vm, fault)
+    table: KvmMmuPage | None = vcpu.root
+    with vm.memory.rcu:
+        while table is not None:
+            index = table.index_of(fault.gfn)
+            spte = table.read(index)
+            if vm.nx_huge_pages:
+                disallowed_hugepage_adjust(vm, fault, spte, table.level)
+            if is_frozen_spte(vm.k, spte):
+                points.retry_when(table.sptes | index, thawed(vm, table, index))
+                return RetPf.RETRY
+            if table.level == fault.goal_level:
+                return tdp_mmu_map_handle_target_level(vm, vcpu, fault, table, index, spte)
+            if is_leaf(vm, spte, table.level) and not vm.k.has(SPLIT_ON_FAULT):
+                if tdp_mmu_zap_spte_atomic(vm, table, index, spte) is not None:
+                    return RetPf.RETRY
+                spte = table.read(index)
+            if vm.memory.child(spte, table.level) is None and not _link_new_table(
+                vm, fault, table, index, spte
+            ):
+                return RetPf.RETRY
+            table = vm.memory.child(table.read(index), table.level)
+    return RetPf.RETRY
+
+
+def thawed(vm: Vm, table: KvmMmuPage, index: int) -> Callable[[], bool]:
+    """Tells whether an entry is no longer frozen, or never will be again, for its table is gone."""
+    changed, retired = table.no_longer(index, vm.k.layout.frozen_spte), vm.memory.retired
+    return lambda: table in retired or changed()
+
+
+def _link_new_table(vm: Vm, fault: KvmPageFault, table: KvmMmuPage, index: int, spte: int) -> bool:
+    """Put a table below the entry, which is not present or a huge leaf: empty, or with the leaf's parts.
+
+    If only the NX mitigation is why there is no huge page, the table is noted, so that it can be zapped
+    some day to let the huge page come back. If somebody was faster, the new table is given back.
+    """
+    child = vm.memory.new_child(table, index)
+    could_be_huge = fault.huge_page_disallowed and fault.req_level >= table.level
+    if fault.huge_page_disallowed and (could_be_huge or vm.k.has(NX_TAGGED_ALWAYS)):
+        child.nx_huge_page_disallowed = True
+    if is_shadow_present_pte(vm.k, spte):
+        found = tdp_mmu_split_huge_page(vm, table, index, spte, child, shared=True)
+    else:
+        pointer = vm.memory.pointer_to(child, not kvm_ad_enabled(vm.k))
+        found = tdp_mmu_set_spte_atomic(vm, table, index, spte, pointer)
+    if found is not None:
+        vm.memory.drop(child)
+        return False
+    if could_be_huge and child.nx_huge_page_disallowed:
+        vm.change_nx_huge_pages()
+        vm.possible_nx_huge_pages.append(child)
+        vm.nx_lpage_splits += 1
+    return True
+
+
+def tdp_mmu_map_handle_target_level(
+    vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, table: KvmMmuPage, index: int, old_spte: int
+) -> RetPf:
+    """Install the leaf, or the MMIO SPTE where no slot is.
+
+    If it replaces a table, what the table mapped may still be in TLBs.
+    """
+    k = vm.k
+    was_leaf = is_leaf(vm, old_spte, table.level)
+    if k.has(SPURIOUS_IF_ALLOWED) and was_leaf and _allows(vm, old_spte, fault):
+        k.warn_on("tdp_mmu_map_handle_target_level", spte_to_pfn(k, old_spte) != fault.pfn)
+        return RetPf.SPURIOUS
+
+    gfn = table.gfn_at(index)
+    if fault.slot is None:
+        generation = vm.slots_of(vcpu).generation
+        new_spte = int(make_mmio_spte(k, gfn, k.layout.acc_all, generation))
+    else:
+        new_spte = _make_spte(vm, fault, gfn, old_spte, table.level)
+
+    ret = RetPf.FIXED
+    if new_spte == old_spte:
+        ret = RetPf.SPURIOUS
+    elif tdp_mmu_set_spte_atomic(vm, table, index, old_spte, new_spte) is not None:
+        return RetPf.RETRY
+    elif is_shadow_present_pte(k, old_spte) and not was_leaf:
+        kvm_flush_remote_tlbs(vm)
+    if is_mmio_spte(k, new_spte):
+        vcpu.pf_mmio_spte_created += 1
+        ret = RetPf.EMULATE
+    return ret
+
+
+def _allows(vm: Vm, spte: int, fault: KvmPageFault) -> bool:
+    return bool(is_access_allowed(vm.k, spte, exec=fault.exec, write=fault.write))
+
+
+def _make_spte(vm: Vm, fault: KvmPageFault, gfn: int, old_spte: int, level: int) -> int:
+    """The leaf for the fault's page; a writable one in a logged slot makes the page dirty at once.
+
+    There is no shadow paging, so nothing else write-protects the page. Schedules of a race make the same few
+    over and over again, so these are remembered.
+    """
+    slot = fault.slot
+    assert slot is not None
+    what = gfn, fault.pfn, old_spte, level, fault.map_writable, slot.flags, vm.nx_huge_pages
+    made = points.thread.race.made if points.on else {}
+    if what in made:
+        new_spte, complaints = made[what]
+        vm.k.events += complaints
+    else:
+        before = len(vm.k.events)
+        new_spte = _made_anew(vm, fault, slot, gfn, old_spte, level)
+        made[what] = new_spte, [event for event in vm.k.events[before:] if event[1]]
+    if is_writable_pte(new_spte):
+        mark_page_dirty_in_slot(slot, gfn)
+    return new_spte
+
+
+def _made_anew(vm: Vm, fault: KvmPageFault, slot: KvmMemorySlot, gfn: int, old_spte: int, level: int) -> int:
+    made = make_spte(
+        vm.k,
+        access=vm.k.layout.acc_all,
+        gfn=gfn,
+        pfn=fault.pfn,
+        old_spte=old_spte,
+        level=level,
+        prefetch=False,
+        can_unsync=not vm.k.has(ACCESSED_IF_SYNCHRONIZING),
+        host_writable=fault.map_writable,
+        ad_disabled=not kvm_ad_enabled(vm.k),
+        guest_mode=False,
+        pml=vm.has_pml,
+        pfn_is_mmio=False,
+        unsync_fails=False,
+        dirty_log=slot.dirty_track_enabled,
+        nx_huge_pages=vm.nx_huge_pages,
+        mt_mask=EPT_WRITE_BACK if vm.k.get_mt_mask else 0,
+        rsvd_bits=0,
+        bad_mt_xwr=0,
+    )
+    return int(made.new_spte)

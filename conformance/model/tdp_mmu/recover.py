@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""When dirty logging ends: small pages that a huge one could replace go, so that it can come back."""
+
+from __future__ import annotations
+
+from conformance.model.changes import HUGE_PAGE_RECOVERY
+from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M
+from conformance.model.spte.make_spte import make_huge_spte
+from conformance.model.tdp_mmu.changed_spte import is_leaf, tdp_mmu_set_spte_atomic
+from conformance.model.tdp_mmu.root_list import each_root
+from conformance.model.tdp_mmu.zap import tdp_mmu_iter_cond_resched, tdp_mmu_zap_spte_atomic
+from conformance.model.vm.flushes import kvm_flush_remote_tlbs
+from conformance.model.vm.host import pages_per
+from conformance.model.vm.mapping_level import kvm_mmu_max_mapping_level
+from conformance.model.vm.memslots import KvmMemorySlot
+from conformance.model.vm.mmu_pages import KvmMmuPage, TdpIter
+from conformance.model.vm.vm import Vm
+
+__all__ = ["kvm_tdp_mmu_recover_huge_pages"]
+
+
+def kvm_tdp_mmu_recover_huge_pages(vm: Vm, slot: KvmMemorySlot) -> None:
+    """Replace tables in the slot by the huge pages that slot and host allow now.
+
+    In place, with one flush at the end; until 13e2e4f62a4b in v6.13 the table was zapped, with a flush
+    for each, and a later fault made the huge page.
+    """
+    for root in each_root(vm, slot.as_id, only_valid=True):
+        flush = False
+        walk = TdpIter(vm.memory, root, slot.base_gfn, slot.end_gfn, PG_LEVEL_2M)
+        with vm.memory.rcu:
+            for table, index, gfn, spte in walk:
+                if table.level > PG_LEVEL_1G or not slot.contains(gfn):
+                    continue
+                if _recover(vm, slot, table, index, gfn, spte):
+                    flush = tdp_mmu_iter_cond_resched(vm, walk, True, gfn + pages_per(table.level))
+            if flush:
+                kvm_flush_remote_tlbs(vm)
+
+
+def _recover(vm: Vm, slot: KvmMemorySlot, table: KvmMmuPage, index: int, gfn: int, spte: int) -> bool:
+    """Replace what the entry points to; whether that owes a flush."""
+    seen: int | None = spte
+    while seen is not None:
+        child = vm.memory.child(seen, table.level)
+        if child is None or kvm_mmu_max_mapping_level(vm, slot, gfn) < table.level:
+            return False
+        if not vm.k.has(HUGE_PAGE_RECOVERY):
+            seen = tdp_mmu_zap_spte_atomic(vm, table, index, seen)
+            if seen is None:
+                return False
+            continue
+        huge_spte = _huge_spte(vm, child, table.level)
+        if huge_spte is None:
+            return False
+        seen = tdp_mmu_set_spte_atomic(vm, table, index, seen, huge_spte)
+    return True
+
+
+def _huge_spte(vm: Vm, table: KvmMmuPage, level: int) -> int | None:
+    """The huge leaf in place of ``table``: it takes after the first leaf there; None if there is none."""
+    end = table.gfn + pages_per(level)
+    for below, _, _, spte in TdpIter(vm.memory, table, table.gfn, end):
+        if is_leaf(vm, spte, below.level):
+            return int(make_huge_spte(vm.k, spte, level=level, nx_huge_pages=vm.nx_huge_pages))
+    return None

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Splitting huge pages: a huge leaf gives way to a table that maps the same frames in smaller pages."""
+
+from __future__ import annotations
+
+from conformance.model.layout import PAGE_SHIFT
+from conformance.model.spte.make_spte import make_huge_page_split_spte
+from conformance.model.tdp_mmu.changed_spte import is_leaf, tdp_mmu_set_spte, tdp_mmu_set_spte_atomic
+from conformance.model.tdp_mmu.root_list import each_root
+from conformance.model.tdp_mmu.zap import tdp_mmu_iter_cond_resched
+from conformance.model.vm.host import pages_per
+from conformance.model.vm.memslots import KvmMemorySlot
+from conformance.model.vm.mmu_pages import ENTRIES, KvmMmuPage, TdpIter
+from conformance.model.vm.vm import Vm, kvm_ad_enabled
+
+__all__ = ["kvm_tdp_mmu_try_split_huge_pages", "tdp_mmu_split_huge_page"]
+
+
+def tdp_mmu_split_huge_page(
+    vm: Vm, table: KvmMmuPage, index: int, huge_spte: int, child: KvmMmuPage, shared: bool
+) -> int | None:
+    """Fill ``child`` with the parts of the huge leaf at ``index``, and put it in the leaf's place.
+
+    No flush is needed: what TLBs still have of the huge page translates to the same. Rights, Accessed and
+    Dirty are inherited, so whoever takes them from the parts flushes for that. If somebody was faster, gives
+    what is there instead of the leaf.
+    """
+    first = int(
+        make_huge_page_split_spte(
+            vm.k,
+            huge_spte,
+            level=child.level,
+            access=vm.k.layout.acc_all,
+            index=0,
+            nx_huge_pages=vm.nx_huge_pages,
+        )
+    )
+    # The parts differ in nothing but the frame.
+    step = pages_per(child.level) << PAGE_SHIFT
+    child.entries = {n: first + n * step for n in range(ENTRIES)}
+    pointer = vm.memory.pointer_to(child, not kvm_ad_enabled(vm.k))
+    found = None
+    if shared:
+        found = tdp_mmu_set_spte_atomic(vm, table, index, huge_spte, pointer)
+    else:
+        tdp_mmu_set_spte(vm, table, index, huge_spte, pointer)
+    if found is None:
+        vm.pages[child.level] += ENTRIES
+    return found
+
+
+def kvm_tdp_mmu_try_split_huge_pages(
+    vm: Vm, slot: KvmMemorySlot, start: int, end: int, target_level: int, shared: bool
+) -> None:
+    """Split what maps frames in [``start``, ``end``) by pages larger than ``target_level``, until none is.
+
+    A page of 1 GiB is split into pages of 2 MiB first, of which those in the range are split again.
+    """
+    for root in each_root(vm, slot.as_id, only_valid=True):
+        walk = TdpIter(vm.memory, root, start, end, target_level + 1)
+        with vm.memory.rcu:
+            for table, index, gfn, spte in walk:
+                seen: int | None = spte
+                while seen is not None and is_leaf(vm, seen, table.level):
+                    child = vm.memory.new_child(table, index)
+                    seen = tdp_mmu_split_huge_page(vm, table, index, seen, child, shared)
+                    if seen is not None:
+                        vm.memory.drop(child)
+                if table.level == target_level + 1:
+                    tdp_mmu_iter_cond_resched(vm, walk, False, gfn + pages_per(table.level))

@@ -1,0 +1,284 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The host's memory: areas, page tables, page faults, and the notifier calls that the host owes KVM.
+
+Deliberately simple: physical pages are never reused, nothing is swapped, and what changes a mapping
+does so between two notifier calls. The page tables of 2 MiB are one place (see ``points``), with their lock.
+Addresses are page numbers throughout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
+from conformance.model.vm.host_pages import Area, HostPage, MmuNotifier, pages_per
+from conformance.model.vm.points import HOST_PTES, READ, RMW, WRITE, place, points
+
+__all__ = [
+    "EAGAIN",
+    "EFAULT",
+    "EINVAL",
+    "ENOMEM",
+    "ENOSYS",
+    "HostMemory",
+    "HostPage",
+    "MmuNotifier",
+    "pages_per",
+]
+
+EAGAIN, ENOMEM, EFAULT, EINVAL, ENOSYS = 11, 12, 14, 22, 38
+
+PAGES = 1 << 24
+"""Virtual pages are numbered from 0; KVM sees them from an address far up, which changes nothing."""
+
+ZERO_PFN = 0x100000
+"""The zero page, which reads of memory that was never written are given, read-only."""
+
+FIRST_PFN, END_PFN = 0x100200, 0x1100000
+"""The page frames that are handed out, from the bottom up."""
+
+
+@dataclass
+class HostMemory:
+    """The address space of the process that owns the VM. Calls give 0 or a negative errno."""
+
+    notifier: MmuNotifier = field(init=False)
+    """Who is told; set once there is a VM."""
+    areas: list[Area] = field(default_factory=list)
+    mapped: dict[int, dict[int, HostPage]] = field(default_factory=lambda: {1: {}, 2: {}, 3: {}})
+    """Present entries by level, then by the number of the page, 2 MiB or 1 GiB unit."""
+    next_pfn: int = FIRST_PFN
+    wraps_change_pte: bool = True
+    """Whether .change_pte is called between start and end of an invalidation."""
+
+    def mmap(self, page: int, npages: int, writable: bool, level: int) -> int:
+        """Reserve an area; nothing in it is populated."""
+        if page < 0 or npages <= 0 or page + npages > PAGES or not PG_LEVEL_4K <= level <= PG_LEVEL_1G:
+            return -EINVAL
+        if level == PG_LEVEL_1G and (page | npages) % pages_per(level):
+            return -EINVAL
+        if any(area.start < page + npages and page < area.end for area in self.areas):
+            return -EINVAL
+        self.areas.append(Area(page, page + npages, writable, level))
+        return 0
+
+    def area_of(self, page: int) -> Area | None:
+        """The area that contains ``page``."""
+        return next((area for area in self.areas if area.start <= page < area.end), None)
+
+    def lookup(self, page: int) -> tuple[HostPage, int] | None:
+        """The entry that maps ``page`` and its level, as a walk of the page tables finds it."""
+        for level in (PG_LEVEL_4K, PG_LEVEL_2M, PG_LEVEL_1G):
+            entry = self.mapped[level].get(page >> 9 * (level - 1))
+            if entry is not None:
+                return entry, level
+        return None
+
+    def pfn_of(self, page: int) -> int:
+        """The frame of a page that is mapped."""
+        found = self.lookup(page)
+        assert found is not None
+        entry, level = found
+        return entry.pfn + (page & pages_per(level) - 1)
+
+    def touch(self, page: int, write: bool) -> int:
+        """A page fault of the host on ``page``."""
+        found = self.get_user_page(page, write)
+        return found if isinstance(found, int) else 0
+
+    def get_user_page(self, page: int, write: bool) -> tuple[int, bool] | int:
+        """The frame of ``page`` and whether it may be written, after a page fault if need be; or an errno."""
+        area = self.area_of(page)
+        if area is None or (write and not area.writable):
+            return -EFAULT
+        while True:
+            found = self.read_pte(page)
+            if found is not None and (found[0].writable or not write):
+                entry, level = found
+                return entry.pfn + (page & pages_per(level) - 1), entry.writable
+            error = self._fault(area, page, write, found)
+            if error:
+                return error
+
+    def read_pte(self, page: int) -> tuple[HostPage, int] | None:
+        """The same as lookup(), while others may change it."""
+        if points.on:
+            points.access(READ, _place(page))
+        return self.lookup(page)
+
+    def _fault(self, area: Area, page: int, write: bool, found: tuple[HostPage, int] | None) -> int:
+        """Map the page as the fault asks, if the entry is still as it was found."""
+        if found is not None and found[0].shared:
+            return self._copy_on_write(page, found[0])
+        if points.on:
+            points.access(RMW, _place(page))
+        if self.lookup(page) != found:
+            return 0
+        if found is None:
+            return self._populate(area, page, write)
+        entry, level = found
+        self.mapped[level][page >> 9 * (level - 1)] = replace(entry, writable=True)
+        pfn = entry.pfn + (page & pages_per(level) - 1)
+        points.tell(("writable", pfn), if_still=lambda _: self._can_write(page))
+        return 0
+
+    def _populate(self, area: Area, page: int, write: bool) -> int:
+        """Map a page that was not present, as large as the area allows."""
+        level = area.level
+        if level == PG_LEVEL_2M:
+            first = page & -512
+            inside = area.start <= first and first + 512 <= area.end
+            if not inside or any(first <= other < first + 512 for other in self.mapped[PG_LEVEL_4K]):
+                level = PG_LEVEL_4K
+        if level == PG_LEVEL_4K and not write:
+            self.mapped[PG_LEVEL_4K][page] = HostPage(ZERO_PFN, writable=False, shared=True)
+            return 0
+        pfn = self._allocate(level)
+        if pfn is None:
+            return -ENOMEM
+        self.mapped[level][page >> 9 * (level - 1)] = HostPage(pfn, area.writable)
+        return 0
+
+    def _copy_on_write(self, page: int, shared: HostPage) -> int:
+        """Give the writer a page of its own: the old one is unmapped before the new one is announced.
+
+        Others go on using the old one, so nobody else is given it.
+        """
+        pfn = None
+        with self.invalidating(page, page + 1, self.wraps_change_pte):
+            if points.on:
+                points.access(RMW, _place(page))
+            if self.mapped[PG_LEVEL_4K].get(page) is not shared:
+                return 0
+            del self.mapped[PG_LEVEL_4K][page]
+            pfn = self._allocate(PG_LEVEL_4K)
+            if pfn is not None:
+                self.notifier.change_pte(page, pfn, True)
+                self._map(PG_LEVEL_4K, page, HostPage(pfn, writable=True))
+        return 0 if pfn is not None else -ENOMEM
+
+    @contextmanager
+    def invalidating(self, start: int, end: int, wrapped: bool = True) -> Iterator[list[tuple[str, int]]]:
+        """Between the two notifier calls; events that are added to what it gives are told at the end.
+
+        A page that was protected may have been written since, so that it is writable again.
+        """
+        events: list[tuple[str, int]] = []
+        if wrapped:
+            self.notifier.invalidate_range_start(start, end)
+        yield events
+        points.tell(*events, if_still=lambda event: event[1] not in self._writable_frames(start, end))
+        if wrapped:
+            self.notifier.invalidate_range_end(start, end)
+
+    def _writable_frames(self, start: int, end: int) -> set[int]:
+        return {self.pfn_of(page) for page in range(start, end) if self._can_write(page)}
+
+    def _can_write(self, page: int) -> bool:
+        found = self.lookup(page)
+        return found is not None and found[0].writable
+
+    def _map(self, level: int, unit: int, entry: HostPage | None) -> None:
+        """Write an entry of the page tables, which others may be reading; None unmaps."""
+        if points.on:
+            points.access(WRITE, _place(unit << 9 * (level - 1)))
+        if entry is None:
+            del self.mapped[level][unit]
+        else:
+            self.mapped[level][unit] = entry
+
+    def _allocate(self, level: int) -> int | None:
+        """The first frame of an aligned run that nobody has had yet."""
+        size = pages_per(level)
+        pfn = (self.next_pfn + size - 1) & -size
+        if pfn + size > END_PFN:
+            return None
+        self.next_pfn = pfn + size
+        return pfn
+
+    def madvise_dontneed(self, page: int, npages: int) -> int:
+        """Give the range's pages back; the next touch finds new ones."""
+        return self._change(page, npages, unmap=True)
+
+    def wrprotect(self, page: int, npages: int) -> int:
+        """Take write access away from what is mapped in the range; the pages stay the process's own."""
+        return self._change(page, npages, unmap=False)
+
+    def _change(self, page: int, npages: int, unmap: bool) -> int:
+        end = page + npages
+        if page < 0 or npages <= 0 or end > PAGES:
+            return -EINVAL
+        for unit in self._cut_by(page, end, PG_LEVEL_1G):
+            if unit in self.mapped[PG_LEVEL_1G]:
+                return -EINVAL
+        for unit in self._cut_by(page, end, PG_LEVEL_2M):
+            if unit in self.mapped[PG_LEVEL_2M]:
+                self._split(unit)
+        with self.invalidating(page, end) as events:
+            for level, entries in self.mapped.items():
+                size = pages_per(level)
+                for unit in [unit for unit in entries if page <= unit * size < end]:
+                    entry = entries[unit]
+                    self._map(level, unit, None if unmap else replace(entry, writable=False))
+                    if not entry.shared:
+                        what = "released" if unmap else "protected"
+                        events += ((what, pfn) for pfn in range(entry.pfn, entry.pfn + size))
+        return 0
+
+    @staticmethod
+    def _cut_by(page: int, end: int, level: int) -> list[int]:
+        """The units of ``level`` that the range covers in part only, in order."""
+        size = pages_per(level)
+        return sorted({bound // size for bound in (page, end) if bound % size})
+
+    def _split(self, unit: int) -> None:
+        """Map a 2 MiB unit by 512 small entries for the same frames, as __split_huge_pmd() does."""
+        first = unit * 512
+        with self.invalidating(first, first + 512):
+            if points.on:
+                points.access(WRITE, _place(first))
+            huge = self.mapped[PG_LEVEL_2M].pop(unit)
+            for n in range(512):
+                self.mapped[PG_LEVEL_4K][first + n] = HostPage(huge.pfn + n, huge.writable)
+
+    def ksm_merge(self, page: int) -> int:
+        """Replace a small page by one that it shares with others, read-only."""
+        if page not in self.mapped[PG_LEVEL_4K]:
+            return -EINVAL
+        pfn = self._allocate(PG_LEVEL_4K)
+        if pfn is None:
+            return -ENOMEM
+        with self.invalidating(page, page + 1, self.wraps_change_pte) as events:
+            old = self.mapped[PG_LEVEL_4K][page]
+            self._map(PG_LEVEL_4K, page, None)
+            self.notifier.change_pte(page, pfn, False)
+            self._map(PG_LEVEL_4K, page, HostPage(pfn, writable=False, shared=True))
+            if not old.shared:
+                events.append(("released", old.pfn))
+        return 0
+
+    def collapse(self, page: int) -> int:
+        """Put the 2 MiB around ``page`` into one huge page, as khugepaged does."""
+        first = page & -512
+        area = self.area_of(page)
+        if area is None or not area.writable or area.level == PG_LEVEL_1G:
+            return -EINVAL
+        if first < area.start or first + 512 > area.end:
+            return -EINVAL
+        pfn = self._allocate(PG_LEVEL_2M)
+        if pfn is None:
+            return -ENOMEM
+        with self.invalidating(first, first + 512) as events:
+            if points.on:
+                points.access(WRITE, _place(first))
+            small = [self.mapped[PG_LEVEL_4K].pop(first + n, None) for n in range(512)]
+            events += (("released", entry.pfn) for entry in small if entry is not None and not entry.shared)
+            self.mapped[PG_LEVEL_2M][first >> 9] = HostPage(pfn, writable=True)
+        return 0
+
+
+def _place(page: int) -> int:
+    """Where the host's page tables have the entry for ``page``."""
+    return place(HOST_PTES, page >> 9)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A vCPU, what it is asked to do, and the processor that it runs on (struct kvm_vcpu)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from conformance.model.vm.mmu_pages import KvmMmuPage
+from conformance.model.vm.points import READ, RMW, VCPUS, Shared, place, points, word_of
+
+__all__ = [
+    "EXITING_GUEST_MODE",
+    "IN_GUEST_MODE",
+    "OUTSIDE_GUEST_MODE",
+    "KvmVcpu",
+    "Request",
+    "TlbEntry",
+    "make_all_cpus_request",
+]
+
+
+class Request:
+    """Requests to a vCPU, served before it enters the guest: KVM_REQ_*."""
+
+    TLB_FLUSH = "TLB_FLUSH"
+    MMU_FREE_OBSOLETE_ROOTS = "MMU_FREE_OBSOLETE_ROOTS"
+    UPDATE_CPU_DIRTY_LOGGING = "UPDATE_CPU_DIRTY_LOGGING"
+    VM_DEAD = "VM_DEAD"
+
+
+OUTSIDE_GUEST_MODE, IN_GUEST_MODE, EXITING_GUEST_MODE = range(3)
+
+REQUESTS = word_of("requests")
+
+
+@dataclass(frozen=True)
+class TlbEntry:
+    """A translation that the processor remembers: the frame, what may be done, whether Dirty is set."""
+
+    pfn: int
+    rights: int
+    dirty: bool
+    level: int
+
+
+@dataclass
+class KvmVcpu:
+    """A vCPU and the processor it runs on."""
+
+    id: int
+    root: KvmMmuPage | None = None
+    """The tree it uses; none before it first enters and after its context was reset."""
+    smm: bool = False
+    requests: set[str] = field(default_factory=set)
+    mode: Shared[int] = Shared(OUTSIDE_GUEST_MODE)
+    """Whether it runs the guest; who wants it to stop says so here, and interrupts it."""
+    stays: int = 0
+    """How often it has entered the guest."""
+    flushes: int = 0
+    """How often it emptied the TLB, or the part for its root."""
+    tlb: dict[tuple[KvmMmuPage, int, int], TlbEntry] = field(default_factory=dict)
+    """Keyed by root, level and first gfn."""
+    upper_levels: dict[tuple[KvmMmuPage, int, int], tuple[KvmMmuPage, int]] = field(default_factory=dict)
+    """Tables that the processor remembers, with the rights on the way there; only where threads race.
+
+    Keyed by root, the level of the entry that pointed there, and its first gfn.
+    """
+    pml_enabled: bool = False
+    pml_buffer: list[int] = field(default_factory=list)
+    """Frames that the processor wrote and has not told yet, oldest first."""
+
+    mmio_gfn: int = 0
+    mmio_gen: int = 0
+    """The last MMIO access and the memslots' generation then: emulated again without a look at SPTEs."""
+
+    pf_taken: int = 0
+    pf_fixed: int = 0
+    pf_fast: int = 0
+    pf_spurious: int = 0
+    pf_emulate: int = 0
+    pf_mmio_spte_created: int = 0
+
+    def __post_init__(self) -> None:
+        self.where = place(VCPUS, self.id)
+
+    @property
+    def as_id(self) -> int:
+        """The address space it uses now."""
+        return int(self.smm)
+
+    def make_request(self, request: str) -> None:
+        """Ask it to do something before it next enters the guest (kvm_make_request())."""
+        if points.on:
+            points.access(RMW, self.where | REQUESTS)
+        self.requests.add(request)
+
+    def clear_request(self, request: str) -> None:
+        """It is going to do that."""
+        if points.on:
+            points.access(RMW, self.where | REQUESTS)
+        self.requests.remove(request)
+
+    def pending_requests(self) -> set[str]:
+        """What it was asked for by now (kvm_request_pending())."""
+        if points.on:
+            points.access(READ, self.where | REQUESTS)
+        return set(self.requests)
+
+    def exiting_guest_mode(self) -> int:
+        """Have it leave the guest if it is there; gives where it was (kvm_vcpu_exiting_guest_mode())."""
+        if points.on:
+            points.access(RMW, self.where | KvmVcpu.__dict__["mode"].word)
+        mode: int = self.__dict__["mode"]
+        if mode == IN_GUEST_MODE:
+            self.__dict__["mode"] = EXITING_GUEST_MODE
+        return mode
+
+
+def make_all_cpus_request(vcpus: list[KvmVcpu], request: str) -> bool:
+    """Vm.make_all_cpus_request() of these vCPUs."""
+    interrupted = []
+    for vcpu in vcpus:
+        vcpu.make_request(request)
+        if points.on and vcpu.exiting_guest_mode() != OUTSIDE_GUEST_MODE:
+            interrupted.append((vcpu, vcpu.stays))
+    for vcpu, stay in interrupted:
+        wait_until_out(vcpu, stay)
+    return bool(interrupted)
+
+
+def wait_until_out(vcpu: KvmVcpu, stay: int) -> None:
+    """Wait for the vCPU to have left the guest, where it was for the ``stay``-th time."""
+    state = vcpu.__dict__
+    points.wait(
+        vcpu.where | KvmVcpu.__dict__["mode"].word,
+        lambda: state["mode"] == OUTSIDE_GUEST_MODE or vcpu.stays != stay,
+    )

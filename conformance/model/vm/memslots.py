@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Memslots: which guest frames are backed by which host pages, and how large their mappings may be.
+
+Each address space (0, and 1 for SMM) has a set of its own. A set has a generation, which changes
+whenever the set does; MMIO SPTEs remember it, so that a new slot makes them stale without a search.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from conformance.model.layout import PG_LEVEL_4K
+from conformance.model.vm.host import pages_per
+from conformance.model.vm.points import BITMAPS, RMW, VM, Shared, place, points
+
+__all__ = [
+    "KVM_ADDRESS_SPACE_NUM",
+    "KVM_MEMSLOT_INVALID",
+    "KVM_MEM_LOG_DIRTY_PAGES",
+    "KVM_MEM_READONLY",
+    "KvmMemorySlot",
+    "KvmMemslots",
+    "mark_page_dirty_in_slot",
+]
+
+KVM_ADDRESS_SPACE_NUM = 2
+"""Address space 1 is SMM's."""
+
+KVM_MEM_LOG_DIRTY_PAGES, KVM_MEM_READONLY = 1, 2
+KVM_MEMSLOT_INVALID = 1 << 16
+"""KVM's own: the slot is going to be deleted or moved."""
+
+BITS_PER_LONG = 64
+
+
+@dataclass
+class KvmMemorySlot:
+    """``npages`` guest frames from ``base_gfn``, backed by host pages from ``page``."""
+
+    as_id: int
+    id: int
+    base_gfn: int
+    npages: int
+    page: int
+    flags: int
+    dirty_bitmap: list[int] | None = None
+    """One bit a page, in words of 64; there is none while nothing is logged."""
+
+    @property
+    def end_gfn(self) -> int:
+        """The first frame behind the slot."""
+        return self.base_gfn + self.npages
+
+    @property
+    def end_page(self) -> int:
+        """The first host page behind the slot."""
+        return self.page + self.npages
+
+    def contains(self, gfn: int) -> bool:
+        """Whether the slot backs ``gfn``."""
+        return self.base_gfn <= gfn < self.base_gfn + self.npages
+
+    def host_page(self, gfn: int) -> int:
+        """The host page that backs ``gfn``."""
+        return self.page + gfn - self.base_gfn
+
+    def gfn_of(self, page: int) -> int:
+        """The frame that a host page of the slot backs."""
+        return self.base_gfn + page - self.page
+
+    @property
+    def invalid(self) -> bool:
+        """Whether the slot is going to be deleted or moved, so that nothing may be mapped there any more."""
+        return bool(self.flags & KVM_MEMSLOT_INVALID)
+
+    @property
+    def readonly(self) -> bool:
+        """Whether writes of the guest must be emulated."""
+        return bool(self.flags & KVM_MEM_READONLY)
+
+    @property
+    def dirty_track_enabled(self) -> bool:
+        """Whether writes of the guest are to be logged, page by page."""
+        return bool(self.flags & KVM_MEM_LOG_DIRTY_PAGES)
+
+    def disallow_lpage(self, gfn: int, level: int) -> bool:
+        """Whether the slot forbids to map ``gfn`` at ``level``.
+
+        A huge page must not reach over the slot's ends, and guest frames and host pages must have the
+        same offset in it.
+        """
+        size = pages_per(level)
+        if (self.base_gfn ^ self.page) & size - 1:
+            return True
+        first = gfn & -size
+        return first < self.base_gfn or first + size > self.end_gfn
+
+    def largest_level(self, gfn: int, max_level: int) -> int:
+        """The largest level, up to ``max_level``, at which the slot allows to map ``gfn``."""
+        level = max_level
+        while level > PG_LEVEL_4K and self.disallow_lpage(gfn, level):
+            level -= 1
+        return level
+
+    def touch_bitmap(self, kind: int, word: int) -> None:
+        """Announce an access to a word of the bitmap, if the guest accesses frames that it is for."""
+        if points.on:
+            first = self.base_gfn + word * BITS_PER_LONG
+            if points.watches(first, first + BITS_PER_LONG):
+                points.access(kind, place(BITMAPS, self.as_id << 16 | self.id, word))
+
+    def new_dirty_bitmap(self, all_set: bool) -> None:
+        """Begin to log: nothing is dirty yet or, ``all_set``, everything is."""
+        words = (self.npages + BITS_PER_LONG - 1) // BITS_PER_LONG
+        self.dirty_bitmap = [(1 << BITS_PER_LONG) - 1 if all_set else 0] * words
+        rest = self.npages % BITS_PER_LONG
+        if all_set and rest:
+            self.dirty_bitmap[-1] = (1 << rest) - 1
+
+
+def mark_page_dirty_in_slot(slot: KvmMemorySlot | None, gfn: int) -> None:
+    """Log that the guest may have written ``gfn``, if the slot's writes are logged."""
+    if slot is not None and slot.dirty_track_enabled and slot.dirty_bitmap is not None:
+        offset = gfn - slot.base_gfn
+        slot.touch_bitmap(RMW, offset // BITS_PER_LONG)
+        slot.dirty_bitmap[offset // BITS_PER_LONG] |= 1 << offset % BITS_PER_LONG
+
+
+@dataclass
+class KvmMemslots:
+    """The memslots of one address space; who changes one makes another set of them.
+
+    Generations of different address spaces never meet: each counts in steps of their number.
+    """
+
+    as_id: int
+    generation: Shared[int] = Shared(0)
+    slots: dict[int, KvmMemorySlot] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.where = place(VM, 2 + self.as_id)
+
+    def gfn_to_memslot(self, gfn: int) -> KvmMemorySlot | None:
+        """The slot that backs ``gfn``; None is MMIO."""
+        for slot in self.slots.values():
+            if slot.base_gfn <= gfn < slot.base_gfn + slot.npages:
+                return slot
+        return None
+
+    def in_host_range(self, start: int, end: int) -> list[KvmMemorySlot]:
+        """The slots that host pages [``start``, ``end``) back."""
+        return [slot for slot in self.slots.values() if slot.page < end and start < slot.page + slot.npages]
+
+    def overlaps(self, id: int, start: int, end: int) -> bool:
+        """Whether a slot other than ``id`` has frames in [``start``, ``end``)."""
+        return any(
+            slot.id != id and slot.base_gfn < end and start < slot.end_gfn for slot in self.slots.values()
+        )

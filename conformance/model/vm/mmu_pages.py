@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The TDP MMU's page tables: what a table knows about itself, and when its memory may be used again.
+
+A table that is taken out of the tree may still be read by others that walk without a lock. So it is
+*retired*: its entries are frozen, which tells a late comer to try again, and its memory is given
+back only after an RCU grace period, when nobody can be walking it any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from conformance.model.changes import FREED_AFTER_GRACE_PERIOD
+from conformance.model.layout import PAGE_SHIFT, PT_PAGE_SIZE_MASK, SPTE_BASE_ADDR_MASK
+from conformance.model.semantics import Semantics
+from conformance.model.spte.make_spte import make_nonleaf_spte
+from conformance.model.vm.locks import ReadSections
+from conformance.model.vm.points import (
+    READ,
+    RMW,
+    SPTES,
+    TABLES,
+    VM,
+    WRITE,
+    Shared,
+    UseAfterFree,
+    place,
+    points,
+    word_of,
+)
+from conformance.model.words import clear
+
+__all__ = ["ENTRIES", "ROOT_LEVEL", "KvmMmuPage", "TableMemory", "TdpIter", "walk"]
+
+ENTRIES = 512
+ROOT_LEVEL = 4
+
+CALLBACKS = place(VM, word=word_of("RCU callbacks"))
+
+
+@dataclass(eq=False)
+class KvmMmuPage:
+    """A page table of the TDP MMU (struct kvm_mmu_page), or a root if it has no ``parent``.
+
+    The role of a table is its level and the address space; everything else is the same in all
+    tables of a VM. ``entries`` holds only what differs from the initial, non-present value.
+    """
+
+    serial: int
+    level: int
+    gfn: int
+    as_id: int
+    initial: int
+    parent: KvmMmuPage | None = None
+    entries: dict[int, int] = field(default_factory=dict)
+
+    invalid: Shared[bool] = Shared(False)
+    """Of a root: no vCPU may use it any more; those that do must let go."""
+    root_count: int = 0
+    """Of a root: how many hold it (tdp_mmu_root_count): the TDP MMU itself until it is zapped, vCPUs."""
+    scheduled_to_zap: bool = False
+    """Of a root: invalidated, and the TDP MMU has not given up its own reference yet."""
+    nx_huge_page_disallowed: Shared[bool] = Shared(False)
+    """It exists because a huge page must not be executed."""
+    listing: list[int] | None = field(default=None, repr=False)
+    """The table and all below as the observation lists it, until something there changes."""
+    watched: frozenset[int] = frozenset()
+    """The entries that several threads may touch."""
+
+    def __post_init__(self) -> None:
+        self.where = place(TABLES, self.serial)
+        self.sptes = place(SPTES, self.serial)
+
+    @property
+    def address(self) -> int:
+        """The physical address of the table; only that it is a table's own matters."""
+        return self.serial << PAGE_SHIFT
+
+    def read(self, index: int) -> int:
+        """The SPTE at ``index``: READ_ONCE()."""
+        if points.on and index in self.watched:
+            points.access(READ, self.sptes | index)
+        return self.entries.get(index, self.initial)
+
+    def write(self, index: int, spte: int) -> None:
+        """Store an SPTE: one plain store, without any of the bookkeeping that a change needs."""
+        if points.on and index in self.watched:
+            points.access(WRITE, self.sptes | index)
+        self._store(index, spte)
+
+    def xchg(self, index: int, spte: int) -> int:
+        """Store an SPTE; gives what it has replaced."""
+        if points.on and index in self.watched:
+            points.access(RMW, self.sptes | index)
+        old = self.entries.get(index, self.initial)
+        self._store(index, spte)
+        return old
+
+    def cmpxchg(self, index: int, old: int, new: int) -> int:
+        """Store ``new`` if the SPTE is still ``old``; gives what was there."""
+        if points.on and index in self.watched:
+            points.access(RMW, self.sptes | index)
+        found = self.entries.get(index, self.initial)
+        if found == old:
+            self._store(index, new)
+        return found
+
+    def fetch_and(self, index: int, mask: int) -> int:
+        """Keep only the bits of ``mask``; gives what was there."""
+        if points.on and index in self.watched:
+            points.access(RMW, self.sptes | index)
+        old = self.entries.get(index, self.initial)
+        self._store(index, old & mask)
+        return old
+
+    def no_longer(self, index: int, spte: int) -> Callable[[], bool]:
+        """A condition to wait for: that the entry is something else."""
+        return lambda: self.entries.get(index, self.initial) != spte
+
+    def _store(self, index: int, spte: int) -> None:
+        if spte == self.initial:
+            self.entries.pop(index, None)
+        else:
+            self.entries[index] = spte
+        table: KvmMmuPage | None = self
+        while table is not None and table.listing is not None:
+            table.listing = None
+            table = table.parent
+
+    def index_of(self, gfn: int) -> int:
+        """Which entry covers ``gfn``."""
+        return gfn >> 9 * (self.level - 1) & ENTRIES - 1
+
+    def gfn_at(self, index: int) -> int:
+        """The first gfn that the entry at ``index`` covers."""
+        return self.gfn + (index << 9 * (self.level - 1))
+
+
+class FreedEntries(dict[int, int]):
+    """What a table holds whose memory was given back: nobody may look, or write there."""
+
+    def __init__(self, table: KvmMmuPage) -> None:
+        super().__init__()
+        self.table = table
+
+    def _used(self, *_: object) -> NoReturn:
+        table = self.table
+        raise UseAfterFree(f"a freed table is used: of level {table.level}, for gfn {table.gfn:#x} on")
+
+    get = pop = keys = __getitem__ = __setitem__ = __contains__ = _used
+
+
+@dataclass
+class TableMemory:
+    """All tables that exist, and those whose memory waits for a grace period."""
+
+    k: Semantics
+    by_serial: dict[int, KvmMmuPage] = field(default_factory=dict)
+    """By number; those that were freed are there only while threads are explored, to tell who uses them."""
+    retired: list[KvmMmuPage] = field(default_factory=list)
+    rcu: ReadSections = field(default_factory=lambda: ReadSections("RCU"))
+    """Who walks the tables without mmu_lock."""
+    last_serial: int = 0
+
+    def new_root(self, as_id: int) -> KvmMmuPage:
+        """An empty table for the top."""
+        return self._new(ROOT_LEVEL, 0, as_id, None)
+
+    def new_child(self, parent: KvmMmuPage, index: int) -> KvmMmuPage:
+        """An empty table for what the entry at ``index`` of ``parent`` covers; it is not linked yet."""
+        return self._new(parent.level - 1, parent.gfn_at(index), parent.as_id, parent)
+
+    def _new(self, level: int, gfn: int, as_id: int, parent: KvmMmuPage | None) -> KvmMmuPage:
+        initial = self.k.layout.nonpresent_value
+        table = KvmMmuPage(self._new_serial(), level, gfn, as_id, initial, parent)
+        if points.on:
+            table.watched = points.watched_indexes(gfn, level)
+        self.by_serial[table.serial] = table
+        return table
+
+    def _new_serial(self) -> int:
+        """The next number; each thread that is explored has its own, whichever goes first."""
+        if points.on:
+            return points.thread.new_serial()
+        self.last_serial += 1
+        return self.last_serial
+
+    def drop(self, table: KvmMmuPage) -> None:
+        """Give back a table that was never linked (tdp_mmu_free_sp())."""
+        del self.by_serial[table.serial]
+
+    def pointer_to(self, table: KvmMmuPage, ad_disabled: bool) -> int:
+        """The SPTE that links ``table`` into the tree."""
+        return int(make_nonleaf_spte(self.k, table.address, ad_disabled))
+
+    def child(self, spte: int, level: int) -> KvmMmuPage | None:
+        """The table that the SPTE at ``level`` points to; None for a leaf and what is not present."""
+        if not spte & self.k.layout.spte_mmu_present_mask or level == 1 or spte & PT_PAGE_SIZE_MASK:
+            return None
+        return self.by_serial[(spte & SPTE_BASE_ADDR_MASK) >> PAGE_SHIFT]
+
+    def retire(self, table: KvmMmuPage) -> None:
+        """Give the table's memory back after a grace period (call_rcu())."""
+        if self.k.lacks(FREED_AFTER_GRACE_PERIOD):
+            self._free(table)
+            return
+        if points.on and self.rcu.waited_for:
+            points.access(RMW, CALLBACKS)
+        self.retired.append(table)
+
+    def free_retired(self) -> int:
+        """Wait for a grace period and free what was retired before it; gives the number of tables."""
+        if points.on:
+            points.access(RMW, CALLBACKS)
+        callbacks, self.retired = self.retired, []
+        self.rcu.synchronize()
+        for table in callbacks:
+            self._free(table)
+        return len(callbacks)
+
+    def _free(self, table: KvmMmuPage) -> None:
+        """Its memory is somebody else's; while threads race, whoever still uses it is told so."""
+        if points.on:
+            table.entries = FreedEntries(table)
+        else:
+            del self.by_serial[table.serial]
+
+    def without_address(self, spte: int) -> int:
+        """An SPTE that points to a table, without the one thing that depends on where it lies."""
+        return int(clear(spte, SPTE_BASE_ADDR_MASK))
+
+    def listed(self, table: KvmMmuPage) -> list[int]:
+        """The tree under ``table`` as flat quadruples (level, gfn, SPTE, serial of the child or 0).
+
+        Pre-order, ascending, without what is still as it was in the beginning.
+        """
+        if table.listing is None:
+            cells: list[int] = []
+            for index in sorted(table.entries):
+                spte = table.entries[index]
+                child = self.child(spte, table.level)
+                if child is None:
+                    cells += (table.level, table.gfn_at(index), spte, 0)
+                else:
+                    cells += (table.level, table.gfn_at(index), self.without_address(spte), child.serial)
+                    cells += self.listed(child)
+            table.listing = cells
+        return table.listing
+
+
+class TdpIter:
+    """A walk over the SPTEs for [``start``, ``end``), as (table, index, gfn, SPTE): pre-order, ascending.
+
+    What holds for tdp_iter, but for entries of the initial value, which are left out where nobody else
+    could have filled them: nobody does anything with them. An entry is read again before the walk steps down
+    from it to ``min_level``, so the caller may replace it by a table or a table by a page. A walk that gave
+    way goes on from the root: restart().
+    """
+
+    def __init__(
+        self, memory: TableMemory, root: KvmMmuPage, start: int, end: int, min_level: int = 1
+    ) -> None:
+        self.memory, self.root, self.end, self.min_level = memory, root, end, min_level
+        self.start = start
+        self.restarted = False
+
+    def __iter__(self) -> Iterator[tuple[KvmMmuPage, int, int, int]]:
+        yield from self._below(self.root)
+        while self.restarted:
+            self.restarted = False
+            yield from self._below(self.root)
+
+    def restart(self, gfn: int) -> None:
+        """Go on from the root, on the way to ``gfn`` (tdp_iter_restart())."""
+        self.start, self.restarted = gfn, True
+
+    def _below(self, table: KvmMmuPage) -> Iterator[tuple[KvmMmuPage, int, int, int]]:
+        shift = 9 * (table.level - 1)
+        first = max(self.start - table.gfn, 0) >> shift
+        last = min((self.end - 1 - table.gfn) >> shift, ENTRIES - 1)
+        entries, racing = table.entries, points.on
+        if racing:
+            indexes = sorted(index for index in entries.keys() | table.watched if first <= index <= last)
+        elif last - first < len(entries):
+            indexes = [index for index in range(first, last + 1) if index in entries]
+        else:
+            indexes = sorted(index for index in entries if first <= index <= last)
+        for index in indexes:
+            if racing:
+                spte = table.read(index)
+            elif index in entries:
+                spte = entries[index]
+            else:
+                continue
+            yield table, index, table.gfn + (index << shift), spte
+            if self.restarted:
+                return
+            if table.level > self.min_level:
+                child = self.memory.child(table.read(index), table.level)
+                if child is not None:
+                    yield from self._below(child)
+                    if self.restarted:
+                        return
+
+
+walk = TdpIter
+"""A walk that never gives way."""

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A VM as the MMU sees it: all state of the machine in one place (struct kvm and struct kvm_vcpu).
+
+The other modules are the operations on it. One step may run after the other, or several threads take theirs
+at a time (``threads``): what more than one of them touches is announced (``points``), locks are taken
+where the kernel takes them (``locks``), and where the kernel compares and exchanges, so do they.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from conformance.model.changes import EPT_AD_MASKS_ALWAYS
+from conformance.model.layout import PAGE_SHIFT
+from conformance.model.modes import Mode
+from conformance.model.semantics import Semantics
+from conformance.model.tdp_mmu.reader import Reader
+from conformance.model.vm.host import HostMemory
+from conformance.model.vm.kvm_vcpu import (
+    EXITING_GUEST_MODE,
+    IN_GUEST_MODE,
+    OUTSIDE_GUEST_MODE,
+    KvmVcpu,
+    Request,
+    TlbEntry,
+    make_all_cpus_request,
+)
+from conformance.model.vm.locks import Lock, ReadSections
+from conformance.model.vm.memslots import KVM_ADDRESS_SPACE_NUM, KvmMemorySlot, KvmMemslots
+from conformance.model.vm.mmu_pages import KvmMmuPage, TableMemory
+from conformance.model.vm.points import READ, RMW, VM, Shared, place, points, word_of
+
+__all__ = [
+    "EXITING_GUEST_MODE",
+    "IN_GUEST_MODE",
+    "MEMSLOTS",
+    "OUTSIDE_GUEST_MODE",
+    "KvmVcpu",
+    "Marks",
+    "Options",
+    "Request",
+    "TlbEntry",
+    "Vm",
+    "kvm_ad_enabled",
+    "make_all_cpus_request",
+]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What userspace and the administrator chose when the VM was made."""
+
+    vcpus: int = 1
+    eager_page_split: int = 1
+    """Whether huge pages are split when dirty logging begins, not one by one when they are written."""
+    nx_huge_pages: int = 0
+    manual_protect: int = 0
+    """KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: bit 0 get does not clear, bit 1 a new log is all dirty."""
+    pml: int = 0
+    """Whether the processor logs dirty guest addresses in a buffer (page-modification logging)."""
+
+
+MEMSLOTS = word_of("memslots")
+ROOTS = word_of("tdp_mmu_roots")
+NX_HUGE_PAGES = word_of("possible_nx_huge_pages")
+
+
+@dataclass
+class Marks:
+    """What KVM has told the host about its frames."""
+
+    dirty: set[int] = field(default_factory=set)
+    accessed: set[int] = field(default_factory=set)
+
+
+@dataclass
+class Vm:
+    """One VM with its vCPUs, its memory and everything that KVM keeps for it."""
+
+    k: Semantics
+    mode: Mode
+    options: Options
+    host: HostMemory
+    memory: TableMemory
+    vcpus: list[KvmVcpu]
+    memslots: list[KvmMemslots] = field(
+        default_factory=lambda: [KvmMemslots(as_id, as_id) for as_id in range(KVM_ADDRESS_SPACE_NUM)]
+    )
+    roots: list[KvmMmuPage] = field(default_factory=list)
+    """All roots that are not gone, oldest first; an invalid one goes with its last reference."""
+
+    slots_lock: Lock = field(default_factory=lambda: Lock("slots_lock"))
+    mmu_lock: Lock = field(default_factory=lambda: Lock("mmu_lock"))
+    srcu: ReadSections = field(default_factory=lambda: ReadSections("SRCU"))
+    """Who uses memslots, and so do vCPUs but while they are in the guest."""
+
+    mmu_invalidate_in_progress: Shared[int] = Shared(0)
+    mmu_invalidate_seq: Shared[int] = Shared(0)
+    """Counted up at the end of each invalidation: what was looked up in the host before is stale."""
+    mmu_invalidate_range: Shared[tuple[int, int] | None] = Shared(None)
+    """What is being invalidated, [first, last + 1): host pages or, since v6.8, guest frames."""
+    mn_active_invalidate_count: int = 0
+    mn_invalidate_lock: Lock = field(default_factory=lambda: Lock("mn_invalidate_lock"))
+    """Protects that count, and holds up who would change memslots until it is 0."""
+
+    had_memslot: bool = False
+    """Whether there ever was a memslot: their size sets the budget of shadow pages, at first none."""
+    nx_huge_pages: bool = False
+    possible_nx_huge_pages: list[KvmMmuPage] = field(default_factory=list)
+    """Tables that stand where, but for the NX mitigation, a huge page could be; oldest first."""
+    cpu_dirty_logging_count: int = 0
+    need_resched: bool = False
+    """Whether whoever walks long is asked to let others run."""
+    while_away: Callable[[], None] | None = None
+    """What somebody else does when KVM next gives way in the middle of zapping a root; once."""
+    dead: bool = False
+    """Whether KVM found the VM broken (KVM_BUG_ON()); vCPUs do not run any more."""
+    destroyed: bool = False
+    marks: Marks | None = None
+    """Kept only where threads race: sequentially nobody asks for it."""
+    caches_upper_levels: bool = False
+    """Whether processors remember tables, as they do where threads race."""
+    reader: Reader | None = None
+    """Who walks the tables without a lock, at most one."""
+
+    nx_lpage_splits: int = 0
+    pages: dict[int, int] = field(default_factory=lambda: {1: 0, 2: 0, 3: 0})
+    """How many leaf SPTEs there are at each level."""
+    remote_tlb_flush_requests: int = 0
+    remote_tlb_flush: int = 0
+
+    def __post_init__(self) -> None:
+        self.where = place(VM)
+
+    def active_memslots(self, as_id: int) -> KvmMemslots:
+        """The memslots of an address space as they are now; what was read stays as it was."""
+        if points.on:
+            points.access(READ, self.where | MEMSLOTS)
+        return self.memslots[as_id]
+
+    def slots_of(self, vcpu: KvmVcpu) -> KvmMemslots:
+        """The memslots of the address space that the vCPU uses."""
+        return self.active_memslots(vcpu.as_id)
+
+    def slot_of(self, vcpu: KvmVcpu, gfn: int) -> KvmMemorySlot | None:
+        """The memslot that backs ``gfn`` for the vCPU."""
+        return self.active_memslots(vcpu.as_id).gfn_to_memslot(gfn)
+
+    def listed_roots(self) -> list[KvmMmuPage]:
+        """All roots, newest first."""
+        if points.on:
+            points.access(READ, self.where | ROOTS)
+        return self.roots[::-1]
+
+    def change_roots(self) -> None:
+        """Announce that the list of roots changes, or their counts."""
+        if points.on:
+            points.access(RMW, self.where | ROOTS)
+
+    def change_nx_huge_pages(self) -> None:
+        """Announce that the list of possible huge pages is used (under tdp_mmu_pages_lock)."""
+        if points.on:
+            points.access(RMW, self.where | NX_HUGE_PAGES)
+
+    def make_all_cpus_request(self, request: str) -> bool:
+        """Ask every vCPU to do something before it enters the guest; whether any had to be interrupted.
+
+        Those that are in the guest are waited for: interrupts come between two instructions.
+        """
+        return make_all_cpus_request(self.vcpus, request)
+
+    @property
+    def manual_dirty_log_protect(self) -> bool:
+        """Whether getting the dirty log leaves it as it is, to be cleared by a call of its own."""
+        return bool(self.options.manual_protect & 1)
+
+    @property
+    def dirty_log_initially_set(self) -> bool:
+        """Whether a new dirty log says that everything is dirty, so that nothing needs protection yet."""
+        return self.options.manual_protect & 3 == 3
+
+    @property
+    def end_gfn(self) -> int:
+        """The first frame that MAXPHYADDR cannot address; neither slots nor walks reach it."""
+        return 1 << self.mode.phys_bits - PAGE_SHIFT
+
+    @property
+    def has_pml(self) -> bool:
+        """Whether the processor has a log of its own (cpu_dirty_log_size is not 0)."""
+        return bool(self.options.pml)
+
+
+def kvm_ad_enabled(k: Semantics) -> bool:
+    """Whether the processor sets Accessed and Dirty in the VM's SPTEs."""
+    return bool(k.kvm_ad_enabled if k.has(EPT_AD_MASKS_ALWAYS) else k.shadow_accessed_mask)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Names of points: which function is about to do what to what, for people.
+
+The function is the one that runs; ours have the kernel's names. What merely helps another is passed over.
+"""
+
+from __future__ import annotations
+
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from conformance.model.vm.points import (
+    BITMAPS,
+    EVENTS,
+    GUEST_PTES,
+    HOST_PTES,
+    LOCKS,
+    SPTES,
+    TABLES,
+    VCPUS,
+    WORDS,
+    Access,
+    UseAfterFree,
+    spot,
+)
+
+if TYPE_CHECKING:
+    from conformance.model.vm.mmu_pages import TableMemory
+
+__all__ = ["name_of_function", "name_of_place", "name_of_point", "spte_at"]
+
+VERBS = {
+    Access.READ: "reads",
+    Access.WRITE: "writes",
+    Access.RMW: "exchanges",
+    Access.LOCK: "takes",
+    Access.LOCK_SHARED: "takes for read",
+    Access.UNLOCK: "gives back",
+    Access.WAIT: "waits for",
+    Access.MARK: "marks",
+}
+LEVELS = {1: "4K", 2: "2M", 3: "1G", 4: "512G"}
+EXACT = {"cmpxchg": "compares and exchanges", "fetch_and": "clears bits of"}
+HELPERS = {
+    f"conformance.{name}"
+    for name in (
+        "model.machine.steps",
+        "model.shadow_mmu.page",
+        "model.vm.kvm_vcpu",
+        "model.vm.locks",
+        "model.vm.memslots",
+        "model.vm.mmu_pages",
+        "model.vm.points",
+        "model.vm.vm",
+        "races.model.shadow",
+        "races.model.threads",
+    )
+}
+
+
+def name_of_point(memory: TableMemory, frame: FrameType | None, pending: tuple[int, int]) -> str:
+    """For example ``fast_page_fault reads spte 4K gfn=0x10``."""
+    kind, where = pending
+    if where == EVENTS:
+        what = "the guest's access" if name_of_function(frame) == "guest_access" else "an event"
+        return f"{name_of_function(frame)} marks {what}"
+    return f"{name_of_function(frame)} {_verb(frame, kind)} {name_of_place(memory, where)}"
+
+
+def _verb(frame: FrameType | None, kind: int) -> str:
+    while frame is not None and frame.f_globals.get("__name__") in HELPERS:
+        if frame.f_code.co_name in EXACT:
+            return EXACT[frame.f_code.co_name]
+        frame = frame.f_back
+    return VERBS[Access(kind)]
+
+
+def name_of_function(frame: FrameType | None) -> str:
+    """The innermost function in which a thread stands that is one of the kernel's."""
+    while frame is not None:
+        code = frame.f_code
+        private = code.co_name.startswith("_") and not code.co_name.startswith("__")
+        if frame.f_globals.get("__name__") not in HELPERS and not private and code.co_name[0] != "<":
+            return code.co_name
+        frame = frame.f_back
+    return "somebody"
+
+
+def name_of_place(memory: TableMemory, where: int) -> str:
+    """What is there."""
+    kind, number, word = spot(where)
+    if kind == SPTES:
+        table = memory.by_serial.get(number)
+        if table is None:
+            return f"spte {word} of table {number}"
+        return f"spte {LEVELS[table.level]} gfn={table.gfn_at(word):#x}"
+    if kind == TABLES:
+        return f"{WORDS[word]} of root {number}"
+    if kind == VCPUS:
+        return f"vcpu{number}'s {WORDS[word]}"
+    if kind == HOST_PTES:
+        return f"host pte of gfn {word:#x}" if word else f"host ptes from page {number << 9:#x}"
+    if kind == GUEST_PTES:
+        return f"gpte {word}"
+    if kind == BITMAPS:
+        return f"dirty bitmap of slot {number & 0xFFFF}, word {word}"
+    return WORDS[word] if kind == LOCKS else f"kvm's {WORDS[word]}"
+
+
+def spte_at(memory: TableMemory, where: int) -> tuple[int, int, int] | None:
+    """Level, first gfn and value of the SPTE there, if it is one."""
+    kind, number, word = spot(where)
+    table = memory.by_serial.get(number)
+    if kind != SPTES or table is None:
+        return None
+    try:
+        return table.level, table.gfn_at(word), table.entries.get(word, table.initial)
+    except UseAfterFree:
+        return None

@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A race on the model's machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conformance.model.changes import NO_PFN_DIRTY
+from conformance.model.modes import MODES
+from conformance.model.profiles import Profile
+from conformance.races.model.shadow import RacingShadow
+from conformance.races.model.threads import RacingMachine
+from conformance.races.race import Race
+from conformance.races.side import Side
+from conformance.races.subject import Memslot, Subject
+
+__all__ = ["model_side"]
+
+
+def model_side(race: Race, profile: Profile, mode: str) -> Subject:
+    """The race on the model of a kernel with ``profile``."""
+    form = race.form
+    given: dict[str, Any] = {"setup": form.setup, "threads": form.threads, "closing": form.closing}
+    racing: Any
+    if race.shadow:
+        racing = RacingShadow(profile, direct=race.direct, vcpus=form.options["vcpus"], **given)
+    else:
+        racing = RacingMachine(profile, MODES[mode], form.options, **given)
+    tells_dirty = not profile.has(NO_PFN_DIRTY)
+    return Side(racing, memslots=_memslots(race), destroyed=form.destroys, tells_dirty=tells_dirty)
+
+
+def _memslots(race: Race) -> tuple[Memslot, ...]:
+    """The memslots that a setup leaves; the only one of shadow paging is logged if its setup says so."""
+    if race.shadow:
+        return (Memslot(0, 0, 1 << 20, any(kind == "log" for kind, _ in race.form.setup)),)
+    return race.form.memslots

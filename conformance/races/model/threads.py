@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Threads: several lists of steps taken at a time, each stopped before every access to shared memory.
+
+A thread is a greenlet: it announces what it is going to touch and stands still until whoever explores has it
+go on. So every interleaving can be had, and each exactly, as often as one likes. Memory is sequentially
+consistent.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from greenlet import getcurrent, greenlet
+
+from conformance.model.changes import CHANGE_PTE_WRAPPED, NO_PFN_DIRTY
+from conformance.model.machine.machine import Machine
+from conformance.model.machine.observation import observe
+from conformance.model.machine.steps import take_step
+from conformance.model.modes import Mode
+from conformance.model.profiles import Profile
+from conformance.model.semantics import Semantics
+from conformance.model.vm.mmu_pages import TableMemory
+from conformance.model.vm.points import UseAfterFree, points
+from conformance.model.vm.vm import Marks
+from conformance.races.model.naming import name_of_point, spte_at
+from conformance.races.model.snapshot import Snapshot
+
+__all__ = ["Ending", "Race", "RacingMachine", "Steps"]
+
+Steps = Sequence[tuple[str, Mapping[str, int]]]
+
+SERIALS = 1 << 12
+"""How many tables a thread may make."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What came of a schedule: ``events`` in order, and what is to be seen after the closing steps.
+
+    ``outcomes`` are those of the closing steps, ``dirty`` and ``accessed`` the frames that KVM has told the
+    host of, ``complaints`` its WARNs and BUGs, and uses of freed tables.
+    """
+
+    events: list[tuple[Any, ...]]
+    outcomes: list[list[int]]
+    observation: dict[str, Any]
+    dirty: frozenset[int]
+    accessed: frozenset[int]
+    complaints: tuple[str, ...]
+
+
+class RacingThread(greenlet):
+    """One thread, from its first step to its last."""
+
+    def __init__(self, race: Race, number: int) -> None:
+        super().__init__()
+        self.race, self.number, self.name = race, number, race.threads[number]
+        self.pending: tuple[int, int] | None = None
+        self.condition: Callable[[], bool] | None = None
+        self.obstacle: tuple[int, Callable[[], bool]] | None = None
+        self.serial = 0
+
+    def run(self) -> None:
+        """Take the steps, schedule after schedule."""
+        while True:
+            self.take_steps()
+            self.pending = None
+            self.race.hub.switch()
+
+    def begin(self) -> None:
+        """Forget what was."""
+        self.condition = self.obstacle = None
+        self.serial = self.race.first_serial + self.number * SERIALS
+
+    def take_steps(self) -> None:
+        """Take all steps once; a use of what was freed ends the thread with a complaint."""
+        race = self.race
+        for step, arguments, text in race.steps[self.number]:
+            try:
+                outcome = race.take(step, arguments)
+            except UseAfterFree as error:
+                race.crashes.append(f"MEMORY {error}")
+                break
+            race.events.append(("step", self.name, f"{text}: {' '.join(map(str, outcome))}"))
+
+    def new_serial(self) -> int:
+        """A number for a table, the same in every schedule."""
+        self.serial += 1
+        return self.serial
+
+    def alone(self) -> bool:
+        """Whether all other threads have ended."""
+        return all(thread is self or thread.pending is None for thread in self.race.running)
+
+
+class Race(ABC):
+    """``threads`` that race after a ``setup``, whatever they race in: that is for those derived from it.
+
+    ``setup`` is done once, one step after the other, and ``closing`` likewise after each schedule. begin()
+    puts every thread at its first point; then advance() has one do what it has announced, if it is ready().
+    """
+
+    memory: TableMemory
+    k: Semantics
+
+    def __init__(self, threads: Mapping[str, Steps], closing: Steps) -> None:
+        self.threads = tuple(threads)
+        self.steps = [
+            [(step, dict(given), _text(step, given)) for step, given in steps] for steps in threads.values()
+        ]
+        self.closing = [(step, dict(given)) for step, given in closing]
+        self.events: list[tuple[Any, ...]] = []
+        self.crashes: list[str] = []
+        self.made: dict[Any, tuple[int, list[tuple[str, Any]]]] = {}
+        """SPTEs that were made in some schedule, by what they were made of, and the complaints about them."""
+        self.running: list[RacingThread] = []
+        self.hub = getcurrent()
+        self.first_serial = 0
+        self.watched: frozenset[int] | None = None
+        points.on, points.events = False, None
+
+    @abstractmethod
+    def take(self, step: str, given: dict[str, int]) -> list[int]:
+        """Take one step."""
+
+    @abstractmethod
+    def seen(self) -> tuple[dict[str, Any], Marks]:
+        """What is to be seen at the end, and what the host was told of its frames."""
+
+    def note_state(self, root: object) -> None:
+        """The setup is done: this is what begin() goes back to."""
+        self.k.events.clear()
+        points.watched = self.watched
+        for table in self.memory.by_serial.values():
+            table.watched = points.watched_indexes(table.gfn, table.level)
+        self.first_serial = self.memory.last_serial + 1
+        self.memory.last_serial += 1 + SERIALS * len(self.threads)
+        self._state = Snapshot(root)
+
+    def begin(self) -> None:
+        """Go back to the state after the setup, with every thread at its first point."""
+        points.on = False
+        self._state.restore()
+        self.k.events.clear()
+        self.events, self.crashes = [], []
+        self.hub = getcurrent()
+        points.watched, points.stand_still = self.watched, self.hub.switch
+        # One that was left in the middle is of no use any more.
+        self.running = [
+            thread if thread.pending is None else RacingThread(self, thread.number) for thread in self.running
+        ] or [RacingThread(self, number) for number in range(len(self.threads))]
+        for number, thread in enumerate(self.running):
+            thread.begin()
+            self.advance(number)
+
+    def pending(self, t: int) -> tuple[int, int] | None:
+        """What thread ``t`` is going to do, as (kind, place); None if it has ended."""
+        return self.running[t].pending
+
+    def ready(self, t: int) -> bool:
+        """Whether it can: not if it has ended, or has to wait for a lock or for others."""
+        thread = self.running[t]
+        if thread.pending is None:
+            return False
+        return thread.condition is None or thread.condition()
+
+    def advance(self, t: int) -> None:
+        """Have it do so, and run to its next point. Only one race is explored at a time."""
+        thread = self.running[t]
+        points.thread = thread
+        points.on = True
+        try:
+            thread.switch()
+        finally:
+            points.on = False
+
+    def name(self, t: int) -> str:
+        """That in words, with the function that is going to do it."""
+        thread = self.running[t]
+        if thread.pending is None:
+            return f"{self.threads[t]}: has ended"
+        return f"{self.threads[t]}: {name_of_point(self.memory, thread.gr_frame, thread.pending)}"
+
+    def spte(self, t: int) -> tuple[int, int, int] | None:
+        """Level, gfn and value of the SPTE that it is going to touch, if it is one."""
+        pending = self.running[t].pending
+        return spte_at(self.memory, pending[1]) if pending is not None else None
+
+    def peek(self, where: int) -> int:
+        """What is in the SPTE at a place now."""
+        found = spte_at(self.memory, where)
+        return found[2] if found is not None else 0
+
+    def finish(self) -> Ending:
+        """Take the closing steps, and see what has become of everything."""
+        points.events = self.events
+        outcomes = [self.take(step, given) for step, given in self.closing]
+        points.events = None
+        told = [event for event, truth in self.k.events if truth and event.startswith(("WARN ", "BUG "))]
+        observation, marks = self.seen()
+        return Ending(
+            events=self.events,
+            outcomes=outcomes,
+            observation=observation,
+            dirty=frozenset(marks.dirty),
+            accessed=frozenset(marks.accessed),
+            complaints=(*told, *self.crashes),
+        )
+
+
+class RacingMachine(Race):
+    """The race of ``threads``, of a kernel with ``profile`` on the host of ``mode``."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        mode: Mode,
+        options: Mapping[str, int],
+        *,
+        setup: Steps = (),
+        threads: Mapping[str, Steps],
+        closing: Steps = (),
+    ) -> None:
+        super().__init__(threads, closing)
+        machine = Machine(profile, mode, **options)
+        vm = self.vm = machine.vm
+        self.k, self.memory = vm.k, vm.memory
+        vm.marks = Marks()
+        vm.caches_upper_levels = True
+        vm.host.wraps_change_pte = not vm.k.lacks(CHANGE_PTE_WRAPPED)
+        for step, given in setup:
+            machine.step(step, **given)
+        if vm.reader is not None:
+            raise ValueError("no reader can be left in the tables where threads race")
+        if not vm.k.has(NO_PFN_DIRTY):
+            # What the setup has told is told; from now on only what KVM finds anew.
+            vm.marks = Marks()
+        # What nobody can race for is not announced.
+        names = {step for steps in self.steps for step, _, _ in steps}
+        vm.memory.rcu.waited_for = "grace_period" in names
+        vm.srcu.waited_for = "set_memory_region" in names
+        taken = [(step, given) for steps in self.steps for step, given, _ in steps] + self.closing
+        self.watched = frozenset(given["gfn"] for step, given in taken if step == "access")
+        self.note_state(vm)
+
+    def take(self, step: str, given: dict[str, int]) -> list[int]:
+        """Take one step of the machine's."""
+        return take_step(self.vm, step, given)
+
+    def seen(self) -> tuple[dict[str, Any], Marks]:
+        """What the machine's observation shows."""
+        assert self.vm.marks is not None
+        return observe(self.vm, [], []), self.vm.marks
+
+
+def _text(step: str, given: Mapping[str, int]) -> str:
+    """The step as people read it."""
+    arguments = (f"{name}={value:#x}" if value > 9 else f"{name}={value}" for name, value in given.items())
+    return " ".join((step, *arguments))

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Judging one scenario in one mode on one kernel: played on both sides, its claims, its golden transcript."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from conformance.differential.unjudged import unjudged
+from conformance.differential.verdict import Counterexample, Result, Verdict
+from conformance.errors import ConformanceError
+from conformance.kernels.releases import release_numbers
+from conformance.model.profiles import profile_of
+from conformance.oracles.lacking import Lacking
+from conformance.scenarios import goldens
+from conformance.scenarios.comparing import Difference, Played, Sides, broken_claim, play
+from conformance.scenarios.goldens import Golden
+from conformance.scenarios.shrinking import shorten
+from conformance.scenarios.steps import unusual
+from conformance.scenarios.story import Claim, Script
+from conformance.scenarios.transcript import transcript
+
+__all__ = ["ENGINE", "ORACLE", "Facts", "again", "counterexample", "golden_of", "judge"]
+
+ORACLE, ENGINE = "kvm", "story"
+SHOWN = 40
+"""Lines of a diff or of a transcript that a report shows at the most."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a judgement must know of the kernel besides its code.
+
+    ``series`` is None for a kernel without golden transcripts, ``arguments`` are those of the command line
+    that chose it.
+    """
+
+    series: str | None
+    version: str
+    arguments: tuple[str, ...]
+
+
+def judge(arena: Sides, name: str, script: Script, facts: Facts, *, golden: bool) -> Result:
+    """Play a scenario and say what came of it. ``golden``: it must equal its golden transcript, too."""
+    start = time.monotonic()
+    try:
+        played = play(arena, script)
+    except ValueError as problem:
+        spent = time.monotonic() - start
+        reason = f"makes no sense: {problem}"
+        return Result(name, ORACLE, ENGINE, arena.mode.name, Verdict.ERROR, 0, spent, reason)
+    except Lacking as lacking:
+        spent = time.monotonic() - start
+        return unjudged(Result(name, ORACLE, ENGINE, arena.mode.name, Verdict.ERROR, 0, spent), lacking)
+    compared = len(played.kernel)
+
+    def result(verdict: Verdict, reason: str, found: Counterexample | None = None) -> Result:
+        spent = time.monotonic() - start
+        return Result(name, ORACLE, ENGINE, arena.mode.name, verdict, compared, spent, reason, found)
+
+    command = again(facts, ["scenario", "run", name, "--mode", arena.mode.name])
+    if played.difference is not None:
+        short, shown = shorten(arena, script, played.difference)
+        place = f"step {played.difference.at + 1} of {len(script.steps)}, shortened to {len(short.steps)}"
+        return result(Verdict.FAIL, place, counterexample(arena, short, shown, command))
+    broken = broken_claim(arena, script.claims, played.kernel)
+    if broken is not None:
+        place = f"a claim after step {broken.after + 1} of {len(script.steps)}"
+        return result(Verdict.FAIL, place, _broken(script, broken, command))
+    reason = f"{len(script.steps)} steps agree, {len(script.claims)} claims hold"
+    if golden and facts.series is not None:
+        try:
+            seen = golden_of(arena, name, script, played, facts)
+            blessed, changed, drift = seen.blessed(), goldens.difference(seen), seen.drift()
+        except ConformanceError as damaged:
+            return result(Verdict.ERROR, str(damaged))
+        if blessed is None:
+            todo = f"conformance scenario bless {name}"
+            return result(Verdict.ERROR, f"there is no golden transcript yet; `{todo}` writes it")
+        if changed and drift and profile_of(release_numbers(drift)).changes != arena.k.profile.changes:
+            unlike = f"not compared with its golden transcript: that is of {drift}, which has other changes"
+            return result(Verdict.PASS, f"{reason}; {unlike}")
+        if changed:
+            place = "kernel and model agree, but no longer with the golden transcript"
+            return result(Verdict.FAIL, place, _unlike_golden(script, changed, command))
+        reason += f"; its golden transcript is of {drift}" if drift else ""
+    return result(Verdict.PASS, reason)
+
+
+def golden_of(arena: Sides, name: str, script: Script, played: Played, facts: Facts) -> Golden:
+    """The transcript of a run that passed, as a golden file."""
+    body = transcript(arena.k, script.steps, played.kernel)
+    holding = [f"claim    step {claim.after + 1}: {claim.sentence}" for claim in script.claims]
+    verdict = f"PASS     kernel and model agree in {len(script.steps)} steps, {len(holding)} claims hold"
+    assert facts.series is not None
+    return Golden(name, facts.series, arena.mode.name, facts.version, (*body, "", *holding, verdict))
+
+
+def again(facts: Facts, command: Sequence[str]) -> str:
+    """The command that shows it again."""
+    return shlex.join(["conformance", *command, *facts.arguments])
+
+
+def counterexample(arena: Sides, script: Script, played: Played, command: str) -> Counterexample:
+    """A difference for people: the steps that lead to it, and on what the sides differ.
+
+    Where the kernel died or complained the transcript up to there goes with it.
+    """
+    found = played.difference or Difference(0, ())
+    details: list[str] = []
+    if found.crash is not None or any(name == "events" for name, *_ in found.facts):
+        details = transcript(arena.k, script.steps, played.kernel)[-SHOWN:]
+    return Counterexample(
+        inputs={},
+        decoded={},
+        kernel={name: kernel for name, kernel, _ in found.facts},
+        model={name: model for name, _, model in found.facts},
+        again=command,
+        crash=found.crash,
+        steps=(*unusual(script.options), *map(str, script.steps)),
+        details=tuple(details),
+    )
+
+
+def _broken(script: Script, claim: Claim, command: str) -> Counterexample:
+    steps = (*unusual(script.options), *map(str, script.steps[: claim.after + 1]))
+    seen, claimed = {claim.sentence: "does not hold"}, {claim.sentence: "holds"}
+    return Counterexample({}, {}, seen, claimed, command, steps=steps, sides=("kernel", "claim"))
+
+
+def _unlike_golden(script: Script, changed: list[str], command: str) -> Counterexample:
+    more = [f"... and {len(changed) - SHOWN} lines more"] if len(changed) > SHOWN else []
+    sides = ({"transcript": "as it is now"}, {"transcript": "as it was blessed"})
+    details = (*changed[:SHOWN], *more)
+    return Counterexample({}, {}, *sides, command, details=details, sides=("now", "golden"))

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A whole run of scenarios: kernels are opened and their KVM built, then every scenario in every mode."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from pathlib import Path
+
+from conformance.differential.unjudged import once
+from conformance.differential.verdict import KernelReport, Report, Result, Verdict
+from conformance.errors import ConformanceError
+from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel
+from conformance.model.modes import MODES
+from conformance.model.profiles import Profile, profile_of
+from conformance.oracles.kvm.build import CannotBuild, build_kvm
+from conformance.sandbox.processes import Ended
+from conformance.scenarios import saved
+from conformance.scenarios.judging_scenario import ENGINE, ORACLE, Facts, judge
+from conformance.scenarios.saved import Saved, is_file_name
+from conformance.scenarios.sides import KvmArena
+from conformance.scenarios.stories import STORIES
+from conformance.scenarios.story import TDP_MODES, Story, stories
+from conformance.workers import workers
+
+__all__ = ["Ready", "ScenarioPlan", "check_modes", "prepare", "run", "scenario", "scenarios"]
+
+Progress = Callable[[str], None]
+Advance = Callable[[Result], None]
+Scenario = Story | Saved
+CHUNK = 8
+"""Scenarios that one worker process plays in a row."""
+
+
+@dataclass(frozen=True)
+class ScenarioPlan:
+    """What to play: selectors, patches, globs on names or paths of files, modes (none: all), processes."""
+
+    kernels: tuple[str, ...] = ()
+    patches: tuple[Path, ...] = ()
+    names: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+    jobs: int = 2
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A kernel whose whole KVM is built."""
+
+    kernel: Kernel
+    library: Path
+    profile: Profile
+    facts: Facts
+    start: float
+    """When it was begun with, on time.monotonic()'s clock."""
+
+    def report(self) -> KernelReport:
+        """The kernel's report, still empty."""
+        return _report_on(self.kernel)
+
+    def arena(self, mode: str) -> KvmArena:
+        """Kernel and model in a mode."""
+        return KvmArena(self.library, self.profile, MODES[mode])
+
+
+def _report_on(kernel: Kernel) -> KernelReport:
+    """The report of a kernel, still empty."""
+    return KernelReport(
+        kernel.selector,
+        kernel.title,
+        kernel.version,
+        kernel.drift,
+        notes=kernel.notes,
+        compiler=kernel.compiler.text,
+    )
+
+
+def check_modes(names: Sequence[str]) -> None:
+    """Raise ConformanceError about a mode in which no scenario is played."""
+    for name in names:
+        if name not in TDP_MODES:
+            known = "is not one of the TDP MMU's" if name in MODES else "does not exist"
+            raise ConformanceError(f"mode {name} {known}; scenarios have {', '.join(TDP_MODES)}.")
+
+
+def scenarios(names: Sequence[str]) -> list[Scenario]:
+    """The stories and files of these names; every story if none is named. Raises ConformanceError."""
+    told = [name for name in names if not is_file_name(name)]
+    found: list[Scenario] = [saved.read(name) for name in names if is_file_name(name)]
+    return [*(stories(told) if told or not names else []), *found]
+
+
+def scenario(name: str) -> Scenario:
+    """The story or file of this very name."""
+    return saved.read(name) if is_file_name(name) else STORIES[name]
+
+
+def prepare(selector: str, patches: Sequence[Path], progress: Progress) -> Ready | KernelReport:
+    """A kernel made ready, or the report that says why it cannot be."""
+    start = time.monotonic()
+    title = " + ".join([selector, *(patch.name for patch in patches)])
+    try:
+        kernel = open_kernel(selector, patches, progress=progress)
+    except BuildError as error:
+        return KernelReport(selector, title, "", error=str(error))
+    report = _report_on(kernel)
+    try:
+        library = build_kvm(kernel, Cache(), progress)
+    except CannotBuild as why:
+        return replace(report, unreached=str(why))
+    except BuildError as error:
+        return replace(report, error=str(error))
+    words = (word for patch in patches for word in ("--patch", str(patch)))
+    arguments = ("--kernel", selector, *words, *kernel.compiler.arguments)
+    facts = Facts(kernel.series, kernel.version, arguments)
+    return Ready(kernel, library, profile_of(kernel.release), facts, start)
+
+
+def run(plan: ScenarioPlan, *, progress: Progress, advance: Advance | None = None) -> Report:
+    """Carry out a plan.
+
+    Raises ConformanceError if the plan names what there is not; a kernel that cannot be judged is an error
+    in its report, one that the oracle cannot reach at all is skipped.
+    """
+    start = time.monotonic()
+    selectors = expand(list(plan.kernels))
+    check_modes(plan.modes)
+    chosen = scenarios(plan.names)
+    prepared: list[Ready | KernelReport] = []
+    reports: dict[str, KernelReport] = {}
+    missing = ""
+    try:
+        for selector in selectors:
+            prepared.append(prepare(selector, plan.patches, progress))
+        with workers(plan.jobs) as pool:
+            under_way = [
+                (ready, _submit(pool, ready, chosen, plan.modes))
+                for ready in prepared
+                if isinstance(ready, Ready)
+            ]
+            for ready, futures in under_way:
+                report = reports[ready.kernel.selector] = ready.report()
+                _collect(report, ready, futures, progress, advance)
+    except Ended as ended:
+        missing = f"not reached: {ended}"
+    done: list[KernelReport] = []
+    for selector, made in zip_longest(selectors, prepared):
+        if isinstance(made, KernelReport):
+            done.append(made)
+        elif made is None:
+            done.append(KernelReport(selector, selector, "", error=f"{selector}: {missing}."))
+        else:
+            report = reports.get(made.kernel.selector) or made.report()
+            if missing and not report.seconds:
+                report.results += _not_played(report, chosen, plan.modes, missing)
+            done.append(report)
+    return Report(done, None, time.monotonic() - start)
+
+
+def _not_played(
+    report: KernelReport, chosen: Sequence[Scenario], wanted: Sequence[str], reason: str
+) -> list[Result]:
+    """Which stories have no result, since the time limit ended before."""
+    seen = {(result.property, result.mode) for result in report.results}
+    modes = [mode for mode in TDP_MODES if not wanted or mode in wanted]
+    owed = [(told.name, mode) for told in chosen for mode in modes if mode in told.modes]
+    return [
+        Result(name, ORACLE, ENGINE, mode, Verdict.MISS, reason=reason)
+        for name, mode in owed
+        if (name, mode) not in seen
+    ]
+
+
+def _submit(
+    pool: ProcessPoolExecutor, ready: Ready, chosen: Sequence[Scenario], wanted: Sequence[str]
+) -> list[Future[list[Result]]]:
+    """Hand a kernel's scenarios to the workers, some of one mode at a time."""
+    modes = [mode for mode in TDP_MODES if not wanted or mode in wanted]
+    futures = []
+    for mode in modes:
+        names = [told.name for told in chosen if mode in told.modes]
+        futures += [
+            pool.submit(_play, ready, mode, names[at : at + CHUNK]) for at in range(0, len(names), CHUNK)
+        ]
+    return futures
+
+
+def _collect(
+    report: KernelReport,
+    ready: Ready,
+    futures: Sequence[Future[list[Result]]],
+    progress: Progress,
+    advance: Advance | None,
+) -> None:
+    """Fill the report with the results of the workers; its ``seconds`` are set when it is complete."""
+    progress(f"{ready.kernel.title}: playing scenarios")
+    for future in futures:
+        for result in future.result():
+            report.results.append(result)
+            if advance is not None:
+                advance(result)
+    report.results[:] = once(report.results, "stories")
+    report.seconds = time.monotonic() - ready.start
+
+
+def _play(ready: Ready, mode: str, names: Sequence[str]) -> list[Result]:
+    """What comes of some scenarios in one mode; runs in a worker process."""
+    arena = ready.arena(mode)
+    results = []
+    for told in (scenario(name) for name in names):
+        absent = told.absent(ready.profile)
+        if absent:
+            results.append(Result(told.name, ORACLE, ENGINE, mode, Verdict.SKIP, reason=absent))
+        else:
+            results.append(judge(arena, told.name, told.script, ready.facts, golden=isinstance(told, Story)))
+    return results
