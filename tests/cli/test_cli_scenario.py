@@ -22,7 +22,7 @@ def outcome(monkeypatch):
     """Decides what comes of a run."""
 
     def decide(verdict: Verdict) -> None:
-        for name, module in (("running", fake_scenarios.running), ("walking", fake_scenarios.walking)):
+        for name, module in (("run_scenarios", fake_scenarios.running), ("walking", fake_scenarios.walking)):
             monkeypatch.setitem(sys.modules, f"conformance.scenarios.{name}", module(verdict))
 
     decide(Verdict.PASS)
