@@ -14,7 +14,7 @@ import pytest
 
 import conformance
 from conformance.differential import run_properties
-from conformance.differential.run_properties import PropertyPlan
+from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.verdict import Result, Verdict
 from conformance.ends import Interrupted
 

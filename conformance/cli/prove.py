@@ -76,7 +76,8 @@ def prove(ctx: click.Context, between: tuple[str, str] | None, **given: Any) -> 
             wanted = given["only"], given["timeout"], given["jobs"]
             report = compare(between, *wanted, progress, advance, given["modes"])
         else:
-            from conformance.differential.run_properties import PropertyPlan, run
+            from conformance.differential.property_plan import PropertyPlan
+            from conformance.differential.run_properties import run
 
             given["patches"] = tuple(Path(patch) for patch in given["patches"])
             plan = PropertyPlan(**given, engines=("prove",), budget=math.inf)

@@ -78,7 +78,7 @@ def run(ctx: click.Context, compilers: tuple[str, ...], **given: Any) -> None:
     given["patches"] = tuple(Path(patch) for patch in given["patches"])
     with watching() as (progress, advance):
         # Here and not above: numpy and cffi take longer to load than --help should.
-        from conformance.differential.run_properties import PropertyPlan
+        from conformance.differential.property_plan import PropertyPlan
         from conformance.differential.run_properties import run as compare
 
         def judge(seed: int | None) -> Report:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from conformance.differential.engines.fingerprint import remember
 from conformance.differential.fingerprints import Semantics
 from conformance.differential.inputs import inputs
 from conformance.differential.property import ANY_MODE, Property
+from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.selection import chosen
 from conformance.differential.shrinking import smallest
 from conformance.differential.tasks import Chunking, Exhausting
@@ -30,9 +30,6 @@ from conformance.model.modes import MODES
 from conformance.model.profiles import Profile
 from conformance.oracles.child import FunctionOracle
 from conformance.oracles.lacking import Lacking
-
-if TYPE_CHECKING:
-    from conformance.differential.run_properties import PropertyPlan
 
 __all__ = ["Judge"]
 

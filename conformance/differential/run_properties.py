@@ -26,6 +26,7 @@ from conformance.differential.judging_kernel import Judge
 from conformance.differential.places import places
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
+from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.selection import check_names, check_wanted, chosen
 from conformance.differential.shipped import MachineCode, Unreached, build, of_module
 from conformance.differential.unjudged import once
@@ -41,7 +42,7 @@ from conformance.oracles.shim.oracle import ShimOracle
 from conformance.sandbox.processes import Ended
 from conformance.workers import manager, workers
 
-__all__ = ["ORACLES", "Listing", "PropertyInfo", "PropertyPlan", "listing", "run"]
+__all__ = ["ORACLES", "Listing", "PropertyInfo", "listing", "run"]
 
 ORACLES = {
     "shim": "single functions compiled from the kernel's source, called through cffi",
@@ -50,33 +51,6 @@ ORACLES = {
 """Every oracle by name, with its description."""
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class PropertyPlan:
-    """What to compare.
-
-    ``kernels`` are selectors (none: the default), ``only`` globs on property names, ``engines`` and
-    ``modes`` names (none: the usual engines, all modes). ``budget`` is the wall time of comparing a kernel
-    in seconds, proofs included, ``timeout`` that of a proof of one property. ``case`` is one case to try,
-    its input words in column order. ``jobs`` kernels are judged at once, or proofs made. ``module`` is a
-    kvm.ko to be asked instead of the shipped one, and ``vmlinux`` what has the types of its kernel.
-    """
-
-    kernels: tuple[str, ...] = ()
-    patches: tuple[Path, ...] = ()
-    only: tuple[str, ...] = ()
-    engines: tuple[str, ...] = ()
-    oracle: str = "shim"
-    modes: tuple[str, ...] = ()
-    budget: float = 60.0
-    seed: int | None = None
-    case: tuple[int, ...] = ()
-    jobs: int = 2
-    timeout: float = 20.0
-    profile: str = "default"
-    module: Path | None = None
-    vmlinux: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from conformance.differential.property_plan import PropertyPlan
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, Progress
 from conformance.kernels.images import shipped
 from conformance.oracles.binary.build import build_binary
 from conformance.oracles.binary.module import open_module
-
-if TYPE_CHECKING:
-    from conformance.differential.run_properties import PropertyPlan
 
 __all__ = ["MachineCode", "Unreached", "build", "of_module"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from conformance.differential.judging_kernel import Judge
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.run_properties import PropertyPlan
+from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.unjudged import unjudged
 from conformance.differential.verdict import Result, Verdict
 from conformance.errors import ConformanceError

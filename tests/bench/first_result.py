@@ -6,7 +6,8 @@ from __future__ import annotations
 import sys
 import time
 
-from conformance.differential.run_properties import PropertyPlan, run
+from conformance.differential.property_plan import PropertyPlan
+from conformance.differential.run_properties import run
 from conformance.differential.verdict import Result
 
 

@@ -23,12 +23,12 @@ from whole import MB, below, conformed, watched
 
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
+from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.proving.hosts import EveryHost
 from conformance.differential.proving.inputs import EveryInput
 from conformance.differential.proving.proofs import prove
 from conformance.differential.proving.sides import Code, ModelSide, Observed
 from conformance.differential.proving.solving import Deadline
-from conformance.differential.run_properties import PropertyPlan
 from conformance.differential.shipped import build
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel

@@ -17,7 +17,8 @@ from conformance.differential import run_properties
 from conformance.differential.engines import fuzz
 from conformance.differential.judging_kernel import Judge
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.run_properties import PropertyPlan, run
+from conformance.differential.property_plan import PropertyPlan
+from conformance.differential.run_properties import run
 from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
 from conformance.model.changes import WRITABLE_NOT_VOLATILE
 from conformance.model.profiles import profile_of

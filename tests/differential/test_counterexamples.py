@@ -11,7 +11,8 @@ import pytest
 from planting import patch_for
 
 from conformance.differential.property import Mutant
-from conformance.differential.run_properties import PropertyPlan, run
+from conformance.differential.property_plan import PropertyPlan
+from conformance.differential.run_properties import run
 from conformance.differential.verdict import Verdict
 
 SPTE_C = "arch/x86/kvm/mmu/spte.c"

@@ -15,7 +15,8 @@ from conformance.differential.fingerprints import Semantics, blessed, mark, mark
 from conformance.differential.inputs import inputs
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Mutant
-from conformance.differential.run_properties import PropertyPlan, run
+from conformance.differential.property_plan import PropertyPlan
+from conformance.differential.run_properties import run
 from conformance.differential.verdict import Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.model.changes import AD_DISABLED_ALWAYS_VOLATILE

@@ -7,7 +7,8 @@ import pytest
 
 from conformance.differential.engines import usual
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.run_properties import PropertyPlan, run
+from conformance.differential.property_plan import PropertyPlan
+from conformance.differential.run_properties import run
 from conformance.differential.verdict import Verdict
 from conformance.kernels import SERIES
 from conformance.model.profiles import profile_of

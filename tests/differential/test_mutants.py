@@ -8,7 +8,8 @@ from planting import patch_for
 
 from conformance.differential.engines import ENGINES
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.run_properties import PropertyPlan, run
+from conformance.differential.property_plan import PropertyPlan
+from conformance.differential.run_properties import run
 from conformance.differential.verdict import PROVE, Verdict
 
 SAMPLING = tuple(name for name in ENGINES if name != PROVE)

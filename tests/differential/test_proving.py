@@ -17,13 +17,14 @@ z3 = pytest.importorskip("z3")
 from conformance.differential.columns import Access  # noqa: E402
 from conformance.differential.engines.bulk import draw  # noqa: E402
 from conformance.differential.properties import PROPERTIES  # noqa: E402
+from conformance.differential.property_plan import PropertyPlan  # noqa: E402
 from conformance.differential.proving.hosts import KINDS, EveryHost  # noqa: E402
 from conformance.differential.proving.proofs import Refutation, prove  # noqa: E402
 from conformance.differential.proving.run_proofs import shim_witness  # noqa: E402
 from conformance.differential.proving.sides import Code, ModelSide  # noqa: E402
 from conformance.differential.proving.solving import Deadline, Unproved, find  # noqa: E402
 from conformance.differential.proving.working import Witness, _Worker, prove_all  # noqa: E402
-from conformance.differential.run_properties import PropertyPlan, run  # noqa: E402
+from conformance.differential.run_properties import run  # noqa: E402
 from conformance.differential.verdict import PROVE, Result, Verdict  # noqa: E402
 from conformance.model.changes import CHANGES  # noqa: E402
 from conformance.model.modes import MODES, kernel_in  # noqa: E402

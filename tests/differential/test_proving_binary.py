@@ -14,9 +14,10 @@ pytest.importorskip("z3")
 
 from conformance.differential.comparison import Comparison
 from conformance.differential.properties import PROPERTIES
+from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.proving.run_proofs import binary_witness
 from conformance.differential.proving.working import prove_all
-from conformance.differential.run_properties import PropertyPlan, run
+from conformance.differential.run_properties import run
 from conformance.differential.shipped import build
 from conformance.differential.verdict import PROVE, Verdict
 from conformance.kernels import open_kernel

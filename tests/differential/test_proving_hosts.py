@@ -12,7 +12,8 @@ pytest.importorskip("pypcode")
 pytest.importorskip("z3")
 
 from conformance.differential.property import Mutant
-from conformance.differential.run_properties import PropertyPlan, run
+from conformance.differential.property_plan import PropertyPlan
+from conformance.differential.run_properties import run
 from conformance.differential.verdict import PROVE, Verdict
 
 ON_FORTY_BITS = Mutant(

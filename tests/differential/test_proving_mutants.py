@@ -10,7 +10,8 @@ pytest.importorskip("pypcode")
 pytest.importorskip("z3")
 
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.run_properties import PropertyPlan, run
+from conformance.differential.property_plan import PropertyPlan
+from conformance.differential.run_properties import run
 from conformance.differential.verdict import PROVE, Verdict
 
 PLANTED = [

@@ -13,7 +13,8 @@ from conformance.differential import run_properties
 from conformance.differential.comparison import Comparison
 from conformance.differential.engines.bulk import draw
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.run_properties import PropertyPlan, run
+from conformance.differential.property_plan import PropertyPlan
+from conformance.differential.run_properties import run
 from conformance.differential.verdict import Verdict
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache

@@ -8,7 +8,8 @@ import shutil
 
 import pytest
 
-from conformance.differential.run_properties import PropertyPlan, run
+from conformance.differential.property_plan import PropertyPlan
+from conformance.differential.run_properties import run
 from conformance.differential.verdict import Verdict
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, open_kernel

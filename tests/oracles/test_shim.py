@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from conformance.differential.run_properties import PropertyPlan, run
+from conformance.differential.property_plan import PropertyPlan
+from conformance.differential.run_properties import run
 from conformance.differential.verdict import Verdict
 from conformance.kernels import BuildError, Cache, open_kernel
 from conformance.model.modes import MODES
