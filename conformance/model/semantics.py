@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from conformance.model.changes import RACES, Change
+from conformance.model.changes import Change
 from conformance.model.layout import Layout
 from conformance.model.profiles import Profile
 from conformance.model.words import Truth
@@ -82,13 +82,8 @@ class Semantics:
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.profile)
-        self._lacking = frozenset(RACES.values()).difference(self.profile.changes)
         # Asked so often that to hash a change, even, would be felt.
         self._answers: dict[int, tuple[bool, Change]] = {}
-
-    def lacks(self, change: Change) -> bool:
-        """Whether the kernel is without ``change``, one of those that only races of threads show."""
-        return bool(self._lacking) and change in self._lacking
 
     def has(self, change: Change) -> bool:
         """Whether this kernel contains ``change``."""

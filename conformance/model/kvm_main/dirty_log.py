@@ -59,13 +59,13 @@ def kvm_get_dirty_log_protect(vm: Vm, memslot: KvmMemorySlot) -> list[int]:
             mask = _read_word(memslot, n)
             if not mask:
                 continue
-            if vm.k.lacks(LOG_TAKEN_BEFORE_PROTECTING):
+            if not vm.k.has(LOG_TAKEN_BEFORE_PROTECTING):
                 kvm_arch_mmu_enable_log_dirty_pt_masked(vm, memslot, n * BITS_PER_LONG, mask)
                 words[n] = _take_word(vm, memslot, n, mask)
             else:
                 words[n] = _take_word(vm, memslot, n, mask)
                 kvm_arch_mmu_enable_log_dirty_pt_masked(vm, memslot, n * BITS_PER_LONG, words[n])
-    if vm.k.lacks(LOG_COPIED_AFTER_FLUSH):
+    if not vm.k.has(LOG_COPIED_AFTER_FLUSH):
         _copy_to_user(memslot, words)
         kvm_flush_remote_tlbs(vm)
         return words
@@ -83,7 +83,7 @@ def _read_word(memslot: KvmMemorySlot, n: int) -> int:
 def _take_word(vm: Vm, memslot: KvmMemorySlot, n: int, seen: int) -> int:
     """Clear a word of the bitmap; gives what was there."""
     assert memslot.dirty_bitmap is not None
-    if vm.k.lacks(LOG_EXCHANGED):
+    if not vm.k.has(LOG_EXCHANGED):
         memslot.touch_bitmap(WRITE, n)
     else:
         memslot.touch_bitmap(RMW, n)

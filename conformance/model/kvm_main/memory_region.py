@@ -137,7 +137,7 @@ def kvm_swap_active_memslots(vm: Vm, as_id: int, slots: dict[int, KvmMemorySlot]
     generation = vm.memslots[as_id].generation
     memslots = KvmMemslots(as_id, generation | KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS, slots)
     if points.on:
-        waits = not vm.k.lacks(SLOTS_WAIT_FOR_INVALIDATIONS)
+        waits = vm.k.has(SLOTS_WAIT_FOR_INVALIDATIONS)
         vm.mn_invalidate_lock.acquire(False, lambda: not (waits and vm.mn_active_invalidate_count))
         points.access(WRITE, vm.where | MEMSLOTS)
         vm.memslots[as_id] = memslots

@@ -135,7 +135,7 @@ class KvmMmuNotifier:
         young = False
         with vm.srcu:
             ranges = list(self._gfn_ranges(start, end))
-            locked = vm.mmu_lock.for_write if ranges and vm.k.lacks(LOCKLESS_AGING) else nullcontext()
+            locked = vm.mmu_lock.for_write if ranges and not vm.k.has(LOCKLESS_AGING) else nullcontext()
             with locked:
                 for slot, first, last in ranges:
                     young |= kvm_tdp_mmu_age_gfn_range(vm, slot, first, last, test_only)

@@ -77,7 +77,7 @@ def kvm_mmu_load(vm: Vm, vcpu: KvmVcpu) -> int:
 def kvm_mmu_unload(vm: Vm, vcpu: KvmVcpu) -> None:
     """Let the root go; a valid one stays for whoever needs it next."""
     if vcpu.root is not None:
-        with vm.mmu_lock.held(shared=not vm.k.lacks(ROOTS_FREED_SHARED)):
+        with vm.mmu_lock.held(shared=vm.k.has(ROOTS_FREED_SHARED)):
             kvm_tdp_mmu_put_root(vm, vcpu.root)
             vcpu.root = None
 

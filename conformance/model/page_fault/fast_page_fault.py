@@ -99,7 +99,7 @@ def fast_pf_fix_direct_spte(
     In this order: were the page marked first, the log could be taken, and the page found protected, before.
     """
     written = is_writable_pte(new_spte) and not is_writable_pte(old_spte)
-    if written and vm.k.lacks(MARKED_AFTER_CMPXCHG):
+    if written and not vm.k.has(MARKED_AFTER_CMPXCHG):
         mark_page_dirty_in_slot(fault.slot, fault.gfn)
         written = False
     if table.cmpxchg(index, old_spte, new_spte) != old_spte:

@@ -24,7 +24,7 @@ def kvm_mmu_faultin_pfn(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf | i
     fault.mmu_seq = vm.mmu_invalidate_seq
     slot = fault.slot
     if slot is not None and slot.invalid:
-        if not vm.k.lacks(RETRY_IF_SLOT_INVALID):
+        if vm.k.has(RETRY_IF_SLOT_INVALID):
             as_id, memslots = slot.as_id, vm.memslots[slot.as_id]
             points.retry_when(vm.where | MEMSLOTS, lambda: vm.memslots[as_id] is not memslots)
             return RetPf.RETRY

@@ -38,8 +38,8 @@ def is_page_fault_stale(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> bool:
 
     Where there is no slot there is no page that could go.
     """
-    if not vm.k.lacks(RETRY_IF_ROOT_INVALID) and (vcpu.root is None or vcpu.root.invalid):
+    if vm.k.has(RETRY_IF_ROOT_INVALID) and (vcpu.root is None or vcpu.root.invalid):
         return True
-    if fault.slot is None or vm.k.lacks(RETRY_AFTER_INVALIDATION):
+    if fault.slot is None or not vm.k.has(RETRY_AFTER_INVALIDATION):
         return False
     return mmu_invalidate_retry(vm, fault.slot, fault)

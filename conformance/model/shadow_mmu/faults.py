@@ -85,7 +85,7 @@ def fast_page_fault(guest: Guest, page: int) -> bool:
     That is the gfn of the SPTE only if the two cannot part: the page is direct. Else the frame may have
     been given to another gfn, and the SPTE have come to be the same again (seed 4, case 1).
     """
-    if not guest.direct and not guest.k.lacks(FAST_FAULT_DIRECT_ONLY):
+    if not guest.direct and guest.k.has(FAST_FAULT_DIRECT_ONLY):
         return False
     gfn = guest.gpte(page)
     spte = guest.sp.read(page)

@@ -16,7 +16,7 @@ __all__ = ["mmu_spte_clear_track_bits", "rmap_write_protect"]
 
 def volatile(guest: Guest, spte: int) -> bool:
     """Whether a present SPTE must be exchanged: also if a fast page fault may make it writable meanwhile."""
-    if not guest.k.lacks(VOLATILE_IF_MMU_WRITABLE):
+    if guest.k.has(VOLATILE_IF_MMU_WRITABLE):
         return bool(spte_has_volatile_bits(guest.k, spte))
     accessed, dirty = has(spte, guest.k.shadow_accessed_mask), has(spte, guest.k.shadow_dirty_mask)
     return bool(not accessed or (is_writable_pte(spte) and not dirty))
@@ -67,6 +67,6 @@ def spte_write_protect(guest: Guest, page: int, pt_protect: bool) -> bool:
         return False
     new_spte = int(clear(spte, PT_WRITABLE_MASK | (k.shadow_mmu_writable_mask if pt_protect else 0)))
     old_spte = mmu_spte_update(guest, page, new_spte)
-    if k.lacks(FLUSH_IF_MMU_WRITABLE):
+    if not k.has(FLUSH_IF_MMU_WRITABLE):
         return bool(is_writable_pte(spte))
     return bool(is_mmu_writable_spte(k, old_spte))

@@ -52,9 +52,9 @@ def kvm_tdp_mmu_age_spte(vm: Vm, table: KvmMmuPage, index: int, spte: int) -> No
     it, in one attempt: a leaf that somebody changes is in use, or on its way out.
     """
     hardware = spte_ad_enabled(vm.k, spte)
-    if not vm.k.lacks(LOCKLESS_AGING) and points.on:
+    if vm.k.has(LOCKLESS_AGING) and points.on:
         new_spte = mark_spte_for_access_track(vm.k, spte)
-        if vm.k.lacks(AGED_ATOMICALLY):
+        if not vm.k.has(AGED_ATOMICALLY):
             table.write(index, int(new_spte))
         else:
             __tdp_mmu_set_spte_atomic(vm, table, index, spte, int(new_spte))
@@ -66,7 +66,7 @@ def kvm_tdp_mmu_age_spte(vm: Vm, table: KvmMmuPage, index: int, spte: int) -> No
         new_spte = int(mark_spte_for_access_track(vm.k, spte))
         if spte & PT_WRITABLE_MASK:
             kvm_set_pfn_dirty(vm, spte)
-        if points.on and vm.k.lacks(AGED_ATOMICALLY):
+        if points.on and not vm.k.has(AGED_ATOMICALLY):
             table.write(index, new_spte)
             return
         old_spte = kvm_tdp_mmu_write_spte(vm, table, index, spte, new_spte)

@@ -67,7 +67,7 @@ def __tdp_mmu_set_spte_atomic(
 ) -> int | None:
     """The same without any consequences: __tdp_mmu_set_spte_atomic()."""
     vm.k.warn_on("tdp_mmu_set_spte_atomic", is_frozen_spte(vm.k, old_spte))
-    if vm.k.lacks(TDP_CMPXCHG):
+    if not vm.k.has(TDP_CMPXCHG):
         table.write(index, new_spte)
         return None
     found = table.cmpxchg(index, old_spte, new_spte)
@@ -166,7 +166,7 @@ def _freeze_one_by_one(vm: Vm, table: KvmMmuPage, shared: bool) -> None:
     """Freeze the entries that others may touch, or that hold something, while they do."""
     frozen = vm.k.layout.frozen_spte
     for index in sorted(table.entries.keys() | table.watched):
-        if shared and not vm.k.lacks(REMOVED_BY_XCHG):
+        if shared and vm.k.has(REMOVED_BY_XCHG):
             old_spte = table.xchg(index, frozen)
             while is_frozen_spte(vm.k, old_spte):
                 # Whoever has frozen it before will make it something else.

@@ -140,7 +140,7 @@ def tdp_mmu_zap_spte_atomic(vm: Vm, table: KvmMmuPage, index: int, spte: int) ->
         if found is None:
             kvm_flush_remote_tlbs(vm)
         return found
-    if vm.k.lacks(PROCESSED_AFTER_FLUSH):
+    if not vm.k.has(PROCESSED_AFTER_FLUSH):
         found = tdp_mmu_set_spte_atomic(vm, table, index, spte, frozen)
     else:
         found = __tdp_mmu_set_spte_atomic(vm, table, index, spte, frozen)
@@ -148,6 +148,6 @@ def tdp_mmu_zap_spte_atomic(vm: Vm, table: KvmMmuPage, index: int, spte: int) ->
         return found
     kvm_flush_remote_tlbs(vm)
     table.write(index, nonpresent)
-    if not vm.k.lacks(PROCESSED_AFTER_FLUSH):
+    if vm.k.has(PROCESSED_AFTER_FLUSH):
         handle_changed_spte(vm, table, index, spte, nonpresent, shared=True)
     return None

@@ -203,7 +203,7 @@ class TableMemory:
 
     def retire(self, table: KvmMmuPage) -> None:
         """Give the table's memory back after a grace period (call_rcu())."""
-        if self.k.lacks(FREED_AFTER_GRACE_PERIOD):
+        if not self.k.has(FREED_AFTER_GRACE_PERIOD):
             self._free(table)
             return
         if points.on and self.rcu.waited_for:

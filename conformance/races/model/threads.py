@@ -230,7 +230,7 @@ class RacingMachine(Race):
         self.k, self.memory = vm.k, vm.memory
         vm.marks = Marks()
         vm.caches_upper_levels = True
-        vm.host.wraps_change_pte = not vm.k.lacks(CHANGE_PTE_WRAPPED)
+        vm.host.wraps_change_pte = vm.k.has(CHANGE_PTE_WRAPPED)
         for step, given in setup:
             machine.step(step, **given)
         if vm.reader is not None:
