@@ -27,7 +27,7 @@ from conformance.model.layout import (
 from conformance.model.semantics import Semantics
 from conformance.model.spte import mmio, states
 from conformance.model.spte.decode import describe
-from conformance.model.words import ALL, Word, has, when
+from conformance.model.words import ALL, Word, any_set, when
 
 __all__ = [
     "Access",
@@ -128,7 +128,7 @@ class Access(Choice):
         """The same access in the bits of another kernel; before reading had one, it was always allowed."""
         told: Word = 0 if ours.layout.acc_read_mask else theirs.layout.acc_read_mask
         for name in _ACCESS:
-            told = when(has(access, getattr(ours.layout, name)), getattr(theirs.layout, name)) | told
+            told = when(any_set(access, getattr(ours.layout, name)), getattr(theirs.layout, name)) | told
         return told
 
 

@@ -19,11 +19,11 @@ __all__ = [
     "ALL",
     "Truth",
     "Word",
+    "any_set",
     "bit",
     "bits",
     "clear",
     "either",
-    "has",
     "no",
     "shl",
     "shr",
@@ -53,7 +53,7 @@ def bits(high: int, low: int) -> int:
     return ((1 << (high + 1)) - 1) & ~((1 << low) - 1) if high >= low else 0
 
 
-def has(word: Word, mask: Word) -> Truth:
+def any_set(word: Word, mask: Word) -> Truth:
     """Whether any bit of ``mask`` is set in ``word``."""
     return (word & mask) != 0
 

@@ -29,7 +29,7 @@ from conformance.model.spte.legal import (
 from conformance.model.spte.make_spte import make_nonleaf_spte
 from conformance.model.spte.predicates import is_large_pte, is_mmio_spte, is_shadow_present_pte
 from conformance.model.spte.writability import is_mmu_writable_spte
-from conformance.model.words import ALL, Truth, Word, clear, either, has, no, shl, shr, when
+from conformance.model.words import ALL, Truth, Word, any_set, clear, either, no, shl, shr, when
 
 __all__ = [
     "nearest_future",
@@ -71,7 +71,7 @@ def nearest_leaf(k: Semantics, spte: Word, level: Word = None) -> Word:
     saved, shift = bits.acc_track_saved_mask, bits.acc_track_saved_shift
     type_ = _ad_type(k, spte)
     disabled = type_ == bits.spte_tdp_ad_disabled
-    tracked: Truth = disabled & no(has(spte, k.shadow_acc_track_mask)) & (k.shadow_acc_track_mask != 0)
+    tracked: Truth = disabled & no(any_set(spte, k.shadow_acc_track_mask)) & (k.shadow_acc_track_mask != 0)
     back = (shr(spte, shift) & saved) | (k.shadow_present_mask & saved)
     tracked = tracked & (back != 0)
 
@@ -98,7 +98,7 @@ def nearest_leaf(k: Semantics, spte: Word, level: Word = None) -> Word:
     made = rest | type_ | host | mmu | writable | bits.spte_mmu_present_mask | k.shadow_present_mask
     if k.shadow_x_mask:
         # W without R is a misconfiguration, and no access at all a WARN.
-        nothing = no(has(made, k.shadow_acc_track_mask))
+        nothing = no(any_set(made, k.shadow_acc_track_mask))
         made = made | when((writable != 0) | nothing, VMX_EPT_READABLE_MASK)
         taken = k.shadow_acc_track_mask | (k.shadow_accessed_mask if k.has(SOFTWARE_ACCESSED) else 0)
         made = either(tracked, clear(made, taken) | shl(back, shift), made)
@@ -142,9 +142,9 @@ def nearest_spte(k: Semantics, spte: Word, level: Word = None) -> Word:
 def nearest_future(k: Semantics, old: Word, now: Word) -> Word:
     """What ``old`` may have become without mmu_lock that is most like ``now``."""
     present = present_kind(k, old)
-    fixed = present & is_tracked(k, old) & has(now, k.shadow_acc_track_mask)
+    fixed = present & is_tracked(k, old) & any_set(now, k.shadow_acc_track_mask)
     base = either(fixed, restored(k, old), old)
-    writable = present & is_mmu_writable_spte(k, old) & has(old, k.shadow_host_writable_mask)
+    writable = present & is_mmu_writable_spte(k, old) & any_set(old, k.shadow_host_writable_mask)
     write = when(writable, now & PT_WRITABLE_MASK)
     # An access-tracked SPTE that stays so has no W.
     write = when(fixed | no(is_tracked(k, old)), write)
@@ -152,5 +152,5 @@ def nearest_future(k: Semantics, old: Word, now: Word) -> Word:
     if has_hardware_ad(k):
         enabled = present & ((old & k.layout.spte_tdp_ad_mask) != k.layout.spte_tdp_ad_disabled)
         base = base | when(enabled, now & k.shadow_accessed_mask)
-        base = base | when(enabled & has(base, PT_WRITABLE_MASK), now & k.shadow_dirty_mask)
+        base = base | when(enabled & any_set(base, PT_WRITABLE_MASK), now & k.shadow_dirty_mask)
     return base

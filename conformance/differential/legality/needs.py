@@ -32,7 +32,7 @@ from conformance.model.spte.legal import (
     present_kind,
 )
 from conformance.model.spte.predicates import is_large_pte, is_shadow_present_pte
-from conformance.model.words import Truth, Word, clear, either, has, no, when
+from conformance.model.words import Truth, Word, any_set, clear, either, no, when
 
 __all__ = [
     "Callers",
@@ -191,7 +191,7 @@ def tracked(name: str) -> Need:
 def _saving(k: Semantics, spte: Word) -> Word:
     """The SPTE with R saved if nothing is."""
     shift, saved = k.layout.acc_track_saved_shift, k.layout.acc_track_saved_mask
-    return spte | when(no(has(spte, saved << shift)), 1 << shift)
+    return spte | when(no(any_set(spte, saved << shift)), 1 << shift)
 
 
 def mmio_spte(name: str) -> Need:
@@ -227,7 +227,7 @@ def same_page(old: str, new: str, level: Level | None = None) -> Need:
         return leaves & ((at == PG_LEVEL_4K) | huge)
 
     def holds(k: Semantics, case: Case) -> Truth:
-        return no(both(k, case)) | no(has(case[old] ^ case[new], kept(k)))
+        return no(both(k, case)) | no(any_set(case[old] ^ case[new], kept(k)))
 
     def mend(k: Semantics, case: Case) -> dict[str, Word]:
         wanted = clear(case[new], kept(k)) | (case[old] & kept(k))

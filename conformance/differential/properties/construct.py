@@ -34,7 +34,7 @@ from conformance.model.spte import make_spte as construct
 from conformance.model.spte.decode import address_bits
 from conformance.model.spte.legal import granted_to, has_hardware_ad, is_tracked, restored
 from conformance.model.spte.predicates import is_large_pte
-from conformance.model.words import ALL, Truth, Word, clear, either, has, no, shl, when
+from conformance.model.words import ALL, Truth, Word, any_set, clear, either, no, shl, when
 
 GROUP = "construction"
 SPTE_C = "arch/x86/kvm/mmu/spte.c"
@@ -63,7 +63,6 @@ def _make_spte(k: Semantics, *columns: Word) -> tuple[Word, ...]:
     case: dict[str, Any] = dict(zip(names, columns, strict=True))
     for name in _FLAGS:
         case[name] = case[name] == 1
-    case["pfn_is_mmio"] = no(case.pop("pfn_is_ram"))
     case["nx_huge_pages"] = _nx(k, case["nx_huge_pages"], case.pop("nx_disabled"))
     made = construct.make_spte(k, **case)
     return tuple(vars(made).values())
@@ -77,10 +76,10 @@ def _nx(k: Semantics, enabled: Truth, disabled: Truth) -> Truth:
 def _readable(k: Semantics, case: Case) -> Truth:
     """Whether the access makes an SPTE that may be read; P of ordinary page tables is in every one."""
     if k.has(ACC_READ):
-        return has(case["access"], k.layout.acc_read_mask)
+        return any_set(case["access"], k.layout.acc_read_mask)
     if not k.shadow_x_mask or k.shadow_present_mask & VMX_EPT_READABLE_MASK:
         return case["access"] == case["access"]
-    return has(case["access"], k.layout.acc_user_mask)
+    return any_set(case["access"], k.layout.acc_user_mask)
 
 
 def _access_makes_sense(k: Semantics, case: Case) -> Truth:
@@ -89,7 +88,9 @@ def _access_makes_sense(k: Semantics, case: Case) -> Truth:
     if not k.shadow_x_mask:
         return _readable(k, case)
     taken = nx_huge_pages_on(k, case) & (case["level"] != PG_LEVEL_4K)
-    executable = has(case["access"], bits.acc_exec_mask) & no(has(case["access"], bits.acc_write_mask))
+    executable = any_set(case["access"], bits.acc_exec_mask) & no(
+        any_set(case["access"], bits.acc_write_mask)
+    )
     return _readable(k, case) | (executable & no(taken))
 
 
@@ -140,9 +141,9 @@ MAPPED = Callers(
         ),
         need(
             "rsvd_bits reserves what KVM uses",
-            lambda k, case: no(has(case["rsvd_bits"], _host_reserved(k) ^ ALL)),
+            lambda k, case: no(any_set(case["rsvd_bits"], _host_reserved(k) ^ ALL)),
             lambda k, case: {
-                "rsvd_bits": when(no(has(case["rsvd_bits"], _host_reserved(k) ^ ALL)), case["rsvd_bits"])
+                "rsvd_bits": when(no(any_set(case["rsvd_bits"], _host_reserved(k) ^ ALL)), case["rsvd_bits"])
             },
         ),
         need(
@@ -181,7 +182,7 @@ SPLIT = Callers(
         need(
             "huge_spte is executable with NX huge pages on",
             lambda k, case: no(
-                nx_huge_pages_on(k, case) & has(granted_to(k, case["huge_spte"]), _execution(k))
+                nx_huge_pages_on(k, case) & any_set(granted_to(k, case["huge_spte"]), _execution(k))
             ),
             lambda k, case: {
                 "huge_spte": either(
@@ -193,14 +194,14 @@ SPLIT = Callers(
         ),
         need(
             "access lacks what huge_spte grants",
-            lambda k, case: no(has(granted_to(k, case["huge_spte"]), case["access"] ^ ALL)),
+            lambda k, case: no(any_set(granted_to(k, case["huge_spte"]), case["access"] ^ ALL)),
             lambda k, case: {"access": case["access"] | granted_to(k, case["huge_spte"])},
         ),
         need(
             "access allows execution, but huge_spte does not, with NX huge pages off",
             lambda k, case: (
                 nx_huge_pages_on(k, case)
-                | no(has(clear(case["access"], granted_to(k, case["huge_spte"])), _execution(k)))
+                | no(any_set(clear(case["access"], granted_to(k, case["huge_spte"])), _execution(k)))
             ),
             lambda k, case: {
                 "access": either(
@@ -215,7 +216,7 @@ SPLIT = Callers(
 
 
 def _can_be_read(k: Semantics, spte: Word) -> Truth:
-    return has(restored(k, spte), VMX_EPT_READABLE_MASK)
+    return any_set(restored(k, spte), VMX_EPT_READABLE_MASK)
 
 
 def _made_readable(k: Semantics, spte: Word) -> Word:

@@ -20,7 +20,7 @@ from conformance.model.layout import (
 from conformance.model.semantics import MASKS, Semantics
 from conformance.model.spte import masks
 from conformance.model.spte.mmio import SHADOW_NONPRESENT_OR_RSVD_MASK_LEN
-from conformance.model.words import ALL, Truth, Word, bits, either, has, no, when
+from conformance.model.words import ALL, Truth, Word, any_set, bits, either, no, when
 
 GROUP = "masks"
 SPTE_C = "arch/x86/kvm/mmu/spte.c"
@@ -66,9 +66,10 @@ _HIGHEST = 1 << 51 | PT_PRESENT_MASK
 
 def _is_mmio_value(k: Semantics, case: Case) -> Truth:
     value = case["mmio_value"]
-    reserved = no(has(value, (_host_reserved(k, case) | PT_PRESENT_MASK) ^ ALL)) & has(value, PT_PRESENT_MASK)
+    outside = (_host_reserved(k, case) | PT_PRESENT_MASK) ^ ALL
+    reserved = no(any_set(value, outside)) & any_set(value, PT_PRESENT_MASK)
     # Of the processors with L1TF none has a vendor module that passes more than the highest bit.
-    reserved = reserved & has(value, SPTE_BASE_ADDR_MASK) & ((case["l1tf"] != 1) | (value == _HIGHEST))
+    reserved = reserved & any_set(value, SPTE_BASE_ADDR_MASK) & ((case["l1tf"] != 1) | (value == _HIGHEST))
     return (value == 0) | (value == VMX_EPT_MISCONFIG_WX_VALUE) | reserved
 
 
@@ -76,7 +77,7 @@ def _nearest_mmio_value(k: Semantics, case: Case) -> dict[str, Word]:
     value = case["mmio_value"]
     reserved = (value & _host_reserved(k, case)) | PT_PRESENT_MASK
     reserved = either((case["l1tf"] == 1) & (case["phys_bits"] < 52), _HIGHEST, reserved)
-    other = either(has(reserved, SPTE_BASE_ADDR_MASK), reserved, VMX_EPT_MISCONFIG_WX_VALUE)
+    other = either(any_set(reserved, SPTE_BASE_ADDR_MASK), reserved, VMX_EPT_MISCONFIG_WX_VALUE)
     return {"mmio_value": either(_is_mmio_value(k, case), value, other)}
 
 
@@ -111,8 +112,8 @@ ENCRYPTION = Callers(
         need(
             "me_value is not within me_mask, or they are no address bits",
             lambda k, case: (
-                no(has(case["me_value"], case["me_mask"] ^ ALL))
-                & no(has(case["me_mask"], SPTE_BASE_ADDR_MASK ^ ALL))
+                no(any_set(case["me_value"], case["me_mask"] ^ ALL))
+                & no(any_set(case["me_mask"], SPTE_BASE_ADDR_MASK ^ ALL))
             ),
             _encrypts,
         ),
@@ -132,7 +133,7 @@ _EPT = {"user": 1, "nx": 0, "x": 4, "acc_track": 7}
 
 def _vendor_masks(k: Semantics, case: Case) -> dict[str, Word]:
     """The masks nearest to these that x86.c or vmx.c passes."""
-    ept, ad, readable = has(case["x"], ALL), has(case["accessed"], ALL), has(case["present"], 1)
+    ept, ad, readable = any_set(case["x"], ALL), any_set(case["accessed"], ALL), any_set(case["present"], 1)
     wanted = {name: either(ept, _EPT.get(name, 0), value) for name, value in _SHADOW.items()}
     wanted["accessed"] = either(ept, when(ad, 1 << 8), 1 << 5)
     wanted["dirty"] = either(ept, when(ad, 1 << 9), 1 << 6)

@@ -15,7 +15,7 @@ from conformance.model.semantics import Semantics
 from conformance.model.spte import tdp_write
 from conformance.model.tdp_mmu.tdp_iter import Tables
 from conformance.model.tdp_mmu.tdp_iter import tdp_iter as walk
-from conformance.model.words import ALL, Truth, Word, either, has
+from conformance.model.words import ALL, Truth, Word, any_set, either
 
 GROUP = "tdp"
 TDP_ITER_H = "arch/x86/kvm/mmu/tdp_iter.h"
@@ -38,12 +38,12 @@ def _is_cleared(k: Semantics, case: Case) -> Truth:
 
 def _nearest_mask(k: Semantics, case: Case) -> dict[str, Word]:
     mask = case["mask"]
-    other = either(has(mask, k.shadow_dirty_mask), k.shadow_dirty_mask, k.shadow_accessed_mask)
+    other = either(any_set(mask, k.shadow_dirty_mask), k.shadow_dirty_mask, k.shadow_accessed_mask)
     if not k.shadow_accessed_mask:
         other = (mask & 0) | PT_WRITABLE_MASK
     return {
         "mask": either(
-            _is_cleared(k, case), mask, either(has(mask, PT_WRITABLE_MASK), PT_WRITABLE_MASK, other)
+            _is_cleared(k, case), mask, either(any_set(mask, PT_WRITABLE_MASK), PT_WRITABLE_MASK, other)
         )
     }
 

@@ -23,7 +23,7 @@ from conformance.model.changes import (
 from conformance.model.semantics import Semantics
 from conformance.model.spte import spte_update, writability
 from conformance.model.spte.access import spte_ad_enabled
-from conformance.model.words import Truth, Word, clear, has, no, when
+from conformance.model.words import Truth, Word, any_set, clear, no, when
 
 GROUP = "writability"
 SPTE_H = "arch/x86/kvm/mmu/spte.h"
@@ -143,14 +143,14 @@ declare(
             need(
                 "error_code is of a fetch and of a write",
                 lambda k, case: no(
-                    has(case["error_code"], writability.PFERR_FETCH_MASK)
-                    & has(case["error_code"], writability.PFERR_WRITE_MASK)
+                    any_set(case["error_code"], writability.PFERR_FETCH_MASK)
+                    & any_set(case["error_code"], writability.PFERR_WRITE_MASK)
                 ),
                 lambda k, case: {
                     "error_code": clear(
                         case["error_code"],
                         when(
-                            has(case["error_code"], writability.PFERR_FETCH_MASK),
+                            any_set(case["error_code"], writability.PFERR_FETCH_MASK),
                             writability.PFERR_WRITE_MASK,
                         ),
                     )

@@ -9,7 +9,7 @@ from conformance.model.shadow_mmu.page import Guest
 from conformance.model.spte.access import is_accessed_spte, is_dirty_spte, spte_has_volatile_bits
 from conformance.model.spte.predicates import is_shadow_present_pte, spte_to_pfn
 from conformance.model.spte.writability import is_mmu_writable_spte, is_writable_pte
-from conformance.model.words import clear, has
+from conformance.model.words import any_set, clear
 
 __all__ = ["mmu_spte_clear_track_bits", "rmap_write_protect"]
 
@@ -18,7 +18,7 @@ def volatile(guest: Guest, spte: int) -> bool:
     """Whether a present SPTE must be exchanged: also if a fast page fault may make it writable meanwhile."""
     if guest.k.has(VOLATILE_IF_MMU_WRITABLE):
         return bool(spte_has_volatile_bits(guest.k, spte))
-    accessed, dirty = has(spte, guest.k.shadow_accessed_mask), has(spte, guest.k.shadow_dirty_mask)
+    accessed, dirty = any_set(spte, guest.k.shadow_accessed_mask), any_set(spte, guest.k.shadow_dirty_mask)
     return bool(not accessed or (is_writable_pte(spte) and not dirty))
 
 

@@ -19,7 +19,7 @@ from conformance.model.spte.writability import (
     is_mmu_writable_spte,
     is_writable_pte,
 )
-from conformance.model.words import Truth, Word, clear, either, has, no, shl, shr
+from conformance.model.words import Truth, Word, any_set, clear, either, no, shl, shr
 
 __all__ = [
     "is_access_track_spte",
@@ -43,12 +43,12 @@ def spte_ad_need_write_protect(k: Semantics, spte: Word) -> Truth:
 
     So without A/D bits, and for L2 while PML would log L2's addresses.
     """
-    return has(spte, k.layout.spte_tdp_ad_mask)
+    return any_set(spte, k.layout.spte_tdp_ad_mask)
 
 
 def is_access_track_spte(k: Semantics, spte: Word) -> Truth:
     """Whether this present SPTE is made inaccessible, so that the next access faults and tells its age."""
-    return no(spte_ad_enabled(k, spte)) & no(has(spte, k.shadow_acc_track_mask))
+    return no(spte_ad_enabled(k, spte)) & no(any_set(spte, k.shadow_acc_track_mask))
 
 
 def is_accessed_spte(k: Semantics, spte: Word) -> Truth:
@@ -58,16 +58,16 @@ def is_accessed_spte(k: Semantics, spte: Word) -> Truth:
     kept by software there.
     """
     if k.has(SOFTWARE_ACCESSED):
-        return has(spte, k.shadow_accessed_mask)
+        return any_set(spte, k.shadow_accessed_mask)
     untracked = no(is_access_track_spte(k, spte))
     by_hardware = spte_ad_enabled(k, spte) & (k.shadow_accessed_mask != 0)
-    return either(by_hardware, has(spte, k.shadow_accessed_mask), untracked)
+    return either(by_hardware, any_set(spte, k.shadow_accessed_mask), untracked)
 
 
 def is_dirty_spte(k: Semantics, spte: Word) -> Truth:
     """Whether the guest may have written through this present SPTE: Dirty, or W where there is no Dirty."""
     by_hardware = spte_ad_enabled(k, spte) & (k.shadow_dirty_mask != 0)
-    return either(by_hardware, has(spte, k.shadow_dirty_mask), is_writable_pte(spte))
+    return either(by_hardware, any_set(spte, k.shadow_dirty_mask), is_writable_pte(spte))
 
 
 def mark_spte_for_access_track(k: Semantics, spte: Word, where: Truth = True) -> Word:
@@ -81,7 +81,7 @@ def mark_spte_for_access_track(k: Semantics, spte: Word, where: Truth = True) ->
     hardware = spte_ad_enabled(k, spte)
     marked_now = no(hardware) & no(is_access_track_spte(k, spte))
     _warn_if_not_restorable(k, spte, marked_now & where)
-    k.warn_on("mark_spte_for_access_track", has(spte, saved << shift) & marked_now & where)
+    k.warn_on("mark_spte_for_access_track", any_set(spte, saved << shift) & marked_now & where)
 
     taken = k.shadow_acc_track_mask
     if k.has(SOFTWARE_ACCESSED):
@@ -128,9 +128,9 @@ def spte_has_volatile_bits(k: Semantics, spte: Word) -> Truth:
     else:
         tracked = is_access_track_spte(k, spte)
 
-    pending = is_writable_pte(spte) & no(has(spte, k.shadow_dirty_mask))
+    pending = is_writable_pte(spte) & no(any_set(spte, k.shadow_dirty_mask))
     if not k.has(ACCESSED_NOT_VOLATILE):
-        pending = spte_ad_enabled(k, spte) & (pending | no(has(spte, k.shadow_accessed_mask)))
+        pending = spte_ad_enabled(k, spte) & (pending | no(any_set(spte, k.shadow_accessed_mask)))
 
     volatile = fixable | tracked | pending
     if k.has(VOLATILE_CALLER_CHECKS_PRESENT):

@@ -35,7 +35,7 @@ from conformance.model.spte.predicates import (
     is_shadow_present_pte,
 )
 from conformance.model.spte.writability import is_mmu_writable_spte, is_writable_pte
-from conformance.model.words import ALL, Truth, Word, bits, clear, either, has, no, shr, when
+from conformance.model.words import ALL, Truth, Word, any_set, bits, clear, either, no, shr, when
 
 __all__ = [
     "granted_to",
@@ -96,13 +96,13 @@ def granted_to(k: Semantics, spte: Word) -> Word:
     layout = k.layout
     plain = restored(k, spte)
     if k.shadow_nx_mask:
-        executable, user = no(has(plain, k.shadow_nx_mask)), has(plain, k.shadow_user_mask)
+        executable, user = no(any_set(plain, k.shadow_nx_mask)), any_set(plain, k.shadow_user_mask)
     else:
         # Until EPT's execute bit for users was used, reading was what users may; unless all may.
-        executable = has(plain, k.shadow_x_mask)
-        user = has(plain, k.shadow_xu_mask or clear(k.shadow_user_mask, k.shadow_present_mask))
-    readable = has(plain, VMX_EPT_READABLE_MASK)
-    writable = is_writable_pte(plain) | has(plain, k.shadow_mmu_writable_mask)
+        executable = any_set(plain, k.shadow_x_mask)
+        user = any_set(plain, k.shadow_xu_mask or clear(k.shadow_user_mask, k.shadow_present_mask))
+    readable = any_set(plain, VMX_EPT_READABLE_MASK)
+    writable = is_writable_pte(plain) | any_set(plain, k.shadow_mmu_writable_mask)
     return (
         when(executable, layout.acc_exec_mask)
         | when(user, layout.acc_user_mask)
@@ -126,7 +126,7 @@ def _is_legally_present(k: Semantics, spte: Word) -> Truth:
     strange = SPTE_BASE_ADDR_MASK & (address_bits(k) ^ ALL)
     strange |= k.shadow_me_mask & (required_me(k) ^ ALL)
     strange |= known_bits(k, "present") ^ ALL
-    legal = present_kind(k, spte) & no(is_mmio_spte(k, spte)) & (missing == 0) & no(has(spte, strange))
+    legal = present_kind(k, spte) & no(is_mmio_spte(k, spte)) & (missing == 0) & no(any_set(spte, strange))
     legal = legal & (type_ != layout.spte_tdp_ad_mask)
     if not k.shadow_acc_track_mask:
         legal = legal & no(disabled)
@@ -144,7 +144,7 @@ def is_legal_leaf(k: Semantics, spte: Word, level: Word = None) -> Truth:
         level = either(large, 2, 1)
     tracked = is_tracked(k, spte)
     mmu_writable, host_writable = (
-        has(spte, mask) for mask in (k.shadow_mmu_writable_mask, k.shadow_host_writable_mask)
+        any_set(spte, mask) for mask in (k.shadow_mmu_writable_mask, k.shadow_host_writable_mask)
     )
     granted_in_vain = mmu_writable & no(host_writable)
     if not k.has(CHANGED_PTE_CLEARS_MMU_WRITABLE):
@@ -152,20 +152,20 @@ def is_legal_leaf(k: Semantics, spte: Word, level: Word = None) -> Truth:
     shift, saved = k.layout.acc_track_saved_shift, k.layout.acc_track_saved_mask
     wrong = (is_writable_pte(spte) & no(mmu_writable)) | granted_in_vain
     if k.shadow_acc_track_mask:
-        wrong = wrong | (no(tracked) & has(spte, saved << shift))
+        wrong = wrong | (no(tracked) & any_set(spte, saved << shift))
         # What comes back must be an SPTE again.
         back, least = shr(spte, shift) & saved, k.shadow_present_mask & saved
         wrong = wrong | (tracked & ((back == 0) | ((back & least) != least)))
     if k.has(SOFTWARE_ACCESSED):
-        wrong = wrong | (tracked & has(spte, k.shadow_accessed_mask))
+        wrong = wrong | (tracked & any_set(spte, k.shadow_accessed_mask))
     else:
         wrong = wrong | (
-            no(spte_ad_enabled(k, spte)) & has(spte, k.shadow_accessed_mask | k.shadow_dirty_mask)
+            no(spte_ad_enabled(k, spte)) & any_set(spte, k.shadow_accessed_mask | k.shadow_dirty_mask)
         )
     if k.shadow_x_mask:
         if k.has(NO_ACCESS_WARNS):
-            wrong = wrong | (no(has(spte, VMX_EPT_RWX_MASK | k.shadow_xu_mask)) & no(tracked))
-        wrong = wrong | (is_writable_pte(spte) & no(has(spte, VMX_EPT_READABLE_MASK)))
+            wrong = wrong | (no(any_set(spte, VMX_EPT_RWX_MASK | k.shadow_xu_mask)) & no(tracked))
+        wrong = wrong | (is_writable_pte(spte) & no(any_set(spte, VMX_EPT_READABLE_MASK)))
         type_ = shr(spte & VMX_EPT_MT_MASK, 3)
         known = type_ == 0
         for each in MEMORY_TYPES:
@@ -193,7 +193,7 @@ def is_legal_mmio(k: Semantics, spte: Word) -> Truth:
     needed = k.shadow_mmio_value | k.shadow_nonpresent_or_rsvd_mask
     other = is_frozen(k, spte) | present_kind(k, spte) | (spte == k.layout.nonpresent_value) | (spte == 0)
     unknown = known_bits(k, "mmio") ^ ALL
-    return is_mmio_spte(k, spte) & no(other) & ((spte & needed) == needed) & no(has(spte, unknown))
+    return is_mmio_spte(k, spte) & no(other) & ((spte & needed) == needed) & no(any_set(spte, unknown))
 
 
 def is_legal_nonpresent(k: Semantics, spte: Word) -> Truth:

@@ -45,7 +45,7 @@ from conformance.model.spte.access import (
 )
 from conformance.model.spte.predicates import is_large_pte, is_last_spte, is_rsvd_spte, is_shadow_present_pte
 from conformance.model.spte.writability import is_writable_pte
-from conformance.model.words import Truth, Word, clear, either, has, no, shl, when, word
+from conformance.model.words import Truth, Word, any_set, clear, either, no, shl, when, word
 
 __all__ = [
     "MadeSpte",
@@ -89,7 +89,7 @@ def make_spte(
     ad_disabled: Truth,
     guest_mode: Truth,
     pml: Truth,
-    pfn_is_mmio: Truth,
+    pfn_is_ram: Truth,
     unsync_fails: Truth,
     dirty_log: Truth,
     nx_huge_pages: Truth,
@@ -129,10 +129,10 @@ def make_spte(
     spte = spte | when(asks_memtype, mt_mask)
     spte = spte | when(host_writable, k.shadow_host_writable_mask)
     me = k.shadow_me_value if k.has(ME_VALUE) else k.shadow_me_mask
-    spte = spte | when(no(pfn_is_mmio), me)
+    spte = spte | when(pfn_is_ram, me)
     spte = spte | shl(pfn, PAGE_SHIFT)
 
-    wants_write = host_writable & has(access, bits.acc_write_mask)
+    wants_write = host_writable & any_set(access, bits.acc_write_mask)
     was_writable = is_writable_pte(old_spte)
     if k.has(UNSYNC_SKIP_IFF_LEAF):
         skip_unsync = is_last_spte(k, old_spte, level) & was_writable
@@ -168,7 +168,7 @@ def make_spte(
         value=word(wrprot),
         new_spte=spte,
         mt_mask_gfn=when(asks_memtype, gfn),
-        mt_mask_is_mmio=when(asks_memtype, word(pfn_is_mmio)),
+        mt_mask_is_mmio=when(asks_memtype, word(no(pfn_is_ram))),
         unsync_gfn=when(asked, gfn),
         unsync_how=either(asked, how, 0),
         dirty_gfn=when(logged, gfn) if k.has(DIRTY_LOG_IN_MAKE_SPTE) else 0,
@@ -183,9 +183,9 @@ def _accessed_counts(k: Semantics, spte: Word) -> Truth:
 def _permissions(k: Semantics, access: Word) -> Word:
     """The bits that grant ``access``, but for W, which is not granted by the guest alone."""
     bits = k.layout
-    executable = has(access, bits.acc_exec_mask)
-    user = has(access, bits.acc_user_mask)
-    granted = when(has(access, bits.acc_read_mask), PT_PRESENT_MASK) if k.has(ACC_READ) else 0
+    executable = any_set(access, bits.acc_exec_mask)
+    user = any_set(access, bits.acc_user_mask)
+    granted = when(any_set(access, bits.acc_read_mask), PT_PRESENT_MASK) if k.has(ACC_READ) else 0
     execution = either(executable, k.shadow_x_mask, k.shadow_nx_mask) | when(user, k.shadow_user_mask)
     if k.has(XS_XU):
         apart = when(executable, k.shadow_x_mask) | when(user, k.shadow_xu_mask)
@@ -243,7 +243,7 @@ def make_huge_page_split_spte(
     child = either(small, clear(child, PT_PAGE_SIZE_MASK), child)
     changes = small & nx_huge_pages & splits
     if not k.has(SPLIT_TAKES_EXECUTION):
-        changes = changes & has(access, k.layout.acc_exec_mask)
+        changes = changes & any_set(access, k.layout.acc_exec_mask)
     return either(splits, _change_executable(k, child, access, changes), 0)
 
 
@@ -267,8 +267,8 @@ def make_huge_spte(k: Semantics, small_spte: Word, *, level: Word, nx_huge_pages
 def _change_executable(k: Semantics, spte: Word, access: Word, changes: Truth) -> Word:
     """``spte`` as executable as ``access`` says, access-tracked or not, where ``changes`` holds."""
     bits = k.layout
-    executable = has(access, bits.acc_exec_mask)
-    user = has(access, bits.acc_user_mask)
+    executable = any_set(access, bits.acc_exec_mask)
+    user = any_set(access, bits.acc_user_mask)
     granted = either(executable, k.shadow_x_mask, k.shadow_nx_mask)
     if k.has(XS_XU):
         apart = when(executable, k.shadow_x_mask) | when(user, k.shadow_xu_mask)

@@ -35,7 +35,7 @@ from conformance.model.layout import (
 )
 from conformance.model.semantics import Semantics
 from conformance.model.spte.mmio import SHADOW_NONPRESENT_OR_RSVD_MASK_LEN
-from conformance.model.words import Truth, Word, bit, clear, either, has, no, shl, when, word
+from conformance.model.words import Truth, Word, any_set, bit, clear, either, no, shl, when, word
 
 __all__ = [
     "kvm_mmu_reset_all_pte_masks",
@@ -123,13 +123,13 @@ def kvm_mmu_set_mmio_spte_mask(
     the module parameter ``mmio_caching``. BUGs if ``access_mask`` does not fit 32 bits.
     """
     function = "kvm_mmu_set_mmio_spte_mask"
-    too_wide = has(access_mask, 0xFFFFFFFF << 32)
+    too_wide = any_set(access_mask, 0xFFFFFFFF << 32)
     fits = no(too_wide)
     k.bug_on(function, too_wide)
     collides = shl(k.shadow_nonpresent_or_rsvd_mask, SHADOW_NONPRESENT_OR_RSVD_MASK_LEN)
-    k.warn_on(function, has(mmio_value, k.shadow_nonpresent_or_rsvd_lower_gfn_mask) & fits)
+    k.warn_on(function, any_set(mmio_value, k.shadow_nonpresent_or_rsvd_lower_gfn_mask) & fits)
     if not k.has(MMIO_VALUE_AND_MASK):
-        k.warn_on(function, has(mmio_value, collides) & fits)
+        k.warn_on(function, any_set(mmio_value, collides) & fits)
         k.shadow_mmio_value = either(fits, mmio_value | k.layout.spte_tdp_ad_mask, k.shadow_mmio_value)
         k.shadow_mmio_access_mask = either(fits, access_mask, k.shadow_mmio_access_mask)
         return
@@ -141,7 +141,7 @@ def kvm_mmu_set_mmio_spte_mask(
     k.warn_on(function, not_allowed & fits)
     value = when(no(not_allowed), value)
     if k.has(MMIO_L1TF_COLLISION):
-        relocated = has(value, collides)
+        relocated = any_set(value, collides)
         k.warn_on(function, relocated & fits)
         value = when(no(relocated), value)
     outside = (value & mmio_mask) != value
@@ -181,7 +181,7 @@ def kvm_mmu_set_mask_ptes(
     """
     one_only = (dirty == 0) != (accessed == 0)
     neither = no(one_only) & (accessed == 0) & (acc_track == 0)
-    special = no(one_only | neither) & has(acc_track, k.layout.spte_tdp_ad_mask)
+    special = no(one_only | neither) & any_set(acc_track, k.layout.spte_tdp_ad_mask)
     for condition in (one_only, neither, special):
         k.bug_on("kvm_mmu_set_mask_ptes", condition)
     sane = no(one_only | neither | special)

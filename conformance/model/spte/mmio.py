@@ -6,7 +6,7 @@ from __future__ import annotations
 from conformance.model.changes import NO_MMIO_VALUE_ALLOWED, NO_MMIO_VALUE_WARNS
 from conformance.model.layout import PAGE_SHIFT
 from conformance.model.semantics import Semantics
-from conformance.model.words import Truth, Word, bits, has, no, shl, shr
+from conformance.model.words import Truth, Word, any_set, bits, no, shl, shr
 
 __all__ = [
     "KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS",
@@ -71,5 +71,5 @@ def get_mmio_spte_access(k: Semantics, spte: Word) -> Word:
 
 def check_mmio_spte(k: Semantics, spte: Word, generation: Word) -> Truth:
     """Whether an MMIO SPTE is still good: the memslots are not changing and have not changed since."""
-    updating = has(generation, KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS)
+    updating = any_set(generation, KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS)
     return no(updating) & (get_mmio_spte_generation(k, spte) == (generation & k.layout.mmio_gen_mask))

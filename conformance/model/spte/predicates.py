@@ -22,7 +22,7 @@ from conformance.model.layout import (
     VMX_EPT_USER_EXECUTABLE_MASK,
 )
 from conformance.model.semantics import Semantics
-from conformance.model.words import Truth, Word, either, has, no, shl, shr
+from conformance.model.words import Truth, Word, any_set, either, no, shl, shr
 
 __all__ = [
     "is_ept_ve_possible",
@@ -45,7 +45,7 @@ def is_shadow_present_pte(k: Semantics, spte: Word) -> Truth:
     and zapped SPTEs are not. Until edea7c4fc215 in v5.13 everything else was, a frozen one included.
     """
     if k.has(MMU_PRESENT_BIT):
-        return has(spte, k.layout.spte_mmu_present_mask)
+        return any_set(spte, k.layout.spte_mmu_present_mask)
     return (spte != 0) & no(is_mmio_spte(k, spte))
 
 
@@ -64,7 +64,7 @@ def is_mmio_spte(k: Semantics, spte: Word) -> Truth:
 
 def is_large_pte(k: Semantics, spte: Word) -> Truth:
     """Whether a present SPTE above the lowest level maps a huge page."""
-    return has(spte, PT_PAGE_SIZE_MASK)
+    return any_set(spte, PT_PAGE_SIZE_MASK)
 
 
 def is_last_spte(k: Semantics, spte: Word, level: Word) -> Truth:
@@ -93,9 +93,9 @@ def is_ept_ve_possible(k: Semantics, spte: Word) -> Truth:
 
     From 837d557aba6b ("KVM: x86/mmu: Add sanity checks that KVM doesn't create EPT #VE SPTEs").
     """
-    suppressed = has(spte, VMX_EPT_SUPPRESS_VE_BIT)
+    suppressed = any_set(spte, VMX_EPT_SUPPRESS_VE_BIT)
     misconfigured = (spte & VMX_EPT_RWX_MASK) == VMX_EPT_MISCONFIG_WX_VALUE
-    return no(suppressed) & no(misconfigured) & has(k.shadow_present_mask, VMX_EPT_SUPPRESS_VE_BIT)
+    return no(suppressed) & no(misconfigured) & any_set(k.shadow_present_mask, VMX_EPT_SUPPRESS_VE_BIT)
 
 
 def spte_to_pfn(k: Semantics, spte: Word) -> Word:
@@ -115,8 +115,8 @@ def is_rsvd_spte(k: Semantics, spte: Word, *, rsvd_bits_mask: tuple[Word, Word],
     ``bad_mt_xwr`` has a bit for each bad combination of the low six bits (EPT's memory type and XWR).
     Execution by users counts as execution there since d220bcf026f0 in v7.2.
     """
-    mask = either(has(spte, PT_PAGE_SIZE_MASK), rsvd_bits_mask[1], rsvd_bits_mask[0])
+    mask = either(any_set(spte, PT_PAGE_SIZE_MASK), rsvd_bits_mask[1], rsvd_bits_mask[0])
     low = spte & 0x3F
     if k.has(EPT_XU_RESERVED_BITS):
-        low = low | either(has(spte, VMX_EPT_USER_EXECUTABLE_MASK), VMX_EPT_EXECUTABLE_MASK, 0)
-    return has(spte, mask) | has(bad_mt_xwr, shl(low * 0 + 1, low))
+        low = low | either(any_set(spte, VMX_EPT_USER_EXECUTABLE_MASK), VMX_EPT_EXECUTABLE_MASK, 0)
+    return any_set(spte, mask) | any_set(bad_mt_xwr, shl(low * 0 + 1, low))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from conformance.model.layout import PT_WRITABLE_MASK
 from conformance.model.semantics import Semantics
-from conformance.model.words import Truth, Word, has, no
+from conformance.model.words import Truth, Word, any_set, no
 
 __all__ = ["STATES", "WritabilityState", "host_writable_kept", "is_legal_state", "state_of"]
 
@@ -71,4 +71,4 @@ def is_legal_state(k: Semantics, spte: Word) -> Truth:
 
 def host_writable_kept(k: Semantics, old_spte: Word, new_spte: Word) -> Truth:
     """Whether a present SPTE that is changed, not zapped, keeps Host-writable, as it always must."""
-    return no(has(old_spte ^ new_spte, k.shadow_host_writable_mask))
+    return no(any_set(old_spte ^ new_spte, k.shadow_host_writable_mask))

@@ -9,7 +9,7 @@ from conformance.model.changes import DYNAMIC_WRITABLE_BITS
 from conformance.model.layout import PT_PRESENT_MASK, PT_WRITABLE_MASK
 from conformance.model.semantics import Semantics
 from conformance.model.spte.predicates import is_executable_pte, is_shadow_present_pte
-from conformance.model.words import Truth, Word, either, has, no, shl, shr, when
+from conformance.model.words import Truth, Word, any_set, either, no, shl, shr, when
 
 __all__ = [
     "PFERR_FETCH_MASK",
@@ -32,7 +32,7 @@ def is_writable_pte(spte: Word) -> Truth:
 
     Why it does not is told by MMU-writable and Host-writable; see ``states``.
     """
-    return has(spte, PT_WRITABLE_MASK)
+    return any_set(spte, PT_WRITABLE_MASK)
 
 
 def is_mmu_writable_spte(k: Semantics, spte: Word) -> Truth:
@@ -42,7 +42,7 @@ def is_mmu_writable_spte(k: Semantics, spte: Word) -> Truth:
     Host-writable and MMU-writable.
     """
     if k.has(DYNAMIC_WRITABLE_BITS):
-        return has(spte, k.shadow_mmu_writable_mask)
+        return any_set(spte, k.shadow_mmu_writable_mask)
     both = k.shadow_host_writable_mask | k.shadow_mmu_writable_mask
     return (spte & both) == both
 
@@ -52,8 +52,8 @@ def check_spte_writable_invariants(k: Semantics, spte: Word, where: Truth = True
 
     MMU-writable needs Host-writable, W needs MMU-writable; see ``states``.
     """
-    mmu_writable = has(spte, k.shadow_mmu_writable_mask)
-    host_writable = has(spte, k.shadow_host_writable_mask)
+    mmu_writable = any_set(spte, k.shadow_mmu_writable_mask)
+    host_writable = any_set(spte, k.shadow_host_writable_mask)
     illegal = either(mmu_writable, no(host_writable), is_writable_pte(spte))
     k.warn_on("check_spte_writable_invariants", illegal & where)
 
@@ -63,7 +63,7 @@ def is_access_allowed(k: Semantics, spte: Word, *, exec: Truth, write: Truth) ->
 
     A fetch asks for execution only, else a write for W, else it was a read.
     """
-    data = either(write, is_writable_pte(spte), has(spte, PT_PRESENT_MASK))
+    data = either(write, is_writable_pte(spte), any_set(spte, PT_PRESENT_MASK))
     return either(exec, is_executable_pte(k, spte), data)
 
 
@@ -76,8 +76,8 @@ def spte_permission_fault(k: Semantics, spte: Word, error_code: Word, permission
     """
     bits = k.layout
     by_nx = k.shadow_nx_mask != 0
-    user = has(spte, either(by_nx, k.shadow_user_mask, k.shadow_xu_mask))
-    executable = either(by_nx, no(has(spte, k.shadow_nx_mask)), has(spte, k.shadow_x_mask))
+    user = any_set(spte, either(by_nx, k.shadow_user_mask, k.shadow_xu_mask))
+    executable = either(by_nx, no(any_set(spte, k.shadow_nx_mask)), any_set(spte, k.shadow_x_mask))
     granted = spte & (PT_PRESENT_MASK | PT_WRITABLE_MASK)
     granted = granted | when(user, bits.acc_user_mask) | when(executable, bits.acc_exec_mask)
     access = shr(error_code & (PFERR_WRITE_MASK | PFERR_USER_MASK | PFERR_FETCH_MASK), 1)
@@ -85,4 +85,4 @@ def spte_permission_fault(k: Semantics, spte: Word, error_code: Word, permission
     for n in (2, 1, 0):
         row = either(shr(access, 2) == n, permissions[n], row)
     row = shr(row, shl(access & 3, 4)) & 0xFFFF
-    return no(is_shadow_present_pte(k, spte)) | has(shr(row, granted), 1)
+    return no(is_shadow_present_pte(k, spte)) | any_set(shr(row, granted), 1)

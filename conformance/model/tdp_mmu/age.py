@@ -12,9 +12,9 @@ from conformance.model.layout import PT_WRITABLE_MASK
 from conformance.model.spte.access import is_accessed_spte, mark_spte_for_access_track, spte_ad_enabled
 from conformance.model.tdp_mmu.changed_spte import (
     __tdp_mmu_set_spte_atomic,
+    clear_entry_bits,
     is_leaf,
-    kvm_tdp_mmu_write_spte,
-    tdp_mmu_clear_spte_bits,
+    write_entry,
 )
 from conformance.model.vm.host_marks import kvm_set_pfn_dirty, tell_host_of_dirty
 from conformance.model.vm.memslots import KvmMemorySlot
@@ -60,7 +60,7 @@ def kvm_tdp_mmu_age_spte(vm: Vm, table: KvmMmuPage, index: int, spte: int) -> No
             __tdp_mmu_set_spte_atomic(vm, table, index, spte, int(new_spte))
         return
     if hardware:
-        old_spte = tdp_mmu_clear_spte_bits(vm, table, index, spte, vm.k.shadow_accessed_mask)
+        old_spte = clear_entry_bits(vm, table, index, spte, vm.k.shadow_accessed_mask)
         new_spte = int(clear(old_spte, vm.k.shadow_accessed_mask))
     else:
         new_spte = int(mark_spte_for_access_track(vm.k, spte))
@@ -69,7 +69,7 @@ def kvm_tdp_mmu_age_spte(vm: Vm, table: KvmMmuPage, index: int, spte: int) -> No
         if points.on and not vm.k.has(AGED_ATOMICALLY):
             table.write(index, new_spte)
             return
-        old_spte = kvm_tdp_mmu_write_spte(vm, table, index, spte, new_spte)
+        old_spte = write_entry(vm, table, index, spte, new_spte)
     if points.on and not vm.k.has(CLEAR_SPTE_BITS):
         # It went through handle_changed_spte() then; nobody else keeps what the write has replaced.
         tell_host_of_dirty(vm, old_spte, new_spte)

@@ -25,13 +25,13 @@ from conformance.model.words import clear
 
 __all__ = [
     "__tdp_mmu_set_spte_atomic",
+    "clear_entry_bits",
     "handle_changed_spte",
     "is_leaf",
-    "kvm_tdp_mmu_write_spte",
-    "tdp_mmu_clear_spte_bits",
     "tdp_mmu_set_spte",
     "tdp_mmu_set_spte_atomic",
     "untrack_possible_nx_huge_page",
+    "write_entry",
 ]
 
 
@@ -44,7 +44,7 @@ def tdp_mmu_set_spte(vm: Vm, table: KvmMmuPage, index: int, old_spte: int, new_s
     """Replace ``old_spte``, as it was read, with mmu_lock held for write; gives what was really replaced."""
     frozen = is_frozen_spte(vm.k, old_spte) | is_frozen_spte(vm.k, new_spte)
     vm.k.warn_on("tdp_mmu_set_spte", frozen)
-    old_spte = kvm_tdp_mmu_write_spte(vm, table, index, old_spte, new_spte)
+    old_spte = write_entry(vm, table, index, old_spte, new_spte)
     handle_changed_spte(vm, table, index, old_spte, new_spte, shared=False)
     return old_spte
 
@@ -74,10 +74,10 @@ def __tdp_mmu_set_spte_atomic(
     return None if found == old_spte else found
 
 
-def kvm_tdp_mmu_write_spte(vm: Vm, table: KvmMmuPage, index: int, old_spte: int, new_spte: int) -> int:
-    """Store an SPTE over ``old_spte``: exchange it if it is volatile, and give what was there.
+def write_entry(vm: Vm, table: KvmMmuPage, index: int, old_spte: int, new_spte: int) -> int:
+    """Write ``new_spte`` as kvm_tdp_mmu_write_spte() does; returns the value that was replaced.
 
-    A plain store gives ``old_spte``, whatever it has lost.
+    A volatile ``old_spte`` is replaced by XCHG. A plain store returns ``old_spte``, whatever the entry held.
     """
     if _need_atomic_write(vm, old_spte, table.level):
         return table.xchg(index, new_spte)
@@ -85,8 +85,11 @@ def kvm_tdp_mmu_write_spte(vm: Vm, table: KvmMmuPage, index: int, old_spte: int,
     return old_spte
 
 
-def tdp_mmu_clear_spte_bits(vm: Vm, table: KvmMmuPage, index: int, old_spte: int, mask: int) -> int:
-    """Clear bits whose loss has no other consequences: Accessed, or Dirty or W for the dirty log."""
+def clear_entry_bits(vm: Vm, table: KvmMmuPage, index: int, old_spte: int, mask: int) -> int:
+    """Clear bits as tdp_mmu_clear_spte_bits() does; returns the value before.
+
+    Only for bits without further bookkeeping: Accessed, and Dirty or W for the dirty log.
+    """
     if _need_atomic_write(vm, old_spte, table.level):
         return table.fetch_and(index, ~mask)
     table.write(index, int(clear(old_spte, mask)))
@@ -179,7 +182,7 @@ def _freeze_one_by_one(vm: Vm, table: KvmMmuPage, shared: bool) -> None:
             if shared:
                 table.write(index, frozen)
             else:
-                old_spte = kvm_tdp_mmu_write_spte(vm, table, index, old_spte, frozen)
+                old_spte = write_entry(vm, table, index, old_spte, frozen)
         handle_changed_spte(vm, table, index, old_spte, frozen, shared)
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from conformance.model.changes import CLEAR_SPTE_BITS
 from conformance.model.layout import PG_LEVEL_4K, PT_WRITABLE_MASK
 from conformance.model.tdp_mmu.changed_spte import (
+    clear_entry_bits,
     is_leaf,
-    tdp_mmu_clear_spte_bits,
     tdp_mmu_set_spte,
     tdp_mmu_set_spte_atomic,
 )
@@ -89,7 +89,7 @@ def kvm_tdp_mmu_clear_dirty_pt_masked(vm: Vm, slot: KvmMemorySlot, gfn: int, mas
     for table, index, page, spte in _leaves(vm, slot, gfn + first, gfn + mask.bit_length()):
         if table.level == PG_LEVEL_4K and mask >> page - gfn & 1 and spte & bit:
             if not points.on or vm.k.has(CLEAR_SPTE_BITS):
-                old_spte = tdp_mmu_clear_spte_bits(vm, table, index, spte, bit)
+                old_spte = clear_entry_bits(vm, table, index, spte, bit)
                 kvm_set_pfn_dirty(vm, old_spte)
             else:
                 tdp_mmu_set_spte(vm, table, index, spte, int(clear(spte, bit)))

@@ -170,7 +170,7 @@ def _made_anew(vm: Vm, fault: KvmPageFault, slot: KvmMemorySlot, gfn: int, old_s
         ad_disabled=not kvm_ad_enabled(vm.k),
         guest_mode=False,
         pml=vm.has_pml,
-        pfn_is_mmio=False,
+        pfn_is_ram=True,
         unsync_fails=False,
         dirty_log=slot.dirty_track_enabled,
         nx_huge_pages=vm.nx_huge_pages,
