@@ -12,6 +12,7 @@ import numpy as np
 
 from conformance.differential.columns import Column
 from conformance.differential.legality.needs import Callers
+from conformance.kernels.substitutions import Substitution
 from conformance.model.changes import Change
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile
@@ -19,26 +20,12 @@ from conformance.model.semantics import Semantics
 from conformance.model.spte.spte_update import Update
 from conformance.model.words import Truth, Word, word
 
-__all__ = ["ANY_MODE", "PROPERTIES", "TDP_MODES", "Mutant", "Property", "declare"]
+__all__ = ["ANY_MODE", "PROPERTIES", "TDP_MODES", "Property", "declare"]
 
 ANY_MODE = ("shadow", "npt-me", "ept-noad")
 """For functions that should read no mask: modes so unlike each other that one that does is noticed."""
 TDP_MODES = tuple(name for name, mode in MODES.items() if mode.tdp)
 """For functions of the TDP MMU."""
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A small textual change to the fetched source that the property must notice.
-
-    ``old`` must stand exactly once in ``file`` (relative to the kernel) and becomes ``new``. ``kernel``
-    is the series that it is planted in.
-    """
-
-    file: str
-    old: str
-    new: str
-    kernel: str = "6.1"
 
 
 @dataclass(frozen=True)
@@ -71,7 +58,7 @@ class Property:
     since: Change | None
     until: Change | None
     scalar: bool
-    mutants: tuple[Mutant, ...]
+    mutants: tuple[Substitution, ...]
     callers: Callers
 
     def absent(self, profile: Profile) -> str:
@@ -153,7 +140,7 @@ def declare(
     until: Change | None = None,
     scalar: bool = False,
     callers: Callers,
-    mutants: Sequence[Mutant] = (),
+    mutants: Sequence[Substitution] = (),
 ) -> Property:
     """Declare a property: name and summary come from the model's ``function`` and its docstring.
 

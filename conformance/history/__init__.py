@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from conformance.history.fix import Fix, Layer, Revert, Substitution, Undetected
+from conformance.history.fix import Fix, Layer, Revert, Undetected
 from conformance.history.functions import FUNCTIONS
 from conformance.history.stories import STORIES
 from conformance.history.undetected import UNSEEN
 
-__all__ = ["FIXES", "UNSEEN", "Fix", "Layer", "Revert", "Substitution", "Undetected"]
+__all__ = ["FIXES", "UNSEEN", "Fix", "Layer", "Revert", "Undetected"]
 
 FIXES: tuple[Fix, ...] = (*FUNCTIONS, *STORIES)
 """Every fix whose absence some oracle must notice."""

@@ -7,28 +7,10 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 
+from conformance.kernels.substitutions import Substitution
 from conformance.model.changes import Change
 
-__all__ = [
-    "ITER_C",
-    "ITER_H",
-    "MMU_C",
-    "SPTE_C",
-    "SPTE_H",
-    "TDP_C",
-    "Fix",
-    "Layer",
-    "Revert",
-    "Substitution",
-    "Undetected",
-    "roughly",
-    "without",
-]
-
-_MMU = "arch/x86/kvm/mmu"
-SPTE_C, SPTE_H = f"{_MMU}/spte.c", f"{_MMU}/spte.h"
-TDP_C, ITER_C, ITER_H = f"{_MMU}/tdp_mmu.c", f"{_MMU}/tdp_iter.c", f"{_MMU}/tdp_iter.h"
-MMU_C = f"{_MMU}/mmu.c"
+__all__ = ["Fix", "Layer", "Revert", "Undetected", "roughly", "without"]
 
 
 class Layer(str, Enum):
@@ -48,27 +30,22 @@ class Layer(str, Enum):
 
 
 @dataclass(frozen=True)
-class Substitution:
-    """A few words of a kernel's file: ``old``, which must stand there exactly once, becomes ``new``."""
-
-    file: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True)
 class Revert:
-    """A kernel without the fix.
+    """A kernel without the fix: the substitutions that take it out, all of them of one kernel.
 
     ``by`` is the property or story that must notice, in ``mode``. ``exact`` says that the model without
     the change describes what is left, so that the two must agree again.
     """
 
-    kernel: str
     substitutions: tuple[Substitution, ...]
     by: str
     mode: str
     exact: bool
+
+    @property
+    def kernel(self) -> str:
+        """The series that the fix is taken out of."""
+        return self.substitutions[0].kernel
 
 
 @dataclass(frozen=True)
@@ -103,11 +80,11 @@ class Undetected:
     reason: str
 
 
-def without(
-    kernel: str, *texts: tuple[str, str, str], by: str, mode: str = "ept-ad", exact: bool = True
-) -> Revert:
-    """A revert from (file, old, new) triples; exact unless said otherwise."""
-    return Revert(kernel, tuple(Substitution(*text) for text in texts), by, mode, exact)
+def without(*substitutions: Substitution, by: str, mode: str = "ept-ad", exact: bool = True) -> Revert:
+    """A revert made of substitutions in one kernel; exact unless said otherwise."""
+    if len({one.kernel for one in substitutions}) != 1:
+        raise ValueError(f"{by}: a revert is made of substitutions in one kernel")
+    return Revert(substitutions, by, mode, exact)
 
 
 roughly = partial(without, exact=False)

@@ -3,23 +3,12 @@
 
 from __future__ import annotations
 
-from conformance.history.fix import (
-    ITER_C,
-    ITER_H,
-    MMU_C,
-    SPTE_C,
-    SPTE_H,
-    Fix,
-    Revert,
-    roughly,
-    without,
-)
+from conformance.history.fix import Fix, Revert, roughly, without
+from conformance.kernels.substitutions import INTERNAL_H, ITER_C, ITER_H, MMU_C, SPTE_C, SPTE_H, Substitution
 from conformance.model import changes
 from conformance.model.changes import Change
 
 __all__ = ["FUNCTIONS"]
-
-_INTERNAL_H = "arch/x86/kvm/mmu/mmu_internal.h"
 
 
 def _fix(change: Change, function: str, wrong: str, *reverts: Revert) -> Fix:
@@ -33,8 +22,7 @@ FUNCTIONS = (
         "kvm_tdp_mmu_write_spte",
         "Accessed, Dirty or W that came in between the read and the write of an SPTE was lost",
         without(
-            "6.1",
-            (
+            Substitution(
                 ITER_H,
                 "if (is_shadow_present_pte(old_spte) && is_last_spte(old_spte, level) &&\n"
                 "\t    spte_has_volatile_bits(old_spte))",
@@ -43,11 +31,11 @@ FUNCTIONS = (
             by="kvm_tdp_mmu_write_spte",
         ),
         without(
-            "7.3",
-            (
+            Substitution(
                 ITER_H,
                 "\treturn is_shadow_present_pte(old_spte) &&",
                 "\treturn 0 && is_shadow_present_pte(old_spte) &&",
+                "7.3",
             ),
             by="kvm_tdp_mmu_write_spte",
         ),
@@ -57,8 +45,7 @@ FUNCTIONS = (
         "spte_has_volatile_bits",
         "an SPTE that is writable already counted as volatile, and was written by slow atomic operations",
         without(
-            "6.1",
-            (
+            Substitution(
                 SPTE_C,
                 "if (!is_writable_pte(spte) && is_mmu_writable_spte(spte))",
                 "if (is_mmu_writable_spte(spte))",
@@ -71,8 +58,7 @@ FUNCTIONS = (
         "spte_has_volatile_bits",
         "the check for shadow-present was made by the callee and the caller",
         without(
-            "6.1",
-            (
+            Substitution(
                 SPTE_C,
                 "if (!is_writable_pte(spte) && is_mmu_writable_spte(spte))",
                 "if (!is_shadow_present_pte(spte))\n\t\treturn false;\n\n"
@@ -86,11 +72,11 @@ FUNCTIONS = (
         "spte_needs_atomic_update",
         "an SPTE without A/D bits could be access-tracked and restored while it was written plainly",
         without(
-            "7.3",
-            (
+            Substitution(
                 SPTE_C,
                 "if (!spte_ad_enabled(spte))\n\t\treturn true;",
                 "if (is_access_track_spte(spte))\n\t\treturn true;",
+                "7.3",
             ),
             by="spte_has_volatile_bits",
             mode="ept-noad",
@@ -101,12 +87,12 @@ FUNCTIONS = (
         "spte_needs_atomic_update",
         "an SPTE with Accessed clear was written atomically, for a bit that may be lost",
         without(
-            "7.3",
-            (
+            Substitution(
                 SPTE_C,
                 "return is_writable_pte(spte) && !(spte & shadow_dirty_mask);",
                 "return !(spte & shadow_accessed_mask) ||\n"
                 "\t       (is_writable_pte(spte) && !(spte & shadow_dirty_mask));",
+                "7.3",
             ),
             by="spte_has_volatile_bits",
         ),
@@ -117,11 +103,11 @@ FUNCTIONS = (
         "mmu_spte_update",
         "write-protection for the dirty log flushed the TLBs although it is flushed for later",
         without(
-            "7.3",
-            (
+            Substitution(
                 MMU_C,
                 "return leaf_spte_change_needs_tlb_flush(old_spte, new_spte);\n}\n\n/*\n * Rules",
                 "return is_mmu_writable_spte(old_spte) && !is_writable_pte(new_spte);\n}\n\n/*\n * Rules",
+                "7.3",
             ),
             by="mmu_spte_update",
         ),
@@ -133,8 +119,7 @@ FUNCTIONS = (
         "an SPTE was left MMU-writable but not Host-writable, so that a fast page fault could write to a"
         " page that the host shares",
         without(
-            "6.1",
-            (SPTE_C, "new_spte &= ~shadow_mmu_writable_mask;", ""),
+            Substitution(SPTE_C, "new_spte &= ~shadow_mmu_writable_mask;", ""),
             by="kvm_mmu_changed_pte_notifier_make_spte",
         ),
     ),
@@ -143,8 +128,7 @@ FUNCTIONS = (
         "mmu_spte_update",
         "an SPTE in no legal state of writability was installed without a word",
         without(
-            "6.1",
-            (
+            Substitution(
                 MMU_C,
                 "WARN_ON(!is_shadow_present_pte(new_spte));\n\tcheck_spte_writable_invariants(new_spte);",
                 "WARN_ON(!is_shadow_present_pte(new_spte));",
@@ -157,13 +141,12 @@ FUNCTIONS = (
         "kvm_mmu_set_ept_masks",
         "EPT kept Host-writable and MMU-writable in bits that other features wanted",
         without(
-            "6.1",
-            (
+            Substitution(
                 SPTE_C,
                 "shadow_host_writable_mask = EPT_SPTE_HOST_WRITABLE;",
                 "shadow_host_writable_mask = DEFAULT_SPTE_HOST_WRITABLE;",
             ),
-            (
+            Substitution(
                 SPTE_C,
                 "shadow_mmu_writable_mask  = EPT_SPTE_MMU_WRITABLE;",
                 "shadow_mmu_writable_mask  = DEFAULT_SPTE_MMU_WRITABLE;",
@@ -177,8 +160,7 @@ FUNCTIONS = (
         "restore_acc_track_spte",
         "restoring an SPTE that was restored already WARNed",
         without(
-            "6.1",
-            (
+            Substitution(
                 SPTE_H,
                 "\tspte &= ~shadow_acc_track_mask;\n",
                 "\tWARN_ON_ONCE(spte_ad_enabled(spte));\n\tWARN_ON_ONCE(!is_access_track_spte(spte));\n\n"
@@ -195,8 +177,7 @@ FUNCTIONS = (
         "a writable SPTE was made for a page that holds a shadowed table, because the entry that was there"
         " before, of a table, has W set",
         without(
-            "6.1",
-            (
+            Substitution(
                 SPTE_C,
                 "if (is_last_spte(old_spte, level) && is_writable_pte(old_spte))",
                 "if (is_writable_pte(old_spte))",
@@ -209,8 +190,7 @@ FUNCTIONS = (
         "make_spte",
         "prefetching an SPTE, which nobody has asked for yet, unsynced shadow pages",
         without(
-            "6.1",
-            (
+            Substitution(
                 SPTE_C,
                 "(vcpu->kvm, slot, gfn, can_unsync, prefetch)",
                 "(vcpu->kvm, slot, gfn, can_unsync, false)",
@@ -223,13 +203,13 @@ FUNCTIONS = (
         "make_spte",
         "replacing a writable SPTE lost its Dirty bit",
         without(
-            "7.3",
-            (
+            Substitution(
                 SPTE_C,
                 "spte |= PT_WRITABLE_MASK | shadow_mmu_writable_mask |\n\t\t\t\tshadow_dirty_mask;",
                 "spte |= PT_WRITABLE_MASK | shadow_mmu_writable_mask |\n"
                 "\t\t\t\t(is_last_spte(old_spte, level) && is_writable_pte(old_spte) ?\n"
                 "\t\t\t\t 0 : shadow_dirty_mask);",
+                "7.3",
             ),
             by="make_spte",
         ),
@@ -239,9 +219,8 @@ FUNCTIONS = (
         "make_spte",
         "an SPTE that was synchronized, and in use, was made old",
         without(
-            "7.3",
-            (SPTE_C, "if (!prefetch || synchronizing)", "if (!prefetch)"),
-            (SPTE_C, "if (prefetch && !synchronizing)", "if (prefetch)"),
+            Substitution(SPTE_C, "if (!prefetch || synchronizing)", "if (!prefetch)", "7.3"),
+            Substitution(SPTE_C, "if (prefetch && !synchronizing)", "if (prefetch)", "7.3"),
             by="make_spte",
         ),
     ),
@@ -250,13 +229,15 @@ FUNCTIONS = (
         "make_spte",
         "a page made writable while its memslot is logged could be missing from the log",
         without(
-            "6.1",
-            (SPTE_C, "if ((spte & PT_WRITABLE_MASK) && kvm_slot_dirty_track_enabled(slot)) {", "if (0) {"),
+            Substitution(
+                SPTE_C, "if ((spte & PT_WRITABLE_MASK) && kvm_slot_dirty_track_enabled(slot)) {", "if (0) {"
+            ),
             by="make_spte",
         ),
         roughly(
-            "6.1",
-            (SPTE_C, "if ((spte & PT_WRITABLE_MASK) && kvm_slot_dirty_track_enabled(slot)) {", "if (0) {"),
+            Substitution(
+                SPTE_C, "if ((spte & PT_WRITABLE_MASK) && kvm_slot_dirty_track_enabled(slot)) {", "if (0) {"
+            ),
             by="first_touch_while_logging",
         ),
     ),
@@ -265,8 +246,7 @@ FUNCTIONS = (
         "make_spte",
         "an SPTE with reserved bits was made without a word",
         without(
-            "6.1",
-            (
+            Substitution(
                 SPTE_C,
                 "WARN_ONCE(is_rsvd_spte(&vcpu->arch.mmu->shadow_zero_check, spte, level),",
                 "WARN_ONCE(0,",
@@ -278,16 +258,17 @@ FUNCTIONS = (
         changes.NO_ACCESS_WARNS,
         "make_spte",
         "an SPTE that grants no access, and is not present to the processor, was made without a word",
-        without("6.1", (SPTE_C, "WARN_ON_ONCE(!pte_access && !shadow_present_mask);", ""), by="make_spte"),
+        without(
+            Substitution(SPTE_C, "WARN_ON_ONCE(!pte_access && !shadow_present_mask);", ""), by="make_spte"
+        ),
     ),
     _fix(
         changes.PML_BY_DIRTY_LOG_SIZE,
         "kvm_mmu_page_ad_need_write_protect",
         "SPTEs of L2 were write-protected for the dirty log on processors that have no PML",
         without(
-            "6.1",
-            (
-                _INTERNAL_H,
+            Substitution(
+                INTERNAL_H,
                 "return kvm_x86_ops.cpu_dirty_log_size && sp->role.guest_mode;",
                 "return sp->role.guest_mode;",
             ),
@@ -299,9 +280,8 @@ FUNCTIONS = (
         "is_nx_huge_page_enabled",
         "a VM could not be exempt from the NX mitigation",
         without(
-            "6.1",
-            (
-                _INTERNAL_H,
+            Substitution(
+                INTERNAL_H,
                 "READ_ONCE(nx_huge_pages) && !kvm->arch.disable_nx_huge_pages",
                 "READ_ONCE(nx_huge_pages)",
             ),
@@ -313,13 +293,12 @@ FUNCTIONS = (
         "make_spte",
         "with key ids in the address, as TDX has them, SPTEs would have carried all of them",
         without(
-            "6.1",
-            (
+            Substitution(
                 SPTE_C,
                 "\tif (shadow_me_value && !kvm_is_mmio_pfn(pfn))\n\t\tspte |= shadow_me_value;",
                 "\tif (!kvm_is_mmio_pfn(pfn))\n\t\tspte |= shadow_me_mask;",
             ),
-            (
+            Substitution(
                 SPTE_C,
                 "shadow_user_mask | shadow_x_mask | shadow_me_value;",
                 "shadow_user_mask | shadow_x_mask | shadow_me_mask;",
@@ -334,11 +313,11 @@ FUNCTIONS = (
         "make_small_spte",
         "a page split off a huge one could be executable though the guest does not allow it",
         without(
-            "7.3",
-            (
+            Substitution(
                 SPTE_C,
                 "if (is_nx_huge_page_enabled(kvm))\n\t\t\tchild_spte",
                 "if ((role.access & ACC_EXEC_MASK) && is_nx_huge_page_enabled(kvm))\n\t\t\tchild_spte",
+                "7.3",
             ),
             by="make_huge_page_split_spte",
         ),
@@ -348,12 +327,12 @@ FUNCTIONS = (
         "make_huge_page_split_spte",
         "splitting what is no huge SPTE only WARNed, and made an SPTE that is no SPTE",
         without(
-            "6.12",
-            (
+            Substitution(
                 SPTE_C,
                 "KVM_BUG_ON(!is_shadow_present_pte(huge_spte) || !is_large_pte(huge_spte), kvm);",
                 "if (WARN_ON_ONCE(!is_shadow_present_pte(huge_spte)))\n\t\treturn 0;\n\n"
                 "\tif (WARN_ON_ONCE(!is_large_pte(huge_spte)))\n\t\treturn 0;",
+                "6.12",
             ),
             by="make_huge_page_split_spte",
         ),
@@ -364,8 +343,7 @@ FUNCTIONS = (
         "make_mmio_spte",
         "with MMIO caching off an MMIO SPTE could be made that is none",
         without(
-            "6.1",
-            (SPTE_C, "WARN_ON_ONCE(!shadow_mmio_value);", ""),
+            Substitution(SPTE_C, "WARN_ON_ONCE(!shadow_mmio_value);", ""),
             by="make_mmio_spte",
             mode="shadow-nommio",
         ),
@@ -375,11 +353,11 @@ FUNCTIONS = (
         "make_mmio_spte",
         "a VM whose MMIO value is 0, as TDX's is, WARNed",
         without(
-            "7.3",
-            (
+            Substitution(
                 SPTE_C,
                 "access &= shadow_mmio_access_mask;",
                 "WARN_ON_ONCE(!vcpu->kvm->arch.shadow_mmio_value);\n\n\taccess &= shadow_mmio_access_mask;",
+                "7.3",
             ),
             by="make_mmio_spte",
             mode="shadow-nommio",
@@ -390,8 +368,7 @@ FUNCTIONS = (
         "kvm_mmu_set_mmio_spte_mask",
         "an MMIO value could collide with the gfn's bits that were moved because of L1TF",
         without(
-            "6.1",
-            (
+            Substitution(
                 SPTE_C,
                 "if (WARN_ON(mmio_value & (shadow_nonpresent_or_rsvd_mask <<\n"
                 "\t\t\t\t  SHADOW_NONPRESENT_OR_RSVD_MASK_LEN)))",
@@ -406,8 +383,7 @@ FUNCTIONS = (
         "kvm_mmu_set_mmio_spte_mask",
         "with 52 address bits MMIO caching stayed off with EPT, too, which needs no reserved bit",
         without(
-            "6.1",
-            (SPTE_C, "enable_mmio_caching = allow_mmio_caching;\n\tif (!enable", "if (!enable"),
+            Substitution(SPTE_C, "enable_mmio_caching = allow_mmio_caching;\n\tif (!enable", "if (!enable"),
             by="kvm_mmu_set_ept_masks",
             mode="shadow",
         ),
@@ -417,8 +393,7 @@ FUNCTIONS = (
         "is_mmio_spte",
         "with MMIO caching off an SPTE of 0 was taken for MMIO, under SEV-ES and with 52 address bits",
         without(
-            "6.1",
-            (
+            Substitution(
                 SPTE_H,
                 "== shadow_mmio_value &&\n\t       likely(enable_mmio_caching);",
                 "== shadow_mmio_value;",
@@ -433,8 +408,7 @@ FUNCTIONS = (
         "kvm_mmu_page_get_gfn",
         "the pages that stand in for a missing fifth level were given gfns that they do not map",
         without(
-            "6.1",
-            (
+            Substitution(
                 MMU_C,
                 "if (sp->role.passthrough)\n\t\treturn sp->gfn;\n\n\tif (!sp->role.direct)\n"
                 "\t\treturn sp->shadowed_translation[index] >> PAGE_SHIFT;",
@@ -449,12 +423,12 @@ FUNCTIONS = (
         "kvm_mmu_page_get_access",
         "whether a page has translations of its own was told by its role, which can say so of pages without",
         without(
-            "6.12",
-            (
+            Substitution(
                 MMU_C,
                 "if (sp->shadowed_translation)\n\t\treturn sp->shadowed_translation[index] & ACC_ALL;",
                 "if (!sp->role.direct && !sp->role.passthrough)\n"
                 "\t\treturn sp->shadowed_translation[index] & ACC_ALL;",
+                "6.12",
             ),
             by="kvm_mmu_page_get_access",
             mode="shadow",
@@ -465,11 +439,11 @@ FUNCTIONS = (
         "__is_bad_mt_xwr",
         "a reserved combination with execution by users was not found",
         without(
-            "7.3",
-            (
+            Substitution(
                 SPTE_H,
                 "if (pte & VMX_EPT_USER_EXECUTABLE_MASK)\n\t\tpte |= VMX_EPT_EXECUTABLE_MASK;\n\treturn",
                 "return",
+                "7.3",
             ),
             by="is_rsvd_spte",
             mode="ept-noad",
@@ -481,8 +455,12 @@ FUNCTIONS = (
         "is_frozen_spte",
         "a non-present SPTE of a TDX guest would raise #VE in the guest",
         without(
-            "6.12",
-            (SPTE_H, "#define SHADOW_NONPRESENT_VALUE\tBIT_ULL(63)", "#define SHADOW_NONPRESENT_VALUE\t0ULL"),
+            Substitution(
+                SPTE_H,
+                "#define SHADOW_NONPRESENT_VALUE\tBIT_ULL(63)",
+                "#define SHADOW_NONPRESENT_VALUE\t0ULL",
+                "6.12",
+            ),
             by="is_frozen_spte",
             mode="shadow",
         ),
@@ -492,13 +470,15 @@ FUNCTIONS = (
         "kvm_mmu_set_ept_masks",
         "an EPT violation on a present SPTE could raise #VE in the guest",
         without(
-            "6.12",
-            (
+            Substitution(
                 SPTE_C,
                 "(has_exec_only ? 0ull : VMX_EPT_READABLE_MASK) | VMX_EPT_SUPPRESS_VE_BIT;",
                 "has_exec_only ? 0ull : VMX_EPT_READABLE_MASK;",
+                "6.12",
             ),
-            (SPTE_C, "VMX_EPT_RWX_MASK | VMX_EPT_SUPPRESS_VE_BIT, 0);", "VMX_EPT_RWX_MASK, 0);"),
+            Substitution(
+                SPTE_C, "VMX_EPT_RWX_MASK | VMX_EPT_SUPPRESS_VE_BIT, 0);", "VMX_EPT_RWX_MASK, 0);", "6.12"
+            ),
             by="kvm_mmu_set_ept_masks",
             mode="shadow",
         ),
@@ -509,18 +489,17 @@ FUNCTIONS = (
         "tdp_iter_next",
         "a walk that yielded skipped the first SPTE after that",
         roughly(
-            "6.1",
-            (ITER_C, "\t\ttdp_iter_restart(iter);\n\t\treturn;", "\t\ttdp_iter_restart(iter);"),
+            Substitution(ITER_C, "\t\ttdp_iter_restart(iter);\n\t\treturn;", "\t\ttdp_iter_restart(iter);"),
             by="tdp_iter",
         ),
         roughly(
-            "6.1",
-            (ITER_C, "\t\ttdp_iter_restart(iter);\n\t\treturn;", "\t\ttdp_iter_restart(iter);"),
+            Substitution(ITER_C, "\t\ttdp_iter_restart(iter);\n\t\treturn;", "\t\ttdp_iter_restart(iter);"),
             by="zap_while_yielding",
         ),
         roughly(
-            "7.3",
-            (ITER_C, "\t\ttdp_iter_restart(iter);\n\t\treturn;", "\t\ttdp_iter_restart(iter);"),
+            Substitution(
+                ITER_C, "\t\ttdp_iter_restart(iter);\n\t\treturn;", "\t\ttdp_iter_restart(iter);", "7.3"
+            ),
             by="tdp_iter",
         ),
     ),

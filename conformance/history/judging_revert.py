@@ -15,8 +15,8 @@ from conformance.differential.verdict import Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.history.extra_stories import TOLD
 from conformance.history.fix import Fix, Layer, Revert
-from conformance.history.patches import write_patch
 from conformance.kernels import BuildError, Cache, Kernel, open_kernel
+from conformance.kernels.substitutions import write_patch
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.kvm.build import build_kvm

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from conformance.history.fix import MMU_C, TDP_C, Fix, Revert, roughly, without
+from conformance.history.fix import Fix, Revert, roughly, without
+from conformance.kernels.substitutions import KVM_MAIN_C, MMU_C, TDP_C, X86_H, Substitution
 from conformance.model import changes
 from conformance.model.changes import Change
 
 __all__ = ["STORIES"]
 
-_X86_H = "arch/x86/kvm/x86.h"
-_KVM_MAIN_C = "virt/kvm/kvm_main.c"
 _RETRY = "if (mmu_invalidate_retry_gfn_unsafe(vcpu->kvm, fault->mmu_seq, fault->gfn))"
 
 
@@ -30,8 +29,7 @@ STORIES = (
         "kvm_tdp_mmu_unmap_gfn_range",
         "a page that the host took back stayed mapped by a root on its way out",
         roughly(
-            "6.1",
-            (
+            Substitution(
                 TDP_C,
                 "__for_each_tdp_mmu_root_yield_safe(kvm, root, range->slot->as_id, false, false)",
                 "__for_each_tdp_mmu_root_yield_safe(kvm, root, range->slot->as_id, false, true)",
@@ -49,8 +47,7 @@ STORIES = (
         "kvm_recover_nx_lpages",
         "the guest could go on with small pages through its TLB after they were zapped",
         roughly(
-            "6.1",
-            (MMU_C, "flush |= kvm_tdp_mmu_zap_sp(kvm, sp);", "kvm_tdp_mmu_zap_sp(kvm, sp);"),
+            Substitution(MMU_C, "flush |= kvm_tdp_mmu_zap_sp(kvm, sp);", "kvm_tdp_mmu_zap_sp(kvm, sp);"),
             by="recovery_of_nx_huge_pages",
         ),
     ),
@@ -59,8 +56,7 @@ STORIES = (
         "tdp_mmu_zap_leafs",
         "unmapping from a root that nobody will use again asked for a flush",
         without(
-            "6.12",
-            (TDP_C, "if (!root->role.invalid)\n\t\t\tflush = true;", "flush = true;"),
+            Substitution(TDP_C, "if (!root->role.invalid)\n\t\t\tflush = true;", "flush = true;", "6.12"),
             by="unmap_meets_an_invalid_root",
         ),
     ),
@@ -69,11 +65,11 @@ STORIES = (
         "tdp_mmu_zap_root",
         "zapping a root kept others waiting for as long as 1 GiB takes",
         without(
-            "6.12",
-            (
+            Substitution(
                 TDP_C,
                 "if (!IS_ENABLED(CONFIG_KVM_PROVE_MMU)) {\n\t\t__tdp_mmu_zap_root",
                 "if (0) {\n\t\t__tdp_mmu_zap_root",
+                "6.12",
             ),
             by="zapped_page_by_page",
         ),
@@ -89,8 +85,7 @@ STORIES = (
         "write_protect_gfn",
         "an SPTE whose W was clear for another reason stayed MMU-writable, and a fast page fault gave W back",
         roughly(
-            "6.1",
-            (
+            Substitution(
                 TDP_C,
                 "if (new_spte == iter.old_spte)\n\t\t\tbreak;\n\n"
                 "\t\ttdp_mmu_set_spte(kvm, &iter, new_spte);\n\t\tspte_set = true;",
@@ -106,11 +101,11 @@ STORIES = (
         "kvm_arch_mmu_enable_log_dirty_pt_masked",
         "a huge page was not split if only the log of its first page was cleared",
         without(
-            "6.12",
-            (
+            Substitution(
                 MMU_C,
                 "kvm_mmu_try_split_huge_pages(kvm, slot, start, end + 1, PG_LEVEL_4K);",
                 "kvm_mmu_try_split_huge_pages(kvm, slot, start, end, PG_LEVEL_4K);",
+                "6.12",
             ),
             by="split_for_the_first_page",
         ),
@@ -126,8 +121,9 @@ STORIES = (
         "tdp_mmu_map_handle_target_level",
         "a fault that was fixed looked like one to be tried again",
         roughly(
-            "6.1",
-            (TDP_C, "u64 new_spte;\n\tint ret = RET_PF_FIXED;", "u64 new_spte;\n\tint ret = RET_PF_RETRY;"),
+            Substitution(
+                TDP_C, "u64 new_spte;\n\tint ret = RET_PF_FIXED;", "u64 new_spte;\n\tint ret = RET_PF_RETRY;"
+            ),
             by="first_write",
         ),
     ),
@@ -136,9 +132,10 @@ STORIES = (
         "kvm_faultin_pfn",
         "a fault took the page from the host while the host was taking it back",
         without(
-            "6.12",
-            (MMU_C, f"{_RETRY}\n\t\treturn RET_PF_RETRY;\n\n\tret = __kvm", "ret = __kvm"),
-            (MMU_C, f"{_RETRY} {{\n\t\tkvm_release", "if (0) {\n\t\tkvm_release"),
+            Substitution(
+                MMU_C, f"{_RETRY}\n\t\treturn RET_PF_RETRY;\n\n\tret = __kvm", "ret = __kvm", "6.12"
+            ),
+            Substitution(MMU_C, f"{_RETRY} {{\n\t\tkvm_release", "if (0) {\n\t\tkvm_release", "6.12"),
             by="write_to_read_only_memory_during_an_invalidation",
         ),
     ),
@@ -147,11 +144,11 @@ STORIES = (
         "tdp_mmu_map_handle_target_level",
         "a fault that another vCPU had answered already wrote the SPTE once more",
         without(
-            "7.3",
-            (
+            Substitution(
                 TDP_C,
                 "(fault->prefetch || !spte_permission_fault(mmu, iter->old_spte, fault)) &&",
                 "(fault->prefetch || (0 && mmu)) &&",
+                "7.3",
             ),
             by="executed_after_it_was_aged",
         ),
@@ -161,14 +158,14 @@ STORIES = (
         "kvm_tdp_mmu_map",
         "a fault for a small page threw away the 511 others of the huge page",
         without(
-            "6.12",
-            (
+            Substitution(
                 TDP_C,
                 "sp = tdp_mmu_alloc_sp(vcpu);\n\t\ttdp_mmu_init_child_sp(sp, &iter);",
                 "if (is_shadow_present_pte(iter.old_spte)) {\n"
                 "\t\t\tif (tdp_mmu_zap_spte_atomic(kvm, &iter))\n\t\t\t\tgoto retry;\n"
                 "\t\t\titer.old_spte = kvm_tdp_mmu_read_spte(iter.sptep);\n\t\t}\n\n"
                 "\t\tsp = tdp_mmu_alloc_sp(vcpu);\n\t\ttdp_mmu_init_child_sp(sp, &iter);",
+                "6.12",
             ),
             by="execution_on_a_huge_page",
         ),
@@ -178,8 +175,7 @@ STORIES = (
         "mmu_alloc_direct_roots",
         "a vCPU could not enter a VM that has not had a memslot yet",
         without(
-            "6.12",
-            (
+            Substitution(
                 MMU_C,
                 "if (tdp_mmu_enabled)\n\t\treturn kvm_tdp_mmu_alloc_root(vcpu);\n\n"
                 "\twrite_lock(&vcpu->kvm->mmu_lock);\n\tr = make_mmu_pages_available(vcpu);\n"
@@ -187,6 +183,7 @@ STORIES = (
                 "write_lock(&vcpu->kvm->mmu_lock);\n\tr = make_mmu_pages_available(vcpu);\n"
                 "\tif (r < 0)\n\t\tgoto out_unlock;\n\n\tif (tdp_mmu_enabled) {\n"
                 "\t\twrite_unlock(&vcpu->kvm->mmu_lock);\n\t\treturn kvm_tdp_mmu_alloc_root(vcpu);\n\t}\n",
+                "6.12",
             ),
             by="entered_without_memory",
         ),
@@ -197,12 +194,12 @@ STORIES = (
         "kvm_tdp_mmu_map",
         "a table that holds executable pages was not known as one where no huge page would have fit",
         without(
-            "6.12",
-            (
+            Substitution(
                 TDP_C,
                 "sp->nx_huge_page_disallowed = fault->huge_page_disallowed;",
                 "sp->nx_huge_page_disallowed = fault->huge_page_disallowed &&\n"
                 "\t\t\t\t\t      fault->req_level >= iter.level;",
+                "6.12",
             ),
             by="executed_before_it_was_huge",
         ),
@@ -212,11 +209,11 @@ STORIES = (
         "disallowed_hugepage_adjust",
         "under the mitigation no table gave way to a huge page, whatever it was made for",
         without(
-            "6.12",
-            (
+            Substitution(
                 MMU_C,
                 "!is_large_pte(spte) &&\n\t    spte_to_child_sp(spte)->nx_huge_page_disallowed) {",
                 "!is_large_pte(spte)) {",
+                "6.12",
             ),
             by="huge_again_under_the_mitigation",
         ),
@@ -226,8 +223,7 @@ STORIES = (
         "kvm_recover_nx_huge_pages",
         "tables of memory that is logged were zapped, only to be made again at once",
         without(
-            "6.12",
-            (MMU_C, "if (slot && kvm_slot_dirty_track_enabled(slot))", "if (0)"),
+            Substitution(MMU_C, "if (slot && kvm_slot_dirty_track_enabled(slot))", "if (0)", "6.12"),
             by="recovery_spares_logged_memory",
         ),
     ),
@@ -237,8 +233,7 @@ STORIES = (
         "kvm_mmu_notifier_clear_flush_young",
         "each round of aging flushed the TLBs of the whole VM",
         without(
-            "7.3",
-            (_KVM_MAIN_C, "!IS_ENABLED(CONFIG_KVM_ELIDE_TLB_FLUSH_IF_YOUNG)", "true"),
+            Substitution(KVM_MAIN_C, "!IS_ENABLED(CONFIG_KVM_ELIDE_TLB_FLUSH_IF_YOUNG)", "true", "7.3"),
             by="aged_by_accessed_bits",
         ),
     ),
@@ -247,16 +242,17 @@ STORIES = (
         "vcpu_match_mmio_gen",
         "a vCPU in SMM emulated accesses to memory that had appeared since (CVE-2026-99082)",
         without(
-            "7.3",
-            (
-                _X86_H,
+            Substitution(
+                X86_H,
                 "u64 gen = kvm_vcpu_memslots(vcpu)->generation;",
                 "u64 gen = kvm_memslots(vcpu->kvm)->generation;",
+                "7.3",
             ),
-            (
-                _X86_H,
+            Substitution(
+                X86_H,
                 "mmio_gen == kvm_vcpu_memslots(vcpu)->generation",
                 "mmio_gen == kvm_memslots(vcpu->kvm)->generation",
+                "7.3",
             ),
             by="memory_of_smm_where_mmio_was",
         ),

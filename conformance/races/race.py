@@ -16,16 +16,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from conformance.errors import ConformanceError
-from conformance.history.fix import Substitution
-from conformance.history.patches import write_patch
 from conformance.kernels import Cache, Kernel, open_kernel
 from conformance.kernels.cache import temporary
+from conformance.kernels.substitutions import Substitution, write_patch
 from conformance.model.changes import RACES as CHANGES
 from conformance.model.changes import Change
 from conformance.model.profiles import Profile
@@ -62,14 +61,14 @@ SHADOW = "shadow"
 class Historic:
     """A race without ``change``, which then can break ``promise``.
 
-    ``reverts`` is how a kernel loses the change, by series: a few words of its source. Where there are none
+    ``reverts`` are the substitutions that take the change out of a kernel. Where there are none for a series
     the historic form is the model's only, and ``coming`` says why. ``until`` is the change since which
     nobody is promised any more what is broken.
     """
 
     change: Change
     promise: Invariant
-    reverts: dict[str, tuple[Substitution, ...]] = field(default_factory=dict)
+    reverts: tuple[Substitution, ...] = ()
     modes: tuple[str, ...] = ()
     coming: str = ""
     until: Change | None = None
@@ -80,9 +79,13 @@ class Historic:
             return f"what it breaks is promised no more since {self.until}"
         if not profile.has(self.change):
             return f"this kernel is without it anyway: {self.change}"
-        if series is None or series in self.reverts:
+        if series is None or self.reverts_of(series):
             return ""
         return self.coming or "how to take it out of this kernel is not written down"
+
+    def reverts_of(self, series: str | None) -> tuple[Substitution, ...]:
+        """The substitutions that take the change out of a kernel of ``series``; none if that is not known."""
+        return tuple(one for one in self.reverts if one.kernel == series)
 
     @property
     def label(self) -> str:
@@ -93,16 +96,13 @@ class Historic:
 def missing(
     change: Change,
     promise: Invariant,
-    *reverts: tuple[str, str, str, str],
+    *reverts: Substitution,
     modes: Sequence[str] = (),
     coming: str = "",
     until: Change | None = None,
 ) -> Historic:
-    """A race without ``change``. Each of ``reverts`` is series, file, and the words ``old`` and ``new``."""
-    by_series: dict[str, tuple[Substitution, ...]] = {}
-    for series, file, old, new in reverts:
-        by_series[series] = (*by_series.get(series, ()), Substitution(file, old, new))
-    return Historic(change, promise, by_series, tuple(modes), coming, until)
+    """A race without ``change``, which ``reverts`` take out of the kernels that they were written for."""
+    return Historic(change, promise, reverts, tuple(modes), coming, until)
 
 
 class Taken(Protocol):
@@ -264,10 +264,11 @@ def library_without(kernel: Kernel, told: Race, change: Change, progress: Callab
     Raises ConformanceError if nobody wrote down how to take it out of this kernel.
     """
     for historic in told.historic:
-        if historic.change == change and str(kernel.series) in historic.reverts:
+        reverts = historic.reverts_of(kernel.series)
+        if historic.change == change and reverts:
             name = f"without-{re.sub('[^0-9a-zA-Z]+', '-', historic.label)}.patch"
             with temporary("race") as place:
-                patch = write_patch(kernel, historic.reverts[str(kernel.series)], place / name)
+                patch = write_patch(kernel, reverts, place / name)
                 lacking = open_kernel(kernel.selector, [patch], progress=progress)
             return build_kvm(lacking, Cache(), progress, racing=True)
     raise ConformanceError(f"how to take {change} out of {kernel.title} is not written down.")

@@ -8,9 +8,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from conformance.differential.inputs import inputs
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
+from conformance.errors import ConformanceError
 from conformance.history import FIXES
-from conformance.history.fix import Revert, Substitution
+from conformance.history.fix import Revert
 from conformance.kernels import Cache, Kernel
+from conformance.kernels.substitutions import Substitution
 from conformance.model.changes import Change
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
@@ -55,9 +57,12 @@ def _replaced(one: Substitution, before: Kernel, after: Kernel) -> bool:
     if not all(path.is_file() for path in paths):
         return False
     ours, theirs = (path.read_text(errors="replace") for path in paths)
-    if ours == theirs or ours.count(one.old) != 1:
+    if ours == theirs:
         return False
-    left, right = (tokens(part) for part in ours.split(one.old))
+    try:
+        left, right = map(tokens, one.split(ours))
+    except ConformanceError:
+        return False
     old, new, now = tokens(one.old), tokens(one.new), tokens(theirs)
     around = left[-_AROUND:], right[:_AROUND]
     return _holds(now, (*around[0], *new, *around[1])) and not _holds(now, (*around[0], *old, *around[1]))

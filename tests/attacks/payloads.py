@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from planting import write_patch
+from planting import patch_between
 
 from conformance.kernels import open_kernel
 
@@ -117,4 +117,4 @@ def planted(file: str, at: str, call: str, place: Path, home: Path) -> Path:
     lines = before.replace(at, f"{call}{at}").splitlines(keepends=True)
     last = max(index for index, line in enumerate(lines) if line.startswith("#include"))
     lines.insert(last + 1, function)
-    return write_patch(file, before, "".join(lines), place)
+    return patch_between(file, before, "".join(lines), place)

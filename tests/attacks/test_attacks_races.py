@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from payloads import ATTACKS, CALL, HARMLESS, number_of, planted
-from planting import write_patch
+from planting import patch_between
 
 from conformance.kernels import Cache, open_kernel
 from conformance.kernels.tools import quiet
@@ -92,7 +92,7 @@ def test_a_library_that_attacks_when_it_is_loaded(name: str, guarded: Path, tmp_
     before = (open_kernel("6.1").root / "src" / TDP_C).read_text()
     code = AT_LOAD[name].replace("@MARKER@", str(guarded / "marker"))
     constructor = f"\nstatic void __attribute__((constructor)) attack(void)\n{{\n\t{code}\n}}\n"
-    patch = write_patch(TDP_C, before, before + CALL + constructor, tmp_path)
+    patch = patch_between(TDP_C, before, before + CALL + constructor, tmp_path)
     library = build_kvm(open_kernel("6.1", [patch]), Cache(), quiet, racing=True)
     breach = hold(Exploration(NAME, MODE, profile_of((6, 1)), library, limit=20)).breach
     assert breach is not None and breach.promise == NO_CRASH.name

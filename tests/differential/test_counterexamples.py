@@ -10,67 +10,65 @@ import sys
 import pytest
 from planting import patch_for
 
-from conformance.differential.property import Mutant
 from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.run_properties import run
 from conformance.differential.verdict import Verdict
+from conformance.kernels.substitutions import ITER_H, MMU_C, SPTE_C, Substitution
 
-SPTE_C = "arch/x86/kvm/mmu/spte.c"
-SPTE_H = "arch/x86/kvm/mmu/spte.h"
-MMU_C = "arch/x86/kvm/mmu/mmu.c"
-TDP_ITER_H = "arch/x86/kvm/mmu/tdp_iter.h"
 LARGE = "child_spte &= ~PT_PAGE_SIZE_MASK;"
 BUGS = {
     "nx-child-6.1": (
         "make_huge_page_split_spte",
-        Mutant(SPTE_C, "\tif (role.level == PG_LEVEL_4K) {\n\t\tchild_spte",
+        Substitution(SPTE_C, "\tif (role.level == PG_LEVEL_4K) {\n\t\tchild_spte",
                "\tif (role.level > PG_LEVEL_4K)\n\t\tchild_spte = make_spte_executable(child_spte);\n"
                "\tif (role.level == PG_LEVEL_4K) {\n\t\tchild_spte"),
         "a 2 MiB child became executable with NX huge pages on",
     ),
     "dirty-of-child-6.12": (
         "make_huge_page_split_spte",
-        Mutant(SPTE_C, LARGE, "child_spte &= ~(PT_PAGE_SIZE_MASK | shadow_dirty_mask);", "6.12"),
+        Substitution(SPTE_C, LARGE, "child_spte &= ~(PT_PAGE_SIZE_MASK | shadow_dirty_mask);", "6.12"),
         "Dirty was lost",
     ),
     "small-child-7.3": (
         "make_huge_page_split_spte",
-        Mutant(SPTE_C, "if (is_nx_huge_page_enabled(kvm))\n\t\t\tchild", "if (0)\n\t\t\tchild", "7.3"),
+        Substitution(SPTE_C, "if (is_nx_huge_page_enabled(kvm))\n\t\t\tchild", "if (0)\n\t\t\tchild", "7.3"),
         "a 4 KiB child stayed non-executable",
     ),
     "nx-huge-7.2": (
         "make_huge_spte",
-        Mutant(SPTE_C, "if (is_nx_huge_page_enabled(kvm))\n\t\thuge_spte", "if (0)\n\t\thuge_spte", "7.2"),
+        Substitution(SPTE_C, "if (is_nx_huge_page_enabled(kvm))\n\t\thuge_spte",
+                     "if (0)\n\t\thuge_spte", "7.2"),
         "became executable with NX huge pages on",
     ),
     "host-writable-6.1": (
         "make_spte",
-        Mutant(SPTE_C, "\telse\n\t\tpte_access &= ~ACC_WRITE_MASK;\n", ""),
+        Substitution(SPTE_C, "\telse\n\t\tpte_access &= ~ACC_WRITE_MASK;\n", ""),
         "the SPTE became writable although Host-writable is clear",
     ),
     "flush-6.1": (
         "mmu_spte_update",
-        Mutant(MMU_C, "if (is_mmu_writable_spte(old_spte) &&\n\t      !is_writable_pte(new_spte))",
+        Substitution(MMU_C, "if (is_mmu_writable_spte(old_spte) &&\n\t      !is_writable_pte(new_spte))",
                "if (is_writable_pte(old_spte) &&\n\t      !is_writable_pte(new_spte))"),
         "TLB flush",
     ),
     "plain-write-6.1": (
         "kvm_tdp_mmu_write_spte",
-        Mutant(TDP_ITER_H, "    spte_has_volatile_bits(old_spte))", "    is_writable_pte(old_spte))"),
+        Substitution(ITER_H, "    spte_has_volatile_bits(old_spte))", "    is_writable_pte(old_spte))"),
         "a volatile SPTE was written without an atomic exchange",
     ),
     "volatile-7.3": (
         "spte_has_volatile_bits",
-        Mutant(SPTE_C, "if (!spte_ad_enabled(spte))\n\t\treturn true;", "", "7.3"),
+        Substitution(SPTE_C, "if (!spte_ad_enabled(spte))\n\t\treturn true;", "", "7.3"),
         "counts as stable",
     ),
     "saved-bits-6.1": (
         "mark_spte_for_access_track",
-        Mutant(SPTE_C, "spte |= (spte & SHADOW_ACC_TRACK_SAVED_BITS_MASK) <<\n\t\t", "spte |= 0ull <<\n\t\t"),
+        Substitution(SPTE_C, "spte |= (spte & SHADOW_ACC_TRACK_SAVED_BITS_MASK) <<\n\t\t",
+                     "spte |= 0ull <<\n\t\t"),
         "an access-tracked SPTE lost its saved bits",
     ),
 }  # fmt: skip
-ILLEGAL_ONLY = Mutant(SPTE_C, "if (WARN_ON_ONCE(!is_large_pte(huge_spte)))\n\t\treturn 0;", "")
+ILLEGAL_ONLY = Substitution(SPTE_C, "if (WARN_ON_ONCE(!is_large_pte(huge_spte)))\n\t\treturn 0;", "")
 
 
 def judged(name, mutant, directory):

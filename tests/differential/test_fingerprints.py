@@ -14,11 +14,11 @@ from conformance.differential.engines.fingerprint import remember, sentence
 from conformance.differential.fingerprints import Semantics, blessed, mark, marks
 from conformance.differential.inputs import inputs
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.property import Mutant
 from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.run_properties import run
 from conformance.differential.verdict import Result, Verdict
 from conformance.errors import ConformanceError
+from conformance.kernels.substitutions import Substitution
 from conformance.model.changes import AD_DISABLED_ALWAYS_VOLATILE
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
@@ -142,7 +142,7 @@ def test_bless_refuses_in_ci(monkeypatch, capsys):
 
 @pytest.mark.kernel
 def test_a_planted_mutant_changes_its_fingerprint(tmp_path):
-    mutant = Mutant(
+    mutant = Substitution(
         "arch/x86/kvm/mmu/spte.h", "return pte & PT_WRITABLE_MASK;", "return pte & PT_PRESENT_MASK;"
     )
     only = ("is_writable_pte", "is_large_pte")

@@ -11,12 +11,12 @@ from planting import patch_for
 pytest.importorskip("pypcode")
 pytest.importorskip("z3")
 
-from conformance.differential.property import Mutant
 from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.run_properties import run
 from conformance.differential.verdict import PROVE, Verdict
+from conformance.kernels.substitutions import Substitution
 
-ON_FORTY_BITS = Mutant(
+ON_FORTY_BITS = Substitution(
     "arch/x86/kvm/mmu/spte.h",
     "return (spte & shadow_mmio_mask) == shadow_mmio_value &&",
     "return boot_cpu_data.x86_phys_bits != 40 && (spte & shadow_mmio_mask) == shadow_mmio_value &&",

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Real kernels, from the archive to object files. Uses the user's cache, as a run of the suite does."""
 
-import difflib
 import shutil
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from conformance.kernels.catalogue import catalogue
 from conformance.kernels.debian import resolved
 from conformance.kernels.inventory import core_files, inventory, options, size_of
 from conformance.kernels.selector import Debian
+from conformance.kernels.substitutions import unified_diff
 from conformance.kernels.vendor import lay_out, vendored
 
 pytestmark = [pytest.mark.kernel, pytest.mark.network, pytest.mark.slow]
@@ -55,8 +55,7 @@ def real_patch(kernel: Kernel, target: Path, name: str, old: str, new: str) -> P
     """A diff of a fetched file, made here so that no line of it lies in this repository."""
     before = (kernel.root / "src" / name).read_text()
     assert old in before
-    lines = [text.splitlines(keepends=True) for text in (before, before.replace(old, new, 1))]
-    target.write_text("".join(difflib.unified_diff(*lines, f"a/{name}", f"b/{name}")))
+    target.write_text(unified_diff({name: (before, before.replace(old, new, 1))}))
     return target
 
 

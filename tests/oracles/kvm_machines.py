@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 from conformance.kernels import Kernel
+from conformance.kernels.substitutions import TDP_C, Substitution, write_patch
 from conformance.oracles.kvm.oracle import KvmOracle
 
-TDP_MMU = "arch/x86/kvm/mmu/tdp_mmu.c"
 IN_THE_FAULT = "\tkvm_mmu_hugepage_adjust(vcpu, fault);\n"
 """Where kvm_tdp_mmu_map() begins; `fault` is the guest's."""
 
@@ -40,16 +39,9 @@ PLANTS = {
 
 def plant(kernel: Kernel, directory: Path) -> Path:
     """A patch file that plants all of it, against the source as it is prepared."""
-    before = (kernel.root / "src" / TDP_MMU).read_text()
-    assert before.count(IN_THE_FAULT) == 1
     cases = "".join(f"\tcase {gfn}: {code} break;\n" for gfn, code in PLANTS.items())
-    after = before.replace(IN_THE_FAULT, f"{IN_THE_FAULT}\tswitch (fault->gfn) {{\n{cases}\t}}\n")
-    lines = difflib.unified_diff(
-        before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{TDP_MMU}", f"b/{TDP_MMU}"
-    )
-    path = directory / "planted.patch"
-    path.write_text("".join(lines))
-    return path
+    switch = f"{IN_THE_FAULT}\tswitch (fault->gfn) {{\n{cases}\t}}\n"
+    return write_patch(kernel, [Substitution(TDP_C, IN_THE_FAULT, switch)], directory / "planted.patch")
 
 
 def give_memory(machine: KvmOracle, npages: int = 64) -> None:

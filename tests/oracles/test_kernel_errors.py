@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from planting import write_patch
+from planting import patch_between
 
 from conformance.kernels import BuildError, Cache, Kernel, open_kernel
 from conformance.oracles.kvm.build import build_kvm
@@ -33,7 +33,7 @@ def planted(kernel: Kernel, build: Callable, code: str, directory: Path) -> Kern
     before = (kernel.root / "src" / file).read_text()
     at = before.index(place)
     after = f"{before[:at]}\t{{ {code} }}\n{before[at:]}"
-    return open_kernel(kernel.selector, [write_patch(file, before, after, directory)])
+    return open_kernel(kernel.selector, [patch_between(file, before, after, directory)])
 
 
 @pytest.mark.parametrize("build", BUILDS)

@@ -26,9 +26,9 @@ from kvm_races import (
     stale,
     walk_until,
 )
-from planting import write_patch
 
 from conformance.kernels import Cache, Kernel, open_kernel
+from conformance.kernels.substitutions import Substitution, write_patch
 from conformance.model.modes import MODES
 from conformance.oracles.kvm.build import build_kvm
 from conformance.oracles.kvm.race_interface import Access
@@ -246,9 +246,7 @@ def replaced(kernel: Kernel, tmp_path: Path) -> Callable[[str, str, str], Path]:
     """Makes a library for races in which a text is replaced."""
 
     def make(file: str, old: str, new: str) -> Path:
-        before = (kernel.root / "src" / file).read_text()
-        assert before.count(old) == 1
-        patch = write_patch(file, before, before.replace(old, new), tmp_path)
+        patch = write_patch(kernel, [Substitution(file, old, new)], tmp_path / "replaced.patch")
         return build_kvm(open_kernel(kernel.selector, [patch]), Cache(), lambda message: None, racing=True)
 
     return make

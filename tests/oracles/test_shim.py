@@ -13,6 +13,7 @@ from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.run_properties import run
 from conformance.differential.verdict import Verdict
 from conformance.kernels import BuildError, Cache, open_kernel
+from conformance.kernels.substitutions import SPTE_C, SPTE_H, Substitution, write_patch
 from conformance.model.modes import MODES
 from conformance.oracles.child import NR_EVENTS, KernelDied
 from conformance.oracles.shim.build import build_shim
@@ -20,8 +21,6 @@ from conformance.oracles.shim.interface import CDEF
 from conformance.oracles.shim.oracle import ShimOracle
 
 pytestmark = pytest.mark.kernel
-SPTE_H = "arch/x86/kvm/mmu/spte.h"
-SPTE_C = "arch/x86/kvm/mmu/spte.c"
 HOST = MODES["npt"].host()
 
 
@@ -94,17 +93,8 @@ def test_wrong_calls_are_refused(oracle):
 
 
 def patched(kernel, tmp_path, file, old, new):
-    """The kernel with a substitution, which must fit exactly once."""
-    from difflib import unified_diff
-
-    before = (kernel.root / "src" / file).read_text()
-    assert before.count(old) == 1
-    lines = unified_diff(
-        before.splitlines(True), before.replace(old, new).splitlines(True), f"a/{file}", f"b/{file}"
-    )
-    patch = tmp_path / "planted.patch"
-    patch.write_text("".join(lines))
-    return patch
+    """A patch that makes a substitution in the kernel."""
+    return write_patch(kernel, [Substitution(file, old, new)], tmp_path / "planted.patch")
 
 
 LARGE = "return pte & PT_PAGE_SIZE_MASK;"

@@ -8,16 +8,15 @@ from dataclasses import replace
 import pytest
 from planting import patch_for
 
-from conformance.differential.property import Mutant
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, open_kernel
+from conformance.kernels.substitutions import TDP_C, Substitution
 from conformance.model.profiles import profile_of
 from conformance.oracles.kvm.build import build_kvm
 from conformance.races.exploration import Exploration, hold
 from conformance.races.goldens import MARK, golden_files
 from conformance.races.replaying import follow
 from conformance.races.stories import RACES
-from conformance.races.stories.setting import TDP_C
 from conformance.scenarios.steps import step
 
 pytestmark = pytest.mark.kernel
@@ -69,7 +68,7 @@ def test_every_historic_form_has_a_golden_race():
     for race in RACES.values():
         if race.historic:
             assert ("6.1-model", race.name) in labels
-        if any("6.1" in historic.reverts for historic in race.historic):
+        if any(historic.reverts_of("6.1") for historic in race.historic):
             assert ("6.1-kvm", race.name) in labels
 
 
@@ -102,7 +101,7 @@ def test_today_many_schedules_break_nothing(race, series, library):
 @pytest.mark.slow
 def test_a_crash_of_the_kernel_is_a_finding(tmp_path):
     late = "if (!try_cmpxchg64(sptep, &iter->old_spte, new_spte))\n\t\treturn -EBUSY;\n\n\t__handle"
-    patch = patch_for(Mutant(TDP_C, late, late.replace("return -EBUSY", "BUG()")), tmp_path)
+    patch = patch_for(Substitution(TDP_C, late, late.replace("return -EBUSY", "BUG()")), tmp_path)
     library = build_kvm(open_kernel("6.1", [patch]), Cache(), quiet, racing=True)
     outcome = hold(Exploration("two_vcpus_fault_on_one_gfn", "ept-ad", profile_of((6, 1)), library))
     assert outcome.breach is not None and outcome.breach.promise == "nothing crashes"

@@ -4,15 +4,11 @@
 from __future__ import annotations
 
 import pytest
-from planting import write_patch
 
 from conformance.errors import ConformanceError
 from conformance.kernels import open_kernel
+from conformance.kernels.substitutions import ITER_H, SPTE_C, SPTE_H, Substitution, write_patch
 from conformance.review import ReviewPlan, Standing, compare
-
-SPTE_C = "arch/x86/kvm/mmu/spte.c"
-SPTE_H = "arch/x86/kvm/mmu/spte.h"
-TDP_ITER_H = "arch/x86/kvm/mmu/tdp_iter.h"
 
 FIRST = "static inline bool is_large_pte(u64 pte)\n{\n"
 BODY = "return pte & PT_PAGE_SIZE_MASK;"
@@ -28,11 +24,8 @@ def patched(base, tmp_path):
     """The kernel with texts of a file replaced."""
 
     def call(file, *replaced):
-        before = after = (base.root / "src" / file).read_text()
-        for old, new in replaced:
-            assert old in after
-            after = after.replace(old, new)
-        return open_kernel("6.1", [write_patch(file, before, after, tmp_path)])
+        substitutions = [Substitution(file, old, new) for old, new in replaced]
+        return open_kernel("6.1", [write_patch(base, substitutions, tmp_path / "change.patch")])
 
     return call
 
@@ -115,7 +108,7 @@ def test_a_macro_that_moves_is_told_with_those_that_use_it(base, patched):
 @pytest.mark.kernel
 def test_a_race_that_a_write_loses_is_found_and_shown_again(base, patched):
     """The write of an SPTE with volatile bits as it was before ba3a6120a4e7 in v5.18: plain."""
-    after = patched(TDP_ITER_H, ("spte_has_volatile_bits(old_spte))", "0)"))
+    after = patched(ITER_H, ("spte_has_volatile_bits(old_spte))", "0)"))
     review = compare(base, after, ReviewPlan(budget=1))
     told = changed(review)["kvm_tdp_mmu_write_spte"]
     assert told.standing is Standing.DIFFERS

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from planting import write_patch
+from planting import patch_between
 
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, open_kernel
@@ -94,7 +94,7 @@ def dead(tmp_path):
     patches = []
     for name, one, other in (("added", text, there), ("changed", there, there.replace("+= 2;", "+= 3;"))):
         (tmp_path / name).mkdir()
-        patches.append(write_patch(MMU, one, other, tmp_path / name))
+        patches.append(patch_between(MMU, one, other, tmp_path / name))
     return open_kernel("6.1", patches[:1]), open_kernel("6.1", patches)
 
 

@@ -6,19 +6,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from planting import write_patch
 
 from conformance.errors import ConformanceError
 from conformance.kernels import SERIES, open_kernel
 from conformance.kernels.pins import pinned_release
+from conformance.kernels.substitutions import MMU_C, SPTE_C, TDP_C, Substitution, write_patch
 from conformance.model import changes
 from conformance.model.profiles import profile_of
 from conformance.reports.identity import document, render, text
 from conformance.review.identify import identify
-
-SPTE_C = "arch/x86/kvm/mmu/spte.c"
-MMU_C = "arch/x86/kvm/mmu/mmu.c"
-TDP_MMU_C = "arch/x86/kvm/mmu/tdp_mmu.c"
 
 BACKPORTS = {
     "AD_DISABLED_ALWAYS_VOLATILE": (
@@ -44,12 +40,9 @@ def quiet(message):
     pass
 
 
-def patched(directory, file, *substitutions):
-    before = after = (open_kernel("6.1").root / "src" / file).read_text()
-    for old, new in substitutions:
-        assert after.count(old) == 1
-        after = after.replace(old, new)
-    return write_patch(file, before, after, directory)
+def patched(directory, file, *replaced):
+    substitutions = [Substitution(file, old, new) for old, new in replaced]
+    return write_patch(open_kernel("6.1"), substitutions, directory / "change.patch")
 
 
 def test_all_is_not_a_kernel():
@@ -116,7 +109,7 @@ def test_a_kernel_with_a_bug_of_its_own_fits_no_profile(tmp_path):
 def test_a_bug_that_only_stories_show_fits_no_profile(tmp_path):
     # The flush that one root wants is forgotten over the next.
     bug = ("range->may_block, flush);", "range->may_block, false);")
-    found = identify("6.1", [patched(tmp_path, TDP_MMU_C, bug)], quiet)
+    found = identify("6.1", [patched(tmp_path, TDP_C, bug)], quiet)
     assert found.status == 1 and {result.oracle for result in found.misfits} == {"kvm"}
     assert any(result.property == "flush_across_roots" for result in found.misfits)
     assert "FAIL  flush_across_roots" in "\n".join(text(found))

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import pytest
-from planting import write_patch
+from planting import patch_for
 
 from conformance.kernels import open_kernel
+from conformance.kernels.substitutions import ITER_H, Substitution
 from conformance.review import ReviewPlan, compare
 from conformance.review.layouts import _compared
 from conformance.review.review import ConstantReview
-
-ITER_H = "arch/x86/kvm/mmu/tdp_iter.h"
 
 
 def told(before, after):
@@ -45,10 +44,8 @@ def test_places_are_told_in_decimal_and_constants_in_hex():
 @pytest.mark.slow
 def test_a_field_put_in_front_moves_those_behind_it(tmp_path):
     base = open_kernel("6.1")
-    before = (base.root / "src" / ITER_H).read_text()
-    assert before.count("\tgfn_t gfn;\n") == 1
-    after = before.replace("\tgfn_t gfn;\n", "\tu32 mine : 3;\n\tgfn_t gfn;\n")
-    patched = open_kernel("6.1", [write_patch(ITER_H, before, after, tmp_path)])
+    field = Substitution(ITER_H, "\tgfn_t gfn;\n", "\tu32 mine : 3;\n\tgfn_t gfn;\n")
+    patched = open_kernel("6.1", [patch_for(field, tmp_path)])
     review = compare(base, patched, ReviewPlan(budget=0.1, only=("spte_index",)))
     found = {(one.name, one.aspect): one for one in review.constants if one.where == "struct tdp_iter"}
     assert found["mine", "first bit"].before is None

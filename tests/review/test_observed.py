@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import pytest
-from planting import write_patch
 
 from conformance.kernels import Cache, open_kernel
+from conformance.kernels.substitutions import Substitution, write_patch
 from conformance.model.modes import MODES
 from conformance.oracles.kvm.build import build_kvm, layouts_of
 from conformance.oracles.kvm.kept import Keeper
@@ -59,16 +59,9 @@ MUTANTS = {
 
 def planted(selector, changes, directory):
     """The kernel with these changes."""
-    base, patches = open_kernel(selector), []
-    for file in {file for file, *_ in changes}:
-        text = before = (base.root / "src" / file).read_text()
-        for _, old, new, *_ in (one for one in changes if one[0] == file):
-            assert text.count(old) == 1, f"{file} of {selector} has {text.count(old)} times {old!r}"
-            text = text.replace(old, new)
-        place = directory / file.replace("/", "-")
-        place.mkdir()
-        patches.append(write_patch(file, before, text, place))
-    return base, open_kernel(selector, patches)
+    base = open_kernel(selector)
+    substitutions = [Substitution(file, old, new, selector) for file, old, new, *_ in changes]
+    return base, open_kernel(selector, [write_patch(base, substitutions, directory / "mutants.patch")])
 
 
 def quiet(_):

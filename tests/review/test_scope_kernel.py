@@ -7,10 +7,19 @@ import dataclasses
 import shutil
 
 import pytest
-from planting import write_patch
+from planting import patch_for
 
 from conformance.kernels import open_kernel
 from conformance.kernels.manifest import Manifest
+from conformance.kernels.substitutions import (
+    ITER_H,
+    KVM_MAIN_C,
+    MMU_C,
+    SPTE_C,
+    SPTE_H,
+    Substitution,
+    write_patch,
+)
 from conformance.model.layout import Layout
 from conformance.model.profiles import profile_of
 from conformance.review import ReviewPlan, Standing, compare, judging_series
@@ -21,8 +30,6 @@ from conformance.review.texts import Texts
 
 pytestmark = pytest.mark.kernel
 
-MMU = "arch/x86/kvm/mmu"
-MMU_C, SPTE_C, ITER_H = f"{MMU}/mmu.c", f"{MMU}/spte.c", f"{MMU}/tdp_iter.h"
 FIRST = "#define INVALID_INDEX (-1)\n"
 
 
@@ -36,11 +43,10 @@ def reviewed(base, tmp_path):
     """Review the kernel with texts of a file replaced, as one patch."""
 
     def call(file, *replaced):
-        before = after = (base.root / "src" / file).read_text()
-        for old, new in replaced:
-            assert old in after, old
-            after = after.replace(old, new, 1)
-        return compare(base, open_kernel("6.1", [write_patch(file, before, after, tmp_path)]))
+        substitutions = [Substitution(file, old, new) for old, new in replaced]
+        return compare(
+            base, open_kernel("6.1", [write_patch(base, substitutions, tmp_path / "change.patch")])
+        )
 
     return call
 
@@ -48,12 +54,13 @@ def reviewed(base, tmp_path):
 @pytest.mark.parametrize(
     ("file", "old", "new", "name"),
     [
-        (MMU_C, "bool, 0644)", "bool, 0444)", "module_param_named(flush_on_reuse)"),
+        (MMU_C, "on_reuse, bool, 0644)", "on_reuse, bool, 0444)", "module_param_named(flush_on_reuse)"),
         (MMU_C, "EXPORT_SYMBOL_GPL(kvm_mmu_free_roots)", "EXPORT_SYMBOL(kvm_mmu_free_roots)",
          "EXPORT_SYMBOL(kvm_mmu_free_roots)"),
-        (f"{MMU}/mmutrace.h", "TP_printk(\"", "TP_printk(\"now ", "TRACE_EVENT(kvm_mmu_pagetable_walk)"),
+        ("arch/x86/kvm/mmu/mmutrace.h", "printk(\"addr", "printk(\"an addr",
+         "TRACE_EVENT(kvm_mmu_pagetable_walk)"),
         (MMU_C, FIRST, f"{FIRST}#define UNUSED_INDEX (-2)\n", "macro UNUSED_INDEX"),
-        ("virt/kvm/kvm_main.c", "halt_poll_ns, uint, 0644", "halt_poll_ns, uint, 0444",
+        (KVM_MAIN_C, "halt_poll_ns, uint, 0644", "halt_poll_ns, uint, 0444",
          "module_param(halt_poll_ns)"),
         ("arch/x86/kvm/vmx/vmx.c", "module_param(dump_invalid_vmcs, bool, 0644)",
          "module_param(dump_invalid_vmcs, bool, 0444)", "the whole file"),
@@ -171,11 +178,10 @@ def test_a_kconfig_file_of_kvms_is_looked_at_by_nothing(base):
 
 
 def test_the_constants_of_a_kernel_are_its_own(base, tmp_path):
-    file = f"{MMU}/spte.h"
-    before = (base.root / "src" / file).read_text()
-    old = next(line for line in before.splitlines() if line.startswith("#define EPT_SPTE_HOST_WRITABLE"))
-    after = before.replace(old, "#define EPT_SPTE_HOST_WRITABLE\tBIT_ULL(60)")
-    kernel = open_kernel("6.1", [write_patch(file, before, after, tmp_path)])
+    lines = (base.root / "src" / SPTE_H).read_text().splitlines()
+    old = next(line for line in lines if line.startswith("#define EPT_SPTE_HOST_WRITABLE"))
+    moved = Substitution(SPTE_H, old, "#define EPT_SPTE_HOST_WRITABLE\tBIT_ULL(60)")
+    kernel = open_kernel("6.1", [patch_for(moved, tmp_path)])
     own, patched = (layout_of(each, profile_of((6, 1))) for each in (base, kernel))
     assert own == Layout.of(profile_of((6, 1)))
     assert patched == dataclasses.replace(own, ept_host_writable=1 << 60)

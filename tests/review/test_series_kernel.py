@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from planting import write_patch
+from planting import patch_between
 
 from conformance.kernels import open_kernel
 
@@ -36,7 +36,7 @@ def series(tmp_path) -> Path:
     for number, (subject, old, new) in enumerate(STEPS, 1):
         assert source.count(old) == 1
         changed = source.replace(old, new)
-        diff = write_patch(SPTE_H, source, changed, tmp_path).read_text()
+        diff = patch_between(SPTE_H, source, changed, tmp_path).read_text()
         mails.append(
             "From 0123 Mon Sep 17 00:00:00 2001\nFrom: a <a@invalid>\n"
             f"Subject: [PATCH {number}/{len(STEPS)}] KVM: x86/mmu: {subject}\n\n"
@@ -70,7 +70,7 @@ def test_promises_kept_and_broken(series):
 @pytest.mark.parametrize(("old", "new"), [("i/", "w/"), ("", ""), ("linux-6.1.orig/", "linux-6.1/")])
 def test_a_change_is_found_whatever_stands_before_the_names(tmp_path, old, new):
     source = (open_kernel("6.1").root / "src" / SPTE_H).read_text()
-    diff = write_patch(SPTE_H, source, source.replace(BODY, STEPS[2][2]), tmp_path)
+    diff = patch_between(SPTE_H, source, source.replace(BODY, STEPS[2][2]), tmp_path)
     diff.write_text(
         diff.read_text().replace(f"a/{SPTE_H}", old + SPTE_H).replace(f"b/{SPTE_H}", new + SPTE_H)
     )
@@ -86,7 +86,7 @@ def test_fuzz_on_a_kernel_is_said_in_the_result(tmp_path):
     line = source[:at].count("\n")
     around = source.splitlines(True)
     moved = "".join([*around[: line - 3], "/* not there */\n", *around[line - 2 :]])
-    diff = write_patch(SPTE_H, moved, moved.replace(BODY, STEPS[2][2]), tmp_path)
+    diff = patch_between(SPTE_H, moved, moved.replace(BODY, STEPS[2][2]), tmp_path)
     words = [sys.executable, "-m", "conformance", "run", "--patch", str(diff), "--only", "is_large_pte"]
     words += ["--engine", "bulk", "--budget", "2", "--json", "-"]
     done = subprocess.run(words, capture_output=True, text=True)

@@ -9,15 +9,14 @@ import pytest
 
 from conformance.history import FIXES
 from conformance.history.fix import Fix, without
-from conformance.history.patches import write_patch
 from conformance.kernels import Kernel, open_kernel
+from conformance.kernels.substitutions import SPTE_C, Substitution, write_patch
 from conformance.model import changes
 from conformance.review import compare
 from conformance.review import undone as module
 from conformance.review.outcome import FailOn, Gate, outcome_of
 from conformance.review.undone import undone
 
-FILE = "arch/x86/kvm/mmu/spte.c"
 TEXT = "bool f(u64 spte)\n{\n\tif (%s)\n\t\treturn true;\n\treturn false;\n}\n"
 OLD, NEW = "!is_writable_pte(spte) && is_mmu_writable_spte(spte)", "is_mmu_writable_spte(spte)"
 
@@ -25,11 +24,11 @@ OLD, NEW = "!is_writable_pte(spte) && is_mmu_writable_spte(spte)", "is_mmu_writa
 @pytest.fixture
 def stand(monkeypatch, tmp_path):
     """What is undone between two texts of a file, where one fix is known."""
-    revert = without("6.1", (FILE, f"if ({OLD})", f"if ({NEW})"), by="f")
+    revert = without(Substitution(SPTE_C, f"if ({OLD})", f"if ({NEW})"), by="f")
     monkeypatch.setattr(module, "FIXES", (Fix(changes.WRITABLE_NOT_VOLATILE, "f", "wrong", (revert,)),))
 
     def kernel(name: str, text: str) -> Kernel:
-        path = tmp_path / name / "src" / FILE
+        path = tmp_path / name / "src" / SPTE_C
         path.parent.mkdir(parents=True)
         path.write_text(text)
         return Kernel(name, name, None, "9", (6, 1), None, Path(tmp_path / name), fingerprint=name)
@@ -67,8 +66,8 @@ def test_a_fix_that_is_taken_out_otherwise_is_known_by_what_the_function_answers
     (revert,) = [one for one in fix.reverts if one.kernel == "6.1"]
     (text,) = revert.substitutions
     # The same effect in words of its own.
-    text = type(text)(text.file, text.old, f"if (({NEW}) != 0)")
-    after = open_kernel("6.1", [write_patch(base, [text], tmp_path / "a.patch")])
+    otherwise = Substitution(text.file, text.old, f"if (({NEW}) != 0)")
+    after = open_kernel("6.1", [write_patch(base, [otherwise], tmp_path / "a.patch")])
     review = compare(base, after)
     assert fix.commit in " ".join(review.undone)
     assert Gate(FailOn.CLAIMS).status(outcome_of(review, promised=False), review) == 1

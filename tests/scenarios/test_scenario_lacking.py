@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from arenas import ModelArena
-from planting import write_patch
 
 from conformance.differential.unjudged import once, unjudged
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.kernels import Kernel
+from conformance.kernels.substitutions import TDP_C, Substitution, unified_diff, write_patch
 from conformance.oracles.lacking import Lacking
 from conformance.reports import json as json_report
 from conformance.reports import junit, ktap
@@ -72,11 +72,9 @@ def test_a_lack_is_named_once_for_all_that_it_stops() -> None:
 
 def planted(kernel: Kernel, directory: Path, call: str) -> Path:
     """A patch with which every fault calls something."""
-    file = "arch/x86/kvm/mmu/tdp_mmu.c"
-    before = (kernel.root / "src" / file).read_text()
     place = "\tkvm_mmu_hugepage_adjust(vcpu, fault);\n"
-    assert before.count(place) == 1
-    return write_patch(file, before, before.replace(place, place + f"\t{call}\n"), directory)
+    with_call = Substitution(TDP_C, place, place + f"\t{call}\n")
+    return write_patch(kernel, [with_call], directory / "planted.patch")
 
 
 @pytest.mark.kernel
@@ -128,15 +126,14 @@ def test_a_kernel_with_other_names_is_judged(tmp_path: Path) -> None:
 
     before = open_kernel("6.1")
     words = re.compile(rf"\b(trace_|__tracepoint_)?({'|'.join(RENAMED)})\b")
-    diffs = []
+    texts = {}
     for path in sorted((before.root / "src").rglob("*.[ch]")):
         text = path.read_text(errors="surrogateescape")
         after = words.sub(lambda found: (found[1] or "") + RENAMED[found[2]], text)
         if after != text and "/lib/" not in str(path):
-            file = str(path.relative_to(before.root / "src"))
-            diffs.append(write_patch(file, text, after, tmp_path).read_text(errors="surrogateescape"))
+            texts[str(path.relative_to(before.root / "src"))] = text, after
     patch = tmp_path / "renamed.patch"
-    patch.write_text("".join(diffs), errors="surrogateescape")
+    patch.write_text(unified_diff(texts), errors="surrogateescape")
     library = build_kvm(open_kernel("6.1", [patch]), Cache(), lambda line: None)
     undefined = set(library.with_name("undefined").read_text().split())
     assert undefined >= {"system_bikeshed_wq", "mod_bikeshed_page_state", "__srcu_read_lock_bikeshed"}

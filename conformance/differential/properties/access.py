@@ -3,13 +3,12 @@
 
 from conformance.differential.columns import SpteColumn
 from conformance.differential.legality.needs import Callers, leaf, present, tracked
-from conformance.differential.property import ANY_MODE, Mutant, declare
+from conformance.differential.property import ANY_MODE, declare
+from conformance.kernels.substitutions import SPTE_C, SPTE_H, Substitution
 from conformance.model.changes import SOFTWARE_ACCESSED
 from conformance.model.spte import access
 
 GROUP = "access"
-SPTE_H = "arch/x86/kvm/mmu/spte.h"
-SPTE_C = "arch/x86/kvm/mmu/spte.c"
 SPTE = SpteColumn("spte")
 LEAF = Callers(
     "mmu_spte_update(), the TDP MMU's writes, aging and the dirty log pass a shadow-present leaf SPTE.",
@@ -27,16 +26,18 @@ declare(
     [SPTE],
     callers=LEAF,
     mutants=[
-        Mutant(
+        Substitution(
             SPTE_C,
             "if (!is_writable_pte(spte) && is_mmu_writable_spte(spte))",
             "if (is_mmu_writable_spte(spte))",
         ),
-        Mutant(
+        Substitution(
             SPTE_C, "(is_writable_pte(spte) && !(spte & shadow_dirty_mask))", "!(spte & shadow_dirty_mask)"
         ),
-        Mutant(SPTE_C, "\tif (is_access_track_spte(spte))\n\t\treturn true;", "\tif (0)\n\t\treturn true;"),
-        Mutant(
+        Substitution(
+            SPTE_C, "\tif (is_access_track_spte(spte))\n\t\treturn true;", "\tif (0)\n\t\treturn true;"
+        ),
+        Substitution(
             SPTE_C,
             "if (!spte_ad_enabled(spte))\n\t\treturn true;",
             "if (is_access_track_spte(spte))\n\t\treturn true;",
@@ -51,8 +52,8 @@ declare(
     modes=ANY_MODE,
     callers=PRESENT,
     mutants=[
-        Mutant(SPTE_H, "SPTE_TDP_AD_MASK) != SPTE_TDP_AD_DISABLED_MASK;", "SPTE_TDP_AD_MASK) == 0;"),
-        Mutant(
+        Substitution(SPTE_H, "SPTE_TDP_AD_MASK) != SPTE_TDP_AD_DISABLED_MASK;", "SPTE_TDP_AD_MASK) == 0;"),
+        Substitution(
             SPTE_H, "!= SPTE_TDP_AD_DISABLED_MASK;", "!= SPTE_TDP_AD_DISABLED_MASK && shadow_accessed_mask;"
         ),
     ],
@@ -64,7 +65,7 @@ declare(
     modes=ANY_MODE,
     callers=PRESENT,
     mutants=[
-        Mutant(
+        Substitution(
             SPTE_H,
             "SPTE_TDP_AD_MASK) != SPTE_TDP_AD_ENABLED_MASK;",
             "SPTE_TDP_AD_MASK) == SPTE_TDP_AD_DISABLED_MASK;",
@@ -76,7 +77,7 @@ declare(
     GROUP,
     [SPTE],
     callers=PRESENT,
-    mutants=[Mutant(SPTE_H, "(spte & shadow_acc_track_mask) == 0;", "(spte & PT_PRESENT_MASK) == 0;")],
+    mutants=[Substitution(SPTE_H, "(spte & shadow_acc_track_mask) == 0;", "(spte & PT_PRESENT_MASK) == 0;")],
 )
 declare(
     access.is_accessed_spte,
@@ -84,8 +85,10 @@ declare(
     [SPTE],
     callers=LEAF,
     mutants=[
-        Mutant(SPTE_H, ": !is_access_track_spte(spte);", ": true;"),
-        Mutant(SPTE_H, "return spte & shadow_accessed_mask;", "return spte & shadow_dirty_mask;", "7.3"),
+        Substitution(SPTE_H, ": !is_access_track_spte(spte);", ": true;"),
+        Substitution(
+            SPTE_H, "return spte & shadow_accessed_mask;", "return spte & shadow_dirty_mask;", "7.3"
+        ),
     ],
 )
 declare(
@@ -95,7 +98,9 @@ declare(
     until=SOFTWARE_ACCESSED,
     callers=LEAF,
     mutants=[
-        Mutant(SPTE_H, "dirty_mask ? spte & dirty_mask : spte & PT_WRITABLE_MASK", "spte & PT_WRITABLE_MASK")
+        Substitution(
+            SPTE_H, "dirty_mask ? spte & dirty_mask : spte & PT_WRITABLE_MASK", "spte & PT_WRITABLE_MASK"
+        )
     ],
 )
 declare(
@@ -106,9 +111,11 @@ declare(
     sptes=("value",),
     callers=LEAF,
     mutants=[
-        Mutant(SPTE_C, "return spte & ~shadow_accessed_mask;", "return spte & ~shadow_dirty_mask;"),
-        Mutant(SPTE_C, "\tcheck_spte_writable_invariants(spte);\n\n\tWARN_ONCE", "\tWARN_ONCE"),
-        Mutant(SPTE_C, "~(shadow_acc_track_mask | shadow_accessed_mask);", "~shadow_acc_track_mask;", "7.3"),
+        Substitution(SPTE_C, "return spte & ~shadow_accessed_mask;", "return spte & ~shadow_dirty_mask;"),
+        Substitution(SPTE_C, "\tcheck_spte_writable_invariants(spte);\n\n\tWARN_ONCE", "\tWARN_ONCE"),
+        Substitution(
+            SPTE_C, "~(shadow_acc_track_mask | shadow_accessed_mask);", "~shadow_acc_track_mask;", "7.3"
+        ),
     ],
 )
 declare(
@@ -121,5 +128,5 @@ declare(
         "fast_page_fault() and the splitting of huge pages restore what is access-tracked.",
         (tracked("spte"), leaf("spte")),
     ),
-    mutants=[Mutant(SPTE_H, "\tspte |= saved_bits;", "\tspte |= saved_bits | PT_WRITABLE_MASK;")],
+    mutants=[Substitution(SPTE_H, "\tspte |= saved_bits;", "\tspte |= saved_bits | PT_WRITABLE_MASK;")],
 )

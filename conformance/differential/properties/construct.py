@@ -14,7 +14,8 @@ from conformance.differential.legality.values import (
     nx_huge_pages_on,
     within,
 )
-from conformance.differential.property import Mutant, declare
+from conformance.differential.property import declare
+from conformance.kernels.substitutions import SPTE_C, Substitution
 from conformance.model.changes import (
     ACC_READ,
     ACCESSED_IF_SYNCHRONIZING,
@@ -37,7 +38,6 @@ from conformance.model.spte.predicates import is_large_pte
 from conformance.model.words import ALL, Truth, Word, any_set, clear, either, no, shl, when
 
 GROUP = "construction"
-SPTE_C = "arch/x86/kvm/mmu/spte.c"
 HUGE = SpteColumn("huge_spte")
 NX = (Flag("nx_huge_pages"), Flag("disabled for the VM"))
 BUGGED = "call kvm_make_all_cpus_request"
@@ -288,32 +288,32 @@ declare(
     sptes=("new_spte",),
     callers=MAPPED,
     mutants=[
-        Mutant(
+        Substitution(
             SPTE_C, "if (level > PG_LEVEL_4K)\n\t\tspte |= PT_PAGE_SIZE_MASK;", "spte |= PT_PAGE_SIZE_MASK;"
         ),
-        Mutant(
+        Substitution(
             SPTE_C,
             "if (is_last_spte(old_spte, level) && is_writable_pte(old_spte))",
             "if (is_writable_pte(old_spte))",
         ),
-        Mutant(
+        Substitution(
             SPTE_C, "spte &= ~(PT_WRITABLE_MASK | shadow_mmu_writable_mask);", "spte &= ~PT_WRITABLE_MASK;"
         ),
-        Mutant(SPTE_C, "if (prefetch)\n\t\tspte = mark_spte", "if (!prefetch)\n\t\tspte = mark_spte"),
-        Mutant(SPTE_C, "WARN_ON_ONCE(!pte_access && !shadow_present_mask);", ""),
-        Mutant(
+        Substitution(SPTE_C, "if (prefetch)\n\t\tspte = mark_spte", "if (!prefetch)\n\t\tspte = mark_spte"),
+        Substitution(SPTE_C, "WARN_ON_ONCE(!pte_access && !shadow_present_mask);", ""),
+        Substitution(
             SPTE_C,
             "WARN_ONCE(is_rsvd_spte(&vcpu->arch.mmu->shadow_zero_check, spte, level),",
             "WARN_ONCE(is_rsvd_spte(&vcpu->arch.mmu->shadow_zero_check, spte, PG_LEVEL_4K),",
         ),
-        Mutant(
+        Substitution(
             SPTE_C,
             "WARN_ONCE(is_rsvd_spte(&vcpu->arch.mmu->shadow_zero_check, spte, level),",
             "WARN_ONCE(__is_rsvd_bits_set(&vcpu->arch.mmu->shadow_zero_check, spte, level),",
         ),
-        Mutant(SPTE_C, "!e820__mapped_raw_any(pfn_to_hpa(pfn),", "!e820__mapped_raw_any(pfn,"),
-        Mutant(SPTE_C, "E820_TYPE_RAM);", "E820_TYPE_RESERVED);"),
-        Mutant(SPTE_C, "if (!prefetch || synchronizing)", "if (!prefetch)", "7.3"),
+        Substitution(SPTE_C, "!e820__mapped_raw_any(pfn_to_hpa(pfn),", "!e820__mapped_raw_any(pfn,"),
+        Substitution(SPTE_C, "E820_TYPE_RAM);", "E820_TYPE_RESERVED);"),
+        Substitution(SPTE_C, "if (!prefetch || synchronizing)", "if (!prefetch)", "7.3"),
     ],
 )
 declare(
@@ -334,7 +334,7 @@ declare(
         ),
     ),
     mutants=[
-        Mutant(
+        Substitution(
             SPTE_C, "shadow_user_mask | shadow_x_mask | shadow_me_value;", "shadow_x_mask | shadow_me_value;"
         )
     ],
@@ -351,9 +351,9 @@ declare(
     sptes=("value",),
     callers=SPLIT,
     mutants=[
-        Mutant(SPTE_C, "child_spte &= ~PT_PAGE_SIZE_MASK;", ""),
-        Mutant(SPTE_C, "spte &= ~shadow_nx_mask;", ""),
-        Mutant(
+        Substitution(SPTE_C, "child_spte &= ~PT_PAGE_SIZE_MASK;", ""),
+        Substitution(SPTE_C, "spte &= ~shadow_nx_mask;", ""),
+        Substitution(
             SPTE_C,
             "(role.access & ACC_EXEC_MASK) && is_nx_huge_page_enabled(kvm)",
             "is_nx_huge_page_enabled(kvm)",
@@ -372,8 +372,8 @@ declare(
     sptes=("value",),
     callers=RECOVERED,
     mutants=[
-        Mutant(SPTE_C, "huge_spte &= KVM_HPAGE_MASK(level) | ~PAGE_MASK;", "", "7.3"),
-        Mutant(
+        Substitution(SPTE_C, "huge_spte &= KVM_HPAGE_MASK(level) | ~PAGE_MASK;", "", "7.3"),
+        Substitution(
             SPTE_C,
             "KVM_BUG_ON(!is_shadow_present_pte(small_spte) || level == PG_LEVEL_4K, kvm);",
             "WARN_ON_ONCE(!is_shadow_present_pte(small_spte) || level == PG_LEVEL_4K);",
@@ -392,5 +392,5 @@ declare(
         "kvm_set_pte_rmap() and set_spte_gfn() pass a 4 KiB leaf SPTE and a frame of the host.",
         (leaf("old_spte", lambda k, case: PG_LEVEL_4K), frame_fits("new_pfn")),
     ),
-    mutants=[Mutant(SPTE_C, "new_spte &= ~shadow_mmu_writable_mask;", "")],
+    mutants=[Substitution(SPTE_C, "new_spte &= ~shadow_mmu_writable_mask;", "")],
 )

@@ -8,7 +8,8 @@ from typing import Any
 from conformance.differential.columns import Bits, Choice, Flag
 from conformance.differential.legality.needs import Callers, Case, need
 from conformance.differential.legality.values import implies, within
-from conformance.differential.property import Mutant, declare
+from conformance.differential.property import declare
+from conformance.kernels.substitutions import SPTE_C, Substitution
 from conformance.model.changes import MASKS_IN_MMU, ME_VALUE, SUPPRESS_VE
 from conformance.model.layout import (
     PT_PRESENT_MASK,
@@ -23,7 +24,6 @@ from conformance.model.spte.mmio import SHADOW_NONPRESENT_OR_RSVD_MASK_LEN
 from conformance.model.words import ALL, Truth, Word, any_set, bits, either, no, when
 
 GROUP = "masks"
-SPTE_C = "arch/x86/kvm/mmu/spte.c"
 WIDTHS = tuple(range(32, 53))
 """How many bits a physical address can have on any processor in 64-bit mode."""
 HOST = (
@@ -204,11 +204,11 @@ declare(
     modes=BEFORE,
     callers=ON_HOST,
     mutants=[
-        Mutant(SPTE_C, "\tshadow_x_mask\t\t= 0;\n", ""),
-        Mutant(SPTE_C, "\tshadow_acc_track_mask\t= 0;\n", ""),
-        Mutant(SPTE_C, "\tshadow_me_value\t\t= 0;\n", ""),
-        Mutant(SPTE_C, "if (shadow_phys_bits < 52)", "if (shadow_phys_bits <= 52)"),
-        Mutant(
+        Substitution(SPTE_C, "\tshadow_x_mask\t\t= 0;\n", ""),
+        Substitution(SPTE_C, "\tshadow_acc_track_mask\t= 0;\n", ""),
+        Substitution(SPTE_C, "\tshadow_me_value\t\t= 0;\n", ""),
+        Substitution(SPTE_C, "if (shadow_phys_bits < 52)", "if (shadow_phys_bits <= 52)"),
+        Substitution(
             SPTE_C, "GENMASK_ULL(low_phys_bits - 1, PAGE_SHIFT)", "GENMASK_ULL(low_phys_bits, PAGE_SHIFT)"
         ),
     ],
@@ -223,7 +223,7 @@ declare(
     modes=BEFORE,
     since=MASKS_IN_MMU,
     callers=ON_HOST,
-    mutants=[Mutant(SPTE_C, "has_ad_bits ? VMX_EPT_DIRTY_BIT : 0ull", "VMX_EPT_DIRTY_BIT")],
+    mutants=[Substitution(SPTE_C, "has_ad_bits ? VMX_EPT_DIRTY_BIT : 0ull", "VMX_EPT_DIRTY_BIT")],
 )
 declare(
     masks.kvm_mmu_set_mmio_spte_mask,
@@ -235,11 +235,11 @@ declare(
     modes=BEFORE,
     callers=MMIO_VALUES,
     mutants=[
-        Mutant(
+        Substitution(
             SPTE_C, "WARN_ON((mmio_value & mmio_mask) != mmio_value)", "WARN_ON(mmio_value && !mmio_mask)"
         ),
-        Mutant(SPTE_C, "BUG_ON((u64)(unsigned)access_mask != access_mask);", ""),
-        Mutant(SPTE_C, "WARN_ON(mmio_value && (FROZEN_SPTE & mmio_mask) == mmio_value)", "0", "6.12"),
+        Substitution(SPTE_C, "BUG_ON((u64)(unsigned)access_mask != access_mask);", ""),
+        Substitution(SPTE_C, "WARN_ON(mmio_value && (FROZEN_SPTE & mmio_mask) == mmio_value)", "0", "6.12"),
     ],
 )
 declare(
@@ -252,7 +252,7 @@ declare(
     modes=BEFORE,
     since=ME_VALUE,
     callers=ENCRYPTION,
-    mutants=[Mutant(SPTE_C, "me_value = me_mask = 0;", "me_value = 0;")],
+    mutants=[Substitution(SPTE_C, "me_value = me_mask = 0;", "me_value = 0;")],
 )
 declare(
     masks.kvm_mmu_set_mask_ptes,
@@ -267,5 +267,5 @@ declare(
     modes=BEFORE,
     until=MASKS_IN_MMU,
     callers=VENDOR_MASKS,
-    mutants=[Mutant(SPTE_C, "BUG_ON(!accessed_mask && !acc_track_mask);", "", "5.10")],
+    mutants=[Substitution(SPTE_C, "BUG_ON(!accessed_mask && !acc_track_mask);", "", "5.10")],
 )

@@ -4,14 +4,12 @@
 from conformance.differential.columns import Access, Bits, Choice, SpteColumn
 from conformance.differential.legality.needs import Callers, mmio_spte, need
 from conformance.differential.legality.values import within
-from conformance.differential.property import Mutant, declare
+from conformance.differential.property import declare
+from conformance.kernels.substitutions import MMU_C, SPTE_C, SPTE_H, Substitution
 from conformance.model.layout import PAGE_SHIFT
 from conformance.model.spte import mmio
 
 GROUP = "mmio"
-SPTE_H = "arch/x86/kvm/mmu/spte.h"
-SPTE_C = "arch/x86/kvm/mmu/spte.c"
-MMU_C = "arch/x86/kvm/mmu/mmu.c"
 SPTE = SpteColumn("spte")
 CACHED = Callers(
     "handle_mmio_page_fault() and sync_mmio_spte() have checked is_mmio_spte().",
@@ -42,8 +40,10 @@ declare(
     sptes=("value",),
     callers=MADE,
     mutants=[
-        Mutant(SPTE_C, "access &= shadow_mmio_access_mask;", ""),
-        Mutant(SPTE_C, "vcpu->kvm->arch.shadow_mmio_value | access", "shadow_mmio_value | access", "7.3"),
+        Substitution(SPTE_C, "access &= shadow_mmio_access_mask;", ""),
+        Substitution(
+            SPTE_C, "vcpu->kvm->arch.shadow_mmio_value | access", "shadow_mmio_value | access", "7.3"
+        ),
     ],
 )
 declare(
@@ -52,7 +52,7 @@ declare(
     [SPTE],
     callers=CACHED,
     mutants=[
-        Mutant(
+        Substitution(
             SPTE_H, "gen |= (spte & MMIO_SPTE_GEN_HIGH_MASK) >>", "gen = (spte & MMIO_SPTE_GEN_HIGH_MASK) >>"
         )
     ],
@@ -62,14 +62,18 @@ declare(
     GROUP,
     [SPTE],
     callers=CACHED,
-    mutants=[Mutant(MMU_C, "gpa |= (spte >> SHADOW_NONPRESENT_OR_RSVD_MASK_LEN)", "gpa |= (spte >> 4)")],
+    mutants=[
+        Substitution(MMU_C, "gpa |= (spte >> SHADOW_NONPRESENT_OR_RSVD_MASK_LEN)", "gpa |= (spte >> 4)")
+    ],
 )
 declare(
     mmio.get_mmio_spte_access,
     GROUP,
     [SPTE],
     callers=CACHED,
-    mutants=[Mutant(MMU_C, "return spte & shadow_mmio_access_mask;", "return spte & shadow_mmio_mask;")],
+    mutants=[
+        Substitution(MMU_C, "return spte & shadow_mmio_access_mask;", "return spte & shadow_mmio_mask;")
+    ],
 )
 declare(
     mmio.check_mmio_spte,
@@ -81,5 +85,5 @@ declare(
     ],
     answer=lambda k, spte, updating, generation: mmio.check_mmio_spte(k, spte, updating | generation),
     callers=CACHED,
-    mutants=[Mutant(MMU_C, "if (unlikely(gen & KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS))", "if (0)")],
+    mutants=[Substitution(MMU_C, "if (unlikely(gen & KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS))", "if (0)")],
 )

@@ -4,13 +4,13 @@
 from conformance.differential.columns import Bits, Choice, SpteColumn
 from conformance.differential.legality.needs import Callers, entry, leaf, present
 from conformance.differential.legality.values import within
-from conformance.differential.property import ANY_MODE, Mutant, declare
+from conformance.differential.property import ANY_MODE, declare
+from conformance.kernels.substitutions import SPTE_H, Substitution
 from conformance.model.changes import EPT_VE_CHECK, PERMISSION_BITMAP, SPTE_INDEX, TDP_REMOVED_SPTE
 from conformance.model.spte import predicates
 from conformance.model.words import ALL
 
 GROUP = "shape"
-SPTE_H = "arch/x86/kvm/mmu/spte.h"
 SPTE = SpteColumn("spte")
 LEVEL = Choice("level", 3, (1, 2, 3, 4, 5))
 ENTRY = Callers("Callers pass what an entry of a page table holds.", (entry("spte"),))
@@ -25,7 +25,7 @@ declare(
     GROUP,
     [SPTE],
     callers=ENTRY,
-    mutants=[Mutant(SPTE_H, "!!(pte & SPTE_MMU_PRESENT_MASK)", "!!(pte & PT_PRESENT_MASK)")],
+    mutants=[Substitution(SPTE_H, "!!(pte & SPTE_MMU_PRESENT_MASK)", "!!(pte & PT_PRESENT_MASK)")],
 )
 declare(
     predicates.is_mmio_spte,
@@ -33,8 +33,10 @@ declare(
     [SPTE],
     callers=ENTRY,
     mutants=[
-        Mutant(SPTE_H, "(spte & shadow_mmio_mask) == shadow_mmio_value", "(spte & shadow_mmio_mask) != 0"),
-        Mutant(SPTE_H, "== kvm->arch.shadow_mmio_value &&", "== shadow_mmio_value &&", "7.3"),
+        Substitution(
+            SPTE_H, "(spte & shadow_mmio_mask) == shadow_mmio_value", "(spte & shadow_mmio_mask) != 0"
+        ),
+        Substitution(SPTE_H, "== kvm->arch.shadow_mmio_value &&", "== shadow_mmio_value &&", "7.3"),
     ],
 )
 declare(
@@ -43,7 +45,7 @@ declare(
     [SPTE],
     modes=ANY_MODE,
     callers=PRESENT,
-    mutants=[Mutant(SPTE_H, "return pte & PT_PAGE_SIZE_MASK;", "return pte & PT_DIRTY_MASK;")],
+    mutants=[Substitution(SPTE_H, "return pte & PT_PAGE_SIZE_MASK;", "return pte & PT_DIRTY_MASK;")],
 )
 declare(
     predicates.is_last_spte,
@@ -51,7 +53,7 @@ declare(
     [SPTE, LEVEL],
     modes=ANY_MODE,
     callers=AT_LEVEL,
-    mutants=[Mutant(SPTE_H, "(level == PG_LEVEL_4K) ||", "(level <= PG_LEVEL_2M) ||")],
+    mutants=[Substitution(SPTE_H, "(level == PG_LEVEL_4K) ||", "(level <= PG_LEVEL_2M) ||")],
 )
 declare(
     predicates.is_executable_pte,
@@ -60,7 +62,7 @@ declare(
     until=PERMISSION_BITMAP,
     callers=Callers("fast_page_fault() passes a shadow-present leaf SPTE.", (leaf("spte"),)),
     mutants=[
-        Mutant(
+        Substitution(
             SPTE_H, "(shadow_x_mask | shadow_nx_mask)) == shadow_x_mask", "shadow_x_mask) == shadow_x_mask"
         )
     ],
@@ -72,7 +74,7 @@ declare(
     modes=ANY_MODE,
     since=TDP_REMOVED_SPTE,
     callers=ENTRY,
-    mutants=[Mutant(SPTE_H, "#define REMOVED_SPTE\t0x5a0ULL", "#define REMOVED_SPTE\t0x5a1ULL")],
+    mutants=[Substitution(SPTE_H, "#define REMOVED_SPTE\t0x5a0ULL", "#define REMOVED_SPTE\t0x5a1ULL")],
 )
 declare(
     predicates.is_ept_ve_possible,
@@ -81,7 +83,9 @@ declare(
     since=EPT_VE_CHECK,
     callers=ENTRY,
     mutants=[
-        Mutant(SPTE_H, "(spte & VMX_EPT_RWX_MASK) != VMX", "(spte & VMX_EPT_RWX_MASK) == VMX", kernel="6.12")
+        Substitution(
+            SPTE_H, "(spte & VMX_EPT_RWX_MASK) != VMX", "(spte & VMX_EPT_RWX_MASK) == VMX", kernel="6.12"
+        )
     ],
 )
 declare(
@@ -91,8 +95,10 @@ declare(
     modes=ANY_MODE,
     callers=PRESENT,
     mutants=[
-        Mutant(SPTE_H, "(pte & SPTE_BASE_ADDR_MASK) >> PAGE_SHIFT", "pte >> PAGE_SHIFT"),
-        Mutant(SPTE_H, "(pte & SPTE_BASE_ADDR_MASK) >>", "(pte & SPTE_BASE_ADDR_MASK & ~shadow_me_mask) >>"),
+        Substitution(SPTE_H, "(pte & SPTE_BASE_ADDR_MASK) >> PAGE_SHIFT", "pte >> PAGE_SHIFT"),
+        Substitution(
+            SPTE_H, "(pte & SPTE_BASE_ADDR_MASK) >>", "(pte & SPTE_BASE_ADDR_MASK & ~shadow_me_mask) >>"
+        ),
     ],
 )
 declare(
@@ -105,7 +111,7 @@ declare(
         "Callers pass a pointer to an entry of a page table.",
         (within("address", lambda k: ALL ^ 7, "address is not that of a 64-bit word"),),
     ),
-    mutants=[Mutant(SPTE_H, "& (SPTE_ENT_PER_PAGE - 1)", "& SPTE_ENT_PER_PAGE")],
+    mutants=[Substitution(SPTE_H, "& (SPTE_ENT_PER_PAGE - 1)", "& SPTE_ENT_PER_PAGE")],
 )
 declare(
     predicates.is_rsvd_spte,
@@ -124,7 +130,7 @@ declare(
     modes=ANY_MODE,
     callers=AT_LEVEL,
     mutants=[
-        Mutant(SPTE_H, "int bit7 = (pte >> 7) & 1;", "int bit7 = (pte >> 6) & 1;"),
-        Mutant(SPTE_H, "if (pte & VMX_EPT_USER_EXECUTABLE_MASK)\n", "if (0)\n", "7.3"),
+        Substitution(SPTE_H, "int bit7 = (pte >> 7) & 1;", "int bit7 = (pte >> 6) & 1;"),
+        Substitution(SPTE_H, "if (pte & VMX_EPT_USER_EXECUTABLE_MASK)\n", "if (0)\n", "7.3"),
     ],
 )

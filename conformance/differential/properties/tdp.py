@@ -3,7 +3,8 @@
 
 from conformance.differential.columns import Bits, Choice, SpteColumn
 from conformance.differential.legality.needs import Callers, Case, Need, becomes, entry, leaf, need, same_page
-from conformance.differential.property import ANY_MODE, TDP_MODES, Mutant, declare
+from conformance.differential.property import ANY_MODE, TDP_MODES, declare
+from conformance.kernels.substitutions import ITER_C, ITER_H, Substitution
 from conformance.model.changes import (
     CLEAR_SPTE_BITS,
     CLEAR_SPTE_BITS_ATOMIC,
@@ -18,8 +19,6 @@ from conformance.model.tdp_mmu.tdp_iter import tdp_iter as walk
 from conformance.model.words import ALL, Truth, Word, any_set, either
 
 GROUP = "tdp"
-TDP_ITER_H = "arch/x86/kvm/mmu/tdp_iter.h"
-TDP_ITER_C = "arch/x86/kvm/mmu/tdp_iter.c"
 MEMORY = SpteColumn("memory")
 OLD = SpteColumn("old_spte", near="memory")
 NEW = SpteColumn("new_spte", near="memory")
@@ -83,10 +82,10 @@ declare(
     sptes=("value", "memory after"),
     callers=WRITES,
     mutants=[
-        Mutant(TDP_ITER_H, "    spte_has_volatile_bits(old_spte))", "    is_writable_pte(old_spte))"),
-        Mutant(TDP_ITER_H, "is_last_spte(old_spte, level) &&", ""),
-        Mutant(
-            TDP_ITER_H,
+        Substitution(ITER_H, "    spte_has_volatile_bits(old_spte))", "    is_writable_pte(old_spte))"),
+        Substitution(ITER_H, "is_last_spte(old_spte, level) &&", ""),
+        Substitution(
+            ITER_H,
             "\t__kvm_tdp_mmu_write_spte(sptep, new_spte);\n\treturn old_spte;",
             "\t__kvm_tdp_mmu_write_spte(sptep, new_spte);\n\treturn new_spte;",
         ),
@@ -103,8 +102,8 @@ declare(
     sptes=("value", "memory after"),
     callers=REPLACES,
     mutants=[
-        Mutant(
-            TDP_ITER_H,
+        Substitution(
+            ITER_H,
             "return xchg(rcu_dereference(sptep), new_spte);",
             "u64 old = *sptep; WRITE_ONCE(*sptep, new_spte); return old;",
         )
@@ -120,7 +119,9 @@ declare(
     since=TDP_XCHG,
     sptes=("value", "memory after"),
     callers=REPLACES,
-    mutants=[Mutant(TDP_ITER_H, "WRITE_ONCE(*rcu_dereference(sptep), new_spte);", "xchg(sptep, new_spte);")],
+    mutants=[
+        Substitution(ITER_H, "WRITE_ONCE(*rcu_dereference(sptep), new_spte);", "xchg(sptep, new_spte);")
+    ],
 )
 declare(
     tdp_write.kvm_tdp_mmu_spte_need_atomic_write,
@@ -132,7 +133,7 @@ declare(
         "kvm_tdp_mmu_write_spte() and tdp_mmu_clear_spte_bits() pass an entry and the level of its table.",
         (entry("old_spte", _level),),
     ),
-    mutants=[Mutant(TDP_ITER_H, "return is_shadow_present_pte(old_spte) &&", "return true &&", "6.12")],
+    mutants=[Substitution(ITER_H, "return is_shadow_present_pte(old_spte) &&", "return true &&", "6.12")],
 )
 declare(
     tdp_write.tdp_mmu_clear_spte_bits,
@@ -145,9 +146,9 @@ declare(
     sptes=("value", "memory after"),
     callers=CLEARS,
     mutants=[
-        Mutant(TDP_ITER_H, "(sptep, old_spte & ~mask)", "(sptep, *sptep & ~mask)", "6.12"),
-        Mutant(
-            TDP_ITER_H,
+        Substitution(ITER_H, "(sptep, old_spte & ~mask)", "(sptep, *sptep & ~mask)", "6.12"),
+        Substitution(
+            ITER_H,
             "return (u64)atomic64_fetch_and(~mask, sptep_atomic);",
             "return (u64)atomic64_fetch_and(~mask, sptep_atomic) & ~mask;",
             "6.12",
@@ -168,8 +169,8 @@ declare(
         (leaf("memory"), CLEARED),
     ),
     mutants=[
-        Mutant(
-            TDP_ITER_H,
+        Substitution(
+            ITER_H,
             "atomic64_fetch_and(~mask, sptep_atomic)",
             "atomic64_fetch_and(mask, sptep_atomic)",
             "7.3",
@@ -238,15 +239,15 @@ declare(
         tuple(_placed(n) for n in range(PLACED)),
     ),
     mutants=[
-        Mutant(TDP_ITER_C, "if (iter->level == iter->min_level)", "if (iter->level < iter->min_level)"),
-        Mutant(
-            TDP_ITER_C,
+        Substitution(ITER_C, "if (iter->level == iter->min_level)", "if (iter->level < iter->min_level)"),
+        Substitution(
+            ITER_C,
             "\tif (iter->yielded) {\n\t\ttdp_iter_restart(iter);\n\t\treturn;\n\t}",
             "\tif (iter->yielded)\n\t\ttdp_iter_restart(iter);",
         ),
-        Mutant(TDP_ITER_C, "iter->next_last_level_gfn = iter->gfn;", ""),
-        Mutant(
-            TDP_ITER_C, "\titer->old_spte = kvm_tdp_mmu_read_spte(iter->sptep);\n\n\tchild_pt", "\tchild_pt"
+        Substitution(ITER_C, "iter->next_last_level_gfn = iter->gfn;", ""),
+        Substitution(
+            ITER_C, "\titer->old_spte = kvm_tdp_mmu_read_spte(iter->sptep);\n\n\tchild_pt", "\tchild_pt"
         ),
     ],
 )

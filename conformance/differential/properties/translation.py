@@ -8,7 +8,8 @@ from typing import Any
 from conformance.differential.columns import Access, Bits, Choice, Column, Flag
 from conformance.differential.legality.needs import Callers, Case, Need, need
 from conformance.differential.legality.values import aligned, equals, within
-from conformance.differential.property import ANY_MODE, Mutant, declare
+from conformance.differential.property import ANY_MODE, declare
+from conformance.kernels.substitutions import MMU_C, Substitution
 from conformance.model.changes import SHADOWED_ACCESS, Change
 from conformance.model.layout import PAGE_SHIFT
 from conformance.model.semantics import Semantics
@@ -16,7 +17,6 @@ from conformance.model.shadow_mmu import translation
 from conformance.model.words import Truth, Word, either
 
 GROUP = "translation"
-MMU_C = "arch/x86/kvm/mmu/mmu.c"
 PAGE = (
     Choice("level", 3, (1, 2, 3, 4, 5)),
     Flag("direct"),
@@ -99,7 +99,7 @@ GRANTED = equals(
 def _declare(
     function: Callable[..., Any],
     more: list[Column],
-    mutants: list[Mutant],
+    mutants: list[Substitution],
     callers: Callers,
     *,
     since: Change | None = None,
@@ -123,12 +123,12 @@ _declare(
     translation.kvm_mmu_page_get_gfn,
     [],
     [
-        Mutant(
+        Substitution(
             MMU_C,
             "return sp->shadowed_translation[index] >> PAGE_SHIFT;",
             "return sp->shadowed_translation[index] >> (PAGE_SHIFT + 1);",
         ),
-        Mutant(
+        Substitution(
             MMU_C,
             "(index << ((sp->role.level - 1) * SPTE_LEVEL_BITS))",
             "((gfn_t)index << ((sp->role.level - 1) * SPTE_LEVEL_BITS))",
@@ -140,7 +140,7 @@ _declare(
     translation.kvm_mmu_page_get_access,
     [],
     [
-        Mutant(
+        Substitution(
             MMU_C,
             "return sp->shadowed_translation[index] & ACC_ALL;",
             "return sp->shadowed_translation[index] & ACC_WRITE_MASK;",
@@ -153,12 +153,12 @@ _declare(
     translation.kvm_mmu_page_set_translation,
     [GFN, ACCESS],
     [
-        Mutant(
+        Substitution(
             MMU_C,
             "sp->shadowed_translation[index] = (gfn << PAGE_SHIFT) | access;",
             "sp->shadowed_translation[index] = gfn << PAGE_SHIFT;",
         ),
-        Mutant(MMU_C, "WARN_ONCE(gfn != kvm_mmu_page_get_gfn(sp, index),", "WARN_ONCE(0,"),
+        Substitution(MMU_C, "WARN_ONCE(gfn != kvm_mmu_page_get_gfn(sp, index),", "WARN_ONCE(0,"),
     ],
     replace(REMEMBERED, needs=(*REMEMBERED.needs, GRANTED)),
     since=SHADOWED_ACCESS,
@@ -167,7 +167,7 @@ _declare(
     translation.kvm_mmu_page_set_access,
     [ACCESS],
     [
-        Mutant(
+        Substitution(
             MMU_C,
             "kvm_mmu_page_set_translation(sp, index, gfn, access);",
             "kvm_mmu_page_set_translation(sp, index, 0, access);",
@@ -179,7 +179,7 @@ _declare(
 _declare(
     translation.kvm_mmu_page_set_gfn,
     [GFN],
-    [Mutant(MMU_C, "sp->gfns[index] = gfn;", "sp->gfns[index] = gfn & 0xffffffff;", "5.10")],
+    [Substitution(MMU_C, "sp->gfns[index] = gfn;", "sp->gfns[index] = gfn & 0xffffffff;", "5.10")],
     REMEMBERED,
     until=SHADOWED_ACCESS,
 )

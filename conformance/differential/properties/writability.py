@@ -13,7 +13,8 @@ from conformance.differential.legality.needs import (
     present,
     same_page,
 )
-from conformance.differential.property import ANY_MODE, Mutant, declare
+from conformance.differential.property import ANY_MODE, declare
+from conformance.kernels.substitutions import MMU_C, SPTE_H, Substitution
 from conformance.model.changes import (
     LEAF_FLUSH_RULE,
     NO_PFN_DIRTY,
@@ -26,8 +27,6 @@ from conformance.model.spte.access import spte_ad_enabled
 from conformance.model.words import Truth, Word, any_set, clear, no, when
 
 GROUP = "writability"
-SPTE_H = "arch/x86/kvm/mmu/spte.h"
-MMU_C = "arch/x86/kvm/mmu/mmu.c"
 SPTE = SpteColumn("spte")
 MEMORY = SpteColumn("memory")
 RACED = SpteColumn("raced", near="memory")
@@ -80,7 +79,7 @@ declare(
     answer=lambda k, spte: writability.is_writable_pte(spte),
     modes=ANY_MODE,
     callers=Callers("Callers pass a shadow-present SPTE.", (present("spte"),)),
-    mutants=[Mutant(SPTE_H, "return pte & PT_WRITABLE_MASK;", "return pte & PT_PRESENT_MASK;")],
+    mutants=[Substitution(SPTE_H, "return pte & PT_WRITABLE_MASK;", "return pte & PT_PRESENT_MASK;")],
 )
 declare(
     writability.is_mmu_writable_spte,
@@ -88,7 +87,9 @@ declare(
     [SPTE],
     callers=LEAF,
     mutants=[
-        Mutant(SPTE_H, "return spte & shadow_mmu_writable_mask;", "return spte & shadow_host_writable_mask;")
+        Substitution(
+            SPTE_H, "return spte & shadow_mmu_writable_mask;", "return spte & shadow_host_writable_mask;"
+        )
     ],
 )
 declare(
@@ -101,7 +102,7 @@ declare(
     events=("WARN check_spte_writable_invariants",),
     since=SPTE_INVARIANTS_HELPER,
     callers=LEAF,
-    mutants=[Mutant(SPTE_H, "WARN_ONCE(is_writable_pte(spte),", "WARN_ONCE(0,")],
+    mutants=[Substitution(SPTE_H, "WARN_ONCE(is_writable_pte(spte),", "WARN_ONCE(0,")],
 )
 declare(
     writability.is_access_allowed,
@@ -122,7 +123,9 @@ declare(
             ),
         ),
     ),
-    mutants=[Mutant(MMU_C, "return spte & PT_PRESENT_MASK;\n}", "return is_shadow_present_pte(spte);\n}")],
+    mutants=[
+        Substitution(MMU_C, "return spte & PT_PRESENT_MASK;\n}", "return is_shadow_present_pte(spte);\n}")
+    ],
 )
 declare(
     writability.spte_permission_fault,
@@ -159,7 +162,7 @@ declare(
         ),
     ),
     mutants=[
-        Mutant(
+        Substitution(
             SPTE_H,
             "PFERR_WRITE_MASK | PFERR_USER_MASK | PFERR_FETCH_MASK",
             "PFERR_WRITE_MASK | PFERR_FETCH_MASK",
@@ -177,7 +180,7 @@ declare(
         (leaf("old_spte"), leaf("new_spte"), same_page("old_spte", "new_spte")),
     ),
     mutants=[
-        Mutant(
+        Substitution(
             SPTE_H,
             "is_mmu_writable_spte(old_spte) && !is_mmu_writable_spte(new_spte)",
             "is_mmu_writable_spte(old_spte) && !is_writable_pte(new_spte)",
@@ -195,12 +198,12 @@ declare(
     sptes=("memory after",),
     callers=UPDATES,
     mutants=[
-        Mutant(
+        Substitution(
             MMU_C,
             "if (is_mmu_writable_spte(old_spte) &&\n\t      !is_writable_pte(new_spte))",
             "if (is_writable_pte(old_spte) &&\n\t      !is_writable_pte(new_spte))",
         ),
-        Mutant(
+        Substitution(
             MMU_C,
             "if (is_accessed_spte(old_spte) && !is_accessed_spte(new_spte)) {",
             "if (is_accessed_spte(old_spte) && is_accessed_spte(new_spte)) {",
@@ -220,7 +223,7 @@ declare(
     sptes=("memory after",),
     callers=PROTECTS,
     mutants=[
-        Mutant(
+        Substitution(
             MMU_C, "!(pt_protect && is_mmu_writable_spte(spte)))", "!(pt_protect && is_writable_pte(spte)))"
         )
     ],
@@ -241,7 +244,7 @@ declare(
             becomes("memory", "raced"),
         ),
     ),
-    mutants=[Mutant(MMU_C, "spte &= ~shadow_dirty_mask;", "spte &= ~shadow_accessed_mask;")],
+    mutants=[Substitution(MMU_C, "spte &= ~shadow_dirty_mask;", "spte &= ~shadow_accessed_mask;")],
 )
 declare(
     spte_update.spte_wrprot_for_clear_dirty,
@@ -254,5 +257,5 @@ declare(
     until=NO_PFN_DIRTY,
     sptes=("memory after",),
     callers=PROTECTS,
-    mutants=[Mutant(MMU_C, "if (was_writable && !spte_ad_enabled(*sptep))", "if (was_writable)")],
+    mutants=[Substitution(MMU_C, "if (was_writable && !spte_ad_enabled(*sptep))", "if (was_writable)")],
 )

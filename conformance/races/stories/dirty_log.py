@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from conformance.kernels.substitutions import KVM_MAIN_C, MMU_C, Substitution
 from conformance.model.changes import (
     AGED_ATOMICALLY,
     LOG_COPIED_AFTER_FLUSH,
@@ -14,7 +15,7 @@ from conformance.model.changes import (
 )
 from conformance.races.invariants import DIRTY_FRAMES_ARE_TOLD, WRITES_ARE_LOGGED
 from conformance.races.race import RaceBuilder, missing, race
-from conformance.races.stories.setting import GFN, LOG, MAIN_C, MMU_C, PAGE, WRITE, memory
+from conformance.races.stories.setting import GFN, LOG, PAGE, WRITE, memory
 from conformance.races.stories.volatile import PLAIN_WRITE
 
 TAKEN = "mask = xchg(&dirty_bitmap[i], 0);\n\t\t\tdirty_bitmap_buffer[i] = mask;\n"
@@ -40,27 +41,24 @@ API = "Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG; locking.rst"
         missing(
             LOG_EXCHANGED,
             WRITES_ARE_LOGGED,
-            ("6.1", MAIN_C, TAKEN, TAKEN.replace("xchg(&dirty_bitmap[i], 0);", READ_AND_CLEARED)),
+            Substitution(KVM_MAIN_C, TAKEN, TAKEN.replace("xchg(&dirty_bitmap[i], 0);", READ_AND_CLEARED)),
         ),
         missing(
             LOG_TAKEN_BEFORE_PROTECTING,
             WRITES_ARE_LOGGED,
-            (
-                "6.1",
-                MAIN_C,
-                TAKEN + PROTECTED,
-                f"mask = READ_ONCE(dirty_bitmap[i]);\n{PROTECTED}{TAKEN_LATE}",
+            Substitution(
+                KVM_MAIN_C, TAKEN + PROTECTED, f"mask = READ_ONCE(dirty_bitmap[i]);\n{PROTECTED}{TAKEN_LATE}"
             ),
         ),
         missing(
             LOG_COPIED_AFTER_FLUSH,
             WRITES_ARE_LOGGED,
-            ("6.1", MAIN_C, FLUSHED, FLUSHED.replace("if (flush)", "if (0)")),
+            Substitution(KVM_MAIN_C, FLUSHED, FLUSHED.replace("if (flush)", "if (0)")),
         ),
         missing(
             MARKED_AFTER_CMPXCHG,
             WRITES_ARE_LOGGED,
-            ("6.1", MMU_C, FIXED + MARKED, MARKED + "\n\t" + FIXED),
+            Substitution(MMU_C, FIXED + MARKED, MARKED + "\n\t" + FIXED),
         ),
     ],
 )

@@ -3,17 +3,13 @@
 
 from __future__ import annotations
 
+from conformance.kernels.substitutions import MMU_C, Substitution
 from conformance.model.changes import CHANGE_PTE_WRAPPED, NO_CHANGE_PTE, RETRY_AFTER_INVALIDATION
 from conformance.races.invariants import NO_COMPLAINT, PROTECTED_IS_NOT_WRITTEN, RELEASED_IS_OUT_OF_REACH
 from conformance.races.race import RaceBuilder, missing, race
-from conformance.races.stories.setting import GFN, MMU_C, PAGE, READ, WRITE, memory
+from conformance.races.stories.setting import GFN, PAGE, READ, WRITE, memory
 
-NO_RETRY = (
-    "6.1",
-    MMU_C,
-    "mmu_invalidate_retry_hva(vcpu->kvm, fault->mmu_seq, fault->hva);",
-    "0;",
-)
+NO_RETRY = Substitution(MMU_C, "mmu_invalidate_retry_hva(vcpu->kvm, fault->mmu_seq, fault->hva);", "0;")
 PROTOCOL = "Documentation/virt/kvm/locking.rst; virt/kvm/kvm_main.c: mmu_invalidate_seq"
 
 

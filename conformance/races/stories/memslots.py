@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from conformance.kernels.substitutions import MMU_C, Substitution
 from conformance.model.changes import RETRY_IF_ROOT_INVALID, RETRY_IF_SLOT_INVALID
 from conformance.races.invariants import MEMORY_IS_NO_MMIO, NOTHING_LEAKS
 from conformance.races.race import RaceBuilder, missing, race
-from conformance.races.stories.setting import GFN, MMU_C, WRITE, memory
+from conformance.races.stories.setting import GFN, WRITE, memory
 
 BEYOND = (1 << 36) - 2
 """Where a memslot would reach beyond the guest's address space."""
@@ -25,7 +26,7 @@ TAKEN_FOR_NONE = """if (slot && (slot->flags & KVM_MEMSLOT_INVALID)) {
         missing(
             RETRY_IF_SLOT_INVALID,
             MEMORY_IS_NO_MMIO,
-            ("6.1", MMU_C, SLOT_INVALID, TAKEN_FOR_NONE),
+            Substitution(MMU_C, SLOT_INVALID, TAKEN_FOR_NONE),
         )
     ],
 )
@@ -59,8 +60,7 @@ def fault_against_deletion(at: RaceBuilder) -> None:
         missing(
             RETRY_IF_ROOT_INVALID,
             NOTHING_LEAKS,
-            (
-                "6.1",
+            Substitution(
                 MMU_C,
                 "if (sp && is_obsolete_sp(vcpu->kvm, sp))",
                 "if (0 && sp && is_obsolete_sp(vcpu->kvm, sp))",

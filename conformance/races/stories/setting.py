@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What races have in common: a little memory, mapped or not, and files of the kernel."""
+"""What races have in common: a little memory, mapped or not."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ from conformance.races.race import RaceBuilder
 from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, WRITE, X2M
 
 __all__ = [
-    "FETCH", "GFN", "HUGE", "ITER_H", "LOG", "MAIN_C", "MMU_C", "PAGE", "READ", "TDP_C", "WRITE", "X2M",
+    "FETCH", "GFN", "HUGE", "LOG", "PAGE", "READ", "WRITE", "X2M",
     "memory",
 ]  # fmt: skip
-
-_MMU = "arch/x86/kvm/mmu"
-ITER_H, MMU_C, TDP_C = f"{_MMU}/tdp_iter.h", f"{_MMU}/mmu.c", f"{_MMU}/tdp_mmu.c"
-MAIN_C = "virt/kvm/kvm_main.c"
 
 FIRST, NPAGES = 0x100, 16
 GFN, PAGE = 0x102, 2

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+from conformance.kernels.substitutions import TDP_C, Substitution
 from conformance.model.changes import FREED_AFTER_GRACE_PERIOD, TDP_CMPXCHG
 from conformance.races.invariants import NO_COMPLAINT, NOTHING_LEAKS
 from conformance.races.race import RaceBuilder, missing, race
-from conformance.races.stories.setting import FETCH, GFN, HUGE, LOG, READ, TDP_C, WRITE, X2M, memory
+from conformance.races.stories.setting import FETCH, GFN, HUGE, LOG, READ, WRITE, X2M, memory
 
 CMPXCHG = (
     "if (!try_cmpxchg64(sptep, &iter->old_spte, new_spte))\n\t\treturn -EBUSY;\n\n\t__handle_changed_spte"
 )
-PLAIN_SET = ("6.1", TDP_C, CMPXCHG, "WRITE_ONCE(*sptep, new_spte);\n\n\t__handle_changed_spte")
+PLAIN_SET = Substitution(TDP_C, CMPXCHG, "WRITE_ONCE(*sptep, new_spte);\n\n\t__handle_changed_spte")
 
 
 @race(source=str(TDP_CMPXCHG), historic=[missing(TDP_CMPXCHG, NOTHING_LEAKS, PLAIN_SET)], vcpus=2)
@@ -62,7 +63,7 @@ def two_vcpus_split_one_huge_page(at: RaceBuilder) -> None:
 
 
 CALL_RCU = "call_rcu(&sp->rcu_head, tdp_mmu_free_sp_rcu_callback);"
-FREED_AT_ONCE = ("6.1", TDP_C, CALL_RCU, "tdp_mmu_free_sp_rcu_callback(&sp->rcu_head);")
+FREED_AT_ONCE = Substitution(TDP_C, CALL_RCU, "tdp_mmu_free_sp_rcu_callback(&sp->rcu_head);")
 
 
 @race(

@@ -6,6 +6,7 @@ From the commit message of seed 5: what is not exchanged is lost.
 
 from __future__ import annotations
 
+from conformance.kernels.substitutions import ITER_H, TDP_C, Substitution
 from conformance.model.changes import NO_PFN_DIRTY, NX_RECOVERY_SKIPS_LOGGED, REMOVED_BY_XCHG, TDP_XCHG
 from conformance.races.invariants import DIRTY_FRAMES_ARE_TOLD
 from conformance.races.race import RaceBuilder, missing, race
@@ -13,18 +14,16 @@ from conformance.races.stories.setting import (
     FETCH,
     GFN,
     HUGE,
-    ITER_H,
     LOG,
     PAGE,
     READ,
-    TDP_C,
     WRITE,
     X2M,
     memory,
 )
 
 XCHG = "spte_has_volatile_bits(old_spte))\n\t\treturn kvm_tdp_mmu_write_spte_atomic(sptep, new_spte);"
-PLAIN_WRITE = ("6.1", ITER_H, XCHG, XCHG.replace("(old_spte))", "(old_spte) && 0)"))
+PLAIN_WRITE = Substitution(ITER_H, XCHG, XCHG.replace("(old_spte))", "(old_spte) && 0)"))
 SEED_5 = "seed 5: Use atomic XCHG to write TDP MMU SPTEs with volatile bits"
 
 
@@ -114,8 +113,7 @@ def dirty_lost_in_a_table_removed_exclusively(at: RaceBuilder) -> None:
         missing(
             REMOVED_BY_XCHG,
             DIRTY_FRAMES_ARE_TOLD,
-            (
-                "6.1",
+            Substitution(
                 TDP_C,
                 "old_spte = kvm_tdp_mmu_write_spte_atomic(sptep, REMOVED_SPTE);",
                 "old_spte = kvm_tdp_mmu_read_spte(sptep);\n\t\t\t\tif (!is_removed_spte(old_spte))\n"
