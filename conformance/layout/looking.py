@@ -17,7 +17,9 @@ from elftools.elf.elffile import ELFFile
 
 from conformance.errors import ConformanceError
 from conformance.kernels import DEFAULT, Kernel, Progress, open_kernel
+from conformance.kernels.dwarf import WHOLE, Places, read_places
 from conformance.kernels.elf import MOST_BYTES
+from conformance.kernels.headers import places_in
 from conformance.kernels.images import shipped
 from conformance.kernels.prepare import options_of
 from conformance.layout.found import Found, Row, Structure
@@ -25,7 +27,6 @@ from conformance.layout.sptes import bit_maps, constants
 from conformance.model.profiles import profile_of
 from conformance.oracles.binary.btf import Btf
 from conformance.oracles.binary.module import Module, open_module
-from conformance.review.layouts import Layout, layouts_of, read_layouts
 
 __all__ = ["look"]
 
@@ -63,7 +64,7 @@ def look(
     profile = profile_of(kernel.release)
     source, theirs, notes = _theirs(subject.module)
     progress(f"{kernel.title}: compiling structures")
-    ours = layouts_of(kernel, list(_STRUCTURES))
+    ours = places_in(kernel, list(_STRUCTURES))
     unjudged = None
     if not source:
         unjudged = (
@@ -97,7 +98,7 @@ def _subject(selector: str | None, progress: Progress, path: Path | None, vmlinu
     return _Subject(module, f"{found.package} {found.version}", found.config, notes)
 
 
-def _theirs(module: Module) -> tuple[str, Mapping[str, Layout], list[str]]:
+def _theirs(module: Module) -> tuple[str, Mapping[str, Places], list[str]]:
     """Where the module's layouts are from, the layouts, and what to say of them."""
     dwarf = _dwarf(module) if module.has_dwarf else {}
     if not module.has_btf:
@@ -108,25 +109,25 @@ def _theirs(module: Module) -> tuple[str, Mapping[str, Layout], list[str]]:
     return "BTF", btf, notes
 
 
-def _dwarf(module: Module) -> Mapping[str, Layout]:
+def _dwarf(module: Module) -> Mapping[str, Places]:
     """The module's layouts by its DWARF. Raises ConformanceError where that is damaged."""
     debug = [section for section in module.elf.sections if section.name.startswith((".debug", ".zdebug"))]
     size = sum(map(module.elf.unpacked_size, debug))
     if size > MOST_BYTES:
         raise ConformanceError(f"{module.path} is not read: it has {size:,} bytes of DWARF.")
     try:
-        return read_layouts(ELFFile(io.BytesIO(module.data)), _STRUCTURES)
+        return read_places(ELFFile(io.BytesIO(module.data)), _STRUCTURES)
     except Exception as trouble:  # Which ones pyelftools raises about damaged DWARF is not documented.
         what = f"{type(trouble).__name__}: {trouble}"[:200]
         raise ConformanceError(f"{module.path}: its DWARF is damaged ({what}). Get the file again.") from None
 
 
-def _layout(btf: Btf, kind: str, name: str) -> Layout | None:
+def _layout(btf: Btf, kind: str, name: str) -> Places | None:
     """A structure's layout in the form in which DWARF gives it."""
     number = btf.find(kind, name)
     if number is None:
         return None
-    layout: Layout = {"all": (0, 8 * btf.size(number))}
+    layout: Places = {WHOLE: (0, 8 * btf.size(number))}
     for member in btf.named_members(number):
         layout[member.name] = (member.bit, member.bits)
         inner = btf.type(btf.strip(member.type))
@@ -136,7 +137,7 @@ def _layout(btf: Btf, kind: str, name: str) -> Layout | None:
     return layout
 
 
-def _rows(theirs: Layout, ours: Layout) -> list[Row]:
+def _rows(theirs: Places, ours: Places) -> list[Row]:
     names = [*theirs, *(name for name in ours if name not in theirs)]
     rows = [Row(name, theirs.get(name), ours.get(name)) for name in names]
     return sorted(rows, key=lambda row: (row.shipped or row.shim or (0, 0))[0])

@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 from conformance.kernels import Kernel
+from conformance.kernels.headers import defined, values_of
 from conformance.layout.found import Constant
 from conformance.model.layout import Layout
 from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import Profile
 from conformance.model.spte.decode import Field, bit_map
 from conformance.model.spte.macros import MACROS, value_of
-from conformance.review.constants import defined, values_of
 
 __all__ = ["bit_maps", "constants"]
 

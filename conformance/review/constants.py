@@ -4,21 +4,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 
-from conformance.kernels import BuildError, Kernel
-from conformance.kernels.cache import temporary
+from conformance.kernels import Kernel
+from conformance.kernels.headers import defined, values_of
 from conformance.model.layout import Layout
 from conformance.model.profiles import Profile
 from conformance.model.spte.macros import MACROS, laid_out
 from conformance.review.functions import Source, Text
 from conformance.review.review import ConstantReview
 
-__all__ = ["HEADERS", "defined", "layout_of", "moved", "same_values", "values_of"]
+__all__ = ["layout_of", "moved", "same_values"]
 
-HEADERS = ("linux/kvm_host.h", "mmu.h", "mmu/mmu_internal.h", "mmu/spte.h", "mmu/tdp_iter.h", "x86.h")
-"""What the MMU is written against."""
-_VALUE = re.compile(r"^review_(\w+):\n(?:\t\.(?:quad|zero)\t(-?\d+))", re.M)
 _CONSTANT = re.compile(r"[A-Z_][A-Z0-9_]*|[uU]?(?:ll|LL)?|u64|int|unsigned|long|enum")
 """What a macro that is a constant may mention."""
 
@@ -44,20 +41,6 @@ def moved(
 def layout_of(kernel: Kernel, profile: Profile) -> Layout:
     """Where the bits of SPTEs lie in a kernel, by what its macros come to; else by its profile."""
     return laid_out(Layout.of(profile), values_of(kernel, defined(kernel, MACROS)))
-
-
-def defined(kernel: Kernel, names: Iterable[str]) -> list[str]:
-    """Those of the macros ``names`` that the headers define that the MMU is written against."""
-    text = "\n".join(_texts(kernel))
-    return [name for name in names if re.search(rf"^#\s*define\s+{name}\b", text, re.MULTILINE)]
-
-
-def _texts(kernel: Kernel) -> Iterator[str]:
-    for folder in ("arch/x86/kvm", "include", "arch/x86/include/asm"):
-        for name in (*HEADERS, "kvm_host.h"):
-            path = kernel.root / "src" / folder / name
-            if path.is_file():
-                yield path.read_text(errors="replace")
 
 
 def same_values(kernels: tuple[Kernel, Kernel], sources: tuple[Source, Source]) -> set[str]:
@@ -97,36 +80,3 @@ def _may_be(text: Text | None) -> bool:
         and bool(define[2].strip())
         and all(map(_CONSTANT.fullmatch, text.mentions - {"define"}))
     )
-
-
-def values_of(kernel: Kernel, names: Sequence[str]) -> dict[str, int]:
-    """The values of those of the names that are constants."""
-    if not names:
-        return {}
-    try:
-        return _compiled(kernel, names)
-    except BuildError as error:
-        # Line n of the unit is the n-th name. An error somewhere in a header is looked for by halves.
-        at = re.search(r"constants\.c:(\d+):", str(error))
-    if at is not None:
-        return values_of(kernel, [name for n, name in enumerate(names, 1) if n != int(at[1])])
-    half = len(names) // 2
-    return {**values_of(kernel, names[:half]), **values_of(kernel, names[half:])} if half else {}
-
-
-def _compiled(kernel: Kernel, names: Sequence[str]) -> dict[str, int]:
-    with temporary("constants") as place:
-        unit, headers = place / "constants.c", place / "headers.h"
-        headers.write_text("".join(f"#include <{name}>\n" for name in HEADERS))
-        lines = (
-            f"const unsigned long long review_{name} = (unsigned long long)({name});\n" for name in names
-        )
-        unit.write_text("".join(lines))
-        flags = ("-S", "-w", "-fno-zero-initialized-in-bss")
-        (assembly,) = kernel.compile([unit], place / "o", flags=flags, force_include=[headers])
-        text = assembly.read_text()
-    values = {}
-    for name, number in _VALUE.findall(text):
-        zero = re.search(rf"^review_{name}:\n\t\.zero\t", text, re.M)
-        values[name] = 0 if zero else int(number) & (1 << 64) - 1
-    return values

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from elftools.dwarf.die import DIE
 from elftools.elf.elffile import ELFFile
 
-from conformance.kernels import Cache, Kernel, Unit, key_of
+from conformance.kernels import Cache, Kernel, Unit, dwarf, key_of
 from conformance.kernels.cache import temporary
 from conformance.kernels.manifest import file_digest
 from conformance.oracles.common import digest_of
@@ -34,9 +34,6 @@ _PASSING = {
     "srcu_struct", "srcu_usage", "swait_queue_head", "timer_list", "wait_queue_head", "work_struct",
 }  # fmt: skip
 """Types whose content is of the moment: who holds a lock, what is due when."""
-
-_QUALIFIERS = ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type", "DW_TAG_atomic_type")
-_AGGREGATES = ("DW_TAG_structure_type", "DW_TAG_union_type")
 
 
 class Member(NamedTuple):
@@ -91,7 +88,7 @@ def kept_layouts(kernel: Kernel, cache: Cache, in_front: Sequence[Path], force: 
                 found = {name: [one.size, one.members] for name, one in _layouts(ELFFile(file)).items()}
             (entry / "layouts.json").write_text(json.dumps(found))
 
-        key = key_of("members", digest_of([Path(__file__)]), file_digest(made))
+        key = key_of("members", digest_of([Path(__file__), Path(dwarf.__file__)]), file_digest(made))
         stored = json.loads((cache.get_or_build("members", key, build) / "layouts.json").read_text())
     return {
         name: Layout(size, tuple(Member(*member) for member in members))
@@ -103,7 +100,7 @@ def _layouts(elf: ELFFile) -> dict[str, Layout]:
     found: dict[str, Layout] = {}
     for unit in elf.get_dwarf_info().iter_CUs():
         for die in unit.get_top_DIE().iter_children():
-            name = _name(die)
+            name = dwarf.name_of(die)
             complete = die.tag == "DW_TAG_structure_type" and "DW_AT_byte_size" in die.attributes
             if complete and name in KEPT and name not in found:
                 members = tuple(_members(die, 0, "", name))
@@ -115,38 +112,25 @@ def _members(aggregate: DIE, start: int, prefix: str, structure: str) -> Iterato
     for die in aggregate.iter_children():
         if die.tag != "DW_TAG_member":
             continue
-        given, name = die.attributes, prefix + _name(die)
-        if "DW_AT_data_bit_offset" in given:
-            at, bits = given["DW_AT_data_bit_offset"].value, given["DW_AT_bit_size"].value
-            yield Member(name, start + at, bits, 1, "bits", structure)
-        elif "DW_AT_bit_size" in given:
-            # Before DWARF 5: counted from the other end of the storage unit.
-            bits, size = given["DW_AT_bit_size"].value, 8 * given["DW_AT_byte_size"].value
-            at = 8 * given["DW_AT_data_member_location"].value
-            at += size - given["DW_AT_bit_offset"].value - bits
-            yield Member(name, start + at, bits, 1, "bits", structure)
+        name = prefix + dwarf.name_of(die)
+        at, bits = dwarf.place_of(die)
+        if bits is None:
+            yield from _of_type(die, start + at, name, structure)
         else:
-            at = given["DW_AT_data_member_location"].value if "DW_AT_data_member_location" in given else 0
-            kind = die.get_DIE_from_attribute("DW_AT_type")
-            yield from _of_type(kind, start + 8 * at, name, structure)
+            yield Member(name, start + at, bits, 1, "bits", structure)
 
 
-def _of_type(kind: DIE, start: int, name: str, structure: str) -> Iterator[Member]:
-    """The members that something of a type comes to."""
-    names = set()
-    while kind.tag in _QUALIFIERS:
-        names.add(_name(kind))
-        if "DW_AT_type" not in kind.attributes:
-            return
-        kind = kind.get_DIE_from_attribute("DW_AT_type")
-    names.add(_name(kind))
+def _of_type(die: DIE, start: int, name: str, structure: str) -> Iterator[Member]:
+    """The members that a member, or an element of an array, comes to by its type."""
+    types = dwarf.types_of(die)
+    kind, names = types[-1], {dwarf.name_of(one) for one in types}
     if names & _PASSING:
         return
     if "list_head" in names:
         yield Member(name, start, 64, 2, "list", structure)
-    elif kind.tag in _AGGREGATES:
+    elif kind.tag in dwarf.AGGREGATES:
         inner = name if not name or name.endswith(".") else f"{name}."
-        yield from _members(kind, start, inner, _name(kind) or structure)
+        yield from _members(kind, start, inner, dwarf.name_of(kind) or structure)
     elif kind.tag == "DW_TAG_array_type":
         yield from _elements(kind, start, name, structure)
     elif kind.tag == "DW_TAG_pointer_type":
@@ -158,41 +142,15 @@ def _of_type(kind: DIE, start: int, name: str, structure: str) -> Iterator[Membe
 
 def _elements(array: DIE, start: int, name: str, structure: str) -> Iterator[Member]:
     """The elements of an array: one member if they are numbers or pointers, else those of each."""
-    lengths = []
-    for part in array.iter_children():
-        bound = part.attributes.get("DW_AT_upper_bound")
-        lengths.append(bound.value + 1 if bound is not None and isinstance(bound.value, int) else 0)
-    count = 1
-    for length in lengths:
-        count *= length
+    count = dwarf.length_of(array)
     if not count:
         return
-    first = list(_of_type(array.get_DIE_from_attribute("DW_AT_type"), start, name, structure))
+    first = list(_of_type(array, start, name, structure))
     if len(first) == 1 and first[0].name == name and first[0].number == 1:
         yield first[0]._replace(number=count)
         return
-    size = 8 * _size(array.get_DIE_from_attribute("DW_AT_type"))
+    size = 8 * dwarf.size_of(dwarf.type_of(array))
     for index in range(count):
         for member in first:
             called = f"{name}[{index}]{member.name[len(name) :]}"
             yield member._replace(name=called, bit=member.bit + index * size)
-
-
-def _size(kind: DIE) -> int:
-    """How many bytes a type takes."""
-    while kind.tag in _QUALIFIERS:
-        kind = kind.get_DIE_from_attribute("DW_AT_type")
-    if "DW_AT_byte_size" in kind.attributes:
-        return int(kind.attributes["DW_AT_byte_size"].value)
-    if kind.tag == "DW_TAG_pointer_type":
-        return 8
-    size = _size(kind.get_DIE_from_attribute("DW_AT_type"))
-    for part in kind.iter_children():
-        bound = part.attributes.get("DW_AT_upper_bound")
-        size *= bound.value + 1 if bound is not None and isinstance(bound.value, int) else 0
-    return size
-
-
-def _name(die: DIE) -> str:
-    given = die.attributes.get("DW_AT_name")
-    return given.value.decode() if given is not None else ""
