@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Points in time after which work ends: one clock, the monotonic one, which all processes share."""
+"""Deadlines on the monotonic clock, which all processes share, and the command's time limit."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["Deadline", "TimeLimitReached", "disarm", "threads", "time_limit", "u
 
 
 class TimeLimitReached(Ended):
-    """The time limit of the command ended."""
+    """The command's time limit is over."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"the time limit of {seconds:g} s ended")
 
 
 class Deadline:
-    """``seconds`` from now on; without them it never comes. ``until`` is that point of the clock."""
+    """A deadline in ``seconds`` from now, never without them. ``until`` is its time on the clock."""
 
     def __init__(self, seconds: float = math.inf, *, until: float | None = None) -> None:
         self.seconds = seconds
@@ -33,15 +33,15 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until then, never below 0."""
+        """Seconds until the deadline, at least 0."""
         return max(self.until - time.monotonic(), 0.0)
 
     def more_time(self) -> bool:
-        """Whether it has not come yet."""
+        """Whether the deadline is still ahead."""
         return time.monotonic() < self.until
 
     def part(self, share: float) -> Deadline:
-        """When that share of what is left is over."""
+        """The deadline after this share of the remaining time."""
         left = self.left
         return Deadline(until=self.until - left * (1 - share)) if math.isfinite(left) else self
 
@@ -71,13 +71,13 @@ def time_limit(seconds: float | None) -> Iterator[None]:
 
 
 def disarm() -> None:
-    """Let no time limit end what follows: what is known is being reported."""
+    """Cancel the time limit, so that it does not interrupt the report of partial results."""
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 @contextlib.contextmanager
 def threads(jobs: int) -> Iterator[Executor]:
-    """A pool of threads. Where the command ends they are not waited for, since nothing can end them."""
+    """A pool of threads. If the command ends they are not waited for, since threads cannot be killed."""
     pool = ThreadPoolExecutor(jobs)
     try:
         yield pool
@@ -91,5 +91,5 @@ def threads(jobs: int) -> Iterator[Executor]:
 
 
 def unfinished() -> bool:
-    """Whether threads are still at work that the time limit has made pointless."""
+    """Whether the time limit is over and threads are still working."""
     return _ended and any(not thread.daemon for thread in threading.enumerate()[1:])

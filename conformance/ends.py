@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a command ends by a signal from outside: SIGINT, SIGTERM or SIGHUP.
+"""Ends a command on SIGINT, SIGTERM or SIGHUP.
 
-All its processes are killed at once, whatever the main thread is at; there, Interrupted is raised, so that
-what is known can be reported and what is half made removed. A thread watches over that: if the main thread
-takes too long, for instance in a function of a library, the command ends without it.
+All its processes are killed at once. Interrupted is raised in the main thread, which reports partial results
+and removes unfinished files. A watchdog thread ends the command if the main thread takes too long, for
+example in a library's function.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from conformance.sandbox import processes
 __all__ = ["OUTSIDE", "Interrupted", "leave", "listen", "status_of"]
 
 OUTSIDE = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What ends a command from outside; further ones change nothing."""
+"""The signals that end a command; after the first, further ones have no effect."""
 
 PATIENCE = 1.2
-"""Seconds that the main thread has to end by itself."""
+"""Seconds that the main thread has to end the command."""
 
 
 class Interrupted(processes.Ended):
@@ -37,37 +37,37 @@ class Interrupted(processes.Ended):
 
 
 class _State:
-    """What has been heard, and whether it is of use any more."""
+    """The signal that was received, and whether the command is leaving, so that signals are ignored."""
 
-    heard: Interrupted | None = None
+    received: Interrupted | None = None
     leaving = False
 
 
 def status_of(usual: int) -> int:
-    """The exit status: that of the signal if one was heard, otherwise the ``usual`` one."""
-    return usual if _State.heard is None else _State.heard.status
+    """The exit status: that of the signal if one was received, otherwise ``usual``."""
+    return usual if _State.received is None else _State.received.status
 
 
 def listen() -> None:
-    """Let the signals that are not ignored end the command. For the main thread, once in a process."""
-    told, tell = os.pipe()
-    os.set_blocking(tell, False)
-    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-    threading.Thread(target=_watch, args=(told,), daemon=True, name="ends").start()
+    """Install the handlers for signals that are not ignored. Called once, in the main thread."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(reading,), daemon=True, name="ends").start()
     for number in OUTSIDE:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _hear)
+            signal.signal(number, _receive)
 
 
-def _hear(number: int, frame: FrameType | None) -> None:
-    if _State.heard is None and not _State.leaving:
-        _State.heard = Interrupted(number)
-        processes.interrupt(_State.heard)
+def _receive(number: int, frame: FrameType | None) -> None:
+    if _State.received is None and not _State.leaving:
+        _State.received = Interrupted(number)
+        processes.interrupt(_State.received)
 
 
-def _watch(told: int) -> None:
-    """Read the numbers of signals, as the interpreter notes them, until one ends the command."""
-    while (number := os.read(told, 1)[0]) not in OUTSIDE:
+def _watch(wakeup: int) -> None:
+    """Read signal numbers from the interpreter's wakeup pipe, until one ends the command; then end it."""
+    while (number := os.read(wakeup, 1)[0]) not in OUTSIDE:
         pass
     processes.end_all()
     time.sleep(PATIENCE)
@@ -76,15 +76,15 @@ def _watch(told: int) -> None:
 
 
 def leave(code: int | str | None) -> NoReturn:
-    """End the process with this status, or with that of a signal; nothing that it started is left.
+    """End the process with this status, or with that of a signal, after killing its processes.
 
-    Other threads are not waited for where the command was ended early: what they are at is of no use.
+    If the command was ended early, other threads are not waited for.
     """
     from conformance.deadline import unfinished
 
     _State.leaving = True
     status = status_of(code if isinstance(code, int) else 0 if code is None else 2)
-    early = _State.heard is not None or unfinished()
+    early = _State.received is not None or unfinished()
     if early:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What ends a command early: something cannot be judged, or kernel code died before it was asked."""
+"""The exceptions that end a command: it cannot be judged, or kernel code died outside a comparison."""
 
 __all__ = ["ConformanceError", "KernelCodeDied"]
 
 
 class ConformanceError(Exception):
-    """Status 2, in one or two plain sentences: what was being done, to what, and what to do next."""
+    """Status 2, with one or two sentences: what was being done, to what, and what to do next."""
 
 
 class KernelCodeDied(Exception):
-    """Kernel code crashed, hung or broke off: a finding, status 1. ``how`` follows "the kernel", in words."""
+    """Kernel code crashed, hung or broke off: a finding, status 1. ``how`` follows "the kernel"."""
 
     def __init__(self, how: str, *more: object) -> None:
         super().__init__(how, *more)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What this machine has of what the suite needs: confinement, compilers, tools, archive, cache, limits."""
+"""Examines the machine for what the suite needs: confinement, compilers, tools, archive, cache, limits."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ __all__ = ["Fact", "examine"]
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that a machine has, or lacks.
+    """One thing that a machine has or lacks.
 
-    value: what there is, in words; "" if it is not there. note: why not, or what it is for.
-    lacking: plain sentences about what `run` needs of it and does not have; "" if that is there.
+    value: what was found, "" if nothing. note: why it is missing, or what it is for.
+    lacking: sentences about what `run` needs and does not find; "" if all is there.
     """
 
     group: str
@@ -55,13 +55,13 @@ _PACKAGES = DEBIAN_PACKAGE | dict.fromkeys(_BINUTILS, "binutils") | {"prlimit": 
 _EXTRAS = {"prove": ("z3-solver", "pypcode"), "b4": ("b4",)}
 
 _LEAST_MEMORY = 4 << 30
-"""Bytes of address space; a process in which a whole KVM runs takes about half of that."""
+"""Bytes of address space. A process that runs a whole KVM needs about half of that."""
 _LEAST_FILES = 256
 _LEAST_SIZE = 256 << 20
 
 
 def examine(*, online: bool = False) -> list[Fact]:
-    """Everything that is asked of a machine; `online`: ask the archive too."""
+    """All facts about the machine; with `online`, also whether the archive answers."""
     parts: tuple[Callable[[], Iterator[Fact]], ...] = (
         _confinement,
         _compilers,
@@ -81,7 +81,7 @@ def _confinement() -> Iterator[Fact]:
         lacking = f"Kernel code is not confined: {UNCONFINED} is set."
     elif kind is Confinement.NONE:
         lacking = (
-            "Nothing on this machine confines kernel code, so patches and trees are refused. "
+            "This machine has no confinement for kernel code, so patches and trees are refused. "
             "Install bubblewrap: apt-get install bubblewrap"
         )
     yield Fact(group, "in force", kind.value, lacking=lacking)
@@ -91,7 +91,7 @@ def _confinement() -> Iterator[Fact]:
         yield Fact(group, one.value, value, note=why)
     yield Fact(group, "seccomp", "available" if seccomp.available() else "")
     abi = landlock.abi()
-    weak = "too old to tell whose process a signal is for: all are forbidden" if abi < landlock.SCOPES else ""
+    weak = "too old to confine signals: all are forbidden" if abi < landlock.SCOPES else ""
     yield Fact(group, "Landlock ABI", str(abi) if abi else "", note=weak if abi else "")
 
 
@@ -131,7 +131,7 @@ def _tools() -> Iterator[Fact]:
 
 
 def _version(words: list[str]) -> str:
-    """What a program says of its version, at most its first line; "there" if it says none."""
+    """The first line of a program's --version; "there" if it prints no version."""
     try:
         done = subprocess.run(
             [*words, "--version"],
@@ -154,7 +154,7 @@ def _python() -> Iterator[Fact]:
         found = {name: _installed(name) for name in names}
         missing = [name for name, version in found.items() if not version]
         value = "" if missing else ", ".join(f"{name} {version}" for name, version in found.items())
-        note = f"pip install 'conformance[{extra}]'" if missing else ""
+        note = f"pip install '.[{extra}]'" if missing else ""
         yield Fact("Python", f"extra {extra}", value, note)
 
 
@@ -223,11 +223,11 @@ def _limits() -> Iterator[Fact]:
         yield Fact(group, f"{name} (ulimit {option})", value, lacking=lacking if small else "")
     shm = Path("/dev/shm")
     usable = shm.is_dir() and os.access(shm, os.W_OK)
-    lacking = "/dev/shm cannot be written, and processes share memory by it. Mount a tmpfs there."
+    lacking = "/dev/shm cannot be written. Processes share memory through it; mount a tmpfs there."
     value = f"{_size(shutil.disk_usage(shm).free)} free" if usable else ""
     yield Fact(group, "/dev/shm", value, lacking="" if usable else lacking)
     proc = Path("/proc/self/stat").exists()
-    lacking = "/proc is not mounted, and by it processes are watched. Mount it."
+    lacking = "/proc is not mounted. Processes are watched through it; mount it."
     yield Fact(group, "/proc", "mounted" if proc else "", lacking="" if proc else lacking)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where the project's own data lies."""
+"""The paths of the project's own data."""
 
 from pathlib import Path
 
@@ -8,8 +8,8 @@ __all__ = ["GOLDEN", "VENDOR_HEADERS"]
 VENDOR_HEADERS = Path(__file__).parent / "vendor_headers"
 """kernels.toml, our environment headers, and kernels laid out by ``kernels vendor``.
 
-In a checkout this is a link to the directory at the top, once installed it is a copy.
+In a checkout this is a link to the directory at the top; in an installed package it is a copy.
 """
 
 GOLDEN = Path(__file__).parent / "golden"
-"""Golden transcripts, one folder a series; linked and copied likewise."""
+"""Golden files, a folder per series; linked or copied likewise."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Pools of processes of ours, which end with the command whatever they are at."""
+"""Pools of worker processes, which are killed when the command ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Workers(ProcessPoolExecutor):
-    """A pool whose processes are known to the registry, and do not hear the signals meant for the command."""
+    """A pool whose processes are registered, and ignore the signals that are meant for the command."""
 
     def __init__(self, jobs: int, begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
         super().__init__(
@@ -35,28 +35,28 @@ class Workers(ProcessPoolExecutor):
             initializer=begin_worker,
             initargs=(os.getpid(), begin, arguments),
         )
-        self._seen: dict[int, BaseProcess] = {}
+        self._registered: dict[int, BaseProcess] = {}
 
     def submit(self, task: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Have a task done, by a new process if there are not all yet."""
-        with deaf(), processes.undisturbed():
+        """Submit a task, and register the process that the pool may have started for it."""
+        with signals_blocked(), processes.uninterrupted():
             processes.check()
             future = super().submit(task, *args, **kwargs)
             for pid, process in [*self._processes.items()]:
-                if pid not in self._seen:
-                    self._seen[pid] = process
+                if pid not in self._registered:
+                    self._registered[pid] = process
                     processes.started(process)
         return future
 
     def kill(self) -> None:
-        """End the processes, whatever they are at; what they were to do is not done."""
-        for process in self._seen.values():
+        """Kill the processes and cancel their tasks."""
+        for process in self._registered.values():
             process.kill()
         self.shutdown(wait=False, cancel_futures=True)
 
-    def forget(self) -> None:
-        """Wait for the processes, which have been ended."""
-        for process in self._seen.values():
+    def reap(self) -> None:
+        """Wait for the processes, after they were shut down or killed, and remove them from the registry."""
+        for process in self._registered.values():
             process.join(processes.REAPING)
             processes.ended(process)
 
@@ -65,7 +65,7 @@ class Workers(ProcessPoolExecutor):
 def workers(
     jobs: int, begin: Callable[..., None] | None = None, arguments: tuple[Any, ...] = ()
 ) -> Iterator[Workers]:
-    """A pool of processes, each of which does ``begin(*arguments)`` first. An exception ends them at once."""
+    """A pool of processes, each of which first calls ``begin(*arguments)``. An exception kills them."""
     pool = Workers(jobs, begin, arguments)
     try:
         yield pool
@@ -74,24 +74,24 @@ def workers(
         pool.kill()
         raise
     finally:
-        pool.forget()
+        pool.reap()
 
 
 @contextlib.contextmanager
 def manager() -> Iterator[SyncManager]:
-    """What shares objects among processes: a process too."""
-    # Its socket has no name in the file system, which a killed process would leave there.
+    """A manager process, which shares objects among processes."""
+    # An abstract socket, since a killed process would leave a file behind.
     sharing = SyncManager(f"\0conformance-{os.getpid()}-{secrets.token_hex(8)}", ctx=get_context("spawn"))
-    with deaf():
+    with signals_blocked():
         sharing.start(begin_worker, (os.getpid(), None, ()))
     with sharing:
         yield sharing
 
 
 @contextlib.contextmanager
-def deaf() -> Iterator[None]:
-    """Start processes with the signals blocked that are meant for the command, until begin_worker()."""
-    # It is a process too; starting it unblocks signals.
+def signals_blocked() -> Iterator[None]:
+    """Start processes in which the signals for the command are blocked until begin_worker()."""
+    # Starting the resource tracker, a process too, unblocks signals: start it before.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, OUTSIDE)
     try:
@@ -101,25 +101,25 @@ def deaf() -> Iterator[None]:
 
 
 def begin_worker(parent: int, begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
-    """What a process does first: it ends with its parent, which alone hears of an end from outside."""
+    """Initialise a worker: it dies with its parent and ignores signals that are meant for the command."""
     for number in OUTSIDE:
-        # A handler, since what is ignored would be ignored by programs that are started, too.
+        # An empty handler: SIG_IGN would be inherited by programs that the worker starts.
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _unheard)
+            signal.signal(number, _ignored)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, OUTSIDE)
     processes.die_with_parent(parent)
     if begin is not None:
         begin(*arguments)
 
 
-def _unheard(number: int, frame: FrameType | None) -> None:
+def _ignored(number: int, frame: FrameType | None) -> None:
     pass
 
 
 def _clean_up() -> None:
-    """Remove what multiprocessing keeps until the interpreter exits, which it may not do in the usual way."""
+    """Release the resources of multiprocessing: os._exit() would skip its exit handlers."""
     util._run_finalizers()  # type: ignore[attr-defined]
-    # It would otherwise end only some time after this process.
+    # Without this, the tracker would end some time after this process.
     tracker: Any = resource_tracker._resource_tracker
     pid, tracker._pid = getattr(tracker, "_pid", None), None
     if pid is None:

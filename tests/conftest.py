@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What all tests share: the kernel under test, its shim, and what tests count.
+"""Fixtures of all tests: the kernel under test, its shim, and counters.
 
 ``CONFORMANCE_KERNEL`` names the series that tests marked ``kernel`` use (default 6.1), which is how the
 tox matrix chooses.
@@ -28,7 +28,7 @@ COUNTED = "counted: "
 
 
 def pytest_configure(config) -> None:
-    # What a shell ignores for tests in the background, commands that they start would ignore as well.
+    # Signals that a shell ignores for background jobs would stay ignored in commands that tests start.
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -37,7 +37,7 @@ def pytest_configure(config) -> None:
 
 
 class Scores:
-    """Adds up what tests counted, in whichever process they ran: by what it is about, then by its name."""
+    """The sums of what tests counted, from all processes: by subject, then by name."""
 
     def __init__(self) -> None:
         self.about: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -52,9 +52,9 @@ class Scores:
 
 @pytest.fixture
 def counted(record_property) -> Iterator[Callable[[str], Counter[str]]]:
-    """Counters, by what they are about, whose sums go into the reports of the test: JUnit and the summary.
+    """Counters by subject; their sums go into JUnit and the terminal summary.
 
-    One in which mutants are ``planted`` and ``killed`` may also say by which engines.
+    A counter of mutants ``planted`` and ``killed`` may also count by engine.
     """
     scores: defaultdict[str, Counter[str]] = defaultdict(Counter)
     yield lambda about: scores[about]
@@ -64,7 +64,7 @@ def counted(record_property) -> Iterator[Callable[[str], Counter[str]]]:
 
 
 def pytest_terminal_summary(terminalreporter, config) -> None:
-    """What was counted: a line for each thing that was."""
+    """Print a line for each subject that was counted."""
     for about, score in config.stash[SCORES].about.items():
         told = ", ".join(f"{number} {name}" for name, number in score.items())
         if "planted" in score:

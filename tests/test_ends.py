@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A command that a signal ends: also where its main thread does not come to it."""
+"""A command that a signal ends, also if its main thread does not react."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ STUCK = {
 
 @pytest.mark.parametrize("where", STUCK)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_command_ends_wherever_it_is_stuck(tmp_path, where, number):
+def test_a_command_ends_wherever_it_hangs(tmp_path, where, number):
     environment = {
         **os.environ,
         "CONFORMANCE_CACHE": str(tmp_path),
@@ -83,7 +83,7 @@ def test_a_command_ends_wherever_it_is_stuck(tmp_path, where, number):
     assert [*(tmp_path / "tmp").iterdir()] == []
 
 
-def test_what_is_known_is_reported(monkeypatch):
+def test_partial_results_are_reported(monkeypatch):
     def judged(selector, plan, seed, progress, advance):
         advance(Result("is_large_pte", "shim", "fuzz", "npt", Verdict.PASS, 10))
         raise Interrupted(signal.SIGTERM)

@@ -59,13 +59,13 @@ def temporary(place: Path, name: str) -> Iterator[Path]:
     """A new directory in ``place``, removed whatever happens. OSError if it cannot be made."""
     made: tuple[Path, int] | None = None
     try:
-        with processes.undisturbed():
+        with processes.uninterrupted():
             path, lock = made = _make(place, name)
             _in_use[path] = lock
         yield path
     finally:
         if made is not None:
-            with processes.undisturbed():
+            with processes.uninterrupted():
                 path, lock = made
                 _remove(path)
                 del _in_use[path]

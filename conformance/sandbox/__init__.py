@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Running foreign code, and programs that work on it: confined, bounded, leaving nothing behind.
+"""Runs foreign code, and programs that work on it: confined, within limits, leaving no processes behind.
 
 Kernel code (the oracles) and what builds it (make, compilers) are started here and nowhere else. The lowest
 room: it knows only errors.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""By what this machine confines programs, and the command that does so."""
+"""The confinements: which of them work on this machine, and the commands that apply them."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ ENVIRONMENT = {
     "HOME": "/nonexistent",
     "TMPDIR": "/tmp",
 }
-"""The environment of confined programs, whatever that of the user."""
+"""The environment of confined programs, independent of the user's."""
 
 PATIENCE = 20
-"""Seconds after which trying a confinement is given up."""
+"""Seconds that the trial of a confinement may take."""
 
 
 class Confinement(Enum):
-    """What confines programs; the value says it in words."""
+    """A confinement; the value is its name in reports."""
 
     BUBBLEWRAP = "bubblewrap"
     NAMESPACES = "user namespaces"
@@ -54,14 +54,14 @@ class Confinement(Enum):
 
 
 def confinement() -> Confinement:
-    """The strongest that works on this machine, found out by trying; NONE if --unconfined was given."""
+    """The strongest confinement that works here, determined by a trial; NONE if --unconfined was given."""
     if os.environ.get(UNCONFINED):
         return Confinement.NONE
     return _working(os.environ.get("PATH", ""))
 
 
 def own_tmp() -> bool:
-    """Whether a confined program has a /tmp of its own."""
+    """Whether a confined program has a private /tmp."""
     return confinement() in (Confinement.BUBBLEWRAP, Confinement.NAMESPACES)
 
 
@@ -75,7 +75,7 @@ def _working(path: str) -> Confinement:
 
 @lru_cache
 def why_not(kind: Confinement) -> str:
-    """Why a confinement does not work on this machine, in words; "" if it does."""
+    """Why a confinement does not work on this machine; "" if it does."""
     if kind is Confinement.BUBBLEWRAP and _bubblewrap() is None:
         return "bubblewrap is not installed"
     if kind is Confinement.LANDLOCK and not landlock.abi():
@@ -100,7 +100,7 @@ def why_not(kind: Confinement) -> str:
 
 
 def command(kind: Confinement, program: Sequence[str], policy: Policy, cwd: Path) -> list[str]:
-    """The command that runs a program, confined by `kind`, in the directory `cwd`."""
+    """The command that runs a program under `kind` in the directory `cwd`."""
     if kind is Confinement.BUBBLEWRAP:
         return [*_bubblewrapped(policy, cwd), *program]
     filtered = kind in (Confinement.NAMESPACES, Confinement.LANDLOCK) and seccomp.available()
@@ -140,7 +140,7 @@ def _bubblewrap() -> str | None:
 
 @lru_cache
 def _sizes(program: str) -> bool:
-    """Whether bubblewrap bounds a tmpfs, as it does since 0.6."""
+    """Whether bubblewrap can limit the size of a tmpfs, as it can since 0.6."""
     with suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(
             [program, "--version"], capture_output=True, text=True, timeout=PATIENCE, check=False
@@ -151,13 +151,13 @@ def _sizes(program: str) -> bool:
 
 
 _STARTING = re.compile(rb"(?:bwrap|prlimit): ")
-"""How the messages of programs begin that confine and limit another, before that is started."""
+"""The prefixes of messages of bwrap, prlimit and enter.py, which run before the program."""
 
 
 def not_started(status: int, complained: bytes) -> str:
-    """Why a confined program was not started, by its status and what stands first on stderr; "" if it was.
+    """Why a confined program was not started, from its status and its first words on stderr; "" if it was.
 
-    A program can say the same of itself: nothing that depends on this may be to its advantage.
+    A program can imitate this, so no decision in its favour may depend on it.
     """
     if not status or not (status == enter.FAILED or _STARTING.match(complained)):
         return ""
@@ -165,7 +165,7 @@ def not_started(status: int, complained: bytes) -> str:
 
 
 def refuse_foreign(what: str) -> None:
-    """Raise ConformanceError where nothing confines foreign code and --unconfined was not given.
+    """Raise ConformanceError if nothing confines foreign code and --unconfined was not given.
 
     what: the code, as the subject of a sentence ("patch x.mbox").
     """
@@ -180,7 +180,7 @@ def refuse_foreign(what: str) -> None:
 
 
 def unconfined_note() -> str:
-    """What a report says where kernel code runs without confinement; "" where it is confined."""
+    """The note of a report if kernel code runs unconfined; "" if it is confined."""
     if confinement() is not Confinement.NONE:
         return ""
     return "kernel code and its build were not confined: they could read and change whatever this user can"

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Confines itself, then runs a program, where bubblewrap is not installed.
+"""Confines itself and then runs a program; used if bubblewrap is not installed.
 
 Started as ``python enter.py SPEC PROGRAM...``.
 
 SPEC is JSON: ``how`` ("namespaces", "landlock", or "none" for a program that is trusted), ``read``,
 ``write``, ``cwd``, ``filter`` in hexadecimal digits. Ends with the program's status, 128 + n if signal n
-ended it, and with 120 if it could not be confined, the reason on stderr. However it ends, nothing that the
-program started remains: in a PID namespace the kernel sees to that; without one, this process adopts what the
-program leaves behind and kills it.
+ended it, and with 120 if it could not be confined, the reason on stderr. No process of
+the program survives it: in a PID namespace the kernel kills them; without one, this process is their
+subreaper and kills them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if __name__ == "__main__":
 from conformance.sandbox import landlock, seccomp
 
 FAILED = 120
-"""The status of not being able to confine."""
+"""The exit status if the confinement failed."""
 
 _NEW = 0x00020000 | 0x04000000 | 0x08000000 | 0x20000000 | 0x40000000
 """CLONE_NEWNS, NEWUTS, NEWIPC, NEWPID, NEWNET."""
@@ -45,7 +45,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> NoReturn:
-    """Do as the command line says."""
+    """Confine this process as the command line says and run the program."""
     spec: dict[str, Any] = json.loads(sys.argv[1])
     try:
         if spec["how"] == "namespaces":
@@ -58,7 +58,10 @@ def main() -> NoReturn:
 
 
 def _apart(spec: dict[str, Any], program: list[str]) -> NoReturn:
-    """Among the other processes. One that adopts outlives this one if that is killed, and ends the others."""
+    """Run the program without a PID namespace.
+
+    A forked subreaper outlives this process if it is killed, and kills the program and its descendants.
+    """
     adopting = os.fork()
     if not adopting:
         with _failing():
@@ -70,7 +73,7 @@ def _apart(spec: dict[str, Any], program: list[str]) -> NoReturn:
 
 
 def _adopting(spec: dict[str, Any], program: list[str]) -> NoReturn:
-    """Run the program, under Landlock if that is asked for, and adopt what it starts."""
+    """As a subreaper, run the program, under Landlock if the spec says so."""
     _call(_libc.prctl, _PR_SET_CHILD_SUBREAPER, 1)
     child = os.fork()
     if not child:
@@ -88,7 +91,7 @@ def _adopting(spec: dict[str, Any], program: list[str]) -> NoReturn:
 
 
 def _leave(status: int) -> NoReturn:
-    """Kill all descendants, which this process has adopted or still will, and end."""
+    """Kill all descendants, including those that are reparented to this process later, and exit."""
     while True:
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
         for child in children:
@@ -101,7 +104,7 @@ def _leave(status: int) -> NoReturn:
 
 
 def _in_namespaces(spec: dict[str, Any], program: list[str]) -> NoReturn:
-    """In namespaces of its own."""
+    """Run the program in new namespaces."""
     user, group = os.getuid(), os.getgid()
     _call(_libc.unshare, _NEW | _NEWUSER)
     with contextlib.suppress(FileNotFoundError):
@@ -124,7 +127,7 @@ def _in_namespaces(spec: dict[str, Any], program: list[str]) -> NoReturn:
 
 
 def _reap_until(child: int) -> NoReturn:
-    """As the namespace's first process, wait for the program; all else ends with this process."""
+    """As the namespace's init, wait for the program; the kernel kills the rest when init exits."""
     while True:
         pid, status = os.waitpid(-1, 0)
         if pid == child:
@@ -133,7 +136,7 @@ def _reap_until(child: int) -> NoReturn:
 
 
 def _new_root(spec: dict[str, Any]) -> None:
-    """A root in which only what may be seen is mounted."""
+    """Make a root file system in which only the policy's paths are mounted."""
     _mount(None, "/", None, _REC | _PRIVATE)
     root = Path("/tmp")
     kept = {
@@ -154,7 +157,10 @@ def _new_root(spec: dict[str, Any]) -> None:
 
 
 def _opened(path: str) -> int | None:
-    """The file, to be found when a mount covers it; a link is opened itself. None if there is none."""
+    """An open descriptor of the file, which stays valid when a mount covers it; None if there is no file.
+
+    A symbolic link is opened itself.
+    """
     try:
         return os.open(path, os.O_PATH | os.O_CLOEXEC | (os.O_NOFOLLOW if path in _LINKS else 0))
     except FileNotFoundError:
@@ -166,7 +172,7 @@ _LINKS = {"/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"}
 
 
 def _bind(place: int, path: str, root: Path, writable: bool) -> None:
-    """Mount an open file or directory where it was, or make the link that it is."""
+    """Bind-mount an open file or directory at its path, or recreate a symbolic link."""
     target = root / path.lstrip("/")
     target.parent.mkdir(parents=True, exist_ok=True)
     source = f"/proc/self/fd/{place}"
@@ -185,7 +191,7 @@ def _bind(place: int, path: str, root: Path, writable: bool) -> None:
 
 
 def _execute(spec: dict[str, Any], program: list[str]) -> NoReturn:
-    """Drop every privilege and become the program."""
+    """Drop all privileges and execute the program."""
     if spec["how"] != "none":
         capability = 0
         while _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) == 0:
@@ -198,7 +204,7 @@ def _execute(spec: dict[str, Any], program: list[str]) -> NoReturn:
 
 @contextlib.contextmanager
 def _failing() -> Any:
-    """In a forked process: say on stderr what goes wrong, and end."""
+    """In a forked process: print errors to stderr and exit."""
     try:
         yield
     except OSError as trouble:

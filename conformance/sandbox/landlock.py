@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Landlock: rules by which the kernel lets a process, and what it starts, at named files only.
+"""Landlock: the kernel restricts a process and its children to named files.
 
-See Documentation/userspace-api/landlock.rst. Rules cannot be taken off again.
+See Documentation/userspace-api/landlock.rst. Restrictions cannot be lifted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 __all__ = ["SCOPES", "abi", "restrict"]
 
 SCOPES = 6
-"""The version since which signals stay among the restricted."""
+"""The ABI version since which signals can be confined to the restricted processes."""
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION, _PATH_BENEATH = 1, 1
@@ -23,25 +23,25 @@ _PR_SET_NO_NEW_PRIVS = 38
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
 _FIRST = (1 << 13) - 1
-"""Rights to files as of ABI 1: those above, and removing, and making seven kinds of them."""
+"""The file rights of ABI 1: those above, removing, and creating seven kinds of files."""
 _SINCE = {2: 1 << 13, 3: 1 << 14, 5: 1 << 15}
-"""Rights that later ABIs added: to move between directories, to truncate, device ioctls."""
+"""Rights that later ABIs added: rename across directories, truncate, device ioctls."""
 _NET = (1 << 0) | (1 << 1)
-"""TCP, to bind and to connect, since ABI 4."""
+"""TCP bind and connect, since ABI 4."""
 _SCOPED = (1 << 0) | (1 << 1)
-"""Abstract sockets and signals stay among the restricted, since SCOPES."""
+"""Abstract sockets and signals, confined to the restricted processes since SCOPES."""
 _OF_FILES = _EXECUTE | _WRITE_FILE | _READ_FILE | (1 << 14) | (1 << 15)
 
 
 def abi() -> int:
-    """The version of Landlock that this kernel has; 0: none."""
+    """The kernel's Landlock ABI version, 0 without Landlock."""
     return max(_syscall(_CREATE_RULESET, None, 0, _VERSION), 0)
 
 
 def restrict(read: Iterable[Path], write: Iterable[Path]) -> None:
-    """Let this process read and execute what lies in `read`, and do anything in `write`; nothing else.
+    """Allow this process to read and execute files below `read` and to do anything below `write`, no more.
 
-    What does not exist is passed over. OSError if the kernel refuses.
+    Paths that do not exist are ignored. Raises OSError if the kernel refuses.
     """
     version = abi()
     handled = _FIRST

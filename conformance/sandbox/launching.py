@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Starting and running confined programs: with a clean environment, bounded, leaving nothing behind.
+"""Starts and runs confined programs: with a clean environment, within limits, leaving no processes behind.
 
-Standard input and output are /dev/null or memory; a program talks by descriptors that it is given. What it
-starts dies with it, and it dies with this process.
+Standard input and output are /dev/null or memory; a program communicates through descriptors that it
+inherits. Its children die with it, and it dies with this process.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from conformance.sandbox.watching import Bounds, Usage, Watch, kill_tree
 __all__ = ["Done", "Process", "run", "start"]
 
 _SAID = 1 << 16
-"""How many bytes of what a program last said are kept, where it is only asked when something goes wrong."""
+"""The number of bytes of standard error, from its end, in which the last line is looked for."""
 
 _GRACE = 5
-"""Seconds that a process has to kill what it started, before it is killed itself."""
+"""Seconds that enter.py has to kill the program's processes before it is killed itself."""
 
 
 _LOOKING = 0.25
-"""Seconds between two looks at what a program takes."""
+"""Seconds between two checks of a program's resource usage."""
 
 _READING = 1 << 18
 
 
 @dataclass(frozen=True)
 class Done:
-    """How a program ended: its status, negative for a signal, and what it wrote.
+    """How a program ended: its status, negative for a signal, and its output.
 
-    gave_up: why it was ended before its own end, as the predicate of a sentence; "" if it was not.
-    not_started: why it was not even started, in the words of what should have confined it; "" if it was.
+    gave_up: why it was killed, as the predicate of a sentence; "" if it was not.
+    not_started: why it was not started, in the words of the confinement; "" if it was.
     """
 
     returncode: int
@@ -59,7 +59,7 @@ class Done:
 
 
 class Process:
-    """A confined program that runs."""
+    """A running confined program."""
 
     def __init__(self, popen: subprocess.Popen[bytes], kind: Confinement, error: int) -> None:
         self._popen = popen
@@ -68,19 +68,19 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """The process by which it was started, which lives as long as it."""
+        """The process that started it, which lives as long as the program."""
         return self._popen.pid
 
     def poll(self) -> int | None:
-        """Its status, if it has ended."""
+        """Its status, None while it runs."""
         return self._popen.poll()
 
     def wait(self) -> int:
-        """Its status, when it has ended."""
+        """Wait for its end; returns the status."""
         return self._popen.wait()
 
     def said(self) -> str:
-        """The last line that it wrote to standard error."""
+        """The last line of its standard error."""
         size = os.fstat(self._error).st_size
         lines = (
             os.pread(self._error, _SAID, max(size - _SAID, 0)).decode(errors="replace").strip().splitlines()
@@ -88,7 +88,7 @@ class Process:
         return lines[-1].strip() if lines else ""
 
     def close(self) -> None:
-        """End it and all that it started."""
+        """Kill it and all its descendants."""
         if self._popen.poll() is None:
             if self._kind in (Confinement.LANDLOCK, Confinement.NONE):
                 # enter.py kills what the program started.
@@ -112,7 +112,10 @@ def start(
     fds: Sequence[int] = (),
     environment: Mapping[str, str] | None = None,
 ) -> Process:
-    """Start a program that gets `fds`, and `environment` besides the usual. OSError if the system refuses."""
+    """Start a program that inherits `fds`, with `environment` added to the clean one.
+
+    Raises OSError if the system refuses.
+    """
     kind = confinement()
     error = os.memfd_create("conformance-stderr")
     try:
@@ -140,9 +143,9 @@ def run(
     given: bytes = b"",
     environment: Mapping[str, str] | None = None,
 ) -> Done:
-    """Run a program to its end, or until it takes more than `bounds` or `policy` allow.
+    """Run a program until it ends or exceeds `bounds` or `policy`.
 
-    OSError if the system refuses.
+    Raises OSError if the system refuses.
     """
     kind = confinement()
     with contextlib.ExitStack() as ending:
@@ -175,7 +178,7 @@ def run(
             gave_up = _follow(popen, reader, Usage(policy), bounds)
         finally:
             process.close()
-        # Once the command ends, its processes are killed: that says nothing about the program.
+        # If the command is ending, its processes were killed: that is no result of the program.
         processes.check()
         said, complained = reader.rest()
     refused = not_started(popen.returncode, complained) if not gave_up else ""
@@ -183,11 +186,11 @@ def run(
 
 
 def _follow(popen: subprocess.Popen[bytes], reader: _Reader, usage: Usage, bounds: Bounds) -> str:
-    """Why a program is to be ended; "" when it has ended by itself."""
+    """Read a program's output until it ends (returns "") or must be killed (returns the reason)."""
     watch: Watch | None = None
     while True:
         if reader.wait(_LOOKING):
-            # Standard output and error are closed, which is the end or comes before it.
+            # Standard output and error are closed, so the program has ended or is about to.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 popen.wait(_LOOKING)
         if popen.poll() is not None:
@@ -202,7 +205,7 @@ def _follow(popen: subprocess.Popen[bytes], reader: _Reader, usage: Usage, bound
 
 
 class _Reader:
-    """What a program writes to pipes, up to so many bytes."""
+    """Reads what a program writes to pipes, up to ``most`` bytes."""
 
     def __init__(self, pipes: Sequence[int], most: int) -> None:
         self.most = most
@@ -212,14 +215,14 @@ class _Reader:
         self._size = 0
 
     def wait(self, seconds: float) -> bool:
-        """Read for some time, or to the end; whether that has come."""
+        """Read for up to ``seconds``; returns whether all pipes are closed."""
         end = time.monotonic() + seconds
         while self._open and not self.full and (left := end - time.monotonic()) > 0:
             self._read_once(left)
         return not self._open
 
     def rest(self) -> list[bytes]:
-        """All that was written to each pipe, when the program has ended."""
+        """The whole output of each pipe, after the program has ended."""
         while self._open and not self.full and self._read_once(0):
             pass
         return [b"".join(pieces) for pieces in self._read.values()]
@@ -237,16 +240,16 @@ class _Reader:
 
 
 def _limited(policy: Policy, kind: Confinement) -> list[str]:
-    """The beginning of a command that sets limits, none above those of this process."""
-    wanted = {
+    """The prlimit prefix of a command; no limit is above the one of this process."""
+    limits = {
         "as": (resource.RLIMIT_AS, policy.memory),
         "fsize": (resource.RLIMIT_FSIZE, policy.file_size),
         "core": (resource.RLIMIT_CORE, 0),
     }
     if kind in (Confinement.BUBBLEWRAP, Confinement.NAMESPACES) and _counts_apart():
-        wanted["nproc"] = (resource.RLIMIT_NPROC, policy.processes)
+        limits["nproc"] = (resource.RLIMIT_NPROC, policy.processes)
     words = ["prlimit"]
-    for name, (number, most) in wanted.items():
+    for name, (number, most) in limits.items():
         hard = resource.getrlimit(number)[1]
         words.append(f"--{name}={most if hard == resource.RLIM_INFINITY else min(most, hard)}")
     return [*words, "--"]
@@ -254,37 +257,37 @@ def _limited(policy: Policy, kind: Confinement) -> list[str]:
 
 @cache
 def _counts_apart() -> bool:
-    """Whether processes are counted by user namespace, as they are since v5.14: not all of the user's."""
+    """Whether RLIMIT_NPROC counts processes per user namespace, as it does since v5.14."""
     numbers = re.findall(r"\d+", os.uname().release)[:2]
     return (*map(int, numbers),) >= (5, 14)
 
 
 class _Starter:
-    """A thread that starts processes and lives as long as this one.
+    """A thread that starts processes and lives as long as this process.
 
-    bubblewrap asks for a signal when its parent dies (PR_SET_PDEATHSIG), and gets it when the thread that
-    started it ends; threads of pools end early.
+    bubblewrap requests a signal at its parent's death (PR_SET_PDEATHSIG). The kernel sends it when the thread
+    that started bubblewrap ends, and threads of pools end early.
     """
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self._wanted: queue.SimpleQueue[tuple[Callable[[], Any], queue.SimpleQueue[Any]]] = (
+        self._requests: queue.SimpleQueue[tuple[Callable[[], Any], queue.SimpleQueue[Any]]] = (
             queue.SimpleQueue()
         )
         threading.Thread(target=self._work, name="starter", daemon=True).start()
 
     def _work(self) -> None:
         while True:
-            make, answer = self._wanted.get()
+            make, answer = self._requests.get()
             try:
                 answer.put(make())
             except BaseException as problem:
                 answer.put(problem)
 
     def call(self, make: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
-        """The process that `make` starts."""
+        """Call `make` in the thread; returns the process that it starts."""
         answer: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._wanted.put((make, answer))
+        self._requests.put((make, answer))
         got = answer.get()
         if isinstance(got, BaseException):
             raise got

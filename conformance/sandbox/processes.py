@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every process that a command has started, so that none outlives it.
+"""The registry of every process that a command has started, so that none outlives the command.
 
-The registry kills them when the command ends. For the case that the command itself is killed, a watch holds a
-copy of the registry: a shell that reads it from a pipe, and at the end of the pipe kills what is in it.
-Unlike PR_SET_PDEATHSIG, which is sent when the thread that forked ends, this does not depend on threads, and
-it reaches all processes of a group.
+The registry kills them when the command ends. A watchdog covers the case that the command itself is killed: a
+shell that reads a copy of the registry from a pipe, and kills the processes in it when the pipe is closed.
+Unlike PR_SET_PDEATHSIG, which is sent when the forking thread ends, this does not depend on threads, and it
+reaches whole process groups.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ __all__ = [
     "run",
     "start",
     "started",
-    "undisturbed",
+    "uninterrupted",
 ]
 
 REAPING = 1.0
-"""For how many seconds a killed process is waited for."""
+"""Seconds to wait for a killed process."""
 
 _WATCH = """
 trap "" INT TERM HUP QUIT
@@ -52,26 +52,26 @@ for pid in $known; do
     kill -s KILL -- "$pid"
 done
 """
-"""Reads "+ PID" and "- PID"; a PID below 0 is a group, as kill() has it."""
+"""The watchdog. It reads "+ PID" and "- PID"; a negative PID is a process group, as for kill()."""
 
 
 class Ended(BaseException):
-    """The command ends before its work is done; what is known by then is reported.
+    """The command ends before its work is done; partial results are reported.
 
-    Not an Exception, so that no handler of errors takes it for one.
+    It derives from BaseException, so that no handler of Exception catches it.
     """
 
 
 class Process(Protocol):
-    """What a process must have: subprocess.Popen, multiprocessing.Process."""
+    """The interface that subprocess.Popen and multiprocessing.Process share."""
 
     @property
     def pid(self) -> int | None:
-        """Its number."""
+        """The process id."""
 
 
 class _Registry:
-    """The processes by their number, below 0 if they lead a group of their own; and the watch over them."""
+    """Processes by their id, negated if they lead a process group, and the watchdog."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -81,8 +81,8 @@ class _Registry:
         self.ending = False
         self.at_end: list[Callable[[], object]] = []
 
-    def tell(self, sign: str, number: int) -> None:
-        """Tell the watch, which is started for it; it may be gone, as if killed by the user."""
+    def notify(self, sign: str, number: int) -> None:
+        """Send an entry to the watchdog, and start it if necessary; the user may have killed it."""
         if self.watch is None:
             self.watch = subprocess.Popen(
                 ["/bin/sh", "-c", _WATCH],
@@ -98,7 +98,7 @@ class _Registry:
             os.write(self.watch.stdin.fileno(), f"{sign} {number}\n".encode())
 
     def release_watch(self) -> None:
-        """Let the watch end, and wait for it."""
+        """Close the watchdog's pipe and wait for its end."""
         watch, self.watch = self.watch, None
         if watch is not None:
             assert watch.stdin is not None
@@ -111,12 +111,12 @@ _registry = _Registry()
 
 
 def _forget() -> None:
-    """In a process that was forked: the parent's processes are not its own, nor is the watch."""
+    """In a forked process: start with an empty registry, without the parent's processes and watchdog."""
     global _registry
     watch, _registry = _registry.watch, _Registry()
     if watch is not None and watch.stdin is not None:
         os.close(watch.stdin.fileno())
-        watch.returncode = 0  # Or Popen complains of a child that is still running.
+        watch.returncode = 0  # Otherwise Popen warns that the child is still running.
 
 
 os.register_at_fork(after_in_child=_forget)
@@ -125,10 +125,10 @@ os.register_at_fork(after_in_child=_forget)
 def start(argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
     """Start a program as the leader of a session of its own, known to the registry.
 
-    ``options`` are Popen's. The caller tells of its end with ended(). Raises Ended if the command is ending,
-    OSError as Popen does.
+    ``options`` are Popen's. The caller must call ended() after the program's end. Raises Ended if the command
+    is ending, and OSError as Popen does.
     """
-    with undisturbed(), _registry.lock:
+    with uninterrupted(), _registry.lock:
         check()
         process: subprocess.Popen[Any] = subprocess.Popen(argv, start_new_session=True, **options)
         started(process)
@@ -138,9 +138,10 @@ def start(argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
 def run(
     argv: Sequence[str], *, given: bytes | None = None, timeout: float | None = None, **options: Any
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a program to its end and return it with its output. ``given`` is its standard input.
+    """Run a program to its end and return its status and output. ``given`` is its standard input.
 
-    Raises as start() does, TimeoutExpired after ``timeout`` seconds, and Ended if the command ends meanwhile.
+    Raises what start() raises, TimeoutExpired after ``timeout`` seconds, and Ended if the command ends
+    meanwhile.
     """
     pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
     stdin = nothing if given is None else pipe
@@ -156,50 +157,50 @@ def run(
 
 
 def kill(process: subprocess.Popen[Any]) -> None:
-    """End a program that start() began, with all of its group."""
-    with undisturbed():
+    """Kill a program that start() started, with its process group."""
+    with uninterrupted():
         _kill(-process.pid)
         process.wait()
         ended(process)
 
 
 def started(process: Process) -> None:
-    """Note a process; with its group, if it leads one. Nothing happens if it is known already.
+    """Register a process, or the group that it leads. Does nothing if it is registered already.
 
-    One that was noted after the command began to end is killed at once.
+    A process that is registered after the command began to end is killed at once.
     """
     pid = process.pid
     assert pid is not None, "the process was not started"
-    with undisturbed(), _registry.lock:
+    with uninterrupted(), _registry.lock:
         if pid in _registry.known or -pid in _registry.known:
             return
         number = -pid if _leads_group(pid) else pid
         _registry.known[number] = process
-        _registry.tell("+", number)
+        _registry.notify("+", number)
         if _registry.ending:
             _kill(number)
 
 
 def ended(process: Process) -> None:
-    """Forget a process that has ended and has been waited for."""
+    """Remove a process that has ended and has been waited for."""
     pid = process.pid
     assert pid is not None, "the process was not started"
-    with undisturbed(), _registry.lock:
+    with uninterrupted(), _registry.lock:
         for number in (pid, -pid):
             if _registry.known.pop(number, None) is not None:
-                _registry.tell("-", number)
+                _registry.notify("-", number)
 
 
 def end_all() -> None:
-    """Kill every process that is known, and start no other from now on."""
-    with undisturbed(), _registry.lock:
+    """Kill every registered process, and refuse to start others."""
+    with uninterrupted(), _registry.lock:
         _registry.ending = True
         for number in _registry.known:
             _kill(number)
 
 
 def ending() -> bool:
-    """Whether end_all() was called. How a process ended afterwards says nothing about the process."""
+    """Whether end_all() was called; the status of a process that ended after that is meaningless."""
     return _registry.ending
 
 
@@ -210,15 +211,15 @@ def check() -> None:
 
 
 def at_end(action: Callable[[], object]) -> None:
-    """Do this when the command ends, after its processes."""
+    """Register a function to be called when the command ends, after its processes were killed."""
     _registry.at_end.append(action)
 
 
 def finish() -> None:
-    """End all processes and wait for them, then do what is to be done at the end; once."""
-    with undisturbed():
+    """Kill all processes and wait for them, then call the functions of at_end(). Works once."""
+    with uninterrupted():
         end_all()
-        # A second thread waits for the first, though not for ever: it may be the one that ends the process.
+        # A second thread waits for the first, but with a timeout: it may be the one that ends the process.
         alone = _registry.finishing.acquire(timeout=2 * REAPING)
         try:
             for process in [*_registry.known.values()]:
@@ -236,9 +237,9 @@ atexit.register(finish)
 
 
 def die_with_parent(parent: int) -> None:
-    """In a process that was started by ``parent``: have it killed when the thread that started it ends.
+    """In a process that ``parent`` started: request SIGKILL for when the thread that started it ends.
 
-    Does not return if that has happened already.
+    Does not return if ``parent`` is gone already.
     """
     import ctypes
 
@@ -249,15 +250,15 @@ def die_with_parent(parent: int) -> None:
 
 
 class _Interruptions:
-    """How deeply the main thread is in code that is not to be interrupted, and what waits for its end."""
+    """The nesting depth of uninterrupted() in the main thread, and the pending interruption."""
 
     depth = 0
     waiting: Ended | None = None
 
 
 @contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Let no interrupt() break off the body, in the main thread; it is raised afterwards."""
+def uninterrupted() -> Iterator[None]:
+    """Defer interrupt() until after the body, in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -272,7 +273,7 @@ def undisturbed() -> Iterator[None]:
 
 
 def interrupt(why: Ended) -> None:
-    """Raise ``why``, from a signal handler; at the end of the body that is undisturbed, if it is in one."""
+    """From a signal handler: raise ``why``, or defer it to the end of the uninterrupted() body."""
     if not _Interruptions.depth:
         raise why
     _Interruptions.waiting = why
@@ -291,7 +292,7 @@ def _kill(number: int) -> None:
 
 
 def _reap(process: Process) -> None:
-    """Wait for a killed process, whichever kind it is."""
+    """Wait for a killed process of either kind, and remove it."""
     wait = getattr(process, "wait", None) or getattr(process, "join", None)
     with contextlib.suppress(subprocess.TimeoutExpired, ValueError, AssertionError):
         if wait is not None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Filters of system calls: programs in classic BPF that the kernel runs before each call of a process.
+"""Filters of system calls: classic BPF programs that the kernel runs before each system call of a process.
 
-A filter cannot be taken off again and is inherited by what the process starts. See
+A filter cannot be removed, and child processes inherit it. See
 Documentation/userspace-api/seccomp_filter.rst.
 """
 
@@ -23,7 +23,7 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _PR_SET_NO_NEW_PRIVS, _PR_GET_SECCOMP, _PR_SET_SECCOMP, _MODE_FILTER = 38, 21, 22, 2
 
 Filter = bytes
-"""The instructions, as struct sock_filter lays them out."""
+"""The instructions, in the layout of struct sock_filter."""
 
 
 def _one(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
@@ -31,7 +31,7 @@ def _one(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
 
 
 def _head() -> list[bytes]:
-    """Kill what calls by another ABI than x86-64; then the number of the call is loaded."""
+    """Kill the process for system calls of another ABI than x86-64; then load the number of the call."""
     return [
         _one(_LOAD, _ARCH),
         _one(_JUMP_EQUAL, _X86_64, 1, 0),
@@ -47,7 +47,7 @@ def _forbid(numbers: Iterable[int], how: int) -> list[bytes]:
 
 
 def for_programs(forbidden: Mapping[str, int]) -> Filter:
-    """For compilers and what they start: a forbidden call fails."""
+    """The filter for compilers and their children: a forbidden call fails."""
     lines = _forbid(forbidden.values(), _ERRNO | errno.EPERM)
     return b"".join([*_head(), *lines, _one(_RETURN, _ALLOW)])
 
@@ -57,9 +57,9 @@ def for_kernel_code(
     opens: Mapping[str, tuple[int, int]],
     partly: Iterable[tuple[int, int, bool, Sequence[int]]],
 ) -> Filter:
-    """For kernel code: a forbidden call, or opening a file to write, ends the process by SIGSYS.
+    """The filter for kernel code: a forbidden call, or opening a file to write, kills the process by SIGSYS.
 
-    partly: calls of which an argument must, or (False) must not, be one of some 32-bit values.
+    partly: calls with an argument that must, or (False) must not, be one of some 32-bit values.
     """
     lines = [*_head(), *_forbid(forbidden.values(), _KILL)]
     for number, argument, must, values in partly:
@@ -82,12 +82,12 @@ def for_kernel_code(
 
 
 def available() -> bool:
-    """Whether this kernel filters system calls."""
+    """Whether the kernel supports filters."""
     return bool(_libc().prctl(_PR_GET_SECCOMP, 0, None, 0, 0) >= 0)
 
 
 def install(wanted: Filter) -> None:
-    """Filter the calls of this process from here on. OSError if the kernel refuses."""
+    """Filter the system calls of this process from now on. Raises OSError if the kernel refuses."""
     libc = _libc()
     kept = ctypes.create_string_buffer(wanted, len(wanted))
     program = struct.pack("@HP", len(wanted) // 8, ctypes.addressof(kept))

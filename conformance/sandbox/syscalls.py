@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Numbers of x86-64 system calls that confined programs, or kernel code, have no business with.
+"""The x86-64 system calls that are forbidden to confined programs, and to kernel code.
 
 From include/uapi of Linux; the numbers are ABI and do not change.
 """
@@ -9,9 +9,9 @@ from __future__ import annotations
 __all__ = ["KERNEL_CODE", "OPENS", "PARTLY", "PROGRAMS", "SIGNALS"]
 
 PROGRAMS = {
-    # The network and local servers, which Landlock does not keep away; a pair of sockets is harmless.
+    # The network and local servers, which Landlock does not cover; socketpair() is harmless.
     "socket": 41,
-    # Another way to these, to other processes, and around this filter.
+    # Other ways to these, to other processes, and around this filter.
     "ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311, "kcmp": 312, "pidfd_getfd": 438,
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "bpf": 321,
     "perf_event_open": 298, "userfaultfd": 323,
@@ -28,7 +28,7 @@ PROGRAMS = {
     "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "semop": 65, "semctl": 66, "semtimedop": 220,
     "msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71, "mq_open": 240, "mq_unlink": 241,
 }  # fmt: skip
-"""For no program that is run confined."""
+"""Forbidden to every confined program."""
 
 SOCKETS = {
     "connect": 42, "accept": 43, "sendto": 44, "recvfrom": 45, "sendmsg": 46, "recvmsg": 47,
@@ -39,22 +39,22 @@ SIGNALS = {
     "kill": 62, "tkill": 200, "tgkill": 234, "rt_sigqueueinfo": 129, "rt_tgsigqueueinfo": 297,
     "pidfd_send_signal": 424,
 }  # fmt: skip
-"""For programs among the user's processes, where Landlock does not keep signals away from these."""
+"""Forbidden in the user's PID namespace if Landlock cannot confine signals."""
 
 KERNEL_CODE = PROGRAMS | SOCKETS | SIGNALS | {
-    # Kernel code is one process of one thread, and starts nothing.
+    # Kernel code is a single thread and starts no process.
     "clone": 56, "fork": 57, "vfork": 58, "clone3": 435, "execve": 59, "execveat": 322,
     "setsid": 112, "setpgid": 109,
-    # It ends by returning, or by a fault, and sends no signal.
+    # It ends by returning or by a fault, and sends no signals.
     "pidfd_open": 434,
-    # It does not wait but for a request.
+    # It blocks only to wait for a request.
     "pause": 34, "nanosleep": 35, "clock_nanosleep": 230, "rt_sigsuspend": 130, "rt_sigtimedwait": 128,
     "alarm": 37,
-    # It does nothing to other processes.
+    # It does not act on other processes.
     "sched_setparam": 142, "sched_setscheduler": 144, "sched_setaffinity": 203, "sched_setattr": 314,
     "setpriority": 141, "ioprio_set": 251, "migrate_pages": 256, "move_pages": 279, "process_madvise": 440,
     "process_mrelease": 448,
-    # It changes no file, nor the memory that it shares with us but by writing to it.
+    # It changes no file, and changes shared memory only by stores.
     "truncate": 76, "ftruncate": 77, "fallocate": 285, "memfd_create": 319, "memfd_secret": 447,
     "creat": 85, "openat2": 437,
     "rename": 82, "renameat": 264, "renameat2": 316, "mkdir": 83, "mkdirat": 258, "rmdir": 84, "unlink": 87,
@@ -63,23 +63,23 @@ KERNEL_CODE = PROGRAMS | SOCKETS | SIGNALS | {
     "fchownat": 260, "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190, "utime": 132, "utimes": 235,
     "utimensat": 280, "futimesat": 261,
     "copy_file_range": 326, "sendfile": 40, "splice": 275, "tee": 276, "vmsplice": 278,
-    # It keeps its credentials.
+    # It does not change its credentials.
     "setuid": 105, "setgid": 106, "setreuid": 113, "setregid": 114, "setgroups": 116, "setresuid": 117,
     "setresgid": 119, "setfsuid": 122, "setfsgid": 123, "capset": 126, "personality": 135,
 }  # fmt: skip
-"""For no process in which kernel code runs."""
+"""Forbidden to processes that run kernel code."""
 
 OPENS = {"open": (2, 1), "openat": (257, 2)}
-"""Calls that open a file: number, and which argument holds the flags."""
+"""Calls that open a file: number, and the index of the flags argument."""
 
 PARTLY = (
-    # prlimit64(): of this process only.
+    # prlimit64(): only for this process.
     (302, 0, True, (0,)),
-    # fcntl(), ioctl(): no signals to others by way of a descriptor (F_SETOWN, F_SETSIG,
+    # fcntl(), ioctl(): no signals to other processes through a descriptor (F_SETOWN, F_SETSIG,
     # F_SETOWN_EX; FIOSETOWN, SIOCSPGRP).
     (72, 1, False, (8, 10, 15)),
     (16, 1, False, (0x8901, 0x8902)),
 )
-"""Calls that kernel code may do for some values of an argument only: number, argument, and whether it must be
-one of the values, or must not.
+"""Calls that kernel code may make with some arguments only: number, argument, and whether it must be
+one of the values or must not be.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whether a process, with all that it started, still gets on: seen from outside, by what /proc says of it."""
+"""Watches a process and its descendants through /proc: progress, time and resource usage."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _MEMORY = os.sysconf("SC_PHYS_PAGES") * _PAGE
 
 
 LEAST_FREE = 512 << 20
-"""Bytes of a file system that are left to others; half of what was free, where that was little."""
+"""Bytes of a file system that must stay free; half of the free space if that is less."""
 
 _SUSPECT = 64 << 20
-"""So many bytes less on a file system, and it is looked at who has written them."""
+"""The loss of free bytes on a file system after which the size of the program's files is computed."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """When to give up, in seconds.
+    """Time limits, in seconds.
 
-    cpu: processor time, of all processes together; idle: wall time in which none of them has had a processor
-    or waited for one or for a disk; wall: wall time, whatever they do.
+    cpu: processor time of all processes together; idle: wall time during which none of them ran, was runnable
+    or waited for a disk; wall: wall time.
     """
 
     cpu: float
@@ -41,14 +41,17 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Stuck:
-    """Why to give up, in words that follow "did not come back"; ``starved`` if others kept the processors."""
+    """Which limit was exceeded, in words that follow "did not come back".
+
+    ``starved``: the processes were runnable but got less than half of their processor time.
+    """
 
     how: str
     starved: bool = False
 
 
 class Watch:
-    """Watches the tree of processes below `pid` from now on."""
+    """Watches the process tree of `pid` from now on."""
 
     def __init__(self, pid: int, bounds: Bounds) -> None:
         self._pid = pid
@@ -57,7 +60,7 @@ class Watch:
         self._before = self._spent = _look(pid)[0]
 
     def stuck(self) -> Stuck | None:
-        """Why to give up, if it is time to. To be asked every second or so."""
+        """The limit that was exceeded, if any. To be called about every second."""
         now = time.monotonic()
         spent, waiting = _look(self._pid)
         if spent > self._spent or not waiting:
@@ -76,14 +79,14 @@ class Watch:
 
 
 class Usage:
-    """What a program takes of the machine, held against its policy."""
+    """Compares the resources that a program uses with its policy."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._free = {path: _free(path) for path in policy.write}
 
     def exceeded(self, pid: int) -> str:
-        """What the processes below `pid` take too much of, as the predicate of a sentence; "" if nothing."""
+        """Which limit the process tree of `pid` exceeds, as the predicate of a sentence; "" if none."""
         processes = descendants(pid)
         if len(processes) > self._policy.processes:
             return f"started more than {self._policy.processes} processes"
@@ -101,7 +104,7 @@ class Usage:
 
 
 def _resident(pid: int) -> int:
-    """Bytes of memory that a process has of its own."""
+    """Bytes of private resident memory of a process."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         resident, shared = map(int, Path(f"/proc/{pid}/statm").read_text().split()[1:3])
         return (resident - shared) * _PAGE
@@ -117,7 +120,7 @@ def _free(path: Path) -> int:
 
 
 def _size(path: Path) -> int:
-    """Bytes that the files in a directory take."""
+    """Bytes that the files in a directory occupy."""
     total = 0
     for folder, _, names in os.walk(path):
         for name in names:
@@ -127,7 +130,7 @@ def _size(path: Path) -> int:
 
 
 def descendants(pid: int) -> list[int]:
-    """A process and all below it, parents first; those that have ended are left out."""
+    """A process and all its living descendants, parents first."""
     found = [pid]
     for one in found:
         with contextlib.suppress(OSError):
@@ -138,7 +141,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def kill_tree(pid: int) -> None:
-    """Kill a process and all below it, until there is none that is new."""
+    """Kill a process and its descendants, until no new ones appear."""
     known: set[int] = set()
     while new := {*descendants(pid)} - known:
         for one in new:
@@ -148,7 +151,7 @@ def kill_tree(pid: int) -> None:
 
 
 def _look(pid: int) -> tuple[float, bool]:
-    """Processor seconds of a tree, and whether each of its processes waits for an event or is stopped."""
+    """The processor seconds of a process tree, and whether all its processes sleep or are stopped."""
     total, waiting = 0, True
     for one in descendants(pid):
         with contextlib.suppress(OSError, ValueError, IndexError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Machine code as formulas: what an entry of an image gives, as z3 terms of its inputs and of masks."""
+"""Symbolic execution of machine code: the outputs of an entry as z3 bit-vectors of its inputs and masks."""
 
 from conformance.symbolic.errors import CannotRun
 from conformance.symbolic.machine import Machine, Outcome

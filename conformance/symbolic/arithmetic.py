@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Sums, differences, products and shifts."""
+"""Bit-vector arithmetic: add, subtract, multiply and shift, simplified as terms are made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Arithmetic"]
 
 
 class Arithmetic(TermFactory):
-    """Arithmetic modulo the width. A number of places to shift is as wide as what is shifted."""
+    """Arithmetic modulo 2 to the width. A shift count has the width of the shifted value."""
 
     def add(self, a: Value, b: Value, width: int) -> Value:
         """Sum."""
@@ -72,7 +72,7 @@ class Arithmetic(TermFactory):
     # Shifts
 
     def shl(self, a: Value, by: Value, width: int) -> Value:
-        """Shift to the left."""
+        """Shift left."""
         if by.__class__ is int:
             assert isinstance(by, int)
             if by >= width:
@@ -81,7 +81,7 @@ class Arithmetic(TermFactory):
         return self.make("shl", (a, by), width, low_zeros(known_bits(a, width)[0]))
 
     def shr(self, a: Value, by: Value, width: int) -> Value:
-        """Shift to the right, zeros from the left."""
+        """Logical shift right."""
         if by.__class__ is int:
             assert isinstance(by, int)
             if by >= width:
@@ -90,7 +90,7 @@ class Arithmetic(TermFactory):
         return self.make("shr", (a, by), width)
 
     def sar(self, a: Value, by: Value, width: int) -> Value:
-        """Shift to the right, signs from the left."""
+        """Arithmetic shift right."""
         if by.__class__ is int:
             assert isinstance(by, int)
             by = min(by, width - 1)

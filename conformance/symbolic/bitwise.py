@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""And, or, exclusive or, not."""
+"""Bitwise and, or, exclusive or and not, simplified as terms are made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Bitwise"]
 
 
 class Bitwise(TermFactory):
-    """Bitwise operations, done on the pieces that words are put together from where there are any."""
+    """Bitwise operations. On a concatenation they are applied to each of its parts."""
 
     def and_(self, a: Value, b: Value, width: int) -> Value:
         """Bitwise and."""
@@ -35,7 +35,7 @@ class Bitwise(TermFactory):
             return a
         if b & ~a.zeros == b & a.ones:
             return b & a.ones
-        # Of the constant only what decides: bits that are 0 anyway are written as kept.
+        # Normalise the constant: bits that are known to be 0 are kept.
         if a.op == "and" and a.args[1].__class__ is int:
             return self.and_(a.args[0], a.args[1] & b, width)
         if a.op in ("or", "xor") and a.args[1].__class__ is int and a.args[1] & b == 0:
@@ -78,7 +78,7 @@ class Bitwise(TermFactory):
         return self.make("or", (a, b), width, a.zeros & ~b, a.ones | b)
 
     def xor(self, a: Value, b: Value, width: int) -> Value:
-        """Bitwise exclusive or; with all ones it is what negates."""
+        """Bitwise exclusive or; with all ones it is the negation."""
         if a.__class__ is int:
             if b.__class__ is int:
                 return a ^ b
@@ -120,16 +120,16 @@ class Bitwise(TermFactory):
         )
 
     def _inside(self, op: str, a: Term, b: Value, width: int) -> Value | None:
-        """A bitwise operation done piece by piece, or in both cases, where an operand offers that."""
+        """The operation on each part of a concatenation or on both arms of an ite; None if it is neither."""
         if isinstance(b, Term) and a.op != "concat":
             a, b = b, a
         apply = {"and": self.and_, "or": self.or_, "xor": self.xor}[op]
         if a.op == "concat" and (b.__class__ is int or (isinstance(b, Term) and alike(a, b))):
-            pieces, at = [], width
-            for piece, size in a.args:
+            parts, at = [], width
+            for part, size in a.args:
                 at -= size
-                pieces.append((apply(piece, self.extract(b, at, size), size), size))
-            return self.concat(*pieces)
+                parts.append((apply(part, self.extract(b, at, size), size), size))
+            return self.concat(*parts)
         if a.op == "ite" and b.__class__ is int and a.args[1].__class__ is int and a.args[2].__class__ is int:
             return self.ite(a.args[0], apply(a.args[1], b, width), apply(a.args[2], b, width), width)
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The code of an image: functions, found and lifted as they are reached, their blocks made executable."""
+"""The code of an image: functions are lifted when they are first reached, and their blocks compiled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Code"]
 
 
 class Code:
-    """The image's code, lifted as it is reached and kept for all runs."""
+    """The image's code, lifted on demand and cached for all runs."""
 
     def __init__(self, image: Image, backing: Backing, terms: Terms) -> None:
         self.image = image
@@ -34,7 +34,7 @@ class Code:
         }
 
     def function(self, address: int) -> Function:
-        """The function that is called at an address."""
+        """The function whose entry is at ``address``."""
         found = self._functions.get(address)
         if found is None:
             found = Function(address, self._instruction, self.is_entry)
@@ -42,23 +42,26 @@ class Code:
         return found
 
     def is_entry(self, address: int) -> bool:
-        """Whether a function is known to begin there."""
+        """Whether a symbol names ``address`` as a function's entry."""
         return address in self.names
 
     def name(self, address: int) -> str:
-        """The function at an address, or the address."""
+        """The name of the function at ``address``, or the address in words."""
         return self.names.get(address, f"the code at {address:#x}")
 
     def _instruction(self, address: int) -> Instruction:
         found = self._instructions.get(address)
         if found is None:
             code = self._backing.code(address)
-            none = Instruction(address, 1, jumps=[(0, Jump("none", "there is no code"))])
-            found = self._instructions[address] = lift(code, address) if code else none
+            absent = Instruction(address, 1, jumps=[(0, Jump("none", "there is no code"))])
+            found = self._instructions[address] = lift(code, address) if code else absent
         return found
 
     def compiled(self, block: Block) -> list[tuple[Any, ...]]:
-        """A block's operations as (function, out, a, b, width), or with a name for what needs the path."""
+        """A block's operations as tuples (how, out, a, b, width).
+
+        ``how`` is a function of two values and a width, or the name of an operation that needs the path.
+        """
         if block.code is None:
             block.code = [self._compile(op) for op in block.ops]
         return block.code

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Why machine code could not be turned into formulas."""
+"""The error that symbolic execution raises."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ __all__ = ["CannotRun"]
 
 
 class CannotRun(ConformanceError):
-    """A limit was reached, or the code does what the executor does not understand. Says which and where."""
+    """A limit was reached, or the code does what the executor does not support; names what and where."""

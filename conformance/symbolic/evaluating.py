@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""z3 terms over many inputs at once: each operation of a term becomes one of numpy, done once.
+"""Evaluates z3 terms for many inputs at once: each operation of a term becomes one numpy operation.
 
-Independent of how the terms came about, so that executor, model and processor can be held against each
-other on real inputs.
+This does not depend on how the terms were made, so executor, model and processor can be compared on concrete
+inputs.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ _Step = tuple[Callable[..., Any], int, tuple[int, ...]]
 
 
 class Evaluator:
-    """Terms of up to 64 bits, and truths, made ready to be evaluated; ints are taken as they are."""
+    """Compiles bit-vectors of up to 64 bits and Booleans for evaluation; ints are constants."""
 
     def __init__(self, terms: Sequence[int | z3.ExprRef]) -> None:
         self._steps: list[_Step] = []
         self._slots: dict[int, int] = {}
         self._inputs: dict[str, int] = {}
         self._nr_slots = 0
-        # Numbers of terms are only good as long as the terms live.
+        # z3 may reuse the id of a term that was freed.
         self._kept = [term for term in terms if not isinstance(term, int)]
         self._wanted = [(True, t) if isinstance(t, int) else (False, self._prepare(t)) for t in terms]
-        """Of each term whether it is known, and its value or slot."""
+        """For each term: whether it is a constant, and its value or its slot."""
         self._last = self._last_uses()
 
     @property
     def inputs(self) -> frozenset[str]:
-        """The names of the variables that the terms have."""
+        """The names of the variables in the terms."""
         return frozenset(self._inputs)
 
     def __call__(self, inputs: Mapping[str, Words | int]) -> list[Words]:
-        """The terms' values; a truth is 0 or 1. Raises ValueError for a variable of no value."""
+        """The terms' values; a Boolean is 0 or 1. Raises ValueError for a variable without a value."""
         missing = sorted(self.inputs - inputs.keys())
         if missing:
             raise ValueError(f"it depends on {', '.join(missing)}")
@@ -60,7 +60,7 @@ class Evaluator:
         return found
 
     def _last_uses(self) -> list[list[int]]:
-        """For each step the slots that nobody needs after it."""
+        """For each step, the slots that no later step reads."""
         kept = {what for known, what in self._wanted if not known}
         last: dict[int, int] = {}
         for n, (_, _, args) in enumerate(self._steps):
@@ -72,7 +72,7 @@ class Evaluator:
         return found
 
     def _prepare(self, term: z3.ExprRef) -> int:
-        """The slot in which a term's value will be."""
+        """Compile a term and return the slot of its value."""
         work = [term]
         while work:
             top = work[-1]
@@ -101,7 +101,7 @@ def _width(term: z3.ExprRef) -> int:
 
 
 def _operation(term: z3.ExprRef, parts: list[z3.ExprRef]) -> Callable[..., Any]:
-    """What computes a term from its parts."""
+    """The numpy operation that computes a term from its arguments."""
     kind, width = term.decl().kind(), _width(term)
     if width > 64:
         raise ValueError(f"a term of {width} bits is too wide to be evaluated")

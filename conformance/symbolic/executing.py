@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Executing machine code on values that may depend on inputs.
+"""The symbolic executor: machine code on values that may depend on inputs.
 
-Where a decision depends on inputs, both ways are gone. Of all paths the one that stands at the
-earliest place goes on, so that those that parted have met again, and become one, before what follows.
+Where a branch depends on inputs, both sides are followed. Of all pending paths the one at the earliest point
+is executed next, so that forked paths reach the point where they meet, and are merged, before the code after
+it runs.
 """
 
 from __future__ import annotations
@@ -16,44 +17,46 @@ from conformance.oracles.image import Site
 from conformance.symbolic.code import Code
 from conformance.symbolic.errors import CannotRun
 from conformance.symbolic.functions import Block
-from conformance.symbolic.guards import Guard, Guards
-from conformance.symbolic.instructions import CALLED, CALLERS, FLAGS, NR_KEPT, RDI, RSP
+from conformance.symbolic.instructions import CALLEE_SAVED, CALLER_SAVED, FLAGS, NR_KEPT, RDI, RSP
 from conformance.symbolic.memory import END, Backing, Unmapped
+from conformance.symbolic.path_conditions import Condition, PathConditions
 from conformance.symbolic.paths import Frame, Path, merge
 from conformance.symbolic.pointers import LIMIT, Pointers
-from conformance.symbolic.solving import Questions
+from conformance.symbolic.solving import Queries
 from conformance.symbolic.terms import Term, Terms, Value
 
 __all__ = ["OnBug", "OnComplaint", "OnWrite", "Run"]
 
 MOST_STEPS = 1_000_000
-"""How many blocks a run may execute."""
+"""The largest number of blocks that a run may execute."""
 WARNS = "__SCT__WARN_trap"
-"""Called where a module of v6.19 or later complains with a text; given the entry of its table of bugs."""
-TURNS = 6
-"""How often a decision is taken on both sides before it is asked whether it can go both ways."""
+"""Called by modules of v6.19 and later for a WARN with a message, with the address of its bug table entry."""
+FORKS = 6
+"""How often a branch forks before the solver is asked which of its sides are feasible."""
 
 
 OnWrite = Callable[["Run", Path, Value, bool], None]
-"""Told, before memory is written, the address and whether it is read and written in one (atomic)."""
+"""Called before each write with the address, and whether it is part of an atomic read-modify-write."""
 OnComplaint = Callable[["Run", Path, Site], None]
-"""Told that the code complains (WARN), before it goes on."""
+"""Called for each WARN, before execution continues."""
 OnBug = Callable[[int], tuple[int, int]]
-"""Asked, of a BUG at an address, for the function that is called then, and its argument."""
+"""Returns, for the address of a BUG, the function that handles it and its argument."""
 
 
 class _Unknown(Exception):
-    """An operation that has no meaning here."""
+    """An operation that the executor does not support."""
 
 
 @dataclass
 class Run:
-    """One execution. ``finished`` is the path that came to its end, ``died`` when none does."""
+    """One execution. ``finished`` is the merged path that returned; ``died`` is the condition under which
+    the process dies instead.
+    """
 
     code: Code
-    guards: Guards
+    conditions: PathConditions
     backing: Backing
-    questions: Questions
+    queries: Queries
     deadline: float
     on_write: OnWrite | None = None
     on_complaint: OnComplaint | None = None
@@ -62,16 +65,16 @@ class Run:
     def __post_init__(self) -> None:
         self.terms: Terms = self.code.terms
         self.memory = Pointers(
-            self.code.image, self.terms, self.guards, self.backing, self.questions, self._die
+            self.code.image, self.terms, self.conditions, self.backing, self.queries, self._die
         )
-        self.died: Guard = 0
+        self.died: Condition = 0
         self.finished: Path | None = None
         self.steps = 0
         self.functions: set[str] = set()
         self._pending: dict[tuple[object, ...], Path] = {}
-        self._turns: Counter[tuple[object, ...]] = Counter()
+        self._forks: Counter[tuple[object, ...]] = Counter()
         self._where = ""
-        self._callers: dict[int, Value] = {}
+        self._callee_saved: dict[int, Value] = {}
         warns = self.code.image.symbols.get(WARNS)
         self._warns = warns.address if warns and self.code.image.sites else None
 
@@ -81,7 +84,7 @@ class Run:
         self.functions.add(self.code.name(address))
         stack = registers[RSP]
         assert isinstance(stack, int)
-        self._callers = {slot: registers[slot] for slot in CALLERS} | {RSP: stack + 8}
+        self._callee_saved = {slot: registers[slot] for slot in CALLEE_SAVED} | {RSP: stack + 8}
         self._put(Path(function, address << 8, 1, registers, words))
         try:
             while self._pending:
@@ -107,31 +110,34 @@ class Run:
         place = path.place()
         other = self._pending.get(place)
         if other is not None:
-            path = merge(other, path, self.terms, self.guards, self.backing)
+            path = merge(other, path, self.terms, self.conditions, self.backing)
         self._pending[place] = path
 
     def _step(self, path: Path) -> Path | None:
-        """Execute one block. The path as it goes on, unless it ended; one that parts is put aside."""
+        """Execute one block.
+
+        Returns the path that continues; None if it ended or forked, in which case its parts are pending.
+        """
         self.steps += 1
         if self.steps > MOST_STEPS:
-            raise CannotRun(f"it did not come to its end after {MOST_STEPS} steps")
+            raise CannotRun(f"it did not end after {MOST_STEPS} steps")
         if not self.steps & 0x3F and time.monotonic() > self.deadline:
-            raise CannotRun(f"it did not come to its end in time, after {self.steps} steps")
+            raise CannotRun(f"it did not end in time, after {self.steps} steps")
         function = path.function
         block = function.blocks.get(path.point)
         self._where = self.code.name(function.entry)
         if block is None:
-            self._give_up(path, f"it jumps to {path.point >> 8:#x}, where no block begins")
+            self._give_up(path, f"it jumps to {path.point >> 8:#x}, which is not the start of a block")
             return None
         try:
             values = self._execute(path, block)
         except _Unknown as unknown:
-            self._give_up(path, f"it does {unknown}, which is not understood")
+            self._give_up(path, f"it uses {unknown}, which is not supported")
             return None
         except Unmapped:
-            self._die(path, path.guard)
+            self._die(path, path.condition)
             return None
-        if path.guard == 0:
+        if path.condition == 0:
             return None
         return self._leave(path, block, values)
 
@@ -170,7 +176,7 @@ class Run:
         if kind == "ud2":
             return self._complain(path, block)
         if kind == "none":
-            self._give_up(path, f"it reaches an instruction that is not understood: {jump.target}")
+            self._give_up(path, f"it reaches an instruction that is not supported: {jump.target}")
             return None
         target = jump.target if jump.where < 0 else values[jump.where]
         if isinstance(target, Term):
@@ -190,35 +196,36 @@ class Run:
         return self._return(path, block, target)
 
     def _go_each(self, path: Path, block: Block, target: Term) -> None:
-        """Go wherever an address that depends on inputs leads."""
-        addresses = self.questions.values(target, path.guard, LIMIT)
+        """Fork for each value of a jump target that depends on inputs."""
+        addresses = self.queries.values(target, path.condition, LIMIT)
         if addresses is None:
-            raise CannotRun(f"it jumps to an address of more than {LIMIT} values, at {block.point >> 8:#x}")
+            raise CannotRun(f"it jumps to an address with more than {LIMIT} values, at {block.point >> 8:#x}")
         for address in addresses:
-            guard = self.guards.both(path.guard, self.guards.of(self.terms.eq(target, address, 64)))
-            going = self._go(path.fork(guard, path.point), block, address)
+            here = self.conditions.of(self.terms.eq(target, address, 64))
+            condition = self.conditions.both(path.condition, here)
+            going = self._go(path.fork(condition, path.point), block, address)
             if going is not None:
                 self._put(going)
 
     def _branch(self, path: Path, block: Block, bit: Value) -> Path | None:
         assert block.target is not None and block.after is not None
-        condition = self.guards.of(bit)
-        taken = self.guards.both(path.guard, condition)
-        passed = self.guards.both(path.guard, self.guards.negate(condition))
+        condition = self.conditions.of(bit)
+        taken = self.conditions.both(path.condition, condition)
+        passed = self.conditions.both(path.condition, self.conditions.negate(condition))
         if taken and passed:
             place = path.place()
-            self._turns[place] += 1
-            if self._turns[place] > TURNS:
-                taken = taken if self.questions.possible(taken) else 0
-                passed = passed if self.questions.possible(passed) else 0
+            self._forks[place] += 1
+            if self._forks[place] > FORKS:
+                taken = taken if self.queries.feasible(taken) else 0
+                passed = passed if self.queries.feasible(passed) else 0
         if taken and passed:
             self._put(path.fork(taken, block.target))
-            path.guard, path.point = passed, block.after
+            path.condition, path.point = passed, block.after
             self._put(path)
             return None
         if not taken and not passed:
             return None
-        path.guard = taken or passed
+        path.condition = taken or passed
         path.point = block.target if taken else block.after
         return path
 
@@ -235,7 +242,7 @@ class Run:
         return path
 
     def _return(self, path: Path, block: Block, target: int) -> Path | None:
-        """Go to an address, out of the calls whose part of the stack is given up."""
+        """Continue at ``target``, and drop the frames that lie below the stack pointer."""
         if target == END:
             self._finish(path)
             return None
@@ -257,26 +264,26 @@ class Run:
         return path
 
     def _finish(self, path: Path) -> None:
-        """The path comes to its end; it dies if it leaves registers that are its caller's changed."""
+        """End the path; it dies under the condition that it changed a callee-saved register."""
         kept = 1
-        for slot in self._callers:
-            kept = self.guards.both(kept, self._is_kept(path.registers[slot], self._callers[slot]))
-        self._die(path, self.guards.both(path.guard, self.guards.negate(kept)))
-        if path.guard == 0:
+        for slot in self._callee_saved:
+            kept = self.conditions.both(kept, self._is_kept(path.registers[slot], self._callee_saved[slot]))
+        self._die(path, self.conditions.both(path.condition, self.conditions.negate(kept)))
+        if path.condition == 0:
             return
         other = self.finished
         if other is not None:
-            path = merge(other, path, self.terms, self.guards, self.backing)
+            path = merge(other, path, self.terms, self.conditions, self.backing)
         self.finished = path
 
-    def _is_kept(self, value: Value, before: Value) -> Guard:
-        """When a value is the one that it was."""
+    def _is_kept(self, value: Value, before: Value) -> Condition:
+        """The condition under which ``value`` equals ``before``."""
         if value is before or value == before:
             return 1
         if isinstance(value, Term) and value.op == "ite":
             condition, a, b = value.args
-            of = self.guards.of(condition)
-            return self.guards.choose(of, self._is_kept(a, before), self._is_kept(b, before))
+            of = self.conditions.of(condition)
+            return self.conditions.choose(of, self._is_kept(a, before), self._is_kept(b, before))
         return 0
 
     def _forget_flags(self, path: Path) -> None:
@@ -289,7 +296,7 @@ class Run:
         if site is not None and site.kind == "BUG" and self.on_bug is not None:
             return self._bug(path, *self.on_bug(block.jump.target))
         if site is None or site.kind != "WARN":
-            self._die(path, path.guard)
+            self._die(path, path.condition)
             return None
         if self.on_complaint is not None:
             self.on_complaint(self, path, site)
@@ -300,32 +307,33 @@ class Run:
         return path
 
     def _warn_each(self, path: Path, block: Block) -> None:
-        """Complain, each way apart that leads here: compilers let several complaints share the call."""
+        """Count a WARN for each possible entry: compilers let several WARNs share one call."""
         given = path.registers[RDI]
-        entries = [given] if isinstance(given, int) else self.questions.values(given, path.guard, LIMIT)
+        entries = [given] if isinstance(given, int) else self.queries.values(given, path.condition, LIMIT)
         stack = path.registers[RSP]
         assert block.after is not None
         if entries is None or not isinstance(stack, int):
-            raise CannotRun("it complains in more ways than are told apart")
+            raise CannotRun(f"more than {LIMIT} WARNs share one call")
         for entry in entries:
-            guard = self.guards.both(path.guard, self.guards.of(self.terms.eq(given, entry, 64)))
-            one = path.fork(guard, block.after)
+            here = self.conditions.of(self.terms.eq(given, entry, 64))
+            condition = self.conditions.both(path.condition, here)
+            one = path.fork(condition, block.after)
             distance = self.memory.load(one, entry, 32)
             site = None
             if isinstance(distance, int):
                 site = self.code.image.sites.get(entry + distance - ((distance & 1 << 31) << 1))
             if site is None:
-                raise CannotRun(f"it complains of what its table of bugs does not have, at {entry:#x}")
+                raise CannotRun(f"it WARNs with an entry that is not in its bug table, at {entry:#x}")
             if self.on_complaint is not None:
                 self.on_complaint(self, one, site)
-            for slot in CALLED:
-                one.registers[slot] = self.terms.unknown("after a complaint", 64)
+            for slot in CALLER_SAVED:
+                one.registers[slot] = self.terms.unknown("after a WARN", 64)
             one.registers[RSP] = stack + 8
             self._forget_flags(one)
             self._put(one)
 
     def _bug(self, path: Path, function: int, argument: int) -> Path:
-        """Call what does not return, with the stack as calls have it."""
+        """Call a function that does not return, with an aligned stack."""
         stack = path.registers[RSP]
         if not isinstance(stack, int):
             raise CannotRun("the stack pointer depends on inputs")
@@ -336,11 +344,11 @@ class Run:
         return path
 
     def _give_up(self, path: Path, why: str) -> None:
-        """There is no way on, unless no input leads here."""
-        if self.questions.possible(path.guard):
+        """Raise CannotRun unless the path is infeasible."""
+        if self.queries.feasible(path.condition):
             raise CannotRun(f"{why}, at {path.point >> 8:#x}")
 
-    def _die(self, path: Path, guard: Guard) -> None:
-        """The path ends here under ``guard``, as the process would."""
-        self.died = self.guards.either(self.died, guard)
-        path.guard = self.guards.both(path.guard, self.guards.negate(guard))
+    def _die(self, path: Path, condition: Condition) -> None:
+        """Under ``condition`` the process dies here: remove that part of the path."""
+        self.died = self.conditions.either(self.died, condition)
+        path.condition = self.conditions.both(path.condition, self.conditions.negate(condition))

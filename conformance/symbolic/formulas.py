@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Terms as z3 terms, and z3 terms as Terms."""
+"""Translates terms to z3 and back."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ __all__ = ["Formulas"]
 
 
 class Formulas:
-    """Translates both ways, each term once.
+    """Translates between terms and z3 terms, each once.
 
-    With ``rough`` a single bit that is computed becomes one of which nothing is known: terms are short
-    then, and have all the values that they can have, and others.
+    With ``overapproximate`` every computed bit is replaced by a free variable: the formulas are short, and a
+    term has at least the values that it really has.
     """
 
-    def __init__(self, terms: Terms, *, rough: bool = False) -> None:
+    def __init__(self, terms: Terms, *, overapproximate: bool = False) -> None:
         self._terms = terms
-        self._rough = rough
+        self._overapproximate = overapproximate
         self._words: dict[Term, z3.BitVecRef] = {}
         self._truths: dict[Term, z3.BoolRef] = {}
         self._inputs: dict[int, tuple[z3.BitVecRef, Value]] = {}
 
     def value(self, formula: z3.BitVecRef) -> Value:
-        """A z3 term as a value: constants and what is put together are seen through, the rest is a leaf."""
+        """A z3 term as a value. Constants, extensions and concatenations are translated."""
         found = self._inputs.get(formula.get_id())
         if found is None:
-            # The formula is kept, or its number might become another's.
+            # Keeping the formula keeps z3 from reusing its id.
             found = self._inputs[formula.get_id()] = (formula, self._value(formula))
         return found[1]
 
@@ -52,21 +52,21 @@ class Formulas:
         return self._words[value]
 
     def truth(self, value: Value) -> z3.BoolRef:
-        """A value of one bit as a z3 truth."""
+        """A value of one bit as a z3 Boolean."""
         if not isinstance(value, Term):
             return z3.BoolVal(bool(value))
         self._translate(value)
         return self._truths[value]
 
     def _translate(self, term: Term) -> None:
-        """Translate a term and what it is made of, without recursion: terms are deep."""
+        """Translate a term and its arguments, without recursion: terms are deep."""
         work = [term]
         while work:
             top = work[-1]
             if top in self._words or top in self._truths:
                 work.pop()
                 continue
-            parts = [] if self._rough and top.width == 1 else _parts(top)
+            parts = [] if self._overapproximate and top.width == 1 else _parts(top)
             missing = [part for part in parts if part not in self._words and part not in self._truths]
             if missing:
                 work.extend(missing)
@@ -87,7 +87,7 @@ class Formulas:
 
     def _truth(self, term: Term) -> z3.BoolRef:
         op, args = term.op, term.args
-        if self._rough:
+        if self._overapproximate:
             return z3.Bool(f"some bit {term.number}")
         if op == "and":
             return z3.And(self._t(args[0]), self._t(args[1]))
@@ -161,6 +161,6 @@ class Formulas:
 
 
 def _parts(term: Term) -> list[Term]:
-    """The terms that a term is made of."""
+    """The arguments of a term that are terms."""
     args = (value for value, _ in term.args) if term.op == "concat" else term.args
     return [arg for arg in args if isinstance(arg, Term)]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Functions as blocks in an order in which paths that part meet again before they go on.
+"""Control flow graphs: a function's basic blocks, ordered so that forked paths merge before they continue.
 
-A *point* is where a block begins: an address, shifted by 8, and within an instruction the number of
-operations before it. A function is what can be reached from where it is called without calling or returning.
+A *point* is where a block begins: an address, shifted left by 8, plus the number of operations before it for
+a point within an instruction. A function is everything that is reachable from its entry without calls and
+returns.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ __all__ = ["Block", "Function", "Point"]
 
 Point = int
 _GIVE_UP = 20_000
-"""How many instructions no function has."""
+"""The largest number of instructions of a function."""
 
 
 @dataclass
 class Block:
-    """Operations without a jump among them, and how they end; ``after`` is what follows a call or a branch.
+    """A basic block: operations, and the jump that ends them; ``after`` is the point after a call or branch.
 
     ``slots`` are the constants in the slots beyond the kept ones.
     """
@@ -34,7 +35,7 @@ class Block:
     target: Point | None = None
     after: Point | None = None
     code: list[tuple[Any, ...]] | None = None
-    """What the executor made of the operations."""
+    """The compiled operations, once the executor has used the block."""
 
     def next(self) -> list[Point]:
         """Points that may come next within the function."""
@@ -42,7 +43,7 @@ class Block:
 
 
 class Function:
-    """The blocks of a function, found as far as addresses of jumps are known; ``extend`` when more are."""
+    """The blocks of a function. ``extend`` adds those behind jumps whose targets become known later."""
 
     def __init__(
         self, entry: int, fetch: Callable[[int], Instruction], is_entry: Callable[[int], bool]
@@ -56,7 +57,7 @@ class Function:
         self._build()
 
     def extend(self, point: Point, since: Point) -> None:
-        """Add a point that the block at ``since`` jumps to, or to where a function that it calls does."""
+        """Add a point to which the block at ``since`` jumps, or to which a function that it calls returns."""
         known = self._roots.setdefault(point, set())
         if point not in self.blocks or since not in known:
             known.add(since)
@@ -96,7 +97,7 @@ class Function:
                             work.append(jump.target)
                     goes_on = jump.kind in ("branch", "call", "ud2") or at < len(instruction.ops)
                     if jump.kind in ("call", "ud2") and self._is_entry(after):
-                        # It never returns: what lies behind is another function.
+                        # It never returns: the code after it belongs to another function.
                         goes_on = False
                     elif jump.kind in ("branch", "call", "ud2"):
                         leaders.add(_behind(instruction, at))
@@ -128,7 +129,7 @@ class Function:
             address, skip = after >> 8, 0
 
     def _append(self, block: Block, instruction: Instruction, ops: list[Op]) -> None:
-        """Add operations, their slots moved behind those that the block has."""
+        """Append an instruction's operations, with their slots renumbered after the block's own."""
         by = len(block.slots)
 
         def moved(slot: int) -> int:
@@ -153,10 +154,10 @@ class Function:
             block.after = _behind(instruction, at)
 
     def _drop_dead_flags(self, edges: dict[Point, list[Point]]) -> None:
-        """Leave out operations whose result nobody reads: flags, and what goes only into them.
+        """Remove dead code: operations whose only results are flags that are never read.
 
-        Flags survive no call and no return: that is how compilers use them, and the executor forgets
-        them there.
+        Flags do not survive calls and returns: compilers do not rely on that, and the executor forgets them
+        there.
         """
         live: dict[Point, frozenset[int]] = {point: frozenset() for point in self.blocks}
         changed = True
@@ -192,13 +193,13 @@ class Function:
         block.ops = list(self._needed(block, needed))[::-1]
 
     def _needed(self, block: Block, needed: set[int]) -> Iterator[Op]:
-        """The operations that are needed, last first; ``needed`` becomes what is before them."""
+        """The live operations, last first; ``needed`` becomes the set of slots that are live before them."""
         if block.jump.where >= 0:
             needed.add(block.jump.where)
         for op in reversed(block.ops):
             kept = op.out < NR_KEPT and op.out not in FLAGS
-            told = op.name == "STORE" or (op.name == "LOAD" and op.at == 1)
-            if not kept and not told and op.out not in needed:
+            has_effect = op.name == "STORE" or (op.name == "LOAD" and op.at == 1)
+            if not kept and not has_effect and op.out not in needed:
                 continue
             needed.discard(op.out)
             needed.update((op.a, op.b))
@@ -208,16 +209,16 @@ class Function:
 
 
 def _behind(instruction: Instruction, at: int) -> Point:
-    """The point behind a jump that comes after ``at`` operations."""
+    """The point after a jump that follows ``at`` operations."""
     if at == len(instruction.ops):
         return (instruction.address + instruction.length) << 8
     return instruction.address << 8 | at + 1
 
 
 def _ordered(roots: list[Point], edges: dict[Point, list[Point]]) -> list[Point]:
-    """Points in an order that follows the edges, but for those back to where a loop begins.
+    """Points in topological order, ignoring the back edges of loops.
 
-    A loop's points stand together, so that what comes behind it waits until it is over.
+    The points of a loop are adjacent, so that the points after it wait until the loop has ended.
     """
     found: list[Point] = []
     for loop in _loops(roots, edges):
@@ -225,7 +226,7 @@ def _ordered(roots: list[Point], edges: dict[Point, list[Point]]) -> list[Point]
             found += loop
             continue
         members = set(loop)
-        # The loop's first point is the one by which it was reached.
+        # The loop's header is the point by which it was reached.
         first = loop[0]
         inside = {
             point: [other for other in edges.get(point, ()) if other in members and other != first]

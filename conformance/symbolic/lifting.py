@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Lifting: what pypcode says of an instruction, made ready to be executed."""
+"""Lifting: one instruction's p-code, from pypcode, lowered to the executor's operations."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def _context() -> Any:
 
 @cache
 def _lock_marks() -> frozenset[int]:
-    """The numbers of what SLEIGH calls at the beginning and the end of a locked instruction."""
+    """The CALLOTHER numbers that SLEIGH emits around a locked instruction."""
     ops = _context().translate(bytes.fromhex("f0482106"), 0, max_instructions=1).ops
     return frozenset(op.inputs[0].offset for op in ops if op.opcode.name == "CALLOTHER")
 
 
 def lift(code: bytes, address: int) -> Instruction:
-    """The instruction that ``code`` begins with, lying at ``address``."""
+    """The instruction at the beginning of ``code``, which lies at ``address``."""
     if code[:2] == b"\x0f\x0b":
         return Instruction(address, 2, jumps=[(0, Jump("ud2", address))])
     try:
@@ -46,7 +46,7 @@ def lift(code: bytes, address: int) -> Instruction:
 
 
 class _Unknown(Exception):
-    """Part of the machine that the executor does not have."""
+    """The instruction uses something that the executor does not support."""
 
 
 class _Lifter:
@@ -54,11 +54,11 @@ class _Lifter:
         self._made = instruction
         self._ops = ops
         self._temporaries: dict[int, tuple[int, int]] = {}
-        """Slots of intermediate results by their offset, and their sizes in bits."""
+        """Slots of temporaries by their offset, with their sizes in bits."""
         self._constants: dict[int, int] = {}
         self._begins: dict[int, int] = {}
         self._atomic = self._read_atomically = False
-        # Where it jumps within itself, what is computed before must survive the jump.
+        # If the instruction jumps within itself, its temporaries must stay live across the jump.
         self._kept = NR_REGISTERS
         self._jumps_inside = any(
             op.opcode.name in ("CBRANCH", "BRANCH") and not self._skips(n) for n, op in enumerate(ops[:-1])
@@ -93,7 +93,7 @@ class _Lifter:
     def _new_kept(self, width: int) -> int:
         self._kept += 1
         if self._kept > NR_KEPT or width > 64:
-            raise _Unknown("it keeps more intermediate results than there is room for")
+            raise _Unknown("more live temporaries than there are slots for")
         return self._kept - 1
 
     def _constant(self, value: int) -> int:
@@ -110,7 +110,7 @@ class _Lifter:
     # Varnodes
 
     def _register(self, offset: int, size: int) -> tuple[int, int, int]:
-        """The slot of a register, the bit in it, and its whole width."""
+        """The slot of a register, the first bit within it, and the slot's width."""
         base = offset if offset in SLOTS and offset >= 0x200 else offset & ~7
         if base not in SLOTS:
             raise _Unknown(f"register {offset:#x} of {size} bytes")
@@ -142,12 +142,12 @@ class _Lifter:
     def _temporary(self, offset: int, size: int) -> tuple[int, int, int]:
         for start, (slot, width) in self._temporaries.items():
             if start <= offset and offset + size <= start + width // 8:
-                # What is kept is kept as a word, so that paths can be merged without knowing its size.
+                # Live temporaries are kept as words, so that paths can be merged without knowing their sizes.
                 return slot, 8 * (offset - start), 64 if slot < NR_KEPT else width
-        raise _Unknown("an intermediate result put together of several")
+        raise _Unknown("a temporary that was written in parts")
 
     def _write(self, node: Any) -> tuple[int, tuple[str, int, int] | None]:
-        """The slot to compute into, and how it gets where it belongs: an operation, its slot, its bits."""
+        """The slot to compute into, and the operation, slot and bit that then store it, if it needs that."""
         space, offset, size = node.space.name, node.offset, node.size
         if space == "unique":
             known = self._temporaries.get(offset)
@@ -172,9 +172,9 @@ class _Lifter:
     # Operations
 
     def _skips(self, n: int) -> int:
-        """How many operations a conditional jump skips, if they may as well be done and undone.
+        """How many operations a conditional jump skips if they can be predicated instead, else 0.
 
-        That is what cmov is made of.
+        cmov is lifted to such a jump.
         """
         op = self._ops[n]
         if op.opcode.name != "CBRANCH":
@@ -189,7 +189,7 @@ class _Lifter:
         return len(skipped) if all(other.output.space.name == "register" for other in skipped) else 0
 
     def _target(self, n: int) -> int | tuple[int]:
-        """An address, or a number of p-code operation in parentheses."""
+        """The target: an address, or a tuple with the index of a p-code operation."""
         node = self._ops[n].inputs[0]
         if node.space.name == "const":
             return (n + (node.offset ^ 1 << 31) - (1 << 31),)
@@ -199,7 +199,7 @@ class _Lifter:
         return node.offset
 
     def _lower(self, n: int) -> int:
-        """Lower operation ``n``, and say which is next."""
+        """Lower operation ``n`` and return the index of the next one."""
         op = self._ops[n]
         name = op.opcode.name
         if name == "CBRANCH":
@@ -217,7 +217,7 @@ class _Lifter:
             self._jump(Jump(kind, None, self._read(op.inputs[0])), n)
         elif name == "CALLOTHER":
             if op.output is not None or op.inputs[0].offset not in _lock_marks():
-                raise _Unknown("what it does is told by no p-code")
+                raise _Unknown("its effect is not described in p-code")
             self._atomic = True
         elif name == "STORE":
             address, value = self._read(op.inputs[1]), self._read(op.inputs[2])
@@ -229,12 +229,12 @@ class _Lifter:
     def _jump(self, jump: Jump, n: int) -> None:
         self._made.jumps.append((len(self._made.ops), jump))
         if n + 1 < len(self._ops):
-            # So that what comes behind it has a number of its own.
+            # So that the operations after the jump have an index of their own.
             nothing = self._constant(0)
             self._emit("COPY", self._new(), nothing, nothing, 8)
 
     def _predicate(self, n: int, skipped: int) -> None:
-        """Do what would be skipped, and leave registers as they were where it would have been."""
+        """Execute the operations that the jump skips, and select the old registers where it is taken."""
         condition = self._read(self._ops[n].inputs[1])
         kept = self._new()
         self._emit("COPY", kept, condition, condition, 8)
@@ -280,7 +280,7 @@ class _Lifter:
         self._merge(out, part, size)
 
     def _places(self, slot: int, size: int, width: int) -> int:
-        """A number of places to shift, as wide as what is shifted."""
+        """A shift count, extended or saturated to the width of the shifted value."""
         if size == width:
             return slot
         out = self._new()

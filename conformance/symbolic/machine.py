@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A machine with an image in its memory: set it up as the native worker does, then run entries on terms."""
+"""A machine with an image in its memory: configured as the native worker is, it runs entries on terms."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from conformance.symbolic.code import Code
 from conformance.symbolic.errors import CannotRun
 from conformance.symbolic.executing import OnWrite, Run
 from conformance.symbolic.formulas import Formulas
-from conformance.symbolic.guards import Guards
 from conformance.symbolic.instructions import DF, GS_BASE, NR_KEPT, RDI, RDX, REGISTER_WIDTHS, RSI, RSP
 from conformance.symbolic.memory import END, ROOM, STACK, Backing, load, store
+from conformance.symbolic.path_conditions import PathConditions
 from conformance.symbolic.paths import Path
-from conformance.symbolic.solving import Questions
+from conformance.symbolic.solving import Queries
 from conformance.symbolic.terms import Terms, Value
-from conformance.symbolic.watching import watching
+from conformance.symbolic.watched_word import count_writes
 
 __all__ = ["Machine", "Outcome"]
 
 NR_EVENTS = 7
 SETTING_UP = 60.0
-"""Seconds that a call on known values may take."""
+"""Seconds that a call on concrete values may take."""
 
 
 @dataclass
 class Outcome:
-    """What an entry gives: its words, and the word of events, as ints or z3 terms of 64 bits.
+    """The outputs of an entry: its words, then the word of events, as ints or z3 terms of 64 bits.
 
-    ``died`` is when the process would have died instead, on a BUG or an access to nothing; ``total`` when
-    execution came to any end, which should be always. ``functions`` are those that were executed.
+    ``died`` is the condition under which the process would die, on a BUG or an unmapped access; ``total`` the
+    condition under which execution ends at all, which should always hold. ``functions`` were executed.
     """
 
     words: list[int | z3.BitVecRef]
@@ -44,14 +44,14 @@ class Outcome:
 
 
 class Machine:
-    """An image's memory, and its code lifted. ``on_write`` is told of every write; see executing.py."""
+    """An image's memory and code. ``on_write`` is called before every write."""
 
     def __init__(self, image: Image, *, on_write: OnWrite | None = None) -> None:
         self.image = image
-        self.on_write = on_write or watching(image)
+        self.on_write = on_write or count_writes(image)
         self._terms = Terms()
         self._formulas = Formulas(self._terms)
-        self._rough = Formulas(self._terms, rough=True)
+        self._overapproximate = Formulas(self._terms, overapproximate=True)
         self._backing = Backing(image, self._terms)
         self._code = Code(image, self._backing, self._terms)
         self._expected = [""] * NR_EVENTS
@@ -63,14 +63,14 @@ class Machine:
         assuming: Sequence[z3.BoolRef] = (),
         seconds: float = SETTING_UP,
     ) -> None:
-        """Bring the masks to those of a host, in the order of HOST; with terms, of many at once."""
+        """Set the masks up for a host, given in the order of HOST; with terms, for many hosts at once."""
         words = [word if isinstance(word, int) else self._formulas.value(word) for word in host]
         self._call("shim_configure", [ROOM], words, assuming, seconds)
 
     def expect(self, names: Sequence[str]) -> None:
-        """Name the events that are counted, each in its byte; any other is counted in the last."""
+        """Name the events that are counted, one byte each; any other event is counted in the last byte."""
         if len(names) > NR_EVENTS:
-            raise ValueError(f"at most {NR_EVENTS} kinds of events can be told apart, not {len(names)}")
+            raise ValueError(f"at most {NR_EVENTS} kinds of events can be counted, not {len(names)}")
         self._expected = [*names, *[""] * (NR_EVENTS - len(names))]
         if "shim_expect" not in self.image.symbols:
             return
@@ -87,25 +87,29 @@ class Machine:
         assuming: Sequence[z3.BoolRef] = (),
         seconds: float = SETTING_UP,
     ) -> None:
-        """Call a function, with words where arguments may point to, and keep what it changes in memory."""
+        """Call a function and keep its changes to memory. ``room`` are words to which arguments may point."""
         words: dict[int, Value] = {(ROOM >> 3) + n: word for n, word in enumerate(room)}
         run = self._run(self._symbol(function), args, words, assuming, seconds)
-        finished = 0 if run.finished is None else run.finished.guard
-        if run.finished is None or run.finished.arrays or run.questions.possible(run.guards.negate(finished)):
-            raise CannotRun(f"{function} did not come to its end")
-        # Of stack and arguments nobody knows anything the next time.
+        finished = 0 if run.finished is None else run.finished.condition
+        if (
+            run.finished is None
+            or run.finished.arrays
+            or run.queries.feasible(run.conditions.negate(finished))
+        ):
+            raise CannotRun(f"{function} did not return on every path")
+        # The stack and the arguments are uninitialised for the next call.
         kept = {n: word for n, word in run.finished.words.items() if not self._backing.is_ours(8 * n)}
         self._backing.update(kept)
 
     def write(self, symbol: str, value: int | z3.BitVecRef, size: int = 8) -> None:
-        """Let a variable of ``size`` bytes have a value."""
+        """Assign to a variable of ``size`` bytes."""
         made = self.value(value)
         words: dict[int, Value] = {}
         store(self._terms, words, self._backing, self._symbol(symbol), made, 8 * size)
         self._backing.update(words)
 
     def value(self, given: int | z3.BitVecRef) -> Value:
-        """A number or a z3 term as the executor has it in registers and memory."""
+        """A number or a z3 term as the executor represents it."""
         return given if isinstance(given, int) else self._formulas.value(given)
 
     def read(self, symbol: str, size: int = 8) -> int | z3.BitVecRef:
@@ -121,7 +125,7 @@ class Machine:
         assuming: Sequence[z3.BoolRef] = (),
         seconds: float,
     ) -> Outcome:
-        """Run an entry on one case. The machine is as before then. Raises CannotRun."""
+        """Run an entry on one case, without changing the machine. Raises CannotRun."""
         code = self.image.entries[entry]
         if len(inputs) != code.nr_in:
             raise ValueError(f"{entry} takes {code.nr_in} words, not {len(inputs)}")
@@ -139,11 +143,11 @@ class Machine:
         for n in range(code.nr_out + 1):
             value = 0 if finished is None else run.memory.load(finished, out + 8 * n, 64)
             given.append(value if isinstance(value, int) else self._formulas.word(value, 64))
-        ended = run.guards.either(run.died, 0 if finished is None else finished.guard)
+        ended = run.conditions.either(run.died, 0 if finished is None else finished.condition)
         return Outcome(
             words=given,
-            died=self._formulas.truth(run.guards.term(run.died)),
-            total=self._formulas.truth(run.guards.term(ended)),
+            died=self._formulas.truth(run.conditions.term(run.died)),
+            total=self._formulas.truth(run.conditions.term(ended)),
             functions=frozenset(run.functions),
         )
 
@@ -156,11 +160,11 @@ class Machine:
         seconds: float,
     ) -> Run:
         deadline = time.monotonic() + seconds
-        guards = Guards(self._terms)
-        questions = Questions(self._formulas, self._rough, guards, assuming, deadline)
+        conditions = PathConditions(self._terms)
+        queries = Queries(self._formulas, self._overapproximate, conditions, assuming, deadline)
         on_bug = self._bug if "shim_sites" in self.image.symbols else None
         run = Run(
-            self._code, guards, self._backing, questions, deadline, self.on_write, self._complain, on_bug
+            self._code, conditions, self._backing, queries, deadline, self.on_write, self._complain, on_bug
         )
         registers: list[Value] = [
             self._terms.unknown(f"register {n}", REGISTER_WIDTHS[n]) for n in range(NR_KEPT)
@@ -168,10 +172,10 @@ class Machine:
         for slot, value in zip((RDI, RSI, RDX), args, strict=False):
             registers[slot] = value
         registers[DF] = 0
-        # A module finds there what a CPU has of its own; a shim's own lies where the linker put it.
+        # The base of a module's per-CPU variables; a shim's are ordinary variables.
         own = self.image.symbols.get("shim_percpu")
         registers[GS_BASE] = own.address if own else 0
-        # As after a call: 8 below what is aligned to 16.
+        # The ABI's alignment at a function's entry: 8 below a multiple of 16.
         registers[RSP] = STACK - 0x108
         words[(STACK - 0x108) >> 3] = END
         run.start(address, registers, words)
@@ -189,7 +193,7 @@ class Machine:
         run.memory.store(path, events, counted, 64)
 
     def _bug(self, address: int) -> tuple[int, int]:
-        """shim_bug(), and the name that the image's table of complaints has for the one at an address."""
+        """The address of shim_bug(), and its argument: the name that the image's table has for a BUG."""
         at, end = self._symbol("shim_sites"), self._symbol("shim_sites_end")
         while at < end:
             if self._backing.word(at >> 3) == address:
@@ -197,7 +201,7 @@ class Machine:
                 assert isinstance(name, int)
                 return self._symbol("shim_bug"), name
             at += 24
-        raise CannotRun(f"the image does not name its BUG at {address:#x}")
+        raise CannotRun(f"the image's table has no entry for the BUG at {address:#x}")
 
     def _symbol(self, name: str) -> int:
         try:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Memory: an image, a stack, and what was written since, in words of eight bytes.
+"""Memory: an image, a stack, and the writes since, in words of eight bytes.
 
-What nobody has written, in the stack or in the room for arguments, is not known: a term of its own that
-nothing can be proved of.
+Uninitialised words of the stack and of the area for arguments are unconstrained terms, about which nothing
+can be proved.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from conformance.symbolic.terms import Terms, Value
 __all__ = ["END", "ROOM", "STACK", "Backing", "Unmapped", "load", "store"]
 
 ROOM = 0x7FFC_0000_0000
-"""Where arguments lie: columns of inputs and outputs, strings. High, like the stack: no 32 bits reach it."""
+"""Where arguments lie: columns of inputs and outputs, strings. Above 4 GiB, like the stack."""
 STACK = 0x7FFE_0000_0000
 """The stack's upper end."""
 END = 0x7FFF_0000_0000
-"""Where our calls return to: no code is there."""
+"""The return address of the outermost call; no code lies there."""
 _SIZE = 0x10_0000
 
 
 class Unmapped(Exception):
-    """There is nothing at an address, or nothing that may be written."""
+    """An address is not mapped, or not writable."""
 
 
 class Backing:
-    """What memory holds before a path writes to it: words by number, an address divided by eight."""
+    """Memory before a path writes to it. A word's number is its address divided by eight."""
 
     def __init__(self, image: Image, terms: Terms) -> None:
         self._terms = terms
         self._segments = sorted(image.segments, key=lambda segment: segment.address)
         self._starts = [segment.address for segment in self._segments]
         self._words: dict[int, Value] = {}
-        """Words that were looked up or written."""
+        """Words that were read from the image, or written."""
 
     def update(self, words: Mapping[int, Value]) -> None:
-        """Take over what a path wrote."""
+        """Keep the words that a path wrote."""
         self._words.update(words)
 
     def word(self, number: int) -> Value:
-        """A word. Raises Unmapped."""
+        """The word with this number. Raises Unmapped."""
         found = self._words.get(number)
         if found is None:
             found = self._words[number] = self._look_up(8 * number)
@@ -64,11 +64,11 @@ class Backing:
         return int.from_bytes(bytes(max(-offset, 0)) + content, "little")
 
     def is_ours(self, address: int) -> bool:
-        """Whether it lies in the stack or where arguments lie, of which an image knows nothing."""
+        """Whether ``address`` lies in the stack or in the area for arguments, not in the image."""
         return ROOM <= address < ROOM + _SIZE or STACK - _SIZE <= address < STACK
 
     def check_writable(self, number: int) -> None:
-        """Raise Unmapped where a word may not be written."""
+        """Raise Unmapped if the word is not writable."""
         address = 8 * number
         if self.is_ours(address):
             return
@@ -78,7 +78,7 @@ class Backing:
         self.word(number)
 
     def code(self, address: int) -> bytes:
-        """Up to 16 bytes of code; none where nothing may be executed."""
+        """Up to 16 bytes of code; empty if ``address`` is not executable."""
         at = bisect_right(self._starts, address) - 1
         if at < 0 or not self._segments[at].executable:
             return b""
@@ -87,7 +87,7 @@ class Backing:
 
 
 def load(terms: Terms, words: Mapping[int, Value], backing: Backing, address: int, width: int) -> Value:
-    """``width`` bits from a known address on."""
+    """Load ``width`` bits from a concrete address."""
     number, at = address >> 3, 8 * (address & 7)
     word = words.get(number)
     if word is None:
@@ -104,7 +104,7 @@ def load(terms: Terms, words: Mapping[int, Value], backing: Backing, address: in
 def store(
     terms: Terms, words: dict[int, Value], backing: Backing, address: int, value: Value, width: int
 ) -> None:
-    """The same the other way."""
+    """Store ``width`` bits at a concrete address into ``words``."""
     number, at = address >> 3, 8 * (address & 7)
     word = words.get(number)
     if word is None:

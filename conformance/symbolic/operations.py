@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What p-code operations compute: each a function of two values and a size, over known values first.
+"""The semantics of p-code operations: functions of two values and a width, fast for concrete values.
 
 ``sizes`` of an operation are those of its output and its first input, in bits.
 """
@@ -13,13 +13,13 @@ from conformance.symbolic.terms import Terms, Value
 __all__ = ["Operation", "operations"]
 
 Operation = Callable[[Value, Value, int], Value]
-"""Of the two inputs (of one that has only one input the second says nothing) and a width."""
+"""A function of two inputs and a width; an operation with one input ignores the second."""
 
 
 def operations(terms: Terms) -> dict[str, Operation]:
-    """Operations by p-code name, whose width is that of their first input.
+    """Operations by p-code name. The width is that of the first input.
 
-    Decisions give a byte, as p-code has it.
+    Comparisons return a byte, as in p-code.
     """
 
     def byte(bit: Value) -> Value:

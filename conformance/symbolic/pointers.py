@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Reading and writing at addresses that depend on inputs.
+"""Loads and stores at symbolic addresses.
 
-A few addresses are gone through one by one. Where there are more, they must be the elements of one object,
-and what was written to it is kept as a list of stores.
+A few possible addresses are enumerated. If there are more, they must be the elements of one object, whose
+stores are kept as a list.
 """
 
 from __future__ import annotations
@@ -13,40 +13,40 @@ from itertools import islice
 
 from conformance.oracles.image import Image
 from conformance.symbolic.errors import CannotRun
-from conformance.symbolic.guards import Guard, Guards
 from conformance.symbolic.memory import Backing, Unmapped, load, store
+from conformance.symbolic.path_conditions import Condition, PathConditions
 from conformance.symbolic.paths import Array, Path
-from conformance.symbolic.solving import Questions
+from conformance.symbolic.solving import Queries
 from conformance.symbolic.terms import Term, Terms, Value
 
 __all__ = ["LIMIT", "Pointers"]
 
 LIMIT = 64
-"""How many addresses are gone through one by one."""
+"""The largest number of possible addresses that are enumerated."""
 
 
 class Pointers:
-    """Memory as a run sees it. ``die`` is told under which condition an access goes nowhere."""
+    """Memory as a run sees it. ``die`` is called with the condition under which an access faults."""
 
     def __init__(
         self,
         image: Image,
         terms: Terms,
-        guards: Guards,
+        conditions: PathConditions,
         backing: Backing,
-        questions: Questions,
-        die: Callable[[Path, Guard], None],
+        queries: Queries,
+        die: Callable[[Path, Condition], None],
     ) -> None:
         self._terms = terms
-        self._guards = guards
+        self._conditions = conditions
         self._backing = backing
-        self._questions = questions
+        self._queries = queries
         self._die = die
         self._anywhere: dict[Term, list[int]] = {}
         self._objects = sorted((s.address, s.address + s.size) for s in image.symbols.values() if s.size)
 
     def load(self, path: Path, address: Value, width: int) -> Value:
-        """``width`` bits from an address on."""
+        """Load ``width`` bits."""
         if not isinstance(address, Term):
             return self._load(path, address, width)
         found: Value | None = None
@@ -61,7 +61,7 @@ class Pointers:
         return found
 
     def store(self, path: Path, address: Value, value: Value, width: int) -> None:
-        """The same the other way."""
+        """Store ``width`` bits."""
         if not isinstance(address, Term):
             self._store(path, address, value, width)
             return
@@ -94,41 +94,41 @@ class Pointers:
     def _cases(
         self, path: Path, address: Term, width: int, *, writes: bool = False
     ) -> list[tuple[Value, int]] | None:
-        """The addresses that exist, each with when it is the one. None if they are too many.
+        """The possible addresses, each with its condition; None if there are too many.
 
-        Where nothing is at an address, or nothing that may be written, the path dies when it is the one.
+        Under the condition of an address that is not mapped, or not writable, the path dies.
         """
         named = list(islice(self._leaves(address, 1), LIMIT + 1))
         if len(named) <= LIMIT and all(isinstance(at, int) for _, at in named):
-            cases = [(self._guards.of(condition), at) for condition, at in named]
+            cases = [(self._conditions.of(condition), at) for condition, at in named]
         else:
             values = self._values(path, address, width)
             if values is None:
                 return None
-            cases = [(self._guards.of(self._terms.eq(address, at, 64)), at) for at in values]
+            cases = [(self._conditions.of(self._terms.eq(address, at, 64)), at) for at in values]
         found = []
         check = self._backing.check_writable if writes else self._backing.word
-        for guard, at in cases:
+        for condition, at in cases:
             assert isinstance(at, int)
-            if self._guards.both(path.guard, guard) == 0:
+            if self._conditions.both(path.condition, condition) == 0:
                 continue
             try:
                 for number in range(at >> 3, ((at + width // 8 - 1) >> 3) + 1):
                     check(number)
             except Unmapped:
-                self._die(path, self._guards.both(path.guard, guard))
+                self._die(path, self._conditions.both(path.condition, condition))
                 continue
-            found.append((self._guards.term(guard), at))
+            found.append((self._conditions.term(condition), at))
         return found
 
     def _values(self, path: Path, address: Term, width: int) -> list[int] | None:
-        """Addresses that are possible, if they are few; perhaps some that are not possible here.
+        """The possible addresses, or a superset of them, if they are few; else None.
 
-        What precisely is possible is asked only if need be: that may take as long as to prove the code.
+        The solver is asked for the exact set only if necessary: that can take as long as the proof itself.
         """
         anywhere = self._anywhere.get(address)
         if anywhere is None:
-            anywhere = self._anywhere[address] = self._questions.values_roughly(address, LIMIT) or []
+            anywhere = self._anywhere[address] = self._queries.overapproximated_values(address, LIMIT) or []
         try:
             for at in anywhere:
                 self._backing.word(at >> 3)
@@ -136,10 +136,10 @@ class Pointers:
             anywhere = []
         if not anywhere and width == 64 and self._object(path, address, width) is not None:
             return None
-        return anywhere or self._questions.values(address, path.guard, LIMIT)
+        return anywhere or self._queries.values(address, path.condition, LIMIT)
 
     def _leaves(self, value: Value, condition: Value) -> Iterator[tuple[Value, Value]]:
-        """The ends of a tree of choices, with when they are chosen."""
+        """The leaves of a tree of ites, each with the condition that selects it."""
         if not isinstance(value, Term) or value.op != "ite":
             yield condition, value
             return
@@ -150,29 +150,29 @@ class Pointers:
     # Many: elements of one object
 
     def _object(self, path: Path, address: Term, width: int) -> tuple[int, int] | None:
-        """The first and the last address of the object that an address is always in, if there is one."""
+        """The first and the last address of the object that always contains ``address``, if there is one."""
         for key in path.arrays:
-            if self._questions.within(address, path.guard, *key, width // 8):
+            if self._queries.within(address, path.condition, *key, width // 8):
                 return key
-        some = self._questions.some(address, path.guard)
+        some = self._queries.some(address, path.condition)
         if some is None:
             return None
         at = bisect_right(self._objects, (some, 1 << 64)) - 1
         if at >= 0 and some < self._objects[at][1]:
             first, end = self._objects[at]
-            if first % 8 == 0 and self._questions.within(address, path.guard, first, end - 1, width // 8):
+            if first % 8 == 0 and self._queries.within(address, path.condition, first, end - 1, width // 8):
                 return first, end - 1
         return None
 
     def _needed_object(self, path: Path, address: Term, width: int) -> tuple[int, int]:
         found = self._object(path, address, width)
         if found is None:
-            raise CannotRun(f"an address has more than {LIMIT} values, not all of them in one object")
+            raise CannotRun(f"an address has more than {LIMIT} values, and they are not all in one object")
         return found
 
     def _check_element(self, path: Path, address: Value, width: int) -> None:
         if width != 64 or (isinstance(address, int) and address % 8):
-            raise CannotRun(f"one of more than {LIMIT} values at unknown places is not a whole word")
+            raise CannotRun(f"an access with more than {LIMIT} possible addresses is not a whole word")
 
     def _load_element(self, path: Path, address: Term, width: int) -> Value:
         key = self._needed_object(path, address, width)
@@ -185,7 +185,7 @@ class Pointers:
         path.arrays[key] = ("store", path.arrays.get(key, ()), address, value)
 
     def _element(self, path: Path, key: tuple[int, int], array: Array, address: Value, width: int) -> Value:
-        """What is at an address of an object, given what was written to it."""
+        """Load an element of an object, given the stores to it."""
         if array:
             self._check_element(path, address, width)
         if not array:

@@ -1,25 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Terms: words that depend on inputs, made once each and simplified as they are made.
+"""Terms: bit-vectors that depend on inputs, hash-consed and simplified as they are made.
 
-Machine code is full of masks, single bits and pieces of words, so every term knows which of its bits are
-0 or 1 whatever the inputs are, and pieces are looked for in what they were put together from. What is left
-over is z3's business.
+Machine code is full of masks, single bits and parts of words. So every term has its known bits, those that
+are 0 or 1 for all inputs, and an extract is taken from the parts of a concatenation. z3 simplifies the rest.
 """
 
 from __future__ import annotations
 
 from conformance.symbolic.arithmetic import Arithmetic
 from conformance.symbolic.bitwise import Bitwise
-from conformance.symbolic.pieces import Pieces
+from conformance.symbolic.concatenation import Concatenation
 from conformance.symbolic.values import Term, Value, alike, known_bits
 
 __all__ = ["Term", "Terms", "Value"]
 
 
-class Terms(Bitwise, Pieces, Arithmetic):
-    """All operations. Widths are in bits; ints that are passed in have no bits beyond the width.
+class Terms(Bitwise, Concatenation, Arithmetic):
+    """All operations. Widths are in bits; an int must fit its width.
 
-    Here are decisions, one bit wide, and choices.
+    This class adds the comparisons, which are one bit wide, and ite.
     """
 
     def eq(self, a: Value, b: Value, width: int) -> Value:
@@ -57,7 +56,7 @@ class Terms(Bitwise, Pieces, Arithmetic):
         return self.make("eq", (a, b, width), 1)
 
     def _all_eq(self, a: Term, b: Value) -> Value:
-        """eq() of a concat, piece by piece."""
+        """eq() of a concatenation, part by part."""
         at = a.width
         found: Value = 1
         for piece, size in a.args:
@@ -87,7 +86,7 @@ class Terms(Bitwise, Pieces, Arithmetic):
         return self.make("ult", (a, b, width), 1)
 
     def slt(self, a: Value, b: Value, width: int) -> Value:
-        """The same of signed numbers."""
+        """Whether ``a`` is less than ``b``, as signed numbers."""
         if a is b:
             return 0
         top = 1 << (width - 1)
@@ -100,7 +99,7 @@ class Terms(Bitwise, Pieces, Arithmetic):
         return self.make("slt", (a, b, width), 1)
 
     def overflow(self, op: str, a: Value, b: Value, width: int) -> Value:
-        """Whether the sum ("carry" unsigned, "scarry" signed) or the difference ("sborrow") overflows."""
+        """Whether an addition ("carry" unsigned, "scarry" signed) or a subtraction ("sborrow") overflows."""
         if op == "carry":
             return self.ult(self.add(a, b, width), a, width)
         if b == 0:
@@ -113,7 +112,7 @@ class Terms(Bitwise, Pieces, Arithmetic):
         return self.make(op, (a, b, width), 1)
 
     def less_by_flags(self, a: Term, b: Term) -> Value | None:
-        """What exclusive or makes of the sign and the overflow of a difference: a signed comparison."""
+        """The signed comparison, if ``a`` xor ``b`` is SF xor OF of one subtraction; else None."""
         if b.op == "sborrow":
             a, b = b, a
         if a.op != "sborrow":
@@ -124,7 +123,7 @@ class Terms(Bitwise, Pieces, Arithmetic):
         return None
 
     def popcount(self, a: Value, width: int) -> Value:
-        """How many bits are 1."""
+        """The number of bits that are 1."""
         if a.__class__ is int:
             return bin(a).count("1")
         return self.make("popcount", (a,), width)

@@ -1,22 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Values: a Python int where it is known, a Term where it depends on inputs."""
+"""Values: a Python int if concrete, a Term if symbolic."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import Any, TypeAlias
 
-__all__ = ["UNDEFINED", "Term", "TermFactory", "Value", "alike", "in_pieces", "known_bits", "low_zeros"]
+__all__ = [
+    "UNDEFINED",
+    "Term",
+    "TermFactory",
+    "Value",
+    "alike",
+    "known_bits",
+    "low_zeros",
+    "simplifies_extract",
+]
 
 UNDEFINED = "undefined"
-"""What the names of variables begin with that stand for registers and memory that nobody has written."""
+"""The prefix of the variables that stand for uninitialised registers and memory."""
 
 
 class Term:
-    """An operation on values, ``width`` bits wide; ``zeros`` and ``ones`` are the bits that are known.
+    """An operation on values, ``width`` bits wide; ``zeros`` and ``ones`` are its known bits.
 
-    Of those that one Terms has made two that are equal are the same object. The operations are those of
-    Terms, and "leaf": a z3 term, or a name that nothing is known of.
+    Equal terms of one Terms are the same object. ``op`` is one of the operations of Terms, or "leaf": a z3
+    term, or the name of an unconstrained variable.
     """
 
     __slots__ = ("args", "number", "ones", "op", "width", "zeros")
@@ -39,13 +48,13 @@ Value: TypeAlias = int | Term
 
 
 class TermFactory(ABC):
-    """Makes terms, each once."""
+    """Makes terms; equal terms are made once."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[Any, ...], Term] = {}
 
     def make(self, op: str, args: tuple[Any, ...], width: int, zeros: int = 0, ones: int = 0) -> Value:
-        """The term, unless all its bits are known."""
+        """The term, or an int if all its bits are known."""
         key = (op, args, width)
         found = self._made.get(key)
         if found is None:
@@ -55,7 +64,7 @@ class TermFactory(ABC):
         return found
 
     def leaf(self, what: Any, width: int) -> Term:
-        """An input: what it is to be called, or a z3 term."""
+        """A leaf: the name of an unconstrained variable, or a z3 term."""
         key = ("leaf", what, width)
         found = self._made.get(key)
         if found is None:
@@ -63,10 +72,10 @@ class TermFactory(ABC):
         return found
 
     def unknown(self, what: str, width: int) -> Term:
-        """What nobody has written: a register, memory. Nothing can be proved of it."""
+        """An uninitialised register or word of memory; nothing can be proved about it."""
         return self.leaf(f"{UNDEFINED} {what}", width)
 
-    # What the parts of Terms need of each other.
+    # The operations that the parts of Terms use of each other.
 
     @abstractmethod
     def and_(self, a: Value, b: Value, width: int) -> Value:
@@ -94,19 +103,19 @@ class TermFactory(ABC):
 
     @abstractmethod
     def less_by_flags(self, a: Term, b: Term) -> Value | None:
-        """What exclusive or makes of the sign and the overflow of a difference: a signed comparison."""
+        """The signed comparison, if ``a`` xor ``b`` is SF xor OF of one subtraction; else None."""
 
     @abstractmethod
     def concat(self, *pieces: tuple[Value, int]) -> Value:
-        """Values and their widths, the highest first, put together."""
+        """Concatenate pairs of a value and its width, the most significant first."""
 
     @abstractmethod
     def extract(self, a: Value, at: int, size: int) -> Value:
-        """``size`` bits of a value from bit ``at`` on."""
+        """``size`` bits of a value, from bit ``at``."""
 
     @abstractmethod
     def sign_extend(self, a: Value, width: int, more: int) -> Value:
-        """``more`` copies of the highest bit above a value of ``width``."""
+        """Extend a value of ``width`` by ``more`` copies of its sign bit."""
 
     @abstractmethod
     def ite(self, condition: Value, a: Value, b: Value, width: int) -> Value:
@@ -121,15 +130,15 @@ def known_bits(value: Value, width: int) -> tuple[int, int]:
 
 
 def low_zeros(zeros: int) -> int:
-    """The known zeros at the low end, without any beyond the first bit that is not one."""
+    """The trailing known zeros."""
     return (zeros ^ (zeros + 1)) >> 1
 
 
 def alike(a: Term, b: Value) -> bool:
-    """Whether both are put together of pieces of the same widths."""
+    """Whether both are concatenations with parts of the same widths."""
     return isinstance(b, Term) and b.op == "concat" and [n for _, n in a.args] == [n for _, n in b.args]
 
 
-def in_pieces(value: Value) -> bool:
-    """Whether a piece of the value is simpler than the value."""
+def simplifies_extract(value: Value) -> bool:
+    """Whether extracting from the value simplifies it."""
     return value.__class__ is int or (isinstance(value, Term) and value.op in ("concat", "ite"))

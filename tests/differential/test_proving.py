@@ -170,8 +170,8 @@ def test_a_path_that_is_lost_is_no_proof(library, profile, model, monkeypatch):
 
     def careless(self, path, block, bit):
         path.point = block.after
-        path.guard = self.guards.both(path.guard, self.guards.negate(self.guards.of(bit)))
-        return path if path.guard else None
+        path.condition = self.conditions.both(path.condition, self.conditions.negate(self.conditions.of(bit)))
+        return path if path.condition else None
 
     # The names of its events are in the machine already.
     monkeypatch.setattr(Machine, "expect", lambda self, names: None)

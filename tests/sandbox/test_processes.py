@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Processes end with the command that started them, however it ends; with all that they started."""
+"""Processes end with the command that started them, however it ends, and so do their children."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pytest
 import conformance
 
 PATIENCE = 10.0
-"""Seconds; a bound for a hang, not for speed."""
+"""Seconds: a bound for hangs, not for speed."""
 
 
 def left(marker: str) -> list[str]:
-    """The command lines of the processes that have the marker in their environment."""
+    """The command lines of the processes with the marker in their environment."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
@@ -30,7 +30,7 @@ def left(marker: str) -> list[str]:
 
 
 def gone(marker: str) -> bool:
-    """Whether they are all gone, or are so soon."""
+    """Whether all of them are gone within a few seconds."""
     end = time.monotonic() + PATIENCE
     while left(marker):
         if time.monotonic() > end:
@@ -48,7 +48,7 @@ nested = ["sh", "-c", "sleep 600 & sleep 600"]
 
 @pytest.fixture
 def program(tmp_path):
-    """Start Python code that prints a line when it is ready; the marker of what it starts is the path."""
+    """Starts Python code that prints a line when it is ready; its path marks the processes that it starts."""
     running: list[subprocess.Popen[str]] = []
 
     def begin(code: str) -> subprocess.Popen[str]:
@@ -95,12 +95,12 @@ def test_none_outlives_the_command(program, tmp_path, starting, ending):
     assert process.communicate()[1] == ""
 
 
-def test_the_watch_is_gone_when_the_command_has_finished(program):
+def test_the_watchdog_is_gone_when_the_command_has_finished(program):
     process = program("processes.start(nested); processes.finish(); print('ready', flush=True); input()")
     assert not Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
 
 
-def test_what_has_ended_is_not_killed(program, tmp_path):
+def test_ended_processes_are_not_killed(program, tmp_path):
     code = """
 done = processes.start(["true"])
 done.wait()
@@ -117,7 +117,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert sleeper.startswith("sleep")
 
 
-def test_none_is_started_any_more(program):
+def test_no_process_is_started_after_the_end(program):
     code = """
 processes.end_all()
 try:
@@ -128,7 +128,7 @@ except processes.Ended:
     assert program(code).wait(PATIENCE) == 0
 
 
-def test_a_fork_leaves_the_processes_of_its_parent_alone(program):
+def test_a_fork_does_not_kill_its_parents_processes(program):
     code = """
 process = processes.start(["sleep", "600"])
 if not (child := os.fork()):
@@ -142,13 +142,13 @@ print("ready", flush=True)
     assert program(code).wait(PATIENCE) == 0
 
 
-def test_an_interrupt_waits_for_code_that_is_not_to_be_disturbed(program):
+def test_an_interrupt_is_deferred_by_uninterrupted_code(program):
     code = """
 signal.signal(signal.SIGUSR1, lambda number, frame: processes.interrupt(processes.Ended("now")))
 done = []
 try:
-    with processes.undisturbed():
-        with processes.undisturbed():
+    with processes.uninterrupted():
+        with processes.uninterrupted():
             os.kill(os.getpid(), signal.SIGUSR1)
             done.append(1)
         done.append(2)
@@ -160,7 +160,7 @@ except processes.Ended:
     assert program(code).wait(PATIENCE) == 0
 
 
-def test_what_is_to_be_done_at_the_end_is_done_once_and_after_the_processes(program):
+def test_functions_at_the_end_are_called_once_after_the_processes(program):
     code = """
 process = processes.start(["sleep", "600"])
 processes.at_end(lambda: print("ready" if process.poll() is not None else "too early", flush=True))

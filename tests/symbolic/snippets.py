@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Images of a few instructions each, assembled as entries of the shape that SHIM() makes."""
+"""Images of a few instructions each, assembled as entries of the form that SHIM() has."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ variable few, 32
 
 
 def assemble(folder: Path, snippets: Mapping[str, str]) -> Path:
-    """A library of an entry a snippet; statements are separated by semicolons."""
+    """A library with one entry per snippet; statements are separated by semicolons."""
     code = ['.section .note.GNU-stack,"",@progbits', ".text", ".intel_syntax noprefix"]
     code += [ENTRY.format(name=name, body=body.replace("; ", "\n    ")) for name, body in snippets.items()]
     source, made = folder / "snippets.s", folder / "snippets.so"
@@ -70,7 +70,7 @@ def assemble(folder: Path, snippets: Mapping[str, str]) -> Path:
 
 
 def image_of(library: Path, sites: Mapping[str, Site] | None = None) -> Image:
-    """The library's image. ``sites`` are by the name of a label."""
+    """The library's image; ``sites`` are keyed by label."""
     with library.open("rb") as file:
         elf = ELFFile(file)
         text, bss = (elf.get_section_by_name(name) for name in (".text", ".bss"))

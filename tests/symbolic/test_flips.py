@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Code with one bit flipped: the executor says what the processor makes of it, be it the same or not.
+"""Code with one bit flipped: executor and processor agree on it, whether or not its behaviour changed.
 
-That the executor agrees with the processor on code that compilers write could be because it is used to it.
-Flipped code reads what was never written, jumps into instructions, compares something else.
+Compilers use few of the instruction set's corners. Flipped code reads uninitialised memory, jumps into the
+middle of instructions, or compares something else.
 
-This is about the executor alone, on one host, and on drawn cases: that a proof is not taken in by flipped
-code either is in tests/differential/test_proving_flips.py.
+This tests the executor alone, on one host and drawn cases; tests/differential/test_proving_flips.py does the
+same for proofs.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ pytestmark = pytest.mark.kernel
 MODE = MODES["ept-ad"]
 CASES = 200
 ALONE = 4
-"""How many of the cases each flipped library is asked."""
+"""The number of cases that each flipped library runs natively."""
 KERNEL_CALLS = (b"\x0f\x05", b"\x0f\x34", b"\xcd\x80")
-"""Instructions that flipped code must not have: it runs in a process of ours."""
+"""Instructions that flipped code must not have: it runs in a process of the tests."""
 
 
 def machine_of(library):
@@ -83,7 +83,7 @@ def flip(library, folder, name, profile, many):
         if choices is not None:
             assuming.append(z3.Or(*(symbol == value for value in choices)))
     executed = machine.run(name, symbols, assuming=assuming, seconds=20).functions
-    # Of events only the number matters, and the run loop is that of every entry.
+    # Not shim_event(), of which only the count matters, nor the run loop, which is the same in every entry.
     names = {n for n in executed if not n.startswith("shim_run")} - {"shim_event", "shim_warn"}
     names = names or set(executed)
     content, offsets = places(library, names)
@@ -95,7 +95,7 @@ def flip(library, folder, name, profile, many):
         changed = flipped(content, at, bit)
         if changed is None:
             continue
-        # Each under a name of its own: a library that is loaded must not be written over.
+        # Each under its own name: a loaded library must not be overwritten.
         other = folder / f"{name}-{n}-{at:#x}-{bit}.so"
         other.write_bytes(changed)
         try:
@@ -105,7 +105,7 @@ def flip(library, folder, name, profile, many):
             *words, died, total = Evaluator([*outcome.words, outcome.died, outcome.total])(inputs)
             assert total.all(), (other.name, "some input has no path")
         except (CannotRun, ValueError):
-            score["not understood"] += 1
+            score["not supported"] += 1
             continue
         for case in range(0, CASES, CASES // ALONE):
             score[judged(other, prop, batch[:, case], [int(word[case]) for word in words], died[case])] += 1
@@ -118,9 +118,9 @@ def same(words, original):
 
 
 def judged(library, prop, case, words, died):
-    """How executor and processor agree about one case, which runs alone: flipped code leaves traces.
+    """How executor and processor agree on one case, in a process of its own: flipped code may corrupt it.
 
-    Where the executor says that the process dies, memory of the host's may happen to be there.
+    Where the executor says that the process dies, an address may happen to be mapped natively.
     """
     with ShimOracle(library, patience=1.0) as oracle:
         try:
@@ -137,12 +137,14 @@ def judged(library, prop, case, words, died):
     return "agreed"
 
 
-def tell(score, counted):
-    """Count flips and cases apart."""
+def count(score, counted):
+    """Count flips and cases separately."""
     for name, number in score.items():
-        flips = name in ("changed", "unchanged", "not understood")
+        flips = name in ("changed", "unchanged", "not supported")
         about = (
-            "flips of machine code, executed on symbols" if flips else "cases of flipped code, on both sides"
+            "flips of machine code, executed symbolically"
+            if flips
+            else "cases of flipped code, on both sides"
         )
         counted(about)[name] += number
 
@@ -150,7 +152,7 @@ def tell(score, counted):
 @pytest.mark.parametrize("name", ["mark_spte_for_access_track", "kvm_tdp_mmu_write_spte"])
 def test_flipped_code(name, library, tmp_path, profile, counted):
     score = flip(library, tmp_path, name, profile, 10)
-    tell(score, counted)
+    count(score, counted)
     assert score["changed"] and score["agreed"] >= 10
 
 
@@ -161,5 +163,5 @@ def test_flipped_code(name, library, tmp_path, profile, counted):
 )
 def test_more_flipped_code(name, library, tmp_path, profile, counted):
     score = flip(library, tmp_path, name, profile, 40)
-    tell(score, counted)
+    count(score, counted)
     assert score["changed"] >= 10 and score["agreed"] >= 40

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Instructions: what the executor makes of them is what this processor does, on known and unknown values."""
+"""Instructions: executor and processor agree on concrete and on symbolic values."""
 
 from __future__ import annotations
 
@@ -135,10 +135,10 @@ SNIPPETS = {
     "fences": "mfence; lfence; sfence; mov rax, rdi; pause; prefetcht0 [rsp]",
     "stc": "stc; mov eax, 0; adc rax, rdi; clc; adc rax, rsi; cmc; adc rax, rdx",
 }
-"""Each takes rdi, rsi and rdx and leaves rax, and looks at no flag that is undefined."""
+"""Each takes rdi, rsi and rdx, returns rax, and reads no undefined flag."""
 
 WIDE = ("mul", "imul1")
-"""Those that compute 128 bits."""
+"""Snippets that compute 128 bits."""
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def machine(library):
 
 
 def cases(n):
-    """Numbers that differ, that are small, that are alike, and the extremes."""
+    """Random, small, equal and extreme numbers."""
     rng = random.Random(3)
     edges = [0, 1, 2, 31, 32, 63, 64, 127, 128, 255, 1 << 31, (1 << 32) - 1, 1 << 32, 1 << 63, (1 << 64) - 1]
     for _ in range(n):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The executor: complaints, writes that are told, addresses that depend on inputs, limits."""
+"""The executor: WARNs and BUGs, the hook for writes, symbolic addresses, limits."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ SNIPPETS = {
     ),
 }
 SITES = {
-    "site_warn": Site("WARN", "somebody", "some.c", 7),
+    "site_warn": Site("WARN", "some_function", "some.c", 7),
     "site_one": Site("WARN", "one", "some.c", 1),
     "site_two": Site("WARN", "two", "some.c", 2),
-    "site_bug": Site("BUG", "somebody", "some.c", 9),
+    "site_bug": Site("BUG", "some_function", "some.c", 9),
 }
 NAMES = ("rdi", "rsi", "rdx")
 
@@ -105,14 +105,14 @@ def values(outcome, *cases):
 
 
 def test_a_warning_is_counted_in_its_slot(machine):
-    machine.expect(["call other", "WARN somebody"])
+    machine.expect(["call other", "WARN some_function"])
     outcome = run(machine, "warns")
     assert values(outcome, (0, 0, 0), (1, 0, 0)) == [[1, 2], [0, 1 << 8], [0, 0]]
     machine.expect(["call other"])
     assert values(run(machine, "warns"), (1, 0, 0)) == [[2], [1 << 56], [0]]
 
 
-def test_complaints_that_share_a_call_are_told_apart(machine):
+def test_warnings_that_share_a_call_are_counted_apart(machine):
     machine.expect(("WARN one", "WARN two"))
     outcome = run(machine, "warns_by_a_call")
     results, events, died = values(outcome, (0, 0, 0), (0, 1, 1), (0, 1, 0))
@@ -120,17 +120,17 @@ def test_complaints_that_share_a_call_are_told_apart(machine):
     assert events == [0, 1, 1 << 8]
 
 
-def test_a_complaint_leaves_registers_as_calls_do(machine):
+def test_a_warning_clobbers_registers_as_calls_do(machine):
     outcome = run(machine, "keeps_what_a_call_may_change")
     assert any(name.startswith("undefined") for name in Evaluator(outcome.words).inputs)
 
 
-def test_a_bug_and_what_nobody_knows_end_the_path(machine):
+def test_a_bug_and_an_unknown_trap_end_the_path(machine):
     assert values(run(machine, "bugs"), (0, 0, 0), (1, 0, 0))[2] == [0, 1]
     assert values(run(machine, "traps"), (4, 0, 0), (5, 0, 0))[2] == [0, 1]
 
 
-def test_accesses_to_nothing_end_the_path(machine):
+def test_unmapped_accesses_end_the_path(machine):
     outcome = run(machine, "may_fault")
     assert values(outcome, (9, 0, 0), (9, 1, 0))[2] == [0, 1]
     assert values(outcome, (9, 0, 0))[0] == [9]
@@ -139,19 +139,19 @@ def test_accesses_to_nothing_end_the_path(machine):
     assert implied(machine.run("faults", [0, 0, 0], seconds=5).died)
 
 
-def test_writes_are_told_plain_or_atomic(image):
-    told = []
-    machine = Machine(image, on_write=lambda run, path, address, atomic: told.append((address, atomic)))
+def test_writes_are_reported_plain_or_atomic(image):
+    written = []
+    machine = Machine(image, on_write=lambda run, path, address, atomic: written.append((address, atomic)))
     word = image.symbols["cell"].address
     machine.run("plain", [z3.BitVec("x", 64), 0, 0], seconds=5)
-    assert [atomic for address, atomic in told if address == word] == [False]
-    told.clear()
+    assert [atomic for address, atomic in written if address == word] == [False]
+    written.clear()
     machine.run("atomic", [z3.BitVec("x", 64), z3.BitVec("y", 64), 1], seconds=5)
-    assert [atomic for address, atomic in told if address == word] == [True] * 3
+    assert [atomic for address, atomic in written if address == word] == [True] * 3
 
 
-def test_what_a_write_finds_can_be_changed_before(image):
-    """As if another CPU had written meanwhile."""
+def test_the_hook_can_change_what_a_write_finds(image):
+    """The hook stands for another CPU that writes first."""
     word = image.symbols["cell"].address
 
     def race(run, path, address, atomic):
@@ -177,27 +177,27 @@ def test_many_addresses_of_one_object(machine):
     assert got == [9, 0, 0, 8]
 
 
-def test_a_limit_is_told(machine):
+def test_limits_are_named(machine):
     with pytest.raises(CannotRun, match=r"an address has more than 64 values.* in snippet_too_many"):
         run(machine, "too_many")
     with pytest.raises(CannotRun, match="not a whole word, in snippet_some_bytes"):
         run(machine, "some_bytes")
-    with pytest.raises(CannotRun, match=r"did not come to its end .*steps, in snippet_for_ever"):
+    with pytest.raises(CannotRun, match=r"did not end .*steps, in snippet_for_ever"):
         run(machine, "for_ever", seconds=1)
     with pytest.raises(CannotRun, match="in snippet_unbounded"):
         run(machine, "unbounded", seconds=1)
-    with pytest.raises(CannotRun, match="jumps to an address of more than 64 values"):
+    with pytest.raises(CannotRun, match="jumps to an address with more than 64 values"):
         run(machine, "returns_anywhere")
-    with pytest.raises(CannotRun, match="not understood"):
+    with pytest.raises(CannotRun, match="not supported"):
         run(machine, "unknown")
 
 
-def test_what_no_input_reaches_need_not_be_understood(machine):
+def test_infeasible_paths_may_hold_unsupported_code(machine):
     outcome = run(machine, "unknown", assuming=[z3.BitVec("rsi", 64) & 1 == 0])
     assert values(outcome, (3, 4, 0)) == [[3], [0], [0]]
 
 
-def test_a_loop_over_an_input_ends_where_it_must(machine):
+def test_a_loop_bounded_by_an_input_ends(machine):
     outcome = run(machine, "counts")
     assert values(outcome, (0, 3, 0), (31, 3, 0), (32, 3, 0), (5, 1 << 62, 0))[0] == [0, 93, 0, 1 << 62]
 
@@ -214,7 +214,7 @@ def test_jumps_and_calls(machine):
     assert {"run_calls", "snippet_calls"} < outcome.functions and len(outcome.functions) == 3
 
 
-def test_what_nobody_wrote_is_not_known(machine):
+def test_uninitialised_memory_is_undefined(machine):
     outcome = run(machine, "uninitialised")
     with pytest.raises(ValueError, match="undefined memory"):
         values(outcome, (0, 0, 0))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Gates of the executor: its formulas are total, and say what the real processor does."""
+"""The executor on real entries: its formulas are total, and agree with the processor."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def image(library):
 
 @pytest.fixture(scope="module", params=["ept-ad", "shadow"])
 def machines(image, request):
-    """A machine in a mode, one whose masks are symbols, and the masks' values."""
+    """A mode, a machine with its masks, one with symbolic masks, and the masks' values."""
     mode = MODES[request.param]
     host = [mode.host()[name] for name in HOST]
     known, unknown = Machine(image), Machine(image)
@@ -69,7 +69,7 @@ def test_formulas_say_what_the_processor_does(name, machines, module_oracle, pro
 
     solver = z3.Solver()
     solver.add(*meant.restrictions, z3.Or(z3.Not(outcome.total), outcome.died))
-    assert solver.check() == z3.unsat, "some input has no path, or dies"
+    assert solver.check() == z3.unsat, "some input has no path that ends, or dies"
 
     batch = draw(comparison, np.random.default_rng(7), CASES)
     expected = comparison.ask_kernel(batch)
@@ -86,7 +86,7 @@ def test_formulas_say_what_the_processor_does(name, machines, module_oracle, pro
 
 @pytest.mark.parametrize("mode", ["ept-ad", "npt"])
 def test_a_walk_over_known_tables(mode, image, module_oracle, profile):
-    """Too many ways for formulas, but the executor does as the processor does."""
+    """Too many paths for formulas, but on concrete inputs the executor agrees with the processor."""
     if "tdp_iter" not in module_oracle.entries:
         pytest.skip("this kernel has no TDP MMU")
     machine = Machine(image)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Terms: whatever they are simplified to, as formulas they give what the operations give."""
+"""Terms: simplified or not, their formulas have the values that the operations have."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 z3 = pytest.importorskip("z3")
 from conformance.symbolic.evaluating import Evaluator  # noqa: E402
 from conformance.symbolic.formulas import Formulas  # noqa: E402
-from conformance.symbolic.guards import Guards  # noqa: E402
+from conformance.symbolic.path_conditions import PathConditions  # noqa: E402
 from conformance.symbolic.terms import Term, Terms  # noqa: E402
 
 WIDTHS = (1, 8, 32, 64)
@@ -44,7 +44,7 @@ DECISIONS = {
 
 
 class Pool:
-    """Values by width, each with what it is for every one of a few inputs."""
+    """Values by width, each with its number for each of a few inputs."""
 
     def __init__(self, rng, cases=4):
         self.rng = rng
@@ -104,7 +104,7 @@ class Pool:
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_terms_are_what_they_were_made_of(seed):
+def test_simplified_terms_keep_their_values(seed):
     pool = Pool(random.Random(seed))
     for _ in range(300):
         pool.grow()
@@ -119,29 +119,29 @@ def test_terms_are_what_they_were_made_of(seed):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_guards_are_what_they_were_made_of(seed):
+def test_path_conditions_keep_their_values(seed):
     rng = random.Random(seed)
     terms = Terms()
-    guards = Guards(terms)
+    conditions = PathConditions(terms)
     names = [f"g{n}" for n in range(5)]
     cases = 32
     inputs = {name: [case >> n & 1 for case in range(cases)] for n, name in enumerate(names)}
-    made = [(guards.of(terms.leaf(name, 1)), inputs[name]) for name in names]
+    made = [(conditions.of(terms.leaf(name, 1)), inputs[name]) for name in names]
     for _ in range(60):
         (a, xs), (b, ys), (c, zs) = (rng.choice(made) for _ in range(3))
-        made.append((guards.choose(a, b, c), [y if x else z for x, y, z in zip(xs, ys, zs, strict=True)]))
+        made.append((conditions.choose(a, b, c), [y if x else z for x, y, z in zip(xs, ys, zs, strict=True)]))
         if b:
-            # Only where b holds it must be the same.
-            simple = guards.given(a, b)
-            assert guards.both(simple, b) == guards.both(a, b)
+            # They must be equal only where b holds.
+            simple = conditions.given(a, b)
+            assert conditions.both(simple, b) == conditions.both(a, b)
     formulas = Formulas(terms)
-    evaluator = Evaluator([formulas.word(guards.term(guard), 1) for guard, _ in made])
+    evaluator = Evaluator([formulas.word(conditions.term(condition), 1) for condition, _ in made])
     values = evaluator({name: np.array(column, np.uint64) for name, column in inputs.items()})
     for (_, expected), got in zip(made, values, strict=True):
         assert got.tolist() == expected
 
 
-def test_what_is_known_is_an_int():
+def test_a_term_with_all_bits_known_is_an_int():
     terms = Terms()
     a = terms.leaf("a", 64)
     assert terms.and_(terms.or_(a, 6, 64), 6, 64) == 6
@@ -152,7 +152,7 @@ def test_what_is_known_is_an_int():
     assert terms.not_(terms.eq(terms.and_(a, 2, 64), 0, 64), 1) is bit
 
 
-def test_a_signed_comparison_is_found_in_its_flags():
+def test_a_signed_comparison_is_recognised_from_flags():
     terms = Terms()
     a, b = terms.leaf("a", 64), terms.leaf("b", 64)
     sign = terms.extract(terms.sub(a, b, 64), 63, 1)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The watched word of a module's image: what traps do in a process is done here at each write.
+"""The watched word of a module's image: does at each write what a trap does in a native process.
 
-The first write to it finds what another CPU has written meanwhile; each is counted as plain or as atomic.
+The first write to the word finds the value that another CPU wrote in the meantime. Each write is counted as
+plain or as atomic.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from conformance.symbolic.executing import OnWrite, Run
 from conformance.symbolic.paths import Path
 from conformance.symbolic.terms import Value
 
-__all__ = ["watching"]
+__all__ = ["count_writes"]
 
 PLAIN, ATOMIC = 1, 1 << 8
 """How oracles count writes."""
 
 
-def watching(image: Image) -> OnWrite | None:
-    """What is to be done before each write; nothing for an image that watches by itself, as a shim's does."""
+def count_writes(image: Image) -> OnWrite | None:
+    """The hook to call before each write; None for an image that counts its own writes, as a shim does."""
     names = ("shim_watched_word", "shim_watching", "shim_race", "shim_raced", "shim_accesses")
     if names[0] not in image.symbols:
         return None

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Words put together from pieces, and pieces of words."""
+"""Concatenation, extraction and extension of bit-vectors, simplified as terms are made."""
 
 from __future__ import annotations
 
-from conformance.symbolic.values import Term, TermFactory, Value, in_pieces, known_bits
+from conformance.symbolic.values import Term, TermFactory, Value, known_bits, simplifies_extract
 
-__all__ = ["Pieces"]
+__all__ = ["Concatenation"]
 
 
-class Pieces(TermFactory):
-    """Concatenation, extraction, extension: what is taken is looked for in what it was put into."""
+class Concatenation(TermFactory):
+    """concat, extract and extend; an extract of a concat is taken from its parts."""
 
     def concat(self, *pieces: tuple[Value, int]) -> Value:
-        """Values and their widths, the highest first, put together."""
+        """Concatenate pairs of a value and its width, the most significant first."""
         flat: list[tuple[Value, int]] = []
         for value, size in pieces:
             if size == 0:
@@ -33,7 +33,7 @@ class Pieces(TermFactory):
         return self.make("concat", tuple(flat), width, zeros, ones)
 
     def _append(self, flat: list[tuple[Value, int]], value: Value, size: int) -> None:
-        """Add a piece at the low end; neighbours that belong together become one."""
+        """Append a part at the low end; join it with its neighbour if both are adjacent bits of one term."""
         if flat:
             above, above_size = flat[-1]
             if above.__class__ is int and value.__class__ is int:
@@ -57,7 +57,7 @@ class Pieces(TermFactory):
         return None
 
     def extract(self, a: Value, at: int, size: int) -> Value:
-        """``size`` bits of a value from bit ``at`` on."""
+        """``size`` bits of a value, from bit ``at``."""
         if a.__class__ is int:
             return (a >> at) & ((1 << size) - 1)
         assert isinstance(a, Term)
@@ -87,7 +87,7 @@ class Pieces(TermFactory):
                 return self.extract(args[0], at, size)
             if at >= inner - 1:
                 return self.sign_extend(self.extract(args[0], inner - 1, 1), 1, size - 1)
-        if op == "ite" and (in_pieces(args[1]) or in_pieces(args[2])):
+        if op == "ite" and (simplifies_extract(args[1]) or simplifies_extract(args[2])):
             return self.ite(args[0], self.extract(args[1], at, size), self.extract(args[2], at, size), size)
         if at == 0 and op in ("add", "sub", "mul"):
             apply = {"add": self.add, "sub": self.sub, "mul": self.mul}[op]
@@ -95,11 +95,11 @@ class Pieces(TermFactory):
         return self.make("extract", (a, at), size, zeros, ones)
 
     def zero_extend(self, a: Value, width: int, more: int) -> Value:
-        """``more`` zero bits above a value of ``width``."""
+        """Extend a value of ``width`` by ``more`` zero bits."""
         return a if a.__class__ is int else self.concat((0, more), (a, width))
 
     def sign_extend(self, a: Value, width: int, more: int) -> Value:
-        """``more`` copies of the highest bit above a value of ``width``."""
+        """Extend a value of ``width`` by ``more`` copies of its sign bit."""
         if more == 0:
             return a
         sign = self.extract(a, width - 1, 1)
