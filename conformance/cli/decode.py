@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from conformance.cli.profiles import profiles_of
 from conformance.errors import ConformanceError
 from conformance.reports.text import line
 
 if TYPE_CHECKING:
-    from conformance.kernels.selector import Tree
     from conformance.model.profiles import Profile
     from conformance.reports.decoded import Decoded
     from conformance.traces.sptes import Found
@@ -67,9 +67,7 @@ def decode(sptes: Sequence[str], kernel: str, mode: str | None, **given: Any) ->
     kernel's release mean is known.
     """
     # Here and not above: numpy takes longer to load than --help should.
-    from conformance.kernels.selector import expand
     from conformance.model.modes import MODES
-    from conformance.model.profiles import profile_of
     from conformance.reports import decoded
     from conformance.reports.terminal import Screen
 
@@ -77,11 +75,7 @@ def decode(sptes: Sequence[str], kernel: str, mode: str | None, **given: Any) ->
         raise click.UsageError("--json and --short are two forms of output; choose one.")
     if mode is not None and mode not in MODES:
         raise ConformanceError(f"there is no mode {line(mode)}; there are {', '.join(MODES)}.")
-    kernels = []
-    for selector in expand([kernel]):
-        profile = profile_of(_release(selector))
-        title = selector if selector == profile.name else f"{selector} (Linux {profile.name})"
-        kernels.append((title, profile))
+    kernels = profiles_of(kernel)
     console = Screen()
     asked = _Asked(mode, given["level"], given["phys_bits"])
     first = True
@@ -208,41 +202,3 @@ def _from_stdin(*, decimal: bool) -> Iterator[tuple[Found, str]]:
             f"stdin names no SPTE in {count} lines. Numbers count that the text calls SPTEs, "
             f"as in 'spte={_EXAMPLE}', and lines that consist of numbers."
         )
-
-
-def _release(selector: str) -> tuple[int, int]:
-    """VERSION and PATCHLEVEL of the kernel that ``selector`` names, without fetching it."""
-    from conformance.kernels.prepare import release_of
-    from conformance.kernels.selector import Tree, parse
-
-    meant = parse(selector)
-    if isinstance(meant, Tree):
-        if not meant.path.is_dir():
-            raise ConformanceError(f"{line(selector)}: there is no directory {line(str(meant.path))}.")
-        if meant.revision is not None:
-            return _release_of_revision(meant, selector)
-        version, patchlevel, _ = release_of(meant.path, line(selector))
-        return version, patchlevel
-    version, patchlevel = (int(number) for number in meant.series.split("."))
-    return version, patchlevel
-
-
-def _release_of_revision(tree: Tree, selector: str) -> tuple[int, int]:
-    """The same of a revision."""
-    from conformance.kernels.prepare import release_by
-    from conformance.kernels.repositories import Repository
-
-    repository = Repository(tree.path)
-    words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{tree.revision}^{{tree}}")
-    if not repository.exists or repository.ask(*words).returncode:
-        raise ConformanceError(
-            f"{line(selector)}: {line(str(tree.path))} is no git repository "
-            f"with a revision {line(str(tree.revision))}."
-        )
-    makefile, mmu = (
-        repository.ask("cat-file", "blob", f"{tree.revision}:{repository.prefix}{name}")
-        for name in ("Makefile", "arch/x86/kvm/mmu/mmu.c")
-    )
-    said = "" if makefile.returncode else makefile.stdout
-    version, patchlevel, _ = release_by(said, mmu.returncode == 0, line(selector))
-    return version, patchlevel

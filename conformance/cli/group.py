@@ -52,6 +52,7 @@ _COMMANDS = {
     "kernels": "Show, fetch and vendor kernel sources.",
     "doctor": "Say what this machine has, and what it lacks.",
     "layout": "Show where structures and SPTE bits lie in the kernel that is shipped.",
+    "spec": "Show the model's functions as they read for one kernel, or their difference between two.",
     "decode": "Explain SPTEs bit by bit, from numbers, logs and traces.",
 }
 """Each lives in the module of its name, imported when it is called for: help must not wait for numpy."""

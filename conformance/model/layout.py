@@ -122,30 +122,30 @@ class Layout:
     @classmethod
     def of(cls, profile: Profile) -> Layout:
         """The layout that a kernel with this profile was compiled with."""
-        has = profile.has
-        shuffled = has(HIGH_BITS_SHUFFLED)
+        shuffled = profile.has(HIGH_BITS_SHUFFLED)
         ad_shift = 60 if shuffled else 52
-        if has(DYNAMIC_WRITABLE_BITS):
+        if profile.has(DYNAMIC_WRITABLE_BITS):
             host, mmu = bit(9), bit(10)
         else:
             host, mmu = bit(10), bit(11)
         if shuffled:
             ept_host, ept_mmu = bit(53), bit(55)
-        elif has(EPT_WRITABLE_HIGH_BITS):
+        elif profile.has(EPT_WRITABLE_HIGH_BITS):
             ept_host, ept_mmu = bit(57), bit(58)
         else:
             ept_host, ept_mmu = host, mmu
-        if has(BIT_10_FREED):
+        if profile.has(BIT_10_FREED):
             gen_low, gen_high = (9, 3), (62, 52)
-        elif has(MMIO_GENERATION_52):
+        elif profile.has(MMIO_GENERATION_52):
             gen_low, gen_high = (10, 3), (62, 52)
         else:
             gen_low, gen_high = (11, 3), (62, 54)
-        nonpresent = bit(63) if has(NONPRESENT_BIT_63) else 0
+        nonpresent = bit(63) if profile.has(NONPRESENT_BIT_63) else 0
         saved = VMX_EPT_READABLE_MASK | VMX_EPT_EXECUTABLE_MASK
-        exec_, read = (bit(3), bit(0)) if has(ACC_READ) else (bit(0), 0)
+        bit_10 = bit(10) if profile.has(BIT_10_FREED) else 0
+        exec_, read = (bit(3), bit(0)) if profile.has(ACC_READ) else (bit(0), 0)
         return cls(
-            spte_mmu_present_mask=bit(11) if has(MMU_PRESENT_BIT) else 0,
+            spte_mmu_present_mask=bit(11) if profile.has(MMU_PRESENT_BIT) else 0,
             spte_tdp_ad_mask=3 << ad_shift,
             spte_tdp_ad_disabled=1 << ad_shift,
             spte_tdp_ad_wrprot_only=2 << ad_shift,
@@ -153,13 +153,13 @@ class Layout:
             default_mmu_writable=mmu,
             ept_host_writable=ept_host,
             ept_mmu_writable=ept_mmu,
-            acc_track_saved_mask=saved | (VMX_EPT_USER_EXECUTABLE_MASK if has(XS_XU) else 0),
+            acc_track_saved_mask=saved | (VMX_EPT_USER_EXECUTABLE_MASK if profile.has(XS_XU) else 0),
             acc_track_saved_shift=52 if shuffled else 54,
             mmio_gen_low=gen_low,
             mmio_gen_high=gen_high,
-            mmio_allowed_mask=bit(63) | bits(51, 12) | bits(2, 0) | (bit(10) if has(BIT_10_FREED) else 0),
+            mmio_allowed_mask=bit(63) | bits(51, 12) | bits(2, 0) | bit_10,
             nonpresent_value=nonpresent,
-            frozen_spte=nonpresent | (0x1A0 if has(BIT_10_FREED) else 0x5A0),
+            frozen_spte=nonpresent | (0x1A0 if profile.has(BIT_10_FREED) else 0x5A0),
             acc_exec_mask=exec_,
             acc_write_mask=PT_WRITABLE_MASK,
             acc_user_mask=PT_USER_MASK,
