@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``conformance explore``: races under every schedule, on the model and on a kernel's own code."""
+"""``conformance explore``: races under every schedule, on the model and on real kernel code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["explore"]
 
 @click.group()
 def explore() -> None:
-    """Run threads against each other under every schedule, and check what must never happen.
+    """Run concurrent threads under every schedule, and check invariants.
 
     NAME is a race, or a pattern such as '*log*'.
     """
@@ -41,16 +41,16 @@ def explore() -> None:
 
 @explore.command("list")
 def list_() -> None:
-    """Name the races with a line on each, the promises, and what races can do without."""
+    """List the races, the invariants, and the changes that --without takes, with a line on each."""
     from conformance.cli.list import section
     from conformance.model.changes import RACES as CHANGES
-    from conformance.races.invariants import PROMISES
+    from conformance.races.invariants import INVARIANTS
     from conformance.races.stories import RACES
     from conformance.reports.terminal import Screen
 
     console = Screen()
-    section(console, "races", [(told.name, told.description, "") for told in RACES.values()])
-    section(console, "promises", [(one.name, one.sentence, "") for one in PROMISES.values()])
+    section(console, "races", [(race.name, race.description, "") for race in RACES.values()])
+    section(console, "invariants", [(one.name, one.sentence, "") for one in INVARIANTS.values()])
     section(
         console, "changes and precautions", [(name, change.effect, "") for name, change in CHANGES.items()]
     )
@@ -72,19 +72,20 @@ def list_() -> None:
     help="Run at most N of a race; if these are not all, N more with few preemptions or at random.",
 )
 @seed_option()
-@click.option("--save", metavar="FILE", help="Save the first bad schedule, for 'explore replay FILE'.")
-@click.option("--html", metavar="FILE", help="Draw the first bad schedule as a page.")
+@click.option("--save", metavar="FILE", help="Save the first violation, for 'explore replay FILE'.")
+@click.option("--html", metavar="FILE", help="Write a diagram of the first violation as HTML.")
 @jobs_option
 @time_limit_option
 @report_options
 @click.pass_context
 def run(ctx: click.Context, names: tuple[str, ...], save: str | None, html: str | None, **given: Any) -> None:
-    """Explore races: run their threads under every schedule, and check promises on each.
+    """Explore races: run their threads under every schedule, and check the invariants on each.
 
-    Today's form must break no promise; a historic form, which lacks a fix, must break the one that the fix
-    restores. With --patch or --without only that form is explored. With --seed schedules are random.
+    The current variant of a race must violate no invariant. A historic variant lacks a fix and must violate
+    the invariant that the fix restores. With --patch or --without only that variant is explored. With --seed
+    schedules are random.
 
-    Exit status: 0 as expected, 1 a promise was broken (or a historic form broke none), 2 not judged.
+    Exit status: 0 as expected, 1 an invariant was violated (a historic variant: none), 2 not judged.
     """
     places = destinations(given)
     del given["bisect"]  # Commands.main() acts on it.
@@ -106,23 +107,23 @@ def run(ctx: click.Context, names: tuple[str, ...], save: str | None, html: str 
 @click.argument("file")
 @kernel_options
 @cc_option
-@click.option("--html", metavar="FILE", help="Draw it as a page.")
+@click.option("--html", metavar="FILE", help="Write the diagram as HTML.")
 @click.pass_context
 def replay(
     ctx: click.Context, file: str, kernels: tuple[str, ...], patches: tuple[str, ...], html: str | None
 ) -> None:
-    """Follow the schedule of a race file, and draw what happens.
+    """Replay the schedule of a race file, and show its diagram.
 
-    Exit status: 0 no promise was broken, 1 one was, 2 could not be judged.
+    Exit status: 0 no invariant was violated, 1 one was, 2 could not be judged.
     """
     files = {"--html": output_file("--html", html)}
     with watching() as (progress, _):
-        from conformance.races.replaying import follow
+        from conformance.races.replaying import replay_file
 
-        found = follow(Path(file), kernels, tuple(Path(patch) for patch in patches), progress)
+        found = replay_file(Path(file), kernels, tuple(Path(patch) for patch in patches), progress)
     click.echo("\n".join(map(escaped, found.lines())))
     _write(found, files)
-    ctx.exit(1 if found.outcome.breach else 0)
+    ctx.exit(1 if found.outcome.violation else 0)
 
 
 @explore.command()
@@ -132,7 +133,7 @@ def replay(
 @mode_option
 @jobs_option
 def bless(names: tuple[str, ...], **given: Any) -> None:
-    """Write the shortest bad schedule of each historic form, and its picture, under golden/races."""
+    """Write the minimised violation of each historic variant, with its diagram, under golden/races."""
     from conformance.races.goldens import write_all
     from conformance.races.run_races import RacePlan
     from conformance.scenarios.blessing import check_allowed
@@ -145,7 +146,7 @@ def bless(names: tuple[str, ...], **given: Any) -> None:
 
 
 def _write(found: Finding, files: dict[str, Path | None]) -> None:
-    """Write the files that were asked for."""
+    """Write the files that were asked for, and say so on stderr."""
     for option, path in files.items():
         if path is not None:
             Destination(option, path).write(found.page() if option == "--html" else found.text())

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every schedule that differs: a search that skips orders which nobody could tell apart.
+"""Dynamic partial-order reduction: one schedule of each set of equivalent ones.
 
-Dynamic partial-order reduction with source sets (Abdulla, Aronis, Jonsson, Sagonas, POPL 2014) and sleep
-sets: two schedules are the same if each can be made of the other by exchanging neighbouring accesses that do
-not conflict. One schedule is run to its end; wherever an access of it could have come before a conflicting
-one of another thread, that order is tried as well, until none is left.
+Source-set DPOR with sleep sets (Abdulla, Aronis, Jonsson, Sagonas, "Optimal dynamic partial order reduction",
+POPL 2014). Two schedules are equivalent if exchanging adjacent independent accesses turns one into the other.
+A schedule is run to its end. For each pair of accesses in it that race (they conflict, and nothing orders
+them), the reversed order is added to a backtrack set, until no backtrack set has an unexplored thread.
 """
 
 from __future__ import annotations
@@ -12,106 +12,103 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from conformance.races.clocks import Clocks
-from conformance.races.subject import Ending, Op, Subject, conflict
+from conformance.races.subject import Execution, Op, Subject, conflict
+from conformance.races.vector_clocks import VectorClocks
 
-__all__ = ["every_schedule"]
+__all__ = ["inequivalent_schedules"]
 
 
 @dataclass
 class _Node:
-    """A point of the search: who was ready with which access, who was let go on, who shall be.
+    """A state on the search stack: the enabled threads with their pending operations, and the one chosen."""
 
-    ``asleep`` are threads whose turn here would only lead to what has been seen.
-    """
-
-    ready: dict[int, Op]
-    asleep: dict[int, Op]
+    enabled: dict[int, Op]
+    sleep_set: dict[int, Op]
     chosen: int
-    wanted: set[int] = field(default_factory=set)
+    backtrack_set: set[int] = field(default_factory=set)
     done: set[int] = field(default_factory=set)
 
 
-def every_schedule(subject: Subject) -> Iterator[tuple[list[int], Ending | None]]:
-    """Run the subject under all schedules that differ, each as the threads in their order and its end.
+def inequivalent_schedules(subject: Subject) -> Iterator[tuple[list[int], Execution | None]]:
+    """Run the subject under every inequivalent schedule.
 
-    The end is None where all that is left was seen before, in another order. A subject that dies is the
-    caller's affair.
+    Yields the threads in their order, and the execution; None if all enabled threads were in the sleep set,
+    so that the rest was explored before. If the subject raises, the exception reaches the caller.
     """
     nodes: list[_Node] = []
-    clocks = Clocks(len(subject.threads))
+    clocks = VectorClocks(len(subject.threads))
     while True:
         subject.begin()
         for node in nodes[:-1]:
             subject.advance(node.chosen)
         for node in nodes[-1:]:
-            _take(subject, clocks, nodes, node)
-        ended = _extend(subject, clocks, nodes)
-        yield [node.chosen for node in nodes], ended
-        while nodes and not _turn(nodes[-1]):
+            _advance(subject, clocks, nodes, node)
+        execution = _extend(subject, clocks, nodes)
+        yield [node.chosen for node in nodes], execution
+        while nodes and not _backtrack(nodes[-1]):
             nodes.pop()
         if not nodes:
             return
-        clocks.back_to(len(nodes) - 1)
+        clocks.truncate(len(nodes) - 1)
 
 
-def _extend(subject: Subject, clocks: Clocks, nodes: list[_Node]) -> Ending | None:
-    """Run on to the end, a thread as long as it can; None if only sleeping threads are left."""
+def _extend(subject: Subject, clocks: VectorClocks, nodes: list[_Node]) -> Execution | None:
+    """Run to the end, each thread as long as it is enabled; None if only sleeping threads are enabled."""
     threads = range(len(subject.threads))
     current = nodes[-1].chosen if nodes else 0
-    asleep = _sleepers(nodes[-1]) if nodes else {}
+    sleep_set = _next_sleep_set(nodes[-1]) if nodes else {}
     while True:
-        ready = {t: op for t in threads if subject.ready(t) and (op := subject.pending(t)) is not None}
-        awake = [t for t in ready if t not in asleep]
-        if not awake and ready:
+        enabled = {t: op for t in threads if subject.enabled(t) and (op := subject.pending(t)) is not None}
+        awake = [t for t in enabled if t not in sleep_set]
+        if not awake and enabled:
             return None
         if not awake:
-            # Threads that are stuck could have come by before somebody barred their way.
+            # A deadlocked thread could have acquired its lock before the thread that holds it.
             for thread in threads:
                 op = subject.pending(thread)
                 if op is not None:
-                    _want(nodes, clocks, thread, op)
+                    _add_backtrack_points(nodes, clocks, thread, op)
             return subject.finish()
         if current not in awake:
             current = awake[0]
-        node = _Node(ready, asleep, current, {current})
+        node = _Node(enabled, sleep_set, current, {current})
         nodes.append(node)
-        _take(subject, clocks, nodes, node)
-        asleep = _sleepers(node)
+        _advance(subject, clocks, nodes, node)
+        sleep_set = _next_sleep_set(node)
 
 
-def _take(subject: Subject, clocks: Clocks, nodes: list[_Node], node: _Node) -> None:
-    """Let the node's thread go on, and note where it could have come earlier."""
+def _advance(subject: Subject, clocks: VectorClocks, nodes: list[_Node], node: _Node) -> None:
+    """Run the node's chosen thread for one access, after adding the backtrack points of that access."""
     thread = node.chosen
-    op = node.ready[thread]
-    _want(nodes, clocks, thread, op)
-    clocks.happened(thread, op)
+    op = node.enabled[thread]
+    _add_backtrack_points(nodes, clocks, thread, op)
+    clocks.append(thread, op)
     subject.advance(thread)
 
 
-def _want(nodes: list[_Node], clocks: Clocks, thread: int, op: Op) -> None:
-    """Have the orders tried in which the thread's access comes before those that conflict with it."""
-    for depth in clocks.rivals(thread, op):
+def _add_backtrack_points(nodes: list[_Node], clocks: VectorClocks, thread: int, op: Op) -> None:
+    """For each access that races with the thread's ``op``, have the reversed order explored."""
+    for depth in clocks.reversible_races(thread, op):
         node = nodes[depth]
-        able = clocks.first_without(depth, thread, op)
-        if able & node.wanted:
+        initials = clocks.initials(depth, thread, op)
+        if initials & node.backtrack_set:
             continue
-        able &= node.ready.keys()
-        node.wanted |= {thread} & able or set(list(able)[:1]) or node.ready.keys()
+        initials &= node.enabled.keys()
+        node.backtrack_set |= {thread} & initials or set(list(initials)[:1]) or node.enabled.keys()
 
 
-def _turn(node: _Node) -> bool:
-    """Choose the next thread to be tried at a node; False if there is none left."""
+def _backtrack(node: _Node) -> bool:
+    """Choose the next thread of the node's backtrack set; False if all were explored."""
     node.done.add(node.chosen)
-    node.asleep[node.chosen] = node.ready[node.chosen]
-    for thread in sorted(node.wanted - node.done):
-        if thread not in node.asleep:
+    node.sleep_set[node.chosen] = node.enabled[node.chosen]
+    for thread in sorted(node.backtrack_set - node.done):
+        if thread not in node.sleep_set:
             node.chosen = thread
             return True
     return False
 
 
-def _sleepers(node: _Node) -> dict[int, Op]:
-    """Who sleeps on after the node's thread went on: all whose access does not conflict with its."""
-    op = node.ready[node.chosen]
-    return {t: other for t, other in node.asleep.items() if t != node.chosen and not conflict(other, op)}
+def _next_sleep_set(node: _Node) -> dict[int, Op]:
+    """The sleep set after the chosen operation: the threads whose operations do not conflict with it."""
+    op = node.enabled[node.chosen]
+    return {t: other for t, other in node.sleep_set.items() if t != node.chosen and not conflict(other, op)}

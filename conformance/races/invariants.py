@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What must never happen, whatever the schedule: promises to the guest, the host and userspace.
+"""The invariants that hold under every schedule: for the guest, for the host, and for userspace.
 
-They are judged by what a guest, a host and a userspace could see, on either side alike. Neither the model nor
-the kernel is asked whether it was right.
+They are checked on what these three can observe of an execution, on either side in the same way. Neither the
+model nor the kernel is the reference here.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from conformance.races.subject import Ending
+from conformance.races.subject import Execution
 
-__all__ = ["PROMISES", "Invariant", "broken"]
+__all__ = ["INVARIANTS", "Invariant", "violations"]
 
 WRITE = 2
 _EMULATED = "2"
@@ -22,40 +22,40 @@ _ACCESS = re.compile(r"access .*gfn=(0x[0-9a-f]+) .*?([0-9]+)\]?")
 
 @dataclass(frozen=True)
 class Invariant:
-    """A sentence, and how a schedule that breaks it is told from its end."""
+    """An invariant. ``check`` returns how an execution violates it, as a sentence; None if it holds."""
 
     name: str
     sentence: str
-    breach: Callable[[Ending], str | None]
+    check: Callable[[Execution], str | None]
 
     def __str__(self) -> str:
         return self.name
 
 
-def _unlogged(ending: Ending) -> str | None:
-    """A write counts as reported by any log that userspace acts upon after it.
+def _unlogged(execution: Execution) -> str | None:
+    """A write is covered by any log that userspace acts on after it.
 
-    Userspace copies a page when it has got the log and, if it has to do that itself, cleared it.
+    Userspace copies a page after it got the log and, where it clears the log itself, after it cleared it.
     """
-    clears = [at for at, event in enumerate(ending.events) if event[0] == "cleared"]
+    clears = [at for at, event in enumerate(execution.events) if event[0] == "cleared"]
     logs = [
         (next((clear for clear in clears if clear > at), at), event)
-        for at, event in enumerate(ending.events)
+        for at, event in enumerate(execution.events)
         if event[0] == "logged"
     ]
     if not logs:
         return None
-    for at, event in enumerate(ending.events):
-        if event[0] != "access" or event[3] != WRITE or not ending.is_logged(event[2]):
+    for at, event in enumerate(execution.events):
+        if event[0] != "access" or event[3] != WRITE or not execution.is_logged(event[2]):
             continue
         if not any(later > at and event[2] in log[2] for later, log in logs):
             return f"vcpu{event[1]} wrote gfn {event[2]:#x}, and no log says so from then on"
     return None
 
 
-def _stale(ending: Ending) -> str | None:
+def _stale(execution: Execution) -> str | None:
     released: set[object] = set()
-    for event in ending.events:
+    for event in execution.events:
         if event[0] == "released":
             released.add(event[1])
         elif event[0] == "taken":
@@ -66,9 +66,9 @@ def _stale(ending: Ending) -> str | None:
     return None
 
 
-def _unprotected(ending: Ending) -> str | None:
+def _unprotected(execution: Execution) -> str | None:
     protected: set[object] = set()
-    for event in ending.events:
+    for event in execution.events:
         if event[0] == "protected":
             protected.add(event[1])
         elif event[0] == "writable":
@@ -78,41 +78,41 @@ def _unprotected(ending: Ending) -> str | None:
     return None
 
 
-def _slot_gone(ending: Ending) -> str | None:
+def _slot_gone(execution: Execution) -> str | None:
     gone: set[object] = set()
-    for event in ending.events:
+    for event in execution.events:
         if event[0] == "slot gone":
             gone.add(event[1])
-        elif event[0] == "access" and ending.slot_of(event[2]) in gone:
+        elif event[0] == "access" and execution.slot_of(event[2]) in gone:
             return f"vcpu{event[1]} reached gfn {event[2]:#x}, whose memslot was gone"
     return None
 
 
-def _dirty_lost(ending: Ending) -> str | None:
-    if not ending.tells_dirty:
+def _dirty_lost(execution: Execution) -> str | None:
+    if not execution.reports_dirty:
         return None
     written: dict[int, int | None] = {}
-    for event in ending.events:
+    for event in execution.events:
         lost: list[int] = []
         if event[0] == "access" and event[3] == WRITE:
-            written[event[4]] = ending.slot_of(event[2])
+            written[event[4]] = execution.slot_of(event[2])
         elif event[0] == "released" and event[1] in written:
             lost = [event[1]]
         elif event[0] == "slot gone":
             lost = [pfn for pfn, slot in written.items() if slot == event[1]]
         for pfn in lost:
-            if pfn not in ending.dirty:
+            if pfn not in execution.dirty:
                 return f"pfn {pfn:#x} was written, and taken from the guest without the host being told"
     return None
 
 
-def _taken_for_mmio(ending: Ending) -> str | None:
-    gone = {event[1] for event in ending.events if event[0] == "slot gone"}
-    for event in ending.events:
+def _taken_for_mmio(execution: Execution) -> str | None:
+    gone = {event[1] for event in execution.events if event[0] == "slot gone"}
+    for event in execution.events:
         access = _ACCESS.fullmatch(event[2]) if event[0] == "step" else None
         if access is None:
             continue
-        slot = ending.slot_of(int(access[1], 16))
+        slot = execution.slot_of(int(access[1], 16))
         if slot is not None and slot not in gone and access[2] == _EMULATED:
             return (
                 f"{event[1]}'s access to gfn {access[1]} was emulated, though there was memory all the time"
@@ -120,86 +120,88 @@ def _taken_for_mmio(ending: Ending) -> str | None:
     return None
 
 
-def _leaked(ending: Ending) -> str | None:
-    if not any(ending.leaked):
+def _leaked(execution: Execution) -> str | None:
+    if not any(execution.leaked):
         return None
-    objects, pages, references = ending.leaked
+    objects, pages, references = execution.leaked
     return f"{objects} objects, {pages} pages and {references} references to pages were not given back"
 
 
-def _complained(ending: Ending) -> str | None:
-    return ending.complaints[0] if ending.complaints else None
+def _complained(execution: Execution) -> str | None:
+    return execution.complaints[0] if execution.complaints else None
 
 
-def _stuck(ending: Ending) -> str | None:
-    if not ending.stuck:
+def _deadlocked(execution: Execution) -> str | None:
+    blocked = execution.deadlocked
+    if not blocked:
         return None
-    return f"{' and '.join(ending.stuck)} {'wait' if len(ending.stuck) > 1 else 'waits'} for ever"
+    return f"{' and '.join(blocked)} {'are' if len(blocked) > 1 else 'is'} blocked, and no thread is enabled"
 
 
-def _died(ending: Ending) -> str | None:
-    return ending.died or None
+def _crashed(execution: Execution) -> str | None:
+    return execution.crash or None
 
 
+# The names, and the sentences that checks return, stand in golden race files.
 WRITES_ARE_LOGGED = Invariant(
-    "writes are logged", "A write to logged memory is reported by a log handed out after it.", _unlogged
+    "writes are logged", "A write to logged memory is in a dirty log that is returned after it.", _unlogged
 )
 RELEASED_IS_OUT_OF_REACH = Invariant(
     "released memory is out of reach",
-    "Once an invalidation has begun, no access goes to a frame that the host takes back.",
+    "After the start of an invalidation, no access reaches a frame that the host reclaims.",
     _stale,
 )
 PROTECTED_IS_NOT_WRITTEN = Invariant(
     "protected memory is not written",
-    "Once an invalidation has begun, no write goes to a frame that the host makes read-only.",
+    "After the start of an invalidation, no write reaches a frame that the host makes read-only.",
     _unprotected,
 )
 GONE_SLOTS_ARE_OUT_OF_REACH = Invariant(
     "a memslot that is gone is out of reach",
-    "When the ioctl that deletes or moves a memslot is back, no access goes through it.",
+    "After the ioctl that deletes or moves a memslot returned, no access goes through that memslot.",
     _slot_gone,
 )
-DIRTY_FRAMES_ARE_TOLD = Invariant(
+DIRTY_FRAMES_ARE_REPORTED = Invariant(
     "dirty frames are told",
-    "A frame that the guest wrote is reported to the host before it leaves the guest's reach (until v6.13).",
+    "A frame that the guest wrote is reported dirty to the host before it is unmapped (until v6.13).",
     _dirty_lost,
 )
 MEMORY_IS_NO_MMIO = Invariant(
     "memory is not taken for MMIO",
-    "An access to memory that is there before and after is not emulated.",
+    "An access is not emulated if memory backs its gfn before and after it.",
     _taken_for_mmio,
 )
 NO_COMPLAINT = Invariant(
     "nothing complains",
-    "No WARN, no broken lock rule, no use of freed memory, no illegal writability of an SPTE.",
+    "No WARN, no lockdep report, no use after free, no illegal writability of an SPTE.",
     _complained,
 )
 NOTHING_LEAKS = Invariant(
-    "nothing leaks", "When the VM is destroyed, all that it took is free again.", _leaked
+    "nothing leaks", "Destroying the VM frees every object, page and reference that it held.", _leaked
 )
-NOBODY_IS_STUCK = Invariant("nobody is stuck", "Every thread gets to its end.", _stuck)
-NO_CRASH = Invariant("nothing crashes", "Kernel code neither crashes nor hangs.", _died)
+NO_DEADLOCK = Invariant("no deadlock", "Every thread runs to its end.", _deadlocked)
+NO_CRASH = Invariant("nothing crashes", "Kernel code neither crashes nor hangs.", _crashed)
 
-PROMISES: Mapping[str, Invariant] = {
-    promise.name: promise
-    for promise in (
+INVARIANTS: Mapping[str, Invariant] = {
+    invariant.name: invariant
+    for invariant in (
         WRITES_ARE_LOGGED,
         RELEASED_IS_OUT_OF_REACH,
         PROTECTED_IS_NOT_WRITTEN,
         GONE_SLOTS_ARE_OUT_OF_REACH,
-        DIRTY_FRAMES_ARE_TOLD,
+        DIRTY_FRAMES_ARE_REPORTED,
         MEMORY_IS_NO_MMIO,
         NO_COMPLAINT,
         NOTHING_LEAKS,
-        NOBODY_IS_STUCK,
+        NO_DEADLOCK,
         NO_CRASH,
     )
 }
 
 
-def broken(ending: Ending) -> Iterator[tuple[Invariant, str]]:
-    """The promises that a schedule broke, each with how."""
-    for promise in PROMISES.values():
-        how = promise.breach(ending)
+def violations(execution: Execution) -> Iterator[tuple[Invariant, str]]:
+    """The invariants that an execution violates, each with how, as a sentence."""
+    for invariant in INVARIANTS.values():
+        how = invariant.check(execution)
         if how is not None:
-            yield promise, how
+            yield invariant, how

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A race on the whole KVM of a kernel, in this process, in which kernel code then runs."""
+"""The kernel's side of a race: the whole KVM of a kernel, run in the calling process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance.oracles.kvm.racing import RacingKvm
-from conformance.races.form import Form
+from conformance.races.program import Program
 from conformance.races.side import Side
 from conformance.races.subject import Subject
 
@@ -17,25 +17,27 @@ __all__ = ["kernel_side"]
 
 
 def kernel_side(
-    form: Form,
+    program: Program,
     library: Path,
     host: Mapping[str, int],
-    tells_dirty: bool,
+    reports_dirty: bool,
     exchange: mmap.mmap | None,
     patience: float = 60.0,
 ) -> Subject:
-    """The race on a kernel's own code; see RacingKvm. A process can have one only."""
+    """The race on a kernel's own code; see RacingKvm for the arguments. Possible once in a process."""
     racing = RacingKvm(
         library,
         host,
-        form.options,
-        setup=form.setup,
-        threads=form.threads,
-        closing=form.closing,
+        program.options,
+        setup=program.setup,
+        threads=program.threads,
+        closing=program.closing,
         exchange=exchange,
         patience=patience,
     )
-    return _KernelSide(racing, memslots=form.memslots, destroyed=form.destroys, tells_dirty=tells_dirty)
+    return _KernelSide(
+        racing, memslots=program.memslots, destroyed=program.destroys, reports_dirty=reports_dirty
+    )
 
 
 class _KernelSide(Side):

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a race is: a setup, threads that take steps side by side, and what keeps them from doing harm.
+"""Races: a setup, threads whose steps run concurrently, and the changes that make them safe.
 
-    @race(source="seed 5", historic=[missing(TDP_XCHG, DIRTY_FRAMES_ARE_TOLD)])
-    def dirty_lost_in_a_zap(at: Course) -> None:
+    @race(source="seed 5", historic=[missing(TDP_XCHG, DIRTY_FRAMES_ARE_REPORTED)])
+    def dirty_lost_in_a_zap(at: RaceBuilder) -> None:
         '''First line: what races. The rest: why it matters.'''
-        memory(at.first, flags=LOG)
+        memory(at, flags=LOG)
         at.thread("vcpu0").access(gfn=GFN, kind=WRITE)
         at.thread("host").madvise_dontneed(page=PAGE)
 
-Steps are those of scenarios. Today's form of a race must break no promise under any schedule; each of its
-historic forms lacks one thing, and must break the promise that is named.
+The steps are those of scenarios. The current variant of a race must violate no invariant under any schedule.
+Each historic variant lacks one change, and must violate the invariant that is named with it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ from conformance.model.changes import Change
 from conformance.model.profiles import Profile
 from conformance.model.shadow_mmu.steps import STEPS
 from conformance.oracles.kvm.build import build_kvm
-from conformance.races.form import Form
-from conformance.races.form import Step as Packed
 from conformance.races.invariants import Invariant
+from conformance.races.program import Program, Step
 from conformance.scenarios.steps import KINDS, check_options, step
 from conformance.scenarios.story import TDP_MODES, introduced, named
 
@@ -43,7 +42,7 @@ __all__ = [
     "Historic",
     "Race",
     "RaceBuilder",
-    "Taken",
+    "RaceStep",
     "label_of",
     "library_without",
     "missing",
@@ -52,74 +51,74 @@ __all__ = [
 ]
 
 SIDES = ("model", "kvm")
-"""What can race."""
+"""The sides that a race runs on."""
 SHADOW = "shadow"
-"""The mode of races that are told of shadow paging, and so of the model only."""
+"""The mode of races in shadow paging, which run on the model only."""
 
 
 @dataclass(frozen=True)
 class Historic:
-    """A race without ``change``, which then can break ``promise``.
+    """A historic variant of a race: without ``change`` some schedule violates ``invariant``.
 
-    ``reverts`` are the substitutions that take the change out of a kernel. Where there are none for a series
-    the historic form is the model's only, and ``coming`` says why. ``until`` is the change since which
-    nobody is promised any more what is broken.
+    ``reverts`` are the substitutions that take the change out of a kernel's source. A series without any has
+    the variant on the model only, and ``model_only`` may say why. With the change ``until`` the kernel no
+    longer guarantees the invariant.
     """
 
     change: Change
-    promise: Invariant
+    invariant: Invariant
     reverts: tuple[Substitution, ...] = ()
     modes: tuple[str, ...] = ()
-    coming: str = ""
+    model_only: str = ""
     until: Change | None = None
 
-    def unseen(self, profile: Profile, series: str | None) -> str:
-        """Why it cannot be shown, on the kernel of a ``series`` or (None) on the model; "" if it can."""
+    def inapplicable(self, profile: Profile, series: str | None) -> str:
+        """Why the variant cannot run, on a kernel of ``series`` or (None) on the model; "" if it can."""
         if self.until is not None and profile.has(self.until):
-            return f"what it breaks is promised no more since {self.until}"
+            return f"the invariant is not guaranteed since {self.until}"
         if not profile.has(self.change):
-            return f"this kernel is without it anyway: {self.change}"
+            return f"this kernel lacks the change: {self.change}"
         if series is None or self.reverts_of(series):
             return ""
-        return self.coming or "how to take it out of this kernel is not written down"
+        return self.model_only or "no revert is known for this kernel"
 
     def reverts_of(self, series: str | None) -> tuple[Substitution, ...]:
-        """The substitutions that take the change out of a kernel of ``series``; none if that is not known."""
+        """The substitutions that take the change out of a kernel of ``series``; empty if none is known."""
         return tuple(one for one in self.reverts if one.kernel == series)
 
     @property
     def label(self) -> str:
-        """What reports call it by: its commit, or the name of the precaution."""
+        """The name in reports: the commit of the change, or the name of a precaution."""
         return label_of(self.change)
 
 
 def missing(
     change: Change,
-    promise: Invariant,
+    invariant: Invariant,
     *reverts: Substitution,
     modes: Sequence[str] = (),
-    coming: str = "",
+    model_only: str = "",
     until: Change | None = None,
 ) -> Historic:
-    """A race without ``change``, which ``reverts`` take out of the kernels that they were written for."""
-    return Historic(change, promise, reverts, tuple(modes), coming, until)
+    """The variant without ``change``, which ``reverts`` take out of a kernel, each of one series."""
+    return Historic(change, invariant, reverts, tuple(modes), model_only, until)
 
 
-class Taken(Protocol):
-    """A step that a thread takes, by its name and its arguments; str() is how people write it."""
+class RaceStep(Protocol):
+    """A step of a race; str() is its text in reports."""
 
     @property
     def kind(self) -> str:
-        """Its name."""
+        """The name of the step."""
 
     @property
     def arguments(self) -> dict[str, int]:
-        """What it takes."""
+        """The arguments by name."""
 
 
 @dataclass(frozen=True)
 class ShadowStep:
-    """A step of shadow paging; model/shadow_mmu/steps.py says what there is."""
+    """A step in shadow paging, one of those in model/shadow_mmu/steps.py."""
 
     kind: str
     arguments: dict[str, int]
@@ -129,25 +128,25 @@ class ShadowStep:
 
 
 class Steps:
-    """Steps while they are told: a method for each kind of step, by its name."""
+    """A list of steps that grows: each kind of step is a method that appends one."""
 
     def __init__(self, shadow: bool) -> None:
-        self.steps: list[Taken] = []
+        self.steps: list[RaceStep] = []
         self._shadow = shadow
 
     def __getattr__(self, kind: str) -> Callable[..., Steps]:
         known = STEPS if self._shadow else KINDS
         if kind not in known:
             raise AttributeError(f"there is no step {kind}; there are {', '.join(known)}")
-        return partial(self._take, kind)
+        return partial(self._append, kind)
 
-    def _take(self, name: str, /, **given: int) -> Steps:
+    def _append(self, name: str, /, **given: int) -> Steps:
         self.steps.append(ShadowStep(name, given) if self._shadow else step(name, **given))
         return self
 
 
 class RaceBuilder:
-    """A race while it is told: what comes ``first``, the threads, and what comes ``last``."""
+    """A race under construction: the steps of the setup (``first``), of threads, and the closing ``last``."""
 
     def __init__(self, shadow: bool = False) -> None:
         self.first, self.last = Steps(shadow), Steps(shadow)
@@ -155,13 +154,13 @@ class RaceBuilder:
         self._shadow = shadow
 
     def thread(self, name: str) -> Steps:
-        """The steps of a thread: vcpu0, vcpu1, host, user, rcu."""
+        """The steps of a thread, such as vcpu0, vcpu1, host, user, worker or rcu."""
         return self.threads.setdefault(name, Steps(self._shadow))
 
 
 @dataclass(frozen=True)
 class Race:
-    """A race: what it is, why it matters, where it comes from, and all that is done in it."""
+    """A race: what it is, why it matters, its source, its steps, and its historic variants."""
 
     name: str
     description: str
@@ -170,46 +169,46 @@ class Race:
     options: dict[str, int]
     modes: tuple[str, ...]
     historic: tuple[Historic, ...]
-    setup: tuple[Taken, ...]
-    threads: dict[str, tuple[Taken, ...]]
-    closing: tuple[Taken, ...]
+    setup: tuple[RaceStep, ...]
+    threads: dict[str, tuple[RaceStep, ...]]
+    closing: tuple[RaceStep, ...]
     until: Change | None = None
     direct: bool = True
-    """Of shadow paging: whether each SPTE stands for one gfn, whatever the guest does."""
+    """In shadow paging: whether each SPTE maps a fixed gfn, whatever the guest does."""
 
     def absent(self, profile: Profile) -> str:
-        """Why a kernel with this profile cannot have the race; "" if it can."""
+        """Why the race does not apply to a kernel with this profile; "" if it does."""
         if self.until is not None and profile.has(self.until):
-            return f"what races is gone with {self.until}"
+            return f"the code that races was removed by {self.until}"
         return ""
 
     @property
     def shadow(self) -> bool:
-        """Whether it is a race of shadow paging."""
+        """Whether the race is in shadow paging."""
         return self.modes == (SHADOW,)
 
     @property
-    def form(self) -> Form:
-        """What is done in it, by value."""
-        return Form(
+    def program(self) -> Program:
+        """The options and steps as plain values."""
+        return Program(
             options=dict(self.options),
-            setup=_packed(self.setup),
-            threads={name: _packed(steps) for name, steps in self.threads.items()},
-            closing=_packed(self.closing),
+            setup=_as_values(self.setup),
+            threads={name: _as_values(steps) for name, steps in self.threads.items()},
+            closing=_as_values(self.closing),
         )
 
 
-def _packed(steps: Sequence[Taken]) -> tuple[Packed, ...]:
+def _as_values(steps: Sequence[RaceStep]) -> tuple[Step, ...]:
     return tuple((one.kind, dict(one.arguments)) for one in steps)
 
 
 def label_of(change: Change) -> str:
-    """What a change is called in reports and on the command line."""
+    """The name of a change in reports and on the command line: its commit, or the precaution's name."""
     return change.commit or next(name for name, one in CHANGES.items() if one == change)
 
 
 RACES: dict[str, Race] = {}
-"""Every race by name, in the order in which they are told."""
+"""Every race by name, in the order of registration."""
 
 
 def race(
@@ -221,15 +220,15 @@ def race(
     direct: bool = True,
     **options: int,
 ) -> Callable[[Callable[[RaceBuilder], None]], Race]:
-    """Register a function as a race of its name. ``options`` are those of the VM."""
+    """Register a function as a race with its name. ``options`` are those of the VM."""
 
-    def register(tell: Callable[[RaceBuilder], None]) -> Race:
-        name, description, reason = introduced(tell, RACES)
-        course = RaceBuilder(shadow=tuple(modes) == (SHADOW,))
-        tell(course)
-        if len(course.threads) < 2:
-            raise ValueError(f"{name}: it takes two to race")
-        told = Race(
+    def register(function: Callable[[RaceBuilder], None]) -> Race:
+        name, description, reason = introduced(function, RACES)
+        builder = RaceBuilder(shadow=tuple(modes) == (SHADOW,))
+        function(builder)
+        if len(builder.threads) < 2:
+            raise ValueError(f"{name}: a race needs two threads")
+        RACES[name] = Race(
             name=name,
             description=description,
             reason=reason,
@@ -237,33 +236,32 @@ def race(
             options=check_options(options),
             modes=tuple(modes),
             historic=tuple(historic),
-            setup=tuple(course.first.steps),
-            threads={name: tuple(thread.steps) for name, thread in course.threads.items()},
-            closing=tuple(course.last.steps),
+            setup=tuple(builder.first.steps),
+            threads={name: tuple(thread.steps) for name, thread in builder.threads.items()},
+            closing=tuple(builder.last.steps),
             until=until,
             direct=direct,
         )
-        RACES[name] = told
-        return told
+        return RACES[name]
 
     return register
 
 
 def races(names: Sequence[str]) -> list[Race]:
-    """The races of these names, in the order told; all if none is named.
+    """The races that match ``names``, in the order of registration; all if ``names`` is empty.
 
-    Raises ConformanceError about a name that there is not.
+    Raises ConformanceError if a name matches no race.
     """
     refusal = "no race is called {}; `conformance explore list` names them all, * stands for any text."
     return named(RACES, names, refusal)
 
 
-def library_without(kernel: Kernel, told: Race, change: Change, progress: Callable[[str], None]) -> Path:
-    """A racing KVM of the kernel without a change, as a historic form of the race has it.
+def library_without(kernel: Kernel, of: Race, change: Change, progress: Callable[[str], None]) -> Path:
+    """Build the kernel's racing KVM without ``change``, by the revert in a historic variant of the race.
 
-    Raises ConformanceError if nobody wrote down how to take it out of this kernel.
+    Raises ConformanceError if there is no revert for this kernel.
     """
-    for historic in told.historic:
+    for historic in of.historic:
         reverts = historic.reverts_of(kernel.series)
         if historic.change == change and reverts:
             name = f"without-{re.sub('[^0-9a-zA-Z]+', '-', historic.label)}.patch"
@@ -271,4 +269,4 @@ def library_without(kernel: Kernel, told: Race, change: Change, progress: Callab
                 patch = write_patch(kernel, reverts, place / name)
                 lacking = open_kernel(kernel.selector, [patch], progress=progress)
             return build_kvm(lacking, Cache(), progress, racing=True)
-    raise ConformanceError(f"how to take {change} out of {kernel.title} is not written down.")
+    raise ConformanceError(f"no revert of {change} is known for {kernel.title}.")

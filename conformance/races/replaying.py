@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Replaying a race file: its schedule once more, on the side, and without the fix, that it names."""
+"""Replaying a race file: its schedule, on the side and without the change that it names."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from conformance.errors import ConformanceError
 from conformance.kernels import Cache, expand, open_kernel
 from conformance.model.profiles import profile_of
 from conformance.oracles.kvm.build import build_kvm
-from conformance.races.exploration import Exploration
-from conformance.races.exploration import replay as follow_legs
 from conformance.races.race import RACES, library_without
+from conformance.races.race_file import read
+from conformance.races.run_exploration import Exploration, replay_race
 from conformance.races.run_races import Finding, change_named
-from conformance.races.saved import read
 
-__all__ = ["follow"]
+__all__ = ["replay_file"]
 
 
-def follow(
+def replay_file(
     path: Path, kernels: Sequence[str], patches: Sequence[Path], progress: Callable[[str], None]
 ) -> Finding:
-    """Follow the schedule of a race file; the picture is in the finding, and the promise if one was broken.
+    """Replay the schedule of a race file; the finding has its diagram, and the violation if there is one.
 
-    A kernel is raced without the fix that the file names, if ``patches`` are none. Raises ConformanceError
-    if the file, or what it names, makes no sense, BuildError if the kernel does not compile.
+    The change that the file names is taken out of the kernel unless there are ``patches``. Raises
+    ConformanceError if the file is not valid or names something unknown, BuildError if the kernel does not
+    compile.
     """
-    saved = read(path)
+    race_file = read(path)
     selectors = expand(list(kernels))
     if len(selectors) != 1:
         raise ConformanceError("a race is replayed on one kernel; name one instead of all.")
     kernel = open_kernel(selectors[0], patches, progress=progress)
-    without = tuple(map(change_named, saved.without.split()))
+    without = tuple(map(change_named, race_file.without.split()))
     library = None
-    if saved.on == "kvm" and without and not patches:
-        library = library_without(kernel, RACES[saved.race], without[0], progress)
-    elif saved.on == "kvm":
+    if race_file.on == "kvm" and without and not patches:
+        library = library_without(kernel, RACES[race_file.race], without[0], progress)
+    elif race_file.on == "kvm":
         library = build_kvm(kernel, Cache(), progress, racing=True)
-    contest = Exploration(
-        race=saved.race,
-        mode=saved.mode,
+    exploration = Exploration(
+        race=race_file.race,
+        mode=race_file.mode,
         profile=profile_of(kernel.release),
         library=library,
         without=() if library else without,
-        wanted=saved.breaks,
-        legs=saved.legs,
+        invariant=race_file.breaks,
+        segments=race_file.segments,
     )
-    outcome = follow_legs(contest)
+    outcome = replay_race(exploration)
     if outcome.lacking is not None:
         raise outcome.lacking
     if outcome.trouble:
         raise ConformanceError(f"{path} cannot be replayed: {outcome.trouble}.")
-    return Finding(saved, outcome, f"{saved.race} {saved.mode} on {saved.on}")
+    return Finding(race_file, outcome, f"{race_file.race} {race_file.mode} on {race_file.on}")

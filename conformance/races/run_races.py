@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A whole run of races: today's form must break no promise, each historic one the one that is named."""
+"""A run of races: which explorations a plan comes to, and whether each ends as expected.
+
+The current variant of a race must violate no invariant, a historic variant the one that is named with it.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +21,11 @@ from conformance.model.changes import CHANGES, Change
 from conformance.model.changes import RACES as RACING_CHANGES
 from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.kvm.build import CannotBuild, build_kvm
-from conformance.races.exploration import Exploration, Outcome, hold
-from conformance.races.picture import as_html, as_text
+from conformance.races.diagram import as_html, as_text
+from conformance.races.invariants import NO_CRASH
 from conformance.races.race import SHADOW, SIDES, Historic, Race, label_of, library_without, races
-from conformance.races.saved import Saved
+from conformance.races.race_file import RaceFile
+from conformance.races.run_exploration import Exploration, Outcome, explore_race
 from conformance.sandbox.processes import Ended
 from conformance.scenarios.story import TDP_MODES
 from conformance.workers import workers
@@ -32,10 +36,10 @@ LIMITS = (
     "Memory is sequentially consistent here; the host's memory management, the processor with its TLB, and "
     "interrupts are ours. Threads switch only before accesses to memory that they share."
 )
-"""What no schedule of ours can show."""
+"""The limits of what a race can show, printed after each run."""
 
 SCHEDULES = 20_000
-"""How many schedules of a race are run if no other number is asked for."""
+"""The default number of schedules of a race."""
 
 Progress = Callable[[str], None]
 Advance = Callable[[Result], None]
@@ -45,10 +49,9 @@ Advance = Callable[[Result], None]
 class RacePlan:
     """What to explore.
 
-    ``kernels`` are selectors, ``names`` globs on races, ``on`` sides (none: both), ``modes`` names (none:
-    all). ``without`` are changes that the model lacks. With these or with ``patches`` only that form is
-    explored, and any broken promise is a finding. ``schedules`` bounds each exploration, ``seed`` makes it
-    random.
+    ``kernels`` are selectors, ``names`` globs on races, ``on`` sides (empty: both), ``modes`` names (empty:
+    all). ``without`` are changes that the model lacks. With these or with ``patches`` only that variant is
+    explored, and any violation is a finding. ``schedules`` bounds each exploration, ``seed`` makes it random.
     """
 
     kernels: tuple[str, ...] = ()
@@ -60,44 +63,44 @@ class RacePlan:
     schedules: int = SCHEDULES
     seed: int | None = None
     jobs: int = 2
-    today: bool = True
-    """Whether today's forms are explored, too, or only the historic ones."""
+    current: bool = True
+    """Whether the current variants are explored, or only the historic ones."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A schedule that was found or followed, as it can be saved, and its picture.
+    """A schedule that was found or replayed, with its diagram. ``series`` is the kernel's."""
 
-    ``series`` is the kernel's.
-    """
-
-    saved: Saved
+    race_file: RaceFile
     outcome: Outcome
     title: str
     series: str | None = None
 
-    def picture(self) -> list[str]:
-        """The picture, in lines."""
-        return as_text(self.outcome.threads, self.outcome.drawn, dict(self.outcome.sptes), self._end)
+    def diagram(self) -> list[str]:
+        """The lines of the diagram."""
+        return as_text(self.outcome.threads, self.outcome.interactions, dict(self.outcome.sptes), self._end)
 
     def page(self) -> str:
-        """The picture as a page."""
+        """The diagram as an HTML page."""
         return as_html(
-            self.title, self.outcome.threads, self.outcome.drawn, dict(self.outcome.sptes), self._end
+            self.title, self.outcome.threads, self.outcome.interactions, dict(self.outcome.sptes), self._end
         )
 
     def lines(self) -> list[str]:
-        """A race file's lines, the picture behind the schedule."""
-        return self.saved.lines(self.picture())
+        """The lines of the race file, the diagram after the schedule."""
+        return self.race_file.lines(self.diagram())
 
     def text(self) -> str:
-        """The race file."""
+        """The text of the race file."""
         return "\n".join(self.lines()) + "\n"
 
     @property
     def _end(self) -> str:
-        breach = self.outcome.breach
-        return f"broken: {breach.promise}: {breach.how}" if breach else "no promise is broken"
+        violation = self.outcome.violation
+        if violation is None:
+            return "no invariant is violated"
+        # "broken" stands in golden race files.
+        return f"broken: {violation.invariant}: {violation.how}"
 
 
 def _name(race: str, historic: Historic | None) -> str:
@@ -106,9 +109,9 @@ def _name(race: str, historic: Historic | None) -> str:
 
 @dataclass(frozen=True)
 class _Task:
-    """A contest with what is expected of it: a promise that must be broken, or none."""
+    """An exploration; with a ``historic`` variant the invariant of that must be violated, else none."""
 
-    contest: Exploration
+    exploration: Exploration
     side: str
     historic: Historic | None
     series: str | None
@@ -116,12 +119,12 @@ class _Task:
 
     @property
     def name(self) -> str:
-        """What reports call this form of the race."""
-        return _name(self.contest.race, self.historic)
+        """The name of this variant in reports."""
+        return _name(self.exploration.race, self.historic)
 
 
 def change_named(name: str) -> Change:
-    """The change of this name or commit. Raises ConformanceError about one that there is not."""
+    """The change of this name, title or commit. Raises ConformanceError if there is none."""
     known = {**CHANGES, **RACING_CHANGES}
     for constant, change in known.items():
         if name in (constant, change.title) or (
@@ -130,16 +133,16 @@ def change_named(name: str) -> Change:
             return change
     raise ConformanceError(
         f"there is no change {name}; races can do without {', '.join(RACING_CHANGES)}, "
-        "and without any commit of the registry."
+        "and without any commit in the registry of changes."
     )
 
 
 def run(
     plan: RacePlan, *, progress: Progress, advance: Advance | None = None
 ) -> tuple[Report, list[Finding]]:
-    """Carry out a plan: the report, and every bad schedule that was found, expected or not.
+    """Carry out a plan: the report, and every violation that was found, expected or not.
 
-    Raises ConformanceError if the plan names what there is not.
+    Raises ConformanceError if the plan names a race, mode or change that does not exist.
     """
     start = time.monotonic()
     chosen = races(plan.names)
@@ -148,26 +151,27 @@ def run(
         if mode not in (*TDP_MODES, SHADOW):
             raise ConformanceError(f"no race has mode {mode}; there are {', '.join((*TDP_MODES, SHADOW))}.")
     if without and plan.on == ("kvm",):
-        raise ConformanceError("--without is for the model; take a fix out of the kernel with --patch.")
+        raise ConformanceError("--without is for the model; take a change out of a kernel with --patch.")
     reports: list[KernelReport] = []
     found: list[Finding] = []
     selectors = expand(list(plan.kernels))
-    owed: list[_Task] = []
+    pending: list[_Task] = []
     try:
         with workers(plan.jobs) as pool:
             for selector in selectors:
                 began = time.monotonic()
                 report, tasks = _prepare(selector, plan, chosen, without, progress)
                 reports.append(report)
-                owed = list(tasks)
+                pending = list(tasks)
                 running: list[tuple[_Task, Future[Outcome]]] = [
-                    (task, pool.submit(hold, task.contest)) for task in tasks
+                    (task, pool.submit(explore_race, task.exploration)) for task in tasks
                 ]
                 progress(f"{report.title}: exploring")
                 for task, future in running:
                     outcome = future.result()
-                    owed.remove(task)
-                    finding = _find(task, outcome) if outcome.breach is not None and outcome.legs else None
+                    pending.remove(task)
+                    shown = outcome.violation is not None and outcome.segments
+                    finding = _find(task, outcome) if shown else None
                     result = _judged(task, outcome, finding)
                     report.results.append(result)
                     if finding is not None:
@@ -178,8 +182,8 @@ def run(
                 report.seconds = time.monotonic() - began
     except Ended as ended:
         why = f"not reached: {ended}"
-        for task in owed:
-            place = task.name, task.side, task.side, task.contest.mode
+        for task in pending:
+            place = task.name, task.side, task.side, task.exploration.mode
             reports[-1].results.append(Result(*place, Verdict.MISS, reason=why))
         for selector in selectors[len(reports) :]:
             reports.append(KernelReport(selector, selector, "", error=f"{selector}: {why}."))
@@ -189,7 +193,7 @@ def run(
 def _prepare(
     selector: str, plan: RacePlan, chosen: Sequence[Race], without: tuple[Change, ...], progress: Progress
 ) -> tuple[KernelReport, list[_Task]]:
-    """A kernel's report, still empty but for what is skipped, and what is to be explored."""
+    """A kernel's report, with SKIPs only so far, and the tasks to explore."""
     title = " + ".join([selector, *(patch.name for patch in plan.patches)])
     try:
         kernel = open_kernel(selector, plan.patches, progress=progress)
@@ -210,22 +214,22 @@ def _prepare(
         return KernelReport(selector, title, "", error=str(error)), []
     profile = profile_of(kernel.release)
     tasks: list[_Task] = []
-    for told in chosen:
-        absent = told.absent(profile)
+    for race in chosen:
+        absent = race.absent(profile)
         if absent:
-            report.results.append(Result(told.name, "-", "-", "-", Verdict.SKIP, reason=absent))
+            report.results.append(Result(race.name, "-", "-", "-", Verdict.SKIP, reason=absent))
             continue
         for side in plan.on or SIDES:
             if side == "kvm" and library is None:
                 continue
             if side == "model" and plan.patches and not without:
                 continue
-            tasks += _of_race(told, side, kernel, library, profile, plan, without, report, progress)
+            tasks += _of_race(race, side, kernel, library, profile, plan, without, report, progress)
     return report, tasks
 
 
 def _of_race(
-    told: Race,
+    race: Race,
     side: str,
     kernel: Kernel,
     library: Path | None,
@@ -235,20 +239,20 @@ def _of_race(
     report: KernelReport,
     progress: Progress,
 ) -> Iterator[_Task]:
-    """All forms and modes of a race on one side; what there is not is skipped in the report."""
-    modes = [mode for mode in told.modes if not plan.modes or mode in plan.modes]
-    if side == "kvm" and told.shadow:
+    """The tasks for all variants and modes of a race on one side; SKIPs go into the report."""
+    modes = [mode for mode in race.modes if not plan.modes or mode in plan.modes]
+    if side == "kvm" and race.shadow:
         if modes:
             report.results.append(
                 Result(
-                    told.name, side, "-", SHADOW, Verdict.SKIP, reason="shadow paging on the kernel is coming"
+                    race.name, side, "-", SHADOW, Verdict.SKIP, reason="shadow paging on the kernel is coming"
                 )
             )
         return
     patches = [word for patch in plan.patches for word in ("--patch", str(patch))]
     arguments = ("--kernel", kernel.selector, *patches, *kernel.compiler.arguments)
     base = Exploration(
-        race=told.name,
+        race=race.name,
         mode="",
         profile=profile,
         library=library if side == "kvm" else None,
@@ -256,82 +260,94 @@ def _of_race(
         limit=plan.schedules,
         seed=plan.seed,
     )
-    for mode in modes if plan.today else ():
+    for mode in modes if plan.current else ():
         yield _Task(replace(base, mode=mode), side, None, kernel.series, arguments)
     if plan.patches or without:
         return
-    for historic in told.historic:
+    for historic in race.historic:
         own = [mode for mode in modes if not historic.modes or mode in historic.modes]
-        why = historic.unseen(profile, str(kernel.series) if side == "kvm" else None)
+        why = historic.inapplicable(profile, str(kernel.series) if side == "kvm" else None)
         if why:
-            name = _name(told.name, historic)
+            name = _name(race.name, historic)
             report.results.append(Result(name, side, side, "-", Verdict.SKIP, reason=why))
             continue
         old = base
         if side == "kvm":
-            old = replace(old, library=library_without(kernel, told, historic.change, progress))
+            old = replace(old, library=library_without(kernel, race, historic.change, progress))
         else:
             old = replace(old, without=(historic.change,))
         for mode in own:
-            contest = replace(old, mode=mode, wanted=historic.promise.name)
-            yield _Task(contest, side, historic, kernel.series, arguments)
+            exploration = replace(old, mode=mode, invariant=historic.invariant.name)
+            yield _Task(exploration, side, historic, kernel.series, arguments)
 
 
 def _find(task: _Task, outcome: Outcome) -> Finding:
-    """A bad schedule with all that is needed to show it again."""
-    contest = task.contest
-    breach = outcome.breach
-    assert breach is not None
-    without = task.historic.label if task.historic else " ".join(map(label_of, contest.without))
-    saved = Saved(contest.race, task.side, contest.mode, without, breach.promise, outcome.legs)
-    return Finding(saved, outcome, f"{task.name}, {contest.mode}, on {task.side}", task.series)
+    """A violation with all that is needed to replay it."""
+    exploration = task.exploration
+    violation = outcome.violation
+    assert violation is not None
+    without = task.historic.label if task.historic else " ".join(map(label_of, exploration.without))
+    race_file = RaceFile(
+        race=exploration.race,
+        on=task.side,
+        mode=exploration.mode,
+        without=without,
+        breaks=violation.invariant,
+        segments=outcome.segments,
+    )
+    return Finding(race_file, outcome, f"{task.name}, {exploration.mode}, on {task.side}", task.series)
 
 
 def _judged(task: _Task, outcome: Outcome, finding: Finding | None) -> Result:
-    """A result: a promise must be broken where that is expected, and nowhere else."""
-    contest, explored, breach = task.contest, outcome.explored, outcome.breach
+    """The result of a task.
+
+    PASS if a historic variant violated its invariant, and if the current variant violated none; else FAIL.
+    """
+    exploration, explored, violation = task.exploration, outcome.explored, outcome.violation
 
     def result(verdict: Verdict, reason: str, found: Counterexample | None = None) -> Result:
         return Result(
             task.name,
             task.side,
             task.side,
-            contest.mode,
+            exploration.mode,
             verdict,
             explored.schedules,
             explored.seconds,
             reason,
             found,
-            explored.numbers if breach is None and not outcome.trouble and not outcome.lacking else None,
+            explored.numbers if violation is None and not outcome.trouble and not outcome.lacking else None,
         )
 
     if outcome.lacking is not None:
         return unjudged(result(Verdict.ERROR, ""), outcome.lacking)
     if outcome.trouble:
         return result(Verdict.ERROR, outcome.trouble)
-    if task.historic is not None and breach is None:
-        return result(Verdict.FAIL, f"no schedule breaks '{task.historic.promise}': {explored.bounds}")
-    if task.historic is not None and breach is not None and breach.promise == task.historic.promise.name:
-        return result(Verdict.PASS, f"breaks '{breach.promise}', as it must: {breach.how}")
-    if breach is None:
-        return result(Verdict.PASS, f"no promise is broken: {explored.bounds}")
-    words = ["explore", "run", contest.race, "--on", task.side, "--mode", contest.mode, *task.arguments]
-    words += [word for one in contest.without for word in ("--without", label_of(one))]
-    words += ["--schedules", str(contest.limit)] if contest.limit != SCHEDULES else []
-    words += ["--seed", str(contest.seed)] if contest.seed is not None else []
+    expected = task.historic.invariant.name if task.historic is not None else None
+    if violation is None and expected is not None:
+        return result(Verdict.FAIL, f"no schedule violates '{expected}': {explored.bounds}")
+    if violation is None:
+        return result(Verdict.PASS, f"no invariant is violated: {explored.bounds}")
+    if violation.invariant == expected:
+        return result(Verdict.PASS, f"violates '{expected}', as it must: {violation.how}")
+    words = ["explore", "run", exploration.race, "--on", task.side]
+    words += ["--mode", exploration.mode, *task.arguments]
+    words += [word for one in exploration.without for word in ("--without", label_of(one))]
+    words += ["--schedules", str(exploration.limit)] if exploration.limit != SCHEDULES else []
+    words += ["--seed", str(exploration.seed)] if exploration.seed is not None else []
     again = shlex.join(["conformance", *words])
     return result(
         Verdict.FAIL,
-        f"'{breach.promise}' is broken, after {explored.schedules} schedules",
+        f"'{violation.invariant}' is violated, after {explored.schedules} schedules",
         Counterexample(
             inputs={},
             decoded={},
-            kernel={breach.promise: breach.how},
-            model={breach.promise: "it never happens"},
+            kernel={violation.invariant: violation.how},
+            model={violation.invariant: "holds under every schedule"},
             again=again,
-            crash=breach.how if breach.promise == "nothing crashes" else None,
-            steps=tuple(map(str, outcome.legs)),
-            details=tuple(finding.picture()) if finding is not None else (),
-            sides=("kernel" if task.side == "kvm" else "model", "promise"),
+            crash=violation.how if violation.invariant == NO_CRASH.name else None,
+            steps=tuple(map(str, outcome.segments)),
+            details=tuple(finding.diagram()) if finding is not None else (),
+            sides=("kernel" if task.side == "kvm" else "model", "invariant"),
         ),
     )

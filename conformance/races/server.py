@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Servers, each for one library, in which kernel code races; kept for reuse.
+"""Worker processes, each with one library, in which kernel code races; idle ones are kept for reuse.
 
-The other end is worker.py. Nothing that comes from there is trusted, see wire.py.
+worker.py is what runs in them. What they send is untrusted, see wire_format.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from conformance.oracles.kvm.interface import Exchange
 from conformance.oracles.kvm.race_interface import Shared
 from conformance.races import worker
 from conformance.races.tasks import Outcome
-from conformance.races.wire import NotAnOutcome, Request, read_choices, read_outcome
+from conformance.races.wire_format import MalformedOutcome, Request, read_choices, read_outcome
 from conformance.sandbox.policy import GIB
 from conformance.sandbox.watching import Bounds
 
@@ -25,12 +25,12 @@ __all__ = ["Server", "borrow", "close_idle", "give_back"]
 WORKER = Path(worker.__file__)
 
 _MEMORY = 6 * GIB
-"""Bytes of address space: the machine's memory, as much again for what is shared, and the explorer's."""
+"""Bytes of address space of a worker: guest memory, shared memory of the same size, and the explorer."""
 _NOT_AN_ANSWER = "wrote what is not an answer"
 
 
 class Server:
-    """A conversation about races, of which there is one at a time. Lacking if there can be none."""
+    """A worker process, which performs one task at a time. Raises Lacking if it cannot be started."""
 
     def __init__(self, library: Path) -> None:
         self.key = library
@@ -42,14 +42,14 @@ class Server:
         self._shared = Shared.from_buffer(self._conversation.memory, ctypes.sizeof(Exchange))
 
     def perform(self, request: Request) -> Outcome:
-        """Have a task done. Raises KernelDied if kernel code breaks off, and Lacking."""
+        """Have a task performed. Raises KernelDied if kernel code ends or hangs the worker, and Lacking."""
         self._clear()
         self._conversation.begin(request.written())
         bounds = bounds_of(request.patience)
         outcome: Outcome | None = None
         try:
-            outcome = self._heard(request, bounds)
-            # That is the last word.
+            outcome = self._receive(request, bounds)
+            # Nothing may follow the outcome.
             self._conversation.hear(bounds)
             raise self._conversation.broken(_NOT_AN_ANSWER)
         except Ended as ended:
@@ -60,49 +60,49 @@ class Server:
             raise KernelDied(*failure_of(problem)) from None
 
     def choices(self, threads: int) -> tuple[int, ...]:
-        """The threads that were chosen in the last schedule, in order; none if that cannot be known."""
+        """The threads of the last schedule, in order; empty if the shared memory holds no valid schedule."""
         return read_choices(self._shared.choices[: self._shared.nr_choices], threads)
 
-    def _heard(self, request: Request, bounds: Bounds) -> Outcome:
-        """What is answered, after signs of life."""
-        begun = 0
-        while type(heard := self._conversation.hear(bounds)) is int and heard > begun:
-            begun = heard
+    def _receive(self, request: Request, bounds: Bounds) -> Outcome:
+        """The outcome, after any number of heartbeats."""
+        started = 0
+        while type(heard := self._conversation.hear(bounds)) is int and heard > started:
+            started = heard
         try:
             return read_outcome(heard, request)
-        except NotAnOutcome:
+        except MalformedOutcome:
             raise self._conversation.broken(_NOT_AN_ANSWER) from None
 
     def _clear(self) -> None:
-        """Forget the last race."""
+        """Clear the shared memory before a task."""
         ctypes.memset(ctypes.addressof(self._exchange), 0, Exchange.words.offset)
         self._exchange.kept.asked = 0
         ctypes.memset(ctypes.addressof(self._shared), 0, ctypes.sizeof(Shared))
 
     @property
     def usable(self) -> bool:
-        """Whether there can be another race."""
+        """Whether the worker can perform another task."""
         return not self._conversation.gone and not self._conversation.alive
 
     def close(self) -> None:
-        """End the processes."""
+        """End the worker process."""
         self._conversation.close()
 
 
 def borrow(library: Path) -> Server:
-    """A server in which nothing races at the moment, idle or new. Raises Lacking if there can be none."""
+    """An idle server for ``library``, or a new one. Raises Lacking if it cannot be started."""
     return _idle.take(library) or Server(library)
 
 
 def give_back(server: Server) -> None:
-    """Keep a server for reuse, if it can be used again."""
+    """Keep a server for reuse, if it is usable."""
     _idle.put(server)
 
 
 def close_idle() -> None:
-    """End the servers that are kept for reuse."""
+    """End the idle servers."""
     _idle.close()
 
 
 _idle: Idle[Server] = Idle(2)
-"""For today's kernel, and for one without a fix."""
+"""Two: for the kernel as it is, and for a historic variant."""

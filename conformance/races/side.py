@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the two sides of a race have in common: endings in the words of promises."""
+"""The Subject that both sides share: adapts racing machines, and turns their results into an Execution."""
 
 from __future__ import annotations
 
@@ -7,37 +7,37 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from conformance.races.subject import Ending, Memslot, Spte
+from conformance.races.subject import Execution, Memslot, Spte
 
 __all__ = ["Side"]
 
 
 class Side:
-    """A subject, made of threads that race.
+    """A Subject made of a racing machine.
 
-    ``racing`` is a RacingMachine, a RacingShadow or a RacingKvm. ``destroyed``: the last step destroys the
-    VM. ``memslots`` and ``tells_dirty`` are those of an Ending.
+    ``racing`` is a RacingMachine, a RacingShadow or a RacingKvm. ``destroyed`` says whether the last closing
+    step destroys the VM. ``memslots`` and ``reports_dirty`` are copied into each Execution.
     """
 
     def __init__(
-        self, racing: Any, *, memslots: tuple[Memslot, ...], destroyed: bool, tells_dirty: bool
+        self, racing: Any, *, memslots: tuple[Memslot, ...], destroyed: bool, reports_dirty: bool
     ) -> None:
         self.threads: Sequence[str] = racing.threads
         self._racing = racing
         self._memslots = memslots
         self._destroyed = destroyed
-        self._tells_dirty = tells_dirty
-        # These are called for each access: there shall be nothing in between.
+        self._reports_dirty = reports_dirty
+        # Called for each access: bound directly, without a call in between.
         self.begin = racing.begin
         self.pending: Any = racing.pending
-        self.ready = racing.ready
+        self.enabled = racing.ready
         self.advance = racing.advance
         self.peek = racing.peek
 
     def name(self, thread: int) -> str:
         """As Subject.name()."""
-        told: str = self._racing.name(thread)
-        return told.removeprefix(f"{self.threads[thread]}: ")
+        name: str = self._racing.name(thread)
+        return name.removeprefix(f"{self.threads[thread]}: ")
 
     def spte(self, thread: int) -> Spte | None:
         """As Subject.spte()."""
@@ -47,19 +47,21 @@ class Side:
         level, gfn, *_, value = found
         return Spte(level, gfn, value)
 
-    def finish(self) -> Ending:
+    def finish(self) -> Execution:
         """As Subject.finish()."""
-        stuck = [name for t, name in enumerate(self.threads) if self.pending(t) is not None]
-        if stuck:
-            # The closing steps would wait for locks that no thread will ever give back.
-            return Ending(events=self._events_so_far(), stuck=tuple(stuck), memslots=self._memslots)
+        deadlocked = [name for t, name in enumerate(self.threads) if self.pending(t) is not None]
+        if deadlocked:
+            # The closing steps would block on locks that the threads hold.
+            return Execution(
+                events=self._events_so_far(), deadlocked=tuple(deadlocked), memslots=self._memslots
+            )
         found = self._racing.finish()
-        return Ending(
+        return Execution(
             events=tuple(found.events),
             complaints=tuple(found.complaints),
             memslots=self._memslots,
             dirty=found.dirty,
-            tells_dirty=self._tells_dirty,
+            reports_dirty=self._reports_dirty,
             leaked=_leaked(found, self._destroyed),
         )
 
@@ -68,7 +70,7 @@ class Side:
 
 
 def _leaked(found: Any, destroyed: bool) -> tuple[int, ...]:
-    """What destroying the VM left, if that was the last step."""
+    """What the last closing step left, if that destroyed the VM; else empty."""
     if hasattr(found, "outcomes"):
         return tuple(found.outcomes[-1]) if destroyed else ()
     *_, last = ("", *(event[2] for event in found.events if event[:2] == ("step", "closing")))

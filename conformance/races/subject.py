@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What an explorer drives: threads that stop before each access to what they share.
+"""The system under test as the explorer sees it: threads that stop before each access to shared state.
 
-Both sides, the model's machine and a real KVM, are subjects. Only these words pass between them and
-the explorer, so that neither knows how it is explored.
+The model's machine and a real KVM both implement Subject. The explorer knows nothing else of either, and
+they know nothing of how schedules are chosen.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any, NamedTuple, Protocol
 
 from conformance.oracles.kvm.race_interface import Access
 
-__all__ = ["Access", "Ending", "Memslot", "Op", "Spte", "Subject", "conflict"]
+__all__ = ["Access", "Execution", "Memslot", "Op", "Spte", "Subject", "conflict"]
 
 
 Op = tuple[int, int]
-"""An access and its object: the same object means the same thing to every thread."""
+"""The kind of an access, and the object accessed. Every thread has the same number for an object."""
 
 _WRITES = frozenset({Access.WRITE, Access.RMW})
 _ACQUIRES = frozenset({Access.LOCK, Access.LOCK_SHARED, Access.WAIT})
 
 
 def conflict(one: Op, other: Op) -> bool:
-    """Whether it matters which of two threads' next accesses comes first.
+    """Whether two operations of different threads are dependent: their order may matter.
 
-    To release a lock never does: who waits for it cannot go on before.
+    Releasing a lock depends on nothing: a thread that waits for the lock is not enabled before.
     """
     if one[1] != other[1]:
         return False
@@ -42,7 +42,7 @@ def conflict(one: Op, other: Op) -> bool:
 
 @dataclass(frozen=True)
 class Memslot:
-    """Guest memory that the setup of a race leaves: its number, its frames, and whether writes are logged."""
+    """A memslot present when the threads start: its number, its gfns, and whether writes are logged."""
 
     id: int
     gfn: int
@@ -51,43 +51,43 @@ class Memslot:
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How a schedule ended: what promises are judged by.
+class Execution:
+    """What was observed of one schedule; invariants are checked on it.
 
-    ``events`` are, in order, ("access", vcpu, gfn, kind, pfn); of the host's frames ("released", pfn),
-    ("taken", pfn) again, ("protected", pfn), ("writable", pfn) again; of userspace ("logged", slot, gfns),
-    ("cleared", slot, ...), ("slot gone", slot); and ("step", thread, text).
+    ``events`` are, in order, ("access", vcpu, gfn, kind, pfn); for host frames ("released", pfn), ("taken",
+    pfn) when the frame is in use again, ("protected", pfn), ("writable", pfn); for userspace ("logged", slot,
+    gfns), ("cleared", slot, ...), ("slot gone", slot); and ("step", thread, text).
 
-    ``complaints`` are WARNs and what lockdep and the memory checks said, ``stuck`` the threads that could
-    not on, ``died`` how kernel code ended the process, "" if it did not. ``dirty`` are the frames that
-    the host was told of; where ``tells_dirty`` is False it is told when a page is mapped, not when it is
-    lost. ``leaked`` are objects, pages and references to the host's pages that outlived the VM, if it was
-    destroyed in the end.
+    ``complaints`` are WARNs and the reports of lockdep and of the memory checks, ``deadlocked`` the threads
+    that were blocked when no thread was enabled, ``crash`` how kernel code ended its process, or "".
+    ``dirty`` are the frames that were reported dirty to the host. ``reports_dirty`` is False if the kernel
+    reports a frame dirty when it maps it, not when it unmaps it. ``leaked`` counts the objects, pages and
+    references to host pages that are left after the VM was destroyed; empty if it was not destroyed.
     """
 
     events: tuple[tuple[Any, ...], ...] = ()
     complaints: tuple[str, ...] = ()
-    stuck: tuple[str, ...] = ()
-    died: str = ""
+    deadlocked: tuple[str, ...] = ()
+    crash: str = ""
     memslots: tuple[Memslot, ...] = ()
     dirty: frozenset[int] = frozenset()
-    tells_dirty: bool = False
+    reports_dirty: bool = False
     leaked: tuple[int, ...] = ()
 
     def slot_of(self, gfn: int) -> int | None:
-        """The number of the memslot that backed ``gfn`` before the race."""
+        """The number of the memslot that backed ``gfn`` when the threads started."""
         for slot in self.memslots:
             if slot.gfn <= gfn < slot.gfn + slot.npages:
                 return slot.id
         return None
 
     def is_logged(self, gfn: int) -> bool:
-        """Whether writes to ``gfn`` were logged when the race began."""
+        """Whether writes to ``gfn`` were logged when the threads started."""
         return any(slot.logged and slot.gfn <= gfn < slot.gfn + slot.npages for slot in self.memslots)
 
 
 class Spte(NamedTuple):
-    """An SPTE of the tables: where it stands, and what is in it now."""
+    """An SPTE: the level and gfn of its entry, and its current value."""
 
     level: int
     gfn: int
@@ -95,32 +95,32 @@ class Spte(NamedTuple):
 
 
 class Subject(Protocol):
-    """Threads that can be run access by access, and put back to where they began."""
+    """Threads that run one access at a time, and can be reset."""
 
     @property
     def threads(self) -> Sequence[str]:
-        """Their names."""
+        """The names of the threads; elsewhere a thread is its index here."""
 
     def begin(self) -> None:
-        """Back to the beginning: every thread stands before its first access."""
+        """Reset: restore the state after the setup, with every thread before its first access."""
 
     def pending(self, thread: int) -> Op | None:
-        """What the thread does when it goes on; None if it has ended."""
+        """The thread's next operation; None if it has ended."""
 
-    def ready(self, thread: int) -> bool:
-        """Whether it can go on: it has not ended, and waits for nothing."""
+    def enabled(self, thread: int) -> bool:
+        """Whether the thread can run: it has not ended and is not blocked."""
 
     def advance(self, thread: int) -> None:
-        """Let it do what it was about to do, and run to its next access."""
+        """Perform the thread's pending operation, and run it up to the next one."""
 
     def name(self, thread: int) -> str:
-        """What it is about to do, for people: ``fast_page_fault reads spte 4K gfn=0x10``."""
+        """The pending operation as text: ``fast_page_fault reads spte 4K gfn=0x10``."""
 
     def spte(self, thread: int) -> Spte | None:
-        """The SPTE that it is about to access, if it is one."""
+        """The SPTE that the pending operation accesses; None if it accesses something else."""
 
     def peek(self, name: int) -> int:
-        """What is in the object of that name now, if that is an SPTE."""
+        """The current value of the object ``name``, which is an SPTE."""
 
-    def finish(self) -> Ending:
-        """The end of a schedule: if all threads have ended, the closing steps are taken one by one."""
+    def finish(self) -> Execution:
+        """The execution. If all threads have ended, the closing steps are run first."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is done with a subject, on either side: explore it, follow a schedule, draw a schedule."""
+"""The tasks that run on a subject, on either side: explore it, replay a schedule, trace a schedule."""
 
 from __future__ import annotations
 
@@ -7,95 +7,97 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from conformance.oracles.lacking import Lacking
-from conformance.races.exploring import Breach, Explored, explore
-from conformance.races.invariants import PROMISES, broken
-from conformance.races.moments import Moment, moments
-from conformance.races.schedule import Leg, legs_of, run_legs
-from conformance.races.shortening import fewest_switches
-from conformance.races.subject import Ending, Subject
+from conformance.races.explorer import Explored, Violation, explore
+from conformance.races.interactions import Interaction, interactions
+from conformance.races.invariants import INVARIANTS, violations
+from conformance.races.minimising import minimise
+from conformance.races.schedule import Segment, run_segments, segments_of
+from conformance.races.subject import Execution, Subject
 
-__all__ = ["DRAW", "EXPLORE", "REPLAY", "Outcome", "Task", "perform"]
+__all__ = ["EXPLORE", "REPLAY", "TRACE", "Outcome", "Task", "perform"]
 
-SHORTENING = 4000
-"""How many schedules may be tried to find a shorter one."""
+MINIMISING = 4000
+"""How many schedules are run to minimise one."""
 
-EXPLORE, REPLAY, DRAW = "explore", "replay", "draw"
+EXPLORE, REPLAY, TRACE = "explore", "replay", "trace"
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be done.
+    """A task.
 
-    To EXPLORE: up to ``limit`` schedules, random ones with a ``seed``, for the ``wanted`` promise, or any if
-    that is empty. To REPLAY: the ``legs``. To DRAW: the ``choices``, as far as they go.
+    EXPLORE runs up to ``limit`` schedules, random ones if there is a ``seed``, until one violates
+    ``invariant``, or any invariant if that is empty. REPLAY runs the ``segments``. TRACE runs the
+    ``choices``, a prefix of a schedule, for its diagram.
     """
 
     kind: str
-    wanted: str = ""
+    invariant: str = ""
     limit: int = 0
     seed: int | None = None
-    legs: tuple[Leg, ...] = ()
+    segments: tuple[Segment, ...] = ()
     choices: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it. If a promise was broken: the schedule, its picture, and its SPTEs in words.
+    """The outcome of a task: if an invariant was violated, with the schedule and what a diagram shows.
 
-    ``trouble`` says why there is no outcome; ``lacking`` does if the suite or the system lacks something.
+    ``sptes`` are the SPTEs of the interactions with their decoded text. ``trouble`` says why the task failed;
+    ``lacking`` says it if the suite or the system lacks something.
     """
 
     explored: Explored = field(default_factory=Explored)
     threads: tuple[str, ...] = ()
-    legs: tuple[Leg, ...] = ()
-    drawn: tuple[Moment, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    interactions: tuple[Interaction, ...] = ()
     sptes: tuple[tuple[int, str], ...] = ()
     trouble: str = ""
     lacking: Lacking | None = None
 
     @property
-    def breach(self) -> Breach | None:
-        """The promise that was broken."""
-        return self.explored.breach
+    def violation(self) -> Violation | None:
+        """The violation that was found."""
+        return self.explored.violation
 
 
 def perform(task: Task, subject: Subject) -> Outcome:
-    """Do it. The SPTEs of the outcome are not in words yet."""
+    """Perform a task. The ``sptes`` of the outcome are left empty."""
     if task.kind == EXPLORE:
         return _explored(task, subject)
     if task.kind == REPLAY:
         return _replayed(task, subject)
-    return _drawn(subject, Explored(), task.choices)
+    return _traced(subject, Explored(), task.choices)
 
 
 def _explored(task: Task, subject: Subject) -> Outcome:
-    explored = explore(subject, task.limit, task.seed, PROMISES.get(task.wanted))
-    breach = explored.breach
-    if breach is None:
+    explored = explore(subject, task.limit, task.seed, INVARIANTS.get(task.invariant))
+    violation = explored.violation
+    if violation is None:
         return Outcome(explored, tuple(subject.threads))
 
-    def breaks(ending: Ending) -> bool:
-        return any(promise.name == breach.promise for promise, _ in broken(ending))
+    def violates(execution: Execution) -> bool:
+        return any(invariant.name == violation.invariant for invariant, _ in violations(execution))
 
-    choices = fewest_switches(subject, breach.choices, breaks, SHORTENING)
-    legs = legs_of(subject, choices)
-    _, ending = run_legs(subject, legs)
-    how = [how for promise, how in broken(ending) if promise.name == breach.promise]
-    explored.breach = replace(breach, how=how[0] if how else breach.how, choices=tuple(choices))
-    return _drawn(subject, explored, choices)
+    choices = minimise(subject, violation.choices, violates, MINIMISING)
+    segments = segments_of(subject, choices)
+    _, execution = run_segments(subject, segments)
+    how = [how for invariant, how in violations(execution) if invariant.name == violation.invariant]
+    explored.violation = replace(violation, how=how[0] if how else violation.how, choices=tuple(choices))
+    return _traced(subject, explored, choices)
 
 
 def _replayed(task: Task, subject: Subject) -> Outcome:
-    choices, ending = run_legs(subject, task.legs)
+    choices, execution = run_segments(subject, task.segments)
     explored = Explored(differing=1, accesses=len(choices))
-    found = {promise.name: how for promise, how in broken(ending)}
-    for name in [task.wanted, *found]:
+    found = {invariant.name: how for invariant, how in violations(execution)}
+    for name in [task.invariant, *found]:
         if name in found:
-            explored.breach = Breach(name, found[name], tuple(choices))
+            explored.violation = Violation(name, found[name], tuple(choices))
             break
-    return _drawn(subject, explored, choices)
+    return _traced(subject, explored, choices)
 
 
-def _drawn(subject: Subject, explored: Explored, choices: Sequence[int]) -> Outcome:
-    legs, drawn = legs_of(subject, choices), moments(subject, choices)
-    return Outcome(explored, tuple(subject.threads), tuple(legs), tuple(drawn))
+def _traced(subject: Subject, explored: Explored, choices: Sequence[int]) -> Outcome:
+    segments, shown = segments_of(subject, choices), interactions(subject, choices)
+    return Outcome(explored, tuple(subject.threads), tuple(segments), tuple(shown))

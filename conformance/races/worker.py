@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The process in which the KVM of a kernel races: loads the library, does a task, and answers.
+"""The worker process, in which the KVM of a kernel races: loads the library, performs one task, answers.
 
-See supervising.py. Its one argument is the library. A process is begun with a request, see wire.py. The
-explorer is in the same process as kernel code: a switch of processes for each access would take too long.
-Between schedules, at most once in a second, it answers with the number of schedules that were begun, which
-shows that it gets on; the last answer is the outcome.
+See supervising.py for the protocol and wire_format.py for requests and outcomes. Its argument is the library.
+The explorer runs in the same process as kernel code, since a switch of processes for each access would take
+too long. At most once a second, between schedules, the worker answers with the number of schedules started,
+as a heartbeat; the last answer is the outcome.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from conformance.oracles.lacking import Lacking
 from conformance.oracles.supervising import Channel, supervise
 from conformance.races.kernel_side import kernel_side
 from conformance.races.tasks import Outcome, perform
-from conformance.races.wire import Request, read_request, write_outcome
+from conformance.races.wire_format import Request, read_request, write_outcome
 
-EVERY = 1.0
-"""Seconds between two signs of life."""
+HEARTBEAT = 1.0
+"""Seconds between two heartbeats."""
 
 
 def serve(channel: Channel, words: list[Any]) -> None:
-    """Do a task."""
+    """Perform a task and send its outcome."""
     channel.answer(write_outcome(_outcome(read_request(words[0]), channel.memory, channel.answer)))
 
 
-def _outcome(request: Request, memory: mmap.mmap, tell: Callable[[int], None]) -> Outcome:
+def _outcome(request: Request, memory: mmap.mmap, send: Callable[[int], None]) -> Outcome:
     try:
         library = Path(sys.argv[6])
         subject = kernel_side(
-            request.form, library, request.host, request.tells_dirty, memory, request.patience
+            request.program, library, request.host, request.reports_dirty, memory, request.patience
         )
-        subject.begin = _telling(subject.begin, tell)  # type: ignore[method-assign]
+        subject.begin = _with_heartbeat(subject.begin, send)  # type: ignore[method-assign]
         return perform(request.task, subject)
     except Lacking as lacking:
         return Outcome(lacking=lacking)
@@ -45,19 +45,19 @@ def _outcome(request: Request, memory: mmap.mmap, tell: Callable[[int], None]) -
         return Outcome(trouble=f"{type(trouble).__name__}: {trouble}")
 
 
-def _telling(begin: Callable[[], None], tell: Callable[[int], None]) -> Callable[[], None]:
-    """begin(), which now and then tells how often it was called."""
-    begun, due = 0, time.monotonic() + EVERY
+def _with_heartbeat(begin: Callable[[], None], send: Callable[[int], None]) -> Callable[[], None]:
+    """``begin``, which also sends the number of its calls when a heartbeat is due."""
+    started, due = 0, time.monotonic() + HEARTBEAT
 
-    def telling() -> None:
-        nonlocal begun, due
-        begun += 1
+    def counting() -> None:
+        nonlocal started, due
+        started += 1
         if (now := time.monotonic()) >= due:
-            due = now + EVERY
-            tell(begun)
+            due = now + HEARTBEAT
+            send(started)
         begin()
 
-    return telling
+    return counting
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ _INDENT = " " * 6
 _PLACE_COLUMN = 64
 """Where the case is named if the line has room for it."""
 _NOTHING = "(nothing)"
-_COMMON = ("kernel", "model", "module", "promise", "claim")
+_COMMON = ("kernel", "model", "module", "invariant", "claim")
 """Sides that are called by what they are; others have names, such as 6.1."""
 _LABEL = 12
 """Longer names of sides, such as those of kernels with patches, do not widen the first column."""

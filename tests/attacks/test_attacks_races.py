@@ -15,10 +15,10 @@ from conformance.kernels import Cache, open_kernel
 from conformance.kernels.tools import quiet
 from conformance.model.profiles import profile_of
 from conformance.oracles.kvm.build import build_kvm
-from conformance.races import exploration as contests
-from conformance.races.exploration import Exploration, Outcome, hold
+from conformance.races import run_exploration as contests
 from conformance.races.invariants import NO_CRASH
 from conformance.races.race import RACES
+from conformance.races.run_exploration import Exploration, Outcome, explore_race
 from conformance.races.stories.setting import TDP_C
 from conformance.scenarios.steps import step
 
@@ -60,7 +60,7 @@ def race_of(library: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], O
         }
         race = replace(RACES[NAME], name="attack", setup=setup, threads=threads)
         monkeypatch.setitem(RACES, "attack", race)
-        return hold(Exploration("attack", MODE, profile_of((6, 1)), library, limit=20))
+        return explore_race(Exploration("attack", MODE, profile_of((6, 1)), library, limit=20))
 
     return hold_it
 
@@ -70,13 +70,13 @@ def test_a_race_that_attacks(race_of: Callable[[int], Outcome], name: str) -> No
     outcome = race_of(number_of(name))
     assert (outcome.trouble, outcome.lacking) == ("", None)
     if ATTACKS[name].ends == HARMLESS:
-        assert outcome.breach is None
+        assert outcome.violation is None
         return
-    assert outcome.breach is not None and outcome.breach.promise == NO_CRASH.name
-    assert outcome.breach.choices
-    if "SIGSYS" in outcome.breach.how:
-        assert outcome.legs[-1].thread == "vcpu0"
-    assert race_of(HARMLESS_GFN).breach is None
+    assert outcome.violation is not None and outcome.violation.invariant == NO_CRASH.name
+    assert outcome.violation.choices
+    if "SIGSYS" in outcome.violation.how:
+        assert outcome.segments[-1].thread == "vcpu0"
+    assert race_of(HARMLESS_GFN).violation is None
 
 
 AT_LOAD = {
@@ -94,6 +94,6 @@ def test_a_library_that_attacks_when_it_is_loaded(name: str, guarded: Path, tmp_
     constructor = f"\nstatic void __attribute__((constructor)) attack(void)\n{{\n\t{code}\n}}\n"
     patch = patch_between(TDP_C, before, before + CALL + constructor, tmp_path)
     library = build_kvm(open_kernel("6.1", [patch]), Cache(), quiet, racing=True)
-    breach = hold(Exploration(NAME, MODE, profile_of((6, 1)), library, limit=20)).breach
-    assert breach is not None and breach.promise == NO_CRASH.name
-    assert breach.how.startswith("broke off: it ") and breach.how.endswith(", before the race began")
+    violation = explore_race(Exploration(NAME, MODE, profile_of((6, 1)), library, limit=20)).violation
+    assert violation is not None and violation.invariant == NO_CRASH.name
+    assert violation.how.startswith("broke off: it ") and violation.how.endswith(", before the race began")

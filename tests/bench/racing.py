@@ -23,11 +23,11 @@ from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.kvm.build import build_kvm
 from conformance.oracles.kvm.race_interface import new_exchange
 from conformance.races import server
-from conformance.races.dpor import every_schedule
-from conformance.races.exploration import Exploration, hold
-from conformance.races.exploring import explore
-from conformance.races.invariants import broken
+from conformance.races.dpor import inequivalent_schedules
+from conformance.races.explorer import explore
+from conformance.races.invariants import violations
 from conformance.races.kernel_side import kernel_side
+from conformance.races.run_exploration import Exploration, explore_race
 from conformance.races.stories import RACES
 from conformance.races.subject import Subject
 from conformance.sandbox.confinement import confinement
@@ -41,7 +41,7 @@ ON_MODEL, ON_KERNEL = 5000, 2000
 
 
 def racing(repeats: int) -> list[Figure]:
-    """The figures of kernel 6.1. Raises RuntimeError if a promise is broken on the way."""
+    """The figures of kernel 6.1. Raises RuntimeError if an invariant is violated."""
     kernel = open_kernel("6.1", progress=lambda message: None)
     library = build_kvm(kernel, Cache(), lambda message: None, racing=True)
     profile = profile_of(kernel.release)
@@ -101,11 +101,11 @@ def _apart(work: Callable[[], float]) -> float:
 
 
 def _subject(profile: Profile, library: Path | None) -> Subject:
-    contest = Exploration(RACE, MODE, profile, library)
+    exploration = Exploration(RACE, MODE, profile, library)
     if library is None:
-        return contest.on_model()
-    host, tells_dirty = MODES[MODE].host(), not profile.has(NO_PFN_DIRTY)
-    return kernel_side(RACES[RACE].form, library, host, tells_dirty, new_exchange())
+        return exploration.on_model()
+    host, reports_dirty = MODES[MODE].host(), not profile.has(NO_PFN_DIRTY)
+    return kernel_side(RACES[RACE].program, library, host, reports_dirty, new_exchange())
 
 
 def _explore(profile: Profile, library: Path | None, schedules: int) -> float:
@@ -114,26 +114,26 @@ def _explore(profile: Profile, library: Path | None, schedules: int) -> float:
     start = time.monotonic()
     left = schedules
     while left > 0:
-        for _, ending in islice(every_schedule(subject), left):
+        for _, execution in islice(inequivalent_schedules(subject), left):
             left -= 1
-            if ending is not None and any(broken(ending)):
+            if execution is not None and any(violations(execution)):
                 return -1
     return time.monotonic() - start
 
 
 def _search(profile: Profile, library: Path) -> float:
-    """Search as a contest does, in this process; seconds, -1 if a schedule is bad."""
+    """Explore as a run does, in this process; seconds, -1 if an invariant is violated."""
     start = time.monotonic()
     found = explore(_subject(profile, library), SEARCHED)
-    return -1 if found.breach is not None else time.monotonic() - start
+    return -1 if found.violation is not None else time.monotonic() - start
 
 
 def _search_confined(profile: Profile, library: Path) -> float:
     """The same in a process that is begun for it."""
     start = time.monotonic()
-    outcome = hold(Exploration(RACE, MODE, profile, library, limit=SEARCHED))
+    outcome = explore_race(Exploration(RACE, MODE, profile, library, limit=SEARCHED))
     server.close_idle()
-    if outcome.breach is not None or outcome.trouble or outcome.lacking is not None:
+    if outcome.violation is not None or outcome.trouble or outcome.lacking is not None:
         raise RuntimeError("a race came to a bad end")
     return time.monotonic() - start
 
@@ -145,8 +145,8 @@ def _fork(profile: Profile, library: Path, schedules: int) -> float:
     for _ in range(schedules):
         child = os.fork()
         if not child:
-            while ready := [t for t in range(len(subject.threads)) if subject.ready(t)]:
-                subject.advance(ready[0])
+            while enabled := [t for t in range(len(subject.threads)) if subject.enabled(t)]:
+                subject.advance(enabled[0])
             subject.finish()
             os._exit(0)
         os.waitpid(child, 0)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Instead of races/worker.py: ends the process as a file says that stands for the library.
+"""Stands in for races/worker.py: ends the process as described in a file, which is passed as the library.
 
-The file is JSON, a list of two: the ending of a process that explores, and of one that draws. ``death``,
+The file is JSON, a list of two: the end of a worker that explores, and of one that traces. ``death``,
 ``what`` and ``number`` go into the exchange as from c/process.c, ``chosen`` and ``nr_choices`` into what
 is shared; ``answers`` are given, ``raw`` is written; ``code`` is the exit code.
 """
@@ -21,11 +21,15 @@ from conformance.oracles.supervising import Channel, supervise
 
 
 def serve(channel: Channel, words: list[Any]) -> None:
-    """End."""
+    """Send what the file says, and end the process."""
     endings = json.loads(Path(sys.argv[6]).read_text())
-    ending = endings[words[0]["task"]["kind"] == "draw"]
+    ending = endings[words[0]["task"]["kind"] == "trace"]
     exchange = Exchange.from_buffer(channel.memory)
-    exchange.death, exchange.number, exchange.at = ending.get("death", 0), ending.get("number", 0), 0x110
+    exchange.death, exchange.number, exchange.at = (
+        ending.get("death", 0),
+        ending.get("number", 0),
+        0x110,
+    )
     exchange.what = ending.get("what", "").encode()
     shared = Shared.from_buffer(channel.memory, ctypes.sizeof(Exchange))
     chosen = ending.get("chosen", [])

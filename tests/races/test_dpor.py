@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Partial-order reduction: few schedules, and yet every end that there is."""
+"""Partial-order reduction: few schedules, and yet every final state."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from toys import LOCK, LOCK_SHARED, MARK, READ, UNLOCK, WAIT, WRITE, Toy, by_force, programs, seen, state
 
-from conformance.races.dpor import every_schedule
+from conformance.races.dpor import inequivalent_schedules
 
 
 def ends(toy):
-    return [ended for _, ended in every_schedule(toy) if ended is not None]
+    return [ended for _, ended in inequivalent_schedules(toy) if ended is not None]
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,14 @@ def ends(toy):
         ([[(MARK, 1)], [(MARK, 1)], [(WRITE, 1)]], 4),
     ],
 )
-def test_as_many_schedules_as_differ(programs, schedules):
+def test_one_schedule_of_each_equivalence_class(programs, schedules):
     assert len(ends(Toy(*programs))) == schedules
 
 
 def test_a_lost_update_is_found():
-    states = {state(ending)[-1] for ending in ends(Toy([(READ, 1), (WRITE, 1)], [(READ, 1), (WRITE, 1)]))}
+    states = {
+        state(execution)[-1] for execution in ends(Toy([(READ, 1), (WRITE, 1)], [(READ, 1), (WRITE, 1)]))
+    }
     assert states == {((1, 2),), ((1, 102),)}
 
 
@@ -41,16 +43,16 @@ def test_a_deadlock_is_found():
         [(LOCK, 1), (LOCK, 2), (UNLOCK, 2), (UNLOCK, 1)],
         [(LOCK, 2), (LOCK, 1), (UNLOCK, 1), (UNLOCK, 2)],
     )
-    assert {ending.stuck for ending in ends(Toy(*programs))} == {(), ("thread0", "thread1")}
+    assert {execution.deadlocked for execution in ends(Toy(*programs))} == {(), ("thread0", "thread1")}
 
 
-def test_what_waits_for_readers_comes_before_or_after_them():
+def test_a_wait_for_readers_is_ordered_before_or_after_them():
     reader = [(LOCK_SHARED, 9), (READ, 1), (UNLOCK, 9)]
     freeing = [(WAIT, 9), (WRITE, 1)]
-    assert {state(ending)[0] for ending in ends(Toy(reader, freeing))} == {(0,), (102,)}
+    assert {state(execution)[0] for execution in ends(Toy(reader, freeing))} == {(0,), (102,)}
 
 
-def test_it_skips_what_nobody_can_tell_apart():
+def test_equivalent_schedules_are_skipped():
     long = [(WRITE, 1), *[(WRITE, 10 + n) for n in range(6)]]
     other = [(WRITE, 1), *[(WRITE, 20 + n) for n in range(6)]]
     assert len(ends(Toy(long, other))) == 2
@@ -58,6 +60,6 @@ def test_it_skips_what_nobody_can_tell_apart():
 
 @given(programs(accesses=10))
 @settings(max_examples=300, deadline=None)
-def test_it_finds_every_end_that_there_is(programs):
+def test_it_reaches_every_final_state(programs):
     toy = Toy(*programs)
     assert seen(ends(toy)) == seen(by_force(toy))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The races on real kernel code: golden schedules still break what they broke, today's break nothing."""
+"""The races on real kernel code: golden schedules violate what they did, current variants nothing."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from conformance.kernels import Cache, open_kernel
 from conformance.kernels.substitutions import TDP_C, Substitution
 from conformance.model.profiles import profile_of
 from conformance.oracles.kvm.build import build_kvm
-from conformance.races.exploration import Exploration, hold
 from conformance.races.goldens import MARK, golden_files
-from conformance.races.replaying import follow
+from conformance.races.replaying import replay_file
+from conformance.races.run_exploration import Exploration, explore_race
 from conformance.races.stories import RACES
 from conformance.scenarios.steps import step
 
 pytestmark = pytest.mark.kernel
 
 AT_ONCE = {"fault_against_release", "get_dirty_log_against_writes", "dirty_lost_in_a_zap"}
-"""Races of which a few schedules are run in the quick tests, too."""
+"""Races of which the quick tests run a few schedules."""
 
 
 def quiet(message):
-    """Nobody is told."""
+    """Discard progress messages."""
 
 
 @pytest.fixture(scope="module")
@@ -45,22 +45,22 @@ def goldens(side):
     return [pytest.param(path, id=path.stem) for path in golden_files() if path.parent.name == f"6.1-{side}"]
 
 
-def replayed(path):
-    found = follow(path, ("6.1",), (), quiet)
-    breach = found.outcome.breach
-    assert breach is not None and breach.promise == found.saved.breaks
+def check_replay(path):
+    found = replay_file(path, ("6.1",), (), quiet)
+    violation = found.outcome.violation
+    assert violation is not None and violation.invariant == found.race_file.breaks
     assert f"{MARK}\n{found.text()}" == path.read_text()
 
 
 @pytest.mark.parametrize("path", goldens("model"))
 def test_a_golden_race_on_the_model(path):
-    replayed(path)
+    check_replay(path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", goldens("kvm"))
 def test_a_golden_race_on_the_kernel(path):
-    replayed(path)
+    check_replay(path)
 
 
 def test_every_historic_form_has_a_golden_race():
@@ -77,25 +77,25 @@ def limited(race, library, series, limit):
     profile = profile_of(release)
     if race.absent(profile) or race.shadow:
         pytest.skip(race.absent(profile) or "shadow paging on the kernel is coming")
-    outcome = hold(Exploration(race.name, race.modes[-1], profile, library(series), limit=limit))
+    outcome = explore_race(Exploration(race.name, race.modes[-1], profile, library(series), limit=limit))
     assert outcome.trouble == ""
-    return outcome.breach
+    return outcome.violation
 
 
 @pytest.mark.parametrize("name", sorted(AT_ONCE))
-def test_today_a_few_schedules_break_nothing(name, library):
+def test_a_few_schedules_of_the_current_variant_violate_nothing(name, library):
     assert limited(RACES[name], library, "6.1", 200) is None
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("series", ["6.1", "6.12", "7.3"])
 @pytest.mark.parametrize("race", RACES.values(), ids=list(RACES))
-def test_today_many_schedules_break_nothing(race, series, library):
-    breach = limited(race, library, series, 1500)
+def test_many_schedules_of_the_current_variant_violate_nothing(race, series, library):
+    violation = limited(race, library, series, 1500)
     if (race.name, series) == ("aging_against_fast_faults", "6.12"):
-        assert breach is not None and breach.promise == "dirty frames are told"
+        assert violation is not None and violation.invariant == "dirty frames are told"
     else:
-        assert breach is None
+        assert violation is None
 
 
 @pytest.mark.slow
@@ -103,21 +103,23 @@ def test_a_crash_of_the_kernel_is_a_finding(tmp_path):
     late = "if (!try_cmpxchg64(sptep, &iter->old_spte, new_spte))\n\t\treturn -EBUSY;\n\n\t__handle"
     patch = patch_for(Substitution(TDP_C, late, late.replace("return -EBUSY", "BUG()")), tmp_path)
     library = build_kvm(open_kernel("6.1", [patch]), Cache(), quiet, racing=True)
-    outcome = hold(Exploration("two_vcpus_fault_on_one_gfn", "ept-ad", profile_of((6, 1)), library))
-    assert outcome.breach is not None and outcome.breach.promise == "nothing crashes"
-    assert outcome.breach.how == "BUG in tdp_mmu_set_spte_atomic"
-    assert {leg.thread for leg in outcome.legs} == {"vcpu0", "vcpu1"}
+    outcome = explore_race(Exploration("two_vcpus_fault_on_one_gfn", "ept-ad", profile_of((6, 1)), library))
+    assert outcome.violation is not None and outcome.violation.invariant == "nothing crashes"
+    assert outcome.violation.how == "BUG in tdp_mmu_set_spte_atomic"
+    assert {segment.thread for segment in outcome.segments} == {"vcpu0", "vcpu1"}
 
 
 @pytest.mark.parametrize("side", ["model", "kvm"])
-def test_threads_that_wait_for_ever_are_a_finding(side, library, monkeypatch):
+def test_a_deadlock_is_a_finding(side, library, monkeypatch):
     begins = (step("notifier_start", page=2, npages=1),)
     deletes = (step("set_memory_region", slot=0, gfn=0x100, npages=0, page=0),)
     race = replace(RACES["fault_against_release"], name="stuck", threads={"host": begins, "user": deletes})
     monkeypatch.setitem(RACES, "stuck", race)
-    outcome = hold(Exploration("stuck", "npt", profile_of((6, 1)), library("6.1") if side == "kvm" else None))
-    assert outcome.breach is not None and outcome.breach.promise == "nobody is stuck"
-    assert outcome.breach.how == "user waits for ever"
+    outcome = explore_race(
+        Exploration("stuck", "npt", profile_of((6, 1)), library("6.1") if side == "kvm" else None)
+    )
+    assert outcome.violation is not None and outcome.violation.invariant == "no deadlock"
+    assert outcome.violation.how == "user is blocked, and no thread is enabled"
 
 
 def test_a_race_file_for_another_kernel_is_refused(tmp_path):
@@ -125,7 +127,7 @@ def test_a_race_file_for_another_kernel_is_refused(tmp_path):
     path.write_text(
         "race fault_against_release\non kvm\nmode npt\nwithout e930bffe95e1\nschedule\n  vcpu0  to its end\n"
     )
-    with pytest.raises(ConformanceError, match="is not written down"):
-        follow(path, ("7.3",), (), quiet)
+    with pytest.raises(ConformanceError, match="no revert of"):
+        replay_file(path, ("7.3",), (), quiet)
     with pytest.raises(ConformanceError, match="one kernel"):
-        follow(path, ("all",), (), quiet)
+        replay_file(path, ("all",), (), quiet)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a race's process ends: what the suite or the system lacks is no crash, and a crash is a finding."""
+"""How the worker of a race ends: a lack of the suite or the system is an ERROR, a crash is a finding."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from conformance.model.profiles import profile_of
 from conformance.oracles.kvm.interface import Death
 from conformance.oracles.lacking import Lacking
 from conformance.races import server
-from conformance.races.exploration import Exploration, Outcome, hold
-from conformance.races.exploring import Breach, Explored
+from conformance.races.explorer import Explored, Violation
 from conformance.races.invariants import NO_CRASH
 from conformance.races.race import RACES
+from conformance.races.run_exploration import Exploration, Outcome, explore_race
 from conformance.races.run_races import _judged, _Task
 
 NAME, MODE = "fault_against_release", "ept-ad"
@@ -29,25 +29,25 @@ EXPLORED = {
         "differing": 1, "bounded": 0, "beyond": 0, "random": 0, "accesses": 9, "length": 0,
         "exhausted": True, "preemptions": None,
     },
-    "breach": None, "legs": [], "drawn": [],
+    "violation": None, "segments": [], "interactions": [],
 }  # fmt: skip
 """The outcome of a race without any conflict."""
 
 
 @pytest.fixture
-def contest(tmp_path) -> Exploration:
+def exploration(tmp_path) -> Exploration:
     (tmp_path / "symbols").write_text("100 kvm_arch_thing\n")
     return Exploration(NAME, MODE, profile_of((6, 1)), tmp_path / "kvm.so")
 
 
 @pytest.fixture
-def held(contest, monkeypatch) -> Iterator[Callable[..., Outcome]]:
-    """Holds the contest, in processes that end as given: the one that explores, and the one that draws."""
+def held(exploration, monkeypatch) -> Iterator[Callable[..., Outcome]]:
+    """Explores, in workers that end as given: the one that explores, and the one that traces."""
     monkeypatch.setattr(server, "WORKER", Path(ending_worker.__file__))
 
     def hold_it(explores: dict[str, Any], draws: dict[str, Any] | None = None) -> Outcome:
-        contest.library.write_text(json.dumps([explores, draws or {}]))
-        return hold(contest)
+        exploration.library.write_text(json.dumps([explores, draws or {}]))
+        return explore_race(exploration)
 
     yield hold_it
     server.close_idle()
@@ -61,9 +61,9 @@ def held(contest, monkeypatch) -> Iterator[Callable[..., Outcome]]:
         (Death.SIGNAL, "", 7, "ended by SIGBUS"),
     ],
 )
-def test_the_process_ended_but_not_by_the_kernel(held, death, what, number, sentence):
+def test_a_worker_that_ends_for_a_lack_is_no_finding(held, death, what, number, sentence):
     outcome = held({"death": death, "what": what, "number": number})
-    assert outcome.breach is None and outcome.lacking is not None and sentence in str(outcome.lacking)
+    assert outcome.violation is None and outcome.lacking is not None and sentence in str(outcome.lacking)
 
 
 @pytest.mark.parametrize(
@@ -83,67 +83,73 @@ def test_the_process_ended_but_not_by_the_kernel(held, death, what, number, sent
         ({"death": Death.BUG, "what": "\x1b[2J"}, "BUG in ?[2J"),
     ],
 )
-def test_kernel_code_that_breaks_off_is_a_finding(held, ending, how):
+def test_a_worker_that_breaks_off_is_a_finding(held, ending, how):
     outcome = held({"chosen": [0, 1, 0], **ending})
-    assert outcome.breach == Breach(NO_CRASH.name, how, (0, 1, 0))
+    assert outcome.violation == Violation(NO_CRASH.name, how, (0, 1, 0))
     assert outcome.threads == tuple(RACES[NAME].threads)
 
 
-def test_signs_of_life_and_an_outcome(held):
+def test_heartbeats_and_an_outcome(held):
     outcome = held({"answers": [5, 9, EXPLORED], "code": 0})
-    assert outcome.breach is None and outcome.explored.exhausted and outcome.explored.seconds > 0
+    assert outcome.violation is None and outcome.explored.exhausted and outcome.explored.seconds > 0
 
 
-def test_a_schedule_that_is_drawn_up_to_the_crash(held):
-    drawn = {**EXPLORED, "legs": [[0, "f locks", 2], [1, "", 1]], "drawn": [[1, "f reads", 1]]}
-    outcome = held({"chosen": [0, 1, 0]}, {"answers": [drawn], "code": 0})
+def test_a_crash_is_shown_with_the_schedule_up_to_it(held):
+    traced = {
+        **EXPLORED,
+        "segments": [[0, "f locks", 2], [1, "", 1]],
+        "interactions": [[1, "f reads", 1]],
+    }
+    outcome = held({"chosen": [0, 1, 0]}, {"answers": [traced], "code": 0})
     first, second = RACES[NAME].threads
-    assert [str(leg).split() for leg in outcome.legs] == [
+    assert [str(segment).split() for segment in outcome.segments] == [
         [first, "until", "f", "locks", "#2"],
         [second, "to", "its", "end"],
         [first, "to", "its", "end"],
     ]
-    assert len(outcome.drawn) == len(outcome.sptes) == 1
+    assert len(outcome.interactions) == len(outcome.sptes) == 1
 
 
 @pytest.mark.parametrize("ending", [{}, {"chosen": [0, 9]}, {"nr_choices": 0}])
-def test_a_schedule_that_is_not_known_is_a_finding_all_the_same(held, ending):
+def test_a_crash_without_a_known_schedule_is_a_finding(held, ending):
     outcome = held(ending)
-    assert outcome.breach is not None and outcome.breach.promise == NO_CRASH.name
-    assert outcome.breach.how.endswith("status 1, before the race began")
+    assert outcome.violation is not None and outcome.violation.invariant == NO_CRASH.name
+    assert outcome.violation.how.endswith("status 1, before the race began")
 
 
 def test_more_choices_than_there_can_be_are_cut(held):
     outcome = held({"nr_choices": 1 << 63})
-    assert outcome.breach is not None and len(outcome.breach.choices) == 1 << 16
+    assert outcome.violation is not None and len(outcome.violation.choices) == 1 << 16
 
 
-def test_no_process_for_a_race_is_a_lack(monkeypatch, contest):
+def test_no_process_for_a_race_is_a_lack(monkeypatch, exploration):
     def refuse(*_: object, **__: object) -> int:
         raise OSError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr("conformance.oracles.conversing.start", refuse)
-    assert "no process (Resource temporarily unavailable)" in str(hold(contest).lacking)
+    assert "no process (Resource temporarily unavailable)" in str(explore_race(exploration).lacking)
 
 
-def test_a_crash_without_a_change_is_not_what_is_expected_of_it(contest):
+def test_a_crash_is_not_the_expected_violation_of_a_historic_variant(exploration):
     historic = RACES[NAME].historic[0]
-    task = _Task(contest, "kvm", historic, "6.1", ())
-    for promise, verdict in ((historic.promise.name, Verdict.PASS), (NO_CRASH.name, Verdict.FAIL)):
-        explored = Explored(differing=1, breach=Breach(promise, "so", (0,)))
+    task = _Task(exploration, "kvm", historic, "6.1", ())
+    for invariant, verdict in ((historic.invariant.name, Verdict.PASS), (NO_CRASH.name, Verdict.FAIL)):
+        explored = Explored(differing=1, violation=Violation(invariant, "so", (0,)))
         assert _judged(task, Outcome(explored), None).verdict is verdict
 
 
-def test_a_crash_before_the_race_began_is_a_difference(contest):
-    task = _Task(contest, "kvm", None, "6.1", ())
-    explored = Explored(differing=1, breach=Breach(NO_CRASH.name, "broke off, before the race began", ()))
+def test_a_crash_before_the_race_began_is_a_difference(exploration):
+    task = _Task(exploration, "kvm", None, "6.1", ())
+    explored = Explored(
+        differing=1, violation=Violation(NO_CRASH.name, "broke off, before the race began", ())
+    )
     result = _judged(task, Outcome(explored, RACES[NAME].threads), None)
     assert result.verdict is Verdict.FAIL and result.counterexample is not None
     assert result.counterexample.crash == "broke off, before the race began"
 
 
-def test_a_lack_is_an_error_in_the_report(contest):
-    task = _Task(contest, "kvm", None, "6.1", ())
+def test_a_lack_is_an_error_in_the_report(exploration):
+    task = _Task(exploration, "kvm", None, "6.1", ())
     result = _judged(task, Outcome(lacking=Lacking("nothing stands in for foo")), None)
     assert isinstance(result, Unjudged) and result.verdict is Verdict.ERROR
     assert (result.counterexample, result.explored) == (None, None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The races on the model: today's forms keep every promise, historic ones break the one they must."""
+"""The races on the model: current variants violate no invariant, historic ones the one they must."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from conformance.model.changes import RACES as CHANGES
 from conformance.model.changes import Precaution
 from conformance.model.profiles import profile_of
-from conformance.races.bounded import FewPreemptions
-from conformance.races.exploration import Exploration, hold
-from conformance.races.exploring import MOST_PREEMPTIONS
-from conformance.races.invariants import PROMISES, broken
+from conformance.races.explorer import MOST_PREEMPTIONS
+from conformance.races.invariants import INVARIANTS, violations
+from conformance.races.preemption_bound import PreemptionBoundedSearch
+from conformance.races.run_exploration import Exploration, explore_race
 from conformance.races.stories import RACES
 
 RELEASES = ((6, 1), (6, 12), (7, 3))
@@ -21,7 +21,7 @@ FORMS = [
     for historic in race.historic
 ]
 LOST_BY_6_12 = "aging_against_fast_faults"
-"""Its aging tells the host of what it has read, not of what its exchange gave back."""
+"""Its aging reports the Dirty bit of the value that it read, not of the value that its exchange returned."""
 
 NEEDED = {
     ("change_pte_finds_nothing", "6bdb913f0a70"): 0,
@@ -29,52 +29,56 @@ NEEDED = {
     ("write_protection_skips_the_flush", "FLUSH_IF_MMU_WRITABLE"): 2,
     ("two_vcpus_split_one_huge_page", "9a77daacc87d"): 3,
 }
-"""How many preemptions it takes to break the promise, where that is not one."""
+"""How many preemptions a violation needs, where that is not one."""
 
 
 def explored(race, mode, release, **given):
-    outcome = hold(Exploration(race.name, mode, profile_of(release), **given))
+    outcome = explore_race(Exploration(race.name, mode, profile_of(release), **given))
     assert outcome.trouble == ""
     return outcome
 
 
 @pytest.mark.parametrize("release", RELEASES, ids=str)
 @pytest.mark.parametrize("race", RACES.values(), ids=list(RACES))
-def test_today_no_promise_is_broken(race, release):
+def test_the_current_variant_violates_nothing(race, release):
     profile = profile_of(release)
     if race.absent(profile):
         pytest.skip(race.absent(profile))
     outcome = explored(race, race.modes[-1], release, limit=150)
     lost = race.name == LOST_BY_6_12 and release == (6, 12)
-    assert bool(outcome.breach) == lost, outcome.breach
+    assert bool(outcome.violation) == lost, outcome.violation
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("race", RACES.values(), ids=list(RACES))
-def test_today_no_promise_is_broken_by_many_schedules(race):
+def test_many_schedules_of_the_current_variant_violate_nothing(race):
     for mode in race.modes:
-        assert explored(race, mode, (6, 1), limit=5000).breach is None
+        assert explored(race, mode, (6, 1), limit=5000).violation is None
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("race", "historic"), FORMS)
-def test_what_is_missing_shows(race, historic):
+def test_a_historic_variant_violates_its_invariant(race, historic):
     for mode in historic.modes or race.modes:
-        outcome = explored(race, mode, (6, 1), without=(historic.change,), wanted=historic.promise.name)
-        assert outcome.breach is not None and outcome.breach.promise == historic.promise.name
-        assert outcome.legs and outcome.drawn
+        outcome = explored(race, mode, (6, 1), without=(historic.change,), invariant=historic.invariant.name)
+        assert outcome.violation is not None and outcome.violation.invariant == historic.invariant.name
+        assert outcome.segments and outcome.interactions
 
 
 @pytest.mark.parametrize(("race", "historic"), FORMS)
-def test_few_preemptions_are_enough_for_what_is_missing(race, historic):
-    """And those that it takes are needed: the bound stands for something."""
+def test_few_preemptions_are_enough_for_a_historic_variant(race, historic):
+    """Fewer are not enough, so the bound is not vacuous."""
     mode = (historic.modes or race.modes)[-1]
-    contest = Exploration(race.name, mode, profile_of((6, 1)), without=(historic.change,))
-    search = FewPreemptions(contest.on_model(), MOST_PREEMPTIONS)
+    exploration = Exploration(race.name, mode, profile_of((6, 1)), without=(historic.change,))
+    search = PreemptionBoundedSearch(exploration.on_model(), MOST_PREEMPTIONS)
 
     def shows(bound):
-        endings = (ending for _, ending in search.schedules(bound) if ending is not None)
-        return any(promise is historic.promise for ending in endings for promise, _ in broken(ending))
+        executions = (execution for _, execution in search.schedules(bound) if execution is not None)
+        return any(
+            invariant is historic.invariant
+            for execution in executions
+            for invariant, _ in violations(execution)
+        )
 
     found = next((bound for bound in range(MOST_PREEMPTIONS + 1) if shows(bound)), None)
     assert found == NEEDED.get((race.name, historic.label), 1)
@@ -82,5 +86,5 @@ def test_few_preemptions_are_enough_for_what_is_missing(race, historic):
 
 def test_every_precaution_but_those_of_the_host_is_missing_somewhere():
     shown = {historic.change for race in RACES.values() for historic in race.historic}
-    assert all(historic.promise.name in PROMISES for race in RACES.values() for historic in race.historic)
+    assert all(historic.invariant.name in INVARIANTS for race in RACES.values() for historic in race.historic)
     assert {one for one in CHANGES.values() if isinstance(one, Precaution)} <= shown

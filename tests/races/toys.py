@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A subject of a few lines: threads that read, write, lock and wait, on numbered objects; and drawn ones."""
+"""A small Subject: threads that read, write, lock and wait on numbered objects; and a strategy for them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from hypothesis import strategies as st
 
-from conformance.races.subject import Access, Ending, Op
+from conformance.races.subject import Access, Execution, Op
 
 READ, WRITE, RMW, LOCK, LOCK_SHARED, UNLOCK, WAIT, MARK = Access
 
 
 class Toy:
-    """Threads given as lists of accesses. What each one read is what is seen in the end.
+    """Threads given as lists of accesses. The final state holds what each thread read.
 
-    A WRITE stores a number that no other stores; a WAIT waits until nobody holds the object's lock; a MARK
-    is an event.
+    A WRITE stores a number that no other access stores; a WAIT blocks while the object's lock is held; a
+    MARK is an event.
     """
 
     def __init__(self, *programs: Sequence[Op]) -> None:
@@ -35,7 +35,7 @@ class Toy:
         program = self.programs[thread]
         return program[self.at[thread]] if self.at[thread] < len(program) else None
 
-    def ready(self, thread: int) -> bool:
+    def enabled(self, thread: int) -> bool:
         op = self.pending(thread)
         if op is None:
             return False
@@ -64,10 +64,10 @@ class Toy:
         op = self.pending(thread)
         return "ends" if op is None else f"{Access(op[0]).name.lower()} {op[1]}"
 
-    def finish(self) -> Ending:
-        stuck = tuple(self.threads[t] for t in range(len(self.threads)) if self.pending(t) is not None)
+    def finish(self) -> Execution:
+        deadlocked = tuple(self.threads[t] for t in range(len(self.threads)) if self.pending(t) is not None)
         state = ("state", *map(tuple, self.seen), tuple(sorted(self.memory.items())))
-        return Ending(events=(*self.events, state), stuck=stuck)
+        return Execution(events=(*self.events, state), deadlocked=deadlocked)
 
     def spte(self, thread: int) -> None:
         return None
@@ -76,31 +76,33 @@ class Toy:
         return self.memory.get(name, 0)
 
 
-def by_force(toy: Toy, most: int = 1 << 30) -> Iterator[Ending]:
-    """Every schedule with at most so many preemptions, whether anybody could tell it from others or not."""
+def by_force(toy: Toy, most: int = 1 << 30) -> Iterator[Execution]:
+    """Every schedule with at most ``most`` preemptions, equivalent ones included."""
     waiting: list[tuple[list[int], int]] = [([], most)]
     while waiting:
         choices, left = waiting.pop()
         toy.begin()
         for thread in choices:
             toy.advance(thread)
-        ready = [t for t in range(len(toy.threads)) if toy.ready(t)]
-        if not ready:
+        enabled = [t for t in range(len(toy.threads)) if toy.enabled(t)]
+        if not enabled:
             yield toy.finish()
-        for thread in ready:
-            preempts = bool(choices) and choices[-1] != thread and choices[-1] in ready
+        for thread in enabled:
+            preempts = bool(choices) and choices[-1] != thread and choices[-1] in enabled
             if preempts <= left:
                 waiting.append(([*choices, thread], left - preempts))
 
 
-def state(ending: Ending) -> tuple[object, ...]:
-    """What every thread read, and last what was in memory."""
-    return ending.events[-1][1:]
+def state(execution: Execution) -> tuple[object, ...]:
+    """What every thread read, followed by the contents of memory."""
+    return execution.events[-1][1:]
 
 
-def seen(endings: Iterable[Ending]) -> set[tuple[object, ...]]:
-    """The ends. Of events that follow each other unnoticed by the threads, one order stands for all."""
-    return {(state(ending), ending.stuck, frozenset(ending.events[:-1])) for ending in endings}
+def seen(executions: Iterable[Execution]) -> set[tuple[object, ...]]:
+    """The final states, without the order of events, which the threads cannot observe."""
+    return {
+        (state(execution), execution.deadlocked, frozenset(execution.events[:-1])) for execution in executions
+    }
 
 
 def _plain(most: int) -> st.SearchStrategy[list[Op]]:
@@ -111,7 +113,7 @@ def _plain(most: int) -> st.SearchStrategy[list[Op]]:
 
 @st.composite
 def _program(draw: st.DrawFn) -> list[Op]:
-    """Accesses, some of them inside locks, in the order in which locks are taken everywhere or not."""
+    """Accesses, some of them inside locks; nested locks are taken in either order."""
     steps = draw(_plain(3))
     if draw(st.booleans()):
         lock, other = draw(st.permutations([8, 9]))
@@ -126,6 +128,6 @@ def _program(draw: st.DrawFn) -> list[Op]:
 
 
 def programs(accesses: int) -> st.SearchStrategy[list[list[Op]]]:
-    """Two or three threads with so many accesses at most."""
-    drawn = st.lists(_program(), min_size=2, max_size=3)
-    return drawn.filter(lambda programs: sum(map(len, programs)) <= accesses)
+    """Two or three threads with at most ``accesses`` accesses in total."""
+    interactions = st.lists(_program(), min_size=2, max_size=3)
+    return interactions.filter(lambda programs: sum(map(len, programs)) <= accesses)

@@ -40,7 +40,7 @@ from conformance.oracles.binary.linking import BugEntry, link
 from conformance.oracles.binary.module import open_module
 from conformance.oracles.binary.objects import read_object
 from conformance.paths import GOLDEN
-from conformance.races import saved as race_files
+from conformance.races import race_file
 from conformance.races.goldens import golden_files
 from conformance.races.run_races import change_named
 from conformance.review.series import read_series
@@ -257,7 +257,7 @@ def _prepare_races(place: Path) -> None:
 
 
 def _read_race(path: Path, place: Path) -> None:
-    found = race_files.read(path)
+    found = race_file.read(path)
     assert found.lines()
     for word in found.without.split():
         change_named(word)

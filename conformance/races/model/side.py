@@ -19,19 +19,19 @@ __all__ = ["model_side"]
 
 def model_side(race: Race, profile: Profile, mode: str) -> Subject:
     """The race on the model of a kernel with ``profile``."""
-    form = race.form
-    given: dict[str, Any] = {"setup": form.setup, "threads": form.threads, "closing": form.closing}
+    program = race.program
+    given: dict[str, Any] = {"setup": program.setup, "threads": program.threads, "closing": program.closing}
     racing: Any
     if race.shadow:
-        racing = RacingShadow(profile, direct=race.direct, vcpus=form.options["vcpus"], **given)
+        racing = RacingShadow(profile, direct=race.direct, vcpus=program.options["vcpus"], **given)
     else:
-        racing = RacingMachine(profile, MODES[mode], form.options, **given)
-    tells_dirty = not profile.has(NO_PFN_DIRTY)
-    return Side(racing, memslots=_memslots(race), destroyed=form.destroys, tells_dirty=tells_dirty)
+        racing = RacingMachine(profile, MODES[mode], program.options, **given)
+    reports_dirty = not profile.has(NO_PFN_DIRTY)
+    return Side(racing, memslots=_memslots(race), destroyed=program.destroys, reports_dirty=reports_dirty)
 
 
 def _memslots(race: Race) -> tuple[Memslot, ...]:
     """The memslots that a setup leaves; the only one of shadow paging is logged if its setup says so."""
     if race.shadow:
-        return (Memslot(0, 0, 1 << 20, any(kind == "log" for kind, _ in race.form.setup)),)
-    return race.form.memslots
+        return (Memslot(0, 0, 1 << 20, any(kind == "log" for kind, _ in race.program.setup)),)
+    return race.program.memslots

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""All races: importing this registers them, in the order in which they are listed."""
+"""All races. Importing this room registers them, in the order of the imports."""
 
 from conformance.races.race import RACES
 from conformance.races.stories import (  # noqa: F401

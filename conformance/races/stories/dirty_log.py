@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The dirty log against writes: a write is in this log or in the next, never in none."""
+"""KVM_GET_DIRTY_LOG against guest writes: each write is in this log or in the next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from conformance.model.changes import (
     NO_PFN_DIRTY,
     TDP_XCHG,
 )
-from conformance.races.invariants import DIRTY_FRAMES_ARE_TOLD, WRITES_ARE_LOGGED
+from conformance.races.invariants import DIRTY_FRAMES_ARE_REPORTED, WRITES_ARE_LOGGED
 from conformance.races.race import RaceBuilder, missing, race
 from conformance.races.stories.setting import GFN, LOG, PAGE, WRITE, memory
 from conformance.races.stories.volatile import PLAIN_WRITE
@@ -31,7 +31,7 @@ MARKED = (
     "\tif (is_writable_pte(new_spte) && !is_writable_pte(old_spte))\n"
     "\t\tmark_page_dirty_in_slot(vcpu->kvm, fault->slot, fault->gfn);\n"
 )
-AGING = "on 6.1 it is the exchange of every volatile SPTE that aging relies on"
+AGING = "in 6.1 aging relies on the exchange that every volatile SPTE is written by"
 API = "Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG; locking.rst"
 
 
@@ -63,10 +63,10 @@ API = "Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG; locking.rst"
     ],
 )
 def get_dirty_log_against_writes(at: RaceBuilder) -> None:
-    """The log is taken while a vCPU writes a page that was reported before, and so is protected.
+    """The log is taken while a vCPU writes a page that an earlier log reported, so it is write-protected.
 
-    The write's fast page fault sets W without mmu_lock, then the bit in the log. Taking the log clears the
-    bit, then W, then flushes. Whichever comes between, a write must be in this log or in the next.
+    The fast page fault of the write sets W without mmu_lock, then the bit in the bitmap. Taking the log
+    clears the bit, then W, then flushes. In every interleaving the write must be in this log or the next.
     """
     memory(at, flags=LOG)
     at.first.access(gfn=GFN, kind=WRITE).get_dirty_log(slot=0).enter().access(gfn=GFN + 1, kind=WRITE)
@@ -77,9 +77,9 @@ def get_dirty_log_against_writes(at: RaceBuilder) -> None:
 
 @race(source=API, manual_protect=1)
 def clear_dirty_log_against_writes(at: RaceBuilder) -> None:
-    """The same where userspace gets the log first, and has it cleared by a call of its own.
+    """The same with KVM_CLEAR_DIRTY_LOG: getting the log and clearing it are two ioctls.
 
-    In between the page stays writable, and what is written then is in the bitmap already.
+    Between the two the page stays writable, and its bit stays set in the bitmap.
     """
     memory(at, flags=LOG)
     at.first.access(gfn=GFN, kind=WRITE)
@@ -91,16 +91,16 @@ def clear_dirty_log_against_writes(at: RaceBuilder) -> None:
 @race(
     source="seed 5; Documentation/virt/kvm/locking.rst: access tracking",
     historic=[
-        missing(TDP_XCHG, DIRTY_FRAMES_ARE_TOLD, PLAIN_WRITE, until=NO_PFN_DIRTY),
-        missing(AGED_ATOMICALLY, DIRTY_FRAMES_ARE_TOLD, coming=AGING, until=NO_PFN_DIRTY),
+        missing(TDP_XCHG, DIRTY_FRAMES_ARE_REPORTED, PLAIN_WRITE, until=NO_PFN_DIRTY),
+        missing(AGED_ATOMICALLY, DIRTY_FRAMES_ARE_REPORTED, model_only=AGING, until=NO_PFN_DIRTY),
     ],
     modes=["ept-noad"],
 )
 def aging_against_fast_faults(at: RaceBuilder) -> None:
-    """Without A/D bits a page is aged by taking all access; a fast page fault gives it back, with W.
+    """Without A/D bits aging makes an SPTE access-tracked; a fast page fault restores it, with W.
 
-    Both change the same SPTE, one of them without mmu_lock, while its writes are logged. That it was
-    writable is all that says it may have been written.
+    Both change the same SPTE, one of them without mmu_lock, while writes are logged. W is the only record
+    that the page may have been written.
     """
     memory(at, flags=LOG)
     at.first.access(gfn=GFN, kind=WRITE).get_dirty_log(slot=0).enter()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Faults against the host: what was looked up is taken back before it is mapped."""
+"""Page faults against MMU notifiers: the host invalidates a pfn between its lookup and its mapping."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ PROTOCOL = "Documentation/virt/kvm/locking.rst; virt/kvm/kvm_main.c: mmu_invalid
 
 @race(source=PROTOCOL, historic=[missing(RETRY_AFTER_INVALIDATION, RELEASED_IS_OUT_OF_REACH, NO_RETRY)])
 def fault_against_release(at: RaceBuilder) -> None:
-    """A fault has looked its page up, and the host gives that page back.
+    """A fault has looked up its pfn, and the host reclaims that frame.
 
-    The fault must see, with mmu_lock held, that an invalidation is under way or was. And then the guest
-    must not reach the frame: it may be somebody else's already.
+    With mmu_lock held, the fault must see that an invalidation is in progress or happened since the lookup,
+    and retry. Otherwise the guest reaches a frame that may have another owner.
     """
     memory(at)
     at.thread("vcpu0").access(gfn=GFN, kind=WRITE).access(gfn=GFN, kind=WRITE)
@@ -27,9 +27,9 @@ def fault_against_release(at: RaceBuilder) -> None:
 
 @race(source=PROTOCOL, historic=[missing(RETRY_AFTER_INVALIDATION, PROTECTED_IS_NOT_WRITTEN, NO_RETRY)])
 def fault_against_write_protection(at: RaceBuilder) -> None:
-    """A fault has looked its page up as writable, and the host makes it read-only, as fork() does.
+    """A fault has looked up its pfn as writable, and the host makes it read-only, as fork() does.
 
-    What parent and child share from then on must not be written by one of them.
+    The frame is shared by parent and child from then on and must not be written.
     """
     memory(at)
     at.first.touch(page=PAGE, write=1)
@@ -39,9 +39,9 @@ def fault_against_write_protection(at: RaceBuilder) -> None:
 
 @race(source=PROTOCOL)
 def fault_against_merging(at: RaceBuilder) -> None:
-    """A fault has looked its page up, and KSM puts a shared one in its place.
+    """A fault has looked up its pfn, and KSM replaces the frame by a shared one.
 
-    The old frame is given back, and the new one must not be written.
+    The old frame is freed, and the new one must not be written.
     """
     memory(at)
     at.first.touch(page=PAGE, write=1)
@@ -55,16 +55,15 @@ def fault_against_merging(at: RaceBuilder) -> None:
         missing(
             CHANGE_PTE_WRAPPED,
             NO_COMPLAINT,
-            coming="it is the host that wraps .change_pte(), and the kernel's host is ours",
+            model_only=".change_pte() is wrapped by the host, and the host of the kernel is a stand-in",
         )
     ],
     until=NO_CHANGE_PTE,
 )
 def change_pte_finds_nothing(at: RaceBuilder) -> None:
-    """.change_pte() comes between the start and the end of an invalidation, while a vCPU faults.
+    """.change_pte() is called between the start and the end of an invalidation, while a vCPU faults.
 
-    So there never is a present SPTE that it could change: start has zapped it, and until the end none is
-    mapped.
+    It never finds a present SPTE: the start has zapped it, and until the end no fault maps one.
     """
     memory(at)
     at.first.access(gfn=GFN, kind=WRITE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Faults against userspace: the memslot, and with it the root, goes away under them."""
+"""Page faults against memslot updates: the memslot, and with it the root, becomes invalid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from conformance.races.race import RaceBuilder, missing, race
 from conformance.races.stories.setting import GFN, WRITE, memory
 
 BEYOND = (1 << 36) - 2
-"""Where a memslot would reach beyond the guest's address space."""
+"""A gfn at which a memslot would exceed the guest's address space."""
 SLOT_INVALID = "if (slot && (slot->flags & KVM_MEMSLOT_INVALID))\n\t\treturn RET_PF_RETRY;"
 TAKEN_FOR_NONE = """if (slot && (slot->flags & KVM_MEMSLOT_INVALID)) {
 \t\tfault->slot = NULL;
@@ -31,9 +31,9 @@ TAKEN_FOR_NONE = """if (slot && (slot->flags & KVM_MEMSLOT_INVALID)) {
     ],
 )
 def fault_against_a_move_that_fails(at: RaceBuilder) -> None:
-    """A memslot is moved to where it cannot be: for a while it is invalid, then it is back.
+    """Moving a memslot fails: it is marked invalid for a while, then restored.
 
-    A fault that takes an invalid memslot for none has the access emulated, as one to MMIO.
+    A fault that treats an invalid memslot as no memslot has the access emulated as MMIO.
     """
     memory(at)
     at.thread("vcpu0").access(gfn=GFN, kind=WRITE)
@@ -43,9 +43,9 @@ def fault_against_a_move_that_fails(at: RaceBuilder) -> None:
 
 @race(source="Documentation/virt/kvm/locking.rst: memslots")
 def fault_against_deletion(at: RaceBuilder) -> None:
-    """A memslot is deleted while a vCPU faults on it, and reaches what it has mapped.
+    """A memslot is deleted while a vCPU faults on it and accesses pages mapped from it.
 
-    When the ioctl is back nothing of the memslot can be reached any more.
+    After the ioctl returned, no access may go through the memslot.
     """
     memory(at)
     at.first.access(gfn=GFN, kind=WRITE)
@@ -69,9 +69,9 @@ def fault_against_deletion(at: RaceBuilder) -> None:
     ],
 )
 def fault_against_an_invalid_root(at: RaceBuilder) -> None:
-    """Another memslot is deleted, so the root of a vCPU becomes invalid while it faults.
+    """Another memslot is deleted, so the root of a vCPU becomes invalid while the vCPU faults.
 
-    What it maps there after the root was zapped nobody would ever zap.
+    An SPTE that the fault installs after the root was zapped would never be zapped.
     """
     memory(at)
     at.first.mmap(page=0x40, npages=16).set_memory_region(slot=1, gfn=0x10000, npages=16, page=0x40)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What races have in common: a little memory, mapped or not."""
+"""What the races share: a small memslot, mapped or not."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ __all__ = [
 
 FIRST, NPAGES = 0x100, 16
 GFN, PAGE = 0x102, 2
-"""The gfn for which is raced, and the host page behind it."""
+"""The gfn that races, and the host page behind it."""
 
 
 def memory(at: RaceBuilder, *, flags: int = 0, neighbour: bool = True) -> None:
-    """A memslot; with a ``neighbour``, another page of it is mapped, so that all tables are there."""
+    """Set up a memslot; with ``neighbour``, map another of its pages, so that all page tables exist."""
     at.first.mmap(page=0, npages=NPAGES)
     at.first.set_memory_region(slot=0, gfn=FIRST, npages=NPAGES, page=0, flags=flags)
     if neighbour:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Two vCPUs that change the same SPTE: only one can be first, and the other must notice."""
+"""Two vCPUs that change the same SPTE: one cmpxchg succeeds, the other must fail."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ PLAIN_SET = Substitution(TDP_C, CMPXCHG, "WRITE_ONCE(*sptep, new_spte);\n\n\t__h
 
 @race(source=str(TDP_CMPXCHG), historic=[missing(TDP_CMPXCHG, NOTHING_LEAKS, PLAIN_SET)], vcpus=2)
 def two_vcpus_install_one_table(at: RaceBuilder) -> None:
-    """Two vCPUs fault on neighbouring pages, and both bring the table that is missing.
+    """Two vCPUs fault on neighbouring pages, and both allocate the missing page table.
 
-    The second to link its table must give it up, and use the first one's.
+    The second to link its table must free it, and use the first one's.
     """
     memory(at, neighbour=False)
     at.first.enter(vcpu=0).enter(vcpu=1)
@@ -32,7 +32,7 @@ def two_vcpus_install_one_table(at: RaceBuilder) -> None:
 def two_vcpus_fault_on_one_gfn(at: RaceBuilder) -> None:
     """Two vCPUs write the same page for the first time.
 
-    One maps it; for the other the fault turns out spurious, or it comes again.
+    One installs the SPTE; the other's fault is spurious or is retried.
     """
     memory(at)
     at.first.enter(vcpu=1)
@@ -49,9 +49,9 @@ def two_vcpus_fault_on_one_gfn(at: RaceBuilder) -> None:
     eager_page_split=0,
 )
 def two_vcpus_split_one_huge_page(at: RaceBuilder) -> None:
-    """Two vCPUs write different small pages of a huge one whose writes are logged.
+    """Two vCPUs write different 4K pages of a huge page whose writes are logged.
 
-    Each splits it (before v6.2, zaps it) to map its own small page.
+    Each splits the huge page (before v6.2, zaps it) to map its own 4K page.
     """
     at.first.mmap(page=0, npages=X2M, level=HUGE)
     at.first.set_memory_region(slot=0, gfn=X2M, npages=X2M, page=0)
@@ -74,10 +74,10 @@ FREED_AT_ONCE = Substitution(TDP_C, CALL_RCU, "tdp_mmu_free_sp_rcu_callback(&sp-
     nx_huge_pages=1,
 )
 def walk_against_freeing(at: RaceBuilder) -> None:
-    """A vCPU faults on an aged page, and the table that it walks without mmu_lock is removed.
+    """A vCPU faults on an aged page, and the page table that it walks without mmu_lock is removed.
 
-    A grace period passes meanwhile. What it still reads must be a table: its memory is given back only when
-    nobody is inside RCU any more.
+    A grace period elapses meanwhile. The walk must still read a page table: its memory is freed only after
+    every RCU read-side critical section that could see it has ended.
     """
     at.first.mmap(page=0, npages=X2M, level=HUGE)
     at.first.set_memory_region(slot=0, gfn=X2M, npages=X2M, page=0)

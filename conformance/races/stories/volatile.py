@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Writing over an SPTE that others change meanwhile: the processor sets Dirty, a fast page fault sets W.
+"""Overwriting volatile SPTEs: meanwhile the processor sets Dirty, or a fast page fault sets W.
 
-From the commit message of seed 5: what is not exchanged is lost.
+From the commit message of seed 5: a bit set between the read and a plain write is lost.
 """
 
 from __future__ import annotations
 
 from conformance.kernels.substitutions import ITER_H, TDP_C, Substitution
 from conformance.model.changes import NO_PFN_DIRTY, NX_RECOVERY_SKIPS_LOGGED, REMOVED_BY_XCHG, TDP_XCHG
-from conformance.races.invariants import DIRTY_FRAMES_ARE_TOLD
+from conformance.races.invariants import DIRTY_FRAMES_ARE_REPORTED
 from conformance.races.race import RaceBuilder, missing, race
 from conformance.races.stories.setting import (
     FETCH,
@@ -28,22 +28,22 @@ SEED_5 = "seed 5: Use atomic XCHG to write TDP MMU SPTEs with volatile bits"
 
 
 def clean_page(at: RaceBuilder) -> None:
-    """A page that was written and reported: the next write sets Dirty again, or W by a fast page fault."""
+    """Set up a page that was written and reported; the next write sets Dirty, or W by a fast page fault."""
     memory(at, flags=LOG)
     at.first.access(gfn=GFN, kind=WRITE).get_dirty_log(slot=0).enter()
 
 
 @race(
     source=SEED_5,
-    historic=[missing(TDP_XCHG, DIRTY_FRAMES_ARE_TOLD, PLAIN_WRITE, until=NO_PFN_DIRTY)],
+    historic=[missing(TDP_XCHG, DIRTY_FRAMES_ARE_REPORTED, PLAIN_WRITE, until=NO_PFN_DIRTY)],
     modes=["ept-ad"],
     pml=1,
 )
 def dirty_lost_in_a_zap(at: RaceBuilder) -> None:
-    """The processor sets Dirty in an SPTE that is just being zapped.
+    """The processor sets Dirty in an SPTE that is being zapped.
 
-    The zap has read the SPTE, clean, and stores over it. If it does not look at what it replaces, the host is
-    never told that the page was written, and drops it.
+    The zap has read the SPTE while it was clean, and overwrites it. Unless it checks the value that it
+    replaced, the frame is never marked dirty, and the host may drop it.
     """
     clean_page(at)
     at.thread("vcpu0").access(gfn=GFN, kind=WRITE)
@@ -53,13 +53,13 @@ def dirty_lost_in_a_zap(at: RaceBuilder) -> None:
 
 @race(
     source="seed 4, case 3",
-    historic=[missing(TDP_XCHG, DIRTY_FRAMES_ARE_TOLD, PLAIN_WRITE, until=NO_PFN_DIRTY)],
+    historic=[missing(TDP_XCHG, DIRTY_FRAMES_ARE_REPORTED, PLAIN_WRITE, until=NO_PFN_DIRTY)],
     modes=["ept-noad"],
 )
 def writable_lost_in_a_zap(at: RaceBuilder) -> None:
-    """A fast page fault sets W in an SPTE that is just being zapped.
+    """A fast page fault sets W in an SPTE that is being zapped.
 
-    Without Dirty bits, W says that a page may have been written. The SPTE that was read had it clear.
+    Without Dirty bits, W says that a page may have been written. W was clear when the zap read the SPTE.
     """
     clean_page(at)
     at.thread("vcpu0").access(gfn=GFN, kind=WRITE)
@@ -69,14 +69,14 @@ def writable_lost_in_a_zap(at: RaceBuilder) -> None:
 
 @race(
     source=SEED_5,
-    historic=[missing(TDP_XCHG, DIRTY_FRAMES_ARE_TOLD, PLAIN_WRITE, until=NO_PFN_DIRTY)],
+    historic=[missing(TDP_XCHG, DIRTY_FRAMES_ARE_REPORTED, PLAIN_WRITE, until=NO_PFN_DIRTY)],
     modes=["ept-ad"],
     pml=1,
 )
 def dirty_lost_in_aging(at: RaceBuilder) -> None:
-    """The processor sets Dirty in an SPTE whose Accessed bit is just being cleared.
+    """The processor sets Dirty in an SPTE whose Accessed bit is being cleared.
 
-    A present SPTE is set over a present one. The page is given back only later, by an SPTE that says clean.
+    A present SPTE replaces a present one. The page is reclaimed only later, when its SPTE says clean.
     """
     clean_page(at)
     at.thread("vcpu0").access(gfn=GFN, kind=WRITE)
@@ -86,16 +86,16 @@ def dirty_lost_in_aging(at: RaceBuilder) -> None:
 
 @race(
     source=SEED_5,
-    historic=[missing(TDP_XCHG, DIRTY_FRAMES_ARE_TOLD, PLAIN_WRITE, until=NO_PFN_DIRTY)],
+    historic=[missing(TDP_XCHG, DIRTY_FRAMES_ARE_REPORTED, PLAIN_WRITE, until=NO_PFN_DIRTY)],
     until=NX_RECOVERY_SKIPS_LOGGED,
     modes=["ept-ad"],
     pml=1,
     nx_huge_pages=1,
 )
 def dirty_lost_in_a_table_removed_exclusively(at: RaceBuilder) -> None:
-    """The processor sets Dirty below a table that is being removed with mmu_lock held for write.
+    """The processor sets Dirty below a page table that is being removed with mmu_lock held for write.
 
-    Nobody else may change SPTEs then, but the processor may: it has cached the way to the table.
+    No other thread may change SPTEs then. The processor may: its paging-structure caches hold the table.
     """
     at.first.mmap(page=0, npages=X2M, level=HUGE)
     at.first.set_memory_region(slot=0, gfn=X2M, npages=X2M, page=0)
@@ -112,7 +112,7 @@ def dirty_lost_in_a_table_removed_exclusively(at: RaceBuilder) -> None:
     historic=[
         missing(
             REMOVED_BY_XCHG,
-            DIRTY_FRAMES_ARE_TOLD,
+            DIRTY_FRAMES_ARE_REPORTED,
             Substitution(
                 TDP_C,
                 "old_spte = kvm_tdp_mmu_write_spte_atomic(sptep, REMOVED_SPTE);",
@@ -126,9 +126,9 @@ def dirty_lost_in_a_table_removed_exclusively(at: RaceBuilder) -> None:
     pml=1,
 )
 def dirty_lost_in_a_table_removed_shared(at: RaceBuilder) -> None:
-    """The same with mmu_lock held for read: logging ends, and tables make room for huge pages.
+    """The same with mmu_lock held for read: logging ends, and huge pages replace page tables.
 
-    Whoever removes a table then must take each entry and freeze it at once.
+    Each entry of a removed table must be read and frozen in one atomic exchange.
     """
     at.first.mmap(page=0, npages=X2M, level=HUGE)
     at.first.set_memory_region(slot=0, gfn=X2M, npages=X2M, page=0, flags=LOG).touch(page=0, write=1)

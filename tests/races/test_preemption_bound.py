@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Few preemptions: few schedules, and yet every end that can be had with so few."""
+"""The preemption-bounded search: few schedules, and yet every final state within the bound."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import pytest
 from hypothesis import given, settings
 from toys import LOCK, LOCK_SHARED, READ, RMW, UNLOCK, WAIT, WRITE, Toy, by_force, programs, seen, state
 
-from conformance.races.bounded import FewPreemptions
+from conformance.races.preemption_bound import PreemptionBoundedSearch
 
 MOST = 3
 LOSING = [(READ, 1), (WRITE, 1)], [(READ, 1), (WRITE, 1)]
 
 
 def ends_by_bound(toy, most=MOST):
-    """The ends that each bound adds."""
-    search = FewPreemptions(toy, most)
+    """The executions that each bound adds."""
+    search = PreemptionBoundedSearch(toy, most)
     return [[ended for _, ended in search.schedules(bound) if ended is not None] for bound in range(most + 1)]
 
 
-def lost(ending):
-    return [read[0] for read in ending.events[-1][1:-1]] == [0, 0]
+def lost(execution):
+    return [read[0] for read in execution.events[-1][1:-1]] == [0, 0]
 
 
 def test_a_lost_update_needs_one_preemption():
@@ -33,11 +33,11 @@ def test_a_value_that_comes_back_needs_two():
     """The first thread compares twice what the second changes in between, and changes back."""
     toy = Toy([(READ, 1), (READ, 1), (READ, 1)], [(WRITE, 1), (WRITE, 1)])
     changed = (0, 101, 102)
-    by_bound = [{state(ending)[0] for ending in ended} for ended in ends_by_bound(toy)]
+    by_bound = [{state(execution)[0] for execution in ended} for ended in ends_by_bound(toy)]
     assert [changed in found for found in by_bound] == [False, False, False, True]
 
 
-def test_without_preemptions_threads_follow_each_other():
+def test_without_preemptions_threads_run_one_after_the_other():
     toy = Toy(*[[(RMW, 1), (RMW, 1)]] * 3)
     none, *_ = ends_by_bound(toy)
     assert len(none) == 6
@@ -53,14 +53,14 @@ def test_without_preemptions_threads_follow_each_other():
         [[(WRITE, 2), (LOCK, 8), (UNLOCK, 8), (RMW, 2)], [(READ, 2), (WAIT, 8), (WRITE, 2)]],
     ],
 )
-def test_who_waits_for_a_lock_switches_for_free(programs):
-    """The first is preempted before it gives the lock back; the second comes up to that, and no further."""
+def test_a_thread_that_blocks_on_a_lock_costs_no_preemption(programs):
+    """The first is preempted before its unlock; the second runs until it blocks on the lock."""
     toy = Toy(*programs)
     for bound, ended in enumerate(_so_far(ends_by_bound(toy))):
         assert seen(ended) == seen(by_force(toy, bound))
 
 
-def test_what_no_other_thread_accesses_is_no_place_for_a_preemption():
+def test_no_preemption_before_accesses_to_thread_local_objects():
     alone = [(RMW, 50 + n) for n in range(20)]
     others = [(RMW, 80 + n) for n in range(20)]
     found = ends_by_bound(Toy([*alone, *LOSING[0], *alone], [*others, *LOSING[1], *others]), most=2)
@@ -68,11 +68,11 @@ def test_what_no_other_thread_accesses_is_no_place_for_a_preemption():
 
 
 @pytest.mark.parametrize("later", [0, 3])
-def test_what_was_learned_late_is_made_up_for(later):
-    """Only who has been preempted sees that the other thread writes what it reads."""
+def test_preemption_points_that_turn_out_to_matter_are_scheduled(later):
+    """The conflicting write happens only after a preemption."""
 
     class Hesitant(Toy):
-        """The second thread writes only if it has read what the first wrote in between."""
+        """The second thread writes only if it has read what the first one wrote."""
 
         def pending(self, thread):
             op = super().pending(thread)
@@ -88,12 +88,15 @@ def test_what_was_learned_late_is_made_up_for(later):
 
 
 def _so_far(by_bound):
-    return [[ending for ended in by_bound[: bound + 1] for ending in ended] for bound in range(len(by_bound))]
+    return [
+        [execution for ended in by_bound[: bound + 1] for execution in ended]
+        for bound in range(len(by_bound))
+    ]
 
 
 @given(programs(accesses=11))
 @settings(max_examples=300, deadline=None)
-def test_it_finds_every_end_that_so_few_preemptions_have(programs):
+def test_it_reaches_every_final_state_within_the_bound(programs):
     toy = Toy(*programs)
     for bound, ended in enumerate(_so_far(ends_by_bound(toy))):
         assert seen(ended) == seen(by_force(toy, bound))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Tasks and outcomes as JSON: there and back; what is not an outcome of the task is refused."""
+"""Tasks and outcomes as JSON, written and read; what cannot be an outcome of the task is refused."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import pytest
 
 from conformance.model.profiles import profile_of
 from conformance.oracles.lacking import Lacking
-from conformance.races.exploration import Exploration
-from conformance.races.exploring import Breach, Explored
+from conformance.races.explorer import Explored, Violation
+from conformance.races.interactions import Interaction
 from conformance.races.invariants import NO_COMPLAINT, NO_CRASH
-from conformance.races.moments import Moment
-from conformance.races.schedule import Leg
+from conformance.races.run_exploration import Exploration
+from conformance.races.schedule import Segment
 from conformance.races.stories import RACES
-from conformance.races.tasks import DRAW, EXPLORE, REPLAY, Outcome, Task
-from conformance.races.wire import (
-    MAX_MOMENTS,
+from conformance.races.tasks import EXPLORE, REPLAY, TRACE, Outcome, Task
+from conformance.races.wire_format import (
+    MAX_INTERACTIONS,
     MAX_TEXT,
-    NotAnOutcome,
+    MalformedOutcome,
     Request,
     read_choices,
     read_outcome,
@@ -33,15 +33,16 @@ from conformance.races.wire import (
 )
 
 SEED, MUTATIONS = 7, 2000
-CONTEST = Exploration("two_vcpus_fault_on_one_gfn", "ept-ad", profile_of((6, 1)))
+EXPLORATION = Exploration("two_vcpus_fault_on_one_gfn", "ept-ad", profile_of((6, 1)))
 THREADS = "vcpu0", "vcpu1"
 CHOICES = 0, 0, 1, 1, 0
-LEGS = Leg("vcpu0", "f reads spte 4K gfn=0x102", 2), Leg("vcpu1"), Leg("vcpu0")
-DRAWN = Moment(0, "f reads spte 4K gfn=0x102"), Moment(1, "f updates spte 4K gfn=0x102", 0x975)
+SEGMENTS = Segment("vcpu0", "f reads spte 4K gfn=0x102", 2), Segment("vcpu1"), Segment("vcpu0")
+SHOWN = Interaction(0, "f reads spte 4K gfn=0x102"), Interaction(1, "f updates spte 4K gfn=0x102", 0x975)
 EXPLORING = Task(EXPLORE, limit=200)
 
-BREACH = Explored(differing=3, accesses=5, threads=2, breach=Breach(NO_COMPLAINT.name, "WARN in f", CHOICES))
-FOUND = Outcome(BREACH, THREADS, LEGS, DRAWN)
+VIOLATION = Violation(NO_COMPLAINT.name, "WARN in f", CHOICES)
+VIOLATED = Explored(differing=3, accesses=5, threads=2, violation=VIOLATION)
+FOUND = Outcome(VIOLATED, THREADS, SEGMENTS, SHOWN)
 ALL = Outcome(Explored(differing=88, accesses=40, exhausted=True, threads=2), THREADS)
 SOME = Outcome(
     Explored(
@@ -50,19 +51,21 @@ SOME = Outcome(
     THREADS,
 )
 RANDOM = Outcome(Explored(random=200, accesses=40, length=33, threads=2), THREADS)
-FOLLOWED = Outcome(Explored(differing=1, accesses=5, threads=2, breach=BREACH.breach), THREADS, LEGS, DRAWN)
-PICTURE = Outcome(Explored(threads=2), THREADS, LEGS, DRAWN)
+FOLLOWED = Outcome(
+    Explored(differing=1, accesses=5, threads=2, violation=VIOLATION), THREADS, SEGMENTS, SHOWN
+)
+TRACED = Outcome(Explored(threads=2), THREADS, SEGMENTS, SHOWN)
 
-REPLAYING = Task(REPLAY, legs=LEGS)
-DRAWING = Task(DRAW, choices=CHOICES)
+REPLAYING = Task(REPLAY, segments=SEGMENTS)
+TRACING = Task(TRACE, choices=CHOICES)
 POSSIBLE = [
     (EXPLORING, FOUND), (EXPLORING, ALL), (EXPLORING, SOME), (replace(EXPLORING, seed=1), RANDOM),
-    (REPLAYING, FOLLOWED), (DRAWING, PICTURE), (EXPLORING, Outcome(trouble="ValueError: no step")),
+    (REPLAYING, FOLLOWED), (TRACING, TRACED), (EXPLORING, Outcome(trouble="ValueError: no step")),
 ]  # fmt: skip
 
 
 def request_for(task: Task) -> Request:
-    return CONTEST.request(task)
+    return EXPLORATION.request(task)
 
 
 def through(value: Any) -> Any:
@@ -72,13 +75,13 @@ def through(value: Any) -> Any:
 @pytest.mark.parametrize(
     "race", [race for race in RACES.values() if not race.shadow], ids=lambda one: one.name
 )
-@pytest.mark.parametrize("task", [EXPLORING, REPLAYING, DRAWING], ids=lambda one: one.kind)
+@pytest.mark.parametrize("task", [EXPLORING, REPLAYING, TRACING], ids=lambda one: one.kind)
 def test_a_request_comes_back(race: Any, task: Task) -> None:
-    request = replace(CONTEST, race=race.name).request(task)
+    request = replace(EXPLORATION, race=race.name).request(task)
     told = through(request.written())
     told["task"]["choices"] = tuple(told["task"]["choices"])
     there = read_request(told)
-    assert there.threads == tuple(race.threads) and there.form.memslots == race.form.memslots
+    assert there.threads == tuple(race.threads) and there.program.memslots == race.program.memslots
     assert through(there.written()) == through(request.written())
 
 
@@ -87,18 +90,18 @@ def test_an_outcome_comes_back(task: Task, outcome: Outcome) -> None:
     assert read_outcome(through(write_outcome(outcome)), request_for(task)) == outcome
 
 
-def test_what_is_lacking_comes_back() -> None:
+def test_a_lack_comes_back() -> None:
     told = through(write_outcome(Outcome(lacking=Lacking("memory", ", of which f wants more", "Free some."))))
     lacking = read_outcome(told, request_for(EXPLORING)).lacking
     assert str(lacking) == "memory, of which f wants more. Free some."
 
 
 def test_texts_are_cut_and_made_printable() -> None:
-    moments = (Moment(0, "x" * 5000, 1),) * (MAX_MOMENTS + 1)
+    interactions = (Interaction(0, "x" * 5000, 1),) * (MAX_INTERACTIONS + 1)
     told = write_outcome(Outcome(trouble="\x1b[2J\n" + "y" * 5000))
     assert told["trouble"].startswith("?[2J?y") and len(told["trouble"]) == MAX_TEXT
-    drawn = write_outcome(replace(PICTURE, drawn=moments))["drawn"]
-    assert len(drawn) == MAX_MOMENTS and len(drawn[0][1]) == MAX_TEXT
+    interactions = write_outcome(replace(TRACED, interactions=interactions))["interactions"]
+    assert len(interactions) == MAX_INTERACTIONS and len(interactions[0][1]) == MAX_TEXT
 
 
 def changed(**explored: Any) -> dict[str, Any]:
@@ -123,30 +126,30 @@ IMPOSSIBLE = {
     "all, and random ones": changed(random=5),
     "more preemptions than are looked at": changed(preemptions=4),
     "more accesses than there can be": changed(accesses=1 << 17),
-    "a picture without a breach": {**changed(), "drawn": [[0, "f", None]]},
-    "a promise that there is not": broken(breach=["peace", "how", [*CHOICES]]),
-    "a promise that is not looked for": broken(breach=["writes are logged", "how", [*CHOICES]]),
-    "a crash that was survived": broken(breach=[NO_CRASH.name, "how", [*CHOICES]]),
-    "a thread that there is not": broken(breach=[NO_COMPLAINT.name, "how", [0, 2, 0]]),
-    "no choices": broken(breach=[NO_COMPLAINT.name, "how", []], legs=[]),
-    "other legs than the choices have": broken(legs=[[1, "", 1]]),
-    "a leg of a thread that there is not": broken(legs=[[0, "", 1], [2, "", 1], [0, "", 1]]),
-    "a picture that is longer than the schedule": broken(drawn=[[0, "f", None]] * 6),
-    "a picture that is too long": broken(drawn=[[0, "f", None]] * (MAX_MOMENTS + 1)),
-    "control characters": broken(breach=[NO_COMPLAINT.name, "\x1b[2J", [*CHOICES]]),
-    "half of a character": broken(breach=[NO_COMPLAINT.name, "\ud800", [*CHOICES]]),
-    "a text that is too long": broken(breach=[NO_COMPLAINT.name, "x" * (MAX_TEXT + 1), [*CHOICES]]),
-    "an SPTE of 65 bits": broken(drawn=[[0, "f", 1 << 64]]),
+    "interactions without a violation": {**changed(), "interactions": [[0, "f", None]]},
+    "an unknown invariant": broken(violation=["peace", "how", [*CHOICES]]),
+    "an invariant that is not checked": broken(violation=["writes are logged", "how", [*CHOICES]]),
+    "a crash that was survived": broken(violation=[NO_CRASH.name, "how", [*CHOICES]]),
+    "a thread that there is not": broken(violation=[NO_COMPLAINT.name, "how", [0, 2, 0]]),
+    "no choices": broken(violation=[NO_COMPLAINT.name, "how", []], segments=[]),
+    "other segments than the choices have": broken(segments=[[1, "", 1]]),
+    "a segment of a thread that there is not": broken(segments=[[0, "", 1], [2, "", 1], [0, "", 1]]),
+    "interactions that are more than the schedule": broken(interactions=[[0, "f", None]] * 6),
+    "too many interactions": broken(interactions=[[0, "f", None]] * (MAX_INTERACTIONS + 1)),
+    "control characters": broken(violation=[NO_COMPLAINT.name, "\x1b[2J", [*CHOICES]]),
+    "half of a character": broken(violation=[NO_COMPLAINT.name, "\ud800", [*CHOICES]]),
+    "a text that is too long": broken(violation=[NO_COMPLAINT.name, "x" * (MAX_TEXT + 1), [*CHOICES]]),
+    "an SPTE of 65 bits": broken(interactions=[[0, "f", 1 << 64]]),
     "a lack with too few words": {"lacking": ["memory"]}, "a lack that is no list": {"lacking": "all"},
     "trouble that is no text": {"trouble": 1},
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", IMPOSSIBLE)
-def test_what_is_not_an_outcome_is_refused(name: str) -> None:
-    task = replace(EXPLORING, wanted=NO_COMPLAINT.name)
+def test_malformed_outcomes_are_refused(name: str) -> None:
+    task = replace(EXPLORING, invariant=NO_COMPLAINT.name)
     read_outcome(broken(), request_for(task))
-    with pytest.raises(NotAnOutcome):
+    with pytest.raises(MalformedOutcome):
         read_outcome(IMPOSSIBLE[name], request_for(task))
 
 
@@ -156,14 +159,14 @@ def test_what_is_not_an_outcome_is_refused(name: str) -> None:
         (replace(EXPLORING, seed=1), ALL),
         (replace(EXPLORING, seed=1), Outcome(replace(RANDOM.explored, random=199), THREADS)),
         (EXPLORING, Outcome(replace(SOME.explored, random=81), THREADS)),
-        (EXPLORING, PICTURE),
+        (EXPLORING, TRACED),
         (REPLAYING, ALL),
-        (DRAWING, FOUND),
-        (replace(DRAWING, choices=CHOICES[:2]), PICTURE),
+        (TRACING, FOUND),
+        (replace(TRACING, choices=CHOICES[:2]), TRACED),
     ],
 )
 def test_an_outcome_of_another_task_is_refused(task: Task, outcome: Outcome) -> None:
-    with pytest.raises(NotAnOutcome):
+    with pytest.raises(MalformedOutcome):
         read_outcome(through(write_outcome(outcome)), request_for(task))
 
 
@@ -209,7 +212,7 @@ def test_a_mutated_outcome_is_one_or_is_refused() -> None:
         told = mutated(write_outcome(outcome), rng)
         try:
             found = read_outcome(told, request_for(task))
-        except NotAnOutcome:
+        except MalformedOutcome:
             refused += 1
             continue
         taken += 1

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is done in a race, by value: all that a side has to know of it."""
+"""The program of a race as plain values, as both sides and the worker process take it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from conformance.races.subject import Memslot
 
-__all__ = ["Form", "Step"]
+__all__ = ["Program", "Step"]
 
 Step = tuple[str, dict[str, int]]
 """The kind of a step and its arguments."""
@@ -16,8 +16,8 @@ _LOGGED = 1
 
 
 @dataclass(frozen=True)
-class Form:
-    """The options of the VM, and the steps: of the setup, of each thread, and of the end."""
+class Program:
+    """The options of the VM, the steps of the setup, of each thread, and those after all threads ended."""
 
     options: dict[str, int]
     setup: tuple[Step, ...]
@@ -31,7 +31,7 @@ class Form:
 
     @property
     def memslots(self) -> tuple[Memslot, ...]:
-        """The memslots that the setup leaves, by their numbers."""
+        """The memslots after the setup, in the order in which it sets them."""
         found: dict[int, Memslot] = {}
         for kind, given in self.setup:
             if kind == "set_memory_region":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What happened before what: vector clocks over one schedule, as far as it has come."""
+"""The happens-before relation of one schedule, by vector clocks that grow and shrink with it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 
 from conformance.races.subject import Access, Op
 
-__all__ = ["Clocks"]
+__all__ = ["VectorClocks"]
 
 Clock = list[int]
-"""Of each thread, how many accesses of the schedule had come when its last one that counts was done."""
+"""For each thread, one more than the depth of its last access that happens before; 0 if none does."""
 
 
 @dataclass
 class _Object:
-    """Who did last what to an object: depths by thread, and what is known of all that came before."""
+    """The last accesses to an object: their depths by thread, and the clocks that a later access joins."""
 
     write: int = -1
     reads: dict[int, int] = field(default_factory=dict)
@@ -27,15 +27,18 @@ class _Object:
     after_unlocks: Clock | None = None
 
     def copy(self) -> _Object:
-        """As it is now; clocks are never changed, only replaced."""
+        """A copy that may share clocks: these are replaced, never modified."""
         other = _Object.__new__(_Object)
         other.__dict__.update(self.__dict__)
         other.reads, other.shared = self.reads.copy(), self.shared.copy()
         return other
 
 
-class Clocks:
-    """The order of one schedule's accesses, and where it could have been another."""
+class VectorClocks:
+    """The accesses of one schedule, their happens-before order, and their reversible races.
+
+    The depth of an access is its index in the schedule.
+    """
 
     def __init__(self, threads: int) -> None:
         self._of: list[Clock] = [[0] * threads for _ in range(threads)]
@@ -45,8 +48,8 @@ class Clocks:
         self._at: list[Clock] = []
         self._undo: list[tuple[Clock, int, _Object | None]] = []
 
-    def rivals(self, thread: int, op: Op) -> list[int]:
-        """The accesses that conflict with what the thread does next, and need not have come before it."""
+    def reversible_races(self, thread: int, op: Op) -> list[int]:
+        """The depths of accesses that conflict with the thread's next ``op`` and do not happen before it."""
         kind, name = op
         found = self._objects.get(name)
         if found is None or kind == Access.UNLOCK:
@@ -62,36 +65,36 @@ class Clocks:
         mine, by = self._of[thread], self._by
         return [d for d in candidates if d >= 0 and by[d] != thread and mine[by[d]] <= d]
 
-    def first_without(self, depth: int, thread: int, op: Op) -> set[int]:
-        """Who can go on at ``depth`` if what was done there, and what came of it, is left for later.
+    def initials(self, depth: int, thread: int, op: Op) -> set[int]:
+        """The initials of the accesses that reverse the race between ``depth`` and the thread's next ``op``.
 
-        That is, the threads with which those accesses after ``depth`` can begin that do not come behind it,
-        to which the thread's next one, ``op``, belongs.
+        Those accesses are all after ``depth`` that the access there does not happen before, followed by
+        ``op``. Its initials are the threads whose first access among them no other one happens before.
         """
         if len(self._of) == 2:
             return {thread}
         first = self._by[depth]
-        left: list[tuple[int, int]] = []
-        begins: set[int] = set()
+        independent: list[tuple[int, int]] = []
+        initials: set[int] = set()
         for at in range(depth + 1, len(self._by)):
             clock = self._at[at]
             if clock[first] <= depth:
-                if all(clock[other] <= other_at for other_at, other in left):
-                    begins.add(self._by[at])
-                left.append((at, self._by[at]))
+                if all(clock[other] <= other_at for other_at, other in independent):
+                    initials.add(self._by[at])
+                independent.append((at, self._by[at]))
         mine = self._of[thread][:]
-        self._learn(mine, op)
-        if all(mine[other] <= other_at for other_at, other in left):
-            begins.add(thread)
-        return begins
+        self._join_object(mine, op)
+        if all(mine[other] <= other_at for other_at, other in independent):
+            initials.add(thread)
+        return initials
 
-    def happened(self, thread: int, op: Op) -> None:
-        """The thread has done it: the next depth is reached."""
+    def append(self, thread: int, op: Op) -> None:
+        """Append an access of the thread to the schedule."""
         kind, name = op
         depth = len(self._by)
         before = self._of[thread]
         mine = self._of[thread] = before[:]
-        self._learn(mine, op)
+        self._join_object(mine, op)
         mine[thread] = depth + 1
         self._nth.append(1 + (self._nth[before[thread] - 1] if before[thread] else 0))
         self._by.append(thread)
@@ -122,15 +125,15 @@ class Clocks:
                 found.after_unlock = found.after_unlocks = _joined(found.after_unlocks, mine)
         found.after_all = _joined(found.after_all, mine)
 
-    def behind(self, thread: int) -> tuple[int, ...]:
-        """Of each thread, how many of its accesses come before this one's last, or are it.
+    def causes(self, thread: int) -> tuple[int, ...]:
+        """For each thread, how many of its accesses happen before the last access of ``thread``, or are it.
 
-        These numbers are the same in all schedules that are the same.
+        Equivalent schedules give equal numbers.
         """
         return tuple([self._nth[depth - 1] if depth else 0 for depth in self._of[thread]])
 
-    def back_to(self, depth: int) -> None:
-        """Forget all that happened from ``depth`` on."""
+    def truncate(self, depth: int) -> None:
+        """Remove all accesses from ``depth`` on."""
         while len(self._by) > depth:
             before, name, found = self._undo.pop()
             self._nth.pop()
@@ -141,8 +144,8 @@ class Clocks:
             else:
                 self._objects[name] = found
 
-    def _learn(self, clock: Clock, op: Op) -> None:
-        """Add to a clock all that comes before an access by the object that it is to."""
+    def _join_object(self, clock: Clock, op: Op) -> None:
+        """Join into ``clock`` the accesses to the object of ``op`` that happen before ``op``."""
         kind, name = op
         found = self._objects.get(name)
         if found is None or kind == Access.UNLOCK:
@@ -159,7 +162,7 @@ class Clocks:
 
 
 def _join(clock: Clock, other: Clock | None) -> None:
-    """Add to a clock what another knows."""
+    """Join ``other`` into ``clock``, in place."""
     if other is not None:
         for thread, count in enumerate(other):
             if count > clock[thread]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Race files: read as they were written, and what is none is refused in a sentence."""
+"""Race files: reading is the inverse of writing, and other files are refused in one sentence."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from conformance.errors import ConformanceError
-from conformance.races.replaying import follow
-from conformance.races.saved import Saved, read
-from conformance.races.schedule import Leg
+from conformance.races.race_file import RaceFile, read
+from conformance.races.replaying import replay_file
+from conformance.races.schedule import Segment
 from conformance.races.stories import RACES
 
-GOOD = Saved(
+GOOD = RaceFile(
     "fault_against_release",
     "kvm",
     "ept-ad",
     "e930bffe95e1",
     "released memory is out of reach",
-    (Leg("vcpu0", "f reads spte 4K gfn=0x102", 2), Leg("host"), Leg("vcpu0")),
+    (Segment("vcpu0", "f reads spte 4K gfn=0x102", 2), Segment("host"), Segment("vcpu0")),
 )
 
 
@@ -29,9 +29,9 @@ def written(tmp_path, text):
     return path
 
 
-def test_what_was_written_is_read(tmp_path):
+def test_reading_is_the_inverse_of_writing(tmp_path):
     assert GOOD.race in RACES
-    assert read(written(tmp_path, "\n".join(GOOD.lines(["| a picture |"])))) == GOOD
+    assert read(written(tmp_path, "\n".join(GOOD.lines(["| a diagram |"])))) == GOOD
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_what_was_written_is_read(tmp_path):
     [
         ("", "it has no schedule"),
         (b"\xff\xfe\x00", "it is not text"),
-        ("hello world\nschedule\n", "'hello' in line 1 is none of race, on, mode"),
+        ("hello world\nschedule\n", "'hello' in line 1 is not one of race, on, mode"),
         ("race nothing\non kvm\nmode ept-ad\nschedule\n", "no race is called 'nothing'"),
         ("race fault_against_release\non paper\nmode ept-ad\nschedule\n", "not on 'paper'"),
         ("race fault_against_release\non kvm\nmode dos\nschedule\n", "has no mode 'dos'"),
@@ -47,22 +47,22 @@ def test_what_was_written_is_read(tmp_path):
         ("race fault_against_release\non kvm\nmode npt\nschedule\n  vcpu9 to its end\n", "no thread vcpu9"),
     ],
 )
-def test_what_is_no_race_file(tmp_path, text, sentence):
+def test_other_files_are_refused(tmp_path, text, sentence):
     with pytest.raises(ConformanceError, match=sentence):
         read(written(tmp_path, text))
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_a_missing_file(tmp_path):
     with pytest.raises(ConformanceError, match="cannot be read"):
         read(tmp_path / "none")
 
 
 @pytest.mark.kernel
-def test_a_race_without_two_changes_is_followed_without_both(tmp_path):
+def test_a_race_file_without_two_changes_is_replayed_without_both(tmp_path):
     lines = GOOD.lines()
     lines[1:4] = ["on model", "mode npt", "without e930bffe95e1 TDP_CMPXCHG"]
-    found = follow(written(tmp_path, "\n".join(lines)), ("6.1",), (), lambda message: None)
-    assert found.saved.without == "e930bffe95e1 TDP_CMPXCHG"
+    found = replay_file(written(tmp_path, "\n".join(lines)), ("6.1",), (), lambda message: None)
+    assert found.race_file.without == "e930bffe95e1 TDP_CMPXCHG"
     assert found.outcome.trouble == ""
 
 
@@ -79,16 +79,16 @@ HEAD = "race fault_against_release\non kvm\nmode npt\nschedule\n"
         ("race " + "x" * 3000 + "\nschedule\n", "no race is called 'x"),
     ],
 )
-def test_a_race_file_of_giants(tmp_path, text, sentence):
+def test_huge_race_files(tmp_path, text, sentence):
     path = written(tmp_path, text)
     if sentence is None:
-        assert read(path).legs[0].nth == 1
+        assert read(path).segments[0].nth == 1
         return
     with pytest.raises(ConformanceError, match=sentence) as refusal:
         read(path)
     assert len(str(refusal.value)) < 500
 
 
-def test_a_name_that_no_file_has():
+def test_a_name_with_a_null_byte():
     with pytest.raises(ConformanceError, match="cannot be read: embedded null byte"):
         read(Path("a\0b"))
