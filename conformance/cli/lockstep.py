@@ -47,8 +47,8 @@ def lockstep(ctx: click.Context, **given: Any) -> None:
     given["patches"] = tuple(Path(patch) for patch in given["patches"])
     given["save"] = output_file("--save", given["save"])
     with watching() as (progress, advance):
-        from conformance.scenarios.walking import LockstepPlan, told
-        from conformance.scenarios.walking import run as walk
+        from conformance.scenarios.run_lockstep import LockstepPlan, told
+        from conformance.scenarios.run_lockstep import run as walk
 
         outcome = walk(LockstepPlan(**given), progress=progress, advance=advance)
     status = tell(outcome.report, places)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conformance.scenarios.steps import check_options
+from conformance.interface.options import check_options
 from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, READONLY, WRITE, X2M, memory
 from conformance.scenarios.story import Script, StoryBuilder
 

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Protocol
 
 from conformance.errors import ConformanceError
+from conformance.interface.options import check_options
+from conformance.interface.steps import KINDS
 from conformance.kernels import Cache, Kernel, open_kernel
 from conformance.kernels.cache import temporary
 from conformance.kernels.substitutions import Substitution, write_patch
@@ -32,7 +34,7 @@ from conformance.model.shadow_mmu.steps import STEPS
 from conformance.oracles.kvm.build import build_kvm
 from conformance.races.invariants import Invariant
 from conformance.races.program import Program, Step
-from conformance.scenarios.steps import KINDS, check_options, step
+from conformance.scenarios.steps import step
 from conformance.scenarios.story import TDP_MODES, introduced, named
 
 __all__ = [

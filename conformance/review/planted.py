@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from conformance.differential.comparison import Comparison
 from conformance.differential.engines.bulk import draw
 from conformance.differential.properties import PROPERTIES
+from conformance.interface.observation import Observation
 from conformance.kernels import Cache, Kernel, Progress, key_of
 from conformance.kernels.kernel import FACTS, fingerprint
 from conformance.kernels.manifest import Manifest
@@ -36,8 +37,7 @@ from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.oracle import ShimOracle
 from conformance.review.kept import Kept, Rules
 from conformance.review.planting import Plant, plant
-from conformance.scenarios.naming import Pairing
-from conformance.scenarios.observing import KEPT, Observation
+from conformance.scenarios.pairing import Pairing
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES
 
@@ -184,7 +184,7 @@ class Planted:
         ) as machine:
             for step in script.steps:
                 seen = machine.step(step.kind, **step.arguments)
-                yield {**seen, KEPT: Kept(self._rules, keeper.read(machine.kept()))}
+                yield seen._replace(kept=Kept(self._rules, keeper.read(machine.kept())))
 
     def close(self) -> None:
         """End the processes."""

@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from conformance.differential.verdict import Counterexample
+from conformance.interface.observation import Observation
 from conformance.kernels import Cache, Kernel
 from conformance.model.modes import MODES, Mode, kernel_as_compiled, kernel_in
 from conformance.model.profiles import profile_of
@@ -27,7 +28,7 @@ from conformance.review.constants import layout_of
 from conformance.review.kept import Kept, Rules
 from conformance.review.plan import ReviewPlan
 from conformance.scenarios.comparing import Death, Difference, Played, differing, play
-from conformance.scenarios.observing import KEPT, Machine, Observation
+from conformance.scenarios.machines import Machine
 from conformance.scenarios.shrinking import shorten, things
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES, Script, Story
@@ -86,7 +87,7 @@ class _Side:
         self.steps += 1
         try:
             seen = self.oracle.step(name, **arguments)
-            return {**seen, KEPT: Kept(self._rules, self._keeper.read(self.oracle.kept()))}
+            return seen._replace(kept=Kept(self._rules, self._keeper.read(self.oracle.kept())))
         except KernelDied as died:
             raise Death(died.how, hung=died.hung) from died
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from conformance.history.extra_stories import TOLD
+from conformance.interface.observation import Observation
 from conformance.model.modes import MODES, Mode
 from conformance.model.profiles import Profile
 from conformance.oracles.lacking import Lacking
 from conformance.review.questions import Misfit, Question
 from conformance.scenarios.comparing import Death
-from conformance.scenarios.naming import Pairing
-from conformance.scenarios.observing import Observation, take
+from conformance.scenarios.machines import take
+from conformance.scenarios.pairing import Pairing
 from conformance.scenarios.sides import KvmArena
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES, Script

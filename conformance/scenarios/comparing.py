@@ -8,14 +8,15 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from conformance.interface.observation import Observation
 from conformance.model.modes import Mode
 from conformance.model.semantics import Semantics
-from conformance.scenarios.naming import Pairing
-from conformance.scenarios.observing import KEPT, Machine, Observation, take
+from conformance.scenarios.machines import Machine, take
+from conformance.scenarios.observation_text import facts
+from conformance.scenarios.pairing import Pairing
 from conformance.scenarios.steps import Step
 from conformance.scenarios.story import Claim, Script
 from conformance.scenarios.view import View
-from conformance.scenarios.words import facts
 
 __all__ = ["Death", "Difference", "Match", "Played", "Sides", "broken_claim", "differing", "play", "sights"]
 
@@ -151,8 +152,8 @@ def differing(
     names = list(dict.fromkeys([*ours, *theirs]))
     found = [(name, ours.get(name, _NOTHING), theirs.get(name, _NOTHING)) for name in names]
     found = [fact for fact in found if fact[1] != fact[2]]
-    if KEPT in kernel:
-        found += kernel[KEPT].facts(model[KEPT])
+    if kernel.kept is not None and model.kept is not None:
+        found += kernel.kept.facts(model.kept)
     # Equal in every word: one side reused a table that the other replaced, or the other way round.
     return found or [("tables", "not the same ones as before", "the same ones, or the other way round")]
 

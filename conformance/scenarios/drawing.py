@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
-from conformance.scenarios.observing import Observation
-from conformance.scenarios.order import Order
+from conformance.interface.observation import Observation
+from conformance.scenarios.preconditions import Preconditions
 from conformance.scenarios.steps import Step, step
 
 __all__ = ["WORD", "Scene", "options_of"]
@@ -79,7 +79,7 @@ class Scene:
     """What is there to play with after the steps so far, kept up by :meth:`note`."""
 
     def __init__(self, options: dict[str, int]) -> None:
-        self._order = Order(options)
+        self._order = Preconditions(options)
         self._options = options
         self._areas: list[tuple[int, int, int, int]] = []
         self._slots: list[tuple[int, int, int, int]] = []
@@ -105,11 +105,11 @@ class Scene:
         """Keep up with a step and what came of it."""
         self._order.take(taken)
         given = taken.arguments
-        if taken.kind == "mmap" and observation["outcome"] == [0]:
+        if taken.kind == "mmap" and observation.outcome == [0]:
             self._areas.append((given["page"], given["npages"], given["level"], 0))
         elif taken.kind in ("set_memory_region", "delete_while_unmapping"):
-            self._slots = [(slot[0], slot[1], slot[2], slot[3]) for slot in observation["slots"]]
-            if taken.kind == "set_memory_region" and observation["outcome"] == [0]:
+            self._slots = [(slot.as_id, slot.id, slot.gfn, slot.npages) for slot in observation.slots]
+            if taken.kind == "set_memory_region" and observation.outcome == [0]:
                 self._pages[given["as_id"], given["slot"]] = given["page"]
         elif taken.kind == "access":
             self._gfn = given["gfn"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from conformance.differential.unjudged import unjudged
 from conformance.differential.verdict import Counterexample, Result, Verdict
 from conformance.errors import ConformanceError
+from conformance.interface.options import unusual
 from conformance.kernels.releases import release_numbers
 from conformance.model.profiles import profile_of
 from conformance.oracles.lacking import Lacking
@@ -18,7 +19,6 @@ from conformance.scenarios import goldens
 from conformance.scenarios.comparing import Difference, Played, Sides, broken_claim, play
 from conformance.scenarios.goldens import Golden
 from conformance.scenarios.shrinking import shorten
-from conformance.scenarios.steps import unusual
 from conformance.scenarios.story import Claim, Script
 from conformance.scenarios.transcript import transcript
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from conformance.errors import ConformanceError
+from conformance.interface.options import unusual
 from conformance.kernels import DEFAULT, expand, open_kernel
 from conformance.model.profiles import profile_of
 from conformance.scenarios.comparing import play
 from conformance.scenarios.goldens import Golden
 from conformance.scenarios.run_scenarios import Ready, check_modes, prepare, scenarios
 from conformance.scenarios.saved import Saved
-from conformance.scenarios.steps import unusual
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import Script, Story
 from conformance.scenarios.transcript import transcript

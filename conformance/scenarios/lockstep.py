@@ -19,10 +19,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
+from conformance.interface.steps import KINDS
 from conformance.oracles.lacking import Lacking
 from conformance.scenarios.comparing import Match, Played, Sides
 from conformance.scenarios.drawing import WORD, Scene, options_of
-from conformance.scenarios.steps import KINDS, Step
+from conformance.scenarios.steps import Step
 from conformance.scenarios.story import Script
 
 __all__ = ["Walked", "walk"]

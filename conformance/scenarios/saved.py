@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.errors import ConformanceError
+from conformance.interface.options import OPTIONS, check_options, unusual
 from conformance.kernels.reading import read_text
 from conformance.model.profiles import Profile
-from conformance.scenarios.order import check
-from conformance.scenarios.steps import OPTIONS, check_options, parse, unusual
+from conformance.scenarios.preconditions import check
+from conformance.scenarios.steps import parse
 from conformance.scenarios.story import TDP_MODES, Script
 
 __all__ = ["Saved", "is_file_name", "read", "write"]

@@ -7,10 +7,10 @@ import re
 import time
 from dataclasses import replace
 
+from conformance.interface.options import OPTIONS
 from conformance.oracles.lacking import Lacking
 from conformance.scenarios.comparing import Difference, Played, Sides, play
-from conformance.scenarios.order import check
-from conformance.scenarios.steps import OPTIONS
+from conformance.scenarios.preconditions import check
 from conformance.scenarios.story import Script
 
 __all__ = ["shorten", "things"]

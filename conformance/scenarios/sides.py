@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from conformance.interface.observation import Observation
 from conformance.model.machine import KernelBug
 from conformance.model.machine import Machine as ModelMachine
 from conformance.model.modes import Mode, kernel_in
@@ -17,7 +18,7 @@ from conformance.model.semantics import Semantics
 from conformance.oracles.kvm.deaths import KernelDied
 from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.scenarios.comparing import Death
-from conformance.scenarios.observing import Machine, Observation
+from conformance.scenarios.machines import Machine
 
 __all__ = ["KvmArena"]
 

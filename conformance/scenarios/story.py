@@ -22,10 +22,12 @@ from functools import cached_property, partial
 from typing import TypeVar
 
 from conformance.errors import ConformanceError
+from conformance.interface.options import check_options
+from conformance.interface.steps import KINDS
 from conformance.model.changes import Change
 from conformance.model.profiles import Profile
-from conformance.scenarios.order import Order
-from conformance.scenarios.steps import KINDS, Step, check_options, step
+from conformance.scenarios.preconditions import Preconditions
+from conformance.scenarios.steps import Step, step
 from conformance.scenarios.view import View
 
 __all__ = [
@@ -67,7 +69,7 @@ class StoryBuilder:
     """A story while it is told: a method for every kind of step, by its name, and :meth:`claim`."""
 
     def __init__(self, options: dict[str, int]) -> None:
-        self._order = Order(options)
+        self._order = Preconditions(options)
         self.steps: list[Step] = []
         self.claims: list[Claim] = []
 
@@ -114,7 +116,7 @@ class Story:
         if not telling.claims:
             raise ValueError(f"{self.name} claims nothing, so it could pass without anything happening")
         if telling.steps[-1].kind != "destroy":
-            telling.destroy().claim("nothing leaked", lambda now: now.outcome == [0, 0, 0])
+            telling.destroy().claim("nothing leaked", lambda now: now.leaks == (0, 0, 0))
         return Script(tuple(telling.steps), self.options, tuple(telling.claims))
 
     def absent(self, profile: Profile) -> str:

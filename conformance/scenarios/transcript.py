@@ -12,17 +12,24 @@ is told: ``-`` as it was, ``+`` as it is. Entries that continue one another are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from conformance.interface.observation import Observation, RootView, State, TableEntry
 from conformance.model.layout import SPTE_BASE_ADDR_MASK
 from conformance.model.semantics import Semantics
 from conformance.model.spte.decode import describe
 from conformance.model.spte.predicates import is_shadow_present_pte, spte_to_pfn
 from conformance.scenarios.naming import PageNames, TableNames
-from conformance.scenarios.observing import Entry, Observation, Root, root_entries, roots
+from conformance.scenarios.observation_text import (
+    outcome,
+    retired_text,
+    root_text,
+    slot_text,
+    tlb_text,
+    vcpu_text,
+)
 from conformance.scenarios.steps import Step
-from conformance.scenarios.words import outcome, retired_words, root_words, slot_words, tlb_words, vcpu_words
 
 __all__ = ["transcript"]
 
@@ -69,11 +76,11 @@ def transcript(k: Semantics, steps: Sequence[Step], observations: Sequence[Obser
     """The lines of a run, one step after the other, as far as there are observations."""
     teller = _Teller(k)
     lines: list[str] = []
-    before: Mapping[str, int] = {}
+    before = State()
     for number, (step, observation) in enumerate(zip(steps, observations, strict=False), start=1):
         lines.append(f"{number:3} {step}")
         lines += [f"    {line}" for line in teller.told(step, before, observation)]
-        before = observation["state"]
+        before = observation.state or State()
     return lines
 
 
@@ -86,11 +93,11 @@ class _Teller:
         self._pages = PageNames()
         self._facts: dict[str, _Fact] = {}
 
-    def told(self, step: Step, before: Mapping[str, int], now: Observation) -> Iterator[str]:
+    def told(self, step: Step, before: State, now: Observation) -> Iterator[str]:
         """The lines of one step."""
         self._tables.note(now)
-        yield f"  outcome  {outcome(step, now['outcome'])}"
-        for event in now["events"]:
+        yield f"  outcome  {outcome(step, now.outcome)}"
+        for event in now.events:
             yield f"! {event}"
         if step.kind == "destroy":
             return  # That all the rest is gone need not be listed.
@@ -99,39 +106,39 @@ class _Teller:
         changes = [_Change(name, self._facts.get(name), facts.get(name)) for name in names]
         yield from _runs([change for change in changes if change.was != change.now])
         self._facts = facts
-        yield from _counters(before, now["state"])
+        yield from _counters(before, now.state or State())
 
     def _lasting(self, now: Observation) -> Iterator[tuple[str, _Fact]]:
-        for slot in now["slots"]:
-            yield f"memslot {slot[0]}/{slot[1]}", _Fact(slot_words(slot))
-        for vcpu, values in enumerate(now["vcpus"]):
-            yield f"vCPU {vcpu}", _Fact(vcpu_words(*values))
-        for root in roots(now):
-            yield f"root {root.index}", _Fact(root_words(root))
-            yield from self._entries(root, now)
-        for level, gfn, serial, frozen, present in now["retired"]:
-            yield f"retired {self._tables[serial]}", _Fact(retired_words(level, gfn, frozen, present))
-        for vcpu, cached in enumerate(now["tlb"]):
-            for entry in cached:
-                yield f"TLB {vcpu} gfn {entry[1]:#x} of root {entry[0]}", _Fact(tlb_words(entry))
+        for slot in now.slots:
+            yield f"memslot {slot.as_id}/{slot.id}", _Fact(slot_text(slot))
+        for number, vcpu in enumerate(now.vcpus):
+            yield f"vCPU {number}", _Fact(vcpu_text(vcpu))
+        for index, root in enumerate(now.roots):
+            yield f"root {index}", _Fact(root_text(root))
+            yield from self._entries(index, root, now)
+        for table in now.retired:
+            yield f"retired {self._tables[table.serial]}", _Fact(retired_text(table))
+        for number, tlb in enumerate(now.tlb):
+            for cached in tlb:
+                yield f"TLB {number} gfn {cached.gfn:#x} of root {cached.root}", _Fact(tlb_text(cached))
 
-    def _entries(self, root: Root, now: Observation) -> Iterator[tuple[str, _Fact]]:
+    def _entries(self, index: int, root: RootView, now: Observation) -> Iterator[tuple[str, _Fact]]:
         """The entries of a root, by the table that holds them and the gfn that they translate."""
-        within: list[str] = [f"root {root.index}"]
-        for entry in root_entries(root):
+        within: list[str] = [f"root {index}"]
+        for entry in root.entries():
             del within[len(entry.path) :]
             yield f"{within[-1]}[{entry.gfn:#x}]", self._entry(within[-1], root, entry, now)
             if entry.child:
                 within.append(self._tables[entry.child])
 
-    def _entry(self, table: str, root: Root, entry: Entry, now: Observation) -> _Fact:
+    def _entry(self, table: str, root: RootView, entry: TableEntry, now: Observation) -> _Fact:
         raw = f"{entry.spte:#018x}"
         if entry.child:
             return _Fact(f"{raw} -> {self._tables[entry.child]}")
         pfn, bits, page = 0, entry.spte, ""
         if is_shadow_present_pte(self._k, entry.spte):
             pfn, bits = int(spte_to_pfn(self._k, entry.spte)), entry.spte & ~SPTE_BASE_ADDR_MASK
-            page = self._pages.name(pfn, root.as_id, entry.gfn, now["slots"]) + " "
+            page = self._pages.name(pfn, root.as_id, entry.gfn, now.slots) + " "
         size = 1 << 9 * (entry.level - 1)
         text = f"{raw} {page}{describe(self._k, entry.spte)}"
         return _Fact(text, f"{raw} {page}".strip(), table, entry.gfn, size, bits, pfn)
@@ -161,15 +168,15 @@ def _told(change: _Change, alike: str) -> Iterator[str]:
             yield f"{sign} {told}"
 
 
-def _counters(before: Mapping[str, int], now: Mapping[str, int]) -> Iterator[str]:
-    """Flushes, always in a line of their own, then other counters; those that appear begin at 0."""
-    requested, done = (now.get(name, 0) - before.get(name, 0) for name in reversed(_FLUSHES))
-    if requested or done:
-        yield f"  FLUSH    requested {requested}, remote {done}"
+def _counters(before: State, now: State) -> Iterator[str]:
+    """The flushes, always in a line of their own, then the other counters that changed."""
+    grown = now.since(before)
+    if grown.flush_requests or grown.flushes:
+        yield f"  FLUSH    requested {grown.flush_requests}, remote {grown.flushes}"
     changed = [
-        f"{name} {before.get(name, 0)} -> {value}"
-        for name, value in now.items()
-        if name not in _FLUSHES and value != before.get(name, 0)
+        f"{name} {then} -> {value}"
+        for name, then, value in zip(State._fields, before, now, strict=True)
+        if name not in _FLUSHES and value != then
     ]
     if changed:
         yield f"  state    {', '.join(changed)}"

@@ -1,12 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a story's claims look through: an observation in the words of somebody who knows the MMU."""
+"""What claims are written in: an observation of a VM in the terms of the MMU."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from conformance.interface.access import End
+from conformance.interface.observation import (
+    Observation,
+    RetiredTable,
+    RootView,
+    State,
+    TableEntry,
+    TlbEntry,
+)
+from conformance.interface.outcomes import AccessOutcome, DirtyLog, Leaks, Position, Unmapping
 from conformance.model.semantics import Semantics
 from conformance.model.spte.access import is_accessed_spte, is_dirty_spte
 from conformance.model.spte.mmio import get_mmio_spte_generation
@@ -18,16 +27,8 @@ from conformance.model.spte.predicates import (
     spte_to_pfn,
 )
 from conformance.model.spte.writability import is_mmu_writable_spte, is_writable_pte
-from conformance.scenarios.observing import Entry, Observation, Root, root_entries, roots
 
-__all__ = ["DONE", "EMULATE", "EMULATED", "FIXED", "GAVE_UP", "MMIO", "RETRY", "Leaf", "View"]
-
-RETRY, EMULATE, FIXED = 10, 11, 13
-"""How KVM left an exit: as its RET_PF_* values, from 10 on."""
-MMIO = 100
-"""Added to the code of an exit that was an EPT misconfiguration or met a reserved bit."""
-DONE, GAVE_UP, EMULATED, FAILED = range(4)
-"""How an access ended."""
+__all__ = ["Leaf", "View"]
 
 
 @dataclass(frozen=True)
@@ -87,51 +88,66 @@ class View:
     def before(self) -> View:
         """The VM before this step."""
         if self._before is None:
-            raise ValueError("nothing is to be seen before the first step")
+            raise ValueError("there is no observation before the first step")
         return self._before
 
-    # What the step came to.
+    # The outcome of the step.
 
     @property
     def outcome(self) -> list[int]:
-        """The step's return codes, as the kind of step has them."""
-        return list(self.observation["outcome"])
+        """The integers that the step returned; the properties below name their fields."""
+        return list(self.observation.outcome)
 
     @property
-    def exits(self) -> list[int]:
+    def exits(self) -> tuple[int, ...]:
         """Of an access: how KVM handled each exit."""
-        return self.outcome[:-1]
+        return AccessOutcome.read(self.outcome).exits
 
     @property
-    def end(self) -> int:
+    def end(self) -> End:
         """Of an access: how it ended."""
-        return self.outcome[-1]
+        return AccessOutcome.read(self.outcome).end
+
+    @property
+    def reader(self) -> Position:
+        """Of walk_begin and walk_next: where the lockless reader stands."""
+        return Position.read(self.outcome)
+
+    @property
+    def unmapping(self) -> Unmapping:
+        """Of delete_while_unmapping: what was unmapped meanwhile."""
+        return Unmapping.read(self.outcome)
+
+    @property
+    def leaks(self) -> Leaks:
+        """Of destroy: what was not freed."""
+        return Leaks.read(self.outcome)
 
     @property
     def logged(self) -> set[int]:
-        """Of a get_dirty_log that worked: the offsets of dirty pages in the slot."""
-        code, *words = self.outcome
-        return _set_bits(words) if code == 0 else set()
+        """Of a get_dirty_log that succeeded: the offsets of dirty pages in the slot."""
+        code, bitmap = DirtyLog.read(self.outcome)
+        return _set_bits(bitmap) if code == 0 else set()
 
     # Page tables.
 
-    @cached_property
-    def roots(self) -> list[Root]:
+    @property
+    def roots(self) -> list[RootView]:
         """Every root, oldest first."""
-        return roots(self.observation)
+        return list(self.observation.roots)
 
-    def valid_roots(self, as_id: int = 0) -> list[Root]:
+    def valid_roots(self, as_id: int = 0) -> list[RootView]:
         """The roots of an address space that are not invalidated."""
         return [root for root in self.roots if root.as_id == as_id and not root.invalid]
 
-    def entries(self, as_id: int = 0) -> list[Entry]:
-        """Every entry that holds anything in the newest valid root."""
+    def entries(self, as_id: int = 0) -> list[TableEntry]:
+        """Every entry of the newest valid root that differs from the initial value."""
         found = self.valid_roots(as_id)
-        return list(root_entries(found[-1])) if found else []
+        return list(found[-1].entries()) if found else []
 
-    def covering(self, gfn: int, as_id: int = 0) -> list[Entry]:
+    def covering(self, gfn: int, as_id: int = 0) -> list[TableEntry]:
         """The entries on the way to ``gfn``, from the root down."""
-        return [entry for entry in self.entries(as_id) if entry.gfn >> _bits(entry) == gfn >> _bits(entry)]
+        return [entry for entry in self.entries(as_id) if entry.covers(gfn)]
 
     def leaf(self, gfn: int, as_id: int = 0) -> Leaf | None:
         """The SPTE that maps ``gfn``, None if nothing does."""
@@ -171,44 +187,42 @@ class View:
         return bool(is_frozen_spte(self.k, spte))
 
     @property
-    def retired(self) -> Sequence[Sequence[int]]:
-        """Tables that wait for their grace period: level, gfn, serial, frozen entries, others present."""
-        return list(self.observation["retired"])
+    def retired(self) -> list[RetiredTable]:
+        """Tables that wait for their grace period."""
+        return list(self.observation.retired)
 
     # Everything else.
 
     @property
     def events(self) -> list[str]:
         """WARNs and lockdep's complaints, in order."""
-        return list(self.observation["events"])
+        return list(self.observation.events)
 
-    def state(self, name: str) -> int:
-        """A statistic or counter; 0 where the kernel has none of the name."""
-        return int(self.observation["state"].get(name, 0))
+    @property
+    def state(self) -> State:
+        """Statistics and counters; all 0 of a destroyed VM."""
+        return self.observation.state or State()
 
-    def grew(self, name: str) -> int:
-        """By how much a counter grew in this step."""
-        return self.state(name) - (self._before.state(name) if self._before else 0)
+    @cached_property
+    def grown(self) -> State:
+        """By how much each counter grew in this step."""
+        return self.state.since(self._before.state if self._before else State())
 
     def dirty(self, slot: int = 0, as_id: int = 0) -> set[int]:
         """The offsets in the slot's dirty bitmap."""
-        for found_as, found, _gfn, _npages, _flags, *words in self.observation["slots"]:
-            if (found_as, found) == (as_id, slot):
-                return _set_bits(words)
+        for found in self.observation.slots:
+            if (found.as_id, found.id) == (as_id, slot):
+                return _set_bits(found.dirty_bitmap)
         return set()
 
-    def cached(self, gfn: int, vcpu: int = 0) -> list[int] | None:
-        """The vCPU's TLB entry for ``gfn``: root, gfn, level, pfn, rights, dirty; None if it has none."""
-        for entry in self.observation["tlb"][vcpu]:
-            bits = 9 * (entry[2] - 1)
-            if entry[1] >> bits == gfn >> bits:
-                return list(entry)
+    def cached(self, gfn: int, vcpu: int = 0) -> TlbEntry | None:
+        """The vCPU's TLB entry for ``gfn``, None if it has none."""
+        for entry in self.observation.tlb[vcpu]:
+            shift = 9 * (entry.level - 1)
+            if entry.gfn >> shift == gfn >> shift:
+                return entry
         return None
 
 
-def _bits(entry: Entry) -> int:
-    return 9 * (entry.level - 1)
-
-
-def _set_bits(words: Sequence[int]) -> set[int]:
+def _set_bits(words: tuple[int, ...]) -> set[int]:
     return {64 * at + bit for at, word in enumerate(words) for bit in range(64) if word >> bit & 1}

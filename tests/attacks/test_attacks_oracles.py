@@ -74,13 +74,13 @@ def test_a_function_that_attacks(oracle: ShimOracle, name: str) -> None:
 def test_a_kvm_that_attacks(library: Path, name: str) -> None:
     host = MODES["ept-ad"].host()
     with KvmOracle(library, host, patience=1) as machine:
-        assert machine.step("mmap", page=0, npages=64, writable=1, level=1)["outcome"] == [0]
-        assert machine.step("set_memory_region", **MEMORY)["outcome"] == [0]
+        assert machine.step("mmap", page=0, npages=64, writable=1, level=1).outcome == [0]
+        assert machine.step("set_memory_region", **MEMORY).outcome == [0]
         fault = {"vcpu": 0, "gfn": number_of(name), "kind": 0}
         if ATTACKS[name].ends == HARMLESS:
-            assert machine.step("access", **fault)["events"] == []
+            assert machine.step("access", **fault).events == []
             return
         with pytest.raises(KernelDied):
             machine.step("access", **fault)
     with KvmOracle(library, host, patience=1) as machine:
-        assert machine.step("grace_period")["events"] == []
+        assert machine.step("grace_period").events == []

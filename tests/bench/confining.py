@@ -17,7 +17,7 @@ from conformance.oracles.kvm import server
 from conformance.oracles.shim.oracle import ShimOracle
 from conformance.sandbox import launching
 from conformance.sandbox.confinement import confinement
-from conformance.scenarios.observing import take
+from conformance.scenarios.machines import take
 from conformance.scenarios.run_scenarios import Ready, prepare
 from conformance.scenarios.sides import KvmArena
 from conformance.scenarios.stories import STORIES

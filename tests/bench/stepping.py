@@ -12,7 +12,7 @@ from conformance.model.machine.steps import take_step
 from conformance.model.profiles import Profile
 from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.scenarios.lockstep import walk
-from conformance.scenarios.observing import take
+from conformance.scenarios.machines import take
 from conformance.scenarios.run_scenarios import Ready, prepare
 from conformance.scenarios.sides import KvmArena
 from conformance.scenarios.stories import STORIES

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Stands in for conformance.scenarios.run_scenarios and .walking, so that no kernel is needed."""
+"""Stands in for conformance.scenarios.run_scenarios and .run_lockstep, so that no kernel is needed."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def running(verdict: Verdict) -> ModuleType:
     return made
 
 
-def walking(verdict: Verdict) -> ModuleType:
-    made = ModuleType("conformance.scenarios.walking")
+def run_lockstep(verdict: Verdict) -> ModuleType:
+    made = ModuleType("conformance.scenarios.run_lockstep")
 
     def run(plan: Any, *, progress: Any, advance: Any) -> SimpleNamespace:
         plans.append(plan)

@@ -22,7 +22,10 @@ def outcome(monkeypatch):
     """Decides what comes of a run."""
 
     def decide(verdict: Verdict) -> None:
-        for name, module in (("run_scenarios", fake_scenarios.running), ("walking", fake_scenarios.walking)):
+        for name, module in (
+            ("run_scenarios", fake_scenarios.running),
+            ("run_lockstep", fake_scenarios.run_lockstep),
+        ):
             monkeypatch.setitem(sys.modules, f"conformance.scenarios.{name}", module(verdict))
 
     decide(Verdict.PASS)

@@ -46,6 +46,6 @@ def plant(kernel: Kernel, directory: Path) -> Path:
 
 def give_memory(machine: KvmOracle, npages: int = 64) -> None:
     """One memslot from gfn 0, of host pages from 0."""
-    assert machine.step("mmap", page=0, npages=npages, writable=1, level=1)["outcome"] == [0]
+    assert machine.step("mmap", page=0, npages=npages, writable=1, level=1).outcome == [0]
     region = {"slot": 0, "as_id": 0, "gfn": 0, "npages": npages, "page": 0, "flags": 0}
-    assert machine.step("set_memory_region", **region)["outcome"] == [0]
+    assert machine.step("set_memory_region", **region).outcome == [0]

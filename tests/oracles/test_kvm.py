@@ -20,7 +20,7 @@ FIXED, WENT_THROUGH = 13, 0
 
 
 def write(machine: KvmOracle, gfn: int, vcpu: int = 0) -> list[int]:
-    return machine.step("access", vcpu=vcpu, gfn=gfn, kind=WRITE)["outcome"]
+    return machine.step("access", vcpu=vcpu, gfn=gfn, kind=WRITE).outcome
 
 
 def test_a_machine_gives_back_what_it_took(machine: KvmOracle) -> None:
@@ -28,13 +28,13 @@ def test_a_machine_gives_back_what_it_took(machine: KvmOracle) -> None:
     for gfn in range(64):
         assert write(machine, gfn, vcpu=gfn % 2) == [FIXED, WENT_THROUGH]
     gone = machine.step("destroy")
-    assert gone["outcome"] == [0, 0, 0]
-    assert gone["events"] == []
-    assert gone["roots"] == []
+    assert gone.outcome == [0, 0, 0]
+    assert gone.events == []
+    assert gone.roots == ()
 
 
 def test_an_empty_machine_gives_back_what_it_took(machine: KvmOracle) -> None:
-    assert machine.step("destroy")["outcome"] == [0, 0, 0]
+    assert machine.step("destroy").outcome == [0, 0, 0]
 
 
 def test_rcu_callbacks_wait_for_a_reader(machine: KvmOracle) -> None:
@@ -45,25 +45,25 @@ def test_rcu_callbacks_wait_for_a_reader(machine: KvmOracle) -> None:
     machine.step("set_memory_region", **region)
     machine.step("enter", vcpu=0)
     inside = machine.step("grace_period")
-    assert inside["outcome"] == [0]
-    tables = len(inside["retired"])
+    assert inside.outcome == [0]
+    tables = len(inside.retired)
     assert tables >= 4
     # The reader still finds its way through the tables that were taken away from under it.
-    assert machine.step("walk_next")["events"] == []
+    assert machine.step("walk_next").events == []
     machine.step("walk_end")
     after = machine.step("grace_period")
-    assert after["outcome"] == [tables]
-    assert after["retired"] == []
+    assert after.outcome == [tables]
+    assert after.retired == []
 
 
 def test_a_fault_maps_the_page_that_the_host_has(machine: KvmOracle) -> None:
     give_memory(machine)
     seen = machine.step("access", vcpu=1, gfn=5, kind=WRITE)
-    assert seen["outcome"] == [FIXED, WENT_THROUGH]
-    assert seen["state"]["pages_4k"] == 1
-    ((root, gfn, level, pfn, rights, _),) = seen["tlb"][1]
+    assert seen.outcome == [FIXED, WENT_THROUGH]
+    assert seen.state.pages_4k == 1
+    ((root, gfn, level, pfn, rights, _),) = seen.tlb[1]
     assert (root, gfn, level, pfn, rights) == (0, 5, 1, 0x100200, 7)
-    entries = seen["roots"][0][4]
+    entries = seen.roots[0].flat
     assert entries[-4:-2] == [1, 5]
     assert (entries[-2] >> 12) & 0xFFFFFFFFFF == pfn
 
@@ -84,8 +84,8 @@ def test_many_faults_without_observation(kvm_library: Path) -> None:
         give_memory(machine)
         assert machine.faults(0, 0, 64, 1000) == 1000
         seen = machine.step("grace_period")
-        assert seen["state"]["pf_fixed"] == 1000
-        assert seen["events"] == []
+        assert seen.state.pf_fixed == 1000
+        assert seen.events == []
 
 
 def test_words_of_bits_are_unsigned(machine: KvmOracle) -> None:
@@ -93,8 +93,8 @@ def test_words_of_bits_are_unsigned(machine: KvmOracle) -> None:
     region = {"slot": 0, "as_id": 0, "gfn": 0, "npages": 64, "page": 0, "flags": 1}
     machine.step("set_memory_region", **region)
     write(machine, 63)
-    assert machine.step("get_dirty_log", slot=0, as_id=0)["outcome"] == [0, 1 << 63]
-    assert machine.step("get_dirty_log", slot=9, as_id=0)["outcome"] == [-2]
+    assert machine.step("get_dirty_log", slot=0, as_id=0).outcome == [0, 1 << 63]
+    assert machine.step("get_dirty_log", slot=9, as_id=0).outcome == [-2]
 
 
 def test_what_is_asked_wrongly_is_told(machine: KvmOracle) -> None:
@@ -122,7 +122,7 @@ def test_two_machines_at_once_are_two(kvm_library: Path) -> None:
     with KvmOracle(kvm_library, host) as one, KvmOracle(kvm_library, host) as other:
         give_memory(one)
         assert write(one, 0) == [FIXED, WENT_THROUGH]
-        assert other.step("grace_period")["slots"] == []
+        assert other.step("grace_period").slots == []
 
 
 def test_the_library_is_small(kvm_library: Path) -> None:
@@ -135,4 +135,4 @@ def test_an_old_kernel_cannot() -> None:
 
 
 def test_making_a_machine_is_nothing_to_complain_of(machine: KvmOracle) -> None:
-    assert machine.step("grace_period")["events"] == []
+    assert machine.step("grace_period").events == []

@@ -18,7 +18,7 @@ FAULT = "kvm_tdp_mmu_map"
 
 
 def fault(machine: KvmOracle, gfn: int) -> list[str]:
-    return machine.step("access", vcpu=0, gfn=gfn, kind=2)["events"]
+    return machine.step("access", vcpu=0, gfn=gfn, kind=2).events
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,11 @@ def test_what_is_complained_of(planted: KvmOracle, gfn: int, events: list[str]) 
 )
 def test_what_is_not_given_back(planted: KvmOracle, gfn: int, leaked: list[int]) -> None:
     fault(planted, gfn)
-    assert planted.step("destroy")["outcome"] == leaked
+    assert planted.step("destroy").outcome == leaked
 
 
 def test_a_machine_that_dies_takes_none_with_it(planted: KvmOracle, planted_library: Path) -> None:
     with pytest.raises(KernelDied):
         fault(planted, 0x1)
     with KvmOracle(planted_library, MODES["ept-ad"].host(), patience=0.5) as next_machine:
-        assert next_machine.step("grace_period")["outcome"] == [0]
+        assert next_machine.step("grace_period").outcome == [0]

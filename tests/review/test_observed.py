@@ -14,7 +14,7 @@ from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.review.kept import Rules
 from conformance.review.plan import ReviewPlan
 from conformance.review.stories import tell_stories
-from conformance.scenarios.observing import take
+from conformance.scenarios.machines import take
 from conformance.scenarios.stories import STORIES
 
 MMU, TDP, X86, MAIN = (

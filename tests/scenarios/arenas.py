@@ -8,18 +8,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from conformance.interface.observation import Observation
 from conformance.model.machine import Machine
 from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import profile_of
 from conformance.scenarios.comparing import Death
 
-__all__ = ["ModelArena", "add_to_serials", "dies_at", "drop_flushes"]
+__all__ = ["ModelArena", "add_to_serials", "changed", "dies_at", "drop_flushes", "renumbered"]
 
-Lie = Callable[[str, dict[str, Any]], None]
+Lie = Callable[[str, Observation], Observation | None]
 
 
 class ModelArena:
-    """``lie`` changes what the kernel's side observes after a step of the name it is given."""
+    """``lie`` is given a step's name and the observation of the kernel's side, and may return another one."""
 
     def __init__(
         self, mode: str = "ept-ad", release: tuple[int, int] = (6, 1), lie: Lie | None = None
@@ -44,32 +45,43 @@ class _Liar:
         self._machine = machine
         self._lie = lie
 
-    def step(self, name: str, **arguments: int) -> dict[str, Any]:
+    def step(self, name: str, **arguments: int) -> Observation:
         seen = self._machine.step(name, **arguments)
-        if self._lie is not None:
-            seen = copy.deepcopy(seen)
-            self._lie(name, seen)
-        return seen
+        return (self._lie and self._lie(name, copy.deepcopy(seen))) or seen
 
 
-def drop_flushes(name: str, seen: dict[str, Any]) -> None:
-    """A kernel that asks for no flush when the host takes pages back."""
-    if name == "madvise_dontneed":
-        seen["state"]["flush_requests"] -= 1
+def changed(seen: Observation, **counters: int) -> Observation:
+    """The observation with other counters."""
+    return seen._replace(state=seen.state._replace(**counters))
 
 
-def add_to_serials(name: str, seen: dict[str, Any]) -> None:
+def renumbered(seen: Observation, by: int) -> Observation:
+    """The observation with other serial numbers of tables."""
+    roots = [
+        root._replace(flat=[n + by if at % 4 == 3 and n else n for at, n in enumerate(root.flat)])
+        for root in seen.roots
+    ]
+    return seen._replace(
+        roots=roots, retired=[table._replace(serial=table.serial + by) for table in seen.retired]
+    )
+
+
+def drop_flushes(name: str, seen: Observation) -> Observation | None:
+    """A kernel that requests no flush when the host discards pages."""
+    if name != "madvise_dontneed":
+        return None
+    return changed(seen, flush_requests=seen.state.flush_requests - 1)
+
+
+def add_to_serials(name: str, seen: Observation) -> Observation:
     """A kernel that numbers its tables in its own way, which is no difference."""
-    for root in seen["roots"]:
-        root[4] = [n + 1000 if at % 4 == 3 and n else n for at, n in enumerate(root[4])]
-    for table in seen["retired"]:
-        table[2] += 1000
+    return renumbered(seen, 1000)
 
 
 def dies_at(step: str, how: str = "BUG: somewhere") -> Lie:
     """A kernel that dies in a step."""
 
-    def die(name: str, seen: dict[str, Any]) -> None:
+    def die(name: str, seen: Observation) -> None:
         if name == step:
             raise Death(how)
 

@@ -2,10 +2,12 @@
 """Differences are found at their step, told by their place, and shortened; tables' numbers are none."""
 
 import pytest
-from arenas import ModelArena, add_to_serials, dies_at, drop_flushes
+from arenas import ModelArena, add_to_serials, changed, dies_at, drop_flushes, renumbered
 
+from conformance.interface.observation import Observation, RetiredTable, RootView
 from conformance.scenarios.comparing import Death, Match, play
-from conformance.scenarios.naming import Pairing, TableNames
+from conformance.scenarios.naming import TableNames
+from conformance.scenarios.pairing import Pairing
 from conformance.scenarios.shrinking import shorten
 from conformance.scenarios.steps import parse
 from conformance.scenarios.stories import STORIES
@@ -30,7 +32,8 @@ def test_a_difference_is_told_where_it_is():
 def test_an_spte_is_told_by_its_path_and_decoded():
     def clear_writable(name, seen):
         if name == "access":
-            seen["roots"][0][4][-2] &= ~2
+            seen.roots[0].flat[-2] &= ~2
+        return seen
 
     played = play(ModelArena(lie=clear_writable), STORIES["first_write"].script)
     ((place, kernel, model),) = played.difference.facts
@@ -47,9 +50,8 @@ def test_serial_numbers_are_no_difference():
 def test_a_table_that_is_not_the_same_one_is_a_difference():
     def replaced(name, seen):
         if name == "get_dirty_log":
-            seen["roots"][0][4] = [
-                n + 77 if at % 4 == 3 and n else n for at, n in enumerate(seen["roots"][0][4])
-            ]
+            return renumbered(seen, 77)
+        return seen
 
     played = play(ModelArena(lie=replaced), STORIES["get_dirty_log"].script)
     assert played.difference is not None and played.difference.facts[0][0] == "tables"
@@ -63,7 +65,7 @@ def test_a_death_is_a_difference_with_what_led_to_it():
 
 def test_pairing_goes_back_to_what_it_did_not_note():
     def seen(child):
-        return {"roots": [[0, 4, 0, 1, [4, 0, 1, child]]], "retired": [], "outcome": []}
+        return Observation([], [], roots=[RootView(0, 4, 0, 1, [4, 0, 1, child])])
 
     pairing = Pairing()
     assert pairing.same(seen(1), seen(1))
@@ -76,7 +78,7 @@ def test_pairing_goes_back_to_what_it_did_not_note():
 
 def test_incarnations_count_tables_of_one_place():
     def seen(child):
-        return {"roots": [[0, 4, 0, 1, [4, 0, 1, child]]], "retired": []}
+        return Observation([], [], roots=[RootView(0, 4, 0, 1, [4, 0, 1, child])])
 
     names = TableNames()
     for child in (10, 10, 7):
@@ -103,8 +105,7 @@ def test_shortened_to_what_the_difference_needs():
 
 def test_shortening_keeps_what_is_needed():
     def lie(name, seen):
-        if name == "madvise_dontneed" and seen["state"]["flush_requests"]:
-            seen["state"]["flush_requests"] = 0
+        return changed(seen, flush_requests=0) if name == "madvise_dontneed" else seen
 
     arena = ModelArena(lie=lie)
     long = STORIES["unmap_a_range"].script
@@ -130,7 +131,8 @@ def test_a_script_without_a_difference_opens_one_kernel():
 def test_retired_tables_of_one_place_are_told_apart_by_what_they_were():
     def seen(children, retired):
         flat = [n for child in children for n in (4, 0, 1, child)]
-        return {"roots": [[0, 4, 0, 1, flat]], "retired": [[3, 0, serial, 512, 0] for serial in retired]}
+        tables = [RetiredTable(3, 0, serial, 512, 0) for serial in retired]
+        return Observation([], [], roots=[RootView(0, 4, 0, 1, flat)], retired=tables)
 
     pairing = Pairing()
     assert pairing.same(seen([5], []), seen([1], []))
@@ -165,8 +167,8 @@ def test_a_death_that_was_foreseen_is_a_finding_and_one_that_does_not_come_is_a_
 
 def test_shortening_gives_up_options_that_are_not_needed():
     def lie(name, seen):
-        if name == "access" and len(seen["vcpus"]) == 2:
-            seen["state"]["pf_taken"] += 1
+        two = name == "access" and len(seen.vcpus) == 2
+        return changed(seen, pf_taken=seen.state.pf_taken + 1) if two else seen
 
     arena = ModelArena(lie=lie)
     options = {**UNMAP.options, "vcpus": 2, "nx_huge_pages": 1, "manual_protect": 3}

@@ -58,7 +58,8 @@ def test_a_crash_comes_with_its_transcript():
 def test_a_complaint_comes_with_its_transcript():
     def complain(name, seen):
         if name == "madvise_dontneed":
-            seen["events"].append("LOCKDEP held twice")
+            seen.events.append("LOCKDEP held twice")
+        return seen
 
     found = judged(complain).counterexample
     assert found.kernel["events"] == "LOCKDEP held twice" and "    ! LOCKDEP held twice" in found.details

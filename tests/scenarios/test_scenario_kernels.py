@@ -7,7 +7,7 @@ import pytest
 
 from conformance.differential.verdict import Verdict
 from conformance.kernels import SERIES
-from conformance.scenarios import walking
+from conformance.scenarios import run_lockstep
 from conformance.scenarios.run_scenarios import ScenarioPlan, run
 from conformance.scenarios.steps import KINDS
 from conformance.scenarios.stories import STORIES
@@ -43,8 +43,8 @@ def test_stories_pass_on_every_pinned_kernel(series):
 @pytest.mark.slow
 @pytest.mark.parametrize("series", REACHED)
 def test_lockstep_finds_no_difference(series):
-    outcome = walking.run(
-        walking.LockstepPlan(kernels=(series,), budget=20, seed=1), progress=lambda line: None
+    outcome = run_lockstep.run(
+        run_lockstep.LockstepPlan(kernels=(series,), budget=20, seed=1), progress=lambda line: None
     )
     assert outcome.report.status == 0, [r.counterexample for r in outcome.report.kernels[0].results]
     assert {kind for kind, n in outcome.steps.items() if n} == set(KINDS)

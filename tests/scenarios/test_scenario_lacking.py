@@ -17,7 +17,7 @@ from conformance.kernels.substitutions import TDP_C, Substitution, unified_diff,
 from conformance.oracles.lacking import Lacking
 from conformance.reports import json as json_report
 from conformance.reports import junit, ktap
-from conformance.scenarios import walking
+from conformance.scenarios import run_lockstep
 from conformance.scenarios.judging_scenario import Facts, judge
 from conformance.scenarios.lockstep import walk
 from conformance.scenarios.run_scenarios import ScenarioPlan, run
@@ -99,8 +99,8 @@ def test_a_missing_stand_in_is_status_2_in_every_report(kernel: Kernel, tmp_path
     for render, words in results.items():
         assert render(report).count(words) == 1 and "first_" not in render(report), render(report)
     assert json.loads(json_report.render(report))["summary"]["FAIL"] == 0
-    outcome = walking.run(
-        walking.LockstepPlan(kernels=(kernel.selector,), patches=(patch,), budget=6, seed=1),
+    outcome = run_lockstep.run(
+        run_lockstep.LockstepPlan(kernels=(kernel.selector,), patches=(patch,), budget=6, seed=1),
         progress=lambda line: None,
     )
     assert outcome.report.status == 2

@@ -5,11 +5,13 @@ import pytest
 from arenas import ModelArena, drop_flushes
 
 from conformance.errors import ConformanceError
+from conformance.interface.options import OPTIONS
+from conformance.interface.steps import KINDS
 from conformance.scenarios import saved
 from conformance.scenarios.lockstep import walk
-from conformance.scenarios.order import check
+from conformance.scenarios.preconditions import check
 from conformance.scenarios.shrinking import shorten
-from conformance.scenarios.steps import KINDS, OPTIONS, parse
+from conformance.scenarios.steps import parse
 from conformance.scenarios.story import TDP_MODES, Script
 
 
@@ -75,8 +77,8 @@ def test_a_saved_story_is_read_as_it_was(tmp_path):
         ("# conformance scenario 1\n" + "x" * 4097, "it has a line of 4,097 characters"),
         ("# conformance scenario 1\n" + "x" * 4000, r"there is no step x{183} \.\.\. "),
         ("# conformance scenario 1\n" * 100_000, "larger than 1 MiB"),
-        ("# conformance scenario 1\ntouch page=²\n", "page=² is no number"),
-        ("# conformance scenario 1\ntouch page=" + "9" * 3000, "is no number"),
+        ("# conformance scenario 1\ntouch page=²\n", "page=² is not a number"),
+        ("# conformance scenario 1\ntouch page=" + "9" * 3000, "is not a number"),
         ("\udcff", "it is not text"),
     ],
 )

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance.scenarios.order import Order, check
-from conformance.scenarios.steps import KINDS, OPTIONS, PAGES, Kind, check_options, parse, step
+from conformance.interface.options import OPTIONS, check_options
+from conformance.interface.steps import KINDS, PAGES, Kind
+from conformance.scenarios.preconditions import Preconditions, check
+from conformance.scenarios.steps import parse, step
 
 
 def steps_of(kind: Kind):
@@ -42,12 +44,12 @@ def test_reads_like_a_sentence():
     [
         ("acces gfn=1", "there is no step acces; there are mmap,"),
         ("access kind=read", "access needs gfn"),
-        ("access gfn=1 kind=look", "kind=look is no number; there are read, write, fetch"),
-        ("access gfn=1 kind=3", "kind=3 is nothing; there are read, write, fetch"),
+        ("access gfn=1 kind=look", "kind=look is not a number; there are read, write, fetch"),
+        ("access gfn=1 kind=3", "kind=3 has no meaning; there are read, write, fetch"),
         ("access gfn=1 kind=read size=8", "access takes vcpu, gfn, kind, and not size"),
         ("access gfn=1 gfn=2 kind=read", "gfn is given twice"),
         ("access gfn", "gfn is not name=value"),
-        ("access gfn=-1 kind=read", "gfn=-1 is no number"),
+        ("access gfn=-1 kind=read", "gfn=-1 is not a number"),
         ("access gfn=0x1000000000 kind=read", "is not from 0 to 0xfffffffff"),
         (f"mmap page={PAGES - 1} npages=2", "the pages end after the last one"),
         ("grace_period on=1", "grace_period takes nothing"),
@@ -86,7 +88,7 @@ def test_what_cannot_follow_is_refused(lines, complaint):
 
 
 def test_order_remembers_what_is_owed():
-    order = Order({"vcpus": 1})
+    order = Preconditions({"vcpus": 1})
     for line in ("notifier_start page=0 npages=2", "notifier_start page=0 npages=2", "walk_begin gfn=0"):
         order.take(parse(line))
     order.take(parse("notifier_end page=0 npages=2"))

@@ -59,7 +59,7 @@ def test_a_table_made_again_is_a_new_incarnation():
 
 def test_events_cannot_be_overlooked():
     def warns(name, seen):
-        seen["events"].append("WARN somewhere")
+        return seen._replace(events=["WARN somewhere"])
 
     assert "    ! WARN somewhere" in lines_of("first_write", lie=warns)
 

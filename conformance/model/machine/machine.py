@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The machine: a VM of one kernel in one mode, moved by named steps, seen through observations."""
+"""The machine: a VM of one kernel in one mode, driven by named steps and seen through observations."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from conformance.interface.observation import Observation
+from conformance.interface.options import OPTIONS
 from conformance.model.kvm_main.notifiers import KvmMmuNotifier
 from conformance.model.machine.observation import observe
 from conformance.model.machine.steps import take_step
@@ -24,17 +24,17 @@ class KernelBug(Exception):
 class Machine:
     """One VM from its creation to its destruction, of a kernel with ``profile`` on the host of ``mode``.
 
-    ``step("access", vcpu=0, gfn=0x10, kind=2)`` does one thing and gives an observation; ``steps`` tells what
-    there is to do, ``observation`` what is seen. A step, an argument or an option that does not exist
-    is ValueError, and so is what would make KVM wait for ever.
+    ``step("access", vcpu=0, gfn=0x10, kind=2)`` takes one step and returns an observation. The interface room
+    lists the steps, their arguments and the options. An unknown step, argument or option is a ValueError, and
+    so is a step in which KVM would wait forever.
     """
 
     def __init__(self, profile: Profile, mode: Mode, **options: int) -> None:
-        unknown = options.keys() - Options.__dataclass_fields__.keys()
+        unknown = options.keys() - OPTIONS.keys()
         if unknown:
             raise ValueError(f"no such option: {', '.join(sorted(unknown))}")
         if not mode.tdp:
-            raise ValueError(f"the machine has no shadow paging, mode {mode.name} does")
+            raise ValueError(f"the machine has no shadow paging, which mode {mode.name} needs")
         chosen = Options(**options)
         k = kernel_in(mode, profile)
         self.vm = Vm(
@@ -48,8 +48,8 @@ class Machine:
         )
         self.vm.host.notifier = KvmMmuNotifier(self.vm)
 
-    def step(self, name: str, **arguments: int) -> dict[str, Any]:
-        """Do the step ``name`` and observe."""
+    def step(self, name: str, **arguments: int) -> Observation:
+        """Take the step ``name`` and observe."""
         k = self.vm.k
         k.events.clear()
         outcome = take_step(self.vm, name, arguments)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from conformance.interface.access import MMIO_EXIT, End, Exit
 from conformance.model.kvm_main.vcpu import vcpu_enter_guest, vcpu_exit_guest
 from conformance.model.page_fault.page_fault import kvm_mmu_page_fault
 from conformance.model.processor.processor import guest_access
@@ -13,9 +14,8 @@ from conformance.model.vm.vm import KvmVcpu, Vm
 
 __all__ = ["enter", "run_access"]
 
-EXIT_CODES = {RetPf.RETRY: 10, RetPf.EMULATE: 11, RetPf.INVALID: 12, RetPf.FIXED: 13, RetPf.SPURIOUS: 14}
-MMIO_EXIT = 100
-WENT_THROUGH, GAVE_UP, EMULATED, ERROR = range(4)
+EXIT_CODES = {ret: int(Exit[ret.name]) for ret in RetPf if ret.name in Exit.__members__}
+DONE, GAVE_UP, EMULATED, FAILED = (int(end) for end in End)
 MAX_EXITS = 4
 MAX_RACING_EXITS = 8
 """Each retry is the doing of another thread, which does so only so often."""
@@ -32,15 +32,15 @@ def run_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> list[int]:
         while len(exits) < (MAX_RACING_EXITS if points.on else MAX_EXITS):
             rc = vcpu_enter_guest(vm, vcpu)
             if rc < 0:
-                return [*exits, rc, ERROR]
+                return [*exits, rc, FAILED]
             error_code = guest_access(vm, vcpu, gfn, kind)
             vcpu_exit_guest(vm, vcpu)
             if error_code is None:
-                return [*exits, WENT_THROUGH]
+                return [*exits, DONE]
             drain_pml(vm, vcpu)
             r = kvm_mmu_page_fault(vm, vcpu, gfn, error_code)
             if isinstance(r, int):
-                return [*exits, r, ERROR]
+                return [*exits, r, FAILED]
             exits.append(EXIT_CODES[r] + (MMIO_EXIT if error_code & PFERR_RSVD_MASK else 0))
             if r is RetPf.EMULATE:
                 return [*exits, EMULATED]

@@ -7,6 +7,7 @@ the AMD APM vol. 2, 15.25. What KVM keeps in bits that the processor ignores it 
 
 from __future__ import annotations
 
+from conformance.interface.access import FETCH, READ, WRITE
 from conformance.model.layout import (
     PT64_NX_MASK,
     PT_ACCESSED_MASK,
@@ -29,10 +30,7 @@ from conformance.model.vm.pml import drain_pml
 from conformance.model.vm.points import points
 from conformance.model.vm.vm import KvmVcpu, TlbEntry, Vm
 
-__all__ = ["FETCH", "READ", "WRITE", "guest_access"]
-
-READ, WRITE, FETCH = 1, 2, 4
-"""Kinds of access, and as a set the rights of a translation."""
+__all__ = ["guest_access"]
 
 PML_ENTRIES = 512
 Path = list[tuple[KvmMmuPage, int, int]]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from conformance.interface.access import WRITE
 from conformance.model.changes import FAST_FAULT_DIRECT_ONLY
 from conformance.model.layout import (
     PAGE_SHIFT,
@@ -12,7 +13,6 @@ from conformance.model.layout import (
     PT_USER_MASK,
     PT_WRITABLE_MASK,
 )
-from conformance.model.processor.processor import WRITE
 from conformance.model.shadow_mmu.page import Guest, Translation
 from conformance.model.spte.predicates import is_shadow_present_pte, spte_to_pfn
 from conformance.model.spte.writability import is_mmu_writable_spte, is_writable_pte

@@ -15,6 +15,7 @@ from conformance.kernels.products import check_library
 from conformance.kernels.tools import first_error
 from conformance.oracles.common import COMMON_C, NEEDS_GCC, TRACED, defined_nowhere, digest_of, functions_of
 from conformance.oracles.kvm.features import probe
+from conformance.oracles.kvm.header import SOURCES, write_header
 from conformance.oracles.kvm.members import Layout, kept_layouts
 from conformance.oracles.kvm.standins import assembly, choose, declarations
 from conformance.oracles.kvm.variables import note_variables
@@ -55,7 +56,7 @@ _OPENED = (
 )
 """Static functions that our C calls or knows by address."""
 
-_EXPORTED = ("kvm_boot", "kvm_serve", "kvm_step_usage", "kvm_state_names")
+_EXPORTED = ("kvm_boot", "kvm_serve")
 """What every library exports; see kvm.map."""
 
 RACING = (
@@ -116,8 +117,11 @@ def layouts_of(kernel: Kernel, cache: Cache) -> dict[str, Layout]:
 def _own_digest() -> str:
     """A digest of everything of ours that goes into a library."""
     here = Path(__file__)
-    makers = [here, *(here.with_name(f"{name}.py") for name in ("features", "standins", "variables"))]
-    return digest_of([*_C.iterdir(), *COMMON_C.iterdir(), *here.parent.glob("*.toml"), *makers])
+    makers = [
+        here,
+        *(here.with_name(f"{name}.py") for name in ("features", "header", "standins", "variables")),
+    ]
+    return digest_of([*_C.iterdir(), *COMMON_C.iterdir(), *here.parent.glob("*.toml"), *makers, *SOURCES])
 
 
 def units_of(kernel: Kernel) -> list[str]:
@@ -166,18 +170,26 @@ def _build(kernel: Kernel, cache: Cache, entry: Path, traced: bool, racing: bool
     theirs = [Unit(name, _flags_of(name, traced, racing)) for name in units_of(kernel)]
     with temporary("kvm") as place:
 
-        def compiled(units: Sequence[Unit], name: str, *flags: str, reuse: Cache | None = None) -> list[Path]:
+        def compiled(
+            units: Sequence[Unit],
+            name: str,
+            *flags: str,
+            include: Sequence[Path] = (),
+            reuse: Cache | None = None,
+        ) -> list[Path]:
             return kernel.compile(
                 units,
                 place / name,
                 flags=flags,
-                include_before=[COMMON_C],
+                include_before=[COMMON_C, *include],
                 force_include=[_C / "front.h"],
                 reuse=reuse,
             )
 
         kvm = compiled(theirs, "theirs", *_APART, reuse=cache)
-        own = compiled(_ours(traced, racing), "ours", "-DCONFORMANCE_OURS", *features)
+        write_header(place / "generated")
+        ours, flags = _ours(traced, racing), ["-DCONFORMANCE_OURS", *features]
+        own = compiled(ours, "ours", *flags, include=[place / "generated"])
         _link(kernel, place, kvm, own, entry, _PROCESS if racing else _PROCESS[:1])
 
 

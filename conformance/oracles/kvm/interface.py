@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the library and Python say to each other: struct env_exchange of c/env.h, and the orders of things."""
+"""The memory shared by library and Python: struct env_exchange of c/env.h."""
 
 from __future__ import annotations
 
 import ctypes
 from enum import IntEnum
 
-__all__ = ["NR_ARGS", "NR_COVERED", "NR_KEPT", "NR_WORDS", "OPTIONS", "Death", "Exchange", "Kept"]
-
-OPTIONS = {"vcpus": 1, "eager_page_split": 1, "nx_huge_pages": 0, "manual_protect": 0, "pml": 0}
-"""Options of a machine with their defaults, in the order of enum option in machine.c."""
+__all__ = ["NR_ARGS", "NR_COVERED", "NR_KEPT", "NR_WORDS", "Death", "Exchange", "Kept"]
 
 NR_ARGS = 8
 NR_WORDS = 8 << 20

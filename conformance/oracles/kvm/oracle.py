@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
+from conformance.interface.observation import Observation
+from conformance.interface.options import OPTIONS
 from conformance.oracles.kvm.deaths import KernelDied, not_made
-from conformance.oracles.kvm.interface import OPTIONS
+from conformance.oracles.kvm.header import ORDER
 from conformance.oracles.kvm.reading import read_observation
 from conformance.oracles.kvm.server import Server, Wanted, borrow, give_back
 from conformance.oracles.kvm.symbols import symbols_of
@@ -21,7 +22,7 @@ __all__ = ["KvmOracle"]
 class KvmOracle:
     """One VM with its vCPUs, its host and its processors, in a process of its own. A context manager.
 
-    host: what the kernel finds itself on (hosts.HOST); options: see interface.OPTIONS.
+    host: what the kernel finds itself on (hosts.HOST); options: see interface/options.py.
     patience: how many seconds of processor time a step may take before kernel code counts as hanging.
     wanted: what it keeps is to be read after each step, with kept().
     plant: which planted difference shows, from the initialisation on; 0: none.
@@ -48,9 +49,9 @@ class KvmOracle:
         self._library = library
         self._alive = False
         self._server: Server | None = borrow(library, host, patience, plant)
-        chosen = {**OPTIONS, **(options or {})}
         self._alive = True
-        numbers = [int(chosen[name]) for name in OPTIONS]
+        given = options or {}
+        numbers = [int(given.get(name, option.default or 0)) for name, option in OPTIONS.items()]
         self._converse(lambda server: server.start(numbers, wanted))
         self._early = self._server.events()
         error = int(self._server.words()[0])
@@ -76,7 +77,7 @@ class KvmOracle:
         self._alive = False
         give_back(server)
 
-    def step(self, name: str, /, **arguments: int) -> dict[str, Any]:
+    def step(self, name: str, /, **arguments: int) -> Observation:
         """Do one step and observe. Raises KernelDied or Lacking, and the machine is gone, if that ends it.
 
         What was complained of while the machine was made comes with the first step's events.
@@ -86,9 +87,9 @@ class KvmOracle:
         self._send(server, name, arguments)
         early, self._early = self._early, []
         try:
-            return read_observation(server.words(), early + server.events(), server.state)
-        except (ValueError, IndexError):
-            # Kernel code has written over what ours says.
+            return read_observation(server.words(), early + server.events())
+        except (ValueError, TypeError, IndexError):
+            # Kernel code has overwritten the observation.
             self.close()
             raise KernelDied("broke off: what it shows of the machine cannot be read") from None
 
@@ -122,7 +123,7 @@ class KvmOracle:
 
     def _send(self, server: Server, name: str, arguments: Mapping[str, int]) -> None:
         try:
-            index, names = server.steps[name]
+            index, names = ORDER[name]
         except KeyError:
             raise ValueError(f"there is no step {name!r}") from None
         if len(arguments) != len(names) or any(word not in arguments for word in names):

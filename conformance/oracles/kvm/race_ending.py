@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from conformance.interface.observation import Observation
 from conformance.oracles.kvm.race_interface import Event
 from conformance.oracles.kvm.reading import read_observation
 
@@ -28,7 +29,6 @@ class Ending:
     words: tuple[int, ...]
     frames: tuple[int, ...]
     observed: tuple[int, ...]
-    state: tuple[str, ...]
 
     @cached_property
     def events(self) -> tuple[tuple[Any, ...], ...]:
@@ -72,6 +72,6 @@ class Ending:
         return frozenset(word >> 2 for word in self.frames if word & 2)
 
     @cached_property
-    def observation(self) -> dict[str, Any]:
+    def observation(self) -> Observation:
         """What can be seen of the machine in the end, as of a step of KvmOracle."""
-        return read_observation(list(self.observed), list(self.complaints), self.state)
+        return read_observation(list(self.observed), list(self.complaints))

@@ -12,11 +12,13 @@ import mmap
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from conformance.interface.observation import Observation
+from conformance.interface.options import OPTIONS
 from conformance.oracles.hosts import HOST
 from conformance.oracles.kvm.deaths import not_initialised
-from conformance.oracles.kvm.interface import OPTIONS, Exchange
+from conformance.oracles.kvm.header import ORDER
+from conformance.oracles.kvm.interface import Exchange
 from conformance.oracles.kvm.race_ending import Ending, Step
 from conformance.oracles.kvm.race_interface import (
     CPU_OF_OTHERS,
@@ -78,11 +80,9 @@ class RacingKvm:
         self._lib = ctypes.PyDLL(str(library))
         if not hasattr(self._lib, "race_boot"):
             raise ValueError(f"{library} is not built for races")
-        self._lib.kvm_step_usage.restype = self._lib.kvm_state_names.restype = ctypes.c_char_p
-        self._usages = self._read_usages()
-        self._boot(host, {**OPTIONS, **(options or {})}, patience)
+        self._boot(host, options or {}, patience)
         self._names = Names(library)
-        self.early: list[dict[str, Any]] = []
+        self.early: list[Observation] = []
         """What the steps of the setup showed."""
         for step in setup:
             packed = self._pack([step])
@@ -155,7 +155,6 @@ class RacingKvm:
             words=tuple(view[_EVENTS : _EVENTS + view[_NR_EVENTS]]),
             frames=tuple(view[_FRAMES : _FRAMES + view[_NR_FRAMES]]),
             observed=self._words() if ended else (),
-            state=self._state,
         )
 
     def digest(self) -> int:
@@ -168,33 +167,24 @@ class RacingKvm:
         return int(self._lib.race_pages_kept())
 
     def _boot(self, host: Mapping[str, int], options: Mapping[str, int], patience: float) -> None:
-        self._state = tuple(self._lib.kvm_state_names().decode().split())
         error = self._lib.race_boot(
             ctypes.byref(self._exchange),
             ctypes.byref(self._exchange, ctypes.sizeof(Exchange)),
             (ctypes.c_uint64 * len(HOST))(*(int(host[name]) for name in HOST)),
-            (ctypes.c_uint64 * len(OPTIONS))(*(int(options[name]) for name in OPTIONS)),
+            (ctypes.c_uint64 * len(OPTIONS))(
+                *(int(options.get(name, option.default or 0)) for name, option in OPTIONS.items())
+            ),
             ctypes.c_long(int(patience * 1e6)),
         )
         if error:
             raise not_initialised(error)
-
-    def _read_usages(self) -> dict[str, tuple[int, list[str]]]:
-        """Index and names of the arguments of each step, by name."""
-        usages = {}
-        index = 0
-        while usage := self._lib.kvm_step_usage(ctypes.c_ulong(index)):
-            name, *names = usage.decode().split()
-            usages[name] = (index, names)
-            index += 1
-        return usages
 
     def _pack(self, steps: Sequence[Step]) -> ctypes.Array[ctypes.c_uint64]:
         """Steps as the library takes them. An unknown step, or other arguments than its, are a ValueError."""
         packed = (ctypes.c_uint64 * max(1, WORDS_PER_STEP * len(steps)))()
         for place, (name, arguments) in enumerate(steps):
             try:
-                index, names = self._usages[name]
+                index, names = ORDER[name]
             except KeyError:
                 raise ValueError(f"there is no step {name!r}") from None
             if set(arguments) != set(names):
@@ -225,5 +215,5 @@ class RacingKvm:
         length = self._exchange.events_length
         return tuple(self._exchange.events[:length].decode(errors="replace").splitlines()) if length else ()
 
-    def _observe(self) -> dict[str, Any]:
-        return read_observation(list(self._words()), list(self._complaints()), self._state)
+    def _observe(self) -> Observation:
+        return read_observation(list(self._words()), list(self._complaints()))

@@ -1,64 +1,62 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""From the words of an observation, in the order of c/say.c, to plain data."""
+"""From the words of an observation, in the order of c/say.c, to an Observation."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from conformance.interface.observation import (
+    Observation,
+    RetiredTable,
+    RootView,
+    SlotView,
+    State,
+    TlbEntry,
+    VcpuView,
+)
 
 __all__ = ["read_observation"]
 
+_STATE, _VCPU, _TLB, _RETIRED = (len(one._fields) for one in (State, VcpuView, TlbEntry, RetiredTable))
+_SLOT = len(SlotView._fields) - 1
+_ROOT = len(RootView._fields) - 1
+_ENTRY = 4
+"""Words of an entry of a root's table."""
 
-def read_observation(words: list[int], events: list[str], state: Sequence[str]) -> dict[str, Any]:
-    """The observation; of a machine that is destroyed the outcome and the events, and empty lists.
 
-    Raises ValueError or IndexError if the words are none: the kernel may write over them.
+def read_observation(words: list[int], events: list[str]) -> Observation:
+    """The observation; of a destroyed machine only the outcome and the events.
+
+    Raises ValueError, TypeError or IndexError if the words are malformed: the kernel may overwrite them.
     """
     at = 1 + 2 * words[0]
-    observation: dict[str, Any] = {
-        "outcome": [
-            _signed(word) if number else word
-            for number, word in zip(words[1:at:2], words[2:at:2], strict=True)
-        ],
-        "events": events,
-        "state": {},
-        "vcpus": [],
-        "tlb": [],
-        "slots": [],
-        "roots": [],
-        "retired": [],
-    }
+    outcome = [
+        word - (1 << 64) if number and word >> 63 else word
+        for number, word in zip(words[1:at:2], words[2:at:2], strict=True)
+    ]
     if at == len(words):
-        return observation
-    observation["state"] = dict(zip(state, words[at : at + len(state)], strict=True))
-    at += len(state)
+        return Observation(outcome, events)
+    state = State._make(words[at : at + _STATE])
+    at += _STATE
 
     def chunks(size: int) -> list[list[int]]:
         """A list of entries of `size` words, after its length."""
         nonlocal at
         if words[at] > len(words):
-            raise ValueError("a list is longer than all there is")
+            raise ValueError("a list is longer than the whole observation")
         start, at = at + 1, at + 1 + words[at] * size
         return [words[place : place + size] for place in range(start, at, size)]
 
-    observation["vcpus"] = [[root - 1, *rest] for root, *rest in chunks(5)]
+    vcpus = [VcpuView(root - 1, *rest) for root, *rest in chunks(_VCPU)]
     at += 1
-    observation["tlb"] = [
-        sorted([root - 1, *rest] for root, *rest in chunks(6)) for _ in observation["vcpus"]
-    ]
+    tlb = [sorted(TlbEntry(root - 1, *rest) for root, *rest in chunks(_TLB)) for _ in vcpus]
+    slots, roots = [], []
     number, at = words[at], at + 1
     for _ in range(number):
         start, at = at + 1, at + 1 + words[at]
-        observation["slots"].append(words[start:at])
-    observation["slots"].sort()
+        slots.append(SlotView._make([*words[start : start + _SLOT], tuple(words[start + _SLOT : at])]))
     number, at = words[at], at + 1
     for _ in range(number):
-        header, at = words[at : at + 4], at + 4
-        start, at = at + 1, at + 1 + words[at] * 4
-        observation["roots"].append([*header, words[start:at]])
-    observation["retired"] = sorted(chunks(5))
-    return observation
-
-
-def _signed(word: int) -> int:
-    return word - (1 << 64) if word >> 63 else word
+        header, at = words[at : at + _ROOT], at + _ROOT
+        start, at = at + 1, at + 1 + words[at] * _ENTRY
+        roots.append(RootView._make([*header, words[start:at]]))
+    retired = sorted(RetiredTable._make(one) for one in chunks(_RETIRED))
+    return Observation(outcome, events, state, vcpus, tlb, sorted(slots), roots, retired)

@@ -52,10 +52,6 @@ class Server:
         )
         self.exchange = Exchange.from_buffer(self._conversation.memory)
         self._view = memoryview(self._conversation.memory).cast("Q")
-        self.steps: dict[str, tuple[int, list[str]]] = {}
-        """Index and names of the arguments of each step, by name; empty before the first machine."""
-        self.state: list[str] = []
-        """Names of the numbers in an observation's state, in order."""
 
     def start(self, options: Sequence[int], wanted: Wanted | None = None) -> None:
         """Make a machine. ``wanted``: what it keeps is copied. Raises KernelDied, Lacking."""
@@ -64,7 +60,7 @@ class Server:
         self._want(wanted)
         self._conversation.begin(int(patience * 1e6), [*host], plant, [*options])
         try:
-            error = self._understand(self._hear())
+            error = self._error_of(self._hear())
         except KernelDied as died:
             raise KernelDied(f"initialising KVM: {died.how}", died.hung) from None
         if error:
@@ -72,16 +68,12 @@ class Server:
             raise not_initialised(error)
         self._hear()
 
-    def _understand(self, told: Any) -> int:
-        """Take in what a library can do; with what initialising KVM failed, or 0."""
+    def _error_of(self, answer: Any) -> int:
+        """The error with which initialising KVM failed, or 0."""
         try:
-            error, usages, self.state = int(told["error"]), told["steps"], [str(one) for one in told["state"]]
-            for index, usage in enumerate(usages):
-                name, *names = usage.split()
-                self.steps[name] = (index, names)
-        except (TypeError, ValueError, KeyError, AttributeError):
+            return int(answer["error"])
+        except (TypeError, ValueError, KeyError):
             raise self._broke_off() from None
-        return error
 
     def _want(self, wanted: Wanted | None) -> None:
         """Say what is to be copied after each step of the next machine."""

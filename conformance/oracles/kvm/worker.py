@@ -3,8 +3,7 @@
 
 See supervising.py. Its one argument is the library. A process is begun with how many microseconds of
 processor time a step may take, the host's numbers, which planted difference shows (0: none), and the
-machine's options. It answers what can be done: the steps' usages, the names in a state, and an ``error``;
-then, in C, that the machine is there.
+machine's options. It answers the ``error`` of initialising KVM, or 0; then, in C, that the machine is there.
 """
 
 from __future__ import annotations
@@ -22,14 +21,10 @@ def serve(channel: Channel, words: Sequence[Any]) -> None:
     """Be a machine."""
     patience, host, plant, options = words
     lib = ctypes.CDLL(sys.argv[6])
-    lib.kvm_step_usage.restype = lib.kvm_state_names.restype = ctypes.c_char_p
     exchange = Exchange.from_buffer(channel.memory)
     lib.conformance_plant(ctypes.c_ulong(plant))
     error = lib.kvm_boot(ctypes.byref(exchange), _words(host), ctypes.c_long(patience))
-    steps: list[str] = []
-    while usage := lib.kvm_step_usage(len(steps)):
-        steps.append(usage.decode())
-    channel.answer({"error": error, "steps": steps, "state": lib.kvm_state_names().decode().split()})
+    channel.answer({"error": error})
     if not error:
         ends = (channel.requests, channel.answers, ctypes.c_ulong(channel.nonce))
         lib.kvm_serve(*ends, _words(options), ctypes.c_long(patience))

@@ -15,6 +15,7 @@ from typing import Any
 
 from greenlet import getcurrent, greenlet
 
+from conformance.interface.observation import Observation
 from conformance.model.changes import CHANGE_PTE_WRAPPED, NO_PFN_DIRTY
 from conformance.model.machine.machine import Machine
 from conformance.model.machine.observation import observe
@@ -46,7 +47,7 @@ class Ending:
 
     events: list[tuple[Any, ...]]
     outcomes: list[list[int]]
-    observation: dict[str, Any]
+    observation: Any
     dirty: frozenset[int]
     accessed: frozenset[int]
     complaints: tuple[str, ...]
@@ -127,7 +128,7 @@ class Race(ABC):
         """Take one step."""
 
     @abstractmethod
-    def seen(self) -> tuple[dict[str, Any], Marks]:
+    def seen(self) -> tuple[Any, Marks]:
         """What is to be seen at the end, and what the host was told of its frames."""
 
     def note_state(self, root: object) -> None:
@@ -250,7 +251,7 @@ class RacingMachine(Race):
         """Take one step of the machine's."""
         return take_step(self.vm, step, given)
 
-    def seen(self) -> tuple[dict[str, Any], Marks]:
+    def seen(self) -> tuple[Observation, Marks]:
         """What the machine's observation shows."""
         assert self.vm.marks is not None
         return observe(self.vm, [], []), self.vm.marks

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+from conformance.interface.access import End, Exit
 from conformance.scenarios.stories.setting import LOG, READ, WRITE, memory
 from conformance.scenarios.story import StoryBuilder, story
-from conformance.scenarios.view import DONE, EMULATED, FIXED
 
 GFN = 0xA0
 SMM = "Documentation/virt/kvm/api.rst: KVM_CAP_MULTI_ADDRESS_SPACE; role.smm"
@@ -20,13 +20,13 @@ def memory_of_smm_only(vm: StoryBuilder) -> None:
     memory(vm, gfn=0x200, npages=16, page=0x200)
     vm.set_memory_region(slot=1, as_id=1, gfn=0x200, npages=16, page=0x200)
     memory(vm, slot=2, as_id=1, gfn=GFN, npages=16, page=0x1000)
-    vm.access(gfn=GFN, kind=READ).claim("MMIO outside", lambda now: now.end == EMULATED)
+    vm.access(gfn=GFN, kind=READ).claim("MMIO outside", lambda now: now.end == End.EMULATED)
     vm.smm(on=1)
-    vm.access(gfn=GFN, kind=WRITE).claim("memory inside", lambda now: now.outcome == [FIXED, DONE])
+    vm.access(gfn=GFN, kind=WRITE).claim("memory inside", lambda now: now.outcome == [Exit.FIXED, End.DONE])
     vm.claim("mapped in SMM's root", lambda now: now.mapped(GFN, as_id=1).writable)
     vm.claim("and in no other", lambda now: now.leaf(GFN, as_id=0) is None)
     vm.smm(on=0)
-    vm.access(gfn=GFN, kind=READ).claim("MMIO again", lambda now: now.end == EMULATED)
+    vm.access(gfn=GFN, kind=READ).claim("MMIO again", lambda now: now.end == End.EMULATED)
 
 
 @story(source=SMM, vcpus=2)
@@ -45,7 +45,9 @@ def one_page_in_two_address_spaces(vm: StoryBuilder) -> None:
     vm.claim("one page", lambda now: now.mapped(GFN, 0).pfn == now.mapped(GFN, 1).pfn)
     vm.madvise_dontneed(page=0)
     vm.claim("unmapped in both", lambda now: now.leaf(GFN, 0) is None and now.leaf(GFN, 1) is None)
-    vm.access(vcpu=1, gfn=GFN, kind=READ).claim("faulted in", lambda now: now.outcome == [FIXED, DONE])
+    vm.access(vcpu=1, gfn=GFN, kind=READ).claim(
+        "faulted in", lambda now: now.outcome == [Exit.FIXED, End.DONE]
+    )
 
 
 @story(source=SMM, vcpus=2)

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+from conformance.interface.access import End, Exit
 from conformance.scenarios.stories.setting import HUGE, LOG, READ, WRITE, X2M, memory
 from conformance.scenarios.stories.sources import WRITABLE_BITS, XCHG
 from conformance.scenarios.story import StoryBuilder, story
-from conformance.scenarios.view import DONE, FIXED
 
 GFN = 0x100
 AGE = "arch/x86/kvm/mmu/tdp_mmu.c: age_gfn_range(); " + XCHG
@@ -25,7 +25,7 @@ def aged_by_accessed_bits(vm: StoryBuilder) -> None:
     vm.claim("Accessed is clear", lambda now: not now.mapped(GFN).accessed)
     vm.test_young(page=0).claim("old", lambda now: now.outcome == [0])
     vm.clear_flush_young(page=0).claim("still old", lambda now: now.outcome == [0])
-    vm.access(gfn=GFN, kind=READ).claim("no exit", lambda now: now.outcome == [DONE])
+    vm.access(gfn=GFN, kind=READ).claim("no exit", lambda now: now.outcome == [End.DONE])
 
 
 @story(source=AGE, modes=("ept-noad",), vcpus=2)
@@ -40,8 +40,8 @@ def aged_by_access_tracking(vm: StoryBuilder) -> None:
     vm.clear_flush_young(page=0).claim("it was young", lambda now: now.outcome == [1])
     vm.claim("old now", lambda now: not now.mapped(GFN).accessed)
     vm.test_young(page=0).claim("told so", lambda now: now.outcome == [0])
-    vm.access(vcpu=1, gfn=GFN, kind=READ).claim("an access exits", lambda now: now.outcome[0] == FIXED)
-    vm.claim("fixed by the fast path", lambda now: now.grew("pf_fast") == 1)
+    vm.access(vcpu=1, gfn=GFN, kind=READ).claim("an access exits", lambda now: now.outcome[0] == Exit.FIXED)
+    vm.claim("fixed by the fast path", lambda now: now.grown.pf_fast == 1)
     vm.claim("young again", lambda now: now.mapped(GFN).accessed)
     vm.test_young(page=0).claim("told so", lambda now: now.outcome == [1])
 
@@ -55,7 +55,7 @@ def write_to_an_aged_page(vm: StoryBuilder) -> None:
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=WRITE)
     vm.clear_flush_young(page=0)
-    vm.access(vcpu=1, gfn=GFN, kind=WRITE).claim("it gets through", lambda now: now.end == DONE)
+    vm.access(vcpu=1, gfn=GFN, kind=WRITE).claim("it gets through", lambda now: now.end == End.DONE)
     vm.claim("writable", lambda now: now.mapped(GFN).writable)
 
 
@@ -69,7 +69,7 @@ def aged_without_a_flush(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE)
     vm.clear_young(page=0).claim("it was young", lambda now: now.outcome == [1])
     vm.claim("old now", lambda now: not now.mapped(GFN).accessed)
-    vm.claim("no flush", lambda now: now.grew("flush_requests") == 0)
+    vm.claim("no flush", lambda now: now.grown.flush_requests == 0)
 
 
 @story(source=AGE)
@@ -112,7 +112,7 @@ def aged_while_logging(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE)
     vm.set_memory_region(gfn=GFN, npages=16, flags=LOG, page=0)
     vm.clear_flush_young(page=0).claim("old", lambda now: not now.mapped(GFN).accessed)
-    vm.access(gfn=GFN, kind=READ).claim("read gets through", lambda now: now.end == DONE)
+    vm.access(gfn=GFN, kind=READ).claim("read gets through", lambda now: now.end == End.DONE)
     vm.claim("not writable", lambda now: not now.mapped(GFN).writable)
     vm.claim("not dirty", lambda now: now.dirty() == set())
     vm.access(gfn=GFN, kind=WRITE).claim("a write is recorded", lambda now: now.dirty() == {0})

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+from conformance.interface.access import End
 from conformance.scenarios.stories.dirty_logging import log
 from conformance.scenarios.stories.setting import HUGE, LOG, WRITE, X2M, memory
 from conformance.scenarios.story import StoryBuilder, story
-from conformance.scenarios.view import DONE
 
 GFN = 0x100
 API = "Documentation/virt/kvm/api.rst: KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2"
@@ -51,7 +51,7 @@ def clear_of_clean_pages(vm: StoryBuilder) -> None:
     vm.clear_dirty_log(first=64, npages=64, mask=(1 << 64) - 1)
     vm.claim("now it is clear", lambda now: now.dirty() == set() and not now.mapped(GFN + 70).writable)
     vm.clear_dirty_log(first=64, npages=64, mask=(1 << 64) - 1)
-    vm.claim("once is enough", lambda now: now.grew("flush_requests") == 0)
+    vm.claim("once is enough", lambda now: now.grown.flush_requests == 0)
 
 
 @story(source="Documentation/virt/kvm/api.rst: KVM_DIRTY_LOG_INITIALLY_SET", manual_protect=3)
@@ -152,11 +152,11 @@ def logging_by_dirty_bits(vm: StoryBuilder) -> None:
     log(vm, gfn=GFN, npages=16)
     vm.claim("still writable", lambda now: now.mapped(GFN).writable)
     vm.claim("no longer dirty", lambda now: not now.mapped(GFN).dirty)
-    vm.access(gfn=GFN, kind=WRITE).claim("the write needs no exit", lambda now: now.outcome == [DONE])
+    vm.access(gfn=GFN, kind=WRITE).claim("the write needs no exit", lambda now: now.outcome == [End.DONE])
     vm.claim("the processor set D", lambda now: now.mapped(GFN).dirty)
     vm.get_dirty_log().claim("the log has it", lambda now: now.logged == {0})
     vm.claim("D is clear again", lambda now: not now.mapped(GFN).dirty and now.mapped(GFN).writable)
-    vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") >= 1)
+    vm.claim("a flush was asked for", lambda now: now.grown.flush_requests >= 1)
     vm.access(gfn=GFN, kind=WRITE).access(gfn=GFN + 1, kind=WRITE)
     vm.get_dirty_log().claim("both", lambda now: now.logged == {0, 1})
 

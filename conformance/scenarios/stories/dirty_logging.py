@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+from conformance.interface.access import End, Exit
 from conformance.scenarios.stories.setting import GIGANTIC, HUGE, LOG, READ, WRITE, X1G, X2M, memory
 from conformance.scenarios.stories.sources import FAST_PAGE_FAULT, RESTART, WRITABLE_BITS
 from conformance.scenarios.story import StoryBuilder, story
-from conformance.scenarios.view import DONE, FIXED
 
 GFN = 0x100
 API = "Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG"
@@ -32,7 +32,7 @@ def logging_write_protects(vm: StoryBuilder) -> None:
     log(vm, gfn=GFN, npages=16)
     vm.claim("no longer", lambda now: not now.mapped(GFN).writable)
     vm.claim("MMU-writable stays", lambda now: now.mapped(GFN).mmu_writable and now.mapped(GFN).host_writable)
-    vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") >= 1)
+    vm.claim("a flush was asked for", lambda now: now.grown.flush_requests >= 1)
     vm.claim("nothing is dirty yet", lambda now: now.dirty() == set())
 
 
@@ -46,11 +46,11 @@ def write_after_logging_began(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN + 5, kind=WRITE)
     log(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN + 5, kind=WRITE)
-    vm.claim("one exit, fixed", lambda now: now.outcome == [FIXED, DONE])
-    vm.claim("by the fast path", lambda now: now.grew("pf_fast") == 1)
+    vm.claim("one exit, fixed", lambda now: now.outcome == [Exit.FIXED, End.DONE])
+    vm.claim("by the fast path", lambda now: now.grown.pf_fast == 1)
     vm.claim("W is set again", lambda now: now.mapped(GFN + 5).writable)
     vm.claim("the page is in the bitmap", lambda now: now.dirty() == {5})
-    vm.access(gfn=GFN + 5, kind=WRITE).claim("the next write is free", lambda now: now.outcome == [DONE])
+    vm.access(gfn=GFN + 5, kind=WRITE).claim("the next write is free", lambda now: now.outcome == [End.DONE])
 
 
 @story(source=API)
@@ -65,11 +65,11 @@ def get_dirty_log(vm: StoryBuilder) -> None:
     vm.get_dirty_log().claim("all writes are told", lambda now: now.logged == {0, 63, 64, 79})
     vm.claim("the bitmap is empty", lambda now: now.dirty() == set())
     vm.claim("none is writable", lambda now: not any(leaf.writable for leaf in now.leaves()))
-    vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") >= 1)
-    vm.access(gfn=GFN + 64, kind=WRITE).claim("fixed fast", lambda now: now.grew("pf_fast") == 1)
+    vm.claim("a flush was asked for", lambda now: now.grown.flush_requests >= 1)
+    vm.access(gfn=GFN + 64, kind=WRITE).claim("fixed fast", lambda now: now.grown.pf_fast == 1)
     vm.get_dirty_log().claim("only the new write is told", lambda now: now.logged == {64})
     vm.get_dirty_log().claim("then nothing", lambda now: now.logged == set())
-    vm.claim("without a flush", lambda now: now.grew("flush_requests") == 0)
+    vm.claim("without a flush", lambda now: now.grown.flush_requests == 0)
 
 
 @story(source='commit bcc4f2bc5026 ("KVM: MMU: mark page dirty in make_spte") in v5.16')
@@ -99,8 +99,8 @@ def eager_split(vm: StoryBuilder) -> None:
     vm.claim("none writable", lambda now: not any(leaf.writable for leaf in now.leaves()))
     vm.claim("all MMU-writable", lambda now: all(leaf.mmu_writable for leaf in now.leaves()))
     vm.claim("each at its place", lambda now: len({leaf.pfn - leaf.gfn for leaf in now.leaves()}) == 1)
-    vm.claim("they are counted", lambda now: (now.state("pages_2m"), now.state("pages_4k")) == (0, 512))
-    vm.access(gfn=X2M + 0x1FF, kind=WRITE).claim("fixed fast", lambda now: now.grew("pf_fast") == 1)
+    vm.claim("they are counted", lambda now: (now.state.pages_2m, now.state.pages_4k) == (0, 512))
+    vm.access(gfn=X2M + 0x1FF, kind=WRITE).claim("fixed fast", lambda now: now.grown.pf_fast == 1)
     vm.claim("recorded", lambda now: now.dirty() == {0x1FF})
 
 
@@ -147,8 +147,8 @@ def logging_switched_off(vm: StoryBuilder) -> None:
     vm.access(gfn=X2M + 1, kind=WRITE).access(gfn=X2M + 2, kind=WRITE)
     vm.claim("4K while logging", lambda now: {leaf.level for leaf in now.leaves()} == {1})
     log(vm, gfn=X2M, npages=X2M, on=False)
-    vm.claim("none of 4K is left", lambda now: now.state("pages_4k") == 0)
-    vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") >= 1)
+    vm.claim("none of 4K is left", lambda now: now.state.pages_4k == 0)
+    vm.claim("a flush was asked for", lambda now: now.grown.flush_requests >= 1)
     vm.access(gfn=X2M + 1, kind=WRITE).claim("2M", lambda now: now.mapped(X2M + 1).level == HUGE)
     vm.claim("writable", lambda now: now.mapped(X2M + 1).writable)
 
@@ -163,7 +163,7 @@ def logging_off_and_on_again(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE)
     log(vm, gfn=GFN, npages=16)
     log(vm, gfn=GFN, npages=16, on=False).claim("still protected", lambda now: not now.mapped(GFN).writable)
-    vm.access(gfn=GFN, kind=WRITE).claim("fixed fast", lambda now: now.grew("pf_fast") == 1)
+    vm.access(gfn=GFN, kind=WRITE).claim("fixed fast", lambda now: now.grown.pf_fast == 1)
     log(vm, gfn=GFN, npages=16).claim("protected again", lambda now: not now.mapped(GFN).writable)
     vm.get_dirty_log().claim("the new log is empty", lambda now: now.logged == set())
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from conformance.interface.access import End, Exit
 from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, WRITE, X2M, memory
 from conformance.scenarios.story import StoryBuilder, story
-from conformance.scenarios.view import DONE, GAVE_UP, RETRY, View
+from conformance.scenarios.view import View
 
 GFN, OTHER = 0x100, 0x200
 HVA_RANGE = "virt/kvm/kvm_main.c: the memslots' part of a notifier's range of host addresses"
@@ -33,7 +34,7 @@ def flush_across_memslots(vm: StoryBuilder) -> None:
     for gfn in (GFN, OTHER):
         vm.access(gfn=gfn, kind=WRITE).claim("mapped", _mapped_at(gfn, 1))
         vm.madvise_dontneed(page=0).claim("unmapped", lambda now: not now.leaves())
-        vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") == 1)
+        vm.claim("a flush was asked for", lambda now: now.grown.flush_requests == 1)
 
 
 @story(source="tdp_mmu.c: kvm_tdp_mmu_unmap_gfn_range(), which walks every root", vcpus=2)
@@ -48,7 +49,7 @@ def flush_across_roots(vm: StoryBuilder) -> None:
     vm.set_memory_region(slot=1, gfn=OTHER, npages=0, page=0)
     vm.access(vcpu=0, gfn=GFN, kind=WRITE).claim("two roots", lambda now: len(now.roots) == 2)
     vm.madvise_dontneed(page=0).claim("unmapped", lambda now: now.leaf(GFN) is None)
-    vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") == 1)
+    vm.claim("a flush was asked for", lambda now: now.grown.flush_requests == 1)
 
 
 @story(source=HVA_RANGE)
@@ -79,7 +80,7 @@ def range_beside_a_memslot(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE).access(gfn=GFN + 15, kind=WRITE)
     for page in (0, 0x20):
         vm.madvise_dontneed(page=page, npages=16).claim("still mapped", lambda now: len(now.leaves()) == 2)
-        vm.claim("nothing was counted", lambda now: now.grew("invalidate_seq") == 0)
+        vm.claim("nothing was counted", lambda now: now.grown.invalidate_seq == 0)
 
 
 @story(source="virt/kvm/kvm_main.c: the range that is being invalidated")
@@ -93,13 +94,15 @@ def invalidations_side_by_side(vm: StoryBuilder) -> None:
     for page, npages in ranges:
         vm.notifier_start(page=page, npages=npages)
     for offset in (4, 5, 8, 9):
-        vm.access(gfn=GFN + offset, kind=WRITE).claim("wait", lambda now: now.outcome == [RETRY, GAVE_UP])
+        vm.access(gfn=GFN + offset, kind=WRITE).claim(
+            "wait", lambda now: now.outcome == [Exit.RETRY, End.GAVE_UP]
+        )
     for offset in (3, 10):
-        vm.access(gfn=GFN + offset, kind=WRITE).claim("no need to wait", lambda now: now.end == DONE)
+        vm.access(gfn=GFN + offset, kind=WRITE).claim("no need to wait", lambda now: now.end == End.DONE)
     for page, npages in ranges:
-        vm.access(gfn=GFN + 8, kind=WRITE).claim("still wait", lambda now: now.end == GAVE_UP)
+        vm.access(gfn=GFN + 8, kind=WRITE).claim("still wait", lambda now: now.end == End.GAVE_UP)
         vm.notifier_end(page=page, npages=npages)
-    vm.access(gfn=GFN + 8, kind=WRITE).claim("over", lambda now: now.end == DONE)
+    vm.access(gfn=GFN + 8, kind=WRITE).claim("over", lambda now: now.end == End.DONE)
 
 
 @story(source="virt/kvm/kvm_main.c: the range that is being invalidated")
@@ -114,12 +117,12 @@ def invalidation_under_two_memslots(vm: StoryBuilder) -> None:
         vm.set_memory_region(slot=slot, gfn=gfn, npages=16, page=page)
     vm.notifier_start(page=3, npages=2)
     for gfn in (GFN + 3, OTHER + 4):
-        vm.access(gfn=gfn, kind=WRITE).claim("wait", lambda now: now.outcome == [RETRY, GAVE_UP])
+        vm.access(gfn=gfn, kind=WRITE).claim("wait", lambda now: now.outcome == [Exit.RETRY, End.GAVE_UP])
     for gfn in (GFN + 2, OTHER + 5):
-        vm.access(gfn=gfn, kind=WRITE).claim("outside", lambda now: now.end == DONE)
-    vm.access(gfn=GFN + 0x40, kind=WRITE).claim("elsewhere", lambda now: now.end in (DONE, GAVE_UP))
+        vm.access(gfn=gfn, kind=WRITE).claim("outside", lambda now: now.end == End.DONE)
+    vm.access(gfn=GFN + 0x40, kind=WRITE).claim("elsewhere", lambda now: now.end in (End.DONE, End.GAVE_UP))
     vm.notifier_end(page=3, npages=2)
-    vm.access(gfn=GFN + 0x40, kind=WRITE).claim("over", lambda now: now.end == DONE)
+    vm.access(gfn=GFN + 0x40, kind=WRITE).claim("over", lambda now: now.end == End.DONE)
 
 
 @story(source="mmu.c: memslots are not aligned to huge pages", eager_page_split=1)
@@ -148,10 +151,10 @@ def recovery_while_yielding(vm: StoryBuilder) -> None:
     memory(vm, gfn=2 * X2M, npages=2 * X2M, page=2 * X2M, level=HUGE)
     for vcpu, gfn in ((0, 2 * X2M), (1, 3 * X2M)):
         vm.access(vcpu=vcpu, gfn=gfn, kind=READ).access(vcpu=vcpu, gfn=gfn, kind=FETCH)
-    vm.claim("two are split", lambda now: now.state("nx_lpage_splits") == 2)
+    vm.claim("two are split", lambda now: now.state.nx_lpage_splits == 2)
     vm.resched(on=1).recover_nx_huge_pages()
-    vm.claim("none is left", lambda now: now.state("nx_lpage_splits") == 0)
-    vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") > 0)
+    vm.claim("none is left", lambda now: now.state.nx_lpage_splits == 0)
+    vm.claim("a flush was asked for", lambda now: now.grown.flush_requests > 0)
 
 
 @story(source="Documentation/virt/kvm/api.rst: KVM_SET_USER_MEMORY_REGION; -EEXIST")
@@ -219,5 +222,5 @@ def split_lets_small_pages_execute(vm: StoryBuilder) -> None:
     vm.access(gfn=X2M, kind=WRITE).claim("2M without X", lambda now: not now.mapped(X2M).executable)
     vm.set_memory_region(gfn=X2M, npages=X2M, page=0, flags=LOG)
     vm.claim("4K with X", lambda now: all(leaf.executable for leaf in now.leaves()))
-    vm.claim("512 of them", lambda now: now.state("pages_4k") == X2M)
-    vm.access(gfn=X2M + 7, kind=FETCH).claim("without an exit", lambda now: now.outcome == [DONE])
+    vm.claim("512 of them", lambda now: now.state.pages_4k == X2M)
+    vm.access(gfn=X2M + 7, kind=FETCH).claim("without an exit", lambda now: now.outcome == [End.DONE])

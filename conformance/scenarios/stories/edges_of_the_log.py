@@ -59,7 +59,7 @@ def log_of_a_read_only_memslot(vm: StoryBuilder) -> None:
     memory(vm, gfn=GFN, npages=16, flags=READONLY)
     vm.access(gfn=GFN, kind=READ)
     vm.set_memory_region(gfn=GFN, npages=16, page=0, flags=READONLY | LOG)
-    vm.claim("no flush", lambda now: now.grew("flush_requests") == 0)
+    vm.claim("no flush", lambda now: now.grown.flush_requests == 0)
     vm.access(gfn=GFN + 1, kind=READ).access(gfn=GFN + 1, kind=WRITE)
     vm.get_dirty_log().claim("nothing is logged", lambda now: now.outcome == [0, 0])
     vm.set_memory_region(gfn=GFN, npages=16, page=0, flags=READONLY)

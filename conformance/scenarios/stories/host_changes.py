@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+from conformance.interface.access import End, Exit
 from conformance.model.changes import NO_CHANGE_PTE
 from conformance.scenarios.stories.setting import HUGE, READ, WRITE, X2M, memory
 from conformance.scenarios.stories.sources import CHANGE_PTE
 from conformance.scenarios.story import StoryBuilder, story
-from conformance.scenarios.view import DONE, FIXED, GAVE_UP, RETRY
 
 GFN = 0x100
 RANGE_START = "virt/kvm/kvm_main.c: kvm_mmu_notifier_invalidate_range_start()"
@@ -25,9 +25,11 @@ def unmap_one_page(vm: StoryBuilder) -> None:
     vm.madvise_dontneed(page=1)
     vm.claim("the page is unmapped", lambda now: now.leaf(GFN + 1) is None)
     vm.claim("its neighbours are not", lambda now: now.leaf(GFN) and now.leaf(GFN + 2))
-    vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") == 1)
-    vm.claim("no invalidation is left under way", lambda now: now.state("invalidate_in_progress") == 0)
-    vm.access(gfn=GFN + 1, kind=WRITE).claim("a new page is mapped", lambda now: now.outcome == [FIXED, DONE])
+    vm.claim("a flush was asked for", lambda now: now.grown.flush_requests == 1)
+    vm.claim("no invalidation is left under way", lambda now: now.state.invalidate_in_progress == 0)
+    vm.access(gfn=GFN + 1, kind=WRITE).claim(
+        "a new page is mapped", lambda now: now.outcome == [Exit.FIXED, End.DONE]
+    )
     vm.claim("another one", lambda now: now.mapped(GFN + 1).pfn != now.before.before.mapped(GFN + 1).pfn)
 
 
@@ -43,7 +45,7 @@ def unmap_a_range(vm: StoryBuilder) -> None:
     vm.madvise_dontneed(page=0x1F0, npages=0x20)
     vm.claim("those in the range are gone", lambda now: [leaf.gfn for leaf in now.leaves()] == [0x1EF, 0x210])
     vm.claim("the tables stay", lambda now: now.has_table(1, 0) and now.has_table(1, X2M))
-    vm.claim("one flush was asked for", lambda now: now.grew("flush_requests") == 1)
+    vm.claim("one flush was asked for", lambda now: now.grown.flush_requests == 1)
 
 
 @story(source=RANGE_START)
@@ -56,8 +58,8 @@ def unmap_of_what_is_not_mapped(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE)
     vm.touch(page=9, write=1)
     vm.madvise_dontneed(page=9)
-    vm.claim("no flush", lambda now: now.grew("flush_requests") == 0)
-    vm.claim("the sequence moved", lambda now: now.grew("invalidate_seq") > 0)
+    vm.claim("no flush", lambda now: now.grown.flush_requests == 0)
+    vm.claim("the sequence moved", lambda now: now.grown.invalidate_seq > 0)
     vm.claim("what was mapped stays", lambda now: now.leaf(GFN))
 
 
@@ -72,7 +74,7 @@ def unmap_outside_of_memslots(vm: StoryBuilder) -> None:
     vm.mmap(page=0x1000, npages=16)
     vm.touch(page=0x1000, write=1)
     vm.madvise_dontneed(page=0x1000, npages=16)
-    vm.claim("no flush", lambda now: now.grew("flush_requests") == 0)
+    vm.claim("no flush", lambda now: now.grown.flush_requests == 0)
     vm.claim("the mapping stays", lambda now: now.leaf(GFN))
 
 
@@ -85,12 +87,12 @@ def fault_during_an_invalidation(vm: StoryBuilder) -> None:
     memory(vm, gfn=GFN, npages=64)
     vm.access(gfn=GFN + 8, kind=WRITE)
     vm.notifier_start(page=8, npages=4).claim("the mapping is gone", lambda now: now.leaf(GFN + 8) is None)
-    vm.claim("an invalidation is under way", lambda now: now.state("invalidate_in_progress") == 1)
-    vm.access(gfn=GFN + 8, kind=WRITE).claim("the guest gets nowhere", lambda now: now.end == GAVE_UP)
-    vm.claim("each exit is a retry", lambda now: set(now.exits) == {RETRY})
+    vm.claim("an invalidation is under way", lambda now: now.state.invalidate_in_progress == 1)
+    vm.access(gfn=GFN + 8, kind=WRITE).claim("the guest gets nowhere", lambda now: now.end == End.GAVE_UP)
+    vm.claim("each exit is a retry", lambda now: set(now.exits) == {Exit.RETRY})
     vm.claim("nothing was mapped", lambda now: now.leaf(GFN + 8) is None)
     vm.notifier_end(page=8, npages=4)
-    vm.access(gfn=GFN + 8, kind=WRITE).claim("now it is", lambda now: now.outcome == [FIXED, DONE])
+    vm.access(gfn=GFN + 8, kind=WRITE).claim("now it is", lambda now: now.outcome == [Exit.FIXED, End.DONE])
 
 
 @story(source='commit 4a42d848db95 ("KVM: x86/mmu: Consider the hva in mmu_notifier retry") in v5.12')
@@ -102,13 +104,13 @@ def fault_beside_an_invalidation(vm: StoryBuilder) -> None:
     memory(vm, gfn=GFN, npages=64)
     vm.notifier_start(page=8, npages=4)
     vm.access(gfn=GFN + 12, kind=WRITE).claim(
-        "beside it all is well", lambda now: now.outcome == [FIXED, DONE]
+        "beside it all is well", lambda now: now.outcome == [Exit.FIXED, End.DONE]
     )
     vm.notifier_start(page=32, npages=4)
-    vm.access(gfn=GFN + 20, kind=WRITE).claim("between two it waits", lambda now: now.end == GAVE_UP)
+    vm.access(gfn=GFN + 20, kind=WRITE).claim("between two it waits", lambda now: now.end == End.GAVE_UP)
     vm.notifier_end(page=8, npages=4)
     vm.notifier_end(page=32, npages=4)
-    vm.access(gfn=GFN + 20, kind=WRITE).claim("until both are over", lambda now: now.end == DONE)
+    vm.access(gfn=GFN + 20, kind=WRITE).claim("until both are over", lambda now: now.end == End.DONE)
 
 
 @story(source=CHANGE_PTE, until=NO_CHANGE_PTE)
@@ -121,9 +123,9 @@ def change_pte_changes_nothing(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE).access(gfn=GFN + 1, kind=WRITE)
     vm.change_pte(page=0).claim("the mapping is gone", lambda now: now.leaf(GFN) is None)
     vm.claim("the neighbour's is not", lambda now: now.leaf(GFN + 1))
-    vm.claim("only the invalidation flushed", lambda now: now.grew("flush_requests") == 1)
+    vm.claim("only the invalidation flushed", lambda now: now.grown.flush_requests == 1)
     vm.access(gfn=GFN, kind=READ).claim(
-        "the guest faults it in again", lambda now: now.outcome == [FIXED, DONE]
+        "the guest faults it in again", lambda now: now.outcome == [Exit.FIXED, End.DONE]
     )
 
 
@@ -140,7 +142,7 @@ def merged_by_ksm(vm: StoryBuilder) -> None:
         "the shared page is read-only", lambda now: not now.mapped(GFN).writable
     )
     vm.claim("and not MMU-writable", lambda now: not now.mapped(GFN).mmu_writable)
-    vm.access(gfn=GFN, kind=WRITE).claim("a write gets through", lambda now: now.end == DONE)
+    vm.access(gfn=GFN, kind=WRITE).claim("a write gets through", lambda now: now.end == End.DONE)
     vm.claim("to a page of its own", lambda now: now.mapped(GFN).pfn != now.before.mapped(GFN).pfn)
 
 
@@ -157,7 +159,7 @@ def host_gives_back_part_of_a_huge_page(vm: StoryBuilder) -> None:
     vm.claim(
         "at the same place", lambda now: now.mapped(X2M + 4).pfn == now.before.before.mapped(X2M).pfn + 4
     )
-    vm.access(gfn=X2M + 5, kind=READ).claim("what was given back is new", lambda now: now.end == DONE)
+    vm.access(gfn=X2M + 5, kind=READ).claim("what was given back is new", lambda now: now.end == End.DONE)
 
 
 @story(source="mm/memory.c: copy_present_pte() write-protects for fork()", vcpus=2)
@@ -171,7 +173,7 @@ def host_forks(vm: StoryBuilder) -> None:
         for gfn in (0, 0x1FF, 0x200):
             vm.access(vcpu=vcpu, gfn=gfn, kind=WRITE)
     vm.wrprotect(page=0, npages=X2M + 32).claim("nothing is mapped", lambda now: not now.leaves())
-    vm.claim("one flush for all", lambda now: now.grew("flush_requests") == 1)
+    vm.claim("one flush for all", lambda now: now.grown.flush_requests == 1)
     vm.enter(vcpu=1).claim("no TLB has it", lambda now: now.cached(0, 1) is None)
     vm.access(vcpu=0, gfn=0x1FF, kind=WRITE).claim(
         "it comes back writable", lambda now: now.mapped(0x1FF).writable
@@ -187,11 +189,11 @@ def nested_invalidations(vm: StoryBuilder) -> None:
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=WRITE)
     vm.notifier_start(page=0, npages=16)
-    vm.notifier_start(page=0, npages=4).claim("two", lambda now: now.state("invalidate_in_progress") == 2)
+    vm.notifier_start(page=0, npages=4).claim("two", lambda now: now.state.invalidate_in_progress == 2)
     vm.notifier_end(page=0, npages=16)
-    vm.access(gfn=GFN, kind=WRITE).claim("still waiting", lambda now: now.end == GAVE_UP)
-    vm.notifier_end(page=0, npages=4).claim("none", lambda now: now.state("invalidate_in_progress") == 0)
-    vm.access(gfn=GFN, kind=WRITE).claim("mapped", lambda now: now.outcome == [FIXED, DONE])
+    vm.access(gfn=GFN, kind=WRITE).claim("still waiting", lambda now: now.end == End.GAVE_UP)
+    vm.notifier_end(page=0, npages=4).claim("none", lambda now: now.state.invalidate_in_progress == 0)
+    vm.access(gfn=GFN, kind=WRITE).claim("mapped", lambda now: now.outcome == [Exit.FIXED, End.DONE])
 
 
 @story(source=RANGE_START)
@@ -205,6 +207,6 @@ def unmap_while_yielding(vm: StoryBuilder) -> None:
         vm.access(gfn=gfn, kind=WRITE)
     vm.resched(on=1)
     vm.madvise_dontneed(page=0, npages=0x800).claim("nothing is left", lambda now: not now.leaves())
-    vm.claim("nor counted", lambda now: now.state("pages_4k") == 0)
+    vm.claim("nor counted", lambda now: now.state.pages_4k == 0)
     vm.resched(on=0)
-    vm.access(gfn=0x200, kind=WRITE).claim("the guest goes on", lambda now: now.end == DONE)
+    vm.access(gfn=0x200, kind=WRITE).claim("the guest goes on", lambda now: now.end == End.DONE)

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+from conformance.interface.access import End, Exit
 from conformance.scenarios.stories.setting import GIGANTIC, HUGE, READ, WRITE, X1G, X2M, memory
 from conformance.scenarios.story import StoryBuilder, story
-from conformance.scenarios.view import DONE, FIXED
 
 ADJUST = "arch/x86/kvm/mmu/mmu.c: kvm_mmu_hugepage_adjust(), host_pfn_mapping_level()"
 EDGES = "arch/x86/kvm/x86.c: kvm_alloc_memslot_metadata() and disallow_lpage"
@@ -22,8 +22,8 @@ def mapped_in_2m(vm: StoryBuilder) -> None:
     vm.claim("the mapping is 2M", lambda now: now.mapped(X2M).level == HUGE)
     vm.claim("aligned", lambda now: now.mapped(X2M + 0x123).gfn == X2M and now.mapped(X2M).pfn % X2M == 0)
     vm.claim("there is no table below", lambda now: not now.has_table(1, X2M))
-    vm.claim("one 2M page is counted", lambda now: now.state("pages_2m") == 1)
-    vm.access(gfn=X2M + 0x1FF, kind=READ).claim("all of it is mapped", lambda now: now.outcome == [DONE])
+    vm.claim("one 2M page is counted", lambda now: now.state.pages_2m == 1)
+    vm.access(gfn=X2M + 0x1FF, kind=READ).claim("all of it is mapped", lambda now: now.outcome == [End.DONE])
 
 
 @story(source=ADJUST)
@@ -34,7 +34,7 @@ def mapped_in_1g(vm: StoryBuilder) -> None:
     """
     memory(vm, gfn=X1G, npages=X1G, level=GIGANTIC)
     vm.access(gfn=X1G + 0x12345, kind=WRITE).claim("1G", lambda now: now.mapped(X1G).level == GIGANTIC)
-    vm.claim("one 1G page is counted", lambda now: now.state("pages_1g") == 1)
+    vm.claim("one 1G page is counted", lambda now: now.state.pages_1g == 1)
     vm.claim("no table below", lambda now: not now.has_table(2, X1G))
 
 
@@ -131,6 +131,10 @@ def two_huge_neighbours(vm: StoryBuilder) -> None:
     """
     memory(vm, gfn=X2M, npages=2 * X2M, page=X2M, level=HUGE)
     vm.access(vcpu=0, gfn=X2M + 0x1FF, kind=WRITE)
-    vm.access(vcpu=1, gfn=2 * X2M, kind=WRITE).claim("fixed", lambda now: now.outcome == [FIXED, DONE])
+    vm.access(vcpu=1, gfn=2 * X2M, kind=WRITE).claim(
+        "fixed", lambda now: now.outcome == [Exit.FIXED, End.DONE]
+    )
     vm.claim("two of 2M", lambda now: [leaf.level for leaf in now.leaves()] == [HUGE, HUGE])
-    vm.access(vcpu=0, gfn=2 * X2M, kind=READ).claim("the other finds it", lambda now: now.outcome == [DONE])
+    vm.access(vcpu=0, gfn=2 * X2M, kind=READ).claim(
+        "the other finds it", lambda now: now.outcome == [End.DONE]
+    )

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+from conformance.interface.access import End, Exit
 from conformance.scenarios.naming import ZERO_PFN
 from conformance.scenarios.stories.setting import FETCH, READ, READONLY, WRITE, memory
 from conformance.scenarios.stories.sources import LIVE, WRITABLE_BITS
 from conformance.scenarios.story import StoryBuilder, story
-from conformance.scenarios.view import DONE, EMULATED, FAILED, FIXED, RETRY
 
 GFN = 0x100
 
@@ -21,7 +21,7 @@ def first_read(vm: StoryBuilder) -> None:
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=READ)
-    vm.claim("one exit was enough", lambda now: now.outcome == [FIXED, DONE])
+    vm.claim("one exit was enough", lambda now: now.outcome == [Exit.FIXED, End.DONE])
     vm.claim("the zero page is mapped", lambda now: now.mapped(GFN).pfn == ZERO_PFN)
     vm.claim("nothing allows to write to it", lambda now: not now.mapped(GFN).host_writable)
     vm.claim("nor does W", lambda now: not now.mapped(GFN).writable and not now.mapped(GFN).mmu_writable)
@@ -40,10 +40,10 @@ def read_then_write_of_a_zero_page(vm: StoryBuilder) -> None:
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=READ).claim("mapped read-only", lambda now: not now.mapped(GFN).writable)
     vm.access(gfn=GFN, kind=WRITE)
-    vm.claim("first a retry, then fixed", lambda now: now.outcome == [RETRY, FIXED, DONE])
+    vm.claim("first a retry, then fixed", lambda now: now.outcome == [Exit.RETRY, Exit.FIXED, End.DONE])
     vm.claim("another page is mapped, writable", lambda now: now.mapped(GFN).writable)
     vm.claim("it is not the zero page", lambda now: now.mapped(GFN).pfn != ZERO_PFN)
-    vm.claim("the host's invalidation was seen", lambda now: now.grew("invalidate_seq") > 0)
+    vm.claim("the host's invalidation was seen", lambda now: now.grown.invalidate_seq > 0)
 
 
 @story(source=LIVE)
@@ -54,12 +54,12 @@ def first_write(vm: StoryBuilder) -> None:
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN + 3, kind=WRITE)
-    vm.claim("one exit was enough", lambda now: now.outcome == [FIXED, DONE])
+    vm.claim("one exit was enough", lambda now: now.outcome == [Exit.FIXED, End.DONE])
     vm.claim("the page is writable", lambda now: now.mapped(GFN + 3).writable)
     vm.claim("and MMU-writable", lambda now: now.mapped(GFN + 3).mmu_writable)
     vm.claim("and dirty", lambda now: now.mapped(GFN + 3).dirty)
-    vm.claim("no flush was asked for", lambda now: now.grew("flush_requests") == 0)
-    vm.claim("one 4K page is counted", lambda now: now.state("pages_4k") == 1)
+    vm.claim("no flush was asked for", lambda now: now.grown.flush_requests == 0)
+    vm.claim("one 4K page is counted", lambda now: now.state.pages_4k == 1)
 
 
 @story(source='virt/kvm/kvm_main.c: hva_to_pfn_slow(), "map read fault as writable if possible"')
@@ -71,7 +71,7 @@ def read_of_a_populated_page(vm: StoryBuilder) -> None:
     memory(vm, gfn=GFN, npages=16)
     vm.touch(page=2, write=1)
     vm.access(gfn=GFN + 2, kind=READ).claim("it is writable", lambda now: now.mapped(GFN + 2).writable)
-    vm.access(gfn=GFN + 2, kind=WRITE).claim("a write needs no exit", lambda now: now.outcome == [DONE])
+    vm.access(gfn=GFN + 2, kind=WRITE).claim("a write needs no exit", lambda now: now.outcome == [End.DONE])
 
 
 @story(source="Documentation/virt/kvm/x86/mmu.rst: the TDP MMU maps gfns in tables of 512 entries")
@@ -99,7 +99,7 @@ def two_vcpus_share_a_root(vm: StoryBuilder) -> None:
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(vcpu=0, gfn=GFN, kind=WRITE)
-    vm.access(vcpu=1, gfn=GFN, kind=READ).claim("no exit", lambda now: now.outcome == [DONE])
+    vm.access(vcpu=1, gfn=GFN, kind=READ).claim("no exit", lambda now: now.outcome == [End.DONE])
     vm.claim("there is one root", lambda now: len(now.roots) == 1)
     vm.claim("both vCPUs have it in their TLBs", lambda now: now.cached(GFN, 0) and now.cached(GFN, 1))
 
@@ -113,8 +113,8 @@ def repeated_access(vm: StoryBuilder) -> None:
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=WRITE)
     for kind in (READ, WRITE, FETCH):
-        vm.access(gfn=GFN, kind=kind).claim("no exit", lambda now: now.outcome == [DONE])
-        vm.claim("no fault is counted", lambda now: now.grew("pf_taken") == 0)
+        vm.access(gfn=GFN, kind=kind).claim("no exit", lambda now: now.outcome == [End.DONE])
+        vm.claim("no fault is counted", lambda now: now.grown.pf_taken == 0)
 
 
 @story(source="virt/kvm/kvm_main.c: hva_to_pfn() without a VMA")
@@ -125,7 +125,7 @@ def memslot_without_a_host_mapping(vm: StoryBuilder) -> None:
     """
     vm.set_memory_region(gfn=GFN, npages=16, page=0x1000)
     vm.access(gfn=GFN, kind=READ)
-    vm.claim("the access ends in an error", lambda now: now.end == FAILED)
+    vm.claim("the access ends in an error", lambda now: now.end == End.FAILED)
     vm.claim("nothing is mapped", lambda now: now.leaf(GFN) is None)
 
 
@@ -139,9 +139,11 @@ def read_only_memslot(vm: StoryBuilder) -> None:
     vm.touch(page=0, write=1)
     vm.access(gfn=GFN, kind=READ).claim("mapped without W", lambda now: not now.mapped(GFN).writable)
     vm.claim("and not Host-writable", lambda now: not now.mapped(GFN).host_writable)
-    vm.access(gfn=GFN, kind=WRITE).claim("the write is emulated", lambda now: now.end == EMULATED)
+    vm.access(gfn=GFN, kind=WRITE).claim("the write is emulated", lambda now: now.end == End.EMULATED)
     vm.claim("still read-only", lambda now: not now.mapped(GFN).writable)
-    vm.access(gfn=GFN + 1, kind=WRITE).claim("so is one to an unmapped page", lambda now: now.end == EMULATED)
+    vm.access(gfn=GFN + 1, kind=WRITE).claim(
+        "so is one to an unmapped page", lambda now: now.end == End.EMULATED
+    )
 
 
 @story(source=WRITABLE_BITS + ": case 3, memory backed by a read-only VMA")
@@ -152,7 +154,7 @@ def read_only_host_mapping(vm: StoryBuilder) -> None:
     """
     memory(vm, gfn=GFN, npages=16, writable=0)
     vm.access(gfn=GFN, kind=READ).claim("not Host-writable", lambda now: not now.mapped(GFN).host_writable)
-    vm.access(gfn=GFN, kind=WRITE).claim("the write fails", lambda now: now.end == FAILED)
+    vm.access(gfn=GFN, kind=WRITE).claim("the write fails", lambda now: now.end == End.FAILED)
 
 
 @story(source=WRITABLE_BITS + ": Host-writable is set only when an SPTE is faulted in")
@@ -167,6 +169,6 @@ def read_only_host_mapping_upgraded(vm: StoryBuilder) -> None:
     vm.wrprotect(page=0).claim("the mapping is gone", lambda now: now.leaf(GFN) is None)
     vm.access(gfn=GFN, kind=READ).claim("a read maps it read-only", lambda now: not now.mapped(GFN).writable)
     vm.access(gfn=GFN, kind=WRITE)
-    vm.claim("a write is fixed at once", lambda now: now.outcome == [FIXED, DONE])
+    vm.claim("a write is fixed at once", lambda now: now.outcome == [Exit.FIXED, End.DONE])
     vm.claim("it is the same page", lambda now: now.mapped(GFN).pfn == now.before.mapped(GFN).pfn)
     vm.claim("writable now", lambda now: now.mapped(GFN).writable and now.mapped(GFN).host_writable)

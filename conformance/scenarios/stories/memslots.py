@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+from conformance.interface.access import End, Exit
 from conformance.scenarios.stories.setting import HUGE, READ, READONLY, WRITE, X1G, X2M, memory
 from conformance.scenarios.story import StoryBuilder, story
-from conformance.scenarios.view import DONE, EMULATED, FIXED
 
 GFN = 0x100
 X512G = 0x8000000
@@ -27,12 +27,12 @@ def memslot_deleted(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE).access(gfn=X2M, kind=WRITE)
     vm.set_memory_region(gfn=GFN, npages=0, page=0).claim("accepted", lambda now: now.outcome == [0])
     vm.claim("no valid root is left", lambda now: not now.valid_roots())
-    vm.claim("nothing is counted as mapped", lambda now: now.state("pages_4k") == 0)
+    vm.claim("nothing is counted as mapped", lambda now: now.state.pages_4k == 0)
     vm.access(gfn=X2M, kind=READ).claim(
-        "the other memslot comes back", lambda now: now.outcome == [FIXED, DONE]
+        "the other memslot comes back", lambda now: now.outcome == [Exit.FIXED, End.DONE]
     )
     vm.claim("under a new root", lambda now: len(now.valid_roots()) == 1)
-    vm.access(gfn=GFN, kind=READ).claim("the deleted one does not", lambda now: now.end == EMULATED)
+    vm.access(gfn=GFN, kind=READ).claim("the deleted one does not", lambda now: now.end == End.EMULATED)
 
 
 @story(source=ZAP_FAST)
@@ -46,7 +46,7 @@ def memslot_moved(vm: StoryBuilder) -> None:
     vm.set_memory_region(gfn=0x1000, npages=16, page=0).claim("accepted", lambda now: now.outcome == [0])
     vm.access(gfn=0x1001, kind=WRITE).claim("mapped there", lambda now: now.mapped(0x1001).writable)
     vm.claim("the same page", lambda now: now.mapped(0x1001).pfn == now.before.before.mapped(GFN + 1).pfn)
-    vm.access(gfn=GFN + 1, kind=READ).claim("MMIO here", lambda now: now.end == EMULATED)
+    vm.access(gfn=GFN + 1, kind=READ).claim("MMIO here", lambda now: now.end == End.EMULATED)
 
 
 @story(source=ZAP_FAST)
@@ -59,7 +59,7 @@ def memslot_made_again(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE)
     vm.set_memory_region(gfn=GFN, npages=0, page=0)
     memory(vm, gfn=GFN, npages=16, page=0x1000)
-    vm.access(gfn=GFN, kind=WRITE).claim("faulted in", lambda now: now.outcome == [FIXED, DONE])
+    vm.access(gfn=GFN, kind=WRITE).claim("faulted in", lambda now: now.outcome == [Exit.FIXED, End.DONE])
     vm.claim("another page", lambda now: now.mapped(GFN).pfn == 0x100201)
 
 
@@ -79,7 +79,7 @@ def memslots_refused(vm: StoryBuilder) -> None:
     vm.claim("another kind: -EINVAL", lambda now: now.outcome == [-22])
     vm.set_memory_region(slot=5, gfn=GFN, npages=0, page=0)
     vm.claim("deleting nothing: -EINVAL", lambda now: now.outcome == [-22])
-    vm.access(gfn=GFN, kind=WRITE).claim("the guest runs on", lambda now: now.outcome == [DONE])
+    vm.access(gfn=GFN, kind=WRITE).claim("the guest runs on", lambda now: now.outcome == [End.DONE])
 
 
 @story(source=ZAP_FAST, vcpus=2)
@@ -96,9 +96,11 @@ def invalid_root_until_its_vcpu_leaves_it(vm: StoryBuilder) -> None:
         "one valid, one invalid", lambda now: [r.invalid for r in now.roots] == [True, False]
     )
     vm.madvise_dontneed(page=0)
-    vm.claim("an unmap finds nothing in either", lambda now: now.grew("flush_requests") == 0)
+    vm.claim("an unmap finds nothing in either", lambda now: now.grown.flush_requests == 0)
     vm.enter(vcpu=1).claim("the old root is gone", lambda now: [r.invalid for r in now.roots] == [False])
-    vm.access(vcpu=1, gfn=GFN, kind=WRITE).claim("it goes on", lambda now: now.outcome == [FIXED, DONE])
+    vm.access(vcpu=1, gfn=GFN, kind=WRITE).claim(
+        "it goes on", lambda now: now.outcome == [Exit.FIXED, End.DONE]
+    )
 
 
 @story(source=ALL_ROOTS)
@@ -112,9 +114,9 @@ def unmap_meets_an_invalid_root(vm: StoryBuilder) -> None:
     memory(vm, slot=1, gfn=GFN, npages=16, page=X2M)
     vm.access(gfn=X1G + 3, kind=WRITE).claim("mapped", lambda now: now.mapped(X1G + 3).writable)
     vm.delete_while_unmapping(slot=1, page=3)
-    vm.claim("the memslot is gone, the host came in between", lambda now: now.outcome[:2] == [0, 1])
-    vm.claim("it left nothing mapped", lambda now: now.outcome[2:] == [0, 0, 0])
-    vm.access(gfn=X1G + 3, kind=WRITE).claim("a new page is faulted in", lambda now: now.end == DONE)
+    vm.claim("the memslot is gone, the host came in between", lambda now: now.unmapping[:2] == (0, 1))
+    vm.claim("it left nothing mapped", lambda now: now.unmapping[2:] == (0, 0, 0))
+    vm.access(gfn=X1G + 3, kind=WRITE).claim("a new page is faulted in", lambda now: now.end == End.DONE)
 
 
 @story(source=ZAP_FAST)
@@ -131,10 +133,10 @@ def zap_while_yielding(vm: StoryBuilder) -> None:
         vm.access(gfn=gfn, kind=WRITE)
     vm.resched(on=1)
     vm.set_memory_region(gfn=0, npages=0, page=0)
-    vm.claim("no page is counted", lambda now: now.state("pages_4k") == now.state("pages_2m") == 0)
+    vm.claim("no page is counted", lambda now: now.state.pages_4k == now.state.pages_2m == 0)
     vm.claim("no valid root", lambda now: not now.valid_roots())
     vm.resched(on=0)
-    vm.access(gfn=4 * X2M, kind=READ).claim("the guest goes on", lambda now: now.end == DONE)
+    vm.access(gfn=4 * X2M, kind=READ).claim("the guest goes on", lambda now: now.end == End.DONE)
 
 
 @story(source="virt/kvm/kvm_main.c: search_memslots() and last_used_slot")
@@ -150,4 +152,4 @@ def memslots_side_by_side(vm: StoryBuilder) -> None:
     vm.madvise_dontneed(page=0x1000).claim(
         "one unmapped", lambda now: now.leaf(0x1FF) and not now.leaf(0x200)
     )
-    vm.access(gfn=0x210, kind=READ).claim("after both is MMIO", lambda now: now.end == EMULATED)
+    vm.access(gfn=0x210, kind=READ).claim("after both is MMIO", lambda now: now.end == End.EMULATED)

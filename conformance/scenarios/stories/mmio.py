@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+from conformance.interface.access import MMIO_EXIT, End, Exit
 from conformance.scenarios.stories.setting import READ, WRITE, memory
 from conformance.scenarios.story import StoryBuilder, story
-from conformance.scenarios.view import DONE, EMULATE, EMULATED, FIXED, MMIO
 
 GFN, DEVICE = 0x100, 0xFEC00
 CACHING = "Documentation/virt/kvm/x86/mmu.rst: fast invalidation of MMIO sptes"
@@ -21,11 +21,13 @@ def mmio_is_cached(vm: StoryBuilder) -> None:
     The SPTE makes the processor exit with a misconfiguration, or a reserved bit, and says which gfn it is.
     """
     memory(vm, gfn=GFN, npages=16)
-    vm.access(gfn=DEVICE, kind=READ).claim("emulated", lambda now: now.outcome == [EMULATE, EMULATED])
+    vm.access(gfn=DEVICE, kind=READ).claim(
+        "emulated", lambda now: now.outcome == [Exit.EMULATE, End.EMULATED]
+    )
     vm.claim("an MMIO SPTE is there", lambda now: now.mmio_generation(DEVICE) is not None)
     vm.claim("which maps nothing", lambda now: now.leaf(DEVICE) is None)
     vm.access(gfn=DEVICE, kind=WRITE)
-    vm.claim("an MMIO exit, emulated", lambda now: now.outcome == [MMIO + EMULATE, EMULATED])
+    vm.claim("an MMIO exit, emulated", lambda now: now.outcome == [MMIO_EXIT + Exit.EMULATE, End.EMULATED])
 
 
 @story(source=CACHING)
@@ -35,10 +37,10 @@ def memory_appears_where_mmio_was(vm: StoryBuilder) -> None:
     Its generation is no longer the memslots', so KVM looks again and maps the page.
     """
     memory(vm, gfn=GFN, npages=16)
-    vm.access(gfn=DEVICE, kind=READ).claim("emulated", lambda now: now.end == EMULATED)
+    vm.access(gfn=DEVICE, kind=READ).claim("emulated", lambda now: now.end == End.EMULATED)
     memory(vm, slot=1, gfn=DEVICE, npages=16, page=0x1000)
-    vm.claim("the generation moved", lambda now: now.grew("generation") > 0)
-    vm.access(gfn=DEVICE, kind=WRITE).claim("now it is memory", lambda now: now.end == DONE)
+    vm.claim("the generation moved", lambda now: now.grown.generation > 0)
+    vm.access(gfn=DEVICE, kind=WRITE).claim("now it is memory", lambda now: now.end == End.DONE)
     vm.claim("mapped", lambda now: now.mapped(DEVICE).writable)
 
 
@@ -51,12 +53,12 @@ def stale_mmio_is_made_anew(vm: StoryBuilder) -> None:
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=DEVICE, kind=READ)
     memory(vm, slot=1, gfn=0x1000, npages=16, page=0x1000)
-    vm.access(gfn=DEVICE, kind=READ).claim("emulated", lambda now: now.end == EMULATED)
+    vm.access(gfn=DEVICE, kind=READ).claim("emulated", lambda now: now.end == End.EMULATED)
     vm.claim(
         "with a new generation", lambda now: now.mmio_generation(DEVICE) != now.before.mmio_generation(DEVICE)
     )
     vm.access(gfn=DEVICE, kind=READ)
-    vm.claim("good from now on", lambda now: now.outcome == [MMIO + EMULATE, EMULATED])
+    vm.claim("good from now on", lambda now: now.outcome == [MMIO_EXIT + Exit.EMULATE, End.EMULATED])
 
 
 @story(source="arch/x86/kvm/mmu/mmu.c: kvm_mmu_invalidate_mmio_sptes()")
@@ -73,7 +75,9 @@ def generation_wraps(vm: StoryBuilder) -> None:
     memory(vm, slot=1, gfn=0x1000, npages=16, page=0x1000)
     vm.claim("all is zapped", lambda now: not now.leaves())
     vm.access(gfn=DEVICE, kind=READ).claim("a new generation", lambda now: now.mmio_generation(DEVICE) == 0)
-    vm.access(gfn=GFN, kind=READ).claim("memory comes back", lambda now: now.outcome == [FIXED, DONE])
+    vm.access(gfn=GFN, kind=READ).claim(
+        "memory comes back", lambda now: now.outcome == [Exit.FIXED, End.DONE]
+    )
 
 
 @story(source="arch/x86/kvm/mmu/mmu.c: an SPTE for MMIO where a memslot was", vcpus=2)
@@ -85,6 +89,6 @@ def mmio_where_memory_was(vm: StoryBuilder) -> None:
     memory(vm, gfn=GFN, npages=16)
     vm.access(vcpu=0, gfn=GFN, kind=WRITE).access(vcpu=1, gfn=GFN, kind=WRITE)
     vm.set_memory_region(gfn=GFN, npages=0, page=0)
-    vm.access(vcpu=1, gfn=GFN, kind=READ).claim("emulated", lambda now: now.end == EMULATED)
+    vm.access(vcpu=1, gfn=GFN, kind=READ).claim("emulated", lambda now: now.end == End.EMULATED)
     vm.access(vcpu=0, gfn=GFN, kind=READ)
-    vm.claim("cached as MMIO", lambda now: now.outcome == [MMIO + EMULATE, EMULATED])
+    vm.claim("cached as MMIO", lambda now: now.outcome == [MMIO_EXIT + Exit.EMULATE, End.EMULATED])

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
+from conformance.interface.access import End
 from conformance.model.changes import NX_RECOVERY_SKIPS_LOGGED
 from conformance.scenarios.stories.setting import FETCH, HUGE, READ, WRITE, X2M, memory
 from conformance.scenarios.story import StoryBuilder, story
-from conformance.scenarios.view import DONE
 
 DOCUMENT = "Documentation/admin-guide/hw-vuln/multihit.rst"
 
@@ -20,9 +20,9 @@ def execution_on_a_huge_page(vm: StoryBuilder) -> None:
     memory(vm, gfn=X2M, npages=X2M, level=HUGE)
     vm.access(gfn=X2M, kind=WRITE).claim("2M", lambda now: now.mapped(X2M).level == HUGE)
     vm.claim("not executable", lambda now: not now.mapped(X2M).executable)
-    vm.access(gfn=X2M + 7, kind=FETCH).claim("it gets through", lambda now: now.end == DONE)
+    vm.access(gfn=X2M + 7, kind=FETCH).claim("it gets through", lambda now: now.end == End.DONE)
     vm.claim("4K, executable", lambda now: now.mapped(X2M + 7).level == 1 and now.mapped(X2M + 7).executable)
-    vm.claim("one split is counted", lambda now: now.state("nx_lpage_splits") == 1)
+    vm.claim("one split is counted", lambda now: now.state.nx_lpage_splits == 1)
     vm.access(gfn=X2M + 9, kind=READ).claim("4K beside it", lambda now: now.mapped(X2M + 9).level == 1)
 
 
@@ -35,7 +35,7 @@ def fetch_first(vm: StoryBuilder) -> None:
     memory(vm, gfn=X2M, npages=X2M, level=HUGE)
     vm.access(gfn=X2M, kind=FETCH).claim("4K", lambda now: now.mapped(X2M).level == 1)
     vm.claim("executable", lambda now: now.mapped(X2M).executable)
-    vm.claim("counted", lambda now: now.state("nx_lpage_splits") == 1)
+    vm.claim("counted", lambda now: now.state.nx_lpage_splits == 1)
 
 
 @story(source=DOCUMENT, nx_huge_pages=1)
@@ -47,8 +47,8 @@ def recovery_of_nx_huge_pages(vm: StoryBuilder) -> None:
     memory(vm, gfn=X2M, npages=X2M, level=HUGE)
     vm.access(gfn=X2M + 7, kind=FETCH)
     vm.recover_nx_huge_pages().claim("the table is gone", lambda now: not now.has_table(1, X2M))
-    vm.claim("no split is left", lambda now: now.state("nx_lpage_splits") == 0)
-    vm.claim("a flush was asked for", lambda now: now.grew("flush_requests") >= 1)
+    vm.claim("no split is left", lambda now: now.state.nx_lpage_splits == 0)
+    vm.claim("a flush was asked for", lambda now: now.grown.flush_requests >= 1)
     vm.access(gfn=X2M + 7, kind=READ).claim("2M again", lambda now: now.mapped(X2M).level == HUGE)
     vm.access(gfn=X2M + 7, kind=FETCH).claim("and split again", lambda now: now.mapped(X2M + 7).level == 1)
 
@@ -76,8 +76,8 @@ def small_pages_are_executable(vm: StoryBuilder) -> None:
     """
     memory(vm, gfn=X2M, npages=16)
     vm.access(gfn=X2M, kind=WRITE).claim("executable", lambda now: now.mapped(X2M).executable)
-    vm.access(gfn=X2M, kind=FETCH).claim("no exit", lambda now: now.outcome == [DONE])
-    vm.claim("nothing counted", lambda now: now.state("nx_lpage_splits") == 0)
+    vm.access(gfn=X2M, kind=FETCH).claim("no exit", lambda now: now.outcome == [End.DONE])
+    vm.claim("nothing counted", lambda now: now.state.nx_lpage_splits == 0)
 
 
 @story(source=str(NX_RECOVERY_SKIPS_LOGGED), since=NX_RECOVERY_SKIPS_LOGGED, nx_huge_pages=1)

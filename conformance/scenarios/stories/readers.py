@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
+from conformance.interface.access import End
 from conformance.scenarios.stories.setting import HUGE, READ, WRITE, X2M, memory
 from conformance.scenarios.stories.sources import XCHG
 from conformance.scenarios.story import StoryBuilder, story
-from conformance.scenarios.view import DONE, EMULATED, View
+from conformance.scenarios.view import View
 
 RCU = "arch/x86/kvm/mmu/tdp_mmu.c: handle_removed_pt(), tdp_mmu_free_sp_rcu_callback(); " + XCHG
 
 
 def frozen_entry(now: View) -> bool:
     """Whether the reader's entry is that of a removed table."""
-    return now.is_frozen(now.outcome[3])
+    return now.is_frozen(now.reader.spte)
 
 
 @story(source=RCU)
@@ -25,11 +26,11 @@ def reader_in_a_removed_table(vm: StoryBuilder) -> None:
     memory(vm, gfn=X2M, npages=X2M)
     vm.access(gfn=X2M, kind=WRITE).access(gfn=X2M + 1, kind=WRITE)
     vm.walk_begin(vcpu=0, gfn=X2M).walk_next().walk_next().walk_next()
-    vm.claim("it stands at level 1", lambda now: now.outcome[:3] == [1, 1, X2M])
+    vm.claim("it stands at level 1", lambda now: now.reader[:3] == (1, 1, X2M))
     vm.collapse(page=0)
     vm.access(gfn=X2M, kind=READ).claim("2M replace the table", lambda now: now.mapped(X2M).level == HUGE)
     vm.claim("the table is retired", lambda now: len(now.retired) == 1)
-    vm.claim("with frozen entries", lambda now: now.retired[0][3] > 0)
+    vm.claim("with frozen entries", lambda now: now.retired[0].frozen > 0)
     vm.walk_next().claim("the reader sees one", frozen_entry)
     vm.grace_period().claim(
         "nothing is freed under it", lambda now: now.outcome == [0] and len(now.retired) == 1
@@ -51,7 +52,7 @@ def reader_of_an_invalidated_root(vm: StoryBuilder) -> None:
     vm.set_memory_region(gfn=0, npages=0, page=0).claim(
         "tables are retired", lambda now: len(now.retired) > 0
     )
-    vm.access(gfn=0, kind=READ).claim("the vCPU goes on", lambda now: now.end == EMULATED)
+    vm.access(gfn=0, kind=READ).claim("the vCPU goes on", lambda now: now.end == End.EMULATED)
     vm.grace_period().claim("no grace period passes", lambda now: now.outcome == [0])
     vm.walk_next().claim("the reader finds nothing present", lambda now: now.leaf(1) is None)
     vm.walk_end()
@@ -68,10 +69,10 @@ def reader_across_tables(vm: StoryBuilder) -> None:
     for gfn in (0x1FE, 0x1FF, 0x200):
         vm.access(gfn=gfn, kind=WRITE)
     vm.walk_begin(vcpu=0, gfn=0x1FE).walk_next().walk_next().walk_next()
-    vm.claim("at the gfn", lambda now: now.outcome[1:3] == [1, 0x1FE])
-    vm.walk_next().claim("then the next", lambda now: now.outcome[1:3] == [1, 0x1FF])
-    vm.walk_next().claim("then the next table's entry", lambda now: now.outcome[1:3] == [2, 0x200])
-    vm.walk_next().claim("then into it", lambda now: now.outcome[1:3] == [1, 0x200])
+    vm.claim("at the gfn", lambda now: now.reader[1:3] == (1, 0x1FE))
+    vm.walk_next().claim("then the next", lambda now: now.reader[1:3] == (1, 0x1FF))
+    vm.walk_next().claim("then the next table's entry", lambda now: now.reader[1:3] == (2, 0x200))
+    vm.walk_next().claim("then into it", lambda now: now.reader[1:3] == (1, 0x200))
     vm.walk_end()
 
 
@@ -84,9 +85,9 @@ def reader_meets_a_changed_entry(vm: StoryBuilder) -> None:
     memory(vm, gfn=X2M, npages=X2M, level=HUGE)
     vm.access(gfn=X2M, kind=WRITE)
     vm.walk_begin(vcpu=0, gfn=X2M).walk_next().walk_next()
-    vm.claim("at the huge page", lambda now: now.outcome[1:3] == [2, X2M])
+    vm.claim("at the huge page", lambda now: now.reader[1:3] == (2, X2M))
     vm.set_memory_region(gfn=X2M, npages=X2M, page=0, flags=1)
     vm.claim("it is split", lambda now: now.has_table(1, X2M))
-    vm.walk_next().claim("the reader is in the new table", lambda now: now.outcome[1:3] == [1, X2M])
+    vm.walk_next().claim("the reader is in the new table", lambda now: now.reader[1:3] == (1, X2M))
     vm.walk_end()
-    vm.access(gfn=X2M, kind=WRITE).claim("the guest goes on", lambda now: now.end == DONE)
+    vm.access(gfn=X2M, kind=WRITE).claim("the guest goes on", lambda now: now.end == End.DONE)

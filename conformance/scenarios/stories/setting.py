@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
+from conformance.interface.access import FETCH, READ, WRITE
+from conformance.interface.steps import LOG, READONLY
 from conformance.scenarios.story import StoryBuilder
 
 __all__ = ["FETCH", "GIGANTIC", "HUGE", "LOG", "READ", "READONLY", "WRITE", "X1G", "X2M", "memory"]
 
-READ, WRITE, FETCH = 1, 2, 4
-LOG, READONLY = 1, 2
-"""Flags of a memslot."""
 HUGE, GIGANTIC = 2, 3
 """Levels: pages of 2M and of 1G."""
 X2M, X1G = 0x200, 0x40000

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Short words for the machine's steps, and for what tests look at."""
 
+from conformance.interface.access import FETCH, MMIO_EXIT, READ, WRITE, Exit
 from conformance.model.machine import Machine
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
 
-READ, WRITE, FETCH = 1, 2, 4
-RETRY, EMULATE, FIXED, SPURIOUS, MMIO = 10, 11, 13, 14, 100
+RETRY, EMULATE, FIXED, SPURIOUS, MMIO = Exit.RETRY, Exit.EMULATE, Exit.FIXED, Exit.SPURIOUS, MMIO_EXIT
 RELEASES = ((6, 1), (6, 12), (7, 2), (7, 3))
 
 
@@ -20,8 +20,8 @@ class Story:
     def __getattr__(self, name):
         def step(**arguments):
             self.seen = self.machine.step(name, **arguments)
-            assert not self.seen["events"], self.seen["events"]
-            return self.seen["outcome"]
+            assert not self.seen.events, self.seen.events
+            return self.seen.outcome
 
         return step
 
@@ -49,11 +49,10 @@ class Story:
         return self.access(vcpu=vcpu, gfn=gfn, kind=FETCH)
 
     def state(self, *names):
-        values = tuple(self.seen["state"][name] for name in names)
+        values = tuple(getattr(self.seen.state, name) for name in names)
         return values if len(values) > 1 else values[0]
 
     def entries(self, level, root=-1):
         """gfn → SPTE at a level of a root, by default the newest."""
-        flat = self.seen["roots"][root][4]
-        cells = zip(flat[0::4], flat[1::4], flat[2::4], flat[3::4], strict=True)
-        return {gfn: spte for at, gfn, spte, _ in cells if at == level}
+        found = self.seen.roots[root].entries()
+        return {entry.gfn: entry.spte for entry in found if entry.level == level}

@@ -102,9 +102,9 @@ def test_huge_pages_come_back_when_logging_ends(release, mode):
         assert story.state("pages_4k", "pages_2m", "flush_requests") == (0, 2, 2)
     else:
         assert story.state("pages_4k", "pages_2m", "flush_requests") == (0, 0, 3)
-    assert [row[3:] for row in story.seen["retired"]] == [[512, 0]] * 2
+    assert [(table.frozen, table.present) for table in story.seen.retired] == [(512, 0)] * 2
     assert story.grace_period() == [2]
-    assert story.seen["retired"] == []
+    assert story.seen.retired == []
 
 
 def test_huge_pages_do_not_come_back_where_the_host_has_none():
@@ -135,9 +135,9 @@ def test_the_processor_logs():
     story.get_dirty_log(slot=0, as_id=0)
     assert story.write(0x40001) == [0], "no fault"
     assert story.state("pf_fast") == 0
-    assert story.seen["slots"][0][5] == 0
+    assert story.seen.slots[0].dirty_bitmap[0] == 0
     story.enter(vcpu=0)
-    assert story.seen["slots"][0][5] == 0b10
+    assert story.seen.slots[0].dirty_bitmap[0] == 0b10
     assert story.write(0x40000) == [0]
     assert story.get_dirty_log(slot=0, as_id=0)[1] == 0b11
     assert story.write(0x40001) == [0]

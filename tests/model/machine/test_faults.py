@@ -4,6 +4,7 @@
 import pytest
 from machine_story import EMULATE, FIXED, MMIO, RELEASES, RETRY, SPURIOUS, Story
 
+from conformance.interface.observation import RetiredTable, RootView, VcpuView
 from conformance.model.changes import (
     INVALIDATION_BY_GFN,
     MMIO_CACHE_OF_ADDRESS_SPACE,
@@ -26,21 +27,21 @@ def test_first_touch_of_each_kind(release, mode):
     assert story.write(0x40001) == [FIXED, 0]
     assert story.fetch(0x40002) == [FIXED, 0]
     assert story.state("pages_4k", "pf_taken", "pf_fixed", "flush_requests") == (3, 3, 3, 0)
-    assert [row[:3] for row in story.seen["vcpus"]] == [[0, 0, 0]]
+    assert story.seen.vcpus[0][:3] == (0, 0, 0)
 
 
 def test_a_translation_is_remembered_and_dropped_with_a_flush():
     story = Story().area(populate=True).slot()
     story.write(0x40007)
-    ((root, gfn, level, pfn, rights, dirty),) = story.seen["tlb"][0]
+    ((root, gfn, level, pfn, rights, dirty),) = story.seen.tlb[0]
     assert (root, gfn, level, rights, dirty) == (0, 0x40007, 1, 7, 1)
     assert pfn == 0x100207
     story.madvise_dontneed(page=7, npages=1)
-    assert story.seen["tlb"][0], "the flush is only requested"
-    assert story.seen["vcpus"][0][1:4] == [1, 0, 1]
+    assert story.seen.tlb[0], "the flush is only requested"
+    assert story.seen.vcpus[0] == VcpuView(0, tlb_flush_requested=1, other_requests=0, flushes=1, smm=0)
     story.enter(vcpu=0)
-    assert story.seen["tlb"][0] == []
-    assert story.seen["vcpus"][0][1:4] == [0, 0, 2]
+    assert story.seen.tlb[0] == []
+    assert story.seen.vcpus[0] == VcpuView(0, tlb_flush_requested=0, other_requests=0, flushes=2, smm=0)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_gigantic_page():
     story = Story().area(1 << 18, level=3, populate=True).slot(npages=1 << 18, gfn=1 << 18)
     assert story.write((1 << 18) + 12345) == [FIXED, 0]
     assert story.state("pages_1g") == 1
-    assert story.seen["tlb"][0][0][1:3] == [1 << 18, 3]
+    assert (story.seen.tlb[0][0].gfn, story.seen.tlb[0][0].level) == (1 << 18, 3)
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -77,7 +78,7 @@ def test_a_table_gives_way_to_a_huge_page(release):
     before = story.state("flush_requests")
     assert story.read(0x80001) == [FIXED, 0]
     assert story.state("pages_2m", "flush_requests") == (1, before + 1)
-    assert [row[:2] + row[3:] for row in story.seen["retired"]] == [[1, 0x80000, 512, 0]]
+    assert [table._replace(serial=0) for table in story.seen.retired] == [RetiredTable(1, 0x80000, 0, 512, 0)]
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -200,11 +201,13 @@ def test_the_generation_of_mmio_sptes_begins_anew(release, bits):
     story.read(0x50)
     story.set_generation(value=(1 << bits) - 4)
     story.slot(16)
-    assert story.seen["roots"][0][2] == 0
+    assert story.seen.roots[0].invalid == 0
     story.slot(16, gfn=0x50000, slot=1)
     assert story.state("generation") == 1 << bits
-    assert story.seen["roots"] == [[0, 4, 1, 1, []]], "invalid, empty, held by the vCPU alone"
-    assert story.seen["vcpus"][0][:3] == [0, 0, 1]
+    assert story.seen.roots == [RootView(0, 4, invalid=1, references=1, flat=[])], (
+        "invalid, empty, held by the vCPU alone"
+    )
+    assert story.seen.vcpus[0][:3] == (0, 0, 1)
 
 
 @pytest.mark.parametrize("release", RELEASES)

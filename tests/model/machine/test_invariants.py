@@ -97,7 +97,7 @@ class Watched:
             self.note_write(arguments["vcpu"], arguments["gfn"])
 
     def note_write(self, vcpu, gfn):
-        if self.story.seen["vcpus"][vcpu][4]:
+        if self.story.seen.vcpus[vcpu].smm:
             return
         for slot, flags in self.there.items():
             npages, base, _ = self.SLOTS[slot]
@@ -115,7 +115,7 @@ class Watched:
         vm = self.story.machine.vm
         k, host = vm.k, vm.host
         leaves = {1: 0, 2: 0, 3: 0}
-        for as_id, _, _, _, flat in self.story.seen["roots"]:
+        for as_id, _, _, _, flat in self.story.seen.roots:
             for level, gfn, spte, child in zip(*(iter(flat),) * 4, strict=True):
                 if child or not spte & k.layout.spte_mmu_present_mask:
                     continue
@@ -128,8 +128,8 @@ class Watched:
         assert leaves == vm.pages
         for vcpu in (0, 1):
             self.story.enter(vcpu=vcpu)
-            for root, gfn, _, pfn, rights, _ in self.story.seen["tlb"][vcpu]:
-                if root >= 0 and not self.story.seen["roots"][root][2]:
+            for root, gfn, _, pfn, rights, _ in self.story.seen.tlb[vcpu]:
+                if root >= 0 and not self.story.seen.roots[root].invalid:
                     entry, _ = host.lookup(self.host_page(gfn))
                     assert pfn == host.pfn_of(self.host_page(gfn)), "a page that the host took back"
                     assert entry.writable or not rights & 2

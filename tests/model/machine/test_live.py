@@ -113,7 +113,7 @@ def test_small_pages(story):
     run(story, RAM + 2, 2, EMULATE, end=2)
     assert statistics(story) == (18, 14, 3, 3, 2, 0, 6)
     assert story.destroy() == [0, 0, 0]
-    assert story.seen["state"] == {}
+    assert story.seen.state is None
 
 
 def test_huge_pages(story):
@@ -134,7 +134,7 @@ def test_huge_pages(story):
     assert statistics(story) == (4, 4, 1, 0, 1025, 0, 2)
     story.slot(1024, flags=0)
     assert statistics(story) == (4, 4, 1, 0, 1, 0, 4), "a flush for each table zapped"
-    assert [row[3:] for row in story.seen["retired"]] == [[512, 0], [512, 0]]
+    assert [(table.frozen, table.present) for table in story.seen.retired] == [(512, 0)] * 2
     run(story, RAM + 5, 1, FIXED)
     assert statistics(story) == (5, 5, 1, 0, 1, 1, 4)
 

@@ -4,6 +4,8 @@
 import pytest
 from machine_story import FIXED, RELEASES, Story
 
+from conformance.interface.observation import RetiredTable, VcpuView
+
 
 def delete(story, slot=0, as_id=0):
     assert story.set_memory_region(slot=slot, as_id=as_id, gfn=0, npages=0, page=0, flags=0) == [0]
@@ -11,7 +13,7 @@ def delete(story, slot=0, as_id=0):
 
 def roots(story):
     """[address space, invalid, references] of each root."""
-    return [[row[0], row[2], row[3]] for row in story.seen["roots"]]
+    return [[root.as_id, root.invalid, root.references] for root in story.seen.roots]
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -24,18 +26,18 @@ def test_a_root_from_first_use_to_its_end(release):
     delete(story)
     assert roots(story) == [[0, 1, 2]], "the TDP MMU has let go"
     assert story.state("pages_4k", "generation", "flush_requests") == (0, 6, 0)
-    assert [row[2] for row in story.seen["vcpus"]] == [1, 1]
-    assert [row[:2] + row[3:] for row in story.seen["retired"]] == [
-        [1, 0x40000, 512, 0],
-        [2, 0x40000, 512, 0],
-        [3, 0, 512, 0],
+    assert [vcpu.other_requests for vcpu in story.seen.vcpus] == [1, 1]
+    assert [table._replace(serial=0) for table in story.seen.retired] == [
+        RetiredTable(1, 0x40000, 0, frozen=512, present=0),
+        RetiredTable(2, 0x40000, 0, frozen=512, present=0),
+        RetiredTable(3, 0, 0, frozen=512, present=0),
     ]
     story.enter(vcpu=0)
     assert roots(story) == [[0, 1, 1], [0, 0, 2]]
-    assert [row[0] for row in story.seen["vcpus"]] == [1, 0]
+    assert [vcpu.root for vcpu in story.seen.vcpus] == [1, 0]
     story.enter(vcpu=1)
     assert roots(story) == [[0, 0, 3]]
-    assert [row[3] for row in story.seen["vcpus"]] == [2, 2], "a flush with each root that is loaded"
+    assert [vcpu.flushes for vcpu in story.seen.vcpus] == [2, 2], "a flush with each root that is loaded"
     assert story.grace_period() == [4]
 
 
@@ -43,11 +45,11 @@ def test_stale_translations_of_a_dropped_root():
     story = Story().area(populate=True).slot()
     story.write(0x40000)
     delete(story)
-    assert story.seen["tlb"][0][0][0] == 0
+    assert story.seen.tlb[0][0].root == 0
     story.smm(vcpu=0, on=1)
-    assert story.seen["tlb"][0][0][0] == -1, "known still, but by a root that nobody uses"
+    assert story.seen.tlb[0][0].root == -1, "known still, but by a root that nobody uses"
     story.enter(vcpu=0)
-    assert story.seen["tlb"][0] == []
+    assert story.seen.tlb[0] == []
 
 
 def test_smm_has_an_address_space_of_its_own():
@@ -55,10 +57,10 @@ def test_smm_has_an_address_space_of_its_own():
     story.write(0x40000)
     story.smm(vcpu=0, on=1)
     assert roots(story) == [[0, 0, 1]]
-    assert story.seen["vcpus"] == [[-1, 0, 0, 1, 1]]
+    assert story.seen.vcpus == [VcpuView(-1, 0, 0, flushes=1, smm=1)]
     assert story.write(0x10) == [FIXED, 0]
     assert roots(story) == [[0, 0, 1], [1, 0, 2]]
-    assert story.seen["vcpus"] == [[1, 0, 0, 2, 1]]
+    assert story.seen.vcpus == [VcpuView(1, 0, 0, flushes=2, smm=1)]
     story.smm(vcpu=0, on=0)
     assert story.write(0x40001) == [FIXED, 0]
     assert roots(story) == [[0, 0, 2], [1, 0, 1]]
@@ -90,8 +92,8 @@ def test_how_much_recovery_freezes(release):
     mapped = story.state("pages_4k")
     assert mapped == 1
     story.recover_nx_huge_pages()
-    ((_, _, _, frozen, present),) = story.seen["retired"]
-    assert (frozen, present) == (512 if release >= (7, 2) else mapped, 0)
+    (table,) = story.seen.retired
+    assert (table.frozen, table.present) == (512 if release >= (7, 2) else mapped, 0)
 
 
 @pytest.mark.parametrize("release", RELEASES)

@@ -8,6 +8,7 @@
 #include <linux/mmu_notifier.h>
 #include "env.h"
 #include "hosts.h"
+#include "interface.h"
 
 /* Give a function of ours the kernel's name without the kernel's prototype, which differs by version. */
 #define STANDS_IN(symbol)	__asm__(#symbol)
@@ -108,7 +109,6 @@ void vendor_set_pml(bool on);
 #define MAX_VCPUS	8
 #define PML_ENTRIES	512
 #define TLB_ENTRIES	8192
-enum { ACCESS_READ = 1, ACCESS_WRITE = 2, ACCESS_FETCH = 4 };
 /* A root is known by its table's serial number; levels, frames and rights are those of the walk. */
 struct translation { u64 serial, gfn, pfn; int level, rights; bool dirty; };
 struct processor {

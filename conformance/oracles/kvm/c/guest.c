@@ -9,9 +9,6 @@
 /* Static in x86.c. */
 void kvm_vcpu_flush_tlb_all(struct kvm_vcpu *vcpu);
 
-/* Exits and ends as the steps' outcome tells them. */
-enum { EXIT_RETRY = 10, EXIT_EMULATE, EXIT_INVALID, EXIT_FIXED, EXIT_SPURIOUS, EXIT_MMIO = 100 };
-enum { WENT_THROUGH, GAVE_UP, EMULATED, FAILED };
 /* In a race, somebody else may be in the way of each. */
 #define MAX_EXITS	(racing() ? 8 : 4)
 
@@ -159,20 +156,20 @@ static int access(struct kvm_vcpu *vcpu, u64 gfn, int kind)
 			if (through) {
 				if (cpu->nr_pml == PML_ENTRIES)
 					drain_pml(vcpu);
-				return WENT_THROUGH;
+				return END_DONE;
 			}
 			drain_pml(vcpu);
 			r = handle_exit(vcpu, gfn, &exit);
 		}
 		say(r);
 		if (r < 0)
-			return FAILED;
+			return END_FAILED;
 		if (emulated[vcpu->vcpu_idx])
-			return EMULATED;
+			return END_EMULATED;
 		if (r % EXIT_MMIO == EXIT_RETRY && never_ends(vcpu))
-			return GAVE_UP;
+			return END_GAVE_UP;
 	}
-	return GAVE_UP;
+	return END_GAVE_UP;
 }
 
 void guest_access(struct kvm_vcpu *vcpu, u64 gfn, int kind)

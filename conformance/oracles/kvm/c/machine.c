@@ -6,8 +6,6 @@
 #include "environment.h"
 #include "mmu.h"
 
-enum option { OPTION_VCPUS, OPTION_EAGER_PAGE_SPLIT, OPTION_NX_HUGE_PAGES, OPTION_MANUAL_PROTECT, OPTION_PML };
-
 struct kvm *machine_kvm;
 int machine_nr_vcpus;
 

@@ -88,42 +88,40 @@ static u64 root_number(u64 serial)
 	return 0;
 }
 
-/* Sums over the vCPUs of what they count. */
-#define VCPU_STATS(count)						\
-	count(pf_taken) count(pf_fixed) count(pf_fast) count(pf_spurious) count(pf_emulate)	\
-	count(pf_mmio_spte_created)
+#define SUM_OVER_VCPUS(count)						\
+	({								\
+		u64 sum = 0;						\
+		int i;							\
+									\
+		for (i = 0; i < machine_nr_vcpus; i++)			\
+			sum += machine_vcpu(i)->stat.count;		\
+		sum;							\
+	})
 
-#define NAME(stat)	" " #stat
-
-__attribute__((visibility("default"))) const char *kvm_state_names(void)
-{
-	return "invalidate_in_progress invalidate_seq generation flush_requests flushes pages_4k pages_2m pages_1g"
-	       " nx_lpage_splits" VCPU_STATS(NAME);
-}
+/* An expression for each of STATE_FIELDS, which interface.h lists. */
+#define STATE_invalidate_in_progress	kvm->mmu_invalidate_in_progress
+#define STATE_invalidate_seq		kvm->mmu_invalidate_seq
+#define STATE_generation		__kvm_memslots(kvm, 0)->generation
+#define STATE_flush_requests		kvm->stat.generic.remote_tlb_flush_requests
+#define STATE_flushes			kvm->stat.generic.remote_tlb_flush
+#define STATE_pages_4k			atomic64_read(&kvm->stat.pages_4k)
+#define STATE_pages_2m			atomic64_read(&kvm->stat.pages_2m)
+#define STATE_pages_1g			atomic64_read(&kvm->stat.pages_1g)
+#define STATE_nx_lpage_splits		kvm->stat.nx_lpage_splits
+#define STATE_pf_taken			SUM_OVER_VCPUS(pf_taken)
+#define STATE_pf_fixed			SUM_OVER_VCPUS(pf_fixed)
+#define STATE_pf_fast			SUM_OVER_VCPUS(pf_fast)
+#define STATE_pf_spurious		SUM_OVER_VCPUS(pf_spurious)
+#define STATE_pf_emulate		SUM_OVER_VCPUS(pf_emulate)
+#define STATE_pf_mmio_spte_created	SUM_OVER_VCPUS(pf_mmio_spte_created)
 
 static void say_state(void)
 {
 	struct kvm *kvm = machine_kvm;
-	int i;
 
-	put(kvm->mmu_invalidate_in_progress);
-	put(kvm->mmu_invalidate_seq);
-	put(__kvm_memslots(kvm, 0)->generation);
-	put(kvm->stat.generic.remote_tlb_flush_requests);
-	put(kvm->stat.generic.remote_tlb_flush);
-	put(atomic64_read(&kvm->stat.pages_4k));
-	put(atomic64_read(&kvm->stat.pages_2m));
-	put(atomic64_read(&kvm->stat.pages_1g));
-	put(kvm->stat.nx_lpage_splits);
-#define SUM(field)							\
-	({								\
-		u64 sum = 0;						\
-									\
-		for (i = 0; i < machine_nr_vcpus; i++)			\
-			sum += machine_vcpu(i)->stat.field;		\
-		put(sum);						\
-	});
-	VCPU_STATS(SUM)
+#define PUT(field)	put(STATE_##field);
+	STATE_FIELDS(PUT)
+#undef PUT
 }
 
 static u64 other_requests(struct kvm_vcpu *vcpu)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The steps: what can be done to a machine, each with its arguments' names.  Python reads this table. */
+/* The steps: what can be done to a machine.  interface.h lists them and declares their arguments. */
 #include <linux/kvm_host.h>
 #include "racing.h"
 #include "mmu.h"
@@ -17,24 +17,29 @@ void kvm_recover_nx_huge_pages(struct kvm *kvm);
 #define recover_nx_huge_pages(kvm)	kvm_recover_nx_huge_pages(kvm)
 #endif
 
-static struct kvm_memory_slot *slot_of(const unsigned long *args)
+static struct kvm_memory_slot *slot_of(unsigned long as_id, unsigned long id)
 {
-	/* Without being a reader: in a race nobody is let in between this and the ioctl that follows. */
-	return args[1] > 1 ? NULL : id_to_memslot(rcu_dereference_raw(machine_kvm->memslots[args[1]]), args[0]);
+	/* Without being a reader: in a race no other thread runs between this and the ioctl that follows. */
+	return as_id > 1 ? NULL : id_to_memslot(rcu_dereference_raw(machine_kvm->memslots[as_id]), id);
 }
 
-static void set_memory_region(const unsigned long *args)
+static u32 slot_number(unsigned long as_id, unsigned long id)
 {
-	struct kvm_memory_slot *old = slot_of(args);
-	bool goes = old && (!args[3] || old->base_gfn != args[2]);
+	return id | as_id << 16;
+}
+
+static void step_set_memory_region(const struct set_memory_region_arguments *args)
+{
+	struct kvm_memory_slot *old = slot_of(args->as_id, args->slot);
+	bool goes = old && (!args->npages || old->base_gfn != args->gfn);
 	bool reached = goes && race_reaches(old->base_gfn, old->npages);
 	long r;
 	struct kvm_userspace_memory_region region = {
-		.slot = args[0] | args[1] << 16,
-		.guest_phys_addr = args[2] << PAGE_SHIFT,
-		.memory_size = args[3] << PAGE_SHIFT,
-		.userspace_addr = ENV_HOST_BASE + (args[4] << PAGE_SHIFT),
-		.flags = args[5],
+		.slot = slot_number(args->as_id, args->slot),
+		.guest_phys_addr = args->gfn << PAGE_SHIFT,
+		.memory_size = args->npages << PAGE_SHIFT,
+		.userspace_addr = ENV_HOST_BASE + (args->page << PAGE_SHIFT),
+		.flags = args->flags,
 	};
 
 	/* KVM would wait for the end of the invalidation, which can only come with a later step. */
@@ -49,15 +54,15 @@ static void set_memory_region(const unsigned long *args)
 	/* When it goes makes a difference to accesses only. */
 	if (reached)
 		race_point(RACE_WRITE, race_history);
-	race_event(EVENT_SLOT_GONE, 1, args[0] | args[1] << 16);
+	race_event(EVENT_SLOT_GONE, 1, (u64)region.slot);
 }
 
-static void get_dirty_log(const unsigned long *args)
+static void step_get_dirty_log(const struct get_dirty_log_arguments *args)
 {
 	static u64 bitmaps[NR_TASKS][ENV_HOST_PAGES / 64];
 	u64 *bitmap = bitmaps[raw_smp_processor_id()];
-	struct kvm_dirty_log log = { .slot = args[0] | args[1] << 16, .dirty_bitmap = bitmap };
-	struct kvm_memory_slot *slot = slot_of(args);
+	struct kvm_dirty_log log = { .slot = slot_number(args->as_id, args->slot), .dirty_bitmap = bitmap };
+	struct kvm_memory_slot *slot = slot_of(args->as_id, args->slot);
 	u64 gfn = slot ? slot->base_gfn : 0, npages = slot ? slot->npages : 0;
 	long i, r = machine_ioctl(KVM_GET_DIRTY_LOG, &log);
 
@@ -70,13 +75,13 @@ static void get_dirty_log(const unsigned long *args)
 		say_bits(bitmap[i]);
 }
 
-static void clear_dirty_log(const unsigned long *args)
+static void step_clear_dirty_log(const struct clear_dirty_log_arguments *args)
 {
-	u64 mask = args[4];
+	u64 mask = args->mask;
 	struct kvm_clear_dirty_log log = {
-		.slot = args[0] | args[1] << 16,
-		.first_page = args[2],
-		.num_pages = args[3],
+		.slot = slot_number(args->as_id, args->slot),
+		.first_page = args->first,
+		.num_pages = args->npages,
 		.dirty_bitmap = &mask,
 	};
 
@@ -85,48 +90,48 @@ static void clear_dirty_log(const unsigned long *args)
 	race_event(EVENT_CLEARED, 1, (u64)log.slot);
 }
 
-static void enter(const unsigned long *args)
+static void step_enter(const struct enter_arguments *args)
 {
-	say(guest_enter(machine_vcpu(args[0])));
+	say(guest_enter(machine_vcpu(args->vcpu)));
 }
 
-static void access(const unsigned long *args)
+static void step_access(const struct access_arguments *args)
 {
-	guest_access(machine_vcpu(args[0]), args[1], args[2]);
+	guest_access(machine_vcpu(args->vcpu), args->gfn, args->kind);
 }
 
-static void faults(const unsigned long *args)
+static void step_faults(const struct faults_arguments *args)
 {
-	say(guest_faults(machine_vcpu(args[0]), args[1], args[2], args[3]));
+	say(guest_faults(machine_vcpu(args->vcpu), args->gfn, args->npages, args->n));
 }
 
-static void smm(const unsigned long *args)
+static void step_smm(const struct smm_arguments *args)
 {
-	guest_smm(machine_vcpu(args[0]), args[1]);
+	guest_smm(machine_vcpu(args->vcpu), args->on);
 }
 
 #define HOST(name, step)						\
-static void name(const unsigned long *args)				\
+static void step_##name(const struct name##_arguments *args)		\
 {									\
-	say(env_host_step(step, args));					\
+	say(env_host_step(step, (const unsigned long *)args));		\
 }
-HOST(host_mmap, HOST_MMAP)
-HOST(host_touch, HOST_TOUCH)
+HOST(mmap, HOST_MMAP)
+HOST(touch, HOST_TOUCH)
 HOST(madvise_dontneed, HOST_DONTNEED)
 HOST(wrprotect, HOST_WRPROTECT)
 HOST(ksm_merge, HOST_KSM_MERGE)
 HOST(collapse, HOST_COLLAPSE)
 HOST(change_pte, HOST_CHANGE_PTE)
 
-static void notifier_start(const unsigned long *args)
+static void step_notifier_start(const struct notifier_start_arguments *args)
 {
-	env_range_start(args[0], args[1], MMU_NOTIFY_CLEAR);
+	env_range_start(args->page, args->npages, MMU_NOTIFY_CLEAR);
 	say(0);
 }
 
-static void notifier_end(const unsigned long *args)
+static void step_notifier_end(const struct notifier_end_arguments *args)
 {
-	env_range_end(args[0], args[1], MMU_NOTIFY_CLEAR);
+	env_range_end(args->page, args->npages, MMU_NOTIFY_CLEAR);
 	say(0);
 }
 
@@ -135,74 +140,74 @@ static unsigned long address(unsigned long page)
 	return ENV_HOST_BASE + (page << PAGE_SHIFT);
 }
 
-static void clear_flush_young(const unsigned long *args)
+static void step_clear_flush_young(const struct clear_flush_young_arguments *args)
 {
-	say(env_notifier->ops->clear_flush_young(env_notifier, current->mm, address(args[0]),
-						 address(args[0] + args[1])));
+	say(env_notifier->ops->clear_flush_young(env_notifier, current->mm, address(args->page),
+						 address(args->page + args->npages)));
 }
 
-static void clear_young(const unsigned long *args)
+static void step_clear_young(const struct clear_young_arguments *args)
 {
-	say(env_notifier->ops->clear_young(env_notifier, current->mm, address(args[0]),
-					   address(args[0] + args[1])));
+	say(env_notifier->ops->clear_young(env_notifier, current->mm, address(args->page),
+					   address(args->page + args->npages)));
 }
 
-static void test_young(const unsigned long *args)
+static void step_test_young(const struct test_young_arguments *args)
 {
-	say(env_notifier->ops->test_young(env_notifier, current->mm, address(args[0])));
+	say(env_notifier->ops->test_young(env_notifier, current->mm, address(args->page)));
 }
 
-static void set_nx_huge_pages(const unsigned long *args)
+static void step_set_nx_huge_pages(const struct set_nx_huge_pages_arguments *args)
 {
-	say(env_set_parameter("nx_huge_pages", args[0] ? "Y" : "N"));
+	say(env_set_parameter("nx_huge_pages", args->on ? "Y" : "N"));
 }
 
-static void recover(const unsigned long *args)
+static void step_recover_nx_huge_pages(const struct recover_nx_huge_pages_arguments *args)
 {
 	recover_nx_huge_pages(machine_kvm);
 	say(0);
 }
 
-static void set_generation(const unsigned long *args)
+static void step_set_generation(const struct set_generation_arguments *args)
 {
 	int as_id;
 
 	mutex_lock(&machine_kvm->slots_lock);
 	for (as_id = 0; as_id < 2; as_id++)
-		__kvm_memslots(machine_kvm, as_id)->generation = args[0] + as_id;
+		__kvm_memslots(machine_kvm, as_id)->generation = args->value + as_id;
 	mutex_unlock(&machine_kvm->slots_lock);
 	say(0);
 }
 
-static void walk_begin(const unsigned long *args)
+static void step_walk_begin(const struct walk_begin_arguments *args)
 {
-	walker_begin(machine_vcpu(args[0]), args[1]);
+	walker_begin(machine_vcpu(args->vcpu), args->gfn);
 }
 
-static void walk_next(const unsigned long *args)
+static void step_walk_next(const struct walk_next_arguments *args)
 {
 	walker_next();
 }
 
-static void walk_end(const unsigned long *args)
+static void step_walk_end(const struct walk_end_arguments *args)
 {
 	walker_end();
 }
 
-static void grace_period(const unsigned long *args)
+static void step_grace_period(const struct grace_period_arguments *args)
 {
 	say(env_grace_period());
 }
 
-static void resched(const unsigned long *args)
+static void step_resched(const struct resched_arguments *args)
 {
-	env_set_need_resched(args[0]);
+	env_set_need_resched(args->on);
 	say(0);
 }
 
-/* A memslot goes, and when KVM first gives way while zapping the roots, another task gives pages back. */
+/* A memslot is deleted, and when KVM first yields while it zaps the roots, another task discards pages. */
 static struct {
-	unsigned long range[2];
+	struct madvise_dontneed_arguments range;
 	long seen[4];
 } unmapping;
 
@@ -210,31 +215,31 @@ static void unmap_while_away(void)
 {
 	int i;
 
-	env_host_step(HOST_DONTNEED, unmapping.range);
+	env_host_step(HOST_DONTNEED, (const unsigned long *)&unmapping.range);
 	unmapping.seen[0] = 1;
 	for (i = 0; i < 3; i++)
 		unmapping.seen[i + 1] = atomic64_read(&machine_kvm->stat.pages[i]);
 }
 
-static void delete_while_unmapping(const unsigned long *args)
+static void step_delete_while_unmapping(const struct delete_while_unmapping_arguments *args)
 {
-	const unsigned long nothing[6] = { args[0], args[1] };
+	const struct set_memory_region_arguments deletion = { .slot = args->slot, .as_id = args->as_id };
 	bool resched = test_tsk_need_resched(current);
 	int i;
 
 	memset(&unmapping, 0, sizeof(unmapping));
-	unmapping.range[0] = args[2];
-	unmapping.range[1] = args[3];
+	unmapping.range.page = args->page;
+	unmapping.range.npages = args->npages;
 	env_while_away = unmap_while_away;
 	env_set_need_resched(true);
-	set_memory_region(nothing);
+	step_set_memory_region(&deletion);
 	env_set_need_resched(resched);
 	env_while_away = NULL;
 	for (i = 0; i < 4; i++)
 		say(unmapping.seen[i]);
 }
 
-static void destroy(const unsigned long *args)
+static void step_destroy(const struct destroy_arguments *args)
 {
 	long leaked[3];
 	int i;
@@ -245,55 +250,18 @@ static void destroy(const unsigned long *args)
 		say(leaked[i]);
 }
 
-/* In each a name, then the names of its arguments. */
-static const struct step {
-	const char *usage;
-	void (*run)(const unsigned long *args);
-} steps[] = {
-	{ "mmap page npages writable level", host_mmap },
-	{ "touch page write", host_touch },
-	{ "madvise_dontneed page npages", madvise_dontneed },
-	{ "wrprotect page npages", wrprotect },
-	{ "ksm_merge page", ksm_merge },
-	{ "collapse page", collapse },
-	{ "change_pte page", change_pte },
-	{ "notifier_start page npages", notifier_start },
-	{ "notifier_end page npages", notifier_end },
-	{ "clear_flush_young page npages", clear_flush_young },
-	{ "clear_young page npages", clear_young },
-	{ "test_young page", test_young },
-	{ "set_memory_region slot as_id gfn npages page flags", set_memory_region },
-	{ "get_dirty_log slot as_id", get_dirty_log },
-	{ "clear_dirty_log slot as_id first npages mask", clear_dirty_log },
-	{ "enter vcpu", enter },
-	{ "access vcpu gfn kind", access },
-	{ "faults vcpu gfn npages n", faults },
-	{ "smm vcpu on", smm },
-	{ "set_nx_huge_pages on", set_nx_huge_pages },
-	{ "recover_nx_huge_pages", recover },
-	{ "set_generation value", set_generation },
-	{ "walk_begin vcpu gfn", walk_begin },
-	{ "walk_next", walk_next },
-	{ "walk_end", walk_end },
-	{ "grace_period", grace_period },
-	{ "resched on", resched },
-	{ "delete_while_unmapping slot as_id page npages", delete_while_unmapping },
-	{ "destroy", destroy },
-};
-
-__attribute__((visibility("default"))) const char *kvm_step_usage(unsigned long index)
-{
-	return index < ARRAY_SIZE(steps) ? steps[index].usage : NULL;
-}
-
 void machine_do(unsigned long step, const unsigned long *args)
 {
-	steps[step].run(args);
+	switch (step) {
+#define DO(name) case STEP_##name: step_##name((const void *)args); break;
+	STEPS(DO)
+#undef DO
+	}
 	env_run_works();
 	env_locks_at_end_of_step();
 }
 
-/* A step that needs a machine and finds none, or an unknown vCPU, is for Python to prevent. */
+/* Python prevents a step without a machine, and one with an unknown vCPU. */
 void machine_step(unsigned long step, const unsigned long *args)
 {
 	say_nothing_yet();

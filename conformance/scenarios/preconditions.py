@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 
 from conformance.scenarios.steps import Step
 
-__all__ = ["Order", "check"]
+__all__ = ["Preconditions", "check"]
 
 
 GROWTH = 4
 """By how much a change of memslots raises their generation at the most."""
 
 
-class Order:
+class Preconditions:
     """What is under way after the steps taken so far."""
 
     def __init__(self, options: Mapping[str, int]) -> None:
@@ -73,6 +73,6 @@ class Order:
 
 def check(steps: Sequence[Step], options: Mapping[str, int]) -> None:
     """Raise ValueError if the steps cannot follow one another."""
-    order = Order(options)
+    order = Preconditions(options)
     for step in steps:
         order.take(step)

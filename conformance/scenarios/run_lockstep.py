@@ -13,6 +13,7 @@ from pathlib import Path
 
 from conformance.differential.unjudged import once, unjudged
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
+from conformance.interface.steps import KINDS
 from conformance.kernels import expand
 from conformance.sandbox.processes import Ended
 from conformance.scenarios import saved
@@ -21,7 +22,6 @@ from conformance.scenarios.judging_scenario import ORACLE, again, counterexample
 from conformance.scenarios.lockstep import walk
 from conformance.scenarios.run_scenarios import Ready, check_modes, prepare
 from conformance.scenarios.shrinking import shorten
-from conformance.scenarios.steps import KINDS
 from conformance.scenarios.story import TDP_MODES, Script
 from conformance.workers import workers
 

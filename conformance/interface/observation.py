@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The observation: everything that can be seen of a machine after a step. Both sides return it.
+
+All parts are tuples with named fields: two observations compare as fast as plain lists, and sort alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+__all__ = [
+    "KeptMemory",
+    "Observation",
+    "RetiredTable",
+    "RootView",
+    "SlotView",
+    "State",
+    "TableEntry",
+    "TlbEntry",
+    "VcpuView",
+]
+
+
+class State(NamedTuple):
+    """Counters and statistics of the VM; those of vCPUs (``pf_*``) are summed over all vCPUs."""
+
+    invalidate_in_progress: int = 0
+    invalidate_seq: int = 0
+    generation: int = 0
+    """Of the memslots of address space 0."""
+    flush_requests: int = 0
+    flushes: int = 0
+    pages_4k: int = 0
+    pages_2m: int = 0
+    pages_1g: int = 0
+    nx_lpage_splits: int = 0
+    pf_taken: int = 0
+    pf_fixed: int = 0
+    pf_fast: int = 0
+    pf_spurious: int = 0
+    pf_emulate: int = 0
+    pf_mmio_spte_created: int = 0
+
+    def since(self, before: State) -> State:
+        """By how much each counter has grown."""
+        return State(*(now - then for now, then in zip(self, before, strict=True)))
+
+
+class VcpuView(NamedTuple):
+    """A vCPU: the index of its root (-1: none), its pending requests, the flushes it has done."""
+
+    root: int
+    tlb_flush_requested: int
+    other_requests: int
+    """Bits: 0 free obsolete roots, 1 sync, 2 load the PGD, 3 flush the current TLB, 4 flush the guest's."""
+    flushes: int
+    smm: int
+
+
+class TlbEntry(NamedTuple):
+    """A translation that a vCPU caches; ``root`` is -1 if that root is gone."""
+
+    root: int
+    gfn: int
+    level: int
+    pfn: int
+    rights: int
+    dirty: int
+
+
+class SlotView(NamedTuple):
+    """A memslot; the words of its dirty bitmap are empty if it is not logged."""
+
+    as_id: int
+    id: int
+    gfn: int
+    npages: int
+    flags: int
+    dirty_bitmap: tuple[int, ...]
+
+
+class TableEntry(NamedTuple):
+    """One entry of a page table: its level and first gfn, the SPTE, the serial number of its table or 0.
+
+    The SPTE of a table has no address bits. ``path`` are the first gfns of the tables from the root down to
+    the one that holds the entry.
+    """
+
+    level: int
+    gfn: int
+    spte: int
+    child: int
+    path: tuple[int, ...]
+
+    def covers(self, gfn: int) -> bool:
+        """Whether the entry translates ``gfn``."""
+        shift = 9 * (self.level - 1)
+        return self.gfn >> shift == gfn >> shift
+
+
+class RootView(NamedTuple):
+    """A root of the TDP MMU, oldest first; invalid ones are listed until they are freed."""
+
+    as_id: int
+    level: int
+    invalid: int
+    references: int
+    flat: list[int]
+    """Its entries, depth first, as level, gfn, SPTE and child of each: compared as a whole."""
+
+    def entries(self) -> Iterator[TableEntry]:
+        """The entries that differ from the initial value, depth first."""
+        above: list[int] = [0]
+        flat = iter(self.flat)
+        for level, gfn, spte, child in zip(flat, flat, flat, flat, strict=True):
+            del above[self.level - level + 1 :]
+            yield TableEntry(level, gfn, spte, child, tuple(above))
+            if child:
+                above.append(gfn)
+
+
+class RetiredTable(NamedTuple):
+    """A table that waits for its grace period, with how many of its entries are frozen and are present."""
+
+    level: int
+    gfn: int
+    serial: int
+    frozen: int
+    present: int
+
+
+class KeptMemory(Protocol):
+    """What KVM keeps in its own memory, compared between two kernels. Equal if nothing differs."""
+
+    def facts(self, other: Any) -> list[tuple[str, str, str]]:
+        """The differences: each fact's name, its value here and there."""
+
+
+class Observation(NamedTuple):
+    """The outcome of a step, the complaints that it caused, and the state that it left.
+
+    A VM that is destroyed has no state, and its lists are empty. Lists may be shared with later observations:
+    they must not be changed.
+    """
+
+    outcome: list[int]
+    """Integers whose fields ``Kind.outcome`` names."""
+    events: list[str]
+    """WARNs, and lockdep's complaints, in order."""
+    state: State | None = None
+    vcpus: Sequence[VcpuView] = ()
+    tlb: Sequence[Sequence[TlbEntry]] = ()
+    """The TLB of each vCPU, sorted."""
+    slots: Sequence[SlotView] = ()
+    roots: Sequence[RootView] = ()
+    retired: Sequence[RetiredTable] = ()
+    kept: KeptMemory | None = None
+    """Only where two kernels are compared."""

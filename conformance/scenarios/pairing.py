@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Whether two observations agree although the machines number their tables differently."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from conformance.interface.observation import Observation, RetiredTable, RootView
+
+__all__ = ["Pairing"]
+
+
+class Pairing:
+    """A one-to-one relation between the tables of one machine and those of another.
+
+    A table's serial number has no meaning of its own. The first time that two tables appear in the same place
+    they are paired; from then on each must appear where the other does.
+    """
+
+    def __init__(self) -> None:
+        self._there: dict[int, int] = {0: 0}
+        self._back: dict[int, int] = {0: 0}
+        self._equal: list[Observation] = []
+        """Observations that were equal on both sides, not yet paired."""
+
+    def same(self, here: Observation, there: Observation) -> bool:
+        """Whether the two observations agree, except in the serial numbers of tables."""
+        if here == there:
+            # The numbers are equal too, as long as both machines count alike; paired once they are not.
+            self._equal.append(here)
+            return True
+        for observation in self._equal:
+            self._pair(observation, observation)
+        self._equal.clear()
+        if here._replace(roots=(), retired=()) != there._replace(roots=(), retired=()):
+            return False
+        return self._pair(here, there)
+
+    def matches(self, one: int, other: int) -> bool:
+        """Whether the two serial numbers are paired, or can be: then they are from now on."""
+        if one not in self._there and other not in self._back:
+            self._there[one], self._back[other] = other, one
+        return self._there.get(one) == other and self._back.get(other) == one
+
+    def _pair(self, here: Observation, there: Observation) -> bool:
+        if len(here.roots) != len(there.roots) or len(here.retired) != len(there.retired):
+            return False
+        roots = zip(here.roots, there.roots, strict=True)
+        return all(self._pair_root(one, other) for one, other in roots) and self._pair_retired(
+            here.retired, there.retired
+        )
+
+    def _pair_root(self, one: RootView, other: RootView) -> bool:
+        flat, flat_other = one.flat, other.flat
+        if one[:4] != other[:4] or len(flat) != len(flat_other):
+            return False
+        for at in range(0, len(flat), 4):
+            if flat[at : at + 3] != flat_other[at : at + 3]:
+                return False
+            if not self.matches(flat[at + 3], flat_other[at + 3]):
+                return False
+        return True
+
+    def _pair_retired(self, here: Sequence[RetiredTable], there: Sequence[RetiredTable]) -> bool:
+        """Whether the same tables wait for their grace period; several may have been of one place."""
+        left = list(there)
+        fresh = []
+        for table in here:
+            if table.serial not in self._there:
+                fresh.append(table)
+                continue
+            known = table._replace(serial=self._there[table.serial])
+            if known not in left:
+                return False
+            left.remove(known)
+        # A table that was made and retired in one step was never seen in place.
+        return all(
+            one._replace(serial=other.serial) == other and self.matches(one.serial, other.serial)
+            for one, other in zip(fresh, left, strict=True)
+        )
