@@ -6,10 +6,10 @@ from __future__ import annotations
 import pytest
 
 from conformance.differential.verdict import Verdict
+from conformance.interface.steps import KINDS
 from conformance.kernels import SERIES
 from conformance.scenarios import run_lockstep
 from conformance.scenarios.run_scenarios import ScenarioPlan, run
-from conformance.scenarios.steps import KINDS
 from conformance.scenarios.stories import STORIES
 
 pytestmark = pytest.mark.kernel

@@ -5,9 +5,9 @@ import pytest
 from arenas import ModelArena
 
 from conformance.errors import ConformanceError
+from conformance.interface.steps import KINDS
 from conformance.model.profiles import profile_of
 from conformance.scenarios.comparing import broken_claim, play
-from conformance.scenarios.steps import KINDS
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES, Claim, StoryBuilder, stories, story
 
