@@ -133,7 +133,8 @@ class _Known:
 
 def _cut_short(selector: str, plan: PropertyPlan, results: list[Result], ended: Ended) -> KernelReport:
     """The report of a kernel that was not judged to the end: each property without a result is missing."""
-    report = KernelReport(selector, _title(selector, plan), "", results=list(results))
+    report = KernelReport.unopened(selector, plan.patches)
+    report.results += results
     reason = f"not reached: {ended}"
     if not results:
         report.error = f"{report.title}: {reason}."
@@ -168,18 +169,11 @@ def _judged(
         shim = build_shim(kernel, Cache(), progress)
         binary = build(plan, kernel, progress) if plan.oracle == "binary" else None
     except Unreached as why:
-        return KernelReport(selector, _title(selector, plan), "", unreached=str(why))
+        return KernelReport.unopened(selector, plan.patches, unreached=str(why))
     except BuildError as error:
-        return KernelReport(selector, _title(selector, plan), "", error=str(error))
-    report = KernelReport(
-        selector,
-        kernel.title,
-        kernel.version,
-        kernel.drift,
-        notes=kernel.notes,
-        compiler=kernel.compiler.text,
-        prepared=time.monotonic() - start,
-    )
+        return KernelReport.unopened(selector, plan.patches, error=str(error))
+    report = KernelReport.of(kernel)
+    report.prepared = time.monotonic() - start
     arguments = ["--kernel", selector, *(word for patch in plan.patches for word in ("--patch", str(patch)))]
     arguments += kernel.compiler.arguments
     if binary is not None:
@@ -235,10 +229,6 @@ def _proofs(
 
     witness = shim_witness(kernel, shim) if binary is None else binary_witness(kernel, binary.image)
     yield from prove_all([witness], names, plan.timeout, plan.jobs, arguments, plan.modes, deadline)
-
-
-def _title(selector: str, plan: PropertyPlan) -> str:
-    return " + ".join([selector, *(patch.name for patch in plan.patches)])
 
 
 def _judge_at_once(

@@ -4,9 +4,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from conformance.kernels import Kernel
 
 __all__ = [
     "AGREEMENT",
@@ -156,6 +161,31 @@ class KernelReport:
     prepared: float = 0.0
     places: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, kernel: Kernel) -> KernelReport:
+        """The report of a kernel that was opened, without results yet."""
+        return cls(
+            kernel.selector,
+            kernel.title,
+            kernel.version,
+            kernel.drift,
+            notes=kernel.notes,
+            compiler=kernel.compiler.text,
+        )
+
+    @classmethod
+    def unopened(
+        cls,
+        selector: str,
+        patches: Sequence[Path] = (),
+        *,
+        error: str | None = None,
+        unreached: str | None = None,
+    ) -> KernelReport:
+        """The report of a kernel that could not be opened or built: ``error`` or ``unreached`` says why."""
+        title = " + ".join([selector, *(patch.name for patch in patches)])
+        return cls(selector, title, "", error=error, unreached=unreached)
 
     @property
     def remarks(self) -> tuple[str, ...]:

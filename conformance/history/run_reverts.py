@@ -152,8 +152,8 @@ def _report(selector: str, progress: Progress) -> KernelReport:
     try:
         kernel = open_kernel(selector, progress=progress)
     except BuildError as error:
-        return KernelReport(selector, selector, "", error=str(error))
-    return KernelReport(selector, kernel.title, kernel.version, kernel.drift, compiler=kernel.compiler.text)
+        return KernelReport.unopened(selector, error=str(error))
+    return KernelReport.of(kernel)
 
 
 def _skipped(fix: Undetected) -> Result:

@@ -186,7 +186,7 @@ def run(
             place = task.name, task.side, task.side, task.exploration.mode
             reports[-1].results.append(Result(*place, Verdict.MISS, reason=why))
         for selector in selectors[len(reports) :]:
-            reports.append(KernelReport(selector, selector, "", error=f"{selector}: {why}."))
+            reports.append(KernelReport.unopened(selector, error=f"{selector}: {why}."))
     return Report(reports, plan.seed, time.monotonic() - start), found
 
 
@@ -194,24 +194,16 @@ def _prepare(
     selector: str, plan: RacePlan, chosen: Sequence[Race], without: tuple[Change, ...], progress: Progress
 ) -> tuple[KernelReport, list[_Task]]:
     """A kernel's report, with SKIPs only so far, and the tasks to explore."""
-    title = " + ".join([selector, *(patch.name for patch in plan.patches)])
     try:
         kernel = open_kernel(selector, plan.patches, progress=progress)
-        report = KernelReport(
-            selector,
-            kernel.title,
-            kernel.version,
-            kernel.drift,
-            notes=kernel.notes,
-            compiler=kernel.compiler.text,
-        )
+        report = KernelReport.of(kernel)
         library = None
         if "kvm" in (plan.on or SIDES) and not without:
             library = build_kvm(kernel, Cache(), progress, racing=True)
     except CannotBuild as why:
         return replace(report, unreached=str(why)), []
     except BuildError as error:
-        return KernelReport(selector, title, "", error=str(error)), []
+        return KernelReport.unopened(selector, plan.patches, error=str(error)), []
     profile = profile_of(kernel.release)
     tasks: list[_Task] = []
     for race in chosen:

@@ -99,7 +99,7 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
                 report.seconds = time.monotonic() - ready.start
     except Ended as ended:
         for selector in selectors[len(reports) :]:
-            reports.append(KernelReport(selector, selector, "", error=f"{selector}: not reached: {ended}."))
+            reports.append(KernelReport.unopened(selector, error=f"{selector}: not reached: {ended}."))
         for report in reports:
             if not report.seconds and not report.error and report.unreached is None:
                 seen = {result.mode for result in report.results}

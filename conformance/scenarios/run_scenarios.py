@@ -59,23 +59,11 @@ class Ready:
 
     def report(self) -> KernelReport:
         """The kernel's report, still empty."""
-        return _report_on(self.kernel)
+        return KernelReport.of(self.kernel)
 
     def arena(self, mode: str) -> KvmArena:
         """Kernel and model in a mode."""
         return KvmArena(self.library, self.profile, MODES[mode])
-
-
-def _report_on(kernel: Kernel) -> KernelReport:
-    """The report of a kernel, still empty."""
-    return KernelReport(
-        kernel.selector,
-        kernel.title,
-        kernel.version,
-        kernel.drift,
-        notes=kernel.notes,
-        compiler=kernel.compiler.text,
-    )
 
 
 def check_modes(names: Sequence[str]) -> None:
@@ -101,12 +89,11 @@ def scenario(name: str) -> Scenario:
 def prepare(selector: str, patches: Sequence[Path], progress: Progress) -> Ready | KernelReport:
     """A kernel made ready, or the report that says why it cannot be."""
     start = time.monotonic()
-    title = " + ".join([selector, *(patch.name for patch in patches)])
     try:
         kernel = open_kernel(selector, patches, progress=progress)
     except BuildError as error:
-        return KernelReport(selector, title, "", error=str(error))
-    report = _report_on(kernel)
+        return KernelReport.unopened(selector, patches, error=str(error))
+    report = KernelReport.of(kernel)
     try:
         library = build_kvm(kernel, Cache(), progress)
     except CannotBuild as why:
@@ -151,7 +138,7 @@ def run(plan: ScenarioPlan, *, progress: Progress, advance: Advance | None = Non
         if isinstance(made, KernelReport):
             done.append(made)
         elif made is None:
-            done.append(KernelReport(selector, selector, "", error=f"{selector}: {missing}."))
+            done.append(KernelReport.unopened(selector, error=f"{selector}: {missing}."))
         else:
             report = reports.get(made.kernel.selector) or made.report()
             if missing and not report.seconds:
