@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Who may know whom: a room imports its own modules and what is named here, inside of functions too."""
+"""Which room may import which: its own modules and what is listed here, imports in functions included."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ import conformance
 
 PACKAGE = Path(conformance.__file__).parent
 
+SMALL = {"deadline", "ends", "errors", "machine", "paths", "workers"}
+"""Modules of the package itself, which serve every room but the model."""
+FOUNDATIONS = {"errors", "paths", "sandbox", "deadline", "ends", "workers"}
+SOURCES = {*FOUNDATIONS, "kernels"}
+ANSWERS = {*SOURCES, "model", "oracles", "symbolic"}
+CAMPAIGNS = {*ANSWERS, "differential", "scenarios"}
+
 ALLOWED = {
+    # From the lowest room to the highest. All may know interface/, the steps and observations of a VM.
+    "interface": set(),
     "sandbox": {"errors"},
     "kernels": {"errors", "paths", "sandbox"},
-    # What both sides have in common.
-    "interface": set(),
-    # What we say the kernel does knows nothing of what answers for it, nor the other way round.
-    "model": {"interface"},
-    "oracles": {"interface", "errors", "paths", "sandbox", "kernels"},
+    # The model states what the kernel does; it and whatever answers for the kernel do not know each other.
+    "model": set(),
+    "oracles": {"errors", "paths", "sandbox", "kernels"},
     "symbolic": {"errors", "oracles.image"},
-    "traces": {"errors"},
-    "differential": {
-        "deadline",
-        "errors",
-        "paths",
-        "workers",
-        "sandbox",
-        "kernels",
-        "oracles",
-        "model",
-        "symbolic",
-    },
-    # What is reported, and nobody who finds it out.
+    "differential": ANSWERS,
+    "scenarios": {*ANSWERS, "differential"},
+    "traces": {"errors", "model", "kernels"},
+    "layout": {"errors", "kernels", "model", "oracles"},
+    "races": CAMPAIGNS,
+    "history": CAMPAIGNS,
+    # A review says which known fixes a change takes out again.
+    "review": {*CAMPAIGNS, "history"},
+    # Reports know results, and nothing that finds them.
     "reports": {
         "errors",
         "differential.verdict",
@@ -51,7 +54,35 @@ ALLOWED = {
         "review.reply",
         "review.review",
     },
+    "cli": {
+        *CAMPAIGNS,
+        "machine",
+        "traces",
+        "layout",
+        "races",
+        "history",
+        "review",
+        "reports",
+        "__version__",
+    },
 }
+
+
+def test_every_room_is_listed():
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
+    assert rooms == set(ALLOWED)
+    assert {path.stem for path in PACKAGE.glob("[!_]*.py")} == SMALL
+
+
+@pytest.mark.parametrize("module", sorted(SMALL))
+def test_small_modules_know_no_more_than_kernels(module):
+    known = rooms_of(imported(PACKAGE / f"{module}.py"))
+    assert known <= {"errors", "deadline", "ends", "sandbox", "kernels"}
+
+
+def rooms_of(modules: set[str]) -> set[str]:
+    """The rooms, or small modules, that modules belong to."""
+    return {name.partition(".")[0] for name in modules}
 
 
 def imported(file: Path) -> set[str]:
@@ -69,7 +100,7 @@ def imported(file: Path) -> set[str]:
 
 def strangers(file: Path, room: str) -> set[str]:
     """What a file imports that its room may not know."""
-    known = {room, *ALLOWED[room]}
+    known = {room, "interface", *ALLOWED[room]}
     return {name for name in imported(file) if not any(f"{name}.".startswith(f"{one}.") for one in known)}
 
 

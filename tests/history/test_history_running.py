@@ -46,7 +46,14 @@ def judged(monkeypatch):
         if selector in made.unbuilt:
             raise BuildError(f"{selector} is not to be had.")
         compiler = SimpleNamespace(text="gcc 12.2.0")
-        return SimpleNamespace(title=selector, version=f"{selector}.1-1", drift=None, compiler=compiler)
+        return SimpleNamespace(
+            selector=selector,
+            title=selector,
+            version=f"{selector}.1-1",
+            drift=None,
+            notes=(),
+            compiler=compiler,
+        )
 
     monkeypatch.setattr(run_reverts, "open_kernel", open_kernel)
     monkeypatch.setattr(run_reverts, "workers", lambda jobs: nullcontext(SimpleNamespace(submit=submit)))
