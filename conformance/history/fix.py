@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a fix is: a commit that made the MMU right, how to take it out, and what must then notice."""
+"""What a fix is: the commit, the substitutions that take it out of a kernel, and what must then notice."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from functools import partial
 from conformance.kernels.substitutions import Substitution
 from conformance.model.changes import Change
 
-__all__ = ["Fix", "Layer", "Revert", "Undetected", "roughly", "without"]
+__all__ = ["Fix", "Layer", "Revert", "Undetected", "fix", "roughly", "without"]
 
 
 class Layer(str, Enum):
-    """How much of a kernel must run for a missing fix to show."""
+    """How much of a kernel must run to detect that a fix is missing."""
 
     FUNCTION = "single functions"
-    """One call of a pure function: a property."""
+    """One call of a pure function; a property detects it."""
     STORY = "a whole VM"
-    """Steps one after the other, with page tables and a ledger of flushes: a story."""
+    """A sequence of steps, with page tables and a record of flushes; a story detects it."""
     INTERLEAVING = "interleavings"
-    """Two threads, one of which acts in the middle of what the other does."""
+    """Two threads whose accesses interleave."""
     SHADOW = "shadow paging, nested guests"
-    """Tables of a guest that KVM shadows, or of a nested guest."""
+    """Page tables of a guest that KVM shadows, or of a nested guest."""
 
     def __str__(self) -> str:
         return self.value
@@ -31,10 +31,10 @@ class Layer(str, Enum):
 
 @dataclass(frozen=True)
 class Revert:
-    """A kernel without the fix: the substitutions that take it out, all of them of one kernel.
+    """A kernel without the fix: the substitutions that take it out, all of them in one kernel.
 
-    ``by`` is the property or story that must notice, in ``mode``. ``exact`` says that the model without
-    the change describes what is left, so that the two must agree again.
+    ``by`` is the property or story that must notice, in ``mode``. ``exact``: the model without the change
+    describes the result, so that the two must agree.
     """
 
     substitutions: tuple[Substitution, ...]
@@ -50,9 +50,9 @@ class Revert:
 
 @dataclass(frozen=True)
 class Fix:
-    """A commit, what was wrong without it and in which function, and the kernels it can be taken out of.
+    """A commit, what was wrong without it and in which function, and how to take it out of kernels.
 
-    ``change`` is one of the registry where the model knows both sides of it.
+    ``change`` is one of the registry where the model describes kernels with and without it.
     """
 
     change: Change
@@ -62,15 +62,15 @@ class Fix:
 
     @property
     def commit(self) -> str:
-        """The abbreviated id."""
+        """The abbreviated commit ID."""
         return self.change.commit
 
 
 @dataclass(frozen=True)
 class Undetected:
-    """A fix that could be missing from a kernel without any oracle of today noticing, and why.
+    """A fix that no oracle would notice to be missing, and the reason.
 
-    ``layer`` is what it would take to see it.
+    ``layer`` is what it would take to detect it.
     """
 
     change: Change
@@ -78,6 +78,11 @@ class Undetected:
     wrong: str
     layer: Layer
     reason: str
+
+
+def fix(change: Change, function: str, wrong: str, *reverts: Revert) -> Fix:
+    """A fix and the kernels that it can be taken out of; see Fix."""
+    return Fix(change, function, wrong, reverts)
 
 
 def without(*substitutions: Substitution, by: str, mode: str = "ept-ad", exact: bool = True) -> Revert:
@@ -88,4 +93,4 @@ def without(*substitutions: Substitution, by: str, mode: str = "ept-ad", exact: 
 
 
 roughly = partial(without, exact=False)
-"""A revert that leaves what the model cannot describe, or not quite what there was before the fix."""
+"""A revert whose result the model cannot describe, or which differs from the code before the fix."""

@@ -13,7 +13,7 @@ from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.unjudged import unjudged
 from conformance.differential.verdict import Result, Verdict
 from conformance.errors import ConformanceError
-from conformance.history.extra_stories import TOLD
+from conformance.history.extra_stories import EXTRA_STORIES
 from conformance.history.fix import Fix, Layer, Revert
 from conformance.kernels import BuildError, Cache, Kernel, open_kernel
 from conformance.kernels.substitutions import write_patch
@@ -31,13 +31,13 @@ from conformance.scenarios.stories import STORIES
 __all__ = ["NOTICED", "WITHOUT", "Missing", "counted", "judge", "layer_of"]
 
 NOTICED, WITHOUT = "noticed", "without"
-"""What a result is about: a missing fix is noticed; the model without it agrees again."""
+"""What a result states: the missing fix was noticed; the model without the fix agrees with the kernel."""
 _ENGINES = ("fuzz", "bulk", "exhaustive")
 
 
 @dataclass(frozen=True)
 class Missing:
-    """What to judge: a fix, the revert that takes it out, and how long and from which seed to compare."""
+    """What to judge: a fix, the revert that takes it out, the seconds to compare for, and the seed."""
 
     fix: Fix
     revert: Revert
@@ -47,7 +47,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class _Side:
-    """A kernel beside a profile: what their comparison by one property or story comes to."""
+    """A kernel and the profile of the model that it is compared with."""
 
     kernel: Kernel
     profile: Profile
@@ -55,25 +55,25 @@ class _Side:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """Those of the command line that choose this kernel."""
+        """The command line arguments that select this kernel."""
         patches = [word for patch in self.patches for word in ("--patch", str(patch))]
         return ("--kernel", self.kernel.selector, *patches, *self.kernel.compiler.arguments)
 
 
 def counted(revert: Revert, number: int) -> str:
-    """How much was compared: cases of a property, steps of a story."""
+    """How much was compared, for people: cases of a property, or steps of a story."""
     return f"{number:,} {'cases' if layer_of(revert) is Layer.FUNCTION else 'steps'}"
 
 
 def layer_of(revert: Revert) -> Layer:
-    """What notices the revert: a property is of single functions, all else is a story."""
+    """The layer at which the revert must be noticed, by what ``by`` names."""
     return Layer.FUNCTION if revert.by in PROPERTIES else Layer.STORY
 
 
 def judge(missing: Missing) -> list[Result]:
     """Whether the missing fix is noticed, and if the revert is exact, whether the model without it agrees.
 
-    A kernel that cannot be patched or built any more is an ERROR.
+    A kernel that can no longer be patched or built is an ERROR.
     """
     fix, revert = missing.fix, missing.revert
     start = time.monotonic()
@@ -100,33 +100,33 @@ def judge(missing: Missing) -> list[Result]:
 
 
 def _noticed(missing: Missing, found: Result) -> Result:
-    """What the comparison with the model that has the fix means: a difference is what is wanted."""
+    """The result of comparing with the model that has the fix: a difference is a PASS."""
     by, compared = missing.revert.by, counted(missing.revert, found.cases)
     if found.verdict is Verdict.ERROR:
-        return _retold(missing, NOTICED, found, Verdict.ERROR, found.reason)
+        return _about_fix(missing, NOTICED, found, Verdict.ERROR, found.reason)
     if found.verdict is Verdict.FAIL:
-        return _retold(missing, NOTICED, found, Verdict.PASS, f"noticed by {by}, {found.reason}")
-    return _retold(missing, NOTICED, found, Verdict.FAIL, f"nobody noticed: {by} agrees in {compared}")
+        return _about_fix(missing, NOTICED, found, Verdict.PASS, f"noticed by {by}, {found.reason}")
+    return _about_fix(missing, NOTICED, found, Verdict.FAIL, f"not noticed: {by} agrees in {compared}")
 
 
 def _agrees(missing: Missing, found: Result) -> list[Result]:
-    """What the comparison with the model that lacks the fix, too, comes to."""
+    """The result of comparing with the model that lacks the fix as well."""
     if found.verdict is Verdict.PASS:
         reason = f"the model without the fix agrees in {counted(missing.revert, found.cases)}"
-        return [_retold(missing, WITHOUT, found, Verdict.PASS, reason)]
-    return [_retold(missing, WITHOUT, found, found.verdict, found.reason, told=True)]
+        return [_about_fix(missing, WITHOUT, found, Verdict.PASS, reason)]
+    return [_about_fix(missing, WITHOUT, found, found.verdict, found.reason, shown=True)]
 
 
 def _controlled(missing: Missing, found: Result) -> list[Result]:
-    """A difference proves nothing if it is there with the fix in place, too."""
+    """An ERROR if the kernel with the fix differs, too: then the difference is not due to the revert."""
     if found.verdict is Verdict.PASS:
         return []
-    reason = f"{missing.revert.by} differs with the fix in place, too: {found.reason}"
-    return [_retold(missing, NOTICED, found, Verdict.ERROR, reason)]
+    reason = f"{missing.revert.by} differs with the fix in place as well: {found.reason}"
+    return [_about_fix(missing, NOTICED, found, Verdict.ERROR, reason)]
 
 
 def _compare(side: _Side, missing: Missing) -> Result:
-    """The first difference between the two by what must notice, or a PASS with the number of cases."""
+    """A FAIL with the first difference found by what must notice, or a PASS with the number of cases."""
     by_property = missing.revert.by in PROPERTIES
     return _by_property(side, missing) if by_property else _by_story(side, missing.revert)
 
@@ -157,7 +157,7 @@ def _by_property(side: _Side, missing: Missing) -> Result:
 
 
 def _by_story(side: _Side, revert: Revert) -> Result:
-    script = TOLD[revert.by] if revert.by in TOLD else STORIES[revert.by].script
+    script = EXTRA_STORIES[revert.by] if revert.by in EXTRA_STORIES else STORIES[revert.by].script
     library = build_kvm(side.kernel, Cache(), lambda line: None)
     arena = KvmArena(library, side.profile, MODES[revert.mode])
     start = time.monotonic()
@@ -165,25 +165,25 @@ def _by_story(side: _Side, revert: Revert) -> Result:
     spent, steps = time.monotonic() - start, len(played.kernel)
     if played.difference is None:
         return Result(revert.by, "kvm", ENGINE, revert.mode, Verdict.PASS, steps, spent)
-    told = counterexample(arena, script, played, _again(side, revert))
+    shown = counterexample(arena, script, played, _again(side, revert))
     place = f"in step {played.difference.at + 1} of {len(script.steps)}"
-    return Result(revert.by, "kvm", ENGINE, revert.mode, Verdict.FAIL, steps, spent, place, told)
+    return Result(revert.by, "kvm", ENGINE, revert.mode, Verdict.FAIL, steps, spent, place, shown)
 
 
 def _again(side: _Side, revert: Revert) -> str:
-    """The command that plays it again; a story of this room's is only told here."""
-    if revert.by in TOLD:
+    """The command that plays the story again; a story for one fix is played by ``history`` only."""
+    if revert.by in EXTRA_STORIES:
         return f"conformance history --kernel {side.kernel.selector} --only {revert.by}"
     facts = Facts(side.kernel.series, side.kernel.version, side.arguments)
     return again(facts, ["scenario", "run", revert.by, "--mode", revert.mode])
 
 
-def _retold(
-    missing: Missing, what: str, found: Result, verdict: Verdict, reason: str, *, told: bool = False
+def _about_fix(
+    missing: Missing, what: str, found: Result, verdict: Verdict, reason: str, *, shown: bool = False
 ) -> Result:
-    """A comparison's result as one about the fix; ``told``: with the difference, where none was wanted."""
+    """The result of a comparison as one about the fix; ``shown``: with the counterexample."""
     made = _result(missing, what, verdict, found.cases, found.seconds, reason)
-    return replace(made, counterexample=found.counterexample) if told else made
+    return replace(made, counterexample=found.counterexample) if shown else made
 
 
 def _result(missing: Missing, what: str, verdict: Verdict, cases: int, seconds: float, reason: str) -> Result:

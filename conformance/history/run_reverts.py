@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A whole run through history: each revert in a worker process, then the report and the score per layer."""
+"""A run through history: each revert in a worker process, then the report and the score per layer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from conformance.differential.unjudged import once
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.errors import ConformanceError
-from conformance.history import FIXES, UNSEEN
+from conformance.history import FIXES, UNDETECTED
 from conformance.history.fix import Fix, Layer, Revert, Undetected
 from conformance.history.judging_revert import NOTICED, Missing, judge, layer_of
 from conformance.kernels import SERIES, BuildError, open_kernel
@@ -22,12 +22,12 @@ __all__ = ["SEED", "History", "HistoryPlan", "Outcome", "Score", "run"]
 Progress = Callable[[str], None]
 Advance = Callable[[Result], None]
 SEED = 1
-"""Choices are the same in every run: a missing fix is noticed or it is not."""
+"""Every run makes the same random choices, so that a missing fix is noticed always or never."""
 
 
 @dataclass(frozen=True)
 class HistoryPlan:
-    """What to take out: kernels (none: all that a fix can be taken out of) and globs on what names a fix.
+    """What to take out: kernels (none: all that a fix can be taken out of) and globs on names of fixes.
 
     ``budget`` is seconds of comparing for each property, ``jobs`` are kernels built and judged at once.
     """
@@ -40,7 +40,7 @@ class HistoryPlan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one revert: the first result says whether it was noticed."""
+    """The results of one revert; the first says whether it was noticed."""
 
     fix: Fix
     revert: Revert
@@ -48,30 +48,30 @@ class Outcome:
 
     @property
     def layer(self) -> Layer:
-        """What had to notice."""
+        """The layer at which it must be noticed."""
         return layer_of(self.revert)
 
     @property
     def noticed(self) -> bool:
-        """Whether it did."""
+        """Whether it was noticed."""
         return all(result.verdict is Verdict.PASS for result in self.results if result.engine == NOTICED)
 
 
 @dataclass(frozen=True)
 class Score:
-    """Of one layer: reverts that were noticed, reverts in all, and fixes that nothing of today can see."""
+    """Of one layer: reverts that were noticed, all reverts, and fixes that no oracle can detect."""
 
     noticed: int
     planted: int
-    unseen: int
+    undetected: int
 
 
 @dataclass(frozen=True)
 class History:
-    """A whole run. ``report`` has it in the form that all reports share."""
+    """The results of a run. ``report`` has them in the form that all reports share."""
 
     outcomes: tuple[Outcome, ...]
-    unseen: tuple[Undetected, ...]
+    undetected: tuple[Undetected, ...]
     report: Report
 
     @property
@@ -81,25 +81,25 @@ class History:
 
     def _score(self, layer: Layer) -> Score:
         of_it = [outcome for outcome in self.outcomes if outcome.layer is layer]
-        unseen = sum(fix.layer is layer for fix in self.unseen)
-        return Score(sum(outcome.noticed for outcome in of_it), len(of_it), unseen)
+        undetected = sum(fix.layer is layer for fix in self.undetected)
+        return Score(sum(outcome.noticed for outcome in of_it), len(of_it), undetected)
 
 
 def run(plan: HistoryPlan, *, progress: Progress, advance: Advance | None = None) -> History:
-    """Carry out a plan. Raises ConformanceError if it names what there is not."""
+    """Carry out a plan. Raises ConformanceError if it names a kernel or a fix that does not exist."""
     start = time.monotonic()
     _check_kernels(plan.kernels)
-    chosen = [(fix, revert) for fix, revert in _all() if _wanted(plan, fix, revert)]
-    unseen = [fix for fix in UNSEEN if _named(plan.only, _names(fix))]
-    if not chosen and not unseen:
+    selected = [(fix, revert) for fix, revert in _all() if _is_selected(plan, fix, revert)]
+    undetected = [fix for fix in UNDETECTED if _named(plan.only, _names(fix))]
+    if not selected and not undetected:
         where = f" of {', '.join(plan.kernels)}" if plan.kernels else ""
         raise ConformanceError(
             f"no fix{where} is called {', '.join(plan.only)}; give a commit, a function, a property or a "
             "story, * stands for any text. Without --only all are taken out."
         )
-    series = sorted({revert.kernel for _, revert in chosen}, key=SERIES.index)
+    series = sorted({revert.kernel for _, revert in selected}, key=SERIES.index)
     reports = {kernel: _report(kernel, progress) for kernel in series}
-    judged = [(fix, revert) for fix, revert in chosen if reports[revert.kernel].error is None]
+    judged = [(fix, revert) for fix, revert in selected if reports[revert.kernel].error is None]
     outcomes = []
     with workers(plan.jobs) as pool:
         under_way = [pool.submit(judge, Missing(fix, revert, plan.budget, SEED)) for fix, revert in judged]
@@ -114,16 +114,16 @@ def run(plan: HistoryPlan, *, progress: Progress, advance: Advance | None = None
     kernels = list(reports.values())
     spent = time.monotonic() - start
     for report in kernels:
-        # They are judged side by side, in one pool.
+        # All kernels are judged in one pool of workers.
         report.seconds = spent
         report.results[:] = once(report.results, "fixes")
     if kernels:
-        kernels[0].results.extend(map(_skipped, unseen))
-    return History(tuple(outcomes), tuple(unseen), Report(kernels, SEED, spent))
+        kernels[0].results.extend(map(_skipped, undetected))
+    return History(tuple(outcomes), tuple(undetected), Report(kernels, SEED, spent))
 
 
 def _check_kernels(names: Sequence[str]) -> None:
-    """Raise ConformanceError about a kernel that no fix can be taken out of."""
+    """Raise ConformanceError for a kernel that no fix can be taken out of."""
     known = list(dict.fromkeys(revert.kernel for _, revert in _all()))
     for name in names:
         if name not in (*known, "all"):
@@ -134,7 +134,7 @@ def _all() -> list[tuple[Fix, Revert]]:
     return [(fix, revert) for fix in FIXES for revert in fix.reverts]
 
 
-def _wanted(plan: HistoryPlan, fix: Fix, revert: Revert) -> bool:
+def _is_selected(plan: HistoryPlan, fix: Fix, revert: Revert) -> bool:
     here = not plan.kernels or "all" in plan.kernels or revert.kernel in plan.kernels
     return here and _named(plan.only, (*_names(fix), revert.by))
 
@@ -148,7 +148,7 @@ def _named(globs: Sequence[str], names: Sequence[str]) -> bool:
 
 
 def _report(selector: str, progress: Progress) -> KernelReport:
-    """A kernel's report, still empty; says so if the kernel is not to be had."""
+    """The report of a kernel, without results; with an error if the kernel cannot be opened."""
     try:
         kernel = open_kernel(selector, progress=progress)
     except BuildError as error:

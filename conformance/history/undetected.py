@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Fixes that no oracle of today would notice to be missing: the suite's debts, by what would see them."""
+"""Fixes that no oracle would notice to be missing, by what it would take to detect them."""
 
 from __future__ import annotations
 
 from conformance.history.fix import Layer, Undetected
 from conformance.model.changes import Change
 
-__all__ = ["UNSEEN"]
+__all__ = ["UNDETECTED"]
 
-_ONE_AFTER_THE_OTHER = "steps run one after the other: "
+_SEQUENTIAL = "steps run one after the other: "
 _NO_GUEST_TABLES = "no guest has page tables that KVM shadows: "
 _NO_NESTING = "there are no nested guests: "
 
-UNSEEN = (
+UNDETECTED = (
     Undetected(
         Change(
             commit="47b0c2e4c220",
@@ -23,7 +23,7 @@ UNSEEN = (
         "direct_page_fault",
         "shadow pages of a nested guest were zapped by two vCPUs at once (CVE-2022-45869)",
         Layer.INTERLEAVING,
-        _ONE_AFTER_THE_OTHER + "and there are no shadow pages to zap",
+        _SEQUENTIAL + "and there are no shadow pages to zap",
     ),
     Undetected(
         Change(
@@ -33,9 +33,9 @@ UNSEEN = (
             effect="Aging leaves invalid roots alone.",
         ),
         "kvm_tdp_mmu_age_gfn_range",
-        "what only an invalid root maps made a page look young",
+        "a page counted as young because an invalid root still mapped it",
         Layer.INTERLEAVING,
-        _ONE_AFTER_THE_OTHER + "by the time of the next step an invalid root maps nothing",
+        _SEQUENTIAL + "by the time of the next step an invalid root maps nothing",
     ),
     Undetected(
         Change(
@@ -47,7 +47,7 @@ UNSEEN = (
         "host_pfn_mapping_level",
         "a host page table could be freed, or an entry change, while KVM read it",
         Layer.INTERLEAVING,
-        _ONE_AFTER_THE_OTHER + "the host's page tables stand still during a fault",
+        _SEQUENTIAL + "the host's page tables do not change during a fault",
     ),
     Undetected(
         Change(
@@ -59,7 +59,7 @@ UNSEEN = (
         "mmu_try_to_unsync_pages",
         "two vCPUs could mark a shadow page unsync at once and count it twice",
         Layer.INTERLEAVING,
-        _ONE_AFTER_THE_OTHER + "and there are no shadow pages to mark",
+        _SEQUENTIAL + "and there are no shadow pages to mark",
     ),
     Undetected(
         Change(
@@ -69,7 +69,7 @@ UNSEEN = (
             effect="A flush that zapping one root made necessary is done before zapping the next one yields.",
         ),
         "kvm_tdp_mmu_unmap_gfn_range",
-        "a flush that was pending from another root was forgotten at a yield",
+        "a flush that was pending from another root was lost at a yield",
         Layer.SHADOW,
         _NO_NESTING + "an address space has one root that maps anything",
     ),
@@ -93,9 +93,9 @@ UNSEEN = (
             effect="A shadow page's access is what all levels above it grant, not its own entry alone.",
         ),
         "FNAME(walk_addr_generic)",
-        "a table that is reached by two ways with different rights was shadowed once, with the wrong ones",
+        "a table that is reached by two paths with different permissions was shadowed once, with wrong ones",
         Layer.SHADOW,
-        _NO_GUEST_TABLES + "walking a guest's is not compared",
+        _NO_GUEST_TABLES + "the walk of guest page tables is not compared",
     ),
     Undetected(
         Change(
@@ -105,9 +105,9 @@ UNSEEN = (
             effect="A shadow page that is unsync is synchronized before it is linked.",
         ),
         "FNAME(fetch)",
-        "a guest that linked a table without a flush could use what the table had said before",
+        "a guest that linked a table without a flush could use stale entries of it",
         Layer.SHADOW,
-        _NO_GUEST_TABLES + "none can be unsync",
+        _NO_GUEST_TABLES + "no page can be unsync",
     ),
     Undetected(
         Change(
@@ -117,7 +117,7 @@ UNSEEN = (
             effect="A shadow page is reused only if it is for the same gfn.",
         ),
         "kvm_mmu_get_child_sp",
-        "an entry was counted under one gfn and forgotten under another (CVE-2026-46113)",
+        "a reverse mapping was added under one gfn and removed under another (CVE-2026-46113)",
         Layer.SHADOW,
         _NO_GUEST_TABLES + "no child is ever reused",
     ),
@@ -129,9 +129,9 @@ UNSEEN = (
             effect="A shadow page is reused only if it has the same role.",
         ),
         "kvm_mmu_get_child_sp",
-        "a direct shadow page stood in for one with translations of its own (CVE-2026-53359)",
+        "a direct shadow page was used in place of one with shadowed translations (CVE-2026-53359)",
         Layer.SHADOW,
         _NO_GUEST_TABLES + "no child is ever reused",
     ),
 )
-"""Every such fix."""
+"""Every such fix; a run lists them as what it cannot detect."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a run through history comes to, for people: a line a fix taken out, the debts, the score per layer."""
+"""A run through history, for people: a line per revert, the fixes not detected, the score per layer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def show(history: History, console: Console) -> None:
         for outcome in outcomes:
             _troubles(outcome, history.report.seed, console)
         console.print()
-    _unseen(history, console)
+    _undetected(history, console)
     _scores(history, console)
 
 
@@ -73,11 +73,11 @@ def _troubles(outcome: Outcome, seed: int | None, console: Console) -> None:
                 console.print(Text(entry), soft_wrap=True)
 
 
-def _unseen(history: History, console: Console) -> None:
-    if not history.unseen:
+def _undetected(history: History, console: Console) -> None:
+    if not history.undetected:
         return
-    console.print(Text("What this does not see:", style="bold"))
-    for fix in history.unseen:
+    console.print(Text("What this cannot detect:", style="bold"))
+    for fix in history.undetected:
         console.print(Text(f"  {fix.change}"), soft_wrap=True)
         console.print(Text(f"      {fix.function}: {fix.wrong}"), soft_wrap=True)
         console.print(Text(f"      {fix.layer}: {fix.reason}"), soft_wrap=True)
@@ -87,8 +87,8 @@ def _unseen(history: History, console: Console) -> None:
 def _scores(history: History, console: Console) -> None:
     for layer, score in history.scores.items():
         if score.planted:
-            told = f"{score.noticed} of {score.planted} noticed"
+            text = f"{score.noticed} of {score.planted} noticed"
         else:
-            told = "nothing taken out" if layer in (Layer.FUNCTION, Layer.STORY) else "not looked at here"
-        unseen = f", {score.unseen} cannot be seen" if score.unseen else ""
-        console.print(Text(f"{layer.value}: {told}{unseen}"))
+            text = "nothing taken out" if layer in (Layer.FUNCTION, Layer.STORY) else "not looked at here"
+        undetected = f", {score.undetected} cannot be detected" if score.undetected else ""
+        console.print(Text(f"{layer.value}: {text}{undetected}"))

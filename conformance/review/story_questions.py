@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from conformance.history.extra_stories import TOLD
+from conformance.history.extra_stories import EXTRA_STORIES
 from conformance.interface.observation import Observation
 from conformance.model.modes import MODES, Mode
 from conformance.model.profiles import Profile
@@ -70,6 +70,6 @@ def tales(library: Path, profile: Profile) -> Iterator[Told]:
     for story in STORIES.values():
         for mode in story.modes:
             yield Told(story.name, story.script, MODES[mode], library, profile)
-    for name, script in TOLD.items():
+    for name, script in EXTRA_STORIES.items():
         for mode in TDP_MODES:
             yield Told(name, script, MODES[mode], library, profile)

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
-from conformance.history import FIXES, UNSEEN
+from conformance.history import FIXES, UNDETECTED
 from conformance.history.run_reverts import History, Outcome
 
 ASKED = []
@@ -20,7 +20,7 @@ def history_of(verdict: Verdict) -> History:
     fix = FIXES[0]
     result = Result(fix.commit, "shim", "noticed", "ept-ad", verdict, 12, 0.5, "a reason")
     report = Report([KernelReport("6.1", "6.1", "6.1.192-2", results=[result])], seed=1)
-    return History((Outcome(fix, fix.reverts[0], (result,)),), UNSEEN, report)
+    return History((Outcome(fix, fix.reverts[0], (result,)),), UNDETECTED, report)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def test_the_table_names_commit_function_and_who_noticed(cli, outcome, monkeypat
     monkeypatch.setenv("COLUMNS", "140")
     shown = cli("history").stdout
     fix = FIXES[0]
-    for part in (fix.commit, fix.function, fix.reverts[0].by, "What this does not see:"):
+    for part in (fix.commit, fix.function, fix.reverts[0].by, "What this cannot detect:"):
         assert part in shown
     assert "single functions: 1 of 1 noticed" in shown
     assert "a whole VM: nothing taken out" in shown

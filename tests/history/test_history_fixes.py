@@ -9,8 +9,8 @@ import pytest
 from conformance.differential.columns import Bits
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import ANY_MODE
-from conformance.history import FIXES, UNSEEN, Layer
-from conformance.history.extra_stories import TOLD
+from conformance.history import FIXES, UNDETECTED, Layer
+from conformance.history.extra_stories import EXTRA_STORIES
 from conformance.history.judging_revert import layer_of
 from conformance.model.changes import CHANGES
 from conformance.model.machine import Machine
@@ -29,13 +29,13 @@ def release(series: str) -> tuple[int, int]:
 
 
 def test_commits_are_named_once():
-    commits = [fix.change.commit for fix in (*FIXES, *UNSEEN)]
+    commits = [fix.change.commit for fix in (*FIXES, *UNDETECTED)]
     assert len(commits) == len(set(commits))
 
 
 def test_a_fix_outside_of_the_registry_is_not_in_it_under_another_name():
     registered = {change.commit: change for change in CHANGES.values()}
-    for fix in (*FIXES, *UNSEEN):
+    for fix in (*FIXES, *UNDETECTED):
         known = registered.get(fix.change.commit)
         assert known is None or known is fix.change, fix.change
 
@@ -50,7 +50,7 @@ def test_what_must_notice_exists(fix, revert):
         modes = PROPERTIES[revert.by].modes
         assert revert.mode in modes or modes == ANY_MODE
         assert not PROPERTIES[revert.by].absent(profile_of(release(revert.kernel)))
-    elif revert.by in TOLD:
+    elif revert.by in EXTRA_STORIES:
         assert MODES[revert.mode].tdp
     else:
         assert revert.mode in STORIES[revert.by].modes
@@ -71,7 +71,7 @@ def test_the_model_without_the_fix_is_another(fix, revert):
 
 def _observed(revert, profile):
     """All that the machine observes of a story."""
-    script = TOLD[revert.by] if revert.by in TOLD else STORIES[revert.by].script
+    script = EXTRA_STORIES[revert.by] if revert.by in EXTRA_STORIES else STORIES[revert.by].script
     machine = Machine(profile, MODES[revert.mode], **script.options)
     return [machine.step(step.kind, **step.arguments) for step in script.steps]
 
@@ -91,6 +91,6 @@ def _answers(revert, profile):
     return [np.broadcast_to(row, 1 << 14).tolist() for row in rows]
 
 
-def test_layers_without_an_oracle_are_debts():
-    assert {fix.layer for fix in UNSEEN} == {Layer.INTERLEAVING, Layer.SHADOW}
-    assert all(fix.reason and fix.wrong for fix in UNSEEN)
+def test_layers_without_an_oracle_are_undetected():
+    assert {fix.layer for fix in UNDETECTED} == {Layer.INTERLEAVING, Layer.SHADOW}
+    assert all(fix.reason and fix.wrong for fix in UNDETECTED)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A run through history without kernels: what is chosen, how it is scored, what is told of it."""
+"""A run through history without kernels: what is selected, how it is scored, how it is shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from conformance.differential.verdict import Result, Verdict
 from conformance.errors import ConformanceError
-from conformance.history import FIXES, UNSEEN, Layer, run_reverts
+from conformance.history import FIXES, UNDETECTED, Layer, run_reverts
 from conformance.history.judging_revert import NOTICED, WITHOUT, layer_of
 from conformance.history.run_reverts import HistoryPlan, run
 from conformance.kernels import BuildError
@@ -64,7 +64,7 @@ def go(**plan):
     return run(HistoryPlan(**plan), progress=lambda line: None)
 
 
-def told(history) -> str:
+def shown(history) -> str:
     stream = io.StringIO()
     console = Screen(stream)
     console.width = 120
@@ -76,10 +76,10 @@ def test_everything_is_taken_out_once(judged):
     history = go()
     assert len(judged.asked) == len(set(judged.asked)) == sum(len(fix.reverts) for fix in FIXES)
     assert history.report.status == 0
-    assert history.unseen == UNSEEN
+    assert history.undetected == UNDETECTED
 
 
-def test_the_score_counts_reverts_per_layer_and_debts(judged):
+def test_the_score_counts_reverts_per_layer_and_undetected_fixes(judged):
     judged.quiet.add(XCHG)
     scores = go().scores
     planted = [revert for fix in FIXES for revert in fix.reverts if layer_of(revert) is Layer.FUNCTION]
@@ -87,14 +87,14 @@ def test_the_score_counts_reverts_per_layer_and_debts(judged):
     assert scores[Layer.FUNCTION].planted == len(planted)
     assert scores[Layer.FUNCTION].noticed == len(planted) - unnoticed
     assert scores[Layer.INTERLEAVING].planted == 0
-    assert scores[Layer.INTERLEAVING].unseen == sum(fix.layer is Layer.INTERLEAVING for fix in UNSEEN)
+    assert scores[Layer.INTERLEAVING].undetected == sum(fix.layer is Layer.INTERLEAVING for fix in UNDETECTED)
 
 
 def test_one_that_was_not_noticed_is_status_1(judged):
     judged.quiet.add(XCHG)
     history = go()
     assert history.report.status == 1
-    text = told(history)
+    text = shown(history)
     assert "FAIL" in text and "nothing" in text
     assert "Use atomic XCHG to write TDP MMU SPTEs with volatile bits" in text
 
@@ -102,7 +102,7 @@ def test_one_that_was_not_noticed_is_status_1(judged):
 def test_a_model_that_does_not_agree_without_the_fix_is_status_1(judged):
     judged.disagreeing.add(XCHG)
     history = go(only=(XCHG,))
-    assert history.report.status == 1 and "differs" in told(history)
+    assert history.report.status == 1 and "differs" in shown(history)
     assert history.scores[Layer.FUNCTION].noticed == history.scores[Layer.FUNCTION].planted
 
 
@@ -110,7 +110,7 @@ def test_a_kernel_that_is_not_to_be_had_is_status_2(judged):
     judged.unbuilt.add("6.12")
     history = go()
     assert history.report.status == 2 and not any(kernel == "6.12" for _, kernel, _ in judged.asked)
-    assert "6.12 is not to be had" in told(history)
+    assert "6.12 is not to be had" in shown(history)
 
 
 @pytest.mark.parametrize(
@@ -132,20 +132,20 @@ def test_only_and_kernel_restrict(judged, given, commits):
     assert {outcome.fix.commit for outcome in history.outcomes} == commits
 
 
-def test_debts_are_told_with_their_reason_and_are_no_failure(judged):
+def test_undetected_fixes_are_shown_with_their_reason_and_are_no_failure(judged):
     history = go(kernels=("6.1",))
-    text = told(history)
-    for fix in UNSEEN:
+    text = shown(history)
+    for fix in UNDETECTED:
         assert str(fix.change) in text and fix.reason in text
     skipped = [row for kernel in history.report.kernels for row in kernel.results if row.mode == "-"]
     assert {row.verdict for row in skipped} == {Verdict.SKIP}
-    debts = sum(fix.layer is Layer.INTERLEAVING for fix in UNSEEN)
-    assert f"interleavings: not looked at here, {debts} cannot be seen" in text
+    undetected = sum(fix.layer is Layer.INTERLEAVING for fix in UNDETECTED)
+    assert f"interleavings: not looked at here, {undetected} cannot be detected" in text
 
 
-def test_a_debt_can_be_asked_for_alone(judged):
-    history = go(only=(UNSEEN[0].change.commit,))
-    assert not history.outcomes and UNSEEN[0].reason in told(history)
+def test_an_undetected_fix_can_be_selected_alone(judged):
+    history = go(only=(UNDETECTED[0].change.commit,))
+    assert not history.outcomes and UNDETECTED[0].reason in shown(history)
 
 
 def test_unknown_names_are_a_sentence(judged):

@@ -1,25 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Fixes whose absence shows in a whole VM: a story that ends otherwise."""
+"""Fixes whose absence takes a whole VM to show: the story that must notice ends differently."""
 
 from __future__ import annotations
 
-from conformance.history.fix import Fix, Revert, roughly, without
+from conformance.history.fix import fix, roughly, without
 from conformance.kernels.substitutions import KVM_MAIN_C, MMU_C, TDP_C, X86_H, Substitution
 from conformance.model import changes
 from conformance.model.changes import Change
 
-__all__ = ["STORIES"]
+__all__ = ["WHOLE_VM"]
 
 _RETRY = "if (mmu_invalidate_retry_gfn_unsafe(vcpu->kvm, fault->mmu_seq, fault->gfn))"
 
-
-def _fix(change: Change, function: str, wrong: str, *reverts: Revert) -> Fix:
-    return Fix(change, function, wrong, reverts)
-
-
-STORIES = (
+WHOLE_VM = (
     # Zapping and flushing.
-    _fix(
+    fix(
         Change(
             commit="d62007edf01f",
             title="KVM: x86/mmu: Zap _all_ roots when unmapping gfn range in TDP MMU",
@@ -27,7 +22,7 @@ STORIES = (
             effect="An unmap reaches roots that are invalid but not yet empty, too.",
         ),
         "kvm_tdp_mmu_unmap_gfn_range",
-        "a page that the host took back stayed mapped by a root on its way out",
+        "a page that the host had reclaimed stayed mapped by an invalid root",
         roughly(
             Substitution(
                 TDP_C,
@@ -37,7 +32,7 @@ STORIES = (
             by="unmap_meets_an_invalid_root",
         ),
     ),
-    _fix(
+    fix(
         Change(
             commit="048f49809c52",
             title="KVM: x86/mmu: Ensure TLBs are flushed for TDP MMU during NX zapping",
@@ -45,25 +40,25 @@ STORIES = (
             effect="Recovering huge pages from the NX mitigation flushes what it zapped.",
         ),
         "kvm_recover_nx_lpages",
-        "the guest could go on with small pages through its TLB after they were zapped",
+        "the guest could still use small pages through its TLB after they were zapped",
         roughly(
             Substitution(MMU_C, "flush |= kvm_tdp_mmu_zap_sp(kvm, sp);", "kvm_tdp_mmu_zap_sp(kvm, sp);"),
             by="recovery_of_nx_huge_pages",
         ),
     ),
-    _fix(
+    fix(
         changes.INVALID_ROOTS_NOT_FLUSHED,
         "tdp_mmu_zap_leafs",
-        "unmapping from a root that nobody will use again asked for a flush",
+        "unmapping from an invalid root, which no vCPU will use again, requested a flush",
         without(
             Substitution(TDP_C, "if (!root->role.invalid)\n\t\t\tflush = true;", "flush = true;", "6.12"),
             by="unmap_meets_an_invalid_root",
         ),
     ),
-    _fix(
+    fix(
         changes.ROOTS_ZAPPED_FROM_4K,
         "tdp_mmu_zap_root",
-        "zapping a root kept others waiting for as long as 1 GiB takes",
+        "zapping a root did not yield before a whole 1 GiB was zapped",
         without(
             Substitution(
                 TDP_C,
@@ -75,7 +70,7 @@ STORIES = (
         ),
     ),
     # Write-protection and the dirty log.
-    _fix(
+    fix(
         Change(
             commit="7c8a4742c4ab",
             title="KVM: x86/mmu: Fix write-protection of PTs mapped by the TDP MMU",
@@ -83,7 +78,7 @@ STORIES = (
             effect="Write-protection takes MMU-writable, too, if W is clear already.",
         ),
         "write_protect_gfn",
-        "an SPTE whose W was clear for another reason stayed MMU-writable, and a fast page fault gave W back",
+        "an SPTE whose W was already clear stayed MMU-writable, and a fast page fault set W again",
         roughly(
             Substitution(
                 TDP_C,
@@ -96,10 +91,10 @@ STORIES = (
             mode="ept-noad",
         ),
     ),
-    _fix(
+    fix(
         changes.SPLIT_LAST_CLEARED,
         "kvm_arch_mmu_enable_log_dirty_pt_masked",
-        "a huge page was not split if only the log of its first page was cleared",
+        "a huge page was not split if only the dirty bit of its first page was cleared",
         without(
             Substitution(
                 MMU_C,
@@ -111,7 +106,7 @@ STORIES = (
         ),
     ),
     # Faults.
-    _fix(
+    fix(
         Change(
             commit="57a3e96d6d17",
             title="KVM: x86/mmu: Fix return value in tdp_mmu_map_handle_target_level()",
@@ -119,7 +114,7 @@ STORIES = (
             effect="A fault that was fixed is counted so.",
         ),
         "tdp_mmu_map_handle_target_level",
-        "a fault that was fixed looked like one to be tried again",
+        "a fault that was fixed was reported as one to be retried",
         roughly(
             Substitution(
                 TDP_C, "u64 new_spte;\n\tint ret = RET_PF_FIXED;", "u64 new_spte;\n\tint ret = RET_PF_RETRY;"
@@ -127,10 +122,10 @@ STORIES = (
             by="first_write",
         ),
     ),
-    _fix(
+    fix(
         changes.RETRY_BEFORE_FAULTIN,
         "kvm_faultin_pfn",
-        "a fault took the page from the host while the host was taking it back",
+        "a fault took a page from the host while the host was reclaiming it",
         without(
             Substitution(
                 MMU_C, f"{_RETRY}\n\t\treturn RET_PF_RETRY;\n\n\tret = __kvm", "ret = __kvm", "6.12"
@@ -139,10 +134,10 @@ STORIES = (
             by="write_to_read_only_memory_during_an_invalidation",
         ),
     ),
-    _fix(
+    fix(
         changes.SPURIOUS_IF_ALLOWED,
         "tdp_mmu_map_handle_target_level",
-        "a fault that another vCPU had answered already wrote the SPTE once more",
+        "a fault that another vCPU had already handled wrote the SPTE once more",
         without(
             Substitution(
                 TDP_C,
@@ -153,10 +148,10 @@ STORIES = (
             by="executed_after_it_was_aged",
         ),
     ),
-    _fix(
+    fix(
         changes.SPLIT_ON_FAULT,
         "kvm_tdp_mmu_map",
-        "a fault for a small page threw away the 511 others of the huge page",
+        "a fault on a small page zapped the other 511 pages of the huge page",
         without(
             Substitution(
                 TDP_C,
@@ -170,10 +165,10 @@ STORIES = (
             by="execution_on_a_huge_page",
         ),
     ),
-    _fix(
+    fix(
         changes.ROOTS_WITHOUT_BUDGET,
         "mmu_alloc_direct_roots",
-        "a vCPU could not enter a VM that has not had a memslot yet",
+        "a vCPU could not enter a VM that had no memslot yet",
         without(
             Substitution(
                 MMU_C,
@@ -189,10 +184,10 @@ STORIES = (
         ),
     ),
     # The NX mitigation.
-    _fix(
+    fix(
         changes.NX_TAGGED_ALWAYS,
         "kvm_tdp_mmu_map",
-        "a table that holds executable pages was not known as one where no huge page would have fit",
+        "a table of executable pages was not tagged if no huge page would have fitted there",
         without(
             Substitution(
                 TDP_C,
@@ -204,10 +199,10 @@ STORIES = (
             by="executed_before_it_was_huge",
         ),
     ),
-    _fix(
+    fix(
         changes.NX_TAG_DECIDES,
         "disallowed_hugepage_adjust",
-        "under the mitigation no table gave way to a huge page, whatever it was made for",
+        "under the mitigation no table was replaced by a huge page, whatever it was created for",
         without(
             Substitution(
                 MMU_C,
@@ -218,17 +213,17 @@ STORIES = (
             by="huge_again_under_the_mitigation",
         ),
     ),
-    _fix(
+    fix(
         changes.NX_RECOVERY_SKIPS_LOGGED,
         "kvm_recover_nx_huge_pages",
-        "tables of memory that is logged were zapped, only to be made again at once",
+        "tables of dirty-logged memory were zapped, only to be created again at once",
         without(
             Substitution(MMU_C, "if (slot && kvm_slot_dirty_track_enabled(slot))", "if (0)", "6.12"),
             by="recovery_spares_logged_memory",
         ),
     ),
     # Aging and MMIO.
-    _fix(
+    fix(
         changes.AGING_NOT_FLUSHED,
         "kvm_mmu_notifier_clear_flush_young",
         "each round of aging flushed the TLBs of the whole VM",
@@ -237,10 +232,10 @@ STORIES = (
             by="aged_by_accessed_bits",
         ),
     ),
-    _fix(
+    fix(
         changes.MMIO_CACHE_OF_ADDRESS_SPACE,
         "vcpu_match_mmio_gen",
-        "a vCPU in SMM emulated accesses to memory that had appeared since (CVE-2026-99082)",
+        "a vCPU in SMM emulated accesses to memory that had been added since (CVE-2026-99082)",
         without(
             Substitution(
                 X86_H,
@@ -258,4 +253,4 @@ STORIES = (
         ),
     ),
 )
-"""Every fix that stories see."""
+"""Each is noticed by a scenario, or by one of the stories of extra_stories.py."""
