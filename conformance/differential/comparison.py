@@ -118,7 +118,7 @@ class Comparison:
         columns = [n for n, column in enumerate(self.property.takes) if isinstance(column, SpteColumn)]
         present = np.ones(len(differing), np.bool_)
         for n in columns:
-            present &= is_shadow_present_pte(self.kernel, batch[n, differing])
+            present &= np.asarray(is_shadow_present_pte(self.kernel, batch[n, differing]))
         return int(differing[np.argmax(present)])
 
     def compare_once(self, case: Sequence[int]) -> Difference | None:

@@ -70,7 +70,7 @@ class Duel(Comparison):
     def ask_model(self, batch: Words) -> Words:
         """What the kernel after the change says. Raises KernelDied."""
         told = translated(self.property.takes, batch, self.kernel, self._other.kernel)
-        return self._seen(self._other.ask_kernel(np.stack(told)))
+        return self._seen(self._other.ask_kernel(np.stack([np.asarray(word, np.uint64) for word in told])))
 
     def compare(self, batch: Words) -> Difference | None:
         """The first case on which the two differ; where both die alike, they are alike."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,8 @@ ANY_MODE = ("shadow", "npt-me", "ept-noad")
 """For functions that should read no mask: modes so unlike each other that one that does is noticed."""
 TDP_MODES = tuple(name for name, mode in MODES.items() if mode.tdp)
 """For functions of the TDP MMU."""
+
+_W = TypeVar("_W")
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Property:
             return f"absent: gone with {self.until}"
         return ""
 
-    def legal(self, k: Semantics, columns: Sequence[Word]) -> Truth:
+    def legal(self, k: Semantics, columns: Sequence[Word]) -> Truth | bool:
         """Whether a caller of the kernel can give these inputs: ints, arrays or z3 terms, in column order."""
         return self.callers.hold(k, self._named(columns))
 
@@ -81,7 +83,7 @@ class Property:
         """The inputs, changed as little as is known to be enough for a caller to give them."""
         return list(self.callers.mended(k, self._named(columns)).values())
 
-    def _named(self, columns: Sequence[Word]) -> dict[str, Word]:
+    def _named(self, columns: Sequence[_W]) -> dict[str, _W]:
         return {column.name: word for column, word in zip(self.takes, columns, strict=True)}
 
     def observe(self, k: Semantics, columns: Sequence[Word]) -> list[Word]:

@@ -115,7 +115,7 @@ def mended(prop: Property, k: Semantics, batch: Words) -> Words:
     """The cases of a batch changed into what callers can give; those are left out for which that fails."""
     n = batch.shape[1]
     made = [np.broadcast_to(np.asarray(row, np.uint64), n) for row in prop.mended(k, list(batch))]
-    fits = np.broadcast_to(prop.legal(k, made), n) & admitted(prop, k, np.stack(made))
+    fits = np.broadcast_to(np.asarray(prop.legal(k, made)), n) & admitted(prop, k, np.stack(made))
     for row, column in zip(made, prop.takes, strict=True):
         fits &= row <= np.uint64((1 << column.width) - 1)
     return np.stack(made)[:, fits].copy()

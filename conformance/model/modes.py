@@ -46,12 +46,12 @@ class Mode:
     description: str
     phys_bits: Word = 48
     cache_bits: Word = 48
-    l1tf: Truth = False
-    mmio_caching: Truth = True
+    l1tf: Truth | bool = False
+    mmio_caching: Truth | bool = True
     tdp: bool = True
     ept: bool = False
-    ad_bits: Truth = False
-    exec_only: Truth = False
+    ad_bits: Truth | bool = False
+    exec_only: Truth | bool = False
     me_value: Word = 0
     me_mask: Word = 0
 

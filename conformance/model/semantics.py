@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from conformance.model.changes import Change
 from conformance.model.layout import Layout
@@ -11,6 +12,8 @@ from conformance.model.profiles import Profile
 from conformance.model.words import Truth
 
 __all__ = ["MASKS", "Semantics"]
+
+Mask = Any
 
 MASKS = (
     "shadow_host_writable_mask",
@@ -52,33 +55,33 @@ class Semantics:
 
     profile: Profile
     layout: Layout = field(init=False)
-    events: list[tuple[str, Truth]] = field(default_factory=list, repr=False)
+    events: list[tuple[str, Truth | bool]] = field(default_factory=list, repr=False)
     tdp_enabled: bool = False
     get_mt_mask: bool = False
     """Whether the vendor module answers for the memory type."""
-    phys_bits: int | None = None
+    phys_bits: Mask | None = None
     """How many physical address bits the host has, if that is known."""
 
-    shadow_host_writable_mask: int = 0
-    shadow_mmu_writable_mask: int = 0
-    shadow_nx_mask: int = 0
-    shadow_x_mask: int = 0
-    shadow_xu_mask: int = 0
-    shadow_user_mask: int = 0
-    shadow_accessed_mask: int = 0
-    shadow_dirty_mask: int = 0
-    shadow_mmio_value: int = 0
-    shadow_mmio_mask: int = 0
-    shadow_mmio_access_mask: int = 0
-    shadow_present_mask: int = 0
-    shadow_memtype_mask: int = 0
-    shadow_me_value: int = 0
-    shadow_me_mask: int = 0
-    shadow_acc_track_mask: int = 0
-    shadow_nonpresent_or_rsvd_mask: int = 0
-    shadow_nonpresent_or_rsvd_lower_gfn_mask: int = 0
-    enable_mmio_caching: int = 0
-    kvm_ad_enabled: int = 0
+    shadow_host_writable_mask: Mask = 0
+    shadow_mmu_writable_mask: Mask = 0
+    shadow_nx_mask: Mask = 0
+    shadow_x_mask: Mask = 0
+    shadow_xu_mask: Mask = 0
+    shadow_user_mask: Mask = 0
+    shadow_accessed_mask: Mask = 0
+    shadow_dirty_mask: Mask = 0
+    shadow_mmio_value: Mask = 0
+    shadow_mmio_mask: Mask = 0
+    shadow_mmio_access_mask: Mask = 0
+    shadow_present_mask: Mask = 0
+    shadow_memtype_mask: Mask = 0
+    shadow_me_value: Mask = 0
+    shadow_me_mask: Mask = 0
+    shadow_acc_track_mask: Mask = 0
+    shadow_nonpresent_or_rsvd_mask: Mask = 0
+    shadow_nonpresent_or_rsvd_lower_gfn_mask: Mask = 0
+    enable_mmio_caching: Mask = 0
+    kvm_ad_enabled: Mask = 0
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.profile)
@@ -92,20 +95,20 @@ class Semantics:
             known = self._answers[id(change)] = change in self.profile.changes, change
         return known[0]
 
-    def warn_on(self, function: str, condition: Truth) -> Truth:
+    def warn_on(self, function: str, condition: Truth | bool) -> Truth | bool:
         """WARN_ON() and its kin in ``function``; returns the condition."""
         self.events.append((f"WARN {function}", condition))
         return condition
 
-    def bug_on(self, function: str, condition: Truth) -> None:
+    def bug_on(self, function: str, condition: Truth | bool) -> None:
         """BUG_ON() in ``function``: nothing after it happens where the condition holds."""
         self.events.append((f"BUG {function}", condition))
 
-    def kvm_bug_on(self, function: str, condition: Truth) -> None:
+    def kvm_bug_on(self, function: str, condition: Truth | bool) -> None:
         """KVM_BUG_ON() in ``function``: a WARN, and the VM is dead; the function goes on."""
         self.warn_on(function, condition)
         self.calls("kvm_make_all_cpus_request", condition)
 
-    def calls(self, function: str, condition: Truth) -> None:
+    def calls(self, function: str, condition: Truth | bool) -> None:
         """``function`` of the rest of the kernel is called where the condition holds."""
         self.events.append((f"call {function}", condition))

@@ -63,7 +63,7 @@ def _address(k: Semantics, spte: Word) -> Word:
     return clear(spte & SPTE_BASE_ADDR_MASK & address_bits(k), not_there) | required_me(k)
 
 
-def nearest_leaf(k: Semantics, spte: Word, level: Word = None) -> Word:
+def nearest_leaf(k: Semantics, spte: Word, level: Word | None = None) -> Word:
     """An SPTE for a page at ``level`` (1 to 3); without it, at 1 or 2 as it was large or not."""
     bits = k.layout
     if level is None:
@@ -71,7 +71,9 @@ def nearest_leaf(k: Semantics, spte: Word, level: Word = None) -> Word:
     saved, shift = bits.acc_track_saved_mask, bits.acc_track_saved_shift
     type_ = _ad_type(k, spte)
     disabled = type_ == bits.spte_tdp_ad_disabled
-    tracked: Truth = disabled & no(any_set(spte, k.shadow_acc_track_mask)) & (k.shadow_acc_track_mask != 0)
+    tracked: Truth | bool = (
+        disabled & no(any_set(spte, k.shadow_acc_track_mask)) & (k.shadow_acc_track_mask != 0)
+    )
     back = (shr(spte, shift) & saved) | (k.shadow_present_mask & saved)
     tracked = tracked & (back != 0)
 
@@ -121,7 +123,7 @@ def nearest_mmio(k: Semantics, spte: Word) -> Word:
     return kept | k.shadow_mmio_value | k.shadow_nonpresent_or_rsvd_mask
 
 
-def nearest_present(k: Semantics, spte: Word, level: Word = None) -> Word:
+def nearest_present(k: Semantics, spte: Word, level: Word | None = None) -> Word:
     """An SPTE for a page or, above 4 KiB, where the word is not large, for a table at ``level``."""
     if level is None:
         return either(is_legal_present(k, spte), spte, nearest_leaf(k, spte))
@@ -129,7 +131,7 @@ def nearest_present(k: Semantics, spte: Word, level: Word = None) -> Word:
     return either(leaf, nearest_leaf(k, spte, level), nearest_table(k, spte))
 
 
-def nearest_spte(k: Semantics, spte: Word, level: Word = None) -> Word:
+def nearest_spte(k: Semantics, spte: Word, level: Word | None = None) -> Word:
     """What an entry of a table at ``level`` may hold: the same kind of SPTE if there is one."""
     kept = is_legal_nonpresent(k, spte) | is_frozen(k, spte)
     made = either(is_shadow_present_pte(k, spte), nearest_present(k, spte, level), k.layout.nonpresent_value)

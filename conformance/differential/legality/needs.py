@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from conformance.differential.legality.nearest import (
     nearest_future,
@@ -62,7 +63,7 @@ class Need:
     values, for it to hold.
     """
 
-    holds: Callable[[Semantics, Case], Truth]
+    holds: Callable[[Semantics, Case], Truth | bool]
     why: Callable[[Semantics, Mapping[str, int]], str]
     mend: Callable[[Semantics, Case], dict[str, Word]]
 
@@ -74,10 +75,10 @@ class Callers:
     sentence: str
     needs: tuple[Need, ...] = ()
 
-    def hold(self, k: Semantics, case: Case) -> Truth:
+    def hold(self, k: Semantics, case: Case) -> Truth | bool:
         """Whether the inputs are such that a caller can give."""
         events = list(k.events)
-        truth: Truth = None
+        truth: Truth | bool | None = None
         for each in self.needs:
             holds = each.holds(k, case)
             truth = holds if truth is None else truth & holds
@@ -103,7 +104,7 @@ class Callers:
 
 def need(
     sentence: str,
-    holds: Callable[[Semantics, Case], Truth],
+    holds: Callable[[Semantics, Case], Truth | bool],
     mend: Callable[[Semantics, Case], dict[str, Word]] = lambda k, case: {},
 ) -> Need:
     """A need whose ``sentence`` says what is wrong where it does not hold."""
@@ -113,7 +114,7 @@ def need(
 def leaf(name: str, level: Level | None = None) -> Need:
     """An SPTE that maps a page at a level (any up to 1 GiB without one)."""
 
-    def at(k: Semantics, case: Case) -> Word:
+    def at(k: Semantics, case: Case) -> Any:
         return None if level is None else level(k, case)
 
     return Need(
@@ -124,14 +125,14 @@ def leaf(name: str, level: Level | None = None) -> Need:
 
 
 def _no_leaf(k: Semantics, name: str, spte: int, level: int | None) -> str:
-    if not is_shadow_present_pte(k, spte):
+    if not bool(is_shadow_present_pte(k, spte)):
         return f"{name} is not shadow-present"
     large = bool(is_large_pte(k, spte))
     if level is not None and level > PG_LEVEL_4K and not large:
         return f"{name} is not huge"
     if level == PG_LEVEL_4K and large:
         return f"{name} is huge, at level 1"
-    if level is None and is_legal_table(k, spte):
+    if level is None and bool(is_legal_table(k, spte)):
         return f"{name} is the SPTE of a table, not of a page"
     return _complaint(k, name, spte, level or (2 if large else PG_LEVEL_4K))
 
@@ -144,11 +145,11 @@ def _complaint(k: Semantics, name: str, spte: int, level: int | None) -> str:
 def present(name: str, level: Level | None = None) -> Need:
     """An SPTE that maps a page or a table."""
 
-    def at(k: Semantics, case: Case) -> Word:
+    def at(k: Semantics, case: Case) -> Any:
         return None if level is None else level(k, case)
 
     def why(k: Semantics, case: Mapping[str, int]) -> str:
-        if not is_shadow_present_pte(k, case[name]):
+        if not bool(is_shadow_present_pte(k, case[name])):
             return f"{name} is not shadow-present"
         return _complaint(k, name, case[name], at(k, case))
 
@@ -162,7 +163,7 @@ def present(name: str, level: Level | None = None) -> Need:
 def entry(name: str, level: Level | None = None) -> Need:
     """What an entry of a table may hold: a page, a table, MMIO, nothing, or that it is frozen."""
 
-    def at(k: Semantics, case: Case) -> Word:
+    def at(k: Semantics, case: Case) -> Any:
         return None if level is None else level(k, case)
 
     return Need(

@@ -26,9 +26,9 @@ __all__ = [
 ]
 
 
-def nx_huge_pages_on(k: Semantics, case: Case) -> Truth:
+def nx_huge_pages_on(k: Semantics, case: Case) -> Truth | bool:
     """Whether the NX mitigation applies to this VM; a VM can be exempt since 084cc29f8bbb in v6.0."""
-    on: Truth = case["nx_huge_pages"] == 1
+    on: Truth | bool = case["nx_huge_pages"] == 1
     exempt = "nx_disabled" if "nx_disabled" in case else "disabled for the VM"
     return on & (case[exempt] != 1) if k.has(NX_PER_VM) else on
 
@@ -74,7 +74,7 @@ def aligned(name: str, level: str = "level", above: int = 0, when_: str = "") ->
     )
 
 
-def implies(flag: str, allowed: Callable[[Semantics, Case], Truth], sentence: str) -> Need:
+def implies(flag: str, allowed: Callable[[Semantics, Case], Truth | bool], sentence: str) -> Need:
     """A flag that may be set only where ``allowed`` holds."""
     return need(
         sentence,
@@ -120,7 +120,7 @@ def ad_disabled_fits(name: str = "ad_disabled") -> Need:
 def equals(
     name: str,
     wanted: Callable[[Semantics, Case], Word],
-    where: Callable[[Semantics, Case], Truth],
+    where: Callable[[Semantics, Case], Truth | bool],
     sentence: str,
 ) -> Need:
     """A word that is the one ``wanted``, where ``where`` holds."""

@@ -68,7 +68,7 @@ def _make_spte(k: Semantics, *columns: Word) -> tuple[Word, ...]:
     return tuple(vars(made).values())
 
 
-def _nx(k: Semantics, enabled: Truth, disabled: Truth) -> Truth:
+def _nx(k: Semantics, enabled: Truth | bool, disabled: Truth | bool) -> Truth | bool:
     """Whether the NX mitigation applies to this VM; a VM can be exempt since 084cc29f8bbb in v6.0."""
     return enabled & no(disabled) if k.has(NX_PER_VM) else enabled
 

@@ -141,9 +141,9 @@ def _vendor_masks(k: Semantics, case: Case) -> dict[str, Word]:
     return {**wanted, "me": either(ept, case["me"] & 0, case["me"] & SPTE_BASE_ADDR_MASK)}
 
 
-def _are_vendor_masks(k: Semantics, case: Case) -> Truth:
+def _are_vendor_masks(k: Semantics, case: Case) -> Truth | bool:
     (first, value), *rest = _vendor_masks(k, case).items()
-    same: Truth = case[first] == value
+    same: Truth | bool = case[first] == value
     for name, wanted in rest:
         same = same & (case[name] == wanted)
     return same

@@ -13,6 +13,7 @@ from conformance.model.layout import (
     PT_WRITABLE_MASK,
     SPTE_BASE_ADDR_MASK,
 )
+from conformance.model.semantics import Semantics
 from conformance.model.spte.access import spte_has_volatile_bits
 from conformance.model.spte.decode import SIZES, address_bits, saved_bits
 from conformance.model.spte.illegal import complaints
@@ -21,6 +22,7 @@ from conformance.model.spte.predicates import is_mmio_spte, spte_to_pfn
 from conformance.model.spte.spte_update import ATOMIC, PLAIN
 from conformance.model.spte.tdp_write import kvm_tdp_mmu_spte_need_atomic_write
 from conformance.model.spte.writability import is_mmu_writable_spte
+from conformance.model.words import Word
 
 __all__ = [
     "ASKS_VOLATILE",
@@ -213,7 +215,7 @@ def unaligned(scene: Scene) -> bool:
     return bool(misaligned(scene.made, scene.level)) and not misaligned(scene.meant, scene.level)
 
 
-def mmio_part(part: Callable[..., int]) -> Callable[[Scene], bool]:
+def mmio_part(part: Callable[[Semantics, int], Word]) -> Callable[[Scene], bool]:
     """Whether ``part`` of MMIO SPTEs differs."""
 
     def broken(scene: Scene) -> bool:
@@ -221,7 +223,7 @@ def mmio_part(part: Callable[..., int]) -> Callable[[Scene], bool]:
         cached = scene.changed is not None and all(
             is_mmio_spte(k, spte) for spte in (scene.made, scene.meant)
         )
-        return cached and scene.prop.group == "mmio" and part(k, scene.made) != part(k, scene.meant)
+        return cached and scene.prop.group == "mmio" and int(part(k, scene.made)) != int(part(k, scene.meant))
 
     return broken
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from conformance.model.changes import machine, races, sptes
 from conformance.model.changes.machine import *  # noqa: F403
 from conformance.model.changes.races import *  # noqa: F403
-from conformance.model.changes.registry import Change
+from conformance.model.changes.registry import Change as Change
+from conformance.model.changes.registry import Precaution as Precaution
 from conformance.model.changes.sptes import *  # noqa: F403 - every change can be had from here
 
 CHANGES: dict[str, Change] = {

@@ -183,7 +183,7 @@ def _error_code(vm: Vm, kind: int, granted: int, stopped: str | None) -> int:
 
 def _hardware_ad(vm: Vm) -> bool:
     """Whether the processor sets Accessed and Dirty: always with NPT, with EPT if KVM asks for it."""
-    return not vm.mode.ept or vm.mode.ad_bits
+    return not vm.mode.ept or bool(vm.mode.ad_bits)
 
 
 def _dirty_bit(vm: Vm) -> int:

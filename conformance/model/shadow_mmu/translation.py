@@ -32,8 +32,8 @@ class ShadowPage:
     """
 
     level: Word
-    direct: Truth
-    passthrough: Truth
+    direct: Truth | bool
+    passthrough: Truth | bool
     access: Word
     gfn: Word
     slot: Word

@@ -70,7 +70,7 @@ def is_dirty_spte(k: Semantics, spte: Word) -> Truth:
     return either(by_hardware, any_set(spte, k.shadow_dirty_mask), is_writable_pte(spte))
 
 
-def mark_spte_for_access_track(k: Semantics, spte: Word, where: Truth = True) -> Word:
+def mark_spte_for_access_track(k: Semantics, spte: Word, where: Truth | bool = True) -> Word:
     """The present leaf SPTE as aging leaves it.
 
     With A/D bits Accessed is cleared. Without, R and X are saved in high bits and all access is taken
@@ -90,7 +90,7 @@ def mark_spte_for_access_track(k: Semantics, spte: Word, where: Truth = True) ->
     return either(hardware, clear(spte, k.shadow_accessed_mask), either(marked_now, marked, spte))
 
 
-def _warn_if_not_restorable(k: Semantics, spte: Word, where: Truth) -> None:
+def _warn_if_not_restorable(k: Semantics, spte: Word, where: Truth | bool) -> None:
     """WARN about an SPTE to which fast_page_fault() could not give its write access back."""
     if k.has(SPTE_INVARIANTS_HELPER):
         check_spte_writable_invariants(k, spte, where)

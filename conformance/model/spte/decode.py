@@ -368,13 +368,14 @@ def _parts(k: Semantics, spte: int) -> Iterator[str]:
     yield "like a table's" if not unlike_table(k, spte) else ""
     yield from _permissions(k, spte)
     type_ = spte & k.layout.spte_tdp_ad_mask
-    if is_access_track_spte(k, spte) and k.shadow_acc_track_mask:
+    tracked = bool(is_access_track_spte(k, spte))
+    if tracked and k.shadow_acc_track_mask:
         yield f"access-tracked, saved {_rx(k, spte >> k.layout.acc_track_saved_shift)}"
     elif type_:
         disabled, wrprot_only = k.layout.spte_tdp_ad_disabled, k.layout.spte_tdp_ad_wrprot_only
         names = {disabled: "A/D-disabled", wrprot_only: "A/D write-protect-only"}
         yield names.get(type_, "reserved A/D type")
-    if spte & saved_bits(k) and not is_access_track_spte(k, spte):
+    if spte & saved_bits(k) and not tracked:
         yield f"saved bits {spte & saved_bits(k):#x}"
     for name, mask in (("host", k.shadow_host_writable_mask), ("MMU", k.shadow_mmu_writable_mask)):
         yield f"{name}-writable" if spte & mask else f"not {name}-writable"
@@ -455,7 +456,7 @@ _KINDS = (
         (_NONPRESENT_CLAIM,),
     ),
     _Kind("zero", lambda k, spte: spte == 0, lambda k, spte: "zero, not present", (_NONPRESENT_CLAIM,)),
-    _Kind("present", is_shadow_present_pte, _tell_present, _PRESENT_CLAIMS),
+    _Kind("present", lambda k, spte: bool(is_shadow_present_pte(k, spte)), _tell_present, _PRESENT_CLAIMS),
     _Kind("mmio", lambda k, spte: bool(is_mmio_spte(k, spte)), _tell_mmio, _MMIO_CLAIMS),
     _Kind("stray", lambda k, spte: True, lambda k, spte: f"not present, bits {spte:#x}", _PRESENT_CLAIMS),
 )

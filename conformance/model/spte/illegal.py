@@ -115,7 +115,7 @@ def _grants_nothing(k: Semantics, spte: int) -> bool:
 _PRESENT_RULES = (
     _Rule(
         "It is shadow-present, yet also matches the MMIO value {0:#x}.",
-        lambda k, spte: k.shadow_mmio_value if is_mmio_spte(k, spte) else 0,
+        lambda k, spte: k.shadow_mmio_value if bool(is_mmio_spte(k, spte)) else 0,
     ),
     _Rule("Bits {0:#x}, which every present SPTE of this mode has, are clear.", _missing),
     _Rule(
@@ -132,7 +132,7 @@ _PRESENT_RULES = (
     ),
     _Rule(
         "It is A/D-disabled, but this mode has no access tracking to replace Accessed.",
-        lambda k, spte: not k.shadow_acc_track_mask and not spte_ad_enabled(k, spte),
+        lambda k, spte: not k.shadow_acc_track_mask and not bool(spte_ad_enabled(k, spte)),
     ),
     _Rule(
         "It is not A/D-disabled, but the processor of this mode sets neither Accessed nor Dirty.",
@@ -173,7 +173,7 @@ _LEAF_RULES = (
     ),
     _Rule(
         "Accessed or Dirty is set although it is A/D-disabled.",
-        lambda k, spte: not k.has(SOFTWARE_ACCESSED) and not spte_ad_enabled(k, spte)
+        lambda k, spte: not k.has(SOFTWARE_ACCESSED) and not bool(spte_ad_enabled(k, spte))
         and spte & (k.shadow_accessed_mask | k.shadow_dirty_mask),
     ),
     _Rule("It grants no access at all, yet is not access-tracked.", _grants_nothing),

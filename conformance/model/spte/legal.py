@@ -137,7 +137,7 @@ def _is_legally_present(k: Semantics, spte: Word) -> Truth:
     return legal
 
 
-def is_legal_leaf(k: Semantics, spte: Word, level: Word = None) -> Truth:
+def is_legal_leaf(k: Semantics, spte: Word, level: Word | None = None) -> Truth:
     """Whether KVM makes this SPTE for a page at ``level`` (1 to 3); without it, at any of them."""
     large = is_large_pte(k, spte)
     if level is None:
@@ -182,7 +182,7 @@ def is_legal_table(k: Semantics, spte: Word) -> Truth:
     return _is_legally_present(k, spte) & (clear(spte ^ made, k.shadow_accessed_mask) == 0)
 
 
-def is_legal_present(k: Semantics, spte: Word, level: Word = None) -> Truth:
+def is_legal_present(k: Semantics, spte: Word, level: Word | None = None) -> Truth:
     """Whether KVM makes this SPTE for a page or a table at ``level`` (1 to 5), or at any."""
     table = is_legal_table(k, spte)
     return is_legal_leaf(k, spte, level) | (table if level is None else table & (level != PG_LEVEL_4K))
@@ -203,7 +203,7 @@ def is_legal_nonpresent(k: Semantics, spte: Word) -> Truth:
     return (spte == k.layout.nonpresent_value) | (spte == 0)
 
 
-def is_legal_spte(k: Semantics, spte: Word, level: Word = None) -> Truth:
+def is_legal_spte(k: Semantics, spte: Word, level: Word | None = None) -> Truth:
     """Whether an entry of a table at ``level``, or any, may hold this SPTE."""
     absent = is_legal_nonpresent(k, spte) | is_frozen(k, spte) | is_legal_mmio(k, spte)
     return is_legal_present(k, spte, level) | absent

@@ -83,16 +83,16 @@ def make_spte(
     pfn: Word,
     old_spte: Word,
     level: Word,
-    prefetch: Truth,
-    can_unsync: Truth,
-    host_writable: Truth,
-    ad_disabled: Truth,
-    guest_mode: Truth,
-    pml: Truth,
-    pfn_is_ram: Truth,
-    unsync_fails: Truth,
-    dirty_log: Truth,
-    nx_huge_pages: Truth,
+    prefetch: Truth | bool,
+    can_unsync: Truth | bool,
+    host_writable: Truth | bool,
+    ad_disabled: Truth | bool,
+    guest_mode: Truth | bool,
+    pml: Truth | bool,
+    pfn_is_ram: Truth | bool,
+    unsync_fails: Truth | bool,
+    dirty_log: Truth | bool,
+    nx_huge_pages: Truth | bool,
     mt_mask: Word,
     rsvd_bits: Word,
     bad_mt_xwr: Word,
@@ -175,7 +175,7 @@ def make_spte(
     )
 
 
-def _accessed_counts(k: Semantics, spte: Word) -> Truth:
+def _accessed_counts(k: Semantics, spte: Word) -> Truth | bool:
     """Whether Accessed and Dirty are kept in this SPTE: by the processor, or since v6.13 by software."""
     return True if k.has(SOFTWARE_ACCESSED) else spte_ad_enabled(k, spte)
 
@@ -193,7 +193,7 @@ def _permissions(k: Semantics, access: Word) -> Word:
     return granted | execution
 
 
-def _asks_memtype(k: Semantics) -> Truth:
+def _asks_memtype(k: Semantics) -> Truth | bool:
     """Whether the vendor module is asked for a memory type to put into leaf SPTEs."""
     if k.has(NO_MEMTYPE_MASK):
         return k.get_mt_mask
@@ -206,7 +206,7 @@ def _unsync_function(k: Semantics) -> str:
     return "mmu_try_to_unsync_pages" if k.has(UNSYNC_HELPER_NAME) else "mmu_need_write_protect"
 
 
-def make_nonleaf_spte(k: Semantics, child: Word, ad_disabled: Truth) -> Word:
+def make_nonleaf_spte(k: Semantics, child: Word, ad_disabled: Truth | bool) -> Word:
     """The SPTE that points to the table at physical address ``child``, with all access."""
     granted = (
         k.shadow_present_mask | PT_WRITABLE_MASK | k.shadow_user_mask | k.shadow_x_mask | k.shadow_xu_mask
@@ -219,7 +219,7 @@ def make_nonleaf_spte(k: Semantics, child: Word, ad_disabled: Truth) -> Word:
 
 
 def make_huge_page_split_spte(
-    k: Semantics, huge_spte: Word, *, level: Word, access: Word, index: Word, nx_huge_pages: Truth
+    k: Semantics, huge_spte: Word, *, level: Word, access: Word, index: Word, nx_huge_pages: Truth | bool
 ) -> Word:
     """The SPTE for page ``index`` of the 512 that a huge SPTE is split into.
 
@@ -230,7 +230,7 @@ def make_huge_page_split_spte(
     function = "make_small_spte" if k.has(SMALL_SPTE_NAME) else "make_huge_page_split_spte"
     present = is_shadow_present_pte(k, huge_spte)
     large = is_large_pte(k, huge_spte)
-    splits: Truth = True
+    splits: Truth | bool = True
     if k.has(SPLIT_BUGS_VM):
         k.kvm_bug_on(function, no(present & large))
     else:
@@ -252,7 +252,7 @@ def _offset(index: Word, level: Word) -> Word:
     return either(level == 2, shl(index, PAGE_SHIFT + 9), shl(index, PAGE_SHIFT + 18))
 
 
-def make_huge_spte(k: Semantics, small_spte: Word, *, level: Word, nx_huge_pages: Truth) -> Word:
+def make_huge_spte(k: Semantics, small_spte: Word, *, level: Word, nx_huge_pages: Truth | bool) -> Word:
     """The huge SPTE at ``level`` (2 or 3) that one of its present small SPTEs collapses into.
 
     From 13e2e4f62a4b ("KVM: x86/mmu: Recover TDP MMU huge page mappings in-place instead of zapping")
@@ -264,7 +264,7 @@ def make_huge_spte(k: Semantics, small_spte: Word, *, level: Word, nx_huge_pages
     return _change_executable(k, huge, 0, nx_huge_pages)
 
 
-def _change_executable(k: Semantics, spte: Word, access: Word, changes: Truth) -> Word:
+def _change_executable(k: Semantics, spte: Word, access: Word, changes: Truth | bool) -> Word:
     """``spte`` as executable as ``access`` says, access-tracked or not, where ``changes`` holds."""
     bits = k.layout
     executable = any_set(access, bits.acc_exec_mask)

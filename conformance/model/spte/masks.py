@@ -47,7 +47,7 @@ __all__ = [
 
 
 def kvm_mmu_reset_all_pte_masks(
-    k: Semantics, *, phys_bits: Word, cache_bits: Word, l1tf: Truth, mmio_caching: Truth
+    k: Semantics, *, phys_bits: Word, cache_bits: Word, l1tf: Truth | bool, mmio_caching: Truth | bool
 ) -> None:
     """Masks of shadow paging and NPT, on a processor with ``phys_bits`` physical address bits.
 
@@ -90,7 +90,7 @@ def _below(n: Word) -> Word:
 
 
 def kvm_mmu_set_ept_masks(
-    k: Semantics, *, has_ad_bits: Truth, has_exec_only: Truth, mmio_caching: Truth
+    k: Semantics, *, has_ad_bits: Truth | bool, has_exec_only: Truth | bool, mmio_caching: Truth | bool
 ) -> None:
     """Masks of EPT; MMIO SPTEs are misconfigured (writable, executable, but not readable)."""
     k.shadow_user_mask = 0 if k.has(XS_XU) else VMX_EPT_READABLE_MASK
@@ -115,7 +115,7 @@ def kvm_mmu_set_ept_masks(
 
 
 def kvm_mmu_set_mmio_spte_mask(
-    k: Semantics, mmio_value: Word, mmio_mask: Word, access_mask: Word, *, mmio_caching: Truth
+    k: Semantics, mmio_value: Word, mmio_mask: Word, access_mask: Word, *, mmio_caching: Truth | bool
 ) -> None:
     """How MMIO SPTEs are known, and which of the ACC_* bits they can keep.
 

@@ -68,7 +68,9 @@ def leaf_spte_change_needs_tlb_flush(k: Semantics, old_spte: Word, new_spte: Wor
     return is_mmu_writable_spte(k, old_spte) & no(is_mmu_writable_spte(k, new_spte))
 
 
-def mmu_spte_update(k: Semantics, memory: Word, raced: Word, new_spte: Word, run: Truth = True) -> Update:
+def mmu_spte_update(
+    k: Semantics, memory: Word, raced: Word, new_spte: Word, run: Truth | bool = True
+) -> Update:
     """Change a present SPTE to another for the same page; the value says whether to flush.
 
     ``memory`` is the SPTE as the function reads it, ``raced`` what it has become by the time of the
@@ -91,7 +93,8 @@ def mmu_spte_update(k: Semantics, memory: Word, raced: Word, new_spte: Word, run
         flush = leaf_spte_change_needs_tlb_flush(k, old_spte, new_spte)
     else:
         flush = is_mmu_writable_spte(k, old_spte) & no(is_writable_pte(new_spte))
-    pfn_accessed = pfn_dirty = 0
+    pfn_accessed: Word = 0
+    pfn_dirty: Word = 0
     if not k.has(NO_PFN_DIRTY):
         aged = is_accessed_spte(k, old_spte) & no(is_accessed_spte(k, new_spte))
         cleaned = is_dirty_spte(k, old_spte) & no(is_dirty_spte(k, new_spte))
@@ -109,7 +112,7 @@ def mmu_spte_update(k: Semantics, memory: Word, raced: Word, new_spte: Word, run
     )
 
 
-def spte_write_protect(k: Semantics, memory: Word, raced: Word, pt_protect: Truth) -> Update:
+def spte_write_protect(k: Semantics, memory: Word, raced: Word, pt_protect: Truth | bool) -> Update:
     """Take W away: for the dirty log, or with ``pt_protect`` for shadow paging, then MMU-writable too.
 
     For shadow paging that must be done, and flushed, even if W is clear already: a fast page fault may

@@ -47,7 +47,7 @@ def is_mmu_writable_spte(k: Semantics, spte: Word) -> Truth:
     return (spte & both) == both
 
 
-def check_spte_writable_invariants(k: Semantics, spte: Word, where: Truth = True) -> None:
+def check_spte_writable_invariants(k: Semantics, spte: Word, where: Truth | bool = True) -> None:
     """WARN about a present leaf SPTE in no legal state of writability, where ``where`` holds.
 
     MMU-writable needs Host-writable, W needs MMU-writable; see ``states``.
@@ -58,7 +58,7 @@ def check_spte_writable_invariants(k: Semantics, spte: Word, where: Truth = True
     k.warn_on("check_spte_writable_invariants", illegal & where)
 
 
-def is_access_allowed(k: Semantics, spte: Word, *, exec: Truth, write: Truth) -> Truth:
+def is_access_allowed(k: Semantics, spte: Word, *, exec: Truth | bool, write: Truth | bool) -> Truth:
     """Whether a present leaf SPTE allows the access that faulted, so that the fault was spurious.
 
     A fetch asks for execution only, else a write for W, else it was a read.

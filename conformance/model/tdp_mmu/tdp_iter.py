@@ -86,7 +86,7 @@ class Tables:
             child = self.child(self.read(table, index), above)
             if child is None:
                 child = self._new_table()
-                self.tables[table][index] = make_nonleaf_spte(self.k, child, False)
+                self.tables[table][index] = int(make_nonleaf_spte(self.k, child, False))
             table = child
         self.tables[table][_index(gfn, level)] = spte
 

@@ -183,7 +183,7 @@ class Vm:
     @property
     def end_gfn(self) -> int:
         """The first frame that MAXPHYADDR cannot address; neither slots nor walks reach it."""
-        return 1 << self.mode.phys_bits - PAGE_SHIFT
+        return 1 << int(self.mode.phys_bits) - PAGE_SHIFT
 
     @property
     def has_pml(self) -> bool:
