@@ -33,7 +33,7 @@ def show(kernel: str) -> None:
 
         proposals = propose([kernel], progress)
     for proposal in proposals:
-        click.echo("\n".join(map(escaped, proposal.semantics.lines)))
+        click.echo("\n".join(map(escaped, proposal.fingerprints.lines)))
 
 
 @fingerprint.command()
@@ -61,10 +61,10 @@ def bless(ctx: click.Context, kernels: tuple[str, ...], yes: bool) -> None:
         proposals = propose(kernels, progress)
     changed = [proposal for proposal in proposals if proposal.diff]
     for proposal in proposals:
-        click.echo("\n".join(map(escaped, proposal.diff)) or f"{proposal.semantics.path}: unchanged")
+        click.echo("\n".join(map(escaped, proposal.diff)) or f"{proposal.fingerprints.path}: unchanged")
         for place in proposal.refused:
             click.echo(line(f"not written: {place}: kernel and model do not agree"))
     if changed and (yes or not sys.stdin.isatty() or click.confirm("Write them?")):
         for proposal in changed:
-            proposal.semantics.write()
+            proposal.fingerprints.write()
     ctx.exit(2 if any(proposal.refused for proposal in proposals) else 0)

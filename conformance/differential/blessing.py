@@ -9,9 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from conformance.differential.comparison import Comparison
-from conformance.differential.fingerprints import Mark, Semantics, mark
+from conformance.differential.fingerprints import Fingerprints, Mark, mark
 from conformance.differential.inputs import admitted, inputs
 from conformance.differential.properties import PROPERTIES
+from conformance.differential.sides import ModelSide, OracleSide
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, expand, open_kernel
 from conformance.kernels.reading import GOLDEN_BYTES, read_text
@@ -27,18 +28,18 @@ __all__ = ["Proposal", "propose"]
 class Proposal:
     """What blessing would write for one kernel; ``refused`` says what kernel and model do not agree on."""
 
-    semantics: Semantics
+    fingerprints: Fingerprints
     refused: list[str] = field(default_factory=list)
 
     @property
     def diff(self) -> list[str]:
         """A unified diff from the file to what would be written; empty if that is the same."""
-        path = self.semantics.path
+        path = self.fingerprints.path
         before: list[str] = []
         with suppress(ConformanceError):  # What is damaged is written anew.
             before = read_text(path, GOLDEN_BYTES)
-        name = f"golden/{self.semantics.series}/{path.name}"
-        return list(difflib.unified_diff(before, self.semantics.lines, name, name, lineterm="", n=0))
+        name = f"golden/{self.fingerprints.series}/{path.name}"
+        return list(difflib.unified_diff(before, self.fingerprints.lines, name, name, lineterm="", n=0))
 
 
 def propose(selectors: Sequence[str], progress: Callable[[str], None]) -> list[Proposal]:
@@ -59,16 +60,17 @@ def _propose(selector: str, progress: Callable[[str], None]) -> Proposal:
     marks: dict[tuple[str, str], Mark] = {}
     refused = []
     with ShimOracle(library) as oracle:
+        shim, model = OracleSide(oracle, profile), ModelSide(profile)
         for prop in PROPERTIES.values():
-            if prop.name not in oracle.entries:
+            if shim.absence(prop) is not None:
                 continue
             cases = inputs(prop)
             for mode in prop.modes:
-                made = mark(oracle, prop, mode, cases)
-                comparison = Comparison(prop, MODES[mode], profile, oracle)
-                allowed = cases[:, admitted(prop, comparison.kernel, cases)].copy()
+                made = mark(shim, prop, mode, cases)
+                comparison = Comparison(prop, MODES[mode], shim, model)
+                allowed = cases[:, admitted(prop, comparison.semantics, cases)].copy()
                 if comparison.compare(allowed) is None:
                     marks[made.place] = made
                 else:
                     refused.append(f"{prop.name} {mode}")
-    return Proposal(Semantics(kernel.series, kernel.version, marks), refused)
+    return Proposal(Fingerprints(kernel.series, kernel.version, marks), refused)

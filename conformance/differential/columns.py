@@ -34,7 +34,7 @@ __all__ = [
     "Bits",
     "Choice",
     "Column",
-    "Flag",
+    "FlagColumn",
     "SpteColumn",
     "special_sptes",
     "spte_alternatives",
@@ -101,7 +101,7 @@ class Choice(Column):
 
 
 @dataclass(frozen=True)
-class Flag(Choice):
+class FlagColumn(Choice):
     """A bool."""
 
     values: tuple[int, ...] = (0, 1)

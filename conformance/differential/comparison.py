@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Comparing: one property in one mode, both sides asked about the same batch of cases."""
+"""One property in one mode on two sides: both answer the same batches of cases, and are compared."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.differential.columns import SpteColumn
+from conformance.differential.drawing import draw
+from conformance.differential.outputs import Output
 from conformance.differential.property import Property
-from conformance.model.modes import Mode, kernel_in
-from conformance.model.profiles import Profile
+from conformance.differential.sides import Side
+from conformance.model.modes import Mode
 from conformance.model.spte.predicates import is_shadow_present_pte
 from conformance.model.words import no
-from conformance.oracles.child import FunctionOracle, KernelDied
+from conformance.oracles.child import KernelDied
 
 __all__ = ["ALIKE", "ILLEGAL", "LOUD", "QUIET", "Comparison", "Difference"]
 
 Words = NDArray[np.uint64]
+Answer = Words | KernelDied
 
 QUIET, LOUD, ILLEGAL, ALIKE = range(4)
 """How well a case shows a difference: callers can give it and neither side complains; a side WARNs, BUGs or
@@ -30,96 +33,88 @@ crashes on what callers can give; callers cannot give it; it shows none."""
 class Difference:
     """One case on which the sides differ.
 
-    ``case`` are the input words; ``kernel`` and ``model`` the observed ones, the word of events last.
-    Where kernel code crashed or hung, ``crash`` says how and ``kernel`` is empty.
+    ``case`` are the input words; ``left`` and ``right`` the observed ones, the word of events last. A side
+    that crashed or hung has none, and ``crash`` says how it ended.
     """
 
     case: tuple[int, ...]
-    kernel: tuple[int, ...]
-    model: tuple[int, ...]
+    left: tuple[int, ...]
+    right: tuple[int, ...]
     crash: str | None = None
     hung: bool = False
     """Whether the crash was that kernel code did not come back; each try then costs as long again."""
-    unexpected: str = ""
-    """An event of the kernel's that the property does not know, by name."""
+    unexpected: tuple[str, str] = ("", "")
+    """The name of an event that the property does not declare, on either side; "" if there was none."""
     tried: int = 0
-    """How many cases that callers can give were tried in its place, and show no difference."""
+    """How many cases that callers can give were tried in its place without showing a difference."""
 
 
 class Comparison:
-    """A property in a mode, on a kernel: answers whether batches of cases agree.
+    """A property in a mode, answered by two sides.
 
-    ``cases`` counts what was compared so far.
+    ``semantics`` are those of the left side: inputs are drawn, and judged legal, by them. ``cases`` counts
+    what was compared so far. In a review neither side is the specification: the left one is a kernel before
+    a change, the right one the kernel after it. Outputs of the kind ``ignored`` count as equal.
     """
 
-    reviewed = False
-    """Whether a kernel before a change stands where the kernel does, and the one after it for the model."""
-
-    def __init__(self, prop: Property, mode: Mode, profile: Profile, oracle: FunctionOracle) -> None:
+    def __init__(
+        self,
+        prop: Property,
+        mode: Mode,
+        left: Side,
+        right: Side,
+        *,
+        review: bool = False,
+        ignored: type[Output] | None = None,
+    ) -> None:
         self.property = prop
         self.mode = mode
-        self.oracle = oracle
-        self.kernel = kernel_in(mode, profile)
+        self.left = left
+        self.right = right
+        self.review = review
+        self.semantics = left.semantics(mode)
         self.cases = 0
-        self._entry = oracle.entries[prop.name]
-        expected = (len(prop.takes), len(prop.gives))
-        if (self._entry.nr_in, self._entry.nr_out) != expected:
-            raise ValueError(f"{prop.name}: the oracle has {self._entry}, the property {expected} columns")
+        self._ignored = [
+            n for n, output in enumerate(prop.gives) if ignored is not None and isinstance(output, ignored)
+        ]
+
+    def ignoring(self, kind: type[Output]) -> Comparison:
+        """The same comparison, but for outputs of one kind."""
+        return Comparison(self.property, self.mode, self.left, self.right, review=self.review, ignored=kind)
 
     @property
     def capacity(self) -> int:
-        """How many cases one batch may have."""
-        return self.oracle.capacity(self._entry)
+        """The most cases that one batch may have."""
+        return min(side.capacity(self.property) for side in (self.left, self.right))
 
-    def ask_kernel(self, batch: Words) -> Words:
-        """The kernel's observations of a batch: a row an observed word. Raises KernelDied."""
-        self.oracle.configure(self.mode.host(), self.property.events)
-        return self.oracle.run(self._entry, batch).copy()
+    def draw(self, rng: np.random.Generator, n: int) -> Words:
+        """``n`` drawn cases: a row a column."""
+        return draw(self.property, self.semantics, rng, n)
 
-    def ask_model(self, batch: Words) -> Words:
-        """The model's observations of the same batch."""
-        n = batch.shape[1]
-        out = np.empty((len(self.property.gives) + 1, n), np.uint64)
-        if self.property.scalar:
-            for i, case in enumerate(batch.T.tolist()):
-                out[:, i] = self.property.observe(self.kernel, case)
-            return out
-        for row, value in zip(out, self.property.observe(self.kernel, list(batch)), strict=True):
-            row[:] = value
-        return out
+    def answer(self, side: Side, batch: Words) -> Words:
+        """One side's answer to a batch, an array of its own. Raises KernelDied."""
+        self._submit(side, batch)
+        return self._seen(side.collect()).copy()
 
     def compare(self, batch: Words) -> Difference | None:
         """The first case of the batch on which the sides differ, None if they agree.
 
-        The kernel's side runs in its process while the model's runs here. Where the mask setters die in
-        this mode, that is the difference, on any case.
+        Where the mask setters of a side die in this mode, that is the difference, on any case. Where both
+        sides die on the same case, they agree on it.
         """
-        model = None
-        try:
-            self.oracle.configure(self.mode.host(), self.property.events)
-            self.oracle.submit(self._entry, batch)
-            model = self.ask_model(batch)
-            kernel = self.oracle.collect()
-        except KernelDied as died:
-            return self._died(batch, self.ask_model(batch) if model is None else model, died)
+        left, right = self._answers(batch)
+        if isinstance(left, KernelDied) or isinstance(right, KernelDied):
+            return self._death(batch, left, right)
         self.cases += batch.shape[1]
-        if np.array_equal(kernel, model):
+        if np.array_equal(left, right):
             return None
-        first = self._most_telling(batch, np.flatnonzero((kernel != model).any(axis=0)))
+        first = self._clearest(batch, np.flatnonzero((left != right).any(axis=0)))
         return Difference(
             case=tuple(batch[:, first].tolist()),
-            kernel=tuple(kernel[:, first].tolist()),
-            model=tuple(model[:, first].tolist()),
-            unexpected=self.oracle.unexpected,
+            left=tuple(left[:, first].tolist()),
+            right=tuple(right[:, first].tolist()),
+            unexpected=(self.left.unexpected, self.right.unexpected),
         )
-
-    def _most_telling(self, batch: Words, differing: NDArray[np.intp]) -> int:
-        """Of the cases that differ the first whose SPTEs are all present, if there is one."""
-        columns = [n for n, column in enumerate(self.property.takes) if isinstance(column, SpteColumn)]
-        present = np.ones(len(differing), np.bool_)
-        for n in columns:
-            present &= np.asarray(is_shadow_present_pte(self.kernel, batch[n, differing]))
-        return int(differing[np.argmax(present)])
 
     def compare_once(self, case: Sequence[int]) -> Difference | None:
         """compare() for one case."""
@@ -144,49 +139,112 @@ class Comparison:
                 found[start + died.at] = LOUD
                 start += died.at + 1
                 deaths -= 1
-        legal = self.property.legal(self.kernel, list(batch))
+        legal = self.property.legal(self.semantics, list(batch))
         found[(found != ALIKE) & no(legal)] = ILLEGAL
         return found
-
-    def _ranked(self, batch: Words) -> NDArray[np.uint8]:
-        """QUIET, LOUD or ALIKE for each case. Raises KernelDied."""
-        kernel, model = self.ask_kernel(batch), self.ask_model(batch)
-        complaints = sum(0xFF << 8 * n for n, event in enumerate(self.property.events) if _complains(event))
-        complaints |= 0xFF << 56
-        loud = ((kernel[-1] | model[-1]) & np.uint64(complaints)) != 0
-        ranks = np.where(loud, np.uint8(LOUD), np.uint8(QUIET))
-        return np.where((kernel != model).any(axis=0), ranks, np.uint8(ALIKE))
-
-    def differences(self, batch: Words) -> list[Difference]:
-        """Each case of a small batch on which the sides differ; none where either crashes."""
-        try:
-            kernel, model = self.ask_kernel(batch), self.ask_model(batch)
-        except KernelDied:
-            return []
-        return [
-            Difference(
-                case=tuple(batch[:, n].tolist()),
-                kernel=tuple(kernel[:, n].tolist()),
-                model=tuple(model[:, n].tolist()),
-            )
-            for n in np.flatnonzero((kernel != model).any(axis=0))
-        ]
 
     def rank(self, case: Sequence[int]) -> int:
         """ranks() of one case."""
         return int(self.ranks(np.array([case], np.uint64).T.copy())[0])
 
-    def _died(self, batch: Words, model: Words, died: KernelDied) -> Difference:
-        """The case on which kernel code died."""
-        at = min(died.at, batch.shape[1] - 1)
+    def differences(self, batch: Words) -> list[Difference]:
+        """Each case of a small batch on which the sides differ; none where either crashes."""
+        left, right = self._answers(batch)
+        if isinstance(left, KernelDied) or isinstance(right, KernelDied):
+            return []
+        return [
+            Difference(
+                case=tuple(batch[:, n].tolist()),
+                left=tuple(left[:, n].tolist()),
+                right=tuple(right[:, n].tolist()),
+            )
+            for n in np.flatnonzero((left != right).any(axis=0))
+        ]
+
+    def _submit(self, side: Side, batch: Words) -> None:
+        side.submit(self.property, self.mode, batch, self.semantics)
+
+    def _seen(self, answer: Words) -> Words:
+        """An answer without what is ignored."""
+        for row in self._ignored:
+            answer[row] = 0
+        return answer
+
+    def _answers(self, batch: Words) -> tuple[Answer, Answer]:
+        """Both answers, or how a side died. Each side begins before either is waited for.
+
+        The right one is collected first: the model computes here while a kernel's process works.
+        """
+        left = self._begin(self.left, batch)
+        try:
+            right = self._begin(self.right, batch) or self._collected(self.right)
+        finally:
+            # Also where the other side lacks something: what was submitted must be collected.
+            left_answer = left or self._collected(self.left)
+        return left_answer, right
+
+    def _begin(self, side: Side, batch: Words) -> KernelDied | None:
+        try:
+            self._submit(side, batch)
+        except KernelDied as died:
+            return died
+        return None
+
+    def _collected(self, side: Side) -> Answer:
+        try:
+            return self._seen(side.collect())
+        except KernelDied as died:
+            return died
+
+    def _death(self, batch: Words, left: Answer, right: Answer) -> Difference | None:
+        """The first death of a side as a difference. Where both die on the same case, they agree on it."""
+        n = batch.shape[1]
+        ends = [answer.at if isinstance(answer, KernelDied) else n for answer in (left, right)]
+        at = min(*ends, n - 1)
+        if ends[0] == ends[1]:
+            found = self.compare(batch[:, :at].copy()) if at else None
+            self.cases += found is None
+            return found
         self.cases += at + 1
+        if ends[0] < ends[1]:
+            died, survivor, words = left, self.right, right
+        else:
+            died, survivor, words = right, self.left, left
+        assert isinstance(died, KernelDied)
+        case = batch[:, at : at + 1].copy()
+        if isinstance(words, KernelDied):
+            words = self._begin(survivor, case) or self._collected(survivor)
+        else:
+            words = words[:, at : at + 1]
+        given = () if isinstance(words, KernelDied) else tuple(words[:, 0].tolist())
         return Difference(
-            case=tuple(batch[:, at].tolist()),
-            kernel=(),
-            model=tuple(model[:, at].tolist()),
+            case=tuple(case[:, 0].tolist()),
+            left=given if survivor is self.left else (),
+            right=given if survivor is self.right else (),
             crash=died.how,
             hung=died.hung,
         )
+
+    def _ranked(self, batch: Words) -> NDArray[np.uint8]:
+        """QUIET, LOUD or ALIKE for each case. Raises KernelDied."""
+        left, right = self._answers(batch)
+        deaths = [answer for answer in (left, right) if isinstance(answer, KernelDied)]
+        if deaths:
+            raise min(deaths, key=lambda died: died.at)
+        assert not isinstance(left, KernelDied) and not isinstance(right, KernelDied)
+        complaints = sum(0xFF << 8 * n for n, event in enumerate(self.property.events) if _complains(event))
+        complaints |= 0xFF << 56
+        loud = ((left[-1] | right[-1]) & np.uint64(complaints)) != 0
+        ranks = np.where(loud, np.uint8(LOUD), np.uint8(QUIET))
+        return np.where((left != right).any(axis=0), ranks, np.uint8(ALIKE))
+
+    def _clearest(self, batch: Words, differing: NDArray[np.intp]) -> int:
+        """Of the cases that differ the first whose SPTEs are all present, or else the first."""
+        columns = [n for n, column in enumerate(self.property.takes) if isinstance(column, SpteColumn)]
+        present = np.ones(len(differing), np.bool_)
+        for n in columns:
+            present &= np.asarray(is_shadow_present_pte(self.semantics, batch[n, differing]))
+        return int(differing[np.argmax(present)])
 
 
 def _complains(event: str) -> bool:

@@ -19,14 +19,15 @@ from numpy.typing import NDArray
 from conformance.differential.inputs import SCHEMA, asked, inputs
 from conformance.differential.property import Property
 from conformance.differential.selection import chosen
+from conformance.differential.sides import Side
 from conformance.errors import ConformanceError
 from conformance.kernels.reading import GOLDEN_BYTES, read_text
 from conformance.kernels.releases import is_version
 from conformance.model.modes import MODES
-from conformance.oracles.child import FunctionOracle, KernelDied
+from conformance.oracles.child import KernelDied
 from conformance.paths import GOLDEN
 
-__all__ = ["Mark", "Semantics", "answers", "blessed", "mark", "marks"]
+__all__ = ["Fingerprints", "Mark", "answers", "blessed", "mark", "marks"]
 
 Words = NDArray[np.uint64]
 
@@ -60,7 +61,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Semantics:
+class Fingerprints:
     """The marks of a kernel: its series, the package that it came in, and its lines by property and mode."""
 
     series: str
@@ -84,14 +85,14 @@ class Semantics:
         self.path.write_text("\n".join(self.lines) + "\n", encoding="utf-8")
 
 
-def blessed(series: str | None) -> Semantics | None:
+def blessed(series: str | None) -> Fingerprints | None:
     """What was blessed for a series; None if nothing, or only by another schema.
 
     Raises ConformanceError about a file that was edited.
     """
     if series is None:
         return None
-    path = Semantics(series, "", {}).path
+    path = Fingerprints(series, "", {}).path
     if not path.exists():
         return None
     rows = [line.split() for line in read_text(path, GOLDEN_BYTES) if line and not line.startswith("#")]
@@ -102,36 +103,37 @@ def blessed(series: str | None) -> Semantics | None:
         raise ConformanceError(f"{path}: is no fingerprint; `conformance fingerprint bless` writes it anew.")
     if facts["schema"] != str(SCHEMA):
         return None
-    return Semantics(series, facts["package"], {each.place: each for each in found})
+    return Fingerprints(series, facts["package"], {each.place: each for each in found})
 
 
 def _is_mark(row: Sequence[str]) -> bool:
     return len(row) == 5 and re.fullmatch("[0-9]{1,9}", row[2]) is not None
 
 
-def answers(oracle: FunctionOracle, prop: Property, mode: str, cases: Words) -> Words:
-    """What the kernel's code answers in a mode: a row an output, events last. Raises KernelDied."""
-    oracle.configure(MODES[mode].host(), prop.events)
-    entry, step = oracle.entries[prop.name], oracle.capacity(oracle.entries[prop.name])
-    parts = [oracle.run(entry, cases[:, at : at + step]).copy() for at in range(0, cases.shape[1], step)]
+def answers(side: Side, prop: Property, mode: str, cases: Words) -> Words:
+    """A side's answers to words as they are, in a mode: a row an output, events last. Raises KernelDied."""
+    step, parts = side.capacity(prop), []
+    for at in range(0, cases.shape[1], step):
+        side.submit(prop, MODES[mode], cases[:, at : at + step], None)
+        parts.append(side.collect().copy())
     return np.concatenate(parts, axis=1)
 
 
-def mark(oracle: FunctionOracle, prop: Property, mode: str, cases: Words) -> Mark:
+def mark(side: Side, prop: Property, mode: str, cases: Words) -> Mark:
     """The property's mark in a mode; ``cases`` are its inputs()."""
     try:
-        words = answers(oracle, prop, mode, cases)
+        words = answers(side, prop, mode, cases)
         answered = hashlib.sha256(np.ascontiguousarray(words, "<u8").tobytes()).hexdigest()[:32]
     except KernelDied as died:
         answered = f"died-at-{died.at}"
     return Mark(prop.name, mode, cases.shape[1], asked(prop, cases), answered)
 
 
-def marks(oracle: FunctionOracle, only: Sequence[str] = ()) -> Iterator[Mark]:
-    """The marks of every property that the kernel has, in each of its modes; ``only`` are globs on names."""
+def marks(side: Side, only: Sequence[str] = ()) -> Iterator[Mark]:
+    """The marks of every property that a side answers, in each of its modes; ``only`` are globs on names."""
     for prop in chosen(only):
-        if prop.name not in oracle.entries:
+        if side.absence(prop) is not None:
             continue
         cases = inputs(prop)
         for mode in prop.modes:
-            yield mark(oracle, prop, mode, cases)
+            yield mark(side, prop, mode, cases)

@@ -102,7 +102,8 @@ def admitted(prop: Property, k: Semantics, cases: Words) -> NDArray[np.bool_]:
 
 def asked(prop: Property, cases: Words) -> str:
     """A digest of what is asked: the names of what goes in and is observed, and the cases."""
-    names = [prop.name, *(column.name for column in prop.takes), *prop.gives, *prop.events]
+    names = [prop.name, *(column.name for column in prop.takes)]
+    names += [*(output.name for output in prop.gives), *prop.events]
     digest = hashlib.sha256("\0".join(names).encode() + b"\0")
     digest.update(np.ascontiguousarray(cases, "<u8").tobytes())
     return digest.hexdigest()[:12]

@@ -6,29 +6,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-import numpy as np
-
 from conformance.deadline import Deadline, TimeLimitReached
 from conformance.differential.agreement import agree
 from conformance.differential.comparison import Comparison, Difference
-from conformance.differential.counterexamples import counterexample
 from conformance.differential.engines import control_space, exhaust, fuzz
 from conformance.differential.engines.fingerprint import ENGINE as FINGERPRINT
 from conformance.differential.engines.fingerprint import remember
-from conformance.differential.fingerprints import Semantics
+from conformance.differential.fingerprints import Fingerprints
 from conformance.differential.inputs import inputs
+from conformance.differential.outcomes import Outcomes, generator
 from conformance.differential.property import ANY_MODE, Property
 from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.selection import chosen
-from conformance.differential.shrinking import smallest
+from conformance.differential.sides import Absence, Side
 from conformance.differential.tasks import Chunking, Exhausting
 from conformance.differential.unjudged import unjudged
 from conformance.differential.verdict import PROVE, Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache
 from conformance.model.modes import MODES
-from conformance.model.profiles import Profile
-from conformance.oracles.child import FunctionOracle
 from conformance.oracles.lacking import Lacking
 
 __all__ = ["Judge"]
@@ -40,8 +36,6 @@ DUE, PROOFS = 0.4, 0.75
 """Which share of what is left of the budget goes to the sampling engines' due, and then to proofs ..."""
 LAST = 0.2
 """... and which the due leaves where nothing is proved."""
-SHRINKING, LEAST_SHRINKING = 0.1, 0.2
-"""Which share of what is left one difference may take to be made legal and small; seconds at the least."""
 
 Prove = Callable[[list[str], Deadline], Iterator[Result]]
 
@@ -61,36 +55,39 @@ class Judge:
     def __init__(
         self,
         plan: PropertyPlan,
-        profile: Profile,
-        oracle: FunctionOracle,
+        kernel: Side,
+        model: Side,
         arguments: Sequence[str],
         seed: int,
         *,
-        semantics: Semantics | None = None,
+        blessed: Fingerprints | None = None,
     ) -> None:
         self._plan = plan
-        self._semantics = semantics
-        self._profile = profile
-        self._oracle = oracle
-        self._arguments = arguments
+        self._blessed = blessed
+        self._kernel = kernel
+        self._model = model
         self._seed = seed
         self._end = Deadline(plan.budget)
+        self._results = Outcomes(plan.oracle, arguments, seed, self._end)
         self._engines = plan.engines
         self._bulks: list[Chunking] = []
         self._later: list[Exhausting] = []
-        self._hung: set[str] = set()
-        self._crashed: set[str] = set()
         self._begun: set[str] = set()
         """The properties of which the bulk engine compared the first cases at least."""
         self._compared: dict[str, list[Comparison]] = {}
         self._lacking: dict[str, Lacking] = {}
 
-    def agreement(self, other: FunctionOracle, title: str) -> Iterator[Result]:
-        """Whether this oracle and another of the same kernel, a ``title``, agree; where both answer."""
+    def agreement(self, other: Side, name: str) -> Iterator[Result]:
+        """Whether this oracle and another one of the same kernel agree, where both answer.
+
+        ``name`` is that of the other oracle.
+        """
         for prop in self._properties():
-            if self._missing(prop) is None and prop.name in other.entries:
-                for comparison in self._comparisons(prop) if self._end.more_time() else ():
-                    yield agree(comparison, other, self._plan.oracle, title, self._rng(comparison, title))
+            if self._missing(prop) is not None or other.absence(prop) is not None:
+                continue
+            for compared in self._comparisons(prop) if self._end.more_time() else ():
+                comparison = Comparison(prop, compared.mode, self._kernel, other)
+                yield agree(comparison, generator(self._seed, comparison, name), (self._plan.oracle, name))
 
     def results(self, prove: Prove | None = None) -> Iterator[Result]:
         """Every result, as it comes; those of the bulk engine when its chunks are done.
@@ -99,12 +96,12 @@ class Judge:
         command's time limit ends it, what is known is given before that is raised again.
         """
         try:
-            yield from self._results(prove)
+            yield from self._all(prove)
         except TimeLimitReached:
             yield from map(self._bulk_result, self._bulks)
             raise
 
-    def _results(self, prove: Prove | None) -> Iterator[Result]:
+    def _all(self, prove: Prove | None) -> Iterator[Result]:
         there: list[Property] = []
         for prop in self._properties():
             missing = self._missing(prop)
@@ -118,7 +115,7 @@ class Judge:
         if self._engines != (PROVE,):
             yield from self._sampled(there, self._end.part(DUE if proving else 1 - LAST))
         if prove is not None and proving:
-            left_alone = self._hung | self._lacking.keys()
+            left_alone = self._results.hung | self._lacking.keys()
             names = [prop.name for prop in there if prop.name not in left_alone]
             yield from prove(names, self._end if self._engines == (PROVE,) else self._end.part(PROOFS))
         yield from self._rest()
@@ -133,7 +130,9 @@ class Judge:
                 yield from self._guarded(prop.name, self._by_every_engine(comparisons, due))
             elif prop.name in self._begun:
                 engines = [name for name in self._engines if name not in ("bulk", PROVE)]
-                yield from (self._skipped(comparisons[0], engine, self._ended, "-") for engine in engines)
+                yield from (
+                    self._results.skipped(comparisons[0], engine, self._ended, "-") for engine in engines
+                )
             else:
                 yield Result(prop.name, self._plan.oracle, "-", "-", Verdict.MISS, reason=self._ended)
 
@@ -168,12 +167,12 @@ class Judge:
         for comparison in comparisons if "bulk" in self._engines else ():
             if not self._end.more_time():
                 if comparison.property.name in self._begun:
-                    yield self._skipped(comparison, "bulk", self._ended)
+                    yield self._results.skipped(comparison, "bulk", self._ended)
             elif self._hangs(comparison):
-                yield self._skipped(comparison, "bulk", "kernel code hung already")
+                yield self._results.skipped(comparison, "bulk", "kernel code hung already")
             else:
                 self._begun.add(comparison.property.name)
-                work = Chunking(comparison, self._rng(comparison, "bulk"))
+                work = Chunking(comparison, generator(self._seed, comparison, "bulk"))
                 work.begin()
                 yield from self._keep(work)
 
@@ -182,21 +181,19 @@ class Judge:
         if work.found is None:
             self._bulks.append(work)
         else:
-            self._note_hang(work.comparison, work.found)
+            self._results.note_hang(work.comparison, work.found)
             yield self._bulk_result(work)
 
     def _missing(self, prop: Property) -> Result | None:
         """Why the property cannot be compared on this kernel in these modes, None if it can."""
-        reason, verdict = prop.absent(self._profile), Verdict.SKIP
-        if prop.name not in self._oracle.entries and not reason and self._oracle.why_not.get(prop.name):
-            reason = self._oracle.why_not[prop.name]
-        elif prop.name not in self._oracle.entries and not reason:
-            verdict, reason = Verdict.MISS, "the model expects it, but the source has no such function"
-        elif prop.name in self._oracle.entries and not self._comparisons(prop):
-            reason = f"makes sense only in the modes {', '.join(prop.modes)}"
-        elif prop.name in self._oracle.entries:
+        absence = self._kernel.absence(prop)
+        if absence is not None:
+            absence = self._model.absence(prop) or absence
+        elif not self._comparisons(prop):
+            absence = Absence(Verdict.SKIP, f"makes sense only in the modes {', '.join(prop.modes)}")
+        if absence is None:
             return None
-        return Result(prop.name, self._plan.oracle, "-", "-", verdict, reason=reason)
+        return Result(prop.name, self._plan.oracle, "-", "-", absence.verdict, reason=absence.reason)
 
     def _by_every_engine(self, comparisons: list[Comparison], due: Deadline) -> Iterator[Result]:
         """A property's due. Once kernel code hung it is left alone, since each try takes as long again."""
@@ -205,7 +202,7 @@ class Judge:
         for comparison in comparisons:
             if self._hangs(comparison):
                 for engine in {"exhaustive", FINGERPRINT} & set(self._engines):
-                    yield self._skipped(comparison, engine, "kernel code hung already")
+                    yield self._results.skipped(comparison, engine, "kernel code hung already")
                 continue
             for work in [each for each in self._bulks if each.comparison is comparison]:
                 if due.more_time():
@@ -224,16 +221,16 @@ class Judge:
     def _remember(self, comparisons: list[Comparison]) -> Iterator[Result]:
         """Whether the kernel answers the published inputs as the one that was blessed."""
         prop = comparisons[0].property
-        if self._semantics is None:
+        if self._blessed is None:
             reason = "no kernel of this series was blessed"
             yield Result(prop.name, self._plan.oracle, FINGERPRINT, "-", Verdict.SKIP, reason=reason)
             return
         cases = inputs(prop)
         for comparison in comparisons:
             start = time.monotonic()
-            found = remember(comparison, cases, self._semantics)
+            found = remember(comparison, cases, self._blessed)
             if found.difference is not None:
-                yield self._result(
+                yield self._results.of(
                     comparison, FINGERPRINT, found.cases, start, found.difference, at=found.reason
                 )
                 continue
@@ -242,12 +239,8 @@ class Judge:
                 name, self._plan.oracle, FINGERPRINT, mode, found.verdict, found.cases, spent, found.reason
             )
 
-    def _note_hang(self, comparison: Comparison, found: Difference | None) -> None:
-        if found is not None and found.hung:
-            self._hung.add(comparison.property.name)
-
     def _hangs(self, comparison: Comparison) -> bool:
-        return comparison.property.name in self._hung or comparison.property.name in self._lacking
+        return comparison.property.name in self._results.hung or comparison.property.name in self._lacking
 
     def _properties(self) -> list[Property]:
         return chosen(self._plan.only)
@@ -258,26 +251,21 @@ class Judge:
         wanted = [name for name in prop.modes if not self._plan.modes or name in self._plan.modes]
         if not wanted and prop.modes == ANY_MODE:
             wanted = [ANY_MODE[0]]  # reads no mask: the mode asked for is as good as any
-        made = [Comparison(prop, MODES[name], self._profile, self._oracle) for name in wanted]
+        made = [Comparison(prop, MODES[name], self._kernel, self._model) for name in wanted]
         return self._compared.setdefault(prop.name, made)
-
-    def _rng(self, comparison: Comparison, engine: str) -> np.random.Generator:
-        """A generator of its own for each use, so that a part of a run can be done again alone."""
-        place = f"{comparison.property.name}/{comparison.mode.name}/{engine}".encode()
-        return np.random.default_rng([self._seed, *place])
 
     def _one_case(self, comparison: Comparison) -> Result:
         """The case given; raises ConformanceError if the function must not be called with it."""
         for column, value in zip(comparison.property.takes, self._plan.case, strict=True):
-            if not column.admits(comparison.kernel, value):
-                listed = column.choices(comparison.kernel)
+            if not column.admits(comparison.semantics, value):
+                listed = column.choices(comparison.semantics)
                 allowed = f"one of {', '.join(map(hex, listed))}" if listed else f"{column.width} bits"
                 raise ConformanceError(
                     f"{comparison.property.name}: {column.name} cannot be {value:#x}; give {allowed}."
                 )
         start = time.monotonic()
         found = comparison.compare_once(self._plan.case)
-        return self._result(comparison, "case", 1, start, found, at="the case given")
+        return self._results.of(comparison, "case", 1, start, found, at="the case given")
 
     def _fuzz(self, comparisons: list[Comparison], due: Deadline) -> Result:
         start = time.monotonic()
@@ -294,25 +282,31 @@ class Judge:
         )
         cases = sum(comparison.cases for comparison in comparisons) - before
         if found is None:
-            return self._passed(comparisons[0], "fuzz", "-", cases, start)
+            return self._results.passed(comparisons[0], "fuzz", "-", cases, start)
         comparison, difference = found
-        return self._result(comparison, "fuzz", cases, start, difference, at=f"after {cases} cases, shrunk")
+        return self._results.of(
+            comparison, "fuzz", cases, start, difference, at=f"after {cases} cases, shrunk"
+        )
 
     def _explore(self, comparison: Comparison) -> Result | Exhausting:
         """The exhaustive engine's result where the space is small or hopeless, else what is left to do."""
         start, before = time.monotonic(), comparison.cases
         if comparison.property.scalar:
-            return self._skipped(comparison, "exhaustive", "a tree of tables has too many combinations")
-        rng = self._rng(comparison, "exhaustive")
+            return self._results.skipped(
+                comparison, "exhaustive", "a tree of tables has too many combinations"
+            )
+        rng = generator(self._seed, comparison, "exhaustive")
         space = control_space(comparison, rng)
         if isinstance(space, Difference):
             cases = comparison.cases - before
-            return self._result(comparison, "exhaustive", cases, start, space, at=f"among {cases}")
+            return self._results.of(comparison, "exhaustive", cases, start, space, at=f"among {cases}")
         work = Exhausting(comparison, space, rng)
         if space.size <= AT_ONCE:
             return self._exhaust(work, self._end)
         if space.size > MOST:
-            return self._skipped(comparison, "exhaustive", "too many combinations of the bits that decide")
+            return self._results.skipped(
+                comparison, "exhaustive", "too many combinations of the bits that decide"
+            )
         return work
 
     def _exhaust(self, work: Exhausting, until: Deadline) -> Result:
@@ -321,12 +315,14 @@ class Judge:
         done = exhaust(comparison, work.space, work.rng, more_time=until.more_time)
         cases = comparison.cases - before
         if isinstance(done, Difference):
-            return self._result(comparison, "exhaustive", cases, start, done, at=f"among {cases}")
+            return self._results.of(comparison, "exhaustive", cases, start, done, at=f"among {cases}")
         if not done:
-            return self._skipped(
+            return self._results.skipped(
                 comparison, "exhaustive", "the budget ended before all combinations were tried"
             )
-        return self._passed(comparison, "exhaustive", comparison.mode.name, cases, start, str(work.space))
+        return self._results.passed(
+            comparison, "exhaustive", comparison.mode.name, cases, start, str(work.space)
+        )
 
     def _spend(self) -> Iterator[Result]:
         """Further rounds of chunks, until the budget ends; what is found is given at once."""
@@ -346,60 +342,6 @@ class Judge:
             running = [each for each in running if each.found is None and not self._hangs(each.comparison)]
 
     def _bulk_result(self, each: Chunking) -> Result:
-        start = time.monotonic() - each.seconds
-        if each.found is None:
-            return self._passed(each.comparison, "bulk", each.comparison.mode.name, each.cases, start)
-        return self._result(each.comparison, "bulk", each.cases, start, each.found, at=f"among {each.cases}")
-
-    def _result(
-        self,
-        comparison: Comparison,
-        engine: str,
-        cases: int,
-        start: float,
-        found: Difference | None,
-        *,
-        at: str,
-    ) -> Result:
-        if found is None:
-            return self._passed(comparison, engine, comparison.mode.name, cases, start)
-        self._note_hang(comparison, found)
-        if engine != "case" and not self._crashed_before(comparison, found):
-            until = Deadline(max(self._end.part(SHRINKING).left, LEAST_SHRINKING))
-            found = smallest(comparison, found, self._rng(comparison, "smallest"), until.more_time)
-        told = counterexample(comparison, found, self._arguments, oracle=self._plan.oracle)
-        return Result(
-            comparison.property.name,
-            self._plan.oracle,
-            engine,
-            comparison.mode.name,
-            Verdict.FAIL,
-            cases,
-            time.monotonic() - start,
-            at,
-            told,
-        )
-
-    def _crashed_before(self, comparison: Comparison, found: Difference) -> bool:
-        """Whether kernel code crashed in this property already: to make each crash small takes too long."""
-        if found.crash is None:
-            return False
-        before = comparison.property.name in self._crashed
-        self._crashed.add(comparison.property.name)
-        return before
-
-    def _passed(
-        self, comparison: Comparison, engine: str, mode: str, cases: int, start: float, reason: str = ""
-    ) -> Result:
-        name = comparison.property.name
-        seconds = time.monotonic() - start
-        if cases == 0:
-            return Result(
-                name, self._plan.oracle, engine, mode, Verdict.ERROR, 0, seconds, "nothing was compared"
-            )
-        return Result(name, self._plan.oracle, engine, mode, Verdict.PASS, cases, seconds, reason)
-
-    def _skipped(self, comparison: Comparison, engine: str, reason: str, mode: str = "") -> Result:
-        """That an engine did not compare a property in a mode, by default that of the comparison."""
-        name, mode = comparison.property.name, mode or comparison.mode.name
-        return Result(name, self._plan.oracle, engine, mode, Verdict.SKIP, reason=reason)
+        comparison, start = each.comparison, time.monotonic() - each.seconds
+        at = f"among {each.cases}"
+        return self._results.of(comparison, "bulk", each.cases, start, each.found, at=at)

@@ -12,12 +12,13 @@ import numpy as np
 
 from conformance.differential.columns import Column
 from conformance.differential.legality.needs import Callers
+from conformance.differential.outputs import Output
+from conformance.errors import ConformanceError
 from conformance.kernels.substitutions import Substitution
 from conformance.model.changes import Change
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile
 from conformance.model.semantics import Semantics
-from conformance.model.spte.spte_update import Update
 from conformance.model.words import Truth, Word, word
 
 __all__ = ["ANY_MODE", "PROPERTIES", "TDP_MODES", "Property", "declare"]
@@ -34,11 +35,10 @@ _W = TypeVar("_W")
 class Property:
     """What is compared under one name.
 
-    ``takes`` are the input columns, ``gives`` the names of the observed words; ``truths`` those of them
-    that are decisions rather than data, ``sptes`` those that are SPTEs.
-    ``answer`` is the model's side: the kernel and the columns in
-    order to one Word or Truth, a tuple of them, or an Update. ``events`` are what may happen besides
-    (``"WARN function"``, ``"BUG function"``, ``"call function"``), at most seven.
+    ``takes`` are the input columns, ``gives`` the outputs. ``answer`` is the model's side: it takes a
+    Semantics and the columns in order, and returns one Word or Truth an output, a tuple if there are
+    several. ``events`` are what may happen besides (``"WARN function"``, ``"BUG function"``,
+    ``"call function"``), at most seven.
 
     ``callers`` is what the kernel's own callers guarantee about the inputs: engines try others too, but a
     counterexample that they can give is shown before one that they cannot.
@@ -51,9 +51,7 @@ class Property:
     group: str
     summary: str
     takes: tuple[Column, ...]
-    gives: tuple[str, ...]
-    truths: tuple[str, ...]
-    sptes: tuple[str, ...]
+    gives: tuple[Output, ...]
     answer: Callable[..., Any]
     events: tuple[str, ...]
     modes: tuple[str, ...]
@@ -94,13 +92,13 @@ class Property:
         """
         k.events.clear()
         answer = self.answer(k, *columns)
-        if isinstance(answer, Update):
-            values = [answer.value, answer.memory, answer.accesses, answer.pfn_accessed, answer.pfn_dirty]
-            values = values[: len(self.gives)]
-        elif isinstance(answer, (tuple, list)):
-            values = list(answer)
-        else:
-            values = [answer]
+        values = answer if isinstance(answer, tuple) else (answer,)
+        if len(values) != len(self.gives):
+            names = ", ".join(output.name for output in self.gives)
+            raise ConformanceError(
+                f"{self.name}: the model answers {_words(len(values))}, and the property gives "
+                f"{_words(len(self.gives))} ({names}). Its declaration and the model must agree."
+            )
         happened: Word = 0
         for event, truth in k.events:
             if event not in self.events:
@@ -108,6 +106,10 @@ class Property:
             if truth is not False:
                 happened = happened + (_as_word(truth) << (8 * self.events.index(event)))
         return [*(_as_word(value) for value in values), happened]
+
+
+def _words(count: int) -> str:
+    return "1 word" if count == 1 else f"{count} words"
 
 
 def _as_word(value: Any) -> Word:
@@ -132,9 +134,7 @@ def declare(
     group: str,
     takes: Sequence[Column],
     *,
-    gives: Sequence[str] = ("value",),
-    truths: Sequence[str] | None = None,
-    sptes: Sequence[str] = (),
+    gives: Sequence[Output],
     answer: Callable[..., Any] | None = None,
     events: Sequence[str] = (),
     modes: Sequence[str] = tuple(MODES),
@@ -146,8 +146,7 @@ def declare(
 ) -> Property:
     """Declare a property: name and summary come from the model's ``function`` and its docstring.
 
-    ``answer`` adapts the function to columns where its arguments are no plain words. By default
-    everything it gives is data if it returns a Word, a decision if a Truth.
+    ``answer`` adapts the function where its arguments or its result are not the columns and the outputs.
     """
     name = function.__name__
     if name in PROPERTIES:
@@ -155,16 +154,12 @@ def declare(
     if not mutants:
         raise ValueError(f"{name}: a check that nobody has seen fail proves nothing; plant a mutant")
     doc = inspect.getdoc(function) or ""
-    if truths is None:
-        truths = gives if inspect.signature(function).return_annotation == "Truth" else ()
     made = Property(
         name=name,
         group=group,
         summary=doc.split("\n\n")[0].replace("\n", " "),
         takes=tuple(takes),
         gives=tuple(gives),
-        truths=tuple(truths),
-        sptes=tuple(sptes),
         answer=answer or function,
         events=tuple(events),
         modes=tuple(modes),

@@ -23,12 +23,13 @@ from conformance.differential.engines.fingerprint import sentence
 from conformance.differential.engines.prove import left_out, require
 from conformance.differential.fingerprints import blessed
 from conformance.differential.judging_kernel import Judge
-from conformance.differential.places import places
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
 from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.selection import check_names, check_wanted, chosen
 from conformance.differential.shipped import MachineCode, Unreached, build, of_module
+from conformance.differential.sides import ModelSide, OracleSide
+from conformance.differential.source_places import source_places
 from conformance.differential.unjudged import once
 from conformance.differential.verdict import PROVE, Counterexample, KernelReport, Report, Result, Verdict
 from conformance.errors import ConformanceError
@@ -185,22 +186,29 @@ def _judged(
             oracle: FunctionOracle = opened.enter_context(
                 ShimOracle(shim) if binary is None else BinaryOracle(binary.image)
             )
-            semantics = blessed(kernel.series)
-            judge = Judge(plan, profile_of(kernel.release), oracle, arguments, seed, semantics=semantics)
+            fingerprints, profile = blessed(kernel.series), profile_of(kernel.release)
+            asked = OracleSide(
+                oracle,
+                profile,
+                "kernel" if binary is None else "module",
+                source=kernel.root / "src",
+            )
+            judge = Judge(plan, asked, ModelSide(profile), arguments, seed, blessed=fingerprints)
             progress(f"{kernel.title}: comparing")
             prove = partial(_proofs, kernel, shim, binary, plan, arguments) if PROVE in plan.engines else None
             results = [judge.results(prove)]
             if binary is not None and not plan.case:
-                results.insert(0, judge.agreement(opened.enter_context(ShimOracle(shim)), "shim"))
+                other = OracleSide(opened.enter_context(ShimOracle(shim)), profile)
+                results.insert(0, judge.agreement(other, "shim"))
             for result in chain(*results):
                 report.results.append(result)
                 if advance is not None:
                     advance(result)
             report.results[:] = once(report.results, "properties")
-            report.disagreement = disagreement(report, plan.oracle, "shim")
-            report.semantics = sentence(report.results, semantics)
+            report.disagreement = disagreement(report, (plan.oracle, "shim"))
+            report.semantics = sentence(report.results, fingerprints)
             failed = (one.property for one in report.results if one.verdict is Verdict.FAIL)
-            report.places = places(kernel.root / "src", failed)
+            report.places = source_places(kernel.root / "src", failed)
     except KernelDied as died:
         crash = f"{died.how}, before any function was asked"
         again = shlex.join(["conformance", "run", *arguments])
@@ -224,11 +232,12 @@ def _proofs(
 ) -> Iterator[Result]:
     """The results of the prove engine, of the machine code that is asked, made until the deadline."""
     # Here and not above: z3 is an extra.
-    from conformance.differential.proving.run_proofs import binary_witness, shim_witness
-    from conformance.differential.proving.working import prove_all
+    from conformance.differential.proving.proof_workers import prove_all
+    from conformance.differential.proving.side_specs import Pair, binary_spec, model_spec, shim_spec
 
-    witness = shim_witness(kernel, shim) if binary is None else binary_witness(kernel, binary.image)
-    yield from prove_all([witness], names, plan.timeout, plan.jobs, arguments, plan.modes, deadline)
+    code = shim_spec(kernel, shim) if binary is None else binary_spec(kernel, binary.image)
+    pair = Pair(code, model_spec(code.profile))
+    yield from prove_all(pair, names, plan.timeout, plan.jobs, arguments, plan.modes, deadline)
 
 
 def _judge_at_once(
@@ -289,4 +298,5 @@ def listing(selector: str | None, progress: Progress) -> Listing:
 
 def _info(prop: Property, absent: str) -> PropertyInfo:
     takes = tuple(column.name for column in prop.takes)
-    return PropertyInfo(prop.name, prop.group, prop.summary, takes, prop.gives, prop.modes, absent)
+    gives = tuple(output.name for output in prop.gives)
+    return PropertyInfo(prop.name, prop.group, prop.summary, takes, gives, prop.modes, absent)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from conformance.differential.columns import SpteColumn
 from conformance.differential.comparison import ILLEGAL, LOUD, QUIET, Comparison, Difference
-from conformance.differential.engines.bulk import draw
 from conformance.differential.inputs import admitted
 from conformance.differential.property import Property
 from conformance.differential.rules import broken
@@ -69,7 +68,7 @@ def _better(
     for at in range(ROUNDS):
         if at and not more_time():
             break
-        batch = mended(comparison.property, comparison.kernel, _candidates(comparison, case, rng, n, at))
+        batch = mended(comparison.property, comparison.semantics, _candidates(comparison, case, rng, n, at))
         tried += batch.shape[1]
         if not batch.shape[1]:
             continue
@@ -77,7 +76,7 @@ def _better(
         best = int(ranks.min())
         if best <= min(rank, LOUD):
             case, rank = (
-                _most_telling(comparison, case if best == rank else None, batch[:, ranks == best]),
+                _clearest(comparison, case if best == rank else None, batch[:, ranks == best]),
                 best,
             )
         if rank == QUIET and at >= LEAST:
@@ -85,7 +84,7 @@ def _better(
     return case, rank, tried
 
 
-def _most_telling(comparison: Comparison, case: tuple[int, ...] | None, batch: Words) -> tuple[int, ...]:
+def _clearest(comparison: Comparison, case: tuple[int, ...] | None, batch: Words) -> tuple[int, ...]:
     """The case whose difference breaks the most telling rule: ``case``, or one of some of a batch."""
     shown = sorted((tuple(column) for column in batch.T.tolist()), key=_size)
     others = shown[:: max(len(shown) // SOME, 1)]
@@ -100,7 +99,7 @@ def _candidates(
     comparison: Comparison, case: tuple[int, ...], rng: np.random.Generator, n: int, at: int
 ) -> Words:
     """Cases to be made legal: first those that differ little from ``case``, then others."""
-    batch = draw(comparison, rng, n)
+    batch = comparison.draw(rng, n)
     if at == 0:
         near = [case, *_steps(comparison, case)]
         return np.array(near, np.uint64).T.copy()
@@ -136,7 +135,7 @@ def shrink(comparison: Comparison, found: Difference, more_time: MoreTime = lamb
     while more_time():
         steps = [case for case in _steps(comparison, best.case) if case not in seen]
         if steps and rank < ILLEGAL:
-            batch = mended(comparison.property, comparison.kernel, np.array(steps, np.uint64).T.copy())
+            batch = mended(comparison.property, comparison.semantics, np.array(steps, np.uint64).T.copy())
             others = {tuple(case) for case in batch.T.tolist()} - seen - {*steps}
             steps += [case for case in others if _size(case) < _size(best.case)]
         if not steps:
@@ -172,7 +171,7 @@ def _presence(k: Semantics, spte: int) -> bool:
 
 def _steps(comparison: Comparison, case: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Every case one step smaller that the function may be called with."""
-    k = comparison.kernel
+    k = comparison.semantics
     steps: list[tuple[int, ...]] = []
     for at, (column, word) in enumerate(zip(comparison.property.takes, case, strict=True)):
         choices = column.choices(k)

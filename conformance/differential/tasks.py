@@ -11,7 +11,7 @@ import numpy as np
 
 from conformance.differential.comparison import Comparison, Difference
 from conformance.differential.engines import Space, bulk
-from conformance.differential.engines.bulk import VARIED, draw
+from conformance.differential.engines.bulk import VARIED
 from conformance.differential.shrinking import mended
 
 __all__ = ["Chunking", "Exhausting"]
@@ -45,8 +45,8 @@ class Chunking:
         """Compare a few cases: first such as callers can give, then others."""
         start, before = time.monotonic(), self.comparison.cases
         n = min(FIRST // (64 if self.comparison.property.scalar else 1), self.comparison.capacity)
-        drawn = draw(self.comparison, self._rng, n)
-        legal = mended(self.comparison.property, self.comparison.kernel, drawn)
+        drawn = self.comparison.draw(self._rng, n)
+        legal = mended(self.comparison.property, self.comparison.semantics, drawn)
         self.found = self.comparison.compare(legal) if legal.shape[1] else None
         self.found = self.found or self.comparison.compare(drawn)
         self.cases += self.comparison.cases - before

@@ -10,6 +10,7 @@ from pathlib import Path
 from conformance.differential.judging_kernel import Judge
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property_plan import PropertyPlan
+from conformance.differential.sides import ModelSide, OracleSide
 from conformance.differential.unjudged import unjudged
 from conformance.differential.verdict import Result, Verdict
 from conformance.errors import ConformanceError
@@ -46,7 +47,7 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class _Side:
+class _Compared:
     """A kernel and the profile of the model that it is compared with."""
 
     kernel: Kernel
@@ -83,13 +84,13 @@ def judge(missing: Missing) -> list[Result]:
         path = cache.root / "history" / f"{kernel.series}-without-{fix.commit}-{revert.by}.patch"
         with cache.writing():
             patch = write_patch(kernel, revert.substitutions, path)
-        reverted = _Side(open_kernel(revert.kernel, (patch,)), profile_of(kernel.release), (patch,))
+        reverted = _Compared(open_kernel(revert.kernel, (patch,)), profile_of(kernel.release), (patch,))
         noticed = _noticed(missing, _compare(reverted, missing))
         if revert.exact:
             profile = reverted.profile.without(fix.change)
-            second = _agrees(missing, _compare(_Side(reverted.kernel, profile, (patch,)), missing))
+            second = _agrees(missing, _compare(_Compared(reverted.kernel, profile, (patch,)), missing))
         else:
-            second = _controlled(missing, _compare(_Side(kernel, reverted.profile, ()), missing))
+            second = _controlled(missing, _compare(_Compared(kernel, reverted.profile, ()), missing))
     except Lacking as lacking:
         spent = time.monotonic() - start
         return [unjudged(_result(missing, NOTICED, Verdict.ERROR, 0, spent, ""), lacking)]
@@ -125,13 +126,13 @@ def _controlled(missing: Missing, found: Result) -> list[Result]:
     return [_about_fix(missing, NOTICED, found, Verdict.ERROR, reason)]
 
 
-def _compare(side: _Side, missing: Missing) -> Result:
+def _compare(side: _Compared, missing: Missing) -> Result:
     """A FAIL with the first difference found by what must notice, or a PASS with the number of cases."""
     by_property = missing.revert.by in PROPERTIES
     return _by_property(side, missing) if by_property else _by_story(side, missing.revert)
 
 
-def _by_property(side: _Side, missing: Missing) -> Result:
+def _by_property(side: _Compared, missing: Missing) -> Result:
     name, mode = missing.revert.by, missing.revert.mode
     plan = PropertyPlan(
         kernels=(side.kernel.selector,),
@@ -146,7 +147,8 @@ def _by_property(side: _Side, missing: Missing) -> Result:
     library = build_shim(side.kernel, Cache(), lambda line: None)
     start, cases = time.monotonic(), 0
     with ShimOracle(library) as oracle:
-        for result in Judge(plan, side.profile, oracle, side.arguments, missing.seed).results():
+        kernel, model = OracleSide(oracle, side.profile), ModelSide(side.profile)
+        for result in Judge(plan, kernel, model, side.arguments, missing.seed).results():
             cases += result.cases
             if result.verdict in (Verdict.FAIL, Verdict.ERROR, Verdict.MISS):
                 return result
@@ -156,7 +158,7 @@ def _by_property(side: _Side, missing: Missing) -> Result:
     return Result(name, "shim", "-", mode, Verdict.PASS, cases, spent)
 
 
-def _by_story(side: _Side, revert: Revert) -> Result:
+def _by_story(side: _Compared, revert: Revert) -> Result:
     script = EXTRA_STORIES[revert.by] if revert.by in EXTRA_STORIES else STORIES[revert.by].script
     library = build_kvm(side.kernel, Cache(), lambda line: None)
     arena = KvmArena(library, side.profile, MODES[revert.mode])
@@ -170,7 +172,7 @@ def _by_story(side: _Side, revert: Revert) -> Result:
     return Result(revert.by, "kvm", ENGINE, revert.mode, Verdict.FAIL, steps, spent, place, shown)
 
 
-def _again(side: _Side, revert: Revert) -> str:
+def _again(side: _Compared, revert: Revert) -> str:
     """The command that plays the story again; a story for one fix is played by ``history`` only."""
     if revert.by in EXTRA_STORIES:
         return f"conformance history --kernel {side.kernel.selector} --only {revert.by}"

@@ -11,24 +11,24 @@ import itertools
 import math
 import shlex
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.differential.columns import SpteColumn
-from conformance.differential.comparison import Difference
-from conformance.differential.duel import Duel, moved_bits
+from conformance.differential.comparison import Comparison, Difference
+from conformance.differential.counterexamples import counterexample
 from conformance.differential.engines import bulk, control_space, exhaust
-from conformance.differential.engines.bulk import draw
 from conformance.differential.engines.prove import left_out
+from conformance.differential.outputs import Writes
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import TDP_MODES, Property
 from conformance.differential.selection import chosen
 from conformance.differential.shrinking import smallest
+from conformance.differential.sides import OracleSide, why_incomparable
 from conformance.differential.verdict import Counterexample, Verdict, case_text
 from conformance.kernels import Cache, Kernel
 from conformance.model.layout import Layout
@@ -93,9 +93,9 @@ def explore(
     progress(f"{after.title}: comparing with {before.title}")
     with ShimOracle(libraries[0]) as first, ShimOracle(libraries[1]) as second:
         scene = _Scene(before, after, (first, second), [functions_of(library) for library in libraries])
-        duels, why = scene.duels(wanted)
+        comparisons, why = scene.comparisons(wanted)
         concerned = [
-            seen for seen in _run(scene, duels, set(changed), wanted) if seen.executed & set(changed)
+            seen for seen in _run(scene, comparisons, set(changed), wanted) if seen.executed & set(changed)
         ]
         if wanted.case or wanted.modes:
             return concerned, why
@@ -108,7 +108,7 @@ def explore(
 
 
 class _Scene:
-    """Two kernels' shims, side by side."""
+    """Two kernels' shims as the sides of comparisons."""
 
     def __init__(
         self,
@@ -121,51 +121,57 @@ class _Scene:
         self._profiles = profile_of(before.release), profile_of(after.release)
         self._oracles = oracles
         self._names = names
+        self._before, self._after = (
+            OracleSide(oracle, profile, title, compiled=partial(self._layout, n))
+            for n, (oracle, profile, title) in enumerate(
+                zip(oracles, self._profiles, ("before", "after"), strict=True)
+            )
+        )
 
-    def duels(self, wanted: ReviewPlan) -> tuple[dict[str, list[Duel]], str]:
+    def comparisons(self, wanted: ReviewPlan) -> tuple[dict[str, list[Comparison]], str]:
         """What can be compared on both, by property; and why some cannot."""
-        found: dict[str, list[Duel]] = {}
-        moved = moved_bits(*self._profiles)
-        apart: list[str] = []
+        found: dict[str, list[Comparison]] = {}
+        why = ""
         for prop in chosen(wanted.only):
-            if not all(prop.name in oracle.entries for oracle in self._oracles):
+            if not self.has(prop.name):
                 continue
-            if moved and any(isinstance(column, SpteColumn) for column in prop.takes):
-                apart.append(prop.name)
+            if apart := why_incomparable(prop, *self._profiles):
+                why = apart
                 continue
-            found[prop.name] = list(self._modes(prop, wanted.modes))
-        asked = PROPERTIES[succession.OLD] in chosen(wanted.only)
-        if asked and succession.applies(self._oracles) and not moved:
+            found[prop.name] = [
+                self._comparison(prop, mode)
+                for mode in prop.modes
+                if not wanted.modes or mode in wanted.modes
+            ]
+        old = PROPERTIES[succession.OLD]
+        succeeds = old in chosen(wanted.only) and succession.applies(self._before, self._after)
+        if succeeds and not why_incomparable(old, *self._profiles):
+            check = succession.PermissionCheck(self._after)
             found[succession.OLD] = [
-                succession.PermissionCheck(MODES[mode], self._profiles, self._oracles)
+                Comparison(old, MODES[mode], self._before, check, review=True)
                 for mode in TDP_MODES
                 if not wanted.modes or mode in wanted.modes
             ]
-        bits = ", ".join(moved)
-        why = f"a word is not the same SPTE to both kernels, for {bits} moved" if apart else ""
         return found, why
 
-    def _modes(self, prop: Property, modes: tuple[str, ...]) -> Iterator[Duel]:
-        for mode in prop.modes:
-            if not modes or mode in modes:
-                yield Duel(prop, MODES[mode], self._profiles, self._oracles)
+    def _comparison(self, prop: Property, mode: str) -> Comparison:
+        return Comparison(prop, MODES[mode], self._before, self._after, review=True)
 
-    @cached_property
-    def layouts(self) -> tuple[Layout, Layout]:
-        """Where the bits of SPTEs lie in either kernel, as it is compiled."""
-        before, after = self._profiles
-        return layout_of(self._kernels[0], before), layout_of(self._kernels[1], after)
+    def _layout(self, which: int) -> Layout:
+        """Where the bits of SPTEs lie in the kernel before (0) or after, as it is compiled."""
+        return layout_of(self._kernels[which], self._profiles[which])
 
     def has(self, name: str) -> bool:
         """Whether both kernels have the property itself."""
-        return all(name in oracle.entries for oracle in self._oracles)
+        sides = (self._before, self._after)
+        return all(side.absence(PROPERTIES[name]) is None for side in sides)
 
     def executed_by(self, prop: Property, mode: str, found: Counterexample) -> set[str]:
         """What a difference executes on either kernel; nothing if its host is none of a mode."""
         if mode not in MODES:
             return set()
         self.covered()
-        Duel(prop, MODES[mode], self._profiles, self._oracles).compare_once(tuple(found.inputs.values()))
+        self._comparison(prop, mode).compare_once(tuple(found.inputs.values()))
         return self.covered()
 
     def covered(self) -> set[str]:
@@ -178,25 +184,27 @@ class _Scene:
         }
 
 
-def _run(scene: _Scene, duels: dict[str, list[Duel]], changed: set[str], wanted: ReviewPlan) -> list[Seen]:
+def _run(
+    scene: _Scene, comparisons: dict[str, list[Comparison]], changed: set[str], wanted: ReviewPlan
+) -> list[Seen]:
     """Every property once, then those that execute what changed until the budget ends."""
-    found = {name: Seen(name) for name in duels}
+    found = {name: Seen(name) for name in comparisons}
     end = time.monotonic() + wanted.budget
-    for name, each in duels.items():
-        for duel in each:
-            _see(scene, duel, found[name], wanted, partial(_first, wanted=wanted))
-    concerned = [name for name in duels if found[name].executed & changed and not wanted.case]
+    for name, each in comparisons.items():
+        for comparison in each:
+            _see(scene, comparison, found[name], wanted, partial(_first, wanted=wanted))
+    concerned = [name for name in comparisons if found[name].executed & changed and not wanted.case]
     for name in concerned:
-        spaces = [space for duel in duels[name] if (space := _inputs(duel)) is not None]
-        if len(spaces) == len(duels[name]):
-            for duel, space in zip(duels[name], spaces, strict=True):
-                _see(scene, duel, found[name], wanted, partial(_every, inputs=space))
+        spaces = [space for comparison in comparisons[name] if (space := _inputs(comparison)) is not None]
+        if len(spaces) == len(comparisons[name]):
+            for comparison, space in zip(comparisons[name], spaces, strict=True):
+                _see(scene, comparison, found[name], wanted, partial(_every, inputs=space))
             found[name].proved = not wanted.modes and found[name].difference is None
     for thorough in (_exhaustive, _chunk, *[_chunk] * (CHUNKS - 1)):
         for name in concerned:
-            for duel in duels[name]:
+            for comparison in comparisons[name]:
                 if found[name].difference is None and time.monotonic() < end:
-                    _see(scene, duel, found[name], wanted, partial(thorough, seed=wanted.seed))
+                    _see(scene, comparison, found[name], wanted, partial(thorough, seed=wanted.seed))
     return list(found.values())
 
 
@@ -212,8 +220,8 @@ def _prove(
     What a refutation executes is held responsible for it, as for any difference.
     """
     # Here and not above: z3 is an extra.
-    from conformance.differential.proving.run_proofs import shim_witness
-    from conformance.differential.proving.working import prove_all
+    from conformance.differential.proving.proof_workers import prove_all
+    from conformance.differential.proving.side_specs import Pair, shim_spec
 
     own = {name for function in changed for name in property_of(function)}
     alike = {
@@ -221,9 +229,9 @@ def _prove(
         for seen in sorted(concerned, key=lambda seen: seen.name not in own)
         if seen.difference is None and not seen.proved and scene.has(seen.name)
     }
-    witnesses = [shim_witness(kernel, library) for kernel, library in kernels]
+    left, right = (shim_spec(kernel, library, kernel.title) for kernel, library in kernels)
     end = time.monotonic() + PROVING
-    for result in prove_all(witnesses, [*alike], PROVING, 2, wanted.arguments):
+    for result in prove_all(Pair(left, right, review=True), [*alike], PROVING, 2, wanted.arguments):
         seen = alike[result.property]
         seen.proved = result.verdict is Verdict.PASS
         if result.counterexample is not None:
@@ -235,87 +243,97 @@ def _prove(
 
 
 def _see(
-    scene: _Scene, duel: Duel, seen: Seen, wanted: ReviewPlan, how: Callable[[Duel], Difference | None]
+    scene: _Scene,
+    comparison: Comparison,
+    seen: Seen,
+    wanted: ReviewPlan,
+    how: Callable[[Comparison], Difference | None],
 ) -> None:
     """Compare somehow, and note what ran and what came of it. Only the first difference is kept."""
     if seen.difference is not None:
         return
     scene.covered()
-    cases = duel.cases
-    difference = how(duel)
-    seen.cases += duel.cases - cases
+    cases = comparison.cases
+    difference = how(comparison)
+    seen.cases += comparison.cases - cases
     seen.executed |= scene.covered()
     if difference is None:
         return
     # A case that was asked for is shown as it is.
-    shown = difference if wanted.case else _smallest(duel, difference, wanted.seed)
+    shown = difference if wanted.case else _smallest(comparison, difference, wanted.seed)
     scene.covered()
-    duel.compare_once(shown.case)
+    comparison.compare_once(shown.case)
     seen.blamed = scene.covered()
-    seen.difference = duel.tell(shown, _again(duel, shown, wanted), scene.layouts)
+    seen.difference = counterexample(comparison, shown, _again(comparison, shown, wanted))
 
 
-def _smallest(duel: Duel, found: Difference, seed: int) -> Difference:
+def _smallest(comparison: Comparison, found: Difference, seed: int) -> Difference:
     """A small case on which the two differ; if there is one, in more than how memory is accessed.
 
     That an SPTE was written plainly says less than what another CPU's write in between was lost by it.
     """
-    if "accesses" in duel.property.gives:
-        duel.overlooked = "accesses"
-        telling = duel.compare_once(found.case) or bulk(duel, _rng(duel, seed, "telling"))
-        shown = smallest(duel, telling, _rng(duel, seed, "smallest")) if telling else None
-        duel.overlooked = ""
-        if shown is not None and duel.property.legal(duel.kernel, shown.case):
-            return duel.compare_once(shown.case) or shown
-    return smallest(duel, found, _rng(duel, seed, "smallest"))
+    if any(isinstance(output, Writes) for output in comparison.property.gives):
+        rest = comparison.ignoring(Writes)
+        telling = rest.compare_once(found.case) or bulk(rest, _rng(rest, seed, "telling"))
+        shown = smallest(rest, telling, _rng(rest, seed, "smallest")) if telling else None
+        if shown is not None and comparison.property.legal(comparison.semantics, shown.case):
+            return comparison.compare_once(shown.case) or shown
+    return smallest(comparison, found, _rng(comparison, seed, "smallest"))
 
 
-def _again(duel: Duel, found: Difference, wanted: ReviewPlan) -> str:
-    place = ["--only", duel.property.name, "--mode", duel.mode.name, "--case", case_text(found.case)]
+def _again(comparison: Comparison, found: Difference, wanted: ReviewPlan) -> str:
+    place = [
+        "--only",
+        comparison.property.name,
+        "--mode",
+        comparison.mode.name,
+        "--case",
+        case_text(found.case),
+    ]
     return shlex.join(["conformance", "diff", *wanted.arguments, *place])
 
 
-def _rng(duel: Duel, seed: int, how: str) -> np.random.Generator:
-    return np.random.default_rng([seed, *f"{duel.property.name}/{duel.mode.name}/{how}".encode()])
+def _rng(comparison: Comparison, seed: int, how: str) -> np.random.Generator:
+    return np.random.default_rng([seed, *f"{comparison.property.name}/{comparison.mode.name}/{how}".encode()])
 
 
-def _first(duel: Duel, wanted: ReviewPlan) -> Difference | None:
+def _first(comparison: Comparison, wanted: ReviewPlan) -> Difference | None:
     """A few drawn cases, or the one given."""
     if wanted.case:
-        return duel.compare_once(wanted.case)
-    n = min(FIRST, duel.capacity) // (16 if duel.property.scalar else 1)
-    return duel.compare(draw(duel, _rng(duel, wanted.seed, "first"), n))
+        return comparison.compare_once(wanted.case)
+    n = min(FIRST, comparison.capacity) // (16 if comparison.property.scalar else 1)
+    return comparison.compare(comparison.draw(_rng(comparison, wanted.seed, "first"), n))
 
 
-def _chunk(duel: Duel, seed: int) -> Difference | None:
-    return bulk(duel, _rng(duel, seed + duel.cases, "bulk"))
+def _chunk(comparison: Comparison, seed: int) -> Difference | None:
+    return bulk(comparison, _rng(comparison, seed + comparison.cases, "bulk"))
 
 
-def _inputs(duel: Duel) -> Words | None:
+def _inputs(comparison: Comparison) -> Words | None:
     """Every input of a property that takes nothing but choices, as a batch; None if there are too many."""
-    listed = [column.choices(duel.kernel) for column in duel.property.takes]
+    listed = [column.choices(comparison.semantics) for column in comparison.property.takes]
     values = [one for one in listed if one is not None]
     if len(values) < len(listed) or math.prod(map(len, values)) > AT_ONCE:
         return None
     return np.array([*itertools.product(*values)], np.uint64).T.copy()
 
 
-def _every(duel: Duel, inputs: Words) -> Difference | None:
+def _every(comparison: Comparison, inputs: Words) -> Difference | None:
     """Every input there is."""
-    for start in range(0, inputs.shape[1], duel.capacity):
-        found = duel.compare(inputs[:, start : start + duel.capacity].copy())
+    for start in range(0, inputs.shape[1], comparison.capacity):
+        found = comparison.compare(inputs[:, start : start + comparison.capacity].copy())
         if found is not None:
             return found
     return None
 
 
-def _exhaustive(duel: Duel, seed: int) -> Difference | None:
+def _exhaustive(comparison: Comparison, seed: int) -> Difference | None:
     """Every combination of the bits that decide, if that is quickly done."""
-    if duel.property.scalar:
+    if comparison.property.scalar:
         return None
-    rng = _rng(duel, seed, "exhaustive")
-    space = control_space(duel, rng)
+    rng = _rng(comparison, seed, "exhaustive")
+    space = control_space(comparison, rng)
     if isinstance(space, Difference):
         return space
-    found = exhaust(duel, space, rng) if space.size <= AT_ONCE else None
+    found = exhaust(comparison, space, rng) if space.size <= AT_ONCE else None
     return found if isinstance(found, Difference) else None

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from conformance.differential.counterexamples import counterexample
+from conformance.differential.counterexamples import command_of_run, counterexample
 from conformance.differential.engines.prove import left_out
 from conformance.differential.inputs import inputs
 from conformance.differential.properties import PROPERTIES
+from conformance.differential.sides import OracleSide
 from conformance.differential.verdict import Counterexample, Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.kernels import SERIES, Cache, Kernel, expand, open_kernel
@@ -151,19 +153,19 @@ def _prove(
 ) -> None:
     """Hold what was found against every input: of the kernel, and of the changes that nothing showed."""
     # Here and not above: z3 is an extra.
+    from conformance.differential.proving.proof_workers import prove_all
     from conformance.differential.proving.proofs import prove
-    from conformance.differential.proving.run_proofs import shim_witness
-    from conformance.differential.proving.sides import ModelSide
-    from conformance.differential.proving.working import prove_all
+    from conformance.differential.proving.side_specs import Pair, model_spec, shim_spec
+    from conformance.differential.proving.term_sides import ModelTerms
     from conformance.oracles.shim.image import shim_image
 
-    witness = replace(shim_witness(kernel, library), profile=profile)
+    pair = Pair(replace(shim_spec(kernel, library), profile=profile), model_spec(profile))
     there = [
         name
         for name, prop in PROPERTIES.items()
         if name in shim_image(library).entries and not prop.absent(profile)
     ]
-    for result in prove_all([witness], there, PROVING, 2, arguments):
+    for result in prove_all(pair, there, PROVING, 2, arguments):
         if result.verdict is Verdict.PASS:
             found.proved.append(result.property)
         elif result.verdict is Verdict.FAIL:
@@ -172,7 +174,7 @@ def _prove(
             found.unproved[result.property] = result.reason.removeprefix("unproved: ")
     for n, each in enumerate(found.undecided):
         other = flipped(profile, each.change)
-        sides = ModelSide(profile), ModelSide(other)
+        sides = ModelTerms(profile), ModelTerms(other)
         asked = (PROPERTIES[name] for name in there if not PROPERTIES[name].absent(other))
         alike = all(prove(prop, sides, PROVING).proved for prop in asked if not prop.scalar)
         found.undecided[n] = replace(each, proved=alike)
@@ -196,8 +198,8 @@ def _of_functions(oracle: FunctionOracle) -> list[Question]:
         if prop.since is not None or prop.until is not None:
             questions.append(Presence(prop, there))
         if there:
-            cases = inputs(prop)
-            questions += [Behaviour(prop, MODES[mode], cases, oracle) for mode in prop.modes]
+            cases, kernel = inputs(prop), partial(OracleSide, oracle)
+            questions += [Behaviour(prop, MODES[mode], cases, kernel) for mode in prop.modes]
     return questions
 
 
@@ -291,7 +293,10 @@ def _shown(question: Question, other: Profile, arguments: Sequence[str]) -> Coun
     if not isinstance(question, Behaviour):
         return None
     found = question.difference(other)
-    return None if found is None else counterexample(question.comparison(other), found, arguments)
+    if found is None:
+        return None
+    comparison = question.comparison(other)
+    return counterexample(comparison, found, command_of_run(comparison, found, arguments))
 
 
 def _misfits(wrong: Sequence[Question], profile: Profile, arguments: Sequence[str]) -> list[Result]:

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.differential.comparison import Comparison
-from conformance.differential.engines.bulk import draw
+from conformance.differential.drawing import draw
+from conformance.differential.fingerprints import answers
 from conformance.differential.properties import PROPERTIES
+from conformance.differential.sides import OracleSide
 from conformance.interface.observation import Observation
 from conformance.kernels import Cache, Kernel, Progress, key_of
 from conformance.kernels.kernel import FACTS, fingerprint
@@ -124,10 +125,10 @@ class Planted:
                     yield name
 
     def _answers_otherwise(self, oracle: FunctionOracle, name: str, mode: str) -> bool:
-        cases, answers = self._unplanted(name, mode)
-        comparison = Comparison(PROPERTIES[name], MODES[mode], self._profile, oracle)
+        cases, before = self._unplanted(name, mode)
+        side = OracleSide(oracle, self._profile)
         try:
-            return not np.array_equal(comparison.ask_kernel(cases), answers)
+            return not np.array_equal(answers(side, PROPERTIES[name], mode, cases), before)
         except FunctionDied:
             return True
 
@@ -135,9 +136,9 @@ class Planted:
         """Drawn cases of a property, and the answers with nothing planted."""
         if (name, mode) not in self._answers:
             prop = PROPERTIES[name]
-            comparison = Comparison(prop, MODES[mode], self._profile, self._shim)
-            cases = draw(comparison, np.random.default_rng(0), _CASES // (16 if prop.scalar else 1))
-            self._answers[name, mode] = cases, comparison.ask_kernel(cases)
+            side, n = OracleSide(self._shim, self._profile), _CASES // (16 if prop.scalar else 1)
+            cases = draw(prop, side.semantics(MODES[mode]), np.random.default_rng(0), n)
+            self._answers[name, mode] = cases, answers(side, prop, mode, cases)
         return self._answers[name, mode]
 
     def stories_noticing(self, one: Plant, names: Sequence[str], mode: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ recorded, so that each way through the model is gone once, whatever else a profi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,10 +18,11 @@ from conformance.differential.fingerprints import answers
 from conformance.differential.inputs import admitted
 from conformance.differential.property import Property
 from conformance.differential.shrinking import smallest
+from conformance.differential.sides import ModelSide, Side
 from conformance.model.changes import Change
 from conformance.model.modes import Mode
 from conformance.model.profiles import Profile
-from conformance.oracles.child import FunctionOracle, KernelDied
+from conformance.oracles.child import KernelDied
 
 __all__ = ["Answer", "Asked", "Behaviour", "Misfit", "Presence", "Question"]
 
@@ -29,6 +30,9 @@ Words = NDArray[np.uint64]
 
 INCOHERENT = (ArithmeticError, LookupError, ValueError)
 """What the model raises where a profile is none that a kernel could have: bits shifted out of a word."""
+
+_UNKNOWN = Profile("unknown", frozenset())
+"""The profile of a kernel that is being identified. Its functions are given words as they are."""
 
 
 class Asked(frozenset[Change]):
@@ -127,25 +131,28 @@ class Presence(Question):
 
 
 class Behaviour(Question):
-    """What a function does with the published inputs ``cases``, in a mode."""
+    """What a function does with the published inputs ``cases``, in a mode.
+
+    ``kernel`` gives the kernel as a side whose words are those of a profile.
+    """
 
     kind = "behaviour"
 
-    def __init__(self, prop: Property, mode: Mode, cases: Words, oracle: FunctionOracle) -> None:
+    def __init__(self, prop: Property, mode: Mode, cases: Words, kernel: Callable[[Profile], Side]) -> None:
         super().__init__(prop.name, mode.name)
         self._property = prop
         self._mode = mode
         self._cases = cases
-        self._oracle = oracle
+        self._kernel = kernel
         self._died = ""
         try:
-            self._observed = answers(oracle, prop, mode.name, cases)
+            self._observed = answers(kernel(_UNKNOWN), prop, mode.name, cases)
         except KernelDied as died:
             self._died = f"kernel code {died.how} on published input {died.at}"
 
     def comparison(self, profile: Profile) -> Comparison:
         """The function of the kernel beside that of the model with a profile."""
-        return Comparison(self._property, self._mode, profile, self._oracle)
+        return Comparison(self._property, self._mode, self._kernel(profile), ModelSide(profile))
 
     def difference(self, profile: Profile) -> Difference | None:
         """The smallest input found on which kernel and profile differ."""
@@ -159,11 +166,12 @@ class Behaviour(Question):
             return None
         if self._died:
             return Misfit(self._died)
-        comparison = self.comparison(profile)
-        allowed = admitted(self._property, comparison.kernel, self._cases)
-        differing = (comparison.ask_model(self._cases) != self._observed).any(axis=0) & allowed
+        model = ModelSide(profile)
+        allowed = admitted(self._property, model.semantics(self._mode), self._cases)
+        expected = answers(model, self._property, self._mode.name, self._cases)
+        differing = (expected != self._observed).any(axis=0) & allowed
         count = int(np.count_nonzero(differing))
         return Misfit(f"{count} of {len(differing)} inputs", count / len(differing)) if count else None
 
     def _allowed(self, comparison: Comparison) -> Words:
-        return self._cases[:, admitted(self._property, comparison.kernel, self._cases)].copy()
+        return self._cases[:, admitted(self._property, comparison.semantics, self._cases)].copy()

@@ -12,9 +12,10 @@ from contextlib import suppress
 
 import numpy as np
 
-from conformance.differential.duel import Duel
-from conformance.differential.engines.bulk import draw
+from conformance.differential.drawing import draw
+from conformance.differential.fingerprints import answers
 from conformance.differential.properties import PROPERTIES
+from conformance.differential.sides import OracleSide
 from conformance.kernels import Cache, Kernel, key_of
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
@@ -86,15 +87,16 @@ def _properties(kernel: Kernel, progress: Progress) -> Iterator[tuple[str, set[s
     names, profile = functions_of(library), profile_of(kernel.release)
     progress(f"{kernel.title}: noting what the properties execute")
     with ShimOracle(library) as oracle:
+        side = OracleSide(oracle, profile)
         for prop in PROPERTIES.values():
-            if prop.name not in oracle.entries:
+            if side.absence(prop) is not None:
                 continue
             for mode in prop.modes:
-                duel = Duel(prop, MODES[mode], (profile, profile), (oracle, oracle))
-                n = min(_CASES, duel.capacity) // (16 if prop.scalar else 1)
+                n = min(_CASES, side.capacity(prop)) // (16 if prop.scalar else 1)
+                cases = draw(prop, side.semantics(MODES[mode]), np.random.default_rng(0), n)
                 oracle.covered()
                 with suppress(FunctionDied):
-                    duel.ask_kernel(draw(duel, np.random.default_rng(0), n))
+                    answers(side, prop, mode, cases)
                 yield prop.name, {names[offset] for offset in oracle.covered() if offset in names}
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.differential.comparison import Comparison
-from conformance.differential.duel import Duel
 from conformance.differential.properties import PROPERTIES
+from conformance.differential.property import Property
+from conformance.differential.sides import Absence, Side
 from conformance.model.layout import Layout
 from conformance.model.modes import Mode
-from conformance.model.profiles import Profile
-from conformance.oracles.child import FunctionOracle
+from conformance.model.semantics import Semantics
 
 __all__ = ["OLD", "PermissionCheck", "applies"]
 
@@ -27,32 +26,54 @@ WRITE, USER, FETCH = 1 << 1, 1 << 2, 1 << 4
 Words = NDArray[np.uint64]
 
 
-def applies(oracles: tuple[FunctionOracle, FunctionOracle]) -> bool:
-    """Whether the first kernel has the old check, and the second the new one."""
-    return OLD in oracles[0].entries and NEW in oracles[1].entries and OLD not in oracles[1].entries
+def applies(before: Side, after: Side) -> bool:
+    """Whether the first kernel has the old check, and the second only the new one."""
+    old, new = PROPERTIES[OLD], PROPERTIES[NEW]
+    return before.absence(old) is None and after.absence(new) is None and after.absence(old) is not None
 
 
-class PermissionCheck(Duel):
-    """The old check on the kernel before, the new one on the kernel after."""
+class PermissionCheck:
+    """A side that answers the old check by the new one of a kernel."""
 
-    def __init__(
-        self, mode: Mode, profiles: tuple[Profile, Profile], oracles: tuple[FunctionOracle, FunctionOracle]
-    ) -> None:
-        super().__init__(PROPERTIES[OLD], mode, profiles, (oracles[0], oracles[0]))
-        self._other = Comparison(PROPERTIES[NEW], mode, profiles[1], oracles[1])
-        self._rows = tuple(rows(self._other.kernel.layout, ept=mode.ept))
+    def __init__(self, kernel: Side) -> None:
+        self._kernel = kernel
+        self.title = kernel.title
+        self.profile = kernel.profile
 
-    def ask_model(self, batch: Words) -> Words:
-        """What the kernel after the change allows."""
-        answer = self._other.ask_kernel(self._translated(batch))
-        answer[0] ^= np.uint64(1)
-        return answer
+    @property
+    def unexpected(self) -> str:
+        """See Side."""
+        return self._kernel.unexpected
 
-    def _translated(self, batch: Words) -> Words:
-        """The same access as an error code, with the bitmap."""
+    def absence(self, prop: Property) -> Absence | None:
+        """Why the kernel cannot be asked; None if it can."""
+        return self._kernel.absence(PROPERTIES[NEW])
+
+    def semantics(self, mode: Mode) -> Semantics:
+        """See Side."""
+        return self._kernel.semantics(mode)
+
+    def reading(self, mode: Mode) -> Semantics:
+        """See Side."""
+        return self._kernel.reading(mode)
+
+    def capacity(self, prop: Property) -> int:
+        """See Side."""
+        return self._kernel.capacity(PROPERTIES[NEW])
+
+    def submit(self, prop: Property, mode: Mode, batch: Words, meant: Semantics | None) -> None:
+        """Ask for the same access as an error code, with the bitmap. Raises KernelDied."""
         spte, fetch, write, user, present = batch
         code = present | write * np.uint64(WRITE) | user * np.uint64(USER) | fetch * np.uint64(FETCH)
-        return np.stack([spte, code, *(np.full_like(spte, row) for row in self._rows)])
+        bitmap = rows(self.semantics(mode).layout, ept=mode.ept)
+        asked = np.stack([spte, code, *(np.full_like(spte, row) for row in bitmap)])
+        self._kernel.submit(PROPERTIES[NEW], mode, asked, meant)
+
+    def collect(self) -> Words:
+        """What the kernel allows: the opposite of its answer. Raises KernelDied."""
+        answer = self._kernel.collect()
+        answer[0] ^= np.uint64(1)
+        return answer
 
 
 def rows(bits: Layout, *, ept: bool) -> list[int]:

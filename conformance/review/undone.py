@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import partial
 
 from conformance.differential.inputs import inputs
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
+from conformance.differential.sides import OracleSide
 from conformance.errors import ConformanceError
 from conformance.history import FIXES
 from conformance.history.fix import Revert
@@ -94,7 +96,9 @@ def _explaining(
     cases = inputs(prop)
     found: set[Change] | None = None
     for mode in prop.modes:
-        had, has = (Behaviour(prop, MODES[mode], cases, oracle) for oracle in (first, second))
+        had, has = (
+            Behaviour(prop, MODES[mode], cases, partial(OracleSide, oracle)) for oracle in (first, second)
+        )
         if had.answer(profile).misfit is not None or has.answer(profile).misfit is None:
             continue
         asked = has.answer(profile).asked & profile.changes

@@ -25,6 +25,7 @@ from whole import first_run, warm_runs
 from conformance.differential.comparison import Comparison
 from conformance.differential.engines.prove import require
 from conformance.differential.properties import PROPERTIES
+from conformance.differential.sides import ModelSide, OracleSide
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, open_kernel
 from conformance.model.modes import MODES
@@ -85,7 +86,9 @@ def main() -> int:
     )
     with ShimOracle(library) as oracle:
         name, mode = "spte_has_volatile_bits", "ept-ad"
-        comparison = Comparison(PROPERTIES[name], MODES[mode], profile, oracle)
+        comparison = Comparison(
+            PROPERTIES[name], MODES[mode], OracleSide(oracle, profile), ModelSide(profile)
+        )
         title = f"Volume: {name}, {mode}"
         section("volume", lambda: show(console, title, volume(comparison, library, chosen.repeats)))
         section("first", first)

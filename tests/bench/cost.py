@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from conformance.differential.comparison import Comparison
-from conformance.differential.engines.bulk import CHUNK, SCALAR_CHUNK, draw
+from conformance.differential.engines.bulk import CHUNK, SCALAR_CHUNK
 from conformance.differential.properties import PROPERTIES
+from conformance.differential.sides import ModelSide, OracleSide
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile
 from conformance.oracles.shim.oracle import ShimOracle
@@ -24,10 +25,11 @@ SLOWEST = 5
 def cost(console: Console, profile: Profile, oracle: ShimOracle, repeats: int) -> None:
     """Measure every property of the kernel in one mode and print the slowest."""
     rows = []
+    kernel, model = OracleSide(oracle, profile), ModelSide(profile)
     for prop in PROPERTIES.values():
         if prop.name in oracle.entries:
             mode = "ept-ad" if "ept-ad" in prop.modes else prop.modes[0]
-            rows.append(_cost(Comparison(prop, MODES[mode], profile, oracle), repeats))
+            rows.append(_cost(Comparison(prop, MODES[mode], kernel, model), repeats))
     rows.sort(key=lambda row: row[-1])
     table = Table(
         title=f"Bulk, cases a second: the slowest {SLOWEST} of {len(rows)} properties, median, the fastest",
@@ -60,12 +62,12 @@ def _cost(comparison: Comparison, repeats: int) -> tuple:
     """Name, mode, cases at once, and cases a second of drawing, kernel, model, compare, all."""
     n = min(SCALAR_CHUNK if comparison.property.scalar else CHUNK, comparison.capacity)
     rng = np.random.default_rng(1)
-    batch = draw(comparison, rng, n)
+    batch = comparison.draw(rng, n)
     took = interleaved(
         {
-            "draw": lambda: draw(comparison, rng, n),
-            "kernel": lambda: comparison.ask_kernel(batch),
-            "model": lambda: comparison.ask_model(batch),
+            "draw": lambda: comparison.draw(rng, n),
+            "kernel": lambda: comparison.answer(comparison.left, batch),
+            "model": lambda: comparison.answer(comparison.right, batch),
             "compare": lambda: comparison.compare(batch),
         },
         repeats,

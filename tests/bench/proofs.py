@@ -24,11 +24,11 @@ from whole import MB, below, conformed, watched
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
 from conformance.differential.property_plan import PropertyPlan
-from conformance.differential.proving.hosts import EveryHost
-from conformance.differential.proving.inputs import EveryInput
+from conformance.differential.proving.every_host import EveryHost
+from conformance.differential.proving.every_input import EveryInput
 from conformance.differential.proving.proofs import prove
-from conformance.differential.proving.sides import Code, ModelSide, Observed
 from conformance.differential.proving.solving import Deadline
+from conformance.differential.proving.term_sides import CodeTerms, ModelTerms, Terms
 from conformance.differential.shipped import build
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel
@@ -60,15 +60,15 @@ class _Took:
         return self.whole - self.executing
 
 
-class _Timed(Code):
+class _Timed(CodeTerms):
     """Code that counts the seconds in which it is executed."""
 
     seconds = 0.0
 
-    def observe(self, prop: Property, hosts: EveryHost, inputs: EveryInput, deadline: Deadline) -> Observed:
+    def answer(self, prop: Property, hosts: EveryHost, inputs: EveryInput, deadline: Deadline) -> Terms:
         start = time.perf_counter()
         try:
-            return super().observe(prop, hosts, inputs, deadline)
+            return super().answer(prop, hosts, inputs, deadline)
         finally:
             self.seconds += time.perf_counter() - start
 
@@ -116,7 +116,7 @@ def _whisper(message: str) -> None:
 
 def _each(image: Image, profile: Profile) -> dict[str, _Took]:
     """Seconds for each property that the image has; raises RuntimeError if one is not proved."""
-    code, model = _Timed(image, profile), ModelSide(profile)
+    code, model = _Timed(image, profile), ModelTerms(profile)
     first = PROPERTIES[FIRST if FIRST in image.entries else "spte_has_volatile_bits"]
     start = time.perf_counter()
     prove(first, (code, model), SECONDS)
@@ -184,5 +184,7 @@ def _predicates(took: Iterable[str]) -> list[str]:
     return [
         name
         for name in took
-        if name and len(PROPERTIES[name].takes) == 1 and PROPERTIES[name].truths == PROPERTIES[name].gives
+        if name
+        and len(PROPERTIES[name].takes) == 1
+        and all(output.decides for output in PROPERTIES[name].gives)
     ]

@@ -18,7 +18,7 @@ from figures import Figure, interleaved, per_second
 
 from conformance.differential.comparison import Comparison
 from conformance.differential.engines import bulk
-from conformance.differential.engines.bulk import CHUNK, draw
+from conformance.differential.engines.bulk import CHUNK
 from conformance.model.layout import PT_WRITABLE_MASK
 from conformance.oracles.hosts import HOST
 
@@ -41,7 +41,7 @@ BARE = (
 def volume(comparison: Comparison, library: Path, repeats: int) -> list[Figure]:
     """The figures of one property in one mode. Raises RuntimeError if a part of it cannot be measured."""
     rng = np.random.default_rng(1)
-    batches = np.stack([draw(comparison, rng, CHUNK) for _ in range(DRAWN)])
+    batches = np.stack([comparison.draw(rng, CHUNK) for _ in range(DRAWN)])
     with (
         tempfile.TemporaryDirectory(prefix="conformance-bench-") as scratch,
         _Loop(comparison, library, batches, Path(scratch)) as loop,
@@ -68,9 +68,9 @@ def volume(comparison: Comparison, library: Path, repeats: int) -> list[Figure]:
             "loop": lambda: loop.seconds(CHUNKS),
             "whole": whole,
             "undrawn": undrawn,
-            "draw": lambda: _times(DRAWN, lambda: draw(comparison, rng, CHUNK)),
-            "model": lambda: _times(CHUNKS, lambda: comparison.ask_model(next(turn))),
-            "kernel": lambda: _times(CHUNKS, lambda: comparison.oracle.run(comparison._entry, next(turn))),
+            "draw": lambda: _times(DRAWN, lambda: comparison.draw(rng, CHUNK)),
+            "model": lambda: _times(CHUNKS, lambda: comparison.answer(comparison.right, next(turn))),
+            "kernel": lambda: _times(CHUNKS, lambda: comparison.answer(comparison.left, next(turn))),
             "own": lambda: _harness_seconds(own, environment),
             "python": one_by_one,
         }
@@ -170,7 +170,7 @@ def _host(comparison: Comparison) -> list[int]:
 
 def _environment(comparison: Comparison, library: Path) -> dict[str, str]:
     """What harness.c reads."""
-    k = comparison.kernel
+    k = comparison.semantics
     masks = (
         k.shadow_mmu_writable_mask,
         k.shadow_acc_track_mask,

@@ -10,7 +10,7 @@ import pytest
 
 from conformance.differential import blessing, fingerprints
 from conformance.differential.blessing import Proposal
-from conformance.differential.fingerprints import Mark, Semantics
+from conformance.differential.fingerprints import Fingerprints, Mark
 from conformance.differential.verdict import Result, Verdict
 from conformance.review import identify
 from conformance.review.identify import Identity
@@ -40,7 +40,7 @@ def proposed(monkeypatch, tmp_path):
     """One proposal for 6.1, to be written below ``tmp_path``."""
     monkeypatch.setattr(fingerprints, "GOLDEN", tmp_path)
     mark = Mark("is_large_pte", "npt", 4, "asked", "answered")
-    proposal = Proposal(Semantics("6.1", "6.1.192-2", {mark.place: mark}))
+    proposal = Proposal(Fingerprints("6.1", "6.1.192-2", {mark.place: mark}))
     monkeypatch.setattr(blessing, "propose", lambda selectors, progress: [proposal])
     monkeypatch.delenv("CI", raising=False)
     return proposal
@@ -73,7 +73,7 @@ def test_a_file_that_cannot_be_written_is_told_before_looking(cli, looked, tmp_p
 def test_bless_shows_the_difference_and_writes_it(cli, proposed):
     done = cli("fingerprint", "bless", "--yes")
     assert done.exit_code == 0 and "+is_large_pte npt 4 asked answered" in done.stdout
-    assert "is_large_pte npt 4 asked answered" in proposed.semantics.path.read_text()
+    assert "is_large_pte npt 4 asked answered" in proposed.fingerprints.path.read_text()
     again = cli("fingerprint", "bless", "--yes")
     assert "unchanged" in again.stdout
 
@@ -88,7 +88,7 @@ def test_bless_refuses_in_ci(cli, proposed, monkeypatch):
     monkeypatch.setenv("CI", "1")
     done = cli("fingerprint", "bless", "--yes")
     assert done.exit_code == 2 and "does not run in CI" in done.stderr
-    assert not proposed.semantics.path.exists()
+    assert not proposed.fingerprints.path.exists()
 
 
 def test_show_prints_the_lines(cli, proposed):

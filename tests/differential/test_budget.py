@@ -9,7 +9,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from model_oracle import ModelOracle
+from model_side import KernelLike
 
 from conformance import deadline
 from conformance.deadline import Deadline, TimeLimitReached, threads, time_limit
@@ -19,6 +19,7 @@ from conformance.differential.judging_kernel import Judge
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.run_properties import run
+from conformance.differential.sides import ModelSide
 from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
 from conformance.model.changes import WRITABLE_NOT_VOLATILE
 from conformance.model.profiles import profile_of
@@ -42,7 +43,7 @@ def clock(monkeypatch):
 
 def judge(budget, oracle_profile=SIX_ONE, only=(), engines=("fuzz", "bulk", "exhaustive")):
     plan = PropertyPlan(only=only, engines=engines, budget=budget, seed=1, profile="ci", modes=("ept-ad",))
-    return Judge(plan, SIX_ONE, ModelOracle(oracle_profile), [], 1)
+    return Judge(plan, KernelLike(SIX_ONE, oracle_profile), ModelSide(SIX_ONE), [], 1)
 
 
 def status(results):
@@ -110,7 +111,7 @@ def test_fuzz_keeps_what_it_found_when_there_is_no_more_time():
     (compared,) = judge(10.0, other)._comparisons(PROPERTIES["spte_has_volatile_bits"])
     left = iter([True] * 200)
     found = fuzz([compared], seed=1, examples=300, more_time=lambda: next(left, False))
-    assert found is not None and found[1].kernel != found[1].model
+    assert found is not None and found[1].left != found[1].right
 
 
 def test_a_deadline_that_never_comes():

@@ -3,28 +3,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
-from model_oracle import ModelOracle
+from model_side import compared as compare_models
 
-from conformance.differential.comparison import Comparison
 from conformance.differential.engines import bulk, control_space, exhaust, fuzz
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.shrinking import shrink
+from conformance.differential.sides import OracleSide
+from conformance.errors import ConformanceError
 from conformance.model.changes import (
     ACCESSED_NOT_VOLATILE,
     TDP_XCHG,
     WRITABLE_NOT_VOLATILE,
 )
 from conformance.model.layout import PT_WRITABLE_MASK
-from conformance.model.modes import MODES
+from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import profile_of
+from conformance.oracles.child import Entry
 
 SIX_ONE = profile_of((6, 1))
 
 
 def comparison(name, oracle_profile=SIX_ONE, mode="ept-ad", **how):
-    return Comparison(PROPERTIES[name], MODES[mode], SIX_ONE, ModelOracle(oracle_profile, **how))
+    return compare_models(PROPERTIES[name], MODES[mode], SIX_ONE, oracle_profile, **how)
 
 
 def rng():
@@ -41,7 +46,7 @@ def test_bulk_agrees_with_itself(name):
 def test_bulk_finds_a_missing_fix():
     found = bulk(comparison("spte_has_volatile_bits", SIX_ONE.without(WRITABLE_NOT_VOLATILE)), rng())
     assert found is not None
-    assert (found.kernel[0], found.model[0]) == (1, 0)
+    assert (found.left[0], found.right[0]) == (1, 0)
 
 
 def test_fuzz_finds_and_shrinks_it():
@@ -49,7 +54,7 @@ def test_fuzz_finds_and_shrinks_it():
     found = fuzz([compared], seed=1, examples=300)
     assert found is not None
     (spte,) = found[1].case
-    k = compared.kernel
+    k = compared.semantics
     assert spte & PT_WRITABLE_MASK and spte & k.shadow_mmu_writable_mask
 
 
@@ -67,7 +72,7 @@ def test_fuzz_repeats_with_its_seed():
 def test_exhaustive_finds_the_bits_that_decide():
     compared = comparison("spte_has_volatile_bits")
     space = control_space(compared, rng())
-    k = compared.kernel
+    k = compared.semantics
     deciding = (
         PT_WRITABLE_MASK
         | k.shadow_mmu_writable_mask
@@ -105,7 +110,7 @@ def test_shrinking_leaves_only_what_matters():
     smallest = shrink(compared, bulk(compared, rng()))
     (spte,) = smallest.case
     # W and MMU-writable make the difference; Accessed and Dirty keep it from being volatile anyway.
-    k = compared.kernel
+    k = compared.semantics
     deciding = PT_WRITABLE_MASK | k.shadow_mmu_writable_mask | k.shadow_accessed_mask | k.shadow_dirty_mask
     assert spte == deciding | k.layout.spte_mmu_present_mask, "and it stays present"
 
@@ -114,8 +119,8 @@ def test_shrinking_stays_where_the_function_may_be_called():
     compared = comparison("kvm_tdp_mmu_write_spte", SIX_ONE.without(TDP_XCHG), mode="npt")
     smallest = shrink(compared, bulk(compared, rng()))
     level = compared.property.takes[3]
-    assert level.admits(compared.kernel, smallest.case[3])
-    assert smallest.kernel != smallest.model
+    assert level.admits(compared.semantics, smallest.case[3])
+    assert smallest.left != smallest.right
 
 
 def test_a_death_is_a_difference_with_its_case():
@@ -126,7 +131,7 @@ def test_a_death_is_a_difference_with_its_case():
     found = bulk(compared, rng())
     assert found is not None and found.crash == "died of SIGSEGV"
     assert on_large(found.case)
-    assert shrink(compared, found).case == (1 << 7 | compared.kernel.layout.spte_mmu_present_mask,)
+    assert shrink(compared, found).case == (1 << 7 | compared.semantics.layout.spte_mmu_present_mask,)
 
 
 def test_fuzz_reports_a_death():
@@ -136,8 +141,13 @@ def test_fuzz_reports_a_death():
 
 
 def test_wrong_number_of_columns_is_refused():
-    oracle = ModelOracle(SIX_ONE)
-    entry = oracle.entries["is_large_pte"]
-    oracle.entries["is_large_pte"] = type(entry)(entry.index, 2, 1)
-    with pytest.raises(ValueError, match="is_large_pte"):
-        Comparison(PROPERTIES["is_large_pte"], MODES["shadow"], SIX_ONE, oracle)
+    oracle = SimpleNamespace(entries={"is_large_pte": Entry(0, 2, 1)})
+    with pytest.raises(ConformanceError, match=r"is_large_pte: its entry in .* takes 2 words and gives 1, "):
+        OracleSide(oracle, SIX_ONE).absence(PROPERTIES["is_large_pte"])
+
+
+@pytest.mark.parametrize("answer", [(), (0, 1)])
+def test_an_answer_of_the_model_with_another_number_of_words_is_refused(answer):
+    prop = replace(PROPERTIES["is_large_pte"], answer=lambda k, spte: answer)
+    with pytest.raises(ConformanceError, match=rf"the model answers {len(answer)} words, .* gives 1 word "):
+        prop.observe(kernel_in(MODES["shadow"], SIX_ONE), [0])

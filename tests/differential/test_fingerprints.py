@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import pytest
-from model_oracle import ModelOracle
+from model_side import KernelLike, compared
 from planting import patch_for
 
 from conformance.cli.group import commands
 from conformance.differential import fingerprints
-from conformance.differential.comparison import Comparison
 from conformance.differential.engines.fingerprint import remember, sentence
-from conformance.differential.fingerprints import Semantics, blessed, mark, marks
+from conformance.differential.fingerprints import Fingerprints, blessed, mark, marks
 from conformance.differential.inputs import inputs
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property_plan import PropertyPlan
@@ -30,12 +29,12 @@ VOLATILE = PROPERTIES["spte_has_volatile_bits"]
 
 
 def semantics(profile, names=("spte_has_volatile_bits",)):
-    found = marks(ModelOracle(profile), names)
-    return Semantics("6.1", PACKAGE, {each.place: each for each in found})
+    found = marks(KernelLike(profile), names)
+    return Fingerprints("6.1", PACKAGE, {each.place: each for each in found})
 
 
 def remembered(kernel, model, before, mode="ept-noad"):
-    comparison = Comparison(VOLATILE, MODES[mode], model, ModelOracle(kernel))
+    comparison = compared(VOLATILE, MODES[mode], model, kernel)
     return remember(comparison, inputs(VOLATILE), before)
 
 
@@ -47,7 +46,7 @@ def test_the_same_kernel_is_as_it_was_blessed():
 def test_another_kernel_is_not_and_the_input_is_told():
     found = remembered(FIXED, PROFILE, semantics(PROFILE))
     assert found.verdict is Verdict.FAIL
-    assert found.difference.kernel[0] == 1 and found.difference.model[0] == 0
+    assert found.difference.left[0] == 1 and found.difference.right[0] == 0
     assert semantics(PROFILE).marks["spte_has_volatile_bits", "ept-noad"].answered in found.reason
 
 
@@ -66,13 +65,13 @@ def test_modes_that_do_not_show_it_are_the_same():
 
 
 def test_what_was_never_asked_is_no_verdict():
-    found = remembered(PROFILE, PROFILE, Semantics("6.1", "6.1.1-1", {}))
+    found = remembered(PROFILE, PROFILE, Fingerprints("6.1", "6.1.1-1", {}))
     assert found.verdict is Verdict.SKIP and "bless" in found.reason and found.cases == 0
 
 
 def test_kernel_code_that_dies_has_a_mark_of_its_own():
-    oracle = ModelOracle(PROFILE, dies=lambda case: True)
-    assert mark(oracle, VOLATILE, "npt", inputs(VOLATILE)).answered == "died-at-0"
+    kernel = KernelLike(PROFILE, dies=lambda case: True)
+    assert mark(kernel, VOLATILE, "npt", inputs(VOLATILE)).answered == "died-at-0"
 
 
 def test_a_file_is_read_as_it_was_written(tmp_path, monkeypatch):

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from model_oracle import ModelOracle
+from model_side import KernelLike
+from model_side import compared as compare_models
 
 from conformance.differential.columns import SpteColumn
 from conformance.differential.comparison import ILLEGAL, QUIET, Comparison
 from conformance.differential.counterexamples import counterexample
-from conformance.differential.engines.bulk import bulk, draw
+from conformance.differential.engines.bulk import bulk
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.shrinking import mended, shrink, smallest
+from conformance.differential.sides import ModelSide
 from conformance.model.changes import WRITABLE_NOT_VOLATILE
 from conformance.model.layout import PT_PAGE_SIZE_MASK
 from conformance.model.modes import MODES, kernel_in
@@ -88,15 +90,15 @@ def test_every_case_can_be_mended_and_then_the_model_does_not_complain(name, rel
     if prop.absent(profile):
         return
     for mode in prop.modes:
-        comparison = Comparison(prop, MODES[mode], profile, ModelOracle(profile))
-        k = comparison.kernel
-        batch = draw(comparison, np.random.default_rng(4), 200)
+        comparison = compare_models(prop, MODES[mode], profile)
+        k = comparison.semantics
+        batch = comparison.draw(np.random.default_rng(4), 200)
         legal = mended(prop, k, batch)
         assert legal.shape[1] == (0 if cannot_be_called(prop, k) else 200), mode
         if not legal.shape[1]:
             continue
         assert not any(prop.broken(k, case) for case in legal.T.tolist()[:20])
-        happened = comparison.ask_model(legal)[-1]
+        happened = comparison.answer(comparison.right, legal)[-1]
         for n, event in enumerate(prop.events):
             if event.startswith(("WARN", "BUG")):
                 assert not ((happened >> np.uint64(8 * n)) & np.uint64(0xFF)).any(), (mode, event)
@@ -108,9 +110,9 @@ def test_every_case_can_be_mended_and_then_the_model_does_not_complain(name, rel
 def test_what_is_made_of_legal_sptes_is_legal(name):
     prop, profile = PROPERTIES[name], profile_of((7, 3))
     for mode in prop.modes:
-        comparison = Comparison(prop, MODES[mode], profile, ModelOracle(profile))
-        legal = mended(prop, comparison.kernel, draw(comparison, np.random.default_rng(5), 400))
-        assert is_legal_leaf(comparison.kernel, comparison.ask_model(legal)[0]).all(), mode
+        comparison = compare_models(prop, MODES[mode], profile)
+        legal = mended(prop, comparison.semantics, comparison.draw(np.random.default_rng(5), 400))
+        assert is_legal_leaf(comparison.semantics, comparison.answer(comparison.right, legal)[0]).all(), mode
 
 
 def test_what_was_broken_is_named():
@@ -125,7 +127,7 @@ def test_what_was_broken_is_named():
     assert "MMU-writable is set without Host-writable" in prop.broken(k, (huge & ~(1 << 57), 1, 7, 0, 0, 0))
 
 
-class Altered(ModelOracle):
+class Altered(KernelLike):
     """Answers as the model but for what ``alter`` makes of a batch and its answers."""
 
     def __init__(self, profile, alter):
@@ -133,29 +135,29 @@ class Altered(ModelOracle):
         self.alter = alter
 
     def collect(self):
-        batch, rows = self._submitted[1], super().collect()
+        batch, rows = self.batch, super().collect()
         return self.alter(batch, rows.copy())
 
 
 def altered(name, alter, mode="ept-ad", profile=SIX_ONE):
-    return Comparison(PROPERTIES[name], MODES[mode], profile, Altered(profile, alter))
+    return Comparison(PROPERTIES[name], MODES[mode], Altered(profile, alter), ModelSide(profile))
 
 
 def test_a_legal_input_is_preferred():
-    compared = Comparison(
+    compared = compare_models(
         PROPERTIES["spte_has_volatile_bits"],
         MODES["ept-ad"],
         SIX_ONE,
-        ModelOracle(SIX_ONE.without(WRITABLE_NOT_VOLATILE)),
+        SIX_ONE.without(WRITABLE_NOT_VOLATILE),
     )
-    k = compared.kernel
+    k = compared.semantics
     # W and MMU-writable without Host-writable: not legal, but it differs.
     illegal = k.layout.spte_mmu_present_mask | k.shadow_mmu_writable_mask | 2 | 0x300
     found = compared.compare_once([illegal])
     assert compared.rank(found.case) == ILLEGAL
     shown = smallest(compared, found, np.random.default_rng(1))
     assert compared.rank(shown.case) == QUIET and shown.tried == 0
-    told = counterexample(compared, shown, [])
+    told = counterexample(compared, shown, "again")
     assert told.legal is True and told.precondition == ""
 
 
@@ -167,7 +169,7 @@ def test_what_no_caller_can_reach_is_marked_with_the_number_of_tries():
     compared = altered("make_huge_page_split_spte", ignores_large)
     found = bulk(compared, np.random.default_rng(1))
     shown = smallest(compared, found, np.random.default_rng(1))
-    told = counterexample(compared, shown, [])
+    told = counterexample(compared, shown, "again")
     assert told.legal is False
     assert told.precondition.startswith("this input breaks the precondition: huge_spte is not")
     assert shown.tried > 1000 and f"in {shown.tried:,} tries" in told.precondition
@@ -184,7 +186,7 @@ def test_shrinking_stops_when_there_is_no_more_time():
 def test_z3_finds_legal_inputs(release):
     z3 = pytest.importorskip("z3")
     pytest.importorskip("pypcode")
-    from conformance.differential.proving.inputs import every_input
+    from conformance.differential.proving.every_input import every_input
     from conformance.differential.proving.proofs import legally
 
     profile = profile_of(release)

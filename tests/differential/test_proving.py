@@ -15,15 +15,15 @@ pytest.importorskip("pypcode")
 z3 = pytest.importorskip("z3")
 
 from conformance.differential.columns import Access  # noqa: E402
-from conformance.differential.engines.bulk import draw  # noqa: E402
+from conformance.differential.drawing import draw  # noqa: E402
 from conformance.differential.properties import PROPERTIES  # noqa: E402
 from conformance.differential.property_plan import PropertyPlan  # noqa: E402
-from conformance.differential.proving.hosts import KINDS, EveryHost  # noqa: E402
+from conformance.differential.proving.every_host import KINDS, EveryHost  # noqa: E402
+from conformance.differential.proving.proof_workers import _Worker, prove_all  # noqa: E402
 from conformance.differential.proving.proofs import Refutation, prove  # noqa: E402
-from conformance.differential.proving.run_proofs import shim_witness  # noqa: E402
-from conformance.differential.proving.sides import Code, ModelSide  # noqa: E402
+from conformance.differential.proving.side_specs import Pair, SideSpec, model_spec, shim_spec  # noqa: E402
 from conformance.differential.proving.solving import Deadline, Unproved, find  # noqa: E402
-from conformance.differential.proving.working import Witness, _Worker, prove_all  # noqa: E402
+from conformance.differential.proving.term_sides import CodeTerms, ModelTerms  # noqa: E402
 from conformance.differential.run_properties import run  # noqa: E402
 from conformance.differential.verdict import PROVE, Result, Verdict  # noqa: E402
 from conformance.model.changes import CHANGES  # noqa: E402
@@ -43,12 +43,12 @@ def quiet(line):
 
 @pytest.fixture(scope="module")
 def code(library, profile):
-    return Code(shim_image(library), profile)
+    return CodeTerms(shim_image(library), profile)
 
 
 @pytest.fixture(scope="module")
 def model(profile):
-    return ModelSide(profile)
+    return ModelTerms(profile)
 
 
 @pytest.mark.kernel
@@ -77,7 +77,7 @@ def test_a_needle_in_any_observed_word_is_found(name, code, model, profile):
     kind = next(kind for kind in KINDS if EveryHost(kind).named(prop.modes))
     mode = MODES[EveryHost(kind).named(prop.modes)[0]]
     k = kernel_in(mode, profile)
-    (needle,) = draw(_Drawing(prop, k), np.random.default_rng(1), 1).T.tolist()
+    (needle,) = draw(prop, k, np.random.default_rng(1), 1).T.tolist()
     for at in range(len(prop.gives) + 1):
         refutation = prove(prop, (code, _Mutated(model, at, needle)), 60).refutation
         assert refutation is not None, f"word {at}"
@@ -98,11 +98,11 @@ class _Mutated:
     def __init__(self, model, at, needle):
         self.model, self.at, self.needle = model, at, needle
 
-    def kernel(self, hosts):
-        return self.model.kernel(hosts)
+    def semantics(self, hosts):
+        return self.model.semantics(hosts)
 
-    def observe(self, prop, hosts, inputs, deadline):
-        seen = self.model.observe(prop, hosts, inputs, deadline)
+    def answer(self, prop, hosts, inputs, deadline):
+        seen = self.model.answer(prop, hosts, inputs, deadline)
         here = z3.And(*(word == value for word, value in zip(inputs.words, self.needle, strict=True)))
         words = list(seen.words)
         words[self.at] = words[self.at] ^ when(here, z3.BitVecVal(8, 64))
@@ -110,7 +110,7 @@ class _Mutated:
 
 
 def test_two_profiles_of_the_model_are_told_apart():
-    sides = ModelSide(profile_of((6, 1))), ModelSide(profile_of((6, 12)))
+    sides = ModelTerms(profile_of((6, 1))), ModelTerms(profile_of((6, 12)))
     assert prove(PROPERTIES["spte_has_volatile_bits"], sides, 10).proved
     found = prove(PROPERTIES["is_frozen_spte"], sides, 10).refutation
     assert found is not None and found.mode.name in MODES
@@ -120,7 +120,7 @@ def test_two_profiles_of_the_model_are_told_apart():
 def test_a_missing_change_is_found_with_the_hosts_that_show_it(code, profile):
     """EPT without A/D bits is the only host on which the kinds of volatile bits differ in this way."""
     change = CHANGES["WRITABLE_NOT_VOLATILE"]
-    other = ModelSide(Profile(profile.name, profile.changes ^ {change}))
+    other = ModelTerms(Profile(profile.name, profile.changes ^ {change}))
     found = prove(PROPERTIES["spte_has_volatile_bits"], (code, other), 10).refutation
     assert found is not None
 
@@ -131,10 +131,10 @@ def test_each_side_gets_access_in_its_own_bits():
     (column,) = (column for column in prop.takes if isinstance(column, Access) and column.name == "access")
     at = prop.takes.index(column)
 
-    class Watched(ModelSide):
-        def observe(self, prop, hosts, inputs, deadline):
-            seen.append((inputs.words[at], self.kernel(hosts)))
-            return super().observe(prop, hosts, inputs, deadline)
+    class Watched(ModelTerms):
+        def answer(self, prop, hosts, inputs, deadline):
+            seen.append((inputs.words[at], self.semantics(hosts)))
+            return super().answer(prop, hosts, inputs, deadline)
 
     prove(prop, (Watched(profile_of((6, 12))), Watched(profile_of((7, 2)))), 10)
     (ours, before), (theirs, after) = seen[:2]
@@ -152,20 +152,20 @@ def test_each_side_gets_access_in_its_own_bits():
     ],
 )
 def test_what_is_no_answer_is_not_equal(seen, told, profile):
-    class Other(ModelSide):
-        def observe(self, *args):
-            return replace(super().observe(*args), **seen)
+    class Other(ModelTerms):
+        def answer(self, *args):
+            return replace(super().answer(*args), **seen)
 
     prop = PROPERTIES["is_writable_pte"]
     proof = prove(prop, (Other(profile), Other(profile)), 10)
     assert not proof.proved and told in proof.unproved
-    one_sided = prove(prop, (Other(profile), ModelSide(profile)), 10)
+    one_sided = prove(prop, (Other(profile), ModelTerms(profile)), 10)
     assert one_sided.proved == ("undefined" in seen), "one side's is proved for whatever it is"
 
 
 @pytest.mark.kernel
 def test_a_path_that_is_lost_is_no_proof(library, profile, model, monkeypatch):
-    prop, code = PROPERTIES["mark_spte_for_access_track"], Code(shim_image(library), profile)
+    prop, code = PROPERTIES["mark_spte_for_access_track"], CodeTerms(shim_image(library), profile)
     assert prove(prop, (code, model), 20).proved
 
     def careless(self, path, block, bit):
@@ -185,7 +185,9 @@ def test_a_path_that_is_lost_is_no_proof(library, profile, model, monkeypatch):
 def test_the_hosts_of_one_mode(mode, kernel, library):
     """Also of a mode that is none of those in which a property that reads no mask is usually compared."""
     names = ["spte_ad_enabled", "is_writable_pte"]
-    results = list(prove_all([shim_witness(kernel, library)], names, 20, 1, (), (mode,)))
+    shim = shim_spec(kernel, library)
+    pair = Pair(shim, model_spec(shim.profile))
+    results = list(prove_all(pair, names, 20, 1, (), (mode,)))
     assert [result.verdict for result in results] == [Verdict.PASS, Verdict.PASS]
     assert all(result.reason.endswith(f"the hosts of {mode}") for result in results)
 
@@ -194,20 +196,19 @@ def test_the_hosts_of_one_mode(mode, kernel, library):
 def test_masks_that_are_not_the_model_s_refute_those_who_set_and_use_them(library, kernel):
     """Another kernel's model takes other bits for host-writable, and has a variable for A/D bits or none."""
     other = profile_of((6, 1) if kernel.series.startswith("7.") else (7, 2))
-    code = Code(shim_image(library), other)
+    code = CodeTerms(shim_image(library), other)
     for name in ("kvm_mmu_set_ept_masks", "spte_has_volatile_bits"):
-        found = prove(PROPERTIES[name], (code, ModelSide(other)), 60).refutation
+        found = prove(PROPERTIES[name], (code, ModelTerms(other)), 60).refutation
         assert found is not None, name
 
 
 @pytest.mark.kernel
 def test_a_host_that_is_none_of_a_mode_is_found_again_by_proving(kernel, library, profile):
     change = CHANGES["WRITABLE_NOT_VOLATILE"]
-    witness = replace(
-        shim_witness(kernel, library), profile=Profile(profile.name, profile.changes ^ {change})
-    )
+    other_profile = Profile(profile.name, profile.changes ^ {change})
+    pair = Pair(replace(shim_spec(kernel, library), profile=other_profile), model_spec(other_profile))
     prop = PROPERTIES["spte_has_volatile_bits"]
-    with _Worker((witness,), ("--kernel", kernel.series)) as worker:
+    with _Worker(pair, ("--kernel", kernel.series)) as worker:
         result = worker.judge(prop, 20, (), Deadline(math.inf))
         assert "--mode" in result.counterexample.again and "--case" in result.counterexample.again
         mode = MODES[result.mode]
@@ -224,8 +225,8 @@ def test_a_host_that_is_none_of_a_mode_is_found_again_by_proving(kernel, library
 
 def test_processes_that_end_are_told_for_each_property(profile):
     """As when the solver is killed for the memory that it takes."""
-    witness = Witness(profile, partial(os._exit, 3), partial(os._exit, 3), "a kernel")
-    results = list(prove_all([witness], ["is_writable_pte", "spte_index"], 5, 2, ()))
+    ending = SideSpec(profile, "kernel", "shim", (partial(os._exit, 3), partial(os._exit, 3)))
+    results = list(prove_all(Pair(ending, model_spec(profile)), ["is_writable_pte", "spte_index"], 5, 2, ()))
     assert [result.property for result in results] == ["is_writable_pte", "spte_index"]
     assert all(result.verdict is Verdict.ERROR and "the process" in result.reason for result in results)
 
@@ -239,8 +240,8 @@ def test_every_mode_is_one_of_the_hosts_that_are_meant():
 
 @pytest.mark.kernel
 def test_a_solver_without_time_proves_nothing(code, model):
-    class Late(ModelSide):
-        def observe(self, *args):
+    class Late(ModelTerms):
+        def answer(self, *args):
             raise Unproved("the solver gave up on value within 0.1 s")
 
     proof = prove(PROPERTIES["is_writable_pte"], (code, Late(model.profile)), 10)
@@ -250,7 +251,7 @@ def test_a_solver_without_time_proves_nothing(code, model):
 
 @pytest.mark.kernel
 def test_no_time_at_all_is_no_proof(library, profile, model):
-    proof = prove(PROPERTIES["make_spte"], (Code(shim_image(library), profile), model), 1e-6)
+    proof = prove(PROPERTIES["make_spte"], (CodeTerms(shim_image(library), profile), model), 1e-6)
     assert not proof.proved and proof.unproved
 
 

@@ -12,16 +12,16 @@ import pytest
 pytest.importorskip("pypcode")
 pytest.importorskip("z3")
 
-from conformance.differential.comparison import Comparison
+from conformance.differential.fingerprints import answers as answers_of
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property_plan import PropertyPlan
-from conformance.differential.proving.run_proofs import binary_witness
-from conformance.differential.proving.working import prove_all
+from conformance.differential.proving.proof_workers import prove_all
+from conformance.differential.proving.side_specs import Pair, binary_spec, model_spec
 from conformance.differential.run_properties import run
 from conformance.differential.shipped import build
+from conformance.differential.sides import OracleSide
 from conformance.differential.verdict import PROVE, Verdict
 from conformance.kernels import open_kernel
-from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.binary.oracle import BinaryOracle
 from conformance.oracles.binary.storing import SYMBOLIC, load_image, load_reasons, store_image
@@ -40,7 +40,9 @@ def built(series):
 
 def proofs(kernel, folder, names, seconds=SECONDS):
     """What became of properties of a module, by name."""
-    results = prove_all([binary_witness(kernel, folder)], names, seconds, 1, ["--kernel", kernel.selector])
+    module = binary_spec(kernel, folder)
+    pair = Pair(module, model_spec(module.profile))
+    results = prove_all(pair, names, seconds, 1, ["--kernel", kernel.selector])
     return {result.property: result for result in results}
 
 
@@ -108,8 +110,11 @@ def test_a_changed_byte_is_refuted_and_replayed(shipped_module, tmp_path):
     assert found.kernel["value"] != found.model["value"]
     with BinaryOracle(other) as changed_oracle, BinaryOracle(folder) as oracle:
         answers = [
-            Comparison(PROPERTIES[name], MODES[result.mode], profile_of(kernel.release), one).ask_kernel(
-                np.array([list(found.inputs.values())], np.uint64).T.copy()
+            answers_of(
+                OracleSide(one, profile_of(kernel.release)),
+                PROPERTIES[name],
+                result.mode,
+                np.array([list(found.inputs.values())], np.uint64).T.copy(),
             )
             for one in (changed_oracle, oracle)
         ]

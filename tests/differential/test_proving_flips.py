@@ -19,13 +19,13 @@ pytest.importorskip("pypcode")
 pytest.importorskip("z3")
 
 from elftools.elf.elffile import ELFFile
+from model_side import against_model
 
-from conformance.differential.comparison import Comparison
-from conformance.differential.engines.bulk import draw
+from conformance.differential.drawing import draw
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.proving.proofs import DEATH, prove
-from conformance.differential.proving.sides import Code
-from conformance.model.modes import MODES
+from conformance.differential.proving.term_sides import CodeTerms
+from conformance.model.modes import MODES, kernel_in
 from conformance.oracles.child import KernelDied
 from conformance.oracles.shim.image import shim_image
 from conformance.oracles.shim.oracle import ShimOracle
@@ -65,9 +65,9 @@ def differ(prop, mode, profile, oracles, batch):
     """Whether the processor tells two libraries apart on a batch; dying is an answer."""
     answers = []
     for oracle in oracles:
-        comparison = Comparison(prop, mode, profile, oracle)
+        comparison = against_model(prop, mode, profile, oracle)
         try:
-            answers.append(comparison.ask_kernel(batch).tobytes())
+            answers.append(comparison.answer(comparison.left, batch).tobytes())
         except KernelDied as died:
             answers.append(died.at)
     return answers[0] != answers[1]
@@ -80,12 +80,12 @@ def test_flipped_bits_are_told_from_equivalent_ones(symbol, library, profile, tm
     prop, rng = PROPERTIES[FUNCTIONS[symbol]], random.Random(symbol)
     if symbol not in shim_image(library).symbols:
         pytest.skip("this kernel calls it otherwise")
-    whole = Code(shim_image(library), profile)
+    whole = CodeTerms(shim_image(library), profile)
     score = counted("flips of machine code, judged by proof")
     refuted = 0
     for _ in range(FLIPS):
         path = flipped(library, symbol, rng, tmp_path)
-        proof = prove(prop, (whole, Code(shim_image(path), profile)), SECONDS)
+        proof = prove(prop, (whole, CodeTerms(shim_image(path), profile)), SECONDS)
         with ShimOracle(library) as ours, ShimOracle(path, patience=1) as theirs:
             if proof.refutation is not None:
                 batch = np.array([proof.refutation.case], np.uint64).T.copy()
@@ -98,8 +98,8 @@ def test_flipped_bits_are_told_from_equivalent_ones(symbol, library, profile, tm
                 refuted += not wild
             elif proof.proved:
                 for name in prop.modes:
-                    comparison = Comparison(prop, MODES[name], profile, ours)
-                    batch = draw(comparison, np.random.default_rng(3), CASES // len(prop.modes))
+                    k = kernel_in(MODES[name], profile)
+                    batch = draw(prop, k, np.random.default_rng(3), CASES // len(prop.modes))
                     told = differ(prop, MODES[name], profile, (ours, theirs), batch)
                     assert not told, f"{path.name}: proved, but the processor tells them apart in {name}"
                 score["equivalent"] += 1

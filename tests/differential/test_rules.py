@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from model_oracle import ModelOracle
+from model_side import KernelLike
+from model_side import compared as compare_models
 
 from conformance.differential.comparison import Comparison, Difference
-from conformance.differential.duel import Duel
+from conformance.differential.counterexamples import counterexample
 from conformance.differential.engines.bulk import bulk
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.rules import CHANGES, RULES, broken, facts
@@ -28,24 +29,25 @@ TRACKED = 0x0050000000000830
 
 
 def compared(name, mode="ept-ad", profile=SIX_ONE):
-    return Comparison(PROPERTIES[name], MODES[mode], profile, ModelOracle(profile))
+    return compare_models(PROPERTIES[name], MODES[mode], profile)
+
+
+def _at(comparison, name):
+    return [output.name for output in comparison.property.gives].index(name)
 
 
 def rule_of(name, case, mode="ept-ad", **changed):
     """The rule that is broken if the kernel gives other words than the model."""
     comparison = compared(name, mode)
-    model = [int(row[0]) for row in comparison.ask_model(np.array([case], np.uint64).T.copy())]
+    cases = np.array([case], np.uint64).T.copy()
+    model = [int(row[0]) for row in comparison.answer(comparison.right, cases)]
     kernel = list(model)
     for output, change in changed.items():
-        at = (
-            len(model) - 1
-            if output == "events"
-            else comparison.property.gives.index(output.replace("_after", " after"))
-        )
+        at = len(model) - 1 if output == "events" else _at(comparison, output.replace("_after", " after"))
         kernel[at] = change(model[at])
     found = Difference(tuple(case), tuple(kernel), tuple(model))
     breach = broken(comparison, found)
-    return breach.rule.said(breach.scene) if breach.rule else "facts: " + facts(breach.scene)
+    return breach.rule.sentence_about(breach.scene) if breach.rule else "facts: " + facts(breach.scene)
 
 
 def xor(mask):
@@ -110,19 +112,21 @@ def test_access_tracking(name, case, changed, said):
 
 def test_in_a_review_the_accused_side_is_named():
     comparison = compared(SPLIT)
-    comparison.reviewed = True
+    comparison.review = True
     dirty, clean = (LEAF | D, 0), (LEAF, 0)
     case = (HUGE | D, 1, 7, 0, 0, 0)
     lost = broken(comparison, Difference(case, dirty, clean))
-    assert (lost.where, lost.rule.said(lost.scene)) == ("after: ", "Dirty was lost")
+    assert (lost.where, lost.rule.sentence_about(lost.scene)) == ("after: ", "Dirty was lost")
     gained = broken(comparison, Difference(case, clean, dirty))
-    assert (gained.where, gained.rule.said(gained.scene)) == ("after: ", "Dirty was set")
+    assert (gained.where, gained.rule.sentence_about(gained.scene)) == ("after: ", "Dirty was set")
     plain, atomic = (0, LEAF, 1, 0), (0, LEAF, 0x100, 0)
     written = compared("kvm_tdp_mmu_write_spte")
-    written.reviewed = True
+    written.review = True
     mended = broken(written, Difference((LEAF, LEAF, LEAF, 1), plain, atomic))
     assert mended.where == "before: "
-    assert mended.rule.said(mended.scene) == "a volatile SPTE was written without an atomic exchange"
+    assert (
+        mended.rule.sentence_about(mended.scene) == "a volatile SPTE was written without an atomic exchange"
+    )
 
 
 @pytest.mark.parametrize(("old_spte", "said"), [
@@ -131,7 +135,7 @@ def test_in_a_review_the_accused_side_is_named():
 ])  # fmt: skip
 def test_what_was_writable_is_not_asked_about_again(old_spte, said):
     comparison = compared("make_spte")
-    comparison.reviewed = True
+    comparison.review = True
     given = {
         "access": 2,
         "old_spte": old_spte,
@@ -142,10 +146,10 @@ def test_what_was_writable_is_not_asked_about_again(old_spte, said):
     }
     case = tuple(given.get(column.name, 0) for column in comparison.property.takes)
     rest = (0,) * (len(comparison.property.gives) - 1)
-    at = comparison.property.gives.index("new_spte")
+    at = _at(comparison, "new_spte")
     writable, protected = ((*rest[:at], spte, *rest[at:], 0) for spte in (LEAF | W | A, LEAF & ~MMU | A))
     breach = broken(comparison, Difference(case, writable, protected))
-    assert breach.where + breach.rule.said(breach.scene) == said
+    assert breach.where + breach.rule.sentence_about(breach.scene) == said
 
 
 def test_every_rule_has_a_source():
@@ -157,14 +161,13 @@ def test_every_rule_has_a_source():
 def test_a_review_shows_a_legal_input_and_says_which_side_breaks_the_rule():
     without = SIX_ONE.without(WRITABLE_NOT_VOLATILE)
     for profiles, where in (((SIX_ONE, without), "after: "), ((without, SIX_ONE), "before: ")):
-        duel = Duel(
-            PROPERTIES["spte_has_volatile_bits"],
-            MODES["ept-ad"],
-            (SIX_ONE, SIX_ONE),
-            tuple(ModelOracle(profile) for profile in profiles),
+        before, after = (KernelLike(SIX_ONE, behaves=profile) for profile in profiles)
+        comparison = Comparison(
+            PROPERTIES["spte_has_volatile_bits"], MODES["ept-ad"], before, after, review=True
         )
-        found = smallest(duel, bulk(duel, np.random.default_rng(1)), np.random.default_rng(1))
-        told = duel.tell(found, "again")
+        found = bulk(comparison, np.random.default_rng(1))
+        found = smallest(comparison, found, np.random.default_rng(1))
+        told = counterexample(comparison, found, "again")
         assert told.legal is True and told.again == "again"
         assert (
             told.rule == f"{where}an SPTE counts as volatile, though nothing changes it outside of mmu_lock"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from domains import Asked, Untold
 
-from conformance.differential.engines.bulk import draw
+from conformance.differential.drawing import draw
 from conformance.differential.properties import PROPERTIES
 from conformance.model.modes import MODES, Mode, kernel_in
 from conformance.model.profiles import profile_of
@@ -16,16 +16,8 @@ RELEASES = [(5, 10), (6, 1), (6, 12), (7, 2), (7, 3)]
 VECTORS = [prop for prop in PROPERTIES.values() if not prop.scalar]
 
 
-class Drawing:
-    """As much of a comparison as drawing cases needs."""
-
-    def __init__(self, prop, kernel):
-        self.property = prop
-        self.kernel = kernel
-
-
 def cases_of(prop, k, n):
-    return draw(Drawing(prop, k), np.random.default_rng(7), n)
+    return draw(prop, k, np.random.default_rng(7), n)
 
 
 def existing(prop):

@@ -11,10 +11,10 @@ from patching import patched
 
 from conformance.differential import run_properties
 from conformance.differential.comparison import Comparison
-from conformance.differential.engines.bulk import draw
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.run_properties import run
+from conformance.differential.sides import OracleSide
 from conformance.differential.verdict import Verdict
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache
@@ -93,10 +93,13 @@ def agree(binary, shim, profile, modes, cases):
         if prop.name not in binary.entries or prop.absent(profile):
             continue
         for mode in [name for name in prop.modes if name in modes] or prop.modes[:1]:
-            first, second = (Comparison(prop, MODES[mode], profile, one) for one in (binary, shim))
-            for seed in range(max(1, cases // first.capacity)):
-                batch = draw(first, np.random.default_rng(seed), min(cases, first.capacity))
-                same = first.ask_kernel(batch) == second.ask_kernel(batch)
+            sides = (OracleSide(one, profile) for one in (binary, shim))
+            comparison = Comparison(prop, MODES[mode], *sides)
+            for seed in range(max(1, cases // comparison.capacity)):
+                n = min(cases, comparison.capacity)
+                batch = comparison.draw(np.random.default_rng(seed), n)
+                left, right = (comparison.answer(side, batch) for side in (comparison.left, comparison.right))
+                same = left == right
                 assert same.all(), (prop.name, mode, batch[:, ~same.all(axis=0)][:, 0].tolist())
                 compared += batch.shape[1]
     return compared

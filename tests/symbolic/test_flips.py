@@ -20,8 +20,8 @@ from elftools.elf.elffile import ELFFile
 pytest.importorskip("pypcode")
 z3 = pytest.importorskip("z3")
 
-from conformance.differential.comparison import Comparison  # noqa: E402
-from conformance.differential.engines.bulk import draw  # noqa: E402
+from model_side import against_model  # noqa: E402
+
 from conformance.differential.properties import PROPERTIES  # noqa: E402
 from conformance.model.modes import MODES  # noqa: E402
 from conformance.oracles.child import KernelDied  # noqa: E402
@@ -74,12 +74,12 @@ def flip(library, folder, name, profile, many):
     machine = machine_of(library)
     machine.expect(prop.events)
     with ShimOracle(library) as oracle:
-        comparison = Comparison(prop, MODE, profile, oracle)
-        batch = draw(comparison, np.random.default_rng(3), CASES)
-        original = comparison.ask_kernel(batch)
+        comparison = against_model(prop, MODE, profile, oracle)
+        batch = comparison.draw(np.random.default_rng(3), CASES)
+        original = comparison.answer(comparison.left, batch)
     assuming = []
     for column, symbol in zip(prop.takes, symbols, strict=True):
-        choices = column.choices(comparison.kernel)
+        choices = column.choices(comparison.semantics)
         if choices is not None:
             assuming.append(z3.Or(*(symbol == value for value in choices)))
     executed = machine.run(name, symbols, assuming=assuming, seconds=20).functions

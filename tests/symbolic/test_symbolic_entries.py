@@ -11,10 +11,10 @@ import pytest
 pytest.importorskip("pypcode")
 z3 = pytest.importorskip("z3")
 
-from conformance.differential.comparison import Comparison  # noqa: E402
-from conformance.differential.engines.bulk import draw  # noqa: E402
+from model_side import against_model  # noqa: E402
+
 from conformance.differential.properties import PROPERTIES  # noqa: E402
-from conformance.differential.proving.inputs import every_input  # noqa: E402
+from conformance.differential.proving.every_input import every_input  # noqa: E402
 from conformance.model.modes import MODES  # noqa: E402
 from conformance.oracles.hosts import HOST  # noqa: E402
 from conformance.oracles.shim.image import shim_image  # noqa: E402
@@ -62,8 +62,8 @@ def test_formulas_say_what_the_processor_does(name, machines, module_oracle, pro
         pytest.skip(PROPERTIES[name].absent(profile) or "this kernel does not have it")
     mode, known, unknown, masks = machines
     prop = PROPERTIES[name]
-    comparison = Comparison(prop, mode, profile, module_oracle)
-    meant = every_input(prop, comparison.kernel)
+    comparison = against_model(prop, mode, profile, module_oracle)
+    meant = every_input(prop, comparison.semantics)
     unknown.expect(prop.events)
     outcome = unknown.run(name, meant.words, assuming=meant.restrictions, seconds=60)
 
@@ -71,11 +71,13 @@ def test_formulas_say_what_the_processor_does(name, machines, module_oracle, pro
     solver.add(*meant.restrictions, z3.Or(z3.Not(outcome.total), outcome.died))
     assert solver.check() == z3.unsat, "some input has no path that ends, or dies"
 
-    batch = draw(comparison, np.random.default_rng(7), CASES)
-    expected = comparison.ask_kernel(batch)
+    batch = comparison.draw(np.random.default_rng(7), CASES)
+    expected = comparison.answer(comparison.left, batch)
     inputs = {column.name: row for column, row in zip(prop.takes, batch, strict=True)} | masks
     evaluator = Evaluator(outcome.words)
-    for what, got, row in zip([*prop.gives, "events"], evaluator(inputs), expected, strict=True):
+    for what, got, row in zip(
+        [*(output.name for output in prop.gives), "events"], evaluator(inputs), expected, strict=True
+    ):
         np.testing.assert_array_equal(got, row, err_msg=what)
 
     known.expect(prop.events)
@@ -91,9 +93,9 @@ def test_a_walk_over_known_tables(mode, image, module_oracle, profile):
         pytest.skip("this kernel has no TDP MMU")
     machine = Machine(image)
     machine.configure([MODES[mode].host()[name] for name in HOST])
-    comparison = Comparison(PROPERTIES["tdp_iter"], MODES[mode], profile, module_oracle)
-    batch = draw(comparison, np.random.default_rng(7), 3)
-    expected = comparison.ask_kernel(batch)
+    comparison = against_model(PROPERTIES["tdp_iter"], MODES[mode], profile, module_oracle)
+    batch = comparison.draw(np.random.default_rng(7), 3)
+    expected = comparison.answer(comparison.left, batch)
     for case in range(3):
         words = machine.run("tdp_iter", batch[:, case].tolist(), seconds=60).words
         assert words == expected[:, case].tolist()

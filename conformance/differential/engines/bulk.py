@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from conformance.differential.comparison import Comparison, Difference
 
-__all__ = ["CHUNK", "bulk", "draw"]
+__all__ = ["CHUNK", "bulk"]
 
 CHUNK = 1 << 16
 """Cases in a chunk: few enough for a chunk's columns to stay in the processor's cache."""
@@ -18,14 +18,6 @@ SCALAR_CHUNK = 1 << 8
 """The same where the model's side runs over ints, one case at a time."""
 VARIED = 64
 """How many chunks are made of one drawn."""
-
-
-def draw(comparison: Comparison, rng: np.random.Generator, n: int) -> NDArray[np.uint64]:
-    """``n`` cases: a row a column."""
-    drawn: dict[str, NDArray[np.uint64]] = {}
-    for column in comparison.property.takes:
-        drawn[column.name] = column.sample(comparison.kernel, rng, n, drawn)
-    return np.stack(list(drawn.values()))
 
 
 class _Chunks:
@@ -44,14 +36,14 @@ class _Chunks:
         self._drawn: NDArray[np.uint64] | None = None
         self._deltas: dict[int, NDArray[np.uint64]] = {}
         takes = comparison.property.takes
-        self._widths = [0 if column.choices(comparison.kernel) else column.width for column in takes]
+        self._widths = [0 if column.choices(comparison.semantics) else column.width for column in takes]
 
     def next(self) -> NDArray[np.uint64]:
         """The next chunk, an array of its own."""
         fresh = self._made % VARIED == 0 or not any(self._widths)
         self._made += 1
         if self._drawn is None or fresh:
-            self._drawn = draw(self._comparison, self._rng, self._n)
+            self._drawn = self._comparison.draw(self._rng, self._n)
             return self._drawn
         # Half of the time all words of a case are changed alike, for what matters is where they differ.
         alike = self._made % 2 == 0

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.differential.comparison import Comparison, Difference
-from conformance.differential.engines.bulk import draw
 
 __all__ = ["Space", "control_space", "exhaust"]
 
@@ -85,7 +84,7 @@ def exhaust(
 
 def _combinations(comparison: Comparison, rng: np.random.Generator, space: Space, numbers: Words) -> Words:
     """The combinations with these numbers, in drawn cases."""
-    batch = draw(comparison, rng, len(numbers))
+    batch = comparison.draw(rng, len(numbers))
     rest = numbers
     for column, values in space.choices:
         batch[column] = np.array(values, np.uint64)[rest % np.uint64(len(values))]
@@ -100,12 +99,13 @@ def _combinations(comparison: Comparison, rng: np.random.Generator, space: Space
 
 def control_space(comparison: Comparison, rng: np.random.Generator) -> Space | Difference:
     """What controls the function, found by flipping; a Difference if the sides differ already there."""
-    base = draw(comparison, rng, PROBES)
-    words = [name not in comparison.property.truths for name in comparison.property.gives]
+    base = comparison.draw(rng, PROBES)
+    # The last row, of events, decides, too.
+    carries = [*(not output.decides for output in comparison.property.gives), False]
     classes: dict[tuple[int, bytes], list[int]] = {}
     choices: list[tuple[int, tuple[int, ...]]] = []
     for at, column in enumerate(comparison.property.takes):
-        listed = column.choices(comparison.kernel)
+        listed = column.choices(comparison.semantics)
         values = [np.full(PROBES, value, np.uint64) for value in listed or ()]
         values = values or [base[at] ^ np.uint64(1 << bit) for bit in range(column.width)]
         batch = np.tile(base, len(values) + 1)
@@ -113,8 +113,8 @@ def control_space(comparison: Comparison, rng: np.random.Generator) -> Space | D
         found = comparison.compare(batch)
         if found is not None:
             return found
-        # The sides agree, so that one of them tells what moved.
-        observed = comparison.ask_model(batch)
+        # The sides agree, so that one answer shows what moved.
+        observed = comparison.answer(comparison.right, batch)
         before = np.tile(observed[:, :PROBES], len(values))
         moved = (observed[:, PROBES:] ^ before).reshape(len(observed), len(values), PROBES)
         if listed is not None:
@@ -122,17 +122,17 @@ def control_space(comparison: Comparison, rng: np.random.Generator) -> Space | D
                 choices.append((at, listed))
             continue
         for bit in range(column.width):
-            effect = _without_carried(moved[:, bit], words)
+            effect = _without_carried(moved[:, bit], carries)
             if effect.any():
                 classes.setdefault((at, effect.tobytes()), []).append(bit)
     return Space(tuple((at, tuple(bits)) for (at, _), bits in classes.items()), tuple(choices))
 
 
-def _without_carried(moved: Words, words: list[bool]) -> Words:
-    """What a flip changed in the observed words, but for those in which it only carried one bit over."""
+def _without_carried(moved: Words, carries: list[bool]) -> Words:
+    """The changes that a flip made in each observed word, without those that only carry one bit over."""
     rest = moved.copy()
-    for row, is_word in zip(rest, words, strict=False):
+    for row, may_carry in zip(rest, carries, strict=True):
         ever = int(np.bitwise_or.reduce(row))
-        if is_word and ever & (ever - 1) == 0:
+        if may_carry and ever & (ever - 1) == 0:
             row[:] = 0
     return rest

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.differential.comparison import Comparison, Difference
-from conformance.differential.fingerprints import Mark, Semantics, mark
+from conformance.differential.fingerprints import Fingerprints, Mark, mark
 from conformance.differential.inputs import admitted
 from conformance.differential.verdict import Result, Verdict
 from conformance.kernels.releases import release_numbers
@@ -36,53 +36,53 @@ class Remembered:
     difference: Difference | None = None
 
 
-def remember(comparison: Comparison, cases: Words, semantics: Semantics) -> Remembered:
+def remember(comparison: Comparison, cases: Words, blessed: Fingerprints) -> Remembered:
     """Hold the kernel's answers on the published inputs ``cases`` against the blessed digest.
 
     Where they differ, the model is asked about the cases that may be put to a kernel of its profile.
     """
     prop, mode = comparison.property, comparison.mode.name
-    now = mark(comparison.oracle, prop, mode, cases)
-    before = semantics.marks.get(now.place)
+    now = mark(comparison.left, prop, mode, cases)
+    before = blessed.marks.get(now.place)
     if before is None or before.asked != now.asked:
         reason = "no fingerprint of what is asked today; `conformance fingerprint bless` takes it"
         return Remembered(Verdict.SKIP, reason, 0)
     if before.answered == now.answered:
-        return Remembered(Verdict.PASS, f"as blessed for {semantics.package}", now.cases)
-    found = comparison.compare(np.ascontiguousarray(cases[:, admitted(prop, comparison.kernel, cases)]))
-    blessed_for = profile_of(release_numbers(semantics.package))
-    if found is None and blessed_for.changes != comparison.kernel.profile.changes:
-        reason = f"answers as the model does, and not as {semantics.package}, which has other changes"
+        return Remembered(Verdict.PASS, f"as blessed for {blessed.package}", now.cases)
+    found = comparison.compare(np.ascontiguousarray(cases[:, admitted(prop, comparison.semantics, cases)]))
+    blessed_for = profile_of(release_numbers(blessed.package))
+    if found is None and blessed_for.changes != comparison.semantics.profile.changes:
+        reason = f"answers as the model does, and not as {blessed.package}, which has other changes"
         return Remembered(Verdict.SKIP, reason, 0)
-    reason = f"{before.answered} when blessed for {semantics.package}, now {now.answered}"
+    reason = f"{before.answered} when blessed for {blessed.package}, now {now.answered}"
     if found is None:
         reason += "; the model agrees with the kernel, so if this is right, bless it"
     return Remembered(Verdict.FAIL, reason, now.cases, found)
 
 
-def sentence(results: Iterable[Result], semantics: Semantics | None) -> str | None:
+def sentence(results: Iterable[Result], blessed: Fingerprints | None) -> str | None:
     """Whether a kernel is as it was blessed, in a sentence; None if this was not compared."""
     mine = [result for result in results if result.engine == ENGINE and result.cases]
-    if semantics is None or not mine:
+    if blessed is None or not mine:
         return None
     differing: dict[str, list[str]] = {}
     for result in mine:
         if result.verdict is Verdict.FAIL:
             differing.setdefault(result.property, []).append(result.mode)
-    told = f"those blessed for {semantics.series} ({semantics.package})"
+    told = f"those blessed for {blessed.series} ({blessed.package})"
     if not differing:
         count = len({result.property for result in mine})
         what = "1 property" if count == 1 else f"{count} properties"
         return f"semantics: {told}, in {len(mine)} fingerprints of {what}"
     where = "; ".join(
-        f"{name} ({', '.join(_old(semantics, name, modes))})" for name, modes in differing.items()
+        f"{name} ({', '.join(_old(blessed, name, modes))})" for name, modes in differing.items()
     )
     return f"semantics: not {told}: {where}"
 
 
-def _old(semantics: Semantics, name: str, modes: list[str]) -> list[str]:
+def _old(blessed: Fingerprints, name: str, modes: list[str]) -> list[str]:
     """Modes with their blessed digests, the first few."""
-    old: list[Mark] = [semantics.marks[name, mode] for mode in modes]
+    old: list[Mark] = [blessed.marks[name, mode] for mode in modes]
     more = [f"{len(old) - 2} modes more"] if len(old) > 3 else []
     shown = old[:2] if more else old
     return [*(f"{each.mode} was {each.answered}" for each in shown), *more]

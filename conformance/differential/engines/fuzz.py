@@ -69,7 +69,7 @@ def fuzz(
         comparison = data.draw(st.sampled_from(list(comparisons)))
         case: dict[str, int] = {}
         for column in comparison.property.takes:
-            case[column.name] = data.draw(column.strategy(comparison.kernel, case))
+            case[column.name] = data.draw(column.strategy(comparison.semantics, case))
         place = comparison.mode.name, tuple(case.values())
         if hung or not more_time():
             # Nothing further is tried, but what was found stays found: Hypothesis asks for it again.

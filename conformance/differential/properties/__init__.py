@@ -1,16 +1,34 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The properties, by group; importing this declares them all."""
+"""The properties, by module of the model; importing this declares them all."""
 
+# isort: off
+# In this order they are reported and stand in fingerprint files.
 from conformance.differential.properties import (
     access,
-    construct,
+    make_spte,
     masks,
     mmio,
-    shape,
-    tdp,
+    predicates,
+    tdp_write,
+    tdp_iter,
     translation,
     writability,
+    spte_update,
 )
+
+# isort: on
 from conformance.differential.property import PROPERTIES
 
-__all__ = ["PROPERTIES", "access", "construct", "masks", "mmio", "shape", "tdp", "translation", "writability"]
+__all__ = [
+    "PROPERTIES",
+    "access",
+    "make_spte",
+    "masks",
+    "mmio",
+    "predicates",
+    "spte_update",
+    "tdp_iter",
+    "tdp_write",
+    "translation",
+    "writability",
+]

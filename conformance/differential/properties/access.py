@@ -3,6 +3,7 @@
 
 from conformance.differential.columns import SpteColumn
 from conformance.differential.legality.needs import Callers, leaf, present, tracked
+from conformance.differential.outputs import Flag, Spte
 from conformance.differential.property import ANY_MODE, declare
 from conformance.kernels.substitutions import SPTE_C, SPTE_H, Substitution
 from conformance.model.changes import SOFTWARE_ACCESSED
@@ -24,6 +25,7 @@ declare(
     access.spte_has_volatile_bits,
     GROUP,
     [SPTE],
+    gives=(Flag("value"),),
     callers=LEAF,
     mutants=[
         Substitution(
@@ -49,6 +51,7 @@ declare(
     access.spte_ad_enabled,
     GROUP,
     [SPTE],
+    gives=(Flag("value"),),
     modes=ANY_MODE,
     callers=PRESENT,
     mutants=[
@@ -62,6 +65,7 @@ declare(
     access.spte_ad_need_write_protect,
     GROUP,
     [SPTE],
+    gives=(Flag("value"),),
     modes=ANY_MODE,
     callers=PRESENT,
     mutants=[
@@ -76,6 +80,7 @@ declare(
     access.is_access_track_spte,
     GROUP,
     [SPTE],
+    gives=(Flag("value"),),
     callers=PRESENT,
     mutants=[Substitution(SPTE_H, "(spte & shadow_acc_track_mask) == 0;", "(spte & PT_PRESENT_MASK) == 0;")],
 )
@@ -83,6 +88,7 @@ declare(
     access.is_accessed_spte,
     GROUP,
     [SPTE],
+    gives=(Flag("value"),),
     callers=LEAF,
     mutants=[
         Substitution(SPTE_H, ": !is_access_track_spte(spte);", ": true;"),
@@ -95,6 +101,7 @@ declare(
     access.is_dirty_spte,
     GROUP,
     [SPTE],
+    gives=(Flag("value"),),
     until=SOFTWARE_ACCESSED,
     callers=LEAF,
     mutants=[
@@ -107,8 +114,8 @@ declare(
     access.mark_spte_for_access_track,
     GROUP,
     [SPTE],
+    gives=(Spte("value"),),
     events=MARK_EVENTS,
-    sptes=("value",),
     callers=LEAF,
     mutants=[
         Substitution(SPTE_C, "return spte & ~shadow_accessed_mask;", "return spte & ~shadow_dirty_mask;"),
@@ -122,8 +129,8 @@ declare(
     access.restore_acc_track_spte,
     GROUP,
     [SPTE],
+    gives=(Spte("value"),),
     events=("WARN restore_acc_track_spte",),
-    sptes=("value",),
     callers=Callers(
         "fast_page_fault() and the splitting of huge pages restore what is access-tracked.",
         (tracked("spte"), leaf("spte")),

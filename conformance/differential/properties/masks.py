@@ -5,9 +5,10 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from conformance.differential.columns import Bits, Choice, Flag
+from conformance.differential.columns import Bits, Choice, FlagColumn
 from conformance.differential.legality.needs import Callers, Case, need
 from conformance.differential.legality.values import implies, within
+from conformance.differential.outputs import Number
 from conformance.differential.property import declare
 from conformance.kernels.substitutions import SPTE_C, Substitution
 from conformance.model.changes import MASKS_IN_MMU, ME_VALUE, SUPPRESS_VE
@@ -29,8 +30,8 @@ WIDTHS = tuple(range(32, 53))
 HOST = (
     Choice("phys_bits", 6, WIDTHS),
     Choice("cache_bits", 6, WIDTHS),
-    Flag("l1tf"),
-    Flag("mmio_caching"),
+    FlagColumn("l1tf"),
+    FlagColumn("mmio_caching"),
 )
 BEFORE = ("shadow", "npt-me", "ept-l1tf", "ept-tme")
 """Whose masks the setters find: between them, each mask is once not what it must become."""
@@ -66,8 +67,9 @@ _HIGHEST = 1 << 51 | PT_PRESENT_MASK
 
 def _is_mmio_value(k: Semantics, case: Case) -> Truth:
     value = case["mmio_value"]
-    outside = (_host_reserved(k, case) | PT_PRESENT_MASK) ^ ALL
-    reserved = no(any_set(value, outside)) & any_set(value, PT_PRESENT_MASK)
+    reserved = no(any_set(value, (_host_reserved(k, case) | PT_PRESENT_MASK) ^ ALL)) & any_set(
+        value, PT_PRESENT_MASK
+    )
     # Of the processors with L1TF none has a vendor module that passes more than the highest bit.
     reserved = reserved & any_set(value, SPTE_BASE_ADDR_MASK) & ((case["l1tf"] != 1) | (value == _HIGHEST))
     return (value == 0) | (value == VMX_EPT_MISCONFIG_WX_VALUE) | reserved
@@ -153,6 +155,8 @@ VENDOR_MASKS = Callers(
     "kvm_mmu_module_init() passes the bits of ordinary page tables, vmx_enable_tdp() those of EPT.",
     (need("no vendor module passes these masks", _are_vendor_masks, _vendor_masks),),
 )
+AFTER = tuple(Number(name) for name in MASKS)
+"""The state of every mask after a setter."""
 EVENTS = (
     "WARN kvm_mmu_reset_all_pte_masks",
     "WARN kvm_mmu_set_mmio_spte_mask",
@@ -198,7 +202,7 @@ declare(
     masks.kvm_mmu_reset_all_pte_masks,
     GROUP,
     HOST,
-    gives=MASKS,
+    gives=AFTER,
     answer=_after(_reset),
     events=EVENTS,
     modes=BEFORE,
@@ -216,8 +220,8 @@ declare(
 declare(
     masks.kvm_mmu_set_ept_masks,
     GROUP,
-    [*HOST, Flag("has_ad_bits"), Flag("has_exec_only")],
-    gives=MASKS,
+    [*HOST, FlagColumn("has_ad_bits"), FlagColumn("has_exec_only")],
+    gives=AFTER,
     answer=_after(_ept),
     events=EVENTS,
     modes=BEFORE,
@@ -229,7 +233,7 @@ declare(
     masks.kvm_mmu_set_mmio_spte_mask,
     GROUP,
     [*HOST, Bits("mmio_value"), Bits("mmio_mask", near="mmio_value"), Bits("access_mask", 34)],
-    gives=MASKS,
+    gives=AFTER,
     answer=_after(_mmio),
     events=EVENTS,
     modes=BEFORE,
@@ -246,7 +250,7 @@ declare(
     masks.kvm_mmu_set_me_spte_mask,
     GROUP,
     [Bits("me_value"), Bits("me_mask", near="me_value")],
-    gives=MASKS,
+    gives=AFTER,
     answer=_after(masks.kvm_mmu_set_me_spte_mask),
     events=EVENTS,
     modes=BEFORE,
@@ -261,7 +265,7 @@ declare(
         Bits(name, dense=True)
         for name in ("user", "accessed", "dirty", "nx", "x", "present", "acc_track", "me")
     ],
-    gives=MASKS,
+    gives=AFTER,
     answer=_after(masks.kvm_mmu_set_mask_ptes),
     events=EVENTS,
     modes=BEFORE,

@@ -4,6 +4,7 @@
 from conformance.differential.columns import Access, Bits, Choice, SpteColumn
 from conformance.differential.legality.needs import Callers, mmio_spte, need
 from conformance.differential.legality.values import within
+from conformance.differential.outputs import Flag, Number, Spte
 from conformance.differential.property import declare
 from conformance.kernels.substitutions import MMU_C, SPTE_C, SPTE_H, Substitution
 from conformance.model.layout import PAGE_SHIFT
@@ -36,8 +37,8 @@ declare(
     mmio.make_mmio_spte,
     GROUP,
     [Bits("gfn", 40), Access("access"), Bits("generation", dense=True)],
+    gives=(Spte("value"),),
     events=("WARN make_mmio_spte", "WARN generation_mmio_spte_mask"),
-    sptes=("value",),
     callers=MADE,
     mutants=[
         Substitution(SPTE_C, "access &= shadow_mmio_access_mask;", ""),
@@ -50,6 +51,7 @@ declare(
     mmio.get_mmio_spte_generation,
     GROUP,
     [SPTE],
+    gives=(Number("value"),),
     callers=CACHED,
     mutants=[
         Substitution(
@@ -61,6 +63,7 @@ declare(
     mmio.get_mmio_spte_gfn,
     GROUP,
     [SPTE],
+    gives=(Number("value"),),
     callers=CACHED,
     mutants=[
         Substitution(MMU_C, "gpa |= (spte >> SHADOW_NONPRESENT_OR_RSVD_MASK_LEN)", "gpa |= (spte >> 4)")
@@ -70,6 +73,7 @@ declare(
     mmio.get_mmio_spte_access,
     GROUP,
     [SPTE],
+    gives=(Number("value"),),
     callers=CACHED,
     mutants=[
         Substitution(MMU_C, "return spte & shadow_mmio_access_mask;", "return spte & shadow_mmio_mask;")
@@ -83,6 +87,7 @@ declare(
         Choice("updating", 64, (0, mmio.KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS)),
         Bits("generation", 63, near="spte", seen_as=mmio.get_mmio_spte_generation),
     ],
+    gives=(Flag("value"),),
     answer=lambda k, spte, updating, generation: mmio.check_mmio_spte(k, spte, updating | generation),
     callers=CACHED,
     mutants=[Substitution(MMU_C, "if (unlikely(gen & KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS))", "if (0)")],

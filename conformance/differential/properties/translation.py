@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from conformance.differential.columns import Access, Bits, Choice, Column, Flag
+from conformance.differential.columns import Access, Bits, Choice, Column, FlagColumn
 from conformance.differential.legality.needs import Callers, Case, Need, need
 from conformance.differential.legality.values import aligned, equals, within
+from conformance.differential.outputs import Number
 from conformance.differential.property import ANY_MODE, declare
 from conformance.kernels.substitutions import MMU_C, Substitution
 from conformance.model.changes import SHADOWED_ACCESS, Change
@@ -19,8 +20,8 @@ from conformance.model.words import Truth, Word, either
 GROUP = "translation"
 PAGE = (
     Choice("level", 3, (1, 2, 3, 4, 5)),
-    Flag("direct"),
-    Flag("passthrough"),
+    FlagColumn("direct"),
+    FlagColumn("passthrough"),
     Access("role.access"),
     Bits("sp->gfn", 40),
     Bits("index", 9),
@@ -109,6 +110,7 @@ def _declare(
         function,
         GROUP,
         [*PAGE, *more],
+        gives=(Number("value"),),
         answer=_of_page(function),
         events=SET_EVENTS,
         modes=ANY_MODE,

@@ -11,10 +11,10 @@ import z3
 
 from conformance.differential.columns import translated
 from conformance.differential.property import ANY_MODE, Property
-from conformance.differential.proving.hosts import KINDS, EveryHost
-from conformance.differential.proving.inputs import EveryInput, every_input
-from conformance.differential.proving.sides import Observed, Side
+from conformance.differential.proving.every_host import KINDS, EveryHost
+from conformance.differential.proving.every_input import EveryInput, every_input
 from conformance.differential.proving.solving import Deadline, Unproved, different, find
+from conformance.differential.proving.term_sides import Terms, TermSide
 from conformance.model.modes import MODES, Mode, kernel_in
 from conformance.model.semantics import Semantics
 
@@ -58,7 +58,9 @@ def modes_of(prop: Property, modes: Sequence[str] = ()) -> list[str]:
     return [name for name in names if not modes or name in modes]
 
 
-def prove(prop: Property, sides: tuple[Side, Side], seconds: float, modes: Sequence[str] = ()) -> Proof:
+def prove(
+    prop: Property, sides: tuple[TermSide, TermSide], seconds: float, modes: Sequence[str] = ()
+) -> Proof:
     """Compare two sides of a property for every input, on all hosts of the kinds of its modes.
 
     With ``modes`` only on the hosts of these.
@@ -73,16 +75,16 @@ def prove(prop: Property, sides: tuple[Side, Side], seconds: float, modes: Seque
         names = hosts.named(modes_of(prop, modes))
         if not names:
             continue
-        kernels = [side.kernel(hosts) for side in sides]
-        inputs = every_input(prop, kernels[0])
-        told = replace(inputs, words=tuple(translated(prop.takes, inputs.words, *kernels)))
+        semantics = [side.semantics(hosts) for side in sides]
+        inputs = every_input(prop, semantics[0])
+        renumbered = replace(inputs, words=tuple(translated(prop.takes, inputs.words, *semantics)))
         proof.inputs = inputs.stated
         meant = [*hosts.restrictions, *inputs.restrictions]
         if modes:
             meant.append(z3.Or(*(hosts.is_mode(name) for name in names)))
         try:
-            one = sides[0].observe(prop, hosts, inputs, deadline)
-            other = sides[1].observe(prop, hosts, told, deadline)
+            one = sides[0].answer(prop, hosts, inputs, deadline)
+            other = sides[1].answer(prop, hosts, renumbered, deadline)
             if both := one.undefined & other.undefined:
                 # It has one name, and need not be the same on both.
                 raise Unproved(f"both depend on {min(both)}, which is uninitialised")
@@ -92,7 +94,7 @@ def prove(prop: Property, sides: tuple[Side, Side], seconds: float, modes: Seque
                     if undefined := one.undefined | other.undefined:
                         raise Unproved(f"{word} depends on {min(undefined)}, which is uninitialised")
                     conditions = [*meant, unequal]
-                    legal = partial(legally, prop, kernels[0], inputs)
+                    legal = partial(legally, prop, semantics[0], inputs)
                     proof.refutation = _smaller(
                         found, conditions, word, hosts, names, inputs, deadline, legal
                     )
@@ -109,9 +111,9 @@ def prove(prop: Property, sides: tuple[Side, Side], seconds: float, modes: Seque
     return proof
 
 
-def _differences(prop: Property, one: Observed, other: Observed) -> Iterator[tuple[str, z3.BoolRef]]:
+def _differences(prop: Property, one: Terms, other: Terms) -> Iterator[tuple[str, z3.BoolRef]]:
     """Each observed word with the condition under which it differs; none where that is never."""
-    names = [DEATH, *prop.gives, "events"]
+    names = [DEATH, *(output.name for output in prop.gives), "events"]
     terms = zip((one.died, *one.words), (other.died, *other.words), strict=True)
     for name, (left, right) in zip(names, terms, strict=True):
         unequal = different(left, right)

@@ -29,12 +29,13 @@ class Breach:
 def broken(comparison: Comparison, found: Difference) -> Breach:
     """The first rule that one side breaks and the other does not.
 
-    The accused is the kernel; in a review it is the kernel after the change, and else the one before it.
+    The accused is the left side, the kernel. In a review it is first the kernel after the change, then the
+    one before it.
     """
-    k, prop = comparison.kernel, comparison.property
-    one = Scene(k, prop, found.case, found.kernel, found.model)
-    other = Scene(k, prop, found.case, found.model, found.kernel)
-    scenes = ((other, "after: "), (one, "before: ")) if comparison.reviewed else ((one, ""),)
+    k, prop = comparison.semantics, comparison.property
+    one = Scene(k, prop, found.case, found.left, found.right)
+    other = Scene(k, prop, found.case, found.right, found.left)
+    scenes = ((other, "after: "), (one, "before: ")) if comparison.review else ((one, ""),)
     for rules, least in ((RULES, 0), (CHANGES, len(RULES))):
         for scene, where in scenes:
             for rank, rule in enumerate(rules, least):
@@ -45,17 +46,17 @@ def broken(comparison: Comparison, found: Difference) -> Breach:
 
 def facts(scene: Scene) -> str:
     """What differs, by name: fields of an SPTE, other words, events."""
-    told = [_fact(scene, name) for name in scene.prop.gives if scene.differs(name)]
+    told = [_fact(scene, name) for name in scene.seen if scene.differs(name)]
     for event in scene.prop.events:
         seen, expected = scene.event(event)
         if seen != expected:
             told.append(f"{event} {'is missing' if seen < expected else 'is new'}")
     if scene.seen_words[-1] >> 56 != scene.expected_words[-1] >> 56:
-        told.append("an event that the property does not know")
+        told.append("an event that the property does not declare")
     return "; ".join(told)
 
 
 def _fact(scene: Scene, name: str) -> str:
-    if name in scene.prop.sptes and name == scene.changed and scene.unlike:
+    if name == scene.changed and scene.unlike:
         return f"{name} in {', '.join(scene.unlike)}"
     return name

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from conformance.differential.outputs import Spte
 from conformance.differential.property import Property
 from conformance.model.semantics import Semantics
 from conformance.model.spte.decode import fields
@@ -37,12 +38,21 @@ class Scene:
     @cached_property
     def seen(self) -> dict[str, int]:
         """What the accused side gave, by name."""
-        return dict(zip(self.prop.gives, self.seen_words, strict=False))
+        return self._by_name(self.seen_words)
 
     @cached_property
     def expected(self) -> dict[str, int]:
         """What the other side gave, by name."""
-        return dict(zip(self.prop.gives, self.expected_words, strict=False))
+        return self._by_name(self.expected_words)
+
+    def _by_name(self, words: Sequence[int]) -> dict[str, int]:
+        """Observed words by output, without the word of events."""
+        return {output.name: word for output, word in zip(self.prop.gives, words[:-1], strict=True)}
+
+    @property
+    def _sptes(self) -> list[str]:
+        """The outputs that are SPTEs."""
+        return [output.name for output in self.prop.gives if isinstance(output, Spte)]
 
     def differs(self, name: str) -> bool:
         """Whether the sides gave different words under this name."""
@@ -63,7 +73,7 @@ class Scene:
     @cached_property
     def changed(self) -> str | None:
         """The observed SPTE in which the sides differ; None if there is none."""
-        return next((name for name in reversed(self.prop.sptes) if self.differs(name)), None)
+        return next((name for name in reversed(self._sptes) if self.differs(name)), None)
 
     @property
     def made(self) -> int:

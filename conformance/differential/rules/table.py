@@ -70,7 +70,7 @@ class Rule:
     source: str
     broken: Callable[[Scene], bool]
 
-    def said(self, scene: Scene) -> str:
+    def sentence_about(self, scene: Scene) -> str:
         """The sentence about this difference."""
         return self.sentence if isinstance(self.sentence, str) else self.sentence(scene)
 

@@ -4,6 +4,7 @@
 from conformance.differential.columns import Bits, Choice, SpteColumn
 from conformance.differential.legality.needs import Callers, entry, leaf, present
 from conformance.differential.legality.values import within
+from conformance.differential.outputs import Flag, Number
 from conformance.differential.property import ANY_MODE, declare
 from conformance.kernels.substitutions import SPTE_H, Substitution
 from conformance.model.changes import EPT_VE_CHECK, PERMISSION_BITMAP, SPTE_INDEX, TDP_REMOVED_SPTE
@@ -24,6 +25,7 @@ declare(
     predicates.is_shadow_present_pte,
     GROUP,
     [SPTE],
+    gives=(Flag("value"),),
     callers=ENTRY,
     mutants=[Substitution(SPTE_H, "!!(pte & SPTE_MMU_PRESENT_MASK)", "!!(pte & PT_PRESENT_MASK)")],
 )
@@ -31,6 +33,7 @@ declare(
     predicates.is_mmio_spte,
     GROUP,
     [SPTE],
+    gives=(Flag("value"),),
     callers=ENTRY,
     mutants=[
         Substitution(
@@ -43,6 +46,7 @@ declare(
     predicates.is_large_pte,
     GROUP,
     [SPTE],
+    gives=(Flag("value"),),
     modes=ANY_MODE,
     callers=PRESENT,
     mutants=[Substitution(SPTE_H, "return pte & PT_PAGE_SIZE_MASK;", "return pte & PT_DIRTY_MASK;")],
@@ -51,6 +55,7 @@ declare(
     predicates.is_last_spte,
     GROUP,
     [SPTE, LEVEL],
+    gives=(Flag("value"),),
     modes=ANY_MODE,
     callers=AT_LEVEL,
     mutants=[Substitution(SPTE_H, "(level == PG_LEVEL_4K) ||", "(level <= PG_LEVEL_2M) ||")],
@@ -59,6 +64,7 @@ declare(
     predicates.is_executable_pte,
     GROUP,
     [SPTE],
+    gives=(Flag("value"),),
     until=PERMISSION_BITMAP,
     callers=Callers("fast_page_fault() passes a shadow-present leaf SPTE.", (leaf("spte"),)),
     mutants=[
@@ -71,6 +77,7 @@ declare(
     predicates.is_frozen_spte,
     GROUP,
     [SPTE],
+    gives=(Flag("value"),),
     modes=ANY_MODE,
     since=TDP_REMOVED_SPTE,
     callers=ENTRY,
@@ -80,6 +87,7 @@ declare(
     predicates.is_ept_ve_possible,
     GROUP,
     [SPTE],
+    gives=(Flag("value"),),
     since=EPT_VE_CHECK,
     callers=ENTRY,
     mutants=[
@@ -92,6 +100,7 @@ declare(
     predicates.spte_to_pfn,
     GROUP,
     [SPTE],
+    gives=(Number("value"),),
     modes=ANY_MODE,
     callers=PRESENT,
     mutants=[
@@ -105,6 +114,7 @@ declare(
     predicates.spte_index,
     GROUP,
     [Bits("address")],
+    gives=(Number("value"),),
     modes=ANY_MODE,
     since=SPTE_INDEX,
     callers=Callers(
@@ -124,6 +134,7 @@ declare(
         Bits("rsvd_bits_mask[1]"),
         Bits("bad_mt_xwr", dense=True),
     ],
+    gives=(Flag("value"),),
     answer=lambda k, spte, level, low, high, bad: predicates.is_rsvd_spte(
         k, spte, rsvd_bits_mask=(low, high), bad_mt_xwr=bad
     ),

@@ -3,7 +3,7 @@
 
 from typing import Any
 
-from conformance.differential.columns import Access, Bits, Choice, Flag, SpteColumn
+from conformance.differential.columns import Access, Bits, Choice, FlagColumn, SpteColumn
 from conformance.differential.legality.nearest import nearest_leaf
 from conformance.differential.legality.needs import Callers, Case, entry, leaf, need
 from conformance.differential.legality.values import (
@@ -14,6 +14,7 @@ from conformance.differential.legality.values import (
     nx_huge_pages_on,
     within,
 )
+from conformance.differential.outputs import Flag, Number, Spte
 from conformance.differential.property import declare
 from conformance.kernels.substitutions import SPTE_C, Substitution
 from conformance.model.changes import (
@@ -31,7 +32,7 @@ from conformance.model.layout import (
     VMX_EPT_READABLE_MASK,
 )
 from conformance.model.semantics import Semantics
-from conformance.model.spte import make_spte as construct
+from conformance.model.spte import make_spte
 from conformance.model.spte.decode import address_bits
 from conformance.model.spte.legal import granted_to, has_hardware_ad, is_tracked, restored
 from conformance.model.spte.predicates import is_large_pte
@@ -39,7 +40,7 @@ from conformance.model.words import ALL, Truth, Word, any_set, clear, either, no
 
 GROUP = "construction"
 HUGE = SpteColumn("huge_spte")
-NX = (Flag("nx_huge_pages"), Flag("disabled for the VM"))
+NX = (FlagColumn("nx_huge_pages"), FlagColumn("disabled for the VM"))
 BUGGED = "call kvm_make_all_cpus_request"
 MARK_EVENTS = ("WARN mark_spte_for_access_track", "WARN check_spte_writable_invariants")
 
@@ -64,7 +65,7 @@ def _make_spte(k: Semantics, *columns: Word) -> tuple[Word, ...]:
     for name in _FLAGS:
         case[name] = case[name] == 1
     case["nx_huge_pages"] = _nx(k, case["nx_huge_pages"], case.pop("nx_disabled"))
-    made = construct.make_spte(k, **case)
+    made = make_spte.make_spte(k, **case)
     return tuple(vars(made).values())
 
 
@@ -252,7 +253,7 @@ RECOVERED = Callers(
 )
 
 declare(
-    construct.make_spte,
+    make_spte.make_spte,
     GROUP,
     [
         Access("access"),
@@ -260,22 +261,21 @@ declare(
         Bits("pfn", 40),
         SpteColumn("old_spte"),
         Choice("level", 2, (1, 2, 3)),
-        *(Flag(name) for name in _FLAGS),
+        *(FlagColumn(name) for name in _FLAGS),
         Choice("mt_mask", 7, (0x6 << 3 | 1 << 6, 0, 0x6 << 3)),
         Choice("rsvd_bits", 64, (0, 1 << 63, 1 << 51, PT_PRESENT_MASK, 1 << 1, 1 << 62, 0xFF << 44)),
         # As reset_rsvds_bits_mask_ept() has it: W without R.
         Choice("bad_mt_xwr", 64, (0, 0x4444444444444444)),
     ],
     gives=(
-        "value",
-        "new_spte",
-        "get_mt_mask gfn",
-        "get_mt_mask is_mmio",
-        "unsync gfn",
-        "unsync how",
-        "dirty gfn",
+        Flag("value"),
+        Spte("new_spte"),
+        Number("get_mt_mask gfn"),
+        Flag("get_mt_mask is_mmio"),
+        Number("unsync gfn"),
+        Flag("unsync how"),
+        Number("dirty gfn"),
     ),
-    truths=("value", "get_mt_mask is_mmio", "unsync how"),
     answer=_make_spte,
     events=(
         "WARN make_spte",
@@ -285,7 +285,6 @@ declare(
         "call mmu_need_write_protect",
         "call mark_page_dirty_in_slot",
     ),
-    sptes=("new_spte",),
     callers=MAPPED,
     mutants=[
         Substitution(
@@ -317,11 +316,11 @@ declare(
     ],
 )
 declare(
-    construct.make_nonleaf_spte,
+    make_spte.make_nonleaf_spte,
     GROUP,
-    [Bits("child", 46), Flag("ad_disabled")],
-    answer=lambda k, child, ad_disabled: construct.make_nonleaf_spte(k, child, ad_disabled == 1),
-    sptes=("value",),
+    [Bits("child", 46), FlagColumn("ad_disabled")],
+    gives=(Spte("value"),),
+    answer=lambda k, child, ad_disabled: make_spte.make_nonleaf_spte(k, child, ad_disabled == 1),
     callers=Callers(
         "link_shadow_page(), tdp_mmu_link_sp() and mmu_spte_set() pass a page table page of the host.",
         (
@@ -340,15 +339,15 @@ declare(
     ],
 )
 declare(
-    construct.make_huge_page_split_spte,
+    make_spte.make_huge_page_split_spte,
     GROUP,
     [HUGE, Choice("level", 2, (1, 2)), Access("access"), Bits("index", 9), *NX],
-    answer=lambda k, spte, level, access, index, nx, off: construct.make_huge_page_split_spte(
+    gives=(Spte("value"),),
+    answer=lambda k, spte, level, access, index, nx, off: make_spte.make_huge_page_split_spte(
         k, spte, level=level, access=access, index=index, nx_huge_pages=_nx(k, nx == 1, off == 1)
     ),
     events=("WARN make_huge_page_split_spte", "WARN make_small_spte", BUGGED, *MARK_EVENTS),
     since=HUGE_PAGE_SPLIT,
-    sptes=("value",),
     callers=SPLIT,
     mutants=[
         Substitution(SPTE_C, "child_spte &= ~PT_PAGE_SIZE_MASK;", ""),
@@ -361,15 +360,15 @@ declare(
     ],
 )
 declare(
-    construct.make_huge_spte,
+    make_spte.make_huge_spte,
     GROUP,
     [SpteColumn("small_spte"), Choice("level", 2, (1, 2, 3)), *NX],
-    answer=lambda k, spte, level, nx, off: construct.make_huge_spte(
+    gives=(Spte("value"),),
+    answer=lambda k, spte, level, nx, off: make_spte.make_huge_spte(
         k, spte, level=level, nx_huge_pages=_nx(k, nx == 1, off == 1)
     ),
     events=("WARN make_huge_spte", BUGGED, *MARK_EVENTS),
     since=HUGE_PAGE_RECOVERY,
-    sptes=("value",),
     callers=RECOVERED,
     mutants=[
         Substitution(SPTE_C, "huge_spte &= KVM_HPAGE_MASK(level) | ~PAGE_MASK;", "", "7.3"),
@@ -382,12 +381,12 @@ declare(
     ],
 )
 declare(
-    construct.kvm_mmu_changed_pte_notifier_make_spte,
+    make_spte.kvm_mmu_changed_pte_notifier_make_spte,
     GROUP,
     [SpteColumn("old_spte"), Bits("new_pfn", 40)],
+    gives=(Spte("value"),),
     events=MARK_EVENTS,
     until=NO_CHANGE_PTE,
-    sptes=("value",),
     callers=Callers(
         "kvm_set_pte_rmap() and set_spte_gfn() pass a 4 KiB leaf SPTE and a frame of the host.",
         (leaf("old_spte", lambda k, case: PG_LEVEL_4K), frame_fits("new_pfn")),

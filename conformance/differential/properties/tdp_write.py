@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Properties: how the TDP MMU writes SPTEs, and walks its tables."""
+"""Properties: how the TDP MMU writes SPTEs."""
 
 from conformance.differential.columns import Bits, Choice, SpteColumn
-from conformance.differential.legality.needs import Callers, Case, Need, becomes, entry, leaf, need, same_page
+from conformance.differential.legality.needs import Callers, Case, becomes, entry, leaf, need, same_page
+from conformance.differential.outputs import Flag
+from conformance.differential.properties.changed_memory import WRITTEN, written
 from conformance.differential.property import ANY_MODE, TDP_MODES, declare
-from conformance.kernels.substitutions import ITER_C, ITER_H, Substitution
+from conformance.kernels.substitutions import ITER_H, Substitution
 from conformance.model.changes import (
     CLEAR_SPTE_BITS,
     CLEAR_SPTE_BITS_ATOMIC,
@@ -14,9 +16,7 @@ from conformance.model.changes import (
 from conformance.model.layout import PT_WRITABLE_MASK
 from conformance.model.semantics import Semantics
 from conformance.model.spte import tdp_write
-from conformance.model.tdp_mmu.tdp_iter import Tables
-from conformance.model.tdp_mmu.tdp_iter import tdp_iter as walk
-from conformance.model.words import ALL, Truth, Word, any_set, either
+from conformance.model.words import Truth, Word, any_set, either
 
 GROUP = "tdp"
 MEMORY = SpteColumn("memory")
@@ -70,16 +70,13 @@ CLEARS = Callers(
         CLEARED,
     ),
 )
-WRITTEN = ("value", "memory after", "accesses")
-
 declare(
     tdp_write.kvm_tdp_mmu_write_spte,
     GROUP,
     [MEMORY, OLD, NEW, LEVEL],
     gives=WRITTEN,
-    truths=("accesses",),
+    answer=written(tdp_write.kvm_tdp_mmu_write_spte),
     modes=TDP_MODES,
-    sptes=("value", "memory after"),
     callers=WRITES,
     mutants=[
         Substitution(ITER_H, "    spte_has_volatile_bits(old_spte))", "    is_writable_pte(old_spte))"),
@@ -96,10 +93,9 @@ declare(
     GROUP,
     [MEMORY, NEW],
     gives=WRITTEN,
-    truths=("accesses",),
+    answer=written(tdp_write.kvm_tdp_mmu_write_spte_atomic),
     modes=TDP_MODES,
     since=TDP_XCHG,
-    sptes=("value", "memory after"),
     callers=REPLACES,
     mutants=[
         Substitution(
@@ -114,10 +110,9 @@ declare(
     GROUP,
     [MEMORY, NEW],
     gives=WRITTEN,
-    truths=("accesses",),
+    answer=written(tdp_write.__kvm_tdp_mmu_write_spte),
     modes=TDP_MODES,
     since=TDP_XCHG,
-    sptes=("value", "memory after"),
     callers=REPLACES,
     mutants=[
         Substitution(ITER_H, "WRITE_ONCE(*rcu_dereference(sptep), new_spte);", "xchg(sptep, new_spte);")
@@ -127,6 +122,7 @@ declare(
     tdp_write.kvm_tdp_mmu_spte_need_atomic_write,
     GROUP,
     [SpteColumn("old_spte"), LEVEL],
+    gives=(Flag("value"),),
     modes=TDP_MODES,
     since=NEED_ATOMIC_WRITE,
     callers=Callers(
@@ -140,10 +136,9 @@ declare(
     GROUP,
     [MEMORY, OLD, MASK, LEVEL],
     gives=WRITTEN,
-    truths=("accesses",),
+    answer=written(tdp_write.tdp_mmu_clear_spte_bits),
     modes=TDP_MODES,
     since=CLEAR_SPTE_BITS,
-    sptes=("value", "memory after"),
     callers=CLEARS,
     mutants=[
         Substitution(ITER_H, "(sptep, old_spte & ~mask)", "(sptep, *sptep & ~mask)", "6.12"),
@@ -160,10 +155,9 @@ declare(
     GROUP,
     [MEMORY, MASK],
     gives=WRITTEN,
-    truths=("accesses",),
+    answer=written(tdp_write.tdp_mmu_clear_spte_bits_atomic),
     modes=ANY_MODE,
     since=CLEAR_SPTE_BITS_ATOMIC,
-    sptes=("value", "memory after"),
     callers=Callers(
         "tdp_mmu_clear_spte_bits() and aging pass an entry with a shadow-present leaf SPTE.",
         (leaf("memory"), CLEARED),
@@ -175,79 +169,5 @@ declare(
             "atomic64_fetch_and(mask, sptep_atomic)",
             "7.3",
         )
-    ],
-)
-
-PLACED = 5
-"""How many entries of a generated tree are given; the tables above them follow."""
-STEPS = 16
-"""How many steps of a walk are observed."""
-
-
-def tdp_iter(k: Semantics, *columns: Word) -> tuple[Word, ...]:
-    """The walk over a tree of generated entries, from a gfn on, with yields and zaps in between."""
-    root_level, min_level, start, yields, zaps, *placed = map(int, columns)
-    tables = Tables(k, root_level)
-    for n in range(0, len(placed), 3):
-        gfn, level, spte = placed[n : n + 3]
-        if 0 < level <= root_level:
-            tables.place(gfn, level, spte)
-    seen: list[int] = []
-    iterator = walk(tables, min_level, start)
-    try:
-        gfn, level, spte = next(iterator)
-        for step in range(STEPS):
-            seen += [(gfn << 4 | level) & ALL, spte]
-            if zaps >> step & 1:
-                tables.place(gfn, level, k.layout.nonpresent_value)
-            gfn, level, spte = iterator.send(bool(yields >> step & 1))
-    except StopIteration:
-        seen += [ALL, ALL] * (STEPS - len(seen) // 2)
-    return tuple(seen[: 2 * STEPS])
-
-
-def _placed(n: int) -> Need:
-    """An entry of the tree holds what it may at its level; tables are made as they are needed."""
-    return entry(f"spte {n}", lambda k, case: either(case[f"level {n}"] == 0, 1, case[f"level {n}"]))
-
-
-declare(
-    tdp_iter,
-    GROUP,
-    [
-        Choice("root_level", 3, (3, 4, 5)),
-        Choice("min_level", 3, (1, 2, 3)),
-        Bits("start", 36),
-        Bits("yields after", STEPS),
-        Bits("zapped after", STEPS),
-        *(
-            column
-            for n in range(PLACED)
-            for column in (
-                Bits(f"gfn {n}", 36, near="start"),
-                Choice(f"level {n}", 3, (0, 1, 2, 3, 4)),
-                SpteColumn(f"spte {n}"),
-            )
-        ),
-    ],
-    gives=[f"{what} {n}" for n in range(STEPS) for what in ("gfn and level", "spte")],
-    modes=("npt", "ept-ad"),
-    scalar=True,
-    sptes=[f"spte {n}" for n in range(STEPS)],
-    callers=Callers(
-        "for_each_tdp_pte() walks the tables of a root, whose entries hold what the TDP MMU has made.",
-        tuple(_placed(n) for n in range(PLACED)),
-    ),
-    mutants=[
-        Substitution(ITER_C, "if (iter->level == iter->min_level)", "if (iter->level < iter->min_level)"),
-        Substitution(
-            ITER_C,
-            "\tif (iter->yielded) {\n\t\ttdp_iter_restart(iter);\n\t\treturn;\n\t}",
-            "\tif (iter->yielded)\n\t\ttdp_iter_restart(iter);",
-        ),
-        Substitution(ITER_C, "iter->next_last_level_gfn = iter->gfn;", ""),
-        Substitution(
-            ITER_C, "\titer->old_spte = kvm_tdp_mmu_read_spte(iter->sptep);\n\n\tchild_pt", "\tchild_pt"
-        ),
     ],
 )

@@ -9,14 +9,14 @@ from pathlib import Path
 from conformance.kernels.parsing import definitions
 from conformance.kernels.renames import RENAMED
 
-__all__ = ["places"]
+__all__ = ["source_places"]
 
 _MMU = "arch/x86/kvm/mmu"
 _SEQUENCES = {"tdp_iter": "tdp_iter_start"}
 """Properties of more than one function, each with the first that is called."""
 
 
-def places(source: Path, properties: Iterable[str]) -> dict[str, tuple[str, int]]:
+def source_places(source: Path, properties: Iterable[str]) -> dict[str, tuple[str, int]]:
     """File and line of each property whose function the source defines, under any known name."""
     wanted = [*dict.fromkeys(properties)]
     if not wanted:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from conformance.differential.places import places
 from conformance.differential.properties import PROPERTIES
+from conformance.differential.source_places import source_places
 from conformance.kernels.renames import RENAMED
 from conformance.model.profiles import profile_of
 
@@ -17,17 +17,17 @@ def test_a_function_is_found_under_its_other_name(tmp_path):
     (mmu / "spte.h").write_text(
         "/* 1 */\n\nstatic inline bool is_removed_spte(u64 spte)\n{\n\treturn false;\n}\n"
     )
-    assert places(tmp_path, ["is_frozen_spte", "make_spte"]) == {
+    assert source_places(tmp_path, ["is_frozen_spte", "make_spte"]) == {
         "is_frozen_spte": ("arch/x86/kvm/mmu/spte.h", 3)
     }
-    assert places(tmp_path, []) == {}
+    assert source_places(tmp_path, []) == {}
 
 
 @pytest.mark.kernel
 def test_every_property_of_a_kernel_has_a_place(kernel):
     profile = profile_of(kernel.release)
     there = [prop.name for prop in PROPERTIES.values() if not prop.absent(profile)]
-    found = places(kernel.root / "src", there)
+    found = source_places(kernel.root / "src", there)
     assert {*there} == {*found}
     names = {name for pair in RENAMED for name in pair} | {"tdp_iter_start"}
     for name, (file, line) in found.items():

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a proof compares: machine code and the model, each as formulas over the same symbols."""
+"""Sides whose answers are formulas: machine code and the model, over the same symbols.
+
+They are to proofs what differential.sides are to comparisons.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ import z3
 from numpy.typing import NDArray
 
 from conformance.differential.property import Property
-from conformance.differential.proving.hosts import KINDS, EveryHost, host_values
-from conformance.differential.proving.inputs import EveryInput
+from conformance.differential.proving.every_host import KINDS, EveryHost, host_values
+from conformance.differential.proving.every_input import EveryInput
 from conformance.differential.proving.solving import Deadline, Unproved, different, find
 from conformance.model.modes import Mode, kernel_in
 from conformance.model.profiles import Profile
@@ -22,7 +25,7 @@ from conformance.oracles.image import Image
 from conformance.symbolic import UNDEFINED, CannotRun, Machine
 from conformance.symbolic.evaluating import Evaluator
 
-__all__ = ["Code", "ModelSide", "Observed", "Side"]
+__all__ = ["CodeTerms", "ModelTerms", "TermSide", "Terms"]
 
 _RENAMED = {"shadow_x_mask": "shadow_xs_mask"}
 """Masks that some kernels call otherwise."""
@@ -30,11 +33,11 @@ _BOOLEANS = ("enable_mmio_caching", "kvm_ad_enabled")
 
 
 @dataclass(frozen=True)
-class Observed:
-    """What a side gives for every input, on every host of one kind: the property's words, then its events.
+class Terms:
+    """A side's answer to every input, on every host of one kind: the property's words, then its events.
 
-    ``died`` is where it crashes or BUGs instead. ``undefined`` names what either depends on though nobody has
-    written it: registers and memory.
+    ``died`` is the condition under which it crashes or BUGs instead. ``undefined`` names the uninitialised
+    registers and memory that either depends on.
     """
 
     words: tuple[z3.BitVecRef, ...]
@@ -42,51 +45,51 @@ class Observed:
     undefined: frozenset[str] = frozenset()
 
 
-class Side(Protocol):
-    """Something whose observations are formulas."""
+class TermSide(Protocol):
+    """One of the two sides of a proof."""
 
-    def kernel(self, hosts: EveryHost) -> Semantics:
-        """The model's kernel whose masks, access bits and layout are those of this side."""
+    def semantics(self, hosts: EveryHost) -> Semantics:
+        """The masks, access bits and layout of this side on these hosts."""
 
-    def observe(self, prop: Property, hosts: EveryHost, inputs: EveryInput, deadline: Deadline) -> Observed:
-        """The property's observations. Raises Unproved if they cannot be had in that time."""
+    def answer(self, prop: Property, hosts: EveryHost, inputs: EveryInput, deadline: Deadline) -> Terms:
+        """The property's observations. Raises Unproved if they cannot be computed by the deadline."""
 
 
-class ModelSide:
-    """A profile's model."""
+class ModelTerms:
+    """The model of a profile."""
 
     def __init__(self, profile: Profile) -> None:
         self.profile = profile
 
-    def kernel(self, hosts: EveryHost) -> Semantics:
-        """The model's kernel, its masks as its own setters leave them."""
+    def semantics(self, hosts: EveryHost) -> Semantics:
+        """The masks as the model's setters leave them."""
         return kernel_in(hosts.mode, self.profile)
 
-    def observe(self, prop: Property, hosts: EveryHost, inputs: EveryInput, deadline: Deadline) -> Observed:
+    def answer(self, prop: Property, hosts: EveryHost, inputs: EveryInput, deadline: Deadline) -> Terms:
         """The property's observations; the model has them at once, and never dies."""
-        words = prop.observe(self.kernel(hosts), list(inputs.words))
-        return Observed(tuple(_term(word) for word in words), z3.BoolVal(False))
+        words = prop.observe(self.semantics(hosts), list(inputs.words))
+        return Terms(tuple(_term(word) for word in words), z3.BoolVal(False))
 
 
-class Code:
+class CodeTerms:
     """A kernel's machine code: that of a shim, or of the shipped module.
 
-    Its masks are what its own setters leave on the host. Of each that is shown to be the one that the model's
-    setters leave, on every host that is meant, the model's shorter term is used from then on; where one is
-    not, what depends on it differs.
+    Its masks are what its own setters leave on the host. A mask that is proved equal to the model's, on every
+    host considered, is replaced by the model's shorter term; where one is not equal, whatever depends on it
+    differs.
     """
 
     def __init__(self, image: Image, profile: Profile) -> None:
         self._image = image
-        self._model = ModelSide(profile)
+        self._model = ModelTerms(profile)
         self._machines: dict[str, Machine] = {}
         self._evaluators: dict[tuple[str, str], Evaluator] = {}
 
-    def kernel(self, hosts: EveryHost) -> Semantics:
-        """The model's kernel of this code's profile."""
-        return self._model.kernel(hosts)
+    def semantics(self, hosts: EveryHost) -> Semantics:
+        """Those of the model of this code's profile."""
+        return self._model.semantics(hosts)
 
-    def observe(self, prop: Property, hosts: EveryHost, inputs: EveryInput, deadline: Deadline) -> Observed:
+    def answer(self, prop: Property, hosts: EveryHost, inputs: EveryInput, deadline: Deadline) -> Terms:
         """The property's observations, by executing the code on symbols."""
         machine = self._machine(hosts, deadline)
         meant = [*hosts.restrictions, *inputs.restrictions]
@@ -100,7 +103,7 @@ class Code:
             raise Unproved("some input takes a path that was not followed to its end")
         evaluator = self._evaluators[prop.name, hosts.kind] = Evaluator([*outcome.words, outcome.died])
         undefined = frozenset(name for name in evaluator.inputs if name.startswith(UNDEFINED))
-        return Observed(tuple(_term(word) for word in outcome.words), outcome.died, undefined)
+        return Terms(tuple(_term(word) for word in outcome.words), outcome.died, undefined)
 
     def evaluate(self, prop: Property, mode: Mode, batch: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """What the formulas of observe() say of a batch of cases on a mode's host, a row an observed word."""
@@ -131,7 +134,7 @@ class Code:
         Where they are not, its own stay: what the code makes of them is to be refuted, not left out. So does
         one that has no symbol, wherever it lies.
         """
-        k = self.kernel(hosts)
+        k = self.semantics(hosts)
         for name in MASKS:
             own = next((each for each in (name, _RENAMED.get(name, "")) if each in self._image.symbols), None)
             if own is None:
