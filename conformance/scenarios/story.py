@@ -24,6 +24,7 @@ from typing import TypeVar
 from conformance.errors import ConformanceError
 from conformance.interface.options import check_options
 from conformance.interface.steps import KINDS
+from conformance.kernels.substitutions import Substitution
 from conformance.model.changes import Change
 from conformance.model.profiles import Profile
 from conformance.scenarios.preconditions import Preconditions
@@ -34,6 +35,7 @@ __all__ = [
     "STORIES",
     "TDP_MODES",
     "Claim",
+    "Mutant",
     "Script",
     "Story",
     "StoryBuilder",
@@ -63,6 +65,15 @@ class Script:
     steps: tuple[Step, ...]
     options: dict[str, int]
     claims: tuple[Claim, ...] = ()
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A defect that a story must find: what is wrong, the substitution that plants it, and the mode."""
+
+    wrong: str
+    substitution: Substitution
+    mode: str = "ept-ad"
 
 
 class StoryBuilder:
@@ -106,6 +117,7 @@ class Story:
     modes: tuple[str, ...]
     since: Change | None
     until: Change | None
+    mutants: tuple[Mutant, ...]
     tell: Callable[[StoryBuilder], None]
 
     @cached_property
@@ -152,6 +164,7 @@ def story(
     modes: Sequence[str] = TDP_MODES,
     since: Change | None = None,
     until: Change | None = None,
+    mutants: Sequence[Mutant] = (),
     **options: int,
 ) -> Callable[[Callable[[StoryBuilder], None]], Story]:
     """Register a function as a story of its name. ``options`` are those of the VM."""
@@ -168,6 +181,7 @@ def story(
             modes=tuple(modes),
             since=since,
             until=until,
+            mutants=tuple(mutants),
             tell=tell,
         )
         STORIES[name] = told

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from conformance.interface.access import End, Exit
+from conformance.kernels.substitutions import TDP_C, Substitution
 from conformance.scenarios.stories.setting import LOG, READ, WRITE, memory
-from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.story import Mutant, StoryBuilder, story
 
 GFN = 0xA0
 SMM = "Documentation/virt/kvm/api.rst: KVM_CAP_MULTI_ADDRESS_SPACE; role.smm"
@@ -29,7 +30,20 @@ def memory_of_smm_only(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=READ).claim("MMIO again", lambda now: now.end == End.EMULATED)
 
 
-@story(source=SMM, vcpus=2)
+@story(
+    source=SMM,
+    vcpus=2,
+    mutants=[
+        Mutant(
+            "an unmap visits address space 0 only",
+            Substitution(
+                TDP_C,
+                "__for_each_tdp_mmu_root_yield_safe(kvm, root, range->slot->as_id, false, false)",
+                "__for_each_tdp_mmu_root_yield_safe(kvm, root, 0, false, false)",
+            ),
+        ),
+    ],
+)
 def one_page_in_two_address_spaces(vm: StoryBuilder) -> None:
     """One host page behind a gfn of both address spaces: an unmap must reach both.
 
@@ -68,7 +82,19 @@ def logs_of_two_address_spaces(vm: StoryBuilder) -> None:
     vm.get_dirty_log(as_id=0).claim("the other log", lambda now: now.logged == {0})
 
 
-@story(source=SMM + "; tdp_mmu.c: aging visits the roots of the memslot's address space")
+@story(
+    source=SMM + "; tdp_mmu.c: aging visits the roots of the memslot's address space",
+    mutants=[
+        Mutant(
+            "only address space 0 is aged",
+            Substitution(
+                TDP_C,
+                "for_each_tdp_mmu_root(kvm, root, range->slot->as_id) {",
+                "for_each_tdp_mmu_root(kvm, root, 0) {",
+            ),
+        ),
+    ],
+)
 def aging_in_smm(vm: StoryBuilder) -> None:
     """A page that only SMM has is aged in SMM's root.
 

@@ -4,15 +4,28 @@
 from __future__ import annotations
 
 from conformance.interface.access import End, Exit
+from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
 from conformance.scenarios.stories.setting import HUGE, LOG, READ, WRITE, X2M, memory
 from conformance.scenarios.stories.sources import WRITABLE_BITS, XCHG
-from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.story import Mutant, StoryBuilder, story
 
 GFN = 0x100
 AGE = "arch/x86/kvm/mmu/tdp_mmu.c: age_gfn_range(); " + XCHG
 
 
-@story(source=AGE, modes=("ept-ad", "npt"))
+@story(
+    source=AGE,
+    modes=("ept-ad", "npt"),
+    mutants=[
+        Mutant(
+            "aging leaves Accessed set", Substitution(TDP_C, "new_spte &= ~shadow_accessed_mask;", ""), "npt"
+        ),
+        Mutant(
+            "everything mapped is young",
+            Substitution(TDP_C, "return is_accessed_spte(iter->old_spte);", "return true;"),
+        ),
+    ],
+)
 def aged_by_accessed_bits(vm: StoryBuilder) -> None:
     """Aging clears Accessed, and the processor sets it again with the next walk.
 
@@ -28,7 +41,35 @@ def aged_by_accessed_bits(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=READ).claim("no exit", lambda now: now.outcome == [End.DONE])
 
 
-@story(source=AGE, modes=("ept-noad",), vcpus=2)
+@story(
+    source=AGE,
+    modes=("ept-noad",),
+    vcpus=2,
+    mutants=[
+        Mutant(
+            "an access-tracked SPTE is not restored",
+            Substitution(
+                MMU_C, "if (unlikely(!kvm_ad_enabled()) && is_access_track_spte(spte))\n", "if (0)\n"
+            ),
+            "ept-noad",
+        ),
+        Mutant(
+            "aging without A/D bits changes nothing",
+            Substitution(TDP_C, "new_spte = mark_spte_for_access_track(new_spte);", ""),
+            "ept-noad",
+        ),
+        Mutant(
+            "aging without A/D bits changes nothing",
+            Substitution(
+                TDP_C,
+                "new_spte = mark_spte_for_access_track(iter->old_spte);",
+                "new_spte = iter->old_spte;",
+                "7.3",
+            ),
+            "ept-noad",
+        ),
+    ],
+)
 def aged_by_access_tracking(vm: StoryBuilder) -> None:
     """Without Accessed bits aging takes R and X away and keeps them aside.
 

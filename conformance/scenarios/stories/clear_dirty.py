@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from conformance.interface.access import End
+from conformance.kernels.substitutions import TDP_C, Substitution
 from conformance.scenarios.stories.dirty_logging import log
 from conformance.scenarios.stories.setting import HUGE, LOG, WRITE, X2M, memory
-from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.story import Mutant, StoryBuilder, story
 
 GFN = 0x100
 API = "Documentation/virt/kvm/api.rst: KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2"
@@ -17,7 +18,21 @@ SPLIT_ON_CLEAR = (
 PML = "arch/x86/kvm/vmx: page modification logging; tdp_mmu.c: clear_dirty_gfn_range()"
 
 
-@story(source=API, manual_protect=1)
+@story(
+    source=API,
+    manual_protect=1,
+    mutants=[
+        Mutant(
+            "a page that is not in the mask is cleared",
+            Substitution(
+                TDP_C,
+                "if (iter.level > PG_LEVEL_4K ||\n"
+                "\t\t    !(mask & (1UL << (iter.gfn - gfn))))\n\t\t\tcontinue;",
+                "if (iter.level > PG_LEVEL_4K)\n\t\t\tcontinue;",
+            ),
+        ),
+    ],
+)
 def manual_protection(vm: StoryBuilder) -> None:
     """With manual protection KVM_GET_DIRTY_LOG only reads, KVM_CLEAR_DIRTY_LOG write-protects.
 
@@ -91,6 +106,12 @@ def split_when_cleared(vm: StoryBuilder) -> None:
     source='commit 7c8a4742c4ab ("KVM: x86/mmu: Fix write-protection of PTs mapped by the TDP MMU") in v5.17',
     manual_protect=3,
     eager_page_split=0,
+    mutants=[
+        Mutant(
+            "write-protection that leaves MMU-writable set",
+            Substitution(TDP_C, "~(PT_WRITABLE_MASK | shadow_mmu_writable_mask);", "~PT_WRITABLE_MASK;"),
+        ),
+    ],
 )
 def huge_page_protected_when_cleared(vm: StoryBuilder) -> None:
     """A huge page that is not split loses W and MMU-writable when one of its pages is cleared.
@@ -111,6 +132,25 @@ def huge_page_protected_when_cleared(vm: StoryBuilder) -> None:
 @story(
     source="Documentation/virt/kvm/api.rst: KVM_CLEAR_DIRTY_LOG; tdp_mmu.c: clear_dirty_pt_masked()",
     manual_protect=3,
+    mutants=[
+        Mutant(
+            "the present check dropped in clear-dirty",
+            Substitution(
+                TDP_C,
+                "tdp_root_for_each_leaf_pte(iter, root, gfn + __ffs(mask),\n",
+                "tdp_root_for_each_pte(iter, root, gfn + __ffs(mask),\n",
+            ),
+        ),
+        Mutant(
+            "the present check dropped in clear-dirty",
+            Substitution(
+                TDP_C,
+                "tdp_root_for_each_leaf_pte(iter, kvm, root, gfn + __ffs(mask),\n",
+                "tdp_root_for_each_pte(iter, kvm, root, gfn + __ffs(mask),\n",
+                "7.3",
+            ),
+        ),
+    ],
 )
 def clear_over_a_stale_mmio_spte(vm: StoryBuilder) -> None:
     """Clearing a page over whose gfn an MMIO SPTE still stands leaves that SPTE alone.
@@ -141,7 +181,23 @@ def clear_beyond_the_memslot(vm: StoryBuilder) -> None:
     vm.claim("still dirty", lambda now: now.dirty() == {0} and now.mapped(GFN).writable)
 
 
-@story(source=PML, modes=("ept-ad",), pml=1)
+@story(
+    source=PML,
+    modes=("ept-ad",),
+    pml=1,
+    mutants=[
+        Mutant(
+            "a dirty bit cleared without recording: logging starts with D set",
+            Substitution(
+                TDP_C,
+                "new_spte = iter.old_spte & ~shadow_dirty_mask;\n\t\t\telse\n\t\t\t\tcontinue;\n\t\t}\n\n"
+                "\t\tif (tdp_mmu_set_spte_atomic",
+                "new_spte = iter.old_spte;\n\t\t\telse\n\t\t\t\tcontinue;\n\t\t}\n\n"
+                "\t\tif (tdp_mmu_set_spte_atomic",
+            ),
+        ),
+    ],
+)
 def logging_by_dirty_bits(vm: StoryBuilder) -> None:
     """With page modification logging small pages keep W, and lose D instead.
 

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from conformance.interface.access import End, Exit
+from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
 from conformance.scenarios.stories.setting import GIGANTIC, HUGE, LOG, READ, WRITE, X1G, X2M, memory
 from conformance.scenarios.stories.sources import FAST_PAGE_FAULT, RESTART, WRITABLE_BITS
-from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.story import Mutant, StoryBuilder, story
 
 GFN = 0x100
 API = "Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG"
@@ -20,7 +21,20 @@ def log(
     return vm
 
 
-@story(source=WRITABLE_BITS + ": case 1")
+@story(
+    source=WRITABLE_BITS + ": case 1",
+    mutants=[
+        Mutant(
+            "write-protection for the log takes MMU-writable, too",
+            Substitution(
+                TDP_C,
+                "new_spte = iter.old_spte & ~PT_WRITABLE_MASK;\n\n\t\tif (tdp_mmu_set_spte_atomic",
+                "new_spte = iter.old_spte & ~(PT_WRITABLE_MASK | shadow_mmu_writable_mask);\n\n"
+                "\t\tif (tdp_mmu_set_spte_atomic",
+            ),
+        ),
+    ],
+)
 def logging_write_protects(vm: StoryBuilder) -> None:
     """Dirty logging is switched on: what is mapped loses W, but stays MMU-writable.
 
@@ -36,7 +50,28 @@ def logging_write_protects(vm: StoryBuilder) -> None:
     vm.claim("nothing is dirty yet", lambda now: now.dirty() == set())
 
 
-@story(source=FAST_PAGE_FAULT)
+@story(
+    source=FAST_PAGE_FAULT,
+    mutants=[
+        Mutant(
+            "W is set again without recording the page",
+            Substitution(
+                MMU_C,
+                "if (is_writable_pte(new_spte) && !is_writable_pte(old_spte))\n\t\tmark_page_dirty_in_slot",
+                "if (0)\n\t\tmark_page_dirty_in_slot",
+            ),
+        ),
+        Mutant(
+            "W is set again without recording the page",
+            Substitution(
+                MMU_C,
+                "if (is_writable_pte(new_spte) && !is_writable_pte(old_spte))\n\t\tmark_page_dirty_in_slot",
+                "if (0)\n\t\tmark_page_dirty_in_slot",
+                "7.3",
+            ),
+        ),
+    ],
+)
 def write_after_logging_began(vm: StoryBuilder) -> None:
     """The first write after logging began is fixed by fast_page_fault(), and recorded.
 
@@ -53,7 +88,15 @@ def write_after_logging_began(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN + 5, kind=WRITE).claim("the next write is free", lambda now: now.outcome == [End.DONE])
 
 
-@story(source=API)
+@story(
+    source=API,
+    mutants=[
+        Mutant(
+            "a dirty bit cleared without recording: the log's own write-protection is recorded as a write",
+            Substitution(TDP_C, "_tdp_mmu_set_spte(kvm, iter, new_spte, true, false);", "return;"),
+        ),
+    ],
+)
 def get_dirty_log(vm: StoryBuilder) -> None:
     """KVM_GET_DIRTY_LOG returns what was written, clears it and write-protects it again.
 
@@ -86,7 +129,33 @@ def first_touch_while_logging(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN + 2, kind=READ).claim("the zero page is not", lambda now: 2 not in now.dirty())
 
 
-@story(source='commit a3fe5dbda0a4 ("KVM: x86/mmu: Split huge pages mapped by the TDP MMU ...") in v5.18')
+@story(
+    source='commit a3fe5dbda0a4 ("KVM: x86/mmu: Split huge pages mapped by the TDP MMU ...") in v5.18',
+    mutants=[
+        Mutant(
+            "all pieces of a split huge page map its beginning",
+            Substitution(
+                TDP_C,
+                "make_huge_page_split_spte(kvm, huge_spte, sp->role, i);",
+                "make_huge_page_split_spte(kvm, huge_spte, sp->role, 0);",
+            ),
+        ),
+        Mutant(
+            "the pieces of a split huge page are not counted",
+            Substitution(TDP_C, "kvm_update_page_stats(kvm, level - 1, SPTE_ENT_PER_PAGE);", ""),
+        ),
+        Mutant(
+            "all pieces of a split huge page map its beginning",
+            Substitution(
+                TDP_C,
+                "make_small_spte(kvm, huge_spte, sp->role, i);",
+                "make_small_spte(kvm, huge_spte, sp->role, 0);",
+                "7.3",
+            ),
+            "npt",
+        ),
+    ],
+)
 def eager_split(vm: StoryBuilder) -> None:
     """With eager page splitting, logging splits huge pages at once and write-protects the pieces.
 
@@ -104,7 +173,21 @@ def eager_split(vm: StoryBuilder) -> None:
     vm.claim("recorded", lambda now: now.dirty() == {0x1FF})
 
 
-@story(source="Documentation/admin-guide/kernel-parameters.txt: kvm.eager_page_split", eager_page_split=0)
+@story(
+    source="Documentation/admin-guide/kernel-parameters.txt: kvm.eager_page_split",
+    eager_page_split=0,
+    mutants=[
+        Mutant(
+            "a huge page is made writable while its memslot is logged",
+            Substitution(
+                MMU_C,
+                "if (sp->role.level > PG_LEVEL_4K &&\n"
+                "\t\t\t    kvm_slot_dirty_track_enabled(fault->slot))\n\t\t\t\tbreak;",
+                "",
+            ),
+        ),
+    ],
+)
 def no_eager_split(vm: StoryBuilder) -> None:
     """Without eager page splitting a huge page is write-protected whole, and split by the guest's writes.
 
@@ -136,7 +219,35 @@ def gigantic_page_while_logging(vm: StoryBuilder) -> None:
     vm.claim("as many as before", lambda now: len(now.leaves()) == 513)
 
 
-@story(source="arch/x86/kvm/x86.c: kvm_mmu_slot_apply_flags()")
+@story(
+    source="arch/x86/kvm/x86.c: kvm_mmu_slot_apply_flags()",
+    mutants=[
+        Mutant(
+            "a missing flush when an SPTE is zapped atomically",
+            Substitution(
+                TDP_C,
+                "kvm_flush_remote_tlbs_with_address(kvm, iter->gfn,\n"
+                "\t\t\t\t\t   KVM_PAGES_PER_HPAGE(iter->level));",
+                "",
+            ),
+        ),
+        Mutant(
+            "mappings that could be huge are kept when logging ends",
+            Substitution(
+                TDP_C, "if (max_mapping_level < iter.level)", "if (max_mapping_level <= iter.level)"
+            ),
+        ),
+        Mutant(
+            "a missing flush after huge pages were recovered",
+            Substitution(
+                TDP_C,
+                "flush = true;\n\t}\n\n\tif (flush)\n\t\tkvm_flush_remote_tlbs_memslot",
+                "}\n\n\tif (flush)\n\t\tkvm_flush_remote_tlbs_memslot",
+                "7.3",
+            ),
+        ),
+    ],
+)
 def logging_switched_off(vm: StoryBuilder) -> None:
     """Logging is switched off: small mappings of a huge page give way to a huge one.
 

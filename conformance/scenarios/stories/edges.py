@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conformance.interface.access import End, Exit
+from conformance.kernels.substitutions import KVM_MAIN_C, MMU_C, TDP_C, Substitution
 from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, WRITE, X2M, memory
-from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.story import Mutant, StoryBuilder, story
 from conformance.scenarios.view import View
 
 GFN, OTHER = 0x100, 0x200
@@ -23,7 +24,19 @@ def _mapped_at(gfn: int, level: int) -> Callable[[View], bool]:
     return lambda now: now.mapped(gfn).level == level
 
 
-@story(source=HVA_RANGE)
+@story(
+    source=HVA_RANGE,
+    mutants=[
+        Mutant(
+            "the flush that one memslot wants is forgotten over the next",
+            Substitution(
+                KVM_MAIN_C,
+                "ret |= range->handler(kvm, &gfn_range);",
+                "ret = range->handler(kvm, &gfn_range);",
+            ),
+        ),
+    ],
+)
 def flush_across_memslots(vm: StoryBuilder) -> None:
     """One host page under two memslots: unmapping it flushes, whichever of them had it mapped.
 
@@ -37,7 +50,16 @@ def flush_across_memslots(vm: StoryBuilder) -> None:
         vm.claim("a flush was asked for", lambda now: now.grown.flush_requests == 1)
 
 
-@story(source="tdp_mmu.c: kvm_tdp_mmu_unmap_gfn_range(), which walks every root", vcpus=2)
+@story(
+    source="tdp_mmu.c: kvm_tdp_mmu_unmap_gfn_range(), which walks every root",
+    vcpus=2,
+    mutants=[
+        Mutant(
+            "the flush that one root wants is forgotten over the next",
+            Substitution(TDP_C, "range->may_block, flush);", "range->may_block, false);"),
+        ),
+    ],
+)
 def flush_across_roots(vm: StoryBuilder) -> None:
     """Two roots, one of them invalid and empty: unmapping flushes for the one that had the page.
 
@@ -52,7 +74,20 @@ def flush_across_roots(vm: StoryBuilder) -> None:
     vm.claim("a flush was asked for", lambda now: now.grown.flush_requests == 1)
 
 
-@story(source=HVA_RANGE)
+@story(
+    source=HVA_RANGE,
+    mutants=[
+        Mutant(
+            "a range that ends behind a memslot reaches its neighbour's gfns",
+            Substitution(
+                KVM_MAIN_C,
+                "hva_end = min(range->end, slot->userspace_addr +\n"
+                "\t\t\t\t\t\t  (slot->npages << PAGE_SHIFT));",
+                "hva_end = range->end;",
+            ),
+        ),
+    ],
+)
 def range_over_the_end_of_a_memslot(vm: StoryBuilder) -> None:
     """A range of the host that begins in a memslot and ends behind it: only the memslot's part is meant.
 
@@ -69,7 +104,15 @@ def range_over_the_end_of_a_memslot(vm: StoryBuilder) -> None:
     vm.claim("only the neighbour is left", lambda now: [leaf.gfn for leaf in now.leaves()] == [GFN + 16])
 
 
-@story(source=HVA_RANGE)
+@story(
+    source=HVA_RANGE,
+    mutants=[
+        Mutant(
+            "a range that ends where a memslot begins is taken for the memslot's",
+            Substitution(KVM_MAIN_C, "range->start, range->end - 1)", "range->start, range->end)"),
+        ),
+    ],
+)
 def range_beside_a_memslot(vm: StoryBuilder) -> None:
     """Ranges that end where a memslot begins, or begin where it ends, are none of its business.
 
@@ -83,7 +126,15 @@ def range_beside_a_memslot(vm: StoryBuilder) -> None:
         vm.claim("nothing was counted", lambda now: now.grown.invalidate_seq == 0)
 
 
-@story(source="virt/kvm/kvm_main.c: the range that is being invalidated")
+@story(
+    source="virt/kvm/kvm_main.c: the range that is being invalidated",
+    mutants=[
+        Mutant(
+            "a second invalidation shortens the first",
+            Substitution(KVM_MAIN_C, "max(kvm->mmu_invalidate_range_end, end);", "end;"),
+        ),
+    ],
+)
 def invalidations_side_by_side(vm: StoryBuilder) -> None:
     """Three invalidations under way: faults between them must wait, those outside need not.
 
@@ -157,7 +208,15 @@ def recovery_while_yielding(vm: StoryBuilder) -> None:
     vm.claim("a flush was asked for", lambda now: now.grown.flush_requests > 0)
 
 
-@story(source="Documentation/virt/kvm/api.rst: KVM_SET_USER_MEMORY_REGION; -EEXIST")
+@story(
+    source="Documentation/virt/kvm/api.rst: KVM_SET_USER_MEMORY_REGION; -EEXIST",
+    mutants=[
+        Mutant(
+            "memslots may overlap by one page",
+            Substitution(KVM_MAIN_C, "base_gfn, base_gfn + npages))", "base_gfn, base_gfn + npages - 1))"),
+        ),
+    ],
+)
 def memslots_overlap_by_one_page(vm: StoryBuilder) -> None:
     """Memslots may touch, but not overlap, not even by one page at either end.
 
@@ -178,7 +237,15 @@ def memslots_overlap_by_one_page(vm: StoryBuilder) -> None:
     vm.claim("cannot be moved over it either", lambda now: now.outcome == exists)
 
 
-@story(source="Documentation/virt/kvm/x86/mmu.rst: MMIO generation; address spaces")
+@story(
+    source="Documentation/virt/kvm/x86/mmu.rst: MMIO generation; address spaces",
+    mutants=[
+        Mutant(
+            "the generation of SMM's memslots never wraps",
+            Substitution(MMU_C, "gen &= ~((u64)KVM_ADDRESS_SPACE_NUM - 1);", ""),
+        ),
+    ],
+)
 def generation_wraps_in_smm(vm: StoryBuilder) -> None:
     """The generation of SMM's memslots wraps: no MMIO SPTE of any earlier one may survive.
 
@@ -194,7 +261,20 @@ def generation_wraps_in_smm(vm: StoryBuilder) -> None:
     vm.claim("it is gone", lambda now: now.mmio_generation(0x500, 1) is None)
 
 
-@story(source="tdp_mmu.c: kvm_tdp_mmu_invalidate_all_roots()", vcpus=2)
+@story(
+    source="tdp_mmu.c: kvm_tdp_mmu_invalidate_all_roots()",
+    vcpus=2,
+    mutants=[
+        Mutant(
+            "an invalid root is invalidated again, and let go of twice",
+            Substitution(
+                TDP_C,
+                "if (!root->role.invalid) {\n\t\t\troot->tdp_mmu_scheduled_root_to_zap",
+                "if (true) {\n\t\t\troot->tdp_mmu_scheduled_root_to_zap",
+            ),
+        ),
+    ],
+)
 def roots_invalidated_twice(vm: StoryBuilder) -> None:
     """Two memslots are deleted while a vCPU still holds the root from before the first.
 

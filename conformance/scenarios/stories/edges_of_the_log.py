@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+from conformance.kernels.substitutions import KVM_MAIN_C, MMU_C, Substitution
 from conformance.scenarios.stories.setting import HUGE, LOG, READ, READONLY, WRITE, X2M, memory
-from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.story import Mutant, StoryBuilder, story
 
 GFN, OTHER = 0x100, 0x200
 ALL = (1 << 64) - 1
@@ -30,7 +31,21 @@ def last_page_of_the_log(vm: StoryBuilder) -> None:
     vm.get_dirty_log().claim("none is left", lambda now: now.logged == set())
 
 
-@story(source="mmu.c: kvm_arch_mmu_enable_log_dirty_pt_masked()", manual_protect=3, eager_page_split=0)
+@story(
+    source="mmu.c: kvm_arch_mmu_enable_log_dirty_pt_masked()",
+    manual_protect=3,
+    eager_page_split=0,
+    mutants=[
+        Mutant(
+            "of two huge pages under one word of the log only the first is protected",
+            Substitution(
+                MMU_C,
+                "if (ALIGN(start << PAGE_SHIFT, PMD_SIZE) !=",
+                "if (0 && ALIGN(start << PAGE_SHIFT, PMD_SIZE) !=",
+            ),
+        ),
+    ],
+)
 def two_huge_pages_in_one_word_of_the_log(vm: StoryBuilder) -> None:
     """One word of the log spans the edge between two huge pages: both are protected when it is cleared.
 
@@ -113,7 +128,20 @@ def logging_by_the_processor_while_any_memslot_logs(vm: StoryBuilder) -> None:
     vm.access(gfn=OTHER, kind=WRITE).claim("no log is left", lambda now: not now.dirty(1))
 
 
-@story(source="Documentation/virt/kvm/api.rst: KVM_CLEAR_DIRTY_LOG", manual_protect=1)
+@story(
+    source="Documentation/virt/kvm/api.rst: KVM_CLEAR_DIRTY_LOG",
+    manual_protect=1,
+    mutants=[
+        Mutant(
+            "the last word of the log is cleared only if it is a whole one",
+            Substitution(
+                KVM_MAIN_C,
+                "n = DIV_ROUND_UP(log->num_pages, BITS_PER_LONG); n--;",
+                "n = log->num_pages / BITS_PER_LONG; n--;",
+            ),
+        ),
+    ],
+)
 def clear_of_the_last_word_in_part(vm: StoryBuilder) -> None:
     """The log of 100 pages ends within its second word: that part can be cleared, and nothing behind it.
 

@@ -4,16 +4,33 @@
 from __future__ import annotations
 
 from conformance.interface.access import End, Exit
+from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
 from conformance.model.changes import NO_CHANGE_PTE
 from conformance.scenarios.stories.setting import HUGE, READ, WRITE, X2M, memory
 from conformance.scenarios.stories.sources import CHANGE_PTE
-from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.story import Mutant, StoryBuilder, story
 
 GFN = 0x100
 RANGE_START = "virt/kvm/kvm_main.c: kvm_mmu_notifier_invalidate_range_start()"
 
 
-@story(source=RANGE_START)
+@story(
+    source=RANGE_START,
+    mutants=[
+        Mutant(
+            "a missing flush after leaves were zapped",
+            Substitution(
+                TDP_C,
+                "tdp_mmu_set_spte(kvm, &iter, 0);\n\t\tflush = true;",
+                "tdp_mmu_set_spte(kvm, &iter, 0);",
+            ),
+        ),
+        Mutant(
+            "a missing flush after leaves were zapped",
+            Substitution(TDP_C, "if (!root->role.invalid)\n\t\t\tflush = true;", "", "7.3"),
+        ),
+    ],
+)
 def unmap_one_page(vm: StoryBuilder) -> None:
     """The host takes one page back: its SPTE goes, its neighbours' stay.
 
@@ -33,7 +50,19 @@ def unmap_one_page(vm: StoryBuilder) -> None:
     vm.claim("another one", lambda now: now.mapped(GFN + 1).pfn != now.before.before.mapped(GFN + 1).pfn)
 
 
-@story(source=RANGE_START)
+@story(
+    source=RANGE_START,
+    mutants=[
+        Mutant(
+            "the last gfn of an unmapped range is left mapped",
+            Substitution(
+                TDP_C,
+                "for_each_tdp_pte_min_level(iter, root, PG_LEVEL_4K, start, end) {",
+                "for_each_tdp_pte_min_level(iter, root, PG_LEVEL_4K, start, end - 1) {",
+            ),
+        ),
+    ],
+)
 def unmap_a_range(vm: StoryBuilder) -> None:
     """The host takes back a range across two tables: all in it goes, the page before and after stay.
 
@@ -78,7 +107,20 @@ def unmap_outside_of_memslots(vm: StoryBuilder) -> None:
     vm.claim("the mapping stays", lambda now: now.leaf(GFN))
 
 
-@story(source="virt/kvm/kvm_main.c and mmu.c: mmu_invalidate_retry_hva(), is_page_fault_stale()")
+@story(
+    source="virt/kvm/kvm_main.c and mmu.c: mmu_invalidate_retry_hva(), is_page_fault_stale()",
+    mutants=[
+        Mutant(
+            "the stale check forced off",
+            Substitution(
+                MMU_C,
+                "return fault->slot &&\n"
+                "\t       mmu_invalidate_retry_hva(vcpu->kvm, fault->mmu_seq, fault->hva);",
+                "return false;",
+            ),
+        ),
+    ],
+)
 def fault_during_an_invalidation(vm: StoryBuilder) -> None:
     """While the host invalidates a range, a fault in it must be retried and map nothing.
 
@@ -95,7 +137,19 @@ def fault_during_an_invalidation(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN + 8, kind=WRITE).claim("now it is", lambda now: now.outcome == [Exit.FIXED, End.DONE])
 
 
-@story(source='commit 4a42d848db95 ("KVM: x86/mmu: Consider the hva in mmu_notifier retry") in v5.12')
+@story(
+    source='commit 4a42d848db95 ("KVM: x86/mmu: Consider the hva in mmu_notifier retry") in v5.12',
+    mutants=[
+        Mutant(
+            "every fault is stale while any range is invalidated",
+            Substitution(
+                MMU_C,
+                "mmu_invalidate_retry_hva(vcpu->kvm, fault->mmu_seq, fault->hva)",
+                "mmu_invalidate_retry(vcpu->kvm, fault->mmu_seq)",
+            ),
+        ),
+    ],
+)
 def fault_beside_an_invalidation(vm: StoryBuilder) -> None:
     """A fault outside of the range that is being invalidated need not wait.
 
@@ -196,7 +250,15 @@ def nested_invalidations(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE).claim("mapped", lambda now: now.outcome == [Exit.FIXED, End.DONE])
 
 
-@story(source=RANGE_START)
+@story(
+    source=RANGE_START,
+    mutants=[
+        Mutant(
+            "a zap yields for ever",
+            Substitution(TDP_C, "if (iter->next_last_level_gfn == iter->yielded_gfn)\n\t\treturn false;", ""),
+        ),
+    ],
+)
 def unmap_while_yielding(vm: StoryBuilder) -> None:
     """Unmapping a long range gives way to others where it is asked to, and still unmaps all of it.
 

@@ -4,14 +4,29 @@
 from __future__ import annotations
 
 from conformance.interface.access import End, Exit
+from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
 from conformance.scenarios.stories.setting import GIGANTIC, HUGE, READ, WRITE, X1G, X2M, memory
-from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.story import Mutant, StoryBuilder, story
 
 ADJUST = "arch/x86/kvm/mmu/mmu.c: kvm_mmu_hugepage_adjust(), host_pfn_mapping_level()"
 EDGES = "arch/x86/kvm/x86.c: kvm_alloc_memslot_metadata() and disallow_lpage"
 
 
-@story(source=ADJUST)
+@story(
+    source=ADJUST,
+    mutants=[
+        Mutant(
+            "a huge mapping does not begin where the huge page does",
+            Substitution(
+                MMU_C,
+                "fault->goal_level = fault->req_level;\n"
+                "\tmask = KVM_PAGES_PER_HPAGE(fault->goal_level) - 1;\n"
+                "\tVM_BUG_ON((fault->gfn & mask) != (fault->pfn & mask));\n\tfault->pfn &= ~mask;",
+                "fault->goal_level = fault->req_level;",
+            ),
+        ),
+    ],
+)
 def mapped_in_2m(vm: StoryBuilder) -> None:
     """A transparent huge page is mapped as one SPTE of 2M.
 
@@ -49,7 +64,19 @@ def small_pages_stay_small(vm: StoryBuilder) -> None:
     vm.access(gfn=X2M + 1, kind=WRITE).claim("each by itself", lambda now: len(now.leaves()) == 2)
 
 
-@story(source=EDGES)
+@story(
+    source=EDGES,
+    mutants=[
+        Mutant(
+            "huge pages across the edge of a memslot",
+            Substitution(
+                MMU_C,
+                "\t\tif (!linfo->disallow_lpage)\n\t\t\tbreak;\n\t}\n\n\tif (max_level == PG_LEVEL_4K)",
+                "\t\tbreak;\n\t}\n\n\tif (max_level == PG_LEVEL_4K)",
+            ),
+        ),
+    ],
+)
 def huge_page_across_the_edge_of_a_memslot(vm: StoryBuilder) -> None:
     """At the edges of a memslot that are not aligned to 2M huge pages are mapped in 4K.
 
@@ -92,7 +119,20 @@ def gigantic_page_in_a_smaller_memslot(vm: StoryBuilder) -> None:
     )
 
 
-@story(source="mm/khugepaged.c: collapse_huge_page(), and KVM's tables in the place of a huge page")
+@story(
+    source="mm/khugepaged.c: collapse_huge_page(), and KVM's tables in the place of a huge page",
+    mutants=[
+        Mutant(
+            "a missing flush when a table gives way to a huge page",
+            Substitution(
+                TDP_C,
+                "else if (is_shadow_present_pte(iter->old_spte) &&\n"
+                "\t\t !is_last_spte(iter->old_spte, iter->level))",
+                "else if (0)",
+            ),
+        ),
+    ],
+)
 def rebuilt_after_collapse(vm: StoryBuilder) -> None:
     """khugepaged collapses small pages: the next fault puts a 2M SPTE in the place of a table.
 

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from conformance.interface.access import End, Exit
+from conformance.kernels.substitutions import ITER_C, TDP_C, Substitution
 from conformance.scenarios.stories.setting import HUGE, READ, READONLY, WRITE, X1G, X2M, memory
-from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.story import Mutant, StoryBuilder, story
 
 GFN = 0x100
 X512G = 0x8000000
@@ -16,7 +17,22 @@ ALL_ROOTS = (
 ZAP_FAST = "arch/x86/kvm/mmu/mmu.c: kvm_mmu_zap_all_fast(); Documentation/virt/kvm/x86/mmu.rst"
 
 
-@story(source=ZAP_FAST)
+@story(
+    source=ZAP_FAST,
+    mutants=[
+        Mutant(
+            "roots are not invalidated when a memslot goes",
+            Substitution(
+                TDP_C,
+                "root->tdp_mmu_scheduled_root_to_zap = true;\n\t\t\troot->role.invalid = true;",
+                "root->tdp_mmu_scheduled_root_to_zap = false;",
+            ),
+        ),
+        Mutant(
+            "invalidated roots are not zapped", Substitution(TDP_C, "tdp_mmu_zap_root(kvm, root, true);", "")
+        ),
+    ],
+)
 def memslot_deleted(vm: StoryBuilder) -> None:
     """Deleting a memslot invalidates the roots and zaps all they map; the vCPU gets a new root.
 
@@ -103,7 +119,19 @@ def invalid_root_until_its_vcpu_leaves_it(vm: StoryBuilder) -> None:
     )
 
 
-@story(source=ALL_ROOTS)
+@story(
+    source=ALL_ROOTS,
+    mutants=[
+        Mutant(
+            "an invalid root skipped when unmapping",
+            Substitution(
+                TDP_C,
+                "__for_each_tdp_mmu_root_yield_safe(kvm, root, range->slot->as_id, false, false)",
+                "__for_each_tdp_mmu_root_yield_safe(kvm, root, range->slot->as_id, false, true)",
+            ),
+        ),
+    ],
+)
 def unmap_meets_an_invalid_root(vm: StoryBuilder) -> None:
     """The host gives a page back while KVM, zapping an invalidated root that maps it, gives way.
 
@@ -119,7 +147,15 @@ def unmap_meets_an_invalid_root(vm: StoryBuilder) -> None:
     vm.access(gfn=X1G + 3, kind=WRITE).claim("a new page is faulted in", lambda now: now.end == End.DONE)
 
 
-@story(source=ZAP_FAST)
+@story(
+    source=ZAP_FAST,
+    mutants=[
+        Mutant(
+            "an iterator that yielded skips an entry: without commit 3a0f64de479c",
+            Substitution(ITER_C, "tdp_iter_restart(iter);\n\t\treturn;", "tdp_iter_restart(iter);"),
+        ),
+    ],
+)
 def zap_while_yielding(vm: StoryBuilder) -> None:
     """Zapping an invalidated root gives way where it is asked to, and leaves nothing.
 

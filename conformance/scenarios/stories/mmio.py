@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from conformance.interface.access import MMIO_EXIT, End, Exit
+from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
 from conformance.scenarios.stories.setting import READ, WRITE, memory
-from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.story import Mutant, StoryBuilder, story
 
 GFN, DEVICE = 0x100, 0xFEC00
 CACHING = "Documentation/virt/kvm/x86/mmu.rst: fast invalidation of MMIO sptes"
@@ -14,7 +15,15 @@ GENERATIONS = 1 << 19
 LAST = (GENERATIONS - 2, GENERATIONS // 2 - 2)
 
 
-@story(source=CACHING)
+@story(
+    source=CACHING,
+    mutants=[
+        Mutant(
+            "installing an MMIO SPTE does not ask for emulation",
+            Substitution(TDP_C, "if (unlikely(is_mmio_spte(new_spte))) {", "if (0) {"),
+        ),
+    ],
+)
 def mmio_is_cached(vm: StoryBuilder) -> None:
     """The first access to no memslot leaves an MMIO SPTE, the next exits need not look further.
 
@@ -30,7 +39,15 @@ def mmio_is_cached(vm: StoryBuilder) -> None:
     vm.claim("an MMIO exit, emulated", lambda now: now.outcome == [MMIO_EXIT + Exit.EMULATE, End.EMULATED])
 
 
-@story(source=CACHING)
+@story(
+    source=CACHING,
+    mutants=[
+        Mutant(
+            "an old MMIO SPTE is taken for a fresh one",
+            Substitution(MMU_C, "return likely(kvm_gen == spte_gen);", "return true;"),
+        ),
+    ],
+)
 def memory_appears_where_mmio_was(vm: StoryBuilder) -> None:
     """A memslot is created over a gfn that has an MMIO SPTE: the next access finds it stale.
 
@@ -61,7 +78,20 @@ def stale_mmio_is_made_anew(vm: StoryBuilder) -> None:
     vm.claim("good from now on", lambda now: now.outcome == [MMIO_EXIT + Exit.EMULATE, End.EMULATED])
 
 
-@story(source="arch/x86/kvm/mmu/mmu.c: kvm_mmu_invalidate_mmio_sptes()")
+@story(
+    source="arch/x86/kvm/mmu/mmu.c: kvm_mmu_invalidate_mmio_sptes()",
+    mutants=[
+        Mutant(
+            "nothing is zapped when the generation wraps",
+            Substitution(
+                MMU_C,
+                'kvm_debug_ratelimited("kvm: zapping shadow pages for mmio generation wraparound\\n");\n'
+                "\t\tkvm_mmu_zap_all_fast(kvm);",
+                "",
+            ),
+        ),
+    ],
+)
 def generation_wraps(vm: StoryBuilder) -> None:
     """When the generation that fits into an SPTE wraps, everything is zapped.
 

@@ -4,14 +4,32 @@
 from __future__ import annotations
 
 from conformance.interface.access import End
+from conformance.kernels.substitutions import TDP_C, Substitution
 from conformance.model.changes import NX_RECOVERY_SKIPS_LOGGED
 from conformance.scenarios.stories.setting import FETCH, HUGE, READ, WRITE, X2M, memory
-from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.story import Mutant, StoryBuilder, story
 
 DOCUMENT = "Documentation/admin-guide/hw-vuln/multihit.rst"
 
 
-@story(source=DOCUMENT, nx_huge_pages=1)
+@story(
+    source=DOCUMENT,
+    nx_huge_pages=1,
+    mutants=[
+        Mutant(
+            "the wrong old value after a huge page was zapped to be split",
+            Substitution(
+                TDP_C,
+                "iter.old_spte = kvm_tdp_mmu_read_spte(iter.sptep);\n\t\t}\n\n\t\tif (!is_shadow",
+                "}\n\n\t\tif (!is_shadow",
+            ),
+        ),
+        Mutant(
+            "a table made for execution is not accounted",
+            Substitution(TDP_C, "if (account_nx)\n", "if (0)\n"),
+        ),
+    ],
+)
 def execution_on_a_huge_page(vm: StoryBuilder) -> None:
     """A huge page is mapped without execution; a fetch from it maps that 4K executable.
 

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from conformance.interface.access import End
+from conformance.kernels.substitutions import ITER_C, TDP_C, Substitution
 from conformance.scenarios.stories.setting import HUGE, READ, WRITE, X2M, memory
 from conformance.scenarios.stories.sources import XCHG
-from conformance.scenarios.story import StoryBuilder, story
+from conformance.scenarios.story import Mutant, StoryBuilder, story
 from conformance.scenarios.view import View
 
 RCU = "arch/x86/kvm/mmu/tdp_mmu.c: handle_removed_pt(), tdp_mmu_free_sp_rcu_callback(); " + XCHG
@@ -17,7 +18,25 @@ def frozen_entry(now: View) -> bool:
     return now.is_frozen(now.reader.spte)
 
 
-@story(source=RCU)
+@story(
+    source=RCU,
+    mutants=[
+        Mutant(
+            "entries of a removed table are not frozen",
+            Substitution(
+                TDP_C,
+                "kvm_tdp_mmu_write_spte_atomic(sptep, REMOVED_SPTE);",
+                "kvm_tdp_mmu_write_spte_atomic(sptep, 0);",
+            ),
+        ),
+        Mutant(
+            "a removed table is freed under a reader",
+            Substitution(
+                TDP_C, "call_rcu(&sp->rcu_head, tdp_mmu_free_sp_rcu_callback);\n}", "tdp_mmu_free_sp(sp);\n}"
+            ),
+        ),
+    ],
+)
 def reader_in_a_removed_table(vm: StoryBuilder) -> None:
     """A reader stands in a table that is being removed: it finds the entries frozen, and the table in place.
 
@@ -59,7 +78,20 @@ def reader_of_an_invalidated_root(vm: StoryBuilder) -> None:
     vm.grace_period().claim("all are freed", lambda now: not now.retired)
 
 
-@story(source="arch/x86/kvm/mmu/tdp_iter.c: tdp_iter_next(), try_step_down() and try_step_up()")
+@story(
+    source="arch/x86/kvm/mmu/tdp_iter.c: tdp_iter_next(), try_step_down() and try_step_up()",
+    mutants=[
+        Mutant(
+            "an iterator loses its place when it steps aside",
+            Substitution(ITER_C, "iter->next_last_level_gfn = iter->gfn;\n", ""),
+        ),
+        Mutant(
+            "an iterator loses its place when it steps aside",
+            Substitution(ITER_C, "iter->next_last_level_gfn = iter->gfn;\n", "", "7.3"),
+            "npt",
+        ),
+    ],
+)
 def reader_across_tables(vm: StoryBuilder) -> None:
     """A reader goes from the last entry of a table up and into the next one.
 
@@ -76,7 +108,17 @@ def reader_across_tables(vm: StoryBuilder) -> None:
     vm.walk_end()
 
 
-@story(source="arch/x86/kvm/mmu/tdp_iter.c: try_step_down() reads the entry again")
+@story(
+    source="arch/x86/kvm/mmu/tdp_iter.c: try_step_down() reads the entry again",
+    mutants=[
+        Mutant(
+            "an iterator steps down by an entry that it read before",
+            Substitution(
+                ITER_C, "iter->old_spte = kvm_tdp_mmu_read_spte(iter->sptep);\n\n\tchild_pt", "child_pt"
+            ),
+        ),
+    ],
+)
 def reader_meets_a_changed_entry(vm: StoryBuilder) -> None:
     """A huge page is split while a reader stands at its entry: stepping down, the reader finds the table.
 
