@@ -98,13 +98,13 @@ def value_for(name, annotation, rng):
         return rng.choice([1, 2, 3])
     if name in ("phys_bits", "cache_bits"):
         return rng.choice([36, 46, 52])
-    if annotation in ("Truth", "bool"):
+    if annotation in ("Truth | bool", "Truth", "bool"):
         return rng.random() < 0.5
     if annotation == "tuple[Word, Word]":
         return rng.getrandbits(64), rng.getrandbits(64)
     if annotation == "Sequence[Word]":
         return [rng.getrandbits(64) for _ in range(4)]
-    assert annotation in ("Word", "int", "int | None"), (name, annotation)
+    assert annotation in ("Word", "int", "int | None", "Word | None"), (name, annotation)
     word = rng.getrandbits(64)
     # Most bits of an SPTE clear, or all of them but a few set.
     return rng.choice([word, word & rng.getrandbits(64) & rng.getrandbits(64), rng.getrandbits(12), 0])

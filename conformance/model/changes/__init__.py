@@ -1,26 +1,46 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The registry of semantic changes: upstream commits after which the kernel's MMU meant something else.
+"""The registry of changes: upstream commits after which the kernel's MMU behaved differently.
 
-Model code branches on ``k.has(CHANGE)``. Releases are mainline's; which kernel has which change is
-for ``profiles`` to say, since distribution kernels carry backports.
+Model code branches on ``k.has(CHANGE)``. The releases are mainline's. Which kernel has which change is in
+``profiles``, since distribution kernels carry backports.
+
+Changes are defined by topic: ``masks``, ``mmio``, ``make_spte``, ``spte_update``, ``tdp_write``,
+``shadow_pages``, ``page_faults``, ``tables``, and ``races`` for those that only concurrency shows. Model code
+imports them from here.
 """
 
 from __future__ import annotations
 
-from conformance.model.changes import machine, races, sptes
-from conformance.model.changes.machine import *  # noqa: F403
+from conformance.model.changes import (
+    make_spte,
+    masks,
+    mmio,
+    page_faults,
+    races,
+    shadow_pages,
+    spte_update,
+    tables,
+    tdp_write,
+)
+from conformance.model.changes.make_spte import *  # noqa: F403
+from conformance.model.changes.masks import *  # noqa: F403
+from conformance.model.changes.mmio import *  # noqa: F403
+from conformance.model.changes.page_faults import *  # noqa: F403
 from conformance.model.changes.races import *  # noqa: F403
 from conformance.model.changes.registry import Change as Change
 from conformance.model.changes.registry import Precaution as Precaution
-from conformance.model.changes.sptes import *  # noqa: F403 - every change can be had from here
+from conformance.model.changes.shadow_pages import *  # noqa: F403
+from conformance.model.changes.spte_update import *  # noqa: F403
+from conformance.model.changes.tables import *  # noqa: F403
+from conformance.model.changes.tdp_write import *  # noqa: F403
 
 CHANGES: dict[str, Change] = {
     name: value
-    for module in (sptes, machine)
+    for module in (masks, mmio, make_spte, spte_update, tdp_write, shadow_pages, page_faults, tables)
     for name, value in vars(module).items()
     if isinstance(value, Change)
 }
-"""Every change by the name that model code uses for it."""
+"""The changes that a single thread shows, by the name that model code uses."""
 
 RACES: dict[str, Change] = {name: value for name, value in vars(races).items() if isinstance(value, Change)}
-"""Likewise the changes, and mere precautions, that show only when threads race."""
+"""The changes and precautions that only races of threads show."""

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What shows only when threads race: how entries are written, what is checked again, and in which order.
+"""Changes that only concurrency shows: how entries are written, what is rechecked, and in which order.
 
-One thing after the other, a kernel without any of these behaves as one with them, so nobody can tell from
-stories which kernels have them: releases alone do. A Precaution was never missing in any release.
+Without concurrency a kernel that lacks them behaves like one that has them, so stories cannot identify them:
+only the release can. No release ever lacked a Precaution.
 """
 
 from __future__ import annotations
 
 from conformance.model.changes.registry import Change, Precaution
 
-# Shadow paging: the fast page fault as it might have been.
+# Shadow paging: precautions of the fast page fault.
 
 FAST_FAULT_DIRECT_ONLY = Precaution(
     commit="",
     title="Fast page faults only where an SPTE stands for one gfn",
     since="3.6",
     effect=(
-        "An indirect SPTE, where the guest decides for which gfn it stands, is not fixed without mmu_lock; "
-        "else the page it maps could have become another gfn's (seed 4, case 1)."
+        "An indirect SPTE, whose gfn the guest decides, is not fixed without mmu_lock; otherwise the page "
+        "that it maps could have become another gfn's (seed 4, case 1)."
     ),
 )
 
@@ -36,8 +36,8 @@ VOLATILE_IF_MMU_WRITABLE = Precaution(
     title="An SPTE that a fast page fault may change is volatile",
     since="3.6",
     effect=(
-        "Clearing an SPTE that is MMU-writable exchanges it; else Accessed set and W clear would do for a "
-        "plain store, and lose Dirty (seed 4, case 3)."
+        "An SPTE that is MMU-writable is cleared by XCHG; otherwise Accessed set and W clear would allow a "
+        "plain store, which loses Dirty (seed 4, case 3)."
     ),
 )
 
@@ -48,7 +48,7 @@ TDP_CMPXCHG = Change(
     title="KVM: x86/mmu: Use atomic ops to set SPTEs in TDP MMU map",
     since="5.12",
     effect=(
-        "Under mmu_lock for read an SPTE is set by compare-and-exchange, and who loses tries again; before, "
+        "Under mmu_lock for read an SPTE is set by compare-and-exchange, and retried if that fails; before, "
         "it was stored."
     ),
 )
@@ -58,8 +58,8 @@ REMOVED_BY_XCHG = Precaution(
     title="Entries of a table that is removed under mmu_lock for read are exchanged for frozen ones",
     since="5.12",
     effect=(
-        "A fault that still walks the table finds every entry frozen, and what it changed before is seen; "
-        "else entries are read and then overwritten. Came with e25f0e0cd51b, as frozen entries did."
+        "A fault that still walks the table finds every entry frozen, and its earlier changes are seen; "
+        "otherwise entries are read and then overwritten. Came with e25f0e0cd51b, as frozen entries did."
     ),
 )
 
@@ -67,7 +67,7 @@ PROCESSED_AFTER_FLUSH = Change(
     commit="aca48556c592",
     title="KVM: x86/mmu: Process atomically-zapped SPTEs after TLB flush",
     since="6.10",
-    effect="What follows from a zap under mmu_lock for read is done after the flush; before, ahead of it.",
+    effect="A zap under mmu_lock for read is processed after the flush; before, ahead of it.",
 )
 
 # Faults against what makes them stale.
@@ -76,14 +76,14 @@ RETRY_AFTER_INVALIDATION = Change(
     commit="e930bffe95e1",
     title="KVM: Synchronize guest physical memory map to host virtual memory map",
     since="2.6",
-    effect="A fault looks again, under mmu_lock, whether its page was invalidated since it was looked up.",
+    effect="A fault rechecks under mmu_lock whether its page was invalidated since it was looked up.",
 )
 
 RETRY_IF_SLOT_INVALID = Change(
     commit="e0c378684b65",
     title="KVM: x86/mmu: Retry page faults that hit an invalid memslot",
     since="5.13",
-    effect="A fault on a slot that is being deleted or moved tries again; before, it was handled as MMIO.",
+    effect="A fault on a slot that is being deleted or moved is retried; before, it was handled as MMIO.",
 )
 
 RETRY_IF_ROOT_INVALID = Change(
@@ -97,7 +97,7 @@ SLOTS_WAIT_FOR_INVALIDATIONS = Change(
     commit="52ac8b358b0c",
     title="KVM: Block memslot updates across range_start() and range_end()",
     since="5.15",
-    effect="Memslots change only while no invalidation is in progress, so its start and end see the same.",
+    effect="Memslots change only while no invalidation is in progress: its start and end see the same ones.",
 )
 
 CHANGE_PTE_WRAPPED = Change(
@@ -105,8 +105,8 @@ CHANGE_PTE_WRAPPED = Change(
     title="mm: wrap calls to set_pte_at_notify with invalidate_range_start and invalidate_range_end",
     since="3.7",
     effect=(
-        "The host calls .change_pte() between start and end of an invalidation, so that it finds nothing to "
-        "change; before, alone."
+        "The host calls .change_pte() between the start and the end of an invalidation, so that it finds "
+        "nothing to change; before, on its own."
     ),
 )
 
@@ -114,14 +114,14 @@ ROOTS_FREED_SHARED = Change(
     commit="576a15de8d29",
     title="KVM: x86/mmu: Free TDP MMU roots while holding mmy_lock for read",
     since="6.9",
-    effect="A vCPU lets go of a root under mmu_lock for read; before, for write.",
+    effect="A vCPU frees a root under mmu_lock for read; before, for write.",
 )
 
 FREED_AFTER_GRACE_PERIOD = Precaution(
     commit="",
     title="Free a removed table after a grace period",
     since="5.12",
-    effect="Who walks without mmu_lock may still read a table that is unlinked: its memory stays till then.",
+    effect="A walk without mmu_lock may still read a table that is unlinked: it is freed after such walks.",
 )
 
 # Dirty logs and aging.
@@ -130,7 +130,7 @@ LOG_EXCHANGED = Precaution(
     commit="",
     title="Exchange the words of the dirty bitmap",
     since="3.5",
-    effect="A word is read and cleared at once; else a bit that is set in between is lost.",
+    effect="A word is read and cleared atomically; otherwise a bit that is set in between is lost.",
 )
 
 LOG_TAKEN_BEFORE_PROTECTING = Precaution(
@@ -144,26 +144,26 @@ LOG_COPIED_AFTER_FLUSH = Precaution(
     commit="",
     title="Flush before userspace sees the dirty log",
     since="2.6",
-    effect="Userspace copies a page that was reported; a write through an old TLB entry may come after that.",
+    effect="Userspace copies a reported page; a write through a stale TLB entry could follow the copy.",
 )
 
 MARKED_AFTER_CMPXCHG = Precaution(
     commit="",
     title="Mark a page dirty after the fast page fault has made it writable",
     since="3.6",
-    effect="The bit cannot be taken from the log, and nothing found to protect, before W is set.",
+    effect="Otherwise the bit could be cleared, with nothing to write-protect yet, before W is set.",
 )
 
 LOCKLESS_AGING = Change(
     commit="b146a9b34aed",
     title="KVM: x86/mmu: Age TDP MMU SPTEs without holding mmu_lock",
     since="6.15",
-    effect="Pages are aged by compare-and-exchange without mmu_lock, and one attempt has to do.",
+    effect="Pages are aged by one attempt of compare-and-exchange, without mmu_lock.",
 )
 
 AGED_ATOMICALLY = Precaution(
     commit="",
     title="Age an SPTE without A/D bits in a way that loses nothing",
     since="5.12",
-    effect="An access-tracked SPTE replaces what is there, not what was read: W may have come back.",
+    effect="An access-tracked SPTE replaces the current value, not the one read: W may have been set since.",
 )

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a change is: one upstream commit after which the kernel's MMU meant something else.
-
-And what is none, but can be missing as if it were one: a precaution.
-"""
+"""A change: one upstream commit after which the MMU behaved differently; and precautions against races."""
 
 from __future__ import annotations
 
@@ -15,8 +12,8 @@ __all__ = ["Change", "Precaution"]
 class Change:
     """One upstream commit that altered semantics.
 
-    ``commit`` is its abbreviated id, ``since`` the first mainline release with it, ``effect`` what
-    is different from then on.
+    ``commit`` is its abbreviated id, ``since`` the first mainline release that has it, ``effect`` the
+    difference in behaviour, in a sentence.
     """
 
     commit: str
@@ -25,7 +22,7 @@ class Change:
     effect: str
 
     def __hash__(self) -> int:
-        # The commit says it all; hashing four strings would slow down every question for a change.
+        # The commit identifies the change; hashing four strings would slow down every has().
         return hash(self.commit)
 
     def __str__(self) -> str:
@@ -33,16 +30,16 @@ class Change:
 
     @property
     def release(self) -> tuple[int, int]:
-        """``since`` as numbers, to compare."""
+        """``since`` as numbers, for comparisons."""
         major, minor = self.since.split(".")
         return int(major), int(minor)
 
 
 @dataclass(frozen=True)
 class Precaution(Change):
-    """What no single commit introduced: taken ever since there was anything to be careful of.
+    """A precaution against a race that no single commit introduced: the code has had it from the start.
 
-    Made up only to be left out, so that a race shows what it is good for; it has no commit.
+    It is registered so that it can be left out, and a race then shows what it prevents. It has no commit.
     """
 
     def __hash__(self) -> int:
