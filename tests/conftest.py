@@ -66,12 +66,12 @@ def counted(record_property) -> Iterator[Callable[[str], Counter[str]]]:
 def pytest_terminal_summary(terminalreporter, config) -> None:
     """Print a line for each subject that was counted."""
     for about, score in config.stash[SCORES].about.items():
-        told = ", ".join(f"{number} {name}" for name, number in score.items())
+        summary = ", ".join(f"{number} {name}" for name, number in score.items())
         if "planted" in score:
             engines = ", ".join(f"{name} {score[name]}" for name in ENGINES if score[name])
-            told = f"{score['killed']} of {score['planted']} killed"
-            told += f"; by engine: {engines}" if engines else ""
-        terminalreporter.write_line(f"{about}: {told}")
+            summary = f"{score['killed']} of {score['planted']} killed"
+            summary += f"; by engine: {engines}" if engines else ""
+        terminalreporter.write_line(f"{about}: {summary}")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Applying a diff with git: exactly, by a three-way merge, or with less context; what was not exact is said.
+"""Applies a diff with git: exactly, by a three-way merge, or with less context; inexact hunks are reported.
 
 git looks for a hunk elsewhere if it is not where it says (an offset), as patch does. Fuzz is patch's word for
 lines of context that were ignored; git calls it reducing the context.
@@ -19,10 +19,10 @@ from conformance.kernels.tools import clean_environment, run
 __all__ = ["FUZZ", "Blob", "apply_files"]
 
 FUZZ = 2
-"""How many lines of context may be ignored at each end of a hunk, as in patch, unless --fuzz says."""
+"""The default of --fuzz: how many lines of context may be ignored at each end of a hunk, as in patch."""
 
 Blob = Callable[[str], "bytes | None"]
-"""The content of a git object, by its abbreviated name; None if it is not there."""
+"""Returns the content of a git object by its abbreviated name, or None if it does not exist."""
 
 _CHECKING = re.compile(r"Checking patch (?:\S+ => )?(\S+)\.\.\.")
 _OFFSET = re.compile(r"Hunk #(\d+) succeeded at (\d+) \(offset -?\d+ lines?\)\.")
@@ -38,12 +38,12 @@ def apply_files(
     fuzz: int = FUZZ,
     blob: Blob | None = None,
 ) -> list[str]:
-    """Apply what a diff says of files that `tree` has; sentences about all that was not applied exactly.
+    """Apply a diff to the files of `tree`; returns sentences about hunks that were not applied exactly.
 
-    fuzz: how many lines of context may be ignored; 0 forbids that, and merging too.
-    blob: where the diff says from which blob it was made and this has it, the change is merged three-way.
+    fuzz: how many lines of context may be ignored; 0 also forbids merging.
+    blob: if it has the blob from which the diff was made, the change is merged three-way.
 
-    Raises ConformanceError naming file and hunk if that does not help.
+    Raises ConformanceError, which names file and hunk, if the diff does not apply.
     """
     binary = next((file.name for file in files if file.diff.binary), None)
     if binary:
@@ -63,7 +63,7 @@ def apply_files(
 
 
 def _git_apply(files: Sequence[Touched], tree: Path, *options: str) -> tuple[int, str]:
-    """Let git apply files of a diff, all or none; its status and what it said."""
+    """Apply files of a diff with git, all or none; returns git's status and messages."""
     # An enclosing repository (a cache inside a home directory under git, say) would make git skip the files.
     environment = clean_environment(GIT_CEILING_DIRECTORIES=str(tree.resolve().parent))
     text = b"".join(file.text() for file in files)
@@ -73,7 +73,7 @@ def _git_apply(files: Sequence[Touched], tree: Path, *options: str) -> tuple[int
 
 
 def _inexact(files: Sequence[Touched], said: str) -> list[str]:
-    """What git said of hunks that were not where they should be, or not as they should be."""
+    """Sentences about hunks that git applied at an offset or with less context."""
     named = {file.name: file for file in files}
     file: Touched | None = None
     number = 0
@@ -94,7 +94,7 @@ def _inexact(files: Sequence[Touched], said: str) -> list[str]:
         elif reduced:
             before, after, at = (int(group) for group in reduced.groups())
             if not number:
-                # git found it where it looked, which is above by the lines that it left out.
+                # git reports the position of the reduced hunk, which is lower by the lines that it left out.
                 places = [hunk.target - (hunk.leading - before) for hunk in hunks]
                 number = places.index(at) + 1 if at in places else 1
             hunk = hunks[number - 1]
@@ -112,7 +112,7 @@ def _sentence(name: str, fuzz: int, offset: int, numbers: Sequence[int]) -> str:
 
 
 def _merge(files: Sequence[Touched], tree: Path, blob: Blob) -> list[str]:
-    """Merge the changes three-way, from the blobs that the diff was made from; [] if that cannot be done."""
+    """Merge the changes three-way from the blobs of the diff; returns [] if that is not possible."""
     bases = [blob(file.diff.blob) if file.diff.blob and file.old == file.new else None for file in files]
     merged: list[bytes] = []
     for file, base in zip(files, bases, strict=True):
@@ -136,7 +136,7 @@ def _merge(files: Sequence[Touched], tree: Path, blob: Blob) -> list[str]:
 
 
 def _why(label: str, files: Sequence[Touched], said: str) -> str:
-    """Why git did not apply a diff: the file and the hunk."""
+    """Why git did not apply a diff, with file and hunk."""
     failed = re.search(r"patch failed: (.*):(\d+)$", said, re.MULTILINE)
     if failed:
         path, line = failed[1], int(failed[2])

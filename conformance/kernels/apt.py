@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""apt with settings and state of our own.
+"""Runs apt with private settings and state.
 
-Of the machine's settings only those count by which a server is reached: proxies, certificates, passwords.
-Whatever else they say, above all what weakens verification, is not read. An archive that stops answering is
-given up.
+Of the machine's settings only those are used that are needed to reach a server: proxies, certificates,
+passwords. All others, above all those that weaken verification, are ignored. An archive that stops answering
+is abandoned.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from conformance.sandbox import processes
 __all__ = ["STALLED", "TOOLS", "Stalled", "run_apt", "set_up"]
 
 TOOLS = ("apt-get", "apt-cache", "apt-config", "dpkg", "dpkg-deb", "xz")
-"""What is needed to fetch packages and to unpack them."""
+"""The programs that fetching and unpacking packages needs."""
 
 STALLED = 60.0
-"""After how many seconds without progress an archive is given up."""
+"""Seconds without progress after which an archive is abandoned."""
 
 _LEAST = 4096
-"""Fewer bytes in that time are no progress."""
+"""The number of bytes in that time that counts as progress."""
 
 # How the machine reaches servers; certificates may be its own, but are verified.
 _MACHINE_S = re.compile(
@@ -35,7 +35,7 @@ _MACHINE_S = re.compile(
     r'|Acquire::ForceIPv[46]|Dir::Etc::netrc(?:parts)?(?= "/)) "[^"\n]*";'
 )
 _FRESHNESS = re.compile(r'Acquire::(?:Check-Valid-Until|Check-Date) "[^"\n]*";')
-"""Where a mirror stands still on purpose, its machine says so; it is reported when it counts."""
+"""Settings for mirrors that are frozen on purpose. If they take effect, that is reported."""
 
 _SETTINGS = """\
 Dir::Etc::main "/dev/null";
@@ -66,11 +66,11 @@ Dir::Etc::preferencesparts "/dev/null";
 
 
 class Stalled(Exception):
-    """apt did not get on for STALLED seconds and was ended."""
+    """apt made no progress for STALLED seconds and was killed."""
 
 
 def set_up(place: Path) -> None:
-    """Make the private state of apt in a directory."""
+    """Create apt's private state in a directory."""
     for folder in ("lists/partial", "cache/archives/partial"):
         (place / folder).mkdir(parents=True)
     (place / "status").touch()
@@ -82,9 +82,9 @@ def set_up(place: Path) -> None:
 
 
 def run_apt(place: Path, tool: str, *words: str, cwd: Path | None = None) -> tuple[int, str, str]:
-    """Run apt-get or apt-cache on the state in a directory; its status, output and messages.
+    """Run apt-get or apt-cache on the state in a directory; returns status, output and messages.
 
-    Raises Stalled if it fetches and nothing comes.
+    Raises Stalled if it fetches without progress.
     """
     process = processes.start(
         [tool, "-q", *words],
@@ -114,7 +114,7 @@ def run_apt(place: Path, tool: str, *words: str, cwd: Path | None = None) -> tup
 
 
 class _Watch:
-    """Whether files in directories grow."""
+    """Detects whether files in directories grow."""
 
     def __init__(self, places: list[Path]) -> None:
         self.places = places
@@ -122,7 +122,7 @@ class _Watch:
         self.since = time.monotonic()
 
     def look(self) -> tuple[set[str], int]:
-        """The names of all files, and their size altogether."""
+        """The names of all files and their total size."""
         found = dict(self.files())
         return set(found), sum(found.values())
 
@@ -136,7 +136,7 @@ class _Watch:
                         continue
 
     def check(self) -> None:
-        """Raise Stalled if there has been no progress for so long."""
+        """Raise Stalled if there was no progress for STALLED seconds."""
         names, size = self.look()
         if names != self.names or abs(size - self.size) >= _LEAST:
             self.names, self.size, self.since = names, size, time.monotonic()

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Debian's archive through apt, with state of our own.
+"""Debian's archive, through apt with private state.
 
-No root is needed and the system's package lists are left alone. Where the archive is comes from the machine's
-own apt settings, or from CONFORMANCE_DEBIAN_ARCHIVE; what it serves is verified against Debian's keyring.
+No root is needed and the system's package lists are left alone. The archive's address is taken from the
+machine's apt settings, or from CONFORMANCE_DEBIAN_ARCHIVE. Everything that it serves is verified with
+Debian's keyring.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ NO_ANSWER = "no answer, timed out"
 
 
 def _time(written: str) -> float:
-    """A date of a Release file in seconds since the epoch; never, if there is none."""
+    """A date of a Release file in seconds since the epoch; infinity without a date."""
     try:
         return parsedate_to_datetime(written).timestamp()
     except (ValueError, TypeError, OverflowError):
@@ -61,13 +62,13 @@ _STRICT = "allow-insecure=no allow-weak=no allow-downgrade-to-insecure=no"
 
 
 class Unreachable(ConformanceError):
-    """The archive does not answer; whoever has another way may take it."""
+    """The archive does not answer; a caller may fall back to the cache."""
 
 
 def addresses() -> tuple[str, str | None]:
-    """The addresses of Debian's main archive and of its security archive, as this machine knows them.
+    """The addresses of Debian's main and security archives, from this machine's settings.
 
-    Raises ConformanceError if the machine knows none.
+    Raises ConformanceError if the settings name none.
     """
     given = os.environ.get("CONFORMANCE_DEBIAN_ARCHIVE", "").split()
     if given:
@@ -86,12 +87,12 @@ def addresses() -> tuple[str, str | None]:
 
 
 def known_addresses() -> tuple[str | None, str | None]:
-    """Main and security archive from apt's own settings, each None if not found."""
+    """The main and security archives in apt's settings, each None if not found."""
     form = "$(ORIGIN)\t$(RELEASE)\t$(COMPONENT)\t$(REPO_URI)"
     listed = run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"]).stdout
     rows = [line.split("\t") for line in listed.splitlines() if line.count("\t") == 3]
     if not any(row[0] == "Debian" for row in rows):
-        # Without downloaded lists (a fresh container) apt does not know whose an archive is: go by names.
+        # Without downloaded lists (a fresh container) apt does not know an archive's origin: use the names.
         bare = run(
             ["apt-get", "indextargets", "--no-release-info", "--format", form, "Created-By: Packages"]
         ).stdout
@@ -110,13 +111,13 @@ def known_addresses() -> tuple[str | None, str | None]:
 
 
 def security_beside(main: str) -> str | None:
-    """Where the security archive is on a mirror laid out as Debian's own are; None if this one is not."""
+    """The security archive of a mirror with Debian's own layout; None for other layouts."""
     beside = re.sub(r"/debian(/*)$", r"/debian-security\1", main)
     return beside if beside != main else None
 
 
 def ascending(versions: Iterable[str]) -> list[str]:
-    """Debian version numbers in dpkg's order, the lowest first, each once."""
+    """Debian version numbers in dpkg's order, without duplicates."""
 
     def order(a: str, b: str) -> int:
         return -1 if run(["dpkg", "--compare-versions", a, "lt", b]).returncode == 0 else 1
@@ -139,7 +140,7 @@ class Offer:
 
 
 class Archive:
-    """The archive as seen from a private apt state in `place`, which must outlive the object."""
+    """The archive, with apt's private state in `place`, which must outlive the object."""
 
     def __init__(self, place: Path, progress: Progress) -> None:
         require(TOOLS, "Fetching a Debian kernel")
@@ -166,10 +167,10 @@ class Archive:
             return 100, "", f"E: {NO_ANSWER} after {STALLED:g} seconds\n"
 
     def add(self, suite: str) -> bool:
-        """Fetch a suite's lists, once; whether they are there.
+        """Fetch a suite's lists, once; returns whether the suite exists.
 
-        A suite that does not exist, or is empty, is just not there. Whatever else went wrong is kept in
-        `trouble`, and an address that does not answer is not asked again.
+        An empty suite counts as one that does not exist. Other failures are kept in `trouble`, and an address
+        that does not answer is not tried again.
         """
         address = self.security if suite.endswith("-security") else self.main
         if suite in self.suites:
@@ -200,7 +201,7 @@ class Archive:
         return True
 
     def is_the_one(self, suite: str, address: str, mark: str) -> bool:
-        """Whether the signed list that apt took is of that suite; says if it is not of these days."""
+        """Whether the signed list that apt accepted is that of the suite; reports an outdated list."""
         for path in (self.place / "lists").glob(f"*{mark}*Release"):
             fields = dict(re.findall(r"^(\w[\w-]*): *(.*?)\s*$", path.read_text("utf-8", "replace"), re.M))
             served = {fields.get("Suite", suite), fields.get("Codename", suite)}
@@ -211,7 +212,7 @@ class Archive:
         return True
 
     def say_age(self, suite: str, fields: Mapping[str, str]) -> None:
-        """Say if a suite's signed list is not of these days, which this machine's settings of apt allow."""
+        """Report a suite's signed list that is outdated, which this machine's apt settings allow."""
         now = time.time()
         wrong = []
         if _time(fields.get("Valid-Until", "")) < now:
@@ -225,16 +226,16 @@ class Archive:
             )
 
     def sources(self, suites: Sequence[str], until: str | None = None) -> list[Offer]:
-        """The linux-source packages that the suites serve; stops asking at the suite that serves `until`.
+        """The linux-source packages in the suites; stops at the first suite that serves `until`.
 
-        Raises Unreachable if a suite does not answer (unless `until` was found in another) or none is there,
-        ConformanceError if what was served is not signed.
+        Raises Unreachable if a suite does not answer (unless `until` was found in another) or no suite
+        exists, and ConformanceError if a list is not signed.
         """
         found: list[Offer] = []
         for suite in suites:
             if not self.add(suite):
                 continue
-            # Of one suite at a time: apt's index of many takes seconds to make.
+            # One suite at a time: apt needs seconds to index many.
             place = self.place / "suite.list"
             place.write_text(self.line(suite))
             rows = self.rows(r"linux-source-[0-9].*", "-o", f"Dir::Etc::sourcelist={place}")
@@ -246,20 +247,20 @@ class Archive:
         return found
 
     def line(self, suite: str) -> str:
-        """The line of a sources.list that stands for a suite."""
+        """The line of a sources.list for a suite."""
         address = self.security if suite.endswith("-security") else self.main
         options = f"arch=amd64 target=Packages signed-by={self.keyring} {_STRICT}"
         return f"deb [{options}] {address} {suite} main\n"
 
     def named(self, pattern: str) -> dict[str, list[str]]:
-        """The versions of the packages whose whole name matches, in the suites that have been read."""
+        """The versions of the packages whose full name matches, in the suites read so far."""
         found: dict[str, list[str]] = {}
         for name, version, _suite in self.rows(pattern):
             found.setdefault(name, []).append(version)
         return found
 
     def rows(self, pattern: str, *options: str) -> list[tuple[str, str, str]]:
-        """Name, version and suite of the packages whose whole name matches, in the suites read so far."""
+        """Name, version and suite of the packages whose full name matches, in the suites read so far."""
         listed = self.apt("apt-cache", *options, "--names-only", "search", f"^{pattern}$")[1]
         names = [line.partition(" - ")[0] for line in listed.splitlines()]
         if not names:
@@ -273,7 +274,7 @@ class Archive:
         return found
 
     def download(self, package: str, version: str, into: Path) -> Path:
-        """Fetch a package whose suite has been read, verified, into a directory; its path."""
+        """Download and verify a package of a suite that was read into a directory; returns its path."""
         shown = self.apt("apt-cache", "show", f"{package}={version}")[1]
         size = re.search(r"^Size: (\d+)$", shown, re.MULTILINE)
         megabytes = f" ({int(size[1]) / 1e6:.0f} MB)" if size else ""
@@ -286,7 +287,7 @@ class Archive:
         return got[0]
 
     def failure(self, what: str) -> ConformanceError:
-        """The sentence for what the archive refused, from apt's messages."""
+        """The error for a failure of apt, from its messages."""
         said = " ".join(self.trouble)
         expired = EXPIRED.search(said)
         if expired:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Running what builds foreign code, or reads what was built of it: make, compilers, linkers, nm.
+"""Runs the programs that build foreign code or read the result: make, compilers, linkers, nm.
 
-Kbuild runs what the kernel's Makefiles say, and a compiler reads the files that a source names. So each runs
-confined and bounded. What becomes of it is made by others too: before it is read, links are looked for.
+Kbuild runs whatever the kernel's Makefiles say, and a compiler reads whatever files a source names. So each
+runs confined and within limits. Their products are foreign too: they are checked for links before they are
+read.
 """
 
 from __future__ import annotations
@@ -29,29 +30,30 @@ from conformance.sandbox.watching import LEAST_FREE, Bounds
 __all__ = ["COMPILING", "PREPARING", "GaveUp", "build", "check_made", "places_of"]
 
 IDLE = 120.0
-"""Seconds for which what builds may wait for something that does not come."""
+"""Seconds that a build may be idle."""
 
 COMPILING = Bounds(cpu=1200, idle=IDLE, wall=3600)
-"""For one call of a compiler, a linker, or what reads their output: the slowest take half a minute."""
+"""The bounds of one call of a compiler, a linker or a reader of their output; the slowest take half a
+minute."""
 
 PREPARING = Bounds(cpu=3600, idle=IDLE, wall=7200)
-"""For Kbuild's configuring, or generating of headers, which take a minute."""
+"""The bounds of Kbuild's configuration and generation of headers, which take a minute."""
 
 _MOST_FILE, _MOST_FILES = 512 << 20, 2 << 30
-"""Bytes of a file, and of all, that one program may make; a whole KVM takes some 50 MB."""
+"""Bytes of one file, and of all files, that a program may write; a whole KVM takes about 50 MB."""
 
 _CRASHED = re.compile(r"internal compiler error[^\n.]*|PLEASE submit a bug report")
-"""What compilers say that crash."""
+"""The messages of a compiler that crashed."""
 
 _MOST_MADE = 1 << 30
-"""Bytes of all that Kbuild may make; it makes some 50 MB."""
+"""Bytes of all files that Kbuild may write; it writes about 50 MB."""
 
 _PARTS = ("bin", "lib", "lib32", "lib64", "libexec", "x86_64-*")
-"""What belongs to a compiler below the directory in which it was installed."""
+"""The directories of a compiler's parts below its prefix."""
 
 
 class GaveUp(ConformanceError):
-    """A program was ended because it took too much or did not come back; `how` is the predicate."""
+    """A program was killed because it exceeded a limit; `how` is the predicate."""
 
     def __init__(self, sentence: str, how: str) -> None:
         super().__init__(sentence)
@@ -70,13 +72,13 @@ def build(
     output: int | None = None,
     purpose: str = "This",
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program confined to its end and return it with its output; a status is the caller's to judge.
+    """Run a program confined, and return its status and output. A status other than 0 is no error here.
 
-    It sees the system's programs, what `read` names, and `write`, which it may change: nothing else, whatever
-    the user's environment. `env` is added to a clean one. `output` bounds its messages, in bytes.
+    It can read the system's programs and `read`, and change `write`. `env` is added to a clean environment.
+    `output` limits its messages, in bytes.
 
-    Raises GaveUp if it was ended, ConformanceError if the program is missing, the system does not give what
-    it needs, or it could not be confined.
+    Raises GaveUp if it was killed, and ConformanceError if the program is missing, the system lacks
+    resources, or it could not be confined.
     """
     words = [str(word) for word in argv]
     if "/" not in words[0] and shutil.which(words[0], path=ENVIRONMENT["PATH"]) is None:
@@ -114,7 +116,7 @@ def build(
 
 
 def _check_machine(done: Done, said: str, policy: Policy, what: str) -> None:
-    """Raise ConformanceError if a program failed for want of what the system did not give."""
+    """Raise ConformanceError if a program failed because the system lacks a resource."""
     if "No space left on device" in said:
         for path in policy.write:
             if shutil.disk_usage(path).free < LEAST_FREE:
@@ -134,10 +136,10 @@ def _check_machine(done: Done, said: str, policy: Policy, what: str) -> None:
 
 
 def places_of(program: Path) -> tuple[Path, ...]:
-    """What a program outside of the system's directories has to see of its own: itself and its parts.
+    """What a program outside the system's directories must be able to read: itself and its parts.
 
-    Those of one in a bin/ are beside that. A script may lie anywhere, with what it reads in its directory;
-    of a home, or of a directory that users share, it sees only itself.
+    The parts of a program in a bin/ are beside that directory. A script may lie anywhere, and can read its
+    own directory, unless that is a home or shared by users: then it can read only itself.
     """
     found: list[Path] = []
     path = program.absolute()
@@ -152,14 +154,14 @@ def places_of(program: Path) -> tuple[Path, ...]:
 
 
 def _shared(place: Path) -> bool:
-    """Whether a directory has more than belongs to one program."""
+    """Whether a directory is shared by several programs."""
     homes = {os.path.realpath(home) for home in (os.environ.get("HOME", "/"), _home())}
     above = any(Path(home).is_relative_to(os.path.realpath(place)) for home in homes)
     return above or bool(place.stat().st_mode & stat.S_ISVTX)
 
 
 def _home() -> str:
-    """The home of this user, whatever the environment says."""
+    """The user's home directory, from the password database."""
     try:
         return pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:
@@ -167,7 +169,7 @@ def _home() -> str:
 
 
 def check_made(place: Path, title: str, links: Iterable[str] = ()) -> None:
-    """Raise ConformanceError where what was made in a directory is not what Kbuild makes: links, too much.
+    """Raise ConformanceError if a build's output directory holds links or devices, or is too large.
 
     links: the names of links that Kbuild makes itself.
     """

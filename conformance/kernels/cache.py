@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where prepared kernels and built oracles are kept: entries that are whole or not there at all.
+"""The cache of prepared kernels and built oracles: an entry is complete or does not exist.
 
-An entry is a directory <root>/<kind>/<key>. It is made in a temporary directory on the same file system and
-renamed into place, under a lock of its own, with a manifest by which damage is noticed. The key must name
-everything that the content depends on.
+An entry is a directory <root>/<kind>/<key>. It is built in a temporary directory on the same file system and
+renamed into place, under its own lock, with a manifest that reveals damage. The key must contain everything
+on which the content depends.
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ from conformance.kernels.tools import DISK_FULL, Progress, disk_full, quiet
 __all__ = ["Builder", "Cache", "key_of", "temporary"]
 
 Builder = Callable[[Path], object]
-"""Fills the empty directory it is given. The directory around it is private too and is removed afterwards:
-scratch files belong there."""
+"""Fills the empty directory that it is given. The parent directory is private too and is removed afterwards:
+it is for scratch files."""
 
-# Another run may still be reading an entry that it asked for within this many seconds.
+# Seconds during which another run may still be reading an entry that it requested.
 IN_USE = 3600.0
 
 
 MOST_NOTE = 64 << 20
-"""Bytes of a note; those of trees have 2 MB."""
+"""The largest size of a note in bytes; those of trees have 2 MB."""
 
 
 def key_of(*parts: object) -> str:
-    """A key from everything that the entry depends on; 32 hex digits."""
+    """The key for everything on which an entry depends: 32 hex digits."""
     return hashlib.sha256("\0".join(map(str, parts)).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 @contextlib.contextmanager
 def temporary(name: str) -> Iterator[Path]:
-    """A directory in the user's cache that is removed whatever happens; ``name`` says what for.
+    """A directory in the user's cache that is removed at the end; ``name`` is its purpose.
 
     Raises ConformanceError if it cannot be made, or its disk is full.
     """
@@ -59,11 +59,11 @@ def temporary(name: str) -> Iterator[Path]:
 
 
 _OF_THE_SYSTEM = {errno.ENOMEM, errno.EAGAIN, errno.EMFILE, errno.ENFILE}
-"""Errors that say nothing of a directory: the system refuses more."""
+"""Errors that do not concern a directory: a limit of the system was reached."""
 
 
 def _errnos(trouble: OSError) -> set[int]:
-    """The system's errors in one of Python's; shutil.Error has many, and keeps them as text."""
+    """The errnos in an exception; shutil.Error holds many, as text."""
     if isinstance(trouble, shutil.Error):
         return {int(number) for number in re.findall(r"\[Errno ([0-9]{1,4})\]", str(trouble))}
     return set() if trouble.errno is None else {trouble.errno}
@@ -76,16 +76,16 @@ class Cache:
         self.root = root.expanduser().absolute() if root else scratch.cache_root()
 
     def entry(self, kind: str, key: str) -> Path:
-        """Where the entry is, if it is there."""
+        """The path of an entry, whether or not it exists."""
         return self.root / kind / key
 
     def has(self, kind: str, key: str) -> bool:
-        """Whether the entry is there, damaged or not."""
+        """Whether the entry exists, damaged or not."""
         with self.telling():
             return self.entry(kind, key).is_dir()
 
     def find(self, kind: str, key: str, *, progress: Progress = quiet) -> Path | None:
-        """The entry, if it is there and undamaged; damage is reported as progress."""
+        """The entry if it exists and is undamaged, else None; damage is reported as progress."""
         path = self.entry(kind, key)
         if not self.has(kind, key):
             return None
@@ -116,11 +116,12 @@ class Cache:
         keep: int | None = None,
         progress: Progress = quiet,
     ) -> Path:
-        """The entry, made by `builder` if it is missing or damaged.
+        """The entry, built by `builder` if it is missing or damaged.
 
-        Of several processes that ask at once one builds and the others wait. If the builder raises, nothing
-        is left behind and the exception goes on. `keep` bounds the number of entries of this kind: the
-        longest unused go, never one used in the last hour. `what` names the entry to someone who waits.
+        If several processes request it at once, one builds it and the others wait. If the builder raises,
+        nothing is left behind and the exception propagates. `keep` limits the number of entries of this kind:
+        the least recently used are removed, but never one used in the last hour. `what` names the entry in
+        messages to a waiting user.
         """
         found = self.find(kind, key)
         if found is not None:
@@ -146,14 +147,14 @@ class Cache:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
-        """Make the directory, and turn what may go wrong with it into sentences."""
+        """Create the cache's directory; its OSErrors become ConformanceErrors."""
         with self.telling():
             self.root.mkdir(parents=True, exist_ok=True)
             yield
 
     @contextlib.contextmanager
     def telling(self) -> Iterator[None]:
-        """Turn what may go wrong with the directory into sentences. What is wrong elsewhere goes on."""
+        """Turn OSErrors about files in the cache into ConformanceErrors; others propagate."""
         try:
             yield
         except OSError as trouble:
@@ -161,7 +162,7 @@ class Cache:
             if numbers & DISK_FULL:
                 raise disk_full(self.root) from None
             place = self._place(trouble)
-            missing = errno.ENOENT in numbers and place != ""  # Something that was made there is gone.
+            missing = errno.ENOENT in numbers and place != ""  # A file that was created there is gone.
             if place is None or missing or numbers <= _OF_THE_SYSTEM:
                 raise
             why = ", ".join(map(os.strerror, sorted(numbers)))
@@ -171,7 +172,7 @@ class Cache:
             ) from None
 
     def _place(self, trouble: OSError) -> str | None:
-        """Which file below the cache an error is about, as the beginning of a sentence; None if none is."""
+        """The file of the cache that an error is about, to begin a sentence; None for other files."""
         if isinstance(trouble, shutil.Error):
             return ""
         for name in (trouble.filename, trouble.filename2):
@@ -185,7 +186,7 @@ class Cache:
 
     @contextlib.contextmanager
     def lock(self, kind: str, key: str, what: str, progress: Progress = quiet) -> Iterator[None]:
-        """Hold the entry's lock, saying so if another process has it."""
+        """Hold the entry's lock; report that another process holds it."""
         lock = self.lock_of(f"{kind}-{key}")
         try:
             lock.acquire(timeout=0)
@@ -205,7 +206,7 @@ class Cache:
 
     @contextlib.contextmanager
     def temporary(self, name: str) -> Iterator[Path]:
-        """A directory on the cache's file system that is removed whatever happens."""
+        """A directory on the cache's file system that is removed at the end."""
         with scratch.temporary(scratch.place_of(self.root), name) as place:
             yield place
 
@@ -213,7 +214,7 @@ class Cache:
         return self.root / "notes" / f"{kind}-{key}.json"
 
     def sweep(self) -> None:
-        """Remove the temporary directories that killed runs left."""
+        """Remove the temporary directories of killed runs."""
         scratch.sweep(scratch.place_of(self.root))
 
     def entries(self, kind: str) -> list[Path]:
@@ -227,14 +228,14 @@ class Cache:
         return [path for _, path in sorted(used, reverse=True)]
 
     def prune(self, kind: str, keep: int) -> None:
-        """Remove the longest unused entries of a kind beyond `keep`, except those of the last hour."""
+        """Remove the least recently used entries of a kind beyond `keep`, but none used in the last hour."""
         for path in self.entries(kind)[keep:]:
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > IN_USE:
                     self.remove(kind, path.name)
 
     def remove(self, kind: str, key: str) -> None:
-        """Remove an entry, in one step for everyone else; nothing happens if it is not there."""
+        """Remove an entry atomically, if it exists."""
         with (
             self.telling(),
             self.temporary(f"{kind}-{key}") as place,
@@ -243,9 +244,9 @@ class Cache:
             self.entry(kind, key).rename(place / "removed")
 
     def read_note(self, kind: str, key: str, shape: Any = ANY) -> Any:
-        """A small JSON value kept beside the entries; None if there is none that is whole and of that shape.
+        """A small JSON value kept beside the entries; None if it is missing, damaged or of another shape.
 
-        How ``shape`` is written is said in ``notes.fits``.
+        ``notes.fits`` describes ``shape``.
         """
         try:
             return reading(read_file(self._note(kind, key), MOST_NOTE), shape)
@@ -253,7 +254,7 @@ class Cache:
             return None
 
     def write_note(self, kind: str, key: str, value: Any) -> None:
-        """Keep a small JSON value, if that is possible: a note only saves work."""
+        """Store a small JSON value. Failure is ignored: a note only saves work."""
         content, note = noted(value), self._note(kind, key)
         with contextlib.suppress(OSError, ConformanceError):
             note.parent.mkdir(parents=True, exist_ok=True)

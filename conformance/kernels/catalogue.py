@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every linux-source package in every suite of the archive, remembered for an hour."""
+"""Every linux-source package in every suite of the archive, cached for an hour."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["catalogue", "remembered"]
 KIND = "catalogue"
 
 ASK_AGAIN = 3600.0
-"""Seconds for which it is believed what the archive has: reading all its lists takes a minute."""
+"""Seconds for which the catalogue is valid: reading all lists takes a minute."""
 
 
 _NOTE = {"asked": float, "offers": [(str, str, str)]}
 
 
 def catalogue(cache: Cache, progress: Progress) -> list[Offer]:
-    """What the archive has. Raises ConformanceError if a suite cannot be read."""
+    """The packages in the archive. Raises ConformanceError if a suite cannot be read."""
     key = key_of(*addresses())
     with cache.writing(), cache.lock(KIND, key, "the list of Debian's kernels", progress):
         note = cache.read_note(KIND, key, _NOTE)
@@ -37,6 +37,6 @@ def catalogue(cache: Cache, progress: Progress) -> list[Offer]:
 
 
 def remembered(cache: Cache) -> list[Offer]:
-    """What the archive had when all of it was last read; nothing if it never was."""
+    """The catalogue as it was last read; empty if it never was."""
     note = cache.read_note(KIND, key_of(*addresses()), _NOTE)
     return [Offer(*row) for row in note["offers"]] if note else []

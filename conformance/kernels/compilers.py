@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which C compiler kernel code is compiled with, and that it is one.
+"""The C compiler for kernel code: its choice, identity and checks.
 
 The environment chooses it, by Kbuild's variables: LLVM=1 is clang, LLVM=-21 clang-21, LLVM=/path/ that
 directory's clang; CC is any command ("ccache gcc-14"); otherwise it is gcc. `--cc NAME` on a command line is
-CC=NAME. All that is compiled depends on the compiler, so its identity belongs in every key.
+CC=NAME. Every product depends on the compiler, so its identity is part of every key.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ __all__ = ["DEFAULT_COMPILER", "Compiler", "chosen", "using"]
 DEFAULT_COMPILER = "gcc"
 
 LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN}
-"""What the system says where it has no more of something: nothing about a compiler."""
+"""Errors of exhausted resources, which do not concern the compiler."""
 
 PATIENCE = 60.0
-"""Seconds after which a compiler that only has to give its version counts as broken."""
+"""Seconds in which a compiler must print its version."""
 
 _ANSWERING = Bounds(cpu=PATIENCE, idle=PATIENCE, wall=PATIENCE)
 
@@ -54,7 +54,7 @@ class Compiler:
     name: str
     """As the user named it: "gcc", "clang-16", "ccache gcc"."""
     command: tuple[str, ...]
-    """How it is run: the absolute path of its program, and words of its own."""
+    """Its command: the absolute path of the program, and further words."""
     family: str
     """"gcc" or "clang"."""
     version: tuple[int, ...]
@@ -63,13 +63,13 @@ class Compiler:
     target: str
     """The machine that it compiles for: "x86_64-linux-gnu"."""
     configures: str
-    """What a configuration depends on: the line of its version that Kconfig reads, flags of the command."""
+    """What a configuration depends on: the version line that Kconfig reads, and the command's flags."""
     identity: str
-    """What distinguishes one compiler from another: command, version, target, size and date of its programs,
-    assembler and linker included, how it calls these."""
+    """What distinguishes compilers: command, version, target, how it calls its parts, and the size and date
+    of its programs, assembler and linker included."""
 
     places: tuple[Path, ...] = ()
-    """What of it lies outside of the system's directories, and must be seen where it is run."""
+    """Its files outside the system's directories, which it must be able to read."""
 
     @property
     def short(self) -> str:
@@ -78,21 +78,21 @@ class Compiler:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The words of a command line that name it; none for the default."""
+        """The command line arguments that select it; none for the default."""
         return () if self.name == DEFAULT_COMPILER else ("--cc", self.name)
 
     @property
     def in_title(self) -> str:
-        """What a kernel's title ends in, so that one that another compiler compiled is another kernel."""
+        """The suffix of its kernels' titles."""
         return "" if self.name == DEFAULT_COMPILER else f" ({self.name})"
 
     def check(self) -> None:
-        """Raise ConformanceError, with what it said, unless it makes an object and a library of some C."""
+        """Compile and link a small file; raises ConformanceError, with the messages, if that fails."""
         _check(self)
 
 
 def asked() -> str:
-    """The command that the environment asks for."""
+    """The command that the environment selects."""
     llvm = os.environ.get("LLVM", "")
     if llvm.endswith("/"):
         return shlex.quote(f"{llvm}clang")
@@ -102,15 +102,15 @@ def asked() -> str:
 
 
 def chosen() -> Compiler:
-    """The compiler that the environment asks for; ConformanceError if it cannot be used."""
+    """The compiler that the environment selects. Raises ConformanceError if it cannot be used."""
     return _named(asked(), os.environ.get("PATH", ""))
 
 
 @contextlib.contextmanager
 def using(name: str | None) -> Iterator[None]:
-    """For as long as this lasts, compile with the named compiler, in child processes too; None: as before.
+    """Within the body, compile with the named compiler, also in child processes; None changes nothing.
 
-    Not for several threads at once: it is the environment that changes.
+    Not thread-safe: it changes the environment.
     """
     if name is None:
         yield
@@ -130,7 +130,7 @@ def using(name: str | None) -> Iterator[None]:
 
 @lru_cache
 def _named(name: str, path: str) -> Compiler:
-    """The compiler of a name, looked up on a PATH."""
+    """The compiler with a name, looked up on a PATH."""
     try:
         words = shlex.split(name)
     except ValueError as trouble:
@@ -170,15 +170,15 @@ def _named(name: str, path: str) -> Compiler:
 
 
 def _dated(program: str) -> str:
-    """A program as one line that another program in its place would not have."""
+    """A line that identifies a program: path, size, date, inode."""
     status = os.stat(program)
     return f"{os.path.realpath(program)} {status.st_size} {status.st_mtime_ns} {status.st_ino}"
 
 
 def _conduct(name: str, command: tuple[str, ...], path: str, places: tuple[Path, ...]) -> list[str]:
-    """How a compiler calls its own parts, and which programs these are, as lines.
+    """How a compiler calls its parts, and which programs these are, as lines.
 
-    A command may be a script, and read configuration files: what it hands on is seen here by its effect.
+    A command may be a script, or read configuration files: this shows their effect.
     """
     words = [*command, "-###", "-x", "c", os.devnull, "-o", os.devnull]
     lines = _asked(name, words, places).stderr.splitlines()
@@ -193,7 +193,7 @@ def _conduct(name: str, command: tuple[str, ...], path: str, places: tuple[Path,
 
 
 def _programs(name: str, words: list[str], path: str) -> list[str]:
-    """The absolute paths of the programs that a command names: the compiler, and a wrapper before it."""
+    """The absolute paths of the programs in a command: the compiler, and a wrapper before it."""
     found = [shutil.which(word, path=path) for word in words if not word.startswith("-")]
     if not found or found[0] is None or shutil.which(words[0], path=path) is None:
         raise ConformanceError(_missing(name, words[0], path))
@@ -201,7 +201,7 @@ def _programs(name: str, words: list[str], path: str) -> list[str]:
 
 
 def _missing(name: str, program: str, path: str) -> str:
-    """The sentences about a compiler that is not there, and the other tools that are not."""
+    """The error about a compiler that is not installed, and about other missing tools."""
     if "/" in program:
         return f"The compiler {name!r} does not exist.{_others(path)}"
     more = absent(KBUILD)
@@ -212,7 +212,7 @@ def _missing(name: str, program: str, path: str) -> str:
 
 
 def _others(path: str) -> str:
-    """A sentence on which compilers there are, if any."""
+    """A sentence that lists the installed compilers, if any."""
     found = {
         file.name
         for place in path.split(os.pathsep)
@@ -224,13 +224,13 @@ def _others(path: str) -> str:
 
 
 def _answer(name: str, words: list[str], places: tuple[Path, ...]) -> str:
-    """What a compiler says of itself."""
+    """A compiler's output for an option that prints its version."""
     done = _asked(name, words, places)
     return f"{done.stderr}\n{done.stdout}"
 
 
 def _asked(name: str, words: list[str], places: tuple[Path, ...]) -> subprocess.CompletedProcess[str]:
-    """A compiler's answer to something that it only has to print. Raises ConformanceError."""
+    """A compiler's output for an option that only prints. Raises ConformanceError."""
     try:
         done = build(words, read=places, bounds=_ANSWERING, purpose="Compiling kernel code")
     except GaveUp as trouble:
@@ -255,7 +255,7 @@ def _shortened(said: str) -> str:
 
 
 def _useless(name: str, words: list[str], what: str) -> ConformanceError:
-    """The sentences about a compiler that is none."""
+    """The error about a command that is not a usable compiler."""
     return ConformanceError(
         f"The compiler {name!r} cannot be used: '{shlex.join(words)}' {what}. "
         "Name another: --cc gcc, --cc clang."

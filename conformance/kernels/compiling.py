@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Compiling units against a prepared kernel, with the kernel's own flags, in parallel.
+"""Compiles units against a prepared kernel, with the kernel's own flags, in parallel.
 
-Objects can be kept, so that a patch to one file compiles the units that read it.
+Objects can be cached, so that a patch recompiles only the units that read its files.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ __all__ = ["BuildError", "Unit", "compile_units"]
 
 
 class BuildError(ConformanceError):
-    """Kernel code, or ours against it, does not compile; the message has the compiler's first error."""
+    """Kernel code, or the suite's C, does not compile; the message has the compiler's first error."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A source file to compile, with arguments of its own after the common ones.
+    """A source file to compile, with arguments after the common ones.
 
-    The source is absolute, or relative to the kernel ("arch/x86/kvm/mmu/spte.c"). Give a name to the object
-    if one source is compiled more than once.
+    The source is absolute, or relative to the kernel ("arch/x86/kvm/mmu/spte.c"). If one source is compiled
+    more than once, name the objects.
     """
 
     source: Path | str
@@ -44,7 +44,7 @@ class Unit:
 
     @property
     def object_name(self) -> str:
-        """The name of the object file; a kernel file's tells its folder, so as not to collide with ours."""
+        """The name of the object file. A kernel file's includes its directory, to avoid collisions."""
         stem = Path(self.source).with_suffix("")
         return f"{self.name or (stem.name if stem.is_absolute() else str(stem).replace('/', '-'))}.o"
 
@@ -60,10 +60,10 @@ def compile_units(
     force_include: Sequence[Path],
     reuse: Cache | None = None,
 ) -> list[Path]:
-    """Compile the units against the prepared kernel in `root`; the objects come in the order of the units.
+    """Compile the units against the prepared kernel in `root`; returns the objects in the order of the units.
 
-    Flags are those of gcc, and spelled as the compiler has them. With `reuse`, objects are taken from that
-    cache and kept in it; one that is no object is not.
+    Flags are gcc's, and are translated for other compilers. With `reuse`, objects are looked up and stored in
+    that cache, if they are valid.
     """
     compiler.check()
     src = root / "src"
@@ -74,7 +74,7 @@ def compile_units(
         raise ValueError(f"two units would both be {twice[0]}: give one a name")
     arguments = [
         *flags(src, "../gen", compiler, include_before=include_before, force=force_include),
-        # What WARN and BUG call the file, and what debuggers see, is the kernel's own name for it.
+        # WARN, BUG and debuggers see the kernel's own name of the file.
         f"-ffile-prefix-map={src}=.",
         f"-ffile-prefix-map={root}=.",
         *common,
@@ -107,7 +107,7 @@ def compile_units(
         check(unit, target, words)
 
     def make_noting(unit: Unit, place: Path) -> Made:
-        """The same by way of assembly, which says whether the assembler reads further files."""
+        """Compile through assembly, which shows whether the assembler reads further files."""
         words, listed, assembly = words_of(unit), place / "read", place / "made.s"
         call(unit, [*words, *apart, "-S", str(unit.source), "-o", assembly, "-MD", "-MF", listed], place)
         names = read_dependencies(listed.read_text("utf-8", "surrogateescape"))
@@ -123,8 +123,8 @@ def compile_units(
         check(unit, target, words)
         return Made(target, frozenset(names), reads_files(assembly.read_bytes()))
 
-    # clang has its own assembler, prints what that made of a file that it read, and writes other code for
-    # another one: there the assembly is made only to be looked at.
+    # clang's integrated assembler expands the files that it reads, and clang emits other code for an external
+    # one. So its assembly is only inspected, not assembled.
     apart = ["-fno-integrated-as"] if compiler.family == "clang" else []
     order = [str(path.absolute()) for path in (*include_before, *force_include)]
     files = Files(root, [Path(path) for path in order]) if reuse else None
@@ -145,7 +145,7 @@ def compile_units(
 
 
 def _check_assembly(path: Path) -> str:
-    """What is wrong with a file of assembly, as the end of a sentence about it; "" if it is one."""
+    """What is wrong with an assembly file, as the predicate of a sentence; "" if it is valid."""
     if not path.is_file():
         return "does not exist"
     with path.open("rb") as file:

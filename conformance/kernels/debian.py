@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernels from Debian's source packages: the pinned one of a series, an exact version, the newest of many."""
+"""Kernels from Debian's source packages: pinned, of an exact version, or the newest with a prefix."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ __all__ = ["cached_version", "drift_of", "gone", "opened", "package_key", "pinne
 
 KIND = "package"
 KEEP = 60
-"""How many are kept at most: all that the archive has, at 12 MB each, so that they can be compared again."""
+"""The number of kernels that are kept, at 12 MB each: all of the archive, so that they can be compared
+again."""
 
 ASK_AGAIN = 7 * 24 * 3600.0
-"""Seconds for which it is believed that a pinned version has left the archive."""
+"""Seconds for which the result is cached that a pinned version has left the archive."""
 
 
 def package_key(package: str, version: str) -> str:
@@ -39,7 +40,7 @@ def package_key(package: str, version: str) -> str:
 
 
 def pinned(series: str, title: str, cache: Cache, progress: Progress) -> Base:
-    """The pinned kernel of a series: vendored, cached or fetched; the newest of the series if it is gone."""
+    """The pinned kernel of a series, vendored, cached or fetched; the newest if it has left the archive."""
     pin = pins()[series]
     laid = vendored(series)
     if laid is not None:
@@ -65,12 +66,12 @@ _NEWEST = {"pinned": str, "newest": str, "asked": float}
 
 
 def gone(pin: Pin, version: str) -> str:
-    """How a sentence about drift begins."""
+    """The beginning of a sentence about drift."""
     return f"The archive no longer has the pinned {pin.version}; this is {version}, "
 
 
 def cached_version(pin: Pin, cache: Cache) -> str | None:
-    """The version that stands for a series as far as the cache knows; None if the archive must be asked."""
+    """The cached version for a series; None if the archive must be asked."""
     if cache.has(KIND, package_key(pin.package, pin.version)):
         return pin.version
     note = cache.read_note("newest", pin.series, _NEWEST)
@@ -80,7 +81,7 @@ def cached_version(pin: Pin, cache: Cache) -> str | None:
 
 
 def fetch(pin: Pin, title: str, cache: Cache, progress: Progress) -> tuple[Path, str]:
-    """Fetch and prepare what the archive has for a series: the pinned version or else the newest."""
+    """Fetch and prepare the pinned version of a series, or the newest if the archive no longer has it."""
     with (
         cache.writing(),
         cache.lock("pin", pin.series, title, progress),
@@ -121,7 +122,7 @@ def fetch(pin: Pin, title: str, cache: Cache, progress: Progress) -> tuple[Path,
 
 
 def opened(named: Debian, title: str, cache: Cache, progress: Progress) -> Base:
-    """The prepared package of a version, or of the newest that begins as named."""
+    """The prepared package of a version, or of the newest with that prefix."""
     version = resolved(named, title, cache, progress)
     series = series_of(version)
     stage = staging(version, cache, progress)
@@ -132,7 +133,7 @@ def opened(named: Debian, title: str, cache: Cache, progress: Progress) -> Base:
 
 
 def resolved(named: Debian, title: str, cache: Cache, progress: Progress) -> str:
-    """The version that is meant: as named, or the newest of those in the archive that begin so."""
+    """The version as named, or the newest in the archive with that prefix."""
     if named.exact:
         return named.version
     offers = catalogue(cache, progress)
@@ -143,7 +144,7 @@ def resolved(named: Debian, title: str, cache: Cache, progress: Progress) -> str
 
 
 def missing(named: Debian, title: str, offers: Sequence[Offer]) -> str:
-    """That the archive has no such version, and what it has instead."""
+    """The error that the archive has no such version, and which it has."""
     here = ascending(offer.version for offer in offers if series_of(offer.version) == named.series)
     if here:
         return f"{title}: the archive has no such version. Of {named.series} it has {', '.join(here)}."
@@ -153,7 +154,7 @@ def missing(named: Debian, title: str, offers: Sequence[Offer]) -> str:
 
 
 def prepared(package: str, version: str, title: str, stage: Stage, cache: Cache, progress: Progress) -> Path:
-    """The cache entry of a package, made if need be."""
+    """The cache entry of a package, built if necessary."""
     return cache.get_or_build(
         KIND,
         package_key(package, version),
@@ -165,7 +166,7 @@ def prepared(package: str, version: str, title: str, stage: Stage, cache: Cache,
 
 
 def staging(version: str, cache: Cache, progress: Progress) -> Stage:
-    """How to lay out the package of exactly this version, whatever its suite and name."""
+    """Returns a function that lays out the package of exactly this version, from any suite."""
 
     def stage(into: Path, scratch: Path) -> None:
         need_tools(*TOOLS)
@@ -185,7 +186,7 @@ def staging(version: str, cache: Cache, progress: Progress) -> Stage:
 def unpack(
     archive: Archive, package: str, version: str, into: Path, scratch: Path, progress: Progress
 ) -> None:
-    """Download a package and lay it out; the package itself is not kept."""
+    """Download a package and lay it out; the package is not kept."""
     folder = scratch / "deb"
     folder.mkdir()
     deb = archive.download(package, version, folder)
@@ -195,7 +196,7 @@ def unpack(
 
 
 def drift_of(pin: Pin, src: Path, moved: str, version: str) -> str | None:
-    """How a kernel differs from the pinned one, as a sentence that `moved` begins; None if it does not."""
+    """How a kernel differs from the pinned one, as a sentence beginning with `moved`; None if it does not."""
     wrong = differing(pin.core, core_digests(src)) if pin.core else []
     if version == pin.version:
         return f"{of(wrong, pin)} not as pinned for {version}: {', '.join(wrong)}." if wrong else None
@@ -207,5 +208,5 @@ def drift_of(pin: Pin, src: Path, moved: str, version: str) -> str | None:
 
 
 def of(wrong: Sequence[str], pin: Pin) -> str:
-    """How many core files differ."""
+    """The number of core files that differ, as the subject of a sentence."""
     return f"{len(wrong)} of {len(pin.core)} core MMU files {'is' if len(wrong) == 1 else 'are'}"

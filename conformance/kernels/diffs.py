@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Unified diffs as git, GNU diff, quilt and Subversion write them, read into files and hunks.
+"""Parses unified diffs as git, GNU diff, quilt and Subversion write them into files and hunks.
 
-A patch comes from anybody, and git must not read it otherwise than this does: what is applied is written
-anew from what was read here (`conformance.kernels.names` says how its files are called in the kernel).
-Hunks are taken by their line counts, so that no line in one passes for the head of the next file.
+A patch is untrusted, and git must not parse it differently: what is applied is rewritten from what was parsed
+here (`conformance.kernels.names` maps its file names to the kernel's). Hunks are read by their line counts,
+so that no line of a hunk can pass for the header of the next file.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _STAMP = re.compile(
 )
 _EPOCH = re.compile(r"\s(?:1970-01-01|1969-12-31)\s")
 _MOST_FILES = 100_000
-"""Files of one diff; a kernel has fewer."""
+"""The largest number of files in a diff; a kernel has fewer."""
 _MOST_NAME = 8 << 10
-"""Bytes of a line with a name; PATH_MAX is half of it."""
+"""The longest line with a file name, in bytes; PATH_MAX is half of it."""
 _FILE = 0o100000
 _TYPES = {
     0o120000: "a symbolic link",
@@ -44,15 +44,15 @@ _TYPES = {
     0o010000: "a FIFO",
     0o140000: "a socket",
 }
-"""What a mode makes other than a regular file."""
+"""The kinds of files, other than regular ones, that a mode can name."""
 
 _LONGEST, _LONGEST_PATH = 255, 1024
-"""How long file names and paths may be, in bytes: what file systems allow, and far more than a kernel has."""
+"""The longest file name and path, in bytes: what file systems allow, far more than a kernel has."""
 
 
 @dataclass(frozen=True)
 class Hunk:
-    """One hunk: where it begins in the old and new file, its lines with the @@ line, its lines of context."""
+    """One hunk: its first line in the old and the new file, its lines including @@, its lines of context."""
 
     start: int
     target: int
@@ -62,25 +62,25 @@ class Hunk:
 
     @property
     def context(self) -> int:
-        """Lines of context at one end, at that which has more."""
+        """Lines of context at the end that has more."""
         return max(self.leading, self.trailing)
 
 
 @dataclass
 class FileDiff:
-    """What a diff says of one file. The names are as written in it; empty where there is no file."""
+    """The changes to one file. The names are as written in the diff; "" where there is no file."""
 
     old: str
     new: str
     git: bool
-    """Whether it has git's own header."""
+    """Whether it has a git header."""
     added: bool = False
     removed: bool = False
     moved: bytes = b""
     """"rename" or "copy"."""
     binary: bool = False
     blob: str = ""
-    """The object name of the old content, abbreviated; empty if the diff has none."""
+    """The abbreviated object name of the old content; "" if the diff has none."""
     modes: list[bytes] = field(default_factory=list)
     hunks: list[Hunk] = field(default_factory=list)
 
@@ -88,21 +88,21 @@ class FileDiff:
 def read_diff(text: bytes, what: str) -> list[FileDiff]:
     """The files and hunks of a diff.
 
-    Raises ConformanceError, with ``what`` before it, about a diff that is damaged or that may not be applied:
-    a symbolic link could lead out of the copy that is patched, and no kernel file has a name that git quotes.
+    Raises ConformanceError, prefixed with ``what``, about a diff that is damaged or must not be applied: a
+    symbolic link could lead out of the patched copy, and no kernel file has a name that git quotes.
     """
     return _Reader(text, what).files()
 
 
 class _Reader:
-    """Goes through the lines of a diff once."""
+    """Reads the lines of a diff in one pass."""
 
     def __init__(self, text: bytes, what: str) -> None:
         self.lines = text.removesuffix(b"\n").split(b"\n")
         self.what = what
         self.found: list[FileDiff] = []
         self.headed: FileDiff | None = None
-        """The file whose git header was read last, until its ---."""
+        """The file whose git header was read last, until its --- line."""
 
     def files(self) -> list[FileDiff]:
         at = 0
@@ -120,7 +120,7 @@ class _Reader:
         return self.found
 
     def take(self, at: int) -> int:
-        """Read what begins in this line; where to go on."""
+        """Read the part that begins at this line; returns the next line."""
         line = self.lines[at]
         if line.startswith(b"diff --git "):
             self.git_header(line)
@@ -150,7 +150,7 @@ class _Reader:
         self.found.append(self.headed)
 
     def extended(self, file: FileDiff, line: bytes) -> None:
-        """A line of git's header that is neither its first nor a name."""
+        """Read a line of a git header, other than the first and those with names."""
         mode = _MODE.match(line)
         if mode:
             self.mode(file, mode[1], mode[2] or b"")
@@ -167,7 +167,7 @@ class _Reader:
             file.blob = blob[1].decode() if blob else ""
 
     def mode(self, file: FileDiff, what: bytes, written: bytes) -> None:
-        """A mode of a file, in octal however it is spelled: git takes signs, blanks and zeros before it."""
+        """Read a file's mode. git accepts signs, blanks and leading zeros before the octal digits."""
         if what.startswith(b"index") and not written.strip():
             return
         octal = _OCTAL.fullmatch(written)
@@ -183,32 +183,32 @@ class _Reader:
             file.modes.append(what + (b" 100755" if mode & 0o111 else b" 100644"))
 
     def no_file(self, file: FileDiff, what: str) -> ConformanceError:
-        """The sentence about something that a diff makes, changes or removes, and that is no regular file."""
+        """Raise ConformanceError about a file that a diff changes and that is not regular."""
         return ConformanceError(f"{self.what} does not apply: {file.new or file.old} is {what} in it.")
 
     def names(self, before: bytes, after: bytes) -> None:
-        """The lines --- and +++."""
+        """Read the --- and +++ lines."""
         old, old_stamp = self.name(before[4:])
         new, new_stamp = self.name(after[4:])
         file = self.headed
         self.headed = None
         if file is None or file.hunks:
             file = FileDiff(old, new, git=False)
-            # GNU diff -N gives a file that is not there the date of the epoch.
+            # GNU diff -N dates an absent file with the epoch.
             file.added = not old or _EPOCH.search(old_stamp) is not None
             file.removed = not new or _EPOCH.search(new_stamp) is not None
             self.found.append(file)
             return
-        for known, told in ((file.old, old), (file.new, new)):
-            if known and told and known != told:
+        for known, name in ((file.old, old), (file.new, new)):
+            if known and name and known != name:
                 raise ConformanceError(
-                    f"{self.what} is damaged: it says both {known} and {told} of one file. Export it again."
+                    f"{self.what} is damaged: it names one file both {known} and {name}. Export it again."
                 )
         file.added, file.removed = file.added or not old, file.removed or not new
         file.old, file.new = old or file.old, new or file.new
 
     def name(self, written: bytes) -> tuple[str, str]:
-        """A name and what follows it in its line; empty for /dev/null."""
+        """A file name and the rest of its line; "" for /dev/null."""
         if len(written) > _MOST_NAME:
             raise ConformanceError(
                 f"{self.what} is damaged: it names a file in {len(written):,} bytes. Export it again."
@@ -226,7 +226,7 @@ class _Reader:
         return name, f" {stamp} "
 
     def hunk(self, at: int) -> int:
-        """Read a hunk; the line behind it."""
+        """Read a hunk; returns the line after it."""
         file = self.found[-1] if self.found else None
         numbers = _HUNK.match(self.lines[at])
         if file is None or numbers is None or self.headed is not None:
@@ -237,7 +237,7 @@ class _Reader:
         kinds = bytearray()
         place = at + 1
         while old or new:
-            # Mailers drop the only blank of an empty line.
+            # Mailers strip the blank of an empty context line.
             kind = self.lines[place][:1] or b" " if place < len(self.lines) else b""
             old -= kind in (b" ", b"-")
             new -= kind in (b" ", b"+")
@@ -262,7 +262,7 @@ class _Reader:
         return place
 
     def check_name(self, name: str) -> None:
-        """Refuse a name that could lead out of the kernel, whatever is stripped of it."""
+        """Refuse a name that could lead out of the kernel at any strip depth."""
         parts = name.split("/")
         if name.startswith("/"):
             wrong = "an absolute path"

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""ELF files as strangers hand them over: sections and symbols, every size checked before it is used.
+"""Reads untrusted ELF files: sections and symbols, with every size checked before it is used.
 
-A library for ELF believes what the file says: a section that takes no room in it may claim 2^60 bytes, a
-compressed one grows a thousandfold, a name may be as long as the file. Modules and kernels are read here,
-within the limits that they keep; what our own builds made is read with pyelftools.
+A general ELF library trusts the file: a section without content may claim 2^60 bytes, a compressed one can
+grow a thousandfold, a name can be as long as the file. Modules and kernels are read here, within limits; the
+suite's own products are read with pyelftools.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from conformance.errors import ConformanceError
 __all__ = ["ABSOLUTE", "MOST_BYTES", "NOBITS", "RELA", "RELOCATABLE", "X86_64", "Elf", "ElfSymbol", "Section"]
 
 MOST_BYTES = 256 << 20
-"""Of a module or an unpacked kernel. Debian's kvm.ko has 2 MB, with DWARF 40 MB; its vmlinux 65 MB."""
+"""The largest module or unpacked kernel. Debian's kvm.ko has 2 MB, with DWARF 40 MB; its vmlinux 65 MB."""
 MOST_SYMBOLS = 1 << 18
-"""Symbols of a module; kvm.ko has 7,000."""
+"""The largest number of symbols; kvm.ko has 7,000."""
 _LONGEST_NAME = 4096
-"""Bytes of a name; the kernel's KSYM_NAME_LEN is 512."""
+"""The longest name in bytes; the kernel's KSYM_NAME_LEN is 512."""
 
 RELOCATABLE, X86_64 = 1, 62
 NOBITS, RELA = 8, 4
@@ -35,7 +35,7 @@ _SYMBOL = struct.Struct("<IBBHQQ")
 
 
 class Section(NamedTuple):
-    """The header of a section; ``link`` and ``info`` mean what its ``kind`` makes of them."""
+    """The header of a section; the meaning of ``link`` and ``info`` depends on ``kind``."""
 
     name: str
     kind: int
@@ -48,7 +48,7 @@ class Section(NamedTuple):
 
 
 class ElfSymbol(NamedTuple):
-    """A symbol. ``section`` is 0 where it is in none; an absolute one has the number ABSOLUTE."""
+    """A symbol. ``section`` is 0 if it is undefined, ABSOLUTE if it is absolute."""
 
     name: str
     info: int
@@ -58,9 +58,9 @@ class ElfSymbol(NamedTuple):
 
 
 class Elf:
-    """A 64-bit little-endian ELF file, of which only what is asked for is read.
+    """A 64-bit little-endian ELF file, read on demand.
 
-    Raises ConformanceError, which names the file, wherever that is damaged or cut off.
+    All methods raise ConformanceError, which names the file, if it is damaged or truncated.
     """
 
     def __init__(self, data: bytes | IO[bytes], file: str) -> None:
@@ -85,11 +85,11 @@ class Elf:
         ]
 
     def damaged(self, how: str) -> NoReturn:
-        """Raise ConformanceError that says how the file is damaged."""
+        """Raise ConformanceError; ``how`` is the damage."""
         raise ConformanceError(f"{self.file}: the ELF file is damaged ({how}). Get the file again.")
 
     def _check(self, rows: list[tuple[int, ...]]) -> None:
-        """That every section lies in the file."""
+        """Raise ConformanceError unless all sections lie in the file."""
         for row in rows:
             if row[1] not in (0, NOBITS) and row[4] + row[5] > self._length:
                 self._cut_off()
@@ -116,33 +116,33 @@ class Elf:
         return self._read(offset, size)
 
     def string(self, strings: bytes, at: int) -> str:
-        """The text that begins there."""
+        """The string at an offset of a string table."""
         end = strings.find(b"\0", at, at + _LONGEST_NAME)
         if end < 0:
             self.damaged("a name without end")
         return strings[at:end].decode(errors="replace")
 
     def section(self, name: str) -> Section | None:
-        """The first section of that name; None if there is none."""
+        """The first section with this name, or None."""
         return next((one for one in self.sections if one.name == name), None)
 
     def content(self, section: Section) -> bytes:
-        """What is in a section; nothing where it takes no room in the file."""
+        """The content of a section; empty for SHT_NOBITS."""
         return self._content((0, section.kind, section.flags, 0, section.offset, section.size))
 
     def unpacked_size(self, section: Section) -> int:
-        """How many bytes are in a section when it is not compressed any more."""
+        """The size of a section's content after decompression."""
         if section.flags & _COMPRESSED and section.size >= 24:
             return int.from_bytes(self._read(section.offset + 8, 8), "little")
         return section.size
 
     def named(self, name: str) -> bytes | None:
-        """What is in the first section of that name; None if there is none."""
+        """The content of the first section with this name, or None."""
         section = self.section(name)
         return None if section is None else self.content(section)
 
     def symbols(self, table: Section) -> Iterator[ElfSymbol]:
-        """The symbols of a table, the first of which is none."""
+        """The symbols of a table; the first is the null symbol."""
         if table.link >= len(self.sections):
             self.damaged("its symbols have no names")
         strings, content = self.content(self.sections[table.link]), self.content(table)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The kernel that Debian ships of a selector: its kvm.ko, the types of its vmlinux, its configuration.
+"""The kernel that Debian ships for a selector: its kvm.ko, the BTF of its vmlinux, its configuration.
 
-Which packages these are is found in the archive's lists, by the version that they share with the source. Up
-to 6.12 one package has it all (linux-image-ABI-amd64), of 7.x linux-modules, linux-binary and linux-base.
+The packages are found in the archive's lists by the version that they share with the source. Up to 6.12 it is
+one package (linux-image-ABI-amd64), for 7.x linux-modules, linux-binary and linux-base.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ KIND = "image"
 KEEP = 12
 
 ASK_AGAIN = 7 * 24 * 3600.0
-"""Seconds for which it is believed that the archive has no image of a version."""
+"""Seconds for which the result is cached that the archive has no image of a version."""
 
-# The ABI: 5.10.0-32, 6.1.0-0.deb11.48, 6.12.107+deb13. Of no other flavour (cloud, rt).
+# The ABI: 5.10.0-32, 6.1.0-0.deb11.48, 6.12.107+deb13. No other flavour (cloud, rt).
 _ABI = r"[0-9][0-9a-z.+~]*(-[0-9][0-9a-z.+~]*)?"
 _MODULES = re.compile(rf"linux-(image|modules)-(?P<abi>{_ABI})-amd64(?P<unsigned>-unsigned)?")
 
@@ -46,12 +46,12 @@ _FILES = {
     "vmlinuz": re.compile(r"\./(boot/vmlinuz-[^/]+|usr/lib/modules/[^/]+/vmlinuz(\.unsigned)?)"),
     "config": re.compile(r"\./(boot/config-[^/]+|usr/lib/modules/[^/]+/config)"),
 }
-"""What is taken out of the packages, by the name under which it goes on."""
+"""The files that are extracted from the packages, by the name under which they are kept."""
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """A kernel as the distribution built it."""
+    """A kernel built by the distribution."""
 
     module: Path
     """kvm.ko, not compressed."""
@@ -59,18 +59,18 @@ class Shipped:
     """The BTF of its vmlinux."""
     config: Path
     package: str
-    """The package that has kvm.ko."""
+    """The package that holds kvm.ko."""
     version: str
     drift: str | None
-    """How it is not the kernel that the selector means, a plain sentence; None if it is."""
+    """A sentence on how it differs from the kernel that the selector names; None if it does not."""
 
 
 def shipped(selector: str, *, progress: Progress | None = None, cache: Cache | None = None) -> Shipped:
     """The shipped kernel of a series or of debian:VERSION, from the cache or else from Debian's archive.
 
-    If the archive has no image of that version any more, it is the nearest of the series; `drift` says so.
+    If the archive no longer has an image of that version, the nearest of the series is used; `drift` says so.
 
-    Raises ConformanceError for a tree, which nobody ships, and for whatever the archive does not have.
+    Raises ConformanceError for a tree, which has no shipped image, and if the archive has no image.
     """
     say, store = progress or quiet, cache or Cache()
     named = parse(selector)
@@ -94,7 +94,7 @@ def shipped(selector: str, *, progress: Progress | None = None, cache: Cache | N
 
 
 def _version(series: str, cache: Cache) -> str:
-    """The version that stands for a series: of the source, so that both are one kernel."""
+    """The version for a series: that of the source, so that both are the same kernel."""
     laid, pin = vendored(series), pins()[series]
     return laid.version if laid is not None else cached_version(pin, cache) or pin.version
 
@@ -137,14 +137,14 @@ def _fetch(series: str, wanted: str, selector: str, cache: Cache, progress: Prog
 
 
 def _candidates(archive: Archive, series: str, wanted: str) -> Mapping[str, str]:
-    """The packages with kvm.ko of the series, by version; asks no further suites once there is `wanted`."""
+    """The packages of the series that hold kvm.ko, by version; stops at the first suite that has `wanted`."""
     found: dict[str, str] = {}
     for suite in likely_first(wanted, pins()[series].suites if series in pins() else ()):
         if not archive.add(suite):
             continue
         names = archive.named(rf"linux-(image|modules)-{re.escape(series)}([.~+-].*)?-amd64(-unsigned)?")
-        # The last of a version counts. Signed and unsigned have the same code, machines run the signed. What
-        # is called image in 7.x holds no file, so that modules come after it.
+        # The last package of a version wins. Signed and unsigned ones have the same code, and machines run
+        # the signed. In 7.x the image package is empty, so modules come after it.
         for name in sorted(names, key=lambda name: (not name.endswith("-unsigned"), "modules" in name)):
             if _MODULES.fullmatch(name):
                 found |= {version: name for version in names[name] if series_of(version) == series}
@@ -156,7 +156,7 @@ def _candidates(archive: Archive, series: str, wanted: str) -> Mapping[str, str]
 
 
 def _nearest(wanted: str, versions: Sequence[str]) -> str | None:
-    """The first version above the wanted one, or else the last below."""
+    """The lowest version above the wanted one, or else the highest below it."""
     above = [
         one for one in versions if run(["dpkg", "--compare-versions", one, "gt", wanted]).returncode == 0
     ]
@@ -191,7 +191,7 @@ def _fill(
 
 
 def _beside(archive: Archive, package: str, version: str) -> list[str]:
-    """The packages with the rest of a kernel whose modules have a package of their own."""
+    """The packages with the rest of a kernel whose modules are a separate package."""
     match = _MODULES.fullmatch(package)
     assert match is not None
     if match[1] != "modules":
@@ -202,7 +202,7 @@ def _beside(archive: Archive, package: str, version: str) -> list[str]:
 
 
 def _take(deb: Path, into: Path) -> None:
-    """Write the wanted files of a package, in one stream that ends when there are all."""
+    """Extract the wanted files of a package, in one stream that ends with the last of them."""
     with contents_of(deb) as archive:
         for member in archive:
             for name, pattern in _FILES.items():

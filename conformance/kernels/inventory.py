@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is pinned, cached, vendored, drifted, and how large: for `conformance kernels`, without network."""
+"""The state of the pinned kernels for `conformance kernels`: cached, vendored, drifted, size. No network."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ SHOWN_OPTIONS = (
     "FTRACE",
     "STACKPROTECTOR",
 )
-"""The options on which the meaning or the running of MMU code in a process depends."""
+"""The configuration options on which the semantics of MMU code, or running it in a process, depend."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A series as this machine has it."""
+    """The state of a series on this machine."""
 
     pin: Pin
     version: str | None
-    """The version that is there, None if none is."""
+    """The version on this machine, or None."""
     place: str
     """Where it is: "vendored", "cached" or "not fetched"."""
     size: int
@@ -63,22 +63,22 @@ class Row:
 
 @dataclass(frozen=True)
 class CoreFile:
-    """A core MMU file of a kernel, beside the pinned one."""
+    """A core MMU file of a kernel, compared with the pinned one."""
 
     name: str
     digest: str | None
-    """SHA-256 in hex; None if the kernel has no such file."""
+    """SHA-256 in hex; None if the kernel does not have the file."""
     verdict: str
-    """"as pinned", "differs", "missing", "new", or "not pinned" for a kernel of no pinned series."""
+    """"as pinned", "differs", "missing", "new", or "not pinned" for a kernel outside the pinned series."""
 
 
 def size_of(root: Path) -> int:
-    """Bytes that a prepared kernel takes, its manifest included."""
+    """The size of a prepared kernel in bytes, including its manifest."""
     return Manifest.load(root).size() + (root / MANIFEST).stat().st_size
 
 
 def inventory(cache: Cache) -> list[Row]:
-    """Every series, as it is on this machine."""
+    """The state of every series on this machine."""
     rows = []
     for pin in pins().values():
         laid = vendored(pin.series)
@@ -115,15 +115,15 @@ def core_files(kernel: Kernel) -> list[CoreFile]:
 
 
 def options(kernel: Kernel) -> dict[str, str]:
-    """The configuration options that matter, "n" for those that are off or do not exist."""
+    """The values of these options, "n" for those that are off or do not exist."""
     found = options_of(kernel.root / "gen/.config")
     return {name: found.get(name, "n") for name in SHOWN_OPTIONS}
 
 
 def pin_series(series: str, version: str | None, cache: Cache, progress: Progress) -> Pin:
-    """Pin a version of a series (None: the one that is pinned) with the digests of its core files.
+    """Pin a version of a series (None: the pinned one) with the digests of its core files.
 
-    Rewrites kernels.toml. Raises ConformanceError if the version cannot be had.
+    Rewrites kernels.toml. Raises ConformanceError if the version is not available.
     """
     table = pins()
     wanted = version or table[series].version

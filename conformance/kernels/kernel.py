@@ -20,37 +20,38 @@ from conformance.kernels.recipe import PREPARED, RECIPE
 __all__ = ["FACTS", "Kernel", "fingerprint", "read_facts"]
 
 FACTS = "kernel.json"
-"""What is known of an entry's kernel besides its files: version, release, digests of what preparing read."""
+"""The facts about an entry's kernel: version, release, digests of the files that preparing read."""
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """One kernel source, prepared: what it is called, what it is, and where its files lie."""
+    """A prepared kernel source: its names, its version, and the place of its files."""
 
     selector: str
     """As the user named it."""
     title: str
     """For people: the selector and its patches, "6.1 + fix.mbox"."""
     series: str | None
-    """The pinned series that it belongs to, by its own Makefile; None if to none."""
+    """The pinned series to which its Makefile's version belongs, or None."""
     version: str
     """The version of the Debian package ("6.1.192-2"), or the tree's own ("7.4.0-rc2 (tree)")."""
     release: tuple[int, int, int]
     """VERSION, PATCHLEVEL and SUBLEVEL."""
     drift: str | None
-    """How it is not the pinned kernel that the selector means, and what its version leaves open about the
-    changes that it has: plain sentences; None if there is nothing to say."""
+    """Sentences on how it differs from the pinned kernel that the selector names, and on what its version
+    leaves open about its changes; None if there are none."""
     root: Path
-    """Holds src/, kernel files under their own names, and gen/, the generated ones. To be read only."""
+    """The directory with src/, kernel files under their own names, and gen/, generated files. Read-only."""
     fingerprint: str
-    """Hex digest of all that a compilation sees: files, flags, compiler. The key of what is built from it."""
+    """The hex digest of everything that a compilation depends on: files, flags, compiler. Keys of products
+    use it."""
     notes: tuple[str, ...] = ()
-    """What is to be said of how its patches were applied: offsets, fuzz, files that are not compiled here."""
+    """Notes on its patches: offsets, fuzz, files that are not compiled here."""
     compiler: Compiler = field(default_factory=chosen)
-    """What compiles it, and configured it."""
+    """The compiler that configured and compiles it."""
 
     def need_gcc(self, what: str) -> None:
-        """Raise ConformanceError unless it is compiled with gcc: what it is for cannot be had of clang."""
+        """Raise ConformanceError unless it is compiled with gcc; ``what`` begins the sentence."""
         if self.compiler.family != "gcc":
             raise ConformanceError(
                 f"{self.title}: {what}, and {self.compiler.name} is {self.compiler.text}. Use --cc gcc."
@@ -66,13 +67,13 @@ class Kernel:
         force_include: Sequence[Path] = (),
         reuse: Cache | None = None,
     ) -> list[Path]:
-        """Compile units with the kernel's flags into `out_dir`, in parallel, and return the objects in order.
+        """Compile units with the kernel's flags into `out_dir`, in parallel; returns the objects in order.
 
-        sources: absolute paths of ours, or paths relative to the kernel, or Units with flags of their own.
-        flags: further arguments for every unit, after the kernel's, as gcc has them.
-        include_before: directories whose headers stand in front of the kernel's.
-        force_include: files included first, after the kernel's own compiler_types.h and the like.
-        reuse: a cache in which objects of the kernel's own units are looked up and kept.
+        sources: absolute paths, paths relative to the kernel, or Units with flags of their own.
+        flags: further arguments for every unit, after the kernel's, in gcc's spelling.
+        include_before: directories that are searched before the kernel's.
+        force_include: files that are included first, after those that the kernel itself force-includes.
+        reuse: a cache for the objects of the kernel's own units.
 
         Raises BuildError with the compiler's first error.
         """
@@ -83,7 +84,7 @@ class Kernel:
 
 
 def fingerprint(manifest: Manifest, compiler: Compiler) -> str:
-    """The fingerprint of an entry with these files, under the recipe of today and a compiler."""
+    """The fingerprint of an entry with these files, for the current recipe and a compiler."""
     parts = (str(PREPARED), RECIPE, compiler.identity, manifest.digest(("src/", "gen/")))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

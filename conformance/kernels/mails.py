@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Patches as they travel: mails, mailboxes and plain diffs in any encoding, taken apart into text and diff.
+"""Parses mails, mailboxes and plain diffs in any encoding into message and diff.
 
-The input is untrusted and often damaged on the way. What is no patch comes out as a mail without a diff,
-about which the caller complains. What is larger than any patch, or nested deeper than any mail, is refused
-before it is parsed, so that time and memory stay in proportion to the input.
+The input is untrusted and often damaged in transit. Input without a patch becomes a mail without a diff,
+which the caller rejects. Input that is larger than any patch, or nested more deeply than any mail, is refused
+before it is parsed, so that time and memory stay proportional to the input.
 """
 
 from __future__ import annotations
@@ -25,29 +25,30 @@ from conformance.errors import ConformanceError
 __all__ = ["MOST_BYTES", "Mail", "read_mail", "read_mails"]
 
 MOST_BYTES = 64 << 20
-"""How large a file of patches may be. All that a stable series changed in five years is about 20 MiB."""
+"""The largest patch file in bytes. All changes of a stable series in five years are about 20 MiB."""
 _MOST_LINES = 2_000_000
-"""Lines of a file of patches; such a stable series has 700,000. Each becomes an object of about 100 bytes."""
+"""The largest number of lines of a patch file; such a series has 700,000. Each is an object of about 100
+bytes."""
 _MOST_MAILS = 20_000
-"""Mails of a mailbox: what the KVM list gets in three months."""
+"""The largest number of mails in a mailbox: three months of the KVM list."""
 _MOST_MAIL_BYTES, _MOST_MAIL_LINES = 16 << 20, 250_000
-"""Of one mail. Mailing lists refuse mails of more than a few hundred kilobytes."""
+"""The largest mail. Mailing lists refuse mails of more than a few hundred kilobytes."""
 _MOST_MESSAGE = 1 << 20
-"""Bytes of a commit message, which is gone through word by word."""
+"""The longest commit message in bytes; it is parsed word by word."""
 _MOST_PARTS = 64
-"""How often a mail may say that a part of it has parts or is a mail: parts nest twice as deep at most."""
+"""The largest number of multiparts and attached mails in a mail; parts nest at most twice as deep."""
 _MOST_ATTACHED = 4
-"""Mails attached to mails attached to mails: encoded parts hide what they hold from the count above."""
+"""The deepest nesting of attached mails: the count above does not see inside encoded parts."""
 _MOST_HEADER = 8 << 10
-"""Bytes of a header that is parsed: email takes quadratic time for parameters and for encoded words."""
+"""The longest parsed header in bytes: email takes quadratic time for parameters and encoded words."""
 
-# What `git mailsplit` takes for the start of a mail: a time of day keeps prose that begins with "From " out.
+# The start of a mail as in `git mailsplit`; the time of day excludes prose that begins with "From ".
 _FROM = re.compile(rb"^From [^\n]{0,500}?\d:\d\d:\d\d", re.MULTILINE)
 _HEADER = re.compile(rb"(?:>?From |[A-Za-z][A-Za-z0-9-]*:[ \t])")
-# `git mailinfo` ends the message at the same lines.
+# The same lines end the message in `git mailinfo`.
 _MESSAGE_END = re.compile(rb"^(?:---[ \t]*$|diff -|Index: |--- \S)", re.MULTILINE)
 _DIFF = re.compile(rb"^(?:diff --git |--- \S[^\n]*\n\+\+\+ \S[^\n]*\n@@ -)", re.MULTILINE)
-# As `git mailinfo --scissors` cuts, less the text that may stand in such a line.
+# As in `git mailinfo --scissors`, but without other text in the line.
 _SCISSORS = re.compile(
     rb"^[ \t]*-[- \t]*(?:>[8%]|[8%]<)[- \t>8%<]*(?:cut here[- \t>8%<]*)?\n", re.MULTILINE | re.IGNORECASE
 )
@@ -57,12 +58,12 @@ _INNER = re.compile(
 )
 _PREFIX = re.compile(r"^((?:(?:re|aw|fwd?):\s*)*)((?:\[[^\]]*\]\s*)*)", re.IGNORECASE)
 _BASE = re.compile(r"^base-commit: ([0-9a-f]{7,64})$", re.MULTILINE)
-# Every = of quoted-printable begins a byte in hex or ends a line.
+# In quoted-printable, every = begins a hex byte or ends a line.
 _NOT_QUOTED_PRINTABLE = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?\n|\Z)")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=\s]")
 _NESTING = re.compile(rb"multipart/|message/", re.IGNORECASE)
 _PARSED = ("Subject", "Message-Id", "Content-Type", "Content-Disposition", "Content-Transfer-Encoding")
-# Python's own codecs, which no mail names rightly. Those of domain names take quadratic time.
+# Codecs of Python that are no charsets of mails. Those of domain names take quadratic time.
 _NO_CHARSETS = ("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape")
 _PATCH_TYPES = ("text/plain", "text/x-patch", "text/x-diff", "application/x-patch", "application/mbox")
 
@@ -92,9 +93,9 @@ class Mail:
 
 
 def read_mails(content: bytes, what: str = "The input") -> list[Mail]:
-    """The mails of a mailbox in its order; one for a single mail or a plain diff.
+    """The mails of a mailbox, in order; a single mail or a plain diff counts as one.
 
-    Raises ConformanceError, with ``what`` before it, about a file that is too large for one of patches.
+    Raises ConformanceError, prefixed with ``what``, if the file is too large.
     """
     if len(content) > MOST_BYTES:
         raise _too_large(what, f"{len(content):,} bytes", f"{MOST_BYTES:,}")
@@ -114,9 +115,9 @@ def read_mails(content: bytes, what: str = "The input") -> list[Mail]:
 
 
 def read_mail(content: bytes, what: str = "The mail") -> Mail:
-    """One mail, with or without the "From " line of a mailbox before it; or a plain diff.
+    """Read one mail, with or without a mailbox's "From " line, or a plain diff.
 
-    Raises ConformanceError, with ``what`` before it, about a mail that is too large or nested too deeply.
+    Raises ConformanceError, prefixed with ``what``, if the mail is too large or nested too deeply.
     """
     content = _plain_text(content).lstrip(b"\n")
     if not _HEADER.match(content):
@@ -127,12 +128,12 @@ def read_mail(content: bytes, what: str = "The mail") -> Mail:
     outer = _decoded(message.get("Subject", ""))
     inner, text = _inner(body, reply=bool(_prefix(outer)[1]))
     end = _MESSAGE_END.search(text)
-    told, rest = (text[: end.start()], text[end.start() :]) if end else (text, b"")
-    if len(told) > _MOST_MESSAGE:
-        raise _too_large(what, f"{len(told):,} bytes before the diff", f"{_MOST_MESSAGE:,}")
+    commit_message, rest = (text[: end.start()], text[end.start() :]) if end else (text, b"")
+    if len(commit_message) > _MOST_MESSAGE:
+        raise _too_large(what, f"{len(commit_message):,} bytes before the diff", f"{_MOST_MESSAGE:,}")
     return _named(
         inner or outer,
-        message=told.decode("utf-8", "replace").strip(),
+        message=commit_message.decode("utf-8", "replace").strip(),
         diff=_diff(rest),
         reply=bool(_prefix(outer)[1]),
         inline=bool(inner),
@@ -142,7 +143,7 @@ def read_mail(content: bytes, what: str = "The mail") -> Mail:
 
 
 def _check_size(mail: bytes, what: str) -> None:
-    """Raise ConformanceError about a mail that no author writes."""
+    """Raise ConformanceError if a mail exceeds the limits."""
     if len(mail) > _MOST_MAIL_BYTES:
         raise _too_large(what, f"{len(mail):,} bytes in one mail", f"{_MOST_MAIL_BYTES:,}")
     if (lines := mail.count(b"\n")) > _MOST_MAIL_LINES:
@@ -152,7 +153,7 @@ def _check_size(mail: bytes, what: str) -> None:
 
 
 def _parsed(mail: bytes, what: str) -> Message:
-    """A mail or a part of it, of which all headers that will be parsed are of a decent length."""
+    """Parse a mail or a part of it; raises ConformanceError if a header that is parsed later is too long."""
     message = email.message_from_bytes(mail)
     for part in message.walk():
         for name in _PARSED:
@@ -167,10 +168,10 @@ def _too_large(what: str, has: str, most: str) -> ConformanceError:
 
 
 def _inner(body: bytes, *, reply: bool) -> tuple[str, bytes]:
-    """The subject of a patch inside a mail, if it has one, and the body from its message on.
+    """The subject of a patch inside a mail, if it has one, and the body from its message.
 
-    As git takes it, that is what follows a scissors line, and the header at the top of the body. In a reply
-    the header may follow anything.
+    As in git, the patch follows a scissors line, or a header at the top of the body. In a reply the header
+    may follow other text.
     """
     diff = _DIFF.search(body)
     if diff is None:
@@ -192,7 +193,7 @@ def _subject_of(header: bytes) -> str:
 
 
 def _plain_text(content: bytes) -> bytes:
-    """UTF-8 or a kin of it with line feeds, whatever editor or shell wrote the file."""
+    """The text in an ASCII-compatible encoding with line feeds, from any Unicode encoding and line ending."""
     for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         if content.startswith(mark):
             content = content.decode("utf-16", "replace").encode()
@@ -200,32 +201,32 @@ def _plain_text(content: bytes) -> bytes:
 
 
 def _diff(text: bytes) -> bytes:
-    """The part of a text from its first diff on."""
+    """The text from its first diff."""
     start = _DIFF.search(text)
     return text[start.start() :] if start else b""
 
 
 def _prefix(subject: str) -> re.Match[str]:
-    """What stands before a subject: Re: and the like, then tags in brackets."""
+    """The prefix of a subject: Re: and the like, then tags in brackets."""
     match = _PREFIX.match(subject)
     assert match is not None  # Both may be empty.
     return match
 
 
 def _named(subject: str, **rest: str | bytes | bool) -> Mail:
-    """A mail with what its subject says of it."""
+    """Set the fields that a mail's subject determines."""
     match = _prefix(subject)
     tags = match[2]
     place = re.search(r"(?<![\w.])(\d{1,4})/(\d{1,4})(?![\w.])", tags)
     version = re.search(r"\bv(\d{1,3})\b", tags, re.IGNORECASE)
     release = re.search(r"(?<![\w./])\d{1,2}\.\d{1,3}(?=\.y\b|[\s\]])", tags)
-    told: dict[str, object] = {
+    fields: dict[str, object] = {
         "number": int(place[1]) if place else None,
         "of": int(place[2]) if place else None,
         "version": int(version[1]) if version else 1,
         "release": release.group() if release else "",
     }
-    return Mail(subject=subject[match.end() :], **told, **rest)  # type: ignore[arg-type]
+    return Mail(subject=subject[match.end() :], **fields, **rest)  # type: ignore[arg-type]
 
 
 def _base_commit(body: bytes) -> str:
@@ -238,14 +239,14 @@ def _decoded(header: object) -> str:
     text = str(header)
     with contextlib.suppress(email.errors.MessageError, LookupError, ValueError):
         text = str(email.header.make_header(email.header.decode_header(text)))
-    # UTF-7 and damaged encoded words have halves of characters.
+    # UTF-7 and damaged encoded words can yield lone surrogates.
     return " ".join(text.encode("utf-8", "replace").decode().split())
 
 
 def _body(message: Message, what: str, within: int = 0) -> bytes:
-    """The text of a mail in UTF-8: its first part, then the patches that are attached to it.
+    """The text of a mail in UTF-8: its first part, then attached patches.
 
-    ``within`` counts the mails to which this one is attached.
+    ``within`` is the number of mails around this one.
     """
     return b"\n".join(_texts(message, what, within))
 
@@ -267,7 +268,7 @@ def _texts(message: Message, what: str, within: int) -> Iterator[bytes]:
 
 
 def _leaves(message: Message) -> Iterator[Message]:
-    """The parts of a mail that have text. A multipart without parts is its own: b4 hands such mails over."""
+    """The leaves of a mail. A multipart without parts is one too: b4 passes such mails."""
     payload = message.get_payload() if message.is_multipart() else None
     if isinstance(payload, list):
         for part in payload:
@@ -284,14 +285,14 @@ def _may_hold_a_patch(part: Message) -> bool:
 
 
 def _filename(part: Message) -> str:
-    """The name of an attachment; "" if it has none, or one in a charset that there is not."""
+    """The name of an attachment; "" without one, or if its charset is unknown."""
     with contextlib.suppress(LookupError, ValueError):
         return str(part.get_filename() or "")
     return ""
 
 
 def _charset(part: Message) -> str:
-    """The charset of a part; UTF-8 if it names none that there is."""
+    """The charset of a part; UTF-8 if it names no known one."""
     with contextlib.suppress(LookupError, ValueError):
         name = codecs.lookup(str(part.get_content_charset("utf-8"))).name
         if name not in _NO_CHARSETS:
@@ -300,23 +301,23 @@ def _charset(part: Message) -> str:
 
 
 def _in_utf8(part: Message) -> bytes:
-    """The text of one part, out of its transfer encoding and its charset.
+    """The text of one part, decoded from its transfer encoding and charset.
 
-    b4 gives check commands the header of the mail as it was, but the body decoded already. Decoding that
-    once more would turn `mask=20` into something else, so the body itself must look encoded.
+    b4 passes the mail's original header to check commands, but a decoded body. Decoding it again would
+    corrupt `mask=20`, so the body itself must look encoded.
     """
     encoding = str(part.get("Content-Transfer-Encoding", "")).strip().lower()
     charset = _charset(part)
-    # get_payload() would decode by both.
+    # get_payload() would decode both.
     del part["Content-Transfer-Encoding"], part["Content-Type"]
     raw = part.get_payload(decode=True)
-    assert isinstance(raw, bytes)  # A leaf has no parts, and nothing is left to be decoded.
+    assert isinstance(raw, bytes)  # A leaf has no parts, and its body is decoded already.
     if encoding == "quoted-printable" and not _NOT_QUOTED_PRINTABLE.search(raw):
         raw = quopri.decodestring(raw)
     elif encoding == "base64" and not _NOT_BASE64.search(raw):
         with contextlib.suppress(binascii.Error):
             raw = binascii.a2b_base64(raw)
-    # A wrong charset: its bytes, which git compares with the file's.
+    # The charset is wrong: keep the bytes, which git compares with the file's.
     with contextlib.suppress(LookupError, UnicodeError):
         raw = raw.decode(charset).encode()
     return raw.replace(b"\r\n", b"\n")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a directory holds, file by file: taken once by content, checked later by a stat of each file.
+"""Manifests of directories: digests taken once by content, later checked by a stat of each file.
 
-The file system dates every change of a file's content or attributes (ctime), and no unprivileged program can
-set that date, so a file whose size, dates and inode are those of the manifest is the file that was hashed.
-Where they differ (a copied cache, say) the content decides.
+The file system dates every change of a file's content or attributes (ctime), and unprivileged programs cannot
+set that date. So a file with the size, dates and inode of the manifest is the file that was hashed. Where
+they differ (in a copied cache, say) the content decides.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["MANIFEST", "Manifest", "Stamp", "file_digest", "stamp"]
 
 MANIFEST = ".manifest.json"
 
-# Python writes these beside modules that are imported from an entry.
+# Python writes these beside modules that it imports from an entry.
 NOT_OURS = {"__pycache__"}
 
 Stamp = tuple[int, int, int, int]
 
 
 def stamp(status: os.stat_result) -> Stamp:
-    """What of a file's status changes whenever its content does: size, dates in ns, inode."""
+    """The parts of a file's status that change with its content: size, dates in ns, inode."""
     return (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
@@ -36,7 +36,7 @@ def file_digest(path: Path | str) -> str:
         return hashlib.sha256(b"link " + os.fsencode(os.readlink(path))).hexdigest()
     whole = hashlib.sha256()
     with open(path, "rb") as file:
-        # Piece by piece: a vmlinux with DWARF has a gigabyte.
+        # In blocks: a vmlinux with DWARF has a gigabyte.
         while piece := file.read(1 << 20):
             whole.update(piece)
     return whole.hexdigest()
@@ -69,13 +69,13 @@ class Manifest:
 
     @classmethod
     def now(cls, root: Path) -> Manifest:
-        """The manifest written in root, taken anew if files were edited since, as in a vendored kernel."""
+        """The manifest in root, retaken if files were edited since, as in a vendored kernel."""
         written = cls.load(root)
         return cls.take(root) if written.differences(root) else written
 
     @classmethod
     def load(cls, root: Path) -> Manifest:
-        """Read the manifest written in root; ValueError if it is missing or damaged."""
+        """Read the manifest in root. Raises ValueError if it is missing or damaged."""
         try:
             record = json.loads((root / MANIFEST).read_bytes())
             manifest = cls(record["digests"], {name: tuple(at) for name, at in record["stamps"].items()})
@@ -86,14 +86,14 @@ class Manifest:
         return manifest
 
     def save(self, root: Path) -> None:
-        """Write the manifest into root, in one step."""
+        """Write the manifest into root, atomically."""
         record = {"digest": self.digest(), "digests": self.digests, "stamps": self.stamps}
         new = root / f"{MANIFEST}.{os.getpid()}"
         new.write_text(json.dumps(record, separators=(",", ":")))
         os.replace(new, root / MANIFEST)
 
     def digest(self, prefixes: tuple[str, ...] = ("",)) -> str:
-        """One digest of the names and contents of the files under any of the prefixes."""
+        """A digest of the names and contents of all files under the prefixes."""
         whole = hashlib.sha256()
         for name in sorted(self.digests):
             if name.startswith(prefixes):
@@ -101,9 +101,9 @@ class Manifest:
         return whole.hexdigest()
 
     def differences(self, root: Path) -> dict[str, str]:
-        """The files in root that are not as the manifest says: missing, added or changed, with which of them.
+        """The files in root that differ from the manifest, each with how: missing, added or changed.
 
-        Notes new stamps of files whose content turns out to be unchanged; `save` keeps them.
+        Updates the stamps of files with unchanged content; `save` stores them.
         """
         found: dict[str, str] = {}
         present: Mapping[str, os.stat_result] = dict(walk(str(root)))
@@ -119,5 +119,5 @@ class Manifest:
         return found
 
     def size(self) -> int:
-        """Bytes in all files."""
+        """The total size of the files in bytes."""
         return sum(at[0] for at in self.stamps.values())

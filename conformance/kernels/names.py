@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which files of a kernel a diff means: how many leading directories its names have too many.
+"""Maps the file names of a diff to the kernel's: how many leading directories to strip.
 
-`patch -p1` and git strip one, a/ and b/. Other tools and settings write other directories there, none, or
-several: i/ and w/ (diff.mnemonicPrefix), linux-6.1.orig/ and linux-6.1/ (quilt, diff -ruN), none
-(diff.noprefix), linux.orig/ below a/ (git diff --no-index).
+`patch -p1` and git strip one, a/ and b/. Other tools and settings write other prefixes, none, or longer ones:
+i/ and w/ (diff.mnemonicPrefix), linux-6.1.orig/ and linux-6.1/ (quilt, diff -ruN), none (diff.noprefix),
+linux.orig/ below a/ (git diff --no-index).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from conformance.kernels.diffs import FileDiff
 __all__ = ["Touched", "in_kernel", "plausible"]
 
 DEEPEST = 8
-"""So many directories are stripped at most."""
+"""The largest number of directories that are stripped."""
 
 _FOLDERS = (
     "Documentation|LICENSES|arch|block|certs|crypto|drivers|fs|include|init|io_uring|ipc|kernel|lib|mm|net"
     r"|rust|samples|scripts|security|sound|tools|usr|virt|debian[\w.-]*|redhat|ubuntu"
 )
-# A checkout in a directory called kernel/ is more likely than kernel/arch/ in a kernel.
+# A checkout in a directory named kernel/ is more likely than kernel/arch/ in a kernel.
 _LAYOUT = re.compile(
     rf"""(?: (?:{_FOLDERS})/ (?<!kernel/) | kernel/ (?!(?:{_FOLDERS})/) ) .
        | (?:\.\w[\w.-]* | COPYING | CREDITS | Kbuild | Kconfig | MAINTAINERS | Makefile | README(?:\.\w+)? ) $
@@ -34,13 +34,13 @@ _LAYOUT = re.compile(
 
 
 def plausible(name: str) -> bool:
-    """Whether a name is one that a file of a kernel may have, going by the directories at its top."""
+    """Whether a file of a kernel can have this name, judging by the top-level directories."""
     return _LAYOUT.match(name) is not None
 
 
 @dataclass(frozen=True)
 class Touched:
-    """A file that a diff touches, by its names in the kernel; empty where there is no file."""
+    """A file that a diff touches, by its names in the kernel; "" where there is no file."""
 
     old: str
     new: str
@@ -48,16 +48,16 @@ class Touched:
 
     @property
     def names(self) -> set[str]:
-        """Its names before and after."""
+        """Its old and new names."""
         return {self.old, self.new} - {""}
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return self.new or self.old
 
     def text(self) -> bytes:
-        """What the diff says of it, written as git writes it, under its names in the kernel."""
+        """Its part of the diff in git's format, under its names in the kernel."""
         old, new = (name.encode("utf-8", "surrogateescape") for name in (self.old, self.new))
         named = (b"a/" + (old or new), b"b/" + (new or old))
         head = [b"diff --git %b %b" % named, *self.diff.modes]
@@ -75,11 +75,11 @@ class Touched:
 
 
 def in_kernel(files: Sequence[FileDiff], what: str) -> list[Touched]:
-    """The files of a diff by their names in the kernel: of one depth for all, at which most look like names.
+    """The files of a diff by their names in the kernel.
 
-    Where several depths would do, it is the one that patch and git take without an option, one; none where
-    the names have no prefix. Raises ConformanceError, with ``what`` before it, about a name that is none at
-    that depth.
+    One depth is chosen for all: that at which most names look like a kernel's. If there are several, it is 1,
+    as in patch and git, or 0 if the names have no prefix. Raises ConformanceError, prefixed with ``what``,
+    about a name that is too short for that depth.
     """
     depth, most = 1, -1
     likely = (0, 1) if any(map(_without_prefix, files)) else (1, 0)
@@ -93,20 +93,20 @@ def in_kernel(files: Sequence[FileDiff], what: str) -> list[Touched]:
 
 
 def _without_prefix(file: FileDiff) -> bool:
-    """Whether at the top of its names is one directory of the kernel, the same on both sides."""
+    """Whether both names begin with the same top-level directory of the kernel."""
     names = [name for name in (file.old, file.new) if name]
     return len({name.partition("/")[0] for name in names}) == 1 and all(map(plausible, names))
 
 
 def _count(files: Iterable[FileDiff], depth: int) -> int:
-    """How many files have a name at that depth that looks like a kernel's."""
+    """The number of files whose names look like a kernel's at that depth."""
     names = [old or new for old, new in (_stripped(file, depth) for file in files)]
-    # Every directory may have a Makefile: by itself it says nothing of the depth.
+    # Every directory may have a Makefile: alone, it does not determine the depth.
     return sum(plausible(name) and (depth < 2 or "/" in name) for name in names)
 
 
 def _stripped(file: FileDiff, depth: int) -> tuple[str, str]:
-    """Both names at a depth. Without git's header only one file can be meant: the one that git takes."""
+    """Both names at a depth. Without a git header they must be one file: the one that git chooses."""
     old, new = (_strip(name, depth) for name in (file.old, file.new))
     if old and new and old != new and not file.git:
         # "spte.h.orig" and "spte.h", "spte.h" and "spte.h.new".
@@ -126,5 +126,5 @@ def _at(file: FileDiff, depth: int, what: str) -> Touched:
             f"{what} does not apply: it names {file.new or file.old}, which is in no directory."
         )
     if old and new and old != new and not file.moved:
-        raise ConformanceError(f"{what} does not apply: it says both {old} and {new} of one file.")
+        raise ConformanceError(f"{what} does not apply: it names one file both {old} and {new}.")
     return Touched(old, new, file)

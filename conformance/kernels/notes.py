@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Notes as files: small JSON values, each with a digest of itself, and what shape they must have.
+"""Notes: small JSON values in files, each with its own digest, and checks of their shape.
 
-A note that was cut off, changed or written by another version is no note, and a reader names the shape that
-it relies on.
+A note that is truncated, changed or written by another version is ignored; a reader names the shape that it
+relies on.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ ANY = object
 
 
 def noted(value: Any) -> bytes:
-    """The content of a file that has a value."""
+    """The content of a file that stores a value."""
     text = json.dumps(value, separators=(",", ":"))
     return json.dumps({"digest": _digest(text), "value": text}).encode()
 
 
 def reading(content: bytes, shape: Any = ANY) -> Any:
-    """The value in a file's content. Raises ValueError if it is damaged, or of another shape."""
+    """The value in a file's content. Raises ValueError if it is damaged or of another shape."""
     try:
         record = json.loads(content)
         if not fits(record, {"digest": str, "value": str}) or record["digest"] != _digest(record["value"]):
@@ -43,10 +43,11 @@ def _digest(text: str) -> str:
 
 
 def fits(value: Any, shape: Any) -> bool:
-    """Whether a JSON value has a shape: a type; [shape] a list of such; (shape, ...) a list of exactly those;
-    {str: shape} an object with any names; {"name": shape, ...} an object with at least these.
+    """Whether a JSON value has a shape.
 
-    An int is a float, and a bool is neither.
+    A shape is a type; [shape] for a list; (shape, ...) for a list of exactly these; {str: shape} for an
+    object with any names; {"name": shape, ...} for an object with at least these names. An int is a float; a
+    bool is neither.
     """
     if isinstance(shape, list):
         return isinstance(value, list) and all(fits(one, shape[0]) for one in value)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Objects of units, kept in the cache by what was read to compile them.
+"""The cache of compiled units, keyed by the files that compiling them read.
 
-The compiler lists what it read of each unit. An object is used again where all of that has the same content,
-and the kernel has files of the same names: a further header may stand in front of one that was read. What an
-assembler reads by itself (.incbin, .include) is in no such list; a unit that has it depends on every file.
+The compiler lists the files that it read for each unit. An object is reused if these have the same content
+and the kernel has files of the same names: a new header could precede one that was read. Files that an
+assembler reads itself (.incbin, .include) are not listed; a unit with such directives depends on every file.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ __all__ = ["Files", "Made", "keep_object", "read_dependencies", "reads_files"]
 
 OBJECT = "object"
 KEPT_OBJECTS = 1000
-"""How many objects are kept at most: those of some twenty whole KVMs."""
+"""The number of objects that are kept: those of about twenty whole KVMs."""
 
 INDEX = "objects"
 MOST = 16
-"""How many objects of one unit are looked through for one that fits."""
+"""The number of objects of one unit that are searched for one that fits."""
 
 _NAME, _READ = "o", "read.json"
 
-# Of an assembler's source: directives that read a file, those by which a directive can be put together of
-# pieces without a backslash, and statements that begin with an argument of a macro.
+# In assembly: directives that read a file, those that can compose a directive without a backslash, and
+# statements that begin with a macro's argument.
 _READING = re.compile(rb"\.\s*inc(?:bin|lude)\b|\.(?:altmacro|mri)\b", re.IGNORECASE)
 _PASTING = re.compile(rb"(?:^|[;:{}])\s*[\w.$]*\\", re.MULTILINE)
 _STRING = re.compile(rb'^\s*\.(?:string|ascii|asciz)\s+"(?:[^"\\\n]|\\.)*"\s*$', re.MULTILINE)
@@ -41,7 +41,7 @@ _STRING = re.compile(rb'^\s*\.(?:string|ascii|asciz)\s+"(?:[^"\\\n]|\\.)*"\s*$',
 
 @dataclass
 class Files:
-    """The files that compiling a unit may read, as they are now: a kernel's, and those in front of them."""
+    """The files that compiling a unit may read, in their current state: a kernel's, and those before them."""
 
     root: Path
     in_front: Sequence[Path]
@@ -61,13 +61,13 @@ class Files:
             for path in place.rglob("*") if place.is_dir() else [place]:
                 if path.is_file() and "__pycache__" not in path.parts:
                     self._digests[str(path)] = file_digest(path)
-        # A kernel's entry has another path wherever it lies; what counts is the place in it.
+        # The path of a kernel's entry varies; the path relative to it counts.
         named = sorted((name.removeprefix(f"{self.root}/"), at) for name, at in self._digests.items())
         self.names = key_of(*(name for name, _ in named))
         self.whole = key_of(*(f"{digest} {name}" for name, digest in named))
 
     def digest(self, name: str) -> str | None:
-        """The digest of a file by the name that a compiler in src/ gives it; None if there is none."""
+        """The digest of a file, by its name for a compiler in src/; None if it does not exist."""
         path = os.path.normpath(f"{self.root}/src/{name}" if not name.startswith("/") else name)
         if path not in self._digests and not path.startswith(f"{self.root}/"):
             try:
@@ -79,19 +79,19 @@ class Files:
 
 @dataclass(frozen=True)
 class Made:
-    """An object that was compiled, and what was read for it."""
+    """A compiled object, and the files that were read for it."""
 
     path: Path
     names: frozenset[str]
-    """The files that the compiler named, less the unit if that is none of the kernel's."""
+    """The files that the compiler listed, without the unit if it is not the kernel's."""
     every: bool
-    """Whether other files may have been read."""
+    """Whether other files may have been read too."""
 
 
 def keep_object(
     cache: Cache, files: Files, conditions: Sequence[str], make: Callable[[Path], Made], target: Path
 ) -> None:
-    """Write to ``target`` an object that was kept, or else make one in an empty directory, and keep it.
+    """Write a cached object to ``target``, or else make one in an empty directory and store it.
 
     ``conditions`` are what it depends on besides files: compiler, flags, the unit.
     """
@@ -104,7 +104,7 @@ def keep_object(
 
 
 def _find(cache: Cache, files: Files, unit: str) -> Path | None:
-    """The kept object of a unit that was made of files as they are now."""
+    """The cached object of a unit that was made from the current files, or None."""
     for key in _index(cache, unit):
         try:
             read = json.loads((cache.entry(OBJECT, key) / _READ).read_bytes())
@@ -125,7 +125,7 @@ def _index(cache: Cache, unit: str) -> list[str]:
 def _make(cache: Cache, files: Files, unit: str, make: Callable[[Path], Made], scratch: Path) -> Path:
     made = make(scratch)
     digests = {name: files.digest(name) for name in sorted(made.names)}
-    # What is named but not there was made up by a #line or read from somewhere that is gone.
+    # A listed file that does not exist came from a #line, or has been removed.
     every = made.every or None in digests.values()
     read = {
         "every": files.whole if every else "",
@@ -145,11 +145,11 @@ def _make(cache: Cache, files: Files, unit: str, make: Callable[[Path], Made], s
 
 
 def read_dependencies(text: str) -> set[str]:
-    """The names in a dependency file as gcc and clang write it, those before the colon left out."""
+    """The prerequisites in a dependency file of gcc or clang."""
     names = re.findall(r"(?:\\[ #\\]|\$\$|[^\s\\]|\\(?!\n))+", text.partition(":")[2].replace("\\\n", " "))
     return {re.sub(r"\\([ #])", r"\1", name).replace("$$", "$") for name in names}
 
 
 def reads_files(assembly: bytes) -> bool:
-    """Whether assembling this may read further files; in doubt it may."""
+    """Whether assembling this may read further files; True if in doubt."""
     return bool(_READING.search(assembly) or _PASTING.search(_STRING.sub(b"", assembly)))

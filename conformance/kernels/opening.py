@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""From a selector and patches to a kernel that can be compiled against."""
+"""Opens kernels: from a selector and patches to a kernel that can be compiled against."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KIND = "patched"
 KEEP = 16
 
 APPLYING = 3
-"""Counts changes of how patches are applied, so that what an older version of this made is not reused."""
+"""Increased when the way in which patches are applied changes, so that older cache entries are not reused."""
 
 
 def open_kernel(
@@ -43,15 +43,15 @@ def open_kernel(
     cache: Cache | None = None,
     idle: bool = False,
 ) -> Kernel:
-    """The prepared kernel of a selector with patches applied in order, from the cache as far as possible.
+    """The prepared kernel of a selector with patches applied in order, from the cache if possible.
 
-    Fetches, prepares and patches what is not there yet, in well under two minutes; otherwise takes a fraction
-    of a second. `progress` reports what takes time, and what the kernel's notes say.
+    Fetches, prepares and patches whatever is missing, in under two minutes; from the cache it takes a
+    fraction of a second. `progress` reports long steps and the kernel's notes.
 
-    Raises ConformanceError, and leaves nothing half-made, for whatever cannot be used: the selector, a tree,
-    a revision, a patch, a network or tool that is not there; patches and trees where nothing confines them;
-    unless `idle`, patches that change nothing that is compiled here: what is found out about the kernel
-    without them would pass for a word on them.
+    Raises ConformanceError, and leaves no incomplete entry, if a selector, tree, revision or patch is
+    invalid; if network or a tool is missing; for patches and trees if nothing confines them; and, unless
+    `idle`, for patches that change nothing that is compiled here: a verdict on the unpatched kernel would be
+    taken for one on them.
     """
     say = quiet if progress is None else progress
     store = Cache() if cache is None else cache
@@ -98,7 +98,7 @@ def open_kernel(
 
 
 def check_configured(root: Path, title: str, compiler: Compiler) -> None:
-    """Raise ConformanceError if another kind of compiler configured the kernel: a vendored one."""
+    """Raise ConformanceError if a vendored kernel was configured with another family of compilers."""
     options = options_of(root / "gen/.config")
     gcc, clang = (options.get(f"CC_IS_{family}") == "y" for family in ("GCC", "CLANG"))
     if clang if compiler.family == "gcc" else gcc:
@@ -110,13 +110,13 @@ def check_configured(root: Path, title: str, compiler: Compiler) -> None:
 
 
 def allowed_fuzz() -> int:
-    """How much fuzz patches may be applied with: what --fuzz or CONFORMANCE_FUZZ says."""
-    told = os.environ.get("CONFORMANCE_FUZZ", str(FUZZ))
-    if told not in ("0", "1", "2"):
+    """The fuzz with which patches may be applied, from --fuzz or CONFORMANCE_FUZZ."""
+    given = os.environ.get("CONFORMANCE_FUZZ", str(FUZZ))
+    if given not in ("0", "1", "2"):
         raise ConformanceError(
-            f"CONFORMANCE_FUZZ is {told!r}, but of the usual 3 lines of context 0, 1 or 2 may be ignored."
+            f"CONFORMANCE_FUZZ is {given!r}, but of the usual 3 lines of context 0, 1 or 2 may be ignored."
         )
-    return int(told)
+    return int(given)
 
 
 def patched(
@@ -155,7 +155,7 @@ def patched(
 
 
 def needs_preparing(base: Base, patches: Sequence[Patch]) -> bool:
-    """Whether a patch touches a file that configuring or generating read."""
+    """Whether a patch touches a file that configuring or generating headers read."""
     inputs = read_facts(base.root)["inputs"]
     wrapped = {name for name in inputs if name.endswith("/")}
 
@@ -197,7 +197,7 @@ def on_copy(
 
 
 def kept_whole(path: str) -> bool:
-    """Whether a prepared kernel has every source of this folder, so that a missing one does not exist."""
+    """Whether a prepared kernel has all sources of this directory, so that a missing one does not exist."""
     return (
         wanted(path) and path.startswith(("arch/x86/kvm/", "virt/kvm/")) and path.endswith((".c", ".h", ".S"))
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""C as tree-sitter reads it: what stands outside of functions, the names of functions, where they are."""
+"""Parses C with tree-sitter: what stands outside functions, the names of functions and their places."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _CONDITIONAL = ("preproc_if", "preproc_ifdef", "preproc_else", "preproc_elif", "
 
 
 def parse(content: bytes) -> Node:
-    """The root of the tree of a file."""
+    """The root of a file's syntax tree."""
     return Parser(Language(tree_sitter_c.language())).parse(content).root_node
 
 
 def outer(node: Node) -> Iterator[Node]:
-    """What stands outside of everything but preprocessor conditionals."""
+    """The top-level nodes, including those inside preprocessor conditionals."""
     for child in node.children:
         if child.type in _CONDITIONAL:
             yield from outer(child)
@@ -31,7 +31,7 @@ def outer(node: Node) -> Iterator[Node]:
 
 
 def name_of(function: Node) -> str:
-    """The name of a function definition; "" if there is none to be found."""
+    """The name of a function definition; "" if it cannot be determined."""
     declarator = function.child_by_field_name("declarator")
     while declarator is not None and declarator.type != "function_declarator":
         declarator = declarator.child_by_field_name("declarator")
@@ -39,17 +39,17 @@ def name_of(function: Node) -> str:
         return ""
     inner = declarator.child_by_field_name("declarator")
     text = "" if inner is None else text_of(inner)
-    # FNAME(walk_addr)(...) is a function that returns a function, as far as C's grammar goes.
+    # To C's grammar, FNAME(walk_addr)(...) is a function that returns a function.
     return text.replace(" ", "").replace("\n", "").replace("\t", "")
 
 
 def text_of(node: Node) -> str:
-    """A node's text."""
+    """The source text of a node."""
     return (node.text or b"").decode(errors="replace")
 
 
 def definitions(root: Path, files: Iterable[str]) -> dict[str, tuple[str, int]]:
-    """The file and the line of the first definition of each function in ``files`` below ``root``."""
+    """File and line of the first definition of each function in ``files`` below ``root``."""
     found: dict[str, tuple[str, int]] = {}
     for file in files:
         path = root / file
@@ -60,7 +60,7 @@ def definitions(root: Path, files: Iterable[str]) -> dict[str, tuple[str, int]]:
 
 
 def enclosing(root: Path) -> Callable[[str, int], str]:
-    """Of a file below ``root`` and a line, the name of the function that the line is in; "" if in none."""
+    """The name of the function that contains a line of a file below ``root``; "" outside functions."""
 
     @cache
     def functions(file: str) -> list[tuple[int, int, str]]:

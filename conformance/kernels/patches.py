@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Patches: unified diffs, `git format-patch` mails, mailboxes; which files of a kernel they change."""
+"""Reads and applies patch files: unified diffs, `git format-patch` mails, mailboxes."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _INCLUDE = re.compile(rb"^[+-]\s*#\s*include", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Change:
-    """One diff of a patch file: all of it, or one mail's."""
+    """One diff of a patch file: the whole file, or one mail's."""
 
     label: str
-    """How messages name it: "patch fix.mbox", or "patch series.mbox, mail 2"."""
+    """Its name in messages: "patch fix.mbox", or "patch series.mbox, mail 2"."""
     files: tuple[Touched, ...]
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A patch file as given on the command line."""
+    """A patch file from the command line."""
 
     name: str
     digest: str
@@ -43,17 +43,17 @@ class Patch:
 
     @property
     def files(self) -> list[Touched]:
-        """The files that it touches, as often as it does."""
+        """The files that it touches, once for each diff."""
         return [file for change in self.changes for file in change.files]
 
     @property
     def paths(self) -> set[str]:
-        """The files that it touches, under their old and new names."""
+        """The old and new names of the files that it touches."""
         return {path for file in self.files for path in file.names}
 
     @property
     def may_need_headers(self) -> bool:
-        """Whether it touches an #include, or adds, removes or renames files: other headers may be read."""
+        """Whether it changes an #include, or adds, removes or renames files: other headers may be read."""
         return any(
             not file.old
             or not file.new
@@ -65,7 +65,7 @@ class Patch:
 
 @dataclass
 class Applied:
-    """What came of applying a patch: files changed, files passed over, and what is to be said of it."""
+    """The result of applying a patch: files changed, files skipped, and notes."""
 
     files: list[str] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Applied:
 
 
 def read_patch(path: Path, title: str) -> Patch:
-    """Read a patch file; ConformanceError if it cannot be read or holds no diff that may be applied."""
+    """Read a patch file. Raises ConformanceError if it is unreadable or holds no diff that may be applied."""
     name = path.name
     if path.is_dir():
         raise ConformanceError(
@@ -110,13 +110,13 @@ def apply_patch(
     fuzz: int = FUZZ,
     blob: Blob | None = None,
 ) -> Applied:
-    """Apply a patch to the files in `tree`, which is changed.
+    """Apply a patch to the files in `tree`, in place.
 
-    A file that `tree` does not have is passed over if `exists` says that the kernel has one of that name
-    nevertheless. `fuzz` and `blob` say how to apply what does not fit exactly, see `apply_files`.
+    A file that `tree` does not have is skipped if `exists` confirms that the kernel has it. `fuzz` and `blob`
+    control inexact hunks, see `apply_files`.
 
-    Raises ConformanceError, naming file and hunk, if anything does not apply, and if the kernel has none of
-    the files; `tree` is then unusable.
+    Raises ConformanceError, naming file and hunk, if anything does not apply or the kernel has none of the
+    files; `tree` is unusable then.
     """
     applied = Applied()
     missing: list[tuple[Change, str]] = []
@@ -157,7 +157,7 @@ def apply_patch(
 
 
 def links_in(tree: Path) -> Iterator[str]:
-    """The symbolic links in a tree; a kernel that is laid out has none before it is patched."""
+    """The symbolic links in a tree; a staged kernel has none before it is patched."""
     for folder, folders, files in os.walk(tree):
         for name in (*folders, *files):
             if os.path.islink(f"{folder}/{name}"):
@@ -165,7 +165,7 @@ def links_in(tree: Path) -> Iterator[str]:
 
 
 def listed(names: Iterable[str], most: int = 3) -> str:
-    """Names in a sentence, the first few of them."""
-    told = sorted(set(names))
-    rest = len(told) - most
-    return ", ".join(told[:most]) + (f" and {rest} more" if rest > 0 else "")
+    """The first few names, for a sentence."""
+    distinct = sorted(set(names))
+    rest = len(distinct) - most
+    return ", ".join(distinct[:most]) + (f" and {rest} more" if rest > 0 else "")

@@ -28,7 +28,7 @@ CORE = re.compile(
     r"arch/x86/kvm/mmu/[^/]+\.[ch]|arch/x86/kvm/mmu\.h|virt/kvm/kvm_mm\.h|include/linux/kvm_(?:host|types)\.h"
     r"|arch/x86/include/asm/(?:kvm_host|kvm_page_track|vmx)\.h"
 )
-"""The files that hold what the suite checks: where these are equal, two kernels are one to us."""
+"""The files that hold the code under test: two kernels in which they are equal count as the same."""
 
 HEAD = """\
 # SPDX-License-Identifier: GPL-2.0-only
@@ -39,7 +39,7 @@ HEAD = """\
 
 @dataclass(frozen=True)
 class Pin:
-    """What a series stands for."""
+    """The pinned package of a series."""
 
     series: str
     package: str
@@ -49,7 +49,7 @@ class Pin:
 
 
 def pins(path: Path = PINS) -> dict[str, Pin]:
-    """The pins by series; ConformanceError if the file is missing or damaged."""
+    """The pins by series. Raises ConformanceError if the file is missing or damaged."""
     try:
         with open(path, "rb") as file:
             table = tomllib.load(file)["series"]
@@ -70,7 +70,7 @@ def pins(path: Path = PINS) -> dict[str, Pin]:
 
 
 def write_pins(table: Mapping[str, Pin], path: Path = PINS) -> None:
-    """Write the pins, in one step."""
+    """Write the pins, atomically."""
     lines = [HEAD]
     for pin in table.values():
         lines.append(f'[series."{pin.series}"]')
@@ -100,5 +100,5 @@ def pinned_release(series: str) -> tuple[int, int, int]:
 
 
 def differing(pinned: Mapping[str, str], actual: Mapping[str, str]) -> list[str]:
-    """The core files that are not the same in both, by name."""
+    """The names of the core files that differ."""
     return sorted(name for name in pinned.keys() | actual.keys() if pinned.get(name) != actual.get(name))

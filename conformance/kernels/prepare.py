@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""From a laid-out tree to what is kept: genuine configuration, generated headers, the header closure.
+"""Prepares a staged tree: genuine configuration, generated headers, the header closure.
 
-Kbuild itself configures and generates; here it is only told what to do. What it read is recorded, so that a
-later change of a source file can be told from one that asks for preparing again.
+Kbuild itself configures and generates. The files that it read are recorded, so that a later change of a
+source file is known to require preparing again or not.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
     "whole_folders",
 ]
 
-# Kept whole, not only what the closure needs: everything that is KVM, and the reader of test results.
+# Kept whole, not only the closure: all of KVM, and the parser of test results.
 WHOLE = (
     "arch/x86/kvm",
     "virt/kvm",
@@ -47,15 +47,15 @@ WANTED_OPTIONS = ("64BIT", "SMP", "KVM", "KVM_INTEL", "KVM_AMD")
 
 
 class MissingHeader(ConformanceError):
-    """A unit includes a header that was not laid out or does not exist."""
+    """A unit includes a header that was not staged or does not exist."""
 
 
 _HEAD = 4000
-"""Bytes of a tree's Makefile within which it says its version."""
+"""The number of bytes at the beginning of a tree's Makefile that must hold its version."""
 
 
 def release_of(tree: Path, title: str) -> tuple[int, int, str]:
-    """VERSION, PATCHLEVEL and whole version of a kernel tree; ConformanceError if it is none we can use."""
+    """VERSION, PATCHLEVEL and full version of a kernel tree. Raises ConformanceError if it is unusable."""
     try:
         with (tree / "Makefile").open("rb") as file:
             makefile = file.read(_HEAD).decode("utf-8", "replace")
@@ -65,7 +65,7 @@ def release_of(tree: Path, title: str) -> tuple[int, int, str]:
 
 
 def release_by(makefile: str, has_mmu: bool, title: str) -> tuple[int, int, str]:
-    """The same by what the tree's Makefile says, and by whether it has arch/x86/kvm/mmu/mmu.c."""
+    """As release_of(), from the Makefile's text and whether the tree has arch/x86/kvm/mmu/mmu.c."""
     words = r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(\S*)"
     known = {"VERSION": "", "PATCHLEVEL": "", "SUBLEVEL": "0", "EXTRAVERSION": ""}
     found = known | dict(re.findall(words, makefile[:_HEAD], re.MULTILINE))
@@ -83,9 +83,9 @@ def release_by(makefile: str, has_mmu: bool, title: str) -> tuple[int, int, str]
 
 
 def need_tools(*more: str) -> Compiler:
-    """The compiler, which has been tried; ConformanceError if that, a tool of Kbuild or one more is missing.
+    """The compiler, checked. Raises ConformanceError if it, a tool of Kbuild or one of ``more`` is missing.
 
-    To be called before anything is downloaded, too.
+    Also called before anything is downloaded.
     """
     compiler = chosen()
     require([*KBUILD, *more], "Preparing a kernel")
@@ -112,12 +112,12 @@ def configure(src: Path, gen: Path, title: str, progress: Progress) -> None:
     if lost:
         raise ConformanceError(f"{title}: does not configure: CONFIG_{lost[0]} cannot be switched on.")
     progress(f"{title}: generating headers")
-    # prepare0 is prepare less objtool, which is never run here and would need libelf.
+    # prepare0 is prepare without objtool, which is not used here and would need libelf.
     make(src, gen, "prepare0", title, "compile", compiler)
 
 
 def check_age(src: Path, title: str, compiler: Compiler) -> None:
-    """Raise ConformanceError if the kernel asks for a newer compiler, by its scripts/min-tool-version.sh."""
+    """Raise ConformanceError if the kernel's scripts/min-tool-version.sh asks for a newer compiler."""
     script = src / "scripts/min-tool-version.sh"
     if not script.is_file():
         return
@@ -134,7 +134,7 @@ def check_age(src: Path, title: str, compiler: Compiler) -> None:
 
 
 def make(src: Path, gen: Path, target: str, title: str, failing: str, compiler: Compiler) -> None:
-    """Let Kbuild make a target. The compiler is also the one for the programs that Kbuild itself needs."""
+    """Run Kbuild for a target. The compiler is also used for Kbuild's own host programs."""
     environment = {
         "ARCH": "x86_64",
         "KBUILD_BUILD_TIMESTAMP": "1970-01-01",
@@ -160,13 +160,13 @@ def make(src: Path, gen: Path, target: str, title: str, failing: str, compiler: 
 
 
 def options_of(config: Path) -> dict[str, str]:
-    """The options that are set in a .config, without the CONFIG_."""
+    """The options that are set in a .config, without the CONFIG_ prefix."""
     text = config.read_text("utf-8", "replace")
     return dict(re.findall(r"^CONFIG_(\w+)=(.*)$", text, re.MULTILINE))
 
 
 def closure(src: Path, gen: Path | str, title: str, units: Iterable[str] = UNITS) -> set[str]:
-    """The files of `src` that compiling the units (patterns) reads, themselves included; none need exist.
+    """The files of `src` that compiling the units (patterns) reads, including the units, if they exist.
 
     Raises MissingHeader or ConformanceError with the preprocessor's first error.
     """
@@ -190,17 +190,17 @@ def closure(src: Path, gen: Path | str, title: str, units: Iterable[str] = UNITS
 
 
 def _inside(name: str) -> bool:
-    """Whether a normal path relative to a tree stays in it."""
+    """Whether a normalised path relative to a tree stays inside it."""
     return not name.startswith("/") and name.partition("/")[0] != ".."
 
 
 def whole_folders(names: Iterable[str]) -> set[str]:
-    """Those of the names that are kept whether or not a unit includes them."""
+    """The names that are kept whether or not a unit includes them."""
     return {name for name in names if name.startswith(WHOLE) and name.endswith((".c", ".h", ".S", ".py"))}
 
 
 def keep_generated(gen: Path, into: Path) -> None:
-    """Copy what is kept of a build directory: the generated headers and the configuration."""
+    """Copy the generated headers and the configuration from a build directory."""
     into.mkdir(parents=True)
     for folder in ("include/generated", "arch/x86/include/generated"):
         for header in sorted((gen / folder).rglob("*.h")):
@@ -213,11 +213,11 @@ def keep_generated(gen: Path, into: Path) -> None:
 
 
 def inputs_of(src: Path, gen: Path, names: Iterable[str]) -> dict[str, str]:
-    """What configuring and generating read of `src`, with its digests.
+    """The files of `src` that configuring and generating read, with their digests.
 
-    Kbuild's own dependency files name the headers and Kconfig files; scripts and Makefiles it does not name.
-    An entry that ends in / stands for the names of the headers in a folder, from which Kbuild derives which
-    of them to wrap.
+    Kbuild's dependency files name the headers and Kconfig files, but not scripts and Makefiles. An entry that
+    ends in / stands for the names of the headers in a directory, from which Kbuild derives which of them to
+    wrap.
     """
     read = {name for name in names if BY_NAME.match(name)}
     place = re.escape(str(src)) + r"/([^\s)\\:]+)"
@@ -250,5 +250,5 @@ WRAPPED = (
 
 
 def header_names(folder: Path) -> str:
-    """The names of the headers in a folder, as one line."""
+    """The names of the headers in a directory, as one line."""
     return " ".join(sorted(path.name for path in folder.glob("*.h")))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Checks of what compilers and linkers made, before it is kept: status 0 does not say that they made it."""
+"""Checks the products of compilers and linkers before they are kept: status 0 does not guarantee them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["check_library", "check_object"]
 
 
 def check_object(path: Path, symbols: Iterable[str] = ()) -> str:
-    """What is wrong with an object file, as the end of a sentence about it; "" if it is one.
+    """What is wrong with an object file, as the predicate of a sentence; "" if it is valid.
 
-    It must be a relocatable ELF file for x86-64, whole, with a symbol table in which `symbols` are defined.
+    It must be a complete relocatable ELF file for x86-64, with a symbol table that defines `symbols`.
     """
     return _check(path, "ET_REL", "object file", ".symtab", symbols)
 
 
 def check_library(path: Path, symbols: Iterable[str] = ()) -> str:
-    """The same of a shared library, of which `symbols` are exported."""
+    """What is wrong with a shared library, which must export `symbols`; "" if it is valid."""
     return _check(path, "ET_DYN", "shared library", ".dynsym", symbols)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Reading a file that a stranger made: all of it or a sentence, and never more than its reader can bear."""
+"""Reads untrusted files within limits; every failure is a ConformanceError."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["GOLDEN_BYTES", "read_file", "read_stream", "read_text"]
 
 
 GOLDEN_BYTES = 1 << 20
-"""Of a golden file; the largest has 33 KB."""
+"""The largest golden file in bytes; the largest has 33 KB."""
 LONGEST_LINE = 1 << 12
-"""Characters of a line in a file of ours; the longest are 400."""
+"""The longest line of a golden, story or race file, in characters; the longest has 400."""
 
 
 def read_file(path: Path | str, most: int) -> bytes:
@@ -25,13 +25,13 @@ def read_file(path: Path | str, most: int) -> bytes:
     try:
         with open(Path(path).expanduser(), "rb") as file:
             return read_stream(file, most, str(path))
-    except (OSError, ValueError, RuntimeError) as trouble:  # A NUL in its name, a ~ of no user.
+    except (OSError, ValueError, RuntimeError) as trouble:  # The name has a NUL, or ~ of an unknown user.
         why = getattr(trouble, "strerror", None) or trouble
         raise ConformanceError(f"{path} cannot be read: {why}.") from None
 
 
 def read_text(path: Path | str, most: int) -> list[str]:
-    """The lines of a text file, in UTF-8. Raises ConformanceError like read_file(), and if it is not text."""
+    """The lines of a UTF-8 file. Raises ConformanceError as read_file() does, and if it is not text."""
     try:
         text = read_file(path, most).decode("utf-8")
     except UnicodeDecodeError:
@@ -43,7 +43,7 @@ def read_text(path: Path | str, most: int) -> list[str]:
 
 
 def read_stream(stream: IO[bytes], most: int, what: str) -> bytes:
-    """What is left of a stream. Raises ConformanceError if that is more than ``most`` bytes."""
+    """The rest of a stream. Raises ConformanceError if that is more than ``most`` bytes."""
     content = stream.read(most + 1)
     if len(content) > most:
         size = f"{most >> 20} MiB" if most >> 20 else f"{most >> 10} KiB"

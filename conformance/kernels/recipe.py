@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How kernel code is compiled here: include directories and flags, in the kernel's own order.
+"""The recipe for compiling kernel code: include directories and flags, in the kernel's own order.
 
-Taken from the kernel's Makefiles, less what only makes sense in ring 0 or at a fixed address. Paths are
-relative to the source directory, so that messages and objects do not depend on where the cache is.
+Taken from the kernel's Makefiles, without flags that only make sense in ring 0 or at a fixed address. Paths
+are relative to the source directory, so that messages and objects do not depend on where the cache is.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ __all__ = [
 ]
 
 PREPARED = 3
-"""Counts changes of how kernels are prepared, so that what an older version of this kept is not reused."""
+"""Increased when the way in which kernels are prepared changes, so that older cache entries are not
+reused."""
 
 CONFIG_FRAGMENT = Path(__file__).with_name("fragment.config")
 
@@ -47,7 +48,7 @@ LIBRARY = (
     "sort",
     "xarray",
 )
-"""Data structures of the kernel's lib/ on which KVM is built: nothing need stand in for it."""
+"""Data structures of the kernel's lib/ that KVM uses; they are linked instead of being replaced."""
 
 UNITS = (
     "arch/x86/kvm/*.c",
@@ -57,7 +58,7 @@ UNITS = (
     "virt/kvm/*.c",
     *(f"lib/{name}.c" for name in LIBRARY),
 )
-"""Patterns for the units whose headers make up the closure: a whole KVM, of which the MMU is a part."""
+"""Patterns for the units whose headers form the closure: a whole KVM, which includes the MMU."""
 
 DIALECT = (
     "-std=gnu11",
@@ -130,12 +131,12 @@ CLANG = {
     "--param=tsan-distinguish-volatile=1": ("-mllvm", "-tsan-distinguish-volatile=1"),
     "--param=tsan-instrument-func-entry-exit=0": ("-mllvm", "-tsan-instrument-func-entry-exit=0"),
 }
-"""Flags of gcc that clang does not have or spells otherwise. What is unknown to both ends in an error."""
+"""Flags of gcc that clang lacks or spells differently. Flags that both do not know are errors."""
 
 RECIPE = "\n".join(
     path.read_text() for path in (Path(__file__), Path(__file__).with_name("compiling.py"), HIDDEN)
 )
-"""How code is compiled, as text, for fingerprints."""
+"""The recipe as text, for fingerprints."""
 
 
 SEARCHED = (
@@ -147,11 +148,11 @@ SEARCHED = (
     "arch/x86/kvm",
     "virt/kvm",
 )
-"""The directories of a kernel in which `flags` has headers looked for."""
+"""The directories of a kernel in which `flags` looks for headers."""
 
 
 def spelled(words: Iterable[str], compiler: Compiler) -> list[str]:
-    """The flags, which are given as gcc has them, as this compiler has them."""
+    """gcc's flags in the spelling of this compiler."""
     if compiler.family == "gcc":
         return list(words)
     return [spelling for word in words for spelling in CLANG.get(word, (word,))]
@@ -159,7 +160,7 @@ def spelled(words: Iterable[str], compiler: Compiler) -> list[str]:
 
 @lru_cache
 def builtin_headers(compiler: Compiler) -> str:
-    """Where the compiler keeps stdarg.h, which kernels before 5.16 include."""
+    """The compiler's directory of stdarg.h, which kernels before 5.16 include."""
     words = [*compiler.command, "-print-file-name=include"]
     found = build(words, read=compiler.places, purpose="Compiling kernel code").stdout.strip()
     if not (Path(found) / "stdarg.h").is_file():
@@ -182,7 +183,7 @@ def flags(
 
     gen: the directory of generated headers, absolute or relative to src.
     include_before: directories searched before the kernel's own.
-    force: files included before the unit's first line, after those that the kernel itself includes so.
+    force: files that are included before the unit's first line, after those that the kernel force-includes.
     """
     # The generated include/ precedes the source's, other than in Kbuild: the two have no name in common in a
     # clean tree, and in one that was built in place this keeps its own configuration out.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a kernel's version says: its series, its release as numbers, and what cannot be known from it."""
+"""Parses kernel versions: series, release as numbers, and what a version leaves open."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def newest_series() -> str:
 
 
 def caution(version: str) -> str | None:
-    """What the choice of a profile by this version (of the Makefile) leaves open, as a sentence.
+    """A sentence on what choosing a profile by this Makefile version leaves open, or None.
 
-    None for a release of a pinned series: its changes are in the registry, as are its backports.
+    None for a release of a pinned series: its changes and backports are in the registry.
     """
     series, newest = series_of(version), newest_series()
     numbers = release_numbers(version)[:2]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Functions that kernels have under one name or another: facts about upstream."""
+"""Functions that upstream renamed."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ RENAMED = (
     ("make_huge_page_split_spte", "make_small_spte"),
     ("is_access_allowed", "spte_permission_fault"),
 )
-"""Renames that changed the body as well, or a body too short to be known again: the old name, the new one."""
+"""Old and new names of functions whose body changed too, or is too short to be recognised."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""git on a repository that others made: confined, as its settings and attributes name programs to run."""
+"""Runs git on untrusted repositories: confined, since their settings and attributes can name programs."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _SETTINGS = (
     *("safe.directory=*", "core.autocrlf=false", "core.eol=lf"),
     *("core.fsmonitor=false", "core.hooksPath=/dev/null", "core.attributesFile=/dev/null"),
 )
-"""Whatever the repository has set, files are as they were committed."""
+"""Override the repository's settings: files must be as they were committed."""
 
 _DEEPEST = 5
-"""git itself follows alternates of alternates no further."""
+"""The depth to which git follows alternates of alternates."""
 
 
 class Repository:
-    """The repository to which a directory belongs. It is only read, and nothing outside of it is seen."""
+    """The repository to which a directory belongs. git reads it and nothing outside it."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
-        # This runs none of the programs that a repository can name.
+        # This command runs none of the programs that a repository can name.
         words = [
             "rev-parse",
             "--path-format=absolute",
@@ -42,7 +42,7 @@ class Repository:
         self.exists = len(found) >= 2
         self._dirs = [Path(name) for name in found[:2]]
         self.prefix = found[2] if len(found) > 2 else ""
-        """The place of the directory in the repository, with a / at its end; "" for its top."""
+        """The path of the directory in the repository, with a trailing /; "" for its top."""
 
     def ask(
         self,
@@ -53,7 +53,7 @@ class Repository:
         given: bytes = b"",
         output: int | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """What git says; it may write to `write` only."""
+        """Run git; it may write only to `write`."""
         git_dir, common = self._dirs
         options = [word for setting in _SETTINGS for word in ("-c", setting)]
         return build(
@@ -70,7 +70,7 @@ class Repository:
 
 @lru_cache
 def _alternates(objects: Path, depth: int = _DEEPEST) -> tuple[Path, ...]:
-    """The directories from which a repository borrows objects."""
+    """The object directories of a repository's alternates."""
     try:
         lines = (objects / "info/alternates").read_text(errors="surrogateescape").splitlines()
     except OSError:

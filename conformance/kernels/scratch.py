@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Directories that are needed for a while: removed with what needs them, or later if that was killed.
+"""Temporary directories: removed by their owner, or by a later run if the owner was killed.
 
-Each is locked by the process that made it. One that is not locked has lost its owner and is swept.
+Each is locked by the process that made it. An unlocked one has lost its owner and is swept.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ __all__ = ["cache_root", "place_of", "sweep", "temporary"]
 
 TRIES = 10
 PAUSE = 0.05
-"""How often, and after how many seconds, removing is tried again: killed programs may still be writing."""
+"""How often, and after how many seconds, removal is retried: killed programs may still be writing."""
 
 _in_use: dict[Path, int] = {}
 
 
 def cache_root() -> Path:
-    """The user's cache directory, or $CONFORMANCE_CACHE. Raises ConformanceError if there is neither."""
+    """$CONFORMANCE_CACHE, or the user's cache directory. Raises ConformanceError without either."""
     chosen = os.environ.get("CONFORMANCE_CACHE") or platformdirs.user_cache_dir("conformance")
     try:
         place = Path(chosen).expanduser().absolute()
-    except (RuntimeError, OSError) as trouble:  # There is no HOME, or the current directory was removed.
+    except (RuntimeError, OSError) as trouble:  # HOME is not set, or the current directory was removed.
         why = str(getattr(trouble, "strerror", None) or trouble).rstrip(".")
         raise ConformanceError(
             f"There is no place for the cache: {why}. Set CONFORMANCE_CACHE to the path of a directory."
         ) from None
     try:
         os.fsencode(place).decode("utf-8")
-    except UnicodeDecodeError:  # No library below it could be loaded: cffi takes names in UTF-8.
+    except UnicodeDecodeError:  # Libraries below it could not be loaded: cffi takes names in UTF-8.
         raise ConformanceError(
             f"The cache cannot be in {str(place)!a}, which is not UTF-8. "
             "Set CONFORMANCE_CACHE to another directory."
@@ -50,13 +50,13 @@ def cache_root() -> Path:
 
 
 def place_of(root: Path) -> Path:
-    """Where the scratch directories of a cache are."""
+    """The directory for the temporary directories of a cache."""
     return root / "tmp"
 
 
 @contextlib.contextmanager
 def temporary(place: Path, name: str) -> Iterator[Path]:
-    """A new directory in ``place``, removed whatever happens. OSError if it cannot be made."""
+    """A new directory in ``place``, removed at the end. Raises OSError if it cannot be created."""
     made: tuple[Path, int] | None = None
     try:
         with processes.uninterrupted():
@@ -73,7 +73,7 @@ def temporary(place: Path, name: str) -> Iterator[Path]:
 
 
 def _make(place: Path, name: str) -> tuple[Path, int]:
-    """A directory and the descriptor that holds its lock."""
+    """Create a directory; returns it and the descriptor that holds its lock."""
     while True:
         place.mkdir(parents=True, exist_ok=True)
         path = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=place))
@@ -81,7 +81,7 @@ def _make(place: Path, name: str) -> tuple[Path, int]:
             lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
             continue
-        # Some file systems have no locks; what is left there is not swept.
+        # Some file systems have no locks; directories there are not swept.
         with contextlib.suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
         # Another process may have swept it before it was locked.
@@ -91,7 +91,7 @@ def _make(place: Path, name: str) -> tuple[Path, int]:
 
 
 def sweep(place: Path, prefix: str = "") -> None:
-    """Remove the directories in ``place`` that no living process holds."""
+    """Remove the directories in ``place`` that no process has locked."""
     with contextlib.suppress(OSError), os.scandir(place) as entries:
         for entry in entries:
             if entry.name.startswith(prefix) and entry.is_dir(follow_symlinks=False):
@@ -117,7 +117,7 @@ def _remove(path: Path) -> None:
 
 
 def _leave() -> None:
-    """Remove what this process holds, and what its workers held before they were killed."""
+    """Remove the directories of this process and of its killed workers."""
     for path in [*_in_use]:
         _remove(path)
     with contextlib.suppress(ConformanceError):

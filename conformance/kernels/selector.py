@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a user names a kernel: 6.1, all, debian:VERSION, tree:PATH, tree:PATH@REV.
+"""Selectors, by which users name kernels: 6.1, all, debian:VERSION, tree:PATH, tree:PATH@REV.
 
-A version of debian: may be left incomplete: debian:6.12 is the newest of that series in the archive.
+A version after debian: may be incomplete: debian:6.12 is the newest of that series in the archive.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Pinned:
 
 @dataclass(frozen=True)
 class Debian:
-    """A version of a Debian linux-source package, or the beginning of one: then the newest that begins so."""
+    """A version of a Debian linux-source package, or a prefix, which names the newest that has it."""
 
     version: str
 
@@ -42,11 +42,11 @@ class Debian:
 
     @property
     def exact(self) -> bool:
-        """Whether this names one version: it has a Debian revision, as every version of the kernel has."""
+        """Whether this names one version: it has a Debian revision."""
         return "-" in self.version
 
     def covers(self, version: str) -> bool:
-        """Whether a version is the one that is named, or begins as named: 6.1 covers 6.1.9-1, not 6.12-1."""
+        """Whether a version equals the named one or has it as a prefix: 6.1 covers 6.1.9-1, not 6.12-1."""
         if self.exact or not version.startswith(self.version):
             return version == self.version
         return not (self.version[-1].isdigit() and version[len(self.version) :][:1].isdigit())
@@ -54,7 +54,7 @@ class Debian:
 
 @dataclass(frozen=True)
 class Tree:
-    """A source tree, as it is on disk or (with a revision) as its git repository has it."""
+    """A source tree, as it is on disk or, with a revision, as it is in its git repository."""
 
     path: Path
     revision: str | None = None
@@ -64,10 +64,9 @@ Selector = Pinned | Debian | Tree
 
 
 def parse(selector: str) -> Selector:
-    """What a single selector means (`all` is not one); ConformanceError if it means nothing.
+    """Parse a single selector (not `all`). Raises ConformanceError if it is invalid.
 
-    Looks at the disk in one case only: an @ that is part of the name of an existing directory is not
-    taken for a revision.
+    The disk is read in one case only: an @ in the name of an existing directory does not begin a revision.
     """
     if selector in SERIES:
         return Pinned(selector)
@@ -80,7 +79,7 @@ def parse(selector: str) -> Selector:
 
 
 def parse_debian(selector: str, version: str) -> Debian:
-    """The package version named by debian:VERSION; -rc, as kernel.org writes it, is Debian's ~rc."""
+    """Parse debian:VERSION; kernel.org's -rc becomes Debian's ~rc."""
     version = re.sub(r"^([0-9]+\.[0-9]+)-rc", r"\1~rc", version)
     if not re.fullmatch(r"[0-9]+\.[0-9]+([.~+-][A-Za-z0-9]+)*", version):
         raise ConformanceError(
@@ -91,7 +90,7 @@ def parse_debian(selector: str, version: str) -> Debian:
 
 
 def parse_tree(selector: str, rest: str) -> Tree:
-    """The tree named by tree:PATH or tree:PATH@REV."""
+    """Parse tree:PATH or tree:PATH@REV."""
     if not rest:
         raise ConformanceError(f"{selector!r} names no directory. It should look like tree:~/linux.")
     whole = expanded(rest)
@@ -106,7 +105,7 @@ def parse_tree(selector: str, rest: str) -> Tree:
 
 
 def expanded(path: str) -> Path:
-    """The path with ~ replaced; as it stands if there is no such user."""
+    """The path with ~ expanded; unchanged if there is no such user."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -114,7 +113,7 @@ def expanded(path: str) -> Path:
 
 
 def unknown(selector: str) -> str:
-    """What to say about a selector that is none."""
+    """The error for an invalid selector, with suggestions."""
     near = difflib.get_close_matches(selector, [*SERIES, "all"], n=1, cutoff=0.5)
     if Path(selector).is_dir() and "/" in selector:
         hint = f"For the tree in that directory, write tree:{selector}."
@@ -132,9 +131,9 @@ def unknown(selector: str) -> str:
 
 
 def expand(selectors: Sequence[str]) -> list[str]:
-    """The kernels that the selectors name, in order, without repetition; no selector means the default.
+    """The kernels that the selectors name, in order, without duplicates; the default without selectors.
 
-    Raises ConformanceError for a selector that names nothing.
+    Raises ConformanceError for an invalid selector.
     """
     named: list[str] = []
     for selector in selectors or [DEFAULT]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A kernel before its patches: the prepared entry, and how to lay out its source should a patch need that."""
+"""Kernels before their patches: the prepared entry, and how to stage the source if a patch needs it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from conformance.kernels.tools import Progress
 __all__ = ["Base", "Stage", "conditions", "digest_of", "fill", "keep", "note_facts", "take_notes"]
 
 Stage = Callable[[Path, Path], None]
-"""Lays out a kernel's source in the first directory; the second is for scratch files."""
+"""Stages a kernel's source in the first directory; the second is for temporary files."""
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,19 @@ class Base:
     drift: str | None
     stage: Stage
     origin: str
-    """What `stage` lays out: package and version, the name of a git tree, the path of a tree on disk."""
+    """What `stage` stages: package and version, the name of a git tree, or the path of a tree on disk."""
     tree: Path | None = None
-    """The tree on disk that it is, whose files may be others by now."""
+    """The tree on disk, whose files may have changed since."""
     blob: Blob | None = None
-    """Git objects that its patches may have been made from; None where there is no repository."""
+    """Looks up git objects from which patches may have been made; None without a repository."""
 
     def has(self, name: str) -> bool:
-        """Whether the entry has this file of the kernel's."""
+        """Whether the entry has this file of the kernel."""
         return (self.root / "src" / name).is_file()
 
 
 def conditions() -> tuple[str, ...]:
-    """What every prepared kernel depends on besides its source."""
+    """The inputs of every prepared kernel besides its source."""
     return (str(PREPARED), file_digest(CONFIG_FRAGMENT), chosen().configures)
 
 
@@ -69,10 +69,10 @@ def fill(
     fuzz: int = FUZZ,
     blob: Blob | None = None,
 ) -> dict[str, str]:
-    """Lay out a kernel, patch it, prepare it, and keep in `entry` what is needed from then on.
+    """Stage a kernel, patch it, prepare it, and keep in `entry` what is needed from then on.
 
-    `fuzz` and `blob` are `apply_patch()`'s. Returns the digests, before the patches, of all files that have
-    been read or kept; "" for one that was not there.
+    `fuzz` and `blob` are those of `apply_patch()`. Returns the digests, before the patches, of all files that
+    were read or kept; "" for one that did not exist.
     """
     scratch = entry.parent
     src, gen = scratch / "src", scratch / "gen"
@@ -99,12 +99,12 @@ def fill(
 
 
 def digest_of(path: Path) -> str:
-    """The digest of a file's content; "" if it is no file."""
+    """The digest of a file's content; "" if it does not exist."""
     return file_digest(path) if path.is_file() else ""
 
 
 def keep(entry: Path, src: Path, names: Iterable[str], inputs: dict[str, str], title: str) -> None:
-    """Copy the named files of a kernel into an entry and note what is known about it."""
+    """Copy the named files of a kernel into an entry and record its facts."""
     stage_files(src, ["Makefile", *sorted(names)], entry / "src")
     major, minor, version = release_of(src, title)
     facts = {"version": version, "release": [major, minor], "inputs": inputs}
@@ -112,11 +112,11 @@ def keep(entry: Path, src: Path, names: Iterable[str], inputs: dict[str, str], t
 
 
 def take_notes(entry: Path, notes: Sequence[str]) -> None:
-    """Keep among an entry's facts what is to be said of how its patches were applied."""
+    """Add the notes on how patches were applied to an entry's facts."""
     if notes:
         note_facts(entry, notes=[*notes])
 
 
 def note_facts(entry: Path, **more: Any) -> None:
-    """Add to the facts of an entry that is being made."""
+    """Add to the facts of an entry under construction."""
     (entry / FACTS).write_text(json.dumps(read_facts(entry) | more, separators=(",", ":")))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The part of a kernel tree that preparing reads, laid out in a directory of ours.
+"""Stages the part of a kernel tree that preparing reads in a directory.
 
-Three kinds of source bring it: a Debian package, a tree on disk, a revision of a git repository. None is
-written to. Of a gigabyte about 80 MB are laid out, see `wanted`.
+The source is a Debian package, a tree on disk, or a revision of a git repository; none is written to. Of a
+gigabyte about 80 MB are staged, see `wanted`.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ WANTED = re.compile(
     re.VERBOSE,
 )
 MOST_FILE, MOST_TREE = 64 << 20, 1 << 30
-"""Bytes of a file that is wanted, and of all of them; the largest header has 16 MB, a tree 80 MB."""
+"""The limits in bytes of one staged file and of all; the largest header has 16 MB, a tree 80 MB."""
 MOST_HEADER = 1 << 20
-"""Bytes of a long name or of extended attributes in an archive."""
+"""The longest name, or extended attributes, in an archive, in bytes."""
 _DESCRIBING = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -58,7 +58,7 @@ _DESCRIBING = (
     tarfile.GNUTYPE_LONGLINK,
 )
 _STRANGE_NAMES = (NotADirectoryError, IsADirectoryError, FileExistsError)
-"""Raised where an archive has a file and a directory of one name."""
+"""The errors if an archive has a file and a directory of the same name."""
 
 UNWANTED = re.compile(r"scripts/(?:coccinelle|package|gdb|kconfig/tests)/|.*\.(?:dts|dtsi|rst|cocci)$")
 
@@ -74,7 +74,7 @@ def wanted(path: str) -> bool:
 
 
 def stage_package(deb: Path, into: Path) -> None:
-    """Unpack what is wanted of a linux-source package in one stream: no file of a gigabyte in between."""
+    """Unpack the wanted files of a linux-source package in one stream, without an intermediate file."""
     with contents_of(deb) as outer:
         for member in outer:
             if re.fullmatch(r"\./usr/src/linux-source-[^/]*\.tar\.xz", member.name):
@@ -87,11 +87,11 @@ def stage_package(deb: Path, into: Path) -> None:
 
 
 class _Member(tarfile.TarInfo):
-    """A member of an archive. What describes the next one, its long name, is read at once: it has a limit."""
+    """A member of an archive. The long name of the next member, which is read at once, is limited."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
-        """The member whose header this is."""
+        """Parse the header of a member."""
         member = super().frombuf(buf, encoding, errors)
         if member.type in _DESCRIBING and member.size > MOST_HEADER:
             raise tarfile.ReadError(f"a header of {member.size:,} bytes")
@@ -100,9 +100,9 @@ class _Member(tarfile.TarInfo):
 
 @contextlib.contextmanager
 def contents_of(deb: Path) -> Iterator[tarfile.TarFile]:
-    """The files of a package as one stream, which may be left before its end.
+    """The files of a package as one stream, which need not be read to its end.
 
-    Raises ConformanceError where it cannot be unpacked.
+    Raises ConformanceError if it cannot be unpacked.
     """
     stream = processes.start(
         ["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -117,14 +117,14 @@ def contents_of(deb: Path) -> Iterator[tarfile.TarFile]:
 
 
 def unpack_xz(compressed: IO[bytes], into: Path) -> None:
-    """Unpack the wanted members of a .tar.xz stream, without its first directory."""
+    """Unpack the wanted members of a .tar.xz stream, without the leading directory."""
     pipe = subprocess.PIPE
     xz = processes.start(["xz", "-dc", "-T0"], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
     assert xz.stdin is not None
 
-    # In a thread of its own, so that decompression and extraction overlap.
+    # In a separate thread, so that decompression and extraction overlap.
     def feed(into_xz: IO[bytes]) -> None:
-        # Whoever closed the other end early has the reason; here it is not news.
+        # The side that closed the pipe early reports the reason.
         with contextlib.suppress(BrokenPipeError, ValueError), into_xz:
             shutil.copyfileobj(compressed, into_xz, 1 << 20)
 
@@ -139,7 +139,7 @@ def unpack_xz(compressed: IO[bytes], into: Path) -> None:
 
 
 def unpack(archive: tarfile.TarFile, into: Path) -> None:
-    """Write the wanted regular files of an archive whose members share a first directory; links last."""
+    """Write the wanted regular files of an archive whose members share a leading directory; links last."""
     links: list[tuple[str, str]] = []
     made: set[str] = set()
     total = 0
@@ -169,7 +169,7 @@ def unpack(archive: tarfile.TarFile, into: Path) -> None:
 
 
 def resolve_links(links: Iterable[tuple[str, str]], into: Path) -> None:
-    """Replace each symbolic link by a copy of the file it means, if that is inside and was laid out."""
+    """Replace each symbolic link by a copy of its target, if that is inside and was staged."""
     for name, target in links:
         place = (into / name).parent / target
         inside = place.resolve().is_relative_to(into.resolve())
@@ -179,22 +179,22 @@ def resolve_links(links: Iterable[tuple[str, str]], into: Path) -> None:
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End a child of ours and reap it."""
+    """Kill a child process and reap it."""
     if process.stdout is not None:
         process.stdout.close()
     processes.kill(process)
 
 
 def list_tree(tree: Path, scratch: Path, *folders: str) -> list[str]:
-    """The wanted source files of a tree on disk (or of folders of it), without what a build in place left.
+    """The wanted source files of a tree on disk, or of directories in it, without the products of a build.
 
-    The tree's own .gitignore files say what is built. They are read through an empty repository of ours, so
-    that the tree need not be one, and is not touched if it is.
+    The tree's own .gitignore files name the products. They are evaluated in an empty repository elsewhere, so
+    the tree need not be a repository, and is not touched if it is.
     """
     empty = scratch / "empty.git"
     run(["git", "init", "-q", "--bare", empty], purpose="Reading a tree")
     settings = ("-c", "core.bare=false", "-c", "core.excludesFile=/dev/null")
-    # Debian's own .gitignore excludes everything at the top, for its packaging's sake: !/* overrules that.
+    # Debian's .gitignore excludes everything at the top, for its packaging: !/* overrides that.
     which = ("--others", "--exclude=!/*", "--exclude-per-directory=.gitignore")
     listed = run(
         [
@@ -216,7 +216,7 @@ def list_tree(tree: Path, scratch: Path, *folders: str) -> list[str]:
 
 
 def stage_files(tree: Path, names: Iterable[str], into: Path) -> None:
-    """Copy files of a tree; what is a link to outside of it is left out."""
+    """Copy files of a tree; links to outside of it are skipped."""
     made: set[Path] = set()
     top = tree.resolve()
     for name in names:
@@ -233,9 +233,9 @@ def stage_files(tree: Path, names: Iterable[str], into: Path) -> None:
 
 
 def copy_folder(source: Path, target: Path, leave_out: str = "") -> None:
-    """Copy the files below a folder to one that is not there yet, less those whose name begins so.
+    """Copy the files below a directory to a new one, except those with the given name prefix.
 
-    Raises the OSError of the first that cannot be written, with its errno: shutil.copytree loses it.
+    Raises the OSError of the first file that cannot be written, with its errno, which shutil.copytree loses.
     """
     for folder, _, names in os.walk(source):
         into = target / os.path.relpath(folder, source)
@@ -254,7 +254,7 @@ def list_revision(repository: Repository, tree: str) -> list[str]:
 
 
 def stage_revision(repository: Repository, tree: str, into: Path, scratch: Path) -> None:
-    """Lay out the wanted files of a git tree object; the repository is only read, its index not even that."""
+    """Stage the wanted files of a git tree object; the repository is only read, and its index is not used."""
     names = "\0".join(list_revision(repository, tree)).encode("utf-8", "surrogateescape")
     index = scratch / "index"
     index.mkdir()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Running other people's programs: a clean environment, missing tools by package name, full disks by name."""
+"""Runs programs in a clean environment; reports missing packages, full disks and exhausted limits."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ __all__ = [
 
 
 class Progress(Protocol):
-    """Takes one line at a time of what is being done; the lines belong on stderr."""
+    """Takes one line at a time about the current step; the lines go to stderr."""
 
     def __call__(self, line: str, /) -> None:
         """Show the line."""
 
 
 def quiet(line: str, /) -> None:
-    """A Progress that says nothing."""
+    """A Progress that prints nothing."""
 
 
 DEBIAN_PACKAGE = {
@@ -66,7 +66,7 @@ DEBIAN_PACKAGE = {
 }
 
 KBUILD = ("ld", "make", "flex", "bison", "bc", "awk")
-"""What configuring a kernel and generating its headers needs besides a compiler."""
+"""The programs, besides a compiler, that configuring a kernel and generating its headers need."""
 
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
@@ -75,20 +75,20 @@ KEPT = re.compile(
     |APT_CONFIG|SSL_CERT_(?:FILE|DIR)|(?i:(?:https?|ftp|all|no)_proxy)""",
     re.VERBOSE,
 )
-"""The variables that children get. Kbuild, gcc, git and whatever a user's compiler is a script for obey many
-more; what a key of the cache does not name must not reach them."""
+"""The environment variables that child processes inherit. Kbuild, gcc, git and compiler wrappers obey many
+more; one that is not part of a cache key must not reach them."""
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
-    """The environment for a child: what programs need to run, English messages, git without settings."""
+    """The environment of child processes: what programs need, English messages, git without settings."""
     kept = {name: value for name, value in os.environ.items() if KEPT.fullmatch(name)}
     return kept | {"LC_ALL": "C", "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"} | extra
 
 
 def require(tools: Iterable[str], purpose: str) -> None:
-    """Raise ConformanceError naming the Debian packages to install if any of `tools` is not on the PATH.
+    """Raise ConformanceError, with the Debian packages to install, if any of `tools` is not on the PATH.
 
-    It names what else is missing of the tools that every kernel needs, so that all is installed at once.
+    It also names the other missing tools that every kernel needs, so that all are installed at once.
     """
     missing = absent(tools)
     if missing:
@@ -101,22 +101,22 @@ def require(tools: Iterable[str], purpose: str) -> None:
 
 
 def absent(tools: Iterable[str]) -> list[str]:
-    """Those of the programs that are not on the PATH, in their order."""
+    """The programs that are not on the PATH, in order."""
     return [tool for tool in dict.fromkeys(tools) if shutil.which(tool) is None]
 
 
 def missing_too(tools: Sequence[str]) -> str:
-    """How a sentence about something that is not installed goes on."""
+    """The continuation of a sentence about something that is not installed."""
     return f", and neither {'is' if len(tools) == 1 else 'are'} {', '.join(tools)}" if tools else ""
 
 
 def packages_of(tools: Iterable[str]) -> str:
-    """The Debian packages that have these programs, as words of a command."""
+    """The Debian packages of these programs, as arguments of a command."""
     return " ".join(sorted({DEBIAN_PACKAGE.get(tool, tool) for tool in tools}))
 
 
 def disk_full(where: Path | str) -> ConformanceError:
-    """The sentence for a full disk."""
+    """The error for a full disk."""
     return ConformanceError(
         f"The disk is full at {where}. Free some space, or point CONFORMANCE_CACHE elsewhere."
     )
@@ -131,9 +131,9 @@ def run(
     timeout: float | None = None,
     purpose: str = "This",
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end and return it with its output; a non-zero status is the caller's to judge.
+    """Run a program and return its status and output. A status other than 0 is no error here.
 
-    Raises ConformanceError if the program is missing or the disk filled up, TimeoutExpired after `timeout`
+    Raises ConformanceError if the program is missing or the disk is full, and TimeoutExpired after `timeout`
     seconds.
     """
     try:
@@ -172,19 +172,19 @@ _STARVED = re.compile(
 )
 _SOURCE = re.compile(r"""^\s*\d* \|.*|#(?:error|warning)\b.*|"[^"]*"|'[^']*'""")
 _TAKEN = {signal.SIGKILL, signal.SIGXCPU, signal.SIGXFSZ}
-"""Signals by which a system takes from a process what it has too much of."""
+"""Signals by which the system enforces limits on a process."""
 
 
 def starved(status: int, said: str) -> str:
-    """The limit at which a program failed, in its words; "" if it did not, or for another reason.
+    """The system limit at which a program failed, in its words; "" if it failed for another reason or not.
 
-    ``status`` is that of Popen, or of a shell: negative or 128 more for a signal.
+    ``status`` is that of Popen, or of a shell: negative or plus 128 for a signal.
     """
     number = -status if status < 0 else status - 128
     if number in _TAKEN:
         return f"it was ended by {signal.Signals(number).name}"
     for line in said.splitlines() if status else ():
-        # A compiler quotes source, which may say anything.
+        # A compiler quotes source, which may contain these words.
         found = _STARVED.search(_SOURCE.sub("", line))
         if found:
             return found[0]
@@ -192,7 +192,7 @@ def starved(status: int, said: str) -> str:
 
 
 def no_more(what: str, limit: str) -> ConformanceError:
-    """The sentences about a program that failed at a limit of the system."""
+    """The error about a program that failed at a limit of the system."""
     return ConformanceError(
         f"{what} did not get what it needs of this machine: {limit}. "
         "Free memory, or raise the limits of this process (ulimit -a), and try again."
@@ -201,11 +201,11 @@ def no_more(what: str, limit: str) -> ConformanceError:
 
 @contextlib.contextmanager
 def _own_place() -> Iterator[dict[str, str]]:
-    """What gives a program its own directory for temporary files, which a killed one leaves there."""
+    """A context with a private TMPDIR, which is removed even if the program is killed."""
     with contextlib.ExitStack() as stack:
         place: dict[str, str] = {}
         root = scratch.cache_root()
-        # A command that needs no cache makes none. What is wrong with one is said where it is used.
+        # A command that needs no cache creates none, and errors of the cache are reported where it is used.
         with contextlib.suppress(OSError):
             if root.is_dir():
                 own = scratch.temporary(scratch.place_of(root), "run")
@@ -214,14 +214,14 @@ def _own_place() -> Iterator[dict[str, str]]:
 
 
 ERROR = re.compile(r"(?:fatal )?error:|^Error:|undefined reference|\bld: ", re.IGNORECASE)
-# make's own lines only say that something above them failed.
+# make's own lines only report that a command above them failed.
 NO_ERROR = re.compile(
     r"\*\*\*|warning:|\[Makefile|override: ?|^In file included|^\s*from |^make", re.IGNORECASE
 )
 
 
 def first_error(output: str, prefixes: Iterable[Path | str] = ()) -> str:
-    """The first line of a compiler's or make's output that names an error, without our own directories."""
+    """The first line of a compiler's or make's output that names an error, without private directories."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     candidates = [
         *(line for line in lines if ERROR.search(line) and not NO_ERROR.match(line)),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernels from a source tree on this machine: as it is on disk, or a revision of its repository.
+"""Kernels from a local source tree: as it is on disk, or a revision of its repository.
 
-What was read of a tree is noted with its digests, so that the next run sees in a few milliseconds whether
-anything changed, and prepares again only if something did that preparing depends on.
+The files that were read are recorded with their digests. So the next run detects changes in a few
+milliseconds, and prepares again only if one concerns preparing.
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ __all__ = ["beyond", "changed_beyond", "open_tree"]
 KIND = "tree"
 KEEP = 16
 _NOTE = {"entry": str, "files": {str: [object]}, "folders": {str: (str, int)}}
-"""The note of what an entry was made of: files with digest and stamp, folders with their names and a date."""
+"""The shape of the note on an entry's sources: files with digest and stamp, directories with names and
+date."""
 
 
 def open_tree(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
-    """The prepared kernel of a tree or of a revision; neither is written to."""
+    """The prepared kernel of a tree or of a revision; the tree is not written to."""
     path = tree.path
     if not path.exists():
         raise ConformanceError(f"{title}: there is no directory {path}.")
@@ -50,7 +51,7 @@ def open_tree(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
 
 
 def base(root: Path, stage: Any, path: Path, name: str = "") -> Base:
-    """The Base of a prepared tree as it is on disk, or of the git tree object of a name."""
+    """The Base of a prepared tree: of its state on disk, or of the named git tree object."""
     facts = read_facts(root)
     series = ".".join(map(str, facts["release"]))
     version = f"{facts['version']} (tree)"
@@ -67,7 +68,7 @@ def base(root: Path, stage: Any, path: Path, name: str = "") -> Base:
 
 
 def blob_of(path: Path, name: str) -> bytes | None:
-    """The content of a blob that the tree's repository has; None if there is none."""
+    """The content of a blob in the tree's repository, or None."""
     repository = Repository(path)
     if not repository.exists:
         return None
@@ -76,7 +77,7 @@ def blob_of(path: Path, name: str) -> bytes | None:
 
 
 def revision(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
-    """The prepared kernel of a revision, found again by the name of its git tree object."""
+    """The prepared kernel of a revision, keyed by its git tree object."""
     repository = Repository(tree.path)
 
     def ask(*words: str) -> tuple[int, str]:
@@ -112,7 +113,7 @@ def revision(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
 
 
 def on_disk(path: Path, title: str, cache: Cache, progress: Progress) -> Base:
-    """The prepared kernel of a tree as it is on disk now."""
+    """The prepared kernel of a tree in its current state on disk."""
 
     def stage(into: Path, scratch: Path) -> None:
         progress(f"{title}: laying out the tree")
@@ -136,7 +137,7 @@ def on_disk(path: Path, title: str, cache: Cache, progress: Progress) -> Base:
 
 
 def unchanged(path: Path, key: str, cache: Cache, progress: Progress) -> Path | None:
-    """The entry that was made of the tree, if nothing that it read has changed since."""
+    """The entry that was made from the tree, if none of the files that it read has changed since."""
     note = cache.read_note("tree", key, _NOTE)
     if not note or changes(path, note):
         return None
@@ -146,7 +147,7 @@ def unchanged(path: Path, key: str, cache: Cache, progress: Progress) -> Path | 
 
 
 def changes(path: Path, note: dict[str, Any]) -> set[str]:
-    """The files and folders that are no longer as noted; new stamps of equal files are put into the note."""
+    """The files and directories that differ from the note; updates the stamps of unchanged ones."""
     changed: set[str] = set()
     for name, (digest, *known) in note["files"].items():
         full = f"{path}/{name}"
@@ -171,7 +172,7 @@ def changes(path: Path, note: dict[str, Any]) -> set[str]:
 
 
 def folder_state(path: Path, name: str, when: int = -1, names: str = "") -> tuple[int, str]:
-    """When a folder last changed, and the names of the sources in it (as given if unchanged since `when`)."""
+    """A directory's date and the names of its sources (the given names if unchanged since `when`)."""
     try:
         now = os.stat(path / name).st_mtime_ns
         if now == when:
@@ -183,7 +184,7 @@ def folder_state(path: Path, name: str, when: int = -1, names: str = "") -> tupl
 
 
 def looked_in(files: Iterable[str]) -> set[str]:
-    """The folders of files that were read, and those where a file would stand in front of one of them."""
+    """The directories of the files that were read, and those in which a file could precede one of them."""
     folders = {os.path.dirname(name) for name in files}
     below = {
         folder.removeprefix(f"{place}/")
@@ -195,7 +196,7 @@ def looked_in(files: Iterable[str]) -> set[str]:
 
 
 def take_note(path: Path, key: str, cache: Cache, root: Path, entry: str, before: dict[str, Stamp]) -> None:
-    """Note what an entry was made of: its files and what preparing read, stamped before it was read."""
+    """Record the sources of an entry: its files, and those that preparing read, stamped before reading."""
     manifest = Manifest.load(root)
     digests = dict(read_facts(root)["inputs"])
     digests.update((n.removeprefix("src/"), d) for n, d in manifest.digests.items() if n.startswith("src/"))
@@ -208,7 +209,7 @@ def take_note(path: Path, key: str, cache: Cache, root: Path, entry: str, before
 
 
 def beyond(base: Base, laid: Mapping[str, str]) -> dict[str, Any]:
-    """Files of a tree that are read because of patches: to be noted for `changed_beyond`."""
+    """The files of a tree that are read because of patches, to be recorded for `changed_beyond`."""
     known = read_facts(base.root)["inputs"].keys()
     names = {name: digest for name, digest in laid.items() if name not in known and not base.has(name)}
     assert base.tree is not None
@@ -217,21 +218,21 @@ def beyond(base: Base, laid: Mapping[str, str]) -> dict[str, Any]:
 
 
 def changed_beyond(tree: Path, noted: Mapping[str, Any]) -> bool:
-    """Whether files that patches made be read are no longer as noted."""
+    """Whether files that are read because of patches differ from the record."""
     return any(digest_of(tree / name) != digest for name, digest in noted["files"].items()) or any(
         folder_state(tree, name)[1] != names for name, names in noted["folders"].items()
     )
 
 
 def stamps(path: Path, names: Iterable[str]) -> dict[str, Stamp]:
-    """The stamps of files that exist."""
+    """The stamps of those files that exist."""
     return {name: stamp(os.stat(path / name)) for name in names if (path / name).is_file()}
 
 
 def refreshed(
     path: Path, key: str, title: str, cache: Cache, scratch: Path, progress: Progress
 ) -> Path | None:
-    """A new entry from an earlier one of this tree, if nothing changed that preparing depends on."""
+    """A new entry from an earlier one of this tree, if nothing that preparing depends on has changed."""
     note = cache.read_note("tree", key, _NOTE)
     old = cache.find(KIND, note["entry"]) if note else None
     if old is None:
@@ -263,7 +264,7 @@ def refreshed(
 
 
 def prepared(path: Path, key: str, title: str, cache: Cache, scratch: Path, progress: Progress) -> Path:
-    """An entry for a tree that was not seen before, or has changed in what preparing depends on."""
+    """An entry for a new tree, or one in which something changed that preparing depends on."""
     progress(f"{title}: laying out the tree")
     names = list_tree(path, scratch)
     before = stamps(path, names)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Data without its compression, of whatever a kernel or a module is packed with, and never without a limit.
+"""Decompresses kernels and modules, of any format that is used for them, within a limit.
 
-Half a megabyte of xz may stand for gigabytes. So nothing is unpacked at once: what there is of it is counted
-while it comes, and what grows beyond the limit is refused.
+Half a megabyte of xz can hold gigabytes. So data is decompressed in steps, and refused when the output
+exceeds the limit.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from conformance.kernels.elf import MOST_BYTES
 __all__ = ["unpacked"]
 
 _MOST_MEMORY = 256 << 20
-"""What unpacking itself may take. The kernel's build packs with a dictionary of up to 128 MiB."""
+"""The memory limit of decompressors. The kernel's build uses dictionaries of up to 128 MiB."""
 _STEP = 1 << 20
-"""So many bytes are unpacked at a time."""
+"""The number of bytes that a step decompresses."""
 _PACKED_STEP = 256
-"""Of zstd so many packed bytes are handed over at a time: each four may become 128 KiB."""
+"""The number of compressed bytes per step for zstd: every four may become 128 KiB."""
 
 Pieces = Iterator[bytes]
 
 
 class _Damaged(Exception):
-    """The data is cut off or damaged."""
+    """The data is truncated or damaged."""
 
 
 class _Limited(Protocol):
-    """A decompressor of Python's that returns no more than it is asked for."""
+    """The interface of Python's decompressors that limit their output."""
 
     @property
     def eof(self) -> bool:
-        """Whether the packed data has come to its end."""
+        """Whether the end of the compressed data was reached."""
 
     @property
     def needs_input(self) -> bool:
-        """Whether it can go on only with more packed data."""
+        """Whether more input is needed."""
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        """At most so many bytes."""
+        """Decompress up to ``max_length`` bytes."""
 
 
 def _limited(unpacking: _Limited, data: bytes) -> Pieces:
@@ -84,7 +84,7 @@ def _zstd(data: bytes) -> Pieces:
 
 
 def _lz4(data: bytes) -> Pieces:
-    # The kernel uses the legacy frame, which libraries for Python do not read; its length lies behind it.
+    # The kernel uses the legacy frame, which Python's libraries do not read; its length follows it.
     done = build(["lz4", "-d", "-c", "-"], given=data[:-4], output=MOST_BYTES, purpose="Unpacking a kernel")
     if done.returncode:
         raise _Damaged
@@ -99,14 +99,13 @@ _PACKERS: dict[bytes, Callable[[bytes], Pieces]] = {
     b"\x5d\0\0": lambda data: _limited(lzma.LZMADecompressor(lzma.FORMAT_ALONE, _MOST_MEMORY), data),
     b"\x02\x21\x4c\x18": _lz4,
 }
-"""How what each has packed begins. What follows the packed data is not looked at."""
+"""Decompressors by magic number. Data after the compressed stream is ignored."""
 
 
 def unpacked(data: bytes, file: str, most: int = MOST_BYTES) -> bytes:
-    """Data without its compression, if it has any (gzip, xz, zstd, bzip2, lzma, lz4).
+    """Decompress data, if it is compressed (gzip, xz, zstd, bzip2, lzma, lz4).
 
-    Raises ConformanceError, which names the file, if the compressed data is damaged, or if it becomes more
-    than ``most`` bytes.
+    Raises ConformanceError, which names the file, if the data is damaged or exceeds ``most`` bytes.
     """
     for magic, unpack in _PACKERS.items():
         if data.startswith(magic):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Kernels laid out under vendor_headers/<series>/, so that a checkout builds without network."""
+"""Vendored kernels, under vendor_headers/<series>/, so that a checkout builds without network."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Vendored:
     root: Path
     version: str
     edited: str | None
-    """A sentence if its files are no longer what was laid out."""
+    """A sentence if its files were edited since; "" otherwise."""
 
 
 def vendored(series: str, place: Path | None = None) -> Vendored | None:
-    """The vendored kernel of a series, if there is one; incomplete is an error, edited is said."""
+    """The vendored kernel of a series, or None. An incomplete one is an error; an edited one is reported."""
     root = (place or VENDOR_HEADERS) / series
     if not root.is_dir():
         return None
@@ -59,7 +59,7 @@ def vendored(series: str, place: Path | None = None) -> Vendored | None:
 
 
 def lay_out(root: Path, series: str, version: str, place: Path | None = None) -> Path:
-    """Copy a prepared kernel to vendor_headers/<series>/, replacing what is there in one step; its path."""
+    """Copy a prepared kernel to vendor_headers/<series>/, replacing it atomically; returns the path."""
     target = (place or VENDOR_HEADERS) / series
     scratch.sweep(target.parent, f".{series}-")
     with contextlib.ExitStack() as stack:
@@ -78,7 +78,7 @@ def lay_out(root: Path, series: str, version: str, place: Path | None = None) ->
 
 
 def _replace(root: Path, version: str, target: Path, own: Path) -> None:
-    """Copy a prepared kernel to ``target``, by way of a directory beside it."""
+    """Copy a prepared kernel to ``target`` through a temporary directory beside it."""
     fresh = own / "fresh"
     copy_folder(root, fresh, leave_out=MANIFEST)
     facts = read_facts(root) | {"version": version}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is packed in kernel images: the ELF in a bzImage, and vmlinux's BTF."""
+"""Reads kernel images: the ELF in a bzImage, and vmlinux's BTF."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["BTF", "ELF", "MOST_BTF", "btf_of", "vmlinux_of"]
 
 ELF = b"\x7fELF"
 BTF = b"\x9f\xeb"
-"""How little-endian BTF begins."""
+"""The magic number of little-endian BTF."""
 
 MOST_BTF = 64 << 20
-"""Bytes of type information; Debian's kernels have 6 MB of it."""
+"""The largest BTF in bytes; Debian's kernels have 6 MB."""
 
 # Documentation/arch/x86/boot.rst, "The real-mode kernel header".
 _MAGIC_AT, _MAGIC = 0x202, b"HdrS"
@@ -31,7 +31,7 @@ _SETUP_SECTORS_AT, _PAYLOAD_AT = 0x1F1, 0x248
 def vmlinux_of(data: bytes, file: str) -> bytes:
     """The vmlinux ELF in a bzImage; an ELF is returned as it is.
 
-    Raises ConformanceError, which names the file, if it is neither or holds something else.
+    Raises ConformanceError, which names the file, if it is neither, or if the bzImage holds something else.
     """
     data = unpacked(data, file)
     if data.startswith(ELF):
@@ -56,13 +56,13 @@ def vmlinux_of(data: bytes, file: str) -> bytes:
 
 
 def btf_of(path: Path) -> bytes:
-    """The BTF of a kernel: of vmlinux, of vmlinuz, or the data itself (as /sys/kernel/btf/vmlinux has it).
+    """The BTF of a vmlinux or a vmlinuz, or the file itself if it is BTF (/sys/kernel/btf/vmlinux).
 
-    Raises ConformanceError if the file is none of these, or is damaged, or has no BTF.
+    Raises ConformanceError if the file is of another kind, is damaged, or has no BTF.
     """
     try:
         with path.expanduser().open("rb") as file:
-            # A vmlinux with DWARF has a gigabyte, of which only one section is read.
+            # A vmlinux with DWARF has a gigabyte; only one section of it is read.
             stream = file if file.seekable() else io.BytesIO(read_stream(file, MOST_BYTES, str(path)))
             found = _btf_in(stream, str(path))
     except OSError as trouble:
