@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The ``conformance`` command, from its first moment on: also while it imports what it is made of."""
+"""The ``conformance`` command; this module is what runs first, before the imports that take long.
+
+How commands name kernels, each by a selector (SEL): an argument that a command requires is positional, as in
+``kernels fetch SEL``, ``diff SEL SEL`` and ``identify SEL``. Where a command has a default kernel, another
+one is ``--kernel SEL``. A kernel in any other role is an option named after the role: ``--onto SEL`` is what
+patches apply to, ``--between SEL SEL`` are two kernels in place of kernel and model.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +36,7 @@ def main() -> None:
 
 
 def _end_at_once() -> None:
-    """Let signals end the process without a traceback, as long as nothing is under way."""
+    """Have signals end the process without a traceback, until the handlers of conformance.ends are set."""
 
     def end(number: int, frame: FrameType | None) -> None:
         os._exit(128 + number)
@@ -43,8 +49,8 @@ def _end_at_once() -> None:
 def _settle_streams() -> None:
     """Open descriptors 0 to 2 where they are closed, or the next file opened would become one of them.
 
-    Standard input is empty then, and standard error discarded. Writing results fails, as to a closed
-    descriptor: they must not be lost without a word.
+    Standard input is empty then, and standard error is discarded. Writing to standard output fails, as it
+    does with a closed descriptor: results must not be lost silently.
     """
     for number, access in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``conformance b4-check``: a check command for b4, which reads one mail and answers in JSON."""
+"""``conformance b4-check``: a check command for b4, which reads a mail and answers in JSON."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = ["b4_check"]
 @click.command("b4-check")
 @click.option("--onto", envvar="CONFORMANCE_ONTO", metavar="SEL", help="The kernel without the patch.")
 @click.option("--tree", envvar="CONFORMANCE_TREE", metavar="PATH", help="The repository of base-commits.")
-@click.option("--series", is_flag=True, help="Judge the whole series, not the patch in the mail.")
+@click.option("--series", is_flag=True, help="Review the whole series, not the patch in the mail.")
 @click.option("--lines", is_flag=True, help="Answer in lines, as 'b4 prep --check' and 'b4 am --check' read.")
 @fuzz_option
 @mode_option
 @cc_option
-@budget_option(2.0, "Comparing properties.")
+@budget_option(2.0, "Time to compare properties.")
 @gate_options
 @click.pass_context
 def b4_check(
@@ -39,16 +39,16 @@ def b4_check(
     strict: bool,
     **plan: Any,
 ) -> None:
-    """Judge one mail on stdin for b4, and answer with a JSON array on stdout.
+    """Review a mail on stdin for b4, and answer with a JSON array on stdout.
 
     \b
         git config b4.review-perpatch-check-cmd 'conformance b4-check'
         git config b4.review-series-check-cmd 'conformance b4-check --series'
         git config conformance.onto 6.12
 
-    Without conformance.onto, the base-commit of the mail or of its series is taken from the repository that
-    b4 runs in, or from the one that 'git config conformance.tree' names. The patched code is compiled and
-    run here, as you.
+    Without conformance.onto, the base is the base-commit of the mail or of its series, in the repository in
+    which b4 runs, or in the one that 'git config conformance.tree' names. The patched code is compiled and
+    run on this machine, as your user.
     """
     tool = "conformance series" if series else "conformance"
     setup = {"onto": onto or _configured("onto"), "tree": tree or _configured("tree")}
@@ -98,27 +98,27 @@ def _judge(
         command = f"b4 am -o- {shlex.quote(mail.message_id)} | conformance patch - --onto {onto}"
     else:
         command = f"conformance patch {shlex.quote(keep(content))} --onto {onto}"
-    told = judge(asked.series, asked.onto, comparing(command, quiet, **plan), quiet, applied=asked.applied)
-    worst = max(told.judged, key=lambda one: [*Outcome].index(one.outcome))
-    which = f"{worst.title}: " if len(told.judged) > 1 else ""
+    review = judge(asked.series, asked.onto, comparing(command, quiet, **plan), quiet, applied=asked.applied)
+    worst = max(review.judged, key=lambda one: [*Outcome].index(one.outcome))
+    which = f"{worst.title}: " if len(review.judged) > 1 else ""
     answer = {
         "tool": tool,
         "status": _STATUSES.get(worst.outcome.name, "warn"),
         "summary": line(which + reply(worst)),
-        "details": render_series(told),
+        "details": render_series(review),
     }
-    status = told.status(gate)
+    status = review.status(gate)
     if status == 1 and gate.fail_on is not FailOn.CHANGES:
         answer["status"] = "fail"
     return answer, status
 
 
 _STATUSES = {"UNCONCERNED": "pass", "PROVED": "pass", "KEPT": "pass", "BROKEN": "fail"}
-"""What b4 shows for an outcome; for any other it shows a warning."""
+"""The status in b4 by outcome; "warn" for any other."""
 
 
 def _configured(name: str) -> str:
-    """A setting in the git configuration of the repository that b4 runs in; empty if there is none."""
+    """A setting in the git configuration of the repository that b4 runs in; empty if it is not set."""
     from conformance.kernels.tools import run
 
     return run(["git", "config", "--get", f"conformance.{name}"]).stdout.strip()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``conformance decode``: an SPTE as a picture of its bits, field by field, and whether KVM would make it."""
+"""``conformance decode``: the fields of an SPTE, and whether KVM would create it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from conformance.cli.options import DEFAULT, SELECTORS, kernel_option
 from conformance.cli.profiles import profiles_of
 from conformance.errors import ConformanceError
 from conformance.reports.text import line
@@ -23,65 +24,59 @@ __all__ = ["decode"]
 STDIN = "-"
 _EXAMPLE = "0x600000000000975"
 _CHUNK = 1 << 16
-"""What is read of a line of stdin at once: a stream without line ends must not fill the memory."""
+"""The longest line of stdin, in bytes: a stream without newlines must not fill the memory."""
 
 
 @click.command()
 @click.argument("sptes", metavar="SPTE|TEXT|-...", nargs=-1, required=True)
-@click.option(
-    "--kernel",
-    default="6.1",
-    show_default=True,
-    metavar="SEL",
-    help="Series, all, debian:VERSION, tree:PATH[@REV].",
-)
+@kernel_option(SELECTORS)
 @click.option(
     "--mode",
     metavar="NAME",
-    help="Decode in this mode only, one that 'conformance list' names; by default in one where it is legal.",
+    help="Decode in this mode only; 'conformance list' names the modes.  [default: one in which it is legal]",
 )
 @click.option(
     "--level",
     type=click.IntRange(1, 5),
     metavar="N",
-    help="Level of the SPTE's table: 1 is 4 KiB, 2 is 2 MiB, 3 is 1 GiB; by default what the text says.",
+    help="Level of the SPTE: 1 is 4 KiB, 2 is 2 MiB, 3 is 1 GiB.  [default: that in the text]",
 )
 @click.option(
     "--maxphyaddr",
     "phys_bits",
     type=click.IntRange(32, 52),
     metavar="N",
-    help="Physical address bits of the host; further bits of an address are then illegal.",
+    help="Physical address bits of the host; higher bits of an address are illegal.",
 )
 @click.option("--decimal", is_flag=True, help="Read numbers without 0x as decimal.")
-@click.option("--short", is_flag=True, help="Print one line for each SPTE, and what is illegal about it.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line for each SPTE.")
-def decode(sptes: Sequence[str], kernel: str, mode: str | None, **given: Any) -> None:
+@click.option("--short", is_flag=True, help="Print one line for each SPTE, and what is illegal in it.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object on a line for each SPTE.")
+def decode(sptes: Sequence[str], kernel: str | None, mode: str | None, **given: Any) -> None:
     """Explain SPTEs bit by bit, as a kernel in a mode understands them.
 
     An SPTE is a hex number, with or without 0x. In TEXT, such as a line of dmesg or of a trace, each number
-    that the text calls an SPTE is decoded: "old_spte 600000000000975 level 1". Words without quotes are taken
-    together as one such text. - reads lines from stdin, and decodes each SPTE once, when it first occurs.
+    that the text calls an SPTE is decoded: "old_spte 600000000000975 level 1". Several words are read as one
+    text. - reads lines from stdin, and decodes each SPTE at its first occurrence.
 
-    Without --mode the modes in which the SPTE is legal are named. Nothing is fetched: what the SPTEs of a
-    kernel's release mean is known.
+    Without --mode the modes in which the SPTE is legal are named. Nothing is fetched: the model of the
+    kernel's release decodes.
     """
-    # Here and not above: numpy takes longer to load than --help should.
+    # Imported here: help must not wait for numpy.
     from conformance.model.modes import MODES
     from conformance.reports import decoded
     from conformance.reports.terminal import Screen
 
     if given["as_json"] and given["short"]:
-        raise click.UsageError("--json and --short are two forms of output; choose one.")
+        raise click.UsageError("--json and --short exclude each other.")
     if mode is not None and mode not in MODES:
         raise ConformanceError(f"there is no mode {line(mode)}; there are {', '.join(MODES)}.")
-    kernels = profiles_of(kernel)
+    kernels = profiles_of(kernel or DEFAULT)
     console = Screen()
-    asked = _Asked(mode, given["level"], given["phys_bits"])
+    options = _Options(mode, given["level"], given["phys_bits"])
     first = True
-    for found, place in _wanted(sptes, decimal=given["decimal"]):
+    for found, place in _sptes(sptes, decimal=given["decimal"]):
         for title, profile in kernels:
-            one = asked.decode(found, place, title, profile)
+            one = options.decode(found, place, title, profile)
             if given["as_json"]:
                 click.echo(decoded.as_json(one))
             elif given["short"]:
@@ -93,8 +88,8 @@ def decode(sptes: Sequence[str], kernel: str, mode: str | None, **given: Any) ->
             first = False
 
 
-class _Asked:
-    """What the options say about every SPTE."""
+class _Options:
+    """The options that apply to every SPTE."""
 
     def __init__(self, mode: str | None, level: int | None, phys_bits: int | None) -> None:
         self._mode = mode
@@ -102,7 +97,7 @@ class _Asked:
         self._phys_bits = phys_bits
 
     def decode(self, found: Found, place: str, title: str, profile: Profile) -> Decoded:
-        """The SPTE in the mode asked for, or in the most plausible one."""
+        """The SPTE in the mode of --mode, or in the most plausible one."""
         from conformance.model.modes import MODES
         from conformance.model.readings import LEVELS, best, reading, readings
         from conformance.reports.decoded import Decoded
@@ -124,8 +119,11 @@ class _Asked:
         return Decoded(title, said, best(others), others)
 
 
-def _wanted(arguments: Sequence[str], *, decimal: bool) -> Iterator[tuple[Found, str]]:
-    """Every SPTE of the arguments, and the number of its line if it comes from stdin."""
+def _sptes(arguments: Sequence[str], *, decimal: bool) -> Iterator[tuple[Found, str]]:
+    """Every SPTE in the arguments, and the number of its line if it comes from stdin, else empty.
+
+    Raises ConformanceError if an argument has no SPTE.
+    """
     from conformance.traces.sptes import numbers, search
 
     if arguments.count(STDIN) > 1:
@@ -148,12 +146,12 @@ def _wanted(arguments: Sequence[str], *, decimal: bool) -> Iterator[tuple[Found,
         argument for argument, found in zip(arguments, read, strict=True) if not found and argument != STDIN
     ]
     if unread:
-        # A line that was pasted without quotes comes as many arguments.
+        # A line that was pasted without quotes arrives as several arguments.
         together = " ".join(arguments)
         found = numbers(together, decimal=decimal) or search(together, decimal=decimal)
         if not found or STDIN in arguments:
             raise ConformanceError(
-                f"{line(unread[0][:80])!r} is no SPTE, and names none; pass hex, such as {_EXAMPLE}, "
+                f"{line(unread[0][:80])!r} is no SPTE and holds none; pass hex, such as {_EXAMPLE}, "
                 f"or text with 'spte={_EXAMPLE}' in it."
             )
         read, arguments = [found], ["text"]
@@ -165,9 +163,9 @@ def _wanted(arguments: Sequence[str], *, decimal: bool) -> Iterator[tuple[Found,
 
 
 def _from_stdin(*, decimal: bool) -> Iterator[tuple[Found, str]]:
-    """Each SPTE of stdin at each level once, as soon as its line is there.
+    """Each SPTE of stdin once for each level, as soon as its line was read.
 
-    Raises ConformanceError at the end if there was none, or if a line held a number that can be none.
+    Raises ConformanceError at the end if there was no SPTE, or if a number in a line cannot be one.
     """
     from conformance.traces.sptes import numbers, search
 
@@ -184,9 +182,9 @@ def _from_stdin(*, decimal: bool) -> Iterator[tuple[Found, str]]:
             skipping = not whole
             continue
         count += 1
-        told = text.decode("utf-8", "replace")
+        decoded = text.decode("utf-8", "replace")
         try:
-            found = numbers(told, decimal=decimal, strict=False) or search(told, decimal=decimal)
+            found = numbers(decoded, decimal=decimal, strict=False) or search(decoded, decimal=decimal)
         except ConformanceError as problem:
             troubles, first = troubles + 1, first or f"line {count}: {problem}"
             continue
@@ -199,6 +197,6 @@ def _from_stdin(*, decimal: bool) -> Iterator[tuple[Found, str]]:
         raise ConformanceError(f"stdin holds what cannot be decoded: {first}{more}")
     if not seen:
         raise ConformanceError(
-            f"stdin names no SPTE in {count} lines. Numbers count that the text calls SPTEs, "
+            f"stdin has no SPTE in {count} lines. Numbers count that the text calls SPTEs, "
             f"as in 'spte={_EXAMPLE}', and lines that consist of numbers."
         )

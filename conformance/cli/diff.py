@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``conformance diff``: what changed between two kernels, and whether it changes behaviour."""
+"""``conformance diff``: which functions changed between two kernels, and whether behaviour did."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ __all__ = ["diff"]
 @property_options("Run")
 @mode_option
 @cc_option
-@budget_option(2.0, "Comparing properties.")
+@budget_option(2.0, "Time to compare properties.")
 @seed_option(0)
 @gate_options
 @report_options
@@ -57,17 +57,17 @@ def diff(
     strict: bool,
     **given: Any,
 ) -> None:
-    """Say of every function of the MMU whether it changed between two kernels, and whether it matters.
+    """Compare every function of the MMU between two kernels.
 
-    Same text, same machine code (proved), no difference in so many cases, a difference with the smallest
-    input, or changed and executed by nothing that could be run.
+    For each function the result is one of: same text; same machine code or proved equivalent; no difference
+    in the cases that were run; a difference, with the smallest input; changed, but executed by no test.
 
-    Exit status: 0 behaviour was not seen to change, 1 it changes, 2 could not be judged; --fail-on and
-    --strict choose otherwise.
+    Exit status: 0 no change of behaviour was found, 1 one was, 2 could not be judged; --fail-on and
+    --strict change that.
     """
     check_case(given["case"], given["only"])
     places = destinations(given)
-    del given["bisect"]  # Commands.main() acts on it: it also holds where the options cannot be read.
+    del given["bisect"]  # Commands.main() handles it, also for errors in the options.
     with watching() as (progress, _):
         from conformance.kernels import open_kernel
         from conformance.kernels.compilers import chosen

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``conformance doctor``: what this machine has of what the suite needs, and what is missing."""
+"""``conformance doctor``: whether this machine has what the suite needs."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ __all__ = ["doctor"]
 
 
 @click.command()
-@click.option("--online", is_flag=True, help="Also ask the Debian archive for its list of packages.")
-@click.option("--json", metavar="FILE|-", help="Also write JSON; - is stdout, the table then goes to stderr.")
+@click.option("--online", is_flag=True, help="Also query the Debian archive for its list of packages.")
+@click.option("--json", metavar="FILE|-", help="Also write JSON; - is stdout; the table then goes to stderr.")
 @click.pass_context
 def doctor(ctx: click.Context, online: bool, **given: Any) -> None:
-    """Say what confines kernel code on this machine, and whether compilers, tools, cache and limits suffice.
+    """Check confinement, compilers, tools, cache and limits of this machine.
 
     Nothing is changed, and nothing is fetched without --online.
 
-    Exit status: 0 everything that 'conformance run' needs is there and kernel code is confined, 2 otherwise.
+    Exit status: 0 all that 'conformance run' needs is there and kernel code is confined, 2 otherwise.
     """
     places = destinations(given)
-    # Here and not above: what they import takes longer to load than --help should.
+    # Imported here: help must not wait for it.
     from conformance.machine import examine
     from conformance.reports import machine as report
 

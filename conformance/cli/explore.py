@@ -21,7 +21,7 @@ from conformance.cli.options import (
     seed_option,
     time_limit_option,
 )
-from conformance.cli.run import tell, watching
+from conformance.cli.run import watching, write_report
 from conformance.reports.files import Destination
 from conformance.reports.text import escaped
 
@@ -88,7 +88,7 @@ def run(ctx: click.Context, names: tuple[str, ...], save: str | None, html: str 
     Exit status: 0 as expected, 1 an invariant was violated (a historic variant: none), 2 not judged.
     """
     places = destinations(given)
-    del given["bisect"]  # Commands.main() acts on it.
+    del given["bisect"]  # Commands.main() handles it.
     given["patches"] = tuple(Path(patch) for patch in given["patches"])
     files = {"--save": output_file("--save", save), "--html": output_file("--html", html)}
     with watching() as (progress, advance):
@@ -96,7 +96,7 @@ def run(ctx: click.Context, names: tuple[str, ...], save: str | None, html: str 
         from conformance.races.run_races import run as race
 
         report, found = race(RacePlan(names=names, **given), progress=progress, advance=advance)
-    status = tell(report, places)
+    status = write_report(report, places)
     click.echo(f"\n{LIMITS}", err=None in places.values())
     if found:
         _write(found[0], files)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``conformance fingerprint``: digests of what a kernel answers on published inputs, shown and blessed."""
+"""``conformance fingerprint``: digests of a kernel's answers to published inputs, shown and blessed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from conformance.cli.options import cc_option
+from conformance.cli.options import cc_option, kernels_option
 from conformance.cli.run import watching
 from conformance.errors import ConformanceError
 from conformance.reports.text import escaped, line
@@ -17,43 +17,42 @@ __all__ = ["fingerprint"]
 
 @click.group()
 def fingerprint() -> None:
-    """Digests of what a kernel answers on a published set of inputs, a line per property and mode.
+    """Digests of a kernel's answers to a published set of inputs, a line per property and mode.
 
-    'conformance run' compares a kernel with what was blessed for its series (golden/SERIES/semantics.txt).
+    'conformance run' compares a kernel with the digests that were blessed for its series, in
+    golden/SERIES/semantics.txt.
     """
 
 
 @fingerprint.command()
-@click.option("--kernel", default="6.1", show_default=True, metavar="SEL", help="The kernel to ask.")
+@kernels_option()
 @cc_option
-def show(kernel: str) -> None:
-    """Print the fingerprints of a kernel."""
+def show(kernels: tuple[str, ...]) -> None:
+    """Print the fingerprints of kernels."""
     with watching() as (progress, _):
         from conformance.differential.blessing import propose
 
-        proposals = propose([kernel], progress)
+        proposals = propose(kernels, progress)
     for proposal in proposals:
         click.echo("\n".join(map(escaped, proposal.fingerprints.lines)))
 
 
 @fingerprint.command()
-@click.option(
-    "--kernel", "kernels", multiple=True, metavar="SEL", help="The kernels to bless; 'all' is usual."
-)
+@kernels_option()
 @cc_option
 @click.option("--yes", is_flag=True, help="Write without asking.")
 @click.pass_context
 def bless(ctx: click.Context, kernels: tuple[str, ...], yes: bool) -> None:
-    """Make what kernels answer now their series' fingerprints, after showing what would change.
+    """Write the fingerprints of kernels as those of their series, after showing what would change.
 
-    Refuses to run in CI, and to write what kernel and model do not agree on.
+    Refuses to run in CI, and to write a line on which kernel and model do not agree.
     """
     from conformance.scenarios.goldens import in_ci
 
     if in_ci():
         raise ConformanceError(
-            "bless does not run in CI: what the kernel does now would become what is right without anybody "
-            "having read it. Run it by hand and commit the diff."
+            "bless does not run in CI: what the kernel does now would become the reference without review. "
+            "Run it by hand and commit the diff."
         )
     with watching() as (progress, _):
         from conformance.differential.blessing import propose

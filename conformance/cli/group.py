@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The command line: its subcommands by name, and the one place where an outcome becomes an exit status.
 
-0 conforms, 1 a difference was found, 2 could not be judged; ``--bisect`` turns 2 into 125. A command that a
-signal ended has 128 + its number. Nothing but
-a difference may end in 1, so click's own handling of errors, which does, is not used.
+0 conforms, 1 a difference was found, 2 could not be judged; ``--bisect`` turns 2 into 125. A command that was
+ended by a signal has 128 + its number. Only a difference may end in 1, so click's own handling of errors is
+not used.
 """
 
 from __future__ import annotations
@@ -34,39 +34,39 @@ UNTESTABLE = 125
 """What ``git bisect run`` understands as "skip this revision"."""
 INTERRUPTED = 130
 BROKEN_PIPE = 141
-"""128 + SIGPIPE, as the shell reports a program that the reader of its output has left."""
+"""128 + SIGPIPE, as the shell reports a program whose output has no reader any more."""
 
 _COMMANDS = {
     "run": "Compare the model with real kernel code.",
-    "list": "Name the properties, modes and engines.",
-    "scenario": "Play stories on a whole KVM and on the model.",
-    "lockstep": "Play random steps on both, for as long as there is time.",
-    "explore": "Race threads under every schedule, on both.",
+    "list": "List the properties, modes, engines and oracles.",
+    "scenario": "Run scenarios on a whole KVM and on the model.",
+    "lockstep": "Run random steps on both, for a given time.",
+    "explore": "Run concurrent threads under every schedule, on both.",
     "prove": "Prove or refute, for every input on every host.",
-    "diff": "Say what changed between two kernels, function by function.",
-    "patch": "Say what each patch of a series changes.",
-    "b4-check": "Judge a mail for b4, the mailing list tool.",
-    "history": "Take known fixes out of kernels and check that the suite notices.",
-    "identify": "Say which upstream changes a kernel has, from how it behaves.",
-    "fingerprint": "Show and bless digests of what a kernel answers.",
+    "diff": "Compare two kernels, function by function.",
+    "patch": "Review what each patch of a series changes.",
+    "b4-check": "Review a mail for b4, the mailing list tool.",
+    "history": "Revert known fixes and check that the suite detects it.",
+    "identify": "Find out which upstream changes a kernel has, from its behaviour.",
+    "fingerprint": "Show and bless digests of a kernel's answers.",
     "kernels": "Show, fetch and vendor kernel sources.",
-    "doctor": "Say what this machine has, and what it lacks.",
-    "layout": "Show where structures and SPTE bits lie in the kernel that is shipped.",
+    "doctor": "Check what this machine has and what it lacks.",
+    "layout": "Show the layout of structures and SPTEs in the shipped kernel.",
     "spec": "Show the model's functions as they read for one kernel, or their difference between two.",
     "decode": "Explain SPTEs bit by bit, from numbers, logs and traces.",
 }
-"""Each lives in the module of its name, imported when it is called for: help must not wait for numpy."""
+"""Each is a module of that name, imported when the command is run: help must not wait for numpy."""
 
 
 class Commands(click.Group):
-    """The subcommands of the table above, and the exit status of whatever they do."""
+    """The subcommands of the table above, and how their outcome becomes an exit status."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The subcommands, in the order of the table."""
         return [*_COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The subcommand ``cmd_name``, or None if there is none of that name."""
+        """The subcommand ``cmd_name``; None if it does not exist."""
         if cmd_name not in _COMMANDS:
             return None
         name = cmd_name.replace("-", "_")
@@ -74,7 +74,7 @@ class Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The help's list of subcommands, without importing any."""
+        """Write the list of subcommands into the help, without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl([*_COMMANDS.items()])
 
@@ -86,7 +86,7 @@ class Commands(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run the command line ``args`` (default: the process's) and exit with its status."""
+        """Run the command line ``args`` (default: that of the process) and exit with its status."""
         # Not list(): once the subcommand list is loaded, that name in this package is its module.
         given = [*(sys.argv[1:] if args is None else args)]
         for stream in (sys.stdout, sys.stderr):
@@ -107,13 +107,13 @@ class Commands(click.Group):
                 status = 0
             except click.exceptions.Exit as leaving:
                 status = leaving.exit_code
-            # Here, where a failure can still be told, and not at interpreter exit.
+            # Here, where a failure can still be reported, and not at interpreter exit.
             sys.stdout.flush()
             return status_of(status)
         except (KeyboardInterrupt, click.Abort):
             return INTERRUPTED
         except Ended as ended:
-            _complain(f"{ended}; what is printed above is what is known by then.")
+            _complain(f"{ended}; the results printed above are those known by then.")
             if isinstance(ended, Interrupted):
                 return ended.status
         except KernelCodeDied as died:
@@ -147,14 +147,14 @@ class Commands(click.Group):
 
 
 def _starved(problem: Exception) -> str:
-    """What the system did not give to this process or took from it, in words; empty if that was not it."""
-    # Here and not above: it is slow to import, and only needed if something went wrong.
+    """Which resource the system lacked, as a sentence; empty if the problem is another one."""
+    # Imported here: it is slow to import, and needed for errors only.
     from concurrent.futures.process import BrokenProcessPool
 
     if isinstance(problem, BrokenProcessPool):
-        return "a worker process was ended from outside, as happens where memory runs out"
+        return "a worker process was killed, as happens when memory runs out"
     if isinstance(problem, MemoryError):
-        return "the system gives no more memory"
+        return "the system has no more memory"
     refused = (
         errno.ENOMEM,
         errno.EAGAIN,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``conformance history``: take each known fix out of a kernel and check that the suite notices."""
+"""``conformance history``: revert each known fix in a kernel, and check that the suite detects it."""
 
 from __future__ import annotations
 
@@ -8,26 +8,35 @@ from typing import Any
 
 import click
 
-from conformance.cli.options import budget_option, cc_option, destinations, jobs_option, report_options
-from conformance.cli.run import tell, watching
+from conformance.cli.options import (
+    budget_option,
+    cc_option,
+    destinations,
+    jobs_option,
+    kernels_option,
+    report_options,
+)
+from conformance.cli.run import watching, write_report
 
 __all__ = ["history"]
 
 
 @click.command()
-@click.option("--kernel", "kernels", multiple=True, metavar="SERIES", help="Take fixes out of this one only.")
+@kernels_option("Revert fixes in this series only.  [default: every series with known fixes]")
 @cc_option
-@click.option("--only", multiple=True, metavar="GLOB", help="Commits, functions, properties or stories.")
-@budget_option(1.0, "Comparing per property.")
+@click.option(
+    "--only", multiple=True, metavar="GLOB", help="Fixes by commit, function, property or scenario."
+)
+@budget_option(1.0, "Time to compare, for each property.")
 @jobs_option
 @report_options
 @click.pass_context
 def history(ctx: click.Context, **given: Any) -> None:
-    """Take known fixes out of kernels, one by one, and hold what is left against the model, which has them.
+    """Revert known fixes in kernels, one by one, and compare the result with the model, which has them.
 
-    Where the model can do without the fix as well, the two must agree again.
+    Where the model can be run without the fix as well, the two must agree again.
 
-    Exit status: 0 every missing fix was noticed, 1 one was not, 2 could not be judged.
+    Exit status: 0 every reverted fix was detected, 1 one was not, 2 could not be judged.
     """
     del given["bisect"]
     places = destinations(given)
@@ -37,4 +46,4 @@ def history(ctx: click.Context, **given: Any) -> None:
         found = run(HistoryPlan(**given), progress=progress, advance=advance)
     from conformance.reports.history import show
 
-    ctx.exit(tell(found.report, places, partial(show, found)))
+    ctx.exit(write_report(found.report, places, partial(show, found)))

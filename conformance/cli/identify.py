@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``conformance identify``: which upstream changes a kernel has, decided from how it behaves."""
+"""``conformance identify``: which upstream changes a kernel has, decided by its behaviour."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["identify"]
 @click.argument("selector", metavar="SEL")
 @patch_option("on top")
 @cc_option
-@click.option("--stories/--no-stories", default=True, help="Also play the stories on its whole KVM.")
+@click.option("--stories/--no-stories", default=True, help="Also run the scenarios on its whole KVM.")
 @click.option(
     "--json", "json_file", metavar="FILE|-", help="Also write JSON; - is stdout, in place of the text."
 )
@@ -27,10 +27,10 @@ __all__ = ["identify"]
 def identify(
     ctx: click.Context, selector: str, patches: tuple[str, ...], stories: bool, json_file: str | None
 ) -> None:
-    """Say which upstream changes the kernel SEL has: "6.1, plus these, without those".
+    """Find out which upstream changes the kernel SEL has: "6.1, plus these, without those".
 
-    Only what the kernel does counts, never its version, so a kernel with backports is described as what
-    it is. What nothing present can tell is listed as not decided.
+    The behaviour of the kernel decides, not its version, so backports are found. Changes that no property
+    and no scenario distinguishes are listed as not decided.
 
     Exit status: 0 it fits a profile, 1 it fits none, 2 could not be judged.
     """
@@ -38,7 +38,7 @@ def identify(
     if place is not None:
         place.check()
     with watching() as (progress, _):
-        # Here and not above: what it imports takes longer to load than --help should.
+        # Imported here: help must not wait for it.
         from conformance.reports import identity
         from conformance.reports.terminal import Screen
         from conformance.review.identify import identify as look

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Input that can be read once only: stdin and pipes, kept as a file, so that a command can be repeated."""
+"""Input that can be read only once, stdin and pipes: kept as a file, so that a command can be repeated."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["STDIN", "keep", "kept"]
 
 STDIN = "-"
 _NAME = "stdin"
-"""What the file is called, so that reports name what was read, and not a digest."""
+"""The name of the file, which reports show."""
 _KIND = "stdin"
 _MOST = 64
-"""How many such files stay in the cache."""
+"""The number of such files that the cache keeps."""
 
 
 def kept(names: Iterable[str]) -> tuple[str, ...]:
-    """The same names of files, those that can be read once only (``-`` and pipes) replaced by a kept copy.
+    """The names of files, with those that can be read only once (``-`` and pipes) replaced by a copy.
 
-    Reports name these files in the command that shows a difference again, which must not wait on stdin; and
-    a run over several kernels reads them several times.
+    A run over several kernels reads the files several times, and the "again" command of a report must not
+    wait for stdin. Raises ConformanceError if ``-`` is named twice.
     """
     given = tuple(names)
     if given.count(STDIN) > 1:
@@ -33,7 +33,7 @@ def kept(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def keep(content: bytes) -> str:
-    """A file in the cache with this content."""
+    """The path of a file in the cache with this content."""
     from conformance.kernels import Cache
     from conformance.kernels.cache import key_of
 
@@ -56,14 +56,14 @@ def _kept(name: str) -> str:
             return name
         return keep(read_file(path, MOST_BYTES))
     except (OSError, ValueError, RuntimeError):
-        return name  # What is wrong with it is said where it is read.
+        return name  # The error is reported where the file is read.
 
 
 def _of_the_process(path: Path) -> bool:
-    """Whether the name means another file to another process: /dev/stdin, /dev/fd/3, /proc/self/fd/3."""
+    """Whether the path depends on the process that opens it: /dev/stdin, /dev/fd/3, /proc/self/fd/3."""
     return path.absolute().parts[1:2] in (("dev",), ("proc",))
 
 
 def _once(mode: int) -> bool:
-    """Whether what was read of such a file is gone."""
+    """Whether a file of this mode can be read only once."""
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)

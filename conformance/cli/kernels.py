@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""`conformance kernels`: what is pinned and cached; fetch, look into, and lay out kernels for offline use."""
+"""``conformance kernels``: list, fetch and show kernel sources, and vendor them for offline use."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ __all__ = ["kernels"]
 
 
 def say(line: str) -> None:
-    """Progress, on stderr."""
+    """Print progress on stderr."""
     click.echo(line, err=True)
 
 
 def console() -> Console:
-    """Where results go; wide enough for a table if it is a file, since nobody re-wraps a file."""
+    """The console for results; wide enough for a table if stdout is no terminal."""
     return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 200)
 
 
 def megabytes(size: int) -> str:
-    """A size for people."""
+    """A size in bytes as text in MB; empty for 0."""
     return f"{size / 1e6:.1f} MB" if size else ""
 
 
 @click.group()
 def kernels() -> None:
-    """Where kernel code comes from: what is pinned, cached, drifted, and how large."""
+    """List, fetch, show and vendor the kernel sources that are compared."""
 
 
 @kernels.command("list")
-@click.option("--archive", is_flag=True, help="List instead every version that Debian's archive has.")
+@click.option("--archive", is_flag=True, help="List every version in Debian's archive instead.")
 @cc_option
 def list_(archive: bool) -> None:
-    """List the pinned kernels and what of them is on this machine."""
+    """List the pinned kernels, and which of them are on this machine."""
     if archive:
         return list_archive()
     table = Table(
@@ -63,7 +63,7 @@ def list_(archive: bool) -> None:
 
 
 def list_archive() -> None:
-    """List the kernels of every suite, the newest first, by the selector that names them."""
+    """List the kernels of every suite by their selectors, newest first."""
     found: dict[str, list[str]] = {}
     for offer in catalogue(Cache(), say):
         found.setdefault(offer.version, []).append(offer.suite)
@@ -77,7 +77,7 @@ def list_archive() -> None:
 @click.argument("selectors", metavar="SEL...", nargs=-1, required=True)
 @cc_option
 def fetch(selectors: tuple[str, ...]) -> None:
-    """Fetch and prepare kernels, so that later runs find them in the cache."""
+    """Fetch and prepare kernels into the cache."""
     for selector in expand(selectors):
         kernel = open_kernel(selector, progress=say)
         size = megabytes(size_of(kernel.root))
@@ -98,7 +98,7 @@ def show(selector: str) -> None:
         facts = Table(box=None, show_header=False, pad_edge=False)
         facts.add_row("kernel", kernel.title)
         facts.add_row("version", kernel.version)
-        facts.add_row("series", kernel.series or "none of the pinned")
+        facts.add_row("series", kernel.series or "not a pinned series")
         facts.add_row("drift", kernel.drift or "none")
         facts.add_row("compiler", kernel.compiler.text)
         facts.add_row("kept in", str(kernel.root))
@@ -117,7 +117,7 @@ def show(selector: str) -> None:
 @click.argument("selectors", metavar="SEL...", nargs=-1, required=True)
 @cc_option
 def vendor(selectors: tuple[str, ...]) -> None:
-    """Lay kernels out under vendor_headers/, so that this checkout builds them without network."""
+    """Copy kernels to vendor_headers/, so that this checkout builds them without network."""
     names = expand(selectors)
     for name in names:
         if not isinstance(parse(name), Pinned):
@@ -134,6 +134,6 @@ def vendor(selectors: tuple[str, ...]) -> None:
 @click.argument("series", metavar="SERIES", type=click.Choice(SERIES))
 @click.argument("version", required=False)
 def pin(series: str, version: str | None) -> None:
-    """For maintainers: pin VERSION of a series, or take the digests of the pinned one anew."""
+    """For maintainers: pin VERSION of a series; without VERSION, update the digests of the pinned one."""
     pinned = pin_series(series, version, Cache(), say)
     click.echo(f"{series}: pinned {pinned.package} {pinned.version} with {len(pinned.core)} core files")

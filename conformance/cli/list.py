@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``conformance list``: what there is to compare, in which modes, by which engines, in one line each."""
+"""``conformance list``: the properties, modes, engines and oracles, in one line each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from conformance.cli.options import cc_option
+from conformance.cli.options import cc_option, kernel_option
 from conformance.reports.text import line
 
 if TYPE_CHECKING:
@@ -18,10 +18,10 @@ __all__ = ["list", "section"]
 
 
 @click.command()
-@click.option("--kernel", metavar="SEL", help="Mark what this kernel does not have, and why.")
+@kernel_option("Mark what this kernel does not have, and why.")
 @cc_option
 def list(kernel: str | None) -> None:
-    """Name the properties, modes, engines and oracles, with a line on each."""
+    """List the properties, modes, engines and oracles, with a line on each."""
     from conformance.cli.run import watching
     from conformance.differential.run_properties import listing
     from conformance.reports.terminal import Screen
@@ -45,13 +45,13 @@ def list(kernel: str | None) -> None:
 
 
 def _pair(entry: Any) -> tuple[str, str, str]:
-    """A name and its description; a bare name is one without."""
+    """The row of an entry, which is a name with its description, or a name alone."""
     name, description = (entry, "") if isinstance(entry, str) else entry
     return name, description, ""
 
 
 def section(console: Console, title: str, rows: Iterable[tuple[str, str, str]]) -> None:
-    """A heading and its names, each with what it is and, below that, why the kernel lacks it."""
+    """Print a heading and its rows: a name, its description, and why the kernel lacks it, or empty."""
     from rich.table import Table
     from rich.text import Text
 

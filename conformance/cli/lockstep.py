@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``conformance lockstep``: random steps on a whole KVM and on the model, compared after each."""
+"""``conformance lockstep``: random steps on a whole KVM and on the model, compared after each step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from conformance.cli.options import (
     seed_option,
     time_limit_option,
 )
-from conformance.cli.run import tell, watching
+from conformance.cli.run import watching, write_report
 
 __all__ = ["lockstep"]
 
@@ -30,7 +30,7 @@ __all__ = ["lockstep"]
 @kernel_options
 @cc_option
 @mode_option
-@budget_option(60.0, "Comparing per kernel.")
+@budget_option(60.0, "Time to compare, for each kernel.")
 @seed_option()
 @click.option("--save", metavar="FILE", help="Save a difference as a scenario file, for 'scenario run FILE'.")
 @jobs_option
@@ -38,12 +38,12 @@ __all__ = ["lockstep"]
 @report_options
 @click.pass_context
 def lockstep(ctx: click.Context, **given: Any) -> None:
-    """Draw steps, take them on kernel and model together, and shorten what they differ in to a story.
+    """Run random steps on kernel and model in lockstep, and minimise a difference to a scenario.
 
     Exit status: 0 conforms, 1 a difference was found, 2 could not be judged.
     """
     places = destinations(given)
-    del given["bisect"]  # Commands.main() acts on it.
+    del given["bisect"]  # Commands.main() handles it.
     given["patches"] = tuple(Path(patch) for patch in given["patches"])
     given["save"] = output_file("--save", given["save"])
     with watching() as (progress, advance):
@@ -51,7 +51,7 @@ def lockstep(ctx: click.Context, **given: Any) -> None:
         from conformance.scenarios.run_lockstep import run as walk
 
         outcome = walk(LockstepPlan(**given), progress=progress, advance=advance)
-    status = tell(outcome.report, places)
+    status = write_report(outcome.report, places)
     if outcome.steps:
         click.echo("\n".join(["", "steps compared", *told(outcome.steps)]), err=None in places.values())
     if given["save"] is not None and status == 1:

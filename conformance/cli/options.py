@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the options of the command line accept: strict types that say what to pass instead."""
+"""The options that commands share, and strict types whose errors say what to pass instead."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from conformance.reports.text import line
 from conformance.sandbox.policy import UNCONFINED
 
 __all__ = [
+    "DEFAULT",
+    "SELECTORS",
     "STDOUT",
     "Seconds",
     "budget_option",
@@ -31,7 +33,9 @@ __all__ = [
     "fuzz_option",
     "gate_options",
     "jobs_option",
+    "kernel_option",
     "kernel_options",
+    "kernels_option",
     "mode_option",
     "oracle_options",
     "output_file",
@@ -50,12 +54,12 @@ _GLOB = re.compile(r"[*?\[]")
 
 
 class _Strict(click.ParamType):
-    """A type whose refusals name the value and end in what to pass instead."""
+    """A type whose error messages name the value and end in what to pass instead."""
 
     instead = ""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The value of ``value``, which may already be one (a default)."""
+        """Convert ``value``; one that is no text is a default and is returned as it is."""
         if not isinstance(value, str):
             return value
         try:
@@ -64,7 +68,7 @@ class _Strict(click.ParamType):
             self.fail(f"{line(value)!r} {problem}; pass {self.instead}.", param, ctx)
 
     def read(self, text: str) -> Any:
-        """The value of ``text``; raises ValueError with what is wrong with it."""
+        """Convert ``text``. Raises ValueError with what is wrong with it."""
         raise NotImplementedError
 
 
@@ -80,7 +84,7 @@ class Seconds(_Strict):
             raise ValueError("is not a number of seconds")
         seconds = float(text)
         if not math.isfinite(seconds) or seconds <= 0:
-            raise ValueError("is not a time in which something can be compared")
+            raise ValueError("is not a positive, finite time")
         return seconds
 
 
@@ -137,7 +141,7 @@ class CaseWords(_Strict):
 
 
 def check_case(case: tuple[int, ...], only: Sequence[str]) -> None:
-    """A case is the input of one property, so that one must have been named.
+    """Check that a ``case`` comes with exactly one property, whose input it is.
 
     Raises :class:`click.UsageError` otherwise.
     """
@@ -151,23 +155,23 @@ def check_case(case: tuple[int, ...], only: Sequence[str]) -> None:
 _FUZZ = "CONFORMANCE_FUZZ"
 
 FORMATS = ("junit", "ktap", "json", "sarif", "mail")
-"""What a report can be written as: the names of options, and of modules in conformance.reports."""
+"""The formats of reports: the names of the options, and of the modules in conformance.reports."""
 
 
 def destinations(given: dict[str, Any]) -> dict[str, Destination | None]:
-    """Where each asked-for format goes, by its name; None is stdout. Takes the options out of ``given``.
+    """The destination of each selected format, by name; None is stdout. Removes the options from ``given``.
 
-    Raises :class:`ConformanceError` if two would go to one place, or if one cannot be written: known
-    before the run, since finding out after it would lose the results.
+    Raises :class:`ConformanceError` if two formats have the same destination, or one cannot be written.
+    That is checked before the run, since results would be lost after it.
     """
-    asked = {name: given.pop(name) for name in FORMATS if name in given}
-    wanted = {name: where for name, where in asked.items() if where is not None}
-    for name, where in wanted.items():
+    options = {name: given.pop(name) for name in FORMATS if name in given}
+    selected = {name: where for name, where in options.items() if where is not None}
+    for name, where in selected.items():
         if not where:
             raise ConformanceError(f"--{name} was given an empty file name; name the file to write.")
-    if wanted.get("junit") == STDOUT:
+    if selected.get("junit") == STDOUT:
         raise ConformanceError("--junit writes to a file, not to stdout; pass a file name.")
-    printed = [name for name, where in wanted.items() if where == STDOUT]
+    printed = [name for name, where in selected.items() if where == STDOUT]
     if len(printed) > 1:
         raise ConformanceError(
             f"--{printed[0]} - and --{printed[1]} - would both write to stdout, which carries one format; "
@@ -175,7 +179,7 @@ def destinations(given: dict[str, Any]) -> dict[str, Destination | None]:
         )
     places = {
         name: None if where == STDOUT else Destination(f"--{name}", Path(where))
-        for name, where in wanted.items()
+        for name, where in selected.items()
     }
     seen: dict[Path, str] = {}
     for name, place in places.items():
@@ -191,9 +195,9 @@ def destinations(given: dict[str, Any]) -> dict[str, Destination | None]:
 
 
 def output_file(option: str, name: str | None) -> Path | None:
-    """Where an option has something written; None if it was not given.
+    """The file that an option names; None if the option was not given.
 
-    Raises ConformanceError, before the run, if that cannot be written.
+    Raises ConformanceError if the file cannot be written.
     """
     if name is None:
         return None
@@ -204,12 +208,12 @@ def output_file(option: str, name: str | None) -> Path | None:
 
 
 def fuzz_option(command: Command) -> Command:
-    """--fuzz: how many lines of context patches may be applied without.
+    """--fuzz: how many lines of context of a patch may fail to match.
 
-    Patches are applied deep in a run, in other processes too; they all read CONFORMANCE_FUZZ.
+    The value is passed on in CONFORMANCE_FUZZ, since child processes apply patches too.
     """
 
-    def hand_on(ctx: click.Context, _: click.Parameter, fuzz: int) -> None:
+    def export(ctx: click.Context, _: click.Parameter, fuzz: int) -> None:
         _set_until_end(ctx, _FUZZ, str(fuzz))
 
     option = click.option(
@@ -220,16 +224,16 @@ def fuzz_option(command: Command) -> Command:
         envvar=_FUZZ,
         metavar="N",
         expose_value=False,
-        callback=hand_on,
+        callback=export,
         help="Apply patches though N lines of context do not match.",
     )
     return option(command)
 
 
 def _unconfined_option(command: Command) -> Command:
-    """--unconfined: foreign code may run where nothing confines it, in child processes too."""
+    """--unconfined: run foreign code without confinement, in child processes too."""
 
-    def hand_on(ctx: click.Context, _: click.Parameter, unconfined: bool) -> None:
+    def export(ctx: click.Context, _: click.Parameter, unconfined: bool) -> None:
         if unconfined:
             _set_until_end(ctx, UNCONFINED, "1")
 
@@ -238,14 +242,14 @@ def _unconfined_option(command: Command) -> Command:
         is_flag=True,
         is_eager=True,
         expose_value=False,
-        callback=hand_on,
-        help="Do not confine kernel code, patches and their build: they can then do whatever you can.",
+        callback=export,
+        help="Do not confine kernel code, patches and their build: they can then do all that you can.",
     )
     return option(command)
 
 
 def _set_until_end(ctx: click.Context, variable: str, value: str) -> None:
-    """Set a variable of the environment, for child processes too, until the command ends."""
+    """Set an environment variable, which child processes inherit, until the command ends."""
     before = os.environ.get(variable)
     os.environ[variable] = value
 
@@ -261,11 +265,11 @@ _COMPILER = "Compile with this instead of gcc: gcc-14, clang, clang-21 or a path
 
 
 def cc_option(command: Command) -> Command:
-    """--cc and --unconfined: what compiles all that this command compiles, and whether confined."""
+    """--cc and --unconfined: the compiler of all that this command compiles, and whether it is confined."""
 
     def choose(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
         if name is not None:
-            # Here and not above: help must not wait for what belongs to kernels.
+            # Imported here: help must not wait for it.
             from conformance.kernels.compilers import chosen, using
 
             ctx.with_resource(using(name))
@@ -276,26 +280,34 @@ def cc_option(command: Command) -> Command:
 
 
 def compilers_option(command: Command) -> Command:
-    """--cc where several may be named (see each_compiler()), and --unconfined."""
-    more = "Twice: with each, both held against the model."
+    """--cc for several compilers (see each_compiler()), and --unconfined."""
+    more = "Repeatable: compare what each compiles with the model."
     option = click.option("--cc", "compilers", multiple=True, metavar="NAME", help=f"{_COMPILER} {more}")
     return option(_unconfined_option(command))
 
 
 def kernel_options(command: Command) -> Command:
-    """--kernel, --patch and --fuzz: what to compare."""
-    kernel = click.option(
-        "--kernel",
-        "kernels",
-        multiple=True,
-        metavar="SEL",
-        help="Series, all, debian:VERSION, tree:PATH[@REV].",
-    )
-    return kernel(patch_option("on top")(command))
+    """--kernel, --patch and --fuzz: the kernels, and what to apply to them."""
+    return kernels_option()(patch_option("on top")(command))
+
+
+DEFAULT = "6.1"
+SELECTORS = "Series, all, debian:VERSION or tree:PATH[@REV].  [default: 6.1]"
+"""The help of --kernel: the forms of a selector."""
+
+
+def kernels_option(about: str = SELECTORS) -> Callable[[Command], Command]:
+    """--kernel SEL, repeatable; passed as ``kernels``, empty if it was not given."""
+    return click.option("--kernel", "kernels", multiple=True, metavar="SEL", help=about)
+
+
+def kernel_option(about: str) -> Callable[[Command], Command]:
+    """--kernel SEL, once; passed as ``kernel``, None if it was not given."""
+    return click.option("--kernel", metavar="SEL", help=about)
 
 
 def patch_option(where: str) -> Callable[[Command], Command]:
-    """--patch and --fuzz: what to apply, ``where`` and how. Stdin and pipes are kept as files."""
+    """--patch and --fuzz; ``where`` completes the help. Stdin and pipes are kept as files."""
     patch = click.option(
         "--patch",
         "patches",
@@ -308,7 +320,7 @@ def patch_option(where: str) -> Callable[[Command], Command]:
 
 
 def mode_option(command: Command) -> Command:
-    """--mode: in which modes."""
+    """--mode: the modes to compare in."""
     option = click.option(
         "--mode", "modes", multiple=True, metavar="NAME", help="Compare only in these modes."
     )
@@ -316,12 +328,12 @@ def mode_option(command: Command) -> Command:
 
 
 def oracle_options(command: Command) -> Command:
-    """--oracle, --module and --vmlinux: what answers for the kernel."""
+    """--oracle, --module and --vmlinux: the oracle, and the files that it needs."""
     file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
     def refuse(ctx: click.Context, _: click.Parameter, module: Path | None) -> Path | None:
         if module is not None:
-            # Here and not above: help must not wait for what finds out how to confine.
+            # Imported here: help must not wait for it.
             from conformance.sandbox.confinement import refuse_foreign
 
             refuse_foreign(f"The module {module.name}")
@@ -329,14 +341,18 @@ def oracle_options(command: Command) -> Command:
 
     options = (
         click.option(
-            "--oracle", default="shim", show_default=True, metavar="NAME", help="What answers for the kernel."
+            "--oracle",
+            default="shim",
+            show_default=True,
+            metavar="NAME",
+            help="The oracle, which 'conformance list' describes.",
         ),
         click.option(
             "--module",
             type=file,
             metavar="PATH",
             callback=refuse,
-            help="Ask this kvm.ko; implies --oracle binary.",
+            help="Run this kvm.ko; implies --oracle binary.",
         ),
         click.option(
             "--vmlinux",
@@ -351,7 +367,7 @@ def oracle_options(command: Command) -> Command:
 
 
 def property_options(verb: str) -> Callable[[Command], Command]:
-    """--only and --case: which properties, which one input; ``verb`` is what is done with them."""
+    """--only and --case: the properties, and a single input. ``verb`` begins their help."""
     only = click.option(
         "--only", multiple=True, metavar="GLOB", help=f"{verb} only properties of these names."
     )
@@ -366,14 +382,14 @@ def property_options(verb: str) -> Callable[[Command], Command]:
 
 
 def budget_option(seconds: float, what: str) -> Callable[[Command], Command]:
-    """--budget: for how long to do ``what``, usually for so many ``seconds``."""
+    """--budget, with a default in ``seconds``; ``what`` is its help."""
     return click.option(
         "--budget", type=Seconds(), default=seconds, show_default=True, metavar="SECONDS", help=what
     )
 
 
 def time_limit_option(command: Command) -> Command:
-    """--time-limit: after how long everything ends, with what is known by then."""
+    """--time-limit: the wall time after which the command ends, with the results known by then."""
 
     @functools.wraps(command)
     def limited(*args: Any, time_limit: float | None, **given: Any) -> Any:
@@ -384,50 +400,50 @@ def time_limit_option(command: Command) -> Command:
         "--time-limit",
         type=Seconds(),
         metavar="SECONDS",
-        help="End after this long, fetching and compiling included, with what is known by then.",
+        help="End after this time, fetching and compiling included, with the results known by then.",
     )(limited)
 
 
 def seed_option(default: int | None = None) -> Callable[[Command], Command]:
-    """--seed: which choices; with no default, other ones in every run."""
+    """--seed: the seed of random choices; without a ``default`` each run draws its own."""
     return click.option(
         "--seed", type=Seed(), default=default, metavar="N", help="Repeat the choices of an earlier run."
     )
 
 
 def jobs_option(command: Command) -> Command:
-    """--jobs: how much at once."""
+    """--jobs: the number of parallel workers."""
     option = click.option(
         "--jobs",
         type=Count("jobs", 1024),
         default=2,
         show_default=True,
         metavar="N",
-        help="Work in parallel.",
+        help="Run N workers in parallel.",
     )
     return option(command)
 
 
 def gate_options(command: Command) -> Command:
-    """--fail-on and --strict: which outcomes of a review are exit status 1, and which 2."""
+    """--fail-on and --strict: which outcomes of a review are exit status 1, and which are 2."""
     fail_on = click.option(
         "--fail-on",
         type=click.Choice(["changes", "claims", "uncovered"]),
         default="changes",
         show_default=True,
-        help="What is exit status 1. changes: behaviour changes. claims: only a claim that is not kept, "
-        "a crash, or a known fix that is undone. uncovered: a change of behaviour, or of code that nothing "
-        "here looks at.",
+        help="What is exit status 1. changes: behaviour changes. claims: only a claim that does not hold, "
+        "a crash, or a known fix that is reverted. uncovered: a change of behaviour, or of code that no "
+        "test of the suite executes.",
     )
     strict = click.option(
-        "--strict", is_flag=True, help="Exit with 2 where something changed that nothing here looks at."
+        "--strict", is_flag=True, help="Exit with 2 if a change is executed by no test of the suite."
     )
     return fail_on(strict(command))
 
 
 def report_options(command: Command) -> Command:
-    """--junit, --ktap, --json, --sarif, --mail and --bisect: how the outcome is written besides the table."""
-    stdout = "- is stdout, the table then goes to stderr."
+    """--junit, --ktap, --json, --sarif, --mail and --bisect: further outputs, and their exit status."""
+    stdout = "- is stdout; the table then goes to stderr."
     options = (
         click.option("--junit", metavar="FILE", help="Also write JUnit XML."),
         click.option("--ktap", metavar="FILE|-", help=f"Also write KTAP; {stdout}"),

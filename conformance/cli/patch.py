@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``conformance patch``: what each patch of a series changes, and whether it keeps its promise."""
+"""``conformance patch``: what each patch of a series changes, and whether it changes what it claims."""
 
 from __future__ import annotations
 
@@ -44,16 +44,18 @@ __all__ = ["comparing", "patch"]
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE|A..B|REV...")
-@click.option("--onto", metavar="SEL", help="The kernel without them: 6.1; of commits, that before them.")
+@click.option(
+    "--onto", metavar="SEL", help="The kernel to apply them to.  [default: 6.1; for commits, their parent]"
+)
 @fuzz_option
 @property_options("Run")
 @mode_option
 @cc_option
-@budget_option(2.0, "Comparing properties, for each patch.")
+@budget_option(2.0, "Time to compare properties, for each patch.")
 @seed_option(0)
 @jobs_option
 @gate_options
-@click.option("--verbose", is_flag=True, help="Name every story and every function.")
+@click.option("--verbose", is_flag=True, help="Name every scenario and every function.")
 @report_options
 @time_limit_option
 @click.pass_context
@@ -67,19 +69,19 @@ def patch(
     verbose: bool,
     **given: Any,
 ) -> None:
-    """Say what patches change: each on top of the one before, then all of them together.
+    """Review patches: each on top of the one before, then all of them together.
 
-    FILE is a mail, an mbox or a diff; - is stdin. Parts of a series are put in order. A..B and REV are
-    commits of the tree that --onto names, or of the current directory. The patched code is compiled and run
-    here, as you: read it first. Each patch is shown as soon as it is judged.
+    FILE is a mail, an mbox or a diff; - is stdin. The parts of a series are sorted. A..B and REV are commits
+    in the tree of --onto, or in the current directory. The patched code is compiled and run on this machine,
+    as your user: read it first. The review of each patch is shown as soon as it is done.
 
-    Exit status: 0 behaviour was not seen to change, 1 it changes, 2 could not be judged; --fail-on and
-    --strict choose otherwise.
+    Exit status: 0 no change of behaviour was found, 1 one was, 2 could not be judged; --fail-on and
+    --strict change that.
     """
     check_case(given["case"], given["only"])
     files = kept(files)
     places = destinations(given)
-    del given["bisect"]  # Commands.main() acts on it: it also holds where the options cannot be read.
+    del given["bisect"]  # Commands.main() handles it, also for errors in the options.
     screen = _screen(places)
     with watching() as (progress, _):
         from conformance.kernels.compilers import chosen
@@ -95,46 +97,44 @@ def patch(
         onto = onto or DEFAULT if commits is None else commits.onto
         command = shlex.join(["conformance", "patch", *files, "--onto", onto, *chosen().arguments])
         compare = comparing(command, progress, **given)
-        heard: list[judging_series.Judged] = []
-        shown, wrote = _listener(verbose, screen, heard)
+        done: list[judging_series.Judged] = []
+        shown, wrote = _listener(verbose, screen, done)
         try:
-            told = judging_series.judge(series, onto, compare, progress, jobs=jobs, listener=shown)
+            review = judging_series.judge(series, onto, compare, progress, jobs=jobs, listener=shown)
         except Ended as ended:
-            told = judging_series.cut_short(series, onto, heard, f"not reached: {ended}")
-            progress(f"{ended}: {len(told.parts) - len(heard)} patches were not reached")
-    render = partial(_render, told, given["seed"], gate, verbose)
-    status = told.status(gate) or max(wrote)
+            review = judging_series.cut_short(series, onto, done, f"not reached: {ended}")
+            progress(f"{ended}: {len(review.parts) - len(done)} patches were not reached")
+    render = partial(_render, review, given["seed"], gate, verbose)
+    status = review.status(gate) or max(wrote)
     ctx.exit(deliver(status, lambda console: None, render, places))
 
 
-def _listener(
-    verbose: bool, stream: Callable[[], IO[str]], heard: list[Judged]
-) -> tuple[Listener, list[int]]:
-    """What shows each patch as soon as it is judged, and notes it in ``heard``; and what printing came to."""
-    from conformance.cli.run import printed
+def _listener(verbose: bool, stream: Callable[[], IO[str]], done: list[Judged]) -> tuple[Listener, list[int]]:
+    """A listener that prints each review and appends it to ``done``; and the statuses of printing."""
+    from conformance.cli.run import print_part
     from conformance.reports.review_mail import heading, section
     from conformance.review.judging_series import Listener
 
     wrote: list[int] = [0]
 
     class Shown(Listener):
-        """Prints as it hears."""
+        """Prints each part at once."""
 
         def begin(self, count: int, base: str, notes: Sequence[str]) -> None:
-            """The first lines."""
-            wrote.append(printed(heading(count, base, notes), stream()))
+            """Print the heading."""
+            wrote.append(print_part(heading(count, base, notes), stream()))
 
         def tell(self, one: Judged) -> Judged:
-            """A patch, or the whole."""
-            heard.append(one)
-            wrote.append(printed(section(one, verbose=verbose), stream()))
+            """Print the review of a patch, or of the whole series."""
+            done.append(one)
+            wrote.append(print_part(section(one, verbose=verbose), stream()))
             return one
 
     return Shown(), wrote
 
 
 def _screen(places: dict[str, Destination | None]) -> Callable[[], IO[str]]:
-    """Where results are shown; on a terminal, above the bar that shows the progress."""
+    """The stream for results; on a terminal the one that keeps the progress bar below."""
     screen = sys.stderr if None in places.values() else sys.stdout
     if screen.isatty():
         return lambda: sys.stderr if screen is sys.__stderr__ else sys.stdout
@@ -142,25 +142,25 @@ def _screen(places: dict[str, Destination | None]) -> Callable[[], IO[str]]:
 
 
 def comparing(command: str, progress: Any, **plan: Any) -> Compare:
-    """How two kernels are compared with a plan. ``command`` begins the one that shows a difference again.
+    """A function that compares two kernels by a plan. ``command`` is the start of "again" commands.
 
-    Raises ConformanceError about a plan that names what there is not.
+    Raises ConformanceError if the plan names a property or mode that does not exist.
     """
     from conformance.differential.selection import check_wanted
     from conformance.review.difference import compare as compare_kernels
     from conformance.review.plan import ReviewPlan
 
-    looking = ReviewPlan(**plan)
-    check_wanted(looking.only, looking.modes, looking.case)
+    given = ReviewPlan(**plan)
+    check_wanted(given.only, given.modes, given.case)
 
     def compare(before: Kernel, after: Kernel, suspects: Sequence[str]) -> Review:
-        review = compare_kernels(before, after, replace(looking, suspects=tuple(suspects)), progress)
-        if looking.only and not review.functions:
-            raise ConformanceError("No property that was asked for executes what it changes.")
+        review = compare_kernels(before, after, replace(given, suspects=tuple(suspects)), progress)
+        if given.only and not review.functions:
+            raise ConformanceError("No property of --only executes the code that it changes.")
         functions = []
         for one in review.functions:
             if one.difference is not None:
-                # What it says is for diff, which cannot name a patch in the middle of a series.
+                # The command is for diff, which cannot name a patch in the middle of a series.
                 again = one.difference.again.replace("conformance diff", command, 1)
                 one = replace(one, difference=replace(one.difference, again=again))
             functions.append(one)
@@ -169,14 +169,14 @@ def comparing(command: str, progress: Any, **plan: Any) -> Compare:
     return compare
 
 
-def _render(told: SeriesReview, seed: int, gate: Gate, verbose: bool, name: str) -> str:
+def _render(review: SeriesReview, seed: int, gate: Gate, verbose: bool, name: str) -> str:
     from conformance.reports import review_mail, sarif, series
 
     if name == "mail":
-        return review_mail.render_series(told, verbose=verbose)
+        return review_mail.render_series(review, verbose=verbose)
     if name in ("sarif", "json"):
-        return sarif.render_series(told) if name == "sarif" else series.render(told)
+        return sarif.render_series(review) if name == "sarif" else series.render(review)
     text: str = importlib.import_module(f"conformance.reports.{name}").render(
-        series.as_report(told, seed, gate)
+        series.as_report(review, seed, gate)
     )
     return text

@@ -20,7 +20,7 @@ def profiles_of(selector: str) -> list[tuple[str, Profile]]:
 
     The title is the selector, with the release where the selector does not say it.
     """
-    # Here and not above: numpy takes longer to load than --help should.
+    # Imported here: help must not wait for numpy.
     from conformance.kernels.selector import expand
     from conformance.model.profiles import profile_of
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``conformance prove``: what holds for every input on every host, and a counterexample where it does not."""
+"""``conformance prove``: proofs for every input on every host, or counterexamples."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from conformance.cli.options import (
     report_options,
     time_limit_option,
 )
-from conformance.cli.run import tell, watching
+from conformance.cli.run import watching, write_report
 
 __all__ = ["prove"]
 
@@ -44,28 +44,26 @@ __all__ = ["prove"]
     default=20.0,
     show_default=True,
     metavar="SECONDS",
-    help="For each property; one that is not proved by then is unproved.",
+    help="Time limit of the proof of each property.",
 )
 @jobs_option
 @time_limit_option
 @report_options
 @click.pass_context
 def prove(ctx: click.Context, between: tuple[str, str] | None, **given: Any) -> None:
-    """Compare machine code with the model, or with other code, for every input on every host.
+    """Prove machine code equivalent to the model, or to other code, for every input on every host.
 
-    A difference is run on the processor before it is shown. What could not be proved is listed with the
-    reason, and counts as skipped.
+    A counterexample is replayed natively before it is reported. Properties that could not be proved are
+    listed with the reason, and count as skipped.
 
-    Exit status: 0 nothing was refuted, 1 something was, 2 nothing could be judged.
+    Exit status: 0 no property was refuted, 1 one was, 2 none could be judged.
     """
     if between and (given["kernels"] or given["patches"]):
-        raise click.UsageError("--between names both kernels itself; leave out --kernel and --patch.")
+        raise click.UsageError("--between names both kernels; leave out --kernel and --patch.")
     if between and (given["oracle"] != "shim" or given["module"] or given["vmlinux"]):
-        raise click.UsageError(
-            "--between compares what is compiled here, the shims; leave out --oracle, --module and --vmlinux."
-        )
+        raise click.UsageError("--between compares two shims; leave out --oracle, --module and --vmlinux.")
     places = destinations(given)
-    del given["bisect"]  # Commands.main() acts on it: it also holds where the options cannot be read.
+    del given["bisect"]  # Commands.main() handles it, also for errors in the options.
     with watching() as (progress, advance):
         from conformance.differential.engines.prove import require
 
@@ -73,8 +71,8 @@ def prove(ctx: click.Context, between: tuple[str, str] | None, **given: Any) -> 
         if between:
             from conformance.differential.proving.run_proofs import between as compare
 
-            wanted = given["only"], given["timeout"], given["jobs"]
-            report = compare(between, *wanted, progress, advance, given["modes"])
+            selection = given["only"], given["timeout"], given["jobs"]
+            report = compare(between, *selection, progress, advance, given["modes"])
         else:
             from conformance.differential.property_plan import PropertyPlan
             from conformance.differential.run_properties import run
@@ -84,4 +82,4 @@ def prove(ctx: click.Context, between: tuple[str, str] | None, **given: Any) -> 
             report = run(plan, progress=progress, advance=advance)
     from conformance.reports import proofs
 
-    ctx.exit(tell(report, places, partial(proofs.show, report)))
+    ctx.exit(write_report(report, places, partial(proofs.show, report)))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``conformance run``: compare kernels with the model, show what came of it, and exit accordingly."""
+"""``conformance run``: compares kernels with the model; and how any command shows progress and results."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from conformance.differential.verdict import KernelReport, Report, Result
     from conformance.reports.files import Destination
 
-__all__ = ["deliver", "each_compiler", "printed", "run", "tell", "watching"]
+__all__ = ["deliver", "each_compiler", "print_part", "run", "watching", "write_report"]
 
 Progress = Callable[[str], None]
 Advance = Callable[["Result"], None]
@@ -49,11 +49,11 @@ Advance = Callable[["Result"], None]
 @compilers_option
 @property_options("Compare")
 @click.option(
-    "--engine", "engines", multiple=True, metavar="NAME", help="Explore with this one only, e.g. bulk."
+    "--engine", "engines", multiple=True, metavar="NAME", help="Use this engine only, such as bulk."
 )
 @oracle_options
 @mode_option
-@budget_option(60.0, "Wall time of comparing a kernel, proofs included; fetching and compiling it is not.")
+@budget_option(60.0, "Wall time to compare a kernel, proofs included, without fetching and compiling it.")
 @seed_option()
 @jobs_option
 @time_limit_option
@@ -64,7 +64,7 @@ Advance = Callable[["Result"], None]
     default="default",
     show_default=True,
     envvar="CONFORMANCE_PROFILE",
-    help="How the fuzz engine explores: repeatably, usually, or at length.",
+    help="Settings of the fuzz engine: ci is reproducible, nightly runs longer.",
 )
 @click.pass_context
 def run(ctx: click.Context, compilers: tuple[str, ...], **given: Any) -> None:
@@ -74,10 +74,10 @@ def run(ctx: click.Context, compilers: tuple[str, ...], **given: Any) -> None:
     """
     check_case(given["case"], given["only"])
     places = destinations(given)
-    del given["bisect"]  # Commands.main() acts on it: it also holds where the options cannot be read.
+    del given["bisect"]  # Commands.main() handles it, also for errors in the options.
     given["patches"] = tuple(Path(patch) for patch in given["patches"])
     with watching() as (progress, advance):
-        # Here and not above: numpy and cffi take longer to load than --help should.
+        # Imported here: help must not wait for numpy and cffi.
         from conformance.differential.property_plan import PropertyPlan
         from conformance.differential.run_properties import run as compare
 
@@ -86,19 +86,19 @@ def run(ctx: click.Context, compilers: tuple[str, ...], **given: Any) -> None:
             return compare(plan, progress=progress, advance=advance)
 
         report = each_compiler(compilers, judge, given["seed"])
-    ctx.exit(tell(report, places))
+    ctx.exit(write_report(report, places))
 
 
 def each_compiler(
     compilers: Sequence[str], judge: Callable[[int | None], Report], seed: int | None = None
 ) -> Report:
-    """One report of what is judged with each compiler, by the same seed; with none named the usual one."""
+    """The results of judge() with each compiler and the same seed; with the default one if none is named."""
     from conformance.differential.verdict import Report
     from conformance.kernels.compilers import chosen, using
 
     names: list[str | None] = [*dict.fromkeys(compilers)] or [None]
     for name in names:
-        # Before any of them takes its time.
+        # Check all of them before the first run.
         with using(name):
             chosen()
     kernels: list[KernelReport] = []
@@ -112,12 +112,12 @@ def each_compiler(
     return Report(kernels, seed, sum(filter(None, spent)) if any(spent) else None)
 
 
-def tell(
+def write_report(
     report: Report, places: dict[str, Destination | None], show: Callable[[Console], None] | None = None
 ) -> int:
-    """Show the table, write the other formats, and return the exit status.
+    """Show a report, write it in the other formats, and return the exit status.
 
-    ``show`` prints it otherwise than as a table of properties.
+    ``show`` prints the report; by default as a table of properties.
     """
     from conformance.reports import terminal
 
@@ -134,10 +134,9 @@ def deliver(
     render: Callable[[str], str],
     places: dict[str, Destination | None],
 ) -> int:
-    """Show an outcome, write it in the other formats as ``render`` makes them, and return the exit status.
+    """Show an outcome, write it to ``places`` in the formats that ``render`` makes, and return the status.
 
-    A report that cannot be written turns "conforms" into "could not be judged", but never hides a
-    difference: that one is on the screen.
+    A report that cannot be written turns status 0 into 2. A difference stays status 1: it is on the screen.
     """
     from conformance.reports.terminal import Screen
 
@@ -152,21 +151,21 @@ def deliver(
             else:
                 place.write(text)
         except ConformanceError as problem:
-            _whisper(f"conformance: {problem}")
+            _note(f"conformance: {problem}")
             status = status or 2
     return status
 
 
-def printed(text: str, stream: IO[str]) -> int:
-    """Print a piece of the results at once, above a bar if there is one; 0, or 2 if it cannot be written."""
-    # Not by a console: that would go past what keeps the bar below.
+def print_part(text: str, stream: IO[str]) -> int:
+    """Print a part of the results, above a progress bar if there is one; 0, or 2 if it cannot be written."""
+    # Not by a console, which would bypass the redirection that keeps the bar below.
     return _print(partial(stream.write, text), stream, 0)
 
 
 def _print(write: Callable[[], object], stream: IO[str], status: int) -> int:
-    """Print results; the status where that fails: a reader who left (``| head``) has seen enough.
+    """Call ``write``, which writes to ``stream`` only, and return the exit status.
 
-    ``write`` writes to ``stream`` and nowhere else, so that an error can be no other's.
+    A broken pipe (``| head``) leaves the status as it is; any other error turns 0 into 2.
     """
     try:
         write()
@@ -175,16 +174,19 @@ def _print(write: Callable[[], object], stream: IO[str], status: int) -> int:
         abandon(stream)
     except OSError as problem:
         abandon(stream)
-        _whisper(f"conformance: cannot write the results: {problem.strerror}.")
+        _note(f"conformance: cannot write the results: {problem.strerror}.")
         return status or 2
     return status
 
 
 @contextlib.contextmanager
 def watching() -> Iterator[tuple[Progress, Advance]]:
-    """Progress on stderr: a bar on a terminal, otherwise a line per step and per difference."""
+    """Show progress on stderr: a bar on a terminal, otherwise a line for each step and difference.
+
+    Yields a function for messages, and one for results.
+    """
     if not sys.stderr.isatty():
-        yield _whisper, _alarm
+        yield _note, _note_difference
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -198,7 +200,7 @@ def watching() -> Iterator[tuple[Progress, Advance]]:
         TextColumn("{task.description}", markup=False),
     )
     with Progress(*columns, console=Console(stderr=True, highlight=False), transient=True) as bar:
-        # How many results there will be depends on the kernels, so the bar moves without an end.
+        # The number of results depends on the kernels, so the bar has no end.
         task = bar.add_task("starting", total=None)
 
         def progress(message: str) -> None:
@@ -212,15 +214,15 @@ def watching() -> Iterator[tuple[Progress, Advance]]:
         yield progress, advance
 
 
-def _whisper(message: str) -> None:
-    # A closed stderr is no reason to stop comparing.
+def _note(message: str) -> None:
+    # A closed stderr must not end the comparison.
     with contextlib.suppress(OSError):
         click.echo(line(message), err=True)
 
 
-def _alarm(result: Result) -> None:
+def _note_difference(result: Result) -> None:
     if result.verdict.value == "FAIL":
-        _whisper(_found(result))
+        _note(_found(result))
 
 
 def _found(result: Result) -> str:

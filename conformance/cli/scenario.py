@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``conformance scenario``: list, play, show and bless stories that run on a whole KVM and on the model."""
+"""``conformance scenario``: list, run, show and bless scenarios on a whole KVM and on the model."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from conformance.cli.options import (
     compilers_option,
     destinations,
     jobs_option,
+    kernel_option,
     kernel_options,
     mode_option,
     report_options,
     time_limit_option,
 )
-from conformance.cli.run import each_compiler, tell, watching
+from conformance.cli.run import each_compiler, watching, write_report
 from conformance.reports.text import escaped, line
 
 __all__ = ["scenario"]
@@ -28,17 +29,17 @@ __all__ = ["scenario"]
 
 @click.group()
 def scenario() -> None:
-    """Play stories, step by step, on a kernel's whole KVM and on the model.
+    """Run scenarios, step by step, on a kernel's whole KVM and on the model.
 
-    NAME is a story, a pattern such as '*dirty*', or the path of a file that lockstep saved.
+    NAME is a scenario, a pattern such as '*dirty*', or the path of a file that lockstep saved.
     """
 
 
 @scenario.command("list")
-@click.option("--kernel", metavar="SEL", help="Mark the stories that this kernel cannot run, and why.")
+@kernel_option("Mark the scenarios that this kernel cannot run, and why.")
 @cc_option
 def list_(kernel: str | None) -> None:
-    """Name the stories, with a line on each."""
+    """List the scenarios, with a line on each."""
     from conformance.cli.list import section
     from conformance.reports.terminal import Screen
     from conformance.scenarios.listing import listing
@@ -60,13 +61,13 @@ def list_(kernel: str | None) -> None:
 @report_options
 @click.pass_context
 def run(ctx: click.Context, names: tuple[str, ...], compilers: tuple[str, ...], **given: Any) -> None:
-    """Play stories and compare everything after every step.
+    """Run scenarios, and compare all observations after every step.
 
     Exit status: 0 conforms, 1 a difference was found, 2 could not be judged.
     """
     places = destinations(given)
     with watching() as (progress, advance):
-        # Here and not above: what it imports takes longer to load than --help should.
+        # Imported here: help must not wait for it.
         from conformance.scenarios.run_scenarios import ScenarioPlan
         from conformance.scenarios.run_scenarios import run as play
 
@@ -74,7 +75,7 @@ def run(ctx: click.Context, names: tuple[str, ...], compilers: tuple[str, ...], 
             given["kernels"], _paths(given["patches"]), kept(names), given["modes"], given["jobs"]
         )
         report = each_compiler(compilers, lambda seed: play(plan, progress=progress, advance=advance))
-    ctx.exit(tell(report, places))
+    ctx.exit(write_report(report, places))
 
 
 @scenario.command()
@@ -83,9 +84,9 @@ def run(ctx: click.Context, names: tuple[str, ...], compilers: tuple[str, ...], 
 @cc_option
 @mode_option
 def show(name: str, kernels: tuple[str, ...], patches: tuple[str, ...], modes: tuple[str, ...]) -> None:
-    """Show a story, and what happens in it, step by step.
+    """Show a scenario and its transcript.
 
-    That is its golden transcript, or with --kernel or --patch the kernel's run.
+    The transcript is the golden one; with --kernel or --patch that of the kernel.
     """
     from conformance.scenarios.listing import blessed, told, transcripts
 
@@ -106,9 +107,9 @@ def show(name: str, kernels: tuple[str, ...], patches: tuple[str, ...], modes: t
 @click.option("--yes", is_flag=True, help="Write without asking.")
 @click.pass_context
 def bless(ctx: click.Context, names: tuple[str, ...], yes: bool, **given: Any) -> None:
-    """Make what the kernel does now the golden transcripts, after showing what would change.
+    """Write the kernel's transcripts as the golden ones, after showing what would change.
 
-    Refuses to run in CI, and to write what kernel and model do not agree on.
+    Refuses to run in CI, and to write a transcript on which kernel and model do not agree.
     """
     from conformance.scenarios.blessing import check_allowed, propose_all
 

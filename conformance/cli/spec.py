@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from conformance.cli.options import DEFAULT, SELECTORS, kernel_option
 from conformance.cli.profiles import profiles_of
 from conformance.errors import ConformanceError
 from conformance.reports.text import line
@@ -18,14 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["spec"]
 
-_DEFAULT = "6.1"
-
 
 @click.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option(
-    "--kernel", metavar="SEL", help=f"Series, all, debian:VERSION, tree:PATH[@REV].  [default: {_DEFAULT}]"
-)
+@kernel_option(SELECTORS)
 @click.option(
     "--diff",
     "pair",
@@ -48,7 +45,7 @@ def spec(names: Sequence[str], kernel: str | None, pair: tuple[str, str] | None)
         raise click.UsageError("name a function of the model, such as make_spte, or two kernels with --diff.")
     functions = _selected(names)
     if pair is None:
-        for title, profile in profiles_of(kernel or _DEFAULT):
+        for title, profile in profiles_of(kernel or DEFAULT):
             _show(functions, title, profile)
     else:
         _show_difference(functions, *(_only(selector) for selector in pair))

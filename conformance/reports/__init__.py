@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How results are written: for people (terminal), for CI (JUnit), for kernel tooling (KTAP), as JSON.
+"""The formats of reports: for the terminal, JUnit for CI, KTAP for kernel tooling, JSON, SARIF, mail.
 
-Each format is one module that turns a whole :class:`~conformance.differential.verdict.Report` into text.
-What they must agree on (the wording of a difference, what counts as an error, what may stand in one
-line) is in ``difference``, ``rows`` and ``text``, written once.
+Each format is a module that renders a :class:`~conformance.differential.verdict.Report` as text. What they
+share (the text of a difference, what counts as an error, which characters are escaped) is in ``difference``,
+``rows`` and ``text``.
 """
 
 __all__: list[str] = []

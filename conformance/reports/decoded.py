@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A decoded SPTE: as a picture with its fields, as a line, or as JSON."""
+"""A decoded SPTE: as a diagram with its fields, as a line, or as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.text import Text
 from conformance.model.readings import LEVELS, Reading
 from conformance.model.spte.decode import describe, fields
 from conformance.model.spte.illegal import writability
-from conformance.reports.picture import picture
+from conformance.reports.bit_diagram import bit_diagram
 from conformance.reports.text import line, word
 
 __all__ = ["Decoded", "as_json", "show", "show_short"]
@@ -25,8 +25,9 @@ __all__ = ["Decoded", "as_json", "show", "show_short"]
 class Decoded:
     """An SPTE as one kernel understands it.
 
-    ``kernel`` names that kernel, ``said`` is what the text said about the SPTE, by name, and ``reading``
-    is the mode in which it is shown. ``others`` are its readings in every mode, if none was asked for.
+    ``kernel`` is the title of the kernel, ``said`` what the text says about the SPTE, by name, and
+    ``reading`` the mode in which the SPTE is shown. ``others`` are its readings in every mode, unless a mode
+    was selected.
     """
 
     kernel: str
@@ -36,13 +37,13 @@ class Decoded:
 
 
 def show(one: Decoded, console: Console) -> None:
-    """Print the picture, the fields, and what holds for the whole."""
+    """Print the diagram, the fields, and whether the SPTE is legal."""
     k, spte, level = one.reading.kernel, one.reading.spte, one.reading.level
     found = fields(k, spte, level)
     console.print(Text.assemble((word(spte), "bold"), f"  {_title(one)}"), soft_wrap=True)
     if one.said:
         console.print(Text(_said(one), style="dim"), soft_wrap=True)
-    console.print(picture(found, ascii_only=console.options.ascii_only), no_wrap=True)
+    console.print(bit_diagram(found, ascii_only=console.options.ascii_only), no_wrap=True)
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("bits", justify="right", no_wrap=True)
@@ -69,7 +70,7 @@ def show(one: Decoded, console: Console) -> None:
 
 
 def show_short(one: Decoded, console: Console) -> None:
-    """Print the SPTE in one line, and in further ones what is wrong with it."""
+    """Print the SPTE on one line, and what is illegal in it on further lines."""
     place = f"{_said(one)}: " if one.said else ""
     mode = f"{one.kernel} {one.reading.mode.name}"
     whole = f"{place}{word(one.reading.spte)}  {mode}: {describe(one.reading.kernel, one.reading.spte)}"
@@ -79,13 +80,13 @@ def show_short(one: Decoded, console: Console) -> None:
 
 
 def as_json(one: Decoded) -> str:
-    """The SPTE as one line of JSON."""
+    """The SPTE as JSON, on one line."""
     reading = one.reading
     k, spte, level = reading.kernel, reading.spte, reading.level
     state, why = writability(k, spte, level)
-    told: dict[str, Any] = {
+    written: dict[str, Any] = {
         "spte": word(spte),
-        # The level is one of the reading's.
+        # "level" below is that of the reading.
         **{
             name: int(value) if name == "line" else value
             for name, value in one.said.items()
@@ -108,12 +109,12 @@ def as_json(one: Decoded) -> str:
         ],
     }
     if reading.assumed:
-        told["assumed_maxphyaddr"] = reading.assumed
-    return json.dumps(told, ensure_ascii=True)
+        written["assumed_maxphyaddr"] = reading.assumed
+    return json.dumps(written, ensure_ascii=True)
 
 
 def _said(one: Decoded) -> str:
-    """Where the SPTE was found and what the text says: ``line 12, old_spte, level 1, gfn 0x1234``."""
+    """The line of the SPTE and what the text says of it: ``line 12, old_spte, level 1, gfn 0x1234``."""
     return line(", ".join(value if name == "name" else f"{name} {value}" for name, value in one.said.items()))
 
 
@@ -123,7 +124,7 @@ def _title(one: Decoded) -> str:
 
 
 def _verdict(one: Decoded) -> Iterator[tuple[str, str]]:
-    """Label and sentence of each thing that holds for the whole SPTE."""
+    """A label and a sentence for each fact about the whole SPTE."""
     reading = one.reading
     yield "SPTE", describe(reading.kernel, reading.spte)
     state, why = writability(reading.kernel, reading.spte, reading.level)
@@ -133,14 +134,14 @@ def _verdict(one: Decoded) -> Iterator[tuple[str, str]]:
         yield (
             "host",
             f"its address needs a host with {reading.assumed} physical address bits; "
-            "--maxphyaddr says how many there are",
+            "pass the host's number with --maxphyaddr",
         )
     if one.others:
         yield "modes", _modes(one)
 
 
 def _illegal(reading: Reading) -> Iterator[tuple[str, str]]:
-    """What is wrong at every level, or if nothing is but no level is right, what is wrong at each."""
+    """What is illegal at every level; if nothing is and no level is legal, what is illegal at each."""
     always = reading.always()
     yield from (("illegal", sentence) for sentence in always)
     if not always and not reading.legal:
@@ -149,12 +150,12 @@ def _illegal(reading: Reading) -> Iterator[tuple[str, str]]:
 
 
 def _levels(reading: Reading) -> Iterator[tuple[str, str]]:
-    """At which levels KVM makes the SPTE, as what, and what is wrong at the others."""
+    """For each level the role of the SPTE there, and whether it is legal, or why not."""
     always = reading.always()
     yield from (("illegal", sentence) for sentence in always)
     for levels, role, only in reading.groups():
         if not role:
-            continue  # The level makes no difference to what maps nothing.
+            continue  # A non-present SPTE has no role that depends on the level.
         if only:
             yield _named(levels), f"{role}: illegal: {' '.join(only)}"
         else:
@@ -166,11 +167,11 @@ def _named(levels: Sequence[int]) -> str:
 
 
 def _modes(one: Decoded) -> str:
-    """In which modes the SPTE is legal, and at which levels if that differs."""
+    """The modes in which the SPTE is legal, with the levels where they differ from those shown."""
     legal = [other for other in one.others if other.legal]
     shown = one.reading.mode.name
     if not legal:
-        return f"legal in none; {shown} is one in which the least is wrong"
+        return f"legal in no mode; {shown} is one with the fewest violations"
     names = ", ".join(_mode(other, one.reading) for other in legal)
     rest = len(one.others) - len(legal)
     if not rest:

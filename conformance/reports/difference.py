@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A difference in plain text, as it is pasted into a mail: one form for terminal, JUnit and KTAP."""
+"""A difference as plain text, the same in the terminal, JUnit, KTAP and mails."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from conformance.reports.text import escaped, line, word
 __all__ = ["BEFORE_AFTER", "described", "difference", "headline"]
 
 Sides = tuple[str, str]
-"""What the two sides of a counterexample are called, the one that is named first there first."""
+"""The names of the two sides of a counterexample, in its order."""
 
 BEFORE_AFTER = ("before", "after")
-"""The sides of a review: the same code, before a change and after it."""
+"""The sides of a review: the code before a change and after it."""
 
 _INDENT = " " * 6
 _PLACE_COLUMN = 64
-"""Where the case is named if the line has room for it."""
+"""The column of the case, if the line has room."""
 _NOTHING = "(nothing)"
 _COMMON = ("kernel", "model", "module", "invariant", "claim")
-"""Sides that are called by what they are; others have names, such as 6.1."""
+"""Sides that take an article; others have names, such as 6.1."""
 _LABEL = 12
-"""Longer names of sides, such as those of kernels with patches, do not widen the first column."""
+"""Names of sides longer than this, such as kernels with patches, do not widen the first column."""
 _LONG = 30
-"""A name longer than this gets a line of its own."""
+"""A column name longer than this has a line of its own."""
 _PLACES = 12
-"""How many such are told."""
+"""The number of such names that are listed."""
 
 
 def difference(
     result: Result, title: str, seed: int | None, *, others: Sequence[Result] = (), width: int = 100
 ) -> list[str]:
-    """The lines that describe a FAIL: where, on which input, what each side did, and how to see it again.
+    """The lines that describe a FAIL: the place, the input, both observations, the command to reproduce it.
 
-    ``title`` names the kernel and its patches. ``others`` are further results showing the same
-    difference; they are named, not repeated. Lines are folded at ``width`` columns, but never the
-    command, which must survive copying.
+    ``title`` names the kernel and its patches. ``others`` are further results that show the same difference;
+    only their modes and engines are listed. Lines are folded at ``width`` columns, except the command, which
+    can be copied whole.
     """
     head = _header(result, title, seed, width)
     found = result.counterexample
@@ -52,9 +52,9 @@ def difference(
 def described(
     found: Counterexample, sides: Sides | None = None, *, found_by: str = "", width: int = 100
 ) -> list[str]:
-    """The lines of a counterexample: the input, what each side did, and the command that shows it again.
+    """The lines of a counterexample: the input, both observations, and the command to reproduce it.
 
-    ``sides`` are what the sides are called, if not what the counterexample says.
+    ``sides`` replace the names of the sides in the counterexample.
     """
     named = sides or found.sides
     labels = [*found.inputs, *(side for side in named if len(side) <= _LABEL)]
@@ -70,12 +70,12 @@ def described(
         folded = textwrap.wrap(remark, room, break_on_hyphens=False, break_long_words=False)
         body += [(hang if number == 0 else " " * len(hang)) + part for number, part in enumerate(folded)]
     body += [f"{_INDENT}{escaped(detail)}" for detail in found.details]
-    # The command goes last, whole, and keeps its own spaces: a path may hold two in a row.
+    # The command is last and unchanged: a path may contain several spaces.
     return [*body, f"{_INDENT}{'again'.ljust(size)}  {escaped(found.again)}"]
 
 
 def headline(result: Result) -> str:
-    """The difference in one line, for places that hold only one: what each side did."""
+    """The difference on one line: the input, and the first column that differs."""
     found = result.counterexample
     if found is None:
         return line(result.reason) or "a difference was found"
@@ -138,16 +138,16 @@ def _entries(found: Counterexample, sides: Sides, found_by: str) -> Iterator[tup
 
 
 def _found_by(result: Result, others: Sequence[Result]) -> str:
-    """Which engines found a difference, and in which modes if there are several."""
+    """The engines that found a difference, with the modes if there are several."""
     by = places([result, *others]) if others else result.engine.removeprefix(ALL)
     if result.oracle == "review":
-        return ""  # It has no engines: in their place is how the function stands.
-    # A race is explored on a side, which is what answers and explores at once.
+        return ""  # A review has no engines; the field holds the standing of the function.
+    # The engine of a race is the side that it was explored on.
     return f"{'on' if result.engine == result.oracle else 'by'} {line(by)}" if by else ""
 
 
 def _by_place(found: Counterexample, sides: Sides, names: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Both sides under each name, where names are long, as paths to an SPTE are."""
+    """Both sides below each name; for long names, such as paths to an SPTE."""
     for name in names[:_PLACES]:
         yield "at", "", line(name)
         yield sides[0], "", line(found.kernel.get(name, _NOTHING))
@@ -159,7 +159,7 @@ def _by_place(found: Counterexample, sides: Sides, names: Sequence[str]) -> Iter
 def _side(
     label: str, seen: dict[str, str], found: Counterexample, names: Sequence[str]
 ) -> Iterator[tuple[str, str, str]]:
-    """What one side did, one column a line; where only one column is observed it goes without its name."""
+    """The observation of one side, a column on each line; without its name if it is the only column."""
     if not names:
         return
     if len({*found.kernel, *found.model}) == 1:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where a report goes: a file that is whole or not there, found writable before the run, not after it.
+"""The file of a report: checked before the run, and written atomically after it.
 
-Also what to do about a stream that takes no more.
+Also how broken output streams are detected and silenced.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ __all__ = ["Destination", "abandon", "is_broken"]
 
 
 def is_broken(stream: IO[str]) -> bool:
-    """Whether the reader of ``stream`` is gone, or it cannot be written to.
+    """Whether ``stream`` cannot be written to any more, as when the reader of a pipe has exited.
 
-    This tells a reader who has left from a BrokenPipeError of some pipe of ours, which is a defect.
+    A BrokenPipeError while it can be written to comes from another pipe, and is a defect.
     """
     try:
         stream.flush()
@@ -32,12 +32,12 @@ def is_broken(stream: IO[str]) -> bool:
         pipe = select.poll()
         pipe.register(stream.fileno(), 0)
     except (OSError, ValueError):
-        return False  # It is no file: a test reads it.
+        return False  # It is no file, but captured by a test.
     return any(events & (select.POLLERR | select.POLLHUP) for _, events in pipe.poll(0))
 
 
 def abandon(stream: IO[str]) -> None:
-    """Send what is still buffered for ``stream`` nowhere, or the interpreter fails on it while exiting."""
+    """Discard what is buffered for ``stream``; the interpreter would fail to flush it at exit."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -45,7 +45,7 @@ def abandon(stream: IO[str]) -> None:
 
 
 class Destination:
-    """A file a report will be written to. ``option`` is how the user asked for it (``--junit``)."""
+    """A file that a report is written to. ``option`` is the option that named it, such as ``--junit``."""
 
     def __init__(self, option: str, path: Path) -> None:
         self.option = option
@@ -54,7 +54,7 @@ class Destination:
         self.target = Path(os.path.realpath(path))
 
     def check(self) -> None:
-        """Raise :class:`ConformanceError` if the file cannot be written; leaves nothing behind."""
+        """Raise :class:`ConformanceError` if the file cannot be written. Leaves no file behind."""
         try:
             if self.target.is_dir():
                 raise self._refusal("it is a directory; name a file in it")
@@ -65,7 +65,7 @@ class Destination:
                 os.close(os.open(self.target, os.O_WRONLY | os.O_NONBLOCK))
                 return
             if self.target.exists() and not os.access(self.target, os.W_OK):
-                raise self._refusal("it is there and may not be written; name another file")
+                raise self._refusal("it exists and is not writable; name another file")
             handle, probe = self._temporary()
             os.close(handle)
             os.unlink(probe)
@@ -73,9 +73,9 @@ class Destination:
             raise self._refusal(f"{problem.strerror}; name a file in a directory you may write") from problem
 
     def write(self, text: str) -> None:
-        """Put ``text`` there, as UTF-8, at once: a reader sees the old file or the whole new one.
+        """Write ``text`` as UTF-8, atomically: a reader sees the old file or the new one.
 
-        Raises :class:`ConformanceError` if that fails; then nothing half-written stays.
+        Raises :class:`ConformanceError` if that fails; no partial file is left.
         """
         content = text.encode("utf-8", "backslashreplace")  # Names of files may be no text.
         try:
@@ -101,14 +101,14 @@ class Destination:
         return tempfile.mkstemp(prefix=".conformance-", suffix=".tmp", dir=self.target.parent)
 
     def _in_place(self) -> bool:
-        """Whether it is a device or a pipe, which is written to and never replaced."""
+        """Whether the file is a device or a pipe, which is written to and never replaced."""
         try:
             return not stat.S_ISREG(self.target.stat().st_mode)
         except FileNotFoundError:
             return False
 
     def _mode(self) -> int:
-        """Access bits as an ordinary ``open`` would leave them; mkstemp's are private."""
+        """The access mode that ``open`` would give the file; that of mkstemp is private."""
         with contextlib.suppress(FileNotFoundError):
             return stat.S_IMODE(self.target.stat().st_mode)
         umask = os.umask(0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Differences that are one: a fault shows in many modes and by many engines, and is described once."""
+"""Grouping of differences: a fault shows in many modes and engines, and is described once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Difference", "Once", "differences", "places"]
 
 @dataclass(frozen=True)
 class Difference:
-    """Results that show one difference: the one to be described, and the others, in their order."""
+    """The results that show one difference: the one to describe, and the others in their order."""
 
     shown: Result
     others: tuple[Result, ...] = ()
@@ -24,11 +24,11 @@ class Difference:
 
 
 def differences(results: Iterable[Result]) -> list[Difference]:
-    """The differences among results, each once.
+    """Group the failing results into differences.
 
-    Results of one property are one difference if they differ in a common column, or each of them with a
-    third one: in what else a fault shows depends on the input. The smallest legal input is to be
-    described, or the smallest if none is legal.
+    Results of one property belong together if they differ in a common column, or are connected by a chain of
+    such results: the columns that a fault changes depend on the input. The result with the smallest legal
+    input is described, or with the smallest if no input is legal.
     """
     groups: list[_Group] = []
     for result in results:
@@ -53,7 +53,7 @@ def differences(results: Iterable[Result]) -> list[Difference]:
 
 @dataclass
 class _Group:
-    """Results of one difference: what it is about, and all columns in which they differ."""
+    """The results of one difference, with the key that they share and all columns in which they differ."""
 
     about: tuple[object, ...]
     columns: set[str] = field(default_factory=set)
@@ -61,21 +61,21 @@ class _Group:
 
 
 class Once:
-    """Which results of a kernel a report that lists them all describes, and to which others refer."""
+    """For reports that list all results: which result a difference is described at, and which refer to it."""
 
     def __init__(self, results: Iterable[Result]) -> None:
         self._differences = differences(results)
         self._described: dict[int, Result] = {}
 
     def of(self, result: Result) -> Difference | Result:
-        """The difference that ``result`` shows, to be described here; or the result where it was before."""
+        """The difference of ``result`` if it is to be described here; else the result that describes it."""
         number, found = next((n, one) for n, one in enumerate(self._differences) if result in one)
         first = self._described.setdefault(number, result)
         return found if first is result else first
 
 
 def places(results: Sequence[Result]) -> str:
-    """In which modes which engines found a difference: ``bulk and fuzz in npt, ept-ad; prove``."""
+    """The engines that found a difference, by modes: ``bulk and fuzz in npt, ept-ad; prove``."""
     modes: dict[str, list[str]] = {}
     for result in results:
         if result.engine == ALL:
@@ -86,22 +86,22 @@ def places(results: Sequence[Result]) -> str:
     engines: dict[frozenset[str], list[str]] = {}
     for engine, found in modes.items():
         engines.setdefault(frozenset(found), []).append(engine)
-    told = []
+    parts = []
     for names in engines.values():
         where = modes[names[0]]
         by = f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
-        told.append(f"{by} in {', '.join(where)}" if where else by)
-    return "; ".join(told)
+        parts.append(f"{by} in {', '.join(where)}" if where else by)
+    return "; ".join(parts)
 
 
 def _about(result: Result) -> tuple[object, ...]:
-    """What all results of one difference have in common."""
+    """The key that all results of one difference share."""
     found = result.counterexample
     return (result.property, result.oracle, found is None, found is not None and found.crash is not None)
 
 
 def _columns(result: Result) -> set[str]:
-    """In what a result differs, or why there is no counterexample."""
+    """The columns in which a result differs, or the reason if it has no counterexample."""
     found = result.counterexample
     if found is None:
         return {result.reason}
@@ -109,5 +109,5 @@ def _columns(result: Result) -> set[str]:
 
 
 def _weight(result: Result) -> tuple[bool, int, int, int]:
-    """How well a result shows the difference: legal inputs first, then those with least to read."""
+    """The sort key of a result: legal inputs first, then the smallest counterexample."""
     return result.counterexample.weight if result.counterexample else (True, 0, 0, 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A run through history, for people: a line per revert, the fixes not detected, the score per layer."""
+"""The report of ``conformance history``: a line for each revert, undetected fixes, a score per layer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COLOURS = {Verdict.PASS: "green", Verdict.FAIL: "bold red", Verdict.ERROR: "mag
 
 
 def show(history: History, console: Console) -> None:
-    """Print it all."""
+    """Print the report."""
     for kernel in history.report.kernels:
         console.print(
             Text(
@@ -44,7 +44,7 @@ def show(history: History, console: Console) -> None:
 
 def _table(outcomes: list[Outcome]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("", "without", "of", "noticed by", "mode", "model without it"):
+    for title in ("", "without", "of", "detected by", "mode", "model without it"):
         table.add_column(title, overflow="fold", no_wrap=title in ("", "without"))
     for outcome in outcomes:
         first, *rest = outcome.results
@@ -60,7 +60,7 @@ def _table(outcomes: list[Outcome]) -> Table:
 
 
 def _troubles(outcome: Outcome, seed: int | None, console: Console) -> None:
-    """What went unnoticed, could not be judged, or does not agree with the model without the fix."""
+    """Print reverts that were not detected, not judged, or differ from the model without the fix."""
     for result in outcome.results:
         if result.verdict is Verdict.PASS:
             continue
@@ -76,7 +76,7 @@ def _troubles(outcome: Outcome, seed: int | None, console: Console) -> None:
 def _undetected(history: History, console: Console) -> None:
     if not history.undetected:
         return
-    console.print(Text("What this cannot detect:", style="bold"))
+    console.print(Text("Fixes that the suite cannot detect:", style="bold"))
     for fix in history.undetected:
         console.print(Text(f"  {fix.change}"), soft_wrap=True)
         console.print(Text(f"      {fix.function}: {fix.wrong}"), soft_wrap=True)
@@ -87,8 +87,8 @@ def _undetected(history: History, console: Console) -> None:
 def _scores(history: History, console: Console) -> None:
     for layer, score in history.scores.items():
         if score.planted:
-            text = f"{score.noticed} of {score.planted} noticed"
+            text = f"{score.noticed} of {score.planted} detected"
         else:
-            text = "nothing taken out" if layer in (Layer.FUNCTION, Layer.STORY) else "not looked at here"
+            text = "nothing reverted" if layer in (Layer.FUNCTION, Layer.STORY) else "not covered"
         undetected = f", {score.undetected} cannot be detected" if score.undetected else ""
         console.print(Text(f"{layer.value}: {text}{undetected}"))

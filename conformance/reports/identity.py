@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a kernel was found to be, for people and as JSON (schema 1)."""
+"""The result of ``conformance identify``, as text and as JSON (schema 1)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ __all__ = ["SCHEMA", "document", "render", "text"]
 
 SCHEMA = 1
 _BY = {
-    "behaviour": "by what functions do",
-    "story": "by what happens in stories",
-    "presence": "by which functions there are",
+    "behaviour": "by the behaviour of functions",
+    "story": "by scenarios",
+    "presence": "by the presence of functions",
 }
 
 
 def text(found: Identity, width: int = 100) -> list[str]:
-    """The lines for people."""
+    """The result as lines of text."""
     return [*_verdict(found), *_changes(found, width), *_misfits(found, width), *_known(found, width)]
 
 
@@ -38,11 +38,11 @@ def _verdict(found: Identity) -> Iterator[str]:
     parts = [f"plus {len(plus)}"] * bool(plus) + [f"without {len(without)}"] * bool(without)
     like = ", ".join([found.nearest, *parts])
     if found.misfits:
-        yield f"fits no profile. Most like it is {like}, and yet different:"
+        yield f"fits no profile. The nearest is {like}; it differs in:"
     elif found.lacking:
-        yield f"is {like}, in what could be asked"
+        yield f"is {like}, as far as it could be examined"
     else:
-        yield f"is {like}" if parts else f"is {like}, in all that could be decided"
+        yield f"is {like}" if parts else f"is {like}, in all changes that could be decided"
 
 
 def _changes(found: Identity, width: int) -> Iterator[str]:
@@ -56,7 +56,7 @@ def _changes(found: Identity, width: int) -> Iterator[str]:
 
 
 def _shown(each: Decided) -> str:
-    """What shows a change: the input, and what happens there."""
+    """The evidence for a change: an input and the observation, with and without the change."""
     if each.by == "presence":
         return line(each.reason)
     place = f"{each.question} in {each.mode}"
@@ -86,19 +86,19 @@ def _known(found: Identity, width: int) -> Iterator[str]:
     ways = ", ".join(f"{counts[by]} {how}" for by, how in _BY.items() if counts[by])
     yield from _folded("", f"{len(found.decided)} changes decided: {ways}.", width)
     if found.proved:
-        many = f"{len(found.proved)} functions answer as this profile on every input, on every host: proved."
+        many = f"{len(found.proved)} functions are proved equivalent to this profile for every input."
         yield from _folded("", many, width)
     for name, why in found.unproved.items():
         yield from _folded("  ", f"not proved: {name}, for {why}", width)
     if found.untold:
-        yield from _folded("", f"No stories were played: {found.untold}", width)
+        yield from _folded("", f"No scenarios were run: {found.untold}", width)
     if found.lacking:
         yield from _folded("ERROR  ", found.lacking, width)
     if found.undecided:
-        yield "Not decided by the present properties and stories:"
+        yield "Not decided by the properties and scenarios:"
     for each in found.undecided:
-        along = f", which could be exchanged with {each.along}" if each.along is not None else ""
-        proved = "; no function answers otherwise without it, proved" if each.proved else ""
+        along = f", indistinguishable from {each.along}" if each.along is not None else ""
+        proved = "; proved to change no function" if each.proved else ""
         yield from _folded("  ", f"{each.change}{along}{proved}", width)
 
 
@@ -115,7 +115,7 @@ def _folded(start: str, words: str, width: int) -> list[str]:
 
 
 def document(found: Identity) -> dict[str, Any]:
-    """The findings as plain dicts and lists."""
+    """The result as plain dicts and lists."""
     return {
         "schema": SCHEMA,
         "version": conformance.__version__,
@@ -160,7 +160,7 @@ def document(found: Identity) -> dict[str, Any]:
 
 
 def render(found: Identity) -> str:
-    """The findings as JSON text, all ASCII."""
+    """The result as JSON text, ASCII only."""
     return json.dumps(document(found), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 

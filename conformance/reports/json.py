@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The report for programs: JSON, schema 1. Its keys are a contract; a change of meaning is a new schema."""
+"""The report as JSON, schema 1. Its keys are an interface: a change of meaning needs a new schema."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def document(report: Report) -> dict[str, Any]:
 
 
 def render(report: Report) -> str:
-    """The report as JSON text. All of it is ASCII, so that any locale can print it."""
+    """The report as JSON text, ASCII only, so that any locale can print it."""
     return json.dumps(document(report), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
@@ -61,7 +61,7 @@ def _result(result: Result) -> dict[str, Any]:
 
 
 def _sides(found: Counterexample) -> dict[str, list[str]]:
-    """What "kernel" and "model" of the counterexample are, where they are not that."""
+    """The names of the sides under "kernel" and "model", where these are others."""
     return {} if found.sides == ("kernel", "model") else {"sides": [plain(side) for side in found.sides]}
 
 
@@ -89,5 +89,5 @@ def _texts(pairs: dict[str, str]) -> dict[str, str]:
 
 
 def plain(text: str) -> str:
-    """``text`` without lone surrogates (undecodable bytes of a file name), which strict parsers refuse."""
+    """``text`` without lone surrogates (undecodable bytes of a file name), which strict parsers reject."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

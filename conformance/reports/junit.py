@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The report for CI: JUnit XML, one suite per kernel, one case per property, mode and engine.
+"""The report as JUnit XML for CI: a suite for each kernel, a case for each property, mode and engine.
 
 A difference is described in the first case that shows it; the others refer to that one.
 
-junit-xml has had no release since 2020, so no other module uses it, and what it writes is read back: it
-passes on some characters that XML forbids, and counts an error without a message that it does not write.
-Jenkins reads the result by a schema, which has no ``disabled`` and wants times as decimals.
+junit-xml has had no release since 2020, so it is used in this module only, and its output is read back: it
+lets some characters through that XML forbids, and counts errors without a message that it does not write.
+Jenkins reads the report by a schema that has no ``disabled`` and requires decimal times.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _COUNTS = {"tests": "testcase", "failures": "failure", "errors": "error", "skipp
 def render(report: Report) -> str:
     """The report as an XML document.
 
-    Raises :class:`ConformanceError` if the document, read back, does not hold what was put into it.
+    Raises :class:`ConformanceError` if the document, read back, does not contain all results.
     """
     suites = [_suite(kernel, report.seed) for kernel in report.kernels]
     written = to_xml_report_string(suites, prettyprint=False)
@@ -48,14 +48,14 @@ def render(report: Report) -> str:
         ) from problem
     _check(root, report)
     for element in root.iter():
-        # Jenkins' schema does not have it.
+        # Not in the schema of Jenkins.
         element.attrib.pop("disabled", None)
     for case in root.iter("testcase"):
-        # junit-xml leaves a time of zero out; some readers then show no duration for the whole suite.
+        # junit-xml omits a time of zero; some readers then show no duration for the whole suite.
         case.set("time", _decimal(float(case.get("time", "0"))))
     wall = [report.seconds, *(kernel.seconds for kernel in report.kernels)]
     for element, seconds in zip([root, *root.findall("testsuite")], wall, strict=True):
-        # junit-xml adds the cases up, but these ran side by side.
+        # junit-xml adds the times of cases, which ran in parallel.
         element.attrib.pop("time", None)
         if seconds is not None:
             element.set("time", _decimal(seconds))
@@ -103,9 +103,9 @@ def _case(result: Result, title: str, seed: int | None, once: Once) -> TestCase:
     elif result.verdict is Verdict.SKIP:
         case.add_skipped_info(reason or "skipped")
     elif result.verdict in (Verdict.ERROR, Verdict.MISS):
-        untold = "expected, but did not run" if result.verdict is Verdict.MISS else "could not be judged"
+        default = "expected, but did not run" if result.verdict is Verdict.MISS else "could not be judged"
         case.add_error_info(
-            reason or untold, "\n".join(lines(result.reason)), error_type=result.verdict.value
+            reason or default, "\n".join(lines(result.reason)), error_type=result.verdict.value
         )
     elif reason:
         case.stdout = f"{result.cases} cases: {reason}"
@@ -113,7 +113,7 @@ def _case(result: Result, title: str, seed: int | None, once: Once) -> TestCase:
 
 
 def _check(root: ET.Element, report: Report) -> None:
-    """That the counts in the document, its elements and the report are the same."""
+    """Raise ConformanceError unless the counts, the elements and the report agree."""
     suites = root.findall("testsuite")
     if len(suites) != len(report.kernels):
         raise ConformanceError(_mismatch("suites", len(suites), len(report.kernels)))

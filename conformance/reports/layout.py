@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Layouts: for people as tables and pictures of SPTEs, for programs as JSON."""
+"""Layouts of structures and SPTEs: as tables and diagrams, and as JSON."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rich.text import Text
 import conformance
 from conformance.layout import Constant, Found, Structure
 from conformance.model.spte.decode import Field
+from conformance.reports.bit_diagram import bit_diagram
 from conformance.reports.json import plain
-from conformance.reports.picture import picture
 from conformance.reports.terminal import say
 from conformance.reports.text import line
 
@@ -31,8 +31,8 @@ def show(found: Iterable[Found], console: Console) -> None:
     for number, one in enumerate(found):
         if number:
             console.print()
-        told = f"by its {one.source}" if one.source else "without types"
-        say(console, line(f"{one.shipped}, {told}, and the shim of {one.title}"), "bold")
+        types = f"by its {one.source}" if one.source else "without types"
+        say(console, line(f"{one.shipped}, {types}, and the shim of {one.title}"), "bold")
         for note in one.notes:
             say(console, line(f"note: {note}"), "yellow")
         for structure in one.structures:
@@ -41,13 +41,13 @@ def show(found: Iterable[Found], console: Console) -> None:
         for title, bits in one.bits:
             console.print()
             say(console, title, "underline")
-            console.print(picture(_whole(bits), ascii_only=console.options.ascii_only), no_wrap=True)
+            console.print(bit_diagram(_whole(bits), ascii_only=console.options.ascii_only), no_wrap=True)
         console.print()
         _end(one, console)
 
 
 def _end(found: Found, console: Console) -> None:
-    """What differs, and by which options that may be."""
+    """Print what differs, and the configuration options that differ."""
     verdict, style = _VERDICTS[found.status]
     wrong = [
         f"{structure.name}: {', '.join(row.member for row in structure.rows if row.differs)}"
@@ -57,7 +57,7 @@ def _end(found: Found, console: Console) -> None:
     wrong += [constant.name for constant in found.constants if constant.differs]
     if found.options:
         set_ = ", ".join(f"{name} {there}/{here}" for name, there, here in found.options)
-        say(console, line(f"options that are not set alike, shipped/shim: {set_}"))
+        say(console, line(f"options that differ, shipped/shim: {set_}"))
     if found.unjudged is not None:
         say(console, f"ERROR  {line(found.unjudged)}", _VERDICTS[2][1])
     rows = sum(len(structure.rows) for structure in found.structures)
@@ -113,7 +113,7 @@ def _constants(constants: Sequence[Constant], console: Console) -> None:
 
 
 def _whole(bits: Sequence[Field]) -> list[Field]:
-    """The fields with those between them that nobody uses: a picture has all 64 bits."""
+    """The fields, with unused bits between them as fields without a name, so that all 64 bits are there."""
     whole: list[Field] = []
     top = 63
     for field in [*bits, Field(-1, -1, "", 0, "")]:
@@ -125,7 +125,7 @@ def _whole(bits: Sequence[Field]) -> list[Field]:
 
 
 def document(found: Iterable[Found]) -> dict[str, Any]:
-    """The layouts as plain dicts and lists; places are the first bit and the number of bits."""
+    """The layouts as plain dicts and lists; a place is the first bit and the number of bits."""
     return {
         "schema": SCHEMA,
         "version": conformance.__version__,
@@ -134,7 +134,7 @@ def document(found: Iterable[Found]) -> dict[str, Any]:
 
 
 def render(found: Iterable[Found]) -> str:
-    """The layouts as JSON text, all ASCII."""
+    """The layouts as JSON text, ASCII only."""
     return json.dumps(document(found), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 

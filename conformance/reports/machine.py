@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a machine has: for people as a table, for programs as JSON."""
+"""The facts that ``conformance doctor`` finds, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCHEMA = 1
 
 
 def show(facts: Sequence[Fact], console: Console) -> None:
-    """Print the facts by group, then what `run` lacks."""
+    """Print the facts by group, then what ``conformance run`` lacks."""
     for group in dict.fromkeys(fact.group for fact in facts):
         say(console, group, "underline")
         table = Table.grid(padding=(0, 2, 0, 0))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The report for a mail: plain text of 72 columns, but for commands, which must survive copying."""
+"""The report as plain text for a mail, folded at 72 columns except for commands, which can be copied."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _INDENT = " " * 4
 
 
 def render(report: Report) -> str:
-    """A run as the text of a mail."""
-    told: list[str] = []
+    """The report as the text of a mail."""
+    text: list[str] = []
     for kernel in report.kernels:
-        told += [*_kernel(kernel, report.seed), ""]
-    return _joined(told or ["No kernel was asked for, so nothing was compared."])
+        text += [*_kernel(kernel, report.seed), ""]
+    return _joined(text or ["No kernel was asked for, so nothing was compared."])
 
 
-def _joined(told: Sequence[str]) -> str:
-    return "\n".join(told).rstrip() + "\n"
+def _joined(text: Sequence[str]) -> str:
+    return "\n".join(text).rstrip() + "\n"
 
 
 def _kernel(kernel: KernelReport, seed: int | None) -> Iterator[str]:
-    """One kernel of a run: its verdicts by number, its differences, and what could not be judged."""
+    """The lines of one kernel: the number of each verdict, the differences, and what could not be judged."""
     yield from folded(f"{kernel.title} ({kernel.version})" if kernel.version else kernel.title)
     if kernel.compiler:
         yield from folded(f"compiled with {kernel.compiler}", _INDENT)
@@ -45,11 +45,11 @@ def _kernel(kernel: KernelReport, seed: int | None) -> Iterator[str]:
     results = rows(kernel)
     groups = {name: worst(group) for name, group in by_property(results).items() if name != ALL}
     counts = [f"{[*groups.values()].count(verdict)} {verdict}" for verdict in Verdict]
-    told = ", ".join(count for count in counts if not count.startswith("0 "))
+    verdicts = ", ".join(count for count in counts if not count.startswith("0 "))
     cases = sum(result.cases for result in results)
     if groups:
         tally = "1 property" if len(groups) == 1 else f"{len(groups)} properties"
-        yield from folded(f"{tally}: {told}; {cases:,} cases", _INDENT)
+        yield from folded(f"{tally}: {verdicts}; {cases:,} cases", _INDENT)
     proofs = [result for result in results if result.engine == PROVE]
     proved = sum(result.verdict is Verdict.PASS for result in proofs)
     if proved:
@@ -71,7 +71,7 @@ def _kernel(kernel: KernelReport, seed: int | None) -> Iterator[str]:
 
 
 def folded(text: str, indent: str = "") -> list[str]:
-    """A sentence in lines of the width, all but the first indented further; a long word stays whole."""
+    """``text`` folded at WIDTH with a hanging indent; long words are not broken."""
     return textwrap.wrap(
         line(text),
         WIDTH,

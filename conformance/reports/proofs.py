@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The table of ``conformance prove``: per property whether it is proved, how it was, how long it took."""
+"""The report of ``conformance prove``: a line for each property, with the verdict and the time."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _STANDING = {
 }
 
 WIDE = 80
-"""Columns on which names are left whole."""
+"""The number of columns from which names are not folded."""
 
 
 def show(report: Report, console: Console) -> None:
-    """Print the report: a table a kernel, then what was refuted."""
+    """Print the report: for each kernel a table, then the counterexamples."""
     for number, kernel in enumerate(report.kernels):
         if number:
             console.print()
@@ -38,15 +38,15 @@ def show(report: Report, console: Console) -> None:
 def _kernel(kernel: KernelReport, console: Console) -> None:
     if not heading(kernel, console):
         return
-    # What two oracles agree on was drawn, and is no proof.
+    # Agreement of two oracles on random cases is no proof.
     agreed = [result for result in kernel.results if result.engine == AGREEMENT]
-    asked = [result for result in kernel.results if result.engine != AGREEMENT]
-    absent = [result for result in asked if _absent(result)]
-    closed = [result for result in asked if _closed(result)]
-    told = [result for result in asked if result not in absent and result not in closed]
-    if told:
-        console.print(_table(told, console.width))
-    for result in told:
+    properties = [result for result in kernel.results if result.engine != AGREEMENT]
+    absent = [result for result in properties if _absent(result)]
+    unreachable = [result for result in properties if _unreachable(result)]
+    shown = [result for result in properties if result not in absent and result not in unreachable]
+    if shown:
+        console.print(_table(shown, console.width))
+    for result in shown:
         if result.verdict is Verdict.FAIL:
             console.print()
             first, *rest = difference(result, kernel.title, None, width=console.width)
@@ -54,19 +54,19 @@ def _kernel(kernel: KernelReport, console: Console) -> None:
             for entry in rest:
                 say(console, entry)
     console.print()
-    told_of = [result.verdict for result in told]
-    tally = [f"{told_of.count(one)} {_STANDING[one][0]}" for one in Verdict if one in told_of]
-    more = [f"{len(closed)} cannot be asked of this code"] if closed else []
+    verdicts = [result.verdict for result in shown]
+    tally = [f"{verdicts.count(one)} {_STANDING[one][0]}" for one in Verdict if one in verdicts]
+    more = [f"{len(unreachable)} without access to the function"] if unreachable else []
     more += [f"{len(absent)} absent"] if absent else []
-    count = "1 property" if len(told) == 1 else f"{len(told)} properties"
+    count = "1 property" if len(shown) == 1 else f"{len(shown)} properties"
     say(console, f"{count}: {', '.join(tally) or 'none'}{''.join(f'; {entry}' for entry in more)}")
-    if closed:
-        names = ", ".join(line(result.property) for result in closed)
-        console.print(Text(f"not asked, as the JSON says why: {names}", style="dim"))
-    checked = sum(result.cases for result in told if result.verdict is Verdict.PASS)
+    if unreachable:
+        names = ", ".join(line(result.property) for result in unreachable)
+        console.print(Text(f"without access (the JSON has the reasons): {names}", style="dim"))
+    checked = sum(result.cases for result in shown if result.verdict is Verdict.PASS)
     if checked:
-        say(console, f"on {checked:,} drawn cases the formulas gave what the processor gave")
-    elif not any(result.verdict is Verdict.FAIL for result in told):
+        say(console, f"on {checked:,} random cases the formulas equal the results of the processor")
+    elif not any(result.verdict is Verdict.FAIL for result in shown):
         say(console, f"ERROR  {IDLE}", "magenta")
     for result in agreed:
         if result.verdict is Verdict.ERROR:
@@ -74,16 +74,16 @@ def _kernel(kernel: KernelReport, console: Console) -> None:
             say(console, f"ERROR  {where}: {line(result.reason)}", "magenta")
     if agreed and kernel.disagreement is None:
         cases = sum(result.cases for result in agreed)
-        say(console, f"on {cases:,} drawn cases the module gave what the shim gave")
+        say(console, f"on {cases:,} random cases the results of module and shim are equal")
 
 
 def _absent(result: Result) -> bool:
-    """Whether there is nothing to prove, for there is no such function in the kernel, or in one of two."""
+    """Whether the function is absent from the kernel, or from one of two kernels."""
     return result.verdict is Verdict.SKIP and result.reason.startswith("absent")
 
 
-def _closed(result: Result) -> bool:
-    """Whether the kernel has the function, but this oracle no way to it."""
+def _unreachable(result: Result) -> bool:
+    """Whether the kernel has the function, but the oracle cannot reach it."""
     open_ends = result.reason.startswith("unproved: ")
     return result.verdict is Verdict.SKIP and not open_ends and not _absent(result)
 

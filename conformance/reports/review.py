@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A review of a change: for people, most important first; as JSON; and as results, for JUnit and KTAP."""
+"""A review of a change: for the terminal, most important first; as JSON; as results for JUnit and KTAP."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["as_report", "document", "render", "show"]
 SCHEMA = 1
 
 _NAMED = 12
-"""How many items of a file with the same facts are named."""
+"""How many items of a file with the same facts are listed."""
 
 _ORDER = (
     (Standing.DIFFERS, "bold red"),
@@ -46,18 +46,18 @@ _ORDER = (
     (Standing.ADDED, "dim"),
     (Standing.REMOVED, "dim"),
 )
-"""Standings as they are shown, with their colours."""
+"""The standings in the order in which they are shown, with their colours."""
 
 _KINDS = {
     Standing.DIFFERS: "seen",
-    Standing.UNCOVERED: "nothing here executes them: nothing is known about their behaviour",
+    Standing.UNCOVERED: "executed by no test: nothing is known about their behaviour",
     Standing.UNOBSERVED: "nothing is known about their behaviour",
     Standing.UNMEASURED: "nothing is known about their behaviour",
     Standing.UNSEEN: "not proved: the cases run on both kernels are counted",
-    Standing.EQUIVALENT: "proved: for every input, by formulas or by running them all",
+    Standing.EQUIVALENT: "proved: for every input, by formulas or exhaustively",
     Standing.SAME_CODE: "proved",
 }
-"""What kind of knowledge a standing is."""
+"""What is known with a standing, as text."""
 
 _VERDICTS = {
     Standing.SAME: Verdict.PASS,
@@ -74,7 +74,7 @@ _VERDICTS = {
 
 
 def show(review: Review, console: Console) -> None:
-    """Print a review. Functions whose text is the same are only counted."""
+    """Print a review. Functions with unchanged text are only counted."""
     say(console, f"{line(review.before)}  →  {line(review.after)}", "bold")
     for note in review.notes:
         say(console, f"note: {line(note)}", "yellow")
@@ -91,7 +91,7 @@ def show(review: Review, console: Console) -> None:
         _scope(review.scope, console)
     if review.constants:
         console.print()
-        say(console, "CONSTANTS AND LAYOUT THAT MOVED")
+        say(console, "CHANGED CONSTANTS AND LAYOUT")
         _constants(review.constants, console)
     console.print()
     for sentence in review.errors:
@@ -100,7 +100,7 @@ def show(review: Review, console: Console) -> None:
 
 
 def _functions(group: Iterable[FunctionReview], console: Console) -> None:
-    """Functions of one standing: a line each, then the smallest input of one that differs."""
+    """Print functions of one standing: a line each, and the counterexample of one that differs."""
     for one in group:
         hanging = Table.grid(padding=(0, 2, 0, 0))
         hanging.add_column(no_wrap=True)
@@ -113,7 +113,7 @@ def _functions(group: Iterable[FunctionReview], console: Console) -> None:
 
 
 def _scope(scope: Iterable[ScopeReview], console: Console) -> None:
-    """What changed at file scope, a file at a time, by what is known of it."""
+    """Print the changes at file scope, by file and by what is known of them."""
     groups: dict[tuple[str, str], list[str]] = {}
     for one in scope:
         groups.setdefault((one.file, _known(one)), []).append(line(one.name))
@@ -126,7 +126,7 @@ def _scope(scope: Iterable[ScopeReview], console: Console) -> None:
 
 
 def _known(one: ScopeReview) -> str:
-    """What is known of something at file scope."""
+    """What is known of a change at file scope."""
     if one.proved:
         return f"proved to change nothing: {line(one.proved)}"
     if one.users:
@@ -135,7 +135,7 @@ def _known(one: ScopeReview) -> str:
 
 
 def _facts(one: FunctionReview) -> str:
-    """Where a function is, what it was called, and what is known of it besides its standing."""
+    """The file of a function, its former name, and what is known of it besides its standing."""
     facts = [line(one.file).removeprefix("arch/x86/kvm/")]
     if one.was:
         facts.append(f"was {line(one.was)}")
@@ -157,17 +157,17 @@ def _constants(moved: Iterable[ConstantReview], console: Console) -> None:
 
 def _total(review: Review) -> str:
     counts = ", ".join(f"{count} {standing}" for standing, count in review.counts.items() if count)
-    proof = "; every function is proved to be what it was" if review.proved and review.functions else ""
+    proof = "; every function is proved equivalent" if review.proved and review.functions else ""
     return f"{len(review.functions)} functions: {counts or 'none'}{proof}"
 
 
 def render(review: Review) -> str:
-    """The review as JSON text, all of it ASCII."""
+    """The review as JSON text, ASCII only."""
     return json.dumps(document(review), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
 def document(review: Review) -> dict[str, Any]:
-    """The review as plain dicts and lists. Functions of the same text are counted, not listed."""
+    """The review as plain dicts and lists. Functions with unchanged text are counted, not listed."""
     return {
         "schema": SCHEMA,
         "version": conformance.__version__,
@@ -208,7 +208,7 @@ def _function(one: FunctionReview) -> dict[str, Any]:
 
 
 def _item(one: ScopeReview) -> dict[str, Any]:
-    """Something that changed outside of functions; "looked_at" is false where nothing is claimed."""
+    """A change outside of functions; "looked_at" is false if no test covers it."""
     return {
         "name": line(one.name),
         "file": line(one.file),
@@ -220,20 +220,20 @@ def _item(one: ScopeReview) -> dict[str, Any]:
 
 
 def _difference(found: Counterexample) -> dict[str, Any]:
-    """A counterexample, its sides called by what they are here."""
-    told = counterexample(found)
-    sides = {"before": told.pop("kernel"), "after": told.pop("model")}
-    return {**told, **sides}
+    """A counterexample, with its sides as "before" and "after"."""
+    written = counterexample(found)
+    sides = {"before": written.pop("kernel"), "after": written.pop("model")}
+    return {**written, **sides}
 
 
 def as_report(review: Review, seed: int | None, gate: Gate = DEFAULT) -> Report:
-    """The review as results, one for each changed function and item: what is proved counts as one case."""
+    """The review as results, one for each changed function and item. A proof counts as one case."""
     title = f"{review.before} → {review.after}"
     return Report([kernel_report(review.after, title, review, gate, promised=False)], seed)
 
 
 def kernel_report(selector: str, title: str, review: Review, gate: Gate, *, promised: bool) -> KernelReport:
-    """A review as the results of one kernel. What fails is what the ``gate`` lets fail."""
+    """A review as the results of one kernel; the ``gate`` decides what is a FAIL."""
     outcome = outcome_of(review, promised=promised)
     fails = gate.status(outcome, review) == 1
     results = [_result(one, gate, fails=fails) for one in review.functions]
@@ -266,4 +266,4 @@ def _item_result(one: ScopeReview, gate: Gate) -> Result:
 
 
 _UNLOOKED = {0: Verdict.SKIP, 1: Verdict.FAIL, 2: Verdict.ERROR}
-"""What a change that nothing here looks at is to a reader of JUnit or KTAP, by the exit status."""
+"""The verdict of a change that no test covers, by the exit status that the gate gives it."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Reviews as the text of a mail, 72 columns wide but for commands: of two kernels, of each patch of a series.
+"""Reviews as plain text for a mail, folded at 72 columns except for commands: of two kernels, of a series.
 
-The terminal shows the same text, a patch at a time as soon as it is judged.
+The terminal shows the same text, each patch as soon as its review is done.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ __all__ = ["heading", "render_review", "render_series", "section"]
 
 _INDENT = " " * 4
 _NAMED = 8
-"""How many functions or items with the same facts are named, unless all are asked for."""
+"""How many functions or items with the same facts are listed, unless ``verbose``."""
 
 
 def render_review(review: Review, *, verbose: bool = False) -> str:
     """The comparison of two kernels."""
     judged = Judged("", review=review)
-    told = [*folded(f"{review.before}, and {review.after}"), "", *_judged(judged, verbose)]
-    return "\n".join(told).rstrip() + "\n"
+    text = [*folded(f"{review.before}, and {review.after}"), "", *_judged(judged, verbose)]
+    return "\n".join(text).rstrip() + "\n"
 
 
 def render_series(series: SeriesReview, *, verbose: bool = False) -> str:
-    """What became of each patch of a series, and of the whole."""
+    """The review of each patch of a series, and of the whole."""
     first = heading(len(series.parts), series.base, series.notes)
     return first + "".join(section(one, verbose=verbose) for one in series.judged)
 
 
 def heading(count: int, base: str, notes: Sequence[str]) -> str:
-    """How many patches on which kernel, and what was left out."""
-    told = folded(f"{'1 patch' if count == 1 else f'{count} patches'} on {base}")
+    """The number of patches, the kernel, and notes about patches that were left out."""
+    text = folded(f"{'1 patch' if count == 1 else f'{count} patches'} on {base}")
     for note in notes:
-        told += folded(f"note: {note}")
-    return "\n".join(told) + "\n"
+        text += folded(f"note: {note}")
+    return "\n".join(text) + "\n"
 
 
 def section(one: Judged, *, verbose: bool = False) -> str:
-    """One patch, or the whole, after an empty line."""
+    """The review of one patch, or of the whole, after an empty line."""
     return "\n".join(["", *folded(one.title), *_judged(one, verbose)]).rstrip() + "\n"
 
 
 def _judged(one: Judged, verbose: bool) -> Iterator[str]:
-    """One patch: what it comes to, how its functions stand, each difference, and what to say in a reply."""
+    """The lines of one patch: its outcome, its functions, each difference, and a text for a reply."""
     kept = one.claim and one.outcome in (Outcome.PROVED, Outcome.KEPT)
     yield from folded(f"{one.outcome}{', as the message says' if kept else ''}", _INDENT)
     if one.outcome is Outcome.UNJUDGED:
@@ -74,7 +74,7 @@ def _judged(one: Judged, verbose: bool) -> Iterator[str]:
 
 
 def _functions(review: Review, verbose: bool) -> Iterator[str]:
-    """The changed functions by how they stand, those with the same facts together."""
+    """The changed functions by standing, those with the same facts together."""
     for standing, label in LABELS.items():
         group = [one for one in review.functions if one.standing is standing]
         if group:
@@ -93,12 +93,12 @@ def _facts(one: FunctionReview, verbose: bool) -> str:
 
 
 def _scope(scope: Sequence[ScopeReview], verbose: bool) -> Iterator[str]:
-    """What changed outside of functions, by who judges it."""
+    """The changes outside of functions, by how they are judged."""
     groups = {
         "changed outside of functions, and nothing here looks at it": [
             one for one in scope if not one.observed
         ],
-        "changed outside of functions, judged by what uses it": [one for one in scope if one.users],
+        "changed outside of functions, judged by the functions using it": [one for one in scope if one.users],
         "changed outside of functions, proved to change nothing": [one for one in scope if one.proved],
     }
     for label, group in groups.items():
@@ -108,17 +108,17 @@ def _scope(scope: Sequence[ScopeReview], verbose: bool) -> Iterator[str]:
 
 
 def _where(one: ScopeReview, verbose: bool) -> str:
-    """Where an item is, and what is known of it."""
+    """The file of an item, and what is known of it."""
     users = [f"{name}()" for name in one.users]
     used = f": used by {', '.join(users) if verbose else names(users, 3)}" if users else ""
     why = one.proved or one.reason
     return f" in {one.file.removeprefix('arch/x86/kvm/')}{used}{f': {why}' if why else ''}"
 
 
-def _together(told: Iterable[tuple[str, str]], verbose: bool) -> Iterator[str]:
-    """Names, those of the same facts on one line."""
+def _together(pairs: Iterable[tuple[str, str]], verbose: bool) -> Iterator[str]:
+    """Names with their facts, those with the same facts on one line."""
     groups: dict[str, list[str]] = {}
-    for name, facts in told:
+    for name, facts in pairs:
         groups.setdefault(facts, []).append(name)
     for facts, alike in groups.items():
         shown = (
@@ -129,14 +129,14 @@ def _together(told: Iterable[tuple[str, str]], verbose: bool) -> Iterator[str]:
 
 def _constants(moved: Sequence[ConstantReview]) -> Iterator[str]:
     if moved:
-        yield from folded("constants and layout that moved:", _INDENT)
+        yield from folded("changed constants and layout:", _INDENT)
     for one in moved:
         what = f", {one.aspect}" if one.aspect else ""
         yield from folded(f"{one.name}{what} {' -> '.join(one.texts)} ({one.where})", _INDENT * 2)
 
 
 def _differences(functions: Sequence[FunctionReview]) -> Iterator[str]:
-    """Each difference once, with the functions that are held responsible for it."""
+    """Each difference once, with the functions that may cause it."""
     groups: dict[int, list[FunctionReview]] = {}
     for one in functions:
         if one.difference is not None:

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What every report must count alike: the results of a kernel, and those it owes.
+"""The rows that every report counts: the results of a kernel, and an ERROR if it was not judged.
 
-A kernel that could not be judged has no results, and one in which nothing was compared has only SKIPs.
-Neither is a pass, and a reader of JUnit, KTAP or JSON alone must be able to see that: both become one
-ERROR row here.
+A kernel that could not be judged has no results, and one in which nothing was compared has SKIPs only.
+Neither is a pass, and each format alone must show that: both get an ERROR row here.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ from conformance.differential.verdict import Counterexample, KernelReport, Resul
 __all__ = ["ALL", "IDLE", "by_property", "differing", "place", "rows", "summary", "worst"]
 
 ALL = "-"
-"""The mode, engine, property or oracle of a result that holds for all of them."""
+"""The mode, engine, property or oracle of a result that applies to all of them."""
 
 IDLE = "nothing was compared, so nothing is known"
 
-# A difference outranks everything; a property compared in one mode and skipped in another was compared.
+# Ascending. A property that was compared in one mode and skipped in another was compared.
 _GRAVITY = (Verdict.SKIP, Verdict.PASS, Verdict.MISS, Verdict.ERROR, Verdict.FAIL)
 
 
 def rows(kernel: KernelReport) -> list[Result]:
-    """The results of ``kernel``, followed by an ERROR where it could not be judged as a whole.
+    """The results of ``kernel``, followed by an ERROR if it could not be judged as a whole.
 
-    A SKIP follows where the oracle cannot reach it.
+    If the oracle cannot reach it, a SKIP follows instead.
     """
     results = list(kernel.results)
     if kernel.unreached is not None:
@@ -35,7 +34,7 @@ def rows(kernel: KernelReport) -> list[Result]:
     reason = kernel.error
     if reason is None and not any(result.compared() for result in results):
         reason = IDLE
-    # A FAIL without a count (kernel code that died at once) is a finding, not an idle kernel.
+    # A FAIL without cases (kernel code that crashed at once) is a finding.
     if reason is IDLE and any(result.verdict is Verdict.FAIL for result in results):
         reason = None
     if reason is not None:
@@ -44,7 +43,7 @@ def rows(kernel: KernelReport) -> list[Result]:
 
 
 def summary(kernels: Iterable[KernelReport]) -> dict[str, int]:
-    """How many rows came to each verdict; every verdict is named."""
+    """The number of rows with each verdict, zeros included."""
     seen = Counter(row.verdict for kernel in kernels for row in rows(kernel))
     return {verdict.value: seen[verdict] for verdict in Verdict}
 
@@ -58,7 +57,7 @@ def by_property(results: Iterable[Result]) -> dict[str, list[Result]]:
 
 
 def worst(results: Iterable[Result]) -> Verdict:
-    """The verdict of a group of results: the gravest among them."""
+    """The gravest verdict of a group of results."""
     return max((result.verdict for result in results), key=_GRAVITY.index)
 
 
@@ -69,6 +68,6 @@ def differing(found: Counterexample) -> list[str]:
 
 
 def place(result: Result) -> str:
-    """The mode and engine of a result in words: ``ept-ad fuzz``."""
+    """The mode and engine of a result as text: ``ept-ad fuzz``."""
     named = [part for part in (result.mode, result.engine) if part != ALL]
     return " ".join(named) or "everywhere"

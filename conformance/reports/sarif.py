@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The report for code scanning: SARIF 2.1.0, one run, a result per finding, located by function and file.
+"""The report as SARIF 2.1.0 for code scanning: one run, a result for each finding, with function and file.
 
-What could not be judged is a notification, and makes the execution unsuccessful: a reader who sees no
-results must be able to tell that from "conforms". https://docs.oasis-open.org/sarif/sarif/v2.1.0/
+What could not be judged is a notification and makes the execution unsuccessful, so that a run without
+results differs from one that conforms. https://docs.oasis-open.org/sarif/sarif/v2.1.0/
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ __all__ = ["render", "render_review", "render_series"]
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 ROOT = "KERNEL"
-"""What file names are relative to: the top of the kernel tree, which the reader knows and SARIF need not."""
+"""The base of file names: the top of the kernel tree, whose location SARIF leaves open."""
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One SARIF result before it is written. ``key`` stays the same as long as it is the same finding."""
+    """A SARIF result before it is rendered. ``key`` identifies the finding across runs."""
 
     rule: str
     kind: str
@@ -58,15 +58,15 @@ _KINDS = {
     Standing.EQUIVALENT: ("pass", "none"),
     Standing.SAME_CODE: ("pass", "none"),
 }
-"""The kind and level of a function by its standing. What is not proved passes nothing: it is open."""
+"""The SARIF kind and level by standing. Without a difference and without a proof the kind is "open"."""
 
 _RULES = {
     "behaviour-differs": "A function behaves differently after the change.",
-    "promise-broken": "A patch that says that nothing changes makes a function behave differently.",
-    "not-covered": "A function changed, and nothing that could be run executes it.",
-    "not-observed": "Something changed, and nothing here looks at what it does.",
-    "no-difference-found": "A function changed, and behaved alike in all cases that were run.",
-    "equivalent": "A function changed, and is proved to behave alike.",
+    "promise-broken": "A patch that claims no functional change makes a function behave differently.",
+    "not-covered": "A function changed, and no test executes it.",
+    "not-observed": "Something changed, and nothing here looks at its effect.",
+    "no-difference-found": "A function changed, and no case that was run shows a difference.",
+    "equivalent": "A function changed, and is proved equivalent.",
 }
 _RULE = {
     Standing.DIFFERS: "behaviour-differs",
@@ -80,7 +80,7 @@ _RULE = {
 
 
 def render(report: Report) -> str:
-    """A run as SARIF: a rule for each property that differs, an error for each difference."""
+    """The report as SARIF: a rule for each property that differs, an error for each difference."""
     findings: list[Finding] = []
     problems = [] if report.kernels else ["No kernel was asked for, so nothing was compared."]
     for kernel in report.kernels:
@@ -106,7 +106,7 @@ def render_review(review: Review) -> str:
 
 
 def render_series(series: SeriesReview) -> str:
-    """A series as SARIF: what each patch changes; of the whole only what no single patch showed."""
+    """A series as SARIF: what each patch changes, and what only the whole series shows."""
     findings: list[Finding] = []
     problems: list[str] = []
     for one in series.judged:
@@ -125,7 +125,7 @@ def render_series(series: SeriesReview) -> str:
 
 
 def _document(findings: list[Finding], rules: dict[str, str], problems: Iterable[str]) -> str:
-    told = [line(problem) for problem in problems]
+    sentences = [line(problem) for problem in problems]
     order = list(rules)
     driver = {
         "name": "conformance",
@@ -133,8 +133,8 @@ def _document(findings: list[Finding], rules: dict[str, str], problems: Iterable
         "rules": [{"id": line(rule), "shortDescription": {"text": line(rules[rule])}} for rule in order],
     }
     invocation = {
-        "executionSuccessful": not told,
-        "toolExecutionNotifications": [{"level": "error", "message": {"text": text}} for text in told],
+        "executionSuccessful": not sentences,
+        "toolExecutionNotifications": [{"level": "error", "message": {"text": text}} for text in sentences],
     }
     run = {
         "tool": {"driver": driver},
@@ -167,13 +167,13 @@ def _result(one: Finding, index: int) -> Json:
 
 
 def _difference(found: Difference, kernel: KernelReport, seed: int | None, number: int) -> Finding:
-    """A difference of a run, the ``number``-th of its property, at the function that this is about.
+    """The finding for a difference, the ``number``-th of its property, located at the function.
 
-    Its key names neither mode nor input, which are others in the next run.
+    Its key has neither mode nor input, which may differ in the next run.
     """
     result = found.shown
-    told = difference(result, kernel.title, seed, others=found.others)
-    text = "\n".join([line(headline(result)), "", *told])
+    lines = difference(result, kernel.title, seed, others=found.others)
+    text = "\n".join([line(headline(result)), "", *lines])
     key = "\0".join([kernel.selector, result.property, str(number)])
     file, first_line = kernel.places.get(result.property, ("", 0))
     return Finding(result.property, "fail", "error", text, result.property, file, key, first_line)
@@ -185,7 +185,7 @@ def _problem(result: Result, kernel: KernelReport) -> str:
 
 
 def _functions(one: Judged) -> list[Finding]:
-    """What a review says of each changed function."""
+    """The findings for the changed functions and items of a review."""
     if one.review is None:
         return []
     functions = [_function(each, one) for each in one.review.functions if each.standing in _KINDS]
@@ -193,10 +193,10 @@ def _functions(one: Judged) -> list[Finding]:
 
 
 def _item(item: ScopeReview, one: Judged) -> Finding:
-    """Something that changed outside of functions, and nothing here looks at."""
+    """The finding for a change outside of functions that no test covers."""
     rule = "not-observed"
-    told = [f"{one.title}: " if one.title else "", f"{item.name} changed; nothing here looks at it"]
-    text = line("".join(told) + (f"; {item.reason}" if item.reason else ""))
+    said = [f"{one.title}: " if one.title else "", f"{item.name} changed; nothing here looks at it"]
+    text = line("".join(said) + (f"; {item.reason}" if item.reason else ""))
     key = "\0".join([rule, one.title, item.file, item.name])
     return Finding(rule, "fail", "warning", text, item.name, item.file, key)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A judged series for programs: JSON, schema 1, with the reviews that ``diff`` writes; and as results."""
+"""The review of a series: as JSON, schema 1, with reviews as in ``diff``; as results for JUnit and KTAP."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ SCHEMA = 1
 
 
 def render(series: SeriesReview) -> str:
-    """The series as JSON text, all of it ASCII."""
-    told = {
+    """The series as JSON text, ASCII only."""
+    written = {
         "schema": SCHEMA,
         "version": conformance.__version__,
         "base": line(series.base),
@@ -31,7 +31,7 @@ def render(series: SeriesReview) -> str:
         "whole": _judged(series.whole) if series.whole else None,
         "notes": [line(note) for note in series.notes],
     }
-    return json.dumps(told, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+    return json.dumps(written, indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
 
 def _judged(one: Judged) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def as_report(series: SeriesReview, seed: int | None, gate: Gate = DEFAULT) -> R
 
 
 def _kernel(one: Judged, base: str, gate: Gate) -> KernelReport:
-    """One patch: what it comes to, then each function and item that it changes."""
+    """One patch as results: its outcome, then each function and item that it changes."""
     if one.review is None and one.outcome is Outcome.UNCONCERNED:
         return KernelReport(one.title, one.title, base, unreached=str(one.outcome))
     if one.review is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The report for people: per kernel a table, one line per property, then what it leaves to be said."""
+"""The report for the terminal: for each kernel a table of properties, then differences and reasons."""
 
 from __future__ import annotations
 
@@ -28,22 +28,21 @@ _COLOURS = {
 
 
 class Screen(Console):
-    """A console that prints what it is given, and raises when its reader is gone.
+    """A console without markup and highlighting, which raises BrokenPipeError when its reader is gone.
 
-    Square brackets in a reason are no markup and numbers no highlights. Rich's own answer to a broken
-    pipe is to exit with 1, which means a difference here.
+    Rich itself would exit with status 1, which means a difference here.
     """
 
     def __init__(self, stream: IO[str] | None = None) -> None:
         super().__init__(file=stream, highlight=False, markup=False, emoji=False)
 
     def on_broken_pipe(self) -> None:
-        """Called while a BrokenPipeError is handled: let it pass."""
+        """Re-raise the BrokenPipeError that is being handled."""
         raise
 
 
 def show(report: Report, console: Console) -> None:
-    """Print the report. ``console`` decides colours and width; eighty columns are enough."""
+    """Print the report. ``console`` has the colours and the width; eighty columns are enough."""
     for number, kernel in enumerate(report.kernels):
         if number:
             console.print()
@@ -69,7 +68,7 @@ def _kernel(kernel: KernelReport, seed: int | None, console: Console) -> None:
 
 
 def heading(kernel: KernelReport, console: Console) -> bool:
-    """Print which kernel it is and what is to be said first; whether it could be judged."""
+    """Print the title and the notes of a kernel; return whether it was judged."""
     oracles = {result.oracle for result in kernel.results} - {ALL}
     parts = (kernel.version, ", ".join(sorted(oracles)), kernel.compiler)
     facts = [line(part) for part in parts if part]
@@ -87,7 +86,7 @@ def heading(kernel: KernelReport, console: Console) -> bool:
 
 
 def _table(groups: dict[str, list[Result]]) -> Table:
-    """One line per property: its verdict, the cases each engine compared, in how many modes, how long."""
+    """A line for each property: its verdict, the cases that each engine compared, the number of modes."""
     results = [result for group in groups.values() for result in group]
     engines = list(dict.fromkeys(result.engine for result in results if result.engine != ALL))
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -105,7 +104,7 @@ def _table(groups: dict[str, list[Result]]) -> Table:
 
 
 def _cell(group: Sequence[Result]) -> Text:
-    """What one engine compared of one property, in the colour of its verdict unless that is PASS."""
+    """The cases that an engine compared of a property, in the colour of its verdict unless that is PASS."""
     count = sum(row.cases for row in group)
     verdict = worst(group) if group else Verdict.SKIP
     if verdict is Verdict.PASS and group[0].engine == PROVE:
@@ -114,17 +113,17 @@ def _cell(group: Sequence[Result]) -> Text:
 
 
 def _differences(kernel: KernelReport, seed: int | None, console: Console) -> None:
-    """Every difference once, in whatever modes and by whatever engines it was found."""
+    """Print every difference once, however many modes and engines found it."""
     for found in differences(kernel.results):
-        told = difference(found.shown, kernel.title, seed, others=found.others, width=console.width)
+        text = difference(found.shown, kernel.title, seed, others=found.others, width=console.width)
         console.print()
-        say(console, told[0], _COLOURS[Verdict.FAIL])
-        for entry in told[1:]:
+        say(console, text[0], _COLOURS[Verdict.FAIL])
+        for entry in text[1:]:
             say(console, entry)
 
 
 def _reasons(verdict: Verdict, results: Iterable[Result], console: Console) -> None:
-    """The results of one verdict by their reason, each reason once, with the properties it holds for."""
+    """Print the reasons of one verdict, each once, with the properties that it applies to."""
     reasons: dict[str, dict[str, list[Result]]] = {}
     for result in results:
         if result.verdict is verdict:
@@ -142,7 +141,7 @@ def _reasons(verdict: Verdict, results: Iterable[Result], console: Console) -> N
 
 
 def _bounds(results: Sequence[Result], console: Console) -> None:
-    """Where races that nothing was found in could not be exhausted, and how far each was."""
+    """Print which races without a violation were not exhausted, and how far each was explored."""
     explored = [result for result in results if result.explored is not None]
     if not explored:
         return
@@ -150,11 +149,11 @@ def _bounds(results: Sequence[Result], console: Console) -> None:
     _reasons(Verdict.PASS, open_ends, console)
     console.print()
     exhausted = len(explored) - len(open_ends)
-    say(console, f"Every schedule that differs was run in {exhausted} of {len(explored)} races and modes.")
+    say(console, f"All inequivalent schedules were run in {exhausted} of {len(explored)} races and modes.")
 
 
 def _where(name: str, group: Sequence[Result]) -> str:
-    """A property, with its modes where the reason is not one of the whole property."""
+    """A property, with the modes that the reason applies to, if it does not apply to the whole property."""
     modes = sorted({row.mode for row in group} - {ALL})
     if not modes:
         return line(name)
@@ -177,5 +176,5 @@ def _total(kernel: KernelReport, groups: dict[str, list[Result]], seed: int | No
 
 
 def say(console: Console, text: str, style: str = "") -> None:
-    """One line as it is: not folded, no markup, so that a command can be copied from it."""
+    """Print a line without folding, so that a command can be copied from it."""
     console.print(Text(text), style=style, soft_wrap=True)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Text that is safe to put into a report, and numbers that are short enough for one.
+"""Escaped text and short numbers for reports.
 
-Reasons, crash messages and file names come from compilers, kernel code and users: they may hold
-escape sequences, newlines, or bytes that are no text. Nothing of that may change a report's meaning.
+Reasons, crash messages and file names come from compilers, kernel code and users. They may contain escape
+sequences, newlines or undecodable bytes, none of which may change the meaning of a report.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ __all__ = ["compact", "duration", "escaped", "line", "lines", "word"]
 
 
 def escaped(text: str) -> str:
-    """``text`` with every character that is not plainly printable written as an escape.
+    """``text`` with every character that is not printable written as an escape.
 
-    That covers control characters, bidirectional overrides, undecodable bytes (lone surrogates) and
-    the code points XML forbids. Spaces stay as they are.
+    That covers control characters, bidirectional overrides, undecodable bytes (lone surrogates) and the code
+    points that XML forbids. Spaces are kept.
     """
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
@@ -22,17 +22,17 @@ def escaped(text: str) -> str:
 
 
 def line(text: str) -> str:
-    """``text`` as a single clean line: white space of any kind, newlines too, becomes one space."""
+    """``text`` on one line, escaped: each run of white space, newlines included, becomes one space."""
     return escaped(" ".join(text.split()))
 
 
 def lines(text: str) -> list[str]:
-    """``text`` as clean lines, indentation kept, blank lines at either end dropped."""
+    """The lines of ``text``, escaped; indentation is kept, blank lines at both ends are dropped."""
     return [escaped(part.rstrip()) for part in text.strip("\r\n").expandtabs().splitlines()]
 
 
 def word(value: int) -> str:
-    """A 64-bit word in hex, all sixteen digits, so that columns of them line up."""
+    """A 64-bit word in hex with sixteen digits."""
     return f"{value:#018x}"
 
 
@@ -43,14 +43,14 @@ def compact(count: int) -> str:
     size = float(count)
     for unit in "kMGT":
         size /= 1000
-        # Not 1000: what would be printed as "1000.0k" belongs to the next unit.
+        # Not 1000: a value that would be printed as "1000.0k" belongs to the next unit.
         if size < 999.95 or unit == "T":
             return f"{size:.1f}{unit}"
     raise AssertionError("unreachable")
 
 
 def duration(seconds: float) -> str:
-    """Wall time as people say it: ``0.4 s``, ``31 s``, ``2 min 5 s``."""
+    """A time as text: ``0.4 s``, ``31 s``, ``2 min 5 s``."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)

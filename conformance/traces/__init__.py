@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What running kernels print: SPTEs in lines of dmesg and of traces."""
+"""SPTEs in the output of running kernels: lines of dmesg and of traces."""
 
 __all__: list[str] = []

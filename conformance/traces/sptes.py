@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""SPTEs in text: numbers as people pass them, lines of dmesg, of traces and of mails.
+"""Parsing SPTEs in text: numbers on the command line, lines of dmesg, of traces and of mails.
 
-A number counts if the line calls it an SPTE. The forms are those of KVM's tracepoints and messages:
+A number counts if the line calls it an SPTE. The formats are those of KVM's tracepoints and messages:
 kvm_mmu_set_spte, check_mmio_spte, fast_page_fault, kvm_tdp_mmu_spte_changed, kvm_mmu_split_huge_page, the
-hierarchies that get_mmio_spte() prints, WARNs of make_spte() and check_spte_writable_invariants(), messages
-of handle_changed_spte() and mmu_spte_free(), and what people write in mails: ``spte=0x...,``.
+hierarchies of get_mmio_spte(), the WARNs of make_spte() and check_spte_writable_invariants(), the messages
+of handle_changed_spte() and mmu_spte_free(), and free text such as ``spte=0x...,``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BITS = 64
 
 @dataclass(frozen=True)
 class Found:
-    """An SPTE, and what the text says about it: what it is called, and where it lies."""
+    """An SPTE, with the name, level, gfn and address that the text gives it."""
 
     spte: int
     name: str = ""
@@ -32,17 +32,17 @@ class Found:
 
 
 _NUMBER = r"(-?)(0[xX][0-9a-fA-F_]+|[0-9a-fA-F][0-9a-fA-F_]*)(?:[uU]?[lL]{0,2})(?!\w|[.:]\d|\+0x)"
-"""A number, its sign apart; not one that is the beginning of a word, a time or a sum."""
+"""A number, its sign in a group of its own; not the start of a word, a time or a sum."""
 
 _ALONE = re.compile(_NUMBER)
 _NAMED = re.compile(
-    # What it is called: spte, new_spte, iter->old_spte, *sptep, shadow PTE; or spte[3], by its level.
+    # The name: spte, new_spte, iter->old_spte, *sptep, shadow PTE; or spte[3] with its level.
     r"(?<!\w)(?P<name>\*\s?\w*sptep|\w*(?:spte|shadow[ _]pte)(?P<many>s?)\d?(?:_?val(?:ue)?)?)(?!\w)"
     r"(?:\[(?:level\s*=?\s*)?(?P<level>\d)\])?"
-    # What stands between: nothing, "=", ": ", " is ", " value ", " changed from ", quotes and markup.
+    # The separator: nothing, "=", ": ", " is ", " value ", " changed from ", quotes and markup.
     r"""[)"'`*]*\s*(?:value|val|changed)?\s*(?P<sign>[:=]?>?|->|→|\b(?:is|was|from|of)\b)"""
     r"""["'`(<{\[*\s]*"""
-    # rmap_printk() has the pointer first.
+    # rmap_printk() prints the pointer first.
     r"(?:ffff[0-9a-f]{12}\s+(?=[0-9a-f]*\d)|0{8}[0-9a-f]{8}\s+(?=[0-9a-f]*\d)(?=[0-9a-f]{1,15}\b))?"
     + _NUMBER,
     re.IGNORECASE,
@@ -67,11 +67,11 @@ _PUNCTUATION = "\"'`()[]{}<>.,;:*=!?"
 
 
 def numbers(text: str, *, decimal: bool = False, strict: bool = True) -> list[Found]:
-    """The SPTEs of a text that consists of numbers, apart from ``level N``, ``gfn N`` and ``sptep N``.
+    """The SPTEs of a text that consists of numbers, and of ``level N``, ``gfn N`` and ``sptep N``.
 
-    Empty if it does not. Numbers are hex, with 0x or without, unless those without are ``decimal``. In
-    lines of a log (not ``strict``), what could as well be a word or a byte of a hex dump is no SPTE.
-    Raises ConformanceError if a number is negative or has more than 64 bits.
+    Empty for any other text. Numbers are hex, with or without 0x, unless those without are ``decimal``. In
+    lines of a log (not ``strict``), numbers that may be words or bytes of a hex dump are no SPTEs. Raises
+    ConformanceError if a number is negative or has more than 64 bits.
     """
     text = _COLOURS.sub("", text).strip().lstrip("> ")
     rest = text
@@ -81,7 +81,7 @@ def numbers(text: str, *, decimal: bool = False, strict: bool = True) -> list[Fo
         return []
     words = [word for part in re.split(r"[\s,;|]+", rest) if (word := part.strip(_PUNCTUATION))]
     if len(words) > 1 and re.match(r"\s*(0x)?[0-9a-f]{12,16}:\s", rest, re.IGNORECASE):
-        del words[0]  # The address of a dump of memory.
+        del words[0]  # The address in a memory dump.
     matches = [_ALONE.fullmatch(word) for word in words]
     if not all(matches):
         return []
@@ -96,7 +96,7 @@ def numbers(text: str, *, decimal: bool = False, strict: bool = True) -> list[Fo
 
 
 def search(text: str, *, decimal: bool = False) -> list[Found]:
-    """The SPTEs of one line that calls them so, in the line's order; empty if there is none.
+    """The SPTEs of a line that calls them so, in the order of the line.
 
     Raises ConformanceError if one of them is negative or has more than 64 bits.
     """
@@ -117,7 +117,7 @@ def search(text: str, *, decimal: bool = False) -> list[Found]:
 
 
 def _matches(text: str) -> Iterator[tuple[int, re.Match[str], str, int | None]]:
-    """Where each number is, the match that ends in its sign and digits, its name, N of spte[N]."""
+    """For each number its position, the match that ends in its sign and digits, its name, N of spte[N]."""
     found: dict[int, tuple[re.Match[str], str, int | None]] = {}
     for match in _NAMED.finditer(text):
         digits = match.groups()[-1]
@@ -142,12 +142,12 @@ def _matches(text: str) -> Iterator[tuple[int, re.Match[str], str, int | None]]:
 
 
 def _plain(digits: str) -> bool:
-    """Whether the digits are no English word, such as "add" or "dead"."""
+    """Whether the digits cannot be an English word, such as "add" or "dead"."""
     return any(char.isdigit() for char in digits)
 
 
 def _long(digits: str) -> bool:
-    """Whether the digits are a value, rather than a count in a sentence ("each SPTE 2 times")."""
+    """Whether the digits are a value, not a count in a sentence ("each SPTE 2 times")."""
     return digits[:2].lower() == "0x" or digits == "0" or len(digits) > 2
 
 
@@ -159,7 +159,7 @@ def _level(match: re.Match[str]) -> int | None:
 
 
 def _place(text: str) -> tuple[int | None, int | None]:
-    """The gfn and the sptep that a line names first."""
+    """The first gfn and the first sptep in a line; None for one that it does not have."""
     gfn, sptep = _GFN.search(text), _SPTEP.search(text)
     return None if gfn is None else int(gfn[1], 16), None if sptep is None else int(sptep[1], 16)
 
@@ -167,13 +167,13 @@ def _place(text: str) -> tuple[int | None, int | None]:
 def _found(
     match: re.Match[str], name: str, place: tuple[int | None, int | None], decimal: bool, level: int | None
 ) -> Found:
-    """The SPTE of a match whose last groups are sign and digits, with what its line says about it."""
+    """The SPTE of a match whose last groups are sign and digits, with what its line says of it."""
     sign, digits = match.groups()[-2:]
     return Found(_value(sign, digits, decimal), name, level, *place)
 
 
 def _value(sign: str, digits: str, decimal: bool) -> int:
-    """The number as an int; raises ConformanceError if it cannot be an SPTE."""
+    """The number as an int. Raises ConformanceError if it cannot be an SPTE."""
     hexadecimal = digits[:2].lower() == "0x" or not decimal
     digits = digits.strip("_")
     try:

@@ -16,10 +16,11 @@ from click.testing import CliRunner, Result
 
 import conformance
 from conformance.cli.group import commands
+from conformance.differential.property_plan import PropertyPlan
 
 
 @pytest.fixture(autouse=True)
-def plans(monkeypatch) -> list[fake_run.PropertyPlan]:
+def plans(monkeypatch) -> list[PropertyPlan]:
     """Replaces the comparison; the list holds what it was asked for."""
     monkeypatch.setitem(sys.modules, "conformance.differential.run_properties", fake_run.module())
     monkeypatch.delenv("CONFORMANCE_PROFILE", raising=False)

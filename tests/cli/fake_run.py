@@ -11,30 +11,11 @@ import runpy
 import sys
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.verdict import Counterexample, KernelReport, Report, Result, Verdict
 from conformance.errors import ConformanceError
-
-
-@dataclass(frozen=True)
-class PropertyPlan:
-    kernels: tuple[str, ...] = ()
-    patches: tuple[Path, ...] = ()
-    only: tuple[str, ...] = ()
-    engines: tuple[str, ...] = ()
-    oracle: str = "shim"
-    modes: tuple[str, ...] = ()
-    budget: float = 60.0
-    seed: int | None = None
-    case: tuple[int, ...] = ()
-    jobs: int = 2
-    timeout: float = 20.0
-    profile: str = "default"
-    module: Path | None = None
-    vmlinux: Path | None = None
 
 
 def _interrupted() -> Report:
@@ -127,7 +108,7 @@ def listing(selector: str | None, progress: Callable[[str], None]) -> SimpleName
 def module() -> ModuleType:
     """The stand-in as a module to put into sys.modules."""
     made = ModuleType("conformance.differential.run_properties")
-    made.__dict__.update(PropertyPlan=PropertyPlan, run=run, listing=listing)
+    made.__dict__.update(run=run, listing=listing)
     return made
 
 

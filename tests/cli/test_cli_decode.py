@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from conformance.model.spte.decode import Field
-from conformance.reports.picture import picture
+from conformance.reports.bit_diagram import bit_diagram
 
 LOGGED = "0x0600000000000975"
 """On 6.1 with EPT: write-protected for the dirty log."""
@@ -69,7 +69,7 @@ def test_an_illegal_spte_is_information(cli):
     assert done.exit_code == 0
     told = " ".join(done.stdout.split())
     assert "level 1: 4 KiB page: illegal: W is set without MMU-writable" in told
-    assert "state: illegal: " in told and "modes: legal in none; " in told
+    assert "state: illegal: " in told and "modes: legal in no mode; " in told
     assert "level 1" not in cli("decode", "0x977", "--level", "2").stdout
 
 
@@ -185,12 +185,12 @@ def test_stdin_is_streamed(process):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "stdin names no SPTE in 0 lines."),
+        ("", "stdin has no SPTE in 0 lines."),
         (" " * 65_520 + "spte=0x0600000001234977\n", "line 1: It is longer than 65,536 bytes."),
         ("x" * 200_000, "line 1: It is longer than 65,536 bytes."),
-        ("RAX: 0600000001234977\nspte added\n", "stdin names no SPTE in 2 lines."),
+        ("RAX: 0600000001234977\nspte added\n", "stdin has no SPTE in 2 lines."),
         ("fine\nspte=0x10000000000000000\n", "line 2: '0x10000000000000000' has 65 bits; an SPTE has 64."),
-        ("\0\xff\n", "stdin names no SPTE in 1 lines."),
+        ("\0\xff\n", "stdin has no SPTE in 1 lines."),
     ],
 )
 def test_stdin_without_an_spte(cli, text, said):
@@ -202,7 +202,7 @@ def test_stdin_without_an_spte(cli, text, said):
 @pytest.mark.parametrize(
     ("spte", "said"),
     [
-        ("975xyz", "'975xyz' is no SPTE, and names none; pass hex, such as 0x600000000000975, or text"),
+        ("975xyz", "'975xyz' is no SPTE and holds none; pass hex, such as 0x600000000000975, or text"),
         ("zero", "'zero' is no SPTE"),
         ("0x", "is no SPTE"),
         ("0x_", "is no hex number"),
@@ -337,7 +337,7 @@ def test_numpy_is_not_loaded_for_help():
 
 def test_a_field_of_one_row_and_the_next():
     found = [Field(63, 47, "name", 1, "", "n"), Field(46, 0, "", 0, "")]
-    drawn = picture(found).plain.splitlines()
+    drawn = bit_diagram(found).plain.splitlines()
     assert len(drawn) == 13 and {len(line) for line in drawn} == {65}
     assert drawn[2].strip("│").strip() == "name"
     assert drawn[3].startswith("├47─┬46") and drawn[4].startswith("│ 1 │ · ") and drawn[5].startswith("│ n │")

@@ -56,14 +56,14 @@ def test_it_passes_on_what_it_was_asked(cli, outcome):
     assert ASKED == [{"kernels": ("6.1",), "only": ("make_*",), "budget": 2.0, "jobs": 3}]
 
 
-def test_the_table_names_commit_function_and_who_noticed(cli, outcome, monkeypatch):
+def test_the_table_names_commit_function_and_what_detected_it(cli, outcome, monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")
     shown = cli("history").stdout
     fix = FIXES[0]
-    for part in (fix.commit, fix.function, fix.reverts[0].by, "What this cannot detect:"):
+    for part in (fix.commit, fix.function, fix.reverts[0].by, "Fixes that the suite cannot detect:"):
         assert part in shown
-    assert "single functions: 1 of 1 noticed" in shown
-    assert "a whole VM: nothing taken out" in shown
+    assert "single functions: 1 of 1 detected" in shown
+    assert "a whole VM: nothing reverted" in shown
 
 
 def test_reports_are_those_of_run(cli, outcome, tmp_path):
@@ -81,7 +81,7 @@ def test_reports_are_those_of_run(cli, outcome, tmp_path):
     [
         (("--only", "nonsense"), "no fix is called nonsense"),
         (("--kernel", "9.9"), "no fix can be taken out of 9.9"),
-        (("--budget", "0"), "is not a time in which something can be compared"),
+        (("--budget", "0"), "is not a positive, finite time"),
         (("--junit", "-"), "--junit writes to a file"),
     ],
 )

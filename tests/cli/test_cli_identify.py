@@ -49,7 +49,7 @@ def proposed(monkeypatch, tmp_path):
 def test_a_kernel_with_patches_is_looked_at(cli, looked):
     done = cli("identify", "6.1", "--patch", "a.mbox", "--no-stories")
     assert done.exit_code == 0 and looked == [("6.1", [Path("a.mbox")], False)]
-    assert "is 6.1, in all that could be decided" in done.stdout
+    assert "is 6.1, in all changes that could be decided" in done.stdout
 
 
 def test_what_fits_nothing_is_status_one(cli, looked):

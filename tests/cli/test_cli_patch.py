@@ -124,12 +124,12 @@ def test_each_patch_is_shown_in_order_before_the_next_is_known(patched, monkeypa
             assert "1/2 part 1" in "".join(shown)
         return real(before, after, plan, progress)
 
-    def printed(text, stream):
+    def print_part(text, stream):
         shown.append(text)
         return 0
 
     monkeypatch.setattr(difference, "compare", compare)
-    monkeypatch.setattr(run, "printed", printed)
+    monkeypatch.setattr(run, "print_part", print_part)
     one, two = (mail(f"[PATCH {n}/2] part {n}", word) for n, word in ((1, "comment"), (2, "break")))
     assert patched(mailbox(two, one), "--jobs", "1").exit_code == 1
     assert [text.strip().splitlines()[0] for text in shown] == [
@@ -280,7 +280,7 @@ def test_the_plan(patched):
     assert set(plan.case) == {1}
     assert patched(diff("fold"), "--case", "0x1").exit_code == 2
     done = patched(diff("idle"), "--only", "make_spte")
-    assert done.exit_code == 2 and "No property that was asked for executes" in done.stdout
+    assert done.exit_code == 2 and "No property of --only executes" in done.stdout
     assert patched(diff("idle")).exit_code == 0
     done = patched(diff("fold"), "--mode", "nonsense")
     assert (done.exit_code, done.stdout) == (2, "") and "no mode nonsense" in done.stderr

@@ -11,11 +11,11 @@ import re
 import sys
 import xml.etree.ElementTree as ET
 
-import fake_run
 import pytest
 from planting import patch_for
 
 from conformance.differential.properties import PROPERTIES
+from conformance.differential.property_plan import PropertyPlan
 
 PACKAGES = ("z3", "pypcode")
 
@@ -51,9 +51,7 @@ def test_a_module_and_modes_arrive(cli, plans, tmp_path):
     vmlinux.touch()
     assert cli("prove", "--module", module, "--vmlinux", vmlinux, "--mode", "npt").exit_code == 0
     assert plans == [
-        fake_run.PropertyPlan(
-            engines=("prove",), budget=math.inf, module=module, vmlinux=vmlinux, modes=("npt",)
-        )
+        PropertyPlan(engines=("prove",), budget=math.inf, module=module, vmlinux=vmlinux, modes=("npt",))
     ]
 
 
@@ -61,7 +59,7 @@ def test_every_option_arrives(cli, plans):
     args = "--kernel 6.1 --only make_spte --oracle binary --timeout 1.5 --jobs 3"
     assert cli("prove", *args.split()).exit_code == 0
     assert plans == [
-        fake_run.PropertyPlan(
+        PropertyPlan(
             kernels=("6.1",),
             only=("make_spte",),
             engines=("prove",),

@@ -8,15 +8,15 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-import fake_run
 import pytest
 
 from conformance.deadline import TimeLimitReached
+from conformance.differential.property_plan import PropertyPlan
 
 
 def test_defaults(cli, plans):
     assert cli("run").exit_code == 0
-    assert plans == [fake_run.PropertyPlan()]
+    assert plans == [PropertyPlan()]
 
 
 def test_every_option_arrives(cli, plans):
@@ -25,7 +25,7 @@ def test_every_option_arrives(cli, plans):
     args += " --case 0x600000000000975,FFFFFFFFFFFFFFFF,0 --profile nightly"
     assert cli("run", *args.split()).exit_code == 0
     assert plans == [
-        fake_run.PropertyPlan(
+        PropertyPlan(
             kernels=("6.1", "tree:x@y"),
             patches=(Path("a.mbox"), Path("b.diff")),
             only=("make_spte",),
@@ -177,4 +177,4 @@ def test_a_time_limit_that_nothing_handles_is_reported(cli, monkeypatch):
     monkeypatch.setattr(sys.modules["conformance.differential.run_properties"], "run", ends)
     done = cli("run", "--time-limit", "7")
     assert done.exit_code == 2
-    assert "the time limit of 7 s ended; what is printed above is what is known by then" in done.stderr
+    assert "the time limit of 7 s ended; the results printed above are those known by then" in done.stderr

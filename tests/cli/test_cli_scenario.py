@@ -110,7 +110,7 @@ def test_show_tells_a_story(cli):
         (("scenario", "show"), "Missing argument"),
         (("scenario", "dance"), "No such command"),
         (("lockstep", "--mode", "shadow"), "mode shadow is not one of the TDP MMU's"),
-        (("lockstep", "--budget", "0"), "is not a time in which something can be compared"),
+        (("lockstep", "--budget", "0"), "is not a positive, finite time"),
         (("lockstep", "--save", ""), "--save was given an empty file name"),
         (("lockstep", "--save", "/nowhere/at/all.scenario"), "is not a directory"),
     ],

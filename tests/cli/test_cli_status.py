@@ -68,7 +68,7 @@ def test_a_defect_is_one_sentence_and_a_traceback_only_on_request(cli, monkeypat
 
 def test_a_worker_that_the_system_ended_is_no_defect_of_the_suite(cli):
     told = cli("run", "--only", "starved").stderr
-    assert "a worker process was ended from outside" in told and "Free memory" in told
+    assert "a worker process was killed" in told and "Free memory" in told
     assert "internal error" not in told
 
 

@@ -35,8 +35,8 @@ def test_agreement_is_no_proof():
     text = shown(report(ALIKE, PROVED, OPEN))
     assert text.count("PROVED    make_spte") == 1
     assert "2 properties: 1 PROVED, 1 unproved" in text
-    assert "on 1,024 drawn cases the formulas gave what the processor gave" in text
-    assert "on 4,096 drawn cases the module gave what the shim gave" in text
+    assert "on 1,024 random cases the formulas equal the results of the processor" in text
+    assert "on 4,096 random cases the results of module and shim are equal" in text
 
 
 @pytest.mark.parametrize("show", [proofs.show, terminal.show])

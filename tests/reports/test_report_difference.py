@@ -185,7 +185,7 @@ def test_only_so_many_places_are_told():
     [
         (("kernel", "model"), "returns is false in the kernel, true in the model"),
         (("module", "model"), "returns is false in the module, true in the model"),
-        (("model", "promise"), "returns is false in the model, true in the promise"),
+        (("model", "invariant"), "returns is false in the model, true in the invariant"),
         (("6.1", "6.12"), "returns is false in 6.1, true in 6.12"),
     ],
 )

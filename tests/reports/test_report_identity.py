@@ -36,8 +36,10 @@ def test_text_says_plus_and_without_with_what_shows_it():
     assert f"plus  {DIRTY_IF_WRITABLE}" in told and f"without  {SPTE_INDEX}" in told
     assert "      shown by make_spte in npt: spte 0x600000000000975: returns false; without it true" in told
     assert "      shown by cannot be called" in told
-    assert any(line.startswith("3 changes decided: 1 by what functions do, 1 by what") for line in told)
-    assert f"  {NO_ACCESS_WARNS}, which could be exchanged with {TDP_XCHG}" in told
+    assert any(
+        line.startswith("3 changes decided: 1 by the behaviour of functions, 1 by scenarios") for line in told
+    )
+    assert f"  {NO_ACCESS_WARNS}, indistinguishable from {TDP_XCHG}" in told
 
 
 def test_how_patches_were_applied_is_said():
@@ -47,21 +49,21 @@ def test_how_patches_were_applied_is_said():
 
 
 def test_nothing_to_tell_is_told():
-    assert text(identity(differing=[]))[1] == "is 6.1, in all that could be decided"
+    assert text(identity(differing=[]))[1] == "is 6.1, in all changes that could be decided"
 
 
 def test_what_fits_nothing_fails():
     none = identity(misfits=[failed(), failed(property="a_story", counterexample=None, reason="step 3")])
     told = text(none)
     assert identity().status == 0 and none.status == 1
-    assert told[1].startswith("fits no profile. Most like it is 6.1, plus 1, without 1")
+    assert told[1].startswith("fits no profile. The nearest is 6.1, plus 1, without 1")
     assert any(line.startswith("FAIL  spte_has_volatile_bits") for line in told)
     assert "FAIL  a_story  ept-ad: step 3" in [line.replace("a_story ept", "a_story  ept") for line in told]
 
 
 def test_no_line_is_wider_than_asked():
     narrow = text(identity(untold="nothing reaches it, " * 9), 72)
-    assert max(map(len, narrow)) <= 72 and any(line.startswith("No stories were played") for line in narrow)
+    assert max(map(len, narrow)) <= 72 and any(line.startswith("No scenarios were run") for line in narrow)
 
 
 def test_json_holds_everything_and_is_ascii():
@@ -83,6 +85,6 @@ def test_stories_that_could_not_be_played_leave_it_open():
     lacking = identity(lacking="nothing stands in for foo: 9 of 9 stories could not be judged")
     told = text(lacking)
     assert lacking.status == 2 and document(lacking)["fits"] is None
-    assert "fits no profile" not in "".join(told) and told[1].endswith("in what could be asked")
+    assert "fits no profile" not in "".join(told) and told[1].endswith("as far as it could be examined")
     assert any(line.startswith("ERROR  nothing stands in for foo: 9 of 9") for line in told)
     assert identity(lacking="x", misfits=[failed()]).status == 1

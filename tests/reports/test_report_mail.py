@@ -161,7 +161,9 @@ def test_what_changed_outside_of_functions_is_told_by_what_judges_it():
     )
     text = review_mail.render_review(review(scope=scope))
     assert "nothing here looks at it:\n        EXPORT_SYMBOL_GPL(f) in mmu/spte.c\n" in text
-    assert "judged by what uses it:\n        variable nx in mmu/spte.c: used by f() and g()\n" in text
+    assert (
+        "judged by the functions using it:\n        variable nx in mmu/spte.c: used by f() and g()\n" in text
+    )
     assert "proved to change nothing:\n        comments in mmu/spte.c: only comments changed\n" in text
 
 

@@ -40,7 +40,7 @@ def test_what_became_of_each_property():
     assert "unproved  tdp_iter" in told and "spte_index" not in told
     assert "FAIL  spte_has_volatile_bits" in told and "conformance run" in told
     assert "3 properties: 1 PROVED, 1 REFUTED, 1 unproved; 1 absent" in told
-    assert "on 1,024 drawn cases" in told
+    assert "on 1,024 random cases" in told
 
 
 def test_kernels_of_which_nothing_could_be_proved_say_why():
@@ -64,5 +64,5 @@ def test_what_the_code_has_no_way_into_is_named_apart():
             proof("is_large_pte", Verdict.SKIP, "the compiler inlined it"),
         )
     )
-    assert "1 property: 1 PROVED; 1 cannot be asked of this code" in told
-    assert "not asked, as the JSON says why: is_large_pte" in told
+    assert "1 property: 1 PROVED; 1 without access to the function" in told
+    assert "without access (the JSON has the reasons): is_large_pte" in told

@@ -135,11 +135,11 @@ def test_a_kernel_out_of_reach_is_skipped_and_no_failure_beside_others(clean, mo
 
 
 def test_races_that_were_not_exhausted_are_told_with_their_bounds(monkeypatch):
-    said = "no promise is broken: exhausted up to 3 preemptions"
+    said = "no invariant is violated: exhausted up to 3 preemptions"
     results = [
         result("a_race", Verdict.PASS, "exhausted", engine="kvm", explored={"exhausted": True}),
         result("another", Verdict.PASS, said, engine="kvm", explored={"exhausted": False}),
     ]
     text = " ".join(shown(Report([KernelReport("6.1", "6.1", "", results=results)], 7), monkeypatch).split())
     assert f"PASS {said}: another (npt)" in text
-    assert "Every schedule that differs was run in 1 of 2 races and modes." in text
+    assert "All inequivalent schedules were run in 1 of 2 races and modes." in text

@@ -63,7 +63,7 @@ def test_a_pinned_kernel_has_its_profile(series):
     known = {each.name for each in found.decided} | {each.name for each in found.undecided}
     assert known == set(changes.CHANGES)
     told = text(found)
-    assert told[1] == f"is {series}, in all that could be decided"
+    assert told[1] == f"is {series}, in all changes that could be decided"
 
 
 @pytest.mark.kernel
@@ -99,7 +99,7 @@ def test_a_kernel_with_a_bug_of_its_own_fits_no_profile(tmp_path):
     first = next(result for result in found.misfits if result.property == "spte_has_volatile_bits")
     assert first.counterexample is not None and first.counterexample.inputs
     told = "\n".join(text(found))
-    assert "fits no profile. Most like it is 6.1" in told and "FAIL  spte_has_volatile_bits" in told
+    assert "fits no profile. The nearest is 6.1" in told and "FAIL  spte_has_volatile_bits" in told
     plain = document(found)
     assert plain["fits"] is False and plain["misfits"][0]["counterexample"]["inputs"]
 

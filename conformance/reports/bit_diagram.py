@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The bits of an SPTE as a picture: four rows of boxes, a field a box."""
+"""The bits of an SPTE as a diagram: four rows of boxes, a box for each field."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from rich.text import Text
 
 from conformance.model.spte.decode import Field
 
-__all__ = ["picture"]
+__all__ = ["bit_diagram"]
 
 _ROW = 16
-"""Bits in a row of the picture: four columns each, so that it fits a terminal of eighty."""
+"""Bits in a row, of four columns each: a row fits a terminal of eighty columns."""
 _JOINTS = {
-    # Whether there is a border above, below, to the left, to the right.
+    # Keys: whether a line leads up, down, left, right.
     (False, False, True, True): "─",
     (False, True, False, True): "┌",
     (False, True, True, False): "┐",
@@ -30,10 +30,10 @@ _JOINTS = {
 _ASCII = str.maketrans("─│·┌┐└┘├┤┬┴┼", "-|.+++++++++")
 
 
-def picture(found: Sequence[Field], *, ascii_only: bool = False) -> Text:
-    """The 64 bits as four rows of boxes, a field a box: where it lies, its bits, its name.
+def bit_diagram(found: Sequence[Field], *, ascii_only: bool = False) -> Text:
+    """Draw 64 bits as four rows of boxes; a box has the bit numbers, the bits and the name of a field.
 
-    A field that goes on in the next row is named in both. Clear bits are dots, so that set ones stand out.
+    A field that continues in the next row is named in both. Clear bits are dots, so that set ones stand out.
     """
     rows = [_cut(found, high) for high in range(63, 0, -_ROW)]
     drawn = Text()
@@ -55,7 +55,7 @@ def picture(found: Sequence[Field], *, ascii_only: bool = False) -> Text:
 
 
 def _cut(found: Sequence[Field], high: int) -> list[Field]:
-    """The parts of the fields that lie in the row that begins with bit ``high``."""
+    """The parts of the fields in the row whose highest bit is ``high``."""
     low = high - _ROW + 1
     pieces = []
     for field in found:
@@ -67,7 +67,7 @@ def _cut(found: Sequence[Field], high: int) -> list[Field]:
 
 
 def _border(above: set[int], below: set[int], pieces: Sequence[Field]) -> Text:
-    """The line between two rows, with the bit numbers of the fields below it."""
+    """The line between two rows, with the bit numbers of the fields below."""
     end = 4 * _ROW
     drawn = [_JOINTS[n in above, n in below, n > 0, n < end] for n in range(end + 1)]
     for piece in pieces:
