@@ -222,7 +222,9 @@ class Judge:
         """Whether the kernel answers the published inputs as the one that was blessed."""
         prop = comparisons[0].property
         if self._blessed is None:
-            reason = "no kernel of this series was blessed"
+            reason = (
+                "nothing is blessed for its series; `conformance fingerprint bless --kernel SEL` does that"
+            )
             yield Result(prop.name, self._plan.oracle, FINGERPRINT, "-", Verdict.SKIP, reason=reason)
             return
         cases = inputs(prop)

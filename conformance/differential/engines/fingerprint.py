@@ -45,8 +45,9 @@ def remember(comparison: Comparison, cases: Words, blessed: Fingerprints) -> Rem
     now = mark(comparison.left, prop, mode, cases)
     before = blessed.marks.get(now.place)
     if before is None or before.asked != now.asked:
-        reason = "no fingerprint of what is asked today; `conformance fingerprint bless` takes it"
-        return Remembered(Verdict.SKIP, reason, 0)
+        what = "no fingerprint is blessed yet" if before is None else "the fingerprint is of other inputs"
+        command = f"`conformance fingerprint bless --kernel {blessed.series}`"
+        return Remembered(Verdict.SKIP, f"{what}; {command} takes it", 0)
     if before.answered == now.answered:
         return Remembered(Verdict.PASS, f"as blessed for {blessed.package}", now.cases)
     found = comparison.compare(np.ascontiguousarray(cases[:, admitted(prop, comparison.semantics, cases)]))

@@ -3,7 +3,7 @@
 
 from conformance.differential.columns import SpteColumn
 from conformance.differential.legality.needs import Callers, leaf, present, tracked
-from conformance.differential.outputs import Flag, Spte
+from conformance.differential.outputs import Flag, Number, Spte
 from conformance.differential.property import ANY_MODE, declare
 from conformance.kernels.substitutions import SPTE_C, SPTE_H, Substitution
 from conformance.model.changes import SOFTWARE_ACCESSED
@@ -136,4 +136,26 @@ declare(
         (tracked("spte"), leaf("spte")),
     ),
     mutants=[Substitution(SPTE_H, "\tspte |= saved_bits;", "\tspte |= saved_bits | PT_WRITABLE_MASK;")],
+)
+declare(
+    access.spte_shadow_accessed_mask,
+    GROUP,
+    [SPTE],
+    gives=(Number("value"),),
+    until=SOFTWARE_ACCESSED,
+    callers=PRESENT,
+    mutants=[
+        Substitution(
+            SPTE_H,
+            "return spte_ad_enabled(spte) ? shadow_accessed_mask : 0;",
+            "return shadow_accessed_mask;",
+            function="spte_shadow_accessed_mask",
+        ),
+        Substitution(
+            SPTE_H,
+            "? shadow_accessed_mask : 0",
+            "? shadow_dirty_mask : 0",
+            function="spte_shadow_accessed_mask",
+        ),
+    ],
 )

@@ -19,7 +19,7 @@ from conformance.model.spte.writability import (
     is_mmu_writable_spte,
     is_writable_pte,
 )
-from conformance.model.words import Truth, Word, any_set, clear, either, no, shl, shr
+from conformance.model.words import Truth, Word, any_set, clear, either, no, shl, shr, when
 
 __all__ = [
     "is_access_track_spte",
@@ -30,12 +30,21 @@ __all__ = [
     "spte_ad_enabled",
     "spte_ad_need_write_protect",
     "spte_has_volatile_bits",
+    "spte_shadow_accessed_mask",
 ]
 
 
 def spte_ad_enabled(k: Semantics, spte: Word) -> Truth:
     """Whether the processor sets Accessed and Dirty in this present SPTE."""
     return (spte & k.layout.spte_tdp_ad_mask) != k.layout.spte_tdp_ad_disabled
+
+
+def spte_shadow_accessed_mask(k: Semantics, spte: Word) -> Word:
+    """The Accessed bit of this present SPTE, 0 if the processor does not set it there.
+
+    Gone with 7971801b5618 in v6.13: since then software keeps the bit where the processor does not.
+    """
+    return when(spte_ad_enabled(k, spte), k.shadow_accessed_mask)
 
 
 def spte_ad_need_write_protect(k: Semantics, spte: Word) -> Truth:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which functions a kernel has, and in which shape: found in its source; backports make versions useless.
+"""Which functions a kernel has, and in which form, found in its source: backports make versions useless.
 
-Each probe becomes a ``HAVE_*`` macro for the shim's C. Probes tell how to *call* the kernel's code;
-what it should *mean* is the model's business and not asked here.
+Each probe becomes a ``HAVE_*`` macro for the C of entries. Which functions are looked for follows from these
+entries: one that stands under ``#ifdef HAVE_name`` is a probe for the function ``name``. Probes say how to
+*call* the kernel's code; what it should *mean* is the model's business and not asked here.
 """
 
 from __future__ import annotations
@@ -11,72 +12,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from conformance.oracles.common import COMMON_C
+
 __all__ = ["FUNCTIONS", "VARIABLES", "probe"]
 
 _MMU = "arch/x86/kvm/mmu"
-
-FUNCTIONS = [
-    "__is_rsvd_bits_set",
-    "__kvm_tdp_mmu_write_spte",
-    "check_mmio_spte",
-    "check_spte_writable_invariants",
-    "get_mmio_spte_access",
-    "get_mmio_spte_generation",
-    "get_mmio_spte_gfn",
-    "is_access_allowed",
-    "is_access_track_spte",
-    "is_accessed_spte",
-    "is_dirty_spte",
-    "is_ept_ve_possible",
-    "is_executable_pte",
-    "is_frozen_spte",
-    "is_large_pte",
-    "is_last_spte",
-    "is_mmio_spte",
-    "is_mmu_writable_spte",
-    "is_removed_spte",
-    "is_rsvd_spte",
-    "is_shadow_present_pte",
-    "is_writable_pte",
-    "kvm_mmu_changed_pte_notifier_make_spte",
-    "kvm_mmu_page_get_access",
-    "kvm_mmu_page_get_gfn",
-    "kvm_mmu_page_set_access",
-    "kvm_mmu_page_set_gfn",
-    "kvm_mmu_page_set_translation",
-    "kvm_mmu_set_mask_ptes",
-    "kvm_mmu_set_me_spte_mask",
-    "kvm_mmu_spte_module_init",
-    "kvm_tdp_mmu_spte_need_atomic_update",
-    "kvm_tdp_mmu_spte_need_atomic_write",
-    "kvm_tdp_mmu_write_spte",
-    "kvm_tdp_mmu_write_spte_atomic",
-    "leaf_spte_change_needs_tlb_flush",
-    "make_huge_page_split_spte",
-    "make_huge_spte",
-    "make_mmio_spte",
-    "make_nonleaf_spte",
-    "make_small_spte",
-    "make_spte",
-    "mark_spte_for_access_track",
-    "mmu_spte_update",
-    "mmu_try_to_unsync_pages",
-    "restore_acc_track_spte",
-    "spte_ad_enabled",
-    "spte_ad_need_write_protect",
-    "spte_can_locklessly_be_made_writable",
-    "spte_clear_dirty",
-    "spte_has_volatile_bits",
-    "spte_index",
-    "spte_needs_atomic_update",
-    "spte_permission_fault",
-    "spte_to_pfn",
-    "spte_write_protect",
-    "spte_wrprot_for_clear_dirty",
-    "tdp_mmu_clear_spte_bits",
-    "tdp_mmu_clear_spte_bits_atomic",
-]
-"""Functions of arch/x86/kvm/mmu (and mmu.h) that the entries call, where there are any."""
 
 VARIABLES = [
     "enable_mmio_caching",
@@ -111,6 +51,18 @@ _SHAPES = {
     "tdp_iter": (f"{_MMU}/tdp_iter.h", r"struct tdp_iter \{"),
 }
 """Other things to know before calling: name, file, pattern."""
+
+
+def _functions() -> tuple[str, ...]:
+    """The functions that entries and exports make conditional on being there."""
+    other = {*VARIABLES, *_SHAPES}
+    places = [*(COMMON_C / "entries").glob("*.h"), *(Path(__file__).parent / "c").glob("*.c")]
+    named = {name for path in places for name in re.findall(r"\bHAVE_(\w+)", path.read_text())}
+    return tuple(sorted(named - other))
+
+
+FUNCTIONS = _functions()
+"""Functions of arch/x86/kvm/mmu (and mmu.h) that the entries call, in kernels that have them."""
 
 
 def probe(source: Path, renamed: Mapping[str, str] | None = None) -> list[str]:

@@ -14,6 +14,9 @@ SHIM(spte_ad_enabled, 1, 1) { out[0] = spte_ad_enabled(in[0]); }
 #ifdef HAVE_spte_ad_need_write_protect
 SHIM(spte_ad_need_write_protect, 1, 1) { out[0] = spte_ad_need_write_protect(in[0]); }
 #endif
+#ifdef HAVE_spte_shadow_accessed_mask
+SHIM(spte_shadow_accessed_mask, 1, 1) { out[0] = spte_shadow_accessed_mask(in[0]); }
+#endif
 #ifdef HAVE_is_access_track_spte
 SHIM(is_access_track_spte, 1, 1) { out[0] = is_access_track_spte(in[0]); }
 #endif
