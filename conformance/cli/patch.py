@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from conformance.kernels import Kernel
     from conformance.reports.files import Destination
     from conformance.review import Review
-    from conformance.review.judging_series import Compare, Judged, Listener, SeriesReview
+    from conformance.review.judging_series import Compare, Listener
     from conformance.review.outcome import Gate
+    from conformance.review.series_review import Judged, SeriesReview
 
 __all__ = ["comparing", "patch"]
 
@@ -90,6 +91,7 @@ def patch(
         from conformance.review.commits import find_commits
         from conformance.review.outcome import FailOn, Gate
         from conformance.review.series import read_series
+        from conformance.review.series_review import cut_short
 
         gate = Gate(FailOn(fail_on), strict)
         commits = find_commits(files, onto)
@@ -97,12 +99,12 @@ def patch(
         onto = onto or DEFAULT if commits is None else commits.onto
         command = shlex.join(["conformance", "patch", *files, "--onto", onto, *chosen().arguments])
         compare = comparing(command, progress, **given)
-        done: list[judging_series.Judged] = []
+        done: list[Judged] = []
         shown, wrote = _listener(verbose, screen, done)
         try:
             review = judging_series.judge(series, onto, compare, progress, jobs=jobs, listener=shown)
         except Ended as ended:
-            review = judging_series.cut_short(series, onto, done, f"not reached: {ended}")
+            review = cut_short(series, onto, done, f"not reached: {ended}")
             progress(f"{ended}: {len(review.parts) - len(done)} patches were not reached")
     render = partial(_render, review, given["seed"], gate, verbose)
     status = review.status(gate) or max(wrote)

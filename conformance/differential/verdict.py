@@ -21,6 +21,7 @@ __all__ = [
     "Report",
     "Result",
     "Verdict",
+    "Wording",
     "case_text",
 ]
 
@@ -39,7 +40,14 @@ def case_text(words: Iterable[int]) -> str:
     return ",".join(f"{word:#x}" for word in words)
 
 
-class Verdict(str, Enum):
+class Wording(str, Enum):
+    """An enum whose values are texts for people; str() gives the text."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+class Verdict(Wording):
     """The outcome of one property, in one mode, by one engine, on one kernel."""
 
     PASS = "PASS"
@@ -52,9 +60,6 @@ class Verdict(str, Enum):
     """Could not be judged, for the reason given."""
     MISS = "MISS"
     """Expected for this kernel, but did not run."""
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 
+from conformance.differential.verdict import Wording
 from conformance.kernels.substitutions import Substitution
 from conformance.model.changes import Change
 
 __all__ = ["Fix", "Layer", "Revert", "Undetected", "fix", "roughly", "without"]
 
 
-class Layer(str, Enum):
+class Layer(Wording):
     """How much of a kernel must run to detect that a fix is missing."""
 
     FUNCTION = "single functions"
@@ -24,9 +24,6 @@ class Layer(str, Enum):
     """Two threads whose accesses interleave."""
     SHADOW = "shadow paging, nested guests"
     """Page tables of a guest that KVM shadows, or of a nested guest."""
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)

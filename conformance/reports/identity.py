@@ -13,7 +13,7 @@ import conformance
 from conformance.reports.difference import difference
 from conformance.reports.json import counterexample, plain
 from conformance.reports.text import line
-from conformance.review.identify import Decided, Identity
+from conformance.review.identity import Decided, Identity
 
 __all__ = ["SCHEMA", "document", "render", "text"]
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from conformance.reports.difference import BEFORE_AFTER, described
 from conformance.reports.mail import WIDTH, folded
 from conformance.reports.text import line
-from conformance.review.judging_series import Judged, SeriesReview
 from conformance.review.outcome import Outcome
 from conformance.review.reply import LABELS, names, reply, seen
 from conformance.review.review import ConstantReview, FunctionReview, Review, ScopeReview, Standing
+from conformance.review.series_review import Judged, SeriesReview
 
 __all__ = ["heading", "render_review", "render_series", "section"]
 

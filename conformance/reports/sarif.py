@@ -21,10 +21,10 @@ from conformance.reports.difference import BEFORE_AFTER, described, difference, 
 from conformance.reports.grouping import Difference, differences
 from conformance.reports.rows import ALL, rows
 from conformance.reports.text import line
-from conformance.review.judging_series import Judged, SeriesReview
 from conformance.review.outcome import Outcome
 from conformance.review.reply import LABELS, seen
 from conformance.review.review import FunctionReview, Review, ScopeReview, Standing
+from conformance.review.series_review import Judged, SeriesReview
 
 __all__ = ["render", "render_review", "render_series"]
 

@@ -12,9 +12,9 @@ from conformance.differential.verdict import KernelReport, Report, Result, Verdi
 from conformance.reports.review import document, kernel_report
 from conformance.reports.rows import ALL
 from conformance.reports.text import line
-from conformance.review.judging_series import Judged, SeriesReview
 from conformance.review.outcome import DEFAULT, Gate, Outcome
 from conformance.review.reply import reply
+from conformance.review.series_review import Judged, SeriesReview
 
 __all__ = ["SCHEMA", "as_report", "render"]
 

@@ -38,7 +38,7 @@ from conformance.oracles.child import FunctionOracle
 from conformance.oracles.common import functions_of
 from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.oracle import ShimOracle
-from conformance.review import succession
+from conformance.review import permission_check as succession
 from conformance.review.constants import layout_of
 from conformance.review.pairing import property_of
 from conformance.review.plan import ReviewPlan

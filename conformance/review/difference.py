@@ -11,12 +11,13 @@ from conformance.kernels import Cache, Kernel
 from conformance.review.constants import moved, same_values
 from conformance.review.executing import Running
 from conformance.review.layouts import moved_fields
+from conformance.review.pairing import Pair
 from conformance.review.plan import ReviewPlan
 from conformance.review.proof import Proofs
+from conformance.review.reverted_fixes import reverted_fixes
 from conformance.review.review import FunctionReview, Review, Standing
 from conformance.review.scope import needs_code, review_scope, told_by_code
-from conformance.review.texts import Pair, Texts
-from conformance.review.undone import undone
+from conformance.review.texts import Texts
 
 __all__ = ["ReviewPlan", "compare"]
 
@@ -69,7 +70,7 @@ def compare(
         tuple(constants),
         tuple(running.errors),
         scope,
-        undone(before, after, running.differing, progress),
+        reverted_fixes(before, after, running.differing, progress),
     )
 
 

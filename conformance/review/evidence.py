@@ -16,9 +16,9 @@ from conformance.differential.properties import PROPERTIES
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, Progress, key_of
 from conformance.oracles.common import digest_of_parts
-from conformance.review.planted import Planted
+from conformance.review.pairing import Pair
+from conformance.review.planted_kernel import Planted
 from conformance.review.planting import Plant
-from conformance.review.texts import Pair
 from conformance.scenarios.stories import STORIES
 
 __all__ = ["Evidence", "NotMeasured"]

@@ -14,16 +14,17 @@ from dataclasses import dataclass, field
 from conformance.kernels import BuildError, Cache, Kernel
 from conformance.oracles.kvm.build import CannotBuild
 from conformance.oracles.lacking import Lacking
+from conformance.review.apply_evidence import weigh
 from conformance.review.behaviour import Seen, explore
 from conformance.review.evidence import Evidence
+from conformance.review.pairing import Pair
 from conformance.review.plan import ReviewPlan
 from conformance.review.reach import executed_by_properties, executed_by_stories, pass_on
 from conformance.review.review import UNKNOWN, FunctionReview
 from conformance.review.scope import told_by_code
 from conformance.review.stories import tell_stories
-from conformance.review.texts import Pair, Texts
+from conformance.review.texts import Texts
 from conformance.review.verdicts import judge
-from conformance.review.weighing import weigh
 from conformance.scenarios.stories import STORIES
 
 __all__ = ["Running"]

@@ -16,9 +16,10 @@ from pathlib import Path
 from tree_sitter import Node
 
 from conformance.kernels.parsing import name_of, outer, parse, text_of
-from conformance.review.file_scope import Item, cut, tokens
+from conformance.review.items import Item, cut
+from conformance.review.tokens import tokens
 
-__all__ = ["FOLDERS", "MMU", "Source", "Text", "files_of", "read_source"]
+__all__ = ["FOLDERS", "MMU", "Source", "Text", "files_of", "inlined_into", "read_source"]
 
 MMU = ("arch/x86/kvm/mmu", "arch/x86/kvm/mmu.h")
 """The MMU: a folder, and what it shows to the rest of KVM."""
@@ -118,6 +119,25 @@ def files_of(root: Path) -> list[str]:
         for path in sorted((root / folder).glob("*.[ch]"))
         if folder.startswith(("arch/x86/kvm", "virt")) or path.name.startswith("kvm")
     ]
+
+
+def inlined_into(name: str, source: Source, symbols: Mapping[str, object]) -> set[str]:
+    """The symbols into which a function without one of its own is folded, as far as the text tells."""
+    inner = name[len("FNAME(") : -1] if name.startswith("FNAME(") else name
+    found: set[str] = set()
+    seen: set[str] = set()
+    waiting = [inner]
+    while waiting:
+        wanted = waiting.pop()
+        for text in (*source.functions.values(), *source.macros.values()):
+            if wanted not in text.mentions or text.name in seen:
+                continue
+            seen.add(text.name)
+            own = [symbol for symbol in text.symbols if symbol in symbols]
+            found.update(own)
+            if not own:
+                waiting.append(text.name)
+    return found
 
 
 def _add(known: dict[str, Text], found: Iterable[Text]) -> None:

@@ -8,7 +8,7 @@ came of it: first by the functions, then by the stories for the changes that no 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -28,11 +28,12 @@ from conformance.oracles.child import FunctionOracle
 from conformance.oracles.kvm.build import CannotBuild, build_kvm
 from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.oracle import ShimOracle
-from conformance.review.fitting import Evidence, evidence, fit, flipped, misfits
+from conformance.review.fit_profile import Evidence, evidence, fit, flipped, misfits
+from conformance.review.identity import Decided, Identity, Undecided
 from conformance.review.questions import Behaviour, Presence, Question
 from conformance.review.story_questions import Told, tales
 
-__all__ = ["Decided", "Identity", "Undecided", "identify"]
+__all__ = ["identify"]
 
 Progress = Callable[[str], None]
 
@@ -41,71 +42,6 @@ PROVING = 10.0
 
 _ALL = frozenset(CHANGES.values())
 _NAMES = {change: name for name, change in CHANGES.items()}
-
-
-@dataclass(frozen=True)
-class Decided:
-    """A change that the kernel has (``there``) or has not, and what shows it.
-
-    ``by`` is ``behaviour``, ``story`` or ``presence`` (of a function; weaker than the other two). ``shown``
-    is the smallest input: its ``kernel`` is this kernel, its ``model`` one that differs in this change only.
-    """
-
-    name: str
-    change: Change
-    there: bool
-    by: str
-    question: str
-    mode: str
-    reason: str
-    shown: Counterexample | None = None
-
-
-@dataclass(frozen=True)
-class Undecided:
-    """A change of which nothing present tells whether the kernel has it.
-
-    ``along`` is another with which it could be exchanged: only the two together are known. ``proved``: no
-    property answers otherwise with it than without, whatever the input and the host.
-    """
-
-    name: str
-    change: Change
-    along: Change | None
-    proved: bool = False
-
-
-@dataclass
-class Identity:
-    """What a kernel was found to be: ``nearest``, plus and without what ``differing`` lists.
-
-    ``misfits`` are what no profile explains: then the kernel is none that the registry knows, and the rest
-    describes the one that is most like it. ``untold`` says why no stories were played. ``lacking`` says why
-    some or all could not be played, although they should: then that it fits is not known. ``proved`` are the
-    properties that answer as the profile does on every input and host, ``unproved`` the others, and why.
-    ``notes`` say how patches were applied, where that was not exact.
-    """
-
-    title: str
-    version: str
-    nearest: str
-    decided: list[Decided]
-    undecided: list[Undecided]
-    differing: list[Decided]
-    misfits: list[Result] = field(default_factory=list)
-    untold: str = ""
-    lacking: str = ""
-    proved: list[str] = field(default_factory=list)
-    unproved: dict[str, str] = field(default_factory=dict)
-    compiler: str = ""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def status(self) -> int:
-        """The exit status: 0 if a profile fits, 1 if none does, 2 if stories could not be played."""
-        if self.misfits:
-            return 1
-        return 2 if self.lacking else 0
 
 
 def identify(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,70 +17,16 @@ from conformance.kernels.cache import temporary
 from conformance.kernels.opening import kept_whole
 from conformance.kernels.selector import parse
 from conformance.review.claims import Claim
-from conformance.review.outcome import DEFAULT, Gate, Outcome, outcome_of
 from conformance.review.review import FunctionReview, Review, Standing
 from conformance.review.scope import concerns, is_prepared, unprepared
 from conformance.review.series import Part, Series
+from conformance.review.series_review import UNCONCERNED, Judged, SeriesReview
 from conformance.sandbox import processes
 
-__all__ = ["Compare", "Judged", "Listener", "Outcome", "SeriesReview", "cut_short", "judge"]
+__all__ = ["Compare", "Listener", "judge"]
 
 Compare = Callable[[Kernel, Kernel, Sequence[str]], Review]
 """How two kernels are compared: by a plan, and with functions of which stories are told in any case."""
-
-UNCONCERNED = "nothing here concerns the MMU"
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A patch, or a whole series, and what it changes.
-
-    ``claim`` is its promise to change nothing. ``reason`` says why there is no review, or what keeps the
-    review from being complete. ``remarks`` are sentences to be shown with it.
-    """
-
-    title: str
-    claim: Claim | None = None
-    review: Review | None = None
-    reason: str = ""
-    remarks: tuple[str, ...] = ()
-
-    @property
-    def outcome(self) -> Outcome:
-        """What it comes to; a difference that was seen outweighs all that could not be judged."""
-        if self.review is None:
-            return Outcome.UNCONCERNED if self.reason == UNCONCERNED else Outcome.UNJUDGED
-        return outcome_of(self.review, promised=self.claim is not None and not self.claim.excepted)
-
-
-@dataclass(frozen=True)
-class SeriesReview:
-    """Everything said about a series. ``base`` names the kernel that it was put onto.
-
-    ``whole`` is None where there is one patch only, or where not all of them could be applied.
-    """
-
-    base: str
-    parts: tuple[Judged, ...]
-    whole: Judged | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def judged(self) -> tuple[Judged, ...]:
-        """The patches and the whole."""
-        return (*self.parts, self.whole) if self.whole else self.parts
-
-    def status(self, gate: Gate = DEFAULT) -> int:
-        """The exit status: 1 if any patch fails by the ``gate``, else 2 if any was not judged, else 0."""
-        found = {gate.status(one.outcome, one.review) for one in self.judged}
-        return 1 if 1 in found else max(found, default=0)
-
-
-def cut_short(series: Series, onto: str, judged: Sequence[Judged], reason: str) -> SeriesReview:
-    """What is known of a series of which only the first patches were ``judged``."""
-    parts = list(judged[: len(series.parts)])
-    parts += [Judged(part.title, part.claim, reason=reason) for part in series.parts[len(parts) :]]
-    return SeriesReview(onto, tuple(parts), notes=(*series.notes, *series.incomplete))
 
 
 class Listener:

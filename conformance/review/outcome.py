@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
+from conformance.differential.verdict import Wording
 from conformance.review.review import Review, Standing
 
 __all__ = ["DEFAULT", "FailOn", "Gate", "Outcome", "outcome_of"]
 
 
-class Outcome(str, Enum):
+class Outcome(Wording):
     """What a patch comes to, the gravest last."""
 
     UNCONCERNED = "nothing here concerns the MMU"
@@ -23,9 +23,6 @@ class Outcome(str, Enum):
     UNJUDGED = "could not be judged"
     CHANGES = "behaviour changes"
     BROKEN = "says that nothing changes, and changes behaviour"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 _OPEN = (Outcome.UNCOVERED, Outcome.UNOBSERVED, Outcome.UNEXECUTED)
@@ -57,7 +54,7 @@ def outcome_of(review: Review, *, promised: bool) -> Outcome:
     return Outcome.KEPT if Standing.SAME_CODE in standings else Outcome.UNEXECUTED
 
 
-class FailOn(str, Enum):
+class FailOn(Wording):
     """What makes a check fail, which is exit status 1."""
 
     CHANGES = "changes"
@@ -66,9 +63,6 @@ class FailOn(str, Enum):
     """A claim that is not kept, kernel code that crashes, a known fix that is undone."""
     UNCOVERED = "uncovered"
     """A change of behaviour, or code that changed and that nothing here looks at."""
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True)

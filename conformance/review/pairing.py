@@ -4,15 +4,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import cached_property
 
 from conformance.kernels.renames import RENAMED
 from conformance.review.functions import Text
 
-__all__ = ["pair", "property_of"]
+__all__ = ["Pair", "pair", "property_of"]
 
 ALIKE = 0.7
 """How much of two bodies must be the same for one to be the other under a new name."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A function in both kernels; None where it is not in one. ``through``: what it uses that changed."""
+
+    before: Text | None
+    after: Text | None
+    through: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> Text:
+        """The one after the change, if there is one."""
+        text = self.after or self.before
+        assert text is not None
+        return text
+
+    @property
+    def was(self) -> str:
+        """The name before, if that was another one."""
+        return self.before.name if self.before and self.before.name != self.text.name else ""
+
+    @cached_property
+    def symbols(self) -> frozenset[str]:
+        """What the compilers of both kernels call it."""
+        return frozenset(symbol for text in (self.before, self.after) if text for symbol in text.symbols)
+
+    @property
+    def same(self) -> bool:
+        """Whether nothing changed in its text or in that of the macros that it uses."""
+        return self.alike and not self.through and self.before.text == self.after.text  # type: ignore[union-attr]
+
+    @property
+    def alike(self) -> bool:
+        """Whether its own tokens are the same, under the same name."""
+        both = self.before is not None and self.after is not None
+        return both and not self.was and self.before.words == self.after.words  # type: ignore[union-attr]
+
+    @property
+    def only_conditional(self) -> bool:
+        """Whether all that changed in it stands between #if and #endif, which may not be compiled here."""
+        both = self.before is not None and self.after is not None
+        return both and not self.alike and self.before.unconditional == self.after.unconditional  # type: ignore[union-attr]
 
 
 def pair(before: Mapping[str, Text], after: Mapping[str, Text]) -> dict[str, str]:

@@ -8,8 +8,11 @@ from collections.abc import Iterable
 from conformance.kernels import Cache, Kernel, Progress
 from conformance.review.data import compile_data
 from conformance.review.file_scope import Changed
+from conformance.review.functions import inlined_into
 from conformance.review.machine_code import APART, AS_BUILT, Code, compile_code
-from conformance.review.texts import Pair, Texts, users
+from conformance.review.pairing import Pair
+from conformance.review.texts import Texts
+from conformance.review.units import units_of
 
 __all__ = ["Proofs"]
 
@@ -96,15 +99,15 @@ class Proofs:
     def _folded(self, one: Pair) -> set[str]:
         assert self._apart is not None
         symbols = self._apart[1].forms
-        found = users(one.text.name, self._texts.after, symbols)
+        found = inlined_into(one.text.name, self._texts.after, symbols)
         if one.before is not None:
-            old = users(one.before.name, self._texts.before, self._apart[0].forms)
+            old = inlined_into(one.before.name, self._texts.before, self._apart[0].forms)
             renamed = self._texts.symbols()
             found |= {renamed.get(name, name) for name in old}
         return found
 
     def _compile(self, pairs: list[Pair], flags: tuple[str, ...], how: str) -> tuple[Code, Code]:
-        ours, theirs = self._texts.units([one.text for one in pairs])
+        ours, theirs = units_of(self._texts, [one.text for one in pairs])
         before, after = self._kernels
         self._progress(f"{after.title}: compiling {len(theirs)} units, {how}")
         return (

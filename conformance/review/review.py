@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from enum import Enum
 
-from conformance.differential.verdict import Counterexample
+from conformance.differential.verdict import Counterexample, Wording
 
 __all__ = ["UNKNOWN", "ConstantReview", "FunctionReview", "Review", "ScopeReview", "Standing"]
 
 
-class Standing(str, Enum):
+class Standing(Wording):
     """How a function after the change compares with the one before it."""
 
     SAME = "same text"
@@ -36,9 +35,6 @@ class Standing(str, Enum):
     """Its code changed and was run alike; that a fault in it would have been noticed is not known."""
     ADDED = "added"
     REMOVED = "removed"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 _PROVED = (Standing.SAME, Standing.SAME_CODE, Standing.EQUIVALENT)

@@ -25,7 +25,7 @@ from conformance.oracles.kvm.kept import Keeper
 from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.review.behaviour import Seen
 from conformance.review.constants import layout_of
-from conformance.review.kept import Kept, Rules
+from conformance.review.kvm_state import Kept, Rules
 from conformance.review.plan import ReviewPlan
 from conformance.scenarios.comparing import Death, Difference, Played, differing, play
 from conformance.scenarios.machines import Machine

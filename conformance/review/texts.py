@@ -7,66 +7,20 @@ calls are judged by themselves.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from conformance.kernels import Kernel
 from conformance.kernels.manifest import Manifest
 from conformance.kernels.renames import RENAMED
-from conformance.review.file_scope import Changed, Kind, changed_items
+from conformance.review.file_scope import Changed, changed_items
 from conformance.review.functions import MMU, Source, Text, files_of, read_source
-from conformance.review.pairing import pair
+from conformance.review.items import Kind
+from conformance.review.pairing import Pair, pair
 
-__all__ = ["Pair", "Texts"]
+__all__ = ["Texts"]
 
 _EMULATOR = "x86_emulate_instruction"
 """Where the MMU's reach into KVM ends: from there on it is the instruction emulator's."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A function in both kernels; None where it is not in one. ``through``: what it uses that changed."""
-
-    before: Text | None
-    after: Text | None
-    through: tuple[str, ...] = ()
-
-    @property
-    def text(self) -> Text:
-        """The one after the change, if there is one."""
-        text = self.after or self.before
-        assert text is not None
-        return text
-
-    @property
-    def was(self) -> str:
-        """The name before, if that was another one."""
-        return self.before.name if self.before and self.before.name != self.text.name else ""
-
-    @cached_property
-    def symbols(self) -> frozenset[str]:
-        """What the compilers of both kernels call it."""
-        return frozenset(symbol for text in (self.before, self.after) if text for symbol in text.symbols)
-
-    @property
-    def same(self) -> bool:
-        """Whether nothing changed in its text or in that of the macros that it uses."""
-        return self.alike and not self.through and self.before.text == self.after.text  # type: ignore[union-attr]
-
-    @property
-    def alike(self) -> bool:
-        """Whether its own tokens are the same, under the same name."""
-        both = self.before is not None and self.after is not None
-        return both and not self.was and self.before.words == self.after.words  # type: ignore[union-attr]
-
-    @property
-    def only_conditional(self) -> bool:
-        """Whether all that changed in it stands between #if and #endif, which may not be compiled here."""
-        both = self.before is not None and self.after is not None
-        return both and not self.alike and self.before.unconditional == self.after.unconditional  # type: ignore[union-attr]
 
 
 class Texts:
@@ -280,55 +234,3 @@ class Texts:
                 self.before.functions[name].symbols, self.after.functions[after].symbols, strict=False
             )
         }
-
-    def units(self, functions: Iterable[Text]) -> tuple[list[str], list[str]]:
-        """The units of both kernels that have to be compiled to see these functions' code.
-
-        Of the MMU every unit that changed or includes a file that did, or one of these functions; elsewhere
-        those that define one.
-        """
-        functions = list(functions)
-        sought = {*self.changed_files, *(one.file for one in functions if one.of_mmu)}
-        elsewhere = {one.file for one in functions if not one.of_mmu and one.file.endswith(".c")}
-        units = []
-        for root, source in zip(self.roots, (self.before, self.after), strict=True):
-            mine = {one.file for one in source.functions.values() if one.of_mmu and one.file.endswith(".c")}
-            touched = {name for name in mine if self._touched(root, name, sought)}
-            units.append(sorted(touched | {name for name in elsewhere if (root / name).exists()}))
-        return units[0], units[1]
-
-    def _touched(self, root: Path, unit: str, sought: Collection[str]) -> bool:
-        """Whether a unit is ``sought``, or includes a file that is."""
-        headers = [name for name in (*self.changed_files, *self.other_files) if name.endswith(".h")]
-        if self.generated or not all(name.startswith("arch/x86/kvm/mmu/") for name in headers):
-            return True
-        seen: set[str] = set()
-        waiting = [unit]
-        while waiting:
-            name = waiting.pop()
-            if name in sought:
-                return True
-            if name not in seen and (root / name).is_file():
-                seen.add(name)
-                included = re.findall(r'^#include "([^"]+)"', (root / name).read_text(errors="replace"), re.M)
-                waiting += (f"arch/x86/kvm/mmu/{Path(one).name}" for one in included)
-        return False
-
-
-def users(name: str, source: Source, symbols: Mapping[str, object]) -> set[str]:
-    """The symbols into which a function without one of its own is folded, as far as the text tells."""
-    inner = name[len("FNAME(") : -1] if name.startswith("FNAME(") else name
-    found: set[str] = set()
-    seen: set[str] = set()
-    waiting = [inner]
-    while waiting:
-        wanted = waiting.pop()
-        for text in (*source.functions.values(), *source.macros.values()):
-            if wanted not in text.mentions or text.name in seen:
-                continue
-            seen.add(text.name)
-            own = [symbol for symbol in text.symbols if symbol in symbols]
-            found.update(own)
-            if not own:
-                waiting.append(text.name)
-    return found

@@ -12,9 +12,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from conformance.review.behaviour import Seen
-from conformance.review.pairing import property_of
+from conformance.review.pairing import Pair, property_of
 from conformance.review.review import FunctionReview, Standing
-from conformance.review.texts import Pair
 
 __all__ = ["judge"]
 

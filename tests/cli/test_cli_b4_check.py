@@ -261,8 +261,8 @@ def command(tmp_path) -> str:
     program = tmp_path / "check"
     program.write_text(
         f"import sys\nsys.path[:0] = [{str(here)!r}, {str(here.parents[1])!r}]\nimport fake_review\n"
-        "from conformance.review import difference, judging\n"
-        "judging.open_kernel = fake_review.open_kernel\ndifference.compare = fake_review.compare\n"
+        "from conformance.review import difference, judging_series\n"
+        "judging_series.open_kernel = fake_review.open_kernel\ndifference.compare = fake_review.compare\n"
         "from conformance.cli import main\nsys.argv.insert(1, 'b4-check')\nmain()\n"
     )
     return f"{sys.executable} {program}"

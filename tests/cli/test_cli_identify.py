@@ -13,7 +13,7 @@ from conformance.differential.blessing import Proposal
 from conformance.differential.fingerprints import Fingerprints, Mark
 from conformance.differential.verdict import Result, Verdict
 from conformance.review import identify
-from conformance.review.identify import Identity
+from conformance.review.identity import Identity
 
 ODD = Result("a_story", "kvm", "identify", "npt", Verdict.FAIL, reason="step 3 of 9")
 

@@ -23,7 +23,7 @@ from conformance.differential.sides import ModelSide
 from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
 from conformance.model.changes import WRITABLE_NOT_VOLATILE
 from conformance.model.profiles import profile_of
-from conformance.review.judging_series import UNCONCERNED, Judged, cut_short
+from conformance.review.series_review import UNCONCERNED, Judged, cut_short
 
 SIX_ONE = profile_of((6, 1))
 

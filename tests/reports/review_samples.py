@@ -7,7 +7,7 @@ from report_samples import found
 
 from conformance.review import FunctionReview, Review, Standing
 from conformance.review.claims import Claim
-from conformance.review.judging_series import Judged, SeriesReview
+from conformance.review.series_review import Judged, SeriesReview
 
 FILE = "arch/x86/kvm/mmu/spte.c"
 

@@ -9,7 +9,7 @@ from report_samples import NASTY, failed, found
 
 from conformance.model.changes import DIRTY_IF_WRITABLE, NO_ACCESS_WARNS, SPTE_INDEX, TDP_XCHG
 from conformance.reports.identity import document, render, text
-from conformance.review.identify import Decided, Identity, Undecided
+from conformance.review.identity import Decided, Identity, Undecided
 
 PLUS = Decided(
     "DIRTY_IF_WRITABLE", DIRTY_IF_WRITABLE, True, "behaviour", "make_spte", "npt", "3 of 8192 inputs", found()

@@ -12,9 +12,9 @@ from conformance.differential.verdict import KernelReport, Report
 from conformance.reports import mail, review_mail
 from conformance.review import ConstantReview, Standing
 from conformance.review.claims import Claim
-from conformance.review.judging_series import Judged, SeriesReview
 from conformance.review.reply import names, reply, seen
 from conformance.review.review import ScopeReview
+from conformance.review.series_review import Judged, SeriesReview
 
 
 def series_of(functions) -> SeriesReview:

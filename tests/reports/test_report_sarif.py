@@ -14,8 +14,8 @@ from review_samples import function, judged, review, series
 
 from conformance.reports import sarif
 from conformance.review import Standing
-from conformance.review.judging_series import SeriesReview
 from conformance.review.review import ScopeReview
+from conformance.review.series_review import SeriesReview
 
 TEXT = {"text": str}
 RULES = {

@@ -9,12 +9,12 @@ from planting import patch_between
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, open_kernel
 from conformance.review import ReviewPlan, Standing, compare
+from conformance.review.apply_evidence import weigh
 from conformance.review.behaviour import Seen
 from conformance.review.evidence import Evidence, NotMeasured
 from conformance.review.functions import Text
+from conformance.review.pairing import Pair
 from conformance.review.review import FunctionReview
-from conformance.review.texts import Pair
-from conformance.review.weighing import weigh
 
 MMU = "arch/x86/kvm/mmu/mmu.c"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from conformance.review.file_scope import Kind, changed_items, cut
+from conformance.review.file_scope import changed_items
 from conformance.review.functions import read_source
+from conformance.review.items import Kind, cut
 
 FILE = "arch/x86/kvm/mmu/a.c"
 TEXT = """\

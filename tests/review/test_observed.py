@@ -11,7 +11,7 @@ from conformance.model.modes import MODES
 from conformance.oracles.kvm.build import build_kvm, layouts_of
 from conformance.oracles.kvm.kept import Keeper
 from conformance.oracles.kvm.oracle import KvmOracle
-from conformance.review.kept import Rules
+from conformance.review.kvm_state import Rules
 from conformance.review.plan import ReviewPlan
 from conformance.review.stories import tell_stories
 from conformance.scenarios.machines import take

@@ -11,11 +11,12 @@ import pytest
 from conformance.review import executing
 from conformance.review.behaviour import Seen
 from conformance.review.executing import Running
-from conformance.review.file_scope import Changed, Item, Kind
+from conformance.review.file_scope import Changed
 from conformance.review.functions import Text
+from conformance.review.items import Item, Kind
+from conformance.review.pairing import Pair
 from conformance.review.plan import ReviewPlan
 from conformance.review.review import Standing
-from conformance.review.texts import Pair
 
 FILE = "arch/x86/kvm/mmu/mmu.c"
 

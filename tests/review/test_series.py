@@ -11,10 +11,11 @@ from mail_samples import DIFF, mail
 from conformance.errors import ConformanceError
 from conformance.kernels import Kernel
 from conformance.review import ConstantReview, FunctionReview, Review, Standing, judging_series
-from conformance.review.judging_series import SeriesReview, judge
+from conformance.review.judging_series import judge
 from conformance.review.outcome import Outcome
 from conformance.review.review import ScopeReview
 from conformance.review.series import read_series
+from conformance.review.series_review import SeriesReview
 
 OTHER = DIFF.replace("arch/x86/kvm/mmu/spte.h", "drivers/net/tun.c")
 

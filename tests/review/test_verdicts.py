@@ -6,8 +6,8 @@ from __future__ import annotations
 from conformance.differential.verdict import Counterexample
 from conformance.review.behaviour import Seen
 from conformance.review.functions import Text
+from conformance.review.pairing import Pair
 from conformance.review.review import Standing
-from conformance.review.texts import Pair
 from conformance.review.verdicts import judge
 
 FOUND = Counterexample({"spte": 1}, {}, {"value": "true"}, {"value": "false"}, "again")

@@ -11,7 +11,7 @@ import pytest
 from conformance.oracles.kvm.kept import FLUSHES, STRUCTURES, VARIABLES, VCPU, Keeper, Object
 from conformance.oracles.kvm.members import Layout, Member
 from conformance.oracles.kvm.variables import Variable
-from conformance.review.kept import Kept, Rules
+from conformance.review.kvm_state import Kept, Rules
 
 WORD = Member("arch.root_mmu.cpu_role.word", 64, 32, 1, "int", "kvm_mmu_page_role")
 BITS = [

@@ -13,7 +13,7 @@ from conformance.model import changes
 from conformance.model.changes import CHANGES
 from conformance.model.modes import MODES
 from conformance.model.profiles import Profile, profile_of
-from conformance.review.fitting import Evidence, evidence, fit, flipped, misfits
+from conformance.review.fit_profile import Evidence, evidence, fit, flipped, misfits
 from conformance.review.questions import INCOHERENT, Asked, Behaviour, Misfit, Presence, Question
 
 ALL = frozenset(CHANGES.values())

@@ -9,9 +9,8 @@ from dataclasses import replace
 from conformance.errors import ConformanceError
 from conformance.review.behaviour import Seen
 from conformance.review.evidence import Evidence
-from conformance.review.pairing import property_of
+from conformance.review.pairing import Pair, property_of
 from conformance.review.review import FunctionReview, Standing
-from conformance.review.texts import Pair
 
 __all__ = ["weigh"]
 

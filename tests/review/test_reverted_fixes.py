@@ -13,9 +13,9 @@ from conformance.kernels import Kernel, open_kernel
 from conformance.kernels.substitutions import SPTE_C, Substitution, write_patch
 from conformance.model import changes
 from conformance.review import compare
-from conformance.review import undone as module
+from conformance.review import reverted_fixes as module
 from conformance.review.outcome import FailOn, Gate, outcome_of
-from conformance.review.undone import undone
+from conformance.review.reverted_fixes import reverted_fixes
 
 TEXT = "bool f(u64 spte)\n{\n\tif (%s)\n\t\treturn true;\n\treturn false;\n}\n"
 OLD, NEW = "!is_writable_pte(spte) && is_mmu_writable_spte(spte)", "is_mmu_writable_spte(spte)"
@@ -33,7 +33,9 @@ def stand(monkeypatch, tmp_path):
         path.write_text(text)
         return Kernel(name, name, None, "9", (6, 1), None, Path(tmp_path / name), fingerprint=name)
 
-    return lambda before, after: undone(kernel("a", before), kernel("b", after), (), lambda text: None)
+    return lambda before, after: reverted_fixes(
+        kernel("a", before), kernel("b", after), (), lambda text: None
+    )
 
 
 def test_the_text_that_is_put_back(stand):

@@ -36,7 +36,7 @@ from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.oracles.lacking import MEMORY, Lacking
 from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.oracle import ShimOracle
-from conformance.review.kept import Kept, Rules
+from conformance.review.kvm_state import Kept, Rules
 from conformance.review.planting import Plant, plant
 from conformance.scenarios.pairing import Pairing
 from conformance.scenarios.stories import STORIES

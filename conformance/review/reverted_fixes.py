@@ -21,17 +21,17 @@ from conformance.model.profiles import profile_of
 from conformance.oracles.child import FunctionOracle
 from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.oracle import ShimOracle
-from conformance.review.file_scope import tokens
-from conformance.review.fitting import flipped
+from conformance.review.fit_profile import flipped
 from conformance.review.questions import Behaviour
+from conformance.review.tokens import tokens
 
-__all__ = ["undone"]
+__all__ = ["reverted_fixes"]
 
 _AROUND = 6
 """How many tokens on either side of a fix must stand around the text that replaces it."""
 
 
-def undone(
+def reverted_fixes(
     before: Kernel, after: Kernel, differing: Collection[str], progress: Callable[[str], None]
 ) -> tuple[str, ...]:
     """A sentence for each known fix that the kernel before has, and the one after has no longer.
