@@ -32,6 +32,7 @@ __all__ = [
     "PT_USER_MASK",
     "PT_WRITABLE_MASK",
     "SPTE_BASE_ADDR_MASK",
+    "SPTE_ENT_PER_PAGE",
     "VMX_EPT_ACCESS_BIT",
     "VMX_EPT_DIRTY_BIT",
     "VMX_EPT_EXECUTABLE_MASK",
@@ -72,6 +73,8 @@ VMX_EPT_SUPPRESS_VE_BIT = bit(63)
 VMX_EPT_MISCONFIG_WX_VALUE = VMX_EPT_WRITABLE_MASK | VMX_EPT_EXECUTABLE_MASK
 
 SPTE_BASE_ADDR_MASK = bits(51, PAGE_SHIFT)
+SPTE_ENT_PER_PAGE = 512
+"""How many entries a page table has."""
 
 
 @dataclass(frozen=True)

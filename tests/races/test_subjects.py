@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from conformance.model.vm.points import Access as TheModels
+from conformance.model.vm.places import Access as TheModels
 from conformance.races.subject import Access, conflict
 
 

@@ -25,7 +25,7 @@ from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.host import EINVAL
 from conformance.model.vm.memslots import BITS_PER_LONG, KvmMemorySlot
 from conformance.model.vm.pml import kick_vcpus
-from conformance.model.vm.points import READ, RMW, WRITE, points
+from conformance.model.vm.scheduler import note
 from conformance.model.vm.vm import Vm
 
 __all__ = ["ENOENT", "kvm_clear_dirty_log", "kvm_get_dirty_log"]
@@ -51,12 +51,12 @@ def kvm_get_dirty_log_protect(vm: Vm, memslot: KvmMemorySlot) -> list[int]:
     assert bitmap is not None
     kick_vcpus(vm)
     if vm.manual_dirty_log_protect:
-        words = [_read_word(memslot, n) for n in range(len(bitmap))]
+        words = [memslot.read_dirty(n) for n in range(len(bitmap))]
         return _copy_to_user(memslot, words)
     words = [0] * len(bitmap)
     with vm.mmu_lock.for_write:
         for n in range(len(bitmap)):
-            mask = _read_word(memslot, n)
+            mask = memslot.read_dirty(n)
             if not mask:
                 continue
             if not vm.k.has(LOG_TAKEN_BEFORE_PROTECTING):
@@ -74,29 +74,18 @@ def kvm_get_dirty_log_protect(vm: Vm, memslot: KvmMemorySlot) -> list[int]:
     return _copy_to_user(memslot, words)
 
 
-def _read_word(memslot: KvmMemorySlot, n: int) -> int:
-    assert memslot.dirty_bitmap is not None
-    memslot.touch_bitmap(READ, n)
-    return memslot.dirty_bitmap[n]
-
-
 def _take_word(vm: Vm, memslot: KvmMemorySlot, n: int, seen: int) -> int:
-    """Clear a word of the bitmap; gives what was there."""
-    assert memslot.dirty_bitmap is not None
-    if not vm.k.has(LOG_EXCHANGED):
-        memslot.touch_bitmap(WRITE, n)
-    else:
-        memslot.touch_bitmap(RMW, n)
-        seen = memslot.dirty_bitmap[n]
-    memslot.dirty_bitmap[n] = 0
+    """Clear a word of the bitmap; returns what was there."""
+    if vm.k.has(LOG_EXCHANGED):
+        return memslot.exchange_dirty(n)
+    memslot.zero_dirty(n)
     return seen
 
 
 def _copy_to_user(memslot: KvmMemorySlot, words: list[int]) -> list[int]:
     """Let userspace see the log."""
-    if points.telling:
-        bits = (n * BITS_PER_LONG + bit for n, word in enumerate(words) for bit in _bits(word))
-        points.tell(("logged", memslot.id, tuple(memslot.base_gfn + bit for bit in bits)))
+    bits = (n * BITS_PER_LONG + bit for n, word in enumerate(words) for bit in _bits(word))
+    note(("logged", memslot.id, tuple(memslot.base_gfn + bit for bit in bits)))
     return words
 
 
@@ -128,17 +117,14 @@ def kvm_clear_dirty_log(vm: Vm, slot: int, as_id: int, first: int, npages: int, 
 
 def _clear_word(vm: Vm, memslot: KvmMemorySlot, first: int, mask: int) -> None:
     """Clear bits of the word for ``first`` and have the writes to their pages noticed again."""
-    assert memslot.dirty_bitmap is not None
     word = first // BITS_PER_LONG
     with vm.mmu_lock.for_write:
-        memslot.touch_bitmap(RMW, word)
-        cleared = memslot.dirty_bitmap[word] & mask
-        memslot.dirty_bitmap[word] &= ~mask
+        cleared = memslot.clear_dirty(word, mask)
         if cleared:
             kvm_arch_mmu_enable_log_dirty_pt_masked(vm, memslot, first, cleared)
     if cleared:
         kvm_flush_remote_tlbs(vm)
-        points.tell(("cleared", memslot.id, tuple(memslot.base_gfn + first + bit for bit in _bits(cleared))))
+        note(("cleared", memslot.id, tuple(memslot.base_gfn + first + bit for bit in _bits(cleared))))
 
 
 def kvm_arch_mmu_enable_log_dirty_pt_masked(vm: Vm, slot: KvmMemorySlot, offset: int, mask: int) -> None:

@@ -29,8 +29,8 @@ from conformance.model.vm.memslots import (
     KvmMemslots,
 )
 from conformance.model.vm.pml import kick_vcpus
-from conformance.model.vm.points import WRITE, points
-from conformance.model.vm.vm import MEMSLOTS, Request, Vm
+from conformance.model.vm.scheduler import current
+from conformance.model.vm.vm import Request, Vm
 
 __all__ = ["EEXIST", "kvm_set_memory_region"]
 
@@ -59,8 +59,7 @@ def kvm_set_memory_region(
     with vm.slots_lock.for_write:
         r, gone = _set_memory_region(vm, slot, as_id, gfn, npages, page, flags)
     if gone is not None:
-        # When it goes makes a difference to accesses only.
-        points.tell(("slot gone", slot), in_order=points.watches(gone.base_gfn, gone.end_gfn))
+        current.scheduler.note(("slot gone", slot), frames=(gone.base_gfn, gone.end_gfn))
     return r
 
 
@@ -136,14 +135,8 @@ def kvm_swap_active_memslots(vm: Vm, as_id: int, slots: dict[int, KvmMemorySlot]
     """
     generation = vm.memslots[as_id].generation
     memslots = KvmMemslots(as_id, generation | KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS, slots)
-    if points.on:
-        waits = vm.k.has(SLOTS_WAIT_FOR_INVALIDATIONS)
-        vm.mn_invalidate_lock.acquire(False, lambda: not (waits and vm.mn_active_invalidate_count))
-        points.access(WRITE, vm.where | MEMSLOTS)
-        vm.memslots[as_id] = memslots
-        vm.mn_invalidate_lock.release()
-        vm.srcu.synchronize()
-    vm.memslots[as_id] = memslots
+    vm.set_active_memslots(as_id, memslots, waits=vm.k.has(SLOTS_WAIT_FOR_INVALIDATIONS))
+    vm.srcu.synchronize()
     generation += KVM_ADDRESS_SPACE_NUM
     kept = generation & vm.k.layout.mmio_gen_mask
     if kept & ~(KVM_ADDRESS_SPACE_NUM - 1) == 0:

@@ -12,10 +12,10 @@ from conformance.model.spte.make_spte import kvm_mmu_changed_pte_notifier_make_s
 from conformance.model.tdp_mmu.age import kvm_tdp_mmu_age_gfn_range
 from conformance.model.tdp_mmu.changed_spte import is_leaf, tdp_mmu_set_spte
 from conformance.model.tdp_mmu.root_list import each_root
+from conformance.model.tdp_mmu.tdp_iter import TdpIter
 from conformance.model.tdp_mmu.zap import kvm_tdp_mmu_unmap_gfn_range
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.memslots import KVM_ADDRESS_SPACE_NUM, KvmMemorySlot
-from conformance.model.vm.mmu_pages import walk
 from conformance.model.vm.vm import Vm
 
 __all__ = ["KvmMmuNotifier"]
@@ -103,7 +103,7 @@ class KvmMmuNotifier:
         flush = False
         for slot, first, last in ranges:
             for root in each_root(vm, slot.as_id, only_valid=False):
-                for table, index, _, spte in walk(vm.memory, root, first, last):
+                for table, index, _, spte in TdpIter(vm.memory, root, first, last):
                     if table.level != PG_LEVEL_4K or not is_leaf(vm, spte, table.level):
                         continue
                     old_spte = tdp_mmu_set_spte(vm, table, index, spte, nonpresent)

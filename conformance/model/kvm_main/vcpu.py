@@ -8,7 +8,6 @@ from conformance.model.tdp_mmu.root_list import kvm_tdp_mmu_put_root
 from conformance.model.tdp_mmu.roots import kvm_tdp_mmu_alloc_root
 from conformance.model.vm.flushes import flush_tlb_all, flush_tlb_current
 from conformance.model.vm.pml import drain_pml
-from conformance.model.vm.points import points
 from conformance.model.vm.vm import IN_GUEST_MODE, OUTSIDE_GUEST_MODE, KvmVcpu, Request, Vm
 
 __all__ = ["EIO", "ENOSPC", "kvm_mmu_unload", "set_smm", "vcpu_enter_guest", "vcpu_exit_guest"]
@@ -41,7 +40,7 @@ def vcpu_exit_guest(vm: Vm, vcpu: KvmVcpu) -> None:
     """Leave the guest. Where others run too, each instruction is followed by that."""
     vcpu.mode = OUTSIDE_GUEST_MODE
     vm.srcu.lock()
-    if points.on:
+    if vm.exits_after_each_instruction:
         drain_pml(vm, vcpu)
 
 

@@ -7,12 +7,13 @@ from conformance.interface.observation import Observation
 from conformance.interface.options import OPTIONS
 from conformance.model.kvm_main.notifiers import KvmMmuNotifier
 from conformance.model.machine.observation import observe
+from conformance.model.machine.stepped_vm import SteppedVm
 from conformance.model.machine.steps import take_step
 from conformance.model.modes import Mode, kernel_in
 from conformance.model.profiles import Profile
 from conformance.model.vm.host import HostMemory
 from conformance.model.vm.mmu_pages import TableMemory
-from conformance.model.vm.vm import KvmVcpu, Options, Vm
+from conformance.model.vm.vm import KvmVcpu, Options
 
 __all__ = ["KernelBug", "Machine"]
 
@@ -37,7 +38,7 @@ class Machine:
             raise ValueError(f"the machine has no shadow paging, which mode {mode.name} needs")
         chosen = Options(**options)
         k = kernel_in(mode, profile)
-        self.vm = Vm(
+        self.vm = SteppedVm(
             k=k,
             mode=mode,
             options=chosen,

@@ -16,15 +16,17 @@ from conformance.model.changes import NO_CHANGE_PTE
 from conformance.model.kvm_main.dirty_log import kvm_clear_dirty_log, kvm_get_dirty_log
 from conformance.model.kvm_main.memory_region import kvm_set_memory_region
 from conformance.model.kvm_main.vcpu import kvm_mmu_unload, set_smm
+from conformance.model.machine.stepped_vm import SteppedVm
 from conformance.model.processor import guest
 from conformance.model.tdp_mmu import nx_huge_pages
 from conformance.model.tdp_mmu.reader import Reader
 from conformance.model.tdp_mmu.roots import kvm_tdp_mmu_invalidate_roots, kvm_tdp_mmu_zap_invalidated_roots
 from conformance.model.vm.host import EAGAIN, EINVAL, ENOSYS
+from conformance.model.vm.locks import Lock
 from conformance.model.vm.memslots import KVM_ADDRESS_SPACE_NUM
 from conformance.model.vm.mmu_pages import FreedEntries
-from conformance.model.vm.points import points
-from conformance.model.vm.vm import KvmVcpu, Vm
+from conformance.model.vm.scheduler import Scheduler, current, installed
+from conformance.model.vm.vm import KvmVcpu
 
 __all__ = ["take_step"]
 
@@ -32,7 +34,7 @@ _STEPS: dict[str, tuple[Callable[..., list[int]], frozenset[str]]] = {}
 """The function of each step by name, with the names of its arguments."""
 
 
-def take_step(vm: Vm, name: str, arguments: dict[str, int]) -> list[int]:
+def take_step(vm: SteppedVm, name: str, arguments: dict[str, int]) -> list[int]:
     """Take the step ``name`` and return its outcome. ValueError for an unknown step or other arguments."""
     if name not in _STEPS:
         raise ValueError(f"no such step: {name}")
@@ -52,7 +54,7 @@ def step(function: Callable[..., list[int]]) -> Callable[..., list[int]]:
     return function
 
 
-def _vcpu(vm: Vm, number: int) -> KvmVcpu:
+def _vcpu(vm: SteppedVm, number: int) -> KvmVcpu:
     if not 0 <= number < len(vm.vcpus):
         raise ValueError(f"no vCPU {number}")
     return vm.vcpus[number]
@@ -68,57 +70,57 @@ def _address_space(as_id: int) -> int:
 
 
 @step
-def mmap(vm: Vm, page: int, npages: int, writable: int, level: int) -> list[int]:
+def mmap(vm: SteppedVm, page: int, npages: int, writable: int, level: int) -> list[int]:
     """Reserve host memory; ``level`` is the largest page size: 1, 2 or 3."""
     return [vm.host.mmap(page, npages, bool(writable), level)]
 
 
 @step
-def touch(vm: Vm, page: int, write: int) -> list[int]:
+def touch(vm: SteppedVm, page: int, write: int) -> list[int]:
     """The process that owns the VM reads or writes a page itself."""
     return [vm.host.touch(page, bool(write))]
 
 
 @step
-def madvise_dontneed(vm: Vm, page: int, npages: int) -> list[int]:
+def madvise_dontneed(vm: SteppedVm, page: int, npages: int) -> list[int]:
     """The process discards pages."""
     return [vm.host.madvise_dontneed(page, npages)]
 
 
 @step
-def wrprotect(vm: Vm, page: int, npages: int) -> list[int]:
+def wrprotect(vm: SteppedVm, page: int, npages: int) -> list[int]:
     """Make pages read-only, as fork() and mprotect() do."""
     return [vm.host.wrprotect(page, npages)]
 
 
 @step
-def ksm_merge(vm: Vm, page: int) -> list[int]:
+def ksm_merge(vm: SteppedVm, page: int) -> list[int]:
     """Replace a page by one that is shared with other processes."""
     return [vm.host.ksm_merge(page)]
 
 
 @step
-def collapse(vm: Vm, page: int) -> list[int]:
+def collapse(vm: SteppedVm, page: int) -> list[int]:
     """Collapse small pages into a huge one."""
     return [vm.host.collapse(page)]
 
 
 @step
-def notifier_start(vm: Vm, page: int, npages: int) -> list[int]:
+def notifier_start(vm: SteppedVm, page: int, npages: int) -> list[int]:
     """Call the MMU notifier alone: an invalidation begins."""
     vm.host.notifier.invalidate_range_start(page, page + npages)
     return [0]
 
 
 @step
-def notifier_end(vm: Vm, page: int, npages: int) -> list[int]:
+def notifier_end(vm: SteppedVm, page: int, npages: int) -> list[int]:
     """Call the MMU notifier alone: the invalidation ends."""
     vm.host.notifier.invalidate_range_end(page, page + npages)
     return [0]
 
 
 @step
-def change_pte(vm: Vm, page: int) -> list[int]:
+def change_pte(vm: SteppedVm, page: int) -> list[int]:
     """Call .change_pte as the host does, between start and end, with the page that is already mapped."""
     if vm.k.has(NO_CHANGE_PTE):
         return [-ENOSYS]
@@ -131,19 +133,19 @@ def change_pte(vm: Vm, page: int) -> list[int]:
 
 
 @step
-def clear_flush_young(vm: Vm, page: int, npages: int) -> list[int]:
+def clear_flush_young(vm: SteppedVm, page: int, npages: int) -> list[int]:
     """Age pages and flush TLBs, so that the next use is seen; return whether any was young."""
     return [int(vm.host.notifier.clear_flush_young(page, page + npages))]
 
 
 @step
-def clear_young(vm: Vm, page: int, npages: int) -> list[int]:
+def clear_young(vm: SteppedVm, page: int, npages: int) -> list[int]:
     """Age pages; return whether any was young."""
     return [int(vm.host.notifier.clear_young(page, page + npages))]
 
 
 @step
-def test_young(vm: Vm, page: int) -> list[int]:
+def test_young(vm: SteppedVm, page: int) -> list[int]:
     """Whether the page is young."""
     return [int(vm.host.notifier.test_young(page))]
 
@@ -153,7 +155,7 @@ def test_young(vm: Vm, page: int) -> list[int]:
 
 @step
 def set_memory_region(
-    vm: Vm, slot: int, as_id: int, gfn: int, npages: int, page: int, flags: int
+    vm: SteppedVm, slot: int, as_id: int, gfn: int, npages: int, page: int, flags: int
 ) -> list[int]:
     """KVM_SET_USER_MEMORY_REGION; flags 1 log writes, 2 read-only; ``npages`` 0 deletes.
 
@@ -161,19 +163,19 @@ def set_memory_region(
     race no other thread can end it, so the outcome is -EAGAIN.
     """
     _address_space(as_id)
-    if not points.on and vm.mn_active_invalidate_count:
+    if vm.mn_active_invalidate_count and not current.scheduler.has_others:
         return [-EAGAIN]
     return [kvm_set_memory_region(vm, slot=slot, as_id=as_id, gfn=gfn, npages=npages, page=page, flags=flags)]
 
 
 @step
-def get_dirty_log(vm: Vm, slot: int, as_id: int) -> list[int]:
+def get_dirty_log(vm: SteppedVm, slot: int, as_id: int) -> list[int]:
     """KVM_GET_DIRTY_LOG."""
     return kvm_get_dirty_log(vm, slot, _address_space(as_id))
 
 
 @step
-def clear_dirty_log(vm: Vm, slot: int, as_id: int, first: int, npages: int, mask: int) -> list[int]:
+def clear_dirty_log(vm: SteppedVm, slot: int, as_id: int, first: int, npages: int, mask: int) -> list[int]:
     """KVM_CLEAR_DIRTY_LOG of one word."""
     return [kvm_clear_dirty_log(vm, slot, _address_space(as_id), first, npages, mask)]
 
@@ -182,13 +184,13 @@ def clear_dirty_log(vm: Vm, slot: int, as_id: int, first: int, npages: int, mask
 
 
 @step
-def enter(vm: Vm, vcpu: int) -> list[int]:
+def enter(vm: SteppedVm, vcpu: int) -> list[int]:
     """Prepare entering the guest."""
     return [guest.enter(vm, _vcpu(vm, vcpu))]
 
 
 @step
-def access(vm: Vm, vcpu: int, gfn: int, kind: int) -> list[int]:
+def access(vm: SteppedVm, vcpu: int, gfn: int, kind: int) -> list[int]:
     """Run one guest instruction that reads, writes or is fetched."""
     if kind not in (READ, WRITE, FETCH):
         raise ValueError(f"no such kind of access: {kind}")
@@ -196,7 +198,7 @@ def access(vm: Vm, vcpu: int, gfn: int, kind: int) -> list[int]:
 
 
 @step
-def smm(vm: Vm, vcpu: int, on: int) -> list[int]:
+def smm(vm: SteppedVm, vcpu: int, on: int) -> list[int]:
     """Enter or leave system management mode."""
     set_smm(vm, _vcpu(vm, vcpu), bool(on))
     return []
@@ -206,21 +208,21 @@ def smm(vm: Vm, vcpu: int, on: int) -> list[int]:
 
 
 @step
-def set_nx_huge_pages(vm: Vm, on: int) -> list[int]:
+def set_nx_huge_pages(vm: SteppedVm, on: int) -> list[int]:
     """Write the module parameter nx_huge_pages."""
     nx_huge_pages.set_nx_huge_pages(vm, bool(on))
     return [0]
 
 
 @step
-def recover_nx_huge_pages(vm: Vm) -> list[int]:
+def recover_nx_huge_pages(vm: SteppedVm) -> list[int]:
     """One run of the worker that recovers huge pages."""
     nx_huge_pages.kvm_recover_nx_huge_pages(vm)
     return [0]
 
 
 @step
-def set_generation(vm: Vm, value: int) -> list[int]:
+def set_generation(vm: SteppedVm, value: int) -> list[int]:
     """Set the memslots' generation, to come near its wrap. The two address spaces never have equal ones."""
     for memslots in vm.memslots:
         memslots.generation = value + memslots.as_id
@@ -228,7 +230,7 @@ def set_generation(vm: Vm, value: int) -> list[int]:
 
 
 @step
-def walk_begin(vm: Vm, vcpu: int, gfn: int) -> list[int]:
+def walk_begin(vm: SteppedVm, vcpu: int, gfn: int) -> list[int]:
     """A lockless reader enters the tables."""
     root = _vcpu(vm, vcpu).root
     if vm.reader is not None or root is None:
@@ -238,7 +240,7 @@ def walk_begin(vm: Vm, vcpu: int, gfn: int) -> list[int]:
 
 
 @step
-def walk_next(vm: Vm) -> list[int]:
+def walk_next(vm: SteppedVm) -> list[int]:
     """The reader advances by one entry."""
     if vm.reader is None:
         raise ValueError("no reader is in the tables")
@@ -246,7 +248,7 @@ def walk_next(vm: Vm) -> list[int]:
 
 
 @step
-def walk_end(vm: Vm) -> list[int]:
+def walk_end(vm: SteppedVm) -> list[int]:
     """The reader leaves the tables."""
     if vm.reader is None:
         raise ValueError("no reader is in the tables")
@@ -255,20 +257,20 @@ def walk_end(vm: Vm) -> list[int]:
 
 
 @step
-def grace_period(vm: Vm) -> list[int]:
+def grace_period(vm: SteppedVm) -> list[int]:
     """RCU: free the retired tables unless a reader is inside; return how many were freed."""
     return [0 if vm.reader is not None else vm.memory.free_retired()]
 
 
 @step
-def resched(vm: Vm, on: int) -> list[int]:
+def resched(vm: SteppedVm, on: int) -> list[int]:
     """Set what need_resched() returns."""
     vm.need_resched = bool(on)
     return [0]
 
 
 @step
-def delete_while_unmapping(vm: Vm, slot: int, as_id: int, page: int, npages: int) -> list[int]:
+def delete_while_unmapping(vm: SteppedVm, slot: int, as_id: int, page: int, npages: int) -> list[int]:
     """Delete a memslot; when KVM first yields while it zaps the roots, the host discards pages.
 
     The outcome adds whether KVM yielded, and how many leaves of each level were left after the unmap: an
@@ -280,14 +282,28 @@ def delete_while_unmapping(vm: Vm, slot: int, as_id: int, page: int, npages: int
         vm.host.madvise_dontneed(page, npages)
         seen[:] = [1, *(vm.pages[level] for level in (1, 2, 3))]
 
-    asked, vm.need_resched, vm.while_away = vm.need_resched, True, unmap
-    outcome = set_memory_region(vm, slot, as_id, 0, 0, 0, 0)
-    vm.need_resched, vm.while_away = asked, None
+    asked, vm.need_resched = vm.need_resched, True
+    with installed(_AtFirstYield(unmap)):
+        outcome = set_memory_region(vm, slot, as_id, 0, 0, 0, 0)
+    vm.need_resched = asked
     return [*outcome, *seen]
 
 
+class _AtFirstYield(Scheduler):
+    """Runs ``action`` when the running thread first yields mmu_lock."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self.action: Callable[[], None] | None = action
+
+    def relock(self, lock: Lock) -> None:
+        """Run it, once."""
+        action, self.action = self.action, None
+        if action is not None:
+            action()
+
+
 @step
-def destroy(vm: Vm) -> list[int]:
+def destroy(vm: SteppedVm) -> list[int]:
     """Destroy the VM; return the objects, pages and references to host pages that were not freed."""
     vm.reader = None
     for vcpu in vm.vcpus:

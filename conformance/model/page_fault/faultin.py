@@ -9,8 +9,7 @@ from conformance.model.page_fault.stale import mmu_invalidate_retry
 from conformance.model.vm.host import EFAULT
 from conformance.model.vm.kvm_page_fault import KvmPageFault, RetPf
 from conformance.model.vm.memslots import KvmMemorySlot
-from conformance.model.vm.points import points
-from conformance.model.vm.vm import MEMSLOTS, KvmVcpu, Vm
+from conformance.model.vm.vm import KvmVcpu, Vm
 
 __all__ = ["kvm_mmu_faultin_pfn"]
 
@@ -25,8 +24,7 @@ def kvm_mmu_faultin_pfn(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf | i
     slot = fault.slot
     if slot is not None and slot.invalid:
         if vm.k.has(RETRY_IF_SLOT_INVALID):
-            as_id, memslots = slot.as_id, vm.memslots[slot.as_id]
-            points.retry_when(vm.where | MEMSLOTS, lambda: vm.memslots[as_id] is not memslots)
+            vm.stall_until_memslots_change(slot.as_id)
             return RetPf.RETRY
         slot = fault.slot = None
     if slot is None:

@@ -10,12 +10,9 @@ from __future__ import annotations
 from conformance.model.changes import INVALIDATION_BY_GFN, RETRY_AFTER_INVALIDATION, RETRY_IF_ROOT_INVALID
 from conformance.model.vm.kvm_page_fault import KvmPageFault
 from conformance.model.vm.memslots import KvmMemorySlot
-from conformance.model.vm.points import points, word_of
 from conformance.model.vm.vm import KvmVcpu, Vm
 
 __all__ = ["is_page_fault_stale", "mmu_invalidate_retry"]
-
-_IN_PROGRESS = word_of("mmu_invalidate_in_progress")
 
 
 def mmu_invalidate_retry(vm: Vm, slot: KvmMemorySlot, fault: KvmPageFault) -> bool:
@@ -28,7 +25,7 @@ def mmu_invalidate_retry(vm: Vm, slot: KvmMemorySlot, fault: KvmPageFault) -> bo
         where = fault.gfn if vm.k.has(INVALIDATION_BY_GFN) else slot.host_page(fault.gfn)
         invalidated = vm.mmu_invalidate_range
         if invalidated is not None and invalidated[0] <= where < invalidated[1]:
-            points.retry_when(vm.where | _IN_PROGRESS, lambda: not vm.__dict__["mmu_invalidate_in_progress"])
+            vm.stall_until_invalidated()
             return True
     return vm.mmu_invalidate_seq != fault.mmu_seq
 

@@ -9,16 +9,13 @@ from conformance.model.page_fault.page_fault import kvm_mmu_page_fault
 from conformance.model.processor.processor import guest_access
 from conformance.model.vm.kvm_page_fault import PFERR_RSVD_MASK, RetPf
 from conformance.model.vm.pml import drain_pml
-from conformance.model.vm.points import points
+from conformance.model.vm.scheduler import current
 from conformance.model.vm.vm import KvmVcpu, Vm
 
 __all__ = ["enter", "run_access"]
 
 EXIT_CODES = {ret: int(Exit[ret.name]) for ret in RetPf if ret.name in Exit.__members__}
 DONE, GAVE_UP, EMULATED, FAILED = (int(end) for end in End)
-MAX_EXITS = 4
-MAX_RACING_EXITS = 8
-"""Each retry is the doing of another thread, which does so only so often."""
 
 
 def run_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> list[int]:
@@ -29,7 +26,7 @@ def run_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> list[int]:
     """
     exits: list[int] = []
     with vm.srcu:
-        while len(exits) < (MAX_RACING_EXITS if points.on else MAX_EXITS):
+        while len(exits) < current.scheduler.max_exits:
             rc = vcpu_enter_guest(vm, vcpu)
             if rc < 0:
                 return [*exits, rc, FAILED]
@@ -45,11 +42,11 @@ def run_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> list[int]:
             if r is RetPf.EMULATE:
                 return [*exits, EMULATED]
             if r is RetPf.RETRY:
-                if not points.on and vm.mmu_invalidate_in_progress:
-                    return [*exits, GAVE_UP]
                 vm.srcu.unlock()
-                points.before_retry()
+                may_retry = vm.may_retry()
                 vm.srcu.lock()
+                if not may_retry:
+                    break
     return [*exits, GAVE_UP]
 
 

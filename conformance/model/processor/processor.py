@@ -23,11 +23,11 @@ from conformance.model.layout import (
 )
 from conformance.model.spte.predicates import is_large_pte, spte_to_pfn
 from conformance.model.spte.writability import PFERR_FETCH_MASK, PFERR_USER_MASK, PFERR_WRITE_MASK
-from conformance.model.vm.host import pages_per
+from conformance.model.vm.host_pages import pages_per
 from conformance.model.vm.kvm_page_fault import PFERR_GUEST_FINAL_MASK, PFERR_PRESENT_MASK, PFERR_RSVD_MASK
 from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.pml import drain_pml
-from conformance.model.vm.points import points
+from conformance.model.vm.scheduler import note
 from conformance.model.vm.vm import KvmVcpu, TlbEntry, Vm
 
 __all__ = ["guest_access"]
@@ -53,8 +53,7 @@ def guest_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> int | None:
             _forget_upper_levels(vcpu, gfn)
             return _error_code(vm, kind, granted, stopped)
         entry = _use(vm, vcpu, path, granted, gfn, kind)
-    if points.telling:
-        points.tell(("access", vcpu.id, gfn, kind, entry.pfn + (gfn & pages_per(entry.level) - 1)))
+    note(("access", vcpu.id, gfn, kind, entry.pfn + (gfn & pages_per(entry.level) - 1)))
     return None
 
 
@@ -125,14 +124,14 @@ def _walk(vm: Vm, vcpu: KvmVcpu, gfn: int) -> tuple[Path, int, str | None]:
         child = vm.memory.child(spte, table.level)
         assert child is not None
         table = child
-        if vm.caches_upper_levels:
+        if vcpu.caches_upper_levels:
             vcpu.upper_levels[_tlb_key(vcpu, table.level + 1, gfn)] = table, granted
 
 
 def _lowest_remembered(vm: Vm, vcpu: KvmVcpu, gfn: int) -> tuple[KvmMmuPage, int]:
     """The table where a walk begins, and the rights that those above it grant."""
     assert vcpu.root is not None
-    if vm.caches_upper_levels:
+    if vcpu.caches_upper_levels:
         for level in (2, 3, 4):
             found = vcpu.upper_levels.get(_tlb_key(vcpu, level, gfn))
             if found is not None:

@@ -16,15 +16,15 @@ from conformance.model.layout import (
 from conformance.model.shadow_mmu.page import Guest, Translation
 from conformance.model.spte.predicates import is_shadow_present_pte, spte_to_pfn
 from conformance.model.spte.writability import is_mmu_writable_spte, is_writable_pte
-from conformance.model.vm.points import BITMAPS, RMW, place, points, word_of
+from conformance.model.vm.cells import peek, place_of
+from conformance.model.vm.places import BITMAPS, RMW, place
+from conformance.model.vm.scheduler import access, current, note
 from conformance.model.vm.vm import IN_GUEST_MODE, OUTSIDE_GUEST_MODE, KvmVcpu, Request
 
 __all__ = ["run_access"]
 
 FAST, SLOW, TRAPPED, WENT_THROUGH, GAVE_UP = 13, 14, 11, 0, 1
 MAX_EXITS = 6
-
-IN_PROGRESS = word_of("invalidate_in_progress")
 
 
 def run_access(guest: Guest, vcpu: KvmVcpu, page: int, kind: int) -> list[int]:
@@ -42,7 +42,7 @@ def run_access(guest: Guest, vcpu: KvmVcpu, page: int, kind: int) -> list[int]:
             exits.append(paging64_page_fault(guest, page, kind == WRITE))
             if exits[-1] == TRAPPED:
                 return exits
-            points.before_retry()
+            current.scheduler.retry(False)
     return [*exits, GAVE_UP]
 
 
@@ -75,7 +75,7 @@ def guest_access(guest: Guest, vcpu: KvmVcpu, page: int, kind: int) -> bool:
         pfn = int(spte_to_pfn(guest.k, spte))
         known = Translation(gfn, pfn, bool(is_writable_pte(spte)), bool(wanted & PT_DIRTY_MASK))
         tlb[page] = known
-    points.tell(("access", vcpu.id, known.gfn, kind, known.pfn))
+    note(("access", vcpu.id, known.gfn, kind, known.pfn))
     return True
 
 
@@ -105,8 +105,8 @@ def paging64_page_fault(guest: Guest, page: int, write: bool) -> int:
     pfn = guest.map_gfn(gfn)
     with guest.mmu_lock.for_write:
         if guest.invalidate_in_progress:
-            state = vars(guest)
-            points.retry_when(guest.where | IN_PROGRESS, lambda: not state["invalidate_in_progress"])
+            name = "invalidate_in_progress"
+            current.scheduler.stall(place_of(guest, name), lambda: not peek(guest, name))
             return SLOW
         if seq != guest.invalidate_seq or guest.gpte(page) != gfn:
             return SLOW
@@ -134,6 +134,5 @@ def set_spte(guest: Guest, page: int, gfn: int, pfn: int) -> None:
 def mark_page_dirty(guest: Guest, gfn: int) -> None:
     """Log that the guest may have written ``gfn``."""
     if guest.logged:
-        if points.on:
-            points.access(RMW, place(BITMAPS))
+        access(RMW, place(BITMAPS))
         guest.dirty_bitmap |= 1 << gfn

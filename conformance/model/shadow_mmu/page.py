@@ -11,10 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conformance.model.semantics import Semantics
+from conformance.model.vm.cells import Shared
+from conformance.model.vm.host_pages import PageFlags
 from conformance.model.vm.locks import Lock
 from conformance.model.vm.mmu_pages import KvmMmuPage, TableMemory
-from conformance.model.vm.points import GUEST_PTES, HOST_PTES, READ, VM, WRITE, Shared, place, points
-from conformance.model.vm.vm import KvmVcpu, Marks, Request, make_all_cpus_request
+from conformance.model.vm.places import GUEST_PTES, HOST_PTES, READ, VM, WRITE, place
+from conformance.model.vm.scheduler import access, note
+from conformance.model.vm.vm import KvmVcpu, Request, make_all_cpus_request
 
 __all__ = ["Guest", "Translation"]
 
@@ -51,7 +54,7 @@ class Guest:
     logged: bool = False
     write_tracked: set[int] = field(default_factory=set)
     """Gfns that have become page tables, which the guest must not write unnoticed."""
-    marks: Marks = field(default_factory=Marks)
+    flags: PageFlags = field(default_factory=PageFlags)
     mmu_lock: Lock = field(default_factory=lambda: Lock("mmu_lock"))
     invalidate_seq: Shared[int] = Shared(0)
     invalidate_in_progress: Shared[int] = Shared(0)
@@ -63,32 +66,28 @@ class Guest:
         """The gfn that the guest has for ``page`` now."""
         if self.direct:
             return page
-        if points.on:
-            points.access(READ, place(GUEST_PTES, word=page))
+        access(READ, place(GUEST_PTES, word=page))
         return self.gptes.get(page, page)
 
     def write_gpte(self, page: int, gfn: int) -> None:
         """The guest's own store to its page table."""
-        if points.on:
-            points.access(WRITE, place(GUEST_PTES, word=page))
+        access(WRITE, place(GUEST_PTES, word=page))
         self.gptes[page] = gfn
 
     def gfn_to_pfn(self, gfn: int) -> int | None:
         """The frame that backs ``gfn`` now, if the host has it mapped."""
-        if points.on:
-            points.access(READ, place(HOST_PTES, word=gfn))
+        access(READ, place(HOST_PTES, word=gfn))
         return self.host.get(gfn)
 
     def map_gfn(self, gfn: int) -> int:
         """Have the host back ``gfn`` by a frame."""
         pfn = self.gfn_to_pfn(gfn)
         if pfn is None:
-            if points.on:
-                points.access(WRITE, place(HOST_PTES, word=gfn))
+            access(WRITE, place(HOST_PTES, word=gfn))
             pfn = self.host.get(gfn)
             if pfn is None:
                 pfn = self.host[gfn] = self.free.pop()
-                points.tell(("taken", pfn))
+                note(("taken", pfn))
         return pfn
 
     def rmap(self, gfn: int) -> list[int]:

@@ -43,9 +43,9 @@ def mmu_spte_clear_track_bits(guest: Guest, page: int) -> None:
         guest.sp.write(page, guest.sp.initial)
     pfn = int(spte_to_pfn(k, old_spte))
     if is_accessed_spte(k, old_spte):
-        guest.marks.accessed.add(pfn)
+        guest.flags.accessed.add(pfn)
     if is_dirty_spte(k, old_spte):
-        guest.marks.dirty.add(pfn)
+        guest.flags.dirty.add(pfn)
 
 
 def rmap_write_protect(guest: Guest, gfn: int, pt_protect: bool) -> bool:

@@ -6,7 +6,9 @@ from __future__ import annotations
 from conformance.model.shadow_mmu.faults import run_access, set_spte
 from conformance.model.shadow_mmu.page import Guest
 from conformance.model.shadow_mmu.sptes import mmu_spte_clear_track_bits, rmap_write_protect
-from conformance.model.vm.points import BITMAPS, HOST_PTES, RMW, WRITE, place, points
+from conformance.model.vm.places import BITMAPS, HOST_PTES, RMW, WRITE, place
+from conformance.model.vm.scheduler import access as touch
+from conformance.model.vm.scheduler import note
 
 __all__ = ["STEPS"]
 
@@ -36,11 +38,10 @@ def swap_out(guest: Guest, gfn: int) -> list[int]:
         for page in guest.rmap(gfn):
             mmu_spte_clear_track_bits(guest, page)
         guest.kvm_flush_remote_tlbs()
-    if points.on:
-        points.access(WRITE, place(HOST_PTES, word=gfn))
+    touch(WRITE, place(HOST_PTES, word=gfn))
     pfn = guest.host.pop(gfn, None)
     if pfn is not None:
-        points.tell(("released", pfn))
+        note(("released", pfn))
         guest.free.append(pfn)
     with guest.mmu_lock.for_write:
         guest.invalidate_seq += 1
@@ -56,7 +57,7 @@ def shadow_gfn(guest: Guest, gfn: int) -> list[int]:
             guest.kvm_flush_remote_tlbs()
     pfn = guest.host.get(gfn)
     if pfn is not None:
-        points.tell(("protected", pfn))
+        note(("protected", pfn))
     return [0]
 
 
@@ -69,15 +70,14 @@ def log(guest: Guest, on: int) -> list[int]:
 def get_dirty_log(guest: Guest) -> list[int]:
     """KVM_GET_DIRTY_LOG: the word, taken; then its pages are protected, and the TLBs flushed."""
     with guest.mmu_lock.for_write:
-        if points.on:
-            points.access(RMW, place(BITMAPS))
+        touch(RMW, place(BITMAPS))
         taken, guest.dirty_bitmap = guest.dirty_bitmap, 0
         gfns = tuple(gfn for gfn in range(taken.bit_length()) if taken >> gfn & 1)
         for gfn in gfns:
             rmap_write_protect(guest, gfn, pt_protect=False)
     if taken:
         guest.kvm_flush_remote_tlbs()
-    points.tell(("logged", 0, gfns))
+    note(("logged", 0, gfns))
     return [0, taken]
 
 

@@ -16,10 +16,10 @@ from conformance.model.tdp_mmu.changed_spte import (
     is_leaf,
     write_entry,
 )
+from conformance.model.tdp_mmu.tdp_iter import TdpIter
 from conformance.model.vm.host_marks import kvm_set_pfn_dirty, tell_host_of_dirty
 from conformance.model.vm.memslots import KvmMemorySlot
-from conformance.model.vm.mmu_pages import KvmMmuPage, walk
-from conformance.model.vm.points import points
+from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.vm import Vm
 from conformance.model.words import clear
 
@@ -36,7 +36,7 @@ def kvm_tdp_mmu_age_gfn_range(vm: Vm, slot: KvmMemorySlot, start: int, end: int,
         for root in vm.listed_roots():
             if root.as_id != slot.as_id:
                 continue
-            for table, index, _, spte in walk(vm.memory, root, start, end):
+            for table, index, _, spte in TdpIter(vm.memory, root, start, end):
                 if not is_leaf(vm, spte, table.level) or not is_accessed_spte(vm.k, spte):
                     continue
                 young = True
@@ -51,25 +51,25 @@ def kvm_tdp_mmu_age_spte(vm: Vm, table: KvmMmuPage, index: int, spte: int) -> No
     Under mmu_lock for write, so that only fast page faults and the processor may meddle; since v6.15 without
     it, in one attempt: a leaf that somebody changes is in use, or on its way out.
     """
-    hardware = spte_ad_enabled(vm.k, spte)
-    if vm.k.has(LOCKLESS_AGING) and points.on:
-        new_spte = mark_spte_for_access_track(vm.k, spte)
-        if not vm.k.has(AGED_ATOMICALLY):
-            table.write(index, int(new_spte))
+    k = vm.k
+    if k.has(LOCKLESS_AGING):
+        new_spte = int(mark_spte_for_access_track(k, spte))
+        if k.has(AGED_ATOMICALLY):
+            __tdp_mmu_set_spte_atomic(vm, table, index, spte, new_spte)
         else:
-            __tdp_mmu_set_spte_atomic(vm, table, index, spte, int(new_spte))
+            table.write(index, new_spte)
         return
-    if hardware:
-        old_spte = clear_entry_bits(vm, table, index, spte, vm.k.shadow_accessed_mask)
-        new_spte = int(clear(old_spte, vm.k.shadow_accessed_mask))
+    if spte_ad_enabled(k, spte):
+        old_spte = clear_entry_bits(vm, table, index, spte, k.shadow_accessed_mask)
+        new_spte = int(clear(old_spte, k.shadow_accessed_mask))
     else:
-        new_spte = int(mark_spte_for_access_track(vm.k, spte))
+        new_spte = int(mark_spte_for_access_track(k, spte))
         if spte & PT_WRITABLE_MASK:
             kvm_set_pfn_dirty(vm, spte)
-        if points.on and not vm.k.has(AGED_ATOMICALLY):
+        if not k.has(AGED_ATOMICALLY):
             table.write(index, new_spte)
             return
         old_spte = write_entry(vm, table, index, spte, new_spte)
-    if points.on and not vm.k.has(CLEAR_SPTE_BITS):
-        # It went through handle_changed_spte() then; nobody else keeps what the write has replaced.
+    if not k.has(CLEAR_SPTE_BITS):
+        # It went through handle_changed_spte() then; nothing else keeps what the write has replaced.
         tell_host_of_dirty(vm, old_spte, new_spte)

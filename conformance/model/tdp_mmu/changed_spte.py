@@ -8,6 +8,7 @@ of leaves, and, if a table is no longer reachable, taking it apart.
 from __future__ import annotations
 
 from conformance.model.changes import REMOVED_BY_XCHG, TDP_CMPXCHG, TDP_XCHG
+from conformance.model.layout import SPTE_ENT_PER_PAGE
 from conformance.model.spte.predicates import (
     is_frozen_spte,
     is_last_spte,
@@ -18,8 +19,7 @@ from conformance.model.spte.predicates import (
 from conformance.model.spte.tdp_write import kvm_tdp_mmu_spte_need_atomic_write
 from conformance.model.spte.writability import check_spte_writable_invariants
 from conformance.model.vm.host_marks import tell_host_of_lost_bits
-from conformance.model.vm.mmu_pages import ENTRIES, KvmMmuPage
-from conformance.model.vm.points import points
+from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.vm import Vm
 from conformance.model.words import clear
 
@@ -97,10 +97,8 @@ def clear_entry_bits(vm: Vm, table: KvmMmuPage, index: int, old_spte: int, mask:
 
 
 def _need_atomic_write(vm: Vm, old_spte: int, level: int) -> bool:
-    """Whether to store plainly could lose something. Where nobody else runs it never does."""
-    if not points.on or not vm.k.has(TDP_XCHG):
-        return False
-    return bool(kvm_tdp_mmu_spte_need_atomic_write(vm.k, old_spte, level))
+    """Whether a plain store could lose bits that the processor, or a fast page fault, sets meanwhile."""
+    return vm.k.has(TDP_XCHG) and bool(kvm_tdp_mmu_spte_need_atomic_write(vm.k, old_spte, level))
 
 
 def handle_changed_spte(
@@ -128,7 +126,7 @@ def handle_changed_spte(
         return
     if was_leaf != is_leaf_now:
         vm.pages[level] += 1 if is_leaf_now else -1
-    if was_leaf and vm.marks is not None:
+    if was_leaf:
         tell_host_of_lost_bits(vm, old_spte, new_spte if is_present else None)
     if was_present and not was_leaf and (is_leaf_now or not is_present):
         child = vm.memory.child(old_spte, level)
@@ -148,32 +146,12 @@ def handle_removed_pt(vm: Vm, table: KvmMmuPage, shared: bool) -> None:
         table.nx_huge_page_disallowed = False
         untrack_possible_nx_huge_page(vm, table)
     frozen = vm.k.layout.frozen_spte
-    if points.on:
-        _freeze_one_by_one(vm, table, shared)
-        if shared:
-            table.entries = dict.fromkeys(range(ENTRIES), frozen) | table.entries
-    else:
-        before = table.entries
-        if shared:
-            table.entries = dict.fromkeys(range(ENTRIES), frozen)
-        else:
-            present = vm.k.layout.spte_mmu_present_mask
-            table.entries = {i: frozen if spte & present else spte for i, spte in before.items()}
-        table.listing = None
-        for index, spte in before.items():
-            handle_changed_spte(vm, table, index, spte, table.entries[index], shared)
-    vm.memory.retire(table)
-
-
-def _freeze_one_by_one(vm: Vm, table: KvmMmuPage, shared: bool) -> None:
-    """Freeze the entries that others may touch, or that hold something, while they do."""
-    frozen = vm.k.layout.frozen_spte
-    for index in sorted(table.entries.keys() | table.watched):
+    for index in table.indexes():
         if shared and vm.k.has(REMOVED_BY_XCHG):
             old_spte = table.xchg(index, frozen)
             while is_frozen_spte(vm.k, old_spte):
-                # Whoever has frozen it before will make it something else.
-                points.wait(table.sptes | index, table.no_longer(index, frozen))
+                # The operation that has frozen it before will make it something else.
+                table.wait_while(index, frozen)
                 old_spte = table.xchg(index, frozen)
         else:
             old_spte = table.read(index)
@@ -184,6 +162,9 @@ def _freeze_one_by_one(vm: Vm, table: KvmMmuPage, shared: bool) -> None:
             else:
                 old_spte = write_entry(vm, table, index, old_spte, frozen)
         handle_changed_spte(vm, table, index, old_spte, frozen, shared)
+    if shared:
+        table.fill(dict.fromkeys(range(SPTE_ENT_PER_PAGE), frozen))
+    vm.memory.retire(table)
 
 
 def untrack_possible_nx_huge_page(vm: Vm, table: KvmMmuPage) -> None:

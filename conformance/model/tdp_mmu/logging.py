@@ -18,12 +18,12 @@ from conformance.model.tdp_mmu.changed_spte import (
     tdp_mmu_set_spte_atomic,
 )
 from conformance.model.tdp_mmu.root_list import each_root
+from conformance.model.tdp_mmu.tdp_iter import TdpIter
 from conformance.model.tdp_mmu.zap import tdp_mmu_iter_cond_resched
-from conformance.model.vm.host import pages_per
 from conformance.model.vm.host_marks import kvm_set_pfn_dirty
+from conformance.model.vm.host_pages import pages_per
 from conformance.model.vm.memslots import KvmMemorySlot
-from conformance.model.vm.mmu_pages import KvmMmuPage, TdpIter
-from conformance.model.vm.points import points
+from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.vm import Vm, kvm_ad_enabled
 from conformance.model.words import clear
 
@@ -88,7 +88,7 @@ def kvm_tdp_mmu_clear_dirty_pt_masked(vm: Vm, slot: KvmMemorySlot, gfn: int, mas
     first = (mask & -mask).bit_length() - 1
     for table, index, page, spte in _leaves(vm, slot, gfn + first, gfn + mask.bit_length()):
         if table.level == PG_LEVEL_4K and mask >> page - gfn & 1 and spte & bit:
-            if not points.on or vm.k.has(CLEAR_SPTE_BITS):
+            if vm.k.has(CLEAR_SPTE_BITS):
                 old_spte = clear_entry_bits(vm, table, index, spte, bit)
                 kvm_set_pfn_dirty(vm, old_spte)
             else:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from conformance.model.changes import (
     ACCESSED_IF_SYNCHRONIZING,
     NX_TAGGED_ALWAYS,
@@ -22,9 +20,8 @@ from conformance.model.tdp_mmu.zap import tdp_mmu_zap_spte_atomic
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.kvm_page_fault import KvmPageFault, RetPf
 from conformance.model.vm.mapping_level import disallowed_hugepage_adjust, kvm_mmu_hugepage_adjust
-from conformance.model.vm.memslots import KvmMemorySlot, mark_page_dirty_in_slot
+from conformance.model.vm.memslots import mark_page_dirty_in_slot
 from conformance.model.vm.mmu_pages import KvmMmuPage
-from conformance.model.vm.points import points
 from conformance.model.vm.vm import KvmVcpu, Vm, kvm_ad_enabled
 
 __all__ = ["kvm_tdp_mmu_map"]
@@ -50,7 +47,7 @@ def kvm_tdp_mmu_map(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
             if vm.nx_huge_pages:
                 disallowed_hugepage_adjust(vm, fault, spte, table.level)
             if is_frozen_spte(vm.k, spte):
-                points.retry_when(table.sptes | index, thawed(vm, table, index))
+                table.stall_while(index, spte, vm.memory.retired)
                 return RetPf.RETRY
             if table.level == fault.goal_level:
                 return tdp_mmu_map_handle_target_level(vm, vcpu, fault, table, index, spte)
@@ -64,12 +61,6 @@ def kvm_tdp_mmu_map(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
                 return RetPf.RETRY
             table = vm.memory.child(table.read(index), table.level)
     return RetPf.RETRY
-
-
-def thawed(vm: Vm, table: KvmMmuPage, index: int) -> Callable[[], bool]:
-    """Tells whether an entry is no longer frozen, or never will be again, for its table is gone."""
-    changed, retired = table.no_longer(index, vm.k.layout.frozen_spte), vm.memory.retired
-    return lambda: table in retired or changed()
 
 
 def _link_new_table(vm: Vm, fault: KvmPageFault, table: KvmMmuPage, index: int, spte: int) -> bool:
@@ -137,26 +128,10 @@ def _allows(vm: Vm, spte: int, fault: KvmPageFault) -> bool:
 def _make_spte(vm: Vm, fault: KvmPageFault, gfn: int, old_spte: int, level: int) -> int:
     """The leaf for the fault's page; a writable one in a logged slot makes the page dirty at once.
 
-    There is no shadow paging, so nothing else write-protects the page. Schedules of a race make the same few
-    over and over again, so these are remembered.
+    There is no shadow paging, so nothing else write-protects the page.
     """
     slot = fault.slot
     assert slot is not None
-    what = gfn, fault.pfn, old_spte, level, fault.map_writable, slot.flags, vm.nx_huge_pages
-    made = points.thread.race.made if points.on else {}
-    if what in made:
-        new_spte, complaints = made[what]
-        vm.k.events += complaints
-    else:
-        before = len(vm.k.events)
-        new_spte = _made_anew(vm, fault, slot, gfn, old_spte, level)
-        made[what] = new_spte, [event for event in vm.k.events[before:] if event[1]]
-    if is_writable_pte(new_spte):
-        mark_page_dirty_in_slot(slot, gfn)
-    return new_spte
-
-
-def _made_anew(vm: Vm, fault: KvmPageFault, slot: KvmMemorySlot, gfn: int, old_spte: int, level: int) -> int:
     made = make_spte(
         vm.k,
         access=vm.k.layout.acc_all,
@@ -178,4 +153,7 @@ def _made_anew(vm: Vm, fault: KvmPageFault, slot: KvmMemorySlot, gfn: int, old_s
         rsvd_bits=0,
         bad_mt_xwr=0,
     )
-    return int(made.new_spte)
+    new_spte = int(made.new_spte)
+    if is_writable_pte(new_spte):
+        mark_page_dirty_in_slot(slot, gfn)
+    return new_spte

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
+from conformance.model.layout import SPTE_ENT_PER_PAGE
 from conformance.model.semantics import Semantics
 from conformance.model.tdp_mmu.tdp_iter import tdp_iter
-from conformance.model.vm.mmu_pages import ENTRIES, ROOT_LEVEL, KvmMmuPage, TableMemory
+from conformance.model.vm.mmu_pages import ROOT_LEVEL, KvmMmuPage, TableMemory
 
 __all__ = ["Reader"]
 
@@ -61,8 +62,8 @@ class Reader:
         """
         found = next(self.steps, None)
         if found is None:
-            gfn, level = self.root.gfn_at(ENTRIES - 1), ROOT_LEVEL
-            spte = self.root.read(ENTRIES - 1)
+            gfn, level = self.root.gfn_at(SPTE_ENT_PER_PAGE - 1), ROOT_LEVEL
+            spte = self.root.read(SPTE_ENT_PER_PAGE - 1)
         else:
             gfn, level, spte = found
         if self.memory.child(spte, level) is not None:

@@ -8,12 +8,13 @@ from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M
 from conformance.model.spte.make_spte import make_huge_spte
 from conformance.model.tdp_mmu.changed_spte import is_leaf, tdp_mmu_set_spte_atomic
 from conformance.model.tdp_mmu.root_list import each_root
+from conformance.model.tdp_mmu.tdp_iter import TdpIter
 from conformance.model.tdp_mmu.zap import tdp_mmu_iter_cond_resched, tdp_mmu_zap_spte_atomic
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
-from conformance.model.vm.host import pages_per
+from conformance.model.vm.host_pages import pages_per
 from conformance.model.vm.mapping_level import kvm_mmu_max_mapping_level
 from conformance.model.vm.memslots import KvmMemorySlot
-from conformance.model.vm.mmu_pages import KvmMmuPage, TdpIter
+from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.vm import Vm
 
 __all__ = ["kvm_tdp_mmu_recover_huge_pages"]

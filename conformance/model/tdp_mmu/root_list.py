@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conformance.model.vm.mmu_pages import KvmMmuPage
-from conformance.model.vm.points import points
 from conformance.model.vm.vm import Vm
 
 __all__ = ["each_root", "kvm_tdp_mmu_get_root", "kvm_tdp_mmu_put_root"]
@@ -21,7 +20,7 @@ def each_root(vm: Vm, as_id: int, only_valid: bool) -> Iterator[KvmMmuPage]:
 
     Who may drop mmu_lock on the way holds a reference to the root where it is; for others mmu_lock does.
     """
-    hold = points.on and vm.need_resched
+    hold = vm.need_resched
     for root in vm.listed_roots():
         if root.as_id != as_id or (only_valid and root.invalid):
             continue

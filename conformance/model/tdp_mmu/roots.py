@@ -11,6 +11,7 @@ from __future__ import annotations
 from conformance.model.changes import ROOTS_WITHOUT_BUDGET
 from conformance.model.tdp_mmu.root_list import kvm_tdp_mmu_get_root, kvm_tdp_mmu_put_root
 from conformance.model.tdp_mmu.zap import tdp_mmu_zap_root
+from conformance.model.vm.cells import peek
 from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.vm import KvmVcpu, Request, Vm
 
@@ -45,7 +46,7 @@ def kvm_tdp_mmu_alloc_root(vm: Vm, vcpu: KvmVcpu) -> KvmMmuPage:
 def _usable_root(vm: Vm, vcpu: KvmVcpu, listed: list[KvmMmuPage] | None = None) -> KvmMmuPage | None:
     """A reference to a root that is there."""
     for root in vm.listed_roots() if listed is None else listed:
-        usable = root.as_id == vcpu.as_id and not root.__dict__["invalid"]
+        usable = root.as_id == vcpu.as_id and not peek(root, "invalid")
         if usable and kvm_tdp_mmu_get_root(vm, root):
             return root
     return None

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from conformance.model.layout import PAGE_SHIFT
+from conformance.model.layout import PAGE_SHIFT, SPTE_ENT_PER_PAGE
 from conformance.model.spte.make_spte import make_huge_page_split_spte
 from conformance.model.tdp_mmu.changed_spte import is_leaf, tdp_mmu_set_spte, tdp_mmu_set_spte_atomic
 from conformance.model.tdp_mmu.root_list import each_root
+from conformance.model.tdp_mmu.tdp_iter import TdpIter
 from conformance.model.tdp_mmu.zap import tdp_mmu_iter_cond_resched
-from conformance.model.vm.host import pages_per
+from conformance.model.vm.host_pages import pages_per
 from conformance.model.vm.memslots import KvmMemorySlot
-from conformance.model.vm.mmu_pages import ENTRIES, KvmMmuPage, TdpIter
+from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.vm import Vm, kvm_ad_enabled
 
 __all__ = ["kvm_tdp_mmu_try_split_huge_pages", "tdp_mmu_split_huge_page"]
@@ -37,7 +38,7 @@ def tdp_mmu_split_huge_page(
     )
     # The parts differ in nothing but the frame.
     step = pages_per(child.level) << PAGE_SHIFT
-    child.entries = {n: first + n * step for n in range(ENTRIES)}
+    child.fill({n: first + n * step for n in range(SPTE_ENT_PER_PAGE)})
     pointer = vm.memory.pointer_to(child, not kvm_ad_enabled(vm.k))
     found = None
     if shared:
@@ -45,7 +46,7 @@ def tdp_mmu_split_huge_page(
     else:
         tdp_mmu_set_spte(vm, table, index, huge_spte, pointer)
     if found is None:
-        vm.pages[child.level] += ENTRIES
+        vm.pages[child.level] += SPTE_ENT_PER_PAGE
     return found
 
 

@@ -1,24 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The TDP MMU's walk over its tables: pre-order, towards and then beyond a guest frame number.
 
-Unlike the rest of the model this follows pointers, so it runs over ints only.
+``tdp_iter()`` is the walk itself: it visits every entry, and tables are whatever its caller says they are.
+``TdpIter`` is the same walk over the machine's tables as its operations use it: entries that hold the initial
+value and that no other thread can fill are left out, since no operation does anything with them.
+Unlike the rest of the model both follow pointers, so they run over ints only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from conformance.model.changes import RESTART_AFTER_YIELD
-from conformance.model.layout import PAGE_SHIFT, SPTE_BASE_ADDR_MASK
+from conformance.model.layout import PAGE_SHIFT, SPTE_BASE_ADDR_MASK, SPTE_ENT_PER_PAGE
 from conformance.model.semantics import Semantics
 from conformance.model.spte.make_spte import make_nonleaf_spte
 from conformance.model.spte.predicates import is_last_spte, is_shadow_present_pte
+from conformance.model.vm.mmu_pages import KvmMmuPage, TableMemory
 
-__all__ = ["Tables", "Tree", "tdp_iter"]
-
-ENTRIES = 512
+__all__ = ["Tables", "TdpIter", "Tree", "tdp_iter"]
 
 
 class Tree(Protocol):
@@ -92,7 +94,7 @@ class Tables:
 
 
 def _index(gfn: int, level: int) -> int:
-    return gfn >> (9 * (level - 1)) & (ENTRIES - 1)
+    return gfn >> (9 * (level - 1)) & (SPTE_ENT_PER_PAGE - 1)
 
 
 def _round(gfn: int, level: int) -> int:
@@ -120,10 +122,55 @@ def tdp_iter(tables: Tree, min_level: int, start: int) -> Generator[tuple[int, i
             path[level] = child
             gfn = _round(goal, level)
             continue
-        while _index(gfn, level) == ENTRIES - 1:
+        while _index(gfn, level) == SPTE_ENT_PER_PAGE - 1:
             if level == tables.root_level:
                 return
             level += 1
             gfn = _round(gfn, level)
         gfn += 1 << (9 * (level - 1))
         goal = gfn
+
+
+class TdpIter:
+    """A walk over the SPTEs for [``start``, ``end``), as (table, index, gfn, SPTE): pre-order, ascending.
+
+    An entry is read again before the walk steps down from it to ``min_level``, so the caller may replace it
+    by a table or a table by a page. After a yield the walk goes on from the root: restart().
+    """
+
+    def __init__(
+        self, memory: TableMemory, root: KvmMmuPage, start: int, end: int, min_level: int = 1
+    ) -> None:
+        self.memory, self.root, self.end, self.min_level = memory, root, end, min_level
+        self.start = start
+        self.restarted = False
+
+    @property
+    def yielded_gfn(self) -> int:
+        """Where the walk began, or went on after its last yield: it yields again only beyond it."""
+        return self.start
+
+    def __iter__(self) -> Iterator[tuple[KvmMmuPage, int, int, int]]:
+        yield from self._below(self.root)
+        while self.restarted:
+            self.restarted = False
+            yield from self._below(self.root)
+
+    def restart(self, gfn: int) -> None:
+        """Go on from the root, on the way to ``gfn`` (tdp_iter_restart())."""
+        self.start, self.restarted = gfn, True
+
+    def _below(self, table: KvmMmuPage) -> Iterator[tuple[KvmMmuPage, int, int, int]]:
+        shift = 9 * (table.level - 1)
+        first = max(self.start - table.gfn, 0) >> shift
+        last = min((self.end - 1 - table.gfn) >> shift, SPTE_ENT_PER_PAGE - 1)
+        for index in table.indexes(first, last):
+            yield table, index, table.gfn + (index << shift), table.read(index)
+            if self.restarted:
+                return
+            if table.level > self.min_level:
+                child = self.memory.child(table.read(index), table.level)
+                if child is not None:
+                    yield from self._below(child)
+                    if self.restarted:
+                        return

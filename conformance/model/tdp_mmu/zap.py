@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from conformance.model.changes import (
     INVALID_ROOTS_NOT_FLUSHED,
     PROCESSED_AFTER_FLUSH,
@@ -20,11 +18,11 @@ from conformance.model.tdp_mmu.changed_spte import (
     tdp_mmu_set_spte_atomic,
 )
 from conformance.model.tdp_mmu.root_list import each_root
+from conformance.model.tdp_mmu.tdp_iter import TdpIter
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
-from conformance.model.vm.host import pages_per
+from conformance.model.vm.host_pages import pages_per
 from conformance.model.vm.memslots import KvmMemorySlot
-from conformance.model.vm.mmu_pages import ROOT_LEVEL, KvmMmuPage, TdpIter
-from conformance.model.vm.points import points
+from conformance.model.vm.mmu_pages import ROOT_LEVEL, KvmMmuPage
 from conformance.model.vm.vm import Vm
 
 __all__ = [
@@ -36,20 +34,19 @@ __all__ = [
 
 
 def tdp_mmu_iter_cond_resched(vm: Vm, walk: TdpIter, flush: bool, next_gfn: int) -> bool:
-    """Whether a flush is still owed when a walk goes on at ``next_gfn``.
+    """Yield before the walk goes on at ``next_gfn`` if need_resched() says so; whether a flush is owed then.
 
-    A walk that is asked to reschedule drops mmu_lock at each entry (if it got further since the last
-    time), and must not do so while stale TLB entries are about. Behind the last entry it need not.
+    A walk that yields drops mmu_lock, which it must not do while TLBs hold stale entries. It yields only if
+    it got further since the last time, and not behind its last entry.
     """
-    if not vm.need_resched or next_gfn >= walk.end:
+    if not vm.need_resched or next_gfn <= walk.yielded_gfn or next_gfn >= walk.end:
         return flush
     if flush:
         kvm_flush_remote_tlbs(vm)
-    if points.on:
-        vm.memory.rcu.unlock()
-        vm.mmu_lock.let_others_run()
-        vm.memory.rcu.lock()
-        walk.restart(next_gfn)
+    vm.memory.rcu.unlock()
+    vm.mmu_lock.let_others_run()
+    vm.memory.rcu.lock()
+    walk.restart(next_gfn)
     return False
 
 
@@ -84,29 +81,27 @@ def kvm_tdp_mmu_unmap_gfn_range(
 def tdp_mmu_zap_root(vm: Vm, root: KvmMmuPage, shared: bool) -> None:
     """Zap everything under ``root``, in passes, so that not too much hangs on one entry.
 
-    First at 1 GiB, since v6.9 from 4 KiB on, at last at the top. While nobody else runs what remains is the
-    same, for a table that is removed is frozen whole, and the last pass will do. But when it gives way,
-    which it may once it is beyond the first entry of a pass, others find the rest still in place.
+    First at 1 GiB, since v6.9 from 4 KiB on, at last at the top.
     """
-    if vm.while_away is not None:
-        _zap_first_entry(vm, root, shared)
-        while_away, vm.while_away = vm.while_away, None
-        while_away()
-    passes: Iterable[int] = (ROOT_LEVEL,)
-    if points.on:
-        passes = range(PG_LEVEL_4K if vm.k.has(ROOTS_ZAPPED_FROM_4K) else PG_LEVEL_1G, ROOT_LEVEL + 1)
+    first = PG_LEVEL_4K if vm.k.has(ROOTS_ZAPPED_FROM_4K) else PG_LEVEL_1G
     with vm.memory.rcu:
-        for level in passes:
+        for level in range(first, ROOT_LEVEL + 1):
             __tdp_mmu_zap_root(vm, root, shared, level)
 
 
 def __tdp_mmu_zap_root(vm: Vm, root: KvmMmuPage, shared: bool, zap_level: int) -> None:
-    """Zap what is present at ``zap_level``."""
+    """Zap what is present at ``zap_level``.
+
+    The walk yields once it is beyond its first entry, whether that was present or not.
+    """
     walk = TdpIter(vm.memory, root, 0, vm.end_gfn, zap_level)
     for table, index, gfn, spte in walk:
+        tdp_mmu_iter_cond_resched(vm, walk, False, gfn)
+        if walk.restarted:
+            continue
         if table.level == zap_level:
             _zap(vm, table, index, spte, shared)
-            tdp_mmu_iter_cond_resched(vm, walk, False, gfn + pages_per(table.level))
+    tdp_mmu_iter_cond_resched(vm, walk, False, walk.end - 1)
 
 
 def _zap(vm: Vm, table: KvmMmuPage, index: int, spte: int, shared: bool) -> None:
@@ -121,25 +116,12 @@ def _zap(vm: Vm, table: KvmMmuPage, index: int, spte: int, shared: bool) -> None
             return
 
 
-def _zap_first_entry(vm: Vm, root: KvmMmuPage, shared: bool) -> None:
-    """What the first pass over a root has zapped when it first gives way."""
-    level = PG_LEVEL_4K if vm.k.has(ROOTS_ZAPPED_FROM_4K) else PG_LEVEL_1G
-    for table, index, _, spte in TdpIter(vm.memory, root, 0, 1, level):
-        if table.level == level:
-            _zap(vm, table, index, spte, shared)
-
-
 def tdp_mmu_zap_spte_atomic(vm: Vm, table: KvmMmuPage, index: int, spte: int) -> int | None:
     """Zap one entry under mmu_lock for read; what it is instead of ``spte`` if somebody was faster.
 
     It is frozen until the TLBs are flushed: nobody may fill it while an old translation can be used.
     """
     nonpresent, frozen = vm.k.layout.nonpresent_value, vm.k.layout.frozen_spte
-    if not points.on:
-        found = tdp_mmu_set_spte_atomic(vm, table, index, spte, nonpresent)
-        if found is None:
-            kvm_flush_remote_tlbs(vm)
-        return found
     if not vm.k.has(PROCESSED_AFTER_FLUSH):
         found = tdp_mmu_set_spte_atomic(vm, table, index, spte, frozen)
     else:

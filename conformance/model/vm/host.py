@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
-from conformance.model.vm.host_pages import Area, HostPage, MmuNotifier, pages_per
-from conformance.model.vm.points import HOST_PTES, READ, RMW, WRITE, place, points
+from conformance.model.vm.host_pages import Area, HostPage, MmuNotifier, PageFlags, pages_per
+from conformance.model.vm.places import HOST_PTES, READ, RMW, WRITE, place
+from conformance.model.vm.scheduler import access, note
 
 __all__ = [
     "EAGAIN",
@@ -23,9 +24,6 @@ __all__ = [
     "ENOMEM",
     "ENOSYS",
     "HostMemory",
-    "HostPage",
-    "MmuNotifier",
-    "pages_per",
 ]
 
 EAGAIN, ENOMEM, EFAULT, EINVAL, ENOSYS = 11, 12, 14, 22, 38
@@ -50,6 +48,7 @@ class HostMemory:
     mapped: dict[int, dict[int, HostPage]] = field(default_factory=lambda: {1: {}, 2: {}, 3: {}})
     """Present entries by level, then by the number of the page, 2 MiB or 1 GiB unit."""
     next_pfn: int = FIRST_PFN
+    flags: PageFlags = field(default_factory=PageFlags)
     wraps_change_pte: bool = True
     """Whether .change_pte is called between start and end of an invalidation."""
 
@@ -104,16 +103,14 @@ class HostMemory:
 
     def read_pte(self, page: int) -> tuple[HostPage, int] | None:
         """The same as lookup(), while others may change it."""
-        if points.on:
-            points.access(READ, _place(page))
+        access(READ, _place(page))
         return self.lookup(page)
 
     def _fault(self, area: Area, page: int, write: bool, found: tuple[HostPage, int] | None) -> int:
         """Map the page as the fault asks, if the entry is still as it was found."""
         if found is not None and found[0].shared:
             return self._copy_on_write(page, found[0])
-        if points.on:
-            points.access(RMW, _place(page))
+        access(RMW, _place(page))
         if self.lookup(page) != found:
             return 0
         if found is None:
@@ -121,7 +118,7 @@ class HostMemory:
         entry, level = found
         self.mapped[level][page >> 9 * (level - 1)] = replace(entry, writable=True)
         pfn = entry.pfn + (page & pages_per(level) - 1)
-        points.tell(("writable", pfn), if_still=lambda _: self._can_write(page))
+        note(("writable", pfn), if_still=lambda _: self._can_write(page))
         return 0
 
     def _populate(self, area: Area, page: int, write: bool) -> int:
@@ -148,8 +145,7 @@ class HostMemory:
         """
         pfn = None
         with self.invalidating(page, page + 1, self.wraps_change_pte):
-            if points.on:
-                points.access(RMW, _place(page))
+            access(RMW, _place(page))
             if self.mapped[PG_LEVEL_4K].get(page) is not shared:
                 return 0
             del self.mapped[PG_LEVEL_4K][page]
@@ -169,7 +165,7 @@ class HostMemory:
         if wrapped:
             self.notifier.invalidate_range_start(start, end)
         yield events
-        points.tell(*events, if_still=lambda event: event[1] not in self._writable_frames(start, end))
+        note(*events, if_still=lambda event: event[1] not in self._writable_frames(start, end))
         if wrapped:
             self.notifier.invalidate_range_end(start, end)
 
@@ -182,8 +178,7 @@ class HostMemory:
 
     def _map(self, level: int, unit: int, entry: HostPage | None) -> None:
         """Write an entry of the page tables, which others may be reading; None unmaps."""
-        if points.on:
-            points.access(WRITE, _place(unit << 9 * (level - 1)))
+        access(WRITE, _place(unit << 9 * (level - 1)))
         if entry is None:
             del self.mapped[level][unit]
         else:
@@ -237,8 +232,7 @@ class HostMemory:
         """Map a 2 MiB unit by 512 small entries for the same frames, as __split_huge_pmd() does."""
         first = unit * 512
         with self.invalidating(first, first + 512):
-            if points.on:
-                points.access(WRITE, _place(first))
+            access(WRITE, _place(first))
             huge = self.mapped[PG_LEVEL_2M].pop(unit)
             for n in range(512):
                 self.mapped[PG_LEVEL_4K][first + n] = HostPage(huge.pfn + n, huge.writable)
@@ -271,8 +265,7 @@ class HostMemory:
         if pfn is None:
             return -ENOMEM
         with self.invalidating(first, first + 512) as events:
-            if points.on:
-                points.access(WRITE, _place(first))
+            access(WRITE, _place(first))
             small = [self.mapped[PG_LEVEL_4K].pop(first + n, None) for n in range(512)]
             events += (("released", entry.pfn) for entry in small if entry is not None and not entry.shared)
             self.mapped[PG_LEVEL_2M][first >> 9] = HostPage(pfn, writable=True)

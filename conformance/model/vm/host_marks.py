@@ -18,30 +18,30 @@ __all__ = ["kvm_release_faultin_page", "kvm_set_pfn_dirty", "tell_host_of_dirty"
 def tell_host_of_lost_bits(vm: Vm, old_spte: int, new_spte: int | None) -> None:
     """A present leaf was replaced by one for the same frame, or (None) is gone: pass on what it has lost."""
     tell_host_of_dirty(vm, old_spte, new_spte)
-    if vm.marks is None or vm.k.has(NO_PFN_DIRTY):
+    if vm.k.has(NO_PFN_DIRTY):
         return
     if is_accessed_spte(vm.k, old_spte) and (new_spte is None or not is_accessed_spte(vm.k, new_spte)):
-        vm.marks.accessed.add(int(spte_to_pfn(vm.k, old_spte)))
+        vm.host.flags.accessed.add(int(spte_to_pfn(vm.k, old_spte)))
 
 
 def tell_host_of_dirty(vm: Vm, old_spte: int, new_spte: int | None) -> None:
     """Pass on only that a leaf has lost Dirty."""
-    if vm.marks is None or vm.k.has(NO_PFN_DIRTY):
+    if vm.k.has(NO_PFN_DIRTY):
         return
     if is_dirty_spte(vm.k, old_spte) and (new_spte is None or not is_dirty_spte(vm.k, new_spte)):
-        vm.marks.dirty.add(int(spte_to_pfn(vm.k, old_spte)))
+        vm.host.flags.dirty.add(int(spte_to_pfn(vm.k, old_spte)))
 
 
 def kvm_set_pfn_dirty(vm: Vm, spte: int) -> None:
     """The leaf is going to be clean: its frame is dirty."""
-    if vm.marks is not None and not vm.k.has(NO_PFN_DIRTY):
-        vm.marks.dirty.add(int(spte_to_pfn(vm.k, spte)))
+    if not vm.k.has(NO_PFN_DIRTY):
+        vm.host.flags.dirty.add(int(spte_to_pfn(vm.k, spte)))
 
 
 def kvm_release_faultin_page(vm: Vm, pfn: int, writable: bool, unused: bool) -> None:
     """A fault is through with its page, which is ``unused`` if it has to try again."""
-    if vm.marks is None or unused or not vm.k.has(NO_PFN_DIRTY):
+    if unused or not vm.k.has(NO_PFN_DIRTY):
         return
-    vm.marks.accessed.add(pfn)
+    vm.host.flags.accessed.add(pfn)
     if writable:
-        vm.marks.dirty.add(pfn)
+        vm.host.flags.dirty.add(pfn)

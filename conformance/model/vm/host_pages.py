@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-__all__ = ["Area", "HostPage", "MmuNotifier", "pages_per"]
+__all__ = ["Area", "HostPage", "MmuNotifier", "PageFlags", "pages_per"]
 
 
 def pages_per(level: int) -> int:
@@ -56,3 +56,11 @@ class HostPage:
     pfn: int
     writable: bool
     shared: bool = False
+
+
+@dataclass
+class PageFlags:
+    """The frames that KVM has marked as written (PG_dirty) or as used (PG_referenced)."""
+
+    dirty: set[int] = field(default_factory=set)
+    accessed: set[int] = field(default_factory=set)

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from conformance.model.vm.cells import Shared, compare_exchange, peek, place_of
 from conformance.model.vm.mmu_pages import KvmMmuPage
-from conformance.model.vm.points import READ, RMW, VCPUS, Shared, place, points, word_of
+from conformance.model.vm.places import READ, RMW, VCPUS, WAIT, place, word_of
+from conformance.model.vm.scheduler import access, current
 
 __all__ = [
     "EXITING_GUEST_MODE",
@@ -60,8 +62,10 @@ class KvmVcpu:
     """How often it emptied the TLB, or the part for its root."""
     tlb: dict[tuple[KvmMmuPage, int, int], TlbEntry] = field(default_factory=dict)
     """Keyed by root, level and first gfn."""
+    caches_upper_levels: bool = False
+    """Whether its processor has paging-structure caches (Intel SDM vol. 3, 4.10.3)."""
     upper_levels: dict[tuple[KvmMmuPage, int, int], tuple[KvmMmuPage, int]] = field(default_factory=dict)
-    """Tables that the processor remembers, with the rights on the way there; only where threads race.
+    """Tables that the processor remembers, with the rights on the way there.
 
     Keyed by root, the level of the entry that pointed there, and its first gfn.
     """
@@ -90,38 +94,33 @@ class KvmVcpu:
 
     def make_request(self, request: str) -> None:
         """Ask it to do something before it next enters the guest (kvm_make_request())."""
-        if points.on:
-            points.access(RMW, self.where | REQUESTS)
+        access(RMW, self.where | REQUESTS)
         self.requests.add(request)
 
     def clear_request(self, request: str) -> None:
         """It is going to do that."""
-        if points.on:
-            points.access(RMW, self.where | REQUESTS)
+        access(RMW, self.where | REQUESTS)
         self.requests.remove(request)
 
     def pending_requests(self) -> set[str]:
         """What it was asked for by now (kvm_request_pending())."""
-        if points.on:
-            points.access(READ, self.where | REQUESTS)
+        access(READ, self.where | REQUESTS)
         return set(self.requests)
 
     def exiting_guest_mode(self) -> int:
-        """Have it leave the guest if it is there; gives where it was (kvm_vcpu_exiting_guest_mode())."""
-        if points.on:
-            points.access(RMW, self.where | KvmVcpu.__dict__["mode"].word)
-        mode: int = self.__dict__["mode"]
-        if mode == IN_GUEST_MODE:
-            self.__dict__["mode"] = EXITING_GUEST_MODE
-        return mode
+        """Have it leave the guest if it runs there; returns its mode before."""
+        return compare_exchange(self, "mode", IN_GUEST_MODE, EXITING_GUEST_MODE)
 
 
 def make_all_cpus_request(vcpus: list[KvmVcpu], request: str) -> bool:
-    """Vm.make_all_cpus_request() of these vCPUs."""
+    """Make a request of each vCPU; whether any was in the guest and had to be interrupted.
+
+    Those are out of the guest on return: interrupts come between two instructions.
+    """
     interrupted = []
     for vcpu in vcpus:
         vcpu.make_request(request)
-        if points.on and vcpu.exiting_guest_mode() != OUTSIDE_GUEST_MODE:
+        if vcpu.exiting_guest_mode() != OUTSIDE_GUEST_MODE:
             interrupted.append((vcpu, vcpu.stays))
     for vcpu, stay in interrupted:
         wait_until_out(vcpu, stay)
@@ -129,9 +128,9 @@ def make_all_cpus_request(vcpus: list[KvmVcpu], request: str) -> bool:
 
 
 def wait_until_out(vcpu: KvmVcpu, stay: int) -> None:
-    """Wait for the vCPU to have left the guest, where it was for the ``stay``-th time."""
-    state = vcpu.__dict__
-    points.wait(
-        vcpu.where | KvmVcpu.__dict__["mode"].word,
-        lambda: state["mode"] == OUTSIDE_GUEST_MODE or vcpu.stays != stay,
+    """Wait until the vCPU has left the guest, which it had entered for the ``stay``-th time."""
+    current.scheduler.wait(
+        WAIT,
+        place_of(vcpu, "mode"),
+        lambda: peek(vcpu, "mode") == OUTSIDE_GUEST_MODE or vcpu.stays != stay,
     )

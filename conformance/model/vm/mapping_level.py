@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from conformance.model.changes import NX_TAG_DECIDES
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_4K
-from conformance.model.vm.host import pages_per
+from conformance.model.vm.host_pages import pages_per
 from conformance.model.vm.kvm_page_fault import KvmPageFault
 from conformance.model.vm.memslots import KvmMemorySlot
 from conformance.model.vm.vm import Vm

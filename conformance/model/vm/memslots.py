@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conformance.model.layout import PG_LEVEL_4K
-from conformance.model.vm.host import pages_per
-from conformance.model.vm.points import BITMAPS, RMW, VM, Shared, place, points
+from conformance.model.vm.cells import Shared
+from conformance.model.vm.host_pages import pages_per
+from conformance.model.vm.places import BITMAPS, READ, RMW, VM, WRITE, place
+from conformance.model.vm.scheduler import current
 
 __all__ = [
     "KVM_ADDRESS_SPACE_NUM",
@@ -102,12 +104,37 @@ class KvmMemorySlot:
             level -= 1
         return level
 
-    def touch_bitmap(self, kind: int, word: int) -> None:
-        """Announce an access to a word of the bitmap, if the guest accesses frames that it is for."""
-        if points.on:
-            first = self.base_gfn + word * BITS_PER_LONG
-            if points.watches(first, first + BITS_PER_LONG):
-                points.access(kind, place(BITMAPS, self.as_id << 16 | self.id, word))
+    def _access_bitmap(self, kind: int, word: int) -> list[int]:
+        """The bitmap, to access one of its words."""
+        first = self.base_gfn + word * BITS_PER_LONG
+        where = place(BITMAPS, self.as_id << 16 | self.id, word)
+        current.scheduler.access_of_frames(kind, where, first, first + BITS_PER_LONG)
+        assert self.dirty_bitmap is not None
+        return self.dirty_bitmap
+
+    def read_dirty(self, word: int) -> int:
+        """A word of the dirty bitmap."""
+        return self._access_bitmap(READ, word)[word]
+
+    def set_dirty(self, gfn: int) -> None:
+        """Set the bit of a frame: set_bit_le()."""
+        word, bit = divmod(gfn - self.base_gfn, BITS_PER_LONG)
+        self._access_bitmap(RMW, word)[word] |= 1 << bit
+
+    def clear_dirty(self, word: int, mask: int) -> int:
+        """Clear the bits of ``mask`` in a word; returns which of them were set."""
+        bitmap = self._access_bitmap(RMW, word)
+        cleared = bitmap[word] & mask
+        bitmap[word] &= ~mask
+        return cleared
+
+    def exchange_dirty(self, word: int) -> int:
+        """Clear a word; returns what it was: xchg()."""
+        return self.clear_dirty(word, (1 << BITS_PER_LONG) - 1)
+
+    def zero_dirty(self, word: int) -> None:
+        """Clear a word by a plain store."""
+        self._access_bitmap(WRITE, word)[word] = 0
 
     def new_dirty_bitmap(self, all_set: bool) -> None:
         """Begin to log: nothing is dirty yet or, ``all_set``, everything is."""
@@ -121,9 +148,7 @@ class KvmMemorySlot:
 def mark_page_dirty_in_slot(slot: KvmMemorySlot | None, gfn: int) -> None:
     """Log that the guest may have written ``gfn``, if the slot's writes are logged."""
     if slot is not None and slot.dirty_track_enabled and slot.dirty_bitmap is not None:
-        offset = gfn - slot.base_gfn
-        slot.touch_bitmap(RMW, offset // BITS_PER_LONG)
-        slot.dirty_bitmap[offset // BITS_PER_LONG] |= 1 << offset % BITS_PER_LONG
+        slot.set_dirty(gfn)
 
 
 @dataclass

@@ -8,33 +8,21 @@ back only after an RCU grace period, when nobody can be walking it any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 from conformance.model.changes import FREED_AFTER_GRACE_PERIOD
-from conformance.model.layout import PAGE_SHIFT, PT_PAGE_SIZE_MASK, SPTE_BASE_ADDR_MASK
+from conformance.model.layout import PAGE_SHIFT, PT_PAGE_SIZE_MASK, SPTE_BASE_ADDR_MASK, SPTE_ENT_PER_PAGE
 from conformance.model.semantics import Semantics
 from conformance.model.spte.make_spte import make_nonleaf_spte
+from conformance.model.vm.cells import Shared
 from conformance.model.vm.locks import ReadSections
-from conformance.model.vm.points import (
-    READ,
-    RMW,
-    SPTES,
-    TABLES,
-    VM,
-    WRITE,
-    Shared,
-    UseAfterFree,
-    place,
-    points,
-    word_of,
-)
+from conformance.model.vm.places import READ, RMW, SPTES, TABLES, VM, WAIT, WRITE, place, word_of
+from conformance.model.vm.scheduler import current
 from conformance.model.words import clear
 
-__all__ = ["ENTRIES", "ROOT_LEVEL", "KvmMmuPage", "TableMemory", "TdpIter", "walk"]
+__all__ = ["ROOT_LEVEL", "FreedEntries", "KvmMmuPage", "TableMemory", "UseAfterFree"]
 
-ENTRIES = 512
 ROOT_LEVEL = 4
 
 CALLBACKS = place(VM, word=word_of("RCU callbacks"))
@@ -67,7 +55,7 @@ class KvmMmuPage:
     listing: list[int] | None = field(default=None, repr=False)
     """The table and all below as the observation lists it, until something there changes."""
     watched: frozenset[int] = frozenset()
-    """The entries that several threads may touch."""
+    """The entries that several threads may use: an access to any other concerns nobody else."""
 
     def __post_init__(self) -> None:
         self.where = place(TABLES, self.serial)
@@ -80,28 +68,28 @@ class KvmMmuPage:
 
     def read(self, index: int) -> int:
         """The SPTE at ``index``: READ_ONCE()."""
-        if points.on and index in self.watched:
-            points.access(READ, self.sptes | index)
+        if index in self.watched:
+            current.scheduler.access(READ, self.sptes | index)
         return self.entries.get(index, self.initial)
 
     def write(self, index: int, spte: int) -> None:
         """Store an SPTE: one plain store, without any of the bookkeeping that a change needs."""
-        if points.on and index in self.watched:
-            points.access(WRITE, self.sptes | index)
+        if index in self.watched:
+            current.scheduler.access(WRITE, self.sptes | index)
         self._store(index, spte)
 
     def xchg(self, index: int, spte: int) -> int:
         """Store an SPTE; gives what it has replaced."""
-        if points.on and index in self.watched:
-            points.access(RMW, self.sptes | index)
+        if index in self.watched:
+            current.scheduler.access(RMW, self.sptes | index)
         old = self.entries.get(index, self.initial)
         self._store(index, spte)
         return old
 
     def cmpxchg(self, index: int, old: int, new: int) -> int:
         """Store ``new`` if the SPTE is still ``old``; gives what was there."""
-        if points.on and index in self.watched:
-            points.access(RMW, self.sptes | index)
+        if index in self.watched:
+            current.scheduler.access(RMW, self.sptes | index)
         found = self.entries.get(index, self.initial)
         if found == old:
             self._store(index, new)
@@ -109,15 +97,38 @@ class KvmMmuPage:
 
     def fetch_and(self, index: int, mask: int) -> int:
         """Keep only the bits of ``mask``; gives what was there."""
-        if points.on and index in self.watched:
-            points.access(RMW, self.sptes | index)
+        if index in self.watched:
+            current.scheduler.access(RMW, self.sptes | index)
         old = self.entries.get(index, self.initial)
         self._store(index, old & mask)
         return old
 
-    def no_longer(self, index: int, spte: int) -> Callable[[], bool]:
-        """A condition to wait for: that the entry is something else."""
-        return lambda: self.entries.get(index, self.initial) != spte
+    def wait_while(self, index: int, spte: int) -> None:
+        """Wait until the entry is something else."""
+        current.scheduler.wait(WAIT, self.sptes | index, lambda: self._peek(index) != spte)
+
+    def stall_while(self, index: int, spte: int, retired: list[KvmMmuPage]) -> None:
+        """Note that a fault is retried for as long as the entry is ``spte`` and its table is not retired."""
+        current.scheduler.stall(self.sptes | index, lambda: self in retired or self._peek(index) != spte)
+
+    def _peek(self, index: int) -> int:
+        return self.entries.get(index, self.initial)
+
+    def fill(self, sptes: dict[int, int]) -> None:
+        """Set entries of a table that is not linked yet, or no longer, and that no access can race with."""
+        self.entries = sptes | self.entries
+
+    def indexes(self, first: int = 0, last: int = SPTE_ENT_PER_PAGE - 1) -> list[int]:
+        """The entries from ``first`` to ``last`` that can hold anything but the initial value, ascending.
+
+        Those are the ones that hold something now, and those that several threads may use.
+        """
+        entries, watched = self.entries, self.watched
+        if watched:
+            return sorted(index for index in entries.keys() | watched if first <= index <= last)
+        if last - first < len(entries):
+            return [index for index in range(first, last + 1) if index in entries]
+        return sorted(index for index in entries if first <= index <= last)
 
     def _store(self, index: int, spte: int) -> None:
         if spte == self.initial:
@@ -131,15 +142,19 @@ class KvmMmuPage:
 
     def index_of(self, gfn: int) -> int:
         """Which entry covers ``gfn``."""
-        return gfn >> 9 * (self.level - 1) & ENTRIES - 1
+        return gfn >> 9 * (self.level - 1) & SPTE_ENT_PER_PAGE - 1
 
     def gfn_at(self, index: int) -> int:
         """The first gfn that the entry at ``index`` covers."""
         return self.gfn + (index << 9 * (self.level - 1))
 
 
+class UseAfterFree(Exception):
+    """A table was accessed after its memory had been freed."""
+
+
 class FreedEntries(dict[int, int]):
-    """What a table holds whose memory was given back: nobody may look, or write there."""
+    """The entries of a table whose memory was freed: any access is a UseAfterFree."""
 
     def __init__(self, table: KvmMmuPage) -> None:
         super().__init__()
@@ -158,7 +173,7 @@ class TableMemory:
 
     k: Semantics
     by_serial: dict[int, KvmMmuPage] = field(default_factory=dict)
-    """By number; those that were freed are there only while threads are explored, to tell who uses them."""
+    """By number, with those that were freed: an access to them is a bug that must be noticed."""
     retired: list[KvmMmuPage] = field(default_factory=list)
     rcu: ReadSections = field(default_factory=lambda: ReadSections("RCU"))
     """Who walks the tables without mmu_lock."""
@@ -174,18 +189,11 @@ class TableMemory:
 
     def _new(self, level: int, gfn: int, as_id: int, parent: KvmMmuPage | None) -> KvmMmuPage:
         initial = self.k.layout.nonpresent_value
-        table = KvmMmuPage(self._new_serial(), level, gfn, as_id, initial, parent)
-        if points.on:
-            table.watched = points.watched_indexes(gfn, level)
-        self.by_serial[table.serial] = table
+        serial = current.scheduler.new_serial(self)
+        table = KvmMmuPage(serial, level, gfn, as_id, initial, parent)
+        table.watched = current.scheduler.watched(gfn, level)
+        self.by_serial[serial] = table
         return table
-
-    def _new_serial(self) -> int:
-        """The next number; each thread that is explored has its own, whichever goes first."""
-        if points.on:
-            return points.thread.new_serial()
-        self.last_serial += 1
-        return self.last_serial
 
     def drop(self, table: KvmMmuPage) -> None:
         """Give back a table that was never linked (tdp_mmu_free_sp())."""
@@ -206,14 +214,12 @@ class TableMemory:
         if not self.k.has(FREED_AFTER_GRACE_PERIOD):
             self._free(table)
             return
-        if points.on and self.rcu.waited_for:
-            points.access(RMW, CALLBACKS)
+        current.scheduler.change_callbacks(self.rcu, CALLBACKS)
         self.retired.append(table)
 
     def free_retired(self) -> int:
         """Wait for a grace period and free what was retired before it; gives the number of tables."""
-        if points.on:
-            points.access(RMW, CALLBACKS)
+        current.scheduler.change_callbacks(self.rcu, CALLBACKS)
         callbacks, self.retired = self.retired, []
         self.rcu.synchronize()
         for table in callbacks:
@@ -221,11 +227,8 @@ class TableMemory:
         return len(callbacks)
 
     def _free(self, table: KvmMmuPage) -> None:
-        """Its memory is somebody else's; while threads race, whoever still uses it is told so."""
-        if points.on:
-            table.entries = FreedEntries(table)
-        else:
-            del self.by_serial[table.serial]
+        """Give its memory back. It keeps its number, so that a late access is noticed."""
+        table.entries = FreedEntries(table)
 
     def without_address(self, spte: int) -> int:
         """An SPTE that points to a table, without the one thing that depends on where it lies."""
@@ -248,62 +251,3 @@ class TableMemory:
                     cells += self.listed(child)
             table.listing = cells
         return table.listing
-
-
-class TdpIter:
-    """A walk over the SPTEs for [``start``, ``end``), as (table, index, gfn, SPTE): pre-order, ascending.
-
-    What holds for tdp_iter, but for entries of the initial value, which are left out where nobody else
-    could have filled them: nobody does anything with them. An entry is read again before the walk steps down
-    from it to ``min_level``, so the caller may replace it by a table or a table by a page. A walk that gave
-    way goes on from the root: restart().
-    """
-
-    def __init__(
-        self, memory: TableMemory, root: KvmMmuPage, start: int, end: int, min_level: int = 1
-    ) -> None:
-        self.memory, self.root, self.end, self.min_level = memory, root, end, min_level
-        self.start = start
-        self.restarted = False
-
-    def __iter__(self) -> Iterator[tuple[KvmMmuPage, int, int, int]]:
-        yield from self._below(self.root)
-        while self.restarted:
-            self.restarted = False
-            yield from self._below(self.root)
-
-    def restart(self, gfn: int) -> None:
-        """Go on from the root, on the way to ``gfn`` (tdp_iter_restart())."""
-        self.start, self.restarted = gfn, True
-
-    def _below(self, table: KvmMmuPage) -> Iterator[tuple[KvmMmuPage, int, int, int]]:
-        shift = 9 * (table.level - 1)
-        first = max(self.start - table.gfn, 0) >> shift
-        last = min((self.end - 1 - table.gfn) >> shift, ENTRIES - 1)
-        entries, racing = table.entries, points.on
-        if racing:
-            indexes = sorted(index for index in entries.keys() | table.watched if first <= index <= last)
-        elif last - first < len(entries):
-            indexes = [index for index in range(first, last + 1) if index in entries]
-        else:
-            indexes = sorted(index for index in entries if first <= index <= last)
-        for index in indexes:
-            if racing:
-                spte = table.read(index)
-            elif index in entries:
-                spte = entries[index]
-            else:
-                continue
-            yield table, index, table.gfn + (index << shift), spte
-            if self.restarted:
-                return
-            if table.level > self.min_level:
-                child = self.memory.child(table.read(index), table.level)
-                if child is not None:
-                    yield from self._below(child)
-                    if self.restarted:
-                        return
-
-
-walk = TdpIter
-"""A walk that never gives way."""

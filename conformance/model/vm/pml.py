@@ -7,7 +7,6 @@ Its buffer is emptied at each exit, so KVM gets all of it by making vCPUs exit.
 from __future__ import annotations
 
 from conformance.model.vm.memslots import mark_page_dirty_in_slot
-from conformance.model.vm.points import points
 from conformance.model.vm.vm import KvmVcpu, Vm
 
 __all__ = ["drain_pml", "kick_vcpus"]
@@ -28,7 +27,7 @@ def kick_vcpus(vm: Vm) -> None:
     Nobody waits for that: what a buffer still holds will be in the next log.
     """
     for vcpu in vm.vcpus:
-        if points.on:
+        if vm.exits_after_each_instruction:
             vcpu.exiting_guest_mode()
         else:
             drain_pml(vm, vcpu)

@@ -8,14 +8,13 @@ where the kernel takes them (``locks``), and where the kernel compares and excha
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from conformance.model.changes import EPT_AD_MASKS_ALWAYS
 from conformance.model.layout import PAGE_SHIFT
 from conformance.model.modes import Mode
 from conformance.model.semantics import Semantics
-from conformance.model.tdp_mmu.reader import Reader
+from conformance.model.vm.cells import Shared, peek, place_of
 from conformance.model.vm.host import HostMemory
 from conformance.model.vm.kvm_vcpu import (
     EXITING_GUEST_MODE,
@@ -29,7 +28,8 @@ from conformance.model.vm.kvm_vcpu import (
 from conformance.model.vm.locks import Lock, ReadSections
 from conformance.model.vm.memslots import KVM_ADDRESS_SPACE_NUM, KvmMemorySlot, KvmMemslots
 from conformance.model.vm.mmu_pages import KvmMmuPage, TableMemory
-from conformance.model.vm.points import READ, RMW, VM, Shared, place, points, word_of
+from conformance.model.vm.places import READ, RMW, VM, WRITE, place, word_of
+from conformance.model.vm.scheduler import access, current
 
 __all__ = [
     "EXITING_GUEST_MODE",
@@ -37,7 +37,6 @@ __all__ = [
     "MEMSLOTS",
     "OUTSIDE_GUEST_MODE",
     "KvmVcpu",
-    "Marks",
     "Options",
     "Request",
     "TlbEntry",
@@ -64,14 +63,6 @@ class Options:
 MEMSLOTS = word_of("memslots")
 ROOTS = word_of("tdp_mmu_roots")
 NX_HUGE_PAGES = word_of("possible_nx_huge_pages")
-
-
-@dataclass
-class Marks:
-    """What KVM has told the host about its frames."""
-
-    dirty: set[int] = field(default_factory=set)
-    accessed: set[int] = field(default_factory=set)
 
 
 @dataclass
@@ -112,17 +103,14 @@ class Vm:
     cpu_dirty_logging_count: int = 0
     need_resched: bool = False
     """Whether whoever walks long is asked to let others run."""
-    while_away: Callable[[], None] | None = None
-    """What somebody else does when KVM next gives way in the middle of zapping a root; once."""
     dead: bool = False
     """Whether KVM found the VM broken (KVM_BUG_ON()); vCPUs do not run any more."""
     destroyed: bool = False
-    marks: Marks | None = None
-    """Kept only where threads race: sequentially nobody asks for it."""
-    caches_upper_levels: bool = False
-    """Whether processors remember tables, as they do where threads race."""
-    reader: Reader | None = None
-    """Who walks the tables without a lock, at most one."""
+    exits_after_each_instruction: bool = False
+    """Whether an interrupt of the host follows each instruction, so that the vCPU leaves the guest at once.
+
+    Else it counts as being in the guest until it faults or is kicked.
+    """
 
     nx_lpage_splits: int = 0
     pages: dict[int, int] = field(default_factory=lambda: {1: 0, 2: 0, 3: 0})
@@ -135,8 +123,7 @@ class Vm:
 
     def active_memslots(self, as_id: int) -> KvmMemslots:
         """The memslots of an address space as they are now; what was read stays as it was."""
-        if points.on:
-            points.access(READ, self.where | MEMSLOTS)
+        access(READ, self.where | MEMSLOTS)
         return self.memslots[as_id]
 
     def slots_of(self, vcpu: KvmVcpu) -> KvmMemslots:
@@ -147,21 +134,44 @@ class Vm:
         """The memslot that backs ``gfn`` for the vCPU."""
         return self.active_memslots(vcpu.as_id).gfn_to_memslot(gfn)
 
+    def set_active_memslots(self, as_id: int, memslots: KvmMemslots, waits: bool) -> None:
+        """Make these the memslots of an address space.
+
+        Not while an invalidation is in progress if it ``waits`` for those: their start and end must not see
+        different memslots.
+        """
+        lock, ended = self.mn_invalidate_lock, lambda: not (waits and self.mn_active_invalidate_count)
+        current.scheduler.lock(lock, False, ended)
+        access(WRITE, self.where | MEMSLOTS)
+        self.memslots[as_id] = memslots
+        current.scheduler.unlock(lock)
+
+    def stall_until_memslots_change(self, as_id: int) -> None:
+        """Note that a fault is retried for as long as these memslots are active."""
+        memslots = self.memslots[as_id]
+        current.scheduler.stall(self.where | MEMSLOTS, lambda: self.memslots[as_id] is not memslots)
+
+    def stall_until_invalidated(self) -> None:
+        """Note that a fault is retried for as long as an invalidation is in progress."""
+        name = "mmu_invalidate_in_progress"
+        current.scheduler.stall(place_of(self, name), lambda: not peek(self, name))
+
+    def may_retry(self) -> bool:
+        """Whether to let the guest fault again; not where nothing can end the invalidation in progress."""
+        return current.scheduler.retry(bool(peek(self, "mmu_invalidate_in_progress")))
+
     def listed_roots(self) -> list[KvmMmuPage]:
         """All roots, newest first."""
-        if points.on:
-            points.access(READ, self.where | ROOTS)
+        access(READ, self.where | ROOTS)
         return self.roots[::-1]
 
     def change_roots(self) -> None:
-        """Announce that the list of roots changes, or their counts."""
-        if points.on:
-            points.access(RMW, self.where | ROOTS)
+        """Access the list of roots, or their counts, to change it."""
+        access(RMW, self.where | ROOTS)
 
     def change_nx_huge_pages(self) -> None:
-        """Announce that the list of possible huge pages is used (under tdp_mmu_pages_lock)."""
-        if points.on:
-            points.access(RMW, self.where | NX_HUGE_PAGES)
+        """Access the list of possible huge pages to change it (under tdp_mmu_pages_lock)."""
+        access(RMW, self.where | NX_HUGE_PAGES)
 
     def make_all_cpus_request(self, request: str) -> bool:
         """Ask every vCPU to do something before it enters the guest; whether any had to be interrupted.

@@ -7,9 +7,9 @@ The function is the one that runs; ours have the kernel's names. What merely hel
 from __future__ import annotations
 
 from types import FrameType
-from typing import TYPE_CHECKING
 
-from conformance.model.vm.points import (
+from conformance.model.vm.mmu_pages import TableMemory, UseAfterFree
+from conformance.model.vm.places import (
     BITMAPS,
     EVENTS,
     GUEST_PTES,
@@ -20,12 +20,8 @@ from conformance.model.vm.points import (
     VCPUS,
     WORDS,
     Access,
-    UseAfterFree,
-    spot,
+    parts_of,
 )
-
-if TYPE_CHECKING:
-    from conformance.model.vm.mmu_pages import TableMemory
 
 __all__ = ["name_of_function", "name_of_place", "name_of_point", "spte_at"]
 
@@ -46,16 +42,23 @@ HELPERS = {
     for name in (
         "model.machine.steps",
         "model.shadow_mmu.page",
+        "model.tdp_mmu.tdp_iter",
         "model.vm.kvm_vcpu",
         "model.vm.locks",
         "model.vm.memslots",
         "model.vm.mmu_pages",
-        "model.vm.points",
+        "model.vm.cells",
+        "model.vm.scheduler",
         "model.vm.vm",
+        "races.model.scheduler",
         "races.model.shadow",
         "races.model.threads",
     )
 }
+
+
+KERNEL_NAMES = {"write_entry": "kvm_tdp_mmu_write_spte", "clear_entry_bits": "tdp_mmu_clear_spte_bits"}
+"""What the kernel calls functions that have another name here, since ``model.spte`` has these."""
 
 
 def name_of_point(memory: TableMemory, frame: FrameType | None, pending: tuple[int, int]) -> str:
@@ -81,14 +84,14 @@ def name_of_function(frame: FrameType | None) -> str:
         code = frame.f_code
         private = code.co_name.startswith("_") and not code.co_name.startswith("__")
         if frame.f_globals.get("__name__") not in HELPERS and not private and code.co_name[0] != "<":
-            return code.co_name
+            return KERNEL_NAMES.get(code.co_name, code.co_name)
         frame = frame.f_back
     return "somebody"
 
 
 def name_of_place(memory: TableMemory, where: int) -> str:
     """What is there."""
-    kind, number, word = spot(where)
+    kind, number, word = parts_of(where)
     if kind == SPTES:
         table = memory.by_serial.get(number)
         if table is None:
@@ -109,7 +112,7 @@ def name_of_place(memory: TableMemory, where: int) -> str:
 
 def spte_at(memory: TableMemory, where: int) -> tuple[int, int, int] | None:
     """Level, first gfn and value of the SPTE there, if it is one."""
-    kind, number, word = spot(where)
+    kind, number, word = parts_of(where)
     table = memory.by_serial.get(number)
     if kind != SPTES or table is None:
         return None

@@ -10,8 +10,9 @@ from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import Profile
 from conformance.model.shadow_mmu.page import Guest
 from conformance.model.shadow_mmu.steps import STEPS
+from conformance.model.vm.host_pages import PageFlags
 from conformance.model.vm.mmu_pages import KvmMmuPage, TableMemory
-from conformance.model.vm.vm import KvmVcpu, Marks
+from conformance.model.vm.vm import KvmVcpu
 from conformance.races.model.threads import Race, Steps
 
 __all__ = ["RacingShadow"]
@@ -39,7 +40,7 @@ class RacingShadow(Race):
         for step, given in setup:
             self.take(step, dict(given))
         # What the setup has told is told; from now on only what KVM finds anew.
-        self.guest.marks = Marks()
+        self.guest.flags = PageFlags()
         self.note_state(self.guest)
 
     def take(self, step: str, given: dict[str, int]) -> list[int]:
@@ -49,8 +50,8 @@ class RacingShadow(Race):
         outcome: list[int] = STEPS[step](self.guest, **given)
         return outcome
 
-    def seen(self) -> tuple[dict[str, Any], Marks]:
+    def seen(self) -> tuple[dict[str, Any], PageFlags]:
         """The SPTEs, the guest's and the host's tables, and the dirty log."""
         guest = self.guest
         shown = {"sptes": dict(guest.sp.entries), "gptes": dict(guest.gptes), "host": dict(guest.host)}
-        return shown | {"dirty_bitmap": guest.dirty_bitmap}, guest.marks
+        return shown | {"dirty_bitmap": guest.dirty_bitmap}, guest.flags

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from conformance.model.vm.mmu_pages import FreedEntries
+
 __all__ = ["Snapshot"]
+
+
+_FIXED = (int, str, frozenset, type(None), FreedEntries)
 
 
 class Snapshot:
@@ -37,7 +42,7 @@ class Snapshot:
             members.update(was)
 
     def _note(self, thing: Any) -> None:
-        if id(thing) in self._seen or isinstance(thing, (int, str, frozenset, type(None))):
+        if id(thing) in self._seen or isinstance(thing, _FIXED):
             return
         self._seen.add(id(thing))
         if isinstance(thing, dict):

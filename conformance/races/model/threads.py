@@ -23,10 +23,11 @@ from conformance.model.machine.steps import take_step
 from conformance.model.modes import Mode
 from conformance.model.profiles import Profile
 from conformance.model.semantics import Semantics
-from conformance.model.vm.mmu_pages import TableMemory
-from conformance.model.vm.points import UseAfterFree, points
-from conformance.model.vm.vm import Marks
+from conformance.model.vm.host_pages import PageFlags
+from conformance.model.vm.mmu_pages import TableMemory, UseAfterFree
+from conformance.model.vm.scheduler import current, installed
 from conformance.races.model.naming import name_of_point, spte_at
+from conformance.races.model.scheduler import Event, EventLog, RacingScheduler
 from conformance.races.model.snapshot import Snapshot
 
 __all__ = ["Ending", "Race", "RacingMachine", "Steps"]
@@ -45,7 +46,7 @@ class Ending:
     host of, ``complaints`` its WARNs and BUGs, and uses of freed tables.
     """
 
-    events: list[tuple[Any, ...]]
+    events: list[Event]
     outcomes: list[list[int]]
     observation: Any
     dirty: frozenset[int]
@@ -113,42 +114,42 @@ class Race(ABC):
             [(step, dict(given), _text(step, given)) for step, given in steps] for steps in threads.values()
         ]
         self.closing = [(step, dict(given)) for step, given in closing]
-        self.events: list[tuple[Any, ...]] = []
+        self.scheduler = RacingScheduler(None, frozenset())
+        self._idle = current.scheduler
         self.crashes: list[str] = []
-        self.made: dict[Any, tuple[int, list[tuple[str, Any]]]] = {}
-        """SPTEs that were made in some schedule, by what they were made of, and the complaints about them."""
         self.running: list[RacingThread] = []
         self.hub = getcurrent()
         self.first_serial = 0
-        self.watched: frozenset[int] | None = None
-        points.on, points.events = False, None
+
+    @property
+    def events(self) -> list[Event]:
+        """The events of the schedule so far."""
+        return self.scheduler.events
 
     @abstractmethod
     def take(self, step: str, given: dict[str, int]) -> list[int]:
         """Take one step."""
 
     @abstractmethod
-    def seen(self) -> tuple[Any, Marks]:
+    def seen(self) -> tuple[Any, PageFlags]:
         """What is to be seen at the end, and what the host was told of its frames."""
 
     def note_state(self, root: object) -> None:
         """The setup is done: this is what begin() goes back to."""
         self.k.events.clear()
-        points.watched = self.watched
         for table in self.memory.by_serial.values():
-            table.watched = points.watched_indexes(table.gfn, table.level)
+            table.watched = self.scheduler.watched(table.gfn, table.level)
         self.first_serial = self.memory.last_serial + 1
         self.memory.last_serial += 1 + SERIALS * len(self.threads)
         self._state = Snapshot(root)
 
     def begin(self) -> None:
         """Go back to the state after the setup, with every thread at its first point."""
-        points.on = False
         self._state.restore()
         self.k.events.clear()
-        self.events, self.crashes = [], []
+        self.crashes = []
         self.hub = getcurrent()
-        points.watched, points.stand_still = self.watched, self.hub.switch
+        self.scheduler.begin(self.hub.switch)
         # One that was left in the middle is of no use any more.
         self.running = [
             thread if thread.pending is None else RacingThread(self, thread.number) for thread in self.running
@@ -171,12 +172,12 @@ class Race(ABC):
     def advance(self, t: int) -> None:
         """Have it do so, and run to its next point. Only one race is explored at a time."""
         thread = self.running[t]
-        points.thread = thread
-        points.on = True
+        self.scheduler.thread = thread
+        current.scheduler = self.scheduler
         try:
             thread.switch()
         finally:
-            points.on = False
+            current.scheduler = self._idle
 
     def name(self, t: int) -> str:
         """That in words, with the function that is going to do it."""
@@ -197,17 +198,16 @@ class Race(ABC):
 
     def finish(self) -> Ending:
         """Take the closing steps, and see what has become of everything."""
-        points.events = self.events
-        outcomes = [self.take(step, given) for step, given in self.closing]
-        points.events = None
+        with installed(EventLog(self.scheduler.events)):
+            outcomes = [self.take(step, given) for step, given in self.closing]
         told = [event for event, truth in self.k.events if truth and event.startswith(("WARN ", "BUG "))]
-        observation, marks = self.seen()
+        observation, flags = self.seen()
         return Ending(
-            events=self.events,
+            events=self.scheduler.events,
             outcomes=outcomes,
             observation=observation,
-            dirty=frozenset(marks.dirty),
-            accessed=frozenset(marks.accessed),
+            dirty=frozenset(flags.dirty),
+            accessed=frozenset(flags.accessed),
             complaints=(*told, *self.crashes),
         )
 
@@ -229,8 +229,9 @@ class RacingMachine(Race):
         machine = Machine(profile, mode, **options)
         vm = self.vm = machine.vm
         self.k, self.memory = vm.k, vm.memory
-        vm.marks = Marks()
-        vm.caches_upper_levels = True
+        vm.exits_after_each_instruction = True
+        for vcpu in vm.vcpus:
+            vcpu.caches_upper_levels = True
         vm.host.wraps_change_pte = vm.k.has(CHANGE_PTE_WRAPPED)
         for step, given in setup:
             machine.step(step, **given)
@@ -238,23 +239,23 @@ class RacingMachine(Race):
             raise ValueError("no reader can be left in the tables where threads race")
         if not vm.k.has(NO_PFN_DIRTY):
             # What the setup has told is told; from now on only what KVM finds anew.
-            vm.marks = Marks()
-        # What nobody can race for is not announced.
+            vm.host.flags = PageFlags()
+        # What no thread can race for is not announced.
         names = {step for steps in self.steps for step, _, _ in steps}
-        vm.memory.rcu.waited_for = "grace_period" in names
-        vm.srcu.waited_for = "set_memory_region" in names
+        waits = {vm.memory.rcu.name: "grace_period", vm.srcu.name: "set_memory_region"}
+        waited_for = frozenset(name for name, step in waits.items() if step in names)
         taken = [(step, given) for steps in self.steps for step, given, _ in steps] + self.closing
-        self.watched = frozenset(given["gfn"] for step, given in taken if step == "access")
+        frames = frozenset(given["gfn"] for step, given in taken if step == "access")
+        self.scheduler = RacingScheduler(frames, waited_for)
         self.note_state(vm)
 
     def take(self, step: str, given: dict[str, int]) -> list[int]:
         """Take one step of the machine's."""
         return take_step(self.vm, step, given)
 
-    def seen(self) -> tuple[Observation, Marks]:
+    def seen(self) -> tuple[Observation, PageFlags]:
         """What the machine's observation shows."""
-        assert self.vm.marks is not None
-        return observe(self.vm, [], []), self.vm.marks
+        return observe(self.vm, [], []), self.vm.host.flags
 
 
 def _text(step: str, given: Mapping[str, int]) -> str:

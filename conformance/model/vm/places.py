@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Places: numbers for the words of memory, the locks and the lists that more than one thread may use.
+
+A place is an int made of a kind, the number of a thing of that kind and a word of the thing. The same place
+is the same memory, so two accesses conflict only if their places are equal.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = [
+    "BITMAPS",
+    "EVENTS",
+    "GUEST_PTES",
+    "HOST_PTES",
+    "LOCK",
+    "LOCKS",
+    "LOCK_SHARED",
+    "MARK",
+    "READ",
+    "RMW",
+    "SPTES",
+    "TABLES",
+    "UNLOCK",
+    "VCPUS",
+    "VM",
+    "WAIT",
+    "WORDS",
+    "WRITE",
+    "Access",
+    "parts_of",
+    "place",
+    "word_of",
+]
+
+
+class Access(IntEnum):
+    """How a place is accessed."""
+
+    READ = 0
+    WRITE = 1
+    """A plain store, or WRITE_ONCE()."""
+    RMW = 2
+    """An atomic exchange, compare-and-exchange, or bit operation."""
+    LOCK = 3
+    LOCK_SHARED = 4
+    UNLOCK = 5
+    WAIT = 6
+    """Wait until a condition holds."""
+    MARK = 7
+    """Note an event by which invariants are judged."""
+
+
+READ, WRITE, RMW, LOCK, LOCK_SHARED, UNLOCK, WAIT, MARK = Access
+
+SPTES, TABLES, VCPUS, VM, LOCKS, HOST_PTES, BITMAPS, GUEST_PTES = range(1, 9)
+"""The kinds of things, each with numbers of its own."""
+
+_KIND_SHIFT, _NUMBER_SHIFT = 56, 16
+
+
+def place(kind: int, number: int = 0, word: int = 0) -> int:
+    """The place of ``word`` of the ``number``-th thing of its ``kind``."""
+    return kind << _KIND_SHIFT | number << _NUMBER_SHIFT | word
+
+
+def parts_of(where: int) -> tuple[int, int, int]:
+    """Kind, number and word of a place."""
+    return (
+        where >> _KIND_SHIFT,
+        where >> _NUMBER_SHIFT & (1 << _KIND_SHIFT - _NUMBER_SHIFT) - 1,
+        where & 0xFFFF,
+    )
+
+
+EVENTS = place(VM, 1)
+"""The log of events, one place so that their order counts."""
+
+WORDS: list[str] = [""]
+"""Names of the words of structures and of locks, by number."""
+
+
+def word_of(name: str) -> int:
+    """The number of the word with this name; it gets one at its first use."""
+    if name not in WORDS:
+        WORDS.append(name)
+    return WORDS.index(name)

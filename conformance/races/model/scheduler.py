@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The schedulers of a race: one that stops a thread before each access, and one that only notes events.
+
+A stopped thread waits for its greenlet to be switched to again. Its ``pending`` says what it does then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from conformance.model.layout import SPTE_ENT_PER_PAGE
+from conformance.model.vm.locks import Lock, ReadSections
+from conformance.model.vm.places import EVENTS, LOCK, LOCK_SHARED, MARK, RMW, UNLOCK, WAIT, WRITE
+from conformance.model.vm.scheduler import Scheduler
+
+__all__ = ["Event", "EventLog", "RacingScheduler"]
+
+Event = tuple[Any, ...]
+
+
+def _lasting(events: Iterable[Event], if_still: Callable[[Event], bool] | None) -> Iterable[Event]:
+    return events if if_still is None else filter(if_still, events)
+
+
+class EventLog(Scheduler):
+    """Runs one thread, as for the closing steps, and notes events."""
+
+    def __init__(self, events: list[Event]) -> None:
+        self.events = events
+
+    def note(
+        self,
+        *events: Event,
+        if_still: Callable[[Event], bool] | None = None,
+        frames: tuple[int, int] | None = None,
+    ) -> None:
+        """Note events at once."""
+        self.events.extend(_lasting(events, if_still))
+
+
+class RacingScheduler(Scheduler):
+    """Stops ``thread`` before each access that another thread can observe.
+
+    ``frames`` are the guest frames that the race accesses (None: any): entries for others are not announced.
+    ``waited_for`` names the read-side sections that a thread may wait for; entering others is not announced.
+    """
+
+    has_others = True
+    max_exits = 8
+    """Each retry is caused by another thread, which causes only so many."""
+
+    thread: Any
+    """The RacingThread that runs."""
+    stop: Callable[[], object]
+    """Switches to the explorer, until the thread is resumed."""
+
+    def __init__(self, frames: frozenset[int] | None, waited_for: frozenset[str]) -> None:
+        self.frames, self.waited_for = frames, waited_for
+        self.writers: dict[Lock, Any] = {}
+        self.readers: dict[Lock, int] = {}
+        self.inside: dict[ReadSections, dict[Any, list[int]]] = {}
+        """For each section the threads inside: how deep, and which of their sections it is."""
+        self.entered = 0
+        self.events: list[Event] = []
+
+    def begin(self, stop: Callable[[], object]) -> None:
+        """Forget a schedule: no lock is held, no event noted."""
+        self.writers.clear()
+        self.readers.clear()
+        self.inside.clear()
+        self.events = []
+        self.stop = stop
+
+    def access(self, kind: int, where: int) -> None:
+        """Stop; the access is done when the thread is resumed."""
+        self.thread.pending = (kind, where)
+        self.stop()
+
+    def access_of_frames(self, kind: int, where: int, first: int, end: int) -> None:
+        """The same, if the race accesses any of these frames."""
+        if self._watches(first, end):
+            self.access(kind, where)
+
+    def wait(self, kind: int, where: int, condition: Callable[[], bool]) -> None:
+        """Stop until ``condition`` holds."""
+        thread = self.thread
+        thread.condition = condition
+        thread.pending = (kind, where)
+        self.stop()
+        if not condition():
+            raise ValueError(f"{thread.name} cannot go on")
+        thread.condition = None
+
+    def lock(self, lock: Lock, shared: bool, when: Callable[[], bool] | None = None) -> None:
+        """Stop until the lock is free, and ``when`` holds."""
+        if shared:
+            self.wait(LOCK_SHARED, lock.where, lambda: lock not in self.writers)
+            self.readers[lock] = self.readers.get(lock, 0) + 1
+            return
+        self.wait(LOCK, lock.where, lambda: self._is_free(lock) and (when is None or when()))
+        self.writers[lock] = self.thread
+
+    def unlock(self, lock: Lock) -> None:
+        """Release it."""
+        self.access(UNLOCK, lock.where)
+        if self.writers.pop(lock, None) is None:
+            self.readers[lock] -= 1
+
+    def relock(self, lock: Lock) -> None:
+        """Release it, and take it again as it was held."""
+        shared = lock not in self.writers
+        self.unlock(lock)
+        self.lock(lock, shared)
+
+    def _is_free(self, lock: Lock) -> bool:
+        return lock not in self.writers and not self.readers.get(lock)
+
+    def read_lock(self, domain: ReadSections) -> None:
+        """Enter a section, if a thread may wait for it; only the outermost counts."""
+        if domain.name not in self.waited_for:
+            return
+        inside = self.inside.setdefault(domain, {})
+        section = inside.get(self.thread)
+        if section is not None:
+            section[0] += 1
+            return
+        self.access(LOCK_SHARED, domain.where)
+        self.entered += 1
+        inside[self.thread] = [1, self.entered]
+
+    def read_unlock(self, domain: ReadSections) -> None:
+        """Leave it."""
+        if domain.name not in self.waited_for:
+            return
+        inside = self.inside[domain]
+        section = inside[self.thread]
+        if section[0] == 1:
+            self.access(UNLOCK, domain.where)
+            del inside[self.thread]
+        else:
+            section[0] -= 1
+
+    def synchronize(self, domain: ReadSections) -> None:
+        """Stop until every section that is entered now is left."""
+        inside = self.inside.setdefault(domain, {})
+        before = {thread: section[1] for thread, section in inside.items()}
+
+        def left() -> bool:
+            return all(thread not in inside or inside[thread][1] != n for thread, n in before.items())
+
+        self.wait(WAIT, domain.where, left)
+
+    def change_callbacks(self, domain: ReadSections, where: int) -> None:
+        """Stop before the list changes, if a thread waits for it."""
+        if domain.name in self.waited_for:
+            self.access(RMW, where)
+
+    def stall(self, where: int, over: Callable[[], bool]) -> None:
+        """Remember why the running thread must retry its fault."""
+        self.thread.obstacle = where, over
+
+    def retry(self, stalled: bool) -> bool:
+        """Wait until what stalled the fault is over, or no other thread is left to end it."""
+        thread = self.thread
+        if thread.obstacle is not None:
+            where, over = thread.obstacle
+            thread.obstacle = None
+            self.wait(WAIT, where, lambda: over() or thread.alone())
+        return True
+
+    def note(
+        self,
+        *events: Event,
+        if_still: Callable[[Event], bool] | None = None,
+        frames: tuple[int, int] | None = None,
+    ) -> None:
+        """Note events, in an order with those of other threads where that can be observed."""
+        if not events:
+            return
+        if frames is None or self._watches(*frames):
+            # Accesses may be noted in any order; everything else is before or after each of them.
+            self.access(MARK if events[0][0] == "access" else WRITE, EVENTS)
+        self.events.extend(_lasting(events, if_still))
+
+    def new_serial(self, memory: Any) -> int:
+        """The same number in every schedule: each thread has its own."""
+        serial: int = self.thread.new_serial()
+        return serial
+
+    def watched(self, gfn: int, level: int) -> frozenset[int]:
+        """The entries for frames that the race accesses; all if it does not say which."""
+        if self.frames is None:
+            return frozenset(range(SPTE_ENT_PER_PAGE))
+        shift = 9 * (level - 1)
+        indexes = (frame - gfn >> shift for frame in self.frames)
+        return frozenset(index for index in indexes if 0 <= index < SPTE_ENT_PER_PAGE)
+
+    def _watches(self, first: int, end: int) -> bool:
+        return self.frames is None or any(first <= gfn < end for gfn in self.frames)
