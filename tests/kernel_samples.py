@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A tree small enough to read that prepares like a kernel; git on it; progress that can be looked at."""
+"""A tiny tree that prepares like a kernel, git on it, and a Progress that records."""
 
 import subprocess
 from pathlib import Path
@@ -38,7 +38,7 @@ FILES = {
 
 
 class Said(list[str]):
-    """Progress that is kept."""
+    """A Progress that records its lines."""
 
     def __call__(self, line: str, /) -> None:
         self.append(line)

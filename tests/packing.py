@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Packing as a kernel's build does, where Python's own library cannot."""
+"""Compresses as a kernel's build does, where Python's library cannot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 
 def lz4(data: bytes) -> bytes:
-    """The legacy frame, and the size behind it. Skips the test where lz4 is not installed."""
+    """The legacy frame, followed by the size. Skips the test if lz4 is not installed."""
     if shutil.which("lz4") is None:
         pytest.skip("there is no lz4 here")
     done = subprocess.run(["lz4", "-l", "-c", "-"], input=data, capture_output=True, check=True)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every linux-source package of the archive, judged: ``tox -e archive``.
+"""Judges every linux-source package of the archive: ``tox -e archive``.
 
-Each version is prepared, run, plays the stories and is identified. Results are kept by the kernel's
-fingerprint and by what of the suite they depend on: a sweep that was broken off goes on where it was, and
-packages that compile to the same share one result.
+Each version is prepared, compared by run and stories, and identified. Results are keyed by the kernel's
+fingerprint and by the suite's files: an interrupted sweep continues, and packages that compile to the same
+code share a result.
 
 Exit status: 0 every version is judged and as expected, 1 findings of unknown cause, 2 something not judged.
 """
@@ -46,10 +46,10 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "stories": ("scenario", "run", "--kernel"),
     "identify": ("identify",),
 }  # fmt: skip
-"""What is asked of each kernel. identify proves what run without proofs has only sampled."""
+"""The commands for each kernel. identify proves what run, without proofs, only samples."""
 
 LIMIT = 1800
-"""Seconds after which a command is given up."""
+"""The time limit of a command in seconds."""
 
 
 def main() -> int:
@@ -81,7 +81,7 @@ def main() -> int:
 
 
 def say(line: str) -> None:
-    """Progress, on stderr, with the time."""
+    """Print progress to stderr, with the time."""
     print(time.strftime("%H:%M:%S"), line, file=sys.stderr, flush=True)
 
 
@@ -98,7 +98,7 @@ def read_known(path: Path = KNOWN) -> list[Known]:
 
 
 def suite_digest() -> str:
-    """A digest of everything of ours that a result depends on."""
+    """A digest of the suite's files that a result depends on."""
     ours = [*(ROOT / "conformance").rglob("*"), *(ROOT / "golden").rglob("*.txt"),
             *(ROOT / "vendor_headers/environment").rglob("*")]  # fmt: skip
     wanted = [
@@ -110,7 +110,7 @@ def suite_digest() -> str:
 
 
 def judge(version: str, known: Sequence[Known], suite: str) -> Outcome:
-    """The outcome of a version: kept from an equal kernel, or judged now."""
+    """The outcome of a version: kept from an identical kernel, or judged now."""
     start = time.monotonic()
     cache = Cache()
     try:
@@ -131,7 +131,7 @@ def judge(version: str, known: Sequence[Known], suite: str) -> Outcome:
 
 
 def reached(answer: dict[str, Any] | None) -> bool:
-    """Whether a command was answered in full: on a busy machine a budget may end too early."""
+    """Whether a command reached everything: on a busy machine a budget may end too early."""
     report = answer["report"] if answer else None
     return report is not None and not report.get("summary", {}).get("MISS")
 
@@ -139,14 +139,14 @@ def reached(answer: dict[str, Any] | None) -> bool:
 def outcome_of(
     release: tuple[int, ...], version: str, kept: dict[str, Any], known: Sequence[Known], seconds: float
 ) -> Outcome:
-    """The outcome that the kept reports give."""
+    """The outcome from kept reports."""
     reports = {part: each["report"] for part, each in kept.items()}
     said = {part: each["said"] for part, each in kept.items()}
     return judged(version, profile_of(release), dict(CHANGES), reports, said, known, seconds)
 
 
 def ask(words: Sequence[str], kernel: Kernel) -> tuple[dict[str, Any] | None, str]:
-    """The JSON of a command about a kernel, None if it could not be judged, and what it said last."""
+    """The JSON of a command on a kernel, None if it could not be judged, and its last message."""
     with tempfile.TemporaryDirectory(prefix="conformance-archive-") as scratch:
         place = Path(scratch, "report.json")
         command = [sys.executable, "-m", "conformance", *words, kernel.selector, "--json", str(place)]
@@ -163,7 +163,7 @@ def ask(words: Sequence[str], kernel: Kernel) -> tuple[dict[str, Any] | None, st
 
 
 def show(outcomes: Sequence[Outcome]) -> None:
-    """The table, then what was found and what was not judged."""
+    """Print the table, then findings and what was not judged."""
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False)
     table = Table("version", "run", "stories", "identify", "seconds", "verdict", box=None, pad_edge=False)
     for each in outcomes:

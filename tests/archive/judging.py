@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What came of one kernel of the archive: as expected, a finding, or not judged."""
+"""Judges one kernel of the archive: as expected, a finding, or not judged."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["EXPECTED", "FINDING", "UNJUDGED", "Known", "Outcome", "judged", "off
 EXPECTED, FINDING, UNJUDGED = "expected", "FINDING", "not judged"
 
 WITHOUT_STORIES = "5.10"
-"""The series without a whole KVM here: its stories are skipped, as expected."""
+"""The series without a kvm oracle: its stories are skipped, as expected."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """A known finding: on which versions (globs), what shows it (property, story or change), and why."""
+    """A known finding: its versions (globs), what shows it (property, story or change), and its cause."""
 
     versions: tuple[str, ...]
     what: tuple[str, ...]
@@ -40,8 +40,8 @@ class Known:
 class Outcome:
     """The judgement of a kernel, with a column each for the run, the stories and the identification.
 
-    ``findings`` are sentences about what is known, a fix that came later among them; ``unknown`` are findings
-    without a known cause. ``seconds`` are of wall time.
+    ``findings`` are sentences about findings with a known cause, such as a fix that came later; ``unknown``
+    are those without. ``seconds`` are of wall time.
     """
 
     version: str
@@ -56,13 +56,13 @@ class Outcome:
 
     @property
     def verdict(self) -> str:
-        """What is to be said of the kernel as a whole; what was not judged comes first."""
+        """The verdict on the kernel as a whole; "not judged" takes precedence."""
         if self.unjudged:
             return UNJUDGED
         return FINDING if self.unknown else EXPECTED
 
     def document(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The outcome for JSON."""
         return asdict(self) | {"verdict": self.verdict}
 
 
@@ -77,9 +77,8 @@ def judged(
 ) -> Outcome:
     """The outcome of a kernel.
 
-    profile: what the suite takes the kernel for, by its version. names: every change by its name.
-    reports: the JSON that `run`, `stories` and `identify` wrote, None where there is none; said: what the
-    command said then.
+    profile: the kernel's profile by its version. names: every change by its name. reports: the JSON of `run`,
+    `stories` and `identify`, or None; said: the command's message then.
     """
     findings: list[tuple[str, str]] = []
     late: list[str] = []
@@ -122,7 +121,7 @@ def judged(
 
 
 def _later(version: str, change: Change) -> list[str]:
-    """That a version lacks what later ones of its series have; nothing where these lack it too."""
+    """A sentence if a version lacks a change that later ones of its series have; "" if these lack it too."""
     series = series_of(version)
     return [
         f"lacks {change}, which came with {each.since}"
@@ -136,7 +135,7 @@ def _cause(version: str, name: str, known: Sequence[Known]) -> Known | None:
 
 
 def _results(report: dict[str, Any] | None, said: str) -> tuple[str, dict[str, list[str]], str]:
-    """A column of the table; what failed, with its modes; why it could not be judged, or ""."""
+    """A column of the table; the failures with their modes; why it could not be judged, or ""."""
     if report is None:
         return "-", {}, said
     results = [result for kernel in report["kernels"] for result in kernel["results"]]
@@ -172,7 +171,7 @@ def identity_of(found: dict[str, Any]) -> str:
 
 
 def offered(offers: Sequence[Offer], globs: Sequence[str]) -> list[str]:
-    """The versions to judge: those that match a glob, or begin with it; the newest of each series first."""
+    """The versions to judge: those that a glob or prefix selects; the newest of each series first."""
     versions = ascending(offer.version for offer in offers)
     chosen = [
         version

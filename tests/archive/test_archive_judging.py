@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The sweep over the archive: which versions it takes, and what it makes of what the commands say."""
+"""The sweep over the archive: the choice of versions, and the judgement of the commands' reports."""
 
 import json
 from types import SimpleNamespace
@@ -55,7 +55,7 @@ def outcome(known=(), version="6.12.107-1", **other):
     return judged(version, PROFILE, dict(CHANGES), reports, said, known, 1.23)
 
 
-def test_what_is_as_the_suite_says_is_expected() -> None:
+def test_a_conforming_kernel_is_as_expected() -> None:
     found = outcome()
     assert (found.verdict, found.run, found.stories, found.identity) == (EXPECTED, "1 PASS", "1 PASS", "6.12")
     assert archive.status([found]) == 0
@@ -112,14 +112,14 @@ def test_a_difference_is_a_finding_unless_it_is_known(part, report, name, words)
         ),
     ],
 )
-def test_what_could_not_be_judged_is_never_expected(part, report, words) -> None:
+def test_an_unjudged_kernel_is_never_as_expected(part, report, words) -> None:
     found = outcome(**{part: report})
     assert found.verdict == UNJUDGED
     assert words in found.unjudged[0]
     assert archive.status([found, outcome(run=results(make_spte={"npt": "FAIL"})), outcome()]) == 2
 
 
-def test_before_there_was_a_whole_kvm_skipped_stories_are_expected() -> None:
+def test_skipped_stories_are_expected_without_a_whole_kvm() -> None:
     skipped = {"stories": results(**{"-": {"-": "SKIP"}}), "identify": identity(untold="no TDP MMU")}
     assert outcome(version="5.10.262-1", **skipped).verdict == EXPECTED
     assert outcome(version="6.1.192-2", **skipped).verdict == UNJUDGED
@@ -143,7 +143,7 @@ def test_the_known_findings_can_be_read() -> None:
 
 @pytest.fixture
 def fake_kernel(tmp_path, monkeypatch):
-    """Every version is one kernel, and every command answers as GOOD; the commands that were asked."""
+    """Every version is the same kernel, and every command reports GOOD; returns the commands."""
     monkeypatch.setenv("CONFORMANCE_CACHE", str(tmp_path))
     asked: list[str] = []
     by_words = {words: part for part, words in archive.COMMANDS.items()}
@@ -168,7 +168,7 @@ def test_equal_kernels_are_judged_once(fake_kernel) -> None:
     assert len(fake_kernel) == 6
 
 
-def test_what_was_not_judged_is_asked_again(fake_kernel, monkeypatch) -> None:
+def test_unjudged_commands_are_repeated(fake_kernel, monkeypatch) -> None:
     good = archive.ask
     monkeypatch.setattr(archive, "ask", lambda words, kernel: (None, "broke off"))
     assert archive.judge("6.12.107-1", [], "suite").verdict == UNJUDGED
@@ -176,7 +176,7 @@ def test_what_was_not_judged_is_asked_again(fake_kernel, monkeypatch) -> None:
     assert archive.judge("6.12.107-1", [], "suite").verdict == EXPECTED
 
 
-def test_what_a_busy_machine_did_not_reach_is_asked_again(fake_kernel, monkeypatch) -> None:
+def test_commands_cut_short_by_a_busy_machine_are_repeated(fake_kernel, monkeypatch) -> None:
     missed = {**GOOD["run"], "summary": {"PASS": 1, "MISS": 1}}
     answers = iter([missed, GOOD["stories"], GOOD["identify"], GOOD["run"]])
     monkeypatch.setattr(archive, "ask", lambda words, kernel: (next(answers), ""))

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Small harmless attacks by build files: lines of a Makefile, in the words of a shell.
+"""Small harmless attacks by build files: lines of a Makefile and shell commands.
 
-{home} is a throw-away home with a secret in it, {cache} an entry of the cache that the build does not make,
-{tree} the user's tree, {port} and {socket} places where a server listens, {victim} a process of the user's,
-{token} a number that nothing else has in its command line.
+{home} is a throw-away home with a secret in it, {cache} another entry of the cache, {tree} the user's tree,
+{port} and {socket} addresses of a server, {victim} a process of the user, {token} a number that marks command
+lines.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ HARMFUL = {
     "removing the user's tree": "\t@rm -rf {tree}/include",
     "the user's processes": "\t@kill -9 {victim}",
 }
-"""What would do harm where nothing confines it. The build goes on and ends well."""
+"""Attacks that do harm without confinement. The build succeeds nevertheless."""
 
 REFUSED = {
     "a link to the secret": "\t@ln -s {home}/secret $(O)/include/generated/more.h",
@@ -55,7 +55,7 @@ REFUSED = {
     "a pipe": "\t@mkfifo $(O)/one.cmd",
     "a directory in place of the configuration": "\t@rm $(O)/.config; mkdir $(O)/.config",
 }
-"""What makes something that Kbuild does not make."""
+"""Attacks that create files of kinds that Kbuild does not create."""
 
 ENDED = {
     "a hang": ("X := $(shell sleep {token})", "waiting"),
@@ -72,11 +72,11 @@ ENDED = {
         r"wrote more than 2048 MiB of files",
     ),
 }
-"""What takes more than a build may, and what is said of it."""
+"""Attacks that exceed the limits of builds, with the expected message."""
 
 
 def makefile(text: str, payload: str) -> str:
-    """A tree's Makefile with a payload: a recipe's lines last in prepare0, others in front of all."""
+    """A tree's Makefile with a payload: recipe lines at the end of prepare0, other lines at the top."""
     if not payload.startswith("\t"):
         return f"{payload}\n{text}"
     return text + payload.replace("\t@", "\t-@") + "\n"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where attacks run: under each confinement that this machine has, with a marker and a secret to guard."""
+"""Fixtures of attacks: each confinement of this machine, a marker that must not appear, a secret."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=CONFINEMENTS, ids=lambda one: one.name.lower())
 def confined(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Confinement:
-    """A confinement in force; skipped where this machine does not have it."""
+    """A confinement in force; skips if this machine does not have it."""
     kind: Confinement = request.param
     if why := why_not(kind):
         pytest.skip(f"no {kind.value} here: {why}")

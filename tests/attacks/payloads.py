@@ -2,7 +2,7 @@
 """Small harmless attacks in C, planted into a kernel's source: each misuses system calls as foreign code
 could.
 
-They are chosen by a number at run time, so that one library has them all. A marker is a file that must not
+A number selects the attack at run time, so that one library has them all. A marker is a file that must not
 appear; a secret is a file that must not be read.
 """
 
@@ -37,7 +37,7 @@ FINDING, HARMLESS = "finding", "harmless"
 
 @dataclass(frozen=True)
 class Attack:
-    """Code, and what must come of it: a finding, or what the kernel would do without it."""
+    """Code, and whether it must be a finding, or have no effect."""
 
     code: str
     ends: str = FINDING
@@ -95,16 +95,16 @@ ATTACKS = {
         'long result = 2; asm volatile("int $0x80" : "+a"(result) : "b"(0), "c"(0), "d"(0) : "memory");'
     ),
 }
-"""By name; the number of each is its place, from 1."""
+"""Attacks by name; an attack's number is its position, from 1."""
 
 
 def number_of(name: str) -> int:
-    """How an attack is chosen."""
+    """The number of an attack."""
     return 1 + [*ATTACKS].index(name)
 
 
 def planted(file: str, at: str, call: str, place: Path, home: Path) -> Path:
-    """A patch file for 6.1 with all attacks in a file; before `at`, found once, `call` chooses one."""
+    """A patch file for 6.1 with all attacks in one file; `call`, inserted before `at`, selects one."""
     before = (open_kernel("6.1").root / "src" / file).read_text()
     assert before.count(at) == 1, f"{file} has {before.count(at)} times {at!r}"
     cases = "".join(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Attacks by a module's machine code: each is a finding in bounded time, and leaves nothing behind."""
+"""Attacks by a module's machine code: each is a finding within bounded time and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CALLS = {
     **{name: KERNEL_CODE[name] for name in ("fork", "socket", "kill", "pause")},
 }
 AT_ONCE, LOOP = "exit_group", "a loop"
-"""What the quick tests try, and what calls nothing."""
+"""The attacks of the quick tests, and the one without a system call."""
 FOREVER = b"\xf3\x90\xeb\xfc"
 
 

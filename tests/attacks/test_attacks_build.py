@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Attacks by build files, and by sources when they are compiled: none does harm, reads a secret, or hangs."""
+"""Attacks by build files, and by sources at compile time: none does harm, reads a secret, or hangs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ READING = ('#include "{home}/secret"', 'asm(".incbin \\"{home}/secret\\"");')
 
 
 class Scene:
-    """A tree that attacks, and what it attacks."""
+    """A tree that attacks, and its targets."""
 
     def __init__(self, place: Path, home: Path) -> None:
         self.home = home
@@ -68,7 +68,7 @@ class Scene:
         return open_kernel(f"tree:{self.tree}", cache=self.cache)
 
     def harm(self) -> list[str]:
-        """What the attack has done."""
+        """The harm that the attack has done."""
         found = []
         if {one.name for one in self.home.iterdir()} != {"secret"}:
             found.append("a marker")
@@ -88,7 +88,7 @@ class Scene:
         return found + self.left()
 
     def left(self) -> list[str]:
-        """Processes that have the token in their command line."""
+        """Processes with the token in their command lines."""
         found = []
         for one in Path("/proc").glob("[0-9]*/cmdline"):
             try:
@@ -189,7 +189,7 @@ def test_the_payloads_do_harm_where_nothing_confines_them(scene: Scene, name: st
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real kernel, as its package has it."""
+    """A real kernel, unpacked from its package."""
     place = tmp_path_factory.mktemp("whole")
     (place / "linux").mkdir()
     pinned("6.1", "6.1", Cache(), quiet).stage(place / "linux", place)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Attacks by code that runs in an oracle: each is a finding in bounded time, and leaves nothing behind."""
+"""Attacks by code in an oracle: each is a finding within bounded time and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAGIC = 0xA77AC << 40
 FUNCTION = "spte_has_volatile_bits"
 MEMORY = {"slot": 0, "as_id": 0, "gfn": 0, "npages": 64, "page": 0, "flags": 0}
 AT_ONCE = ("a forged refusal", "SIGSTOP to itself", "a daemon", "3 GB of memory", "a marker", "the secret")
-"""Attacks that the quick tests try; the others take seconds each, most of them waiting."""
+"""The attacks of the quick tests; the others take seconds each, mostly waiting."""
 
 each_attack = pytest.mark.parametrize(
     "name", [name if name in AT_ONCE else pytest.param(name, marks=pytest.mark.slow) for name in ATTACKS]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Attacks by code that races: each is a finding in bounded time, and leaves nothing behind."""
+"""Attacks by code in a race: each is a finding within bounded time and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from payloads import ATTACKS, CALL, HARMLESS, number_of, planted
 from planting import patch_between
 
 from conformance.kernels import Cache, open_kernel
+from conformance.kernels.substitutions import TDP_C
 from conformance.kernels.tools import quiet
 from conformance.model.profiles import profile_of
 from conformance.oracles.kvm.build import build_kvm
@@ -19,7 +20,6 @@ from conformance.races import run_exploration as contests
 from conformance.races.invariants import NO_CRASH
 from conformance.races.race import RACES
 from conformance.races.run_exploration import Exploration, Outcome, explore_race
-from conformance.races.stories.setting import TDP_C
 from conformance.scenarios.steps import step
 
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("confined", "nothing_left")]
@@ -28,7 +28,7 @@ NAME, MODE = "two_vcpus_fault_on_one_gfn", "ept-ad"
 NPAGES, HARMLESS_GFN = 64, 63
 MEMORY = {"slot": 0, "as_id": 0, "gfn": 0, "npages": NPAGES, "page": 0, "flags": 0}
 AT_ONCE = ("a forged refusal", "a daemon", "kill the parent", "the secret")
-"""Attacks that the quick tests try; the others take seconds each, most of them waiting."""
+"""The attacks of the quick tests; the others take seconds each, mostly waiting."""
 
 each_attack = pytest.mark.parametrize(
     "name", [name if name in AT_ONCE else pytest.param(name, marks=pytest.mark.slow) for name in ATTACKS]
@@ -44,7 +44,7 @@ def library(guarded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def race_of(library: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Outcome]:
-    """Holds a race of two vCPUs, one of which faults on a gfn."""
+    """Runs a race of two vCPUs, one of which faults on a gfn."""
     monkeypatch.setattr(contests, "PATIENCE", 2.0)
 
     def hold_it(gfn: int) -> Outcome:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where nothing confines foreign code, it is refused before anything of it is read by a program."""
+"""Without confinement, foreign code is refused before a program reads any of it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The C batch loop alone, in a process of its own: ``python batch_loop.py REQUEST.json``.
+"""The C batch loop alone, in a separate process: ``python batch_loop.py REQUEST.json``.
 
-Each line on stdin asks for that many runs of shim_run() over the chunk; the answer is nanoseconds.
+Each line on stdin is a number of runs of shim_run() over the chunk; the answer is their nanoseconds.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The benchmark: ``python tests/bench/bench.py``, or ``tox -e bench``.
 
-All figures are of this run, on this machine, and say what they are the ratio of. Times are shown beside
-their targets and never asserted: the status is 0 unless something could not be measured.
+All figures are from this run on this machine, as ratios of named quantities. Times are shown beside their
+targets and never asserted: the status is 0 unless something could not be measured.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> int:
             show(console, "First run of one kernel, in an empty cache", first_run())
 
     def proved() -> None:
-        # Here and not above: z3 is an extra.
+        # Imported late, since z3 is an extra.
         require()
         from proofs import proofs
 

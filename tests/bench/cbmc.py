@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The same functions under CBMC, where it is installed: the kernel's source against the model, written as C.
+"""The same functions under CBMC, if it is installed: the kernel's source against the model, translated to C.
 
-The unit is the kernel's spte.c as its compiler sees it, and for each function a harness that is made when
-this runs: for any SPTE and any masks it gives the value that the model says, whose z3 term is written as C
-for that. What it warns of is not compared. ``CBMC`` names the program if it is not on PATH.
+The unit is the kernel's spte.c as its compiler sees it, with a generated harness per function. It asserts
+that for any SPTE and any masks the function returns the model's value, whose z3 term is translated to C.
+WARNs are not compared. ``CBMC`` names the program if it is not on PATH.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FUNCTIONS = {
     "restore_acc_track_spte": "restore_acc_track_spte(spte)",
     "is_access_track_spte": "is_access_track_spte(spte)",
 }
-"""What is asked of CBMC, and how it is called."""
+"""The functions that CBMC proves, with their calls."""
 
 _ENVIRONMENT = VENDOR_HEADERS / "environment"
 _TOKEN = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[{};]""")
@@ -44,20 +44,20 @@ _ATTRIBUTE = re.compile(r"__attribute__\s*\(\((?:[^()]|\((?:[^()]|\([^()]*\))*\)
 _FUNCTION = re.compile(r"(\w+)\s*\((?:[^(){}]|\([^(){}]*\))*\)\s*$")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _HOLDS, _FAILS = 0, 10
-"""CBMC's exit status."""
+"""CBMC's exit statuses."""
 _PATIENCE = 300
 
 
 def installed() -> Path | None:
-    """CBMC's program; its compiler lies beside it."""
+    """The path of CBMC; its compiler lies beside it."""
     found = os.environ.get("CBMC") or shutil.which("cbmc")
     return Path(found) if found else None
 
 
 def cbmc(program: Path, kernel: Kernel, repeats: int) -> tuple[float, dict[str, float]]:
-    """Seconds that CBMC takes to compile the unit, and then over each function, median.
+    """CBMC's seconds for compiling the unit, and the median for each function.
 
-    Raises RuntimeError if it does not prove one, or if it proves a wrong one.
+    Raises RuntimeError if it does not prove a function, or if it proves a wrong one.
     """
     with tempfile.TemporaryDirectory(prefix="conformance-cbmc-") as made:
         place = Path(made)
@@ -96,7 +96,7 @@ def _preprocessed(kernel: Kernel, place: Path) -> str:
     declared = set(_NAME.findall((kernel.root / "src/arch/x86/kvm/mmu/spte.c").read_text()))
     k = Semantics(profile, **{name: z3.BitVec(name, 64) for name in MASKS if name in declared})
     text = "#include <mmu/spte.c>\nu64 any_word(void);\n"
-    # A child's address is where the kernel maps all memory.
+    # The address of a child table is in the kernel's direct map.
     mapping = "page_offset_base = 0xffff888000000000; phys_base = 0;"
     for name, call in FUNCTIONS.items():
         prop = PROPERTIES[name]
@@ -125,7 +125,7 @@ def _preprocessed(kernel: Kernel, place: Path) -> str:
 
 
 def _needed(text: str, functions: Sequence[str]) -> str:
-    """The text without functions that neither those nor the harnesses call: CBMC's C is not all of gcc's."""
+    """The text without unused functions: CBMC does not accept all of gcc's C."""
     bodies: dict[str, tuple[int, int, int]] = {}
     depth = begin = opened = 0
     for token in _TOKEN.finditer(text):
@@ -187,7 +187,7 @@ _INFIX = {
 
 
 def _as_c(term: z3.ExprRef) -> tuple[str, str]:
-    """A term as C: a statement for each of its parts, and what has its value then."""
+    """A term as C: a statement for each of its parts, and the expression that holds its value."""
     statements: list[str] = []
     names: dict[int, str] = {}
 
@@ -217,7 +217,7 @@ def _named(term: z3.ExprRef, parts: list[str], statements: list[str]) -> str:
     elif kind == z3.Z3_OP_ITE:
         text = f"{parts[0]} ? {parts[1]} : {parts[2]}"
     else:
-        raise RuntimeError(f"the model has {term.decl()} here, which is not written as C yet")
+        raise RuntimeError(f"the model uses {term.decl()}, which has no translation to C yet")
     name = f"part_{len(statements)}"
     statements.append(f"u64 {name} = {text};")
     return name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the sandbox costs: the same work with kernel code confined and not, in turn."""
+"""The cost of confinement: the same work with kernel code confined and unconfined, in turn."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _under(do: Callable[[], None], bare: bool) -> Callable[[], None]:
 
 @contextlib.contextmanager
 def _bare() -> Iterator[None]:
-    """Programs are started as they are, but for the filter of system calls."""
+    """Start programs unconfined, except for the filter of system calls."""
     before = launching.command
     launching.command = lambda kind, program, policy, cwd: [*program]
     try:

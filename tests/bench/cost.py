@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a case of each property costs the bulk engine, in cases a second of each side."""
+"""The cost of each property in the bulk engine, in cases per second of each side."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the benchmark measured, and the table it is shown in."""
+"""Measured figures, and their table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Figure", "interleaved", "per_second", "show"]
 class Figure:
     """One line: what was measured, its ratio to another figure of the same run, and the target.
 
-    ``reached`` is None where there is no target, or none that this measurement can be held against.
+    ``reached`` is None without a target, or if this measurement cannot be compared with it.
     """
 
     name: str
@@ -31,9 +31,9 @@ class Figure:
 
 
 def interleaved(work: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """The median seconds of each piece of work, all done in turn ``repeats`` times after one warm-up.
+    """The median seconds of each task; all are run in turn, ``repeats`` times after one warm-up.
 
-    Work that times itself returns its seconds as a float; anything else is timed here.
+    A task that times itself returns its seconds as a float; others are timed here.
     """
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for repeat in range(repeats + 1):

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How long proofs take: each function's, executed on symbols and then solved; all of a kernel; beside CBMC.
+"""The duration of proofs: each function's symbolic execution and solving; all of a kernel; beside CBMC.
 
-A function is proved once, in a process in which the mask setters have been executed already: code that was
-lifted once is not lifted again.
+Each function is proved once, in a process that has executed the mask setters already: lifted code is cached.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ FIRST = "is_writable_pte"
 """Proved before anything is measured: on hosts of every kind, and with next to nothing to it."""
 SECONDS = 120.0
 WHOLE, MEMORY, PREDICATE = 60, 1000, 1
-"""What the proof of a kernel may take, in seconds and megabytes, and that of a single-word predicate."""
+"""The targets of proving a kernel, in seconds and megabytes, and of proving a single-word predicate."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +55,12 @@ class _Took:
 
     @property
     def solving(self) -> float:
-        """Everything else: the model's terms, and showing that both are equal."""
+        """The rest: the model's terms, and the proof of equality."""
         return self.whole - self.executing
 
 
 class _Timed(CodeTerms):
-    """Code that counts the seconds in which it is executed."""
+    """Code that measures the seconds of its execution."""
 
     seconds = 0.0
 
@@ -74,7 +73,7 @@ class _Timed(CodeTerms):
 
 
 def proofs(console: Console, kernel: Kernel, no_network: bool, repeats: int) -> None:
-    """Measure the proofs of a kernel's shim, and of its shipped module if it can be had, and print them."""
+    """Measure and print the proofs of a kernel's shim, and of its shipped module if that is available."""
     profile = profile_of(kernel.release)
     images: dict[str, Callable[[], Image]] = {}
     library = build_shim(kernel, Cache(), _whisper)
@@ -96,7 +95,7 @@ def proofs(console: Console, kernel: Kernel, no_network: bool, repeats: int) -> 
 
 
 def _beside(kernel: Kernel, repeats: int) -> tuple[dict[str, float], str]:
-    """CBMC's seconds for the functions that it is asked about, and what is to be said of them."""
+    """CBMC's seconds for the functions that it proves, and a note on them."""
     program = installed()
     if program is None:
         return {}, "CBMC is not installed, so nothing is beside: put it on PATH or name it with CBMC."
@@ -180,7 +179,7 @@ def _whole(oracle: str, took: dict[str, _Took]) -> list[Figure]:
 
 
 def _predicates(took: Iterable[str]) -> list[str]:
-    """Those of the properties that decide something about one word."""
+    """The properties that are predicates of one word."""
     return [
         name
         for name in took

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How many schedules a second: on the model, on the kernel, and what forking once per schedule would give.
+"""Schedules per second: on the model, on the kernel, and with one fork per schedule.
 
-Two processes at once, as `explore` has them. A schedule is explored, run, and judged. And what the sandbox
-costs: a whole search in a forked process, and in a confined one that is begun for it.
+Two processes at once, as in `explore`. A schedule is explored, run and judged. Also the cost of confinement:
+a whole search in a forked process, and in a confined one.
 """
 
 from __future__ import annotations
@@ -79,13 +79,13 @@ def _figure(name: str, rate: float, forking: float, goal: int) -> Figure:
 
 
 def _at_once(work: Callable[[], float]) -> float:
-    """How long the same work takes, in several processes at once, when all are set up."""
+    """The duration of the same work in several processes at once, without their setup."""
     with ThreadPoolExecutor(PROCESSES) as pool:
         return max(future.result() for future in [pool.submit(_apart, work) for _ in range(PROCESSES)])
 
 
 def _apart(work: Callable[[], float]) -> float:
-    """What the work says that it took, in a process of its own."""
+    """The duration that the work reports, in a separate process."""
     theirs, ours = os.pipe()
     child = os.fork()
     if not child:
@@ -109,7 +109,7 @@ def _subject(profile: Profile, library: Path | None) -> Subject:
 
 
 def _explore(profile: Profile, library: Path | None, schedules: int) -> float:
-    """Explore so many schedules, again from the start where there are fewer; seconds, -1 if one is bad."""
+    """Explore a number of schedules, restarting if there are fewer; returns seconds, -1 if one is bad."""
     subject = _subject(profile, library)
     start = time.monotonic()
     left = schedules
@@ -139,7 +139,7 @@ def _search_confined(profile: Profile, library: Path) -> float:
 
 
 def _fork(profile: Profile, library: Path, schedules: int) -> float:
-    """Run the same schedule so many times, each in a copy of the process that has set it up."""
+    """Run the same schedule many times, each in a forked copy of the process that has set it up."""
     subject = _subject(profile, library)
     start = time.monotonic()
     for _ in range(schedules):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How fast kernel and model move together, and each alone: steps with observation, faults without."""
+"""The speed of kernel and model together and each alone: steps with observation, faults without."""
 
 from __future__ import annotations
 

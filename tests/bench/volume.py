@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How fast the volatile predicate is compared: the C batch loop, the bulk engine, one value at a time."""
+"""The speed of comparing the volatile predicate: the C batch loop, the bulk engine, one value at a time."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _HERE = Path(__file__).parent
 CHUNKS = 64
 """Chunks in one measurement of the bulk engine."""
 DRAWN = 16
-"""Different chunks drawn beforehand: too many for the branch predictor to know by heart."""
+"""The number of chunks drawn beforehand: too many for the branch predictor to learn."""
 WARM_UP, RUNS = 200_000, 2_000_000
 """Executions of the harness before and while it is timed."""
 LOOP, LIBFUZZER = "the loop", "libFuzzer"
@@ -153,7 +153,7 @@ class _Loop:
         self._child.communicate()
 
     def seconds(self, runs: int) -> float:
-        """How long so many runs of a chunk take inside that process."""
+        """The duration of a number of runs of a chunk inside that process."""
         assert self._child.stdin is not None and self._child.stdout is not None
         self._child.stdin.write(f"{runs}\n")
         self._child.stdin.flush()
@@ -169,7 +169,7 @@ def _host(comparison: Comparison) -> list[int]:
 
 
 def _environment(comparison: Comparison, library: Path) -> dict[str, str]:
-    """What harness.c reads."""
+    """The environment variables that harness.c reads."""
     k = comparison.semantics
     masks = (
         k.shadow_mmu_writable_mask,
@@ -192,11 +192,11 @@ def _environment(comparison: Comparison, library: Path) -> dict[str, str]:
 
 
 def _build_harness(scratch: Path) -> tuple[Path | None, str]:
-    """The libFuzzer harness and its compiler; without one None and why not."""
+    """The libFuzzer harness and its compiler; without a compiler None and the reason."""
     names = [os.environ.get("CLANG", ""), "clang", *(f"clang-{version}" for version in range(22, 10, -1))]
     clang = next((found for name in names if name and (found := shutil.which(name))), None)
     if clang is None:
-        return None, "There is no clang here, and libFuzzer comes with it (apt install clang, or CLANG=path)."
+        return None, "clang is not installed; libFuzzer comes with it (apt install clang, or CLANG=path)."
     program = scratch / "fuzzer"
     done = _compile([clang, "-O2", "-fsanitize=fuzzer", str(_HERE / "harness.c"), "-o", str(program), "-ldl"])
     if done.returncode:
@@ -206,7 +206,7 @@ def _build_harness(scratch: Path) -> tuple[Path | None, str]:
 
 
 def _build_own(scratch: Path) -> tuple[Path, str]:
-    """The same with our own loop."""
+    """The harness with a loop of its own, without libFuzzer."""
     gcc = shutil.which(os.environ.get("CC", "gcc")) or "gcc"
     program = scratch / "own"
     done = _compile([gcc, "-O2", "-DOWN_DRIVER", str(_HERE / "harness.c"), "-o", str(program), "-ldl"])
@@ -220,7 +220,7 @@ def _compile(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def _harness_seconds(program: Path, environment: dict[str, str], *, fuzzer: bool = False) -> float:
-    """How long RUNS executions took, told by the harness itself."""
+    """The duration of RUNS executions, measured by the harness itself."""
     command = [str(program)]
     if fuzzer:
         corpus = program.parent / "corpus"

@@ -24,7 +24,7 @@ MB = 1e6
 
 @dataclass
 class _Ran:
-    """What one run of the command took."""
+    """The resources that one run of the command used."""
 
     seconds: float
     status: int
@@ -37,7 +37,7 @@ class _Ran:
 
 
 class _Watch(threading.Thread):
-    """Looks again and again at the disk used below ``place`` and the memory of ``pid`` and its children."""
+    """Samples the disk usage below ``place`` and the memory of ``pid`` and its children."""
 
     def __init__(self, pid: int, place: Path | None) -> None:
         super().__init__(daemon=True)
@@ -74,7 +74,7 @@ def disk_used(place: Path) -> float:
 
 
 def _tree_memory(pid: int) -> float:
-    """Bytes resident in a process and all below it; pages that they share count once for each."""
+    """Resident bytes of a process tree; shared pages count once per process."""
     total, processes = 0.0, [pid]
     while processes:
         process = Path(f"/proc/{processes.pop()}")
@@ -128,8 +128,8 @@ def first_run() -> list[Figure]:
         disk = max(ran.largest_disk, kept)
     cores = len(os.sched_getaffinity(0))
     rss = (
-        "The sum counts shared pages once for each process; it is looked at ten times a second, and is never"
-        " less than the largest process, whose peak the kernel tells."
+        "The sum counts shared pages once for each process; it is sampled ten times a second, and is never"
+        " less than the largest process, whose peak the kernel reports."
     )
     memory = max(ran.largest_tree, ran.largest_process)
     return [

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the tests of kernels start from."""
+"""Fixtures of the tests of kernels."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def cache(tmp_path: Path) -> Cache:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """A tree with the files that are looked for in a kernel, and a Makefile that takes Kbuild's part."""
+    """A tree with the files of a kernel that are required, and a Makefile in place of Kbuild."""
     root = tmp_path / "linux"
     for name, text in FILES.items():
         path = root / name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What builds run confined: what they see of a compiler; a failing machine is told from a failing source."""
+"""Confined builds: what a program sees of a compiler; failures of the machine are not the source's."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_script_reads_what_lies_beside_it(tmp_path: Path) -> None:
         (["/nowhere/prlimit"], r"cannot be run confined \(.*nowhere"),
     ],
 )
-def test_what_cannot_be_confined_is_no_source_that_does_not_compile(
+def test_a_failing_confinement_is_not_a_compile_error(
     limited: list[str], said: str, tree: Path, cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernel = open_kernel(f"tree:{tree}", cache=cache)
@@ -80,7 +80,7 @@ def test_what_cannot_be_confined_is_no_source_that_does_not_compile(
     assert not isinstance(trouble.value, BuildError) and "does not compile" not in str(trouble.value)
 
 
-def test_a_machine_that_gives_no_memory_is_no_source_that_does_not_compile(
+def test_exhausted_memory_is_not_a_compile_error(
     tree: Path, cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kernel = open_kernel(f"tree:{tree}", cache=cache)
@@ -97,7 +97,7 @@ def test_what_hangs_is_ended(tmp_path: Path) -> None:
         build(["sleep", "1000"], bounds=Bounds(cpu=10, idle=1, wall=60), purpose="Trying")
 
 
-def test_a_build_gets_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_does_not_inherit_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOKEN", "secret")
     names = {line.partition("=")[0] for line in build(["env"]).stdout.splitlines()}
     assert names - {"PWD", "OLDPWD", "SHLVL", "_"} == {
@@ -105,7 +105,7 @@ def test_a_build_gets_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch
     }  # fmt: skip
 
 
-def test_output_that_is_no_text_comes_back(tmp_path: Path) -> None:
+def test_binary_output_is_returned(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(range(256)))
     done = build(["cat", tmp_path / "file"], read=[tmp_path])
     assert done.stdout.encode("utf-8", "surrogateescape") == bytes(range(256))
@@ -125,7 +125,7 @@ def test_output_that_is_no_text_comes_back(tmp_path: Path) -> None:
         ('   12 | pr_err("out of memory");', True),
     ],
 )
-def test_a_machine_that_lacks_something_is_told_from_a_source(line: str, own: bool, tmp_path: Path) -> None:
+def test_a_lacking_resource_is_not_a_compile_error(line: str, own: bool, tmp_path: Path) -> None:
     fails = program(tmp_path / "cc", f"#!/bin/sh\ncat >&2 <<'END'\n{line}\nEND\nexit 1\n")
     if own:
         assert build([fails], read=[tmp_path]).stderr.strip() == line.strip()

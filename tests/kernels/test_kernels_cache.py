@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Entries are whole or not there; whatever is damaged is made again; two runs at once make an entry once."""
+"""Entries are complete or absent; damaged ones are rebuilt; two runs at once build an entry once."""
 
 import errno
 import multiprocessing
@@ -50,7 +50,7 @@ def vanish(path: Path) -> None:
 
 
 def edit_and_hide_it(path: Path) -> None:
-    """The same size, and the date put back: only the change time tells."""
+    """The same size, and the old date: only ctime differs."""
     file = path / "folder/a.h"
     before = file.stat()
     file.write_text("CONTENT")
@@ -192,7 +192,7 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("home", ["~/cache", "~a-user-that-there-is-not/cache"])
-def test_a_home_that_there_is_not(monkeypatch, home: str) -> None:
+def test_a_home_that_does_not_exist(monkeypatch, home: str) -> None:
     monkeypatch.setenv("CONFORMANCE_CACHE", home)
     monkeypatch.delenv("HOME", raising=False)
     monkeypatch.setattr(pwd, "getpwuid", lambda uid: {}[uid])
@@ -241,7 +241,7 @@ def test_any_error_of_a_file_of_the_cache_is_a_sentence(cache: Cache, number: in
     assert os.strerror(number) in refused(cache, fail)
 
 
-def test_errors_elsewhere_are_not_the_cache_s(cache: Cache) -> None:
+def test_errors_outside_the_cache_propagate(cache: Cache) -> None:
     def fail(entry: Path) -> None:
         raise OSError(errno.EACCES, "why", "/elsewhere")
 
@@ -344,7 +344,7 @@ def test_notes(cache: Cache) -> None:
     [b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b"[" * 100_000, b'{"digest": 1, "value": 2}',
      b"1" * 5000, b'{"digest": "", "value": "1"}', b"\0" * 4096],
 )  # fmt: skip
-def test_a_damaged_note_is_none(cache: Cache, content: bytes) -> None:
+def test_a_damaged_note_is_ignored(cache: Cache, content: bytes) -> None:
     cache.write_note("note", "key", {"a": 1})
     (cache.root / "notes/note-key.json").write_bytes(content)
     assert cache.read_note("note", "key") is None

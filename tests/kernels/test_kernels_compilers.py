@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which compiler is asked, that one which cannot be used is refused, and that its products are looked at."""
+"""The choice of the compiler, refusal of unusable ones, and checks of their products."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def script(path: Path, text: str) -> Path:
 
 
 def fake(path: Path, says: str) -> Path:
-    """A program that answers as a compiler of a version, and is gcc for the rest."""
+    """A script that prints a compiler's version and otherwise calls gcc."""
     return script(path, f'case "$*" in -v|--version) printf \'{says}\' >&2;; *) exec {GCC} "$@";; esac')
 
 
@@ -90,7 +90,7 @@ def test_llvm_as_a_directory(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["/bin/false", "true", "echo", "cat", "yes", "", "  "])
-def test_what_is_no_compiler_is_refused(name, monkeypatch):
+def test_a_command_that_is_not_a_compiler_is_refused(name, monkeypatch):
     if not name.strip():
         with using(name):
             assert chosen().name == "gcc"  # as in make: an empty variable is not set
@@ -101,12 +101,12 @@ def test_what_is_no_compiler_is_refused(name, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["clang-999", "/nowhere/gcc", "--help", "gcc 'x"])
-def test_what_is_not_there_is_refused(name, monkeypatch):
+def test_a_missing_compiler_is_refused(name, monkeypatch):
     monkeypatch.setenv("CC", name)
     assert repr(name) in refusal()
 
 
-def test_what_there_is_instead_is_named(tmp_path, monkeypatch):
+def test_installed_compilers_are_suggested(tmp_path, monkeypatch):
     fake(tmp_path / "clang-21", CLANG)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("LLVM", "1")
@@ -123,9 +123,7 @@ def test_another_machine_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "does", ["true", "exit 3", 'for last; do :; done; : >"$last"', 'for last; do :; done; echo x >"$last"']
 )
-def test_one_that_makes_nothing_is_refused_before_anything_is_kept(
-    does, tree, cache, said, tmp_path, monkeypatch
-):
+def test_a_compiler_without_products_is_refused_early(does, tree, cache, said, tmp_path, monkeypatch):
     program = script(tmp_path / "cc", f'case "$*" in -v|--version) exec {GCC} $1;; *) {does};; esac')
     monkeypatch.setenv("CC", str(program))
     with pytest.raises(ConformanceError, match=r"compiler '.*/cc' cannot be used"):
@@ -133,10 +131,10 @@ def test_one_that_makes_nothing_is_refused_before_anything_is_kept(
     assert list((cache.root / "tree").glob("*")) == []
 
 
-def test_one_that_breaks_later_is_found_out(
+def test_a_compiler_that_breaks_later_is_detected(
     tree: Path, cache: Cache, said: Said, tmp_path: Path, monkeypatch
 ):
-    """It passes the trial, and then writes rubbish with status 0: nothing of that is kept."""
+    """It passes the check, and then writes rubbish with status 0, which is not kept."""
     program = script(
         tmp_path / "cc",
         f'case "$*" in *-M*|-v|--version|*print*|*probe*) exec {GCC} "$@";; esac\n'
@@ -151,7 +149,7 @@ def test_one_that_breaks_later_is_found_out(
     assert open_kernel(f"tree:{tree}", cache=cache).compile([UNIT], tmp_path / "out", reuse=cache)
 
 
-def test_one_that_is_deleted_meanwhile_has_a_sentence(tree, cache, said, tmp_path, monkeypatch):
+def test_a_compiler_that_is_deleted_meanwhile_is_reported(tree, cache, said, tmp_path, monkeypatch):
     program = fake(tmp_path / "cc", r"gcc version 12.2.0 (x)\nTarget: x86_64-linux-gnu\n")
     monkeypatch.setenv("CC", str(program))
     kernel = open_kernel(f"tree:{tree}", cache=cache, progress=said)
@@ -165,14 +163,14 @@ def test_two_compilers_have_entries_of_their_own(tree, cache, said, tmp_path, mo
     first = open_kernel(f"tree:{tree}", cache=cache, progress=said)
     with using(str(other)):
         second = open_kernel(f"tree:{tree}", cache=cache, progress=said)
-    # One configuration does for compilers of one version; what is compiled is kept apart.
+    # Compilers of one version share a configuration, but not objects.
     assert first.root == second.root and first.fingerprint != second.fingerprint
     assert second.title == f"tree:{tree} ({other})"
     for kernel in (first, second):
         kernel.compile([UNIT], tmp_path / "out", reuse=cache)
     assert len(list((cache.root / "object").glob("*"))) == 2
     assert open_kernel(f"tree:{tree}", cache=cache) == first
-    # A newer one in its place is another compiler.
+    # A newer program at the same path is another compiler.
     script(other, f'exec {GCC} "$@" # again')
     with using(str(other)):
         chosen.__globals__["_named"].cache_clear()
@@ -199,7 +197,7 @@ def test_what_would_steer_a_compiler_is_kept_from_it(monkeypatch):
 
 
 def test_a_steered_environment_changes_nothing(tree, cache, said, tmp_path, monkeypatch):
-    """What would make every compilation fail, had it been seen."""
+    """Variables that would make every compilation fail if they were inherited."""
     for name in ("CFLAGS", "KCFLAGS", "CCC_OVERRIDE_OPTIONS"):
         monkeypatch.setenv(name, "-no-such-flag")
     (tmp_path / "linux").mkdir(exist_ok=True)
@@ -226,7 +224,7 @@ def test_products(tmp_path):
 
 
 def identity(name: str) -> str:
-    """What a compiler is known by when it is looked at anew."""
+    """A compiler's identity, determined anew."""
     chosen.__globals__["_named"].cache_clear()
     with using(name):
         return chosen().identity

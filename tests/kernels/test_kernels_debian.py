@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Debian's archive: where it is, what is said if it does not answer, and what drift is."""
+"""Debian's archive: its address, errors if it does not answer, and drift."""
 
 import dataclasses
 import os
@@ -29,7 +29,7 @@ Debian\tstable-security\tmain\tmirror://here/debian-security/
 
 
 def fake_apt(folder: Path, monkeypatch: pytest.MonkeyPatch, with_lists: str, without_lists: str = "") -> None:
-    """An apt-get that knows these archives, of which it knows the origin only if it has lists."""
+    """A fake apt-get with these archives; it knows their origin only if it has lists."""
     folder.mkdir()
     (folder / "with").write_text(with_lists)
     (folder / "without").write_text(without_lists)
@@ -85,7 +85,7 @@ def test_an_archive_that_does_not_answer(
     assert list((cache.root / "tmp").iterdir()) == []
 
 
-def test_an_archive_that_is_none(cache: Cache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_address_without_an_archive(cache: Cache, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CONFORMANCE_DEBIAN_ARCHIVE", f"file:{tmp_path}")
     monkeypatch.setattr(debian, "vendored", lambda series: None)
     with pytest.raises(ConformanceError, match=r"kernels cannot be looked up: no suite is served"):
@@ -139,7 +139,7 @@ def test_drift_is_a_sentence(tree: Path) -> None:
 
 
 class FakeArchive:
-    """An archive with these versions, whose packages are the fake tree."""
+    """A fake archive with these versions; every package is the fake tree."""
 
     versions_served: tuple[str, ...] = ()
     tree: Path
@@ -216,7 +216,7 @@ NEEDED = (*MISSING, "gcc", "git", "as", "dpkg", "apt-get", "apt-config")
 
 
 def only(place: Path, names: Iterable[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A PATH on which there are these programs."""
+    """A PATH with only these programs."""
     place.mkdir()
     for name in names:
         (place / name).symlink_to(shutil.which(name, path=PATH) or "/bin/true")
@@ -341,7 +341,7 @@ def test_a_series_that_the_archive_does_not_have(archive: type[FakeArchive], cac
 
 
 class FakeApt(Archive):
-    """An Archive of which only apt is fake: suites with versions, absent ones, and one that is broken."""
+    """An Archive with a fake apt: suites with versions, absent suites, and a broken one."""
 
     served: ClassVar[dict[str, tuple[str, ...]]] = {}
     broken: ClassVar[dict[str, str]] = {}

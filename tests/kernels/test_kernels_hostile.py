@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Files that claim more than they hold: packed zeros, ELF with false sizes, archives with false sizes."""
+"""Hostile files: compressed zeros, ELF files and archives with false sizes."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def elf(tmp_path: Path) -> bytearray:
 
 
 def header(elf: bytearray, name: str) -> int:
-    """Where the header of a section is."""
+    """The offset of a section's header."""
     (table,) = struct.unpack_from("<Q", elf, 40)
     names = [one.name for one in Elf(bytes(elf), "elf").sections]
     return table + 64 * names.index(name)
@@ -73,7 +73,7 @@ def header(elf: bytearray, name: str) -> int:
 @pytest.mark.parametrize(
     ("at", "form", "value", "told"),
     [
-        (4, "<I", 8, "has no type information"),  # It takes no room in the file.
+        (4, "<I", 8, "has no type information"),  # SHT_NOBITS.
         (8, "<Q", 0x800, r"the ELF file is damaged \(a section is compressed that never is\)"),
         (32, "<Q", 1 << 60, "is cut off"),
         (24, "<Q", 1 << 63, "is cut off"),
@@ -119,7 +119,7 @@ def archive(*members: tuple[str, bytes, int, bytes]) -> io.BytesIO:
 
 @pytest.fixture
 def unpacking(monkeypatch, tmp_path):
-    """Unpacks an archive as if dpkg-deb had given it."""
+    """Unpacks an archive as if dpkg-deb had printed it."""
 
     def go(tar: io.BytesIO) -> Path:
         class Given:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Shipped kernels: which packages they are in, what is kept of them, what is said if they are gone."""
+"""Shipped kernels: their packages, the files that are kept, errors if they are gone."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PACKAGES = {
 
 
 class FakeArchive:
-    """An archive of two suites, whose packages are made when they are downloaded."""
+    """A fake archive of two suites; packages are built when they are downloaded."""
 
     instances: ClassVar[list[FakeArchive]] = []
 
@@ -143,7 +143,7 @@ def test_a_release_candidate_of_a_series_that_is_not_pinned(archive, cache: Cach
     assert (found.package, found.version) == ("linux-modules-7.4-amd64", "7.4~rc1-1~exp1")
 
 
-def test_the_second_time_nobody_is_asked(archive, cache: Cache):
+def test_the_second_time_the_archive_is_not_asked(archive, cache: Cache):
     first = shipped("debian:6.1.176-1", cache=cache)
     assert shipped("debian:6.1.176-1", cache=cache) == first
     assert len(archive) == 1
@@ -179,14 +179,14 @@ def test_an_archive_that_serves_nothing(archive, cache: Cache, monkeypatch):
         shipped("6.1", cache=cache)
 
 
-def test_a_package_without_what_is_looked_for(archive, cache: Cache, monkeypatch):
+def test_a_package_without_the_wanted_files(archive, cache: Cache, monkeypatch):
     monkeypatch.setitem(PACKAGES["stable"], "linux-image-6.1.0-50-amd64", (["6.1.176-1"], "empty"))
     with pytest.raises(ConformanceError, match=r"have no kvm\.ko and no vmlinuz and no config"):
         shipped("debian:6.1.176-1", cache=cache)
     assert cache.entries(images.KIND) == []
 
 
-def test_of_a_tree_there_is_none(tmp_path: Path):
+def test_a_tree_has_no_shipped_kernel(tmp_path: Path):
     with pytest.raises(ConformanceError, match="of a tree there is no shipped kernel"):
         shipped(f"tree:{tmp_path}")
 

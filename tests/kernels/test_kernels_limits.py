@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A limit of the machine is named as one, and never as a fault of kernel code."""
+"""A limit of the machine is reported as such, never as a fault of kernel code."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_compiler_at_its_limit_is_no_fault_of_the_kernel(
     with open(tree / UNIT, "a") as file:
         file.write(large)
     program = tmp_path / "cc"
-    # It is limited only where the large unit is compiled.
+    # The limit is in force only while the large unit is compiled.
     program.write_text(f'#!/bin/sh\ncase "$*" in *-S*) {limit};; esac\nexec {GCC} "$@"\n')
     program.chmod(0o755)
     with using(str(program)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Mails and diffs as they come: encodings, charsets, mailboxes, attachments, and what is no patch."""
+"""Parsing mails and diffs: encodings, charsets, mailboxes, attachments, and input without a patch."""
 
 import base64
 import quopri
@@ -129,7 +129,7 @@ def test_a_plain_diff():
         b"Content-Transfer-Encoding: base64\nSubject: x\n\nA\n",
     ],
 )
-def test_what_is_no_patch_has_no_diff(content):
+def test_input_without_a_patch_has_no_diff(content):
     assert [one.diff for one in read_mails(content)] == [b""]
 
 
@@ -238,7 +238,7 @@ NESTED = "".join(f'Content-Type: multipart/mixed; boundary="{n}"\n\n--{n}\n' for
         (lambda: bytes((64 << 20) + 1), "67,108,865 bytes, more than 67,108,864"),
     ],
 )
-def test_what_no_author_writes_is_refused_before_it_is_parsed(content, told):
+def test_oversized_mails_are_refused_before_they_are_parsed(content, told):
     with pytest.raises(ConformanceError) as refusal:
         read_mails(content(), "x.mbox")
     assert str(refusal.value).startswith("x.mbox") and told in str(refusal.value)
@@ -252,7 +252,7 @@ def test_attachments_within_the_limit_are_read():
     "charset", ['"a\0b"', "punycode", "idna", "unicode_escape", "undefined", "\xff", "hex"]
 )
 @pytest.mark.parametrize("parameter", ["charset", "charset*", "charset*0"])
-def test_a_charset_that_no_mail_has(charset, parameter):
+def test_charsets_that_are_not_for_mails(charset, parameter):
     value = f"a\0b''{charset}" if parameter == "charset*" else charset
     got = read_mail(mail(Content_Type=f"text/plain; {parameter}={value}; name*=a\0b''x.patch"))
     assert got.diff.decode().startswith(DIFF)
@@ -261,7 +261,7 @@ def test_a_charset_that_no_mail_has(charset, parameter):
 @pytest.mark.parametrize(
     "charset", ["utf\xff8", "\u20ac", "a\0b", "hex", "punycode", "?", "undefined", "*en"]
 )
-def test_a_subject_in_a_charset_that_there_is_not(charset):
+def test_a_subject_in_an_unknown_charset(charset):
     for encoding in "qbx":
         got = read_mail(mail(Subject=f"[PATCH 1/2] =?{charset}?{encoding}?YQ==?= x"))
         assert (got.number, got.of) == (1, 2) and got.diff.decode().startswith(DIFF)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which file of a kernel a diff means, whatever its tool writes before and after the name."""
+"""File names in diffs: prefixes and suffixes of every tool are mapped to the kernel's names."""
 
 import pytest
 
@@ -116,7 +116,7 @@ def test_new_and_removed_files(old, new):
 
 @pytest.mark.parametrize(("old", "new"), [("a/", "b/"), ("", ""), ("i/", "w/"), ("a/linux/", "b/linux/")])
 def test_a_renamed_file(old, new):
-    # git writes the prefix into the first line only.
+    # git writes the prefix only into the first line.
     moved = f"rename from {SPTE_H}\nrename to lib/x.h\n"
     text = f"diff --git {old}{SPTE_H} {new}lib/x.h\nsimilarity index 100%\n{moved}"
     (file,) = in_kernel(read_diff(text.encode(), "p"), "p")
@@ -146,7 +146,7 @@ def test_lines_of_a_hunk_are_no_header():
         f"diff --cc {SPTE_H}\n",
     ],
 )
-def test_damage_is_said(text):
+def test_damage_is_reported(text):
     with pytest.raises(ConformanceError, match=r"is damaged|combined diff"):
         names(text)
 
@@ -173,14 +173,14 @@ def test_names_that_lead_elsewhere_are_refused(name):
 @pytest.mark.parametrize(
     "name", ["kernel/sched/core.c", "Makefile", ".gitignore", "tools/lib/x.c", "debian.master/x"]
 )
-def test_what_a_kernel_may_have(name):
+def test_names_that_a_kernel_may_have(name):
     assert plausible(name)
 
 
 @pytest.mark.parametrize(
     "name", ["x86/kvm/mmu.c", "kernel/arch/x86/kvm/x.c", "linux/Makefile", "mmu.c", "arch/", ""]
 )
-def test_what_it_has_not(name):
+def test_names_that_a_kernel_cannot_have(name):
     assert not plausible(name)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A kept object is used again only where all that was read to make it is the same."""
+"""A cached object is reused only if all files that were read for it are unchanged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write(tree: Path, files: dict[str, str]) -> None:
 
 
 def made(tree: Path, cache: Cache, out: Path, unit: str = UNIT) -> bytes:
-    """The object of a unit of the tree as it is now, kept or not."""
+    """The object of a unit of the tree in its current state, cached or not."""
     kernel = open_kernel(f"tree:{tree}", cache=cache)
     (path,) = kernel.compile([unit], out, reuse=cache)
     (fresh,) = kernel.compile([unit], out / "fresh")
@@ -85,16 +85,16 @@ READ = {
 
 
 @pytest.mark.parametrize("how", READ)
-def test_what_a_unit_reads_counts(how, tree, cache, tmp_path):
+def test_a_change_of_a_read_file_recompiles(how, tree, cache, tmp_path):
     line, name, text = READ[how]
-    # What has no known ending is of no tree's closure that is kept whole: a unit is, under its own name.
+    # A file with another suffix is in no directory that is kept whole; a unit is, under its own name.
     line = line.replace("part.inc", "part.c")
     write(tree, {"virt/kvm/between.h": '#include "part.c"\n', UNIT: (tree / UNIT).read_text() + line})
     for word in ("first", "other"):
         write(tree, {name: text.format(word)})
         assert word.encode() in made(tree, cache, tmp_path / word)
     assert kept(cache) == 2
-    # The first is there still.
+    # The first object is still cached.
     write(tree, {name: text.format("first")})
     assert b"first" in made(tree, cache, tmp_path / "again") and kept(cache) == 2
 
@@ -152,7 +152,7 @@ def test_a_header_in_front_of_the_kernels_counts(tree, cache, tmp_path):
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[]", b'{"every": "", "files": []}', b"\xff"])
-def test_what_is_noted_of_an_object_may_be_damaged(damage, tree, cache, tmp_path):
+def test_a_damaged_note_of_an_object_is_ignored(damage, tree, cache, tmp_path):
     first = made(tree, cache, tmp_path / "a")
     for path in [*(cache.root / "object").glob("*/read.json"), *(cache.root / "notes").glob("objects-*")]:
         path.write_bytes(damage)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Patches in all their forms: applied to a copy, prepared again only if need be, refused by file and hunk."""
+"""Patches of every form: applied to a copy, prepared again only if necessary, refused with file and hunk."""
 
 import base64
 import shutil
@@ -25,7 +25,7 @@ def commit(repository: Path, changes: dict[str, str], message: str = "change") -
 
 
 def exported(repository: Path, target: Path, *words: str) -> Path:
-    """What git prints, as a file; the repository goes back to its first commit."""
+    """git's output as a file; the repository is reset to its first commit."""
     target.write_text(git(repository, *words) + "\n")
     git(repository, "reset", "-q", "--hard", "one")
     return target
@@ -39,7 +39,7 @@ def substituted(repository: Path, name: str, old: str, new: str) -> dict[str, st
 
 @pytest.fixture
 def diff(repository: Path, tmp_path: Path) -> Path:
-    """A plain diff that makes SPTE 3."""
+    """A plain diff that sets SPTE to 3."""
     commit(repository, substituted(repository, SPTE_H, "SPTE 2", "SPTE 3"))
     return exported(repository, tmp_path / "fix.diff", "diff", "one..HEAD")
 
@@ -191,7 +191,7 @@ def test_a_further_header_prepares_again(repository: Path, cache: Cache, said: S
     assert (kernel.root / "src/include/linux/two.h").is_file()
 
 
-def test_a_header_that_nobody_has(repository: Path, cache: Cache, said: Said, tmp_path: Path) -> None:
+def test_a_header_that_does_not_exist(repository: Path, cache: Cache, said: Said, tmp_path: Path) -> None:
     commit(
         repository,
         substituted(repository, "arch/x86/kvm/mmu/spte.c", "one.h>", "one.h>\n#include <linux/no.h>"),
@@ -281,7 +281,7 @@ SPELLINGS = [
 
 
 def refused(repository: Path, cache: Cache, said: Said, patch: Path, text: str) -> str:
-    """The sentence about a patch, of which nothing is left behind."""
+    """The error about a patch, after checking that nothing was left behind."""
     patch.write_bytes(text.encode("utf-8", "surrogateescape"))
     before = snapshot(repository)
     with pytest.raises(ConformanceError) as caught:
@@ -411,7 +411,7 @@ def test_names_that_no_file_can_have(
     else:
         body = f"--- /dev/null\n+++ {prefix}{name}\n@@ -0,0 +1 @@\n+text\n"
     head = f"diff --git a/{name} b/{name}\nnew file mode 100644\n" if kind == "git" else ""
-    # With a hunk that does apply, so that nothing is refused for want of one.
+    # With a hunk that applies, so that the patch is not refused for lack of one.
     good = f"--- a/{SPTE_H}\n+++ b/{SPTE_H}\n@@ -1 +1 @@\n-/* line 1 */\n+/* one */\n"
     message = refused(repository, cache, said, tmp_path / "p", f"{good}{head}{body}")
     assert "does not apply" in message or "is damaged" in message
@@ -507,9 +507,7 @@ def test_a_patch_to_what_is_not_compiled_is_not_judged(
     assert both.fingerprint == opened(repository, cache, said, diff).fingerprint
 
 
-def test_what_was_passed_over_is_noted_every_time(
-    repository: Path, cache: Cache, said: Said, diff: Path
-) -> None:
+def test_skipped_files_are_noted_every_time(repository: Path, cache: Cache, said: Said, diff: Path) -> None:
     diff.write_text(diff.read_text() + diff.read_text().replace(SPTE_H, "drivers/net/tun.c"))
     for _ in range(2):
         kernel = opened(repository, cache, said, diff)
@@ -523,7 +521,7 @@ def moved(repository: Path, lines: int, old: str = "", new: str = "") -> None:
     commit(repository, {SPTE_H: "/* more */\n" * lines + text})
 
 
-def test_an_offset_is_said(repository: Path, cache: Cache, said: Said, diff: Path) -> None:
+def test_an_offset_is_reported(repository: Path, cache: Cache, said: Said, diff: Path) -> None:
     moved(repository, 14)
     kernel = opened(repository, cache, said, diff)
     assert "SPTE 3" in (kernel.root / "src" / SPTE_H).read_text()
@@ -539,7 +537,7 @@ def test_an_offset_is_said(repository: Path, cache: Cache, said: Said, diff: Pat
         ("line 19 ", 2, 7, "with fuzz 2 at offset 7"),
     ],
 )
-def test_fuzz_is_said_and_can_be_forbidden(
+def test_fuzz_is_reported_and_can_be_forbidden(
     repository: Path,
     cache: Cache,
     said: Said,
@@ -608,7 +606,7 @@ INCLUDING = {
 
 @pytest.fixture
 def including(repository: Path, tmp_path: Path) -> Path:
-    """A patch by which a header is read that was not read before."""
+    """A patch that includes a header that was not read before."""
     commit(repository, INCLUDING)
     return exported(repository, tmp_path / "p.diff", "diff", "one..HEAD")
 

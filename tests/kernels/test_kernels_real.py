@@ -87,7 +87,7 @@ def test_a_patch_to_one_file_compiles_one_file(pinned: Kernel, tmp_path: Path) -
         made = kernel.compile(units, tmp_path / kernel.fingerprint, reuse=objects)
         assert [path.stat().st_size > 0 for path in made] == [True] * 4
         assert len(objects.entries("object")) == kept
-    # Neither a header nor a flag may be taken for the same.
+    # Neither headers nor flags may be considered equal.
     pinned.compile(units, tmp_path / "flag", flags=["-DX"], reuse=objects)
     assert len(objects.entries("object")) == 9
     patch = real_patch(pinned, tmp_path / "h.patch", "arch/x86/kvm/mmu/spte.h", "#ifndef", "/* */\n#ifndef")
@@ -117,7 +117,7 @@ def test_a_vendored_kernel_is_the_same(pinned: Kernel, tmp_path: Path) -> None:
 def test_a_tree_and_its_revision(
     tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch, cache: Cache
 ) -> None:
-    """From the package, unpacked once more: the tree, the revision and the package are one kernel."""
+    """The package unpacked again: the tree, the revision and the package are the same kernel."""
     from conformance.kernels import debian
 
     def keep_it(deb: Path, into: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a kernel's version says, and what it leaves open."""
+"""Parsing versions, and what they leave open."""
 
 import pytest
 
@@ -36,5 +36,5 @@ def test_a_release_of_a_known_series_needs_no_caution(version: str) -> None:
         ("7.3.0-rc7", "Linux 7.3.0-rc7 is a release candidate"),
     ],
 )
-def test_what_is_left_open_is_said(version: str, words: str) -> None:
+def test_open_questions_are_reported(version: str, words: str) -> None:
     assert words in (caution(version) or "")

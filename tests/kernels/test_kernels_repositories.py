@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A repository of others runs nothing and a tree of others shows nothing of what lies outside of it."""
+"""A foreign repository runs no program, and a foreign tree reveals no file outside it."""
 
 from __future__ import annotations
 

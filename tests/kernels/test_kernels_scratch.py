@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Scratch directories go with their owner, or at the next start if it was killed."""
+"""Temporary directories are removed by their owner, or at the next start if it was killed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ with temporary("owned") as place:
 
 
 def owner(code: str) -> tuple[subprocess.Popen[str], Path]:
-    """A process that makes a scratch directory and then does as the code says; and the directory."""
+    """Starts a process that creates a temporary directory and runs the code; returns it and the directory."""
     environment = {**os.environ, "PYTHONPATH": str(Path(conformance.__file__).parents[1])}
     process = subprocess.Popen(
         [sys.executable, "-c", CODE.format(code)],
@@ -46,12 +46,12 @@ def owner(code: str) -> tuple[subprocess.Popen[str], Path]:
 
 @pytest.fixture(autouse=True)
 def tmp(tmp_path, monkeypatch) -> Path:
-    """Where the scratch directories are."""
+    """The directory of the temporary directories."""
     monkeypatch.setenv("CONFORMANCE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache" / "tmp"
 
 
-def test_it_lies_in_the_cache_while_it_is_needed(tmp):
+def test_it_is_in_the_cache_until_the_end(tmp):
     with temporary("one") as one, temporary("one") as other:
         assert one != other and one.parent == other.parent == tmp
         (one / "folder").mkdir()
@@ -94,7 +94,7 @@ def test_one_that_is_swept_before_it_is_locked_is_made_again(tmp, monkeypatch):
         assert place.is_dir() and place != swept[0]
 
 
-def test_where_there_are_no_locks_nothing_is_swept(tmp, monkeypatch):
+def test_without_locks_nothing_is_swept(tmp, monkeypatch):
     def refuse(descriptor: int, how: int) -> None:
         raise OSError(95, "Operation not supported")
 

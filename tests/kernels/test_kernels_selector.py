@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What selectors mean, and what is said about those that mean nothing."""
+"""Parsing selectors, and the errors about invalid ones."""
 
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What an archive serves is taken only with Debian's signature, whatever apt is set to on this machine."""
+"""Packages are accepted only with Debian's signature, whatever this machine's apt settings are."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ class Keys:
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Keys, Keys]]:
-    """Those that stand for Debian's, and a stranger's."""
+    """Keys in place of Debian's, and a foreign one."""
     # Sockets of gpg's agent have short names.
     place = Path(os.path.realpath(tmp_path_factory.mktemp("g")))
-    pair = Keys(place / "a", "archive"), Keys(place / "b", "stranger")
+    pair = Keys(place / "a", "archive"), Keys(place / "b", "foreign")
     yield pair
     for one in pair:
         one.close()
@@ -65,7 +65,7 @@ class Repository:
 
     def __init__(self, place: Path, keys: tuple[Keys, Keys]) -> None:
         self.place = place
-        self.keys, self.stranger = keys
+        self.keys, self.foreign = keys
         self.release = place / f"dists/{SUITE}/Release"
         self.signed = self.release.with_name("InRelease")
         self.package()
@@ -117,7 +117,7 @@ class Repository:
         (keys or self.keys).gpg(*options, "--output", str(self.signed), "--clearsign", str(self.release))
 
     def no_release(self) -> None:
-        """Only an unsigned list stays, as of a mirror that one made for oneself."""
+        """Remove the signed lists, as in a self-made mirror."""
         self.signed.unlink()
 
 
@@ -132,7 +132,7 @@ def repository(tmp_path: Path, keys: tuple[Keys, Keys], monkeypatch: pytest.Monk
 
 @pytest.fixture(params=["as it is", "weakened"])
 def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings of apt on this machine, and such as take every check away."""
+    """The machine's apt settings, and settings that disable every check."""
     if request.param == "as it is":
         return
     yes = tmp_path / "yes"
@@ -164,7 +164,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
 
 
 def fetched(place: Path, said: Said) -> Path:
-    """The package, by the way that a kernel takes."""
+    """The package, fetched as a kernel is."""
     source = Archive(place / "apt", said)
     assert source.sources([SUITE]) == [Offer(PACKAGE, VERSION, SUITE)]
     (place / "deb").mkdir()
@@ -184,7 +184,7 @@ def forged(repository: Repository) -> None:
 
 
 def foreign_list(repository: Repository) -> None:
-    """The signature is right, and the lists are not those that were signed."""
+    """The signature is valid, but the lists are not those that were signed."""
     folder = repository.release.parent / "main/binary-amd64"
     text = (folder / "Packages").read_bytes().replace(b"Description: source", b"Description: forged")
     (folder / "Packages").write_bytes(text)
@@ -216,7 +216,7 @@ ATTACKS: dict[str, Callable[[Repository], None]] = {
     "forged": forged,
     "unsigned": Repository.no_release,
     "unsigned as if signed": lambda one: one.signed.write_text(one.release.read_text()),
-    "by a stranger": lambda one: one.sign(one.stranger),
+    "by a foreign key": lambda one: one.sign(one.foreign),
     "with a weak digest": resigned("--digest-algo", "SHA1"),
     "weakly listed, MD5": weakly_listed("MD5Sum"),
     "weakly listed, SHA1": weakly_listed("SHA1"),
@@ -250,7 +250,7 @@ def test_another_package_is_refused(
 def test_an_entry_that_trusts_everything_is_not_read(
     repository: Repository, tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The address of a machine's archive is taken from its settings, and nothing else of its entry."""
+    """Only the archive's address is taken from the machine's settings."""
     repository.no_release()
     line = f"deb [trusted=yes allow-insecure=yes allow-weak=yes] file:{repository.place} {SUITE} main\n"
     (tmp_path / "sources.list").write_text(line)
@@ -270,7 +270,7 @@ AGES = {
 
 @pytest.mark.parametrize("age", AGES)
 @pytest.mark.parametrize("allowed", [False, True])
-def test_a_list_that_is_not_of_these_days_is_refused_or_told(
+def test_an_outdated_list_is_refused_or_reported(
     age: str,
     allowed: bool,
     repository: Repository,
@@ -322,7 +322,7 @@ def test_what_reaches_the_archive_is_kept_and_nothing_else(
 
 
 class Slow(http.server.BaseHTTPRequestHandler):
-    """Answers a byte now and then, in its header or in its body."""
+    """A server that sends its header or its body byte by byte."""
 
     body = False
 
@@ -346,7 +346,7 @@ class Slow(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(params=["silent", "slow header", "slow body"])
 def stuck(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of an archive that takes connections and does not get on."""
+    """The address of an archive that accepts connections and then stalls."""
     if request.param == "silent":
         with socket.create_server(("127.0.0.1", 0)) as server:
             yield f"http://127.0.0.1:{server.getsockname()[1]}/debian"
@@ -358,7 +358,7 @@ def stuck(request: pytest.FixtureRequest) -> Iterator[str]:
         server.shutdown()
 
 
-def test_an_archive_that_does_not_get_on_is_given_up(
+def test_a_stalled_archive_is_abandoned(
     stuck: str, tmp_path: Path, said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONFORMANCE_DEBIAN_ARCHIVE", stuck)

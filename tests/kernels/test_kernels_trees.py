@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Trees, as they are and by revision, from selector to object file, on a tree of a dozen lines."""
+"""Trees on disk and by revision, from selector to object file, with a tree of a dozen lines."""
 
 import os
 import shutil
@@ -97,7 +97,7 @@ def test_what_preparing_read_prepares_again(tree: Path, cache: Cache, said: Said
     assert said == []
 
 
-def test_touching_without_changing_costs_nothing_but_a_look(tree: Path, cache: Cache, said: Said) -> None:
+def test_touching_without_changing_only_rehashes(tree: Path, cache: Cache, said: Said) -> None:
     first = opened(tree, cache, said)
     for path in tree.rglob("*"):
         os.utime(path)
@@ -196,7 +196,7 @@ def test_no_such_directory(tmp_path: Path, cache: Cache) -> None:
     assert "is not a directory" in bad(tmp_path / "file", cache)
 
 
-def test_no_kernel_tree(tree: Path, cache: Cache) -> None:
+def test_a_directory_that_is_not_a_kernel_tree(tree: Path, cache: Cache) -> None:
     (tree / "arch/x86/kvm/mmu/mmu.c").unlink()
     assert "has no arch/x86/kvm/mmu/mmu.c" in bad(tree, cache)
     (tree / "Makefile").write_text("all:\n")
@@ -218,7 +218,7 @@ def test_a_tree_whose_headers_are_missing(tree: Path, cache: Cache) -> None:
     assert "does not compile: arch/x86/kvm/mmu/spte.c:2:10: fatal error: linux/one.h: No such file" in message
 
 
-def test_revisions_that_are_none(repository: Path, tmp_path: Path, cache: Cache) -> None:
+def test_invalid_revisions(repository: Path, tmp_path: Path, cache: Cache) -> None:
     assert "has no revision v99" in bad(Path(f"{repository}@v99"), cache)
     (tmp_path / "empty").mkdir()
     assert "is no git repository" in bad(Path(f"{tmp_path}/empty@v1"), cache)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A vendored kernel is used before all others, needs no network, and says so if it was edited."""
+"""A vendored kernel takes precedence, needs no network, and is reported if it was edited."""
 
 import dataclasses
 from pathlib import Path
@@ -15,7 +15,7 @@ from conformance.kernels.vendor import lay_out, vendored
 
 @pytest.fixture
 def laid(tree: Path, cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kernel:
-    """The fake tree, vendored as the pinned 6.1; the archive is out of reach."""
+    """The fake tree, vendored as the pinned 6.1; the archive is unreachable."""
     kernel = open_kernel(f"tree:{tree}", cache=cache)
     place = tmp_path / "vendor"
     place.mkdir()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What is packed in kernel images: every compression, and whatever is cut off or something else."""
+"""Kernel images: every compression, truncated ones, and other files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PACKERS = {
 
 
 def image(payload: bytes, length: int | None = None) -> bytes:
-    """A bzImage with two sectors of setup, and something in front of its payload."""
+    """A bzImage with two sectors of setup, and data before its payload."""
     data = bytearray(3 * 512 + 16)
     data[0x1F1] = 2
     data[0x202:0x206] = b"HdrS"

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A process that reads damaged files: ``python batch.py KIND PLACE SEED COUNT``.
 
-It prints a JSON object: how many were read and refused, and of each that ended otherwise its number and a
-traceback. One that takes too long ends the process with a traceback, too much memory is a MemoryError.
+It prints a JSON object: how many files were read, how many refused, and the number and traceback of every
+failure. A file that takes too long ends the process with a traceback; exceeding the memory limit is a
+MemoryError.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from mutating import mutants
 from conformance.errors import ConformanceError
 
 SECONDS, MEMORY = 30, 1 << 30
-"""That one file may take, the memory on top of what Python and the imports have."""
+"""The limits for one file; memory is counted on top of Python and the imports."""
 _MOST = 10
-"""How many failures are told."""
+"""The largest number of failures that are reported."""
 
 
 def main(kind: str, place: Path, seed: str, count: int) -> int:
-    """Read the files and print what came of them."""
+    """Read the files and print the results."""
     KINDS[kind].prepare(place)
     samples = [path.read_bytes() for path in sorted(place.glob("sample*"))]
     for path in sorted(place.glob("sample*")):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The kinds of files that strangers hand over: samples, words that mean something in them, and readers.
+"""The kinds of untrusted files: samples, words that are significant in them, and readers.
 
-A reader does with a file all that the suite does, short of building and running a kernel.
+A reader does everything that the suite does with a file, except building and running a kernel.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ __all__ = ["KINDS", "Kind"]
 
 @dataclass(frozen=True)
 class Kind:
-    """``prepare`` writes samples into a directory; ``read`` reads a file, with that directory at hand."""
+    """``prepare`` writes samples into a directory; ``read`` reads a file, given that directory."""
 
     prepare: Callable[[Path], None]
     read: Callable[[Path, Path], Any]
@@ -163,7 +163,7 @@ _FLAGS = ("-c", "-O1", "-mcmodel=small", "-fno-inline", "-fno-ipa-ra", "-fcf-pro
 
 
 def _types() -> tuple[Made, Made]:
-    """What a kernel and its module might have."""
+    """The types of a kernel and its module."""
     base = Made()
     word, byte = base.int("long long unsigned int", 8), base.int("unsigned char", 1)
     boolean, number = base.int("_Bool", 1), base.int("int", 4, signed=True)
@@ -229,7 +229,7 @@ def _read_types(path: Path, place: Path) -> None:
         _ask_types(Btf(btf_of(path), "btf"))
         return
     except ConformanceError:
-        pass  # It may be a module's, which goes on where its kernel's ends.
+        pass  # It may be a module's BTF, which continues that of its kernel.
     _ask_types(Btf(path.read_bytes(), "btf", Btf((place / "base").read_bytes(), "base")))
 
 
@@ -274,9 +274,7 @@ _PROFILE = profile_of((6, 12, 0))
 def _read_story(path: Path, place: Path) -> None:
     script = saved.read(str(path)).script
     machine = ModelMachine(_PROFILE, MODES["ept-ad"], **script.options)
-    with suppress(
-        ValueError, KernelBug
-    ):  # As judge() takes it: the story makes no sense, or ends the kernel.
+    with suppress(ValueError, KernelBug):  # As in judge(): the story is invalid, or ends the kernel.
         for step in script.steps:
             machine.step(step.kind, **step.arguments)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Damage to samples: bits, cuts, copies, splices, and numbers and words that parsers trip over."""
+"""Mutations of samples: flipped bits, cuts, copies, splices, and numbers and words that confuse parsers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _PIECES = (
     b"x" * 70_000,
 )  # fmt: skip
 _MOST = 1 << 20
-"""Bytes of a mutant; what is larger than any file should be has tests of its own."""
+"""The largest mutant in bytes; oversized files have tests of their own."""
 
 
 def mutants(samples: Sequence[bytes], words: Sequence[bytes], seed: str, count: int):
-    """Yield damaged copies of samples, the same for a seed; ``words`` mean something to a parser."""
+    """Yield damaged copies of samples, reproducible by seed; ``words`` are significant to the parser."""
     for number in range(count):
         chance = random.Random(f"{seed} {number}")
         data = bytearray(chance.choice(samples))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Damaged mails, modules, types, race, story and golden files: read or refused, in time and in memory.
+"""Damaged mails, modules, types, race, story and golden files are read or refused, within time and memory.
 
 The damage is the same in each run: ``python batch.py KIND PLACE SEED COUNT`` repeats a failure, and leaves
-the file that it was at in PLACE/mutant.
+the current file in PLACE/mutant.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ KINDS = ("mails", "modules", "types", "races", "stories", "goldens", "logs")
 SEED = "1"
 FEW, MANY = 200, 2000
 AT_ONCE = 500
-"""Of a slow test, so that several processes share the work."""
+"""The batch of a slow test, so that several processes share the work."""
 
 
 def batch(kind: str, place: Path, seed: str, count: int) -> dict[str, int]:
-    """What came of so many damaged files, read by a process of its own."""
+    """The results of reading damaged files in a separate process."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, PARTS))}
     done = subprocess.run(
         [sys.executable, HERE / "batch.py", kind, place, seed, str(count)],
@@ -45,10 +45,10 @@ def batch(kind: str, place: Path, seed: str, count: int) -> dict[str, int]:
 
 
 def check(told: dict[str, int], kind: str, count: int) -> None:
-    """Samples that are never read, or always, test nothing."""
+    """A kind of which no mutant is read, or none refused, tests nothing."""
     assert told["read"] + told["refused"] == count
     assert told["read"] > count // 50
-    assert told["refused"] > count // 50 or kind == "logs"  # Any text may name SPTEs or none.
+    assert told["refused"] > count // 50 or kind == "logs"  # Any text is valid here, with or without SPTEs.
 
 
 @pytest.mark.parametrize("kind", KINDS)

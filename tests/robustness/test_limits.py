@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Commands under limits of the system: what it does not give is status 2, in a sentence, never a finding."""
+"""Commands under limits of the system: a lacking resource is status 2 with a sentence, never a finding."""
 
 from __future__ import annotations
 
@@ -48,9 +48,7 @@ CASES = [
 
 @pytest.mark.kernel
 @pytest.mark.parametrize(("name", "limit"), CASES)
-def test_what_the_system_does_not_give_is_no_finding(
-    name: str, limit: str, kernel: Kernel, tmp_path: Path
-) -> None:
+def test_a_lacking_resource_is_not_a_finding(name: str, limit: str, kernel: Kernel, tmp_path: Path) -> None:
     words = [*COMMANDS[name], "--onto" if name == "patch" else "--kernel", SERIES]
     if name == "patch":
         lines = (kernel.root / "src" / SPTE_H).read_text().splitlines()[:3]
