@@ -26,7 +26,7 @@ from conformance.model.layout import (
 )
 from conformance.model.semantics import Semantics
 from conformance.model.spte import mmio, states
-from conformance.model.spte.decode import describe
+from conformance.model.spte.decode.text import describe
 from conformance.model.words import ALL, Word, any_set, when
 
 __all__ = [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from conformance.model.semantics import Semantics
-from conformance.model.spte.decode import describe
+from conformance.model.spte.decode.text import describe
 
 __all__ = ["Flag", "Number", "Output", "Spte", "Writes"]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from conformance.model.spte.decode import Field
+from conformance.model.spte.decode.fields import Field
 
 __all__ = ["Constant", "Found", "Place", "Row", "Structure"]
 

@@ -9,7 +9,7 @@ from conformance.layout.found import Constant
 from conformance.model.layout import Layout
 from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import Profile
-from conformance.model.spte.decode import Field, bit_map
+from conformance.model.spte.decode.fields import Field, bit_map
 from conformance.model.spte.macros import MACROS, value_of
 
 __all__ = ["bit_maps", "constants"]

@@ -11,7 +11,8 @@ from conformance.model.layout import PG_LEVEL_4K, SPTE_BASE_ADDR_MASK
 from conformance.model.modes import MODES, Mode, kernel_in
 from conformance.model.profiles import Profile
 from conformance.model.semantics import Semantics
-from conformance.model.spte.decode import HUGE_LEVELS, SIZES, address_bits, is_leaf, kind_of
+from conformance.model.spte.decode.hardware import HUGE_LEVELS, SIZES, address_bits
+from conformance.model.spte.decode.kinds import is_leaf, kind_of
 from conformance.model.spte.illegal import complaints
 
 __all__ = ["LEVELS", "Reading", "best", "reading", "readings", "role"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from conformance.model.changes import NO_PFN_DIRTY, Change
 from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import Profile
-from conformance.model.spte.decode import describe
+from conformance.model.spte.decode.text import describe
 from conformance.oracles.kvm.deaths import KernelDied
 from conformance.oracles.lacking import Lacking
 from conformance.races.explorer import Explored, Violation

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rich.text import Text
 
-from conformance.model.spte.decode import Field
+from conformance.model.spte.decode.fields import Field
 
 __all__ = ["bit_diagram"]
 

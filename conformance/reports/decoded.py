@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from conformance.model.readings import LEVELS, Reading
-from conformance.model.spte.decode import describe, fields
+from conformance.model.spte.decode.fields import fields
+from conformance.model.spte.decode.text import describe
 from conformance.model.spte.illegal import writability
 from conformance.reports.bit_diagram import bit_diagram
 from conformance.reports.text import line, word

@@ -13,7 +13,7 @@ from rich.text import Text
 
 import conformance
 from conformance.layout import Constant, Found, Structure
-from conformance.model.spte.decode import Field
+from conformance.model.spte.decode.fields import Field
 from conformance.reports.bit_diagram import bit_diagram
 from conformance.reports.json import plain
 from conformance.reports.terminal import say

@@ -20,7 +20,7 @@ from conformance.interface.observation import (
 from conformance.interface.outcomes import AccessOutcome, DirtyLog, Leaks, Position, Unmapping
 from conformance.interface.steps import KINDS, LOG, READONLY
 from conformance.model.semantics import Semantics
-from conformance.model.spte.decode import describe
+from conformance.model.spte.decode.text import describe
 from conformance.scenarios.steps import Step
 
 __all__ = [

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from conformance.interface.observation import Observation, RootView, State, TableEntry
 from conformance.model.layout import SPTE_BASE_ADDR_MASK
 from conformance.model.semantics import Semantics
-from conformance.model.spte.decode import describe
+from conformance.model.spte.decode.text import describe
 from conformance.model.spte.predicates import is_shadow_present_pte, spte_to_pfn
 from conformance.scenarios.naming import PageNames, TableNames
 from conformance.scenarios.observation_text import (

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from conformance.model.spte.decode import Field
+from conformance.model.spte.decode.fields import Field
 from conformance.reports.bit_diagram import bit_diagram
 
 LOGGED = "0x0600000000000975"

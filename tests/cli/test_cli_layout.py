@@ -12,7 +12,7 @@ from conformance.errors import ConformanceError
 from conformance.kernels import SERIES, open_kernel
 from conformance.kernels.images import shipped
 from conformance.layout import Constant, Found, Row, Structure
-from conformance.model.spte.decode import Field
+from conformance.model.spte.decode.fields import Field
 
 PAGE = Structure(
     "struct kvm_mmu_page",

@@ -19,7 +19,7 @@ from conformance.model.changes import WRITABLE_NOT_VOLATILE
 from conformance.model.layout import PT_PAGE_SIZE_MASK
 from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import profile_of
-from conformance.model.spte.decode import is_leaf, kind_of
+from conformance.model.spte.decode.kinds import is_leaf, kind_of
 from conformance.model.spte.illegal import complaints
 from conformance.model.spte.legal import (
     has_hardware_ad,

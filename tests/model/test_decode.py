@@ -14,7 +14,9 @@ from conformance.model.layout import PT_PAGE_SIZE_MASK, PT_WRITABLE_MASK
 from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import profile_of
 from conformance.model.spte.access import mark_spte_for_access_track, restore_acc_track_spte, spte_ad_enabled
-from conformance.model.spte.decode import describe, fields, is_leaf
+from conformance.model.spte.decode.fields import fields
+from conformance.model.spte.decode.kinds import is_leaf
+from conformance.model.spte.decode.text import describe
 from conformance.model.spte.illegal import complaints, writability
 from conformance.model.spte.make_spte import (
     kvm_mmu_changed_pte_notifier_make_spte,

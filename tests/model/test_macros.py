@@ -8,7 +8,7 @@ import pytest
 from conformance.model.layout import Layout
 from conformance.model.modes import MODES, kernel_as_compiled, kernel_in
 from conformance.model.profiles import profile_of
-from conformance.model.spte.decode import describe
+from conformance.model.spte.decode.text import describe
 from conformance.model.spte.macros import MACROS, laid_out, value_of
 
 PROFILE = profile_of((6, 1))

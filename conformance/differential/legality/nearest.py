@@ -14,7 +14,7 @@ from conformance.model.layout import (
     VMX_EPT_READABLE_MASK,
 )
 from conformance.model.semantics import Semantics
-from conformance.model.spte.decode import MEMORY_TYPES, address_bits, required_me
+from conformance.model.spte.decode.hardware import MEMORY_TYPES, address_bits, required_me
 from conformance.model.spte.legal import (
     has_hardware_ad,
     is_frozen,

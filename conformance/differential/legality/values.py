@@ -9,7 +9,7 @@ from conformance.differential.legality.needs import Case, Need, need
 from conformance.model.changes import NX_PER_VM
 from conformance.model.layout import PAGE_SHIFT, SPTE_BASE_ADDR_MASK
 from conformance.model.semantics import Semantics
-from conformance.model.spte.decode import address_bits
+from conformance.model.spte.decode.hardware import address_bits
 from conformance.model.spte.legal import has_hardware_ad
 from conformance.model.words import ALL, Truth, Word, either, no, when
 

@@ -33,7 +33,7 @@ from conformance.model.layout import (
 )
 from conformance.model.semantics import Semantics
 from conformance.model.spte import make_spte
-from conformance.model.spte.decode import address_bits
+from conformance.model.spte.decode.hardware import address_bits
 from conformance.model.spte.legal import granted_to, has_hardware_ad, is_tracked, restored
 from conformance.model.spte.predicates import is_large_pte
 from conformance.model.words import ALL, Truth, Word, any_set, clear, either, no, shl, when

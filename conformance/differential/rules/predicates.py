@@ -15,7 +15,7 @@ from conformance.model.layout import (
 )
 from conformance.model.semantics import Semantics
 from conformance.model.spte.access import spte_has_volatile_bits
-from conformance.model.spte.decode import SIZES, address_bits, saved_bits
+from conformance.model.spte.decode.hardware import SIZES, address_bits, saved_bits
 from conformance.model.spte.illegal import complaints
 from conformance.model.spte.legal import is_tracked, misaligned
 from conformance.model.spte.predicates import is_mmio_spte, spte_to_pfn

@@ -10,7 +10,7 @@ from functools import cached_property
 from conformance.differential.outputs import Spte
 from conformance.differential.property import Property
 from conformance.model.semantics import Semantics
-from conformance.model.spte.decode import fields
+from conformance.model.spte.decode.fields import fields
 from conformance.model.spte.legal import present_kind, restored
 from conformance.model.spte.predicates import is_executable_pte
 

@@ -55,7 +55,7 @@ from conformance.model.layout import (
     VMX_EPT_MT_MASK,
     VMX_EPT_READABLE_MASK,
 )
-from conformance.model.spte.decode import required_me
+from conformance.model.spte.decode.hardware import required_me
 from conformance.model.spte.legal import is_tracked
 from conformance.model.spte.mmio import get_mmio_spte_access, get_mmio_spte_generation, get_mmio_spte_gfn
 

@@ -27,18 +27,17 @@ from conformance.model.layout import (
 )
 from conformance.model.semantics import Semantics
 from conformance.model.spte.access import is_access_track_spte, spte_ad_enabled
-from conformance.model.spte.decode import (
+from conformance.model.spte.decode.fields import fields
+from conformance.model.spte.decode.hardware import (
     MEMORY_TYPES,
     address_bits,
     ept_bits,
-    fields,
-    is_leaf,
-    kind_of,
-    not_mmio,
     required_me,
     saved_bits,
     unlike_table,
 )
+from conformance.model.spte.decode.kinds import is_leaf, kind_of
+from conformance.model.spte.decode.named_bits import not_mmio
 from conformance.model.spte.predicates import is_mmio_spte
 from conformance.model.spte.states import state_of
 from conformance.model.words import bits

@@ -26,7 +26,8 @@ from conformance.model.layout import (
 )
 from conformance.model.semantics import Semantics
 from conformance.model.spte.access import is_access_track_spte, spte_ad_enabled
-from conformance.model.spte.decode import MEMORY_TYPES, address_bits, bit_map, required_me
+from conformance.model.spte.decode.fields import bit_map
+from conformance.model.spte.decode.hardware import MEMORY_TYPES, address_bits, required_me
 from conformance.model.spte.make_spte import make_nonleaf_spte
 from conformance.model.spte.predicates import (
     is_frozen_spte,
