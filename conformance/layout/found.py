@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a look at layouts comes to: places of members on both sides, values of constants on both sides."""
+"""The result of comparing layouts: places of members and values of constants, on both sides."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class Row:
-    """A member; None for a side that does not have it. The structure itself is called "all"."""
+    """A member, and its place on each side; None for a side that lacks it. "all" is the structure itself."""
 
     member: str
     shipped: Place | None
@@ -24,7 +24,7 @@ class Row:
 
     @property
     def differs(self) -> bool:
-        """Whether it lies elsewhere, or is not as wide, on one side."""
+        """Whether its place or its width differs between the sides."""
         return self.shipped != self.shim
 
 
@@ -38,7 +38,7 @@ class Structure:
 
 @dataclass(frozen=True)
 class Constant:
-    """A choice of KVM's about SPTEs, by the name of its macro."""
+    """A constant of KVM about SPTEs, by the name of its macro."""
 
     name: str
     model: int
@@ -46,7 +46,7 @@ class Constant:
 
     @property
     def differs(self) -> bool:
-        """Whether model and kernel do not mean the same."""
+        """Whether the values of model and kernel differ."""
         return self.model != self.shim
 
 
@@ -59,21 +59,21 @@ class Found:
     shipped: str
     """What it is compared with: package and version, or the file."""
     source: str
-    """Where the shipped kernel's layouts are from: "BTF", "DWARF", or "" if they are from nowhere."""
+    """The source of the shipped kernel's layouts: "BTF", "DWARF", or "" if there is no source."""
     notes: Sequence[str]
-    """Drift, and what else there is to know."""
+    """Sentences about drift and about sources that do not agree."""
     unjudged: str | None
-    """Why there is nothing to compare with; None if there is."""
+    """Why the shipped kernel cannot be compared; None if it can."""
     structures: Sequence[Structure]
     options: Sequence[tuple[str, str, str]]
-    """Options that the headers ask about and that are not set alike: name, shipped, shim."""
+    """Options that the headers depend on and that differ: name, shipped value, value in the shim."""
     constants: Sequence[Constant]
     bits: Sequence[tuple[str, Sequence[Field]]]
-    """For some modes and kinds of SPTE, which bits are what."""
+    """The bits of an SPTE, for some modes and kinds of SPTE."""
 
     @property
     def status(self) -> int:
-        """0 all is equal, 1 something differs, 2 it could not be compared."""
+        """The exit status: 0 equal, 1 something differs, 2 not comparable."""
         rows = (row for structure in self.structures for row in structure.rows)
         if self.unjudged is None and any(row.differs for row in rows):
             return 1

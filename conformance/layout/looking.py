@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Comparing where members lie in a shipped kernel with where the compiler puts them in the shim.
+"""Compare the places of members in a shipped kernel with those in the shim.
 
-The shipped kernel's places are from its BTF, or from the DWARF of a debug module; the shim's are from the
-DWARF of a unit that is compiled as it is.
+The shipped kernel's places are read from its BTF, or from the DWARF of a debug module; the shim's from the
+DWARF of a unit that is compiled with the flags of the shim.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def look(
     unjudged = None
     if not source:
         unjudged = (
-            f"{subject.title} does not tell its structures: its kvm.ko has neither BTF, as modules have "
+            f"{subject.title} does not describe its structures: its kvm.ko has neither BTF, as modules have "
             "from v5.11 on, nor DWARF. Pass the kvm.ko of a debug package with --module."
         )
     return Found(
@@ -99,7 +99,7 @@ def _subject(selector: str | None, progress: Progress, path: Path | None, vmlinu
 
 
 def _theirs(module: Module) -> tuple[str, Mapping[str, Places], list[str]]:
-    """Where the module's layouts are from, the layouts, and what to say of them."""
+    """The source of the module's layouts, the layouts, and sentences about them."""
     dwarf = _dwarf(module) if module.has_dwarf else {}
     if not module.has_btf:
         return ("DWARF" if dwarf else ""), dwarf, []
@@ -110,20 +110,20 @@ def _theirs(module: Module) -> tuple[str, Mapping[str, Places], list[str]]:
 
 
 def _dwarf(module: Module) -> Mapping[str, Places]:
-    """The module's layouts by its DWARF. Raises ConformanceError where that is damaged."""
+    """The layouts by the module's DWARF. Raises ConformanceError if that is damaged."""
     debug = [section for section in module.elf.sections if section.name.startswith((".debug", ".zdebug"))]
     size = sum(map(module.elf.unpacked_size, debug))
     if size > MOST_BYTES:
         raise ConformanceError(f"{module.path} is not read: it has {size:,} bytes of DWARF.")
     try:
         return read_places(ELFFile(io.BytesIO(module.data)), _STRUCTURES)
-    except Exception as trouble:  # Which ones pyelftools raises about damaged DWARF is not documented.
+    except Exception as trouble:  # pyelftools does not document what it raises for damaged DWARF.
         what = f"{type(trouble).__name__}: {trouble}"[:200]
         raise ConformanceError(f"{module.path}: its DWARF is damaged ({what}). Get the file again.") from None
 
 
 def _layout(btf: Btf, kind: str, name: str) -> Places | None:
-    """A structure's layout in the form in which DWARF gives it."""
+    """The layout of a structure from BTF, in the form that read_places() returns."""
     number = btf.find(kind, name)
     if number is None:
         return None
@@ -144,7 +144,7 @@ def _rows(theirs: Places, ours: Places) -> list[Row]:
 
 
 def _options(kernel: Kernel, config: Path | None) -> list[tuple[str, str, str]]:
-    """Options on which structures may depend and that are not set alike."""
+    """Options that structures may depend on and that differ."""
     if config is None:
         return []
     text = "\n".join(
@@ -154,6 +154,6 @@ def _options(kernel: Kernel, config: Path | None) -> list[tuple[str, str, str]]:
     )
     asked = dict.fromkeys([*re.findall(r"\bCONFIG_(\w+)", text), *_LOCKS])
     theirs, ours = options_of(config), options_of(kernel.root / "gen/.config")
-    # Built in or as a module, the headers are the same.
+    # The headers are the same whether something is built in or a module.
     given = ((name, *(side.get(name, "n").replace("m", "y") for side in (theirs, ours))) for name in asked)
     return [(name, there, here) for name, there, here in given if there != here]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The bits of SPTEs: the model's map of them, and its constants beside those that a kernel compiles to."""
+"""The bits of SPTEs: the model's map, and its constants beside the values in the compiled kernel."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _MODES = ("shadow", "ept-ad")
 
 
 def constants(kernel: Kernel, profile: Profile) -> list[Constant]:
-    """Those of the constants that the kernel has, as the compiler has them."""
+    """The constants that the kernel defines, with the model's value and the compiler's."""
     names = defined(kernel, MACROS)
     values, layout = values_of(kernel, names), Layout.of(profile)
     return [Constant(name, value_of(layout, name), values[name]) for name in names if name in values]
 
 
 def bit_maps(profile: Profile) -> list[tuple[str, list[Field]]]:
-    """Which bits are what in present and in MMIO SPTEs, by the model."""
+    """The bits of present and of MMIO SPTEs, according to the model."""
     return [
         (f"{kind} SPTE, {mode}: {MODES[mode].description}", bit_map(kernel_in(MODES[mode], profile), kind))
         for kind in ("present", "mmio")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a change to the kernel changes: every function of the MMU, before and after, and how sure that is."""
+"""The effect of a change to the kernel: how each function of the MMU compares, and how sure that is."""
 
 from conformance.review.difference import compare
 from conformance.review.plan import ReviewPlan

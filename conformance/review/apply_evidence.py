@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which of the properties and stories that found no difference in a function would have noticed one."""
+"""Limit "no difference found" to the properties and stories that would have detected a difference."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from conformance.review.evidence import Evidence
 from conformance.review.pairing import Pair, property_of
 from conformance.review.review import FunctionReview, Standing
 
-__all__ = ["weigh"]
+__all__ = ["apply_evidence"]
 
 
-def weigh(
+def apply_evidence(
     found: Iterable[FunctionReview], changed: Sequence[Pair], seen: Sequence[Seen], evidence: Evidence
 ) -> Iterator[FunctionReview]:
-    """The reviews, in which no difference was found only by what would have noticed one.
+    """The reviews, where "no difference found" names only what would have detected one.
 
-    A property that compares a function by its name looks at its result; anything else is measured.
+    A property of the function itself checks its result; for anything else that is measured.
     """
     pairs = {one.text.name: one for one in changed}
     for one in found:

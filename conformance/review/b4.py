@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What b4 hands to a check command: one mail on stdin, the rest of its series by way of a file, a repository.
+"""The input of a b4 check command: one mail on stdin, the rest of the series in a file or a repository.
 
 b4 runs check commands at the top of the reviewer's repository. In a review, B4_TRACKING_FILE names a JSON
 file about the series, whose thread is an mboxrd among the repository's objects. An author's series is the
@@ -40,7 +40,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Handed:
-    """What there is to judge: patches on a kernel, the first ``applied`` of them to be applied only."""
+    """What to judge: patches on a kernel, the first ``applied`` of which are applied but not judged."""
 
     onto: str
     series: Series
@@ -48,9 +48,9 @@ class Handed:
 
 
 def handed(mail: Mail, setup: Setup, *, whole: bool = False) -> Handed:
-    """What a mail from b4 asks to judge: its own patch, or the ``whole`` series, as a cover letter does too.
+    """What a mail from b4 asks to judge: its patch, or with ``whole`` or for a cover letter, the series.
 
-    Raises ConformanceError if there is no kernel to put it onto, or no more of the series than the mail.
+    Raises ConformanceError if no kernel is known to apply it to, or if the series is not available.
     """
     tracked = _tracked()
     thread = _thread(tracked.get("thread-blob", "")) or _branch(mail)
@@ -74,12 +74,12 @@ def handed(mail: Mail, setup: Setup, *, whole: bool = False) -> Handed:
 
 
 def _lacking(mail: Mail, before: Sequence[Part]) -> Iterator[str]:
-    """What to say if patches of the series before this one are not at hand."""
+    """A sentence if earlier patches of the series are not available."""
     known = {part.mail.number for part in before}
     lacking = [number for number in range(1, mail.number or 0) if number not in known]
     if lacking:
         count = f"{len(lacking)} patches" if len(lacking) > 1 else "1 patch"
-        yield f"{count} before it in the series, {lacking[0]}/{mail.of} first, not at hand: judged without"
+        yield f"{count} before it in the series, {lacking[0]}/{mail.of} first, not available: judged without"
 
 
 def _part(mail: Mail) -> Part:
@@ -88,7 +88,7 @@ def _part(mail: Mail) -> Part:
 
 
 def _tracked() -> Mapping[str, str]:
-    """What b4 says about the series; nothing if it does not track it."""
+    """What b4 records about the series; empty if it does not track it."""
     try:
         series = json.loads(read_file(os.environ["B4_TRACKING_FILE"], MOST_BYTES))["series"]
         return {name: text for name, text in series.items() if isinstance(text, str)}
@@ -107,7 +107,7 @@ def _thread(blob: str) -> list[Mail]:
 
 
 def _branch(mail: Mail) -> list[Mail]:
-    """The series as the author has it on the current branch, with the commit that it starts from."""
+    """The author's series on the current branch, with the commit that it starts from."""
     if not mail.subject or not mail.number or not mail.of:
         return []
     listed = run(["git", "log", "-n", str(_RECENT), "--first-parent", "--format=%H %s"]).stdout.splitlines()
@@ -124,10 +124,10 @@ def _branch(mail: Mail) -> list[Mail]:
 
 
 def _base(mails: Sequence[Mail], tracked: Mapping[str, str], tree: str) -> str:
-    """The kernel that a series was made for, by the first base-commit that the tree has."""
+    """The kernel that a series applies to: the first base-commit that the tree contains."""
     place = Path(tree or ".").expanduser().absolute()
-    told = [mail.base_commit for mail in mails] + [tracked.get("base-commit", "")]
-    commits = [commit for commit in dict.fromkeys(told) if _COMMIT.fullmatch(commit)]
+    named = [mail.base_commit for mail in mails] + [tracked.get("base-commit", "")]
+    commits = [commit for commit in dict.fromkeys(named) if _COMMIT.fullmatch(commit)]
     for commit in commits:
         git = ["git", "-c", "safe.directory=*", "-C", str(place)]
         if run([*git, "cat-file", "-e", f"{commit}^{{commit}}"]).returncode == 0:

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Behaviour, through the shims: properties that execute what changed, on both kernels, on the same inputs.
+"""Behaviour of functions: the properties that execute what changed, run on both kernels' shims.
 
-Which functions a property executes is not read off its name: the shims are built so that each function
-tells when it runs. No model takes part.
+The functions that a property executes are measured, not derived from its name: the shims are built with
+tracing. The model takes no part.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 import shlex
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -16,18 +14,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from conformance.differential.comparison import Comparison, Difference
 from conformance.differential.counterexamples import counterexample
-from conformance.differential.engines import bulk, control_space, exhaust
 from conformance.differential.engines.prove import left_out
-from conformance.differential.outputs import Writes
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import TDP_MODES, Property
 from conformance.differential.selection import chosen
-from conformance.differential.shrinking import smallest
 from conformance.differential.sides import OracleSide, why_incomparable
 from conformance.differential.verdict import Counterexample, Verdict, case_text
 from conformance.kernels import Cache, Kernel
@@ -38,31 +30,26 @@ from conformance.oracles.child import FunctionOracle
 from conformance.oracles.common import functions_of
 from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.oracle import ShimOracle
-from conformance.review import permission_check as succession
+from conformance.review import permission_check
 from conformance.review.constants import layout_of
 from conformance.review.pairing import property_of
 from conformance.review.plan import ReviewPlan
+from conformance.review.search import all_inputs, every, exhaustive, random_chunk, sample, shrunk
 
 __all__ = ["Seen", "explore"]
 
-Words = NDArray[np.uint64]
-
-FIRST = 1 << 12
-"""How many drawn cases each property gets in each mode, to see what it executes."""
 CHUNKS = 16
-"""How many chunks of cases a property gets in a mode, if there is time."""
-AT_ONCE = 1 << 14
-"""How many combinations are all tried, of the bits that decide."""
+"""Chunks of random cases per property and mode, if the budget allows."""
 PROVING = 10.0
-"""Seconds for proofs, after which those that are under way are waited for and no other is begun."""
+"""Seconds for proofs; after that no proof is started, and those that run are waited for."""
 
 
 @dataclass
 class Seen:
-    """What came of one property: the cases run, the functions executed on either kernel, and a difference.
+    """The result of a property or story: cases run, functions executed on either kernel, the difference.
 
-    ``blamed`` are those that the difference itself executes. ``proved``: there is no input on which the
-    two answer differently, since every one was run in every mode, or by a proof.
+    ``blamed`` are the functions that the counterexample executes. ``proved``: the kernels answer alike on
+    every input, since every input was run in every mode, or by a proof.
     """
 
     name: str
@@ -83,8 +70,8 @@ def explore(
 ) -> tuple[list[Seen], str]:
     """Run the properties that execute one of the ``changed`` functions (names of either kernel).
 
-    What came of each; and why some were not run, "" if all were. ``renamed`` are functions that only the
-    kernel after the change calls so. Raises BuildError if the patched code cannot be called as before.
+    Returns the result of each, and why some could not be run ("" if all were). ``renamed`` maps the old to
+    the new names of renamed functions. Raises BuildError if the patched code cannot be called as before.
     """
     libraries = [
         build_shim(before, Cache(), progress, traced=True),
@@ -143,11 +130,11 @@ class _Scene:
                 for mode in prop.modes
                 if not wanted.modes or mode in wanted.modes
             ]
-        old = PROPERTIES[succession.OLD]
-        succeeds = old in chosen(wanted.only) and succession.applies(self._before, self._after)
+        old = PROPERTIES[permission_check.OLD]
+        succeeds = old in chosen(wanted.only) and permission_check.applies(self._before, self._after)
         if succeeds and not why_incomparable(old, *self._profiles):
-            check = succession.PermissionCheck(self._after)
-            found[succession.OLD] = [
+            check = permission_check.PermissionCheck(self._after)
+            found[permission_check.OLD] = [
                 Comparison(old, MODES[mode], self._before, check, review=True)
                 for mode in TDP_MODES
                 if not wanted.modes or mode in wanted.modes
@@ -167,7 +154,7 @@ class _Scene:
         return all(side.absence(PROPERTIES[name]) is None for side in sides)
 
     def executed_by(self, prop: Property, mode: str, found: Counterexample) -> set[str]:
-        """What a difference executes on either kernel; nothing if its host is none of a mode."""
+        """The functions that a counterexample executes; none if its host is not that of a mode."""
         if mode not in MODES:
             return set()
         self.covered()
@@ -187,20 +174,20 @@ class _Scene:
 def _run(
     scene: _Scene, comparisons: dict[str, list[Comparison]], changed: set[str], wanted: ReviewPlan
 ) -> list[Seen]:
-    """Every property once, then those that execute what changed until the budget ends."""
+    """Run every property once, then those that execute what changed until the budget is used up."""
     found = {name: Seen(name) for name in comparisons}
     end = time.monotonic() + wanted.budget
     for name, each in comparisons.items():
         for comparison in each:
-            _see(scene, comparison, found[name], wanted, partial(_first, wanted=wanted))
+            _see(scene, comparison, found[name], wanted, partial(sample, wanted=wanted))
     concerned = [name for name in comparisons if found[name].executed & changed and not wanted.case]
     for name in concerned:
-        spaces = [space for comparison in comparisons[name] if (space := _inputs(comparison)) is not None]
+        spaces = [space for comparison in comparisons[name] if (space := all_inputs(comparison)) is not None]
         if len(spaces) == len(comparisons[name]):
             for comparison, space in zip(comparisons[name], spaces, strict=True):
-                _see(scene, comparison, found[name], wanted, partial(_every, inputs=space))
+                _see(scene, comparison, found[name], wanted, partial(every, inputs=space))
             found[name].proved = not wanted.modes and found[name].difference is None
-    for thorough in (_exhaustive, _chunk, *[_chunk] * (CHUNKS - 1)):
+    for thorough in (exhaustive, random_chunk, *[random_chunk] * (CHUNKS - 1)):
         for name in concerned:
             for comparison in comparisons[name]:
                 if found[name].difference is None and time.monotonic() < end:
@@ -215,9 +202,9 @@ def _prove(
     changed: set[str],
     wanted: ReviewPlan,
 ) -> None:
-    """Prove, as far as there is time, that properties have no difference; first those of what changed.
+    """Prove within the time limit that properties have no difference, those of changed functions first.
 
-    What a refutation executes is held responsible for it, as for any difference.
+    The functions that a counterexample executes are blamed for it, as for any difference.
     """
     # Here and not above: z3 is an extra.
     from conformance.differential.proving.proof_workers import prove_all
@@ -249,7 +236,7 @@ def _see(
     wanted: ReviewPlan,
     how: Callable[[Comparison], Difference | None],
 ) -> None:
-    """Compare somehow, and note what ran and what came of it. Only the first difference is kept."""
+    """Compare as ``how`` says; record what ran, and the first difference."""
     if seen.difference is not None:
         return
     scene.covered()
@@ -259,26 +246,12 @@ def _see(
     seen.executed |= scene.covered()
     if difference is None:
         return
-    # A case that was asked for is shown as it is.
-    shown = difference if wanted.case else _smallest(comparison, difference, wanted.seed)
+    # A case given by the user is not shrunk.
+    shown = difference if wanted.case else shrunk(comparison, difference, wanted.seed)
     scene.covered()
     comparison.compare_once(shown.case)
     seen.blamed = scene.covered()
     seen.difference = counterexample(comparison, shown, _again(comparison, shown, wanted))
-
-
-def _smallest(comparison: Comparison, found: Difference, seed: int) -> Difference:
-    """A small case on which the two differ; if there is one, in more than how memory is accessed.
-
-    That an SPTE was written plainly says less than what another CPU's write in between was lost by it.
-    """
-    if any(isinstance(output, Writes) for output in comparison.property.gives):
-        rest = comparison.ignoring(Writes)
-        telling = rest.compare_once(found.case) or bulk(rest, _rng(rest, seed, "telling"))
-        shown = smallest(rest, telling, _rng(rest, seed, "smallest")) if telling else None
-        if shown is not None and comparison.property.legal(comparison.semantics, shown.case):
-            return comparison.compare_once(shown.case) or shown
-    return smallest(comparison, found, _rng(comparison, seed, "smallest"))
 
 
 def _again(comparison: Comparison, found: Difference, wanted: ReviewPlan) -> str:
@@ -291,49 +264,3 @@ def _again(comparison: Comparison, found: Difference, wanted: ReviewPlan) -> str
         case_text(found.case),
     ]
     return shlex.join(["conformance", "diff", *wanted.arguments, *place])
-
-
-def _rng(comparison: Comparison, seed: int, how: str) -> np.random.Generator:
-    return np.random.default_rng([seed, *f"{comparison.property.name}/{comparison.mode.name}/{how}".encode()])
-
-
-def _first(comparison: Comparison, wanted: ReviewPlan) -> Difference | None:
-    """A few drawn cases, or the one given."""
-    if wanted.case:
-        return comparison.compare_once(wanted.case)
-    n = min(FIRST, comparison.capacity) // (16 if comparison.property.scalar else 1)
-    return comparison.compare(comparison.draw(_rng(comparison, wanted.seed, "first"), n))
-
-
-def _chunk(comparison: Comparison, seed: int) -> Difference | None:
-    return bulk(comparison, _rng(comparison, seed + comparison.cases, "bulk"))
-
-
-def _inputs(comparison: Comparison) -> Words | None:
-    """Every input of a property that takes nothing but choices, as a batch; None if there are too many."""
-    listed = [column.choices(comparison.semantics) for column in comparison.property.takes]
-    values = [one for one in listed if one is not None]
-    if len(values) < len(listed) or math.prod(map(len, values)) > AT_ONCE:
-        return None
-    return np.array([*itertools.product(*values)], np.uint64).T.copy()
-
-
-def _every(comparison: Comparison, inputs: Words) -> Difference | None:
-    """Every input there is."""
-    for start in range(0, inputs.shape[1], comparison.capacity):
-        found = comparison.compare(inputs[:, start : start + comparison.capacity].copy())
-        if found is not None:
-            return found
-    return None
-
-
-def _exhaustive(comparison: Comparison, seed: int) -> Difference | None:
-    """Every combination of the bits that decide, if that is quickly done."""
-    if comparison.property.scalar:
-        return None
-    rng = _rng(comparison, seed, "exhaustive")
-    space = control_space(comparison, rng)
-    if isinstance(space, Difference):
-        return space
-    found = exhaust(comparison, space, rng) if space.size <= AT_ONCE else None
-    return found if isinstance(found, Difference) else None

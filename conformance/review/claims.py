@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a commit message promises: that nothing changes, in the many spellings of KVM's authors.
+"""The claim of a commit message that nothing changes ("No functional change intended").
 
-A sentence is a promise if it says of the patch that it changes nothing. Spelling is read generously ("No
-functonal changed intended"), the sense is not: what is quoted, cited, conceded, asked or said of KVM instead
-of the patch is no promise.
+A sentence is such a claim if it says that the patch changes nothing. Misspellings are tolerated ("No
+functonal changed intended"); what is quoted, cited, conceded, asked, or said about KVM instead of the patch
+is no claim.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from functools import lru_cache
 __all__ = ["Claim", "claim_of"]
 
 _TRAILER = r"(?:[A-Z][\w-]*-by|Acked|Fixes|Link|Closes|Cc|References|Bug[\w-]*|Change-Id|Message-I[Dd])"
-# None of this is what the author says of the patch: replies, trailers, code, citations.
+# Not the author's own statement about the patch: replies, trailers, code, citations.
 _FOREIGN = re.compile(
     rf"""^[ \t]*[>|].*$ | ^[ \t]*{_TRAILER}:.*(?:\n[ \t]+.*)*$ | ^(?:[ ]{{4}}|[ ]*\t|[-+@]\S).*$
        | `[^`\n]{{1,200}}` | (?<![\w\\])"(?:[^"\n]|\n(?!\n)){{1,300}}"(?!\w)""",
@@ -83,14 +83,14 @@ _ALTER = {"change", "alter", "affect", "modify"}
 
 @dataclass(frozen=True)
 class Claim:
-    """A promise to change nothing. ``sentence`` is the author's; ``excepted`` if it names an exception."""
+    """A claim to change nothing. ``sentence`` is the author's; ``excepted`` if it names an exception."""
 
     sentence: str
     excepted: bool = False
 
 
 def claim_of(subject: str, message: str) -> Claim | None:
-    """The promise in a commit message (what stands above its "---"), or None if it makes none."""
+    """The claim in a commit message (the text above "---"); None if it makes no such claim."""
     for sentence, own in _sentences(f"{subject}\n\n{message}"):
         if not _DOUBTED.search(own) and (_says_nfc(own) or _promises(_words(own))):
             text = " ".join(sentence.split())
@@ -99,7 +99,7 @@ def claim_of(subject: str, message: str) -> Claim | None:
 
 
 def _sentences(text: str) -> Iterator[tuple[str, str]]:
-    """The sentences of a text: as they are, and without what is not the author's own."""
+    """The sentences of a text, each in full and with what is not the author's own blanked out."""
     own = _FOREIGN.sub(lambda found: re.sub(r"[^\n]", "\0", found.group()), text)
     start = 0
     for end in (*(match.end() for match in _SENTENCE_END.finditer(own)), len(text)):
@@ -109,7 +109,7 @@ def _sentences(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _words(sentence: str) -> list[str]:
-    """The words of a sentence in small letters; "doesn't" is two."""
+    """The words of a sentence in lower case; "doesn't" counts as two."""
     return [word.lower() for word in _WORD.findall(re.sub(r"n['\u2019]t\b", " not", sentence))]
 
 
@@ -126,7 +126,7 @@ def _promises(words: Sequence[str]) -> bool:
 
 
 def _denies_change(words: Sequence[str], at: int) -> bool:
-    """Whether "no" at this place is that of "no functional change", "no change in behavior is intended"."""
+    """Whether "no" at this place begins "no functional change", "no change in behavior is intended" etc."""
     if at and words[at - 1] in ("not", "a"):
         return False
     rest = [*words[at + 1 : at + 12]]
@@ -162,7 +162,7 @@ def _ends_or_is_intended(rest: Sequence[str]) -> bool:
 
 
 def _will_not_change(words: Sequence[str], at: int) -> bool:
-    """Whether "not" at this place is that of "this does not change behavior", "not intended to change it"."""
+    """Whether "not" at this place belongs to "this does not change behavior", "not intended to change it"."""
     before = [word for word in words[max(at - 6, 0) : at] if word not in _AUXILIARY]
     if before and not (before[-1] in _OF_THE_PATCH and len(before) <= 3):
         return False
@@ -183,7 +183,7 @@ def _will_not_change(words: Sequence[str], at: int) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is(word: str, spellings: tuple[str, ...]) -> bool:
-    """Whether a word is one of these, or as good as one."""
+    """Whether a word is one of these, or a misspelling of one."""
     return word in spellings or (
         5 <= len(word) <= 20 and bool(difflib.get_close_matches(word, spellings, n=1, cutoff=0.82))
     )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Commits of a git tree as the patches that `git format-patch` makes of them.
 
-The repository is only read, and nothing that it is configured to run is run.
+The repository is only read; hooks, filters and other programs that it configures are not run.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from conformance.review.series import Commits, Part, part_of
 __all__ = ["find_commits"]
 
 MOST = 500
-"""So many commits are taken at most: each is judged."""
+"""The most commits that are judged at once."""
 
 _SETTINGS = ("safe.directory=*", "core.fsmonitor=false", "log.showSignature=false", "format.pretty=email")
-# Whatever the user or the repository has set, the patches look the same and no other program makes them.
+# The patches do not depend on the settings of the user or the repository, and no other program is run.
 _ENVIRONMENT = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_NO_LAZY_FETCH": "1"}
 _FORMAT = (
     *("--stdout", "--no-signature", "--no-ext-diff", "--no-textconv", "--no-attach", "--no-cover-letter"),
@@ -33,10 +33,10 @@ _FORMAT = (
 
 
 def find_commits(words: Sequence[str], onto: str | None) -> Commits | None:
-    """The patches of those words that name no file but a commit or a range; None if there are none.
+    """The patches of the words that name a commit or a range rather than a file; None if no word does.
 
-    They are looked for in the tree that ``onto`` names, or in the current directory. Raises ConformanceError
-    about a word that is neither.
+    Commits are looked up in the tree that ``onto`` names, or in the current directory. Raises
+    ConformanceError for a word that is neither a file nor commits.
     """
     asked = [word for word in words if word != "-" and not _is_file(word)]
     if not asked:
@@ -55,7 +55,7 @@ def find_commits(words: Sequence[str], onto: str | None) -> Commits | None:
     checked_out = isinstance(named, Tree) and named.revision is None
     if onto and not (checked_out and repository.has(found[asked[-1]].commits[-1])):
         return Commits(onto, parts, tuple(notes))
-    # What is checked out has them already: they go onto the commit that they were made on.
+    # The checked-out tree contains them already: they are applied to the commit that they start from.
     return Commits(f"tree:{place}@{found[asked[0]].base[:12]}", parts, tuple(notes))
 
 
@@ -68,7 +68,7 @@ def _is_file(word: str) -> bool:
 
 @dataclass(frozen=True)
 class _Range:
-    """Commits in their order, the commit that they go onto, and what is no patch among them."""
+    """Commits in order, the commit that they apply to, and a sentence about those left out."""
 
     base: str
     commits: list[str]
@@ -83,7 +83,7 @@ class _Repository:
         self.missing = not place.is_dir() or self.ask("rev-parse", "--git-dir") is None
 
     def ask(self, *words: str) -> str | None:
-        """What git prints; None if it fails."""
+        """The output of a git command; None if it fails."""
         settings = [word for setting in _SETTINGS for word in ("-c", setting)]
         argv = ["git", "--no-pager", *settings, "-C", str(self.place), *words]
         done = run(argv, env=clean_environment(**_ENVIRONMENT), purpose="Reading commits")
@@ -93,7 +93,7 @@ class _Repository:
         """The commits that a word names."""
         if "..." in word:
             raise ConformanceError(
-                f"{word} is what two branches do not share. Write A..B for the commits of B."
+                f"{word} is the symmetric difference of two branches. Write A..B for the commits of B."
             )
         first, dots, last = word.partition("..")
         end = self.commit(last if dots else first, word)
@@ -104,7 +104,7 @@ class _Repository:
         begin = self.commit(first, word) if dots else self.parent(end, word)
         base = self.ask("merge-base", begin, end)
         if not base:
-            raise ConformanceError(f"{word} has no beginning: the two have no commit in common.")
+            raise ConformanceError(f"{word} has no merge base: the two have no commit in common.")
         listed = (self.ask("rev-list", "--no-merges", "--reverse", f"{begin}..{end}") or "").split()
         if not listed:
             raise ConformanceError(f"{word} holds no commit that makes a patch.")
@@ -133,11 +133,11 @@ class _Repository:
         return parents[0]
 
     def has(self, commit: str) -> bool:
-        """Whether what is checked out has a commit already."""
+        """Whether the checked-out tree contains a commit."""
         return self.ask("merge-base", "--is-ancestor", commit, "HEAD") is not None
 
     def patches(self, commits: Sequence[str], *, numbered: bool) -> list[Part]:
-        """The patches of commits, less those that change nothing here; as a series if they are several."""
+        """The patches of commits, without those that change no file here; numbered as a series if several."""
         mails = []
         for commit in commits:
             text = self.ask("format-patch", *_FORMAT, "-1", commit)

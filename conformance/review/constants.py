@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Constants that moved: what macros and enumerations whose text changed come to, as the compiler has it."""
+"""Constants whose value changed: macros and enumerators, evaluated by the compiler."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from conformance.review.review import ConstantReview
 __all__ = ["layout_of", "moved", "same_values"]
 
 _CONSTANT = re.compile(r"[A-Z_][A-Z0-9_]*|[uU]?(?:ll|LL)?|u64|int|unsigned|long|enum")
-"""What a macro that is a constant may mention."""
+"""The tokens that the definition of a constant may contain."""
 
 
 def moved(
     kernels: tuple[Kernel, Kernel], sources: tuple[Source, Source], names: Iterable[str]
 ) -> list[ConstantReview]:
-    """Those of the macros and enumerators ``names`` whose value is not the same in both kernels."""
+    """The macros and enumerators among ``names`` whose value differs between the kernels."""
     wanted = sorted(name for name in names if any(_of_headers(source.macros.get(name)) for source in sources))
     values = [
         values_of(kernel, [name for name in wanted if _may_be(source.macros.get(name))])
@@ -39,12 +39,12 @@ def moved(
 
 
 def layout_of(kernel: Kernel, profile: Profile) -> Layout:
-    """Where the bits of SPTEs lie in a kernel, by what its macros come to; else by its profile."""
+    """The layout of SPTEs in a kernel, by the values of its macros; for those it lacks, by its profile."""
     return laid_out(Layout.of(profile), values_of(kernel, defined(kernel, MACROS)))
 
 
 def same_values(kernels: tuple[Kernel, Kernel], sources: tuple[Source, Source]) -> set[str]:
-    """The enumerators in headers whose enumeration changed, and whose own value did not."""
+    """The enumerators in headers whose enumeration changed, but whose own value did not."""
     ours, theirs = (source.macros for source in sources)
     names = [
         name

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The data of a unit, variable by variable: section, content and what it points to, as compiled.
+"""The data of a unit, variable by variable: section, content and relocations, as compiled.
 
-Two declarations that come to the same data give the variable the same place, size and first value.
+Declarations with equal data give the variable the same section, size and initial value.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from conformance.review.machine_code import AS_BUILT
 __all__ = ["compile_data", "read_data"]
 
 Data = dict[str, tuple[str, ...]]
-"""The lines of assembly that define each variable; of what they point to that has no name, the content."""
+"""The lines of assembly that define each variable; unnamed data that they point to is included."""
 
 _COMMON = re.compile(r"^\t\.(local|comm)\t(\w+)(.*)$")
 _LABEL = re.compile(r"^([\w.]+):$")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a change changes: texts first, then proofs, then whatever can be run, until every function stands."""
+"""Compare two kernels: by text first, then by proofs, then by running what executes the rest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CONDITIONAL = "what changed stands under an #if, and makes no code in the config
 
 
 def _quiet(message: str) -> None:
-    """Progress that is not shown."""
+    """Discard progress messages."""
 
 
 def compare(
@@ -37,7 +37,7 @@ def compare(
 ) -> Review:
     """Review the change from one kernel to another.
 
-    Raises BuildError if either does not compile, ConformanceError about a plan that names what there is not.
+    Raises BuildError if either does not compile, ConformanceError if the plan names what does not exist.
     """
     plan = plan or ReviewPlan()
     check_wanted(plan.only, plan.modes, plan.case)
@@ -47,17 +47,17 @@ def compare(
     texts.same_data = frozenset(proofs.same_data(texts.own_items))
     texts.same_values = frozenset(same_values((before, after), (texts.before, texts.after)))
     pairs, differing = _by_code(texts, proofs)
-    told = {one.text.name: _untouched(one) for one in pairs}
-    changed = [one for one in pairs if told[one.text.name] is None]
-    changed = _prove(proofs.apart, changed, told, texts)
+    reviews = {one.text.name: _untouched(one) for one in pairs}
+    changed = [one for one in pairs if reviews[one.text.name] is None]
+    changed = _prove(proofs.apart, changed, reviews, texts)
     idle = [one for one in changed if not proofs.compiled(one)]
-    told.update((one.text.name, _stand(one, Standing.UNCOVERED, NOT_COMPILED)) for one in idle)
+    reviews.update((one.text.name, _stand(one, Standing.UNCOVERED, NOT_COMPILED)) for one in idle)
     changed = [one for one in changed if one not in idle]
     running = Running(before, after, texts, plan, progress)
     if changed:
-        found = running.judge(changed, pairs, lambda some: _prove(proofs.as_built, some, told, texts))
-        told.update((one.name, one) for one in found)
-    functions = tuple(one for one in told.values() if one is not None)
+        found = running.judge(changed, pairs, lambda some: _prove(proofs.as_built, some, reviews, texts))
+        reviews.update((one.name, one) for one in found)
+    functions = tuple(one for one in reviews.values() if one is not None)
     if plan.only:
         functions = tuple(one for one in functions if one.by)
     kernels, sources = (before, after), (texts.before, texts.after)
@@ -75,9 +75,9 @@ def compare(
 
 
 def _by_code(texts: Texts, proofs: Proofs) -> tuple[list[Pair], set[str] | None]:
-    """The functions, and those of the same text whose machine code is not the same, as these stand then.
+    """The functions, and the names of those whose text is the same, but whose machine code differs.
 
-    None if nothing changed of which only machine code tells what it changes.
+    The names are None if nothing changed whose effect only machine code can show.
     """
     if not needs_code(texts):
         return texts.pairs, None
@@ -91,12 +91,12 @@ def _by_code(texts: Texts, proofs: Proofs) -> tuple[list[Pair], set[str] | None]
 def _prove(
     prove: Callable[[list[Pair]], dict[str, str]],
     changed: list[Pair],
-    told: dict[str, FunctionReview | None],
+    reviews: dict[str, FunctionReview | None],
     texts: Texts,
 ) -> list[Pair]:
-    """Note those that are proved equal; the others.
+    """Record the functions that are proved equal, and return the others.
 
-    Machine code says nothing of a variable that begins with another value, nor of what is not compiled.
+    Equal machine code does not cover a variable whose initial value changed, nor code that is not compiled.
     """
     equal = prove(changed) if changed else {}
     equal = {
@@ -104,7 +104,7 @@ def _prove(
         for one in changed
         if one.text.name in equal and not texts.variables.intersection(one.through)
     }
-    told.update((one.text.name, _proved(one, equal)) for one in changed if one.text.name in equal)
+    reviews.update((one.text.name, _proved(one, equal)) for one in changed if one.text.name in equal)
     return [one for one in changed if one.text.name not in equal]
 
 
@@ -117,7 +117,7 @@ def _stand(one: Pair, standing: Standing, reason: str = "") -> FunctionReview:
 
 
 def _untouched(one: Pair) -> FunctionReview | None:
-    """How a function stands by its text alone; None if that does not tell."""
+    """The standing of a function by its text alone; None if the text does not decide it."""
     if one.same:
         return _stand(one, Standing.SAME)
     if one.alike and not one.through:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which properties and stories are evidence about a function: those that notice a difference planted into it.
+"""Which properties and stories are evidence about a function: those that detect a mutant of it.
 
-That a function is executed says nothing if nothing looks at its result. So differences are planted into the
-kernel before the change, one at a time, where the change is, and what notices one is measured, and kept.
+That a function is executed proves nothing if nothing checks its result. So mutants are planted into the
+kernel before the change, one at a time, where the change is; what detects one is measured and cached.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from conformance.scenarios.stories import STORIES
 __all__ = ["Evidence", "NotMeasured"]
 
 MOST = 8
-"""How many plants a function gets at the most."""
+"""The most mutants that are tried per function."""
 
 SOME = 16
-"""How many stories are tried first."""
+"""The number of stories that are tried first."""
 
 LIMIT = 90.0
 """Seconds of measuring in a review, builds not counted, after which no further function is measured."""
 
 _NOTE = "evidence"
 _PARTS = ("differential", "model", "oracles", "scenarios", "review")
-"""What of this package decides what is noticed."""
+"""The parts of this package that decide what is detected."""
 
 
 class NotMeasured(ConformanceError):
-    """What notices differences in a function could not be measured; the message says why."""
+    """It could not be measured what detects a mutant of a function; the message says why."""
 
 
 @dataclass
 class Evidence:
-    """What is evidence about functions of a kernel. A context manager."""
+    """Measures what detects mutants of a kernel's functions. A context manager."""
 
     kernel: Kernel
     cache: Cache
@@ -60,10 +60,10 @@ class Evidence:
             one.close()
 
     def noticing(self, function: Pair, names: Collection[str]) -> list[str]:
-        """Those of the properties and stories ``names`` that notice a difference planted into a function.
+        """The properties and stories among ``names`` that detect a mutant of a function.
 
-        Plants on the lines that change count, or if there are none those next to them, or else all of the
-        function's. Raises NotMeasured.
+        Mutants on the changed lines are tried; if there are none, those of the whole function. Raises
+        NotMeasured.
         """
         before = function.before
         if before is None:
@@ -82,7 +82,7 @@ class Evidence:
     def _measured(
         self, planted: Planted, file: str, plants: Sequence[Plant], names: Collection[str]
     ) -> set[str]:
-        """Which of the names notice one of the plants: by the notes, or by trying."""
+        """The names that detect one of the mutants: from the cache, or by trying."""
         chosen = ",".join(str(one.number) for one in plants)
         key = key_of(self.kernel.fingerprint, digest_of_parts(*_PARTS), file, chosen)
         known: dict[str, bool] = self.cache.read_note(_NOTE, key, {str: bool}) or {}
@@ -97,14 +97,14 @@ class Evidence:
     def _tried(
         self, planted: Planted, plants: Sequence[Plant], names: Sequence[str], found: set[str]
     ) -> list[str]:
-        """Add to those ``found`` to notice a plant; which were tried with all plants, or notice one."""
+        """Add the names that detect a mutant to ``found``; return those for which the outcome is known."""
         properties = [name for name in names if name in PROPERTIES]
         for one in plants:
             self._try(planted, one, properties, "", found)
         stories = [name for name in names if name in STORIES and name not in PROPERTIES]
         some = stories[:: max(len(stories) // SOME, 1)]
         more = [name for name in stories if name not in some]
-        # All that can be looked at only as long as nothing is found to notice anything.
+        # The remaining stories are tried only while nothing detects a mutant.
         for mode in planted.modes:
             for each in (some, more):
                 for one in plants if not found else ():
@@ -112,7 +112,7 @@ class Evidence:
         return [*properties, *(found.intersection(stories) or stories)]
 
     def _try(self, planted: Planted, one: Plant, names: Sequence[str], mode: str, found: set[str]) -> None:
-        """Add those that notice a plant: of the properties, or of the stories in a mode."""
+        """Add the properties (no mode), or the stories in a mode, that detect a mutant to ``found``."""
         left = [name for name in names if name not in found]
         if not left:
             return
@@ -127,7 +127,7 @@ class Evidence:
         self._spent += time.monotonic() - start
 
     def _changed_lines(self, function: Pair) -> set[int]:
-        """The lines of the file before that the change takes away, or between which it puts something."""
+        """The lines of the old file that the change removes, or next to which it inserts."""
         before, after = function.before, function.after
         if before is None or after is None:
             return set()
@@ -147,6 +147,6 @@ class Evidence:
 
 
 def _chosen(plants: Sequence[Plant], changed: set[int]) -> list[Plant]:
-    """The plants that count, the likeliest to be noticed first."""
+    """The mutants to try, the likeliest to be detected first."""
     there = [one for one in plants if changed & set(range(one.first, one.last + 1))]
     return sorted(there or plants, key=lambda one: one.rank)[:MOST]

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What changed functions do when they are run: by the properties, then by the stories that execute them.
+"""Run what executes the changed functions: properties first, then stories.
 
-A property or a story that finds no difference in a function counts only if it notices one planted there.
-What no property and no story executes is known before either kernel is built, from what the one before was
-measured to execute.
+That a property or a story finds no difference in a function counts only if it detects a mutant of it.
+Which functions nothing executes is known before the new kernel is built, from measurements of the old one.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from conformance.kernels import BuildError, Cache, Kernel
 from conformance.oracles.kvm.build import CannotBuild
 from conformance.oracles.lacking import Lacking
-from conformance.review.apply_evidence import weigh
+from conformance.review.apply_evidence import apply_evidence
 from conformance.review.behaviour import Seen, explore
 from conformance.review.evidence import Evidence
 from conformance.review.pairing import Pair
@@ -34,9 +33,9 @@ Progress = Callable[[str], None]
 
 @dataclass
 class Running:
-    """Two kernels to be run.
+    """Runs properties and stories on two kernels.
 
-    ``errors`` are sentences about what could not be, ``differing`` the properties and stories that differ.
+    ``errors`` are sentences about what could not be run, ``differing`` are what differed, by name.
     """
 
     before: Kernel
@@ -54,38 +53,38 @@ class Running:
         pairs: Iterable[Pair],
         unproved: Callable[[list[Pair]], list[Pair]],
     ) -> list[FunctionReview]:
-        """How each of the ``changed`` functions stands, and those of ``pairs`` that differ without a change.
+        """The reviews of the ``changed`` functions, and of those of ``pairs`` that differ without a change.
 
-        ``unproved`` are those of some functions that cannot be proved equal after all.
+        ``unproved`` returns the functions that cannot be proved equal in the code as built.
         """
         pairs = list(pairs)
         if self._idle(changed):
             pass_on(self.before, self.after, Cache())
             return list(judge(self._left_idle(changed, pairs, unproved), pairs, [], ""))
         seen = self._properties(changed)
-        # What is seen to differ need not be compiled once more to find that it is not equal.
+        # A function that differs is not compiled again to prove it equal.
         different = {one.name for one in judge(changed, pairs, seen, self._why) if one.difference}
         left = unproved([one for one in changed if one.text.name not in different])
         changed = [one for one in changed if one.text.name in different or one in left]
         with Evidence(self.before, Cache(), self.progress) as evidence:
-            weighed = self._weighed(left, pairs, seen, evidence)
-            looked_at = {one.name for one in weighed if one.standing not in UNKNOWN}
+            judged = self._judged(left, pairs, seen, evidence)
+            looked_at = {one.name for one in judged if one.standing not in UNKNOWN}
             looked_at -= {*self.plan.suspects}
-            unseen = [one for one in left if one.text.name not in looked_at]
-            if unseen and not self.plan.only:
-                seen += self._stories(unseen)
+            open_ones = [one for one in left if one.text.name not in looked_at]
+            if open_ones and not self.plan.only:
+                seen += self._stories(open_ones)
             self.differing = {one.name for one in seen if one.difference is not None}
-            return self._weighed(changed, pairs, seen, evidence)
+            return self._judged(changed, pairs, seen, evidence)
 
-    def _weighed(
+    def _judged(
         self, changed: Sequence[Pair], pairs: Sequence[Pair], seen: Sequence[Seen], evidence: Evidence
     ) -> list[FunctionReview]:
-        """How functions stand after what was run, by what would have noticed a difference."""
+        """The reviews after what was run, limited to what would have detected a difference."""
         found = judge(changed, pairs, seen, self._why, self._moved, self.texts.begun)
-        return list(found if self.plan.case else weigh(found, changed, seen, evidence))
+        return list(found if self.plan.case else apply_evidence(found, changed, seen, evidence))
 
     def _idle(self, changed: Sequence[Pair]) -> bool:
-        """Whether nothing here executes any of the functions, and nothing else changed what runs."""
+        """Whether nothing executes any of the functions, and nothing else can change what runs."""
         if self.plan.case or not self._decided_by_text:
             return False
         try:
@@ -94,21 +93,21 @@ class Running:
                 if _executed(changed, reach.values()):
                     return False
         except (CannotBuild, BuildError, Lacking):
-            return False  # What cannot be built is said by what needs it.
+            return False  # The error is reported where the build is needed.
         return True
 
     def _left_idle(
         self, changed: Sequence[Pair], pairs: Iterable[Pair], unproved: Callable[[list[Pair]], list[Pair]]
     ) -> list[Pair]:
-        """Those of the functions that are not proved equal as part of others.
+        """The functions that are not proved equal as part of others.
 
-        One whose own code changed, and nothing around it, is not compiled once more to see that.
+        A single function whose own code changed is not compiled again to show that.
         """
         alone = len(changed) == 1 and not any(one.before is None or one.after is None for one in pairs)
         return list(changed) if alone else unproved(list(changed))
 
     def _properties(self, changed: Sequence[Pair]) -> list[Seen]:
-        """What came of the properties that execute one of the functions."""
+        """The results of the properties that execute one of the functions."""
         symbols = {symbol for one in changed for symbol in one.symbols}
         try:
             seen, self._why = explore(
@@ -120,9 +119,9 @@ class Running:
             return []
         return seen
 
-    def _stories(self, unseen: Sequence[Pair]) -> list[Seen]:
-        """What came of the stories that execute one of the functions."""
-        symbols = {symbol for one in unseen for symbol in one.symbols}
+    def _stories(self, changed: Sequence[Pair]) -> list[Seen]:
+        """The results of the stories that execute one of the functions."""
+        symbols = {symbol for one in changed for symbol in one.symbols}
         renamed = self.texts.symbols()
         try:
             names = self._executing(symbols)
@@ -130,12 +129,12 @@ class Running:
         except CannotBuild as without:
             self._why = f"there is no whole KVM: {without}"
         except (BuildError, Lacking) as error:
-            self._why = "the stories cannot be told"
+            self._why = "the stories cannot be played"
             self.errors.append(f"{self._why}: {error}")
         return []
 
     def _executing(self, symbols: set[str]) -> Collection[str]:
-        """The stories that execute one of these; all where something else changed what runs."""
+        """The stories that execute one of these; all stories where something else can change what runs."""
         if not self._decided_by_text:
             return STORIES
         reach = executed_by_stories(self.before, Cache(), self.progress)
@@ -143,14 +142,14 @@ class Running:
 
     @property
     def _moved(self) -> list[str]:
-        """What changed besides functions, by its names."""
+        """The names of what changed besides functions."""
         return sorted(self.texts.moved) or told_by_code(self.texts)
 
     @property
     def _decided_by_text(self) -> bool:
-        """Whether all that can make the kernels behave differently lies in the functions that changed.
+        """Whether only the changed functions can make the kernels behave differently.
 
-        A variable of which the text names no user may be used through a pointer, a table of functions say.
+        A changed variable without a user in the text may be used through a pointer.
         """
         users = self.texts.users
         return not any(
@@ -160,6 +159,6 @@ class Running:
 
 
 def _executed(functions: Iterable[Pair], reach: Iterable[frozenset[str]]) -> bool:
-    """Whether any of the functions is executed."""
+    """Whether anything executes one of the functions."""
     names = frozenset(name for one in reach for name in one)
     return any(one.symbols & names for one in functions)

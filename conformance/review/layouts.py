@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Fields that moved: where the members of structures whose text changed lie, by the compiler's DWARF."""
+"""Fields that moved: the places of members of structures whose text changed, by the compiler's DWARF."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ __all__ = ["moved_fields"]
 _OURS = re.compile(
     r"(struct|union) (kvm_(mmu|page|memory|memslots|gfn|rmap|lpage|arch_memory)|rsvd_bits|tdp_)"
 )
-"""Structures outside the MMU's own files that are its own affair all the same."""
+"""Structures of the MMU that are defined outside of its own files."""
 
 
 def moved_fields(
     kernels: tuple[Kernel, Kernel], sources: tuple[Source, Source], names: Iterable[str]
 ) -> list[ConstantReview]:
-    """The members of the structures ``names`` that do not lie where they did, or are not as wide.
+    """The members of the structures ``names`` whose place or width changed.
 
-    One that is in one of the kernels only stands with None for the other.
+    A member that only one kernel has is listed with None for the other.
     """
     wanted = sorted(name for name in names if any(_concerns_us(name, source) for source in sources))
     layouts = [
@@ -41,7 +41,7 @@ def _concerns_us(name: str, source: Source) -> bool:
 
 
 def _compared(name: str, before: Places, after: Places) -> Iterator[ConstantReview]:
-    """What moved in one structure; of what became wider or narrower, by how much."""
+    """What moved in one structure, and what changed its width."""
     for member in [*before, *(new for new in after if new not in before)]:
         was, now = before.get(member, (None, None)), after.get(member, (None, None))
         if was[0] != now[0]:

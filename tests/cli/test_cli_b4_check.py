@@ -174,7 +174,9 @@ def test_a_patch_goes_onto_those_before_it(asked, tracked, reviewers):
 def test_one_mail_of_a_series_that_is_not_tracked(asked):
     answer, status = asked(mail("[PATCH v8 03/11] x", "fold"), "--onto", "6.1")
     assert (answer["status"], status) == ("pass", 0)
-    assert "2 patches before it in the series, 1/11 first, not at hand" in " ".join(answer["details"].split())
+    assert "2 patches before it in the series, 1/11 first, not available" in " ".join(
+        answer["details"].split()
+    )
 
 
 def test_the_promise_of_a_cover_letter(asked, monkeypatch, tmp_path):

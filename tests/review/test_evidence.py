@@ -9,7 +9,7 @@ from planting import patch_between
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, open_kernel
 from conformance.review import ReviewPlan, Standing, compare
-from conformance.review.apply_evidence import weigh
+from conformance.review.apply_evidence import apply_evidence
 from conformance.review.behaviour import Seen
 from conformance.review.evidence import Evidence, NotMeasured
 from conformance.review.functions import Text
@@ -40,7 +40,7 @@ def weighed(evidence, standing=Standing.UNSEEN):
     text = Text("zap", MMU, "")
     one = FunctionReview("zap", MMU, standing, cases=30, by=("first_read", "first_write"))
     seen = [Seen("first_read", cases=10), Seen("first_write", cases=20)]
-    (found,) = weigh([one], [Pair(text, text)], seen, evidence)
+    (found,) = apply_evidence([one], [Pair(text, text)], seen, evidence)
     return found
 
 

@@ -43,7 +43,7 @@ def stage(monkeypatch):
     monkeypatch.setattr(executing, "executed_by_properties", lambda *_: {"a_property": frozenset({"seen"})})
     monkeypatch.setattr(executing, "executed_by_stories", lambda *_: {"a_story": frozenset({"told", "seen"})})
     monkeypatch.setattr(executing, "Evidence", lambda *_: contextlib.nullcontext())
-    monkeypatch.setattr(executing, "weigh", lambda found, changed, seen, evidence: found)
+    monkeypatch.setattr(executing, "apply_evidence", lambda found, changed, seen, evidence: found)
     monkeypatch.setattr(executing, "pass_on", lambda *_: run.append("passed on"))
 
     def unproved(pairs):
