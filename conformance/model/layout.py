@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where the bits of an SPTE lie: constants of the hardware, and those that KVM chose, by profile."""
+"""Where the bits of an SPTE are: constants of the hardware, and those that KVM chose, by profile."""
 
 from __future__ import annotations
 
@@ -79,16 +79,16 @@ SPTE_ENT_PER_PAGE = 512
 
 @dataclass(frozen=True)
 class Layout:
-    """KVM's own choices, as constants of one kernel."""
+    """The constants that one kernel was compiled with."""
 
     spte_mmu_present_mask: int
-    """The bit that says shadow-present, 0 where there is none."""
+    """The bit that means shadow-present, 0 in kernels without such a bit."""
     spte_tdp_ad_mask: int
-    """The two bits that hold the type of A/D tracking ..."""
+    """The two bits that hold the type of A/D tracking: 0 if the processor sets Accessed and Dirty ..."""
     spte_tdp_ad_disabled: int
-    """... which is this where the processor sets neither Accessed nor Dirty ..."""
+    """... this value if it sets neither ..."""
     spte_tdp_ad_wrprot_only: int
-    """... or this where it does, but writes must fault to be logged."""
+    """... and this one if it sets both, but writes must fault to be logged."""
     default_host_writable: int
     default_mmu_writable: int
     ept_host_writable: int
@@ -96,24 +96,24 @@ class Layout:
     acc_track_saved_mask: int
     """The bits that access tracking saves ..."""
     acc_track_saved_shift: int
-    """... this much to the left."""
+    """... shifted left by this many bits."""
     mmio_gen_low: tuple[int, int]
     mmio_gen_high: tuple[int, int]
-    """Highest and lowest bit of either part of the MMIO generation in an SPTE."""
+    """The highest and the lowest bit of each part of the MMIO generation in an SPTE."""
     mmio_allowed_mask: int
-    """The bits that an MMIO mask may use."""
+    """The bits that an MMIO mask may contain."""
     nonpresent_value: int
     frozen_spte: int
     acc_exec_mask: int
     acc_write_mask: int
     acc_user_mask: int
     acc_read_mask: int
-    """0 where read access has no bit of its own."""
+    """0 in kernels in which read access has no bit of its own."""
     acc_all: int
 
     @property
     def mmio_gen_low_bits(self) -> int:
-        """How many bits of the generation lie in the low part."""
+        """The number of bits in the low part of the generation."""
         return self.mmio_gen_low[0] - self.mmio_gen_low[1] + 1
 
     @property
@@ -124,7 +124,7 @@ class Layout:
 
     @classmethod
     def of(cls, profile: Profile) -> Layout:
-        """The layout that a kernel with this profile was compiled with."""
+        """The layout of a kernel with this profile."""
         shuffled = profile.has(HIGH_BITS_SHUFFLED)
         ad_shift = 60 if shuffled else 52
         if profile.has(DYNAMIC_WRITABLE_BITS):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Modes: mask configurations, each reached from a host by the kernel's own setters, as data."""
+"""Modes: a host and how KVM uses it, as data; the kernel's own setters compute the masks."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ __all__ = ["MODES", "Mode", "kernel_as_compiled", "kernel_in"]
 class Mode:
     """A host and how KVM uses it.
 
-    ``phys_bits`` and ``cache_bits`` are numbers of address bits, ``me_value`` and ``me_mask`` address
-    bits taken by memory encryption. All but ``tdp`` and ``ept`` may be z3 terms, for many hosts at once.
+    ``phys_bits`` and ``cache_bits`` are numbers of address bits, ``me_value`` and ``me_mask`` the address
+    bits that memory encryption uses. All but ``tdp`` and ``ept`` may be z3 terms, for many hosts at once.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Mode:
     me_mask: Word = 0
 
     def host(self) -> dict[str, int]:
-        """The mode as plain numbers, for oracles, which know nothing of the model."""
+        """The mode as plain numbers, for oracles, which do not import the model."""
         return {name: int(value) for name, value in vars(self).items() if not isinstance(value, str)}
 
 
@@ -82,9 +82,9 @@ MODES = {
 
 
 def kernel_as_compiled(mode: Mode, profile: Profile, layout: Layout) -> Semantics:
-    """A kernel with the constants that it was compiled with, to read its SPTEs by.
+    """The semantics of a kernel with the constants that it was compiled with, to decode its SPTEs.
 
-    Where a change has left them so that no masks can be set, it is read by the constants of its profile.
+    If the mask setters fail with these constants, those of its profile are used.
     """
     try:
         return kernel_in(mode, profile, layout)
@@ -93,10 +93,10 @@ def kernel_as_compiled(mode: Mode, profile: Profile, layout: Layout) -> Semantic
 
 
 def kernel_in(mode: Mode, profile: Profile, layout: Layout | None = None) -> Semantics:
-    """A kernel of this profile with its masks as the vendor modules leave them on the mode's host.
+    """The semantics of a kernel of this profile, with the masks that vendor modules set on the mode's host.
 
-    ``layout`` is that of a kernel whose constants are not those of its profile. What the modules WARNed about
-    on the way is dropped.
+    ``layout`` is given for a kernel whose constants are not those of its profile. Events of the setters are
+    dropped.
     """
     k = Semantics(profile)
     k.layout = layout or k.layout
@@ -104,7 +104,7 @@ def kernel_in(mode: Mode, profile: Profile, layout: Layout | None = None) -> Sem
     k.get_mt_mask = mode.ept
     k.phys_bits = mode.phys_bits
     if not profile.has(MASKS_IN_MMU):
-        # Fixed bits in every mode.
+        # The same fixed bits in every mode.
         k.shadow_host_writable_mask = k.layout.default_host_writable
         k.shadow_mmu_writable_mask = k.layout.default_mmu_writable
     kvm_mmu_reset_all_pte_masks(
@@ -128,7 +128,7 @@ def kernel_in(mode: Mode, profile: Profile, layout: Layout | None = None) -> Sem
 
 
 def _set_masks_as_vendor(k: Semantics, mode: Mode) -> None:
-    """What x86.c, svm.c and vmx.c passed to the MMU before v5.13."""
+    """Set the masks that x86.c, svm.c and vmx.c passed to the MMU before v5.13."""
     reserved = when(mode.phys_bits < 52, 1 << 51 | PT_PRESENT_MASK)
     both = k.layout.acc_write_mask | k.layout.acc_user_mask
     kvm_mmu_set_mmio_spte_mask(k, reserved, 0, both, mmio_caching=True)

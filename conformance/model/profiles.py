@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Profiles: which of the registered changes a kernel has.
 
-Mainline's release decides, corrected by what the series' stable tree took over, by point release.
-A kernel that lacks a fix has a profile too: ``profile.without(CHANGE)``.
+The mainline release decides, together with the backports of the series' stable tree by point release. A
+kernel that lacks a fix has a profile too: ``profile.without(CHANGE)``.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = ["BACKPORTS", "Backport", "Profile", "profile_of"]
 
 @dataclass(frozen=True)
 class Backport:
-    """A change that a stable series took over, although its mainline release does not have it.
+    """A change in a stable series whose mainline release does not have it.
 
-    ``since`` is the first point release that has it, ``source`` says how that is known.
+    ``since`` is the first point release with the backport, ``source`` how that is known.
     """
 
     change: Change
@@ -32,7 +32,7 @@ class Backport:
     source: str
 
     def has(self, release: tuple[int, ...]) -> bool:
-        """Whether the kernel of this release has it; a series stands for its newest point release."""
+        """Whether a kernel of this release has it; a series without SUBLEVEL is its newest point release."""
         first = tuple(map(int, self.since.split(".")))
         return release[:2] == first[:2] and (len(release) == 2 or release >= first)
 
@@ -46,12 +46,12 @@ BACKPORTS = (
     Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "6.12.114", "Debian's changelog of 6.12.115-1, ChangeLog-6.12.114"),
     Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "7.2.12", "Debian's changelog of 7.2.12-1, ChangeLog-7.2.12"),
 )
-"""What stable kernels took over. Which of a distribution's versions have it is a guess by their numbers."""
+"""The backports in stable kernels. For a distribution's version they are inferred from its number."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """A set of changes. ``name`` tells the user which kernel it describes."""
+    """The set of changes that a kernel has. ``name`` is shown to users."""
 
     name: str
     changes: frozenset[Change]
@@ -61,19 +61,19 @@ class Profile:
         return change in self.changes
 
     def without(self, *changes: Change) -> Profile:
-        """The same kernel with ``changes`` missing."""
+        """The profile without ``changes``."""
         return Profile(self.name, self.changes - set(changes))
 
     def plus(self, *changes: Change) -> Profile:
-        """The same kernel with ``changes`` added."""
+        """The profile with ``changes`` added."""
         return Profile(self.name, self.changes | set(changes))
 
 
 def profile_of(release: tuple[int, ...]) -> Profile:
     """The profile of a kernel whose Makefile says VERSION, PATCHLEVEL and SUBLEVEL = ``release``.
 
-    Without SUBLEVEL it is that of the series' newest point release. Releases older than the oldest change
-    have the empty profile, newer ones than the newest all.
+    Without SUBLEVEL it is the profile of the series' newest point release. Releases older than the oldest
+    change have the empty profile, releases newer than the newest change have all changes.
     """
     mainline = {change for change in (*CHANGES.values(), *RACES.values()) if change.release <= release}
     stable = {backport.change for backport in BACKPORTS if backport.has(release)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An SPTE whose mode or level is not known: in which modes, and at which levels, KVM makes it."""
+"""Decoding an SPTE of unknown mode or level: in which modes, and at which levels, KVM makes it."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from conformance.model.spte.illegal import complaints
 __all__ = ["LEVELS", "Reading", "best", "reading", "readings", "role"]
 
 LEVELS = tuple(SIZES)
-"""The levels that a table can have: 1 is 4 KiB, 5 is the root of five-level paging."""
+"""The levels of tables: 1 is 4 KiB, 5 is the root of five-level paging."""
 
 _COMMON = ("ept-ad", "npt", "ept-noad", "shadow")
-"""The modes that most hosts are in; they come before the others where several are possible."""
+"""The modes of most hosts; they are preferred where several modes are possible."""
 
 _FIXED = frozenset(mode.name for mode in MODES.values() if mode.phys_bits != Mode.phys_bits or mode.l1tf)
-"""The modes whose host has a number of address bits of its own."""
+"""The modes that fix the number of the host's address bits."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """An SPTE as one mode understands it.
+    """An SPTE as decoded in one mode.
 
-    ``wrong`` holds, for each level that was asked about, why KVM never makes the SPTE there.
-    ``assumed`` is the number of physical address bits that the host must have, if the SPTE asks for
-    more than the mode's host has and the host is not known; else 0.
+    ``wrong`` has, for each level, the reasons why KVM never makes the SPTE there. ``assumed`` is the number
+    of physical address bits that the host must have, if the SPTE uses more than the mode's host has and the
+    host's number is not known; else 0.
     """
 
     spte: int
@@ -49,30 +49,30 @@ class Reading:
 
     @property
     def level(self) -> int | None:
-        """The level, if there was only one to ask about."""
+        """The level, if only one was considered."""
         return next(iter(self.wrong)) if len(self.wrong) == 1 else None
 
     def always(self) -> list[str]:
-        """What is wrong with the SPTE at every level."""
+        """The reasons that hold at every level."""
         first, *rest = self.wrong.values()
         return [sentence for sentence in first if all(sentence in other for other in rest)]
 
     def groups(self) -> list[tuple[list[int], str, list[str]]]:
-        """Neighbouring levels that agree: these, the SPTE's role there, and what is wrong there only."""
+        """Adjacent levels with equal results: the levels, the SPTE's role, reasons that hold only there."""
         always = self.always()
         found: list[tuple[list[int], str, list[str]]] = []
         for level, sentences in self.wrong.items():
-            told = role(self.kernel, self.spte, level)
+            part = role(self.kernel, self.spte, level)
             only = [sentence for sentence in sentences if sentence not in always]
-            if found and found[-1][1:] == (told, only):
+            if found and found[-1][1:] == (part, only):
                 found[-1][0].append(level)
             else:
-                found.append(([level], told, only))
+                found.append(([level], part, only))
         return found
 
 
 def role(k: Semantics, spte: int, level: int) -> str:
-    """What an SPTE in a table of ``level`` maps: ``"2 MiB page"``, ``"table"``, or "" if nothing."""
+    """What an SPTE in a table of ``level`` maps: ``"2 MiB page"``, ``"table"``, or "" for nothing."""
     if kind_of(k, spte) != "present":
         return ""
     if not is_leaf(k, spte, level):
@@ -83,10 +83,10 @@ def role(k: Semantics, spte: int, level: int) -> str:
 def reading(
     profile: Profile, mode: Mode, spte: int, levels: Sequence[int] = LEVELS, phys_bits: int | None = None
 ) -> Reading:
-    """The SPTE as ``mode`` understands it, on a host with ``phys_bits`` physical address bits.
+    """The SPTE as decoded in ``mode``, on a host with ``phys_bits`` physical address bits.
 
-    Where these are not known, a mode that does not say how many its host has is taken to be on one with
-    as many as the SPTE needs.
+    Without ``phys_bits``, and in a mode that does not fix their number, the host is assumed to have as many
+    as the SPTE needs.
     """
     assumed = 0
     if phys_bits is not None:
@@ -99,7 +99,7 @@ def reading(
             mode = _on_host(mode, assumed)
     k = _kernel(mode, profile)
     if kind_of(k, spte) != "present":
-        # Its level makes no difference.
+        # The same at every level.
         sentences = complaints(k, spte)
         return Reading(spte, mode, k, dict.fromkeys(levels, sentences), assumed)
     return Reading(spte, mode, k, {level: complaints(k, spte, level) for level in levels}, assumed)
@@ -108,13 +108,13 @@ def reading(
 def readings(
     profile: Profile, spte: int, levels: Sequence[int] = LEVELS, phys_bits: int | None = None
 ) -> list[Reading]:
-    """The SPTE as each mode understands it, common modes first."""
+    """The SPTE as decoded in each mode, common modes first."""
     order = [*_COMMON, *(name for name in MODES if name not in _COMMON)]
     return [reading(profile, MODES[name], spte, levels, phys_bits) for name in order]
 
 
 def best(possible: Iterable[Reading]) -> Reading:
-    """The first that is legal; if there is no such, the first of those in which the least is wrong."""
+    """The first reading that is legal, or else the first with the fewest reasons against it."""
     return min(possible, key=lambda one: min(len(sentences) for sentences in one.wrong.values()))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The kernel as the model sees it: its profile, its masks, and the record of what it complained about."""
+"""Semantics: one kernel's profile and masks in one mode, and a record of its WARNs and calls."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from conformance.model.layout import Layout
 from conformance.model.profiles import Profile
 from conformance.model.words import Truth
 
-__all__ = ["MASKS", "Semantics"]
+__all__ = ["MASKS", "Mask", "Semantics"]
 
 Mask = Any
+"""A mask: an int in any one mode; a z3 term, or an array, where many hosts are explored at once."""
 
 MASKS = (
     "shadow_host_writable_mask",
@@ -37,20 +38,19 @@ MASKS = (
     "enable_mmio_caching",
     "kvm_ad_enabled",
 )
-"""The global variables that decide what an SPTE means, in the order in which oracles report them.
+"""The global variables that decide the meaning of an SPTE, in the order in which oracles report them.
 
-One that a kernel does not have stays 0. ``shadow_x_mask`` is called ``shadow_xs_mask`` since v7.2.
+A variable that a kernel does not have stays 0. ``shadow_x_mask`` is called ``shadow_xs_mask`` since v7.2.
 """
 
 
 @dataclass
 class Semantics:
-    """One kernel in one state of its masks.
+    """The meaning of SPTEs in one kernel and one mode: its profile, its layout and the values of its masks.
 
-    Masks are ints, or z3 terms for many hosts at once; the mask setters also accept arrays, to be explored
-    themselves.
-    ``events`` lists what happened besides values, as (event, Truth) pairs: ``"WARN function"``,
-    ``"BUG function"``, ``"call function"``.
+    Masks are ints, or z3 terms for many hosts at once. The mask setters also accept arrays, so that they
+    can be explored themselves. ``events`` lists the side effects as pairs of an event and the condition
+    under which it happens: ``"WARN function"``, ``"BUG function"``, ``"call function"``.
     """
 
     profile: Profile
@@ -58,9 +58,9 @@ class Semantics:
     events: list[tuple[str, Truth | bool]] = field(default_factory=list, repr=False)
     tdp_enabled: bool = False
     get_mt_mask: bool = False
-    """Whether the vendor module answers for the memory type."""
+    """Whether the vendor module has a get_mt_mask(), which returns the memory type."""
     phys_bits: Mask | None = None
-    """How many physical address bits the host has, if that is known."""
+    """The number of physical address bits of the host, None if it is not known."""
 
     shadow_host_writable_mask: Mask = 0
     shadow_mmu_writable_mask: Mask = 0
@@ -85,7 +85,7 @@ class Semantics:
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.profile)
-        # Asked so often that to hash a change, even, would be felt.
+        # By identity: has() is called so often that hashing the change would be measurable.
         self._answers: dict[int, tuple[bool, Change]] = {}
 
     def has(self, change: Change) -> bool:
@@ -96,19 +96,19 @@ class Semantics:
         return known[0]
 
     def warn_on(self, function: str, condition: Truth | bool) -> Truth | bool:
-        """WARN_ON() and its kin in ``function``; returns the condition."""
+        """WARN_ON() and its variants in ``function``; returns the condition."""
         self.events.append((f"WARN {function}", condition))
         return condition
 
     def bug_on(self, function: str, condition: Truth | bool) -> None:
-        """BUG_ON() in ``function``: nothing after it happens where the condition holds."""
+        """BUG_ON() in ``function``: where the condition holds, nothing after it is executed."""
         self.events.append((f"BUG {function}", condition))
 
     def kvm_bug_on(self, function: str, condition: Truth | bool) -> None:
-        """KVM_BUG_ON() in ``function``: a WARN, and the VM is dead; the function goes on."""
+        """KVM_BUG_ON() in ``function``: a WARN, and the VM is marked dead; the function continues."""
         self.warn_on(function, condition)
         self.calls("kvm_make_all_cpus_request", condition)
 
     def calls(self, function: str, condition: Truth | bool) -> None:
-        """``function`` of the rest of the kernel is called where the condition holds."""
+        """Record that ``function``, outside the model, is called where the condition holds."""
         self.events.append((f"call {function}", condition))

@@ -107,7 +107,7 @@ else:
     Word = Any
 
 ALL = (1 << 64) - 1
-"""The word with every bit set."""
+"""The word with all bits set."""
 
 _CONCRETE: Any = (int, np.ndarray, np.generic)
 
@@ -120,7 +120,7 @@ def bit(n: int) -> int:
 def bits(high: int, low: int) -> int:
     """The constant with bits ``high`` to ``low`` set, both included, as GENMASK_ULL(high, low).
 
-    Empty if ``high < low``, where the kernel's macro is undefined.
+    0 if ``high < low``, where the kernel's macro is undefined.
     """
     return ((1 << (high + 1)) - 1) & ~((1 << low) - 1) if high >= low else 0
 
@@ -147,7 +147,7 @@ def shl(word: Word, n: Word) -> Word:
 
 
 def shr(word: Word, n: Word) -> Word:
-    """``word >> n``, zeros coming in."""
+    """``word >> n``, a logical shift."""
     if isinstance(word, _CONCRETE):
         return word >> n
     if hasattr(word, "lshr"):
@@ -183,10 +183,10 @@ def either(truth: Any, then: Any, otherwise: Any) -> Any:
 
 
 def when(truth: Truth | bool, mask: Word) -> Word:
-    """``mask`` where ``truth`` holds, else no bits."""
+    """``mask`` where ``truth`` holds, else 0."""
     return either(truth, mask, 0)
 
 
 def word(truth: Truth | bool) -> Word:
-    """1 where ``truth`` holds, else 0: a bool as C stores it."""
+    """1 where ``truth`` holds, else 0, as C stores a bool."""
     return either(truth, 1, 0)

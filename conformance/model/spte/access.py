@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Accessed and Dirty, access tracking where the processor sets neither, and which bits are volatile."""
+"""Accessed and Dirty bits, access tracking where the processor sets neither, and volatile bits."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ def spte_shadow_accessed_mask(k: Semantics, spte: Word) -> Word:
 def spte_ad_need_write_protect(k: Semantics, spte: Word) -> Truth:
     """Whether writes through this present SPTE must be logged by write-protection, not by Dirty bits.
 
-    So without A/D bits, and for L2 while PML would log L2's addresses.
+    That is so without A/D bits, and for SPTEs of L2 with PML, which would log L2's addresses.
     """
     return any_set(spte, k.layout.spte_tdp_ad_mask)
 
 
 def is_access_track_spte(k: Semantics, spte: Word) -> Truth:
-    """Whether this present SPTE is made inaccessible, so that the next access faults and tells its age."""
+    """Whether all access was removed from this present SPTE for aging, so that the next access faults."""
     return no(spte_ad_enabled(k, spte)) & no(any_set(spte, k.shadow_acc_track_mask))
 
 
 def is_accessed_spte(k: Semantics, spte: Word) -> Truth:
-    """Whether the guest used this present SPTE since it was last aged.
+    """Whether the guest has used this present SPTE since it was last aged.
 
-    Without A/D bits: whether it is not access-tracked. Since 7971801b5618 in v6.13 the Accessed bit is
-    kept by software there.
+    Without A/D bits: whether it is not access-tracked. Since 7971801b5618 in v6.13 software maintains the
+    Accessed bit in that case.
     """
     if k.has(SOFTWARE_ACCESSED):
         return any_set(spte, k.shadow_accessed_mask)
@@ -74,16 +74,17 @@ def is_accessed_spte(k: Semantics, spte: Word) -> Truth:
 
 
 def is_dirty_spte(k: Semantics, spte: Word) -> Truth:
-    """Whether the guest may have written through this present SPTE: Dirty, or W where there is no Dirty."""
+    """Whether the guest may have written through this present SPTE: Dirty, or W in modes without Dirty."""
     by_hardware = spte_ad_enabled(k, spte) & (k.shadow_dirty_mask != 0)
     return either(by_hardware, any_set(spte, k.shadow_dirty_mask), is_writable_pte(spte))
 
 
 def mark_spte_for_access_track(k: Semantics, spte: Word, where: Truth | bool = True) -> Word:
-    """The present leaf SPTE as aging leaves it.
+    """The present leaf SPTE after aging.
 
-    With A/D bits Accessed is cleared. Without, R and X are saved in high bits and all access is taken
-    away; W is not saved, so the SPTE must be in a state from which a fault can restore it.
+    With A/D bits Accessed is cleared. Without, R and X are saved in high bits and all access is removed. W
+    is not saved: the SPTE must be in a state in which a fault can restore W. WARNs only where ``where``
+    holds.
     """
     saved = k.layout.acc_track_saved_mask
     shift = k.layout.acc_track_saved_shift
@@ -100,7 +101,7 @@ def mark_spte_for_access_track(k: Semantics, spte: Word, where: Truth | bool = T
 
 
 def _warn_if_not_restorable(k: Semantics, spte: Word, where: Truth | bool) -> None:
-    """WARN about an SPTE to which fast_page_fault() could not give its write access back."""
+    """WARN if fast_page_fault() could not restore the SPTE's write access."""
     if k.has(SPTE_INVARIANTS_HELPER):
         check_spte_writable_invariants(k, spte, where)
     else:
@@ -109,7 +110,7 @@ def _warn_if_not_restorable(k: Semantics, spte: Word, where: Truth | bool) -> No
 
 
 def restore_acc_track_spte(k: Semantics, spte: Word) -> Word:
-    """An access-tracked SPTE with its saved R and X back; without W, which the fault must decide."""
+    """An access-tracked SPTE with its saved R and X restored; W stays clear, for the fault to decide."""
     if not k.has(RESTORE_ACC_TRACK_QUIET):
         k.warn_on("restore_acc_track_spte", spte_ad_enabled(k, spte))
         k.warn_on("restore_acc_track_spte", no(is_access_track_spte(k, spte)))
@@ -121,9 +122,8 @@ def restore_acc_track_spte(k: Semantics, spte: Word) -> Word:
 def spte_has_volatile_bits(k: Semantics, spte: Word) -> Truth:
     """Whether bits of a shadow-present leaf SPTE may change outside mmu_lock and must not be lost.
 
-    W may be set by fast_page_fault() if the SPTE is MMU-writable; R and X may come back if it is
-    access-tracked; Accessed and Dirty may be set by the processor. Called spte_needs_atomic_update()
-    since 61d65f2dc766 in v6.15.
+    fast_page_fault() may set W if the SPTE is MMU-writable, and restore R and X if it is access-tracked; the
+    processor may set Accessed and Dirty. Called spte_needs_atomic_update() since 61d65f2dc766 in v6.15.
 
     The caller checks shadow-present: 54eb3ef56f36 ("KVM: x86/mmu: Move shadow-present check out of
     spte_has_volatile_bits()") in v5.18.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which SPTEs KVM never makes, and why: rules for each kind, as data."""
+"""Which SPTEs KVM never makes, and why: a table of rules for each kind."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ __all__ = ["complaints", "writability"]
 
 @dataclass(frozen=True)
 class _Rule:
-    """What KVM never makes. ``wrong`` gives the offending bits (or a bool), which ``{0:#x}`` may name."""
+    """A rule. An SPTE breaks it if ``wrong`` returns bits or True; ``{0:#x}`` in the sentence shows them."""
 
     sentence: str
     wrong: Callable[[Semantics, int], int]
 
 
 def complaints(k: Semantics, spte: int, level: int | None = None) -> list[str]:
-    """Why KVM never makes this SPTE, in sentences; an empty list if it does.
+    """Why KVM never makes this SPTE, in sentences; empty if KVM may make it.
 
-    ``level`` is that of its table (1 is 4 KiB). Without it an SPTE that could point to a table is judged
-    as one that does, and a large one as a page of 2 MiB.
+    ``level`` is that of its table (1 is 4 KiB). Without it an SPTE that could point to a table is taken for
+    one that does, and a large SPTE for a page of 2 MiB.
     """
     kind = kind_of(k, spte)
     rules = [*_RULES.get(kind, ())]
@@ -69,9 +69,9 @@ def complaints(k: Semantics, spte: int, level: int | None = None) -> list[str]:
 
 
 def writability(k: Semantics, spte: int, level: int | None = None) -> tuple[str, str]:
-    """The name of the SPTE's state of writability and why there is such a state, as ``states`` has them.
+    """The SPTE's state of writability from the table in ``states``: its name, and the reason for the state.
 
-    Only present leaf SPTEs have such a state; for others the name is "none", with the reason.
+    Only present leaf SPTEs have one; for others the name is "none", with an explanation.
     """
     if kind_of(k, spte) != "present":
         return "none", "the SPTE maps nothing"
@@ -91,13 +91,13 @@ def _tracked(k: Semantics, spte: int) -> bool:
 
 
 def _missing(k: Semantics, spte: int) -> int:
-    """Bits of shadow_present_mask that are clear, unless access tracking took them."""
+    """The bits of shadow_present_mask that are clear, without those that access tracking removed."""
     taken = k.shadow_acc_track_mask if _tracked(k, spte) else 0
     return k.shadow_present_mask & ~spte & ~taken
 
 
 def _hardware_ad(k: Semantics) -> bool:
-    """Whether the mode's processor has Accessed and Dirty bits."""
+    """Whether the mode's processor sets Accessed and Dirty."""
     return bool(k.kvm_ad_enabled if k.has(EPT_AD_MASKS_ALWAYS) else k.shadow_accessed_mask)
 
 
@@ -106,7 +106,7 @@ def _is_type(k: Semantics, spte: int, type_: int) -> bool:
 
 
 def _grants_nothing(k: Semantics, spte: int) -> bool:
-    """Whether an EPT SPTE that is not access-tracked allows no access: KVM WARNs since v6.0."""
+    """Whether an EPT SPTE that is not access-tracked allows no access; KVM WARNs about it since v6.0."""
     access = VMX_EPT_RWX_MASK | k.shadow_xu_mask
     return bool(k.has(NO_ACCESS_WARNS) and k.shadow_x_mask and not spte & access and not _tracked(k, spte))
 
@@ -188,7 +188,7 @@ _LEAF_RULES = (
 
 
 def _if_large(mask: int) -> Callable[[Semantics, int], int]:
-    """Which bits of ``mask`` are set in an SPTE that claims to map a huge page."""
+    """The bits of ``mask`` that are set in an SPTE, if bit 7 says that it maps a huge page."""
     return lambda k, spte: spte & mask if spte & PT_PAGE_SIZE_MASK else 0
 
 
@@ -208,13 +208,13 @@ _LEVEL_RULES = {
         _Rule("At 1 GiB, its address bits {0:#x} are reserved.", _if_large(bits(29, 21))),
     ),
 }
-"""Further rules by the level of the SPTE's table ..."""
+"""Rules for each level of the SPTE's table ..."""
 _TOO_HIGH_RULES = (
     _Rule(
         "Bit 7 (large) is reserved above level 3: no page is larger than 1 GiB.", _if_large(PT_PAGE_SIZE_MASK)
     ),
 )
-"""... and those of all levels above."""
+"""... and for all levels above."""
 
 _TABLE_RULES = (_Rule("It differs from the SPTE of a table in bits {0:#x}.", unlike_table),)
 
@@ -238,7 +238,7 @@ _ZERO_RULES = (
 )
 
 _OTHER_FROZEN = {0x5A0, 0x1A0, 1 << 63 | 0x5A0, 1 << 63 | 0x1A0}
-"""What a frozen SPTE is in one kernel or another."""
+"""The frozen SPTEs of all kernels."""
 
 _STRAY_RULES = (
     _Rule(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which SPTEs KVM makes, and what may become of one outside of mmu_lock, as predicates.
+"""Predicates: which SPTEs KVM makes, and how one may change outside mmu_lock.
 
-They run over ints, arrays and z3 terms alike. ``illegal`` has the same rules over ints only, with a sentence
-for each; the tests hold the two against each other.
+They run over ints, arrays and z3 terms. ``illegal`` has the same rules for ints only, with a sentence for
+each; the tests compare the two.
 """
 
 from __future__ import annotations
@@ -71,35 +71,35 @@ def has_hardware_ad(k: Semantics) -> bool:
 
 
 def is_frozen(k: Semantics, spte: Word) -> Truth:
-    """Whether the SPTE is what this kernel freezes entries with; a kernel without the TDP MMU has none."""
+    """Whether the SPTE is the frozen value; never before 715f1079eee1 in v5.13."""
     return is_frozen_spte(k, spte) & k.has(REMOVED_SPTE_5A0)
 
 
 def present_kind(k: Semantics, spte: Word) -> Truth:
-    """Whether the SPTE is shadow-present and not frozen, which v5.10 does not tell apart."""
+    """Whether the SPTE is shadow-present and not frozen; v5.10 does not distinguish the two."""
     return is_shadow_present_pte(k, spte) & no(is_frozen(k, spte)) & (spte != k.layout.nonpresent_value)
 
 
 def is_tracked(k: Semantics, spte: Word) -> Truth:
-    """Whether a present SPTE is access-tracked, in modes that have that."""
+    """Whether a present SPTE is access-tracked; never in modes without access tracking."""
     return is_access_track_spte(k, spte) & (k.shadow_acc_track_mask != 0)
 
 
 def restored(k: Semantics, spte: Word) -> Word:
-    """An access-tracked SPTE with its saved bits back; any other as it is."""
+    """An access-tracked SPTE with its saved bits restored; any other unchanged."""
     saved, shift = k.layout.acc_track_saved_mask, k.layout.acc_track_saved_shift
     back = clear(spte, k.shadow_acc_track_mask | saved << shift) | (shr(spte, shift) & saved)
     return either(is_tracked(k, spte), back, spte)
 
 
 def granted_to(k: Semantics, spte: Word) -> Word:
-    """The ACC_* bits that a present leaf SPTE grants the guest, access-tracked or not; W by MMU-writable."""
+    """The ACC_* bits that a present leaf SPTE grants once restored; MMU-writable counts as write access."""
     layout = k.layout
     plain = restored(k, spte)
     if k.shadow_nx_mask:
         executable, user = no(any_set(plain, k.shadow_nx_mask)), any_set(plain, k.shadow_user_mask)
     else:
-        # Until EPT's execute bit for users was used, reading was what users may; unless all may.
+        # Before EPT's execute bit for users was used, R stood for user access, unless every SPTE has R.
         executable = any_set(plain, k.shadow_x_mask)
         user = any_set(plain, k.shadow_xu_mask or clear(k.shadow_user_mask, k.shadow_present_mask))
     readable = any_set(plain, VMX_EPT_READABLE_MASK)
@@ -113,13 +113,13 @@ def granted_to(k: Semantics, spte: Word) -> Word:
 
 
 def misaligned(spte: Word, level: Word) -> Word:
-    """The address bits that a leaf SPTE at ``level`` may not have."""
+    """The address bits set in a leaf SPTE that must be 0 at ``level``."""
     below = either(level == PG_LEVEL_1G, bits(29, 12), bits(20, 12))
     return either(level == PG_LEVEL_4K, spte & 0, spte & below)
 
 
 def _is_legally_present(k: Semantics, spte: Word) -> Truth:
-    """What leaf SPTEs and those of tables have in common."""
+    """The rules that leaf SPTEs and SPTEs of tables have in common."""
     layout = k.layout
     type_ = spte & layout.spte_tdp_ad_mask
     disabled = no(spte_ad_enabled(k, spte))
@@ -139,7 +139,7 @@ def _is_legally_present(k: Semantics, spte: Word) -> Truth:
 
 
 def is_legal_leaf(k: Semantics, spte: Word, level: Word | None = None) -> Truth:
-    """Whether KVM makes this SPTE for a page at ``level`` (1 to 3); without it, at any of them."""
+    """Whether KVM makes this SPTE for a page at ``level`` (1 to 3), or at any of them without ``level``."""
     large = is_large_pte(k, spte)
     if level is None:
         level = either(large, 2, 1)
@@ -154,7 +154,7 @@ def is_legal_leaf(k: Semantics, spte: Word, level: Word | None = None) -> Truth:
     wrong = (is_writable_pte(spte) & no(mmu_writable)) | granted_in_vain
     if k.shadow_acc_track_mask:
         wrong = wrong | (no(tracked) & any_set(spte, saved << shift))
-        # What comes back must be an SPTE again.
+        # The restored SPTE must grant access, and all that every present SPTE grants.
         back, least = shr(spte, shift) & saved, k.shadow_present_mask & saved
         wrong = wrong | (tracked & ((back == 0) | ((back & least) != least)))
     if k.has(SOFTWARE_ACCESSED):
@@ -198,23 +198,23 @@ def is_legal_mmio(k: Semantics, spte: Word) -> Truth:
 
 
 def is_legal_nonpresent(k: Semantics, spte: Word) -> Truth:
-    """Whether this is what an entry holds that maps nothing."""
+    """Whether this is the value of an entry that maps nothing."""
     if k.shadow_present_mask & VMX_EPT_SUPPRESS_VE_BIT:
         return spte == k.layout.nonpresent_value
     return (spte == k.layout.nonpresent_value) | (spte == 0)
 
 
 def is_legal_spte(k: Semantics, spte: Word, level: Word | None = None) -> Truth:
-    """Whether an entry of a table at ``level``, or any, may hold this SPTE."""
+    """Whether an entry of a table at ``level``, or of any table, may hold this SPTE."""
     absent = is_legal_nonpresent(k, spte) | is_frozen(k, spte) | is_legal_mmio(k, spte)
     return is_legal_present(k, spte, level) | absent
 
 
 def may_become(k: Semantics, old: Word, now: Word) -> Truth:
-    """Whether a legal SPTE may have changed so while mmu_lock was held by a writer of it.
+    """Whether a legal SPTE may change from ``old`` to ``now`` without mmu_lock.
 
-    fast_page_fault() sets W where MMU-writable is set, and gives back what access tracking took; the
-    processor sets Accessed, and Dirty where it may write.
+    fast_page_fault() sets W where MMU-writable is set, and restores access-tracked SPTEs; the processor sets
+    Accessed, and Dirty where it may write.
     """
     present = present_kind(k, old)
     fixed = present & is_tracked(k, old) & no(is_tracked(k, now))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""KVM's macros about SPTEs, by their names in any kernel, and which part of a layout each of them is."""
+"""KVM's macros for SPTEs, by their names in any kernel, and the attribute of a Layout for each."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ MACROS: dict[str, str | tuple[str, int]] = {
     "ACC_USER_MASK": "acc_user_mask",
     "ACC_ALL": "acc_all",
 }
-"""The attribute of a Layout that each macro is, or the place in one that is a pair."""
+"""For each macro the attribute of a Layout, or the attribute and an index if it is a pair."""
 
 
 def value_of(layout: Layout, macro: str) -> int:
-    """What a macro comes to in a layout."""
+    """The value of a macro in a layout."""
     part = MACROS[macro]
     return int(getattr(layout, part) if isinstance(part, str) else getattr(layout, part[0])[part[1]])
 
 
 def laid_out(layout: Layout, values: Mapping[str, int]) -> Layout:
-    """The layout with these values of macros in place of its own. Names other than MACROS are ignored."""
+    """The layout with these values of macros instead of its own. Names that are not in MACROS are ignored."""
     changed: dict[str, Any] = {}
     for macro, value in values.items():
         part = MACROS.get(macro)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Making SPTEs: for a fault, a table, a piece of a huge page or the whole, a changed host page."""
+"""Making SPTEs: for a fault, for a table, from a huge page or into one, for a changed host page."""
 
 from __future__ import annotations
 
@@ -59,11 +59,12 @@ __all__ = [
 
 @dataclass(frozen=True)
 class MadeSpte:
-    """What make_spte() did: the SPTE, whether it had to write-protect, and what it asked others.
+    """The result of make_spte(): the SPTE, whether it is write-protected, and the calls that were made.
 
-    The arguments are 0 where the question was not asked: of the vendor module for the memory type (gfn,
-    whether the page is MMIO of the host), for unsyncing (gfn; bit 0 can_unsync or synchronizing, bit 1
-    prefetch), of the dirty log (gfn).
+    ``value`` is the return value, 1 if the page must stay write-protected. The others are arguments of
+    calls, 0 where the call was not made: get_mt_mask() of the vendor module (gfn, whether the page is host
+    MMIO), mmu_try_to_unsync_pages() (gfn; bit 0 can_unsync or synchronizing, bit 1 prefetch),
+    mark_page_dirty_in_slot() (gfn).
     """
 
     value: Word
@@ -99,10 +100,10 @@ def make_spte(
 ) -> MadeSpte:
     """The SPTE that maps ``pfn`` for ``gfn`` at ``level`` with ``access`` (ACC_* bits) granted by the guest.
 
-    ``old_spte`` is what it replaces. ``can_unsync`` is called ``synchronizing``, and means the
-    opposite, since 63c5754472e6 in v6.13; the word is passed as the kernel takes it. ``unsync_fails``
-    and ``mt_mask`` are what the rest of KVM answers. ``rsvd_bits`` are those of pages at ``level``,
-    ``bad_mt_xwr`` as for is_rsvd_spte().
+    ``old_spte`` is the SPTE that it replaces. Since 63c5754472e6 in v6.13 ``can_unsync`` is called
+    ``synchronizing`` and means the opposite; it is passed as the kernel takes it. ``unsync_fails`` is the
+    result of mmu_try_to_unsync_pages(), ``mt_mask`` that of get_mt_mask(). ``rsvd_bits`` are the reserved
+    bits of pages at ``level``, ``bad_mt_xwr`` is as for is_rsvd_spte().
     """
     bits = k.layout
     huge = level > PG_LEVEL_4K
@@ -150,7 +151,7 @@ def make_spte(
 
     tracked = prefetch & no(synchronizing)
     if not k.has(UNSYNC_ONLY_IF_NOT_WRITABLE):
-        # Then the skipped question also skipped this.
+        # Skipping the attempt to unsync also skipped access tracking.
         tracked = tracked & no(wants_write & skip_unsync)
     spte = either(tracked, mark_spte_for_access_track(k, spte, tracked), spte)
     if k.has(RSVD_CHECKED_WHEN_MADE):
@@ -176,12 +177,12 @@ def make_spte(
 
 
 def _accessed_counts(k: Semantics, spte: Word) -> Truth | bool:
-    """Whether Accessed and Dirty are kept in this SPTE: by the processor, or since v6.13 by software."""
+    """Whether Accessed and Dirty are maintained in this SPTE: by the processor, since v6.13 by software."""
     return True if k.has(SOFTWARE_ACCESSED) else spte_ad_enabled(k, spte)
 
 
 def _permissions(k: Semantics, access: Word) -> Word:
-    """The bits that grant ``access``, but for W, which is not granted by the guest alone."""
+    """The bits that grant ``access``, without W, which does not depend on the guest alone."""
     bits = k.layout
     executable = any_set(access, bits.acc_exec_mask)
     user = any_set(access, bits.acc_user_mask)
@@ -223,9 +224,9 @@ def make_huge_page_split_spte(
 ) -> Word:
     """The SPTE for page ``index`` of the 512 that a huge SPTE is split into.
 
-    ``level`` and ``access`` are those of the new table's role. At 4 KiB the page may be executed again
-    if the guest allows that, since the NX mitigation is about huge pages only. What is no huge SPTE
-    must not be split. Called make_small_spte() since 430e264b7653 in v6.13.
+    ``level`` and ``access`` are those of the new table's role. A 4 KiB page becomes executable again if the
+    guest allows it, since the NX mitigation applies to huge pages only. ``huge_spte`` must be huge.
+    Called make_small_spte() since 430e264b7653 in v6.13.
     """
     function = "make_small_spte" if k.has(SMALL_SPTE_NAME) else "make_huge_page_split_spte"
     present = is_shadow_present_pte(k, huge_spte)
@@ -256,7 +257,7 @@ def make_huge_spte(k: Semantics, small_spte: Word, *, level: Word, nx_huge_pages
     """The huge SPTE at ``level`` (2 or 3) that one of its present small SPTEs collapses into.
 
     From 13e2e4f62a4b ("KVM: x86/mmu: Recover TDP MMU huge page mappings in-place instead of zapping")
-    in v6.13. The NX mitigation takes execution away again.
+    in v6.13. The NX mitigation makes it non-executable.
     """
     k.kvm_bug_on("make_huge_spte", no(is_shadow_present_pte(k, small_spte)) | (level == PG_LEVEL_4K))
     below = either(level == 2, (1 << 21) - 1, either(level == 3, (1 << 30) - 1, 0))
@@ -283,10 +284,10 @@ def _change_executable(k: Semantics, spte: Word, access: Word, changes: Truth | 
 
 
 def kvm_mmu_changed_pte_notifier_make_spte(k: Semantics, old_spte: Word, new_pfn: Word) -> Word:
-    """The SPTE after the host replaced the page by ``new_pfn``, read-only: dead code on x86.
+    """The read-only SPTE after the host replaced the page by ``new_pfn``: dead code on x86.
 
-    Host-writable is lost, which a present SPTE never loses: the caller zaps the old one in between.
-    Gone with f3b65bbaed7c in v6.10.
+    It clears Host-writable, which must not change in a present SPTE: the caller zaps the old one in between.
+    Removed by f3b65bbaed7c in v6.10.
     """
     lost = PT_WRITABLE_MASK | k.shadow_host_writable_mask
     if k.has(CHANGED_PTE_CLEARS_MMU_WRITABLE):

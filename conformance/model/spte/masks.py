@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The mask setters: how the host's features decide what the bits of an SPTE mean."""
+"""The mask setters: how the host's features decide the meaning of the bits of an SPTE."""
 
 from __future__ import annotations
 
@@ -49,11 +49,12 @@ __all__ = [
 def kvm_mmu_reset_all_pte_masks(
     k: Semantics, *, phys_bits: Word, cache_bits: Word, l1tf: Truth | bool, mmio_caching: Truth | bool
 ) -> None:
-    """Masks of shadow paging and NPT, on a processor with ``phys_bits`` physical address bits.
+    """Set the masks of shadow paging and NPT, on a processor with ``phys_bits`` physical address bits.
 
-    Against L1TF the top five of the ``cache_bits`` that its L1 cache uses are set in non-present SPTEs,
-    unless that leaves no room. A reserved address bit makes MMIO SPTEs fault; with 52 bits there is none.
-    ``mmio_caching`` is the module parameter. Until e7b7bdea77f3 in v5.13 this only cleared the masks.
+    Against L1TF the top five of the ``cache_bits`` that the L1 cache uses are set in non-present SPTEs,
+    unless too few remain for the gfn. A reserved address bit makes MMIO SPTEs fault; with 52 address bits
+    no bit is reserved. ``mmio_caching`` is the module parameter. Before e7b7bdea77f3 in v5.13 this only
+    cleared the masks.
     """
     room = cache_bits < 52 - SHADOW_NONPRESENT_OR_RSVD_MASK_LEN
     k.warn_on("kvm_mmu_reset_all_pte_masks", no(room) & l1tf)
@@ -77,7 +78,7 @@ def kvm_mmu_reset_all_pte_masks(
     k.shadow_host_writable_mask = k.layout.default_host_writable
     k.shadow_mmu_writable_mask = k.layout.default_mmu_writable
     k.kvm_ad_enabled = int(k.has(EPT_AD_MASKS_ALWAYS))
-    # The module parameter was the variable itself, and this comes right after the module is loaded.
+    # The module parameter is the variable itself until v6.0, and this runs right after the module is loaded.
     k.enable_mmio_caching = word(mmio_caching)
     reserved = when(phys_bits < 52, bit(51) | PT_PRESENT_MASK)
     both = k.layout.acc_write_mask | k.layout.acc_user_mask
@@ -92,7 +93,7 @@ def _below(n: Word) -> Word:
 def kvm_mmu_set_ept_masks(
     k: Semantics, *, has_ad_bits: Truth | bool, has_exec_only: Truth | bool, mmio_caching: Truth | bool
 ) -> None:
-    """Masks of EPT; MMIO SPTEs are misconfigured (writable, executable, but not readable)."""
+    """Set the masks of EPT; MMIO SPTEs are misconfigured (writable and executable, but not readable)."""
     k.shadow_user_mask = 0 if k.has(XS_XU) else VMX_EPT_READABLE_MASK
     always = k.has(EPT_AD_MASKS_ALWAYS)
     k.shadow_accessed_mask = VMX_EPT_ACCESS_BIT if always else when(has_ad_bits, VMX_EPT_ACCESS_BIT)
@@ -117,10 +118,10 @@ def kvm_mmu_set_ept_masks(
 def kvm_mmu_set_mmio_spte_mask(
     k: Semantics, mmio_value: Word, mmio_mask: Word, access_mask: Word, *, mmio_caching: Truth | bool
 ) -> None:
-    """How MMIO SPTEs are known, and which of the ACC_* bits they can keep.
+    """Set the value and mask that identify MMIO SPTEs, and the ACC_* bits that they can keep.
 
-    A value that could be mistaken for something else is refused, which turns MMIO caching off, as does
-    the module parameter ``mmio_caching``. BUGs if ``access_mask`` does not fit 32 bits.
+    An ambiguous value is refused, which turns MMIO caching off, as the module parameter ``mmio_caching``
+    does. BUGs if ``access_mask`` does not fit 32 bits.
     """
     function = "kvm_mmu_set_mmio_spte_mask"
     too_wide = any_set(access_mask, 0xFFFFFFFF << 32)
@@ -157,7 +158,7 @@ def kvm_mmu_set_mmio_spte_mask(
 
 
 def kvm_mmu_set_me_spte_mask(k: Semantics, me_value: Word, me_mask: Word) -> None:
-    """The address bits that memory encryption takes, and which of them SPTEs must carry."""
+    """Set the address bits that memory encryption uses, and those of them that are set in SPTEs."""
     wrong = clear(me_value, me_mask) != 0
     k.warn_on("kvm_mmu_set_me_spte_mask", wrong)
     k.shadow_me_value = when(no(wrong), me_value)
@@ -175,9 +176,9 @@ def kvm_mmu_set_mask_ptes(
     acc_track: Word,
     me: Word,
 ) -> None:
-    """Every mask as the vendor module passes it, until e7b7bdea77f3 in v5.13.
+    """Set every mask to what the vendor module passes; until e7b7bdea77f3 in v5.13.
 
-    BUGs unless Accessed and Dirty come together, and one of Accessed and access tracking is there.
+    BUGs unless Accessed and Dirty are both given or both 0, and Accessed or access tracking is given.
     """
     one_only = (dirty == 0) != (accessed == 0)
     neither = no(one_only) & (accessed == 0) & (acc_track == 0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""MMIO SPTEs: that a gfn is emulated MMIO, cached with its access bits and the memslots generation."""
+"""MMIO SPTEs cache that a gfn is emulated MMIO, with its access bits and the memslots generation."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = [
 KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS = 1 << 63
 
 SHADOW_NONPRESENT_OR_RSVD_MASK_LEN = 5
-"""How many address bits are set against L1TF; the gfn's own bits there move left by as many."""
+"""The number of address bits that are set against L1TF; the gfn's own bits there move left by as many."""
 
 
 def generation_mmio_spte_mask(k: Semantics, generation: Word) -> Word:
-    """The bits of an MMIO SPTE that hold the (already cut) memslots ``generation``."""
+    """The bits of an MMIO SPTE that hold the (already truncated) memslots ``generation``."""
     low, high = k.layout.mmio_gen_low, k.layout.mmio_gen_high
     return (shl(generation, low[1]) & bits(*low)) | (
         shl(generation, high[1] - k.layout.mmio_gen_low_bits) & bits(*high)
@@ -33,9 +33,10 @@ def generation_mmio_spte_mask(k: Semantics, generation: Word) -> Word:
 
 
 def make_mmio_spte(k: Semantics, gfn: Word, access: Word, generation: Word) -> Word:
-    """The SPTE that caches that ``gfn`` is MMIO, with those of the ACC_* bits that the mode can keep.
+    """The SPTE that caches that ``gfn`` is MMIO, with the ACC_* bits that the mode can keep.
 
-    Address bits that must be set against L1TF are set; the gfn's bits there are kept further left.
+    The address bits of the L1TF mitigation are set, and the gfn's bits in their place are stored further
+    left.
     """
     if k.has(NO_MMIO_VALUE_WARNS) and not k.has(NO_MMIO_VALUE_ALLOWED):
         k.warn_on("make_mmio_spte", k.shadow_mmio_value == 0)
@@ -52,24 +53,24 @@ def make_mmio_spte(k: Semantics, gfn: Word, access: Word, generation: Word) -> W
 
 
 def get_mmio_spte_generation(k: Semantics, spte: Word) -> Word:
-    """The memslots generation, cut to what fits, that an MMIO SPTE was made in."""
+    """The truncated memslots generation in which an MMIO SPTE was made."""
     low, high = k.layout.mmio_gen_low, k.layout.mmio_gen_high
     return shr(spte & bits(*low), low[1]) | shr(spte & bits(*high), high[1] - k.layout.mmio_gen_low_bits)
 
 
 def get_mmio_spte_gfn(k: Semantics, spte: Word) -> Word:
-    """The gfn that an MMIO SPTE was made for, put together again."""
+    """The gfn for which an MMIO SPTE was made, reassembled from its two parts."""
     gpa = spte & k.shadow_nonpresent_or_rsvd_lower_gfn_mask
     gpa = gpa | (shr(spte, SHADOW_NONPRESENT_OR_RSVD_MASK_LEN) & k.shadow_nonpresent_or_rsvd_mask)
     return shr(gpa, PAGE_SHIFT)
 
 
 def get_mmio_spte_access(k: Semantics, spte: Word) -> Word:
-    """The ACC_* bits that an MMIO SPTE kept; the kernel's type for them has 32 bits."""
+    """The ACC_* bits in an MMIO SPTE; the kernel's type for them has 32 bits."""
     return spte & k.shadow_mmio_access_mask & 0xFFFFFFFF
 
 
 def check_mmio_spte(k: Semantics, spte: Word, generation: Word) -> Truth:
-    """Whether an MMIO SPTE is still good: the memslots are not changing and have not changed since."""
+    """Whether an MMIO SPTE is valid: memslots are not being updated, and were not since it was made."""
     updating = any_set(generation, KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS)
     return no(updating) & (get_mmio_spte_generation(k, spte) == (generation & k.layout.mmio_gen_mask))

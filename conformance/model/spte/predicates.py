@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What an SPTE is: present, large, last, executable, MMIO, frozen; what it points to."""
+"""Predicates on one SPTE: present, large, last, executable, MMIO, frozen; and what it points to."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ __all__ = [
 
 
 def is_shadow_present_pte(k: Semantics, spte: Word) -> Truth:
-    """Whether the SPTE maps something: a page or a table.
+    """Whether the SPTE maps a page or a table.
 
-    Not whether the processor may use it; an access-tracked SPTE is shadow-present too. MMIO, frozen
-    and zapped SPTEs are not. Until edea7c4fc215 in v5.13 everything else was, a frozen one included.
+    An access-tracked SPTE is shadow-present although the processor cannot use it. MMIO, frozen and zapped
+    SPTEs are not. Before edea7c4fc215 in v5.13 every SPTE but 0 and MMIO SPTEs was, frozen ones included.
     """
     if k.has(MMU_PRESENT_BIT):
         return any_set(spte, k.layout.spte_mmu_present_mask)
@@ -52,7 +52,7 @@ def is_shadow_present_pte(k: Semantics, spte: Word) -> Truth:
 def is_mmio_spte(k: Semantics, spte: Word) -> Truth:
     """Whether the SPTE caches that its gfn is emulated MMIO.
 
-    There is none while enable_mmio_caching is off: 8b9e74bfbf8c in v5.19.
+    No SPTE does while enable_mmio_caching is off: 8b9e74bfbf8c in v5.19.
     """
     if not k.has(MMIO_VALUE_AND_MASK):
         return (spte & k.layout.spte_tdp_ad_mask) == k.layout.spte_tdp_ad_mask
@@ -75,7 +75,7 @@ def is_last_spte(k: Semantics, spte: Word, level: Word) -> Truth:
 def is_executable_pte(k: Semantics, spte: Word) -> Truth:
     """Whether a present SPTE allows execution, for fast_page_fault().
 
-    Since 2e111d932d1d in v7.2 either of EPT's two execute bits will do.
+    Since 2e111d932d1d in v7.2 either of EPT's two execute bits is enough.
     """
     if k.has(XS_XU):
         mask = k.shadow_x_mask | k.shadow_xu_mask | k.shadow_nx_mask
@@ -84,12 +84,12 @@ def is_executable_pte(k: Semantics, spte: Word) -> Truth:
 
 
 def is_frozen_spte(k: Semantics, spte: Word) -> Truth:
-    """Whether the TDP MMU holds the entry while it takes apart what it mapped; others must retry."""
+    """Whether the TDP MMU has frozen the entry while it removes what the entry mapped; others must retry."""
     return spte == k.layout.frozen_spte
 
 
 def is_ept_ve_possible(k: Semantics, spte: Word) -> Truth:
-    """Whether an EPT violation on the SPTE could reach the guest as a #VE, which KVM never wants.
+    """Whether an EPT violation on the SPTE could reach the guest as a #VE, which KVM must prevent.
 
     From 837d557aba6b ("KVM: x86/mmu: Add sanity checks that KVM doesn't create EPT #VE SPTEs").
     """
@@ -104,16 +104,16 @@ def spte_to_pfn(k: Semantics, spte: Word) -> Word:
 
 
 def spte_index(k: Semantics, address: Word) -> Word:
-    """Which of the 512 entries of its table an SPTE at ``address`` is."""
+    """The index, 0 to 511, in its table of the SPTE at ``address``."""
     return shr(address, 3) & 511
 
 
 def is_rsvd_spte(k: Semantics, spte: Word, *, rsvd_bits_mask: tuple[Word, Word], bad_mt_xwr: Word) -> Truth:
-    """Whether the processor would find reserved bits set in the SPTE.
+    """Whether reserved bits are set in the SPTE, for the processor.
 
-    ``rsvd_bits_mask`` are the reserved bits of its level for SPTEs with bit 7 clear and set;
-    ``bad_mt_xwr`` has a bit for each bad combination of the low six bits (EPT's memory type and XWR).
-    Execution by users counts as execution there since d220bcf026f0 in v7.2.
+    ``rsvd_bits_mask`` holds the reserved bits at its level, for SPTEs with bit 7 clear and with bit 7 set.
+    ``bad_mt_xwr`` has a bit for each bad combination of the low six bits (EPT's memory type and XWR); since
+    d220bcf026f0 in v7.2 the execute bit for users counts as X there.
     """
     mask = either(any_set(spte, PT_PAGE_SIZE_MASK), rsvd_bits_mask[1], rsvd_bits_mask[0])
     low = spte & 0x3F

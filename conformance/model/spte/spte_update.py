@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Changing a present SPTE in memory: atomically or plainly, and whether the TLBs must be flushed."""
+"""Changing a present SPTE in memory: atomically or by a plain store, and whether TLBs must be flushed."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ __all__ = [
 ]
 
 PLAIN, ATOMIC = 1, 1 << 8
-"""How a word was written: one plain store, one atomic read-modify-write (as oracles count them)."""
+"""How a word was written: one plain store, or one atomic read-modify-write, as oracles count them."""
 
 
 @dataclass(frozen=True)
 class Update:
-    """What changing an SPTE did.
+    """The result of changing an SPTE.
 
-    ``value`` is the function's return value (of the flush decision, a bool as 0 or 1), ``memory`` the
-    SPTE afterwards, ``accesses`` the writes (``PLAIN``, ``ATOMIC`` or 0). ``pfn_accessed`` and
-    ``pfn_dirty`` are the page frames whose state was passed on to the host, 0 if none was.
+    ``value`` is the function's return value (a bool as 0 or 1), ``memory`` the SPTE afterwards,
+    ``accesses`` the writes (``PLAIN``, ``ATOMIC`` or 0). ``pfn_accessed`` and ``pfn_dirty`` are the page
+    frames that were marked so in the host, 0 if none was.
     """
 
     value: Word
@@ -59,10 +59,10 @@ class Update:
 
 
 def leaf_spte_change_needs_tlb_flush(k: Semantics, old_spte: Word, new_spte: Word) -> Truth:
-    """Whether changing a present leaf SPTE needs a flush before mmu_lock is dropped: MMU-writable is lost.
+    """Whether changing a present leaf SPTE needs a flush before mmu_lock is dropped: MMU-writable is cleared.
 
-    Stale TLB entries that are writable may exist even if W is clear, from a fast page fault.
-    Write-protection for the dirty log flushes later, and aging not at all. From c9b625625ba3 ("KVM:
+    Stale writable TLB entries may exist even if W is clear, from a fast page fault. Write-protection for the
+    dirty log flushes later, aging does not flush. From c9b625625ba3 ("KVM:
     x86/mmu: Dedup logic for detecting TLB flushes on leaf SPTE changes") in v6.13.
     """
     return is_mmu_writable_spte(k, old_spte) & no(is_mmu_writable_spte(k, new_spte))
@@ -71,10 +71,11 @@ def leaf_spte_change_needs_tlb_flush(k: Semantics, old_spte: Word, new_spte: Wor
 def mmu_spte_update(
     k: Semantics, memory: Word, raced: Word, new_spte: Word, run: Truth | bool = True
 ) -> Update:
-    """Change a present SPTE to another for the same page; the value says whether to flush.
+    """Change a present SPTE to another for the same page; ``value`` is 1 if TLBs must be flushed.
 
-    ``memory`` is the SPTE as the function reads it, ``raced`` what it has become by the time of the
-    write: an atomic write sees that, a plain one loses it. Nothing happens unless ``run``.
+    ``memory`` is the SPTE when the function reads it, ``raced`` the SPTE when it writes: an atomic write
+    returns ``raced``, a plain store overwrites it unseen. Nothing is done in cases where ``run`` does not
+    hold.
     """
     function = "mmu_spte_update" if k.has(UPDATE_FOLDED) else "mmu_spte_update_no_track"
     k.warn_on(function, no(is_shadow_present_pte(k, new_spte)) & run)
@@ -113,10 +114,10 @@ def mmu_spte_update(
 
 
 def spte_write_protect(k: Semantics, memory: Word, raced: Word, pt_protect: Truth | bool) -> Update:
-    """Take W away: for the dirty log, or with ``pt_protect`` for shadow paging, then MMU-writable too.
+    """Clear W for the dirty log; with ``pt_protect``, for shadow paging, clear MMU-writable too.
 
-    For shadow paging that must be done, and flushed, even if W is clear already: a fast page fault may
-    have put a writable entry into a TLB in between.
+    For shadow paging MMU-writable must be cleared, and TLBs flushed, even if W is clear already: a fast page
+    fault may have made the SPTE writable in between, and a TLB may hold that.
     """
     needed = is_writable_pte(memory) | (pt_protect & is_mmu_writable_spte(k, memory))
     new_spte = clear(memory, PT_WRITABLE_MASK | when(pt_protect, k.shadow_mmu_writable_mask))
@@ -129,9 +130,9 @@ def spte_clear_dirty(k: Semantics, memory: Word, raced: Word) -> Update:
 
 
 def spte_wrprot_for_clear_dirty(k: Semantics, raced: Word) -> Update:
-    """Take W away by one locked bit operation; the value says whether it was there.
+    """Clear W by one locked bit operation; ``value`` is 1 if W was set.
 
-    Without A/D bits the page is passed on as dirty. Gone with aa85986e7150 in v6.13.
+    Without A/D bits the page is then marked dirty in the host. Removed by aa85986e7150 in v6.13.
     """
     was_writable = is_writable_pte(raced)
     memory = clear(raced, PT_WRITABLE_MASK)

@@ -2,7 +2,7 @@
 """The four states of writability of a shadow-present leaf SPTE, as data.
 
 From David Matlack's "Consolidate comments about {Host,MMU}-writable". The checker, the decoder, the
-input generators and the documentation read this table; nothing else lists the states.
+input generators and the documentation all read this table.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ STATES = (
 
 
 def state_of(k: Semantics, spte: int) -> WritabilityState | None:
-    """The state that a present leaf SPTE is in, None if its combination is illegal."""
+    """The state of a present leaf SPTE, None if its combination is illegal."""
     mask = k.shadow_host_writable_mask | k.shadow_mmu_writable_mask | PT_WRITABLE_MASK
     return next((state for state in STATES if state.bits(k) == spte & mask), None)
 
 
 def is_legal_state(k: Semantics, spte: Word) -> Truth:
-    """Whether the combination in a present leaf SPTE is one of the table's."""
+    """Whether a present leaf SPTE is in one of the legal states."""
     mask = k.shadow_host_writable_mask | k.shadow_mmu_writable_mask | PT_WRITABLE_MASK
     legal = (spte & mask) == STATES[0].bits(k)
     for state in STATES[1:]:
@@ -70,5 +70,5 @@ def is_legal_state(k: Semantics, spte: Word) -> Truth:
 
 
 def host_writable_kept(k: Semantics, old_spte: Word, new_spte: Word) -> Truth:
-    """Whether a present SPTE that is changed, not zapped, keeps Host-writable, as it always must."""
+    """Whether changing a present SPTE, without zapping it, preserves Host-writable, as it must."""
     return no(any_set(old_spte ^ new_spte, k.shadow_host_writable_mask))

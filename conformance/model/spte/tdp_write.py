@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How the TDP MMU writes an SPTE that fast page faults and the processor may change under it.
+"""How the TDP MMU writes an SPTE that fast page faults and the processor may change concurrently.
 
-From Sean Christopherson's "Use atomic XCHG to write TDP MMU SPTEs with volatile bits". In each
-function ``memory`` is what the entry holds when it is written, which may no longer be what the caller
-read; the write's ``value`` is what the caller goes on with.
+From Sean Christopherson's "Use atomic XCHG to write TDP MMU SPTEs with volatile bits". In each function
+``memory`` is the entry at the time of the write, ``old_spte`` the value that the caller has read before,
+and the ``value`` of the result is what the caller takes as the replaced SPTE.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ __all__ = [
 
 
 def __kvm_tdp_mmu_write_spte(k: Semantics, memory: Word, new_spte: Word) -> Update:
-    """Write by a plain store: for entries that nobody else changes. Returns nothing."""
+    """Write by a plain store, for entries without concurrent changes. The function returns nothing."""
     return Update(value=0, memory=new_spte, accesses=PLAIN)
 
 
 def kvm_tdp_mmu_write_spte_atomic(k: Semantics, memory: Word, new_spte: Word) -> Update:
-    """Write by XCHG; gives what was really replaced."""
+    """Write by XCHG; returns the value that was really replaced."""
     return Update(value=memory, memory=new_spte, accesses=ATOMIC)
 
 
 def kvm_tdp_mmu_spte_need_atomic_write(k: Semantics, old_spte: Word, level: Word) -> Truth:
-    """Whether changing ``old_spte`` plainly could lose something: a present leaf with volatile bits.
+    """Whether a plain store over ``old_spte`` could lose changes: a present leaf with volatile bits.
 
-    Non-leaf SPTEs are exempt: KVM does not change them without mmu_lock, they have no Dirty bit, and
-    nobody consumes their Accessed bit. Called ..._update() since 61d65f2dc766 in v6.15.
+    Non-leaf SPTEs are exempt: KVM does not change them without mmu_lock, they have no Dirty bit, and their
+    Accessed bit is not used. Called kvm_tdp_mmu_spte_need_atomic_update() since 61d65f2dc766 in v6.15.
     """
     leaf = is_shadow_present_pte(k, old_spte) & is_last_spte(k, old_spte, level)
     return leaf & spte_has_volatile_bits(k, old_spte)
 
 
 def kvm_tdp_mmu_write_spte(k: Semantics, memory: Word, old_spte: Word, new_spte: Word, level: Word) -> Update:
-    """Replace ``old_spte`` at ``level``, atomically if it is volatile; before ba3a6120a4e7 never so.
+    """Replace ``old_spte`` at ``level``, by XCHG if it is volatile; before ba3a6120a4e7 by a plain store.
 
-    A plain write gives ``old_spte`` as replaced, whatever was in memory: what came in between is lost.
+    A plain store returns ``old_spte`` whatever the entry holds: concurrent changes are lost.
     """
     if not k.has(TDP_XCHG):
         return Update(value=old_spte, memory=new_spte, accesses=PLAIN)
@@ -59,12 +59,12 @@ def kvm_tdp_mmu_write_spte(k: Semantics, memory: Word, old_spte: Word, new_spte:
 
 
 def tdp_mmu_clear_spte_bits_atomic(k: Semantics, memory: Word, mask: Word) -> Update:
-    """Clear the bits of ``mask`` by a locked AND; gives the value before."""
+    """Clear the bits of ``mask`` by a locked AND; returns the value before."""
     return Update(value=memory, memory=clear(memory, mask), accesses=ATOMIC)
 
 
 def tdp_mmu_clear_spte_bits(k: Semantics, memory: Word, old_spte: Word, mask: Word, level: Word) -> Update:
-    """Clear the bits of ``mask``, atomically if ``old_spte`` is volatile; gives the value before.
+    """Clear the bits of ``mask``, atomically if ``old_spte`` is volatile; returns the value before.
 
     From 89c313f20c1e ("KVM: x86/mmu: Atomically clear SPTE dirty state in the clear-dirty-log flow").
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Who may write, and what a fault finds allowed: W, MMU-writable, Host-writable, the permission check."""
+"""Write access: W, MMU-writable and Host-writable; and whether an SPTE allows the access of a fault."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ PFERR_FETCH_MASK = 1 << 4
 
 
 def is_writable_pte(spte: Word) -> Truth:
-    """Whether the processor lets the guest write through the SPTE: the W bit.
+    """Whether the processor allows writes through the SPTE: the W bit.
 
-    Why it does not is told by MMU-writable and Host-writable; see ``states``.
+    Where W is clear, MMU-writable and Host-writable give the reason; see ``states``.
     """
     return any_set(spte, PT_WRITABLE_MASK)
 
@@ -38,7 +38,7 @@ def is_writable_pte(spte: Word) -> Truth:
 def is_mmu_writable_spte(k: Semantics, spte: Word) -> Truth:
     """Whether fast_page_fault() may set W without mmu_lock.
 
-    Before 5fc3424f8b85 in v5.13 this was spte_can_locklessly_be_made_writable(), and asked for both
+    Before 5fc3424f8b85 in v5.13 this was spte_can_locklessly_be_made_writable(), which required both
     Host-writable and MMU-writable.
     """
     if k.has(DYNAMIC_WRITABLE_BITS):
@@ -48,9 +48,9 @@ def is_mmu_writable_spte(k: Semantics, spte: Word) -> Truth:
 
 
 def check_spte_writable_invariants(k: Semantics, spte: Word, where: Truth | bool = True) -> None:
-    """WARN about a present leaf SPTE in no legal state of writability, where ``where`` holds.
+    """WARN if a present leaf SPTE is in no legal state of writability, in the cases where ``where`` holds.
 
-    MMU-writable needs Host-writable, W needs MMU-writable; see ``states``.
+    MMU-writable requires Host-writable, and W requires MMU-writable; see ``states``.
     """
     mmu_writable = any_set(spte, k.shadow_mmu_writable_mask)
     host_writable = any_set(spte, k.shadow_host_writable_mask)
@@ -61,18 +61,18 @@ def check_spte_writable_invariants(k: Semantics, spte: Word, where: Truth | bool
 def is_access_allowed(k: Semantics, spte: Word, *, exec: Truth | bool, write: Truth | bool) -> Truth:
     """Whether a present leaf SPTE allows the access that faulted, so that the fault was spurious.
 
-    A fetch asks for execution only, else a write for W, else it was a read.
+    A fetch requires execution only, a write requires W, a read requires the present (EPT: read) bit.
     """
     data = either(write, is_writable_pte(spte), any_set(spte, PT_PRESENT_MASK))
     return either(exec, is_executable_pte(k, spte), data)
 
 
 def spte_permission_fault(k: Semantics, spte: Word, error_code: Word, permissions: Sequence[Word]) -> Truth:
-    """Whether the SPTE forbids the access of ``error_code``; one that is not present forbids all.
+    """Whether the SPTE forbids the access of ``error_code``. An SPTE that is not present forbids all access.
 
-    ``permissions`` are the MMU's sixteen rows of sixteen bits, four rows to a word: the row is chosen
-    by the access (error code bits 4:1: write, user, fetch), the bit in it by what the SPTE grants.
-    From 216b1a47e80c ("KVM: x86/mmu: use kvm_page_format to test SPTEs") in v7.3.
+    ``permissions`` is the MMU's permission bitmap: sixteen rows of sixteen bits, four rows to a word. The
+    access (error code bits 4:1: write, user, fetch) selects the row, the access that the SPTE grants the
+    bit. From 216b1a47e80c ("KVM: x86/mmu: use kvm_page_format to test SPTEs") in v7.3.
     """
     bits = k.layout
     by_nx = k.shadow_nx_mask != 0
