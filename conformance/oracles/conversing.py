@@ -99,7 +99,7 @@ class Conversation:
         self.alive = False
         """Whether there is a process for kernel code."""
         try:
-            shared = self._kept(os.memfd_create("conformance", os.MFD_ALLOW_SEALING))
+            self._shared = shared = self._kept(os.memfd_create("conformance", os.MFD_ALLOW_SEALING))
             os.ftruncate(shared, size)
             fcntl.fcntl(shared, fcntl.F_ADD_SEALS, _SEALS)
             self.memory = mmap.mmap(shared, size)
@@ -118,7 +118,7 @@ class Conversation:
         except OSError as problem:
             self.close()
             raise no_process(problem) from problem
-        for descriptor in (control, status, shared):
+        for descriptor in (control, status):
             self._close(descriptor)
         os.set_blocking(self._answers, False)
         self._poll = select.poll()
@@ -215,7 +215,14 @@ class Conversation:
             self.close()
             return no_process(code, said)
         kind, value = STATUS.unpack(told)
-        return Ended(value) if kind == ENDED else no_process(OSError(value, os.strerror(value)))
+        if kind != ENDED:
+            return no_process(OSError(value, os.strerror(value)))
+        try:
+            # A page of it that the system refuses is a SIGBUS, and the only one that kernel code does not cause.
+            os.posix_fallocate(self._shared, 0, len(self.memory))
+        except OSError as problem:
+            return no_process(problem)
+        return Ended(value)
 
     def _drain(self) -> None:
         """Throw away what the last process has left unread or unheard."""

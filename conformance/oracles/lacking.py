@@ -13,12 +13,12 @@ MEMORY = "Free memory, or raise the limits of this process (ulimit -a), and try 
 """What to do where the system did not give what a process needs."""
 
 FROM_OUTSIDE = {
-    signal.SIGKILL, signal.SIGBUS, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT,
+    signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT,
     signal.SIGXCPU,
 }  # fmt: skip
-"""Signals by which the system or its user ends a process; SIGBUS comes when the system has no page to give.
+"""Signals by which the system or its user ends a process.
 
-All others are brought on by the code that runs in it.
+All others are raised by the code that runs in it; SIGBUS, for one, by a stack that is not canonical.
 """
 
 

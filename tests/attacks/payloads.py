@@ -51,6 +51,7 @@ ATTACKS = {
     "a flood of standard error": Attack("static char page[4096]; for (;;) CALL(1, 2, page, 4096, 0);"),
     "exit_group(0)": Attack("CALL(231, 0, 0, 0, 0);"),
     "exit_group(1)": Attack("CALL(231, 1, 0, 0, 0);"),
+    "a stack that is not canonical": Attack('asm volatile("mov %0, %%rsp; push %%rax" : : "r"(1ul << 62));'),
     "SIGSTOP to itself": Attack("CALL(62, CALL(39, 0, 0, 0, 0), 19, 0, 0);"),
     "pause()": Attack("CALL(34, 0, 0, 0, 0);"),
     "nanosleep()": Attack("long time[2] = { 1000, 0 }; CALL(35, time, 0, 0, 0);"),

@@ -58,7 +58,7 @@ def held(exploration, monkeypatch) -> Iterator[Callable[..., Outcome]]:
     [
         (Death.MISSING, "foo", 0, "nothing stands in for foo, which kvm_arch_thing wants"),
         (Death.LIMIT, "too much happens in a race", 0, "too much happens in a race"),
-        (Death.SIGNAL, "", 7, "ended by SIGBUS"),
+        (Death.SIGNAL, "", 9, "ended by SIGKILL"),
     ],
 )
 def test_a_worker_that_ends_for_a_lack_is_no_finding(held, death, what, number, sentence):
@@ -70,6 +70,7 @@ def test_a_worker_that_ends_for_a_lack_is_no_finding(held, death, what, number, 
     ("ending", "how"),
     [
         ({"death": Death.SIGNAL, "number": 11}, "died of SIGSEGV in kvm_arch_thing (address 0x0)"),
+        ({"death": Death.SIGNAL, "number": 7}, "died of SIGBUS in kvm_arch_thing (address 0x0)"),
         ({}, "broke off: it ended its process with status 1"),
         ({"code": 0}, "broke off: it ended its process with status 0"),
         ({"death": 77}, "broke off: it ended its process with status 1"),
