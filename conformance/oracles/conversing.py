@@ -218,7 +218,7 @@ class Conversation:
         if kind != ENDED:
             return no_process(OSError(value, os.strerror(value)))
         try:
-            # A page of it that the system refuses is a SIGBUS, and the only one that kernel code does not cause.
+            # A page of it that the system refuses is the only SIGBUS that kernel code does not cause.
             os.posix_fallocate(self._shared, 0, len(self.memory))
         except OSError as problem:
             return no_process(problem)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import replace
 
@@ -64,7 +65,9 @@ def test_some_of_what_the_module_answers_is_proved(shipped_module):
 @pytest.mark.parametrize("series", ["6.1", "6.12", "7.2", "7.3"])
 def test_all_that_the_module_answers_is_proved(series):
     _, folder = built(series)
-    plan = PropertyPlan(kernels=(series,), engines=(PROVE,), oracle="binary", jobs=1, timeout=SECONDS)
+    plan = PropertyPlan(
+        kernels=(series,), engines=(PROVE,), oracle="binary", budget=math.inf, jobs=1, timeout=SECONDS
+    )
     (judged,) = run(plan, progress=lambda line: None).kernels
     assert judged.error is None and judged.disagreement is None
     told = {result.property: result for result in judged.results if result.engine == PROVE}

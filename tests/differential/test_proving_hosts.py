@@ -34,5 +34,5 @@ def test_a_host_that_is_no_mode(tmp_path):
     assert "me_" not in result.mode and "l1tf" not in result.mode and "ad_bits" not in result.mode
     told = result.counterexample
     assert told is not None and (told.kernel["value"], told.model["value"]) == ("false", "true")
-    again = ["conformance", "prove", "--kernel", "6.1", "--patch", str(patch), "--only", "is_mmio_spte"]
-    assert shlex.split(told.again) == again
+    again = ["conformance", "run", "--kernel", "6.1", "--patch", str(patch), "--only", "is_mmio_spte"]
+    assert shlex.split(told.again) == [*again, "--engine", PROVE]
