@@ -17,7 +17,7 @@ class KernelLike(ModelSide):
         self.batch = None
         self._answering = ModelSide(behaves or profile)
 
-    def submit(self, prop, mode, batch, meant):
+    def submit(self, prop, mode, batch, numbering):
         self.batch = batch.copy()
         self._answering.submit(prop, mode, self.batch, None)
 

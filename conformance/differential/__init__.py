@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where model and kernel meet: properties, the spaces they are explored in, engines, comparison."""
+"""Single functions compared: properties, their input spaces, two sides, engines, proofs."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Blessing fingerprints: what a kernel answers now becomes what its series means, if the model agrees."""
+"""Blessing fingerprints: a kernel's answers become the reference of its series where the model agrees."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Proposal", "propose"]
 
 @dataclass
 class Proposal:
-    """What blessing would write for one kernel; ``refused`` says what kernel and model do not agree on."""
+    """The file that blessing would write for one kernel; ``refused`` are marks that the model disputes."""
 
     fingerprints: Fingerprints
     refused: list[str] = field(default_factory=list)

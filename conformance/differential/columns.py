@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Columns: what a property takes, and how to draw values that are likely to matter.
+"""Columns: the inputs of a property, one 64-bit word each, and how to draw values that are likely to matter.
 
 A column is drawn by two drivers from the same data: numpy for volume, Hypothesis for structure and
 shrinking. SPTEs are drawn legal for the mode, near-legal (a few bits off), arbitrary, or special
@@ -46,7 +46,7 @@ Words = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Column:
-    """One input word. ``name`` is how reports call it; ``width`` how many of its bits may be set."""
+    """One input word. ``name`` is its name in reports, ``width`` the number of its bits that may be set."""
 
     name: str
     width: int = 64
@@ -61,7 +61,7 @@ class Column:
         return value in listed if listed is not None else 0 <= value < 1 << self.width
 
     def decoded(self, k: Semantics, value: int) -> str:
-        """What the value says beyond its number; "" if nothing."""
+        """The value decoded; "" where its number says it all."""
         return ""
 
     def text(self, value: int) -> str:
@@ -119,17 +119,17 @@ class Access(Choice):
         return tuple(range(16 if k.has(ACC_READ) else 8))
 
     def decoded(self, k: Semantics, value: int) -> str:
-        """What is granted, in words."""
+        """The names of the granted rights."""
         names = ("read", "write", "exec", "user")
         granted = [name for name in names if value & getattr(k.layout, f"acc_{name}_mask")]
         return ", ".join(granted) or ("nothing" if k.has(ACC_READ) else "reading only")
 
     def translated(self, access: Word, ours: Semantics, theirs: Semantics) -> Word:
-        """The same access in the bits of another kernel; before reading had one, it was always allowed."""
-        told: Word = 0 if ours.layout.acc_read_mask else theirs.layout.acc_read_mask
+        """The same access in the bits of another kernel. Before it had a bit, read was always granted."""
+        other: Word = 0 if ours.layout.acc_read_mask else theirs.layout.acc_read_mask
         for name in _ACCESS:
-            told = when(any_set(access, getattr(ours.layout, name)), getattr(theirs.layout, name)) | told
-        return told
+            other = when(any_set(access, getattr(ours.layout, name)), getattr(theirs.layout, name)) | other
+        return other
 
 
 _ACCESS = ("acc_exec_mask", "acc_write_mask", "acc_user_mask", "acc_read_mask")
@@ -138,7 +138,7 @@ _ACCESS = ("acc_exec_mask", "acc_write_mask", "acc_user_mask", "acc_read_mask")
 def translated(
     columns: Iterable[Column], words: Iterable[Word], ours: Semantics, theirs: Semantics
 ) -> list[Word]:
-    """Words of these columns as they are told to another kernel: access in the bits that it has for it."""
+    """Words of these columns for another kernel: access in the bits that it has for it."""
     if all(getattr(ours.layout, name) == getattr(theirs.layout, name) for name in _ACCESS):
         return list(words)
     return [
@@ -220,7 +220,9 @@ class SpteColumn(Column):
         if self.near is not None:
             other = drawn[self.near]
             alike = rng.integers(0, 6, n)
-            values = np.where(alike < 3, values, np.where(alike < 4, other, other ^ (anything & _telling(k))))
+            values = np.where(
+                alike < 3, values, np.where(alike < 4, other, other ^ (anything & _state_bits(k)))
+            )
         return values
 
     def strategy(self, k: Semantics, drawn: Mapping[str, int]) -> st.SearchStrategy[int]:
@@ -233,7 +235,7 @@ class SpteColumn(Column):
         kinds = [legal, near, st.integers(0, ALL), st.sampled_from(special_sptes(k))]
         if self.near is not None:
             other = drawn[self.near]
-            kinds.insert(0, st.integers(0, ALL).map(lambda word: other ^ (word & int(_telling(k)))))
+            kinds.insert(0, st.integers(0, ALL).map(lambda word: other ^ (word & int(_state_bits(k)))))
         return st.one_of(kinds)
 
 
@@ -252,7 +254,7 @@ def _toggled(parts: tuple[int, ...] | list[int]) -> int:
 
 
 def spte_alternatives(k: Semantics) -> list[tuple[int, ...]]:
-    """What legal present SPTEs are put together from: one of each list, all joined."""
+    """The parts of legal present SPTEs: one of each tuple, combined by OR."""
     bits = k.layout
     memtypes = (0x6 << 3 | VMX_EPT_IPAT_BIT, 0, 0x6 << 3) if k.shadow_acc_track_mask else (0,)
     saved = bits.acc_track_saved_mask << bits.acc_track_saved_shift
@@ -273,7 +275,7 @@ def spte_alternatives(k: Semantics) -> list[tuple[int, ...]]:
 
 
 def _legal_sptes(k: Semantics) -> Words:
-    """Every legal present SPTE, but for its address."""
+    """Every legal present SPTE, without an address."""
     table = np.zeros(1, np.uint64)
     for alternatives in spte_alternatives(k):
         table = np.bitwise_or.outer(table, np.array(alternatives, np.uint64)).ravel()
@@ -281,7 +283,7 @@ def _legal_sptes(k: Semantics) -> Words:
 
 
 def special_sptes(k: Semantics) -> tuple[int, ...]:
-    """SPTEs that are not present, each for a reason of its own, and the extremes."""
+    """Every kind of SPTE that is not present, zero, and all bits set."""
     mmio_spte = k.shadow_mmio_value | k.shadow_nonpresent_or_rsvd_mask
     return (
         k.layout.nonpresent_value,
@@ -294,7 +296,7 @@ def special_sptes(k: Semantics) -> tuple[int, ...]:
     )
 
 
-def _telling(k: Semantics) -> np.uint64:
+def _state_bits(k: Semantics) -> np.uint64:
     """The bits in which two states of one SPTE usually differ."""
     return np.uint64(
         k.shadow_host_writable_mask

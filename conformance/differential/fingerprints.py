@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Fingerprints: golden/<series>/semantics.txt, a kernel's answers to published inputs, as digests.
 
-A digest says nothing of what is right. It says that a kernel still means what the one meant that was
-blessed, also when that one's source has left the archive.
+A digest does not say what is right. It shows that a kernel still behaves as the blessed one, even when that
+one's source is no longer in the archive.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _HEADER = """\
 
 @dataclass(frozen=True)
 class Mark:
-    """One line: what a property answered in a mode. ``answered`` begins with "died" where kernel code did."""
+    """One line: the answers of a property in a mode. ``answered`` is "died-at-N" if kernel code died."""
 
     name: str
     mode: str
@@ -53,7 +53,7 @@ class Mark:
 
     @property
     def place(self) -> tuple[str, str]:
-        """What it is the mark of."""
+        """The property and the mode."""
         return self.name, self.mode
 
     def __str__(self) -> str:
@@ -70,7 +70,7 @@ class Fingerprints:
 
     @property
     def path(self) -> Path:
-        """Where it lies, or would."""
+        """The path of the file."""
         return GOLDEN / self.series / "semantics.txt"
 
     @property
@@ -80,15 +80,15 @@ class Fingerprints:
         return [*_HEADER.splitlines(), "", *facts, "", *map(str, self.marks.values())]
 
     def write(self) -> None:
-        """Put it there."""
+        """Write the file."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("\n".join(self.lines) + "\n", encoding="utf-8")
 
 
 def blessed(series: str | None) -> Fingerprints | None:
-    """What was blessed for a series; None if nothing, or only by another schema.
+    """The blessed fingerprints of a series; None if there are none of this schema.
 
-    Raises ConformanceError about a file that was edited.
+    Raises ConformanceError if the file was edited.
     """
     if series is None:
         return None

@@ -30,26 +30,26 @@ from conformance.oracles.lacking import Lacking
 __all__ = ["Judge"]
 
 EXAMPLES = {"ci": 60, "default": 60, "nightly": 600}
-"""Cases that the fuzz engine draws for a property, by profile."""
+"""How many cases the fuzz engine draws for a property, by profile."""
 
 DUE, PROOFS = 0.4, 0.75
-"""Which share of what is left of the budget goes to the sampling engines' due, and then to proofs ..."""
+"""Shares of the time left: until when the sampling engines run each property once, then proofs."""
 LAST = 0.2
-"""... and which the due leaves where nothing is proved."""
+"""The share that the first of these leaves where nothing is proved."""
 
 Prove = Callable[[list[str], Deadline], Iterator[Result]]
 
 AT_ONCE, MOST = 1 << 16, 1 << 26
-"""How many combinations the exhaustive engine tries at once, and at the most if there is time."""
+"""Up to how many combinations the exhaustive engine tries at once, and if there is time."""
 
 
 class Judge:
     """The comparisons of a plan on one kernel.
 
     The budget is wall time, shared by everything that compares, proofs and shrinking included. First the bulk
-    engine gives every property a few cases in every mode; then each property gets its due by every engine,
-    until a share of the budget is over; then come proofs, for the larger part of what is left; then the
-    larger exhaustive spaces, smallest first; and to the end further bulk chunks, round and round.
+    engine compares a few cases of every property in every mode. Then every engine runs on each property once,
+    until a share of the budget is used. Then come proofs, for most of the time left; then the larger
+    exhaustive spaces, smallest first; and until the end further bulk chunks, property by property in turn.
     """
 
     def __init__(
@@ -92,8 +92,8 @@ class Judge:
     def results(self, prove: Prove | None = None) -> Iterator[Result]:
         """Every result, as it comes; those of the bulk engine when its chunks are done.
 
-        ``prove`` gives the results of proofs of some properties, which it makes until a deadline. Where the
-        command's time limit ends it, what is known is given before that is raised again.
+        ``prove`` proves properties until a deadline and yields the results. When the command's time limit
+        ends the run, the results so far are yielded before TimeLimitReached is raised again.
         """
         try:
             yield from self._all(prove)
@@ -121,7 +121,7 @@ class Judge:
         yield from self._rest()
 
     def _sampled(self, properties: list[Property], due: Deadline) -> Iterator[Result]:
-        """Every property by every engine but proofs, as far as it is due."""
+        """Every property by every engine but proofs, until ``due``."""
         for prop in properties:
             yield from self._guarded(prop.name, self._begin(self._comparisons(prop)))
         for prop in properties:
@@ -138,11 +138,11 @@ class Judge:
 
     @property
     def _ended(self) -> str:
-        """Why something did not have its turn."""
+        """The reason of results that the budget did not reach."""
         return f"not reached: the budget of {self._plan.budget:g} s ended before"
 
     def _rest(self) -> Iterator[Result]:
-        """What takes the time that is left: half of it at the most for what has many combinations."""
+        """Spend the time left: at most half on the larger exhaustive spaces, the rest on bulk chunks."""
         half = self._end.part(0.5)
         for work in sorted(self._later, key=lambda work: work.space.size):
             name = work.comparison.property.name
@@ -177,7 +177,7 @@ class Judge:
                 yield from self._keep(work)
 
     def _keep(self, work: Chunking) -> Iterator[Result]:
-        """Go on with the bulk engine's work later, or give its result if it found something."""
+        """Continue the bulk engine's work later, or yield its result if it found a difference."""
         if work.found is None:
             self._bulks.append(work)
         else:
@@ -196,7 +196,7 @@ class Judge:
         return Result(prop.name, self._plan.oracle, "-", "-", absence.verdict, reason=absence.reason)
 
     def _by_every_engine(self, comparisons: list[Comparison], due: Deadline) -> Iterator[Result]:
-        """A property's due. Once kernel code hung it is left alone, since each try takes as long again."""
+        """A property by each engine once; skipped once kernel code hung, as each try takes as long again."""
         if "fuzz" in self._engines and not self._hangs(comparisons[0]):
             yield self._fuzz(comparisons, due)
         for comparison in comparisons:
@@ -219,7 +219,7 @@ class Judge:
             yield from self._remember(comparisons)
 
     def _remember(self, comparisons: list[Comparison]) -> Iterator[Result]:
-        """Whether the kernel answers the published inputs as the one that was blessed."""
+        """Whether the kernel answers the published inputs as the blessed one did."""
         prop = comparisons[0].property
         if self._blessed is None:
             reason = (
@@ -250,14 +250,14 @@ class Judge:
     def _comparisons(self, prop: Property) -> list[Comparison]:
         if prop.name in self._compared:
             return self._compared[prop.name]
-        wanted = [name for name in prop.modes if not self._plan.modes or name in self._plan.modes]
-        if not wanted and prop.modes == ANY_MODE:
-            wanted = [ANY_MODE[0]]  # reads no mask: the mode asked for is as good as any
-        made = [Comparison(prop, MODES[name], self._kernel, self._model) for name in wanted]
+        modes = [name for name in prop.modes if not self._plan.modes or name in self._plan.modes]
+        if not modes and prop.modes == ANY_MODE:
+            modes = [ANY_MODE[0]]  # It reads no mask, so that any mode stands for the one selected.
+        made = [Comparison(prop, MODES[name], self._kernel, self._model) for name in modes]
         return self._compared.setdefault(prop.name, made)
 
     def _one_case(self, comparison: Comparison) -> Result:
-        """The case given; raises ConformanceError if the function must not be called with it."""
+        """Compare the given case; raises ConformanceError if the function must not be called with it."""
         for column, value in zip(comparison.property.takes, self._plan.case, strict=True):
             if not column.admits(comparison.semantics, value):
                 listed = column.choices(comparison.semantics)
@@ -291,7 +291,7 @@ class Judge:
         )
 
     def _explore(self, comparison: Comparison) -> Result | Exhausting:
-        """The exhaustive engine's result where the space is small or hopeless, else what is left to do."""
+        """The exhaustive engine's result where the space is small or too large, else the work for later."""
         start, before = time.monotonic(), comparison.cases
         if comparison.property.scalar:
             return self._results.skipped(
@@ -327,7 +327,7 @@ class Judge:
         )
 
     def _spend(self) -> Iterator[Result]:
-        """Further rounds of chunks, until the budget ends; what is found is given at once."""
+        """Further rounds of chunks until the budget ends; a difference is reported at once."""
         running = [each for each in self._bulks if not self._hangs(each.comparison)]
         while running and self._end.more_time():
             for each in running:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Properties: one kernel function each (or a short sequence), its inputs, and how both sides are observed."""
+"""Properties: one kernel function each (or a short sequence), with its inputs and outputs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from conformance.model.words import Truth, Word, word
 __all__ = ["ANY_MODE", "PROPERTIES", "TDP_MODES", "Property", "declare"]
 
 ANY_MODE = ("shadow", "npt-me", "ept-noad")
-"""For functions that should read no mask: modes so unlike each other that one that does is noticed."""
+"""For functions that should read no mask: modes that differ enough to show one that does."""
 TDP_MODES = tuple(name for name, mode in MODES.items() if mode.tdp)
 """For functions of the TDP MMU."""
 
@@ -40,8 +40,8 @@ class Property:
     several. ``events`` are what may happen besides (``"WARN function"``, ``"BUG function"``,
     ``"call function"``), at most seven.
 
-    ``callers`` is what the kernel's own callers guarantee about the inputs: engines try others too, but a
-    counterexample that they can give is shown before one that they cannot.
+    ``callers`` are the preconditions that the kernel's own callers guarantee. Engines try other inputs, too,
+    but a legal counterexample is shown before one that breaks a precondition.
 
     It exists in kernels that have the change ``since`` and lack ``until``. ``scalar`` says that the
     model's side runs over ints only.
@@ -74,11 +74,11 @@ class Property:
         return self.callers.hold(k, self._named(columns))
 
     def broken(self, k: Semantics, case: Sequence[int]) -> str:
-        """Which precondition a case breaks, in words; "" if it breaks none."""
+        """The precondition that a case breaks, as text; "" if it breaks none."""
         return self.callers.broken(k, self._named(case))
 
     def mended(self, k: Semantics, columns: Sequence[Word]) -> list[Word]:
-        """The inputs, changed as little as is known to be enough for a caller to give them."""
+        """The inputs changed so that they are legal, as far as each precondition knows how."""
         return list(self.callers.mended(k, self._named(columns)).values())
 
     def _named(self, columns: Sequence[_W]) -> dict[str, _W]:
@@ -152,7 +152,7 @@ def declare(
     if name in PROPERTIES:
         raise ValueError(f"{name} is declared twice")
     if not mutants:
-        raise ValueError(f"{name}: a check that nobody has seen fail proves nothing; plant a mutant")
+        raise ValueError(f"{name}: a check that has never failed proves nothing; plant a mutant")
     doc = inspect.getdoc(function) or ""
     made = Property(
         name=name,

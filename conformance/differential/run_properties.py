@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A whole run: kernels are opened, their shims built, and every property compared by every engine."""
+"""A run over properties: opens kernels, builds their oracles, compares every property by every engine."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class PropertyInfo:
-    """A property for people. ``absent`` says why the kernel asked about has none; "" if it has."""
+    """A property as ``list`` shows it. ``absent`` says why the kernel lacks it; "" if it has it."""
 
     name: str
     group: str
@@ -69,7 +69,7 @@ class PropertyInfo:
 
 @dataclass(frozen=True)
 class Listing:
-    """What there is to choose from: each a list of names with descriptions."""
+    """Everything that options can name, with descriptions."""
 
     properties: list[PropertyInfo]
     modes: list[tuple[str, str]]
@@ -80,8 +80,8 @@ class Listing:
 def run(plan: PropertyPlan, *, progress: Progress, advance: Callable[[Result], None] | None = None) -> Report:
     """Carry out a plan.
 
-    ``progress`` gets lines for people, ``advance`` every result as it comes. Raises ConformanceError
-    if the plan names what there is not; a kernel that cannot be judged is an error in its report.
+    ``progress`` gets lines of text, ``advance`` every result as it comes. Raises ConformanceError if the plan
+    names something unknown; a kernel that cannot be judged is an error in its report.
     """
     start = time.monotonic()
     plan = of_module(plan)
@@ -118,7 +118,7 @@ def run(plan: PropertyPlan, *, progress: Progress, advance: Callable[[Result], N
 
 
 class _Known:
-    """What is known by selector: the reports of kernels that are judged, and the results of all."""
+    """By selector: the reports of kernels that are judged, and the results so far of all."""
 
     def __init__(self, advance: Callable[[Result], None] | None) -> None:
         self.reports: dict[str, KernelReport] = {}
@@ -126,14 +126,14 @@ class _Known:
         self._advance = advance
 
     def note(self, selector: str, result: Result) -> None:
-        """A result that has come."""
+        """Record a result."""
         self.results[selector].append(result)
         if self._advance is not None:
             self._advance(result)
 
 
 def _cut_short(selector: str, plan: PropertyPlan, results: list[Result], ended: Ended) -> KernelReport:
-    """The report of a kernel that was not judged to the end: each property without a result is missing."""
+    """The report of a kernel that was not judged to the end: each property without a result is a MISS."""
     report = KernelReport.unopened(selector, plan.patches)
     report.results += results
     reason = f"not reached: {ended}"
@@ -218,7 +218,7 @@ def _judged(
 
 
 LOAD = "load"
-"""What a result is about if kernel code dies before any property can be asked about."""
+"""The subject of a result where kernel code dies before any property can be compared."""
 
 
 def _proofs(
@@ -230,7 +230,7 @@ def _proofs(
     names: list[str],
     deadline: Deadline,
 ) -> Iterator[Result]:
-    """The results of the prove engine, of the machine code that is asked, made until the deadline."""
+    """The results of the prove engine on the machine code of the oracle, until the deadline."""
     # Here and not above: z3 is an extra.
     from conformance.differential.proving.proof_workers import prove_all
     from conformance.differential.proving.side_specs import Pair, binary_spec, model_spec, shim_spec
@@ -279,7 +279,7 @@ def _judge_apart(selector: str, plan: PropertyPlan, seed: int, messages: Any) ->
 
 
 def listing(selector: str | None, progress: Progress) -> Listing:
-    """What there is to choose from; with a selector, which properties that kernel has."""
+    """Everything that options can name; with a selector, which properties that kernel has."""
     absent = {prop.name: "" for prop in PROPERTIES.values()}
     if selector is not None:
         (one,) = expand([selector]) if selector != "all" else [""]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whether what a user names exists."""
+"""The properties and modes that options name, checked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def check_wanted(only: Sequence[str], modes: Sequence[str], case: Sequence[int])
                 f"no property is called {glob}; `conformance list` names them all, and * stands for any text."
             )
     if case:
-        # Without --only there is none that it could be of.
+        # Without --only the case belongs to no property.
         named = chosen(only) if only else []
         if len(named) != 1:
             raise ConformanceError(f"--case needs --only with one property, not {len(named)}.")
@@ -36,7 +36,7 @@ def check_wanted(only: Sequence[str], modes: Sequence[str], case: Sequence[int])
 
 
 def chosen(only: Sequence[str]) -> list[Property]:
-    """The properties that one of the globs names; without any, all."""
+    """The properties whose names match one of the globs; without globs all."""
     globs = only or ("*",)
     return [prop for name, prop in PROPERTIES.items() if any(fnmatch.fnmatch(name, glob) for glob in globs)]
 

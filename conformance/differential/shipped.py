@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which machine code a run asks: the kvm.ko that is shipped of a kernel, or the one that was given."""
+"""The machine code of the binary oracle: the kvm.ko that a distribution ships, or one that a user gives."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ __all__ = ["MachineCode", "Unreached", "build", "of_module"]
 
 
 class Unreached(ConformanceError):
-    """There is no way into this kernel's machine code; another kernel may have one."""
+    """The oracle cannot call this kernel's machine code; it may be able to call another kernel's."""
 
 
 @dataclass(frozen=True)
 class MachineCode:
-    """The built image of a module, and what is to be told of it."""
+    """The built image of a module, and what reports say about it."""
 
     image: Path
     version: str
     drift: str | None
     arguments: tuple[str, ...]
-    """With which a command asks it again."""
+    """The options that select it in a command."""
     compiler: str
-    """What compiled the module, as it says itself."""
+    """The compiler that the module names."""
 
 
 def of_module(plan: PropertyPlan) -> PropertyPlan:
-    """The plan, which with a module is about the binary oracle and the series that the module is of.
+    """The plan; one with a module gets the binary oracle and the module's series.
 
     Raises ConformanceError where the options do not go together.
     """
@@ -53,7 +53,7 @@ def of_module(plan: PropertyPlan) -> PropertyPlan:
 
 
 def build(plan: PropertyPlan, kernel: Kernel, progress: Progress) -> MachineCode:
-    """The image that a plan asks of a kernel."""
+    """Build the image of a kernel that a plan selects. Raises Unreached if it has no type information."""
     if plan.patches:
         raise ConformanceError("--patch changes source, not the kvm.ko that is shipped: use --oracle shim.")
     again = ["--oracle", "binary"]

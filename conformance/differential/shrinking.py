@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The counterexample that is shown: one that callers can give if there is one, and then the smallest."""
+"""Choosing the counterexample to show: a legal one if one is found, and then the smallest."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Words = NDArray[np.uint64]
 MoreTime = Callable[[], bool]
 
 AT_ONCE = 1 << 12
-"""How many cases that callers can give are tried at once, in place of one that they cannot."""
+"""How many legal cases are tried at once in place of one that no caller can give."""
 LEAST, ROUNDS = 1, 12
-"""How often that is done after the first time at the least, and how often at the most."""
+"""How often that is repeated at least and at most."""
 DEATHS, FEW_DEATHS = 8, 2
-"""After how many crashes such a round ends, and where it began with a crash."""
+"""The number of crashes that ends such a round, and where the difference was a crash."""
 SOME = 48
-"""Of how many it is seen which rule they break."""
+"""How many of the cases that differ are held against the rules."""
 
 
 def smallest(
@@ -59,9 +59,9 @@ def _better(
     more_time: MoreTime,
     deaths: int,
 ) -> tuple[tuple[int, ...], int, int]:
-    """A case that shows a difference best, its rank, and how many legal ones were tried.
+    """The case with the best rank, that rank, and how many legal cases were tried.
 
-    Of those that are alike in rank it is the one that breaks the most telling rule.
+    Of cases of one rank it is the one that breaks the first rule of the tables.
     """
     n = min(AT_ONCE, comparison.capacity) // (64 if comparison.property.scalar else 1)
     tried = 0
@@ -85,7 +85,7 @@ def _better(
 
 
 def _clearest(comparison: Comparison, case: tuple[int, ...] | None, batch: Words) -> tuple[int, ...]:
-    """The case whose difference breaks the most telling rule: ``case``, or one of some of a batch."""
+    """The case whose difference breaks the first rule of the tables: ``case``, or one of the batch."""
     shown = sorted((tuple(column) for column in batch.T.tolist()), key=_size)
     others = shown[:: max(len(shown) // SOME, 1)]
     tried = [*([case] if case else []), *others]
@@ -98,7 +98,7 @@ def _clearest(comparison: Comparison, case: tuple[int, ...] | None, batch: Words
 def _candidates(
     comparison: Comparison, case: tuple[int, ...], rng: np.random.Generator, n: int, at: int
 ) -> Words:
-    """Cases to be made legal: first those that differ little from ``case``, then others."""
+    """Cases to be made legal: in the first round those near ``case``, then drawn ones."""
     batch = comparison.draw(rng, n)
     if at == 0:
         near = [case, *_steps(comparison, case)]
@@ -111,7 +111,7 @@ def _candidates(
 
 
 def mended(prop: Property, k: Semantics, batch: Words) -> Words:
-    """The cases of a batch changed into what callers can give; those are left out for which that fails."""
+    """The cases of a batch made legal; those that cannot be are left out."""
     n = batch.shape[1]
     made = [np.broadcast_to(np.asarray(row, np.uint64), n) for row in prop.mended(k, list(batch))]
     fits = np.broadcast_to(np.asarray(prop.legal(k, made)), n) & admitted(prop, k, np.stack(made))
@@ -121,16 +121,16 @@ def mended(prop: Property, k: Semantics, batch: Words) -> Words:
 
 
 def shrink(comparison: Comparison, found: Difference, more_time: MoreTime = lambda: True) -> Difference:
-    """The smallest difference that is reached from ``found`` one step at a time, no less legal or telling.
+    """The smallest difference reached from ``found`` step by step, of no worse rank or rule.
 
     A step clears a column, sets it to an earlier one, clears one bit of it or lowers it to the next
-    smaller choice, and is mended where callers cannot give it; each round tries all steps in one batch and
-    takes the one that leaves the least.
+    smaller choice, and is made legal where it is not; each round tries all steps in one batch and takes the
+    smallest case that still differs.
     """
     if found.hung:
         return found
     best, rank = found, min(comparison.rank(found.case), ILLEGAL)
-    telling = None if found.crash else broken(comparison, found).rank
+    rule = None if found.crash else broken(comparison, found).rank
     seen = {best.case}
     while more_time():
         steps = [case for case in _steps(comparison, best.case) if case not in seen]
@@ -145,7 +145,7 @@ def shrink(comparison: Comparison, found: Difference, more_time: MoreTime = lamb
         smaller = sorted((case for case, one in zip(steps, ranks, strict=True) if one <= rank), key=_size)
         for case in smaller:
             again = comparison.compare_once(case)
-            if again is not None and _says_as_much(comparison, again, telling):
+            if again is not None and _is_no_worse(comparison, again, rule):
                 best = again
                 break
         else:
@@ -153,15 +153,15 @@ def shrink(comparison: Comparison, found: Difference, more_time: MoreTime = lamb
     return best
 
 
-def _says_as_much(comparison: Comparison, found: Difference, rank: int | None) -> bool:
-    """Whether a difference breaks the same rule, or one that says more; a crash is always a crash."""
+def _is_no_worse(comparison: Comparison, found: Difference, rank: int | None) -> bool:
+    """Whether a difference breaks a rule of this rank or a better one; where it was a crash, is one still."""
     if rank is None or found.crash:
         return rank is None and found.crash is not None
     return broken(comparison, found).rank <= rank
 
 
 def _size(case: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
-    """Cases with few set bits in few columns first."""
+    """The order of cases: few set bits first, then few columns that are not 0."""
     return sum(bin(word).count("1") for word in case), sum(word != 0 for word in case), case
 
 
@@ -180,7 +180,7 @@ def _steps(comparison: Comparison, case: tuple[int, ...]) -> list[tuple[int, ...
         else:
             smaller = [0, *case[:at], *(word & ~(1 << n) for n in range(64) if word >> n & 1)]
         if isinstance(column, SpteColumn):
-            # What is present stays so: an SPTE that maps something says more than a smaller word.
+            # A present SPTE stays present: it is easier to read than a smaller word.
             smaller = [value for value in smaller if _presence(k, value) >= _presence(k, word)]
         for value in smaller:
             changed = (*case[:at], value, *case[at + 1 :])

@@ -80,11 +80,11 @@ class Side(Protocol):
     def capacity(self, prop: Property) -> int:
         """The most cases that one batch may have."""
 
-    def submit(self, prop: Property, mode: Mode, batch: Words, meant: Semantics | None) -> None:
+    def submit(self, prop: Property, mode: Mode, batch: Words, numbering: Semantics | None) -> None:
         """Begin to answer a batch: a row a column.
 
-        Access bits are numbered as in ``meant`` and translated to this side's; without it words go as they
-        are. The batch must not change before collect(). Raises KernelDied.
+        Access bits are numbered as in ``numbering`` and translated to this side's; without it words go as
+        they are. The batch must not change before collect(). Raises KernelDied.
         """
 
     def collect(self) -> Words:
@@ -106,7 +106,7 @@ class ModelSide:
         self._submitted: tuple[Property, Semantics, Words] | None = None
 
     def absence(self, prop: Property) -> Absence | None:
-        """A profile says which functions its kernel has."""
+        """The profile decides which functions there are."""
         reason = prop.absent(self.profile)
         return Absence(Verdict.SKIP, reason) if reason else None
 
@@ -117,18 +117,18 @@ class ModelSide:
         return self._semantics[mode]
 
     def reading(self, mode: Mode) -> Semantics:
-        """The same."""
+        """The masks of semantics()."""
         return self.semantics(mode)
 
     def capacity(self, prop: Property) -> int:
-        """As many as are handy in memory."""
+        """A fixed number, since the model has no buffers."""
         return MODEL_CAPACITY
 
-    def submit(self, prop: Property, mode: Mode, batch: Words, meant: Semantics | None) -> None:
-        """Keep the batch; it is answered in collect(), while a kernel's process works on its own."""
+    def submit(self, prop: Property, mode: Mode, batch: Words, numbering: Semantics | None) -> None:
+        """Keep the batch. collect() answers it, while a kernel's process works on the same batch."""
         k = self.semantics(mode)
-        if meant is not None and meant.profile is not self.profile:
-            batch = _renumbered(prop, batch, meant, k)
+        if numbering is not None and numbering.profile is not self.profile:
+            batch = _renumbered(prop, batch, numbering, k)
         self._submitted = prop, k, batch
 
     def collect(self) -> Words:
@@ -212,15 +212,15 @@ class OracleSide:
         return kernel_as_compiled(mode, self.profile, self._compiled())
 
     def capacity(self, prop: Property) -> int:
-        """As many as the shared memory holds."""
+        """The number of cases that the shared memory holds."""
         return self.oracle.capacity(self.oracle.entries[prop.name])
 
-    def submit(self, prop: Property, mode: Mode, batch: Words, meant: Semantics | None) -> None:
+    def submit(self, prop: Property, mode: Mode, batch: Words, numbering: Semantics | None) -> None:
         """Set the masks of the mode's host and send the batch."""
         self._check_shape(prop)
         self.oracle.configure(mode.host(), prop.events)
-        if meant is not None and meant.profile is not self.profile:
-            batch = _renumbered(prop, batch, meant, self.semantics(mode))
+        if numbering is not None and numbering.profile is not self.profile:
+            batch = _renumbered(prop, batch, numbering, self.semantics(mode))
         self.oracle.submit(self.oracle.entries[prop.name], batch)
 
     def collect(self) -> Words:
@@ -228,9 +228,9 @@ class OracleSide:
         return self.oracle.collect()
 
 
-def _renumbered(prop: Property, batch: Words, meant: Semantics, k: Semantics) -> Words:
+def _renumbered(prop: Property, batch: Words, numbering: Semantics, k: Semantics) -> Words:
     """The batch with access bits as a kernel like ``k`` numbers them."""
-    return np.stack([np.asarray(word, np.uint64) for word in translated(prop.takes, batch, meant, k)])
+    return np.stack([np.asarray(word, np.uint64) for word in translated(prop.takes, batch, numbering, k)])
 
 
 def moved_bits(one: Profile, other: Profile) -> list[str]:

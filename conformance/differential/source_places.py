@@ -18,13 +18,13 @@ _SEQUENCES = {"tdp_iter": "tdp_iter_start"}
 
 def source_places(source: Path, properties: Iterable[str]) -> dict[str, tuple[str, int]]:
     """File and line of each property whose function the source defines, under any known name."""
-    wanted = [*dict.fromkeys(properties)]
-    if not wanted:
+    names = [*dict.fromkeys(properties)]
+    if not names:
         return {}
     files = [str(path.relative_to(source)) for path in sorted((source / _MMU).glob("*.[ch]"))]
     defined = definitions(source, [*files, f"{_MMU}.h"])
     found = {}
-    for name in wanted:
+    for name in names:
         known = next((one for one in _names(name) if one in defined), None)
         if known is not None:
             found[name] = defined[known]

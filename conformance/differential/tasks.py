@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Work of the engines that is done in parts: exhaustive spaces put off, chunks in rounds."""
+"""Work of engines that is done in parts: deferred exhaustive spaces, chunks of the bulk engine."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from conformance.differential.shrinking import mended
 __all__ = ["Chunking", "Exhausting"]
 
 FIRST = 1 << 12
-"""How many cases of a property are compared in each mode before any is compared at length."""
+"""How many cases of each property are compared in each mode first."""
 MOMENT = 0.05
-"""Seconds that the bulk engine stays with one property in a round, to make much of what it drew."""
+"""Seconds that the bulk engine spends on one property in a round; long enough to vary a drawn chunk."""
 
 
 @dataclass(frozen=True)
 class Exhausting:
-    """The exhaustive engine's work on one comparison, put off because it is much."""
+    """The exhaustive engine's work on one comparison, deferred because the space is large."""
 
     comparison: Comparison
     space: Space
@@ -42,7 +42,7 @@ class Chunking:
         self._rng = rng
 
     def begin(self) -> None:
-        """Compare a few cases: first such as callers can give, then others."""
+        """Compare a few cases: legal ones first, then the drawn ones."""
         start, before = time.monotonic(), self.comparison.cases
         n = min(FIRST // (64 if self.comparison.property.scalar else 1), self.comparison.capacity)
         drawn = self.comparison.draw(self._rng, n)
@@ -57,7 +57,7 @@ class Chunking:
         self._compare(1, lambda: True)
 
     def chunks(self, more_time: Callable[[], bool]) -> None:
-        """Compare chunks for a moment."""
+        """Compare chunks for MOMENT seconds."""
         end = time.monotonic() + MOMENT
         self._compare(VARIED, lambda: time.monotonic() < end and more_time())
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Results that say nothing about a kernel, as the suite or the system lacks something: one for each lack."""
+"""ERROR results for lack of something in the suite or the system; one is reported for each lack."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Unjudged(Result):
 
 
 def unjudged(result: Result, lacking: Lacking) -> Unjudged:
-    """``result`` as one that could not be judged, with what was compared until then."""
+    """``result`` as an ERROR for this lack, with the number of cases compared until then."""
     given = {name: getattr(result, name) for name in result.__dataclass_fields__}
     return Unjudged(**{**given, "verdict": Verdict.ERROR, "reason": str(lacking), "lacking": lacking})
 
 
 def once(results: Iterable[Result], noun: str) -> list[Result]:
-    """The results, those that stopped at the same lack as one, which says how many there are.
+    """The results, with those that stopped at the same lack gathered into one that counts them.
 
-    ``noun`` is what the properties of these are called in the plural.
+    ``noun`` names what was to be judged, in the plural: "properties", "stories".
     """
     found: list[Result] = []
     stopped: dict[str, list[Unjudged]] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a comparison comes to: verdicts, results, counterexamples. Engines make them, reports show them."""
+"""Verdicts, results and counterexamples: engines make them, reports show them."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ PROVE = "prove"
 """The engine whose PASS holds for every input. Its cases are those on which its formulas were checked."""
 
 AGREEMENT = "agreement"
-"""What it is called, where an engine is, that two oracles of one kernel are held against each other.
+"""In place of an engine's name: two oracles of one kernel were compared.
 
-That they agree says nothing of the model, so that by itself it is no comparison.
+Their agreement says nothing about the model and does not count as a comparison with it.
 """
 
 
@@ -66,18 +66,16 @@ class Verdict(Wording):
 class Counterexample:
     """The smallest input found on which kernel and model differ.
 
-    ``inputs`` maps column names to 64-bit words. ``decoded`` says the same in words, for the columns
-    that have more to say than their number. ``kernel`` and ``model`` map observed columns to text,
-    those that differ first. ``crash`` is set when kernel code died or hung on the input instead of
-    answering. ``again`` is the command that reproduces it. A scenario has ``steps`` for inputs, and
-    ``details`` are lines to be shown as they are: a diff of transcripts, the transcript of a crash.
-    ``sides`` are what reports call the two, where they are not a kernel and the model.
+    ``inputs`` maps column names to 64-bit words; ``decoded`` has the text of those that can be decoded.
+    ``kernel`` and ``model`` map outputs of the left and the right side to text, those that differ first, and
+    ``sides`` are the names of the two in reports. ``crash`` is set when kernel code died or hung on the input
+    instead of answering. ``again`` is the command that reproduces it. A scenario has ``steps`` for inputs.
+    ``details`` are lines to be printed as they are: a diff of transcripts, the transcript of a crash.
 
-    ``rule`` is the rule that is broken, in a sentence, and ``source`` where it is written; the less its
-    ``rank``, the more it says. Where none is known to be broken both are "", and ``differs`` names what
-    differs. ``legal`` says whether callers in the kernel can give the inputs (None where there are none), and
-    ``precondition`` what they break if not.
-    ``written`` are inputs as text that is shorter than sixteen digits.
+    ``rule`` is the broken rule, in a sentence, and ``source`` where it is written; ``rank`` is its place in
+    the tables of rules. Where no known rule is broken both are "", and ``differs`` names what differs.
+    ``legal`` is whether callers in the kernel can give the inputs (None without inputs), ``precondition``
+    the one that they break if not. ``written`` are inputs as reports write them.
     """
 
     inputs: dict[str, int]
@@ -104,7 +102,7 @@ class Counterexample:
 
     @property
     def weight(self) -> tuple[bool, int, int, int]:
-        """How well it shows a difference, the least being best: legal, telling, of few bits, small."""
+        """The order in which counterexamples are preferred: legal, by rank of the rule, few bits, small."""
         words = self.inputs.values()
         return self.legal is False, self.rank, sum(word.bit_count() for word in words), sum(words)
 
@@ -131,7 +129,7 @@ class Result:
     explored: Mapping[str, int | bool | None] | None = None
 
     def compared(self) -> int:
-        """On how many cases a kernel was compared with what it is to be."""
+        """The number of cases on which a kernel was compared with the model."""
         return 0 if self.engine == AGREEMENT else self.cases
 
 
@@ -194,7 +192,7 @@ class KernelReport:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is to be said of the kernel before its results."""
+        """The lines that reports print before the kernel's results."""
         return (*filter(None, [self.drift]), *self.notes)
 
 

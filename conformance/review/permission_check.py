@@ -61,13 +61,13 @@ class PermissionCheck:
         """See Side."""
         return self._kernel.capacity(PROPERTIES[NEW])
 
-    def submit(self, prop: Property, mode: Mode, batch: Words, meant: Semantics | None) -> None:
+    def submit(self, prop: Property, mode: Mode, batch: Words, numbering: Semantics | None) -> None:
         """Ask for the same access as an error code, with the bitmap. Raises KernelDied."""
         spte, fetch, write, user, present = batch
         code = present | write * np.uint64(WRITE) | user * np.uint64(USER) | fetch * np.uint64(FETCH)
         bitmap = rows(self.semantics(mode).layout, ept=mode.ept)
         asked = np.stack([spte, code, *(np.full_like(spte, row) for row in bitmap)])
-        self._kernel.submit(PROPERTIES[NEW], mode, asked, meant)
+        self._kernel.submit(PROPERTIES[NEW], mode, asked, numbering)
 
     def collect(self) -> Words:
         """What the kernel allows: the opposite of its answer. Raises KernelDied."""

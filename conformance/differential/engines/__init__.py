@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a property's space is explored: structure, volume, every combination, memory, or all of it."""
+"""Engines: how the input space of a property is explored."""
 
 from conformance.differential.engines.bulk import bulk
 from conformance.differential.engines.exhaustive import Space, control_space, exhaust

@@ -17,7 +17,7 @@ CHUNK = 1 << 16
 SCALAR_CHUNK = 1 << 8
 """The same where the model's side runs over ints, one case at a time."""
 VARIED = 64
-"""How many chunks are made of one drawn."""
+"""How many chunks are derived from one that is drawn."""
 
 
 class _Chunks:
@@ -80,7 +80,7 @@ def bulk(
     chunks: int = 1,
     more_time: Callable[[], bool] = lambda: True,
 ) -> Difference | None:
-    """Compare ``chunks`` chunks, fewer if ``more_time`` says no; the first difference or None."""
+    """Compare ``chunks`` chunks, fewer if ``more_time`` ends it; the first difference or None."""
     n = min(SCALAR_CHUNK if comparison.property.scalar else CHUNK, comparison.capacity)
     source = _Chunks(comparison, rng, n)
     for made in range(chunks):

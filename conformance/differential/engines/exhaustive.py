@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The exhaustive engine: every combination of the bits that control a function.
 
-Which bits those are is found out, not guessed: each input bit is flipped in many drawn cases, on both
-sides. A bit that only ever moves one bit of each observed word, always the same one, and no decision
-and no event, is *data*: it is carried, perhaps dropped, but decides nothing. All others are *control*.
-Control bits of one column whose flips had the same effect in every drawn case, but for the bit that
-each carries, are interchangeable (the bits of a page frame number that is only compared): one of them
-stands for the class. Every combination of the control bits is tried, the rest drawn anew for each.
+Which bits those are is measured: each input bit is flipped in many drawn cases, on both sides. A bit
+that only ever moves one bit of each observed word, always the same one, and no decision and no event, is
+*data*: it is carried, perhaps dropped, but decides nothing. All others are *control*. Control bits of one
+column whose flips had the same effect in every drawn case, except for the bit that each carries, are
+interchangeable (the bits of a page frame number that is only compared): one of them stands for the class.
+Every combination of the control bits is tried; the other bits are drawn anew for each.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Space", "control_space", "exhaust"]
 Words = NDArray[np.uint64]
 
 LEAST = 1 << 12
-"""How many cases are compared at the least, where there are fewer combinations."""
+"""The least number of cases compared; combinations repeat if there are fewer."""
 PROBES = 192
 """Drawn cases in which each bit is flipped."""
 
@@ -68,7 +68,7 @@ def exhaust(
 ) -> Difference | bool:
     """Try every combination of ``space``, small spaces several times over.
 
-    The first difference; else True if all were tried, False if ``more_time`` said no on the way.
+    Returns the first difference; else True if all were tried, False if ``more_time`` ended it.
     """
     total = max(space.size, LEAST)
     step = min(comparison.capacity, 1 << 17)

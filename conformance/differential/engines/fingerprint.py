@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The fingerprint engine: published inputs, answered as when the kernel was blessed, or not."""
+"""The fingerprint engine: published inputs, whose answers are compared with the blessed digests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENGINE = "fingerprint"
 class Remembered:
     """How a property's mark in a mode compares with the blessed one.
 
-    ``difference`` is where the model, too, answers otherwise than the kernel.
+    ``difference`` is a case on which the model differs from the kernel, too.
     """
 
     verdict: Verdict
@@ -37,9 +37,9 @@ class Remembered:
 
 
 def remember(comparison: Comparison, cases: Words, blessed: Fingerprints) -> Remembered:
-    """Hold the kernel's answers on the published inputs ``cases`` against the blessed digest.
+    """Compare the kernel's answers to the published inputs ``cases`` with the blessed digest.
 
-    Where they differ, the model is asked about the cases that may be put to a kernel of its profile.
+    Where they differ, the model is compared on the cases that a kernel of its profile may be called with.
     """
     prop, mode = comparison.property, comparison.mode.name
     now = mark(comparison.left, prop, mode, cases)
@@ -70,15 +70,15 @@ def sentence(results: Iterable[Result], blessed: Fingerprints | None) -> str | N
     for result in mine:
         if result.verdict is Verdict.FAIL:
             differing.setdefault(result.property, []).append(result.mode)
-    told = f"those blessed for {blessed.series} ({blessed.package})"
+    which = f"those blessed for {blessed.series} ({blessed.package})"
     if not differing:
         count = len({result.property for result in mine})
         what = "1 property" if count == 1 else f"{count} properties"
-        return f"semantics: {told}, in {len(mine)} fingerprints of {what}"
+        return f"semantics: {which}, in {len(mine)} fingerprints of {what}"
     where = "; ".join(
         f"{name} ({', '.join(_old(blessed, name, modes))})" for name, modes in differing.items()
     )
-    return f"semantics: not {told}: {where}"
+    return f"semantics: not {which}: {where}"
 
 
 def _old(blessed: Fingerprints, name: str, modes: list[str]) -> list[str]:

@@ -41,11 +41,11 @@ def fuzz(
 ) -> tuple[Comparison, Difference] | None:
     """Compare up to ``examples`` cases of one property, spread over the modes of ``comparisons``.
 
-    The shrunk difference and the mode that it is in, None if there is none. ``remember`` names a
-    directory where Hypothesis keeps this property's failures, to try them first next time. Once there is no
+    Returns the shrunk difference and the mode that it is in, None if none was found. ``remember`` names a
+    directory where Hypothesis keeps this property's failures, to try them first in the next run. Without
     ``more_time`` nothing further is compared.
     """
-    # Not into the current directory, which may be somebody's kernel tree.
+    # Not into the current directory, which may be a kernel tree.
     set_hypothesis_home_dir(Cache().root / "hypothesis")
     known: dict[tuple[str, tuple[int, ...]], _Differs] = {}
     hung = False

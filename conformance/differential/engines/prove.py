@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Whether this installation has what the prove engine needs: z3 and pypcode are an extra."""
+"""Whether the packages of the prove engine are installed: z3 and pypcode are an extra."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def lacking() -> list[str]:
 
 
 def left_out() -> str:
-    """One line that says why there are no proofs; "" if there can be."""
+    """One line that says why nothing can be proved; "" if proofs can run."""
     missing = lacking()
     return (
         f"without proofs: {' and '.join(missing)} not installed (pip install '.[prove]')" if missing else ""

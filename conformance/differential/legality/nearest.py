@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The legal SPTE nearest to a word: as much of it as KVM would keep. Over ints and arrays."""
+"""The legal SPTE nearest to a word, which keeps as much of it as KVM would. Over ints and arrays."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _ad_type(k: Semantics, spte: Word) -> Word:
 
 
 def _address(k: Semantics, spte: Word) -> Word:
-    # Where the masks do not say how wide addresses are, what MMIO SPTEs are known by is not an address.
+    # Where the masks do not bound addresses, the bits that mark MMIO SPTEs are no address bits.
     not_there = k.shadow_me_mask | (k.shadow_mmio_value & SPTE_BASE_ADDR_MASK)
     return clear(spte & SPTE_BASE_ADDR_MASK & address_bits(k), not_there) | required_me(k)
 

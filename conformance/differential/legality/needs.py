@@ -59,8 +59,8 @@ Level = Callable[[Semantics, Case], Word]
 class Need:
     """One thing that callers guarantee.
 
-    ``why`` says of a case of ints in what it is broken; ``mend`` gives the columns to be changed, and their
-    values, for it to hold.
+    ``why`` gives the text for a case of ints that breaks it; ``mend`` the columns to change, with values for
+    which it holds.
     """
 
     holds: Callable[[Semantics, Case], Truth | bool]
@@ -70,7 +70,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Callers:
-    """What all callers of a function guarantee: in a sentence that says where, and as needs."""
+    """What all callers of a function guarantee: in a sentence that names them, and as needs."""
 
     sentence: str
     needs: tuple[Need, ...] = ()
@@ -86,14 +86,14 @@ class Callers:
         return True if truth is None else truth
 
     def broken(self, k: Semantics, case: Mapping[str, int]) -> str:
-        """What a case of ints breaks first; "" if it breaks nothing."""
+        """The first need that a case of ints breaks, as text; "" if it breaks none."""
         events = list(k.events)
         why = next((each.why(k, case) for each in self.needs if not each.holds(k, case)), "")
         k.events[:] = events
         return why
 
     def mended(self, k: Semantics, case: Case) -> dict[str, Word]:
-        """The inputs, changed so that a caller can give them, if that can be had."""
+        """The inputs, changed so that a caller can give them where the needs know how."""
         made = dict(case)
         events = list(k.events)
         for each in self.needs:
@@ -107,7 +107,7 @@ def need(
     holds: Callable[[Semantics, Case], Truth | bool],
     mend: Callable[[Semantics, Case], dict[str, Word]] = lambda k, case: {},
 ) -> Need:
-    """A need whose ``sentence`` says what is wrong where it does not hold."""
+    """A need with a ``sentence`` that reports a case in which it does not hold."""
     return Need(holds, lambda k, case: sentence, mend)
 
 
@@ -231,8 +231,8 @@ def same_page(old: str, new: str, level: Level | None = None) -> Need:
         return no(both(k, case)) | no(any_set(case[old] ^ case[new], kept(k)))
 
     def mend(k: Semantics, case: Case) -> dict[str, Word]:
-        wanted = clear(case[new], kept(k)) | (case[old] & kept(k))
+        same = clear(case[new], kept(k)) | (case[old] & kept(k))
         at = None if level is None else level(k, case)
-        return {new: either(both(k, case), nearest_leaf(k, wanted, at), case[new])}
+        return {new: either(both(k, case), nearest_leaf(k, same, at), case[new])}
 
     return need(f"{old} and {new} map different pages, or Host-writable differs", holds, mend)

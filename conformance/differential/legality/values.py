@@ -119,13 +119,13 @@ def ad_disabled_fits(name: str = "ad_disabled") -> Need:
 
 def equals(
     name: str,
-    wanted: Callable[[Semantics, Case], Word],
+    expected: Callable[[Semantics, Case], Word],
     where: Callable[[Semantics, Case], Truth | bool],
     sentence: str,
 ) -> Need:
-    """A word that is the one ``wanted``, where ``where`` holds."""
+    """A word that is the one ``expected``, where ``where`` holds."""
     return need(
         sentence,
-        lambda k, case: no(where(k, case)) | (case[name] == wanted(k, case)),
-        lambda k, case: {name: either(where(k, case), wanted(k, case), case[name])},
+        lambda k, case: no(where(k, case)) | (case[name] == expected(k, case)),
+        lambda k, case: {name: either(where(k, case), expected(k, case), case[name])},
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every host at once: what decides the masks, as symbols restricted to what a processor can have."""
+"""Every host at once: the facts that decide the masks as symbols, restricted to what a processor can have."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from conformance.model.modes import MODES, Mode
 __all__ = ["KINDS", "EveryHost", "host_values"]
 
 KINDS = {"shadow": (False, False), "npt": (True, False), "ept": (True, True)}
-"""How KVM uses a host, and what that is in a Mode: ``tdp`` and ``ept``."""
+"""How KVM uses a host, as ``tdp`` and ``ept`` of a Mode."""
 
 _PREFIX = "host "
 _NUMBERS = ("phys_bits", "cache_bits", "me_value", "me_mask")
@@ -26,8 +26,8 @@ _FLAGS = ("l1tf", "mmio_caching", "ad_bits", "exec_only")
 class EveryHost:
     """All hosts that KVM uses in one way (``kind``).
 
-    The masks are never free: they are what the setters make of these symbols, on either side by its own
-    setters, which are compared themselves. ``restrictions`` say which values are meant.
+    The masks are never free: each side's own setters compute them from these symbols, and the setters are
+    compared themselves. ``restrictions`` limit the values.
     """
 
     kind: str
@@ -47,13 +47,13 @@ class EveryHost:
 
     @property
     def mode(self) -> Mode:
-        """These hosts as a mode of the model's."""
+        """These hosts as a Mode."""
         tdp, ept = KINDS[self.kind]
         return Mode(self.kind, "every host", tdp=tdp, ept=ept, **self.symbols)
 
     @property
     def words(self) -> dict[str, int | z3.BitVecRef]:
-        """These hosts as words, by the names that oracles have for them."""
+        """These hosts as words, by the names of oracles.hosts."""
         one = {name: z3.If(self.symbols[name], z3.BitVecVal(1, 64), z3.BitVecVal(0, 64)) for name in _FLAGS}
         tdp, ept = KINDS[self.kind]
         return {**{name: self.symbols[name] for name in _NUMBERS}, **one, "tdp": int(tdp), "ept": int(ept)}
@@ -63,20 +63,20 @@ class EveryHost:
         return [name for name in names if (MODES[name].tdp, MODES[name].ept) == KINDS[self.kind]]
 
     def one(self, model: z3.ModelRef) -> Mode:
-        """The host that the values of a model describe."""
-        said = {name: model.eval(symbol, model_completion=True) for name, symbol in self.symbols.items()}
-        numbers = {name: said[name].as_long() for name in _NUMBERS}
-        flags = {name: z3.is_true(said[name]) for name in _FLAGS}
-        told = [f"{name}={numbers[name]}" for name in _WIDTHS]
-        told += [f"{name}={numbers[name]:#x}" for name in _NUMBERS if name not in _WIDTHS and numbers[name]]
-        told += [name for name, value in flags.items() if value]
+        """The host that a solver's model describes."""
+        values = {name: model.eval(symbol, model_completion=True) for name, symbol in self.symbols.items()}
+        numbers = {name: values[name].as_long() for name in _NUMBERS}
+        flags = {name: z3.is_true(values[name]) for name in _FLAGS}
+        parts = [f"{name}={numbers[name]}" for name in _WIDTHS]
+        parts += [f"{name}={numbers[name]:#x}" for name in _NUMBERS if name not in _WIDTHS and numbers[name]]
+        parts += [name for name, value in flags.items() if value]
         tdp, ept = KINDS[self.kind]
-        title = f"{self.kind} with {', '.join(told)}"
+        title = f"{self.kind} with {', '.join(parts)}"
         return Mode(title, "found by the solver", tdp=tdp, ept=ept, **numbers, **flags)
 
     @property
     def plain(self) -> list[z3.BoolRef]:
-        """What may be wished of a host that is shown: each thing that it is without is one less to read."""
+        """Conditions that make a reported host simpler, each to be met if possible."""
         numbers = [self.symbols[name] == 0 for name in _NUMBERS if name not in _WIDTHS]
         return [*numbers, *(z3.Not(self.symbols[name]) for name in _FLAGS)]
 

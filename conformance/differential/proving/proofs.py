@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One property, two sides: equal for every input on every host, or a first input on which they are not."""
+"""One property on two sides: equal for every input on every host, or an input on which they differ."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from conformance.model.semantics import Semantics
 __all__ = ["DEATH", "Proof", "Refutation", "legally", "modes_of", "prove"]
 
 DEATH = "death"
-"""What is observed besides words: whether it crashed."""
+"""The name of the observation that a side crashed."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Refutation:
 
 @dataclass
 class Proof:
-    """What became of it: a refutation, or ``unproved`` and why, or neither, and it is proved.
+    """The outcome: a refutation, or the reason why it is ``unproved``, or neither if it is proved.
 
-    ``inputs`` says how many there are on each host, ``kinds`` which hosts were gone through.
+    ``inputs`` is the number of inputs on each host as text, ``kinds`` the kinds of hosts covered.
     """
 
     inputs: str = ""
@@ -79,28 +79,28 @@ def prove(
         inputs = every_input(prop, semantics[0])
         renumbered = replace(inputs, words=tuple(translated(prop.takes, inputs.words, *semantics)))
         proof.inputs = inputs.stated
-        meant = [*hosts.restrictions, *inputs.restrictions]
+        considered = [*hosts.restrictions, *inputs.restrictions]
         if modes:
-            meant.append(z3.Or(*(hosts.is_mode(name) for name in names)))
+            considered.append(z3.Or(*(hosts.is_mode(name) for name in names)))
         try:
             one = sides[0].answer(prop, hosts, inputs, deadline)
             other = sides[1].answer(prop, hosts, renumbered, deadline)
             if both := one.undefined & other.undefined:
-                # It has one name, and need not be the same on both.
+                # The term has one name on both sides, but need not have one value.
                 raise Unproved(f"both depend on {min(both)}, which is uninitialised")
             for word, unequal in _differences(prop, one, other):
-                found = find([*meant, unequal], deadline, f"{word}, {kind}")
+                found = find([*considered, unequal], deadline, f"{word}, {kind}")
                 if found is not None:
                     if undefined := one.undefined | other.undefined:
                         raise Unproved(f"{word} depends on {min(undefined)}, which is uninitialised")
-                    conditions = [*meant, unequal]
+                    conditions = [*considered, unequal]
                     legal = partial(legally, prop, semantics[0], inputs)
                     proof.refutation = _smaller(
                         found, conditions, word, hosts, names, inputs, deadline, legal
                     )
                     return proof
             death = z3.simplify(z3.And(one.died, other.died))
-            if not z3.is_false(death) and find([*meant, death], deadline, DEATH) is not None:
+            if not z3.is_false(death) and find([*considered, death], deadline, DEATH) is not None:
                 raise Unproved("on some input both crash, which is no answer to compare")
         except Unproved as why:
             proof.unproved = str(why)
@@ -112,13 +112,13 @@ def prove(
 
 
 def _differences(prop: Property, one: Terms, other: Terms) -> Iterator[tuple[str, z3.BoolRef]]:
-    """Each observed word with the condition under which it differs; none where that is never."""
+    """Each observed word with the condition under which it differs, except those that never do."""
     names = [DEATH, *(output.name for output in prop.gives), "events"]
     terms = zip((one.died, *one.words), (other.died, *other.words), strict=True)
     for name, (left, right) in zip(names, terms, strict=True):
         unequal = different(left, right)
         if unequal is not None:
-            # Words of a case that died were never given.
+            # A case that died has no words.
             alive = unequal if name == DEATH else z3.And(unequal, z3.Not(z3.Or(one.died, other.died)))
             yield name, alive
 
@@ -133,9 +133,9 @@ def _smaller(
     deadline: Deadline,
     legal: Callable[[str], z3.BoolRef],
 ) -> Refutation:
-    """What was found: if there is one, what callers can give on the host of a mode, or else any on one.
+    """A better refutation than ``found``: a legal case on the host of a mode, or else any case on one.
 
-    If they differ on none, it is on a plain host.
+    If they differ on the host of no mode, it is on a host with as few features as possible.
     """
     try:
         for name in names:
@@ -151,12 +151,12 @@ def _smaller(
             if plainer is not None:
                 found, conditions = plainer, [*conditions, wish]
     except Unproved:
-        pass  # There was no more time; what is found already is a difference too.
+        pass  # No more time: what is found already is a difference, too.
     return Refutation(hosts.one(found), _case(found, inputs), word)
 
 
 def legally(prop: Property, k: Semantics, inputs: EveryInput, mode: str) -> z3.BoolRef:
-    """That callers can give the inputs in a mode."""
+    """The condition that the inputs are legal in a mode."""
     legal = prop.legal(kernel_in(MODES[mode], k.profile), list(inputs.words))
     return z3.BoolVal(legal) if isinstance(legal, bool) else legal
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Asking z3 whether two observations are equal for every input on every host that is meant."""
+"""Asking z3 whether two observations are equal for every input on every host considered."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_MEMORY = 900
 
 
 class Unproved(Exception):
-    """Nothing can be said, for this reason; how far it came is part of it."""
+    """Neither proved nor refuted, for this reason."""
 
 
 def find(conditions: Sequence[z3.BoolRef], deadline: Deadline, what: str) -> z3.ModelRef | None:
@@ -35,8 +35,8 @@ def find(conditions: Sequence[z3.BoolRef], deadline: Deadline, what: str) -> z3.
     if answer == z3.sat:
         return solver.model()
     reason = gave_up(solver)
-    said = f"within {deadline.seconds:g} s" if reason in ("timeout", "canceled") else f"({reason})"
-    raise Unproved(f"the solver gave up on {what} {said}")
+    how = f"within {deadline.seconds:g} s" if reason in ("timeout", "canceled") else f"({reason})"
+    raise Unproved(f"the solver gave up on {what} {how}")
 
 
 def different(one: z3.ExprRef, other: z3.ExprRef) -> z3.BoolRef | None:

@@ -28,7 +28,7 @@ from conformance.symbolic.evaluating import Evaluator
 __all__ = ["CodeTerms", "ModelTerms", "TermSide", "Terms"]
 
 _RENAMED = {"shadow_x_mask": "shadow_xs_mask"}
-"""Masks that some kernels call otherwise."""
+"""Masks that have another name in some kernels."""
 _BOOLEANS = ("enable_mmio_caching", "kvm_ad_enabled")
 
 
@@ -66,7 +66,7 @@ class ModelTerms:
         return kernel_in(hosts.mode, self.profile)
 
     def answer(self, prop: Property, hosts: EveryHost, inputs: EveryInput, deadline: Deadline) -> Terms:
-        """The property's observations; the model has them at once, and never dies."""
+        """The property's observations; the model never dies."""
         words = prop.observe(self.semantics(hosts), list(inputs.words))
         return Terms(tuple(_term(word) for word in words), z3.BoolVal(False))
 
@@ -92,25 +92,28 @@ class CodeTerms:
     def answer(self, prop: Property, hosts: EveryHost, inputs: EveryInput, deadline: Deadline) -> Terms:
         """The property's observations, by executing the code on symbols."""
         machine = self._machine(hosts, deadline)
-        meant = [*hosts.restrictions, *inputs.restrictions]
+        conditions = [*hosts.restrictions, *inputs.restrictions]
         try:
             machine.expect(prop.events)
-            outcome = machine.run(prop.name, inputs.words, assuming=meant, seconds=deadline.left)
+            outcome = machine.run(prop.name, inputs.words, assuming=conditions, seconds=deadline.left)
         except CannotRun as why:
             raise Unproved(str(why)) from None
         lost = different(outcome.total, z3.BoolVal(True))
-        if lost is not None and find([*meant, lost], deadline, "whether all paths were followed") is not None:
+        if (
+            lost is not None
+            and find([*conditions, lost], deadline, "whether all paths were followed") is not None
+        ):
             raise Unproved("some input takes a path that was not followed to its end")
         evaluator = self._evaluators[prop.name, hosts.kind] = Evaluator([*outcome.words, outcome.died])
         undefined = frozenset(name for name in evaluator.inputs if name.startswith(UNDEFINED))
         return Terms(tuple(_term(word) for word in outcome.words), outcome.died, undefined)
 
     def evaluate(self, prop: Property, mode: Mode, batch: NDArray[np.uint64]) -> NDArray[np.uint64]:
-        """What the formulas of observe() say of a batch of cases on a mode's host, a row an observed word."""
+        """The formulas of answer() evaluated on a batch of cases on a mode's host, a row an observed word."""
         kind = next(kind for kind, used in KINDS.items() if used == (mode.tdp, mode.ept))
         inputs = {column.name: row for column, row in zip(prop.takes, batch, strict=True)}
         evaluator = self._evaluators[prop.name, kind]
-        # Where what they depend on is not defined, they are proved for whatever it is.
+        # What depends on uninitialised memory was proved for any value of it.
         undefined = {name: 0 for name in evaluator.inputs if name.startswith(UNDEFINED)}
         *words, _ = evaluator({**inputs, **host_values(mode), **undefined})
         return np.stack(words)
@@ -129,10 +132,9 @@ class CodeTerms:
         return self._machines[hosts.kind]
 
     def _share_masks(self, machine: Machine, hosts: EveryHost, deadline: Deadline) -> None:
-        """Let the model's terms stand for the masks where they are shown to be equal.
+        """Replace masks by the model's terms where these are proved equal.
 
-        Where they are not, its own stay: what the code makes of them is to be refuted, not left out. So does
-        one that has no symbol, wherever it lies.
+        A mask that differs stays, so that functions that use it are refuted. So does one without a symbol.
         """
         k = self.semantics(hosts)
         for name in MASKS:

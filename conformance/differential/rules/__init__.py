@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a difference means: the rule that it breaks, with its source, or else the facts that differ."""
+"""The meaning of a difference: the rule that it breaks, with its source, or else the facts that differ."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ __all__ = ["CHANGES", "RULES", "Breach", "Rule", "Scene", "broken", "facts"]
 class Breach:
     """A rule that a difference breaks, if any, as one side is accused in ``scene``.
 
-    ``where`` begins the sentence if it is not plain which side that is; ``rank`` is the rule's place in the
-    tables, the most telling having the least.
+    ``where`` names that side in a review, to begin the sentence; ``rank`` is the rule's place in the tables.
     """
 
     scene: Scene
@@ -45,15 +44,15 @@ def broken(comparison: Comparison, found: Difference) -> Breach:
 
 
 def facts(scene: Scene) -> str:
-    """What differs, by name: fields of an SPTE, other words, events."""
-    told = [_fact(scene, name) for name in scene.seen if scene.differs(name)]
+    """The names of what differs: fields of an SPTE, other words, events."""
+    differing = [_fact(scene, name) for name in scene.seen if scene.differs(name)]
     for event in scene.prop.events:
         seen, expected = scene.event(event)
         if seen != expected:
-            told.append(f"{event} {'is missing' if seen < expected else 'is new'}")
+            differing.append(f"{event} {'is missing' if seen < expected else 'is new'}")
     if scene.seen_words[-1] >> 56 != scene.expected_words[-1] >> 56:
-        told.append("an event that the property does not declare")
-    return "; ".join(told)
+        differing.append("an event that the property does not declare")
+    return "; ".join(differing)
 
 
 def _fact(scene: Scene, name: str) -> str:

@@ -78,22 +78,32 @@ def noun(scene: Scene) -> str:
 
 def both_present(scene: Scene) -> bool:
     """Whether the sides differ in an SPTE that is shadow-present on both."""
-    return scene.changed is not None and scene.present(scene.made) and scene.present(scene.meant)
+    return scene.changed is not None and scene.present(scene.seen_spte) and scene.present(scene.expected_spte)
 
 
 def newly_executable(scene: Scene) -> bool:
     """Whether only the accused side's SPTE may be executed."""
-    return both_present(scene) and scene.executable(scene.made) and not scene.executable(scene.meant)
+    return (
+        both_present(scene)
+        and scene.executable(scene.seen_spte)
+        and not scene.executable(scene.expected_spte)
+    )
 
 
 def execution_lost(scene: Scene) -> bool:
     """Whether only the other side's SPTE may be executed."""
-    return both_present(scene) and scene.executable(scene.meant) and not scene.executable(scene.made)
+    return (
+        both_present(scene)
+        and scene.executable(scene.expected_spte)
+        and not scene.executable(scene.seen_spte)
+    )
 
 
 def writable_wrongly(scene: Scene, lacking: int, mask: int = PT_WRITABLE_MASK) -> bool:
     """A bit of ``mask`` without one that it needs, in the accused side's SPTE only."""
-    wrong, right = (bool(spte & mask and not spte & lacking) for spte in (scene.made, scene.meant))
+    wrong, right = (
+        bool(spte & mask and not spte & lacking) for spte in (scene.seen_spte, scene.expected_spte)
+    )
     return both_present(scene) and wrong and not right
 
 
@@ -107,21 +117,21 @@ def saved_lost(scene: Scene) -> bool:
     def kept(spte: int) -> int:
         return spte >> shift & bits if is_tracked(k, spte) else spte & bits
 
-    tracked = is_tracked(k, scene.meant) or (was is not None and bool(is_tracked(k, was)))
-    return bool(tracked) and bool(kept(scene.meant) & ~kept(scene.made))
+    tracked = is_tracked(k, scene.expected_spte) or (was is not None and bool(is_tracked(k, was)))
+    return bool(tracked) and bool(kept(scene.expected_spte) & ~kept(scene.seen_spte))
 
 
 def gained_tracking(scene: Scene) -> bool:
     """Whether only the accused side's SPTE is access-tracked."""
     return both_present(scene) and bool(
-        is_tracked(scene.k, scene.made) and not is_tracked(scene.k, scene.meant)
+        is_tracked(scene.k, scene.seen_spte) and not is_tracked(scene.k, scene.expected_spte)
     )
 
 
 def lost_tracking(scene: Scene) -> bool:
     """Whether only the other side's SPTE is access-tracked."""
     return both_present(scene) and bool(
-        is_tracked(scene.k, scene.meant) and not is_tracked(scene.k, scene.made)
+        is_tracked(scene.k, scene.expected_spte) and not is_tracked(scene.k, scene.seen_spte)
     )
 
 
@@ -199,20 +209,23 @@ def outside(scene: Scene) -> bool:
 def elsewhere(scene: Scene) -> bool:
     """Whether the SPTEs point to different pages."""
     pages = SPTE_BASE_ADDR_MASK & ~scene.k.shadow_me_mask
-    return both_present(scene) and bool((scene.made ^ scene.meant) & pages)
+    return both_present(scene) and bool((scene.seen_spte ^ scene.expected_spte) & pages)
 
 
 def where(scene: Scene) -> str:
-    """To which page the SPTE points instead of which."""
-    made, meant = (spte_to_pfn(scene.k, spte & ~scene.k.shadow_me_mask) for spte in (scene.made, scene.meant))
-    return f"the SPTE points to pfn {made:#x}, not to {meant:#x}"
+    """The sentence that names both pages."""
+    seen, expected = (
+        int(spte_to_pfn(scene.k, spte & ~scene.k.shadow_me_mask))
+        for spte in (scene.seen_spte, scene.expected_spte)
+    )
+    return f"the SPTE points to pfn {seen:#x}, not to {expected:#x}"
 
 
 def unaligned(scene: Scene) -> bool:
     """Whether only the accused side's huge SPTE has address bits below its size."""
     if not both_present(scene) or scene.level not in (PG_LEVEL_2M, PG_LEVEL_1G):
         return False
-    return bool(misaligned(scene.made, scene.level)) and not misaligned(scene.meant, scene.level)
+    return bool(misaligned(scene.seen_spte, scene.level)) and not misaligned(scene.expected_spte, scene.level)
 
 
 def mmio_part(part: Callable[[Semantics, int], Word]) -> Callable[[Scene], bool]:
@@ -221,20 +234,24 @@ def mmio_part(part: Callable[[Semantics, int], Word]) -> Callable[[Scene], bool]
     def broken(scene: Scene) -> bool:
         k = scene.k
         cached = scene.changed is not None and all(
-            is_mmio_spte(k, spte) for spte in (scene.made, scene.meant)
+            is_mmio_spte(k, spte) for spte in (scene.seen_spte, scene.expected_spte)
         )
-        return cached and scene.prop.group == "mmio" and int(part(k, scene.made)) != int(part(k, scene.meant))
+        return (
+            cached
+            and scene.prop.group == "mmio"
+            and int(part(k, scene.seen_spte)) != int(part(k, scene.expected_spte))
+        )
 
     return broken
 
 
 def complaint(scene: Scene) -> str:
     """What is wrong with the accused side's SPTE only; "" if nothing is."""
-    if scene.changed is None or not scene.present(scene.made) or not scene.present(scene.meant):
+    if scene.changed is None or not scene.present(scene.seen_spte) or not scene.present(scene.expected_spte):
         return ""
     level = scene.level or None
-    fine = complaints(scene.k, scene.meant, level)
-    return next((why for why in complaints(scene.k, scene.made, level) if why not in fine), "")
+    fine = complaints(scene.k, scene.expected_spte, level)
+    return next((why for why in complaints(scene.k, scene.seen_spte, level) if why not in fine), "")
 
 
 def host_writable(scene: Scene) -> int:

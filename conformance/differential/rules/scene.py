@@ -17,7 +17,7 @@ from conformance.model.spte.predicates import is_executable_pte
 __all__ = ["Scene"]
 
 _BEFORE = ("memory", "huge_spte", "small_spte", "old_spte", "spte")
-"""The inputs that are the SPTE which a function changes, or asks about."""
+"""Names of inputs that are the SPTE which a function changes or examines."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Scene:
 
     @cached_property
     def seen(self) -> dict[str, int]:
-        """What the accused side gave, by name."""
+        """The outputs of the accused side by name."""
         return self._by_name(self.seen_words)
 
     @cached_property
     def expected(self) -> dict[str, int]:
-        """What the other side gave, by name."""
+        """The outputs of the other side by name."""
         return self._by_name(self.expected_words)
 
     def _by_name(self, words: Sequence[int]) -> dict[str, int]:
@@ -67,27 +67,27 @@ class Scene:
 
     @property
     def before(self) -> int | None:
-        """The SPTE that is changed, or asked about; None if there is none."""
+        """The SPTE that the function changes or examines, None for other functions."""
         return next((self.inputs[name] for name in _BEFORE if name in self.inputs), None)
 
     @cached_property
     def changed(self) -> str | None:
-        """The observed SPTE in which the sides differ; None if there is none."""
+        """The name of the last output SPTE in which the sides differ, None if they differ in no SPTE."""
         return next((name for name in reversed(self._sptes) if self.differs(name)), None)
 
     @property
-    def made(self) -> int:
-        """That SPTE on the accused side."""
+    def seen_spte(self) -> int:
+        """The SPTE ``changed`` as the accused side gave it; 0 without one."""
         return self.seen[self.changed] if self.changed else 0
 
     @property
-    def meant(self) -> int:
-        """That SPTE on the other side."""
+    def expected_spte(self) -> int:
+        """The SPTE ``changed`` as the other side gave it; 0 without one."""
         return self.expected[self.changed] if self.changed else 0
 
     @property
     def level(self) -> int:
-        """The level of that SPTE; 0 if it is not known."""
+        """The level among the inputs; 0 if it is not one."""
         return self.inputs.get("level", 0)
 
     def present(self, spte: int) -> bool:
@@ -95,7 +95,7 @@ class Scene:
         return bool(present_kind(self.k, spte))
 
     def executable(self, spte: int) -> bool:
-        """Whether the guest may execute by it, at the latest after an access to what is access-tracked."""
+        """Whether the guest may execute through it, perhaps after an access-tracked SPTE is restored."""
         plain = restored(self.k, spte)
         if self.k.shadow_nx_mask:
             return bool(is_executable_pte(self.k, plain))
@@ -103,17 +103,17 @@ class Scene:
 
     def gained(self, mask: int) -> bool:
         """Whether only the accused side's SPTE has a bit of the mask."""
-        return bool(self.changed) and bool(self.made & mask & ~self.meant)
+        return bool(self.changed) and bool(self.seen_spte & mask & ~self.expected_spte)
 
     def lost(self, mask: int) -> bool:
         """Whether only the other side's SPTE has a bit of the mask."""
-        return bool(self.changed) and bool(self.meant & mask & ~self.made)
+        return bool(self.changed) and bool(self.expected_spte & mask & ~self.seen_spte)
 
     @cached_property
     def unlike(self) -> list[str]:
         """The fields of the SPTE that differ, by name."""
-        one = {(field.high, field.low): field for field in fields(self.k, self.made)}
-        other = {(field.high, field.low): field for field in fields(self.k, self.meant)}
+        one = {(field.high, field.low): field for field in fields(self.k, self.seen_spte)}
+        other = {(field.high, field.low): field for field in fields(self.k, self.expected_spte)}
         if one.keys() != other.keys():
             return []
         names = [

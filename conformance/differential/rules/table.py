@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The rules that a difference can break, as data: the first that applies is the one that reports name.
+"""The rules that a difference can break, as data. Reports name the first that applies.
 
 Each is a predicate over the inputs and what both sides did. It holds only if the accused side breaks the rule
 and the other does not, so that a rule is never claimed for a difference that is about something else.
@@ -64,7 +64,7 @@ __all__ = ["CHANGES", "RULES", "Rule"]
 
 @dataclass(frozen=True)
 class Rule:
-    """What must not happen: a sentence that says it happened, where that is written, and how it is seen."""
+    """A rule: the sentence that reports its violation, where the rule is written, and the predicate."""
 
     sentence: str | Callable[[Scene], str]
     source: str
@@ -161,7 +161,7 @@ RULES = (
     ),
     Rule(
         "the SPTE is not shadow-present any more", _PRESENT,
-        lambda scene: scene.present(scene.meant) and not scene.present(scene.made),
+        lambda scene: scene.present(scene.expected_spte) and not scene.present(scene.seen_spte),
     ),
     Rule(
         "a memory encryption bit was lost", "shadow_me_value in spte.h",
@@ -176,7 +176,7 @@ RULES = (
         lambda scene: truth(scene, ("check_mmio_spte",), 1),
     ),
 )  # fmt: skip
-"""What must never be, whatever the other side does; the most telling first."""
+"""Rules that hold whatever the other side does, the most specific first."""
 
 CHANGES = (
     Rule("the SPTE is not access-tracked, so that its next access is not noticed", _TRACK, lost_tracking),
@@ -217,12 +217,12 @@ CHANGES = (
     Rule(
         "the A/D type changed", "SPTE_TDP_AD_MASK in spte.h",
         lambda scene: both_present(scene)
-        and bool((scene.made ^ scene.meant) & scene.k.layout.spte_tdp_ad_mask),
+        and bool((scene.seen_spte ^ scene.expected_spte) & scene.k.layout.spte_tdp_ad_mask),
     ),
     Rule(
         "the memory type is another", "the vendor module's get_mt_mask()",
         lambda scene: both_present(scene) and bool(scene.k.shadow_x_mask)
-        and bool((scene.made ^ scene.meant) & (VMX_EPT_MT_MASK | VMX_EPT_IPAT_BIT)),
+        and bool((scene.seen_spte ^ scene.expected_spte) & (VMX_EPT_MT_MASK | VMX_EPT_IPAT_BIT)),
     ),
     Rule("read access was lost", _MMU_RST, stays(lambda scene: VMX_EPT_READABLE_MASK)),
     Rule("read access was granted", _MMU_RST, comes(lambda scene: VMX_EPT_READABLE_MASK)),
@@ -238,4 +238,4 @@ CHANGES = (
     Rule("the MMIO SPTE keeps another access", "make_mmio_spte()", mmio_part(get_mmio_spte_access)),
     Rule("the MMIO SPTE keeps another generation", "make_mmio_spte()", mmio_part(get_mmio_spte_generation)),
 )  # fmt: skip
-"""What is otherwise than on the other side: in a review, whether it is wrong depends on what was meant."""
+"""Changes against the other side. In a review, whether one is wrong depends on the intent of the patch."""
