@@ -47,13 +47,13 @@ def lockstep(ctx: click.Context, **given: Any) -> None:
     given["patches"] = tuple(Path(patch) for patch in given["patches"])
     given["save"] = output_file("--save", given["save"])
     with watching() as (progress, advance):
-        from conformance.scenarios.run_lockstep import LockstepPlan, told
+        from conformance.scenarios.run_lockstep import LockstepPlan, counts
         from conformance.scenarios.run_lockstep import run as walk
 
         outcome = walk(LockstepPlan(**given), progress=progress, advance=advance)
     status = write_report(outcome.report, places)
     if outcome.steps:
-        click.echo("\n".join(["", "steps compared", *told(outcome.steps)]), err=None in places.values())
+        click.echo("\n".join(["", "steps compared", *counts(outcome.steps)]), err=None in places.values())
     if given["save"] is not None and status == 1:
         click.echo(f"saved: {given['save']}", file=sys.stderr)
     ctx.exit(status)

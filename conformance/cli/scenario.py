@@ -88,9 +88,9 @@ def show(name: str, kernels: tuple[str, ...], patches: tuple[str, ...], modes: t
 
     The transcript is the golden one; with --kernel or --patch that of the kernel.
     """
-    from conformance.scenarios.listing import blessed, told, transcripts
+    from conformance.scenarios.listing import blessed, described, transcripts
 
-    click.echo("\n".join(map(escaped, told(name))))
+    click.echo("\n".join(map(escaped, described(name))))
     if kernels or patches:
         with watching() as (progress, _):
             lines = transcripts(name, kernels, _paths(patches), modes, progress)

@@ -26,7 +26,7 @@ from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.oracle import ShimOracle
 from conformance.scenarios.comparing import play
 from conformance.scenarios.judging_scenario import ENGINE, Facts, again, counterexample
-from conformance.scenarios.sides import KvmArena
+from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
 
 __all__ = ["NOTICED", "WITHOUT", "Missing", "counted", "judge", "layer_of"]
@@ -161,13 +161,13 @@ def _by_property(side: _Compared, missing: Missing) -> Result:
 def _by_story(side: _Compared, revert: Revert) -> Result:
     script = EXTRA_STORIES[revert.by] if revert.by in EXTRA_STORIES else STORIES[revert.by].script
     library = build_kvm(side.kernel, Cache(), lambda line: None)
-    arena = KvmArena(library, side.profile, MODES[revert.mode])
+    sides = KvmSides(library, side.profile, MODES[revert.mode])
     start = time.monotonic()
-    played = play(arena, script)
+    played = play(sides, script)
     spent, steps = time.monotonic() - start, len(played.kernel)
     if played.difference is None:
         return Result(revert.by, "kvm", ENGINE, revert.mode, Verdict.PASS, steps, spent)
-    shown = counterexample(arena, script, played, _again(side, revert))
+    shown = counterexample(sides, script, played, _again(side, revert))
     place = f"in step {played.difference.at + 1} of {len(script.steps)}"
     return Result(revert.by, "kvm", ENGINE, revert.mode, Verdict.FAIL, steps, spent, place, shown)
 

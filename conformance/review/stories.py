@@ -93,7 +93,7 @@ class _Side:
 
 
 class _Sides:
-    """Both kernels in one mode, as an arena: the one before as its kernel, the one after as its model."""
+    """Both kernels in one mode, as Sides: the one before as the kernel, the one after as the model."""
 
     def __init__(self, rules: Rules, kernels: tuple[Kernel, Kernel], mode: Mode) -> None:
         self.mode = mode

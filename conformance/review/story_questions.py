@@ -15,7 +15,7 @@ from conformance.review.questions import Misfit, Question
 from conformance.scenarios.comparing import Death
 from conformance.scenarios.machines import take
 from conformance.scenarios.pairing import Pairing
-from conformance.scenarios.sides import KvmArena
+from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES, Script
 
@@ -37,8 +37,8 @@ class Told(Question):
         self.lacking: Lacking | None = None
         """Why it could not be played to its end: then it tells nothing."""
         try:
-            # A profile is asked of an arena, but says nothing to the kernel's side.
-            with self._arena(profile).kernel(script.options) as machine:
+            # Sides have a profile, but the kernel's side does not use it.
+            with self._sides(profile).kernel(script.options) as machine:
                 for step in script.steps:
                     self._seen.append(take(machine, step))
         except Lacking as lacking:
@@ -46,16 +46,16 @@ class Told(Question):
         except Death as death:
             self._died = f"the kernel {death.how} at step {len(self._seen) + 1}"
 
-    def _arena(self, profile: Profile) -> KvmArena:
+    def _sides(self, profile: Profile) -> KvmSides:
         """The kernel beside the machine with a profile."""
-        return KvmArena(self._library, profile, self._mode)
+        return KvmSides(self._library, profile, self._mode)
 
     def misfit(self, profile: Profile) -> Misfit | None:
         """The first step on which the machine with this profile does otherwise; the share is what follows."""
         if self._died:
             return Misfit(self._died)
         steps = self._script.steps
-        machine, pairing = self._arena(profile).model(self._script.options), Pairing()
+        machine, pairing = self._sides(profile).model(self._script.options), Pairing()
         for at, (step, seen) in enumerate(zip(steps, self._seen, strict=True)):
             if not pairing.same(seen, take(machine, step)):
                 return Misfit(f"step {at + 1} of {len(steps)}: {step}", 1 - at / len(steps))

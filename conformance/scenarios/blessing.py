@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Writing golden transcripts: what would change is shown first, and only what kernel and model agree on."""
+"""Write golden transcripts: changes are shown first, and only where kernel and model agree."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["Proposal", "check_allowed", "propose_all"]
 
 @dataclass
 class Proposal:
-    """What blessing would write, each with its diff, and the results because of which something is not."""
+    """The transcripts that blessing would write, each with its diff, and the results that forbid one."""
 
     changed: list[tuple[Golden, list[str]]] = field(default_factory=list)
     unchanged: int = 0
@@ -30,11 +30,11 @@ class Proposal:
 
 
 def check_allowed() -> None:
-    """Raise ConformanceError where no person is there to read the diff."""
+    """Raise ConformanceError in CI, where no person reads the diff."""
     if goldens.in_ci():
         raise ConformanceError(
-            "bless does not run in CI: what the kernel does now would become what is right without anybody "
-            "having read it. Run it by hand and commit the diff."
+            "bless does not run in CI: today's behaviour would become the expected one without review. "
+            "Run it by hand and commit the diff."
         )
 
 
@@ -45,9 +45,9 @@ def propose_all(
     modes: Sequence[str],
     progress: Callable[[str], None],
 ) -> Proposal:
-    """Play stories on kernels and gather what would change; nothing is written.
+    """Play stories on kernels and collect the changes; nothing is written.
 
-    Raises ConformanceError if something is named that there is not, or if a kernel cannot be used.
+    Raises ConformanceError for an unknown name, or if a kernel cannot be used.
     """
     check_allowed()
     check_modes(modes)
@@ -70,14 +70,14 @@ def propose_all(
 
 
 def _propose(proposal: Proposal, ready: Ready, story: Story, modes: Sequence[str]) -> None:
-    """Add what one story would change."""
+    """Add the changes of one story."""
     for mode in modes:
-        arena = ready.arena(mode)
-        result = judge(arena, story.name, story.script, ready.facts, golden=False)
+        sides = ready.sides(mode)
+        result = judge(sides, story.name, story.script, ready.facts, golden=False)
         if result.verdict is not Verdict.PASS:
             proposal.refused.append(result)
             continue
-        seen = golden_of(arena, story.name, story.script, play(arena, story.script), ready.facts)
+        seen = golden_of(sides, story.name, story.script, play(sides, story.script), ready.facts)
         diff = goldens.difference(seen, package=True)
         if diff:
             proposal.changed.append((seen, diff))

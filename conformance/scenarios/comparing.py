@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Playing a script on the kernel and on the model, step by step, and where they first differ."""
+"""Play a script on the kernel and on the model, step by step, up to the first difference."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from conformance.scenarios.steps import Step
 from conformance.scenarios.story import Claim, Script
 from conformance.scenarios.view import View
 
-__all__ = ["Death", "Difference", "Match", "Played", "Sides", "broken_claim", "differing", "play", "sights"]
+__all__ = ["Death", "Difference", "Match", "Played", "Sides", "broken_claim", "differing", "play", "views"]
 
 
 class Death(Exception):
-    """The kernel's side ended instead of answering: crashed, hung, or met what nothing stands in for."""
+    """A side ended instead of answering: it crashed, hung, or called a symbol without a stand-in."""
 
     def __init__(self, how: str, *, hung: bool = False) -> None:
         super().__init__(how)
@@ -31,7 +31,7 @@ class Death(Exception):
 
 
 class Sides(Protocol):
-    """A kernel and its model in one mode, of which machines can be had for any options."""
+    """A kernel and its model in one mode; each makes machines for any options."""
 
     @property
     def mode(self) -> Mode:
@@ -39,13 +39,13 @@ class Sides(Protocol):
 
     @property
     def k(self) -> Semantics:
-        """The masks of this kernel in this mode, to read SPTEs by."""
+        """The masks of this kernel in this mode, for reading SPTEs."""
 
     def kernel(self, options: dict[str, int]) -> AbstractContextManager[Machine]:
         """The kernel's side. Its steps raise Death."""
 
     def model(self, options: dict[str, int]) -> Machine:
-        """The model's side. Its steps raise ValueError if they make no sense, Death if KVM would die."""
+        """The model's side. Its steps raise ValueError if they are impossible, Death if KVM would die."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Difference:
 
 @dataclass
 class Played:
-    """What steps came to: the observations of both sides so far, and the first difference."""
+    """The steps taken, the observations of both sides, and the first difference."""
 
     steps: list[Step] = field(default_factory=list)
     kernel: list[Observation] = field(default_factory=list)
@@ -72,13 +72,13 @@ class Played:
 
 
 class Match:
-    """A VM on the kernel and the same on the model, moved together. A context manager."""
+    """A VM on the kernel and the same VM on the model, stepped together. A context manager."""
 
-    def __init__(self, arena: Sides, options: dict[str, int]) -> None:
+    def __init__(self, sides: Sides, options: dict[str, int]) -> None:
         self.played = Played()
-        self._arena = arena
+        self._sides = sides
         self._pairing = Pairing()
-        self._model = arena.model(options)
+        self._model = sides.model(options)
         self._options = options
         self._kernel: Machine | None = None
         self._stack = ExitStack()
@@ -87,16 +87,16 @@ class Match:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        # A child that died has told its death already, by the step it died of.
+        # The step in which a child died has already raised its death.
         with suppress(Death):
             self._stack.close()
 
     def take(self, step: Step) -> bool:
-        """Take a step on both sides; whether they still agree. Nothing may follow once they do not.
+        """Take a step on both sides; return whether they agree. No step may follow a difference.
 
-        Raises ValueError where the model says that the step makes no sense; then neither side took it.
+        Raises ValueError if the model refuses the step as impossible; then neither side took it.
         """
-        # The model goes first, since the kernel's side might not survive what makes no sense.
+        # The model goes first, since an impossible step might crash the kernel's side.
         model, foreseen = _survived(lambda: take(self._model, step))
         kernel, death = _survived(lambda: take(self._opened(), step))
         played = self.played
@@ -107,34 +107,34 @@ class Match:
         if kernel is not None:
             played.kernel.append(kernel)
         if death is not None:
-            # A finding even if the model has foreseen it: no story is to end so.
+            # A finding even if the model predicts it: no story may end so.
             how = f"{death.how}, as the model says" if foreseen else death.how
             played.difference = Difference(at, (), how, death.hung)
         elif kernel is None or model is None:
-            told = foreseen.how if foreseen else ""
-            played.difference = Difference(at, (("end", "goes on", told),))
+            predicted = foreseen.how if foreseen else ""
+            played.difference = Difference(at, (("end", "goes on", predicted),))
         elif not self._pairing.same(kernel, model):
-            played.difference = Difference(at, tuple(differing(self._arena.k, step, kernel, model)))
+            played.difference = Difference(at, tuple(differing(self._sides.k, step, kernel, model)))
         return played.difference is None
 
     def _opened(self) -> Machine:
         """The kernel's side, from the first step on."""
         if self._kernel is None:
-            self._kernel = self._stack.enter_context(self._arena.kernel(self._options))
+            self._kernel = self._stack.enter_context(self._sides.kernel(self._options))
         return self._kernel
 
 
 def _survived(step: Callable[[], Observation]) -> tuple[Observation | None, Death | None]:
-    """What a side observed, or how it died."""
+    """The observation of a side, or its death."""
     try:
         return step(), None
     except Death as death:
         return None, death
 
 
-def play(arena: Sides, script: Script) -> Played:
-    """Play a script until it ends or the sides differ. Raises ValueError if a step makes no sense."""
-    with Match(arena, script.options) as match:
+def play(sides: Sides, script: Script) -> Played:
+    """Play a script until it ends or the sides differ. Raises ValueError for an impossible step."""
+    with Match(sides, script.options) as match:
         for step in script.steps:
             if not match.take(step):
                 break
@@ -146,7 +146,7 @@ def differing(
 ) -> list[tuple[str, str, str]]:
     """The facts on which two observations differ: the name, the kernel's value, the model's.
 
-    ``other`` has the masks to read the second one's SPTEs by, if they are not the first one's.
+    ``other`` has the masks for the second one's SPTEs, if they differ from the first one's.
     """
     ours, theirs = dict(facts(k, step, kernel)), dict(facts(other or k, step, model))
     names = list(dict.fromkeys([*ours, *theirs]))
@@ -154,24 +154,24 @@ def differing(
     found = [fact for fact in found if fact[1] != fact[2]]
     if kernel.kept is not None and model.kept is not None:
         found += kernel.kept.facts(model.kept)
-    # Equal in every word: one side reused a table that the other replaced, or the other way round.
+    # All values are equal: one side reused a table that the other replaced.
     return found or [("tables", "not the same ones as before", "the same ones, or the other way round")]
 
 
 _NOTHING = "nothing"
 
 
-def sights(arena: Sides, observations: Sequence[Observation]) -> list[View]:
-    """The observations of one side as claims look at them."""
+def views(sides: Sides, observations: Sequence[Observation]) -> list[View]:
+    """The observations of one side as claims see them."""
     found: list[View] = []
     for observation in observations:
-        found.append(View(arena.k, observation, found[-1] if found else None))
+        found.append(View(sides.k, observation, found[-1] if found else None))
     return found
 
 
-def broken_claim(arena: Sides, claims: Sequence[Claim], observations: Sequence[Observation]) -> Claim | None:
+def broken_claim(sides: Sides, claims: Sequence[Claim], observations: Sequence[Observation]) -> Claim | None:
     """The first claim that does not hold on one side; one that cannot be evaluated does not hold."""
-    seen = sights(arena, observations)
+    seen = views(sides, observations)
     for claim in claims:
         try:
             if not claim.holds(seen[claim.after]):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""From random numbers to steps that matter: the scene on which they are played, and what can come next.
+"""Random steps: a number becomes a step whose arguments refer to the memory and memslots that exist.
 
-Little memory, few memslots and gfns next to boundaries, so that steps meet: most bugs are where a range ends
-in the middle of what another step made.
+There is little memory and there are few memslots, with gfns next to boundaries, so that steps overlap: most
+bugs are where a range ends inside of a mapping.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+from conformance.interface.access import FETCH, READ, WRITE
+from conformance.interface.arguments import Argument
 from conformance.interface.observation import Observation
+from conformance.interface.steps import KINDS
 from conformance.scenarios.preconditions import Preconditions
 from conformance.scenarios.steps import Step, step
 
@@ -23,17 +26,8 @@ T = TypeVar("T")
 
 _X2M, _X1G = 0x200, 0x40000
 
-_WEIGHTS = {
-    "access": 30, "touch": 4, "madvise_dontneed": 3, "wrprotect": 2, "ksm_merge": 1, "collapse": 2,
-    "notifier_start": 1, "notifier_end": 3, "change_pte": 1, "clear_flush_young": 2, "clear_young": 1,
-    "test_young": 1, "set_memory_region": 5, "get_dirty_log": 3, "clear_dirty_log": 3, "mmap": 1,
-    "set_nx_huge_pages": 1, "recover_nx_huge_pages": 1, "set_generation": 1, "enter": 2, "smm": 1,
-    "walk_begin": 2, "walk_next": 5, "walk_end": 2, "grace_period": 2, "resched": 1,
-    "delete_while_unmapping": 1,
-}  # fmt: skip
-"""How often a kind is drawn, as parts of their sum. Every story ends with destroy."""
-
-_DRAWN = [kind for kind, weight in _WEIGHTS.items() for _ in range(weight)]
+_DRAWN = [kind.name for kind in KINDS.values() for _ in range(kind.weight)]
+"""Every kind of step, as often as its weight says. Every story ends with destroy, which is not drawn."""
 
 _AREAS = (
     # page, npages, level of an area, and the gfn at which memslots over it begin
@@ -46,11 +40,18 @@ _AREAS = (
 )
 """Memory of the host: small pages across a 2M and a 512G boundary, huge ones aligned and not, one of 1G."""
 
-_LENGTHS = (1, 2, 8, 0x40, 0x1FF, _X2M, _X2M + 1)
+_VALUES = {
+    "npages": (1, 2, 8, 0x40, 0x1FF, _X2M, _X2M + 1),
+    "kind": (WRITE, READ, WRITE, FETCH),
+    "mask": ((1 << 64) - 1, 1, 0xFF << 20, 1 << 63, 0x55),
+    # Generations of address space 0 are even; these wrap soon in 18 or 19 bits.
+    "value": ((1 << 18) - 4, (1 << 19) - 4, 0x1000),
+}
+"""Values of arguments, by the argument's name. Others are drawn from their whole range."""
 
 
 class _Dice:
-    """A number, used up choice by choice; when it is used up the first of each choice is taken."""
+    """A number that is used up choice by choice; then the first of each choice is taken."""
 
     def __init__(self, word: int) -> None:
         self._word = word
@@ -76,10 +77,10 @@ def options_of(word: int, *, pml: bool) -> dict[str, int]:
 
 
 class Scene:
-    """What is there to play with after the steps so far, kept up by :meth:`note`."""
+    """The memory and memslots that exist after the steps so far; :meth:`note` keeps it up to date."""
 
     def __init__(self, options: dict[str, int]) -> None:
-        self._order = Preconditions(options)
+        self._preconditions = Preconditions(options)
         self._options = options
         self._areas: list[tuple[int, int, int, int]] = []
         self._slots: list[tuple[int, int, int, int]] = []
@@ -96,14 +97,14 @@ class Scene:
         return [made, step("set_memory_region", gfn=gfn, npages=npages, page=page, flags=0)]
 
     def draw(self, word: int) -> Step | None:
-        """A step that may come now; None if the one drawn may not."""
+        """A step; None if the one that was drawn cannot come now."""
         dice = _Dice(word)
         made = self._made(dice.pick(_DRAWN), dice)
-        return None if made is None or self._order.refusal(made) else made
+        return None if made is None or self._preconditions.refusal(made) else made
 
     def note(self, taken: Step, observation: Observation) -> None:
-        """Keep up with a step and what came of it."""
-        self._order.take(taken)
+        """Take note of a step and its observation."""
+        self._preconditions.take(taken)
         given = taken.arguments
         if taken.kind == "mmap" and observation.outcome == [0]:
             self._areas.append((given["page"], given["npages"], given["level"], 0))
@@ -115,56 +116,50 @@ class Scene:
             self._gfn = given["gfn"]
 
     def ending(self) -> list[Step]:
-        """What brings the story to its end: what is under way ends, and the VM is destroyed."""
-        ends = [step("walk_end")] if self._order.walking else []
-        ends += [step("notifier_end", page=page, npages=npages) for page, npages in self._order.invalidations]
+        """The closing steps: the walk and the invalidations in progress end, and the VM is destroyed."""
+        ends = [step("walk_end")] if self._preconditions.walking else []
+        ends += [
+            step("notifier_end", page=page, npages=npages)
+            for page, npages in self._preconditions.invalidations
+        ]
         return [*ends, step("destroy")]
 
-    # One kind of step each, or None if there is nothing for it to do.
-
     def _made(self, kind: str, dice: _Dice) -> Step | None:
-        if kind in ("madvise_dontneed", "wrprotect", "clear_flush_young", "clear_young", "notifier_start"):
-            page = self._page(dice)
-            return step(kind, page=page, npages=dice.pick(_LENGTHS))
-        if kind in ("ksm_merge", "collapse", "change_pte", "test_young"):
-            return step(kind, page=self._page(dice))
-        if kind in ("set_nx_huge_pages", "resched"):
-            return step(kind, on=dice.below(2))
-        if kind in ("enter", "smm", "access", "walk_begin"):
-            return self._by_vcpu(kind, dice)
-        if kind in ("get_dirty_log", "clear_dirty_log"):
-            return self._log(kind, dice)
-        if kind == "touch":
-            return step(kind, page=self._page(dice), write=dice.below(2))
+        """A step of a kind; None if there is nothing that it could refer to."""
+        # These choose their arguments together.
         if kind == "notifier_end":
-            owed = self._order.invalidations
+            owed = self._preconditions.invalidations
             return step(kind, **dict(zip(("page", "npages"), dice.pick(owed), strict=True))) if owed else None
         if kind == "mmap":
             page, npages, level, _ = dice.pick(_AREAS)
             return step(kind, page=page, npages=npages, writable=dice.pick((1, 1, 1, 0)), level=level)
         if kind == "set_memory_region":
             return self._region(dice)
-        if kind == "delete_while_unmapping":
-            as_id, slot, *_ = dice.pick(self._slots or [(0, 0, 0, 0)])
-            where = {"page": self._page(dice), "npages": dice.pick(_LENGTHS)}
-            return step(kind, slot=slot, as_id=as_id, **where)
-        if kind == "set_generation":
-            # Even, as the generations of address space 0 are, and soon to wrap in 18 or 19 bits.
-            return step(kind, value=dice.pick(((1 << 18) - 4, (1 << 19) - 4, 0x1000)))
-        return step(kind)
+        given: dict[str, int] = {}
+        if {"slot", "as_id"} <= {*KINDS[kind].parameters}:
+            given["as_id"], given["slot"], _, npages = dice.pick(self._slots or [(0, 0, 0, 64)])
+            if kind == "clear_dirty_log":
+                given["first"] = 64 * dice.below((npages + 63) // 64)
+                given["npages"] = min(64, npages - given["first"])
+        for argument in KINDS[kind].takes:
+            if argument.name not in given:
+                given[argument.name] = self._value(argument, dice)
+        return step(kind, **given)
 
-    def _by_vcpu(self, kind: str, dice: _Dice) -> Step:
-        vcpu = dice.below(self._options["vcpus"])
-        if kind == "enter":
-            return step(kind, vcpu=vcpu)
-        if kind == "smm":
-            return step(kind, vcpu=vcpu, on=dice.below(2))
-        if kind == "walk_begin":
-            return step(kind, vcpu=vcpu, gfn=self._place(dice))
-        return step(kind, vcpu=vcpu, kind=dice.pick((2, 1, 2, 4)), gfn=self._place(dice))
+    def _value(self, argument: Argument, dice: _Dice) -> int:
+        """A value of an argument that is chosen by itself."""
+        if argument.name == "vcpu":
+            return dice.below(self._options["vcpus"])
+        if argument.name == "page":
+            return self._page(dice)
+        if argument.name == "gfn":
+            return self._place(dice)
+        if argument.name in _VALUES:
+            return dice.pick(_VALUES[argument.name])
+        return argument.least + dice.below(argument.most - argument.least + 1)
 
     def _place(self, dice: _Dice) -> int:
-        """A gfn: near where the last access was, at an edge of a memslot, beside a 2M boundary, or MMIO."""
+        """A gfn: near the last access, at an edge of a memslot, beside a 2M boundary, or MMIO."""
         how = dice.below(8)
         if how == 7 or not self._slots:
             return 0xFEC00
@@ -175,7 +170,7 @@ class Scene:
         return max(dice.pick(edge) + dice.pick((0, 0, -1, 5)), 0)
 
     def _page(self, dice: _Dice) -> int:
-        """A page: behind a gfn where something happens, or at the edge of an area."""
+        """A host page: behind a gfn of that kind, or at the edge of an area."""
         if self._slots and dice.below(4):
             as_id, slot, gfn, npages = dice.pick(self._slots)
             offset = min(max(self._place(dice) - gfn, 0), npages - 1)
@@ -183,16 +178,8 @@ class Scene:
         page, npages, *_ = dice.pick(self._areas or [_AREAS[0]])
         return page + dice.pick((0, npages // 2, npages - 1))
 
-    def _log(self, kind: str, dice: _Dice) -> Step:
-        as_id, slot, _, npages = dice.pick(self._slots or [(0, 0, 0, 64)])
-        if kind == "get_dirty_log":
-            return step(kind, slot=slot, as_id=as_id)
-        first = 64 * dice.below((npages + 63) // 64)
-        mask = dice.pick(((1 << 64) - 1, 1, 0xFF << 20, 1 << 63, 0x55))
-        return step(kind, slot=slot, as_id=as_id, first=first, npages=min(64, npages - first), mask=mask)
-
     def _region(self, dice: _Dice) -> Step:
-        """A memslot changed, deleted, moved, or made over some area."""
+        """Change, delete, move or create a memslot."""
         if self._slots and dice.below(4):
             as_id, slot, gfn, npages = dice.pick(self._slots)
             page = self._pages[as_id, slot]
@@ -213,5 +200,5 @@ class Scene:
         return step("set_memory_region", npages=part, flags=flags, **where)
 
     def _affordable(self, flags: int, npages: int) -> int:
-        """The flags, but without the log where it would split 1G into 262,144 pages."""
+        """The flags, without dirty logging where it would split 1G into 262,144 pages."""
         return flags & ~1 if npages >= _X1G // 2 else flags

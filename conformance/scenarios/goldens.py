@@ -32,7 +32,7 @@ class Golden:
 
     @property
     def path(self) -> Path:
-        """Where it lies."""
+        """The path of the file."""
         return GOLDEN / self.series / f"{self.scenario}.{self.mode}.txt"
 
     @property
@@ -50,9 +50,9 @@ class Golden:
         ]
 
     def blessed(self) -> list[str] | None:
-        """The lines of the file as it lies there; None if there is none.
+        """The lines of the file on disk; None if it does not exist.
 
-        Raises ConformanceError if it cannot be read or is another file.
+        Raises ConformanceError if it cannot be read or is not this transcript.
         """
         if not self.path.exists():
             return None
@@ -60,27 +60,27 @@ class Golden:
         mark, package = lines[:5], "".join(lines[5:6])
         own = mark == self.lines[:5] and package.startswith(_PACKAGE)
         if not own or not is_version(package.removeprefix(_PACKAGE)):
-            again = f"`conformance scenario bless {self.scenario}` writes it anew"
-            raise ConformanceError(f"{self.path} is no golden transcript of {self.scenario}; {again}.")
+            again = f"`conformance scenario bless {self.scenario}` rewrites it"
+            raise ConformanceError(f"{self.path} is not the golden transcript of {self.scenario}; {again}.")
         return lines
 
     def write(self) -> None:
-        """Put it there."""
+        """Write the file."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("\n".join(self.lines) + "\n", encoding="utf-8")
 
     def drift(self) -> str:
-        """Which package the file was written from, if it was another; else ""."""
+        """The package from which the file was written, if it is another one; else ""."""
         lines = self.blessed() or []
         written = next((line[len(_PACKAGE) :] for line in lines if line.startswith(_PACKAGE)), self.package)
         return "" if written == self.package else written
 
 
 def difference(golden: Golden, *, package: bool = False) -> list[str]:
-    """A unified diff from the file to what was just seen; empty if they agree.
+    """A unified diff from the file to the new transcript; empty if they agree.
 
-    That another package was used is in itself no difference, unless ``package`` asks for it; that is what
-    blesses, so that a damaged file then counts as none. Raises ConformanceError about one otherwise.
+    Another package is a difference only with ``package``, as for blessing; then a damaged file counts as
+    missing. Otherwise a damaged file raises ConformanceError.
     """
     here = golden.lines
     try:
@@ -96,5 +96,5 @@ def difference(golden: Golden, *, package: bool = False) -> list[str]:
 
 
 def in_ci() -> bool:
-    """Whether the environment says that a machine, and no person, runs this."""
+    """Whether the environment says that this runs in CI."""
     return os.environ.get("CI", "").lower() not in ("", "0", "false", "no")

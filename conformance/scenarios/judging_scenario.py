@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Judging one scenario in one mode on one kernel: played on both sides, its claims, its golden transcript."""
+"""Judge one scenario in one mode on one kernel: both sides, its claims, its golden transcript."""
 
 from __future__ import annotations
 
@@ -31,55 +31,51 @@ SHOWN = 40
 
 @dataclass(frozen=True)
 class Facts:
-    """What a judgement must know of the kernel besides its code.
-
-    ``series`` is None for a kernel without golden transcripts, ``arguments`` are those of the command line
-    that chose it.
-    """
+    """The series (None: it has no golden transcripts), version and command line arguments of a kernel."""
 
     series: str | None
     version: str
     arguments: tuple[str, ...]
 
 
-def judge(arena: Sides, name: str, script: Script, facts: Facts, *, golden: bool) -> Result:
-    """Play a scenario and say what came of it. ``golden``: it must equal its golden transcript, too."""
+def judge(sides: Sides, name: str, script: Script, facts: Facts, *, golden: bool) -> Result:
+    """Play a scenario and judge it. ``golden``: its transcript must equal the golden one, too."""
     start = time.monotonic()
     try:
-        played = play(arena, script)
+        played = play(sides, script)
     except ValueError as problem:
         spent = time.monotonic() - start
-        reason = f"makes no sense: {problem}"
-        return Result(name, ORACLE, ENGINE, arena.mode.name, Verdict.ERROR, 0, spent, reason)
+        reason = f"has an impossible step: {problem}"
+        return Result(name, ORACLE, ENGINE, sides.mode.name, Verdict.ERROR, 0, spent, reason)
     except Lacking as lacking:
         spent = time.monotonic() - start
-        return unjudged(Result(name, ORACLE, ENGINE, arena.mode.name, Verdict.ERROR, 0, spent), lacking)
+        return unjudged(Result(name, ORACLE, ENGINE, sides.mode.name, Verdict.ERROR, 0, spent), lacking)
     compared = len(played.kernel)
 
     def result(verdict: Verdict, reason: str, found: Counterexample | None = None) -> Result:
         spent = time.monotonic() - start
-        return Result(name, ORACLE, ENGINE, arena.mode.name, verdict, compared, spent, reason, found)
+        return Result(name, ORACLE, ENGINE, sides.mode.name, verdict, compared, spent, reason, found)
 
-    command = again(facts, ["scenario", "run", name, "--mode", arena.mode.name])
+    command = again(facts, ["scenario", "run", name, "--mode", sides.mode.name])
     if played.difference is not None:
-        short, shown = shorten(arena, script, played.difference)
+        short, shown = shorten(sides, script, played.difference)
         place = f"step {played.difference.at + 1} of {len(script.steps)}, shortened to {len(short.steps)}"
-        return result(Verdict.FAIL, place, counterexample(arena, short, shown, command))
-    broken = broken_claim(arena, script.claims, played.kernel)
+        return result(Verdict.FAIL, place, counterexample(sides, short, shown, command))
+    broken = broken_claim(sides, script.claims, played.kernel)
     if broken is not None:
         place = f"a claim after step {broken.after + 1} of {len(script.steps)}"
         return result(Verdict.FAIL, place, _broken(script, broken, command))
     reason = f"{len(script.steps)} steps agree, {len(script.claims)} claims hold"
     if golden and facts.series is not None:
         try:
-            seen = golden_of(arena, name, script, played, facts)
+            seen = golden_of(sides, name, script, played, facts)
             blessed, changed, drift = seen.blessed(), goldens.difference(seen), seen.drift()
         except ConformanceError as damaged:
             return result(Verdict.ERROR, str(damaged))
         if blessed is None:
             todo = f"conformance scenario bless {name}"
             return result(Verdict.ERROR, f"there is no golden transcript yet; `{todo}` writes it")
-        if changed and drift and profile_of(release_numbers(drift)).changes != arena.k.profile.changes:
+        if changed and drift and profile_of(release_numbers(drift)).changes != sides.k.profile.changes:
             unlike = f"not compared with its golden transcript: that is of {drift}, which has other changes"
             return result(Verdict.PASS, f"{reason}; {unlike}")
         if changed:
@@ -89,29 +85,29 @@ def judge(arena: Sides, name: str, script: Script, facts: Facts, *, golden: bool
     return result(Verdict.PASS, reason)
 
 
-def golden_of(arena: Sides, name: str, script: Script, played: Played, facts: Facts) -> Golden:
+def golden_of(sides: Sides, name: str, script: Script, played: Played, facts: Facts) -> Golden:
     """The transcript of a run that passed, as a golden file."""
-    body = transcript(arena.k, script.steps, played.kernel)
+    body = transcript(sides.k, script.steps, played.kernel)
     holding = [f"claim    step {claim.after + 1}: {claim.sentence}" for claim in script.claims]
     verdict = f"PASS     kernel and model agree in {len(script.steps)} steps, {len(holding)} claims hold"
     assert facts.series is not None
-    return Golden(name, facts.series, arena.mode.name, facts.version, (*body, "", *holding, verdict))
+    return Golden(name, facts.series, sides.mode.name, facts.version, (*body, "", *holding, verdict))
 
 
 def again(facts: Facts, command: Sequence[str]) -> str:
-    """The command that shows it again."""
+    """The command that reproduces it."""
     return shlex.join(["conformance", *command, *facts.arguments])
 
 
-def counterexample(arena: Sides, script: Script, played: Played, command: str) -> Counterexample:
-    """A difference for people: the steps that lead to it, and on what the sides differ.
+def counterexample(sides: Sides, script: Script, played: Played, command: str) -> Counterexample:
+    """The counterexample of a difference: the steps that lead to it, and the facts that differ.
 
-    Where the kernel died or complained the transcript up to there goes with it.
+    If the kernel died or complained, it has the end of the transcript too.
     """
     found = played.difference or Difference(0, ())
     details: list[str] = []
     if found.crash is not None or any(name == "events" for name, *_ in found.facts):
-        details = transcript(arena.k, script.steps, played.kernel)[-SHOWN:]
+        details = transcript(sides.k, script.steps, played.kernel)[-SHOWN:]
     return Counterexample(
         inputs={},
         decoded={},

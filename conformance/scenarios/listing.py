@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Telling stories to people: all of them in a line each, or one with its steps, claims and transcript."""
+"""Stories as text: all of them in a line each, or one with its steps, claims and transcript."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import Script, Story
 from conformance.scenarios.transcript import transcript
 
-__all__ = ["blessed", "listing", "told", "transcripts"]
+__all__ = ["blessed", "described", "listing", "transcripts"]
 
 Progress = Callable[[str], None]
 
 
 def listing(selector: str | None, progress: Progress) -> dict[str, list[tuple[str, str, str]]]:
-    """Every story by theme: its name, its description, and why the kernel asked about cannot tell it."""
+    """Every story by theme: its name, its description, and why it does not apply to the selected kernel."""
     profile = None
     if selector is not None:
         profile = profile_of(open_kernel(_one([selector]), progress=progress).release)
@@ -36,8 +36,8 @@ def listing(selector: str | None, progress: Progress) -> dict[str, list[tuple[st
     return themes
 
 
-def told(name: str) -> list[str]:
-    """One story for people: what, why, where from, then its steps with what is claimed after each."""
+def described(name: str) -> list[str]:
+    """One story: its description, reason and source, then its steps with the claims after each."""
     found = _scenario(name)
     lines = [found.name]
     if isinstance(found, Story):
@@ -51,7 +51,7 @@ def told(name: str) -> list[str]:
 
 
 def blessed(name: str, modes: Sequence[str]) -> list[str]:
-    """A story's golden transcript of the default kernel, in the first of the modes asked for."""
+    """A story's golden transcript of the default kernel, in the first of the selected modes."""
     check_modes(modes)
     found = _scenario(name)
     return Golden(found.name, DEFAULT, _mode(found, modes), "", ()).blessed() or []
@@ -60,7 +60,7 @@ def blessed(name: str, modes: Sequence[str]) -> list[str]:
 def transcripts(
     name: str, selectors: Sequence[str], patches: Sequence[Path], modes: Sequence[str], progress: Progress
 ) -> list[str]:
-    """What a kernel does in a scenario, in the first of the modes asked for."""
+    """A kernel's transcript of a scenario, in the first of the selected modes."""
     check_modes(modes)
     found = _scenario(name)
     ready = prepare(_one(list(selectors)), patches, progress)
@@ -70,12 +70,12 @@ def transcripts(
     if absent:
         raise ConformanceError(f"{name}: not on {ready.kernel.title}: {absent}.")
     mode = _mode(found, modes)
-    arena = ready.arena(mode)
-    played = play(arena, found.script)
+    sides = ready.sides(mode)
+    played = play(sides, found.script)
     lines = [f"{ready.kernel.title} ({ready.kernel.version}), {mode}", ""]
-    lines += transcript(arena.k, found.script.steps, played.kernel)
+    lines += transcript(sides.k, found.script.steps, played.kernel)
     if played.difference is not None:
-        lines += ["", f"the model differs in step {played.difference.at + 1}; `scenario run` tells how"]
+        lines += ["", f"the model differs in step {played.difference.at + 1}; `scenario run` shows how"]
     return lines
 
 
@@ -94,11 +94,11 @@ def _scenario(name: str) -> Story | Saved:
     return found[0]
 
 
-def _mode(found: Story | Saved, wanted: Sequence[str]) -> str:
-    mode = next((mode for mode in wanted or found.modes if mode in found.modes), None)
+def _mode(found: Story | Saved, selected: Sequence[str]) -> str:
+    mode = next((mode for mode in selected or found.modes if mode in found.modes), None)
     if mode is None:
         raise ConformanceError(
-            f"{found.name} is not told in mode {wanted[0]}, but in {', '.join(found.modes)}."
+            f"{found.name} does not apply to mode {selected[0]}, only to {', '.join(found.modes)}."
         )
     return mode
 
@@ -106,5 +106,5 @@ def _mode(found: Story | Saved, wanted: Sequence[str]) -> str:
 def _one(selectors: list[str]) -> str:
     expanded = expand(selectors)
     if len(expanded) != 1:
-        raise ConformanceError("this shows one kernel at a time; name one.")
+        raise ConformanceError("this shows one kernel at a time; select one.")
     return expanded[0]

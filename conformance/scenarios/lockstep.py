@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Random stories: Hypothesis draws steps, kernel and model take them together, for as long as there is time.
+"""Random stories: Hypothesis draws steps, and kernel and model take them together until the time is over.
 
-Hypothesis draws a whole story's numbers at once, and ``drawing`` makes each a step that fits what is there by
-then: a rule at a time, as its state machines draw, would cost more than both sides. For the same reason
-a difference is shortened by ``shrinking``, which knows what a step is.
+Hypothesis draws all numbers of a story at once, and ``drawing`` turns each into a step that fits the state by
+then. Drawing rule by rule, as its state machines do, would cost more than both sides. For the same reason a
+difference is shortened by ``shrinking``, which knows steps.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from conformance.scenarios.story import Script
 __all__ = ["Walked", "walk"]
 
 LENGTHS = (40, 160)
-"""How many words are drawn for a story, at least and at most: about as many as it has steps."""
+"""The least and most words drawn for a story: about as many as it has steps."""
 EXAMPLES = 20
 """Stories that Hypothesis draws from one seed."""
 
 
 @dataclass
 class Walked:
-    """What was played: steps of each kind, stories, and how the last ended, if not well."""
+    """The steps of each kind, the number of stories, and the difference or error that ended the walk."""
 
     steps: Counter[str] = field(default_factory=Counter)
     stories: int = 0
@@ -45,22 +45,22 @@ class Walked:
     lacking: Lacking | None = None
 
     @property
-    def told(self) -> str:
-        """The counts in words, every kind of step named that never came."""
+    def summary(self) -> str:
+        """The counts as text, with the kinds of steps that never came."""
         counts = ", ".join(f"{kind} {number:,}" for kind, number in self.steps.most_common())
         never = ", ".join(kind for kind in KINDS if not self.steps[kind])
         missing = f"; never: {never}" if never else ""
         return f"{self.steps.total():,} steps in {self.stories:,} stories: {counts}{missing}"
 
 
-def walk(arena: Sides, seed: int, budget: float) -> Walked:
-    """Play random stories for ``budget`` seconds, or until one ends in a difference or cannot go on.
+def walk(sides: Sides, seed: int, budget: float) -> Walked:
+    """Play random stories for ``budget`` seconds, or until one ends in a difference or an error.
 
-    ``seed`` repeats them.
+    The same ``seed`` draws the same stories.
     """
     walked = Walked()
     start = time.monotonic()
-    # In one piece: to draw each word by itself would take as long as all else on this side.
+    # In one piece: drawing each word by itself would take as long as everything else on this side.
     stories = st.binary(min_size=WORD * LENGTHS[0], max_size=WORD * LENGTHS[1])
     seeds = random.Random(seed)
 
@@ -78,7 +78,7 @@ def walk(arena: Sides, seed: int, budget: float) -> Walked:
     def play(drawn: bytes) -> None:
         if not over():
             setting, opening, *words = _words(drawn)
-            _play(arena, walked, setting, opening, words)
+            _play(sides, walked, setting, opening, words)
 
     for _ in count():
         if over():
@@ -89,16 +89,16 @@ def walk(arena: Sides, seed: int, budget: float) -> Walked:
 
 
 def _words(drawn: bytes) -> list[int]:
-    """The numbers from which options, the opening, and each step are drawn."""
+    """The numbers from which the options, the opening and each step are drawn."""
     return [int.from_bytes(drawn[at : at + WORD], "little") for at in range(0, len(drawn), WORD)]
 
 
-def _play(arena: Sides, walked: Walked, setting: int, opening: int, words: list[int]) -> None:
-    """One story; what it ends in goes to ``walked``."""
-    options = options_of(setting, pml=arena.mode.name == "ept-ad")
+def _play(sides: Sides, walked: Walked, setting: int, opening: int, words: list[int]) -> None:
+    """Play one story; note in ``walked`` how it ended."""
+    options = options_of(setting, pml=sides.mode.name == "ept-ad")
     scene = Scene(options)
     walked.stories += 1
-    with Match(arena, options) as match:
+    with Match(sides, options) as match:
         played = match.played
         for step in _drawn(scene, opening, words):
             try:
@@ -107,7 +107,7 @@ def _play(arena: Sides, walked: Walked, setting: int, opening: int, words: list[
                 walked.lacking = lacking
                 return
             except ValueError:
-                continue  # Not possible now: there is no root to walk, say.
+                continue  # Impossible now: there may be no root to walk.
             walked.steps[step.kind] += 1
             if not agreed:
                 walked.found = Script(tuple(played.steps), options), played
@@ -116,7 +116,7 @@ def _play(arena: Sides, walked: Walked, setting: int, opening: int, words: list[
 
 
 def _drawn(scene: Scene, opening: int, words: list[int]) -> Iterator[Step]:
-    """The steps of a story, each drawn only when the one before it has been taken."""
+    """The steps of a story, each drawn after the one before it has been taken."""
     yield from scene.opening(opening)
     for word in words:
         step = scene.draw(word)

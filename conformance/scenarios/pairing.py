@@ -54,12 +54,12 @@ class Pairing:
         flat, flat_other = one.flat, other.flat
         if one[:4] != other[:4] or len(flat) != len(flat_other):
             return False
-        for at in range(0, len(flat), 4):
-            if flat[at : at + 3] != flat_other[at : at + 3]:
-                return False
-            if not self.matches(flat[at + 3], flat_other[at + 3]):
-                return False
-        return True
+        if any(flat[field::4] != flat_other[field::4] for field in range(3)):
+            return False
+        children = zip(flat[3::4], flat_other[3::4], strict=True)
+        return all(
+            self.matches(child, other_child) for child, other_child in children if child or other_child
+        )
 
     def _pair_retired(self, here: Sequence[RetiredTable], there: Sequence[RetiredTable]) -> bool:
         """Whether the same tables wait for their grace period; several may have been of one place."""

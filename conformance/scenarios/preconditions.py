@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which step may follow which: what a host, a guest and one lockless reader could really do.
+"""The preconditions of steps: which step may follow which.
 
-Steps that could not happen (the end of an invalidation that never began) make KVM complain or wait for
-ever without being wrong, so no story holds them, told or drawn or shortened.
+A step that no host or guest could take, such as the end of an invalidation that never began, makes KVM
+complain or wait forever without being wrong. No story contains one, whether written, drawn or shortened.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ __all__ = ["Preconditions", "check"]
 
 
 GROWTH = 4
-"""By how much a change of memslots raises their generation at the most."""
+"""The most by which a change of memslots raises their generation."""
 
 
 class Preconditions:
-    """What is under way after the steps taken so far."""
+    """The state after the steps taken so far, as far as it forbids steps."""
 
     def __init__(self, options: Mapping[str, int]) -> None:
         self.vcpus = options.get("vcpus", 1)
         self.invalidations: list[tuple[int, ...]] = []
-        """Ranges whose notifier_end is owed."""
+        """Ranges of invalidations in progress."""
         self.walking = False
         self.destroyed = False
         self.generation = 0
-        """No generation of memslots was higher than this."""
+        """An upper bound of the memslots' generations so far."""
 
     def refusal(self, step: Step) -> str:
-        """Why ``step`` cannot come now; "" if it can."""
+        """Why ``step`` is impossible now; "" if it is possible."""
         if self.destroyed:
             return "the VM is destroyed already"
         if step.kind in ("access", "enter", "smm", "walk_begin") and step.given[0] >= self.vcpus:
@@ -46,14 +46,14 @@ class Preconditions:
             # kvm_swap_active_memslots() sleeps until mn_active_invalidate_count is 0.
             return "an invalidation is under way, and KVM would wait for its end"
         if step.kind == "set_generation" and step.given[0] <= self.generation:
-            # vCPUs remember a memslot by its generation: one of the past would give them a freed one.
+            # vCPUs cache a memslot with its generation: an old generation would give them a freed memslot.
             return f"generations only grow, and one may have been {self.generation:#x} already"
         if step.kind == "destroy" and self.walking:
             return "a reader is inside"
         return ""
 
     def take(self, step: Step) -> None:
-        """The step happens. Raises ValueError if it cannot."""
+        """Take the step. Raises ValueError if it is impossible."""
         why = self.refusal(step)
         if why:
             raise ValueError(f"{step}: {why}")

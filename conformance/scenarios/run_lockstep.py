@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A run of lockstep: kernels are made ready, and each mode walked in a process of its own."""
+"""A run of lockstep: kernels are prepared, and each mode is walked in a process of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from conformance.scenarios.shrinking import shorten
 from conformance.scenarios.story import TDP_MODES, Script
 from conformance.workers import workers
 
-__all__ = ["LockstepPlan", "Outcome", "run", "told"]
+__all__ = ["LockstepPlan", "Outcome", "counts", "run"]
 
 NAME = "lockstep"
 Progress = Callable[[str], None]
@@ -34,7 +34,7 @@ Advance = Callable[[Result], None]
 
 @dataclass(frozen=True)
 class LockstepPlan:
-    """What to walk: selectors, patches, modes (none: all), seconds per kernel, where to save a difference."""
+    """Selectors, patches, modes (none: all), seconds per kernel, and where to save a difference."""
 
     kernels: tuple[str, ...] = ()
     patches: tuple[Path, ...] = ()
@@ -47,7 +47,7 @@ class LockstepPlan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The report, and how many steps of each kind were compared in all."""
+    """The report, and the number of steps of each kind that were compared."""
 
     report: Report
     steps: Counter[str]
@@ -55,7 +55,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class _Walk:
-    """What one process has to say of one mode."""
+    """The result of one process, for one mode."""
 
     result: Result
     steps: Counter[str]
@@ -63,7 +63,7 @@ class _Walk:
 
 
 def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = None) -> Outcome:
-    """Carry out a plan. Raises ConformanceError if it names what there is not."""
+    """Carry out a plan. Raises ConformanceError for an unknown name."""
     start = time.monotonic()
     selectors = expand(list(plan.kernels))
     check_modes(plan.modes)
@@ -112,25 +112,25 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
 
 def _walk(ready: Ready, mode: str, seed: int, budget: float, save: Path | None) -> _Walk:
     """Walk one mode; runs in a worker process."""
-    arena = ready.arena(mode)
-    # A generator of its own for each mode, so that one can be walked again alone.
-    walked = walk(arena, seed * len(TDP_MODES) + TDP_MODES.index(mode), budget)
+    sides = ready.sides(mode)
+    # Each mode has its own generator, so that it can be walked again alone.
+    walked = walk(sides, seed * len(TDP_MODES) + TDP_MODES.index(mode), budget)
     total = walked.steps.total()
     if walked.lacking is not None:
         stopped = _result(mode, Verdict.ERROR, total, walked.seconds, "")
         return _Walk(unjudged(stopped, walked.lacking), walked.steps, None)
     if walked.found is None:
         verdict = Verdict.PASS if total else Verdict.ERROR
-        return _Walk(_result(mode, verdict, total, walked.seconds, walked.told), walked.steps, None)
+        return _Walk(_result(mode, verdict, total, walked.seconds, walked.summary), walked.steps, None)
     script, played = walked.found
-    short, shown = shorten(arena, script, played.difference or Difference(0, ()))
+    short, shown = shorten(sides, script, played.difference or Difference(0, ()))
     if save is None:
-        # A mode that is walked alone has the whole budget.
+        # A mode that is walked alone gets the whole budget.
         command = again(ready.facts, [NAME, "--mode", mode, "--seed", str(seed), "--budget", f"{budget:g}"])
     else:
         command = again(ready.facts, ["scenario", "run", _path(save), "--mode", mode])
     reason = f"after {total} steps, shortened to {len(short.steps)}"
-    found = counterexample(arena, short, shown, command)
+    found = counterexample(sides, short, shown, command)
     result = Result(NAME, ORACLE, NAME, mode, Verdict.FAIL, total, walked.seconds, reason, found)
     return _Walk(result, walked.steps, short)
 
@@ -140,12 +140,12 @@ def _result(mode: str, verdict: Verdict, total: int, seconds: float, reason: str
 
 
 def _path(save: Path) -> str:
-    """The file as ``scenario run`` takes it: a dot or a slash distinguishes it from the name of a story."""
+    """The file as ``scenario run`` takes it: a dot or slash distinguishes it from the name of a story."""
     text = str(save)
     return text if saved.is_file_name(text) else f"./{text}"
 
 
-def told(steps: Counter[str]) -> list[str]:
-    """How many steps of each kind were compared, those that never came too."""
+def counts(steps: Counter[str]) -> list[str]:
+    """The number of steps of each kind that were compared, 0 included."""
     width = max(map(len, KINDS))
     return [f"{kind:{width}}  {steps[kind]:>9,}" for kind in sorted(KINDS, key=lambda kind: -steps[kind])]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A whole run of scenarios: kernels are opened and their KVM built, then every scenario in every mode."""
+"""A run of scenarios: kernels are opened and their KVM is built, then all scenarios are judged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from conformance.sandbox.processes import Ended
 from conformance.scenarios import saved
 from conformance.scenarios.judging_scenario import ENGINE, ORACLE, Facts, judge
 from conformance.scenarios.saved import Saved, is_file_name
-from conformance.scenarios.sides import KvmArena
+from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES, Story, stories
 from conformance.workers import workers
@@ -37,7 +37,7 @@ CHUNK = 8
 
 @dataclass(frozen=True)
 class ScenarioPlan:
-    """What to play: selectors, patches, globs on names or paths of files, modes (none: all), processes."""
+    """Selectors, patches, globs on names or paths of files, modes (none: all), and processes."""
 
     kernels: tuple[str, ...] = ()
     patches: tuple[Path, ...] = ()
@@ -55,15 +55,15 @@ class Ready:
     profile: Profile
     facts: Facts
     start: float
-    """When it was begun with, on time.monotonic()'s clock."""
+    """When its preparation began, on time.monotonic()'s clock."""
 
     def report(self) -> KernelReport:
         """The kernel's report, still empty."""
         return KernelReport.of(self.kernel)
 
-    def arena(self, mode: str) -> KvmArena:
+    def sides(self, mode: str) -> KvmSides:
         """Kernel and model in a mode."""
-        return KvmArena(self.library, self.profile, MODES[mode])
+        return KvmSides(self.library, self.profile, MODES[mode])
 
 
 def check_modes(names: Sequence[str]) -> None:
@@ -76,9 +76,9 @@ def check_modes(names: Sequence[str]) -> None:
 
 def scenarios(names: Sequence[str]) -> list[Scenario]:
     """The stories and files of these names; every story if none is named. Raises ConformanceError."""
-    told = [name for name in names if not is_file_name(name)]
+    globs = [name for name in names if not is_file_name(name)]
     found: list[Scenario] = [saved.read(name) for name in names if is_file_name(name)]
-    return [*(stories(told) if told or not names else []), *found]
+    return [*(stories(globs) if globs or not names else []), *found]
 
 
 def scenario(name: str) -> Scenario:
@@ -109,8 +109,8 @@ def prepare(selector: str, patches: Sequence[Path], progress: Progress) -> Ready
 def run(plan: ScenarioPlan, *, progress: Progress, advance: Advance | None = None) -> Report:
     """Carry out a plan.
 
-    Raises ConformanceError if the plan names what there is not; a kernel that cannot be judged is an error
-    in its report, one that the oracle cannot reach at all is skipped.
+    Raises ConformanceError for an unknown name; a kernel that cannot be judged is an error in its report, and
+    one that the oracle does not support is skipped.
     """
     start = time.monotonic()
     selectors = expand(list(plan.kernels))
@@ -148,12 +148,12 @@ def run(plan: ScenarioPlan, *, progress: Progress, advance: Advance | None = Non
 
 
 def _not_played(
-    report: KernelReport, chosen: Sequence[Scenario], wanted: Sequence[str], reason: str
+    report: KernelReport, chosen: Sequence[Scenario], selected: Sequence[str], reason: str
 ) -> list[Result]:
-    """Which stories have no result, since the time limit ended before."""
+    """MISS results for the stories that the time limit cut off."""
     seen = {(result.property, result.mode) for result in report.results}
-    modes = [mode for mode in TDP_MODES if not wanted or mode in wanted]
-    owed = [(told.name, mode) for told in chosen for mode in modes if mode in told.modes]
+    modes = [mode for mode in TDP_MODES if not selected or mode in selected]
+    owed = [(one.name, mode) for one in chosen for mode in modes if mode in one.modes]
     return [
         Result(name, ORACLE, ENGINE, mode, Verdict.MISS, reason=reason)
         for name, mode in owed
@@ -162,13 +162,13 @@ def _not_played(
 
 
 def _submit(
-    pool: ProcessPoolExecutor, ready: Ready, chosen: Sequence[Scenario], wanted: Sequence[str]
+    pool: ProcessPoolExecutor, ready: Ready, chosen: Sequence[Scenario], selected: Sequence[str]
 ) -> list[Future[list[Result]]]:
     """Hand a kernel's scenarios to the workers, some of one mode at a time."""
-    modes = [mode for mode in TDP_MODES if not wanted or mode in wanted]
+    modes = [mode for mode in TDP_MODES if not selected or mode in selected]
     futures = []
     for mode in modes:
-        names = [told.name for told in chosen if mode in told.modes]
+        names = [one.name for one in chosen if mode in one.modes]
         futures += [
             pool.submit(_play, ready, mode, names[at : at + CHUNK]) for at in range(0, len(names), CHUNK)
         ]
@@ -194,13 +194,13 @@ def _collect(
 
 
 def _play(ready: Ready, mode: str, names: Sequence[str]) -> list[Result]:
-    """What comes of some scenarios in one mode; runs in a worker process."""
-    arena = ready.arena(mode)
+    """Judge some scenarios in one mode; runs in a worker process."""
+    sides = ready.sides(mode)
     results = []
-    for told in (scenario(name) for name in names):
-        absent = told.absent(ready.profile)
+    for one in (scenario(name) for name in names):
+        absent = one.absent(ready.profile)
         if absent:
-            results.append(Result(told.name, ORACLE, ENGINE, mode, Verdict.SKIP, reason=absent))
+            results.append(Result(one.name, ORACLE, ENGINE, mode, Verdict.SKIP, reason=absent))
         else:
-            results.append(judge(arena, told.name, told.script, ready.facts, golden=isinstance(told, Story)))
+            results.append(judge(sides, one.name, one.script, ready.facts, golden=isinstance(one, Story)))
     return results

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Scenario files: a story's steps as text, to be replayed without what drew them.
+"""Scenario files: the steps of a story as text, to be replayed.
 
 # conformance scenario 1
 # lockstep, kernel 6.1, seed 7
@@ -26,7 +26,7 @@ __all__ = ["Saved", "is_file_name", "read", "write"]
 
 _HEADER = "# conformance scenario 1"
 _MOST_BYTES, _MOST_STEPS = 1 << 20, 2_000
-"""Of a scenario file. The longest story has 60 steps, lockstep takes up to 400 before it begins anew."""
+"""Limits of a scenario file. The longest story has 60 steps, one of lockstep up to 400."""
 
 
 @dataclass(frozen=True)
@@ -38,53 +38,53 @@ class Saved:
     modes: tuple[str, ...]
 
     def absent(self, profile: Profile) -> str:
-        """Why it cannot be played on a kernel; it always can."""
+        """Why it does not apply to a kernel: it always does."""
         return ""
 
 
 def is_file_name(name: str) -> bool:
-    """Whether ``name`` means a scenario file: stories have neither dots nor slashes in their names."""
+    """Whether ``name`` is that of a scenario file: names of stories have neither dots nor slashes."""
     return "/" in name or "." in name
 
 
 def read(name: str) -> Saved:
-    """The scenario in the file ``name``. Raises ConformanceError that names the line that is wrong."""
+    """The scenario in the file ``name``. Raises ConformanceError, which names the wrong line."""
     path = Path(name)
     lines = read_text(path, _MOST_BYTES)
     if not lines or lines[0].strip() != _HEADER:
-        raise ConformanceError(f"{path}: is no scenario file; its first line has to be '{_HEADER}'.")
+        raise ConformanceError(f"{path}: is not a scenario file; its first line must be '{_HEADER}'.")
     options: dict[str, int] = {}
     modes: list[str] = []
     steps = []
     for number, line in enumerate(lines, start=1):
-        told = line.partition("#")[0].strip()
+        text = line.partition("#")[0].strip()
         try:
-            if told.startswith("option "):
-                option, _, value = told[len("option ") :].strip().partition("=")
+            if text.startswith("option "):
+                option, _, value = text[len("option ") :].strip().partition("=")
                 options[option] = OPTIONS[option].read(value) if option in OPTIONS else 0
                 check_options(options)
-            elif told.startswith("mode "):
-                modes.append(_mode(told[len("mode ") :].strip()))
-            elif told:
-                steps.append(parse(told))
+            elif text.startswith("mode "):
+                modes.append(_mode(text[len("mode ") :].strip()))
+            elif text:
+                steps.append(parse(text))
         except ValueError as problem:
             raise ConformanceError(f"{path}: line {number}: {_short(problem)}.") from problem
         if len(steps) > _MOST_STEPS:
-            raise ConformanceError(f"{path}: holds more than {_MOST_STEPS:,} steps. Shorten it.")
+            raise ConformanceError(f"{path}: has more than {_MOST_STEPS:,} steps. Shorten it.")
     try:
         every = check_options(options)
         check(steps, every)
     except ValueError as problem:
         raise ConformanceError(f"{path}: {_short(problem)}.") from problem
     if not steps:
-        raise ConformanceError(f"{path}: holds no step.")
+        raise ConformanceError(f"{path}: has no steps.")
     if options.get("pml") and {*modes} != {"ept-ad"}:
-        raise ConformanceError(f"{path}: pml=1 makes sense in mode ept-ad only; name that mode alone.")
+        raise ConformanceError(f"{path}: pml=1 needs mode ept-ad; name only that mode.")
     return Saved(name, Script(tuple(steps), every), tuple(dict.fromkeys(modes)) or TDP_MODES)
 
 
 def write(path: Path, script: Script, mode: str, remark: str) -> None:
-    """Put a script into a file, with a remark on where it comes from. Raises ConformanceError."""
+    """Write a script to a file, with a remark on its origin. Raises ConformanceError."""
     options = unusual(script.options)
     lines = [_HEADER, f"# {remark}", f"mode {mode}", *options, *map(str, script.steps)]
     try:
@@ -94,12 +94,12 @@ def write(path: Path, script: Script, mode: str, remark: str) -> None:
 
 
 def _short(problem: ValueError) -> str:
-    """What is wrong, with at most so much of what the file says."""
+    """The problem, with a long quotation of the file cut short."""
     text = str(problem)
     return text if len(text) <= 300 else f"{text[:200]} ... {text[-80:]}"
 
 
 def _mode(name: str) -> str:
     if name not in TDP_MODES:
-        raise ValueError(f"there is no mode {name} here; there are {', '.join(TDP_MODES)}")
+        raise ValueError(f"there is no mode {name} for scenarios; there are {', '.join(TDP_MODES)}")
     return name

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where kernel and model meet: both machines of one kernel in one mode, for whatever VM a story needs."""
+"""The kernel's side and the model's side of one kernel in one mode, for a VM with any options."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.scenarios.comparing import Death
 from conformance.scenarios.machines import Machine
 
-__all__ = ["KvmArena"]
+__all__ = ["KvmSides"]
 
 
 @dataclass(frozen=True)
-class KvmArena:
-    """The whole KVM of a built library beside the model with the same profile."""
+class KvmSides:
+    """The whole KVM of a built library, and the model with the same profile."""
 
     library: Path
     profile: Profile
@@ -33,7 +33,7 @@ class KvmArena:
 
     @cached_property
     def k(self) -> Semantics:
-        """The masks of this kernel in this mode, to read SPTEs by."""
+        """The masks of this kernel in this mode, for reading SPTEs."""
         return kernel_in(self.mode, self.profile)
 
     @contextmanager
@@ -41,17 +41,17 @@ class KvmArena:
         """A VM on the real kernel, in a child process that ends with it."""
         try:
             with KvmOracle(self.library, self.mode.host(), options) as oracle:
-                yield _Mortal(oracle)
+                yield _KernelSide(oracle)
         except KernelDied as died:
             raise Death(died.how, hung=died.hung) from died
 
     def model(self, options: dict[str, int]) -> Machine:
-        """A VM of the model's."""
-        return _Foreseeing(ModelMachine(self.profile, self.mode, **options))
+        """A VM on the model."""
+        return _ModelSide(ModelMachine(self.profile, self.mode, **options))
 
 
-class _Foreseeing:
-    """The model's side, whose word that the kernel would crash is told likewise."""
+class _ModelSide:
+    """The model's machine; a kernel bug that it predicts is a Death."""
 
     def __init__(self, machine: ModelMachine) -> None:
         self._machine = machine
@@ -63,8 +63,8 @@ class _Foreseeing:
             raise Death(str(bug)) from bug
 
 
-class _Mortal:
-    """The kernel's side, whose death is told in this room's words."""
+class _KernelSide:
+    """The oracle's machine; the kernel's death is a Death."""
 
     def __init__(self, oracle: KvmOracle) -> None:
         self._oracle = oracle

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a story is told: a function with a docstring that records steps and claims.
+"""Stories: a story is a function with a docstring that records steps and claims.
 
     @story(source="Documentation/virt/kvm/locking.rst")
-    def change_pte_changes_nothing(vm: Telling) -> None:
-        '''First line: what it is. The rest: why it is told.'''
+    def change_pte_changes_nothing(vm: StoryBuilder) -> None:
+        '''First line: what happens. The rest: why it matters.'''
         vm.mmap(page=0, npages=16)
         vm.access(gfn=0x10, kind=WRITE).claim("the page is mapped", lambda now: now.leaf(0x10))
 
-A claim is about the VM after the step before it. It must hold on the kernel as on the model, so that no
+A claim is about the VM after the preceding step. It must hold on the kernel and on the model, so that no
 story passes because nothing happened in it.
 """
 
@@ -46,12 +46,12 @@ __all__ = [
 ]
 
 TDP_MODES = ("ept-ad", "ept-noad", "npt")
-"""The modes of the TDP MMU in which stories are told."""
+"""The modes of the TDP MMU, in which stories are played."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What must be so after step number ``after`` (from 0), as a sentence and a test of it."""
+    """An assertion about the VM after step number ``after`` (from 0): a sentence, and its test."""
 
     after: int
     sentence: str
@@ -60,7 +60,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Script:
-    """What is played: the steps in order, how the VM is set up, and what must hold on the way."""
+    """The steps in order, the options of the VM, and the claims."""
 
     steps: tuple[Step, ...]
     options: dict[str, int]
@@ -77,10 +77,10 @@ class Mutant:
 
 
 class StoryBuilder:
-    """A story while it is told: a method for every kind of step, by its name, and :meth:`claim`."""
+    """Records a story: a method for every kind of step, by its name, and :meth:`claim`."""
 
     def __init__(self, options: dict[str, int]) -> None:
-        self._order = Preconditions(options)
+        self._preconditions = Preconditions(options)
         self.steps: list[Step] = []
         self.claims: list[Claim] = []
 
@@ -91,7 +91,7 @@ class StoryBuilder:
 
     def _take(self, kind: str, /, **given: int) -> StoryBuilder:
         made = step(kind, **given)
-        self._order.take(made)
+        self._preconditions.take(made)
         self.steps.append(made)
         return self
 
@@ -103,9 +103,9 @@ class StoryBuilder:
 
 @dataclass(frozen=True)
 class Story:
-    """A scenario: what it is, why, where it comes from, and where it makes sense.
+    """A scenario: what happens, why it matters, its source, and the kernels and modes that it applies to.
 
-    ``since`` and ``until`` are the change with which what it tells came, or went.
+    ``since`` and ``until`` are the changes that introduced, or removed, the behaviour.
     """
 
     name: str
@@ -118,44 +118,44 @@ class Story:
     since: Change | None
     until: Change | None
     mutants: tuple[Mutant, ...]
-    tell: Callable[[StoryBuilder], None]
+    record: Callable[[StoryBuilder], None]
 
     @cached_property
     def script(self) -> Script:
         """The steps and claims; destroying the VM ends every story."""
-        telling = StoryBuilder(self.options)
-        self.tell(telling)
-        if not telling.claims:
+        builder = StoryBuilder(self.options)
+        self.record(builder)
+        if not builder.claims:
             raise ValueError(f"{self.name} claims nothing, so it could pass without anything happening")
-        if telling.steps[-1].kind != "destroy":
-            telling.destroy().claim("nothing leaked", lambda now: now.leaks == (0, 0, 0))
-        return Script(tuple(telling.steps), self.options, tuple(telling.claims))
+        if builder.steps[-1].kind != "destroy":
+            builder.destroy().claim("nothing leaked", lambda now: now.leaks == (0, 0, 0))
+        return Script(tuple(builder.steps), self.options, tuple(builder.claims))
 
     def absent(self, profile: Profile) -> str:
-        """Why it cannot be told on a kernel with this profile; "" if it can."""
+        """Why it does not apply to a kernel with this profile; "" if it does."""
         if self.since is not None and not profile.has(self.since):
-            return f"what it tells came with {self.since}"
+            return f"its behaviour came with {self.since}"
         if self.until is not None and profile.has(self.until):
-            return f"what it tells is gone with {self.until}"
+            return f"its behaviour ended with {self.until}"
         return ""
 
 
-def introduced(tell: Callable[..., None], told: Mapping[str, object]) -> tuple[str, str, str]:
-    """The name of a function that tells something, what it is, and why it is told: from its docstring.
+def introduced(record: Callable[..., None], known: Mapping[str, object]) -> tuple[str, str, str]:
+    """The name of a story's function, and from its docstring what happens and why it matters.
 
-    Raises ValueError if that says too little, or the name is among those ``told`` already.
+    Raises ValueError if the docstring has no reason, or if the name is among those ``known``.
     """
-    name = getattr(tell, "__name__", "")
-    description, _, reason = (inspect.getdoc(tell) or "").partition("\n\n")
-    if name in told:
-        raise ValueError(f"{name} is told twice")
+    name = getattr(record, "__name__", "")
+    description, _, reason = (inspect.getdoc(record) or "").partition("\n\n")
+    if name in known:
+        raise ValueError(f"there are two stories {name}")
     if not reason or "\n" in description:
-        raise ValueError(f"{name}: the docstring needs a line that says what it is, then why")
+        raise ValueError(f"{name}: the docstring needs a line that says what happens, then why it matters")
     return name, description, re.sub(r"\s+", " ", reason)
 
 
 STORIES: dict[str, Story] = {}
-"""Every story by name, in the order in which they are told."""
+"""Every story by name, in the order of registration."""
 
 
 def story(
@@ -169,11 +169,11 @@ def story(
 ) -> Callable[[Callable[[StoryBuilder], None]], Story]:
     """Register a function as a story of its name. ``options`` are those of the VM."""
 
-    def register(tell: Callable[[StoryBuilder], None]) -> Story:
-        name, description, reason = introduced(tell, STORIES)
-        told = Story(
+    def register(record: Callable[[StoryBuilder], None]) -> Story:
+        name, description, reason = introduced(record, STORIES)
+        made = Story(
             name=name,
-            theme=tell.__module__.rpartition(".")[2].replace("_", " "),
+            theme=record.__module__.rpartition(".")[2].replace("_", " "),
             description=description,
             reason=reason,
             source=source,
@@ -182,18 +182,18 @@ def story(
             since=since,
             until=until,
             mutants=tuple(mutants),
-            tell=tell,
+            record=record,
         )
-        STORIES[name] = told
-        return told
+        STORIES[name] = made
+        return made
 
     return register
 
 
 def stories(names: Sequence[str]) -> list[Story]:
-    """The stories of these names, in the order told; all if none is named.
+    """The stories of these names, in order; all if no name is given.
 
-    Raises ConformanceError about a name that there is not.
+    Raises ConformanceError for an unknown name.
     """
     return named(
         STORIES,
@@ -206,12 +206,12 @@ def stories(names: Sequence[str]) -> list[Story]:
 T = TypeVar("T")
 
 
-def named(told: Mapping[str, T], names: Sequence[str], refusal: str) -> list[T]:
-    """Those that the globs ``names`` name, in their order; all if there are none.
+def named(known: Mapping[str, T], names: Sequence[str], refusal: str) -> list[T]:
+    """The values whose keys match the globs ``names``, in their order; all if there are no globs.
 
-    Raises ConformanceError with the ``refusal``, {} being the name, if there is none of a name.
+    Raises ConformanceError with the ``refusal``, in which {} is the glob, if one matches nothing.
     """
     for name in names:
-        if not fnmatch.filter(told, name):
+        if not fnmatch.filter(known, name):
             raise ConformanceError(refusal.format(name))
-    return [one for key, one in told.items() if not names or any(fnmatch.fnmatch(key, n) for n in names)]
+    return [one for key, one in known.items() if not names or any(fnmatch.fnmatch(key, n) for n in names)]

@@ -6,8 +6,8 @@
     - T(1,0x0,1)[0x100]  0x0600000100200b75 H(0,0x0,1) present, R-X, host-writable, ...
     + T(1,0x0,1)[0x100]  0x0600000100200b77 H(0,0x0,1) present, RWX, host-writable, ...
 
-Tables and host pages have names that mean the same in every run (see ``naming``). Only what a step changed
-is told: ``-`` as it was, ``+`` as it is. Entries that continue one another are told by the first and last.
+Tables and host pages have names that are the same in every run (see ``naming``). Only changes are listed:
+``-`` as it was, ``+`` as it is. A run of entries that continue one another is listed by its first and last.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _FLUSHES = ("flushes", "flush_requests")
 
 @dataclass(frozen=True)
 class _Fact:
-    """Something that lasts beyond a step, in words. Of a page table entry also what runs are found by."""
+    """Part of the state as text; for a page table entry also the values by which runs are found."""
 
     text: str
     short: str = ""
@@ -74,18 +74,18 @@ class _Change:
 
 def transcript(k: Semantics, steps: Sequence[Step], observations: Sequence[Observation]) -> list[str]:
     """The lines of a run, one step after the other, as far as there are observations."""
-    teller = _Teller(k)
+    writer = _Writer(k)
     lines: list[str] = []
     before = State()
     for number, (step, observation) in enumerate(zip(steps, observations, strict=False), start=1):
         lines.append(f"{number:3} {step}")
-        lines += [f"    {line}" for line in teller.told(step, before, observation)]
+        lines += [f"    {line}" for line in writer.step(step, before, observation)]
         before = observation.state or State()
     return lines
 
 
-class _Teller:
-    """What is told of one run: it remembers names and what was so before."""
+class _Writer:
+    """Writes the transcript of one run: it remembers names and the state before the step."""
 
     def __init__(self, k: Semantics) -> None:
         self._k = k
@@ -93,14 +93,14 @@ class _Teller:
         self._pages = PageNames()
         self._facts: dict[str, _Fact] = {}
 
-    def told(self, step: Step, before: State, now: Observation) -> Iterator[str]:
+    def step(self, step: Step, before: State, now: Observation) -> Iterator[str]:
         """The lines of one step."""
         self._tables.note(now)
         yield f"  outcome  {outcome(step, now.outcome)}"
         for event in now.events:
             yield f"! {event}"
         if step.kind == "destroy":
-            return  # That all the rest is gone need not be listed.
+            return  # The rest of the state is gone, which need not be listed.
         facts = dict(self._lasting(now))
         names = [*facts, *(name for name in self._facts if name not in facts)]
         changes = [_Change(name, self._facts.get(name), facts.get(name)) for name in names]
@@ -145,27 +145,27 @@ class _Teller:
 
 
 def _runs(changes: Sequence[_Change]) -> Iterator[str]:
-    """The changes, those that continue one another told as one."""
+    """The changes, with runs of entries joined."""
     at = 0
     while at < len(changes):
         end = at + 1
         while end < len(changes) and changes[end].follows(changes[end - 1]):
             end += 1
-        # Two are shorter told one by one.
+        # Two are shorter one by one.
         if end - at > 2:
-            yield from _told(changes[at], "")
-            yield from _told(changes[end - 1], f", {end - at} entries alike")
+            yield from _lines(changes[at], "")
+            yield from _lines(changes[end - 1], f", {end - at} entries alike")
         else:
             for change in changes[at:end]:
-                yield from _told(change, "")
+                yield from _lines(change, "")
         at = end
 
 
-def _told(change: _Change, alike: str) -> Iterator[str]:
+def _lines(change: _Change, alike: str) -> Iterator[str]:
     for sign, fact in (("-", change.was), ("+", change.now)):
         if fact is not None:
-            told = f"to {change.name}  {fact.short}{alike}" if alike else f"{change.name}  {fact.text}"
-            yield f"{sign} {told}"
+            text = f"to {change.name}  {fact.short}{alike}" if alike else f"{change.name}  {fact.text}"
+            yield f"{sign} {text}"
 
 
 def _counters(before: State, now: State) -> Iterator[str]:

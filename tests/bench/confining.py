@@ -19,7 +19,7 @@ from conformance.sandbox import launching
 from conformance.sandbox.confinement import confinement
 from conformance.scenarios.machines import take
 from conformance.scenarios.run_scenarios import Ready, prepare
-from conformance.scenarios.sides import KvmArena
+from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
 
 __all__ = ["confining"]
@@ -34,12 +34,12 @@ def confining(shim: Path, repeats: int) -> list[Figure]:
     ready = prepare("6.1", (), lambda message: None)
     if not isinstance(ready, Ready):
         raise RuntimeError(ready.error or ready.unreached)
-    arena = ready.arena(MODE)
+    sides = ready.sides(MODE)
     work: dict[str, Callable[[], None]] = {
         "functions: begun and ended": lambda: _functions(shim, 1),
         f"functions: begun, 2^20 cases of {FUNCTION}": lambda: _functions(shim, CASES),
-        f"a machine: begun, {STORY} once": lambda: _story(arena, 1),
-        f"a machine: begun, {STORY} 100 times": lambda: _story(arena, 100),
+        f"a machine: begun, {STORY} once": lambda: _story(sides, 1),
+        f"a machine: begun, {STORY} 100 times": lambda: _story(sides, 100),
     }
     both = {f"{name}{how}": _under(do, bare) for name, do in work.items() for how, bare in _WAYS}
     took = interleaved(both, repeats)
@@ -83,10 +83,10 @@ def _functions(shim: Path, n: int) -> None:
         oracle.run(entry, batch)
 
 
-def _story(arena: KvmArena, times: int) -> None:
+def _story(sides: KvmSides, times: int) -> None:
     script = STORIES[STORY].script
     for _ in range(times):
-        with arena.kernel(script.options) as machine:
+        with sides.kernel(script.options) as machine:
             for step in script.steps:
                 take(machine, step)
     server.close_idle()

@@ -14,7 +14,7 @@ from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.scenarios.lockstep import walk
 from conformance.scenarios.machines import take
 from conformance.scenarios.run_scenarios import Ready, prepare
-from conformance.scenarios.sides import KvmArena
+from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import Script
 
@@ -33,7 +33,7 @@ def stepping(repeats: int) -> list[Figure]:
     ready = prepare("6.1", (), lambda message: None)
     if not isinstance(ready, Ready):
         raise RuntimeError(ready.error or ready.unreached)
-    arena = ready.arena(MODE)
+    sides = ready.sides(MODE)
     scripts = [
         told.script for told in STORIES.values() if MODE in told.modes and not told.absent(ready.profile)
     ]
@@ -41,7 +41,7 @@ def stepping(repeats: int) -> list[Figure]:
     seeds = iter(range(1000))
 
     def lockstep() -> float:
-        done = walk(arena, next(seeds), SECONDS)
+        done = walk(sides, next(seeds), SECONDS)
         if done.found is not None:
             raise RuntimeError(
                 "lockstep found a difference; the figures of a run that ends early say nothing"
@@ -51,10 +51,10 @@ def stepping(repeats: int) -> list[Figure]:
     took = interleaved(
         {
             "lockstep": lockstep,
-            "kernel": lambda: _kernel(arena, scripts),
-            "model": lambda: _model(arena, scripts),
-            "kernel faults": lambda: _kernel_faults(arena),
-            "model faults": lambda: _model_faults(ready.profile, arena),
+            "kernel": lambda: _kernel(sides, scripts),
+            "model": lambda: _model(sides, scripts),
+            "kernel faults": lambda: _kernel_faults(sides),
+            "model faults": lambda: _model_faults(ready.profile, sides),
         },
         repeats,
     )
@@ -81,16 +81,16 @@ def _against(name: str, rate: float, other: float) -> Figure:
     return Figure(name, per_second(rate), f"{rate / other:.3g}")
 
 
-def _kernel(arena: KvmArena, scripts: Sequence[Script]) -> None:
+def _kernel(sides: KvmSides, scripts: Sequence[Script]) -> None:
     for script in scripts:
-        with arena.kernel(script.options) as machine:
+        with sides.kernel(script.options) as machine:
             for step in script.steps:
                 take(machine, step)
 
 
-def _model(arena: KvmArena, scripts: Sequence[Script]) -> None:
+def _model(sides: KvmSides, scripts: Sequence[Script]) -> None:
     for script in scripts:
-        machine = arena.model(script.options)
+        machine = sides.model(script.options)
         for step in script.steps:
             take(machine, step)
 
@@ -100,14 +100,14 @@ def _memory(step) -> None:
     step("set_memory_region", slot=0, as_id=0, gfn=GFN, npages=PAGES, page=0, flags=0)
 
 
-def _kernel_faults(arena: KvmArena) -> None:
-    with KvmOracle(arena.library, arena.mode.host(), {}) as oracle:
+def _kernel_faults(sides: KvmSides) -> None:
+    with KvmOracle(sides.library, sides.mode.host(), {}) as oracle:
         _memory(oracle.step)
         oracle.faults(0, GFN, PAGES, PAGES)
 
 
-def _model_faults(profile: Profile, arena: KvmArena) -> None:
-    machine = Machine(profile, arena.mode)
+def _model_faults(profile: Profile, sides: KvmSides) -> None:
+    machine = Machine(profile, sides.mode)
     _memory(machine.step)
     for gfn in range(GFN, GFN + PAGES):
         take_step(machine.vm, "access", {"vcpu": 0, "gfn": gfn, "kind": 2})

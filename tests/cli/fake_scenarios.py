@@ -47,6 +47,6 @@ def run_lockstep(verdict: Verdict) -> ModuleType:
         return SimpleNamespace(report=report(verdict), steps=Counter(access=3))
 
     made.__dict__.update(
-        LockstepPlan=lambda **given: given, run=run, told=lambda steps: [f"access {steps['access']}"]
+        LockstepPlan=lambda **given: given, run=run, counts=lambda steps: [f"access {steps['access']}"]
     )
     return made

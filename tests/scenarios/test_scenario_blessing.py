@@ -4,7 +4,7 @@
 from types import SimpleNamespace
 
 import pytest
-from arenas import ModelArena, drop_flushes
+from model_sides import ModelSides, drop_flushes
 
 from conformance.differential.verdict import KernelReport, Verdict
 from conformance.errors import ConformanceError
@@ -18,11 +18,11 @@ def ready(tmp_path, monkeypatch):
     """A kernel that is the model; what it says can be changed."""
     made = SimpleNamespace(
         kernel=SimpleNamespace(title="6.1"),
-        profile=ModelArena().profile,
+        profile=ModelSides().profile,
         facts=Facts("6.1", "6.1.1-1", ("--kernel", "6.1")),
         lie=None,
     )
-    made.arena = lambda mode: ModelArena(mode, lie=made.lie)
+    made.sides = lambda mode: ModelSides(mode, lie=made.lie)
     monkeypatch.setattr(goldens, "GOLDEN", tmp_path)
     monkeypatch.setattr(blessing, "prepare", lambda selector, patches, progress: made)
     monkeypatch.delenv("CI", raising=False)

@@ -2,7 +2,7 @@
 """Differences are found at their step, told by their place, and shortened; tables' numbers are none."""
 
 import pytest
-from arenas import ModelArena, add_to_serials, changed, dies_at, drop_flushes, renumbered
+from model_sides import ModelSides, add_to_serials, changed, dies_at, drop_flushes, renumbered
 
 from conformance.interface.observation import Observation, RetiredTable, RootView
 from conformance.scenarios.comparing import Death, Match, play
@@ -17,13 +17,13 @@ UNMAP = STORIES["unmap_one_page"].script
 
 
 def test_two_that_agree_agree_to_the_end():
-    played = play(ModelArena(), UNMAP)
+    played = play(ModelSides(), UNMAP)
     assert played.difference is None
     assert len(played.kernel) == len(played.model) == len(UNMAP.steps)
 
 
 def test_a_difference_is_told_where_it_is():
-    played = play(ModelArena(lie=drop_flushes), UNMAP)
+    played = play(ModelSides(lie=drop_flushes), UNMAP)
     at = next(n for n, step in enumerate(UNMAP.steps) if step.kind == "madvise_dontneed")
     assert played.difference.at == at
     assert played.difference.facts == (("flush_requests", "0", "1"),)
@@ -35,7 +35,7 @@ def test_an_spte_is_told_by_its_path_and_decoded():
             seen.roots[0].flat[-2] &= ~2
         return seen
 
-    played = play(ModelArena(lie=clear_writable), STORIES["first_write"].script)
+    played = play(ModelSides(lie=clear_writable), STORIES["first_write"].script)
     ((place, kernel, model),) = played.difference.facts
     assert place == "root 0 > level 4 gfn 0x0 > level 3 gfn 0x0 > level 2 gfn 0x0 > level 1 gfn 0x103"
     assert "R-X" in kernel and "W=0" in kernel
@@ -44,7 +44,7 @@ def test_an_spte_is_told_by_its_path_and_decoded():
 
 def test_serial_numbers_are_no_difference():
     for name in ("reader_in_a_removed_table", "memslot_deleted", "neighbours_share_tables"):
-        assert play(ModelArena(lie=add_to_serials), STORIES[name].script).difference is None
+        assert play(ModelSides(lie=add_to_serials), STORIES[name].script).difference is None
 
 
 def test_a_table_that_is_not_the_same_one_is_a_difference():
@@ -53,12 +53,12 @@ def test_a_table_that_is_not_the_same_one_is_a_difference():
             return renumbered(seen, 77)
         return seen
 
-    played = play(ModelArena(lie=replaced), STORIES["get_dirty_log"].script)
+    played = play(ModelSides(lie=replaced), STORIES["get_dirty_log"].script)
     assert played.difference is not None and played.difference.facts[0][0] == "tables"
 
 
 def test_a_death_is_a_difference_with_what_led_to_it():
-    played = play(ModelArena(lie=dies_at("madvise_dontneed")), UNMAP)
+    played = play(ModelSides(lie=dies_at("madvise_dontneed")), UNMAP)
     assert played.difference.crash == "BUG: somewhere"
     assert len(played.kernel) == played.difference.at
 
@@ -87,7 +87,7 @@ def test_incarnations_count_tables_of_one_place():
 
 
 def test_a_step_that_makes_no_sense_is_taken_by_nobody():
-    with Match(ModelArena(), {"vcpus": 1}) as match:
+    with Match(ModelSides(), {"vcpus": 1}) as match:
         with pytest.raises(ValueError):
             match.take(parse("walk_begin gfn=0"))
         assert match.played.steps == []
@@ -95,9 +95,9 @@ def test_a_step_that_makes_no_sense_is_taken_by_nobody():
 
 
 def test_shortened_to_what_the_difference_needs():
-    arena = ModelArena(lie=drop_flushes)
+    sides = ModelSides(lie=drop_flushes)
     long = STORIES["unmap_a_range"].script
-    short, played = shorten(arena, long, play(arena, long).difference)
+    short, played = shorten(sides, long, play(sides, long).difference)
     # This kernel lies about every unmap, so one is enough.
     assert [step.kind for step in short.steps] == ["madvise_dontneed"]
     assert played.difference.facts == (("flush_requests", "-1", "0"),)
@@ -107,25 +107,25 @@ def test_shortening_keeps_what_is_needed():
     def lie(name, seen):
         return changed(seen, flush_requests=0) if name == "madvise_dontneed" else seen
 
-    arena = ModelArena(lie=lie)
+    sides = ModelSides(lie=lie)
     long = STORIES["unmap_a_range"].script
-    short, _ = shorten(arena, long, play(arena, long).difference)
+    short, _ = shorten(sides, long, play(sides, long).difference)
     kinds = [step.kind for step in short.steps]
     assert kinds[-1] == "madvise_dontneed" and kinds.count("access") == 1 and "set_memory_region" in kinds
     assert len(short.steps) < len(long.steps) - 5
 
 
 def test_what_does_not_repeat_is_told_as_it_was_seen():
-    lying = ModelArena(lie=drop_flushes)
+    lying = ModelSides(lie=drop_flushes)
     found = play(lying, UNMAP).difference
-    short, played = shorten(ModelArena(), UNMAP, found)
+    short, played = shorten(ModelSides(), UNMAP, found)
     assert played.difference == found and short.steps == UNMAP.steps[: found.at + 1]
 
 
 def test_a_script_without_a_difference_opens_one_kernel():
-    arena = ModelArena()
-    play(arena, Script((parse("grace_period"),), {"vcpus": 1}))
-    assert arena.opened == 1
+    sides = ModelSides()
+    play(sides, Script((parse("grace_period"),), {"vcpus": 1}))
+    assert sides.opened == 1
 
 
 def test_retired_tables_of_one_place_are_told_apart_by_what_they_were():
@@ -143,7 +143,7 @@ def test_retired_tables_of_one_place_are_told_apart_by_what_they_were():
     assert not pairing.same(seen([], [9]), seen([], [1]))
 
 
-class Foreseeing(ModelArena):
+class Foreseeing(ModelSides):
     """A model that says the kernel would die of a page given back."""
 
     def model(self, options):
@@ -170,8 +170,8 @@ def test_shortening_gives_up_options_that_are_not_needed():
         two = name == "access" and len(seen.vcpus) == 2
         return changed(seen, pf_taken=seen.state.pf_taken + 1) if two else seen
 
-    arena = ModelArena(lie=lie)
+    sides = ModelSides(lie=lie)
     options = {**UNMAP.options, "vcpus": 2, "nx_huge_pages": 1, "manual_protect": 3}
     long = Script(UNMAP.steps, options)
-    short, _ = shorten(arena, long, play(arena, long).difference)
+    short, _ = shorten(sides, long, play(sides, long).difference)
     assert short.options == {**UNMAP.options, "vcpus": 2}

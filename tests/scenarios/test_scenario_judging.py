@@ -2,7 +2,7 @@
 """What comes of a scenario: PASS, or FAIL with its story, its broken claim, its crash or its golden diff."""
 
 import pytest
-from arenas import ModelArena, dies_at, drop_flushes
+from model_sides import ModelSides, dies_at, drop_flushes
 
 from conformance.differential.verdict import Verdict
 from conformance.model.profiles import profile_of
@@ -24,7 +24,7 @@ def golden_folder(tmp_path, monkeypatch):
 
 
 def judged(lie=None, script=UNMAP, golden=False, facts=FACTS):
-    return judge(ModelArena(lie=lie), "unmap_one_page", script, facts, golden=golden)
+    return judge(ModelSides(lie=lie), "unmap_one_page", script, facts, golden=golden)
 
 
 def test_pass_says_what_it_covers():
@@ -81,8 +81,8 @@ def test_without_a_golden_transcript_nothing_is_known():
 
 
 def test_a_golden_transcript_must_stay_as_it_is():
-    arena = ModelArena()
-    golden = golden_of(arena, "unmap_one_page", UNMAP, play(arena, UNMAP), FACTS)
+    sides = ModelSides()
+    golden = golden_of(sides, "unmap_one_page", UNMAP, play(sides, UNMAP), FACTS)
     assert golden.body[-1].startswith("PASS ")
     golden.write()
     assert judged(golden=True).verdict is Verdict.PASS
@@ -98,14 +98,14 @@ def test_a_golden_transcript_must_stay_as_it_is():
 
 
 def test_a_golden_transcript_of_a_kernel_with_other_changes_is_not_compared():
-    arena, other = ModelArena(), "6.1.200-1"
-    golden = golden_of(arena, "unmap_one_page", UNMAP, play(arena, UNMAP), Facts("6.1", other, ()))
+    sides, other = ModelSides(), "6.1.200-1"
+    golden = golden_of(sides, "unmap_one_page", UNMAP, play(sides, UNMAP), Facts("6.1", other, ()))
     golden.write()
     golden.path.write_text(golden.path.read_text().replace("requested 1", "requested 2"))
-    assert profile_of((6, 1, 200)).changes == arena.profile.changes
+    assert profile_of((6, 1, 200)).changes == sides.profile.changes
     assert judged(golden=True).verdict is Verdict.FAIL
     golden.path.write_text(golden.path.read_text().replace(other, "6.1.1-1"))
-    assert profile_of((6, 1, 1)).changes != arena.profile.changes
+    assert profile_of((6, 1, 1)).changes != sides.profile.changes
     result = judged(golden=True, facts=Facts("6.1", other, ()))
     assert result.verdict is Verdict.PASS
     assert "not compared with its golden transcript: that is of 6.1.1-1" in result.reason
@@ -113,22 +113,22 @@ def test_a_golden_transcript_of_a_kernel_with_other_changes_is_not_compared():
 
 def test_a_script_that_makes_no_sense_is_no_finding():
     result = judged(script=Script((parse("walk_begin gfn=0"),), UNMAP.options))
-    assert result.verdict is Verdict.ERROR and result.reason.startswith("makes no sense: ")
+    assert result.verdict is Verdict.ERROR and result.reason.startswith("has an impossible step: ")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        (b"package   6.1.1-1", b"package   none", "is no golden transcript of unmap_one_page"),
-        (b"mode      ", b"mode      x", "is no golden transcript of unmap_one_page"),
-        (b"package   6.1.1-1", b"package", "is no golden transcript of unmap_one_page"),
+        (b"package   6.1.1-1", b"package   none", "is not the golden transcript of unmap_one_page"),
+        (b"mode      ", b"mode      x", "is not the golden transcript of unmap_one_page"),
+        (b"package   6.1.1-1", b"package", "is not the golden transcript of unmap_one_page"),
         (b"schema", b"\xff", "it is not text"),
         (b"PASS", b"P" * 5000, "it has a line of"),
     ],
 )
 def test_a_damaged_golden_transcript_is_no_difference(old, new, told):
-    arena = ModelArena()
-    golden = golden_of(arena, "unmap_one_page", UNMAP, play(arena, UNMAP), FACTS)
+    sides = ModelSides()
+    golden = golden_of(sides, "unmap_one_page", UNMAP, play(sides, UNMAP), FACTS)
     golden.write()
     content = golden.path.read_bytes()
     assert old in content
@@ -139,8 +139,8 @@ def test_a_damaged_golden_transcript_is_no_difference(old, new, told):
 
 
 def test_a_golden_transcript_that_is_cut_off_anywhere_is_no_difference():
-    arena = ModelArena()
-    golden = golden_of(arena, "unmap_one_page", UNMAP, play(arena, UNMAP), FACTS)
+    sides = ModelSides()
+    golden = golden_of(sides, "unmap_one_page", UNMAP, play(sides, UNMAP), FACTS)
     golden.write()
     lines = golden.path.read_text().splitlines(keepends=True)
     for length in range(7):

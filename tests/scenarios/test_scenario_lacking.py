@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from arenas import ModelArena
+from model_sides import ModelSides
 
 from conformance.differential.unjudged import once, unjudged
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
@@ -38,13 +38,13 @@ def lacks_in(step: str):
 
 def test_a_story_that_ends_in_a_lack_is_not_judged() -> None:
     script = STORIES["unmap_one_page"].script
-    result = judge(ModelArena(lie=lacks_in("madvise_dontneed")), "a_story", script, FACTS, golden=False)
+    result = judge(ModelSides(lie=lacks_in("madvise_dontneed")), "a_story", script, FACTS, golden=False)
     assert (result.verdict, result.counterexample) == (Verdict.ERROR, None)
     assert result.reason == f"{SENTENCE}. {TODO}"
 
 
 def test_random_steps_end_in_a_lack_and_say_how_far_they_came() -> None:
-    walked = walk(ModelArena(lie=lacks_in("madvise_dontneed")), seed=5, budget=20)
+    walked = walk(ModelSides(lie=lacks_in("madvise_dontneed")), seed=5, budget=20)
     assert walked.found is None and walked.lacking is not None and walked.steps.total() > 0
 
 

@@ -2,7 +2,7 @@
 """Random stories: every kind of step, the same again by seed, differences found and saved to a file."""
 
 import pytest
-from arenas import ModelArena, drop_flushes
+from model_sides import ModelSides, drop_flushes
 
 from conformance.errors import ConformanceError
 from conformance.interface.options import OPTIONS
@@ -17,29 +17,29 @@ from conformance.scenarios.story import TDP_MODES, Script
 
 @pytest.mark.parametrize("mode", TDP_MODES)
 def test_every_kind_of_step_is_drawn(mode):
-    walked = walk(ModelArena(mode), seed=3, budget=4)
+    walked = walk(ModelSides(mode), seed=3, budget=4)
     assert walked.found is None
     assert set(walked.steps) == set(KINDS)
-    assert f"{walked.steps.total():,} steps in {walked.stories:,} stories" in walked.told
-    assert "never" not in walked.told
+    assert f"{walked.steps.total():,} steps in {walked.stories:,} stories" in walked.summary
+    assert "never" not in walked.summary
 
 
 def test_a_difference_is_found_and_shortened_and_repeats_by_seed():
     found = []
     for _ in range(2):
-        arena = ModelArena(lie=drop_flushes)
-        walked = walk(arena, seed=5, budget=20)
+        sides = ModelSides(lie=drop_flushes)
+        walked = walk(sides, seed=5, budget=20)
         script, played = walked.found
         check(script.steps, script.options)
-        found.append(shorten(arena, script, played.difference))
+        found.append(shorten(sides, script, played.difference))
     (first, played), (second, _) = found
     assert first == second
     assert [step.kind for step in first.steps] == ["madvise_dontneed"] and played.difference is not None
 
 
 def test_what_never_came_is_told():
-    walked = walk(ModelArena(), seed=1, budget=1e-9)
-    assert walked.stories == 0 and walked.told.startswith("0 steps in 0 stories: ; never: mmap, ")
+    walked = walk(ModelSides(), seed=1, budget=1e-9)
+    assert walked.stories == 0 and walked.summary.startswith("0 steps in 0 stories: ; never: mmap, ")
 
 
 STEPS = tuple(
@@ -65,15 +65,15 @@ def test_a_saved_story_is_read_as_it_was(tmp_path):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("", "is no scenario file"),
-        ("mmap page=0\n", "is no scenario file"),
-        ("# conformance scenario 1\n", "holds no step"),
+        ("", "is not a scenario file"),
+        ("mmap page=0\n", "is not a scenario file"),
+        ("# conformance scenario 1\n", "has no steps"),
         ("# conformance scenario 1\n\nmap page=0\n", "line 3: there is no step map"),
         ("# conformance scenario 1\noption cpus=2\n", "line 2: there is no option cpus"),
-        ("# conformance scenario 1\nmode shadow\n", "line 2: there is no mode shadow here"),
+        ("# conformance scenario 1\nmode shadow\n", "line 2: there is no mode shadow for scenarios"),
         ("# conformance scenario 1\nwalk_next\n", "no reader walks"),
         ("# conformance scenario 1\noption pml=1\ngrace_period\n", "in mode ept-ad only"),
-        ("# conformance scenario 1\n" + "grace_period\n" * 2001, "holds more than 2,000 steps"),
+        ("# conformance scenario 1\n" + "grace_period\n" * 2001, "has more than 2,000 steps"),
         ("# conformance scenario 1\n" + "x" * 4097, "it has a line of 4,097 characters"),
         ("# conformance scenario 1\n" + "x" * 4000, r"there is no step x{183} \.\.\. "),
         ("# conformance scenario 1\n" * 100_000, "larger than 1 MiB"),

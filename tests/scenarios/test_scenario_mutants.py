@@ -42,6 +42,6 @@ def test_mutant_dies(story, mutant, tmp_path, counted):
     patch = patch_for(mutant.substitution, tmp_path)
     ready = prepare(mutant.substitution.kernel, (patch,), lambda line: None)
     assert isinstance(ready, Ready), ready.error or ready.unreached
-    result = judge(ready.arena(mutant.mode), story.name, story.script, ready.facts, golden=False)
+    result = judge(ready.sides(mutant.mode), story.name, story.script, ready.facts, golden=False)
     assert result.verdict is Verdict.FAIL, f"survived: {mutant.wrong}"
     score["killed"] += 1

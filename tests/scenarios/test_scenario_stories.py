@@ -2,7 +2,7 @@
 """The stories: complete, well told, and their claims hold on the model of every kernel."""
 
 import pytest
-from arenas import ModelArena
+from model_sides import ModelSides
 
 from conformance.errors import ConformanceError
 from conformance.interface.steps import KINDS
@@ -17,12 +17,12 @@ RELEASES = ((6, 1), (6, 12), (7, 2), (7, 3))
 @pytest.mark.parametrize("mode", TDP_MODES)
 @pytest.mark.parametrize("release", RELEASES, ids=str)
 def test_every_claim_holds_on_the_model(release, mode):
-    arena = ModelArena(mode, release)
+    sides = ModelSides(mode, release)
     broken = {}
     for told in STORIES.values():
-        if mode in told.modes and not told.absent(arena.profile):
-            played = play(arena, told.script)
-            claim = broken_claim(arena, told.script.claims, played.model)
+        if mode in told.modes and not told.absent(sides.profile):
+            played = play(sides, told.script)
+            claim = broken_claim(sides, told.script.claims, played.model)
             if claim is not None:
                 broken[told.name] = (claim.after + 1, claim.sentence)
     assert not broken
@@ -94,11 +94,11 @@ def test_what_cannot_be_told_is_refused_at_once():
 
 
 def test_a_claim_that_does_not_hold_or_cannot_be_evaluated_is_broken():
-    arena = ModelArena()
+    sides = ModelSides()
     told = STORIES["first_read"]
-    seen = play(arena, told.script).kernel
+    seen = play(sides, told.script).kernel
     wrong = Claim(2, "nothing is mapped", lambda now: now.leaf(0x100) is None)
     absent = Claim(2, "something else is", lambda now: now.mapped(0x999).writable)
-    assert broken_claim(arena, told.script.claims, seen) is None
-    assert broken_claim(arena, [*told.script.claims, wrong], seen) is wrong
-    assert broken_claim(arena, [absent], seen) is absent
+    assert broken_claim(sides, told.script.claims, seen) is None
+    assert broken_claim(sides, [*told.script.claims, wrong], seen) is wrong
+    assert broken_claim(sides, [absent], seen) is absent

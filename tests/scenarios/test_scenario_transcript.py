@@ -2,7 +2,7 @@
 """Transcripts read well, name things alike in every run, and golden ones are compared but for the package."""
 
 import pytest
-from arenas import ModelArena, add_to_serials
+from model_sides import ModelSides, add_to_serials
 
 from conformance.scenarios import goldens
 from conformance.scenarios.comparing import play
@@ -12,9 +12,9 @@ from conformance.scenarios.transcript import transcript
 
 
 def lines_of(name, mode="ept-ad", **given):
-    arena = ModelArena(mode, **given)
+    sides = ModelSides(mode, **given)
     script = STORIES[name].script
-    return transcript(arena.k, script.steps, play(arena, script).kernel)
+    return transcript(sides.k, script.steps, play(sides, script).kernel)
 
 
 def test_a_line_for_a_step_and_for_what_it_changed():

@@ -92,12 +92,11 @@ def _tlb(vcpu: KvmVcpu, places: dict[int, int]) -> list[TlbEntry]:
 
 def _retired(vm: Vm) -> list[RetiredTable]:
     """The tables that wait for their grace period."""
-    frozen = vm.k.layout.frozen_spte
     rows = []
     for table in vm.memory.retired:
-        others = [spte for spte in table.entries.values() if spte != frozen]
-        present = sum(bool(is_shadow_present_pte(vm.k, spte)) for spte in others)
-        rows.append(
-            RetiredTable(table.level, table.gfn, table.serial, len(table.entries) - len(others), present)
-        )
+        sptes = [*table.entries.values()]
+        frozen = sptes.count(vm.k.layout.frozen_spte)
+        # A frozen SPTE is not present.
+        present = sum(bool(is_shadow_present_pte(vm.k, spte)) for spte in sptes) if frozen < len(sptes) else 0
+        rows.append(RetiredTable(table.level, table.gfn, table.serial, frozen, present))
     return sorted(rows)

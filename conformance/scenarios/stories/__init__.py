@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The stories, one module a theme. Importing this package registers them all, in this order."""
+"""The stories, one module for each theme. Importing this package registers them, in this order."""
 
 from conformance.scenarios.stories import (  # isort: skip
     mapping,

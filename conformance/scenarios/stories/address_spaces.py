@@ -98,7 +98,7 @@ def logs_of_two_address_spaces(vm: StoryBuilder) -> None:
 def aging_in_smm(vm: StoryBuilder) -> None:
     """A page that only SMM has is aged in SMM's root.
 
-    The host's question reaches the memslots of every address space.
+    The notifier reaches the memslots of every address space.
     """
     memory(vm, as_id=1, gfn=GFN, npages=16)
     vm.smm(on=1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The host asks which pages the guest uses: by Accessed bits, or by taking access away."""
+"""Aging: the host asks which pages the guest uses, by Accessed bits or by access tracking."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AGE = "arch/x86/kvm/mmu/tdp_mmu.c: age_gfn_range(); " + XCHG
 def aged_by_accessed_bits(vm: StoryBuilder) -> None:
     """Aging clears Accessed, and the processor sets it again with the next walk.
 
-    Nothing is unmapped, and the guest does not exit for it.
+    Nothing is unmapped, and the guest does not exit.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=WRITE)
@@ -71,10 +71,10 @@ def aged_by_accessed_bits(vm: StoryBuilder) -> None:
     ],
 )
 def aged_by_access_tracking(vm: StoryBuilder) -> None:
-    """Without Accessed bits aging takes R and X away and keeps them aside.
+    """Without Accessed bits, aging clears R and X and saves them in the SPTE.
 
-    The next access faults, fast_page_fault() gives them back, and the page counts as used. It comes from
-    another vCPU, since the one that has the page cached may go on until it flushes.
+    The next access faults, fast_page_fault() restores them, and the page counts as used. It comes from
+    another vCPU, since the one that caches the translation may use it until it flushes.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=WRITE)
@@ -91,7 +91,7 @@ def aged_by_access_tracking(vm: StoryBuilder) -> None:
 def write_to_an_aged_page(vm: StoryBuilder) -> None:
     """A write to an access-tracked page gets R, X and W back in one exit.
 
-    W was taken with the rest, and MMU-writable says that it may come back.
+    W was cleared too, and MMU-writable allows to restore it.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=WRITE)
@@ -102,9 +102,9 @@ def write_to_an_aged_page(vm: StoryBuilder) -> None:
 
 @story(source="mm/mmu_notifier.c: .clear_young() leaves TLBs alone")
 def aged_without_a_flush(vm: StoryBuilder) -> None:
-    """.clear_young() ages a page and asks for no flush.
+    """.clear_young() ages a page and requests no flush.
 
-    A page that is cached may so look unused for a while; that is the bargain.
+    A page whose translation is cached may therefore look unused for a while, which is accepted.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=WRITE)
@@ -131,7 +131,7 @@ def aging_of_a_range(vm: StoryBuilder) -> None:
 
 @story(source="arch/x86/kvm/mmu: what is not mapped cannot be young")
 def aging_of_what_is_not_mapped(vm: StoryBuilder) -> None:
-    """What the guest never used is old, and aging it changes nothing.
+    """A page that the guest never used is old, and aging it changes nothing.
 
     The same holds for a page that was unmapped meanwhile.
     """

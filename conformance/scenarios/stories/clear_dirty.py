@@ -36,7 +36,7 @@ PML = "arch/x86/kvm/vmx: page modification logging; tdp_mmu.c: clear_dirty_gfn_r
 def manual_protection(vm: StoryBuilder) -> None:
     """With manual protection KVM_GET_DIRTY_LOG only reads, KVM_CLEAR_DIRTY_LOG write-protects.
 
-    User space can so pay for write-protection bit by bit.
+    Userspace can thus spread the cost of write-protection.
     """
     memory(vm, gfn=GFN, npages=64, flags=LOG)
     for offset in (0, 5, 7, 63):
@@ -91,7 +91,7 @@ def initially_all_set(vm: StoryBuilder) -> None:
 def split_when_cleared(vm: StoryBuilder) -> None:
     """Where logging begins with all set, huge pages are split when one of their pages is first cleared.
 
-    Only then must writes be told apart by 4K.
+    Only then must writes be distinguished by 4K page.
     """
     memory(vm, gfn=X2M, npages=2 * X2M, level=HUGE)
     vm.access(gfn=X2M, kind=WRITE).access(gfn=2 * X2M, kind=WRITE)
@@ -116,8 +116,8 @@ def split_when_cleared(vm: StoryBuilder) -> None:
 def huge_page_protected_when_cleared(vm: StoryBuilder) -> None:
     """A huge page that is not split loses W and MMU-writable when one of its pages is cleared.
 
-    kvm_mmu_slot_gfn_write_protect() takes both, so that no fast_page_fault() can make 2M writable again
-    behind the log's back.
+    kvm_mmu_slot_gfn_write_protect() takes both, so that fast_page_fault() cannot make 2M writable again
+    without logging it.
     """
     memory(vm, gfn=X2M, npages=X2M, level=HUGE)
     vm.access(gfn=X2M, kind=WRITE)
@@ -153,9 +153,9 @@ def huge_page_protected_when_cleared(vm: StoryBuilder) -> None:
     ],
 )
 def clear_over_a_stale_mmio_spte(vm: StoryBuilder) -> None:
-    """Clearing a page over whose gfn an MMIO SPTE still stands leaves that SPTE alone.
+    """Clearing a page whose gfn still has an MMIO SPTE does not change that SPTE.
 
-    Its bits are no W and no D: only present leaves may be protected or cleaned.
+    Its bits are neither W nor D: only present leaves may be write-protected or cleaned.
     """
     memory(vm, slot=1, gfn=0x40, npages=16, page=0x1000)
     vm.access(gfn=GFN + 3, kind=WRITE).claim("MMIO", lambda now: now.mmio_generation(GFN + 3) is not None)
@@ -170,9 +170,9 @@ def clear_over_a_stale_mmio_spte(vm: StoryBuilder) -> None:
 
 @story(source="virt/kvm/kvm_main.c: kvm_clear_dirty_log_protect()")
 def clear_beyond_the_memslot(vm: StoryBuilder) -> None:
-    """Clearing what is not in the memslot, or of a memslot without a log, is an error.
+    """Clearing pages outside of the memslot, or of a memslot without a log, is an error.
 
-    Nothing is cleared by it.
+    Nothing is cleared.
     """
     memory(vm, gfn=GFN, npages=64, flags=LOG)
     vm.access(gfn=GFN, kind=WRITE)
@@ -221,7 +221,7 @@ def logging_by_dirty_bits(vm: StoryBuilder) -> None:
 def huge_pages_and_dirty_bits(vm: StoryBuilder) -> None:
     """Even with page modification logging huge pages are write-protected.
 
-    A D bit of 2M would say too little, so a write must fault to map 4K.
+    A D bit for 2M is too coarse, so a write must fault to map 4K.
     """
     memory(vm, gfn=X2M, npages=X2M, level=HUGE)
     vm.access(gfn=X2M, kind=WRITE)
@@ -237,7 +237,7 @@ def huge_pages_and_dirty_bits(vm: StoryBuilder) -> None:
 def dirty_bits_cleared_by_hand(vm: StoryBuilder) -> None:
     """KVM_CLEAR_DIRTY_LOG with page modification logging clears D of present pages in the mask only.
 
-    A gfn in the mask that is not mapped must be passed over.
+    A gfn in the mask that is not mapped must be skipped.
     """
     memory(vm, gfn=GFN, npages=64, flags=LOG)
     for offset in (1, 2, 3):

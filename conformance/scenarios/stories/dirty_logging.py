@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Dirty logging by write-protection: switched on, written to, asked for, switched off."""
+"""Dirty logging by write-protection: switched on, guest writes, read by userspace, switched off."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def log(
     source=WRITABLE_BITS + ": case 1",
     mutants=[
         Mutant(
-            "write-protection for the log takes MMU-writable, too",
+            "write-protection for the log clears MMU-writable, too",
             Substitution(
                 TDP_C,
                 "new_spte = iter.old_spte & ~PT_WRITABLE_MASK;\n\n\t\tif (tdp_mmu_set_spte_atomic",
@@ -36,7 +36,7 @@ def log(
     ],
 )
 def logging_write_protects(vm: StoryBuilder) -> None:
-    """Dirty logging is switched on: what is mapped loses W, but stays MMU-writable.
+    """Dirty logging is switched on: mapped pages lose W, but stay MMU-writable.
 
     The next write must exit to be recorded. MMU-writable stays, since the guest may write as soon as that is
     done, and TLBs are flushed, since they may still allow writing.
@@ -119,7 +119,7 @@ def get_dirty_log(vm: StoryBuilder) -> None:
 def first_touch_while_logging(vm: StoryBuilder) -> None:
     """A page first touched while logging is on is in the log if it is mapped writable.
 
-    That holds for a read, too: what the guest may write to without an exit counts as written.
+    That holds for a read, too: a page that the guest may write without an exit counts as written.
     """
     memory(vm, gfn=GFN, npages=16, flags=LOG)
     vm.touch(page=1, write=1)
@@ -249,7 +249,7 @@ def gigantic_page_while_logging(vm: StoryBuilder) -> None:
     ],
 )
 def logging_switched_off(vm: StoryBuilder) -> None:
-    """Logging is switched off: small mappings of a huge page give way to a huge one.
+    """Logging is switched off: small mappings of a huge page are replaced by a huge one.
 
     They are zapped, to be faulted in huge; since commit 13e2e4f62a4b in v6.13 the huge page is mapped
     in their place. In both cases the guest ends with 2M after its next access.
@@ -266,9 +266,9 @@ def logging_switched_off(vm: StoryBuilder) -> None:
 
 @story(source="arch/x86/kvm/x86.c: kvm_mmu_slot_apply_flags()")
 def logging_off_and_on_again(vm: StoryBuilder) -> None:
-    """Small memory through two periods of logging: W comes back only by writes.
+    """Small memory through two periods of logging: W is set again only by writes.
 
-    Switching logging off leaves pages write-protected that nobody wrote to; the next write is fixed fast.
+    Pages that were not written stay write-protected when logging ends; the next write is fixed fast.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=WRITE)
@@ -281,7 +281,7 @@ def logging_off_and_on_again(vm: StoryBuilder) -> None:
 
 @story(source="virt/kvm/kvm_main.c: the flush comes before the copy to user space", vcpus=2)
 def stale_tlb_while_logging(vm: StoryBuilder) -> None:
-    """A vCPU that has a writable translation cached must lose it before the log is returned.
+    """A vCPU that caches a writable translation must drop it before the log is returned.
 
     Otherwise its next write would change memory without being in any log.
     """
@@ -295,9 +295,9 @@ def stale_tlb_while_logging(vm: StoryBuilder) -> None:
 
 @story(source="virt/kvm/kvm_main.c: kvm_get_dirty_log_protect()")
 def log_of_what_has_none(vm: StoryBuilder) -> None:
-    """Asking for the log of a memslot that keeps none, or does not exist, is an error.
+    """Reading the log of a memslot that has none, or does not exist, is an error.
 
-    Nothing changes by it.
+    Nothing changes.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=WRITE)
@@ -308,9 +308,9 @@ def log_of_what_has_none(vm: StoryBuilder) -> None:
 
 @story(source=RESTART)
 def logging_while_yielding(vm: StoryBuilder) -> None:
-    """Splitting and write-protecting give way where they are asked to, and miss nothing.
+    """Splitting and write-protecting yield when they must, and miss nothing.
 
-    A walk that yields must go on at the entry where it stopped, in the tables as they are then.
+    A walk that yields must continue at the entry where it stopped, in the tables as they are then.
     """
     memory(vm, gfn=0, npages=3 * X2M, level=HUGE)
     for gfn in (0, X2M, 2 * X2M):

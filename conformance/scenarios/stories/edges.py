@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Where one thing ends and the next begins: ranges, memslots and roots that touch or overlap.
 
-Each story is one in which an end that is off by one, or an answer forgotten on the way from one part to the
-next, shows.
+Each story finds a boundary that is off by one, or a result that is lost between one part and the next.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ HVA_RANGE = "virt/kvm/kvm_main.c: the memslots' part of a notifier's range of ho
 
 
 def _mapped_at(gfn: int, level: int) -> Callable[[View], bool]:
-    """That ``gfn`` is mapped by an SPTE of ``level``."""
+    """A claim that ``gfn`` is mapped by an SPTE of ``level``."""
     return lambda now: now.mapped(gfn).level == level
 
 
@@ -28,7 +27,7 @@ def _mapped_at(gfn: int, level: int) -> Callable[[View], bool]:
     source=HVA_RANGE,
     mutants=[
         Mutant(
-            "the flush that one memslot wants is forgotten over the next",
+            "the flush that one memslot needs is lost with the next one",
             Substitution(
                 KVM_MAIN_C,
                 "ret |= range->handler(kvm, &gfn_range);",
@@ -38,9 +37,9 @@ def _mapped_at(gfn: int, level: int) -> Callable[[View], bool]:
     ],
 )
 def flush_across_memslots(vm: StoryBuilder) -> None:
-    """One host page under two memslots: unmapping it flushes, whichever of them had it mapped.
+    """One host page under two memslots: unmapping it flushes, whichever of them mapped it.
 
-    What the first memslot found to flush must not be forgotten over the second, which had nothing.
+    The flush that the first memslot needs must not be lost with the second, which needs none.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.set_memory_region(slot=1, gfn=OTHER, npages=16, page=0)
@@ -55,7 +54,7 @@ def flush_across_memslots(vm: StoryBuilder) -> None:
     vcpus=2,
     mutants=[
         Mutant(
-            "the flush that one root wants is forgotten over the next",
+            "the flush that one root needs is lost with the next one",
             Substitution(TDP_C, "range->may_block, flush);", "range->may_block, false);"),
         ),
     ],
@@ -89,9 +88,9 @@ def flush_across_roots(vm: StoryBuilder) -> None:
     ],
 )
 def range_over_the_end_of_a_memslot(vm: StoryBuilder) -> None:
-    """A range of the host that begins in a memslot and ends behind it: only the memslot's part is meant.
+    """A range of the host begins in a memslot and ends behind it: only the memslot's part is unmapped.
 
-    The next memslot's gfns follow at once, but its memory is elsewhere.
+    The next memslot's gfns are adjacent, but its memory is elsewhere.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.mmap(page=0x10, npages=16)
@@ -108,15 +107,15 @@ def range_over_the_end_of_a_memslot(vm: StoryBuilder) -> None:
     source=HVA_RANGE,
     mutants=[
         Mutant(
-            "a range that ends where a memslot begins is taken for the memslot's",
+            "a range that ends where a memslot begins counts as overlapping it",
             Substitution(KVM_MAIN_C, "range->start, range->end - 1)", "range->start, range->end)"),
         ),
     ],
 )
 def range_beside_a_memslot(vm: StoryBuilder) -> None:
-    """Ranges that end where a memslot begins, or begin where it ends, are none of its business.
+    """Ranges that end where a memslot begins, or begin where it ends, do not concern it.
 
-    The sequence count does not move either, so no fault has to be retried.
+    The sequence count does not change either, so no fault has to be retried.
     """
     vm.mmap(page=0, npages=0x40)
     vm.set_memory_region(gfn=GFN, npages=16, page=0x10)
@@ -136,9 +135,9 @@ def range_beside_a_memslot(vm: StoryBuilder) -> None:
     ],
 )
 def invalidations_side_by_side(vm: StoryBuilder) -> None:
-    """Three invalidations under way: faults between them must wait, those outside need not.
+    """Three invalidations in progress: faults between them must wait, those outside need not.
 
-    KVM keeps one range, from the first page of all to the last, until the last has ended.
+    KVM keeps one range, from the first page of all to the last one, until all have ended.
     """
     memory(vm, gfn=GFN, npages=0x40)
     ranges = ((6, 2), (9, 1), (4, 1))
@@ -160,8 +159,8 @@ def invalidations_side_by_side(vm: StoryBuilder) -> None:
 def invalidation_under_two_memslots(vm: StoryBuilder) -> None:
     """A host page under two memslots is invalidated, while a third lies between them in the guest.
 
-    A fault on the third need not wait. But it does since v6.8, when KVM began to keep the range in guest
-    frames, from the first of all to the last.
+    A fault on the third need not wait, but since v6.8 it does: KVM keeps the range in gfns, from the first
+    of all to the last.
     """
     vm.mmap(page=0, npages=0x40)
     for slot, (gfn, page) in enumerate(((GFN, 0), (OTHER, 0), (GFN + 0x40, 0x20))):
@@ -178,7 +177,7 @@ def invalidation_under_two_memslots(vm: StoryBuilder) -> None:
 
 @story(source="mmu.c: memslots are not aligned to huge pages", eager_page_split=1)
 def rebuilt_in_an_unaligned_memslot(vm: StoryBuilder) -> None:
-    """Logging ends on a memslot that begins and ends inside huge pages: only whole ones come back.
+    """Logging ends on a memslot with edges inside huge pages: only whole ones are mapped huge again.
 
     Where the memslot covers a part of 2M only, nothing huge may be mapped.
     """
@@ -195,7 +194,7 @@ def rebuilt_in_an_unaligned_memslot(vm: StoryBuilder) -> None:
 
 @story(source="Documentation/virt/kvm/x86/mmu.rst: NX huge pages", nx_huge_pages=1, vcpus=2)
 def recovery_while_yielding(vm: StoryBuilder) -> None:
-    """The recovery worker gives way after each table: it flushes before it does, and misses none.
+    """The recovery worker yields after each table: it flushes before, and misses no table.
 
     A translation of a zapped page must not outlive the lock under which it was zapped.
     """
@@ -220,7 +219,7 @@ def recovery_while_yielding(vm: StoryBuilder) -> None:
 def memslots_overlap_by_one_page(vm: StoryBuilder) -> None:
     """Memslots may touch, but not overlap, not even by one page at either end.
 
-    Two answers for one gfn would be none.
+    A gfn would otherwise have two host pages.
     """
     exists = [-17]
     memory(vm, gfn=GFN, npages=16)
@@ -266,7 +265,7 @@ def generation_wraps_in_smm(vm: StoryBuilder) -> None:
     vcpus=2,
     mutants=[
         Mutant(
-            "an invalid root is invalidated again, and let go of twice",
+            "an invalid root is invalidated again, and its reference is dropped twice",
             Substitution(
                 TDP_C,
                 "if (!root->role.invalid) {\n\t\t\troot->tdp_mmu_scheduled_root_to_zap",
@@ -278,7 +277,7 @@ def generation_wraps_in_smm(vm: StoryBuilder) -> None:
 def roots_invalidated_twice(vm: StoryBuilder) -> None:
     """Two memslots are deleted while a vCPU still holds the root from before the first.
 
-    A root is invalidated, zapped and let go of once, whatever happens afterwards.
+    A root is invalidated, zapped and released once, whatever happens afterwards.
     """
     memory(vm, gfn=GFN, npages=48)
     for slot, gfn in ((1, OTHER), (2, 2 * OTHER)):
@@ -296,7 +295,7 @@ def roots_invalidated_twice(vm: StoryBuilder) -> None:
 def split_lets_small_pages_execute(vm: StoryBuilder) -> None:
     """Eager splitting of a huge page that the NX mitigation made non-executable: its parts may execute.
 
-    The mitigation is about huge pages; 4K pages were never the danger.
+    The mitigation concerns huge pages; 4K pages are safe.
     """
     memory(vm, gfn=X2M, npages=X2M, level=HUGE)
     vm.access(gfn=X2M, kind=WRITE).claim("2M without X", lambda now: not now.mapped(X2M).executable)

@@ -16,7 +16,7 @@ PML = "Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG; page modification logg
 def last_page_of_the_log(vm: StoryBuilder) -> None:
     """The last page of a memslot, and pages on both sides of a word of the log, are protected and logged.
 
-    Each twice, since the second round depends on the protection that the first restored.
+    Each is written twice, since the second round depends on the protection that the first restored.
     """
     memory(vm, gfn=GFN, npages=0x90)
     offsets = {0, 0x3F, 0x40, 0x8F}
@@ -67,9 +67,9 @@ def two_huge_pages_in_one_word_of_the_log(vm: StoryBuilder) -> None:
 
 @story(source="Documentation/virt/kvm/api.rst: KVM_MEM_READONLY with KVM_MEM_LOG_DIRTY_PAGES")
 def log_of_a_read_only_memslot(vm: StoryBuilder) -> None:
-    """Logging on a read-only memslot: there is a log, and nothing the guest does gets into it.
+    """Logging on a read-only memslot: there is a log, and it stays empty.
 
-    Switching it on or off protects, splits and flushes nothing, for nothing is writable.
+    Switching it on or off protects, splits and flushes nothing, since nothing is writable.
     """
     memory(vm, gfn=GFN, npages=16, flags=READONLY)
     vm.access(gfn=GFN, kind=READ)
@@ -83,7 +83,7 @@ def log_of_a_read_only_memslot(vm: StoryBuilder) -> None:
 
 @story(source="Documentation/virt/kvm/api.rst: KVM_SET_USER_MEMORY_REGION, moving a memslot")
 def logged_memslot_moved(vm: StoryBuilder) -> None:
-    """A memslot that logs is moved: what was dirty stays dirty, at the same offset, and logging goes on.
+    """A memslot that logs is moved: what was dirty stays dirty, at the same offset, and logging continues.
 
     The log belongs to the memslot, not to its gfns.
     """
@@ -100,7 +100,7 @@ def logged_memslot_moved(vm: StoryBuilder) -> None:
 def logs_of_two_processors(vm: StoryBuilder) -> None:
     """Two processors log what they made dirty: both logs are drained before userspace reads.
 
-    A page cleaned in between is logged anew by whoever writes it next.
+    A page cleaned in between is logged again by the next vCPU that writes it.
     """
     memory(vm, gfn=GFN, npages=16, flags=LOG)
     vm.access(vcpu=0, gfn=GFN, kind=WRITE).access(vcpu=1, gfn=GFN + 1, kind=WRITE)
@@ -114,7 +114,7 @@ def logs_of_two_processors(vm: StoryBuilder) -> None:
 def logging_by_the_processor_while_any_memslot_logs(vm: StoryBuilder) -> None:
     """Two memslots begin and end logging one after the other: the processor logs from the first to the last.
 
-    KVM counts the memslots that log, and tells vCPUs only when the first begins and the last ends.
+    KVM counts the memslots that log, and updates vCPUs only when the first begins and the last ends.
     """
     memory(vm, gfn=GFN, npages=16)
     memory(vm, slot=1, gfn=OTHER, npages=16, page=0x100)
@@ -143,7 +143,7 @@ def logging_by_the_processor_while_any_memslot_logs(vm: StoryBuilder) -> None:
     ],
 )
 def clear_of_the_last_word_in_part(vm: StoryBuilder) -> None:
-    """The log of 100 pages ends within its second word: that part can be cleared, and nothing behind it.
+    """The log of 100 pages ends within its second word: that part can be cleared, and nothing beyond it.
 
     A length that does not end at a word is allowed at the end of the memslot only.
     """
@@ -164,7 +164,7 @@ def clear_of_the_last_word_in_part(vm: StoryBuilder) -> None:
 def last_page_of_the_processors_log(vm: StoryBuilder) -> None:
     """Where the processor logs, the first and the last page of a memslot lose D when logging begins.
 
-    A page that kept D would be written without ever getting into the log.
+    Writes to a page that kept D would never be logged.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=WRITE).access(gfn=GFN + 15, kind=WRITE)

@@ -32,7 +32,7 @@ RANGE_START = "virt/kvm/kvm_main.c: kvm_mmu_notifier_invalidate_range_start()"
     ],
 )
 def unmap_one_page(vm: StoryBuilder) -> None:
-    """The host takes one page back: its SPTE goes, its neighbours' stay.
+    """The host discards one page: its SPTE is zapped, its neighbours' stay.
 
     The TLBs are flushed before the host may reuse the page, and a later access faults in a new one.
     """
@@ -64,7 +64,7 @@ def unmap_one_page(vm: StoryBuilder) -> None:
     ],
 )
 def unmap_a_range(vm: StoryBuilder) -> None:
-    """The host takes back a range across two tables: all in it goes, the page before and after stay.
+    """The host discards a range across two tables: it is unmapped, the pages before and after stay.
 
     Tables stay, even empty ones: only leaves are zapped.
     """
@@ -81,7 +81,7 @@ def unmap_a_range(vm: StoryBuilder) -> None:
 def unmap_of_what_is_not_mapped(vm: StoryBuilder) -> None:
     """An invalidation of pages that the guest never touched flushes nothing.
 
-    It counts all the same: a fault under way must see that something changed.
+    It is counted all the same: a fault in progress must see that something changed.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=WRITE)
@@ -96,7 +96,7 @@ def unmap_of_what_is_not_mapped(vm: StoryBuilder) -> None:
 def unmap_outside_of_memslots(vm: StoryBuilder) -> None:
     """The host changes memory that no memslot uses: KVM has nothing to do.
 
-    Only a range that meets a memslot takes mmu_lock and moves the sequence.
+    Only a range that overlaps a memslot takes mmu_lock and advances the sequence.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=WRITE)
@@ -124,7 +124,7 @@ def unmap_outside_of_memslots(vm: StoryBuilder) -> None:
 def fault_during_an_invalidation(vm: StoryBuilder) -> None:
     """While the host invalidates a range, a fault in it must be retried and map nothing.
 
-    The page that it would map may be on its way out. After the invalidation it is mapped as usual.
+    The page that it would map may be about to go. After the invalidation the fault is handled as usual.
     """
     memory(vm, gfn=GFN, npages=64)
     vm.access(gfn=GFN + 8, kind=WRITE)
@@ -153,7 +153,7 @@ def fault_during_an_invalidation(vm: StoryBuilder) -> None:
 def fault_beside_an_invalidation(vm: StoryBuilder) -> None:
     """A fault outside of the range that is being invalidated need not wait.
 
-    Only when two invalidations are under way at once is the range widened to what lies between them.
+    Only while two invalidations are in progress is the range widened to cover both.
     """
     memory(vm, gfn=GFN, npages=64)
     vm.notifier_start(page=8, npages=4)
@@ -185,7 +185,7 @@ def change_pte_changes_nothing(vm: StoryBuilder) -> None:
 
 @story(source=CHANGE_PTE)
 def merged_by_ksm(vm: StoryBuilder) -> None:
-    """KSM merges a page: the guest reads the shared copy, and its write gets one of its own again.
+    """KSM merges a page: the guest reads the shared copy, and its write gets a private page again.
 
     The shared page must never be mapped writable.
     """
@@ -202,7 +202,7 @@ def merged_by_ksm(vm: StoryBuilder) -> None:
 
 @story(source="mm/huge_memory.c: __split_huge_pmd() invalidates its whole 2M")
 def host_gives_back_part_of_a_huge_page(vm: StoryBuilder) -> None:
-    """The host splits a huge page to give one of its pages back: the guest's huge mapping goes.
+    """The host splits a huge page to discard one of its pages: the guest's huge mapping is zapped.
 
     The rest of the memory stays where it is and is mapped in small pages.
     """
@@ -238,7 +238,7 @@ def host_forks(vm: StoryBuilder) -> None:
 def nested_invalidations(vm: StoryBuilder) -> None:
     """Two invalidations of the same range: a fault has to wait for the end of both.
 
-    The count says how many are under way, the sequence moves with each end.
+    The count is that of the invalidations in progress; the sequence advances with each end.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=WRITE)
@@ -254,15 +254,15 @@ def nested_invalidations(vm: StoryBuilder) -> None:
     source=RANGE_START,
     mutants=[
         Mutant(
-            "a zap yields for ever",
+            "a zap yields forever",
             Substitution(TDP_C, "if (iter->next_last_level_gfn == iter->yielded_gfn)\n\t\treturn false;", ""),
         ),
     ],
 )
 def unmap_while_yielding(vm: StoryBuilder) -> None:
-    """Unmapping a long range gives way to others where it is asked to, and still unmaps all of it.
+    """Unmapping a long range yields when it must, and still unmaps all of it.
 
-    A walk that yields goes on where it was; since commit 3a0f64de479c it must not skip an entry.
+    A walk that yields continues where it was; since commit 3a0f64de479c it must not skip an entry.
     """
     memory(vm, gfn=0, npages=0x800)
     for gfn in (0, 1, 0x1FF, 0x200, 0x3FF, 0x400, 0x7FF):

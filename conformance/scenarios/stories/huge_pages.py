@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How large a mapping becomes: the host's page, the memslot's edges, and what changes it later."""
+"""The level of a mapping: the host's page, the memslot's edges, and what changes it later."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def mapped_in_1g(vm: StoryBuilder) -> None:
 
 @story(source=ADJUST)
 def small_pages_stay_small(vm: StoryBuilder) -> None:
-    """Memory that the host has in small pages is mapped small, however well aligned.
+    """Memory in small pages of the host is mapped small, however well aligned.
 
     KVM follows the host's page tables, not the alignment of the memslot.
     """
@@ -93,7 +93,7 @@ def huge_page_across_the_edge_of_a_memslot(vm: StoryBuilder) -> None:
 
 @story(source=EDGES)
 def memslot_unlike_aligned(vm: StoryBuilder) -> None:
-    """Where gfn and host address are not alike modulo 2M no huge page can be mapped.
+    """If gfn and host address differ modulo 2M, no huge page can be mapped.
 
     One SPTE of 2M cannot map two halves of two host pages.
     """
@@ -123,7 +123,7 @@ def gigantic_page_in_a_smaller_memslot(vm: StoryBuilder) -> None:
     source="mm/khugepaged.c: collapse_huge_page(), and KVM's tables in the place of a huge page",
     mutants=[
         Mutant(
-            "a missing flush when a table gives way to a huge page",
+            "a missing flush when a huge page replaces a table",
             Substitution(
                 TDP_C,
                 "else if (is_shadow_present_pte(iter->old_spte) &&\n"
@@ -134,7 +134,7 @@ def gigantic_page_in_a_smaller_memslot(vm: StoryBuilder) -> None:
     ],
 )
 def rebuilt_after_collapse(vm: StoryBuilder) -> None:
-    """khugepaged collapses small pages: the next fault puts a 2M SPTE in the place of a table.
+    """khugepaged collapses small pages: the next fault replaces a table by a 2M SPTE.
 
     The empty table is unlinked, its entries frozen, and freed only after a grace period.
     """
@@ -152,7 +152,7 @@ def rebuilt_after_collapse(vm: StoryBuilder) -> None:
 def huge_page_not_yet_there(vm: StoryBuilder) -> None:
     """A range half populated with small pages stays small, although the area allows huge ones.
 
-    The host makes a huge page only of 2M in which nothing is mapped.
+    The host allocates a huge page only for 2M in which nothing is mapped.
     """
     vm.mmap(page=0, npages=0x100)
     vm.mmap(page=0x200, npages=X2M, level=HUGE)

@@ -66,7 +66,7 @@ def first_write(vm: StoryBuilder) -> None:
 def read_of_a_populated_page(vm: StoryBuilder) -> None:
     """A read of a page that the host could write maps it writable at once.
 
-    It saves the exit of a later write; the page is not dirty for it, but its SPTE says so.
+    It saves the exit of a later write; the page has not been written, but its SPTE is dirty.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.touch(page=2, write=1)
@@ -78,7 +78,7 @@ def read_of_a_populated_page(vm: StoryBuilder) -> None:
 def neighbours_share_tables(vm: StoryBuilder) -> None:
     """Pages next to each other share their tables, pages 2M apart do not.
 
-    A fault must reuse the tables that are there, and the entry that it fills must be the gfn's own.
+    A fault must reuse existing tables, and fill the entry of its own gfn.
     """
     memory(vm, gfn=0x1F0, npages=64)
     vm.access(gfn=0x1FE, kind=WRITE)
@@ -93,7 +93,7 @@ def neighbours_share_tables(vm: StoryBuilder) -> None:
 
 @story(source=LIVE, vcpus=2)
 def two_vcpus_share_a_root(vm: StoryBuilder) -> None:
-    """What one vCPU faulted in, the other finds without an exit.
+    """A page that one vCPU faulted in is accessed by the other without an exit.
 
     vCPUs with the same role use one root; each holds a reference.
     """
@@ -106,9 +106,9 @@ def two_vcpus_share_a_root(vm: StoryBuilder) -> None:
 
 @story(source="arch/x86/kvm/mmu/mmu.c: kvm_tdp_page_fault() and the processor's TLB")
 def repeated_access(vm: StoryBuilder) -> None:
-    """What is mapped and cached takes no exit, whatever the access.
+    """An access to a mapped and cached page takes no exit, whatever its kind.
 
-    Statistics of page faults stand still with it.
+    The statistics of page faults do not change.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=WRITE)
@@ -119,9 +119,9 @@ def repeated_access(vm: StoryBuilder) -> None:
 
 @story(source="virt/kvm/kvm_main.c: hva_to_pfn() without a VMA")
 def memslot_without_a_host_mapping(vm: StoryBuilder) -> None:
-    """A memslot over nothing: the fault ends in an error, and nothing is mapped.
+    """A memslot without host memory: the fault ends in an error, and nothing is mapped.
 
-    User space hears of it as -EFAULT.
+    Userspace gets -EFAULT.
     """
     vm.set_memory_region(gfn=GFN, npages=16, page=0x1000)
     vm.access(gfn=GFN, kind=READ)
@@ -133,7 +133,7 @@ def memslot_without_a_host_mapping(vm: StoryBuilder) -> None:
 def read_only_memslot(vm: StoryBuilder) -> None:
     """In a read-only memslot reads are mapped without Host-writable, and writes are emulated.
 
-    A write must not reach the page, so KVM answers it as MMIO for user space.
+    A write must not reach the page, so KVM exits to userspace with it, as for MMIO.
     """
     memory(vm, gfn=GFN, npages=16, flags=READONLY)
     vm.touch(page=0, write=1)
@@ -150,7 +150,7 @@ def read_only_memslot(vm: StoryBuilder) -> None:
 def read_only_host_mapping(vm: StoryBuilder) -> None:
     """Where the host may not write, the guest may not either.
 
-    Reads map without Host-writable; a write ends in -EFAULT for user space.
+    Reads map without Host-writable; a write ends in -EFAULT for userspace.
     """
     memory(vm, gfn=GFN, npages=16, writable=0)
     vm.access(gfn=GFN, kind=READ).claim("not Host-writable", lambda now: not now.mapped(GFN).host_writable)
@@ -161,7 +161,7 @@ def read_only_host_mapping(vm: StoryBuilder) -> None:
 def read_only_host_mapping_upgraded(vm: StoryBuilder) -> None:
     """A page that the host made read-only is mapped so, and writable again after the next write fault.
 
-    The page is the guest's alone, so the host makes its mapping writable in place, without an invalidation;
+    The page is not shared, so the host makes its mapping writable in place, without an invalidation;
     KVM must replace a present read-only SPTE by a writable one for the same page.
     """
     memory(vm, gfn=GFN, npages=16)

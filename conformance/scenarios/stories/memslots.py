@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Memslots are deleted, moved and made again: roots are invalidated, zapped and replaced."""
+"""Memslots are deleted, moved and created again: roots are invalidated, zapped and replaced."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def memslot_moved(vm: StoryBuilder) -> None:
 
 @story(source=ZAP_FAST)
 def memslot_made_again(vm: StoryBuilder) -> None:
-    """A memslot is deleted and made again over other memory: nothing of the old may be seen.
+    """A memslot is deleted and created again over other memory: the old memory must not be visible.
 
     That holds for page tables and TLB alike.
     """
@@ -83,7 +83,7 @@ def memslot_made_again(vm: StoryBuilder) -> None:
 def memslots_refused(vm: StoryBuilder) -> None:
     """Memslots that overlap, change their size or their read-only flag are refused, and nothing changes.
 
-    Guests keep running on what was there.
+    The guest continues with the old memslots.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=WRITE)
@@ -133,7 +133,7 @@ def invalid_root_until_its_vcpu_leaves_it(vm: StoryBuilder) -> None:
     ],
 )
 def unmap_meets_an_invalid_root(vm: StoryBuilder) -> None:
-    """The host gives a page back while KVM, zapping an invalidated root that maps it, gives way.
+    """The host discards a page while KVM yields in zapping an invalidated root that maps it.
 
     A vCPU may still run on that root, and the host will reuse the page as soon as the notifier returns: the
     unmap must reach invalid roots, too.
@@ -157,10 +157,10 @@ def unmap_meets_an_invalid_root(vm: StoryBuilder) -> None:
     ],
 )
 def zap_while_yielding(vm: StoryBuilder) -> None:
-    """Zapping an invalidated root gives way where it is asked to, and leaves nothing.
+    """Zapping an invalidated root yields when it must, and leaves nothing.
 
-    Small pages, huge pages and MMIO SPTEs all go, under every entry of the root. A walk that yielded must
-    not skip the entry at which it did: commit 3a0f64de479c.
+    Small pages, huge pages and MMIO SPTEs are all zapped, under every entry of the root. A walk that yielded
+    must not skip the entry at which it did: commit 3a0f64de479c.
     """
     memory(vm, gfn=0, npages=X2M + 8)
     memory(vm, slot=1, gfn=4 * X2M, npages=2 * X2M, page=4 * X2M, level=HUGE)
@@ -177,9 +177,9 @@ def zap_while_yielding(vm: StoryBuilder) -> None:
 
 @story(source="virt/kvm/kvm_main.c: search_memslots() and last_used_slot")
 def memslots_side_by_side(vm: StoryBuilder) -> None:
-    """Two memslots meet at a gfn: each page comes from its own, on both sides of the boundary.
+    """Two adjacent memslots: each page comes from its own, on both sides of the boundary.
 
-    The search for a memslot caches the last one found, which must not be taken for its neighbour.
+    The search for a memslot caches the last one found, which must not be mistaken for its neighbour.
     """
     memory(vm, gfn=0x1F0, npages=16, page=0)
     memory(vm, slot=1, gfn=0x200, npages=16, page=0x1000)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Accesses to no memory: SPTEs that remember MMIO, and what makes them stale."""
+"""Accesses without a memslot: SPTEs that cache MMIO, and what makes them stale."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from conformance.scenarios.story import Mutant, StoryBuilder, story
 GFN, DEVICE = 0x100, 0xFEC00
 CACHING = "Documentation/virt/kvm/x86/mmu.rst: fast invalidation of MMIO sptes"
 GENERATIONS = 1 << 19
-"""How many generations an MMIO SPTE can tell apart; half as many since bit 10 was freed in v7.2."""
+"""Generations that an MMIO SPTE distinguishes; half as many since bit 10 was freed in v7.2."""
 LAST = (GENERATIONS - 2, GENERATIONS // 2 - 2)
 
 
@@ -25,9 +25,9 @@ LAST = (GENERATIONS - 2, GENERATIONS // 2 - 2)
     ],
 )
 def mmio_is_cached(vm: StoryBuilder) -> None:
-    """The first access to no memslot leaves an MMIO SPTE, the next exits need not look further.
+    """The first access without a memslot installs an MMIO SPTE, which shortens the next exits.
 
-    The SPTE makes the processor exit with a misconfiguration, or a reserved bit, and says which gfn it is.
+    The SPTE makes the processor exit with a misconfiguration, or a reserved bit, and holds the gfn.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=DEVICE, kind=READ).claim(
@@ -43,7 +43,7 @@ def mmio_is_cached(vm: StoryBuilder) -> None:
     source=CACHING,
     mutants=[
         Mutant(
-            "an old MMIO SPTE is taken for a fresh one",
+            "a stale MMIO SPTE is considered fresh",
             Substitution(MMU_C, "return likely(kvm_gen == spte_gen);", "return true;"),
         ),
     ],
@@ -51,7 +51,7 @@ def mmio_is_cached(vm: StoryBuilder) -> None:
 def memory_appears_where_mmio_was(vm: StoryBuilder) -> None:
     """A memslot is created over a gfn that has an MMIO SPTE: the next access finds it stale.
 
-    Its generation is no longer the memslots', so KVM looks again and maps the page.
+    Its generation is no longer the memslots', so KVM looks up the memslot and maps the page.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=DEVICE, kind=READ).claim("emulated", lambda now: now.end == End.EMULATED)
@@ -65,7 +65,7 @@ def memory_appears_where_mmio_was(vm: StoryBuilder) -> None:
 def stale_mmio_is_made_anew(vm: StoryBuilder) -> None:
     """After any change of memslots an MMIO SPTE is stale, even if nothing changed for its gfn.
 
-    The next access makes it anew with the new generation.
+    The next access installs it again with the new generation.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=DEVICE, kind=READ)
@@ -95,7 +95,7 @@ def stale_mmio_is_made_anew(vm: StoryBuilder) -> None:
 def generation_wraps(vm: StoryBuilder) -> None:
     """When the generation that fits into an SPTE wraps, everything is zapped.
 
-    Otherwise an SPTE from long ago could be taken for fresh.
+    Otherwise an old SPTE could be considered fresh.
     """
     memory(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN, kind=WRITE)
@@ -112,7 +112,7 @@ def generation_wraps(vm: StoryBuilder) -> None:
 
 @story(source="arch/x86/kvm/mmu/mmu.c: an SPTE for MMIO where a memslot was", vcpus=2)
 def mmio_where_memory_was(vm: StoryBuilder) -> None:
-    """A memslot is deleted: what was memory is MMIO for every vCPU.
+    """A memslot is deleted: its gfns are MMIO for every vCPU.
 
     No vCPU may reach the old page through its TLB.
     """

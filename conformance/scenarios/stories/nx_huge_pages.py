@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The mitigation of iTLB multihit: huge pages are not executable, and what is executed is split."""
+"""The mitigation of iTLB multihit: huge pages are not executable, and are split for execution."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DOCUMENT = "Documentation/admin-guide/hw-vuln/multihit.rst"
 def execution_on_a_huge_page(vm: StoryBuilder) -> None:
     """A huge page is mapped without execution; a fetch from it maps that 4K executable.
 
-    The huge mapping gives way to a table: the rest is faulted in again as it is needed, in 4K.
+    A table replaces the huge mapping: the rest is faulted in again as it is needed, in 4K.
     """
     memory(vm, gfn=X2M, npages=X2M, level=HUGE)
     vm.access(gfn=X2M, kind=WRITE).claim("2M", lambda now: now.mapped(X2M).level == HUGE)
@@ -48,7 +48,7 @@ def execution_on_a_huge_page(vm: StoryBuilder) -> None:
 def fetch_first(vm: StoryBuilder) -> None:
     """A fetch that comes first never maps the huge page.
 
-    Where execution is wanted 4K are mapped at once, and the table counts as split for it.
+    For execution 4K are mapped at once, and the table counts as split.
     """
     memory(vm, gfn=X2M, npages=X2M, level=HUGE)
     vm.access(gfn=X2M, kind=FETCH).claim("4K", lambda now: now.mapped(X2M).level == 1)
@@ -58,7 +58,7 @@ def fetch_first(vm: StoryBuilder) -> None:
 
 @story(source=DOCUMENT, nx_huge_pages=1)
 def recovery_of_nx_huge_pages(vm: StoryBuilder) -> None:
-    """The recovery worker zaps tables that were made for execution, so that huge pages come back.
+    """The recovery worker zaps tables that were made for execution, so that huge pages are mapped again.
 
     If the guest fetches again it is split again.
     """
@@ -75,7 +75,7 @@ def recovery_of_nx_huge_pages(vm: StoryBuilder) -> None:
 def mitigation_switched(vm: StoryBuilder) -> None:
     """Switching the mitigation on zaps everything, so that no executable huge page stays.
 
-    Switching it off does so, too.
+    So does switching it off.
     """
     memory(vm, gfn=X2M, npages=X2M, level=HUGE)
     vm.access(gfn=X2M, kind=FETCH).claim("2M, executable", lambda now: now.mapped(X2M).executable)
@@ -88,7 +88,7 @@ def mitigation_switched(vm: StoryBuilder) -> None:
 
 @story(source=DOCUMENT, nx_huge_pages=1)
 def small_pages_are_executable(vm: StoryBuilder) -> None:
-    """What the host has in small pages is executable from the start, mitigation or not.
+    """Memory in small pages of the host is executable from the start, with the mitigation or without.
 
     No split is counted, since there is nothing to recover.
     """
@@ -100,9 +100,9 @@ def small_pages_are_executable(vm: StoryBuilder) -> None:
 
 @story(source=str(NX_RECOVERY_SKIPS_LOGGED), since=NX_RECOVERY_SKIPS_LOGGED, nx_huge_pages=1)
 def recovery_spares_logged_memory(vm: StoryBuilder) -> None:
-    """Recovery zaps nothing where dirty logging keeps pages small anyhow.
+    """Recovery zaps nothing where dirty logging keeps pages small.
 
-    A huge page could not come back, and the guest would only pay for it.
+    No huge page could be mapped, and the guest would fault for nothing.
     """
     memory(vm, gfn=X2M, npages=X2M, level=HUGE)
     vm.access(gfn=X2M, kind=WRITE).access(gfn=X2M + 7, kind=FETCH)

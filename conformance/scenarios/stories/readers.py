@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Lockless readers: who walks the tables inside RCU while others unlink them."""
+"""Lockless readers: walks of the tables inside RCU while others unlink them."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def frozen_entry(now: View) -> bool:
     ],
 )
 def reader_in_a_removed_table(vm: StoryBuilder) -> None:
-    """A reader stands in a table that is being removed: it finds the entries frozen, and the table in place.
+    """A reader in a table that is being removed finds its entries frozen, and its memory not yet freed.
 
-    Frozen entries tell it that nothing may be put there any more. The table is freed only when it has left.
+    Frozen entries show that nothing may be installed there. The table is freed only after the reader left.
     """
     memory(vm, gfn=X2M, npages=X2M)
     vm.access(gfn=X2M, kind=WRITE).access(gfn=X2M + 1, kind=WRITE)
@@ -60,9 +60,9 @@ def reader_in_a_removed_table(vm: StoryBuilder) -> None:
 
 @story(source=RCU)
 def reader_of_an_invalidated_root(vm: StoryBuilder) -> None:
-    """A memslot is deleted while a reader walks: all tables of the root go, none is freed under the reader.
+    """A memslot is deleted while a reader walks: all tables are retired, none is freed under the reader.
 
-    The vCPU meanwhile runs on a root of its own.
+    The vCPU meanwhile runs on a new root.
     """
     memory(vm, gfn=0, npages=0x400)
     for gfn in (0, 1, X2M):
@@ -82,18 +82,18 @@ def reader_of_an_invalidated_root(vm: StoryBuilder) -> None:
     source="arch/x86/kvm/mmu/tdp_iter.c: tdp_iter_next(), try_step_down() and try_step_up()",
     mutants=[
         Mutant(
-            "an iterator loses its place when it steps aside",
+            "an iterator loses its place when it steps sideways",
             Substitution(ITER_C, "iter->next_last_level_gfn = iter->gfn;\n", ""),
         ),
         Mutant(
-            "an iterator loses its place when it steps aside",
+            "an iterator loses its place when it steps sideways",
             Substitution(ITER_C, "iter->next_last_level_gfn = iter->gfn;\n", "", "7.3"),
             "npt",
         ),
     ],
 )
 def reader_across_tables(vm: StoryBuilder) -> None:
-    """A reader goes from the last entry of a table up and into the next one.
+    """A reader advances from the last entry of a table up and into the next one.
 
     It sees every entry once, in the order of gfns.
     """
@@ -112,7 +112,7 @@ def reader_across_tables(vm: StoryBuilder) -> None:
     source="arch/x86/kvm/mmu/tdp_iter.c: try_step_down() reads the entry again",
     mutants=[
         Mutant(
-            "an iterator steps down by an entry that it read before",
+            "an iterator steps down by a stale value of the entry",
             Substitution(
                 ITER_C, "iter->old_spte = kvm_tdp_mmu_read_spte(iter->sptep);\n\n\tchild_pt", "child_pt"
             ),
@@ -120,9 +120,9 @@ def reader_across_tables(vm: StoryBuilder) -> None:
     ],
 )
 def reader_meets_a_changed_entry(vm: StoryBuilder) -> None:
-    """A huge page is split while a reader stands at its entry: stepping down, the reader finds the table.
+    """A huge page is split while a reader is at its entry: stepping down, the reader enters the new table.
 
-    What it read before is old; it must read again before it follows.
+    The value that it read before is stale; it must read the entry again before it steps down.
     """
     memory(vm, gfn=X2M, npages=X2M, level=HUGE)
     vm.access(gfn=X2M, kind=WRITE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What stories have in common: names for plain numbers, and memory for a guest in one line."""
+"""Names and helpers shared by stories: levels, sizes, and a memslot over new memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["FETCH", "GIGANTIC", "HUGE", "LOG", "READ", "READONLY", "WRITE", "X1G
 HUGE, GIGANTIC = 2, 3
 """Levels: pages of 2M and of 1G."""
 X2M, X1G = 0x200, 0x40000
-"""How many gfns a page of 2M, of 1G maps; also handy as gfns that are aligned to them."""
+"""Gfns that a page of 2M, of 1G maps; also used as gfns with that alignment."""
 
 
 def memory(
@@ -27,7 +27,7 @@ def memory(
     as_id: int = 0,
     flags: int = 0,
 ) -> StoryBuilder:
-    """The host maps an area, and the guest sees it as a memslot."""
+    """The host maps an area, and a memslot makes it guest memory."""
     vm.mmap(page=page, npages=npages, writable=writable, level=level)
     vm.set_memory_region(slot=slot, as_id=as_id, gfn=gfn, npages=npages, page=page, flags=flags)
     return vm

@@ -20,7 +20,7 @@ FAST_PAGE_FAULT = "Documentation/virt/kvm/locking.rst: fast page fault"
 XCHG = (
     'commit ba3a6120a4e7 ("KVM: x86/mmu: Use atomic XCHG to write TDP MMU SPTEs with volatile bits") in v5.18'
 )
-"""Which SPTEs may change under the hands of whoever holds mmu_lock."""
+"""Which SPTEs may change although mmu_lock is held."""
 
 RESTART = (
     'commit 3a0f64de479c ("KVM: x86/mmu: Don\'t advance iterator after restart due to yielding") in v5.16'

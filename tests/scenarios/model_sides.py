@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Arenas without a kernel: the model on both sides, one of which can be told to lie or to die."""
+"""Sides without a kernel: the model on both, one of which can be made to lie or to die."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import profile_of
 from conformance.scenarios.comparing import Death
 
-__all__ = ["ModelArena", "add_to_serials", "changed", "dies_at", "drop_flushes", "renumbered"]
+__all__ = ["ModelSides", "add_to_serials", "changed", "dies_at", "drop_flushes", "renumbered"]
 
 Lie = Callable[[str, Observation], Observation | None]
 
 
-class ModelArena:
+class ModelSides:
     """``lie`` is given a step's name and the observation of the kernel's side, and may return another one."""
 
     def __init__(
