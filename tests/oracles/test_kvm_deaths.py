@@ -113,13 +113,13 @@ def test_every_end_in_c_is_of_a_kind() -> None:
     """What our tables have no room for is a limit of ours; that the kernel goes on for ever is not."""
     kinds = dict(
         match.groups()[::-1]
-        for path in C.glob("*.c")
+        for path in C.rglob("*.c")
         for match in re.finditer(r'env_die\((ENV_\w+), "([^"]+)"', path.read_text())
     )
     own = {what for what, kind in kinds.items() if kind == "ENV_BROKEN"}
     assert own == {"waits for what nobody will do", "a schedule does not end"}
     assert {kind for what, kind in kinds.items() if "too many" in what or "full" in what} == {"ENV_LIMIT"}
-    numbers = re.search(r"enum env_death \{(.*?)\};", (C / "env.h").read_text(), re.S)
+    numbers = re.search(r"enum env_death \{(.*?)\};", (C / "process/exchange.h").read_text(), re.S)
     assert numbers
     names = re.findall(r"ENV_(\w+)", numbers[1])
     assert names == [death.name for death in Death][: len(names)]

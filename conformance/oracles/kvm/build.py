@@ -23,8 +23,12 @@ from conformance.oracles.kvm.variables import note_variables
 __all__ = ["CannotBuild", "build_kvm", "layouts_of"]
 
 _C = Path(__file__).parent / "c"
-_PROCESS = ("process.c", "race_process.c")
-"""What is compiled as an ordinary program; the second for races only."""
+_RACES = _C / "races"
+"""What only a library for races has."""
+
+_HOSTED = (_C / "process/process.c", _C / "machine/serve.c")
+_HOSTED_RACE = _RACES / "race_process.c"
+"""Units that are compiled against libc, as an ordinary program."""
 
 _FOLDERS = ("arch/x86/kvm", "arch/x86/kvm/mmu", "virt/kvm", "lib")
 
@@ -64,9 +68,9 @@ RACING = (
     "--param=tsan-distinguish-volatile=1",
     "--param=tsan-instrument-func-entry-exit=0",
 )
-"""Flags with which code calls c/race_access.c before each access to memory that is not its stack."""
+"""Flags with which code calls c/races/race_access.c before each access to memory that is not its stack."""
 
-_RACES = re.compile(r"arch/x86/kvm/(mmu/\w+|x86)\.c|virt/kvm/kvm_main\.c")
+_RACING_UNITS = re.compile(r"arch/x86/kvm/(mmu/\w+|x86)\.c|virt/kvm/kvm_main\.c")
 """Units of the kernel in which threads of a race can be stopped."""
 
 _UNSTOPPED = ("-Dlock_acquire=env_lock_acquire", "-Dlock_release=env_lock_release")
@@ -117,11 +121,9 @@ def layouts_of(kernel: Kernel, cache: Cache) -> dict[str, Layout]:
 def _own_digest() -> str:
     """A digest of everything of ours that goes into a library."""
     here = Path(__file__)
-    makers = [
-        here,
-        *(here.with_name(f"{name}.py") for name in ("features", "header", "standins", "variables")),
-    ]
-    return digest_of([*_C.iterdir(), *COMMON_C.iterdir(), *here.parent.glob("*.toml"), *makers, *SOURCES])
+    names = ("features", "header", "standins", "variables")
+    makers = [here, *(here.with_name(f"{name}.py") for name in names), *SOURCES]
+    return digest_of([*_C.rglob("*"), *COMMON_C.iterdir(), *here.parent.glob("*.toml"), *makers])
 
 
 def units_of(kernel: Kernel) -> list[str]:
@@ -143,25 +145,22 @@ def _flags_of(unit: str, traced: bool, racing: bool) -> list[str]:
     if traced and "kvm/" in unit:
         flags += TRACED
     if racing:
-        flags += [*RACING, "-DCONFORMANCE_RACING"] if _RACES.fullmatch(unit) else _UNSTOPPED
+        flags += [*RACING, "-DCONFORMANCE_RACING"] if _RACING_UNITS.fullmatch(unit) else _UNSTOPPED
     return flags
 
 
 def _ours(traced: bool, racing: bool) -> list[Unit]:
     """Our C that is compiled as kernel code; a vCPU's own code can be stopped as KVM's can."""
-
-    def is_part(name: str) -> bool:
-        if name in _PROCESS:
-            return False
-        return traced if name == "traced.c" else racing or not name.startswith("race_")
-
     units = []
-    for path in sorted(_C.glob("*.c")):
+    for path in sorted(_C.rglob("*.c")):
+        if path in (*_HOSTED, _HOSTED_RACE) or (path.name == "traced.c" and not traced):
+            continue
+        if path.parent == _RACES and not racing:
+            continue
         flags = ["-DCONFORMANCE_RACING"] if racing else []
         if racing and path.name == "guest.c":
             flags += RACING
-        if is_part(path.name):
-            units.append(Unit(path, flags))
+        units.append(Unit(path, flags))
     return [*units, Unit(COMMON_C / "blocks.c"), Unit(COMMON_C / "planted.c")]
 
 
@@ -169,28 +168,24 @@ def _build(kernel: Kernel, cache: Cache, entry: Path, traced: bool, racing: bool
     features = [f"-D{name}=1" for name in probe(kernel.root / "src")]
     theirs = [Unit(name, _flags_of(name, traced, racing)) for name in units_of(kernel)]
     with temporary("kvm") as place:
-
-        def compiled(
-            units: Sequence[Unit],
-            name: str,
-            *flags: str,
-            include: Sequence[Path] = (),
-            reuse: Cache | None = None,
-        ) -> list[Path]:
-            return kernel.compile(
-                units,
-                place / name,
-                flags=flags,
-                include_before=[COMMON_C, *include],
-                force_include=[_C / "front.h"],
-                reuse=reuse,
-            )
-
-        kvm = compiled(theirs, "theirs", *_APART, reuse=cache)
+        front = [_C / "front.h"]
+        kvm = kernel.compile(
+            theirs,
+            place / "theirs",
+            flags=_APART,
+            include_before=[COMMON_C],
+            force_include=front,
+            reuse=cache,
+        )
         write_header(place / "generated")
-        ours, flags = _ours(traced, racing), ["-DCONFORMANCE_OURS", *features]
-        own = compiled(ours, "ours", *flags, include=[place / "generated"])
-        _link(kernel, place, kvm, own, entry, _PROCESS if racing else _PROCESS[:1])
+        own = kernel.compile(
+            _ours(traced, racing),
+            place / "ours",
+            flags=["-DCONFORMANCE_OURS", *features],
+            include_before=[COMMON_C, _C, place / "generated"],
+            force_include=front,
+        )
+        _link(kernel, place, kvm, own, entry, [*_HOSTED, _HOSTED_RACE] if racing else _HOSTED)
 
 
 def _defined(listing: str) -> set[str]:
@@ -224,7 +219,7 @@ def _write_names(path: Path, names: set[str]) -> None:
 
 
 def _link(
-    kernel: Kernel, place: Path, theirs: list[Path], ours: list[Path], entry: Path, process: Sequence[str]
+    kernel: Kernel, place: Path, theirs: list[Path], ours: list[Path], entry: Path, hosted: Sequence[Path]
 ) -> None:
     """One object of the kernel's, one of ours which yields to it, and whatever is still undefined."""
 
@@ -256,9 +251,9 @@ def _link(
     sections = set(re.findall(r" (\.data\.\.percpu\S*)", run("readelf", "-SW", both)))
     run("objcopy", *(f"--rename-section={name}=percpu_variables" for name in sorted(sections)), both)
     around = []
-    for name in process:
-        around.append(place / Path(name).with_suffix(".o"))
-        run(*cc, "-c", "-O2", "-g1", "-fPIC", "-Wall", "-Werror", _C / name, "-o", around[-1])
+    for path in hosted:
+        around.append(place / path.with_suffix(".o").name)
+        run(*cc, "-c", "-O2", "-g1", "-fPIC", "-Wall", "-Werror", f"-I{_C}", path, "-o", around[-1])
     outside = [run("nm", one) for one in around]
     wanted = _undefined(run("nm", kernel_object)).union(
         *(_undefined(run("nm", one)) for one in ours), *map(_undefined, outside)

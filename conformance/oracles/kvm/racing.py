@@ -164,7 +164,7 @@ class RacingKvm:
     @property
     def pages_kept(self) -> int:
         """How many pages begin() restores."""
-        return int(self._lib.race_pages_kept())
+        return int(self._lib.race_pages_saved())
 
     def _boot(self, host: Mapping[str, int], options: Mapping[str, int], patience: float) -> None:
         error = self._lib.race_boot(

@@ -1,24 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Included before every kernel unit of the kvm oracle, after the kernel's own first three headers: what
- * only a kernel image or ring 0 can do gets a meaning in a process, and complaints become observations.
+ * Included before every kernel unit of the kvm oracle, after the kernel's own first three headers.  It replaces what
+ * needs a kernel image or ring 0, and turns WARNs, BUGs and lockdep assertions into observations.
  */
 #ifndef CONFORMANCE_KVM_FRONT_H
 #define CONFORMANCE_KVM_FRONT_H
 
-/* A static call is a call through a variable, as on architectures that do not patch their code. */
+/* A static call is a call through a variable, as on architectures that do not patch code. */
 #undef CONFIG_HAVE_STATIC_CALL
 #undef CONFIG_HAVE_STATIC_CALL_INLINE
 #define static_call_mod(name)	static_call(name)
-/* So that the architecture is asked to flush ranges, see vendor.c; with Hyper-V it says so itself. */
+/* Flushes by range go to the architecture, see vendor.c; with Hyper-V, its headers define this. */
 #define __KVM_HAVE_ARCH_FLUSH_REMOTE_TLBS_RANGE
-/* What is exported is decided by the linker's version script, not by the kernel's symbol tables. */
+/* The linker's version script decides what is exported, not EXPORT_SYMBOL(). */
 #define __DISABLE_EXPORTS
 
-/*
- * There are no interrupts to be kept out, no model-specific registers beyond what env_rdmsr() knows, and time
- * stands still.
- */
+/* There are no interrupts, no model-specific registers but those of env_rdmsr(), and time stands still. */
 __asm__(".macro cli\n .endm\n"
 	".macro rdtsc\n movl $0, %eax\n movl $1, %edx\n .endm\n"
 	".macro sti\n .endm\n"
@@ -31,21 +28,21 @@ __asm__(".macro cli\n .endm\n"
 #include <linux/compiler.h>
 #include "traced.h"
 
-/* In a race, atomic accesses are told of as plain ones are, by the hooks that the kernel has for its own checker. */
+/* In a race, atomic accesses are reported as plain ones are, by the hooks for KCSAN. */
 #ifdef CONFORMANCE_RACING
 #include <linux/kcsan-checks.h>
 extern void env_race_access(const volatile void *address, size_t size, int type);
 #undef kcsan_check_access
 #define kcsan_check_access	env_race_access
-/* Who spins for somebody else to do something lets him. */
+/* A spin loop lets other threads run. */
 #include <asm/vdso/processor.h>
 extern void env_race_relax(void);
 #define cpu_relax()		env_race_relax()
 #endif
 
-/* sort.c knows neither CPUs nor locks, and has a name of its own for what their headers would define. */
+/* sort.c uses neither CPUs nor locks, and has macros of its own that clash with their headers. */
 #ifndef CONFORMANCE_NO_LOCKS
-/* The form that the compiler may read once and keep names its variable by an absolute address. */
+/* The stable form addresses the variable absolutely, which does not link in a shared library. */
 #include <asm/percpu.h>
 #undef this_cpu_read_stable
 #define this_cpu_read_stable(variable)	this_cpu_read(variable)
@@ -61,7 +58,7 @@ extern void __noreturn env_bug(const char *function);
 #ifndef CONFORMANCE_NO_LOCKS
 #include <linux/lockdep.h>
 
-/* All that lockdep.h asserts goes through these two. */
+/* All assertions of lockdep.h expand to these two. */
 #undef lockdep_assert
 #undef lockdep_assert_once
 #define lockdep_assert(condition)					\

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A vCPU that runs: what KVM does for the MMU before it enters the guest, the guest's access, and its exits. */
+#include <linux/kvm_host.h>
+#include "host/notifiers.h"
+#include "interface.h"
+#include "process/address_space.h"
+#include "process/observe.h"
+#include "process/scheduler.h"
+#include "guest.h"
+#include "machine.h"
+#include "processor.h"
+#include "mmu.h"
+#include "mmu/mmu_internal.h"
+#include "x86.h"
+
+/* Static in x86.c. */
+void kvm_vcpu_flush_tlb_all(struct kvm_vcpu *vcpu);
+
+/* In a race, other threads may cause further exits. */
+#define MAX_EXITS	(racing() ? 8 : 4)
+
+const struct guest_hooks *guest_hooks;
+
+static bool emulated[MAX_VCPUS];
+
+/* KVM would emulate the instruction: the end of the access.  mmu.c calls this instead (build.py). */
+int env_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t gpa, int type, void *insn, int length);
+int env_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t gpa, int type, void *insn, int length)
+{
+	emulated[vcpu->vcpu_idx] = true;
+	return 1;
+}
+
+/* As vmx does on each exit. */
+static void drain_pml(struct kvm_vcpu *vcpu)
+{
+	struct processor *cpu = &processors[vcpu->vcpu_idx];
+
+	while (cpu->nr_pml)
+		kvm_vcpu_mark_page_dirty(vcpu, cpu->pml[--cpu->nr_pml]);
+}
+
+/* What vcpu_enter_guest() and vcpu_run() do for the MMU, in their order. */
+static int enter(struct kvm_vcpu *vcpu)
+{
+	drain_pml(vcpu);
+	if (unlikely(guest_hooks))
+		guest_hooks->serve_other_requests(vcpu);
+	if (kvm_request_pending(vcpu)) {
+		if (kvm_test_request(KVM_REQ_VM_DEAD, vcpu))
+			return -EIO;
+		if (kvm_check_request(KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, vcpu))
+			kvm_mmu_free_obsolete_roots(vcpu);
+		if (kvm_check_request(KVM_REQ_MMU_SYNC, vcpu))
+			kvm_mmu_sync_roots(vcpu);
+		if (kvm_check_request(KVM_REQ_LOAD_MMU_PGD, vcpu))
+			kvm_mmu_load_pgd(vcpu);
+		if (kvm_check_request(KVM_REQ_TLB_FLUSH, vcpu)) {
+			kvm_vcpu_flush_tlb_all(vcpu);
+			/* To flush all is to flush the current context as well. */
+			kvm_clear_request(KVM_REQ_TLB_FLUSH_CURRENT, vcpu);
+		}
+		kvm_service_local_tlb_flush_requests(vcpu);
+		if (kvm_check_request(KVM_REQ_UPDATE_CPU_DIRTY_LOGGING, vcpu))
+			static_call_cond(kvm_x86_update_cpu_dirty_logging)(vcpu);
+	}
+	return kvm_mmu_reload(vcpu);
+}
+
+int guest_enter(struct kvm_vcpu *vcpu)
+{
+	int r;
+
+	vcpu_load(vcpu);
+	kvm_vcpu_srcu_read_lock(vcpu);
+	r = enter(vcpu);
+	kvm_vcpu_srcu_read_unlock(vcpu);
+	vcpu_put(vcpu);
+	return r;
+}
+
+/* How KVM handled an exit: it returns only whether to go on, but counts what it did. */
+static int handle_exit(struct kvm_vcpu *vcpu, u64 gfn, struct exit *exit)
+{
+	u64 fixed = vcpu->stat.pf_fixed, spurious = vcpu->stat.pf_spurious;
+	int r, code = EXIT_RETRY;
+
+	emulated[vcpu->vcpu_idx] = false;
+	r = kvm_mmu_page_fault(vcpu, gfn << PAGE_SHIFT, exit->error_code, NULL, 0);
+	if (r < 0)
+		return r;
+	if (emulated[vcpu->vcpu_idx])
+		code = EXIT_EMULATE;
+	else if (vcpu->stat.pf_fixed != fixed)
+		code = EXIT_FIXED;
+	else if (vcpu->stat.pf_spurious != spurious)
+		code = EXIT_SPURIOUS;
+	return code + (exit->misconfigured ? EXIT_MMIO : 0);
+}
+
+/*
+ * In a race, the vCPU leaves the guest after each instruction, and takes no interrupt before.  As vcpu_enter_guest()
+ * enters, with a second check of the requests, and leaves.
+ */
+static noinline void exit_guest(struct kvm_vcpu *vcpu)
+{
+	if (!racing())
+		return;
+	vcpu->mode = OUTSIDE_GUEST_MODE;
+	guest_hooks->leave_guest(smp_processor_id());
+	preempt_enable_no_resched();
+	kvm_vcpu_srcu_read_lock(vcpu);
+	drain_pml(vcpu);
+}
+
+static noinline bool enter_guest(struct kvm_vcpu *vcpu)
+{
+	if (!racing())
+		return true;
+	preempt_disable();
+	guest_hooks->enter_guest(smp_processor_id());
+	smp_store_release(&vcpu->mode, IN_GUEST_MODE);
+	kvm_vcpu_srcu_read_unlock(vcpu);
+	if (READ_ONCE(vcpu->mode) != EXITING_GUEST_MODE && !kvm_request_pending(vcpu))
+		return true;
+	exit_guest(vcpu);
+	return false;
+}
+
+static bool is_invalidation_over(const void *kvm, u64 since)
+{
+	return !container_of(kvm, struct kvm, mmu_invalidate_in_progress)->mmu_invalidate_in_progress ||
+	       guest_hooks->alone();
+}
+
+/* Whether an invalidation is in progress that no other thread will end: the guest would retry for ever. */
+static bool never_ends(struct kvm_vcpu *vcpu)
+{
+	struct kvm *kvm = vcpu->kvm;
+
+	if (!kvm->mmu_invalidate_in_progress)
+		return false;
+	if (racing()) {
+		kvm_vcpu_srcu_read_unlock(vcpu);
+		sched_wait(&kvm->mmu_invalidate_in_progress, is_invalidation_over, 0);
+		kvm_vcpu_srcu_read_lock(vcpu);
+	}
+	return kvm->mmu_invalidate_in_progress;
+}
+
+/* One instruction of the guest, until it completes, is emulated, or KVM makes no progress with it. */
+static int access(struct kvm_vcpu *vcpu, u64 gfn, int kind)
+{
+	struct processor *cpu = &processors[vcpu->vcpu_idx];
+	struct exit exit;
+	int exits, r;
+	bool through;
+
+	for (exits = 0; exits < MAX_EXITS; exits++) {
+		do
+			r = enter(vcpu);
+		while (!r && !enter_guest(vcpu));
+		if (!r) {
+			through = processor_access(cpu, gfn, kind, &exit);
+			exit_guest(vcpu);
+			if (through) {
+				if (cpu->nr_pml == PML_ENTRIES)
+					drain_pml(vcpu);
+				return END_DONE;
+			}
+			drain_pml(vcpu);
+			r = handle_exit(vcpu, gfn, &exit);
+		}
+		put_outcome(r);
+		if (r < 0)
+			return END_FAILED;
+		if (emulated[vcpu->vcpu_idx])
+			return END_EMULATED;
+		if (r % EXIT_MMIO == EXIT_RETRY && never_ends(vcpu))
+			return END_GAVE_UP;
+	}
+	return END_GAVE_UP;
+}
+
+void guest_access(struct kvm_vcpu *vcpu, u64 gfn, int kind)
+{
+	vcpu_load(vcpu);
+	kvm_vcpu_srcu_read_lock(vcpu);
+	put_outcome(access(vcpu, gfn, kind));
+	kvm_vcpu_srcu_read_unlock(vcpu);
+	vcpu_put(vcpu);
+}
+
+long guest_faults(struct kvm_vcpu *vcpu, u64 gfn, u64 npages, long n)
+{
+	unsigned long page;
+	struct exit exit;
+	long fault = 0;
+	u64 i;
+
+	vcpu_load(vcpu);
+	while (fault < n) {
+		kvm_vcpu_srcu_read_lock(vcpu);
+		page = (gfn_to_hva(vcpu->kvm, gfn) - ENV_HOST_BASE) >> PAGE_SHIFT;
+		for (i = 0; i < npages && fault < n && !enter(vcpu); i++) {
+			if (!processor_access(&processors[vcpu->vcpu_idx], gfn + i, ACCESS_WRITE, &exit)) {
+				handle_exit(vcpu, gfn + i, &exit);
+				fault++;
+			}
+			processors[vcpu->vcpu_idx].nr_tlb = 0;
+		}
+		kvm_vcpu_srcu_read_unlock(vcpu);
+		env_range_start(page, npages, MMU_NOTIFY_CLEAR);
+		env_range_end(page, npages, MMU_NOTIFY_CLEAR);
+	}
+	vcpu_put(vcpu);
+	return fault;
+}
+
+/* As kvm_smm_changed() for the MMU. */
+void guest_smm(struct kvm_vcpu *vcpu, bool on)
+{
+	vcpu_load(vcpu);
+	if (on)
+		vcpu->arch.hflags |= HF_SMM_MASK;
+	else
+		vcpu->arch.hflags &= ~HF_SMM_MASK;
+	kvm_mmu_reset_context(vcpu);
+	vcpu_put(vcpu);
+}
+
+/*
+ * A vCPU is kicked: if it were running it would leave the guest and drain its page modification log, on which
+ * kvm_arch_sync_dirty_log() relies.
+ */
+int rcuwait_wake_up(struct rcuwait *wait)
+{
+	struct task_struct *task = rcu_access_pointer(wait->task);
+	int i;
+
+	if (racing()) {
+		if (task) {
+			sched_point(POINT_RMW, task);
+			WRITE_ONCE(task->__state, TASK_RUNNING);
+		}
+		return !!task;
+	}
+	for (i = 0; i < machine_nr_vcpus; i++) {
+		struct kvm_vcpu *vcpu = machine_vcpu(i);
+
+		if (kvm_arch_vcpu_get_wait(vcpu) != wait || !processors[i].nr_pml)
+			continue;
+		vcpu_load(vcpu);
+		kvm_vcpu_srcu_read_lock(vcpu);
+		drain_pml(vcpu);
+		kvm_vcpu_srcu_read_unlock(vcpu);
+		vcpu_put(vcpu);
+	}
+	return 0;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* vCPUs that run. */
+#ifndef CONFORMANCE_KVM_GUEST_H
+#define CONFORMANCE_KVM_GUEST_H
+
+#include <linux/types.h>
+
+struct kvm_vcpu;
+
+/* What a race adds to a vCPU. */
+struct guest_hooks {
+	/* Serve the requests that do not concern the MMU. */
+	void (*serve_other_requests)(struct kvm_vcpu *vcpu);
+	/* A CPU in guest mode takes no interrupts. */
+	void (*enter_guest)(int cpu);
+	void (*leave_guest)(int cpu);
+	/* Whether all other threads have ended; for conditions of a wait. */
+	bool (*alone)(void);
+	/* Whether guests access any gfn of a range. */
+	bool (*accesses)(u64 first, u64 npages);
+};
+
+/* NULL in an ordinary machine. */
+extern const struct guest_hooks *guest_hooks;
+
+/* Enter the guest: 0, or a negative error. */
+int guest_enter(struct kvm_vcpu *vcpu);
+/* One access; its exits and its end are the outcome. */
+void guest_access(struct kvm_vcpu *vcpu, u64 gfn, int kind);
+/*
+ * `n` page faults by writes, over and over to the same pages, which the notifier unmaps after each round: for the
+ * benchmark.
+ */
+long guest_faults(struct kvm_vcpu *vcpu, u64 gfn, u64 npages, long n);
+/* Enter or leave system management mode. */
+void guest_smm(struct kvm_vcpu *vcpu, bool on);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The processor's part of the MMU: page walks, the TLB and page modification logging. */
+#ifndef CONFORMANCE_KVM_PROCESSOR_H
+#define CONFORMANCE_KVM_PROCESSOR_H
+
+#include <linux/types.h>
+#include "hosts.h"
+#include "interface.h"
+#include "kernel/cpu.h"
+
+/* The host's description, by enum conformance_host. */
+extern u64 env_host[NR_HOST];
+
+#define PML_ENTRIES	512
+#define TLB_ENTRIES	8192
+#define RIGHTS		(ACCESS_READ | ACCESS_WRITE | ACCESS_FETCH)
+
+/* `serial` is the root table's serial number; level, pfn and rights are those of the walk. */
+struct translation { u64 serial, gfn, pfn; int level, rights; bool dirty; };
+
+/* One per vCPU. */
+struct processor {
+	u64 root, flushes;
+	int nr_tlb, nr_pml;
+	bool pml_enabled;
+	u64 pml[PML_ENTRIES];
+	struct translation tlb[TLB_ENTRIES];
+};
+extern struct processor processors[MAX_VCPUS];
+
+/* A table below the root, and the rights of the entries above it. */
+struct cached_table { u64 serial, gfn, table; int level, rights; };
+
+/* A race adds paging-structure caches, which skip upper levels of a walk. */
+struct processor_hooks {
+	/* The cached table nearest to the leaf; `found` is unchanged if none is cached. */
+	void (*find_table)(struct processor *cpu, u64 gfn, struct cached_table *found);
+	void (*cache_table)(struct processor *cpu, u64 gfn, int level, u64 table, int rights);
+	void (*drop_tables)(struct processor *cpu);
+};
+
+/* NULL in an ordinary machine. */
+extern const struct processor_hooks *processor_hooks;
+
+struct exit { bool misconfigured; u64 error_code; };
+
+/* One access at the current root: true if it completes, else false and the exit. */
+bool processor_access(struct processor *cpu, u64 gfn, int kind, struct exit *exit);
+/* Drop all translations. */
+void processor_flush(struct processor *cpu);
+
+#endif

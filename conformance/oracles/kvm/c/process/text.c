@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* String functions, by their definition.  The symbols are hidden: libc neither provides nor uses them. */
+#include <linux/kernel.h>
+#include <linux/string.h>
+#include <linux/ctype.h>
+#include "stand_in.h"
+
+/* Keep the compiler from turning the loop into a call of the function itself. */
+#ifdef __clang__
+#define PLAIN_LOOP __attribute__((no_builtin))
+#else
+#define PLAIN_LOOP __attribute__((optimize("no-tree-loop-distribute-patterns")))
+#endif
+
+#undef strlen
+
+PLAIN_LOOP size_t strlen(const char *s)
+{
+	size_t n = 0;
+
+	while (s[n])
+		n++;
+	return n;
+}
+
+PLAIN_LOOP char *strchr(const char *s, int c)
+{
+	for (; *s != (char)c; s++)
+		if (!*s)
+			return NULL;
+	return (char *)s;
+}
+
+/* clang calls these for searches in constant strings, and for memcmp() compared with 0 only. */
+#undef memchr
+PLAIN_LOOP void *memchr(const void *s, int c, size_t n)
+{
+	const unsigned char *at = s;
+
+	for (; n; n--, at++)
+		if (*at == (unsigned char)c)
+			return (void *)at;
+	return NULL;
+}
+
+#undef bcmp
+PLAIN_LOOP int bcmp(const void *a, const void *b, size_t n)
+{
+	const unsigned char *one = a, *other = b;
+
+	for (; n; n--)
+		if (*one++ != *other++)
+			return 1;
+	return 0;
+}
+
+/* Whether two strings are the same up to a newline, as values written into sysfs are compared. */
+PLAIN_LOOP bool sysfs_streq(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	return (!*a || (*a == '\n' && !a[1])) && (!*b || (*b == '\n' && !b[1]));
+}
+
+/* Only names of files and caches are formatted; nothing reads them. */
+int snprintf(char *buffer, size_t size, const char *format, ...)
+{
+	if (size)
+		*buffer = 0;
+	return 0;
+}
+int env_scnprintf(char *buffer, size_t size, const char *format, ...) STANDS_IN(scnprintf);
+int env_scnprintf(char *buffer, size_t size, const char *format, ...)
+{
+	if (size)
+		*buffer = 0;
+	return 0;
+}
+
+/* User memory is the process's own memory.  The kernel's headers check the address in the callers. */
+unsigned long env_copy_user(void *to, const void *from, unsigned long n) STANDS_IN(_copy_from_user);
+unsigned long env_copy_user(void *to, const void *from, unsigned long n)
+{
+	memcpy(to, from, n);
+	return 0;
+}
+unsigned long env_copy_to_user(void *to, const void *from, unsigned long n)
+	STANDS_IN(_copy_to_user) __attribute__((alias("_copy_from_user")));

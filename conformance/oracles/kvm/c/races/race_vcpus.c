@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* vCPUs in a race: each has a CPU of its own and serves requests that concern the MMU only. */
+#include <linux/kvm_host.h>
+#include "machine/machine.h"
+#include "racing.h"
+#include "mmu.h"
+#include "mmu/mmu_internal.h"
+
+#define BIT_OF(request)	(1ULL << ((request) & KVM_REQUEST_MASK))
+#define OF_THE_MMU							\
+	(BIT_OF(KVM_REQ_VM_DEAD) | BIT_OF(KVM_REQ_MMU_FREE_OBSOLETE_ROOTS) | BIT_OF(KVM_REQ_MMU_SYNC) |	\
+	 BIT_OF(KVM_REQ_LOAD_MMU_PGD) | BIT_OF(KVM_REQ_TLB_FLUSH) | BIT_OF(KVM_REQ_TLB_FLUSH_CURRENT) |	\
+	 BIT_OF(KVM_REQ_TLB_FLUSH_GUEST) | BIT_OF(KVM_REQ_UPDATE_CPU_DIRTY_LOGGING))
+
+/* Requests for steal time, clocks and the like, which x86.c would serve, are dropped. */
+void race_serve_other_requests(struct kvm_vcpu *vcpu)
+{
+	if (racing())
+		vcpu->requests &= OF_THE_MMU;
+}
+
+void race_prepare_vcpus(void)
+{
+	struct kvm_mmu_page *root;
+	int i;
+
+	env_bring_up(MAX_CPUS);
+	for (i = 0; i < machine_nr_vcpus; i++) {
+		machine_vcpu(i)->cpu = i;
+		machine_vcpu(i)->requests &= OF_THE_MMU;
+	}
+	list_for_each_entry(root, &machine_kvm->arch.tdp_mmu_roots, link)
+		race_share_root(root);
+	race_note_frames();
+	race_forget_frames();
+}
