@@ -19,7 +19,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 CHECK_SUBJECT = ROOT / ".ci" / "check-subject"
 
 LINK = re.compile(r"\[([^][]+)\]\(([^()\s]+)\)")
-FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
 FUNCTION = re.compile(r"`(\w+)(?:\(\))?`")
 
