@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from conformance.oracles.binary.image_file import load_image, store_image
 from conformance.oracles.binary.oracle import BinaryOracle
-from conformance.oracles.binary.storing import load_image, store_image
 from conformance.oracles.image import Segment
 
 

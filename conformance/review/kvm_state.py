@@ -14,18 +14,18 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.oracles.kvm.kept import (
+from conformance.oracles.kvm.members import Layout, Member
+from conformance.oracles.kvm.raw_state import (
     FLUSHES,
     PAE_ROOT,
     STRUCTURES,
     VARIABLES,
     Dump,
-    Keeper,
     Object,
+    RawStateReader,
     label,
     value_text,
 )
-from conformance.oracles.kvm.members import Layout, Member
 
 __all__ = ["Kept", "Rules"]
 
@@ -65,8 +65,8 @@ class Rules:
     ``noise`` names what differs between two runs of the same kernel: variables, and members as "kvm.name".
     """
 
-    def __init__(self, before: Keeper, after: Keeper, noise: Collection[str] = ()) -> None:
-        self.keepers = before, after
+    def __init__(self, before: RawStateReader, after: RawStateReader, noise: Collection[str] = ()) -> None:
+        self.readers = before, after
         self._pairs = {
             kind: _Pair(before.layouts[name], after.layouts[name], name, frozenset(noise))
             for kind, name in STRUCTURES.items()
@@ -104,7 +104,7 @@ class Rules:
     @cached_property
     def _words(self) -> list[str]:
         """What each compared word of the variables is called."""
-        sizes = {one.name: one.size for one in self.keepers[0].variables}
+        sizes = {one.name: one.size for one in self.readers[0].variables}
         return [
             name if sizes[name] <= 8 else f"{name}, word {word}"
             for name in self._both
@@ -114,7 +114,7 @@ class Rules:
     @cached_property
     def _both(self) -> list[str]:
         """The variables that both kernels have in the same size."""
-        sizes = [{one.name: one.size for one in keeper.variables} for keeper in self.keepers]
+        sizes = [{one.name: one.size for one in reader.variables} for reader in self.readers]
         return [
             name for name, size in sizes[0].items() if sizes[1].get(name) == size and name not in self._noise
         ]
@@ -123,9 +123,9 @@ class Rules:
     def _common(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Where the words of the variables that both have lie, on either side."""
         found = []
-        for keeper in self.keepers:
+        for reader in self.readers:
             starts, at = {}, 0
-            for one in keeper.variables:
+            for one in reader.variables:
                 starts[one.name] = (at, (one.size + 7) // 8)
                 at += (one.size + 7) // 8
             places = [range(starts[name][0], sum(starts[name])) for name in self._both]

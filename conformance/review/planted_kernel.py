@@ -31,8 +31,8 @@ from conformance.oracles.child import FunctionOracle
 from conformance.oracles.child import KernelDied as FunctionDied
 from conformance.oracles.kvm.build import build_kvm, layouts_of
 from conformance.oracles.kvm.deaths import KernelDied
-from conformance.oracles.kvm.kept import Keeper
 from conformance.oracles.kvm.oracle import KvmOracle
+from conformance.oracles.kvm.raw_state import RawStateReader
 from conformance.oracles.lacking import MEMORY, Lacking
 from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.oracle import ShimOracle
@@ -99,20 +99,20 @@ class Planted:
         return ShimOracle(build_shim(self._kernel, self._cache, self._progress))
 
     @cached_property
-    def _keeper(self) -> Keeper:
+    def _reader(self) -> RawStateReader:
         library = build_kvm(self._kernel, self._cache, self._progress)
-        return Keeper(library, layouts_of(self._kernel, self._cache))
+        return RawStateReader(library, layouts_of(self._kernel, self._cache))
 
     @cached_property
     def _rules(self) -> Rules:
-        return Rules(self._keeper, self._keeper)
+        return Rules(self._reader, self._reader)
 
     def build(self, *, properties: bool) -> None:
         """Build what answers properties, or plays stories. Raises BuildError, CannotBuild."""
         if properties:
             assert self._shim
         else:
-            assert self._keeper
+            assert self._reader
 
     def properties_noticing(self, one: Plant, names: Sequence[str]) -> Iterator[str]:
         """Those of the properties that answer otherwise with a plant. Raises BuildError."""
@@ -174,18 +174,18 @@ class Planted:
 
     def _played(self, name: str, mode: str, number: int) -> Iterator[Observation]:
         """What a story shows, step by step. Raises KernelDied, Lacking."""
-        script, keeper = STORIES[name].script, self._keeper
+        script, reader = STORIES[name].script, self._reader
         with KvmOracle(
-            keeper.library,
+            reader.library,
             MODES[mode].host(),
             script.options,
             patience=_PATIENCE,
-            wanted=keeper.wanted,
+            raw_state=reader.request,
             plant=number,
         ) as machine:
             for step in script.steps:
                 seen = machine.step(step.kind, **step.arguments)
-                yield seen._replace(kept=Kept(self._rules, keeper.read(machine.kept())))
+                yield seen._replace(kept=Kept(self._rules, reader.read(machine.raw_state())))
 
     def close(self) -> None:
         """End the processes."""

@@ -21,8 +21,8 @@ from conformance.model.profiles import profile_of
 from conformance.model.semantics import Semantics
 from conformance.oracles.kvm.build import build_kvm, layouts_of
 from conformance.oracles.kvm.deaths import KernelDied
-from conformance.oracles.kvm.kept import Keeper
 from conformance.oracles.kvm.oracle import KvmOracle
+from conformance.oracles.kvm.raw_state import RawStateReader
 from conformance.review.behaviour import Seen
 from conformance.review.constants import layout_of
 from conformance.review.kvm_state import Kept, Rules
@@ -54,7 +54,9 @@ def tell_stories(
     libraries = [build_kvm(kernel, Cache(), progress, traced=True) for kernel in (before, after)]
     profiles = [profile_of(kernel.release) for kernel in (before, after)]
     layouts = [layouts_of(kernel, Cache()) for kernel in (before, after)]
-    rules = Rules(Keeper(libraries[0], layouts[0], renamed or {}), Keeper(libraries[1], layouts[1]))
+    rules = Rules(
+        RawStateReader(libraries[0], layouts[0], renamed or {}), RawStateReader(libraries[1], layouts[1])
+    )
     progress(f"{after.title}: playing stories on it and on {before.title}")
     found = []
     shortened: set[str] = set()
@@ -77,17 +79,17 @@ def tell_stories(
 class _Side:
     """One kernel's VM, with what it keeps; it dies in the words of scenarios, and counts its steps."""
 
-    def __init__(self, oracle: KvmOracle, keeper: Keeper, rules: Rules) -> None:
+    def __init__(self, oracle: KvmOracle, reader: RawStateReader, rules: Rules) -> None:
         self.oracle = oracle
         self.steps = 0
-        self._keeper = keeper
+        self._reader = reader
         self._rules = rules
 
     def step(self, name: str, **arguments: int) -> Observation:
         self.steps += 1
         try:
             seen = self.oracle.step(name, **arguments)
-            return seen._replace(kept=Kept(self._rules, self._keeper.read(self.oracle.kept())))
+            return seen._replace(kept=Kept(self._rules, self._reader.read(self.oracle.raw_state())))
         except KernelDied as died:
             raise Death(died.how, hung=died.hung) from died
 
@@ -128,13 +130,13 @@ class _Sides:
     @contextmanager
     def kernel(self, options: dict[str, int]) -> Iterator[Machine]:
         """A VM on the kernel before."""
-        with self._machine(self._rules.keepers[0], options) as side:
+        with self._machine(self._rules.readers[0], options) as side:
             yield side
 
     def model(self, options: dict[str, int]) -> Machine:
         """A VM on the kernel after, which ends when the next is made, or all does."""
         self.end()
-        self.after = self._stack.enter_context(self._machine(self._rules.keepers[1], options))
+        self.after = self._stack.enter_context(self._machine(self._rules.readers[1], options))
         return self.after
 
     def end(self) -> None:
@@ -143,12 +145,12 @@ class _Sides:
         self._stack = ExitStack()
 
     @contextmanager
-    def _machine(self, keeper: Keeper, options: dict[str, int]) -> Iterator[_Side]:
+    def _machine(self, reader: RawStateReader, options: dict[str, int]) -> Iterator[_Side]:
         try:
-            oracle = KvmOracle(keeper.library, self.mode.host(), options, wanted=keeper.wanted)
+            oracle = KvmOracle(reader.library, self.mode.host(), options, raw_state=reader.request)
             with oracle:
                 try:
-                    yield _Side(oracle, keeper, self._rules)
+                    yield _Side(oracle, reader, self._rules)
                 finally:
                     # One that died says nothing more, and what it ran is not known.
                     with suppress(ValueError):

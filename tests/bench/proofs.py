@@ -32,7 +32,7 @@ from conformance.differential.shipped import build
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel
 from conformance.model.profiles import Profile, profile_of
-from conformance.oracles.binary.storing import symbolic_image
+from conformance.oracles.binary.image_file import symbolic_image
 from conformance.oracles.image import Image
 from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.image import shim_image

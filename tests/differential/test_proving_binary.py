@@ -24,8 +24,8 @@ from conformance.differential.sides import OracleSide
 from conformance.differential.verdict import PROVE, Verdict
 from conformance.kernels import open_kernel
 from conformance.model.profiles import profile_of
+from conformance.oracles.binary.image_file import SYMBOLIC, load_image, load_reasons, store_image
 from conformance.oracles.binary.oracle import BinaryOracle
-from conformance.oracles.binary.storing import SYMBOLIC, load_image, load_reasons, store_image
 
 pytestmark = [pytest.mark.kernel, pytest.mark.network]
 

@@ -21,9 +21,9 @@ from conformance.kernels import Cache
 from conformance.kernels.images import shipped
 from conformance.model.modes import MODES
 from conformance.oracles.binary.build import build_binary
+from conformance.oracles.binary.image_file import load_image
 from conformance.oracles.binary.module import open_module
 from conformance.oracles.binary.oracle import BinaryOracle
-from conformance.oracles.binary.storing import load_image
 from conformance.oracles.child import KernelDied
 from conformance.oracles.lacking import Lacking
 

@@ -2,8 +2,8 @@
 """Stands in for races/worker.py: ends the process as described in a file, which is passed as the library.
 
 The file is JSON, a list of two: the end of a worker that explores, and of one that traces. ``death``,
-``what`` and ``number`` go into the exchange as from c/process.c, ``chosen`` and ``nr_choices`` into what
-is shared; ``answers`` are given, ``raw`` is written; ``code`` is the exit code.
+``what`` and ``number`` go into the exchange as from c/process/process.c, ``chosen`` and ``nr_choices`` into
+what is shared; ``answers`` are given, ``raw`` is written; ``code`` is the exit code.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ import struct
 import numpy as np
 import pytest
 
-from conformance.oracles.kvm.kept import FLUSHES, STRUCTURES, VARIABLES, VCPU, Keeper, Object
 from conformance.oracles.kvm.members import Layout, Member
+from conformance.oracles.kvm.raw_state import FLUSHES, STRUCTURES, VARIABLES, VCPU, Object, RawStateReader
 from conformance.oracles.kvm.variables import Variable
 from conformance.review.kvm_state import Kept, Rules
 
@@ -41,9 +41,9 @@ AFTER = Layout(
 )
 
 
-def keeper(layout, tmp_path, *variables):
+def reader(layout, tmp_path, *variables):
     nothing = {name: Layout(8, ()) for name in STRUCTURES.values()}
-    made = Keeper(tmp_path / "kvm.so", {**nothing, "kvm_vcpu": layout})
+    made = RawStateReader(tmp_path / "kvm.so", {**nothing, "kvm_vcpu": layout})
     made.variables = [Variable(0, size, name) for name, size in variables]
     return made
 
@@ -60,25 +60,25 @@ def facts(rules, before, after):
 
 
 def test_a_member_that_differs_is_named(tmp_path):
-    rules = Rules(keeper(BEFORE, tmp_path), keeper(BEFORE, tmp_path))
+    rules = Rules(reader(BEFORE, tmp_path), reader(BEFORE, tmp_path))
     assert facts(rules, vcpu(0xF00, 0, 7, 0), vcpu(0xF00, 0, 7, 0)) == []
     name = "kept: vCPU 0: arch.root_mmu.permissions[1] (struct kvm_mmu)"
     assert facts(rules, vcpu(0xF00, 0, 7, 0), vcpu(0, 0, 7, 0)) == [(name, "0xf", "0x0")]
 
 
 def test_padding_counts_for_nothing(tmp_path):
-    rules = Rules(keeper(BEFORE, tmp_path), keeper(BEFORE, tmp_path))
+    rules = Rules(reader(BEFORE, tmp_path), reader(BEFORE, tmp_path))
     assert facts(rules, vcpu(0, 0, 7, 1), vcpu(0, 1 << 32, 7, 2)) == []
 
 
 def test_bits_are_told_and_not_the_word_that_they_are_in(tmp_path):
-    rules = Rules(keeper(BEFORE, tmp_path), keeper(BEFORE, tmp_path))
+    rules = Rules(reader(BEFORE, tmp_path), reader(BEFORE, tmp_path))
     found = facts(rules, vcpu(0, 0x14, 7, 0), vcpu(0, 0x15, 7, 0))
     assert found == [("kept: vCPU 0: arch.root_mmu.cpu_role.level (struct kvm_mmu_page_role)", "0x4", "0x5")]
 
 
 def test_members_that_moved_are_compared_by_name(tmp_path):
-    rules = Rules(keeper(BEFORE, tmp_path), keeper(AFTER, tmp_path))
+    rules = Rules(reader(BEFORE, tmp_path), reader(AFTER, tmp_path))
     assert facts(rules, vcpu(0xF00, 0x14, 7, 0), vcpu(99, 0xF00, 0x34, 7, 0)) == []
     found = facts(rules, vcpu(0xF00, 0x14, 7, 0), vcpu(99, 0xF00, 0x14, 8, 0))
     assert [name.split()[-3] for name, *_ in found] == ["arch.root_mmu.cpu_role.direct", "arch.mmio_gva"]
@@ -86,8 +86,8 @@ def test_members_that_moved_are_compared_by_name(tmp_path):
 
 def test_variables_that_both_have_are_compared(tmp_path):
     rules = Rules(
-        keeper(BEFORE, tmp_path, ("mmu.c:max_huge_page_level", 4), ("shadow_x_mask", 8), ("wide", 8)),
-        keeper(BEFORE, tmp_path, ("a_new_one", 16), ("shadow_x_mask", 8), ("wide", 16)),
+        reader(BEFORE, tmp_path, ("mmu.c:max_huge_page_level", 4), ("shadow_x_mask", 8), ("wide", 8)),
+        reader(BEFORE, tmp_path, ("a_new_one", 16), ("shadow_x_mask", 8), ("wide", 16)),
     )
 
     def kept(*words):
@@ -100,7 +100,7 @@ def test_variables_that_both_have_are_compared(tmp_path):
 
 
 def test_flushed_ranges_are_compared(tmp_path):
-    rules = Rules(keeper(BEFORE, tmp_path), keeper(BEFORE, tmp_path))
+    rules = Rules(reader(BEFORE, tmp_path), reader(BEFORE, tmp_path))
 
     def flushed(*words):
         return {(FLUSHES, 0): Object(FLUSHES, 0, 8 * len(words), np.array(words, np.uint64))}
@@ -111,7 +111,7 @@ def test_flushed_ranges_are_compared(tmp_path):
 
 
 def test_what_only_one_side_keeps_differs(tmp_path):
-    rules = Rules(keeper(BEFORE, tmp_path), keeper(BEFORE, tmp_path))
+    rules = Rules(reader(BEFORE, tmp_path), reader(BEFORE, tmp_path))
     assert facts(rules, vcpu(0, 0, 7, 0), {}) == [("kept: vCPU 0", "kept", "nothing")]
 
 
@@ -128,7 +128,7 @@ def test_pointers_count_by_what_they_point_to(tmp_path, where):
 
     layout = Layout(32, (Member("arch.mmu", 0, 64, 1, "pointer", "kvm_vcpu_arch"),))
     page = Layout(8, (Member("spt", 0, 64, 1, "pointer", "kvm_mmu_page"),))
-    sides = [keeper(layout, tmp_path) for _ in range(2)]
+    sides = [reader(layout, tmp_path) for _ in range(2)]
     for side in sides:
         side.layouts = {**side.layouts, "kvm_mmu_page": page}
     rules = Rules(*sides)
@@ -155,7 +155,7 @@ def test_a_pointer_to_a_structure_that_got_a_first_member_is_the_same(tmp_path):
         Layout(24, (pointer, first._replace(name="arch.root_mmu.new"), first._replace(bit=128))),
     )
     page = Layout(8, (Member("spt", 0, 64, 1, "pointer", "kvm_mmu_page"),))
-    sides = [keeper(layout, tmp_path) for layout in layouts]
+    sides = [reader(layout, tmp_path) for layout in layouts]
     for side in sides:
         side.layouts = {**side.layouts, "kvm_mmu_page": page}
     at = 0x200000001000
@@ -170,7 +170,7 @@ def test_a_pointer_to_a_structure_that_got_a_first_member_is_the_same(tmp_path):
 
 
 def test_the_size_of_a_structure_that_grew_is_no_difference(tmp_path):
-    grown = [keeper(Layout(size, ()), tmp_path, ("kvm_x86_ops", 8)) for size in (7424, 7432)]
+    grown = [reader(Layout(size, ()), tmp_path, ("kvm_x86_ops", 8)) for size in (7424, 7432)]
     rules = Rules(*grown)
     kept = [{(VARIABLES, 0): Object(VARIABLES, 0, 8, np.array([size], np.uint64))} for size in (7424, 7432)]
     assert facts(rules, *kept) == []

@@ -9,8 +9,8 @@ from conformance.kernels import Cache, open_kernel
 from conformance.kernels.substitutions import Substitution, write_patch
 from conformance.model.modes import MODES
 from conformance.oracles.kvm.build import build_kvm, layouts_of
-from conformance.oracles.kvm.kept import Keeper
 from conformance.oracles.kvm.oracle import KvmOracle
+from conformance.oracles.kvm.raw_state import RawStateReader
 from conformance.review.kvm_state import Rules
 from conformance.review.plan import ReviewPlan
 from conformance.review.stories import tell_stories
@@ -73,22 +73,23 @@ def quiet(_):
 @pytest.mark.parametrize("selector", sorted(MUTANTS))
 def test_what_is_kept_shows_the_mutants(selector, tmp_path):
     kernels = planted(selector, MUTANTS[selector], tmp_path)
-    keepers = [
-        Keeper(build_kvm(one, Cache(), quiet, traced=True), layouts_of(one, Cache())) for one in kernels
+    readers = [
+        RawStateReader(build_kvm(one, Cache(), quiet, traced=True), layouts_of(one, Cache()))
+        for one in kernels
     ]
-    rules, differing = Rules(*keepers), set()
+    rules, differing = Rules(*readers), set()
     for story in list(STORIES.values()):
         host, script = MODES["ept-ad"].host(), story.script
         if "ept-ad" not in story.modes:
             continue
         with (
-            KvmOracle(keepers[0].library, host, script.options, wanted=keepers[0].wanted) as before,
-            KvmOracle(keepers[1].library, host, script.options, wanted=keepers[1].wanted) as after,
+            KvmOracle(readers[0].library, host, script.options, raw_state=readers[0].request) as before,
+            KvmOracle(readers[1].library, host, script.options, raw_state=readers[1].request) as after,
         ):
             for step in script.steps:
                 take(before, step)
                 take(after, step)
-                dumps = keepers[0].read(before.kept()), keepers[1].read(after.kept())
+                dumps = readers[0].read(before.raw_state()), readers[1].read(after.raw_state())
                 differing.update(name for name, *_ in rules.differing(*dumps))
     for *_, what in MUTANTS[selector]:
         assert any(what in name for name in differing), what

@@ -33,7 +33,7 @@ from conformance.model.machine import KernelBug
 from conformance.model.machine import Machine as ModelMachine
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
-from conformance.oracles.binary import asking as asked
+from conformance.oracles.binary import entry_declarations as asked
 from conformance.oracles.binary.btf import Btf
 from conformance.oracles.binary.declarations import declare
 from conformance.oracles.binary.linking import BugEntry, link

@@ -13,8 +13,8 @@ from conformance.differential.proving.term_sides import CodeTerms, ModelTerms, T
 from conformance.differential.sides import ModelSide, OracleSide, Side
 from conformance.kernels import Kernel
 from conformance.model.profiles import Profile, profile_of
+from conformance.oracles.binary.image_file import symbolic_image
 from conformance.oracles.binary.oracle import BinaryOracle
-from conformance.oracles.binary.storing import symbolic_image
 from conformance.oracles.child import FunctionOracle
 from conformance.oracles.image import Image
 from conformance.oracles.shim.image import shim_image

@@ -17,13 +17,13 @@ from conformance.kernels.manifest import file_digest
 from conformance.kernels.parsing import enclosing
 from conformance.kernels.products import check_object
 from conformance.kernels.tools import first_error
-from conformance.oracles.binary.asking import Asking, asking
 from conformance.oracles.binary.btf import Btf
+from conformance.oracles.binary.entry_declarations import EntryDeclarations, entry_declarations
+from conformance.oracles.binary.image_file import SYMBOLIC, store_image
 from conformance.oracles.binary.linking import BugEntry, NameSite, link
 from conformance.oracles.binary.module import Module
 from conformance.oracles.binary.objects import Object, read_object
 from conformance.oracles.binary.oracle import BinaryOracle
-from conformance.oracles.binary.storing import SYMBOLIC, store_image
 from conformance.oracles.common import COMMON_C, digest_of_parts
 from conformance.oracles.hosts import HOST
 from conformance.oracles.image import Image, Segment
@@ -86,7 +86,7 @@ def build_binary(module: Module, kernel: Kernel, cache: Cache, progress: Progres
     def build(entry: Path) -> None:
         progress(f"{kernel.title}: linking {module.path.name} with the entries")
         name = enclosing(kernel.root / "src")
-        asked = asking(module.object, module.btf)
+        asked = entry_declarations(module.object, module.btf)
         images = [
             _build_image(module, asked, lambda file, line, symbol: name(file, line) or symbol, how, kernel)
             for how in (_NATIVE, _SYMBOLIC)
@@ -105,7 +105,9 @@ def _own_digest() -> str:
     return digest_of_parts("oracles/binary", "oracles/c", "oracles/image.py", "kernels/parsing.py")
 
 
-def _build_image(module: Module, asked: Asking, name_site: NameSite, how: Path, kernel: Kernel) -> Image:
+def _build_image(
+    module: Module, asked: EntryDeclarations, name_site: NameSite, how: Path, kernel: Kernel
+) -> Image:
     """The image of a module, for a process or for symbols.
 
     Raises BuildError if the entries do not compile against its types.
@@ -146,7 +148,7 @@ def _with(segment: Segment, address: int, value: int) -> Segment:
     return replace(segment, content=content)
 
 
-def _compile(unit: Path, asked: Asking, scratch: Path, file: str, compiler: Compiler) -> Object:
+def _compile(unit: Path, asked: EntryDeclarations, scratch: Path, file: str, compiler: Compiler) -> Object:
     compiler.check()
     (scratch / "declarations.h").write_text(asked.header)
     target = scratch / f"{unit.stem}.o"

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from conformance.errors import ConformanceError
 from conformance.oracles.binary.btf import Btf, Member
+from conformance.oracles.binary.c_types import CTypes
 from conformance.oracles.binary.records import AGGREGATES
-from conformance.oracles.binary.spelling import Spelling
 
 __all__ = ["ALL", "Declarations", "declare"]
 
@@ -117,7 +117,7 @@ def _expanded(btf: Btf, number: int, paths: Iterable[str]) -> Iterable[tuple[str
     return shapes.items()
 
 
-class _Writer(Spelling):
+class _Writer(CTypes):
     """Declarations in the order in which C needs them."""
 
     def __init__(self, btf: Btf, enums: set[str]) -> None:

@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 
 from conformance.oracles.binary import worker
+from conformance.oracles.binary.image_file import load_image, load_reasons
 from conformance.oracles.binary.linking import NOWHERE
-from conformance.oracles.binary.storing import load_image, load_reasons
 from conformance.oracles.child import Entry, FunctionOracle, KernelDied
 from conformance.oracles.image import Image
 from conformance.oracles.lacking import Lacking

@@ -11,7 +11,7 @@ from typing import Any
 import cffi
 
 from conformance.errors import ConformanceError
-from conformance.oracles.binary.storing import load_image
+from conformance.oracles.binary.image_file import load_image
 from conformance.oracles.serving import keep_serving
 
 _LIBC = """

@@ -16,7 +16,7 @@ from conformance.kernels.tools import first_error
 from conformance.oracles.common import COMMON_C, NEEDS_GCC, TRACED, defined_nowhere, digest_of, functions_of
 from conformance.oracles.kvm.features import probe
 from conformance.oracles.kvm.header import SOURCES, write_header
-from conformance.oracles.kvm.members import Layout, kept_layouts
+from conformance.oracles.kvm.members import Layout, raw_state_layouts
 from conformance.oracles.kvm.standins import assembly, choose, declarations
 from conformance.oracles.kvm.variables import note_variables
 
@@ -115,7 +115,7 @@ def build_kvm(
 
 def layouts_of(kernel: Kernel, cache: Cache) -> dict[str, Layout]:
     """What lies where in the structures that this kernel's KVM keeps. Raises BuildError."""
-    return kept_layouts(kernel, cache, [COMMON_C], _C / "front.h")
+    return raw_state_layouts(kernel, cache, [COMMON_C], _C / "front.h")
 
 
 def _own_digest() -> str:

@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The memory shared by library and Python: struct env_exchange of c/env.h."""
+"""The memory shared by library and Python: struct env_exchange of c/process/exchange.h."""
 
 from __future__ import annotations
 
 import ctypes
 from enum import IntEnum
 
-__all__ = ["NR_ARGS", "NR_COVERED", "NR_KEPT", "NR_WORDS", "Death", "Exchange", "Kept"]
+__all__ = ["NR_ARGS", "NR_COVERED", "NR_RAW", "NR_WORDS", "Death", "Exchange", "RawState"]
 
 NR_ARGS = 8
 NR_WORDS = 8 << 20
 NR_COVERED = 8192
-"""How many of the last words tell which functions ran, in a library that is built to tell: traced.c."""
+"""In a traced library, so many of the last words list the functions that ran; see traced.c."""
 
 
 class Death(IntEnum):
-    """enum env_death: how a machine came to its end."""
+    """enum env_death: why a machine ended."""
 
     ALIVE = 0
     BUG = 1
@@ -28,11 +28,11 @@ class Death(IntEnum):
 
 NR_PLACES = 16384
 NR_RINGS = 1024
-NR_KEPT = 2 << 20
+NR_RAW = 2 << 20
 
 
-class Kept(ctypes.Structure):
-    """struct env_kept."""
+class RawState(ctypes.Structure):
+    """struct env_raw_state."""
 
     _fields_ = (
         ("asked", ctypes.c_uint64),
@@ -41,7 +41,7 @@ class Kept(ctypes.Structure):
         ("places", ctypes.c_uint64 * 2 * NR_PLACES),
         ("rings", ctypes.c_uint64 * 2 * NR_RINGS),
         ("nr_words", ctypes.c_uint64),
-        ("words", ctypes.c_uint64 * NR_KEPT),
+        ("words", ctypes.c_uint64 * NR_RAW),
     )
 
 
@@ -60,5 +60,5 @@ class Exchange(ctypes.Structure):
         ("events_length", ctypes.c_uint64),
         ("events", ctypes.c_char * 4096),
         ("words", ctypes.c_uint64 * NR_WORDS),
-        ("kept", Kept),
+        ("raw", RawState),
     )

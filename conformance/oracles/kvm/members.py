@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What lies where in the structures that KVM keeps, by the compiler's own description (DWARF).
+"""The layout of KVM's structures, from the compiler's debug information (DWARF).
 
-Every member counts, down to numbers, pointers and bits of bit fields, but for what a lock or a timer holds.
+Every member counts, down to numbers, pointers and bit fields, except for those of locks and timers.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from conformance.kernels.cache import temporary
 from conformance.kernels.manifest import file_digest
 from conformance.oracles.common import digest_of
 
-__all__ = ["KEPT", "Layout", "Member", "kept_layouts"]
+__all__ = ["STRUCTURES", "Layout", "Member", "raw_state_layouts"]
 
-KEPT = ("kvm", "kvm_vcpu", "kvm_memory_slot", "kvm_mmu_page", "kvm_lpage_info", "kvm_rmap_head")
-"""The structures, in the order of the kinds 1 to 6 of kept.c."""
+STRUCTURES = ("kvm", "kvm_vcpu", "kvm_memory_slot", "kvm_mmu_page", "kvm_lpage_info", "kvm_rmap_head")
+"""The structures, in the order of the kinds 1 to 6 of c/machine/raw_state.c."""
 
 _HEADERS = ("linux/kvm_host.h", "mmu.h", "mmu/mmu_internal.h")
 
@@ -33,15 +33,15 @@ _PASSING = {
     "rwlock_t", "seqcount", "seqcount_raw_spinlock", "seqcount_spinlock", "spinlock", "spinlock_t",
     "srcu_struct", "srcu_usage", "swait_queue_head", "timer_list", "wait_queue_head", "work_struct",
 }  # fmt: skip
-"""Types whose content is of the moment: who holds a lock, what is due when."""
+"""Types whose content is transient: the holder of a lock, the expiry of a timer."""
 
 
 class Member(NamedTuple):
     """A number or a pointer in a structure, or an array of them.
 
-    ``bit`` and ``bits`` are its place and its width, ``number`` how many follow each other. ``form`` is
-    "int", "bits" of a bit field, "pointer", "hpa" or "list", which is where a list begins or goes on.
-    ``structure`` is the innermost one with a name that it is a member of.
+    ``bit`` and ``bits`` are its offset and its width in bits, ``number`` the elements of the array. ``form``
+    is "int", "bits" (a bit field), "pointer", "hpa" or "list" (a struct list_head). ``structure`` is the
+    innermost named structure that contains it.
     """
 
     name: str
@@ -61,18 +61,20 @@ class Layout:
 
     @property
     def rings(self) -> list[Member]:
-        """The members at which lists begin or go on."""
+        """The members of type struct list_head."""
         return [member for member in self.members if member.form == "list"]
 
 
-def kept_layouts(kernel: Kernel, cache: Cache, in_front: Sequence[Path], force: Path) -> dict[str, Layout]:
-    """The layouts of KEPT, from the cache or by compiling a file that mentions them.
+def raw_state_layouts(
+    kernel: Kernel, cache: Cache, in_front: Sequence[Path], force: Path
+) -> dict[str, Layout]:
+    """The layouts of STRUCTURES, from the cache or by compiling a file that mentions them.
 
-    ``in_front`` and ``force`` are the headers with which the kernel is compiled. Raises BuildError.
+    ``in_front`` and ``force`` are the headers that the kernel is compiled with. Raises BuildError.
     """
     with temporary("members") as place:
         unit = place / "members.c"
-        mentions = [f"struct {name} *kept_{name};\n" for name in KEPT]
+        mentions = [f"struct {name} *kept_{name};\n" for name in STRUCTURES]
         unit.write_text("".join([*(f"#include <{name}>\n" for name in _HEADERS), *mentions]))
         (made,) = kernel.compile(
             [Unit(unit)],
@@ -102,7 +104,7 @@ def _layouts(elf: ELFFile) -> dict[str, Layout]:
         for die in unit.get_top_DIE().iter_children():
             name = dwarf.name_of(die)
             complete = die.tag == "DW_TAG_structure_type" and "DW_AT_byte_size" in die.attributes
-            if complete and name in KEPT and name not in found:
+            if complete and name in STRUCTURES and name not in found:
                 members = tuple(_members(die, 0, "", name))
                 found[name] = Layout(die.attributes["DW_AT_byte_size"].value, members)
     return found
@@ -121,7 +123,7 @@ def _members(aggregate: DIE, start: int, prefix: str, structure: str) -> Iterato
 
 
 def _of_type(die: DIE, start: int, name: str, structure: str) -> Iterator[Member]:
-    """The members that a member, or an element of an array, comes to by its type."""
+    """The members that a member, or an element of an array, expands to by its type."""
     types = dwarf.types_of(die)
     kind, names = types[-1], {dwarf.name_of(one) for one in types}
     if names & _PASSING:

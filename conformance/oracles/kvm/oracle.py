@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A machine on which the kernel's own KVM runs: steps go in, observations come out."""
+"""A machine on which the kernel's own KVM runs: it takes steps and returns observations."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from conformance.interface.observation import Observation
 from conformance.interface.options import OPTIONS
 from conformance.oracles.kvm.deaths import KernelDied, not_made
 from conformance.oracles.kvm.header import ORDER
-from conformance.oracles.kvm.reading import read_observation
-from conformance.oracles.kvm.server import Server, Wanted, borrow, give_back
+from conformance.oracles.kvm.observation_words import read_observation
+from conformance.oracles.kvm.server import RawStateRequest, Server, borrow, give_back
 from conformance.oracles.kvm.symbols import symbols_of
 from conformance.oracles.lacking import Lacking
 
@@ -22,13 +22,13 @@ __all__ = ["KvmOracle"]
 class KvmOracle:
     """One VM with its vCPUs, its host and its processors, in a process of its own. A context manager.
 
-    host: what the kernel finds itself on (hosts.HOST); options: see interface/options.py.
-    patience: how many seconds of processor time a step may take before kernel code counts as hanging.
-    wanted: what it keeps is to be read after each step, with kept().
-    plant: which planted difference shows, from the initialisation on; 0: none.
+    host: the properties of the host (hosts.HOST); options: see interface/options.py.
+    patience: seconds of processor time that a step may take before kernel code counts as hanging.
+    raw_state: what to copy after each step, for raw_state().
+    plant: the number of the planted difference that is active from the initialisation on; 0 for none.
 
-    Raises KernelDied if creating the machine already ends it, Lacking if there can be none, or if a step
-    needs what the environment has not.
+    Raises KernelDied if kernel code dies while the machine is created, Lacking if the suite or the system
+    lacks something that it needs.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class KvmOracle:
         options: Mapping[str, int] | None = None,
         *,
         patience: float = 10.0,
-        wanted: Wanted | None = None,
+        raw_state: RawStateRequest | None = None,
         plant: int = 0,
     ) -> None:
         unknown = set(options or {}) - set(OPTIONS)
@@ -52,7 +52,7 @@ class KvmOracle:
         self._alive = True
         given = options or {}
         numbers = [int(given.get(name, option.default or 0)) for name, option in OPTIONS.items()]
-        self._converse(lambda server: server.start(numbers, wanted))
+        self._converse(lambda server: server.start(numbers, raw_state))
         self._early = self._server.events()
         error = int(self._server.words()[0])
         if error:
@@ -68,7 +68,7 @@ class KvmOracle:
         self.close()
 
     def close(self) -> None:
-        """End the machine, as pulling its plug would."""
+        """End the machine at once, whatever state it is in."""
         server, self._server = self._server, None
         if server is None:
             return
@@ -78,10 +78,10 @@ class KvmOracle:
         give_back(server)
 
     def step(self, name: str, /, **arguments: int) -> Observation:
-        """Do one step and observe. Raises KernelDied or Lacking, and the machine is gone, if that ends it.
+        """Take one step and observe. Raises KernelDied or Lacking if the step ends the machine.
 
-        What was complained of while the machine was made comes with the first step's events.
-        An unknown step, or arguments other than the step's, are a ValueError.
+        Complaints from the creation of the machine come with the first step's events.
+        Raises ValueError for an unknown step, or for arguments that are not the step's.
         """
         server = self._need()
         self._send(server, name, arguments)
@@ -94,22 +94,22 @@ class KvmOracle:
             raise KernelDied("broke off: what it shows of the machine cannot be read") from None
 
     def faults(self, vcpu: int, gfn: int, npages: int, n: int) -> int:
-        """For the bench: `n` page faults, by writes to `npages` pages from `gfn`, unmapped after each round.
+        """Take `n` page faults by writes to `npages` pages from `gfn`, unmapped after each round.
 
-        Nothing is observed. Returns how many there were.
+        For benchmarks: observes nothing. Returns how many faults there were.
         """
         server = self._need()
         self._send(server, "faults", {"vcpu": vcpu, "gfn": gfn, "npages": npages, "n": n})
         return int(server.words()[2])
 
-    def kept(self) -> bytes:
-        """What the machine keeps after the last step, for kept.read_dump(); nothing if none was wanted."""
-        return self._need().kept()
+    def raw_state(self) -> bytes:
+        """The copy after the last step, for RawStateReader.read(); empty if none was requested."""
+        return self._need().raw_state()
 
     def covered(self) -> set[str]:
-        """The names of the functions of KVM that ran since this was last asked, or a VM was first created.
+        """The names of the functions of KVM that ran since the last call, or since the first VM was created.
 
-        Only a traced library knows; see build_kvm().
+        Works with a traced library only; see build_kvm().
         """
         names = dict(symbols_of(self._library))
         (anchor,) = (offset for offset, name in names.items() if name == "__cyg_profile_func_enter")
@@ -130,10 +130,10 @@ class KvmOracle:
             raise ValueError(f"the step {name} takes {', '.join(names) or 'no arguments'}")
         self._converse(lambda server: server.ask(index, [arguments[word] for word in names]))
 
-    def _converse(self, say: Callable[[Server], None]) -> None:
-        """Say something to the server; if the machine dies of it, end everything and raise how."""
+    def _converse(self, request: Callable[[Server], None]) -> None:
+        """Send a request to the server. If the machine ends, close it and raise why."""
         try:
-            say(self._need())
+            request(self._need())
         except (KernelDied, Lacking):
             self._alive = False
             self.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a library for races and Python say to each other: c/race.h, and the names of its numbers."""
+"""What a library for races and Python say to each other: c/races/race.h, and the names of its numbers."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from conformance.oracles.hosts import HOST
 from conformance.oracles.kvm.deaths import not_initialised
 from conformance.oracles.kvm.header import ORDER
 from conformance.oracles.kvm.interface import Exchange
-from conformance.oracles.kvm.race_ending import Ending, Step
+from conformance.oracles.kvm.observation_words import read_observation
 from conformance.oracles.kvm.race_interface import (
     CPU_OF_OTHERS,
     MAX_STEPS,
@@ -30,13 +30,13 @@ from conformance.oracles.kvm.race_interface import (
     new_exchange,
 )
 from conformance.oracles.kvm.race_names import Names, Spte
-from conformance.oracles.kvm.reading import read_observation
+from conformance.oracles.kvm.race_outcome import RaceOutcome, Step
 from conformance.oracles.lacking import Lacking
 
-__all__ = ["Ending", "RacingKvm"]
+__all__ = ["RaceOutcome", "RacingKvm"]
 
 _KERNEL_MEMORY = range(0x200001000000, 0x200040000000)
-"""From ENV_KERNEL_START to ENV_KERNEL_END in the direct map, of c/env.h."""
+"""From ENV_KERNEL_START to ENV_KERNEL_END in the direct map, of c/process/address_space.h."""
 _MASK = (1 << 64) - 1
 _BYTES = 8
 _ENDED = 8
@@ -99,9 +99,9 @@ class RacingKvm:
             raise Lacking("the memory of a race could not be protected")
         start = _ANNOUNCED * _BYTES
         self._announced = memoryview(self._memory)[start : start + Shared.announced.size].cast("Q")
-        before = self._ending(ended=False)
+        before = self._outcome(ended=False)
         self.dirty_before, self.accessed_before = before.dirty, before.accessed
-        """Frames that KVM marked in the setup; an Ending has those that it marked since."""
+        """Frames that KVM marked in the setup; a RaceOutcome has those that it marked since."""
         self._advance = self._lib.race_advance
         self._begin = self._lib.race_begin
         self._begin()
@@ -142,13 +142,13 @@ class RacingKvm:
         """The SPTE that t is about to access, if it is one."""
         return self._names.spte(self._described(t))
 
-    def finish(self) -> Ending:
+    def finish(self) -> RaceOutcome:
         """Run the closing steps, if all threads have ended, and tell how it all was."""
-        return self._ending(ended=not self._lib.race_finish(self._closing, len(self._steps[-1])))
+        return self._outcome(ended=not self._lib.race_finish(self._closing, len(self._steps[-1])))
 
-    def _ending(self, ended: bool) -> Ending:
+    def _outcome(self, ended: bool) -> RaceOutcome:
         view = self._view
-        return Ending(
+        return RaceOutcome(
             threads=self.threads,
             steps=self._steps,
             complaints=self._complaints(),

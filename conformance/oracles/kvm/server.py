@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Servers, each for one library on one host, which make machines one at a time; kept for reuse."""
+"""Servers: each runs machines of one library on one host, one at a time, and is reused when idle."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from conformance.oracles.hosts import HOST
 from conformance.oracles.idle import Idle
 from conformance.oracles.kvm import worker
 from conformance.oracles.kvm.deaths import KernelDied, death_of, not_initialised
-from conformance.oracles.kvm.interface import NR_COVERED, NR_KEPT, NR_WORDS, Death, Exchange, Kept
+from conformance.oracles.kvm.interface import NR_COVERED, NR_RAW, NR_WORDS, Death, Exchange, RawState
 from conformance.oracles.lacking import Lacking, written
 from conformance.sandbox.policy import GIB
 
-__all__ = ["Server", "Wanted", "borrow", "close_idle", "give_back"]
+__all__ = ["RawStateRequest", "Server", "borrow", "close_idle", "give_back"]
 
 _MASK = (1 << 64) - 1
 _WORDS = Exchange.words.offset // 8
 _STEP, _END = 1, 0
 _MEMORY = 6 * GIB
-"""Bytes of address space: the machine's memory, of which little is used, takes more than two."""
-_KEPT = (Exchange.kept.offset + Kept.words.offset) // 8
+"""Bytes of address space: the machine's memory takes more than two GiB, most of it unused."""
+_RAW = (Exchange.raw.offset + RawState.words.offset) // 8
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is to be copied of what KVM keeps.
+class RawStateRequest:
+    """What to copy of KVM's memory after each step.
 
-    ``places`` are offset and size of variables, ``rings`` the kind of structure and the offset of its lists.
+    ``places`` are offset and size of each variable, ``rings`` the kind of structure and the offset of each
+    list head in it.
     """
 
     places: tuple[tuple[int, int], ...]
@@ -40,7 +41,7 @@ class Wanted:
 
 
 class Server:
-    """A conversation about machines, of which there is one at a time. Lacking if there can be none."""
+    """A process that runs one machine after the other. Raises Lacking if it cannot be started."""
 
     def __init__(self, library: Path, host: Sequence[int], patience: float, plant: int = 0) -> None:
         self.key = (library, tuple(host), patience, plant)
@@ -53,11 +54,11 @@ class Server:
         self.exchange = Exchange.from_buffer(self._conversation.memory)
         self._view = memoryview(self._conversation.memory).cast("Q")
 
-    def start(self, options: Sequence[int], wanted: Wanted | None = None) -> None:
-        """Make a machine. ``wanted``: what it keeps is copied. Raises KernelDied, Lacking."""
+    def start(self, options: Sequence[int], raw_state: RawStateRequest | None = None) -> None:
+        """Create a machine, which copies its raw state if requested. Raises KernelDied, Lacking."""
         _, host, patience, plant = self.key
         self.exchange.death = Death.ALIVE
-        self._want(wanted)
+        self._request(raw_state)
         self._conversation.begin(int(patience * 1e6), [*host], plant, [*options])
         try:
             error = self._error_of(self._hear())
@@ -75,19 +76,19 @@ class Server:
         except (TypeError, ValueError, KeyError):
             raise self._broke_off() from None
 
-    def _want(self, wanted: Wanted | None) -> None:
-        """Say what is to be copied after each step of the next machine."""
-        kept = self.exchange.kept
-        kept.asked = wanted is not None
-        if wanted is not None:
-            kept.nr_places, kept.nr_rings = len(wanted.places), len(wanted.rings)
-            for index, (offset, size) in enumerate(wanted.places):
-                kept.places[index][0], kept.places[index][1] = offset, size
-            for index, (kind, offset) in enumerate(wanted.rings):
-                kept.rings[index][0], kept.rings[index][1] = kind, offset
+    def _request(self, raw_state: RawStateRequest | None) -> None:
+        """Request copies after each step of the next machine."""
+        raw = self.exchange.raw
+        raw.asked = raw_state is not None
+        if raw_state is not None:
+            raw.nr_places, raw.nr_rings = len(raw_state.places), len(raw_state.rings)
+            for index, (offset, size) in enumerate(raw_state.places):
+                raw.places[index][0], raw.places[index][1] = offset, size
+            for index, (kind, offset) in enumerate(raw_state.rings):
+                raw.rings[index][0], raw.rings[index][1] = kind, offset
 
     def ask(self, step: int, arguments: Sequence[int]) -> None:
-        """Let the machine do a step. Raises KernelDied or Lacking if it died of it."""
+        """Take a step. Raises KernelDied or Lacking if it ends the machine."""
         view = self._view
         view[0] = step
         for index, argument in enumerate(arguments, 1):
@@ -96,7 +97,7 @@ class Server:
         self._hear()
 
     def end(self) -> None:
-        """End the machine, and wait until there can be another."""
+        """End the machine, and wait until another can be created."""
         if self._conversation.alive:
             self._conversation.signal(_END)
             try:
@@ -108,24 +109,24 @@ class Server:
             self.close()
 
     def words(self) -> list[int]:
-        """What the machine said in the last step."""
+        """The words of the last observation."""
         return self._view[_WORDS : _WORDS + min(self.exchange.nr_words, NR_WORDS)].tolist()
 
-    def kept(self) -> bytes:
-        """What the machine keeps after the last step, as kept.c copies it."""
-        start = 8 * _KEPT
-        size = 8 * min(self.exchange.kept.nr_words, NR_KEPT)
+    def raw_state(self) -> bytes:
+        """The copy after the last step, as c/machine/raw_state.c writes it."""
+        start = 8 * _RAW
+        size = 8 * min(self.exchange.raw.nr_words, NR_RAW)
         return bytes(memoryview(self._conversation.memory)[start : start + size])
 
     def events(self) -> list[str]:
-        """What it complained of in the last step."""
+        """The complaints of the last step."""
         length = self.exchange.events_length
         if not length:
             return []
         return [written(line) for line in self.exchange.events[:length].splitlines()]
 
     def covered(self) -> list[int]:
-        """Where functions lie that ran since this was last asked, as distances from the one they called."""
+        """The functions that ran since the last call, as distances from the one that they called."""
         last = slice(_WORDS + NR_WORDS - NR_COVERED, _WORDS + NR_WORDS)
         found = [distance for distance in self._view[last] if distance]
         self._view[last] = memoryview(bytes(8 * NR_COVERED)).cast("Q")
@@ -133,7 +134,7 @@ class Server:
 
     @property
     def usable(self) -> bool:
-        """Whether another machine can be made."""
+        """Whether another machine can be created."""
         return not self._conversation.gone and not self._conversation.alive
 
     def close(self) -> None:
@@ -153,20 +154,20 @@ class Server:
 
 
 def borrow(library: Path, host: Mapping[str, int], patience: float, plant: int = 0) -> Server:
-    """A server that makes no machine at the moment, idle or new. Raises Lacking if there can be none."""
+    """An idle server, or a new one. Raises Lacking if it cannot be started."""
     numbers = tuple(int(host[name]) for name in HOST)
     return _idle.take((library, numbers, patience, plant)) or Server(library, numbers, patience, plant)
 
 
 def give_back(server: Server) -> None:
-    """Keep a server for reuse, if it can be used again."""
+    """Return a server for reuse, if it is still usable."""
     _idle.put(server)
 
 
 def close_idle() -> None:
-    """End the servers that are kept for reuse."""
+    """End all idle servers."""
     _idle.close()
 
 
 _idle: Idle[Server] = Idle(6)
-"""For two kernels in three modes."""
+"""Enough for two kernels in three modes."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What KVM keeps after a step, as c/kept.c copies it, in a form in which two kernels' can be compared.
+"""The raw state of KVM after a step, as c/machine/raw_state.c copies it, in a form that can be compared.
 
-Where something lies in memory says nothing, so a pointer counts by what it points to: a function or variable
-by its name, a structure that is kept too by which one it is and the member, a page table by its place.
+Addresses differ between kernels, so a pointer is replaced by what it points to: the name of a function or
+variable, the number and the member of a structure that is copied too, or the place of a page table.
 """
 
 from __future__ import annotations
@@ -17,34 +17,42 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.oracles.kvm import members
 from conformance.oracles.kvm.members import Layout, Member
-from conformance.oracles.kvm.server import Wanted
+from conformance.oracles.kvm.server import RawStateRequest
 from conformance.oracles.kvm.symbols import symbols_of
 from conformance.oracles.kvm.variables import Variable, variables_of
 
 __all__ = [
-    "FLUSHES", "LPAGE_INFO", "PAE_ROOT", "PAGE", "RMAP", "SLOT", "STRUCTURES", "VARIABLES", "VCPU", "VM",
-    "Dump", "Keeper", "Object", "label", "value_text",
+    "FLUSHES",
+    "LPAGE_INFO",
+    "PAE_ROOT",
+    "PAGE",
+    "RMAP",
+    "SLOT",
+    "STRUCTURES",
+    "VARIABLES",
+    "VCPU",
+    "VM",
+    "Dump",
+    "Object",
+    "RawStateReader",
+    "label",
+    "value_text",
 ]  # fmt: skip
 
 VARIABLES, VM, VCPU, SLOT, PAGE, LPAGE_INFO, RMAP, PAE_ROOT, FLUSHES = range(9)
-STRUCTURES = {
-    VM: "kvm",
-    VCPU: "kvm_vcpu",
-    SLOT: "kvm_memory_slot",
-    PAGE: "kvm_mmu_page",
-    LPAGE_INFO: "kvm_lpage_info",
-    RMAP: "kvm_rmap_head",
-}
+STRUCTURES = dict(enumerate(members.STRUCTURES, VM))
+"""The structure of each kind that has one."""
 
 Words = NDArray[np.uint64]
 
 _DIRECT_MAP, _DIRECT_MAP_SIZE = 0x200000000000, 1 << 30
 _VMEMMAP, _VMEMMAP_SIZE = 0x300000000000, 0x1100000 * 64
 _NAMED = 0xFEED << 48
-"""The first of the numbers that stand for a place by its name."""
+"""The first of the numbers that replace an address by a name."""
 _WITHIN = 0xFEEE << 48
-"""The first of those that stand for a part of it: the place's number, shifted, and the part's."""
+"""The first of those that replace an address inside: the number of its name, shifted, and of the part's."""
 
 _NAMES: list[str] = []
 _NUMBERS: dict[str, int] = {}
@@ -59,7 +67,7 @@ def _number(name: str) -> int:
 
 
 def value_text(value: int) -> str:
-    """A word for people: what it points to, or the number."""
+    """A word as text: what it points to, or the number."""
     name, part = value & (1 << 48) - 1, value & (1 << 24) - 1
     if value >> 48 == _NAMED >> 48 and name < len(_NAMES):
         return _NAMES[name]
@@ -69,7 +77,7 @@ def value_text(value: int) -> str:
 
 
 def label(kind: int, which: int) -> str:
-    """What an object is called."""
+    """The name of an object."""
     if kind == VM:
         return "struct kvm"
     if kind == VCPU:
@@ -87,7 +95,7 @@ def label(kind: int, which: int) -> str:
 
 @dataclass(frozen=True)
 class Object:
-    """A structure, or an array of them, that is kept; the words of pointers say what they point to."""
+    """A copied structure, or an array of them; words that are pointers are replaced."""
 
     kind: int
     which: int
@@ -97,12 +105,12 @@ class Object:
 
     @cached_property
     def bytes(self) -> NDArray[np.uint8]:
-        """The same as bytes."""
+        """The words as bytes."""
         return self.words.view(np.uint8)
 
 
 class _Place(NamedTuple):
-    """Where a copied object lay, and where in the copy it lies."""
+    """The address of a copied object, and its place in the copy."""
 
     kind: int
     which: int
@@ -113,12 +121,12 @@ class _Place(NamedTuple):
 
 
 Dump = dict[tuple[int, int], Object]
-"""Everything kept after a step, by kind and which one it is."""
+"""All objects of a copy, by kind and number."""
 
 
 @dataclass
-class Keeper:
-    """A library: what its KVM keeps, and where. ``renamed`` gives functions the names by which they count."""
+class RawStateReader:
+    """Reads the copies of a library. ``renamed`` maps names of functions to those that are compared."""
 
     library: Path
     layouts: Mapping[str, Layout]
@@ -126,12 +134,12 @@ class Keeper:
 
     @cached_property
     def variables(self) -> list[Variable]:
-        """The variables that are kept."""
+        """The variables that are copied."""
         return variables_of(self.library)
 
     @cached_property
-    def wanted(self) -> Wanted:
-        """What is to be asked of the library."""
+    def request(self) -> RawStateRequest:
+        """What the library has to copy."""
         places = tuple((one.offset, one.size) for one in self.variables)
         rings = [
             (kind, ring.bit // 8)
@@ -139,10 +147,10 @@ class Keeper:
             if kind in (VM, VCPU, PAGE)
             for ring in self.layouts[name].rings
         ]
-        return Wanted(places, tuple(rings))
+        return RawStateRequest(places, tuple(rings))
 
     def read(self, dump: bytes) -> Dump:
-        """What was copied after a step."""
+        """Decode the copy after a step."""
         raw = np.frombuffer(dump, np.uint64)
         words = raw.copy()
         at, found = 2, []
@@ -169,12 +177,12 @@ class Keeper:
 
     @cached_property
     def _nr_rings(self) -> list[int]:
-        """How many lengths of lists follow a structure of each kind."""
-        kinds = [kind for kind, _ in self.wanted.rings]
+        """The number of list lengths that follow a structure of each kind."""
+        kinds = [kind for kind, _ in self.request.rings]
         return [kinds.count(kind) for kind in range(FLUSHES + 1)]
 
     def _name_tables(self, raw: Words, words: Words, found: Sequence[_Place]) -> None:
-        """Have the places of tables stand for their physical addresses."""
+        """Replace physical addresses of tables by their places."""
         (spt,) = (one.bit // 64 for one in self.layouts["kvm_mmu_page"].members if one.name == "spt")
         pages = {
             int(raw[one.start + spt]) - _DIRECT_MAP: f"the table of {label(one.kind, one.which)}"
@@ -189,14 +197,14 @@ class Keeper:
 
     @cached_property
     def _physical(self) -> dict[int, list[int]]:
-        """Where the words are, in structures of each kind, that hold physical addresses of tables."""
+        """The indices of words, in structures of each kind, that are physical addresses of tables."""
         return {
             kind: [one.bit // 64 for one in self.layouts[STRUCTURES[kind]].members if one.form == "hpa"]
             for kind in (VM, VCPU, PAGE)
         }
 
     def _name_library(self, words: Words, which: NDArray[np.bool_], base: int) -> None:
-        """Have names stand for addresses in the library: of functions, and of variables of KVM's."""
+        """Replace addresses in the library by names of functions and of KVM's variables."""
         offsets = words[which] - np.uint64(base)
         starts, ends, numbers, other = self._symbols
         index = np.searchsorted(starts, offsets, "right") - 1
@@ -209,7 +217,7 @@ class Keeper:
 
     @cached_property
     def _symbols(self) -> tuple[Words, Words, Words, int]:
-        """Where functions and variables begin and end, the numbers of their names, and that of all else."""
+        """Starts and ends of functions and variables, the numbers of their names, and that of all else."""
         places = [(one.offset, one.offset + one.size, one.name) for one in self.variables]
         for offset, symbol in symbols_of(self.library):
             name = re.sub(r"\.(isra|part|constprop|cold)\b.*", "", symbol)
@@ -220,7 +228,7 @@ class Keeper:
         return np.array(starts, np.uint64), np.array(ends, np.uint64), numbers, _number("the library")
 
     def _name_memory(self, words: Words, which: NDArray[np.bool_], found: Sequence[_Place]) -> None:
-        """Have names stand for addresses in the kernel's memory: of members of what is kept, or others."""
+        """Replace addresses in the kernel's memory by members of copied objects, or by "memory"."""
         places = sorted((one for one in found if one.address), key=lambda one: one.address)
         starts = np.array([one.address for one in places], np.uint64)
         ends = np.array([one.address + one.size for one in places], np.uint64)
@@ -235,7 +243,7 @@ class Keeper:
         words[which] = names
 
     def _member(self, kind: int, offset: int) -> int:
-        """The number of the name of what lies at an offset into a structure."""
+        """The number of the name of the member at an offset into a structure."""
         if (kind, offset) not in self._members:
             name = "the start" if offset == 0 else f"byte {offset:#x}"
             if offset and kind in STRUCTURES:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""From the words of an observation, in the order of c/say.c, to an Observation."""
+"""Decoding the words of an observation, which c/machine/state.c writes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ENTRY = 4
 def read_observation(words: list[int], events: list[str]) -> Observation:
     """The observation; of a destroyed machine only the outcome and the events.
 
-    Raises ValueError, TypeError or IndexError if the words are malformed: the kernel may overwrite them.
+    Raises ValueError, TypeError or IndexError if the words are malformed: kernel code may overwrite them.
     """
     at = 1 + 2 * words[0]
     outcome = [

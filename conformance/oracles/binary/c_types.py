@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from conformance.oracles.binary.btf import Btf
 from conformance.oracles.binary.records import AGGREGATES
 
-__all__ = ["Spelling"]
+__all__ = ["CTypes"]
 
 _INTEGERS = {
     (1, False): "unsigned char",
@@ -24,7 +24,7 @@ _INTEGERS = {
 """What stands for an enumeration that is not declared, by bytes and whether it has a sign."""
 
 
-class Spelling:
+class CTypes:
     """Declarators by the types that names stand for. Which structures are defined, and how, others say."""
 
     def __init__(self, btf: Btf, enums: set[str]) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a schedule of a race ended: what happened, in order, and what can be seen afterwards."""
+"""The outcome of a schedule of a race: its history, and the state of the machine at its end."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from functools import cached_property
 from typing import Any
 
 from conformance.interface.observation import Observation
+from conformance.oracles.kvm.observation_words import read_observation
 from conformance.oracles.kvm.race_interface import Event
-from conformance.oracles.kvm.reading import read_observation
 
-__all__ = ["Ending", "Step"]
+__all__ = ["RaceOutcome", "Step"]
 
 Step = tuple[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True)
-class Ending:
-    """How a schedule ended: what promises are judged by."""
+class RaceOutcome:
+    """The outcome of a schedule, which invariants are checked against."""
 
     threads: tuple[str, ...]
     steps: tuple[tuple[Step, ...], ...]
-    """Of each thread, and last the closing ones."""
+    """The steps of each thread, then the closing steps."""
     complaints: tuple[str, ...]
-    """WARN, LOCKDEP and MEMORY, in order, with what."""
+    """The lines of WARN, LOCKDEP and MEMORY, in order."""
     words: tuple[int, ...]
     frames: tuple[int, ...]
     observed: tuple[int, ...]
 
     @cached_property
     def events(self) -> tuple[tuple[Any, ...], ...]:
-        """In order.
+        """The history, in order.
 
         ("access", vcpu, gfn, kind, pfn), ("released", pfn), ("protected", pfn), ("writable", pfn),
         ("logged", slot, gfns), ("cleared", slot), ("slot gone", slot), ("step", thread, text).
@@ -55,23 +55,23 @@ class Ending:
         closing = thread >= len(self.threads)
         step, arguments = self.steps[-1 if closing else thread][number]
         text = " ".join([step, *(f"{word}={value:#x}" for word, value in arguments.items())])
-        said = [
+        numbers = [
             value - (1 << 64) if is_number and value >> 63 else value
             for is_number, value in zip(outcome[::2], outcome[1::2], strict=True)
         ]
-        return (name, "closing" if closing else self.threads[thread], f"{text}: {said}")
+        return (name, "closing" if closing else self.threads[thread], f"{text}: {numbers}")
 
     @cached_property
     def dirty(self) -> frozenset[int]:
-        """The host's frames that KVM said were made dirty."""
+        """The host's frames that KVM marked as dirty."""
         return frozenset(word >> 2 for word in self.frames if word & 1)
 
     @cached_property
     def accessed(self) -> frozenset[int]:
-        """The host's frames that KVM said were accessed."""
+        """The host's frames that KVM marked as accessed."""
         return frozenset(word >> 2 for word in self.frames if word & 2)
 
     @cached_property
     def observation(self) -> Observation:
-        """What can be seen of the machine in the end, as of a step of KvmOracle."""
+        """The state of the machine at the end, as after a step of KvmOracle."""
         return read_observation(list(self.observed), list(self.complaints))

@@ -18,7 +18,7 @@ from conformance.oracles.binary.features import features
 from conformance.oracles.binary.objects import Object
 from conformance.oracles.shim.features import FUNCTIONS
 
-__all__ = ["Asking", "asking", "standing"]
+__all__ = ["EntryDeclarations", "entry_declarations", "uncallable_reasons"]
 
 _INLINED = "the compiler inlined it: it is nowhere in the module by itself"
 
@@ -149,7 +149,7 @@ _VARIABLES = {
 
 
 @dataclass(frozen=True)
-class Asking:
+class EntryDeclarations:
     """How a module is asked."""
 
     header: str
@@ -158,7 +158,7 @@ class Asking:
     """Of each function that an entry calls why it cannot be called; "" if it can."""
 
 
-def standing(module: Object) -> dict[str, str]:
+def uncallable_reasons(module: Object) -> dict[str, str]:
     """Why each of the functions that the entries call cannot be called; "" if it can."""
     symbols: dict[str, list[str]] = {}
     for symbol in module.symbols:
@@ -198,9 +198,9 @@ def _taken_over(module: Object) -> list[str]:
     return lines
 
 
-def asking(module: Object, btf: Btf) -> Asking:
+def entry_declarations(module: Object, btf: Btf) -> EntryDeclarations:
     """How a module with these types is asked. Raises ConformanceError where they are damaged."""
-    why_not = standing(module)
+    why_not = uncallable_reasons(module)
     callable_ = [name for name, why in why_not.items() if not why]
     declared = declare(btf, _FIELDS, typedefs=_TYPEDEFS, enums=("e820_type",), functions=callable_)
     macros = set(re.findall(r"^#define (HAVE_\w+) 1$", declared.text, re.M))
@@ -220,4 +220,4 @@ def asking(module: Object, btf: Btf) -> Asking:
     lines += [f"#define {name} 1" for name in have]
     lines += [f"extern {kind} {name};" for name, kind in variables.items()]
     lines += _taken_over(module)
-    return Asking("\n".join([*lines, ""]), why_not)
+    return EntryDeclarations("\n".join([*lines, ""]), why_not)
