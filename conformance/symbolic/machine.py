@@ -15,7 +15,7 @@ from conformance.symbolic.errors import CannotRun
 from conformance.symbolic.executing import OnWrite, Run
 from conformance.symbolic.formulas import Formulas
 from conformance.symbolic.instructions import DF, GS_BASE, NR_KEPT, RDI, RDX, REGISTER_WIDTHS, RSI, RSP
-from conformance.symbolic.memory import END, ROOM, STACK, Backing, load, store
+from conformance.symbolic.memory import ARGUMENTS, END, STACK, Backing, load, store
 from conformance.symbolic.path_conditions import PathConditions
 from conformance.symbolic.paths import Path
 from conformance.symbolic.solving import Queries
@@ -65,7 +65,7 @@ class Machine:
     ) -> None:
         """Set the masks up for a host, given in the order of HOST; with terms, for many hosts at once."""
         words = [word if isinstance(word, int) else self._formulas.value(word) for word in host]
-        self._call("shim_configure", [ROOM], words, assuming, seconds)
+        self._call("shim_configure", [ARGUMENTS], words, assuming, seconds)
 
     def expect(self, names: Sequence[str]) -> None:
         """Name the events that are counted, one byte each; any other event is counted in the last byte."""
@@ -77,18 +77,18 @@ class Machine:
         for slot, name in enumerate(self._expected):
             text = name.encode() + bytes(8 - len(name) % 8)
             words = [int.from_bytes(text[at : at + 8], "little") for at in range(0, len(text), 8)]
-            self._call("shim_expect", [slot, ROOM], words)
+            self._call("shim_expect", [slot, ARGUMENTS], words)
 
     def _call(
         self,
         function: str,
         args: Sequence[int],
-        room: Sequence[Value],
+        pointed_to: Sequence[Value],
         assuming: Sequence[z3.BoolRef] = (),
         seconds: float = SETTING_UP,
     ) -> None:
-        """Call a function and keep its changes to memory. ``room`` are words to which arguments may point."""
-        words: dict[int, Value] = {(ROOM >> 3) + n: word for n, word in enumerate(room)}
+        """Call a function and keep its changes to memory. ``pointed_to`` are words at ARGUMENTS."""
+        words: dict[int, Value] = {(ARGUMENTS >> 3) + n: word for n, word in enumerate(pointed_to)}
         run = self._run(self._symbol(function), args, words, assuming, seconds)
         finished = 0 if run.finished is None else run.finished.condition
         if (
@@ -98,7 +98,7 @@ class Machine:
         ):
             raise CannotRun(f"{function} did not return on every path")
         # The stack and the arguments are uninitialised for the next call.
-        kept = {n: word for n, word in run.finished.words.items() if not self._backing.is_ours(8 * n)}
+        kept = {n: word for n, word in run.finished.words.items() if not self._backing.is_scratch(8 * n)}
         self._backing.update(kept)
 
     def write(self, symbol: str, value: int | z3.BitVecRef, size: int = 8) -> None:
@@ -133,11 +133,11 @@ class Machine:
         for address, size in self.image.fresh:
             for at in range(address, address + size):
                 store(self._terms, words, self._backing, at, 0, 8)
-        first = ROOM >> 3
+        first = ARGUMENTS >> 3
         for n, value in enumerate(inputs):
             words[first + n] = self.value(value)
-        out = ROOM + 8 * (code.nr_in + 1)
-        run = self._run(code.run, [ROOM, out, 1], words, assuming, seconds)
+        out = ARGUMENTS + 8 * (code.nr_in + 1)
+        run = self._run(code.run, [ARGUMENTS, out, 1], words, assuming, seconds)
         finished = run.finished
         given: list[int | z3.BitVecRef] = []
         for n in range(code.nr_out + 1):

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from conformance.oracles.image import Image
 from conformance.symbolic.terms import Terms, Value
 
-__all__ = ["END", "ROOM", "STACK", "Backing", "Unmapped", "load", "store"]
+__all__ = ["ARGUMENTS", "END", "STACK", "Backing", "Unmapped", "load", "store"]
 
-ROOM = 0x7FFC_0000_0000
+ARGUMENTS = 0x7FFC_0000_0000
 """Where arguments lie: columns of inputs and outputs, strings. Above 4 GiB, like the stack."""
 STACK = 0x7FFE_0000_0000
 """The stack's upper end."""
@@ -50,7 +50,7 @@ class Backing:
         return found
 
     def _look_up(self, address: int) -> Value:
-        if self.is_ours(address):
+        if self.is_scratch(address):
             return self._terms.unknown(f"memory at {address:#x}", 64)
         at = bisect_right(self._starts, address + 7) - 1
         if at < 0:
@@ -63,14 +63,14 @@ class Backing:
         content = segment.content[max(offset, 0) : offset + 8]
         return int.from_bytes(bytes(max(-offset, 0)) + content, "little")
 
-    def is_ours(self, address: int) -> bool:
+    def is_scratch(self, address: int) -> bool:
         """Whether ``address`` lies in the stack or in the area for arguments, not in the image."""
-        return ROOM <= address < ROOM + _SIZE or STACK - _SIZE <= address < STACK
+        return ARGUMENTS <= address < ARGUMENTS + _SIZE or STACK - _SIZE <= address < STACK
 
     def check_writable(self, number: int) -> None:
         """Raise Unmapped if the word is not writable."""
         address = 8 * number
-        if self.is_ours(address):
+        if self.is_scratch(address):
             return
         at = bisect_right(self._starts, address + 7) - 1
         if at < 0 or not self._segments[at].writable:
