@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every SPTE can be told in words, bit by bit, and nothing that KVM makes is called illegal."""
+"""Every SPTE can be decoded, bit by bit, and no SPTE that KVM makes is called illegal."""
 
 from __future__ import annotations
 
@@ -99,11 +99,11 @@ def test_each_bit_is_in_one_field(name, spte):
 @given(spte=words)
 def test_the_line_says_whether_the_spte_is_present_or_mmio(name, spte):
     k = KERNELS[name]
-    told = describe(k, spte)
+    text = describe(k, spte)
     present = is_shadow_present_pte(k, spte)
-    assert told.startswith("present") == present
+    assert text.startswith("present") == present
     if not present and spte != k.layout.frozen_spte:
-        assert told.startswith("MMIO") == bool(is_mmio_spte(k, spte))
+        assert text.startswith("MMIO") == bool(is_mmio_spte(k, spte))
 
 
 @every
@@ -175,10 +175,10 @@ def test_mmio_is_read_back(name, gfn, access, generation):
     if not is_mmio_spte(k, spte):
         return
     assert complaints(k, spte) == []
-    told = describe(k, spte)
-    assert told.startswith(f"MMIO gfn {gfn:#x} ") and told.endswith(f" generation {generation}")
+    text = describe(k, spte)
+    assert text.startswith(f"MMIO gfn {gfn:#x} ") and text.endswith(f" generation {generation}")
     if k.shadow_mmio_access_mask:
-        assert f"access {'w' if access & 2 else '-'}{'u' if access & 4 else '-'} " in told
+        assert f"access {'w' if access & 2 else '-'}{'u' if access & 4 else '-'} " in text
     assert writability(k, spte)[0] == "none"
 
 
@@ -240,7 +240,7 @@ def test_what_kvm_never_makes(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "spte", "told"),
+    ("name", "spte", "text"),
     [
         (
             "6.1 ept-ad",
@@ -284,8 +284,8 @@ def test_what_kvm_never_makes(name):
         ),
     ],
 )
-def test_the_line(name, spte, told):
-    assert describe(KERNELS[name], spte) == told
+def test_the_line(name, spte, text):
+    assert describe(KERNELS[name], spte) == text
 
 
 def test_frozen_with_the_value_of_another_kernel():

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from domains import Asked, Untold
+from domains import Branched, Undecided
 
 from conformance.differential.drawing import draw
 from conformance.differential.properties import PROPERTIES
@@ -73,21 +73,21 @@ def test_z3_proves_an_equality_between_profiles():
 def test_no_value_is_asked_for_its_truth(prop):
     for profile in existing(prop):
         for mode in prop.modes:
-            prop.observe(kernel_in(MODES[mode], profile), [Untold() for _ in prop.takes])
+            prop.observe(kernel_in(MODES[mode], profile), [Undecided() for _ in prop.takes])
 
 
 @pytest.mark.parametrize("ept", [False, True])
 @pytest.mark.parametrize("prop", VECTORS, ids=lambda prop: prop.name)
 def test_no_mask_is_asked_for_its_truth(prop, ept):
-    host = {name: Untold() for name, value in vars(MODES["shadow"]).items() if not isinstance(value, str)}
+    host = {name: Undecided() for name, value in vars(MODES["shadow"]).items() if not isinstance(value, str)}
     mode = Mode("any", "every host", **{**host, "tdp": ept, "ept": ept})
     for profile in existing(prop):
-        prop.observe(kernel_in(mode, profile), [Untold() for _ in prop.takes])
+        prop.observe(kernel_in(mode, profile), [Undecided() for _ in prop.takes])
 
 
 def test_the_trap_springs():
-    with pytest.raises(Asked):
-        assert Untold() & 1
+    with pytest.raises(Branched):
+        assert Undecided() & 1
 
 
 @pytest.mark.parametrize("mode", MODES)

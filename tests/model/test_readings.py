@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An SPTE of an unknown mode and level is read in those in which KVM makes it, and judged at each level."""
+"""An SPTE of unknown mode and level is decoded in the modes in which KVM makes it, and at each level."""
 
 from __future__ import annotations
 
