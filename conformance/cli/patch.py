@@ -126,7 +126,7 @@ def _listener(verbose: bool, stream: Callable[[], IO[str]], done: list[Judged]) 
             """Print the heading."""
             wrote.append(print_part(heading(count, base, notes), stream()))
 
-        def tell(self, one: Judged) -> Judged:
+        def receive(self, one: Judged) -> Judged:
             """Print the review of a patch, or of the whole series."""
             done.append(one)
             wrote.append(print_part(section(one, verbose=verbose), stream()))

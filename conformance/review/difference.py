@@ -16,7 +16,7 @@ from conformance.review.plan import ReviewPlan
 from conformance.review.proof import Proofs
 from conformance.review.reverted_fixes import reverted_fixes
 from conformance.review.review import FunctionReview, Review, Standing
-from conformance.review.scope import needs_code, review_scope, told_by_code
+from conformance.review.scope import needs_code, review_scope, shown_by_code
 from conformance.review.texts import Texts
 
 __all__ = ["ReviewPlan", "compare"]
@@ -82,7 +82,7 @@ def _by_code(texts: Texts, proofs: Proofs) -> tuple[list[Pair], set[str] | None]
     if not needs_code(texts):
         return texts.pairs, None
     differing = proofs.differing(texts.pairs)
-    through = tuple(sorted(told_by_code(texts)))
+    through = tuple(sorted(shown_by_code(texts)))
     different = {one.text.name for one in texts.pairs if one.same and one.text.name in differing}
     pairs = [replace(one, through=through) if one.text.name in different else one for one in texts.pairs]
     return pairs, different

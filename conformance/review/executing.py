@@ -20,8 +20,8 @@ from conformance.review.pairing import Pair
 from conformance.review.plan import ReviewPlan
 from conformance.review.reach import executed_by_properties, executed_by_stories, pass_on
 from conformance.review.review import UNKNOWN, FunctionReview
-from conformance.review.scope import told_by_code
-from conformance.review.stories import tell_stories
+from conformance.review.scope import shown_by_code
+from conformance.review.stories import play_stories
 from conformance.review.texts import Texts
 from conformance.review.verdicts import judge
 from conformance.scenarios.stories import STORIES
@@ -125,7 +125,7 @@ class Running:
         renamed = self.texts.symbols()
         try:
             names = self._executing(symbols)
-            return tell_stories(self.before, self.after, symbols, self.plan, self.progress, renamed, names)
+            return play_stories(self.before, self.after, symbols, self.plan, self.progress, renamed, names)
         except CannotBuild as without:
             self._why = f"there is no whole KVM: {without}"
         except (BuildError, Lacking) as error:
@@ -143,7 +143,7 @@ class Running:
     @property
     def _moved(self) -> list[str]:
         """The names of what changed besides functions."""
-        return sorted(self.texts.moved) or told_by_code(self.texts)
+        return sorted(self.texts.moved) or shown_by_code(self.texts)
 
     @property
     def _decided_by_text(self) -> bool:

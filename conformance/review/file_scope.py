@@ -18,7 +18,7 @@ Items = Mapping[str, Sequence[Item]]
 
 @dataclass(frozen=True)
 class Changed:
-    """An item that changed: in ``both`` kernels, or in one; by itself, or ``through`` what it uses."""
+    """An item that differs: in ``both`` kernels or in one only; by itself, or ``through`` what it uses."""
 
     item: Item
     file: str
@@ -27,13 +27,13 @@ class Changed:
 
     @property
     def by_code(self) -> bool:
-        """Whether only the machine code of functions can tell what it changes: no function names it."""
+        """Whether only the machine code of functions shows its effect, since no function mentions it."""
         item = self.item
         return not item.registered and not item.names and item.kind != Kind.CONDITION
 
 
 def changed_items(before: Items, after: Items, files: Iterable[str]) -> list[Changed]:
-    """The items of ``files`` that are not the same in both kernels, conditions of functions included."""
+    """The items of ``files`` that differ between the kernels, conditions around functions included."""
     found = []
     for file in sorted(files):
         ours, theirs = (_by_key(items.get(file, ())) for items in (before, after))

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Fitting: which profile answers every question as the kernel did, and how sure that is of each change.
+"""Find the profile that answers every question as the kernel did, and how certain each change is.
 
-A profile that misfits a question misfits it still, whatever changes are flipped that the question
-does not depend on. So a profile that fits differs in one of those that it does depend on, and trying these
-for one misfit after the other misses nothing. That is exact, and long; flipping whatever helps most comes
-first, and what is left is searched exactly for up to ``TOGETHER`` changes that only help together.
+A misfit of a question remains if only changes are flipped that the question does not depend on. So a
+fitting profile differs in a change that the question depends on, and trying these for one misfit after the
+other is complete. That search is exact but slow; a greedy search runs first, and the exact one looks for up
+to ``TOGETHER`` further changes.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from conformance.review.questions import Question
 __all__ = ["TOGETHER", "Evidence", "evidence", "fit", "flipped", "misfits"]
 
 TOGETHER = 2
-"""How many changes are looked for that explain a kernel only together."""
+"""The depth of the exact search: changes that explain a kernel only in combination."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What tells whether a kernel has a change.
+    """What shows whether a kernel has a change.
 
-    ``question`` does not fit a kernel that is the same but for this change; None if every question would
-    fit it as well, so that nothing is known. ``along`` is another change without which, or with
-    which, it would fit as well: the two are only known together.
+    ``question`` does not fit a kernel that differs in this change only; None if every question fits both,
+    so that nothing is known. ``along`` is another change: flipping both fits as well, so that the two are
+    only known together.
     """
 
     change: Change
@@ -37,17 +37,17 @@ class Evidence:
 
     @property
     def decided(self) -> bool:
-        """Whether it is known if the kernel has the change."""
+        """Whether it is known that the kernel has, or lacks, the change."""
         return self.question is not None and self.along is None
 
 
 def flipped(profile: Profile, *changes: Change) -> Profile:
-    """The profile with changes that it has taken away, and those that it lacks added."""
+    """The profile with the given changes flipped: removed if it has them, else added."""
     return Profile(profile.name, profile.changes ^ frozenset(changes))
 
 
 def misfits(questions: Iterable[Question], profile: Profile) -> list[Question]:
-    """The questions that the profile answers otherwise than the kernel, those of fewest changes first."""
+    """The questions that profile and kernel answer differently, those of fewest changes first."""
     found = [question for question in questions if question.answer(profile).misfit is not None]
     return sorted(found, key=lambda question: len(question.answer(profile).asked))
 
@@ -55,7 +55,7 @@ def misfits(questions: Iterable[Question], profile: Profile) -> list[Question]:
 def fit(questions: Sequence[Question], starts: Sequence[Profile], among: frozenset[Change]) -> Profile:
     """A profile that fits, as near to one of ``starts`` as can be found; else the one that fits best.
 
-    It differs from that start in changes ``among`` these only.
+    It differs from that start only in changes of ``among``.
     """
     best = min(starts, key=lambda start: _distance(questions, start))
     best = _by_what_helps_most(questions, best, among)
@@ -63,20 +63,20 @@ def fit(questions: Sequence[Question], starts: Sequence[Profile], among: frozens
 
 
 def _distance(questions: Iterable[Question], profile: Profile) -> tuple[int, float]:
-    """How many questions misfit, and by how much altogether."""
+    """The number of questions that misfit, and the sum of their shares."""
     found = [question.answer(profile).misfit for question in questions]
     shares = [misfit.share for misfit in found if misfit is not None]
     return len(shares), sum(shares)
 
 
 def _by_what_helps_most(questions: Sequence[Question], profile: Profile, among: frozenset[Change]) -> Profile:
-    """Flip one change after the other, each time the one that leaves the least; until none helps."""
+    """Flip one change at a time, each time the one that reduces the distance most, until none does."""
     distance = _distance(questions, profile)
     while distance[0]:
         wrong = misfits(questions, profile)
         asked = among & {change for question in wrong for change in question.answer(profile).asked}
         share = _distance(wrong, profile)
-        # Only those that help where something is wrong are worth asking everything.
+        # All questions are asked only about changes that improve those that misfit.
         helping = [c for c in _in_order(asked) if _distance(wrong, flipped(profile, c)) < share]
         tried = [(_distance(questions, flipped(profile, c)), c) for c in helping]
         least = min(tried, key=lambda one: one[0], default=None)
@@ -89,9 +89,9 @@ def _by_what_helps_most(questions: Sequence[Question], profile: Profile, among: 
 def _exactly(
     questions: list[Question], profile: Profile, flips: int, among: frozenset[Change]
 ) -> Profile | None:
-    """A profile that fits and differs in up to ``flips`` changes ``among`` these; None if none does.
+    """A profile that fits and differs in up to ``flips`` changes of ``among``; None if there is none.
 
-    The question that misfits first is asked first from then on: most that is tried fails at the same one.
+    The question that misfits first moves to the front, since most candidates fail at the same one.
     """
     for at, question in enumerate(questions):
         answer = question.answer(profile)
@@ -113,10 +113,10 @@ def _exactly(
 def evidence(
     questions: Sequence[Question], profile: Profile, among: frozenset[Change]
 ) -> dict[Change, Evidence]:
-    """For each change what tells that a kernel that fits ``profile`` has it, or has it not.
+    """For each change what shows that a kernel that fits ``profile`` has it, or lacks it.
 
-    What a function does tells more than that it is there, and a question of few changes more than one of
-    many.
+    The behaviour of a function is stronger evidence than its presence, and a question that depends on few
+    changes is stronger than one that depends on many.
     """
     order = sorted(questions, key=lambda each: (each.kind == "presence", len(each.answer(profile).asked)))
     return {change: _evidence(order, profile, change, among - {change}) for change in _in_order(among)}
@@ -126,16 +126,16 @@ def _evidence(
     questions: Sequence[Question], profile: Profile, change: Change, others: frozenset[Change]
 ) -> Evidence:
     other = flipped(profile, change)
-    telling = next((each for each in questions if each.answer(other).misfit is not None), None)
-    if telling is None:
+    deciding = next((each for each in questions if each.answer(other).misfit is not None), None)
+    if deciding is None:
         return Evidence(change, None)
-    again = _exactly([telling, *questions], other, TOGETHER - 1, others)
+    again = _exactly([deciding, *questions], other, TOGETHER - 1, others)
     if again is None:
-        return Evidence(change, telling)
+        return Evidence(change, deciding)
     (along,) = (again.changes ^ profile.changes) - {change}
-    return Evidence(change, telling, along)
+    return Evidence(change, deciding, along)
 
 
 def _in_order(changes: Iterable[Change]) -> list[Change]:
-    """Oldest first, so that a search takes the same way each time."""
+    """Oldest first, so that a search is deterministic."""
     return sorted(changes, key=lambda change: (change.release, change.commit))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The functions and macros of a kernel's source, as text: what they are called, what they mention.
+"""The functions and macros of a kernel's source, as text: their names, and the names that they mention.
 
 Two texts are the same if they have the same characters; the comment in front of a function is part of it.
-What a function mentions is what it may call, expand or take the address of: a name in it, nothing deeper.
+The names that a function mentions are those that it may call, expand or take the address of.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from conformance.review.tokens import tokens
 __all__ = ["FOLDERS", "MMU", "Source", "Text", "files_of", "inlined_into", "read_source"]
 
 MMU = ("arch/x86/kvm/mmu", "arch/x86/kvm/mmu.h")
-"""The MMU: a folder, and what it shows to the rest of KVM."""
+"""The MMU: its folder, and its header for the rest of KVM."""
 FOLDERS = ("arch/x86/kvm", "arch/x86/kvm/mmu", "virt/kvm", "include/linux", "arch/x86/include/asm")
-"""Where KVM's own text lies; of the last two only the files named after it."""
+"""The folders of KVM's sources; of the last two only files whose names begin with kvm."""
 
 _TEMPLATE = "FNAME"
 """Functions of paging_tmpl.h are written FNAME(name), once, and compiled for each kind of guest."""
@@ -56,12 +56,12 @@ class Text:
 
     @cached_property
     def mentions(self) -> frozenset[str]:
-        """Every name in it, but its own."""
+        """Every identifier in it except its own name."""
         return frozenset(word for word in self.words if word[0].isalpha() or word[0] == "_") - {self.name}
 
     @cached_property
     def uses(self) -> frozenset[str]:
-        """What it mentions of file scope: no parameter or local of its own, no member of a structure."""
+        """The names of file scope that it mentions: no parameters, locals or members of structures."""
         tree = parse(self.text.encode("utf-8", "surrogateescape"))
         own = {name for node in _below(tree, *_DECLARING) for name in _declared_by(node)}
         macro = _PARAMETERS.match(self.text)
@@ -72,35 +72,35 @@ class Text:
 
     @cached_property
     def unconditional(self) -> tuple[str, ...]:
-        """Its tokens but for those that stand between #if and #endif."""
+        """Its tokens outside of #if and #endif."""
         return tokens(_CONDITIONAL.sub("", self.text))
 
     @property
     def symbols(self) -> tuple[str, ...]:
-        """What the compiler calls it: a template has a symbol for each kind of guest."""
+        """Its symbols: a template has one for each kind of guest."""
         if not self.name.startswith(f"{_TEMPLATE}("):
             return (self.name,)
         return tuple(kind + self.name[len(_TEMPLATE) + 1 : -1] for kind in _SPECIMENS)
 
     @property
     def of_mmu(self) -> bool:
-        """Whether it is the MMU's, not another part of KVM's."""
+        """Whether it belongs to the MMU, not to another part of KVM."""
         return self.file.startswith(f"{MMU[0]}/") or self.file == MMU[1]
 
 
 @dataclass(frozen=True)
 class Source:
-    """What KVM's own source defines, by name."""
+    """The definitions in KVM's source, by name."""
 
     functions: Mapping[str, Text]
     macros: Mapping[str, Text]
-    """Macros, enumerations and structures: what has no code of its own."""
+    """Macros, enumerators and structures: definitions without code."""
     items: Mapping[str, Sequence[Item]] = field(default_factory=dict)
-    """All that stands outside of functions, by file."""
+    """All items at file scope, by file."""
 
 
 def read_source(root: Path, files: Iterable[str]) -> Source:
-    """What ``files`` of the source tree ``root`` define."""
+    """The definitions in ``files`` of the source tree ``root``."""
     functions: dict[str, Text] = {}
     macros: dict[str, Text] = {}
     items: dict[str, Sequence[Item]] = {}
@@ -112,7 +112,7 @@ def read_source(root: Path, files: Iterable[str]) -> Source:
 
 
 def files_of(root: Path) -> list[str]:
-    """KVM's own files below ``root``, but for the vendor modules'."""
+    """KVM's files below ``root``, without those of the vendor modules."""
     return [
         str(path.relative_to(root))
         for folder in FOLDERS
@@ -122,7 +122,7 @@ def files_of(root: Path) -> list[str]:
 
 
 def inlined_into(name: str, source: Source, symbols: Mapping[str, object]) -> set[str]:
-    """The symbols into which a function without one of its own is folded, as far as the text tells."""
+    """The symbols of the functions that a function without a symbol is inlined into, by the text."""
     inner = name[len("FNAME(") : -1] if name.startswith("FNAME(") else name
     found: set[str] = set()
     seen: set[str] = set()
@@ -173,7 +173,7 @@ def _texts(file: str, content: bytes) -> tuple[list[Text], list[Text], list[Item
                 spans.append((node.start_byte, node.end_byte, name))
         else:
             others += (Text(name, file, text) for name in _defines(node))
-    # A character a byte, so that the places of the one are those of the other.
+    # One character per byte, so that byte offsets are offsets in the text.
     return functions, others, cut(content.decode("latin-1"), spans)
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Identifying a kernel: which upstream changes it has, decided from how it behaves, never from its version.
+"""Identify a kernel: which upstream changes it has, by its behaviour, never by its version.
 
-Its functions answer the published inputs, its whole KVM plays the stories, and profiles are fitted to what
-came of it: first by the functions, then by the stories for the changes that no function shows.
+Its functions are run on the published inputs, its whole KVM plays the stories, and a profile is fitted to
+the results: first to those of functions, then to stories for the changes that no function shows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from conformance.oracles.shim.oracle import ShimOracle
 from conformance.review.fit_profile import Evidence, evidence, fit, flipped, misfits
 from conformance.review.identity import Decided, Identity, Undecided
 from conformance.review.questions import Behaviour, Presence, Question
-from conformance.review.story_questions import Told, tales
+from conformance.review.story_questions import StoryQuestion, story_questions
 
 __all__ = ["identify"]
 
@@ -49,7 +49,7 @@ def identify(
 ) -> Identity:
     """Identify a kernel.
 
-    Raises ConformanceError if it is more than one, or if it cannot be used.
+    Raises ConformanceError if the selector names more than one kernel, or one that cannot be used.
     """
     selectors = expand([selector])
     if len(selectors) != 1:
@@ -72,8 +72,8 @@ def identify(
             else:
                 open_ones = frozenset(change for change, each in known.items() if not each.decided)
                 starts = [_mixed(profile, open_ones, start) for start in _releases()]
-                profile, wrong, told = _learn(stories, starts, open_ones)
-                known |= _better(known, told)
+                profile, wrong, more = _learn(stories, starts, open_ones)
+                known |= _better(known, more)
         found = _tell(kernel, profile, known, wrong, arguments)
         found.untold, found.lacking = untold, lacking
         if missing := left_out():
@@ -87,7 +87,7 @@ def identify(
 def _prove(
     found: Identity, kernel: Kernel, library: Path, profile: Profile, arguments: Sequence[str]
 ) -> None:
-    """Hold what was found against every input: of the kernel, and of the changes that nothing showed."""
+    """Prove on every input that the kernel fits, and that undecided changes make no difference."""
     # Here and not above: z3 is an extra.
     from conformance.differential.proving.proof_workers import prove_all
     from conformance.differential.proving.proofs import prove
@@ -119,7 +119,7 @@ def _prove(
 def _learn(
     questions: Sequence[Question], starts: Sequence[Profile], among: frozenset[Change]
 ) -> tuple[Profile, list[Question], dict[Change, Evidence]]:
-    """The profile that fits best, the questions that it misfits, and what the others tell of each change."""
+    """The profile that fits best, the questions that it misfits, and the evidence for each change."""
     profile = fit(questions, starts, among)
     wrong = misfits(questions, profile)
     fitting = [question for question in questions if question not in wrong]
@@ -127,7 +127,7 @@ def _learn(
 
 
 def _of_functions(oracle: FunctionOracle) -> list[Question]:
-    """What functions there are, and what they answer to the published inputs."""
+    """Questions: which functions exist, and what they answer to the published inputs."""
     questions: list[Question] = []
     for prop in PROPERTIES.values():
         there = prop.name in oracle.entries
@@ -140,20 +140,20 @@ def _of_functions(oracle: FunctionOracle) -> list[Question]:
 
 
 def _of_stories(kernel: Kernel, profile: Profile, progress: Progress) -> tuple[list[Question], str]:
-    """What happens in the stories, and why some could not be played. Raises CannotBuild if none ever can."""
+    """The stories as questions, and why some could not be played. Raises CannotBuild if none can be."""
     library = build_kvm(kernel, Cache(), progress)
     progress(f"{kernel.title}: playing stories")
-    all_of_them = list(tales(library, profile))
-    stopped = [told.lacking for told in all_of_them if told.lacking is not None]
+    all_of_them = list(story_questions(library, profile))
+    stopped = [played.lacking for played in all_of_them if played.lacking is not None]
     how_many = f"{len(stopped)} of {len(all_of_them)} stories"
     return (
-        [told for told in all_of_them if told.lacking is None],
+        [played for played in all_of_them if played.lacking is None],
         stopped[0].sentence(how_many) if stopped else "",
     )
 
 
 def _releases() -> list[Profile]:
-    """Every kernel that the registry describes: where fitting may start."""
+    """The profiles of all releases that the registry describes, from which fitting starts."""
     releases: set[tuple[int, ...]] = {change.release for change in _ALL}
     return [profile_of(release) for release in sorted(releases | set(map(pinned_release, SERIES)))]
 
@@ -164,12 +164,12 @@ def _pinned(series: str) -> Profile:
 
 
 def _mixed(profile: Profile, open_ones: frozenset[Change], start: Profile) -> Profile:
-    """``profile`` in what is known of it, ``start`` in what is open."""
+    """``profile`` for the changes that are decided, ``start`` for those that are open."""
     return Profile(profile.name, profile.changes - open_ones | start.changes & open_ones)
 
 
 def _better(old: dict[Change, Evidence], new: dict[Change, Evidence]) -> dict[Change, Evidence]:
-    """What is known anew; where stories show nothing it stays with what functions showed."""
+    """The new evidence; the old one for changes that the new questions do not show."""
     return {change: each if each.question is not None else old[change] for change, each in new.items()}
 
 
@@ -180,7 +180,7 @@ def _tell(
     wrong: Sequence[Question],
     arguments: Sequence[str],
 ) -> Identity:
-    """The findings in words, relative to the pinned series that is nearest."""
+    """The findings, relative to the nearest pinned series."""
     sure = frozenset(change for change, each in known.items() if each.decided)
 
     def unlike(series: str) -> frozenset[Change]:
@@ -206,7 +206,7 @@ def _tell(
 
 
 def _decided(profile: Profile, known: Evidence, arguments: Sequence[str] | None) -> Decided:
-    """What shows a change; with ``arguments`` of ``conformance run`` also the smallest input that does."""
+    """What shows a change; with ``arguments`` of ``conformance run`` also the smallest input."""
     question, other = known.question, flipped(profile, known.change)
     assert question is not None
     misfit = question.answer(other).misfit
@@ -225,7 +225,7 @@ def _decided(profile: Profile, known: Evidence, arguments: Sequence[str] | None)
 
 
 def _shown(question: Question, other: Profile, arguments: Sequence[str]) -> Counterexample | None:
-    """The smallest input on which the kernel is unlike ``other``, where the question is one of inputs."""
+    """The smallest input on which kernel and ``other`` differ, if the question has inputs."""
     if not isinstance(question, Behaviour):
         return None
     found = question.difference(other)
@@ -236,7 +236,7 @@ def _shown(question: Question, other: Profile, arguments: Sequence[str]) -> Coun
 
 
 def _misfits(wrong: Sequence[Question], profile: Profile, arguments: Sequence[str]) -> list[Result]:
-    """What the best profile does not explain: each function or story once, in the first of its modes."""
+    """What the best profile does not explain: each function or story once, in its first mode."""
     by_name: dict[str, list[Question]] = {}
     for question in wrong:
         by_name.setdefault(question.name, []).append(question)
@@ -250,7 +250,7 @@ def _misfit(question: Question, others: int, profile: Profile, arguments: Sequen
     reason = misfit.reason + (f", and in {others} modes more" if others else "")
     return Result(
         question.name,
-        "kvm" if isinstance(question, Told) else "shim",
+        "kvm" if isinstance(question, StoryQuestion) else "shim",
         "identify",
         question.mode,
         Verdict.FAIL,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a kernel was found to be: the changes that it has, and what shows each."""
+"""The result of identifying a kernel: the changes that it has, and what shows each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Decided", "Identity", "Undecided"]
 
 @dataclass(frozen=True)
 class Decided:
-    """A change that the kernel has (``there``) or has not, and what shows it.
+    """A change that the kernel has (``there``) or lacks, and what shows it.
 
     ``by`` is ``behaviour``, ``story`` or ``presence`` (of a function; weaker than the other two). ``shown``
     is the smallest input: its ``kernel`` is this kernel, its ``model`` one that differs in this change only.
@@ -31,7 +31,7 @@ class Decided:
 
 @dataclass(frozen=True)
 class Undecided:
-    """A change of which nothing present tells whether the kernel has it.
+    """A change of which it is not known whether the kernel has it.
 
     ``along`` is another with which it could be exchanged: only the two together are known. ``proved``: no
     property answers otherwise with it than without, whatever the input and the host.
@@ -47,11 +47,11 @@ class Undecided:
 class Identity:
     """What a kernel was found to be: ``nearest``, plus and without what ``differing`` lists.
 
-    ``misfits`` are what no profile explains: then the kernel is none that the registry knows, and the rest
-    describes the one that is most like it. ``untold`` says why no stories were played. ``lacking`` says why
-    some or all could not be played, although they should: then that it fits is not known. ``proved`` are the
-    properties that answer as the profile does on every input and host, ``unproved`` the others, and why.
-    ``notes`` say how patches were applied, where that was not exact.
+    ``misfits`` are the results that no profile explains: then the registry does not describe the kernel, and
+    the rest is about the nearest profile. ``untold`` says why no stories were played. ``lacking`` says why
+    some could not be played although they should have been: then it is not known that the profile fits.
+    ``proved`` are the properties that answer as the profile does on every input and host, ``unproved`` the
+    others, with the reason. ``notes`` say how patches were applied, where that was not exact.
     """
 
     title: str

@@ -23,11 +23,11 @@ _REGISTERED = re.compile(
     r"|DECLARE_EVENT_CLASS|DECLARE_TRACE|ALLOW_ERROR_INJECTION|NOKPROBE|MODULE|static_assert|_Static_assert"
     r"|asm$|__asm__"
 )
-"""Macro calls that register something with the rest of the kernel; no code of KVM refers to it by them."""
+"""Macro calls that register something with the rest of the kernel; code of KVM does not refer to them."""
 
 
 class Kind:
-    """Kinds of items that are judged in ways of their own; a macro call's kind is the macro's name."""
+    """Kinds of items that are judged specially; the kind of a macro call is the name of the macro."""
 
     VARIABLE = "variable"
     DECLARATION = "declaration"
@@ -43,8 +43,8 @@ class Kind:
 class Item:
     """One thing at file scope.
 
-    ``names`` are what it defines, as code mentions it. ``under`` are the preprocessor conditions around it.
-    One of kind CONDITION stands for a function: what it is under, and nothing of its text.
+    ``names`` are the identifiers that it defines. ``under`` are the preprocessor conditions around it.
+    An item of kind CONDITION stands for a function: its conditions, without its text.
     """
 
     kind: str
@@ -55,7 +55,7 @@ class Item:
 
     @property
     def title(self) -> str:
-        """What people call it: "variable tdp_enabled", "EXPORT_SYMBOL_GPL(kvm_mmu_reload)"."""
+        """Its name for people: "variable tdp_enabled", "EXPORT_SYMBOL_GPL(kvm_mmu_reload)"."""
         if self.kind == Kind.CONDITION:
             return f"preprocessor condition around {self.name}()"
         if self.kind in (Kind.INCLUDE, Kind.DIRECTIVE):
@@ -64,7 +64,7 @@ class Item:
 
     @property
     def holds_data(self) -> bool:
-        """Whether it is a variable, as it stands or by a macro that defines one."""
+        """Whether it defines a variable, directly or by a macro."""
         return self.kind == Kind.VARIABLE
 
     @property
@@ -114,7 +114,7 @@ def cut(content: str, functions: Sequence[tuple[int, int, str]]) -> list[Item]:
 
 
 def _nest(words: Sequence[str], under: list[str]) -> None:
-    """Follow a conditional directive."""
+    """Update the stack of conditions ``under`` by a directive."""
     what = words[1] if len(words) > 1 else ""
     if what in ("if", "ifdef", "ifndef"):
         under.append(" ".join(words[1:]))
@@ -125,7 +125,7 @@ def _nest(words: Sequence[str], under: list[str]) -> None:
 
 
 def _directive(words: tuple[str, ...], under: tuple[str, ...]) -> Iterator[Item]:
-    """A directive as an item; conditionals are not, they stand in what is under them."""
+    """A directive as an item; conditionals are no items, they are recorded in the items under them."""
     what = words[1] if len(words) > 1 else ""
     if what == "define" and len(words) > 2:
         yield Item(Kind.MACRO, words[2], words, under, (words[2],))
@@ -136,12 +136,12 @@ def _directive(words: tuple[str, ...], under: tuple[str, ...]) -> Iterator[Item]
 
 
 def _ends_at_brace(words: Sequence[str]) -> bool:
-    """Whether a closing brace ends the item: it is no initialiser and no type, to which more belongs."""
+    """Whether a closing brace ends the item; it does not after an initialiser or a type."""
     return "=" not in outside(words) and not any(word in (*_AGGREGATES, "typedef") for word in words[:3])
 
 
 def _item(words: tuple[str, ...], under: tuple[str, ...]) -> Item:
-    """What a statement at file scope is."""
+    """The item that a statement at file scope is."""
     bare = outside(words)
     call = words[1:] if words[0] == "static" and _DEFINING.match(words[1]) else words
     if is_name(call[0]) and call[1:2] == ("(",) and [word for word in bare if word != ";"][-1] == ")":
@@ -165,7 +165,7 @@ def _item(words: tuple[str, ...], under: tuple[str, ...]) -> Item:
 
 
 def _argument_end(words: Sequence[str]) -> int:
-    """Where the first argument of a macro call ends."""
+    """The index at which the first argument of a macro call ends."""
     depth = 0
     for at, word in enumerate(words):
         depth += (word in OPEN) - (word in CLOSE)
@@ -175,7 +175,7 @@ def _argument_end(words: Sequence[str]) -> int:
 
 
 def _sole_arguments(words: Sequence[str]) -> tuple[str, ...]:
-    """The arguments of a macro call that are one name and nothing else."""
+    """The arguments of a macro call that are a single identifier."""
     return tuple(
         word
         for before, word, after in zip(words[1:], words[2:], words[3:], strict=False)
@@ -184,7 +184,7 @@ def _sole_arguments(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def _tag(words: Sequence[str]) -> str:
-    """The name of a structure, union or enumeration that is defined and nothing more; "" if it is none."""
+    """The tag of a structure, union or enumeration definition without a declarator; "" for anything else."""
     if words[0] not in _AGGREGATES or "{" not in words:
         return ""
     after = [word for word in outside(words)[1:] if is_name(word) and not word.startswith("__")]
@@ -219,7 +219,7 @@ def _declared(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def _until_call(part: Sequence[str]) -> Sequence[str]:
-    """A declarator without what a function takes, and without attributes that are called."""
+    """A declarator without parameters, and without attributes that take arguments."""
     for at, word in enumerate(part):
         if word == "(" and at and not part[at - 1].startswith("__"):
             return part[:at]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Judging a series: each patch on top of the one before it, then the whole against the base."""
+"""Judge a series: each patch on top of the one before it, then the whole against the base."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from conformance.sandbox import processes
 __all__ = ["Compare", "Listener", "judge"]
 
 Compare = Callable[[Kernel, Kernel, Sequence[str]], Review]
-"""How two kernels are compared: by a plan, and with functions of which stories are told in any case."""
+"""Compares two kernels; for the functions named, stories are played even if properties execute them."""
 
 
 class Listener:
-    """Hears of a series while it is judged; this one does nothing with it."""
+    """Receives results while a series is judged; this one ignores them."""
 
     def begin(self, count: int, base: str, notes: Sequence[str]) -> None:
-        """``count`` patches are about to be judged on top of ``base``."""
+        """Called before ``count`` patches are judged on top of ``base``."""
 
-    def tell(self, one: Judged) -> Judged:
+    def receive(self, one: Judged) -> Judged:
         """A patch, or the whole, is judged; returns it."""
         return one
 
@@ -52,10 +52,10 @@ def judge(
 ) -> SeriesReview:
     """Judge the patches of a series on top of the kernel that ``onto`` names, each alone, then all together.
 
-    The first ``applied`` patches are applied only; ``jobs`` comparisons run at once. ``listener`` is given
-    each patch in order, as soon as it and those before it are judged, and then the whole. A patch that does
-    not apply ends the series: those after it cannot be judged. Raises ConformanceError if not even the first
-    one could be.
+    The first ``applied`` patches are applied but not judged; ``jobs`` comparisons run at once. ``listener``
+    receives the patches in order, each as soon as it and those before it are judged, and then the whole. A
+    patch that does not apply ends the series: those after it cannot be judged. Raises ConformanceError if
+    the first one does not apply.
     """
     parse(onto)
     hear = listener or Listener()
@@ -63,7 +63,7 @@ def judge(
     notes = (*series.notes, *series.incomplete)
     if not any(part.may_concern for part in parts):
         hear.begin(len(parts), onto, notes)
-        return SeriesReview(onto, tuple(hear.tell(_unconcerned(part)) for part in parts), notes=notes)
+        return SeriesReview(onto, tuple(hear.receive(_unconcerned(part)) for part in parts), notes=notes)
     with temporary("patches") as folder, threads(jobs) as pool:
         given = [part for part in series.parts[:applied] if part.may_concern]
         files = [_written(part, Path(folder, str(number))) for number, part in enumerate(given)]
@@ -97,37 +97,37 @@ def judge(
         found = [future.result() for future in judged]
         whole = None
         if len(judged) == len(parts) > 1:
-            whole = hear.tell(_whole(series, found, base, before, compare, progress))
-        return SeriesReview(_name(base), tuple(queue.told), whole, notes)
+            whole = hear.receive(_whole(series, found, base, before, compare, progress))
+        return SeriesReview(_name(base), tuple(queue.passed_on), whole, notes)
 
 
 class _InOrder:
-    """What becomes known in any order, passed on in that of the patches."""
+    """Passes results on in the order of the patches, whatever order they arrive in."""
 
     def __init__(self, listener: Listener) -> None:
-        self.told: list[Judged] = []
+        self.passed_on: list[Judged] = []
         self._listener = listener
         self._waiting: dict[int, Judged] = {}
         self._lock = threading.Lock()
 
     def work(self, number: int, job: Callable[[], Judged]) -> Judged:
-        """Judge patch ``number``, and pass it on."""
+        """Judge patch ``number`` and pass the result on."""
         found = job()
         self.put(number, found)
         return found
 
     def put(self, number: int, one: Judged) -> None:
-        """Pass on patch ``number``, counted from 1, once all before it have been."""
-        # What was found out while the command's processes were being killed is not shown.
+        """Pass on the result of patch ``number``, counted from 1, once all before it have been."""
+        # Results of comparisons whose processes were being killed are discarded.
         processes.check()
         with self._lock:
             self._waiting[number] = one
-            while (following := self._waiting.pop(len(self.told) + 1, None)) is not None:
-                self.told.append(self._listener.tell(following))
+            while (following := self._waiting.pop(len(self.passed_on) + 1, None)) is not None:
+                self.passed_on.append(self._listener.receive(following))
 
 
 def _judge_part(part: Part, before: Kernel, after: Kernel, compare: Compare, progress: Progress) -> Judged:
-    """Judge one patch by the kernels without and with it."""
+    """Judge one patch by comparing the kernels without and with it."""
     progress(f"{part.name}: {part.title}" if part.mail.subject else f"{part.name}: comparing")
     found = _judged(part.title, part.claim, part.paths, before, after, lambda: compare(before, after, ()))
     return replace(found, remarks=tuple(note for note in after.notes if note not in before.notes))
@@ -141,7 +141,7 @@ def _judged(
     after: Kernel,
     compare: Callable[[], Review],
 ) -> Judged:
-    """Judge a change that touches ``paths``. The MMU is not concerned only if it is made of none of them."""
+    """Judge a change that touches ``paths``; UNCONCERNED only if the MMU is built from none of them."""
     concerning = [path for path in paths if concerns(path, (before.root, after.root))]
     if before.fingerprint == after.fingerprint and not concerning:
         return Judged(title, claim, reason=UNCONCERNED)
@@ -166,7 +166,7 @@ def _whole(
     compare: Compare,
     progress: Progress,
 ) -> Judged:
-    """The series as one change. It promises to change nothing if its cover letter or all patches do."""
+    """Judge the series as one change. It claims to change nothing if its cover letter or all patches do."""
     title = f"all {len(series.parts)} patches"
     promises = [part.claim for part in series.parts if part.may_concern]
     kept = [claim for claim in promises if claim is not None]
@@ -180,13 +180,13 @@ def _whole(
 
 
 def _differing(one: Judged) -> dict[str, FunctionReview]:
-    """The functions of a patch that were seen to behave differently."""
+    """The functions of a patch whose behaviour was seen to differ."""
     functions = one.review.functions if one.review else ()
     return {each.name: each for each in functions if each.standing is Standing.DIFFERS}
 
 
 def _undone_later(judged: Sequence[Judged], whole: Judged) -> Iterator[str]:
-    """Each difference of a patch that the whole series does not have, as a sentence."""
+    """A sentence for each patch with differences that the whole series does not have."""
     if whole.review is None:
         return
     remaining = _differing(whole)
@@ -199,7 +199,7 @@ def _undone_later(judged: Sequence[Judged], whole: Judged) -> Iterator[str]:
 
 
 def _written(part: Part, folder: Path) -> Path:
-    """The diff as a file whose name messages can use."""
+    """Write the diff to a file whose name is fit for messages."""
     folder.mkdir()
     file = folder / part.name.replace("/", "_")
     file.write_bytes(part.mail.diff)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Comparing what two kernels' KVMs keep: their structures and variables, member by member, by name.
+"""Compare the state that two kernels' KVMs keep: structures and variables, member by member, by name.
 
-A model has no such memory, two kernels do. What only one of them has, a new member or variable, is compared
-with nothing.
+The model has no such memory; two kernels do. A member or variable that only one of them has is not compared.
 """
 
 from __future__ import annotations
@@ -32,17 +31,17 @@ __all__ = ["Kept", "Rules"]
 Fact = tuple[str, str, str]
 
 MOST = 5
-"""How many members that differ are listed one by one."""
+"""The number of differing members that are listed."""
 
 SMALL = 64
-"""Up to how many bytes the size of a structure is a number as any other."""
+"""Up to this many bytes a value that equals the size of a structure is not taken for a size."""
 
 _NOTHING = "nothing"
 
 
 @dataclass(eq=False)
 class Kept:
-    """What one side keeps after a step. Equal to the other side's if no member that both have differs."""
+    """The state of one side after a step; equal to the other side's if no common member differs."""
 
     rules: Rules
     dump: Dump
@@ -60,7 +59,7 @@ class Kept:
 
 
 class Rules:
-    """How what is kept by the kernels before and after is compared.
+    """How the states of the kernels before and after are compared.
 
     ``noise`` names what differs between two runs of the same kernel: variables, and members as "kvm.name".
     """
@@ -72,7 +71,7 @@ class Rules:
             for kind, name in STRUCTURES.items()
         }
         self._noise = frozenset(noise)
-        # What is allocated by the size of a structure that grew is as large as it has to be.
+        # Allocation sizes that differ as the sizes of a structure do are no difference.
         sizes = ((before.layouts[name].size, after.layouts[name].size) for name in STRUCTURES.values())
         self._sizes = {pair for pair in sizes if min(pair) > SMALL}
 
@@ -103,7 +102,7 @@ class Rules:
 
     @cached_property
     def _words(self) -> list[str]:
-        """What each compared word of the variables is called."""
+        """The name of each compared word of the variables."""
         sizes = {one.name: one.size for one in self.readers[0].variables}
         return [
             name if sizes[name] <= 8 else f"{name}, word {word}"
@@ -121,7 +120,7 @@ class Rules:
 
     @cached_property
     def _common(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where the words of the variables that both have lie, on either side."""
+        """The indices of the words of the common variables, on either side."""
         found = []
         for reader in self.readers:
             starts, at = {}, 0
@@ -134,18 +133,18 @@ class Rules:
 
 
 def _flushes(one: Object, other: Object) -> Iterator[Fact]:
-    """The ranges of gfns that KVM had flushed in the step, in order."""
+    """The ranges of gfns that KVM flushed in the step, in order, if they differ."""
 
-    def told(ranges: Object) -> str:
+    def text(ranges: Object) -> str:
         pairs = ranges.words.reshape(-1, 2).tolist()
         return ", ".join(f"{gfn:#x}+{npages:#x}" for gfn, npages in pairs) or "none"
 
     if not np.array_equal(one.words, other.words):
-        yield ("ranges of gfns flushed (start+pages)", told(one), told(other))
+        yield ("ranges of gfns flushed (start+pages)", text(one), text(other))
 
 
 class _Pair:
-    """The layouts of one structure on both kernels, and what of it is compared."""
+    """The layouts of one structure on both kernels, and the members that are compared."""
 
     def __init__(self, before: Layout, after: Layout, structure: str, noise: frozenset[str]) -> None:
         self._sizes = before.size, after.size
@@ -163,9 +162,9 @@ class _Pair:
 
     @cached_property
     def _masks(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
-        """Of members of whole bytes and the same width: where each byte lies, on either side; and its bits.
+        """Of members of the same width and alignment: the offset of each byte on either side, and its mask.
 
-        Bit fields are bytes as well where they lie at the same bits of one.
+        Bit fields count if they are at the same bits of a byte on both sides.
         """
         mine: list[int] = []
         theirs: list[int] = []
@@ -183,7 +182,7 @@ class _Pair:
 
     @cached_property
     def _mask(self) -> NDArray[np.uint64] | None:
-        """The bits that are compared, where both lie alike and fill whole words."""
+        """The mask of the compared bits, if both layouts are equal and fill whole words."""
         mine, theirs, bits = self._masks
         if self._sizes[0] != self._sizes[1] or self._sizes[0] % 8 or self._apart or (mine != theirs).any():
             return None
@@ -193,11 +192,11 @@ class _Pair:
 
     @cached_property
     def _apart(self) -> list[tuple[Member, Member]]:
-        """Members that are compared as numbers: of another width, or bits at another place in a byte."""
+        """Members that are compared as numbers: of different width, or at different bits of a byte."""
         return [pair for pair in self._shared if not _alike(*pair)]
 
     def differing(self, one: Object, other: Object) -> Iterator[Fact]:
-        """The members that differ between two such structures, or in two arrays of them."""
+        """The members that differ between two structures of this kind, or two arrays of them."""
         count = max(one.size // self._sizes[0], 1)
         if count != max(other.size // self._sizes[1], 1):
             yield (
@@ -208,13 +207,13 @@ class _Pair:
             return
         for index in range(count) if self._differ(one, other, count) else ():
             place = f"{label(one.kind, one.which)}{f'[{index}]' if count > 1 else ''}"
-            yield from self._told(
+            yield from self._facts(
                 place, one.bytes[index * self._sizes[0] :], other.bytes[index * self._sizes[1] :]
             )
         yield from self._ring_facts(one, other)
 
     def _differ(self, one: Object, other: Object, count: int) -> bool:
-        """Whether any differs, quickly."""
+        """Whether any member differs; fast."""
         if self._mask is not None:
             return bool(
                 (((one.words ^ other.words)[: len(self._mask) * count]) & np.tile(self._mask, count)).any()
@@ -227,7 +226,7 @@ class _Pair:
             return True
         return any(_read(a, one.bytes, 0) != _read(b, other.bytes, 0) for a, b in self._apart)
 
-    def _told(self, place: str, ours: NDArray[np.uint8], others: NDArray[np.uint8]) -> Iterator[Fact]:
+    def _facts(self, place: str, ours: NDArray[np.uint8], others: NDArray[np.uint8]) -> Iterator[Fact]:
         found: list[tuple[Member, int, int, int]] = []
         for a, b in self._shared:
             for index in range(min(a.number, b.number)):
@@ -262,12 +261,12 @@ def _alike(one: Member, other: Member) -> bool:
 
 
 def _overlaid(member: Member, layout: Layout) -> bool:
-    """Whether bit fields lie in the same place: these say what moved, and the word does not."""
+    """Whether bit fields overlay the member: then these are compared instead."""
     return any(other.form == "bits" and _inside(other, member) for other in layout.members)
 
 
 def _inside(inner: Member, outer: Member) -> bool:
-    """Whether a member is a smaller part of another one, in a union."""
+    """Whether a member is a proper part of another one, in a union."""
     ends = inner.bit + inner.bits * inner.number, outer.bit + outer.bits * outer.number
     within = outer.bit <= inner.bit and ends[0] <= ends[1]
     return within and inner.bits * inner.number < outer.bits * outer.number

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The machine code of each function, in a form in which two kernels' can be compared.
+"""The machine code of each function, in a form in which that of two kernels can be compared.
 
-Read from the compiler's assembly, where every reference still has its symbol's name and what a function
-puts into other sections (exception tables, alternatives, bug entries) stands beside the instruction
-that it belongs to. What is left out does not reach the machine: labels' numbers, comments, line numbers. A
-string or a table is compared by what it holds, not by where it lies.
+It is read from the compiler's assembly, where every reference still has the name of its symbol and what a
+function puts into other sections (exception tables, alternatives, bug entries) is next to its instruction.
+Numbers of labels, comments and line numbers are left out. Strings and tables are compared by content, not
+by address.
 
-Two ways to compile. *Apart*, each function that is not forced inline stays one of its own, so that a
-difference can be told to belong to it. *As built*, with the kernel's own flags, functions have been folded
-into each other: equal there means that what runs is equal, however it was cut into functions.
+There are two ways to compile. *Apart*: functions are not inlined unless forced, so that a difference can be
+attributed to one of them. *As built*: with the kernel's own flags, where functions are inlined into each
+other; equal code then means that what runs is equal, however it is divided into functions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from conformance.kernels.cache import temporary
 __all__ = ["APART", "AS_BUILT", "Code", "compile_code", "read_assembly"]
 
 _COMMON = ("-S", "-D__LINE__=1", "-Wno-builtin-macro-redefined")
-"""Assembly instead of an object (-S outranks -c); in every line of the source it is line 1."""
+"""Assembly instead of an object (-S overrides -c); __LINE__ is always 1."""
 
 AS_BUILT = _COMMON
 
@@ -44,14 +44,14 @@ APART = (
     # Asserts at compile time about an argument hold only where the function is inlined.
     "-U__OPTIMIZE__",
 )
-"""No function is folded into another, nor compiled with knowledge of its callers or of what it calls."""
+"""No function is inlined, or optimised by knowledge of its callers or callees."""
 
 _FUNCTION = re.compile(r"^\t\.type\t(\S+), @function$")
 _OBJECT = re.compile(r"^\t\.type\t(\S+), @object$")
 _SIZE = re.compile(r"^\t\.size\t(\S+), ")
 _STRING = re.compile(r"^(\.LC\d+):$")
 _LAYOUT = ("#", *(f"\t.{word}" for word in ("p2align", "align", "globl", "hidden", "local", "comm", "text")))
-"""What begins a line that says how pieces are laid out and linked, or nothing at all."""
+"""The beginnings of lines about layout and linkage, and of comments."""
 _NAME = re.compile(r"\.?[A-Za-z_][\w.$]*")
 _NUMBERED = re.compile(r"^(\.LC?|[A-Za-z_]\w*?\.)(\d+)$|^(__UNIQUE_ID_\w*?)\d+$")
 _CLONE = re.compile(r"\.(?:cold|part|isra|constprop)(?:\.\d+)?(?=$|\.)")
@@ -75,7 +75,7 @@ class Code:
                 self.users.setdefault(other, set()).add(name)
 
     def with_users(self, names: Iterable[str]) -> set[str]:
-        """These functions, those that refer to them, those that refer to these, and so on."""
+        """These functions and all that refer to them, directly or indirectly."""
         found: set[str] = set()
         waiting = list(names)
         while waiting:
@@ -127,7 +127,7 @@ def _blocks(lines: Sequence[str]) -> tuple[dict[str, list[str]], dict[str, list[
     """The lines of each function, and of each named piece of data that never changes."""
     functions: dict[str, list[str]] = {}
     contents: dict[str, list[str]] = {}
-    # Where lines of data go; an object's size stands before its content, a function's after its code.
+    # An object's size is before its content, a function's after its code.
     code: list[str] | None = None
     data: list[str] | None = None
     constant = False
@@ -154,7 +154,7 @@ def _blocks(lines: Sequence[str]) -> tuple[dict[str, list[str]], dict[str, list[
 def _form(
     function: str, lines: Sequence[str], contents: Mapping[str, Sequence[str]], renamed: Mapping[str, str]
 ) -> list[str]:
-    """Lines with local names counted in the order in which they appear, and data named by its content."""
+    """The lines with local names numbered in order of appearance, and data named by its content."""
     numbers: dict[str, str] = {}
 
     def spelled(match: re.Match[str]) -> str:
@@ -176,7 +176,7 @@ def _digest(
     renamed: Mapping[str, str],
     depth: int = 4,
 ) -> str:
-    """What a piece of data holds; what it points to counts, a few steps deep."""
+    """A digest of the content of data, and of what it points to, up to ``depth`` levels."""
     whole = hashlib.sha256()
 
     def spelled(match: re.Match[str]) -> str:

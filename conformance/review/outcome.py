@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a patch comes to, and what of that makes a check fail."""
+"""The outcome of a patch, and which outcomes make a check fail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["DEFAULT", "FailOn", "Gate", "Outcome", "outcome_of"]
 
 
 class Outcome(Wording):
-    """What a patch comes to, the gravest last."""
+    """The outcome of a patch, the gravest last."""
 
     UNCONCERNED = "nothing here concerns the MMU"
     PROVED = "no functional change, proved"
@@ -26,14 +26,14 @@ class Outcome(Wording):
 
 
 _OPEN = (Outcome.UNCOVERED, Outcome.UNOBSERVED, Outcome.UNEXECUTED)
-"""Outcomes of patches that change something that nothing here looks at."""
+"""Outcomes of patches that change something that nothing here checks."""
 _RUN = (Standing.UNSEEN, Standing.EQUIVALENT)
 
 
 def outcome_of(review: Review, *, promised: bool) -> Outcome:
-    """What a review comes to, of a patch that ``promised`` to change nothing or did not.
+    """The outcome of a review; ``promised``: the patch claims to change nothing.
 
-    A difference that was seen outweighs all that could not be judged.
+    A difference that was seen outweighs what could not be judged.
     """
     standings = {one.standing for one in review.changed}
     if Standing.DIFFERS in standings:
@@ -50,24 +50,24 @@ def outcome_of(review: Review, *, promised: bool) -> Outcome:
         return Outcome.UNEXECUTED
     if standings & {Standing.UNOBSERVED, Standing.UNMEASURED} or review.unlooked:
         return Outcome.UNOBSERVED
-    # Code was only added or removed; what uses it is proved to be the same, or nothing does.
+    # Code was only added or removed; its users are proved equal, or it has none.
     return Outcome.KEPT if Standing.SAME_CODE in standings else Outcome.UNEXECUTED
 
 
 class FailOn(Wording):
-    """What makes a check fail, which is exit status 1."""
+    """What makes a check fail, with exit status 1."""
 
     CHANGES = "changes"
     """Any change of behaviour that was seen."""
     CLAIMS = "claims"
-    """A claim that is not kept, kernel code that crashes, a known fix that is undone."""
+    """A claim that does not hold, kernel code that crashes, a known fix that is reverted."""
     UNCOVERED = "uncovered"
-    """A change of behaviour, or code that changed and that nothing here looks at."""
+    """A change of behaviour, or changed code that nothing here checks."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """What the exit status stands for. ``strict``: what nothing here looks at could not be judged."""
+    """Maps outcomes to exit statuses. ``strict``: changes that nothing here checks are status 2."""
 
     fail_on: FailOn = FailOn.CHANGES
     strict: bool = False
@@ -80,7 +80,7 @@ class Gate:
 
     @property
     def unlooked(self) -> int:
-        """The exit status that code that nothing here looks at comes to."""
+        """The exit status for changed code that nothing here checks."""
         return 1 if self.fail_on is FailOn.UNCOVERED else 2 * self.strict
 
     def _fails(self, outcome: Outcome, review: Review | None) -> bool:

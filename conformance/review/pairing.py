@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which function of one kernel is which of another: by name, by known renames, by likeness."""
+"""Pairs of functions of two kernels: by name, by known renames, by similarity of their text."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from conformance.review.functions import Text
 __all__ = ["Pair", "pair", "property_of"]
 
 ALIKE = 0.7
-"""How much of two bodies must be the same for one to be the other under a new name."""
+"""The similarity from which a function counts as another one renamed."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A function in both kernels; None where it is not in one. ``through``: what it uses that changed."""
+    """A function in both kernels; None for the kernel without it. ``through``: changed names it uses."""
 
     before: Text | None
     after: Text | None
@@ -39,12 +39,12 @@ class Pair:
 
     @cached_property
     def symbols(self) -> frozenset[str]:
-        """What the compilers of both kernels call it."""
+        """Its symbols in both kernels."""
         return frozenset(symbol for text in (self.before, self.after) if text for symbol in text.symbols)
 
     @property
     def same(self) -> bool:
-        """Whether nothing changed in its text or in that of the macros that it uses."""
+        """Whether its text, and that of the macros that it uses, is the same."""
         return self.alike and not self.through and self.before.text == self.after.text  # type: ignore[union-attr]
 
     @property
@@ -55,13 +55,13 @@ class Pair:
 
     @property
     def only_conditional(self) -> bool:
-        """Whether all that changed in it stands between #if and #endif, which may not be compiled here."""
+        """Whether it changed only between #if and #endif, which may not be compiled here."""
         both = self.before is not None and self.after is not None
         return both and not self.alike and self.before.unconditional == self.after.unconditional  # type: ignore[union-attr]
 
 
 def pair(before: Mapping[str, Text], after: Mapping[str, Text]) -> dict[str, str]:
-    """The new name of each function of ``before`` that ``after`` has under another one."""
+    """The new names of the functions of ``before`` that are renamed in ``after``, by old name."""
     gone = {name: text for name, text in before.items() if name not in after}
     new = {name: text for name, text in after.items() if name not in before}
     found = {old: name for old, name in RENAMED if old in gone and name in new}
@@ -75,7 +75,7 @@ def pair(before: Mapping[str, Text], after: Mapping[str, Text]) -> dict[str, str
 
 
 def _likeness(one: Text, other: Text) -> float:
-    """How much of their tokens is the same, from 0 to 1; their own names do not count."""
+    """The similarity of their tokens, from 0 to 1; their own names are ignored."""
     ours, theirs = (["" if word == text.name else word for word in text.words] for text in (one, other))
     matcher = SequenceMatcher(None, ours, theirs, autojunk=False)
     for quick in (matcher.real_quick_ratio, matcher.quick_ratio):
@@ -85,7 +85,7 @@ def _likeness(one: Text, other: Text) -> float:
 
 
 def property_of(name: str) -> tuple[str, ...]:
-    """The names under which a property may compare a function: its own, and those it had and got."""
+    """The names under which a property may compare a function: its own, and earlier and later ones."""
     return (
         name,
         *(old for old, new in RENAMED if new == name),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The permission check across 216b1a47e80c ("KVM: x86/mmu: use kvm_page_format to test SPTEs") in v7.3.
 
-is_access_allowed() became spte_permission_fault(), which answers the opposite and looks it up in a bitmap of
-the MMU's. It is given that of a TDP MMU here: reads need R, writes W, fetches X, user accesses under NPT U.
+is_access_allowed() became spte_permission_fault(), which returns the opposite and looks it up in a bitmap of
+the MMU. Here it is the bitmap of a TDP MMU: reads need R, writes W, fetches X, user accesses under NPT U.
 """
 
 from __future__ import annotations

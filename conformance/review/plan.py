@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How far a review looks."""
+"""The extent of a review."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["ReviewPlan"]
 
 @dataclass(frozen=True)
 class ReviewPlan:
-    """What to run of what executes the changed functions.
+    """What to run of the properties and stories that execute the changed functions.
 
     ``only`` are globs on names of properties, ``modes`` names of modes (none: all). ``budget`` is seconds of
     comparing properties. ``case`` is one input to try on the one property named. ``arguments`` are those of
     ``conformance diff`` that name the kernels, for the command that shows a difference again. ``suspects``
-    are functions of which stories are told even if properties execute them.
+    are functions for which stories are played even if properties execute them.
     """
 
     only: tuple[str, ...] = ()

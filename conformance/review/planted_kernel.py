@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A kernel with plants in one of its files, and what notices them: properties and stories, a plant at a time.
+"""A kernel with mutants in one of its files, and the properties and stories that detect each of them.
 
-Both sides are the same library, once with nothing showing and once with one plant, so that nothing but the
-plant can make a difference.
+Both sides are the same library, once without and once with one mutant enabled, so that only the mutant can
+make a difference.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = ["Planted"]
 
 _CASES = 1 << 10
 _PATIENCE = 2.0
-"""Seconds of processor time after which a plant counts as hanging, which is noticed."""
+"""Seconds of processor time after which a mutant counts as hanging, and so as detected."""
 _HUNG = 2
 _KEPT_KERNELS = 8
 
@@ -54,7 +54,7 @@ Words = NDArray[np.uint64]
 
 
 class Planted:
-    """A kernel, and its file ``file`` with plants in every function. Built when it is first asked."""
+    """A kernel with mutants in every function of ``file``. It is built on first use."""
 
     def __init__(self, kernel: Kernel, file: str, cache: Cache, progress: Progress) -> None:
         self._base = kernel
@@ -70,12 +70,12 @@ class Planted:
         return plant((self._base.root / "src" / self._file).read_bytes())
 
     def plants(self, function: str) -> list[Plant]:
-        """The plants in a function."""
+        """The mutants of a function."""
         return [one for one in self._text[1] if one.function == function]
 
     @cached_property
     def _kernel(self) -> Kernel:
-        """The kernel with the plants."""
+        """The kernel with the mutants."""
         text, _ = self._text
         key = key_of("planted", self._base.fingerprint, self._file, text)
 
@@ -108,14 +108,14 @@ class Planted:
         return Rules(self._reader, self._reader)
 
     def build(self, *, properties: bool) -> None:
-        """Build what answers properties, or plays stories. Raises BuildError, CannotBuild."""
+        """Build the library for properties, or the one for stories. Raises BuildError, CannotBuild."""
         if properties:
             assert self._shim
         else:
             assert self._reader
 
     def properties_noticing(self, one: Plant, names: Sequence[str]) -> Iterator[str]:
-        """Those of the properties that answer otherwise with a plant. Raises BuildError."""
+        """The properties that answer differently with a mutant enabled. Raises BuildError."""
         library = build_shim(self._kernel, self._cache, self._progress)
         with ShimOracle(library, patience=_PATIENCE, plant=one.number) as oracle:
             for name in names:
@@ -133,7 +133,7 @@ class Planted:
             return True
 
     def _unplanted(self, name: str, mode: str) -> tuple[Words, Words]:
-        """Drawn cases of a property, and the answers with nothing planted."""
+        """Random cases of a property, and the answers without a mutant."""
         if (name, mode) not in self._answers:
             prop = PROPERTIES[name]
             side, n = OracleSide(self._shim, self._profile), _CASES // (16 if prop.scalar else 1)
@@ -142,9 +142,9 @@ class Planted:
         return self._answers[name, mode]
 
     def stories_noticing(self, one: Plant, names: Sequence[str], mode: str) -> Iterator[str]:
-        """Those of the stories that come out otherwise with a plant, in a mode. Raises BuildError.
+        """The stories that end differently with a mutant enabled, in a mode. Raises BuildError.
 
-        Hanging takes long; where a few stories do, the others are left out.
+        Once a few stories hang, which is slow, the others are not tried.
         """
         self._hung = 0
         for name in names:
@@ -173,7 +173,7 @@ class Planted:
             return True
 
     def _played(self, name: str, mode: str, number: int) -> Iterator[Observation]:
-        """What a story shows, step by step. Raises KernelDied, Lacking."""
+        """The observations of a story, step by step. Raises KernelDied, Lacking."""
         script, reader = STORIES[name].script, self._reader
         with KvmOracle(
             reader.library,

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Planting differences into a kernel's functions: all of a file at once, of which one at a time can show.
+"""Plant mutants into all functions of a file at once, each of which can be enabled alone at run time.
 
-Each plant is a few words put around a piece of the text: what is returned, a condition, a statement. Which
-one shows is chosen when the code runs (oracles/c/planted.c), so that a file is compiled once for all of them.
+A mutant wraps a piece of the text: a returned value, a condition, a statement. Which one is enabled is
+decided when the code runs (oracles/c/planted.c), so that a file is compiled once for all of them. These are
+insertions by rule; mutants that are written down one by one are kernels/substitutions.py.
 """
 
 from __future__ import annotations
@@ -25,26 +26,26 @@ extern _Bool conformance_planted(unsigned long number);
 #endif
 #line 1
 """
-"""In front of a file, whose lines keep their numbers. What of it our own C uses, to look, has no plants."""
+"""Put in front of a file, whose lines keep their numbers. Code that our own C includes has no mutants."""
 
 _SAID = re.compile(
     r"(BUILD_BUG|WARN|KVM_BUG|KVM_MMU_WARN|BUG|lockdep|trace_|pr_|might_|cond_resched|static_assert|__?_?free"
     r"|cpu_relax|barrier|smp_|rcu_|srcu_|read_|write_|spin_|mutex_|_?raw_|kvfree|kfree|guard\(|scoped_|[A-Z0-9_]+\()"
 )
-"""Calls that are no part of what a function means, or keep locks in order; and macros that declare."""
+"""Calls without effect on a function's result, calls that keep locks balanced, declaring macros."""
 
 _NUMBER = re.compile(
     r"(enum \w+|bool|u8|u16|u32|u64|s8|s16|s32|s64|(unsigned |signed )?(char|short|int|long)( long)?|unsigned"
     r"|size_t|ssize_t|loff_t|uint64_t|gfn_t|gpa_t|gva_t|hpa_t|hva_t|hfn_t|kvm_pfn_t|vm_fault_t)"
 )
-"""Types of which any number can be made another one."""
+"""Integer types, whose values are mutated by flipping bits."""
 
 
 @dataclass(frozen=True)
 class Plant:
-    """A difference that can be made to show: its number, the function, the lines of text that it is around.
+    """A mutant that can be enabled: its number, the function, the first and last line that it wraps.
 
-    ``rank`` is lower for those that are likelier to be noticed wherever the result is looked at.
+    ``rank`` is lower for those that are likelier to be detected.
     """
 
     number: int
@@ -56,7 +57,7 @@ class Plant:
 
 
 def plant(content: bytes, without: Collection[int] = ()) -> tuple[bytes, list[Plant]]:
-    """The text of a file with plants in all its functions, but for those on the lines ``without``."""
+    """The text of a file with mutants in all its functions, except on the lines ``without``."""
     plants: list[Plant] = []
     added: list[tuple[int, int, str]] = []
     for node in outer(parse(content)):
@@ -68,7 +69,7 @@ def plant(content: bytes, without: Collection[int] = ()) -> tuple[bytes, list[Pl
             if not any(line in without for line in range(lines[0], lines[1] + 1)):
                 number = len(plants) + 1
                 plants.append(Plant(number, name_of(node), *lines, what, rank))
-                # Of two that begin together the wider is outside, and so of two that end together.
+                # Of two that begin or end at the same place the wider one is outside.
                 width = target.end_byte - target.start_byte
                 added.append((target.start_byte, -width, before.format(n=number)))
                 added.append((target.end_byte, width - (1 << 40), after))
@@ -79,7 +80,7 @@ def plant(content: bytes, without: Collection[int] = ()) -> tuple[bytes, list[Pl
 
 
 def _returned(function: Node) -> str:
-    """The type that a function returns, as it is written."""
+    """The return type of a function, as written."""
     kind = function.child_by_field_name("type")
     declarator = function.child_by_field_name("declarator")
     pointer = "*" if declarator is not None and declarator.type == "pointer_declarator" else ""
@@ -90,7 +91,7 @@ _Place = tuple[str, int, Node, str, str]
 
 
 def _places(node: Node, returned: str) -> Iterator[_Place]:
-    """What can be planted below a node: what it is, its rank, around which text, and what is put there."""
+    """The possible mutants below a node: description, rank, the node to wrap, text before and after."""
     for child in node.children:
         if child.type.startswith("preproc") or child.type == "gnu_asm_expression":
             continue
@@ -128,12 +129,12 @@ def _place(node: Node, returned: str) -> Iterator[_Place]:
 
 
 def _whole(statement: Node) -> bool:
-    """Whether it is a statement, and not the head of a loop that a macro makes."""
+    """Whether it is a complete statement, not the head of a loop made by a macro."""
     return not statement.has_error and not statement.children[-1].is_missing
 
 
 def _changed(what: str, rank: int, value: Node, kind: str) -> Iterator[_Place]:
-    """A value that becomes another one of its type."""
+    """A mutant that makes a value another one of its type."""
     kind = re.sub(r"\b(const|static|inline|__always_inline|noinline)\b", "", kind).strip()
     if kind.endswith("*"):
         yield what, rank, value, "conformance_planted({n}) ? (void *)0 : (", ")"

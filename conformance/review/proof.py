@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Proving that changed functions are what they were: their machine code, alone or as the kernel has it."""
+"""Prove that changed functions are equivalent: by their machine code, compiled apart or as built."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Proofs"]
 
 
 class Proofs:
-    """The code of both kernels, and what it proves. Compiles what is asked about, when it is."""
+    """The code of both kernels and what it proves; compiled on demand."""
 
     def __init__(self, before: Kernel, after: Kernel, texts: Texts, cache: Cache, progress: Progress) -> None:
         self._kernels = before, after
@@ -28,9 +28,9 @@ class Proofs:
         self._apart: tuple[Code, Code] | None = None
 
     def apart(self, pairs: Iterable[Pair]) -> dict[str, str]:
-        """Those whose own code is equal, compiled apart: the name, and how that is known.
+        """The functions whose code, compiled apart, is equal: name and explanation.
 
-        Where a function has no code of its own, all functions that it is folded into must be equal.
+        For a function without code of its own, all functions that it is inlined into must be equal.
         """
         changed = list(pairs)
         before, after = self._compiled_apart(changed)
@@ -47,9 +47,9 @@ class Proofs:
         return found
 
     def differing(self, pairs: Iterable[Pair]) -> set[str]:
-        """The functions whose own code, compiled apart, is not the same.
+        """The functions whose code, compiled apart, differs.
 
-        What a macro call at file scope defines has no text: those that refer to it are named in its place.
+        A function defined by a macro call at file scope has no text; those that refer to it are returned.
         """
         own = list(pairs)
         before, after = self._compiled_apart([one for one in own if not one.same])
@@ -78,7 +78,7 @@ class Proofs:
         return has_code or bool(self._folded(one))
 
     def as_built(self, pairs: Iterable[Pair]) -> dict[str, str]:
-        """Those that are equal in the code that the kernel runs: in all functions they can be part of."""
+        """The functions that are equal as built: in all functions that they can be inlined into."""
         assert self._apart is not None
         changed = list(pairs)
         before, after = self._compile(changed, AS_BUILT, "as the kernel is built")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Questions that a kernel has answered once, and that a profile answers by the model: alike, or not.
+"""Questions that a kernel has answered once, and that the model answers for any profile.
 
-An answer depends on a profile only by the changes that the model asks it for on the way. Those are
-recorded, so that each way through the model is gone once, whatever else a profile has.
+An answer depends only on the changes that the model asks the profile for. Those are recorded, so that each
+path through the model is executed once, whatever other changes a profile has.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ __all__ = ["Answer", "Asked", "Behaviour", "Misfit", "Presence", "Question"]
 Words = NDArray[np.uint64]
 
 INCOHERENT = (ArithmeticError, LookupError, ValueError)
-"""What the model raises where a profile is none that a kernel could have: bits shifted out of a word."""
+"""What the model raises for a profile that no kernel can have, such as bits shifted out of a word."""
 
 _UNKNOWN = Profile("unknown", frozenset())
 """The profile of a kernel that is being identified. Its functions are given words as they are."""
 
 
 class Asked(frozenset[Change]):
-    """A profile's changes that remember which of all changes they were asked for, in order."""
+    """The changes of a profile; records which changes were asked for, in order."""
 
     answers: dict[Change, bool]
 
     def __new__(cls, changes: Iterable[Change]) -> Asked:
-        """The same changes, asked for none yet."""
+        """The same changes, with an empty record."""
         made = super().__new__(cls, changes)
         made.answers = {}
         return made
@@ -55,7 +55,7 @@ class Asked(frozenset[Change]):
 
 @dataclass(frozen=True)
 class Misfit:
-    """That kernel and profile do not agree: in words, and in what share of the question, above 0 up to 1."""
+    """A disagreement of kernel and profile: in words, and the share of the question (0 < share <= 1)."""
 
     reason: str
     share: float = 1.0
@@ -63,7 +63,7 @@ class Misfit:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a profile answers: no misfit, or one; and the changes on which that depends."""
+    """The answer of a profile: a misfit or None, and the changes that it depends on."""
 
     misfit: Misfit | None
     asked: frozenset[Change]
@@ -71,7 +71,7 @@ class Answer:
 
 @dataclass
 class _Node:
-    """A place on the way through the model: the next change asked for, or the answer."""
+    """A node of the tree of paths through the model: the next change asked for, or the answer."""
 
     change: Change | None = None
     answer: Answer | None = None
@@ -79,7 +79,7 @@ class _Node:
 
 
 class Question:
-    """One question. ``name`` and ``mode`` say where it is asked, ``kind`` what it looks at."""
+    """One question. ``name`` and ``mode`` say what is asked, ``kind`` how: presence, behaviour, story."""
 
     kind = ""
 
@@ -89,14 +89,14 @@ class Question:
         self._root = _Node()
 
     def answer(self, profile: Profile) -> Answer:
-        """What the profile answers."""
+        """The answer of a profile."""
         node = self._root
         while node.answer is None and node.change is not None:
             node = node.ways.setdefault(profile.has(node.change), _Node())
         return node.answer or self._find_out(profile)
 
     def misfit(self, profile: Profile) -> Misfit | None:
-        """Ask the model. Raises one of INCOHERENT if the profile makes no sense."""
+        """Ask the model. Raises one of INCOHERENT for a profile that no kernel can have."""
         raise NotImplementedError
 
     def _find_out(self, profile: Profile) -> Answer:
@@ -114,7 +114,7 @@ class Question:
 
 
 class Presence(Question):
-    """Whether a function is there to be called. It says nothing of what the function does."""
+    """Whether a function exists; nothing about its behaviour."""
 
     kind = "presence"
 
@@ -124,14 +124,14 @@ class Presence(Question):
         self._there = there
 
     def misfit(self, profile: Profile) -> Misfit | None:
-        """A profile says which functions its kernel has."""
+        """A misfit if the profile disagrees about whether the function exists."""
         if (self._prop.absent(profile) == "") == self._there:
             return None
         return Misfit(f"{self.name}() {'can' if self._there else 'cannot'} be called")
 
 
 class Behaviour(Question):
-    """What a function does with the published inputs ``cases``, in a mode.
+    """The answers of a function to the published inputs ``cases``, in a mode.
 
     ``kernel`` gives the kernel as a side whose words are those of a profile.
     """
@@ -161,7 +161,7 @@ class Behaviour(Question):
         return None if found is None else smallest(comparison, found, np.random.default_rng(0))
 
     def misfit(self, profile: Profile) -> Misfit | None:
-        """The share of inputs that the model answers otherwise, of those that it may be asked."""
+        """The share of the admitted inputs that the model answers differently."""
         if self._property.absent(profile):
             return None
         if self._died:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which functions of a kernel the properties and the stories execute: measured once, and kept.
+"""The functions of a kernel that properties and stories execute: measured once, and cached.
 
-A change to functions that none of them executes cannot make any of them behave differently, so neither of the
-two kernels has to be built to say that nothing here executes what changed.
+A change to functions that none of them executes cannot make them behave differently, so that no kernel has
+to be built to report that nothing executes what changed.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ Progress = Callable[[str], None]
 _CASES = 1 << 12
 _NOTE, _SHAPE = "executed", {str: [str]}
 _PARTS = ("differential", "model", "oracles", "scenarios", "review/reach.py")
-"""What of this package decides which functions run."""
+"""The parts of this package that decide which functions run."""
 
 
 def known(kernel: Kernel, cache: Cache, what: str) -> Reach | None:
-    """What is known of a kernel; None if it was not measured yet. ``what``: "properties" or "stories"."""
+    """The cached measurement of a kernel; None if there is none. ``what``: "properties" or "stories"."""
     note = cache.read_note(_NOTE, _key(kernel, what), _SHAPE)
     return None if note is None else {name: frozenset(found) for name, found in note.items()}
 
 
 def pass_on(before: Kernel, after: Kernel, cache: Cache) -> None:
-    """Note that a kernel executes what another does: nothing that the two differ in is executed."""
+    """Copy the measurement of a kernel to one that differs only in code that is not executed."""
     for what in ("properties", "stories"):
         note = cache.read_note(_NOTE, _key(before, what), _SHAPE)
         if note is not None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What can be said in a reply to a patch, in whole sentences: proved is proved, N cases are N cases."""
+"""The text of a reply to a patch; it distinguishes what is proved from what was tested."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ LABELS = {
     Standing.ADDED: "added",
     Standing.REMOVED: "removed",
 }
-"""What a changed function's standing is called in reports, the one that matters most first."""
+"""The standings of changed functions as reports word them, the most important first."""
 
 _NAMED = 6
-"""How many functions of a kind a sentence names."""
+"""The most functions of a kind that a sentence names."""
 
 _OPENINGS = {
     Outcome.PROVED: "No functional change.",
@@ -38,7 +38,7 @@ _OPENINGS = {
 
 
 def reply(judged: Judged) -> str:
-    """The sentences about a patch, to be pasted into a reply to it."""
+    """The sentences about a patch, for a reply to it."""
     review = judged.review
     if judged.outcome is Outcome.UNCONCERNED:
         return "Nothing here concerns the MMU."
@@ -54,7 +54,7 @@ def reply(judged: Judged) -> str:
 
 
 def seen(one: FunctionReview, *, verbose: bool = False) -> str:
-    """What a function that was not proved alike was run on: "65,536 cases", "37 stories"."""
+    """What a function was tested on: "65,536 cases", "37 stories"."""
     if one.cases:
         return "1 case" if one.cases == 1 else f"{one.cases:,} cases"
     stories = [name for name in one.by if name not in PROPERTIES]
@@ -63,14 +63,14 @@ def seen(one: FunctionReview, *, verbose: bool = False) -> str:
     return f"{len(stories)} stories" if stories else "no case that was counted"
 
 
-def names(told: Sequence[str], most: int = _NAMED) -> str:
+def names(every: Sequence[str], most: int = _NAMED) -> str:
     """Names as prose: "a, b and c", "a, b and 7 more"."""
-    shown = [*told[:most], f"{len(told) - most} more"] if len(told) > most + 1 else [*told]
+    shown = [*every[:most], f"{len(every) - most} more"] if len(every) > most + 1 else [*every]
     return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]])) if shown else "nothing"
 
 
 def _changes(differing: Sequence[FunctionReview]) -> str:
-    """Where behaviour changes; of functions whose own text is the same, through what."""
+    """A sentence about where behaviour changes, and for functions of the same text, through what."""
     own = [one for one in differing if not one.through]
     if own:
         return f"Behaviour changes in {names([_call(one) for one in own])}."
@@ -80,7 +80,7 @@ def _changes(differing: Sequence[FunctionReview]) -> str:
 
 
 def _grounds(review: Review) -> list[str]:
-    """A sentence for each way in which what changed was judged."""
+    """A sentence for each way in which the changes were judged."""
     sentences = []
     for standing in (Standing.SAME_CODE, Standing.EQUIVALENT):
         proved = _standing(review, standing)
@@ -109,7 +109,7 @@ def _sampled(review: Review) -> dict[str, list[str]]:
 
 
 def _outside(scope: Sequence[ScopeReview]) -> Iterable[str]:
-    """What is to be said of changes outside of functions."""
+    """Sentences about changes outside of functions."""
     unlooked = [_place(one) for one in scope if not one.observed]
     if unlooked:
         yield f"Changed, but nothing here looks at it: {names(unlooked)}."

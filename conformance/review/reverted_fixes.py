@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Known fixes that a change takes out again: by the text that it puts back, or by what functions answer."""
+"""Known fixes that a change reverts: by the text that it restores, or by what functions answer."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from conformance.review.tokens import tokens
 __all__ = ["reverted_fixes"]
 
 _AROUND = 6
-"""How many tokens on either side of a fix must stand around the text that replaces it."""
+"""The number of tokens on either side of a fix that must surround the text that replaces it."""
 
 
 def reverted_fixes(
     before: Kernel, after: Kernel, differing: Collection[str], progress: Callable[[str], None]
 ) -> tuple[str, ...]:
-    """A sentence for each known fix that the kernel before has, and the one after has no longer.
+    """A sentence for each known fix that the kernel before has, and the kernel after lacks.
 
     ``differing`` are the properties that were seen to differ.
     """
@@ -45,12 +45,12 @@ def reverted_fixes(
 
 def _by_text(before: Kernel, after: Kernel) -> Iterator[Change]:
     for fix in FIXES:
-        if any(_put_back(revert, before, after) for revert in fix.reverts):
+        if any(_restored(revert, before, after) for revert in fix.reverts):
             yield fix.change
 
 
-def _put_back(revert: Revert, before: Kernel, after: Kernel) -> bool:
-    """Whether every text of a fix gave way to what stands there without it."""
+def _restored(revert: Revert, before: Kernel, after: Kernel) -> bool:
+    """Whether every text of a fix is replaced by the text without it."""
     return all(_replaced(one, before, after) for one in revert.substitutions)
 
 
@@ -77,7 +77,7 @@ def _holds(text: tuple[str, ...], part: tuple[str, ...]) -> bool:
 def _by_behaviour(
     before: Kernel, after: Kernel, differing: Iterable[str], progress: Callable[[str], None]
 ) -> Iterator[Change]:
-    """The changes that the model must have to answer as before, and must lack to answer as after."""
+    """The changes with which the model answers as the old kernel, and without which as the new one."""
     wanted = [PROPERTIES[name] for name in differing if name in PROPERTIES]
     if not wanted:
         return
@@ -91,7 +91,7 @@ def _by_behaviour(
 def _explaining(
     prop: Property, before: Kernel, first: FunctionOracle, second: FunctionOracle
 ) -> Iterator[Change]:
-    """The changes whose absence alone explains all that a property answers otherwise."""
+    """The changes whose absence alone explains all differences of a property."""
     profile = profile_of(before.release)
     cases = inputs(prop)
     found: set[Change] | None = None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a review comes to: how each function stands, and the constants and layouts that moved.
+"""The results of a review: the standing of each function, and the constants and layouts that moved.
 
-What was proved and what was merely looked at are different standings, and are never added up.
+What is proved and what was merely tested are different standings, and are never added up.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ class Standing(Wording):
     """How a function after the change compares with the one before it."""
 
     SAME = "same text"
-    """Its text is the same, and so is the text of all that it is made of."""
+    """Its text is the same, and so is the text of all macros and constants that it uses."""
     SAME_CODE = "machine code equal"
-    """Proved: the compiler makes the same instructions of it, with the same references."""
+    """Proved: it compiles to the same instructions, with the same references."""
     EQUIVALENT = "equivalent"
-    """Proved: it answered alike on every input that there is."""
+    """Proved: both answer alike on every input."""
     UNSEEN = "no difference found"
-    """Not proved: it answered alike on as many inputs, or in the stories, that the review names."""
+    """Not proved: both answered alike on the inputs, or in the stories, that the review names."""
     DIFFERS = "behaviour differs"
-    """Seen: an input, or a story, on which the two behave differently."""
+    """An input, or a story, was found on which the two behave differently."""
     UNCOVERED = "changed, but covered by no property"
-    """Its code changed, and nothing that could be run executes it."""
+    """Its code changed, and no property or story executes it."""
     UNOBSERVED = "executed, but nothing looks at its result"
-    """Its code changed and was run, but a fault planted in it is noticed by nothing that ran it."""
+    """Its code changed and was run, but nothing that ran it detects a mutant of it."""
     UNMEASURED = "executed, but whether anything looks at its result was not measured"
-    """Its code changed and was run alike; that a fault in it would have been noticed is not known."""
+    """Its code changed and was run alike; whether a mutant of it would be detected is not known."""
     ADDED = "added"
     REMOVED = "removed"
 
 
 _PROVED = (Standing.SAME, Standing.SAME_CODE, Standing.EQUIVALENT)
 UNKNOWN = (Standing.UNCOVERED, Standing.UNOBSERVED, Standing.UNMEASURED)
-"""The standings of functions about whose behaviour nothing is known."""
+"""The standings that leave the behaviour of a function unknown."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class FunctionReview:
     """One function. ``name`` and ``file`` are those after the change; for a removed one, those before.
 
     ``was`` is its old name if it was renamed. ``cases`` counts inputs run on both kernels, ``by`` names the
-    properties and stories that executed it. ``reason`` says why it stands so where that needs saying.
+    properties and stories that executed it. ``reason`` explains the standing where necessary.
     ``through`` is what it uses that changed, if its own text did not. In ``difference`` the ``kernel`` texts
     are those before the change, the ``model`` texts those after.
     """
@@ -64,7 +64,7 @@ class FunctionReview:
 
 
 def _crashes(found: Counterexample) -> bool:
-    """Whether the kernel after the change did not live to answer."""
+    """Whether the kernel after the change crashed."""
     return found.model.get("answer", "").startswith("did not come") or found.model.get(
         "machine", ""
     ).startswith("died")
@@ -72,10 +72,10 @@ def _crashes(found: Counterexample) -> bool:
 
 @dataclass(frozen=True)
 class ConstantReview:
-    """A constant, a mask or a field whose value or place moved; None where there is none.
+    """A constant, a mask or a field whose value or place changed; None on the side that lacks it.
 
-    ``where`` is the file, or the structure, that it belongs to. Of a field, or of the structure, ``aspect``
-    says which of its measures moved, in bits.
+    ``where`` is the file, or the structure, that it belongs to. For a field or a structure ``aspect`` names
+    the measure that changed, in bits.
     """
 
     name: str
@@ -86,7 +86,7 @@ class ConstantReview:
 
     @property
     def texts(self) -> tuple[str, str]:
-        """Both values for people: constants in hex, places in decimal, - where there is none."""
+        """Both values for people: constants in hex, places in decimal, "-" for a missing one."""
         form = "d" if self.aspect else "#x"
         before, after = ("-" if value is None else f"{value:{form}}" for value in (self.before, self.after))
         return before, after
@@ -96,8 +96,8 @@ class ConstantReview:
 class ScopeReview:
     """Something outside of functions that changed: a variable, an export, a trace event, a whole file.
 
-    ``users`` are the functions that it is judged by, since they use it. ``proved`` says why it changes
-    nothing, where that is proved. Without either, nothing here looks at it; ``reason`` may say more.
+    ``users`` are the functions that use it, and by which it is judged. ``proved`` says why it provably
+    changes nothing. Without either, nothing here checks it; ``reason`` may say more.
     """
 
     name: str
@@ -108,13 +108,13 @@ class ScopeReview:
 
     @property
     def observed(self) -> bool:
-        """Whether anything here looks at it."""
+        """Whether anything here checks it."""
         return bool(self.users or self.proved)
 
 
 @dataclass(frozen=True)
 class Review:
-    """Everything said about a change. ``before`` and ``after`` are titles with versions.
+    """All results about a change. ``before`` and ``after`` are titles with versions.
 
     ``scope`` is what changed outside of functions, ``undone`` are the known fixes that the kernel after the
     change lacks and the one before has. ``errors`` are sentences about what could not be judged, ``notes``
@@ -132,22 +132,22 @@ class Review:
 
     @property
     def changed(self) -> tuple[FunctionReview, ...]:
-        """The functions whose text, or the text of what they are made of, is not the same."""
+        """The functions whose text, or the text of a macro or constant that they use, differs."""
         return tuple(one for one in self.functions if one.standing is not Standing.SAME)
 
     @property
     def unlooked(self) -> tuple[ScopeReview, ...]:
-        """What changed outside of functions, and nothing here looks at."""
+        """What changed outside of functions, and nothing here checks."""
         return tuple(one for one in self.scope if not one.observed)
 
     @property
     def uncovered(self) -> tuple[FunctionReview, ...]:
-        """The changed functions that nothing executed, or whose result nothing looked at."""
+        """The changed functions that nothing executed, or whose result nothing checked."""
         return tuple(one for one in self.functions if one.standing in UNKNOWN)
 
     @property
     def covered(self) -> bool:
-        """Whether everything that changed was looked at."""
+        """Whether everything that changed was checked."""
         return not self.uncovered and not self.unlooked
 
     @property
@@ -158,15 +158,15 @@ class Review:
 
     @property
     def counts(self) -> dict[Standing, int]:
-        """How many functions stand how; every standing is named."""
+        """The number of functions per standing; every standing is listed."""
         seen = Counter(one.standing for one in self.functions)
         return {standing: seen[standing] for standing in Standing}
 
     @property
     def proved(self) -> bool:
-        """Whether every function is proved to behave as before, and nothing else changed unnoticed.
+        """Whether every function is proved to behave as before, and everything else is checked.
 
-        An addition or a removal is no such proof.
+        An added or removed function is not proved.
         """
         known = not self.errors and not self.unlooked
         return known and all(one.standing in _PROVED for one in self.functions)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What changed outside of functions, and by what that is judged: its users, a proof, or nothing."""
+"""What changed outside of functions, and how it is judged: by its users, by a proof, or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from conformance.review.functions import MMU
 from conformance.review.review import ScopeReview
 from conformance.review.texts import Texts
 
-__all__ = ["concerns", "is_prepared", "needs_code", "review_scope", "told_by_code", "unprepared"]
+__all__ = ["concerns", "is_prepared", "needs_code", "review_scope", "shown_by_code", "unprepared"]
 
 OF_KVM = re.compile(
     r"(?:arch/x86|virt)/kvm/|arch/x86/include/(?:uapi/)?asm/kvm|include/(?:uapi/linux|linux|trace/events)/kvm"
@@ -29,27 +29,27 @@ _AS_PREPARED = "what is compiled here is the same, file by file, in the configur
 
 
 _FEW = 40
-"""With more other files than these changed, two kernels are releases apart, and almost all code differs."""
+"""If more other files changed, the kernels are releases apart, and almost all code differs."""
 
 
-def told_by_code(texts: Texts) -> list[str]:
-    """What changed of which only the machine code of functions can tell what it changes."""
+def shown_by_code(texts: Texts) -> list[str]:
+    """The names of what changed whose effect only the machine code of functions shows."""
     found = [one.item.title for one in texts.items if one.by_code]
     found += [f"the order of what {file} defines" for file in texts.reordered]
     if len(texts.other_files) <= _FEW:
-        found += [file for file in sorted(texts.other_files) if _may_be_told_by_code(file, texts)]
+        found += [file for file in sorted(texts.other_files) if _may_be_shown_by_code(file, texts)]
     return [*found, *(["the configuration"] if texts.generated else [])]
 
 
 def needs_code(texts: Texts) -> bool:
-    """Whether there is any such thing, and not so much that a difference could not be attributed."""
-    return bool(told_by_code(texts)) and len(texts.other_files) <= _FEW
+    """Whether anything of that kind changed, and little enough for differences to be attributed."""
+    return bool(shown_by_code(texts)) and len(texts.other_files) <= _FEW
 
 
 def review_scope(texts: Texts, differing: Collection[str] | None) -> tuple[ScopeReview, ...]:
-    """Everything that changed outside of functions, and by what it is judged.
+    """Everything that changed outside of functions, and how it is judged.
 
-    ``differing`` are functions of the same text whose machine code is not; None if that was not compared.
+    ``differing`` are functions of equal text but different machine code; None if that was not compared.
     """
     found = [_item(one, texts, differing) for one in texts.items]
     found += [ScopeReview("comments", file, proved=_COMMENTS) for file in texts.commented]
@@ -83,7 +83,7 @@ def _item(one: Changed, texts: Texts, differing: Collection[str] | None) -> Scop
 
 
 def _by_code(title: str, file: str, differing: Collection[str] | None) -> ScopeReview:
-    """Something of which only machine code tells what it changes."""
+    """The review of something whose effect only machine code shows."""
     if differing:
         return ScopeReview(title, file, tuple(sorted(differing)))
     if differing is None:
@@ -94,36 +94,36 @@ def _by_code(title: str, file: str, differing: Collection[str] | None) -> ScopeR
 
 
 def _outside(file: str, functions: Sequence[str]) -> ScopeReview:
-    """Functions of KVM that changed, and are not the MMU's nor reached by it."""
-    told = ", ".join(f"{name}()" for name in functions[:3])
+    """Changed functions of KVM that are neither the MMU's nor reached by it."""
+    listed = ", ".join(f"{name}()" for name in functions[:3])
     more = f" and {len(functions) - 3} more" if len(functions) > 3 else ""
-    return ScopeReview(f"{told}{more}", file, reason=_OUTSIDE)
+    return ScopeReview(f"{listed}{more}", file, reason=_OUTSIDE)
 
 
 def _whole(file: str, texts: Texts, differing: Collection[str] | None) -> ScopeReview:
-    """A file that is not read item by item."""
+    """The review of a file that is not read item by item."""
     if only_comments(texts.roots, file):
         return ScopeReview("comments", file, proved=_COMMENTS)
-    if _may_be_told_by_code(file, texts):
+    if _may_be_shown_by_code(file, texts):
         return _by_code("the whole file", file, differing)
     return ScopeReview("the whole file", file, reason=_OUTSIDE if OF_KVM.match(file) else "")
 
 
-def _may_be_told_by_code(file: str, texts: Texts) -> bool:
-    """Whether a file that is not read may be included by the MMU, and more than comments changed in it."""
+def _may_be_shown_by_code(file: str, texts: Texts) -> bool:
+    """Whether the MMU may include a file that is not read, and more than its comments changed."""
     return file.endswith(".h") and not OF_KVM.match(file) and not only_comments(texts.roots, file)
 
 
 def concerns(path: str, roots: Iterable[Path]) -> bool:
-    """Whether the MMU is made of a file: KVM has it, or something that is compiled here reads it."""
+    """Whether the MMU may be built from a file: it is KVM's, or something compiled here reads it."""
     return OF_KVM.match(path) is not None or is_prepared(path, roots)
 
 
 def is_prepared(path: str, roots: Iterable[Path]) -> bool:
-    """Whether a prepared kernel has a file: it is KVM's, or something that is compiled here reads it."""
+    """Whether a prepared kernel has a file, since something that is compiled here reads it."""
     return any((root / "src" / path).is_file() for root in roots)
 
 
 def unprepared(paths: Iterable[str]) -> tuple[ScopeReview, ...]:
-    """Files of KVM's that a patch changes, and that change nothing that is compiled here."""
+    """Reviews of files of KVM that a patch changes without an effect on what is compiled here."""
     return tuple(ScopeReview("the whole file", path, reason=_AS_PREPARED) for path in sorted(paths))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A series of patches, put in order from what was given, and what was left out or not given of it."""
+"""A series of patches in order, and what of the input was left out or is missing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OF_ONE_PATCH = re.compile(r"(?<!this )\bpatch(?:es)?\b(?! (?:series|set)\b)", r
 
 @dataclass(frozen=True)
 class Part:
-    """One patch. ``name`` is how messages call it: "fix.patch", or "series.mbox (2 of 3)"."""
+    """One patch. ``name`` is its name in messages: "fix.patch", or "series.mbox (2 of 3)"."""
 
     name: str
     mail: Mail
@@ -44,7 +44,7 @@ class Part:
 
     @cached_property
     def touched(self) -> list[Touched] | None:
-        """The files that it says it touches; None where its diff is damaged or may not be applied."""
+        """The files that it touches; None if its diff is damaged or may not be applied."""
         try:
             return in_kernel(read_diff(self.mail.diff, self.name), self.name)
         except ConformanceError:
@@ -52,23 +52,23 @@ class Part:
 
     @property
     def paths(self) -> set[str]:
-        """The files that it says it touches, relative to the kernel."""
+        """The files that it touches, relative to the kernel."""
         return {path for file in self.touched or () for path in file.names}
 
     @property
     def may_concern(self) -> bool:
-        """Whether it touches anything that could be read when a kernel is configured or KVM is compiled.
+        """Whether it touches anything that is read when a kernel is configured or KVM is compiled.
 
-        A patch whose names are none of a kernel may: whether they are is found out when it is applied.
+        True also for names that are not plausible in a kernel; these are checked when it is applied.
         """
         return any(wanted(path) for path in self.paths) or not any(plausible(path) for path in self.paths)
 
 
 @dataclass(frozen=True)
 class Series:
-    """Patches in the order in which they apply, and sentences about mails that are none of them.
+    """Patches in the order in which they apply, and sentences about mails that are not patches.
 
-    ``incomplete`` says which patches of the series were not given; ``claim`` is the cover letter's promise.
+    ``incomplete`` says which patches of the series are missing; ``claim`` is the claim of the cover letter.
     """
 
     parts: tuple[Part, ...]
@@ -81,7 +81,7 @@ class Series:
 class Commits:
     """Patches made of commits.
 
-    ``onto`` is the kernel that they go onto; ``parts`` are the patches by the words that asked for them.
+    ``onto`` is the kernel that they apply to; ``parts`` are the patches by the words that named them.
     ``notes`` say what was left out.
     """
 
@@ -91,7 +91,7 @@ class Commits:
 
 
 def part_of(name: str, mail: Mail) -> Part:
-    """The patch in a mail. In a reply with a patch of its own the subject is that of another mail's patch."""
+    """The patch in a mail. The subject of a reply belongs to another patch, unless its diff is inline."""
     subject = "" if mail.reply and not mail.inline else mail.subject
     return Part(name, mail, claim_of(subject, mail.message))
 
@@ -99,10 +99,10 @@ def part_of(name: str, mail: Mail) -> Part:
 def read_series(files: Sequence[str], commits: Commits | None = None) -> Series:
     """The patches in files (``-`` is stdin), in the order of their numbers.
 
-    ``commits`` are the patches of those ``files`` that are no files but commits.
+    ``commits`` are the patches of those ``files`` that name commits.
 
-    Raises ConformanceError for a file that cannot be read, if none holds a patch, and for a series of which a
-    part is there twice.
+    Raises ConformanceError for a file that cannot be read, if no file holds a patch, and if a number of a
+    series occurs twice.
     """
     if files.count(STDIN) > 1:
         raise ConformanceError("Stdin can be read once only: name - once.")
@@ -131,16 +131,16 @@ def read_series(files: Sequence[str], commits: Commits | None = None) -> Series:
 
 
 def arrange(parts: Sequence[Part], covers: Sequence[Mail] = (), notes: Sequence[str] = ()) -> Series:
-    """Parts in the order in which they apply: each series stays where its first part is, by number.
+    """Parts in the order in which they apply: each series at the place of its first part, by number.
 
-    ``covers`` are the cover letters among the mails. Raises ConformanceError if a number is there twice.
+    ``covers`` are the cover letters among the mails. Raises ConformanceError if a number occurs twice.
     """
     ordered = tuple(part for group in _groups(parts) for part in _ordered(group))
     return Series(ordered, tuple(notes), tuple(_incomplete(ordered)), _promise(ordered, covers))
 
 
 def _groups(parts: Sequence[Part]) -> list[list[Part]]:
-    """Parts by the series that they belong to; one without a number is its own."""
+    """Parts grouped by series; a part without a number is a group of its own."""
     groups: dict[object, list[Part]] = {}
     for part in parts:
         groups.setdefault(_series(part.mail) or part, []).append(part)
@@ -164,24 +164,24 @@ def _ordered(group: list[Part]) -> Iterable[Part]:
 
 
 def _incomplete(parts: Sequence[Part]) -> Iterable[str]:
-    """A sentence for each series of which patches were not given."""
+    """A sentence for each series of which patches are missing."""
     for group in _groups(parts):
         total = group[0].mail.of or 0
         there = {part.mail.number for part in group}
         missing = [f"{number}/{total}" for number in range(1, total + 1) if number not in there]
         if missing:
-            told = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+            listed = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
             judged = "this patch is judged alone" if len(group) == 1 else "those given are judged in order"
             verb = "was" if len(missing) == 1 else "were"
-            yield f"{group[0].name}: {told} of the series {verb} not given; {judged}, without the others"
+            yield f"{group[0].name}: {listed} of the series {verb} not given; {judged}, without the others"
 
 
 def _promise(parts: Sequence[Part], covers: Sequence[Mail]) -> Claim | None:
-    """The promise that the cover letter makes for the whole series, if there is one series and all of it."""
+    """The claim of the cover letter for the whole series, if all parts belong to one series."""
     names = {_series(part.mail) for part in parts}
     for cover in covers:
         if names == {_series(cover)}:
-            # A shortlog has the subjects of the patches, which speak for themselves.
+            # The subjects in a shortlog are claims of the patches, not of the series.
             claim = claim_of(cover.subject, _ENTRY.sub("", cover.message))
             if claim and not claim.excepted and not _OF_ONE_PATCH.search(claim.sentence):
                 return claim
@@ -192,7 +192,7 @@ def _content(file: str) -> bytes:
     try:
         directory = file != STDIN and Path(file).expanduser().is_dir()
     except (OSError, ValueError, RuntimeError):
-        directory = False  # What is wrong with it is said where it is read.
+        directory = False  # The error is reported where it is read.
     if directory:
         raise ConformanceError(f"{file} is a directory. Name the patch files in it, or one mailbox.")
     return (
@@ -224,7 +224,7 @@ def _patches(mails: Sequence[Mail], name: str) -> tuple[list[Part], list[str]]:
     if older:
         notes.append(f"{name}: version {newest} of the series is taken, the older ones are left out")
         chosen = [mail for mail in chosen if mail.version == newest or not mail.of]
-    chosen = list(dict.fromkeys(chosen))  # A mail that went over two lists is there twice.
+    chosen = list(dict.fromkeys(chosen))  # A mail sent to two lists occurs twice.
     parts = []
     for number, mail in enumerate(chosen, 1):
         own = name if len(chosen) == 1 else f"{name} ({number} of {len(chosen)})"

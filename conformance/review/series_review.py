@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a review of a series comes to: each patch, and the series as a whole."""
+"""The results of judging a series: of each patch, and of the series as a whole."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ UNCONCERNED = "nothing here concerns the MMU"
 
 @dataclass(frozen=True)
 class Judged:
-    """A patch, or a whole series, and what it changes.
+    """A patch, or a whole series, and its review.
 
-    ``claim`` is its promise to change nothing. ``reason`` says why there is no review, or what keeps the
-    review from being complete. ``remarks`` are sentences to be shown with it.
+    ``claim`` is its claim to change nothing. ``reason`` says why there is no review, or why the review is
+    incomplete. ``remarks`` are sentences to show with it.
     """
 
     title: str
@@ -32,7 +32,7 @@ class Judged:
 
     @property
     def outcome(self) -> Outcome:
-        """What it comes to; a difference that was seen outweighs all that could not be judged."""
+        """Its outcome; a difference that was seen outweighs what could not be judged."""
         if self.review is None:
             return Outcome.UNCONCERNED if self.reason == UNCONCERNED else Outcome.UNJUDGED
         return outcome_of(self.review, promised=self.claim is not None and not self.claim.excepted)
@@ -40,9 +40,9 @@ class Judged:
 
 @dataclass(frozen=True)
 class SeriesReview:
-    """Everything said about a series. ``base`` names the kernel that it was put onto.
+    """All results about a series. ``base`` names the kernel that it was applied to.
 
-    ``whole`` is None where there is one patch only, or where not all of them could be applied.
+    ``whole`` is None for a single patch, or if not all patches could be applied.
     """
 
     base: str
@@ -62,7 +62,7 @@ class SeriesReview:
 
 
 def cut_short(series: Series, onto: str, judged: Sequence[Judged], reason: str) -> SeriesReview:
-    """What is known of a series of which only the first patches were ``judged``."""
+    """The results of a series of which only the first patches were ``judged``."""
     parts = list(judged[: len(series.parts)])
     parts += [Judged(part.title, part.claim, reason=reason) for part in series.parts[len(parts) :]]
     return SeriesReview(onto, tuple(parts), notes=(*series.notes, *series.incomplete))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Behaviour, through the whole KVM: stories that execute what changed, played on both kernels, step by step.
+"""Behaviour of the whole KVM: stories that execute what changed, played on both kernels, step by step.
 
-They are for functions that no property executes. No model takes part: the kernel after the change stands in
-its place, and what both KVMs keep in memory is compared as well.
+They are for functions that no property executes. The kernel after the change takes the place of the model,
+and the state that both KVMs keep in memory is compared as well.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from conformance.scenarios.shrinking import shorten, things
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES, Script, Story
 
-__all__ = ["tell_stories"]
+__all__ = ["play_stories"]
 
 
-def tell_stories(
+def play_stories(
     before: Kernel,
     after: Kernel,
     changed: Collection[str],
@@ -45,7 +45,7 @@ def tell_stories(
     renamed: Mapping[str, str] | None = None,
     names: Collection[str] = STORIES,
 ) -> list[Seen]:
-    """What came of every story of ``names`` that executes one of the ``changed`` functions on either kernel.
+    """The results of the stories ``names`` that execute one of the ``changed`` functions on either kernel.
 
     ``renamed`` gives functions of the kernel before the names that they have after the change.
     Raises CannotBuild if there is no whole KVM of one of them, BuildError if it does not compile,
@@ -67,9 +67,9 @@ def tell_stories(
         for mode in story.modes:
             if mode in TDP_MODES and (not wanted.modes or mode in wanted.modes):
                 with _Sides(rules, (before, after), MODES[mode]) as sides:
-                    _tell(sides, story, seen, wanted, shortened)
+                    _play(sides, story, seen, wanted, shortened)
         if seen.difference is not None and not seen.executed:
-            # No machine could be made on the kernel after, so that what it would have run is not known.
+            # No VM could be created on the kernel after, so that it is not known what it executes.
             seen.executed = seen.blamed = set(changed)
         if seen.executed & set(changed):
             found.append(seen)
@@ -77,7 +77,7 @@ def tell_stories(
 
 
 class _Side:
-    """One kernel's VM, with what it keeps; it dies in the words of scenarios, and counts its steps."""
+    """One kernel's VM, with its state; raises Death as scenarios expect, and counts its steps."""
 
     def __init__(self, oracle: KvmOracle, reader: RawStateReader, rules: Rules) -> None:
         self.oracle = oracle
@@ -117,7 +117,7 @@ class _Sides:
         return kernel_in(self.mode, profile_of(self._kernels[0].release))
 
     def reread(self, script: Script, played: Played) -> Difference:
-        """How the sides differ, the SPTEs of either read by the constants that it was compiled with."""
+        """How the sides differ, with the SPTEs of each decoded by the constants of its kernel."""
         found = played.difference or Difference(0, ())
         if found.crash or not len(played.kernel) == len(played.model) == found.at + 1:
             return found
@@ -134,7 +134,7 @@ class _Sides:
             yield side
 
     def model(self, options: dict[str, int]) -> Machine:
-        """A VM on the kernel after, which ends when the next is made, or all does."""
+        """A VM on the kernel after; it ends when the next one is created, or with the sides."""
         self.end()
         self.after = self._stack.enter_context(self._machine(self._rules.readers[1], options))
         return self.after
@@ -152,17 +152,17 @@ class _Sides:
                 try:
                     yield _Side(oracle, reader, self._rules)
                 finally:
-                    # One that died says nothing more, and what it ran is not known.
+                    # What a VM that died had executed is not known.
                     with suppress(ValueError):
                         self.covered |= oracle.covered()
         except KernelDied as died:
             raise Death(died.how, hung=died.hung) from died
 
 
-def _tell(sides: _Sides, story: Story, seen: Seen, wanted: ReviewPlan, shortened: set[str]) -> None:
-    """Play a story on both, and note what it executes and how they differ, if they do.
+def _play(sides: _Sides, story: Story, seen: Seen, wanted: ReviewPlan, shortened: set[str]) -> None:
+    """Play a story on both; record what it executes and how the two differ.
 
-    A difference of a kind that was ``shortened`` already, in another story, is left as it is.
+    A difference of a kind that was already ``shortened`` in another story is not shortened again.
     """
     script = story.script
     try:
@@ -200,7 +200,7 @@ def _again(sides: _Sides, wanted: ReviewPlan) -> str:
 def _counterexample(
     sides: _Sides, story: Story, script: Script, played: Played, wanted: ReviewPlan
 ) -> Counterexample:
-    """The shortest script on which they differ, and in what; of a crash of the kernel before, how it came."""
+    """The counterexample: the shortest script on which they differ, and how; or how the old kernel died."""
     found = sides.reread(script, played)
     crashed = {"machine": f"died: {found.crash}"} if found.crash else {}
     return Counterexample(
@@ -215,7 +215,7 @@ def _counterexample(
 
 
 def _after_died(sides: _Sides, story: Story, death: Death, wanted: ReviewPlan) -> Counterexample:
-    """The story up to the step of which the kernel after died."""
+    """The counterexample of a kernel after that died: the story up to that step."""
     steps = sides.after.steps if sides.after else 0
     return Counterexample(
         inputs={},

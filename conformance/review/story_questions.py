@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Stories as questions: what happened on a kernel's whole KVM, which a profile must tell alike."""
+"""Stories as questions: the observations on a kernel's whole KVM, which the model must reproduce."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES, Script
 
-__all__ = ["Told", "tales"]
+__all__ = ["StoryQuestion", "story_questions"]
 
 
-class Told(Question):
-    """A story as it went on a kernel in a mode."""
+class StoryQuestion(Question):
+    """The observations of a story on a kernel in a mode."""
 
     kind = "story"
 
@@ -35,7 +35,7 @@ class Told(Question):
         self._seen: list[Observation] = []
         self._died = ""
         self.lacking: Lacking | None = None
-        """Why it could not be played to its end: then it tells nothing."""
+        """Why it could not be played to its end, and so is no evidence; None if it was."""
         try:
             # Sides have a profile, but the kernel's side does not use it.
             with self._sides(profile).kernel(script.options) as machine:
@@ -51,7 +51,7 @@ class Told(Question):
         return KvmSides(self._library, profile, self._mode)
 
     def misfit(self, profile: Profile) -> Misfit | None:
-        """The first step on which the machine with this profile does otherwise; the share is what follows."""
+        """The first step on which the model with this profile differs; the share is that of later steps."""
         if self._died:
             return Misfit(self._died)
         steps = self._script.steps
@@ -62,14 +62,14 @@ class Told(Question):
         return None
 
 
-def tales(library: Path, profile: Profile) -> Iterator[Told]:
-    """Every story in every mode in which it is told, those for one fix only among them.
+def story_questions(library: Path, profile: Profile) -> Iterator[StoryQuestion]:
+    """Every story in every mode that it has, the stories for single fixes included.
 
-    Stories of changes that the kernel may lack are told, too: each side does in them whatever it does.
+    Stories about changes that the kernel may lack are played as well.
     """
     for story in STORIES.values():
         for mode in story.modes:
-            yield Told(story.name, story.script, MODES[mode], library, profile)
+            yield StoryQuestion(story.name, story.script, MODES[mode], library, profile)
     for name, script in EXTRA_STORIES.items():
         for mode in TDP_MODES:
-            yield Told(name, script, MODES[mode], library, profile)
+            yield StoryQuestion(name, script, MODES[mode], library, profile)

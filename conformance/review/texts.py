@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What changed in the text: functions of the MMU and what they reach in KVM, before and after.
+"""What changed in the text: functions of the MMU, and the functions of KVM that they reach.
 
-A function is unchanged if its text is, and that of every macro and constant that it uses. Functions that it
-calls are judged by themselves.
+A function is unchanged if its text is, and that of every macro and constant that it uses. The functions that
+it calls are judged separately.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from conformance.review.pairing import Pair, pair
 __all__ = ["Texts"]
 
 _EMULATOR = "x86_emulate_instruction"
-"""Where the MMU's reach into KVM ends: from there on it is the instruction emulator's."""
+"""Functions reached only through the instruction emulator do not count as reached by the MMU."""
 
 
 class Texts:
-    """Both kernels' text, and every function of interest in both."""
+    """The text of both kernels, and the functions to compare."""
 
     def __init__(self, before: Kernel, after: Kernel) -> None:
         self.roots = before.root / "src", after.root / "src"
@@ -34,24 +34,24 @@ class Texts:
         files = frozenset(name.removeprefix("src/") for name in every if name.startswith("src/"))
         self.changed_files = files & {*named[0], *named[1]}
         self.other_files = files - self.changed_files
-        """Changed files that are not read function by function: other headers, vendor modules, lib."""
+        """Changed files that are not read by function: other headers, vendor modules, lib."""
         self.generated = tuple(sorted(name for name in every if name.startswith("gen/")))
         self.same_data: frozenset[str] = frozenset()
-        """Variables whose declaration changed, and whose data are proved to be the same."""
+        """Variables whose declaration changed, but whose data are proved equal."""
         self.same_values: frozenset[str] = frozenset()
-        """Enumerators of enumerations that changed, whose own value did not."""
+        """Enumerators of changed enumerations whose own value did not change."""
         wanted = [[name for name in names if self._matters(name)] for names in named]
         self.before = read_source(self.roots[0], wanted[0] if every else ())
         self.after = read_source(self.roots[1], wanted[1] if every else ())
         self.renamed = pair(self.before.functions, self.after.functions)
 
     def _matters(self, file: str) -> bool:
-        """Whether a file is read: it is the MMU's, or changed."""
+        """Whether a file is read: it belongs to the MMU, or it changed."""
         return file.startswith(MMU) or file in self.changed_files
 
     @cached_property
     def pairs(self) -> list[Pair]:
-        """The MMU's functions, and the changed ones elsewhere in KVM that the MMU reaches."""
+        """The MMU's functions, and the changed functions elsewhere in KVM that the MMU reaches."""
         reached = self._reached(self.before) | self._reached(self.after)
         found = [
             one for one in self._paired if one.text.of_mmu or (one.text.name in reached and not one.same)
@@ -70,7 +70,7 @@ class Texts:
 
     @cached_property
     def _paired(self) -> list[Pair]:
-        """Every function that was read, of both kernels."""
+        """Every function that was read, in both kernels."""
         old_names = {new: old for old, new in self.renamed.items()}
         found = []
         for name, text in self.after.functions.items():
@@ -99,17 +99,17 @@ class Texts:
 
     @cached_property
     def own_items(self) -> list[Changed]:
-        """What changed at file scope by its own text."""
+        """The items at file scope whose own text changed."""
         return changed_items(self.before.items, self.after.items, self.changed_files)
 
     @cached_property
     def variables(self) -> frozenset[str]:
-        """The variables whose declaration changed, or the value that they begin with."""
+        """The variables whose declaration or initial value changed."""
         return frozenset(name for one in self.items if one.item.holds_data for name in one.item.names)
 
     @property
     def begun(self) -> frozenset[str]:
-        """The variables that code may write, and that begin with another value or not at all as they did."""
+        """The writable variables whose declaration or initial value changed."""
         changed = [one.item for one in self.own_items if one.item.holds_data and one.both]
         return (
             frozenset(name for item in changed if not item.constant for name in item.names) - self.same_data
@@ -130,26 +130,26 @@ class Texts:
     @cached_property
     def unaccounted(self) -> list[str]:
         """The files in which no function and no item changed."""
-        told = {one.file for one in self.own_items}
-        told |= {
+        accounted = {one.file for one in self.own_items}
+        accounted |= {
             text.file for one in self._paired if not one.same for text in (one.before, one.after) if text
         }
-        return sorted(self.changed_files - told)
+        return sorted(self.changed_files - accounted)
 
     @property
     def commented(self) -> list[str]:
-        """The files in which nothing but comments and white space changed, outside of functions."""
+        """The files in which only comments and white space changed, outside of functions."""
         return [file for file in self.unaccounted if file not in self.reordered]
 
     @cached_property
     def reordered(self) -> list[str]:
-        """The files that define the same in another order."""
+        """The files that define the same items in another order."""
         ours, theirs = self.before.items, self.after.items
         return [file for file in self.unaccounted if ours.get(file) != theirs.get(file)]
 
     @cached_property
     def items(self) -> list[Changed]:
-        """What changed at file scope, by its own text or through a macro, a constant or a variable."""
+        """The items at file scope that changed, by their own text or through a name that they use."""
         found = list(self.own_items)
         known = {(one.file, one.item.kind, one.item.name) for one in found}
         for source in (self.after, self.before):
@@ -157,7 +157,7 @@ class Texts:
                 for item in items:
                     through = self.moved.intersection(item.words) - {*item.names}
                     if item.registered or item.kind == Kind.DECLARATION:
-                        # What registers or declares a variable is the same, whatever that begins with.
+                        # Registering or declaring a variable does not depend on its initial value.
                         through -= self._data
                     if through and (file, item.kind, item.name) not in known and item.kind != Kind.MACRO:
                         known.add((file, item.kind, item.name))
@@ -166,7 +166,7 @@ class Texts:
 
     @cached_property
     def moved(self) -> frozenset[str]:
-        """Macros, constants and variables whose text changed, or that use one. Structures have layouts."""
+        """Macros, constants and variables whose text changed, or that use such a name; no structures."""
         named = {name for name in self._rewritten if " " not in name}
         named |= {name for one in self.own_items for name in one.item.names}
         named -= self.same_data | self.same_values
@@ -210,7 +210,7 @@ class Texts:
         return tuple(sorted(text.uses & self.moved - {text.name}))
 
     def _reached(self, source: Source) -> set[str]:
-        """The functions that the MMU's mention, those that these mention, and so on."""
+        """The functions that the MMU's functions mention, directly or indirectly."""
         found: set[str] = set()
         waiting = [text.name for text in source.functions.values() if text.of_mmu]
         while waiting:
@@ -222,11 +222,11 @@ class Texts:
 
     @property
     def new_names(self) -> dict[str, str]:
-        """Renames that are this change's own, not one of the known kernels'."""
+        """Renames made by this change, without the known ones between releases."""
         return {old: new for old, new in self.renamed.items() if (old, new) not in RENAMED and "(" not in old}
 
     def symbols(self) -> dict[str, str]:
-        """The symbols of renamed functions, old to new."""
+        """The symbols of renamed functions, from old to new."""
         return {
             old: new
             for name, after in self.renamed.items()

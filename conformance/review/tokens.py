@@ -18,7 +18,7 @@ _TOKEN = re.compile(
       | \w+ | -> | <<=? | >>=? | [-+&|=]{2} | [-+*/%&|^!=<>]= | [^\s\w] )""",
     re.DOTALL | re.VERBOSE,
 )
-"""What C's text is made of; its first group is a token."""
+"""A comment, a line continuation or, in the first group, a token."""
 _DIRECTIVE = re.compile(r"^[ \t]*#(?:/\*.*?\*/|//[^\n]*|\\\n|[^\n])*", re.DOTALL | re.MULTILINE)
 
 OPEN, CLOSE = frozenset("([{"), frozenset(")]}")
@@ -30,7 +30,7 @@ def tokens(text: str) -> tuple[str, ...]:
 
 
 def pieces(content: str, functions: Sequence[tuple[int, int, str]]) -> Iterator[tuple[str, str]]:
-    """Tokens, directives and functions in the order in which they stand."""
+    """Tokens, directives and functions, in the order of the text."""
     at = 0
     for start, end, name in (*functions, (len(content), len(content), "")):
         while at < start:
@@ -53,7 +53,7 @@ def pieces(content: str, functions: Sequence[tuple[int, int, str]]) -> Iterator[
 
 
 def outside(words: Iterable[str]) -> list[str]:
-    """The tokens that stand in no brackets; the brackets themselves do."""
+    """The tokens outside of brackets, and the outermost brackets."""
     found, depth = [], 0
     for word in words:
         depth -= word in CLOSE

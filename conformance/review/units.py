@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Which units have to be compiled to see the machine code of functions that changed."""
+"""The units that have to be compiled to compare the machine code of changed functions."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["units_of"]
 
 
 def units_of(texts: Texts, functions: Iterable[Text]) -> tuple[list[str], list[str]]:
-    """The units of both kernels that have to be compiled to see these functions' code.
+    """The units of both kernels that contain the code of these functions.
 
-    Of the MMU every unit that changed or includes a file that did, or one of these functions; elsewhere
-    those that define one.
+    In the MMU every unit that changed, or that includes a changed file or one with these functions; elsewhere
+    the units that define one.
     """
     functions = list(functions)
     sought = {*texts.changed_files, *(one.file for one in functions if one.of_mmu)}

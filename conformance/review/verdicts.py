@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""From what was run to how each changed function stands.
+"""The standing of each changed function, from the results of properties and stories.
 
-A function that a property compares by name stands by that property alone, and if that answers alike on every
-input, it is proved. Any other is held responsible for a difference that executes it, together with whatever
-else changed and was executed there.
+A function with a property of its own stands by that property alone; if both kernels answer alike on every
+input, it is proved. Any other function is blamed for a difference that executes it, together with all other
+changed functions that were executed there.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ def judge(
     moved: Sequence[str] = (),
     begun: Collection[str] = (),
 ) -> Iterator[FunctionReview]:
-    """How each of the ``changed`` functions stands, after the properties ``seen``.
+    """The reviews of the ``changed`` functions, after the results ``seen``.
 
-    Functions among ``pairs`` follow that did not change, and yet differ: through constants or variables that
-    ``moved``. ``why`` some properties could not be run. ``begun`` are variables that begin with another
-    value, and that code may write: where nothing differs, nothing looked before it did.
+    Functions among ``pairs`` follow that did not change and yet differ, through constants or variables that
+    ``moved``. ``why`` some properties could not be run. ``begun`` are writable variables whose initial value
+    changed: if nothing differs, the code may have overwritten it before anything read it.
     """
     accused: set[str] = set()
     for one in changed:
@@ -45,53 +45,55 @@ def judge(
             others = [
                 other.text.name for other in changed if other is not one and first.blamed & other.symbols
             ]
-            yield _tell(one, Standing.DIFFERS, executing, "" if own else _together(first, others), first)
+            yield _reviewed(one, Standing.DIFFERS, executing, "" if own else _together(first, others), first)
         elif executing:
             alike = [each for each in executing if not each.difference]
             whole = [each for each in own if each.proved]
             if not alike:
-                yield _tell(one, Standing.UNOBSERVED, executing, _masked(executing))
+                yield _reviewed(one, Standing.UNOBSERVED, executing, _masked(executing))
                 continue
             if one.alike and set(one.through) <= set(begun):
                 reason = f"nothing here looks at what {', '.join(one.through[:3])} begins with"
-                yield _tell(one, Standing.UNOBSERVED, executing, reason)
+                yield _reviewed(one, Standing.UNOBSERVED, executing, reason)
                 continue
             standing = Standing.EQUIVALENT if whole else Standing.UNSEEN
-            yield _tell(one, standing, whole or alike, "" if whole else _partly(alike))
+            yield _reviewed(one, standing, whole or alike, "" if whole else _partly(alike))
         else:
-            yield _tell(one, Standing.UNCOVERED, (), why)
+            yield _reviewed(one, Standing.UNCOVERED, (), why)
     for each in seen:
         if each.difference and each.name not in accused and not _explained(each, changed):
             for one in pairs:
                 if each.name in _names(one):
                     reason = f"its own text is the same{_through(moved)}"
-                    yield _tell(replace(one, through=tuple(moved)), Standing.DIFFERS, [each], reason, each)
+                    yield _reviewed(
+                        replace(one, through=tuple(moved)), Standing.DIFFERS, [each], reason, each
+                    )
 
 
 def _names(one: Pair) -> set[str]:
-    """The names of properties that compare this very function."""
+    """The names of properties of this function."""
     return {name for known in (one.text.name, one.was) if known for name in property_of(known)}
 
 
 def _explained(each: Seen, changed: Sequence[Pair]) -> bool:
-    """Whether a difference executes a function that changed, and so is told there."""
+    """Whether a difference executes a changed function, and so is reported there."""
     return any(each.blamed & one.symbols for one in changed)
 
 
 def _masked(executing: Sequence[Seen]) -> str:
-    """Why nothing is known of a function that only runs where something else makes a difference."""
+    """The reason for a function that is executed only where something else differs."""
     names = [each.name for each in executing]
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"it is executed only in {', '.join(names[:3])}{more}, where other code makes a difference"
 
 
 def _together(first: Seen, others: Sequence[str]) -> str:
-    """Where the difference was seen, if not by a property of the function itself."""
+    """The reason that names the property or story, if it is not a property of the function itself."""
     also = f", which executes {', '.join(others)} too, changed as well" if others else ""
     return f"in {first.name}{also}"
 
 
-def _tell(
+def _reviewed(
     one: Pair, standing: Standing, by: Sequence[Seen], reason: str = "", first: Seen | None = None
 ) -> FunctionReview:
     return FunctionReview(
@@ -108,7 +110,7 @@ def _tell(
 
 
 def _partly(executing: Sequence[Seen]) -> str:
-    """What is proved of a function that no property compares by name: what executes it."""
+    """The reason that names the proved properties that execute a function without one of its own."""
     proved = [each.name for each in executing if each.proved]
     if not proved:
         return ""
@@ -117,13 +119,13 @@ def _partly(executing: Sequence[Seen]) -> str:
 
 
 def _through(moved: Sequence[str]) -> str:
-    """What else changed that may make a function of the same text behave differently."""
+    """What changed that may make a function of the same text behave differently."""
     more = f" and {len(moved) - 3} more" if len(moved) > 3 else ""
     return f"; what changed besides is {', '.join(moved[:3])}{more}" if moved else ""
 
 
 def _uses(one: Pair) -> str:
-    """Why a function counts as changed whose own text did not."""
+    """The reason for a function that counts as changed although its own text did not change."""
     if one.through and one.alike:
         more = f" and {len(one.through) - 3} more" if len(one.through) > 3 else ""
         return f"its own text is the same, but it uses {', '.join(one.through[:3])}{more}"

@@ -13,7 +13,7 @@ from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.oracles.kvm.raw_state import RawStateReader
 from conformance.review.kvm_state import Rules
 from conformance.review.plan import ReviewPlan
-from conformance.review.stories import tell_stories
+from conformance.review.stories import play_stories
 from conformance.scenarios.machines import take
 from conformance.scenarios.stories import STORIES
 
@@ -99,7 +99,7 @@ def test_what_is_kept_shows_the_mutants(selector, tmp_path):
 @pytest.mark.slow
 def test_a_mutant_is_shortened_to_a_story(tmp_path):
     before, after = planted("6.1", MUTANTS["6.1"][:1], tmp_path)
-    seen = tell_stories(before, after, {"update_permission_bitmask"}, ReviewPlan(), quiet)
+    seen = play_stories(before, after, {"update_permission_bitmask"}, ReviewPlan(), quiet)
     found = [one.difference for one in seen if one.difference]
     assert found
     assert any("permissions" in name for name in found[0].kernel)
@@ -114,7 +114,7 @@ def test_a_rewritten_function_keeps_the_same(tmp_path):
     old = loop.format("0; byte < ARRAY_SIZE(mmu->permissions); ++byte")
     refactored = [(MMU, old, loop.format("ARRAY_SIZE(mmu->permissions); byte-- > 0;"))]
     before, after = planted("6.1", refactored, tmp_path)
-    seen = tell_stories(before, after, {"update_permission_bitmask"}, ReviewPlan(), quiet)
+    seen = play_stories(before, after, {"update_permission_bitmask"}, ReviewPlan(), quiet)
     assert seen
     assert not any(one.difference for one in seen)
 
@@ -142,6 +142,6 @@ def test_members_that_move_make_no_difference(tmp_path):
         "logs_of_two_processors",
         "memory_appears_where_mmio_was",
     )
-    seen = tell_stories(before, after, {"kvm_tdp_page_fault"}, ReviewPlan(), quiet, names=names)
+    seen = play_stories(before, after, {"kvm_tdp_page_fault"}, ReviewPlan(), quiet, names=names)
     assert {one.name for one in seen} == {*names}
     assert [one.difference.kernel for one in seen if one.difference] == []

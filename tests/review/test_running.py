@@ -34,12 +34,12 @@ def stage(monkeypatch):
         run.append("properties")
         return [Seen("a_property", 7, {"seen"})], ""
 
-    def tell_stories(before, after, symbols, plan, progress, renamed, names):
+    def play_stories(before, after, symbols, plan, progress, renamed, names):
         run.append("stories")
         return [Seen("a_story", 0, {"told", "seen"})]
 
     monkeypatch.setattr(executing, "explore", explore)
-    monkeypatch.setattr(executing, "tell_stories", tell_stories)
+    monkeypatch.setattr(executing, "play_stories", play_stories)
     monkeypatch.setattr(executing, "executed_by_properties", lambda *_: {"a_property": frozenset({"seen"})})
     monkeypatch.setattr(executing, "executed_by_stories", lambda *_: {"a_story": frozenset({"told", "seen"})})
     monkeypatch.setattr(executing, "Evidence", lambda *_: contextlib.nullcontext())

@@ -350,7 +350,7 @@ def test_patches_are_heard_of_in_order_then_the_whole(kernels, tmp_path):
         def begin(self, count, base, notes):
             heard.append((count, base))
 
-        def tell(self, one):
+        def receive(self, one):
             heard.append(one.title)
             return one
 
