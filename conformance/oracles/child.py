@@ -23,7 +23,7 @@ from conformance.sandbox.policy import GIB
 __all__ = ["NR_EVENTS", "Entry", "FunctionOracle", "KernelDied"]
 
 NR_EVENTS = 7
-"""How many kinds of events a run can tell apart; any other is counted together in an eighth counter."""
+"""How many kinds of events a run can distinguish; an eighth counter is for all others."""
 
 MEMORY = 2 * GIB
 """Bytes of address space of the process: that of Python, the shared memory, and as much again and more."""
@@ -96,7 +96,7 @@ class FunctionOracle:
         on this host, at once where they did before.
         """
         if len(events) > NR_EVENTS:
-            raise ValueError(f"at most {NR_EVENTS} kinds of events can be told apart, not {len(events)}")
+            raise ValueError(f"at most {NR_EVENTS} kinds of events can be distinguished, not {len(events)}")
         wanted = [int(host[name]) for name in HOST]
         names = [*events, *[""] * (NR_EVENTS - len(events))]
         if wanted != self._host:
@@ -210,15 +210,15 @@ class FunctionOracle:
         """Have the functions loaded by a new process; which there are."""
         self._at[:] = 0
         conversation.begin(self._patience, *self._more)
-        told = self._receive((list, dict), 1)
-        if isinstance(told, dict):
+        answer = self._receive((list, dict), 1)
+        if isinstance(answer, dict):
             # Before any kernel code has run.
             self.close()
-            raise ConformanceError(str(told.get("refused")))
+            raise ConformanceError(str(answer.get("refused")))
         try:
             return {
                 str(name): Entry(index, *(range(1 << 10)[int(number)] for number in (nr_in, nr_out)))
-                for index, (name, nr_in, nr_out) in enumerate(told)
+                for index, (name, nr_in, nr_out) in enumerate(answer)
             }
         except (TypeError, ValueError, IndexError):
             self.close()

@@ -29,21 +29,23 @@ COMMON_C = Path(__file__).parent / "c"
 
 TRACED = (
     "-finstrument-functions",
-    # Of the kernel's generic headers and of our own files nothing need be known.
+    # Not in the kernel's generic headers, nor in our own files.
     "-finstrument-functions-exclude-file-list=include/,/oracles/",
-    # The kernel's "inline" says that there is to be no such call: traced.h takes that back.
+    # The kernel's "inline" includes no_instrument_function: traced.h removes it.
     "-DCONFORMANCE_TRACED",
-    # A function that only ever was inlined may assert at compile time what it is called with.
+    # An always-inlined function may assert at compile time that its arguments are constants.
     "-U__OPTIMIZE__",
 )
-"""Flags with which every function of KVM's tells when it begins, those folded into others too."""
+"""Flags with which every function of KVM reports that it runs, inlined ones included."""
 
-NEEDS_GCC = "which functions ran is told by what gcc puts into them (-finstrument-functions, less some files)"
-"""Why nothing is traced that another compiler compiled."""
+NEEDS_GCC = (
+    "which functions ran is recorded by code that gcc inserts (-finstrument-functions, without some files)"
+)
+"""Why nothing is traced that another compiler has compiled."""
 
 
 def digest_of(paths: Iterable[Path]) -> str:
-    """A digest of files by name and content, in any order; what is no file is left out."""
+    """A digest of files by name and content, in any order; anything else is skipped."""
     digest = hashlib.sha256()
     for path in sorted(paths):
         if path.is_file():

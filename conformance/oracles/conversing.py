@@ -140,7 +140,7 @@ class Conversation:
         self._write(self._requests, content)
 
     def signal(self, word: int) -> None:
-        """Ask by a word alone, where kernel code does not speak JSON."""
+        """Send a request that is a word only, where kernel code does not read JSON."""
         self._nonce = int.from_bytes(os.urandom(8), "little")
         self._write(self._requests, HEADER.pack(self._nonce, word))
 
@@ -203,18 +203,18 @@ class Conversation:
         return content
 
     def _ended(self) -> Ended | Lacking:
-        """How the process for kernel code ended, or why there is none."""
+        """How the process for kernel code ended, or why it was not started."""
         self.alive = False
         # Once the command ends, its processes are killed: that is not the kernel's doing.
         processes.check()
-        told = os.read(self._status, STATUS.size)
-        if len(told) < STATUS.size:
+        status = os.read(self._status, STATUS.size)
+        if len(status) < STATUS.size:
             process = self._process
             assert process is not None
             code, said = process.wait(), process.said()
             self.close()
             return no_process(code, said)
-        kind, value = STATUS.unpack(told)
+        kind, value = STATUS.unpack(status)
         if kind != ENDED:
             return no_process(OSError(value, os.strerror(value)))
         try:

@@ -22,7 +22,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Symbol:
-    """Where a function or a variable lies, and how many bytes it has; 0 where nobody says."""
+    """Where a function or a variable lies, and how many bytes it has; 0 where it is not known."""
 
     address: int
     size: int

@@ -51,7 +51,7 @@ class Functions(Protocol):
         """Count the events so named, each in its byte."""
 
     def run(self, entry: int, inputs: int, outputs: int, n: int, at: int) -> str:
-        """Run an entry on n cases; the last event that nobody expected, or ""."""
+        """Run an entry on n cases; the last unexpected event, or ""."""
 
     def covered(self) -> list[int]:
         """The offsets of the kernel's functions that ran since this was last asked."""

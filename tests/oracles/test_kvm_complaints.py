@@ -27,7 +27,7 @@ def fault(machine: KvmOracle, gfn: int) -> list[str]:
         (0x1, rf"BUG in {FAULT}$", False),
         (0x2, rf"died of SIGSEGV in {FAULT} \(address 0x8\)", False),
         (0x3, rf"did not come back within 0.5 s of processor time \(in {FAULT}\)", True),
-        (0x10, "waits for what nobody will do", True),
+        (0x10, "waits for what no other task will do", True),
     ],
 )
 def test_what_ends_the_machine(planted: KvmOracle, gfn: int, how: str, hung: bool) -> None:

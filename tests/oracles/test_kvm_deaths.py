@@ -39,7 +39,7 @@ def ended(
         (Death.SIGNAL, b"", 11, "died of SIGSEGV in kvm_arch_thing"),
         (Death.SIGNAL, b"", 7, "died of SIGBUS in kvm_arch_thing"),
         (Death.HUNG, b"", 0, "did not come back within 10 s of processor time (in kvm_arch_thing)"),
-        (Death.BROKEN, b"waits for what nobody will do", 0, "waits for what nobody will do"),
+        (Death.BROKEN, b"waits for what no other task will do", 0, "waits for what no other task will do"),
     ],
 )
 def test_the_kernel_s_own_end(tmp_path: Path, death: Death, what: bytes, number: int, how: str) -> None:
@@ -117,7 +117,7 @@ def test_every_end_in_c_is_of_a_kind() -> None:
         for match in re.finditer(r'env_die\((ENV_\w+), "([^"]+)"', path.read_text())
     )
     own = {what for what, kind in kinds.items() if kind == "ENV_BROKEN"}
-    assert own == {"waits for what nobody will do", "a schedule does not end"}
+    assert own == {"waits for what no other task will do", "a schedule does not end"}
     assert {kind for what, kind in kinds.items() if "too many" in what or "full" in what} == {"ENV_LIMIT"}
     numbers = re.search(r"enum env_death \{(.*?)\};", (C / "process/exchange.h").read_text(), re.S)
     assert numbers

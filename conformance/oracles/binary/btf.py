@@ -93,7 +93,7 @@ class Btf(Records):
                 yield from self.named_members(member.type, start + member.bit, depth + 1)
 
     def member(self, number: int, path: str) -> Member | None:
-        """The member at ``path`` ("arch.mmu"), bits counted from the start; None if there is none."""
+        """The member at ``path`` ("arch.mmu"), bits counted from the start; None if it does not exist."""
         start, found = 0, None
         for name in path.split("."):
             if self.type(self.strip(number)).kind not in AGGREGATES:
@@ -139,7 +139,7 @@ class Btf(Records):
     # Types by name
 
     def find(self, kind: str, name: str) -> int | None:
-        """The id of a "struct", "union", "enum", "typedef", "function" or "variable"; None if there is none.
+        """The id of a "struct", "union", "enum", "typedef", "function" or "variable"; None without one.
 
         A module's own comes before its kernel's. An "enum" may be an enum64.
 
@@ -153,7 +153,7 @@ class Btf(Records):
             if kind in AGGREGATES and len({self._shape(number) for number in found}) > 1:
                 raise ConformanceError(
                     f"{file.file}: there are {len(found)} different structures called {kind} {name}, "
-                    "so that it cannot be told which one is meant."
+                    "so that it is not known which one is meant."
                 )
             if found:
                 return found[0]

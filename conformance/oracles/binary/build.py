@@ -39,7 +39,7 @@ _UNITS = (
     COMMON_C / "blocks.c",
 )
 _NATIVE, _SYMBOLIC = _C / "native.c", _C / "symbolic.c"
-"""How the code runs: as a process, whose traps are told, or on symbols."""
+"""How the code runs: in a process, which reports traps, or symbolically."""
 
 # As the module was: no PIC, no SSE, no red zone; below 2 GiB there is no use for another code model.
 _FLAGS = (
@@ -134,7 +134,7 @@ def _l1tf(folder: Path, title: str) -> int:
 
 
 def _knowing_l1tf(image: Image, bit: int) -> Image:
-    """The image, told that bit."""
+    """The image for that bit."""
     place = image.symbols["shim_l1tf_bit"].address
     return replace(image, segments=tuple(_with(one, place, bit) for one in image.segments))
 

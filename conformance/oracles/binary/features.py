@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Which functions a module has, and in which shape: the shim's HAVE_* names, out of BTF and the symbol table.
 
-A function that the compiler has inlined everywhere counts as absent, since nobody can call it.
+A function that the compiler has inlined everywhere counts as absent, since it cannot be called.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ _PROTOTYPES: dict[str, tuple[str, Callable[[Parameters], bool]]] = {
 
 
 def _second(given: Parameters) -> str:
-    """The structure that the second parameter points to; "" if there is none."""
+    """The structure that the second parameter points to; "" if it points to none."""
     return given[1][1] if len(given) > 1 else ""
 
 
 def features(btf: Btf, symbols: Collection[str]) -> list[str]:
     """The ``HAVE_*`` names, sorted, of a module with these types and these symbols, its imports included.
 
-    What only source can tell (RSVD_ASKED_APART) is not among them: it is about inlined functions.
+    RSVD_ASKED_APART is not among them: it is about inlined functions, and found in source only.
     """
     found = [name for name in _SYMBOLS if name in symbols]
     found += [name for name in _TYPES if btf.aggregate(name) is not None]

@@ -2,7 +2,7 @@
 """Linking: a kernel module and objects of ours, laid out and relocated at fixed addresses below 2 GiB.
 
 What ours define takes the place of what the module defines or lacks by that name: a function of the module's
-begins with a jump to ours. What nobody defines lies where there is no memory, so that a use of it is told
+begins with a jump to ours. Undefined symbols are placed where no memory is, so that a use of one is reported
 with its name. Ours may refer to what is local in the module where its name is unique.
 """
 
@@ -26,7 +26,7 @@ BASE = 0x6000_0000
 Python may be one, and Linux puts a heap up to 1 GiB above its program (since v6.9).
 """
 NOWHERE = 0x7000_0000
-"""Where what nobody defines lies, a page each."""
+"""Where undefined symbols are placed, a page each."""
 _PAGE = 4096
 _MOST_MISSING = 1 << 14
 """Symbols without a definition; kvm.ko imports 700. All have a page below 2 GiB."""
@@ -82,7 +82,7 @@ def link(
     ends = (entry.address + 4, entry.file + 4, entry.line + 2, entry.flags + 2)
     if not max(ends) <= entry.size <= _MOST_ENTRY:
         raise ConformanceError(
-            f"{module.file}: struct bug_entry of its kernel's types is none that is known here."
+            f"{module.file}: struct bug_entry of its kernel's types is not one that is known here."
         )
     for number, sections in enumerate(work.reached()):
         work.lay_out(number, sections)

@@ -60,7 +60,7 @@ class Module:
 
     @property
     def series(self) -> str:
-        """The series of its kernel, "6.1". Raises ConformanceError if it is none of those known here."""
+        """The series of its kernel, "6.1". Raises ConformanceError if the series is not known here."""
         match = re.match(r"[0-9]+\.[0-9]+", self.release)
         if match is None:
             raise ConformanceError(
@@ -104,7 +104,7 @@ class Module:
         """The file with the types of its kernel. Raises ConformanceError if it is not known."""
         if self.vmlinux is None:
             raise ConformanceError(
-                f"{self.path}: the types of a module are told on top of its kernel's. "
+                f"{self.path}: the types of a module refer to its kernel's. "
                 f"Pass the vmlinux or vmlinuz of {self.release or 'its kernel'} with --vmlinux."
             )
         return self.vmlinux
@@ -134,8 +134,8 @@ def open_module(path: Path, vmlinux: Path | None = None) -> Module:
 
     A module of the running kernel needs no ``vmlinux``.
 
-    Raises ConformanceError, which names the file and what to do, if it is none, not for x86-64, cut off or
-    stripped.
+    Raises ConformanceError, which names the file and what to do, if it is no module, not for x86-64,
+    truncated or stripped.
     """
     data = unpacked(read_file(path, MOST_BYTES), str(path))
     if not data.startswith(ELF):

@@ -77,12 +77,12 @@ class Object:
         return [symbol for symbol in self.symbols if symbol.name == name and symbol.section in self.sections]
 
     def section(self, *names: str) -> int | None:
-        """The number of the first section with one of those names; None if there is none."""
+        """The number of the first section with one of those names; None if none exists."""
         return next((number for number, one in self.sections.items() if one.name in names), None)
 
 
 def read_object(data: bytes, file: str) -> Object:
-    """Read one. Raises ConformanceError, which names the file, if it is none or damaged."""
+    """Read one. Raises ConformanceError, which names the file, if it is no object file or damaged."""
     elf = Elf(data, file)
     if (elf.type, elf.machine) != (RELOCATABLE, X86_64):
         raise ConformanceError(f"{file}: this is no kernel module for x86-64.")

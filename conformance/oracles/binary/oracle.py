@@ -51,11 +51,11 @@ class BinaryOracle(FunctionOracle):
         at, address, error, signal, _ = (int(word) for word in self._at[1:6])
         if not signal:
             return how
-        told = f"{how} at {self._name(at)}"
+        text = f"{how} at {self._name(at)}"
         if address:
             what = "executing" if error & _FETCHES else "writing" if error & _WRITES else "reading"
-            told += f", {what} {self._name(address)}"
-        return told
+            text += f", {what} {self._name(address)}"
+        return text
 
     @cached_property
     def image(self) -> Image:

@@ -49,7 +49,7 @@ class Loaded:
         flags = _PRIVATE | _ANONYMOUS | _FIXED_NOREPLACE
         got = libc.mmap(at, len(content), _READ | _WRITE, flags, -1, 0)
         if got != at:
-            # Of nobody's making: what the system gave to Python before lies there.
+            # Not the image's fault: the system has mapped something of Python's there.
             why = os.strerror(self._ffi.errno)
             raise ConformanceError(
                 f"Address {address:#x} is not free for the module's code ({why}). Try again."
@@ -87,8 +87,8 @@ class Loaded:
         """See Functions."""
         words = [self._ffi.cast("uint64_t *", address) for address in (inputs, outputs, at)]
         self._call["shim_run"](entry, words[0], words[1], n, words[2])
-        told: str = self._ffi.string(self._call["shim_unexpected"]()).decode()
-        return told
+        event: str = self._ffi.string(self._call["shim_unexpected"]()).decode()
+        return event
 
     def covered(self) -> list[int]:
         """See Functions. A module does not tell."""

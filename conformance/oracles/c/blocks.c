@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Blocks of memory: what the compiler calls where it sees a loop or an assignment.  Hidden symbols: neither
- * are they libc's, nor does libc see them.
+ * Memory functions, which the compiler calls for loops and assignments.  The symbols are hidden: libc neither
+ * provides nor uses them.
  */
 #include <linux/string.h>
 

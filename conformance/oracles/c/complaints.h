@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * In place of the kernel's WARN() and BUG() and their kin: what it would print or die of becomes an
- * observation.  Whoever includes this defines COMPLAIN_WARN(function), and COMPLAIN_BUG(function), which
- * does not return.
+ * Replaces the kernel's WARN() and BUG() and their variants: each becomes an observation.  The includer defines
+ * COMPLAIN_WARN(function), and COMPLAIN_BUG(function), which does not return.
  */
 #ifndef CONFORMANCE_COMPLAINTS_H
 #define CONFORMANCE_COMPLAINTS_H
@@ -17,7 +16,7 @@
 #undef BUG
 #undef BUG_ON
 
-/* Each time, not once: whether the kernel complains must not depend on what happened before. */
+/* Every time, not once: a complaint must not depend on earlier calls. */
 #define WARN_ON(condition)						\
 ({									\
 	int __warned = !!(condition);					\

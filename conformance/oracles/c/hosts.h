@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What describes a host, in the order of HOST in common.py. */
+/* The properties of a host, in the order of HOST in hosts.py. */
 #ifndef CONFORMANCE_HOSTS_H
 #define CONFORMANCE_HOSTS_H
 

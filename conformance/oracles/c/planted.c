@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which of the differences planted into a kernel is the one that shows, by number; see review/planting.py.
- * None shows unless one is chosen.
+ * The number of the planted difference that is active, of those in a kernel; see review/planting.py.  None is active
+ * unless one is chosen.
  */
 #include <linux/types.h>
 

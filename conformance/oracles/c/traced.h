@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Where every function is to tell that it runs: "inline" says that none may, which is taken back here. */
+/* Tracing: the kernel's "inline" includes no_instrument_function, which is removed here. */
 #ifdef CONFORMANCE_TRACED
-/* It says so once more. */
+/* Another definition of it. */
 #include <linux/linkage.h>
 #undef notrace
 #define notrace

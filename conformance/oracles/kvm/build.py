@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Building the kvm oracle: all units of KVM's core and what they need of lib/, our C, and the stand-ins."""
+"""Building the kvm oracle: all units of KVM and what they need of lib/, our C, and the stand-ins."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _NEEDS = {
     "arch/x86/kvm/xen.c": "KVM_XEN",
     "virt/kvm/guest_memfd.c": "KVM_GUEST_MEMFD",
 }
-"""Units that are part of KVM only with an option, which is off here; the rest is all compiled."""
+"""Units that are compiled only if the kernel has the option; all others are always compiled."""
 
 _APART = (
     "-fno-inline-functions",
@@ -74,14 +74,14 @@ _RACING_UNITS = re.compile(r"arch/x86/kvm/(mmu/\w+|x86)\.c|virt/kvm/kvm_main\.c"
 """Units of the kernel in which threads of a race can be stopped."""
 
 _UNSTOPPED = ("-Dlock_acquire=env_lock_acquire", "-Dlock_release=env_lock_release")
-"""Of the others: what they hold is held, but taking it is no point."""
+"""For other units: locks are tracked, but taking one is no point."""
 
 _EMULATION = ("-Dx86_emulate_instruction=env_emulate_instruction",)
-"""What mmu.c calls to emulate an instruction is the end of an access; KVM's emulator is not run."""
+"""Where mmu.c would emulate an instruction, the access ends; KVM's emulator is not run."""
 
 
 class CannotBuild(ConformanceError):
-    """This kernel is not of a generation that the kvm oracle can be built from; the message says why."""
+    """The kvm oracle cannot be built from this kernel; the message says why."""
 
 
 def build_kvm(
@@ -89,8 +89,8 @@ def build_kvm(
 ) -> Path:
     """The library of the whole KVM of ``kernel``, from the cache or built now.
 
-    One that is ``traced`` can tell which of KVM's functions ran, and takes longer over each. In one for
-    ``racing``, threads can be stopped before each access to shared memory: it is for RacingKvm.
+    One that is ``traced`` records which functions of KVM ran, and is slower. In one for ``racing``, threads
+    can be stopped before each access to shared memory: it is for RacingKvm.
     Raises CannotBuild if the kernel is too old, BuildError with the compiler's or the linker's first error.
     """
     if traced:
@@ -114,12 +114,12 @@ def build_kvm(
 
 
 def layouts_of(kernel: Kernel, cache: Cache) -> dict[str, Layout]:
-    """What lies where in the structures that this kernel's KVM keeps. Raises BuildError."""
+    """The layouts of the structures of this kernel's KVM that are copied for a review. Raises BuildError."""
     return raw_state_layouts(kernel, cache, [COMMON_C], _C / "front.h")
 
 
 def _own_digest() -> str:
-    """A digest of everything of ours that goes into a library."""
+    """A digest of all files of ours that go into a library."""
     here = Path(__file__)
     names = ("features", "header", "standins", "variables")
     makers = [here, *(here.with_name(f"{name}.py") for name in names), *SOURCES]
@@ -150,7 +150,7 @@ def _flags_of(unit: str, traced: bool, racing: bool) -> list[str]:
 
 
 def _ours(traced: bool, racing: bool) -> list[Unit]:
-    """Our C that is compiled as kernel code; a vCPU's own code can be stopped as KVM's can."""
+    """Our C that is compiled as kernel code; threads can be stopped in a vCPU's own code as in KVM's."""
     units = []
     for path in sorted(_C.rglob("*.c")):
         if path in (*_HOSTED, _HOSTED_RACE) or (path.name == "traced.c" and not traced):
@@ -221,7 +221,7 @@ def _write_names(path: Path, names: set[str]) -> None:
 def _link(
     kernel: Kernel, place: Path, theirs: list[Path], ours: list[Path], entry: Path, hosted: Sequence[Path]
 ) -> None:
-    """One object of the kernel's, one of ours which yields to it, and whatever is still undefined."""
+    """Link the kernel's objects, ours, whose definitions are weak, and stand-ins for undefined symbols."""
 
     def run(*words: str | Path) -> str:
         done = run_confined(
@@ -242,7 +242,7 @@ def _link(
     run("ld", "-r", "-o", kernel_object, *theirs)
     run("objcopy", *(f"--globalize-symbol={name}" for name in _OPENED), kernel_object)
     run("ld", "-r", "-o", environment, *ours)
-    # Definitions only: a weak reference that nobody defines would silently be 0.
+    # Definitions only: an undefined weak reference would silently be 0.
     provided = _defined(run("nm", environment))
     (place / "provided").write_text("\n".join(sorted(provided)))
     run("objcopy", "--weaken-symbols=provided", environment)

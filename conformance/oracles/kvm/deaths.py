@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a machine came to its end: by what the kernel did, or by what the suite or the system lacks."""
+"""Why a machine ended: through the kernel, or through something that the suite or the system lacks."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _BEFORE = {
     2: "the system does not let signals be handled",
     3: "the base address of %gs is not 0 in a process of this system",
 }
-"""What kvm_boot() could not do, by the number that it returns."""
+"""What failed, by the positive number that kvm_boot() returns."""
 
 
 class KernelDied(KernelCodeDied):
-    """Kernel code ended the machine, or did not come back (``hung``)."""
+    """Kernel code ended the machine, or did not return in time (``hung``)."""
 
     def __init__(self, how: str, hung: bool = False) -> None:
         super().__init__(how, hung)
@@ -37,12 +37,12 @@ class KernelDied(KernelCodeDied):
 
 
 def death_of(exchange: Exchange, library: Path, patience: float, code: int) -> KernelDied | Lacking:
-    """How the machine that has just ended, with an exit code, came to it.
+    """Why the machine has ended, by its exit code and by the exchange.
 
-    What the exchange says of it was written by kernel code, or by ours beside it.
+    The exchange is untrusted: kernel code can write to it.
     """
     how = broke_off(code)
-    if code < 0 or exchange.death not in _TOLD:
+    if code < 0 or exchange.death not in _REPORTED:
         return how if isinstance(how, Lacking) else KernelDied(how)
     what = written(exchange.what)
     place = _place(library, exchange.at)
@@ -63,18 +63,18 @@ def death_of(exchange: Exchange, library: Path, patience: float, code: int) -> K
     return KernelDied(f"died of {signal_name(exchange.number)} in {place} (address {exchange.address:#x})")
 
 
-_TOLD = {Death.BUG, Death.HUNG, Death.BROKEN, Death.MISSING, Death.LIMIT, Death.SIGNAL}
+_REPORTED = {Death.BUG, Death.HUNG, Death.BROKEN, Death.MISSING, Death.LIMIT, Death.SIGNAL}
 
 
 def not_initialised(error: int) -> Lacking:
-    """Why there is no machine, from what kvm_boot() returned."""
+    """Why KVM was not initialised, by the value that kvm_boot() returned."""
     if error in _BEFORE:
         return Lacking(f"KVM could not be initialised: {_BEFORE[error]}", "", MEMORY)
     return Lacking(f"initialising KVM failed with {_error(error)}", "", _REFUSED)
 
 
 def not_made(error: int) -> Lacking:
-    """Why there is no machine, from the kernel's error."""
+    """Why no VM was created, by the kernel's error."""
     return Lacking(f"creating a VM failed with {_error(error)}", "", _REFUSED)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a library for races and Python say to each other: c/races/race.h, and the names of its numbers."""
+"""The memory shared with a library for races: c/races/race.h and c/process/scheduler.h."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ MAX_CHOICES = 1 << 16
 MAX_EVENTS = 1 << 16
 MAX_FRAMES = 4096
 CPU_OF_OTHERS = 8
-"""The CPU of the first thread; one that is named after a vCPU is on that vCPU's."""
+"""The CPU of the first thread that is no vCPU; a thread named after a vCPU has the CPU of that number."""
 WORDS_PER_STEP = 1 + NR_ARGS
 
 
 class Access(IntEnum):
-    """What a thread is about to do."""
+    """enum point_kind: what a thread does next."""
 
     READ = 0
     WRITE = 1
@@ -48,7 +48,7 @@ class Access(IntEnum):
 
 
 class Event(IntEnum):
-    """What happened."""
+    """enum history_event: what happened."""
 
     ACCESS = 1
     RELEASED = 2
@@ -61,7 +61,7 @@ class Event(IntEnum):
 
 
 class What(IntEnum):
-    """What kind of thing is accessed."""
+    """enum race_what: the kind of an object."""
 
     MEMORY = 0
     SPTE = 1
@@ -72,7 +72,7 @@ class What(IntEnum):
 
 
 class Announced(ctypes.Structure):
-    """struct race_announced: what a thread is about to do."""
+    """struct race_announced: what a thread does next."""
 
     _fields_ = (
         ("kind", ctypes.c_uint64),
@@ -98,7 +98,7 @@ class Shared(ctypes.Structure):
 
 
 class Named(ctypes.Structure):
-    """struct race_named: what an object is."""
+    """struct race_named: an object for a report."""
 
     _fields_ = (
         ("what", ctypes.c_uint64),
@@ -108,9 +108,9 @@ class Named(ctypes.Structure):
 
 
 CHOICES = ctypes.sizeof(Exchange) + Shared.choices.offset
-"""Where the threads chosen lie in an exchange, a byte each."""
+"""The offset of the chosen threads in the shared memory, a byte each."""
 
 
 def new_exchange() -> mmap.mmap:
-    """Memory for a race, which a parent can make and read when the child process that races is gone."""
+    """Memory for a race, which the parent creates and can read after the child process has ended."""
     return mmap.mmap(-1, ctypes.sizeof(Exchange) + ctypes.sizeof(Shared))

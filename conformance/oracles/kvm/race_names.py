@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Names for people: what a thread of a race is about to do, in which function of the kernel, and to what."""
+"""Text for reports: what a thread of a race does next, in which function, and to what object."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _SIZES = ("", "4K", "2M", "1G", "512G", "256T")
 
 
 class Spte(NamedTuple):
-    """An entry of KVM's tables, and what is in it."""
+    """An entry of KVM's tables, and its value."""
 
     level: int
     gfn: int
     table: int
-    """The serial number of its table: memory that is used again is another table."""
+    """The serial number of its table: memory that is allocated again is another table."""
     value: int
 
 
@@ -49,12 +49,12 @@ class Names:
         return self._functions[index] if index >= 0 else f"{offset:#x}"
 
     def step(self, kind: int, caller: int, named: Named) -> str:
-        """What a function is about to do, to what."""
-        # A return address may lie just behind the function, if the call does not come back.
+        """What a function does next, and to what object."""
+        # A return address may be just behind the function, if the call does not return.
         return f"{self.function(caller - 1)} {_VERBS[Access(kind)]} {self.thing(named)}"
 
     def thing(self, named: Named) -> str:
-        """What is accessed."""
+        """The object that is accessed."""
         first, second, third = named.numbers[:3]
         if named.what == What.SPTE:
             return f"spte {_SIZES[first]} gfn={second:#x} (table #{third})"
@@ -74,7 +74,7 @@ class Names:
         return f"{which}{arrow}{field}{f'+{second:#x}' if second else ''}"
 
     def spte(self, named: Named) -> Spte | None:
-        """The SPTE that is accessed, if it is one."""
+        """The SPTE that is accessed; None for another object."""
         if named.what != What.SPTE:
             return None
         return Spte(named.numbers[0], named.numbers[1], named.numbers[2], named.numbers[3])

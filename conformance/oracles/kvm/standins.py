@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What stands in for the rest of the kernel: the written list, and the assembly made from it.
+"""Stand-ins for the rest of the kernel: the list in standins.toml, and the assembly generated from it.
 
 Stand-ins with behaviour are C, in c/. Those that only return a number, that are only memory, or that do the
-same as another function are on the list in standins.toml, by name or as a family, each with the reason why
-that is faithful enough. Any other undefined symbol gets a page without access rights: kernel code that calls
-or reads it ends the machine, with the symbol's name.
+same as another function are listed in standins.toml, by name or as a family, each with the reason why that
+is faithful. Any other undefined symbol gets a page without access rights: kernel code that calls or reads it
+ends the machine with the symbol's name.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LIST = Path(__file__).with_name("standins.toml")
 
 @dataclass(frozen=True)
 class StandIn:
-    """One symbol: a function that ``returns`` a number, or ``size`` bytes of memory, or a name of another.
+    """One symbol: a function that ``returns`` a number, ``size`` bytes of memory, or an alias of a function.
 
     Memory is zeroed, but for its first word, which is ``begins`` or the address of a function that does
     nothing (``calls_nothing``). ``same_as`` names the function that is called in the symbol's place.
@@ -59,13 +59,13 @@ class Family:
     stand_in: StandIn
 
     def stands_in(self, symbol: str, declarations: Iterable[str]) -> StandIn | None:
-        """What stands in for a symbol so declared; None if it is no member."""
+        """The stand-in for a symbol with these declarations; None if it is no member."""
         found = re.fullmatch(self.pattern, symbol)
         if found is None:
             return None
         if self.declared:
-            wanted = re.compile(self.declared.replace("{symbol}", re.escape(symbol)))
-            if not any(wanted.search(line) for line in declarations):
+            line_pattern = re.compile(self.declared.replace("{symbol}", re.escape(symbol)))
+            if not any(line_pattern.search(line) for line in declarations):
                 return None
         same_as = found.expand(self.stand_in.same_as)
         return None if same_as == symbol else replace(self.stand_in, symbol=symbol, same_as=same_as)
@@ -110,11 +110,11 @@ def choose(
     called: Collection[str] = (),
     provided: Collection[str] = (),
 ) -> dict[str, StandIn | None]:
-    """What stands in for each symbol, in the order of the alphabet; None if nothing does.
+    """The stand-in for each symbol, sorted by name; None if the list has none.
 
     declarations: the lines of headers that name it.
     called: symbols that kernel code calls: memory cannot stand in for them.
-    provided: the functions that another name can be given.
+    provided: the functions that can have an alias.
     """
     chosen: dict[str, StandIn | None] = {}
     for symbol in sorted(undefined):
@@ -139,7 +139,7 @@ def declarations(source: Path, generated: Path, symbols: Iterable[str]) -> dict[
 
 
 def assembly(chosen: dict[str, StandIn | None]) -> str:
-    """Assembler source that defines each of the symbols, as was chosen or as missing."""
+    """Assembler source that defines each symbol, as its stand-in or as missing."""
     there = [one for one in chosen.values() if one is not None]
     lines = [".text", "standin_nothing:", "mov $0, %rax", "ret"]
     for one in there:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the addresses in a library are called."""
+"""The functions of a library by offset."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ __all__ = ["symbols_of"]
 
 
 def symbols_of(library: Path) -> list[tuple[int, str]]:
-    """The library's functions as (offset, name), sorted: what an address is called."""
+    """The library's functions as (offset, name), sorted."""
     lines = library.with_name("symbols").read_text().splitlines()
     return sorted((int(value, 16), name) for value, name in (line.split() for line in lines))

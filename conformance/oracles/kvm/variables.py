@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""KVM's own variables in a built library: those that are written to, of every file and function of KVM."""
+"""KVM's own writable variables in a built library, of all its files and functions."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _MADE = re.compile(
     r"__key|__already_done|__warned|_rs|descriptor|__UNIQUE_ID_.*|___tp_str|__tracepoint_.*|__SCK__tp_func_.*"
     r"|(print_fmt|trace_event|event|__event|__param)_.*|symbols|__flags|access_str|(__)?TRACE_SYSTEM_.*"
 )
-"""Variables that the kernel's macros make: classes of locks, what was said once, tracepoints."""
+"""Variables that the kernel's macros define: lock classes, flags of WARN_ONCE(), tracepoints."""
 
 
 class Variable(NamedTuple):
-    """Where it lies in the library, its size, and its name, after that of its file if it is the file's."""
+    """Its offset in the library, its size, and its name, with its file in front if it is static."""
 
     offset: int
     size: int
@@ -31,16 +31,16 @@ class Variable(NamedTuple):
 
 
 def variables_of(library: Path) -> list[Variable]:
-    """The variables of a library, in the order of their names."""
+    """The variables of a library, sorted by name."""
     lines = library.with_name("variables").read_text().splitlines()
     words = (line.split(" ", 2) for line in lines)
     return [Variable(int(offset, 16), int(size), name) for offset, size, name in words]
 
 
 def note_variables(library: Path, listing: str, files: set[str]) -> None:
-    """Write down, beside a library that still has its symbols, where its variables lie.
+    """Write the variables of a library, not yet stripped, to a file beside it.
 
-    ``listing`` is what nm says of the kernel's part, ``files`` are the names of KVM's own files.
+    ``listing`` is the output of nm for the kernel's part, ``files`` are the names of KVM's own files.
     """
     shared, own = (set(re.findall(rf" [{kinds}] (\S+)$", listing, re.M)) for kinds in ("DB", "db"))
     with library.open("rb") as file:
@@ -50,7 +50,7 @@ def note_variables(library: Path, listing: str, files: set[str]) -> None:
 
 
 def _variables(elf: ELFFile, shared: set[str], own: set[str], files: set[str]) -> Iterator[Variable]:
-    """Those in sections that are written to. In the order of symbols, a file's own follow its name."""
+    """Those in writable sections. In the symbol table, local symbols follow the name of their file."""
     table = elf.get_section_by_name(".symtab")
     assert isinstance(table, SymbolTableSection)
     file, times = "", Counter[str]()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The process in which a machine runs: loads the library, initialises KVM for one host, and serves in C.
+"""The process of a machine: it loads the library, initialises KVM for one host, and takes steps in C.
 
 See supervising.py. Its one argument is the library. A process is begun with how many microseconds of
 processor time a step may take, the host's numbers, which planted difference shows (0: none), and the
@@ -18,7 +18,7 @@ from conformance.oracles.supervising import Channel, supervise
 
 
 def serve(channel: Channel, words: Sequence[Any]) -> None:
-    """Be a machine."""
+    """Run a machine."""
     patience, host, plant, options = words
     lib = ctypes.CDLL(sys.argv[6])
     exchange = Exchange.from_buffer(channel.memory)

@@ -44,8 +44,8 @@ class Library:
         """See Functions."""
         words = [self._ffi.cast("uint64_t *", address) for address in (inputs, outputs, at)]
         self._lib.shim_run(entry, words[0], words[1], n, words[2])
-        told: str = self._ffi.string(self._lib.shim_unexpected()).decode()
-        return told
+        event: str = self._ffi.string(self._lib.shim_unexpected()).decode()
+        return event
 
     def covered(self) -> list[int]:
         """See Functions."""

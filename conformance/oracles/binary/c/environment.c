@@ -19,7 +19,7 @@ u32 shim_l1tf_bit;
 u64 physical_mask = (1ULL << 52) - 1;
 u64 sme_me_mask;
 
-/* There is no zero page, and nobody to preempt. */
+/* There is no zero page, and no preemption. */
 unsigned long zero_pfn = ~0UL;
 unsigned long zero_page_pfn = ~0UL;
 void shim_nothing(void);

@@ -10,7 +10,7 @@ extern const struct shim_site {
 	u64 is_bug;
 } shim_sites[], shim_sites_end[];
 
-/* The complaint at an address; NULL if there is none. */
+/* The complaint at an address; NULL if that is no complaint. */
 const struct shim_site *shim_site(u64 address);
 
 #endif

@@ -80,7 +80,7 @@ bool shim_need_write_protect(struct kvm_vcpu *vcpu, gfn_t gfn, bool can_unsync)
 }
 #endif
 
-/* The dirty log and the host's page flags: told, not kept; what was told is the observation. */
+/* The dirty log and the host's page flags: the calls are observed, their effect is not kept. */
 #ifdef HAVE_mark_page_dirty_in_slot
 #ifdef HAVE_MARK_PAGE_DIRTY_KVM
 void mark_page_dirty_in_slot(struct kvm *kvm, const struct kvm_memory_slot *slot, gfn_t gfn)

@@ -109,9 +109,9 @@ struct shim_environment {
 	u64 unsync_fails;		/* answered by mmu_try_to_unsync_pages() */
 	u64 unsync_gfn;
 	u64 unsync_how;			/* can_unsync, prefetch << 1 */
-	u64 dirty_gfn;			/* told to mark_page_dirty_in_slot() */
-	u64 pfn_accessed;		/* told to kvm_set_pfn_accessed() */
-	u64 pfn_dirty;			/* told to kvm_set_pfn_dirty() */
+	u64 dirty_gfn;			/* passed to mark_page_dirty_in_slot() */
+	u64 pfn_accessed;		/* passed to kvm_set_pfn_accessed() */
+	u64 pfn_dirty;			/* passed to kvm_set_pfn_dirty() */
 };
 extern struct shim_environment shim_env;
 /* The vendor module's get_mt_mask(), of whatever type this kernel has for it. */

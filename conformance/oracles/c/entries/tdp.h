@@ -69,7 +69,7 @@ SHIM(tdp_mmu_clear_spte_bits_atomic, 2, 3)
 #define SHIM_NONPRESENT	0ULL
 #endif
 
-/* The first page holds nothing, since a table there could not be told from no table. */
+/* The first page is unused, since a table at address 0 could not be distinguished from no table. */
 static unsigned long shim_tables;
 
 static u64 *shim_new_table(void)

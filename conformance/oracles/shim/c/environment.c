@@ -16,7 +16,7 @@ struct kvm_x86_ops kvm_x86_ops;
 struct kvm_host_values kvm_host;
 #endif
 
-/* There is no zero page either, and nobody to preempt. */
+/* There is no zero page either, and no preemption. */
 #undef zero_pfn
 unsigned long shim_zero_pfn __asm__("zero_pfn") = ~0UL;
 unsigned long shim_zero_page_pfn __asm__("zero_page_pfn") = ~0UL;

@@ -138,7 +138,7 @@ void schedule(void)
 		sched_wait(current, is_awake, 0);
 		return;
 	}
-	env_die(ENV_BROKEN, "waits for what nobody will do", (unsigned long)__builtin_return_address(0));
+	env_die(ENV_BROKEN, "waits for what no other task will do", (unsigned long)__builtin_return_address(0));
 }
 
 /* Shrinkers are never called: there is no shortage of memory. */
