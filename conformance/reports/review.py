@@ -50,7 +50,7 @@ _ORDER = (
 
 _KINDS = {
     Standing.DIFFERS: "seen",
-    Standing.UNCOVERED: "executed by no test: nothing is known about their behaviour",
+    Standing.UNCOVERED: "nothing here executes them: nothing is known about their behaviour",
     Standing.UNOBSERVED: "nothing is known about their behaviour",
     Standing.UNMEASURED: "nothing is known about their behaviour",
     Standing.UNSEEN: "not proved: the cases run on both kernels are counted",

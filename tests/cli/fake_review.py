@@ -69,9 +69,9 @@ def compare(before: Kernel, after: Kernel, plan: object, progress: object) -> Re
     new = after.fingerprint.split()[len(known) :]
     if "defect" in new:
         raise ConformanceError("it does not compile")
-    told = Counterexample({"spte": 1}, {}, {"returns": "true"}, {"returns": "false"}, AGAIN)
-    crash = replace(told, kernel={"answer": "true"}, model={"answer": "did not come: SIGSEGV"})
-    found = {"break": told, "crash": crash}
+    differs = Counterexample({"spte": 1}, {}, {"returns": "true"}, {"returns": "false"}, AGAIN)
+    crash = replace(differs, kernel={"answer": "true"}, model={"answer": "did not come: SIGSEGV"})
+    found = {"break": differs, "crash": crash}
     functions = [
         FunctionReview(f"{word}_spte", FILE, WORDS[word], cases=512, difference=found.get(word))
         for word in new

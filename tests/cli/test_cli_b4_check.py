@@ -90,7 +90,7 @@ def test_answers(asked, word, message, status, exits, summary):
         ("crash", "Why.", ["--fail-on", "claims"], "fail", 1),
     ],
 )
-def test_what_fails_is_chosen(asked, word, message, options, status, exits):
+def test_fail_on_selects_what_fails(asked, word, message, options, status, exits):
     answer, code = asked(mail("[PATCH] x", word, message), "--onto", "6.1", *options)
     assert (answer["status"], code) == (status, exits)
 
@@ -116,7 +116,7 @@ def test_other_files(asked):
         (mail("[PATCH 0/2] cover"), "Of the series there is only this mail."),
     ],
 )
-def test_what_is_no_patch(asked, content, summary):
+def test_mails_without_a_patch(asked, content, summary):
     answer, status = asked(content, "--onto", "6.1")
     assert (answer["status"], status) == ("warn", 2)
     assert answer["summary"].startswith(f"Not judged: {summary}")
@@ -141,7 +141,7 @@ def test_the_base_commit_in_a_tree(asked, reviewers, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("commit", ["", "0" * 40, "--help", "HEAD"])
-def test_no_base_commit_that_is_there(asked, commit):
+def test_a_base_commit_that_does_not_exist(asked, commit):
     answer, status = asked(mail("[PATCH] x", "fold", f"Why.\n\nbase-commit: {commit}"))
     assert (answer["status"], status) == ("warn", 2)
     assert "git config conformance.onto" in answer["summary"]
@@ -158,8 +158,8 @@ SERIES = [
 def tracked(reviewers, monkeypatch, tmp_path):
     """The series as b4 tracks it."""
     blob = git("hash-object", "-w", "--stdin", given=mailbox(*SERIES))
-    told = {"series": {"thread-blob": blob, "base-commit": git("rev-parse", "HEAD"), "expected": 2}}
-    (tmp_path / "tracking.json").write_text(json.dumps(told))
+    tracked = {"series": {"thread-blob": blob, "base-commit": git("rev-parse", "HEAD"), "expected": 2}}
+    (tmp_path / "tracking.json").write_text(json.dumps(tracked))
     monkeypatch.setenv("B4_TRACKING_FILE", str(tmp_path / "tracking.json"))
 
 
@@ -179,7 +179,7 @@ def test_one_mail_of_a_series_that_is_not_tracked(asked):
     )
 
 
-def test_the_promise_of_a_cover_letter(asked, monkeypatch, tmp_path):
+def test_the_claim_of_a_cover_letter(asked, monkeypatch, tmp_path):
     series = [
         mail("[PATCH 0/2] cover", message=NFC),
         mail("[PATCH 1/2] a", "comment"),
@@ -200,7 +200,7 @@ def test_the_whole_series(asked, tracked, content, options):
 
 
 @pytest.mark.parametrize("damage", ["", "[]", '{"series": 3}', '{"series": {"thread-blob": "--help"}}'])
-def test_a_damaged_tracking_file_is_none(asked, tracked, damage):
+def test_a_damaged_tracking_file_is_ignored(asked, tracked, damage):
     Path(os.environ["B4_TRACKING_FILE"]).write_text(damage)
     assert asked(SERIES[1], "--onto", "6.1")[0]["status"] == "pass"
 

@@ -34,7 +34,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("name", ["/bin/false", "true", "echo", "nosuch-cc"])
-def test_what_is_no_compiler_is_refused_by_every_command(cli, command, name):
+def test_every_command_refuses_an_unknown_compiler(cli, command, name):
     before = os.environ.get("CC")
     done = cli(*command, "--cc", name)
     assert done.exit_code == 2, done.output

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``decode`` shows the bits of an SPTE, what they mean, and what is wrong with them; and fetches nothing."""
+"""``decode`` shows the bits of an SPTE, their meaning, and what is illegal; and fetches nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def tree(path, version=6, patchlevel=12):
     return path
 
 
-def test_picture_fields_line_and_state(cli):
+def test_diagram_fields_line_and_state(cli):
     done = cli("decode", LOGGED)
     assert (done.exit_code, done.stderr) == (0, "")
     assert lines(done)[:14] == [
@@ -67,9 +67,9 @@ def test_picture_fields_line_and_state(cli):
 def test_an_illegal_spte_is_information(cli):
     done = cli("decode", "0x977")
     assert done.exit_code == 0
-    told = " ".join(done.stdout.split())
-    assert "level 1: 4 KiB page: illegal: W is set without MMU-writable" in told
-    assert "state: illegal: " in told and "modes: legal in no mode; " in told
+    shown = " ".join(done.stdout.split())
+    assert "level 1: 4 KiB page: illegal: W is set without MMU-writable" in shown
+    assert "state: illegal: " in shown and "modes: legal in no mode; " in shown
     assert "level 1" not in cli("decode", "0x977", "--level", "2").stdout
 
 
@@ -216,7 +216,7 @@ def test_stdin_without_an_spte(cli, text, said):
         ("spte=-1", "'-1' is negative"),
     ],
 )  # fmt: skip
-def test_what_is_no_spte(cli, spte, said):
+def test_other_text_is_refused(cli, spte, said):
     done = cli("decode", "--", spte)
     assert (done.exit_code, done.stdout) == (2, "")
     assert said in done.stderr and "Traceback" not in done.stderr and "internal error" not in done.stderr
@@ -230,32 +230,32 @@ def test_junk_beside_an_spte(cli):
 
 
 def test_the_level_decides_what_bit_7_means(cli):
-    def told(*given):
+    def shown(*given):
         return " ".join(cli("decode", "0x06000000002009f7", *given).stdout.split())
 
-    assert "a huge page: 2 MiB at level 2, 1 GiB at level 3" in told()
-    assert "level 2: 2 MiB page: legal level 3: 1 GiB page: illegal: At 1 GiB, its address" in told()
-    assert "level 2: 2 MiB page: legal" in told("--level", "2") and "level 3" not in told("--level", "2")
-    assert "Bit 7 (large) is set, which KVM never does at level 1." in told("--level", "1")
-    assert "Bit 7 (large) is reserved above level 3" in told("--level", "4")
+    assert "a huge page: 2 MiB at level 2, 1 GiB at level 3" in shown()
+    assert "level 2: 2 MiB page: legal level 3: 1 GiB page: illegal: At 1 GiB, its address" in shown()
+    assert "level 2: 2 MiB page: legal" in shown("--level", "2") and "level 3" not in shown("--level", "2")
+    assert "Bit 7 (large) is set, which KVM never does at level 1." in shown("--level", "1")
+    assert "Bit 7 (large) is reserved above level 3" in shown("--level", "4")
     assert cli("decode", LOGGED, "--level", "6").exit_code == 2
 
 
 def test_the_hosts_address_bits_count(cli):
-    def told(*given):
+    def shown(*given):
         done = cli("decode", "0x0608000001234977", *given)
         assert done.exit_code == 0
         return " ".join(done.stdout.split())
 
-    assert "needs a host with 52 physical address bits" in told() and "legal in ept-ad" in told()
-    assert "Address bits 0x8000000000000 are reserved" in told("--maxphyaddr", "46")
-    assert "legal in ept-ad" in told("--maxphyaddr", "52")
+    assert "needs a host with 52 physical address bits" in shown() and "legal in ept-ad" in shown()
+    assert "Address bits 0x8000000000000 are reserved" in shown("--maxphyaddr", "46")
+    assert "legal in ept-ad" in shown("--maxphyaddr", "52")
     assert cli("decode", LOGGED, "--maxphyaddr", "64").exit_code == 2
 
 
-def test_without_a_mode_those_are_named_in_which_it_is_legal(cli):
-    told = " ".join(cli("decode", LOGGED).stdout.split())
-    assert "modes: legal in ept-ad, ept-ad-noxo, ept-l1tf, ept-tme; not in the other 8" in told
+def test_without_a_mode_the_legal_modes_are_listed(cli):
+    shown = " ".join(cli("decode", LOGGED).stdout.split())
+    assert "modes: legal in ept-ad, ept-ad-noxo, ept-l1tf, ept-tme; not in the other 8" in shown
     head, *rest = lines(cli("decode", "0x8000000000200ee7"))
     assert head.endswith("6.1, npt: AMD nested paging")
     assert "modes: legal in npt, shadow, " in " ".join(" ".join(rest).split())
@@ -270,12 +270,12 @@ def test_json_is_one_object_a_line(cli):
     assert {"high": 58, "low": 58, "name": "MMU-writable", "value": 1}.items() <= one["fields"][0].items()
 
 
-def test_none_at_all(cli):
+def test_no_arguments(cli):
     done = cli("decode")
     assert done.exit_code == 2 and "SPTE" in done.stderr
 
 
-def test_an_unknown_mode_names_those_there_are(cli):
+def test_an_unknown_mode_lists_the_modes(cli):
     done = cli("decode", "0", "--mode", "ept")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "there is no mode ept; there are shadow, " in done.stderr and "ept-noad-noxo" in done.stderr
@@ -292,7 +292,7 @@ def test_a_package_version_is_not_fetched(cli):
     assert lines(done)[0] == "0x00000000000005a0  debian:6.12.999-1 (Linux 6.12), ept-ad: EPT with A/D bits"
 
 
-def test_a_tree_is_asked_for_its_release(cli, tmp_path):
+def test_the_release_of_a_tree(cli, tmp_path):
     where = tree(tmp_path / "linux [1]")
     done = cli("decode", "0x80000000000005a0", "--kernel", f"tree:{where}")
     assert done.exit_code == 0
@@ -316,7 +316,7 @@ def test_a_revision_of_a_tree(cli, tmp_path):
     assert done.exit_code == 2 and "no git repository with a revision gone" in done.stderr
 
 
-def test_what_is_no_tree(cli, tmp_path):
+def test_paths_that_are_no_trees(cli, tmp_path):
     for path in (tmp_path, tmp_path / "missing"):
         done = cli("decode", "0", "--kernel", f"tree:{path}")
         assert (done.exit_code, done.stdout) == (2, "") and "Traceback" not in done.stderr

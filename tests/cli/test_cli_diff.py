@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What ``diff`` asks for, says and exits with. Kernels and their comparison are stand-ins."""
+"""The plan, output and exit status of ``diff``. Kernels and their comparison are stand-ins."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_patches_go_onto_the_second_kernel(reviewed):
     assert plan.arguments == ("6.1", "6.12", "--patch", "fix.mbox")
 
 
-def test_proved_and_seen_and_unknown_are_told_apart(reviewed):
+def test_proved_observed_and_unknown_are_separate(reviewed):
     functions = [
         function("same", Standing.SAME),
         function("equal", Standing.SAME_CODE, was="alike"),
@@ -73,9 +73,9 @@ def test_proved_and_seen_and_unknown_are_told_apart(reviewed):
     assert "every function is proved" not in said
 
 
-def test_all_proved_is_said(reviewed):
+def test_a_review_with_proofs_only(reviewed):
     done = reviewed("6.1", "6.12", functions=[function("equal", Standing.SAME_CODE)])
-    assert "every function is proved to be what it was" in done.stdout
+    assert "every function is proved equivalent" in done.stdout
 
 
 def test_a_difference_is_status_1_with_both_sides_and_the_command(reviewed):
@@ -91,13 +91,13 @@ def test_a_difference_is_status_1_with_both_sides_and_the_command(reviewed):
         assert part in done.stdout
 
 
-def test_what_could_not_be_judged_is_status_2_or_125(reviewed):
+def test_an_unjudged_review_is_status_2_or_125(reviewed):
     assert reviewed("6.1", "6.12", errors=("no shim",)).exit_code == 2
     assert "ERROR  no shim" in reviewed("6.1", "6.12", errors=("no shim",)).stdout
     assert reviewed("6.1", "6.12", "--bisect", errors=("no shim",)).exit_code == 125
 
 
-def test_what_fails_is_chosen(reviewed):
+def test_fail_on_selects_what_fails(reviewed):
     hidden = [function("f", Standing.UNCOVERED)]
     differs = [function("f", Standing.DIFFERS, difference=FOUND)]
     assert reviewed("6.1", "6.12", functions=hidden).exit_code == 0
@@ -108,26 +108,26 @@ def test_what_fails_is_chosen(reviewed):
     assert reviewed("6.1", "6.12", "--fail-on", "claims", functions=differs, undone=undone).exit_code == 1
 
 
-def test_what_changed_outside_of_functions_is_named(reviewed):
+def test_changes_outside_of_functions_are_listed(reviewed):
     scope = (ScopeReview("variable nx", FILE), ScopeReview("comments", FILE, proved="only comments changed"))
     done = reviewed("6.1", "6.12", scope=scope)
     assert "  mmu/spte.h: variable nx: nothing here looks at it\n" in done.stdout
     assert "comments: proved to change nothing: only comments changed" in done.stdout
-    told = json.loads(reviewed("6.1", "6.12", "--json", "-", scope=scope).stdout)
-    assert [one["looked_at"] for one in told["scope"]] == [False, True] and not told["proved"]
+    written = json.loads(reviewed("6.1", "6.12", "--json", "-", scope=scope).stdout)
+    assert [one["looked_at"] for one in written["scope"]] == [False, True] and not written["proved"]
 
 
 def test_json_calls_the_sides_before_and_after(reviewed):
     functions = [function("same", Standing.SAME), function("f", Standing.DIFFERS, difference=FOUND)]
-    told = json.loads(reviewed("6.1", "6.12", "--json", "-", functions=functions).stdout)
-    assert [one["name"] for one in told["functions"]] == ["f"]
-    difference = told["functions"][0]["difference"]
+    written = json.loads(reviewed("6.1", "6.12", "--json", "-", functions=functions).stdout)
+    assert [one["name"] for one in written["functions"]] == ["f"]
+    difference = written["functions"][0]["difference"]
     assert (difference["before"], difference["after"]) == ({"value": "true"}, {"value": "false"})
     assert "kernel" not in difference
-    assert told["summary"] == {**dict.fromkeys(told["summary"], 0), "SAME": 1, "DIFFERS": 1}
+    assert written["summary"] == {**dict.fromkeys(written["summary"], 0), "SAME": 1, "DIFFERS": 1}
 
 
-def test_every_format_can_be_had(reviewed, tmp_path):
+def test_every_format_can_be_written(reviewed, tmp_path):
     functions = [function("same", Standing.SAME), function("f", Standing.DIFFERS, difference=FOUND)]
     wanted = {name: tmp_path / name for name in ("junit", "ktap", "json", "sarif", "mail")}
     options = [word for name, path in wanted.items() for word in (f"--{name}", path)]

@@ -53,7 +53,7 @@ def test_nothing_confines(doctor, monkeypatch):
     assert facts["confinement: bubblewrap"]["note"] == "no bubblewrap"
 
 
-def test_unconfined_is_said(doctor, monkeypatch):
+def test_unconfined_is_reported(doctor, monkeypatch):
     monkeypatch.setenv(UNCONFINED, "1")
     done, facts = doctor()
     assert done.exit_code == 2 and facts["confinement: in force"]["value"] == "nothing"
@@ -96,7 +96,7 @@ def test_an_archive_that_does_not_answer(doctor, monkeypatch):
     assert done.exit_code == 2 and facts["archive: answers"]["note"] == "the Debian archive does not answer"
 
 
-def test_the_compiler_that_is_asked_for(cli, monkeypatch, tmp_path):
+def test_the_selected_compiler(cli, monkeypatch, tmp_path):
     monkeypatch.setenv("CONFORMANCE_CACHE", str(tmp_path))
     monkeypatch.setenv("CONFORMANCE_DEBIAN_ARCHIVE", "http://archive.invalid/debian")
     monkeypatch.setenv("CC", "/nowhere/cc")

@@ -92,7 +92,7 @@ def orphans(place: Path) -> list[Path]:
 
 
 def identity(pid: int) -> str:
-    """A process's name and start time; "" if there is none, or it only waits to be noticed."""
+    """A process's name and start time; "" if it does not exist or is a zombie."""
     with suppress(OSError):
         name, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
         fields = rest.split()
@@ -197,7 +197,7 @@ def test_a_change_under_review(begin, tmp_path, command, number):
 
 @pytest.mark.slow
 @pytest.mark.kernel
-def test_fixes_taken_out(begin):
+def test_a_run_of_history(begin):
     one: Running = begin("history", "--kernel", SERIES, built=False)
     one.reach(SERIES)
     time.sleep(5)
@@ -238,7 +238,7 @@ def caught(pid: int, number: int) -> bool:
     return bool(int(mask, 16) >> (number - 1) & 1)
 
 
-def test_what_is_ignored_stays_ignored(begin):
+def test_ignored_signals_stay_ignored(begin):
     """As nohup has it."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

@@ -25,7 +25,7 @@ def history_of(verdict: Verdict) -> History:
 
 @pytest.fixture
 def outcome(monkeypatch):
-    """Decides what comes of a run."""
+    """Sets the outcome of a run."""
 
     def decide(verdict: Verdict) -> None:
         made = ModuleType("conformance.history.run_reverts")
@@ -49,7 +49,7 @@ def test_exit_status(cli, outcome, verdict, status):
     assert cli("history", "--bisect").exit_code == (125 if status == 2 else status)
 
 
-def test_it_passes_on_what_it_was_asked(cli, outcome):
+def test_options_reach_the_plan(cli, outcome):
     assert (
         cli("history", "--kernel", "6.1", "--only", "make_*", "--budget", "2", "--jobs", "3").exit_code == 0
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``conformance identify`` and ``fingerprint``, with nothing behind them."""
+"""``conformance identify`` and ``fingerprint``, with stand-ins for kernels."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_kernel_with_patches_is_looked_at(cli, looked):
     assert "is 6.1, in all changes that could be decided" in done.stdout
 
 
-def test_what_fits_nothing_is_status_one(cli, looked):
+def test_no_fitting_profile_is_status_1(cli, looked):
     looked.found = Identity("6.1", "6.1.192-2", "6.1", [], [], [], [ODD])
     done = cli("identify", "6.1")
     assert done.exit_code == 1 and "fits no profile" in done.stdout and looked[0][2] is True
@@ -65,7 +65,7 @@ def test_json_goes_to_stdout_alone_or_to_a_file(cli, looked, tmp_path):
     assert json.loads((tmp_path / "found.json").read_text())["fits"] is True
 
 
-def test_a_file_that_cannot_be_written_is_told_before_looking(cli, looked, tmp_path):
+def test_an_unwritable_file_is_reported_before_the_run(cli, looked, tmp_path):
     done = cli("identify", "6.1", "--json", tmp_path / "nowhere" / "found.json")
     assert done.exit_code == 2 and looked == []
 
@@ -78,7 +78,7 @@ def test_bless_shows_the_difference_and_writes_it(cli, proposed):
     assert "unchanged" in again.stdout
 
 
-def test_what_kernel_and_model_disagree_on_is_refused(cli, proposed):
+def test_a_disagreement_of_kernel_and_model_is_refused(cli, proposed):
     proposed.refused.append("make_spte npt")
     done = cli("fingerprint", "bless", "--yes")
     assert done.exit_code == 2 and "not written: make_spte npt" in done.stdout

@@ -62,7 +62,7 @@ def test_stdin_is_read_once():
 
 
 @pytest.mark.kernel
-def test_what_shows_it_again_does_not_wait_on_stdin(process, tmp_path):
+def test_the_again_command_does_not_read_stdin(process, tmp_path):
     mutant = PROPERTIES["spte_to_pfn"].mutants[0]
     patch = patch_for(mutant, tmp_path).read_text()
     chosen = ["--kernel", mutant.kernel, "--only", "spte_to_pfn", "--engine", "bulk", "--budget", "1"]

@@ -62,7 +62,7 @@ def test_all_is_equal(cli, looked):
     assert "EQUAL  5 places and 1 constants" in done.output
 
 
-def test_what_differs_is_told(cli, looked):
+def test_a_difference_is_reported(cli, looked):
     odd = Constant("ACC_ALL", 0x7, 0xF)
     looked.found = (found([PAGE, MOVED], [MASK, odd], options=[("HYPERV", "y", "n")]),)
     done = cli("layout")
@@ -108,9 +108,9 @@ def test_all_kernels(cli, looked):
 def test_json(cli, looked, tmp_path):
     looked.found = (found([PAGE, MOVED]),)
     assert cli("layout", "--json", tmp_path / "out.json").exit_code == 1
-    told = json.loads((tmp_path / "out.json").read_text())
-    assert told["schema"] == 1
-    (kernel,) = told["kernels"]
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert written["schema"] == 1
+    (kernel,) = written["kernels"]
     assert (kernel["kernel"], kernel["source"], kernel["status"]) == ("6.1", "BTF", 1)
     assert kernel["structures"]["struct kvm_page_fault"] == [
         {"member": "gfn", "shipped": [192, 64], "shim": [256, 64]},
@@ -119,7 +119,7 @@ def test_json(cli, looked, tmp_path):
     assert kernel["constants"] == [{"name": "SPTE_MMU_PRESENT_MASK", "model": "0x800", "shim": "0x800"}]
     assert kernel["bits"]["present SPTE, npt"][0] == {"high": 63, "low": 63, "name": "NX"}
     printed = cli("layout", "--json", "-")
-    assert json.loads(printed.stdout) == told
+    assert json.loads(printed.stdout) == written
     assert "struct kvm_mmu_page" in printed.stderr
 
 
@@ -140,7 +140,7 @@ def test_a_module_and_its_kernel(cli, looked):
         (["--json", "/nowhere/x"], "/nowhere"),
     ],
 )
-def test_what_is_refused(cli, looked, given, complaint):
+def test_refused_options(cli, looked, given, complaint):
     done = cli("layout", *given)
     assert done.exit_code == 2
     assert complaint in done.stderr

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""``list`` names everything there is, grouped, and says what a kernel lacks."""
+"""``list`` names properties, modes, engines and oracles, and what a kernel lacks."""
 
 
 def test_lists_everything_in_groups(cli):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What ``patch`` reads, says and exits with. The kernels are stand-ins; `-m kernel` has real ones."""
+"""The input, output and exit status of ``patch``. The kernels are stand-ins; `-m kernel` has real ones."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def patched(cli, tmp_path):
     return call
 
 
-def test_what_is_kept_is_said_with_the_sentence_for_a_reply(patched):
+def test_a_claim_that_holds_has_a_sentence_for_a_reply(patched):
     done = patched(mail("[PATCH] KVM: x86/mmu: Comment", "comment", NFC))
     assert done.exit_code == 0
     assert done.stdout == (
@@ -56,7 +56,7 @@ def test_what_is_kept_is_said_with_the_sentence_for_a_reply(patched):
     )
 
 
-def test_what_was_only_looked_at_is_never_called_proved(patched):
+def test_unproved_equivalence_is_never_called_proved(patched):
     done = patched(mail("[PATCH] x", "fold", NFC))
     assert done.exit_code == 0
     assert "No functional change found. Not proved, but no difference found:\n" in done.stdout
@@ -64,7 +64,7 @@ def test_what_was_only_looked_at_is_never_called_proved(patched):
     assert "change, proved" not in done.stdout
 
 
-def test_a_broken_promise(patched, tmp_path):
+def test_a_claim_that_does_not_hold(patched, tmp_path):
     done = patched(mail("[PATCH] x", "break", NFC))
     assert done.exit_code == 1
     assert "says that nothing changes, and changes behaviour\n" in done.stdout
@@ -74,7 +74,7 @@ def test_a_broken_promise(patched, tmp_path):
     assert again in done.stdout
 
 
-def test_what_nothing_executes_is_said_loudly(patched):
+def test_code_that_nothing_executes_is_reported(patched):
     done = patched(mail("[PATCH] x", "hidden", NFC))
     assert done.exit_code == 0
     assert "nothing that it changes could be run: nothing is claimed" in done.stdout
@@ -96,7 +96,7 @@ def test_what_nothing_executes_is_said_loudly(patched):
         ("defect", NFC, 2, 2, 2, 2),
     ],
 )
-def test_what_fails_is_chosen(patched, tmp_path, word, message, changes, claims, uncovered, strict):
+def test_fail_on_selects_what_fails(patched, tmp_path, word, message, changes, claims, uncovered, strict):
     content = mail("[PATCH] x", word, message)
     expected = {"--fail-on=changes": changes, "--fail-on=claims": claims, "--fail-on=uncovered": uncovered}
     for option, status in {**expected, "--strict": strict}.items():
@@ -175,7 +175,7 @@ def test_stdin(process, content):
         (mail("[PATCH] x", "stuck").encode(), "hunk 1 does not apply to"),
     ],
 )
-def test_what_cannot_be_judged_is_a_plain_sentence(patched, content, said):
+def test_an_unjudged_patch_is_one_sentence(patched, content, said):
     done = patched(content)
     assert (done.exit_code, done.stdout) == (2, "")
     assert said in done.stderr and "Traceback" not in done.stderr
@@ -184,9 +184,11 @@ def test_what_cannot_be_judged_is_a_plain_sentence(patched, content, said):
 def test_one_mail_of_a_series_is_judged_alone_and_said_to_be(patched):
     done = patched(mail("[PATCH 6.12 123/456] x", "fold"), "--json", "-")
     assert done.exit_code == 0
-    told = json.loads(done.stdout)
-    assert [one["outcome"] for one in told["patches"]] == ["KEPT"]
-    assert "1/456, 2/456, 3/456, 4/456, 5/456 and 450 more of the series were not given" in told["notes"][0]
+    written = json.loads(done.stdout)
+    assert [one["outcome"] for one in written["patches"]] == ["KEPT"]
+    assert (
+        "1/456, 2/456, 3/456, 4/456, 5/456 and 450 more of the series were not given" in written["notes"][0]
+    )
     done = patched(mailbox(mail("[PATCH 3/3] z", "fold"), mail("[PATCH 1/3] x", "comment")))
     assert done.exit_code == 0 and "2/3 of the series was not given" in " ".join(done.stdout.split())
 
@@ -216,8 +218,8 @@ def test_commits_of_a_tree(cli, tmp_path, monkeypatch):
         fake_review.opened.clear()
         done = cli("patch", *words, "--json", "-")
         assert done.exit_code == 1, done.stderr
-        told = json.loads(done.stdout)
-        assert [one["outcome"] for one in told["patches"]] == ["PROVED", "BROKEN"]
+        written = json.loads(done.stdout)
+        assert [one["outcome"] for one in written["patches"]] == ["PROVED", "BROKEN"]
         selector = f"tree:{tmp_path}@{base}" if len(words) > 1 else f"tree:.@{base}"
         assert fake_review.opened[-1] == (selector, ("comment", "break"))
         monkeypatch.chdir(tmp_path)
@@ -254,7 +256,7 @@ def test_files_that_cannot_be_read(cli, tmp_path):
     assert cli("patch").exit_code == 2
 
 
-def test_what_does_not_compile(patched):
+def test_a_patch_that_does_not_compile(patched):
     done = patched(mail("[PATCH] x", "defect"))
     assert done.exit_code == 2
     assert "could not be judged\n    it does not compile\n" in done.stdout
@@ -293,8 +295,12 @@ def test_formats(patched, tmp_path):
     assert "behaviour changes" in done.stderr
     assert (tmp_path / "m").read_text().startswith("1 patch on 6.1 (9-1, gcc ")
     done = patched(mail("[PATCH] x", "fold", NFC), "--json", "-")
-    told = json.loads(done.stdout)
-    (one,) = told["patches"]
-    assert (one["outcome"], one["claim"], told["whole"]) == ("KEPT", "No functional change intended.", None)
+    written = json.loads(done.stdout)
+    (one,) = written["patches"]
+    assert (one["outcome"], one["claim"], written["whole"]) == (
+        "KEPT",
+        "No functional change intended.",
+        None,
+    )
     assert one["review"]["functions"][0]["standing"] == "UNSEEN"
     assert patched(diff("fold"), "--mail", "-", "--sarif", "-").exit_code == 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What ``prove`` accepts, prints and writes; and what is said where it cannot be had."""
+"""The options and output of ``prove``, and its message where z3 is not installed."""
 
 from __future__ import annotations
 
@@ -87,16 +87,16 @@ def test_the_table_and_the_formats_say_the_same(cli, real, tmp_path):
     assert "3 properties: 2 PROVED, 1 unproved" in done.stdout
 
     (kernel,) = json.loads((tmp_path / "a.json").read_text())["kernels"]
-    told = {result["property"]: result for result in kernel["results"]}
-    assert sorted(told) == sorted(names)
-    assert {name: result["verdict"] for name, result in told.items()} == {
+    results = {result["property"]: result for result in kernel["results"]}
+    assert sorted(results) == sorted(names)
+    assert {name: result["verdict"] for name, result in results.items()} == {
         "is_writable_pte": "PASS",
         "spte_has_volatile_bits": "PASS",
         "tdp_iter": "SKIP",
     }
-    assert {result["engine"] for result in told.values()} == {"prove"}
-    assert all(told[name]["reason"] == "proved: 2^64 inputs, every host" for name in names[:2])
-    assert told["tdp_iter"]["reason"].startswith("unproved: ")
+    assert {result["engine"] for result in results.values()} == {"prove"}
+    assert all(results[name]["reason"] == "proved: 2^64 inputs, every host" for name in names[:2])
+    assert results["tdp_iter"]["reason"].startswith("unproved: ")
 
     root = ET.parse(tmp_path / "a.xml").getroot()
     assert root.get("failures") == "0" and root.get("errors") == "0"
@@ -105,7 +105,7 @@ def test_the_table_and_the_formats_say_the_same(cli, real, tmp_path):
 
 
 @pytest.mark.kernel
-def test_two_kernels_are_equivalent_or_told_apart(cli, tmp_path):
+def test_two_kernels_are_equivalent_or_differ(cli, tmp_path):
     pytest.importorskip("pypcode")
     only = ("--only", "is_frozen_spte", "--only", "is_writable_pte")
     done = cli("prove", "--between", "6.1", "6.12", *only, "--jobs", 1, "--json", tmp_path / "a.json")
@@ -143,13 +143,13 @@ def test_two_kernels_are_equivalent_or_told_apart(cli, tmp_path):
         ("--patch missing.mbox", "missing.mbox"),
     ],
 )
-def test_bad_input_is_told_plainly(cli, real, words, said):
+def test_bad_input_is_one_sentence(cli, real, words, said):
     done = cli("prove", *words.split())
     assert done.exit_code == 2 and done.stdout == ""
     assert said in done.stderr and "Traceback" not in done.stderr
 
 
-def test_without_the_packages_it_says_what_to_install(cli, without, plans):
+def test_without_the_packages_the_message_names_them(cli, without, plans):
     for more in ((), ("--between", "6.1", "6.12")):
         done = cli("prove", *more)
         assert done.exit_code == 2 and done.stdout == "" and plans == []
@@ -161,7 +161,7 @@ def test_without_the_packages_it_says_what_to_install(cli, without, plans):
 
 @pytest.mark.kernel
 @pytest.mark.slow
-def test_a_review_says_that_it_did_without(process, tmp_path):
+def test_a_review_without_the_packages_says_so(process, tmp_path):
     code = "import sys; sys.modules.update(z3=None, pypcode=None); from conformance.cli import main; main()"
     patch = patch_for(PROPERTIES["is_large_pte"].mutants[0], tmp_path)
     done = process("diff", "6.1", "6.1", "--patch", str(patch), "--budget", "0.1", code=code, timeout=300)
@@ -170,14 +170,14 @@ def test_a_review_says_that_it_did_without(process, tmp_path):
 
 
 @pytest.mark.kernel
-def test_run_does_without_the_packages_and_says_so(process):
+def test_run_without_the_packages_says_so(process):
     """Here they cannot even be imported."""
     code = "import sys; sys.modules.update(z3=None, pypcode=None); from conformance.cli import main; main()"
     asked = ("run", "--kernel", "6.1", "--only", "is_frozen_spte", "--budget", "6")
     done = process(*asked, code=code)
     assert done.returncode == 0, done.stderr
-    told = [line for line in done.stderr.splitlines() if "proof" in line]
-    assert told == ["without proofs: z3-solver and pypcode not installed (pip install '.[prove]')"]
+    results = [line for line in done.stderr.splitlines() if "proof" in line]
+    assert results == ["without proofs: z3-solver and pypcode not installed (pip install '.[prove]')"]
     assert "PASS  is_frozen_spte" in done.stdout and "prove" not in done.stdout
 
     refused = process(*asked, "--engine", "prove", code=code)
@@ -185,7 +185,7 @@ def test_run_does_without_the_packages_and_says_so(process):
 
 
 @pytest.mark.kernel
-def test_too_short_a_time_is_told_and_proves_nothing(cli, real, tmp_path):
+def test_a_timeout_is_reported_as_unproved(cli, real, tmp_path):
     only = ("--only", "is_*", "--only", "make_spte")
     places = ("--json", tmp_path / "a.json")
     done = cli("prove", "--kernel", "6.1", *only, "--timeout", "0.001", "--jobs", 1, *places)

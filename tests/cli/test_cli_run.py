@@ -131,7 +131,7 @@ def test_an_unwritable_file_is_known_before_anything_runs(cli, plans, tmp_path, 
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_directory_one_may_not_write_is_known_too(cli, plans, tmp_path):
+def test_a_directory_that_is_not_writable_is_known_too(cli, plans, tmp_path):
     tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
     assert cli("run", "--junit", tmp_path / "a.xml").exit_code == 2 and plans == []
 

@@ -19,7 +19,7 @@ def asked():
 
 @pytest.fixture
 def outcome(monkeypatch):
-    """Decides what comes of a run."""
+    """Sets the outcome of a run."""
 
     def decide(verdict: Verdict) -> None:
         for name, module in (
@@ -40,7 +40,7 @@ def test_exit_status(cli, outcome, command, verdict, status):
     assert cli(*command, "--bisect").exit_code == (125 if status == 2 else status)
 
 
-def test_run_passes_on_what_it_was_asked(cli, outcome, asked):
+def test_options_of_run_reach_the_plan(cli, outcome, asked):
     done = cli("scenario", "run", "first_*", "./a.scenario", "--kernel", "6.1", "--kernel", "7.3",
                "--mode", "npt", "--patch", "fix.mbox", "--jobs", "4")  # fmt: skip
     assert done.exit_code == 0
@@ -49,7 +49,7 @@ def test_run_passes_on_what_it_was_asked(cli, outcome, asked):
     ]  # fmt: skip
 
 
-def test_lockstep_passes_on_what_it_was_asked(cli, outcome, asked, tmp_path):
+def test_options_of_lockstep_reach_the_plan(cli, outcome, asked, tmp_path):
     save = tmp_path / "found.scenario"
     done = cli("lockstep", "--mode", "npt", "--budget", "2", "--seed", "0x7", "--save", save)
     assert done.exit_code == 0 and "access 3" in done.stdout
@@ -85,7 +85,7 @@ def test_list_names_every_story(cli):
     assert "dirty logging" in done.stdout
 
 
-def test_show_tells_a_story(cli):
+def test_show_prints_the_steps(cli):
     done = cli("scenario", "show", "change_pte_changes_nothing")
     assert done.exit_code == 0
     for part in (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Exit status and what is said on the way: 1 is a difference and nothing else is."""
+"""Exit status and messages: status 1 is a difference, and nothing else is."""
 
 import os
 import subprocess
@@ -50,7 +50,7 @@ def test_usage_errors(cli):
     assert cli("run", "--nonsense", "--bisect").exit_code == 125
 
 
-def test_a_refusal_is_its_sentence(cli):
+def test_an_error_is_one_sentence(cli):
     done = cli("run", "--only", "refused")
     assert done.stderr.endswith(
         "\nconformance: 9.9: no such series; pass one of 5.10, 6.1, 6.12, 7.2, 7.3.\n"
@@ -67,12 +67,12 @@ def test_a_defect_is_one_sentence_and_a_traceback_only_on_request(cli, monkeypat
 
 
 def test_a_worker_that_the_system_ended_is_no_defect_of_the_suite(cli):
-    told = cli("run", "--only", "starved").stderr
-    assert "a worker process was killed" in told and "Free memory" in told
-    assert "internal error" not in told
+    stderr = cli("run", "--only", "starved").stderr
+    assert "a worker process was killed" in stderr and "Free memory" in stderr
+    assert "internal error" not in stderr
 
 
-def test_a_broken_pipe_of_ours_is_a_defect_and_not_silent(process):
+def test_a_broken_pipe_inside_the_suite_is_a_defect(process):
     done = process("run", "--only", "pipe")
     assert done.returncode == 2 and "internal error: BrokenPipeError" in done.stderr
 
@@ -94,7 +94,7 @@ def buffering(request, monkeypatch):
         (("--help",), 141),
     ],
 )
-def test_a_reader_who_leaves_is_told_nothing(process, args, status):
+def test_a_reader_that_exits_gets_no_error(process, args, status):
     reader, writer = os.pipe()
     os.close(reader)
     done = process(*args, stdout=writer, capture_output=False, stderr=subprocess.PIPE)
@@ -105,7 +105,7 @@ def test_a_reader_who_leaves_is_told_nothing(process, args, status):
 
 
 @pytest.mark.usefixtures("buffering")
-def test_stderr_that_nobody_reads_stops_nothing(process):
+def test_a_closed_stderr_does_not_end_the_run(process):
     reader, writer = os.pipe()
     os.close(reader)
     done = process("run", "--only", "FAIL", stderr=writer, capture_output=False, stdout=subprocess.PIPE)

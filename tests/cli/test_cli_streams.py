@@ -61,7 +61,7 @@ def test_other_streams_do_not_matter(name, redirection, status):
 
 
 @pytest.mark.parametrize("redirection", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
-def test_an_error_has_its_status_even_if_it_cannot_be_said(redirection):
+def test_an_error_has_its_status_even_if_it_cannot_be_printed(redirection):
     done = run(redirection, "run", "--kernel", "5.2")
     assert (done.returncode, done.stdout, done.stderr) == (2, "", "")
 

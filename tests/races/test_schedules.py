@@ -132,8 +132,8 @@ def test_the_reported_bound_is_the_one_that_was_exhausted(limit, bound):
     explored = explore(Toy(*MUCH), limit)
     assert (explored.exhausted, explored.preemptions) == (False, bound)
     assert explored.numbers["preemptions"] == bound
-    told = "exhausted" if bound is None else f"exhausted up to {bound} preemption"
-    assert (told in explored.bounds) == (bound is not None)
+    text = "exhausted" if bound is None else f"exhausted up to {bound} preemption"
+    assert (text in explored.bounds) == (bound is not None)
     assert bound == 0 or (explored.beyond and "more with" in explored.bounds)
 
 

@@ -78,9 +78,9 @@ def through(value: Any) -> Any:
 @pytest.mark.parametrize("task", [EXPLORING, REPLAYING, TRACING], ids=lambda one: one.kind)
 def test_a_request_comes_back(race: Any, task: Task) -> None:
     request = replace(EXPLORATION, race=race.name).request(task)
-    told = through(request.written())
-    told["task"]["choices"] = tuple(told["task"]["choices"])
-    there = read_request(told)
+    written = through(request.written())
+    written["task"]["choices"] = tuple(written["task"]["choices"])
+    there = read_request(written)
     assert there.threads == tuple(race.threads) and there.program.memslots == race.program.memslots
     assert through(there.written()) == through(request.written())
 
@@ -91,23 +91,25 @@ def test_an_outcome_comes_back(task: Task, outcome: Outcome) -> None:
 
 
 def test_a_lack_comes_back() -> None:
-    told = through(write_outcome(Outcome(lacking=Lacking("memory", ", of which f wants more", "Free some."))))
-    lacking = read_outcome(told, request_for(EXPLORING)).lacking
-    assert str(lacking) == "memory, of which f wants more. Free some."
+    written = through(
+        write_outcome(Outcome(lacking=Lacking("memory", ", of which f wants more", "Free some.")))
+    )
+    read = read_outcome(written, request_for(EXPLORING)).lacking
+    assert str(read) == "memory, of which f wants more. Free some."
 
 
 def test_texts_are_cut_and_made_printable() -> None:
     interactions = (Interaction(0, "x" * 5000, 1),) * (MAX_INTERACTIONS + 1)
-    told = write_outcome(Outcome(trouble="\x1b[2J\n" + "y" * 5000))
-    assert told["trouble"].startswith("?[2J?y") and len(told["trouble"]) == MAX_TEXT
+    written = write_outcome(Outcome(trouble="\x1b[2J\n" + "y" * 5000))
+    assert written["trouble"].startswith("?[2J?y") and len(written["trouble"]) == MAX_TEXT
     interactions = write_outcome(replace(TRACED, interactions=interactions))["interactions"]
     assert len(interactions) == MAX_INTERACTIONS and len(interactions[0][1]) == MAX_TEXT
 
 
 def changed(**explored: Any) -> dict[str, Any]:
-    told = through(write_outcome(ALL))
-    told["explored"].update(explored)
-    return told
+    written = through(write_outcome(ALL))
+    written["explored"].update(explored)
+    return written
 
 
 def broken(**parts: Any) -> dict[str, Any]:
@@ -185,23 +187,23 @@ STRANGE = [
 ]  # fmt: skip
 
 
-def mutated(told: Any, rng: random.Random) -> Any:
+def mutated(written: Any, rng: random.Random) -> Any:
     """The same with up to three places changed."""
-    told = copy.deepcopy(told)
+    written = copy.deepcopy(written)
     for _ in range(rng.randint(1, 3)):
-        inside, key = rng.choice([*places(told)])
+        inside, key = rng.choice([*places(written)])
         how = rng.randrange(4)
         if how == 0:
             del inside[key]
         elif how == 1 and isinstance(inside, list):
             inside.insert(key, copy.deepcopy(rng.choice(STRANGE)))
         elif how == 2:
-            inside[key] = copy.deepcopy(rng.choice([value[at] for value, at in places(told)]))
+            inside[key] = copy.deepcopy(rng.choice([value[at] for value, at in places(written)]))
         else:
             inside[key] = copy.deepcopy(rng.choice(STRANGE))
-        if not [*places(told)]:
+        if not [*places(written)]:
             break
-    return told
+    return written
 
 
 def test_a_mutated_outcome_is_one_or_is_refused() -> None:
@@ -209,9 +211,9 @@ def test_a_mutated_outcome_is_one_or_is_refused() -> None:
     taken = refused = 0
     for _ in range(MUTATIONS):
         task, outcome = rng.choice(POSSIBLE)
-        told = mutated(write_outcome(outcome), rng)
+        written = mutated(write_outcome(outcome), rng)
         try:
-            found = read_outcome(told, request_for(task))
+            found = read_outcome(written, request_for(task))
         except MalformedOutcome:
             refused += 1
             continue

@@ -32,7 +32,7 @@ def mixed() -> Report:
 
 @pytest.fixture
 def nasty() -> Report:
-    """Every text a report takes from outside, at its worst."""
+    """A report whose texts from outside are all malicious."""
     bad = found(
         inputs={NASTY: 1}, decoded={NASTY: NASTY}, kernel={NASTY: NASTY}, model={NASTY: ""}, again=NASTY
     )

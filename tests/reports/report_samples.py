@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Results to render, and text as bad as it comes."""
+"""Results to render, and a text with every kind of bad character."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Reviews to render: functions of any standing, and a series that keeps one promise and breaks another."""
+"""Reviews to render: functions of any standing, and a series with a claim that holds and one that fails."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def review(*functions: FunctionReview, **changes) -> Review:
     return Review(**{"before": "6.1 (6.1.9-1)", "after": "6.1 + a", "functions": functions, **changes})
 
 
-def judged(told: Review | None, **changes) -> Judged:
-    return Judged("a patch", review=told, **changes)
+def judged(given: Review | None, **changes) -> Judged:
+    return Judged("a patch", review=given, **changes)
 
 
 def series() -> SeriesReview:
-    told = found(kernel={"returns": "true", "events": "none"}, model={"returns": "false", "events": "none"})
-    differs = review(function("make_spte", Standing.DIFFERS, difference=told))
+    given = found(kernel={"returns": "true", "events": "none"}, model={"returns": "false", "events": "none"})
+    differs = review(function("make_spte", Standing.DIFFERS, difference=given))
     claim = Claim("No functional change intended.")
     parts = (
         Judged("1/2 Rename it", claim, review(function("is_it", Standing.SAME_CODE))),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where two oracles agree, or do not: no proof and no comparison, and first in every report."""
+"""Agreement of two oracles is no proof and no comparison; a disagreement is first in every report."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def report(*results, **more) -> Report:
     return Report([KernelReport("6.1", "6.1", "6.1.192-2", results=list(results), **more)], 7)
 
 
-def shown(told: Report, width: int = 80, show=proofs.show) -> str:
+def shown(given: Report, width: int = 80, show=proofs.show) -> str:
     written = io.StringIO()
-    show(told, Console(file=written, width=width))
+    show(given, Console(file=written, width=width))
     return written.getvalue()
 
 
@@ -41,35 +41,35 @@ def test_agreement_is_no_proof():
 
 @pytest.mark.parametrize("show", [proofs.show, terminal.show])
 def test_agreement_alone_compares_nothing(show):
-    told = report(ALIKE, OPEN)
-    assert told.status == 2
-    assert "ERROR  nothing was compared, so nothing" in shown(told, show=show)
-    assert json.loads(as_json.render(told))["summary"]["ERROR"] == 1
+    given = report(ALIKE, OPEN)
+    assert given.status == 2
+    assert "ERROR  nothing was compared, so nothing" in shown(given, show=show)
+    assert json.loads(as_json.render(given))["summary"]["ERROR"] == 1
 
 
 def test_a_kernel_out_of_reach_says_why():
-    told = report(unreached="The kvm.ko was shipped without types.")
-    assert "\nSKIP  The kvm.ko was shipped without types.\n" in shown(told)
-    assert "SKIP: The kvm.ko was shipped without types." in mail.render(told)
+    given = report(unreached="The kvm.ko was shipped without types.")
+    assert "\nSKIP  The kvm.ko was shipped without types.\n" in shown(given)
+    assert "SKIP: The kvm.ko was shipped without types." in mail.render(given)
 
 
-def test_what_oracles_do_not_agree_about_comes_first_in_every_report():
+def test_a_disagreement_of_oracles_is_first_in_every_report():
     why = "shim and binary differ in make_spte: to be looked at before anything below."
-    told = report(UNLIKE, PROVED, disagreement=why)
-    lines = shown(told).splitlines()
+    given = report(UNLIKE, PROVED, disagreement=why)
+    lines = shown(given).splitlines()
     assert lines[1] == f"ERROR  {why}"
     assert "ERROR  make_spte npt: shim and binary differ in 7 of 9" in lines
-    assert shown(told, show=terminal.show).splitlines()[1] == f"ERROR  {why}"
-    assert json.loads(as_json.render(told))["kernels"][0]["disagreement"] == why
-    said = {one.get("name"): one.get("value") for one in ET.fromstring(junit.render(told)).iter("property")}
+    assert shown(given, show=terminal.show).splitlines()[1] == f"ERROR  {why}"
+    assert json.loads(as_json.render(given))["kernels"][0]["disagreement"] == why
+    said = {one.get("name"): one.get("value") for one in ET.fromstring(junit.render(given)).iter("property")}
     assert said["disagreement"] == why
-    assert f"# disagreement: {why}" in ktap.render(told)
-    assert " ".join(mail.render(told).split()).startswith(f"6.1 (6.1.192-2) ERROR: {why}")
-    notes = json.loads(sarif.render(told))["runs"][0]["invocations"][0]["toolExecutionNotifications"]
+    assert f"# disagreement: {why}" in ktap.render(given)
+    assert " ".join(mail.render(given).split()).startswith(f"6.1 (6.1.192-2) ERROR: {why}")
+    notes = json.loads(sarif.render(given))["runs"][0]["invocations"][0]["toolExecutionNotifications"]
     assert notes[0]["message"]["text"] == f"6.1: {why}"
 
 
-def test_a_mail_says_what_is_proved_and_what_is_not():
+def test_a_mail_lists_proofs_and_what_is_unproved():
     text = mail.render(report(PROVED, OPEN))
     assert "    1 of 2 proved for every input\n" in text
     assert "    unproved: its input is a tree of tables (tdp_iter)\n" in text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Every report says what compiled the code that was asked."""
+"""Every report names the compiler of the code."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A difference reads as STYLE says, whatever is in it."""
+"""The text of a difference, whatever is in it."""
 
 import pytest
 from report_samples import NASTY, failed, found
@@ -9,9 +9,9 @@ from conformance.reports.difference import difference, headline
 from conformance.reports.text import compact, duration, escaped, line, lines
 
 
-def test_reads_as_the_style_has_it():
-    told = difference(failed(engine="-"), "6.1 + fix.mbox", 7, width=90)
-    assert told == [
+def test_the_lines_of_a_difference():
+    text = difference(failed(engine="-"), "6.1 + fix.mbox", 7, width=90)
+    assert text == [
         "FAIL  spte_has_volatile_bits  ept-ad  6.1 + fix.mbox            case 312 of 65536, seed 7",
         "      spte    0x0600000000000975   present, leaf, R-X, host-writable, MMU-writable, W=0,",
         "                                   A=1, D=0",
@@ -31,33 +31,33 @@ def test_small_numbers_are_short_and_the_broken_rule_is_named():
         source="spte.c",
         legal=True,
     )
-    told = difference(failed(engine="-", counterexample=seen), "6.1", 7)
-    assert told[1:3] == ["      spte    0x0000000000000881   present", "      level   2"]
-    assert told[-2] == "      rule    a 2 MiB child became executable with NX huge pages on (spte.c)"
+    text = difference(failed(engine="-", counterexample=seen), "6.1", 7)
+    assert text[1:3] == ["      spte    0x0000000000000881   present", "      level   2"]
+    assert text[-2] == "      rule    a 2 MiB child became executable with NX huge pages on (spte.c)"
     assert headline(failed(counterexample=seen)).startswith("a 2 MiB child became executable with NX huge")
 
 
-def test_what_breaks_a_precondition_is_marked_and_no_rule_is_made_up():
+def test_an_illegal_input_is_marked_and_has_no_rule():
     why = "this input breaks the precondition: spte is not huge; no legal input was found in 9 tries"
     seen = found(legal=False, precondition=why, differs="WARN f is missing")
-    told = difference(failed(engine="-", counterexample=seen), "6.1", 7, width=200)
-    assert f"      note    {why}" in told
-    assert "      facts   differs in WARN f is missing" in told
+    text = difference(failed(engine="-", counterexample=seen), "6.1", 7, width=200)
+    assert f"      note    {why}" in text
+    assert "      facts   differs in WARN f is missing" in text
     assert why in headline(failed(counterexample=seen))
 
 
-def test_says_which_engines_found_it():
+def test_the_engines_are_listed():
     others = [failed(engine="bulk", mode="npt"), *[failed(mode=f"m{n}") for n in range(5)]]
-    told = difference(failed(), "6.1", 7, others=others)
-    assert told[-2] == "      found   by fuzz in ept-ad, m0, m1, m2, m3, m4; bulk in npt"
+    text = difference(failed(), "6.1", 7, others=others)
+    assert text[-2] == "      found   by fuzz in ept-ad, m0, m1, m2, m3, m4; bulk in npt"
     both = [
         failed(mode="npt"),
         failed(engine="bulk"),
         failed(engine="bulk", mode="npt"),
         failed(engine="prove", mode="-"),
     ]
-    told = difference(failed(), "6.1", 7, others=both)
-    assert told[-2] == "      found   by fuzz and bulk in ept-ad, npt; prove"
+    text = difference(failed(), "6.1", 7, others=both)
+    assert text[-2] == "      found   by fuzz and bulk in ept-ad, npt; prove"
     assert not any(part.lstrip().startswith("found") for part in difference(failed(engine="-"), "6.1", 7))
 
 
@@ -81,34 +81,34 @@ def test_several_columns_show_what_differs_and_sum_up_the_rest():
 
 def test_a_column_only_one_side_has_is_shown_as_missing():
     seen = found(kernel={"returns": "0"}, model={"returns": "0", "warn": "once"})
-    told = difference(failed(engine="-", counterexample=seen), "6.1", 7)
-    assert "      kernel  warn   (nothing)" in told
-    assert "      model   warn   once" in told
+    text = difference(failed(engine="-", counterexample=seen), "6.1", 7)
+    assert "      kernel  warn   (nothing)" in text
+    assert "      model   warn   once" in text
 
 
-def test_a_crash_is_told_instead_of_an_answer():
+def test_a_crash_replaces_the_observation():
     seen = found(crash="killed by SIGSEGV", kernel={})
-    told = difference(failed(engine="-", counterexample=seen), "6.1", 7)
-    assert "      kernel  did not answer: killed by SIGSEGV" in told
-    assert "      model   true" in told
+    text = difference(failed(engine="-", counterexample=seen), "6.1", 7)
+    assert "      kernel  did not answer: killed by SIGSEGV" in text
+    assert "      model   true" in text
     assert headline(failed(counterexample=seen)).endswith("the kernel did not answer: killed by SIGSEGV")
 
 
 def test_the_command_is_never_folded_and_keeps_its_spaces():
     again = "conformance run --patch '" + "a  b " * 60 + "'"
-    told = difference(failed(counterexample=found(again=again)), "6.1", 7, width=40)
-    assert told[-1] == f"      again   {again}"
+    text = difference(failed(counterexample=found(again=again)), "6.1", 7, width=40)
+    assert text[-1] == f"      again   {again}"
 
 
 @pytest.mark.parametrize("width", [40, 80, 100])
-def test_all_but_the_command_keeps_to_the_width(width):
-    told = difference(failed(), "6.1", 7, width=max(width, 62))
-    assert all(len(part) <= max(width, 62) for part in told[:-1])
+def test_all_lines_but_the_command_are_folded(width):
+    text = difference(failed(), "6.1", 7, width=max(width, 62))
+    assert all(len(part) <= max(width, 62) for part in text[:-1])
 
 
 def test_a_long_header_moves_the_case_to_its_own_line():
-    told = difference(failed(), "6.1 + " + "x" * 80, 7, width=80)
-    assert told[1] == "      case 312 of 65536, seed 7"
+    text = difference(failed(), "6.1 + " + "x" * 80, 7, width=80)
+    assert text[1] == "      case 312 of 65536, seed 7"
 
 
 def test_a_failure_without_a_reason_counts_its_cases():
@@ -116,18 +116,18 @@ def test_a_failure_without_a_reason_counts_its_cases():
 
 
 def test_a_failure_without_a_counterexample_says_so():
-    told = difference(failed(counterexample=None, verdict=Verdict.FAIL), "6.1", 7)
-    assert told[1] == "      no counterexample was recorded"
+    text = difference(failed(counterexample=None, verdict=Verdict.FAIL), "6.1", 7)
+    assert text[1] == "      no counterexample was recorded"
 
 
 def test_headline_names_input_and_both_sides():
     assert headline(failed()) == "spte=0x600000000000975: returns is false in the kernel, true in the model"
 
 
-def test_nothing_unprintable_comes_through():
+def test_unprintable_characters_are_escaped():
     assert "\n" in NASTY and not NASTY.isprintable()
-    for told in (difference(failed(counterexample=found(crash=NASTY, again=NASTY)), NASTY, 7), [line(NASTY)]):
-        assert all(part.isprintable() for part in told)
+    for text in (difference(failed(counterexample=found(crash=NASTY, again=NASTY)), NASTY, 7), [line(NASTY)]):
+        assert all(part.isprintable() for part in text)
     assert line(NASTY).startswith(r"a\x1b[31mred\x00 b not ok")
     assert escaped("a  b\n") == r"a  b\n"
     assert lines("\nfirst\n\tsecond \x07\n\n") == ["first", r"        second \x07"]
@@ -164,20 +164,20 @@ def test_a_story_shows_its_steps_and_both_sides_under_each_place():
 
 def test_a_story_on_which_kernel_code_died_shows_its_transcript():
     seen = found(**STORY, kernel={}, model={}, crash="BUG", details=("  1 mmap", "      outcome  nothing"))
-    told = difference(failed(engine="-", counterexample=seen), "6.1", None)
-    assert told[3:6] == [
+    text = difference(failed(engine="-", counterexample=seen), "6.1", None)
+    assert text[3:6] == [
         "      kernel  did not answer: BUG",
         "        1 mmap",
         "            outcome  nothing",
     ]
 
 
-def test_only_so_many_places_are_told():
+def test_the_number_of_places_is_limited():
     kernel, model = ({f"root 0 > level 1 gfn {n:#x} and so on": side for n in range(40)} for side in "12")
     seen = found(**STORY, kernel=kernel, model=model)
-    told = difference(failed(engine="-", counterexample=seen), "6.1", 7)
-    assert told[-2] == "              and 28 more places"
-    assert sum("  at  " in line for line in told) == 12
+    text = difference(failed(engine="-", counterexample=seen), "6.1", 7)
+    assert text[-2] == "              and 28 more places"
+    assert sum("  at  " in line for line in text) == 12
 
 
 @pytest.mark.parametrize(
@@ -189,10 +189,10 @@ def test_only_so_many_places_are_told():
         (("6.1", "6.12"), "returns is false in 6.1, true in 6.12"),
     ],
 )
-def test_sides_are_called_what_they_are(sides, said):
+def test_the_names_of_the_sides(sides, said):
     result = failed(engine="-", counterexample=found(sides=sides))
     assert headline(result).endswith(said)
-    told = [entry.split() for entry in difference(result, "6.1", 7)]
-    assert [sides[0], "false"] in told and [sides[1], "true"] in told
+    text = [entry.split() for entry in difference(result, "6.1", 7)]
+    assert [sides[0], "false"] in text and [sides[1], "true"] in text
     crashed = failed(counterexample=found(sides=sides, crash="died", kernel={}))
     assert "kernel" not in headline(crashed) or "kernel" in sides

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A report file is whole or not there, and what cannot be written is known beforehand."""
+"""A report file is written atomically, and an unwritable one is detected before the run."""
 
 import os
 import stat
@@ -45,7 +45,7 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["", "missing/x.xml", "file/x.xml", "x" * 300])
-def test_what_cannot_be_written_is_refused(tmp_path, name):
+def test_unwritable_files_are_refused(tmp_path, name):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConformanceError, match=r"^--ktap .*cannot write it"):
         Destination("--ktap", tmp_path / name).check()

@@ -34,7 +34,7 @@ def same() -> Report:
     return Report([KernelReport("6.1", "6.1", "6.1-1", results=[*many, proved, other, passed])], seed=7)
 
 
-def test_what_is_one_difference(same):
+def test_which_results_are_one_difference(same):
     one, other = differences(same.kernels[0].results)
     assert one.shown.counterexample is SMALLEST and len(one.others) == 36 and other.others == ()
     assert one.shown in one and other.shown not in one

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a kernel was found to be, in text and JSON."""
+"""The result of identify, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ def identity(**changes) -> Identity:
     return Identity(**{**given, **changes})
 
 
-def test_text_says_plus_and_without_with_what_shows_it():
-    told = text(identity(), 300)
-    assert told[:2] == ["6.1 + fix.mbox  6.1.192-2", "is 6.1, plus 1, without 1"]
-    assert f"plus  {DIRTY_IF_WRITABLE}" in told and f"without  {SPTE_INDEX}" in told
-    assert "      shown by make_spte in npt: spte 0x600000000000975: returns false; without it true" in told
-    assert "      shown by cannot be called" in told
+def test_text_lists_changes_with_their_evidence():
+    lines = text(identity(), 300)
+    assert lines[:2] == ["6.1 + fix.mbox  6.1.192-2", "is 6.1, plus 1, without 1"]
+    assert f"plus  {DIRTY_IF_WRITABLE}" in lines and f"without  {SPTE_INDEX}" in lines
+    assert "      shown by make_spte in npt: spte 0x600000000000975: returns false; without it true" in lines
+    assert "      shown by cannot be called" in lines
     assert any(
-        line.startswith("3 changes decided: 1 by the behaviour of functions, 1 by scenarios") for line in told
+        line.startswith("3 changes decided: 1 by the behaviour of functions, 1 by scenarios")
+        for line in lines
     )
-    assert f"  {NO_ACCESS_WARNS}, indistinguishable from {TDP_XCHG}" in told
+    assert f"  {NO_ACCESS_WARNS}, indistinguishable from {TDP_XCHG}" in lines
 
 
 def test_how_patches_were_applied_is_said():
@@ -48,20 +49,20 @@ def test_how_patches_were_applied_is_said():
     assert document(noted)["kernel"]["notes"] == ["hunk 1 of spte.h applied with fuzz 1"]
 
 
-def test_nothing_to_tell_is_told():
+def test_a_kernel_without_deviations():
     assert text(identity(differing=[]))[1] == "is 6.1, in all changes that could be decided"
 
 
-def test_what_fits_nothing_fails():
+def test_a_kernel_that_fits_no_profile_fails():
     none = identity(misfits=[failed(), failed(property="a_story", counterexample=None, reason="step 3")])
-    told = text(none)
+    lines = text(none)
     assert identity().status == 0 and none.status == 1
-    assert told[1].startswith("fits no profile. The nearest is 6.1, plus 1, without 1")
-    assert any(line.startswith("FAIL  spte_has_volatile_bits") for line in told)
-    assert "FAIL  a_story  ept-ad: step 3" in [line.replace("a_story ept", "a_story  ept") for line in told]
+    assert lines[1].startswith("fits no profile. The nearest is 6.1, plus 1, without 1")
+    assert any(line.startswith("FAIL  spte_has_volatile_bits") for line in lines)
+    assert "FAIL  a_story  ept-ad: step 3" in [line.replace("a_story ept", "a_story  ept") for line in lines]
 
 
-def test_no_line_is_wider_than_asked():
+def test_lines_are_folded_at_the_width():
     narrow = text(identity(untold="nothing reaches it, " * 9), 72)
     assert max(map(len, narrow)) <= 72 and any(line.startswith("No scenarios were run") for line in narrow)
 
@@ -81,10 +82,10 @@ def test_text_is_clean():
     assert "\x1b" not in "".join(text(identity(title=NASTY, untold=NASTY)))
 
 
-def test_stories_that_could_not_be_played_leave_it_open():
+def test_scenarios_that_could_not_run_leave_the_result_open():
     lacking = identity(lacking="nothing stands in for foo: 9 of 9 stories could not be judged")
-    told = text(lacking)
+    lines = text(lacking)
     assert lacking.status == 2 and document(lacking)["fits"] is None
-    assert "fits no profile" not in "".join(told) and told[1].endswith("as far as it could be examined")
-    assert any(line.startswith("ERROR  nothing stands in for foo: 9 of 9") for line in told)
+    assert "fits no profile" not in "".join(lines) and lines[1].endswith("as far as it could be examined")
+    assert any(line.startswith("ERROR  nothing stands in for foo: 9 of 9") for line in lines)
     assert identity(lacking="x", misfits=[failed()]).status == 1

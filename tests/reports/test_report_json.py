@@ -49,9 +49,9 @@ def test_counterexample(mixed):
 def test_a_rule_and_a_broken_precondition_are_in_the_json(clean):
     broken = found(rule="Dirty was lost", source="spte.h", legal=False, precondition="this input breaks it")
     clean.kernels[0].results.append(failed(counterexample=broken))
-    told = json.loads(render(clean))["kernels"][0]["results"][-1]["counterexample"]
-    assert (told["rule"], told["source"]) == ("Dirty was lost", "spte.h")
-    assert (told["legal"], told["precondition"]) == (False, "this input breaks it")
+    written = json.loads(render(clean))["kernels"][0]["results"][-1]["counterexample"]
+    assert (written["rule"], written["source"]) == ("Dirty was lost", "spte.h")
+    assert (written["legal"], written["precondition"]) == (False, "this input breaks it")
 
 
 def test_how_far_a_race_was_explored(clean):

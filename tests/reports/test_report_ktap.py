@@ -50,9 +50,9 @@ def test_form(mixed):
 
 
 def test_diagnostics_stand_before_the_line_they_explain(mixed):
-    told = render(mixed).splitlines()
-    place = told.index("    not ok 1 ept-ad fuzz")
-    assert told[place - 1].startswith("    #       again   conformance run ")
+    text = render(mixed).splitlines()
+    place = text.index("    not ok 1 ept-ad fuzz")
+    assert text[place - 1].startswith("    #       again   conformance run ")
 
 
 def test_plans_and_numbers(mixed, nasty):
@@ -60,24 +60,24 @@ def test_plans_and_numbers(mixed, nasty):
         check_nesting(render(report).splitlines())
 
 
-def check_nesting(told: list[str]) -> None:
+def check_nesting(text: list[str]) -> None:
     """Every plan is kept: as many results follow at its depth as it says, numbered from one."""
     plans: list[tuple[int, int, int]] = []
-    for entry in told:
+    for entry in text:
         assert entry.isprintable()
         depth = (len(entry) - len(entry.lstrip(" "))) // 2
         while plans and plans[-1][0] > depth:
-            _, promised, seen = plans.pop()
-            assert seen == promised
+            _, planned, seen = plans.pop()
+            assert seen == planned
         if plan := re.fullmatch(r" *1\.\.([0-9]+)", entry):
             plans.append((depth, int(plan[1]), 0))
         elif line := re.match(r" *(?:not )?ok ([0-9]+) ", entry):
-            _, promised, seen = plans.pop()
+            _, planned, seen = plans.pop()
             assert int(line[1]) == seen + 1
-            plans.append((depth, promised, seen + 1))
+            plans.append((depth, planned, seen + 1))
         else:
             assert re.match(r" *(KTAP version 1$|# )", entry)
-    assert [(depth, promised == seen) for depth, promised, seen in plans] == [(0, True)]
+    assert [(depth, planned == seen) for depth, planned, seen in plans] == [(0, True)]
 
 
 @pytest.fixture

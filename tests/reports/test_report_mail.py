@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The text for a mail: 72 columns but for commands, and proved kept apart from looked at."""
+"""The text for a mail: 72 columns except for commands, and proofs apart from observations."""
 
 import re
 from dataclasses import replace
@@ -48,8 +48,8 @@ def test_odd_text_stays_on_its_line(nasty):
 
 
 def test_long_names_and_values_are_folded():
-    told = found(decoded={"spte": "one two three four " * 12}, kernel={"returns": "many words " * 20})
-    report = Report([KernelReport("6.1", "6.1", "6.1-1", results=[failed(counterexample=told)])], seed=7)
+    given = found(decoded={"spte": "one two three four " * 12}, kernel={"returns": "many words " * 20})
+    report = Report([KernelReport("6.1", "6.1", "6.1-1", results=[failed(counterexample=given)])], seed=7)
     assert too_long(mail.render(report)) == []
 
 
@@ -70,7 +70,7 @@ def test_every_standing_is_told_by_its_own_words():
     text = review_mail.render_review(
         review(*functions, constants=(ConstantReview("SPTE_BIT", 2, None, "spte.h"),))
     )
-    told = [
+    given = [
         "    changed, and executed by nothing that could be run:\n        uncovered_spte()\n",
         "    not proved, no difference found:\n        unseen_spte(), 5 cases\n",
         "    proved, alike on every input:\n        equivalent_spte()\n",
@@ -79,7 +79,7 @@ def test_every_standing_is_told_by_its_own_words():
         "    removed:\n        removed_spte()\n",
         "        SPTE_BIT 0x2 -> - (spte.h)\n",
     ]
-    assert [part in text for part in told] == [True] * len(told)
+    assert [part in text for part in given] == [True] * len(given)
     assert "same_spte" not in text
 
 
@@ -140,9 +140,9 @@ def test_what_moved_is_called_by_its_own_name():
 
 def test_stories_are_counted_and_named_only_if_asked_for():
     stories = tuple(f"story_{n}" for n in range(37))
-    told = series_of([function(name, Standing.UNSEEN, by=stories) for name in ("f", "g")])
-    assert "        f(), g(), 37 stories\n" in review_mail.render_series(told)
-    assert "story_36" in review_mail.render_series(told, verbose=True)
+    given = series_of([function(name, Standing.UNSEEN, by=stories) for name in ("f", "g")])
+    assert "        f(), g(), 37 stories\n" in review_mail.render_series(given)
+    assert "story_36" in review_mail.render_series(given, verbose=True)
 
 
 def test_many_functions_of_one_difference_are_told_once():
@@ -153,7 +153,7 @@ def test_many_functions_of_one_difference_are_told_once():
     assert len(text.splitlines()) < 40
 
 
-def test_what_changed_outside_of_functions_is_told_by_what_judges_it():
+def test_changes_outside_of_functions_are_grouped_by_how_they_are_judged():
     scope = (
         ScopeReview("variable nx", FILE, users=("f", "g")),
         ScopeReview("EXPORT_SYMBOL_GPL(f)", FILE),

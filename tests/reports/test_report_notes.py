@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How patches were applied, where that was not exact, is said in every report."""
+"""Every report says how patches were applied if they did not match exactly."""
 
 import importlib
 import io

@@ -98,7 +98,7 @@ def read(text: str) -> dict:
     return run
 
 
-def told(run: dict) -> list[str]:
+def problems_of(run: dict) -> list[str]:
     (invocation,) = run["invocations"]
     texts = [one["message"]["text"] for one in invocation["toolExecutionNotifications"]]
     assert invocation["executionSuccessful"] is (not texts)
@@ -113,7 +113,7 @@ def test_a_run(mixed):
     assert run["results"][0]["locations"] == [
         {"logicalLocations": [{"name": "spte_has_volatile_bits", "kind": "function"}]}
     ]
-    problems = told(run)
+    problems = problems_of(run)
     assert len(problems) == 3
     assert problems[-1].startswith("tree:linux: ERROR spte.c does not compile.")
 
@@ -129,12 +129,12 @@ def test_a_difference_of_a_run_has_a_file_and_a_line(mixed):
 
 def test_a_clean_run(clean):
     run = read(sarif.render(clean))
-    assert run["results"] == [] and told(run) == []
+    assert run["results"] == [] and problems_of(run) == []
 
 
 def test_nothing_compared_is_no_success(idle, empty):
     for report in (idle, empty):
-        (sentence,) = told(read(sarif.render(report)))
+        (sentence,) = problems_of(read(sarif.render(report)))
         assert "nothing was compared" in sentence
 
 
@@ -168,11 +168,11 @@ def test_what_did_not_change_is_no_result():
     assert run["results"] == []
 
 
-def test_what_a_review_could_not_judge():
-    assert told(read(sarif.render_review(review(errors=("it hung",))))) == ["it hung"]
+def test_errors_of_a_review_are_notifications():
+    assert problems_of(read(sarif.render_review(review(errors=("it hung",))))) == ["it hung"]
 
 
-def test_a_series_tells_a_broken_promise_once():
+def test_a_claim_that_does_not_hold_is_one_finding():
     run = read(sarif.render_series(series()))
     assert [(one["ruleId"], one["message"]["text"].split(":")[0]) for one in run["results"]] == [
         ("equivalent", "1/2 Rename it"),
@@ -181,7 +181,7 @@ def test_a_series_tells_a_broken_promise_once():
     assert "before" in run["results"][1]["message"]["text"]
 
 
-def test_what_only_the_whole_shows_is_told_of_the_whole():
+def test_a_finding_of_the_whole_series_only():
     whole = judged(review(function("late", Standing.DIFFERS)))
     run = read(sarif.render_series(replace(series(), whole=whole)))
     assert [one["locations"][0]["logicalLocations"][0]["name"] for one in run["results"]][-1] == "late"
@@ -189,10 +189,10 @@ def test_what_only_the_whole_shows_is_told_of_the_whole():
 
 def test_a_series_that_could_not_be_judged():
     stuck = SeriesReview("6.1", (judged(None, reason="hunk 1 does not apply"),))
-    assert told(read(sarif.render_series(stuck))) == ["a patch: hunk 1 does not apply"]
+    assert problems_of(read(sarif.render_series(stuck))) == ["a patch: hunk 1 does not apply"]
 
 
-def test_what_nothing_looks_at_is_a_finding_of_its_own():
+def test_an_unobserved_change_is_a_finding():
     item = ScopeReview("EXPORT_SYMBOL_GPL(f)", "arch/x86/kvm/mmu/mmu.c")
     proved = ScopeReview("comments", "arch/x86/kvm/mmu/mmu.c", proved="only comments changed")
     run = read(sarif.render_series(SeriesReview("6.1", (judged(review(scope=(item, proved))),))))

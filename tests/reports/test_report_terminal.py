@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The table holds one line per property, tells every difference once, and fits eighty columns."""
+"""The table has a line for each property; each difference is described once; all fits eighty columns."""
 
 import io
 import re
@@ -27,7 +27,7 @@ def test_one_line_per_property(mixed, monkeypatch):
     assert text.count("is_writable_pte") == 1
 
 
-def test_the_time_is_wall_time_and_no_sum(mixed, monkeypatch):
+def test_the_time_is_wall_time_not_a_sum(mixed, monkeypatch):
     assert " in 3.5 s" not in shown(mixed, monkeypatch) and "start to verdict" not in shown(
         mixed, monkeypatch
     )
@@ -36,7 +36,7 @@ def test_the_time_is_wall_time_and_no_sum(mixed, monkeypatch):
     assert "68,208 cases, 2.0 s from start to verdict, seed 7" in joined
 
 
-def test_the_rest_is_said_below(mixed, monkeypatch):
+def test_reasons_follow_the_table(mixed, monkeypatch):
     text = shown(mixed, monkeypatch)
     assert text.startswith("6.1 + fix.mbox  6.1.176-1  shim\nnote: pinned 6.1.170-1 is gone\n")
     assert "\nSKIP   absent from this kernel: spte_to_pfn" in text.replace("SKIP  a", "SKIP   a")
@@ -47,13 +47,13 @@ def test_the_rest_is_said_below(mixed, monkeypatch):
     assert "ERROR  spte.c does not compile.\nERROR    spte.c:3: error: x" in text
 
 
-def test_the_same_difference_is_told_once(mixed, monkeypatch):
+def test_a_difference_is_described_once(mixed, monkeypatch):
     text = shown(mixed, monkeypatch)
     assert len(re.findall(r"^      again ", text, re.M)) == 1
     assert "      found   by fuzz in ept-ad; bulk in npt" in text
 
 
-def test_different_differences_are_told_apart_and_the_smallest_input_wins(monkeypatch):
+def test_different_differences_are_separate_with_their_smallest_inputs(monkeypatch):
     other = found(kernel={"memory": "1"}, model={"memory": "2"})
     small = found(inputs={"spte": 0x800})
     results = [failed(), failed(mode="npt", counterexample=small), failed(mode="m", counterexample=other)]
@@ -62,7 +62,7 @@ def test_different_differences_are_told_apart_and_the_smallest_input_wins(monkey
     assert "0x0000000000000800" in text and "found   by fuzz in npt, ept-ad" in text
 
 
-def test_what_fetching_and_compiling_took_is_said(clean, monkeypatch):
+def test_the_time_to_fetch_and_compile_is_shown(clean, monkeypatch):
     kernel = clean.kernels[0]
     kernel.seconds, kernel.prepared = 40.0, 35.0
     joined = " ".join(shown(clean, monkeypatch).split())
@@ -97,7 +97,7 @@ def test_an_empty_run_says_so(empty, monkeypatch):
     assert "nothing was compared" in shown(empty, monkeypatch)
 
 
-def test_nothing_reaches_the_terminal_that_moves_it(nasty, monkeypatch):
+def test_no_control_characters_reach_the_terminal(nasty, monkeypatch):
     text = shown(nasty, monkeypatch)
     assert "\\x1b[31mred" in text
     assert all(char == "\n" or char.isprintable() for char in text)
@@ -116,7 +116,7 @@ def test_colours_only_on_a_terminal(mixed, monkeypatch):
     assert "\x1b" not in shown(mixed, monkeypatch)
 
 
-def test_a_reader_who_leaves_is_no_difference():
+def test_a_broken_pipe_is_no_difference():
     class Closed(io.StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError
@@ -134,7 +134,7 @@ def test_a_kernel_out_of_reach_is_skipped_and_no_failure_beside_others(clean, mo
     assert Report([there], seed=None).status == 2
 
 
-def test_races_that_were_not_exhausted_are_told_with_their_bounds(monkeypatch):
+def test_races_that_were_not_exhausted_are_listed_with_their_bounds(monkeypatch):
     said = "no invariant is violated: exhausted up to 3 preemptions"
     results = [
         result("a_race", Verdict.PASS, "exhausted", engine="kvm", explored={"exhausted": True}),
