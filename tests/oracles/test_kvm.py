@@ -8,15 +8,13 @@ from pathlib import Path
 import pytest
 from kvm_machines import give_memory
 
+from conformance.interface.access import WRITE, End, Exit
 from conformance.kernels import Cache, open_kernel
 from conformance.model.modes import MODES
 from conformance.oracles.kvm.build import CannotBuild, build_kvm
 from conformance.oracles.kvm.oracle import KvmOracle
 
 pytestmark = pytest.mark.kernel
-
-WRITE = 2
-FIXED, WENT_THROUGH = 13, 0
 
 
 def write(machine: KvmOracle, gfn: int, vcpu: int = 0) -> list[int]:
@@ -26,7 +24,7 @@ def write(machine: KvmOracle, gfn: int, vcpu: int = 0) -> list[int]:
 def test_a_machine_gives_back_what_it_took(machine: KvmOracle) -> None:
     give_memory(machine)
     for gfn in range(64):
-        assert write(machine, gfn, vcpu=gfn % 2) == [FIXED, WENT_THROUGH]
+        assert write(machine, gfn, vcpu=gfn % 2) == [Exit.FIXED, End.DONE]
     gone = machine.step("destroy")
     assert gone.outcome == [0, 0, 0]
     assert gone.events == []
@@ -59,7 +57,7 @@ def test_rcu_callbacks_wait_for_a_reader(machine: KvmOracle) -> None:
 def test_a_fault_maps_the_page_that_the_host_has(machine: KvmOracle) -> None:
     give_memory(machine)
     seen = machine.step("access", vcpu=1, gfn=5, kind=WRITE)
-    assert seen.outcome == [FIXED, WENT_THROUGH]
+    assert seen.outcome == [Exit.FIXED, End.DONE]
     assert seen.state.pages_4k == 1
     ((root, gfn, level, pfn, rights, _),) = seen.tlb[1]
     assert (root, gfn, level, pfn, rights) == (0, 5, 1, 0x100200, 7)
@@ -121,7 +119,7 @@ def test_two_machines_at_once_are_two(kvm_library: Path) -> None:
     host = MODES["ept-ad"].host()
     with KvmOracle(kvm_library, host) as one, KvmOracle(kvm_library, host) as other:
         give_memory(one)
-        assert write(one, 0) == [FIXED, WENT_THROUGH]
+        assert write(one, 0) == [Exit.FIXED, End.DONE]
         assert other.step("grace_period").slots == []
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from conformance.interface.access import WRITE
+from conformance.interface.access import WRITE, End
 from conformance.model.changes import FAST_FAULT_DIRECT_ONLY
 from conformance.model.layout import (
     PAGE_SHIFT,
@@ -23,7 +23,8 @@ from conformance.model.vm.vm import IN_GUEST_MODE, OUTSIDE_GUEST_MODE, KvmVcpu, 
 
 __all__ = ["run_access"]
 
-FAST, SLOW, TRAPPED, WENT_THROUGH, GAVE_UP = 13, 14, 11, 0, 1
+FAST, SLOW, TRAPPED = 13, 14, 11
+WENT_THROUGH, GAVE_UP = int(End.DONE), int(End.GAVE_UP)
 MAX_EXITS = 6
 
 

@@ -50,13 +50,13 @@ __all__ = [
 class Options:
     """What userspace and the administrator chose when the VM was made."""
 
-    vcpus: int = 1
-    eager_page_split: int = 1
+    vcpus: int
+    eager_page_split: int
     """Whether huge pages are split when dirty logging begins, not one by one when they are written."""
-    nx_huge_pages: int = 0
-    manual_protect: int = 0
+    nx_huge_pages: int
+    manual_protect: int
     """KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: bit 0 get does not clear, bit 1 a new log is all dirty."""
-    pml: int = 0
+    pml: int
     """Whether the processor logs dirty guest addresses in a buffer (page-modification logging)."""
 
 

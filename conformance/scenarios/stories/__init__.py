@@ -6,6 +6,7 @@ from conformance.scenarios.stories import (  # isort: skip
     host_changes,
     huge_pages,
     dirty_logging,
+    splitting,
     clear_dirty,
     aging,
     mmio,
@@ -33,4 +34,5 @@ __all__ = [
     "mmio",
     "nx_huge_pages",
     "readers",
+    "splitting",
 ]

@@ -289,17 +289,3 @@ def roots_invalidated_twice(vm: StoryBuilder) -> None:
         vm.claim("no root is valid", lambda now: not now.valid_roots())
         vm.access(vcpu=0, gfn=GFN, kind=WRITE).claim("a new one", lambda now: len(now.valid_roots()) == 1)
     vm.enter(vcpu=1).claim("only that is left", lambda now: len(now.roots) == 1)
-
-
-@story(source="tdp_mmu.c: make_huge_page_split_spte(); NX huge pages", nx_huge_pages=1)
-def split_lets_small_pages_execute(vm: StoryBuilder) -> None:
-    """Eager splitting of a huge page that the NX mitigation made non-executable: its parts may execute.
-
-    The mitigation concerns huge pages; 4K pages are safe.
-    """
-    memory(vm, gfn=X2M, npages=X2M, level=HUGE)
-    vm.access(gfn=X2M, kind=WRITE).claim("2M without X", lambda now: not now.mapped(X2M).executable)
-    vm.set_memory_region(gfn=X2M, npages=X2M, page=0, flags=LOG)
-    vm.claim("4K with X", lambda now: all(leaf.executable for leaf in now.leaves()))
-    vm.claim("512 of them", lambda now: now.state.pages_4k == X2M)
-    vm.access(gfn=X2M + 7, kind=FETCH).claim("without an exit", lambda now: now.outcome == [End.DONE])

@@ -6,7 +6,7 @@ from __future__ import annotations
 from conformance.interface.access import End
 from conformance.kernels.substitutions import TDP_C, Substitution
 from conformance.model.changes import NX_RECOVERY_SKIPS_LOGGED
-from conformance.scenarios.stories.setting import FETCH, HUGE, READ, WRITE, X2M, memory
+from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, WRITE, X2M, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
 
 DOCUMENT = "Documentation/admin-guide/hw-vuln/multihit.rst"
@@ -108,3 +108,17 @@ def recovery_spares_logged_memory(vm: StoryBuilder) -> None:
     vm.access(gfn=X2M, kind=WRITE).access(gfn=X2M + 7, kind=FETCH)
     vm.set_memory_region(gfn=X2M, npages=X2M, page=0, flags=1)
     vm.recover_nx_huge_pages().claim("still mapped", lambda now: now.leaf(X2M + 7))
+
+
+@story(source="tdp_mmu.c: make_huge_page_split_spte(); NX huge pages", nx_huge_pages=1)
+def split_lets_small_pages_execute(vm: StoryBuilder) -> None:
+    """Eager splitting of a huge page that the NX mitigation made non-executable: its parts may execute.
+
+    The mitigation concerns huge pages; 4K pages are safe.
+    """
+    memory(vm, gfn=X2M, npages=X2M, level=HUGE)
+    vm.access(gfn=X2M, kind=WRITE).claim("2M without X", lambda now: not now.mapped(X2M).executable)
+    vm.set_memory_region(gfn=X2M, npages=X2M, page=0, flags=LOG)
+    vm.claim("4K with X", lambda now: all(leaf.executable for leaf in now.leaves()))
+    vm.claim("512 of them", lambda now: now.state.pages_4k == X2M)
+    vm.access(gfn=X2M + 7, kind=FETCH).claim("without an exit", lambda now: now.outcome == [End.DONE])

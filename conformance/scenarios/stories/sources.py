@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Documents and commits that several stories come from."""
+"""Documents and commits that are the source of several stories."""
 
 __all__ = ["CHANGE_PTE", "FAST_PAGE_FAULT", "LIVE", "RESTART", "WRITABLE_BITS", "XCHG"]
 
@@ -25,7 +25,7 @@ XCHG = (
 RESTART = (
     'commit 3a0f64de479c ("KVM: x86/mmu: Don\'t advance iterator after restart due to yielding") in v5.16'
 )
-"""How a walk goes on that gave way."""
+"""How a walk continues after it yielded."""
 
 LIVE = "a guest on a running 6.1 kernel, traced by kvmmmu tracepoints"
-"""What was seen without any oracle of ours."""
+"""Observed without any oracle of this suite."""
