@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Asking single functions of a kernel, in a child process that may crash or hang without taking us along."""
+"""Calling single functions of a kernel in a child process, which may crash or hang."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MEMORY = 2 * GIB
 
 @dataclass(frozen=True)
 class Entry:
-    """One function that there is an answer for: how many words go in, and come out besides events."""
+    """A function that can be called: words of input, and of output without events."""
 
     index: int
     nr_in: int
@@ -39,7 +39,7 @@ class Entry:
 
 
 class KernelDied(KernelCodeDied):
-    """Kernel code ended its process, or did not come back (``hung``), on case ``at`` of the batch."""
+    """Kernel code ended its process, or did not return (``hung``), in case ``at`` of the batch."""
 
     def __init__(self, how: str, at: int, hung: bool = False) -> None:
         super().__init__(how, at, hung)
@@ -48,7 +48,7 @@ class KernelDied(KernelCodeDied):
 
 
 class _WroteNoAnswer(KernelDied):
-    """Kernel code wrote to where answers are expected; some time before case ``at``."""
+    """Kernel code overwrote answers, some time before case ``at``."""
 
 
 class FunctionOracle:
@@ -71,7 +71,7 @@ class FunctionOracle:
         self._deadly: dict[tuple[int, ...], KernelDied] = {}
         self._running: tuple[Entry, NDArray[np.uint64]] | None = None
         self.why_not: Mapping[str, str] = {}
-        """Of functions that are no entries, why this oracle cannot be asked about them."""
+        """Why functions that are no entries cannot be called here."""
         self.unexpected = ""
         """The last event of the last run that was not among the expected ones."""
         self.entries: dict[str, Entry] = self._begin(self._talk())
@@ -195,7 +195,7 @@ class FunctionOracle:
         return conversation
 
     def _talk(self) -> Conversation:
-        """The conversation, a new one if the last is over."""
+        """The conversation; a new one if the last is over."""
         if self._conversation is None or self._conversation.closed:
             self._conversation = Conversation(
                 self._worker, [str(self._what)], size=SHARED_BYTES, read=[self._what], memory=MEMORY
@@ -242,15 +242,15 @@ class FunctionOracle:
         return answer
 
     def _case(self, n: int) -> int:
-        """The case that ran last, of n; the word comes from kernel code."""
+        """The last case that ran, of n; the number is written by kernel code."""
         return min(int(self._at[0]), n - 1)
 
     def _death(self, code: int, at: int) -> KernelDied | Lacking:
-        """What it means that the process ended with this code."""
+        """The exception for a process that ended with this code."""
         hung = code == -signal.SIGVTALRM
         how = f"did not come back within {self._patience:g} s of processor time" if hung else broke_off(code)
         return how if isinstance(how, Lacking) else KernelDied(self._explained(how), at, hung=hung)
 
     def _explained(self, how: str) -> str:
-        """How kernel code died, with what is known of it besides."""
+        """How kernel code died, with further details."""
         return how

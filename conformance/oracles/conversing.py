@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A conversation with kernel code, which may crash, hang, or answer anything at all.
+"""A conversation with kernel code, which may crash, hang, or write arbitrary answers.
 
 Nothing that comes from the process in which kernel code runs is trusted: answers are bounded, have to repeat
 the nonce of their request, and are awaited for a bounded time; how the process ended is reported by its
@@ -32,12 +32,12 @@ _MOST = 1 << 22
 """Bytes of an answer that is JSON."""
 
 _SAID = 1 << 20
-"""Bytes that may be written to standard error, the only file that the processes can write to."""
+"""Bytes that the processes may write to standard error, their only writable file."""
 
 _LATER = 2.0
-"""Seconds after which kernel code is ended from outside that has not let itself be ended by SIGVTALRM."""
+"""Seconds after which kernel code that does not end on SIGVTALRM is killed."""
 _WALL = 12.0
-"""How many times as much wall time as processor time it may take, however busy the machine is."""
+"""The limit of wall time, as a multiple of the limit of processor time."""
 
 _SECOND = 1000
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -68,7 +68,7 @@ class Silent(Exception):
 
 
 class Broken(Exception):
-    """What came is no answer to what was asked; the conversation is over."""
+    """The answer is malformed; the conversation is over."""
 
 
 def failure_of(problem: Broken | Silent) -> tuple[str, bool]:
@@ -97,7 +97,7 @@ class Conversation:
         self._process: Process | None = None
         self._nonce = 0
         self.alive = False
-        """Whether there is a process for kernel code."""
+        """Whether the process for kernel code exists."""
         try:
             self._shared = shared = self._kept(os.memfd_create("conformance", os.MFD_ALLOW_SEALING))
             os.ftruncate(shared, size)
@@ -126,7 +126,7 @@ class Conversation:
         self._poll.register(self._status, select.POLLIN)
 
     def begin(self, *words: Any) -> None:
-        """Have a new process for kernel code, which is given the words; what it answers is to be heard."""
+        """Start a process for kernel code with these words; hear() returns its answer."""
         assert not self.alive
         self._drain()
         self.alive = True
@@ -134,7 +134,7 @@ class Conversation:
         self._write(self._control, json.dumps([self._nonce, *words]).encode() + b"\n")
 
     def ask(self, *request: Any) -> None:
-        """Ask something, as JSON."""
+        """Send a request, as JSON."""
         content = json.dumps(request).encode()
         self.signal(len(content))
         self._write(self._requests, content)
@@ -165,7 +165,7 @@ class Conversation:
         return Broken(how)
 
     def close(self) -> None:
-        """End everything."""
+        """End all processes."""
         self.alive = False
         process, self._process = self._process, None
         # First: at the end of a pipe from which it reads, kernel code would go on, and to another case.
@@ -225,7 +225,7 @@ class Conversation:
         return Ended(value)
 
     def _drain(self) -> None:
-        """Throw away what the last process has left unread or unheard."""
+        """Discard requests and answers that the last process has left."""
         for descriptor in (self._unread, self._answers):
             os.set_blocking(descriptor, False)
             with contextlib.suppress(BlockingIOError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a host is described to oracles."""
+"""The properties of a host, as oracles take them."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ HOST = (
     "me_value",
     "me_mask",
 )
-"""What describes a host, in the order of enum conformance_host."""
+"""The properties of a host, in the order of enum conformance_host."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Servers without work, kept for reuse: to begin one takes longer than most of its work."""
+"""Idle servers, kept for reuse: starting one takes longer than most of its work."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["Idle"]
 
 
 class Server(Protocol):
-    """What must be known of a server."""
+    """What a server has to provide."""
 
     @property
     def key(self) -> Any:
-        """What it serves; servers of equal keys can stand in for each other."""
+        """What it serves; servers with equal keys are interchangeable."""
 
     @property
     def usable(self) -> bool:
-        """Whether it waits for work."""
+        """Whether it can take work."""
 
     def close(self) -> None:
         """End it."""
@@ -37,7 +37,7 @@ class Idle(Generic[S]):
         atexit.register(self.close)
 
     def take(self, key: object) -> S | None:
-        """One with this key, if there is any that can be used."""
+        """A usable server with this key, or None."""
         for entry in self._kept[::-1]:
             pid, server = entry
             if (pid, server.key) == (os.getpid(), key):
@@ -48,7 +48,7 @@ class Idle(Generic[S]):
         return None
 
     def put(self, server: S) -> None:
-        """Keep one, if it can be used again; it, or one too many, is ended otherwise."""
+        """Keep a server if it is usable, else end it; beyond the limit, end the oldest."""
         if not server.usable:
             server.close()
             return
@@ -57,7 +57,7 @@ class Idle(Generic[S]):
             self._end(*self._kept.pop(0))
 
     def close(self) -> None:
-        """End all."""
+        """End all servers."""
         while self._kept:
             self._end(*self._kept.pop())
 

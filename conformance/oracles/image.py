@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Images: machine code as it lies in memory, with what must be known to run it; of a shim or of a module."""
+"""Images: machine code of a shim or of a module as it lies in memory, with its entries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["EntryCode", "Image", "Segment", "Site", "Symbol", "listed_entries"]
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of memory: its content, filled up with zeros to its size, from ``address`` on."""
+    """A piece of memory at ``address``: its content, zero-padded to its size."""
 
     address: int
     content: bytes
@@ -22,7 +22,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Symbol:
-    """Where a function or a variable lies, and how many bytes it has; 0 where it is not known."""
+    """The address and the size in bytes of a function or variable; size 0 if unknown."""
 
     address: int
     size: int

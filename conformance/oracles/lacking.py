@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the suite, or the machine that it runs on, has not: never a finding about a kernel."""
+"""What the suite, or the system that it runs on, lacks: never a finding about a kernel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from conformance.errors import ConformanceError
 __all__ = ["FROM_OUTSIDE", "MEMORY", "Lacking", "broke_off", "no_process", "signal_name", "written"]
 
 MEMORY = "Free memory, or raise the limits of this process (ulimit -a), and try again."
-"""What to do where the system did not give what a process needs."""
+"""What to do if the system refuses what a process needs."""
 
 FROM_OUTSIDE = {
     signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT,
@@ -40,13 +40,13 @@ class Lacking(ConformanceError):
         return self.sentence()
 
     def sentence(self, stopped: str = "") -> str:
-        """It all as sentences; ``stopped`` is what could not be judged for it."""
+        """The message; ``stopped`` is what could not be judged."""
         after = f": {stopped} could not be judged" if stopped else ""
         return f"{self.what}{self.where}{after}" + (f". {self.todo}" if self.todo else "")
 
 
 def no_process(problem: OSError | int, said: str = "") -> Lacking:
-    """Why no kernel code runs: what the system refused, or how the process ended and what it said."""
+    """Why no kernel code runs: what the system refused, or how the process ended and its message."""
     if isinstance(problem, OSError):
         return Lacking("the system gives kernel code no process", f" ({problem.strerror})", MEMORY)
     how = f"was ended by {signal_name(-problem)}" if problem < 0 else f"ended with status {problem}"
@@ -74,7 +74,7 @@ def written(text: bytes | str) -> str:
 
 
 def signal_name(number: int) -> str:
-    """A signal as people call it."""
+    """The name of a signal."""
     try:
         return signal.Signals(number).name
     except ValueError:

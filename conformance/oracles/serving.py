@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The inside of asking single functions: loads them, runs them, and answers.
+"""The child side of calling single functions: it loads them, runs them, and answers.
 
 Requests are a word and its arguments. The first answer, to no request, says which functions there are, or
 ``{"refused": why}`` if the system does not let them run; see supervising.py for how they travel. Inputs,
@@ -24,7 +24,7 @@ from conformance.oracles.supervising import Channel, supervise
 __all__ = ["AT", "CELLS", "INPUTS", "OUTPUTS", "SHARED_BYTES", "Functions", "keep_serving"]
 
 CELLS = 1 << 22
-"""How many words of input, and as many of output, fit at once."""
+"""Words of input, and of output, that fit at once."""
 
 AT = 0
 INPUTS = 4096
@@ -54,7 +54,7 @@ class Functions(Protocol):
         """Run an entry on n cases; the last unexpected event, or ""."""
 
     def covered(self) -> list[int]:
-        """The offsets of the kernel's functions that ran since this was last asked."""
+        """The offsets of the kernel's functions that ran since the last call."""
 
 
 def keep_serving(prepare: Callable[[str], Functions]) -> NoReturn:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The inside of a conversation with kernel code: a supervisor, and the process that it forks for kernel code.
+"""The child side of a conversation: a supervisor, and the process that it forks for kernel code.
 
 A worker is started as ``python worker.py CONTROL REQUESTS ANSWERS STATUS MEMORY ARGUMENTS...``, five
 descriptors first. The supervisor loads no foreign code. On CONTROL each line, a JSON list that begins with a
@@ -39,7 +39,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Channel:
-    """What the process for kernel code talks by.
+    """The channel of the process for kernel code.
 
     ``memory`` is shared with the other end, of a size that cannot change. ``nonce`` is that of the request
     that is being answered, at first that of the line on CONTROL.
@@ -52,7 +52,7 @@ class Channel:
         self.nonce = nonce
 
     def asked(self) -> Iterator[list[Any]]:
-        """The requests, until there will be no more."""
+        """The requests, until the last."""
         while len(header := self._read(HEADER.size)) == HEADER.size:
             self.nonce, length = HEADER.unpack(header)
             yield json.loads(self._read(length))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How C declares a name to be of a type that BTF tells."""
+"""C declarators for types of BTF."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _INTEGERS = {
     (8, False): "unsigned long long",
     (8, True): "long long",
 }
-"""What stands for an enumeration that is not declared, by bytes and whether it has a sign."""
+"""The integer used for an enumeration that is not declared, by size and signedness."""
 
 
 class CTypes:
-    """Declarators by the types that names stand for. Which structures are defined, and how, others say."""
+    """Declarators by type. Subclasses define structures."""
 
     def __init__(self, btf: Btf, enums: set[str]) -> None:
         self.btf = btf
         self.enums = enums
-        """Those that are declared; for others there is an integer."""
+        """The enumerations that are declared; others become integers."""
         self.mentioned: set[str] = set()
         """Structures and unions that have been referred to."""
 
     def define(self, number: int) -> None:
-        """Define a structure that has a name, unless it is."""
+        """Define a named structure, unless it is defined."""
         raise NotImplementedError
 
     def body(self, number: int, depth: int) -> str:
@@ -60,7 +60,7 @@ class CTypes:
         return f"{self._base(number)} {name}".rstrip()
 
     def _base(self, number: int) -> str:
-        """How a type that is no pointer, array or function is called."""
+        """The name of a type that is no pointer, array or function."""
         found = self.btf.type(number)
         if found.kind in ("struct", "union", "forward"):
             kind = ("union" if found.flag else "struct") if found.kind == "forward" else found.kind
@@ -94,7 +94,7 @@ class CTypes:
         return f"{qualifiers} {self._base(inner)} *{name}".lstrip()
 
     def _qualifiers(self, number: int) -> Iterator[str]:
-        """Those between a pointer and what it points to."""
+        """The qualifiers of what a pointer points to."""
         while number != self.btf.strip(number):
             found = self.btf.type(number)
             if found.kind in ("const", "volatile"):
@@ -110,7 +110,7 @@ class CTypes:
         return self.spell(prototype.result, f"{name}({', '.join(parameters) or 'void'})")
 
     def element(self, number: int) -> int:
-        """What an array, of arrays too, is made of."""
+        """The element type of an array, or of an array of arrays."""
         number = self.btf.strip(number)
         while self.btf.type(number).kind == "array":
             self.btf.step()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""C declarations out of BTF: structures of their true size with the wanted members at their true places.
+"""C declarations from BTF: structures of their true size with the selected members at their offsets.
 
 What is not wanted becomes gaps, so that a few structures can be declared without all that they refer to. The
 declarations check themselves: each is followed by static assertions of its size and of its members' offsets.
@@ -25,11 +25,11 @@ ALL = "*"
 
 @dataclass(frozen=True)
 class Declarations:
-    """A header, and what it could not declare."""
+    """A header, and what could not be declared."""
 
     text: str
     missing: tuple[str, ...]
-    """What was wanted and this kernel does not have: "struct kvm_page_fault", "kvm.arch.x", "make_spte()"."""
+    """What was selected but does not exist: "struct kvm_page_fault", "kvm.arch.x", "make_spte()"."""
 
 
 def declare(
@@ -40,7 +40,7 @@ def declare(
     enums: Iterable[str] = (),
     functions: Iterable[str] = (),
 ) -> Declarations:
-    """A C header that declares what is wanted and there.
+    """A C header that declares what is selected and exists.
 
     fields: structures and unions by name, each with paths of its members ("arch.mmu", or ALL). BTF
     mostly tells of an array of arrays only how many elements there are together: a path may say how they
@@ -118,7 +118,7 @@ def _expanded(btf: Btf, number: int, paths: Iterable[str]) -> Iterable[tuple[str
 
 
 class _Writer(CTypes):
-    """Declarations in the order in which C needs them."""
+    """Declarations in the order that C requires."""
 
     def __init__(self, btf: Btf, enums: set[str]) -> None:
         super().__init__(btf, enums)
@@ -154,7 +154,7 @@ class _Writer(CTypes):
         return None
 
     def _shape(self, owner: int, member: Member, shape: str) -> None:
-        """Have an array declared as an array of arrays."""
+        """Declare an array as an array of arrays."""
         there = self.btf.size(member.type) // max(1, self.btf.size(self.element(member.type)))
         if math.prod(map(int, re.findall("[0-9]+", shape))) != there:
             raise ConformanceError(
@@ -182,7 +182,7 @@ class _Writer(CTypes):
         self.out.append(f"extern {self.prototype(number, name)};")
 
     def define(self, number: int) -> None:
-        """Define a structure that has a name, unless it is."""
+        """Define a named structure, unless it is defined."""
         number = self.btf.strip(number)
         found = self.btf.type(number)
         if not found.name:
@@ -197,7 +197,7 @@ class _Writer(CTypes):
         self.out.append(f"{title} {self.body(number, 1)};")
 
     def check(self, number: int, paths: Iterable[str]) -> None:
-        """Assert that the compiler has put everything where BTF says."""
+        """Assert that the compiler's layout is BTF's."""
         found = self.btf.type(number)
         title = f"{found.kind} {found.name}"
         self.out.append(f'_Static_assert(sizeof({title}) == {found.size}, "{title}");')
@@ -211,7 +211,7 @@ class _Writer(CTypes):
     # Bodies
 
     def body(self, number: int, depth: int) -> str:
-        """The members between braces, and what the compiler has to know of the alignment."""
+        """The members between braces, and attributes for the alignment."""
         found, members = self.btf.type(number), self.btf.members(number)
         chosen = sorted(
             (members[index] for index in self._wanted.get(number, ())), key=lambda m: (m.bit, m.bit + m.bits)
@@ -231,7 +231,7 @@ class _Writer(CTypes):
         return f"{{\n{inside}{tabs[1:]}}} __attribute__(({attribute}))"
 
     def _gap(self, start: int, end: int) -> Iterator[str]:
-        """What fills the bits from ``start`` to ``end``."""
+        """Padding from bit ``start`` to ``end``."""
         if start % 8 and start < end:
             odd = min(8 - start % 8, end - start)
             yield f"unsigned char :{odd}"
@@ -251,7 +251,7 @@ class _Writer(CTypes):
         return self.spell(kind, name, whole=True, depth=depth)
 
     def _alignment(self, number: int) -> int:
-        """What the compiler aligns a type to, in bytes."""
+        """The natural alignment of a type, in bytes."""
         number = self.btf.strip(number)
         found = self.btf.type(number)
         if found.kind == "array":
@@ -270,7 +270,7 @@ class _Writer(CTypes):
         return self._aligned[number]
 
     def _is_odd(self, member: Member) -> bool:
-        """Whether it takes __packed to have a member there."""
+        """Whether a member at that offset requires __packed."""
         if not member.bitfield:
             return bool(member.bit % (8 * self._alignment(member.type)))
         unit = 8 * max(1, self.btf.size(member.type))

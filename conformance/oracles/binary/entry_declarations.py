@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How a module is asked: C that declares what the entries use of it, and why a function cannot be asked.
+"""C declarations of what the entries use of a module, and why functions cannot be called.
 
 A function can be called if there is exactly one of its name, called as it was declared: what the compiler has
 inlined is nowhere, and what it has taken apart (.part), made for some arguments (.constprop) or rewritten
@@ -52,7 +52,7 @@ _SHOWS_IN = {
     "tdp_mmu_clear_spte_bits": "the clearing of dirty logs, which needs a whole VM",
     "tdp_mmu_clear_spte_bits_atomic": "the clearing of dirty logs, which needs a whole VM",
 }
-"""Of functions that were folded into others, in what they show all the same."""
+"""For functions that may be inlined, the callers that show their behaviour."""
 
 _RENAMED = {
     "is_frozen_spte": "is_removed_spte",
@@ -61,7 +61,7 @@ _RENAMED = {
     "make_huge_page_split_spte": "make_small_spte",
     "spte_has_volatile_bits": "spte_needs_atomic_update",
 }
-"""Entries that call a function of either name."""
+"""Entries that call whichever of two names exists."""
 
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "kvm": (
@@ -145,21 +145,21 @@ _VARIABLES = {
         "u64",
     ),
 }
-"""Variables of the module's, and their types: BTF tells those of functions only."""
+"""Variables of the module and their types: BTF has types of functions only."""
 
 
 @dataclass(frozen=True)
 class EntryDeclarations:
-    """How a module is asked."""
+    """What entries for a module are compiled with."""
 
     header: str
-    """Declares what the entries use, and says what there is, HAVE_*."""
+    """Declares what the entries use, with a HAVE_* for what exists."""
     why_not: Mapping[str, str]
-    """Of each function that an entry calls why it cannot be called; "" if it can."""
+    """For each function that an entry calls, why it cannot be called; "" if it can."""
 
 
 def uncallable_reasons(module: Object) -> dict[str, str]:
-    """Why each of the functions that the entries call cannot be called; "" if it can."""
+    """For each function that an entry calls, why it cannot be called; "" if it can."""
     symbols: dict[str, list[str]] = {}
     for symbol in module.symbols:
         if symbol.kind == "function" and symbol.section in module.sections:
@@ -188,7 +188,7 @@ def uncallable_reasons(module: Object) -> dict[str, str]:
 
 
 def _taken_over(module: Object) -> list[str]:
-    """Where functions begin that are never let run, whatever the compiler made of their arguments."""
+    """Addresses of functions that never run, whatever their calling convention."""
     lines = []
     for name in _TAKEN_OVER:
         there = {one.name for one in module.symbols if one.name.split(".")[0] == name and one.is_defined}
@@ -199,7 +199,7 @@ def _taken_over(module: Object) -> list[str]:
 
 
 def entry_declarations(module: Object, btf: Btf) -> EntryDeclarations:
-    """How a module with these types is asked. Raises ConformanceError where they are damaged."""
+    """The declarations for a module with these types. Raises ConformanceError if they are damaged."""
     why_not = uncallable_reasons(module)
     callable_ = [name for name, why in why_not.items() if not why]
     declared = declare(btf, _FIELDS, typedefs=_TYPEDEFS, enums=("e820_type",), functions=callable_)

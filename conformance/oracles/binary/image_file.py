@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Images as files, so that a child process can load them and the cache keep them."""
+"""Images as files, for the child process and the cache."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from conformance.oracles.image import EntryCode, Image, Segment, Site, Symbol
 __all__ = ["SYMBOLIC", "load_image", "load_reasons", "store_image", "symbolic_image"]
 
 SYMBOLIC = "symbolic"
-"""The folder, beside the image that runs as a process, of the one that is executed on symbols."""
+"""The folder of the image that is executed symbolically, beside the one that runs in a process."""
 
 _FACTS, _MEMORY = "image.json", "memory.bin"
 
 
 def store_image(image: Image, why_not: Mapping[str, str], folder: Path) -> None:
-    """Write an image, and why what is not in it is not, into a folder."""
+    """Write an image to a folder, with the reasons why properties have no entry."""
     facts = {
         "segments": [[one.address, len(one.content), one.writable, one.executable] for one in image.segments],
         "symbols": {name: [one.address, one.size] for name, one in image.symbols.items()},
@@ -50,11 +50,11 @@ def load_image(folder: Path) -> Image:
 
 
 def symbolic_image(folder: Path) -> Image:
-    """The image that is executed on symbols, of a folder that build_binary() made."""
+    """The symbolically executed image, of a folder that build_binary() made."""
     return load_image(folder / SYMBOLIC)
 
 
 def load_reasons(folder: Path) -> dict[str, str]:
-    """Why each property that is not among the entries is not."""
+    """Why each property without an entry has none."""
     reasons: dict[str, str] = json.loads((folder / _FACTS).read_text())["why_not"]
     return reasons

@@ -102,7 +102,7 @@ class _Link:
         self.places: dict[tuple[int, int], int] = {}
         """The address of each section in memory, by the numbers of its object and of itself."""
         self.shown: dict[str, int] = {}
-        """What ours and the linker show to all."""
+        """The symbols that our objects and the linker define for all."""
         self.missing: dict[str, int] = {}
         self.entries = (0, 0)
 
@@ -159,7 +159,7 @@ class _Link:
             self.segments.append((start, len(self.memory), writable, executable))
 
     def define(self, bug_entry: BugEntry) -> None:
-        """Find what ours show, and show what is the linker's to say."""
+        """Collect our global symbols, and define those of the linker."""
         self.bug_entry = bug_entry
         once, table = (self.objects[0].section(*names) for names in (_ONCE, (_BUG_TABLE,)))
         self.once, self.bugs = ((0, 0) if one is None else self._extent(0, one) for one in (once, table))
@@ -186,11 +186,11 @@ class _Link:
     # Relocating
 
     def _place(self, number: int, symbol: SymbolEntry) -> int:
-        """Where a symbol lies that its object defines."""
+        """The address of a symbol that its object defines."""
         return symbol.value if symbol.absolute else self.places[number, symbol.section] + symbol.value
 
     def _resolve(self, number: int, symbol: SymbolEntry) -> int:
-        """Where a symbol lies that an object refers to."""
+        """The address of a symbol that an object refers to."""
         if symbol.is_defined:
             if (number, symbol.section) in self.places or symbol.absolute:
                 return self._place(number, symbol)
@@ -212,7 +212,7 @@ class _Link:
         raise ConformanceError(f"{module.file}: it has {what} {name}, which asking its functions needs.")
 
     def relocate(self) -> None:
-        """Apply the relocations of all that was laid out."""
+        """Apply the relocations of all sections in memory."""
         for (number, index), place in self.places.items():
             one = self.objects[number]
             for relocation in one.sections[index].relocations:
@@ -236,7 +236,7 @@ class _Link:
                     ) from None
 
     def replace(self) -> None:
-        """Let the functions of the module that ours stand in for begin with a jump to ours."""
+        """Start each function of the module that ours replaces with a jump to ours."""
         for symbol in self.objects[0].symbols:
             ours = self.shown.get(symbol.name)
             if ours is None or (0, symbol.section) not in self.places:
@@ -297,7 +297,7 @@ class _Link:
                 yield self._place(0, symbol), symbol.size, symbol.name
 
     def image(self, sites: dict[int, Site]) -> Image:
-        """All of it."""
+        """The whole image."""
         symbols: dict[str, Symbol] = {}
         for number in (*range(1, len(self.objects)), 0):
             for symbol in self.objects[number].symbols:
@@ -322,7 +322,7 @@ class _Link:
 
 
 class _Code:
-    """Which function has an address."""
+    """The function that contains an address."""
 
     def __init__(self, functions: Iterator[tuple[int, int, str]]) -> None:
         self._functions = sorted(functions)

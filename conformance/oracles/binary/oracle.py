@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Asking a shipped module, and telling where it died."""
+"""Calling functions of a shipped module, and reporting where it died."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AT_ONCE = 1 << 14
 _ADD = "It is to be added to conformance/oracles/c/entries/answers.h, with the reason why it is faithful."
 
 _WRITES, _FETCHES = 1 << 1, 1 << 4
-"""Of a page fault's error code."""
+"""Bits of a page fault's error code."""
 
 
 class BinaryOracle(FunctionOracle):
@@ -68,7 +68,7 @@ class BinaryOracle(FunctionOracle):
         return sorted((one.address, name, one.size) for name, one in self.image.symbols.items())
 
     def _name(self, address: int) -> str:
-        """An address as symbol and offset; a bare number where no symbol is near."""
+        """An address as symbol and offset, or as a number if no symbol is near."""
         index = bisect_right(self._places, (address, "\U0010ffff", 0)) - 1
         if index >= 0:
             start, name, size = self._places[index]

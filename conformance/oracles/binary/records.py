@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""BTF as it lies in files: types by their ids, and what bears a name.
+"""BTF records: types by id, and types by name.
 
 The format is described in Documentation/bpf/btf.rst. A module's BTF is split: its ids and strings go on where
 those of vmlinux end. A type is decoded when it is asked for, since vmlinux has a hundred thousand of them.
@@ -23,7 +23,7 @@ _MOST_STRINGS = 1 << 24
 _LONGEST_NAME = 4096
 """Bytes of a name; the kernel's KSYM_NAME_LEN is 512."""
 _MOST_PLACES = 1 << 16
-"""So many names may end as one that is looked for does."""
+"""The limit of names with the same suffix as the one looked up."""
 _MOST_STEPS = 500_000
 """Members that are read of a file until it counts as damaged; asking a kvm.ko takes 10,000."""
 
@@ -73,7 +73,7 @@ class Type(NamedTuple):
     parts: int
     """Members, values or parameters."""
     at: int
-    """Where they begin in the data."""
+    """Their offset in the data."""
 
 
 class Records:
@@ -84,7 +84,7 @@ class Records:
     def __init__(
         self, data: bytes, file: str, base: Records | None = None, distilled: bytes | None = None
     ) -> None:
-        """Find where each type begins.
+        """Find the offset of each type.
 
         base: the types of vmlinux, for a module's. distilled: the module's own excerpt of its base
         (.BTF.base, of modules built outside of the tree since v6.11): names and sizes, by which the true
@@ -121,13 +121,13 @@ class Records:
     # Reading
 
     def damaged(self, how: str) -> NoReturn:
-        """Raise ConformanceError, which names the file and says how it is damaged."""
+        """Raise ConformanceError with the file and the damage."""
         raise ConformanceError(
             f"{self.file}: its type information (BTF) is damaged: {how}. Get the file again, or another one."
         )
 
     def _sections(self) -> tuple[int, int, int, int]:
-        """Where types and strings begin and end."""
+        """The bounds of types and strings."""
         if len(self.data) < _HEADER.size:
             self.damaged(f"it has {len(self.data)} bytes")
         magic, version, _, header, types, length, strings, strings_length = _HEADER.unpack_from(self.data)
@@ -139,7 +139,7 @@ class Records:
         return types, types + length, strings, strings + strings_length
 
     def _scan(self, at: int, end: int) -> tuple[array[int], array[int]]:
-        """Where each type begins, and where its name is."""
+        """The offset of each type, and of its name."""
         starts, names = array("I"), array("I")
         sizes = {number: (12 + fixed, each) for number, (_, fixed, each) in _KINDS.items()}
         data, read = self.data, PAIR.unpack_from
@@ -178,7 +178,7 @@ class Records:
         return at < len(self._strings) and (at == 0 or self._strings[at - 1] == 0)
 
     def string(self, offset: int) -> str:
-        """The name that lies at an offset."""
+        """The name at an offset."""
         if offset < self._first_string:
             lower = self._excerpt or self._base
             assert lower is not None
@@ -213,7 +213,7 @@ class Records:
         )
 
     def step(self, count: int = 1) -> None:
-        """Note that something was read. Raises ConformanceError where that is never at its end."""
+        """Count a read. Raises ConformanceError if the types refer to each other in a circle."""
         self._steps += count
         if self._steps > _MOST_STEPS:
             self.damaged("its types are made of each other without end")
@@ -244,11 +244,11 @@ class Records:
         return Type(kind, self.string(name), size, target, elements, bool(info >> 31), info & 0xFFFF, at + 12)
 
     def owner(self, number: int) -> Records:
-        """The file that has the type."""
+        """The file that contains the type."""
         return self._base.owner(number) if self._base is not None and number < self._first else self
 
     def files(self) -> Iterator[Records]:
-        """This one, then that of its kernel."""
+        """This file, then its kernel's."""
         yield self
         if self._base is not None:
             yield from self._base.files()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The process in which a module's code runs: lays its image out in memory; see serving.py."""
+"""The process that runs a module's code: it maps the image to its addresses; see serving.py."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Loaded:
         return event
 
     def covered(self) -> list[int]:
-        """See Functions. A module does not tell."""
+        """See Functions. A module is never traced."""
         return []
 
 

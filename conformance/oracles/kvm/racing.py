@@ -83,7 +83,7 @@ class RacingKvm:
         self._boot(host, options or {}, patience)
         self._names = Names(library)
         self.early: list[Observation] = []
-        """What the steps of the setup showed."""
+        """The observations of the setup's steps."""
         for step in setup:
             packed = self._pack([step])
             self._lib.race_setup(packed[0], ctypes.byref(packed, _BYTES))
@@ -107,43 +107,43 @@ class RacingKvm:
         self._begin()
 
     def begin(self) -> None:
-        """Back to the state right after the setup; every thread stands at its first point."""
+        """Rewind to the state after the setup, with every thread at its first point."""
         self._begin()
 
     def pending(self, t: int) -> tuple[int, int] | None:
-        """Kind (Access) and object of what thread t has announced; None: it has ended."""
+        """Kind (Access) and object of the point at which thread t has stopped; None if it has ended."""
         announced = self._announced
         kind = announced[4 * t]
         return None if kind == _ENDED else (kind, announced[4 * t + 1])
 
     def ready(self, t: int) -> bool:
-        """Whether t can be advanced: not if it waits, or has ended."""
+        """Whether t is enabled: not if it waits, or has ended."""
         return self._announced[4 * t + 2] == 1
 
     def advance(self, t: int) -> None:
-        """Let t do what it has announced, and run to its next point."""
+        """Run t past its point, to the next one."""
         if self._advance(t):
             raise ValueError(f"{self.threads[t]} is not ready")
 
     def peek(self, thing: int) -> int:
-        """What the word of memory that is an object of pending() holds now."""
+        """The current value of the word that is an object of pending()."""
         if thing not in _KERNEL_MEMORY:
             raise ValueError(f"{thing:#x} is no word of the kernel's memory")
         return ctypes.c_uint64.from_address(thing).value
 
     def name(self, t: int) -> str:
-        """The named step that t is about to take: "fast_page_fault reads spte 4K gfn=0x10 (table #5)"."""
+        """What t does next: "fast_page_fault reads spte 4K gfn=0x10 (table #5)"."""
         kind, _, _, caller = self._announced[4 * t : 4 * t + 4]
         if kind == _ENDED:
             raise ValueError(f"{self.threads[t]} has ended")
         return self._names.step(kind, caller, self._described(t))
 
     def spte(self, t: int) -> Spte | None:
-        """The SPTE that t is about to access, if it is one."""
+        """The SPTE that t accesses next; None for another object."""
         return self._names.spte(self._described(t))
 
     def finish(self) -> RaceOutcome:
-        """Run the closing steps, if all threads have ended, and tell how it all was."""
+        """Run the closing steps if all threads have ended, and return the outcome."""
         return self._outcome(ended=not self._lib.race_finish(self._closing, len(self._steps[-1])))
 
     def _outcome(self, ended: bool) -> RaceOutcome:
@@ -180,7 +180,7 @@ class RacingKvm:
             raise not_initialised(error)
 
     def _pack(self, steps: Sequence[Step]) -> ctypes.Array[ctypes.c_uint64]:
-        """Steps as the library takes them. An unknown step, or other arguments than its, are a ValueError."""
+        """Steps as the library takes them. Raises ValueError for an unknown step or other arguments."""
         packed = (ctypes.c_uint64 * max(1, WORDS_PER_STEP * len(steps)))()
         for place, (name, arguments) in enumerate(steps):
             try:
@@ -195,7 +195,7 @@ class RacingKvm:
         return packed
 
     def _heat(self, steps: Sequence[Step]) -> None:
-        """Tell the library which gfns guests access."""
+        """Declare to the library the gfns that guests access."""
         for name, arguments in steps:
             if not {"gfn", "vcpu"} <= set(arguments):
                 continue
