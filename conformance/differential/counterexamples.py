@@ -54,7 +54,7 @@ def command_of_run(comparison: Comparison, found: Difference, arguments: Sequenc
 
 
 def _with_meaning(shown: Counterexample, comparison: Comparison, found: Difference) -> Counterexample:
-    """The counterexample with the rule that it breaks or, if there is none, the facts that differ."""
+    """The counterexample with the rule that it breaks or, without one, the facts that differ."""
     breach = broken(comparison, found)
     if breach.rule is None:
         return replace(shown, differs=facts(breach.scene), rank=breach.rank)

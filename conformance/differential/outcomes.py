@@ -51,7 +51,7 @@ class Outcomes:
         *,
         at: str,
     ) -> Result:
-        """A FAIL that shows the difference, or a PASS in the comparison's mode where there is none.
+        """A FAIL that shows the difference, or a PASS in the comparison's mode without one.
 
         ``start`` is when the engine began, ``at`` where it found the difference. The case that a user gave is
         shown as it is.

@@ -124,7 +124,7 @@ class _Task:
 
 
 def change_named(name: str) -> Change:
-    """The change of this name, title or commit. Raises ConformanceError if there is none."""
+    """The change of this name, title or commit. Raises ConformanceError if no change has it."""
     known = {**CHANGES, **RACING_CHANGES}
     for constant, change in known.items():
         if name in (constant, change.title) or (

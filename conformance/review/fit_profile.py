@@ -89,7 +89,7 @@ def _by_what_helps_most(questions: Sequence[Question], profile: Profile, among: 
 def _exactly(
     questions: list[Question], profile: Profile, flips: int, among: frozenset[Change]
 ) -> Profile | None:
-    """A profile that fits and differs in up to ``flips`` changes of ``among``; None if there is none.
+    """A profile that fits and differs in up to ``flips`` changes of ``among``; None if no profile does.
 
     The question that misfits first moves to the front, since most candidates fail at the same one.
     """

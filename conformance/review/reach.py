@@ -43,7 +43,7 @@ _PARTS = ("differential", "model", "oracles", "scenarios", "review/reach.py")
 
 
 def known(kernel: Kernel, cache: Cache, what: str) -> Reach | None:
-    """The cached measurement of a kernel; None if there is none. ``what``: "properties" or "stories"."""
+    """The cached measurement of a kernel; None without one. ``what``: "properties" or "stories"."""
     note = cache.read_note(_NOTE, _key(kernel, what), _SHAPE)
     return None if note is None else {name: frozenset(found) for name, found in note.items()}
 

@@ -58,7 +58,7 @@ class _Fact:
 
 @dataclass(frozen=True)
 class _Change:
-    """A fact before and after a step; None where there is none."""
+    """A fact before and after a step; None where it does not hold."""
 
     name: str
     was: _Fact | None

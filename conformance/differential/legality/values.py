@@ -84,7 +84,7 @@ def implies(flag: str, allowed: Callable[[Semantics, Case], Truth | bool], sente
 
 
 def one_of(name: str, values: Sequence[int], sentence: str) -> Need:
-    """A word that is one of few; the last is taken where it is none."""
+    """A word that is one of few; any other is replaced by the last."""
 
     def there(case: Case) -> Truth:
         found = case[name] == values[0]

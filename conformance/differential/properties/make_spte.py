@@ -131,9 +131,7 @@ MAPPED = Callers(
                 "can_unsync": either(_syncs_small(k, case), case["can_unsync"], case["can_unsync"] ^ 1)
             },
         ),
-        implies(
-            "guest_mode", lambda k, case: k.tdp_enabled, "guest_mode is for nested TDP, and this is none"
-        ),
+        implies("guest_mode", lambda k, case: k.tdp_enabled, "guest_mode is for nested TDP, which is off"),
         implies("pml", lambda k, case: k.get_mt_mask and has_hardware_ad(k), "PML needs EPT with A/D bits"),
         implies(
             "dirty_log",

@@ -88,7 +88,7 @@ MMIO_VALUES = Callers(
     " bits and Present, EPT's misconfiguration, or nothing; the access that is kept is write and user.",
     (
         L1TF_FITS,
-        need("mmio_value is none that a caller passes", _is_mmio_value, _nearest_mmio_value),
+        need("mmio_value is not one that a caller passes", _is_mmio_value, _nearest_mmio_value),
         need(
             "mmio_mask is not the one that goes with mmio_value",
             lambda k, case: case["mmio_mask"] == _mmio_mask(k, case),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""KVM_SET_USER_MEMORY_REGION: memslots are made, moved, deleted, and told to log writes.
+"""KVM_SET_USER_MEMORY_REGION: memslots are created, moved and deleted, and logging is enabled.
 
 A slot that goes away must leave no translation behind. So it is first marked invalid, which makes faults on
 it wait, then everything is zapped, and only then it is really gone. Each such change of the set
@@ -127,7 +127,7 @@ def _prepare_dirty_bitmap(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot)
 
 
 def kvm_swap_active_memslots(vm: Vm, as_id: int, slots: dict[int, KvmMemorySlot]) -> None:
-    """Make these memslots the active ones, under a new generation, once nobody uses those before any more.
+    """Make these memslots the active ones, under a new generation, after the last reader of the old ones.
 
     Not while an invalidation is in progress, lest its start and end meet different slots. MMIO SPTEs keep
     only the low bits of the generation: when these begin anew, very old ones would look current, so

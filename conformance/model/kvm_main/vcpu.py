@@ -63,8 +63,8 @@ def _reload(vm: Vm, vcpu: KvmVcpu) -> int:
 def kvm_mmu_load(vm: Vm, vcpu: KvmVcpu) -> int:
     """Give the vCPU a root, and flush what its processor may still know of one at the same place.
 
-    That is why nobody flushes when a root is dropped. Until v6.9 a root counted against the budget of
-    shadow pages although it is none, and without any memslot there is no budget: -ENOSPC.
+    For that reason dropping a root needs no flush. Until v6.9 a root counted as a shadow page against the
+    budget of these, and without any memslot there is no budget: -ENOSPC.
     """
     if not vm.had_memslot and not vm.k.has(ROOTS_WITHOUT_BUDGET):
         return -ENOSPC
@@ -74,7 +74,7 @@ def kvm_mmu_load(vm: Vm, vcpu: KvmVcpu) -> int:
 
 
 def kvm_mmu_unload(vm: Vm, vcpu: KvmVcpu) -> None:
-    """Let the root go; a valid one stays for whoever needs it next."""
+    """Drop the reference to the root; a valid root stays for its next user."""
     if vcpu.root is not None:
         with vm.mmu_lock.held(shared=vm.k.has(ROOTS_FREED_SHARED)):
             kvm_tdp_mmu_put_root(vm, vcpu.root)

@@ -45,7 +45,7 @@ def _cache_generation(vm: Vm, vcpu: KvmVcpu) -> int:
 def handle_mmio_page_fault(vm: Vm, vcpu: KvmVcpu, gfn: int) -> RetPf:
     """A fault that says MMIO: emulate it, or say that the SPTE is from another generation.
 
-    If the SPTE is none of MMIO, someone has zapped it meanwhile, and the guest tries again.
+    If the SPTE is no MMIO SPTE, it was zapped meanwhile, and the guest retries.
     """
     if mmio_info_in_cache(vm, vcpu, gfn):
         return RetPf.EMULATE

@@ -18,7 +18,7 @@ __all__ = ["kvm_mmu_page_fault"]
 def kvm_mmu_page_fault(vm: Vm, vcpu: KvmVcpu, gfn: int, error_code: int) -> RetPf | int:
     """What an EPT violation, an EPT misconfiguration or a nested page fault leads to.
 
-    Counted as taken unless it was MMIO that could be told at once, and then by its end. A retry is counted
+    Counted as taken unless it was cached MMIO, and then by its result. A retry is counted
     as nothing: the fault will come again.
     """
     if error_code & PFERR_RSVD_MASK:

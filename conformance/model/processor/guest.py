@@ -21,8 +21,8 @@ DONE, GAVE_UP, EMULATED, FAILED = (int(end) for end in End)
 def run_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> list[int]:
     """The exits that the access led to, as codes, and how it ended.
 
-    While the host holds an invalidation open, and nobody else runs who could end it, a retry would only come
-    to the same, so one is enough.
+    While an invalidation is in progress and no other thread runs that could end it, each retry has the same
+    result, so one is enough.
     """
     exits: list[int] = []
     with vm.srcu:

@@ -48,7 +48,7 @@ class Guest:
     host: dict[int, int] = field(default_factory=dict)
     """The frame of each gfn that the host has mapped."""
     free: list[int] = field(default_factory=lambda: [0x103, 0x102, 0x101, 0x100])
-    """Frames that nobody has; the one that was given back last is given out first."""
+    """Free frames; the one that was freed last is allocated first."""
     tlbs: dict[int, dict[int, Translation]] = field(default_factory=dict)
     dirty_bitmap: int = 0
     logged: bool = False

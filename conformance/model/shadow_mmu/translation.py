@@ -28,7 +28,7 @@ __all__ = [
 class ShadowPage:
     """One entry of a shadow page: role.level (1 to 4), .direct, .passthrough and .access, sp->gfn, slot.
 
-    A direct page has no array of translations; ``slot`` is then nobody's.
+    A direct page has no array of translations; ``slot`` is then unused.
     """
 
     level: Word

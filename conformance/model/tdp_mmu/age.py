@@ -49,7 +49,7 @@ def kvm_tdp_mmu_age_spte(vm: Vm, table: KvmMmuPage, index: int, spte: int) -> No
     """Make a leaf old.
 
     Under mmu_lock for write, so that only fast page faults and the processor may meddle; since v6.15 without
-    it, in one attempt: a leaf that somebody changes is in use, or on its way out.
+    it, in one attempt: a leaf that another thread changes is in use or being zapped.
     """
     k = vm.k
     if k.has(LOCKLESS_AGING):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Changing an SPTE of the TDP MMU, and everything that follows from it.
 
-Every change goes through here. What follows is told from the old and the new value alone: statistics
+Every change goes through here. What follows depends on the old and the new value only: statistics
 of leaves, and, if a table is no longer reachable, taking it apart.
 """
 
@@ -54,7 +54,7 @@ def tdp_mmu_set_spte_atomic(
 ) -> int | None:
     """Replace ``old_spte`` with mmu_lock held for read, as others may too: None if that went well.
 
-    If somebody was faster (-EBUSY), what is there now.
+    If another thread changed it first (-EBUSY), the current value.
     """
     found = __tdp_mmu_set_spte_atomic(vm, table, index, old_spte, new_spte)
     if found is None:

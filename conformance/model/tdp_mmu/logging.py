@@ -40,8 +40,8 @@ def _leaves(
 ) -> Iterator[tuple[KvmMmuPage, int, int, int]]:
     """The leaves from ``min_level`` up that map frames in the range, in all valid roots of the slot.
 
-    Invalid roots map nothing that a vCPU could still write through. Who goes over a whole slot gives way if
-    asked to; that owes no flush, for there is one at the end in any case.
+    Invalid roots map nothing that a vCPU could still write through. A walk over a whole slot yields if
+    rescheduling is needed, without a flush: one follows at the end in any case.
     """
     whole = (start, end) == (slot.base_gfn, slot.end_gfn)
     for root in each_root(vm, slot.as_id, only_valid=True):

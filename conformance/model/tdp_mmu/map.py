@@ -35,8 +35,8 @@ def kvm_tdp_mmu_map(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
     """Map the fault's page at the level that fits, and make what is missing on the way there.
 
     A huge page in the way must give way to a table: since v6.2 it is split, so that its other parts stay
-    mapped and no flush is needed; before, it was zapped. If somebody else has changed an entry meanwhile, the
-    guest tries again.
+    mapped and no flush is needed; before, it was zapped. If another thread has changed an entry meanwhile,
+    the guest tries again.
     """
     kvm_mmu_hugepage_adjust(vm, fault)
     table: KvmMmuPage | None = vcpu.root
@@ -67,7 +67,7 @@ def _link_new_table(vm: Vm, fault: KvmPageFault, table: KvmMmuPage, index: int, 
     """Put a table below the entry, which is not present or a huge leaf: empty, or with the leaf's parts.
 
     If only the NX mitigation is why there is no huge page, the table is noted, so that it can be zapped
-    some day to let the huge page come back. If somebody was faster, the new table is given back.
+    some day to let the huge page come back. If another thread linked one first, the new table is freed.
     """
     child = vm.memory.new_child(table, index)
     could_be_huge = fault.huge_page_disallowed and fault.req_level >= table.level

@@ -59,7 +59,7 @@ def _recover(vm: Vm, slot: KvmMemorySlot, table: KvmMmuPage, index: int, gfn: in
 
 
 def _huge_spte(vm: Vm, table: KvmMmuPage, level: int) -> int | None:
-    """The huge leaf in place of ``table``: it takes after the first leaf there; None if there is none."""
+    """The huge leaf in place of ``table``: it is made from the first leaf there; None without one."""
     end = table.gfn + pages_per(level)
     for below, _, _, spte in TdpIter(vm.memory, table, table.gfn, end):
         if is_leaf(vm, spte, below.level):

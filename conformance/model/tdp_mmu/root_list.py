@@ -32,7 +32,7 @@ def each_root(vm: Vm, as_id: int, only_valid: bool) -> Iterator[KvmMmuPage]:
 
 
 def kvm_tdp_mmu_get_root(vm: Vm, root: KvmMmuPage) -> bool:
-    """Take a reference to a root that somebody else still has one to."""
+    """Take a reference to a root, if another reference to it exists."""
     vm.change_roots()
     if root.root_count:
         root.root_count += 1

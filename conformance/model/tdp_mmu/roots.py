@@ -25,7 +25,7 @@ __all__ = [
 
 
 def kvm_tdp_mmu_alloc_root(vm: Vm, vcpu: KvmVcpu) -> KvmMmuPage:
-    """A reference to the valid root for the vCPU's address space, which is made if there is none.
+    """A reference to the valid root for the vCPU's address space, which is created if it does not exist.
 
     Its role has nothing else that could differ between vCPUs here. Since v6.9 under mmu_lock for read, with a
     second look before a root is made.
@@ -53,7 +53,7 @@ def _usable_root(vm: Vm, vcpu: KvmVcpu, listed: list[KvmMmuPage] | None = None) 
 
 
 def kvm_tdp_mmu_invalidate_roots(vm: Vm) -> None:
-    """Make all roots invalid; whoever does must also see to it that they are zapped."""
+    """Mark all roots invalid; the caller must have them zapped."""
     for root in vm.listed_roots():
         if not root.invalid:
             root.scheduled_to_zap = True

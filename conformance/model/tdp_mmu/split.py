@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Splitting huge pages: a huge leaf gives way to a table that maps the same frames in smaller pages."""
+"""Splitting huge pages: a huge leaf is replaced by a table that maps the same frames in smaller pages."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def tdp_mmu_split_huge_page(
     """Fill ``child`` with the parts of the huge leaf at ``index``, and put it in the leaf's place.
 
     No flush is needed: what TLBs still have of the huge page translates to the same. Rights, Accessed and
-    Dirty are inherited, so whoever takes them from the parts flushes for that. If somebody was faster, gives
-    what is there instead of the leaf.
+    Dirty are inherited, so clearing them in the parts has its own flush. If another thread changed the leaf
+    first, returns the current value.
     """
     first = int(
         make_huge_page_split_spte(

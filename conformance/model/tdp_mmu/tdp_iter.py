@@ -78,7 +78,7 @@ class Tables:
     def place(self, gfn: int, level: int, spte: int) -> None:
         """Put ``spte`` where it maps ``gfn`` at ``level``, with the tables needed on the way.
 
-        One that would point to a table of its own is left out: there is none where it points.
+        One that would point to a table is left out: no table exists there.
         """
         if self.child(spte, level) is not None:
             return

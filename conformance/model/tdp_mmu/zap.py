@@ -117,9 +117,9 @@ def _zap(vm: Vm, table: KvmMmuPage, index: int, spte: int, shared: bool) -> None
 
 
 def tdp_mmu_zap_spte_atomic(vm: Vm, table: KvmMmuPage, index: int, spte: int) -> int | None:
-    """Zap one entry under mmu_lock for read; what it is instead of ``spte`` if somebody was faster.
+    """Zap one entry under mmu_lock for read; the current value if another thread changed ``spte`` first.
 
-    It is frozen until the TLBs are flushed: nobody may fill it while an old translation can be used.
+    It is frozen until the TLBs are flushed: it must not be filled while an old translation can be used.
     """
     nonpresent, frozen = vm.k.layout.nonpresent_value, vm.k.layout.frozen_spte
     if not vm.k.has(PROCESSED_AFTER_FLUSH):

@@ -43,7 +43,7 @@ class HostMemory:
     """The address space of the process that owns the VM. Calls give 0 or a negative errno."""
 
     notifier: MmuNotifier = field(init=False)
-    """Who is told; set once there is a VM."""
+    """The notifier to call; set when a VM is created."""
     areas: list[Area] = field(default_factory=list)
     mapped: dict[int, dict[int, HostPage]] = field(default_factory=lambda: {1: {}, 2: {}, 3: {}})
     """Present entries by level, then by the number of the page, 2 MiB or 1 GiB unit."""
@@ -141,7 +141,7 @@ class HostMemory:
     def _copy_on_write(self, page: int, shared: HostPage) -> int:
         """Give the writer a page of its own: the old one is unmapped before the new one is announced.
 
-        Others go on using the old one, so nobody else is given it.
+        Others go on using the old one, so it is not allocated again.
         """
         pfn = None
         with self.invalidating(page, page + 1, self.wraps_change_pte):
@@ -157,7 +157,7 @@ class HostMemory:
 
     @contextmanager
     def invalidating(self, start: int, end: int, wrapped: bool = True) -> Iterator[list[tuple[str, int]]]:
-        """Between the two notifier calls; events that are added to what it gives are told at the end.
+        """Between the two notifier calls; events appended to the list that it yields are recorded at the end.
 
         A page that was protected may have been written since, so that it is writable again.
         """
@@ -185,7 +185,7 @@ class HostMemory:
             self.mapped[level][unit] = entry
 
     def _allocate(self, level: int) -> int | None:
-        """The first frame of an aligned run that nobody has had yet."""
+        """The first frame of an aligned run that was never allocated; None if memory is exhausted."""
         size = pages_per(level)
         pfn = (self.next_pfn + size - 1) & -size
         if pfn + size > END_PFN:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the host's memory is made of: areas and entries of page tables, and who is told when these change."""
+"""The host's memory: areas, page table entries, and the notifier that is called when these change."""
 
 from __future__ import annotations
 

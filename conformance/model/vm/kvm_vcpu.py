@@ -71,7 +71,7 @@ class KvmVcpu:
     """
     pml_enabled: bool = False
     pml_buffer: list[int] = field(default_factory=list)
-    """Frames that the processor wrote and has not told yet, oldest first."""
+    """Frames that the processor wrote and has not reported yet, oldest first."""
 
     mmio_gfn: int = 0
     mmio_gen: int = 0

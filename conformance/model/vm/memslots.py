@@ -46,7 +46,7 @@ class KvmMemorySlot:
     page: int
     flags: int
     dirty_bitmap: list[int] | None = None
-    """One bit a page, in words of 64; there is none while nothing is logged."""
+    """One bit for each page, in words of 64; None while writes are not logged."""
 
     @property
     def end_gfn(self) -> int:

@@ -3,7 +3,7 @@
 
 A table that is taken out of the tree may still be read by others that walk without a lock. So it is
 *retired*: its entries are frozen, which tells a late comer to try again, and its memory is given
-back only after an RCU grace period, when nobody can be walking it any more.
+back only after an RCU grace period, when no walk can be reading it any more.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class KvmMmuPage:
     listing: list[int] | None = field(default=None, repr=False)
     """The table and all below as the observation lists it, until something there changes."""
     watched: frozenset[int] = frozenset()
-    """The entries that several threads may use: an access to any other concerns nobody else."""
+    """The entries that several threads may use: an access to any other matters to one thread only."""
 
     def __post_init__(self) -> None:
         self.where = place(TABLES, self.serial)

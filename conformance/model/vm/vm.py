@@ -102,7 +102,7 @@ class Vm:
     """Tables that stand where, but for the NX mitigation, a huge page could be; oldest first."""
     cpu_dirty_logging_count: int = 0
     need_resched: bool = False
-    """Whether whoever walks long is asked to let others run."""
+    """Whether long walks shall yield (need_resched())."""
     dead: bool = False
     """Whether KVM found the VM broken (KVM_BUG_ON()); vCPUs do not run any more."""
     destroyed: bool = False

@@ -86,7 +86,7 @@ def name_of_function(frame: FrameType | None) -> str:
         if frame.f_globals.get("__name__") not in HELPERS and not private and code.co_name[0] != "<":
             return KERNEL_NAMES.get(code.co_name, code.co_name)
         frame = frame.f_back
-    return "somebody"
+    return "unknown function"
 
 
 def name_of_place(memory: TableMemory, where: int) -> str:

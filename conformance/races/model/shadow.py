@@ -39,12 +39,12 @@ class RacingShadow(Race):
         self.guest = Guest(self.k, direct, [KvmVcpu(n) for n in range(vcpus)], self.memory, sp)
         for step, given in setup:
             self.take(step, dict(given))
-        # What the setup has told is told; from now on only what KVM finds anew.
+        # Dirty and accessed frames of the setup do not count.
         self.guest.flags = PageFlags()
         self.note_state(self.guest)
 
     def take(self, step: str, given: dict[str, int]) -> list[int]:
-        """Take one step; ValueError if there is none of this name."""
+        """Take one step. Raises ValueError if it does not exist."""
         if step not in STEPS:
             raise ValueError(f"no such step of shadow paging: {step}")
         outcome: list[int] = STEPS[step](self.guest, **given)

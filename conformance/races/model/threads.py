@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Threads: several lists of steps taken at a time, each stopped before every access to shared memory.
 
-A thread is a greenlet: it announces what it is going to touch and stands still until whoever explores has it
+A thread is a greenlet: it announces what it is going to touch and stands still until the explorer has it
 go on. So every interleaving can be had, and each exactly, as often as one likes. Memory is sequentially
 consistent.
 """
@@ -42,8 +42,8 @@ SERIALS = 1 << 12
 class Ending:
     """What came of a schedule: ``events`` in order, and what is to be seen after the closing steps.
 
-    ``outcomes`` are those of the closing steps, ``dirty`` and ``accessed`` the frames that KVM has told the
-    host of, ``complaints`` its WARNs and BUGs, and uses of freed tables.
+    ``outcomes`` are those of the closing steps, ``dirty`` and ``accessed`` the frames that KVM reported to
+    the host, ``complaints`` its WARNs and BUGs, and uses of freed tables.
     """
 
     events: list[Event]
@@ -132,7 +132,7 @@ class Race(ABC):
 
     @abstractmethod
     def seen(self) -> tuple[Any, PageFlags]:
-        """What is to be seen at the end, and what the host was told of its frames."""
+        """What is to be seen at the end, and the flags of the host's frames."""
 
     def note_state(self, root: object) -> None:
         """The setup is done: this is what begin() goes back to."""
@@ -238,7 +238,7 @@ class RacingMachine(Race):
         if vm.reader is not None:
             raise ValueError("no reader can be left in the tables where threads race")
         if not vm.k.has(NO_PFN_DIRTY):
-            # What the setup has told is told; from now on only what KVM finds anew.
+            # Dirty and accessed frames of the setup do not count.
             vm.host.flags = PageFlags()
         # What no thread can race for is not announced.
         names = {step for steps in self.steps for step, _, _ in steps}
