@@ -11,6 +11,7 @@ from conformance.interface.observation import (
     State,
     TlbEntry,
     VcpuView,
+    tlb_entries,
 )
 from conformance.model.spte.predicates import is_shadow_present_pte
 from conformance.model.vm.memslots import KvmMemorySlot
@@ -84,8 +85,8 @@ def _slot(slot: KvmMemorySlot) -> SlotView:
 
 
 def _tlb(vcpu: KvmVcpu, places: dict[int, int]) -> list[TlbEntry]:
-    return sorted(
-        TlbEntry(places.get(id(root), -1), gfn, level, entry.pfn, entry.rights, int(entry.dirty))
+    return tlb_entries(
+        (places.get(id(root), -1), gfn, level, entry.pfn, entry.rights, int(entry.dirty))
         for (root, level, gfn), entry in vcpu.tlb.items()
     )
 

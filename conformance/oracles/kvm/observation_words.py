@@ -11,6 +11,7 @@ from conformance.interface.observation import (
     State,
     TlbEntry,
     VcpuView,
+    tlb_entries,
 )
 
 __all__ = ["read_observation"]
@@ -47,7 +48,7 @@ def read_observation(words: list[int], events: list[str]) -> Observation:
 
     vcpus = [VcpuView(root - 1, *rest) for root, *rest in chunks(_VCPU)]
     at += 1
-    tlb = [sorted(TlbEntry(root - 1, *rest) for root, *rest in chunks(_TLB)) for _ in vcpus]
+    tlb = [tlb_entries((root - 1, *rest) for root, *rest in chunks(_TLB)) for _ in vcpus]
     slots, roots = [], []
     number, at = words[at], at + 1
     for _ in range(number):
