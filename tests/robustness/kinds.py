@@ -33,7 +33,7 @@ from conformance.model.machine import KernelBug
 from conformance.model.machine import Machine as ModelMachine
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
-from conformance.oracles.binary import entry_declarations as asked
+from conformance.oracles.binary import entry_declarations as entries
 from conformance.oracles.binary.btf import Btf
 from conformance.oracles.binary.declarations import declare
 from conformance.oracles.binary.linking import BugEntry, link
@@ -212,7 +212,7 @@ def _read_module(path: Path, place: Path) -> None:
     ours = read_object((place / "ours.o").read_bytes(), "ours")
     link(found.object, [ours], lambda file, line, symbol: f"{symbol}@{file}:{line}", BugEntry())
     if found.has_btf:
-        asked.asking(found.object, found.btf)
+        entries.entry_declarations(found.object, found.btf)
 
 
 # Types
@@ -245,8 +245,14 @@ def _ask_types(btf: Btf) -> None:
             elif kind in ("function", "prototype"):
                 btf.prototype(number)
     functions = ("make_spte", "kvm_mmu_set_ept_masks", "tdp_iter_start")
-    declare(btf, asked._FIELDS, typedefs=asked._TYPEDEFS, enums=("e820_type",), functions=functions)
-    asked.features(btf, set())
+    declare(
+        btf,
+        entries._FIELDS,
+        typedefs=entries._TYPEDEFS,
+        enums=("e820_type",),
+        functions=functions,
+    )
+    entries.features(btf, set())
 
 
 # Races, stories, golden files, text with SPTEs
