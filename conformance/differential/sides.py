@@ -126,10 +126,11 @@ class ModelSide:
 
     def submit(self, prop: Property, mode: Mode, batch: Words, numbering: Semantics | None) -> None:
         """Keep the batch. collect() answers it, while a kernel's process works on the same batch."""
+        if numbering is not None and numbering.profile is self.profile:
+            self._submitted = prop, numbering, batch
+            return
         k = self.semantics(mode)
-        if numbering is not None and numbering.profile is not self.profile:
-            batch = _renumbered(prop, batch, numbering, k)
-        self._submitted = prop, k, batch
+        self._submitted = prop, k, batch if numbering is None else _renumbered(prop, batch, numbering, k)
 
     def collect(self) -> Words:
         """The model's observations."""
