@@ -148,12 +148,12 @@ def comparing(command: str, progress: Any, **plan: Any) -> Compare:
 
     Raises ConformanceError if the plan names a property or mode that does not exist.
     """
-    from conformance.differential.selection import check_wanted
+    from conformance.differential.selection import check_selection
     from conformance.review.difference import compare as compare_kernels
     from conformance.review.plan import ReviewPlan
 
     given = ReviewPlan(**plan)
-    check_wanted(given.only, given.modes, given.case)
+    check_selection(given.only, given.modes, given.case)
 
     def compare(before: Kernel, after: Kernel, suspects: Sequence[str]) -> Review:
         review = compare_kernels(before, after, replace(given, suspects=tuple(suspects)), progress)

@@ -23,11 +23,11 @@ from conformance.differential.engines.fingerprint import sentence
 from conformance.differential.engines.prove import left_out, require
 from conformance.differential.fingerprints import blessed
 from conformance.differential.judging_kernel import Judge
+from conformance.differential.machine_code import MachineCode, Unreached, build, of_module
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
 from conformance.differential.property_plan import PropertyPlan
-from conformance.differential.selection import check_names, check_wanted, chosen
-from conformance.differential.shipped import MachineCode, Unreached, build, of_module
+from conformance.differential.selection import check_names, check_selection, chosen
 from conformance.differential.sides import ModelSide, OracleSide
 from conformance.differential.source_places import source_places
 from conformance.differential.unjudged import once
@@ -89,7 +89,7 @@ def run(plan: PropertyPlan, *, progress: Progress, advance: Callable[[Result], N
     check_names(plan.engines, ENGINES, "engine")
     check_names([plan.oracle], ORACLES, "oracle")
     check_names([plan.profile], PROFILES, "profile")
-    check_wanted(plan.only, plan.modes, plan.case)
+    check_selection(plan.only, plan.modes, plan.case)
     seed = (
         plan.seed
         if plan.seed is not None

@@ -11,10 +11,10 @@ from conformance.differential.property import Property
 from conformance.errors import ConformanceError
 from conformance.model.modes import MODES
 
-__all__ = ["check_names", "check_wanted", "chosen"]
+__all__ = ["check_names", "check_selection", "chosen"]
 
 
-def check_wanted(only: Sequence[str], modes: Sequence[str], case: Sequence[int]) -> None:
+def check_selection(only: Sequence[str], modes: Sequence[str], case: Sequence[int]) -> None:
     """Raise ConformanceError unless there are such properties and modes, and the case fits one."""
     check_names(modes, MODES, "mode")
     for glob in only:

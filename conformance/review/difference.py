@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from conformance.differential.selection import check_wanted
+from conformance.differential.selection import check_selection
 from conformance.kernels import Cache, Kernel
 from conformance.review.constants import moved, same_values
 from conformance.review.executing import Running
@@ -40,7 +40,7 @@ def compare(
     Raises BuildError if either does not compile, ConformanceError if the plan names what does not exist.
     """
     plan = plan or ReviewPlan()
-    check_wanted(plan.only, plan.modes, plan.case)
+    check_selection(plan.only, plan.modes, plan.case)
     after.need_gcc("a review compares machine code as gcc writes it")
     texts = Texts(before, after)
     proofs = Proofs(before, after, texts, Cache(), progress)

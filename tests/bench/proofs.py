@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 from whole import MB, below, conformed, watched
 
+from conformance.differential.machine_code import build
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property import Property
 from conformance.differential.property_plan import PropertyPlan
@@ -28,7 +29,6 @@ from conformance.differential.proving.every_input import EveryInput
 from conformance.differential.proving.proofs import prove
 from conformance.differential.proving.solving import Deadline
 from conformance.differential.proving.term_sides import CodeTerms, ModelTerms, Terms
-from conformance.differential.shipped import build
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel
 from conformance.model.profiles import Profile, profile_of

@@ -14,12 +14,12 @@ pytest.importorskip("pypcode")
 pytest.importorskip("z3")
 
 from conformance.differential.fingerprints import answers as answers_of
+from conformance.differential.machine_code import build
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.proving.proof_workers import prove_all
 from conformance.differential.proving.side_specs import Pair, binary_spec, model_spec
 from conformance.differential.run_properties import run
-from conformance.differential.shipped import build
 from conformance.differential.sides import OracleSide
 from conformance.differential.verdict import PROVE, Verdict
 from conformance.kernels import open_kernel

@@ -12,9 +12,9 @@ import pytest
 import zstandard
 from btf_made import KVM_C, Made, kernel_types, module
 
+from conformance.differential.machine_code import of_module
 from conformance.differential.property_plan import PropertyPlan
 from conformance.differential.run_properties import run
-from conformance.differential.shipped import of_module
 from conformance.errors import ConformanceError
 from conformance.oracles.binary import module as binary_module
 from conformance.oracles.binary.module import open_module

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.proving.proof_workers import prove_all
 from conformance.differential.proving.side_specs import Pair, SideSpec, model_spec, shim_spec
-from conformance.differential.selection import check_wanted, chosen
+from conformance.differential.selection import check_selection, chosen
 from conformance.differential.verdict import PROVE, KernelReport, Report, Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.kernels import SERIES, Cache, open_kernel
@@ -44,7 +44,7 @@ def between(
     Raises ConformanceError if either cannot be used.
     """
     start = time.monotonic()
-    check_wanted(only, modes, ())
+    check_selection(only, modes, ())
     if "all" in selectors:
         raise ConformanceError("--between compares one kernel with one other: name each instead of all.")
     opened = [_open(selector, progress) for selector in selectors]
