@@ -13,7 +13,8 @@ from conformance.review.series import Series
 
 __all__ = ["UNCONCERNED", "Judged", "SeriesReview", "cut_short"]
 
-UNCONCERNED = "nothing here concerns the MMU"
+UNCONCERNED = str(Outcome.UNCONCERNED)
+"""The reason for a patch that was not compared."""
 
 
 @dataclass(frozen=True)

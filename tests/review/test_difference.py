@@ -7,7 +7,7 @@ import pytest
 
 from conformance.errors import ConformanceError
 from conformance.kernels import open_kernel
-from conformance.kernels.substitutions import ITER_H, SPTE_C, SPTE_H, Substitution, write_patch
+from conformance.kernels.substitutions import ITER_H, SPTE_C, SPTE_H, Substitution, unified_diff, write_patch
 from conformance.review import ReviewPlan, Standing, compare
 
 FIRST = "static inline bool is_large_pte(u64 pte)\n{\n"
@@ -62,12 +62,16 @@ def test_comments_are_proved_to_change_nothing(base, patched):
 
 @pytest.mark.kernel
 @pytest.mark.slow
-def test_a_refactoring_is_followed_under_its_new_name(base, patched):
-    after = patched(
-        SPTE_H,
-        ("is_large_pte", "pte_is_large"),
-        (BODY, "bool large = pte & PT_PAGE_SIZE_MASK;\n\n\treturn large;"),
-    )
+def test_a_refactoring_is_followed_under_its_new_name(base, tmp_path):
+    texts = {}
+    for path in sorted((base.root / "src/arch/x86/kvm/mmu").glob("*.[ch]")):
+        before = path.read_text()
+        after = before.replace("is_large_pte", "pte_is_large")
+        texts[str(path.relative_to(base.root / "src"))] = before, after
+    before, after = texts[SPTE_H]
+    texts[SPTE_H] = before, after.replace(BODY, "bool large = pte & PT_PAGE_SIZE_MASK;\n\n\treturn large;")
+    (tmp_path / "rename.patch").write_text(unified_diff(texts))
+    after = open_kernel("6.1", [tmp_path / "rename.patch"])
     review = compare(base, after, ReviewPlan(budget=1))
     assert not review.errors
     told = changed(review)["pte_is_large"]

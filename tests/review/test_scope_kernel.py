@@ -57,7 +57,7 @@ def reviewed(base, tmp_path):
         (MMU_C, "on_reuse, bool, 0644)", "on_reuse, bool, 0444)", "module_param_named(flush_on_reuse)"),
         (MMU_C, "EXPORT_SYMBOL_GPL(kvm_mmu_free_roots)", "EXPORT_SYMBOL(kvm_mmu_free_roots)",
          "EXPORT_SYMBOL(kvm_mmu_free_roots)"),
-        ("arch/x86/kvm/mmu/mmutrace.h", "printk(\"addr", "printk(\"an addr",
+        ("arch/x86/kvm/mmu/mmutrace.h", "printk(\"addr %llx pferr", "printk(\"an addr %llx pferr",
          "TRACE_EVENT(kvm_mmu_pagetable_walk)"),
         (MMU_C, FIRST, f"{FIRST}#define UNUSED_INDEX (-2)\n", "macro UNUSED_INDEX"),
         (KVM_MAIN_C, "halt_poll_ns, uint, 0644", "halt_poll_ns, uint, 0444",
