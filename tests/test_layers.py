@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,68 @@ def test_a_room_knows_only_those_that_it_may(room):
 def test_an_import_is_seen_however_it_is_written(tmp_path, line):
     (tmp_path / "one.py").write_text(f"def f():\n    {line}\n")
     assert strangers(tmp_path / "one.py", "oracles") and not strangers(tmp_path / "one.py", "model")
+
+
+# The model.
+
+MODEL = PACKAGE / "model"
+ROOMS_OF_MODEL = (
+    *("words", "changes", "profiles", "layout", "semantics", "spte", "modes", "readings", "vm", "tdp_mmu"),
+    *("shadow_mmu", "page_fault", "kvm_main", "processor", "machine", "spec"),
+)
+"""In the order in which they build on each other."""
+SPECIFICATION = ("tdp_mmu", "page_fault", "kvm_main", "processor")
+"""Rooms that say what the kernel does, and leave to ``vm`` how memory and locks are used."""
+OF_RACES = re.compile(r"\b(?:raced?|races|racing|greenlets?|threads?|points\.|has_others)\b", re.IGNORECASE)
+
+
+@pytest.mark.parametrize("room", SPECIFICATION)
+def test_the_specification_knows_no_scheduler(room):
+    found = {}
+    for file in (MODEL / room).rglob("*.py"):
+        if file.name == "tdp_iter.py":
+            continue
+        found[file.name] = OF_RACES.findall(file.read_text())
+    assert {name: words for name, words in found.items() if words} == {}
+
+
+def test_rooms_of_the_model_build_on_each_other_in_one_order():
+    wrong = []
+    for file in MODEL.rglob("*.py"):
+        room = file.relative_to(MODEL).parts[0].removesuffix(".py")
+        assert room in (*ROOMS_OF_MODEL, "__init__")
+        for name in imported(file):
+            package, *parts = name.split(".")
+            if package == "model" and parts and room in ROOMS_OF_MODEL:
+                later = ROOMS_OF_MODEL.index(parts[0]) > ROOMS_OF_MODEL.index(room)
+                wrong += [f"{file.relative_to(MODEL)} imports {name}"] * later
+    assert wrong == []
+
+
+def modules_of(package: Path) -> dict[str, Path]:
+    """The modules of a package by name, without the package's own."""
+    found = {}
+    for file in package.rglob("*.py"):
+        parts = file.relative_to(package).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return found
+
+
+def imported_at_once(file: Path, modules: dict[str, Path]) -> set[str]:
+    """The modules that a file imports when it is imported itself."""
+    found = set()
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "conformance":
+            within = str(node.module).removeprefix("conformance").removeprefix(".")
+            for alias in node.names:
+                name = f"{within}.{alias.name}".removeprefix(".")
+                found.add(name if name in modules else within)
+    return found
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    modules = modules_of(PACKAGE)
+    uses = {name: imported_at_once(file, modules) & modules.keys() - {name} for name, file in modules.items()}
+    while free := {name for name in uses if not uses[name] & uses.keys()}:
+        uses = {name: used for name, used in uses.items() if name not in free}
+    assert uses == {}

@@ -85,15 +85,18 @@ class Semantics:
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.profile)
-        # By identity: has() is called so often that hashing the change would be measurable.
-        self._answers: dict[int, tuple[bool, Change]] = {}
+        # By id, since hashing a change takes longer than all the rest of the question.
+        self._answers: dict[int, bool] = {}
+        self._asked: list[Change] = []
 
     def has(self, change: Change) -> bool:
         """Whether this kernel contains ``change``."""
-        known = self._answers.get(id(change))
-        if known is None:
-            known = self._answers[id(change)] = change in self.profile.changes, change
-        return known[0]
+        try:
+            return self._answers[id(change)]
+        except KeyError:
+            self._asked.append(change)
+            answer = self._answers[id(change)] = change in self.profile.changes
+            return answer
 
     def warn_on(self, function: str, condition: Truth | bool) -> Truth | bool:
         """WARN_ON() and its variants in ``function``; returns the condition."""

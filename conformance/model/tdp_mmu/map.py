@@ -10,7 +10,6 @@ from conformance.model.changes import (
     SPURIOUS_IF_ALLOWED,
 )
 from conformance.model.layout import VMX_EPT_IPAT_BIT
-from conformance.model.spte.make_spte import make_spte
 from conformance.model.spte.mmio import make_mmio_spte
 from conformance.model.spte.predicates import is_frozen_spte, is_mmio_spte, is_shadow_present_pte, spte_to_pfn
 from conformance.model.spte.writability import is_access_allowed, is_writable_pte
@@ -132,7 +131,7 @@ def _make_spte(vm: Vm, fault: KvmPageFault, gfn: int, old_spte: int, level: int)
     """
     slot = fault.slot
     assert slot is not None
-    made = make_spte(
+    made = vm.make_spte(
         vm.k,
         access=vm.k.layout.acc_all,
         gfn=gfn,

@@ -2,7 +2,7 @@
 """The host's memory: areas, page tables, page faults, and the notifier calls that the host owes KVM.
 
 Deliberately simple: physical pages are never reused, nothing is swapped, and what changes a mapping
-does so between two notifier calls. The page tables of 2 MiB are one place (see ``points``), with their lock.
+does so between two notifier calls. The page tables of 2 MiB are one place (see ``places``), with their lock.
 Addresses are page numbers throughout.
 """
 

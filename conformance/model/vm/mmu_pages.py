@@ -126,6 +126,8 @@ class KvmMmuPage:
         entries, watched = self.entries, self.watched
         if watched:
             return sorted(index for index in entries.keys() | watched if first <= index <= last)
+        if not entries:
+            return []
         if last - first < len(entries):
             return [index for index in range(first, last + 1) if index in entries]
         return sorted(index for index in entries if first <= index <= last)

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A VM as the MMU sees it: all state of the machine in one place (struct kvm and struct kvm_vcpu).
 
-The other modules are the operations on it. One step may run after the other, or several threads take theirs
-at a time (``threads``): what more than one of them touches is announced (``points``), locks are taken
-where the kernel takes them (``locks``), and where the kernel compares and exchanges, so do they.
+The other modules are the operations on it. Memory that several CPUs use is read and written through
+``cells``, locks are taken where the kernel takes them, and entries are compared and exchanged likewise.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from conformance.model.changes import EPT_AD_MASKS_ALWAYS
 from conformance.model.layout import PAGE_SHIFT
 from conformance.model.modes import Mode
 from conformance.model.semantics import Semantics
+from conformance.model.spte.make_spte import make_spte
 from conformance.model.vm.cells import Shared, peek, place_of
 from conformance.model.vm.host import HostMemory
 from conformance.model.vm.kvm_vcpu import (
@@ -111,6 +113,9 @@ class Vm:
 
     Else it counts as being in the guest until it faults or is kicked.
     """
+
+    make_spte: Callable[..., Any] = make_spte
+    """The function that makes leaf SPTEs."""
 
     nx_lpage_splits: int = 0
     pages: dict[int, int] = field(default_factory=lambda: {1: 0, 2: 0, 3: 0})

@@ -27,6 +27,7 @@ from conformance.model.vm.host_pages import PageFlags
 from conformance.model.vm.mmu_pages import TableMemory, UseAfterFree
 from conformance.model.vm.scheduler import current, installed
 from conformance.races.model.naming import name_of_point, spte_at
+from conformance.races.model.remembering import remembering_make_spte
 from conformance.races.model.scheduler import Event, EventLog, RacingScheduler
 from conformance.races.model.snapshot import Snapshot
 
@@ -230,6 +231,7 @@ class RacingMachine(Race):
         vm = self.vm = machine.vm
         self.k, self.memory = vm.k, vm.memory
         vm.exits_after_each_instruction = True
+        vm.make_spte = remembering_make_spte()
         for vcpu in vm.vcpus:
             vcpu.caches_upper_levels = True
         vm.host.wraps_change_pte = vm.k.has(CHANGE_PTE_WRAPPED)
