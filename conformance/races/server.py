@@ -76,7 +76,7 @@ class Server:
     def _clear(self) -> None:
         """Clear the shared memory before a task."""
         ctypes.memset(ctypes.addressof(self._exchange), 0, Exchange.words.offset)
-        self._exchange.kept.asked = 0
+        self._exchange.raw.asked = 0
         ctypes.memset(ctypes.addressof(self._shared), 0, ctypes.sizeof(Shared))
 
     @property
