@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 
 from conformance.model.changes import AGING_NOT_FLUSHED, INVALIDATION_BY_GFN, LOCKLESS_AGING, NO_CHANGE_PTE
 from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.spte.make_spte import kvm_mmu_changed_pte_notifier_make_spte
 from conformance.model.tdp_mmu.age import kvm_tdp_mmu_age_gfn_range
-from conformance.model.tdp_mmu.changed_spte import is_leaf, tdp_mmu_set_spte
+from conformance.model.tdp_mmu.changed_spte import maps_page, tdp_mmu_set_spte
 from conformance.model.tdp_mmu.root_list import each_root
 from conformance.model.tdp_mmu.tdp_iter import TdpIter
 from conformance.model.tdp_mmu.zap import kvm_tdp_mmu_unmap_gfn_range
@@ -103,13 +104,13 @@ class KvmMmuNotifier:
         flush = False
         for slot, first, last in ranges:
             for root in each_root(vm, slot.as_id, only_valid=False):
-                for table, index, _, spte in TdpIter(vm.memory, root, first, last):
-                    if table.level != PG_LEVEL_4K or not is_leaf(vm, spte, table.level):
+                for entry in TdpIter(vm.memory, root, first, last):
+                    if entry.level != PG_LEVEL_4K or not maps_page(vm, entry):
                         continue
-                    old_spte = tdp_mmu_set_spte(vm, table, index, spte, nonpresent)
+                    tdp_mmu_set_spte(vm, entry, nonpresent)
                     if not writable:
-                        new_spte = int(kvm_mmu_changed_pte_notifier_make_spte(vm.k, old_spte, pfn))
-                        tdp_mmu_set_spte(vm, table, index, nonpresent, new_spte)
+                        new_spte = int(kvm_mmu_changed_pte_notifier_make_spte(vm.k, entry.old_spte, pfn))
+                        tdp_mmu_set_spte(vm, replace(entry, old_spte=nonpresent), new_spte)
                     flush = True
         if flush:
             kvm_flush_remote_tlbs(vm)

@@ -11,10 +11,10 @@ from conformance.model.changes import MARKED_AFTER_CMPXCHG, SOFTWARE_ACCESSED
 from conformance.model.layout import PG_LEVEL_4K, PT_WRITABLE_MASK
 from conformance.model.spte.access import is_access_track_spte, restore_acc_track_spte
 from conformance.model.spte.writability import is_access_allowed, is_mmu_writable_spte, is_writable_pte
-from conformance.model.tdp_mmu.changed_spte import is_leaf
+from conformance.model.tdp_mmu.changed_spte import maps_page
+from conformance.model.tdp_mmu.tdp_iter import Entry
 from conformance.model.vm.kvm_page_fault import KvmPageFault, RetPf
 from conformance.model.vm.memslots import mark_page_dirty_in_slot
-from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.vm import KvmVcpu, Vm, kvm_ad_enabled
 
 __all__ = ["fast_page_fault"]
@@ -41,20 +41,20 @@ def fast_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
         return RetPf.INVALID
     with vm.memory.rcu:
         for _ in range(ATTEMPTS):
-            table, index, spte = kvm_tdp_mmu_fast_pf_get_last_sptep(vm, vcpu, fault.gfn)
-            new_spte = _fixed(vm, fault, table.level, spte)
+            entry = kvm_tdp_mmu_fast_pf_get_last_sptep(vm, vcpu, fault.gfn)
+            new_spte = _fixed(vm, fault, entry)
             if new_spte is None:
                 return RetPf.INVALID
-            if new_spte == spte:
+            if new_spte == entry.old_spte:
                 vcpu.pf_fast += 1
                 return RetPf.SPURIOUS
-            if fast_pf_fix_direct_spte(vm, fault, table, index, spte, new_spte):
+            if fast_pf_fix_direct_spte(vm, fault, entry, new_spte):
                 vcpu.pf_fast += 1
                 return RetPf.FIXED
     return RetPf.INVALID
 
 
-def kvm_tdp_mmu_fast_pf_get_last_sptep(vm: Vm, vcpu: KvmVcpu, gfn: int) -> tuple[KvmMmuPage, int, int]:
+def kvm_tdp_mmu_fast_pf_get_last_sptep(vm: Vm, vcpu: KvmVcpu, gfn: int) -> Entry:
     """The lowest entry on the way to ``gfn``, as a walk without mmu_lock finds it."""
     table = vcpu.root
     assert table is not None
@@ -62,20 +62,21 @@ def kvm_tdp_mmu_fast_pf_get_last_sptep(vm: Vm, vcpu: KvmVcpu, gfn: int) -> tuple
         index = table.index_of(gfn)
         spte = table.read(index)
         if table.level == PG_LEVEL_4K:
-            return table, index, spte
+            return Entry(table, index, spte)
         child = vm.memory.child(table.read(index), table.level)
         if child is None:
-            return table, index, spte
+            return Entry(table, index, spte)
         table = child
 
 
-def _fixed(vm: Vm, fault: KvmPageFault, level: int, spte: int) -> int | None:
+def _fixed(vm: Vm, fault: KvmPageFault, entry: Entry) -> int | None:
     """The leaf as it must be to allow the access, if that can be had without mmu_lock; equal if it does.
 
     A huge page that is logged must not become writable: the log is of 4 KiB pages, and only one would
     be marked dirty.
     """
-    if not is_leaf(vm, spte, level):
+    spte = entry.old_spte
+    if not maps_page(vm, entry):
         return None
     if _allowed(vm, fault, spte):
         return spte
@@ -85,24 +86,22 @@ def _fixed(vm: Vm, fault: KvmPageFault, level: int, spte: int) -> int | None:
         if vm.k.has(SOFTWARE_ACCESSED):
             new_spte |= vm.k.shadow_accessed_mask
     if fault.write and is_mmu_writable_spte(vm.k, spte):
-        if level > PG_LEVEL_4K and fault.slot is not None and fault.slot.dirty_track_enabled:
+        if entry.level > PG_LEVEL_4K and fault.slot is not None and fault.slot.dirty_track_enabled:
             return None
         new_spte |= PT_WRITABLE_MASK
     return new_spte if new_spte != spte and _allowed(vm, fault, new_spte) else None
 
 
-def fast_pf_fix_direct_spte(
-    vm: Vm, fault: KvmPageFault, table: KvmMmuPage, index: int, old_spte: int, new_spte: int
-) -> bool:
-    """Replace the leaf if it is still as it was, and mark the page dirty if it has become writable.
+def fast_pf_fix_direct_spte(vm: Vm, fault: KvmPageFault, entry: Entry, new_spte: int) -> bool:
+    """Replace the leaf if it is still as it was, and mark the page dirty if that made it writable.
 
     In this order: were the page marked first, the log could be taken, and the page found protected, before.
     """
-    written = is_writable_pte(new_spte) and not is_writable_pte(old_spte)
+    written = is_writable_pte(new_spte) and not is_writable_pte(entry.old_spte)
     if written and not vm.k.has(MARKED_AFTER_CMPXCHG):
         mark_page_dirty_in_slot(fault.slot, fault.gfn)
         written = False
-    if table.cmpxchg(index, old_spte, new_spte) != old_spte:
+    if entry.table.cmpxchg(entry.index, entry.old_spte, new_spte) != entry.old_spte:
         return False
     if written:
         mark_page_dirty_in_slot(fault.slot, fault.gfn)

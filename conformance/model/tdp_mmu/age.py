@@ -13,13 +13,12 @@ from conformance.model.spte.access import is_accessed_spte, mark_spte_for_access
 from conformance.model.tdp_mmu.changed_spte import (
     __tdp_mmu_set_spte_atomic,
     clear_entry_bits,
-    is_leaf,
+    maps_page,
     write_entry,
 )
-from conformance.model.tdp_mmu.tdp_iter import TdpIter
+from conformance.model.tdp_mmu.tdp_iter import Entry, TdpIter
 from conformance.model.vm.host_marks import kvm_set_pfn_dirty, tell_host_of_dirty
 from conformance.model.vm.memslots import KvmMemorySlot
-from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.vm import Vm
 from conformance.model.words import clear
 
@@ -36,40 +35,40 @@ def kvm_tdp_mmu_age_gfn_range(vm: Vm, slot: KvmMemorySlot, start: int, end: int,
         for root in vm.listed_roots():
             if root.as_id != slot.as_id:
                 continue
-            for table, index, _, spte in TdpIter(vm.memory, root, start, end):
-                if not is_leaf(vm, spte, table.level) or not is_accessed_spte(vm.k, spte):
+            for entry in TdpIter(vm.memory, root, start, end):
+                if not maps_page(vm, entry) or not is_accessed_spte(vm.k, entry.old_spte):
                     continue
                 young = True
                 if not test_only:
-                    kvm_tdp_mmu_age_spte(vm, table, index, spte)
+                    kvm_tdp_mmu_age_spte(vm, entry)
     return young
 
 
-def kvm_tdp_mmu_age_spte(vm: Vm, table: KvmMmuPage, index: int, spte: int) -> None:
+def kvm_tdp_mmu_age_spte(vm: Vm, entry: Entry) -> None:
     """Make a leaf old.
 
     Under mmu_lock for write, so that only fast page faults and the processor may meddle; since v6.15 without
     it, in one attempt: a leaf that another thread changes is in use or being zapped.
     """
-    k = vm.k
+    k, spte = vm.k, entry.old_spte
     if k.has(LOCKLESS_AGING):
         new_spte = int(mark_spte_for_access_track(k, spte))
         if k.has(AGED_ATOMICALLY):
-            __tdp_mmu_set_spte_atomic(vm, table, index, spte, new_spte)
+            __tdp_mmu_set_spte_atomic(vm, entry, new_spte)
         else:
-            table.write(index, new_spte)
+            entry.table.write(entry.index, new_spte)
         return
     if spte_ad_enabled(k, spte):
-        old_spte = clear_entry_bits(vm, table, index, spte, k.shadow_accessed_mask)
+        old_spte = clear_entry_bits(vm, entry, k.shadow_accessed_mask)
         new_spte = int(clear(old_spte, k.shadow_accessed_mask))
     else:
         new_spte = int(mark_spte_for_access_track(k, spte))
         if spte & PT_WRITABLE_MASK:
             kvm_set_pfn_dirty(vm, spte)
         if not k.has(AGED_ATOMICALLY):
-            table.write(index, new_spte)
+            entry.table.write(entry.index, new_spte)
             return
-        old_spte = write_entry(vm, table, index, spte, new_spte)
+        old_spte = write_entry(vm, entry, new_spte)
     if not k.has(CLEAR_SPTE_BITS):
         # It went through handle_changed_spte() then; nothing else keeps what the write has replaced.
         tell_host_of_dirty(vm, old_spte, new_spte)

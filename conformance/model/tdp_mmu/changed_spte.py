@@ -18,6 +18,7 @@ from conformance.model.spte.predicates import (
 )
 from conformance.model.spte.tdp_write import kvm_tdp_mmu_spte_need_atomic_write
 from conformance.model.spte.writability import check_spte_writable_invariants
+from conformance.model.tdp_mmu.tdp_iter import Entry
 from conformance.model.vm.host_marks import tell_host_of_lost_bits
 from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.vm import Vm
@@ -27,7 +28,7 @@ __all__ = [
     "__tdp_mmu_set_spte_atomic",
     "clear_entry_bits",
     "handle_changed_spte",
-    "is_leaf",
+    "maps_page",
     "tdp_mmu_set_spte",
     "tdp_mmu_set_spte_atomic",
     "untrack_possible_nx_huge_page",
@@ -35,83 +36,79 @@ __all__ = [
 ]
 
 
-def is_leaf(vm: Vm, spte: int, level: int) -> bool:
-    """Whether the SPTE maps a page."""
-    return bool(is_shadow_present_pte(vm.k, spte) and is_last_spte(vm.k, spte, level))
+def maps_page(vm: Vm, entry: Entry) -> bool:
+    """Whether the SPTE that was read from the entry is a leaf: it maps a page."""
+    spte = entry.old_spte
+    return bool(is_shadow_present_pte(vm.k, spte) and is_last_spte(vm.k, spte, entry.level))
 
 
-def tdp_mmu_set_spte(vm: Vm, table: KvmMmuPage, index: int, old_spte: int, new_spte: int) -> int:
-    """Replace ``old_spte``, as it was read, with mmu_lock held for write; gives what was really replaced."""
-    frozen = is_frozen_spte(vm.k, old_spte) | is_frozen_spte(vm.k, new_spte)
+def tdp_mmu_set_spte(vm: Vm, entry: Entry, new_spte: int) -> None:
+    """Install ``new_spte`` with mmu_lock held for write; ``old_spte`` is then the value that was replaced."""
+    frozen = is_frozen_spte(vm.k, entry.old_spte) | is_frozen_spte(vm.k, new_spte)
     vm.k.warn_on("tdp_mmu_set_spte", frozen)
-    old_spte = write_entry(vm, table, index, old_spte, new_spte)
-    handle_changed_spte(vm, table, index, old_spte, new_spte, shared=False)
-    return old_spte
+    entry.old_spte = write_entry(vm, entry, new_spte)
+    handle_changed_spte(vm, entry, new_spte, shared=False)
 
 
-def tdp_mmu_set_spte_atomic(
-    vm: Vm, table: KvmMmuPage, index: int, old_spte: int, new_spte: int
-) -> int | None:
-    """Replace ``old_spte`` with mmu_lock held for read, as others may too: None if that went well.
+def tdp_mmu_set_spte_atomic(vm: Vm, entry: Entry, new_spte: int) -> bool:
+    """Install ``new_spte`` with mmu_lock held for read, and account for it; whether that was done.
 
-    If another thread changed it first (-EBUSY), the current value.
+    Not if another thread changed the entry first (-EBUSY): ``old_spte`` is then the current value.
     """
-    found = __tdp_mmu_set_spte_atomic(vm, table, index, old_spte, new_spte)
-    if found is None:
-        handle_changed_spte(vm, table, index, old_spte, new_spte, shared=True)
-    return found
+    installed = __tdp_mmu_set_spte_atomic(vm, entry, new_spte)
+    if installed:
+        handle_changed_spte(vm, entry, new_spte, shared=True)
+    return installed
 
 
-def __tdp_mmu_set_spte_atomic(
-    vm: Vm, table: KvmMmuPage, index: int, old_spte: int, new_spte: int
-) -> int | None:
-    """The same without any consequences: __tdp_mmu_set_spte_atomic()."""
-    vm.k.warn_on("tdp_mmu_set_spte_atomic", is_frozen_spte(vm.k, old_spte))
+def __tdp_mmu_set_spte_atomic(vm: Vm, entry: Entry, new_spte: int) -> bool:
+    """The same without the accounting."""
+    vm.k.warn_on("tdp_mmu_set_spte_atomic", is_frozen_spte(vm.k, entry.old_spte))
     if not vm.k.has(TDP_CMPXCHG):
-        table.write(index, new_spte)
-        return None
-    found = table.cmpxchg(index, old_spte, new_spte)
-    return None if found == old_spte else found
+        entry.table.write(entry.index, new_spte)
+        return True
+    found = entry.table.cmpxchg(entry.index, entry.old_spte, new_spte)
+    installed = found == entry.old_spte
+    entry.old_spte = found
+    return installed
 
 
-def write_entry(vm: Vm, table: KvmMmuPage, index: int, old_spte: int, new_spte: int) -> int:
+def write_entry(vm: Vm, entry: Entry, new_spte: int) -> int:
     """Write ``new_spte`` as kvm_tdp_mmu_write_spte() does; returns the value that was replaced.
 
     A volatile ``old_spte`` is replaced by XCHG. A plain store returns ``old_spte``, whatever the entry held.
     """
-    if _need_atomic_write(vm, old_spte, table.level):
-        return table.xchg(index, new_spte)
-    table.write(index, new_spte)
-    return old_spte
+    if _need_atomic_write(vm, entry):
+        return entry.table.xchg(entry.index, new_spte)
+    entry.table.write(entry.index, new_spte)
+    return entry.old_spte
 
 
-def clear_entry_bits(vm: Vm, table: KvmMmuPage, index: int, old_spte: int, mask: int) -> int:
+def clear_entry_bits(vm: Vm, entry: Entry, mask: int) -> int:
     """Clear bits as tdp_mmu_clear_spte_bits() does; returns the value before.
 
     Only for bits without further bookkeeping: Accessed, and Dirty or W for the dirty log.
     """
-    if _need_atomic_write(vm, old_spte, table.level):
-        return table.fetch_and(index, ~mask)
-    table.write(index, int(clear(old_spte, mask)))
-    return old_spte
+    if _need_atomic_write(vm, entry):
+        return entry.table.fetch_and(entry.index, ~mask)
+    entry.table.write(entry.index, int(clear(entry.old_spte, mask)))
+    return entry.old_spte
 
 
-def _need_atomic_write(vm: Vm, old_spte: int, level: int) -> bool:
+def _need_atomic_write(vm: Vm, entry: Entry) -> bool:
     """Whether a plain store could lose bits that the processor, or a fast page fault, sets meanwhile."""
-    return vm.k.has(TDP_XCHG) and bool(kvm_tdp_mmu_spte_need_atomic_write(vm.k, old_spte, level))
+    return vm.k.has(TDP_XCHG) and bool(kvm_tdp_mmu_spte_need_atomic_write(vm.k, entry.old_spte, entry.level))
 
 
-def handle_changed_spte(
-    vm: Vm, table: KvmMmuPage, index: int, old_spte: int, new_spte: int, shared: bool
-) -> None:
-    """Keep the books about an entry that has changed.
+def handle_changed_spte(vm: Vm, entry: Entry, new_spte: int, shared: bool) -> None:
+    """Account for a change of an entry from ``old_spte`` to ``new_spte``.
 
     A present leaf must never become one for another page: the host must have had it zapped, and flushed,
     in between. Between two values that are not present only MMIO SPTEs and freezing make sense.
     """
+    old_spte, level, k = entry.old_spte, entry.level, vm.k
     if old_spte == new_spte:
         return
-    k, level = vm.k, table.level
     function = "handle_changed_spte"
     was_present, is_present = is_shadow_present_pte(k, old_spte), is_shadow_present_pte(k, new_spte)
     was_leaf = was_present and is_last_spte(k, old_spte, level)
@@ -148,20 +145,20 @@ def handle_removed_pt(vm: Vm, table: KvmMmuPage, shared: bool) -> None:
     frozen = vm.k.layout.frozen_spte
     for index in table.indexes():
         if shared and vm.k.has(REMOVED_BY_XCHG):
-            old_spte = table.xchg(index, frozen)
-            while is_frozen_spte(vm.k, old_spte):
+            entry = Entry(table, index, table.xchg(index, frozen))
+            while is_frozen_spte(vm.k, entry.old_spte):
                 # The operation that has frozen it before will make it something else.
                 table.wait_while(index, frozen)
-                old_spte = table.xchg(index, frozen)
+                entry.old_spte = table.xchg(index, frozen)
         else:
-            old_spte = table.read(index)
-            if not is_shadow_present_pte(vm.k, old_spte):
+            entry = Entry(table, index, table.read(index))
+            if not is_shadow_present_pte(vm.k, entry.old_spte):
                 continue
             if shared:
                 table.write(index, frozen)
             else:
-                old_spte = write_entry(vm, table, index, old_spte, frozen)
-        handle_changed_spte(vm, table, index, old_spte, frozen, shared)
+                entry.old_spte = write_entry(vm, entry, frozen)
+        handle_changed_spte(vm, entry, frozen, shared)
     if shared:
         table.fill(dict.fromkeys(range(SPTE_ENT_PER_PAGE), frozen))
     vm.memory.retire(table)

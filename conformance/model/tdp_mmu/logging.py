@@ -13,17 +13,16 @@ from conformance.model.changes import CLEAR_SPTE_BITS
 from conformance.model.layout import PG_LEVEL_4K, PT_WRITABLE_MASK
 from conformance.model.tdp_mmu.changed_spte import (
     clear_entry_bits,
-    is_leaf,
+    maps_page,
     tdp_mmu_set_spte,
     tdp_mmu_set_spte_atomic,
 )
 from conformance.model.tdp_mmu.root_list import each_root
-from conformance.model.tdp_mmu.tdp_iter import TdpIter
+from conformance.model.tdp_mmu.tdp_iter import Entry, TdpIter
 from conformance.model.tdp_mmu.zap import tdp_mmu_iter_cond_resched
 from conformance.model.vm.host_marks import kvm_set_pfn_dirty
 from conformance.model.vm.host_pages import pages_per
 from conformance.model.vm.memslots import KvmMemorySlot
-from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.vm import Vm, kvm_ad_enabled
 from conformance.model.words import clear
 
@@ -37,7 +36,7 @@ __all__ = [
 
 def _leaves(
     vm: Vm, slot: KvmMemorySlot, start: int, end: int, min_level: int = PG_LEVEL_4K
-) -> Iterator[tuple[KvmMmuPage, int, int, int]]:
+) -> Iterator[Entry]:
     """The leaves from ``min_level`` up that map frames in the range, in all valid roots of the slot.
 
     Invalid roots map nothing that a vCPU could still write through. A walk over a whole slot yields if
@@ -47,11 +46,11 @@ def _leaves(
     for root in each_root(vm, slot.as_id, only_valid=True):
         walk = TdpIter(vm.memory, root, start, end, min_level)
         with vm.memory.rcu:
-            for table, index, gfn, spte in walk:
-                if is_leaf(vm, spte, table.level):
-                    yield table, index, gfn, spte
+            for entry in walk:
+                if maps_page(vm, entry):
+                    yield entry
                     if whole and vm.need_resched:
-                        tdp_mmu_iter_cond_resched(vm, walk, False, gfn + pages_per(table.level))
+                        tdp_mmu_iter_cond_resched(vm, walk, False, entry.gfn + pages_per(entry.level))
 
 
 def _dirty_bit(vm: Vm, wrprot: bool) -> int:
@@ -61,22 +60,22 @@ def _dirty_bit(vm: Vm, wrprot: bool) -> int:
 
 def kvm_tdp_mmu_wrprot_slot(vm: Vm, slot: KvmMemorySlot, min_level: int) -> None:
     """Take W from all leaves of the slot at ``min_level`` and above. The caller flushes."""
-    for table, index, _, spte in _leaves(vm, slot, slot.base_gfn, slot.end_gfn, min_level):
-        _clear_atomic(vm, table, index, spte, PT_WRITABLE_MASK)
+    for entry in _leaves(vm, slot, slot.base_gfn, slot.end_gfn, min_level):
+        _clear_atomic(vm, entry, PT_WRITABLE_MASK)
 
 
 def kvm_tdp_mmu_clear_dirty_slot(vm: Vm, slot: KvmMemorySlot) -> None:
     """Make all leaves of the slot clean, huge ones too. The caller flushes."""
     bit = _dirty_bit(vm, wrprot=False)
-    for table, index, _, spte in _leaves(vm, slot, slot.base_gfn, slot.end_gfn):
-        _clear_atomic(vm, table, index, spte, bit)
+    for entry in _leaves(vm, slot, slot.base_gfn, slot.end_gfn):
+        _clear_atomic(vm, entry, bit)
 
 
-def _clear_atomic(vm: Vm, table: KvmMmuPage, index: int, spte: int, bit: int) -> None:
+def _clear_atomic(vm: Vm, entry: Entry, bit: int) -> None:
     """Clear ``bit`` of a leaf under mmu_lock for read, as long as it is a leaf and has it."""
-    seen: int | None = spte
-    while seen is not None and is_leaf(vm, seen, table.level) and seen & bit:
-        seen = tdp_mmu_set_spte_atomic(vm, table, index, seen, int(clear(seen, bit)))
+    while maps_page(vm, entry) and entry.old_spte & bit:
+        if tdp_mmu_set_spte_atomic(vm, entry, int(clear(entry.old_spte, bit))):
+            return
 
 
 def kvm_tdp_mmu_clear_dirty_pt_masked(vm: Vm, slot: KvmMemorySlot, gfn: int, mask: int, wrprot: bool) -> None:
@@ -86,13 +85,12 @@ def kvm_tdp_mmu_clear_dirty_pt_masked(vm: Vm, slot: KvmMemorySlot, gfn: int, mas
     """
     bit = _dirty_bit(vm, wrprot)
     first = (mask & -mask).bit_length() - 1
-    for table, index, page, spte in _leaves(vm, slot, gfn + first, gfn + mask.bit_length()):
-        if table.level == PG_LEVEL_4K and mask >> page - gfn & 1 and spte & bit:
+    for entry in _leaves(vm, slot, gfn + first, gfn + mask.bit_length()):
+        if entry.level == PG_LEVEL_4K and mask >> entry.gfn - gfn & 1 and entry.old_spte & bit:
             if vm.k.has(CLEAR_SPTE_BITS):
-                old_spte = clear_entry_bits(vm, table, index, spte, bit)
-                kvm_set_pfn_dirty(vm, old_spte)
+                kvm_set_pfn_dirty(vm, clear_entry_bits(vm, entry, bit))
             else:
-                tdp_mmu_set_spte(vm, table, index, spte, int(clear(spte, bit)))
+                tdp_mmu_set_spte(vm, entry, int(clear(entry.old_spte, bit)))
 
 
 def kvm_tdp_mmu_write_protect_gfn(vm: Vm, slot: KvmMemorySlot, gfn: int, min_level: int) -> bool:
@@ -102,9 +100,9 @@ def kvm_tdp_mmu_write_protect_gfn(vm: Vm, slot: KvmMemorySlot, gfn: int, min_lev
     Whether something changed, which needs a flush.
     """
     protected = False
-    for table, index, _, spte in _leaves(vm, slot, gfn, gfn + 1, min_level):
-        new_spte = int(clear(spte, PT_WRITABLE_MASK | vm.k.shadow_mmu_writable_mask))
-        if new_spte != spte:
-            tdp_mmu_set_spte(vm, table, index, spte, new_spte)
+    for entry in _leaves(vm, slot, gfn, gfn + 1, min_level):
+        new_spte = int(clear(entry.old_spte, PT_WRITABLE_MASK | vm.k.shadow_mmu_writable_mask))
+        if new_spte != entry.old_spte:
+            tdp_mmu_set_spte(vm, entry, new_spte)
             protected = True
     return protected

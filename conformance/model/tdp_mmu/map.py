@@ -13,8 +13,9 @@ from conformance.model.layout import VMX_EPT_IPAT_BIT
 from conformance.model.spte.mmio import make_mmio_spte
 from conformance.model.spte.predicates import is_frozen_spte, is_mmio_spte, is_shadow_present_pte, spte_to_pfn
 from conformance.model.spte.writability import is_access_allowed, is_writable_pte
-from conformance.model.tdp_mmu.changed_spte import is_leaf, tdp_mmu_set_spte_atomic
+from conformance.model.tdp_mmu.changed_spte import maps_page, tdp_mmu_set_spte_atomic
 from conformance.model.tdp_mmu.split import tdp_mmu_split_huge_page
+from conformance.model.tdp_mmu.tdp_iter import Entry
 from conformance.model.tdp_mmu.zap import tdp_mmu_zap_spte_atomic
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.kvm_page_fault import KvmPageFault, RetPf
@@ -42,42 +43,40 @@ def kvm_tdp_mmu_map(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
     with vm.memory.rcu:
         while table is not None:
             index = table.index_of(fault.gfn)
-            spte = table.read(index)
+            entry = Entry(table, index, table.read(index))
             if vm.nx_huge_pages:
-                disallowed_hugepage_adjust(vm, fault, spte, table.level)
-            if is_frozen_spte(vm.k, spte):
-                table.stall_while(index, spte, vm.memory.retired)
+                disallowed_hugepage_adjust(vm, fault, entry.old_spte, table.level)
+            if is_frozen_spte(vm.k, entry.old_spte):
+                table.stall_while(index, entry.old_spte, vm.memory.retired)
                 return RetPf.RETRY
             if table.level == fault.goal_level:
-                return tdp_mmu_map_handle_target_level(vm, vcpu, fault, table, index, spte)
-            if is_leaf(vm, spte, table.level) and not vm.k.has(SPLIT_ON_FAULT):
-                if tdp_mmu_zap_spte_atomic(vm, table, index, spte) is not None:
+                return tdp_mmu_map_handle_target_level(vm, vcpu, fault, entry)
+            if maps_page(vm, entry) and not vm.k.has(SPLIT_ON_FAULT):
+                if not tdp_mmu_zap_spte_atomic(vm, entry):
                     return RetPf.RETRY
-                spte = table.read(index)
-            if vm.memory.child(spte, table.level) is None and not _link_new_table(
-                vm, fault, table, index, spte
-            ):
+                entry.old_spte = table.read(index)
+            child = vm.memory.child(entry.old_spte, table.level)
+            if child is None and not _link_new_table(vm, fault, entry):
                 return RetPf.RETRY
             table = vm.memory.child(table.read(index), table.level)
     return RetPf.RETRY
 
 
-def _link_new_table(vm: Vm, fault: KvmPageFault, table: KvmMmuPage, index: int, spte: int) -> bool:
+def _link_new_table(vm: Vm, fault: KvmPageFault, entry: Entry) -> bool:
     """Put a table below the entry, which is not present or a huge leaf: empty, or with the leaf's parts.
 
     If only the NX mitigation is why there is no huge page, the table is noted, so that it can be zapped
     some day to let the huge page come back. If another thread linked one first, the new table is freed.
     """
-    child = vm.memory.new_child(table, index)
-    could_be_huge = fault.huge_page_disallowed and fault.req_level >= table.level
+    child = vm.memory.new_child(entry.table, entry.index)
+    could_be_huge = fault.huge_page_disallowed and fault.req_level >= entry.level
     if fault.huge_page_disallowed and (could_be_huge or vm.k.has(NX_TAGGED_ALWAYS)):
         child.nx_huge_page_disallowed = True
-    if is_shadow_present_pte(vm.k, spte):
-        found = tdp_mmu_split_huge_page(vm, table, index, spte, child, shared=True)
+    if is_shadow_present_pte(vm.k, entry.old_spte):
+        linked = tdp_mmu_split_huge_page(vm, entry, child, shared=True)
     else:
-        pointer = vm.memory.pointer_to(child, not kvm_ad_enabled(vm.k))
-        found = tdp_mmu_set_spte_atomic(vm, table, index, spte, pointer)
-    if found is not None:
+        linked = tdp_mmu_set_spte_atomic(vm, entry, vm.memory.pointer_to(child, not kvm_ad_enabled(vm.k)))
+    if not linked:
         vm.memory.drop(child)
         return False
     if could_be_huge and child.nx_huge_page_disallowed:
@@ -87,30 +86,27 @@ def _link_new_table(vm: Vm, fault: KvmPageFault, table: KvmMmuPage, index: int, 
     return True
 
 
-def tdp_mmu_map_handle_target_level(
-    vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, table: KvmMmuPage, index: int, old_spte: int
-) -> RetPf:
+def tdp_mmu_map_handle_target_level(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, entry: Entry) -> RetPf:
     """Install the leaf, or the MMIO SPTE where no slot is.
 
     If it replaces a table, what the table mapped may still be in TLBs.
     """
-    k = vm.k
-    was_leaf = is_leaf(vm, old_spte, table.level)
+    k, old_spte = vm.k, entry.old_spte
+    was_leaf = maps_page(vm, entry)
     if k.has(SPURIOUS_IF_ALLOWED) and was_leaf and _allows(vm, old_spte, fault):
         k.warn_on("tdp_mmu_map_handle_target_level", spte_to_pfn(k, old_spte) != fault.pfn)
         return RetPf.SPURIOUS
 
-    gfn = table.gfn_at(index)
     if fault.slot is None:
         generation = vm.slots_of(vcpu).generation
-        new_spte = int(make_mmio_spte(k, gfn, k.layout.acc_all, generation))
+        new_spte = int(make_mmio_spte(k, entry.gfn, k.layout.acc_all, generation))
     else:
-        new_spte = _make_spte(vm, fault, gfn, old_spte, table.level)
+        new_spte = _make_spte(vm, fault, entry)
 
     ret = RetPf.FIXED
     if new_spte == old_spte:
         ret = RetPf.SPURIOUS
-    elif tdp_mmu_set_spte_atomic(vm, table, index, old_spte, new_spte) is not None:
+    elif not tdp_mmu_set_spte_atomic(vm, entry, new_spte):
         return RetPf.RETRY
     elif is_shadow_present_pte(k, old_spte) and not was_leaf:
         kvm_flush_remote_tlbs(vm)
@@ -124,7 +120,7 @@ def _allows(vm: Vm, spte: int, fault: KvmPageFault) -> bool:
     return bool(is_access_allowed(vm.k, spte, exec=fault.exec, write=fault.write))
 
 
-def _make_spte(vm: Vm, fault: KvmPageFault, gfn: int, old_spte: int, level: int) -> int:
+def _make_spte(vm: Vm, fault: KvmPageFault, entry: Entry) -> int:
     """The leaf for the fault's page; a writable one in a logged slot makes the page dirty at once.
 
     There is no shadow paging, so nothing else write-protects the page.
@@ -134,10 +130,10 @@ def _make_spte(vm: Vm, fault: KvmPageFault, gfn: int, old_spte: int, level: int)
     made = vm.make_spte(
         vm.k,
         access=vm.k.layout.acc_all,
-        gfn=gfn,
+        gfn=entry.gfn,
         pfn=fault.pfn,
-        old_spte=old_spte,
-        level=level,
+        old_spte=entry.old_spte,
+        level=entry.level,
         prefetch=False,
         can_unsync=not vm.k.has(ACCESSED_IF_SYNCHRONIZING),
         host_writable=fault.map_writable,
@@ -154,5 +150,5 @@ def _make_spte(vm: Vm, fault: KvmPageFault, gfn: int, old_spte: int, level: int)
     )
     new_spte = int(made.new_spte)
     if is_writable_pte(new_spte):
-        mark_page_dirty_in_slot(slot, gfn)
+        mark_page_dirty_in_slot(slot, entry.gfn)
     return new_spte

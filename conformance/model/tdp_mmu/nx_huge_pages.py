@@ -15,6 +15,7 @@ from conformance.model.tdp_mmu.changed_spte import (
     untrack_possible_nx_huge_page,
 )
 from conformance.model.tdp_mmu.roots import kvm_mmu_zap_all_fast
+from conformance.model.tdp_mmu.tdp_iter import Entry
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.vm import Vm
@@ -73,11 +74,11 @@ def _zap(vm: Vm, table: KvmMmuPage, shared: bool) -> bool:
     parent = table.parent
     assert parent is not None
     index, nonpresent = parent.index_of(table.gfn), vm.k.layout.nonpresent_value
-    spte = parent.read(index)
+    entry = Entry(parent, index, parent.read(index))
     if not shared:
-        vm.k.warn_on("kvm_tdp_mmu_zap_sp", not is_shadow_present_pte(vm.k, spte))
-        tdp_mmu_set_spte(vm, parent, index, spte, nonpresent)
+        vm.k.warn_on("kvm_tdp_mmu_zap_sp", not is_shadow_present_pte(vm.k, entry.old_spte))
+        tdp_mmu_set_spte(vm, entry, nonpresent)
         return True
-    if vm.memory.child(spte, parent.level) is not table:
+    if vm.memory.child(entry.old_spte, entry.level) is not table:
         return False
-    return tdp_mmu_set_spte_atomic(vm, parent, index, spte, nonpresent) is None
+    return tdp_mmu_set_spte_atomic(vm, entry, nonpresent)

@@ -6,9 +6,9 @@ from __future__ import annotations
 from conformance.model.changes import HUGE_PAGE_RECOVERY
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M
 from conformance.model.spte.make_spte import make_huge_spte
-from conformance.model.tdp_mmu.changed_spte import is_leaf, tdp_mmu_set_spte_atomic
+from conformance.model.tdp_mmu.changed_spte import maps_page, tdp_mmu_set_spte_atomic
 from conformance.model.tdp_mmu.root_list import each_root
-from conformance.model.tdp_mmu.tdp_iter import TdpIter
+from conformance.model.tdp_mmu.tdp_iter import Entry, TdpIter
 from conformance.model.tdp_mmu.zap import tdp_mmu_iter_cond_resched, tdp_mmu_zap_spte_atomic
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.host_pages import pages_per
@@ -30,38 +30,36 @@ def kvm_tdp_mmu_recover_huge_pages(vm: Vm, slot: KvmMemorySlot) -> None:
         flush = False
         walk = TdpIter(vm.memory, root, slot.base_gfn, slot.end_gfn, PG_LEVEL_2M)
         with vm.memory.rcu:
-            for table, index, gfn, spte in walk:
-                if table.level > PG_LEVEL_1G or not slot.contains(gfn):
+            for entry in walk:
+                if entry.level > PG_LEVEL_1G or not slot.contains(entry.gfn):
                     continue
-                if _recover(vm, slot, table, index, gfn, spte):
-                    flush = tdp_mmu_iter_cond_resched(vm, walk, True, gfn + pages_per(table.level))
+                if _recover(vm, slot, entry):
+                    flush = tdp_mmu_iter_cond_resched(vm, walk, True, entry.gfn + pages_per(entry.level))
             if flush:
                 kvm_flush_remote_tlbs(vm)
 
 
-def _recover(vm: Vm, slot: KvmMemorySlot, table: KvmMmuPage, index: int, gfn: int, spte: int) -> bool:
-    """Replace what the entry points to; whether that owes a flush."""
-    seen: int | None = spte
-    while seen is not None:
-        child = vm.memory.child(seen, table.level)
-        if child is None or kvm_mmu_max_mapping_level(vm, slot, gfn) < table.level:
+def _recover(vm: Vm, slot: KvmMemorySlot, entry: Entry) -> bool:
+    """Replace the table that the entry points to; whether a flush is owed for that."""
+    while True:
+        child = vm.memory.child(entry.old_spte, entry.level)
+        if child is None or kvm_mmu_max_mapping_level(vm, slot, entry.gfn) < entry.level:
             return False
         if not vm.k.has(HUGE_PAGE_RECOVERY):
-            seen = tdp_mmu_zap_spte_atomic(vm, table, index, seen)
-            if seen is None:
+            if tdp_mmu_zap_spte_atomic(vm, entry):
                 return False
             continue
-        huge_spte = _huge_spte(vm, child, table.level)
+        huge_spte = _huge_spte(vm, child, entry.level)
         if huge_spte is None:
             return False
-        seen = tdp_mmu_set_spte_atomic(vm, table, index, seen, huge_spte)
-    return True
+        if tdp_mmu_set_spte_atomic(vm, entry, huge_spte):
+            return True
 
 
 def _huge_spte(vm: Vm, table: KvmMmuPage, level: int) -> int | None:
     """The huge leaf in place of ``table``: it is made from the first leaf there; None without one."""
     end = table.gfn + pages_per(level)
-    for below, _, _, spte in TdpIter(vm.memory, table, table.gfn, end):
-        if is_leaf(vm, spte, below.level):
-            return int(make_huge_spte(vm.k, spte, level=level, nx_huge_pages=vm.nx_huge_pages))
+    for entry in TdpIter(vm.memory, table, table.gfn, end):
+        if maps_page(vm, entry):
+            return int(make_huge_spte(vm.k, entry.old_spte, level=level, nx_huge_pages=vm.nx_huge_pages))
     return None

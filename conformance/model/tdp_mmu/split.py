@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from conformance.model.layout import PAGE_SHIFT, SPTE_ENT_PER_PAGE
 from conformance.model.spte.make_spte import make_huge_page_split_spte
-from conformance.model.tdp_mmu.changed_spte import is_leaf, tdp_mmu_set_spte, tdp_mmu_set_spte_atomic
+from conformance.model.tdp_mmu.changed_spte import maps_page, tdp_mmu_set_spte, tdp_mmu_set_spte_atomic
 from conformance.model.tdp_mmu.root_list import each_root
-from conformance.model.tdp_mmu.tdp_iter import TdpIter
+from conformance.model.tdp_mmu.tdp_iter import Entry, TdpIter
 from conformance.model.tdp_mmu.zap import tdp_mmu_iter_cond_resched
 from conformance.model.vm.host_pages import pages_per
 from conformance.model.vm.memslots import KvmMemorySlot
@@ -17,19 +17,17 @@ from conformance.model.vm.vm import Vm, kvm_ad_enabled
 __all__ = ["kvm_tdp_mmu_try_split_huge_pages", "tdp_mmu_split_huge_page"]
 
 
-def tdp_mmu_split_huge_page(
-    vm: Vm, table: KvmMmuPage, index: int, huge_spte: int, child: KvmMmuPage, shared: bool
-) -> int | None:
-    """Fill ``child`` with the parts of the huge leaf at ``index``, and put it in the leaf's place.
+def tdp_mmu_split_huge_page(vm: Vm, entry: Entry, child: KvmMmuPage, shared: bool) -> bool:
+    """Fill ``child`` with the parts of the huge leaf, and link it in the leaf's place; whether it is linked.
 
     No flush is needed: what TLBs still have of the huge page translates to the same. Rights, Accessed and
     Dirty are inherited, so clearing them in the parts has its own flush. If another thread changed the leaf
-    first, returns the current value.
+    first, the child is not linked.
     """
     first = int(
         make_huge_page_split_spte(
             vm.k,
-            huge_spte,
+            entry.old_spte,
             level=child.level,
             access=vm.k.layout.acc_all,
             index=0,
@@ -40,14 +38,12 @@ def tdp_mmu_split_huge_page(
     step = pages_per(child.level) << PAGE_SHIFT
     child.fill({n: first + n * step for n in range(SPTE_ENT_PER_PAGE)})
     pointer = vm.memory.pointer_to(child, not kvm_ad_enabled(vm.k))
-    found = None
-    if shared:
-        found = tdp_mmu_set_spte_atomic(vm, table, index, huge_spte, pointer)
-    else:
-        tdp_mmu_set_spte(vm, table, index, huge_spte, pointer)
-    if found is None:
-        vm.pages[child.level] += SPTE_ENT_PER_PAGE
-    return found
+    if not shared:
+        tdp_mmu_set_spte(vm, entry, pointer)
+    elif not tdp_mmu_set_spte_atomic(vm, entry, pointer):
+        return False
+    vm.pages[child.level] += SPTE_ENT_PER_PAGE
+    return True
 
 
 def kvm_tdp_mmu_try_split_huge_pages(
@@ -60,12 +56,11 @@ def kvm_tdp_mmu_try_split_huge_pages(
     for root in each_root(vm, slot.as_id, only_valid=True):
         walk = TdpIter(vm.memory, root, start, end, target_level + 1)
         with vm.memory.rcu:
-            for table, index, gfn, spte in walk:
-                seen: int | None = spte
-                while seen is not None and is_leaf(vm, seen, table.level):
-                    child = vm.memory.new_child(table, index)
-                    seen = tdp_mmu_split_huge_page(vm, table, index, seen, child, shared)
-                    if seen is not None:
-                        vm.memory.drop(child)
-                if table.level == target_level + 1:
-                    tdp_mmu_iter_cond_resched(vm, walk, False, gfn + pages_per(table.level))
+            for entry in walk:
+                while maps_page(vm, entry):
+                    child = vm.memory.new_child(entry.table, entry.index)
+                    if tdp_mmu_split_huge_page(vm, entry, child, shared):
+                        break
+                    vm.memory.drop(child)
+                if entry.level == target_level + 1:
+                    tdp_mmu_iter_cond_resched(vm, walk, False, entry.gfn + pages_per(entry.level))

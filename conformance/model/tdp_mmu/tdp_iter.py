@@ -20,7 +20,7 @@ from conformance.model.spte.make_spte import make_nonleaf_spte
 from conformance.model.spte.predicates import is_last_spte, is_shadow_present_pte
 from conformance.model.vm.mmu_pages import KvmMmuPage, TableMemory
 
-__all__ = ["Tables", "TdpIter", "Tree", "tdp_iter"]
+__all__ = ["Entry", "Tables", "TdpIter", "Tree", "tdp_iter"]
 
 
 class Tree(Protocol):
@@ -131,8 +131,27 @@ def tdp_iter(tables: Tree, min_level: int, start: int) -> Generator[tuple[int, i
         goal = gfn
 
 
+@dataclass(slots=True)
+class Entry:
+    """An entry of a table, and the SPTE that was last read there: what a change needs of struct tdp_iter."""
+
+    table: KvmMmuPage
+    index: int
+    old_spte: int
+
+    @property
+    def level(self) -> int:
+        """The level of the entry: 1 maps 4 KiB."""
+        return self.table.level
+
+    @property
+    def gfn(self) -> int:
+        """The first frame that the entry covers."""
+        return self.table.gfn_at(self.index)
+
+
 class TdpIter:
-    """A walk over the SPTEs for [``start``, ``end``), as (table, index, gfn, SPTE): pre-order, ascending.
+    """A walk over the entries for [``start``, ``end``): pre-order, ascending.
 
     An entry is read again before the walk steps down from it to ``min_level``, so the caller may replace it
     by a table or a table by a page. After a yield the walk goes on from the root: restart().
@@ -150,7 +169,7 @@ class TdpIter:
         """Where the walk began, or went on after its last yield: it yields again only beyond it."""
         return self.start
 
-    def __iter__(self) -> Iterator[tuple[KvmMmuPage, int, int, int]]:
+    def __iter__(self) -> Iterator[Entry]:
         yield from self._below(self.root)
         while self.restarted:
             self.restarted = False
@@ -160,12 +179,12 @@ class TdpIter:
         """Go on from the root, on the way to ``gfn`` (tdp_iter_restart())."""
         self.start, self.restarted = gfn, True
 
-    def _below(self, table: KvmMmuPage) -> Iterator[tuple[KvmMmuPage, int, int, int]]:
+    def _below(self, table: KvmMmuPage) -> Iterator[Entry]:
         shift = 9 * (table.level - 1)
         first = max(self.start - table.gfn, 0) >> shift
         last = min((self.end - 1 - table.gfn) >> shift, SPTE_ENT_PER_PAGE - 1)
         for index in table.indexes(first, last):
-            yield table, index, table.gfn + (index << shift), table.read(index)
+            yield Entry(table, index, table.read(index))
             if self.restarted:
                 return
             if table.level > self.min_level:

@@ -13,12 +13,12 @@ from conformance.model.spte.predicates import is_shadow_present_pte
 from conformance.model.tdp_mmu.changed_spte import (
     __tdp_mmu_set_spte_atomic,
     handle_changed_spte,
-    is_leaf,
+    maps_page,
     tdp_mmu_set_spte,
     tdp_mmu_set_spte_atomic,
 )
 from conformance.model.tdp_mmu.root_list import each_root
-from conformance.model.tdp_mmu.tdp_iter import TdpIter
+from conformance.model.tdp_mmu.tdp_iter import Entry, TdpIter
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.host_pages import pages_per
 from conformance.model.vm.memslots import KvmMemorySlot
@@ -58,14 +58,14 @@ def tdp_mmu_zap_leafs(vm: Vm, root: KvmMmuPage, start: int, end: int, can_yield:
     nonpresent = vm.k.layout.nonpresent_value
     walk = TdpIter(vm.memory, root, start, end)
     with vm.memory.rcu:
-        for table, index, gfn, spte in walk:
-            if not is_leaf(vm, spte, table.level):
+        for entry in walk:
+            if not maps_page(vm, entry):
                 continue
-            tdp_mmu_set_spte(vm, table, index, spte, nonpresent)
+            tdp_mmu_set_spte(vm, entry, nonpresent)
             if not root.invalid or not vm.k.has(INVALID_ROOTS_NOT_FLUSHED):
                 flush = True
             if can_yield:
-                flush = tdp_mmu_iter_cond_resched(vm, walk, flush, gfn + pages_per(table.level))
+                flush = tdp_mmu_iter_cond_resched(vm, walk, flush, entry.gfn + pages_per(entry.level))
     return flush
 
 
@@ -95,41 +95,38 @@ def __tdp_mmu_zap_root(vm: Vm, root: KvmMmuPage, shared: bool, zap_level: int) -
     The walk yields once it is beyond its first entry, whether that was present or not.
     """
     walk = TdpIter(vm.memory, root, 0, vm.end_gfn, zap_level)
-    for table, index, gfn, spte in walk:
-        tdp_mmu_iter_cond_resched(vm, walk, False, gfn)
-        if walk.restarted:
-            continue
-        if table.level == zap_level:
-            _zap(vm, table, index, spte, shared)
+    for entry in walk:
+        tdp_mmu_iter_cond_resched(vm, walk, False, entry.gfn)
+        if not walk.restarted and entry.level == zap_level:
+            _zap(vm, entry, shared)
     tdp_mmu_iter_cond_resched(vm, walk, False, walk.end - 1)
 
 
-def _zap(vm: Vm, table: KvmMmuPage, index: int, spte: int, shared: bool) -> None:
-    """Zap an entry, whatever it has become meanwhile."""
+def _zap(vm: Vm, entry: Entry, shared: bool) -> None:
+    """Zap an entry, with the value that it has by then."""
     nonpresent = vm.k.layout.nonpresent_value
-    seen: int | None = spte
-    while seen is not None and is_shadow_present_pte(vm.k, seen):
-        if shared:
-            seen = tdp_mmu_set_spte_atomic(vm, table, index, seen, nonpresent)
-        else:
-            tdp_mmu_set_spte(vm, table, index, seen, nonpresent)
+    while is_shadow_present_pte(vm.k, entry.old_spte):
+        if not shared:
+            tdp_mmu_set_spte(vm, entry, nonpresent)
+            return
+        if tdp_mmu_set_spte_atomic(vm, entry, nonpresent):
             return
 
 
-def tdp_mmu_zap_spte_atomic(vm: Vm, table: KvmMmuPage, index: int, spte: int) -> int | None:
-    """Zap one entry under mmu_lock for read; the current value if another thread changed ``spte`` first.
+def tdp_mmu_zap_spte_atomic(vm: Vm, entry: Entry) -> bool:
+    """Zap one entry under mmu_lock for read; whether that was done, as tdp_mmu_set_spte_atomic().
 
     It is frozen until the TLBs are flushed: it must not be filled while an old translation can be used.
     """
     nonpresent, frozen = vm.k.layout.nonpresent_value, vm.k.layout.frozen_spte
     if not vm.k.has(PROCESSED_AFTER_FLUSH):
-        found = tdp_mmu_set_spte_atomic(vm, table, index, spte, frozen)
+        installed = tdp_mmu_set_spte_atomic(vm, entry, frozen)
     else:
-        found = __tdp_mmu_set_spte_atomic(vm, table, index, spte, frozen)
-    if found is not None:
-        return found
+        installed = __tdp_mmu_set_spte_atomic(vm, entry, frozen)
+    if not installed:
+        return False
     kvm_flush_remote_tlbs(vm)
-    table.write(index, nonpresent)
+    entry.table.write(entry.index, nonpresent)
     if vm.k.has(PROCESSED_AFTER_FLUSH):
-        handle_changed_spte(vm, table, index, spte, nonpresent, shared=True)
-    return None
+        handle_changed_spte(vm, entry, nonpresent, shared=True)
+    return True
