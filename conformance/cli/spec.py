@@ -37,6 +37,7 @@ def spec(names: Sequence[str], kernel: str | None, pair: tuple[str, str] | None)
     each line that a change decided cites it: since COMMIT, if the kernel has it, else before COMMIT.
 
     NAME is the name of a function of the model, which is usually the kernel's, or a glob: 'is_*_spte'.
+    A function that came or went with a change is shown for the kernels that have it.
     Nothing is fetched: what kernels of a release do is known.
     """
     if pair is not None and kernel is not None:
@@ -74,9 +75,23 @@ def _only(selector: str) -> tuple[str, Profile]:
     return found[0]
 
 
+def _absence(function: Function, profile: Profile) -> str:
+    """Why kernels of this profile do not have the function; "" if they have it, as far as is known."""
+    from conformance.differential.properties import PROPERTIES
+
+    declared = PROPERTIES.get(function.name)
+    return declared.absent(profile) if declared is not None else ""
+
+
+def _text(function: Function, profile: Profile) -> str:
+    """The function as it reads for a kernel; "" if the kernel does not have it."""
+    return "" if _absence(function, profile) else function.text(profile)
+
+
 def _show(functions: Sequence[Function], title: str, profile: Profile) -> None:
     for function in functions:
-        click.echo(f"# {function.name} in {line(title)}: {function.file}\n{function.text(profile)}\n")
+        where = _absence(function, profile) or function.file
+        click.echo(f"# {function.name} in {line(title)}: {where}\n{_text(function, profile)}\n")
 
 
 def _show_difference(
@@ -84,7 +99,14 @@ def _show_difference(
 ) -> None:
     from conformance.model.spec.functions import difference
 
-    texts = [difference(function, before, after) for function in functions]
+    texts = [
+        difference(
+            function,
+            (before[0], _text(function, before[1])),
+            (after[0], _text(function, after[1])),
+        )
+        for function in functions
+    ]
     click.echo("".join(texts), nl=False)
     if not any(texts):
         these = "The 1 function is" if len(texts) == 1 else f"All {len(texts)} functions are"

@@ -17,14 +17,14 @@ def offline(monkeypatch, tmp_path):
 
 
 def test_functions_are_shown_as_python(cli):
-    done = cli("spec", "make_spte", "is_*_pte", "--kernel", "7.3")
+    done = cli("spec", "make_spte", "is_*_pte", "--kernel", "7.2")
     assert (done.exit_code, done.stderr) == (0, "")
     assert [node.name for node in ast.parse(done.stdout).body][:3] == [
         "make_spte",
         "is_shadow_present_pte",
         "is_large_pte",
     ]
-    assert "# make_spte in 7.3: conformance/model/spte/make_spte.py\ndef make_spte(" in done.stdout
+    assert "# make_spte in 7.2: conformance/model/spte/make_spte.py\ndef make_spte(" in done.stdout
     assert '    """Whether a present SPTE allows execution' in done.stdout
 
 
@@ -41,9 +41,9 @@ def test_the_default_is_6_1_and_all_is_each(cli):
 
 
 def test_a_difference_cites_the_change(cli):
-    done = cli("spec", "--diff", "6.1", "7.3", "is_executable_pte")
+    done = cli("spec", "--diff", "6.1", "7.2", "is_executable_pte")
     assert (done.exit_code, done.stderr) == (0, "")
-    assert "+++ conformance/model/spte/predicates.py (7.3)\n" in done.stdout
+    assert "+++ conformance/model/spte/predicates.py (7.2)\n" in done.stdout
     assert '-    # before 2e111d932d1d ("KVM: x86/mmu: split XS/XU bits for EPT")\n' in done.stdout
     assert '+    # since 2e111d932d1d ("KVM: x86/mmu: split XS/XU bits for EPT")\n' in done.stdout
 
@@ -54,6 +54,19 @@ def test_a_difference_without_names_is_of_all_functions(cli):
     named = {line.split()[-1] for line in done.stdout.splitlines() if line.startswith("@@ ")}
     assert named >= {"is_executable_pte", "spte_has_volatile_bits", "Layout.of"}
     assert "is_large_pte" not in named
+
+
+def test_a_function_that_a_kernel_lacks_is_not_shown_for_it(cli):
+    name, commit = (
+        "spte_permission_fault",
+        '216b1a47e80c ("KVM: x86/mmu: use kvm_page_format to test SPTEs") in v7.3',
+    )
+    done = cli("spec", name)
+    assert (done.exit_code, done.stdout) == (0, f"# {name} in 6.1: absent: came with {commit}\n\n\n")
+    added = cli("spec", "--diff", "7.2", "7.3", name).stdout.splitlines()[3:]
+    assert added and all(line.startswith("+") for line in added)
+    gone = cli("spec", "--diff", "6.12", "7.2", "spte_shadow_accessed_mask").stdout.splitlines()[3:]
+    assert gone and all(line.startswith("-") for line in gone)
 
 
 def test_no_difference_is_said_so(cli):

@@ -76,15 +76,26 @@ def test_the_other_branch_of_an_early_return_is_cited_too(release, said):
     assert f'    # {said} 2e111d932d1d ("KVM: x86/mmu: split XS/XU bits for EPT")' in lines
 
 
+BOTH = [("6.1", (6, 1)), ("7.2", (7, 2))]
+
+
 def test_the_difference_is_a_diff_of_what_the_two_do():
-    two = [("6.1", profile_of((6, 1))), ("7.3", profile_of((7, 3)))]
-    lines = difference(only("is_executable_pte"), *two).splitlines()
+    def two(name):
+        return [(series, only(name).text(profile_of(release))) for series, release in BOTH]
+
+    lines = difference(only("is_executable_pte"), *two("is_executable_pte")).splitlines()
     assert lines[:2] == [
         "--- conformance/model/spte/predicates.py (6.1)",
-        "+++ conformance/model/spte/predicates.py (7.3)",
+        "+++ conformance/model/spte/predicates.py (7.2)",
     ]
     assert "+    return (spte & mask) != k.shadow_nx_mask" in lines
-    assert difference(only("is_large_pte"), *two) == ""
+    assert difference(only("is_large_pte"), *two("is_large_pte")) == ""
+
+
+def test_a_function_that_one_kernel_lacks_is_added_or_removed_whole():
+    text = only("is_large_pte").text(profile_of((6, 1)))
+    added = difference(only("is_large_pte"), ("6.1", ""), ("7.2", text)).splitlines()[3:]
+    assert added == [f"+{line}" for line in text.splitlines()]
 
 
 def test_a_wrong_name_is_answered_with_what_may_be_meant():

@@ -104,9 +104,11 @@ def closest(name: str) -> list[str]:
     return [*dict.fromkeys(mentioned or similar)][:3]
 
 
-def difference(function: Function, before: tuple[str, Profile], after: tuple[str, Profile]) -> str:
-    """A unified diff of the function as it reads for two kernels, each a title and a profile; "" if equal."""
-    old, new = (function.text(profile).splitlines(keepends=True) for _, profile in (before, after))
-    old[-1], new[-1] = f"{old[-1]}\n", f"{new[-1]}\n"
+def difference(function: Function, before: tuple[str, str], after: tuple[str, str]) -> str:
+    """A unified diff of a function between two kernels, each a title and the function's text; "" if equal.
+
+    The text is "" for a kernel that does not have the function.
+    """
+    old, new = (f"{text}\n".splitlines(keepends=True) if text else [] for _, text in (before, after))
     lines = difflib.unified_diff(old, new, f"{function.file} ({before[0]})", f"{function.file} ({after[0]})")
     return "".join(f"{line.rstrip()} {function.name}\n" if line.startswith("@@ ") else line for line in lines)
