@@ -41,7 +41,8 @@ struct race_named { unsigned long what; const char *name; unsigned long numbers[
 /* race_hooks.c */
 void race_register_hooks(void);
 /* race_threads.c and race_steps.c */
-int race_add_thread(unsigned long cpu, unsigned long nr_steps, const unsigned long *steps);
+/* stack_end: the address behind the thread's stack. */
+int race_add_thread(unsigned long cpu, void *stack_end, unsigned long nr_steps, const unsigned long *steps);
 void race_start(void);
 void race_step(unsigned long thread);
 void race_announce_all(void);
@@ -54,7 +55,5 @@ unsigned long race_stack_end(unsigned long thread);
 int race_add_hot(unsigned long long gfn);
 /* The end of the direct map that was ever allocated. */
 unsigned long race_memory_end(void);
-/* race_process.c: the address behind a new stack. */
-void *race_new_stack(unsigned long thread);
 
 #endif

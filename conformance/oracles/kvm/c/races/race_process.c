@@ -48,8 +48,8 @@ static void *map(unsigned long address, unsigned long size)
 	return got == MAP_FAILED ? NULL : got;
 }
 
-/* With a guard page below. */
-void *race_new_stack(unsigned long thread)
+/* The address behind a new stack, which has a guard page below. */
+static void *new_stack(void)
 {
 	char *stack = map(0, PAGE + STACK);
 
@@ -176,7 +176,7 @@ EXPORT int race_hot(unsigned long gfn)
 
 EXPORT int race_add(unsigned long cpu, unsigned long nr_steps, const unsigned long *steps)
 {
-	return race_add_thread(cpu, nr_steps, steps);
+	return race_add_thread(cpu, new_stack(), nr_steps, steps);
 }
 
 /* The setup is done: run every thread to its first point, the state that race_begin() rewinds to. */

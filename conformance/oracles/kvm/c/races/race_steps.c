@@ -27,7 +27,7 @@ static void run(void)
 	env_die(ENV_LIMIT, "a thread that has ended was advanced", 0);
 }
 
-int race_add_thread(unsigned long cpu, unsigned long nr_steps, const unsigned long *steps)
+int race_add_thread(unsigned long cpu, void *stack_end, unsigned long nr_steps, const unsigned long *steps)
 {
 	struct race_thread *t = &race_threads[race_nr];
 
@@ -35,6 +35,7 @@ int race_add_thread(unsigned long cpu, unsigned long nr_steps, const unsigned lo
 	if (race_nr == RACE_THREADS || nr_steps > RACE_STEPS || cpu >= MAX_CPUS)
 		return -EINVAL;
 	t->cpu = cpu;
+	t->stack_end = (unsigned long)stack_end;
 	t->nr_steps = nr_steps;
 	memcpy(t->steps, steps, nr_steps * sizeof(t->steps[0]));
 	race_nr++;
@@ -43,9 +44,8 @@ int race_add_thread(unsigned long cpu, unsigned long nr_steps, const unsigned lo
 
 static void prepare(struct race_thread *t)
 {
-	unsigned long *top = race_new_stack(t - race_threads);
+	unsigned long *top = (unsigned long *)t->stack_end;
 
-	t->stack_end = (unsigned long)top;
 	t->outcome = (struct observation){ t->words, 0, OUTCOME_WORDS };
 	memcpy(t->percpu, __start_percpu_variables, __stop_percpu_variables - __start_percpu_variables);
 	/* run() starts as if it had been called: with a return address, which is 0, on an aligned stack. */
