@@ -1,2 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A fault of the guest, from the exit to the SPTE that resolves it."""
+"""Handling a page fault of the guest, from the exit to the SPTE that resolves it.
+
+Read ``page_fault`` (the order of the steps), ``mmio_fault`` (gfns without a memslot), ``fast_page_fault``
+(restoring rights without mmu_lock), ``faultin`` (the host's page) and ``stale`` (whether that page may have
+been reclaimed since). ``tdp_mmu.map`` then installs the SPTE.
+"""

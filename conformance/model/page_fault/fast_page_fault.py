@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The fast page fault: gives back, without mmu_lock, what only the dirty log or aging had taken away.
+"""The fast page fault: restoring, without mmu_lock, rights that the dirty log or aging removed.
 
-From Sean Christopherson's notes on locking: the SPTE itself says whether that is allowed
-(MMU-writable, or the saved bits of access tracking), and one compare-and-exchange decides.
+Source: "Fast page fault" in Documentation/virt/kvm/locking.rst. The SPTE itself says which rights may be
+restored (MMU-writable, or the bits that access tracking saved), and one compare-and-exchange installs the new
+SPTE.
 """
 
 from __future__ import annotations
@@ -20,29 +21,32 @@ from conformance.model.vm.vm import KvmVcpu, Vm, kvm_ad_enabled
 __all__ = ["fast_page_fault"]
 
 ATTEMPTS = 5
+"""How often the SPTE is read before the fault is left to the slow path."""
 
 
 def page_fault_can_be_fast(vm: Vm, fault: KvmPageFault) -> bool:
-    """Whether it is worth looking: a write to what is there, or an access to what may be access-tracked.
+    """Whether the fault may be fixable without mmu_lock: a write-protected page, or an access-tracked one.
 
-    MMIO SPTEs with a reserved bit can only be renewed the slow way.
+    A fault on a reserved bit means an MMIO SPTE, which only the slow path replaces.
     """
     if fault.rsvd:
         return False
-    return fault.write if fault.present else not kvm_ad_enabled(vm.k)
+    may_be_access_tracked = not kvm_ad_enabled(vm.k)
+    return fault.write if fault.present else may_be_access_tracked
 
 
 def fast_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
-    """Fix the fault if its leaf allows it: FIXED, SPURIOUS if nothing is missing, else INVALID.
+    """Fix the fault without mmu_lock: FIXED, SPURIOUS if the SPTE allows the access already, else INVALID.
 
-    A leaf that changes between the look at it and the compare-and-exchange is looked at again, a few times.
+    INVALID leaves the fault to the slow path. If another thread changes the SPTE before the
+    compare-and-exchange, it is read again, up to ATTEMPTS times.
     """
     if not page_fault_can_be_fast(vm, fault):
         return RetPf.INVALID
     with vm.memory.rcu:
         for _ in range(ATTEMPTS):
             entry = kvm_tdp_mmu_fast_pf_get_last_sptep(vm, vcpu, fault.gfn)
-            new_spte = _fixed(vm, fault, entry)
+            new_spte = _spte_allowing_access(vm, fault, entry)
             if new_spte is None:
                 return RetPf.INVALID
             if new_spte == entry.old_spte:
@@ -55,7 +59,7 @@ def fast_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
 
 
 def kvm_tdp_mmu_fast_pf_get_last_sptep(vm: Vm, vcpu: KvmVcpu, gfn: int) -> Entry:
-    """The lowest entry on the way to ``gfn``, as a walk without mmu_lock finds it."""
+    """The lowest entry on the path to ``gfn``, as a walk without mmu_lock finds it."""
     table = vcpu.root
     assert table is not None
     while True:
@@ -69,44 +73,47 @@ def kvm_tdp_mmu_fast_pf_get_last_sptep(vm: Vm, vcpu: KvmVcpu, gfn: int) -> Entry
         table = child
 
 
-def _fixed(vm: Vm, fault: KvmPageFault, entry: Entry) -> int | None:
-    """The leaf as it must be to allow the access, if that can be had without mmu_lock; equal if it does.
+def _spte_allowing_access(vm: Vm, fault: KvmPageFault, entry: Entry) -> int | None:
+    """The leaf with the rights for the access restored; ``entry.old_spte`` if it allows the access already.
 
-    A huge page that is logged must not become writable: the log is of 4 KiB pages, and only one would
-    be marked dirty.
+    None if the access cannot be allowed without mmu_lock. A huge page of a memslot with dirty logging must
+    not become writable: the fault marks only one 4 KiB page dirty.
     """
     spte = entry.old_spte
     if not maps_page(vm, entry):
         return None
-    if _allowed(vm, fault, spte):
+    if _access_allowed(vm, fault, spte):
         return spte
     new_spte = spte
-    if not kvm_ad_enabled(vm.k) and is_access_track_spte(vm.k, spte):
+    access_tracked = not kvm_ad_enabled(vm.k) and is_access_track_spte(vm.k, spte)
+    if access_tracked:
         new_spte = int(restore_acc_track_spte(vm.k, spte))
         if vm.k.has(SOFTWARE_ACCESSED):
             new_spte |= vm.k.shadow_accessed_mask
     if fault.write and is_mmu_writable_spte(vm.k, spte):
-        if entry.level > PG_LEVEL_4K and fault.slot is not None and fault.slot.dirty_track_enabled:
+        dirty_logged = fault.slot is not None and fault.slot.dirty_track_enabled
+        if entry.level > PG_LEVEL_4K and dirty_logged:
             return None
         new_spte |= PT_WRITABLE_MASK
-    return new_spte if new_spte != spte and _allowed(vm, fault, new_spte) else None
+    return new_spte if new_spte != spte and _access_allowed(vm, fault, new_spte) else None
 
 
 def fast_pf_fix_direct_spte(vm: Vm, fault: KvmPageFault, entry: Entry, new_spte: int) -> bool:
-    """Replace the leaf if it is still as it was, and mark the page dirty if that made it writable.
+    """Replace the leaf by compare-and-exchange, and mark the page dirty if W was set; return True on success.
 
-    In this order: were the page marked first, the log could be taken, and the page found protected, before.
+    The page is marked after the exchange. Were it marked before, userspace could take the dirty log in
+    between, KVM would find W clear, and the write that follows would be in no log.
     """
-    written = is_writable_pte(new_spte) and not is_writable_pte(entry.old_spte)
-    if written and not vm.k.has(MARKED_AFTER_CMPXCHG):
+    mark_dirty = is_writable_pte(new_spte) and not is_writable_pte(entry.old_spte)
+    if mark_dirty and not vm.k.has(MARKED_AFTER_CMPXCHG):
         mark_page_dirty_in_slot(fault.slot, fault.gfn)
-        written = False
+        mark_dirty = False
     if entry.table.cmpxchg(entry.index, entry.old_spte, new_spte) != entry.old_spte:
         return False
-    if written:
+    if mark_dirty:
         mark_page_dirty_in_slot(fault.slot, fault.gfn)
     return True
 
 
-def _allowed(vm: Vm, fault: KvmPageFault, spte: int) -> bool:
+def _access_allowed(vm: Vm, fault: KvmPageFault, spte: int) -> bool:
     return bool(is_access_allowed(vm.k, spte, exec=fault.exec, write=fault.write))

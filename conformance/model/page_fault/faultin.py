@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""From guest frame to host page: what a fault asks of the host, and how it can end there."""
+"""From gfn to pfn: getting the page that backs a fault's gfn from the host."""
 
 from __future__ import annotations
 
 from conformance.model.changes import RETRY_BEFORE_FAULTIN, RETRY_IF_SLOT_INVALID
 from conformance.model.page_fault.mmio_fault import kvm_handle_noslot_fault
 from conformance.model.page_fault.stale import mmu_invalidate_retry
-from conformance.model.vm.host import EFAULT
 from conformance.model.vm.kvm_page_fault import KvmPageFault, RetPf
 from conformance.model.vm.memslots import KvmMemorySlot
 from conformance.model.vm.vm import KvmVcpu, Vm
@@ -14,11 +13,12 @@ from conformance.model.vm.vm import KvmVcpu, Vm
 __all__ = ["kvm_mmu_faultin_pfn"]
 
 
-def kvm_mmu_faultin_pfn(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf | int:
-    """Find the host page and whether it may be written, without mmu_lock, since the host may have to work.
+def kvm_mmu_faultin_pfn(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
+    """Set ``fault.pfn`` and ``fault.map_writable``; return CONTINUE, or how the fault ends here.
 
-    Meanwhile the host may take the page away again, so the count of invalidations is noted first, for
-    the fault to be checked against later. Gives a negative errno if the host has nothing there.
+    mmu_lock is not held, since the host may have to allocate the page or to read it from disk. The host may
+    reclaim the page concurrently, so mmu_invalidate_seq is saved first and compared later
+    (is_page_fault_stale()). EFAULT: the host has no page at this address.
     """
     fault.mmu_seq = vm.mmu_invalidate_seq
     slot = fault.slot
@@ -33,20 +33,20 @@ def kvm_mmu_faultin_pfn(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf | i
         return RetPf.RETRY
     if fault.write and slot.readonly:
         return RetPf.EMULATE
-    found = hva_to_pfn(vm, slot, slot.host_page(fault.gfn), fault.write)
-    if found is None:
-        return -EFAULT
-    fault.pfn, fault.map_writable = found
+    pfn_and_writable = hva_to_pfn(vm, slot, slot.host_page(fault.gfn), fault.write)
+    if pfn_and_writable is None:
+        return RetPf.EFAULT
+    fault.pfn, fault.map_writable = pfn_and_writable
     if vm.k.has(RETRY_BEFORE_FAULTIN) and mmu_invalidate_retry(vm, slot, fault):
         return RetPf.RETRY
     return RetPf.CONTINUE
 
 
 def hva_to_pfn(vm: Vm, slot: KvmMemorySlot, page: int, write: bool) -> tuple[int, bool] | None:
-    """The frame of a host page and whether the guest may write it; None if the host cannot give it.
+    """The pfn of a host page, and whether the guest may write it; None if the host has no page.
 
-    A read too is given a writable mapping if the host has one, so that a write after it does not fault:
-    not in a read-only slot, and not from the zero page, which the host would have to replace first.
+    A read fault also gets a writable mapping if the host maps the page writable, which avoids a second fault
+    on a later write. In a read-only memslot the mapping is never writable.
     """
     found = vm.host.get_user_page(page, write)
     if isinstance(found, int):

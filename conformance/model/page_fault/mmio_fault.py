@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Accesses to frames without a slot: MMIO, which userspace emulates.
+"""Accesses to gfns without a memslot: MMIO, which userspace emulates.
 
-The first leaves an MMIO SPTE, which makes the processor fault in a way that nothing else does; the next is
-known by that and emulated at once, if the memslots have not changed since.
+The first access installs an MMIO SPTE, on which the processor faults with a reserved bit (NPT) or an EPT
+misconfiguration. KVM recognises the next access by that, and emulates it without a lookup if the memslots
+have not changed since.
 """
 
 from __future__ import annotations
@@ -17,35 +18,39 @@ __all__ = ["handle_mmio_page_fault", "kvm_handle_noslot_fault"]
 
 
 def kvm_handle_noslot_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
-    """Remember the MMIO access, and make an MMIO SPTE if the kernel uses them and the frame can exist."""
+    """Cache the MMIO access; return CONTINUE if an MMIO SPTE is to be installed, else EMULATE.
+
+    KVM installs MMIO SPTEs if MMIO caching is enabled and the gfn is within the guest's MAXPHYADDR.
+    """
     vcpu_cache_mmio_info(vm, vcpu, fault.gfn)
     fault.map_writable = False
-    cached = vm.k.enable_mmio_caching and fault.gfn < vm.end_gfn
-    return RetPf.CONTINUE if cached else RetPf.EMULATE
+    installs_mmio_spte = vm.k.enable_mmio_caching and fault.gfn < vm.end_gfn
+    return RetPf.CONTINUE if installs_mmio_spte else RetPf.EMULATE
 
 
 def vcpu_cache_mmio_info(vm: Vm, vcpu: KvmVcpu, gfn: int) -> None:
-    """Remember the vCPU's last MMIO access for as long as the memslots stay as they are."""
+    """Cache ``gfn`` as the vCPU's last MMIO access, valid until the memslots' generation changes."""
     generation = _cache_generation(vm, vcpu)
     if not generation & KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS:
         vcpu.mmio_gfn, vcpu.mmio_gen = gfn, generation
 
 
 def mmio_info_in_cache(vm: Vm, vcpu: KvmVcpu, gfn: int) -> bool:
-    """Whether that was ``gfn``; frame 0 looks like none at all."""
+    """Whether the cached MMIO access is to ``gfn`` and still valid; gfn 0 is never found in the cache."""
     return vcpu.mmio_gen == _cache_generation(vm, vcpu) and vcpu.mmio_gfn == gfn != 0
 
 
 def _cache_generation(vm: Vm, vcpu: KvmVcpu) -> int:
-    """The generation that must not change: of the vCPU's memslots, once always those of address space 0."""
+    """The generation of the vCPU's memslots; before MMIO_CACHE_OF_ADDRESS_SPACE, of address space 0."""
     memslots = vm.active_memslots(vcpu.as_id if vm.k.has(MMIO_CACHE_OF_ADDRESS_SPACE) else 0)
     return memslots.generation
 
 
 def handle_mmio_page_fault(vm: Vm, vcpu: KvmVcpu, gfn: int) -> RetPf:
-    """A fault that says MMIO: emulate it, or say that the SPTE is from another generation.
+    """Handle a fault on a reserved bit or an EPT misconfiguration, the sign of an MMIO SPTE.
 
-    If the SPTE is no MMIO SPTE, it was zapped meanwhile, and the guest retries.
+    EMULATE the access if the SPTE has the memslots' current generation; INVALID if it has another, so that
+    the fault is handled from the start; RETRY if the SPTE was zapped concurrently.
     """
     if mmio_info_in_cache(vm, vcpu, gfn):
         return RetPf.EMULATE
@@ -60,7 +65,7 @@ def handle_mmio_page_fault(vm: Vm, vcpu: KvmVcpu, gfn: int) -> RetPf:
 
 
 def last_spte(vm: Vm, vcpu: KvmVcpu, gfn: int) -> int:
-    """The lowest SPTE on the way to ``gfn``, present or not."""
+    """The lowest SPTE on the path to ``gfn``, present or not."""
     table = vcpu.root
     assert table is not None
     while True:

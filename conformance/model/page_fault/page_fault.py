@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A fault of the guest from end to end: the fast way, the host's page, the check for staleness, the map."""
+"""A page fault of the guest from the exit to the SPTE.
+
+The steps: the fast path, the host's page, the check whether that page is stale, and mapping it.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,12 @@ from conformance.model.vm.vm import KvmVcpu, Vm
 __all__ = ["kvm_mmu_page_fault"]
 
 
-def kvm_mmu_page_fault(vm: Vm, vcpu: KvmVcpu, gfn: int, error_code: int) -> RetPf | int:
-    """What an EPT violation, an EPT misconfiguration or a nested page fault leads to.
+def kvm_mmu_page_fault(vm: Vm, vcpu: KvmVcpu, gfn: int, error_code: int) -> RetPf:
+    """Handle an EPT violation, an EPT misconfiguration or a nested page fault; return how it ended.
 
-    Counted as taken unless it was cached MMIO, and then by its result. A retry is counted
-    as nothing: the fault will come again.
+    Except for cached MMIO the fault is counted in pf_taken, and then by its result: pf_fixed, pf_emulate or
+    pf_spurious (pf_fast by the fast path itself). RETRY is in no further count, as the guest will fault
+    again.
     """
     if error_code & PFERR_RSVD_MASK:
         mmio = handle_mmio_page_fault(vm, vcpu, gfn)
@@ -36,16 +40,16 @@ def kvm_mmu_page_fault(vm: Vm, vcpu: KvmVcpu, gfn: int, error_code: int) -> RetP
     return r
 
 
-def kvm_tdp_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf | int:
-    """Handle the fault; what is found stale at the end is thrown away, and the guest faults again."""
-    r: RetPf | int = fast_page_fault(vm, vcpu, fault)
+def kvm_tdp_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
+    """Handle a fault that is not cached MMIO. RETRY if the host's page became stale before it was mapped."""
+    r = fast_page_fault(vm, vcpu, fault)
     if r is not RetPf.INVALID:
         return r
     r = kvm_mmu_faultin_pfn(vm, vcpu, fault)
     if r is not RetPf.CONTINUE:
         return r
-    found = fault.pfn
+    faultin_pfn = fault.pfn
     with vm.mmu_lock.for_read:
         r = RetPf.RETRY if is_page_fault_stale(vm, vcpu, fault) else kvm_tdp_mmu_map(vm, vcpu, fault)
-        kvm_release_faultin_page(vm, found, fault.map_writable, unused=r is RetPf.RETRY)
+        kvm_release_faultin_page(vm, faultin_pfn, fault.map_writable, unused=r is RetPf.RETRY)
     return r

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Is a fault stale? The host may have taken a page back while KVM was about to map it.
+"""Whether a fault is stale: the host may have reclaimed the page while KVM was about to map it.
 
-The host says so before it does (start) and after (end). Between the two nothing in the range may be mapped;
-and what was looked up before an end may be gone after it, wherever it was.
+The host calls KVM's MMU notifier before it changes a mapping (start) and after (end). Between the two calls
+KVM must not map a page of the range. A page that was looked up before an end may be gone after it, whatever
+its address.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ __all__ = ["is_page_fault_stale", "mmu_invalidate_retry"]
 def mmu_invalidate_retry(vm: Vm, slot: KvmMemorySlot, fault: KvmPageFault) -> bool:
     """Whether an invalidation of the page is in progress, or any has ended since the page was looked up.
 
-    Several at a time are one range, from the lowest start to the highest end, of host pages or, since
-    8569992d64b8 in v6.8, guest frames (without a thought of which address space).
+    Concurrent invalidations are kept as one range, from the lowest start to the highest end: of host pages
+    or, since commit 8569992d64b8 in v6.8, of gfns (of either address space).
     """
     if vm.mmu_invalidate_in_progress:
-        where = fault.gfn if vm.k.has(INVALIDATION_BY_GFN) else slot.host_page(fault.gfn)
+        page = fault.gfn if vm.k.has(INVALIDATION_BY_GFN) else slot.host_page(fault.gfn)
         invalidated = vm.mmu_invalidate_range
-        if invalidated is not None and invalidated[0] <= where < invalidated[1]:
+        if invalidated is not None and invalidated[0] <= page < invalidated[1]:
             vm.stall_until_invalidated()
             return True
     return vm.mmu_invalidate_seq != fault.mmu_seq
 
 
 def is_page_fault_stale(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> bool:
-    """Whether the fault must not be handled as found: its root is obsolete, or its page may be gone.
+    """Whether the fault must be retried: the vCPU's root is obsolete, or the host's page may be gone.
 
-    Where there is no slot there is no page that could go.
+    A fault without a memslot has no host page.
     """
     if vm.k.has(RETRY_IF_ROOT_INVALID) and (vcpu.root is None or vcpu.root.invalid):
         return True

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One instruction of the guest: it is tried until it goes through, is emulated, or KVM gives up on it."""
+"""One instruction of the guest: it is repeated until it completes, is emulated, or fails."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from conformance.interface.access import MMIO_EXIT, End, Exit
 from conformance.model.kvm_main.vcpu import vcpu_enter_guest, vcpu_exit_guest
 from conformance.model.page_fault.page_fault import kvm_mmu_page_fault
 from conformance.model.processor.processor import guest_access
+from conformance.model.vm.host import EFAULT
 from conformance.model.vm.kvm_page_fault import PFERR_RSVD_MASK, RetPf
 from conformance.model.vm.pml import drain_pml
 from conformance.model.vm.scheduler import current
@@ -19,10 +20,11 @@ DONE, GAVE_UP, EMULATED, FAILED = (int(end) for end in End)
 
 
 def run_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> list[int]:
-    """The exits that the access led to, as codes, and how it ended.
+    """Run one access of the guest; return the code of each exit (``Exit``), and last how it ended (``End``).
 
-    While an invalidation is in progress and no other thread runs that could end it, each retry has the same
-    result, so one is enough.
+    An access that failed has the errno before the end. After RETRY the instruction is repeated, up to the
+    scheduler's limit of exits. It is not repeated while an invalidation is in progress that no other thread
+    can end, since each retry would have the same result.
     """
     exits: list[int] = []
     with vm.srcu:
@@ -36,8 +38,8 @@ def run_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> list[int]:
                 return [*exits, DONE]
             drain_pml(vm, vcpu)
             r = kvm_mmu_page_fault(vm, vcpu, gfn, error_code)
-            if isinstance(r, int):
-                return [*exits, r, FAILED]
+            if r is RetPf.EFAULT:
+                return [*exits, -EFAULT, FAILED]
             exits.append(EXIT_CODES[r] + (MMIO_EXIT if error_code & PFERR_RSVD_MASK else 0))
             if r is RetPf.EMULATE:
                 return [*exits, EMULATED]
@@ -51,7 +53,7 @@ def run_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> list[int]:
 
 
 def enter(vm: Vm, vcpu: KvmVcpu) -> int:
-    """Get ready to run the guest, and leave again before the first instruction."""
+    """Enter the guest and leave it before the first instruction; return 0 or a negative errno."""
     with vm.srcu:
         rc = vcpu_enter_guest(vm, vcpu)
         if rc == 0:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Aging: has the guest used a page of late? The host asks, to choose what to reclaim.
+"""Aging: the host asks whether the guest has used a page recently, to choose what it reclaims.
 
-With A/D bits the processor's Accessed bit tells. Without, a page is made inaccessible
-(access-tracked), and the fault on the next use tells.
+With A/D bits, aging clears Accessed and the processor sets it again on the next use. Without A/D bits, aging
+removes R, W and X and saves them in ignored bits (access tracking); the next use faults, and the fault
+handler restores them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from conformance.model.tdp_mmu.changed_spte import (
     write_entry,
 )
 from conformance.model.tdp_mmu.tdp_iter import Entry, TdpIter
-from conformance.model.vm.host_marks import kvm_set_pfn_dirty, tell_host_of_dirty
+from conformance.model.vm.host_marks import kvm_set_pfn_dirty, report_lost_dirty
 from conformance.model.vm.memslots import KvmMemorySlot
 from conformance.model.vm.vm import Vm
 from conformance.model.words import clear
@@ -26,9 +27,9 @@ __all__ = ["kvm_tdp_mmu_age_gfn_range"]
 
 
 def kvm_tdp_mmu_age_gfn_range(vm: Vm, slot: KvmMemorySlot, start: int, end: int, test_only: bool) -> bool:
-    """Whether a leaf in the range was used since it was last aged; ages what was, unless ``test_only``.
+    """Return whether a leaf that maps gfns in [``start``, ``end``) was used since it was last aged.
 
-    Nothing else follows from it: rights that access tracking takes away come back with the next fault.
+    Unless ``test_only``, each leaf that was used is aged. No TLB flush is requested here.
     """
     young = False
     with vm.memory.rcu:
@@ -45,10 +46,11 @@ def kvm_tdp_mmu_age_gfn_range(vm: Vm, slot: KvmMemorySlot, start: int, end: int,
 
 
 def kvm_tdp_mmu_age_spte(vm: Vm, entry: Entry) -> None:
-    """Make a leaf old.
+    """Clear Accessed of a leaf, or mark it for access tracking if it has no A/D bits.
 
-    Under mmu_lock for write, so that only fast page faults and the processor may meddle; since v6.15 without
-    it, in one attempt: a leaf that another thread changes is in use or being zapped.
+    The caller holds mmu_lock for write, so only fast page faults and the processor can change the SPTE
+    concurrently. Since v6.15 it does not hold mmu_lock. A failed compare-and-exchange is then not repeated,
+    because a leaf that another thread changed is in use or is being zapped.
     """
     k, spte = vm.k, entry.old_spte
     if k.has(LOCKLESS_AGING):
@@ -70,5 +72,5 @@ def kvm_tdp_mmu_age_spte(vm: Vm, entry: Entry) -> None:
             return
         old_spte = write_entry(vm, entry, new_spte)
     if not k.has(CLEAR_SPTE_BITS):
-        # It went through handle_changed_spte() then; nothing else keeps what the write has replaced.
-        tell_host_of_dirty(vm, old_spte, new_spte)
+        # Those kernels call handle_changed_spte() here, which passes Dirty of the replaced value on.
+        report_lost_dirty(vm, old_spte, new_spte)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Changing an SPTE of the TDP MMU, and everything that follows from it.
+"""Changing an SPTE of the TDP MMU, and everything that follows from the change.
 
-Every change goes through here. What follows depends on the old and the new value only: statistics
-of leaves, and, if a table is no longer reachable, taking it apart.
+Every change of an SPTE goes through this module. What follows depends on the old and the new value only: the
+statistics of leaves, marking host pages dirty or accessed, and removing a table that is no longer reachable.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from conformance.model.spte.predicates import (
 from conformance.model.spte.tdp_write import kvm_tdp_mmu_spte_need_atomic_write
 from conformance.model.spte.writability import check_spte_writable_invariants
 from conformance.model.tdp_mmu.tdp_iter import Entry
-from conformance.model.vm.host_marks import tell_host_of_lost_bits
+from conformance.model.vm.host_marks import report_lost_bits
 from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.vm import Vm
 from conformance.model.words import clear
@@ -43,7 +43,10 @@ def maps_page(vm: Vm, entry: Entry) -> bool:
 
 
 def tdp_mmu_set_spte(vm: Vm, entry: Entry, new_spte: int) -> None:
-    """Install ``new_spte`` with mmu_lock held for write; ``old_spte`` is then the value that was replaced."""
+    """Install ``new_spte`` with mmu_lock held for write, and handle the change.
+
+    On return ``entry.old_spte`` is the value that was replaced.
+    """
     frozen = is_frozen_spte(vm.k, entry.old_spte) | is_frozen_spte(vm.k, new_spte)
     vm.k.warn_on("tdp_mmu_set_spte", frozen)
     entry.old_spte = write_entry(vm, entry, new_spte)
@@ -51,9 +54,10 @@ def tdp_mmu_set_spte(vm: Vm, entry: Entry, new_spte: int) -> None:
 
 
 def tdp_mmu_set_spte_atomic(vm: Vm, entry: Entry, new_spte: int) -> bool:
-    """Install ``new_spte`` with mmu_lock held for read, and account for it; whether that was done.
+    """Install ``new_spte`` with mmu_lock held for read, and handle the change; return True on success.
 
-    Not if another thread changed the entry first (-EBUSY): ``old_spte`` is then the current value.
+    Return False (-EBUSY) if another thread changed the entry first; ``entry.old_spte`` is then the current
+    value.
     """
     installed = __tdp_mmu_set_spte_atomic(vm, entry, new_spte)
     if installed:
@@ -62,7 +66,10 @@ def tdp_mmu_set_spte_atomic(vm: Vm, entry: Entry, new_spte: int) -> bool:
 
 
 def __tdp_mmu_set_spte_atomic(vm: Vm, entry: Entry, new_spte: int) -> bool:
-    """The same without the accounting."""
+    """Install ``new_spte`` by compare-and-exchange; return True on success, as tdp_mmu_set_spte_atomic().
+
+    The caller handles the change.
+    """
     vm.k.warn_on("tdp_mmu_set_spte_atomic", is_frozen_spte(vm.k, entry.old_spte))
     if not vm.k.has(TDP_CMPXCHG):
         entry.table.write(entry.index, new_spte)
@@ -74,9 +81,10 @@ def __tdp_mmu_set_spte_atomic(vm: Vm, entry: Entry, new_spte: int) -> bool:
 
 
 def write_entry(vm: Vm, entry: Entry, new_spte: int) -> int:
-    """Write ``new_spte`` as kvm_tdp_mmu_write_spte() does; returns the value that was replaced.
+    """Write ``new_spte`` as kvm_tdp_mmu_write_spte() does; return the value that was replaced.
 
-    A volatile ``old_spte`` is replaced by XCHG. A plain store returns ``old_spte``, whatever the entry held.
+    An SPTE that may change outside mmu_lock is replaced by XCHG. After a plain store the return value is
+    ``entry.old_spte``, even if the entry held another value by then.
     """
     if _need_atomic_write(vm, entry):
         return entry.table.xchg(entry.index, new_spte)
@@ -85,9 +93,10 @@ def write_entry(vm: Vm, entry: Entry, new_spte: int) -> int:
 
 
 def clear_entry_bits(vm: Vm, entry: Entry, mask: int) -> int:
-    """Clear bits as tdp_mmu_clear_spte_bits() does; returns the value before.
+    """Clear the bits of ``mask`` as tdp_mmu_clear_spte_bits() does; return the value before.
 
-    Only for bits without further bookkeeping: Accessed, and Dirty or W for the dirty log.
+    The change is not passed to handle_changed_spte(), so ``mask`` may hold only Accessed, and Dirty or W for
+    the dirty log.
     """
     if _need_atomic_write(vm, entry):
         return entry.table.fetch_and(entry.index, ~mask)
@@ -96,15 +105,16 @@ def clear_entry_bits(vm: Vm, entry: Entry, mask: int) -> int:
 
 
 def _need_atomic_write(vm: Vm, entry: Entry) -> bool:
-    """Whether a plain store could lose bits that the processor, or a fast page fault, sets meanwhile."""
+    """Whether a plain store could lose bits that the processor or a fast page fault sets concurrently."""
     return vm.k.has(TDP_XCHG) and bool(kvm_tdp_mmu_spte_need_atomic_write(vm.k, entry.old_spte, entry.level))
 
 
 def handle_changed_spte(vm: Vm, entry: Entry, new_spte: int, shared: bool) -> None:
-    """Account for a change of an entry from ``old_spte`` to ``new_spte``.
+    """Update statistics, host pages and tables after an entry changed from ``old_spte`` to ``new_spte``.
 
-    A present leaf must never become one for another page: the host must have had it zapped, and flushed,
-    in between. Between two values that are not present only MMIO SPTEs and freezing make sense.
+    A present leaf must not become a present leaf for another pfn (BUG): it must be zapped and the TLBs
+    flushed in between. If neither value is present, one must be an MMIO SPTE or the new one frozen (WARN).
+    ``shared``: mmu_lock is held for read.
     """
     old_spte, level, k = entry.old_spte, entry.level, vm.k
     if old_spte == new_spte:
@@ -112,32 +122,32 @@ def handle_changed_spte(vm: Vm, entry: Entry, new_spte: int, shared: bool) -> No
     function = "handle_changed_spte"
     was_present, is_present = is_shadow_present_pte(k, old_spte), is_shadow_present_pte(k, new_spte)
     was_leaf = was_present and is_last_spte(k, old_spte, level)
-    is_leaf_now = is_present and is_last_spte(k, new_spte, level)
-    if is_leaf_now:
+    is_leaf = is_present and is_last_spte(k, new_spte, level)
+    if is_leaf:
         if was_leaf:
             k.bug_on(function, spte_to_pfn(k, old_spte) != spte_to_pfn(k, new_spte))
         check_spte_writable_invariants(k, new_spte)
     if not was_present and not is_present:
-        explained = is_mmio_spte(k, old_spte) or is_mmio_spte(k, new_spte) or is_frozen_spte(k, new_spte)
-        k.warn_on(function, not explained)
+        expected = is_mmio_spte(k, old_spte) or is_mmio_spte(k, new_spte) or is_frozen_spte(k, new_spte)
+        k.warn_on(function, not expected)
         return
-    if was_leaf != is_leaf_now:
-        vm.pages[level] += 1 if is_leaf_now else -1
+    if was_leaf != is_leaf:
+        vm.pages[level] += 1 if is_leaf else -1
     if was_leaf:
-        tell_host_of_lost_bits(vm, old_spte, new_spte if is_present else None)
-    if was_present and not was_leaf and (is_leaf_now or not is_present):
+        report_lost_bits(vm, old_spte, new_spte if is_present else None)
+    if was_present and not was_leaf and (is_leaf or not is_present):
         child = vm.memory.child(old_spte, level)
         assert child is not None
         handle_removed_pt(vm, child, shared)
 
 
 def handle_removed_pt(vm: Vm, table: KvmMmuPage, shared: bool) -> None:
-    """Take apart a table that was just unlinked, with all tables below, and retire it.
+    """Freeze the entries of a table that was just unlinked, handle its children, and retire it.
 
-    Its entries are frozen, so that a fault that still walks here gives up and tries again. Under
-    mmu_lock for read every entry must be, since another fault could fill an empty one; with mmu_lock held
-    for write only those that are present matter. The processor may still use them, and set Dirty there,
-    through upper levels that it remembers.
+    A fault handler that still walks the table finds frozen SPTEs and retries. With mmu_lock held for read
+    every entry is frozen, since another fault could otherwise fill an empty one. With mmu_lock held for write
+    only present entries are. Until TLBs are flushed the processor may still walk the table, from its
+    paging-structure caches, and set Dirty in it.
     """
     if table.nx_huge_page_disallowed:
         table.nx_huge_page_disallowed = False
@@ -147,7 +157,7 @@ def handle_removed_pt(vm: Vm, table: KvmMmuPage, shared: bool) -> None:
         if shared and vm.k.has(REMOVED_BY_XCHG):
             entry = Entry(table, index, table.xchg(index, frozen))
             while is_frozen_spte(vm.k, entry.old_spte):
-                # The operation that has frozen it before will make it something else.
+                # The thread that froze the entry is going to write another value.
                 table.wait_while(index, frozen)
                 entry.old_spte = table.xchg(index, frozen)
         else:
@@ -165,7 +175,7 @@ def handle_removed_pt(vm: Vm, table: KvmMmuPage, shared: bool) -> None:
 
 
 def untrack_possible_nx_huge_page(vm: Vm, table: KvmMmuPage) -> None:
-    """The table no longer stands in the way of a huge page."""
+    """Remove the table from the list of tables to be replaced by huge pages, if it is listed."""
     vm.change_nx_huge_pages()
     if table in vm.possible_nx_huge_pages:
         vm.possible_nx_huge_pages.remove(table)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the dirty log asks of SPTEs: that the next write to a page is noticed.
+"""Preparing SPTEs for the dirty log, so that KVM records the next write to a page.
 
-Either the page is write-protected, so that the write faults, or Dirty is cleared and the processor
-logs the page when it sets it again (PML). MMU-writable stays set, for the fault may give W back at once.
+Either W is cleared, so that the write faults, or Dirty is cleared, so that the processor logs the page when
+it sets Dirty again (PML). MMU-writable stays set: a fast page fault may restore W without mmu_lock.
 """
 
 from __future__ import annotations
@@ -34,59 +34,62 @@ __all__ = [
 ]
 
 
-def _leaves(
+def _leaves_in_range(
     vm: Vm, slot: KvmMemorySlot, start: int, end: int, min_level: int = PG_LEVEL_4K
 ) -> Iterator[Entry]:
-    """The leaves from ``min_level`` up that map frames in the range, in all valid roots of the slot.
+    """The leaves at ``min_level`` and above that map gfns in [``start``, ``end``), in all valid roots.
 
-    Invalid roots map nothing that a vCPU could still write through. A walk over a whole slot yields if
-    rescheduling is needed, without a flush: one follows at the end in any case.
+    Invalid roots are skipped: each vCPU drops its invalid root before it enters the guest again. A walk over
+    the whole slot yields if rescheduling is needed, and need not flush first, since the caller flushes at the
+    end in any case.
     """
-    whole = (start, end) == (slot.base_gfn, slot.end_gfn)
+    can_yield = (start, end) == (slot.base_gfn, slot.end_gfn)
     for root in each_root(vm, slot.as_id, only_valid=True):
         walk = TdpIter(vm.memory, root, start, end, min_level)
         with vm.memory.rcu:
             for entry in walk:
                 if maps_page(vm, entry):
                     yield entry
-                    if whole and vm.need_resched:
+                    if can_yield and vm.need_resched:
                         tdp_mmu_iter_cond_resched(vm, walk, False, entry.gfn + pages_per(entry.level))
 
 
-def _dirty_bit(vm: Vm, wrprot: bool) -> int:
-    """The bit that says that a page can be written unnoticed: W, or Dirty if the processor keeps it."""
+def _bit_to_clear(vm: Vm, wrprot: bool) -> int:
+    """The bit to clear so that the next write is recorded: W, or Dirty if the processor maintains it."""
     return PT_WRITABLE_MASK if wrprot or not kvm_ad_enabled(vm.k) else vm.k.shadow_dirty_mask
 
 
 def kvm_tdp_mmu_wrprot_slot(vm: Vm, slot: KvmMemorySlot, min_level: int) -> None:
-    """Take W from all leaves of the slot at ``min_level`` and above. The caller flushes."""
-    for entry in _leaves(vm, slot, slot.base_gfn, slot.end_gfn, min_level):
-        _clear_atomic(vm, entry, PT_WRITABLE_MASK)
+    """Clear W of all leaves of the slot at ``min_level`` and above. The caller flushes TLBs."""
+    for entry in _leaves_in_range(vm, slot, slot.base_gfn, slot.end_gfn, min_level):
+        _clear_bit_atomic(vm, entry, PT_WRITABLE_MASK)
 
 
 def kvm_tdp_mmu_clear_dirty_slot(vm: Vm, slot: KvmMemorySlot) -> None:
-    """Make all leaves of the slot clean, huge ones too. The caller flushes."""
-    bit = _dirty_bit(vm, wrprot=False)
-    for entry in _leaves(vm, slot, slot.base_gfn, slot.end_gfn):
-        _clear_atomic(vm, entry, bit)
+    """Clear Dirty (or W without A/D bits) of all leaves of the slot. The caller flushes TLBs."""
+    bit = _bit_to_clear(vm, wrprot=False)
+    for entry in _leaves_in_range(vm, slot, slot.base_gfn, slot.end_gfn):
+        _clear_bit_atomic(vm, entry, bit)
 
 
-def _clear_atomic(vm: Vm, entry: Entry, bit: int) -> None:
-    """Clear ``bit`` of a leaf under mmu_lock for read, as long as it is a leaf and has it."""
+def _clear_bit_atomic(vm: Vm, entry: Entry, bit: int) -> None:
+    """Clear ``bit`` of a leaf under mmu_lock for read, repeating until it is clear or no longer a leaf."""
     while maps_page(vm, entry) and entry.old_spte & bit:
         if tdp_mmu_set_spte_atomic(vm, entry, int(clear(entry.old_spte, bit))):
             return
 
 
 def kvm_tdp_mmu_clear_dirty_pt_masked(vm: Vm, slot: KvmMemorySlot, gfn: int, mask: int, wrprot: bool) -> None:
-    """Make 4 KiB pages notice writes again: those of the 64 from ``gfn`` whose bit in ``mask`` is set.
+    """Clear W (``wrprot``) or Dirty of 4 KiB leaves, under mmu_lock for write.
 
-    Until v6.4 the whole SPTE was set, as for any other change; since then the bit alone is cleared.
+    Bit n of ``mask``, of 64 bits, selects ``gfn`` + n. Until v6.4 the whole SPTE was written, as for any
+    other change; since then only the bit is cleared.
     """
-    bit = _dirty_bit(vm, wrprot)
+    bit = _bit_to_clear(vm, wrprot)
     first = (mask & -mask).bit_length() - 1
-    for entry in _leaves(vm, slot, gfn + first, gfn + mask.bit_length()):
-        if entry.level == PG_LEVEL_4K and mask >> entry.gfn - gfn & 1 and entry.old_spte & bit:
+    for entry in _leaves_in_range(vm, slot, gfn + first, gfn + mask.bit_length()):
+        selected = entry.level == PG_LEVEL_4K and mask >> entry.gfn - gfn & 1
+        if selected and entry.old_spte & bit:
             if vm.k.has(CLEAR_SPTE_BITS):
                 kvm_set_pfn_dirty(vm, clear_entry_bits(vm, entry, bit))
             else:
@@ -94,13 +97,13 @@ def kvm_tdp_mmu_clear_dirty_pt_masked(vm: Vm, slot: KvmMemorySlot, gfn: int, mas
 
 
 def kvm_tdp_mmu_write_protect_gfn(vm: Vm, slot: KvmMemorySlot, gfn: int, min_level: int) -> bool:
-    """Take W and MMU-writable from the leaf that maps ``gfn``, if it is of ``min_level`` or larger.
+    """Clear W and MMU-writable of the leaf that maps ``gfn``, at ``min_level`` or above.
 
-    So no fast page fault gives W back: for the dirty log a huge page must be split before it is written.
-    Whether something changed, which needs a flush.
+    Without MMU-writable no fast page fault restores W. The dirty log uses this for huge pages, which must be
+    split before they are written. Return whether a leaf changed, so that the caller must flush TLBs.
     """
     protected = False
-    for entry in _leaves(vm, slot, gfn, gfn + 1, min_level):
+    for entry in _leaves_in_range(vm, slot, gfn, gfn + 1, min_level):
         new_spte = int(clear(entry.old_spte, PT_WRITABLE_MASK | vm.k.shadow_mmu_writable_mask))
         if new_spte != entry.old_spte:
             tdp_mmu_set_spte(vm, entry, new_spte)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Mapping: a fault's page is put into the page table, with the tables above it that are missing."""
+"""Mapping: installing the leaf that a fault needs, and the tables above it that are missing."""
 
 from __future__ import annotations
 
@@ -28,15 +28,18 @@ __all__ = ["kvm_tdp_mmu_map"]
 
 MTRR_TYPE_WRBACK = 6
 EPT_WRITE_BACK = MTRR_TYPE_WRBACK << 3 | VMX_EPT_IPAT_BIT
-"""The memory type of RAM under EPT: write-back, whatever the guest thinks, as no device bypasses caches."""
+"""The memory type of RAM under EPT: write-back, and the guest's PAT is ignored.
+
+The VM has no device with non-coherent DMA, for which KVM would honour the guest's memory types.
+"""
 
 
 def kvm_tdp_mmu_map(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
-    """Map the fault's page at the level that fits, and make what is missing on the way there.
+    """Map the fault's page at ``fault.goal_level``, linking the tables that are missing above it.
 
-    A huge page in the way must give way to a table: since v6.2 it is split, so that its other parts stay
-    mapped and no flush is needed; before, it was zapped. If another thread has changed an entry meanwhile,
-    the guest tries again.
+    A huge leaf above the goal level is replaced by a table. Since v6.2 it is split, so its other pages stay
+    mapped and no flush is needed; before, it was zapped. Return RETRY if another thread changed an entry on
+    the way, or froze it.
     """
     kvm_mmu_hugepage_adjust(vm, fault)
     table: KvmMmuPage | None = vcpu.root
@@ -63,10 +66,11 @@ def kvm_tdp_mmu_map(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
 
 
 def _link_new_table(vm: Vm, fault: KvmPageFault, entry: Entry) -> bool:
-    """Put a table below the entry, which is not present or a huge leaf: empty, or with the leaf's parts.
+    """Link a new table at the entry, which is not present or a huge leaf; return True on success.
 
-    If only the NX mitigation is why there is no huge page, the table is noted, so that it can be zapped
-    some day to let the huge page come back. If another thread linked one first, the new table is freed.
+    The table is empty, or maps the pages of the huge leaf. If only the NX mitigation forbids a huge page
+    here, the table is added to the list from which kvm_recover_nx_huge_pages() zaps. If another thread
+    changed the entry first, the new table is freed.
     """
     child = vm.memory.new_child(entry.table, entry.index)
     could_be_huge = fault.huge_page_disallowed and fault.req_level >= entry.level
@@ -87,13 +91,15 @@ def _link_new_table(vm: Vm, fault: KvmPageFault, entry: Entry) -> bool:
 
 
 def tdp_mmu_map_handle_target_level(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, entry: Entry) -> RetPf:
-    """Install the leaf, or the MMIO SPTE where no slot is.
+    """Install the leaf, or an MMIO SPTE if no memslot covers the gfn.
 
-    If it replaces a table, what the table mapped may still be in TLBs.
+    Return SPURIOUS if the entry needs no change, RETRY if another thread changed it first, EMULATE for MMIO,
+    else FIXED. A leaf that replaces a table needs a flush: TLBs may hold translations through the table.
     """
     k, old_spte = vm.k, entry.old_spte
     was_leaf = maps_page(vm, entry)
-    if k.has(SPURIOUS_IF_ALLOWED) and was_leaf and _allows(vm, old_spte, fault):
+    replaces_table = is_shadow_present_pte(k, old_spte) and not was_leaf
+    if k.has(SPURIOUS_IF_ALLOWED) and was_leaf and _access_allowed(vm, old_spte, fault):
         k.warn_on("tdp_mmu_map_handle_target_level", spte_to_pfn(k, old_spte) != fault.pfn)
         return RetPf.SPURIOUS
 
@@ -101,14 +107,14 @@ def tdp_mmu_map_handle_target_level(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, 
         generation = vm.slots_of(vcpu).generation
         new_spte = int(make_mmio_spte(k, entry.gfn, k.layout.acc_all, generation))
     else:
-        new_spte = _make_spte(vm, fault, entry)
+        new_spte = _make_leaf_spte(vm, fault, entry)
 
     ret = RetPf.FIXED
     if new_spte == old_spte:
         ret = RetPf.SPURIOUS
     elif not tdp_mmu_set_spte_atomic(vm, entry, new_spte):
         return RetPf.RETRY
-    elif is_shadow_present_pte(k, old_spte) and not was_leaf:
+    elif replaces_table:
         kvm_flush_remote_tlbs(vm)
     if is_mmio_spte(k, new_spte):
         vcpu.pf_mmio_spte_created += 1
@@ -116,14 +122,14 @@ def tdp_mmu_map_handle_target_level(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, 
     return ret
 
 
-def _allows(vm: Vm, spte: int, fault: KvmPageFault) -> bool:
+def _access_allowed(vm: Vm, spte: int, fault: KvmPageFault) -> bool:
     return bool(is_access_allowed(vm.k, spte, exec=fault.exec, write=fault.write))
 
 
-def _make_spte(vm: Vm, fault: KvmPageFault, entry: Entry) -> int:
-    """The leaf for the fault's page; a writable one in a logged slot makes the page dirty at once.
+def _make_leaf_spte(vm: Vm, fault: KvmPageFault, entry: Entry) -> int:
+    """The leaf SPTE for the fault's page. If it is writable and the slot is logged, the page is marked dirty.
 
-    There is no shadow paging, so nothing else write-protects the page.
+    The VM uses no shadow paging, so no gfn is write-tracked.
     """
     slot = fault.slot
     assert slot is not None

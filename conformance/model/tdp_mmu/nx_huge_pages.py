@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The mitigation of the iTLB multihit erratum: huge pages may not be executed.
+"""The mitigation of the iTLB multihit erratum: huge pages are mapped without X.
 
-A fetch from a huge page gets a small page. Since most such pages are soon no longer executed, a worker now
-and then zaps the tables that stand in the way of huge pages.
+A fetch from a huge page faults, and KVM maps a 4 KiB page instead. Since many such pages are executed only
+for a short time, a worker regularly zaps the tables that replace huge pages, so that these can be mapped
+again.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["kvm_recover_nx_huge_pages", "set_nx_huge_pages"]
 
 
 def set_nx_huge_pages(vm: Vm, on: bool) -> None:
-    """Turn the mitigation on or off; a change of mind drops all translations."""
+    """Set the module parameter nx_huge_pages; zap all mappings if its value changed."""
     changed = vm.nx_huge_pages != on
     vm.nx_huge_pages = on
     if changed:
@@ -33,10 +34,10 @@ def set_nx_huge_pages(vm: Vm, on: bool) -> None:
 
 
 def kvm_recover_nx_huge_pages(vm: Vm) -> None:
-    """Zap the tables that stand where a huge page could be: all of them, at ratio 1.
+    """Zap all tables on the list of possible NX huge pages (the module parameters' ratio is 1).
 
-    Since v6.2 not those of a slot that is logged: only small pages could come back. They are struck off the
-    list all the same, and go with the other small pages when logging ends.
+    Since v6.2 a table that maps a memslot with dirty logging is not zapped, since the memslot could get only
+    4 KiB pages. Such a table is removed from the list all the same; it is replaced when logging ends.
     """
     shared = vm.k.has(NX_RECOVERY_SHARED)
     flush = False
@@ -46,12 +47,12 @@ def kvm_recover_nx_huge_pages(vm: Vm) -> None:
             if not vm.possible_nx_huge_pages:
                 break
             table = vm.possible_nx_huge_pages[0]
-            logged = vm.k.has(NX_RECOVERY_SKIPS_LOGGED) and _logged(vm, table)
-            if logged or shared:
+            dirty_logged = vm.k.has(NX_RECOVERY_SKIPS_LOGGED) and _dirty_logged(vm, table)
+            if dirty_logged or shared:
                 table.nx_huge_page_disallowed = False
                 untrack_possible_nx_huge_page(vm, table)
-            if not logged:
-                flush |= _zap(vm, table, shared)
+            if not dirty_logged:
+                flush |= _zap_table(vm, table, shared)
             if vm.need_resched:
                 if flush:
                     kvm_flush_remote_tlbs(vm)
@@ -63,14 +64,17 @@ def kvm_recover_nx_huge_pages(vm: Vm) -> None:
             kvm_flush_remote_tlbs(vm)
 
 
-def _logged(vm: Vm, table: KvmMmuPage) -> bool:
-    """Whether the slot that backs the table's first frame is logged."""
+def _dirty_logged(vm: Vm, table: KvmMmuPage) -> bool:
+    """Whether the memslot of the table's first gfn has dirty logging."""
     slot = vm.memslots[table.as_id].gfn_to_memslot(table.gfn)
     return slot is not None and slot.dirty_track_enabled
 
 
-def _zap(vm: Vm, table: KvmMmuPage, shared: bool) -> bool:
-    """Zap the entry that points to ``table``, which takes it off the list; whether it still did."""
+def _zap_table(vm: Vm, table: KvmMmuPage, shared: bool) -> bool:
+    """Zap the entry that points to ``table``, as kvm_tdp_mmu_zap_sp(); return whether a flush is needed.
+
+    With mmu_lock held for read (``shared``), nothing is zapped if the entry no longer points to ``table``.
+    """
     parent = table.parent
     assert parent is not None
     index, nonpresent = parent.index_of(table.gfn), vm.k.layout.nonpresent_value

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A reader without a lock: it walks the tables inside an RCU read-side critical section.
+"""A lockless reader: it walks the tables inside an RCU read-side critical section, one entry per step.
 
-It may stand in a table that is taken out meanwhile. The table's memory stays until it leaves; what it
-finds there is frozen.
+The table that it walks may be unlinked concurrently. The table is freed only after the reader has left the
+critical section, and the reader then finds frozen SPTEs in it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Reader"]
 
 @dataclass
 class LiveTables:
-    """The machine's tables in the form that tdp_iter() walks: tables are named by serial numbers."""
+    """The VM's tables as tdp_iter() walks them; a table is named by its serial number."""
 
     memory: TableMemory
     root: int
@@ -28,22 +28,22 @@ class LiveTables:
 
     @property
     def k(self) -> Semantics:
-        """The kernel whose tables they are."""
+        """The semantics of the kernel that made the tables."""
         return self.memory.k
 
     def read(self, table: int, index: int) -> int:
-        """The SPTE at ``index`` of a table that may be retired, but is not gone."""
+        """The SPTE at ``index`` of ``table``, which may be retired but is not freed."""
         return self.memory.by_serial[table].read(index)
 
     def child(self, spte: int, level: int) -> int | None:
-        """The table that an SPTE at ``level`` points to."""
+        """The table that an SPTE at ``level`` points to, None if it points to none."""
         child = self.memory.child(spte, level)
         return child.serial if child is not None else None
 
 
 @dataclass
 class Reader:
-    """The walk: where it stands, or that it has come to the end of the tree."""
+    """A walk from ``root`` towards ``gfn``; ``position`` is the result of the last step."""
 
     memory: TableMemory
     root: KvmMmuPage
@@ -56,9 +56,9 @@ class Reader:
         self.next()
 
     def next(self) -> list[int]:
-        """One step of tdp_iter_next(): [1, level, gfn, SPTE (without the address of a table)].
+        """Advance as tdp_iter_next(); return [valid, level, gfn, SPTE], the SPTE without a table's address.
 
-        Behind the last entry of the root [0, ...]: it stays there, and is valid no more.
+        After the last entry, valid is 0 and the position stays at the root's last entry.
         """
         found = next(self.steps, None)
         if found is None:

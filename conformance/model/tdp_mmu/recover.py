@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""When dirty logging ends: small pages that a huge one could replace go, so that it can come back."""
+"""Recovering huge pages when dirty logging ends: tables of small pages are replaced by huge leaves."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["kvm_tdp_mmu_recover_huge_pages"]
 
 
 def kvm_tdp_mmu_recover_huge_pages(vm: Vm, slot: KvmMemorySlot) -> None:
-    """Replace tables in the slot by the huge pages that slot and host allow now.
+    """Replace each table in the memslot by a huge leaf where the memslot and the host allow one.
 
-    In place, with one flush at the end; until 13e2e4f62a4b in v6.13 the table was zapped, with a flush
-    for each, and a later fault made the huge page.
+    TLBs are flushed once, at the end. Before commit 13e2e4f62a4b in v6.13 each table was zapped, with a
+    flush, and a later fault mapped the huge page.
     """
     for root in each_root(vm, slot.as_id, only_valid=True):
         flush = False
@@ -33,14 +33,14 @@ def kvm_tdp_mmu_recover_huge_pages(vm: Vm, slot: KvmMemorySlot) -> None:
             for entry in walk:
                 if entry.level > PG_LEVEL_1G or not slot.contains(entry.gfn):
                     continue
-                if _recover(vm, slot, entry):
+                if _recover_huge_page(vm, slot, entry):
                     flush = tdp_mmu_iter_cond_resched(vm, walk, True, entry.gfn + pages_per(entry.level))
             if flush:
                 kvm_flush_remote_tlbs(vm)
 
 
-def _recover(vm: Vm, slot: KvmMemorySlot, entry: Entry) -> bool:
-    """Replace the table that the entry points to; whether a flush is owed for that."""
+def _recover_huge_page(vm: Vm, slot: KvmMemorySlot, entry: Entry) -> bool:
+    """Replace the table that the entry points to, if any; return whether TLBs must still be flushed."""
     while True:
         child = vm.memory.child(entry.old_spte, entry.level)
         if child is None or kvm_mmu_max_mapping_level(vm, slot, entry.gfn) < entry.level:
@@ -49,15 +49,15 @@ def _recover(vm: Vm, slot: KvmMemorySlot, entry: Entry) -> bool:
             if tdp_mmu_zap_spte_atomic(vm, entry):
                 return False
             continue
-        huge_spte = _huge_spte(vm, child, entry.level)
+        huge_spte = _huge_leaf(vm, child, entry.level)
         if huge_spte is None:
             return False
         if tdp_mmu_set_spte_atomic(vm, entry, huge_spte):
             return True
 
 
-def _huge_spte(vm: Vm, table: KvmMmuPage, level: int) -> int | None:
-    """The huge leaf in place of ``table``: it is made from the first leaf there; None without one."""
+def _huge_leaf(vm: Vm, table: KvmMmuPage, level: int) -> int | None:
+    """The huge leaf to replace ``table``, made from the first leaf below it; None if it has no leaf."""
     end = table.gfn + pages_per(level)
     for entry in TdpIter(vm.memory, table, table.gfn, end):
         if maps_page(vm, entry):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The list of roots and their references.
+"""The list of roots and their reference counts.
 
-The TDP MMU holds a reference to each root until it is invalidated and zapped, each vCPU that uses it another;
-with the last one the root is retired.
+The TDP MMU holds a reference to each root until the root has been invalidated and zapped. Each vCPU that uses
+the root holds another. The root is retired when the last reference is dropped.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ __all__ = ["each_root", "kvm_tdp_mmu_get_root", "kvm_tdp_mmu_put_root"]
 def each_root(vm: Vm, as_id: int, only_valid: bool) -> Iterator[KvmMmuPage]:
     """The roots of an address space, newest first.
 
-    Who may drop mmu_lock on the way holds a reference to the root where it is; for others mmu_lock does.
+    A walk that may drop mmu_lock takes a reference to the root that it visits. Otherwise mmu_lock keeps the
+    root alive.
     """
-    hold = vm.need_resched
+    may_yield = vm.need_resched
     for root in vm.listed_roots():
         if root.as_id != as_id or (only_valid and root.invalid):
             continue
-        if hold and not kvm_tdp_mmu_get_root(vm, root):
+        if may_yield and not kvm_tdp_mmu_get_root(vm, root):
             continue
         yield root
-        if hold:
+        if may_yield:
             kvm_tdp_mmu_put_root(vm, root)
 
 
 def kvm_tdp_mmu_get_root(vm: Vm, root: KvmMmuPage) -> bool:
-    """Take a reference to a root, if another reference to it exists."""
+    """Take a reference to a root; return False if its last reference has been dropped."""
     vm.change_roots()
     if root.root_count:
         root.root_count += 1
@@ -40,7 +41,10 @@ def kvm_tdp_mmu_get_root(vm: Vm, root: KvmMmuPage) -> bool:
 
 
 def kvm_tdp_mmu_put_root(vm: Vm, root: KvmMmuPage) -> None:
-    """Give up a reference. The last one of a valid root is the TDP MMU's, which never gives it up."""
+    """Drop a reference; retire the root with the last one.
+
+    A valid root always has the TDP MMU's reference, so the last one belongs to an invalid root (BUG else).
+    """
     vm.change_roots()
     root.root_count -= 1
     if root.root_count:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Roots: the trees of the TDP MMU, their references, and how all of them are dropped at once.
+"""Roots: allocating them, and dropping all translations by invalidating every root at once.
 
-vCPUs with the same role share a root. A root is never emptied under those who use it: it is made
-*invalid*, so that vCPUs let go of it and get a new, empty one, and zapped beside them: so since edbdb43fc96b
-in v6.4, and in v6.1's stable tree.
+vCPUs with the same role share a root. To drop all translations KVM marks each root *invalid*, so that every
+vCPU drops its root and gets a new, empty one, and then zaps the invalid roots while vCPUs run. This is how it
+works since commit edbdb43fc96b in v6.4, which is in v6.1's stable tree too.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ __all__ = [
 
 
 def kvm_tdp_mmu_alloc_root(vm: Vm, vcpu: KvmVcpu) -> KvmMmuPage:
-    """A reference to the valid root for the vCPU's address space, which is created if it does not exist.
+    """Take a reference to the valid root of the vCPU's address space; create the root if it does not exist.
 
-    Its role has nothing else that could differ between vCPUs here. Since v6.9 under mmu_lock for read, with a
-    second look before a root is made.
+    Nothing else in the role differs between the vCPUs of the model. Since v6.9 mmu_lock is held for read, so
+    the list is searched again, under tdp_mmu_pages_lock, before a root is created.
     """
     shared = vm.k.has(ROOTS_WITHOUT_BUDGET)
     with vm.mmu_lock.held(shared):
-        root = _usable_root(vm, vcpu)
+        root = _get_valid_root(vm, vcpu)
         if root is None:
             vm.change_roots()
-            root = _usable_root(vm, vcpu, listed=vm.roots)
+            root = _get_valid_root(vm, vcpu, listed=vm.roots)
         if root is None:
             root = vm.memory.new_root(vcpu.as_id)
             root.root_count = 2
@@ -43,17 +43,17 @@ def kvm_tdp_mmu_alloc_root(vm: Vm, vcpu: KvmVcpu) -> KvmMmuPage:
     return root
 
 
-def _usable_root(vm: Vm, vcpu: KvmVcpu, listed: list[KvmMmuPage] | None = None) -> KvmMmuPage | None:
-    """A reference to a root that is there."""
+def _get_valid_root(vm: Vm, vcpu: KvmVcpu, listed: list[KvmMmuPage] | None = None) -> KvmMmuPage | None:
+    """Take a reference to the valid root of the vCPU's address space; None if it does not exist."""
     for root in vm.listed_roots() if listed is None else listed:
-        usable = root.as_id == vcpu.as_id and not peek(root, "invalid")
-        if usable and kvm_tdp_mmu_get_root(vm, root):
+        matches = root.as_id == vcpu.as_id and not peek(root, "invalid")
+        if matches and kvm_tdp_mmu_get_root(vm, root):
             return root
     return None
 
 
 def kvm_tdp_mmu_invalidate_roots(vm: Vm) -> None:
-    """Mark all roots invalid; the caller must have them zapped."""
+    """Mark all roots invalid; the caller must zap them afterwards."""
     for root in vm.listed_roots():
         if not root.invalid:
             root.scheduled_to_zap = True
@@ -61,9 +61,9 @@ def kvm_tdp_mmu_invalidate_roots(vm: Vm) -> None:
 
 
 def kvm_tdp_mmu_zap_invalidated_roots(vm: Vm, shared: bool = True) -> None:
-    """Empty the roots that were invalidated and give up the TDP MMU's references to them.
+    """Zap the roots that were invalidated, and drop the TDP MMU's references to them.
 
-    No flush is needed: a vCPU flushes when it is given a new root.
+    No flush is needed here: a vCPU flushes its TLB when it loads a new root.
     """
     with vm.mmu_lock.held(shared):
         for root in vm.listed_roots():
@@ -74,9 +74,10 @@ def kvm_tdp_mmu_zap_invalidated_roots(vm: Vm, shared: bool = True) -> None:
 
 
 def kvm_mmu_zap_all_fast(vm: Vm) -> None:
-    """Drop all translations: new roots for everyone, and nothing of the old ones is left on return.
+    """Drop all translations: each vCPU loads a new root, and the old roots have been zapped on return.
 
-    "Fast" because vCPUs need not wait for the zapping, only for the invalidation.
+    It is "fast" because vCPUs wait only for the invalidation, which holds mmu_lock for write, not for the
+    zap.
     """
     with vm.mmu_lock.for_write:
         kvm_tdp_mmu_invalidate_roots(vm)

@@ -18,11 +18,11 @@ __all__ = ["kvm_tdp_mmu_try_split_huge_pages", "tdp_mmu_split_huge_page"]
 
 
 def tdp_mmu_split_huge_page(vm: Vm, entry: Entry, child: KvmMmuPage, shared: bool) -> bool:
-    """Fill ``child`` with the parts of the huge leaf, and link it in the leaf's place; whether it is linked.
+    """Map the huge leaf's pages in ``child``, and replace the leaf by it; return True on success.
 
-    No flush is needed: what TLBs still have of the huge page translates to the same. Rights, Accessed and
-    Dirty are inherited, so clearing them in the parts has its own flush. If another thread changed the leaf
-    first, the child is not linked.
+    No flush is needed: a TLB entry for the huge page translates to the same pfns. The new leaves inherit
+    rights, Accessed and Dirty; an operation that clears them later flushes by itself. If another thread
+    changed the leaf first, ``child`` is not linked.
     """
     first = int(
         make_huge_page_split_spte(
@@ -34,7 +34,7 @@ def tdp_mmu_split_huge_page(vm: Vm, entry: Entry, child: KvmMmuPage, shared: boo
             nx_huge_pages=vm.nx_huge_pages,
         )
     )
-    # The parts differ in nothing but the frame.
+    # The new leaves differ only in the pfn.
     step = pages_per(child.level) << PAGE_SHIFT
     child.fill({n: first + n * step for n in range(SPTE_ENT_PER_PAGE)})
     pointer = vm.memory.pointer_to(child, not kvm_ad_enabled(vm.k))
@@ -49,9 +49,9 @@ def tdp_mmu_split_huge_page(vm: Vm, entry: Entry, child: KvmMmuPage, shared: boo
 def kvm_tdp_mmu_try_split_huge_pages(
     vm: Vm, slot: KvmMemorySlot, start: int, end: int, target_level: int, shared: bool
 ) -> None:
-    """Split what maps frames in [``start``, ``end``) by pages larger than ``target_level``, until none is.
+    """Split all leaves above ``target_level`` that map gfns in [``start``, ``end``).
 
-    A page of 1 GiB is split into pages of 2 MiB first, of which those in the range are split again.
+    A 1 GiB page is first split into 2 MiB pages; those in the range are then split again.
     """
     for root in each_root(vm, slot.as_id, only_valid=True):
         walk = TdpIter(vm.memory, root, start, end, target_level + 1)

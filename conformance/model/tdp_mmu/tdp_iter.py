@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The TDP MMU's walk over its tables: pre-order, towards and then beyond a guest frame number.
+"""The TDP MMU's walk over its tables (struct tdp_iter): pre-order, in ascending order of gfns.
 
-``tdp_iter()`` is the walk itself: it visits every entry, and tables are whatever its caller says they are.
-``TdpIter`` is the same walk over the machine's tables as its operations use it: entries that hold the initial
-value and that no other thread can fill are left out, since no operation does anything with them.
-Unlike the rest of the model both follow pointers, so they run over ints only.
+``tdp_iter()`` is the walk as the kernel has it: it visits every entry, of any tables that implement ``Tree``.
+``TdpIter`` is the walk that the TDP MMU's operations use on a VM's tables. It omits entries that hold the
+initial value and that no other thread can fill, since no operation changes these.
+Both follow pointers, so unlike the functions on single SPTEs they run over ints only.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ __all__ = ["Entry", "Tables", "TdpIter", "Tree", "tdp_iter"]
 
 
 class Tree(Protocol):
-    """What a walk needs of page tables, which it names by ints of their owner's choice."""
+    """What tdp_iter() needs of page tables. A table is named by an int, such as its address."""
 
     @property
     def k(self) -> Semantics:
-        """The kernel that made them."""
+        """The semantics of the kernel that made the tables."""
 
     @property
     def root(self) -> int:
-        """The table at the top ..."""
+        """The table at the top."""
 
     @property
     def root_level(self) -> int:
-        """... and its level."""
+        """The level of the table at the top."""
 
     def read(self, table: int, index: int) -> int:
         """The SPTE at ``index`` of ``table``."""
@@ -47,9 +47,9 @@ class Tree(Protocol):
 
 @dataclass
 class Tables:
-    """Page tables in host memory: tables by physical address, sparse; an absent entry is non-present.
+    """Page tables by physical address, sparse: an entry that is absent is not present.
 
-    ``root`` has level ``root_level``. Tables are placed page after page from address 4096.
+    ``root`` has level ``root_level``. Tables are allocated page after page, from address 4096.
     """
 
     k: Semantics
@@ -76,9 +76,9 @@ class Tables:
         return spte & SPTE_BASE_ADDR_MASK
 
     def place(self, gfn: int, level: int, spte: int) -> None:
-        """Put ``spte`` where it maps ``gfn`` at ``level``, with the tables needed on the way.
+        """Write ``spte`` where it maps ``gfn`` at ``level``; create the tables above it.
 
-        One that would point to a table is left out: no table exists there.
+        An SPTE that points to a table is ignored, since that table does not exist.
         """
         if self.child(spte, level) is not None:
             return
@@ -97,43 +97,43 @@ def _index(gfn: int, level: int) -> int:
     return gfn >> (9 * (level - 1)) & (SPTE_ENT_PER_PAGE - 1)
 
 
-def _round(gfn: int, level: int) -> int:
+def _round_gfn(gfn: int, level: int) -> int:
     return gfn >> (9 * (level - 1)) << (9 * (level - 1))
 
 
 def tdp_iter(tables: Tree, min_level: int, start: int) -> Generator[tuple[int, int, int], bool, None]:
-    """Every SPTE on the way to and after ``start``, as (gfn, level, SPTE), down to ``min_level``.
+    """Each SPTE on the path to ``start``, and all after it, as (gfn, level, SPTE), down to ``min_level``.
 
-    Send True to yield the CPU between two SPTEs: the walk restarts at the root, on the way to where it
-    was, and the step does not also advance, since 3a0f64de479c in v5.16.
+    Send True to yield the CPU between two SPTEs. The walk then restarts at the root and walks to the gfn that
+    it had reached; since commit 3a0f64de479c in v5.16 that step does not advance as well.
     """
     k = tables.k
-    goal, gfn, level = start, _round(start, tables.root_level), tables.root_level
+    goal, gfn, level = start, _round_gfn(start, tables.root_level), tables.root_level
     path = {level: tables.root}
     while True:
         yielded = yield gfn, level, tables.read(path[level], _index(gfn, level))
         if yielded and k.has(RESTART_AFTER_YIELD):
             level = tables.root_level
-            gfn = _round(goal, level)
+            gfn = _round_gfn(goal, level)
             continue
         child = tables.child(tables.read(path[level], _index(gfn, level)), level)
         if level > min_level and child is not None:
             level -= 1
             path[level] = child
-            gfn = _round(goal, level)
+            gfn = _round_gfn(goal, level)
             continue
         while _index(gfn, level) == SPTE_ENT_PER_PAGE - 1:
             if level == tables.root_level:
                 return
             level += 1
-            gfn = _round(gfn, level)
+            gfn = _round_gfn(gfn, level)
         gfn += 1 << (9 * (level - 1))
         goal = gfn
 
 
 @dataclass(slots=True)
 class Entry:
-    """An entry of a table, and the SPTE that was last read there: what a change needs of struct tdp_iter."""
+    """An entry of a table, and the SPTE that was last read from it (as in struct tdp_iter)."""
 
     table: KvmMmuPage
     index: int
@@ -141,20 +141,20 @@ class Entry:
 
     @property
     def level(self) -> int:
-        """The level of the entry: 1 maps 4 KiB."""
+        """The level of the entry; at level 1 a leaf maps 4 KiB."""
         return self.table.level
 
     @property
     def gfn(self) -> int:
-        """The first frame that the entry covers."""
+        """The first gfn that the entry covers."""
         return self.table.gfn_at(self.index)
 
 
 class TdpIter:
-    """A walk over the entries for [``start``, ``end``): pre-order, ascending.
+    """A walk over the entries for gfns in [``start``, ``end``): pre-order, ascending, down to ``min_level``.
 
-    An entry is read again before the walk steps down from it to ``min_level``, so the caller may replace it
-    by a table or a table by a page. After a yield the walk goes on from the root: restart().
+    An entry is read again before the walk descends from it, so the caller may replace a leaf by a table or a
+    table by a leaf. After the caller has yielded it calls restart(), and the walk continues from the root.
     """
 
     def __init__(
@@ -166,20 +166,20 @@ class TdpIter:
 
     @property
     def yielded_gfn(self) -> int:
-        """Where the walk began, or went on after its last yield: it yields again only beyond it."""
+        """The gfn where the walk began or restarted; it does not yield again before it is past that gfn."""
         return self.start
 
     def __iter__(self) -> Iterator[Entry]:
-        yield from self._below(self.root)
+        yield from self._walk_table(self.root)
         while self.restarted:
             self.restarted = False
-            yield from self._below(self.root)
+            yield from self._walk_table(self.root)
 
     def restart(self, gfn: int) -> None:
-        """Go on from the root, on the way to ``gfn`` (tdp_iter_restart())."""
+        """Continue from the root, towards ``gfn`` (tdp_iter_restart())."""
         self.start, self.restarted = gfn, True
 
-    def _below(self, table: KvmMmuPage) -> Iterator[Entry]:
+    def _walk_table(self, table: KvmMmuPage) -> Iterator[Entry]:
         shift = 9 * (table.level - 1)
         first = max(self.start - table.gfn, 0) >> shift
         last = min((self.end - 1 - table.gfn) >> shift, SPTE_ENT_PER_PAGE - 1)
@@ -190,6 +190,6 @@ class TdpIter:
             if table.level > self.min_level:
                 child = self.memory.child(table.read(index), table.level)
                 if child is not None:
-                    yield from self._below(child)
+                    yield from self._walk_table(child)
                     if self.restarted:
                         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Zapping: SPTEs are made non-present, leaf by leaf, or tables and all."""
+"""Zapping: making leaves, or whole subtrees, non-present."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ __all__ = [
 
 
 def tdp_mmu_iter_cond_resched(vm: Vm, walk: TdpIter, flush: bool, next_gfn: int) -> bool:
-    """Yield before the walk goes on at ``next_gfn`` if need_resched() says so; whether a flush is owed then.
+    """Yield mmu_lock before the walk continues at ``next_gfn``, if need_resched() is set.
 
-    A walk that yields drops mmu_lock, which it must not do while TLBs hold stale entries. It yields only if
-    it got further since the last time, and not behind its last entry.
+    Return whether a flush is still needed: ``flush``, or False after yielding, since TLBs must be flushed
+    before mmu_lock is dropped. To guarantee progress, a walk does not yield twice at the same gfn; nor does
+    it yield after its last entry.
     """
     if not vm.need_resched or next_gfn <= walk.yielded_gfn or next_gfn >= walk.end:
         return flush
@@ -51,9 +52,9 @@ def tdp_mmu_iter_cond_resched(vm: Vm, walk: TdpIter, flush: bool, next_gfn: int)
 
 
 def tdp_mmu_zap_leafs(vm: Vm, root: KvmMmuPage, start: int, end: int, can_yield: bool, flush: bool) -> bool:
-    """Zap the leaves that map frames in [``start``, ``end``); tables stay. Whether a flush is owed now.
+    """Zap the leaves that map gfns in [``start``, ``end``) and keep the tables; return whether to flush TLBs.
 
-    A huge leaf that lies in the range only in part goes as a whole.
+    ``flush`` says whether a flush was needed before. A huge leaf that is only partly in the range is zapped.
     """
     nonpresent = vm.k.layout.nonpresent_value
     walk = TdpIter(vm.memory, root, start, end)
@@ -72,16 +73,19 @@ def tdp_mmu_zap_leafs(vm: Vm, root: KvmMmuPage, start: int, end: int, can_yield:
 def kvm_tdp_mmu_unmap_gfn_range(
     vm: Vm, slot: KvmMemorySlot, start: int, end: int, may_block: bool, flush: bool = False
 ) -> bool:
-    """Zap a range of a slot for the host, in all its roots: invalid ones map the pages just as well."""
+    """Zap the leaves for a range of a memslot that the host unmaps; return whether to flush TLBs.
+
+    Invalid roots are zapped too, since the processor may still access the host's pages through them.
+    """
     for root in each_root(vm, slot.as_id, only_valid=False):
         flush = tdp_mmu_zap_leafs(vm, root, start, min(end, vm.end_gfn), may_block, flush)
     return flush
 
 
 def tdp_mmu_zap_root(vm: Vm, root: KvmMmuPage, shared: bool) -> None:
-    """Zap everything under ``root``, in passes, so that not too much hangs on one entry.
+    """Zap everything below ``root``, in one pass for each level, which bounds the work for a single entry.
 
-    First at 1 GiB, since v6.9 from 4 KiB on, at last at the top.
+    The passes begin at 1 GiB, since v6.9 at 4 KiB, and end at the root's level.
     """
     first = PG_LEVEL_4K if vm.k.has(ROOTS_ZAPPED_FROM_4K) else PG_LEVEL_1G
     with vm.memory.rcu:
@@ -90,20 +94,20 @@ def tdp_mmu_zap_root(vm: Vm, root: KvmMmuPage, shared: bool) -> None:
 
 
 def __tdp_mmu_zap_root(vm: Vm, root: KvmMmuPage, shared: bool, zap_level: int) -> None:
-    """Zap what is present at ``zap_level``.
+    """Zap the entries that are present at ``zap_level``.
 
-    The walk yields once it is beyond its first entry, whether that was present or not.
+    The walk may yield before each entry but the first, and at the end of the range.
     """
     walk = TdpIter(vm.memory, root, 0, vm.end_gfn, zap_level)
     for entry in walk:
         tdp_mmu_iter_cond_resched(vm, walk, False, entry.gfn)
         if not walk.restarted and entry.level == zap_level:
-            _zap(vm, entry, shared)
+            _zap_entry(vm, entry, shared)
     tdp_mmu_iter_cond_resched(vm, walk, False, walk.end - 1)
 
 
-def _zap(vm: Vm, entry: Entry, shared: bool) -> None:
-    """Zap an entry, with the value that it has by then."""
+def _zap_entry(vm: Vm, entry: Entry, shared: bool) -> None:
+    """Zap an entry, repeating with its current value if another thread changed it."""
     nonpresent = vm.k.layout.nonpresent_value
     while is_shadow_present_pte(vm.k, entry.old_spte):
         if not shared:
@@ -114,9 +118,10 @@ def _zap(vm: Vm, entry: Entry, shared: bool) -> None:
 
 
 def tdp_mmu_zap_spte_atomic(vm: Vm, entry: Entry) -> bool:
-    """Zap one entry under mmu_lock for read; whether that was done, as tdp_mmu_set_spte_atomic().
+    """Zap one entry with mmu_lock held for read; return True on success, as tdp_mmu_set_spte_atomic().
 
-    It is frozen until the TLBs are flushed: it must not be filled while an old translation can be used.
+    The entry is frozen until TLBs are flushed, so that no fault installs a new SPTE while a TLB can still
+    hold the old translation.
     """
     nonpresent, frozen = vm.k.layout.nonpresent_value, vm.k.layout.frozen_spte
     if not vm.k.has(PROCESSED_AFTER_FLUSH):

@@ -12,19 +12,19 @@ from conformance.model.spte.access import is_accessed_spte, is_dirty_spte
 from conformance.model.spte.predicates import spte_to_pfn
 from conformance.model.vm.vm import Vm
 
-__all__ = ["kvm_release_faultin_page", "kvm_set_pfn_dirty", "tell_host_of_dirty", "tell_host_of_lost_bits"]
+__all__ = ["kvm_release_faultin_page", "kvm_set_pfn_dirty", "report_lost_bits", "report_lost_dirty"]
 
 
-def tell_host_of_lost_bits(vm: Vm, old_spte: int, new_spte: int | None) -> None:
+def report_lost_bits(vm: Vm, old_spte: int, new_spte: int | None) -> None:
     """A present leaf was replaced by one for the same frame, or (None) is gone: pass on what it has lost."""
-    tell_host_of_dirty(vm, old_spte, new_spte)
+    report_lost_dirty(vm, old_spte, new_spte)
     if vm.k.has(NO_PFN_DIRTY):
         return
     if is_accessed_spte(vm.k, old_spte) and (new_spte is None or not is_accessed_spte(vm.k, new_spte)):
         vm.host.flags.accessed.add(int(spte_to_pfn(vm.k, old_spte)))
 
 
-def tell_host_of_dirty(vm: Vm, old_spte: int, new_spte: int | None) -> None:
+def report_lost_dirty(vm: Vm, old_spte: int, new_spte: int | None) -> None:
     """Pass on only that a leaf has lost Dirty."""
     if vm.k.has(NO_PFN_DIRTY):
         return

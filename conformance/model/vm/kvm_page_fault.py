@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A page fault on its way through KVM: what the processor reported, and what was found out about it."""
+"""struct kvm_page_fault: what the processor reported about a fault, and what KVM looked up for it."""
 
 from __future__ import annotations
 
@@ -25,19 +25,23 @@ PFERR_GUEST_FINAL_MASK = 1 << 32
 
 
 class RetPf(Enum):
-    """What became of a fault: RET_PF_*."""
+    """How a fault, or one step of handling it, ended: RET_PF_*, and the one errno that is possible."""
 
-    CONTINUE = "so far, so good"
-    RETRY = "let the guest try again"
-    EMULATE = "emulate the instruction: MMIO, or a write to what is read-only for the guest"
-    INVALID = "the MMIO SPTE is stale, the fault must be handled"
-    FIXED = "what was missing is there now"
-    SPURIOUS = "nothing was missing any more"
+    CONTINUE = "the fault is not handled yet: go on with the next step"
+    RETRY = "let the guest execute the instruction again"
+    EMULATE = "emulate the instruction: MMIO, or a write to a read-only memslot"
+    INVALID = "this step cannot handle the fault: handle it from the start"
+    FIXED = "the SPTE allows the access now"
+    SPURIOUS = "the SPTE allowed the access already"
+    EFAULT = "the host has no page: KVM_RUN fails with -EFAULT"
 
 
 @dataclass
 class KvmPageFault:
-    """struct kvm_page_fault; levels are those of the page to be mapped."""
+    """struct kvm_page_fault.
+
+    ``req_level`` is the largest level that memslot and host allow, ``goal_level`` the one at which KVM maps.
+    """
 
     gfn: int
     error_code: int
@@ -46,27 +50,27 @@ class KvmPageFault:
     req_level: int = PG_LEVEL_4K
     goal_level: int = PG_LEVEL_4K
     mmu_seq: int = 0
-    """mmu_invalidate_seq before the host was asked for the page."""
+    """mmu_invalidate_seq as it was before the page was looked up."""
     pfn: int = 0
     map_writable: bool = False
-    """Whether the host lets the page be written."""
+    """Whether the host maps the page writable."""
 
     @property
     def exec(self) -> bool:
-        """A fetch."""
+        """Whether the access is an instruction fetch."""
         return bool(self.error_code & PFERR_FETCH_MASK)
 
     @property
     def write(self) -> bool:
-        """A write."""
+        """Whether the access is a write."""
         return bool(self.error_code & PFERR_WRITE_MASK)
 
     @property
     def present(self) -> bool:
-        """Something was mapped, but did not allow the access."""
+        """Whether the gfn was mapped, without the right for the access."""
         return bool(self.error_code & PFERR_PRESENT_MASK)
 
     @property
     def rsvd(self) -> bool:
-        """A reserved bit was set, as in MMIO SPTEs on purpose."""
+        """Whether a reserved bit was set, as in MMIO SPTEs."""
         return bool(self.error_code & PFERR_RSVD_MASK)
