@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The text of the package is plain technical English: some words of an earlier dialect do not return.
 
-Checked are docstrings, comments and other strings of Python modules.
+Checked are docstrings, comments and other strings of Python modules, and the pages for people.
 """
 
 from __future__ import annotations
@@ -19,8 +19,12 @@ import conformance
 
 PACKAGE = Path(conformance.__file__).parent
 
+ROOT = PACKAGE.parent
+PAGES = sorted(page for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
+
 BANNED = re.compile(
-    r"\b(told|nobody|somebody|anybody|whoever|is none(?! of)|there is none|gives way|how-manieth)\b"
+    r"\b(?:(?i:told|tells|nobody|somebody|anybody|whoever|gives way|how-manieth|meddle|change of mind)"
+    r"|(?:[Tt]here )?is none(?! of))\b"
 )
 
 GOLDEN = {
@@ -67,6 +71,20 @@ def test_a_room_is_written_in_plain_english(room: str) -> None:
 
 def test_modules_outside_of_rooms() -> None:
     assert dialect(sorted(PACKAGE.glob("*.py"))) == []
+
+
+@pytest.mark.skipif(not PAGES, reason="not in a checkout")
+def test_pages_are_written_in_plain_english() -> None:
+    found = {page.name: BANNED.findall(" ".join(page.read_text().split())) for page in PAGES}
+    assert {name: words for name, words in found.items() if words} == {}
+
+
+def test_words_are_found_in_either_case() -> None:
+    assert BANNED.findall("Nobody is told. There is none; it is none of these; X is None.") == [
+        "Nobody",
+        "told",
+        "There is none",
+    ]
 
 
 def test_each_kind_of_text_is_read(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ class Conversation:
         os.set_blocking(self._unread, True)
 
     def _write(self, descriptor: int, content: bytes) -> None:
-        # Where the reader has ended the answer will be missing, which tells how.
+        # If the reader has ended, the missing answer is reported with the way it ended.
         with contextlib.suppress(BrokenPipeError):
             os.write(descriptor, content)
 

@@ -3,9 +3,9 @@
 
 A worker is started as ``python worker.py CONTROL REQUESTS ANSWERS STATUS MEMORY ARGUMENTS...``, five
 descriptors first. The supervisor loads no foreign code. On CONTROL each line, a JSON list that begins with a
-nonce, asks for a process for kernel code, of which there is one at a time; on STATUS it tells how that ended,
-in a fixed format, and the forked process does not have that descriptor. It ends with CONTROL, and takes
-everything with it.
+nonce, asks for a process for kernel code, of which there is one at a time; on STATUS it reports how that
+ended, in a fixed format, and the forked process does not have that descriptor. It ends with CONTROL, and
+takes everything with it.
 
 The forked process has no more system calls than kernel code needs before it loads any. It reads REQUESTS and
 writes ANSWERS, each a header of two words: the nonce that the answer is to repeat, and the length of the JSON

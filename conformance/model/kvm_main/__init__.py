@@ -1,2 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What userspace, the host and vCPUs ask of KVM: memslots, dirty logs, MMU notifiers, entering the guest."""
+"""KVM's interface to userspace, to the host's memory management and to vCPUs (``kvm_main.c``, ``x86.c``).
+
+Read ``vcpu`` (requests and the root, before the guest is entered), ``dirty_log`` (the ioctls),
+``memory_region`` (memslots) and ``notifiers`` (the host's calls before and after it changes a mapping).
+"""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The dirty log as userspace gets it: which pages the guest may have written, and marking them clean again.
+"""KVM_GET_DIRTY_LOG and KVM_CLEAR_DIRTY_LOG: which pages the guest may have written since the last call.
 
-A page is first taken from the bitmap and then made to notice the next write, so a write in between is
-reported too often rather than never. TLBs are flushed before userspace sees the result.
+A page's bit is first cleared in the bitmap, and then its SPTE is write-protected (or Dirty cleared). A write
+in between is therefore reported twice rather than never. TLBs are flushed before userspace sees the log.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ ENOENT = 2
 
 
 def kvm_get_dirty_log(vm: Vm, slot: int, as_id: int) -> list[int]:
-    """KVM_GET_DIRTY_LOG: 0 and the bitmap's words, or only a negative errno.
+    """KVM_GET_DIRTY_LOG: return 0 and the words of the bitmap, or only a negative errno.
 
-    It also clears the log, unless userspace has said that it will do that itself (manual protect).
+    The call also clears the log, unless userspace enabled KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2.
     """
     with vm.slots_lock.for_write:
         memslot = vm.memslots[as_id].slots.get(slot)
@@ -46,7 +46,10 @@ def kvm_get_dirty_log(vm: Vm, slot: int, as_id: int) -> list[int]:
 
 
 def kvm_get_dirty_log_protect(vm: Vm, memslot: KvmMemorySlot) -> list[int]:
-    """The words, each taken and its pages protected under mmu_lock; then the flush, then the copy."""
+    """Return the words of the bitmap, which are cleared and their pages write-protected under mmu_lock.
+
+    TLBs are flushed after that and, since LOG_COPIED_AFTER_FLUSH, before the words are copied to userspace.
+    """
     bitmap = memslot.dirty_bitmap
     assert bitmap is not None
     kick_vcpus(vm)
@@ -61,9 +64,9 @@ def kvm_get_dirty_log_protect(vm: Vm, memslot: KvmMemorySlot) -> list[int]:
                 continue
             if not vm.k.has(LOG_TAKEN_BEFORE_PROTECTING):
                 kvm_arch_mmu_enable_log_dirty_pt_masked(vm, memslot, n * BITS_PER_LONG, mask)
-                words[n] = _take_word(vm, memslot, n, mask)
+                words[n] = _clear_whole_word(vm, memslot, n, mask)
             else:
-                words[n] = _take_word(vm, memslot, n, mask)
+                words[n] = _clear_whole_word(vm, memslot, n, mask)
                 kvm_arch_mmu_enable_log_dirty_pt_masked(vm, memslot, n * BITS_PER_LONG, words[n])
     if not vm.k.has(LOG_COPIED_AFTER_FLUSH):
         _copy_to_user(memslot, words)
@@ -74,31 +77,33 @@ def kvm_get_dirty_log_protect(vm: Vm, memslot: KvmMemorySlot) -> list[int]:
     return _copy_to_user(memslot, words)
 
 
-def _take_word(vm: Vm, memslot: KvmMemorySlot, n: int, seen: int) -> int:
-    """Clear a word of the bitmap; returns what was there."""
+def _clear_whole_word(vm: Vm, memslot: KvmMemorySlot, n: int, mask: int) -> int:
+    """Clear word ``n`` of the bitmap; return its bits before. ``mask`` is the word as it was read first."""
     if vm.k.has(LOG_EXCHANGED):
         return memslot.exchange_dirty(n)
     memslot.zero_dirty(n)
-    return seen
+    return mask
 
 
 def _copy_to_user(memslot: KvmMemorySlot, words: list[int]) -> list[int]:
-    """Let userspace see the log."""
-    bits = (n * BITS_PER_LONG + bit for n, word in enumerate(words) for bit in _bits(word))
-    note(("logged", memslot.id, tuple(memslot.base_gfn + bit for bit in bits)))
+    """Copy the log to userspace, and note the gfns in it as an event."""
+    offsets = (n * BITS_PER_LONG + bit for n, word in enumerate(words) for bit in _set_bits(word))
+    note(("logged", memslot.id, tuple(memslot.base_gfn + offset for offset in offsets)))
     return words
 
 
-def _bits(word: int) -> Iterator[int]:
+def _set_bits(word: int) -> Iterator[int]:
+    """The numbers of the bits that are set, lowest first."""
     while word:
         yield (word & -word).bit_length() - 1
         word &= word - 1
 
 
 def kvm_clear_dirty_log(vm: Vm, slot: int, as_id: int, first: int, npages: int, mask: int) -> int:
-    """KVM_CLEAR_DIRTY_LOG for up to 64 pages from ``first``: those whose bit in ``mask`` is set are clean.
+    """KVM_CLEAR_DIRTY_LOG for up to 64 pages: bit n of ``mask`` clears page ``first`` + n of the memslot.
 
-    Only those that were dirty are touched: any other notices writes already.
+    Return 0 or a negative errno. Pages that are not dirty in the bitmap are not touched, since the next write
+    to them is recorded already.
     """
     if first % BITS_PER_LONG:
         return -EINVAL
@@ -111,12 +116,12 @@ def kvm_clear_dirty_log(vm: Vm, slot: int, as_id: int, first: int, npages: int, 
             return -EINVAL
         kick_vcpus(vm)
         if npages and mask:
-            _clear_word(vm, memslot, first, mask)
+            _clear_bits_of_word(vm, memslot, first, mask)
     return 0
 
 
-def _clear_word(vm: Vm, memslot: KvmMemorySlot, first: int, mask: int) -> None:
-    """Clear bits of the word for ``first`` and have the writes to their pages noticed again."""
+def _clear_bits_of_word(vm: Vm, memslot: KvmMemorySlot, first: int, mask: int) -> None:
+    """Clear the bits of ``mask`` in the word of page ``first``; write-protect the pages that were dirty."""
     word = first // BITS_PER_LONG
     with vm.mmu_lock.for_write:
         cleared = memslot.clear_dirty(word, mask)
@@ -124,29 +129,29 @@ def _clear_word(vm: Vm, memslot: KvmMemorySlot, first: int, mask: int) -> None:
             kvm_arch_mmu_enable_log_dirty_pt_masked(vm, memslot, first, cleared)
     if cleared:
         kvm_flush_remote_tlbs(vm)
-        note(("cleared", memslot.id, tuple(memslot.base_gfn + first + bit for bit in _bits(cleared))))
+        note(("cleared", memslot.id, tuple(memslot.base_gfn + first + bit for bit in _set_bits(cleared))))
 
 
 def kvm_arch_mmu_enable_log_dirty_pt_masked(vm: Vm, slot: KvmMemorySlot, offset: int, mask: int) -> None:
-    """Have writes noticed again: pages ``offset`` + n of the slot for each bit n of ``mask``.
+    """Prepare SPTEs so that the next write is recorded; bit n of ``mask`` selects page ``offset`` + n.
 
-    If the log began all dirty, huge pages are still as they were and are dealt with now: split, and
-    what is left protected for good, so that the next write makes a small page. There can be two: the
-    slot need not be aligned.
+    If all pages were dirty when logging began, huge pages were not split then. They are split now. A huge
+    leaf that remains is write-protected without MMU-writable, so that the next write maps a 4 KiB page. The
+    pages of one word can lie in two 2 MiB pages, since the memslot need not be aligned.
     """
     gfn = slot.base_gfn + offset
     if vm.dirty_log_initially_set:
-        start = gfn + (mask & -mask).bit_length() - 1
+        first = gfn + (mask & -mask).bit_length() - 1
         last = gfn + mask.bit_length() - 1
         if vm.options.eager_page_split:
             end = last + 1 if vm.k.has(SPLIT_LAST_CLEARED) else last
-            kvm_tdp_mmu_try_split_huge_pages(vm, slot, start, end, PG_LEVEL_4K, shared=False)
-        kvm_tdp_mmu_write_protect_gfn(vm, slot, start, PG_LEVEL_2M)
-        if _next_2m(start) != _next_2m(last):
+            kvm_tdp_mmu_try_split_huge_pages(vm, slot, first, end, PG_LEVEL_4K, shared=False)
+        kvm_tdp_mmu_write_protect_gfn(vm, slot, first, PG_LEVEL_2M)
+        if _round_up_2m(first) != _round_up_2m(last):
             kvm_tdp_mmu_write_protect_gfn(vm, slot, last, PG_LEVEL_2M)
     kvm_tdp_mmu_clear_dirty_pt_masked(vm, slot, gfn, mask, wrprot=not vm.has_pml)
 
 
-def _next_2m(gfn: int) -> int:
-    """``gfn`` rounded up to a multiple of 2 MiB."""
+def _round_up_2m(gfn: int) -> int:
+    """``gfn`` rounded up to a 2 MiB page, in units of 2 MiB."""
     return (gfn + 511) // 512

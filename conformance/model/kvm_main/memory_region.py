@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""KVM_SET_USER_MEMORY_REGION: memslots are created, moved and deleted, and logging is enabled.
+"""KVM_SET_USER_MEMORY_REGION: creating, moving and deleting memslots, and enabling dirty logging.
 
-A slot that goes away must leave no translation behind. So it is first marked invalid, which makes faults on
-it wait, then everything is zapped, and only then it is really gone. Each such change of the set
-is a new generation.
+No translation may remain for a memslot that is deleted or moved. KVM first marks the memslot invalid, so that
+faults on it retry, then zaps all mappings, and then installs the new set of memslots. Each installation of a
+set increases the memslots' generation.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ __all__ = ["EEXIST", "kvm_set_memory_region"]
 EEXIST = 17
 
 KVM_USER_MEM_SLOTS = 32764
-"""Slots with higher numbers are KVM's own."""
+"""The number of memslots that userspace may use; KVM uses those above itself."""
 
 
 class KvmMrChange(Enum):
-    """What becomes of a slot: KVM_MR_*."""
+    """How a memslot changes: KVM_MR_*."""
 
     CREATE = "create"
     DELETE = "delete"
@@ -52,21 +52,21 @@ class KvmMrChange(Enum):
 def kvm_set_memory_region(
     vm: Vm, *, slot: int, as_id: int, gfn: int, npages: int, page: int, flags: int
 ) -> int:
-    """Make, change or (``npages`` 0) delete the slot; 0 or a negative errno.
+    """Create, change or (``npages`` 0) delete the memslot; return 0 or a negative errno.
 
-    Only its place and whether it is logged can change.
+    Only ``gfn`` and the flag for dirty logging of an existing memslot can change.
     """
     with vm.slots_lock.for_write:
-        r, gone = _set_memory_region(vm, slot, as_id, gfn, npages, page, flags)
-    if gone is not None:
-        current.scheduler.note(("slot gone", slot), frames=(gone.base_gfn, gone.end_gfn))
+        r, removed = _set_memory_region(vm, slot, as_id, gfn, npages, page, flags)
+    if removed is not None:
+        current.scheduler.note(("slot gone", slot), frames=(removed.base_gfn, removed.end_gfn))
     return r
 
 
 def _set_memory_region(
     vm: Vm, slot: int, as_id: int, gfn: int, npages: int, page: int, flags: int
 ) -> tuple[int, KvmMemorySlot | None]:
-    """The same under slots_lock, and what the slot was, if that is gone."""
+    """The part under slots_lock (__kvm_set_memory_region()); return also the memslot deleted or moved."""
     if flags & ~(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY):
         return -EINVAL, None
     if not 0 <= as_id < KVM_ADDRESS_SPACE_NUM or not 0 <= slot < KVM_USER_MEM_SLOTS:
@@ -89,11 +89,15 @@ def _set_memory_region(
     if change is not KvmMrChange.FLAGS_ONLY and memslots.overlaps(slot, new.base_gfn, new.end_gfn):
         return -EEXIST, None
     r = kvm_set_memslot(vm, old, new, change)
-    return r, old if r == 0 and change is KvmMrChange.MOVE else None
+    moved = r == 0 and change is KvmMrChange.MOVE
+    return r, old if moved else None
 
 
 def kvm_set_memslot(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None, change: KvmMrChange) -> int:
-    """Carry the change out; a move that turns out impossible leaves the old slot, but zapped."""
+    """Install the changed set of memslots; return 0 or a negative errno.
+
+    If a move fails, the old memslot is reinstalled, and its mappings have been zapped.
+    """
     slot = new if new is not None else old
     assert slot is not None
     as_id, slots = slot.as_id, vm.memslots[slot.as_id].slots
@@ -117,7 +121,7 @@ def kvm_set_memslot(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None
 
 
 def _prepare_dirty_bitmap(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot) -> None:
-    """Give a logged slot a bitmap, the one it had if it was logged already, even across a move."""
+    """Allocate the dirty bitmap of a logged memslot; one that was logged before keeps its bitmap."""
     if not new.dirty_track_enabled:
         return
     if old is not None and old.dirty_bitmap is not None:
@@ -127,19 +131,20 @@ def _prepare_dirty_bitmap(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot)
 
 
 def kvm_swap_active_memslots(vm: Vm, as_id: int, slots: dict[int, KvmMemorySlot]) -> None:
-    """Make these memslots the active ones, under a new generation, after the last reader of the old ones.
+    """Install the memslots of an address space, and wait for readers of the old set (SRCU).
 
-    Not while an invalidation is in progress, lest its start and end meet different slots. MMIO SPTEs keep
-    only the low bits of the generation: when these begin anew, very old ones would look current, so
-    everything is zapped. vCPUs are kicked to have them look at the memslots anew.
+    KVM waits until no invalidation is in progress, so that its start and end see the same memslots. The
+    generation has the in-progress flag until readers are gone. MMIO SPTEs hold only the low bits of the
+    generation: when these wrap, an old MMIO SPTE would look current, so all mappings are zapped. vCPUs are
+    kicked so that they use the new memslots.
     """
     generation = vm.memslots[as_id].generation
     memslots = KvmMemslots(as_id, generation | KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS, slots)
     vm.set_active_memslots(as_id, memslots, waits=vm.k.has(SLOTS_WAIT_FOR_INVALIDATIONS))
     vm.srcu.synchronize()
     generation += KVM_ADDRESS_SPACE_NUM
-    kept = generation & vm.k.layout.mmio_gen_mask
-    if kept & ~(KVM_ADDRESS_SPACE_NUM - 1) == 0:
+    mmio_generation = generation & vm.k.layout.mmio_gen_mask
+    if mmio_generation & ~(KVM_ADDRESS_SPACE_NUM - 1) == 0:
         kvm_mmu_zap_all_fast(vm)
     kick_vcpus(vm)
     memslots.generation = generation
@@ -148,9 +153,9 @@ def kvm_swap_active_memslots(vm: Vm, as_id: int, slots: dict[int, KvmMemorySlot]
 def kvm_mmu_slot_apply_flags(
     vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None, change: KvmMrChange
 ) -> None:
-    """Do to the SPTEs what switching the dirty log on or off asks for.
+    """Prepare the memslot's SPTEs after dirty logging was enabled or disabled.
 
-    A slot that was made, moved or deleted has none, and one that is read-only none that can be written.
+    A memslot that was created, moved or deleted has no SPTEs, and a read-only one has no writable SPTEs.
     """
     was_logged = old is not None and old.dirty_track_enabled
     is_logged = new is not None and new.dirty_track_enabled
@@ -159,18 +164,18 @@ def kvm_mmu_slot_apply_flags(
     if change is not KvmMrChange.FLAGS_ONLY or new is None or new.readonly:
         return
     if is_logged:
-        _begin_logging(vm, new)
+        _enable_logging(vm, new)
     else:
         with vm.mmu_lock.for_read:
             kvm_tdp_mmu_recover_huge_pages(vm, new)
 
 
-def _begin_logging(vm: Vm, slot: KvmMemorySlot) -> None:
-    """Make the next write to each page of the slot known: split huge pages, then protect what is left.
+def _enable_logging(vm: Vm, slot: KvmMemorySlot) -> None:
+    """Prepare SPTEs so that the next write to each page is recorded: split huge pages, then write-protect.
 
-    Not if everything counts as dirty from the start: then pages are protected as they are cleared. With PML,
-    small pages need only be clean. One flush for all of it, whether it was needed or not, for W does
-    not tell whether a TLB may have a writable entry.
+    If all pages are dirty when logging begins, nothing is done: pages are write-protected when their bits are
+    cleared. With PML, Dirty of 4 KiB leaves is cleared instead. TLBs are always flushed once at the end,
+    since a TLB may hold a writable translation even if W is clear in the SPTE.
     """
     if vm.dirty_log_initially_set:
         return
@@ -186,7 +191,7 @@ def _begin_logging(vm: Vm, slot: KvmMemorySlot) -> None:
 
 
 def kvm_mmu_update_cpu_dirty_logging(vm: Vm, enable: bool) -> None:
-    """With PML: have the processors log while any slot is logged."""
+    """Request that vCPUs enable PML when the first memslot is logged, and disable it after the last."""
     if not vm.has_pml:
         return
     vm.cpu_dirty_logging_count += 1 if enable else -1

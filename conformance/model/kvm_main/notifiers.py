@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""KVM's end of the MMU notifiers: what the host does to its pages, carried over to all slots they back."""
+"""KVM's MMU notifier: the host's calls before and after it changes a mapping, applied to all memslots."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ __all__ = ["KvmMmuNotifier"]
 
 
 class KvmMmuNotifier:
-    """kvm_mmu_notifier_ops for one VM. Ranges are host pages, [first, last + 1)."""
+    """kvm_mmu_notifier_ops of one VM. Ranges are host pages, [``start``, ``end``)."""
 
     def __init__(self, vm: Vm) -> None:
         self.vm = vm
 
     def _gfn_ranges(self, start: int, end: int) -> Iterator[tuple[KvmMemorySlot, int, int]]:
-        """The guest frames that the range backs: in each slot of either address space that it meets."""
+        """The gfns that the range backs, as (memslot, first, end), in the memslots of both address spaces."""
         for as_id in range(KVM_ADDRESS_SPACE_NUM):
             for slot in self.vm.active_memslots(as_id).in_host_range(start, end):
                 yield slot, slot.gfn_of(max(start, slot.page)), slot.gfn_of(min(end, slot.end_page))
 
     def invalidate_range_start(self, start: int, end: int) -> None:
-        """Zap what maps the range, and let nothing be mapped there until the end.
+        """Zap the SPTEs that map the range; faults on it retry until invalidate_range_end().
 
-        Invalidations that meet no slot do not count.
+        If the range backs no memslot, faults are not affected.
         """
         vm = self.vm
         with vm.mn_invalidate_lock.for_write:
@@ -46,10 +46,10 @@ class KvmMmuNotifier:
             ranges = list(self._gfn_ranges(start, end))
             if ranges:
                 with vm.mmu_lock.for_write:
-                    self._invalidate(start, end, ranges)
+                    self._begin_invalidation(start, end, ranges)
 
-    def _invalidate(self, start: int, end: int, ranges: list[tuple[KvmMemorySlot, int, int]]) -> None:
-        """What start does under mmu_lock, the flush included."""
+    def _begin_invalidation(self, start: int, end: int, ranges: list[tuple[KvmMemorySlot, int, int]]) -> None:
+        """The part of invalidate_range_start() under mmu_lock, including the flush."""
         vm = self.vm
         in_progress = vm.mmu_invalidate_in_progress + 1
         vm.mmu_invalidate_in_progress = in_progress
@@ -57,18 +57,18 @@ class KvmMmuNotifier:
         if vm.k.has(INVALIDATION_BY_GFN):
             bounds = [(first, last) for _, first, last in ranges]
         if in_progress > 1:
-            # Invalidations at the same time are remembered as one range around them all.
+            # Concurrent invalidations are kept as one range that covers all of them.
             bounds += filter(None, [vm.mmu_invalidate_range])
         vm.mmu_invalidate_range = min(first for first, _ in bounds), max(last for _, last in bounds)
         flush = False
         for slot, first, last in ranges:
-            # Each slot is asked anew; what one owes, another one's walk does not know.
+            # Each walk starts with flush False, so a later yield does not flush for an earlier memslot.
             flush |= kvm_tdp_mmu_unmap_gfn_range(vm, slot, first, last, may_block=True)
         if flush:
             kvm_flush_remote_tlbs(vm)
 
     def invalidate_range_end(self, start: int, end: int) -> None:
-        """The host has changed its page tables: all that was looked up before is stale."""
+        """The host has changed its page tables: each pfn that was looked up before is stale."""
         vm = self.vm
         with vm.srcu:
             if any(True for _ in self._gfn_ranges(start, end)):
@@ -81,10 +81,10 @@ class KvmMmuNotifier:
             vm.mn_active_invalidate_count -= 1
 
     def change_pte(self, page: int, pfn: int, writable: bool) -> None:
-        """The page will be mapped to ``pfn``: change the SPTEs that map it.
+        """Change the SPTEs that map ``page`` to map ``pfn``.
 
-        There are none. The host calls this between start and end, and start has zapped them all, so it
-        has been dead code for as long as it was called that way: f3b65bbaed7c in v6.10 deleted it.
+        The host calls this between start and end, and start has zapped all these SPTEs, so the loop finds
+        none. Commit f3b65bbaed7c in v6.10 deleted this dead code.
         """
         vm = self.vm
         if vm.k.has(NO_CHANGE_PTE):
@@ -96,10 +96,10 @@ class KvmMmuNotifier:
             ranges = list(self._gfn_ranges(page, page + 1))
             if ranges:
                 with vm.mmu_lock.for_write:
-                    self._change_pte(ranges, pfn, writable)
+                    self._change_sptes(ranges, pfn, writable)
 
-    def _change_pte(self, ranges: list[tuple[KvmMemorySlot, int, int]], pfn: int, writable: bool) -> None:
-        """What .change_pte does under mmu_lock."""
+    def _change_sptes(self, ranges: list[tuple[KvmMemorySlot, int, int]], pfn: int, writable: bool) -> None:
+        """The part of .change_pte under mmu_lock."""
         vm, nonpresent = self.vm, self.vm.k.layout.nonpresent_value
         flush = False
         for slot, first, last in ranges:
@@ -116,22 +116,22 @@ class KvmMmuNotifier:
             kvm_flush_remote_tlbs(vm)
 
     def clear_flush_young(self, start: int, end: int) -> bool:
-        """Whether the guest used the range of late; ages it.
+        """Age the range; return whether the guest used it since it was last aged.
 
-        Until v6.13 it flushed the TLBs if so, so that the next use would be seen for sure.
+        Until v6.13 TLBs are flushed if it did, so that the next use sets Accessed.
         """
         return self._age(start, end, test_only=False, flush=not self.vm.k.has(AGING_NOT_FLUSHED))
 
     def clear_young(self, start: int, end: int) -> bool:
-        """The same, without a flush: a use through an old TLB entry may go unseen."""
+        """The same without a flush: a use through a cached translation may not set Accessed."""
         return self._age(start, end, test_only=False)
 
     def test_young(self, page: int) -> bool:
-        """Whether the guest used the page of late; changes nothing."""
+        """Return whether the guest used the page since it was last aged; change nothing."""
         return self._age(page, page + 1, test_only=True)
 
     def _age(self, start: int, end: int, test_only: bool, flush: bool = False) -> bool:
-        """Under mmu_lock for write, since v6.15 without it."""
+        """Age or test a range: under mmu_lock for write, since v6.15 without mmu_lock."""
         vm = self.vm
         young = False
         with vm.srcu:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A vCPU between two stays in the guest: it serves requests, and sees to it that it has a valid root."""
+"""A vCPU before it enters the guest and after it leaves: serving requests, and loading a root."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ EIO, ENOSPC = 5, 28
 
 
 def vcpu_enter_guest(vm: Vm, vcpu: KvmVcpu) -> int:
-    """Serve requests and run the guest: 0, or a negative errno, -EIO for ever once the VM was found broken.
+    """Serve requests, load a root if the vCPU has none, and enter the guest; return 0 or a negative errno.
 
-    An obsolete root is let go first, so that a new one is loaded; the flush comes before any use of it. Who
-    requests something looks at the mode afterwards, so requests are looked at again after it was set.
+    Once a VM is dead (KVM_BUG_ON()), the result is -EIO. A thread that makes a request reads the vCPU's mode
+    after that, so the vCPU checks for requests once more after it has set its mode: one of the two sees the
+    other.
     """
     drain_pml(vm, vcpu)
     while True:
         if vm.dead:
             return -EIO
-        r = _reload(vm, vcpu)
+        r = _serve_requests(vm, vcpu)
         if r < 0:
             return r
         vcpu.mode = IN_GUEST_MODE
@@ -37,15 +38,18 @@ def vcpu_enter_guest(vm: Vm, vcpu: KvmVcpu) -> int:
 
 
 def vcpu_exit_guest(vm: Vm, vcpu: KvmVcpu) -> None:
-    """Leave the guest. Where others run too, each instruction is followed by that."""
+    """Leave the guest. If an exit follows each instruction, the exit drains the PML buffer."""
     vcpu.mode = OUTSIDE_GUEST_MODE
     vm.srcu.lock()
     if vm.exits_after_each_instruction:
         drain_pml(vm, vcpu)
 
 
-def _reload(vm: Vm, vcpu: KvmVcpu) -> int:
-    """Serve the requests that are there, and see to it that there is a root."""
+def _serve_requests(vm: Vm, vcpu: KvmVcpu) -> int:
+    """Serve pending requests, and load a root if the vCPU has none; return 0 or a negative errno.
+
+    An obsolete root is dropped first, so that a new one is loaded. TLBs are flushed before the root is used.
+    """
     requests = vcpu.pending_requests()
     if Request.MMU_FREE_OBSOLETE_ROOTS in requests:
         vcpu.clear_request(Request.MMU_FREE_OBSOLETE_ROOTS)
@@ -61,10 +65,11 @@ def _reload(vm: Vm, vcpu: KvmVcpu) -> int:
 
 
 def kvm_mmu_load(vm: Vm, vcpu: KvmVcpu) -> int:
-    """Give the vCPU a root, and flush what its processor may still know of one at the same place.
+    """Give the vCPU a root and flush its TLB; return 0 or -ENOSPC.
 
-    For that reason dropping a root needs no flush. Until v6.9 a root counted as a shadow page against the
-    budget of these, and without any memslot there is no budget: -ENOSPC.
+    The flush removes translations through an earlier root at the same address, so dropping a root needs no
+    flush. Until v6.9 a root counted against the limit of shadow pages, which is 0 before the first memslot is
+    created.
     """
     if not vm.had_memslot and not vm.k.has(ROOTS_WITHOUT_BUDGET):
         return -ENOSPC
@@ -74,7 +79,7 @@ def kvm_mmu_load(vm: Vm, vcpu: KvmVcpu) -> int:
 
 
 def kvm_mmu_unload(vm: Vm, vcpu: KvmVcpu) -> None:
-    """Drop the reference to the root; a valid root stays for its next user."""
+    """Drop the vCPU's reference to its root. The TDP MMU's own reference keeps a valid root alive."""
     if vcpu.root is not None:
         with vm.mmu_lock.held(shared=vm.k.has(ROOTS_FREED_SHARED)):
             kvm_tdp_mmu_put_root(vm, vcpu.root)
@@ -82,6 +87,6 @@ def kvm_mmu_unload(vm: Vm, vcpu: KvmVcpu) -> None:
 
 
 def set_smm(vm: Vm, vcpu: KvmVcpu, on: bool) -> None:
-    """Enter or leave system management mode, which has an address space, and so a root, of its own."""
+    """Enter or leave system management mode, which has its own address space and therefore its own root."""
     vcpu.smm = on
     kvm_mmu_unload(vm, vcpu)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A whole VM as the TDP MMU sees it: host, memslots, page tables, vCPUs and the processor they run on.
+"""The machine: one VM with its host, vCPUs and processor, driven by the interface's table of steps.
 
-``steps`` is what can be done, ``observation`` what can be seen. For the rest see ``model``.
+Read ``machine`` (the VM of a kernel in a mode), ``steps`` (what each step does), ``observation`` (what can be
+seen after it) and ``stepped_vm``. The VM itself is in the rooms below; see ``conformance.model``.
 
-It follows the kernels from v6.1 on: TDP MMU on, one memory type, direct maps only, no nesting.
+The machine follows kernels from v6.1 on with the TDP MMU enabled, one memory type, direct maps only, and no
+nested virtualisation.
 """
 
 from __future__ import annotations

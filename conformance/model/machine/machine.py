@@ -19,7 +19,7 @@ __all__ = ["KernelBug", "Machine"]
 
 
 class KernelBug(Exception):
-    """The kernel would have crashed: a BUG in the function that is named."""
+    """The kernel would have crashed: the text is "BUG " and the function."""
 
 
 class Machine:
@@ -50,7 +50,7 @@ class Machine:
         self.vm.host.notifier = KvmMmuNotifier(self.vm)
 
     def step(self, name: str, **arguments: int) -> Observation:
-        """Take the step ``name`` and observe."""
+        """Take the step ``name``; return the observation after it. Raises KernelBug if KVM hits a BUG."""
         k = self.vm.k
         k.events.clear()
         outcome = take_step(self.vm, name, arguments)

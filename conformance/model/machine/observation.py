@@ -24,7 +24,7 @@ REQUEST_BITS = {Request.MMU_FREE_OBSOLETE_ROOTS: 1}
 
 
 def observe(vm: Vm, outcome: list[int], events: list[str]) -> Observation:
-    """The outcome of a step, the complaints that it caused, and the state that it left.
+    """The observation after a step: its outcome, the WARNs that it caused, and the state of the VM.
 
     Lists may be shared with later observations: they must not be changed.
     """
@@ -37,13 +37,7 @@ def observe(vm: Vm, outcome: list[int], events: list[str]) -> Observation:
         _state(vm),
         [_vcpu(vcpu, places) for vcpu in vm.vcpus],
         [_tlb(vcpu, places) for vcpu in vm.vcpus],
-        sorted(
-            SlotView(
-                slot.as_id, slot.id, slot.base_gfn, slot.npages, slot.flags, tuple(slot.dirty_bitmap or ())
-            )
-            for memslots in vm.memslots
-            for slot in memslots.slots.values()
-        ),
+        sorted(_slot(slot) for memslots in vm.memslots for slot in memslots.slots.values()),
         [
             RootView(root.as_id, root.level, int(root.invalid), root.root_count, vm.memory.listed(root))
             for root in vm.roots
@@ -92,7 +86,7 @@ def _tlb(vcpu: KvmVcpu, places: dict[int, int]) -> list[TlbEntry]:
 
 
 def _retired(vm: Vm) -> list[RetiredTable]:
-    """The tables that wait for their grace period."""
+    """The tables that are retired and wait for a grace period."""
     rows = []
     for table in vm.memory.retired:
         sptes = [*table.entries.values()]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The VM that steps move: the kernel's, and the reader that a test has in its tables."""
+"""The VM that steps act on: KVM's VM, and the lockless reader that a test may have in its tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["SteppedVm"]
 
 @dataclass
 class SteppedVm(Vm):
-    """A VM as steps see it."""
+    """A VM with a lockless reader."""
 
     reader: Reader | None = None
-    """The walk that goes on without a lock, at most one."""
+    """The lockless reader, at most one at a time."""

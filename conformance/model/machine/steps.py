@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What each step of the interface's table does to the machine. All arguments and outcomes are integers.
+"""What each step of the interface's table does to the VM. All arguments and outcomes are integers.
 
 A function registers itself with ``@step`` under its name. Importing this module fails unless there is exactly
 one function for each step, with the table's arguments.
@@ -107,14 +107,14 @@ def collapse(vm: SteppedVm, page: int) -> list[int]:
 
 @step
 def notifier_start(vm: SteppedVm, page: int, npages: int) -> list[int]:
-    """Call the MMU notifier alone: an invalidation begins."""
+    """Call only the MMU notifier's invalidate_range_start()."""
     vm.host.notifier.invalidate_range_start(page, page + npages)
     return [0]
 
 
 @step
 def notifier_end(vm: SteppedVm, page: int, npages: int) -> list[int]:
-    """Call the MMU notifier alone: the invalidation ends."""
+    """Call only the MMU notifier's invalidate_range_end()."""
     vm.host.notifier.invalidate_range_end(page, page + npages)
     return [0]
 
@@ -134,19 +134,19 @@ def change_pte(vm: SteppedVm, page: int) -> list[int]:
 
 @step
 def clear_flush_young(vm: SteppedVm, page: int, npages: int) -> list[int]:
-    """Age pages and flush TLBs, so that the next use is seen; return whether any was young."""
+    """Age pages, and flush TLBs if the kernel does so; return whether any page was young."""
     return [int(vm.host.notifier.clear_flush_young(page, page + npages))]
 
 
 @step
 def clear_young(vm: SteppedVm, page: int, npages: int) -> list[int]:
-    """Age pages; return whether any was young."""
+    """Age pages without a flush; return whether any page was young."""
     return [int(vm.host.notifier.clear_young(page, page + npages))]
 
 
 @step
 def test_young(vm: SteppedVm, page: int) -> list[int]:
-    """Whether the page is young."""
+    """Return whether the page is young."""
     return [int(vm.host.notifier.test_young(page))]
 
 
@@ -185,13 +185,13 @@ def clear_dirty_log(vm: SteppedVm, slot: int, as_id: int, first: int, npages: in
 
 @step
 def enter(vm: SteppedVm, vcpu: int) -> list[int]:
-    """Prepare entering the guest."""
+    """Enter the guest, and leave it before the first instruction."""
     return [guest.enter(vm, _vcpu(vm, vcpu))]
 
 
 @step
 def access(vm: SteppedVm, vcpu: int, gfn: int, kind: int) -> list[int]:
-    """Run one guest instruction that reads, writes or is fetched."""
+    """Run one instruction of the guest that reads, writes, or is fetched at ``gfn``."""
     if kind not in (READ, WRITE, FETCH):
         raise ValueError(f"no such kind of access: {kind}")
     return guest.run_access(vm, _vcpu(vm, vcpu), gfn, kind)
@@ -216,14 +216,14 @@ def set_nx_huge_pages(vm: SteppedVm, on: int) -> list[int]:
 
 @step
 def recover_nx_huge_pages(vm: SteppedVm) -> list[int]:
-    """One run of the worker that recovers huge pages."""
+    """Run the worker that recovers NX huge pages once."""
     nx_huge_pages.kvm_recover_nx_huge_pages(vm)
     return [0]
 
 
 @step
 def set_generation(vm: SteppedVm, value: int) -> list[int]:
-    """Set the memslots' generation, to come near its wrap. The two address spaces never have equal ones."""
+    """Set the memslots' generation, to test its wrap. The address spaces' generations never are equal."""
     for memslots in vm.memslots:
         memslots.generation = value + memslots.as_id
     return [0]
@@ -274,19 +274,19 @@ def delete_while_unmapping(vm: SteppedVm, slot: int, as_id: int, page: int, npag
     """Delete a memslot; when KVM first yields while it zaps the roots, the host discards pages.
 
     The outcome adds whether KVM yielded, and how many leaves of each level were left after the unmap: an
-    unmap must reach roots that are invalid but not yet empty, commit d62007edf01f in v5.18.
+    unmap must reach roots that are invalid but not yet zapped, commit d62007edf01f in v5.18.
     """
-    seen = [0, 0, 0, 0]
+    at_yield = [0, 0, 0, 0]
 
     def unmap() -> None:
         vm.host.madvise_dontneed(page, npages)
-        seen[:] = [1, *(vm.pages[level] for level in (1, 2, 3))]
+        at_yield[:] = [1, *(vm.pages[level] for level in (1, 2, 3))]
 
-    asked, vm.need_resched = vm.need_resched, True
+    need_resched, vm.need_resched = vm.need_resched, True
     with installed(_AtFirstYield(unmap)):
         outcome = set_memory_region(vm, slot, as_id, 0, 0, 0, 0)
-    vm.need_resched = asked
-    return [*outcome, *seen]
+    vm.need_resched = need_resched
+    return [*outcome, *at_yield]
 
 
 class _AtFirstYield(Scheduler):
@@ -296,7 +296,7 @@ class _AtFirstYield(Scheduler):
         self.action: Callable[[], None] | None = action
 
     def relock(self, lock: Lock) -> None:
-        """Run it, once."""
+        """Run the action, once."""
         action, self.action = self.action, None
         if action is not None:
             action()
@@ -315,8 +315,8 @@ def destroy(vm: SteppedVm) -> list[int]:
         memslots.slots.clear()
     vm.vcpus.clear()
     vm.destroyed = True
-    left = sum(not isinstance(table.entries, FreedEntries) for table in vm.memory.by_serial.values())
-    return [left, left, 0]
+    not_freed = sum(not isinstance(table.entries, FreedEntries) for table in vm.memory.by_serial.values())
+    return [not_freed, not_freed, 0]
 
 
 if missing := KINDS.keys() - _STEPS.keys():

@@ -1,2 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The processor: it walks the page tables and caches what it finds, independently of KVM."""
+"""The processor, which obeys the hardware bits of SPTEs and nothing else.
+
+Read ``guest`` (one instruction of the guest, with the exits that it causes) and ``processor`` (TLB, page
+walk, Accessed and Dirty, error codes, PML).
+"""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The processor: it walks the tables that KVM made, remembers what it found, and sets Accessed and Dirty.
+"""The processor: it walks KVM's page tables, caches translations, and sets Accessed and Dirty.
 
-It obeys the SPTEs' hardware bits and nothing else: EPT as in the Intel SDM vol. 3, 29.3, nested paging as in
-the AMD APM vol. 2, 15.25. What KVM keeps in bits that the processor ignores it cannot see.
+Source: Intel SDM vol. 3, 29.3 for EPT; AMD APM vol. 2, 15.25 for nested paging. The processor ignores the
+bits in which KVM keeps its own state.
 """
 
 from __future__ import annotations
@@ -33,44 +33,45 @@ from conformance.model.vm.vm import KvmVcpu, TlbEntry, Vm
 __all__ = ["guest_access"]
 
 PML_ENTRIES = 512
+"""The size of the PML buffer, in entries."""
 Path = list[tuple[KvmMmuPage, int, int]]
-"""Entries used, as (table, index, what was read)."""
+"""The entries that a walk used, from the top, as (table, index, SPTE that was read)."""
 
 RESERVED_BIT = 1 << 51
-"""The reserved address bit that NPT's MMIO SPTEs have set."""
+"""The reserved address bit that is set in MMIO SPTEs under NPT."""
 
 
 def guest_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> int | None:
-    """One access of the guest: None if it goes through, else the error code of the exit.
+    """Perform one access of the guest; return None if it completes, else the error code of the exit.
 
-    A remembered translation is used if it allows the access; a first write through one walks again, to
-    set Dirty.
+    A cached translation is used if it allows the access. A write through a translation whose Dirty is not set
+    walks the tables again, to set it.
     """
     entry = _tlb_hit(vm, vcpu, gfn, kind)
     while entry is None:
         path, granted, stopped = _walk(vm, vcpu, gfn)
         if stopped is not None or not granted & kind:
-            _forget_upper_levels(vcpu, gfn)
+            _invalidate_upper_levels(vcpu, gfn)
             return _error_code(vm, kind, granted, stopped)
-        entry = _use(vm, vcpu, path, granted, gfn, kind)
+        entry = _complete_walk(vm, vcpu, path, granted, gfn, kind)
     note(("access", vcpu.id, gfn, kind, entry.pfn + (gfn & pages_per(entry.level) - 1)))
     return None
 
 
-def _use(vm: Vm, vcpu: KvmVcpu, path: Path, granted: int, gfn: int, kind: int) -> TlbEntry | None:
-    """Set Accessed and Dirty and remember the translation; None if an entry was changed meanwhile.
+def _complete_walk(vm: Vm, vcpu: KvmVcpu, path: Path, granted: int, gfn: int, kind: int) -> TlbEntry | None:
+    """Set Accessed and Dirty, and cache the translation; None if an entry changed, so that the walk restarts.
 
-    Each bit is set by a locked operation that finds the entry as it was read, else the walk begins anew.
+    The bits are set by compare-and-exchange with the SPTE that the walk read.
     """
     table, _, leaf = path[-1]
     if _hardware_ad(vm):
-        for at, (used, index, spte) in enumerate(path):
-            wanted = spte | _accessed_bit(vm)
+        for at, (walked, index, spte) in enumerate(path):
+            new_spte = spte | _accessed_bit(vm)
             if at == len(path) - 1 and kind == WRITE:
-                wanted |= _dirty_bit(vm)
-            if wanted != spte and used.cmpxchg(index, spte, wanted) != spte:
+                new_spte |= _dirty_bit(vm)
+            if new_spte != spte and walked.cmpxchg(index, spte, new_spte) != spte:
                 return None
-            leaf = wanted
+            leaf = new_spte
         if kind == WRITE and not path[-1][2] & _dirty_bit(vm):
             _log_page_modification(vm, vcpu, gfn)
     pfn = int(spte_to_pfn(vm.k, leaf)) & -pages_per(table.level)
@@ -86,7 +87,7 @@ def _tlb_key(vcpu: KvmVcpu, level: int, gfn: int) -> tuple[KvmMmuPage, int, int]
 
 
 def _tlb_hit(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> TlbEntry | None:
-    """The entry if the TLB alone lets the access through; one that forbids it is dropped."""
+    """The TLB entry if it allows the access; an entry that forbids it is removed."""
     for level in (1, 2, 3):
         key = _tlb_key(vcpu, level, gfn)
         entry = vcpu.tlb.get(key)
@@ -100,11 +101,12 @@ def _tlb_hit(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> TlbEntry | None:
 
 
 def _walk(vm: Vm, vcpu: KvmVcpu, gfn: int) -> tuple[Path, int, str | None]:
-    """The entries used, the rights that all of them grant, and why the walk stopped short, if it did.
+    """Walk the tables; return the path, the rights that all its entries grant, and why the walk failed.
 
-    It begins at the lowest table that is remembered, whether or not that is still in the tree.
+    The reason is "not present", "reserved", or None. The walk begins at the lowest table in the
+    paging-structure caches, even if that table has been unlinked.
     """
-    table, granted = _lowest_remembered(vm, vcpu, gfn)
+    table, granted = _lowest_cached_table(vm, vcpu, gfn)
     path: Path = []
     while True:
         index = table.index_of(gfn)
@@ -128,32 +130,32 @@ def _walk(vm: Vm, vcpu: KvmVcpu, gfn: int) -> tuple[Path, int, str | None]:
             vcpu.upper_levels[_tlb_key(vcpu, table.level + 1, gfn)] = table, granted
 
 
-def _lowest_remembered(vm: Vm, vcpu: KvmVcpu, gfn: int) -> tuple[KvmMmuPage, int]:
-    """The table where a walk begins, and the rights that those above it grant."""
+def _lowest_cached_table(vm: Vm, vcpu: KvmVcpu, gfn: int) -> tuple[KvmMmuPage, int]:
+    """The table where a walk begins, and the rights that the entries above it grant."""
     assert vcpu.root is not None
     if vcpu.caches_upper_levels:
         for level in (2, 3, 4):
-            found = vcpu.upper_levels.get(_tlb_key(vcpu, level, gfn))
-            if found is not None:
-                return found
+            cached = vcpu.upper_levels.get(_tlb_key(vcpu, level, gfn))
+            if cached is not None:
+                return cached
     return vcpu.root, READ | WRITE | FETCH
 
 
-def _forget_upper_levels(vcpu: KvmVcpu, gfn: int) -> None:
-    """A fault makes the processor forget what it would have used for the address, tables too."""
+def _invalidate_upper_levels(vcpu: KvmVcpu, gfn: int) -> None:
+    """A fault invalidates the entries of the paging-structure caches for the address."""
     if vcpu.upper_levels:
         for level in (2, 3, 4):
             vcpu.upper_levels.pop(_tlb_key(vcpu, level, gfn), None)
 
 
 def _ept_entry(spte: int) -> tuple[bool, int, bool]:
-    """Present if it allows anything; the rights; misconfigured if it allows writes but not reads."""
+    """Whether an EPT entry is present (R, W or X), its rights, and whether it is misconfigured (W, not R)."""
     misconfigured = bool(spte & VMX_EPT_WRITABLE_MASK) and not spte & VMX_EPT_READABLE_MASK
     return bool(spte & VMX_EPT_RWX_MASK), spte & VMX_EPT_RWX_MASK, misconfigured
 
 
 def _npt_entry(spte: int) -> tuple[bool, int, bool]:
-    """Present; the rights, all of them given to users; whether a reserved bit is set."""
+    """Whether an NPT entry is present, its rights for user mode, and whether a reserved bit is set."""
     rights = READ if spte & PT_USER_MASK else 0
     if rights and spte & PT_WRITABLE_MASK:
         rights |= WRITE
@@ -163,9 +165,9 @@ def _npt_entry(spte: int) -> tuple[bool, int, bool]:
 
 
 def _error_code(vm: Vm, kind: int, granted: int, stopped: str | None) -> int:
-    """What the exit tells KVM about the access.
+    """The error code (PFERR_*) that KVM derives from the exit.
 
-    An EPT misconfiguration tells nothing but that; NPT sees every access as one of user mode.
+    An EPT misconfiguration has PFERR_RSVD_MASK only. NPT treats every access as a user-mode access.
     """
     if vm.mode.ept and stopped == "reserved":
         return PFERR_RSVD_MASK
@@ -181,7 +183,7 @@ def _error_code(vm: Vm, kind: int, granted: int, stopped: str | None) -> int:
 
 
 def _hardware_ad(vm: Vm) -> bool:
-    """Whether the processor sets Accessed and Dirty: always with NPT, with EPT if KVM asks for it."""
+    """Whether the processor sets Accessed and Dirty: with NPT always, with EPT if KVM enables it."""
     return not vm.mode.ept or bool(vm.mode.ad_bits)
 
 
@@ -194,7 +196,7 @@ def _accessed_bit(vm: Vm) -> int:
 
 
 def _log_page_modification(vm: Vm, vcpu: KvmVcpu, gfn: int) -> None:
-    """Dirty was set anew: note the page, if the processor logs."""
+    """Dirty was newly set: with PML enabled, append the gfn to the buffer; a full buffer causes an exit."""
     if vcpu.pml_enabled:
         vcpu.pml_buffer.append(gfn)
         if len(vcpu.pml_buffer) == PML_ENTRIES:

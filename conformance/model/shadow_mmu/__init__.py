@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Shadow paging: the packing of shadowed_translation, and as much as three races of the fast page fault need.
+"""Shadow paging: the packing of shadowed_translation, and what three races of the fast page fault need.
 
-From Xiao Guangrong's notes on locking, which the kernel's locking.rst still has: the mapping from gfn to
-pfn, flushes after write-protection, and Dirty bits. Read ``page`` (the state), ``sptes``, ``faults`` and
+Source: Xiao Guangrong's notes in Documentation/virt/kvm/locking.rst, on the mapping from gfn to pfn, on
+flushes after write-protection, and on Dirty tracking. Read ``translation`` (one entry of a shadow page), then
+``page`` (the state of the races' VM), ``sptes`` (changing one SPTE), ``faults`` (an access of the guest) and
 ``steps``.
 """

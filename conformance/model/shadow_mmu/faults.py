@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""An instruction of the guest under shadow paging: the processor, the fast page fault, and the slow one."""
+"""One access of the guest under shadow paging: the processor, the fast page fault, and the slow path."""
 
 from __future__ import annotations
 
@@ -24,19 +24,25 @@ from conformance.model.vm.vm import IN_GUEST_MODE, OUTSIDE_GUEST_MODE, KvmVcpu, 
 __all__ = ["run_access"]
 
 FAST, SLOW, TRAPPED = 13, 14, 11
-WENT_THROUGH, GAVE_UP = int(End.DONE), int(End.GAVE_UP)
+"""Codes of exits: the fast path fixed the fault, the slow path mapped or retries, a write is emulated."""
+
+DONE, GAVE_UP = int(End.DONE), int(End.GAVE_UP)
 MAX_EXITS = 6
+"""After so many exits the access is given up."""
 
 
 def run_access(guest: Guest, vcpu: KvmVcpu, page: int, kind: int) -> list[int]:
-    """The exits of one access, and how it ended; a write to a page table is trapped, and emulated."""
+    """Run one access; return the codes of its exits and how it ended.
+
+    A write to a page table of the guest is emulated; its code is the last.
+    """
     exits: list[int] = []
     while len(exits) < MAX_EXITS:
         vcpu_enter_guest(guest, vcpu)
-        done = guest_access(guest, vcpu, page, kind)
+        completed = guest_access(guest, vcpu, page, kind)
         vcpu.mode = OUTSIDE_GUEST_MODE
-        if done:
-            return [*exits, WENT_THROUGH]
+        if completed:
+            return [*exits, DONE]
         if kind == WRITE and fast_page_fault(guest, page):
             exits.append(FAST)
         else:
@@ -48,7 +54,7 @@ def run_access(guest: Guest, vcpu: KvmVcpu, page: int, kind: int) -> list[int]:
 
 
 def vcpu_enter_guest(guest: Guest, vcpu: KvmVcpu) -> None:
-    """Serve the request for a flush and enter the guest, unless there is another by then."""
+    """Serve a request to flush and enter the guest; repeat if another request arrived before the entry."""
     while True:
         if Request.TLB_FLUSH in vcpu.pending_requests():
             vcpu.clear_request(Request.TLB_FLUSH)
@@ -61,30 +67,30 @@ def vcpu_enter_guest(guest: Guest, vcpu: KvmVcpu) -> None:
 
 
 def guest_access(guest: Guest, vcpu: KvmVcpu, page: int, kind: int) -> bool:
-    """Whether the processor lets the access through; it remembers the translation, and sets A and D."""
+    """Perform one access; return True if it completes. Set Accessed and Dirty, and cache the translation."""
     tlb = guest.tlbs.setdefault(vcpu.id, {})
-    known = tlb.get(page)
-    while known is None or (kind == WRITE and not (known.writable and known.dirty)):
+    cached = tlb.get(page)
+    while cached is None or (kind == WRITE and not (cached.writable and cached.dirty)):
         spte = guest.sp.read(page)
         if not spte & PT_PRESENT_MASK or (kind == WRITE and not spte & PT_WRITABLE_MASK):
             tlb.pop(page, None)
             return False
-        wanted = spte | PT_ACCESSED_MASK | (PT_DIRTY_MASK if kind == WRITE else 0)
-        if wanted != spte and guest.sp.cmpxchg(page, spte, wanted) != spte:
+        new_spte = spte | PT_ACCESSED_MASK | (PT_DIRTY_MASK if kind == WRITE else 0)
+        if new_spte != spte and guest.sp.cmpxchg(page, spte, new_spte) != spte:
             continue
         gfn = guest.gptes.get(page, page)
         pfn = int(spte_to_pfn(guest.k, spte))
-        known = Translation(gfn, pfn, bool(is_writable_pte(spte)), bool(wanted & PT_DIRTY_MASK))
-        tlb[page] = known
-    note(("access", vcpu.id, known.gfn, kind, known.pfn))
+        cached = Translation(gfn, pfn, bool(is_writable_pte(spte)), bool(new_spte & PT_DIRTY_MASK))
+        tlb[page] = cached
+    note(("access", vcpu.id, cached.gfn, kind, cached.pfn))
     return True
 
 
 def fast_page_fault(guest: Guest, page: int) -> bool:
-    """Give W back without mmu_lock, and mark the gfn dirty that the guest's table had when the fault began.
+    """Set W without mmu_lock, and mark the gfn dirty that the guest's page table held at the start.
 
-    That is the gfn of the SPTE only if the two cannot part: the page is direct. Else the frame may have
-    been given to another gfn, and the SPTE have come to be the same again (seed 4, case 1).
+    Only in a direct page is that certainly the gfn of the SPTE. In an indirect page the pfn may have been
+    reused for another gfn in between, so that the SPTE has the same value again and the exchange succeeds.
     """
     if not guest.direct and guest.k.has(FAST_FAULT_DIRECT_ONLY):
         return False
@@ -100,7 +106,7 @@ def fast_page_fault(guest: Guest, page: int) -> bool:
 
 
 def paging64_page_fault(guest: Guest, page: int, write: bool) -> int:
-    """Look the gfn up in the guest's table and its frame in the host's, and make the SPTE under mmu_lock."""
+    """The slow path: look up gfn and pfn, then install the SPTE under mmu_lock; return SLOW or TRAPPED."""
     seq = guest.invalidate_seq
     gfn = guest.gpte(page)
     pfn = guest.map_gfn(gfn)
@@ -118,9 +124,9 @@ def paging64_page_fault(guest: Guest, page: int, write: bool) -> int:
 
 
 def set_spte(guest: Guest, page: int, gfn: int, pfn: int) -> None:
-    """Map a page of the guest, for writing too unless its gfn is a page table.
+    """Install the SPTE for ``page``, writable unless its gfn is write-tracked, and mark the gfn dirty.
 
-    As then: the processor sets Dirty, and until the log takes it the page counts as dirty.
+    The processor sets Dirty later, when the guest writes.
     """
     k = guest.k
     spte = k.layout.spte_mmu_present_mask | PT_PRESENT_MASK | PT_USER_MASK | PT_ACCESSED_MASK
@@ -133,7 +139,7 @@ def set_spte(guest: Guest, page: int, gfn: int, pfn: int) -> None:
 
 
 def mark_page_dirty(guest: Guest, gfn: int) -> None:
-    """Log that the guest may have written ``gfn``."""
+    """Set the bit of ``gfn`` in the dirty bitmap, if writes are logged."""
     if guest.logged:
         access(RMW, place(BITMAPS))
         guest.dirty_bitmap |= 1 << gfn

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A guest with one page table, and what KVM keeps for it: the shadow page, the rmap, the dirty log.
+"""A guest with one page table, and KVM's state for it: the shadow page, the rmap and the dirty bitmap.
 
-Pages of the guest are virtual, by number; the guest's page table says which gfn each is. The shadow page says
-which frame, and so depends on two others: on the guest's table and on the host's. If it is *direct* (the
-guest does not page), a page is its own gfn.
+``page`` is the number of a virtual page of the guest. The guest's page table maps it to a gfn, the host's
+page table maps the gfn to a pfn, and the shadow page maps the page to that pfn. In a *direct* shadow page
+(the guest has paging disabled) a page is its own gfn.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Guest", "Translation"]
 
 @dataclass(frozen=True)
 class Translation:
-    """What a TLB has of a page: which gfn the guest means, the frame, whether it may be written."""
+    """A TLB entry: the gfn, the pfn, whether writes are allowed, and whether Dirty is set."""
 
     gfn: int
     pfn: int
@@ -34,26 +34,26 @@ class Translation:
 
 @dataclass
 class Guest:
-    """The guest, its host and its KVM in one."""
+    """The guest, the host and KVM's state."""
 
     k: Semantics
     direct: bool
     vcpus: list[KvmVcpu]
     memory: TableMemory
     sp: KvmMmuPage
-    """The shadow page; its entries by page."""
+    """The shadow page, indexed by page."""
     gfn_of_spte: dict[int, int] = field(default_factory=dict)
-    """sp->gfns: for which gfn each SPTE was made."""
+    """The gfn for which each SPTE was installed (sp->gfns), by page."""
     gptes: dict[int, int] = field(default_factory=dict)
     host: dict[int, int] = field(default_factory=dict)
-    """The frame of each gfn that the host has mapped."""
+    """The pfn of each gfn that the host has mapped."""
     free: list[int] = field(default_factory=lambda: [0x103, 0x102, 0x101, 0x100])
-    """Free frames; the one that was freed last is allocated first."""
+    """Free pfns; the one freed last is allocated first."""
     tlbs: dict[int, dict[int, Translation]] = field(default_factory=dict)
     dirty_bitmap: int = 0
     logged: bool = False
     write_tracked: set[int] = field(default_factory=set)
-    """Gfns that have become page tables, which the guest must not write unnoticed."""
+    """The gfns of the guest's page tables; writes to them are trapped."""
     flags: PageFlags = field(default_factory=PageFlags)
     mmu_lock: Lock = field(default_factory=lambda: Lock("mmu_lock"))
     invalidate_seq: Shared[int] = Shared(0)
@@ -63,24 +63,24 @@ class Guest:
         self.where = place(VM)
 
     def gpte(self, page: int) -> int:
-        """The gfn that the guest has for ``page`` now."""
+        """The gfn that the guest's page table holds for ``page``."""
         if self.direct:
             return page
         access(READ, place(GUEST_PTES, word=page))
         return self.gptes.get(page, page)
 
     def write_gpte(self, page: int, gfn: int) -> None:
-        """The guest's own store to its page table."""
+        """Store ``gfn`` to the entry of ``page`` in the guest's page table."""
         access(WRITE, place(GUEST_PTES, word=page))
         self.gptes[page] = gfn
 
     def gfn_to_pfn(self, gfn: int) -> int | None:
-        """The frame that backs ``gfn`` now, if the host has it mapped."""
+        """The pfn that backs ``gfn``, None if the host has not mapped it."""
         access(READ, place(HOST_PTES, word=gfn))
         return self.host.get(gfn)
 
     def map_gfn(self, gfn: int) -> int:
-        """Have the host back ``gfn`` by a frame."""
+        """Return the pfn that backs ``gfn``; the host allocates one if needed."""
         pfn = self.gfn_to_pfn(gfn)
         if pfn is None:
             access(WRITE, place(HOST_PTES, word=gfn))
@@ -95,5 +95,5 @@ class Guest:
         return sorted(page for page in self.sp.entries if self.gfn_of_spte.get(page) == gfn)
 
     def kvm_flush_remote_tlbs(self) -> None:
-        """All vCPUs forget their translations before they run again."""
+        """Request that each vCPU flushes its TLB before it enters the guest again."""
         make_all_cpus_request(self.vcpus, Request.TLB_FLUSH)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Changing SPTEs of the shadow page under mmu_lock, while fast page faults and the processor do too."""
+"""Changing SPTEs of the shadow page under mmu_lock, concurrently with fast page faults and the processor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ __all__ = ["mmu_spte_clear_track_bits", "rmap_write_protect"]
 
 
 def volatile(guest: Guest, spte: int) -> bool:
-    """Whether a present SPTE must be exchanged: also if a fast page fault may make it writable meanwhile."""
+    """Whether a present SPTE must be replaced atomically, since its bits may change concurrently.
+
+    Before VOLATILE_IF_MMU_WRITABLE only Accessed and Dirty counted, and not W, which a fast page fault sets.
+    """
     if guest.k.has(VOLATILE_IF_MMU_WRITABLE):
         return bool(spte_has_volatile_bits(guest.k, spte))
     accessed, dirty = any_set(spte, guest.k.shadow_accessed_mask), any_set(spte, guest.k.shadow_dirty_mask)
@@ -23,7 +26,7 @@ def volatile(guest: Guest, spte: int) -> bool:
 
 
 def mmu_spte_update(guest: Guest, page: int, new_spte: int) -> int:
-    """Change a present SPTE to another for the same frame; gives what was there."""
+    """Replace a present SPTE by one for the same pfn; return the value that was replaced."""
     old_spte = guest.sp.read(page)
     if volatile(guest, old_spte):
         return guest.sp.xchg(page, new_spte)
@@ -32,7 +35,7 @@ def mmu_spte_update(guest: Guest, page: int, new_spte: int) -> int:
 
 
 def mmu_spte_clear_track_bits(guest: Guest, page: int) -> None:
-    """Zap an SPTE, and tell the host what the guest did with its frame."""
+    """Zap an SPTE, and mark its pfn accessed and dirty in the host as the SPTE was."""
     k = guest.k
     old_spte = guest.sp.read(page)
     if not is_shadow_present_pte(k, old_spte):
@@ -49,7 +52,7 @@ def mmu_spte_clear_track_bits(guest: Guest, page: int) -> None:
 
 
 def rmap_write_protect(guest: Guest, gfn: int, pt_protect: bool) -> bool:
-    """Take W from all SPTEs for ``gfn``; with ``pt_protect`` for good. Whether the TLBs must be flushed."""
+    """Clear W of all SPTEs for ``gfn``; return whether TLBs must be flushed. See spte_write_protect()."""
     flush = False
     for page in guest.rmap(gfn):
         flush |= spte_write_protect(guest, page, pt_protect)
@@ -57,9 +60,11 @@ def rmap_write_protect(guest: Guest, gfn: int, pt_protect: bool) -> bool:
 
 
 def spte_write_protect(guest: Guest, page: int, pt_protect: bool) -> bool:
-    """Take W from an SPTE, and with ``pt_protect`` MMU-writable too, so that no fast page fault gives W back.
+    """Clear W of an SPTE; return whether TLBs must be flushed.
 
-    That W is clear does not tell that no TLB has it: it may have been set, and used, since it was read.
+    With ``pt_protect`` MMU-writable is cleared too, so that no fast page fault sets W again. If MMU-writable
+    was set, TLBs must be flushed even if W was read as clear: W may have been set, and the translation
+    cached, after the read.
     """
     k = guest.k
     spte = guest.sp.read(page)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What can be done to the guest of shadow paging, by name. All arguments and outcomes are ints."""
+"""The steps of shadow paging's races, by name. All arguments and outcomes are ints."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["STEPS"]
 
 
 def access(guest: Guest, vcpu: int, page: int, kind: int) -> list[int]:
-    """Run one instruction that reads (1) or writes (2) ``page``."""
+    """Run one access that reads (1) or writes (2) ``page``."""
     return run_access(guest, guest.vcpus[vcpu], page, kind)
 
 
 def set_gpte(guest: Guest, page: int, gfn: int) -> list[int]:
-    """The guest makes ``page`` another gfn: KVM traps the write and changes the SPTE with it."""
+    """The guest maps ``page`` to another gfn. KVM traps the write and replaces the SPTE."""
     pfn = guest.map_gfn(gfn)
     with guest.mmu_lock.for_write:
         mmu_spte_clear_track_bits(guest, page)
@@ -32,7 +32,7 @@ def set_gpte(guest: Guest, page: int, gfn: int) -> list[int]:
 
 
 def swap_out(guest: Guest, gfn: int) -> list[int]:
-    """The host takes the frame of ``gfn`` away, and may give it to any other."""
+    """The host reclaims the pfn of ``gfn``, and may allocate it for another gfn."""
     with guest.mmu_lock.for_write:
         guest.invalidate_in_progress += 1
         for page in guest.rmap(gfn):
@@ -50,7 +50,7 @@ def swap_out(guest: Guest, gfn: int) -> list[int]:
 
 
 def shadow_gfn(guest: Guest, gfn: int) -> list[int]:
-    """``gfn`` becomes a page table of the guest's: writes to it must be noticed from now on."""
+    """``gfn`` becomes a page table of the guest: KVM write-protects it."""
     with guest.mmu_lock.for_write:
         guest.write_tracked.add(gfn)
         if rmap_write_protect(guest, gfn, pt_protect=True):
@@ -62,13 +62,13 @@ def shadow_gfn(guest: Guest, gfn: int) -> list[int]:
 
 
 def log(guest: Guest, on: int) -> list[int]:
-    """Begin or end to log writes; the log begins empty."""
+    """Enable or disable dirty logging; the bitmap is cleared."""
     guest.logged, guest.dirty_bitmap = bool(on), 0
     return [0]
 
 
 def get_dirty_log(guest: Guest) -> list[int]:
-    """KVM_GET_DIRTY_LOG: the word, taken; then its pages are protected, and the TLBs flushed."""
+    """KVM_GET_DIRTY_LOG: clear the bitmap, write-protect its pages, flush TLBs, and return the bitmap."""
     with guest.mmu_lock.for_write:
         touch(RMW, place(BITMAPS))
         taken, guest.dirty_bitmap = guest.dirty_bitmap, 0

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Shadow pages: which guest frame, with which rights, each of their entries shadows.
+"""Shadow pages: the gfn and the rights that each entry shadows.
 
-From David Matlack's "Cache the access bits of shadowed translations": what shadow paging found in the
-guest's tables is kept in one word an entry, the gfn above bit 12 and the ACC_* bits below.
+Source: commit 6a97575d5cff ("KVM: x86/mmu: Cache the access bits of shadowed translations"). For each entry
+KVM keeps one word with what it read in the guest's page table: the gfn from bit 12 on, and the ACC_* bits
+below.
 """
 
 from __future__ import annotations
@@ -40,31 +41,31 @@ class ShadowPage:
 
 
 def kvm_mmu_page_get_gfn(k: Semantics, sp: ShadowPage, index: Word) -> Word:
-    """The guest frame that entry ``index`` maps.
+    """The gfn that entry ``index`` maps.
 
-    A direct page maps frames in order; the offset is computed in an int, so that entry 16 and up of a
-    page at level 4 goes wrong by sign extension. An indirect page remembers it.
+    A direct page maps consecutive gfns. The kernel computes their offset in an int, so that from entry 16 on
+    of a page at level 4 the result is wrong by sign extension. An indirect page stores the gfn.
     """
     offset = index
     for level in (2, 3, 4):
         offset = either(sp.level == level, _as_int(shl(index, 9 * (level - 1))), offset)
-    remembered = shr(sp.slot, PAGE_SHIFT) if k.has(SHADOWED_ACCESS) else sp.slot
-    gfn = either(sp.direct, (sp.gfn + offset) & ALL, remembered)
+    stored = shr(sp.slot, PAGE_SHIFT) if k.has(SHADOWED_ACCESS) else sp.slot
+    gfn = either(sp.direct, (sp.gfn + offset) & ALL, stored)
     if k.has(PASSTHROUGH_PAGES):
         return either(sp.passthrough, sp.gfn, gfn)
     return gfn
 
 
 def _as_int(offset: Word) -> Word:
-    """A shift result as C's int holds it: 32 bits, the sign repeated above."""
+    """The value truncated to C's int, and sign-extended to 64 bits."""
     low = offset & 0xFFFFFFFF
     return either((low & (1 << 31)) != 0, low | (ALL ^ 0xFFFFFFFF), low)
 
 
 def _has_translations(k: Semantics, sp: ShadowPage) -> Truth:
-    """Whether the page's own array says what its entries shadow.
+    """Whether the page has an array of shadowed translations.
 
-    Before 9ecc1c119b28 in v6.11 the role decided, and a passthrough page was held to have none.
+    Before commit 9ecc1c119b28 in v6.11 the role decided, and a passthrough page counted as having none.
     """
     if k.has(TRANSLATION_BY_POINTER):
         return no(sp.direct)
@@ -77,23 +78,23 @@ def kvm_mmu_page_get_access(k: Semantics, sp: ShadowPage, index: Word) -> Word:
 
 
 def kvm_mmu_page_set_translation(k: Semantics, sp: ShadowPage, index: Word, gfn: Word, access: Word) -> Word:
-    """Remember ``gfn`` and ``access`` for entry ``index``; gives the entry's word afterwards.
+    """Store ``gfn`` and ``access`` for entry ``index``; return the entry's word afterwards.
 
-    A page that maps in order cannot remember, and must agree: WARNs if it does not.
+    A page without the array stores nothing; WARN if its gfn or access differ from the arguments.
     """
-    remembers = _has_translations(k, sp)
+    has_translations = _has_translations(k, sp)
     function = "kvm_mmu_page_set_translation"
-    k.warn_on(function, no(remembers) & (access != kvm_mmu_page_get_access(k, sp, index)))
-    k.warn_on(function, no(remembers) & (gfn != kvm_mmu_page_get_gfn(k, sp, index)))
-    return either(remembers, shl(gfn, PAGE_SHIFT) | access, sp.slot)
+    k.warn_on(function, no(has_translations) & (access != kvm_mmu_page_get_access(k, sp, index)))
+    k.warn_on(function, no(has_translations) & (gfn != kvm_mmu_page_get_gfn(k, sp, index)))
+    return either(has_translations, shl(gfn, PAGE_SHIFT) | access, sp.slot)
 
 
 def kvm_mmu_page_set_access(k: Semantics, sp: ShadowPage, index: Word, access: Word) -> Word:
-    """Remember ``access`` for entry ``index``, whose gfn stays; gives the entry's word afterwards."""
+    """Store ``access`` for entry ``index`` and keep its gfn; return the entry's word afterwards."""
     return kvm_mmu_page_set_translation(k, sp, index, kvm_mmu_page_get_gfn(k, sp, index), access)
 
 
 def kvm_mmu_page_set_gfn(k: Semantics, sp: ShadowPage, index: Word, gfn: Word) -> Word:
-    """Remember ``gfn`` for entry ``index``: all there was before 6a97575d5cff in v6.0."""
+    """Store ``gfn`` for entry ``index``; return the entry's word afterwards. Used before v6.0."""
     k.warn_on("kvm_mmu_page_set_gfn", sp.direct & (gfn != kvm_mmu_page_get_gfn(k, sp, index)))
     return either(sp.direct, sp.slot, gfn)

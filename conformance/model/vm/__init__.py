@@ -1,2 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The state of a VM: host memory, memslots, MMU pages, vCPUs, locks and requests."""
+"""The state of a VM, and the memory, locks and requests through which threads share it.
+
+Read ``vm`` (struct kvm), ``kvm_vcpu`` (struct kvm_vcpu), ``memslots``, ``mmu_pages`` (page tables),
+``kvm_page_fault`` and ``mapping_level``; then the host: ``host_pages``, ``host`` and ``host_marks``.
+``flushes`` and ``pml`` are requests and the processor's log. ``cells``, ``places``, ``locks`` and
+``scheduler`` are how shared state is accessed: the specification asks a scheduler, which by default runs one
+thread.
+"""

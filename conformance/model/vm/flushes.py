@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""TLB flushes: who asks for one, and when it is really done.
+"""TLB flushes: requesting them, and performing them.
 
-KVM may change an SPTE that a processor has cached. Whoever takes something away must *request* a flush
-before others rely on it; each vCPU *performs* it when it next enters the guest. A flush that is
-requested once too often costs time, one too few is a hole in the guest's isolation.
+A processor may have cached an SPTE that KVM changes. A thread that removes a mapping or a right must
+*request* a flush before anything relies on the removal. Each vCPU *performs* the flush when it next enters
+the guest. An unnecessary flush costs time; a missing one lets the guest access memory that it no longer owns.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ __all__ = ["flush_tlb_all", "flush_tlb_current", "kvm_flush_remote_tlbs"]
 
 
 def kvm_flush_remote_tlbs(vm: Vm) -> None:
-    """Request a flush from every vCPU.
+    """Request a flush from every vCPU; those in the guest have left it on return.
 
-    Counted even if one is pending already. The statistic of flushes done counts only requests for which a
-    vCPU had to be interrupted in the guest, which it has left on return. Flushes of a range of gfns are these
-    too: neither vendor has anything finer.
+    remote_tlb_flush_requests counts every request, also if one is pending already. remote_tlb_flush counts
+    only requests for which a vCPU was in the guest and had to be interrupted. A flush of a range of gfns is
+    the same, since neither VMX nor SVM can flush less.
     """
     vm.remote_tlb_flush_requests += 1
     if vm.make_all_cpus_request(Request.TLB_FLUSH):
@@ -26,12 +26,12 @@ def kvm_flush_remote_tlbs(vm: Vm) -> None:
 
 
 def flush_tlb_all(vcpu: KvmVcpu) -> None:
-    """The vCPU's processor forgets everything, for whichever root."""
+    """Flush all translations of the vCPU, of every root."""
     vcpu.flushes += 1
     vcpu.tlb.clear()
     vcpu.upper_levels.clear()
 
 
 def flush_tlb_current(vcpu: KvmVcpu) -> None:
-    """It forgets what it knows through the current root; a processor may well forget more, and here does."""
+    """Flush the translations of the current root. A processor may flush more; this one flushes all."""
     flush_tlb_all(vcpu)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The host's memory: areas, page tables, page faults, and the notifier calls that the host owes KVM.
+"""The host's memory: VMAs, page tables, page faults, and the calls to KVM's MMU notifier.
 
-Deliberately simple: physical pages are never reused, nothing is swapped, and what changes a mapping
-does so between two notifier calls. The page tables of 2 MiB are one place (see ``places``), with their lock.
-Addresses are page numbers throughout.
+It is deliberately simple: physical pages are never reused, nothing is swapped, and every change of a mapping
+lies between two notifier calls. The page table entries of each 2 MiB are one place (see ``places``), which
+includes their lock. All addresses are page numbers.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ __all__ = [
 EAGAIN, ENOMEM, EFAULT, EINVAL, ENOSYS = 11, 12, 14, 22, 38
 
 PAGES = 1 << 24
-"""Virtual pages are numbered from 0; KVM sees them from an address far up, which changes nothing."""
+"""The number of virtual pages, which are numbered from 0."""
 
 ZERO_PFN = 0x100000
-"""The zero page, which reads of memory that was never written are given, read-only."""
+"""The zero page, which the host maps read-only on a read of memory that was never written."""
 
 FIRST_PFN, END_PFN = 0x100200, 0x1100000
-"""The page frames that are handed out, from the bottom up."""
+"""The pfns that are allocated, in ascending order."""
 
 
 @dataclass
 class HostMemory:
-    """The address space of the process that owns the VM. Calls give 0 or a negative errno."""
+    """The address space of the process that owns the VM. System calls return 0 or a negative errno."""
 
     notifier: MmuNotifier = field(init=False)
     """The notifier to call; set when a VM is created."""
     areas: list[Area] = field(default_factory=list)
     mapped: dict[int, dict[int, HostPage]] = field(default_factory=lambda: {1: {}, 2: {}, 3: {}})
-    """Present entries by level, then by the number of the page, 2 MiB or 1 GiB unit."""
+    """Present entries by level, then by the number of the 4 KiB, 2 MiB or 1 GiB unit."""
     next_pfn: int = FIRST_PFN
     flags: PageFlags = field(default_factory=PageFlags)
     wraps_change_pte: bool = True
     """Whether .change_pte is called between start and end of an invalidation."""
 
     def mmap(self, page: int, npages: int, writable: bool, level: int) -> int:
-        """Reserve an area; nothing in it is populated."""
+        """Create a VMA without populating it; ``level`` is the largest page size."""
         if page < 0 or npages <= 0 or page + npages > PAGES or not PG_LEVEL_4K <= level <= PG_LEVEL_1G:
             return -EINVAL
         if level == PG_LEVEL_1G and (page | npages) % pages_per(level):
@@ -68,7 +68,7 @@ class HostMemory:
         return next((area for area in self.areas if area.start <= page < area.end), None)
 
     def lookup(self, page: int) -> tuple[HostPage, int] | None:
-        """The entry that maps ``page`` and its level, as a walk of the page tables finds it."""
+        """The entry that maps ``page``, and its level; None if the page is not present."""
         for level in (PG_LEVEL_4K, PG_LEVEL_2M, PG_LEVEL_1G):
             entry = self.mapped[level].get(page >> 9 * (level - 1))
             if entry is not None:
@@ -76,19 +76,19 @@ class HostMemory:
         return None
 
     def pfn_of(self, page: int) -> int:
-        """The frame of a page that is mapped."""
+        """The pfn of a page that is present."""
         found = self.lookup(page)
         assert found is not None
         entry, level = found
         return entry.pfn + (page & pages_per(level) - 1)
 
     def touch(self, page: int, write: bool) -> int:
-        """A page fault of the host on ``page``."""
+        """Read or write ``page`` from the process, which may fault."""
         found = self.get_user_page(page, write)
         return found if isinstance(found, int) else 0
 
     def get_user_page(self, page: int, write: bool) -> tuple[int, bool] | int:
-        """The frame of ``page`` and whether it may be written, after a page fault if need be; or an errno."""
+        """The pfn of ``page`` and whether it is writable, or a negative errno; handles a page fault."""
         area = self.area_of(page)
         if area is None or (write and not area.writable):
             return -EFAULT
@@ -97,17 +97,17 @@ class HostMemory:
             if found is not None and (found[0].writable or not write):
                 entry, level = found
                 return entry.pfn + (page & pages_per(level) - 1), entry.writable
-            error = self._fault(area, page, write, found)
+            error = self._handle_fault(area, page, write, found)
             if error:
                 return error
 
     def read_pte(self, page: int) -> tuple[HostPage, int] | None:
-        """The same as lookup(), while others may change it."""
+        """lookup(), as an access to memory that other threads may change."""
         access(READ, _place(page))
         return self.lookup(page)
 
-    def _fault(self, area: Area, page: int, write: bool, found: tuple[HostPage, int] | None) -> int:
-        """Map the page as the fault asks, if the entry is still as it was found."""
+    def _handle_fault(self, area: Area, page: int, write: bool, found: tuple[HostPage, int] | None) -> int:
+        """Handle a page fault, unless the entry changed since it was read; return 0 or a negative errno."""
         if found is not None and found[0].shared:
             return self._copy_on_write(page, found[0])
         access(RMW, _place(page))
@@ -122,12 +122,12 @@ class HostMemory:
         return 0
 
     def _populate(self, area: Area, page: int, write: bool) -> int:
-        """Map a page that was not present, as large as the area allows."""
+        """Map a page that was not present, at the largest level that the VMA allows."""
         level = area.level
         if level == PG_LEVEL_2M:
             first = page & -512
-            inside = area.start <= first and first + 512 <= area.end
-            if not inside or any(first <= other < first + 512 for other in self.mapped[PG_LEVEL_4K]):
+            fits = area.start <= first and first + 512 <= area.end
+            if not fits or any(first <= other < first + 512 for other in self.mapped[PG_LEVEL_4K]):
                 level = PG_LEVEL_4K
         if level == PG_LEVEL_4K and not write:
             self.mapped[PG_LEVEL_4K][page] = HostPage(ZERO_PFN, writable=False, shared=True)
@@ -139,9 +139,10 @@ class HostMemory:
         return 0
 
     def _copy_on_write(self, page: int, shared: HostPage) -> int:
-        """Give the writer a page of its own: the old one is unmapped before the new one is announced.
+        """Replace a shared page by a private copy.
 
-        Others go on using the old one, so it is not allocated again.
+        The old page is unmapped before .change_pte is called with the new pfn. The old pfn is still mapped
+        elsewhere, so it is not freed.
         """
         pfn = None
         with self.invalidating(page, page + 1, self.wraps_change_pte):
@@ -152,14 +153,15 @@ class HostMemory:
             pfn = self._allocate(PG_LEVEL_4K)
             if pfn is not None:
                 self.notifier.change_pte(page, pfn, True)
-                self._map(PG_LEVEL_4K, page, HostPage(pfn, writable=True))
+                self._set_entry(PG_LEVEL_4K, page, HostPage(pfn, writable=True))
         return 0 if pfn is not None else -ENOMEM
 
     @contextmanager
     def invalidating(self, start: int, end: int, wrapped: bool = True) -> Iterator[list[tuple[str, int]]]:
-        """Between the two notifier calls; events appended to the list that it yields are recorded at the end.
+        """Call the notifier's invalidate_range_start() and _end() around the block, if ``wrapped``.
 
-        A page that was protected may have been written since, so that it is writable again.
+        The block appends events to the list; they are noted before the end, except for pages that the process
+        has written meanwhile, so that they are writable again.
         """
         events: list[tuple[str, int]] = []
         if wrapped:
@@ -176,8 +178,8 @@ class HostMemory:
         found = self.lookup(page)
         return found is not None and found[0].writable
 
-    def _map(self, level: int, unit: int, entry: HostPage | None) -> None:
-        """Write an entry of the page tables, which others may be reading; None unmaps."""
+    def _set_entry(self, level: int, unit: int, entry: HostPage | None) -> None:
+        """Write an entry of the page tables, which other threads may read; None unmaps it."""
         access(WRITE, _place(unit << 9 * (level - 1)))
         if entry is None:
             del self.mapped[level][unit]
@@ -185,7 +187,7 @@ class HostMemory:
             self.mapped[level][unit] = entry
 
     def _allocate(self, level: int) -> int | None:
-        """The first frame of an aligned run that was never allocated; None if memory is exhausted."""
+        """Allocate a page of ``level``; return its first pfn, None if memory is exhausted."""
         size = pages_per(level)
         pfn = (self.next_pfn + size - 1) & -size
         if pfn + size > END_PFN:
@@ -194,42 +196,43 @@ class HostMemory:
         return pfn
 
     def madvise_dontneed(self, page: int, npages: int) -> int:
-        """Give the range's pages back; the next touch finds new ones."""
-        return self._change(page, npages, unmap=True)
+        """Discard the range's pages; the next access allocates new ones."""
+        return self._unmap_or_protect(page, npages, unmap=True)
 
     def wrprotect(self, page: int, npages: int) -> int:
-        """Take write access away from what is mapped in the range; the pages stay the process's own."""
-        return self._change(page, npages, unmap=False)
+        """Make the pages of the range read-only, as fork() and mprotect() do; they stay private."""
+        return self._unmap_or_protect(page, npages, unmap=False)
 
-    def _change(self, page: int, npages: int, unmap: bool) -> int:
+    def _unmap_or_protect(self, page: int, npages: int, unmap: bool) -> int:
+        """Unmap the range or make it read-only, after splitting 2 MiB pages that it covers only partly."""
         end = page + npages
         if page < 0 or npages <= 0 or end > PAGES:
             return -EINVAL
-        for unit in self._cut_by(page, end, PG_LEVEL_1G):
+        for unit in self._partly_covered(page, end, PG_LEVEL_1G):
             if unit in self.mapped[PG_LEVEL_1G]:
                 return -EINVAL
-        for unit in self._cut_by(page, end, PG_LEVEL_2M):
+        for unit in self._partly_covered(page, end, PG_LEVEL_2M):
             if unit in self.mapped[PG_LEVEL_2M]:
-                self._split(unit)
+                self._split_huge_page(unit)
         with self.invalidating(page, end) as events:
             for level, entries in self.mapped.items():
                 size = pages_per(level)
                 for unit in [unit for unit in entries if page <= unit * size < end]:
                     entry = entries[unit]
-                    self._map(level, unit, None if unmap else replace(entry, writable=False))
+                    self._set_entry(level, unit, None if unmap else replace(entry, writable=False))
                     if not entry.shared:
                         what = "released" if unmap else "protected"
                         events += ((what, pfn) for pfn in range(entry.pfn, entry.pfn + size))
         return 0
 
     @staticmethod
-    def _cut_by(page: int, end: int, level: int) -> list[int]:
-        """The units of ``level`` that the range covers in part only, in order."""
+    def _partly_covered(page: int, end: int, level: int) -> list[int]:
+        """The units of ``level`` that the range covers only partly, in order."""
         size = pages_per(level)
         return sorted({bound // size for bound in (page, end) if bound % size})
 
-    def _split(self, unit: int) -> None:
-        """Map a 2 MiB unit by 512 small entries for the same frames, as __split_huge_pmd() does."""
+    def _split_huge_page(self, unit: int) -> None:
+        """Replace a 2 MiB entry by 512 entries for the same pfns, as __split_huge_pmd() does."""
         first = unit * 512
         with self.invalidating(first, first + 512):
             access(WRITE, _place(first))
@@ -238,7 +241,7 @@ class HostMemory:
                 self.mapped[PG_LEVEL_4K][first + n] = HostPage(huge.pfn + n, huge.writable)
 
     def ksm_merge(self, page: int) -> int:
-        """Replace a small page by one that it shares with others, read-only."""
+        """Replace a 4 KiB page by a shared, read-only one, as KSM does."""
         if page not in self.mapped[PG_LEVEL_4K]:
             return -EINVAL
         pfn = self._allocate(PG_LEVEL_4K)
@@ -246,15 +249,15 @@ class HostMemory:
             return -ENOMEM
         with self.invalidating(page, page + 1, self.wraps_change_pte) as events:
             old = self.mapped[PG_LEVEL_4K][page]
-            self._map(PG_LEVEL_4K, page, None)
+            self._set_entry(PG_LEVEL_4K, page, None)
             self.notifier.change_pte(page, pfn, False)
-            self._map(PG_LEVEL_4K, page, HostPage(pfn, writable=False, shared=True))
+            self._set_entry(PG_LEVEL_4K, page, HostPage(pfn, writable=False, shared=True))
             if not old.shared:
                 events.append(("released", old.pfn))
         return 0
 
     def collapse(self, page: int) -> int:
-        """Put the 2 MiB around ``page`` into one huge page, as khugepaged does."""
+        """Replace the small pages of the 2 MiB around ``page`` by a huge page, as khugepaged does."""
         first = page & -512
         area = self.area_of(page)
         if area is None or not area.writable or area.level == PG_LEVEL_1G:
@@ -273,5 +276,5 @@ class HostMemory:
 
 
 def _place(page: int) -> int:
-    """Where the host's page tables have the entry for ``page``."""
+    """The place of the page table entry for ``page``."""
     return place(HOST_PTES, page >> 9)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What KVM tells the host about its frames: that the guest wrote them (dirty), or used them (accessed).
+"""Marking the host's pages as dirty (the guest wrote them) or accessed (the guest used them).
 
-A frame that is not marked dirty may be dropped by the host without being written back. Until v6.13 the bits
-of an SPTE were passed on when it lost them; since then a frame is marked as soon as an SPTE for it is made.
+The host may drop a page that is not marked dirty without writing it back. Until v6.13 KVM marked a page when
+an SPTE lost Dirty or Accessed. Since then it marks the page as soon as a fault has mapped it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["kvm_release_faultin_page", "kvm_set_pfn_dirty", "report_lost_bits", 
 
 
 def report_lost_bits(vm: Vm, old_spte: int, new_spte: int | None) -> None:
-    """A present leaf was replaced by one for the same frame, or (None) is gone: pass on what it has lost."""
+    """Mark the pfn of a present leaf for the bits that ``new_spte`` lacks; None: the leaf was zapped."""
     report_lost_dirty(vm, old_spte, new_spte)
     if vm.k.has(NO_PFN_DIRTY):
         return
@@ -25,7 +25,7 @@ def report_lost_bits(vm: Vm, old_spte: int, new_spte: int | None) -> None:
 
 
 def report_lost_dirty(vm: Vm, old_spte: int, new_spte: int | None) -> None:
-    """Pass on only that a leaf has lost Dirty."""
+    """Mark the pfn dirty if the leaf was dirty and ``new_spte`` is not; None: the leaf was zapped."""
     if vm.k.has(NO_PFN_DIRTY):
         return
     if is_dirty_spte(vm.k, old_spte) and (new_spte is None or not is_dirty_spte(vm.k, new_spte)):
@@ -33,13 +33,13 @@ def report_lost_dirty(vm: Vm, old_spte: int, new_spte: int | None) -> None:
 
 
 def kvm_set_pfn_dirty(vm: Vm, spte: int) -> None:
-    """The leaf is going to be clean: its frame is dirty."""
+    """Mark the pfn of the leaf dirty, because its Dirty or W is being cleared."""
     if not vm.k.has(NO_PFN_DIRTY):
         vm.host.flags.dirty.add(int(spte_to_pfn(vm.k, spte)))
 
 
 def kvm_release_faultin_page(vm: Vm, pfn: int, writable: bool, unused: bool) -> None:
-    """A fault is through with its page, which is ``unused`` if it has to try again."""
+    """Release the page of a fault, marked accessed and, if ``writable``, dirty unless it was not mapped."""
     if unused or not vm.k.has(NO_PFN_DIRTY):
         return
     vm.host.flags.accessed.add(pfn)

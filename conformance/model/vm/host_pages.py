@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The host's memory: areas, page table entries, and the notifier that is called when these change."""
+"""The parts of the host's memory: VMAs, page table entries, the MMU notifier, and flags of pages."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ def pages_per(level: int) -> int:
 
 
 class MmuNotifier(Protocol):
-    """What the host calls before and after it changes a mapping: struct mmu_notifier_ops.
+    """struct mmu_notifier_ops: what the host calls before and after it changes a mapping.
 
-    Ranges are [first, last + 1) in pages.
+    Ranges are host pages, [``start``, ``end``).
     """
 
     def invalidate_range_start(self, start: int, end: int) -> None:
-        """The range is about to be unmapped or to lose rights."""
+        """The host is about to unmap the range or to remove rights."""
 
     def invalidate_range_end(self, start: int, end: int) -> None:
-        """The change is done."""
+        """The host has changed its page tables."""
 
     def change_pte(self, page: int, pfn: int, writable: bool) -> None:
-        """The page is going to be mapped to ``pfn`` instead; does nothing where KVM has no such callback."""
+        """The host is about to map ``page`` to ``pfn``. Does nothing if KVM has no such callback."""
 
     def clear_flush_young(self, start: int, end: int) -> bool:
-        """Whether the range was used of late; ages it, so that the next use shows."""
+        """Age the range, with a flush; return whether it was used since it was last aged."""
 
     def clear_young(self, start: int, end: int) -> bool:
-        """The same, but the next use may go unseen."""
+        """Age the range without a flush; return whether it was used since it was last aged."""
 
     def test_young(self, page: int) -> bool:
-        """Whether the page was used of late."""
+        """Return whether the page was used since it was last aged."""
 
 
 @dataclass(frozen=True)
 class Area:
-    """A VMA: ``level`` is the largest mapping that faults in it make (3: hugetlb, nothing smaller)."""
+    """A VMA. ``level`` is the largest page size that a fault maps (3: hugetlb, 1 GiB pages only)."""
 
     start: int
     end: int
@@ -51,7 +51,7 @@ class Area:
 
 @dataclass(frozen=True)
 class HostPage:
-    """One entry of the host's page tables. A shared page must be copied before it may be written."""
+    """An entry of the host's page tables. A write to a ``shared`` page copies it first."""
 
     pfn: int
     writable: bool
@@ -60,7 +60,7 @@ class HostPage:
 
 @dataclass
 class PageFlags:
-    """The frames that KVM has marked as written (PG_dirty) or as used (PG_referenced)."""
+    """The pfns that KVM has marked dirty (PG_dirty) or accessed (PG_referenced)."""
 
     dirty: set[int] = field(default_factory=set)
     accessed: set[int] = field(default_factory=set)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""How large a page may be mapped: what slot, host and the NX mitigation allow."""
+"""The level at which a gfn is mapped: what the memslot, the host and the NX mitigation allow."""
 
 from __future__ import annotations
 
@@ -14,26 +14,28 @@ __all__ = ["disallowed_hugepage_adjust", "kvm_mmu_hugepage_adjust", "kvm_mmu_max
 
 
 def host_pfn_mapping_level(vm: Vm, slot: KvmMemorySlot, gfn: int) -> int:
-    """The level at which the host maps the page behind ``gfn`` now; 4 KiB if it does not."""
+    """The level at which the host maps the page of ``gfn``; 4 KiB if the page is not present."""
     found = vm.host.read_pte(slot.host_page(gfn))
     return found[1] if found is not None else PG_LEVEL_4K
 
 
 def kvm_mmu_max_mapping_level(vm: Vm, slot: KvmMemorySlot, gfn: int) -> int:
-    """The largest level at which ``gfn`` can be mapped: in the slot, and in one piece in the host too.
+    """The largest level at which ``gfn`` can be mapped: what the memslot allows, and the host's own level.
 
-    KVM never makes a page larger than the host has it, for the host says by notifiers what becomes of its
-    pages as it has them.
+    KVM never maps a larger page than the host does, since the host can invalidate each of its pages
+    separately.
     """
-    level = slot.largest_level(gfn, PG_LEVEL_1G)
-    return level if level == PG_LEVEL_4K else min(host_pfn_mapping_level(vm, slot, gfn), level)
+    slot_level = slot.largest_level(gfn, PG_LEVEL_1G)
+    if slot_level == PG_LEVEL_4K:
+        return PG_LEVEL_4K
+    return min(host_pfn_mapping_level(vm, slot, gfn), slot_level)
 
 
 def kvm_mmu_hugepage_adjust(vm: Vm, fault: KvmPageFault) -> None:
-    """Choose the level to map at: 4 KiB while writes are logged, and for a fetch under the NX mitigation.
+    """Set ``goal_level``: 4 KiB while writes are logged, and for a fetch under the NX mitigation.
 
-    Under the mitigation ``req_level`` keeps what could have been, to know later whether a small page stands
-    where a huge one could.
+    ``req_level`` is the level without the mitigation, so that the table that replaces a huge page because of
+    the mitigation can be zapped later.
     """
     fault.huge_page_disallowed = fault.exec and vm.nx_huge_pages
     if fault.slot is None or fault.slot.dirty_track_enabled:
@@ -46,9 +48,10 @@ def kvm_mmu_hugepage_adjust(vm: Vm, fault: KvmPageFault) -> None:
 
 
 def disallowed_hugepage_adjust(vm: Vm, fault: KvmPageFault, spte: int, level: int) -> None:
-    """Do not replace a table that the NX mitigation made by a huge page: go down into it, a level at a time.
+    """Lower ``goal_level`` by one if the walk is at it and finds a table that the NX mitigation requires.
 
-    Until v6.2 any table that was there counted as such.
+    Otherwise a data access would replace that table by a huge page, which the next fetch would split again.
+    Until v6.2 any table counted as required by the mitigation.
     """
     child = vm.memory.child(spte, level)
     if level == PG_LEVEL_4K or level != fault.goal_level or child is None:

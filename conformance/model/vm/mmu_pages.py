@@ -2,8 +2,8 @@
 """The TDP MMU's page tables: what a table knows about itself, and when its memory may be used again.
 
 A table that is taken out of the tree may still be read by others that walk without a lock. So it is
-*retired*: its entries are frozen, which tells a late comer to try again, and its memory is given
-back only after an RCU grace period, when no walk can be reading it any more.
+*retired*: its entries are frozen, so that a walk that is still in it retries, and its memory is
+freed only after an RCU grace period, when no walk can be reading it any more.
 """
 
 from __future__ import annotations

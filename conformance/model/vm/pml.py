@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Page-modification logging: the processor notes each page in which it sets Dirty, for KVM to collect.
+"""Page-modification logging (PML): the processor writes each gfn whose Dirty it sets to a buffer.
 
-Its buffer is emptied at each exit, so KVM gets all of it by making vCPUs exit.
+KVM empties the buffer at each exit. To get all entries, it makes the vCPUs exit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["drain_pml", "kick_vcpus"]
 
 
 def drain_pml(vm: Vm, vcpu: KvmVcpu) -> None:
-    """Carry the frames in the vCPU's buffer over to the dirty bitmaps."""
+    """Set the bits of the gfns in the vCPU's buffer in the dirty bitmaps, and empty the buffer."""
     if not vcpu.pml_buffer:
         return
     for gfn in vcpu.pml_buffer:
@@ -22,9 +22,9 @@ def drain_pml(vm: Vm, vcpu: KvmVcpu) -> None:
 
 
 def kick_vcpus(vm: Vm) -> None:
-    """Make every vCPU leave the guest, which drains its buffer: before a dirty log is read, for one.
+    """Make every vCPU leave the guest, which drains its buffer, without waiting for it.
 
-    Nobody waits for that: what a buffer still holds will be in the next log.
+    A gfn that is still in a buffer when the dirty log is read will be in the next log.
     """
     for vcpu in vm.vcpus:
         if vm.exits_after_each_instruction:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A VM as the MMU sees it: all state of the machine in one place (struct kvm and struct kvm_vcpu).
+"""struct kvm: all state of a VM that the MMU uses.
 
-The other modules are the operations on it. Memory that several CPUs use is read and written through
-``cells``, locks are taken where the kernel takes them, and entries are compared and exchanged likewise.
+The other rooms are the operations on it. State that several CPUs access is read and written through ``cells``
+and ``mmu_pages``, and locks are taken where the kernel takes them.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Options:
-    """What userspace and the administrator chose when the VM was made."""
+    """What userspace and the administrator chose when the VM was created."""
 
     vcpus: int
     eager_page_split: int
     """Whether huge pages are split when dirty logging begins, not one by one when they are written."""
     nx_huge_pages: int
     manual_protect: int
-    """KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: bit 0 get does not clear, bit 1 a new log is all dirty."""
+    """KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: bit 0, get does not clear the log; bit 1, a new log is all dirty."""
     pml: int
-    """Whether the processor logs dirty guest addresses in a buffer (page-modification logging)."""
+    """Whether page-modification logging (PML) is enabled."""
 
 
 MEMSLOTS = word_of("memslots")
@@ -69,7 +69,7 @@ NX_HUGE_PAGES = word_of("possible_nx_huge_pages")
 
 @dataclass
 class Vm:
-    """One VM with its vCPUs, its memory and everything that KVM keeps for it."""
+    """One VM: its vCPUs, its memory, and KVM's state for it."""
 
     k: Semantics
     mode: Mode
@@ -81,37 +81,37 @@ class Vm:
         default_factory=lambda: [KvmMemslots(as_id, as_id) for as_id in range(KVM_ADDRESS_SPACE_NUM)]
     )
     roots: list[KvmMmuPage] = field(default_factory=list)
-    """All roots that are not gone, oldest first; an invalid one goes with its last reference."""
+    """All roots, oldest first. An invalid root is removed with its last reference."""
 
     slots_lock: Lock = field(default_factory=lambda: Lock("slots_lock"))
     mmu_lock: Lock = field(default_factory=lambda: Lock("mmu_lock"))
     srcu: ReadSections = field(default_factory=lambda: ReadSections("SRCU"))
-    """Who uses memslots, and so do vCPUs but while they are in the guest."""
+    """Readers of memslots; a vCPU is one except while it is in the guest."""
 
     mmu_invalidate_in_progress: Shared[int] = Shared(0)
     mmu_invalidate_seq: Shared[int] = Shared(0)
-    """Counted up at the end of each invalidation: what was looked up in the host before is stale."""
+    """Incremented at the end of each invalidation: a pfn that was looked up before is stale."""
     mmu_invalidate_range: Shared[tuple[int, int] | None] = Shared(None)
-    """What is being invalidated, [first, last + 1): host pages or, since v6.8, guest frames."""
+    """The range being invalidated, [first, last + 1): host pages or, since v6.8, gfns."""
     mn_active_invalidate_count: int = 0
     mn_invalidate_lock: Lock = field(default_factory=lambda: Lock("mn_invalidate_lock"))
-    """Protects that count, and holds up who would change memslots until it is 0."""
+    """Protects mn_active_invalidate_count. Memslots are installed only while that count is 0."""
 
     had_memslot: bool = False
-    """Whether there ever was a memslot: their size sets the budget of shadow pages, at first none."""
+    """Whether a memslot was ever created: before, the limit of shadow pages is 0."""
     nx_huge_pages: bool = False
     possible_nx_huge_pages: list[KvmMmuPage] = field(default_factory=list)
-    """Tables that stand where, but for the NX mitigation, a huge page could be; oldest first."""
+    """Tables that a huge page could replace without the NX mitigation; oldest first."""
     cpu_dirty_logging_count: int = 0
     need_resched: bool = False
-    """Whether long walks shall yield (need_resched())."""
+    """What need_resched() returns: whether long walks yield mmu_lock."""
     dead: bool = False
-    """Whether KVM found the VM broken (KVM_BUG_ON()); vCPUs do not run any more."""
+    """Whether KVM marked the VM as dead (KVM_BUG_ON()); its vCPUs no longer run."""
     destroyed: bool = False
     exits_after_each_instruction: bool = False
-    """Whether an interrupt of the host follows each instruction, so that the vCPU leaves the guest at once.
+    """Whether the host interrupts the vCPU after each instruction, so that it exits.
 
-    Else it counts as being in the guest until it faults or is kicked.
+    Otherwise PML buffers are drained on faults and kicks only.
     """
 
     make_spte: Callable[..., Any] = make_spte
@@ -119,7 +119,7 @@ class Vm:
 
     nx_lpage_splits: int = 0
     pages: dict[int, int] = field(default_factory=lambda: {1: 0, 2: 0, 3: 0})
-    """How many leaf SPTEs there are at each level."""
+    """The number of leaf SPTEs at each level."""
     remote_tlb_flush_requests: int = 0
     remote_tlb_flush: int = 0
 
@@ -127,23 +127,23 @@ class Vm:
         self.where = place(VM)
 
     def active_memslots(self, as_id: int) -> KvmMemslots:
-        """The memslots of an address space as they are now; what was read stays as it was."""
+        """Read the pointer to the active memslots of an address space; a change installs another set."""
         access(READ, self.where | MEMSLOTS)
         return self.memslots[as_id]
 
     def slots_of(self, vcpu: KvmVcpu) -> KvmMemslots:
-        """The memslots of the address space that the vCPU uses."""
+        """The active memslots of the vCPU's address space."""
         return self.active_memslots(vcpu.as_id)
 
     def slot_of(self, vcpu: KvmVcpu, gfn: int) -> KvmMemorySlot | None:
-        """The memslot that backs ``gfn`` for the vCPU."""
+        """The memslot that covers ``gfn`` in the vCPU's address space; None means MMIO."""
         return self.active_memslots(vcpu.as_id).gfn_to_memslot(gfn)
 
     def set_active_memslots(self, as_id: int, memslots: KvmMemslots, waits: bool) -> None:
-        """Make these the memslots of an address space.
+        """Install the memslots of an address space.
 
-        Not while an invalidation is in progress if it ``waits`` for those: their start and end must not see
-        different memslots.
+        With ``waits``, first wait until no invalidation is in progress: its start and end must see the same
+        memslots.
         """
         lock, ended = self.mn_invalidate_lock, lambda: not (waits and self.mn_active_invalidate_count)
         current.scheduler.lock(lock, False, ended)
@@ -152,17 +152,17 @@ class Vm:
         current.scheduler.unlock(lock)
 
     def stall_until_memslots_change(self, as_id: int) -> None:
-        """Note that a fault is retried for as long as these memslots are active."""
+        """Note for the scheduler that a fault retries until other memslots are active."""
         memslots = self.memslots[as_id]
         current.scheduler.stall(self.where | MEMSLOTS, lambda: self.memslots[as_id] is not memslots)
 
     def stall_until_invalidated(self) -> None:
-        """Note that a fault is retried for as long as an invalidation is in progress."""
+        """Note for the scheduler that a fault retries until no invalidation is in progress."""
         name = "mmu_invalidate_in_progress"
         current.scheduler.stall(place_of(self, name), lambda: not peek(self, name))
 
     def may_retry(self) -> bool:
-        """Whether to let the guest fault again; not where nothing can end the invalidation in progress."""
+        """Whether the guest repeats its access after a retry: not if no thread can end an invalidation."""
         return current.scheduler.retry(bool(peek(self, "mmu_invalidate_in_progress")))
 
     def listed_roots(self) -> list[KvmMmuPage]:
@@ -171,38 +171,38 @@ class Vm:
         return self.roots[::-1]
 
     def change_roots(self) -> None:
-        """Access the list of roots, or their counts, to change it."""
+        """Access the list of roots, or their reference counts, for a change."""
         access(RMW, self.where | ROOTS)
 
     def change_nx_huge_pages(self) -> None:
-        """Access the list of possible huge pages to change it (under tdp_mmu_pages_lock)."""
+        """Access possible_nx_huge_pages for a change, as under tdp_mmu_pages_lock."""
         access(RMW, self.where | NX_HUGE_PAGES)
 
     def make_all_cpus_request(self, request: str) -> bool:
-        """Ask every vCPU to do something before it enters the guest; whether any had to be interrupted.
+        """Make a request of every vCPU; return whether any was in the guest and had to be interrupted.
 
-        Those that are in the guest are waited for: interrupts come between two instructions.
+        Wait until these have left the guest.
         """
         return make_all_cpus_request(self.vcpus, request)
 
     @property
     def manual_dirty_log_protect(self) -> bool:
-        """Whether getting the dirty log leaves it as it is, to be cleared by a call of its own."""
+        """Whether KVM_GET_DIRTY_LOG does not clear the log, so that KVM_CLEAR_DIRTY_LOG must."""
         return bool(self.options.manual_protect & 1)
 
     @property
     def dirty_log_initially_set(self) -> bool:
-        """Whether a new dirty log says that everything is dirty, so that nothing needs protection yet."""
+        """Whether all pages are dirty when logging begins, so that no SPTE is write-protected then."""
         return self.options.manual_protect & 3 == 3
 
     @property
     def end_gfn(self) -> int:
-        """The first frame that MAXPHYADDR cannot address; neither slots nor walks reach it."""
+        """The first gfn beyond MAXPHYADDR; memslots and walks end before it."""
         return 1 << int(self.mode.phys_bits) - PAGE_SHIFT
 
     @property
     def has_pml(self) -> bool:
-        """Whether the processor has a log of its own (cpu_dirty_log_size is not 0)."""
+        """Whether PML is enabled (cpu_dirty_log_size is not 0)."""
         return bool(self.options.pml)
 
 

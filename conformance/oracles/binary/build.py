@@ -121,8 +121,8 @@ def _build_image(
 def _l1tf(folder: Path, title: str) -> int:
     """Which bit of boot_cpu_data says that the processor has L1TF, by asking the image in a folder.
 
-    That is a number of the kernel's own which no type tells. Of all bits it is the one with which resetting
-    the masks leaves some for SPTEs that are not present.
+    That is a number internal to the kernel, in none of its types. Of all bits it is the one with which
+    resetting the masks leaves some for SPTEs that are not present.
     """
     with BinaryOracle(folder) as oracle:
         oracle.configure(dict.fromkeys(HOST, 0) | {"phys_bits": 46, "cache_bits": 46})

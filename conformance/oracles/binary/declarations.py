@@ -42,9 +42,9 @@ def declare(
 ) -> Declarations:
     """A C header that declares what is selected and exists.
 
-    fields: structures and unions by name, each with paths of its members ("arch.mmu", or ALL). BTF
-    mostly tells of an array of arrays only how many elements there are together: a path may say how they
-    are to be declared ("rsvd_bits_mask[2][5]").
+    fields: structures and unions by name, each with paths of its members ("arch.mmu", or ALL). For
+    an array of arrays BTF mostly has only the total number of elements: a path may say how they are to be
+    declared ("rsvd_bits_mask[2][5]").
     typedefs, enums, functions: by name; functions as extern declarations.
 
     A macro says of each that it exists: HAVE_TYPE_kvm_page_fault, HAVE_FIELD_kvm__arch__mmu,

@@ -26,7 +26,7 @@ _SHOWS_IN = {
     "check_mmio_spte": "kvm_mmu_page_fault(), which needs a whole VM",
     "get_mmio_spte_access": "kvm_mmu_page_fault(), which needs a whole VM",
     "get_mmio_spte_generation": "kvm_mmu_page_fault(), which needs a whole VM",
-    "get_mmio_spte_gfn": "sync_mmio_spte(), which tells only whether it is the one that was expected",
+    "get_mmio_spte_gfn": "sync_mmio_spte(), which shows only whether it is the one that was expected",
     "is_access_track_spte": "spte_has_volatile_bits and mark_spte_for_access_track",
     "is_frozen_spte": "tdp_mmu_set_spte(), which complains of it",
     "is_mmu_writable_spte": "spte_has_volatile_bits",
@@ -177,7 +177,7 @@ def uncallable_reasons(module: Object) -> dict[str, str]:
             # The whole is there besides the parts that it calls.
             found[name] = ""
         else:
-            found[name] = f"the compiler made {there[0]} of it, which is called in a way that no type tells"
+            found[name] = f"the compiler made {there[0]} of it, whose calling convention is in no type"
     for entry, other in _RENAMED.items():
         if found[entry] == _INLINED and found[other] not in ("", _INLINED):
             found[entry] = found[other]

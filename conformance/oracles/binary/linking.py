@@ -250,7 +250,7 @@ class _Link:
             at = self._place(0, symbol)
             _JUMP.pack_into(self.memory, at - BASE, 0xE9, ours - (at + _JUMP.size))
 
-    # What the image tells
+    # What is read from the image
 
     def sites(self, name_site: NameSite) -> dict[int, Site]:
         """What the table of bugs says, which is also put where our own code finds it."""

@@ -86,12 +86,12 @@ class Module:
 
     @property
     def has_dwarf(self) -> bool:
-        """Whether it tells its types in DWARF: that of a debug package does."""
+        """Whether it has its types in DWARF, as that of a debug package has."""
         return self.elf.section(".debug_info") is not None
 
     @property
     def has_btf(self) -> bool:
-        """Whether it tells its types in BTF."""
+        """Whether it has its types in BTF."""
         return self.elf.section(".BTF") is not None
 
     @cached_property

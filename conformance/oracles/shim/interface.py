@@ -22,4 +22,4 @@ void conformance_plant(unsigned long number);
 """
 
 COVERED = 4096
-"""How many functions a library tells of at most: NR_COVERED."""
+"""The largest number of functions that a library reports as covered: NR_COVERED."""
