@@ -223,7 +223,7 @@ def recover_nx_huge_pages(vm: SteppedVm) -> list[int]:
 
 @step
 def set_generation(vm: SteppedVm, value: int) -> list[int]:
-    """Set the memslots' generation, to test its wrap. The address spaces' generations never are equal."""
+    """Set the memslots' generation, to test its wrap. The address spaces' generations are never equal."""
     for memslots in vm.memslots:
         memslots.generation = value + memslots.as_id
     return [0]

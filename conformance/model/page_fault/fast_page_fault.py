@@ -95,7 +95,9 @@ def _spte_allowing_access(vm: Vm, fault: KvmPageFault, entry: Entry) -> int | No
         if entry.level > PG_LEVEL_4K and dirty_logged:
             return None
         new_spte |= PT_WRITABLE_MASK
-    return new_spte if new_spte != spte and _access_allowed(vm, fault, new_spte) else None
+    if new_spte == spte or not _access_allowed(vm, fault, new_spte):
+        return None
+    return new_spte
 
 
 def fast_pf_fix_direct_spte(vm: Vm, fault: KvmPageFault, entry: Entry, new_spte: int) -> bool:
@@ -116,4 +118,5 @@ def fast_pf_fix_direct_spte(vm: Vm, fault: KvmPageFault, entry: Entry, new_spte:
 
 
 def _access_allowed(vm: Vm, fault: KvmPageFault, spte: int) -> bool:
+    """Whether ``spte`` has the rights for the fault's access."""
     return bool(is_access_allowed(vm.k, spte, exec=fault.exec, write=fault.write))

@@ -123,6 +123,7 @@ def tdp_mmu_map_handle_target_level(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, 
 
 
 def _access_allowed(vm: Vm, spte: int, fault: KvmPageFault) -> bool:
+    """Whether ``spte`` has the rights for the fault's access."""
     return bool(is_access_allowed(vm.k, spte, exec=fault.exec, write=fault.write))
 
 
