@@ -148,6 +148,29 @@ def test_the_specification_knows_no_scheduler(room):
     assert {name: words for name, words in found.items() if words} == {}
 
 
+IN_READING_ORDER = (*SPECIFICATION, "vm", "shadow_mmu", "machine")
+"""Rooms whose docstring names the order in which their modules are read."""
+
+
+@pytest.mark.parametrize("room", IN_READING_ORDER)
+def test_a_room_names_the_order_in_which_it_is_read(room):
+    modules = {file.stem for file in (MODEL / room).glob("*.py")} - {"__init__"}
+    assert sorted(modules - named(MODEL / room)) == []
+
+
+def test_the_reading_order_of_the_model_names_what_exists():
+    paths = {name for name in named(MODEL) if "/" in name and not name.startswith("docs/")}
+    assert len(paths) > 10
+    assert [name for name in sorted(paths) if not (MODEL / f"{name}.py").is_file()] == []
+
+
+def named(room: Path) -> set[str]:
+    """What the docstring of a room has in double backquotes."""
+    docstring = ast.get_docstring(ast.parse((room / "__init__.py").read_text()))
+    assert docstring is not None
+    return set(re.findall(r"``([\w./]+)``", docstring))
+
+
 def test_rooms_of_the_model_build_on_each_other_in_one_order():
     wrong = []
     for file in MODEL.rglob("*.py"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Splitting huge pages: a huge leaf is replaced by a table that maps the same frames in smaller pages."""
+"""Splitting huge pages: a huge leaf is replaced by a table that maps the same pfns in smaller pages."""
 
 from __future__ import annotations
 
