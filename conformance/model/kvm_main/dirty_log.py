@@ -46,7 +46,7 @@ def kvm_get_dirty_log(vm: Vm, slot: int, as_id: int) -> list[int]:
 
 
 def kvm_get_dirty_log_protect(vm: Vm, memslot: KvmMemorySlot) -> list[int]:
-    """Return the words of the bitmap, which are cleared and their pages write-protected under mmu_lock.
+    """Return the words of the bitmap; under mmu_lock clear them and write-protect their pages.
 
     TLBs are flushed after that and, since LOG_COPIED_AFTER_FLUSH, before the words are copied to userspace.
     """

@@ -174,7 +174,7 @@ def _enable_logging(vm: Vm, slot: KvmMemorySlot) -> None:
     """Prepare SPTEs so that the next write to each page is recorded: split huge pages, then write-protect.
 
     If all pages are dirty when logging begins, nothing is done: pages are write-protected when their bits are
-    cleared. With PML, Dirty of 4 KiB leaves is cleared instead. TLBs are always flushed once at the end,
+    cleared. With PML, Dirty is cleared instead of W of 4 KiB leaves. TLBs are always flushed once at the end,
     since a TLB may hold a writable translation even if W is clear in the SPTE.
     """
     if vm.dirty_log_initially_set:

@@ -39,7 +39,7 @@ def kvm_set_pfn_dirty(vm: Vm, spte: int) -> None:
 
 
 def kvm_release_faultin_page(vm: Vm, pfn: int, writable: bool, unused: bool) -> None:
-    """Release the page of a fault, marked accessed and, if ``writable``, dirty unless it was not mapped."""
+    """Release a fault's page: since v6.13, mark it accessed and, if ``writable``, dirty unless ``unused``."""
     if unused or not vm.k.has(NO_PFN_DIRTY):
         return
     vm.host.flags.accessed.add(pfn)
