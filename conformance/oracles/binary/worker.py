@@ -12,6 +12,7 @@ import cffi
 
 from conformance.errors import ConformanceError
 from conformance.oracles.binary.image_file import load_image
+from conformance.oracles.lacking import written
 from conformance.oracles.serving import keep_serving
 
 _LIBC = """
@@ -87,8 +88,8 @@ class Loaded:
         """See Functions."""
         words = [self._ffi.cast("uint64_t *", address) for address in (inputs, outputs, at)]
         self._call["shim_run"](entry, words[0], words[1], n, words[2])
-        event: str = self._ffi.string(self._call["shim_unexpected"]()).decode()
-        return event
+        # A pointer that is wrong leads to bytes that are no text.
+        return written(self._ffi.string(self._call["shim_unexpected"]()))
 
     def covered(self) -> list[int]:
         """See Functions. A module is never traced."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import cffi
 
+from conformance.oracles.lacking import written
 from conformance.oracles.serving import keep_serving
 from conformance.oracles.shim.interface import CDEF, COVERED
 
@@ -44,8 +45,8 @@ class Library:
         """See Functions."""
         words = [self._ffi.cast("uint64_t *", address) for address in (inputs, outputs, at)]
         self._lib.shim_run(entry, words[0], words[1], n, words[2])
-        event: str = self._ffi.string(self._lib.shim_unexpected()).decode()
-        return event
+        # A pointer that is wrong leads to bytes that are no text.
+        return written(self._ffi.string(self._lib.shim_unexpected()))
 
     def covered(self) -> list[int]:
         """See Functions."""
