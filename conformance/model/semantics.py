@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +56,8 @@ class Semantics:
 
     profile: Profile
     layout: Layout = field(init=False)
+    has: Callable[[Change], bool] = field(init=False, repr=False, compare=False)
+    """Whether this kernel contains a change. Bound directly, since every function of the model asks."""
     events: list[tuple[str, Truth | bool]] = field(default_factory=list, repr=False)
     tdp_enabled: bool = False
     get_mt_mask: bool = False
@@ -85,18 +88,7 @@ class Semantics:
 
     def __post_init__(self) -> None:
         self.layout = Layout.of(self.profile)
-        # By id, since hashing a change takes longer than all the rest of the question.
-        self._answers: dict[int, bool] = {}
-        self._asked: list[Change] = []
-
-    def has(self, change: Change) -> bool:
-        """Whether this kernel contains ``change``."""
-        try:
-            return self._answers[id(change)]
-        except KeyError:
-            self._asked.append(change)
-            answer = self._answers[id(change)] = change in self.profile.changes
-            return answer
+        self.has = self.profile.changes.__contains__
 
     def warn_on(self, function: str, condition: Truth | bool) -> Truth | bool:
         """WARN_ON() and its variants in ``function``; returns the condition."""

@@ -34,7 +34,12 @@ from conformance.races.vector_clocks import VectorClocks
 __all__ = ["PreemptionBoundedSearch"]
 
 _ACQUIRES = frozenset({Access.LOCK, Access.LOCK_SHARED, Access.WAIT})
-
+_RELEASES = frozenset(
+    (int(kind), int(other))
+    for acquired in _ACQUIRES
+    for kind, other in ((acquired, Access.UNLOCK), (Access.UNLOCK, acquired))
+)
+"""Pairs of kinds of which one releases a lock and the other acquires it."""
 
 _Key = tuple[object, ...]
 
@@ -232,7 +237,4 @@ class PreemptionBoundedSearch:
 
 def _dependent(one: Op, other: Op) -> bool:
     """Whether two operations conflict, or one releases the lock that the other acquires."""
-    if one[1] != other[1]:
-        return False
-    kinds = {one[0], other[0]}
-    return conflict(one, other) or (Access.UNLOCK in kinds and bool(kinds & _ACQUIRES))
+    return one[1] == other[1] and (conflict(one, other) or (one[0], other[0]) in _RELEASES)

@@ -23,21 +23,27 @@ _WRITES = frozenset({Access.WRITE, Access.RMW})
 _ACQUIRES = frozenset({Access.LOCK, Access.LOCK_SHARED, Access.WAIT})
 
 
+def _kinds_conflict(one: int, other: int) -> bool:
+    if Access.UNLOCK in (one, other):
+        return False
+    if one in _WRITES or other in _WRITES:
+        return True
+    if one in _ACQUIRES and other in _ACQUIRES:
+        return (one, other) not in ((Access.LOCK_SHARED, Access.LOCK_SHARED), (Access.WAIT, Access.WAIT))
+    return False
+
+
+_CONFLICTING = frozenset(
+    (int(one), int(other)) for one in Access for other in Access if _kinds_conflict(one, other)
+)
+
+
 def conflict(one: Op, other: Op) -> bool:
     """Whether two operations of different threads are dependent: their order may matter.
 
     Releasing a lock depends on nothing: a thread that waits for the lock is not enabled before.
     """
-    if one[1] != other[1]:
-        return False
-    kinds = one[0], other[0]
-    if Access.UNLOCK in kinds:
-        return False
-    if kinds[0] in _WRITES or kinds[1] in _WRITES:
-        return True
-    if kinds[0] in _ACQUIRES and kinds[1] in _ACQUIRES:
-        return kinds not in ((Access.LOCK_SHARED, Access.LOCK_SHARED), (Access.WAIT, Access.WAIT))
-    return False
+    return one[1] == other[1] and (one[0], other[0]) in _CONFLICTING
 
 
 @dataclass(frozen=True)

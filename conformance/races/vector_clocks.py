@@ -9,6 +9,12 @@ from conformance.races.subject import Access, Op
 
 __all__ = ["VectorClocks"]
 
+# Plain integers: members of an enum take longer to look up and to compare.
+_LOCK_SHARED, _UNLOCK, _WAIT = int(Access.LOCK_SHARED), int(Access.UNLOCK), int(Access.WAIT)
+_READS = frozenset({int(Access.READ), int(Access.MARK)})
+_WRITES = frozenset({int(Access.WRITE), int(Access.RMW)})
+_EXCLUDES = frozenset({int(Access.LOCK), int(Access.WAIT)})
+
 Clock = list[int]
 """For each thread, one more than the depth of its last access that happens before; 0 if none does."""
 
@@ -52,13 +58,13 @@ class VectorClocks:
         """The depths of accesses that conflict with the thread's next ``op`` and do not happen before it."""
         kind, name = op
         found = self._objects.get(name)
-        if found is None or kind == Access.UNLOCK:
+        if found is None or kind == _UNLOCK:
             return []
-        if kind == Access.READ or kind == Access.MARK:
+        if kind in _READS:
             candidates: tuple[int, ...] = (found.write,)
-        elif kind == Access.WRITE or kind == Access.RMW:
+        elif kind in _WRITES:
             candidates = (found.write, found.lock, *found.reads.values(), *found.shared.values())
-        elif kind == Access.LOCK_SHARED:
+        elif kind == _LOCK_SHARED:
             candidates = (found.write, found.lock)
         else:
             candidates = (found.write, found.lock, *found.shared.values())
@@ -103,24 +109,24 @@ class VectorClocks:
         self._undo.append((before, name, None if found is None else found.copy()))
         if found is None:
             found = self._objects[name] = _Object()
-        if kind == Access.READ or kind == Access.MARK:
+        if kind in _READS:
             found.reads[thread] = depth
-        elif kind == Access.WRITE or kind == Access.RMW:
+        elif kind in _WRITES:
             found.write = depth
             found.reads.clear()
             found.after_writes = found.after_all = mine
             return
-        elif kind == Access.UNLOCK:
+        elif kind == _UNLOCK:
             if thread not in found.shared:
                 found.after_unlock = mine
             found.after_unlocks = _joined(found.after_unlocks, mine)
             return
-        elif kind == Access.LOCK_SHARED:
+        elif kind == _LOCK_SHARED:
             found.shared[thread] = depth
         else:
             found.lock = depth
             found.shared.clear()
-            if kind == Access.WAIT:
+            if kind == _WAIT:
                 found.reads[thread] = depth
                 found.after_unlock = found.after_unlocks = _joined(found.after_unlocks, mine)
         found.after_all = _joined(found.after_all, mine)
@@ -148,16 +154,16 @@ class VectorClocks:
         """Join into ``clock`` the accesses to the object of ``op`` that happen before ``op``."""
         kind, name = op
         found = self._objects.get(name)
-        if found is None or kind == Access.UNLOCK:
+        if found is None or kind == _UNLOCK:
             return
-        if kind == Access.WRITE or kind == Access.RMW:
+        if kind in _WRITES:
             _join(clock, found.after_all)
             _join(clock, found.after_unlocks)
             return
         _join(clock, found.after_writes)
-        if kind == Access.LOCK_SHARED:
+        if kind == _LOCK_SHARED:
             _join(clock, found.after_unlock)
-        elif kind == Access.LOCK or kind == Access.WAIT:
+        elif kind in _EXCLUDES:
             _join(clock, found.after_unlocks)
 
 

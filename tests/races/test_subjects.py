@@ -8,7 +8,8 @@ from conformance.races.subject import Access, conflict
 
 
 def test_the_model_s_side_counts_as_the_kernel_s_does():
-    assert {one.name: int(one) for one in TheModels} == {one.name: int(one) for one in Access}
+    models = {name: kind for name, kind in vars(TheModels).items() if name.isupper()}
+    assert models == {one.name: int(one) for one in Access}
 
 
 def test_what_conflicts():

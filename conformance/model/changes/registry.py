@@ -8,22 +8,19 @@ from dataclasses import dataclass
 __all__ = ["Change", "Precaution"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Change:
     """One upstream commit that altered semantics.
 
     ``commit`` is its abbreviated id, ``since`` the first mainline release that has it, ``effect`` the
-    difference in behaviour, in a sentence.
+    difference in behaviour, in a sentence. Each change is one object, compared by identity: the model asks
+    for changes all the time.
     """
 
     commit: str
     title: str
     since: str
     effect: str
-
-    def __hash__(self) -> int:
-        # The commit identifies the change; hashing four strings would slow down every has().
-        return hash(self.commit)
 
     def __str__(self) -> str:
         return f'{self.commit} ("{self.title}") in v{self.since}'
@@ -35,15 +32,12 @@ class Change:
         return int(major), int(minor)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Precaution(Change):
     """A precaution against a race that no single commit introduced: the code has had it from the start.
 
     It is registered so that it can be left out, and a race then shows what it prevents. It has no commit.
     """
-
-    def __hash__(self) -> int:
-        return hash(self.title)
 
     def __str__(self) -> str:
         return f'"{self.title}" (a precaution, not a commit; since v{self.since} or before)'

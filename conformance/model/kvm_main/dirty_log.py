@@ -25,7 +25,7 @@ from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.host import EINVAL
 from conformance.model.vm.memslots import BITS_PER_LONG, KvmMemorySlot
 from conformance.model.vm.pml import kick_vcpus
-from conformance.model.vm.scheduler import note
+from conformance.model.vm.scheduler import current
 from conformance.model.vm.vm import Vm
 
 __all__ = ["ENOENT", "kvm_clear_dirty_log", "kvm_get_dirty_log"]
@@ -88,7 +88,7 @@ def _clear_whole_word(vm: Vm, memslot: KvmMemorySlot, n: int, mask: int) -> int:
 def _copy_to_user(memslot: KvmMemorySlot, words: list[int]) -> list[int]:
     """Copy the log to userspace, and note the gfns in it as an event."""
     offsets = (n * BITS_PER_LONG + bit for n, word in enumerate(words) for bit in _set_bits(word))
-    note(("logged", memslot.id, tuple(memslot.base_gfn + offset for offset in offsets)))
+    current.scheduler.note(("logged", memslot.id, tuple(memslot.base_gfn + offset for offset in offsets)))
     return words
 
 
@@ -129,7 +129,8 @@ def _clear_bits_of_word(vm: Vm, memslot: KvmMemorySlot, first: int, mask: int) -
             kvm_arch_mmu_enable_log_dirty_pt_masked(vm, memslot, first, cleared)
     if cleared:
         kvm_flush_remote_tlbs(vm)
-        note(("cleared", memslot.id, tuple(memslot.base_gfn + first + bit for bit in _set_bits(cleared))))
+        gfns = tuple(memslot.base_gfn + first + bit for bit in _set_bits(cleared))
+        current.scheduler.note(("cleared", memslot.id, gfns))
 
 
 def kvm_arch_mmu_enable_log_dirty_pt_masked(vm: Vm, slot: KvmMemorySlot, offset: int, mask: int) -> None:

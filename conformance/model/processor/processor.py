@@ -27,7 +27,7 @@ from conformance.model.vm.host_pages import pages_per
 from conformance.model.vm.kvm_page_fault import PFERR_GUEST_FINAL_MASK, PFERR_PRESENT_MASK, PFERR_RSVD_MASK
 from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.pml import drain_pml
-from conformance.model.vm.scheduler import note
+from conformance.model.vm.scheduler import current
 from conformance.model.vm.vm import KvmVcpu, TlbEntry, Vm
 
 __all__ = ["guest_access"]
@@ -54,7 +54,7 @@ def guest_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> int | None:
             _invalidate_upper_levels(vcpu, gfn)
             return _error_code(vm, kind, granted, stopped)
         entry = _complete_walk(vm, vcpu, path, granted, gfn, kind)
-    note(("access", vcpu.id, gfn, kind, entry.pfn + (gfn & pages_per(entry.level) - 1)))
+    current.scheduler.note(("access", vcpu.id, gfn, kind, entry.pfn + (gfn & pages_per(entry.level) - 1)))
     return None
 
 

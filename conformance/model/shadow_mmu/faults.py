@@ -17,8 +17,8 @@ from conformance.model.shadow_mmu.page import Guest, Translation
 from conformance.model.spte.predicates import is_shadow_present_pte, spte_to_pfn
 from conformance.model.spte.writability import is_mmu_writable_spte, is_writable_pte
 from conformance.model.vm.cells import peek, place_of
-from conformance.model.vm.places import BITMAPS, RMW, place
-from conformance.model.vm.scheduler import access, current, note
+from conformance.model.vm.places import BITMAPS, Access, place
+from conformance.model.vm.scheduler import current
 from conformance.model.vm.vm import IN_GUEST_MODE, OUTSIDE_GUEST_MODE, KvmVcpu, Request
 
 __all__ = ["run_access"]
@@ -82,7 +82,7 @@ def guest_access(guest: Guest, vcpu: KvmVcpu, page: int, kind: int) -> bool:
         pfn = int(spte_to_pfn(guest.k, spte))
         cached = Translation(gfn, pfn, bool(is_writable_pte(spte)), bool(new_spte & PT_DIRTY_MASK))
         tlb[page] = cached
-    note(("access", vcpu.id, cached.gfn, kind, cached.pfn))
+    current.scheduler.note(("access", vcpu.id, cached.gfn, kind, cached.pfn))
     return True
 
 
@@ -141,5 +141,5 @@ def set_spte(guest: Guest, page: int, gfn: int, pfn: int) -> None:
 def mark_page_dirty(guest: Guest, gfn: int) -> None:
     """Set the bit of ``gfn`` in the dirty bitmap, if writes are logged."""
     if guest.logged:
-        access(RMW, place(BITMAPS))
+        current.scheduler.access(Access.RMW, place(BITMAPS))
         guest.dirty_bitmap |= 1 << gfn

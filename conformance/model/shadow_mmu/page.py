@@ -15,8 +15,8 @@ from conformance.model.vm.cells import Shared
 from conformance.model.vm.host_pages import PageFlags
 from conformance.model.vm.locks import Lock
 from conformance.model.vm.mmu_pages import KvmMmuPage, TableMemory
-from conformance.model.vm.places import GUEST_PTES, HOST_PTES, READ, VM, WRITE, place
-from conformance.model.vm.scheduler import access, note
+from conformance.model.vm.places import GUEST_PTES, HOST_PTES, VM, Access, place
+from conformance.model.vm.scheduler import current
 from conformance.model.vm.vm import KvmVcpu, Request, make_all_cpus_request
 
 __all__ = ["Guest", "Translation"]
@@ -66,28 +66,28 @@ class Guest:
         """The gfn that the guest's page table holds for ``page``."""
         if self.direct:
             return page
-        access(READ, place(GUEST_PTES, word=page))
+        current.scheduler.access(Access.READ, place(GUEST_PTES, word=page))
         return self.gptes.get(page, page)
 
     def write_gpte(self, page: int, gfn: int) -> None:
         """Store ``gfn`` to the entry of ``page`` in the guest's page table."""
-        access(WRITE, place(GUEST_PTES, word=page))
+        current.scheduler.access(Access.WRITE, place(GUEST_PTES, word=page))
         self.gptes[page] = gfn
 
     def gfn_to_pfn(self, gfn: int) -> int | None:
         """The pfn that backs ``gfn``, None if the host has not mapped it."""
-        access(READ, place(HOST_PTES, word=gfn))
+        current.scheduler.access(Access.READ, place(HOST_PTES, word=gfn))
         return self.host.get(gfn)
 
     def map_gfn(self, gfn: int) -> int:
         """Return the pfn that backs ``gfn``; the host allocates one if needed."""
         pfn = self.gfn_to_pfn(gfn)
         if pfn is None:
-            access(WRITE, place(HOST_PTES, word=gfn))
+            current.scheduler.access(Access.WRITE, place(HOST_PTES, word=gfn))
             pfn = self.host.get(gfn)
             if pfn is None:
                 pfn = self.host[gfn] = self.free.pop()
-                note(("taken", pfn))
+                current.scheduler.note(("taken", pfn))
         return pfn
 
     def rmap(self, gfn: int) -> list[int]:

@@ -6,9 +6,8 @@ from __future__ import annotations
 from conformance.model.shadow_mmu.faults import run_access, set_spte
 from conformance.model.shadow_mmu.page import Guest
 from conformance.model.shadow_mmu.sptes import mmu_spte_clear_track_bits, rmap_write_protect
-from conformance.model.vm.places import BITMAPS, HOST_PTES, RMW, WRITE, place
-from conformance.model.vm.scheduler import access as touch
-from conformance.model.vm.scheduler import note
+from conformance.model.vm.places import BITMAPS, HOST_PTES, Access, place
+from conformance.model.vm.scheduler import current
 
 __all__ = ["STEPS"]
 
@@ -38,10 +37,10 @@ def swap_out(guest: Guest, gfn: int) -> list[int]:
         for page in guest.rmap(gfn):
             mmu_spte_clear_track_bits(guest, page)
         guest.kvm_flush_remote_tlbs()
-    touch(WRITE, place(HOST_PTES, word=gfn))
+    current.scheduler.access(Access.WRITE, place(HOST_PTES, word=gfn))
     pfn = guest.host.pop(gfn, None)
     if pfn is not None:
-        note(("released", pfn))
+        current.scheduler.note(("released", pfn))
         guest.free.append(pfn)
     with guest.mmu_lock.for_write:
         guest.invalidate_seq += 1
@@ -57,7 +56,7 @@ def shadow_gfn(guest: Guest, gfn: int) -> list[int]:
             guest.kvm_flush_remote_tlbs()
     pfn = guest.host.get(gfn)
     if pfn is not None:
-        note(("protected", pfn))
+        current.scheduler.note(("protected", pfn))
     return [0]
 
 
@@ -70,14 +69,14 @@ def log(guest: Guest, on: int) -> list[int]:
 def get_dirty_log(guest: Guest) -> list[int]:
     """KVM_GET_DIRTY_LOG: clear the bitmap, write-protect its pages, flush TLBs, and return the bitmap."""
     with guest.mmu_lock.for_write:
-        touch(RMW, place(BITMAPS))
+        current.scheduler.access(Access.RMW, place(BITMAPS))
         taken, guest.dirty_bitmap = guest.dirty_bitmap, 0
         gfns = tuple(gfn for gfn in range(taken.bit_length()) if taken >> gfn & 1)
         for gfn in gfns:
             rmap_write_protect(guest, gfn, pt_protect=False)
     if taken:
         guest.kvm_flush_remote_tlbs()
-    note(("logged", 0, gfns))
+    current.scheduler.note(("logged", 0, gfns))
     return [0, taken]
 
 

@@ -170,26 +170,29 @@ class TdpIter:
         return self.start
 
     def __iter__(self) -> Iterator[Entry]:
-        yield from self._walk_table(self.root)
-        while self.restarted:
-            self.restarted = False
-            yield from self._walk_table(self.root)
+        path = [self._entries_of(self.root)]
+        while path:
+            table, indexes = path[-1]
+            index = next(indexes, None)
+            if index is None:
+                path.pop()
+                continue
+            yield Entry(table, index, table.read(index))
+            if self.restarted:
+                self.restarted = False
+                path = [self._entries_of(self.root)]
+            elif table.level > self.min_level:
+                child = self.memory.child(table.read(index), table.level)
+                if child is not None:
+                    path.append(self._entries_of(child))
 
     def restart(self, gfn: int) -> None:
         """Continue from the root, towards ``gfn`` (tdp_iter_restart())."""
         self.start, self.restarted = gfn, True
 
-    def _walk_table(self, table: KvmMmuPage) -> Iterator[Entry]:
+    def _entries_of(self, table: KvmMmuPage) -> tuple[KvmMmuPage, Iterator[int]]:
+        """The table with the indexes of its entries in the range."""
         shift = 9 * (table.level - 1)
         first = max(self.start - table.gfn, 0) >> shift
         last = min((self.end - 1 - table.gfn) >> shift, SPTE_ENT_PER_PAGE - 1)
-        for index in table.indexes(first, last):
-            yield Entry(table, index, table.read(index))
-            if self.restarted:
-                return
-            if table.level > self.min_level:
-                child = self.memory.child(table.read(index), table.level)
-                if child is not None:
-                    yield from self._walk_table(child)
-                    if self.restarted:
-                        return
+        return table, iter(table.indexes(first, last))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar, overload
 
-from conformance.model.vm.places import READ, RMW, WORDS, WRITE
+from conformance.model.vm.places import Access, word_of
 from conformance.model.vm.scheduler import current
 
 __all__ = ["Shared", "compare_exchange", "peek", "place_of"]
@@ -25,8 +25,7 @@ class Shared(Generic[T]):
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
-        self.word = len(WORDS)
-        WORDS.append(name)
+        self.word = word_of(name)
 
     @overload
     def __get__(self, owner: None, cls: type) -> T: ...
@@ -35,13 +34,13 @@ class Shared(Generic[T]):
     def __get__(self, owner: Any, cls: type) -> T:
         if owner is None:
             return self.default
-        current.scheduler.access(READ, owner.where | self.word)
+        current.scheduler.access(Access.READ, owner.where | self.word)
         value: T = owner.__dict__[self.name]
         return value
 
     def __set__(self, owner: Any, value: T) -> None:
         if self.name in owner.__dict__:
-            current.scheduler.access(WRITE, owner.where | self.word)
+            current.scheduler.access(Access.WRITE, owner.where | self.word)
         owner.__dict__[self.name] = value
 
 
@@ -52,14 +51,13 @@ def peek(owner: Any, name: str) -> Any:
 
 def place_of(owner: Any, name: str) -> int:
     """The place of a shared field."""
-    field: Shared[Any] = next(vars(kind)[name] for kind in type(owner).__mro__ if name in vars(kind))
-    where: int = owner.where | field.word
+    where: int = owner.where | word_of(name)
     return where
 
 
 def compare_exchange(owner: Any, name: str, old: T, new: T) -> T:
     """Set a shared field to ``new`` if it is ``old``; returns what it was."""
-    current.scheduler.access(RMW, place_of(owner, name))
+    current.scheduler.access(Access.RMW, place_of(owner, name))
     found: T = owner.__dict__[name]
     if found == old:
         owner.__dict__[name] = new

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
 from conformance.model.vm.host_pages import Area, HostPage, MmuNotifier, PageFlags, pages_per
-from conformance.model.vm.places import HOST_PTES, READ, RMW, WRITE, place
-from conformance.model.vm.scheduler import access, note
+from conformance.model.vm.places import HOST_PTES, Access, place
+from conformance.model.vm.scheduler import current
 
 __all__ = [
     "EAGAIN",
@@ -48,6 +48,8 @@ class HostMemory:
     mapped: dict[int, dict[int, HostPage]] = field(default_factory=lambda: {1: {}, 2: {}, 3: {}})
     """Present entries by level, then by the number of the 4 KiB, 2 MiB or 1 GiB unit."""
     next_pfn: int = FIRST_PFN
+    keeps_flags: bool = False
+    """Whether ``flags`` is kept: only races look at it, and to find what an SPTE has lost takes time."""
     flags: PageFlags = field(default_factory=PageFlags)
     wraps_change_pte: bool = True
     """Whether .change_pte is called between start and end of an invalidation."""
@@ -103,14 +105,14 @@ class HostMemory:
 
     def read_pte(self, page: int) -> tuple[HostPage, int] | None:
         """lookup(), as an access to memory that other threads may change."""
-        access(READ, _place(page))
+        current.scheduler.access(Access.READ, _place(page))
         return self.lookup(page)
 
     def _handle_fault(self, area: Area, page: int, write: bool, found: tuple[HostPage, int] | None) -> int:
         """Handle a page fault, unless the entry changed since it was read; return 0 or a negative errno."""
         if found is not None and found[0].shared:
             return self._copy_on_write(page, found[0])
-        access(RMW, _place(page))
+        current.scheduler.access(Access.RMW, _place(page))
         if self.lookup(page) != found:
             return 0
         if found is None:
@@ -118,7 +120,7 @@ class HostMemory:
         entry, level = found
         self.mapped[level][page >> 9 * (level - 1)] = replace(entry, writable=True)
         pfn = entry.pfn + (page & pages_per(level) - 1)
-        note(("writable", pfn), if_still=lambda _: self._can_write(page))
+        current.scheduler.note(("writable", pfn), if_still=lambda _: self._can_write(page))
         return 0
 
     def _populate(self, area: Area, page: int, write: bool) -> int:
@@ -146,7 +148,7 @@ class HostMemory:
         """
         pfn = None
         with self.invalidating(page, page + 1, self.wraps_change_pte):
-            access(RMW, _place(page))
+            current.scheduler.access(Access.RMW, _place(page))
             if self.mapped[PG_LEVEL_4K].get(page) is not shared:
                 return 0
             del self.mapped[PG_LEVEL_4K][page]
@@ -167,7 +169,9 @@ class HostMemory:
         if wrapped:
             self.notifier.invalidate_range_start(start, end)
         yield events
-        note(*events, if_still=lambda event: event[1] not in self._writable_frames(start, end))
+        current.scheduler.note(
+            *events, if_still=lambda event: event[1] not in self._writable_frames(start, end)
+        )
         if wrapped:
             self.notifier.invalidate_range_end(start, end)
 
@@ -180,7 +184,7 @@ class HostMemory:
 
     def _set_entry(self, level: int, unit: int, entry: HostPage | None) -> None:
         """Write an entry of the page tables, which other threads may read; None unmaps it."""
-        access(WRITE, _place(unit << 9 * (level - 1)))
+        current.scheduler.access(Access.WRITE, _place(unit << 9 * (level - 1)))
         if entry is None:
             del self.mapped[level][unit]
         else:
@@ -235,7 +239,7 @@ class HostMemory:
         """Replace a 2 MiB entry by 512 entries for the same pfns, as __split_huge_pmd() does."""
         first = unit * 512
         with self.invalidating(first, first + 512):
-            access(WRITE, _place(first))
+            current.scheduler.access(Access.WRITE, _place(first))
             huge = self.mapped[PG_LEVEL_2M].pop(unit)
             for n in range(512):
                 self.mapped[PG_LEVEL_4K][first + n] = HostPage(huge.pfn + n, huge.writable)
@@ -268,7 +272,7 @@ class HostMemory:
         if pfn is None:
             return -ENOMEM
         with self.invalidating(first, first + 512) as events:
-            access(WRITE, _place(first))
+            current.scheduler.access(Access.WRITE, _place(first))
             small = [self.mapped[PG_LEVEL_4K].pop(first + n, None) for n in range(512)]
             events += (("released", entry.pfn) for entry in small if entry is not None and not entry.shared)
             self.mapped[PG_LEVEL_2M][first >> 9] = HostPage(pfn, writable=True)

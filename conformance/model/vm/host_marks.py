@@ -20,6 +20,7 @@ def report_lost_bits(vm: Vm, old_spte: int, new_spte: int | None) -> None:
     report_lost_dirty(vm, old_spte, new_spte)
     if vm.k.has(NO_PFN_DIRTY):
         return
+    report_lost_dirty(vm, old_spte, new_spte)
     if is_accessed_spte(vm.k, old_spte) and (new_spte is None or not is_accessed_spte(vm.k, new_spte)):
         vm.host.flags.accessed.add(int(spte_to_pfn(vm.k, old_spte)))
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from conformance.model.vm.cells import Shared, compare_exchange, peek, place_of
 from conformance.model.vm.mmu_pages import KvmMmuPage
-from conformance.model.vm.places import READ, RMW, VCPUS, WAIT, place, word_of
-from conformance.model.vm.scheduler import access, current
+from conformance.model.vm.places import VCPUS, Access, place, word_of
+from conformance.model.vm.scheduler import current
 
 __all__ = [
     "EXITING_GUEST_MODE",
@@ -94,17 +94,17 @@ class KvmVcpu:
 
     def make_request(self, request: str) -> None:
         """Ask it to do something before it next enters the guest (kvm_make_request())."""
-        access(RMW, self.where | REQUESTS)
+        current.scheduler.access(Access.RMW, self.where | REQUESTS)
         self.requests.add(request)
 
     def clear_request(self, request: str) -> None:
         """It is going to do that."""
-        access(RMW, self.where | REQUESTS)
+        current.scheduler.access(Access.RMW, self.where | REQUESTS)
         self.requests.remove(request)
 
     def pending_requests(self) -> set[str]:
         """What it was asked for by now (kvm_request_pending())."""
-        access(READ, self.where | REQUESTS)
+        current.scheduler.access(Access.READ, self.where | REQUESTS)
         return set(self.requests)
 
     def exiting_guest_mode(self) -> int:
@@ -130,7 +130,7 @@ def make_all_cpus_request(vcpus: list[KvmVcpu], request: str) -> bool:
 def wait_until_out(vcpu: KvmVcpu, stay: int) -> None:
     """Wait until the vCPU has left the guest, which it had entered for the ``stay``-th time."""
     current.scheduler.wait(
-        WAIT,
+        Access.WAIT,
         place_of(vcpu, "mode"),
         lambda: peek(vcpu, "mode") == OUTSIDE_GUEST_MODE or vcpu.stays != stay,
     )

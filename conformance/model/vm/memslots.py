@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.vm.cells import Shared
 from conformance.model.vm.host_pages import pages_per
-from conformance.model.vm.places import BITMAPS, READ, RMW, VM, WRITE, place
+from conformance.model.vm.places import BITMAPS, VM, Access, place
 from conformance.model.vm.scheduler import current
 
 __all__ = [
@@ -115,16 +115,16 @@ class KvmMemorySlot:
 
     def read_dirty(self, word: int) -> int:
         """A word of the dirty bitmap."""
-        return self._access_bitmap(READ, word)[word]
+        return self._access_bitmap(Access.READ, word)[word]
 
     def set_dirty(self, gfn: int) -> None:
         """Set the bit of ``gfn`` (set_bit_le())."""
         word, bit = divmod(gfn - self.base_gfn, BITS_PER_LONG)
-        self._access_bitmap(RMW, word)[word] |= 1 << bit
+        self._access_bitmap(Access.RMW, word)[word] |= 1 << bit
 
     def clear_dirty(self, word: int, mask: int) -> int:
         """Clear the bits of ``mask`` in a word; return those that were set."""
-        bitmap = self._access_bitmap(RMW, word)
+        bitmap = self._access_bitmap(Access.RMW, word)
         cleared = bitmap[word] & mask
         bitmap[word] &= ~mask
         return cleared
@@ -135,7 +135,7 @@ class KvmMemorySlot:
 
     def zero_dirty(self, word: int) -> None:
         """Clear a word by a plain store."""
-        self._access_bitmap(WRITE, word)[word] = 0
+        self._access_bitmap(Access.WRITE, word)[word] = 0
 
     def new_dirty_bitmap(self, all_set: bool) -> None:
         """Allocate the bitmap, with all bits clear or, if ``all_set``, the bits of all pages set."""

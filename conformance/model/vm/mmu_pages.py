@@ -8,6 +8,7 @@ freed only after an RCU grace period, when no walk can be reading it any more.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -17,7 +18,7 @@ from conformance.model.semantics import Semantics
 from conformance.model.spte.make_spte import make_nonleaf_spte
 from conformance.model.vm.cells import Shared
 from conformance.model.vm.locks import ReadSections
-from conformance.model.vm.places import READ, RMW, SPTES, TABLES, VM, WAIT, WRITE, place, word_of
+from conformance.model.vm.places import SPTES, TABLES, VM, Access, place, word_of
 from conformance.model.vm.scheduler import current
 from conformance.model.words import clear
 
@@ -26,6 +27,9 @@ __all__ = ["ROOT_LEVEL", "FreedEntries", "KvmMmuPage", "TableMemory", "UseAfterF
 ROOT_LEVEL = 4
 
 CALLBACKS = place(VM, word=word_of("RCU callbacks"))
+
+_FEW = 16
+"""Up to this number of entries it is quicker to sort them than to look at each place of a table."""
 
 
 @dataclass(eq=False)
@@ -69,19 +73,19 @@ class KvmMmuPage:
     def read(self, index: int) -> int:
         """The SPTE at ``index``: READ_ONCE()."""
         if index in self.watched:
-            current.scheduler.access(READ, self.sptes | index)
+            current.scheduler.access(Access.READ, self.sptes | index)
         return self.entries.get(index, self.initial)
 
     def write(self, index: int, spte: int) -> None:
         """Store an SPTE: one plain store, without any of the bookkeeping that a change needs."""
         if index in self.watched:
-            current.scheduler.access(WRITE, self.sptes | index)
+            current.scheduler.access(Access.WRITE, self.sptes | index)
         self._store(index, spte)
 
     def xchg(self, index: int, spte: int) -> int:
         """Store an SPTE; gives what it has replaced."""
         if index in self.watched:
-            current.scheduler.access(RMW, self.sptes | index)
+            current.scheduler.access(Access.RMW, self.sptes | index)
         old = self.entries.get(index, self.initial)
         self._store(index, spte)
         return old
@@ -89,7 +93,7 @@ class KvmMmuPage:
     def cmpxchg(self, index: int, old: int, new: int) -> int:
         """Store ``new`` if the SPTE is still ``old``; gives what was there."""
         if index in self.watched:
-            current.scheduler.access(RMW, self.sptes | index)
+            current.scheduler.access(Access.RMW, self.sptes | index)
         found = self.entries.get(index, self.initial)
         if found == old:
             self._store(index, new)
@@ -98,14 +102,14 @@ class KvmMmuPage:
     def fetch_and(self, index: int, mask: int) -> int:
         """Keep only the bits of ``mask``; gives what was there."""
         if index in self.watched:
-            current.scheduler.access(RMW, self.sptes | index)
+            current.scheduler.access(Access.RMW, self.sptes | index)
         old = self.entries.get(index, self.initial)
         self._store(index, old & mask)
         return old
 
     def wait_while(self, index: int, spte: int) -> None:
         """Wait until the entry is something else."""
-        current.scheduler.wait(WAIT, self.sptes | index, lambda: self._peek(index) != spte)
+        current.scheduler.wait(Access.WAIT, self.sptes | index, lambda: self._peek(index) != spte)
 
     def stall_while(self, index: int, spte: int, retired: list[KvmMmuPage]) -> None:
         """Note that a fault is retried for as long as the entry is ``spte`` and its table is not retired."""
@@ -118,19 +122,17 @@ class KvmMmuPage:
         """Set entries of a table that is not linked yet, or no longer, and that no access can race with."""
         self.entries = sptes | self.entries
 
-    def indexes(self, first: int = 0, last: int = SPTE_ENT_PER_PAGE - 1) -> list[int]:
+    def indexes(self, first: int = 0, last: int = SPTE_ENT_PER_PAGE - 1) -> Iterable[int]:
         """The entries from ``first`` to ``last`` that can hold anything but the initial value, ascending.
 
         Those are the ones that hold something now, and those that several threads may use.
         """
         entries, watched = self.entries, self.watched
         if watched:
-            return sorted(index for index in entries.keys() | watched if first <= index <= last)
-        if not entries:
-            return []
-        if last - first < len(entries):
-            return [index for index in range(first, last + 1) if index in entries]
-        return sorted(index for index in entries if first <= index <= last)
+            return sorted([index for index in entries.keys() | watched if first <= index <= last])
+        if len(entries) > _FEW:
+            return filter(entries.__contains__, range(first, last + 1))
+        return sorted([index for index in entries if first <= index <= last])
 
     def _store(self, index: int, spte: int) -> None:
         if spte == self.initial:

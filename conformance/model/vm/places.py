@@ -7,27 +7,17 @@ is the same memory, so two accesses conflict only if their places are equal.
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 __all__ = [
     "BITMAPS",
     "EVENTS",
     "GUEST_PTES",
     "HOST_PTES",
-    "LOCK",
     "LOCKS",
-    "LOCK_SHARED",
-    "MARK",
-    "READ",
-    "RMW",
     "SPTES",
     "TABLES",
-    "UNLOCK",
     "VCPUS",
     "VM",
-    "WAIT",
     "WORDS",
-    "WRITE",
     "Access",
     "parts_of",
     "place",
@@ -35,8 +25,11 @@ __all__ = [
 ]
 
 
-class Access(IntEnum):
-    """How a place is accessed."""
+class Access:
+    """How a place is accessed, as plain integers: members of an enum take longer to look up and to compare.
+
+    What the guest does is another thing: ``interface.access``.
+    """
 
     READ = 0
     WRITE = 1
@@ -51,8 +44,6 @@ class Access(IntEnum):
     MARK = 7
     """Note an event by which invariants are judged."""
 
-
-READ, WRITE, RMW, LOCK, LOCK_SHARED, UNLOCK, WAIT, MARK = Access
 
 SPTES, TABLES, VCPUS, VM, LOCKS, HOST_PTES, BITMAPS, GUEST_PTES = range(1, 9)
 """The kinds of things, each with numbers of its own."""
@@ -80,9 +71,13 @@ EVENTS = place(VM, 1)
 WORDS: list[str] = [""]
 """Names of the words of structures and of locks, by number."""
 
+_NUMBERS: dict[str, int] = {}
+
 
 def word_of(name: str) -> int:
     """The number of the word with this name; it gets one at its first use."""
-    if name not in WORDS:
+    number = _NUMBERS.get(name)
+    if number is None:
+        number = _NUMBERS[name] = len(WORDS)
         WORDS.append(name)
-    return WORDS.index(name)
+    return number

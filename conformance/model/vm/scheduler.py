@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Scheduler", "access", "current", "installed", "note"]
+__all__ = ["Scheduler", "current", "installed"]
 
 Event = tuple[Any, ...]
 
@@ -107,13 +107,3 @@ def installed(scheduler: Scheduler) -> Iterator[None]:
         yield
     finally:
         current.scheduler = before
-
-
-def access(kind: int, where: int) -> None:
-    """Return when the running thread may access the place."""
-    current.scheduler.access(kind, where)
-
-
-def note(*events: Event, if_still: Callable[[Event], bool] | None = None) -> None:
-    """Note events by which invariants are judged, those for which ``if_still`` holds by then."""
-    current.scheduler.note(*events, if_still=if_still)

@@ -30,8 +30,8 @@ from conformance.model.vm.kvm_vcpu import (
 from conformance.model.vm.locks import Lock, ReadSections
 from conformance.model.vm.memslots import KVM_ADDRESS_SPACE_NUM, KvmMemorySlot, KvmMemslots
 from conformance.model.vm.mmu_pages import KvmMmuPage, TableMemory
-from conformance.model.vm.places import READ, RMW, VM, WRITE, place, word_of
-from conformance.model.vm.scheduler import access, current
+from conformance.model.vm.places import VM, Access, place, word_of
+from conformance.model.vm.scheduler import current
 
 __all__ = [
     "EXITING_GUEST_MODE",
@@ -128,7 +128,7 @@ class Vm:
 
     def active_memslots(self, as_id: int) -> KvmMemslots:
         """Read the pointer to the active memslots of an address space; a change installs another set."""
-        access(READ, self.where | MEMSLOTS)
+        current.scheduler.access(Access.READ, self.where | MEMSLOTS)
         return self.memslots[as_id]
 
     def slots_of(self, vcpu: KvmVcpu) -> KvmMemslots:
@@ -147,7 +147,7 @@ class Vm:
         """
         lock, ended = self.mn_invalidate_lock, lambda: not (waits and self.mn_active_invalidate_count)
         current.scheduler.lock(lock, False, ended)
-        access(WRITE, self.where | MEMSLOTS)
+        current.scheduler.access(Access.WRITE, self.where | MEMSLOTS)
         self.memslots[as_id] = memslots
         current.scheduler.unlock(lock)
 
@@ -167,16 +167,16 @@ class Vm:
 
     def listed_roots(self) -> list[KvmMmuPage]:
         """All roots, newest first."""
-        access(READ, self.where | ROOTS)
+        current.scheduler.access(Access.READ, self.where | ROOTS)
         return self.roots[::-1]
 
     def change_roots(self) -> None:
         """Access the list of roots, or their reference counts, for a change."""
-        access(RMW, self.where | ROOTS)
+        current.scheduler.access(Access.RMW, self.where | ROOTS)
 
     def change_nx_huge_pages(self) -> None:
         """Access possible_nx_huge_pages for a change, as under tdp_mmu_pages_lock."""
-        access(RMW, self.where | NX_HUGE_PAGES)
+        current.scheduler.access(Access.RMW, self.where | NX_HUGE_PAGES)
 
     def make_all_cpus_request(self, request: str) -> bool:
         """Make a request of every vCPU; return whether any was in the guest and had to be interrupted.

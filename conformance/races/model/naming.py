@@ -75,7 +75,7 @@ def _verb(frame: FrameType | None, kind: int) -> str:
         if frame.f_code.co_name in EXACT:
             return EXACT[frame.f_code.co_name]
         frame = frame.f_back
-    return VERBS[Access(kind)]
+    return VERBS[kind]
 
 
 def name_of_function(frame: FrameType | None) -> str:

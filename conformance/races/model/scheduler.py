@@ -11,7 +11,7 @@ from typing import Any
 
 from conformance.model.layout import SPTE_ENT_PER_PAGE
 from conformance.model.vm.locks import Lock, ReadSections
-from conformance.model.vm.places import EVENTS, LOCK, LOCK_SHARED, MARK, RMW, UNLOCK, WAIT, WRITE
+from conformance.model.vm.places import EVENTS, Access
 from conformance.model.vm.scheduler import Scheduler
 
 __all__ = ["Event", "EventLog", "RacingScheduler"]
@@ -21,6 +21,22 @@ Event = tuple[Any, ...]
 
 def _lasting(events: Iterable[Event], if_still: Callable[[Event], bool] | None) -> Iterable[Event]:
     return events if if_still is None else filter(if_still, events)
+
+
+class _LockState:
+    """The thread that holds a lock for write, and the number of those that hold it for read."""
+
+    __slots__ = ("readers", "writer")
+
+    def __init__(self) -> None:
+        self.writer: Any = None
+        self.readers = 0
+
+    def allows_readers(self) -> bool:
+        return self.writer is None
+
+    def is_free(self) -> bool:
+        return self.writer is None and not self.readers
 
 
 class EventLog(Scheduler):
@@ -57,8 +73,7 @@ class RacingScheduler(Scheduler):
 
     def __init__(self, frames: frozenset[int] | None, waited_for: frozenset[str]) -> None:
         self.frames, self.waited_for = frames, waited_for
-        self.writers: dict[Lock, Any] = {}
-        self.readers: dict[Lock, int] = {}
+        self.locks: dict[Lock, _LockState] = {}
         self.inside: dict[ReadSections, dict[Any, list[int]]] = {}
         """For each section the threads inside: how deep, and which of their sections it is."""
         self.entered = 0
@@ -66,8 +81,7 @@ class RacingScheduler(Scheduler):
 
     def begin(self, stop: Callable[[], object]) -> None:
         """Forget a schedule: no lock is held, no event noted."""
-        self.writers.clear()
-        self.readers.clear()
+        self.locks.clear()
         self.inside.clear()
         self.events = []
         self.stop = stop
@@ -94,27 +108,29 @@ class RacingScheduler(Scheduler):
 
     def lock(self, lock: Lock, shared: bool, when: Callable[[], bool] | None = None) -> None:
         """Stop until the lock is free, and ``when`` holds."""
+        state = self.locks.get(lock) or self.locks.setdefault(lock, _LockState())
         if shared:
-            self.wait(LOCK_SHARED, lock.where, lambda: lock not in self.writers)
-            self.readers[lock] = self.readers.get(lock, 0) + 1
+            self.wait(Access.LOCK_SHARED, lock.where, state.allows_readers)
+            state.readers += 1
             return
-        self.wait(LOCK, lock.where, lambda: self._is_free(lock) and (when is None or when()))
-        self.writers[lock] = self.thread
+        free = state.is_free
+        self.wait(Access.LOCK, lock.where, free if when is None else lambda: free() and when())
+        state.writer = self.thread
 
     def unlock(self, lock: Lock) -> None:
         """Release it."""
-        self.access(UNLOCK, lock.where)
-        if self.writers.pop(lock, None) is None:
-            self.readers[lock] -= 1
+        self.access(Access.UNLOCK, lock.where)
+        state = self.locks[lock]
+        if state.writer is not None:
+            state.writer = None
+        else:
+            state.readers -= 1
 
     def relock(self, lock: Lock) -> None:
         """Release it, and take it again as it was held."""
-        shared = lock not in self.writers
+        shared = self.locks[lock].writer is None
         self.unlock(lock)
         self.lock(lock, shared)
-
-    def _is_free(self, lock: Lock) -> bool:
-        return lock not in self.writers and not self.readers.get(lock)
 
     def read_lock(self, domain: ReadSections) -> None:
         """Enter a section, if a thread may wait for it; only the outermost counts."""
@@ -125,7 +141,7 @@ class RacingScheduler(Scheduler):
         if section is not None:
             section[0] += 1
             return
-        self.access(LOCK_SHARED, domain.where)
+        self.access(Access.LOCK_SHARED, domain.where)
         self.entered += 1
         inside[self.thread] = [1, self.entered]
 
@@ -136,7 +152,7 @@ class RacingScheduler(Scheduler):
         inside = self.inside[domain]
         section = inside[self.thread]
         if section[0] == 1:
-            self.access(UNLOCK, domain.where)
+            self.access(Access.UNLOCK, domain.where)
             del inside[self.thread]
         else:
             section[0] -= 1
@@ -149,12 +165,12 @@ class RacingScheduler(Scheduler):
         def left() -> bool:
             return all(thread not in inside or inside[thread][1] != n for thread, n in before.items())
 
-        self.wait(WAIT, domain.where, left)
+        self.wait(Access.WAIT, domain.where, left)
 
     def change_callbacks(self, domain: ReadSections, where: int) -> None:
         """Stop before the list changes, if a thread waits for it."""
         if domain.name in self.waited_for:
-            self.access(RMW, where)
+            self.access(Access.RMW, where)
 
     def stall(self, where: int, over: Callable[[], bool]) -> None:
         """Remember why the running thread must retry its fault."""
@@ -166,7 +182,7 @@ class RacingScheduler(Scheduler):
         if thread.obstacle is not None:
             where, over = thread.obstacle
             thread.obstacle = None
-            self.wait(WAIT, where, lambda: over() or thread.alone())
+            self.wait(Access.WAIT, where, lambda: over() or thread.alone())
         return True
 
     def note(
@@ -180,7 +196,7 @@ class RacingScheduler(Scheduler):
             return
         if frames is None or self._watches(*frames):
             # Accesses may be noted in any order; everything else is before or after each of them.
-            self.access(MARK if events[0][0] == "access" else WRITE, EVENTS)
+            self.access(Access.MARK if events[0][0] == "access" else Access.WRITE, EVENTS)
         self.events.extend(_lasting(events, if_still))
 
     def new_serial(self, memory: Any) -> int:

@@ -235,6 +235,7 @@ class RacingMachine(Race):
         for vcpu in vm.vcpus:
             vcpu.caches_upper_levels = True
         vm.host.wraps_change_pte = vm.k.has(CHANGE_PTE_WRAPPED)
+        vm.host.keeps_flags = True
         for step, given in setup:
             machine.step(step, **given)
         if vm.reader is not None:
