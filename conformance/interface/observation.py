@@ -7,8 +7,8 @@ All parts are tuples with named fields: two observations compare as fast as plai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from typing import Any, NamedTuple, Protocol
+from itertools import repeat
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 __all__ = [
     "KeptMemory",
@@ -20,8 +20,22 @@ __all__ = [
     "TableEntry",
     "TlbEntry",
     "VcpuView",
-    "tlb_entries",
+    "views",
 ]
+
+
+_View = TypeVar("_View")
+
+
+def views(kind: type[_View], rows: Iterable[tuple[Any, ...]]) -> list[_View]:
+    """Named tuples of one kind, from a tuple of the fields of each; no Python call is made for each.
+
+    The number of fields is not checked.
+    """
+    return [*map(_new, repeat(kind), rows)]
+
+
+_new: Callable[[type[_View], tuple[Any, ...]], _View] = tuple.__new__  # type: ignore[assignment]
 
 
 class State(NamedTuple):
@@ -69,14 +83,6 @@ class TlbEntry(NamedTuple):
     pfn: int
     rights: int
     dirty: int
-
-
-_tlb_entry: Callable[[tuple[int, ...]], TlbEntry] = partial(tuple.__new__, TlbEntry)
-
-
-def tlb_entries(rows: Iterable[tuple[int, ...]]) -> list[TlbEntry]:
-    """A sorted TLB, from a tuple of the fields of each entry; no Python call is made for each."""
-    return [*map(_tlb_entry, sorted(rows))]
 
 
 class SlotView(NamedTuple):

@@ -29,6 +29,9 @@ _X2M, _X1G = 0x200, 0x40000
 _DRAWN = [kind.name for kind in KINDS.values() for _ in range(kind.weight)]
 """Every kind of step, as often as its weight says. Every story ends with destroy, which is not drawn."""
 
+_OF_A_SLOT = {kind.name for kind in KINDS.values() if {"slot", "as_id"} <= {*kind.parameters}}
+"""The kinds of steps that name a memslot."""
+
 _AREAS = (
     # page, npages, level of an area, and the gfn at which memslots over it begin
     (0x1F0, 0x40, 1, 0x1F0),
@@ -136,7 +139,7 @@ class Scene:
         if kind == "set_memory_region":
             return self._region(dice)
         given: dict[str, int] = {}
-        if {"slot", "as_id"} <= {*KINDS[kind].parameters}:
+        if kind in _OF_A_SLOT:
             given["as_id"], given["slot"], _, npages = dice.pick(self._slots or [(0, 0, 0, 64)])
             if kind == "clear_dirty_log":
                 given["first"] = 64 * dice.below((npages + 63) // 64)
@@ -148,14 +151,15 @@ class Scene:
 
     def _value(self, argument: Argument, dice: _Dice) -> int:
         """A value of an argument that is chosen by itself."""
-        if argument.name == "vcpu":
-            return dice.below(self._options["vcpus"])
-        if argument.name == "page":
-            return self._page(dice)
-        if argument.name == "gfn":
+        name = argument.name
+        if name in _VALUES:
+            return dice.pick(_VALUES[name])
+        if name == "gfn":
             return self._place(dice)
-        if argument.name in _VALUES:
-            return dice.pick(_VALUES[argument.name])
+        if name == "vcpu":
+            return dice.below(self._options["vcpus"])
+        if name == "page":
+            return self._page(dice)
         return argument.least + dice.below(argument.most - argument.least + 1)
 
     def _place(self, dice: _Dice) -> int:

@@ -11,10 +11,9 @@ from conformance.interface.observation import (
     State,
     TlbEntry,
     VcpuView,
-    tlb_entries,
+    views,
 )
 from conformance.model.spte.predicates import is_shadow_present_pte
-from conformance.model.vm.memslots import KvmMemorySlot
 from conformance.model.vm.vm import KvmVcpu, Request, Vm
 
 __all__ = ["observe"]
@@ -37,7 +36,7 @@ def observe(vm: Vm, outcome: list[int], events: list[str]) -> Observation:
         _state(vm),
         [_vcpu(vcpu, places) for vcpu in vm.vcpus],
         [_tlb(vcpu, places) for vcpu in vm.vcpus],
-        sorted(_slot(slot) for memslots in vm.memslots for slot in memslots.slots.values()),
+        _slots(vm),
         [
             RootView(root.as_id, root.level, int(root.invalid), root.root_count, vm.memory.listed(root))
             for root in vm.roots
@@ -68,21 +67,26 @@ def _state(vm: Vm) -> State:
 
 
 def _vcpu(vcpu: KvmVcpu, places: dict[int, int]) -> VcpuView:
-    other = sum(bit for request, bit in REQUEST_BITS.items() if request in vcpu.requests)
+    other = sum([bit for request, bit in REQUEST_BITS.items() if request in vcpu.requests])
     root = places.get(id(vcpu.root), -1)
     return VcpuView(root, int(Request.TLB_FLUSH in vcpu.requests), other, vcpu.flushes, int(vcpu.smm))
 
 
-def _slot(slot: KvmMemorySlot) -> SlotView:
-    bitmap = tuple(slot.dirty_bitmap or ())
-    return SlotView(slot.as_id, slot.id, slot.base_gfn, slot.npages, slot.flags, bitmap)
+def _slots(vm: Vm) -> list[SlotView]:
+    rows = [
+        (slot.as_id, slot.id, slot.base_gfn, slot.npages, slot.flags, tuple(slot.dirty_bitmap or ()))
+        for memslots in vm.memslots
+        for slot in memslots.slots.values()
+    ]
+    return views(SlotView, sorted(rows))
 
 
 def _tlb(vcpu: KvmVcpu, places: dict[int, int]) -> list[TlbEntry]:
-    return tlb_entries(
+    rows = [
         (places.get(id(root), -1), gfn, level, entry.pfn, entry.rights, int(entry.dirty))
         for (root, level, gfn), entry in vcpu.tlb.items()
-    )
+    ]
+    return views(TlbEntry, sorted(rows))
 
 
 def _retired(vm: Vm) -> list[RetiredTable]:

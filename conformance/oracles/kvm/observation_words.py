@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from conformance.interface.observation import (
     Observation,
     RetiredTable,
@@ -11,7 +13,7 @@ from conformance.interface.observation import (
     State,
     TlbEntry,
     VcpuView,
-    tlb_entries,
+    views,
 )
 
 __all__ = ["read_observation"]
@@ -35,29 +37,51 @@ def read_observation(words: list[int], events: list[str]) -> Observation:
     ]
     if at == len(words):
         return Observation(outcome, events)
+    # A list longer than the rest of the words leaves `at` behind their end, where the next read fails.
     state = State._make(words[at : at + _STATE])
     at += _STATE
-
-    def chunks(size: int) -> list[list[int]]:
-        """A list of entries of `size` words, after its length."""
-        nonlocal at
-        if words[at] > len(words):
-            raise ValueError("a list is longer than the whole observation")
-        start, at = at + 1, at + 1 + words[at] * size
-        return [words[place : place + size] for place in range(start, at, size)]
-
-    vcpus = [VcpuView(root - 1, *rest) for root, *rest in chunks(_VCPU)]
+    start, at = at + 1, at + 1 + words[at] * _VCPU
+    # Roots are numbered from 1; 0 means none.
+    vcpus = [
+        VcpuView(root - 1, tlb_flush_requested, other_requests, flushes, smm)
+        for root, tlb_flush_requested, other_requests, flushes, smm in _rows(words[start:at], _VCPU)
+    ]
     at += 1
-    tlb = [tlb_entries((root - 1, *rest) for root, *rest in chunks(_TLB)) for _ in vcpus]
-    slots, roots = [], []
+    tlb: list[list[TlbEntry]] = []
+    for _ in vcpus:
+        start, at = at + 1, at + 1 + words[at] * _TLB
+        entries = [
+            (root - 1, gfn, level, pfn, rights, dirty)
+            for root, gfn, level, pfn, rights, dirty in _rows(words[start:at], _TLB)
+        ]
+        tlb.append(views(TlbEntry, sorted(entries)))
+    slots: list[tuple[object, ...]] = []
     number, at = words[at], at + 1
     for _ in range(number):
         start, at = at + 1, at + 1 + words[at]
-        slots.append(SlotView._make([*words[start : start + _SLOT], tuple(words[start + _SLOT : at])]))
+        slots.append((*words[start : start + _SLOT], tuple(words[start + _SLOT : at])))
+    roots: list[tuple[object, ...]] = []
     number, at = words[at], at + 1
     for _ in range(number):
         header, at = words[at : at + _ROOT], at + _ROOT
         start, at = at + 1, at + 1 + words[at] * _ENTRY
-        roots.append(RootView._make([*header, words[start:at]]))
-    retired = sorted(RetiredTable._make(one) for one in chunks(_RETIRED))
-    return Observation(outcome, events, state, vcpus, tlb, sorted(slots), roots, retired)
+        roots.append((*header, words[start:at]))
+    start, at = at + 1, at + 1 + words[at] * _RETIRED
+    retired = sorted(_rows(words[start:at], _RETIRED))
+    if at != len(words):
+        raise ValueError("the lists are not as long as the observation")
+    return Observation(
+        outcome,
+        events,
+        state,
+        vcpus,
+        tlb,
+        views(SlotView, sorted(slots)),
+        views(RootView, roots),
+        views(RetiredTable, retired),
+    )
+
+
+def _rows(words: list[int], size: int) -> Iterator[tuple[int, ...]]:
+    """The words in rows of ``size``."""
+    return zip(*[iter(words)] * size, strict=True)
