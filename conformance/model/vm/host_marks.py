@@ -17,8 +17,7 @@ __all__ = ["kvm_release_faultin_page", "kvm_set_pfn_dirty", "report_lost_bits", 
 
 def report_lost_bits(vm: Vm, old_spte: int, new_spte: int | None) -> None:
     """Mark the pfn of a present leaf for the bits that ``new_spte`` lacks; None: the leaf was zapped."""
-    report_lost_dirty(vm, old_spte, new_spte)
-    if vm.k.has(NO_PFN_DIRTY):
+    if not vm.host.keeps_flags or vm.k.has(NO_PFN_DIRTY):
         return
     report_lost_dirty(vm, old_spte, new_spte)
     if is_accessed_spte(vm.k, old_spte) and (new_spte is None or not is_accessed_spte(vm.k, new_spte)):
@@ -27,7 +26,7 @@ def report_lost_bits(vm: Vm, old_spte: int, new_spte: int | None) -> None:
 
 def report_lost_dirty(vm: Vm, old_spte: int, new_spte: int | None) -> None:
     """Mark the pfn dirty if the leaf was dirty and ``new_spte`` is not; None: the leaf was zapped."""
-    if vm.k.has(NO_PFN_DIRTY):
+    if not vm.host.keeps_flags or vm.k.has(NO_PFN_DIRTY):
         return
     if is_dirty_spte(vm.k, old_spte) and (new_spte is None or not is_dirty_spte(vm.k, new_spte)):
         vm.host.flags.dirty.add(int(spte_to_pfn(vm.k, old_spte)))
@@ -35,13 +34,13 @@ def report_lost_dirty(vm: Vm, old_spte: int, new_spte: int | None) -> None:
 
 def kvm_set_pfn_dirty(vm: Vm, spte: int) -> None:
     """Mark the pfn of the leaf dirty, because its Dirty or W is being cleared."""
-    if not vm.k.has(NO_PFN_DIRTY):
+    if vm.host.keeps_flags and not vm.k.has(NO_PFN_DIRTY):
         vm.host.flags.dirty.add(int(spte_to_pfn(vm.k, spte)))
 
 
 def kvm_release_faultin_page(vm: Vm, pfn: int, writable: bool, unused: bool) -> None:
     """Release a fault's page: since v6.13, mark it accessed and, if ``writable``, dirty unless ``unused``."""
-    if unused or not vm.k.has(NO_PFN_DIRTY):
+    if unused or not vm.host.keeps_flags or not vm.k.has(NO_PFN_DIRTY):
         return
     vm.host.flags.accessed.add(pfn)
     if writable:
