@@ -295,11 +295,13 @@ class _AtFirstYield(Scheduler):
     def __init__(self, action: Callable[[], None]) -> None:
         self.action: Callable[[], None] | None = action
 
-    def relock(self, lock: Lock) -> None:
+    def relock(self, lock: Lock) -> bool:
         """Run the action, once."""
         action, self.action = self.action, None
-        if action is not None:
-            action()
+        if action is None:
+            return False
+        action()
+        return True
 
 
 @step

@@ -154,20 +154,17 @@ class TdpIter:
     """A walk over the entries for gfns in [``start``, ``end``): pre-order, ascending, down to ``min_level``.
 
     An entry is read again before the walk descends from it, so the caller may replace a leaf by a table or a
-    table by a leaf. After the caller has yielded it calls restart(), and the walk continues from the root.
+    table by a leaf. A caller that yields sets ``yielded_gfn``, where the walk continues, and ``restarted`` if
+    the tables may have changed meanwhile: the walk then goes down from the root again (tdp_iter_restart()).
     """
 
     def __init__(
         self, memory: TableMemory, root: KvmMmuPage, start: int, end: int, min_level: int = 1
     ) -> None:
         self.memory, self.root, self.end, self.min_level = memory, root, end, min_level
-        self.start = start
+        self.yielded_gfn = start
+        """Where the walk began or last yielded; it does not yield again before it is past that gfn."""
         self.restarted = False
-
-    @property
-    def yielded_gfn(self) -> int:
-        """The gfn where the walk began or restarted; it does not yield again before it is past that gfn."""
-        return self.start
 
     def __iter__(self) -> Iterator[Entry]:
         path = [self._entries_of(self.root)]
@@ -186,13 +183,9 @@ class TdpIter:
                 if child is not None:
                     path.append(self._entries_of(child))
 
-    def restart(self, gfn: int) -> None:
-        """Continue from the root, towards ``gfn`` (tdp_iter_restart())."""
-        self.start, self.restarted = gfn, True
-
     def _entries_of(self, table: KvmMmuPage) -> tuple[KvmMmuPage, Iterator[int]]:
         """The table with the indexes of its entries in the range."""
         shift = 9 * (table.level - 1)
-        first = max(self.start - table.gfn, 0) >> shift
+        first = max(self.yielded_gfn - table.gfn, 0) >> shift
         last = min((self.end - 1 - table.gfn) >> shift, SPTE_ENT_PER_PAGE - 1)
         return table, iter(table.indexes(first, last))

@@ -45,9 +45,10 @@ def tdp_mmu_iter_cond_resched(vm: Vm, walk: TdpIter, flush: bool, next_gfn: int)
     if flush:
         kvm_flush_remote_tlbs(vm)
     vm.memory.rcu.unlock()
-    vm.mmu_lock.let_others_run()
+    walk.yielded_gfn = next_gfn
+    if vm.mmu_lock.let_others_run():
+        walk.restarted = True
     vm.memory.rcu.lock()
-    walk.restart(next_gfn)
     return False
 
 

@@ -43,9 +43,12 @@ class Lock:
         """The lock for read if ``shared``, else for write."""
         return self.for_read if shared else self.for_write
 
-    def let_others_run(self) -> None:
-        """Release it and take it again: cond_resched_rwlock_read() or _write()."""
-        current.scheduler.relock(self)
+    def let_others_run(self) -> bool:
+        """Release it and take it again: cond_resched_rwlock_read() or _write().
+
+        Return whether other threads may have run in between.
+        """
+        return current.scheduler.relock(self)
 
 
 class ReadSections:

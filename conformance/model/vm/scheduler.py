@@ -46,8 +46,12 @@ class Scheduler:
     def unlock(self, lock: Any) -> None:
         """Release it."""
 
-    def relock(self, lock: Any) -> None:
-        """Release it and take it again, so that others may run: cond_resched_rwlock_read() or _write()."""
+    def relock(self, lock: Any) -> bool:
+        """Release it and take it again: cond_resched_rwlock_read() or _write().
+
+        Return whether other threads may have run in between.
+        """
+        return False
 
     def read_lock(self, domain: Any) -> None:
         """Enter a read-side critical section of a ``locks.ReadSections``."""

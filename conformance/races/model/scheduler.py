@@ -126,11 +126,12 @@ class RacingScheduler(Scheduler):
         else:
             state.readers -= 1
 
-    def relock(self, lock: Lock) -> None:
+    def relock(self, lock: Lock) -> bool:
         """Release it, and take it again as it was held."""
         shared = self.locks[lock].writer is None
         self.unlock(lock)
         self.lock(lock, shared)
+        return True
 
     def read_lock(self, domain: ReadSections) -> None:
         """Enter a section, if a thread may wait for it; only the outermost counts."""
