@@ -39,7 +39,7 @@ __all__ = [
 def maps_page(vm: Vm, entry: Entry) -> bool:
     """Whether the SPTE that was read from the entry is a leaf: it maps a page."""
     spte = entry.old_spte
-    return bool(is_shadow_present_pte(vm.k, spte) and is_last_spte(vm.k, spte, entry.level))
+    return bool(is_shadow_present_pte(vm.k, spte) and is_last_spte(vm.k, spte, entry.table.level))
 
 
 def tdp_mmu_set_spte(vm: Vm, entry: Entry, new_spte: int) -> None:
@@ -116,7 +116,7 @@ def handle_changed_spte(vm: Vm, entry: Entry, new_spte: int, shared: bool) -> No
     flushed in between. If neither value is present, one must be an MMIO SPTE or the new one frozen (WARN).
     ``shared``: mmu_lock is held for read.
     """
-    old_spte, level, k = entry.old_spte, entry.level, vm.k
+    old_spte, level, k = entry.old_spte, entry.table.level, vm.k
     if old_spte == new_spte:
         return
     function = "handle_changed_spte"

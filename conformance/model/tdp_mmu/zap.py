@@ -101,7 +101,8 @@ def __tdp_mmu_zap_root(vm: Vm, root: KvmMmuPage, shared: bool, zap_level: int) -
     """
     walk = TdpIter(vm.memory, root, 0, vm.end_gfn, zap_level)
     for entry in walk:
-        tdp_mmu_iter_cond_resched(vm, walk, False, entry.gfn)
+        if vm.need_resched:
+            tdp_mmu_iter_cond_resched(vm, walk, False, entry.gfn)
         if not walk.restarted and entry.level == zap_level:
             _zap_entry(vm, entry, shared)
     tdp_mmu_iter_cond_resched(vm, walk, False, walk.end - 1)
