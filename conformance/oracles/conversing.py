@@ -217,6 +217,8 @@ class Conversation:
         kind, value = STATUS.unpack(status)
         if kind != ENDED:
             return no_process(OSError(value, os.strerror(value)))
+        if not value:
+            return Ended(value)
         try:
             # A page of it that the system refuses is the only SIGBUS that kernel code does not cause.
             os.posix_fallocate(self._shared, 0, len(self.memory))
