@@ -140,7 +140,7 @@ def test_undetected_fixes_are_shown_with_their_reason_and_are_no_failure(judged)
     skipped = [row for kernel in history.report.kernels for row in kernel.results if row.mode == "-"]
     assert {row.verdict for row in skipped} == {Verdict.SKIP}
     undetected = sum(fix.layer is Layer.INTERLEAVING for fix in UNDETECTED)
-    assert f"interleavings: not looked at here, {undetected} cannot be detected" in text
+    assert f"interleavings: not covered, {undetected} cannot be detected" in text
 
 
 def test_an_undetected_fix_can_be_selected_alone(judged):
