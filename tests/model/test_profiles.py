@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Profiles: by mainline's release, and backports by point release."""
 
+import copy
+import pickle
+import subprocess
+import sys
+
 import pytest
 
 from conformance.kernels import SERIES
@@ -41,3 +46,14 @@ def test_an_unknown_series_has_what_mainline_had() -> None:
     everything = {*CHANGES.values(), *RACES.values()}
     assert profile_of((7, 4, 0)).changes == profile_of((99, 0, 0)).changes == everything
     assert profile_of((6, 6, 30)).changes == {change for change in everything if change.release <= (6, 6)}
+
+
+def test_a_change_from_another_process_is_the_one_of_this_process() -> None:
+    profile = pickle.loads(pickle.dumps(profile_of((6, 12))))
+    assert profile == profile_of((6, 12)) and copy.deepcopy(profile) == profile
+    code = (
+        "import pickle, sys; profile = pickle.load(sys.stdin.buffer);"
+        "from conformance.model.changes import TDP_XCHG; print(profile.has(TDP_XCHG))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(profile), capture_output=True)
+    assert done.stdout.split() == [b"True"]
