@@ -50,8 +50,12 @@ class RacingShadow(Race):
         outcome: list[int] = STEPS[step](self.guest, **given)
         return outcome
 
-    def seen(self) -> tuple[dict[str, Any], PageFlags]:
+    def observe(self) -> dict[str, Any]:
         """The SPTEs, the guest's and the host's tables, and the dirty log."""
         guest = self.guest
         shown = {"sptes": dict(guest.sp.entries), "gptes": dict(guest.gptes), "host": dict(guest.host)}
-        return shown | {"dirty_bitmap": guest.dirty_bitmap}, guest.flags
+        return shown | {"dirty_bitmap": guest.dirty_bitmap}
+
+    def flags(self) -> PageFlags:
+        """Those of the guest's frames."""
+        return self.guest.flags

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from greenlet import getcurrent, greenlet
@@ -44,12 +44,13 @@ class Ending:
     """What came of a schedule: ``events`` in order, and what is to be seen after the closing steps.
 
     ``outcomes`` are those of the closing steps, ``dirty`` and ``accessed`` the frames that KVM reported to
-    the host, ``complaints`` its WARNs and BUGs, and uses of freed tables.
+    the host, ``complaints`` its WARNs and BUGs, and uses of freed tables. ``observe()`` returns what can be
+    seen, until the next schedule begins.
     """
 
     events: list[Event]
     outcomes: list[list[int]]
-    observation: Any
+    observe: Callable[[], Any] = field(compare=False, repr=False)
     dirty: frozenset[int]
     accessed: frozenset[int]
     complaints: tuple[str, ...]
@@ -132,8 +133,12 @@ class Race(ABC):
         """Take one step."""
 
     @abstractmethod
-    def seen(self) -> tuple[Any, PageFlags]:
-        """What is to be seen at the end, and the flags of the host's frames."""
+    def observe(self) -> Any:
+        """What can be seen now."""
+
+    @abstractmethod
+    def flags(self) -> PageFlags:
+        """The flags of the host's frames."""
 
     def note_state(self, root: object) -> None:
         """The setup is done: this is what begin() goes back to."""
@@ -202,11 +207,11 @@ class Race(ABC):
         with installed(EventLog(self.scheduler.events)):
             outcomes = [self.take(step, given) for step, given in self.closing]
         told = [event for event, truth in self.k.events if truth and event.startswith(("WARN ", "BUG "))]
-        observation, flags = self.seen()
+        flags = self.flags()
         return Ending(
             events=self.scheduler.events,
             outcomes=outcomes,
-            observation=observation,
+            observe=self.observe,
             dirty=frozenset(flags.dirty),
             accessed=frozenset(flags.accessed),
             complaints=(*told, *self.crashes),
@@ -256,9 +261,13 @@ class RacingMachine(Race):
         """Take one step of the machine's."""
         return take_step(self.vm, step, given)
 
-    def seen(self) -> tuple[Observation, PageFlags]:
+    def observe(self) -> Observation:
         """What the machine's observation shows."""
-        return observe(self.vm, [], []), self.vm.host.flags
+        return observe(self.vm, [], [])
+
+    def flags(self) -> PageFlags:
+        """Those of the host's memory."""
+        return self.vm.host.flags
 
 
 def _text(step: str, given: Mapping[str, int]) -> str:

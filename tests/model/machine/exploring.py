@@ -152,4 +152,4 @@ def emulated(ending):
 
 def unending(ending):
     """An invalidation that is in progress for ever."""
-    return ["forever"] if ending.observation.state.invalidate_in_progress else []
+    return ["forever"] if ending.observe().state.invalidate_in_progress else []
