@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The state of the machine as words, each list preceded by its length; reading.py reads them in the same order. */
+/* The state of the machine as words, each list preceded by its length; observation_words.py reads them in the same order. */
 #include <linux/kvm_host.h>
 #include "interface.h"
 #include "kernel/memory.h"
