@@ -58,6 +58,12 @@ def test_fuzz_finds_and_shrinks_it():
     assert spte & PT_WRITABLE_MASK and spte & k.shadow_mmu_writable_mask
 
 
+def test_fuzz_compares_a_case_even_if_time_ended_while_it_started():
+    compared = comparison("spte_has_volatile_bits")
+    assert fuzz([compared], seed=1, examples=300, more_time=lambda: False) is None
+    assert compared.cases == 1
+
+
 def test_fuzz_repeats_with_its_seed():
     def once(seed):
         return fuzz(

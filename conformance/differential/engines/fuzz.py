@@ -43,12 +43,12 @@ def fuzz(
 
     Returns the shrunk difference and the mode that it is in, None if none was found. ``remember`` names a
     directory where Hypothesis keeps this property's failures, to try them first in the next run. Without
-    ``more_time`` nothing further is compared.
+    ``more_time`` nothing further is compared after the first case: Hypothesis itself takes a while to start.
     """
     # Not into the current directory, which may be a kernel tree.
     set_hypothesis_home_dir(Cache().root / "hypothesis")
     known: dict[tuple[str, tuple[int, ...]], _Differs] = {}
-    hung = False
+    begun = hung = False
     database: ExampleDatabase | None = DirectoryBasedExampleDatabase(remember) if remember else None
 
     @hypothesis.seed(seed)
@@ -65,17 +65,18 @@ def fuzz(
     )
     @hypothesis.given(st.data())
     def explore(data: st.DataObject) -> None:
-        nonlocal hung
+        nonlocal begun, hung
         comparison = data.draw(st.sampled_from(list(comparisons)))
         case: dict[str, int] = {}
         for column in comparison.property.takes:
             case[column.name] = data.draw(column.strategy(comparison.semantics, case))
         place = comparison.mode.name, tuple(case.values())
-        if hung or not more_time():
+        if hung or (begun and not more_time()):
             # Nothing further is tried, but what was found stays found: Hypothesis asks for it again.
             if place in known:
                 raise known[place]
             return
+        begun = True
         difference = comparison.compare_once(list(case.values()))
         if difference is not None:
             known[place] = _Differs(comparison, difference)
