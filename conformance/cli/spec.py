@@ -83,15 +83,11 @@ def _absence(function: Function, profile: Profile) -> str:
     return declared.absent(profile) if declared is not None else ""
 
 
-def _text(function: Function, profile: Profile) -> str:
-    """The function as it reads for a kernel; "" if the kernel does not have it."""
-    return "" if _absence(function, profile) else function.text(profile)
-
-
 def _show(functions: Sequence[Function], title: str, profile: Profile) -> None:
     for function in functions:
-        where = _absence(function, profile) or function.file
-        click.echo(f"# {function.name} in {line(title)}: {where}\n{_text(function, profile)}\n")
+        absence = _absence(function, profile)
+        text = "" if absence else function.text(profile)
+        click.echo(f"# {function.name} in {line(title)}: {absence or function.file}\n{text}\n")
 
 
 def _show_difference(
@@ -99,14 +95,10 @@ def _show_difference(
 ) -> None:
     from conformance.model.spec.functions import difference
 
-    texts = [
-        difference(
-            function,
-            (before[0], _text(function, before[1])),
-            (after[0], _text(function, after[1])),
-        )
-        for function in functions
-    ]
+    def side(function: Function, title: str, profile: Profile) -> tuple[str, str]:
+        return title, "" if _absence(function, profile) else function.text(profile)
+
+    texts = [difference(function, side(function, *before), side(function, *after)) for function in functions]
     click.echo("".join(texts), nl=False)
     if not any(texts):
         these = "The 1 function is" if len(texts) == 1 else f"All {len(texts)} functions are"
