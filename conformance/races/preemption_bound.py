@@ -35,7 +35,7 @@ __all__ = ["PreemptionBoundedSearch"]
 
 _ACQUIRES = frozenset({Access.LOCK, Access.LOCK_SHARED, Access.WAIT})
 _RELEASES = frozenset(
-    (int(kind), int(other))
+    (kind, other)
     for acquired in _ACQUIRES
     for kind, other in ((acquired, Access.UNLOCK), (Access.UNLOCK, acquired))
 )

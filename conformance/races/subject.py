@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, NamedTuple, Protocol
 
-from conformance.oracles.kvm.race_interface import Access
+from conformance.interface.memory_access import Access
 
 __all__ = ["Access", "Execution", "Memslot", "Op", "Spte", "Subject", "conflict"]
 
@@ -34,7 +35,7 @@ def _kinds_conflict(one: int, other: int) -> bool:
 
 
 _CONFLICTING = frozenset(
-    (int(one), int(other)) for one in Access for other in Access if _kinds_conflict(one, other)
+    (one, other) for one, other in product(range(len(Access.NAMES)), repeat=2) if _kinds_conflict(one, other)
 )
 
 

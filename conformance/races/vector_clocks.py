@@ -9,11 +9,9 @@ from conformance.races.subject import Access, Op
 
 __all__ = ["VectorClocks"]
 
-# Plain integers: members of an enum take longer to look up and to compare.
-_LOCK_SHARED, _UNLOCK, _WAIT = int(Access.LOCK_SHARED), int(Access.UNLOCK), int(Access.WAIT)
-_READS = frozenset({int(Access.READ), int(Access.MARK)})
-_WRITES = frozenset({int(Access.WRITE), int(Access.RMW)})
-_EXCLUDES = frozenset({int(Access.LOCK), int(Access.WAIT)})
+_READS = frozenset({Access.READ, Access.MARK})
+_WRITES = frozenset({Access.WRITE, Access.RMW})
+_EXCLUDES = frozenset({Access.LOCK, Access.WAIT})
 
 Clock = list[int]
 """For each thread, one more than the depth of its last access that happens before; 0 if none does."""
@@ -58,13 +56,13 @@ class VectorClocks:
         """The depths of accesses that conflict with the thread's next ``op`` and do not happen before it."""
         kind, name = op
         found = self._objects.get(name)
-        if found is None or kind == _UNLOCK:
+        if found is None or kind == Access.UNLOCK:
             return []
         if kind in _READS:
             candidates: tuple[int, ...] = (found.write,)
         elif kind in _WRITES:
             candidates = (found.write, found.lock, *found.reads.values(), *found.shared.values())
-        elif kind == _LOCK_SHARED:
+        elif kind == Access.LOCK_SHARED:
             candidates = (found.write, found.lock)
         else:
             candidates = (found.write, found.lock, *found.shared.values())
@@ -116,17 +114,17 @@ class VectorClocks:
             found.reads.clear()
             found.after_writes = found.after_all = mine
             return
-        elif kind == _UNLOCK:
+        elif kind == Access.UNLOCK:
             if thread not in found.shared:
                 found.after_unlock = mine
             found.after_unlocks = _joined(found.after_unlocks, mine)
             return
-        elif kind == _LOCK_SHARED:
+        elif kind == Access.LOCK_SHARED:
             found.shared[thread] = depth
         else:
             found.lock = depth
             found.shared.clear()
-            if kind == _WAIT:
+            if kind == Access.WAIT:
                 found.reads[thread] = depth
                 found.after_unlock = found.after_unlocks = _joined(found.after_unlocks, mine)
         found.after_all = _joined(found.after_all, mine)
@@ -154,14 +152,14 @@ class VectorClocks:
         """Join into ``clock`` the accesses to the object of ``op`` that happen before ``op``."""
         kind, name = op
         found = self._objects.get(name)
-        if found is None or kind == _UNLOCK:
+        if found is None or kind == Access.UNLOCK:
             return
         if kind in _WRITES:
             _join(clock, found.after_all)
             _join(clock, found.after_unlocks)
             return
         _join(clock, found.after_writes)
-        if kind == _LOCK_SHARED:
+        if kind == Access.LOCK_SHARED:
             _join(clock, found.after_unlock)
         elif kind in _EXCLUDES:
             _join(clock, found.after_unlocks)

@@ -27,11 +27,11 @@ from kvm_races import (
     walk_until,
 )
 
+from conformance.interface.memory_access import Access
 from conformance.kernels import Cache, Kernel, open_kernel
 from conformance.kernels.substitutions import Substitution, write_patch
 from conformance.model.modes import MODES
 from conformance.oracles.kvm.build import build_kvm
-from conformance.oracles.kvm.race_interface import Access
 from conformance.oracles.kvm.racing import RacingKvm
 
 pytestmark = pytest.mark.kernel

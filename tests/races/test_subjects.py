@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
-from conformance.model.vm.places import Access as TheModels
+import re
+from pathlib import Path
+
+import conformance.oracles.kvm
 from conformance.races.subject import Access, conflict
+
+HEADER = Path(conformance.oracles.kvm.__file__).parent / "c/process/scheduler.h"
 
 
 def test_the_model_s_side_counts_as_the_kernel_s_does():
-    models = {name: kind for name, kind in vars(TheModels).items() if name.isupper()}
-    assert models == {one.name: int(one) for one in Access}
+    models = {name: kind for name, kind in vars(Access).items() if name.isupper() and name != "NAMES"}
+    enum = re.search(r"enum point_kind \{(.*?)\}", HEADER.read_text(), re.S)[1]
+    kernels = {name: kind for kind, name in enumerate(re.findall(r"POINT_(\w+)", enum)) if name != "ENDED"}
+    assert models == kernels == {name: kind for kind, name in enumerate(Access.NAMES)}
 
 
 def test_what_conflicts():

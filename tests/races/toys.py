@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from conformance.races.subject import Access, Execution, Op
 
-READ, WRITE, RMW, LOCK, LOCK_SHARED, UNLOCK, WAIT, MARK = Access
+READ, WRITE, RMW, LOCK, LOCK_SHARED, UNLOCK, WAIT, MARK = range(8)
 
 
 class Toy:
@@ -62,7 +62,7 @@ class Toy:
 
     def name(self, thread: int) -> str:
         op = self.pending(thread)
-        return "ends" if op is None else f"{Access(op[0]).name.lower()} {op[1]}"
+        return "ends" if op is None else f"{Access.NAMES[op[0]].lower()} {op[1]}"
 
     def finish(self) -> Execution:
         deadlocked = tuple(self.threads[t] for t in range(len(self.threads)) if self.pending(t) is not None)

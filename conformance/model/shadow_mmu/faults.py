@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from conformance.interface.access import WRITE, End
+from conformance.interface.memory_access import Access
 from conformance.model.changes import FAST_FAULT_DIRECT_ONLY
 from conformance.model.layout import (
     PAGE_SHIFT,
@@ -17,7 +18,7 @@ from conformance.model.shadow_mmu.page import Guest, Translation
 from conformance.model.spte.predicates import is_shadow_present_pte, spte_to_pfn
 from conformance.model.spte.writability import is_mmu_writable_spte, is_writable_pte
 from conformance.model.vm.cells import peek, place_of
-from conformance.model.vm.places import BITMAPS, Access, place
+from conformance.model.vm.places import BITMAPS, place
 from conformance.model.vm.scheduler import current
 from conformance.model.vm.vm import IN_GUEST_MODE, OUTSIDE_GUEST_MODE, KvmVcpu, Request
 

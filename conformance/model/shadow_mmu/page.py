@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from conformance.interface.memory_access import Access
 from conformance.model.semantics import Semantics
 from conformance.model.vm.cells import Shared
 from conformance.model.vm.host_pages import PageFlags
 from conformance.model.vm.locks import Lock
 from conformance.model.vm.mmu_pages import KvmMmuPage, TableMemory
-from conformance.model.vm.places import GUEST_PTES, HOST_PTES, VM, Access, place
+from conformance.model.vm.places import GUEST_PTES, HOST_PTES, VM, place
 from conformance.model.vm.scheduler import current
 from conformance.model.vm.vm import KvmVcpu, Request, make_all_cpus_request
 

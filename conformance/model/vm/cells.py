@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar, overload
 
-from conformance.model.vm.places import Access, word_of
+from conformance.interface.memory_access import Access
+from conformance.model.vm.places import word_of
 from conformance.model.vm.scheduler import current
 
 __all__ = ["Shared", "compare_exchange", "peek", "place_of"]

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from conformance.interface.memory_access import Access
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
 from conformance.model.vm.host_pages import Area, HostPage, MmuNotifier, PageFlags, pages_per
-from conformance.model.vm.places import HOST_PTES, Access, place
+from conformance.model.vm.places import HOST_PTES, place
 from conformance.model.vm.scheduler import current
 
 __all__ = [

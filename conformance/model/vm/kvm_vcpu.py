@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from conformance.interface.memory_access import Access
 from conformance.model.vm.cells import Shared, compare_exchange, peek, place_of
 from conformance.model.vm.mmu_pages import KvmMmuPage
-from conformance.model.vm.places import VCPUS, Access, place, word_of
+from conformance.model.vm.places import VCPUS, place, word_of
 from conformance.model.vm.scheduler import current
 
 __all__ = [

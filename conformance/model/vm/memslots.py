@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from conformance.interface.memory_access import Access
 from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.vm.cells import Shared
 from conformance.model.vm.host_pages import pages_per
-from conformance.model.vm.places import BITMAPS, VM, Access, place
+from conformance.model.vm.places import BITMAPS, VM, place
 from conformance.model.vm.scheduler import current
 
 __all__ = [

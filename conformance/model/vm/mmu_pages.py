@@ -12,13 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from conformance.interface.memory_access import Access
 from conformance.model.changes import FREED_AFTER_GRACE_PERIOD
 from conformance.model.layout import PAGE_SHIFT, PT_PAGE_SIZE_MASK, SPTE_BASE_ADDR_MASK, SPTE_ENT_PER_PAGE
 from conformance.model.semantics import Semantics
 from conformance.model.spte.make_spte import make_nonleaf_spte
 from conformance.model.vm.cells import Shared
 from conformance.model.vm.locks import ReadSections
-from conformance.model.vm.places import SPTES, TABLES, VM, Access, place, word_of
+from conformance.model.vm.places import SPTES, TABLES, VM, place, word_of
 from conformance.model.vm.scheduler import current
 from conformance.model.words import clear
 

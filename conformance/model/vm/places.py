@@ -18,32 +18,10 @@ __all__ = [
     "VCPUS",
     "VM",
     "WORDS",
-    "Access",
     "parts_of",
     "place",
     "word_of",
 ]
-
-
-class Access:
-    """How a place is accessed, as plain integers: members of an enum take longer to look up and to compare.
-
-    What the guest does is another thing: ``interface.access``.
-    """
-
-    READ = 0
-    WRITE = 1
-    """A plain store, or WRITE_ONCE()."""
-    RMW = 2
-    """An atomic exchange, compare-and-exchange, or bit operation."""
-    LOCK = 3
-    LOCK_SHARED = 4
-    UNLOCK = 5
-    WAIT = 6
-    """Wait until a condition holds."""
-    MARK = 7
-    """Note an event by which invariants are judged."""
-
 
 SPTES, TABLES, VCPUS, VM, LOCKS, HOST_PTES, BITMAPS, GUEST_PTES = range(1, 9)
 """The kinds of things, each with numbers of its own."""

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from conformance.interface.memory_access import Access
 from conformance.model.changes import EPT_AD_MASKS_ALWAYS
 from conformance.model.layout import PAGE_SHIFT
 from conformance.model.modes import Mode
@@ -30,7 +31,7 @@ from conformance.model.vm.kvm_vcpu import (
 from conformance.model.vm.locks import Lock, ReadSections
 from conformance.model.vm.memslots import KVM_ADDRESS_SPACE_NUM, KvmMemorySlot, KvmMemslots
 from conformance.model.vm.mmu_pages import KvmMmuPage, TableMemory
-from conformance.model.vm.places import VM, Access, place, word_of
+from conformance.model.vm.places import VM, place, word_of
 from conformance.model.vm.scheduler import current
 
 __all__ = [

@@ -16,7 +16,6 @@ __all__ = [
     "MAX_STEPS",
     "MAX_THREADS",
     "WORDS_PER_STEP",
-    "Access",
     "Event",
     "Named",
     "Shared",
@@ -32,19 +31,6 @@ MAX_FRAMES = 4096
 CPU_OF_OTHERS = 8
 """The CPU of the first thread that is no vCPU; a thread named after a vCPU has the CPU of that number."""
 WORDS_PER_STEP = 1 + NR_ARGS
-
-
-class Access(IntEnum):
-    """enum point_kind: what a thread does next."""
-
-    READ = 0
-    WRITE = 1
-    RMW = 2
-    LOCK = 3
-    LOCK_SHARED = 4
-    UNLOCK = 5
-    WAIT = 6
-    MARK = 7
 
 
 class Event(IntEnum):

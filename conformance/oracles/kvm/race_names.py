@@ -7,7 +7,8 @@ import bisect
 from pathlib import Path
 from typing import NamedTuple
 
-from conformance.oracles.kvm.race_interface import Access, Named, What
+from conformance.interface.memory_access import Access
+from conformance.oracles.kvm.race_interface import Named, What
 from conformance.oracles.kvm.symbols import symbols_of
 
 __all__ = ["Names", "Spte"]
@@ -51,7 +52,7 @@ class Names:
     def step(self, kind: int, caller: int, named: Named) -> str:
         """What a function does next, and to what object."""
         # A return address may be just behind the function, if the call does not return.
-        return f"{self.function(caller - 1)} {_VERBS[Access(kind)]} {self.thing(named)}"
+        return f"{self.function(caller - 1)} {_VERBS[kind]} {self.thing(named)}"
 
     def thing(self, named: Named) -> str:
         """The object that is accessed."""

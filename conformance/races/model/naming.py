@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from types import FrameType
 
+from conformance.interface.memory_access import Access
 from conformance.model.vm.mmu_pages import TableMemory, UseAfterFree
 from conformance.model.vm.places import (
     BITMAPS,
@@ -19,7 +20,6 @@ from conformance.model.vm.places import (
     TABLES,
     VCPUS,
     WORDS,
-    Access,
     parts_of,
 )
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from conformance.interface.memory_access import Access
 from conformance.model.layout import SPTE_ENT_PER_PAGE
 from conformance.model.vm.locks import Lock, ReadSections
-from conformance.model.vm.places import EVENTS, Access
+from conformance.model.vm.places import EVENTS
 from conformance.model.vm.scheduler import Scheduler
 
 __all__ = ["Event", "EventLog", "RacingScheduler"]
