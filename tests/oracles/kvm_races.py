@@ -137,7 +137,7 @@ def schedules(racing: RacingKvm, n: int, seed: int = 1) -> Iterator[Any]:
 
 
 def stale(ending: Any) -> bool:
-    """Whether a guest accessed a frame that the host had given to somebody else."""
+    """Whether a guest accessed a frame that the host had given to another user."""
     gone = set()
     for event in ending.events:
         if event[0] == "released":

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Names of points: which function is about to do what to what, for people.
+"""Names of accesses for reports: the function, what it does, and the place.
 
-The function is the one that runs; ours have the kernel's names. What merely helps another is passed over.
+The function is the innermost one with a kernel function's name; helpers and private functions are skipped.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _verb(frame: FrameType | None, kind: int) -> str:
 
 
 def name_of_function(frame: FrameType | None) -> str:
-    """The innermost function in which a thread stands that is one of the kernel's."""
+    """The innermost function on the thread's stack that has the name of a function of the kernel's."""
     while frame is not None:
         code = frame.f_code
         private = code.co_name.startswith("_") and not code.co_name.startswith("__")
@@ -90,7 +90,7 @@ def name_of_function(frame: FrameType | None) -> str:
 
 
 def name_of_place(memory: TableMemory, where: int) -> str:
-    """What is there."""
+    """The name of a place."""
     kind, number, word = parts_of(where)
     if kind == SPTES:
         table = memory.by_serial.get(number)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Threads: several lists of steps taken at a time, each stopped before every access to shared memory.
+"""Threads: lists of steps that run concurrently, each stopped before every access to shared memory.
 
-A thread is a greenlet: it announces what it is going to touch and stands still until the explorer has it
-go on. So every interleaving can be had, and each exactly, as often as one likes. Memory is sequentially
-consistent.
+A thread is a greenlet. It announces its next access and stops until the explorer resumes it, so that every
+interleaving can be run, and reproduced exactly. Memory is sequentially consistent.
 """
 
 from __future__ import annotations
@@ -41,11 +40,11 @@ SERIALS = 1 << 12
 
 @dataclass(frozen=True)
 class Ending:
-    """What came of a schedule: ``events`` in order, and what is to be seen after the closing steps.
+    """The result of a schedule: its ``events`` in order, and the state after the closing steps.
 
     ``outcomes`` are those of the closing steps, ``dirty`` and ``accessed`` the frames that KVM reported to
-    the host, ``complaints`` its WARNs and BUGs, and uses of freed tables. ``observe()`` returns what can be
-    seen, until the next schedule begins.
+    the host, ``complaints`` its WARNs and BUGs, and uses of freed tables. ``observe()`` returns the
+    observation; it is valid until the next schedule begins.
     """
 
     events: list[Event]
@@ -75,7 +74,7 @@ class RacingThread(greenlet):
             self.race.hub.switch()
 
     def begin(self) -> None:
-        """Forget what was."""
+        """Reset the thread to before its first step."""
         self.condition = self.obstacle = None
         self.serial = self.race.first_serial + self.number * SERIALS
 
@@ -101,10 +100,10 @@ class RacingThread(greenlet):
 
 
 class Race(ABC):
-    """``threads`` that race after a ``setup``, whatever they race in: that is for those derived from it.
+    """``threads`` that race after a ``setup``. A derived class defines the machine in which they race.
 
-    ``setup`` is done once, one step after the other, and ``closing`` likewise after each schedule. begin()
-    puts every thread at its first point; then advance() has one do what it has announced, if it is ready().
+    The steps of ``setup`` run once, in order; those of ``closing`` run after each schedule. begin() runs
+    every thread to its first access; advance() lets one perform the access that it announced, if ready().
     """
 
     memory: TableMemory
@@ -141,7 +140,7 @@ class Race(ABC):
         """The flags of the host's frames."""
 
     def note_state(self, root: object) -> None:
-        """The setup is done: this is what begin() goes back to."""
+        """Save the state after the setup, to which begin() returns."""
         self.k.events.clear()
         for table in self.memory.by_serial.values():
             table.watched = self.scheduler.watched(table.gfn, table.level)
@@ -150,13 +149,13 @@ class Race(ABC):
         self._state = Snapshot(root)
 
     def begin(self) -> None:
-        """Go back to the state after the setup, with every thread at its first point."""
+        """Restore the state after the setup, and run every thread to its first access."""
         self._state.restore()
         self.k.events.clear()
         self.crashes = []
         self.hub = getcurrent()
         self.scheduler.begin(self.hub.switch)
-        # One that was left in the middle is of no use any more.
+        # A thread that was stopped in the middle of its steps cannot be restarted.
         self.running = [
             thread if thread.pending is None else RacingThread(self, thread.number) for thread in self.running
         ] or [RacingThread(self, number) for number in range(len(self.threads))]
@@ -165,18 +164,18 @@ class Race(ABC):
             self.advance(number)
 
     def pending(self, t: int) -> tuple[int, int] | None:
-        """What thread ``t`` is going to do, as (kind, place); None if it has ended."""
+        """The access that thread ``t`` performs next, as (kind, place); None if it has ended."""
         return self.running[t].pending
 
     def ready(self, t: int) -> bool:
-        """Whether it can: not if it has ended, or has to wait for a lock or for others."""
+        """Whether thread ``t`` can run: it has not ended, and waits for no lock or other thread."""
         thread = self.running[t]
         if thread.pending is None:
             return False
         return thread.condition is None or thread.condition()
 
     def advance(self, t: int) -> None:
-        """Have it do so, and run to its next point. Only one race is explored at a time."""
+        """Let thread ``t`` perform its access and run to the next. Only one race is explored at a time."""
         thread = self.running[t]
         self.scheduler.thread = thread
         current.scheduler = self.scheduler
@@ -186,27 +185,29 @@ class Race(ABC):
             current.scheduler = self._idle
 
     def name(self, t: int) -> str:
-        """That in words, with the function that is going to do it."""
+        """The next access of thread ``t`` as text, with the function that performs it."""
         thread = self.running[t]
         if thread.pending is None:
             return f"{self.threads[t]}: has ended"
         return f"{self.threads[t]}: {name_of_point(self.memory, thread.gr_frame, thread.pending)}"
 
     def spte(self, t: int) -> tuple[int, int, int] | None:
-        """Level, gfn and value of the SPTE that it is going to touch, if it is one."""
+        """Level, gfn and value of the SPTE that thread ``t`` accesses next; None if it accesses no SPTE."""
         pending = self.running[t].pending
         return spte_at(self.memory, pending[1]) if pending is not None else None
 
     def peek(self, where: int) -> int:
-        """What is in the SPTE at a place now."""
+        """The value of the SPTE at a place; 0 if no SPTE is there."""
         found = spte_at(self.memory, where)
         return found[2] if found is not None else 0
 
     def finish(self) -> Ending:
-        """Take the closing steps, and see what has become of everything."""
+        """Take the closing steps and return the result of the schedule."""
         with installed(EventLog(self.scheduler.events)):
             outcomes = [self.take(step, given) for step, given in self.closing]
-        told = [event for event, truth in self.k.events if truth and event.startswith(("WARN ", "BUG "))]
+        complaints = [
+            event for event, truth in self.k.events if truth and event.startswith(("WARN ", "BUG "))
+        ]
         flags = self.flags()
         return Ending(
             events=self.scheduler.events,
@@ -214,7 +215,7 @@ class Race(ABC):
             observe=self.observe,
             dirty=frozenset(flags.dirty),
             accessed=frozenset(flags.accessed),
-            complaints=(*told, *self.crashes),
+            complaints=(*complaints, *self.crashes),
         )
 
 
@@ -248,7 +249,7 @@ class RacingMachine(Race):
         if not vm.k.has(NO_PFN_DIRTY):
             # Dirty and accessed frames of the setup do not count.
             vm.host.flags = PageFlags()
-        # What no thread can race for is not announced.
+        # Read-side sections that no thread waits for are not announced.
         names = {step for steps in self.steps for step, _, _ in steps}
         waits = {vm.memory.rcu.name: "grace_period", vm.srcu.name: "set_memory_region"}
         waited_for = frozenset(name for name, step in waits.items() if step in names)
@@ -262,11 +263,11 @@ class RacingMachine(Race):
         return take_step(self.vm, step, given)
 
     def observe(self) -> Observation:
-        """What the machine's observation shows."""
+        """The observation of the machine."""
         return observe(self.vm, [], [])
 
     def flags(self) -> PageFlags:
-        """Those of the host's memory."""
+        """The flags of the host's memory."""
         return self.vm.host.flags
 
 

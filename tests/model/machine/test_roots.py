@@ -47,7 +47,7 @@ def test_stale_translations_of_a_dropped_root():
     delete(story)
     assert story.seen.tlb[0][0].root == 0
     story.smm(vcpu=0, on=1)
-    assert story.seen.tlb[0][0].root == -1, "known still, but by a root that nobody uses"
+    assert story.seen.tlb[0][0].root == -1, "a translation of a root that no vCPU uses"
     story.enter(vcpu=0)
     assert story.seen.tlb[0] == []
 
