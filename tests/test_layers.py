@@ -35,11 +35,13 @@ ALLOWED = {
     "layout": {"errors", "kernels", "model", "oracles"},
     "races": CAMPAIGNS,
     "history": CAMPAIGNS,
-    # A review says which known fixes a change takes out again.
-    "review": {*CAMPAIGNS, "history"},
+    "coverage": {*CAMPAIGNS, "races"},
+    # A review says which known fixes a change takes out again, and what executes the changed lines.
+    "review": {*CAMPAIGNS, "history", "coverage"},
     # Reports know results, and nothing that finds them.
     "reports": {
         "errors",
+        "coverage.data",
         "differential.verdict",
         "model.spte.decode",
         "model.spte.illegal",
@@ -62,6 +64,7 @@ ALLOWED = {
         "layout",
         "races",
         "history",
+        "coverage",
         "review",
         "reports",
         "__version__",
