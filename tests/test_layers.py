@@ -42,6 +42,7 @@ ALLOWED = {
     "reports": {
         "errors",
         "coverage.data",
+        "coverage.mutants",
         "differential.verdict",
         "model.spte.decode",
         "model.spte.illegal",
