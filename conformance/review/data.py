@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from conformance.kernels import Cache, Kernel, Unit
 from conformance.kernels.cache import temporary
-from conformance.review.machine_code import AS_BUILT
+from conformance.kernels.machine_code import AS_BUILT
 
 __all__ = ["compile_data", "read_data"]
 

@@ -12,13 +12,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
+from conformance.coverage.planted_kernel import Planted
+from conformance.coverage.planting import Plant
 from conformance.differential.properties import PROPERTIES
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, Progress, key_of
 from conformance.oracles.common import digest_of_parts
+from conformance.review.kvm_state import keeping
 from conformance.review.pairing import Pair
-from conformance.review.planted_kernel import Planted
-from conformance.review.planting import Plant
 from conformance.scenarios.stories import STORIES
 
 __all__ = ["Evidence", "NotMeasured"]
@@ -33,7 +34,7 @@ LIMIT = 90.0
 """Seconds of measuring in a review, builds not counted, after which no further function is measured."""
 
 _NOTE = "evidence"
-_PARTS = ("differential", "model", "oracles", "scenarios", "review")
+_PARTS = ("coverage", "differential", "model", "oracles", "review", "scenarios")
 """The parts of this package that decide what is detected."""
 
 
@@ -71,7 +72,7 @@ class Evidence:
                 f"{function.text.name}() is new, so there is nothing to plant a difference into"
             )
         planted = self._planted.setdefault(
-            before.file, Planted(self.kernel, before.file, self.cache, self.progress)
+            before.file, Planted(self.kernel, before.file, self.cache, self.progress, keeping)
         )
         plants = _chosen(planted.plants(before.name), self._changed_lines(function))
         if not plants:

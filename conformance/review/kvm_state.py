@@ -6,7 +6,7 @@ The model has no such memory; two kernels do. A member or variable that only one
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,7 +26,7 @@ from conformance.oracles.kvm.raw_state import (
     value_text,
 )
 
-__all__ = ["Kept", "Rules"]
+__all__ = ["Kept", "Rules", "keeping"]
 
 Fact = tuple[str, str, str]
 
@@ -253,6 +253,12 @@ class _Pair:
                 if lengths[1].get(name, length) != length:
                     place = f"kept: {label(one.kind, one.which)}: list {name}, length"
                     yield (place, str(length), str(lengths[1][name]))
+
+
+def keeping(reader: RawStateReader) -> Callable[[bytes], Kept]:
+    """Decodes copies of the state of one library, so that they can be compared with each other."""
+    rules = Rules(reader, reader)
+    return lambda dump: Kept(rules, reader.read(dump))
 
 
 def _alike(one: Member, other: Member) -> bool:

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from conformance.kernels import Cache, Kernel, Progress
+from conformance.kernels.machine_code import APART, AS_BUILT, Code, compile_code
 from conformance.review.data import compile_data
 from conformance.review.file_scope import Changed
 from conformance.review.functions import inlined_into
-from conformance.review.machine_code import APART, AS_BUILT, Code, compile_code
 from conformance.review.pairing import Pair
 from conformance.review.texts import Texts
 from conformance.review.units import units_of

@@ -6,12 +6,13 @@ from __future__ import annotations
 import pytest
 from planting import patch_between
 
+from conformance.coverage.planting import Plant
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, open_kernel
 from conformance.review import ReviewPlan, Standing, compare
 from conformance.review.apply_evidence import apply_evidence
 from conformance.review.behaviour import Seen
-from conformance.review.evidence import Evidence, NotMeasured
+from conformance.review.evidence import Evidence, NotMeasured, _chosen
 from conformance.review.functions import Text
 from conformance.review.pairing import Pair
 from conformance.review.review import FunctionReview
@@ -68,6 +69,16 @@ def test_what_was_not_measured_is_no_evidence(trouble):
 @pytest.mark.parametrize("standing", [Standing.DIFFERS, Standing.EQUIVALENT, Standing.UNCOVERED])
 def test_other_standings_stay(standing):
     assert weighed(Noticing(), standing).standing is standing
+
+
+def made(number, first, rank=0):
+    return Plant(number, "f", first, first, "", rank)
+
+
+def test_plants_on_changed_lines_count_alone():
+    plants = [made(1, 10), made(2, 11, 4), made(3, 12)]
+    assert [one.number for one in _chosen(plants, {11})] == [2]
+    assert [one.number for one in _chosen(plants, {99})] == [1, 3, 2]
 
 
 DEAD = """static noinline u64 conformance_dead(u64 address)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from conformance.review.machine_code import Code, read_assembly
+from conformance.kernels.machine_code import Code, read_assembly
 
 WARNS = """\
 \t.section\t.rodata.str1.1,"aMS",@progbits,1

@@ -8,7 +8,7 @@ make a difference.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.coverage.planting import Plant, plant
 from conformance.differential.drawing import draw
 from conformance.differential.fingerprints import answers
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.sides import OracleSide
-from conformance.interface.observation import Observation
+from conformance.interface.observation import KeptMemory, Observation
 from conformance.kernels import Cache, Kernel, Progress, key_of
 from conformance.kernels.kernel import FACTS, fingerprint
 from conformance.kernels.manifest import Manifest
@@ -36,13 +37,11 @@ from conformance.oracles.kvm.raw_state import RawStateReader
 from conformance.oracles.lacking import MEMORY, Lacking
 from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.oracle import ShimOracle
-from conformance.review.kvm_state import Kept, Rules
-from conformance.review.planting import Plant, plant
 from conformance.scenarios.pairing import Pairing
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES
 
-__all__ = ["Planted"]
+__all__ = ["Keeping", "Planted"]
 
 _CASES = 1 << 10
 _PATIENCE = 2.0
@@ -53,14 +52,22 @@ _KEPT_KERNELS = 8
 Words = NDArray[np.uint64]
 
 
-class Planted:
-    """A kernel with mutants in every function of ``file``. It is built on first use."""
+Keeping = Callable[[RawStateReader], Callable[[bytes], KeptMemory]]
+"""Makes, for a library, what decodes copies of KVM's memory into what can be compared."""
 
-    def __init__(self, kernel: Kernel, file: str, cache: Cache, progress: Progress) -> None:
+
+class Planted:
+    """A kernel with mutants in every function of ``file``. It is built on first use.
+
+    ``keeping`` is how the state that KVM keeps in memory is compared.
+    """
+
+    def __init__(self, kernel: Kernel, file: str, cache: Cache, progress: Progress, keeping: Keeping) -> None:
         self._base = kernel
         self._file = file
         self._cache = cache
         self._progress = progress
+        self._keeping = keeping
         self._profile = profile_of(kernel.release)
         self._answers: dict[tuple[str, str], tuple[Words, Words]] = {}
         self._observed: dict[tuple[str, str], list[Observation]] = {}
@@ -104,8 +111,8 @@ class Planted:
         return RawStateReader(library, layouts_of(self._kernel, self._cache))
 
     @cached_property
-    def _rules(self) -> Rules:
-        return Rules(self._reader, self._reader)
+    def _kept(self) -> Callable[[bytes], KeptMemory]:
+        return self._keeping(self._reader)
 
     def build(self, *, properties: bool) -> None:
         """Build the library for properties, or the one for stories. Raises BuildError, CannotBuild."""
@@ -185,7 +192,7 @@ class Planted:
         ) as machine:
             for step in script.steps:
                 seen = machine.step(step.kind, **step.arguments)
-                yield seen._replace(kept=Kept(self._rules, reader.read(machine.raw_state())))
+                yield seen._replace(kept=self._kept(machine.raw_state()))
 
     def close(self) -> None:
         """End the processes."""

@@ -7,8 +7,7 @@ import subprocess
 
 import pytest
 
-from conformance.review.evidence import _chosen
-from conformance.review.planting import Plant, plant
+from conformance.coverage.planting import plant
 
 TEXT = b"""\
 #define for_each(i, n) for (i = 0; i < n; i++)
@@ -115,13 +114,3 @@ def test_locks_and_complaints_are_left_alone():
         b"void f(int x)\n{\n\tWARN_ON(x);\n\tspin_lock(&lock);\n\tlockdep_assert_held(&lock);\n}\n"
     )
     assert not plants
-
-
-def made(number, first, rank=0):
-    return Plant(number, "f", first, first, "", rank)
-
-
-def test_plants_on_changed_lines_count_alone():
-    plants = [made(1, 10), made(2, 11, 4), made(3, 12)]
-    assert [one.number for one in _chosen(plants, {11})] == [2]
-    assert [one.number for one in _chosen(plants, {99})] == [1, 3, 2]
