@@ -3,12 +3,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
-from conformance.coverage.data import Coverage, Layer
-from conformance.kernels import Cache, Kernel, Progress
+from conformance.coverage.data import LAYERS, Coverage, Layer
+from conformance.coverage.functions import measure_functions
+from conformance.coverage.note import SHAPE, read_layer, written_layer
+from conformance.coverage.stories import measure_stories
+from conformance.errors import ConformanceError
+from conformance.kernels import Cache, Kernel, Progress, key_of
+from conformance.oracles.common import digest_of_parts
 
-__all__ = ["known", "measure"]
+__all__ = ["known", "measure", "pass_on"]
+
+_NOTE = "coverage"
+_PARTS = (
+    *(f"coverage/{name}.py" for name in ("functions", "gcov", "measure", "note", "stories")),
+    *("differential", "interface", "model", "oracles", "races", "scenarios"),
+)
+"""The parts of this package that decide what is executed."""
+
+_MEASURES: dict[str, Callable[[Kernel, Cache, Progress], Layer]] = {
+    "functions": measure_functions,
+    "stories": measure_stories,
+}
 
 
 def measure(kernel: Kernel, cache: Cache, progress: Progress, layers: Collection[str]) -> Coverage:
@@ -17,9 +34,40 @@ def measure(kernel: Kernel, cache: Cache, progress: Progress, layers: Collection
     A layer that cannot be measured is in ``missing``, with the reason as a sentence. Raises ConformanceError
     if none can be.
     """
-    raise NotImplementedError
+    found: dict[str, Layer] = {}
+    missing: dict[str, str] = {}
+    for name in LAYERS:
+        if name in layers:
+            try:
+                found[name] = _one(kernel, cache, progress, name)
+            except ConformanceError as problem:
+                missing[name] = str(problem)
+    if not found:
+        raise ConformanceError("\n".join(dict.fromkeys(missing.values())))
+    return Coverage(kernel.title, found, missing)
 
 
 def known(kernel: Kernel, cache: Cache, layer: str) -> Layer | None:
     """The cached measurement of a layer, or None."""
-    raise NotImplementedError
+    note = cache.read_note(_NOTE, _key(kernel, layer), SHAPE)
+    return None if note is None else read_layer(layer, note)
+
+
+def pass_on(before: Kernel, after: Kernel, cache: Cache) -> None:
+    """Copy the measurements of a kernel to one that differs only in code that is not executed."""
+    for layer in LAYERS:
+        note = cache.read_note(_NOTE, _key(before, layer), SHAPE)
+        if note is not None:
+            cache.write_note(_NOTE, _key(after, layer), note)
+
+
+def _one(kernel: Kernel, cache: Cache, progress: Progress, name: str) -> Layer:
+    layer = known(kernel, cache, name)
+    if layer is None:
+        layer = _MEASURES[name](kernel, cache, progress)
+        cache.write_note(_NOTE, _key(kernel, name), written_layer(layer))
+    return layer
+
+
+def _key(kernel: Kernel, layer: str) -> str:
+    return key_of(kernel.fingerprint, layer, digest_of_parts(*_PARTS))

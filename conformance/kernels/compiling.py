@@ -23,7 +23,10 @@ from conformance.kernels.products import check_object
 from conformance.kernels.recipe import HIDDEN, RECIPE, flags, spelled
 from conformance.kernels.tools import first_error
 
-__all__ = ["BuildError", "Unit", "compile_units"]
+__all__ = ["NOTES", "BuildError", "Unit", "compile_units"]
+
+NOTES = "conformance_notes"
+"""The section of an object that holds gcc's notes (.gcno), if the unit is compiled with -ftest-coverage."""
 
 
 class BuildError(ConformanceError):
@@ -82,17 +85,27 @@ def compile_units(
 
     read = [root, HIDDEN, *include_before, *(path.parent for path in force_include), *compiler.places]
 
-    def call(unit: Unit, words: Sequence[str | Path], into: Path) -> None:
+    def compile_(unit: Unit, words: Sequence[str | Path], into: Path) -> None:
         seen = [*read, Path(unit.source).parent] if Path(unit.source).is_absolute() else read
-        words = [*compiler.command, *words]
-        done = build(words, read=seen, write=[into], cwd=src, purpose=f"{title}: compiling")
+        call([*compiler.command, *words], seen, into)
+
+    def call(words: Sequence[str | Path], readable: Sequence[Path], into: Path) -> None:
+        done = build(words, read=readable, write=[into], cwd=src, purpose=f"{title}: compiling")
         if done.returncode:
             said = first_error(done.stderr, [src, root]).replace("../gen/", "")
             raise BuildError(f"{title}: does not compile: {said}")
 
-    def words_of(unit: Unit) -> list[str]:
+    def words_of(unit: Unit, into: Path) -> list[str]:
         base = Path(unit.source).stem.replace("-", "_")
-        return spelled([*arguments, f'-DKBUILD_BASENAME="{base}"', *unit.flags], compiler)
+        words = spelled([*arguments, f'-DKBUILD_BASENAME="{base}"', *unit.flags], compiler)
+        # The notes are called as the unit's object, and lie beside whatever is written.
+        return [*words, "-dumpdir", f"{into}/", "-dumpbase", _stem(unit)] if _noted(unit) else words
+
+    def add_notes(unit: Unit, target: Path) -> None:
+        if _noted(unit):
+            notes = target.with_name(f"{_stem(unit)}.gcno")
+            call(["objcopy", "--add-section", f"{NOTES}={notes}", target], read, target.parent)
+            notes.unlink()
 
     def check(unit: Unit, target: Path, words: Sequence[str]) -> None:
         wrong = _check_assembly(target) if "-S" in words else check_object(target)
@@ -102,14 +115,15 @@ def compile_units(
             )
 
     def make(unit: Unit, target: Path) -> None:
-        words = words_of(unit)
-        call(unit, [*words, "-c", str(unit.source), "-o", target], target.parent)
+        words = words_of(unit, target.parent)
+        compile_(unit, [*words, "-c", str(unit.source), "-o", target], target.parent)
         check(unit, target, words)
+        add_notes(unit, target)
 
     def make_noting(unit: Unit, place: Path) -> Made:
         """Compile through assembly, which shows whether the assembler reads further files."""
-        words, listed, assembly = words_of(unit), place / "read", place / "made.s"
-        call(unit, [*words, *apart, "-S", str(unit.source), "-o", assembly, "-MD", "-MF", listed], place)
+        words, listed, assembly = words_of(unit, place), place / "read", place / "made.s"
+        compile_(unit, [*words, *apart, "-S", str(unit.source), "-o", assembly, "-MD", "-MF", listed], place)
         names = read_dependencies(listed.read_text("utf-8", "surrogateescape"))
         if Path(unit.source).is_absolute():
             names.discard(str(unit.source))
@@ -119,7 +133,8 @@ def compile_units(
         elif "-S" in words:
             target = assembly
         else:
-            call(unit, ["-m64", "-c", assembly, "-o", target], target.parent)
+            compile_(unit, ["-m64", "-c", assembly, "-o", target], target.parent)
+            add_notes(unit, target)
         check(unit, target, words)
         return Made(target, frozenset(names), reads_files(assembly.read_bytes()))
 
@@ -142,6 +157,15 @@ def compile_units(
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(one, units))
+
+
+def _noted(unit: Unit) -> bool:
+    """Whether gcc writes notes on a unit."""
+    return "-ftest-coverage" in unit.flags
+
+
+def _stem(unit: Unit) -> str:
+    return unit.object_name.removesuffix(".o")
 
 
 def _check_assembly(path: Path) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from conformance.errors import ConformanceError, KernelCodeDied
 from conformance.oracles.conversing import Broken, Conversation, Ended, Silent, bounds_of, failure_of
+from conformance.oracles.coverage import Counters, executed, read_counters
 from conformance.oracles.hosts import HOST
 from conformance.oracles.lacking import Lacking, broke_off, written
 from conformance.oracles.serving import AT, CELLS, INPUTS, OUTPUTS, SHARED_BYTES
@@ -69,6 +70,7 @@ class FunctionOracle:
         self._host: list[int] = []
         self._expected: list[str] = []
         self._deadly: dict[tuple[int, ...], KernelDied] = {}
+        self._counted = Counters()
         self._running: tuple[Entry, NDArray[np.uint64]] | None = None
         self.why_not: Mapping[str, str] = {}
         """Why functions that are no entries cannot be called here."""
@@ -172,13 +174,24 @@ class FunctionOracle:
         self.submit(entry, batch)
         return self.collect()
 
-    def covered(self) -> list[int]:
-        """The offsets in a shim of the kernel's functions that ran since this was last asked.
+    def coverage(self) -> Counters:
+        """What was executed since this was last called, in a library that counts it; see build_shim().
 
-        Only one that is traced knows; see build_shim().
+        What a process executed that has died is not known. Raises KernelDied, Lacking.
         """
-        found = self._ask("covered", form=list)
-        return [one for one in found if isinstance(one, int)]
+        size = self._ask("coverage", form=int)
+        if not 0 <= size <= 8 * CELLS:
+            raise _WroteNoAnswer("broke off: it wrote what is not an answer", 0)
+        try:
+            now = read_counters(self._outputs.view(np.uint8)[:size].tobytes(), self._what)
+            since, self._counted = now - self._counted, now
+        except ValueError:
+            raise _WroteNoAnswer("broke off: its counters cannot be read", 0) from None
+        return since
+
+    def executed(self) -> set[str]:
+        """The names of the functions that were executed since coverage() or this was last called."""
+        return executed(self._what, self.coverage())
 
     def _ask(self, *request: Any, form: type = NoneType) -> Any:
         self._send(*request)
@@ -209,6 +222,7 @@ class FunctionOracle:
     def _begin(self, conversation: Conversation) -> dict[str, Entry]:
         """Have the functions loaded by a new process; which there are."""
         self._at[:] = 0
+        self._counted = Counters()
         conversation.begin(self._patience, *self._more)
         answer = self._receive((list, dict), 1)
         if isinstance(answer, dict):

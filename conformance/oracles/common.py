@@ -15,8 +15,6 @@ from conformance.kernels.tools import first_error
 
 __all__ = [
     "COMMON_C",
-    "NEEDS_GCC",
-    "TRACED",
     "defined_nowhere",
     "digest_of",
     "digest_of_parts",
@@ -25,23 +23,7 @@ __all__ = [
 ]
 
 COMMON_C = Path(__file__).parent / "c"
-"""C for every oracle: complaints.h and traced.h in front of the kernel's headers, hosts.h, blocks.c."""
-
-TRACED = (
-    "-finstrument-functions",
-    # Not in the kernel's generic headers, nor in our own files.
-    "-finstrument-functions-exclude-file-list=include/,/oracles/",
-    # The kernel's "inline" includes no_instrument_function: traced.h removes it.
-    "-DCONFORMANCE_TRACED",
-    # An always-inlined function may assert at compile time that its arguments are constants.
-    "-U__OPTIMIZE__",
-)
-"""Flags with which every function of KVM reports that it runs, inlined ones included."""
-
-NEEDS_GCC = (
-    "which functions ran is recorded by code that gcc inserts (-finstrument-functions, without some files)"
-)
-"""Why nothing is traced that another compiler has compiled."""
+"""C for every oracle: complaints.h in front of the kernel's headers, hosts.h, blocks.c."""
 
 
 def digest_of(paths: Iterable[Path]) -> str:

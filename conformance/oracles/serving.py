@@ -53,8 +53,8 @@ class Functions(Protocol):
     def run(self, entry: int, inputs: int, outputs: int, n: int, at: int) -> str:
         """Run an entry on n cases; the last unexpected event, or ""."""
 
-    def covered(self) -> list[int]:
-        """The offsets of the kernel's functions that ran since the last call."""
+    def coverage(self, to: int, size: int) -> int:
+        """Write the execution counters to an address; their size, 0 if there are none."""
 
 
 def keep_serving(prepare: Callable[[str], Functions]) -> NoReturn:
@@ -85,8 +85,8 @@ def _serve(functions: Functions, channel: Channel, patience: float, *more: Any) 
         elif request == "run":
             entry, n = arguments
             answer = functions.run(entry, base + INPUTS, base + OUTPUTS, n, base + AT)
-        elif request == "covered":
-            answer = functions.covered()
+        elif request == "coverage":
+            answer = functions.coverage(base + OUTPUTS, 8 * CELLS)
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         channel.answer(answer)
 

@@ -27,7 +27,6 @@ from conformance.model.layout import Layout
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.child import FunctionOracle
-from conformance.oracles.common import functions_of
 from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.oracle import ShimOracle
 from conformance.review import permission_check
@@ -74,12 +73,12 @@ def explore(
     the new names of renamed functions. Raises BuildError if the patched code cannot be called as before.
     """
     libraries = [
-        build_shim(before, Cache(), progress, traced=True),
-        build_shim(after, Cache(), progress, traced=True, renamed=renamed),
+        build_shim(before, Cache(), progress, coverage=True),
+        build_shim(after, Cache(), progress, coverage=True, renamed=renamed),
     ]
     progress(f"{after.title}: comparing with {before.title}")
     with ShimOracle(libraries[0]) as first, ShimOracle(libraries[1]) as second:
-        scene = _Scene(before, after, (first, second), [functions_of(library) for library in libraries])
+        scene = _Scene(before, after, (first, second))
         comparisons, why = scene.comparisons(wanted)
         concerned = [
             seen for seen in _run(scene, comparisons, set(changed), wanted) if seen.executed & set(changed)
@@ -102,12 +101,10 @@ class _Scene:
         before: Kernel,
         after: Kernel,
         oracles: tuple[FunctionOracle, FunctionOracle],
-        names: list[dict[int, str]],
     ) -> None:
         self._kernels = before, after
         self._profiles = profile_of(before.release), profile_of(after.release)
         self._oracles = oracles
-        self._names = names
         self._before, self._after = (
             OracleSide(oracle, profile, title, compiled=partial(self._layout, n))
             for n, (oracle, profile, title) in enumerate(
@@ -162,13 +159,8 @@ class _Scene:
         return self.covered()
 
     def covered(self) -> set[str]:
-        """The functions that ran on either kernel since this was last asked."""
-        return {
-            names[offset]
-            for oracle, names in zip(self._oracles, self._names, strict=True)
-            for offset in oracle.covered()
-            if offset in names
-        }
+        """The functions that either kernel has executed since the last call."""
+        return set().union(*(oracle.executed() for oracle in self._oracles))
 
 
 def _run(

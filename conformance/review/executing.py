@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from conformance.coverage.measure import measure, pass_on
+from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel
 from conformance.oracles.kvm.build import CannotBuild
 from conformance.oracles.lacking import Lacking
@@ -18,7 +20,6 @@ from conformance.review.behaviour import Seen, explore
 from conformance.review.evidence import Evidence
 from conformance.review.pairing import Pair
 from conformance.review.plan import ReviewPlan
-from conformance.review.reach import executed_by_properties, executed_by_stories, pass_on
 from conformance.review.review import UNKNOWN, FunctionReview
 from conformance.review.scope import shown_by_code
 from conformance.review.stories import play_stories
@@ -88,11 +89,10 @@ class Running:
         if self.plan.case or not self._decided_by_text:
             return False
         try:
-            for measured in (executed_by_properties, executed_by_stories):
-                reach = measured(self.before, Cache(), self.progress)
-                if _executed(changed, reach.values()):
+            for layer in ("functions", "stories"):
+                if _executed(changed, self._reach(layer).values()):
                     return False
-        except (CannotBuild, BuildError, Lacking):
+        except ConformanceError:
             return False  # The error is reported where the build is needed.
         return True
 
@@ -137,8 +137,12 @@ class Running:
         """The stories that execute one of these; all stories where something else can change what runs."""
         if not self._decided_by_text:
             return STORIES
-        reach = executed_by_stories(self.before, Cache(), self.progress)
-        return [name for name, functions in reach.items() if functions & symbols]
+        return [name for name, functions in self._reach("stories").items() if functions & symbols]
+
+    def _reach(self, layer: str) -> dict[str, frozenset[str]]:
+        """The functions that each property, or story, executes. Raises ConformanceError."""
+        measured = measure(self.before, Cache(), self.progress, [layer]).layers[layer]
+        return {name: run.functions for name, run in measured.runs.items()}
 
     @property
     def _moved(self) -> list[str]:

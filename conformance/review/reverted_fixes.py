@@ -81,7 +81,7 @@ def _by_behaviour(
     wanted = [PROPERTIES[name] for name in differing if name in PROPERTIES]
     if not wanted:
         return
-    libraries = [build_shim(kernel, Cache(), progress, traced=True) for kernel in (before, after)]
+    libraries = [build_shim(kernel, Cache(), progress, coverage=True) for kernel in (before, after)]
     with ShimOracle(libraries[0]) as first, ShimOracle(libraries[1]) as second:
         for prop in wanted:
             if prop.name in first.entries and prop.name in second.entries:

@@ -51,7 +51,7 @@ def play_stories(
     Raises CannotBuild if there is no whole KVM of one of them, BuildError if it does not compile,
     Lacking if it asks for what our environment does not have.
     """
-    libraries = [build_kvm(kernel, Cache(), progress, traced=True) for kernel in (before, after)]
+    libraries = [build_kvm(kernel, Cache(), progress, coverage=True) for kernel in (before, after)]
     profiles = [profile_of(kernel.release) for kernel in (before, after)]
     layouts = [layouts_of(kernel, Cache()) for kernel in (before, after)]
     rules = Rules(
@@ -154,7 +154,7 @@ class _Sides:
                 finally:
                     # What a VM that died had executed is not known.
                     with suppress(ValueError):
-                        self.covered |= oracle.covered()
+                        self.covered |= oracle.executed()
         except KernelDied as died:
             raise Death(died.how, hung=died.hung) from died
 

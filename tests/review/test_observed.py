@@ -74,7 +74,7 @@ def quiet(_):
 def test_what_is_kept_shows_the_mutants(selector, tmp_path):
     kernels = planted(selector, MUTANTS[selector], tmp_path)
     readers = [
-        RawStateReader(build_kvm(one, Cache(), quiet, traced=True), layouts_of(one, Cache()))
+        RawStateReader(build_kvm(one, Cache(), quiet, coverage=True), layouts_of(one, Cache()))
         for one in kernels
     ]
     rules, differing = Rules(*readers), set()

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from conformance.coverage.data import Coverage, Executed, Layer
 from conformance.review import executing
 from conformance.review.behaviour import Seen
 from conformance.review.executing import Running
@@ -38,10 +39,17 @@ def stage(monkeypatch):
         run.append("stories")
         return [Seen("a_story", 0, {"told", "seen"})]
 
+    layers = {
+        "functions": Layer("functions", {}, {"a_property": Executed(frozenset({"seen"}), {})}),
+        "stories": Layer("stories", {}, {"a_story": Executed(frozenset({"told", "seen"}), {})}),
+    }
+
+    def measure(kernel, cache, progress, names):
+        return Coverage("6.1", {name: layers[name] for name in names})
+
     monkeypatch.setattr(executing, "explore", explore)
     monkeypatch.setattr(executing, "play_stories", play_stories)
-    monkeypatch.setattr(executing, "executed_by_properties", lambda *_: {"a_property": frozenset({"seen"})})
-    monkeypatch.setattr(executing, "executed_by_stories", lambda *_: {"a_story": frozenset({"told", "seen"})})
+    monkeypatch.setattr(executing, "measure", measure)
     monkeypatch.setattr(executing, "Evidence", lambda *_: contextlib.nullcontext())
     monkeypatch.setattr(executing, "apply_evidence", lambda found, changed, seen, evidence: found)
     monkeypatch.setattr(executing, "pass_on", lambda *_: run.append("passed on"))

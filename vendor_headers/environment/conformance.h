@@ -18,7 +18,6 @@
 #undef static_cpu_has
 #define static_cpu_has(bit)	boot_cpu_has(bit)
 
-#include "traced.h"
 
 extern void shim_access(const volatile void *address, int atomic);
 extern void shim_stored(const volatile void *address);

@@ -13,7 +13,8 @@ from conformance.kernels.building import build as run_confined
 from conformance.kernels.cache import temporary
 from conformance.kernels.products import check_library
 from conformance.kernels.tools import first_error
-from conformance.oracles.common import COMMON_C, NEEDS_GCC, TRACED, defined_nowhere, digest_of, functions_of
+from conformance.oracles.common import COMMON_C, defined_nowhere, digest_of, functions_of
+from conformance.oracles.coverage import COVERAGE, FROM_LIBGCOV, check_compiler, take_notes
 from conformance.oracles.kvm.features import probe
 from conformance.oracles.kvm.header import SOURCES, write_header
 from conformance.oracles.kvm.members import Layout, raw_state_layouts
@@ -85,16 +86,16 @@ class CannotBuild(ConformanceError):
 
 
 def build_kvm(
-    kernel: Kernel, cache: Cache, progress: Progress, *, traced: bool = False, racing: bool = False
+    kernel: Kernel, cache: Cache, progress: Progress, *, coverage: bool = False, racing: bool = False
 ) -> Path:
     """The library of the whole KVM of ``kernel``, from the cache or built now.
 
-    One that is ``traced`` records which functions of KVM ran, and is slower. In one for ``racing``, threads
+    One for ``coverage`` counts what it executes of KVM, and is slower. In one for ``racing``, threads
     can be stopped before each access to shared memory: it is for RacingKvm.
     Raises CannotBuild if the kernel is too old, BuildError with the compiler's or the linker's first error.
     """
-    if traced:
-        kernel.need_gcc(NEEDS_GCC)
+    if coverage:
+        check_compiler(kernel)
     if racing:
         kernel.need_gcc("threads of a race are stopped where gcc's -fsanitize=thread says that they may be")
     source = kernel.root / "src"
@@ -103,12 +104,12 @@ def build_kvm(
             f"{kernel.title}: the kvm oracle needs a TDP MMU as 6.1 has it or later;"
             " this one is older: its KVM does not count page faults by kind."
         )
-    variant = (*(TRACED if traced else ()), *(RACING if racing else ()))
+    variant = (*(COVERAGE if coverage else ()), *(RACING if racing else ()))
     key = key_of("kvm", kernel.fingerprint, _own_digest(), *variant)
 
     def build(entry: Path) -> None:
         progress(f"{kernel.title}: compiling the whole KVM")
-        _build(kernel, cache, entry, traced, racing)
+        _build(kernel, cache, entry, coverage, racing)
 
     return cache.get_or_build("kvm", key, build) / "kvm.so"
 
@@ -136,24 +137,24 @@ def units_of(kernel: Kernel) -> list[str]:
     return [name for name in names if name not in _NEEDS or _NEEDS[name] in options]
 
 
-def _flags_of(unit: str, traced: bool, racing: bool) -> list[str]:
+def _flags_of(unit: str, coverage: bool, racing: bool) -> list[str]:
     flags: list[str] = []
     if unit == "lib/sort.c":
         flags += ["-DCONFORMANCE_NO_LOCKS"]
     if unit == "arch/x86/kvm/mmu/mmu.c":
         flags += _EMULATION
-    if traced and "kvm/" in unit:
-        flags += TRACED
+    if coverage and "kvm/" in unit:
+        flags += COVERAGE
     if racing:
         flags += [*RACING, "-DCONFORMANCE_RACING"] if _RACING_UNITS.fullmatch(unit) else _UNSTOPPED
     return flags
 
 
-def _ours(traced: bool, racing: bool) -> list[Unit]:
+def _ours(racing: bool) -> list[Unit]:
     """Our C that is compiled as kernel code; threads can be stopped in a vCPU's own code as in KVM's."""
     units = []
     for path in sorted(_C.rglob("*.c")):
-        if path in (*_HOSTED, _HOSTED_RACE) or (path.name == "traced.c" and not traced):
+        if path in (*_HOSTED, _HOSTED_RACE):
             continue
         if path.parent == _RACES and not racing:
             continue
@@ -161,12 +162,12 @@ def _ours(traced: bool, racing: bool) -> list[Unit]:
         if racing and path.name == "guest.c":
             flags += RACING
         units.append(Unit(path, flags))
-    return [*units, Unit(COMMON_C / "blocks.c"), Unit(COMMON_C / "planted.c")]
+    return [*units, *(Unit(COMMON_C / f"{name}.c") for name in ("blocks", "planted", "coverage"))]
 
 
-def _build(kernel: Kernel, cache: Cache, entry: Path, traced: bool, racing: bool) -> None:
+def _build(kernel: Kernel, cache: Cache, entry: Path, coverage: bool, racing: bool) -> None:
     features = [f"-D{name}=1" for name in probe(kernel.root / "src")]
-    theirs = [Unit(name, _flags_of(name, traced, racing)) for name in units_of(kernel)]
+    theirs = [Unit(name, _flags_of(name, coverage, racing)) for name in units_of(kernel)]
     with temporary("kvm") as place:
         front = [_C / "front.h"]
         kvm = kernel.compile(
@@ -179,13 +180,16 @@ def _build(kernel: Kernel, cache: Cache, entry: Path, traced: bool, racing: bool
         )
         write_header(place / "generated")
         own = kernel.compile(
-            _ours(traced, racing),
+            _ours(racing),
             place / "ours",
-            flags=["-DCONFORMANCE_OURS", *features],
+            flags=["-DCONFORMANCE_OURS", *(["-DCONFORMANCE_COVERAGE"] if coverage else []), *features],
             include_before=[COMMON_C, _C, place / "generated"],
             force_include=front,
         )
-        _link(kernel, place, kvm, own, entry, [*_HOSTED, _HOSTED_RACE] if racing else _HOSTED)
+        if coverage:
+            take_notes(kernel, [one for one in kvm if "kvm-" in one.name], entry / "notes")
+        hosted = [*_HOSTED, _HOSTED_RACE] if racing else _HOSTED
+        _link(kernel, place, kvm, own, entry, hosted, ["-lgcov"] if coverage else [])
 
 
 def _defined(listing: str) -> set[str]:
@@ -219,7 +223,13 @@ def _write_names(path: Path, names: set[str]) -> None:
 
 
 def _link(
-    kernel: Kernel, place: Path, theirs: list[Path], ours: list[Path], entry: Path, hosted: Sequence[Path]
+    kernel: Kernel,
+    place: Path,
+    theirs: list[Path],
+    ours: list[Path],
+    entry: Path,
+    hosted: Sequence[Path],
+    more: Sequence[str],
 ) -> None:
     """Link the kernel's objects, ours, whose definitions are weak, and stand-ins for undefined symbols."""
 
@@ -262,6 +272,7 @@ def _link(
     undefined = _undefined(run("nm", both)).difference(*map(_defined, outside))
     # The linker itself defines where the library and a section with such a name begin and end.
     undefined -= {name for name in undefined if re.match(r"(__(start|stop)_|(__ehdr_start|_end)$)", name)}
+    undefined.discard(FROM_LIBGCOV)
     _write_names(entry / "undefined", undefined)
     references = run("readelf", "-rW", both)
     chosen = choose(
@@ -279,7 +290,7 @@ def _link(
     run(*cc, "-c", "standins.S", "-o", "standins.o")
     library = entry / "kvm.so"
     run(
-        *cc, "-shared", "-o", library, both, *around, "standins.o",
+        *cc, "-shared", "-o", library, both, *around, "standins.o", *more,
         "-Wl,-z,defs", "-Wl,-z,noexecstack", "-Wl,-Bsymbolic", f"-Wl,--version-script={_C / 'kvm.map'}",
     )  # fmt: skip
     wrong = check_library(library, _EXPORTED)

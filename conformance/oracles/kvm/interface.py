@@ -6,12 +6,10 @@ from __future__ import annotations
 import ctypes
 from enum import IntEnum
 
-__all__ = ["NR_ARGS", "NR_COVERED", "NR_RAW", "NR_WORDS", "Death", "Exchange", "RawState"]
+__all__ = ["NR_ARGS", "NR_RAW", "NR_WORDS", "Death", "Exchange", "RawState"]
 
 NR_ARGS = 8
 NR_WORDS = 8 << 20
-NR_COVERED = 8192
-"""In a traced library, so many of the last words list the functions that ran; see traced.c."""
 
 
 class Death(IntEnum):

@@ -9,11 +9,11 @@ from types import TracebackType
 
 from conformance.interface.observation import Observation
 from conformance.interface.options import OPTIONS
+from conformance.oracles.coverage import Counters, executed, read_counters
 from conformance.oracles.kvm.deaths import KernelDied, not_made
 from conformance.oracles.kvm.header import ORDER
 from conformance.oracles.kvm.observation_words import read_observation
 from conformance.oracles.kvm.server import RawStateRequest, Server, borrow, give_back
-from conformance.oracles.kvm.symbols import symbols_of
 from conformance.oracles.lacking import Lacking
 
 __all__ = ["KvmOracle"]
@@ -106,15 +106,22 @@ class KvmOracle:
         """The copy after the last step, for RawStateReader.read(); empty if none was requested."""
         return self._need().raw_state()
 
-    def covered(self) -> set[str]:
-        """The names of the functions of KVM that ran since the last call, or since the first VM was created.
+    def coverage(self) -> Counters:
+        """What was executed since KVM was initialised, in a library that counts it; see build_kvm().
 
-        Works with a traced library only; see build_kvm().
+        Takes the place of the last observation. Raises KernelDied, Lacking.
         """
-        names = dict(symbols_of(self._library))
-        (anchor,) = (offset for offset, name in names.items() if name == "__cyg_profile_func_enter")
-        found = {names.get((anchor + distance) % (1 << 64), "") for distance in self._need().covered()}
-        return found - {""}
+        found: list[bytes] = []
+        self._converse(lambda server: found.append(server.coverage()))
+        try:
+            return read_counters(found[0], self._library)
+        except ValueError:
+            self.close()
+            raise KernelDied("broke off: its counters cannot be read") from None
+
+    def executed(self) -> set[str]:
+        """The names of the functions of KVM that were executed; see coverage()."""
+        return executed(self._library, self.coverage())
 
     def _need(self) -> Server:
         if self._server is None or not self._alive:

@@ -14,7 +14,7 @@ from conformance.oracles.hosts import HOST
 from conformance.oracles.idle import Idle
 from conformance.oracles.kvm import worker
 from conformance.oracles.kvm.deaths import KernelDied, death_of, not_initialised
-from conformance.oracles.kvm.interface import NR_COVERED, NR_RAW, NR_WORDS, Death, Exchange, RawState
+from conformance.oracles.kvm.interface import NR_RAW, NR_WORDS, Death, Exchange, RawState
 from conformance.oracles.lacking import Lacking, written
 from conformance.sandbox.policy import GIB
 
@@ -22,7 +22,8 @@ __all__ = ["RawStateRequest", "Server", "borrow", "close_idle", "give_back"]
 
 _MASK = (1 << 64) - 1
 _WORDS = Exchange.words.offset // 8
-_STEP, _END = 1, 0
+_END, _STEP, _COVERAGE = range(3)
+"""enum serve of c/machine/serve.c."""
 _MEMORY = 6 * GIB
 """Bytes of address space: the machine's memory takes more than two GiB, most of it unused."""
 _RAW = (Exchange.raw.offset + RawState.words.offset) // 8
@@ -125,12 +126,12 @@ class Server:
             return []
         return [written(line) for line in self.exchange.events[:length].splitlines()]
 
-    def covered(self) -> list[int]:
-        """The functions that ran since the last call, as distances from the one that they called."""
-        last = slice(_WORDS + NR_WORDS - NR_COVERED, _WORDS + NR_WORDS)
-        found = [distance for distance in self._view[last] if distance]
-        self._view[last] = memoryview(bytes(8 * NR_COVERED)).cast("Q")
-        return found
+    def coverage(self) -> bytes:
+        """What c/coverage.c wrote, instead of an observation. Raises KernelDied, Lacking."""
+        self._conversation.signal(_COVERAGE)
+        self._hear()
+        start = Exchange.words.offset + 8
+        return bytes(self._conversation.memory[start : start + min(self._view[_WORDS], 8 * NR_WORDS - 8)])
 
     @property
     def usable(self) -> bool:

@@ -16,7 +16,8 @@ from conformance.kernels.building import build as run_confined
 from conformance.kernels.cache import temporary
 from conformance.kernels.products import check_library
 from conformance.kernels.tools import first_error
-from conformance.oracles.common import COMMON_C, NEEDS_GCC, TRACED, defined_nowhere, digest_of
+from conformance.oracles.common import COMMON_C, defined_nowhere, digest_of
+from conformance.oracles.coverage import COVERAGE, check_compiler, take_notes
 from conformance.oracles.shim.features import probe
 from conformance.oracles.shim.image import shim_image
 from conformance.paths import VENDOR_HEADERS
@@ -32,6 +33,7 @@ _OURS = (
     COMMON_C / "entries/core.c",
     COMMON_C / "blocks.c",
     COMMON_C / "planted.c",
+    COMMON_C / "coverage.c",
 )
 
 _RENAMES = (
@@ -57,23 +59,23 @@ def build_shim(
     cache: Cache,
     progress: Progress,
     *,
-    traced: bool = False,
+    coverage: bool = False,
     renamed: Mapping[str, str] | None = None,
 ) -> Path:
     """The shim library of ``kernel``, from the cache or built now.
 
-    One that is ``traced`` can tell which of the kernel's functions ran, and takes longer over each.
+    One for ``coverage`` counts what it executes, and is slower.
     ``renamed`` are functions to which a patch gave names that no known kernel has: the known, the new one.
     Raises BuildError with the compiler's first error, or with the symbol that nothing provides.
     """
-    if traced:
-        kernel.need_gcc(NEEDS_GCC)
+    if coverage:
+        check_compiler(kernel)
     names = sorted(f"-D{old}={new}" for old, new in (renamed or {}).items())
-    key = key_of("shim", kernel.fingerprint, _own_digest(), *(TRACED if traced else ()), *names)
+    key = key_of("shim", kernel.fingerprint, _own_digest(), *(COVERAGE if coverage else ()), *names)
 
     def build(entry: Path) -> None:
         progress(f"{kernel.title}: compiling the shim")
-        _build(kernel, entry, TRACED if traced else (), renamed or {})
+        _build(kernel, entry, coverage, renamed or {})
 
     return cache.get_or_build("shim", key, build) / "shim.so"
 
@@ -86,32 +88,35 @@ def _own_digest() -> str:
     )
 
 
-def _build(kernel: Kernel, entry: Path, tracing: Sequence[str], renamed: Mapping[str, str]) -> None:
+def _build(kernel: Kernel, entry: Path, coverage: bool, renamed: Mapping[str, str]) -> None:
+    counting = COVERAGE if coverage else ()
     features = probe(kernel.root / "src", renamed)
     names = [f"-D{old}={new}" for old, new in sorted(renamed.items())]
     units = [
-        Unit("arch/x86/kvm/mmu/spte.c", (*_RENAMES, *tracing)),
-        Unit("arch/x86/kvm/mmu/tdp_iter.c", tracing),
+        Unit("arch/x86/kvm/mmu/spte.c", (*_RENAMES, *counting)),
+        Unit("arch/x86/kvm/mmu/tdp_iter.c", counting),
         Unit("lib/list_debug.c"),
-        Unit(_C / "exports.c", (*names, *tracing)),
+        Unit(_C / "exports.c", (*names, *counting)),
         *(Unit(path) for path in _OURS),
     ]
     if "HAVE_kvm_tdp_mmu_write_spte" not in features:
-        units.append(Unit(_C / "exports_tdp_mmu.c", tracing))
+        units.append(Unit(_C / "exports_tdp_mmu.c", counting))
     with temporary("shim") as objects:
         made = kernel.compile(
             units,
             objects,
-            flags=[f"-D{name}=1" for name in features],
+            flags=[*(f"-D{name}=1" for name in features), *(["-DCONFORMANCE_COVERAGE"] if coverage else [])],
             include_before=[_ENVIRONMENT, _C, COMMON_C, COMMON_C / "entries"],
             force_include=[_ENVIRONMENT / "conformance.h"],
         )
-        _link(kernel, made, entry / "shim.so")
+        if coverage:
+            take_notes(kernel, made, entry / "notes")
+        _link(kernel, made, entry / "shim.so", ["-lgcov"] if coverage else [])
         _check(kernel, entry / "shim.so")
 
 
-def _link(kernel: Kernel, objects: list[Path], library: Path) -> None:
-    command = [*kernel.compiler.command, "-shared", "-o", str(library), *map(str, objects), *_LINK]
+def _link(kernel: Kernel, objects: list[Path], library: Path, more: Sequence[str]) -> None:
+    command = [*kernel.compiler.command, "-shared", "-o", str(library), *map(str, objects), *more, *_LINK]
     command.append(f"-Wl,--version-script={_C / 'shim.map'}")
     done = run_confined(
         command,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CDEF", "COVERED"]
+__all__ = ["CDEF"]
 
 CDEF = """
 struct shim_entry {
@@ -17,9 +17,6 @@ void shim_run(unsigned long entry, const uint64_t *in, uint64_t *out, unsigned l
 void shim_configure(const uint64_t *host);
 void shim_expect(unsigned int slot, const char *name);
 const char *shim_unexpected(void);
-unsigned long shim_covered(uint64_t *offsets);
+unsigned long conformance_coverage(void *to, unsigned long size);
 void conformance_plant(unsigned long number);
 """
-
-COVERED = 4096
-"""The largest number of functions that a library reports as covered: NR_COVERED."""

@@ -10,7 +10,7 @@ import cffi
 
 from conformance.oracles.lacking import written
 from conformance.oracles.serving import keep_serving
-from conformance.oracles.shim.interface import CDEF, COVERED
+from conformance.oracles.shim.interface import CDEF
 
 
 class Library:
@@ -48,10 +48,9 @@ class Library:
         # A pointer that is wrong leads to bytes that are no text.
         return written(self._ffi.string(self._lib.shim_unexpected()))
 
-    def covered(self) -> list[int]:
+    def coverage(self, to: int, size: int) -> int:
         """See Functions."""
-        offsets = self._ffi.new("uint64_t[]", COVERED)
-        return list(offsets[0 : self._lib.shim_covered(offsets)])
+        return int(self._lib.conformance_coverage(self._ffi.cast("void *", to), size))
 
 
 if __name__ == "__main__":

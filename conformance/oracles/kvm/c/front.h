@@ -26,7 +26,6 @@ __asm__(".macro cli\n .endm\n"
 
 #include <linux/types.h>
 #include <linux/compiler.h>
-#include "traced.h"
 
 /* In a race, atomic accesses are reported as plain ones are, by the hooks for KCSAN. */
 #ifdef CONFORMANCE_RACING
