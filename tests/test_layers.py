@@ -43,6 +43,7 @@ ALLOWED = {
         "errors",
         "coverage.data",
         "coverage.mutants",
+        "coverage.outcome",
         "differential.verdict",
         "model.spte.decode",
         "model.spte.illegal",

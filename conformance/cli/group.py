@@ -48,6 +48,7 @@ _COMMANDS = {
     "b4-check": "Review a mail for b4, the mailing list tool.",
     "history": "Revert known fixes and check that the suite detects it.",
     "identify": "Find out which upstream changes a kernel has, from its behaviour.",
+    "coverage": "Measure which lines of the MMU the suite executes and compares.",
     "fingerprint": "Show and bless digests of a kernel's answers.",
     "kernels": "Show, fetch and vendor kernel sources.",
     "doctor": "Check what this machine has and what it lacks.",

@@ -24,6 +24,7 @@ __all__ = [
     "DEFAULT",
     "SELECTORS",
     "STDOUT",
+    "Count",
     "Seconds",
     "budget_option",
     "cc_option",
@@ -154,8 +155,8 @@ def check_case(case: tuple[int, ...], only: Sequence[str]) -> None:
 
 _FUZZ = "CONFORMANCE_FUZZ"
 
-FORMATS = ("junit", "ktap", "json", "sarif", "mail")
-"""The formats of reports: the names of the options, and of the modules in conformance.reports."""
+FORMATS = ("junit", "ktap", "json", "sarif", "mail", "lcov", "cobertura")
+"""The formats of reports: names of options and, but for the last two, of modules in conformance.reports."""
 
 
 def destinations(given: dict[str, Any]) -> dict[str, Destination | None]:

@@ -50,6 +50,14 @@ class File:
     lines: Mapping[int, Line]
     functions: Mapping[str, Function]
 
+    def lines_of(self, function: str) -> range:
+        """The lines from the first to the last of a function, those without code included.
+
+        The functions that a template such as paging_tmpl.h makes share their lines.
+        """
+        found = self.functions[function]
+        return range(found.first, found.last + 1)
+
 
 @dataclass(frozen=True)
 class Executed:

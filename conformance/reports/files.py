@@ -11,12 +11,13 @@ import os
 import select
 import stat
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
 from conformance.errors import ConformanceError
 
-__all__ = ["Destination", "abandon", "is_broken"]
+__all__ = ["Destination", "Folder", "abandon", "is_broken"]
 
 
 def is_broken(stream: IO[str]) -> bool:
@@ -117,3 +118,37 @@ class Destination:
 
     def _refusal(self, why: str) -> ConformanceError:
         return ConformanceError(f"{self.option} {self.path}: cannot write it: {why}.")
+
+
+class Folder:
+    """A directory that pages are written to. ``option`` is the option that named it."""
+
+    def __init__(self, option: str, path: Path) -> None:
+        self.option = option
+        self.path = path
+
+    def check(self) -> None:
+        """Make the directory if it does not exist, and raise ConformanceError if it cannot be written to."""
+        try:
+            if not self.path.parent.is_dir():
+                raise self._refusal(f"{self.path.parent} is not a directory; create it first")
+            self.path.mkdir(exist_ok=True)
+            handle, probe = tempfile.mkstemp(prefix=".conformance-", suffix=".tmp", dir=self.path)
+            os.close(handle)
+            os.unlink(probe)
+        except FileExistsError:
+            raise self._refusal("it is a file; name a directory") from None
+        except OSError as problem:
+            raise self._refusal(f"{problem.strerror}; name a directory that you may write to") from problem
+
+    def write(self, pages: Iterable[tuple[Path, str]]) -> None:
+        """Write pages, each by its path in the directory. Raises ConformanceError if that fails."""
+        try:
+            for name, text in pages:
+                (self.path / name).parent.mkdir(exist_ok=True)
+                (self.path / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+        except OSError as problem:
+            raise self._refusal(str(problem.strerror)) from problem
+
+    def _refusal(self, why: str) -> ConformanceError:
+        return ConformanceError(f"{self.option} {self.path}: cannot write to it: {why}.")

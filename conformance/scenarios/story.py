@@ -105,7 +105,8 @@ class StoryBuilder:
 class Story:
     """A scenario: what happens, why it matters, its source, and the kernels and modes that it applies to.
 
-    ``since`` and ``until`` are the changes that introduced, or removed, the behaviour.
+    ``since`` and ``until`` are the changes that introduced, or removed, the behaviour. ``about`` are the
+    kernel functions for whose sake the story exists, under each name that they have in any kernel.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Story:
     since: Change | None
     until: Change | None
     mutants: tuple[Mutant, ...]
+    about: tuple[str, ...]
     record: Callable[[StoryBuilder], None]
 
     @cached_property
@@ -165,9 +167,13 @@ def story(
     since: Change | None = None,
     until: Change | None = None,
     mutants: Sequence[Mutant] = (),
+    about: Sequence[str] = (),
     **options: int,
 ) -> Callable[[Callable[[StoryBuilder], None]], Story]:
-    """Register a function as a story of its name. ``options`` are those of the VM."""
+    """Register a function as a story of its name. ``options`` are those of the VM.
+
+    `conformance coverage` reports a story that does not execute the functions that it is ``about``.
+    """
 
     def register(record: Callable[[StoryBuilder], None]) -> Story:
         name, description, reason = introduced(record, STORIES)
@@ -182,6 +188,7 @@ def story(
             since=since,
             until=until,
             mutants=tuple(mutants),
+            about=tuple(about),
             record=record,
         )
         STORIES[name] = made

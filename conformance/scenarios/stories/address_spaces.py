@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import TDP_C, Substitution
+from conformance.scenarios.stories.functions import AGING, READ_LOG, UNMAP
 from conformance.scenarios.stories.setting import LOG, READ, WRITE, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
 
@@ -12,7 +13,7 @@ GFN = 0xA0
 SMM = "Documentation/virt/kvm/api.rst: KVM_CAP_MULTI_ADDRESS_SPACE; role.smm"
 
 
-@story(source=SMM)
+@story(source=SMM, about=("kvm_tdp_mmu_get_vcpu_root_hpa", "kvm_tdp_mmu_alloc_root", "make_mmio_spte"))
 def memory_of_smm_only(vm: StoryBuilder) -> None:
     """Memory that only SMM has is MMIO outside of it.
 
@@ -32,6 +33,7 @@ def memory_of_smm_only(vm: StoryBuilder) -> None:
 
 @story(
     source=SMM,
+    about=UNMAP,
     vcpus=2,
     mutants=[
         Mutant(
@@ -64,7 +66,7 @@ def one_page_in_two_address_spaces(vm: StoryBuilder) -> None:
     )
 
 
-@story(source=SMM, vcpus=2)
+@story(source=SMM, about=READ_LOG, vcpus=2)
 def logs_of_two_address_spaces(vm: StoryBuilder) -> None:
     """Each address space has its own dirty log, and write-protecting for one leaves the other alone.
 
@@ -84,6 +86,7 @@ def logs_of_two_address_spaces(vm: StoryBuilder) -> None:
 
 @story(
     source=SMM + "; tdp_mmu.c: aging visits the roots of the memslot's address space",
+    about=AGING,
     mutants=[
         Mutant(
             "only address space 0 is aged",

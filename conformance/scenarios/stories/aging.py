@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
+from conformance.scenarios.stories.functions import AGING
 from conformance.scenarios.stories.setting import HUGE, LOG, READ, WRITE, X2M, memory
 from conformance.scenarios.stories.sources import WRITABLE_BITS, XCHG
 from conformance.scenarios.story import Mutant, StoryBuilder, story
@@ -15,6 +16,7 @@ AGE = "arch/x86/kvm/mmu/tdp_mmu.c: age_gfn_range(); " + XCHG
 
 @story(
     source=AGE,
+    about=(*AGING, "kvm_mmu_notifier_test_young", "kvm_mmu_notifier_clear_flush_young"),
     modes=("ept-ad", "npt"),
     mutants=[
         Mutant(
@@ -43,6 +45,7 @@ def aged_by_accessed_bits(vm: StoryBuilder) -> None:
 
 @story(
     source=AGE,
+    about=(*AGING, "mark_spte_for_access_track", "restore_acc_track_spte", "fast_page_fault"),
     modes=("ept-noad",),
     vcpus=2,
     mutants=[
@@ -87,7 +90,12 @@ def aged_by_access_tracking(vm: StoryBuilder) -> None:
     vm.test_young(page=0).claim("told so", lambda now: now.outcome == [1])
 
 
-@story(source=AGE, modes=("ept-noad",), vcpus=2)
+@story(
+    source=AGE,
+    about=(*AGING, "mark_spte_for_access_track", "restore_acc_track_spte", "fast_page_fault"),
+    modes=("ept-noad",),
+    vcpus=2,
+)
 def write_to_an_aged_page(vm: StoryBuilder) -> None:
     """A write to an access-tracked page gets R, X and W back in one exit.
 
@@ -100,7 +108,10 @@ def write_to_an_aged_page(vm: StoryBuilder) -> None:
     vm.claim("writable", lambda now: now.mapped(GFN).writable)
 
 
-@story(source="mm/mmu_notifier.c: .clear_young() leaves TLBs alone")
+@story(
+    source="mm/mmu_notifier.c: .clear_young() leaves TLBs alone",
+    about=("kvm_mmu_notifier_clear_young", "kvm_age_gfn"),
+)
 def aged_without_a_flush(vm: StoryBuilder) -> None:
     """.clear_young() ages a page and requests no flush.
 
@@ -113,7 +124,7 @@ def aged_without_a_flush(vm: StoryBuilder) -> None:
     vm.claim("no flush", lambda now: now.grown.flush_requests == 0)
 
 
-@story(source=AGE)
+@story(source=AGE, about=(*AGING, "kvm_mmu_notifier_test_young", "kvm_test_age_gfn"))
 def aging_of_a_range(vm: StoryBuilder) -> None:
     """A range is young if any page in it is; aging it makes all of it old, huge pages too.
 
@@ -129,7 +140,10 @@ def aging_of_a_range(vm: StoryBuilder) -> None:
     vm.claim("but the page before", lambda now: now.mapped(0x10).accessed)
 
 
-@story(source="arch/x86/kvm/mmu: what is not mapped cannot be young")
+@story(
+    source="arch/x86/kvm/mmu: what is not mapped cannot be young",
+    about=("kvm_test_age_gfn", "kvm_tdp_mmu_test_age_gfn", "kvm_mmu_notifier_clear_young"),
+)
 def aging_of_what_is_not_mapped(vm: StoryBuilder) -> None:
     """A page that the guest never used is old, and aging it changes nothing.
 
@@ -143,7 +157,7 @@ def aging_of_what_is_not_mapped(vm: StoryBuilder) -> None:
     vm.clear_young(page=0, npages=16).claim("nothing to age", lambda now: now.outcome == [0])
 
 
-@story(source=WRITABLE_BITS)
+@story(source=WRITABLE_BITS, about=(*AGING, "wrprot_gfn_range"))
 def aged_while_logging(vm: StoryBuilder) -> None:
     """Aging and dirty logging of one page: neither may undo the other.
 

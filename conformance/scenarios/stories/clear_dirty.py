@@ -6,6 +6,12 @@ from __future__ import annotations
 from conformance.interface.access import End
 from conformance.kernels.substitutions import TDP_C, Substitution
 from conformance.scenarios.stories.dirty_logging import log
+from conformance.scenarios.stories.functions import (
+    CLEAR_LOG,
+    LOG_BY_PROCESSOR,
+    WRITE_PROTECT,
+    WRITE_PROTECT_HUGE,
+)
 from conformance.scenarios.stories.setting import HUGE, LOG, WRITE, X2M, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
 
@@ -20,6 +26,7 @@ PML = "arch/x86/kvm/vmx: page modification logging; tdp_mmu.c: clear_dirty_gfn_r
 
 @story(
     source=API,
+    about=CLEAR_LOG,
     manual_protect=1,
     mutants=[
         Mutant(
@@ -53,7 +60,7 @@ def manual_protection(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN + 5, kind=WRITE).claim("recorded again", lambda now: now.dirty() == {0, 5, 7})
 
 
-@story(source=API)
+@story(source=API, about=CLEAR_LOG)
 def clear_of_clean_pages(vm: StoryBuilder) -> None:
     """Clearing pages that are not dirty, or not mapped, changes nothing and protects nothing.
 
@@ -69,7 +76,11 @@ def clear_of_clean_pages(vm: StoryBuilder) -> None:
     vm.claim("once is enough", lambda now: now.grown.flush_requests == 0)
 
 
-@story(source="Documentation/virt/kvm/api.rst: KVM_DIRTY_LOG_INITIALLY_SET", manual_protect=3)
+@story(
+    source="Documentation/virt/kvm/api.rst: KVM_DIRTY_LOG_INITIALLY_SET",
+    about=("kvm_clear_dirty_log_protect", "kvm_vm_ioctl_enable_cap_generic"),
+    manual_protect=3,
+)
 def initially_all_set(vm: StoryBuilder) -> None:
     """Logging that begins with every page dirty protects nothing until pages are cleared.
 
@@ -87,7 +98,11 @@ def initially_all_set(vm: StoryBuilder) -> None:
     vm.claim("clear", lambda now: 0 not in now.dirty() and 1 in now.dirty())
 
 
-@story(source=SPLIT_ON_CLEAR, manual_protect=3)
+@story(
+    source=SPLIT_ON_CLEAR,
+    about=("kvm_arch_mmu_enable_log_dirty_pt_masked", "kvm_mmu_try_split_huge_pages"),
+    manual_protect=3,
+)
 def split_when_cleared(vm: StoryBuilder) -> None:
     """Where logging begins with all set, huge pages are split when one of their pages is first cleared.
 
@@ -104,6 +119,7 @@ def split_when_cleared(vm: StoryBuilder) -> None:
 
 @story(
     source='commit 7c8a4742c4ab ("KVM: x86/mmu: Fix write-protection of PTs mapped by the TDP MMU") in v5.17',
+    about=WRITE_PROTECT_HUGE,
     manual_protect=3,
     eager_page_split=0,
     mutants=[
@@ -131,6 +147,7 @@ def huge_page_protected_when_cleared(vm: StoryBuilder) -> None:
 
 @story(
     source="Documentation/virt/kvm/api.rst: KVM_CLEAR_DIRTY_LOG; tdp_mmu.c: clear_dirty_pt_masked()",
+    about=CLEAR_LOG,
     manual_protect=3,
     mutants=[
         Mutant(
@@ -168,7 +185,10 @@ def clear_over_a_stale_mmio_spte(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN + 3, kind=WRITE).claim("a write is recorded", lambda now: now.dirty() == {3})
 
 
-@story(source="virt/kvm/kvm_main.c: kvm_clear_dirty_log_protect()")
+@story(
+    source="virt/kvm/kvm_main.c: kvm_clear_dirty_log_protect()",
+    about=("kvm_vm_ioctl_clear_dirty_log", "kvm_clear_dirty_log_protect"),
+)
 def clear_beyond_the_memslot(vm: StoryBuilder) -> None:
     """Clearing pages outside of the memslot, or of a memslot without a log, is an error.
 
@@ -183,6 +203,7 @@ def clear_beyond_the_memslot(vm: StoryBuilder) -> None:
 
 @story(
     source=PML,
+    about=(*LOG_BY_PROCESSOR, "kvm_vcpu_mark_page_dirty"),
     modes=("ept-ad",),
     pml=1,
     mutants=[
@@ -217,7 +238,13 @@ def logging_by_dirty_bits(vm: StoryBuilder) -> None:
     vm.get_dirty_log().claim("both", lambda now: now.logged == {0, 1})
 
 
-@story(source=PML, modes=("ept-ad",), pml=1, eager_page_split=0)
+@story(
+    source=PML,
+    about=(*WRITE_PROTECT, "kvm_mmu_slot_leaf_clear_dirty"),
+    modes=("ept-ad",),
+    pml=1,
+    eager_page_split=0,
+)
 def huge_pages_and_dirty_bits(vm: StoryBuilder) -> None:
     """Even with page modification logging huge pages are write-protected.
 
@@ -233,7 +260,13 @@ def huge_pages_and_dirty_bits(vm: StoryBuilder) -> None:
     )
 
 
-@story(source=PML, modes=("ept-ad",), pml=1, manual_protect=1)
+@story(
+    source=PML,
+    about=("kvm_clear_dirty_log_protect", "kvm_mmu_clear_dirty_pt_masked", "clear_dirty_pt_masked"),
+    modes=("ept-ad",),
+    pml=1,
+    manual_protect=1,
+)
 def dirty_bits_cleared_by_hand(vm: StoryBuilder) -> None:
     """KVM_CLEAR_DIRTY_LOG with page modification logging clears D of present pages in the mask only.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
+from conformance.scenarios.stories.functions import COLLAPSE, READ_LOG, WRITE_PROTECT
 from conformance.scenarios.stories.setting import HUGE, LOG, READ, WRITE, X2M, memory
 from conformance.scenarios.stories.sources import FAST_PAGE_FAULT, RESTART, WRITABLE_BITS
 from conformance.scenarios.story import Mutant, StoryBuilder, story
@@ -23,6 +24,7 @@ def log(
 
 @story(
     source=WRITABLE_BITS + ": case 1",
+    about=WRITE_PROTECT,
     mutants=[
         Mutant(
             "write-protection for the log clears MMU-writable, too",
@@ -52,6 +54,7 @@ def logging_write_protects(vm: StoryBuilder) -> None:
 
 @story(
     source=FAST_PAGE_FAULT,
+    about=("fast_page_fault", "fast_pf_fix_direct_spte", "mark_page_dirty_in_slot"),
     mutants=[
         Mutant(
             "W is set again without recording the page",
@@ -90,6 +93,7 @@ def write_after_logging_began(vm: StoryBuilder) -> None:
 
 @story(
     source=API,
+    about=READ_LOG,
     mutants=[
         Mutant(
             "a dirty bit cleared without recording: the log's own write-protection is recorded as a write",
@@ -115,7 +119,10 @@ def get_dirty_log(vm: StoryBuilder) -> None:
     vm.claim("without a flush", lambda now: now.grown.flush_requests == 0)
 
 
-@story(source='commit bcc4f2bc5026 ("KVM: MMU: mark page dirty in make_spte") in v5.16')
+@story(
+    source='commit bcc4f2bc5026 ("KVM: MMU: mark page dirty in make_spte") in v5.16',
+    about=("make_spte", "mark_page_dirty_in_slot"),
+)
 def first_touch_while_logging(vm: StoryBuilder) -> None:
     """A page first touched while logging is on is in the log if it is mapped writable.
 
@@ -131,6 +138,7 @@ def first_touch_while_logging(vm: StoryBuilder) -> None:
 
 @story(
     source="arch/x86/kvm/x86.c: kvm_mmu_slot_apply_flags()",
+    about=COLLAPSE,
     mutants=[
         Mutant(
             "a missing flush when an SPTE is zapped atomically",
@@ -174,7 +182,7 @@ def logging_switched_off(vm: StoryBuilder) -> None:
     vm.claim("writable", lambda now: now.mapped(X2M + 1).writable)
 
 
-@story(source="arch/x86/kvm/x86.c: kvm_mmu_slot_apply_flags()")
+@story(source="arch/x86/kvm/x86.c: kvm_mmu_slot_apply_flags()", about=WRITE_PROTECT)
 def logging_off_and_on_again(vm: StoryBuilder) -> None:
     """Small memory through two periods of logging: W is set again only by writes.
 
@@ -189,7 +197,16 @@ def logging_off_and_on_again(vm: StoryBuilder) -> None:
     vm.get_dirty_log().claim("the new log is empty", lambda now: now.logged == set())
 
 
-@story(source="virt/kvm/kvm_main.c: the flush comes before the copy to user space", vcpus=2)
+@story(
+    source="virt/kvm/kvm_main.c: the flush comes before the copy to user space",
+    about=(
+        "kvm_get_dirty_log_protect",
+        "kvm_arch_flush_remote_tlbs_memslot",
+        "kvm_flush_remote_tlbs_memslot",
+        "kvm_vcpu_flush_tlb_all",
+    ),
+    vcpus=2,
+)
 def stale_tlb_while_logging(vm: StoryBuilder) -> None:
     """A vCPU that caches a writable translation must drop it before the log is returned.
 
@@ -203,7 +220,10 @@ def stale_tlb_while_logging(vm: StoryBuilder) -> None:
     vm.claim("and is recorded", lambda now: now.dirty() == {0})
 
 
-@story(source="virt/kvm/kvm_main.c: kvm_get_dirty_log_protect()")
+@story(
+    source="virt/kvm/kvm_main.c: kvm_get_dirty_log_protect()",
+    about=("kvm_vm_ioctl_get_dirty_log", "kvm_get_dirty_log_protect"),
+)
 def log_of_what_has_none(vm: StoryBuilder) -> None:
     """Reading the log of a memslot that has none, or does not exist, is an error.
 
@@ -216,7 +236,7 @@ def log_of_what_has_none(vm: StoryBuilder) -> None:
     vm.claim("still writable", lambda now: now.mapped(GFN).writable)
 
 
-@story(source=RESTART)
+@story(source=RESTART, about=(*WRITE_PROTECT, "tdp_mmu_split_huge_pages_root", "tdp_mmu_iter_cond_resched"))
 def logging_while_yielding(vm: StoryBuilder) -> None:
     """Splitting and write-protecting yield when they must, and miss nothing.
 

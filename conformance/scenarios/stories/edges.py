@@ -10,6 +10,14 @@ from collections.abc import Callable
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import KVM_MAIN_C, MMU_C, TDP_C, Substitution
+from conformance.scenarios.stories.functions import (
+    COLLAPSE,
+    IN_PROGRESS,
+    INVALIDATE,
+    NX_RECOVERY,
+    UNMAP,
+    ZAP_ROOTS,
+)
 from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, WRITE, X2M, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
 from conformance.scenarios.view import View
@@ -25,6 +33,7 @@ def _mapped_at(gfn: int, level: int) -> Callable[[View], bool]:
 
 @story(
     source=HVA_RANGE,
+    about=UNMAP,
     mutants=[
         Mutant(
             "the flush that one memslot needs is lost with the next one",
@@ -51,6 +60,7 @@ def flush_across_memslots(vm: StoryBuilder) -> None:
 
 @story(
     source="tdp_mmu.c: kvm_tdp_mmu_unmap_gfn_range(), which walks every root",
+    about=UNMAP,
     vcpus=2,
     mutants=[
         Mutant(
@@ -75,6 +85,7 @@ def flush_across_roots(vm: StoryBuilder) -> None:
 
 @story(
     source=HVA_RANGE,
+    about=UNMAP,
     mutants=[
         Mutant(
             "a range that ends behind a memslot reaches its neighbour's gfns",
@@ -105,6 +116,7 @@ def range_over_the_end_of_a_memslot(vm: StoryBuilder) -> None:
 
 @story(
     source=HVA_RANGE,
+    about=(*INVALIDATE, "__kvm_handle_hva_range"),
     mutants=[
         Mutant(
             "a range that ends where a memslot begins counts as overlapping it",
@@ -127,6 +139,7 @@ def range_beside_a_memslot(vm: StoryBuilder) -> None:
 
 @story(
     source="virt/kvm/kvm_main.c: the range that is being invalidated",
+    about=IN_PROGRESS,
     mutants=[
         Mutant(
             "a second invalidation shortens the first",
@@ -155,7 +168,10 @@ def invalidations_side_by_side(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN + 8, kind=WRITE).claim("over", lambda now: now.end == End.DONE)
 
 
-@story(source="virt/kvm/kvm_main.c: the range that is being invalidated")
+@story(
+    source="virt/kvm/kvm_main.c: the range that is being invalidated",
+    about=(*IN_PROGRESS, "kvm_mmu_invalidate_range_add"),
+)
 def invalidation_under_two_memslots(vm: StoryBuilder) -> None:
     """A host page under two memslots is invalidated, while a third lies between them in the guest.
 
@@ -175,7 +191,7 @@ def invalidation_under_two_memslots(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN + 0x40, kind=WRITE).claim("over", lambda now: now.end == End.DONE)
 
 
-@story(source="mmu.c: memslots are not aligned to huge pages", eager_page_split=1)
+@story(source="mmu.c: memslots are not aligned to huge pages", about=COLLAPSE, eager_page_split=1)
 def rebuilt_in_an_unaligned_memslot(vm: StoryBuilder) -> None:
     """Logging ends on a memslot with edges inside huge pages: only whole ones are mapped huge again.
 
@@ -192,7 +208,9 @@ def rebuilt_in_an_unaligned_memslot(vm: StoryBuilder) -> None:
         vm.access(gfn=edge, kind=WRITE).claim("4K", _mapped_at(edge, 1))
 
 
-@story(source="Documentation/virt/kvm/x86/mmu.rst: NX huge pages", nx_huge_pages=1, vcpus=2)
+@story(
+    source="Documentation/virt/kvm/x86/mmu.rst: NX huge pages", about=NX_RECOVERY, nx_huge_pages=1, vcpus=2
+)
 def recovery_while_yielding(vm: StoryBuilder) -> None:
     """The recovery worker yields after each table: it flushes before, and misses no table.
 
@@ -209,6 +227,7 @@ def recovery_while_yielding(vm: StoryBuilder) -> None:
 
 @story(
     source="Documentation/virt/kvm/api.rst: KVM_SET_USER_MEMORY_REGION; -EEXIST",
+    about=("__kvm_set_memory_region", "kvm_set_memory_region", "kvm_check_memslot_overlap"),
     mutants=[
         Mutant(
             "memslots may overlap by one page",
@@ -238,6 +257,7 @@ def memslots_overlap_by_one_page(vm: StoryBuilder) -> None:
 
 @story(
     source="Documentation/virt/kvm/x86/mmu.rst: MMIO generation; address spaces",
+    about=("kvm_mmu_invalidate_mmio_sptes", "kvm_mmu_zap_all_fast", "kvm_arch_memslots_updated"),
     mutants=[
         Mutant(
             "the generation of SMM's memslots never wraps",
@@ -262,6 +282,7 @@ def generation_wraps_in_smm(vm: StoryBuilder) -> None:
 
 @story(
     source="tdp_mmu.c: kvm_tdp_mmu_invalidate_all_roots()",
+    about=ZAP_ROOTS,
     vcpus=2,
     mutants=[
         Mutant(

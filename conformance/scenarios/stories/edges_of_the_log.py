@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from conformance.kernels.substitutions import KVM_MAIN_C, MMU_C, Substitution
+from conformance.scenarios.stories.functions import CLEAR_LOG, LOG_BY_PROCESSOR, READ_LOG, WRITE_PROTECT_HUGE
 from conformance.scenarios.stories.setting import HUGE, LOG, READ, READONLY, WRITE, X2M, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
 
@@ -12,7 +13,7 @@ ALL = (1 << 64) - 1
 PML = "Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG; page modification logging"
 
 
-@story(source="Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG")
+@story(source="Documentation/virt/kvm/api.rst: KVM_GET_DIRTY_LOG", about=READ_LOG)
 def last_page_of_the_log(vm: StoryBuilder) -> None:
     """The last page of a memslot, and pages on both sides of a word of the log, are protected and logged.
 
@@ -33,6 +34,7 @@ def last_page_of_the_log(vm: StoryBuilder) -> None:
 
 @story(
     source="mmu.c: kvm_arch_mmu_enable_log_dirty_pt_masked()",
+    about=WRITE_PROTECT_HUGE,
     manual_protect=3,
     eager_page_split=0,
     mutants=[
@@ -65,7 +67,10 @@ def two_huge_pages_in_one_word_of_the_log(vm: StoryBuilder) -> None:
     vm.access(gfn=0x400, kind=WRITE).claim("written again", lambda now: 0x10 in now.dirty())
 
 
-@story(source="Documentation/virt/kvm/api.rst: KVM_MEM_READONLY with KVM_MEM_LOG_DIRTY_PAGES")
+@story(
+    source="Documentation/virt/kvm/api.rst: KVM_MEM_READONLY with KVM_MEM_LOG_DIRTY_PAGES",
+    about=("kvm_get_dirty_log_protect", "kvm_alloc_dirty_bitmap"),
+)
 def log_of_a_read_only_memslot(vm: StoryBuilder) -> None:
     """Logging on a read-only memslot: there is a log, and it stays empty.
 
@@ -81,7 +86,10 @@ def log_of_a_read_only_memslot(vm: StoryBuilder) -> None:
     vm.claim("still mapped", lambda now: len(now.leaves()) == 2)
 
 
-@story(source="Documentation/virt/kvm/api.rst: KVM_SET_USER_MEMORY_REGION, moving a memslot")
+@story(
+    source="Documentation/virt/kvm/api.rst: KVM_SET_USER_MEMORY_REGION, moving a memslot",
+    about=("kvm_move_memslot", "kvm_invalidate_memslot"),
+)
 def logged_memslot_moved(vm: StoryBuilder) -> None:
     """A memslot that logs is moved: what was dirty stays dirty, at the same offset, and logging continues.
 
@@ -96,7 +104,14 @@ def logged_memslot_moved(vm: StoryBuilder) -> None:
     vm.get_dirty_log().claim("both", lambda now: now.logged == {1, 3})
 
 
-@story(source=PML, modes=("ept-ad",), pml=1, manual_protect=1, vcpus=2)
+@story(
+    source=PML,
+    about=("kvm_clear_dirty_log_protect", "kvm_mmu_clear_dirty_pt_masked", "clear_dirty_pt_masked"),
+    modes=("ept-ad",),
+    pml=1,
+    manual_protect=1,
+    vcpus=2,
+)
 def logs_of_two_processors(vm: StoryBuilder) -> None:
     """Two processors log what they made dirty: both logs are drained before userspace reads.
 
@@ -110,7 +125,7 @@ def logs_of_two_processors(vm: StoryBuilder) -> None:
     vm.get_dirty_log().claim("both again", lambda now: now.logged == {0, 2})
 
 
-@story(source=PML, modes=("ept-ad",), pml=1)
+@story(source=PML, about=(*LOG_BY_PROCESSOR, "kvm_mmu_update_cpu_dirty_logging"), modes=("ept-ad",), pml=1)
 def logging_by_the_processor_while_any_memslot_logs(vm: StoryBuilder) -> None:
     """Two memslots begin and end logging one after the other: the processor logs from the first to the last.
 
@@ -130,6 +145,7 @@ def logging_by_the_processor_while_any_memslot_logs(vm: StoryBuilder) -> None:
 
 @story(
     source="Documentation/virt/kvm/api.rst: KVM_CLEAR_DIRTY_LOG",
+    about=CLEAR_LOG,
     manual_protect=1,
     mutants=[
         Mutant(
@@ -160,7 +176,7 @@ def clear_of_the_last_word_in_part(vm: StoryBuilder) -> None:
     vm.claim("nothing was cleared", lambda now: now.dirty() == {0, 99})
 
 
-@story(source=PML, modes=("ept-ad",), pml=1)
+@story(source=PML, about=(*LOG_BY_PROCESSOR, "kvm_vcpu_mark_page_dirty"), modes=("ept-ad",), pml=1)
 def last_page_of_the_processors_log(vm: StoryBuilder) -> None:
     """Where the processor logs, the first and the last page of a memslot lose D when logging begins.
 

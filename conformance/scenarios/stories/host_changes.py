@@ -6,6 +6,7 @@ from __future__ import annotations
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
 from conformance.model.changes import NO_CHANGE_PTE
+from conformance.scenarios.stories.functions import IN_PROGRESS, INVALIDATE, UNMAP
 from conformance.scenarios.stories.setting import HUGE, READ, WRITE, X2M, memory
 from conformance.scenarios.stories.sources import CHANGE_PTE
 from conformance.scenarios.story import Mutant, StoryBuilder, story
@@ -16,6 +17,7 @@ RANGE_START = "virt/kvm/kvm_main.c: kvm_mmu_notifier_invalidate_range_start()"
 
 @story(
     source=RANGE_START,
+    about=(*INVALIDATE, *UNMAP),
     mutants=[
         Mutant(
             "a missing flush after leaves were zapped",
@@ -52,6 +54,7 @@ def unmap_one_page(vm: StoryBuilder) -> None:
 
 @story(
     source=RANGE_START,
+    about=(*INVALIDATE, *UNMAP),
     mutants=[
         Mutant(
             "the last gfn of an unmapped range is left mapped",
@@ -77,7 +80,7 @@ def unmap_a_range(vm: StoryBuilder) -> None:
     vm.claim("one flush was asked for", lambda now: now.grown.flush_requests == 1)
 
 
-@story(source=RANGE_START)
+@story(source=RANGE_START, about=(*INVALIDATE, "kvm_tdp_mmu_unmap_gfn_range"))
 def unmap_of_what_is_not_mapped(vm: StoryBuilder) -> None:
     """An invalidation of pages that the guest never touched flushes nothing.
 
@@ -92,7 +95,10 @@ def unmap_of_what_is_not_mapped(vm: StoryBuilder) -> None:
     vm.claim("what was mapped stays", lambda now: now.leaf(GFN))
 
 
-@story(source="virt/kvm/kvm_main.c: __kvm_handle_hva_range() visits the memslots that a range meets")
+@story(
+    source="virt/kvm/kvm_main.c: __kvm_handle_hva_range() visits the memslots that a range meets",
+    about=(*INVALIDATE, "__kvm_handle_hva_range"),
+)
 def unmap_outside_of_memslots(vm: StoryBuilder) -> None:
     """The host changes memory that no memslot uses: KVM has nothing to do.
 
@@ -109,6 +115,7 @@ def unmap_outside_of_memslots(vm: StoryBuilder) -> None:
 
 @story(
     source="virt/kvm/kvm_main.c and mmu.c: mmu_invalidate_retry_hva(), is_page_fault_stale()",
+    about=IN_PROGRESS,
     mutants=[
         Mutant(
             "the stale check forced off",
@@ -139,6 +146,7 @@ def fault_during_an_invalidation(vm: StoryBuilder) -> None:
 
 @story(
     source='commit 4a42d848db95 ("KVM: x86/mmu: Consider the hva in mmu_notifier retry") in v5.12',
+    about=IN_PROGRESS,
     mutants=[
         Mutant(
             "every fault is stale while any range is invalidated",
@@ -167,7 +175,7 @@ def fault_beside_an_invalidation(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN + 20, kind=WRITE).claim("until both are over", lambda now: now.end == End.DONE)
 
 
-@story(source=CHANGE_PTE, until=NO_CHANGE_PTE)
+@story(source=CHANGE_PTE, about=("kvm_mmu_notifier_change_pte",), until=NO_CHANGE_PTE)
 def change_pte_changes_nothing(vm: StoryBuilder) -> None:
     """.change_pte() between start and end of an invalidation finds nothing to change.
 
@@ -183,7 +191,7 @@ def change_pte_changes_nothing(vm: StoryBuilder) -> None:
     )
 
 
-@story(source=CHANGE_PTE)
+@story(source=CHANGE_PTE, about=(*INVALIDATE, "tdp_mmu_zap_leafs"))
 def merged_by_ksm(vm: StoryBuilder) -> None:
     """KSM merges a page: the guest reads the shared copy, and its write gets a private page again.
 
@@ -200,7 +208,10 @@ def merged_by_ksm(vm: StoryBuilder) -> None:
     vm.claim("to a page of its own", lambda now: now.mapped(GFN).pfn != now.before.mapped(GFN).pfn)
 
 
-@story(source="mm/huge_memory.c: __split_huge_pmd() invalidates its whole 2M")
+@story(
+    source="mm/huge_memory.c: __split_huge_pmd() invalidates its whole 2M",
+    about=("tdp_mmu_zap_leafs", "host_pfn_mapping_level"),
+)
 def host_gives_back_part_of_a_huge_page(vm: StoryBuilder) -> None:
     """The host splits a huge page to discard one of its pages: the guest's huge mapping is zapped.
 
@@ -216,7 +227,11 @@ def host_gives_back_part_of_a_huge_page(vm: StoryBuilder) -> None:
     vm.access(gfn=X2M + 5, kind=READ).claim("what was given back is new", lambda now: now.end == End.DONE)
 
 
-@story(source="mm/memory.c: copy_present_pte() write-protects for fork()", vcpus=2)
+@story(
+    source="mm/memory.c: copy_present_pte() write-protects for fork()",
+    about=(*INVALIDATE, "tdp_mmu_zap_leafs", "kvm_vcpu_flush_tlb_all"),
+    vcpus=2,
+)
 def host_forks(vm: StoryBuilder) -> None:
     """fork() write-protects all of the guest's memory: nothing writable may stay mapped or cached.
 
@@ -234,7 +249,7 @@ def host_forks(vm: StoryBuilder) -> None:
     )
 
 
-@story(source="mm/mmu_notifier.c: invalidations of one range may nest")
+@story(source="mm/mmu_notifier.c: invalidations of one range may nest", about=IN_PROGRESS)
 def nested_invalidations(vm: StoryBuilder) -> None:
     """Two invalidations of the same range: a fault has to wait for the end of both.
 
@@ -252,6 +267,7 @@ def nested_invalidations(vm: StoryBuilder) -> None:
 
 @story(
     source=RANGE_START,
+    about=("tdp_mmu_zap_leafs", "tdp_mmu_iter_cond_resched"),
     mutants=[
         Mutant(
             "a zap yields forever",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
+from conformance.scenarios.stories.functions import HUGE_EDGES, HUGE_LEVEL
 from conformance.scenarios.stories.setting import GIGANTIC, HUGE, READ, WRITE, X1G, X2M, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
 
@@ -14,6 +15,7 @@ EDGES = "arch/x86/kvm/x86.c: kvm_alloc_memslot_metadata() and disallow_lpage"
 
 @story(
     source=ADJUST,
+    about=HUGE_LEVEL,
     mutants=[
         Mutant(
             "a huge mapping does not begin where the huge page does",
@@ -41,7 +43,7 @@ def mapped_in_2m(vm: StoryBuilder) -> None:
     vm.access(gfn=X2M + 0x1FF, kind=READ).claim("all of it is mapped", lambda now: now.outcome == [End.DONE])
 
 
-@story(source=ADJUST)
+@story(source=ADJUST, about=HUGE_LEVEL)
 def mapped_in_1g(vm: StoryBuilder) -> None:
     """A hugetlb page of 1G is mapped as one SPTE of 1G.
 
@@ -53,7 +55,7 @@ def mapped_in_1g(vm: StoryBuilder) -> None:
     vm.claim("no table below", lambda now: not now.has_table(2, X1G))
 
 
-@story(source=ADJUST)
+@story(source=ADJUST, about=HUGE_LEVEL)
 def small_pages_stay_small(vm: StoryBuilder) -> None:
     """Memory in small pages of the host is mapped small, however well aligned.
 
@@ -66,6 +68,7 @@ def small_pages_stay_small(vm: StoryBuilder) -> None:
 
 @story(
     source=EDGES,
+    about=HUGE_EDGES,
     mutants=[
         Mutant(
             "huge pages across the edge of a memslot",
@@ -91,7 +94,7 @@ def huge_page_across_the_edge_of_a_memslot(vm: StoryBuilder) -> None:
     vm.access(gfn=0x480, kind=WRITE).claim("4K after the last", lambda now: now.mapped(0x480).level == 1)
 
 
-@story(source=EDGES)
+@story(source=EDGES, about=HUGE_EDGES)
 def memslot_unlike_aligned(vm: StoryBuilder) -> None:
     """If gfn and host address differ modulo 2M, no huge page can be mapped.
 
@@ -103,7 +106,7 @@ def memslot_unlike_aligned(vm: StoryBuilder) -> None:
     vm.access(gfn=2 * X2M, kind=WRITE).claim("4K here, too", lambda now: now.mapped(2 * X2M).level == 1)
 
 
-@story(source=EDGES)
+@story(source=EDGES, about=HUGE_EDGES)
 def gigantic_page_in_a_smaller_memslot(vm: StoryBuilder) -> None:
     """A memslot over part of a 1G page is mapped in 2M, and in 4K at its edge.
 
@@ -121,6 +124,7 @@ def gigantic_page_in_a_smaller_memslot(vm: StoryBuilder) -> None:
 
 @story(
     source="mm/khugepaged.c: collapse_huge_page(), and KVM's tables in the place of a huge page",
+    about=("tdp_mmu_map_handle_target_level", "handle_removed_pt", "kvm_tdp_mmu_map"),
     mutants=[
         Mutant(
             "a missing flush when a huge page replaces a table",
@@ -148,7 +152,7 @@ def rebuilt_after_collapse(vm: StoryBuilder) -> None:
     vm.grace_period().claim("and is freed", lambda now: not now.retired and now.outcome[0] >= 1)
 
 
-@story(source=ADJUST)
+@story(source=ADJUST, about=HUGE_LEVEL)
 def huge_page_not_yet_there(vm: StoryBuilder) -> None:
     """A range half populated with small pages stays small, although the area allows huge ones.
 
@@ -163,7 +167,7 @@ def huge_page_not_yet_there(vm: StoryBuilder) -> None:
     vm.access(gfn=X2M, kind=WRITE).claim("all of it", lambda now: now.mapped(X2M).level == 1)
 
 
-@story(source=ADJUST, vcpus=2)
+@story(source=ADJUST, about=HUGE_LEVEL, vcpus=2)
 def two_huge_neighbours(vm: StoryBuilder) -> None:
     """Two huge pages side by side, each faulted in by another vCPU.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit
 from conformance.scenarios.naming import ZERO_PFN
+from conformance.scenarios.stories.functions import FAULT
 from conformance.scenarios.stories.setting import FETCH, READ, READONLY, WRITE, memory
 from conformance.scenarios.stories.sources import LIVE, WRITABLE_BITS
 from conformance.scenarios.story import StoryBuilder, story
@@ -12,7 +13,7 @@ from conformance.scenarios.story import StoryBuilder, story
 GFN = 0x100
 
 
-@story(source=LIVE)
+@story(source=LIVE, about=FAULT)
 def first_read(vm: StoryBuilder) -> None:
     """The first read of a page that the host has not populated maps the zero page.
 
@@ -30,7 +31,7 @@ def first_read(vm: StoryBuilder) -> None:
     )
 
 
-@story(source=LIVE)
+@story(source=LIVE, about=("kvm_tdp_mmu_map", "tdp_mmu_zap_leafs", "hva_to_pfn_slow"))
 def read_then_write_of_a_zero_page(vm: StoryBuilder) -> None:
     """A write to a page mapped as the zero page makes the host copy it, and KVM map the copy.
 
@@ -46,7 +47,7 @@ def read_then_write_of_a_zero_page(vm: StoryBuilder) -> None:
     vm.claim("the host's invalidation was seen", lambda now: now.grown.invalidate_seq > 0)
 
 
-@story(source=LIVE)
+@story(source=LIVE, about=FAULT)
 def first_write(vm: StoryBuilder) -> None:
     """The first write to an unpopulated page maps a new page, writable and dirty.
 
@@ -62,7 +63,10 @@ def first_write(vm: StoryBuilder) -> None:
     vm.claim("one 4K page is counted", lambda now: now.state.pages_4k == 1)
 
 
-@story(source='virt/kvm/kvm_main.c: hva_to_pfn_slow(), "map read fault as writable if possible"')
+@story(
+    source='virt/kvm/kvm_main.c: hva_to_pfn_slow(), "map read fault as writable if possible"',
+    about=("kvm_tdp_mmu_map", "hva_to_pfn_fast"),
+)
 def read_of_a_populated_page(vm: StoryBuilder) -> None:
     """A read of a page that the host could write maps it writable at once.
 
@@ -74,7 +78,10 @@ def read_of_a_populated_page(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN + 2, kind=WRITE).claim("a write needs no exit", lambda now: now.outcome == [End.DONE])
 
 
-@story(source="Documentation/virt/kvm/x86/mmu.rst: the TDP MMU maps gfns in tables of 512 entries")
+@story(
+    source="Documentation/virt/kvm/x86/mmu.rst: the TDP MMU maps gfns in tables of 512 entries",
+    about=("kvm_tdp_mmu_map", "tdp_mmu_alloc_sp", "tdp_mmu_init_child_sp", "tdp_mmu_link_sp"),
+)
 def neighbours_share_tables(vm: StoryBuilder) -> None:
     """Pages next to each other share their tables, pages 2M apart do not.
 
@@ -91,7 +98,7 @@ def neighbours_share_tables(vm: StoryBuilder) -> None:
     vm.claim("now there are two", lambda now: sum(e.level == 2 and e.child > 0 for e in now.entries()) == 2)
 
 
-@story(source=LIVE, vcpus=2)
+@story(source=LIVE, about=("kvm_tdp_mmu_get_vcpu_root_hpa", "kvm_tdp_mmu_alloc_root"), vcpus=2)
 def two_vcpus_share_a_root(vm: StoryBuilder) -> None:
     """A page that one vCPU faulted in is accessed by the other without an exit.
 
@@ -104,7 +111,10 @@ def two_vcpus_share_a_root(vm: StoryBuilder) -> None:
     vm.claim("both vCPUs have it in their TLBs", lambda now: now.cached(GFN, 0) and now.cached(GFN, 1))
 
 
-@story(source="arch/x86/kvm/mmu/mmu.c: kvm_tdp_page_fault() and the processor's TLB")
+@story(
+    source="arch/x86/kvm/mmu/mmu.c: kvm_tdp_page_fault() and the processor's TLB",
+    about=("kvm_tdp_page_fault",),
+)
 def repeated_access(vm: StoryBuilder) -> None:
     """An access to a mapped and cached page takes no exit, whatever its kind.
 
@@ -117,7 +127,10 @@ def repeated_access(vm: StoryBuilder) -> None:
         vm.claim("no fault is counted", lambda now: now.grown.pf_taken == 0)
 
 
-@story(source="virt/kvm/kvm_main.c: hva_to_pfn() without a VMA")
+@story(
+    source="virt/kvm/kvm_main.c: hva_to_pfn() without a VMA",
+    about=("hva_to_pfn", "kvm_handle_bad_page", "kvm_handle_error_pfn"),
+)
 def memslot_without_a_host_mapping(vm: StoryBuilder) -> None:
     """A memslot without host memory: the fault ends in an error, and nothing is mapped.
 
@@ -129,7 +142,10 @@ def memslot_without_a_host_mapping(vm: StoryBuilder) -> None:
     vm.claim("nothing is mapped", lambda now: now.leaf(GFN) is None)
 
 
-@story(source="Documentation/virt/kvm/api.rst: KVM_MEM_READONLY")
+@story(
+    source="Documentation/virt/kvm/api.rst: KVM_MEM_READONLY",
+    about=("kvm_handle_bad_page", "kvm_handle_error_pfn", "memslot_is_readonly"),
+)
 def read_only_memslot(vm: StoryBuilder) -> None:
     """In a read-only memslot reads are mapped without Host-writable, and writes are emulated.
 
@@ -146,7 +162,10 @@ def read_only_memslot(vm: StoryBuilder) -> None:
     )
 
 
-@story(source=WRITABLE_BITS + ": case 3, memory backed by a read-only VMA")
+@story(
+    source=WRITABLE_BITS + ": case 3, memory backed by a read-only VMA",
+    about=("hva_to_pfn", "vma_is_valid", "make_spte"),
+)
 def read_only_host_mapping(vm: StoryBuilder) -> None:
     """Where the host may not write, the guest may not either.
 
@@ -157,7 +176,10 @@ def read_only_host_mapping(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE).claim("the write fails", lambda now: now.end == End.FAILED)
 
 
-@story(source=WRITABLE_BITS + ": Host-writable is set only when an SPTE is faulted in")
+@story(
+    source=WRITABLE_BITS + ": Host-writable is set only when an SPTE is faulted in",
+    about=("tdp_mmu_map_handle_target_level", "make_spte"),
+)
 def read_only_host_mapping_upgraded(vm: StoryBuilder) -> None:
     """A page that the host made read-only is mapped so, and writable again after the next write fault.
 

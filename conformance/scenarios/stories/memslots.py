@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import ITER_C, TDP_C, Substitution
+from conformance.scenarios.stories.functions import UNMAP, ZAP_ROOTS
 from conformance.scenarios.stories.setting import HUGE, READ, READONLY, WRITE, X1G, X2M, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
 
@@ -19,6 +20,7 @@ ZAP_FAST = "arch/x86/kvm/mmu/mmu.c: kvm_mmu_zap_all_fast(); Documentation/virt/k
 
 @story(
     source=ZAP_FAST,
+    about=(*ZAP_ROOTS, "kvm_delete_memslot", "kvm_invalidate_memslot", "kvm_mmu_free_obsolete_roots"),
     mutants=[
         Mutant(
             "roots are not invalidated when a memslot goes",
@@ -51,7 +53,7 @@ def memslot_deleted(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=READ).claim("the deleted one does not", lambda now: now.end == End.EMULATED)
 
 
-@story(source=ZAP_FAST)
+@story(source=ZAP_FAST, about=("kvm_move_memslot", "kvm_invalidate_memslot"))
 def memslot_moved(vm: StoryBuilder) -> None:
     """A memslot that moves is mapped at its new gfns, and no longer at the old.
 
@@ -65,7 +67,7 @@ def memslot_moved(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN + 1, kind=READ).claim("MMIO here", lambda now: now.end == End.EMULATED)
 
 
-@story(source=ZAP_FAST)
+@story(source=ZAP_FAST, about=("kvm_delete_memslot", "kvm_create_memslot", "tdp_mmu_zap_root"))
 def memslot_made_again(vm: StoryBuilder) -> None:
     """A memslot is deleted and created again over other memory: the old memory must not be visible.
 
@@ -79,7 +81,10 @@ def memslot_made_again(vm: StoryBuilder) -> None:
     vm.claim("another page", lambda now: now.mapped(GFN).pfn == 0x100201)
 
 
-@story(source="virt/kvm/kvm_main.c: __kvm_set_memory_region()")
+@story(
+    source="virt/kvm/kvm_main.c: __kvm_set_memory_region()",
+    about=("__kvm_set_memory_region", "kvm_set_memory_region", "kvm_check_memslot_overlap"),
+)
 def memslots_refused(vm: StoryBuilder) -> None:
     """Memslots that overlap, change their size or their read-only flag are refused, and nothing changes.
 
@@ -98,7 +103,11 @@ def memslots_refused(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE).claim("the guest runs on", lambda now: now.outcome == [End.DONE])
 
 
-@story(source=ZAP_FAST, vcpus=2)
+@story(
+    source=ZAP_FAST,
+    about=("kvm_tdp_mmu_put_root", "kvm_mmu_free_obsolete_roots", "kvm_tdp_mmu_zap_invalidated_roots"),
+    vcpus=2,
+)
 def invalid_root_until_its_vcpu_leaves_it(vm: StoryBuilder) -> None:
     """An invalidated root lives as long as a vCPU uses it.
 
@@ -121,6 +130,7 @@ def invalid_root_until_its_vcpu_leaves_it(vm: StoryBuilder) -> None:
 
 @story(
     source=ALL_ROOTS,
+    about=(*UNMAP, "tdp_mmu_zap_root"),
     mutants=[
         Mutant(
             "an invalid root skipped when unmapping",
@@ -149,6 +159,7 @@ def unmap_meets_an_invalid_root(vm: StoryBuilder) -> None:
 
 @story(
     source=ZAP_FAST,
+    about=("tdp_mmu_zap_root", "tdp_mmu_iter_cond_resched"),
     mutants=[
         Mutant(
             "an iterator that yielded skips an entry: without commit 3a0f64de479c",
@@ -175,7 +186,10 @@ def zap_while_yielding(vm: StoryBuilder) -> None:
     vm.access(gfn=4 * X2M, kind=READ).claim("the guest goes on", lambda now: now.end == End.DONE)
 
 
-@story(source="virt/kvm/kvm_main.c: search_memslots() and last_used_slot")
+@story(
+    source="virt/kvm/kvm_main.c: search_memslots() and last_used_slot",
+    about=("kvm_vcpu_gfn_to_memslot", "kvm_insert_gfn_node"),
+)
 def memslots_side_by_side(vm: StoryBuilder) -> None:
     """Two adjacent memslots: each page comes from its own, on both sides of the boundary.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import MMIO_EXIT, End, Exit
 from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
+from conformance.scenarios.stories.functions import MMIO
 from conformance.scenarios.stories.setting import READ, WRITE, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
 
@@ -17,6 +18,7 @@ LAST = (GENERATIONS - 2, GENERATIONS // 2 - 2)
 
 @story(
     source=CACHING,
+    about=(*MMIO, "vcpu_cache_mmio_info"),
     mutants=[
         Mutant(
             "installing an MMIO SPTE does not ask for emulation",
@@ -41,6 +43,7 @@ def mmio_is_cached(vm: StoryBuilder) -> None:
 
 @story(
     source=CACHING,
+    about=(*MMIO, "check_mmio_spte", "kvm_swap_active_memslots"),
     mutants=[
         Mutant(
             "a stale MMIO SPTE is considered fresh",
@@ -61,7 +64,7 @@ def memory_appears_where_mmio_was(vm: StoryBuilder) -> None:
     vm.claim("mapped", lambda now: now.mapped(DEVICE).writable)
 
 
-@story(source=CACHING)
+@story(source=CACHING, about=(*MMIO, "check_mmio_spte", "kvm_swap_active_memslots"))
 def stale_mmio_is_made_anew(vm: StoryBuilder) -> None:
     """After any change of memslots an MMIO SPTE is stale, even if nothing changed for its gfn.
 
@@ -80,6 +83,7 @@ def stale_mmio_is_made_anew(vm: StoryBuilder) -> None:
 
 @story(
     source="arch/x86/kvm/mmu/mmu.c: kvm_mmu_invalidate_mmio_sptes()",
+    about=("kvm_mmu_invalidate_mmio_sptes", "kvm_mmu_zap_all_fast", "kvm_arch_memslots_updated"),
     mutants=[
         Mutant(
             "nothing is zapped when the generation wraps",
@@ -110,7 +114,11 @@ def generation_wraps(vm: StoryBuilder) -> None:
     )
 
 
-@story(source="arch/x86/kvm/mmu/mmu.c: an SPTE for MMIO where a memslot was", vcpus=2)
+@story(
+    source="arch/x86/kvm/mmu/mmu.c: an SPTE for MMIO where a memslot was",
+    about=("make_mmio_spte", "kvm_delete_memslot"),
+    vcpus=2,
+)
 def mmio_where_memory_was(vm: StoryBuilder) -> None:
     """A memslot is deleted: its gfns are MMIO for every vCPU.
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from conformance.interface.access import End
 from conformance.kernels.substitutions import TDP_C, Substitution
 from conformance.model.changes import NX_RECOVERY_SKIPS_LOGGED
+from conformance.scenarios.stories.functions import NX, NX_RECOVERY, SPLIT
 from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, WRITE, X2M, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
 
@@ -14,6 +15,7 @@ DOCUMENT = "Documentation/admin-guide/hw-vuln/multihit.rst"
 
 @story(
     source=DOCUMENT,
+    about=NX,
     nx_huge_pages=1,
     mutants=[
         Mutant(
@@ -44,7 +46,7 @@ def execution_on_a_huge_page(vm: StoryBuilder) -> None:
     vm.access(gfn=X2M + 9, kind=READ).claim("4K beside it", lambda now: now.mapped(X2M + 9).level == 1)
 
 
-@story(source=DOCUMENT, nx_huge_pages=1)
+@story(source=DOCUMENT, about=NX, nx_huge_pages=1)
 def fetch_first(vm: StoryBuilder) -> None:
     """A fetch that comes first never maps the huge page.
 
@@ -56,7 +58,7 @@ def fetch_first(vm: StoryBuilder) -> None:
     vm.claim("counted", lambda now: now.state.nx_lpage_splits == 1)
 
 
-@story(source=DOCUMENT, nx_huge_pages=1)
+@story(source=DOCUMENT, about=NX_RECOVERY, nx_huge_pages=1)
 def recovery_of_nx_huge_pages(vm: StoryBuilder) -> None:
     """The recovery worker zaps tables that were made for execution, so that huge pages are mapped again.
 
@@ -71,7 +73,7 @@ def recovery_of_nx_huge_pages(vm: StoryBuilder) -> None:
     vm.access(gfn=X2M + 7, kind=FETCH).claim("and split again", lambda now: now.mapped(X2M + 7).level == 1)
 
 
-@story(source=DOCUMENT)
+@story(source=DOCUMENT, about=("set_nx_huge_pages", "kvm_mmu_zap_all_fast"))
 def mitigation_switched(vm: StoryBuilder) -> None:
     """Switching the mitigation on zaps everything, so that no executable huge page stays.
 
@@ -86,7 +88,7 @@ def mitigation_switched(vm: StoryBuilder) -> None:
     vm.access(gfn=X2M, kind=FETCH).claim("2M", lambda now: now.mapped(X2M).level == HUGE)
 
 
-@story(source=DOCUMENT, nx_huge_pages=1)
+@story(source=DOCUMENT, about=("kvm_mmu_hugepage_adjust", "make_spte"), nx_huge_pages=1)
 def small_pages_are_executable(vm: StoryBuilder) -> None:
     """Memory in small pages of the host is executable from the start, with the mitigation or without.
 
@@ -98,7 +100,12 @@ def small_pages_are_executable(vm: StoryBuilder) -> None:
     vm.claim("nothing counted", lambda now: now.state.nx_lpage_splits == 0)
 
 
-@story(source=str(NX_RECOVERY_SKIPS_LOGGED), since=NX_RECOVERY_SKIPS_LOGGED, nx_huge_pages=1)
+@story(
+    source=str(NX_RECOVERY_SKIPS_LOGGED),
+    about=("kvm_recover_nx_huge_pages", "kvm_mmu_sp_dirty_logging_enabled"),
+    since=NX_RECOVERY_SKIPS_LOGGED,
+    nx_huge_pages=1,
+)
 def recovery_spares_logged_memory(vm: StoryBuilder) -> None:
     """Recovery zaps nothing where dirty logging keeps pages small.
 
@@ -110,7 +117,7 @@ def recovery_spares_logged_memory(vm: StoryBuilder) -> None:
     vm.recover_nx_huge_pages().claim("still mapped", lambda now: now.leaf(X2M + 7))
 
 
-@story(source="tdp_mmu.c: make_huge_page_split_spte(); NX huge pages", nx_huge_pages=1)
+@story(source="tdp_mmu.c: make_huge_page_split_spte(); NX huge pages", about=SPLIT, nx_huge_pages=1)
 def split_lets_small_pages_execute(vm: StoryBuilder) -> None:
     """Eager splitting of a huge page that the NX mitigation made non-executable: its parts may execute.
 

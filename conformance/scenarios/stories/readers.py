@@ -20,6 +20,7 @@ def frozen_entry(now: View) -> bool:
 
 @story(
     source=RCU,
+    about=("handle_removed_pt", "tdp_mmu_free_sp_rcu_callback"),
     mutants=[
         Mutant(
             "entries of a removed table are not frozen",
@@ -58,7 +59,7 @@ def reader_in_a_removed_table(vm: StoryBuilder) -> None:
     vm.grace_period().claim("but when it has left", lambda now: now.outcome[0] >= 1 and not now.retired)
 
 
-@story(source=RCU)
+@story(source=RCU, about=("handle_removed_pt", "tdp_mmu_free_sp_rcu_callback"))
 def reader_of_an_invalidated_root(vm: StoryBuilder) -> None:
     """A memslot is deleted while a reader walks: all tables are retired, none is freed under the reader.
 
@@ -80,6 +81,7 @@ def reader_of_an_invalidated_root(vm: StoryBuilder) -> None:
 
 @story(
     source="arch/x86/kvm/mmu/tdp_iter.c: tdp_iter_next(), try_step_down() and try_step_up()",
+    about=("tdp_iter_next", "try_step_side", "try_step_up", "try_step_down"),
     mutants=[
         Mutant(
             "an iterator loses its place when it steps sideways",
@@ -110,6 +112,7 @@ def reader_across_tables(vm: StoryBuilder) -> None:
 
 @story(
     source="arch/x86/kvm/mmu/tdp_iter.c: try_step_down() reads the entry again",
+    about=("tdp_iter_next", "try_step_down", "tdp_mmu_split_huge_page"),
     mutants=[
         Mutant(
             "an iterator steps down by a stale value of the entry",

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
 from conformance.scenarios.stories.dirty_logging import log
+from conformance.scenarios.stories.functions import SPLIT
 from conformance.scenarios.stories.setting import GIGANTIC, HUGE, WRITE, X1G, X2M, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
 
 
 @story(
     source='commit a3fe5dbda0a4 ("KVM: x86/mmu: Split huge pages mapped by the TDP MMU ...") in v5.18',
+    about=SPLIT,
     mutants=[
         Mutant(
             "all pieces of a split huge page map its beginning",
@@ -55,6 +57,7 @@ def eager_split(vm: StoryBuilder) -> None:
 
 @story(
     source="Documentation/admin-guide/kernel-parameters.txt: kvm.eager_page_split",
+    about=("wrprot_gfn_range", "kvm_tdp_mmu_map"),
     eager_page_split=0,
     mutants=[
         Mutant(
@@ -85,7 +88,10 @@ def no_eager_split(vm: StoryBuilder) -> None:
     vm.claim("nothing huge is left", lambda now: {leaf.level for leaf in now.leaves()} == {1})
 
 
-@story(source='commit a3fe5dbda0a4 ("KVM: x86/mmu: Split huge pages mapped by the TDP MMU ...") in v5.18')
+@story(
+    source='commit a3fe5dbda0a4 ("KVM: x86/mmu: Split huge pages mapped by the TDP MMU ...") in v5.18',
+    about=SPLIT,
+)
 def gigantic_page_while_logging(vm: StoryBuilder) -> None:
     """A 1G page under a memslot of a few pages more than 2M is mapped in 2M and 4K, and split when logged.
 

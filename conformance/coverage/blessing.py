@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Blessing coverage: what the suite executes of a kernel becomes the reference of its series."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from conformance.coverage.goldens import LAYERS, Golden, blessed, diff, golden_of, lost
+from conformance.coverage.outcome import KernelCoverage
+from conformance.coverage.run_coverage import CoveragePlan, measured
+from conformance.errors import ConformanceError
+from conformance.kernels import Kernel, Progress, expand
+
+__all__ = ["Proposal", "losses", "propose"]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The file that blessing would write for one kernel; ``refused`` says why it may not."""
+
+    golden: Golden
+    refused: tuple[str, ...]
+
+    @property
+    def diff(self) -> list[str]:
+        """A unified diff from the file to what would be written; empty if that is the same."""
+        return diff(self.golden)
+
+
+def propose(selectors: Sequence[str], progress: Progress) -> list[Proposal]:
+    """The coverage of kernels as golden files; nothing is written.
+
+    Raises ConformanceError if a kernel cannot be measured, or is of no pinned series.
+    """
+    return [_proposal(*_measured(selector, (), progress)) for selector in expand(list(selectors))]
+
+
+def losses(selectors: Sequence[str], patches: Sequence[Path], progress: Progress) -> dict[str, list[str]]:
+    """By the title of a kernel: what is no longer executed, as sentences.
+
+    Raises ConformanceError if a kernel cannot be measured, or if nothing was blessed for it.
+    """
+    found = {}
+    for selector in expand(list(selectors)):
+        kernel, coverage = _measured(selector, patches, progress)
+        before = blessed(kernel.series)
+        if before is None:
+            raise ConformanceError(f"{kernel.title}: no coverage was blessed for it, so nothing was checked.")
+        now = golden_of(coverage.coverage, before.series, kernel.version)
+        found[kernel.title] = [*lost(before, now), *coverage.astray]
+    return found
+
+
+def _measured(selector: str, patches: Sequence[Path], progress: Progress) -> tuple[Kernel, KernelCoverage]:
+    return measured(CoveragePlan([selector], patches, LAYERS), selector, progress)
+
+
+def _proposal(kernel: Kernel, coverage: KernelCoverage) -> Proposal:
+    if kernel.series is None:
+        raise ConformanceError(f"{kernel.title} is of no pinned series: nothing is blessed for it.")
+    golden = golden_of(coverage.coverage, kernel.series, kernel.version)
+    return Proposal(golden, (*coverage.astray, *coverage.unreachable.faults))
