@@ -7,8 +7,9 @@ Objects can be cached, so that a patch recompiles only the units that read its f
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,14 @@ NOTES = "conformance_notes"
 
 
 class BuildError(ConformanceError):
-    """Kernel code, or the suite's C, does not compile; the message has the compiler's first error."""
+    """Kernel code, or the suite's C, does not compile; the message has the compiler's first error.
+
+    ``places`` are the files of the kernel, and the lines, that the compiler's errors name in all units.
+    """
+
+    def __init__(self, message: str, places: Iterable[tuple[str, int]] = ()) -> None:
+        super().__init__(message)
+        self.places = frozenset(places)
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,7 @@ def compile_units(
         done = build(words, read=readable, write=[into], cwd=src, purpose=f"{title}: compiling")
         if done.returncode:
             said = first_error(done.stderr, [src, root]).replace("../gen/", "")
-            raise BuildError(f"{title}: does not compile: {said}")
+            raise BuildError(f"{title}: does not compile: {said}", _places(done.stderr, src))
 
     def words_of(unit: Unit, into: Path) -> list[str]:
         base = Path(unit.source).stem.replace("-", "_")
@@ -156,7 +164,29 @@ def compile_units(
         return target
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(one, units))
+        made = [pool.submit(one, unit) for unit in units]
+    failures = [error for error in (each.exception() for each in made) if error is not None]
+    if failures and all(isinstance(error, BuildError) for error in failures):
+        places = (place for error in failures if isinstance(error, BuildError) for place in error.places)
+        raise BuildError(str(failures[0]), places)
+    return [each.result() for each in made]
+
+
+_PLACE = re.compile(
+    r"(?P<inlined> +inlined from .* at )?(?P<file>[^\s:]+):(?P<line>\d+)(:\d+)?[:,] *(?P<kind>\w+)?"
+)
+
+
+def _places(stderr: str, src: Path) -> Iterator[tuple[str, int]]:
+    """The files below ``src`` and the lines in a compiler's errors, and in what explains each of them."""
+    in_error = False
+    for line in stderr.splitlines():
+        found = _PLACE.match(line)
+        if found is None:
+            continue
+        in_error = found["kind"] in ("error", "fatal") or (in_error and found["kind"] == "note")
+        if in_error or found["inlined"]:
+            yield os.path.relpath(src / found["file"], src), int(found["line"])
 
 
 def _noted(unit: Unit) -> bool:

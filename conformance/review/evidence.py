@@ -8,19 +8,19 @@ kernel before the change, one at a time, where the change is; what detects one i
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
-from conformance.coverage.planted_kernel import Planted
-from conformance.coverage.planting import Plant
+from conformance.coverage.operators import Change
 from conformance.differential.properties import PROPERTIES
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, Progress, key_of
 from conformance.oracles.common import digest_of_parts
-from conformance.review.kvm_state import keeping
 from conformance.review.pairing import Pair
+from conformance.review.planted_file import PlantedFile
 from conformance.scenarios.stories import STORIES
+from conformance.scenarios.story import TDP_MODES
 
 __all__ = ["Evidence", "NotMeasured"]
 
@@ -50,7 +50,7 @@ class Evidence:
     cache: Cache
     progress: Progress
     limit: float = LIMIT
-    _planted: dict[str, Planted] = field(default_factory=dict)
+    _planted: dict[str, PlantedFile] = field(default_factory=dict)
     _spent: float = 0.0
 
     def __enter__(self) -> Evidence:
@@ -68,63 +68,68 @@ class Evidence:
         """
         before = function.before
         if before is None:
-            raise NotMeasured(
-                f"{function.text.name}() is new, so there is nothing to plant a difference into"
-            )
+            raise NotMeasured(f"{function.text.name}() is new, so no mutant can be planted into it")
         planted = self._planted.setdefault(
-            before.file, Planted(self.kernel, before.file, self.cache, self.progress, keeping)
+            before.file, PlantedFile(self.kernel, before.file, self.cache, self.progress)
         )
-        plants = _chosen(planted.plants(before.name), self._changed_lines(function))
-        if not plants:
-            raise NotMeasured(f"no difference can be planted into {before.name}()")
-        noticing = self._measured(planted, before.file, plants, names)
+        mutants = _chosen(planted.mutants(before.name), self._changed_lines(function))
+        if not mutants:
+            raise NotMeasured(f"no mutant can be planted into {before.name}()")
+        noticing = self._measured(planted, before.file, before.name, mutants, names)
         return [name for name in names if name in noticing]
 
     def _measured(
-        self, planted: Planted, file: str, plants: Sequence[Plant], names: Collection[str]
+        self,
+        planted: PlantedFile,
+        file: str,
+        function: str,
+        mutants: Sequence[int],
+        names: Collection[str],
     ) -> set[str]:
         """The names that detect one of the mutants: from the cache, or by trying."""
-        chosen = ",".join(str(one.number) for one in plants)
+        chosen = ",".join(map(str, mutants))
         key = key_of(self.kernel.fingerprint, digest_of_parts(*_PARTS), file, chosen)
         known: dict[str, bool] = self.cache.read_note(_NOTE, key, {str: bool}) or {}
         found = {name for name in names if known.get(name)}
         left = [name for name in names if name not in known]
         if left and not found:
-            self.progress(f"{self.kernel.title}: planting differences into {plants[0].function}()")
-            tried = self._tried(planted, plants, left, found)
+            self.progress(f"{self.kernel.title}: planting mutants into {function}()")
+            tried = self._tried(planted, mutants, left, found)
             self.cache.write_note(_NOTE, key, known | {name: name in found for name in tried})
         return found
 
     def _tried(
-        self, planted: Planted, plants: Sequence[Plant], names: Sequence[str], found: set[str]
+        self, planted: PlantedFile, mutants: Sequence[int], names: Sequence[str], found: set[str]
     ) -> list[str]:
         """Add the names that detect a mutant to ``found``; return those for which the outcome is known."""
         properties = [name for name in names if name in PROPERTIES]
-        for one in plants:
-            self._try(planted, one, properties, "", found)
+        for number in mutants:
+            self._try(planted, number, properties, "", found)
         stories = [name for name in names if name in STORIES and name not in PROPERTIES]
         some = stories[:: max(len(stories) // SOME, 1)]
         more = [name for name in stories if name not in some]
         # The remaining stories are tried only while nothing detects a mutant.
-        for mode in planted.modes:
+        for mode in TDP_MODES:
             for each in (some, more):
-                for one in plants if not found else ():
-                    self._try(planted, one, each, mode, found)
+                for number in mutants if not found else ():
+                    self._try(planted, number, each, mode, found)
         return [*properties, *(found.intersection(stories) or stories)]
 
-    def _try(self, planted: Planted, one: Plant, names: Sequence[str], mode: str, found: set[str]) -> None:
+    def _try(
+        self, planted: PlantedFile, number: int, names: Sequence[str], mode: str, found: set[str]
+    ) -> None:
         """Add the properties (no mode), or the stories in a mode, that detect a mutant to ``found``."""
         left = [name for name in names if name not in found]
         if not left:
             return
         if self._spent > self.limit:
-            raise NotMeasured(f"{self.limit:g} s were not enough to measure what notices a difference")
+            raise NotMeasured(f"{self.limit:g} s were not enough to measure what detects a mutant")
         planted.build(properties=not mode)
         start = time.monotonic()
-        noticing = (
-            planted.stories_noticing(one, left, mode) if mode else planted.properties_noticing(one, left)
-        )
-        found.update(noticing)
+        if mode:
+            found.update(planted.stories_detecting(number, left, mode))
+        else:
+            found.update(planted.properties_detecting(number, left))
         self._spent += time.monotonic() - start
 
     def _changed_lines(self, function: Pair) -> set[int]:
@@ -147,7 +152,9 @@ class Evidence:
         return changed
 
 
-def _chosen(plants: Sequence[Plant], changed: set[int]) -> list[Plant]:
-    """The mutants to try, the likeliest to be detected first."""
-    there = [one for one in plants if changed & set(range(one.first, one.last + 1))]
-    return sorted(there or plants, key=lambda one: one.rank)[:MOST]
+def _chosen(mutants: Mapping[int, Change], changed: set[int]) -> list[int]:
+    """The numbers of the mutants to try, the likeliest to be detected first."""
+    there = [
+        number for number, one in mutants.items() if changed.intersection(range(one.first, one.last + 1))
+    ]
+    return sorted(there or mutants, key=lambda number: mutants[number].rank)[:MOST]

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from planting import patch_between
 
-from conformance.coverage.planting import Plant
+from conformance.coverage.operators import Change
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, open_kernel
 from conformance.review import ReviewPlan, Standing, compare
@@ -71,14 +71,14 @@ def test_other_standings_stay(standing):
     assert weighed(Noticing(), standing).standing is standing
 
 
-def made(number, first, rank=0):
-    return Plant(number, "f", first, first, "", rank)
+def change(line, rank=0):
+    return Change("condition negated", "f", 0, 1, line, line, line, "", ("", "", ""), rank)
 
 
-def test_plants_on_changed_lines_count_alone():
-    plants = [made(1, 10), made(2, 11, 4), made(3, 12)]
-    assert [one.number for one in _chosen(plants, {11})] == [2]
-    assert [one.number for one in _chosen(plants, {99})] == [1, 3, 2]
+def test_mutants_on_changed_lines_count_alone():
+    mutants = {1: change(10), 2: change(11, 4), 3: change(12)}
+    assert _chosen(mutants, {11}) == [2]
+    assert _chosen(mutants, {99}) == [1, 3, 2]
 
 
 DEAD = """static noinline u64 conformance_dead(u64 address)

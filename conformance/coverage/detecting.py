@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a property or a story sees of a mutant.
+
+Both sides are the same library, once without and once with one mutant enabled, so that only the mutant can
+make a difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from enum import IntEnum
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.differential.drawing import draw
+from conformance.differential.fingerprints import answers
+from conformance.differential.properties import PROPERTIES
+from conformance.differential.sides import OracleSide
+from conformance.interface.observation import KeptMemory, Observation
+from conformance.model.modes import MODES
+from conformance.model.profiles import Profile
+from conformance.oracles.child import FunctionOracle
+from conformance.oracles.child import KernelDied as FunctionDied
+from conformance.oracles.kvm.deaths import KernelDied
+from conformance.oracles.kvm.oracle import KvmOracle
+from conformance.oracles.kvm.raw_state import RawStateReader
+from conformance.oracles.lacking import Lacking
+from conformance.oracles.shim.oracle import ShimOracle
+from conformance.scenarios.pairing import Pairing
+from conformance.scenarios.stories import STORIES
+
+__all__ = ["Detector", "Keeping", "Seen", "Sight"]
+
+CASES = 1 << 12
+"""Random cases of each property, in each mode."""
+
+PATIENCE = 2.0
+"""Seconds of processor time after which a mutant counts as hanging, and so as detected."""
+
+Words = NDArray[np.uint64]
+
+Keeping = Callable[[RawStateReader], Callable[[bytes], KeptMemory]]
+"""Makes, for a library, what decodes copies of KVM's memory into what can be compared."""
+
+
+class Seen(IntEnum):
+    """What a run shows of a mutant."""
+
+    NOTHING = 0
+    """Nothing differs."""
+    LACKING = 1
+    """With the mutant, kernel code asks for something that the suite lacks."""
+    KEPT = 2
+    """What KVM keeps in its structures differs; nothing else does."""
+    DIFFERS = 3
+    """What is compared with the model differs, or the mutant crashes or hangs."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a run shows of a mutant, and where, in words. ``hung``: kernel code did not return."""
+
+    seen: Seen
+    how: str = ""
+    hung: bool = False
+
+
+NOTHING = Sight(Seen.NOTHING)
+
+
+@dataclass
+class Detector:
+    """Runs properties and stories on the libraries of a kernel with mutants. A context manager.
+
+    ``reader`` reads the state that KVM keeps, and has the library for stories; ``keeping`` compares that
+    state: without it, it is not compared.
+    """
+
+    profile: Profile
+    shim: Path | None
+    reader: RawStateReader | None
+    keeping: Keeping | None = None
+    _digests: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    _observed: dict[tuple[str, str], list[Observation]] = field(default_factory=dict)
+    _enabled: tuple[int, FunctionOracle] | None = None
+    _open: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Detector:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the processes."""
+        self._open.close()
+        self._enabled = None
+
+    @cached_property
+    def _unplanted(self) -> FunctionOracle:
+        assert self.shim is not None
+        return self._open.enter_context(ShimOracle(self.shim))
+
+    def _with(self, number: int) -> FunctionOracle:
+        """The functions with a mutant enabled; the process of the last one ends."""
+        if self._enabled is None or self._enabled[0] != number:
+            if self._enabled is not None:
+                self._enabled[1].close()
+            assert self.shim is not None
+            self._enabled = number, ShimOracle(self.shim, patience=PATIENCE, plant=number)
+            self._open.callback(self._enabled[1].close)
+        return self._enabled[1]
+
+    def by_property(self, number: int, name: str, mode: str) -> Sight:
+        """What a property shows of a mutant in a mode."""
+        if name not in self._unplanted.entries:
+            return NOTHING
+        if (name, mode) not in self._digests:
+            self._digests[name, mode] = self._answers(self._unplanted, name, mode)
+        try:
+            same = self._answers(self._with(number), name, mode) == self._digests[name, mode]
+        except FunctionDied as died:
+            return Sight(Seen.DIFFERS, died.how, died.hung)
+        except Lacking as lacking:
+            return Sight(Seen.LACKING, lacking.what)
+        return NOTHING if same else Sight(Seen.DIFFERS, "its answers")
+
+    def _answers(self, oracle: FunctionOracle, name: str, mode: str) -> bytes:
+        """A digest of the answers to random cases."""
+        prop, side = PROPERTIES[name], OracleSide(oracle, self.profile)
+        n = CASES // (16 if prop.scalar else 1)
+        cases = draw(prop, side.semantics(MODES[mode]), np.random.default_rng(0), n)
+        return hashlib.sha256(answers(side, prop, mode, cases).tobytes()).digest()
+
+    def by_story(self, number: int, name: str, mode: str) -> Sight:
+        """What a story shows of a mutant in a mode, in its observations."""
+        if (name, mode) not in self._observed:
+            self._observed[name, mode] = [seen for seen, _ in self._played(name, mode, 0)]
+        pairing = Pairing()
+        at = 0
+        try:
+            for at, (seen, _) in enumerate(self._played(name, mode, number)):
+                if not pairing.same(self._observed[name, mode][at], seen):
+                    return Sight(Seen.DIFFERS, f"step {at + 1}")
+        except KernelDied as died:
+            return Sight(Seen.DIFFERS, died.how, died.hung)
+        except Lacking as lacking:
+            return Sight(Seen.LACKING, lacking.what)
+        return NOTHING
+
+    def by_kept_state(self, number: int, name: str, mode: str) -> Sight:
+        """What a story shows of a mutant in the state that KVM keeps, if its observations are the same."""
+        if self.keeping is None:
+            return NOTHING
+        try:
+            both = zip(
+                self._played(name, mode, 0, kept=True),
+                self._played(name, mode, number, kept=True),
+                strict=True,
+            )
+            for at, ((_, before), (_, after)) in enumerate(both):
+                if before is not None and after is not None and before != after:
+                    what = ", ".join(fact.removeprefix("kept: ") for fact, *_ in before.facts(after)[:1])
+                    return Sight(Seen.KEPT, f"step {at + 1}: {what}")
+        except KernelDied as died:
+            # Only while that state was copied: the observations were the same.
+            return Sight(Seen.KEPT, died.how, died.hung)
+        except Lacking as lacking:
+            return Sight(Seen.LACKING, lacking.what)
+        return NOTHING
+
+    def _played(
+        self, name: str, mode: str, number: int, *, kept: bool = False
+    ) -> Iterator[tuple[Observation, KeptMemory | None]]:
+        """The observations of a story and the state that is kept, by step. Raises KernelDied, Lacking."""
+        script, reader = STORIES[name].script, self.reader
+        assert reader is not None
+        with KvmOracle(
+            reader.library,
+            MODES[mode].host(),
+            script.options,
+            patience=PATIENCE,
+            raw_state=reader.request if kept else None,
+            plant=number,
+        ) as machine:
+            for step in script.steps:
+                seen = machine.step(step.kind, **step.arguments)
+                yield seen, self._decode(machine.raw_state()) if kept else None
+
+    @cached_property
+    def _decode(self) -> Callable[[bytes], KeptMemory]:
+        assert self.keeping is not None and self.reader is not None
+        return self.keeping(self.reader)
