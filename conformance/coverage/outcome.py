@@ -10,11 +10,11 @@ from enum import Enum
 from functools import cached_property
 from pathlib import Path
 
-from conformance.coverage.data import Coverage, File
+from conformance.coverage.data import Coverage, File, Function
 from conformance.coverage.mutants import Compared, Outcome
 from conformance.coverage.unreachable import Unreachable
 
-__all__ = ["Changed", "KernelCoverage", "State", "Sums"]
+__all__ = ["Changed", "Dark", "KernelCoverage", "State", "Sums"]
 
 
 class State(str, Enum):
@@ -63,6 +63,21 @@ class Changed:
     file: str
     lines: int
     dark: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Dark:
+    """Lines that no run executed: a function, or several that a template makes of the same lines."""
+
+    file: str
+    names: tuple[str, ...]
+    lines: int
+
+    @property
+    def name(self) -> str:
+        """The name of one, and how many others there are."""
+        more = len(self.names) - 1
+        return f"{self.names[-1]} and {more} more of its template" if more else self.names[0]
 
 
 @dataclass(frozen=True)
@@ -136,15 +151,22 @@ class KernelCoverage:
         """The layer and the name of each run that executed a function, in the order of the runs."""
         return self._runs.get(name, [])
 
-    def dark_functions(self) -> list[tuple[str, str, int]]:
-        """The functions that no run executed: file, name, lines with code; the largest first."""
-        found = [
-            (file, function.name, self.counts(file, function.name)[State.DARK])
-            for file, there in self.files.items()
-            for function in there.functions.values()
-            if not function.count
-        ]
-        return sorted((one for one in found if one[2]), key=lambda one: (-one[2], one[1]))
+    def dark_functions(self) -> list[Dark]:
+        """The functions that no run executed, and that can be reached; the largest first."""
+        found = []
+        for file in self.files:
+            for functions in self.apart(file):
+                lines = self.counts(file, functions[0].name)[State.DARK]
+                if lines and not any(function.count for function in functions):
+                    found.append(Dark(file, tuple(function.name for function in functions), lines))
+        return sorted(found, key=lambda one: (-one.lines, one.names))
+
+    def apart(self, file: str) -> list[list[Function]]:
+        """The functions of a file in the order of their lines; those that share their lines together."""
+        found: dict[int, list[Function]] = {}
+        for one in sorted(self.files[file].functions.values(), key=lambda one: (one.first, one.name)):
+            found.setdefault(one.first, []).append(one)
+        return [*found.values()]
 
 
 def _state(count: int, unreachable: bool, sampled: Outcome | None) -> State:

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from conformance.coverage.data import LAYERS
 from conformance.coverage.mutants import Compared, Judged, Outcome
-from conformance.coverage.outcome import Changed, KernelCoverage
+from conformance.coverage.outcome import Changed, Dark, KernelCoverage, Sums
 from conformance.reports.terminal import say
 from conformance.reports.text import line
 
@@ -18,6 +18,7 @@ __all__ = ["interval", "ranges", "share", "short", "show"]
 
 _DARK = 10
 """How many functions that no run executed are named."""
+_TITLES = {"functions": "properties"}
 _FOLDERS = ("arch/x86/kvm/", "virt/kvm/")
 
 
@@ -78,31 +79,30 @@ def _kernel(kernel: KernelCoverage, console: Console) -> None:
 
 
 def _table(kernel: KernelCoverage) -> Table:
-    """A row for each file: lines, branches and functions executed, and the lines that each layer executed."""
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1))
-    table.add_column("", overflow="fold")
+    """A row for each file: what was executed of it, and how many of its lines each layer executed."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
     layers = list(kernel.coverage.layers)
-    for title in ("lines", "", "branches", "functions", "", *(f"by {layer}" for layer in layers)):
-        table.add_column(title, justify="right", no_wrap=not title.startswith("by "))
+    table.add_column("", overflow="fold", min_width=19)
+    for title in ("lines", "", "branches", "functions"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for layer in layers:
+        table.add_column(_TITLES.get(layer, layer), justify="right", no_wrap=True, overflow="ellipsis")
     for name in kernel.files:
-        table.add_row(short(name), *_cells(kernel, name, layers))
-    table.add_row("all", *_cells(kernel, None, layers), style="bold")
+        by_layer = {layer: kernel.sums(name, layer) for layer in layers}
+        table.add_row(short(name), *_cells(kernel.sums(name), by_layer))
+    table.add_row(
+        "all", *_cells(kernel.total(), {layer: kernel.total(layer) for layer in layers}), style="bold"
+    )
     return table
 
 
-def _cells(kernel: KernelCoverage, file: str | None, layers: Sequence[str]) -> list[str]:
-    def of(layer: str | None = None):  # type: ignore[no-untyped-def]
-        return kernel.total(layer) if file is None else kernel.sums(file, layer)
-
-    sums = of()
-    by_layer = [share((of(layer).lines[0], sums.lines[1])) for layer in layers]
+def _cells(sums: Sums, by_layer: Mapping[str, Sums]) -> list[str]:
     return [
         "{}/{}".format(*sums.lines),
         share(sums.lines),
         share(sums.branches),
         "{}/{}".format(*sums.functions),
-        share(sums.functions),
-        *by_layer,
+        *(share((one.lines[0], sums.lines[1])) for one in by_layer.values()),
     ]
 
 
@@ -138,10 +138,10 @@ def mutant(judged: Judged) -> str:
     return f"{short(planted.file)}:{planted.line} {planted.function}(): {planted.operator}: {change}"
 
 
-def _dark(functions: Sequence[tuple[str, str, int]], console: Console) -> None:
+def _dark(functions: Sequence[Dark], console: Console) -> None:
     if not functions:
         return
-    lines = sum(count for _, _, count in functions)
-    say(console, f"{len(functions)} functions were not executed ({lines} lines). The largest:")
-    for file, name, count in functions[:_DARK]:
-        say(console, f"  {count:4} lines  {name}  {short(file)}")
+    names, lines = sum(len(one.names) for one in functions), sum(one.lines for one in functions)
+    say(console, f"Functions that were not executed: {names}, with {lines} lines. The largest:")
+    for one in functions[:_DARK]:
+        say(console, f"  {one.lines:4} lines  {one.name}  {short(one.file)}")

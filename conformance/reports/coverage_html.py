@@ -18,7 +18,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import CLexer
 
 import conformance
-from conformance.coverage.data import LAYERS, Function
+from conformance.coverage.data import LAYERS
 from conformance.coverage.mutants import Judged, Outcome
 from conformance.coverage.outcome import KernelCoverage, State
 from conformance.reports.coverage import interval, ranges, share, short
@@ -141,7 +141,7 @@ def _kernel(
     lines = {
         file: {
             one.name: {_css(state): count for state, count in kernel.counts(file, one.name).items()}
-            for one in _apart(kernel, file)
+            for one, *_ in kernel.apart(file)
         }
         for file in kernel.files
     }
@@ -151,14 +151,6 @@ def _kernel(
     template = environment.get_template("file.html")
     for file in kernel.files:
         yield folder / _page(file), template.render(file=file, parts=_parts(kernel, file), **given)
-
-
-def _apart(kernel: KernelCoverage, file: str) -> list[Function]:
-    """The functions of a file, one of those that share their lines."""
-    found: dict[int, Function] = {}
-    for one in kernel.files[file].functions.values():
-        found.setdefault(one.first, one)
-    return [found[first] for first in sorted(found)]
 
 
 @dataclass(frozen=True)
@@ -175,18 +167,14 @@ class Part:
 
 def _parts(kernel: KernelCoverage, file: str) -> list[Part]:
     rows = _rows(kernel, file)
-    heads: dict[int, list[str]] = {}
-    ends: dict[int, int] = {}
-    for one in kernel.files[file].functions.values():
-        heads.setdefault(one.first, []).append(one.name)
-        ends[one.first] = max(one.last, ends.get(one.first, 0))
     parts, at = [], 1
-    for first in sorted(heads):
+    for functions in kernel.apart(file):
+        first, last = functions[0].first, max(one.last for one in functions)
         if first < at:
             continue  # It stands inside another one, as no function of C does.
         parts.append(_between(rows[at - 1 : first - 1]))
-        at = ends[first] + 1
-        parts.append(Part(tuple(heads[first]), tuple(rows[first - 1 : at - 1])))
+        at = last + 1
+        parts.append(Part(tuple(one.name for one in functions), tuple(rows[first - 1 : last])))
     parts.append(_between(rows[at - 1 :]))
     return [part for part in parts if part.rows or part.left_out]
 

@@ -4,7 +4,7 @@
 from coverage_samples import MMU, outcome, sample
 
 from conformance.coverage.mutants import Outcome
-from conformance.coverage.outcome import State
+from conformance.coverage.outcome import Dark, State
 
 
 def test_states_without_a_sample(tmp_path):
@@ -39,7 +39,7 @@ def test_counts_of_a_function(tmp_path):
 
 
 def test_dark_functions(tmp_path):
-    assert outcome(tmp_path).dark_functions() == [(MMU, "never", 3)]
+    assert outcome(tmp_path).dark_functions() == [Dark(MMU, ("never",), 3)]
 
 
 def test_the_runs_of_a_function_are_in_order(tmp_path):
