@@ -101,7 +101,7 @@ def unknown(command: str) -> str:
     words = re.split(r"\s[|>]\s", command.rstrip("'"))[0].split()[1:]
     at: click.Command = commands
     context = click.Context(commands)
-    while isinstance(at, click.Group):
+    while isinstance(at, click.Group) and not (words and words[0].startswith("--")):
         if not words:
             return ""
         name = words.pop(0)
