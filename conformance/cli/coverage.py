@@ -88,8 +88,10 @@ def coverage(
     with watching() as (progress, _):
         # Imported here: help must not wait for it.
         from conformance.coverage.run_coverage import CoveragePlan, run
+        from conformance.review.kvm_state import keeping
 
-        plan = CoveragePlan(**given | {"patches": tuple(map(Path, given["patches"]))})
+        given["patches"] = tuple(map(Path, given["patches"]))
+        plan = CoveragePlan(**given, keeping=keeping)
         plan.check_exports([name for name in places if name in ("lcov", "cobertura")])
         lacking = _lacking([*places, *(["html"] if folder else [])])
         measured, failed = run(plan, progress)

@@ -41,15 +41,18 @@ def plant_kernel(
     progress: Progress,
     build: Callable[[Kernel], object],
 ) -> PlantedKernel:
-    """The kernel with those of the mutants with which ``build`` succeeds.
+    """The kernel with those of the mutants with which ``build`` succeeds; which these are is cached.
 
     Raises BuildError if it fails for another reason.
     """
     key = key_of(base.fingerprint, *(f"{number} {place}" for number, place in mutants.items()))
-    rejected = set(cache.read_note(_REJECTED, key, [int]) or ())
+    known = cache.read_note(_REJECTED, key, [int])
+    rejected = set(known or ())
     while True:
         left = {number: place for number, place in mutants.items() if number not in rejected}
         kernel = _kernel_with(base, left, cache)
+        if known is not None:
+            return PlantedKernel(kernel, left, frozenset(rejected))
         try:
             build(kernel)
         except BuildError as error:

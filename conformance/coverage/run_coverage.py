@@ -9,6 +9,7 @@ from pathlib import Path
 
 from conformance.coverage.about import astray
 from conformance.coverage.compared import sample
+from conformance.coverage.detecting import Keeping
 from conformance.coverage.formats import changed_lines
 from conformance.coverage.measure import measure
 from conformance.coverage.outcome import KernelCoverage
@@ -22,7 +23,10 @@ __all__ = ["CoveragePlan", "measured", "run"]
 
 @dataclass(frozen=True)
 class CoveragePlan:
-    """What to measure: kernels by selector, patches, layers; and how many mutants to plant."""
+    """What to measure: kernels by selector, patches, layers; and how many mutants to plant.
+
+    ``keeping`` compares what KVM keeps in its structures with and without a mutant, as reviews do.
+    """
 
     kernels: Sequence[str]
     patches: Sequence[Path]
@@ -30,6 +34,7 @@ class CoveragePlan:
     compared: int | None = None
     seed: int = 0
     jobs: int = 2
+    keeping: Keeping | None = None
 
     def check_exports(self, forms: Sequence[str]) -> None:
         """Raise ConformanceError if files of these forms, which hold one kernel, are requested of several."""
@@ -84,7 +89,16 @@ def _compared(
     """The coverage with a sample of mutants, or with a note why there can be none."""
     assert plan.compared is not None
     try:
-        judged = sample(kernel, found.coverage, plan.compared, plan.seed, Cache(), progress, jobs=plan.jobs)
+        judged = sample(
+            kernel,
+            found.coverage,
+            plan.compared,
+            plan.seed,
+            Cache(),
+            progress,
+            jobs=plan.jobs,
+            keeping=plan.keeping,
+        )
     except ConformanceError as problem:
         return replace(found, notes=(*found.notes, f"No mutants were planted: {problem}"))
     return replace(found, compared=judged)

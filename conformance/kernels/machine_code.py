@@ -87,11 +87,16 @@ class Code:
 
 
 def compile_code(
-    kernel: Kernel, units: Sequence[str], flags: Sequence[str], cache: Cache, renamed: Mapping[str, str]
+    kernel: Kernel,
+    units: Sequence[str],
+    flags: Sequence[str],
+    cache: Cache | None,
+    renamed: Mapping[str, str],
 ) -> Code:
     """The code of ``units`` of a kernel, compiled with ``flags``: APART or AS_BUILT.
 
-    ``renamed`` gives functions the names by which they are to be compared. Raises BuildError.
+    ``renamed`` gives functions the names by which they are to be compared. With a cache, the assembly is
+    looked up and stored there. Raises BuildError.
     """
     forms: dict[str, set[str]] = {}
     refers: dict[str, set[str]] = {}
