@@ -25,6 +25,7 @@ __all__ = [
     "ITER_H",
     "KVM_MAIN_C",
     "MMU_C",
+    "MMU_H",
     "SPTE_C",
     "SPTE_H",
     "TDP_C",
@@ -37,7 +38,7 @@ __all__ = [
 _KVM = "arch/x86/kvm"
 SPTE_C, SPTE_H = f"{_KVM}/mmu/spte.c", f"{_KVM}/mmu/spte.h"
 TDP_C, ITER_C, ITER_H = f"{_KVM}/mmu/tdp_mmu.c", f"{_KVM}/mmu/tdp_iter.c", f"{_KVM}/mmu/tdp_iter.h"
-MMU_C, INTERNAL_H = f"{_KVM}/mmu/mmu.c", f"{_KVM}/mmu/mmu_internal.h"
+MMU_C, MMU_H, INTERNAL_H = f"{_KVM}/mmu/mmu.c", f"{_KVM}/mmu.h", f"{_KVM}/mmu/mmu_internal.h"
 X86_H, KVM_MAIN_C = f"{_KVM}/x86.h", "virt/kvm/kvm_main.c"
 """The files of KVM that substitutions are made in."""
 

@@ -23,11 +23,12 @@ The reading order follows one write of the guest to the dirty bitmap:
 - ``kvm_main/dirty_log``: KVM_GET_DIRTY_LOG; ``tdp_mmu/logging``: write-protecting the pages again.
 
 Then the operations that remove or replace mappings: ``kvm_main/notifiers``, ``memory_region``,
-``tdp_mmu/zap``, ``split``, ``recover``, ``age``, ``roots`` and ``nx_huge_pages``. The state is in ``vm/vm``,
-``vm/mmu_pages``, ``vm/memslots`` and ``vm/host``, and is accessed through ``vm/cells``, ``vm/locks`` and
-``vm/scheduler``. ``changes`` and ``profiles`` say which kernel has which semantics; ``semantics`` is ``k`` in
-``k.has(CHANGE)``. ``machine`` drives a VM by named steps.
+``tdp_mmu/zap``, ``split``, ``recover``, ``age``, ``roots`` and ``nx_huge_pages``. ``guest_paging`` is
+what KVM knows of the guest's own page tables. The state is in ``vm/vm``, ``vm/mmu_pages``, ``vm/memslots``
+and ``vm/host``, and is accessed through ``vm/cells``, ``vm/locks`` and ``vm/scheduler``. ``changes`` and
+``profiles`` say which kernel has which semantics; ``semantics`` is ``k`` in ``k.has(CHANGE)``. ``machine``
+drives a VM by named steps.
 
-Each of these imports only those before it: words, changes, profiles, layout, semantics, spte, modes,
-readings, vm, tdp_mmu, shadow_mmu, page_fault, kvm_main, processor, machine.
+Each of these imports only those before it: words, changes, profiles, layout, semantics, spte, guest_paging,
+modes, readings, vm, tdp_mmu, shadow_mmu, page_fault, kvm_main, processor, machine.
 """

@@ -162,7 +162,8 @@ def test_changes_are_named_once_and_cite_a_commit():
     commits = [change.commit for change in CHANGES.values()]
     assert all(len(commit) == 12 and int(commit, 16) for commit in commits)
     assert len(set(CHANGES.values())) == len(CHANGES)
-    assert all(change.title.startswith("KVM") and change.effect.endswith(".") for change in CHANGES.values())
+    assert all(change.title.upper().startswith("KVM") for change in CHANGES.values())
+    assert all(change.effect.endswith(".") for change in CHANGES.values())
 
 
 def test_every_change_is_asked_for_or_bounds_a_property():

@@ -14,6 +14,9 @@ from conformance.differential.properties import (
     translation,
     writability,
     spte_update,
+    guest_paging,
+    reserved_bits,
+    setup,
 )
 
 # isort: on
@@ -22,10 +25,13 @@ from conformance.differential.property import PROPERTIES
 __all__ = [
     "PROPERTIES",
     "access",
+    "guest_paging",
     "make_spte",
     "masks",
     "mmio",
     "predicates",
+    "reserved_bits",
+    "setup",
     "spte_update",
     "tdp_iter",
     "tdp_write",

@@ -3,7 +3,7 @@
 
 Read ``vm`` (struct kvm), ``kvm_vcpu`` (struct kvm_vcpu), ``memslots``, ``mmu_pages`` (page tables),
 ``kvm_page_fault`` and ``mapping_level``; then the host: ``host_pages``, ``host`` and ``host_marks``.
-``flushes`` and ``pml`` are requests and the processor's log. ``cells``, ``places``, ``locks`` and
-``scheduler`` are how shared state is accessed: each access calls a scheduler, which by default runs one
-thread.
+``flushes`` and ``pml`` are requests and the processor's log. ``setup`` is what a VM begins with.
+``cells``, ``places``, ``locks`` and ``scheduler`` are how shared state is accessed: each access calls a
+scheduler, which by default runs one thread.
 """

@@ -16,6 +16,7 @@ from conformance.oracles.binary.btf import Btf
 from conformance.oracles.binary.declarations import ALL, declare
 from conformance.oracles.binary.features import features
 from conformance.oracles.binary.objects import Object
+from conformance.oracles.common import COMMON_C
 from conformance.oracles.shim.features import FUNCTIONS
 
 __all__ = ["EntryDeclarations", "entry_declarations", "uncallable_reasons"]
@@ -62,6 +63,13 @@ _RENAMED = {
     "spte_has_volatile_bits": "spte_needs_atomic_update",
 }
 """Entries that call whichever of two names exists."""
+
+_COMPILED_ONLY = [
+    name
+    for file in ("paging.h", "module.h")
+    for name in re.findall(r"^SHIM\((\w+),", (COMMON_C / "entries" / file).read_text(), re.M)
+]
+"""Functions whose entries are not compiled for modules."""
 
 _FIELDS: Mapping[str, tuple[str, ...]] = {
     "kvm": (
@@ -181,6 +189,8 @@ def uncallable_reasons(module: Object) -> dict[str, str]:
     for entry, other in _RENAMED.items():
         if found[entry] == _INLINED and found[other] not in ("", _INLINED):
             found[entry] = found[other]
+    for name in _COMPILED_ONLY:
+        found[name] = found[name] or "its entry is for code that is compiled here, not for modules"
     for name, where in _SHOWS_IN.items():
         if found.get(name) == _INLINED:
             found[name] = f"{_INLINED}, and shows in {where}"

@@ -29,10 +29,16 @@ VARIABLES = [
 """Variables that spte.c defines in some kernels."""
 
 _SHAPES = {
+    "BASE_ROLE_SMEP": ("arch/x86/include/asm/kvm_host.h", r"unsigned cr4_smep:1;"),
     "EPT_EXEC_ONLY_PARAMETER": (f"{_MMU}.h", r"kvm_mmu_set_ept_masks\(bool \w+, bool \w+\)"),
     "KVM_AD_ENABLED_VARIABLE": (f"{_MMU}/spte.h", r"extern bool [\w ]*\bkvm_ad_enabled;"),
     "MAKE_SPTE_SP": (f"{_MMU}/spte.h", r"make_spte\(struct kvm_vcpu \*\w+, struct kvm_mmu_page \*"),
+    "PERMISSION_TDP_PARAMETER": (
+        f"{_MMU}/mmu.c",
+        r"update_permission_bitmask\(struct \w+ \*\w+, bool tdp, bool ept\)",
+    ),
     "ROLE_PASSTHROUGH": ("arch/x86/include/asm/kvm_host.h", r"unsigned passthrough:1"),
+    "ROLE_PFERR_FETCH": ("arch/x86/include/asm/kvm_host.h", r"unsigned int has_pferr_fetch:1;"),
     "RSVD_ASKED_APART": (f"{_MMU}/mmu.c", r"__is_bad_mt_xwr\(rsvd_check, sptes\["),
     "SHADOWED_TRANSLATION": (f"{_MMU}/mmu_internal.h", r"u64 \*shadowed_translation;"),
     "SVM_MT_MASK": ("arch/x86/kvm/svm/svm.c", r"\.get_mt_mask = "),
@@ -42,9 +48,13 @@ _SHAPES = {
     "VM_DIRTY_LOG_SIZE": (f"{_MMU}/mmu_internal.h", r"kvm->arch\.cpu_dirty_log_size"),
     "VM_MMIO_VALUE": ("arch/x86/include/asm/kvm_host.h", r"u64 shadow_mmio_value;"),
     "disable_nx_huge_pages": ("arch/x86/include/asm/kvm_host.h", r"bool disable_nx_huge_pages;"),
+    "guest_can_use": ("arch/x86/kvm/cpuid.h", r"bool guest_can_use\("),
+    "guest_cpu_cap_has": ("arch/x86/kvm/cpuid.h", r"bool guest_cpu_cap_has\("),
+    "kvm_cpu_role": ("arch/x86/include/asm/kvm_host.h", r"union kvm_cpu_role \{"),
     "kvm_host": ("arch/x86/kvm/x86.c", r"struct kvm_host_values kvm_host\b"),
     "kvm_page_fault": (f"{_MMU}/mmu_internal.h", r"struct kvm_page_fault \{"),
     "kvm_page_format": ("arch/x86/include/asm/kvm_host.h", r"struct kvm_page_format \{"),
+    "kvm_pagewalk": ("arch/x86/include/asm/kvm_host.h", r"struct kvm_pagewalk \{"),
     "kvm_set_pfn_dirty": ("include/linux/kvm_host.h", r"void kvm_set_pfn_dirty\(kvm_pfn_t \w+\);"),
     "mark_page_dirty_in_slot": ("include/linux/kvm_host.h", r"void mark_page_dirty_in_slot\("),
     "MARK_PAGE_DIRTY_KVM": ("include/linux/kvm_host.h", r"void mark_page_dirty_in_slot\(struct kvm \*"),

@@ -112,6 +112,9 @@ struct shim_environment {
 	u64 dirty_gfn;			/* passed to mark_page_dirty_in_slot() */
 	u64 pfn_accessed;		/* passed to kvm_set_pfn_accessed() */
 	u64 pfn_dirty;			/* passed to kvm_set_pfn_dirty() */
+	u64 tdp_has_smep;		/* answered by kvm_x86_ops.tdp_has_smep() */
+	u64 guest_has_all;		/* answered by the guest's CPUID */
+	u64 mitigations_off;		/* answered by cpu_mitigations_off() */
 };
 extern struct shim_environment shim_env;
 /* The vendor module's get_mt_mask(), of whatever type this kernel has for it. */

@@ -16,6 +16,33 @@ struct kvm_x86_ops kvm_x86_ops;
 struct kvm_host_values kvm_host;
 #endif
 
+#ifdef HAVE_BASE_ROLE_SMEP
+/* The vendor module: whether it uses mode-based execute control, or guest mode execute trap, is the case's. */
+bool shim_tdp_has_smep(struct kvm *kvm) __asm__("__SCT__kvm_x86_tdp_has_smep");
+bool shim_tdp_has_smep(struct kvm *kvm)
+{
+	return shim_env.tdp_has_smep;
+}
+#endif
+
+/* The guest's CPUID: all features, or none, as the case wants. */
+struct kvm_cpuid_entry2 *shim_find_cpuid_entry(struct kvm_vcpu *vcpu, u32 function, u32 index)
+	__asm__("kvm_find_cpuid_entry_index");
+struct kvm_cpuid_entry2 *shim_find_cpuid_entry(struct kvm_vcpu *vcpu, u32 function, u32 index)
+{
+	static struct kvm_cpuid_entry2 entry;
+
+	entry.eax = entry.ebx = entry.ecx = entry.edx = shim_env.guest_has_all ? ~0U : 0;
+	return &entry;
+}
+
+/* The kernel's parameter mitigations= is the case's; exports.c calls this. */
+bool shim_cpu_mitigations_off(void);
+bool shim_cpu_mitigations_off(void)
+{
+	return shim_env.mitigations_off;
+}
+
 /* There is no zero page either, and no preemption. */
 #undef zero_pfn
 unsigned long shim_zero_pfn __asm__("zero_pfn") = ~0UL;
@@ -97,3 +124,7 @@ NOT_REACHED(rcu_read_lock_sched_held)
 /* kvm_is_mmio_pfn() asks these about pages that have a struct page. */
 NOT_REACHED(pat_enabled)
 NOT_REACHED(pat_pfn_immune_to_uc_mtrr)
+/* Every register is in the vCPU. */
+NOT_REACHED(__SCT__kvm_x86_cache_reg)
+/* Only in a TDX VM. */
+NOT_REACHED(cpuid_query_maxguestphyaddr)

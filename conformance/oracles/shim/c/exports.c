@@ -4,6 +4,10 @@
  * static functions can be called and the compiler checks each call.  HAVE_* comes from probing the
  * kernel's source (features.py), since backports make version numbers useless for that.
  */
+#include <linux/cpu.h>
+/* What the parameter mitigations= says is the case's, also where the configuration has decided it. */
+bool shim_cpu_mitigations_off(void);
+#define cpu_mitigations_off()	shim_cpu_mitigations_off()
 #include "mmu/mmu.c"
 #ifdef HAVE_tdp_iter
 #include "mmu/tdp_iter.h"
@@ -23,3 +27,5 @@ static struct kvm_vcpu shim_vcpu;
 #include "entries/masks.h"
 #include "entries/translation.h"
 #include "entries/tdp.h"
+#include "entries/paging.h"
+#include "entries/module.h"

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Changes in how KVM describes the guest's paging, and in what it sets up for a host or a VM."""
+
+from __future__ import annotations
+
+from conformance.model.changes.registry import Change
+
+CPU_ROLE = Change(
+    commit="e5ed0fb01004",
+    title="KVM: x86/mmu: split cpu_role from mmu_role",
+    since="5.19",
+    effect="kvm_calc_cpu_role() describes the guest's paging apart from the page tables that KVM builds.",
+)
+
+BASE_ROLE_SMEP = Change(
+    commit="f603854a1b42",
+    title="KVM: x86/mmu: move cr4_smep to base role",
+    since="7.2",
+    effect="A page's role has CR4.SMEP itself; before, SMEP without CR0.WP.",
+)
+
+ROLE_PFERR_FETCH = Change(
+    commit="978598a230c1",
+    title="KVM: x86/mmu: introduce cpu_role bit for availability of PFEC.I/D",
+    since="7.2",
+    effect="The role says whether error codes report fetches: with NX or SMEP.",
+)
+
+NPT_GMET = Change(
+    commit="3129c6b81cab",
+    title="KVM: x86/mmu: add support for GMET to NPT page table walks",
+    since="7.2",
+    effect="With guest mode execute trap, U/S of a nested page concerns fetches by the supervisor only.",
+)
+
+TDP_HAS_SMEP = Change(
+    commit="a6b7b6b2050c",
+    title="KVM: VMX: enable use of MBEC",
+    since="7.2",
+    effect="The vendor module decides whether the root of two-dimensional paging has SMEP in its role.",
+)
+
+GMET_ROOT_ACCESS = Change(
+    commit="fe080f58dec2",
+    title="KVM: SVM: enable GMET and set it in MMU role",
+    since="7.2",
+    effect="With guest mode execute trap, the root of NPT grants no access to users.",
+)
+
+PKRU_MASK_RESET = Change(
+    commit="a3ca5281bb77",
+    title="KVM: MMU: Reset mmu->pkru_mask to avoid stale data",
+    since="5.15",
+    effect="The bitmap of protection keys is cleared first; before, bits of the previous role stayed set.",
+)
+
+RECOVERY_PERIOD = Change(
+    commit="4dfe4f40d845",
+    title="kvm: x86: mmu: Make NX huge page recovery period configurable",
+    since="5.16",
+    effect="The worker that recovers huge pages runs after a period that is a parameter.",
+)
+
+MAX_GFN_OF_HOST = Change(
+    commit="86931ff7207b",
+    title="KVM: x86/mmu: Do not create SPTEs for GFNs that exceed host.MAXPHYADDR",
+    since="5.18",
+    effect="The highest gfn that can be mapped is that of the host's MAXPHYADDR.",
+)
+
+SLOT_LPAGES = Change(
+    commit="4139b1972af2",
+    title="KVM: X86: Introduce kvm_mmu_slot_lpages() helpers",
+    since="5.15",
+    effect="__kvm_mmu_slot_lpages() exists.",
+)
+
+RMAPS_WITH_SHADOW_ROOT = Change(
+    commit="1e76a3ce0d3c",
+    title="KVM: cleanup allocation of rmaps and page tracking data",
+    since="5.16",
+    effect="With the TDP MMU, memslots get rmaps when the first shadow root is allocated.",
+)
