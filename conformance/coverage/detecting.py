@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
@@ -118,45 +118,68 @@ class Detector:
         return self._enabled[1]
 
     def by_property(self, number: int, name: str, mode: str) -> Sight:
-        """What a property shows of a mutant in a mode."""
+        """What a property shows of a mutant in a mode. Raises Lacking if it cannot be run without one."""
         if name not in self._unplanted.entries:
             return NOTHING
         if (name, mode) not in self._digests:
-            self._digests[name, mode] = self._answers(self._unplanted, name, mode)
+            self._digests[name, mode], _ = self._answers(self._unplanted, name, mode)
         try:
-            same = self._answers(self._with(number), name, mode) == self._digests[name, mode]
-        except FunctionDied as died:
-            return Sight(Seen.DIFFERS, died.how, died.hung)
+            digest, died = self._answers(self._with(number), name, mode)
         except Lacking as lacking:
             return Sight(Seen.LACKING, lacking.what)
-        return NOTHING if same else Sight(Seen.DIFFERS, "its answers")
+        if digest == self._digests[name, mode]:
+            return NOTHING
+        return Sight(Seen.DIFFERS, died.how, died.hung) if died else Sight(Seen.DIFFERS, "its answers")
 
-    def _answers(self, oracle: FunctionOracle, name: str, mode: str) -> bytes:
-        """A digest of the answers to random cases."""
+    def _answers(self, oracle: FunctionOracle, name: str, mode: str) -> tuple[bytes, FunctionDied | None]:
+        """A digest of the answers to random cases; if kernel code dies, nothing and how it did."""
         prop, side = PROPERTIES[name], OracleSide(oracle, self.profile)
         n = CASES // (16 if prop.scalar else 1)
         cases = draw(prop, side.semantics(MODES[mode]), np.random.default_rng(0), n)
-        return hashlib.sha256(answers(side, prop, mode, cases).tobytes()).digest()
+        try:
+            return hashlib.sha256(answers(side, prop, mode, cases).tobytes()).digest(), None
+        except FunctionDied as died:
+            return b"", died
 
     def by_story(self, number: int, name: str, mode: str) -> Sight:
-        """What a story shows of a mutant in a mode, in its observations."""
-        if (name, mode) not in self._observed:
-            self._observed[name, mode] = [seen for seen, _ in self._played(name, mode, 0)]
+        """What a story shows of a mutant in a mode, in its observations.
+
+        Raises Lacking if it cannot be played without one.
+        """
+        before = self._without(name, mode)
         pairing = Pairing()
-        at = 0
+        steps = 0
         try:
-            for at, (seen, _) in enumerate(self._played(name, mode, number)):
-                if not pairing.same(self._observed[name, mode][at], seen):
-                    return Sight(Seen.DIFFERS, f"step {at + 1}")
+            for seen, _ in self._played(name, mode, number):
+                if steps == len(before) or not pairing.same(before[steps], seen):
+                    return Sight(Seen.DIFFERS, f"step {steps + 1}")
+                steps += 1
         except KernelDied as died:
+            # The kernel may die at this step without the mutant, too.
+            if steps == len(before) and self._dies(name, mode):
+                return NOTHING
             return Sight(Seen.DIFFERS, died.how, died.hung)
         except Lacking as lacking:
             return Sight(Seen.LACKING, lacking.what)
         return NOTHING
 
+    def _without(self, name: str, mode: str) -> list[Observation]:
+        """The observations of a story without a mutant, up to the step in which the kernel dies, if any."""
+        if (name, mode) not in self._observed:
+            found: list[Observation] = []
+            with suppress(KernelDied):
+                for seen, _ in self._played(name, mode, 0):
+                    found.append(seen)
+            self._observed[name, mode] = found
+        return self._observed[name, mode]
+
+    def _dies(self, name: str, mode: str) -> bool:
+        """Whether the kernel dies in a story without a mutant."""
+        return len(self._without(name, mode)) < len(STORIES[name].script.steps)
+
     def by_kept_state(self, number: int, name: str, mode: str) -> Sight:
         """What a story shows of a mutant in the state that KVM keeps, if its observations are the same."""
-        if self.keeping is None:
+        if self.keeping is None or self._dies(name, mode):
             return NOTHING
         try:
             both = zip(
