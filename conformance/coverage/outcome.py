@@ -138,6 +138,11 @@ class KernelCoverage:
         found = Counter(states[number] for number in lines if number in states)
         return {state: found[state] for state in State}
 
+    def counts_of_all(self) -> dict[State, int]:
+        """How many lines are in each state."""
+        found = Counter(state for states in self.states.values() for state in states.values())
+        return {state: found[state] for state in State}
+
     @cached_property
     def _runs(self) -> dict[str, list[tuple[str, str]]]:
         found: dict[str, list[tuple[str, str]]] = {}

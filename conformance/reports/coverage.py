@@ -14,11 +14,13 @@ from conformance.coverage.outcome import Changed, Dark, KernelCoverage, Sums
 from conformance.reports.terminal import say
 from conformance.reports.text import line
 
-__all__ = ["interval", "ranges", "share", "short", "show"]
+__all__ = ["TITLES", "interval", "ranges", "share", "short", "show"]
 
 _DARK = 10
 """How many functions that no run executed are named."""
-_TITLES = {"functions": "properties"}
+TITLES = {"functions": "properties"}
+"""What runs in a layer, where that is not its name."""
+
 _FOLDERS = ("arch/x86/kvm/", "virt/kvm/")
 
 
@@ -86,7 +88,7 @@ def _table(kernel: KernelCoverage) -> Table:
     for title in ("lines", "", "branches", "functions"):
         table.add_column(title, justify="right", no_wrap=True)
     for layer in layers:
-        table.add_column(_TITLES.get(layer, layer), justify="right", no_wrap=True, overflow="ellipsis")
+        table.add_column(TITLES.get(layer, layer), justify="right", no_wrap=True, overflow="ellipsis")
     for name in kernel.files:
         by_layer = {layer: kernel.sums(name, layer) for layer in layers}
         table.add_row(short(name), *_cells(kernel.sums(name), by_layer))

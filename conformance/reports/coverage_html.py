@@ -21,7 +21,7 @@ import conformance
 from conformance.coverage.data import LAYERS
 from conformance.coverage.mutants import Judged, Outcome
 from conformance.coverage.outcome import KernelCoverage, State
-from conformance.reports.coverage import interval, ranges, share, short
+from conformance.reports.coverage import TITLES, interval, ranges, share, short
 from conformance.reports.treemap import treemap
 
 __all__ = ["MARKS", "pages"]
@@ -93,6 +93,7 @@ def _environment() -> jinja2.Environment:
         MARKS=MARKS,
         MEANINGS=MEANINGS,
         Outcome=Outcome,
+        TITLES=TITLES,
         version=conformance.__version__,
     )
     environment.filters.update(
