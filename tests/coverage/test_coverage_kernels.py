@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Coverage of the pinned kernels: tables and stories that are wrong, and what was executed when blessed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from conformance.coverage.blessing import losses
+from conformance.coverage.goldens import LAYERS
+from conformance.coverage.outcome import KernelCoverage
+from conformance.coverage.run_coverage import CoveragePlan, measured
+from conformance.coverage.unreachable import entries, unreachable
+from conformance.errors import ConformanceError
+from conformance.kernels import Kernel
+from conformance.scenarios.stories import STORIES
+
+SERIES = ("6.1", "6.12", "7.2", "7.3")
+"""Those with a whole KVM."""
+ROOT = Path(__file__).parents[2]
+
+
+def quiet(line: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, tuple[Kernel, KernelCoverage]]:
+    """Measured once for all tests."""
+    return {}
+
+
+@pytest.fixture
+def coverage(found, request) -> tuple[Kernel, KernelCoverage]:
+    if request.param not in found:
+        found[request.param] = measured(CoveragePlan([request.param], (), LAYERS), request.param, quiet)
+    return found[request.param]
+
+
+each_series = pytest.mark.parametrize("coverage", SERIES, indirect=True)
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+@each_series
+def test_no_unreachable_line_is_executed(coverage):
+    assert coverage[1].unreachable.faults == []
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+@each_series
+def test_every_story_executes_what_it_is_about(coverage):
+    assert coverage[1].astray == ()
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+@pytest.mark.parametrize("series", SERIES)
+def test_what_was_executed_when_blessed_is_executed_still(series):
+    assert losses([series], (), quiet) == {series: []}
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+def test_every_entry_of_the_table_holds_for_some_kernel(found):
+    idle = entries()
+    for series in SERIES:
+        kernel, there = found.get(series) or measured(CoveragePlan([series], (), LAYERS), series, quiet)
+        idle = [one for one in idle if not unreachable(there.coverage, kernel.root, [one]).lines]
+    assert idle == []
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+def test_of_a_kernel_without_a_whole_kvm_functions_are_measured():
+    _, there = measured(CoveragePlan(["5.10"], (), LAYERS), "5.10", quiet)
+    assert [*there.coverage.layers] == ["functions"] and there.total().lines[0]
+    assert "needs a TDP MMU as 6.1 has it or later" in there.coverage.missing["stories"]
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+def test_clang_has_no_counters():
+    from conformance.kernels.compilers import using
+
+    with using("clang"), pytest.raises(ConformanceError, match=r"Use --cc gcc\."):
+        measured(CoveragePlan(["6.1"], (), ("stories",)), "6.1", quiet)
+
+
+# Without a kernel.
+
+
+def test_every_story_says_what_it_is_about():
+    assert [name for name, story in STORIES.items() if not story.about] == []
+
+
+@pytest.mark.skipif(not (ROOT / "README.md").is_file(), reason="not in a checkout")
+def test_no_page_or_tracefile_is_in_the_repository():
+    """They contain source of the kernel, or the paths of somewhere."""
+    pages = [
+        path for path in ROOT.glob("**/*.html") if ".venv" not in path.parts and ".tox" not in path.parts
+    ]
+    assert {path.parent for path in pages} == {ROOT / "conformance/reports/html"}
+    assert [*ROOT.glob("*.info"), *ROOT.glob("*.xml")] == []
+    for page in pages:
+        assert "struct kvm" not in page.read_text()
