@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,6 +28,10 @@ class Gcov:
     def __init__(self, kernel: Kernel, library: Path) -> None:
         self._kernel = kernel
         self._notes = notes_beside(library)
+        if not self._notes:
+            raise ConformanceError(
+                f"{kernel.title}: {library.name} was not compiled to count what it executes."
+            )
         self._command = _command(kernel)
         self._definitions: dict[str, list[tuple[int, int, str]]] = {}
 
@@ -114,7 +119,7 @@ def _command(kernel: Kernel) -> list[str]:
 
 def _files(unit: Mapping[str, Any]) -> dict[str, File]:
     """The files of KVM in what gcov writes on a unit. Templates have a line several times."""
-    return merged(_one(file) for file in unit["files"] if is_kvm(file["file"]))
+    return merged(_one(file) for file in unit["files"] if is_kvm(os.path.normpath(file["file"])))
 
 
 def _one(file: Mapping[str, Any]) -> dict[str, File]:
@@ -130,7 +135,7 @@ def _one(file: Mapping[str, Any]) -> dict[str, File]:
             line = Line(before.count + line.count, added, before.function)
         lines[number] = line
     functions = {one.name: one for one in _functions(file["functions"])}
-    return {str(file["file"]): File(lines, functions)}
+    return {os.path.normpath(file["file"]): File(lines, functions)}
 
 
 def _functions(found: list[Mapping[str, Any]]) -> Iterator[Function]:

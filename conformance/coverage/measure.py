@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection
 
 from conformance.coverage.data import LAYERS, Coverage, Layer
 from conformance.coverage.functions import measure_functions
+from conformance.coverage.lockstep import measure_lockstep
 from conformance.coverage.note import SHAPE, read_layer, written_layer
+from conformance.coverage.races import measure_races
 from conformance.coverage.stories import measure_stories
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, Progress, key_of
@@ -17,7 +19,10 @@ __all__ = ["known", "measure", "pass_on"]
 
 _NOTE = "coverage"
 _PARTS = (
-    *(f"coverage/{name}.py" for name in ("functions", "gcov", "measure", "note", "stories")),
+    *(
+        f"coverage/{name}.py"
+        for name in ("functions", "gcov", "lockstep", "measure", "note", "races", "stories")
+    ),
     *("differential", "interface", "model", "oracles", "races", "scenarios"),
 )
 """The parts of this package that decide what is executed."""
@@ -25,6 +30,8 @@ _PARTS = (
 _MEASURES: dict[str, Callable[[Kernel, Cache, Progress], Layer]] = {
     "functions": measure_functions,
     "stories": measure_stories,
+    "lockstep": measure_lockstep,
+    "races": measure_races,
 }
 
 

@@ -11,9 +11,8 @@ from typing import Any
 from conformance.oracles.kvm.racing import RacingKvm
 from conformance.races.program import Program
 from conformance.races.side import Side
-from conformance.races.subject import Subject
 
-__all__ = ["kernel_side"]
+__all__ = ["KernelSide", "kernel_side"]
 
 
 def kernel_side(
@@ -23,7 +22,7 @@ def kernel_side(
     reports_dirty: bool,
     exchange: mmap.mmap | None,
     patience: float = 60.0,
-) -> Subject:
+) -> KernelSide:
     """The race on a kernel's own code; see RacingKvm for the arguments. Possible once in a process."""
     racing = RacingKvm(
         library,
@@ -35,11 +34,17 @@ def kernel_side(
         exchange=exchange,
         patience=patience,
     )
-    return _KernelSide(
+    return KernelSide(
         racing, memslots=program.memslots, destroyed=program.destroys, reports_dirty=reports_dirty
     )
 
 
-class _KernelSide(Side):
+class KernelSide(Side):
+    """A race on kernel code."""
+
+    def write_coverage(self) -> None:
+        """As RacingKvm.write_coverage()."""
+        self._racing.write_coverage()
+
     def _events_so_far(self) -> tuple[tuple[Any, ...], ...]:
         return tuple(self._racing.finish().events)

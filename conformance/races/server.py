@@ -7,9 +7,11 @@ worker.py is what runs in them. What they send is untrusted, see wire_format.py.
 from __future__ import annotations
 
 import ctypes
+import struct
 from pathlib import Path
 
 from conformance.oracles.conversing import Broken, Conversation, Ended, Silent, bounds_of, failure_of
+from conformance.oracles.coverage import Counters, read_counters
 from conformance.oracles.idle import Idle
 from conformance.oracles.kvm.deaths import KernelDied, death_of
 from conformance.oracles.kvm.interface import Exchange
@@ -62,6 +64,19 @@ class Server:
     def choices(self, threads: int) -> tuple[int, ...]:
         """The threads of the last schedule, in order; empty if the shared memory holds no valid schedule."""
         return read_choices(self._shared.choices[: self._shared.nr_choices], threads)
+
+    def coverage(self) -> Counters:
+        """What the schedules of the last task executed, in a library that counts it; see build_kvm().
+
+        Raises KernelDied if it cannot be read.
+        """
+        start = Exchange.words.offset
+        (size,) = struct.unpack_from("=Q", self._conversation.memory, start)
+        dump = self._conversation.memory[start + 8 : start + min(8 + size, Exchange.words.size)]
+        try:
+            return read_counters(dump, self._library)
+        except ValueError:
+            raise KernelDied("broke off: its counters cannot be read") from None
 
     def _receive(self, request: Request, bounds: Bounds) -> Outcome:
         """The outcome, after any number of heartbeats."""

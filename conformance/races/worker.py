@@ -37,8 +37,10 @@ def _outcome(request: Request, memory: mmap.mmap, send: Callable[[int], None]) -
         subject = kernel_side(
             request.program, library, request.host, request.reports_dirty, memory, request.patience
         )
-        subject.begin = _with_heartbeat(subject.begin, send)  # type: ignore[method-assign]
-        return perform(request.task, subject)
+        subject.begin = _with_heartbeat(subject.begin, send)
+        outcome = perform(request.task, subject)
+        subject.write_coverage()
+        return outcome
     except Lacking as lacking:
         return Outcome(lacking=lacking)
     except Exception as trouble:

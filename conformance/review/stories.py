@@ -85,7 +85,7 @@ class _Side:
         self._reader = reader
         self._rules = rules
 
-    def step(self, name: str, **arguments: int) -> Observation:
+    def step(self, name: str, /, **arguments: int) -> Observation:
         self.steps += 1
         try:
             seen = self.oracle.step(name, **arguments)

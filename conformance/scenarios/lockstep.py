@@ -26,7 +26,7 @@ from conformance.scenarios.drawing import WORD, Scene, options_of
 from conformance.scenarios.steps import Step
 from conformance.scenarios.story import Script
 
-__all__ = ["Walked", "walk"]
+__all__ = ["Walked", "drawn", "walk"]
 
 LENGTHS = (40, 160)
 """The least and most words drawn for a story: about as many as it has steps."""
@@ -100,7 +100,7 @@ def _play(sides: Sides, walked: Walked, setting: int, opening: int, words: list[
     walked.stories += 1
     with Match(sides, options) as match:
         played = match.played
-        for step in _drawn(scene, opening, words):
+        for step in drawn(scene, opening, words):
             try:
                 agreed = match.take(step)
             except Lacking as lacking:
@@ -115,7 +115,7 @@ def _play(sides: Sides, walked: Walked, setting: int, opening: int, words: list[
             scene.note(step, played.kernel[-1])
 
 
-def _drawn(scene: Scene, opening: int, words: list[int]) -> Iterator[Step]:
+def drawn(scene: Scene, opening: int, words: list[int]) -> Iterator[Step]:
     """The steps of a story, each drawn after the one before it has been taken."""
     yield from scene.opening(opening)
     for word in words:

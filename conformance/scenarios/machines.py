@@ -14,7 +14,7 @@ __all__ = ["Machine", "take"]
 class Machine(Protocol):
     """A VM that is driven by steps."""
 
-    def step(self, name: str, **arguments: int) -> Observation:
+    def step(self, name: str, /, **arguments: int) -> Observation:
         """Take a step and return what can be seen after it."""
 
 

@@ -56,7 +56,7 @@ class _ModelSide:
     def __init__(self, machine: ModelMachine) -> None:
         self._machine = machine
 
-    def step(self, name: str, **arguments: int) -> Observation:
+    def step(self, name: str, /, **arguments: int) -> Observation:
         try:
             return self._machine.step(name, **arguments)
         except KernelBug as bug:
@@ -69,7 +69,7 @@ class _KernelSide:
     def __init__(self, oracle: KvmOracle) -> None:
         self._oracle = oracle
 
-    def step(self, name: str, **arguments: int) -> Observation:
+    def step(self, name: str, /, **arguments: int) -> Observation:
         try:
             return self._oracle.step(name, **arguments)
         except KernelDied as died:

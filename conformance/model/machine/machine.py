@@ -49,7 +49,7 @@ class Machine:
         )
         self.vm.host.notifier = KvmMmuNotifier(self.vm)
 
-    def step(self, name: str, **arguments: int) -> Observation:
+    def step(self, name: str, /, **arguments: int) -> Observation:
         """Take the step ``name``; return the observation after it. Raises KernelBug if KVM hits a BUG."""
         k = self.vm.k
         k.events.clear()

@@ -104,7 +104,7 @@ def build_kvm(
             f"{kernel.title}: the kvm oracle needs a TDP MMU as 6.1 has it or later;"
             " this one is older: its KVM does not count page faults by kind."
         )
-    variant = (*(COVERAGE if coverage else ()), *(RACING if racing else ()))
+    variant = (*_counting(coverage, racing), *(RACING if racing else ()))
     key = key_of("kvm", kernel.fingerprint, _own_digest(), *variant)
 
     def build(entry: Path) -> None:
@@ -143,11 +143,18 @@ def _flags_of(unit: str, coverage: bool, racing: bool) -> list[str]:
         flags += ["-DCONFORMANCE_NO_LOCKS"]
     if unit == "arch/x86/kvm/mmu/mmu.c":
         flags += _EMULATION
-    if coverage and "kvm/" in unit:
-        flags += COVERAGE
+    if "kvm/" in unit and (not racing or _RACING_UNITS.fullmatch(unit)):
+        flags += _counting(coverage, racing)
     if racing:
         flags += [*RACING, "-DCONFORMANCE_RACING"] if _RACING_UNITS.fullmatch(unit) else _UNSTOPPED
     return flags
+
+
+def _counting(coverage: bool, racing: bool) -> tuple[str, ...]:
+    """Flags with which KVM counts what it executes; in a race by calls, see c/races/race_coverage.c."""
+    if not coverage:
+        return ()
+    return (*COVERAGE, "-fprofile-update=atomic") if racing else COVERAGE
 
 
 def _ours(racing: bool) -> list[Unit]:
@@ -187,7 +194,8 @@ def _build(kernel: Kernel, cache: Cache, entry: Path, coverage: bool, racing: bo
             force_include=front,
         )
         if coverage:
-            take_notes(kernel, [one for one in kvm if "kvm-" in one.name], entry / "notes")
+            counting = [Path(one.object_name) for one in theirs if "-ftest-coverage" in one.flags]
+            take_notes(kernel, [place / "theirs" / one for one in counting], entry / "notes")
         hosted = [*_HOSTED, _HOSTED_RACE] if racing else _HOSTED
         _link(kernel, place, kvm, own, entry, hosted, ["-lgcov"] if coverage else [])
 

@@ -78,6 +78,7 @@ class RacingKvm:
         self._exchange = Exchange.from_buffer(self._memory)
         self._view = memoryview(self._memory).cast("Q")
         self._lib = ctypes.PyDLL(str(library))
+        self._lib.race_coverage.restype = ctypes.c_ulong
         if not hasattr(self._lib, "race_boot"):
             raise ValueError(f"{library} is not built for races")
         self._boot(host, options or {}, patience)
@@ -156,6 +157,16 @@ class RacingKvm:
             frames=tuple(view[_FRAMES : _FRAMES + view[_NR_FRAMES]]),
             observed=self._words() if ended else (),
         )
+
+    def write_coverage(self) -> None:
+        """Write what was executed by all schedules in place of an observation, to be read from the exchange.
+
+        The size in bytes comes first: 0 in a library that does not count.
+        """
+        start = Exchange.words.offset
+        to = ctypes.byref(self._exchange, start + _BYTES)
+        size = Exchange.words.size - _BYTES
+        self._view[start // _BYTES] = self._lib.race_coverage(to, ctypes.c_ulong(size))
 
     def digest(self) -> int:
         """A digest of all memory that begin() restores."""

@@ -38,6 +38,11 @@ struct race_named { unsigned long what; const char *name; unsigned long numbers[
 /* A byte for each byte of the direct map; see race_shared.c. */
 #define RACE_PRIVATE		0x400000000000UL
 
+/* A counter of coverage, and its sum over all schedules; see race_coverage.c. */
+struct race_count { volatile unsigned long long *counter; unsigned long long n; };
+#define RACE_COUNTS_BITS	17	/* KVM has about 20,000 */
+extern struct race_count *race_counts;
+
 /* race_hooks.c */
 void race_register_hooks(void);
 /* race_threads.c and race_steps.c */

@@ -153,7 +153,8 @@ EXPORT int race_boot(struct env_exchange *exchange, struct race_shared *shared, 
 	int r;
 
 	saved = map(0, sizeof(*saved));
-	if (!saved || !map(RACE_PRIVATE, ENV_KERNEL_END))
+	race_counts = map(0, sizeof(*race_counts) << RACE_COUNTS_BITS);
+	if (!saved || !race_counts || !map(RACE_PRIVATE, ENV_KERNEL_END))
 		return 1;
 	saved->patience = patience;
 	race_shared = shared;
