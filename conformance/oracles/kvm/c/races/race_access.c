@@ -5,7 +5,7 @@
  */
 #include "kernel/memory.h"
 #include "process/events.h"
-#include "racing.h"
+#include "race_thread.h"
 
 /* Stop before an access.  Its memory must not be freed meanwhile. */
 static void stop(enum point_kind kind, const volatile void *address, const void *caller)
@@ -20,7 +20,7 @@ static void stop(enum point_kind kind, const volatile void *address, const void 
 void symbol(void *address);						\
 void symbol(void *address)						\
 {									\
-	if (racing() && race_is_shared((unsigned long)address))		\
+	if (race_current && race_is_shared((unsigned long)address))	\
 		stop(kind, address, __builtin_return_address(0));	\
 }
 #define SIZES(F, symbol, kind)						\
@@ -35,7 +35,7 @@ SIZES(ACCESS, __tsan_volatile_write, POINT_WRITE)
 void symbol(void *address, unsigned long size);				\
 void symbol(void *address, unsigned long size)				\
 {									\
-	if (racing() && race_is_shared((unsigned long)address))		\
+	if (race_current && race_is_shared((unsigned long)address))	\
 		stop(kind, address, __builtin_return_address(0));	\
 }
 RANGE(__tsan_read_range, POINT_READ)
@@ -53,7 +53,7 @@ void env_race_access(const volatile void *address, size_t size, int type)
 {
 	enum point_kind kind = POINT_READ;
 
-	if (!racing() || !race_is_shared((unsigned long)address))
+	if (!race_current || !race_is_shared((unsigned long)address))
 		return;
 	if (type & KCSAN_ACCESS_WRITE)
 		kind = type & (KCSAN_ACCESS_ATOMIC | KCSAN_ACCESS_COMPOUND) ? POINT_RMW : POINT_WRITE;
