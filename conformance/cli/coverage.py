@@ -181,7 +181,7 @@ def bless(ctx: click.Context, kernels: tuple[str, ...], yes: bool) -> None:
         proposals = propose(kernels, progress)
     allowed = [one for one in proposals if not one.refused]
     for proposal in proposals:
-        click.echo("\n".join(map(escaped, proposal.diff)) or f"{proposal.golden.path}: unchanged")
+        click.echo("\n".join(map(escaped, proposal.shown)))
         for reason in proposal.refused:
             click.echo(line(f"not written: {reason}"))
     changed = [one for one in allowed if one.diff]

@@ -28,6 +28,14 @@ class Proposal:
         """A unified diff from the file to what would be written; empty if that is the same."""
         return diff(self.golden)
 
+    @property
+    def shown(self) -> list[str]:
+        """What would change, as lines for the user; of a new file only that it is new."""
+        path = self.golden.path
+        if not path.exists():
+            return [f"new: {path} ({len(self.golden.lines)} lines)"]
+        return self.diff or [f"{path}: unchanged"]
+
 
 def propose(selectors: Sequence[str], progress: Progress) -> list[Proposal]:
     """The coverage of kernels as golden files; nothing is written.

@@ -209,8 +209,11 @@ def proposed(monkeypatch, tmp_path, kernels):
 def test_bless_writes_after_showing_the_difference(cli, proposed):
     done = cli("coverage", "bless", "--kernel", "6.1", "--yes")
     assert done.exit_code == 0, done.stderr
-    assert f"+{MMU} zap 4 0 3" in done.stdout and f"{MMU} zap 4 0 3" in proposed.read_text()
+    assert done.stdout.startswith(f"new: {proposed}") and f"{MMU} zap 4 0 3" in proposed.read_text()
     assert "unchanged" in cli("coverage", "bless", "--kernel", "6.1", "--yes").stdout
+    proposed.write_text(proposed.read_text().replace("zap 4 0 3", "zap 4 0 2"))
+    assert f"+{MMU} zap 4 0 3" in cli("coverage", "bless", "--kernel", "6.1", "--yes").stdout
+    assert "zap 4 0 3" in proposed.read_text()
 
 
 def test_bless_is_refused_in_ci(cli, proposed, monkeypatch):
