@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,7 +45,9 @@ def export(kernel: KernelCoverage, name: str) -> str:
         keep = ("--gcov-use-existing-files", "--gcov-keep", "--include-internal-functions")
         options = (*keep, "--root", kernel.source, FORMATS[name], written)
         _run("gcovr", [*options, given], place)
-        return written.read_text(encoding="utf-8")
+        text = written.read_text(encoding="utf-8")
+        # The checksum of a line is optional, and genhtml does not accept those of gcovr.
+        return re.sub(r"^(DA:\d+,\d+),.*$", r"\1", text, flags=re.MULTILINE) if name == "lcov" else text
 
 
 def _run(module: str, arguments: Sequence[str | Path], place: Path) -> None:
@@ -70,14 +73,16 @@ def _gcov(kernel: KernelCoverage) -> dict[str, Any]:
 
 def _file(name: str, file: File, left_out: Mapping[int, object]) -> dict[str, Any]:
     lines = {number: line for number, line in file.lines.items() if number not in left_out}
-    functions = [one for one in file.functions.values() if any(n in lines for n in file.lines_of(one.name))]
+    # gcovr takes the first line of a function for a line with code, which that of an inlined one need not be.
+    starts = {one: next((n for n in file.lines_of(one) if n in lines), None) for one in file.functions}
+    functions = [(one, start) for one in file.functions.values() if (start := starts[one.name]) is not None]
     return {
         "file": name,
         "functions": [
             {
                 "name": one.name,
                 "demangled_name": one.name,
-                "start_line": one.first,
+                "start_line": start,
                 "start_column": 1,
                 "end_line": one.last,
                 "end_column": 1,
@@ -85,7 +90,7 @@ def _file(name: str, file: File, left_out: Mapping[int, object]) -> dict[str, An
                 "blocks_executed": int(bool(one.count)),
                 "execution_count": one.count,
             }
-            for one in functions
+            for one, start in functions
         ],
         "lines": [_line(number, line) for number, line in lines.items()],
     }

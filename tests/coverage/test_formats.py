@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import pytest
 from coverage_samples import MMU, TEXT, outcome
@@ -50,6 +51,25 @@ def test_lcov_is_read_by_lcov(tmp_path):
     done = subprocess.run(["lcov", "--summary", trace], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "42.9% (3 of 7 lines)" in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(shutil.which("genhtml") is None, reason="lcov is not installed")
+def test_lcov_is_read_by_genhtml(tmp_path):
+    trace = tmp_path / "kernel.info"
+    (tmp_path / "k").mkdir()
+    trace.write_text(export(outcome(tmp_path / "k"), "lcov"))
+    words = ["genhtml", "--quiet", "--branch-coverage", "--output-directory", tmp_path / "out", trace]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/index.html").is_file()
+
+
+def test_a_function_whose_first_line_has_no_code_adds_no_line(tmp_path):
+    given = outcome(tmp_path)
+    file = given.files[MMU]
+    given.files[MMU] = replace(file, lines={n: line for n, line in file.lines.items() if n != 2})
+    trace = export(given, "lcov")
+    assert "FN:4,zap" in trace and "DA:2," not in trace
 
 
 def test_the_coverage_of_changed_lines(tmp_path):
