@@ -28,6 +28,7 @@ from conformance.kernels.tools import first_error
 __all__ = [
     "COVERAGE",
     "FROM_LIBGCOV",
+    "UNUSED",
     "Counters",
     "check_compiler",
     "executed",
@@ -51,6 +52,9 @@ COVERAGE = (
 
 FROM_LIBGCOV = "__gcov_info_to_gcda"
 """What c/coverage.c needs of libgcov."""
+
+UNUSED = "__gcov_merge_add"
+"""What units refer to for adding to the counters of a file, which nothing here does."""
 
 _FUNCTION, _ARCS = 0x01000000, 0x01A10000
 _SINCE = (12,)

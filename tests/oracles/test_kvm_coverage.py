@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 from kvm_machines import give_memory
 
-from conformance.kernels import Cache
+from conformance.kernels import Cache, open_kernel
+from conformance.kernels.substitutions import TDP_C, Substitution, write_patch
 from conformance.model.modes import MODES
 from conformance.oracles.kvm.build import build_kvm
 from conformance.oracles.kvm.oracle import KvmOracle
@@ -43,3 +44,12 @@ def test_an_ordinary_kvm_counts_nothing(kernel) -> None:
     library = build_kvm(kernel, Cache(), lambda message: None)
     with KvmOracle(library, MODES["ept-ad"].host(), {"vcpus": 1}) as machine:
         assert machine.coverage() == {}
+
+
+def test_a_patched_kernel_counts_too(kernel, tmp_path) -> None:
+    """No symbol that only gcc's counters refer to counts as missing from the patch."""
+    change = Substitution(
+        TDP_C, "int ret = RET_PF_FIXED;", "int ret = RET_PF_FIXED + 0;", kernel=kernel.selector
+    )
+    patched = open_kernel(kernel.selector, [write_patch(kernel, [change], tmp_path / "same.patch")])
+    assert build_kvm(patched, Cache(), lambda message: None, coverage=True).is_file()

@@ -14,7 +14,7 @@ from conformance.kernels.cache import temporary
 from conformance.kernels.products import check_library
 from conformance.kernels.tools import first_error
 from conformance.oracles.common import COMMON_C, defined_nowhere, digest_of, functions_of
-from conformance.oracles.coverage import COVERAGE, FROM_LIBGCOV, check_compiler, take_notes
+from conformance.oracles.coverage import COVERAGE, FROM_LIBGCOV, UNUSED, check_compiler, take_notes
 from conformance.oracles.kvm.features import probe
 from conformance.oracles.kvm.header import SOURCES, write_header
 from conformance.oracles.kvm.members import Layout, raw_state_layouts
@@ -289,7 +289,8 @@ def _link(
         called=_called(references),
         provided=provided,
     )
-    for symbol in defined_nowhere(kernel, (symbol for symbol, one in chosen.items() if one is None)):
+    missing = (symbol for symbol, one in chosen.items() if one is None and symbol != UNUSED)
+    for symbol in defined_nowhere(kernel, missing):
         user = _user(references, symbol)
         raise BuildError(f"{kernel.title}: does not link: {symbol} is used by {user} and defined by no file.")
     wanted |= {one.same_as for one in chosen.values() if one is not None}
