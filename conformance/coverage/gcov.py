@@ -42,6 +42,10 @@ class Gcov:
         """
         return self._read(counters, [name for name, _ in counters.ran()])
 
+    def files_of(self, counters: Counters) -> dict[str, File]:
+        """The files of KVM in the units of the counters, executed or not."""
+        return self._read(counters, [*counters])
+
     def all_files(self, counters: Counters) -> dict[str, File]:
         """The files of KVM that are compiled into the library, executed or not."""
         return self._read(counters, [*self._notes])

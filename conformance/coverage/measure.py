@@ -15,7 +15,7 @@ from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, Progress, key_of
 from conformance.oracles.common import digest_of_parts
 
-__all__ = ["known", "measure", "pass_on"]
+__all__ = ["known", "measure"]
 
 _NOTE = "coverage"
 _PARTS = (
@@ -58,14 +58,6 @@ def known(kernel: Kernel, cache: Cache, layer: str) -> Layer | None:
     """The cached measurement of a layer, or None."""
     note = cache.read_note(_NOTE, _key(kernel, layer), SHAPE)
     return None if note is None else read_layer(layer, note)
-
-
-def pass_on(before: Kernel, after: Kernel, cache: Cache) -> None:
-    """Copy the measurements of a kernel to one that differs only in code that is not executed."""
-    for layer in LAYERS:
-        note = cache.read_note(_NOTE, _key(before, layer), SHAPE)
-        if note is not None:
-            cache.write_note(_NOTE, _key(after, layer), note)
 
 
 def _one(kernel: Kernel, cache: Cache, progress: Progress, name: str) -> Layer:

@@ -11,7 +11,7 @@ counters and for naming functions: the format is described in gcc's gcov-io.h.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -32,10 +32,12 @@ __all__ = [
     "Counters",
     "check_compiler",
     "executed",
+    "functions_counted",
     "is_kvm",
     "notes_beside",
     "read_counters",
     "take_notes",
+    "units_of",
 ]
 
 COVERAGE = (
@@ -95,6 +97,13 @@ def notes_beside(library: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted((library.parent / "notes").glob("*.gcno"))}
 
 
+def units_of(library: Path, files: Collection[str]) -> frozenset[str]:
+    """The units of a library that have code of one of these files of KVM."""
+    wanted = [file.encode() + b"\0" for file in files]
+    notes = {unit: path.read_bytes() for unit, path in notes_beside(library).items()}
+    return frozenset(unit for unit, content in notes.items() if any(file in content for file in wanted))
+
+
 class Unit(NamedTuple):
     """The counters of a unit: the header of its file, and of each function its key and its counters."""
 
@@ -125,6 +134,10 @@ class Counters(dict[str, Unit]):
             functions = {key: operation(own.functions[key], counts) for key, counts in unit.functions.items()}
             found[name] = Unit(own.header, functions)
         return found
+
+    def of(self, units: Collection[str]) -> Counters:
+        """The counters of some units."""
+        return Counters({name: unit for name, unit in self.items() if name in units})
 
     def content(self, name: str) -> bytes:
         """The content of a unit's .gcda file."""
@@ -194,6 +207,11 @@ def executed(library: Path, counters: Counters) -> set[str]:
     """The names of the functions that were executed, inline ones included."""
     names = _names(library)
     return {names[unit][key] for unit, keys in counters.ran() for key in keys if key in names[unit]}
+
+
+def functions_counted(library: Path) -> frozenset[str]:
+    """The names of the functions of KVM that a library counts by name: all but those always inlined."""
+    return frozenset(name for names in _names(library).values() for name in names.values())
 
 
 @lru_cache(16)

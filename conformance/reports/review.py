@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,9 +15,11 @@ from rich.text import Text
 import conformance
 from conformance.differential.verdict import Counterexample, KernelReport, Report, Result, Verdict
 from conformance.reports.difference import BEFORE_AFTER, described
+from conformance.reports.hunks import MARK, coverage, hunks
 from conformance.reports.json import counterexample
 from conformance.reports.terminal import say
 from conformance.reports.text import line
+from conformance.review.line_texts import counts
 from conformance.review.outcome import DEFAULT, Gate, outcome_of
 from conformance.review.review import (
     UNKNOWN,
@@ -99,7 +101,7 @@ def show(review: Review, console: Console) -> None:
     say(console, _total(review))
 
 
-def _functions(group: Iterable[FunctionReview], console: Console) -> None:
+def _functions(group: Sequence[FunctionReview], console: Console) -> None:
     """Print functions of one standing: a line each, and the counterexample of one that differs."""
     for one in group:
         hanging = Table.grid(padding=(0, 2, 0, 0))
@@ -110,6 +112,8 @@ def _functions(group: Iterable[FunctionReview], console: Console) -> None:
         if one.difference is not None:
             for entry in described(one.difference, BEFORE_AFTER, width=console.width):
                 say(console, entry)
+    for entry in hunks(group):
+        say(console, f"  {entry}", "yellow" if entry.startswith(MARK) else "")
 
 
 def _scope(scope: Iterable[ScopeReview], console: Console) -> None:
@@ -144,6 +148,8 @@ def _facts(one: FunctionReview) -> str:
         facts.append(f"{one.cases:,} cases of {names}" if one.cases else f"in {names}")
     if one.reason:
         facts.append(line(one.reason))
+    if one.lines is not None:
+        facts.append(line(counts(one.lines)))
     return "; ".join(facts)
 
 
@@ -203,6 +209,7 @@ def _function(one: FunctionReview) -> dict[str, Any]:
         "by": [line(name) for name in one.by],
         "reason": line(one.reason),
         "through": [line(name) for name in one.through],
+        "coverage": coverage(one.lines),
         "difference": None if one.difference is None else _difference(one.difference),
     }
 

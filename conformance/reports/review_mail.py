@@ -10,8 +10,10 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from conformance.reports.difference import BEFORE_AFTER, described
+from conformance.reports.hunks import hunks
 from conformance.reports.mail import WIDTH, folded
 from conformance.reports.text import line
+from conformance.review.line_texts import counts
 from conformance.review.outcome import Outcome
 from conformance.review.reply import LABELS, names, reply, seen
 from conformance.review.review import ConstantReview, FunctionReview, Review, ScopeReview, Standing
@@ -65,6 +67,7 @@ def _judged(one: Judged, verbose: bool) -> Iterator[str]:
         yield from folded(sentence, _INDENT)
     yield ""
     yield from _functions(one.review, verbose)
+    yield from _lines(one.review, verbose)
     yield from _scope(one.review.scope, verbose)
     yield from _constants(one.review.constants)
     yield from _differences(one.review.functions)
@@ -80,6 +83,16 @@ def _functions(review: Review, verbose: bool) -> Iterator[str]:
         if group:
             yield from folded(f"{label}:", _INDENT)
             yield from _together(((_called(one), _facts(one, verbose)) for one in group), verbose)
+
+
+def _lines(review: Review, verbose: bool) -> Iterator[str]:
+    """How many changed lines were executed in each function, and those that nothing executes."""
+    functions = [one for one in review.functions if one.lines is not None]
+    if functions:
+        yield from folded("changed lines:", _INDENT)
+    pairs = [(_called(one), f": {counts(one.lines, verbose=verbose)}") for one in functions if one.lines]
+    yield from _together(pairs, verbose)
+    yield from (f"{_INDENT}{entry}" for entry in hunks(functions, verbose=verbose))
 
 
 def _called(one: FunctionReview) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -19,8 +19,10 @@ import conformance
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.reports.difference import BEFORE_AFTER, described, difference, headline
 from conformance.reports.grouping import Difference, differences
+from conformance.reports.hunks import spans
 from conformance.reports.rows import ALL, rows
 from conformance.reports.text import line
+from conformance.review.changed_lines import Execution, Side
 from conformance.review.outcome import Outcome
 from conformance.review.reply import LABELS, seen
 from conformance.review.review import FunctionReview, Review, ScopeReview, Standing
@@ -47,6 +49,7 @@ class Finding:
     file: str = ""
     key: str = ""
     line: int = 0
+    last: int = 0
 
 
 _KINDS = {
@@ -67,6 +70,7 @@ _RULES = {
     "not-observed": "Something changed, and nothing here looks at its effect.",
     "no-difference-found": "A function changed, and no case that was run shows a difference.",
     "equivalent": "A function changed, and is proved equivalent.",
+    "line-not-executed": "A changed line was not executed by anything that was run.",
 }
 _RULE = {
     Standing.DIFFERS: "behaviour-differs",
@@ -152,7 +156,7 @@ def _result(one: Finding, index: int) -> Json:
     if one.file:
         place: Json = {"artifactLocation": {"uri": quote(line(one.file)), "uriBaseId": ROOT}}
         if one.line:
-            place["region"] = {"startLine": one.line}
+            place["region"] = {"startLine": one.line, **({"endLine": one.last} if one.last else {})}
         location["physicalLocation"] = place
     digest = hashlib.sha256(one.key.encode("utf-8", "surrogatepass")).hexdigest()
     return {
@@ -189,7 +193,22 @@ def _functions(one: Judged) -> list[Finding]:
     if one.review is None:
         return []
     functions = [_function(each, one) for each in one.review.functions if each.standing in _KINDS]
-    return functions + [_item(each, one) for each in one.review.unlooked]
+    lines = [found for each in one.review.functions for found in _dark(each, one)]
+    return functions + lines + [_item(each, one) for each in one.review.unlooked]
+
+
+def _dark(function: FunctionReview, one: Judged) -> Iterator[Finding]:
+    """The findings for the added lines of a function that nothing executes."""
+    if function.lines is None:
+        return
+    for number, (file, first, last, execution) in enumerate(spans(function.lines)):
+        rule = "line-not-executed"
+        why = function.lines.reasons[Side.AFTER] if execution is Execution.NOT_RUN else ""
+        where = f"line {first}" if first == last else f"lines {first} to {last}"
+        said = [f"{one.title}: " if one.title else "", f"{function.name}(): {where}: {execution}"]
+        text = line("".join(said) + (f"; {why}" if why else ""))
+        key = "\0".join([rule, one.title, file, function.name, str(number)])
+        yield Finding(rule, "fail", "note", text, function.name, file, key, first, last)
 
 
 def _item(item: ScopeReview, one: Judged) -> Finding:

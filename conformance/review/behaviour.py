@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Behaviour of functions: the properties that execute what changed, run on both kernels' shims.
 
-The functions that a property executes are measured, not derived from its name: the shims are built with
-tracing. The model takes no part.
+The functions that a property executes are counted by the shims themselves, not derived from its name. The
+model takes no part.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -27,36 +26,22 @@ from conformance.model.layout import Layout
 from conformance.model.modes import MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.child import FunctionOracle
+from conformance.oracles.coverage import executed, units_of
 from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.oracle import ShimOracle
 from conformance.review import permission_check
 from conformance.review.constants import layout_of
 from conformance.review.pairing import property_of
 from conformance.review.plan import ReviewPlan
+from conformance.review.ran import Ran, Seen, unnamed
 from conformance.review.search import all_inputs, every, exhaustive, random_chunk, sample, shrunk
 
-__all__ = ["Seen", "explore"]
+__all__ = ["explore"]
 
 CHUNKS = 16
 """Chunks of random cases per property and mode, if the budget allows."""
 PROVING = 10.0
 """Seconds for proofs; after that no proof is started, and those that run are waited for."""
-
-
-@dataclass
-class Seen:
-    """The result of a property or story: cases run, functions executed on either kernel, the difference.
-
-    ``blamed`` are the functions that the counterexample executes. ``proved``: the kernels answer alike on
-    every input, since every input was run in every mode, or by a proof.
-    """
-
-    name: str
-    cases: int = 0
-    executed: set[str] = field(default_factory=set)
-    difference: Counterexample | None = None
-    blamed: set[str] = field(default_factory=set)
-    proved: bool = False
 
 
 def explore(
@@ -66,31 +51,36 @@ def explore(
     renamed: Mapping[str, str],
     wanted: ReviewPlan,
     progress: Callable[[str], None],
-) -> tuple[list[Seen], str]:
-    """Run the properties that execute one of the ``changed`` functions (names of either kernel).
+    reach: Mapping[str, frozenset[str]],
+    files: Collection[str] = (),
+) -> Ran:
+    """Run the properties of ``reach``, which gives the functions that each is known to execute before.
 
-    Returns the result of each, and why some could not be run ("" if all were). ``renamed`` maps the old to
-    the new names of renamed functions. Raises BuildError if the patched code cannot be called as before.
+    Those that execute one of the ``changed`` functions (names of either kernel) are run until the budget is
+    used up, and proved. ``renamed`` maps the old to the new names of renamed functions. Lines of ``files``
+    are counted. Raises BuildError if the patched code cannot be called as before.
     """
-    libraries = [
+    libraries = (
         build_shim(before, Cache(), progress, coverage=True),
         build_shim(after, Cache(), progress, coverage=True, renamed=renamed),
-    ]
+    )
     progress(f"{after.title}: comparing with {before.title}")
     with ShimOracle(libraries[0]) as first, ShimOracle(libraries[1]) as second:
-        scene = _Scene(before, after, (first, second))
-        comparisons, why = scene.comparisons(wanted)
-        concerned = [
-            seen for seen in _run(scene, comparisons, set(changed), wanted) if seen.executed & set(changed)
-        ]
+        scene = _Scene(before, after, (first, second), libraries, files)
+        comparisons, why = scene.comparisons(wanted, reach)
+        inlined = unnamed(libraries, changed)
+        seen = {name: Seen(name, executed={*reach.get(name, ())} & inlined) for name in comparisons}
+        _run(scene, comparisons, seen, set(changed), wanted)
+        ran = Ran(libraries, [*seen.values()], why)
         if wanted.case or wanted.modes:
-            return concerned, why
+            return ran
         if missing := left_out():
             progress(missing)
         else:
             progress(f"{after.title}: proving")
-            _prove(scene, [(before, libraries[0]), (after, libraries[1])], concerned, set(changed), wanted)
-        return concerned, why
+            kernels = [(before, libraries[0]), (after, libraries[1])]
+            _prove(scene, kernels, ran.concerning(changed), set(changed), wanted)
+        return ran
 
 
 class _Scene:
@@ -101,8 +91,12 @@ class _Scene:
         before: Kernel,
         after: Kernel,
         oracles: tuple[FunctionOracle, FunctionOracle],
+        libraries: tuple[Path, Path],
+        files: Collection[str],
     ) -> None:
         self._kernels = before, after
+        self._libraries = libraries
+        self._units = [units_of(library, files) for library in libraries]
         self._profiles = profile_of(before.release), profile_of(after.release)
         self._oracles = oracles
         self._before, self._after = (
@@ -112,12 +106,14 @@ class _Scene:
             )
         )
 
-    def comparisons(self, wanted: ReviewPlan) -> tuple[dict[str, list[Comparison]], str]:
+    def comparisons(
+        self, wanted: ReviewPlan, names: Collection[str]
+    ) -> tuple[dict[str, list[Comparison]], str]:
         """What can be compared on both, by property; and why some cannot."""
         found: dict[str, list[Comparison]] = {}
         why = ""
         for prop in chosen(wanted.only):
-            if not self.has(prop.name):
+            if prop.name not in names or not self.has(prop.name):
                 continue
             if apart := why_incomparable(prop, *self._profiles):
                 why = apart
@@ -129,7 +125,7 @@ class _Scene:
             ]
         old = PROPERTIES[permission_check.OLD]
         succeeds = old in chosen(wanted.only) and permission_check.applies(self._before, self._after)
-        if succeeds and not why_incomparable(old, *self._profiles):
+        if succeeds and old.name in names and not why_incomparable(old, *self._profiles):
             check = permission_check.PermissionCheck(self._after)
             found[permission_check.OLD] = [
                 Comparison(old, MODES[mode], self._before, check, review=True)
@@ -158,16 +154,22 @@ class _Scene:
         self._comparison(prop, mode).compare_once(tuple(found.inputs.values()))
         return self.covered()
 
-    def covered(self) -> set[str]:
-        """The functions that either kernel has executed since the last call."""
-        return set().union(*(oracle.executed() for oracle in self._oracles))
+    def covered(self, seen: Seen | None = None) -> set[str]:
+        """The functions that either kernel has executed since the last call; ``seen`` counts their lines."""
+        both = [oracle.coverage() for oracle in self._oracles]
+        if seen is not None:
+            seen.count(*(counters.of(units) for counters, units in zip(both, self._units, strict=True)))
+        return set().union(*map(executed, self._libraries, both))
 
 
 def _run(
-    scene: _Scene, comparisons: dict[str, list[Comparison]], changed: set[str], wanted: ReviewPlan
-) -> list[Seen]:
+    scene: _Scene,
+    comparisons: dict[str, list[Comparison]],
+    found: dict[str, Seen],
+    changed: set[str],
+    wanted: ReviewPlan,
+) -> None:
     """Run every property once, then those that execute what changed until the budget is used up."""
-    found = {name: Seen(name) for name in comparisons}
     end = time.monotonic() + wanted.budget
     for name, each in comparisons.items():
         for comparison in each:
@@ -184,7 +186,6 @@ def _run(
             for comparison in comparisons[name]:
                 if found[name].difference is None and time.monotonic() < end:
                     _see(scene, comparison, found[name], wanted, partial(thorough, seed=wanted.seed))
-    return list(found.values())
 
 
 def _prove(
@@ -235,7 +236,7 @@ def _see(
     cases = comparison.cases
     difference = how(comparison)
     seen.cases += comparison.cases - cases
-    seen.executed |= scene.covered()
+    seen.executed |= scene.covered(seen)
     if difference is None:
         return
     # A case given by the user is not shrunk.

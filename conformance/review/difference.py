@@ -25,6 +25,7 @@ Progress = Callable[[str], None]
 
 NOT_COMPILED = "it is not compiled in the configuration used here"
 COMMENTS = "only comments and white space changed"
+_EQUAL = (Standing.SAME, Standing.SAME_CODE)
 CONDITIONAL = "what changed stands under an #if, and makes no code in the configuration used here"
 
 
@@ -57,6 +58,8 @@ def compare(
     if changed:
         found = running.judge(changed, pairs, lambda some: _prove(proofs.as_built, some, reviews, texts))
         reviews.update((one.name, one) for one in found)
+        edited = [one for one in reviews.values() if one is not None and one.standing not in _EQUAL]
+        reviews.update((one.name, one) for one in running.with_lines(edited, pairs))
     functions = tuple(one for one in reviews.values() if one is not None)
     if plan.only:
         functions = tuple(one for one in functions if one.by)

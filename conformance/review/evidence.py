@@ -72,7 +72,7 @@ class Evidence:
         planted = self._planted.setdefault(
             before.file, PlantedFile(self.kernel, before.file, self.cache, self.progress)
         )
-        mutants = _chosen(planted.mutants(before.name), self._changed_lines(function))
+        mutants = _chosen(planted.mutants(before.name), _changed_lines(function))
         if not mutants:
             raise NotMeasured(f"no mutant can be planted into {before.name}()")
         noticing = self._measured(planted, before.file, before.name, mutants, names)
@@ -132,24 +132,20 @@ class Evidence:
             found.update(planted.properties_detecting(number, left))
         self._spent += time.monotonic() - start
 
-    def _changed_lines(self, function: Pair) -> set[int]:
-        """The lines of the old file that the change removes, or next to which it inserts."""
-        before, after = function.before, function.after
-        if before is None or after is None:
-            return set()
-        content = (self.kernel.root / "src" / before.file).read_text(errors="replace")
-        at = content.find(before.text)
-        if at < 0:
-            return set()
-        first = content.count("\n", 0, at) + 1
-        lines = before.text.splitlines(), after.text.splitlines()
-        changed: set[int] = set()
-        for tag, start, end, *_ in SequenceMatcher(None, *lines, autojunk=False).get_opcodes():
-            if tag == "insert":
-                changed |= {first + start - 1, first + start}
-            elif tag != "equal":
-                changed |= set(range(first + start, first + end))
-        return changed
+
+def _changed_lines(function: Pair) -> set[int]:
+    """The lines of the old file that the change removes, or next to which it inserts."""
+    before, after = function.before, function.after
+    if before is None or after is None:
+        return set()
+    lines = before.text.split("\n"), after.text.split("\n")
+    changed: set[int] = set()
+    for tag, start, end, *_ in SequenceMatcher(None, *lines, autojunk=False).get_opcodes():
+        if tag == "insert":
+            start, end = start - 1, start + 1
+        if tag != "equal":
+            changed |= {number for file, number in before.places[max(start, 0) : end] if file == before.file}
+    return changed
 
 
 def _chosen(mutants: Mapping[int, Change], changed: set[int]) -> list[int]:

@@ -7,25 +7,29 @@ Which functions nothing executes is known before the new kernel is built, from m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-from conformance.coverage.measure import measure, pass_on
+from conformance.differential.properties import PROPERTIES
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel
 from conformance.oracles.kvm.build import CannotBuild
 from conformance.oracles.lacking import Lacking
 from conformance.review.apply_evidence import apply_evidence
-from conformance.review.behaviour import Seen, explore
+from conformance.review.base_coverage import FUNCTIONS, STORIES, BaseCoverage
+from conformance.review.behaviour import explore
 from conformance.review.evidence import Evidence
+from conformance.review.executed_lines import ExecutedLines
 from conformance.review.pairing import Pair
 from conformance.review.plan import ReviewPlan
+from conformance.review.ran import Ran, Seen
 from conformance.review.review import UNKNOWN, FunctionReview
 from conformance.review.scope import shown_by_code
 from conformance.review.stories import play_stories
 from conformance.review.texts import Texts
 from conformance.review.verdicts import judge
-from conformance.scenarios.stories import STORIES
+from conformance.scenarios import stories
 
 __all__ = ["Running"]
 
@@ -46,6 +50,7 @@ class Running:
     progress: Progress
     errors: list[str] = field(default_factory=list)
     differing: set[str] = field(default_factory=set)
+    _ran: dict[str, Ran] = field(default_factory=dict)
     _why: str = ""
 
     def judge(
@@ -60,7 +65,6 @@ class Running:
         """
         pairs = list(pairs)
         if self._idle(changed):
-            pass_on(self.before, self.after, Cache())
             return list(judge(self._left_idle(changed, pairs, unproved), pairs, [], ""))
         seen = self._properties(changed)
         # A function that differs is not compiled again to prove it equal.
@@ -77,6 +81,21 @@ class Running:
             self.differing = {one.name for one in seen if one.difference is not None}
             return self._judged(changed, pairs, seen, evidence)
 
+    def with_lines(self, reviews: Iterable[FunctionReview], pairs: Iterable[Pair]) -> list[FunctionReview]:
+        """The reviews with the changed lines of each function, and what executed them.
+
+        If that cannot be read, the reason is among the errors.
+        """
+        functions = {one.text.name: one for one in pairs}
+        changed = {symbol for one in functions.values() if not one.same for symbol in one.symbols}
+        reader = ExecutedLines((self.before, self.after), self._base, self._ran, changed, self.plan)
+        reviews = list(reviews)
+        try:
+            return [replace(one, lines=reader.of(functions[one.name])) for one in reviews]
+        except ConformanceError as error:
+            self.errors.append(str(error))
+            return reviews
+
     def _judged(
         self, changed: Sequence[Pair], pairs: Sequence[Pair], seen: Sequence[Seen], evidence: Evidence
     ) -> list[FunctionReview]:
@@ -86,15 +105,12 @@ class Running:
 
     def _idle(self, changed: Sequence[Pair]) -> bool:
         """Whether nothing executes any of the functions, and nothing else can change what runs."""
-        if self.plan.case or not self._decided_by_text:
+        if self.plan.case or not self.texts.decided:
             return False
         try:
-            for layer in ("functions", "stories"):
-                if _executed(changed, self._reach(layer).values()):
-                    return False
+            return not self._base.executes(_symbols(changed))
         except ConformanceError:
             return False  # The error is reported where the build is needed.
-        return True
 
     def _left_idle(
         self, changed: Sequence[Pair], pairs: Iterable[Pair], unproved: Callable[[list[Pair]], list[Pair]]
@@ -108,61 +124,72 @@ class Running:
 
     def _properties(self, changed: Sequence[Pair]) -> list[Seen]:
         """The results of the properties that execute one of the functions."""
-        symbols = {symbol for one in changed for symbol in one.symbols}
+        symbols = _symbols(changed)
+        reach = self._reach(FUNCTIONS, symbols, PROPERTIES)
+        if not reach:
+            return []
+        renamed, files = self.texts.new_names, _files(changed)
+        kernels = self.before, self.after
         try:
-            seen, self._why = explore(
-                self.before, self.after, symbols, self.texts.new_names, self.plan, self.progress
-            )
+            ran = explore(*kernels, symbols, renamed, self.plan, self.progress, reach, files)
         except BuildError as error:
             self._why = "the properties cannot be run"
             self.errors.append(f"{self._why}: {error}")
             return []
-        return seen
+        self._ran[FUNCTIONS], self._why = ran, ran.why
+        return ran.concerning(symbols)
 
     def _stories(self, changed: Sequence[Pair]) -> list[Seen]:
         """The results of the stories that execute one of the functions."""
-        symbols = {symbol for one in changed for symbol in one.symbols}
-        renamed = self.texts.symbols()
+        symbols = _symbols(changed)
+        reach = self._reach(STORIES, symbols, stories.STORIES)
+        if not reach:
+            return []
+        renamed, files = self.texts.symbols(), _files(changed)
+        kernels = self.before, self.after
         try:
-            names = self._executing(symbols)
-            return play_stories(self.before, self.after, symbols, self.plan, self.progress, renamed, names)
+            ran = play_stories(*kernels, symbols, self.plan, self.progress, renamed, reach, files)
         except CannotBuild as without:
             self._why = f"there is no whole KVM: {without}"
         except (BuildError, Lacking) as error:
             self._why = "the stories cannot be played"
             self.errors.append(f"{self._why}: {error}")
+        else:
+            self._ran[STORIES] = ran
+            return ran.concerning(symbols)
         return []
 
-    def _executing(self, symbols: set[str]) -> Collection[str]:
-        """The stories that execute one of these; all stories where something else can change what runs."""
-        if not self._decided_by_text:
-            return STORIES
-        return [name for name, functions in self._reach("stories").items() if functions & symbols]
+    def _reach(self, layer: str, symbols: set[str], known: Mapping[str, object]) -> dict[str, frozenset[str]]:
+        """What to run, with the functions that each is known to execute.
 
-    def _reach(self, layer: str) -> dict[str, frozenset[str]]:
-        """The functions that each property, or story, executes. Raises ConformanceError."""
-        measured = measure(self.before, Cache(), self.progress, [layer]).layers[layer]
-        return {name: run.functions for name, run in measured.runs.items()}
+        That is everything where something else than the functions can change what runs, or where it was not
+        measured.
+        """
+        everything = dict.fromkeys(known, frozenset[str]())
+        if self.plan.case:
+            return everything
+        try:
+            if self.texts.decided:
+                return self._base.reach(layer, symbols)
+            return everything | self._base.every(layer)
+        except ConformanceError:
+            return everything
+
+    @cached_property
+    def _base(self) -> BaseCoverage:
+        return BaseCoverage(self.before, Cache(), self.progress, self.plan.origin)
 
     @property
     def _moved(self) -> list[str]:
         """The names of what changed besides functions."""
         return sorted(self.texts.moved) or shown_by_code(self.texts)
 
-    @property
-    def _decided_by_text(self) -> bool:
-        """Whether only the changed functions can make the kernels behave differently.
 
-        A changed variable without a user in the text may be used through a pointer.
-        """
-        users = self.texts.users
-        return not any(
-            one.item.holds_data and one.both and not any(users.get(name) for name in one.item.names)
-            for one in self.texts.items
-        )
+def _symbols(functions: Iterable[Pair]) -> set[str]:
+    """The symbols of functions, in both kernels."""
+    return {symbol for one in functions for symbol in one.symbols}
 
 
-def _executed(functions: Iterable[Pair], reach: Iterable[frozenset[str]]) -> bool:
-    """Whether anything executes one of the functions."""
-    names = frozenset(name for one in reach for name in one)
-    return any(one.symbols & names for one in functions)
+def _files(functions: Iterable[Pair]) -> set[str]:
+    """The files of functions, in both kernels."""
+    return {file for one in functions for text in (one.before, one.after) if text for file, _ in text.places}

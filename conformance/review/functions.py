@@ -42,12 +42,13 @@ class Text:
     """A function or a macro. ``file`` is relative to the kernel.
 
     ``text`` includes the comment in front; where preprocessor conditionals define it more than once, all of
-    them.
+    them. ``places`` are the file and the number of each line of it.
     """
 
     name: str
     file: str
     text: str
+    places: tuple[tuple[str, int], ...] = field(default=(), repr=False)
 
     @cached_property
     def words(self) -> tuple[str, ...]:
@@ -147,7 +148,8 @@ def _add(known: dict[str, Text], found: Iterable[Text]) -> None:
         if other is None:
             known[one.name] = one
         else:
-            known[one.name] = Text(one.name, other.file, f"{other.text}\n{one.text}")
+            text, places = f"{other.text}\n{one.text}", other.places + one.places
+            known[one.name] = Text(one.name, other.file, text, places)
 
 
 @lru_cache(maxsize=256)
@@ -169,7 +171,9 @@ def _texts(file: str, content: bytes) -> tuple[list[Text], list[Text], list[Item
         if node.type == "function_definition":
             name = name_of(node)
             if name:
-                functions.append(Text(name, file, text))
+                first = start.start_point.row + 1
+                places = tuple((file, first + n) for n in range(text.count("\n") + 1))
+                functions.append(Text(name, file, text, places))
                 spans.append((node.start_byte, node.end_byte, name))
         else:
             others += (Text(name, file, text) for name in _defines(node))

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from conformance.kernels import Kernel
+
 __all__ = ["ReviewPlan"]
 
 
@@ -15,7 +17,8 @@ class ReviewPlan:
     ``only`` are globs on names of properties, ``modes`` names of modes (none: all). ``budget`` is seconds of
     comparing properties. ``case`` is one input to try on the one property named. ``arguments`` are those of
     ``conformance diff`` that name the kernels, for the command that shows a difference again. ``suspects``
-    are functions for which stories are played even if properties execute them.
+    are functions for which stories are played even if properties execute them. ``origin`` is the kernel that
+    a series starts from, if the one before has patches of it.
     """
 
     only: tuple[str, ...] = ()
@@ -25,3 +28,4 @@ class ReviewPlan:
     case: tuple[int, ...] = ()
     arguments: tuple[str, ...] = ()
     suspects: tuple[str, ...] = ()
+    origin: Kernel | None = None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from conformance.differential.properties import PROPERTIES
 from conformance.review.judging_series import Judged
+from conformance.review.line_texts import of_all
 from conformance.review.outcome import Outcome
 from conformance.review.review import UNKNOWN, FunctionReview, Review, ScopeReview, Standing
 
@@ -93,6 +94,7 @@ def _grounds(review: Review) -> list[str]:
         rest = _standing(review, standing)
         if rest:
             sentences.append(f"{LABELS[standing].capitalize()}: {names([_call(one) for one in rest])}.")
+    sentences += filter(None, [of_all(one.lines for one in review.functions if one.lines)])
     sentences += _outside(review.scope)
     layout = dict.fromkeys(one.where for one in review.constants if one.aspect)
     values = [one.name for one in review.constants if not one.aspect]

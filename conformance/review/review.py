@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from conformance.differential.verdict import Counterexample, Wording
+from conformance.review.changed_lines import ChangedLines
 
 __all__ = ["UNKNOWN", "ConstantReview", "FunctionReview", "Review", "ScopeReview", "Standing"]
 
@@ -49,7 +50,8 @@ class FunctionReview:
     ``was`` is its old name if it was renamed. ``cases`` counts inputs run on both kernels, ``by`` names the
     properties and stories that executed it. ``reason`` explains the standing where necessary.
     ``through`` is what it uses that changed, if its own text did not. In ``difference`` the ``kernel`` texts
-    are those before the change, the ``model`` texts those after.
+    are those before the change, the ``model`` texts those after. ``lines`` are its changed lines, and what
+    executed them; None if none changed, or if it is proved equal.
     """
 
     name: str
@@ -61,6 +63,7 @@ class FunctionReview:
     reason: str = ""
     difference: Counterexample | None = None
     through: tuple[str, ...] = ()
+    lines: ChangedLines | None = None
 
 
 def _crashes(found: Counterexample) -> bool:

@@ -8,7 +8,7 @@ and the state that both KVMs keep in memory is compared as well.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -19,14 +19,15 @@ from conformance.kernels import Cache, Kernel
 from conformance.model.modes import MODES, Mode, kernel_as_compiled, kernel_in
 from conformance.model.profiles import profile_of
 from conformance.model.semantics import Semantics
+from conformance.oracles.coverage import Counters, executed, units_of
 from conformance.oracles.kvm.build import build_kvm, layouts_of
 from conformance.oracles.kvm.deaths import KernelDied
 from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.oracles.kvm.raw_state import RawStateReader
-from conformance.review.behaviour import Seen
 from conformance.review.constants import layout_of
 from conformance.review.kvm_state import Kept, Rules
 from conformance.review.plan import ReviewPlan
+from conformance.review.ran import Ran, Seen, unnamed
 from conformance.scenarios.comparing import Death, Difference, Played, differing, play
 from conformance.scenarios.machines import Machine
 from conformance.scenarios.shrinking import shorten, things
@@ -42,38 +43,41 @@ def play_stories(
     changed: Collection[str],
     wanted: ReviewPlan,
     progress: Callable[[str], None],
-    renamed: Mapping[str, str] | None = None,
-    names: Collection[str] = STORIES,
-) -> list[Seen]:
-    """The results of the stories ``names`` that execute one of the ``changed`` functions on either kernel.
+    renamed: Mapping[str, str],
+    reach: Mapping[str, frozenset[str]],
+    files: Collection[str] = (),
+) -> Ran:
+    """Play the stories of ``reach``, which gives the functions that each is known to execute before.
 
-    ``renamed`` gives functions of the kernel before the names that they have after the change.
-    Raises CannotBuild if there is no whole KVM of one of them, BuildError if it does not compile,
-    Lacking if it asks for what our environment does not have.
+    ``renamed`` gives functions of the kernel before the names that they have after the change. Lines of
+    ``files`` are counted. Raises CannotBuild if there is no whole KVM of one of them, BuildError if it does
+    not compile, Lacking if it asks for what our environment does not have.
     """
-    libraries = [build_kvm(kernel, Cache(), progress, coverage=True) for kernel in (before, after)]
+    libraries = (
+        build_kvm(before, Cache(), progress, coverage=True),
+        build_kvm(after, Cache(), progress, coverage=True),
+    )
     profiles = [profile_of(kernel.release) for kernel in (before, after)]
     layouts = [layouts_of(kernel, Cache()) for kernel in (before, after)]
-    rules = Rules(
-        RawStateReader(libraries[0], layouts[0], renamed or {}), RawStateReader(libraries[1], layouts[1])
-    )
+    rules = Rules(RawStateReader(libraries[0], layouts[0], renamed), RawStateReader(libraries[1], layouts[1]))
     progress(f"{after.title}: playing stories on it and on {before.title}")
+    units = [units_of(library, files) for library in libraries]
+    inlined = unnamed(libraries, changed)
     found = []
     shortened: set[str] = set()
     for story in STORIES.values():
-        if story.name not in names or any(story.absent(profile) for profile in profiles):
+        if story.name not in reach or any(story.absent(profile) for profile in profiles):
             continue
-        seen = Seen(story.name)
+        seen = Seen(story.name, executed={*reach[story.name]} & inlined)
         for mode in story.modes:
             if mode in TDP_MODES and (not wanted.modes or mode in wanted.modes):
-                with _Sides(rules, (before, after), MODES[mode]) as sides:
+                with _Sides(rules, (before, after), MODES[mode], units) as sides:
                     _play(sides, story, seen, wanted, shortened)
         if seen.difference is not None and not seen.executed:
             # No VM could be created on the kernel after, so that it is not known what it executes.
             seen.executed = seen.blamed = set(changed)
-        if seen.executed & set(changed):
-            found.append(seen)
-    return found
+        found.append(seen)
+    return Ran(libraries, found)
 
 
 class _Side:
@@ -97,9 +101,13 @@ class _Side:
 class _Sides:
     """Both kernels in one mode, as Sides: the one before as the kernel, the one after as the model."""
 
-    def __init__(self, rules: Rules, kernels: tuple[Kernel, Kernel], mode: Mode) -> None:
+    def __init__(
+        self, rules: Rules, kernels: tuple[Kernel, Kernel], mode: Mode, units: Sequence[Collection[str]]
+    ) -> None:
         self.mode = mode
         self.covered: set[str] = set()
+        self.counters = [Counters(), Counters()]
+        self._units = units
         self.after: _Side | None = None
         self._rules = rules
         self._kernels = kernels
@@ -130,13 +138,13 @@ class _Sides:
     @contextmanager
     def kernel(self, options: dict[str, int]) -> Iterator[Machine]:
         """A VM on the kernel before."""
-        with self._machine(self._rules.readers[0], options) as side:
+        with self._machine(0, options) as side:
             yield side
 
     def model(self, options: dict[str, int]) -> Machine:
         """A VM on the kernel after; it ends when the next one is created, or with the sides."""
         self.end()
-        self.after = self._stack.enter_context(self._machine(self._rules.readers[1], options))
+        self.after = self._stack.enter_context(self._machine(1, options))
         return self.after
 
     def end(self) -> None:
@@ -145,7 +153,8 @@ class _Sides:
         self._stack = ExitStack()
 
     @contextmanager
-    def _machine(self, reader: RawStateReader, options: dict[str, int]) -> Iterator[_Side]:
+    def _machine(self, side: int, options: dict[str, int]) -> Iterator[_Side]:
+        reader = self._rules.readers[side]
         try:
             oracle = KvmOracle(reader.library, self.mode.host(), options, raw_state=reader.request)
             with oracle:
@@ -154,7 +163,9 @@ class _Sides:
                 finally:
                     # What a VM that died had executed is not known.
                     with suppress(ValueError):
-                        self.covered |= oracle.executed()
+                        counters = oracle.coverage()
+                        self.covered |= executed(reader.library, counters)
+                        self.counters[side] += counters.of(self._units[side])
         except KernelDied as died:
             raise Death(died.how, hung=died.hung) from died
 
@@ -172,6 +183,7 @@ def _play(sides: _Sides, story: Story, seen: Seen, wanted: ReviewPlan, shortened
         return
     sides.end()
     seen.executed |= sides.covered
+    seen.count(*sides.counters)
     if played.difference is None or seen.difference is not None:
         return
     executed = set(sides.covered)
@@ -189,6 +201,7 @@ def _play(sides: _Sides, story: Story, seen: Seen, wanted: ReviewPlan, shortened
 def _note(seen: Seen, sides: _Sides, difference: Counterexample) -> None:
     sides.end()
     seen.executed |= sides.covered
+    seen.count(*sides.counters)
     seen.difference = seen.difference or difference
     seen.blamed = seen.blamed or set(seen.executed)
 

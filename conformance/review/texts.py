@@ -204,6 +204,17 @@ class Texts:
                     found.setdefault(name, set()).add(one.text.name)
         return found
 
+    @property
+    def decided(self) -> bool:
+        """Whether only the changed functions can make the kernels behave differently.
+
+        A changed variable without a user in the text may be used through a pointer.
+        """
+        return not any(
+            one.item.holds_data and one.both and not any(self.users.get(name) for name in one.item.names)
+            for one in self.items
+        )
+
     def _through(self, text: Text) -> tuple[str, ...]:
         if not text.mentions & self.moved:
             return ()

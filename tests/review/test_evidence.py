@@ -11,10 +11,10 @@ from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, open_kernel
 from conformance.review import ReviewPlan, Standing, compare
 from conformance.review.apply_evidence import apply_evidence
-from conformance.review.behaviour import Seen
 from conformance.review.evidence import Evidence, NotMeasured, _chosen
 from conformance.review.functions import Text
 from conformance.review.pairing import Pair
+from conformance.review.ran import Seen
 from conformance.review.review import FunctionReview
 
 MMU = "arch/x86/kvm/mmu/mmu.c"

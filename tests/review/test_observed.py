@@ -57,6 +57,12 @@ MUTANTS = {
 """The same of each kernel, with what it has another text for."""
 
 
+def played(before, after, function, names=STORIES):
+    """The results of the stories that execute a function."""
+    reach = dict.fromkeys(names, frozenset())
+    return play_stories(before, after, {function}, ReviewPlan(), quiet, {}, reach).concerning({function})
+
+
 def planted(selector, changes, directory):
     """The kernel with these changes."""
     base = open_kernel(selector)
@@ -99,7 +105,7 @@ def test_what_is_kept_shows_the_mutants(selector, tmp_path):
 @pytest.mark.slow
 def test_a_mutant_is_shortened_to_a_story(tmp_path):
     before, after = planted("6.1", MUTANTS["6.1"][:1], tmp_path)
-    seen = play_stories(before, after, {"update_permission_bitmask"}, ReviewPlan(), quiet)
+    seen = played(before, after, "update_permission_bitmask")
     found = [one.difference for one in seen if one.difference]
     assert found
     assert any("permissions" in name for name in found[0].kernel)
@@ -114,7 +120,7 @@ def test_a_rewritten_function_keeps_the_same(tmp_path):
     old = loop.format("0; byte < ARRAY_SIZE(mmu->permissions); ++byte")
     refactored = [(MMU, old, loop.format("ARRAY_SIZE(mmu->permissions); byte-- > 0;"))]
     before, after = planted("6.1", refactored, tmp_path)
-    seen = play_stories(before, after, {"update_permission_bitmask"}, ReviewPlan(), quiet)
+    seen = played(before, after, "update_permission_bitmask")
     assert seen
     assert not any(one.difference for one in seen)
 
@@ -142,6 +148,6 @@ def test_members_that_move_make_no_difference(tmp_path):
         "logs_of_two_processors",
         "memory_appears_where_mmio_was",
     )
-    seen = play_stories(before, after, {"kvm_tdp_page_fault"}, ReviewPlan(), quiet, names=names)
+    seen = played(before, after, "kvm_tdp_page_fault", names)
     assert {one.name for one in seen} == {*names}
     assert [one.difference.kernel for one in seen if one.difference] == []

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from conformance.differential.verdict import Counterexample
-from conformance.review.behaviour import Seen
 from conformance.review.functions import Text
 from conformance.review.pairing import Pair
+from conformance.review.ran import Seen
 from conformance.review.review import Standing
 from conformance.review.verdicts import judge
 
