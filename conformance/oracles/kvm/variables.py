@@ -17,9 +17,9 @@ __all__ = ["Variable", "note_variables", "variables_of"]
 
 _MADE = re.compile(
     r"__key|__already_done|__warned|_rs|descriptor|__UNIQUE_ID_.*|___tp_str|__tracepoint_.*|__SCK__tp_func_.*"
-    r"|(print_fmt|trace_event|event|__event|__param)_.*|symbols|__flags|access_str|(__)?TRACE_SYSTEM_.*"
+    r"|__gcov.*|(print_fmt|trace_event|event|__event|__param)_.*|symbols|__flags|access_str|(__)?TRACE_SYSTEM_.*"
 )
-"""Variables that the kernel's macros define: lock classes, flags of WARN_ONCE(), tracepoints."""
+"""Variables that macros define: lock classes, flags of WARN_ONCE(), tracepoints. And gcc's counters."""
 
 
 class Variable(NamedTuple):
