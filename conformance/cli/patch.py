@@ -155,8 +155,9 @@ def comparing(command: str, progress: Any, **plan: Any) -> Compare:
     given = ReviewPlan(**plan)
     check_selection(given.only, given.modes, given.case)
 
-    def compare(before: Kernel, after: Kernel, suspects: Sequence[str]) -> Review:
-        review = compare_kernels(before, after, replace(given, suspects=tuple(suspects)), progress)
+    def compare(before: Kernel, after: Kernel, suspects: Sequence[str], origin: Kernel) -> Review:
+        plan = replace(given, suspects=tuple(suspects), origin=origin)
+        review = compare_kernels(before, after, plan, progress)
         if given.only and not review.functions:
             raise ConformanceError("No property of --only executes the code that it changes.")
         functions = []

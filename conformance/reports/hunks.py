@@ -41,8 +41,9 @@ def hunks(functions: Iterable[FunctionReview], *, verbose: bool = False) -> Iter
 
 def _hunk(hunk: Hunk, name: str, most: int) -> Iterator[str]:
     """A hunk, up to the marked line number ``most``."""
-    marked = [n for n, row in enumerate(hunk.rows) if row.dark][:most]
-    first, last = max(marked[0] - _AROUND, 0), marked[-1] + _AROUND + 1
+    marked = [n for n, row in enumerate(hunk.rows) if row.dark]
+    beyond = marked[most] if most < len(marked) else len(hunk.rows)
+    first, last = max(marked[0] - _AROUND, 0), min(marked[most - 1] + _AROUND + 1, beyond)
     shown = Hunk(hunk.file, hunk.rows[first:last])
     yield f"{' ' * len(MARK)} {shown.heading} {line(hunk.file)}: {line(name)}()"
     yield from (_row(row) for row in shown.rows)

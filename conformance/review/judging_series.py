@@ -25,8 +25,11 @@ from conformance.sandbox import processes
 
 __all__ = ["Compare", "Listener", "judge"]
 
-Compare = Callable[[Kernel, Kernel, Sequence[str]], Review]
-"""Compares two kernels; for the functions named, stories are played even if properties execute them."""
+Compare = Callable[[Kernel, Kernel, Sequence[str], Kernel], Review]
+"""Compares two kernels; for the functions named, stories are played even if properties execute them.
+
+The last argument is the kernel that the series starts from, whose coverage is cached.
+"""
 
 
 class Listener:
@@ -67,7 +70,12 @@ def judge(
     with temporary("patches") as folder, threads(jobs) as pool:
         given = [part for part in series.parts[:applied] if part.may_concern]
         files = [_written(part, Path(folder, str(number))) for number, part in enumerate(given)]
-        base = before = open_kernel(onto, files, progress=progress, idle=True)
+        origin = open_kernel(onto, progress=progress)
+        base = before = open_kernel(onto, files, progress=progress, idle=True) if files else origin
+
+        def compare_patch(before: Kernel, after: Kernel, suspects: Sequence[str]) -> Review:
+            return compare(before, after, suspects, origin)
+
         notes = (*notes, *base.notes)
         queue = _InOrder(hear)
         judged: list[Future[Judged]] = []
@@ -91,13 +99,13 @@ def judge(
                 break
             if count == 1:
                 hear.begin(len(parts), _name(base), notes)
-            job = partial(_judge_part, part, before, after, compare, progress)
+            job = partial(_judge_part, part, before, after, compare_patch, progress)
             judged.append(pool.submit(queue.work, count, job))
             before = after
         found = [future.result() for future in judged]
         whole = None
         if len(judged) == len(parts) > 1:
-            whole = hear.receive(_whole(series, found, base, before, compare, progress))
+            whole = hear.receive(_whole(series, found, base, before, compare_patch, progress))
         return SeriesReview(_name(base), tuple(queue.passed_on), whole, notes)
 
 
@@ -126,7 +134,12 @@ class _InOrder:
                 self.passed_on.append(self._listener.receive(following))
 
 
-def _judge_part(part: Part, before: Kernel, after: Kernel, compare: Compare, progress: Progress) -> Judged:
+_ComparePatch = Callable[[Kernel, Kernel, Sequence[str]], Review]
+
+
+def _judge_part(
+    part: Part, before: Kernel, after: Kernel, compare: _ComparePatch, progress: Progress
+) -> Judged:
     """Judge one patch by comparing the kernels without and with it."""
     progress(f"{part.name}: {part.title}" if part.mail.subject else f"{part.name}: comparing")
     found = _judged(part.title, part.claim, part.paths, before, after, lambda: compare(before, after, ()))
@@ -163,7 +176,7 @@ def _whole(
     judged: Sequence[Judged],
     base: Kernel,
     last: Kernel,
-    compare: Compare,
+    compare: _ComparePatch,
     progress: Progress,
 ) -> Judged:
     """Judge the series as one change. It claims to change nothing if its cover letter or all patches do."""

@@ -167,7 +167,7 @@ def test_a_patch_goes_onto_those_before_it(asked, tracked, reviewers):
     answer, _ = asked(SERIES[2])
     assert answer["details"].startswith("1 patch on\n") and "fold_spte()" in answer["details"]
     assert "comment_spte()" not in answer["details"]
-    assert [words for _, words in fake_review.opened] == [("comment",), ("comment", "fold")]
+    assert [words for _, words in fake_review.opened] == [(), ("comment",), ("comment", "fold")]
     assert fake_review.opened[0][0] == f"tree:{reviewers}@{git('rev-parse', 'HEAD')}"
 
 
@@ -213,6 +213,7 @@ def test_a_patch_of_the_current_branch_goes_onto_those_before_it(asked, reviewer
         git("commit", "-qam", subject)
     asked(SERIES[2])
     assert fake_review.opened == [
+        (f"tree:{reviewers}@{base}", ()),
         (f"tree:{reviewers}@{base}", ("comment",)),
         (f"tree:{reviewers}@{base}", ("comment", "fold")),
     ]

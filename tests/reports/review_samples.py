@@ -6,6 +6,7 @@ from __future__ import annotations
 from report_samples import found
 
 from conformance.review import FunctionReview, Review, Standing
+from conformance.review.changed_lines import ChangedLines, Execution, Hunk, Reading, Row
 from conformance.review.claims import Claim
 from conformance.review.series_review import Judged, SeriesReview
 
@@ -34,3 +35,17 @@ def series() -> SeriesReview:
     )
     notes = ("v1.mbox: a reply is left out",)
     return SeriesReview("6.1 (6.1.9-1)", parts, Judged("all 2 patches", claim, differs), notes)
+
+
+EXECUTED = Reading(Execution.EXECUTED, ("first_write", "make_spte"))
+DARK, NOT_RUN, NO_CODE = (
+    Reading(one) for one in (Execution.NOT_EXECUTED, Execution.NOT_RUN, Execution.NO_CODE)
+)
+
+
+def lines(readings, *, first=10, reason="2 stories were not run") -> ChangedLines:
+    """A function where a line is added after its first for each reading, and one is removed."""
+    rows = [Row("static int f(void)", first, first), Row("\told();", first + 1, 0, DARK)]
+    rows += [Row(f"\tadded({n});", 0, first + n, one) for n, one in enumerate(readings, 1)]
+    rows.append(Row("}", first + 2, first + len(readings) + 1))
+    return ChangedLines((Hunk(FILE, tuple(rows)),), ("", reason))

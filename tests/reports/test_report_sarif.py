@@ -42,7 +42,10 @@ RULES = {
         "partialFingerprints": dict,
     },
     "location": {"physicalLocation": "physical", "logicalLocations": ["logical"]},
-    "physical": {"artifactLocation": {"uri": str, "uriBaseId": str}, "region": {"startLine": int}},
+    "physical": {
+        "artifactLocation": {"uri": str, "uriBaseId": str},
+        "region": {"startLine": int, "endLine": int},
+    },
     "logical": {"name": str, "kind": str},
 }
 """The keys that each object may have here and what they hold; the schema allows no others of its own."""

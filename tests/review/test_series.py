@@ -249,6 +249,7 @@ class Kernels:
 
     def __init__(self) -> None:
         self.compared: list[tuple[int, int]] = []
+        self.origins: set[int] = set()
         self.suspected: dict[tuple[int, int], tuple[str, ...]] = {}
         self.refuse: dict[int, str] = {}
         self.reviews: dict[tuple[int, int], Review | ConformanceError] = {}
@@ -262,10 +263,11 @@ class Kernels:
         count = str(len(patches))
         return Kernel(selector, selector, None, "9", (6, 1), None, Path(), fingerprint=count, notes=notes)
 
-    def compare(self, before, after, suspects) -> Review:
+    def compare(self, before, after, suspects, origin) -> Review:
         key = (int(before.fingerprint), int(after.fingerprint))
         self.compared.append(key)
         self.suspected[key] = tuple(suspects)
+        self.origins.add(int(origin.fingerprint))
         told = self.reviews.get(key, review())
         if isinstance(told, ConformanceError):
             raise told
@@ -288,6 +290,14 @@ def test_each_on_top_of_the_one_before_then_the_whole(kernels, tmp_path):
     assert sorted(kernels.compared[:3]) == [(0, 1), (1, 2), (2, 3)] and kernels.compared[3:] == [(0, 3)]
     assert [one.outcome for one in told.judged] == [Outcome.KEPT] * 4
     assert told.status() == 0
+
+
+@pytest.mark.parametrize("applied", [0, 2])
+def test_a_series_is_measured_on_the_kernel_that_it_starts_from(kernels, tmp_path, applied):
+    series = read(tmp_path, box=box(*(patch(number, 3) for number in (1, 2, 3))))
+    judge(series, "6.1", kernels.compare, lambda line: None, applied=applied)
+    assert len(kernels.compared) == (4, 0, 1)[applied]
+    assert kernels.origins == {0}
 
 
 def test_one_patch_is_the_whole(kernels, tmp_path):
