@@ -17,7 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 _WITHOUT_EFFECT = re.compile(
-    r"(BUILD_BUG|WARN|KVM_BUG|KVM_MMU_WARN|BUG|lockdep|trace_|pr_|might_|cond_resched|static_assert|__?_?free"
+    r"(?!WRITE_ONCE|INIT_|smp_store|rcu_assign)(BUILD_BUG|WARN|KVM_BUG|KVM_MMU_WARN|BUG|lockdep|trace_|pr_|might_|cond_resched|static_assert|__?_?free"
     r"|cpu_relax|barrier|printk|local_irq_|preempt_|smp_|rcu_|srcu_|read_|write_|spin_|mutex_|_?raw_|kvfree|kfree|guard\(|scoped_"
     r"|[A-Z0-9_]+\()"
 )
@@ -49,7 +49,7 @@ _NODES_LEFT_ALONE = {
     "comment", "gnu_asm_expression", "sizeof_expression", "alignof_expression", "offsetof_expression",
     "type_descriptor", "attribute_specifier", "attribute_declaration", "enum_specifier", "struct_specifier",
     "union_specifier", "array_declarator", "preproc_call", "preproc_def", "preproc_function_def",
-    "preproc_include", "parameter_list", "string_literal", "char_literal", "goto_statement",
+    "preproc_include", "parameter_list", "string_literal", "char_literal",
 }  # fmt: skip
 
 _NO_CONSTANT = re.compile(r"(NULL|E[A-Z0-9]{3,}|_*GFP_\w+|_+\w+)")

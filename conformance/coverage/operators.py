@@ -212,6 +212,25 @@ def _dropped_call(node: Node, scope: Scope) -> Iterator[_Made]:
             yield _dropped(node, 4)
 
 
+def _dropped_jump(node: Node, scope: Scope) -> Iterator[_Made]:
+    """continue, goto and return without a value, and a break that leaves a loop."""
+    kinds = ("continue_statement", "goto_statement", "break_statement")
+    jumps = node.type in kinds or (node.type == "return_statement" and not node.named_child_count)
+    if jumps and not (node.type == "break_statement" and _in_switch(node)):
+        # A loop around it would catch it, and so could an else that follows.
+        yield node, "do { } while (0);", ("if (", ") { } else ", ""), 4
+
+
+def _in_switch(node: Node) -> bool:
+    """Whether the innermost statement that a break leaves is a switch."""
+    around = node.parent
+    while around is not None and around.type not in ("for_statement", "while_statement", "do_statement"):
+        if around.type in ("switch_statement", "case_statement"):
+            return True
+        around = around.parent
+    return False
+
+
 def _dropped(statement: Node, rank: int) -> _Made:
     return statement, "do { } while (0);", ("do { if (!", ") ", " } while (0);"), rank
 
@@ -233,7 +252,10 @@ def _is_first(node: Node, scope: Scope) -> bool:
 
 
 def _first_value(node: Node, scope: Scope) -> Iterator[_Made]:
-    """The first values of variables: in their declarations, or assigned later."""
+    """The first values of variables, in their declarations or assigned later, and of members."""
+    if node.type == "initializer_pair" and is_whole(node):
+        yield from _member_value(node, scope)
+        return
     if node.type == "init_declarator" and is_whole(node):
         name = node.child_by_field_name("declarator")
         while name is not None and name.type == "pointer_declarator":
@@ -274,6 +296,15 @@ def _returned(node: Node, scope: Scope) -> Iterator[_Made]:
             yield from _other_value(value, scope.returned, 0)
 
 
+def _member_value(node: Node, scope: Scope) -> Iterator[_Made]:
+    """The value of a member in an initialiser; constants are _constant()'s."""
+    value = node.child_by_field_name("value")
+    if value is not None and value.type == "identifier" and text_of(value) in scope.kinds:
+        yield from _other_value(value, scope.kinds[text_of(value)], 3)
+    elif value is not None and value.type == "field_expression" and may_be_number(value):
+        yield _instead(value, f"{flat(value)} & 0", UNSURE)
+
+
 OPERATORS: dict[str, _Operator] = {
     "returned value changed": _returned,
     "condition negated": _condition,
@@ -282,6 +313,7 @@ OPERATORS: dict[str, _Operator] = {
     "operator replaced": _operator,
     "call dropped": _dropped_call,
     "assignment dropped": _dropped_assignment,
+    "jump dropped": _dropped_jump,
     "first value changed": _first_value,
     "argument replaced": _argument,
 }

@@ -28,6 +28,8 @@ static struct pair kept = { 4, 9 };
 
 static void flush(int pages)
 {
+	if (pages > 3000)
+		return;
 	flushed += pages;
 }
 
@@ -69,6 +71,17 @@ static int note(struct pair *pair, int times, bool quiet)
 	}
 	while (sum > 1000)
 		sum -= 999;
+	while (times) {
+		if (times-- > 5)
+			continue;
+		else if (times == 1)
+			break;
+		sum++;
+	}
+	if (!quiet)
+		goto out;
+	flush(sum);
+out:
 	WARN_ON(sum < 0);
 	return sum;
 }
@@ -90,7 +103,7 @@ static struct pair *find(int which)
 
 static struct pair as_it_is(void)
 {
-	struct pair pair = { 1, 2 };
+	struct pair pair = { .one = kept.one, .other = flushed };
 	return pair;
 }
 """
@@ -110,6 +123,7 @@ int main(int argc, char **argv)
 	selected = argc > 1 ? atol(argv[1]) : 0;
 	printf("%d %d %d %d %d ", twice(-5), twice(0), twice(7), twice(100), seen);
 	printf("%lx %lx ", bits(~0ul, 0x3f0, true), bits(0x13, 0x5f0, false));
+	flush(3000), flush(3001);
 	printf("%lx %lx ", bits(3, 0x1f, true), bits(0x23, 0x510f, true));
 	printf("%d %d ", flushed, note(&pair, 990, false));
 	printf("%d %d %d %d ", pair.one, pair.other, seen, note(&pair, 5, true));
@@ -224,6 +238,9 @@ def pieces(text, operator=None):
         ("g(a, c, x->b);", "argument replaced", [("a", "b"), ("c", "!c"), ("x->b", "x->b & 0")]),
         ("return -5;", "returned value changed", [("-5", "-6")]),
         ("int v = a;", "first value changed", [("a", "(a) ^ 1")]),
+        ("continue;", "jump dropped", [("continue;", "do { } while (0);")]),
+        ("struct s v = { .a = x->b };", "first value changed", [("x->b", "x->b & 0")]),
+        ("WRITE_ONCE(*p, 3);", "call dropped", [("WRITE_ONCE(*p, 3);", "do { } while (0);")]),
         ("bool v = h(a);", "first value changed", [("h(a)", "!h(a)")]),
     ],
 )
@@ -242,7 +259,7 @@ def test_what_an_operator_makes_of_a_statement(statement, operator, expected):
         "static int table[3] = { 1, 2, 3 };",
         "int room[MAX_LEVEL + 2];",
         "BUILD_BUG_ON(sizeof(x) > 8);",
-        "goto out;",
+        "switch (x) { case 1: break; }",
         "asm(\"nop\" : : \"r\" (3));",
     ],
 )  # fmt: skip
