@@ -17,6 +17,7 @@ from conformance.coverage.scope import scoped
 from conformance.coverage.unreachable import unreachable
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, Progress, expand, open_kernel
+from conformance.sandbox.processes import Ended
 
 __all__ = ["CoveragePlan", "measured", "run"]
 
@@ -43,22 +44,36 @@ class CoveragePlan:
 
 
 def run(plan: CoveragePlan, progress: Progress) -> tuple[list[KernelCoverage], list[str]]:
-    """The coverage of each kernel, and for each that cannot be measured a sentence why.
+    """The coverage of each kernel, and for each that was not measured a sentence why.
 
-    Raises ConformanceError if none can be measured.
+    Raises ConformanceError if none can be measured. A layer that was measured before the time limit is in the
+    cache, also if its kernel was not finished.
     """
-    found, failed = [], []
-    for selector in expand(list(plan.kernels)):
-        try:
-            kernel, coverage = measured(plan, selector, progress)
-            if plan.compared is not None:
-                coverage = _compared(plan, kernel, coverage, progress)
-            found.append(_changed(kernel, coverage, progress) if plan.patches else coverage)
-        except ConformanceError as problem:
-            failed.append(str(problem))
+    selectors = expand(list(plan.kernels))
+    found: list[KernelCoverage] = []
+    failed: list[str] = []
+    try:
+        for selector in selectors:
+            try:
+                found.append(_one(plan, selector, progress))
+            except ConformanceError as problem:
+                failed.append(str(problem))
+    except Ended as ended:
+        if not found:
+            raise
+        failed += [
+            f"{selector}: not measured: {ended}." for selector in selectors[len(found) + len(failed) :]
+        ]
     if not found:
         raise ConformanceError("\n".join(failed))
     return found, failed
+
+
+def _one(plan: CoveragePlan, selector: str, progress: Progress) -> KernelCoverage:
+    kernel, coverage = measured(plan, selector, progress)
+    if plan.compared is not None:
+        coverage = _compared(plan, kernel, coverage, progress)
+    return _changed(kernel, coverage, progress) if plan.patches else coverage
 
 
 def measured(plan: CoveragePlan, selector: str, progress: Progress) -> tuple[Kernel, KernelCoverage]:

@@ -13,6 +13,7 @@ from coverage_samples import MMU, measured, outcome, tree
 import conformance.coverage.blessing as blessing
 import conformance.coverage.run_coverage as run_coverage
 from conformance.coverage.goldens import Golden
+from conformance.deadline import TimeLimitReached
 from conformance.errors import ConformanceError
 
 
@@ -173,6 +174,18 @@ def test_of_several_kernels_those_that_can_be_measured_are(cli, kernels):
 def test_nothing_could_be_measured(cli, kernels):
     done = cli("coverage", "--kernel", "tree:none")
     assert done.exit_code == 2 and done.stdout == "" and "there is no such tree" in done.stderr
+
+
+def test_a_time_limit_leaves_what_was_measured(cli, kernels, monkeypatch):
+    def measure(kernel, cache, progress, layers):
+        if kernel.selector == "7.3":
+            raise TimeLimitReached(3)
+        return measured()
+
+    monkeypatch.setattr(run_coverage, "measure", measure)
+    done = cli("coverage", "--kernel", "6.1", "--kernel", "7.3", "--kernel", "7.2")
+    assert done.exit_code == 2 and "mmu/mmu.c" in done.stdout
+    assert "7.3: not measured: the time limit of 3 s ended." in done.stderr and "7.2: not" in done.stderr
 
 
 def test_mutants_that_cannot_be_planted_leave_the_rest(cli, kernels, monkeypatch):
