@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from conformance.kernels import Kernel
 from conformance.kernels.headers import defined, values_of
@@ -38,6 +39,7 @@ def moved(
     return found
 
 
+@lru_cache(8)
 def layout_of(kernel: Kernel, profile: Profile) -> Layout:
     """The layout of SPTEs in a kernel, by the values of its macros; for those it lacks, by its profile."""
     return laid_out(Layout.of(profile), values_of(kernel, defined(kernel, MACROS)))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -25,6 +26,9 @@ NOTHING_RUN = "nothing executes it before the change, so nothing was run"
 IN_PART = "only a part of what executes it was selected"
 ENDED = "what executes it ended at a difference"
 
+_READERS = 2
+"""Calls of gcov at a time."""
+
 
 @dataclass
 class ExecutedLines:
@@ -42,15 +46,23 @@ class ExecutedLines:
     def of(self, function: Pair) -> ChangedLines | None:
         """The changed lines of a function; None if its own text did not change."""
         lacking = self._lacking(function)
-        before = "; ".join(dict.fromkeys(self.base.coverage.missing.values())) if self.base.exact else lacking
+        before = self._unmeasured(function) if self.base.exact else lacking
         return changed_lines(function, partial(self._read, lacking), (before, lacking))
 
+    def _unmeasured(self, function: Pair) -> str:
+        """Why lines of a function are not measured in the kernel before; "" if they are."""
+        layers, missing = self.base.coverage.layers.values(), self.base.coverage.missing
+        if missing:
+            return "; ".join(dict.fromkeys(missing.values()))
+        compiled = function.before is None or any(function.before.file in layer.files for layer in layers)
+        return "" if compiled else NOT_COMPILED
+
     def _read(self, lacking: str, side: Side, function: Pair, file: str, number: int) -> Reading:
+        unexecuted = Execution.NOT_RUN if lacking else None
         if side is Side.BEFORE and self.base.exact:
-            line = self.base.line(file, number)
-            missing = self.base.coverage.missing
-            return _reading(self.base.coverage, file, line, Execution.NOT_MEASURED if missing else None)
-        return _reading(self._covered[side], file, number, Execution.NOT_RUN if lacking else None)
+            number = self.base.line(file, number)
+            unexecuted = Execution.NOT_MEASURED if self.base.coverage.missing else None
+        return _reading(self._covered[side], file, number, unexecuted)
 
     def _lacking(self, function: Pair) -> str:
         """Why not everything that may execute a function was run; "" if it was."""
@@ -75,20 +87,25 @@ class ExecutedLines:
     @cached_property
     def _covered(self) -> tuple[Coverage, Coverage]:
         """What was executed on each kernel in this review."""
-        before, after = (
-            Coverage(
-                kernel.title, {layer: _layer(layer, ran, kernel, side) for layer, ran in self.ran.items()}
-            )
-            for side, kernel in enumerate(self.kernels)
-        )
+        before, after = (self._layers(side) for side in Side)
         return before, after
 
+    def _layers(self, side: Side) -> Coverage:
+        if side is Side.BEFORE and self.base.exact:
+            return self.base.coverage
+        kernel = self.kernels[side]
+        layers = {name: _layer(name, ran, self.changed, kernel, side) for name, ran in self.ran.items()}
+        return Coverage(kernel.title, layers)
 
-def _layer(name: str, ran: Ran, kernel: Kernel, side: int) -> Layer:
+
+def _layer(name: str, ran: Ran, changed: Collection[str], kernel: Kernel, side: Side) -> Layer:
     """What was run, as a layer of the coverage of one kernel. Raises ConformanceError if gcov fails."""
     gcov = Gcov(kernel, ran.libraries[side])
     total = sum((one.counters[side] for one in ran.seen), Counters())
-    runs = {one.name: executed_of(gcov.files(one.counters[side])) for one in ran.seen}
+    concerned = ran.concerning(changed)
+    with ThreadPoolExecutor(_READERS) as pool:
+        read = pool.map(lambda one: executed_of(gcov.files(one.counters[side])), concerned)
+        runs = {one.name: executed for one, executed in zip(concerned, read, strict=True)}
     return Layer(name, gcov.files_of(total), runs)
 
 

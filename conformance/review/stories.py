@@ -8,6 +8,7 @@ and the state that both KVMs keep in memory is compared as well.
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -34,7 +35,10 @@ from conformance.scenarios.shrinking import shorten, things
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import TDP_MODES, Script, Story
 
-__all__ = ["play_stories"]
+__all__ = ["ENOUGH", "play_stories"]
+
+ENOUGH = 4
+"""Stories that differ; once a function is blamed for that many, no other is played for it."""
 
 
 def play_stories(
@@ -65,8 +69,12 @@ def play_stories(
     inlined = unnamed(libraries, changed)
     found = []
     shortened: set[str] = set()
+    blamed: Counter[str] = Counter()
     for story in STORIES.values():
         if story.name not in reach or any(story.absent(profile) for profile in profiles):
+            continue
+        concerned = reach[story.name].intersection(changed)
+        if concerned and all(blamed[name] >= ENOUGH for name in concerned):
             continue
         seen = Seen(story.name, executed={*reach[story.name]} & inlined)
         for mode in story.modes:
@@ -76,6 +84,7 @@ def play_stories(
         if seen.difference is not None and not seen.executed:
             # No VM could be created on the kernel after, so that it is not known what it executes.
             seen.executed = seen.blamed = set(changed)
+        blamed.update(seen.blamed)
         found.append(seen)
     return Ran(libraries, found)
 

@@ -10,7 +10,7 @@ import pytest
 from conformance.coverage.data import Coverage, Executed, File, Layer, Line
 from conformance.review import executed_lines
 from conformance.review.changed_lines import Execution, Side
-from conformance.review.executed_lines import ENDED, IN_PART, NOTHING_RUN, ExecutedLines
+from conformance.review.executed_lines import ENDED, IN_PART, NOT_COMPILED, NOTHING_RUN, ExecutedLines
 from conformance.review.functions import Text
 from conformance.review.pairing import Pair
 from conformance.review.plan import ReviewPlan
@@ -46,7 +46,9 @@ def read(monkeypatch):
             ("functions", Side.BEFORE): layer("functions", {12: 0}),
             ("stories", Side.BEFORE): layer("stories", {12: 1}, s={12}),
         }
-        monkeypatch.setattr(executed_lines, "_layer", lambda name, ran, kernel, side: counted[name, side])
+        monkeypatch.setattr(
+            executed_lines, "_layer", lambda name, ran, changed, kernel, side: counted[name, side]
+        )
         measured = {
             name: layer(name, {12: 0}) for name in ("functions", "stories") if name not in (missing or {})
         }
@@ -107,6 +109,12 @@ def test_a_layer_that_cannot_be_measured_leaves_lines_open(read):
     found = read(missing={"stories": "no whole KVM"})
     assert found.side(Side.BEFORE).counts == {Execution.NOT_MEASURED: 1}
     assert found.reasons[Side.BEFORE] == "no whole KVM"
+
+
+def test_a_file_that_is_not_compiled_is_not_measured(read):
+    found = read(before={"stories": Layer("stories", {}, {})})
+    assert found.side(Side.BEFORE).counts == {Execution.NOT_MEASURED: 1}
+    assert found.reasons[Side.BEFORE] == NOT_COMPILED
 
 
 def test_within_a_series_both_sides_are_read_from_what_was_run(read):
