@@ -156,6 +156,20 @@ class KernelCoverage:
         """The layer and the name of each run that executed a function, in the order of the runs."""
         return self._runs.get(name, [])
 
+    @cached_property
+    def _line_runs(self) -> dict[tuple[str, int], list[tuple[str, str]]]:
+        found: dict[tuple[str, int], list[tuple[str, str]]] = {}
+        for layer in self.coverage.layers.values():
+            for name, run in layer.runs.items():
+                for file, numbers in run.lines.items():
+                    for number in numbers:
+                        found.setdefault((file, number), []).append((layer.name, name))
+        return found
+
+    def runs_of_line(self, file: str, number: int) -> list[tuple[str, str]]:
+        """The layer and the name of each run that executed a line, in the order of the runs."""
+        return self._line_runs.get((file, number), [])
+
     def dark_functions(self) -> list[Dark]:
         """The functions that no run executed, and that can be reached; the largest first."""
         found = []

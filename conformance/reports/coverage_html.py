@@ -59,6 +59,7 @@ class Row:
     state: State | None
     count: int
     taken: tuple[int, int]
+    runs: Sequence[tuple[str, str]]
     mutants: Sequence[Judged]
     reason: str
 
@@ -204,6 +205,7 @@ def _rows(kernel: KernelCoverage, file: str) -> list[Row]:
                 states.get(number),
                 0 if line is None else line.count,
                 (sum(map(bool, branches)), len(branches)),
+                kernel.runs_of_line(file, number),
                 planted.get(number, ()),
                 reasons[number].reason if number in reasons else "",
             )

@@ -79,6 +79,7 @@ def _file(kernel: KernelCoverage, name: str) -> dict[str, Any]:
                 "state": states[number].value,
                 "count": line.count,
                 "branches": [*line.branches],
+                "executed_by": _runs(kernel.coverage, kernel.runs_of_line(name, number)),
                 **({"reason": reasons[number].reason} if states[number] is State.UNREACHABLE else {}),
             }
             for number, line in file.lines.items()

@@ -89,12 +89,19 @@ def test_json(tmp_path):
         "lines": {"compared": 1, "not compared": 1, "executed": 1, "dark": 1, "unreachable": 0},
         "executed_by": {"stories": {"first": "first_read", "runs": 2}},
     }
-    assert file["lines"][1] == {"line": 4, "state": "not compared", "count": 5, "branches": [2, 3]}
+    assert file["lines"][1] == {
+        "line": 4,
+        "state": "not compared",
+        "count": 5,
+        "branches": [2, 3],
+        "executed_by": {"stories": {"first": "first_read", "runs": 2}},
+    }
     assert {
         "line": 17,
         "state": "unreachable",
         "count": 0,
         "branches": [],
+        "executed_by": {},
         "reason": "the option is not set",
     } in file["lines"]
     compared = kernel["compared"]
@@ -184,6 +191,7 @@ def test_the_source_with_the_state_of_each_line(tmp_path, html):
         "unreachable",
     )
     assert "stories: 2, first <b>first_read</b>" in " ".join(text.split())
+    assert '<td class="count" title="stories: 1, first first_read">2</td>' in text
     assert "no run executes it" in text and "unreachable: the option is not set" in text
     assert "2/2" in text and "survived: comparison shifted: if (gfn &lt; 1)" in text
 
