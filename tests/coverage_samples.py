@@ -83,7 +83,8 @@ def sample(outcome: Outcome = Outcome.SURVIVED) -> Compared:
     mutant = Mutant(MMU, 4, "zap", "comparison shifted", 0, 1, "<", "\tif (gfn > 1)", "\tif (gfn < 1)")
     other = Mutant(MMU, 5, "zap", "call dropped", 0, 1, "", "\t\treturn flush(gfn);", "\t\treturn 0;")
     by = ("stories", "first_read", "npt")
-    judged = (Judged(mutant, outcome), Judged(other, Outcome.COMPARED, by, "outcome"))
+    ran = (("stories", "first_read"), ("stories", "first_write"))
+    judged = (Judged(mutant, outcome, executed_by=ran), Judged(other, Outcome.COMPARED, by, "outcome"))
     return Compared("6.1", 7, 2, 3, 3, 0, judged)
 
 

@@ -55,6 +55,14 @@ def interval(compared: Compared) -> str:
     return f"{compared.share:.0%} of executed lines are compared (95 % interval: {low:.0%} to {high:.0%})"
 
 
+_NAMED = {
+    Outcome.SURVIVED: "magenta",
+    Outcome.REVIEWS: "cyan",
+    Outcome.NOT_JUDGED: "yellow",
+}
+"""The outcomes whose mutants are listed, with their colours."""
+
+
 def show(kernels: Sequence[KernelCoverage], rule: Sequence[str], console: Console) -> None:
     """Print the coverage of kernels, and the rule by which lines were counted."""
     for kernel in kernels:
@@ -129,8 +137,22 @@ def _compared(compared: Compared | None, console: Console) -> None:
     )
     planted = len(compared.judged)
     say(console, f"Compared: {interval(compared)}; {planted} mutants, seed {compared.seed}: {counts}.")
-    for one in compared.of(Outcome.SURVIVED):
-        say(console, f"  survived: {line(mutant(one))}", "magenta")
+    say(
+        console,
+        f"Drawn from {compared.plantable} of the {compared.executed} lines that properties or stories "
+        f"execute: in the others nothing can be changed. {compared.rejected} changes did not compile.",
+    )
+    for outcome, colour in _NAMED.items():
+        for one in compared.of(outcome):
+            say(console, f"  {outcome.value}: {line(mutant(one))}{_ran(one)}", colour)
+
+
+def _ran(judged: Judged) -> str:
+    """What executes the line of a mutant, and what is known besides, as the end of a sentence."""
+    names = [name for _, name in judged.executed_by]
+    others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    ran = f"; executed by {names[0]}{others}" if names else ""
+    return f"{ran} ({line(judged.how)})" if judged.how else ran
 
 
 def mutant(judged: Judged) -> str:

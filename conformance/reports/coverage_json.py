@@ -126,4 +126,5 @@ def _judged(judged: Judged) -> dict[str, Any]:
         "outcome": judged.outcome.value,
         "by": {"layer": layer, "run": run, "mode": mode} if run else None,
         "how": plain(judged.how),
+        "executed_by": [{"layer": layer, "run": run} for layer, run in judged.executed_by],
     }

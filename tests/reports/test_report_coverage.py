@@ -35,6 +35,8 @@ def test_terminal(tmp_path):
         "Compared: 50% of executed lines are compared (95 % interval: 9% to 91%); 2 mutants, seed 7" in text
     )
     assert "survived: mmu/mmu.c:4 zap(): comparison shifted: if (gfn > 1) -> if (gfn < 1)" in text
+    assert "Drawn from 3 of the 3 lines that properties or stories execute" in text
+    assert "; executed by first_read and 1 more" in text
     assert "Functions that were not executed: 1, with 3 lines" in text and "3 lines  never  mmu/mmu.c" in text
     assert RULE[1].split(":")[0] in text
 
@@ -106,6 +108,8 @@ def test_json(tmp_path):
     } in file["lines"]
     compared = kernel["compared"]
     assert (compared["planted"], compared["share"], compared["outcomes"]["survived"]) == (2, 0.5, 1)
+    ran = [{"layer": "stories", "run": "first_read"}, {"layer": "stories", "run": "first_write"}]
+    assert compared["mutants"][0]["executed_by"] == ran
     assert compared["mutants"][1]["by"] == {"layer": "stories", "run": "first_read", "mode": "npt"}
 
 
