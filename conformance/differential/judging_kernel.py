@@ -295,7 +295,7 @@ class Judge:
         start, before = time.monotonic(), comparison.cases
         if comparison.property.scalar:
             return self._results.skipped(
-                comparison, "exhaustive", "a tree of tables has too many combinations"
+                comparison, "exhaustive", "the model runs case by case, too slowly for all combinations"
             )
         rng = generator(self._seed, comparison, "exhaustive")
         space = control_space(comparison, rng)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.kernel
 
 CASES = 2000
 CONCRETE = 20
-NAMES = [name for name in PROPERTIES if name != "tdp_iter"]
+NAMES = [name for name, prop in PROPERTIES.items() if not prop.scalar]
 
 
 @pytest.fixture(scope="module")

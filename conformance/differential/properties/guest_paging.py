@@ -94,6 +94,18 @@ declare(
         Substitution(MMU_C, "check_pkey = (!ff && pte_user);", "check_pkey = pte_user;"),
     ],
 )
+
+
+def _is_paging_mode(k: Semantics, case: Case) -> Truth:
+    return any_set(case["cr4"], cpu_role.CR4_PAE) | ((case["efer"] & cpu_role.EFER_LMA) == 0)
+
+
+LONG_MODE = need(
+    "EFER.LMA is set and CR4.PAE is not: long mode needs PAE",
+    _is_paging_mode,
+    lambda k, case: {"cr4": either(_is_paging_mode(k, case), case["cr4"], case["cr4"] | cpu_role.CR4_PAE)},
+)
+
 declare(
     cpu_role.vcpu_to_role_regs,
     GROUP,
@@ -102,7 +114,7 @@ declare(
     answer=lambda k, *registers: tuple(cpu_role.vcpu_to_role_regs(k, *registers)),
     modes=ANY_HOST,
     since=CPU_ROLE,
-    callers=Callers("kvm_init_mmu() reads the registers of the vCPU, whatever they are."),
+    callers=Callers("kvm_init_mmu() reads the registers of the vCPU.", (LONG_MODE,)),
     mutants=[
         Substitution(MMU_C, ".cr4 = kvm_read_cr4_bits(vcpu, KVM_MMU_CR4_ROLE_BITS),", ".cr4 = 0,"),
         Substitution(MMU_C, ".efer = vcpu->arch.efer,", ".efer = vcpu->arch.efer & EFER_NX,"),
@@ -128,7 +140,8 @@ declare(
     modes=ANY_HOST,
     since=CPU_ROLE,
     callers=Callers(
-        "kvm_init_mmu() passes the vCPU's registers, kvm_init_shadow_npt_mmu() those of the nested host."
+        "kvm_init_mmu() passes the vCPU's registers, kvm_init_shadow_npt_mmu() those of the nested host.",
+        (LONG_MODE,),
     ),
     mutants=[
         Substitution(MMU_C, "role.base.efer_nx = ____is_efer_nx(regs);", "role.base.efer_nx = 1;"),

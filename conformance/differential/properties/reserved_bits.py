@@ -84,7 +84,7 @@ declare(
         Substitution(MMU_C, "gbpages_bit_rsvd = rsvd_bits(7, 7);", "gbpages_bit_rsvd = 0;"),
         Substitution(MMU_C, "nonleaf_bit8_rsvd = rsvd_bits(8, 8);", "nonleaf_bit8_rsvd = rsvd_bits(9, 9);"),
         Substitution(MMU_C, "rsvd_bits(5, 8) |", "rsvd_bits(5, 7) |"),
-        Substitution(MMU_C, "rsvd_check->rsvd_bits_mask[1][1] = rsvd_bits(17, 21);", ""),
+        Substitution(MMU_C, "= rsvd_bits(17, 21);", "= 0;"),
     ],
 )
 declare(

@@ -19,6 +19,9 @@ GROUP = "setup"
 ANY_HOST = ("npt",)
 """For functions that read nothing of the mode."""
 
+RATIOS = (0, 1, 2, 3, 59, 60, 61, 1000, 3599, 3600, 3601, 7200, (1 << 32) - 1)
+PERIODS = (0, 1, 999, 1000, 1001, 60_000, 3_600_000, (1 << 32) - 1)
+
 declare(
     setup.get_nx_auto_mode,
     GROUP,
@@ -34,7 +37,7 @@ declare(
 declare(
     setup.calc_nx_huge_pages_recovery_period,
     GROUP,
-    [FlagColumn("nx_huge_pages"), Bits("ratio", 32), Bits("period_ms", 32)],
+    [FlagColumn("nx_huge_pages"), Choice("ratio", 32, RATIOS), Choice("period_ms", 32, PERIODS)],
     gives=(Flag("runs"), Number("milliseconds")),
     modes=ANY_HOST,
     since=RECOVERY_PERIOD,

@@ -68,7 +68,7 @@ def prove(
     proof = Proof()
     deadline = Deadline(seconds)
     if prop.scalar:
-        proof.unproved = "its input is a tree of tables, over which the model runs case by case"
+        proof.unproved = "the model runs case by case, as over a tree of tables, and has no formulas"
         return proof
     for kind in KINDS:
         hosts = EveryHost(kind)
