@@ -105,7 +105,10 @@ def units_of(library: Path, files: Collection[str]) -> frozenset[str]:
 
 
 class Unit(NamedTuple):
-    """The counters of a unit: the header of its file, and of each function its key and its counters."""
+    """The counters of a unit: the header of its file, and of each function its key and its counters.
+
+    Arrays are shared, and not written. Counters that are all 0 are the array that _zeros() returns.
+    """
 
     header: bytes
     functions: dict[bytes, NDArray[np.int64]]
@@ -131,7 +134,10 @@ class Counters(dict[str, Unit]):
             own = self[name]
             if own.functions.keys() != unit.functions.keys():
                 raise ValueError(f"the counters of {name} are of two compilations")
-            functions = {key: operation(own.functions[key], counts) for key, counts in unit.functions.items()}
+            functions = {
+                key: own.functions[key] if _idle(counts) else operation(own.functions[key], counts)
+                for key, counts in unit.functions.items()
+            }
             found[name] = Unit(own.header, functions)
         return found
 
@@ -152,9 +158,21 @@ class Counters(dict[str, Unit]):
     def ran(self) -> Iterator[tuple[str, frozenset[bytes]]]:
         """The units of which something was executed, and the keys of the functions that were."""
         for name, unit in self.items():
-            keys = frozenset(key for key, counts in unit.functions.items() if counts.any())
+            keys = frozenset(
+                key for key, counts in unit.functions.items() if not _idle(counts) and counts.any()
+            )
             if keys:
                 yield name, keys
+
+
+@lru_cache(None)
+def _zeros(n: int) -> NDArray[np.int64]:
+    return np.zeros(n, np.int64)
+
+
+def _idle(counts: NDArray[np.int64]) -> bool:
+    """Whether counters are known to be 0 without looking at them."""
+    return counts is _zeros(len(counts))
 
 
 def read_counters(dump: bytes, library: Path) -> Counters:
@@ -178,8 +196,9 @@ def read_counters(dump: bytes, library: Path) -> Counters:
     return found
 
 
+@lru_cache(1024)
 def _read(content: bytes) -> Unit:
-    """The counters in the content of a .gcda file."""
+    """The counters in the content of a .gcda file. Many processes execute the same of most units."""
     magic, *_ = _HEADER.unpack_from(content)
     if magic != b"adcg":
         raise ValueError("these are no counters")
@@ -197,8 +216,7 @@ def _read(content: bytes) -> Unit:
             key = content[at : at + size]
         elif tag == _ARCS:
             n = abs(length) // 8
-            counts = np.frombuffer(content, "<i8", n, at) if length > 0 else np.zeros(n, np.int64)
-            functions[key] = counts.astype(np.int64)
+            functions[key] = np.frombuffer(content, "<i8", n, at) if length > 0 else _zeros(n)
         at += size
     return Unit(header, functions)
 

@@ -172,6 +172,13 @@ def _ours(racing: bool) -> list[Unit]:
     return [*units, *(Unit(COMMON_C / f"{name}.c") for name in ("blocks", "planted", "coverage"))]
 
 
+def _generated(cache: Cache) -> Path:
+    """The directory of the generated header. It has one path, so that objects can be reused."""
+    return cache.get_or_build(
+        "interface", digest_of([*SOURCES, Path(__file__).with_name("header.py")]), write_header
+    )
+
+
 def _build(kernel: Kernel, cache: Cache, entry: Path, coverage: bool, racing: bool) -> None:
     features = [f"-D{name}=1" for name in probe(kernel.root / "src")]
     theirs = [Unit(name, _flags_of(name, coverage, racing)) for name in units_of(kernel)]
@@ -185,13 +192,13 @@ def _build(kernel: Kernel, cache: Cache, entry: Path, coverage: bool, racing: bo
             force_include=front,
             reuse=cache,
         )
-        write_header(place / "generated")
         own = kernel.compile(
             _ours(racing),
             place / "ours",
             flags=["-DCONFORMANCE_OURS", *(["-DCONFORMANCE_COVERAGE"] if coverage else []), *features],
-            include_before=[COMMON_C, _C, place / "generated"],
+            include_before=[COMMON_C, _C, _generated(cache)],
             force_include=front,
+            reuse=cache,
         )
         if coverage:
             counting = [Path(one.object_name) for one in theirs if "-ftest-coverage" in one.flags]

@@ -75,7 +75,7 @@ def build_shim(
 
     def build(entry: Path) -> None:
         progress(f"{kernel.title}: compiling the shim")
-        _build(kernel, entry, coverage, renamed or {})
+        _build(kernel, cache, entry, coverage, renamed or {})
 
     return cache.get_or_build("shim", key, build) / "shim.so"
 
@@ -88,7 +88,7 @@ def _own_digest() -> str:
     )
 
 
-def _build(kernel: Kernel, entry: Path, coverage: bool, renamed: Mapping[str, str]) -> None:
+def _build(kernel: Kernel, cache: Cache, entry: Path, coverage: bool, renamed: Mapping[str, str]) -> None:
     counting = COVERAGE if coverage else ()
     features = probe(kernel.root / "src", renamed)
     names = [f"-D{old}={new}" for old, new in sorted(renamed.items())]
@@ -108,6 +108,7 @@ def _build(kernel: Kernel, entry: Path, coverage: bool, renamed: Mapping[str, st
             flags=[*(f"-D{name}=1" for name in features), *(["-DCONFORMANCE_COVERAGE"] if coverage else [])],
             include_before=[_ENVIRONMENT, _C, COMMON_C, COMMON_C / "entries"],
             force_include=[_ENVIRONMENT / "conformance.h"],
+            reuse=cache,
         )
         if coverage:
             take_notes(kernel, made, entry / "notes")
