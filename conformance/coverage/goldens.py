@@ -8,12 +8,12 @@ where something is executed that was not before, or is no longer.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from conformance.coverage.data import Coverage
+from conformance.coverage.data import Coverage, File
 from conformance.errors import ConformanceError
 from conformance.kernels.reading import GOLDEN_BYTES, read_text
 from conformance.kernels.releases import is_version
@@ -80,14 +80,7 @@ def golden_of(coverage: Coverage, series: str, package: str) -> Golden:
     for file, there in coverage.files.items():
         for one in there.functions.values():
             numbers = [number for number in there.lines_of(one.name) if number in there.lines]
-            executed = tuple(
-                sum(
-                    bool(files[file].lines[number].count) for number in numbers if number in files[file].lines
-                )
-                if file in files
-                else 0
-                for files in layers
-            )
+            executed = [_executed(files.get(file), numbers) for files in layers]
             if any(executed):
                 functions[file, one.name] = (len(numbers), *executed)
     runs = coverage.layers["stories"].runs
@@ -97,6 +90,11 @@ def golden_of(coverage: Coverage, series: str, package: str) -> Golden:
         if name in runs and (reached := tuple(one for one in story.about if one in runs[name].functions))
     }
     return Golden(series, package, functions, stories)
+
+
+def _executed(file: File | None, numbers: Sequence[int]) -> int:
+    """How many of these lines a layer executed."""
+    return 0 if file is None else sum(n in file.lines and file.lines[n].count > 0 for n in numbers)
 
 
 def blessed(series: str | None) -> Golden | None:

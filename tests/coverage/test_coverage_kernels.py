@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from conformance.coverage.blessing import losses
-from conformance.coverage.goldens import LAYERS
+from conformance.coverage.goldens import LAYERS, blessed
 from conformance.coverage.outcome import KernelCoverage
 from conformance.coverage.run_coverage import CoveragePlan, measured
 from conformance.coverage.unreachable import entries, unreachable
 from conformance.errors import ConformanceError
 from conformance.kernels import Kernel
+from conformance.paths import GOLDEN
 from conformance.scenarios.stories import STORIES
 
 SERIES = ("6.1", "6.12", "7.2", "7.3")
@@ -90,6 +91,14 @@ def test_clang_has_no_counters():
 
 
 # Without a kernel.
+
+
+@pytest.mark.parametrize("series", SERIES)
+def test_the_blessed_files_are_of_stories_that_exist(series):
+    golden = blessed(series)
+    assert golden is not None and golden.path == GOLDEN / series / "coverage.txt"
+    assert set(golden.stories) <= set(STORIES)
+    assert all(set(about) <= set(STORIES[name].about) for name, about in golden.stories.items())
 
 
 def test_every_story_says_what_it_is_about():

@@ -24,6 +24,7 @@ from btf_made import Made
 from btf_made import module as compiled_module
 from mail_samples import DIFF, TEXT, mail
 
+from conformance.coverage import goldens as coverage
 from conformance.differential import fingerprints
 from conformance.errors import ConformanceError
 from conformance.kernels.mails import read_mails
@@ -291,21 +292,23 @@ def _prepare_goldens(place: Path) -> None:
         *sorted((GOLDEN / "6.1").glob("*.ept-ad.txt"))[:8],
         GOLDEN / "6.1/semantics.txt",
         GOLDEN / "7.3/semantics.txt",
+        GOLDEN / "6.1/coverage.txt",
     ]
     _store(place, [path.read_bytes() for path in paths])
 
 
 def _read_golden(path: Path, place: Path) -> None:
-    goldens.GOLDEN = fingerprints.GOLDEN = place / "golden"  # type: ignore[misc]
+    goldens.GOLDEN = fingerprints.GOLDEN = coverage.GOLDEN = place / "golden"  # type: ignore[misc]
     text = path.read_bytes()
     name = re.search(rb"^scenario +(\w{1,60})", text, re.MULTILINE)
     golden = goldens.Golden(name[1].decode() if name else "x", "6.1", "ept-ad", "6.1.192-2", ("a", "b"))
-    shutil.copy(path, place / "golden/6.1/semantics.txt")
-    try:
-        fingerprints.blessed("6.1")
-        return
-    except ConformanceError:
-        pass  # It may be a transcript.
+    for file, blessed in (("semantics", fingerprints.blessed), ("coverage", coverage.blessed)):
+        shutil.copy(path, place / f"golden/6.1/{file}.txt")
+        try:
+            blessed("6.1")
+            return
+        except ConformanceError:
+            pass  # It may be one of another kind.
     shutil.copy(path, golden.path)
     goldens.difference(golden)
     golden.drift()
