@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from conformance.cli.options import (
     Count,
@@ -80,7 +81,7 @@ def coverage(
     Every measurement is cached. 'coverage bless' and 'coverage check' keep golden/SERIES/coverage.txt.
     """
     if ctx.invoked_subcommand is not None:
-        return
+        return _check_no_options(ctx, ctx.invoked_subcommand)
     places = destinations({"json": given.pop("json"), "lcov": lcov, "cobertura": cobertura})
     folder = None if html is None else Folder("--html", html)
     if folder is not None:
@@ -97,14 +98,24 @@ def coverage(
         measured, failed = run(plan, progress)
     for sentence in failed:
         click.echo(line(sentence), err=True)
+    reports = {name: place for name, place in places.items() if name not in lacking}
+    status = 2 if failed or lacking else 0
+    status = deliver(status, partial(_show, measured), partial(_render, measured), reports)
     if folder is not None and "html" not in lacking:
         from conformance.coverage.scope import RULE
         from conformance.reports.coverage_html import pages
 
         folder.write(pages(measured, RULE))
-    reports = {name: place for name, place in places.items() if name not in lacking}
-    status = 2 if failed or lacking else 0
-    ctx.exit(deliver(status, partial(_show, measured), partial(_render, measured), reports))
+    ctx.exit(status)
+
+
+def _check_no_options(ctx: click.Context, command: str) -> None:
+    """Raise UsageError if options stand before a subcommand, which would not have them."""
+    for param in ctx.command.params:
+        if param.name and ctx.get_parameter_source(param.name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"{param.opts[0]} is no option of '{command}' here; put it after '{command}'.", ctx
+            )
 
 
 def _lacking(forms: Sequence[str]) -> list[str]:

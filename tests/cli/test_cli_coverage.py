@@ -229,6 +229,12 @@ def test_bless_writes_after_showing_the_difference(cli, proposed):
     assert "zap 4 0 3" in proposed.read_text()
 
 
+def test_options_before_a_subcommand_are_refused(cli, proposed):
+    done = cli("coverage", "--kernel", "7.3", "check")
+    assert done.exit_code == 2
+    assert "--kernel is no option of 'check' here; put it after 'check'." in done.stderr
+
+
 def test_bless_is_refused_in_ci(cli, proposed, monkeypatch):
     monkeypatch.setenv("CI", "true")
     done = cli("coverage", "bless", "--yes")
