@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,19 +40,18 @@ class Proposal:
 def propose(selectors: Sequence[str], progress: Progress) -> list[Proposal]:
     """The coverage of kernels as golden files; nothing is written.
 
-    Raises ConformanceError if a kernel cannot be measured, or is of no pinned series.
+    Raises ConformanceError if a kernel is of no pinned series, or if none can be measured whole.
     """
-    return [_proposal(*_measured(selector, (), progress)) for selector in expand(list(selectors))]
+    return [_proposal(*each) for each in _measured(selectors, (), progress)]
 
 
 def losses(selectors: Sequence[str], patches: Sequence[Path], progress: Progress) -> dict[str, list[str]]:
     """By the title of a kernel: what is no longer executed, as sentences.
 
-    Raises ConformanceError if a kernel cannot be measured, or if nothing was blessed for it.
+    Raises ConformanceError if nothing was blessed for a kernel, or if none can be measured whole.
     """
     found = {}
-    for selector in expand(list(selectors)):
-        kernel, coverage = _measured(selector, patches, progress)
+    for kernel, coverage in _measured(selectors, patches, progress):
         before = blessed(kernel.series)
         if before is None:
             raise ConformanceError(f"{kernel.title}: no coverage was blessed for it, so nothing was checked.")
@@ -61,8 +60,25 @@ def losses(selectors: Sequence[str], patches: Sequence[Path], progress: Progress
     return found
 
 
-def _measured(selector: str, patches: Sequence[Path], progress: Progress) -> tuple[Kernel, KernelCoverage]:
-    return measured(CoveragePlan([selector], patches, LAYERS), selector, progress)
+def _measured(
+    selectors: Sequence[str], patches: Sequence[Path], progress: Progress
+) -> Iterator[tuple[Kernel, KernelCoverage]]:
+    """The kernels and their coverage, without those of which not all LAYERS can be measured.
+
+    Raises ConformanceError if no kernel is left.
+    """
+    skipped: list[str] = []
+    named = expand(list(selectors))
+    for selector in named:
+        kernel, coverage = measured(CoveragePlan([selector], patches, LAYERS), selector, progress)
+        missing = coverage.coverage.missing
+        if not missing:
+            yield kernel, coverage
+            continue
+        skipped.append(f"{kernel.title} is skipped: {' '.join(missing.values())}")
+        progress(skipped[-1])
+    if len(skipped) == len(named):
+        raise ConformanceError("\n".join(skipped))
 
 
 def _proposal(kernel: Kernel, coverage: KernelCoverage) -> Proposal:

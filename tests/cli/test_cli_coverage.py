@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -215,6 +216,12 @@ def golden(**of) -> Golden:
 def proposed(monkeypatch, tmp_path, kernels):
     monkeypatch.setattr("conformance.coverage.goldens.GOLDEN", tmp_path / "golden")
     monkeypatch.setattr(blessing, "golden_of", lambda coverage, series, package: golden())
+
+    def measure(kernel, cache, progress, layers):
+        missing = {"stories": "it has no whole KVM."} if kernel.selector == "5.10" else {}
+        return replace(measured(), missing=missing)
+
+    monkeypatch.setattr(run_coverage, "measure", measure)
     monkeypatch.delenv("CI", raising=False)
     return tmp_path / "golden/6.1/coverage.txt"
 
@@ -233,6 +240,15 @@ def test_options_before_a_subcommand_are_refused(cli, proposed):
     done = cli("coverage", "--kernel", "7.3", "check")
     assert done.exit_code == 2
     assert "--kernel is no option of 'check' here; put it after 'check'." in done.stderr
+
+
+def test_a_kernel_that_cannot_be_measured_whole_is_skipped(cli, proposed):
+    done = cli("coverage", "bless", "--kernel", "5.10", "--kernel", "6.1", "--yes")
+    assert done.exit_code == 0 and "5.10 is skipped: it has no whole KVM." in done.stderr
+    assert proposed.is_file() and not (proposed.parents[1] / "5.10").exists()
+    assert cli("coverage", "check", "--kernel", "5.10", "--kernel", "6.1").exit_code == 0
+    done = cli("coverage", "check", "--kernel", "5.10")
+    assert done.exit_code == 2 and "5.10 is skipped" in done.stderr
 
 
 def test_bless_is_refused_in_ci(cli, proposed, monkeypatch):
