@@ -17,7 +17,7 @@ __all__ = [
 ]  # fmt: skip
 
 _WITHOUT_EFFECT = re.compile(
-    r"(?!WRITE_ONCE|INIT_|smp_store|rcu_assign)(BUILD_BUG|WARN|KVM_BUG|KVM_MMU_WARN|BUG|lockdep|trace_|pr_|might_|cond_resched|static_assert|__?_?free"
+    r"(?!WRITE_ONCE|INIT_|smp_store|rcu_assign)(BUILD_BUG|WARN|KVM_BUG|KVM_MMU_WARN|BUG|\w*lockdep|trace_|pr_|might_|cond_resched|static_assert|__?_?free"
     r"|cpu_relax|barrier|printk|local_irq_|preempt_|smp_|rcu_|srcu_|read_|write_|spin_|mutex_|_?raw_|kvfree|kfree|guard\(|scoped_"
     r"|[A-Z0-9_]+\()"
 )
@@ -26,7 +26,7 @@ _WITHOUT_EFFECT = re.compile(
 _LEFT_ALONE = re.compile(
     r"([A-Z0-9_]+|\w*for_each\w*|\w*lockdep\w*|trace_\w+|pr_\w+|container_of\w*|offsetof|typeof|__builtin_\w+"
     r"|\w*list_(first_|last_|next_|prev_)?entry\w*|rcu_\w+|srcu_\w+|rb_entry|static_assert|guard|scoped_guard"
-    r"|vcpu_\w*warn\w*|this_cpu_\w+|per_cpu\w*|printk\w*|local_irq_\w+|static_call\w*|kvm_make_request)"
+    r"|vcpu_\w*warn\w*|this_cpu_\w+|per_cpu\w*|printk\w*|local_irq_\w+|static_call\w*|kvm_x86_call|kvm_make_request)"
 )
 """Functions and macros whose arguments are checks and messages, types, constants or variables."""
 
@@ -158,8 +158,8 @@ def is_constant(node: Node) -> bool:
         return False
     if parent.type == "call_expression" or parent.type.endswith("declarator"):
         return False
-    if parent.type == "argument_list" and parent.parent is not None and left_alone(parent.parent, None):
-        return False
+    if parent.type == "argument_list" and name.startswith("X86_"):
+        return False  # The compiler checks which feature or bit it is.
     capitals = name.isupper() and len(name) > 2 and any(one.isalpha() for one in name)
     return capitals or name.endswith(("_mask", "_bit", "_bits"))
 

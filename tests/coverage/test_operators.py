@@ -255,6 +255,7 @@ def test_what_an_operator_makes_of_a_statement(statement, operator, expected):
         "WARN_ON(x == 3);",
         "spin_lock(&lock);",
         "lockdep_assert_held(&lock);",
+        "kvm_lockdep_assert_mmu_lock_held(kvm, x);",
         "trace_it(x, 3);",
         "static int table[3] = { 1, 2, 3 };",
         "int room[MAX_LEVEL + 2];",
