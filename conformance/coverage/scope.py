@@ -62,7 +62,7 @@ def _head(function: Function, text: list[str]) -> str:
     """A function's definition up to its body, with the line before its name, which may have its type."""
     first = max(function.first - 1, 0)
     before = text[first - 1] if first else ""
-    lines = [] if re.search(r"[;}/#]\s*$", before) else [before]
+    lines = [] if re.search(r"^\s*#|[;}/]\s*$", before) else [before]
     for line in text[first : function.last]:
         lines.append(line.partition("{")[0])
         if "{" in line:

@@ -54,6 +54,12 @@ int unrelated(int irq)
 {
     return gfn + kvm_mmu_page;
 }
+#ifdef CONFIG_HAVE_KVM_DIRTY_RING
+int behind_a_condition(int irq)
+{
+    return 0;
+}
+#endif
 static struct kvm_memory_slot *
 by_type(struct kvm *kvm)
 {
@@ -64,7 +70,8 @@ by_type(struct kvm *kvm)
         Function("kvm_flush_tlbs", 1, 1, 1),
         Function("by_parameter", 2, 6, 1),
         Function("unrelated", 7, 10, 1),
-        Function("by_type", 12, 15, 1),
+        Function("behind_a_condition", 12, 15, 1),
+        Function("by_type", 18, 21, 1),
     )
     assert counted(tmp_path, text, *functions) == {"kvm_flush_tlbs", "by_parameter", "by_type"}
 
