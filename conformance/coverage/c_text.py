@@ -17,16 +17,18 @@ __all__ = [
 ]  # fmt: skip
 
 _WITHOUT_EFFECT = re.compile(
-    r"(?!WRITE_ONCE|INIT_|smp_store|rcu_assign)(BUILD_BUG|WARN|KVM_BUG|KVM_MMU_WARN|BUG|\w*lockdep|trace_|pr_|might_|cond_resched|static_assert|__?_?free"
-    r"|cpu_relax|barrier|printk|local_irq_|preempt_|smp_|rcu_|srcu_|read_|write_|spin_|mutex_|_?raw_|kvfree|kfree|guard\(|scoped_"
-    r"|[A-Z0-9_]+\()"
+    r"(?!WRITE_ONCE|INIT_|smp_store|rcu_assign)"
+    r"(BUILD_BUG|WARN|KVM_BUG|KVM_MMU_WARN|BUG|\w*lockdep|trace_|pr_|printk|might_|cond_resched|static_assert"
+    r"|__?_?free|kvfree|kfree|cpu_relax|barrier|local_irq_|preempt_|smp_|rcu_|srcu_|read_|write_|spin_|mutex_"
+    r"|_?raw_|guard\(|scoped_|[A-Z0-9_]+\()"
 )
 """Calls without effect on a function's result, calls that keep locks balanced, declaring macros."""
 
 _LEFT_ALONE = re.compile(
-    r"([A-Z0-9_]+|\w*for_each\w*|\w*lockdep\w*|trace_\w+|pr_\w+|container_of\w*|offsetof|typeof|__builtin_\w+"
-    r"|\w*list_(first_|last_|next_|prev_)?entry\w*|rcu_\w+|srcu_\w+|rb_entry|static_assert|guard|scoped_guard"
-    r"|vcpu_\w*warn\w*|this_cpu_\w+|per_cpu\w*|printk\w*|local_irq_\w+|static_call\w*|kvm_x86_call|kvm_make_request)"
+    r"([A-Z0-9_]+|\w*for_each\w*|\w*lockdep\w*|trace_\w+|pr_\w+|printk\w*|vcpu_\w*warn\w*|static_assert"
+    r"|container_of\w*|offsetof|typeof|__builtin_\w+|\w*list_(first_|last_|next_|prev_)?entry\w*|rb_entry"
+    r"|rcu_\w+|srcu_\w+|guard|scoped_guard|this_cpu_\w+|per_cpu\w*|local_irq_\w+"
+    r"|static_call\w*|kvm_x86_call|kvm_make_request)"
 )
 """Functions and macros whose arguments are checks and messages, types, constants or variables."""
 
@@ -57,8 +59,8 @@ _NO_CONSTANT = re.compile(r"(NULL|E[A-Z0-9]{3,}|_*GFP_\w+|_+\w+)")
 
 
 _POINTERS = re.compile(
-    r"(kvm|vcpu|mmu|\w*_mmu|slots?|memslots?|sp|root|role|\w*_role|spt|sptep|next|prev|private|lock|\w*_cache|\w*_list"
-    r"|file|mm|vma|ops|data)"
+    r"(kvm|vcpu|mmu|\w*_mmu|slots?|memslots?|sp|root|role|\w*_role|spt|sptep|next|prev|private|lock"
+    r"|\w*_cache|\w*_list|file|mm|vma|ops|data)"
 )
 """Members that are pointers or structures."""
 

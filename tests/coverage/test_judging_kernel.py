@@ -8,10 +8,13 @@ from dataclasses import replace
 import pytest
 from planting import patch_between
 
+from conformance.coverage.compared import sample
 from conformance.coverage.judging import Libraries, Task, begin, judge
+from conformance.coverage.measure import measure
 from conformance.coverage.mutants import Outcome
 from conformance.coverage.operators import changes
 from conformance.coverage.planted_kernel import plant_kernel
+from conformance.coverage.scope import scoped
 from conformance.kernels import BuildError, Cache, Unit, open_kernel
 from conformance.kernels.cache import temporary
 from conformance.oracles.kvm.build import build_kvm, layouts_of
@@ -154,3 +157,19 @@ def test_a_failure_that_no_mutant_explains_is_an_error():
     (one, *_) = changes((kernel.root / "src" / SPTE).read_bytes())
     with pytest.raises(BuildError, match="no room"):
         plant_kernel(kernel, {1: (SPTE, one)}, Cache(), quiet, build)
+
+
+@pytest.mark.kernel
+@pytest.mark.slow
+def test_a_sample_of_the_kernel_is_judged_once():
+    kernel, cache = open_kernel("6.1"), Cache()
+    coverage = scoped(measure(kernel, cache, quiet, ["functions", "stories"]), kernel.root / "src")
+    found = sample(kernel, coverage, 5, 0, cache, quiet, keeping=keeping)
+    assert len(found.judged) == 5
+    assert 0 < found.plantable < found.executed
+    for one in found.judged:
+        assert one.executed_by and one.mutant.before != one.mutant.after
+        assert one.outcome not in (Outcome.COMPARED, Outcome.REVIEWS) or one.by[:2] in one.executed_by
+    announced = []
+    assert sample(kernel, coverage, 5, 0, cache, quiet, keeping=keeping, advance=announced.append) == found
+    assert announced == []
