@@ -23,7 +23,7 @@ class State(str, Enum):
     COMPARED = "compared"
     """It was executed, and a change planted into it was detected."""
     SURVIVED = "not compared"
-    """It was executed, and a change planted into it was not detected."""
+    """It was executed, and a change planted into it was not detected, or only where reviews look."""
     EXECUTED = "executed"
     """It was executed; no change was planted into it."""
     DARK = "dark"

@@ -37,7 +37,7 @@ MARKS = {
 
 MEANINGS = {
     State.COMPARED: "executed; a change planted into the line was detected",
-    State.SURVIVED: "executed; a change planted into the line was not detected",
+    State.SURVIVED: "executed; a change planted into the line was not detected, or in reviews only",
     State.EXECUTED: "executed; no change was planted into the line",
     State.DARK: "no run executed the line",
     State.UNREACHABLE: "nothing can execute the line in this configuration",
