@@ -102,6 +102,12 @@ def _explaining(
         if had.answer(profile).misfit is not None or has.answer(profile).misfit is None:
             continue
         asked = has.answer(profile).asked & profile.changes
-        fitting = {change for change in asked if has.answer(flipped(profile, change)).misfit is None}
+        # A kernel without the function would not differ either: that explains nothing.
+        others = {change: flipped(profile, change) for change in asked}
+        fitting = {
+            change
+            for change, other in others.items()
+            if not prop.absent(other) and has.answer(other).misfit is None
+        }
         found = fitting if found is None else found & fitting
     yield from sorted(found or (), key=lambda change: change.commit)

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from conformance.differential.properties import PROPERTIES
 from conformance.history import FIXES
 from conformance.history.fix import Fix, without
 from conformance.kernels import Kernel, open_kernel
@@ -58,6 +60,23 @@ def test_however_it_is_laid_out(stand):
 )
 def test_other_changes_undo_nothing(stand, before, after):
     assert stand(before, after) == ()
+
+
+def test_a_kernel_without_the_function_explains_no_difference(monkeypatch):
+    prop = PROPERTIES["kvm_calc_cpu_role"]
+
+    class Behaviour:
+        """Answers that differ after the change, whatever the profile, if it has the function."""
+
+        def __init__(self, prop, mode, cases, kernel):
+            (self.differs,) = kernel.args
+
+        def answer(self, profile):
+            misfit = "differs" if self.differs and not prop.absent(profile) else None
+            return SimpleNamespace(misfit=misfit, asked=frozenset({prop.since}))
+
+    monkeypatch.setattr(module, "Behaviour", Behaviour)
+    assert list(module._explaining(prop, SimpleNamespace(release=(6, 1)), False, True)) == []
 
 
 @pytest.mark.kernel
