@@ -46,6 +46,14 @@ class BaseCoverage:
         except ConformanceError as problem:
             return Coverage(kernel.title, {}, {FUNCTIONS: str(problem), STORIES: str(problem)})
 
+    def read_ahead(self) -> None:
+        """Read the coverage if it is cached; for a thread of its own, while machine code is compiled."""
+        kernel = self._patched_from or self.kernel
+        layers = {name: known(kernel, self.cache, name) for name in (FUNCTIONS, STORIES)}
+        cached = {name: layer for name, layer in layers.items() if layer is not None}
+        if cached.keys() == layers.keys():
+            self.__dict__.setdefault("coverage", Coverage(kernel.title, cached))
+
     @cached_property
     def exact(self) -> bool:
         """Whether the kernel executes exactly this: no patch before changes anything that is executed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from threading import Thread
 
 from conformance.differential.selection import check_selection
 from conformance.kernels import Cache, Kernel
@@ -47,6 +48,9 @@ def compare(
     proofs = Proofs(before, after, texts, Cache(), progress)
     texts.same_data = frozenset(proofs.same_data(texts.own_items))
     texts.same_values = frozenset(same_values((before, after), (texts.before, texts.after)))
+    running = Running(before, after, texts, plan, progress)
+    ahead = Thread(target=running.read_ahead, name="coverage", daemon=True)
+    ahead.start()
     pairs, differing = _by_code(texts, proofs)
     reviews = {one.text.name: _untouched(one) for one in pairs}
     changed = [one for one in pairs if reviews[one.text.name] is None]
@@ -54,8 +58,8 @@ def compare(
     idle = [one for one in changed if not proofs.compiled(one)]
     reviews.update((one.text.name, _stand(one, Standing.UNCOVERED, NOT_COMPILED)) for one in idle)
     changed = [one for one in changed if one not in idle]
-    running = Running(before, after, texts, plan, progress)
     if changed:
+        ahead.join()
         found = running.judge(changed, pairs, lambda some: _prove(proofs.as_built, some, reviews, texts))
         reviews.update((one.name, one) for one in found)
         edited = [one for one in reviews.values() if one is not None and one.standing not in _EQUAL]

@@ -175,6 +175,10 @@ class Running:
         except ConformanceError:
             return everything
 
+    def read_ahead(self) -> None:
+        """Read what the base executes if it is cached."""
+        self._base.read_ahead()
+
     @cached_property
     def _base(self) -> BaseCoverage:
         return BaseCoverage(self.before, Cache(), self.progress, self.plan.origin)

@@ -15,12 +15,18 @@ _NAMED = 2
 
 
 def counts(lines: ChangedLines, *, verbose: bool = False) -> str:
-    """The counts of one function: "1 of 1 removed lines executed, 2 of 3 added lines, by 3 stories (...)"."""
-    sides = [(side, lines.side(side)) for side in Side]
-    parts = [part for side, one in sides for part in _side(one, _KINDS[side])]
-    if not parts:
+    """The counts of one function: "1 of 1 removed line executed, 2 of 3 added lines executed, by 3 stories".
+
+    What executed them is named for each side, unless it is the same.
+    """
+    sides = [(side, lines.side(side)) for side in Side if lines.side(side).code]
+    if not sides:
         return "no changed line has code"
-    by = runs([name for _, one in sides for name in one.by], verbose=verbose)
+    alike = len({one.by for _, one in sides}) == 1
+    parts: list[str] = []
+    for side, one in sides:
+        parts += _side(one, _KINDS[side], "" if alike else runs(one.by, verbose=verbose))
+    by = runs(sides[0][1].by, verbose=verbose) if alike else ""
     text = ", ".join([*parts, *([f"by {by}"] if by else [])])
     why = dict.fromkeys(
         lines.reasons[side]
@@ -31,18 +37,21 @@ def counts(lines: ChangedLines, *, verbose: bool = False) -> str:
 
 
 def of_all(every: Iterable[ChangedLines]) -> str:
-    """A sentence about all changed lines of a review; "" if none has code."""
-    sides = [lines.side(side) for lines in every for side in Side]
+    """A sentence for each side about all changed lines of a review; "" if none has code."""
+    every = list(every)
+    sentences = [_sentence([lines.side(side) for lines in every], _KINDS[side]) for side in Side]
+    return " ".join(filter(None, sentences))
+
+
+def _sentence(sides: Sequence[SideLines], kind: str) -> str:
     code = sum(one.code for one in sides)
     if not code:
         return ""
     executed = sum(one.executed for one in sides)
-    by = runs([name for one in sides for name in one.by])
-    sentence = (
-        f"Of {_lines(code, 'changed')}, {executed} {_was(executed)} executed{f' by {by}' if by else ''}"
-    )
-    rest = [f"{n} {_was(n)} {state}" for state, n in _rest(sides)]
-    return f"{', '.join([sentence, *rest])}."
+    by = runs(name for one in sides for name in one.by)
+    states = [f"{executed} {_was(executed)} executed{f' by {by}' if by else ''}"]
+    states += [f"{n} {_was(n)} {state}" for state, n in _rest(sides)]
+    return f"Of {_lines(code, kind)}, {', '.join(states)}."
 
 
 def runs(names: Iterable[str], *, verbose: bool = False) -> str:
@@ -57,12 +66,12 @@ def runs(names: Iterable[str], *, verbose: bool = False) -> str:
     return " and ".join(filter(None, kinds))
 
 
-def _side(one: SideLines, kind: str) -> Iterator[str]:
+def _side(one: SideLines, kind: str, by: str) -> Iterator[str]:
     """The lines of one side with code: those executed, then those of which that cannot be said."""
     known = one.executed + one.counts.get(Execution.NOT_EXECUTED, 0)
     if known:
         number = "none" if not one.executed else str(one.executed)
-        yield f"{number} of {_lines(known, kind)} executed"
+        yield f"{number} of {_lines(known, kind)} executed{f' by {by}' if by else ''}"
     yield from (
         f"{_lines(n, kind)} {state}" for state, n in _rest([one]) if state is not Execution.NOT_EXECUTED
     )

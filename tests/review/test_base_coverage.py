@@ -104,3 +104,13 @@ def test_an_earlier_change_of_a_variable_may_make_anything_run(base):
 def test_lines_have_the_numbers_of_the_kernel_that_was_measured(base):
     found, _ = base(texts("idle"), lines=("a\nb\nc\n", "a\nnew\nb\nother\n"))
     assert [found.line(FILE, number) for number in (1, 2, 3, 4)] == [1, 0, 2, 0]
+
+
+def test_coverage_is_read_ahead_only_if_it_is_cached(base, monkeypatch):
+    found, measured = base()
+    found.read_ahead()
+    assert "coverage" not in found.__dict__
+    monkeypatch.setattr(base_coverage, "known", lambda kernel, cache, name: layer(name, cached=["f"]))
+    found.read_ahead()
+    assert found.executes({"f"}) and not found.executes({"g"})
+    assert measured == []

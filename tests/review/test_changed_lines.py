@@ -115,14 +115,23 @@ def test_the_words_of_a_function(lines):
     }
     found = lines(BEFORE, after, known, reasons=("", "2 stories were not run"))
     assert counts(found) == (
-        "1 of 2 removed lines executed, 1 of 1 added line executed, 1 added line not run,"
-        " by 3 stories (first_write, first_read, ...) and the property make_spte; 2 stories were not run"
+        "1 of 2 removed lines executed by 3 stories (first_write, first_read, ...) and the property"
+        " make_spte, 1 of 1 added line executed by the story first_write, 1 added line not run;"
+        " 2 stories were not run"
     )
     assert "(first_write, first_read, map_2m)" in counts(found, verbose=True)
     assert of_all([found]) == (
-        "Of 4 changed lines, 2 were executed by 3 stories (first_write, first_read, ...) and the property"
-        " make_spte, 1 was not executed, 1 was not run."
+        "Of 2 removed lines, 1 was executed by 3 stories (first_write, first_read, ...) and the property"
+        " make_spte, 1 was not executed."
+        " Of 2 added lines, 1 was executed by the story first_write, 1 was not run."
     )
+
+
+def test_what_executed_both_sides_is_named_once(lines):
+    known = dict.fromkeys(((0, 15), (1, 20)), (EXECUTED, ("first_write",)))
+    found = lines(BEFORE, BEFORE.replace("return 1", "return 2"), known)
+    text = "1 of 1 removed line executed, 1 of 1 added line executed, by the story first_write"
+    assert counts(found) == text
 
 
 def test_what_is_not_measured_has_its_own_word(lines):
