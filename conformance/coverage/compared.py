@@ -196,8 +196,8 @@ class _Notes:
         return Verdict(Outcome(note["outcome"]), (layer, name, mode), note["how"])
 
     def write(self, one: _Drawn, verdict: Verdict) -> None:
-        """Store a verdict; one that was not reached may be reached the next time."""
-        if verdict.outcome is not Outcome.NOT_JUDGED:
+        """Store a verdict that would be the same the next time."""
+        if verdict.lasting:
             note = {"outcome": verdict.outcome.value, "by": [*verdict.by], "how": verdict.how}
             self._cache.write_note(_NOTE, self._key(one), note)
 

@@ -30,7 +30,7 @@ from conformance.oracles.child import KernelDied as FunctionDied
 from conformance.oracles.kvm.deaths import KernelDied
 from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.oracles.kvm.raw_state import RawStateReader
-from conformance.oracles.lacking import Lacking
+from conformance.oracles.lacking import MEMORY, Lacking
 from conformance.oracles.shim.oracle import ShimOracle
 from conformance.scenarios.pairing import Pairing
 from conformance.scenarios.stories import STORIES
@@ -64,11 +64,15 @@ class Seen(IntEnum):
 
 @dataclass(frozen=True)
 class Sight:
-    """What a run shows of a mutant, and where, in words. ``hung``: kernel code did not return."""
+    """What a run shows of a mutant, and where, in words.
+
+    hung: kernel code did not return. lasting: whether the same would show the next time.
+    """
 
     seen: Seen
     how: str = ""
     hung: bool = False
+    lasting: bool = True
 
 
 NOTHING = Sight(Seen.NOTHING)
@@ -126,7 +130,7 @@ class Detector:
         try:
             digest, died = self._answers(self._with(number), name, mode)
         except Lacking as lacking:
-            return Sight(Seen.LACKING, lacking.what)
+            return _lacking(lacking)
         if digest == self._digests[name, mode]:
             return NOTHING
         return Sight(Seen.DIFFERS, died.how, died.hung) if died else Sight(Seen.DIFFERS, "its answers")
@@ -160,7 +164,7 @@ class Detector:
                 return NOTHING
             return Sight(Seen.DIFFERS, died.how, died.hung)
         except Lacking as lacking:
-            return Sight(Seen.LACKING, lacking.what)
+            return _lacking(lacking)
         return NOTHING
 
     def _without(self, name: str, mode: str) -> list[Observation]:
@@ -195,7 +199,7 @@ class Detector:
             # Only while that state was copied: the observations were the same.
             return Sight(Seen.KEPT, died.how, died.hung)
         except Lacking as lacking:
-            return Sight(Seen.LACKING, lacking.what)
+            return _lacking(lacking)
         return NOTHING
 
     def _played(
@@ -220,3 +224,8 @@ class Detector:
     def _decode(self) -> Callable[[bytes], KeptMemory]:
         assert self.keeping is not None and self.reader is not None
         return self.keeping(self.reader)
+
+
+def _lacking(lacking: Lacking) -> Sight:
+    """What a run that could not be judged shows; memory or time may suffice the next time."""
+    return Sight(Seen.LACKING, lacking.what, lasting=lacking.todo not in ("", MEMORY))

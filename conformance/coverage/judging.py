@@ -50,11 +50,15 @@ class Task:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of a mutant, the layer, name and mode of the run that detected it, and how."""
+    """The outcome of a mutant, the layer, name and mode of the run that detected it, and how.
+
+    ``lasting``: whether it would be the same the next time.
+    """
 
     outcome: Outcome
     by: tuple[str, str, str] = ("", "", "")
     how: str = ""
+    lasting: bool = True
 
 
 class Judge:
@@ -73,26 +77,31 @@ class Judge:
     def judge(self, task: Task) -> Verdict:
         """Run properties and stories; what they do not detect may be equivalent, or kept by KVM."""
         end = time.monotonic() + LIMIT
-        lacking = ""
+        lacking, lasting = "", True
         for layer, name, mode in self._order(task.runs):
             if time.monotonic() > end:
-                return Verdict(Outcome.NOT_JUDGED, how=f"{LIMIT:g} s were not enough")
+                return Verdict(Outcome.NOT_JUDGED, how=f"{LIMIT:g} s were not enough", lasting=False)
             sight = self._sight(task.number, layer, name, mode)
             if sight.seen is Seen.DIFFERS:
                 return Verdict(Outcome.COMPARED, (layer, name, mode), sight.how)
             if sight.seen is Seen.LACKING:
                 lacking = lacking or f"{name} ({mode}): {sight.how}"
+                lasting = lasting and sight.lasting
         try:
             if self._equivalence.holds(task.file, task.change):
                 return Verdict(Outcome.EQUIVALENT)
         except BuildError as error:
-            return Verdict(Outcome.NOT_JUDGED, how=str(error))
+            return Verdict(Outcome.NOT_JUDGED, how=str(error), lasting=False)
         for layer, name, mode in self._order(task.runs):
-            if layer == "stories" and time.monotonic() < end:
+            if time.monotonic() > end:
+                return Verdict(Outcome.NOT_JUDGED, how=f"{LIMIT:g} s were not enough", lasting=False)
+            if layer == "stories":
                 sight = self._detector.by_kept_state(task.number, name, mode)
                 if sight.seen is Seen.KEPT:
                     return Verdict(Outcome.REVIEWS, (layer, name, mode), sight.how)
-        return Verdict(Outcome.NOT_JUDGED, how=lacking) if lacking else Verdict(Outcome.SURVIVED)
+        if lacking:
+            return Verdict(Outcome.NOT_JUDGED, how=lacking, lasting=lasting)
+        return Verdict(Outcome.SURVIVED)
 
     def _order(self, runs: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
         """Properties in all modes, then stories by mode."""

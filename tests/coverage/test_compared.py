@@ -113,10 +113,17 @@ def test_another_kernel_is_judged_anew(planting, kernel):
 
 
 def test_what_was_not_judged_is_tried_again(planting, kernel):
-    planting.verdict = Verdict(Outcome.NOT_JUDGED, how="no memory")
+    planting.verdict = Verdict(Outcome.NOT_JUDGED, how="no memory", lasting=False)
     assert sampled(kernel).share is None
     planting.verdict = Verdict(Outcome.COMPARED, ("stories", "narrow", "npt"))
     assert sampled(kernel).share == 1.0
+
+
+def test_what_the_suite_lacks_is_not_tried_again(planting, kernel):
+    planting.verdict = Verdict(Outcome.NOT_JUDGED, how="nothing stands in for a")
+    first = sampled(kernel)
+    assert sampled(kernel) == first
+    assert len(planting.judged) == 10
 
 
 def test_what_does_not_compile_is_replaced_and_counted(planting, kernel):

@@ -106,10 +106,11 @@ def test_a_kernel_that_lives_longer_or_dies_earlier_shows(story):
     assert story({0: died}, base={1: died}).seen is Seen.DIFFERS
 
 
-@pytest.mark.parametrize("todo", ["", MEMORY])
-def test_what_the_suite_or_the_system_lacks_is_no_difference(story, todo):
+@pytest.mark.parametrize(("todo", "lasting"), [("", False), (MEMORY, False), ("Add it.", True)])
+def test_what_the_suite_or_the_system_lacks_is_no_difference(story, todo, lasting):
     sight = story({1: Lacking("nothing stands in for a", "", todo)})
     assert (sight.seen, sight.how) == (Seen.LACKING, "nothing stands in for a")
+    assert sight.lasting is lasting
 
 
 def test_what_kvm_keeps_shows_apart(story):

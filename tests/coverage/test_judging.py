@@ -99,6 +99,13 @@ def test_what_the_suite_lacks_is_not_judged(judged):
     verdict, _ = judged({"first_read": LACKING})
     assert verdict.outcome is Outcome.NOT_JUDGED
     assert verdict.how == "first_read (ept-ad): nothing stands in for a"
+    assert verdict.lasting
+
+
+def test_what_the_system_lacks_may_be_judged_the_next_time(judged):
+    verdict, _ = judged({"first_read": LACKING, "first_write": Sight(Seen.LACKING, "memory", lasting=False)})
+    assert verdict.outcome is Outcome.NOT_JUDGED
+    assert not verdict.lasting
 
 
 def test_another_run_may_detect_what_one_cannot_judge(judged):
