@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from conformance.coverage.compared.mutants import Compared, Judged, Mutant, Outcome
 from conformance.coverage.data import Coverage, Executed, File, Function, Layer, Line
-from conformance.coverage.mutants import Compared, Judged, Mutant, Outcome
 from conformance.coverage.outcome import KernelCoverage
 from conformance.coverage.unreachable import Entry, unreachable
 

@@ -42,7 +42,7 @@ ALLOWED = {
     "reports": {
         "errors",
         "coverage.data",
-        "coverage.mutants",
+        "coverage.compared.mutants",
         "coverage.outcome",
         "differential.verdict",
         "model.spte.decode",

@@ -10,8 +10,8 @@ from enum import Enum
 from functools import cached_property
 from pathlib import Path
 
+from conformance.coverage.compared.mutants import Compared, Outcome
 from conformance.coverage.data import Coverage, File, Function
-from conformance.coverage.mutants import Compared, Outcome
 from conformance.coverage.unreachable import Unreachable
 
 __all__ = ["Changed", "Dark", "KernelCoverage", "State", "Sums"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conformance.coverage.about import astray
-from conformance.coverage.compared import sample
-from conformance.coverage.detecting import Keeping
+from conformance.coverage.compared.detecting import Keeping
+from conformance.coverage.compared.sample import sample
 from conformance.coverage.formats import changed_lines
 from conformance.coverage.measure import measure
 from conformance.coverage.outcome import KernelCoverage

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from conformance.coverage.compared.mutants import Compared, Judged, Outcome
 from conformance.coverage.data import LAYERS
-from conformance.coverage.mutants import Compared, Judged, Outcome
 from conformance.coverage.outcome import Changed, Dark, KernelCoverage, Sums
 from conformance.reports.terminal import say
 from conformance.reports.text import line

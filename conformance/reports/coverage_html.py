@@ -18,8 +18,8 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import CLexer
 
 import conformance
+from conformance.coverage.compared.mutants import Judged, Outcome
 from conformance.coverage.data import LAYERS
-from conformance.coverage.mutants import Judged, Outcome
 from conformance.coverage.outcome import KernelCoverage, State
 from conformance.reports.coverage import TITLES, interval, ranges, share, short
 from conformance.reports.treemap import treemap

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import conformance
+from conformance.coverage.compared.mutants import Compared, Judged, Outcome
 from conformance.coverage.data import Coverage
-from conformance.coverage.mutants import Compared, Judged, Outcome
 from conformance.coverage.outcome import Changed, KernelCoverage, State, Sums
 from conformance.reports.json import SCHEMA, plain
 

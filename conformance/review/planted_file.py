@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
-from conformance.coverage.detecting import Detector
-from conformance.coverage.operators import Change, changes
-from conformance.coverage.planted_kernel import PlantedKernel, plant_kernel
+from conformance.coverage.compared.detecting import Detector
+from conformance.coverage.compared.operators import Change, changes
+from conformance.coverage.compared.planted_kernel import PlantedKernel, plant_kernel
 from conformance.differential.properties import PROPERTIES
 from conformance.kernels import Cache, Kernel, Progress
 from conformance.model.profiles import profile_of

@@ -3,7 +3,7 @@
 
 from coverage_samples import MMU, outcome, sample
 
-from conformance.coverage.mutants import Outcome
+from conformance.coverage.compared.mutants import Outcome
 from conformance.coverage.outcome import Dark, State
 
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from conformance.coverage.detecting import Detector, Keeping, Seen, Sight
-from conformance.coverage.equivalence import Equivalence
-from conformance.coverage.mutants import Outcome
-from conformance.coverage.operators import Change
+from conformance.coverage.compared.detecting import Detector, Keeping, Seen, Sight
+from conformance.coverage.compared.equivalence import Equivalence
+from conformance.coverage.compared.mutants import Outcome
+from conformance.coverage.compared.operators import Change
 from conformance.differential.properties import PROPERTIES
 from conformance.kernels import BuildError, Cache, Kernel
 from conformance.model.profiles import profile_of

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from conformance.coverage.operators import OPERATORS, changes
-from conformance.coverage.planting import planted, substituted
+from conformance.coverage.compared.operators import OPERATORS, changes
+from conformance.coverage.compared.planting import planted, substituted
 from conformance.kernels.parsing import parse
 
 TEXT = b"""\

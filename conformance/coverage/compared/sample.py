@@ -10,13 +10,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from conformance.coverage.compared.detecting import Keeping
+from conformance.coverage.compared.judging import Libraries, Task, Verdict, begin, judge
+from conformance.coverage.compared.mutants import Compared, Judged, Outcome
+from conformance.coverage.compared.operators import Change
+from conformance.coverage.compared.planted_kernel import PlantedKernel, plant_kernel
+from conformance.coverage.compared.sampling import RUN_LAYERS, Line, drawn, frame_of, mutant_of
 from conformance.coverage.data import Coverage
-from conformance.coverage.detecting import Keeping
-from conformance.coverage.judging import Libraries, Task, Verdict, begin, judge
-from conformance.coverage.mutants import Compared, Judged, Outcome
-from conformance.coverage.operators import Change
-from conformance.coverage.planted_kernel import PlantedKernel, plant_kernel
-from conformance.coverage.sampling import RUN_LAYERS, Line, drawn, frame_of, mutant_of
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, Progress, key_of
 from conformance.oracles.common import digest_of_parts
@@ -32,7 +32,7 @@ SPARE = 0.1
 _NOTE = "mutant"
 _SHAPE = {"outcome": str, "by": [str], "how": str}
 _PARTS = (
-    *(f"coverage/{name}.py" for name in ("detecting", "equivalence", "judging", "planting")),
+    *(f"coverage/compared/{name}.py" for name in ("detecting", "equivalence", "judging", "planting")),
     *("differential", "interface", "model", "oracles", "scenarios"),
 )
 """The parts of this package that decide what is detected."""

@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import pytest
 
-from conformance.coverage import detecting
-from conformance.coverage.detecting import Detector, Seen
+from conformance.coverage.compared import detecting
+from conformance.coverage.compared.detecting import Detector, Seen
 from conformance.interface.observation import Observation
 from conformance.oracles.child import Entry
 from conformance.oracles.child import KernelDied as FunctionDied

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from planting import patch_between
 
-from conformance.coverage.compared import sample
-from conformance.coverage.judging import Libraries, Task, begin, judge
+from conformance.coverage.compared.judging import Libraries, Task, begin, judge
+from conformance.coverage.compared.mutants import Outcome
+from conformance.coverage.compared.operators import changes
+from conformance.coverage.compared.planted_kernel import plant_kernel
+from conformance.coverage.compared.sample import sample
 from conformance.coverage.measure import measure
-from conformance.coverage.mutants import Outcome
-from conformance.coverage.operators import changes
-from conformance.coverage.planted_kernel import plant_kernel
 from conformance.coverage.scope import scoped
 from conformance.kernels import BuildError, Cache, Unit, open_kernel
 from conformance.kernels.cache import temporary

@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from conformance.coverage import compared
-from conformance.coverage.compared import sample
+from conformance.coverage.compared import sample as compared
+from conformance.coverage.compared.judging import Verdict
+from conformance.coverage.compared.mutants import Outcome
+from conformance.coverage.compared.planted_kernel import PlantedKernel
+from conformance.coverage.compared.sample import sample
 from conformance.coverage.data import Coverage, Executed, File, Function, Layer, Line
-from conformance.coverage.judging import Verdict
-from conformance.coverage.mutants import Outcome
-from conformance.coverage.planted_kernel import PlantedKernel
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache
 

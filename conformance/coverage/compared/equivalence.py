@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-from conformance.coverage.operators import Change
-from conformance.coverage.planting import substituted
+from conformance.coverage.compared.operators import Change
+from conformance.coverage.compared.planting import substituted
 from conformance.kernels import Cache, Kernel
 from conformance.kernels.cache import temporary
 from conformance.kernels.machine_code import AS_BUILT, Code, compile_code

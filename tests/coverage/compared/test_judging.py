@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from conformance.coverage import judging
-from conformance.coverage.detecting import NOTHING, Seen, Sight
-from conformance.coverage.judging import Judge, Libraries, Task
-from conformance.coverage.mutants import Outcome
+from conformance.coverage.compared import judging
+from conformance.coverage.compared.detecting import NOTHING, Seen, Sight
+from conformance.coverage.compared.judging import Judge, Libraries, Task
+from conformance.coverage.compared.mutants import Outcome
 from conformance.kernels import BuildError
 
 RUNS = (("functions", "make_spte"), ("stories", "first_read"), ("stories", "first_write"))

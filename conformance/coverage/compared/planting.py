@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from conformance.coverage.operators import Change
+from conformance.coverage.compared.operators import Change
 
 __all__ = ["planted", "substituted"]
 

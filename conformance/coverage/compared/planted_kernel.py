@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from conformance.coverage.operators import UNSURE, Change
-from conformance.coverage.planting import planted
+from conformance.coverage.compared.operators import UNSURE, Change
+from conformance.coverage.compared.planting import planted
 from conformance.kernels import BuildError, Cache, Kernel, Progress, key_of
 from conformance.kernels.kernel import FACTS, fingerprint
 from conformance.kernels.manifest import Manifest

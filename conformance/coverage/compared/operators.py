@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
-from conformance.coverage.c_text import (
+from conformance.coverage.compared.c_text import (
     Scope,
     flat,
     is_bits,

@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from conformance.coverage.compared.mutants import Mutant
+from conformance.coverage.compared.operators import UNSURE, Change, changes
 from conformance.coverage.data import Coverage
-from conformance.coverage.mutants import Mutant
-from conformance.coverage.operators import UNSURE, Change, changes
 
 __all__ = ["RUN_LAYERS", "Frame", "Line", "drawn", "frame_of", "mutant_of"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from conformance.coverage.mutants import Compared, Judged, Mutant, Outcome, wilson
+from conformance.coverage.compared.mutants import Compared, Judged, Mutant, Outcome, wilson
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from itertools import islice
 
 import pytest
 
+from conformance.coverage.compared.operators import UNSURE, changes
+from conformance.coverage.compared.sampling import drawn, frame_of, mutant_of
 from conformance.coverage.data import Coverage, Executed, File, Function, Layer
 from conformance.coverage.data import Line as Measured
-from conformance.coverage.operators import UNSURE, changes
-from conformance.coverage.sampling import drawn, frame_of, mutant_of
 
 FILE = "arch/x86/kvm/mmu/bits.c"
 
