@@ -46,12 +46,11 @@ BROKEN = {
     "kvm_calc_tdp_mmu_root_page_role": mmu_c(
         "kvm_calc_tdp_mmu_root_page_role", "role.cr0_wp = true;", "role.cr0_wp = false;"
     ),
-    "kvm_configure_mmu": mmu_c("kvm_configure_mmu", "max_huge_page_level = PG_LEVEL_2M;", ""),
+    "kvm_configure_mmu": mmu_c("kvm_configure_mmu", "= PG_LEVEL_2M;", "= PG_LEVEL_4K;"),
     # What the module and a VM are set up with.
     "get_nx_auto_mode": mmu_c("get_nx_auto_mode", "&& !cpu", "&& cpu"),
     "calc_nx_huge_pages_recovery_period": mmu_c("calc_nx_huge_pages_recovery_period", "3600u", "60u"),
     "kvm_mmu_max_gfn": Substitution(MMU_H, "likely(tdp_enabled) ? shadow_phys_bits : 52;", "52;"),
-    "__kvm_mmu_slot_lpages": Substitution(MMU_H, "slot->base_gfn + npages - 1,", "slot->base_gfn + npages,"),
     "kvm_memslots_have_rmaps": Substitution(MMU_H, "|| kvm_shadow_root_allocated(kvm);", ";"),
     "kvm_shadow_root_allocated": Substitution(
         MMU_H, "return smp_load_acquire(&kvm->arch.shadow_root_allocated);", "return false;"
