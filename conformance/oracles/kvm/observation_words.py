@@ -28,7 +28,8 @@ _ENTRY = 4
 def read_observation(words: list[int], events: list[str]) -> Observation:
     """The observation; of a destroyed machine only the outcome and the events.
 
-    Raises ValueError, TypeError or IndexError if the words are malformed: kernel code may overwrite them.
+    Raises ValueError, TypeError, LookupError or ArithmeticError if the words are malformed: kernel code may
+    overwrite them.
     """
     at = 1 + 2 * words[0]
     outcome = [

@@ -88,7 +88,7 @@ class KvmOracle:
         early, self._early = self._early, []
         try:
             return read_observation(server.words(), early + server.events())
-        except (ValueError, TypeError, IndexError):
+        except (ValueError, TypeError, LookupError, ArithmeticError):
             # Kernel code has overwritten the observation.
             self.close()
             raise KernelDied("broke off: what it shows of the machine cannot be read") from None
