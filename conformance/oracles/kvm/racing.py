@@ -78,9 +78,9 @@ class RacingKvm:
         self._exchange = Exchange.from_buffer(self._memory)
         self._view = memoryview(self._memory).cast("Q")
         self._lib = ctypes.PyDLL(str(library))
-        self._lib.race_coverage.restype = ctypes.c_ulong
         if not hasattr(self._lib, "race_boot"):
             raise ValueError(f"{library} is not built for races")
+        self._lib.race_coverage.restype = ctypes.c_ulong
         self._boot(host, options or {}, patience)
         self._names = Names(library)
         self.early: list[Observation] = []
