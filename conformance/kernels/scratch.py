@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +63,9 @@ def temporary(place: Path, name: str) -> Iterator[Path]:
         with processes.uninterrupted():
             path, lock = made = _make(place, name)
             _in_use[path] = lock
+        if threading.current_thread() is not threading.main_thread():
+            # The main thread may have removed all that there was, and it does not wait for others.
+            processes.check()
         yield path
     finally:
         if made is not None:
