@@ -122,19 +122,27 @@ def judged(library, prop, case, words, died):
 
     Where the executor says that the process dies, an address may happen to be mapped natively.
     """
-    with ShimOracle(library, patience=1.0) as oracle:
-        try:
-            oracle.configure(MODE.host(), prop.events)
-            got = oracle.run(oracle.entries[prop.name], case.reshape(-1, 1))[:, 0].tolist()
-        except KernelDied as how:
-            assert died, (library.name, how, case)
-            return "died on both sides"
+    try:
+        got = run_once(library, prop, case)
+    except KernelDied as how:
+        assert died, (library.name, how, case)
+        return "died on both sides"
     if died:
         return "died here only"
-    if words != got and any(BASE <= word < 1 << 47 for word in words):
+    if words != got and (
+        any(BASE <= word < 1 << 47 for word in words) or got != run_once(library, prop, case)
+    ):
+        # All of an address, or a part of one, which differs from process to process.
         return "an address"
     assert words == got, (library.name, case)
     return "agreed"
+
+
+def run_once(library, prop, case):
+    """What the processor answers on one case in a new process."""
+    with ShimOracle(library, patience=1.0) as oracle:
+        oracle.configure(MODE.host(), prop.events)
+        return oracle.run(oracle.entries[prop.name], case.reshape(-1, 1))[:, 0].tolist()
 
 
 def count(score, counted):
