@@ -51,7 +51,6 @@ MUTANTS = {
         *EVERY,
         (MMU, "(&w->fmt,\n\t\t\t\tvcpu->arch", "(&w->fmt,\n\t\t\t\t~vcpu->arch", "rsvd_bits_mask"),
         (MAIN, "memslot->base_gfn, memslot->npages);", "memslot->base_gfn, memslot->npages + 1);", FLUSHED),
-        (TDP, "atomic64_inc(&kvm->arch.tdp", "atomic64_add(2, &kvm->arch.tdp", "arch.tdp_mmu_pages"),
     ],
 }
 """The same of each kernel, with what it has another text for."""
