@@ -15,7 +15,7 @@ from conformance.errors import ConformanceError
 from conformance.kernels import Kernel
 from conformance.kernels.building import build
 from conformance.kernels.cache import temporary
-from conformance.kernels.parsing import name_of, outer, parse
+from conformance.kernels.parsing import extents
 from conformance.kernels.tools import first_error
 from conformance.oracles.coverage import Counters, is_kvm, notes_beside
 
@@ -94,13 +94,8 @@ class Gcov:
     def _defined(self, file: str) -> list[tuple[int, int, str]]:
         """First line, last line and name of the functions that a file of the kernel defines."""
         if file not in self._definitions:
-            path = self._kernel.root / "src" / file
-            nodes = outer(parse(path.read_bytes())) if path.is_file() else ()
-            self._definitions[file] = [
-                (node.start_point.row + 1, node.end_point.row + 1, name_of(node))
-                for node in nodes
-                if node.type == "function_definition" and name_of(node)
-            ]
+            found = extents(self._kernel.root / "src" / file)
+            self._definitions[file] = [one for one in found if one[2]]
         return self._definitions[file]
 
 

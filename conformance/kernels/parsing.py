@@ -11,7 +11,7 @@ from pathlib import Path
 import tree_sitter_c
 from tree_sitter import Language, Node, Parser
 
-__all__ = ["definitions", "enclosing", "name_of", "outer", "parse", "text_of"]
+__all__ = ["definitions", "enclosing", "extents", "name_of", "outer", "parse", "text_of"]
 
 _CONDITIONAL = ("preproc_if", "preproc_ifdef", "preproc_else", "preproc_elif", "preproc_elifdef")
 
@@ -59,16 +59,20 @@ def definitions(root: Path, files: Iterable[str]) -> dict[str, tuple[str, int]]:
     return found
 
 
+def extents(path: Path) -> list[tuple[int, int, str]]:
+    """First and last line and name of each function that a file defines, in order; none without a file."""
+    if not path.is_file():
+        return []
+    found = (node for node in outer(parse(path.read_bytes())) if node.type == "function_definition")
+    return sorted((one.start_point[0] + 1, one.end_point[0] + 1, name_of(one)) for one in found)
+
+
 def enclosing(root: Path) -> Callable[[str, int], str]:
     """The name of the function that contains a line of a file below ``root``; "" outside functions."""
 
     @cache
     def functions(file: str) -> list[tuple[int, int, str]]:
-        path = root / file
-        if not path.is_file():
-            return []
-        found = (node for node in outer(parse(path.read_bytes())) if node.type == "function_definition")
-        return sorted((one.start_point[0] + 1, one.end_point[0] + 1, name_of(one)) for one in found)
+        return extents(root / file)
 
     def name(file: str, line: int) -> str:
         lines = functions(file)
