@@ -11,10 +11,19 @@ from itertools import repeat
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 __all__ = [
+    "Counters",
     "KeptMemory",
+    "MemoryWord",
     "Observation",
+    "PageEntry",
+    "PagingView",
     "RetiredTable",
+    "RmapView",
+    "RoleView",
     "RootView",
+    "ShadowPageView",
+    "ShadowTlbEntry",
+    "ShadowView",
     "SlotView",
     "State",
     "TableEntry",
@@ -146,6 +155,152 @@ class RetiredTable(NamedTuple):
     present: int
 
 
+class MemoryWord(NamedTuple):
+    """A word of a host page that is not 0. Only pages that a step has written have any."""
+
+    pfn: int
+    at: int
+    """The index of the word in the page."""
+    value: int
+
+
+class Counters(NamedTuple):
+    """Counters of shadow paging: statistics of the VM, and the numbers of its shadow pages."""
+
+    mmu_shadow_zapped: int
+    mmu_pte_write: int
+    mmu_pde_zapped: int
+    mmu_flooded: int
+    mmu_recycled: int
+    mmu_cache_miss: int
+    mmu_unsync: int
+    n_used_mmu_pages: int
+    n_max_mmu_pages: int
+    indirect_shadow_pages: int
+
+
+class RoleView(NamedTuple):
+    """The role of a shadow page (union kvm_mmu_page_role), field by field; its layout differs by kernel.
+
+    ``smep`` is ``smep_andnot_wp`` until v7.1, ``cr4_smep`` since v7.2. A field that a kernel lacks is 0.
+    """
+
+    level: int
+    has_4_byte_gpte: int
+    quadrant: int
+    direct: int
+    access: int
+    invalid: int
+    efer_nx: int
+    cr0_wp: int
+    smep: int
+    smap_andnot_wp: int
+    ad_disabled: int
+    guest_mode: int
+    passthrough: int
+    smm: int
+
+
+class ShadowTlbEntry(NamedTuple):
+    """A translation of a linear or nested guest physical address that a vCPU caches.
+
+    With shadow paging it belongs to ``pcid``, and ``root`` is 0; else ``root`` is the serial number of the
+    root. ``rights`` has bit 3 set if users may use it. ``page`` is the first page number that it translates.
+    """
+
+    root: int
+    pcid: int
+    page: int
+    level: int
+    pfn: int
+    rights: int
+    dirty: int
+
+
+class PagingView(NamedTuple):
+    """A vCPU's control registers, its current MMU's roots, and what its processor has cached of them.
+
+    ``root`` is the serial number of a shadow page, 0 for none or for a root that is no shadow page (PAE
+    roots, the dummy root of an invisible gfn, roots of the TDP MMU); ``pae_roots`` has the shadow pages that
+    the four PAE entries point to. ``prev_roots`` are (serial number, PGD) of the cached roots, most recent
+    first.
+    """
+
+    cr0: int
+    cr3: int
+    cr4: int
+    efer: int
+    guest_mode: int
+    root_role: RoleView
+    root: int
+    pgd: int
+    """0 without a root."""
+    prev_roots: tuple[tuple[int, int], ...]
+    pae_roots: tuple[int, ...]
+    pf_guest: int
+    invlpg: int
+    tlb: tuple[ShadowTlbEntry, ...]
+    """Sorted; not those of the TDP MMU's roots."""
+
+
+class PageEntry(NamedTuple):
+    """An entry of a shadow page that is not empty: the SPTE, and the serial number of its table or 0.
+
+    The SPTE of a table has no address bits. ``gfn`` and ``access`` are the shadowed translation of a present
+    leaf in a page that has one, else 0. ``unsync`` says that the entry's table, or one below it, is unsync.
+    """
+
+    at: int
+    """Its index in the table."""
+    spte: int
+    child: int
+    gfn: int
+    access: int
+    unsync: int
+
+
+class ShadowPageView(NamedTuple):
+    """A shadow page: its place, its role, its state, and its entries in ascending order."""
+
+    serial: int
+    gfn: int
+    role: RoleView
+    unsync: int
+    unsync_children: int
+    root_count: int
+    parents: int
+    """The number of SPTEs that point to it."""
+    write_flooding_count: int
+    mmu_valid_gen: int
+    nx_huge_page_disallowed: int
+    entries: tuple[PageEntry, ...]
+
+
+class RmapView(NamedTuple):
+    """What KVM keeps per gfn of a memslot and level; a gfn is listed if any of these is not 0."""
+
+    as_id: int
+    level: int
+    gfn: int
+    sptes: int
+    """The number of leaf SPTEs in the rmap."""
+    disallow_lpage: int
+    """0 at level 1."""
+    write_track: int
+    """0 above level 1."""
+
+
+class ShadowView(NamedTuple):
+    """The state of shadow paging."""
+
+    counters: Counters
+    vcpus: Sequence[PagingView]
+    pages: Sequence[ShadowPageView]
+    """In the order of active_mmu_pages, oldest first; then pages that only vCPUs' roots still refer to."""
+    rmaps: Sequence[RmapView]
+    """Sorted."""
+
+
 class KeptMemory(Protocol):
     """What KVM keeps in its own memory, compared between two kernels. Equal if nothing differs."""
 
@@ -171,5 +326,9 @@ class Observation(NamedTuple):
     slots: Sequence[SlotView] = ()
     roots: Sequence[RootView] = ()
     retired: Sequence[RetiredTable] = ()
+    memory: Sequence[MemoryWord] = ()
+    """Sorted."""
+    shadow: ShadowView | None = None
+    """Without the TDP MMU; with it, from the first entry to L2 on."""
     kept: KeptMemory | None = None
     """Only where two kernels are compared."""

@@ -11,7 +11,17 @@ from typing import NamedTuple
 
 from conformance.interface.access import End
 
-__all__ = ["AccessOutcome", "Code", "DirtyLog", "Leaks", "Nothing", "Outcome", "Position", "Unmapping"]
+__all__ = [
+    "AccessOutcome",
+    "Code",
+    "DirtyLog",
+    "ExecuteOutcome",
+    "Leaks",
+    "Nothing",
+    "Outcome",
+    "Position",
+    "Unmapping",
+]
 
 
 class Nothing(NamedTuple):
@@ -44,6 +54,31 @@ class AccessOutcome(NamedTuple):
     def read(cls, values: Sequence[int]) -> AccessOutcome:
         """From the list."""
         return cls(tuple(values[:-1]), End(values[-1]))
+
+
+class ExecuteOutcome(NamedTuple):
+    """An instruction of the guest: each exit with its error code, its end, and three words about the end.
+
+    An exit is the error code of its page fault and how KVM handled it (Exit). What the words mean depends on
+    the end: DONE: level and pfn of the translation, and the word of memory that was read or written;
+    EMULATED: 0, 0, the word; FAILED: the errno; EXCEPTION: vector, error code, address; NESTED_EXIT: error
+    code, guest physical address, exit qualification (0 with NPT); USERSPACE: the reason of the exit, and for
+    MMIO the physical address, and whether it writes. Others are 0.
+    """
+
+    exits: tuple[tuple[int, int], ...]
+    end: End
+    words: tuple[int, int, int]
+
+    @classmethod
+    def read(cls, values: Sequence[int]) -> ExecuteOutcome:
+        """From the list."""
+        exits = values[:-4]
+        return cls(
+            tuple(zip(exits[::2], exits[1::2], strict=True)),
+            End(values[-4]),
+            (values[-3], values[-2], values[-1]),
+        )
 
 
 class DirtyLog(NamedTuple):
@@ -104,4 +139,4 @@ class Leaks(NamedTuple):
         return cls._make(values)
 
 
-Outcome = Nothing | Code | AccessOutcome | DirtyLog | Position | Unmapping | Leaks
+Outcome = Nothing | Code | AccessOutcome | ExecuteOutcome | DirtyLog | Position | Unmapping | Leaks

@@ -11,12 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from conformance.interface.access import FETCH, READ, WRITE
+from conformance.interface.access import FETCH, READ, WRITE, Instruction, Privilege
 from conformance.interface.arguments import Argument
 from conformance.interface.outcomes import (
     AccessOutcome,
     Code,
     DirtyLog,
+    ExecuteOutcome,
     Leaks,
     Nothing,
     Outcome,
@@ -72,6 +73,19 @@ _FIRST = Argument("first", 0, PAGES - 64, 0)
 _BITS = Argument("npages", 1, 64, 64)
 _MASK = Argument("mask", 0, (1 << 64) - 1)
 _VALUE = Argument("value", 0, (1 << 62) - 1)
+_WORD = Argument("value", 0, (1 << 64) - 1)
+_INDEX = Argument("index", 0, 511, 0)
+_ADDRESS = Argument("address", 0, (1 << 64) - 1)
+_PRIVILEGE = Argument(
+    "privilege", 0, 2, 0, {one.name.lower().replace("_", "+"): int(one) for one in Privilege}
+)
+_INSTRUCTION = Argument("instruction", 0, 1, 0, {one.name.lower(): int(one) for one in Instruction})
+_REGISTER = Argument("value", 0, (1 << 64) - 1)
+_CR0, _CR4, _EFER, _CR3 = (Argument(name, 0, (1 << 64) - 1) for name in ("cr0", "cr4", "efer", "cr3"))
+_INVPCID = Argument("type", 0, 3, words={"address": 0, "context": 1, "all+global": 2, "all": 3})
+_AD = Argument("ad", 0, 1, 1)
+_EXEC_ONLY = Argument("exec_only", 0, 1, 1)
+_NR_PAGES = Argument("n", 0, 1 << 32)
 
 _TABLE = (
     # The host process and its kernel.
@@ -109,12 +123,42 @@ _TABLE = (
     Kind("set_nx_huge_pages", "the module parameter nx_huge_pages is written", (_ON,)),
     Kind("recover_nx_huge_pages", "one run of the worker that recovers huge pages split for execution"),
     Kind("set_generation", "the generation of the memslots is set to this value", (_VALUE,)),
+    Kind("set_nr_mmu_pages", "KVM_SET_NR_MMU_PAGES: the limit of shadow pages", (_NR_PAGES,), weight=0),
+    Kind(
+        "set_sregs",
+        "KVM_SET_SREGS: userspace sets the control registers of a vCPU; EFER.LMA by CR0.PG and EFER.LME",
+        (_VCPU, _CR0, _CR4, _EFER, _CR3), weight=0,
+    ),
+    Kind("store", "userspace writes a word of guest memory", (_GFN, _INDEX, _WORD), weight=0),
     # The guest.
     Kind("enter", "KVM prepares entering the guest: requests, the root, TLB flushes", (_VCPU,), weight=2),
     Kind(
         "access", "one guest instruction reads, writes or fetches a gfn",
         (_VCPU, _GFN, _ACCESS), AccessOutcome, weight=30,
     ),
+    Kind(
+        "execute",
+        "one guest instruction reads, writes or is fetched at an address: a linear one with shadow paging, "
+        "a guest physical one with two-dimensional paging",
+        (_VCPU, _ADDRESS, _ACCESS, _PRIVILEGE, _WORD, _INSTRUCTION), ExecuteOutcome, weight=0,
+    ),
+    Kind("set_cr0", "the guest writes CR0; 1 for #GP", (_VCPU, _REGISTER), weight=0),
+    Kind("set_cr3", "the guest writes CR3; bit 63 set: no flush; 1 for #GP", (_VCPU, _REGISTER), weight=0),
+    Kind("set_cr4", "the guest writes CR4; 1 for #GP", (_VCPU, _REGISTER), weight=0),
+    Kind("set_efer", "the guest writes EFER; 1 for #GP", (_VCPU, _REGISTER), weight=0),
+    Kind("invlpg", "the guest executes INVLPG", (_VCPU, _ADDRESS), Nothing, weight=0),
+    Kind(
+        "invpcid",
+        "the guest executes INVPCID; its descriptor is at a linear address; as kvm_handle_invpcid() returns",
+        (_VCPU, _INVPCID, _ADDRESS), weight=0,
+    ),
+    Kind(
+        "enter_l2",
+        "L1 enters L2, with these nested tables: its EPTP with A/D bits or not, or its nested CR3",
+        (_VCPU, _ADDRESS, _AD, _EXEC_ONLY), Nothing, weight=0,
+    ),
+    Kind("leave_l2", "an exit from L2 to L1", (_VCPU,), Nothing, weight=0),
+    Kind("invept", "L1 executes INVEPT of all contexts", (_VCPU,), Nothing, weight=0),
     Kind("smm", "a vCPU enters or leaves SMM: address space 1 or 0", (_VCPU, _ON), Nothing),
     # Concurrent activity inside KVM.
     Kind(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from conformance.model.changes import MASKS_IN_MMU, ME_VALUE
 from conformance.model.layout import (
@@ -31,7 +31,7 @@ from conformance.model.spte.masks import (
 )
 from conformance.model.words import Truth, Word, no, when
 
-__all__ = ["MODES", "Mode", "kernel_as_compiled", "kernel_in"]
+__all__ = ["MODES", "VM_MODES", "Mode", "kernel_as_compiled", "kernel_in"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Mode:
     """A host and how KVM uses it.
 
     ``phys_bits`` and ``cache_bits`` are numbers of address bits, ``me_value`` and ``me_mask`` the address
-    bits that memory encryption uses. All but ``tdp`` and ``ept`` may be z3 terms, for many hosts at once.
+    bits that memory encryption uses. All but ``tdp``, ``ept`` and ``tdp_mmu`` may be z3 terms, for many hosts
+    at once.
     """
 
     name: str
@@ -50,6 +51,8 @@ class Mode:
     mmio_caching: Truth | bool = True
     tdp: bool = True
     ept: bool = False
+    tdp_mmu: bool = True
+    """The module parameter: without it, two-dimensional paging uses the legacy direct MMU."""
     ad_bits: Truth | bool = False
     exec_only: Truth | bool = False
     me_value: Word = 0
@@ -79,6 +82,15 @@ MODES = {
     )
 }  # fmt: skip
 """Every mode by name."""
+
+VM_MODES = MODES | {
+    f"legacy-{name}": replace(
+        MODES[name], name=f"legacy-{name}", description=f"{MODES[name].description}, without the TDP MMU",
+        tdp_mmu=False,
+    )
+    for name in ("ept-ad", "ept-noad", "npt")
+}  # fmt: skip
+"""The modes of a VM: single functions do not depend on tdp_mmu, VMs do."""
 
 
 def kernel_as_compiled(mode: Mode, profile: Profile, layout: Layout) -> Semantics:

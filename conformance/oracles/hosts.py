@@ -16,5 +16,6 @@ HOST = (
     "exec_only",
     "me_value",
     "me_mask",
+    "tdp_mmu",
 )
 """The properties of a host, in the order of enum conformance_host."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from figures import Figure, interleaved, per_second
 
 from conformance.model.machine import Machine
-from conformance.model.machine.steps import take_step
+from conformance.model.machine.step_table import take_step
 from conformance.model.profiles import Profile
 from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.scenarios.lockstep import walk

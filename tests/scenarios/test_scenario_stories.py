@@ -30,7 +30,8 @@ def test_every_claim_holds_on_the_model(release, mode):
 
 def test_every_kind_of_step_is_in_a_story():
     used = {step.kind for told in STORIES.values() for step in told.script.steps}
-    assert used == set(KINDS)
+    # Stories of shadow paging follow its model.
+    assert {name for name, kind in KINDS.items() if kind.weight} <= used
 
 
 def test_every_story_is_told_in_full():

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The machine: one VM with its host, vCPUs and processor, driven by the interface's table of steps.
 
-Read ``machine`` (the VM of a kernel in a mode), ``steps`` (what each step does), ``observation`` (what can be
-seen after it) and ``stepped_vm``. The VM itself is in the rooms below; see ``conformance.model``.
+Read ``machine`` (the VM of a kernel in a mode), ``steps`` and ``paging_steps`` (what each step does),
+``step_table``, ``observation`` (what can be seen after it) and ``stepped_vm``. The VM itself is in the rooms
+below; see ``conformance.model``.
 
 The machine follows kernels from v6.1 on with the TDP MMU enabled, one memory type, direct maps only, and no
 nested virtualisation.

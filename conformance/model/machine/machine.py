@@ -6,9 +6,11 @@ from __future__ import annotations
 from conformance.interface.observation import Observation
 from conformance.interface.options import OPTIONS
 from conformance.model.kvm_main.notifiers import KvmMmuNotifier
+from conformance.model.machine import paging_steps as _paging_steps  # noqa: F401  (registers its steps)
+from conformance.model.machine import steps as _steps  # noqa: F401
 from conformance.model.machine.observation import observe
+from conformance.model.machine.step_table import check_steps, take_step
 from conformance.model.machine.stepped_vm import SteppedVm
-from conformance.model.machine.steps import take_step
 from conformance.model.modes import Mode, kernel_in
 from conformance.model.profiles import Profile
 from conformance.model.vm.host import HostMemory
@@ -16,6 +18,8 @@ from conformance.model.vm.mmu_pages import TableMemory
 from conformance.model.vm.vm import KvmVcpu, Options
 
 __all__ = ["KernelBug", "Machine"]
+
+check_steps()
 
 
 class KernelBug(Exception):

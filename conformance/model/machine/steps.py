@@ -1,21 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What each step of the interface's table does to the VM. All arguments and outcomes are integers.
 
-A function registers itself with ``@step`` under its name. Importing this module fails unless there is exactly
-one function for each step, with the table's arguments.
+The control registers, guest instructions at an address and nested guests are in ``paging_steps``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import signature
 
 from conformance.interface.access import FETCH, READ, WRITE
-from conformance.interface.steps import KINDS
 from conformance.model.changes import NO_CHANGE_PTE
 from conformance.model.kvm_main.dirty_log import kvm_clear_dirty_log, kvm_get_dirty_log
 from conformance.model.kvm_main.memory_region import kvm_set_memory_region
 from conformance.model.kvm_main.vcpu import kvm_mmu_unload, set_smm
+from conformance.model.machine.step_table import address_space, step, vcpu_of
 from conformance.model.machine.stepped_vm import SteppedVm
 from conformance.model.processor import guest
 from conformance.model.tdp_mmu import nx_huge_pages
@@ -23,48 +21,10 @@ from conformance.model.tdp_mmu.reader import Reader
 from conformance.model.tdp_mmu.roots import kvm_tdp_mmu_invalidate_roots, kvm_tdp_mmu_zap_invalidated_roots
 from conformance.model.vm.host import EAGAIN, EINVAL, ENOSYS
 from conformance.model.vm.locks import Lock
-from conformance.model.vm.memslots import KVM_ADDRESS_SPACE_NUM
 from conformance.model.vm.mmu_pages import FreedEntries
 from conformance.model.vm.scheduler import Scheduler, current, installed
-from conformance.model.vm.vm import KvmVcpu
 
-__all__ = ["take_step"]
-
-_STEPS: dict[str, tuple[Callable[..., list[int]], frozenset[str]]] = {}
-"""The function of each step by name, with the names of its arguments."""
-
-
-def take_step(vm: SteppedVm, name: str, arguments: dict[str, int]) -> list[int]:
-    """Take the step ``name`` and return its outcome. ValueError for an unknown step or other arguments."""
-    if name not in _STEPS:
-        raise ValueError(f"no such step: {name}")
-    function, parameters = _STEPS[name]
-    if arguments.keys() != parameters:
-        raise ValueError(f"{name} takes {', '.join(sorted(parameters)) or 'no arguments'}")
-    return function(vm, **arguments)
-
-
-def step(function: Callable[..., list[int]]) -> Callable[..., list[int]]:
-    """Register the step of the function's name. Raises ImportError unless it is in the table."""
-    name = function.__name__
-    kind = KINDS.get(name)
-    if kind is None or tuple(signature(function).parameters)[1:] != kind.parameters:
-        raise ImportError(f"{name}() is not in the table of steps, or takes other arguments")
-    _STEPS[name] = function, frozenset(kind.parameters)
-    return function
-
-
-def _vcpu(vm: SteppedVm, number: int) -> KvmVcpu:
-    if not 0 <= number < len(vm.vcpus):
-        raise ValueError(f"no vCPU {number}")
-    return vm.vcpus[number]
-
-
-def _address_space(as_id: int) -> int:
-    if not 0 <= as_id < KVM_ADDRESS_SPACE_NUM:
-        raise ValueError(f"no address space {as_id}")
-    return as_id
-
+__all__: list[str] = []
 
 # The host and its memory.
 
@@ -162,7 +122,7 @@ def set_memory_region(
     KVM waits until no invalidation is in progress, so that its start and end see the same memslots. Outside a
     race no other thread can end it, so the outcome is -EAGAIN.
     """
-    _address_space(as_id)
+    address_space(as_id)
     if vm.mn_active_invalidate_count and not current.scheduler.has_others:
         return [-EAGAIN]
     return [kvm_set_memory_region(vm, slot=slot, as_id=as_id, gfn=gfn, npages=npages, page=page, flags=flags)]
@@ -171,13 +131,13 @@ def set_memory_region(
 @step
 def get_dirty_log(vm: SteppedVm, slot: int, as_id: int) -> list[int]:
     """KVM_GET_DIRTY_LOG."""
-    return kvm_get_dirty_log(vm, slot, _address_space(as_id))
+    return kvm_get_dirty_log(vm, slot, address_space(as_id))
 
 
 @step
 def clear_dirty_log(vm: SteppedVm, slot: int, as_id: int, first: int, npages: int, mask: int) -> list[int]:
     """KVM_CLEAR_DIRTY_LOG of one word."""
-    return [kvm_clear_dirty_log(vm, slot, _address_space(as_id), first, npages, mask)]
+    return [kvm_clear_dirty_log(vm, slot, address_space(as_id), first, npages, mask)]
 
 
 # vCPUs.
@@ -186,7 +146,7 @@ def clear_dirty_log(vm: SteppedVm, slot: int, as_id: int, first: int, npages: in
 @step
 def enter(vm: SteppedVm, vcpu: int) -> list[int]:
     """Enter the guest, and leave it before the first instruction."""
-    return [guest.enter(vm, _vcpu(vm, vcpu))]
+    return [guest.enter(vm, vcpu_of(vm, vcpu))]
 
 
 @step
@@ -194,13 +154,13 @@ def access(vm: SteppedVm, vcpu: int, gfn: int, kind: int) -> list[int]:
     """Run one instruction of the guest that reads, writes, or is fetched at ``gfn``."""
     if kind not in (READ, WRITE, FETCH):
         raise ValueError(f"no such kind of access: {kind}")
-    return guest.run_access(vm, _vcpu(vm, vcpu), gfn, kind)
+    return guest.run_access(vm, vcpu_of(vm, vcpu), gfn, kind)
 
 
 @step
 def smm(vm: SteppedVm, vcpu: int, on: int) -> list[int]:
     """Enter or leave system management mode."""
-    set_smm(vm, _vcpu(vm, vcpu), bool(on))
+    set_smm(vm, vcpu_of(vm, vcpu), bool(on))
     return []
 
 
@@ -232,7 +192,7 @@ def set_generation(vm: SteppedVm, value: int) -> list[int]:
 @step
 def walk_begin(vm: SteppedVm, vcpu: int, gfn: int) -> list[int]:
     """A lockless reader enters the tables."""
-    root = _vcpu(vm, vcpu).root
+    root = vcpu_of(vm, vcpu).root
     if vm.reader is not None or root is None:
         raise ValueError("there is one reader at a time, and only where there is a root")
     vm.reader = Reader(vm.memory, root, gfn)
@@ -319,7 +279,3 @@ def destroy(vm: SteppedVm) -> list[int]:
     vm.destroyed = True
     not_freed = sum(not isinstance(table.entries, FreedEntries) for table in vm.memory.by_serial.values())
     return [not_freed, not_freed, 0]
-
-
-if missing := KINDS.keys() - _STEPS.keys():
-    raise ImportError(f"the model has no function for {', '.join(sorted(missing))}")

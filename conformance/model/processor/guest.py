@@ -16,7 +16,7 @@ from conformance.model.vm.vm import KvmVcpu, Vm
 __all__ = ["enter", "run_access"]
 
 EXIT_CODES = {ret: int(Exit[ret.name]) for ret in RetPf if ret.name in Exit.__members__}
-DONE, GAVE_UP, EMULATED, FAILED = (int(end) for end in End)
+DONE, GAVE_UP, EMULATED, FAILED = (int(end) for end in (End.DONE, End.GAVE_UP, End.EMULATED, End.FAILED))
 
 
 def run_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> list[int]:

@@ -18,7 +18,7 @@ from conformance.interface.observation import Observation
 from conformance.model.changes import CHANGE_PTE_WRAPPED, NO_PFN_DIRTY
 from conformance.model.machine.machine import Machine
 from conformance.model.machine.observation import observe
-from conformance.model.machine.steps import take_step
+from conformance.model.machine.step_table import take_step
 from conformance.model.modes import Mode
 from conformance.model.profiles import Profile
 from conformance.model.semantics import Semantics

@@ -259,6 +259,71 @@ static noinline void delete_while_unmapping(const struct delete_while_unmapping_
 		put_outcome(unmapping.seen[i]);
 }
 
+static noinline void set_nr_mmu_pages(const struct set_nr_mmu_pages_arguments *args)
+{
+	put_outcome(-ENOSYS);
+}
+
+static noinline void set_sregs(const struct set_sregs_arguments *args)
+{
+	put_outcome(-ENOSYS);
+}
+
+static noinline void store(const struct store_arguments *args)
+{
+	put_outcome(-ENOSYS);
+}
+
+static noinline void execute(const struct execute_arguments *args)
+{
+	put_outcome(-ENOSYS);
+}
+
+static noinline void set_cr0(const struct set_cr0_arguments *args)
+{
+	put_outcome(-ENOSYS);
+}
+
+static noinline void set_cr3(const struct set_cr3_arguments *args)
+{
+	put_outcome(-ENOSYS);
+}
+
+static noinline void set_cr4(const struct set_cr4_arguments *args)
+{
+	put_outcome(-ENOSYS);
+}
+
+static noinline void set_efer(const struct set_efer_arguments *args)
+{
+	put_outcome(-ENOSYS);
+}
+
+static noinline void invlpg(const struct invlpg_arguments *args)
+{
+	put_outcome(-ENOSYS);
+}
+
+static noinline void invpcid(const struct invpcid_arguments *args)
+{
+	put_outcome(-ENOSYS);
+}
+
+static noinline void enter_l2(const struct enter_l2_arguments *args)
+{
+	put_outcome(-ENOSYS);
+}
+
+static noinline void leave_l2(const struct leave_l2_arguments *args)
+{
+	put_outcome(-ENOSYS);
+}
+
+static noinline void invept(const struct invept_arguments *args)
+{
+	put_outcome(-ENOSYS);
+}
+
 static noinline void destroy(const struct destroy_arguments *args)
 {
 	long leaked[3];
