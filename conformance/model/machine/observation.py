@@ -42,6 +42,7 @@ def observe(vm: Vm, outcome: list[int], events: list[str]) -> Observation:
             for root in vm.roots
         ],
         _retired(vm),
+        vm.host.frames.listed(),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.model.machine.step_table import step
 from conformance.model.machine.stepped_vm import SteppedVm
+from conformance.model.vm.host import EFAULT
 
 __all__: list[str] = []
 
@@ -21,7 +22,9 @@ def set_sregs(vm: SteppedVm, vcpu: int, cr0: int, cr4: int, efer: int, cr3: int)
 
 @step
 def store(vm: SteppedVm, gfn: int, index: int, value: int) -> list[int]:
-    raise ValueError("the model has no shadow paging yet")
+    """Userspace writes a word of the memory that backs a gfn, where the host maps it for userspace."""
+    slot = vm.active_memslots(0).gfn_to_memslot(gfn)
+    return [-EFAULT if slot is None else vm.host.store(slot.host_page(gfn), index, value)]
 
 
 @step

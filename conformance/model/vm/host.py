@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from conformance.interface.memory_access import Access
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K
+from conformance.model.vm.frames import Frames
 from conformance.model.vm.host_pages import Area, HostPage, MmuNotifier, PageFlags, pages_per
 from conformance.model.vm.places import HOST_PTES, place
 from conformance.model.vm.scheduler import current
@@ -48,6 +49,7 @@ class HostMemory:
     areas: list[Area] = field(default_factory=list)
     mapped: dict[int, dict[int, HostPage]] = field(default_factory=lambda: {1: {}, 2: {}, 3: {}})
     """Present entries by level, then by the number of the 4 KiB, 2 MiB or 1 GiB unit."""
+    frames: Frames = field(default_factory=Frames)
     next_pfn: int = FIRST_PFN
     keeps_flags: bool = False
     """Whether ``flags`` is kept: only races look at it, and to find what an SPTE has lost takes time."""
@@ -89,6 +91,14 @@ class HostMemory:
         """Read or write ``page`` from the process, which may fault."""
         found = self.get_user_page(page, write)
         return found if isinstance(found, int) else 0
+
+    def store(self, page: int, index: int, value: int) -> int:
+        """Write a word of ``page`` from the process, which may fault."""
+        found = self.get_user_page(page, write=True)
+        if isinstance(found, int):
+            return found
+        self.frames.write(found[0], index, value)
+        return 0
 
     def get_user_page(self, page: int, write: bool) -> tuple[int, bool] | int:
         """The pfn of ``page`` and whether it is writable, or a negative errno; handles a page fault."""
@@ -155,6 +165,7 @@ class HostMemory:
             del self.mapped[PG_LEVEL_4K][page]
             pfn = self._allocate(PG_LEVEL_4K)
             if pfn is not None:
+                self.frames.copy([(shared.pfn, pfn)])
                 self.notifier.change_pte(page, pfn, True)
                 self._set_entry(PG_LEVEL_4K, page, HostPage(pfn, writable=True))
         return 0 if pfn is not None else -ENOMEM
@@ -255,6 +266,7 @@ class HostMemory:
         with self.invalidating(page, page + 1, self.wraps_change_pte) as events:
             old = self.mapped[PG_LEVEL_4K][page]
             self._set_entry(PG_LEVEL_4K, page, None)
+            self.frames.copy([(old.pfn, pfn)])
             self.notifier.change_pte(page, pfn, False)
             self._set_entry(PG_LEVEL_4K, page, HostPage(pfn, writable=False, shared=True))
             if not old.shared:
@@ -274,6 +286,8 @@ class HostMemory:
             return -ENOMEM
         with self.invalidating(first, first + 512) as events:
             current.scheduler.access(Access.WRITE, _place(first))
+            present = [n for n in range(512) if self.lookup(first + n) is not None]
+            self.frames.copy([(self.pfn_of(first + n), pfn + n) for n in present])
             small = [self.mapped[PG_LEVEL_4K].pop(first + n, None) for n in range(512)]
             events += (("released", entry.pfn) for entry in small if entry is not None and not entry.shared)
             self.mapped[PG_LEVEL_2M][first >> 9] = HostPage(pfn, writable=True)

@@ -13,6 +13,7 @@ __all__ = [
     "GUEST_PTES",
     "HOST_PTES",
     "LOCKS",
+    "MEMORY",
     "SPTES",
     "TABLES",
     "VCPUS",
@@ -23,7 +24,7 @@ __all__ = [
     "word_of",
 ]
 
-SPTES, TABLES, VCPUS, VM, LOCKS, HOST_PTES, BITMAPS, GUEST_PTES = range(1, 9)
+SPTES, TABLES, VCPUS, VM, LOCKS, HOST_PTES, BITMAPS, GUEST_PTES, MEMORY = range(1, 10)
 """The kinds of things, each with numbers of its own."""
 
 _KIND_SHIFT, _NUMBER_SHIFT = 56, 16

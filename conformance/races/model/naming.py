@@ -16,6 +16,7 @@ from conformance.model.vm.places import (
     GUEST_PTES,
     HOST_PTES,
     LOCKS,
+    MEMORY,
     SPTES,
     TABLES,
     VCPUS,
@@ -105,6 +106,8 @@ def name_of_place(memory: TableMemory, where: int) -> str:
         return f"host pte of gfn {word:#x}" if word else f"host ptes from page {number << 9:#x}"
     if kind == GUEST_PTES:
         return f"gpte {word}"
+    if kind == MEMORY:
+        return f"word {word} of frame {number:#x}"
     if kind == BITMAPS:
         return f"dirty bitmap of slot {number & 0xFFFF}, word {word}"
     return WORDS[word] if kind == LOCKS else f"kvm's {WORDS[word]}"
