@@ -30,7 +30,7 @@ from conformance.kernels.substitutions import Substitution, write_patch
 from conformance.model.changes import RACES as CHANGES
 from conformance.model.changes import Change
 from conformance.model.profiles import Profile
-from conformance.model.shadow_mmu.steps import STEPS
+from conformance.model.shadow_mmu.toy.steps import STEPS
 from conformance.oracles.kvm.build import build_kvm
 from conformance.races.invariants import Invariant
 from conformance.races.program import Program, Step
@@ -120,7 +120,7 @@ class RaceStep(Protocol):
 
 @dataclass(frozen=True)
 class ShadowStep:
-    """A step in shadow paging, one of those in model/shadow_mmu/steps.py."""
+    """A step in shadow paging, one of those in model/shadow_mmu/toy/steps.py."""
 
     kind: str
     arguments: dict[str, int]

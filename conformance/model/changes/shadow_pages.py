@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Changes in shadow pages: what their entries translate."""
+"""Changes in shadow pages: what their entries translate, and how they are found and zapped."""
 
 from __future__ import annotations
 
@@ -38,5 +38,15 @@ TRANSLATION_BY_POINTER = Change(
     effect=(
         "A shadow page that has an array of translations uses it; before, the role decided, and "
         "passthrough pages did not."
+    ),
+)
+
+PTE_LIST_GROWS_AT_HEAD = Change(
+    commit="141705b78381",
+    title="KVM: x86/mmu: Track tail count in pte_list_desc to optimize guest fork()",
+    since="6.4",
+    effect=(
+        "A list of SPTEs grows at its head, and only the head descriptor has free entries; before, at its "
+        "tail. So walks have another order."
     ),
 )

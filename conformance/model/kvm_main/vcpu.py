@@ -53,7 +53,7 @@ def _serve_requests(vm: Vm, vcpu: KvmVcpu) -> int:
     requests = vcpu.pending_requests()
     if Request.MMU_FREE_OBSOLETE_ROOTS in requests:
         vcpu.clear_request(Request.MMU_FREE_OBSOLETE_ROOTS)
-        if vcpu.root is not None and vcpu.root.invalid:
+        if vcpu.mmu.root is not None and vcpu.mmu.root.invalid:
             kvm_mmu_unload(vm, vcpu)
     if Request.TLB_FLUSH in requests:
         vcpu.clear_request(Request.TLB_FLUSH)
@@ -61,7 +61,7 @@ def _serve_requests(vm: Vm, vcpu: KvmVcpu) -> int:
     if Request.UPDATE_CPU_DIRTY_LOGGING in requests:
         vcpu.clear_request(Request.UPDATE_CPU_DIRTY_LOGGING)
         vcpu.pml_enabled = vm.cpu_dirty_logging_count > 0
-    return kvm_mmu_load(vm, vcpu) if vcpu.root is None else 0
+    return kvm_mmu_load(vm, vcpu) if vcpu.mmu.root is None else 0
 
 
 def kvm_mmu_load(vm: Vm, vcpu: KvmVcpu) -> int:
@@ -73,17 +73,17 @@ def kvm_mmu_load(vm: Vm, vcpu: KvmVcpu) -> int:
     """
     if not vm.had_memslot and not vm.k.has(ROOTS_WITHOUT_BUDGET):
         return -ENOSPC
-    vcpu.root = kvm_tdp_mmu_alloc_root(vm, vcpu)
+    vcpu.mmu.root = kvm_tdp_mmu_alloc_root(vm, vcpu)
     flush_tlb_current(vcpu)
     return 0
 
 
 def kvm_mmu_unload(vm: Vm, vcpu: KvmVcpu) -> None:
     """Drop the vCPU's reference to its root. The TDP MMU's own reference keeps a valid root alive."""
-    if vcpu.root is not None:
+    if vcpu.mmu.root is not None:
         with vm.mmu_lock.held(shared=vm.k.has(ROOTS_FREED_SHARED)):
-            kvm_tdp_mmu_put_root(vm, vcpu.root)
-            vcpu.root = None
+            kvm_tdp_mmu_put_root(vm, vcpu.mmu.root)
+            vcpu.mmu.root = None
 
 
 def set_smm(vm: Vm, vcpu: KvmVcpu, on: bool) -> None:

@@ -192,7 +192,7 @@ def set_generation(vm: SteppedVm, value: int) -> list[int]:
 @step
 def walk_begin(vm: SteppedVm, vcpu: int, gfn: int) -> list[int]:
     """A lockless reader enters the tables."""
-    root = vcpu_of(vm, vcpu).root
+    root = vcpu_of(vm, vcpu).mmu.root
     if vm.reader is not None or root is None:
         raise ValueError("there is one reader at a time, and only where there is a root")
     vm.reader = Reader(vm.memory, root, gfn)

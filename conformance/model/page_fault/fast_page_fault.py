@@ -60,7 +60,7 @@ def fast_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
 
 def kvm_tdp_mmu_fast_pf_get_last_sptep(vm: Vm, vcpu: KvmVcpu, gfn: int) -> Entry:
     """The lowest entry on the path to ``gfn``, as a walk without mmu_lock finds it."""
-    table = vcpu.root
+    table = vcpu.mmu.root
     assert table is not None
     while True:
         index = table.index_of(gfn)

@@ -66,7 +66,7 @@ def handle_mmio_page_fault(vm: Vm, vcpu: KvmVcpu, gfn: int) -> RetPf:
 
 def last_spte(vm: Vm, vcpu: KvmVcpu, gfn: int) -> int:
     """The lowest SPTE on the path to ``gfn``, present or not."""
-    table = vcpu.root
+    table = vcpu.mmu.root
     assert table is not None
     while True:
         spte = table.read(table.index_of(gfn))

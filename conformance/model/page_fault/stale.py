@@ -36,7 +36,7 @@ def is_page_fault_stale(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> bool:
 
     A fault without a memslot has no host page.
     """
-    if vm.k.has(RETRY_IF_ROOT_INVALID) and (vcpu.root is None or vcpu.root.invalid):
+    if vm.k.has(RETRY_IF_ROOT_INVALID) and (vcpu.mmu.root is None or vcpu.mmu.root.invalid):
         return True
     if fault.slot is None or not vm.k.has(RETRY_AFTER_INVALIDATION):
         return False

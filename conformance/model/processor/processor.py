@@ -82,8 +82,8 @@ def _complete_walk(vm: Vm, vcpu: KvmVcpu, path: Path, granted: int, gfn: int, ki
 
 
 def _tlb_key(vcpu: KvmVcpu, level: int, gfn: int) -> tuple[KvmMmuPage, int, int]:
-    assert vcpu.root is not None
-    return vcpu.root, level, gfn & -pages_per(level)
+    assert vcpu.mmu.root is not None
+    return vcpu.mmu.root, level, gfn & -pages_per(level)
 
 
 def _tlb_hit(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> TlbEntry | None:
@@ -132,13 +132,13 @@ def _walk(vm: Vm, vcpu: KvmVcpu, gfn: int) -> tuple[Path, int, str | None]:
 
 def _lowest_cached_table(vm: Vm, vcpu: KvmVcpu, gfn: int) -> tuple[KvmMmuPage, int]:
     """The table where a walk begins, and the rights that the entries above it grant."""
-    assert vcpu.root is not None
+    assert vcpu.mmu.root is not None
     if vcpu.caches_upper_levels:
         for level in (2, 3, 4):
             cached = vcpu.upper_levels.get(_tlb_key(vcpu, level, gfn))
             if cached is not None:
                 return cached
-    return vcpu.root, READ | WRITE | FETCH
+    return vcpu.mmu.root, READ | WRITE | FETCH
 
 
 def _invalidate_upper_levels(vcpu: KvmVcpu, gfn: int) -> None:

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Shadow paging: the packing of shadowed_translation, and what three races of the fast page fault need.
+"""Shadow paging: ``translation`` is the packing of shadowed_translation.
 
-Source: Xiao Guangrong's notes in Documentation/virt/kvm/locking.rst, on the mapping from gfn to pfn, on
-flushes after write-protection, and on Dirty tracking. Read ``translation`` (one entry of a shadow page), then
-``page`` (the state of the races' VM), ``sptes`` (changing one SPTE), ``faults`` (an access of the guest) and
-``steps``.
+``toy`` has what three races of the fast page fault need: one shadow page of a guest with one page table.
 """

@@ -42,7 +42,7 @@ def kvm_tdp_mmu_map(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
     the way, or froze it.
     """
     kvm_mmu_hugepage_adjust(vm, fault)
-    table: KvmMmuPage | None = vcpu.root
+    table: KvmMmuPage | None = vcpu.mmu.root
     with vm.memory.rcu:
         while table is not None:
             index = table.index_of(fault.gfn)

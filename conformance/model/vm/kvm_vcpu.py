@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from conformance.interface.memory_access import Access
 from conformance.model.vm.cells import Shared, compare_exchange, peek, place_of
+from conformance.model.vm.kvm_mmu import KvmMmu
 from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.places import VCPUS, place, word_of
 from conformance.model.vm.scheduler import current
@@ -51,8 +52,10 @@ class KvmVcpu:
     """A vCPU and the processor it runs on."""
 
     id: int
-    root: KvmMmuPage | None = None
-    """The tree it uses; none before it first enters and after its context was reset."""
+    root_mmu: KvmMmu = field(default_factory=KvmMmu)
+    """For L1, or a guest that is not nested."""
+    guest_mmu: KvmMmu = field(default_factory=KvmMmu)
+    """For L2: of L1's nested page tables."""
     smm: bool = False
     requests: set[str] = field(default_factory=set)
     mode: Shared[int] = Shared(OUTSIDE_GUEST_MODE)
@@ -87,6 +90,8 @@ class KvmVcpu:
 
     def __post_init__(self) -> None:
         self.where = place(VCPUS, self.id)
+        self.mmu = self.root_mmu
+        """The one that is used now."""
 
     @property
     def as_id(self) -> int:

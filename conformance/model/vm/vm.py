@@ -33,6 +33,7 @@ from conformance.model.vm.memslots import KVM_ADDRESS_SPACE_NUM, KvmMemorySlot, 
 from conformance.model.vm.mmu_pages import KvmMmuPage, TableMemory
 from conformance.model.vm.places import VM, place, word_of
 from conformance.model.vm.scheduler import current
+from conformance.model.vm.shadow_state import ShadowState
 
 __all__ = [
     "EXITING_GUEST_MODE",
@@ -126,6 +127,7 @@ class Vm:
 
     def __post_init__(self) -> None:
         self.where = place(VM)
+        self.shadow = ShadowState(self.k)
 
     def active_memslots(self, as_id: int) -> KvmMemslots:
         """Read the pointer to the active memslots of an address space; a change installs another set."""

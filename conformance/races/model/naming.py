@@ -42,7 +42,7 @@ HELPERS = {
     f"conformance.{name}"
     for name in (
         "model.machine.steps",
-        "model.shadow_mmu.page",
+        "model.shadow_mmu.toy.page",
         "model.tdp_mmu.tdp_iter",
         "model.vm.kvm_vcpu",
         "model.vm.locks",

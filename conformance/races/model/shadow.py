@@ -8,8 +8,8 @@ from typing import Any
 
 from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import Profile
-from conformance.model.shadow_mmu.page import Guest
-from conformance.model.shadow_mmu.steps import STEPS
+from conformance.model.shadow_mmu.toy.page import Guest
+from conformance.model.shadow_mmu.toy.steps import STEPS
 from conformance.model.vm.host_pages import PageFlags
 from conformance.model.vm.mmu_pages import KvmMmuPage, TableMemory
 from conformance.model.vm.vm import KvmVcpu

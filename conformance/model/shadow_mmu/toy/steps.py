@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from conformance.interface.memory_access import Access
-from conformance.model.shadow_mmu.faults import run_access, set_spte
-from conformance.model.shadow_mmu.page import Guest
-from conformance.model.shadow_mmu.sptes import mmu_spte_clear_track_bits, rmap_write_protect
+from conformance.model.shadow_mmu.toy.faults import run_access, set_spte
+from conformance.model.shadow_mmu.toy.page import Guest
+from conformance.model.shadow_mmu.toy.sptes import mmu_spte_clear_track_bits, rmap_write_protect
 from conformance.model.vm.places import BITMAPS, HOST_PTES, place
 from conformance.model.vm.scheduler import current
 

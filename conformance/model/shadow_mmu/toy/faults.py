@@ -14,7 +14,7 @@ from conformance.model.layout import (
     PT_USER_MASK,
     PT_WRITABLE_MASK,
 )
-from conformance.model.shadow_mmu.page import Guest, Translation
+from conformance.model.shadow_mmu.toy.page import Guest, Translation
 from conformance.model.spte.predicates import is_shadow_present_pte, spte_to_pfn
 from conformance.model.spte.writability import is_mmu_writable_spte, is_writable_pte
 from conformance.model.vm.cells import peek, place_of

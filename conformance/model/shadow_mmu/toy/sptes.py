@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from conformance.model.changes import FLUSH_IF_MMU_WRITABLE, VOLATILE_IF_MMU_WRITABLE
 from conformance.model.layout import PT_WRITABLE_MASK
-from conformance.model.shadow_mmu.page import Guest
+from conformance.model.shadow_mmu.toy.page import Guest
 from conformance.model.spte.access import is_accessed_spte, is_dirty_spte, spte_has_volatile_bits
 from conformance.model.spte.predicates import is_shadow_present_pte, spte_to_pfn
 from conformance.model.spte.writability import is_mmu_writable_spte, is_writable_pte
