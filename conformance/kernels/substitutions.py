@@ -26,9 +26,12 @@ __all__ = [
     "KVM_MAIN_C",
     "MMU_C",
     "MMU_H",
+    "PAGING_TMPL_H",
+    "REGS_C",
     "SPTE_C",
     "SPTE_H",
     "TDP_C",
+    "X86_C",
     "X86_H",
     "Substitution",
     "unified_diff",
@@ -39,7 +42,8 @@ _KVM = "arch/x86/kvm"
 SPTE_C, SPTE_H = f"{_KVM}/mmu/spte.c", f"{_KVM}/mmu/spte.h"
 TDP_C, ITER_C, ITER_H = f"{_KVM}/mmu/tdp_mmu.c", f"{_KVM}/mmu/tdp_iter.c", f"{_KVM}/mmu/tdp_iter.h"
 MMU_C, MMU_H, INTERNAL_H = f"{_KVM}/mmu/mmu.c", f"{_KVM}/mmu.h", f"{_KVM}/mmu/mmu_internal.h"
-X86_H, KVM_MAIN_C = f"{_KVM}/x86.h", "virt/kvm/kvm_main.c"
+PAGING_TMPL_H, REGS_C = f"{_KVM}/mmu/paging_tmpl.h", f"{_KVM}/regs.c"
+X86_C, X86_H, KVM_MAIN_C = f"{_KVM}/x86.c", f"{_KVM}/x86.h", "virt/kvm/kvm_main.c"
 """The files of KVM that substitutions are made in."""
 
 
