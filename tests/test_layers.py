@@ -137,7 +137,7 @@ def test_an_import_is_seen_however_it_is_written(tmp_path, line):
 MODEL = PACKAGE / "model"
 ROOMS_OF_MODEL = (
     *("words", "changes", "profiles", "layout", "semantics", "spte"),
-    *("guest_paging", "modes", "readings", "vm", "tdp_mmu"),
+    *("guest_paging", "modes", "readings", "vm", "guest_tables", "tdp_mmu"),
     *("shadow_mmu", "page_fault", "kvm_main", "processor", "machine", "spec"),
 )
 """In the order in which they build on each other."""
@@ -156,7 +156,7 @@ def test_the_specification_knows_no_scheduler(room):
     assert {name: words for name, words in found.items() if words} == {}
 
 
-IN_READING_ORDER = (*SPECIFICATION, "guest_paging", "vm", "shadow_mmu", "machine")
+IN_READING_ORDER = (*SPECIFICATION, "guest_paging", "vm", "guest_tables", "shadow_mmu", "machine")
 """Rooms whose docstring names the order in which their modules are read."""
 
 

@@ -24,11 +24,11 @@ The reading order follows one write of the guest to the dirty bitmap:
 
 Then the operations that remove or replace mappings: ``kvm_main/notifiers``, ``memory_region``,
 ``tdp_mmu/zap``, ``split``, ``recover``, ``age``, ``roots`` and ``nx_huge_pages``. ``guest_paging`` is
-what KVM knows of the guest's own page tables. The state is in ``vm/vm``, ``vm/mmu_pages``, ``vm/memslots``
-and ``vm/host``, and is accessed through ``vm/cells``, ``vm/locks`` and ``vm/scheduler``. ``changes`` and
-``profiles`` say which kernel has which semantics; ``semantics`` is ``k`` in ``k.has(CHANGE)``. ``machine``
-drives a VM by named steps.
+what KVM knows of the guest's own page tables, and ``guest_tables/walker`` walks them. The state is in
+``vm/vm``, ``vm/mmu_pages``, ``vm/memslots`` and ``vm/host``, and is accessed through ``vm/cells``,
+``vm/locks`` and ``vm/scheduler``. ``changes`` and ``profiles`` say which kernel has which semantics;
+``semantics`` is ``k`` in ``k.has(CHANGE)``. ``machine`` drives a VM by named steps.
 
 Each of these imports only those before it: words, changes, profiles, layout, semantics, spte, guest_paging,
-modes, readings, vm, tdp_mmu, shadow_mmu, page_fault, kvm_main, processor, machine.
+modes, readings, vm, guest_tables, tdp_mmu, shadow_mmu, page_fault, kvm_main, processor, machine.
 """

@@ -81,3 +81,14 @@ RMAPS_WITH_SHADOW_ROOT = Change(
     since="5.16",
     effect="With the TDP MMU, memslots get rmaps when the first shadow root is allocated.",
 )
+
+FAULT_STAGE = Change(
+    commit="297c2fe249db",
+    title="KVM: SVM: Fix nested NPF injection of PFERR_GUEST_{PAGE,FINAL}_MASK bits",
+    since="7.2",
+    effect=(
+        "A fault that is for L1 says whether the access was to a page table of L2 or final: in the error "
+        "code with NPT; with EPT, by the qualification's bits for the linear address, as the next commit "
+        "of the series does (VMX: Synthesize nested EPT violation GVA_IS_VALID/GVA_TRANSLATED bits)."
+    ),
+)

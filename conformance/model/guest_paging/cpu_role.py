@@ -14,17 +14,24 @@ from conformance.model.semantics import Semantics
 from conformance.model.words import Truth, Word, any_set, bit, either, no, when, word
 
 __all__ = [
+    "CR0_PE",
+    "CR0_PG",
     "CR0_ROLE_BITS",
+    "CR0_WP",
+    "CR4_PAE",
     "CR4_ROLE_BITS",
+    "EFER_LMA",
+    "EFER_LME",
+    "EFER_NX",
     "CpuRole",
     "RoleRegs",
     "kvm_calc_cpu_role",
     "vcpu_to_role_regs",
 ]
 
-CR0_WP, CR0_PG = bit(16), bit(31)
+CR0_PE, CR0_WP, CR0_PG = bit(0), bit(16), bit(31)
 CR4_PSE, CR4_PAE, CR4_LA57, CR4_SMEP, CR4_SMAP, CR4_PKE = (bit(n) for n in (4, 5, 12, 20, 21, 22))
-EFER_LMA, EFER_NX = bit(10), bit(11)
+EFER_LME, EFER_LMA, EFER_NX = bit(8), bit(10), bit(11)
 
 CR0_ROLE_BITS = CR0_PG | CR0_WP
 CR4_ROLE_BITS = CR4_PSE | CR4_PAE | CR4_LA57 | CR4_SMEP | CR4_SMAP | CR4_PKE

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from conformance.model.guest_paging.cpu_role import CpuRole
+from conformance.model.vm.kvm_pagewalk import KvmPagewalk
 from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.role import KvmMmuPageRole
 from conformance.model.vm.shadow_page import RootTable
@@ -46,9 +46,9 @@ NO_ROOT = RootInfo(None, 0)
 class KvmMmu:
     """The MMU's roles and roots."""
 
+    w: KvmPagewalk
+    """How the tables are walked that it shadows; its ``cpu_role`` was the MMU's until v7.3."""
     shadowed: Shadowed = Shadowed.NOTHING
-    cpu_role: CpuRole | None = None
-    """How the shadowed tables are walked; None before the MMU is initialised."""
     root_role: KvmMmuPageRole | None = None
     """The role of its root; None before the MMU is initialised."""
     root: KvmMmuPage | None = None

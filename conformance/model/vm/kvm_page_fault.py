@@ -12,6 +12,8 @@ from conformance.model.vm.memslots import KvmMemorySlot
 
 __all__ = [
     "PFERR_GUEST_FINAL_MASK",
+    "PFERR_GUEST_PAGE_MASK",
+    "PFERR_PK_MASK",
     "PFERR_PRESENT_MASK",
     "PFERR_RSVD_MASK",
     "KvmPageFault",
@@ -20,8 +22,11 @@ __all__ = [
 
 PFERR_PRESENT_MASK = 1 << 0
 PFERR_RSVD_MASK = 1 << 3
+PFERR_PK_MASK = 1 << 5
 PFERR_GUEST_FINAL_MASK = 1 << 32
 """The fault was on the guest's own access, not while the processor read the guest's page tables."""
+PFERR_GUEST_PAGE_MASK = 1 << 33
+"""The fault was while the processor read the guest's page tables."""
 
 
 class RetPf(Enum):

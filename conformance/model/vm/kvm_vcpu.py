@@ -6,8 +6,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conformance.interface.memory_access import Access
+from conformance.model.guest_paging.cpu_role import (
+    CR0_PE,
+    CR0_PG,
+    CR0_WP,
+    CR4_PAE,
+    EFER_LMA,
+    EFER_LME,
+    EFER_NX,
+)
 from conformance.model.vm.cells import Shared, compare_exchange, peek, place_of
 from conformance.model.vm.kvm_mmu import KvmMmu
+from conformance.model.vm.kvm_pagewalk import KvmPagewalk
 from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.places import VCPUS, place, word_of
 from conformance.model.vm.scheduler import current
@@ -52,10 +62,23 @@ class KvmVcpu:
     """A vCPU and the processor it runs on."""
 
     id: int
-    root_mmu: KvmMmu = field(default_factory=KvmMmu)
-    """For L1, or a guest that is not nested."""
-    guest_mmu: KvmMmu = field(default_factory=KvmMmu)
-    """For L2: of L1's nested page tables."""
+    maxphyaddr: int = 48
+    """How many bits a physical address has, by the guest's CPUID."""
+    gva_walk: KvmPagewalk = field(default_factory=lambda: KvmPagewalk(nested=False))
+    """How linear addresses of what runs, L1 or L2, are translated."""
+    ngpa_walk: KvmPagewalk = field(default_factory=lambda: KvmPagewalk(nested=True))
+    """How L2's physical addresses are translated, by L1's EPT or NPT."""
+    cr0: int = CR0_PE | CR0_WP | CR0_PG
+    cr3: int = 0
+    cr4: int = CR4_PAE
+    efer: int = EFER_LME | EFER_LMA | EFER_NX
+    pkru: int = 0
+    pdptrs: list[int] = field(default_factory=lambda: [0] * 4)
+    """The PDPTEs that PAE paging uses, as they were when they were loaded."""
+    eflags_ac: bool = False
+    """EFLAGS.AC of the instruction that runs."""
+    guest_mode: bool = False
+    """Whether L2 runs."""
     smm: bool = False
     requests: set[str] = field(default_factory=set)
     mode: Shared[int] = Shared(OUTSIDE_GUEST_MODE)
@@ -90,6 +113,10 @@ class KvmVcpu:
 
     def __post_init__(self) -> None:
         self.where = place(VCPUS, self.id)
+        self.root_mmu = KvmMmu(self.gva_walk)
+        """For L1, or a guest that is not nested."""
+        self.guest_mmu = KvmMmu(self.ngpa_walk)
+        """For L2: of L1's nested page tables."""
         self.mmu = self.root_mmu
         """The one that is used now."""
 
