@@ -23,8 +23,8 @@ from conformance.scenarios.comparing import Death, Match
 from conformance.scenarios.drawing import WORD, Scene, options_of
 from conformance.scenarios.lockstep import LENGTHS, drawn
 from conformance.scenarios.machines import Machine
+from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.sides import KvmSides
-from conformance.scenarios.story import TDP_MODES
 
 __all__ = ["measure_lockstep"]
 

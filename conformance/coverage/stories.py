@@ -9,14 +9,14 @@ from contextlib import suppress
 from conformance.coverage.data import Layer
 from conformance.coverage.gcov import Gcov, executed_of
 from conformance.kernels import Cache, Kernel, Progress
-from conformance.model.modes import MODES
+from conformance.model.modes import VM_MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.coverage import Counters
 from conformance.oracles.kvm.build import build_kvm
 from conformance.oracles.kvm.deaths import KernelDied
 from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.scenarios.stories import STORIES
-from conformance.scenarios.story import TDP_MODES, Story
+from conformance.scenarios.story import Story
 
 __all__ = ["counted", "measure_stories"]
 
@@ -38,12 +38,11 @@ def measure_stories(kernel: Kernel, cache: Cache, progress: Progress) -> Layer:
                 continue
             ran = Counters()
             for mode in story.modes:
-                if mode in TDP_MODES:
-                    with (
-                        suppress(KernelDied),
-                        KvmOracle(library, MODES[mode].host(), story.options) as oracle,
-                    ):
-                        ran += counted(oracle, story)
+                with (
+                    suppress(KernelDied),
+                    KvmOracle(library, VM_MODES[mode].host(), story.options) as oracle,
+                ):
+                    ran += counted(oracle, story)
             total += ran
             reading[story.name] = pool.submit(lambda ran: executed_of(gcov.files(ran)), ran)
         runs = {name: future.result() for name, future in reading.items()}

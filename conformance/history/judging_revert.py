@@ -18,7 +18,7 @@ from conformance.history.extra_stories import EXTRA_STORIES
 from conformance.history.fix import Fix, Layer, Revert
 from conformance.kernels import BuildError, Cache, Kernel, open_kernel
 from conformance.kernels.substitutions import write_patch
-from conformance.model.modes import MODES
+from conformance.model.modes import VM_MODES
 from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.kvm.build import build_kvm
 from conformance.oracles.lacking import Lacking
@@ -161,7 +161,7 @@ def _by_property(side: _Compared, missing: Missing) -> Result:
 def _by_story(side: _Compared, revert: Revert) -> Result:
     script = EXTRA_STORIES[revert.by] if revert.by in EXTRA_STORIES else STORIES[revert.by].script
     library = build_kvm(side.kernel, Cache(), lambda line: None)
-    sides = KvmSides(library, side.profile, MODES[revert.mode])
+    sides = KvmSides(library, side.profile, VM_MODES[revert.mode])
     start = time.monotonic()
     played = play(sides, script)
     spent, steps = time.monotonic() - start, len(played.kernel)

@@ -34,8 +34,9 @@ from conformance.model.shadow_mmu.toy.steps import STEPS
 from conformance.oracles.kvm.build import build_kvm
 from conformance.races.invariants import Invariant
 from conformance.races.program import Program, Step
+from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.steps import step
-from conformance.scenarios.story import TDP_MODES, introduced, named
+from conformance.scenarios.story import introduced, named
 
 __all__ = [
     "RACES",

@@ -27,7 +27,7 @@ from conformance.races.race import SHADOW, SIDES, Historic, Race, label_of, libr
 from conformance.races.race_file import RaceFile
 from conformance.races.run_exploration import Exploration, Outcome, explore_race
 from conformance.sandbox.processes import Ended
-from conformance.scenarios.story import TDP_MODES
+from conformance.scenarios.modes import TDP_MODES
 from conformance.workers import workers
 
 __all__ = ["LIMITS", "Finding", "RacePlan", "change_named", "run"]

@@ -19,8 +19,8 @@ from conformance.kernels import Cache, Kernel, Progress, key_of
 from conformance.oracles.common import digest_of_parts
 from conformance.review.pairing import Pair
 from conformance.review.planted_file import PlantedFile
+from conformance.scenarios.modes import STORY_MODES
 from conformance.scenarios.stories import STORIES
-from conformance.scenarios.story import TDP_MODES
 
 __all__ = ["Evidence", "NotMeasured"]
 
@@ -109,7 +109,7 @@ class Evidence:
         some = stories[:: max(len(stories) // SOME, 1)]
         more = [name for name in stories if name not in some]
         # The remaining stories are tried only while nothing detects a mutant.
-        for mode in TDP_MODES:
+        for mode in STORY_MODES:
             for each in (some, more):
                 for number in mutants if not found else ():
                     self._try(planted, number, each, mode, found)

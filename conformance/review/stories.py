@@ -17,7 +17,7 @@ from functools import cached_property
 from conformance.differential.verdict import Counterexample
 from conformance.interface.observation import Observation
 from conformance.kernels import Cache, Kernel
-from conformance.model.modes import MODES, Mode, kernel_as_compiled, kernel_in
+from conformance.model.modes import VM_MODES, Mode, kernel_as_compiled, kernel_in
 from conformance.model.profiles import profile_of
 from conformance.model.semantics import Semantics
 from conformance.oracles.coverage import Counters, executed, units_of
@@ -33,7 +33,7 @@ from conformance.scenarios.comparing import Death, Difference, Played, differing
 from conformance.scenarios.machines import Machine
 from conformance.scenarios.shrinking import shorten, things
 from conformance.scenarios.stories import STORIES
-from conformance.scenarios.story import TDP_MODES, Script, Story
+from conformance.scenarios.story import Script, Story
 
 __all__ = ["ENOUGH", "play_stories"]
 
@@ -78,8 +78,8 @@ def play_stories(
             continue
         seen = Seen(story.name, executed={*reach[story.name]} & inlined)
         for mode in story.modes:
-            if mode in TDP_MODES and (not wanted.modes or mode in wanted.modes):
-                with _Sides(rules, (before, after), MODES[mode], units) as sides:
+            if not wanted.modes or mode in wanted.modes:
+                with _Sides(rules, (before, after), VM_MODES[mode], units) as sides:
                     _play(sides, story, seen, wanted, shortened)
         if seen.difference is not None and not seen.executed:
             # No VM could be created on the kernel after, so that it is not known what it executes.

@@ -8,16 +8,17 @@ from pathlib import Path
 
 from conformance.history.extra_stories import EXTRA_STORIES
 from conformance.interface.observation import Observation
-from conformance.model.modes import MODES, Mode
+from conformance.model.modes import VM_MODES, Mode
 from conformance.model.profiles import Profile
 from conformance.oracles.lacking import Lacking
 from conformance.review.questions import Misfit, Question
 from conformance.scenarios.comparing import Death
 from conformance.scenarios.machines import take
+from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.pairing import Pairing
 from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
-from conformance.scenarios.story import TDP_MODES, Script
+from conformance.scenarios.story import Script
 
 __all__ = ["StoryQuestion", "story_questions"]
 
@@ -69,7 +70,7 @@ def story_questions(library: Path, profile: Profile) -> Iterator[StoryQuestion]:
     """
     for story in STORIES.values():
         for mode in story.modes:
-            yield StoryQuestion(story.name, story.script, MODES[mode], library, profile)
+            yield StoryQuestion(story.name, story.script, VM_MODES[mode], library, profile)
     for name, script in EXTRA_STORIES.items():
         for mode in TDP_MODES:
-            yield StoryQuestion(name, script, MODES[mode], library, profile)
+            yield StoryQuestion(name, script, VM_MODES[mode], library, profile)

@@ -14,10 +14,11 @@ from conformance.interface.access import FETCH, READ, WRITE
 from conformance.interface.arguments import Argument
 from conformance.interface.observation import Observation
 from conformance.interface.steps import KINDS
+from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.preconditions import Preconditions
 from conformance.scenarios.steps import Step, step
 
-__all__ = ["WORD", "Scene", "options_of"]
+__all__ = ["DRAWN", "WORD", "Scene", "options_of"]
 
 WORD = 6
 """Bytes of the number from which a step is drawn."""
@@ -28,6 +29,9 @@ _X2M, _X1G = 0x200, 0x40000
 
 _DRAWN = [kind.name for kind in KINDS.values() for _ in range(kind.weight)]
 """Every kind of step, as often as its weight says. Every story ends with destroy, which is not drawn."""
+
+DRAWN = (*dict.fromkeys(_DRAWN), "destroy")
+"""The kinds of steps of random stories."""
 
 _OF_A_SLOT = {kind.name for kind in KINDS.values() if {"slot", "as_id"} <= {*kind.parameters}}
 """The kinds of steps that name a memslot."""
@@ -83,7 +87,7 @@ class Scene:
     """The memory and memslots that exist after the steps so far; :meth:`note` keeps it up to date."""
 
     def __init__(self, options: dict[str, int]) -> None:
-        self._preconditions = Preconditions(options)
+        self._preconditions = Preconditions(options, TDP_MODES)
         self._options = options
         self._areas: list[tuple[int, int, int, int]] = []
         self._slots: list[tuple[int, int, int, int]] = []

@@ -19,10 +19,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
-from conformance.interface.steps import KINDS
 from conformance.oracles.lacking import Lacking
 from conformance.scenarios.comparing import Match, Played, Sides
-from conformance.scenarios.drawing import WORD, Scene, options_of
+from conformance.scenarios.drawing import DRAWN, WORD, Scene, options_of
 from conformance.scenarios.steps import Step
 from conformance.scenarios.story import Script
 
@@ -48,7 +47,7 @@ class Walked:
     def summary(self) -> str:
         """The counts as text, with the kinds of steps that never came."""
         counts = ", ".join(f"{kind} {number:,}" for kind, number in self.steps.most_common())
-        never = ", ".join(kind for kind in KINDS if not self.steps[kind])
+        never = ", ".join(kind for kind in DRAWN if not self.steps[kind])
         missing = f"; never: {never}" if never else ""
         return f"{self.steps.total():,} steps in {self.stories:,} stories: {counts}{missing}"
 

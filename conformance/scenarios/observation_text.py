@@ -17,10 +17,11 @@ from conformance.interface.observation import (
     TlbEntry,
     VcpuView,
 )
-from conformance.interface.outcomes import AccessOutcome, DirtyLog, Leaks, Position, Unmapping
+from conformance.interface.outcomes import AccessOutcome, DirtyLog, ExecuteOutcome, Leaks, Position, Unmapping
 from conformance.interface.steps import KINDS, LOG, READONLY
 from conformance.model.semantics import Semantics
 from conformance.model.spte.decode.text import describe
+from conformance.scenarios.shadow_text import error_text, memory_facts, shadow_facts
 from conformance.scenarios.steps import Step
 
 __all__ = [
@@ -36,7 +37,10 @@ __all__ = [
     "vcpu_text",
 ]
 
-_ENDS = {End.DONE: "done", End.GAVE_UP: "gave up", End.EMULATED: "emulated", End.FAILED: "error"}
+_ENDS = {
+    End.DONE: "done", End.GAVE_UP: "gave up", End.EMULATED: "emulated", End.FAILED: "error",
+    End.EXCEPTION: "exception", End.NESTED_EXIT: "exit to L1", End.USERSPACE: "exit to userspace",
+}  # fmt: skip
 _EXIT_CODES = frozenset(Exit)
 _LEVELS = {1: "4K", 2: "2M", 3: "1G", 4: "512G"}
 
@@ -47,6 +51,8 @@ def outcome(step: Step, values: Sequence[int]) -> str:
     if kind is AccessOutcome:
         exits, end = AccessOutcome.read(values)
         return ", ".join([*map(_exit, exits), _ENDS[end]])
+    if kind is ExecuteOutcome:
+        return _executed(ExecuteOutcome.read(values))
     if kind is DirtyLog and len(values) > 1:
         code, bitmap = DirtyLog.read(values)
         return f"{_code(code)}, dirty {ranges(bitmap)}"
@@ -61,6 +67,22 @@ def outcome(step: Step, values: Sequence[int]) -> str:
         mapped = ", ".join(f"{n} of {_LEVELS[level]}" for level, n in enumerate(left, start=1))
         return f"{_code(code)}, {f'meanwhile unmapped, {mapped} left' if unmapped else 'not unmapped'}"
     return ", ".join(map(_code, values)) or "nothing"
+
+
+def _executed(done: ExecuteOutcome) -> str:
+    """How an instruction went: its exits, and its end with what is known of that."""
+    first, second, third = done.words
+    more = {
+        End.DONE: f"{_LEVELS.get(first, first)} pfn {second:#x}, {third:#x}",
+        End.EMULATED: f"{third:#x}",
+        End.FAILED: _code(first),
+        End.EXCEPTION: f"{first}, error {error_text(second)}, address {third:#x}",
+        End.NESTED_EXIT: f"error {error_text(first)}, address {second:#x}, qualification {third:#x}",
+        End.USERSPACE: f"{first}, address {second:#x}, {'write' if third else 'read'}",
+    }
+    exits = [f"{error_text(error)}: {_exit(handled)}" for error, handled in done.exits]
+    end = f"{_ENDS[done.end]} {more[done.end]}" if done.end in more else _ENDS[done.end]
+    return ", ".join([*exits, end])
 
 
 def _exit(code: int) -> str:
@@ -122,6 +144,9 @@ def facts(k: Semantics, step: Step, observation: Observation) -> Iterator[tuple[
             yield path(index, root, entry), decoded(k, entry)
     for number, table in enumerate(observation.retired):
         yield f"retired table {number}", retired_text(table)
+    yield from memory_facts(observation.memory)
+    if observation.shadow is not None:
+        yield from shadow_facts(k, observation.shadow)
 
 
 def vcpu_text(vcpu: VcpuView) -> str:

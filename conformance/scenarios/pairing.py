@@ -3,14 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from conformance.interface.observation import Observation, RetiredTable, RootView
+from conformance.interface.observation import (
+    Observation,
+    PagingView,
+    RetiredTable,
+    RootView,
+    ShadowPageView,
+    ShadowTlbEntry,
+    ShadowView,
+)
 
 __all__ = ["Pairing"]
 
 _ROOTS = Observation._fields.index("roots")
-"""The fields before this one contain no serial numbers of tables; the rest, but for ``kept``, do."""
+"""The fields before this one contain no serial numbers of tables."""
 
 
 class Pairing:
@@ -28,9 +36,9 @@ class Pairing:
 
     def same(self, here: Observation, there: Observation) -> bool:
         """Whether the two observations agree, except in the serial numbers of tables."""
-        if here[:_ROOTS] != there[:_ROOTS] or here.kept != there.kept:
+        if here[:_ROOTS] != there[:_ROOTS] or here.memory != there.memory or here.kept != there.kept:
             return False
-        if here.roots == there.roots and here.retired == there.retired:
+        if here.roots == there.roots and here.retired == there.retired and here.shadow == there.shadow:
             # The numbers are equal too, as long as both machines count alike; paired once they are not.
             self._equal.append(here)
             return True
@@ -49,8 +57,10 @@ class Pairing:
         if len(here.roots) != len(there.roots) or len(here.retired) != len(there.retired):
             return False
         roots = zip(here.roots, there.roots, strict=True)
-        return all(self._pair_root(one, other) for one, other in roots) and self._pair_retired(
-            here.retired, there.retired
+        return (
+            all(self._pair_root(one, other) for one, other in roots)
+            and self._pair_retired(here.retired, there.retired)
+            and self._pair_shadow(here.shadow, there.shadow)
         )
 
     def _pair_root(self, one: RootView, other: RootView) -> bool:
@@ -81,3 +91,51 @@ class Pairing:
             one._replace(serial=other.serial) == other and self.matches(one.serial, other.serial)
             for one, other in zip(fresh, left, strict=True)
         )
+
+    def _pair_shadow(self, here: ShadowView | None, there: ShadowView | None) -> bool:
+        """Whether the shadow pages are the same ones, in the same order, and what refers to them agrees."""
+        if here is None or there is None:
+            return here is there
+        if _unnumbered(here) != _unnumbered(there):
+            return False
+        return all(map(self.matches, _serials(here), _serials(there))) and all(
+            self._same_tlb(one.tlb, other.tlb) for one, other in zip(here.vcpus, there.vcpus, strict=True)
+        )
+
+    def _same_tlb(self, here: Sequence[ShadowTlbEntry], there: Sequence[ShadowTlbEntry]) -> bool:
+        """Whether the translations are the same ones; their order depends on the numbers of roots."""
+        return sorted(cached._replace(root=self._there.get(cached.root, -1)) for cached in here) == [*there]
+
+
+def _unnumbered(shadow: ShadowView) -> ShadowView:
+    """The state of shadow paging without serial numbers and TLBs."""
+    return shadow._replace(
+        vcpus=[_unnumbered_vcpu(vcpu) for vcpu in shadow.vcpus],
+        pages=[_unnumbered_page(page) for page in shadow.pages],
+    )
+
+
+def _unnumbered_vcpu(vcpu: PagingView) -> PagingView:
+    return vcpu._replace(
+        root=0,
+        prev_roots=tuple((0, pgd) for _, pgd in vcpu.prev_roots),
+        pae_roots=(0,) * len(vcpu.pae_roots),
+        tlb=(),
+    )
+
+
+def _unnumbered_page(page: ShadowPageView) -> ShadowPageView:
+    entries = tuple(entry._replace(child=0) for entry in page.entries)
+    return page._replace(serial=0, entries=entries)
+
+
+def _serials(shadow: ShadowView) -> Iterator[int]:
+    """The serial numbers, each in a place that depends on nothing but the rest of the state."""
+    for page in shadow.pages:
+        yield page.serial
+        for entry in page.entries:
+            yield entry.child
+    for vcpu in shadow.vcpus:
+        yield vcpu.root
+        yield from (root for root, _ in vcpu.prev_roots)
+        yield from vcpu.pae_roots

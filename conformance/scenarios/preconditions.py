@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from conformance.interface.access import FETCH
+from conformance.scenarios.modes import DIRECT_MODES, SHADOW_MODES, TDP_MODES
 from conformance.scenarios.steps import Step
 
 __all__ = ["Preconditions", "check"]
@@ -17,12 +19,30 @@ __all__ = ["Preconditions", "check"]
 GROWTH = 4
 """The most by which a change of memslots raises their generation."""
 
+PAGE = 1 << 12
+OPERAND = 8
+"""The most bytes that an instruction reads or writes."""
+PHYSICAL_BITS, LINEAR_BITS = 48, 57
+"""Bits of the addresses that an instruction may have."""
+
+_OF_READERS = ("walk_begin", "walk_next", "walk_end")
+_OF_LINEAR_ADDRESSES = ("invlpg", "invpcid")
+_OF_L1 = (
+    "access", "set_sregs", "set_cr0", "set_cr3", "set_cr4", "set_efer", "invept", "smm", "enter_l2",
+)  # fmt: skip
+"""Steps of a vCPU that is not in L2."""
+
 
 class Preconditions:
-    """The state after the steps taken so far, as far as it forbids steps."""
+    """The state after the steps taken so far, as far as it forbids steps in any of the ``modes``."""
 
-    def __init__(self, options: Mapping[str, int]) -> None:
+    def __init__(self, options: Mapping[str, int], modes: Sequence[str]) -> None:
         self.vcpus = options.get("vcpus", 1)
+        self.in_l2: set[int] = set()
+        """The vCPUs that are in L2."""
+        self._linear = any(mode in SHADOW_MODES for mode in modes)
+        self._physical = any(mode in DIRECT_MODES for mode in modes)
+        self._tdp_mmu = all(mode in TDP_MODES for mode in modes)
         self.invalidations: list[tuple[int, ...]] = []
         """Ranges of invalidations in progress."""
         self.walking = False
@@ -34,8 +54,16 @@ class Preconditions:
         """Why ``step`` is impossible now; "" if it is possible."""
         if self.destroyed:
             return "the VM is destroyed already"
-        if step.kind in ("access", "enter", "smm", "walk_begin") and step.given[0] >= self.vcpus:
-            return f"there is no vCPU {step.given[0]}"
+        vcpu = step.arguments.get("vcpu", 0)
+        if vcpu >= self.vcpus:
+            return f"there is no vCPU {vcpu}"
+        unfit = self._unfit(step)
+        if unfit:
+            return unfit
+        if vcpu in self.in_l2 and step.kind in _OF_L1:
+            return f"vCPU {vcpu} is in L2; leave_l2 comes first"
+        if step.kind == "leave_l2" and vcpu not in self.in_l2:
+            return f"vCPU {vcpu} is not in L2; enter_l2 comes first"
         if step.kind == "walk_begin" and self.walking:
             return "there is one reader at most; walk_end comes first"
         if step.kind in ("walk_next", "walk_end") and not self.walking:
@@ -50,6 +78,26 @@ class Preconditions:
             return f"generations only grow, and one may have been {self.generation:#x} already"
         if step.kind == "destroy" and self.walking:
             return "a reader is inside"
+        return ""
+
+    def _unfit(self, step: Step) -> str:
+        """Why the step is impossible in one of the modes; "" if it is possible in all."""
+        if step.kind == "access" and self._linear:
+            return "with shadow paging a guest has linear addresses; execute takes one"
+        if step.kind in _OF_LINEAR_ADDRESSES and self._physical:
+            return "with two-dimensional paging it does not exit"
+        if step.kind == "enter_l2" and not self._tdp_mmu:
+            return f"nested guests run in {', '.join(TDP_MODES)}"
+        if step.kind in _OF_READERS and not self._tdp_mmu:
+            return f"lockless readers walk the tables of the TDP MMU, in {', '.join(TDP_MODES)}"
+        if step.kind == "execute":
+            address = step.arguments["address"]
+            if step.arguments["kind"] != FETCH and address % PAGE > PAGE - OPERAND:
+                return "the operand crosses a page"
+            if self._physical and address >> PHYSICAL_BITS:
+                return f"a guest physical address has {PHYSICAL_BITS} bits"
+            if self._linear and (address + (1 << LINEAR_BITS - 1)) % (1 << 64) >> LINEAR_BITS:
+                return f"a linear address is canonical in {LINEAR_BITS} bits"
         return ""
 
     def take(self, step: Step) -> None:
@@ -67,12 +115,16 @@ class Preconditions:
             self.generation += GROWTH
         elif step.kind == "set_generation":
             self.generation = step.given[0]
+        elif step.kind == "enter_l2":
+            self.in_l2.add(step.arguments["vcpu"])
+        elif step.kind == "leave_l2":
+            self.in_l2.remove(step.arguments["vcpu"])
         elif step.kind == "destroy":
             self.destroyed = True
 
 
-def check(steps: Sequence[Step], options: Mapping[str, int]) -> None:
-    """Raise ValueError if the steps cannot follow one another."""
-    order = Preconditions(options)
+def check(steps: Sequence[Step], options: Mapping[str, int], modes: Sequence[str]) -> None:
+    """Raise ValueError if the steps cannot follow one another in these modes."""
+    order = Preconditions(options, modes)
     for step in steps:
         order.take(step)

@@ -20,9 +20,10 @@ from conformance.scenarios import saved
 from conformance.scenarios.comparing import Difference
 from conformance.scenarios.judging_scenario import ORACLE, again, counterexample
 from conformance.scenarios.lockstep import walk
+from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.run_scenarios import Ready, check_modes, prepare
 from conformance.scenarios.shrinking import shorten
-from conformance.scenarios.story import TDP_MODES, Script
+from conformance.scenarios.story import Script
 from conformance.workers import workers
 
 __all__ = ["LockstepPlan", "Outcome", "counts", "run"]

@@ -14,16 +14,17 @@ from conformance.differential.unjudged import once
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel
-from conformance.model.modes import MODES
+from conformance.model.modes import VM_MODES
 from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.kvm.build import CannotBuild, build_kvm
 from conformance.sandbox.processes import Ended
 from conformance.scenarios import saved
 from conformance.scenarios.judging_scenario import ENGINE, ORACLE, Facts, judge
+from conformance.scenarios.modes import STORY_MODES
 from conformance.scenarios.saved import Saved, is_file_name
 from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
-from conformance.scenarios.story import TDP_MODES, Story, stories
+from conformance.scenarios.story import Story, stories
 from conformance.workers import workers
 
 __all__ = ["Ready", "ScenarioPlan", "check_modes", "prepare", "run", "scenario", "scenarios"]
@@ -63,15 +64,15 @@ class Ready:
 
     def sides(self, mode: str) -> KvmSides:
         """Kernel and model in a mode."""
-        return KvmSides(self.library, self.profile, MODES[mode])
+        return KvmSides(self.library, self.profile, VM_MODES[mode])
 
 
 def check_modes(names: Sequence[str]) -> None:
     """Raise ConformanceError about a mode in which no scenario is played."""
     for name in names:
-        if name not in TDP_MODES:
-            known = "is not one of the TDP MMU's" if name in MODES else "does not exist"
-            raise ConformanceError(f"mode {name} {known}; scenarios have {', '.join(TDP_MODES)}.")
+        if name not in STORY_MODES:
+            known = "is of single functions only" if name in VM_MODES else "does not exist"
+            raise ConformanceError(f"mode {name} {known}; scenarios have {', '.join(STORY_MODES)}.")
 
 
 def scenarios(names: Sequence[str]) -> list[Scenario]:
@@ -152,7 +153,7 @@ def _not_played(
 ) -> list[Result]:
     """MISS results for the stories that the time limit cut off."""
     seen = {(result.property, result.mode) for result in report.results}
-    modes = [mode for mode in TDP_MODES if not selected or mode in selected]
+    modes = [mode for mode in STORY_MODES if not selected or mode in selected]
     owed = [(one.name, mode) for one in chosen for mode in modes if mode in one.modes]
     return [
         Result(name, ORACLE, ENGINE, mode, Verdict.MISS, reason=reason)
@@ -165,7 +166,7 @@ def _submit(
     pool: ProcessPoolExecutor, ready: Ready, chosen: Sequence[Scenario], selected: Sequence[str]
 ) -> list[Future[list[Result]]]:
     """Hand a kernel's scenarios to the workers, some of one mode at a time."""
-    modes = [mode for mode in TDP_MODES if not selected or mode in selected]
+    modes = [mode for mode in STORY_MODES if not selected or mode in selected]
     futures = []
     for mode in modes:
         names = [one.name for one in chosen if mode in one.modes]

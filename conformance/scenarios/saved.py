@@ -18,9 +18,10 @@ from conformance.errors import ConformanceError
 from conformance.interface.options import OPTIONS, check_options, unusual
 from conformance.kernels.reading import read_text
 from conformance.model.profiles import Profile
+from conformance.scenarios.modes import STORY_MODES, TDP_MODES
 from conformance.scenarios.preconditions import check
 from conformance.scenarios.steps import parse
-from conformance.scenarios.story import TDP_MODES, Script
+from conformance.scenarios.story import Script
 
 __all__ = ["Saved", "is_file_name", "read", "write"]
 
@@ -71,16 +72,17 @@ def read(name: str) -> Saved:
             raise ConformanceError(f"{path}: line {number}: {_short(problem)}.") from problem
         if len(steps) > _MOST_STEPS:
             raise ConformanceError(f"{path}: has more than {_MOST_STEPS:,} steps. Shorten it.")
+    played = tuple(dict.fromkeys(modes)) or TDP_MODES
     try:
         every = check_options(options)
-        check(steps, every)
+        check(steps, every, played)
     except ValueError as problem:
         raise ConformanceError(f"{path}: {_short(problem)}.") from problem
     if not steps:
         raise ConformanceError(f"{path}: has no steps.")
     if options.get("pml") and {*modes} != {"ept-ad"}:
         raise ConformanceError(f"{path}: pml=1 needs mode ept-ad; name only that mode.")
-    return Saved(name, Script(tuple(steps), every), tuple(dict.fromkeys(modes)) or TDP_MODES)
+    return Saved(name, Script(tuple(steps), every), played)
 
 
 def write(path: Path, script: Script, mode: str, remark: str) -> None:
@@ -100,6 +102,6 @@ def _short(problem: ValueError) -> str:
 
 
 def _mode(name: str) -> str:
-    if name not in TDP_MODES:
-        raise ValueError(f"there is no mode {name} for scenarios; there are {', '.join(TDP_MODES)}")
+    if name not in STORY_MODES:
+        raise ValueError(f"there is no mode {name} for scenarios; there are {', '.join(STORY_MODES)}")
     return name

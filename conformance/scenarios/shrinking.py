@@ -71,7 +71,7 @@ def _without_some(
 def _try(sides: Sides, script: Script, found: Difference) -> tuple[Script, Played] | None:
     """The script, up to its difference, if that is like the one that was found."""
     try:
-        check(script.steps, script.options)
+        check(script.steps, script.options, [sides.mode.name])
         played = play(sides, script)
     except (ValueError, Lacking):
         return None

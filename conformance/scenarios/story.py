@@ -27,13 +27,13 @@ from conformance.interface.steps import KINDS
 from conformance.kernels.substitutions import Substitution
 from conformance.model.changes import Change
 from conformance.model.profiles import Profile
+from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.preconditions import Preconditions
 from conformance.scenarios.steps import Step, step
 from conformance.scenarios.view import View
 
 __all__ = [
     "STORIES",
-    "TDP_MODES",
     "Claim",
     "Mutant",
     "Script",
@@ -44,9 +44,6 @@ __all__ = [
     "stories",
     "story",
 ]
-
-TDP_MODES = ("ept-ad", "ept-noad", "npt")
-"""The modes of the TDP MMU, in which stories are played."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +76,8 @@ class Mutant:
 class StoryBuilder:
     """Records a story: a method for every kind of step, by its name, and :meth:`claim`."""
 
-    def __init__(self, options: dict[str, int]) -> None:
-        self._preconditions = Preconditions(options)
+    def __init__(self, options: dict[str, int], modes: Sequence[str] = TDP_MODES) -> None:
+        self._preconditions = Preconditions(options, modes)
         self.steps: list[Step] = []
         self.claims: list[Claim] = []
 
@@ -125,7 +122,7 @@ class Story:
     @cached_property
     def script(self) -> Script:
         """The steps and claims; destroying the VM ends every story."""
-        builder = StoryBuilder(self.options)
+        builder = StoryBuilder(self.options, self.modes)
         self.record(builder)
         if not builder.claims:
             raise ValueError(f"{self.name} claims nothing, so it could pass without anything happening")

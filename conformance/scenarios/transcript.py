@@ -13,9 +13,17 @@ Tables and host pages have names that are the same in every run (see ``naming``)
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from conformance.interface.observation import Observation, RootView, State, TableEntry
+from conformance.interface.observation import (
+    Observation,
+    PageEntry,
+    RootView,
+    ShadowPageView,
+    ShadowView,
+    State,
+    TableEntry,
+)
 from conformance.model.layout import SPTE_BASE_ADDR_MASK
 from conformance.model.semantics import Semantics
 from conformance.model.spte.decode.text import describe
@@ -29,6 +37,8 @@ from conformance.scenarios.observation_text import (
     tlb_text,
     vcpu_text,
 )
+from conformance.scenarios.shadow_state import translated_gfn
+from conformance.scenarios.shadow_text import page_text, rmap_facts, translation_text, vcpu_facts
 from conformance.scenarios.steps import Step
 
 __all__ = ["transcript"]
@@ -45,7 +55,7 @@ class _Fact:
     table: str = ""
     gfn: int = 0
     size: int = 0
-    bits: int = 0
+    bits: tuple[int, ...] = ()
     pfn: int = 0
 
     def follows(self, other: _Fact | None) -> bool:
@@ -76,11 +86,9 @@ def transcript(k: Semantics, steps: Sequence[Step], observations: Sequence[Obser
     """The lines of a run, one step after the other, as far as there are observations."""
     writer = _Writer(k)
     lines: list[str] = []
-    before = State()
     for number, (step, observation) in enumerate(zip(steps, observations, strict=False), start=1):
         lines.append(f"{number:3} {step}")
-        lines += [f"    {line}" for line in writer.step(step, before, observation)]
-        before = observation.state or State()
+        lines += [f"    {line}" for line in writer.step(step, observation)]
     return lines
 
 
@@ -92,10 +100,13 @@ class _Writer:
         self._tables = TableNames()
         self._pages = PageNames()
         self._facts: dict[str, _Fact] = {}
+        self._before = Observation([], [], State())
 
-    def step(self, step: Step, before: State, now: Observation) -> Iterator[str]:
+    def step(self, step: Step, now: Observation) -> Iterator[str]:
         """The lines of one step."""
+        before, self._before = self._before, now
         self._tables.note(now)
+        self._name_written(step, before, now)
         yield f"  outcome  {outcome(step, now.outcome)}"
         for event in now.events:
             yield f"! {event}"
@@ -106,7 +117,19 @@ class _Writer:
         changes = [_Change(name, self._facts.get(name), facts.get(name)) for name in names]
         yield from _runs([change for change in changes if change.was != change.now])
         self._facts = facts
-        yield from _counters(before, now.state or State())
+        yield from _counters(before.state or State(), now.state or State())
+        if now.shadow is not None:
+            counters = now.shadow.counters
+            then = before.shadow.counters if before.shadow is not None else (0,) * len(counters)
+            yield from _changed("shadow", counters._fields, then, counters)
+
+    def _name_written(self, step: Step, before: Observation, now: Observation) -> None:
+        """Name the page that userspace wrote to, by the gfn that it wrote."""
+        if step.kind == "store":
+            had, gfn = {*before.memory}, step.arguments["gfn"]
+            for word in now.memory:
+                if word not in had:
+                    self._pages.name(word.pfn, 0, gfn, now.slots)
 
     def _lasting(self, now: Observation) -> Iterator[tuple[str, _Fact]]:
         for slot in now.slots:
@@ -121,6 +144,32 @@ class _Writer:
         for number, tlb in enumerate(now.tlb):
             for cached in tlb:
                 yield f"TLB {number} gfn {cached.gfn:#x} of root {cached.root}", _Fact(tlb_text(cached))
+        if now.shadow is not None:
+            yield from self._shadow(now.shadow, now)
+        for word in now.memory:
+            yield f"memory {self._pages.known(word.pfn)}[{word.at:#x}]", _Fact(f"{word.value:#018x}")
+
+    def _shadow(self, shadow: ShadowView, now: Observation) -> Iterator[tuple[str, _Fact]]:
+        """The state of shadow paging."""
+        for number, vcpu in enumerate(shadow.vcpus):
+            for name, text in vcpu_facts(self._k, number, vcpu, self._tables.__getitem__):
+                yield name, _Fact(text)
+        for page in shadow.pages:
+            table = self._tables[page.serial]
+            yield table, _Fact(page_text(self._k, page))
+            for entry in page.entries:
+                yield f"{table}[{entry.at:#x}]", self._page_entry(table, page, entry, now)
+        for name, text in rmap_facts(shadow.rmaps):
+            yield name, _Fact(text)
+
+    def _page_entry(self, table: str, page: ShadowPageView, entry: PageEntry, now: Observation) -> _Fact:
+        raw = f"{entry.spte:#018x}"
+        if entry.child:
+            return _Fact(f"{raw} -> {self._tables[entry.child]}{', unsync' if entry.unsync else ''}")
+        gfn, size = translated_gfn(page, entry), 1 << 9 * (page.role.level - 1)
+        fact = self._leaf(table, entry.at * size, size, entry.spte, page.role.smm, gfn, now)
+        bits = (*fact.bits, entry.access, gfn - entry.at * size)
+        return replace(fact, text=fact.text + translation_text(self._k, entry), bits=bits)
 
     def _entries(self, index: int, root: RootView, now: Observation) -> Iterator[tuple[str, _Fact]]:
         """The entries of a root, by the table that holds them and the gfn that they translate."""
@@ -135,13 +184,20 @@ class _Writer:
         raw = f"{entry.spte:#018x}"
         if entry.child:
             return _Fact(f"{raw} -> {self._tables[entry.child]}")
-        pfn, bits, page = 0, entry.spte, ""
-        if is_shadow_present_pte(self._k, entry.spte):
-            pfn, bits = int(spte_to_pfn(self._k, entry.spte)), entry.spte & ~SPTE_BASE_ADDR_MASK
-            page = self._pages.name(pfn, root.as_id, entry.gfn, now.slots) + " "
-        size = 1 << 9 * (entry.level - 1)
-        text = f"{raw} {page}{describe(self._k, entry.spte)}"
-        return _Fact(text, f"{raw} {page}".strip(), table, entry.gfn, size, bits, pfn)
+        return self._leaf(
+            table, entry.gfn, 1 << 9 * (entry.level - 1), entry.spte, root.as_id, entry.gfn, now
+        )
+
+    def _leaf(
+        self, table: str, at: int, size: int, spte: int, as_id: int, gfn: int, now: Observation
+    ) -> _Fact:
+        """An entry that is no table's, at a place ``at`` in its table, for ``gfn``."""
+        raw, pfn, bits, page = f"{spte:#018x}", 0, spte, ""
+        if is_shadow_present_pte(self._k, spte):
+            pfn, bits = int(spte_to_pfn(self._k, spte)), spte & ~SPTE_BASE_ADDR_MASK
+            page = self._pages.name(pfn, as_id, gfn, now.slots) + " "
+        text = f"{raw} {page}{describe(self._k, spte)}"
+        return _Fact(text, f"{raw} {page}".strip(), table, at, size, (bits,), pfn)
 
 
 def _runs(changes: Sequence[_Change]) -> Iterator[str]:
@@ -173,10 +229,16 @@ def _counters(before: State, now: State) -> Iterator[str]:
     grown = now.since(before)
     if grown.flush_requests or grown.flushes:
         yield f"  FLUSH    requested {grown.flush_requests}, remote {grown.flushes}"
+    quiet = dict.fromkeys(_FLUSHES, 0)
+    yield from _changed("state", State._fields, before._replace(**quiet), now._replace(**quiet))
+
+
+def _changed(what: str, names: Sequence[str], before: Sequence[int], now: Sequence[int]) -> Iterator[str]:
+    """The counters that changed, in a line."""
     changed = [
         f"{name} {then} -> {value}"
-        for name, then, value in zip(State._fields, before, now, strict=True)
-        if name not in _FLUSHES and value != then
+        for name, then, value in zip(names, before, now, strict=True)
+        if value != then
     ]
     if changed:
-        yield f"  state    {', '.join(changed)}"
+        yield f"  {what:8} {', '.join(changed)}"

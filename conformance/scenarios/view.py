@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 
 from conformance.interface.access import End
@@ -11,69 +10,27 @@ from conformance.interface.observation import (
     Observation,
     RetiredTable,
     RootView,
+    ShadowTlbEntry,
     State,
     TableEntry,
     TlbEntry,
 )
-from conformance.interface.outcomes import AccessOutcome, DirtyLog, Leaks, Position, Unmapping
-from conformance.model.semantics import Semantics
-from conformance.model.spte.access import is_accessed_spte, is_dirty_spte
-from conformance.model.spte.mmio import get_mmio_spte_generation
-from conformance.model.spte.predicates import (
-    is_executable_pte,
-    is_frozen_spte,
-    is_mmio_spte,
-    is_shadow_present_pte,
-    spte_to_pfn,
+from conformance.interface.outcomes import (
+    AccessOutcome,
+    DirtyLog,
+    ExecuteOutcome,
+    Leaks,
+    Position,
+    Unmapping,
 )
-from conformance.model.spte.writability import is_mmu_writable_spte, is_writable_pte
+from conformance.model.layout import SPTE_BASE_ADDR_MASK
+from conformance.model.semantics import Semantics
+from conformance.model.spte.mmio import get_mmio_spte_generation
+from conformance.model.spte.predicates import is_frozen_spte, is_mmio_spte, is_shadow_present_pte
+from conformance.scenarios.leaf import Leaf
+from conformance.scenarios.shadow_state import ShadowState
 
-__all__ = ["Leaf", "View"]
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """A present SPTE that maps a page."""
-
-    k: Semantics
-    level: int
-    gfn: int
-    spte: int
-
-    @property
-    def pfn(self) -> int:
-        """The first page mapped."""
-        return int(spte_to_pfn(self.k, self.spte))
-
-    @property
-    def writable(self) -> bool:
-        """W: the guest may write without an exit."""
-        return bool(is_writable_pte(self.spte))
-
-    @property
-    def mmu_writable(self) -> bool:
-        """MMU-writable: fast_page_fault() may set W."""
-        return bool(is_mmu_writable_spte(self.k, self.spte))
-
-    @property
-    def host_writable(self) -> bool:
-        """Host-writable: memslot and host mapping both allow writing."""
-        return bool(self.spte & self.k.shadow_host_writable_mask)
-
-    @property
-    def executable(self) -> bool:
-        """The guest may fetch instructions."""
-        return bool(is_executable_pte(self.k, self.spte))
-
-    @property
-    def accessed(self) -> bool:
-        """Used since it was last aged, as KVM sees it."""
-        return bool(is_accessed_spte(self.k, self.spte))
-
-    @property
-    def dirty(self) -> bool:
-        """Written since it was last cleaned, as KVM sees it: by W where there is no D bit."""
-        return bool(is_dirty_spte(self.k, self.spte))
+__all__ = ["View"]
 
 
 class View:
@@ -109,6 +66,36 @@ class View:
         return AccessOutcome.read(self.outcome).end
 
     @property
+    def executed(self) -> ExecuteOutcome:
+        """Of execute: the exits, the end and what is known of that."""
+        return ExecuteOutcome.read(self.outcome)
+
+    @property
+    def handled(self) -> list[int]:
+        """Of execute: how KVM handled each exit."""
+        return [handled for _, handled in self.executed.exits]
+
+    @property
+    def value(self) -> int:
+        """Of an execute that completed: the word of memory that was read or written."""
+        done = self.executed
+        if done.end not in (End.DONE, End.EMULATED):
+            raise ValueError(f"the instruction did not complete: {done.end.name}")
+        return done.words[2]
+
+    @property
+    def exception(self) -> tuple[int, int, int] | None:
+        """Of execute: vector, error code and address of the exception that it ended in, None without one."""
+        done = self.executed
+        return done.words if done.end is End.EXCEPTION else None
+
+    @property
+    def exit_to_l1(self) -> tuple[int, int, int] | None:
+        """Of execute in L2: error code, address and qualification of the exit to L1 that it ended in."""
+        done = self.executed
+        return done.words if done.end is End.NESTED_EXIT else None
+
+    @property
     def reader(self) -> Position:
         """Of walk_begin and walk_next: where the lockless reader stands."""
         return Position.read(self.outcome)
@@ -141,7 +128,12 @@ class View:
         return [root for root in self.roots if root.as_id == as_id and not root.invalid]
 
     def entries(self, as_id: int = 0) -> list[TableEntry]:
-        """Every entry of the newest valid root that differs from the initial value."""
+        """Every entry of the newest valid root that differs from the initial value.
+
+        Without the TDP MMU, of the newest direct shadow page that is a root.
+        """
+        if self.observation.shadow is not None and not self.observation.roots:
+            return self.shadow.direct_entries(as_id)
         found = self.valid_roots(as_id)
         return list(found[-1].entries()) if found else []
 
@@ -191,6 +183,31 @@ class View:
         """Tables that wait for their grace period."""
         return list(self.observation.retired)
 
+    # Shadow paging.
+
+    @cached_property
+    def shadow(self) -> ShadowState:
+        """The state of shadow paging. Raises ValueError where there is none."""
+        view = self.observation.shadow
+        if view is None:
+            raise ValueError("this VM has no shadow pages")
+        before = self._before.observation.shadow if self._before is not None else None
+        return ShadowState(self.k, view, before)
+
+    def gpte(self, index: int, gfn: int) -> int:
+        """The word number ``index`` of a page of memory that refers to ``gfn``, as an entry of a table does.
+
+        Raises ValueError unless there is exactly one.
+        """
+        words = [
+            word.value
+            for word in self.observation.memory
+            if word.at == index and (word.value & SPTE_BASE_ADDR_MASK) >> 12 == gfn
+        ]
+        if len(words) != 1:
+            raise ValueError(f"{len(words)} entries number {index:#x} refer to gfn {gfn:#x}")
+        return words[0]
+
     # Everything else.
 
     @property
@@ -215,13 +232,13 @@ class View:
                 return _set_bits(found.dirty_bitmap)
         return set()
 
-    def cached(self, gfn: int, vcpu: int = 0) -> TlbEntry | None:
+    def cached(self, gfn: int, vcpu: int = 0) -> TlbEntry | ShadowTlbEntry | None:
         """The vCPU's TLB entry for ``gfn``, None if it has none."""
         for entry in self.observation.tlb[vcpu]:
             shift = 9 * (entry.level - 1)
             if entry.gfn >> shift == gfn >> shift:
                 return entry
-        return None
+        return self.shadow.cached(gfn << 12, vcpu) if self.observation.shadow is not None else None
 
 
 def _set_bits(words: tuple[int, ...]) -> set[int]:

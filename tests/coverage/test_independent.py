@@ -20,12 +20,11 @@ from elftools.elf.elffile import ELFFile
 from conformance.coverage.measure import measure
 from conformance.kernels import Cache, Unit, open_kernel
 from conformance.kernels.building import build as run_tool
-from conformance.model.modes import MODES
+from conformance.model.modes import VM_MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.kvm import build
 from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.scenarios.stories import STORIES
-from conformance.scenarios.story import TDP_MODES
 
 pytestmark = [pytest.mark.kernel, pytest.mark.slow]
 
@@ -114,8 +113,8 @@ def sites_of_stories(kernel, library: Path) -> set[int]:
     profile, ran = profile_of(kernel.release), set()
     for story in STORIES.values():
         for mode in story.modes:
-            if mode in TDP_MODES and not story.absent(profile):
-                with KvmOracle(library, MODES[mode].host(), story.options) as oracle:
+            if not story.absent(profile):
+                with KvmOracle(library, VM_MODES[mode].host(), story.options) as oracle:
                     for step in story.script.steps:
                         oracle.step(step.kind, **step.arguments)
                     dumps: list[bytes] = []

@@ -10,7 +10,7 @@ from typing import Any
 
 from conformance.interface.observation import Observation
 from conformance.model.machine import Machine
-from conformance.model.modes import MODES, kernel_in
+from conformance.model.modes import VM_MODES, kernel_in
 from conformance.model.profiles import profile_of
 from conformance.scenarios.comparing import Death
 
@@ -25,7 +25,7 @@ class ModelSides:
     def __init__(
         self, mode: str = "ept-ad", release: tuple[int, int] = (6, 1), lie: Lie | None = None
     ) -> None:
-        self.mode = MODES[mode]
+        self.mode = VM_MODES[mode]
         self.profile = profile_of(release)
         self.k = kernel_in(self.mode, self.profile)
         self._lie = lie

@@ -6,20 +6,21 @@ from model_sides import ModelSides, drop_flushes
 
 from conformance.errors import ConformanceError
 from conformance.interface.options import OPTIONS
-from conformance.interface.steps import KINDS
 from conformance.scenarios import saved
+from conformance.scenarios.drawing import DRAWN
 from conformance.scenarios.lockstep import walk
+from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.preconditions import check
 from conformance.scenarios.shrinking import shorten
 from conformance.scenarios.steps import parse
-from conformance.scenarios.story import TDP_MODES, Script
+from conformance.scenarios.story import Script
 
 
 @pytest.mark.parametrize("mode", TDP_MODES)
 def test_every_kind_of_step_is_drawn(mode):
     walked = walk(ModelSides(mode), seed=3, budget=4)
     assert walked.found is None
-    assert set(walked.steps) == set(KINDS)
+    assert set(walked.steps) == set(DRAWN)
     assert f"{walked.steps.total():,} steps in {walked.stories:,} stories" in walked.summary
     assert "never" not in walked.summary
 
@@ -30,7 +31,7 @@ def test_a_difference_is_found_and_shortened_and_repeats_by_seed():
         sides = ModelSides(lie=drop_flushes)
         walked = walk(sides, seed=5, budget=20)
         script, played = walked.found
-        check(script.steps, script.options)
+        check(script.steps, script.options, ["ept-ad"])
         found.append(shorten(sides, script, played.difference))
     (first, played), (second, _) = found
     assert first == second
@@ -70,7 +71,7 @@ def test_a_saved_story_is_read_as_it_was(tmp_path):
         ("# conformance scenario 1\n", "has no steps"),
         ("# conformance scenario 1\n\nmap page=0\n", "line 3: there is no step map"),
         ("# conformance scenario 1\noption cpus=2\n", "line 2: there is no option cpus"),
-        ("# conformance scenario 1\nmode shadow\n", "line 2: there is no mode shadow for scenarios"),
+        ("# conformance scenario 1\nmode npt-me\n", "line 2: there is no mode npt-me for scenarios"),
         ("# conformance scenario 1\nwalk_next\n", "no reader walks"),
         ("# conformance scenario 1\noption pml=1\ngrace_period\n", "pml=1 needs mode ept-ad"),
         ("# conformance scenario 1\n" + "grace_period\n" * 2001, "has more than 2,000 steps"),

@@ -84,11 +84,11 @@ def test_options():
 )
 def test_what_cannot_follow_is_refused(lines, complaint):
     with pytest.raises(ValueError, match=complaint):
-        check([parse(line) for line in lines], {"vcpus": 1})
+        check([parse(line) for line in lines], {"vcpus": 1}, ["npt"])
 
 
 def test_order_remembers_what_is_owed():
-    order = Preconditions({"vcpus": 1})
+    order = Preconditions({"vcpus": 1}, ["npt"])
     for line in ("notifier_start page=0 npages=2", "notifier_start page=0 npages=2", "walk_begin gfn=0"):
         order.take(parse(line))
     order.take(parse("notifier_end page=0 npages=2"))

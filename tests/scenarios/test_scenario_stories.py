@@ -8,8 +8,9 @@ from conformance.errors import ConformanceError
 from conformance.interface.steps import KINDS
 from conformance.model.profiles import profile_of
 from conformance.scenarios.comparing import broken_claim, play
+from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.stories import STORIES
-from conformance.scenarios.story import TDP_MODES, Claim, StoryBuilder, stories, story
+from conformance.scenarios.story import Claim, StoryBuilder, stories, story
 
 RELEASES = ((6, 1), (6, 12), (7, 2), (7, 3))
 

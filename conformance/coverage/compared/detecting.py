@@ -23,7 +23,7 @@ from conformance.differential.fingerprints import answers
 from conformance.differential.properties import PROPERTIES
 from conformance.differential.sides import OracleSide
 from conformance.interface.observation import KeptMemory, Observation
-from conformance.model.modes import MODES
+from conformance.model.modes import MODES, VM_MODES
 from conformance.model.profiles import Profile
 from conformance.oracles.child import FunctionOracle
 from conformance.oracles.child import KernelDied as FunctionDied
@@ -210,7 +210,7 @@ class Detector:
         assert reader is not None
         with KvmOracle(
             reader.library,
-            MODES[mode].host(),
+            VM_MODES[mode].host(),
             script.options,
             patience=PATIENCE,
             raw_state=reader.request if kept else None,

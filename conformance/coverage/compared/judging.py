@@ -18,8 +18,8 @@ from conformance.kernels import BuildError, Cache, Kernel
 from conformance.model.profiles import profile_of
 from conformance.oracles.kvm.members import Layout
 from conformance.oracles.kvm.raw_state import RawStateReader
+from conformance.scenarios.modes import STORY_MODES
 from conformance.scenarios.stories import STORIES
-from conformance.scenarios.story import TDP_MODES
 
 __all__ = ["LIMIT", "Libraries", "Task", "Verdict", "begin", "judge"]
 
@@ -109,7 +109,7 @@ class Judge:
             if layer == "functions" and name in PROPERTIES:
                 for mode in PROPERTIES[name].modes:
                     yield layer, name, mode
-        for mode in TDP_MODES if self._libraries.kvm is not None else ():
+        for mode in STORY_MODES if self._libraries.kvm is not None else ():
             for layer, name in runs:
                 if layer == "stories" and name in STORIES and mode in STORIES[name].modes:
                     yield layer, name, mode
