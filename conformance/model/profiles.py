@@ -14,6 +14,7 @@ from conformance.model.changes import (
     MMIO_CACHE_OF_ADDRESS_SPACE,
     RACES,
     UNSYNC_SKIP_IFF_LEAF,
+    WRITE_TRACKED_IN_ALL_ADDRESS_SPACES,
     Change,
 )
 
@@ -45,6 +46,9 @@ BACKPORTS = (
     Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "6.1.191", "Debian's changelog of 6.1.192-1, ChangeLog-6.1.191"),
     Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "6.12.114", "Debian's changelog of 6.12.115-1, ChangeLog-6.12.114"),
     Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "7.2.12", "Debian's changelog of 7.2.12-1, ChangeLog-7.2.12"),
+    Backport(
+        WRITE_TRACKED_IN_ALL_ADDRESS_SPACES, "6.1.187", "Debian's changelog of 6.1.187-1, ChangeLog-6.1.187"
+    ),
 )
 """The backports in stable kernels. For a distribution's version they are inferred from its number."""
 

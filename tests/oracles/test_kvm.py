@@ -110,11 +110,6 @@ def test_an_unknown_option_is_told(kvm_library: Path) -> None:
         KvmOracle(kvm_library, MODES["ept-ad"].host(), {"colour": 1})
 
 
-def test_shadow_paging_is_not_to_be_had(kvm_library: Path) -> None:
-    with pytest.raises(ValueError, match="two-dimensional paging"):
-        KvmOracle(kvm_library, MODES["shadow"].host())
-
-
 def test_two_machines_at_once_are_two(kvm_library: Path) -> None:
     host = MODES["ept-ad"].host()
     with KvmOracle(kvm_library, host) as one, KvmOracle(kvm_library, host) as other:

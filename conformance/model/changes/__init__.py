@@ -5,14 +5,15 @@ Model code branches on ``k.has(CHANGE)``. The releases are mainline's. Which ker
 ``profiles``, since distribution kernels carry backports.
 
 Changes are defined by topic: ``masks``, ``mmio``, ``make_spte``, ``spte_update``, ``tdp_write``,
-``shadow_pages``, ``guest_paging``, ``page_faults``, ``tables``, and ``races`` for those that only concurrency
-shows. Model code imports them from here.
+``shadow_pages``, ``indirect_pages``, ``guest_paging``, ``page_faults``, ``tables``, and ``races`` for those
+that only concurrency shows. Model code imports them from here.
 """
 
 from __future__ import annotations
 
 from conformance.model.changes import (
     guest_paging,
+    indirect_pages,
     make_spte,
     masks,
     mmio,
@@ -24,6 +25,7 @@ from conformance.model.changes import (
     tdp_write,
 )
 from conformance.model.changes.guest_paging import *  # noqa: F403
+from conformance.model.changes.indirect_pages import *  # noqa: F403
 from conformance.model.changes.make_spte import *  # noqa: F403
 from conformance.model.changes.masks import *  # noqa: F403
 from conformance.model.changes.mmio import *  # noqa: F403
@@ -40,7 +42,7 @@ CHANGES: dict[str, Change] = {
     name: value
     for module in (
         *(masks, mmio, make_spte, spte_update, tdp_write, shadow_pages),
-        *(guest_paging, page_faults, tables),
+        *(indirect_pages, guest_paging, page_faults, tables),
     )
     for name, value in vars(module).items()
     if isinstance(value, Change)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from conformance import interface
 from conformance.interface.access import FETCH, MMIO_EXIT, READ, WRITE, End, Exit
-from conformance.interface.observation import State
+from conformance.interface.observation import Counters, RoleView, State
 from conformance.interface.options import OPTIONS
 from conformance.interface.steps import FAULTS, KINDS
 
@@ -36,6 +36,8 @@ def write_header(folder: Path) -> None:
         *_enum("", {**{f"EXIT_{code.name}": code for code in Exit}, "EXIT_MMIO": MMIO_EXIT}),
         *_enum("", {f"END_{end.name}": end for end in End}),
         *_each("STATE_FIELDS", State._fields),
+        *_each("COUNTER_FIELDS", Counters._fields),
+        *_each("ROLE_FIELDS", RoleView._fields),
         "",
         "#endif",
     ]

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from conformance.interface.observation import (
     Observation,
     RetiredTable,
@@ -15,6 +13,8 @@ from conformance.interface.observation import (
     VcpuView,
     views,
 )
+from conformance.oracles.kvm.shadow_words import read_shadow
+from conformance.oracles.kvm.words import Words
 
 __all__ = ["read_observation"]
 
@@ -38,39 +38,31 @@ def read_observation(words: list[int], events: list[str]) -> Observation:
     ]
     if at == len(words):
         return Observation(outcome, events)
-    # A list longer than the rest of the words leaves `at` behind their end, where the next read fails.
-    state = State._make(words[at : at + _STATE])
-    at += _STATE
-    start, at = at + 1, at + 1 + words[at] * _VCPU
+    rest = Words(words, at)
+    state = State._make(rest.take(_STATE))
     # Roots are numbered from 1; 0 means none.
     vcpus = [
         VcpuView(root - 1, tlb_flush_requested, other_requests, flushes, smm)
-        for root, tlb_flush_requested, other_requests, flushes, smm in _rows(words[start:at], _VCPU)
+        for root, tlb_flush_requested, other_requests, flushes, smm in rest.rows(_VCPU)
     ]
-    at += 1
     tlb: list[list[TlbEntry]] = []
-    for _ in vcpus:
-        start, at = at + 1, at + 1 + words[at] * _TLB
+    for _ in rest.counted():
         entries = [
             (root - 1, gfn, level, pfn, rights, dirty)
-            for root, gfn, level, pfn, rights, dirty in _rows(words[start:at], _TLB)
+            for root, gfn, level, pfn, rights, dirty in rest.rows(_TLB)
         ]
         tlb.append(views(TlbEntry, sorted(entries)))
     slots: list[tuple[object, ...]] = []
-    number, at = words[at], at + 1
-    for _ in range(number):
-        start, at = at + 1, at + 1 + words[at]
-        slots.append((*words[start : start + _SLOT], tuple(words[start + _SLOT : at])))
+    for _ in rest.counted():
+        slot = rest.take(rest.word())
+        slots.append((*slot[:_SLOT], tuple(slot[_SLOT:])))
     roots: list[tuple[object, ...]] = []
-    number, at = words[at], at + 1
-    for _ in range(number):
-        header, at = words[at : at + _ROOT], at + _ROOT
-        start, at = at + 1, at + 1 + words[at] * _ENTRY
-        roots.append((*header, words[start:at]))
-    start, at = at + 1, at + 1 + words[at] * _RETIRED
-    retired = sorted(_rows(words[start:at], _RETIRED))
-    if at != len(words):
-        raise ValueError("the lists are not as long as the observation")
+    for _ in rest.counted():
+        header = rest.take(_ROOT)
+        roots.append((*header, rest.take(rest.word() * _ENTRY)))
+    retired = sorted(rest.rows(_RETIRED))
+    shadow = read_shadow(rest)
+    rest.end()
     return Observation(
         outcome,
         events,
@@ -80,9 +72,5 @@ def read_observation(words: list[int], events: list[str]) -> Observation:
         views(SlotView, sorted(slots)),
         views(RootView, roots),
         views(RetiredTable, retired),
+        shadow=shadow,
     )
-
-
-def _rows(words: list[int], size: int) -> Iterator[tuple[int, ...]]:
-    """The words in rows of ``size``."""
-    return zip(*[iter(words)] * size, strict=True)

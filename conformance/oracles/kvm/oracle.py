@@ -44,8 +44,6 @@ class KvmOracle:
         unknown = set(options or {}) - set(OPTIONS)
         if unknown:
             raise ValueError(f"a machine has no option {min(unknown)!r}: it has {', '.join(OPTIONS)}")
-        if not host["tdp"]:
-            raise ValueError("a machine has two-dimensional paging: take the host of another mode")
         self._library = library
         self._alive = False
         self._server: Server | None = borrow(library, host, patience, plant)

@@ -112,6 +112,21 @@ u64 host_leaf(unsigned long pfn, int level, bool writable)
 	return pfn << PAGE_SHIFT | PRESENT | (writable ? W : 0) | (level > 1 ? HUGE : 0);
 }
 
+/* The pages of a huge page are one compound page, which is counted as a whole, and stays one when it is split. */
+static void make_compound(unsigned long pfn, int level)
+{
+	struct page *head = pfn_to_page(pfn);
+	unsigned long i;
+
+	__SetPageHead(head);
+	for (i = 1; i < host_level_pages[level]; i++)
+#ifdef HAVE_COMPOUND_ORDER
+		set_compound_head(head + i, head, 9 * (level - 1));
+#else
+		set_compound_head(head + i, head);
+#endif
+}
+
 unsigned long host_allocate(int level)
 {
 	unsigned long pfn = ALIGN(next_pfn, host_level_pages[level]);
@@ -119,6 +134,8 @@ unsigned long host_allocate(int level)
 	if (pfn + host_level_pages[level] > ENV_RAM_END_PFN)
 		return 0;
 	next_pfn = pfn + host_level_pages[level];
+	if (level > 1)
+		make_compound(pfn, level);
 	return pfn;
 }
 
@@ -213,6 +230,7 @@ bool env_gup_fast(unsigned long address, bool write, struct page **page)
 {
 	unsigned long nr = (address - ENV_HOST_BASE) >> PAGE_SHIFT;
 	struct host_walk walk;
+	struct page *head;
 
 	if (address < ENV_HOST_BASE || nr >= ENV_HOST_PAGES)
 		return false;
@@ -221,10 +239,11 @@ bool env_gup_fast(unsigned long address, bool write, struct page **page)
 	if (!(*walk.entry & P) || (write && !(*walk.entry & W)))
 		return false;
 	*page = pfn_to_page(((*walk.entry & PFN_MASK) >> PAGE_SHIFT) + (nr & (host_level_pages[walk.level] - 1)));
-	/* The host's own reference is taken here: most pages of a run are never asked for. */
-	if (!page_ref_count(*page))
-		set_page_count(*page, 1);
-	page_ref_inc(*page);
+	head = compound_head(*page);
+	/* The host's own reference is taken here: most pages are never asked for. */
+	if (!page_ref_count(head))
+		set_page_count(head, 1);
+	page_ref_inc(head);
 	return true;
 }
 

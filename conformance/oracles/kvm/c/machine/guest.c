@@ -184,6 +184,12 @@ static int access(struct kvm_vcpu *vcpu, u64 gfn, int kind)
 
 void guest_access(struct kvm_vcpu *vcpu, u64 gfn, int kind)
 {
+	/* With shadow paging the guest has linear addresses only, see guest_execute(). */
+	if (!env_host[HOST_TDP]) {
+		put_outcome(-EINVAL);
+		put_outcome(END_FAILED);
+		return;
+	}
 	vcpu_load(vcpu);
 	kvm_vcpu_srcu_read_lock(vcpu);
 	put_outcome(access(vcpu, gfn, kind));

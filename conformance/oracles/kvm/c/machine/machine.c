@@ -52,6 +52,8 @@ int machine_boot(const unsigned long *host)
 		set_bit(X86_BUG_L1TF, (unsigned long *)boot_cpu_data.x86_capability);
 	radix_tree_init();
 	r = env_set_parameter("mmio_caching", host[HOST_MMIO_CACHING] ? "Y" : "N");
+	/* kvm_mmu_x86_module_init() may keep a copy. */
+	r = r ?: env_set_parameter("tdp_mmu", env_host[HOST_TDP_MMU] ? "Y" : "N");
 	if (r)
 		return r;
 	kvm_mmu_x86_module_init();

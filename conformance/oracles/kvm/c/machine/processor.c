@@ -209,6 +209,7 @@ static struct translation *cache(struct processor *cpu, u64 gfn, struct table_wa
 	}
 	*t = (struct translation){
 		.serial = env_serial(__va(cpu->root)),
+		.tdp_mmu = cpu->tdp_mmu,
 		.gfn = base(gfn, path->level),
 		.pfn = base((leaf & ADDRESS_MASK) >> PAGE_SHIFT, path->level),
 		.level = path->level,

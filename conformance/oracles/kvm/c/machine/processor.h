@@ -11,16 +11,26 @@
 /* The host's description, by enum conformance_host. */
 extern u64 env_host[NR_HOST];
 
+static inline bool env_has_tdp_mmu(void)
+{
+	return env_host[HOST_TDP] && env_host[HOST_TDP_MMU];
+}
+
 #define PML_ENTRIES	512
 #define TLB_ENTRIES	8192
 #define RIGHTS		(ACCESS_READ | ACCESS_WRITE | ACCESS_FETCH)
 
-/* `serial` is the root table's serial number; level, pfn and rights are those of the walk. */
-struct translation { u64 serial, gfn, pfn; int level, rights; bool dirty; };
+/*
+ * `serial` is the root table's serial number, and `tdp_mmu` says that it is a root of the TDP MMU; level, pfn and
+ * rights are those of the walk.  With shadow paging, translations of linear addresses are tagged by `pcid` instead.
+ */
+struct translation { u64 serial, gfn, pfn; int pcid, level, rights; bool dirty, tdp_mmu; };
 
 /* One per vCPU. */
 struct processor {
 	u64 root, flushes;
+	int root_level;
+	bool tdp_mmu;
 	int nr_tlb, nr_pml;
 	bool pml_enabled;
 	u64 pml[PML_ENTRIES];

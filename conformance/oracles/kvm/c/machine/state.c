@@ -8,6 +8,7 @@
 #include "process/observe.h"
 #include "machine.h"
 #include "processor.h"
+#include "shadow_state.h"
 #include "state.h"
 #include "mmu.h"
 #include "mmu/mmu_internal.h"
@@ -27,23 +28,14 @@ void tdp_mmu_free_sp_rcu_callback(struct rcu_head *head);
 
 #define TABLE_ADDRESS	GENMASK_ULL(51, 12)
 
-/* Begin a list whose length is not known yet; end it with end_list(). */
-static unsigned long begin_list(void)
-{
-	put_word(0);
-	return env_observation->at;
-}
-
-static void end_list(unsigned long start, unsigned int words_each)
-{
-	env_observation->words[start - 1] = (env_observation->at - start) / words_each;
-}
-
 /* The roots, the oldest first: the kernel's list has the newest at its head. */
 static struct kvm_mmu_page *root_at(unsigned int index)
 {
 	struct kvm_mmu_page *root;
 
+	/* Without the TDP MMU the list is not even initialised. */
+	if (!env_has_tdp_mmu())
+		return NULL;
 	list_for_each_entry_reverse(root, &machine_kvm->arch.tdp_mmu_roots, link)
 		if (!index--)
 			return root;
@@ -114,7 +106,8 @@ static void put_vcpus(void)
 	put_word(machine_nr_vcpus);
 	for (i = 0; i < machine_nr_vcpus; i++) {
 		struct kvm_vcpu *vcpu = machine_vcpu(i);
-		hpa_t root = vcpu->arch.mmu->root.hpa;
+		/* Of root_mmu, which keeps its root while the vCPU is in L2. */
+		hpa_t root = vcpu->arch.root_mmu.root.hpa;
 
 		put_word(VALID_PAGE(root) ? root_number(env_serial(__va(root))) : 0);
 		put_word(kvm_test_request(KVM_REQ_TLB_FLUSH, vcpu));
@@ -132,10 +125,13 @@ static void put_tlbs(void)
 	for (i = 0; i < machine_nr_vcpus; i++) {
 		struct processor *cpu = &processors[i];
 
-		put_word(cpu->nr_tlb);
+		unsigned long start = begin_list();
+
 		for (j = 0; j < cpu->nr_tlb; j++) {
 			struct translation *t = &cpu->tlb[j];
 
+			if (!t->tdp_mmu)
+				continue;
 			put_word(root_number(t->serial));
 			put_word(t->gfn);
 			put_word(t->level);
@@ -143,6 +139,7 @@ static void put_tlbs(void)
 			put_word(t->rights);
 			put_word(t->dirty);
 		}
+		end_list(start, 6);
 	}
 }
 
@@ -173,7 +170,7 @@ static void put_slots(void)
 			n++;
 		}
 	}
-	env_observation->words[start - 1] = n;
+	set_length(start, n);
 }
 
 static void put_table(u64 *table, int level, u64 gfn)
@@ -218,7 +215,7 @@ static void put_roots(void)
 		put_table(root->spt, root->role.level, 0);
 		end_list(entries, 4);
 	}
-	env_observation->words[roots - 1] = i;
+	set_length(roots, i);
 }
 
 static void put_retired(void)
@@ -259,6 +256,7 @@ void observe_machine(void)
 		put_slots();
 		put_roots();
 		put_retired();
+		put_shadow();
 		srcu_read_unlock(&machine_kvm->srcu, srcu);
 	}
 	env_exchange->nr_words = env_observation->at;

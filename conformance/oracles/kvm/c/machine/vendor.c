@@ -58,7 +58,11 @@ static struct processor *processor_of(struct kvm_vcpu *vcpu)
 
 static void load_mmu_pgd(struct kvm_vcpu *vcpu, hpa_t root, int level)
 {
-	processor_of(vcpu)->root = root & PAGE_MASK;
+	struct processor *cpu = processor_of(vcpu);
+
+	cpu->root = root & PAGE_MASK;
+	cpu->root_level = level;
+	cpu->tdp_mmu = env_has_tdp_mmu() && vcpu->arch.mmu == &vcpu->arch.root_mmu;
 }
 
 static void flush_tlb(struct kvm_vcpu *vcpu)
@@ -107,8 +111,8 @@ static int hardware_setup(void)
 		kvm_mmu_set_ept_masks(env_host[HOST_AD_BITS]);
 #endif
 	kvm_mmu_set_me_spte_mask(env_host[HOST_ME_VALUE], env_host[HOST_ME_MASK]);
-	/* svm dictates the root's level, the host's own; vmx chooses. */
-	kvm_configure_mmu(true, env_host[HOST_EPT] ? 0 : 4, 4, PG_LEVEL_1G);
+	/* svm dictates the root's level, the host's own; vmx chooses, and stands for both without paging in hardware. */
+	kvm_configure_mmu(env_host[HOST_TDP], env_host[HOST_EPT] || !env_host[HOST_TDP] ? 0 : 4, 4, PG_LEVEL_1G);
 	return 0;
 }
 

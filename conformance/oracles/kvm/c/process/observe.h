@@ -23,6 +23,23 @@ static inline void put_word(u64 word)
 	env_observation->words[env_observation->at++] = word;
 }
 
+/* Begin a list whose length is not known yet; end it with end_list(), or set_length() if its elements differ in size. */
+static inline unsigned long begin_list(void)
+{
+	put_word(0);
+	return env_observation->at;
+}
+
+static inline void set_length(unsigned long start, u64 length)
+{
+	env_observation->words[start - 1] = length;
+}
+
+static inline void end_list(unsigned long start, unsigned int words_each)
+{
+	set_length(start, (env_observation->at - start) / words_each);
+}
+
 /* Part of the outcome: a signed number, or a word of bits. Python has to know which it is. */
 void put_outcome(long number);
 void put_outcome_bits(u64 bits);

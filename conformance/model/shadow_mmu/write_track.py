@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Write tracking: which gfns hold tables of the guest that KVM shadows, so that writes must be intercepted.
+
+Upper tables (level 2 and above) are write-tracked: all SPTEs for them are read-only, always. A table of
+level 1 may become unsync (see ``unsync``), but neither may be part of a huge page.
+"""
+
+from __future__ import annotations
+
+from conformance.model.changes import WRITE_TRACKED_IN_ALL_ADDRESS_SPACES
+from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M
+from conformance.model.vm.memslots import KvmMemorySlot
+from conformance.model.vm.vm import Vm
+
+__all__ = [
+    "kvm_gfn_is_write_tracked",
+    "update_gfn_disallow_lpage_count",
+    "update_gfn_write_track",
+]
+
+
+def kvm_gfn_is_write_tracked(vm: Vm, slot: KvmMemorySlot | None, gfn: int) -> bool:
+    """Whether a table is shadowed at ``gfn`` that must stay read-only. Without a memslot it is not.
+
+    Both address spaces may map the same host page, so since v7.2 both are looked at.
+    """
+    if slot is None:
+        return False
+    tracked = vm.shadow.gfn_write_track
+    if tracked[slot.as_id, gfn]:
+        return True
+    return vm.k.has(WRITE_TRACKED_IN_ALL_ADDRESS_SPACES) and bool(tracked[slot.as_id ^ 1, gfn])
+
+
+def update_gfn_write_track(vm: Vm, as_id: int, gfn: int, count: int) -> None:
+    """One more reason, or one less, to keep ``gfn`` read-only; none of its huge pages may be mapped then."""
+    vm.shadow.gfn_write_track[as_id, gfn] += count
+    vm.k.warn_on("update_gfn_write_track", vm.shadow.gfn_write_track[as_id, gfn] < 0)
+    update_gfn_disallow_lpage_count(vm, as_id, gfn, count)
+
+
+def update_gfn_disallow_lpage_count(vm: Vm, as_id: int, gfn: int, count: int) -> None:
+    """One more reason, or one less, not to map ``gfn`` by a page of 2 MiB or 1 GiB."""
+    for level in (PG_LEVEL_2M, PG_LEVEL_1G):
+        unit = as_id, level, gfn >> 9 * (level - 1)
+        vm.shadow.disallow_lpage[unit] += count
+        vm.k.warn_on("update_gfn_disallow_lpage_count", vm.shadow.disallow_lpage[unit] < 0)
