@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Walks in shadow pages: the entries that translate an address, from the root down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from conformance.model.layout import PAGE_SHIFT, SPTE_BASE_ADDR_MASK
+from conformance.model.vm.kvm_vcpu import KvmVcpu
+from conformance.model.vm.mmu_pages import KvmMmuPage
+from conformance.model.vm.pte_list import Sptep
+from conformance.model.vm.vm import Vm
+
+__all__ = ["for_each_shadow_entry", "for_each_shadow_entry_using_root"]
+
+PT32E_ROOT_LEVEL, PT64_ROOT_4LEVEL = 3, 4
+
+
+def for_each_shadow_entry(vm: Vm, vcpu: KvmVcpu, address: int) -> Iterator[Sptep]:
+    """The entries for ``address`` of the current root."""
+    return for_each_shadow_entry_using_root(vm, vcpu, vcpu.mmu.root, address)
+
+
+def for_each_shadow_entry_using_root(
+    vm: Vm, vcpu: KvmVcpu, root: KvmMmuPage | None, address: int
+) -> Iterator[Sptep]:
+    """The entries for ``address`` of ``root``, which the current role describes.
+
+    An entry is read when the caller goes on to the next, so that a table that it has linked meanwhile is
+    walked. The walk ends with the entry that points to no table.
+    """
+    table = _first_table(vm, vcpu, root, address)
+    while table is not None:
+        at = table.index_of(address >> PAGE_SHIFT)
+        yield Sptep(table, at)
+        table = vm.memory.child(table.read(at), table.level)
+
+
+def _first_table(vm: Vm, vcpu: KvmVcpu, root: KvmMmuPage | None, address: int) -> KvmMmuPage | None:
+    """The root, or the page of level 2 that a PAE root points to: PAE roots are no pages of entries.
+
+    A nested guest with PAE paging on a processor that walks 4 levels or more has PAE roots below others that
+    lead there.
+    """
+    mmu = vcpu.mmu
+    role = mmu.root_role
+    assert role is not None
+    of_pae = role.level >= PT64_ROOT_4LEVEL and mmu.w.cpu_role.level < PT64_ROOT_4LEVEL and not role.direct
+    if role.level != PT32E_ROOT_LEVEL and not of_pae:
+        return root
+    assert mmu.pae_root is not None
+    pae_root = mmu.pae_root.read(address >> 30 & 3)
+    return vm.memory.by_serial.get((pae_root & SPTE_BASE_ADDR_MASK) >> PAGE_SHIFT)
