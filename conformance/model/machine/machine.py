@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.observation import Observation
 from conformance.interface.options import OPTIONS
+from conformance.model.kvm_main.mmu_context import kvm_init_mmu
 from conformance.model.kvm_main.notifiers import KvmMmuNotifier
 from conformance.model.machine import paging_steps as _paging_steps  # noqa: F401  (registers its steps)
 from conformance.model.machine import steps as _steps  # noqa: F401
@@ -52,6 +53,9 @@ class Machine:
             nx_huge_pages=bool(chosen.nx_huge_pages),
         )
         self.vm.host.notifier = KvmMmuNotifier(self.vm)
+        for vcpu in self.vm.vcpus:
+            vcpu.maxphyaddr = int(mode.phys_bits)
+            kvm_init_mmu(self.vm, vcpu)
 
     def step(self, name: str, /, **arguments: int) -> Observation:
         """Take the step ``name``; return the observation after it. Raises KernelBug if KVM hits a BUG."""

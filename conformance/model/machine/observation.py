@@ -18,8 +18,14 @@ from conformance.model.vm.vm import KvmVcpu, Request, Vm
 
 __all__ = ["observe"]
 
-REQUEST_BITS = {Request.MMU_FREE_OBSOLETE_ROOTS: 1}
-"""The bits of ``VcpuView.other_requests`` that the model can set."""
+REQUEST_BITS = {
+    Request.MMU_FREE_OBSOLETE_ROOTS: 1,
+    Request.MMU_SYNC: 2,
+    Request.LOAD_MMU_PGD: 4,
+    Request.TLB_FLUSH_CURRENT: 8,
+    Request.TLB_FLUSH_GUEST: 16,
+}
+"""The bits of ``VcpuView.other_requests``."""
 
 
 def observe(vm: Vm, outcome: list[int], events: list[str]) -> Observation:

@@ -13,8 +13,10 @@ from conformance.model.vm.vm import KvmVcpu, Vm
 __all__ = ["kvm_mmu_faultin_pfn"]
 
 
-def kvm_mmu_faultin_pfn(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
+def kvm_mmu_faultin_pfn(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, access: int) -> RetPf:
     """Set ``fault.pfn`` and ``fault.map_writable``; return CONTINUE, or how the fault ends here.
+
+    ``access`` are the rights (ACC_*) that the guest's tables grant.
 
     mmu_lock is not held, since the host may have to allocate the page or to read it from disk. The host may
     reclaim the page concurrently, so mmu_invalidate_seq is saved first and compared later
@@ -28,7 +30,7 @@ def kvm_mmu_faultin_pfn(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
             return RetPf.RETRY
         slot = fault.slot = None
     if slot is None:
-        return kvm_handle_noslot_fault(vm, vcpu, fault)
+        return kvm_handle_noslot_fault(vm, vcpu, fault, access)
     if vm.k.has(RETRY_BEFORE_FAULTIN) and mmu_invalidate_retry(vm, slot, fault):
         return RetPf.RETRY
     if fault.write and slot.readonly:

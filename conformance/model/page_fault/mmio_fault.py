@@ -9,35 +9,65 @@ have not changed since.
 from __future__ import annotations
 
 from conformance.model.changes import MMIO_CACHE_OF_ADDRESS_SPACE
-from conformance.model.spte.mmio import KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS, check_mmio_spte
+from conformance.model.layout import PAGE_SHIFT
+from conformance.model.spte.mmio import (
+    KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS,
+    check_mmio_spte,
+    get_mmio_spte_access,
+    get_mmio_spte_gfn,
+)
 from conformance.model.spte.predicates import is_mmio_spte
 from conformance.model.vm.kvm_page_fault import KvmPageFault, RetPf
 from conformance.model.vm.vm import KvmVcpu, Vm
 
-__all__ = ["handle_mmio_page_fault", "kvm_handle_noslot_fault"]
+__all__ = [
+    "handle_mmio_page_fault",
+    "kvm_handle_noslot_fault",
+    "mmio_info_in_cache",
+    "vcpu_cache_mmio_info",
+    "vcpu_clear_mmio_info",
+]
 
 
-def kvm_handle_noslot_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
+def kvm_handle_noslot_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, access: int) -> RetPf:
     """Cache the MMIO access; return CONTINUE if an MMIO SPTE is to be installed, else EMULATE.
 
-    KVM installs MMIO SPTEs if MMIO caching is enabled and the gfn is within the guest's MAXPHYADDR.
+    ``access`` are the rights that the guest's tables grant. KVM installs MMIO SPTEs if MMIO caching is
+    enabled and the gfn is within the host's MAXPHYADDR.
     """
-    vcpu_cache_mmio_info(vm, vcpu, fault.gfn)
+    gva = 0 if fault.is_tdp else fault.addr
+    vcpu_cache_mmio_info(vm, vcpu, gva, fault.gfn, access & int(vm.k.shadow_mmio_access_mask))
     fault.map_writable = False
     installs_mmio_spte = vm.k.enable_mmio_caching and fault.gfn < vm.end_gfn
     return RetPf.CONTINUE if installs_mmio_spte else RetPf.EMULATE
 
 
-def vcpu_cache_mmio_info(vm: Vm, vcpu: KvmVcpu, gfn: int) -> None:
-    """Cache ``gfn`` as the vCPU's last MMIO access, valid until the memslots' generation changes."""
+def vcpu_cache_mmio_info(vm: Vm, vcpu: KvmVcpu, gva: int, gfn: int, access: int) -> None:
+    """Cache the vCPU's last MMIO access, valid until the memslots' generation changes.
+
+    While L2 runs, ``gva`` is its physical address, and is not cached.
+    """
     generation = _cache_generation(vm, vcpu)
     if not generation & KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS:
-        vcpu.mmio_gfn, vcpu.mmio_gen = gfn, generation
+        vcpu.mmio_gva = 0 if vcpu.guest_mode else gva & -1 << PAGE_SHIFT
+        vcpu.mmio_gfn, vcpu.mmio_access, vcpu.mmio_gen = gfn, access, generation
 
 
-def mmio_info_in_cache(vm: Vm, vcpu: KvmVcpu, gfn: int) -> bool:
-    """Whether the cached MMIO access is to ``gfn`` and still valid; gfn 0 is never found in the cache."""
-    return vcpu.mmio_gen == _cache_generation(vm, vcpu) and vcpu.mmio_gfn == gfn != 0
+def vcpu_clear_mmio_info(vcpu: KvmVcpu) -> None:
+    """Forget the cached linear address: it may translate to something else now."""
+    vcpu.mmio_gva = 0
+
+
+def mmio_info_in_cache(vm: Vm, vcpu: KvmVcpu, addr: int) -> bool:
+    """Whether the cached MMIO access is to the page of ``addr`` and still valid; page 0 is never found.
+
+    A direct MMU looks for the guest physical address, another for the linear one.
+    """
+    if vcpu.mmio_gen != _cache_generation(vm, vcpu):
+        return False
+    if vcpu.mmu.root_role.direct:
+        return vcpu.mmio_gfn == addr >> PAGE_SHIFT != 0
+    return vcpu.mmio_gva == addr & -1 << PAGE_SHIFT != 0
 
 
 def _cache_generation(vm: Vm, vcpu: KvmVcpu) -> int:
@@ -46,30 +76,32 @@ def _cache_generation(vm: Vm, vcpu: KvmVcpu) -> int:
     return memslots.generation
 
 
-def handle_mmio_page_fault(vm: Vm, vcpu: KvmVcpu, gfn: int) -> RetPf:
+def handle_mmio_page_fault(vm: Vm, vcpu: KvmVcpu, addr: int) -> RetPf:
     """Handle a fault on a reserved bit or an EPT misconfiguration, the sign of an MMIO SPTE.
 
     EMULATE the access if the SPTE has the memslots' current generation; INVALID if it has another, so that
     the fault is handled from the start; RETRY if the SPTE was zapped concurrently.
     """
-    if mmio_info_in_cache(vm, vcpu, gfn):
+    if mmio_info_in_cache(vm, vcpu, addr):
         return RetPf.EMULATE
     with vm.memory.rcu:
-        spte = last_spte(vm, vcpu, gfn)
+        spte = last_spte(vm, vcpu, addr >> PAGE_SHIFT)
     if not is_mmio_spte(vm.k, spte):
         return RetPf.RETRY
     if not check_mmio_spte(vm.k, spte, vm.slots_of(vcpu).generation):
         return RetPf.INVALID
-    vcpu_cache_mmio_info(vm, vcpu, gfn)
+    gva = 0 if vcpu.mmu.root_role.direct else addr
+    gfn, access = int(get_mmio_spte_gfn(vm.k, spte)), int(get_mmio_spte_access(vm.k, spte))
+    vcpu_cache_mmio_info(vm, vcpu, gva, gfn, access)
     return RetPf.EMULATE
 
 
-def last_spte(vm: Vm, vcpu: KvmVcpu, gfn: int) -> int:
-    """The lowest SPTE on the path to ``gfn``, present or not."""
+def last_spte(vm: Vm, vcpu: KvmVcpu, page: int) -> int:
+    """The lowest SPTE on the path to a page of the address space that the root translates, present or not."""
     table = vcpu.mmu.root
     assert table is not None
     while True:
-        spte = table.read(table.index_of(gfn))
+        spte = table.read(table.index_of(page))
         child = vm.memory.child(spte, table.level)
         if child is None:
             return spte

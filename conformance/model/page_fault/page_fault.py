@@ -6,6 +6,7 @@ The steps: the fast path, the host's page, the check whether that page is stale,
 
 from __future__ import annotations
 
+from conformance.model.layout import PAGE_SHIFT
 from conformance.model.page_fault.fast_page_fault import fast_page_fault
 from conformance.model.page_fault.faultin import kvm_mmu_faultin_pfn
 from conformance.model.page_fault.mmio_fault import handle_mmio_page_fault
@@ -18,7 +19,7 @@ from conformance.model.vm.vm import KvmVcpu, Vm
 __all__ = ["kvm_mmu_page_fault"]
 
 
-def kvm_mmu_page_fault(vm: Vm, vcpu: KvmVcpu, gfn: int, error_code: int) -> RetPf:
+def kvm_mmu_page_fault(vm: Vm, vcpu: KvmVcpu, cr2_or_gpa: int, error_code: int) -> RetPf:
     """Handle an EPT violation, an EPT misconfiguration or a nested page fault; return how it ended.
 
     Except for cached MMIO the fault is counted in pf_taken, and then by its result: pf_fixed, pf_emulate or
@@ -26,10 +27,11 @@ def kvm_mmu_page_fault(vm: Vm, vcpu: KvmVcpu, gfn: int, error_code: int) -> RetP
     again.
     """
     if error_code & PFERR_RSVD_MASK:
-        mmio = handle_mmio_page_fault(vm, vcpu, gfn)
+        mmio = handle_mmio_page_fault(vm, vcpu, cr2_or_gpa)
         if mmio is not RetPf.INVALID:
             return mmio
     vcpu.pf_taken += 1
+    gfn = cr2_or_gpa >> PAGE_SHIFT
     r = kvm_tdp_page_fault(vm, vcpu, KvmPageFault(gfn, error_code, vm.slot_of(vcpu, gfn)))
     if r is RetPf.FIXED:
         vcpu.pf_fixed += 1
@@ -45,7 +47,7 @@ def kvm_tdp_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
     r = fast_page_fault(vm, vcpu, fault)
     if r is not RetPf.INVALID:
         return r
-    r = kvm_mmu_faultin_pfn(vm, vcpu, fault)
+    r = kvm_mmu_faultin_pfn(vm, vcpu, fault, vm.k.layout.acc_all)
     if r is not RetPf.CONTINUE:
         return r
     faultin_pfn = fault.pfn

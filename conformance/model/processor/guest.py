@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import MMIO_EXIT, End, Exit
 from conformance.model.kvm_main.vcpu import vcpu_enter_guest, vcpu_exit_guest
+from conformance.model.layout import PAGE_SHIFT
 from conformance.model.page_fault.page_fault import kvm_mmu_page_fault
 from conformance.model.processor.processor import guest_access
 from conformance.model.vm.host import EFAULT
@@ -37,7 +38,7 @@ def run_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> list[int]:
             if error_code is None:
                 return [*exits, DONE]
             drain_pml(vm, vcpu)
-            r = kvm_mmu_page_fault(vm, vcpu, gfn, error_code)
+            r = kvm_mmu_page_fault(vm, vcpu, gfn << PAGE_SHIFT, error_code)
             if r is RetPf.EFAULT:
                 return [*exits, -EFAULT, FAILED]
             exits.append(EXIT_CODES[r] + (MMIO_EXIT if error_code & PFERR_RSVD_MASK else 0))

@@ -38,6 +38,9 @@ class RootInfo(NamedTuple):
     """The guest's CR3 or nested table pointer; 0 of a direct root."""
 
 
+NO_ROLE = KvmMmuPageRole(0)
+"""The role of a root before the MMU was initialised."""
+
 NO_ROOT = RootInfo(None, 0)
 """KVM_MMU_ROOT_INFO_INVALID."""
 
@@ -49,8 +52,8 @@ class KvmMmu:
     w: KvmPagewalk
     """How the tables are walked that it shadows; its ``cpu_role`` was the MMU's until v7.3."""
     shadowed: Shadowed = Shadowed.NOTHING
-    root_role: KvmMmuPageRole | None = None
-    """The role of its root; None before the MMU is initialised."""
+    root_role: KvmMmuPageRole = NO_ROLE
+    """The role of its root."""
     root: KvmMmuPage | None = None
     """The tree that the processor walks; None before the vCPU first enters and after a root was dropped."""
     pgd: int = 0

@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from conformance.model.layout import PG_LEVEL_4K
-from conformance.model.spte.writability import PFERR_FETCH_MASK, PFERR_WRITE_MASK
+from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_4K
+from conformance.model.spte.writability import PFERR_FETCH_MASK, PFERR_USER_MASK, PFERR_WRITE_MASK
 from conformance.model.vm.memslots import KvmMemorySlot
 
 __all__ = [
@@ -38,12 +38,13 @@ class RetPf(Enum):
     INVALID = "this step cannot handle the fault: handle it from the start"
     FIXED = "the SPTE allows the access now"
     SPURIOUS = "the SPTE allowed the access already"
+    WRITE_PROTECTED = "the gfn is write-protected, since it may be a table of the guest: unprotect or emulate"
     EFAULT = "the host has no page: KVM_RUN fails with -EFAULT"
 
 
 @dataclass
 class KvmPageFault:
-    """struct kvm_page_fault.
+    """struct kvm_page_fault. Of an indirect MMU, gfn and slot are known after the walk of the guest's tables.
 
     ``req_level`` is the largest level that memslot and host allow, ``goal_level`` the one at which KVM maps.
     """
@@ -51,6 +52,14 @@ class KvmPageFault:
     gfn: int
     error_code: int
     slot: KvmMemorySlot | None
+    addr: int = 0
+    """The linear or guest physical address, of an MMU that is not the TDP's (``is_tdp``)."""
+    is_tdp: bool = True
+    """Whether the MMU is of two-dimensional paging, and not one that shadows L1's tables."""
+    max_level: int = PG_LEVEL_1G
+    """The largest level that the guest's tables allow."""
+    write_fault_to_shadow_pgtable: bool = False
+    """Whether the guest writes one of the tables that translate this very address."""
     huge_page_disallowed: bool = False
     req_level: int = PG_LEVEL_4K
     goal_level: int = PG_LEVEL_4K
@@ -69,6 +78,11 @@ class KvmPageFault:
     def write(self) -> bool:
         """Whether the access is a write."""
         return bool(self.error_code & PFERR_WRITE_MASK)
+
+    @property
+    def user(self) -> bool:
+        """Whether the access is a user's."""
+        return bool(self.error_code & PFERR_USER_MASK)
 
     @property
     def present(self) -> bool:

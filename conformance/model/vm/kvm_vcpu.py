@@ -37,7 +37,11 @@ class Request:
     """Requests to a vCPU, served before it enters the guest: KVM_REQ_*."""
 
     TLB_FLUSH = "TLB_FLUSH"
+    TLB_FLUSH_CURRENT = "TLB_FLUSH_CURRENT"
+    TLB_FLUSH_GUEST = "TLB_FLUSH_GUEST"
     MMU_FREE_OBSOLETE_ROOTS = "MMU_FREE_OBSOLETE_ROOTS"
+    MMU_SYNC = "MMU_SYNC"
+    LOAD_MMU_PGD = "LOAD_MMU_PGD"
     UPDATE_CPU_DIRTY_LOGGING = "UPDATE_CPU_DIRTY_LOGGING"
     VM_DEAD = "VM_DEAD"
 
@@ -100,9 +104,14 @@ class KvmVcpu:
     pml_buffer: list[int] = field(default_factory=list)
     """Frames that the processor wrote and has not reported yet, oldest first."""
 
+    mmio_gva: int = 0
     mmio_gfn: int = 0
+    mmio_access: int = 0
     mmio_gen: int = 0
-    """The last MMIO access and the memslots' generation then: emulated again without a look at SPTEs."""
+    """The last MMIO access and the memslots' generation then: emulated again without a look at SPTEs.
+
+    ``mmio_gva`` is the page of the linear address, 0 if there was none; ``mmio_access`` its rights (ACC_*).
+    """
 
     pf_taken: int = 0
     pf_fixed: int = 0
@@ -110,6 +119,9 @@ class KvmVcpu:
     pf_spurious: int = 0
     pf_emulate: int = 0
     pf_mmio_spte_created: int = 0
+    pf_guest: int = 0
+    """How many page faults it got injected."""
+    invlpg: int = 0
 
     def __post_init__(self) -> None:
         self.where = place(VCPUS, self.id)

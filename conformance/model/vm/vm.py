@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from conformance.interface.memory_access import Access
 from conformance.model.changes import EPT_AD_MASKS_ALWAYS
-from conformance.model.layout import PAGE_SHIFT
 from conformance.model.modes import Mode
 from conformance.model.semantics import Semantics
 from conformance.model.spte.make_spte import make_spte
@@ -33,6 +33,7 @@ from conformance.model.vm.memslots import KVM_ADDRESS_SPACE_NUM, KvmMemorySlot, 
 from conformance.model.vm.mmu_pages import KvmMmuPage, TableMemory
 from conformance.model.vm.places import VM, place, word_of
 from conformance.model.vm.scheduler import current
+from conformance.model.vm.setup import kvm_mmu_max_gfn
 from conformance.model.vm.shadow_state import ShadowState
 
 __all__ = [
@@ -198,10 +199,10 @@ class Vm:
         """Whether all pages are dirty when logging begins, so that no SPTE is write-protected then."""
         return self.options.manual_protect & 3 == 3
 
-    @property
+    @cached_property
     def end_gfn(self) -> int:
-        """The first gfn beyond MAXPHYADDR; memslots and walks end before it."""
-        return 1 << int(self.mode.phys_bits) - PAGE_SHIFT
+        """The first gfn that cannot be mapped; memslots and walks end before it."""
+        return int(kvm_mmu_max_gfn(self.k, self.mode.phys_bits)) + 1
 
     @property
     def has_pml(self) -> bool:

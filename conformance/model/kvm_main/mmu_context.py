@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a vCPU's MMUs are for: the roles by its control registers, and by L1's nested page tables."""
+
+from __future__ import annotations
+
+from conformance.model.changes import BASE_ROLE_SMEP
+from conformance.model.guest_paging.cpu_role import CpuRole, kvm_calc_cpu_role, vcpu_to_role_regs
+from conformance.model.guest_paging.root_role import kvm_calc_tdp_mmu_root_page_role
+from conformance.model.semantics import Semantics
+from conformance.model.vm.kvm_mmu import Shadowed
+from conformance.model.vm.mmu_pages import ROOT_LEVEL
+from conformance.model.vm.role import KvmMmuPageRole
+from conformance.model.vm.vm import KvmVcpu, Vm
+
+__all__ = ["kvm_init_mmu"]
+
+PT32E_ROOT_LEVEL = 3
+
+
+def kvm_init_mmu(vm: Vm, vcpu: KvmVcpu) -> None:
+    """Compute the roles anew. While L2 runs, its own tables are not shadowed: there is no root for them."""
+    regs = vcpu_to_role_regs(vm.k, vcpu.cr0, vcpu.cr4, vcpu.efer)
+    cpu_role = kvm_calc_cpu_role(vm.k, regs, smm=vcpu.smm, guest_mode=vcpu.guest_mode)
+    vcpu.gva_walk.cpu_role = cpu_role
+    if vcpu.mmu is vcpu.guest_mmu:
+        return
+    if vm.k.tdp_enabled:
+        vcpu.root_mmu.shadowed, vcpu.root_mmu.root_role = Shadowed.NOTHING, tdp_root_role(vm, vcpu)
+    else:
+        vcpu.root_mmu.shadowed, vcpu.root_mmu.root_role = Shadowed.GUEST, shadow_root_role(vm.k, cpu_role)
+
+
+def tdp_root_role(vm: Vm, vcpu: KvmVcpu) -> KvmMmuPageRole:
+    """The role of a root of two-dimensional paging. The guest's registers do not matter, but for SMM."""
+    role = kvm_calc_tdp_mmu_root_page_role(
+        vm.k, ROOT_LEVEL, smm=vcpu.smm, guest_mode=vcpu.guest_mode, has_smep=False
+    )
+    return KvmMmuPageRole(
+        level=ROOT_LEVEL,
+        access=int(role.access),
+        efer_nx=int(role.efer_nx),
+        cr0_wp=int(role.cr0_wp),
+        smep=int(role.cr4_smep),
+        ad_disabled=int(role.ad_disabled),
+        guest_mode=int(role.guest_mode),
+        smm=int(role.smm),
+    )
+
+
+def shadow_root_role(k: Semantics, cpu_role: CpuRole) -> KvmMmuPageRole:
+    """The role of a root that shadows the guest's tables.
+
+    The processor walks at least PAE tables, and always with EFER.NX: also where the guest has neither, and
+    where it has no paging, so that the root is direct.
+    """
+    base = base_role(k, cpu_role)
+    return base._replace(level=max(base.level, PT32E_ROOT_LEVEL), efer_nx=1)
+
+
+def base_role(k: Semantics, cpu_role: CpuRole) -> KvmMmuPageRole:
+    """The part of the guest's role that the roles of shadow pages have as well (cpu_role.base)."""
+    return KvmMmuPageRole(
+        level=int(cpu_role.level),
+        has_4_byte_gpte=int(cpu_role.has_4_byte_gpte),
+        direct=int(cpu_role.direct),
+        access=int(cpu_role.access),
+        efer_nx=int(cpu_role.efer_nx),
+        cr0_wp=int(cpu_role.cr0_wp),
+        smep=int(cpu_role.cr4_smep if k.has(BASE_ROLE_SMEP) else cpu_role.smep_andnot_wp),
+        smap_andnot_wp=int(cpu_role.smap_andnot_wp),
+        guest_mode=int(cpu_role.guest_mode),
+        smm=int(cpu_role.smm),
+    )
