@@ -25,7 +25,6 @@ __all__ = [
     "kvm_handle_noslot_fault",
     "mmio_info_in_cache",
     "vcpu_cache_mmio_info",
-    "vcpu_clear_mmio_info",
 ]
 
 
@@ -51,11 +50,6 @@ def vcpu_cache_mmio_info(vm: Vm, vcpu: KvmVcpu, gva: int, gfn: int, access: int)
     if not generation & KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS:
         vcpu.mmio_gva = 0 if vcpu.guest_mode else gva & -1 << PAGE_SHIFT
         vcpu.mmio_gfn, vcpu.mmio_access, vcpu.mmio_gen = gfn, access, generation
-
-
-def vcpu_clear_mmio_info(vcpu: KvmVcpu) -> None:
-    """Forget the cached linear address: it may translate to something else now."""
-    vcpu.mmio_gva = 0
 
 
 def mmio_info_in_cache(vm: Vm, vcpu: KvmVcpu, addr: int) -> bool:

@@ -15,6 +15,7 @@ from conformance.model.guest_paging.cpu_role import (
     EFER_LME,
     EFER_NX,
 )
+from conformance.model.layout import PAGE_SHIFT
 from conformance.model.vm.cells import Shared, compare_exchange, peek, place_of
 from conformance.model.vm.kvm_mmu import KvmMmu
 from conformance.model.vm.kvm_pagewalk import KvmPagewalk
@@ -136,6 +137,11 @@ class KvmVcpu:
     def as_id(self) -> int:
         """The address space it uses now."""
         return int(self.smm)
+
+    def clear_mmio_info(self, gva: int | None = None) -> None:
+        """Forget the cached linear address, if ``gva`` is given only one of its page."""
+        if gva is None or self.mmio_gva == gva & -1 << PAGE_SHIFT:
+            self.mmio_gva = 0
 
     def make_request(self, request: str) -> None:
         """Ask it to do something before it next enters the guest (kvm_make_request())."""
