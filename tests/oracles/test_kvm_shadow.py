@@ -9,7 +9,7 @@ import pytest
 from kvm_machines import give_memory
 
 from conformance.interface.access import WRITE, End, Exit
-from conformance.interface.observation import Observation, ShadowView
+from conformance.interface.observation import MemoryWord, Observation, ShadowView
 from conformance.model.modes import VM_MODES
 from conformance.oracles.kvm.oracle import KvmOracle
 
@@ -75,3 +75,39 @@ def test_shadow_paging_begins_with_a_root_for_cr3(kvm_library: Path) -> None:
         # By gfn there is no access: the guest has linear addresses.
         assert machine.step("access", vcpu=1, gfn=0, kind=WRITE).outcome == [-22, End.FAILED]
         assert machine.step("destroy").outcome == [0, 0, 0]
+
+
+def test_content_belongs_to_a_frame(machine: KvmOracle) -> None:
+    machine.step("mmap", page=0, npages=1024, writable=1, level=2)
+    machine.step("set_memory_region", slot=0, as_id=0, gfn=0, npages=1024, page=0, flags=0)
+    first = machine.step("store", gfn=5, index=3, value=1 << 63)
+    assert first.outcome == [0]
+    (word,) = first.memory
+    assert (word.at, word.value) == (3, 1 << 63)
+    # A copy has its content, and keeps it when the other one changes.
+    machine.step("madvise_dontneed", page=0, npages=1)
+    merged = machine.step("ksm_merge", page=5)
+    (_, copy) = merged.memory
+    assert (copy.at, copy.value) == (3, 1 << 63)
+    written = machine.step("store", gfn=5, index=4, value=7)
+    pfn = max(one.pfn for one in written.memory)
+    assert pfn > copy.pfn
+    assert [one for one in written.memory if one.pfn == pfn] == [
+        MemoryWord(pfn, 3, 1 << 63),
+        MemoryWord(pfn, 4, 7),
+    ]
+    collapsed = machine.step("collapse", page=5).memory
+    huge = max(one.pfn for one in collapsed)
+    assert huge % 512 == 5
+    assert [one[1:] for one in collapsed if one.pfn == huge] == [(3, 1 << 63), (4, 7)]
+    # What is discarded is lost to the guest; the frame keeps it.
+    machine.step("madvise_dontneed", page=5, npages=1)
+    again = machine.step("store", gfn=5, index=0, value=1).memory
+    fresh = max(one.pfn for one in again)
+    assert [one for one in again if one.pfn == fresh] == [MemoryWord(fresh, 0, 1)]
+    assert again[:-1] == collapsed
+
+
+def test_userspace_stores_only_where_it_has_memory(machine: KvmOracle) -> None:
+    give_memory(machine)
+    assert machine.step("store", gfn=64, index=0, value=1).outcome == [-14]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from conformance.interface.observation import (
+    MemoryWord,
     Observation,
     RetiredTable,
     RootView,
@@ -21,6 +22,7 @@ __all__ = ["read_observation"]
 _STATE, _VCPU, _TLB, _RETIRED = (len(one._fields) for one in (State, VcpuView, TlbEntry, RetiredTable))
 _SLOT = len(SlotView._fields) - 1
 _ROOT = len(RootView._fields) - 1
+_WORD = len(MemoryWord._fields)
 _ENTRY = 4
 """Words of an entry of a root's table."""
 
@@ -61,6 +63,7 @@ def read_observation(words: list[int], events: list[str]) -> Observation:
         header = rest.take(_ROOT)
         roots.append((*header, rest.take(rest.word() * _ENTRY)))
     retired = sorted(rest.rows(_RETIRED))
+    memory = views(MemoryWord, sorted(rest.rows(_WORD)))
     shadow = read_shadow(rest)
     rest.end()
     return Observation(
@@ -72,5 +75,6 @@ def read_observation(words: list[int], events: list[str]) -> Observation:
         views(SlotView, sorted(slots)),
         views(RootView, roots),
         views(RetiredTable, retired),
-        shadow=shadow,
+        memory,
+        shadow,
     )

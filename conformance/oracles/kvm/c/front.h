@@ -74,6 +74,43 @@ do {									\
 	if (unlikely(condition))					\
 		env_complain("LOCKDEP", __func__);			\
 } while (0)
+
+/* User memory is no memory of the process: host/user_access.c. */
+#include <linux/uaccess.h>
+
+/* Both: how many bytes were not copied. */
+extern unsigned long env_copy_from_user(void *to, const void __user *from, unsigned long n);
+extern unsigned long env_copy_to_user(void __user *to, const void *from, unsigned long n);
+/* 0; or 1, and `old` is what was found; or -EFAULT. */
+extern int env_try_cmpxchg_user(void __user *at, void *old, u64 new, unsigned long size);
+
+#undef get_user
+#undef __get_user
+#undef put_user
+#undef __put_user
+#undef __try_cmpxchg_user
+#define get_user(x, from)						\
+({									\
+	u64 value_ = 0;							\
+	int error_ = env_copy_from_user(&value_, from, sizeof(*(from))) ? -EFAULT : 0;	\
+									\
+	(x) = (__force __typeof__(*(from)))value_;			\
+	error_;								\
+})
+#define put_user(x, to)							\
+({									\
+	__typeof__(*(to)) value_ = (x);					\
+									\
+	env_copy_to_user(to, &value_, sizeof(value_)) ? -EFAULT : 0;	\
+})
+#define __get_user(x, from)		get_user(x, from)
+#define __put_user(x, to)		put_user(x, to)
+#define copy_from_user(to, from, n)	env_copy_from_user(to, from, n)
+#define copy_to_user(to, from, n)	env_copy_to_user(to, from, n)
+#define __copy_from_user(to, from, n)	env_copy_from_user(to, from, n)
+#define __copy_to_user(to, from, n)	env_copy_to_user(to, from, n)
+#define __copy_from_user_inatomic(to, from, n)	env_copy_from_user(to, from, n)
+#define __try_cmpxchg_user(at, old, new, label)	env_try_cmpxchg_user(at, old, (u64)(new), sizeof(*(at)))
 #endif
 
 #endif

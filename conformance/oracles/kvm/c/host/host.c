@@ -6,6 +6,7 @@
 #include <linux/mm.h>
 #include "kernel/memory.h"
 #include "process/scheduler.h"
+#include "frames.h"
 #include "host.h"
 #include "notifiers.h"
 
@@ -195,6 +196,7 @@ static int copy_on_write(unsigned long page, u64 *entry)
 	*entry = 0;
 	pfn = host_allocate(1);
 	if (pfn) {
+		frame_copy((seen & PFN_MASK) >> PAGE_SHIFT, pfn);
 		env_change_pte(page, host_leaf(pfn, 1, true));
 		*entry = host_leaf(pfn, 1, true);
 	}

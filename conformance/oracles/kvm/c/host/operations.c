@@ -3,6 +3,7 @@
 #include <linux/mm.h>
 #include "kernel/memory.h"
 #include "process/scheduler.h"
+#include "frames.h"
 #include "host.h"
 #include "notifiers.h"
 #include "operations.h"
@@ -131,6 +132,7 @@ static int ksm_merge(unsigned long page)
 	*walk.entry = 0;
 	pfn = host_allocate(1);
 	if (pfn) {
+		frame_copy((seen & PFN_MASK) >> PAGE_SHIFT, pfn);
 		env_change_pte(page, host_leaf(pfn, 1, false));
 		*walk.entry = host_leaf(pfn, 1, false) | SHARED;
 	}
@@ -144,6 +146,7 @@ static int collapse(unsigned long page)
 	unsigned long start = page & -512UL, pfn;
 	struct area *area = host_area_of(page);
 	struct changed changed = {};
+	unsigned long i;
 
 	if (!area || area->level == 3 || !area->writable || start < area->start ||
 	    start + 512 > area->start + area->npages)
@@ -151,8 +154,11 @@ static int collapse(unsigned long page)
 	env_range_start(start, 512, MMU_NOTIFY_CLEAR);
 	change_range(start, 512, 0, &changed);
 	pfn = host_allocate(2);
-	if (pfn)
+	if (pfn) {
+		for (i = 0; i < changed.n; i++)
+			frame_copy(changed.pfns[i], pfn + changed.pages[i] - start);
 		*host_place_at(start, 2) = host_leaf(pfn, 2, true);
+	}
 	record(&changed, EVENT_RELEASED);
 	env_range_end(start, 512, MMU_NOTIFY_CLEAR);
 	return pfn ? 0 : -ENOMEM;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The state of the machine as words, each list preceded by its length; observation_words.py reads them in the same order. */
 #include <linux/kvm_host.h>
+#include "host/frames.h"
 #include "interface.h"
 #include "kernel/memory.h"
 #include "kernel/rcu.h"
@@ -256,6 +257,7 @@ void observe_machine(void)
 		put_slots();
 		put_roots();
 		put_retired();
+		put_memory();
 		put_shadow();
 		srcu_read_unlock(&machine_kvm->srcu, srcu);
 	}

@@ -261,7 +261,7 @@ static noinline void delete_while_unmapping(const struct delete_while_unmapping_
 
 static noinline void set_nr_mmu_pages(const struct set_nr_mmu_pages_arguments *args)
 {
-	put_outcome(-ENOSYS);
+	put_outcome(machine_ioctl(KVM_SET_NR_MMU_PAGES, (void *)args->n));
 }
 
 static noinline void set_sregs(const struct set_sregs_arguments *args)
@@ -269,9 +269,15 @@ static noinline void set_sregs(const struct set_sregs_arguments *args)
 	put_outcome(-ENOSYS);
 }
 
+/* Userspace knows where its memslots are. */
 static noinline void store(const struct store_arguments *args)
 {
-	put_outcome(-ENOSYS);
+	int srcu = srcu_read_lock(&machine_kvm->srcu);
+	unsigned long at = gfn_to_hva(machine_kvm, args->gfn);
+	u64 value = args->value;
+
+	srcu_read_unlock(&machine_kvm->srcu, srcu);
+	put_outcome(kvm_is_error_hva(at) ? -EFAULT : put_user(value, (u64 __user *)at + args->index));
 }
 
 static noinline void execute(const struct execute_arguments *args)

@@ -76,13 +76,3 @@ int env_scnprintf(char *buffer, size_t size, const char *format, ...)
 		*buffer = 0;
 	return 0;
 }
-
-/* User memory is the process's own memory.  The kernel's headers check the address in the callers. */
-unsigned long env_copy_user(void *to, const void *from, unsigned long n) STANDS_IN(_copy_from_user);
-unsigned long env_copy_user(void *to, const void *from, unsigned long n)
-{
-	memcpy(to, from, n);
-	return 0;
-}
-unsigned long env_copy_to_user(void *to, const void *from, unsigned long n)
-	STANDS_IN(_copy_to_user) __attribute__((alias("_copy_from_user")));
