@@ -74,6 +74,7 @@ _BITS = Argument("npages", 1, 64, 64)
 _MASK = Argument("mask", 0, (1 << 64) - 1)
 _VALUE = Argument("value", 0, (1 << 62) - 1)
 _WORD = Argument("value", 0, (1 << 64) - 1)
+_WRITTEN = Argument("value", 0, (1 << 64) - 1, 0)
 _INDEX = Argument("index", 0, 511, 0)
 _ADDRESS = Argument("address", 0, (1 << 64) - 1)
 _PRIVILEGE = Argument(
@@ -140,7 +141,7 @@ _TABLE = (
         "execute",
         "one guest instruction reads, writes or is fetched at an address: a linear one with shadow paging, "
         "a guest physical one with two-dimensional paging",
-        (_VCPU, _ADDRESS, _ACCESS, _PRIVILEGE, _WORD, _INSTRUCTION), ExecuteOutcome, weight=0,
+        (_VCPU, _ADDRESS, _ACCESS, _PRIVILEGE, _WRITTEN, _INSTRUCTION), ExecuteOutcome, weight=0,
     ),
     Kind("set_cr0", "the guest writes CR0; 1 for #GP", (_VCPU, _REGISTER), weight=0),
     Kind("set_cr3", "the guest writes CR3; bit 63 set: no flush; 1 for #GP", (_VCPU, _REGISTER), weight=0),
