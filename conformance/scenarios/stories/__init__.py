@@ -16,6 +16,8 @@ from conformance.scenarios.stories import (  # isort: skip
     address_spaces,
     edges,
     edges_of_the_log,
+    guest_mapping,
+    guest_tables_written,
 )
 from conformance.scenarios.story import STORIES
 
@@ -27,6 +29,8 @@ __all__ = [
     "dirty_logging",
     "edges",
     "edges_of_the_log",
+    "guest_mapping",
+    "guest_tables_written",
     "host_changes",
     "huge_pages",
     "mapping",

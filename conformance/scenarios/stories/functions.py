@@ -18,14 +18,43 @@ __all__ = [
     "NX",
     "NX_RECOVERY",
     "READ_LOG",
+    "SHADOW_FAULT",
     "SPLIT",
+    "SYNC",
     "UNMAP",
+    "UNSYNC",
+    "WRITE_EMULATED",
     "WRITE_PROTECT",
     "WRITE_PROTECT_HUGE",
     "ZAP_ROOTS",
 ]
 
 FAULT = ("kvm_tdp_page_fault", "kvm_tdp_mmu_map", "tdp_mmu_map_handle_target_level", "make_spte")
+
+SHADOW_FAULT = (
+    "paging64_page_fault",
+    "paging64_walk_addr_generic",
+    "paging64_fetch",
+    "kvm_mmu_get_child_sp",
+    "link_shadow_page",
+    "mmu_set_spte",
+)
+
+UNSYNC = ("mmu_try_to_unsync_pages", "kvm_unsync_page", "mark_unsync")
+SYNC = (
+    "kvm_sync_page",
+    "kvm_sync_page_check",
+    "paging64_sync_page",
+    "paging64_sync_spte",
+    "mmu_sync_children",
+)
+WRITE_EMULATED = (
+    "emulator_write_phys",
+    "kvm_mmu_pte_write",
+    "kvm_mmu_track_write",
+    "get_written_sptes",
+    "mmu_page_zap_pte",
+)
 
 INVALIDATE = ("kvm_mmu_notifier_invalidate_range_start", "kvm_mmu_notifier_invalidate_range_end")
 IN_PROGRESS = (

@@ -18,19 +18,62 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from conformance.interface.access import Privilege
-from conformance.scenarios.stories.setting import memory
+from conformance.scenarios.stories.setting import WRITE, memory
 from conformance.scenarios.story import StoryBuilder
 
 __all__ = [
-    "AC", "ALIAS", "CR0", "CR4", "EFER", "EPT", "EPT_A", "EPT_D", "EPT_R", "EPT_RWX", "EPT_W", "EPT_X",
-    "FIRST_TABLE", "LONG", "LONG5", "PAE", "TWO_LEVELS", "USER", "VA", "A", "D", "Entry", "Format",
-    "GuestTables", "LA57", "LME", "NX", "NXE", "P", "PCIDE", "PG", "PKE", "PS", "PSE", "RW", "SMAP", "SMEP",
-    "US", "WP", "content", "guest",
-]  # fmt: skip
+    "AC",
+    "ALIAS",
+    "CR0",
+    "CR4",
+    "EFER",
+    "EPT",
+    "EPT_A",
+    "EPT_D",
+    "EPT_R",
+    "EPT_RWX",
+    "EPT_W",
+    "EPT_X",
+    "FIRST_TABLE",
+    "LA57",
+    "LME",
+    "LONG",
+    "LONG5",
+    "NX",
+    "NXE",
+    "PAE",
+    "PAGE",
+    "PCIDE",
+    "PG",
+    "PKE",
+    "PS",
+    "PSE",
+    "READY",
+    "RW",
+    "SHADOW",
+    "SMAP",
+    "SMEP",
+    "TWO_LEVELS",
+    "US",
+    "USER",
+    "VA",
+    "WP",
+    "A",
+    "D",
+    "Entry",
+    "Format",
+    "GuestTables",
+    "P",
+    "content",
+    "guest",
+    "writes",
+]
 
 # Flags of entries (Intel SDM vol. 3, 4.5), and of EPT (29.3.2).
 P, RW, US, A, D, PS, NX = 1, 2, 4, 1 << 5, 1 << 6, 1 << 7, 1 << 63
 EPT_R, EPT_W, EPT_X, EPT_RWX, EPT_A, EPT_D = 1, 2, 4, 7, 1 << 8, 1 << 9
+READY = P | RW | US | A | D
+"""An entry of a page in which KVM need not set anything."""
 _EPT_WB = 6 << 3
 
 # Control registers.
@@ -42,6 +85,9 @@ CR0, CR4, EFER = PG | WP | PE, PAE_BIT, LME | NXE
 
 USER, AC = Privilege.USER, Privilege.SUPERVISOR_AC
 
+SHADOW = ("shadow",)
+"""The mode of stories about guests whose tables are shadowed."""
+PAGE = 1 << 12
 VA = 0x400000
 """The linear address that most stories map first."""
 ALIAS = 0x80000000
@@ -97,19 +143,26 @@ def guest(
     data: Sequence[int] = (),
     npages: int = 0x400,
     level: int = 1,
-    aliases: int = 16,
+    aliases: int = 0,
 ) -> GuestTables:
     """A guest with one memslot from gfn 0 on, whose pages ``data`` have some content, and empty tables.
 
-    Its first ``aliases`` tables are mapped from ALIAS on.
+    ``aliases`` of its tables, from the first on, are mapped from ALIAS on.
     """
     memory(vm, gfn=0, npages=npages, level=level)
     for gfn in data:
         vm.store(gfn=gfn, value=content(gfn))
     tables = GuestTables(vm, format)
     for number in range(aliases):
-        tables.map(ALIAS + number * 0x1000, FIRST_TABLE + number)
+        tables.map(ALIAS + number * PAGE, FIRST_TABLE + number)
     return tables
+
+
+def writes(
+    vm: StoryBuilder, tables: GuestTables, place: tuple[int, int], value: int, vcpu: int = 0
+) -> StoryBuilder:
+    """The guest writes an entry of its tables."""
+    return vm.execute(vcpu=vcpu, address=tables.at(Entry(*place)), kind=WRITE, value=value)
 
 
 class GuestTables:
