@@ -639,8 +639,8 @@ def alias_protected(vm: StoryBuilder) -> None:
 
 @story(
     source=(
-        'commit df8374607577 ("KVM: x86/mmu: Only WARN in direct MMUs when overwriting shadow-present SPTE") in '
-        "v7.0"
+        'commit df8374607577 ("KVM: x86/mmu: Only WARN in direct MMUs when overwriting shadow-present SPTE") '
+        "in v7.0"
     ),
     about=("mmu_set_spte",),
     modes=SHADOW,
