@@ -18,6 +18,7 @@ from conformance.scenarios.stories import (  # isort: skip
     edges_of_the_log,
     guest_mapping,
     guest_tables_written,
+    guest_roots,
 )
 from conformance.scenarios.story import STORIES
 
@@ -30,6 +31,7 @@ __all__ = [
     "edges",
     "edges_of_the_log",
     "guest_mapping",
+    "guest_roots",
     "guest_tables_written",
     "host_changes",
     "huge_pages",

@@ -56,9 +56,9 @@ def read_then_write_of_guest_memory(vm: StoryBuilder) -> None:
     vm.execute(address=VA, kind=READ).claim("one fault", lambda now: now.handled == [Exit.FIXED])
     vm.claim("the page is read", lambda now: now.value == content(0x10))
     vm.claim("through a read-only SPTE", lambda now: not now.shadow.mapped(VA).writable)
-    vm.claim("KVM set Accessed", lambda now: now.gpte(pte.index, 0x10) == tables.read(pte) | A)
+    vm.claim("KVM set Accessed", lambda now: now.gpte(pte.at, 0x10) == tables.read(pte) | A)
     vm.execute(address=VA, kind=WRITE, value=7).claim("a fault", lambda now: now.handled == [Exit.FIXED])
-    vm.claim("KVM set Dirty", lambda now: now.gpte(pte.index, 0x10) == tables.read(pte) | A | D)
+    vm.claim("KVM set Dirty", lambda now: now.gpte(pte.at, 0x10) == tables.read(pte) | A | D)
     vm.claim("the SPTE is writable", lambda now: now.shadow.mapped(VA).writable)
     vm.execute(address=VA, kind=WRITE, value=8).claim("no exit", lambda now: not now.handled)
     vm.claim("no more shadow pages than tables", lambda now: len(now.shadow.pages(direct=0)) == 4)
@@ -151,17 +151,24 @@ def upper_levels_restrict(vm: StoryBuilder) -> None:
     tables.entry(middle, upper=P | US)
     tables.share(middle, table)
     tables.run()
-    vm.execute(address=VA, kind=WRITE, privilege=USER).claim("may write", lambda now: now.end == End.DONE)
-    for address in (read_only, middle):
-        vm.execute(address=address, kind=READ, privilege=USER).claim(
-            "may read", lambda now: now.end == End.DONE
-        )
-        vm.claim("read-only", lambda now, address=address: not now.shadow.mapped(address).writable)
+    vm.execute(address=VA, kind=WRITE, privilege=USER).claim(
+        "may write", lambda now: now.executed.end == End.DONE
+    )
+
+    def may_only_read(address: int) -> None:
+        vm.execute(address=address, kind=READ, privilege=USER)
+        vm.claim("may read", lambda now: now.executed.end == End.DONE)
+        vm.claim("read-only", lambda now: not now.shadow.mapped(address).writable)
         vm.execute(address=address, kind=WRITE, privilege=USER)
-        vm.claim("may not write", lambda now, address=address: now.exception == (14, 7, address))
+        vm.claim("may not write", lambda now: now.exception == (14, 7, address))
+
+    may_only_read(read_only)
+    may_only_read(middle)
     vm.execute(address=supervisor, kind=READ, privilege=USER)
     vm.claim("not for users", lambda now: now.exception == (14, 5, supervisor))
-    vm.execute(address=supervisor, kind=WRITE).claim("for the supervisor", lambda now: now.end == End.DONE)
+    vm.execute(address=supervisor, kind=WRITE).claim(
+        "for the supervisor", lambda now: now.executed.end == End.DONE
+    )
     vm.claim(
         "a shadow page for each access",
         lambda now: len({p.role.access for p in now.shadow.pages(table, 1)}) == 3,
@@ -251,13 +258,11 @@ def prefetch_of_accessed_entries(vm: StoryBuilder) -> None:
         "the accessed ones are mapped",
         lambda now: {n for n in range(7) if now.shadow.leaf(VA + n * PAGE)} == {0, 1, 2, 3, 6},
     )
-    vm.claim(
-        "none of the next eight", lambda now: now.shadow.leaf(VA + 8 * PAGE) is None and beyond.index == 8
-    )
+    vm.claim("none of the next eight", lambda now: now.shadow.leaf(VA + 8 * PAGE) is None and beyond.at == 8)
     vm.claim("writable if dirty", lambda now: now.shadow.mapped(VA + PAGE).writable)
     vm.claim("read-only if clean", lambda now: not now.shadow.mapped(VA + 2 * PAGE).writable)
     vm.claim("executable but for NX", lambda now: not now.shadow.mapped(VA + 6 * PAGE).executable)
-    vm.claim("not counted as used", lambda now: now.gpte(places[4].index, 0x14) == tables.read(places[4]))
+    vm.claim("not counted as used", lambda now: now.gpte(places[4].at, 0x14) == tables.read(places[4]))
     vm.execute(address=VA + PAGE, kind=WRITE, value=3).claim("without an exit", lambda now: not now.handled)
 
 
@@ -340,10 +345,14 @@ def many_aliases_of_a_page(vm: StoryBuilder) -> None:
         for n in range(number):
             tables.map(start[gfn] + n * PAGE, gfn, P | RW | US | A | D)
     tables.run()
-    for gfn, number in places.items():
+
+    def maps_all(gfn: int, number: int) -> None:
         for n in range(0, number, 8):
             vm.execute(address=start[gfn] + n * PAGE, kind=READ)
-        vm.claim(f"{number} SPTEs", lambda now, gfn=gfn, number=number: now.shadow.rmap(gfn).sptes == number)
+        vm.claim(f"{number} SPTEs", lambda now: now.shadow.rmap(gfn).sptes == number)
+
+    for gfn, number in places.items():
+        maps_all(gfn, number)
     vm.madvise_dontneed(page=0x12).claim("unmapped", lambda now: not now.shadow.mapping(0x12))
     vm.claim("the others are not", lambda now: now.shadow.mapping(0x10) and now.shadow.mapping(0x11))
     vm.claim("a flush", lambda now: now.grown.flush_requests == 1)
@@ -364,10 +373,10 @@ def accessed_on_the_way(vm: StoryBuilder) -> None:
     upper = [tables.entry(VA, level) for level in (2, 3, 4)]
     gfns = [tables.read(place) >> 12 for place in upper]
     tables.run()
-    vm.execute(address=VA, kind=WRITE, value=1).claim("mapped", lambda now: now.end == End.DONE)
-    vm.claim("Accessed and Dirty in the last", lambda now: now.gpte(leaf.index, 0x10) & (A | D) == A | D)
-    vm.claim("not in its neighbour", lambda now: not now.gpte(other.index, 0x11) & (A | D))
+    vm.execute(address=VA, kind=WRITE, value=1).claim("mapped", lambda now: now.executed.end == End.DONE)
+    vm.claim("Accessed and Dirty in the last", lambda now: now.gpte(leaf.at, 0x10) & (A | D) == A | D)
+    vm.claim("not in its neighbour", lambda now: not now.gpte(other.at, 0x11) & (A | D))
     vm.claim(
         "Accessed above",
-        lambda now: [now.gpte(p.index, g) & (A | D) for p, g in zip(upper, gfns, strict=True)] == [A] * 3,
+        lambda now: [now.gpte(p.at, g) & (A | D) for p, g in zip(upper, gfns, strict=True)] == [A] * 3,
     )

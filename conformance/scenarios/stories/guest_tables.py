@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from conformance.interface.access import Privilege
-from conformance.scenarios.stories.setting import WRITE, memory
+from conformance.scenarios.stories.setting import READ, WRITE, memory
 from conformance.scenarios.story import StoryBuilder
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "PAGE",
     "PCIDE",
     "PG",
+    "PGE",
     "PKE",
     "PS",
     "PSE",
@@ -66,6 +67,7 @@ __all__ = [
     "P",
     "content",
     "guest",
+    "reads",
     "writes",
 ]
 
@@ -128,7 +130,7 @@ class Entry(NamedTuple):
     """The place of an entry: the gfn of its table, and its index."""
 
     gfn: int
-    index: int
+    at: int
 
 
 def content(gfn: int) -> int:
@@ -156,6 +158,12 @@ def guest(
     for number in range(aliases):
         tables.map(ALIAS + number * PAGE, FIRST_TABLE + number)
     return tables
+
+
+def reads(vm: StoryBuilder, address: int, gfn: int, sentence: str, vcpu: int = 0) -> StoryBuilder:
+    """The guest reads an address, and finds the content that a page had from the start."""
+    vm.execute(vcpu=vcpu, address=address, kind=READ)
+    return vm.claim(sentence, lambda now: now.value == content(gfn))
 
 
 def writes(
@@ -238,16 +246,16 @@ class GuestTables:
 
     def _half(self, place: Entry) -> tuple[tuple[int, int], int]:
         """The word of memory that holds an entry, and the entry's first bit in it."""
-        first = place.index * self.format.bytes
+        first = place.at * self.format.bytes
         return (place.gfn, first // 8), first % 8 * 8
 
     def at(self, place: Entry) -> int:
         """The linear address of an entry: the guest reaches its tables from ALIAS on."""
-        return ALIAS + ((place.gfn - FIRST_TABLE) << 12) + place.index * self.format.bytes
+        return ALIAS + ((place.gfn - FIRST_TABLE) << 12) + place.at * self.format.bytes
 
     def physical(self, place: Entry) -> int:
         """The physical address of an entry."""
-        return (place.gfn << 12) + place.index * self.format.bytes
+        return (place.gfn << 12) + place.at * self.format.bytes
 
     @property
     def cr3(self) -> int:

@@ -21,6 +21,7 @@ from conformance.scenarios.stories.guest_tables import (
     P,
     content,
     guest,
+    reads,
     writes,
 )
 from conformance.scenarios.stories.setting import FETCH, READ, WRITE
@@ -56,15 +57,17 @@ def leaf_table_out_of_sync(vm: StoryBuilder) -> None:
     tables = guest(vm, data=[0x10, 0x20], aliases=6)
     pte = tables.map(VA, 0x10, READY)
     tables.run()
-    vm.execute(address=VA, kind=READ).claim("the old page", lambda now: now.value == content(0x10))
+    reads(vm, VA, 0x10, "the old page")
     vm.claim("the table is synchronized", lambda now: not now.shadow.unsync)
-    writes(vm, tables, pte, tables.leaf(0x20, READY)).claim("not emulated", lambda now: now.end == End.DONE)
+    writes(vm, tables, pte, tables.leaf(0x20, READY)).claim(
+        "not emulated", lambda now: now.executed.end == End.DONE
+    )
     vm.claim("the table is unsync", lambda now: now.shadow.unsync == {pte.gfn})
     vm.claim("its parents are marked", lambda now: now.shadow.page(tables.root, 4).unsync_children == 1)
     vm.claim("and counted", lambda now: now.shadow.counters.mmu_unsync == 1)
-    vm.execute(address=VA, kind=READ).claim("stale still", lambda now: now.value == content(0x10))
+    reads(vm, VA, 0x10, "stale still")
     vm.invlpg(address=VA)
-    vm.execute(address=VA, kind=READ).claim("the new page", lambda now: now.value == content(0x20))
+    reads(vm, VA, 0x20, "the new page")
     vm.claim("still unsync", lambda now: now.shadow.unsync == {pte.gfn})
     writes(vm, tables, pte, tables.leaf(0x10, READY)).claim("without an exit", lambda now: not now.handled)
 
@@ -109,7 +112,7 @@ def cr3_reload_syncs(vm: StoryBuilder) -> None:
         "the table is write-protected",
         lambda now: not any(leaf.writable for leaf in now.shadow.mapping(pte.gfn)),
     )
-    vm.execute(address=VA, kind=READ).claim("the new page", lambda now: now.value == content(0x20))
+    reads(vm, VA, 0x20, "the new page")
     vm.execute(address=VA + PAGE, kind=READ).claim("without an exit", lambda now: not now.handled)
 
 
@@ -169,7 +172,7 @@ def sync_changes_access(vm: StoryBuilder) -> None:
     becomes(READY)
     vm.execute(address=VA, kind=READ).claim("mapped again", lambda now: now.value == 1)
     becomes(P | RW | US).claim("not accessed: dropped", lambda now: now.shadow.leaf(VA) is None)
-    vm.execute(address=VA, kind=READ).claim("KVM sets Accessed", lambda now: now.gpte(pte.index, 0x10) & A)
+    vm.execute(address=VA, kind=READ).claim("KVM sets Accessed", lambda now: now.gpte(pte.at, 0x10) & A)
 
 
 @story(
@@ -230,7 +233,7 @@ def sync_that_yields(vm: StoryBuilder) -> None:
     vm.enter().claim("all in sync", lambda now: not now.shadow.unsync)
     vm.resched(on=0)
     for n in range(2):
-        vm.execute(address=VA + (n << 21), kind=READ).claim("new", lambda now: now.value == content(0x20))
+        reads(vm, VA + (n << 21), 0x20, "new")
 
 
 @story(
@@ -300,14 +303,14 @@ def table_at_two_levels(vm: StoryBuilder) -> None:
     )
     # The table becomes a page directory at 3G, and maps 2M there by its entry 1.
     place = tables.share(OTHER, pte.gfn, level=2)
-    vm.execute(address=OTHER + (1 << 21), kind=READ).claim(
-        "through it", lambda now: now.value == content(0x11)
-    )
+    reads(vm, OTHER + (1 << 21), 0x11, "through it")
     vm.claim("it is shadowed at level 2", lambda now: now.shadow.page(pte.gfn, 2))
-    vm.claim("no longer at level 1", lambda now: not now.shadow.pages(pte.gfn, 1) and place.index == 3)
+    vm.claim("no longer at level 1", lambda now: not now.shadow.pages(pte.gfn, 1) and place.at == 3)
     vm.claim("nothing is unsync", lambda now: not now.shadow.unsync)
-    vm.execute(address=VA, kind=READ).claim("shadowed at both", lambda now: now.value == content(0x10))
-    writes(vm, tables, (pte.gfn, 2), 0).claim("writes are emulated", lambda now: now.end == End.EMULATED)
+    reads(vm, VA, 0x10, "shadowed at both")
+    writes(vm, tables, (pte.gfn, 2), 0).claim(
+        "writes are emulated", lambda now: now.executed.end == End.EMULATED
+    )
 
 
 @story(
@@ -336,19 +339,15 @@ def linked_again(vm: StoryBuilder) -> None:
         writes(vm, tables, pte, tables.leaf(0x20 + n, READY))
     again = VA + (0x40 << 21)
     tables.share(again, ptes[0].gfn)
-    vm.execute(address=again, kind=READ).claim("the new page", lambda now: now.value == content(0x20))
-    vm.execute(address=again + PAGE, kind=READ).claim(
-        "and its neighbour", lambda now: now.value == content(0x21)
-    )
+    reads(vm, again, 0x20, "the new page")
+    reads(vm, again + PAGE, 0x21, "and its neighbour")
     writes(vm, tables, ptes[0], tables.leaf(0x21, READY)).claim(
         "unsync again", lambda now: ptes[0].gfn in now.shadow.unsync
     )
     writes(vm, tables, ptes[1], tables.leaf(0x12, READY))
     high = 7 << 30
     tables.share(high, directory, level=2)
-    vm.execute(address=high + VA, kind=READ).claim(
-        "below a directory", lambda now: now.value == content(0x21)
-    )
+    reads(vm, high + VA, 0x21, "below a directory")
     vm.execute(address=high + VA + PAGE, kind=READ)
     vm.claim("so does its neighbour", lambda now: now.value == content(0x12))
 
@@ -386,21 +385,23 @@ def upper_table_written(vm: StoryBuilder) -> None:
     other = tables.table()
     vm.store(gfn=other, index=tables.format.index(VA, 1), value=tables.leaf(0x20, READY))
     tables.run()
-    vm.execute(address=VA, kind=READ).claim("the first page", lambda now: now.value == content(0x10))
-    writes(vm, tables, pde, tables.link(other)).claim("emulated", lambda now: now.end == End.EMULATED)
+    reads(vm, VA, 0x10, "the first page")
+    writes(vm, tables, pde, tables.link(other)).claim(
+        "emulated", lambda now: now.executed.end == End.EMULATED
+    )
     vm.claim("by the emulator", lambda now: now.handled[-1] == Exit.EMULATE)
-    vm.claim("the write took place", lambda now: now.gpte(pde.index, other))
+    vm.claim("the write took place", lambda now: now.gpte(pde.at, other))
     vm.claim("the entry is zapped", lambda now: now.shadow.leaf(VA) is None)
     vm.claim(
         "counted", lambda now: now.shadow.grown.mmu_pte_write == 1 and now.shadow.grown.mmu_pde_zapped == 1
     )
     vm.claim("the writes are noted", lambda now: now.shadow.page(pde.gfn, 2).write_flooding_count == 1)
-    vm.execute(address=VA, kind=READ).claim("the other page", lambda now: now.value == content(0x20))
+    reads(vm, VA, 0x20, "the other page")
     vm.claim("a use clears the count", lambda now: now.shadow.page(pde.gfn, 2).write_flooding_count == 0)
     writes(vm, tables, pde, 0)
     vm.execute(address=VA, kind=READ).claim("unmapped", lambda now: now.exception == (14, 0, VA))
     writes(vm, tables, pde, link)
-    vm.execute(address=VA, kind=READ).claim("the first again", lambda now: now.value == content(0x10))
+    reads(vm, VA, 0x10, "the first again")
 
 
 @story(
@@ -424,13 +425,13 @@ def half_of_an_entry_written(vm: StoryBuilder) -> None:
     tables.map(VA, 0x10, READY)
     pde = tables.entry(VA, 2)
     tables.run()
-    vm.execute(address=VA, kind=READ).claim("mapped", lambda now: now.value == content(0x10))
+    reads(vm, VA, 0x10, "mapped")
     vm.execute(address=tables.at(pde) + 4, kind=WRITE, value=0)
-    vm.claim("emulated", lambda now: now.end == End.EMULATED)
+    vm.claim("emulated", lambda now: now.executed.end == End.EMULATED)
     vm.claim(
         "zapped and counted", lambda now: now.shadow.grown.mmu_pde_zapped == 1 and not now.shadow.leaf(VA)
     )
-    vm.execute(address=VA, kind=READ).claim("still there", lambda now: now.value == content(0x10))
+    reads(vm, VA, 0x10, "still there")
     vm.execute(address=tables.at(pde), kind=WRITE, value=0)
     vm.claim("not present now", lambda now: now.shadow.grown.mmu_pde_zapped in (0, 1))
     vm.execute(address=VA, kind=READ).claim("unmapped", lambda now: now.exception == (14, 0, VA))
@@ -463,10 +464,10 @@ def misaligned_write_zaps(vm: StoryBuilder) -> None:
     tables.run()
     vm.execute(address=VA, kind=READ).claim("shadowed", lambda now: now.shadow.page(pde.gfn, 2))
     vm.execute(address=tables.at(pde) + 0x804, kind=WRITE, value=0)
-    vm.claim("emulated", lambda now: now.end == End.EMULATED)
+    vm.claim("emulated", lambda now: now.executed.end == End.EMULATED)
     vm.claim("the shadow page is zapped", lambda now: not now.shadow.pages(pde.gfn, 2))
     vm.claim("counted", lambda now: now.shadow.grown.mmu_flooded == 1)
-    vm.execute(address=VA, kind=READ).claim("built anew", lambda now: now.value == content(0x10))
+    reads(vm, VA, 0x10, "built anew")
 
 
 @story(
@@ -505,7 +506,9 @@ def flooding_zaps_at_the_third(vm: StoryBuilder) -> None:
     tables.run()
     vm.execute(address=VA, kind=READ)
     for n in range(2):
-        writes(vm, tables, (pde.gfn, 0x80 + n), 0).claim("emulated", lambda now: now.end == End.EMULATED)
+        writes(vm, tables, (pde.gfn, 0x80 + n), 0).claim(
+            "emulated", lambda now: now.executed.end == End.EMULATED
+        )
     vm.claim("two writes", lambda now: now.shadow.page(pde.gfn, 2).write_flooding_count == 2)
     vm.execute(address=VA + PAGE, kind=READ).claim(
         "a fault through it", lambda now: now.shadow.page(pde.gfn, 2).write_flooding_count == 0
@@ -518,7 +521,7 @@ def flooding_zaps_at_the_third(vm: StoryBuilder) -> None:
         "the third zaps", lambda now: not now.shadow.pages(pde.gfn, 2)
     )
     vm.claim("counted", lambda now: now.shadow.grown.mmu_flooded == 1)
-    writes(vm, tables, (pde.gfn, 0x83), 0).claim("ordinary memory", lambda now: now.end == End.DONE)
+    writes(vm, tables, (pde.gfn, 0x83), 0).claim("ordinary memory", lambda now: now.executed.end == End.DONE)
 
 
 @story(
@@ -539,9 +542,9 @@ def unprotect_and_retry(vm: StoryBuilder) -> None:
     vm.execute(address=VA, kind=READ).claim("shadowed", lambda now: now.shadow.page(pde.gfn, 2))
     vm.execute(address=tables.at(pde), kind=WRITE, instruction=Instruction.XADD, value=0)
     vm.claim("unprotected", lambda now: Exit.UNPROTECTED in now.handled)
-    vm.claim("the processor does it", lambda now: now.end == End.DONE)
+    vm.claim("the processor does it", lambda now: now.executed.end == End.DONE)
     vm.claim("no shadow page is left", lambda now: not now.shadow.pages(pde.gfn))
-    vm.claim("the entry is as it was", lambda now: now.gpte(pde.index, value >> 12) == value)
+    vm.claim("the entry is as it was", lambda now: now.gpte(pde.at, value >> 12) == value)
     vm.execute(address=VA, kind=READ).claim("shadowed anew", lambda now: now.shadow.page(pde.gfn, 2))
 
 
@@ -562,7 +565,7 @@ def root_table_written(vm: StoryBuilder) -> None:
     top, unused = tables.entry(high, 4), (tables.root, 0x100)
     tables.run()
     vm.execute(address=high, kind=READ).claim("mapped", lambda now: now.shadow.leaf(high))
-    writes(vm, tables, unused, 0).claim("emulated", lambda now: now.end == End.EMULATED)
+    writes(vm, tables, unused, 0).claim("emulated", lambda now: now.executed.end == End.EMULATED)
     vm.claim(
         "nothing is zapped", lambda now: now.shadow.leaf(high) and now.shadow.grown.mmu_shadow_zapped == 0
     )
@@ -597,9 +600,7 @@ def root_zapped_while_in_use(vm: StoryBuilder) -> None:
         lambda now: [p.root_count > 0 for p in now.shadow.pages(tables.root, invalid=1)] == [True],
     )
     for vcpu in (0, 1):
-        vm.execute(vcpu=vcpu, address=VA, kind=READ).claim(
-            "it goes on", lambda now: now.value == content(0x10)
-        )
+        reads(vm, VA, 0x10, "it goes on", vcpu=vcpu)
     vm.claim("in a new root", lambda now: now.shadow.page(tables.root, 4).root_count == 2)
     vm.claim("no invalid one", lambda now: not now.shadow.pages(invalid=1))
 
@@ -631,10 +632,10 @@ def alias_protected(vm: StoryBuilder) -> None:
     vm.set_cr3(value=tables.cr3)
     vm.enter().claim("and its SPTE", lambda now: now.shadow.rmap(table).sptes == 1)
     tables.share(OTHER, table)
-    vm.execute(address=OTHER, kind=READ).claim("a page table now", lambda now: now.value == content(0x10))
+    reads(vm, OTHER, 0x10, "a page table now")
     vm.enter(vcpu=1).claim("no TLB has it writable", lambda now: now.shadow.cached(VA, 1) is None)
     vm.execute(vcpu=1, address=VA, kind=WRITE, value=0).claim("the guest's fault", lambda now: now.exception)
-    vm.execute(address=OTHER, kind=READ).claim("unharmed", lambda now: now.value == content(0x10))
+    reads(vm, OTHER, 0x10, "unharmed")
 
 
 @story(
@@ -655,7 +656,7 @@ def leaf_changed_outside(vm: StoryBuilder) -> None:
     tables.run()
     vm.execute(address=VA, kind=READ).claim("the old page", lambda now: now.shadow.mapped(VA).gfn == 0x10)
     tables.set(pte, tables.leaf(0x20, READY))
-    vm.execute(address=VA, kind=READ).claim("stale", lambda now: now.value == content(0x10))
+    reads(vm, VA, 0x10, "stale")
     vm.execute(address=VA, kind=WRITE, value=3).claim(
         "the new page", lambda now: now.shadow.mapped(VA).gfn == 0x20
     )
