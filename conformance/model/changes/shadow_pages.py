@@ -50,3 +50,56 @@ PTE_LIST_GROWS_AT_HEAD = Change(
         "tail. So walks have another order."
     ),
 )
+
+LOCKLESS_RMAP_AGING = Change(
+    commit="af3b6a9eba48",
+    title="KVM: x86/mmu: Walk rmaps (shadow MMU) without holding mmu_lock when aging gfns",
+    since="6.15",
+    effect=(
+        "Aging looks at every 512th gfn for huge pages, from the first gfn of the range on, so that it can "
+        "miss the last huge page of a range that begins inside another; before, at all. Test-only aging by "
+        "rmaps is skipped if the TDP MMU has found a young page."
+    ),
+)
+
+CHILD_GFN_COMPARED = Change(
+    commit="0cb2af2ea66a",
+    title="KVM: x86: Fix shadow paging use-after-free due to unexpected GFN",
+    since="7.1",
+    effect="A table that is linked already is used for a fault only if it is for the same gfn.",
+)
+
+CHILD_ROLE_COMPARED = Change(
+    commit="81ccda30b4e8",
+    title="KVM: x86: Fix shadow paging use-after-free due to unexpected role",
+    since="7.2",
+    effect="A table that is linked already is used for a fault only if it has the same role.",
+)
+
+NESTED_ROOTS_KEPT = Change(
+    commit="7a2c70e777a0",
+    title="KVM: x86/mmu: Preserve nested TDP shadow page tables if they are used as roots",
+    since="7.2",
+    effect="Zapping a nested table zaps the tables that only it points to, unless they are roots.",
+)
+
+FLUSH_IF_LINKED = Change(
+    commit="03787394905f",
+    title="KVM: x86/mmu: Avoid unnecessary flush on eager page split",
+    since="6.0",
+    effect="Splitting a huge page of a nested table flushes only if a part of it is lost; without, always.",
+)
+
+PREFETCH_KEEPS_PRESENT = Change(
+    commit="6385d01eec16",
+    title="KVM: x86/mmu: Don't overwrite shadow-present MMU SPTEs when prefaulting",
+    since="6.13",
+    effect="A prefetch leaves a present leaf for the same pfn alone.",
+)
+
+UNPROTECT_ON_WRITE_PROTECTION_ONLY = Change(
+    commit="989a84c93f59",
+    title="KVM: x86/mmu: Trigger unprotect logic only on write-protection page faults",
+    since="6.12",
+    effect="A fault on a write-protected gfn has a result of its own (RET_PF_WRITE_PROTECTED).",
+)

@@ -14,6 +14,7 @@ from conformance.model.machine.step_table import check_steps, take_step
 from conformance.model.machine.stepped_vm import SteppedVm
 from conformance.model.modes import Mode, kernel_in
 from conformance.model.profiles import Profile
+from conformance.model.shadow_mmu.unsync import mmu_try_to_unsync_pages
 from conformance.model.vm.host import HostMemory
 from conformance.model.vm.mmu_pages import TableMemory
 from conformance.model.vm.vm import KvmVcpu, Options
@@ -53,6 +54,7 @@ class Machine:
             nx_huge_pages=bool(chosen.nx_huge_pages),
         )
         self.vm.host.notifier = KvmMmuNotifier(self.vm)
+        self.vm.mmu_try_to_unsync_pages = mmu_try_to_unsync_pages
         for vcpu in self.vm.vcpus:
             vcpu.maxphyaddr = int(mode.phys_bits)
             kvm_init_mmu(self.vm, vcpu)

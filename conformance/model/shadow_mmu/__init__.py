@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Shadow paging: page tables that KVM builds after the guest's own, or L1's nested ones.
 
-``translation`` is the packing of shadowed_translation, ``lookup`` says which pages are usable,
-``write_track`` which gfns must stay read-only. ``shadow_walk`` is how an address is looked up. ``unsync`` are
-pages whose table the guest may write.
+``translation`` is the packing of shadowed_translation, and ``shadowed`` keeps it in pages. ``sptes`` changes
+one SPTE, ``rmap`` is how the SPTEs of a gfn are found. ``lookup`` says which pages are usable,
+``write_track`` which gfns must stay read-only, ``write_protect`` makes them so, ``accounting`` is what a page
+counts for. ``unsync`` are pages whose table the guest may write. ``zap`` takes pages out of use,
+``shadow_pages`` finds or creates and links them, ``limits`` zaps the oldest, ``zap_all`` all of them.
+``shadow_walk`` is how an address is looked up, ``map`` how a page is mapped.
 
 ``toy`` has what three races of the fast page fault need: one shadow page of a guest with one page table.
 """

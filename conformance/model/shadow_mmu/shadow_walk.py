@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from conformance.model.layout import PAGE_SHIFT, SPTE_BASE_ADDR_MASK
-from conformance.model.vm.kvm_vcpu import KvmVcpu
 from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.pte_list import Sptep
-from conformance.model.vm.vm import Vm
+from conformance.model.vm.vm import OUTSIDE_GUEST_MODE, READING_SHADOW_PAGE_TABLES, KvmVcpu, Vm
 
-__all__ = ["for_each_shadow_entry", "for_each_shadow_entry_using_root"]
+__all__ = [
+    "for_each_shadow_entry",
+    "for_each_shadow_entry_lockless",
+    "for_each_shadow_entry_using_root",
+    "walk_shadow_page_lockless",
+]
 
 PT32E_ROOT_LEVEL, PT64_ROOT_4LEVEL = 3, 4
 
@@ -34,6 +39,31 @@ def for_each_shadow_entry_using_root(
         at = table.index_of(address >> PAGE_SHIFT)
         yield Sptep(table, at)
         table = vm.memory.child(table.read(at), table.level)
+
+
+def for_each_shadow_entry_lockless(vm: Vm, vcpu: KvmVcpu, address: int) -> Iterator[tuple[Sptep, int]]:
+    """The entries for ``address`` of the current root with their SPTEs, each of which is read once."""
+    table = _first_table(vm, vcpu, vcpu.mmu.root, address)
+    while table is not None:
+        at = table.index_of(address >> PAGE_SHIFT)
+        spte = table.read(at)
+        yield Sptep(table, at), spte
+        table = vm.memory.child(spte, table.level)
+
+
+@contextmanager
+def walk_shadow_page_lockless(vm: Vm, vcpu: KvmVcpu) -> Iterator[None]:
+    """A walk without mmu_lock: who frees shadow pages flushes before, and waits until the vCPU has ended it.
+
+    Tables of the TDP MMU are freed after an RCU grace period instead.
+    """
+    if vm.is_tdp_mmu_active(vcpu):
+        with vm.memory.rcu:
+            yield
+        return
+    vcpu.mode = READING_SHADOW_PAGE_TABLES
+    yield
+    vcpu.mode = OUTSIDE_GUEST_MODE
 
 
 def _first_table(vm: Vm, vcpu: KvmVcpu, root: KvmMmuPage | None, address: int) -> KvmMmuPage | None:

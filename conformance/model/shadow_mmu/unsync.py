@@ -115,7 +115,7 @@ class _Full(Exception):
 
 
 def mmu_unsync_walk(vm: Vm, root: ShadowPage) -> list[UnsyncPage] | None:
-    """Collect unsync pages below ``root``, in the order of their entries; None if there is none any more.
+    """Collect unsync pages below ``root``, in the order of their entries; None if nothing is unsync any more.
 
     The walk clears marks below which it finds nothing unsync. It ends when it has collected
     KVM_PAGE_ARRAY_NR pages, of which those between root and unsync pages are some, and ``root`` is one. So

@@ -4,34 +4,25 @@
 from __future__ import annotations
 
 from conformance.model.changes import (
-    ACCESSED_IF_SYNCHRONIZING,
     NX_TAGGED_ALWAYS,
     SPLIT_ON_FAULT,
     SPURIOUS_IF_ALLOWED,
 )
-from conformance.model.layout import VMX_EPT_IPAT_BIT
 from conformance.model.spte.mmio import make_mmio_spte
 from conformance.model.spte.predicates import is_frozen_spte, is_mmio_spte, is_shadow_present_pte, spte_to_pfn
-from conformance.model.spte.writability import is_access_allowed, is_writable_pte
+from conformance.model.spte.writability import is_access_allowed
 from conformance.model.tdp_mmu.changed_spte import maps_page, tdp_mmu_set_spte_atomic
 from conformance.model.tdp_mmu.split import tdp_mmu_split_huge_page
 from conformance.model.tdp_mmu.tdp_iter import Entry
 from conformance.model.tdp_mmu.zap import tdp_mmu_zap_spte_atomic
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
-from conformance.model.vm.kvm_page_fault import KvmPageFault, RetPf
+from conformance.model.vm.kvm_page_fault import KvmPageFault, RetPf, write_protected
+from conformance.model.vm.leaf_spte import make_leaf_spte
 from conformance.model.vm.mapping_level import disallowed_hugepage_adjust, kvm_mmu_hugepage_adjust
-from conformance.model.vm.memslots import mark_page_dirty_in_slot
 from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.vm import KvmVcpu, Vm, kvm_ad_enabled
 
 __all__ = ["kvm_tdp_mmu_map"]
-
-MTRR_TYPE_WRBACK = 6
-EPT_WRITE_BACK = MTRR_TYPE_WRBACK << 3 | VMX_EPT_IPAT_BIT
-"""The memory type of RAM under EPT: write-back, and the guest's PAT is ignored.
-
-The VM has no device with non-coherent DMA, for which KVM would honour the guest's memory types.
-"""
 
 
 def kvm_tdp_mmu_map(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
@@ -103,11 +94,22 @@ def tdp_mmu_map_handle_target_level(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, 
         k.warn_on("tdp_mmu_map_handle_target_level", spte_to_pfn(k, old_spte) != fault.pfn)
         return RetPf.SPURIOUS
 
+    must_not_write = False
     if fault.slot is None:
         generation = vm.slots_of(vcpu).generation
         new_spte = int(make_mmio_spte(k, entry.gfn, k.layout.acc_all, generation))
     else:
-        new_spte = _make_leaf_spte(vm, fault, entry)
+        new_spte, must_not_write = make_leaf_spte(
+            vm,
+            fault.slot,
+            access=k.layout.acc_all,
+            gfn=entry.gfn,
+            pfn=fault.pfn,
+            old_spte=old_spte,
+            level=entry.level,
+            ad_disabled=not kvm_ad_enabled(k),
+            host_writable=fault.map_writable,
+        )
 
     ret = RetPf.FIXED
     if new_spte == old_spte:
@@ -116,6 +118,8 @@ def tdp_mmu_map_handle_target_level(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, 
         return RetPf.RETRY
     elif replaces_table:
         kvm_flush_remote_tlbs(vm)
+    if must_not_write and fault.write:
+        ret = write_protected(k)
     if is_mmio_spte(k, new_spte):
         vcpu.pf_mmio_spte_created += 1
         ret = RetPf.EMULATE
@@ -125,37 +129,3 @@ def tdp_mmu_map_handle_target_level(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, 
 def _access_allowed(vm: Vm, spte: int, fault: KvmPageFault) -> bool:
     """Whether ``spte`` has the rights for the fault's access."""
     return bool(is_access_allowed(vm.k, spte, exec=fault.exec, write=fault.write))
-
-
-def _make_leaf_spte(vm: Vm, fault: KvmPageFault, entry: Entry) -> int:
-    """The leaf SPTE for the fault's page. If it is writable and the slot is logged, the page is marked dirty.
-
-    The VM uses no shadow paging, so no gfn is write-tracked.
-    """
-    slot = fault.slot
-    assert slot is not None
-    made = vm.make_spte(
-        vm.k,
-        access=vm.k.layout.acc_all,
-        gfn=entry.gfn,
-        pfn=fault.pfn,
-        old_spte=entry.old_spte,
-        level=entry.level,
-        prefetch=False,
-        can_unsync=not vm.k.has(ACCESSED_IF_SYNCHRONIZING),
-        host_writable=fault.map_writable,
-        ad_disabled=not kvm_ad_enabled(vm.k),
-        guest_mode=False,
-        pml=vm.has_pml,
-        pfn_is_ram=True,
-        unsync_fails=False,
-        dirty_log=slot.dirty_track_enabled,
-        nx_huge_pages=vm.nx_huge_pages,
-        mt_mask=EPT_WRITE_BACK if vm.k.get_mt_mask else 0,
-        rsvd_bits=0,
-        bad_mt_xwr=0,
-    )
-    new_spte = int(made.new_spte)
-    if is_writable_pte(new_spte):
-        mark_page_dirty_in_slot(slot, entry.gfn)
-    return new_spte

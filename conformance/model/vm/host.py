@@ -114,6 +114,17 @@ class HostMemory:
             if error:
                 return error
 
+    def get_user_pages_fast_only(self, page: int, npages: int) -> list[int]:
+        """The pfns of pages from ``page`` on, up to the first that is not present or not writable."""
+        pfns: list[int] = []
+        for at in range(page, page + npages):
+            found = self.read_pte(at)
+            if found is None or not found[0].writable:
+                break
+            entry, level = found
+            pfns.append(entry.pfn + (at & pages_per(level) - 1))
+        return pfns
+
     def read_pte(self, page: int) -> tuple[HostPage, int] | None:
         """lookup(), as an access to memory that other threads may change."""
         current.scheduler.access(Access.READ, _place(page))

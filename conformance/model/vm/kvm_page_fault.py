@@ -6,7 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from conformance.model.changes import UNPROTECT_ON_WRITE_PROTECTION_ONLY
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_4K
+from conformance.model.semantics import Semantics
 from conformance.model.spte.writability import PFERR_FETCH_MASK, PFERR_USER_MASK, PFERR_WRITE_MASK
 from conformance.model.vm.memslots import KvmMemorySlot
 
@@ -18,6 +20,7 @@ __all__ = [
     "PFERR_RSVD_MASK",
     "KvmPageFault",
     "RetPf",
+    "write_protected",
 ]
 
 PFERR_PRESENT_MASK = 1 << 0
@@ -30,7 +33,7 @@ PFERR_GUEST_PAGE_MASK = 1 << 33
 
 
 class RetPf(Enum):
-    """How a fault, or one step of handling it, ended: RET_PF_*, and the one errno that is possible."""
+    """How a fault, or one step of handling it, ended: RET_PF_*, and the errnos that are possible."""
 
     CONTINUE = "the fault is not handled yet: go on with the next step"
     RETRY = "let the guest execute the instruction again"
@@ -39,7 +42,13 @@ class RetPf(Enum):
     FIXED = "the SPTE allows the access now"
     SPURIOUS = "the SPTE allowed the access already"
     WRITE_PROTECTED = "the gfn is write-protected, since it may be a table of the guest: unprotect or emulate"
+    ENOSPC = "no shadow page is available: KVM_RUN fails with -ENOSPC"
     EFAULT = "the host has no page: KVM_RUN fails with -EFAULT"
+
+
+def write_protected(k: Semantics) -> RetPf:
+    """The result of a write to a gfn that must stay read-only; before v6.12 as if it were MMIO."""
+    return RetPf.WRITE_PROTECTED if k.has(UNPROTECT_ON_WRITE_PROTECTION_ONLY) else RetPf.EMULATE
 
 
 @dataclass

@@ -27,6 +27,7 @@ __all__ = [
     "EXITING_GUEST_MODE",
     "IN_GUEST_MODE",
     "OUTSIDE_GUEST_MODE",
+    "READING_SHADOW_PAGE_TABLES",
     "KvmVcpu",
     "Request",
     "TlbEntry",
@@ -47,7 +48,7 @@ class Request:
     VM_DEAD = "VM_DEAD"
 
 
-OUTSIDE_GUEST_MODE, IN_GUEST_MODE, EXITING_GUEST_MODE = range(3)
+OUTSIDE_GUEST_MODE, IN_GUEST_MODE, EXITING_GUEST_MODE, READING_SHADOW_PAGE_TABLES = range(4)
 
 REQUESTS = word_of("requests")
 

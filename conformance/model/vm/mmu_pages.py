@@ -196,9 +196,13 @@ class TableMemory:
         initial = self.k.layout.nonpresent_value
         serial = current.scheduler.new_serial(self)
         table = KvmMmuPage(serial, level, gfn, as_id, initial, parent)
-        table.watched = current.scheduler.watched(gfn, level)
-        self.by_serial[serial] = table
+        self.add(table)
         return table
+
+    def add(self, table: KvmMmuPage) -> None:
+        """Keep a new table, with a serial number of its own."""
+        table.watched = current.scheduler.watched(table.gfn, table.level)
+        self.by_serial[table.serial] = table
 
     def drop(self, table: KvmMmuPage) -> None:
         """Give back a table that was never linked (tdp_mmu_free_sp())."""
@@ -217,7 +221,7 @@ class TableMemory:
     def retire(self, table: KvmMmuPage) -> None:
         """Give the table's memory back after a grace period (call_rcu())."""
         if not self.k.has(FREED_AFTER_GRACE_PERIOD):
-            self._free(table)
+            self.free(table)
             return
         current.scheduler.change_callbacks(self.rcu, CALLBACKS)
         self.retired.append(table)
@@ -228,10 +232,10 @@ class TableMemory:
         callbacks, self.retired = self.retired, []
         self.rcu.synchronize()
         for table in callbacks:
-            self._free(table)
+            self.free(table)
         return len(callbacks)
 
-    def _free(self, table: KvmMmuPage) -> None:
+    def free(self, table: KvmMmuPage) -> None:
         """Give its memory back. It keeps its number, so that a late access is noticed."""
         table.entries = FreedEntries(table)
 

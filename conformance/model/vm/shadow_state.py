@@ -37,12 +37,10 @@ class ShadowState:
     """The limit; 0 before the first memslot is created."""
     indirect_shadow_pages: Shared[int] = Shared(0)
     """The number of pages that shadow a table of the guest: without any, no write need be intercepted."""
-    shadow_root_allocated: Shared[bool] = Shared(False)
+    shadow_root_allocated: bool = False
     """Whether memslots have rmaps although the VM uses the TDP MMU: since its first shadow root."""
     mmu_unsync_pages_lock: Lock = field(default_factory=lambda: Lock("mmu_unsync_pages_lock"))
     """Protects the marking of pages as unsync while mmu_lock is held for read only."""
-    zapped_obsolete_pages: list[ShadowPage] = field(default_factory=list)
-    """Pages that were prepared to be zapped, and will be freed after a flush."""
     rmaps: dict[tuple[int, int, int], PteList] = field(default_factory=dict)
     """The leaf SPTEs that map a gfn, by address space, level and number of the page at this level."""
     gfn_write_track: Counter[tuple[int, int]] = field(default_factory=Counter)

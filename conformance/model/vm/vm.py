@@ -23,6 +23,7 @@ from conformance.model.vm.kvm_vcpu import (
     EXITING_GUEST_MODE,
     IN_GUEST_MODE,
     OUTSIDE_GUEST_MODE,
+    READING_SHADOW_PAGE_TABLES,
     KvmVcpu,
     Request,
     TlbEntry,
@@ -33,7 +34,7 @@ from conformance.model.vm.memslots import KVM_ADDRESS_SPACE_NUM, KvmMemorySlot, 
 from conformance.model.vm.mmu_pages import KvmMmuPage, TableMemory
 from conformance.model.vm.places import VM, place, word_of
 from conformance.model.vm.scheduler import current
-from conformance.model.vm.setup import kvm_mmu_max_gfn
+from conformance.model.vm.setup import kvm_memslots_have_rmaps, kvm_mmu_max_gfn
 from conformance.model.vm.shadow_state import ShadowState
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "IN_GUEST_MODE",
     "MEMSLOTS",
     "OUTSIDE_GUEST_MODE",
+    "READING_SHADOW_PAGE_TABLES",
     "KvmVcpu",
     "Options",
     "Request",
@@ -119,6 +121,8 @@ class Vm:
 
     make_spte: Callable[..., Any] = make_spte
     """The function that makes leaf SPTEs."""
+    mmu_try_to_unsync_pages: Callable[..., bool] = field(init=False)
+    """Shadow paging's: both MMUs ask it before they map a gfn writable. Set when a VM is created."""
 
     nx_lpage_splits: int = 0
     pages: dict[int, int] = field(default_factory=lambda: {1: 0, 2: 0, 3: 0})
@@ -129,6 +133,8 @@ class Vm:
     def __post_init__(self) -> None:
         self.where = place(VM)
         self.shadow = ShadowState(self.k)
+        self.tdp_mmu_enabled = self.mode.tdp and self.mode.tdp_mmu
+        """Whether direct roots are those of the TDP MMU."""
 
     def active_memslots(self, as_id: int) -> KvmMemslots:
         """Read the pointer to the active memslots of an address space; a change installs another set."""
@@ -181,6 +187,18 @@ class Vm:
     def change_nx_huge_pages(self) -> None:
         """Access possible_nx_huge_pages for a change, as under tdp_mmu_pages_lock."""
         current.scheduler.access(Access.RMW, self.where | NX_HUGE_PAGES)
+
+    @property
+    def have_rmaps(self) -> bool:
+        """Whether memslots have reverse maps (kvm_memslots_have_rmaps())."""
+        had_shadow_root = self.shadow.shadow_root_allocated
+        return bool(
+            kvm_memslots_have_rmaps(self.k, tdp_mmu=self.tdp_mmu_enabled, had_shadow_root=had_shadow_root)
+        )
+
+    def is_tdp_mmu_active(self, vcpu: KvmVcpu) -> bool:
+        """Whether the vCPU's current root is one of the TDP MMU, not of nested tables."""
+        return self.tdp_mmu_enabled and vcpu.mmu is vcpu.root_mmu
 
     def make_all_cpus_request(self, request: str) -> bool:
         """Make a request of every vCPU; return whether any was in the guest and had to be interrupted.
