@@ -34,4 +34,4 @@ def source_places(source: Path, properties: Iterable[str]) -> dict[str, tuple[st
 def _names(name: str) -> list[str]:
     """The names that the function of a property has had."""
     others = [pair for pair in RENAMED if name in pair]
-    return [name, *(other for pair in others for other in pair), _SEQUENCES.get(name, name)]
+    return [name, f"FNAME({name})", *(other for pair in others for other in pair), _SEQUENCES.get(name, name)]

@@ -15,6 +15,7 @@ from conformance.differential.properties import (
     writability,
     spte_update,
     guest_paging,
+    gptes,
     reserved_bits,
     setup,
 )
@@ -25,6 +26,7 @@ from conformance.differential.property import PROPERTIES
 __all__ = [
     "PROPERTIES",
     "access",
+    "gptes",
     "guest_paging",
     "make_spte",
     "masks",

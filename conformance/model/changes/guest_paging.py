@@ -54,6 +54,13 @@ PKRU_MASK_RESET = Change(
     effect="The bitmap of protection keys is cleared first; before, bits of the previous role stayed set.",
 )
 
+LAST_GPTE_BY_BIT_7 = Change(
+    commit="7cd138db5cae",
+    title='KVM: x86/mmu: Optimize and clean up so called "last nonleaf level" logic',
+    since="5.14",
+    effect="Bit 7 of a guest's entry ends the walk at any level; before, below the root only.",
+)
+
 RECOVERY_PERIOD = Change(
     commit="4dfe4f40d845",
     title="kvm: x86: mmu: Make NX huge page recovery period configurable",

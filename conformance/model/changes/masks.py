@@ -153,6 +153,7 @@ EPT_XU_RESERVED_BITS = Change(
     title="KVM: x86/mmu: add support for MBEC to EPT page table walks",
     since="7.2",
     effect=(
-        "Execution by users counts as execution in the check for bad combinations of memory type and XWR."
+        "Execution by users has a bit in entries of EPT: it counts as execution in the check for bad "
+        "combinations of memory type and XWR, and as a right of users."
     ),
 )

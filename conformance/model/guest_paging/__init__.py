@@ -5,6 +5,7 @@ KVM walks the guest's page tables itself: with shadow paging, for nested virtual
 emulates an instruction. What it needs for that it computes once, when CR0, CR4, EFER or CPUID changes, and
 keeps in the MMU of the vCPU. The reading order:
 
+- ``gptes``: one entry of the guest's page tables, in each format;
 - ``cpu_role``: the paging mode, from the control registers;
 - ``permissions``: which accesses fault, by the rights that the page tables grant;
 - ``reserved_bits``: the reserved bits of an entry, by its format and level;

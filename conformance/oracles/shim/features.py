@@ -39,6 +39,7 @@ _SHAPES = {
     ),
     "ROLE_PASSTHROUGH": ("arch/x86/include/asm/kvm_host.h", r"unsigned passthrough:1"),
     "ROLE_PFERR_FETCH": ("arch/x86/include/asm/kvm_host.h", r"unsigned int has_pferr_fetch:1;"),
+    "PRESENT_GPTE_MBEC": (f"{_MMU}/paging_tmpl.h", r"is_present_gpte\)\(struct kvm_\w+ \*"),
     "RSVD_ASKED_APART": (f"{_MMU}/mmu.c", r"__is_bad_mt_xwr\(rsvd_check, sptes\["),
     "SHADOWED_TRANSLATION": (f"{_MMU}/mmu_internal.h", r"u64 \*shadowed_translation;"),
     "SVM_MT_MASK": ("arch/x86/kvm/svm/svm.c", r"\.get_mt_mask = "),
@@ -94,11 +95,12 @@ def probe(source: Path, renamed: Mapping[str, str] | None = None) -> list[str]:
         for name in (
             "arch/x86/include/asm/kvm_host.h",
             f"{_MMU}.h",
-            *(f"{_MMU}/{n}" for n in ("mmu_internal.h", "spte.h", "tdp_iter.h", "mmu.c")),
+            *(f"{_MMU}/{n}" for n in ("mmu_internal.h", "spte.h", "tdp_iter.h", "mmu.c", "paging_tmpl.h")),
         )
     )
     spte_c = text(f"{_MMU}/spte.c")
-    found = [name for name in FUNCTIONS if re.search(rf"\b{names.get(name, name)}\(", mmu)]
+    # In paging_tmpl.h a function is called FNAME(name).
+    found = [name for name in FUNCTIONS if re.search(rf"\b{names.get(name, name)}\)?\(", mmu)]
     found += [name for name in VARIABLES if re.search(rf"^(u64|bool) [\w ]*\b{name}\b", spte_c, re.M)]
     found += [name for name, (file, pattern) in _SHAPES.items() if re.search(pattern, text(file))]
     return sorted(f"HAVE_{name}" for name in found)

@@ -62,6 +62,8 @@ unsigned long shim_cpu_online_mask[NR_CPUS / BITS_PER_LONG + 1] __asm__("__cpu_o
  * callers hold what they should is a question for the whole KVM, not for single functions.
  */
 int shim_debug_locks __asm__("debug_locks");
+unsigned int shim_lockdep_recursion __asm__("lockdep_recursion");
+int shim_hardirqs_enabled __asm__("hardirqs_enabled");
 unsigned long shim_tracepoint_srcu[512] __asm__("tracepoint_srcu");
 struct lockdep_map rcu_lock_map;
 struct lockdep_map rcu_sched_lock_map;
@@ -115,6 +117,10 @@ void shim_not_reached_##symbol(void)						\
 
 NOT_REACHED(free_pages)
 NOT_REACHED(kmem_cache_free)
+/* Of a present SPTE only; entries drop others. */
+NOT_REACHED(kvm_is_reserved_pfn)
+NOT_REACHED(kvm_pfn_to_refcounted_page)
+u64 shim_hugetlb_optimize_vmemmap_key[4] __asm__("hugetlb_optimize_vmemmap_key");
 NOT_REACHED(kvm_flush_remote_tlbs)
 /* Only where the checks of RCU, or a tracepoint, are on. */
 NOT_REACHED(__srcu_check_read_flavor)

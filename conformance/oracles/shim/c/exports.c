@@ -28,4 +28,5 @@ static struct kvm_vcpu shim_vcpu;
 #include "entries/translation.h"
 #include "entries/tdp.h"
 #include "entries/paging.h"
+#include "entries/gptes.h"
 #include "entries/module.h"
