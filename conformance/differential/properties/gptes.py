@@ -10,8 +10,9 @@ from conformance.differential.legality.needs import Callers, Case, Need, need
 from conformance.differential.outputs import Flag, Number, Spte
 from conformance.differential.property import ANY_MODE, declare
 from conformance.kernels.substitutions import PAGING_TMPL_H, Substitution
+from conformance.model.changes import EPT_XU_RESERVED_BITS
 from conformance.model.guest_paging import gptes
-from conformance.model.guest_paging.gptes import EPT, PAGING32, PAGING64, GuestFormat
+from conformance.model.guest_paging.gptes import GuestFormat
 from conformance.model.layout import PT_PAGE_SIZE_MASK
 from conformance.model.semantics import Semantics
 from conformance.model.words import Truth, Word, any_set, either
@@ -19,6 +20,7 @@ from conformance.model.words import Truth, Word, any_set, either
 GROUP = "guest entries"
 ANY_HOST = ("npt",)
 """For functions that read nothing of the host."""
+PAGING32, PAGING64, EPT = GuestFormat
 PTTYPES = {64: PAGING64, 32: PAGING32, 18: EPT}
 """The formats by what the kernel calls PTTYPE."""
 
@@ -32,7 +34,7 @@ class Format(Choice):
 
     def decoded(self, k: Semantics, value: int) -> str:
         """What the functions of the instance begin with."""
-        return PTTYPES[value].name
+        return PTTYPES[value].value
 
 
 FORMAT = Format("format")
@@ -56,6 +58,11 @@ def _of_format(function: Callable[[GuestFormat, Word], Any]) -> Callable[[Word, 
     return answer
 
 
+def _mbec(k: Semantics, mbec: Word) -> Truth | bool:
+    """Whether the nested host uses mode-based execute control, in kernels that offer it."""
+    return mbec == 1 if k.has(EPT_XU_RESERVED_BITS) else False
+
+
 def _is_short(k: Semantics, case: Case) -> Truth:
     return (case["format"] != 32) | (case["gpte"] == case["gpte"] & 0xFFFFFFFF)
 
@@ -68,7 +75,7 @@ SHORT: Need = need(
 
 
 def _is_present(k: Semantics, case: Case) -> Truth:
-    present = _of_format(lambda fmt, gpte: gptes.is_present_gpte(k, fmt, gpte, mbec=True))
+    present = _of_format(lambda fmt, gpte: gptes.is_present_gpte(fmt, gpte, mbec=_mbec(k, 1)))
     found: Truth = present(case["format"], case["gpte"])
     return found
 
@@ -95,7 +102,7 @@ declare(
     [FORMAT, GPTE, MBEC],
     gives=(Flag("value"),),
     answer=lambda k, pttype, gpte, mbec: _of_format(
-        lambda fmt, entry: gptes.is_present_gpte(k, fmt, entry, mbec=mbec == 1)
+        lambda fmt, entry: gptes.is_present_gpte(fmt, entry, mbec=_mbec(k, mbec))
     )(pttype, gpte),
     modes=ANY_HOST,
     callers=Callers("The walk and prefetching read entries from the guest's memory.", (SHORT,)),
@@ -133,7 +140,7 @@ declare(
     [FORMAT, GPTE, LEVEL],
     gives=(Number("gfn"),),
     answer=lambda k, pttype, gpte, level: _of_format(
-        lambda fmt, entry: gptes.gpte_to_gfn_lvl(k, fmt, entry, level)
+        lambda fmt, entry: gptes.gpte_to_gfn_lvl(fmt, entry, level)
     )(pttype, gpte),
     modes=ANY_HOST,
     callers=Callers(
@@ -148,6 +155,7 @@ declare(
     GROUP,
     [Bits("gpte", 32, dense=True)],
     gives=(Number("gfns"),),
+    answer=lambda k, gpte: gptes.pse36_gfn_delta(gpte),
     modes=ANY_HOST,
     callers=Callers("The walk asks for an entry of 32-bit paging that maps 4 MiB.", (LARGE,)),
     mutants=[
@@ -160,9 +168,7 @@ declare(
     GROUP,
     [FORMAT, GPTE],
     gives=(Number("key"),),
-    answer=lambda k, pttype, gpte: _of_format(lambda fmt, entry: gptes.gpte_pkeys(k, fmt, entry))(
-        pttype, gpte
-    ),
+    answer=lambda k, pttype, gpte: _of_format(lambda fmt, entry: gptes.gpte_pkeys(fmt, entry))(pttype, gpte),
     modes=ANY_HOST,
     callers=Callers("The walk asks for the entry that maps the page.", (SHORT,)),
     mutants=[Substitution(PAGING_TMPL_H, "pkeys = pte_flags_pkey(pte_flags(pte));", "")],
@@ -232,7 +238,7 @@ declare(
                 rsvd_bits_mask=(low, high),
                 bad_mt_xwr=bad,
                 ad_disabled=ad_disabled == 1,
-                mbec=mbec == 1,
+                mbec=_mbec(k, mbec),
             )
         )(pttype, gpte),
     ),

@@ -8,7 +8,7 @@ for each of the three formats.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from enum import Enum
 
 from conformance.model.changes import ACC_READ, EPT_XU_RESERVED_BITS, LAST_GPTE_BY_BIT_7
 from conformance.model.layout import (
@@ -33,9 +33,6 @@ from conformance.model.spte.predicates import is_rsvd_spte
 from conformance.model.words import Truth, Word, any_set, bits, clear, either, no, shl, shr, when
 
 __all__ = [
-    "EPT",
-    "PAGING32",
-    "PAGING64",
     "GuestFormat",
     "gpte_access",
     "gpte_pkeys",
@@ -49,46 +46,59 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class GuestFormat:
-    """A format of the guest's page tables: one of the three instances of paging_tmpl.h."""
+class GuestFormat(Enum):
+    """A format of the guest's page tables: one of the three instances of paging_tmpl.h.
 
-    name: str
-    """What the kernel's functions of this instance begin with."""
-    gpte_bytes: int
-    level_bits: int
-    """How many bits of an address one level translates."""
-    accessed: int
-    dirty: int
-    max_levels: int
+    The value is what the kernel's functions of the instance begin with.
+    """
+
+    PAGING32 = "paging32"
+    PAGING64 = "paging64"
+    """PAE paging, 4 and 5 levels; the tables of NPT too, if the nested host does not use 32-bit paging."""
+    EPT = "ept"
+
+    @property
+    def gpte_bytes(self) -> int:
+        """The size of an entry."""
+        return 4 if self is GuestFormat.PAGING32 else 8
+
+    @property
+    def level_bits(self) -> int:
+        """How many bits of an address one level translates (PT_LEVEL_BITS)."""
+        return 10 if self is GuestFormat.PAGING32 else 9
+
+    @property
+    def accessed(self) -> int:
+        """Accessed (PT_GUEST_ACCESSED_MASK)."""
+        return VMX_EPT_ACCESS_BIT if self is GuestFormat.EPT else PT_ACCESSED_MASK
+
+    @property
+    def dirty(self) -> int:
+        """Dirty (PT_GUEST_DIRTY_MASK)."""
+        return VMX_EPT_DIRTY_BIT if self is GuestFormat.EPT else PT_DIRTY_MASK
 
     @property
     def base_addr_mask(self) -> int:
         """The bits of an entry that may hold an address (PT_BASE_ADDR_MASK)."""
-        return bits(min(51, 8 * self.gpte_bytes - 1), PAGE_SHIFT)
+        return bits(31, PAGE_SHIFT) if self is GuestFormat.PAGING32 else bits(51, PAGE_SHIFT)
 
 
-PAGING32 = GuestFormat("paging32", 4, 10, PT_ACCESSED_MASK, PT_DIRTY_MASK, max_levels=2)
-PAGING64 = GuestFormat("paging64", 8, 9, PT_ACCESSED_MASK, PT_DIRTY_MASK, max_levels=5)
-"""PAE paging, 4 and 5 levels; the tables of NPT too, if the nested host does not use 32-bit paging."""
-EPT = GuestFormat("ept", 8, 9, VMX_EPT_ACCESS_BIT, VMX_EPT_DIRTY_BIT, max_levels=5)
+PAGING32, PAGING64, EPT = GuestFormat
 
 PSE36_BITS, PSE36_SHIFT = bits(16, 13), 32 - 13 - PAGE_SHIFT
 """In the entry of a 4 MiB page, bits 16:13 are bits 35:32 of the address."""
 PKEY_SHIFT, PKEY_MASK = 59, 0xF
 
 
-def is_present_gpte(k: Semantics, fmt: GuestFormat, gpte: Word, *, mbec: Truth | bool = False) -> Truth:
+def is_present_gpte(fmt: GuestFormat, gpte: Word, *, mbec: Truth | bool = False) -> Truth:
     """Whether the entry is present: P, or in EPT any right.
 
-    ``mbec``: the nested host has mode-based execute control, so that users' right to execute is one of them.
+    ``mbec``: the nested host uses mode-based execute control, so that users' right to execute is one of them;
+    since d220bcf026f0 in v7.2.
     """
     if fmt is not EPT:
         return any_set(gpte, PT_PRESENT_MASK)
-    granted = any_set(gpte, VMX_EPT_RWX_MASK)
-    if k.has(EPT_XU_RESERVED_BITS):
-        granted = granted | any_set(gpte, VMX_EPT_USER_EXECUTABLE_MASK) & mbec
-    return granted
+    return any_set(gpte, VMX_EPT_RWX_MASK) | any_set(gpte, VMX_EPT_USER_EXECUTABLE_MASK) & mbec
 
 
 def gpte_access(k: Semantics, fmt: GuestFormat, gpte: Word) -> Word:
@@ -119,7 +129,7 @@ def gpte_access(k: Semantics, fmt: GuestFormat, gpte: Word) -> Word:
     return access | when(executable, bit.acc_exec_mask)
 
 
-def gpte_to_gfn_lvl(k: Semantics, fmt: GuestFormat, gpte: Word, level: Word) -> Word:
+def gpte_to_gfn_lvl(fmt: GuestFormat, gpte: Word, level: Word) -> Word:
     """The gfn of the page, or table, that the entry points to if it is a page's of ``level`` (1 to 5)."""
     address = gpte & fmt.base_addr_mask
     for at in range(2, 6):
@@ -128,12 +138,12 @@ def gpte_to_gfn_lvl(k: Semantics, fmt: GuestFormat, gpte: Word, level: Word) -> 
     return shr(address, PAGE_SHIFT)
 
 
-def pse36_gfn_delta(k: Semantics, gpte: Word) -> Word:
+def pse36_gfn_delta(gpte: Word) -> Word:
     """What the high address bits in the entry of a 4 MiB page add to its gfn."""
     return shl(gpte & PSE36_BITS, PSE36_SHIFT)
 
 
-def gpte_pkeys(k: Semantics, fmt: GuestFormat, gpte: Word) -> Word:
+def gpte_pkeys(fmt: GuestFormat, gpte: Word) -> Word:
     """The protection key of the page; only entries of 64 bits have one."""
     return shr(gpte, PKEY_SHIFT) & PKEY_MASK if fmt is PAGING64 else gpte & 0
 
@@ -198,4 +208,4 @@ def prefetch_invalid_gpte(
     if fmt is EPT:
         unaccessed = unaccessed & no(ad_disabled)
     reserved = is_rsvd_bits_set(k, fmt, gpte, rsvd_bits_mask=rsvd_bits_mask, bad_mt_xwr=bad_mt_xwr)
-    return no(is_present_gpte(k, fmt, gpte, mbec=mbec)) | unaccessed | reserved
+    return no(is_present_gpte(fmt, gpte, mbec=mbec)) | unaccessed | reserved

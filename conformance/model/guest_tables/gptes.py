@@ -1,38 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Entries of the guest's page tables (gptes), in each of the three formats that KVM walks.
+"""Entries of the guest's page tables, by the walk that reads them: its format, and what is reserved in it.
 
-Intel SDM, volume 3, "32-bit paging", "PAE paging", "4-level paging and 5-level paging", "The extended page
-table mechanism".
+What an entry means is in ``guest_paging.gptes``.
 """
 
 from __future__ import annotations
 
-from conformance.model.changes import ACC_READ
+from conformance.model.guest_paging import gptes
+from conformance.model.guest_paging.gptes import GuestFormat
 from conformance.model.guest_paging.reserved_bits import (
     ReservedBits,
     __reset_rsvds_bits_mask_ept,
     reset_guest_rsvds_bits_mask,
 )
-from conformance.model.layout import (
-    PAGE_SHIFT,
-    PG_LEVEL_4K,
-    PT64_NX_MASK,
-    PT_ACCESSED_MASK,
-    PT_DIRTY_MASK,
-    PT_PAGE_SIZE_MASK,
-    PT_PRESENT_MASK,
-    PT_USER_MASK,
-    PT_WRITABLE_MASK,
-    VMX_EPT_ACCESS_BIT,
-    VMX_EPT_DIRTY_BIT,
-    VMX_EPT_EXECUTABLE_MASK,
-    VMX_EPT_READABLE_MASK,
-    VMX_EPT_RWX_MASK,
-    VMX_EPT_USER_EXECUTABLE_MASK,
-    VMX_EPT_WRITABLE_MASK,
-)
+from conformance.model.layout import PG_LEVEL_4K, PT_PAGE_SIZE_MASK
 from conformance.model.semantics import Semantics
-from conformance.model.vm.kvm_pagewalk import GuestFormat, KvmPagewalk
+from conformance.model.vm.kvm_pagewalk import KvmPagewalk
 from conformance.model.vm.vm import KvmVcpu, Vm
 from conformance.model.words import bits
 
@@ -48,104 +31,101 @@ __all__ = [
     "is_last_gpte",
     "is_present_gpte",
     "is_rsvd_bits_set",
+    "prefetch_invalid_gpte",
     "protect_clean_gpte",
-    "pse36_gfn_delta",
 ]
 
-BASE_ADDR_MASK = bits(51, PAGE_SHIFT)
-PT32_ROOT_LEVEL = 2
-PSE36_MASK, PSE36_SHIFT = bits(16, 13), 7
+
+def _format(w: KvmPagewalk) -> GuestFormat:
+    """The format of the tables: of a walk without paging, that of the entries that KVM makes up."""
+    return w.format or GuestFormat.PAGING64
 
 
 def gpte_size(w: KvmPagewalk) -> int:
     """How many bytes an entry has."""
-    return 4 if w.format is GuestFormat.PAGING32 else 8
+    return _format(w).gpte_bytes
 
 
 def index_bits(w: KvmPagewalk) -> int:
     """How many bits of an address select an entry (PT_LEVEL_BITS)."""
-    return 10 if w.format is GuestFormat.PAGING32 else 9
+    return _format(w).level_bits
 
 
 def accessed_mask(w: KvmPagewalk) -> int:
     """Accessed (PT_GUEST_ACCESSED_MASK)."""
-    return VMX_EPT_ACCESS_BIT if w.ept else PT_ACCESSED_MASK
+    return _format(w).accessed
 
 
 def dirty_mask(w: KvmPagewalk) -> int:
     """Dirty (PT_GUEST_DIRTY_MASK)."""
-    return VMX_EPT_DIRTY_BIT if w.ept else PT_DIRTY_MASK
+    return _format(w).dirty
 
 
 def is_present_gpte(w: KvmPagewalk, gpte: int) -> bool:
-    """Whether the entry is present: Present, or any right of EPT."""
-    return bool(gpte & (VMX_EPT_RWX_MASK if w.ept else PT_PRESENT_MASK))
+    """Whether the entry is present. L1 uses no mode-based execute control."""
+    return bool(gptes.is_present_gpte(_format(w), gpte))
 
 
-def is_last_gpte(w: KvmPagewalk, level: int, gpte: int) -> bool:
-    """Whether the entry maps a page. Bit 7 of a 32-bit directory entry is ignored unless CR4.PSE is set."""
-    if level == PG_LEVEL_4K:
-        return True
-    if w.format is GuestFormat.PAGING32 and level >= PT32_ROOT_LEVEL + w.cpu_role.cr4_pse:
-        return False
-    return bool(gpte & PT_PAGE_SIZE_MASK)
+def is_last_gpte(k: Semantics, w: KvmPagewalk, level: int, gpte: int) -> bool:
+    """Whether the entry maps a page."""
+    role = w.cpu_role
+    return bool(
+        gptes.is_last_gpte(k, _format(w), level, gpte, root_level=role.level, cr4_pse=bool(role.cr4_pse))
+    )
 
 
 def gpte_to_gfn(gpte: int) -> int:
-    """The gfn that the entry refers to."""
-    return gpte_to_gfn_lvl(gpte, PG_LEVEL_4K, 9)
+    """The gfn of the table that the entry points to, or of the page if it maps one of 4 KiB."""
+    return int(gptes.gpte_to_gfn_lvl(GuestFormat.PAGING64, gpte, PG_LEVEL_4K))
 
 
-def gpte_to_gfn_lvl(gpte: int, level: int, level_bits: int) -> int:
+def gpte_to_gfn_lvl(w: KvmPagewalk, gpte: int, level: int) -> int:
     """The first gfn of the page that an entry at ``level`` maps."""
-    return (gpte & BASE_ADDR_MASK) >> PAGE_SHIFT & -1 << level_bits * (level - 1)
-
-
-def pse36_gfn_delta(gpte: int) -> int:
-    """The bits of a 4 MiB page's gfn that stand for address bits 35:32."""
-    return (gpte & PSE36_MASK) << PSE36_SHIFT
+    return int(gptes.gpte_to_gfn_lvl(_format(w), gpte, level))
 
 
 def gpte_access(k: Semantics, w: KvmPagewalk, gpte: int) -> int:
-    """The rights of an entry, as ACC_* bits. Before reading had a bit, ACC_USER_MASK stood for R of EPT."""
-    layout = k.layout
-    if w.ept:
-        read = layout.acc_read_mask if k.has(ACC_READ) else layout.acc_user_mask
-        rights = (
-            (VMX_EPT_READABLE_MASK, read),
-            (VMX_EPT_WRITABLE_MASK, layout.acc_write_mask),
-            (VMX_EPT_EXECUTABLE_MASK, layout.acc_exec_mask),
-            (VMX_EPT_USER_EXECUTABLE_MASK, layout.acc_user_mask if k.has(ACC_READ) else 0),
-        )
-        return sum([access for mask, access in rights if gpte & mask])
-    access = gpte & (PT_WRITABLE_MASK | PT_USER_MASK)
-    if k.has(ACC_READ):
-        access |= gpte & PT_PRESENT_MASK
-        return access if gpte & PT64_NX_MASK else access | layout.acc_exec_mask
-    # Present takes the place of ACC_EXEC_MASK, and NX inverts it.
-    return access | (gpte & PT_PRESENT_MASK ^ gpte >> 63 & 1)
+    """The rights of an entry, as ACC_* bits."""
+    return int(gptes.gpte_access(k, _format(w), gpte))
 
 
 def gpte_pkeys(w: KvmPagewalk, gpte: int) -> int:
-    """The protection key: bits 62:59 of an entry of 8 bytes."""
-    return gpte >> 59 & 15 if w.format is GuestFormat.PAGING64 else 0
+    """The protection key."""
+    return int(gptes.gpte_pkeys(_format(w), gpte))
 
 
 def protect_clean_gpte(k: Semantics, w: KvmPagewalk, access: int, gpte: int) -> int:
     """``access`` without the right to write if the entry is not dirty: the first write must set Dirty."""
-    if not w.have_accessed_dirty or gpte & dirty_mask(w):
-        return access
-    return access & ~int(k.layout.acc_write_mask)
+    return int(gptes.protect_clean_gpte(k, _format(w), access, gpte, ad_disabled=w.ad_disabled))
 
 
 def is_rsvd_bits_set(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, gpte: int, level: int) -> bool:
     """Whether an entry has a reserved bit set, or is a misconfiguration of EPT."""
-    reserved = guest_rsvd_check(vm, vcpu, w, level, bool(gpte & PT_PAGE_SIZE_MASK))
-    return bool(gpte & reserved.mask) or bool(w.ept and reserved.bad_mt_xwr >> (gpte & 63) & 1)
+    found = _guest_rsvd_check(vm, vcpu, w, level, bool(gpte & PT_PAGE_SIZE_MASK))
+    return bool(
+        gptes.is_rsvd_bits_set(
+            vm.k, _format(w), gpte, rsvd_bits_mask=(found.mask, found.mask), bad_mt_xwr=found.bad_mt_xwr
+        )
+    )
 
 
-def guest_rsvd_check(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, level: int, large: bool) -> ReservedBits:
-    """What is reserved in entries at ``level``, by the guest's paging mode and its CPUID."""
+def prefetch_invalid_gpte(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, gpte: int) -> bool:
+    """Whether KVM may not map the page of a level 1 entry before the guest accesses it."""
+    found = _guest_rsvd_check(vm, vcpu, w, PG_LEVEL_4K, bool(gpte & PT_PAGE_SIZE_MASK))
+    return bool(
+        gptes.prefetch_invalid_gpte(
+            vm.k,
+            _format(w),
+            gpte,
+            rsvd_bits_mask=(found.mask, found.mask),
+            bad_mt_xwr=found.bad_mt_xwr,
+            ad_disabled=w.ad_disabled,
+        )
+    )
+
+
+def _guest_rsvd_check(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, level: int, large: bool) -> ReservedBits:
+    """What is reserved, by the guest's paging mode and its CPUID."""
     beyond = bits(63, vcpu.maxphyaddr)
     if w.ept:
         return __reset_rsvds_bits_mask_ept(

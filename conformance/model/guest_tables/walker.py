@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from conformance.model.changes import FAULT_STAGE, ROLE_PFERR_FETCH
+from conformance.model.guest_paging.gptes import GuestFormat, pse36_gfn_delta
 from conformance.model.guest_tables.gptes import (
     accessed_mask,
     dirty_mask,
@@ -23,7 +24,6 @@ from conformance.model.guest_tables.gptes import (
     is_present_gpte,
     is_rsvd_bits_set,
     protect_clean_gpte,
-    pse36_gfn_delta,
 )
 from conformance.model.guest_tables.permission_fault import permission_fault
 from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_4K, PT64_NX_MASK, VMX_EPT_RWX_MASK
@@ -40,7 +40,7 @@ from conformance.model.vm.kvm_page_fault import (
     PFERR_PRESENT_MASK,
     PFERR_RSVD_MASK,
 )
-from conformance.model.vm.kvm_pagewalk import PF_VECTOR, GuestFormat, KvmPagewalk, X86Exception
+from conformance.model.vm.kvm_pagewalk import PF_VECTOR, KvmPagewalk, X86Exception
 from conformance.model.vm.vm import KvmVcpu, Vm
 
 __all__ = ["GuestWalker", "gva_to_gpa", "kvm_mmu_get_guest_pgd", "walk_addr"]
@@ -146,7 +146,7 @@ def _walk(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, walker: GuestWalker, addr: int,
             raise _Fault(PFERR_RSVD_MASK | PFERR_PRESENT_MASK, pte_access)
         walker.ptes[level - 1] = pte
         walker.pt_access[level - 1] = gpte_access(vm.k, w, pt_access ^ walk_nx_mask)
-        if is_last_gpte(w, level, pte):
+        if is_last_gpte(vm.k, w, level, pte):
             break
         level -= 1
     walker.level = level
@@ -188,9 +188,9 @@ def _final_gfn(
 ) -> int:
     """The gfn of the page that holds ``addr``; of L2's linear addresses, L1's gfn."""
     size = 1 << index_bits(w) * (walker.level - 1)
-    gfn = gpte_to_gfn_lvl(pte, walker.level, index_bits(w)) + (addr >> PAGE_SHIFT & size - 1)
+    gfn = gpte_to_gfn_lvl(w, pte, walker.level) + (addr >> PAGE_SHIFT & size - 1)
     if w.format is GuestFormat.PAGING32 and walker.level > PG_LEVEL_4K:
-        gfn += pse36_gfn_delta(pte)
+        gfn += int(pse36_gfn_delta(pte))
     return _translate_gpa(vm, vcpu, w, gfn << PAGE_SHIFT, access | PFERR_GUEST_FINAL_MASK) >> PAGE_SHIFT
 
 

@@ -9,25 +9,17 @@ kvm_mmu: of ``root_mmu`` (``nested_mmu`` while L2 runs), and of ``guest_mmu``.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 
 from conformance.model.guest_paging.cpu_role import CpuRole
+from conformance.model.guest_paging.gptes import GuestFormat
 from conformance.model.layout import PG_LEVEL_1G
 
-__all__ = ["NO_ROLE", "GuestFormat", "KvmPagewalk", "X86Exception"]
+__all__ = ["NO_ROLE", "KvmPagewalk", "X86Exception"]
 
 NO_ROLE = CpuRole(*[0] * len(CpuRole._fields))
 """The role before a context was initialised: not valid, so that it equals no other."""
 
 DE_VECTOR, UD_VECTOR, GP_VECTOR, PF_VECTOR = 0, 6, 13, 14
-
-
-class GuestFormat(Enum):
-    """The format of a guest's tables, each one instance of paging_tmpl.h."""
-
-    PAGING32 = "32-bit paging: entries of 4 bytes"
-    PAGING64 = "PAE paging, and 4- and 5-level paging"
-    EPT = "L1's EPT"
 
 
 @dataclass
