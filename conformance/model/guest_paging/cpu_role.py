@@ -11,15 +11,24 @@ from typing import NamedTuple
 
 from conformance.model.changes import BASE_ROLE_SMEP, ROLE_PFERR_FETCH
 from conformance.model.semantics import Semantics
-from conformance.model.words import Truth, Word, any_set, bit, either, no, when, word
+from conformance.model.words import Truth, Word, any_set, bit, bits, either, no, when, word
 
 __all__ = [
     "CR0_PE",
     "CR0_PG",
     "CR0_ROLE_BITS",
     "CR0_WP",
+    "CR3_PCID_MASK",
+    "CR3_PCID_NOFLUSH",
+    "CR4_LA57",
     "CR4_PAE",
+    "CR4_PCIDE",
+    "CR4_PGE",
+    "CR4_PKE",
+    "CR4_PSE",
     "CR4_ROLE_BITS",
+    "CR4_SMAP",
+    "CR4_SMEP",
     "EFER_LMA",
     "EFER_LME",
     "EFER_NX",
@@ -30,7 +39,9 @@ __all__ = [
 ]
 
 CR0_PE, CR0_WP, CR0_PG = bit(0), bit(16), bit(31)
-CR4_PSE, CR4_PAE, CR4_LA57, CR4_SMEP, CR4_SMAP, CR4_PKE = (bit(n) for n in (4, 5, 12, 20, 21, 22))
+CR3_PCID_MASK, CR3_PCID_NOFLUSH = bits(11, 0), bit(63)
+CR4_PSE, CR4_PAE, CR4_PGE, CR4_LA57, CR4_PCIDE = (bit(n) for n in (4, 5, 7, 12, 17))
+CR4_SMEP, CR4_SMAP, CR4_PKE = (bit(n) for n in (20, 21, 22))
 EFER_LME, EFER_LMA, EFER_NX = bit(8), bit(10), bit(11)
 
 CR0_ROLE_BITS = CR0_PG | CR0_WP

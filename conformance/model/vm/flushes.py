@@ -8,9 +8,11 @@ the guest. An unnecessary flush costs time; a missing one lets the guest access 
 
 from __future__ import annotations
 
+from conformance.model.layout import PAGE_SHIFT
+from conformance.model.vm.host_pages import pages_per
 from conformance.model.vm.vm import KvmVcpu, Request, Vm
 
-__all__ = ["flush_tlb_all", "flush_tlb_current", "kvm_flush_remote_tlbs"]
+__all__ = ["flush_tlb_all", "flush_tlb_current", "flush_tlb_gva", "kvm_flush_remote_tlbs"]
 
 
 def kvm_flush_remote_tlbs(vm: Vm) -> None:
@@ -29,7 +31,15 @@ def flush_tlb_all(vcpu: KvmVcpu) -> None:
     """Flush all translations of the vCPU, of every root."""
     vcpu.flushes += 1
     vcpu.tlb.clear()
+    vcpu.linear_tlb.clear()
     vcpu.upper_levels.clear()
+
+
+def flush_tlb_gva(vcpu: KvmVcpu, address: int) -> None:
+    """Flush what translates a linear address, whatever its PCID."""
+    page = address >> PAGE_SHIFT
+    for key in [key for key in vcpu.linear_tlb if key[2] == page & -pages_per(key[1])]:
+        del vcpu.linear_tlb[key]
 
 
 def flush_tlb_current(vcpu: KvmVcpu) -> None:

@@ -10,7 +10,9 @@ from conformance.model.guest_paging.cpu_role import (
     CR0_PE,
     CR0_PG,
     CR0_WP,
+    CR3_PCID_MASK,
     CR4_PAE,
+    CR4_PCIDE,
     EFER_LMA,
     EFER_LME,
     EFER_NX,
@@ -95,6 +97,8 @@ class KvmVcpu:
     """How often it emptied the TLB, or the part for its root."""
     tlb: dict[tuple[KvmMmuPage, int, int], TlbEntry] = field(default_factory=dict)
     """Keyed by root, level and first gfn."""
+    linear_tlb: dict[tuple[int, int, int], TlbEntry] = field(default_factory=dict)
+    """The same with shadow paging: keyed by PCID, level and first page of linear addresses."""
     caches_upper_levels: bool = False
     """Whether its processor has paging-structure caches (Intel SDM vol. 3, 4.10.3)."""
     upper_levels: dict[tuple[KvmMmuPage, int, int], tuple[KvmMmuPage, int]] = field(default_factory=dict)
@@ -133,6 +137,11 @@ class KvmVcpu:
         """For L2: of L1's nested page tables."""
         self.mmu = self.root_mmu
         """The one that is used now."""
+
+    @property
+    def pcid(self) -> int:
+        """The PCID that tags its translations: 0 unless CR4.PCIDE is set."""
+        return self.cr3 & CR3_PCID_MASK if self.cr4 & CR4_PCIDE else 0
 
     @property
     def as_id(self) -> int:
