@@ -14,3 +14,47 @@ WRITE_TRACKED_IN_ALL_ADDRESS_SPACES = Change(
         "of the vCPU alone decided."
     ),
 )
+
+WRITE_PF_TO_SP_IN_FETCH = Change(
+    commit="39fda5d873eb",
+    title="KVM: x86/mmu: Detect write #PF to shadow pages during FNAME(fetch) walk",
+    since="6.4",
+    effect=(
+        "A write counts as one to a table of its own translation only if the walk in the shadow pages passes "
+        "that table; before, also if it is the root, and for other kinds of access to a writable page."
+    ),
+)
+
+SYNC_SPTE = Change(
+    commit="c3c6c9fc5d24",
+    title="KVM: x86/mmu: Move the code out of FNAME(sync_page)'s loop body into mmu.c",
+    since="6.4",
+    effect="A page is synced to its end even if one entry of the guest's table cannot be read.",
+)
+
+UNCHANGED_ACCESS_NOT_SYNCED = Change(
+    commit="e6722d9211b2",
+    title="KVM: x86/mmu: Reduce the update to the spte in FNAME(sync_spte)",
+    since="6.4",
+    effect=(
+        "Syncing leaves an SPTE alone if gfn and access are as before; before, it was made anew, without "
+        "Accessed and Dirty."
+    ),
+)
+
+ORPHANS_ZAPPED_ON_WRITE = Change(
+    commit="69397c92de77",
+    title="KVM: x86/mmu: Recursively zap orphaned nested TDP shadow pages on emulated writes",
+    since="7.1",
+    effect=(
+        "An emulated write to a nested table zaps the page below the written entry if no other entry points "
+        "to it; before, such pages stayed until they were the oldest."
+    ),
+)
+
+SYNCED_BEFORE_LINK = Change(
+    commit="65855ed8b034",
+    title="KVM: X86: Synchronize the shadow pagetable before link it",
+    since="5.15",
+    effect="Unsync pages below a page are synced before an entry is made to point to it.",
+)

@@ -73,6 +73,8 @@ class GuestWalker:
     pte_writable: list[bool] = field(default_factory=lambda: [False] * PT64_ROOT_MAX_LEVEL)
     pt_access: list[int] = field(default_factory=_levels)
     """The rights (ACC_*) that the entries above the level grant."""
+    prefetch_ptes: list[int] = field(default_factory=list)
+    """The entries around that of level 1, as they were when the walk was checked under mmu_lock."""
     pte_access: int = 0
     """The rights that all entries grant; without the right to write if a read finds Dirty clear."""
     gfn: int = 0

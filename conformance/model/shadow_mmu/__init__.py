@@ -8,5 +8,10 @@ counts for. ``unsync`` are pages whose table the guest may write. ``zap`` takes 
 ``shadow_pages`` finds or creates and links them, ``limits`` zaps the oldest, ``zap_all`` all of them.
 ``shadow_walk`` is how an address is looked up, ``map`` how a page is mapped.
 
+Then what concerns the guest's tables: ``gptes`` are their entries, ``fetch`` shadows those of a fault,
+``prefetch`` maps entries around it, and ``mmio_sptes`` are entries without a memslot. ``sync`` and
+``sync_roots`` take over what the guest has written without an exit, ``pte_write`` what KVM has written for
+it. ``unprotect`` gives a gfn back that is no table any more.
+
 ``toy`` has what three races of the fast page fault need: one shadow page of a guest with one page table.
 """

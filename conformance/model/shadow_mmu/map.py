@@ -6,13 +6,13 @@ from __future__ import annotations
 from conformance.model.changes import PREFETCH_KEEPS_PRESENT
 from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_4K
 from conformance.model.shadow_mmu.accounting import account_nx_huge_page
+from conformance.model.shadow_mmu.mmio_sptes import mark_mmio_spte
 from conformance.model.shadow_mmu.rmap import drop_spte, rmap_add
 from conformance.model.shadow_mmu.shadow_pages import kvm_mmu_get_child_sp, link_shadow_page
 from conformance.model.shadow_mmu.shadow_walk import for_each_shadow_entry
 from conformance.model.shadow_mmu.shadowed import kvm_mmu_page_get_gfn, kvm_mmu_page_set_access
-from conformance.model.shadow_mmu.sptes import mmu_spte_set, mmu_spte_update
+from conformance.model.shadow_mmu.sptes import mmu_spte_update
 from conformance.model.shadow_mmu.zap import drop_parent_pte, spte_to_child_sp
-from conformance.model.spte.mmio import make_mmio_spte
 from conformance.model.spte.predicates import is_last_spte, is_shadow_present_pte, spte_to_pfn
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.host_marks import kvm_release_faultin_page
@@ -25,7 +25,14 @@ from conformance.model.vm.pte_list import Sptep
 from conformance.model.vm.shadow_page import ShadowPage
 from conformance.model.vm.vm import KvmVcpu, Vm
 
-__all__ = ["direct_map", "kvm_mmu_prefetch_sptes", "mmu_set_spte"]
+__all__ = [
+    "PTE_PREFETCH_NUM",
+    "__direct_pte_prefetch",
+    "direct_map",
+    "gfn_to_memslot_dirty_bitmap",
+    "kvm_mmu_prefetch_sptes",
+    "mmu_set_spte",
+]
 
 PTE_PREFETCH_NUM = 8
 """How many pages around that of a fault are mapped along with it."""
@@ -100,11 +107,6 @@ def mmu_set_spte(
     return ret
 
 
-def mark_mmio_spte(vm: Vm, vcpu: KvmVcpu, sptep: Sptep, gfn: int, access: int) -> None:
-    """Set an SPTE by which KVM recognises accesses to ``gfn`` as MMIO, until the memslots change."""
-    mmu_spte_set(vm, sptep, int(make_mmio_spte(vm.k, gfn, access, vm.slots_of(vcpu).generation)))
-
-
 def direct_map(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
     """Map the fault's page at ``fault.goal_level``, and link the pages above that are missing. Then prefetch.
 
@@ -134,15 +136,24 @@ def direct_map(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
 
 
 def direct_pte_prefetch(vm: Vm, vcpu: KvmVcpu, sptep: Sptep) -> None:
-    """Map the pages around that of the fault that are not mapped yet, 8 with it.
+    """Map the pages around that of the fault along with it.
 
     Not without A/D bits, since a page that was prefetched would look as if it were used; nor while an
     invalidation is in progress, which may be of these pages.
     """
+    sp = sptep.sp
+    assert isinstance(sp, ShadowPage)
+    if not sp.role.ad_disabled and sp.level == PG_LEVEL_4K and not vm.mmu_invalidate_in_progress:
+        __direct_pte_prefetch(vm, vcpu, sptep)
+
+
+def __direct_pte_prefetch(vm: Vm, vcpu: KvmVcpu, sptep: Sptep) -> None:
+    """Map the entries of a direct page that are not present yet, of the eight with that of the fault.
+
+    Adjacent ones are mapped together; the first that cannot be mapped ends it.
+    """
     sp, at = sptep
     assert isinstance(sp, ShadowPage)
-    if sp.role.ad_disabled or sp.level > PG_LEVEL_4K or vm.mmu_invalidate_in_progress:
-        return
     first = at & -PTE_PREFETCH_NUM
     start = None
     for index in range(first, first + PTE_PREFETCH_NUM):

@@ -16,6 +16,7 @@ from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_4K
 from conformance.model.shadow_mmu.accounting import account_shadowed
 from conformance.model.shadow_mmu.lookup import for_each_valid_sp, sp_has_gptes
 from conformance.model.shadow_mmu.sptes import mmu_spte_set
+from conformance.model.shadow_mmu.sync import Synced, kvm_sync_page
 from conformance.model.shadow_mmu.unsync import mark_unsync
 from conformance.model.shadow_mmu.zap import (
     InvalidList,
@@ -74,6 +75,13 @@ def kvm_mmu_find_shadow_page(
 
 def _refreshed(vm: Vm, vcpu: KvmVcpu | None, sp: ShadowPage, invalid_list: InvalidList) -> ShadowPage | None:
     """The page, after its entries were synced if it is unsync, which it remains; None if that zapped it."""
+    if sp.unsync:
+        assert vcpu is not None
+        synced = kvm_sync_page(vm, vcpu, sp, invalid_list)
+        if synced is Synced.FAILED:
+            return None
+        if synced is Synced.FLUSH:
+            kvm_flush_remote_tlbs(vm)
     sp.write_flooding_count = 0
     return sp
 

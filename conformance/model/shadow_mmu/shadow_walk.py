@@ -7,14 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from conformance.model.layout import PAGE_SHIFT, SPTE_BASE_ADDR_MASK
+from conformance.model.vm.kvm_mmu import KvmMmu
 from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.pte_list import Sptep
 from conformance.model.vm.vm import OUTSIDE_GUEST_MODE, READING_SHADOW_PAGE_TABLES, KvmVcpu, Vm
 
 __all__ = [
+    "PT64_ROOT_4LEVEL",
     "for_each_shadow_entry",
     "for_each_shadow_entry_lockless",
     "for_each_shadow_entry_using_root",
+    "pae_root_page",
     "walk_shadow_page_lockless",
 ]
 
@@ -74,10 +77,14 @@ def _first_table(vm: Vm, vcpu: KvmVcpu, root: KvmMmuPage | None, address: int) -
     """
     mmu = vcpu.mmu
     role = mmu.root_role
-    assert role is not None
     of_pae = role.level >= PT64_ROOT_4LEVEL and mmu.w.cpu_role.level < PT64_ROOT_4LEVEL and not role.direct
     if role.level != PT32E_ROOT_LEVEL and not of_pae:
         return root
+    return pae_root_page(vm, mmu, address >> 30 & 3)
+
+
+def pae_root_page(vm: Vm, mmu: KvmMmu, number: int) -> KvmMmuPage | None:
+    """The page that one of the four PAE roots points to; None if the guest has no PDPTE there."""
     assert mmu.pae_root is not None
-    pae_root = mmu.pae_root.read(address >> 30 & 3)
+    pae_root = mmu.pae_root.read(number)
     return vm.memory.by_serial.get((pae_root & SPTE_BASE_ADDR_MASK) >> PAGE_SHIFT)
