@@ -58,3 +58,23 @@ SYNCED_BEFORE_LINK = Change(
     since="5.15",
     effect="Unsync pages below a page are synced before an entry is made to point to it.",
 )
+
+NO_SELF_CHANGE_MAPPING = Change(
+    commit="9a967700496f",
+    title="KVM: x86/mmu: Remove FNAME(is_self_change_mapping)",
+    since="6.4",
+    effect=(
+        "A huge page of the guest that contains one of the tables that translate it is mapped as large as "
+        "the memslot allows; before, always by 4 KiB pages."
+    ),
+)
+
+INVLPG_SYNCS_SPTE = Change(
+    commit="9fd4a4e3a3d9",
+    title="KVM: x86/mmu: Remove FNAME(invlpg) and use FNAME(sync_spte) to update vTLB instead.",
+    since="6.4",
+    effect=(
+        "INVLPG syncs the SPTE of the address in unsync pages; before, it zapped the SPTE and mapped the "
+        "page anew as a prefetch does."
+    ),
+)

@@ -11,7 +11,7 @@ counts for. ``unsync`` are pages whose table the guest may write. ``zap`` takes 
 Then what concerns the guest's tables: ``gptes`` are their entries, ``fetch`` shadows those of a fault,
 ``prefetch`` maps entries around it, and ``mmio_sptes`` are entries without a memslot. ``sync`` and
 ``sync_roots`` take over what the guest has written without an exit, ``pte_write`` what KVM has written for
-it. ``unprotect`` gives a gfn back that is no table any more.
+it, and ``invlpg`` is of one address. ``unprotect`` gives a gfn back that is no table any more.
 
 ``toy`` has what three races of the fast page fault need: one shadow page of a guest with one page table.
 """

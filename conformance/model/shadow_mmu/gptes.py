@@ -4,22 +4,20 @@
 from __future__ import annotations
 
 from conformance.model.guest_tables.gptes import (
-    accessed_mask,
     gpte_access,
     gpte_size,
     gpte_to_gfn,
-    is_present_gpte,
-    is_rsvd_bits_set,
+    prefetch_invalid_gpte,
     protect_clean_gpte,
 )
-from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_4K
+from conformance.model.layout import PAGE_SHIFT
 from conformance.model.shadow_mmu.rmap import drop_spte
 from conformance.model.vm.guest_memory import kvm_vcpu_read_guest_atomic
 from conformance.model.vm.pte_list import Sptep
 from conformance.model.vm.shadow_page import ShadowPage
 from conformance.model.vm.vm import KvmVcpu, Vm
 
-__all__ = ["gpte_translation", "prefetch_invalid_gpte", "read_level1_gpte"]
+__all__ = ["drop_prefetch_invalid_gpte", "gpte_translation", "read_level1_gpte"]
 
 SPTE_ENTRIES = 512
 
@@ -35,18 +33,15 @@ def read_level1_gpte(vm: Vm, vcpu: KvmVcpu, sp: ShadowPage, at: int) -> int | No
     return None if found is None else found[0]
 
 
-def prefetch_invalid_gpte(vm: Vm, vcpu: KvmVcpu, sptep: Sptep, gpte: int) -> bool:
-    """Whether an entry must not be mapped before the guest uses it; what was made from it is dropped then.
+def drop_prefetch_invalid_gpte(vm: Vm, vcpu: KvmVcpu, sptep: Sptep, gpte: int) -> bool:
+    """Whether an entry must not be mapped before the guest accesses it; its SPTE is dropped then.
 
-    That is an entry that is not present, has reserved bits set, or has not been accessed: KVM would have to
-    set Accessed in it. Without Accessed bits (EPT) all may be mapped.
+    KVM would have to set Accessed in it, or to inject a fault.
     """
-    w = vcpu.mmu.w
-    usable = is_present_gpte(w, gpte) and (not w.have_accessed_dirty or gpte & accessed_mask(w))
-    if usable and not is_rsvd_bits_set(vm, vcpu, w, gpte, PG_LEVEL_4K):
-        return False
-    drop_spte(vm, sptep)
-    return True
+    invalid = prefetch_invalid_gpte(vm, vcpu, vcpu.mmu.w, gpte)
+    if invalid:
+        drop_spte(vm, sptep)
+    return invalid
 
 
 def gpte_translation(vm: Vm, vcpu: KvmVcpu, sp: ShadowPage, gpte: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from conformance.model.guest_tables.walker import GuestWalker
 from conformance.model.layout import PG_LEVEL_4K
-from conformance.model.shadow_mmu.gptes import gpte_translation, prefetch_invalid_gpte
+from conformance.model.shadow_mmu.gptes import drop_prefetch_invalid_gpte, gpte_translation
 from conformance.model.shadow_mmu.map import (
     PTE_PREFETCH_NUM,
     __direct_pte_prefetch,
@@ -49,7 +49,7 @@ def prefetch_gpte(vm: Vm, vcpu: KvmVcpu, sptep: Sptep, gpte: int, *, no_dirty_lo
     """
     sp = sptep.sp
     assert isinstance(sp, ShadowPage)
-    if prefetch_invalid_gpte(vm, vcpu, sptep, gpte):
+    if drop_prefetch_invalid_gpte(vm, vcpu, sptep, gpte):
         return False
     gfn, access = gpte_translation(vm, vcpu, sp, gpte)
     writable = bool(access & vm.k.layout.acc_write_mask)

@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from conformance.model.changes import SYNC_SPTE, UNCHANGED_ACCESS_NOT_SYNCED
 from conformance.model.layout import PG_LEVEL_4K
-from conformance.model.shadow_mmu.gptes import gpte_translation, prefetch_invalid_gpte, read_level1_gpte
+from conformance.model.shadow_mmu.gptes import drop_prefetch_invalid_gpte, gpte_translation, read_level1_gpte
 from conformance.model.shadow_mmu.mmio_sptes import sync_mmio_spte
 from conformance.model.shadow_mmu.rmap import drop_spte
 from conformance.model.shadow_mmu.shadowed import (
@@ -97,7 +97,7 @@ def kvm_sync_spte(vm: Vm, vcpu: KvmVcpu, sp: ShadowPage, at: int) -> Synced:
     gpte = read_level1_gpte(vm, vcpu, sp, at)
     if gpte is None:
         return Synced.FAILED
-    if prefetch_invalid_gpte(vm, vcpu, sptep, gpte):
+    if drop_prefetch_invalid_gpte(vm, vcpu, sptep, gpte):
         return Synced.FLUSH
     gfn, access = gpte_translation(vm, vcpu, sp, gpte)
     if sync_mmio_spte(vm, vcpu, sptep, gfn, access):

@@ -20,7 +20,7 @@ from conformance.model.guest_paging.cpu_role import (
 from conformance.model.layout import PAGE_SHIFT
 from conformance.model.vm.cells import Shared, compare_exchange, peek, place_of
 from conformance.model.vm.kvm_mmu import KvmMmu
-from conformance.model.vm.kvm_pagewalk import KvmPagewalk
+from conformance.model.vm.kvm_pagewalk import KvmPagewalk, X86Exception
 from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.places import VCPUS, place, word_of
 from conformance.model.vm.scheduler import current
@@ -119,6 +119,8 @@ class KvmVcpu:
     ``mmio_gva`` is the page of the linear address, 0 if there was none; ``mmio_access`` its rights (ACC_*).
     """
 
+    exception: X86Exception | None = None
+    """What is to be injected when it enters the guest."""
     pf_taken: int = 0
     pf_fixed: int = 0
     pf_fast: int = 0
@@ -141,7 +143,11 @@ class KvmVcpu:
     @property
     def pcid(self) -> int:
         """The PCID that tags its translations: 0 unless CR4.PCIDE is set."""
-        return self.cr3 & CR3_PCID_MASK if self.cr4 & CR4_PCIDE else 0
+        return self.pcid_of(self.cr3)
+
+    def pcid_of(self, pgd: int) -> int:
+        """The PCID of a CR3 (kvm_get_pcid())."""
+        return pgd & CR3_PCID_MASK if self.cr4 & CR4_PCIDE else 0
 
     @property
     def as_id(self) -> int:

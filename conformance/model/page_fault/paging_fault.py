@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A fault on an address that tables translate which KVM shadows: the guest's, or L1's nested ones."""
+
+from __future__ import annotations
+
+from conformance.model.changes import NO_SELF_CHANGE_MAPPING, WRITE_PF_TO_SP_IN_FETCH
+from conformance.model.guest_tables.walker import GuestWalker, walk_addr
+from conformance.model.layout import PG_LEVEL_4K
+from conformance.model.page_fault.faultin import kvm_mmu_faultin_pfn
+from conformance.model.page_fault.inject import kvm_inject_emulated_page_fault
+from conformance.model.page_fault.stale import is_page_fault_stale
+from conformance.model.shadow_mmu.fetch import fetch
+from conformance.model.shadow_mmu.limits import make_mmu_pages_available
+from conformance.model.shadow_mmu.shadow_walk import for_each_shadow_entry_lockless, walk_shadow_page_lockless
+from conformance.model.shadow_mmu.write_track import kvm_gfn_is_write_tracked
+from conformance.model.vm.host_marks import kvm_release_faultin_page
+from conformance.model.vm.host_pages import pages_per
+from conformance.model.vm.kvm_page_fault import PFERR_RSVD_MASK, KvmPageFault, RetPf
+from conformance.model.vm.kvm_pagewalk import X86Exception
+from conformance.model.vm.shadow_page import ShadowPage
+from conformance.model.vm.vm import KvmVcpu, Vm
+
+__all__ = ["page_fault_handle_page_track", "paging_page_fault"]
+
+
+def paging_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
+    """Handle the fault: inject it if it is the guest's, else shadow the tables and map the page.
+
+    RETRY if the guest gets the exception. There is no fast path: under a lockless fault the guest could map
+    another gfn. A reserved bit that the processor met is one of KVM's own MMIO SPTEs, not the guest's.
+    """
+    found = walk_addr(vm, vcpu, vcpu.mmu.w, fault.addr, fault.error_code & ~PFERR_RSVD_MASK)
+    if isinstance(found, X86Exception):
+        kvm_inject_emulated_page_fault(vm, vcpu, found)
+        return RetPf.RETRY
+    fault.gfn, fault.slot = found.gfn, vm.slot_of(vcpu, found.gfn)
+    if page_fault_handle_page_track(vm, fault):
+        shadow_page_table_clear_flood(vm, vcpu, fault.addr)
+        return RetPf.WRITE_PROTECTED
+    fault.max_level = found.level
+    if is_self_change_mapping(vm, vcpu, found, fault) and not vm.k.has(NO_SELF_CHANGE_MAPPING):
+        fault.max_level = PG_LEVEL_4K
+    r = kvm_mmu_faultin_pfn(vm, vcpu, fault, found.pte_access)
+    if r is not RetPf.CONTINUE:
+        return r
+    allow_supervisor_write(vm, vcpu, found, fault)
+
+    faultin_pfn = fault.pfn
+    with vm.mmu_lock.for_write:
+        r = _shadow(vm, vcpu, fault, found)
+        kvm_release_faultin_page(vm, faultin_pfn, fault.map_writable, unused=r is RetPf.RETRY)
+    return r
+
+
+def page_fault_handle_page_track(vm: Vm, fault: KvmPageFault) -> bool:
+    """Whether the guest writes a table that is read-only as long as KVM shadows it: no SPTE can allow it."""
+    if fault.rsvd or not fault.present or not fault.write:
+        return False
+    return kvm_gfn_is_write_tracked(vm, fault.slot, fault.gfn)
+
+
+def shadow_page_table_clear_flood(vm: Vm, vcpu: KvmVcpu, address: int) -> None:
+    """The pages that translate ``address`` are in use: writes to their tables are counted from 0 again."""
+    with walk_shadow_page_lockless(vm, vcpu):
+        for (sp, _), _ in for_each_shadow_entry_lockless(vm, vcpu, address):
+            assert isinstance(sp, ShadowPage)
+            sp.write_flooding_count = 0
+
+
+def is_self_change_mapping(vm: Vm, vcpu: KvmVcpu, walker: GuestWalker, fault: KvmPageFault) -> bool:
+    """Whether the guest's page, if it can be written, contains a table that translates the address itself.
+
+    A huge page would have to be split for the table at once. Until WRITE_PF_TO_SP_IN_FETCH this notes too
+    whether the gfn of the fault is such a table.
+    """
+    access = vcpu.mmu.w.cpu_role
+    writable = walker.pte_access & vm.k.layout.acc_write_mask or not (access.cr0_wp or fault.user)
+    if not writable:
+        return False
+    tables = walker.table_gfn[walker.level - 1 : walker.max_level]
+    if not vm.k.has(WRITE_PF_TO_SP_IN_FETCH):
+        fault.write_fault_to_shadow_pgtable = walker.gfn in tables
+    return any((walker.gfn ^ gfn) & -pages_per(walker.level) == 0 for gfn in tables)
+
+
+def allow_supervisor_write(vm: Vm, vcpu: KvmVcpu, walker: GuestWalker, fault: KvmPageFault) -> None:
+    """With CR0.WP clear, a write by the supervisor to a read-only page makes it writable, but not for users.
+
+    The processor always runs with CR0.WP, so the page is the supervisor's until a user accesses it. With SMEP
+    the supervisor must not execute it. The rights of emulated MMIO stay as the guest's tables have them.
+    """
+    role, bits = vcpu.mmu.w.cpu_role, vm.k.layout
+    read_only = not walker.pte_access & bits.acc_write_mask
+    if not (fault.write and read_only and not role.cr0_wp and not fault.user and fault.slot is not None):
+        return
+    walker.pte_access = (walker.pte_access | bits.acc_write_mask) & ~bits.acc_user_mask
+    if role.cr4_smep:
+        walker.pte_access &= ~bits.acc_exec_mask
+
+
+def _shadow(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, walker: GuestWalker) -> RetPf:
+    """Map the page if shadow pages are available and nothing has changed since the page was looked up.
+
+    Making pages available may zap the vCPU's own root.
+    """
+    if not make_mmu_pages_available(vm):
+        return RetPf.ENOSPC
+    return RetPf.RETRY if is_page_fault_stale(vm, vcpu, fault) else fetch(vm, vcpu, fault, walker)
