@@ -12,7 +12,7 @@ from conformance.model.profiles import profile_of
 from conformance.oracles.coverage import Counters
 from conformance.oracles.kvm.build import build_kvm
 from conformance.oracles.kvm.deaths import KernelDied
-from conformance.races.race import RACES, SHADOW
+from conformance.races.race import RACES
 from conformance.races.run_exploration import Exploration
 from conformance.races.server import Server
 from conformance.races.tasks import EXPLORE, Task
@@ -33,7 +33,7 @@ def measure_races(kernel: Kernel, cache: Cache, progress: Progress) -> Layer:
         for race in RACES.values():
             ran = Counters()
             for mode in race.modes:
-                if mode != SHADOW and not race.absent(profile):
+                if "kvm" in race.sides and not race.absent(profile):
                     ran += _executed(server, Exploration(race.name, mode, profile, library))
             if ran:
                 runs[race.name] = executed_of(gcov.files(ran))

@@ -56,7 +56,7 @@ __all__ = [
 SIDES = ("model", "kvm")
 """The sides that a race runs on."""
 SHADOW = "shadow"
-"""The mode of races in shadow paging, which run on the model only."""
+"""The mode of shadow paging."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ class RaceStep(Protocol):
 
 
 @dataclass(frozen=True)
-class ShadowStep:
-    """A step in shadow paging, one of those in model/shadow_mmu/toy/steps.py."""
+class ToyStep:
+    """A step of one shadow page, one of those in model/shadow_mmu/toy/steps.py."""
 
     kind: str
     arguments: dict[str, int]
@@ -133,32 +133,32 @@ class ShadowStep:
 class Steps:
     """A list of steps that grows: each kind of step is a method that appends one."""
 
-    def __init__(self, shadow: bool) -> None:
+    def __init__(self, toy: bool) -> None:
         self.steps: list[RaceStep] = []
-        self._shadow = shadow
+        self._toy = toy
 
     def __getattr__(self, kind: str) -> Callable[..., Steps]:
-        known = STEPS if self._shadow else KINDS
+        known = STEPS if self._toy else KINDS
         if kind not in known:
             raise AttributeError(f"there is no step {kind}; there are {', '.join(known)}")
         return partial(self._append, kind)
 
     def _append(self, name: str, /, **given: int) -> Steps:
-        self.steps.append(ShadowStep(name, given) if self._shadow else step(name, **given))
+        self.steps.append(ToyStep(name, given) if self._toy else step(name, **given))
         return self
 
 
 class RaceBuilder:
     """A race under construction: the steps of the setup (``first``), of threads, and the closing ``last``."""
 
-    def __init__(self, shadow: bool = False) -> None:
-        self.first, self.last = Steps(shadow), Steps(shadow)
+    def __init__(self, toy: bool = False) -> None:
+        self.first, self.last = Steps(toy), Steps(toy)
         self.threads: dict[str, Steps] = {}
-        self._shadow = shadow
+        self._toy = toy
 
     def thread(self, name: str) -> Steps:
         """The steps of a thread, such as vcpu0, vcpu1, host, user, worker or rcu."""
-        return self.threads.setdefault(name, Steps(self._shadow))
+        return self.threads.setdefault(name, Steps(self._toy))
 
 
 @dataclass(frozen=True)
@@ -176,19 +176,17 @@ class Race:
     threads: dict[str, tuple[RaceStep, ...]]
     closing: tuple[RaceStep, ...]
     until: Change | None = None
+    sides: tuple[str, ...] = SIDES
+    toy: bool = False
+    """Whether it is a race of the model's single shadow page."""
     direct: bool = True
-    """In shadow paging: whether each SPTE maps a fixed gfn, whatever the guest does."""
+    """Of that page: whether each SPTE maps a fixed gfn, whatever the guest does."""
 
     def absent(self, profile: Profile) -> str:
         """Why the race does not apply to a kernel with this profile; "" if it does."""
         if self.until is not None and profile.has(self.until):
             return f"the code that races was removed by {self.until}"
         return ""
-
-    @property
-    def shadow(self) -> bool:
-        """Whether the race is in shadow paging."""
-        return self.modes == (SHADOW,)
 
     @property
     def program(self) -> Program:
@@ -220,14 +218,16 @@ def race(
     historic: Sequence[Historic] = (),
     modes: Sequence[str] = TDP_MODES,
     until: Change | None = None,
+    on: Sequence[str] = SIDES,
+    toy: bool = False,
     direct: bool = True,
     **options: int,
 ) -> Callable[[Callable[[RaceBuilder], None]], Race]:
-    """Register a function as a race with its name. ``options`` are those of the VM."""
+    """Register a function as a race with its name, ``on`` these sides. ``options`` are those of the VM."""
 
     def register(function: Callable[[RaceBuilder], None]) -> Race:
         name, description, reason = introduced(function, RACES)
-        builder = RaceBuilder(shadow=tuple(modes) == (SHADOW,))
+        builder = RaceBuilder(toy)
         function(builder)
         if len(builder.threads) < 2:
             raise ValueError(f"{name}: a race needs two threads")
@@ -243,6 +243,8 @@ def race(
             threads={name: tuple(thread.steps) for name, thread in builder.threads.items()},
             closing=tuple(builder.last.steps),
             until=until,
+            sides=("model",) if toy else tuple(on),
+            toy=toy,
             direct=direct,
         )
         return RACES[name]

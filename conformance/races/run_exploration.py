@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conformance.model.changes import NO_PFN_DIRTY, Change
-from conformance.model.modes import MODES, kernel_in
+from conformance.model.modes import VM_MODES, kernel_in
 from conformance.model.profiles import Profile
 from conformance.model.spte.decode.text import describe
 from conformance.oracles.kvm.deaths import KernelDied
@@ -60,7 +60,7 @@ class Exploration:
         """A task on the kernel's side of the race."""
         return Request(
             program=RACES[self.race].program,
-            host=MODES[self.mode].host(),
+            host=VM_MODES[self.mode].host(),
             reports_dirty=not self.profile.has(NO_PFN_DIRTY),
             patience=PATIENCE,
             task=task,
@@ -88,7 +88,7 @@ def _perform(exploration: Exploration, task: Task) -> Outcome:
     except Lacking as lacking:
         return Outcome(lacking=lacking)
     outcome.explored.seconds = time.monotonic() - start
-    k = kernel_in(MODES[exploration.mode], exploration.profile)
+    k = kernel_in(VM_MODES[exploration.mode], exploration.profile)
     words = {one.spte: describe(k, one.spte) for one in outcome.interactions if one.spte is not None}
     return replace(outcome, sptes=tuple(words.items()))
 

@@ -23,11 +23,10 @@ from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.kvm.build import CannotBuild, build_kvm
 from conformance.races.diagram import as_html, as_text
 from conformance.races.invariants import NO_CRASH
-from conformance.races.race import SHADOW, SIDES, Historic, Race, label_of, library_without, races
+from conformance.races.race import RACES, SIDES, Historic, Race, label_of, library_without, races
 from conformance.races.race_file import RaceFile
 from conformance.races.run_exploration import Exploration, Outcome, explore_race
 from conformance.sandbox.processes import Ended
-from conformance.scenarios.modes import TDP_MODES
 from conformance.workers import workers
 
 __all__ = ["LIMITS", "Finding", "RacePlan", "change_named", "run"]
@@ -147,9 +146,10 @@ def run(
     start = time.monotonic()
     chosen = races(plan.names)
     without = tuple(map(change_named, plan.without))
+    known = dict.fromkeys(mode for race in RACES.values() for mode in race.modes)
     for mode in plan.modes:
-        if mode not in (*TDP_MODES, SHADOW):
-            raise ConformanceError(f"no race has mode {mode}; there are {', '.join((*TDP_MODES, SHADOW))}.")
+        if mode not in known:
+            raise ConformanceError(f"no race has mode {mode}; there are {', '.join(known)}.")
     if without and plan.on == ("kvm",):
         raise ConformanceError("--without is for the model; take a change out of a kernel with --patch.")
     reports: list[KernelReport] = []
@@ -233,13 +233,10 @@ def _of_race(
 ) -> Iterator[_Task]:
     """The tasks for all variants and modes of a race on one side; SKIPs go into the report."""
     modes = [mode for mode in race.modes if not plan.modes or mode in plan.modes]
-    if side == "kvm" and race.shadow:
+    if side not in race.sides:
         if modes:
-            report.results.append(
-                Result(
-                    race.name, side, "-", SHADOW, Verdict.SKIP, reason="shadow paging on the kernel is coming"
-                )
-            )
+            reason = f"this race runs on the {race.sides[0]} side only"
+            report.results.append(Result(race.name, side, "-", "-", Verdict.SKIP, reason=reason))
         return
     patches = [word for patch in plan.patches for word in ("--patch", str(patch))]
     arguments = ("--kernel", kernel.selector, *patches, *kernel.compiler.arguments)

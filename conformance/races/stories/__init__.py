@@ -6,6 +6,7 @@ from conformance.races.stories import (  # noqa: F401
     dirty_log,
     invalidation,
     memslots,
+    rmaps,
     shadow,
     tables,
     volatile,

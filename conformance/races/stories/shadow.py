@@ -18,13 +18,14 @@ from conformance.races.race import SHADOW, RaceBuilder, missing, race
 from conformance.races.stories.setting import READ, WRITE
 
 PAGE, OTHER = 1, 2
-COMING = "shadow paging on the kernel is coming"
+TOY = "one shadow page of the model is no kernel"
 
 
 @race(
     source="seed 4, case 1: the mapping from gfn to pfn",
-    historic=[missing(FAST_FAULT_DIRECT_ONLY, WRITES_ARE_LOGGED, model_only=COMING)],
+    historic=[missing(FAST_FAULT_DIRECT_ONLY, WRITES_ARE_LOGGED, model_only=TOY)],
     modes=[SHADOW],
+    toy=True,
     direct=False,
 )
 def frame_comes_back_under_another_gfn(at: RaceBuilder) -> None:
@@ -41,8 +42,9 @@ def frame_comes_back_under_another_gfn(at: RaceBuilder) -> None:
 
 @race(
     source="seed 4, case 2: flush tlbs due to shadow page table write-protected",
-    historic=[missing(FLUSH_IF_MMU_WRITABLE, PROTECTED_IS_NOT_WRITTEN, model_only=COMING)],
+    historic=[missing(FLUSH_IF_MMU_WRITABLE, PROTECTED_IS_NOT_WRITTEN, model_only=TOY)],
     modes=[SHADOW],
+    toy=True,
     vcpus=2,
 )
 def write_protection_skips_the_flush(at: RaceBuilder) -> None:
@@ -59,9 +61,10 @@ def write_protection_skips_the_flush(at: RaceBuilder) -> None:
 @race(
     source="seed 4, case 3: dirty bit tracking",
     historic=[
-        missing(VOLATILE_IF_MMU_WRITABLE, DIRTY_FRAMES_ARE_REPORTED, model_only=COMING, until=NO_PFN_DIRTY)
+        missing(VOLATILE_IF_MMU_WRITABLE, DIRTY_FRAMES_ARE_REPORTED, model_only=TOY, until=NO_PFN_DIRTY)
     ],
     modes=[SHADOW],
+    toy=True,
 )
 def dirty_lost_in_a_clear(at: RaceBuilder) -> None:
     """An SPTE that was read-only and accessed is cleared; a plain store seems to lose nothing.

@@ -52,6 +52,10 @@
 	F(kvm_mmu_page, link)						\
 	F(kvm_mmu_page, role)						\
 	F(kvm_mmu_page, tdp_mmu_root_count)				\
+	F(kvm_mmu_page, unsync)						\
+	F(kvm_mmu_page, unsync_children)				\
+	F(kvm_mmu_page, unsync_child_bitmap)				\
+	F(kvm_mmu_page, write_flooding_count)				\
 	SP_NX(F)
 
 #endif

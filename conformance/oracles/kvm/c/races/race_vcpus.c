@@ -29,8 +29,10 @@ void race_prepare_vcpus(void)
 		machine_vcpu(i)->cpu = i;
 		machine_vcpu(i)->requests &= OF_THE_MMU;
 	}
-	list_for_each_entry(root, &machine_kvm->arch.tdp_mmu_roots, link)
-		race_share_root(root);
+	/* The list is initialised only with the TDP MMU. */
+	if (env_has_tdp_mmu())
+		list_for_each_entry(root, &machine_kvm->arch.tdp_mmu_roots, link)
+			race_share_root(root);
 	race_note_frames();
 	race_forget_frames();
 }
