@@ -9,9 +9,11 @@ its address.
 from __future__ import annotations
 
 from conformance.model.changes import INVALIDATION_BY_GFN, RETRY_AFTER_INVALIDATION, RETRY_IF_ROOT_INVALID
+from conformance.model.shadow_mmu.lookup import is_obsolete_sp
 from conformance.model.vm.kvm_page_fault import KvmPageFault
 from conformance.model.vm.memslots import KvmMemorySlot
-from conformance.model.vm.vm import KvmVcpu, Vm
+from conformance.model.vm.shadow_page import RootTable, ShadowPage
+from conformance.model.vm.vm import KvmVcpu, Request, Vm
 
 __all__ = ["is_page_fault_stale", "mmu_invalidate_retry"]
 
@@ -36,8 +38,21 @@ def is_page_fault_stale(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> bool:
 
     A fault without a memslot has no host page.
     """
-    if vm.k.has(RETRY_IF_ROOT_INVALID) and (vcpu.mmu.root is None or vcpu.mmu.root.invalid):
+    if vm.k.has(RETRY_IF_ROOT_INVALID) and _root_is_obsolete(vm, vcpu):
         return True
     if fault.slot is None or not vm.k.has(RETRY_AFTER_INVALIDATION):
         return False
     return mmu_invalidate_retry(vm, fault.slot, fault)
+
+
+def _root_is_obsolete(vm: Vm, vcpu: KvmVcpu) -> bool:
+    """Whether the root must not be used any more.
+
+    PAE roots, which are no shadow pages, may point to obsolete ones if the vCPU is asked to look for such.
+    """
+    root = vcpu.mmu.root
+    if isinstance(root, RootTable):
+        return Request.MMU_FREE_OBSOLETE_ROOTS in vcpu.pending_requests()
+    if isinstance(root, ShadowPage):
+        return is_obsolete_sp(vm, root)
+    return root is None or root.invalid

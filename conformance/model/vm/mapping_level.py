@@ -19,16 +19,24 @@ def host_pfn_mapping_level(vm: Vm, slot: KvmMemorySlot, gfn: int) -> int:
     return found[1] if found is not None else PG_LEVEL_4K
 
 
-def kvm_mmu_max_mapping_level(vm: Vm, slot: KvmMemorySlot, gfn: int) -> int:
+def kvm_mmu_max_mapping_level(vm: Vm, slot: KvmMemorySlot, gfn: int, max_level: int = PG_LEVEL_1G) -> int:
     """The largest level at which ``gfn`` can be mapped: what the memslot allows, and the host's own level.
 
     KVM never maps a larger page than the host does, since the host can invalidate each of its pages
-    separately.
+    separately; nor one that contains a table of the guest which is shadowed.
     """
-    slot_level = slot.largest_level(gfn, PG_LEVEL_1G)
+    slot_level = slot.largest_level(gfn, max_level)
+    while slot_level > PG_LEVEL_4K and _contains_shadowed(vm, slot, gfn, slot_level):
+        slot_level -= 1
     if slot_level == PG_LEVEL_4K:
         return PG_LEVEL_4K
     return min(host_pfn_mapping_level(vm, slot, gfn), slot_level)
+
+
+def _contains_shadowed(vm: Vm, slot: KvmMemorySlot, gfn: int, level: int) -> bool:
+    """Whether shadow paging forbids a page of ``level`` for ``gfn``."""
+    disallowed = vm.shadow.disallow_lpage
+    return bool(disallowed) and disallowed[slot.as_id, level, gfn >> 9 * (level - 1)] > 0
 
 
 def kvm_mmu_hugepage_adjust(vm: Vm, fault: KvmPageFault) -> None:
@@ -38,9 +46,9 @@ def kvm_mmu_hugepage_adjust(vm: Vm, fault: KvmPageFault) -> None:
     the mitigation can be zapped later.
     """
     fault.huge_page_disallowed = fault.exec and vm.nx_huge_pages
-    if fault.slot is None or fault.slot.dirty_track_enabled:
+    if fault.max_level == PG_LEVEL_4K or fault.slot is None or fault.slot.dirty_track_enabled:
         return
-    fault.req_level = kvm_mmu_max_mapping_level(vm, fault.slot, fault.gfn)
+    fault.req_level = kvm_mmu_max_mapping_level(vm, fault.slot, fault.gfn, fault.max_level)
     if fault.req_level == PG_LEVEL_4K or fault.huge_page_disallowed:
         return
     fault.goal_level = fault.req_level
