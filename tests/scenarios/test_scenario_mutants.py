@@ -18,7 +18,7 @@ PLANTED = [(story, mutant) for story in STORIES.values() for mutant in story.mut
 def test_there_are_enough_and_all_files_have_some():
     assert len(PLANTED) >= FEWEST
     files = {mutant.substitution.file.rpartition("/")[2] for _, mutant in PLANTED}
-    assert files == {"tdp_mmu.c", "tdp_iter.c", "mmu.c", "paging_tmpl.h", "kvm_main.c"}
+    assert files >= {"tdp_mmu.c", "tdp_iter.c", "mmu.c", "paging_tmpl.h", "kvm_main.c"}
     assert {mutant.substitution.kernel for _, mutant in PLANTED} >= {"6.1", "7.3"}
 
 

@@ -19,6 +19,10 @@ from conformance.scenarios.stories import (  # isort: skip
     guest_mapping,
     guest_tables_written,
     guest_roots,
+    guest_paging_modes,
+    guest_huge_pages,
+    shadow_life,
+    nested_guests,
 )
 from conformance.scenarios.story import STORIES
 
@@ -30,7 +34,9 @@ __all__ = [
     "dirty_logging",
     "edges",
     "edges_of_the_log",
+    "guest_huge_pages",
     "guest_mapping",
+    "guest_paging_modes",
     "guest_roots",
     "guest_tables_written",
     "host_changes",
@@ -38,7 +44,9 @@ __all__ = [
     "mapping",
     "memslots",
     "mmio",
+    "nested_guests",
     "nx_huge_pages",
     "readers",
+    "shadow_life",
     "splitting",
 ]

@@ -33,6 +33,7 @@ __all__ = [
     "EPT_R",
     "EPT_RWX",
     "EPT_W",
+    "EPT_WB",
     "EPT_X",
     "FIRST_TABLE",
     "LA57",
@@ -76,7 +77,7 @@ P, RW, US, A, D, PS, NX = 1, 2, 4, 1 << 5, 1 << 6, 1 << 7, 1 << 63
 EPT_R, EPT_W, EPT_X, EPT_RWX, EPT_A, EPT_D = 1, 2, 4, 7, 1 << 8, 1 << 9
 READY = P | RW | US | A | D
 """An entry of a page in which KVM need not set anything."""
-_EPT_WB = 6 << 3
+EPT_WB = 6 << 3
 
 # Control registers.
 PG, WP, PE = 1 << 31, 1 << 16, 1
@@ -123,7 +124,7 @@ LONG = Format("4 levels", 4)
 LONG5 = Format("5 levels", 5, cr4=CR4 | LA57)
 PAE = Format("PAE", 3, root=P, efer=NXE)
 TWO_LEVELS = Format("2 levels", 2, bytes=4, cr4=PSE, efer=0)
-EPT = Format("EPT", 4, table=EPT_RWX, leaf=EPT_RWX | _EPT_WB)
+EPT = Format("EPT", 4, table=EPT_RWX, leaf=EPT_RWX | EPT_WB)
 
 
 class Entry(NamedTuple):
