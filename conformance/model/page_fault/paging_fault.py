@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
-from conformance.model.changes import NO_SELF_CHANGE_MAPPING, WRITE_PF_TO_SP_IN_FETCH
+from conformance.model.changes import (
+    NO_SELF_CHANGE_MAPPING,
+    UNPROTECT_ON_WRITE_PROTECTION_ONLY,
+    WRITE_PF_TO_SP_IN_FETCH,
+)
 from conformance.model.guest_tables.walker import GuestWalker, walk_addr
 from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.page_fault.faultin import kvm_mmu_faultin_pfn
@@ -36,9 +40,10 @@ def paging_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
     fault.gfn, fault.slot = found.gfn, vm.slot_of(vcpu, found.gfn)
     if page_fault_handle_page_track(vm, fault):
         shadow_page_table_clear_flood(vm, vcpu, fault.addr)
-        return RetPf.WRITE_PROTECTED
+        told_apart = vm.k.has(UNPROTECT_ON_WRITE_PROTECTION_ONLY)
+        return RetPf.WRITE_PROTECTED if told_apart else RetPf.EMULATE
     fault.max_level = found.level
-    if is_self_change_mapping(vm, vcpu, found, fault) and not vm.k.has(NO_SELF_CHANGE_MAPPING):
+    if not vm.k.has(NO_SELF_CHANGE_MAPPING) and is_self_change_mapping(vm, vcpu, found, fault):
         fault.max_level = PG_LEVEL_4K
     r = kvm_mmu_faultin_pfn(vm, vcpu, fault, found.pte_access)
     if r is not RetPf.CONTINUE:
