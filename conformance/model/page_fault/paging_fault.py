@@ -16,7 +16,7 @@ from conformance.model.page_fault.stale import is_page_fault_stale
 from conformance.model.shadow_mmu.fetch import fetch
 from conformance.model.shadow_mmu.limits import make_mmu_pages_available
 from conformance.model.shadow_mmu.shadow_walk import for_each_shadow_entry_lockless, walk_shadow_page_lockless
-from conformance.model.shadow_mmu.write_track import kvm_gfn_is_write_tracked
+from conformance.model.shadow_mmu.write_track import page_fault_handle_page_track
 from conformance.model.vm.host_marks import kvm_release_faultin_page
 from conformance.model.vm.host_pages import pages_per
 from conformance.model.vm.kvm_page_fault import PFERR_RSVD_MASK, KvmPageFault, RetPf
@@ -24,7 +24,7 @@ from conformance.model.vm.kvm_pagewalk import X86Exception
 from conformance.model.vm.shadow_page import ShadowPage
 from conformance.model.vm.vm import KvmVcpu, Vm
 
-__all__ = ["page_fault_handle_page_track", "paging_page_fault"]
+__all__ = ["paging_page_fault"]
 
 
 def paging_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
@@ -55,13 +55,6 @@ def paging_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
         r = _shadow(vm, vcpu, fault, found)
         kvm_release_faultin_page(vm, faultin_pfn, fault.map_writable, unused=r is RetPf.RETRY)
     return r
-
-
-def page_fault_handle_page_track(vm: Vm, fault: KvmPageFault) -> bool:
-    """Whether the guest writes a table that is read-only as long as KVM shadows it: no SPTE can allow it."""
-    if fault.rsvd or not fault.present or not fault.write:
-        return False
-    return kvm_gfn_is_write_tracked(vm, fault.slot, fault.gfn)
 
 
 def shadow_page_table_clear_flood(vm: Vm, vcpu: KvmVcpu, address: int) -> None:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from conformance.model.changes import WRITE_TRACKED_IN_ALL_ADDRESS_SPACES
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M
+from conformance.model.vm.kvm_page_fault import KvmPageFault
 from conformance.model.vm.memslots import KvmMemorySlot
 from conformance.model.vm.vm import Vm
 
 __all__ = [
     "kvm_gfn_is_write_tracked",
+    "page_fault_handle_page_track",
     "update_gfn_disallow_lpage_count",
     "update_gfn_write_track",
 ]
@@ -30,6 +32,13 @@ def kvm_gfn_is_write_tracked(vm: Vm, slot: KvmMemorySlot | None, gfn: int) -> bo
     if tracked[slot.as_id, gfn]:
         return True
     return vm.k.has(WRITE_TRACKED_IN_ALL_ADDRESS_SPACES) and bool(tracked[slot.as_id ^ 1, gfn])
+
+
+def page_fault_handle_page_track(vm: Vm, fault: KvmPageFault) -> bool:
+    """Whether the guest writes a table that is read-only as long as KVM shadows it: no SPTE can allow it."""
+    if fault.rsvd or not fault.present or not fault.write:
+        return False
+    return kvm_gfn_is_write_tracked(vm, fault.slot, fault.gfn)
 
 
 def update_gfn_write_track(vm: Vm, as_id: int, gfn: int, count: int) -> None:
