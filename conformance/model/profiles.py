@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from conformance.model.changes import (
     CHANGES,
+    CR0_WP_REFRESHED,
     MMIO_CACHE_OF_ADDRESS_SPACE,
     RACES,
     UNSYNC_SKIP_IFF_LEAF,
@@ -39,6 +40,11 @@ class Backport:
 
 
 BACKPORTS = (
+    Backport(
+        CR0_WP_REFRESHED,
+        "6.1.30",
+        "seen in 6.1.192; 6.1.30 is a guess by the date of its posting",
+    ),
     Backport(UNSYNC_SKIP_IFF_LEAF, "6.1.120", "Debian's changelog of 6.1.123-1, ChangeLog-6.1.120"),
     Backport(
         UNSYNC_SKIP_IFF_LEAF, "6.12.2", "seen from 6.12.95 on; 6.12.2 is a guess by the date of 6.1.120"

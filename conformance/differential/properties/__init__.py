@@ -16,6 +16,7 @@ from conformance.differential.properties import (
     spte_update,
     guest_paging,
     gptes,
+    permission_fault,
     reserved_bits,
     setup,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "make_spte",
     "masks",
     "mmio",
+    "permission_fault",
     "predicates",
     "reserved_bits",
     "setup",

@@ -54,6 +54,23 @@ PKRU_MASK_RESET = Change(
     effect="The bitmap of protection keys is cleared first; before, bits of the previous role stayed set.",
 )
 
+IMPLICIT_ACCESS = Change(
+    commit="4f4aa80e3b88",
+    title="KVM: X86: Handle implicit supervisor access with SMAP",
+    since="5.18",
+    effect=(
+        "The caller says which accesses of the supervisor are implicit, so that EFLAGS.AC does not override "
+        "SMAP; before, all were at CPL 3 and none below."
+    ),
+)
+
+CR0_WP_REFRESHED = Change(
+    commit="cf9f4c0eb169",
+    title="KVM: x86/mmu: Refresh CR0.WP prior to checking for emulated permission faults",
+    since="6.4",
+    effect="With two-dimensional paging, permission_fault() looks at CR0.WP anew.",
+)
+
 LAST_GPTE_BY_BIT_7 = Change(
     commit="7cd138db5cae",
     title='KVM: x86/mmu: Optimize and clean up so called "last nonleaf level" logic',

@@ -8,6 +8,7 @@ keeps in the MMU of the vCPU. The reading order:
 - ``gptes``: one entry of the guest's page tables, in each format;
 - ``cpu_role``: the paging mode, from the control registers;
 - ``permissions``: which accesses fault, by the rights that the page tables grant;
+- ``permission_fault``: whether an access faults, by these, protection keys and EFLAGS.AC;
 - ``reserved_bits``: the reserved bits of an entry, by its format and level;
 - ``metadata``: all of these, computed anew for a role;
 - ``root_role``: the page tables that KVM builds for the guest, with two-dimensional paging.

@@ -113,6 +113,7 @@ struct shim_environment {
 	u64 pfn_accessed;		/* passed to kvm_set_pfn_accessed() */
 	u64 pfn_dirty;			/* passed to kvm_set_pfn_dirty() */
 	u64 tdp_has_smep;		/* answered by kvm_x86_ops.tdp_has_smep() */
+	u64 eflags_ac, cpl3;		/* answered by kvm_x86_ops.get_rflags() and get_cpl() */
 	u64 guest_has_all;		/* answered by the guest's CPUID */
 	u64 mitigations_off;		/* answered by cpu_mitigations_off() */
 };

@@ -25,6 +25,13 @@ bool shim_tdp_has_smep(struct kvm *kvm)
 }
 #endif
 
+/* The vendor module: EFLAGS.AC and the privilege level are the case's. */
+unsigned long shim_get_rflags(struct kvm_vcpu *vcpu) __asm__("__SCT__kvm_x86_get_rflags");
+unsigned long shim_get_rflags(struct kvm_vcpu *vcpu)
+{
+	return shim_env.eflags_ac ? X86_EFLAGS_AC : 0;
+}
+
 /* The guest's CPUID: all features, or none, as the case wants. */
 struct kvm_cpuid_entry2 *shim_find_cpuid_entry(struct kvm_vcpu *vcpu, u32 function, u32 index)
 	__asm__("kvm_find_cpuid_entry_index");

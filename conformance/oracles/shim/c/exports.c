@@ -29,4 +29,5 @@ static struct kvm_vcpu shim_vcpu;
 #include "entries/tdp.h"
 #include "entries/paging.h"
 #include "entries/gptes.h"
+#include "entries/permission_fault.h"
 #include "entries/module.h"
