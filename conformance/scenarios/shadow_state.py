@@ -11,10 +11,10 @@ from conformance.interface.observation import (
     PageEntry,
     PagingView,
     RmapView,
+    RootView,
     ShadowPageView,
     ShadowTlbEntry,
     ShadowView,
-    TableEntry,
 )
 from conformance.model.semantics import Semantics
 from conformance.model.spte.predicates import is_mmio_spte, is_shadow_present_pte
@@ -127,16 +127,16 @@ class ShadowState:
                 return entry
         return None
 
-    def direct_entries(self, as_id: int) -> list[TableEntry]:
-        """Every entry of the newest root of the direct MMU."""
-        roots = [
-            page
-            for page in self.view.pages
-            if page.role.direct and not page.parents and page.role.smm == as_id
-            and not page.role.invalid and not page.role.guest_mode
-        ]  # fmt: skip
+    def direct_roots(self) -> list[RootView]:
+        """The roots of the direct MMU that vCPUs use, in the form of those of the TDP MMU, oldest first."""
         pages = {page.serial: page for page in self.view.pages}
-        return list(_below(roots[-1], (0,), pages)) if roots else []
+        return [
+            RootView(
+                page.role.smm, page.role.level, page.role.invalid, page.root_count, [*_flat(page, pages)]
+            )
+            for page in self.view.pages
+            if page.role.direct and page.root_count and not page.role.guest_mode
+        ]  # fmt: skip
 
     # Everything else.
 
@@ -163,12 +163,9 @@ class ShadowState:
         return Counters(*(now - was for now, was in zip(self.counters, then, strict=True)))
 
 
-def _below(
-    page: ShadowPageView, path: tuple[int, ...], pages: dict[int, ShadowPageView]
-) -> Iterator[TableEntry]:
-    """The entries of a direct shadow page and of the tables below it, depth first."""
+def _flat(page: ShadowPageView, pages: dict[int, ShadowPageView]) -> Iterator[int]:
+    """The entries of a direct shadow page and of the tables below it, depth first, as RootView has them."""
     for entry in page.entries:
-        gfn = translated_gfn(page, entry)
-        yield TableEntry(page.role.level, gfn, entry.spte, entry.child, path)
+        yield from (page.role.level, translated_gfn(page, entry), entry.spte, entry.child)
         if entry.child in pages:
-            yield from _below(pages[entry.child], (*path, gfn), pages)
+            yield from _flat(pages[entry.child], pages)

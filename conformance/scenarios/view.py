@@ -120,7 +120,9 @@ class View:
 
     @property
     def roots(self) -> list[RootView]:
-        """Every root, oldest first."""
+        """Every root of the TDP MMU, oldest first; without it, those of the direct MMU that vCPUs use."""
+        if self.observation.shadow is not None and not self.observation.roots:
+            return self.shadow.direct_roots()
         return list(self.observation.roots)
 
     def valid_roots(self, as_id: int = 0) -> list[RootView]:
@@ -128,12 +130,7 @@ class View:
         return [root for root in self.roots if root.as_id == as_id and not root.invalid]
 
     def entries(self, as_id: int = 0) -> list[TableEntry]:
-        """Every entry of the newest valid root that differs from the initial value.
-
-        Without the TDP MMU, of the newest direct shadow page that is a root.
-        """
-        if self.observation.shadow is not None and not self.observation.roots:
-            return self.shadow.direct_entries(as_id)
+        """Every entry of the newest valid root that differs from the initial value."""
         found = self.valid_roots(as_id)
         return list(found[-1].entries()) if found else []
 
