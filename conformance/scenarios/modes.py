@@ -3,19 +3,37 @@
 
 from __future__ import annotations
 
-__all__ = ["DIRECT_MODES", "EPT_MODES", "LEGACY_MODES", "SHADOW_MODES", "STORY_MODES", "TDP_MODES"]
+__all__ = [
+    "DIRECT_MODES",
+    "EPT_MODES",
+    "LEGACY_MODES",
+    "PML_MODES",
+    "SHADOW_MODES",
+    "STORY_MODES",
+    "TDP_MODES",
+    "with_legacy",
+]
 
 TDP_MODES = ("ept-ad", "ept-noad", "npt")
 """Two-dimensional paging by the TDP MMU."""
 
+
+def with_legacy(*modes: str) -> tuple[str, ...]:
+    """Modes of the TDP MMU, and the same without it."""
+    return (*modes, *(f"legacy-{mode}" for mode in modes))
+
+
 LEGACY_MODES = tuple(f"legacy-{mode}" for mode in TDP_MODES)
 """Two-dimensional paging by the direct MMU that the TDP MMU replaced."""
 
-DIRECT_MODES = (*TDP_MODES, *LEGACY_MODES)
+DIRECT_MODES = with_legacy(*TDP_MODES)
 """Two-dimensional paging."""
 
 EPT_MODES = ("ept-ad", "ept-noad")
 """Of the TDP MMU, those on a host with EPT."""
+
+PML_MODES = with_legacy("ept-ad")
+"""Those with page modification logging."""
 
 SHADOW_MODES = ("shadow", "shadow-l1tf", "shadow-nommio")
 """Shadow paging."""

@@ -18,7 +18,7 @@ from conformance.errors import ConformanceError
 from conformance.interface.options import OPTIONS, check_options, unusual
 from conformance.kernels.reading import read_text
 from conformance.model.profiles import Profile
-from conformance.scenarios.modes import STORY_MODES, TDP_MODES
+from conformance.scenarios.modes import PML_MODES, STORY_MODES, TDP_MODES
 from conformance.scenarios.preconditions import check
 from conformance.scenarios.steps import parse
 from conformance.scenarios.story import Script
@@ -80,8 +80,8 @@ def read(name: str) -> Saved:
         raise ConformanceError(f"{path}: {_short(problem)}.") from problem
     if not steps:
         raise ConformanceError(f"{path}: has no steps.")
-    if options.get("pml") and {*modes} != {"ept-ad"}:
-        raise ConformanceError(f"{path}: pml=1 needs mode ept-ad; name only that mode.")
+    if options.get("pml") and not {*played} <= {*PML_MODES}:
+        raise ConformanceError(f"{path}: pml=1 needs {' or '.join(PML_MODES)}; name no other mode.")
     return Saved(name, Script(tuple(steps), every), played)
 
 

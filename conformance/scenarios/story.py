@@ -27,7 +27,7 @@ from conformance.interface.steps import KINDS
 from conformance.kernels.substitutions import Substitution
 from conformance.model.changes import Change
 from conformance.model.profiles import Profile
-from conformance.scenarios.modes import TDP_MODES
+from conformance.scenarios.modes import DIRECT_MODES, TDP_MODES
 from conformance.scenarios.preconditions import Preconditions
 from conformance.scenarios.steps import Step, step
 from conformance.scenarios.view import View
@@ -160,7 +160,7 @@ STORIES: dict[str, Story] = {}
 def story(
     *,
     source: str,
-    modes: Sequence[str] = TDP_MODES,
+    modes: Sequence[str] = DIRECT_MODES,
     since: Change | None = None,
     until: Change | None = None,
     mutants: Sequence[Mutant] = (),

@@ -11,6 +11,7 @@ from conformance.errors import ConformanceError
 from conformance.scenarios import blessing, goldens
 from conformance.scenarios.blessing import propose_all
 from conformance.scenarios.judging_scenario import Facts
+from conformance.scenarios.modes import TDP_MODES
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_another_package_alone_is_worth_blessing(ready):
 
 
 def test_every_mode_of_a_story_is_blessed(ready):
-    assert len(propose("first_read", modes=()).changed) == 3
+    assert len(propose("first_read", modes=TDP_MODES).changed) == 3
 
 
 @pytest.mark.parametrize("names", [("nonsense",), ("first_read", "nonsense")])

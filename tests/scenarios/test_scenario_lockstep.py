@@ -73,7 +73,7 @@ def test_a_saved_story_is_read_as_it_was(tmp_path):
         ("# conformance scenario 1\noption cpus=2\n", "line 2: there is no option cpus"),
         ("# conformance scenario 1\nmode npt-me\n", "line 2: there is no mode npt-me for scenarios"),
         ("# conformance scenario 1\nwalk_next\n", "no reader walks"),
-        ("# conformance scenario 1\noption pml=1\ngrace_period\n", "pml=1 needs mode ept-ad"),
+        ("# conformance scenario 1\noption pml=1\ngrace_period\n", "pml=1 needs ept-ad or legacy-ept-ad"),
         ("# conformance scenario 1\n" + "grace_period\n" * 2001, "has more than 2,000 steps"),
         ("# conformance scenario 1\n" + "x" * 4097, "it has a line of 4,097 characters"),
         ("# conformance scenario 1\n" + "x" * 4000, r"there is no step x{183} \.\.\. "),

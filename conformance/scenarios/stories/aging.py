@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
+from conformance.scenarios.modes import with_legacy
 from conformance.scenarios.stories.functions import AGING
 from conformance.scenarios.stories.setting import HUGE, LOG, READ, WRITE, X2M, memory
 from conformance.scenarios.stories.sources import WRITABLE_BITS, XCHG
@@ -17,7 +18,7 @@ AGE = "arch/x86/kvm/mmu/tdp_mmu.c: age_gfn_range(); " + XCHG
 @story(
     source=AGE,
     about=(*AGING, "kvm_mmu_notifier_test_young", "kvm_mmu_notifier_clear_flush_young"),
-    modes=("ept-ad", "npt"),
+    modes=with_legacy("ept-ad", "npt"),
     mutants=[
         Mutant(
             "aging leaves Accessed set", Substitution(TDP_C, "new_spte &= ~shadow_accessed_mask;", ""), "npt"
@@ -46,7 +47,7 @@ def aged_by_accessed_bits(vm: StoryBuilder) -> None:
 @story(
     source=AGE,
     about=(*AGING, "mark_spte_for_access_track", "restore_acc_track_spte", "fast_page_fault"),
-    modes=("ept-noad",),
+    modes=with_legacy("ept-noad"),
     vcpus=2,
     mutants=[
         Mutant(
@@ -93,7 +94,7 @@ def aged_by_access_tracking(vm: StoryBuilder) -> None:
 @story(
     source=AGE,
     about=(*AGING, "mark_spte_for_access_track", "restore_acc_track_spte", "fast_page_fault"),
-    modes=("ept-noad",),
+    modes=with_legacy("ept-noad"),
     vcpus=2,
 )
 def write_to_an_aged_page(vm: StoryBuilder) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End
 from conformance.kernels.substitutions import TDP_C, Substitution
+from conformance.scenarios.modes import TDP_MODES, with_legacy
 from conformance.scenarios.stories.dirty_logging import log
 from conformance.scenarios.stories.functions import (
     CLEAR_LOG,
@@ -99,6 +100,7 @@ def initially_all_set(vm: StoryBuilder) -> None:
 
 
 @story(
+    modes=TDP_MODES,
     source=SPLIT_ON_CLEAR,
     about=("kvm_arch_mmu_enable_log_dirty_pt_masked", "kvm_mmu_try_split_huge_pages"),
     manual_protect=3,
@@ -204,7 +206,7 @@ def clear_beyond_the_memslot(vm: StoryBuilder) -> None:
 @story(
     source=PML,
     about=(*LOG_BY_PROCESSOR, "kvm_vcpu_mark_page_dirty"),
-    modes=("ept-ad",),
+    modes=with_legacy("ept-ad"),
     pml=1,
     mutants=[
         Mutant(
@@ -241,7 +243,7 @@ def logging_by_dirty_bits(vm: StoryBuilder) -> None:
 @story(
     source=PML,
     about=(*WRITE_PROTECT, "kvm_mmu_slot_leaf_clear_dirty"),
-    modes=("ept-ad",),
+    modes=with_legacy("ept-ad"),
     pml=1,
     eager_page_split=0,
 )
@@ -263,7 +265,7 @@ def huge_pages_and_dirty_bits(vm: StoryBuilder) -> None:
 @story(
     source=PML,
     about=("kvm_clear_dirty_log_protect", "kvm_mmu_clear_dirty_pt_masked", "clear_dirty_pt_masked"),
-    modes=("ept-ad",),
+    modes=with_legacy("ept-ad"),
     pml=1,
     manual_protect=1,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
+from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.stories.functions import COLLAPSE, READ_LOG, WRITE_PROTECT
 from conformance.scenarios.stories.setting import HUGE, LOG, READ, WRITE, X2M, memory
 from conformance.scenarios.stories.sources import FAST_PAGE_FAULT, RESTART, WRITABLE_BITS
@@ -236,7 +237,11 @@ def log_of_what_has_none(vm: StoryBuilder) -> None:
     vm.claim("still writable", lambda now: now.mapped(GFN).writable)
 
 
-@story(source=RESTART, about=(*WRITE_PROTECT, "tdp_mmu_split_huge_pages_root", "tdp_mmu_iter_cond_resched"))
+@story(
+    modes=TDP_MODES,
+    source=RESTART,
+    about=(*WRITE_PROTECT, "tdp_mmu_split_huge_pages_root", "tdp_mmu_iter_cond_resched"),
+)
 def logging_while_yielding(vm: StoryBuilder) -> None:
     """Splitting and write-protecting yield when they must, and miss nothing.
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from conformance.kernels.substitutions import KVM_MAIN_C, MMU_C, Substitution
+from conformance.scenarios.modes import with_legacy
 from conformance.scenarios.stories.functions import CLEAR_LOG, LOG_BY_PROCESSOR, READ_LOG, WRITE_PROTECT_HUGE
 from conformance.scenarios.stories.setting import HUGE, LOG, READ, READONLY, WRITE, X2M, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
@@ -107,7 +108,7 @@ def logged_memslot_moved(vm: StoryBuilder) -> None:
 @story(
     source=PML,
     about=("kvm_clear_dirty_log_protect", "kvm_mmu_clear_dirty_pt_masked", "clear_dirty_pt_masked"),
-    modes=("ept-ad",),
+    modes=with_legacy("ept-ad"),
     pml=1,
     manual_protect=1,
     vcpus=2,
@@ -125,7 +126,12 @@ def logs_of_two_processors(vm: StoryBuilder) -> None:
     vm.get_dirty_log().claim("both again", lambda now: now.logged == {0, 2})
 
 
-@story(source=PML, about=(*LOG_BY_PROCESSOR, "kvm_mmu_update_cpu_dirty_logging"), modes=("ept-ad",), pml=1)
+@story(
+    source=PML,
+    about=(*LOG_BY_PROCESSOR, "kvm_mmu_update_cpu_dirty_logging"),
+    modes=with_legacy("ept-ad"),
+    pml=1,
+)
 def logging_by_the_processor_while_any_memslot_logs(vm: StoryBuilder) -> None:
     """Two memslots begin and end logging one after the other: the processor logs from the first to the last.
 
@@ -176,7 +182,7 @@ def clear_of_the_last_word_in_part(vm: StoryBuilder) -> None:
     vm.claim("nothing was cleared", lambda now: now.dirty() == {0, 99})
 
 
-@story(source=PML, about=(*LOG_BY_PROCESSOR, "kvm_vcpu_mark_page_dirty"), modes=("ept-ad",), pml=1)
+@story(source=PML, about=(*LOG_BY_PROCESSOR, "kvm_vcpu_mark_page_dirty"), modes=with_legacy("ept-ad"), pml=1)
 def last_page_of_the_processors_log(vm: StoryBuilder) -> None:
     """Where the processor logs, the first and the last page of a memslot lose D when logging begins.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
+from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.stories.functions import HUGE_EDGES, HUGE_LEVEL
 from conformance.scenarios.stories.setting import GIGANTIC, HUGE, READ, WRITE, X1G, X2M, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
@@ -123,6 +124,7 @@ def gigantic_page_in_a_smaller_memslot(vm: StoryBuilder) -> None:
 
 
 @story(
+    modes=TDP_MODES,
     source="mm/khugepaged.c: collapse_huge_page(), and KVM's tables in the place of a huge page",
     about=("tdp_mmu_map_handle_target_level", "handle_removed_pt", "kvm_tdp_mmu_map"),
     mutants=[

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import ITER_C, TDP_C, Substitution
+from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.stories.functions import UNMAP, ZAP_ROOTS
 from conformance.scenarios.stories.setting import HUGE, READ, READONLY, WRITE, X1G, X2M, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
@@ -104,6 +105,7 @@ def memslots_refused(vm: StoryBuilder) -> None:
 
 
 @story(
+    modes=TDP_MODES,
     source=ZAP_FAST,
     about=("kvm_tdp_mmu_put_root", "kvm_mmu_free_obsolete_roots", "kvm_tdp_mmu_zap_invalidated_roots"),
     vcpus=2,
@@ -129,6 +131,7 @@ def invalid_root_until_its_vcpu_leaves_it(vm: StoryBuilder) -> None:
 
 
 @story(
+    modes=TDP_MODES,
     source=ALL_ROOTS,
     about=(*UNMAP, "tdp_mmu_zap_root"),
     mutants=[

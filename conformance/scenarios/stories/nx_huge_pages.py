@@ -6,6 +6,7 @@ from __future__ import annotations
 from conformance.interface.access import End
 from conformance.kernels.substitutions import TDP_C, Substitution
 from conformance.model.changes import NX_RECOVERY_SKIPS_LOGGED
+from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.stories.functions import NX, NX_RECOVERY, SPLIT
 from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, WRITE, X2M, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
@@ -117,7 +118,12 @@ def recovery_spares_logged_memory(vm: StoryBuilder) -> None:
     vm.recover_nx_huge_pages().claim("still mapped", lambda now: now.leaf(X2M + 7))
 
 
-@story(source="tdp_mmu.c: make_huge_page_split_spte(); NX huge pages", about=SPLIT, nx_huge_pages=1)
+@story(
+    modes=TDP_MODES,
+    source="tdp_mmu.c: make_huge_page_split_spte(); NX huge pages",
+    about=SPLIT,
+    nx_huge_pages=1,
+)
 def split_lets_small_pages_execute(vm: StoryBuilder) -> None:
     """Eager splitting of a huge page that the NX mitigation made non-executable: its parts may execute.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End
 from conformance.kernels.substitutions import ITER_C, TDP_C, Substitution
+from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.stories.setting import HUGE, READ, WRITE, X2M, memory
 from conformance.scenarios.stories.sources import XCHG
 from conformance.scenarios.story import Mutant, StoryBuilder, story
@@ -19,6 +20,7 @@ def frozen_entry(now: View) -> bool:
 
 
 @story(
+    modes=TDP_MODES,
     source=RCU,
     about=("handle_removed_pt", "tdp_mmu_free_sp_rcu_callback"),
     mutants=[
@@ -59,7 +61,7 @@ def reader_in_a_removed_table(vm: StoryBuilder) -> None:
     vm.grace_period().claim("but when it has left", lambda now: now.outcome[0] >= 1 and not now.retired)
 
 
-@story(source=RCU, about=("handle_removed_pt", "tdp_mmu_free_sp_rcu_callback"))
+@story(modes=TDP_MODES, source=RCU, about=("handle_removed_pt", "tdp_mmu_free_sp_rcu_callback"))
 def reader_of_an_invalidated_root(vm: StoryBuilder) -> None:
     """A memslot is deleted while a reader walks: all tables are retired, none is freed under the reader.
 
@@ -80,6 +82,7 @@ def reader_of_an_invalidated_root(vm: StoryBuilder) -> None:
 
 
 @story(
+    modes=TDP_MODES,
     source="arch/x86/kvm/mmu/tdp_iter.c: tdp_iter_next(), try_step_down() and try_step_up()",
     about=("tdp_iter_next", "try_step_side", "try_step_up", "try_step_down"),
     mutants=[
@@ -111,6 +114,7 @@ def reader_across_tables(vm: StoryBuilder) -> None:
 
 
 @story(
+    modes=TDP_MODES,
     source="arch/x86/kvm/mmu/tdp_iter.c: try_step_down() reads the entry again",
     about=("tdp_iter_next", "try_step_down", "tdp_mmu_split_huge_page"),
     mutants=[

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
+from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.stories.dirty_logging import log
 from conformance.scenarios.stories.functions import SPLIT
 from conformance.scenarios.stories.setting import GIGANTIC, HUGE, WRITE, X1G, X2M, memory
@@ -11,6 +12,7 @@ from conformance.scenarios.story import Mutant, StoryBuilder, story
 
 
 @story(
+    modes=TDP_MODES,
     source='commit a3fe5dbda0a4 ("KVM: x86/mmu: Split huge pages mapped by the TDP MMU ...") in v5.18',
     about=SPLIT,
     mutants=[
@@ -89,6 +91,7 @@ def no_eager_split(vm: StoryBuilder) -> None:
 
 
 @story(
+    modes=TDP_MODES,
     source='commit a3fe5dbda0a4 ("KVM: x86/mmu: Split huge pages mapped by the TDP MMU ...") in v5.18',
     about=SPLIT,
 )
