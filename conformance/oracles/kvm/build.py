@@ -78,7 +78,7 @@ _UNSTOPPED = ("-Dlock_acquire=env_lock_acquire", "-Dlock_release=env_lock_releas
 """For other units: locks are tracked, but taking one is no point."""
 
 _EMULATION = ("-Dx86_emulate_instruction=env_emulate_instruction",)
-"""Where mmu.c would emulate an instruction, the access ends; KVM's emulator is not run."""
+"""Where mmu.c emulates an instruction, c/machine/emulation.c gives the emulator one, or the access ends."""
 
 
 class CannotBuild(ConformanceError):
@@ -166,7 +166,7 @@ def _ours(racing: bool) -> list[Unit]:
         if path.parent == _RACES and not racing:
             continue
         flags = ["-DCONFORMANCE_RACING"] if racing else []
-        if racing and path.name == "guest.c":
+        if racing and path.name in ("guest.c", "execute.c"):
             flags += RACING
         units.append(Unit(path, flags))
     return [*units, *(Unit(COMMON_C / f"{name}.c") for name in ("blocks", "planted", "coverage"))]

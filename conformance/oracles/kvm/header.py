@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from conformance import interface
-from conformance.interface.access import FETCH, MMIO_EXIT, READ, WRITE, End, Exit
+from conformance.interface.access import FETCH, MMIO_EXIT, READ, WRITE, End, Exit, Privilege
 from conformance.interface.observation import Counters, RoleView, State
 from conformance.interface.options import OPTIONS
 from conformance.interface.steps import FAULTS, KINDS
@@ -35,6 +35,7 @@ def write_header(folder: Path) -> None:
         *_enum("", {"ACCESS_READ": READ, "ACCESS_WRITE": WRITE, "ACCESS_FETCH": FETCH}),
         *_enum("", {**{f"EXIT_{code.name}": code for code in Exit}, "EXIT_MMIO": MMIO_EXIT}),
         *_enum("", {f"END_{end.name}": end for end in End}),
+        *_enum("", {f"PRIVILEGE_{one.name}": one for one in Privilege}),
         *_each("STATE_FIELDS", State._fields),
         *_each("COUNTER_FIELDS", Counters._fields),
         *_each("ROLE_FIELDS", RoleView._fields),

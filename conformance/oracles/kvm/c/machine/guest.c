@@ -6,6 +6,7 @@
 #include "process/address_space.h"
 #include "process/observe.h"
 #include "process/scheduler.h"
+#include "emulation.h"
 #include "guest.h"
 #include "machine.h"
 #include "processor.h"
@@ -20,16 +21,6 @@ void kvm_vcpu_flush_tlb_all(struct kvm_vcpu *vcpu);
 #define MAX_EXITS	(racing() ? 8 : 4)
 
 const struct guest_hooks *guest_hooks;
-
-static bool emulated[MAX_VCPUS];
-
-/* KVM would emulate the instruction: the end of the access.  mmu.c calls this instead (build.py). */
-int env_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t gpa, int type, void *insn, int length);
-int env_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t gpa, int type, void *insn, int length)
-{
-	emulated[vcpu->vcpu_idx] = true;
-	return 1;
-}
 
 /* As vmx does on each exit. */
 static void drain_pml(struct kvm_vcpu *vcpu)
@@ -79,17 +70,24 @@ int guest_enter(struct kvm_vcpu *vcpu)
 	return r;
 }
 
-/* How KVM handled an exit: it returns only whether to go on, but counts what it did. */
-static int handle_exit(struct kvm_vcpu *vcpu, u64 gfn, struct exit *exit)
+/* As vmx and svm handle a page fault, or a fault of two-dimensional paging. */
+static int handle_fault(struct kvm_vcpu *vcpu, u64 address, u64 error_code)
+{
+	if (env_host[HOST_TDP])
+		return kvm_mmu_page_fault(vcpu, address, error_code, NULL, 0);
+	return kvm_handle_page_fault(vcpu, error_code, address, NULL, 0);
+}
+
+/* KVM returns only whether to go on, but counts what it did. */
+int guest_handle_exit(struct kvm_vcpu *vcpu, u64 address, struct exit *exit, int *result)
 {
 	u64 fixed = vcpu->stat.pf_fixed, spurious = vcpu->stat.pf_spurious;
-	int r, code = EXIT_RETRY;
+	int code = EXIT_RETRY;
 
-	emulated[vcpu->vcpu_idx] = false;
-	r = kvm_mmu_page_fault(vcpu, gfn << PAGE_SHIFT, exit->error_code, NULL, 0);
-	if (r < 0)
-		return r;
-	if (emulated[vcpu->vcpu_idx])
+	*result = handle_fault(vcpu, address, exit->error_code);
+	if (*result < 0)
+		return *result;
+	if (emulation_reached(vcpu))
 		code = EXIT_EMULATE;
 	else if (vcpu->stat.pf_fixed != fixed)
 		code = EXIT_FIXED;
@@ -133,8 +131,8 @@ static bool is_invalidation_over(const void *kvm, u64 since)
 	       guest_hooks->alone();
 }
 
-/* Whether an invalidation is in progress that no other thread will end: the guest would retry for ever. */
-static bool never_ends(struct kvm_vcpu *vcpu)
+/* That is, an invalidation is in progress that no other thread will end. */
+bool guest_never_ends(struct kvm_vcpu *vcpu)
 {
 	struct kvm *kvm = vcpu->kvm;
 
@@ -148,35 +146,58 @@ static bool never_ends(struct kvm_vcpu *vcpu)
 	return kvm->mmu_invalidate_in_progress;
 }
 
+static __always_inline int run(struct kvm_vcpu *vcpu)
+{
+	int r;
+
+	do
+		r = enter(vcpu);
+	while (!r && !enter_guest(vcpu));
+	return r;
+}
+
+int guest_run(struct kvm_vcpu *vcpu)
+{
+	return run(vcpu);
+}
+
+static __always_inline void leave(struct kvm_vcpu *vcpu, bool exits)
+{
+	exit_guest(vcpu);
+	if (exits || processors[vcpu->vcpu_idx].nr_pml == PML_ENTRIES)
+		drain_pml(vcpu);
+}
+
+void guest_leave(struct kvm_vcpu *vcpu, bool exits)
+{
+	leave(vcpu, exits);
+}
+
 /* One instruction of the guest, until it completes, is emulated, or KVM makes no progress with it. */
 static int access(struct kvm_vcpu *vcpu, u64 gfn, int kind)
 {
 	struct processor *cpu = &processors[vcpu->vcpu_idx];
+	const struct reference ref = { .page = gfn, .kind = kind };
 	struct exit exit;
-	int exits, r;
+	int exits, r, result;
 	bool through;
 
+	emulation_expect(vcpu, NULL);
 	for (exits = 0; exits < MAX_EXITS; exits++) {
-		do
-			r = enter(vcpu);
-		while (!r && !enter_guest(vcpu));
+		r = run(vcpu);
 		if (!r) {
-			through = processor_access(cpu, gfn, kind, &exit);
-			exit_guest(vcpu);
-			if (through) {
-				if (cpu->nr_pml == PML_ENTRIES)
-					drain_pml(vcpu);
+			through = processor_access(cpu, &ref, &exit);
+			leave(vcpu, !through);
+			if (through)
 				return END_DONE;
-			}
-			drain_pml(vcpu);
-			r = handle_exit(vcpu, gfn, &exit);
+			r = guest_handle_exit(vcpu, gfn << PAGE_SHIFT, &exit, &result);
 		}
 		put_outcome(r);
 		if (r < 0)
 			return END_FAILED;
-		if (emulated[vcpu->vcpu_idx])
+		if (emulation_reached(vcpu))
 			return END_EMULATED;
-		if (r % EXIT_MMIO == EXIT_RETRY && never_ends(vcpu))
+		if (r % EXIT_MMIO == EXIT_RETRY && guest_never_ends(vcpu))
 			return END_GAVE_UP;
 	}
 	return END_GAVE_UP;
@@ -202,15 +223,19 @@ long guest_faults(struct kvm_vcpu *vcpu, u64 gfn, u64 npages, long n)
 	unsigned long page;
 	struct exit exit;
 	long fault = 0;
+	int result;
 	u64 i;
 
+	emulation_expect(vcpu, NULL);
 	vcpu_load(vcpu);
 	while (fault < n) {
 		kvm_vcpu_srcu_read_lock(vcpu);
 		page = (gfn_to_hva(vcpu->kvm, gfn) - ENV_HOST_BASE) >> PAGE_SHIFT;
 		for (i = 0; i < npages && fault < n && !enter(vcpu); i++) {
-			if (!processor_access(&processors[vcpu->vcpu_idx], gfn + i, ACCESS_WRITE, &exit)) {
-				handle_exit(vcpu, gfn + i, &exit);
+			struct reference ref = { .page = gfn + i, .kind = ACCESS_WRITE };
+
+			if (!processor_access(&processors[vcpu->vcpu_idx], &ref, &exit)) {
+				guest_handle_exit(vcpu, (gfn + i) << PAGE_SHIFT, &exit, &result);
 				fault++;
 			}
 			processors[vcpu->vcpu_idx].nr_tlb = 0;

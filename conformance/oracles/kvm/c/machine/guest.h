@@ -5,6 +5,7 @@
 
 #include <linux/types.h>
 
+struct exit;
 struct kvm_vcpu;
 
 /* What a race adds to a vCPU. */
@@ -23,8 +24,19 @@ struct guest_hooks {
 /* NULL in an ordinary machine. */
 extern const struct guest_hooks *guest_hooks;
 
-/* Enter the guest: 0, or a negative error. */
+/* Enter the guest and return: 0, or a negative error. */
 int guest_enter(struct kvm_vcpu *vcpu);
+
+/*
+ * The pieces of which an instruction consists, under SRCU.  Enter the guest: 0, or a negative error; leave it, with an
+ * exit to handle or not; handle the exit, as an EXIT_* of interface.h or a negative error, and in `result` what KVM
+ * returned; whether KVM will retry for ever.
+ */
+int guest_run(struct kvm_vcpu *vcpu);
+void guest_leave(struct kvm_vcpu *vcpu, bool exits);
+int guest_handle_exit(struct kvm_vcpu *vcpu, u64 address, struct exit *exit, int *result);
+bool guest_never_ends(struct kvm_vcpu *vcpu);
+
 /* One access; its exits and its end are the outcome. */
 void guest_access(struct kvm_vcpu *vcpu, u64 gfn, int kind);
 /*

@@ -11,6 +11,7 @@
 #include "kernel/memory.h"
 #include "kernel/rcu.h"
 #include "kernel/workqueue.h"
+#include "guest_cpuid.h"
 #include "machine.h"
 #include "processor.h"
 #include "vendor.h"
@@ -31,6 +32,11 @@ static long ioctl(struct file *file, unsigned int request, const void *argument)
 long machine_ioctl(unsigned int request, const void *argument)
 {
 	return ioctl(env_file(vm_fd), request, argument);
+}
+
+long machine_vcpu_ioctl(unsigned long index, unsigned int request, const void *argument)
+{
+	return ioctl(env_file(vcpu_fds[index]), request, argument);
 }
 
 struct kvm_vcpu *machine_vcpu(unsigned long index)
@@ -77,15 +83,17 @@ static void set_long_mode(struct kvm_vcpu *vcpu)
 
 static int create_vcpu(int index)
 {
-	int fd = machine_ioctl(KVM_CREATE_VCPU, (void *)(unsigned long)index);
+	int fd = machine_ioctl(KVM_CREATE_VCPU, (void *)(unsigned long)index), r;
 
 	if (fd < 0)
 		return fd;
 	vcpu_fds[index] = fd;
 	vcpus[index] = env_file(fd)->private_data;
 	machine_nr_vcpus = index + 1;
-	set_long_mode(vcpus[index]);
-	return 0;
+	r = machine_vcpu_ioctl(index, KVM_SET_CPUID2, guest_cpuid());
+	if (!r)
+		set_long_mode(vcpus[index]);
+	return r;
 }
 
 int machine_create(const unsigned long *options)

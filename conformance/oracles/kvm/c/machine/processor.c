@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The processor's part of the MMU: it walks the tables in memory, sets Accessed and Dirty in them, logs what it made
- * dirty, and caches translations until it is flushed.  EPT as in the Intel SDM, volume 3, "The extended page table
+ * dirty, and caches translations until it is flushed.  Tables of linear addresses are walked by linear_walk.c.  EPT as in the Intel SDM, volume 3, "The extended page table
  * mechanism"; nested paging as in the AMD APM, volume 2.
  */
 #include <linux/kvm_host.h>
@@ -84,9 +84,6 @@ static struct exit exit_for(int kind, int rights, bool present, bool reserved)
 	return (struct exit){ reserved, code };
 }
 
-/* The entries by level down to the leaf, and their values when read; NULL for levels that were skipped. */
-struct table_walk { u64 *entries[5], seen[5]; int level, rights; };
-
 /* Walk for gfn: true if the entries allow the access, else false and the exit. */
 static bool walk(struct processor *cpu, u64 gfn, int kind, struct table_walk *path, struct exit *exit)
 {
@@ -150,7 +147,7 @@ static bool set_accessed_and_dirty(struct processor *cpu, struct table_walk *pat
 	bool clean = bits & dirty_bit() & ~path->seen[path->level];
 	int level;
 
-	for (level = 4; level > path->level; level--)
+	for (level = MAX_LEVEL; level > path->level; level--)
 		if (path->entries[level] && !set_bits_in(path->entries[level], &path->seen[level], accessed_bit()))
 			return false;
 	if (!set_bits_in(path->entries[level], &path->seen[level], bits))
@@ -165,41 +162,57 @@ static u64 base(u64 gfn, int level)
 	return gfn & ~((1ULL << (9 * (level - 1))) - 1);
 }
 
-static struct translation *find(struct processor *cpu, u64 gfn, int level)
+/* What a translation belongs to: with shadow paging a PCID, as the guest's own tables would; else a root. */
+static u64 tag_of(struct processor *cpu)
 {
-	u64 serial = env_serial(__va(cpu->root));
+	return env_host[HOST_TDP] ? env_serial(__va(cpu->root)) : 0;
+}
+
+static struct translation *find(struct processor *cpu, const struct reference *ref, int level)
+{
+	u64 serial = tag_of(cpu);
 	int i;
 
 	for (i = 0; i < cpu->nr_tlb; i++) {
 		struct translation *t = &cpu->tlb[i];
 
-		if (t->level == level && t->gfn == base(gfn, level) && t->serial == serial)
+		if (t->level == level && t->gfn == base(ref->page, level) && t->serial == serial &&
+		    t->pcid == ref->pcid)
 			return t;
 	}
 	return NULL;
 }
 
+bool processor_allows(int rights, const struct reference *ref)
+{
+	if (ref->user && !(rights & RIGHT_USER))
+		return false;
+	if (!ref->user && rights & RIGHT_USER && (ref->kind == ACCESS_FETCH ? ref->smep : ref->smap))
+		return false;
+	return rights & ref->kind;
+}
+
 /* The cached translation that allows the access, or NULL; one that forbids it is dropped. */
-static struct translation *hit(struct processor *cpu, u64 gfn, int kind)
+static struct translation *hit(struct processor *cpu, const struct reference *ref)
 {
 	int level;
 
 	for (level = 1; level <= 3; level++) {
-		struct translation *t = find(cpu, gfn, level);
+		struct translation *t = find(cpu, ref, level);
 
 		if (!t)
 			continue;
-		if (t->rights & kind)
-			return kind != ACCESS_WRITE || t->dirty ? t : NULL;
+		if (processor_allows(t->rights, ref))
+			return ref->kind != ACCESS_WRITE || t->dirty ? t : NULL;
 		*t = cpu->tlb[--cpu->nr_tlb];
 		return NULL;
 	}
 	return NULL;
 }
 
-static struct translation *cache(struct processor *cpu, u64 gfn, struct table_walk *path, int kind)
+static struct translation *cache(struct processor *cpu, const struct reference *ref, struct table_walk *path)
 {
-	struct translation *t = find(cpu, gfn, path->level);
+	struct translation *t = find(cpu, ref, path->level);
 	u64 leaf = path->seen[path->level];
 
 	if (!t) {
@@ -208,14 +221,15 @@ static struct translation *cache(struct processor *cpu, u64 gfn, struct table_wa
 		t = &cpu->tlb[cpu->nr_tlb++];
 	}
 	*t = (struct translation){
-		.serial = env_serial(__va(cpu->root)),
+		.serial = tag_of(cpu),
 		.tdp_mmu = cpu->tdp_mmu,
-		.gfn = base(gfn, path->level),
+		.pcid = ref->pcid,
+		.gfn = base(ref->page, path->level),
 		.pfn = base((leaf & ADDRESS_MASK) >> PAGE_SHIFT, path->level),
 		.level = path->level,
 		.rights = path->rights,
 		/* Without Dirty bits, a translation that was written through counts as dirty. */
-		.dirty = has_ad_bits() ? !!(leaf & dirty_bit()) : kind == ACCESS_WRITE,
+		.dirty = has_ad_bits() ? !!(leaf & dirty_bit()) : ref->kind == ACCESS_WRITE,
 	};
 	return t;
 }
@@ -229,20 +243,21 @@ static void do_access(struct processor *cpu, const struct translation *t, u64 gf
 	record_event(EVENT_ACCESS, 4, (u64)(cpu - processors), gfn, (u64)kind, pfn);
 }
 
-bool processor_access(struct processor *cpu, u64 gfn, int kind, struct exit *exit)
+const struct translation *processor_access(struct processor *cpu, const struct reference *ref, struct exit *exit)
 {
-	struct translation *t = hit(cpu, gfn, kind);
+	struct translation *t = hit(cpu, ref);
 	struct table_walk path;
 
 	if (!t) {
 		do
-			if (!walk(cpu, gfn, kind, &path, exit))
-				return false;
-		while (has_ad_bits() && !set_accessed_and_dirty(cpu, &path, gfn, kind));
-		t = cache(cpu, gfn, &path, kind);
+			if (env_host[HOST_TDP] ? !walk(cpu, ref->page, ref->kind, &path, exit) :
+						 !linear_walk(cpu, ref, &path, exit))
+				return NULL;
+		while (has_ad_bits() && !set_accessed_and_dirty(cpu, &path, ref->page, ref->kind));
+		t = cache(cpu, ref, &path);
 	}
-	do_access(cpu, t, gfn, kind);
-	return true;
+	do_access(cpu, t, ref->page, ref->kind);
+	return t;
 }
 
 void processor_flush(struct processor *cpu)
@@ -251,4 +266,19 @@ void processor_flush(struct processor *cpu)
 	if (unlikely(processor_hooks))
 		processor_hooks->drop_tables(cpu);
 	cpu->flushes++;
+}
+
+void processor_flush_address(struct processor *cpu, u64 address)
+{
+	u64 page = address >> PAGE_SHIFT;
+	int i;
+
+	for (i = 0; i < cpu->nr_tlb;) {
+		struct translation *t = &cpu->tlb[i];
+
+		if (t->gfn == base(page, t->level))
+			*t = cpu->tlb[--cpu->nr_tlb];
+		else
+			i++;
+	}
 }

@@ -19,6 +19,9 @@ static inline bool env_has_tdp_mmu(void)
 #define PML_ENTRIES	512
 #define TLB_ENTRIES	8192
 #define RIGHTS		(ACCESS_READ | ACCESS_WRITE | ACCESS_FETCH)
+/* One more right, of linear addresses: users may use them. */
+#define RIGHT_USER	8
+#define MAX_LEVEL	5
 
 /*
  * `serial` is the root table's serial number, and `tdp_mmu` says that it is a root of the TDP MMU; level, pfn and
@@ -52,11 +55,27 @@ struct processor_hooks {
 /* NULL in an ordinary machine. */
 extern const struct processor_hooks *processor_hooks;
 
+/*
+ * A reference to memory: the page of a guest physical address with two-dimensional paging, of a linear one with shadow
+ * paging, to which alone what follows `kind` applies.
+ */
+struct reference { u64 page; int kind; bool user, smep, smap; int pcid; };
+
 struct exit { bool misconfigured; u64 error_code; };
 
-/* One access at the current root: true if it completes, else false and the exit. */
-bool processor_access(struct processor *cpu, u64 gfn, int kind, struct exit *exit);
+/* One access at the current root: its translation if it completes, else NULL and the exit. */
+const struct translation *processor_access(struct processor *cpu, const struct reference *ref, struct exit *exit);
+/* Whether rights allow a reference. */
+bool processor_allows(int rights, const struct reference *ref);
 /* Drop all translations. */
 void processor_flush(struct processor *cpu);
+/* Drop those of a linear address, of whatever PCID. */
+void processor_flush_address(struct processor *cpu, u64 address);
+
+/* The entries by level down to the leaf, and their values when read; NULL for levels that were skipped. */
+struct table_walk { u64 *entries[MAX_LEVEL + 1], seen[MAX_LEVEL + 1]; int level, rights; };
+
+/* linear_walk.c: walk for a linear address: true if the entries allow the access, else false and the exit. */
+bool linear_walk(struct processor *cpu, const struct reference *ref, struct table_walk *path, struct exit *exit);
 
 #endif

@@ -16,6 +16,8 @@
 #include "process/address_space.h"
 #include "process/observe.h"
 #include "process/scheduler.h"
+#include "control.h"
+#include "execute.h"
 #include "guest.h"
 #include "machine.h"
 #include "state.h"
@@ -266,7 +268,7 @@ static noinline void set_nr_mmu_pages(const struct set_nr_mmu_pages_arguments *a
 
 static noinline void set_sregs(const struct set_sregs_arguments *args)
 {
-	put_outcome(-ENOSYS);
+	put_outcome(control_set_sregs(args));
 }
 
 /* Userspace knows where its memslots are. */
@@ -282,37 +284,37 @@ static noinline void store(const struct store_arguments *args)
 
 static noinline void execute(const struct execute_arguments *args)
 {
-	put_outcome(-ENOSYS);
+	guest_execute(args);
 }
 
 static noinline void set_cr0(const struct set_cr0_arguments *args)
 {
-	put_outcome(-ENOSYS);
+	put_outcome(control_set_cr0(machine_vcpu(args->vcpu), args->value));
 }
 
 static noinline void set_cr3(const struct set_cr3_arguments *args)
 {
-	put_outcome(-ENOSYS);
+	put_outcome(control_set_cr3(machine_vcpu(args->vcpu), args->value));
 }
 
 static noinline void set_cr4(const struct set_cr4_arguments *args)
 {
-	put_outcome(-ENOSYS);
+	put_outcome(control_set_cr4(machine_vcpu(args->vcpu), args->value));
 }
 
 static noinline void set_efer(const struct set_efer_arguments *args)
 {
-	put_outcome(-ENOSYS);
+	put_outcome(control_set_efer(machine_vcpu(args->vcpu), args->value));
 }
 
 static noinline void invlpg(const struct invlpg_arguments *args)
 {
-	put_outcome(-ENOSYS);
+	control_invlpg(machine_vcpu(args->vcpu), args->address);
 }
 
 static noinline void invpcid(const struct invpcid_arguments *args)
 {
-	put_outcome(-ENOSYS);
+	put_outcome(control_invpcid(machine_vcpu(args->vcpu), args->type, args->address));
 }
 
 static noinline void enter_l2(const struct enter_l2_arguments *args)

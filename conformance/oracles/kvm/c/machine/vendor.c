@@ -7,7 +7,9 @@
 #include <asm/vmx.h>
 #include "process/exchange.h"
 #include "process/stand_in.h"
+#include "guest_cpuid.h"
 #include "processor.h"
+#include "registers.h"
 #include "vendor.h"
 #include "mmu.h"
 #include "mmu/mmu_internal.h"
@@ -44,12 +46,10 @@ static long nothing(void)
 	return 0;
 }
 
-#ifdef HAVE_kvm_init_ops
 static int yes(void)
 {
 	return 1;
 }
-#endif
 
 static struct processor *processor_of(struct kvm_vcpu *vcpu)
 {
@@ -68,6 +68,11 @@ static void load_mmu_pgd(struct kvm_vcpu *vcpu, hpa_t root, int level)
 static void flush_tlb(struct kvm_vcpu *vcpu)
 {
 	processor_flush(processor_of(vcpu));
+}
+
+static void flush_tlb_gva(struct kvm_vcpu *vcpu, gva_t address)
+{
+	processor_flush_address(processor_of(vcpu), address);
 }
 
 /* vmx enables page modification logging while a memslot logs dirty pages; svm has no such log. */
@@ -104,6 +109,8 @@ void vendor_set_pml(struct kvm *kvm, bool on)
 /* As vmx_hardware_setup() and svm_hardware_setup() set up the MMU. */
 static int hardware_setup(void)
 {
+	guest_cpuid_init_caps();
+	kvm_enable_efer_bits(EFER_NX);
 	if (env_host[HOST_EPT])
 #ifdef HAVE_EPT_EXEC_ONLY_PARAMETER
 		kvm_mmu_set_ept_masks(env_host[HOST_AD_BITS], env_host[HOST_EXEC_ONLY]);
@@ -148,8 +155,14 @@ static const char *const ignored[] = {
 	"enable_virtualization_cpu", "hardware_enable", "hardware_disable",
 	"get_feature_msr", "get_msr_feature", "has_emulated_msr",
 	"vm_init", "vcpu_create", "vcpu_free", "vcpu_load", "vcpu_put", "vcpu_reset", "vcpu_after_set_cpuid",
-	"set_cr0", "set_cr4", "set_dr7", "set_efer", "set_msr", "set_rflags",
+	"set_dr7", "set_rflags", "set_segment", "set_idt", "set_gdt", "get_segment_base",
 	"update_exception_bitmap", "write_tsc_offset",
+	"get_interrupt_shadow", "set_interrupt_shadow", "get_if_flag", "check_emulate_instruction", "get_exit_info",
+};
+
+/* Operations that ask whether something may be. */
+static const char *const agreed[] = {
+	"is_valid_cr0", "is_valid_cr4", "can_emulate_instruction", "skip_emulated_instruction",
 };
 
 static void *mock(const char *name, void *not_mocked)
@@ -159,6 +172,9 @@ static void *mock(const char *name, void *not_mocked)
 	for (i = 0; i < ARRAY_SIZE(ignored); i++)
 		if (sysfs_streq(ignored[i], name))
 			return nothing;
+	for (i = 0; i < ARRAY_SIZE(agreed); i++)
+		if (sysfs_streq(agreed[i], name))
+			return yes;
 	return not_mocked;
 }
 
@@ -176,12 +192,14 @@ static void fill_ops(void)
 #include <asm/kvm-x86-pmu-ops.h>
 	for (i = 0; i < sizeof(nested_ops) / sizeof(void *); i++)
 		((void **)&nested_ops)[i] = not_mocked_nested;
+	registers_fill_ops(&ops);
 	ops.name = "mock";
 	ops.vm_size = sizeof(struct kvm);
 	ops.load_mmu_pgd = load_mmu_pgd;
 	ops.flush_tlb_all = flush_tlb;
 	ops.flush_tlb_current = flush_tlb;
 	ops.flush_tlb_guest = flush_tlb;
+	ops.flush_tlb_gva = flush_tlb_gva;
 	ops.update_cpu_dirty_logging = update_cpu_dirty_logging;
 #if defined(HAVE_FLUSH_WITH_RANGE)
 	ops.tlb_remote_flush_with_range = flush_with_range;

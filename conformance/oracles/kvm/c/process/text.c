@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* String functions, by their definition.  The symbols are hidden: libc neither provides nor uses them. */
+/* String functions and a search, by their definition.  The symbols are hidden: libc neither provides nor uses them. */
+#include <linux/bsearch.h>
 #include <linux/kernel.h>
 #include <linux/string.h>
 #include <linux/ctype.h>
@@ -60,6 +61,23 @@ PLAIN_LOOP bool sysfs_streq(const char *a, const char *b)
 	while (*a && *a == *b)
 		a++, b++;
 	return (!*a || (*a == '\n' && !a[1])) && (!*b || (*b == '\n' && !b[1]));
+}
+
+void *bsearch(const void *key, const void *base, size_t number, size_t size, cmp_func_t compare)
+{
+	while (number) {
+		const void *middle = base + number / 2 * size;
+		int order = compare(key, middle);
+
+		if (!order)
+			return (void *)middle;
+		if (order > 0) {
+			base = middle + size;
+			number--;
+		}
+		number /= 2;
+	}
+	return NULL;
 }
 
 /* Only names of files and caches are formatted; nothing reads them. */
