@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from conformance.interface.access import FETCH
 from conformance.scenarios.modes import DIRECT_MODES, SHADOW_MODES, TDP_MODES
 from conformance.scenarios.steps import Step
 
@@ -19,9 +18,8 @@ __all__ = ["Preconditions", "check"]
 GROWTH = 4
 """The most by which a change of memslots raises their generation."""
 
-PAGE = 1 << 12
-OPERAND = 8
-"""The most bytes that an instruction reads or writes."""
+OPERAND = 4
+"""The least bytes that an instruction reads or writes, which are aligned."""
 PHYSICAL_BITS, LINEAR_BITS = 48, 57
 """Bits of the addresses that an instruction may have."""
 
@@ -92,8 +90,8 @@ class Preconditions:
             return f"lockless readers walk the tables of the TDP MMU, in {', '.join(TDP_MODES)}"
         if step.kind == "execute":
             address = step.arguments["address"]
-            if step.arguments["kind"] != FETCH and address % PAGE > PAGE - OPERAND:
-                return "the operand crosses a page"
+            if address % OPERAND:
+                return f"an operand is at a multiple of {OPERAND}"
             if self._physical and address >> PHYSICAL_BITS:
                 return f"a guest physical address has {PHYSICAL_BITS} bits"
             if self._linear and (address + (1 << LINEAR_BITS - 1)) % (1 << 64) >> LINEAR_BITS:

@@ -178,7 +178,7 @@ def test_an_instruction_in_a_line(values, text):
         ("shadow", ["enter_l2 address=0"], "nested guests run in"),
         ("legacy-npt", ["enter_l2 address=0"], "nested guests run in"),
         ("legacy-npt", ["walk_begin gfn=0"], "lockless readers"),
-        ("shadow", ["execute address=0xff9 kind=read"], "crosses a page"),
+        ("shadow", ["execute address=0xff9 kind=read"], "at a multiple of 4"),
         ("npt", ["execute address=0x1000000000000 kind=read"], "has 48 bits"),
         ("shadow", ["execute address=0x100000000000000 kind=read"], "canonical in 57 bits"),
         ("npt", ["leave_l2"], "not in L2"),
@@ -196,7 +196,7 @@ def test_steps_that_the_mode_or_the_guest_forbids(mode, lines, complaint):
 def test_steps_of_shadow_paging_that_may_follow():
     lines = {
         "shadow": ["execute address=0xff8 kind=read", "invlpg address=0",
-                   "execute address=0xff00000000000fff kind=fetch"],
+                   "execute address=0xff00000000000ffc kind=fetch"],
         "npt": ["enter_l2 address=0", "execute address=0 kind=read", "leave_l2", "set_cr4 value=0"],
     }  # fmt: skip
     for mode, each in lines.items():

@@ -8,16 +8,20 @@ from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, Substitution
 from conformance.scenarios.stories.functions import SYNC, UNSYNC, WRITE_EMULATED
 from conformance.scenarios.stories.guest_tables import (
     ALIAS,
+    LONG,
     NX,
     PAE,
     PAGE,
     READY,
     RW,
     SHADOW,
+    TWO_LEVELS,
     US,
     VA,
     A,
     D,
+    Entry,
+    GuestTables,
     P,
     content,
     guest,
@@ -441,6 +445,7 @@ def half_of_an_entry_written(vm: StoryBuilder) -> None:
     source="mmu.c: detect_write_misaligned()",
     about=("kvm_mmu_pte_write", "kvm_mmu_track_write", "detect_write_misaligned"),
     modes=SHADOW,
+    vcpus=2,
     mutants=[
         Mutant(
             "writes across entries count as writes of one",
@@ -452,22 +457,25 @@ def half_of_an_entry_written(vm: StoryBuilder) -> None:
             "shadow",
         ),
     ],
-)  # fmt: skip
-def misaligned_write_zaps(vm: StoryBuilder) -> None:
-    """A write across two entries of a directory zaps its whole shadow page.
+)
+def write_across_entries_zaps(vm: StoryBuilder) -> None:
+    """A 64-bit write to the page directory of a 32-bit guest zaps all of its shadow pages.
 
-    Such a write is not one of a page table: the page is probably used for something else by now.
+    It covers two entries, and so is none of a page table: the page is probably used for something else.
     """
-    tables = guest(vm, data=[0x10], aliases=8)
+    tables = guest(vm, TWO_LEVELS, data=[0x10])
     tables.map(VA, 0x10, READY)
-    pde = tables.entry(VA, 2)
-    tables.run()
-    vm.execute(address=VA, kind=READ).claim("shadowed", lambda now: now.shadow.page(pde.gfn, 2))
-    vm.execute(address=tables.at(pde) + 0x804, kind=WRITE, value=0)
+    other = GuestTables(vm, LONG, first=0x240)
+    other.map(VA, tables.root, READY)
+    tables.run(0)
+    other.run(1)
+    vm.execute(address=VA, kind=READ)
+    vm.claim("a shadow page for each quarter", lambda now: len(now.shadow.pages(tables.root, 2)) == 4)
+    vm.execute(vcpu=1, address=VA + 0x800, kind=WRITE, value=0)
     vm.claim("emulated", lambda now: now.executed.end == End.EMULATED)
-    vm.claim("the shadow page is zapped", lambda now: not now.shadow.pages(pde.gfn, 2))
-    vm.claim("counted", lambda now: now.shadow.grown.mmu_flooded == 1)
-    reads(vm, VA, 0x10, "built anew")
+    vm.claim("all are zapped", lambda now: not now.shadow.pages(tables.root, 2, invalid=0))
+    vm.claim("counted", lambda now: now.shadow.grown.mmu_flooded == 4)
+    vm.execute(address=VA, kind=READ).claim("built anew", lambda now: now.value == content(0x10))
 
 
 @story(
@@ -582,7 +590,7 @@ def root_table_written(vm: StoryBuilder) -> None:
     vcpus=2,
 )
 def root_zapped_while_in_use(vm: StoryBuilder) -> None:
-    """Two vCPUs use a root that a flood of writes zaps: it is invalid, and both get a new one.
+    """Two vCPUs use a root, and one writes its page with XADD: it is zapped, and both get a new one.
 
     An invalid root stays until the last vCPU drops it; no fault may map anything in it.
     """
@@ -593,8 +601,8 @@ def root_zapped_while_in_use(vm: StoryBuilder) -> None:
     for vcpu in (0, 1):
         vm.execute(vcpu=vcpu, address=VA, kind=READ)
     vm.claim("one root, two users", lambda now: now.shadow.page(tables.root, 4).root_count == 2)
-    for n in range(3):
-        writes(vm, tables, (tables.root, 0x100 + n), 0)
+    place = Entry(tables.root, 0x100)
+    vm.execute(address=tables.at(place), kind=WRITE, instruction=Instruction.XADD)
     vm.claim(
         "an invalid one is left",
         lambda now: [p.root_count > 0 for p in now.shadow.pages(tables.root, invalid=1)] == [True],
