@@ -103,3 +103,27 @@ UNPROTECT_ON_WRITE_PROTECTION_ONLY = Change(
     since="6.12",
     effect="A fault on a write-protected gfn has a result of its own (RET_PF_WRITE_PROTECTED).",
 )
+
+DUMMY_ROOT = Change(
+    commit="0e3223d8d00a",
+    title="KVM: x86/mmu: Use dummy root, backed by zero page, for !visible guest roots",
+    since="6.6",
+    effect=(
+        "A guest whose root lies outside of its memory gets an empty root, so that each access faults; "
+        "before, its vCPU shut down."
+    ),
+)
+
+NX_SEPARATE_LISTS = Change(
+    commit="6777885605e1",
+    title="KVM: x86/mmu: Track possible NX huge pages separately for TDP vs. Shadow MMU",
+    since="6.18",
+    effect="The recovery of NX huge pages has a list for each MMU; before, one for both.",
+)
+
+UNMAP_YIELDS = Change(
+    commit="548f87f667a3",
+    title="KVM: x86/mmu: Honor NEED_RESCHED when zapping rmaps and blocking is allowed",
+    since="6.12",
+    effect="Unmapping a range yields after each rmap if it must, and flushes first; before, never.",
+)

@@ -43,7 +43,7 @@ from conformance.model.vm.kvm_page_fault import (
 from conformance.model.vm.kvm_pagewalk import PF_VECTOR, KvmPagewalk, X86Exception
 from conformance.model.vm.vm import KvmVcpu, Vm
 
-__all__ = ["GuestWalker", "gva_to_gpa", "kvm_mmu_get_guest_pgd", "walk_addr"]
+__all__ = ["GuestWalker", "get_pdptr", "gva_to_gpa", "kvm_mmu_get_guest_pgd", "walk_addr"]
 
 PT64_ROOT_MAX_LEVEL = 5
 PT32E_ROOT_LEVEL = 3
@@ -117,7 +117,7 @@ def kvm_mmu_get_guest_pgd(vcpu: KvmVcpu, w: KvmPagewalk) -> int:
     return w.pgd if w.nested else vcpu.cr3
 
 
-def _get_pdptr(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, index: int) -> int:
+def get_pdptr(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, index: int) -> int:
     """A PDPTE of PAE paging: as loaded with CR3, or of NPT as it is in memory now."""
     if not w.nested:
         return vcpu.pdptrs[index]
@@ -131,7 +131,7 @@ def _walk(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, walker: GuestWalker, addr: int,
     level = int(w.cpu_role.level)
     walk_nx_mask = PT64_NX_MASK if w.format is GuestFormat.PAGING64 else 0
     if w.format is GuestFormat.PAGING64 and level == PT32E_ROOT_LEVEL:
-        pte = _get_pdptr(vm, vcpu, w, addr >> 30 & 3)
+        pte = get_pdptr(vm, vcpu, w, addr >> 30 & 3)
         if not is_present_gpte(w, pte):
             raise _Fault
         level -= 1

@@ -16,11 +16,12 @@ from conformance.model.changes import (
     SPLIT_LAST_CLEARED,
 )
 from conformance.model.layout import PG_LEVEL_2M, PG_LEVEL_4K
-from conformance.model.tdp_mmu.logging import (
-    kvm_tdp_mmu_clear_dirty_pt_masked,
-    kvm_tdp_mmu_write_protect_gfn,
+from conformance.model.shadow_mmu.huge_pages import kvm_mmu_try_split_huge_pages
+from conformance.model.shadow_mmu.write_protect import (
+    kvm_mmu_clear_dirty_pt_masked,
+    kvm_mmu_slot_gfn_write_protect,
+    kvm_mmu_write_protect_pt_masked,
 )
-from conformance.model.tdp_mmu.split import kvm_tdp_mmu_try_split_huge_pages
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.host import EINVAL
 from conformance.model.vm.memslots import BITS_PER_LONG, KvmMemorySlot
@@ -146,11 +147,14 @@ def kvm_arch_mmu_enable_log_dirty_pt_masked(vm: Vm, slot: KvmMemorySlot, offset:
         last = gfn + mask.bit_length() - 1
         if vm.options.eager_page_split:
             end = last + 1 if vm.k.has(SPLIT_LAST_CLEARED) else last
-            kvm_tdp_mmu_try_split_huge_pages(vm, slot, first, end, PG_LEVEL_4K, shared=False)
-        kvm_tdp_mmu_write_protect_gfn(vm, slot, first, PG_LEVEL_2M)
+            kvm_mmu_try_split_huge_pages(vm, slot, first, end, PG_LEVEL_4K)
+        kvm_mmu_slot_gfn_write_protect(vm, slot, first, PG_LEVEL_2M)
         if _round_up_2m(first) != _round_up_2m(last):
-            kvm_tdp_mmu_write_protect_gfn(vm, slot, last, PG_LEVEL_2M)
-    kvm_tdp_mmu_clear_dirty_pt_masked(vm, slot, gfn, mask, wrprot=not vm.has_pml)
+            kvm_mmu_slot_gfn_write_protect(vm, slot, last, PG_LEVEL_2M)
+    if vm.has_pml:
+        kvm_mmu_clear_dirty_pt_masked(vm, slot, gfn, mask)
+    else:
+        kvm_mmu_write_protect_pt_masked(vm, slot, gfn, mask)
 
 
 def _round_up_2m(gfn: int) -> int:

@@ -13,11 +13,17 @@ from enum import Enum
 
 from conformance.model.changes import SLOTS_WAIT_FOR_INVALIDATIONS
 from conformance.model.layout import PG_LEVEL_2M, PG_LEVEL_4K
+from conformance.model.shadow_mmu.huge_pages import (
+    kvm_mmu_recover_huge_pages,
+    kvm_mmu_slot_try_split_huge_pages,
+)
+from conformance.model.shadow_mmu.limits import kvm_mmu_change_mmu_pages, kvm_mmu_default_limit
+from conformance.model.shadow_mmu.write_protect import (
+    kvm_mmu_slot_leaf_clear_dirty,
+    kvm_mmu_slot_remove_write_access,
+)
+from conformance.model.shadow_mmu.zap_all import kvm_mmu_zap_all_fast
 from conformance.model.spte.mmio import KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS
-from conformance.model.tdp_mmu.logging import kvm_tdp_mmu_clear_dirty_slot, kvm_tdp_mmu_wrprot_slot
-from conformance.model.tdp_mmu.recover import kvm_tdp_mmu_recover_huge_pages
-from conformance.model.tdp_mmu.roots import kvm_mmu_zap_all_fast
-from conformance.model.tdp_mmu.split import kvm_tdp_mmu_try_split_huge_pages
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.host import EINVAL
 from conformance.model.vm.memslots import (
@@ -115,7 +121,8 @@ def kvm_set_memslot(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None
     else:
         slots = {n: other for n, other in slots.items() if other is not old}
     kvm_swap_active_memslots(vm, as_id, slots)
-    vm.had_memslot = True
+    if change in (KvmMrChange.CREATE, KvmMrChange.DELETE) and not vm.shadow.n_requested_mmu_pages:
+        kvm_mmu_change_mmu_pages(vm, kvm_mmu_default_limit(vm))
     kvm_mmu_slot_apply_flags(vm, old, new, change)
     return 0
 
@@ -166,8 +173,7 @@ def kvm_mmu_slot_apply_flags(
     if is_logged:
         _enable_logging(vm, new)
     else:
-        with vm.mmu_lock.for_read:
-            kvm_tdp_mmu_recover_huge_pages(vm, new)
+        kvm_mmu_recover_huge_pages(vm, new)
 
 
 def _enable_logging(vm: Vm, slot: KvmMemorySlot) -> None:
@@ -180,13 +186,10 @@ def _enable_logging(vm: Vm, slot: KvmMemorySlot) -> None:
     if vm.dirty_log_initially_set:
         return
     if vm.options.eager_page_split:
-        with vm.mmu_lock.for_read:
-            kvm_tdp_mmu_try_split_huge_pages(vm, slot, slot.base_gfn, slot.end_gfn, PG_LEVEL_4K, shared=True)
+        kvm_mmu_slot_try_split_huge_pages(vm, slot, PG_LEVEL_4K)
     if vm.has_pml:
-        with vm.mmu_lock.for_read:
-            kvm_tdp_mmu_clear_dirty_slot(vm, slot)
-    with vm.mmu_lock.for_read:
-        kvm_tdp_mmu_wrprot_slot(vm, slot, PG_LEVEL_2M if vm.has_pml else PG_LEVEL_4K)
+        kvm_mmu_slot_leaf_clear_dirty(vm, slot)
+    kvm_mmu_slot_remove_write_access(vm, slot, PG_LEVEL_2M if vm.has_pml else PG_LEVEL_4K)
     kvm_flush_remote_tlbs(vm)
 
 

@@ -5,16 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import replace
 
 from conformance.model.changes import AGING_NOT_FLUSHED, INVALIDATION_BY_GFN, LOCKLESS_AGING, NO_CHANGE_PTE
-from conformance.model.layout import PG_LEVEL_4K
-from conformance.model.spte.make_spte import kvm_mmu_changed_pte_notifier_make_spte
-from conformance.model.tdp_mmu.age import kvm_tdp_mmu_age_gfn_range
-from conformance.model.tdp_mmu.changed_spte import maps_page, tdp_mmu_set_spte
-from conformance.model.tdp_mmu.root_list import each_root
-from conformance.model.tdp_mmu.tdp_iter import TdpIter
-from conformance.model.tdp_mmu.zap import kvm_tdp_mmu_unmap_gfn_range
+from conformance.model.shadow_mmu.gfn_ranges import kvm_age_gfn, kvm_set_spte_gfn, kvm_unmap_gfn_range
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.memslots import KVM_ADDRESS_SPACE_NUM, KvmMemorySlot
 from conformance.model.vm.vm import Vm
@@ -63,7 +56,7 @@ class KvmMmuNotifier:
         flush = False
         for slot, first, last in ranges:
             # Each walk starts with flush False, so a later yield does not flush for an earlier memslot.
-            flush |= kvm_tdp_mmu_unmap_gfn_range(vm, slot, first, last, may_block=True)
+            flush |= kvm_unmap_gfn_range(vm, slot, first, last, may_block=True)
         if flush:
             kvm_flush_remote_tlbs(vm)
 
@@ -100,18 +93,9 @@ class KvmMmuNotifier:
 
     def _change_sptes(self, ranges: list[tuple[KvmMemorySlot, int, int]], pfn: int, writable: bool) -> None:
         """The part of .change_pte under mmu_lock."""
-        vm, nonpresent = self.vm, self.vm.k.layout.nonpresent_value
-        flush = False
-        for slot, first, last in ranges:
-            for root in each_root(vm, slot.as_id, only_valid=False):
-                for entry in TdpIter(vm.memory, root, first, last):
-                    if entry.level != PG_LEVEL_4K or not maps_page(vm, entry):
-                        continue
-                    tdp_mmu_set_spte(vm, entry, nonpresent)
-                    if not writable:
-                        new_spte = int(kvm_mmu_changed_pte_notifier_make_spte(vm.k, entry.old_spte, pfn))
-                        tdp_mmu_set_spte(vm, replace(entry, old_spte=nonpresent), new_spte)
-                    flush = True
+        vm, flush = self.vm, False
+        for slot, first, _ in ranges:
+            flush |= kvm_set_spte_gfn(vm, slot, first, pfn, writable)
         if flush:
             kvm_flush_remote_tlbs(vm)
 
@@ -139,7 +123,7 @@ class KvmMmuNotifier:
             locked = vm.mmu_lock.for_write if ranges and not vm.k.has(LOCKLESS_AGING) else nullcontext()
             with locked:
                 for slot, first, last in ranges:
-                    young |= kvm_tdp_mmu_age_gfn_range(vm, slot, first, last, test_only)
+                    young |= kvm_age_gfn(vm, slot, first, last, test_only)
                 if young and flush:
                     kvm_flush_remote_tlbs(vm)
         return young

@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-from conformance.model.changes import ROOTS_FREED_SHARED, ROOTS_WITHOUT_BUDGET
-from conformance.model.tdp_mmu.root_list import kvm_tdp_mmu_put_root
-from conformance.model.tdp_mmu.roots import kvm_tdp_mmu_alloc_root
-from conformance.model.vm.flushes import flush_tlb_all, flush_tlb_current
+from conformance.model.kvm_main.mmu_context import kvm_init_mmu
+from conformance.model.shadow_mmu.free_roots import kvm_mmu_free_obsolete_roots, kvm_mmu_unload
+from conformance.model.shadow_mmu.roots import kvm_mmu_load
+from conformance.model.vm.flushes import flush_tlb_all
 from conformance.model.vm.pml import drain_pml
 from conformance.model.vm.vm import IN_GUEST_MODE, OUTSIDE_GUEST_MODE, KvmVcpu, Request, Vm
 
-__all__ = ["EIO", "ENOSPC", "kvm_mmu_unload", "set_smm", "vcpu_enter_guest", "vcpu_exit_guest"]
+__all__ = ["EIO", "set_smm", "vcpu_enter_guest", "vcpu_exit_guest"]
 
-EIO, ENOSPC = 5, 28
+EIO = 5
 
 
 def vcpu_enter_guest(vm: Vm, vcpu: KvmVcpu) -> int:
@@ -48,13 +48,12 @@ def vcpu_exit_guest(vm: Vm, vcpu: KvmVcpu) -> None:
 def _serve_requests(vm: Vm, vcpu: KvmVcpu) -> int:
     """Serve pending requests, and load a root if the vCPU has none; return 0 or a negative errno.
 
-    An obsolete root is dropped first, so that a new one is loaded. TLBs are flushed before the root is used.
+    Obsolete roots are dropped first, so that new ones are loaded. TLBs are flushed before the root is used.
     """
     requests = vcpu.pending_requests()
     if Request.MMU_FREE_OBSOLETE_ROOTS in requests:
         vcpu.clear_request(Request.MMU_FREE_OBSOLETE_ROOTS)
-        if vcpu.mmu.root is not None and vcpu.mmu.root.invalid:
-            kvm_mmu_unload(vm, vcpu)
+        kvm_mmu_free_obsolete_roots(vm, vcpu)
     if Request.TLB_FLUSH in requests:
         vcpu.clear_request(Request.TLB_FLUSH)
         flush_tlb_all(vcpu)
@@ -64,29 +63,8 @@ def _serve_requests(vm: Vm, vcpu: KvmVcpu) -> int:
     return kvm_mmu_load(vm, vcpu) if vcpu.mmu.root is None else 0
 
 
-def kvm_mmu_load(vm: Vm, vcpu: KvmVcpu) -> int:
-    """Give the vCPU a root and flush its TLB; return 0 or -ENOSPC.
-
-    The flush removes translations through an earlier root at the same address, so dropping a root needs no
-    flush. Until v6.9 a root counted against the limit of shadow pages, which is 0 before the first memslot is
-    created.
-    """
-    if not vm.had_memslot and not vm.k.has(ROOTS_WITHOUT_BUDGET):
-        return -ENOSPC
-    vcpu.mmu.root = kvm_tdp_mmu_alloc_root(vm, vcpu)
-    flush_tlb_current(vcpu)
-    return 0
-
-
-def kvm_mmu_unload(vm: Vm, vcpu: KvmVcpu) -> None:
-    """Drop the vCPU's reference to its root. The TDP MMU's own reference keeps a valid root alive."""
-    if vcpu.mmu.root is not None:
-        with vm.mmu_lock.held(shared=vm.k.has(ROOTS_FREED_SHARED)):
-            kvm_tdp_mmu_put_root(vm, vcpu.mmu.root)
-            vcpu.mmu.root = None
-
-
 def set_smm(vm: Vm, vcpu: KvmVcpu, on: bool) -> None:
     """Enter or leave system management mode, which has its own address space and therefore its own root."""
     vcpu.smm = on
     kvm_mmu_unload(vm, vcpu)
+    kvm_init_mmu(vm, vcpu)

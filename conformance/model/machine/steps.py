@@ -12,13 +12,14 @@ from conformance.interface.access import FETCH, READ, WRITE
 from conformance.model.changes import NO_CHANGE_PTE
 from conformance.model.kvm_main.dirty_log import kvm_clear_dirty_log, kvm_get_dirty_log
 from conformance.model.kvm_main.memory_region import kvm_set_memory_region
-from conformance.model.kvm_main.vcpu import kvm_mmu_unload, set_smm
+from conformance.model.kvm_main.vcpu import set_smm
 from conformance.model.machine.step_table import address_space, step, vcpu_of
 from conformance.model.machine.stepped_vm import SteppedVm
 from conformance.model.processor import guest
-from conformance.model.tdp_mmu import nx_huge_pages
+from conformance.model.shadow_mmu import nx_huge_pages
+from conformance.model.shadow_mmu.free_roots import free_mmu_pages, kvm_mmu_unload
+from conformance.model.shadow_mmu.zap_all import kvm_mmu_zap_all
 from conformance.model.tdp_mmu.reader import Reader
-from conformance.model.tdp_mmu.roots import kvm_tdp_mmu_invalidate_roots, kvm_tdp_mmu_zap_invalidated_roots
 from conformance.model.vm.host import EAGAIN, EINVAL, ENOSYS
 from conformance.model.vm.locks import Lock
 from conformance.model.vm.mmu_pages import FreedEntries
@@ -270,8 +271,8 @@ def destroy(vm: SteppedVm) -> list[int]:
     vm.reader = None
     for vcpu in vm.vcpus:
         kvm_mmu_unload(vm, vcpu)
-    kvm_tdp_mmu_invalidate_roots(vm)
-    kvm_tdp_mmu_zap_invalidated_roots(vm)
+        free_mmu_pages(vm, vcpu)
+    kvm_mmu_zap_all(vm)
     vm.memory.free_retired()
     for memslots in vm.memslots:
         memslots.slots.clear()

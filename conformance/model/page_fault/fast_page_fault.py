@@ -9,7 +9,11 @@ SPTE.
 from __future__ import annotations
 
 from conformance.model.changes import MARKED_AFTER_CMPXCHG, SOFTWARE_ACCESSED
-from conformance.model.layout import PG_LEVEL_4K, PT_WRITABLE_MASK
+from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_4K, PT_WRITABLE_MASK
+from conformance.model.shadow_mmu.shadow_walk import (
+    for_each_shadow_entry_lockless,
+    walk_shadow_page_lockless,
+)
 from conformance.model.spte.access import is_access_track_spte, restore_acc_track_spte
 from conformance.model.spte.writability import is_access_allowed, is_mmu_writable_spte, is_writable_pte
 from conformance.model.tdp_mmu.changed_spte import maps_page
@@ -43,9 +47,12 @@ def fast_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
     """
     if not page_fault_can_be_fast(vm, fault):
         return RetPf.INVALID
-    with vm.memory.rcu:
+    with walk_shadow_page_lockless(vm, vcpu):
         for _ in range(ATTEMPTS):
-            entry = kvm_tdp_mmu_fast_pf_get_last_sptep(vm, vcpu, fault.gfn)
+            if vm.is_tdp_mmu_active(vcpu):
+                entry = kvm_tdp_mmu_fast_pf_get_last_sptep(vm, vcpu, fault.gfn)
+            else:
+                entry = fast_pf_get_last_sptep(vm, vcpu, fault.gfn)
             new_spte = _spte_allowing_access(vm, fault, entry)
             if new_spte is None:
                 return RetPf.INVALID
@@ -71,6 +78,12 @@ def kvm_tdp_mmu_fast_pf_get_last_sptep(vm: Vm, vcpu: KvmVcpu, gfn: int) -> Entry
         if child is None:
             return Entry(table, index, spte)
         table = child
+
+
+def fast_pf_get_last_sptep(vm: Vm, vcpu: KvmVcpu, gfn: int) -> Entry:
+    """The same in shadow pages, which are direct."""
+    *_, ((sp, at), spte) = for_each_shadow_entry_lockless(vm, vcpu, gfn << PAGE_SHIFT)
+    return Entry(sp, at, spte)
 
 
 def _spte_allowing_access(vm: Vm, fault: KvmPageFault, entry: Entry) -> int | None:

@@ -11,6 +11,8 @@ from conformance.model.page_fault.fast_page_fault import fast_page_fault
 from conformance.model.page_fault.faultin import kvm_mmu_faultin_pfn
 from conformance.model.page_fault.mmio_fault import handle_mmio_page_fault
 from conformance.model.page_fault.stale import is_page_fault_stale
+from conformance.model.shadow_mmu.limits import make_mmu_pages_available
+from conformance.model.shadow_mmu.map import direct_map
 from conformance.model.tdp_mmu.map import kvm_tdp_mmu_map
 from conformance.model.vm.host_marks import kvm_release_faultin_page
 from conformance.model.vm.kvm_page_fault import PFERR_RSVD_MASK, KvmPageFault, RetPf
@@ -32,7 +34,8 @@ def kvm_mmu_page_fault(vm: Vm, vcpu: KvmVcpu, cr2_or_gpa: int, error_code: int) 
             return mmio
     vcpu.pf_taken += 1
     gfn = cr2_or_gpa >> PAGE_SHIFT
-    r = kvm_tdp_page_fault(vm, vcpu, KvmPageFault(gfn, error_code, vm.slot_of(vcpu, gfn)))
+    fault = KvmPageFault(gfn, error_code, vm.slot_of(vcpu, gfn))
+    r = (kvm_tdp_page_fault if vm.is_tdp_mmu_active(vcpu) else direct_page_fault)(vm, vcpu, fault)
     if r is RetPf.FIXED:
         vcpu.pf_fixed += 1
     elif r is RetPf.EMULATE:
@@ -42,16 +45,36 @@ def kvm_mmu_page_fault(vm: Vm, vcpu: KvmVcpu, cr2_or_gpa: int, error_code: int) 
     return r
 
 
-def kvm_tdp_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
-    """Handle a fault that is not cached MMIO. RETRY if the host's page became stale before it was mapped."""
+def _before_mmu_lock(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
+    """The part of handling the fault that needs no mmu_lock; CONTINUE if a page is to be mapped."""
     r = fast_page_fault(vm, vcpu, fault)
     if r is not RetPf.INVALID:
         return r
-    r = kvm_mmu_faultin_pfn(vm, vcpu, fault, vm.k.layout.acc_all)
+    return kvm_mmu_faultin_pfn(vm, vcpu, fault, vm.k.layout.acc_all)
+
+
+def kvm_tdp_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
+    """Handle a fault that is not cached MMIO. RETRY if the host's page became stale before it was mapped."""
+    r = _before_mmu_lock(vm, vcpu, fault)
     if r is not RetPf.CONTINUE:
         return r
     faultin_pfn = fault.pfn
     with vm.mmu_lock.for_read:
         r = RetPf.RETRY if is_page_fault_stale(vm, vcpu, fault) else kvm_tdp_mmu_map(vm, vcpu, fault)
+        kvm_release_faultin_page(vm, faultin_pfn, fault.map_writable, unused=r is RetPf.RETRY)
+    return r
+
+
+def direct_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
+    """The same in direct shadow pages. ENOSPC if none is available for those that may be missing."""
+    r = _before_mmu_lock(vm, vcpu, fault)
+    if r is not RetPf.CONTINUE:
+        return r
+    faultin_pfn = fault.pfn
+    with vm.mmu_lock.for_write:
+        if not make_mmu_pages_available(vm):
+            r = RetPf.ENOSPC
+        else:
+            r = RetPf.RETRY if is_page_fault_stale(vm, vcpu, fault) else direct_map(vm, vcpu, fault)
         kvm_release_faultin_page(vm, faultin_pfn, fault.map_writable, unused=r is RetPf.RETRY)
     return r

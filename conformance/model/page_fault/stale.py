@@ -9,10 +9,10 @@ its address.
 from __future__ import annotations
 
 from conformance.model.changes import INVALIDATION_BY_GFN, RETRY_AFTER_INVALIDATION, RETRY_IF_ROOT_INVALID
-from conformance.model.shadow_mmu.lookup import is_obsolete_sp
+from conformance.model.shadow_mmu.free_roots import is_obsolete_root
 from conformance.model.vm.kvm_page_fault import KvmPageFault
 from conformance.model.vm.memslots import KvmMemorySlot
-from conformance.model.vm.shadow_page import RootTable, ShadowPage
+from conformance.model.vm.shadow_page import RootTable
 from conformance.model.vm.vm import KvmVcpu, Request, Vm
 
 __all__ = ["is_page_fault_stale", "mmu_invalidate_retry"]
@@ -53,6 +53,4 @@ def _root_is_obsolete(vm: Vm, vcpu: KvmVcpu) -> bool:
     root = vcpu.mmu.root
     if isinstance(root, RootTable):
         return Request.MMU_FREE_OBSOLETE_ROOTS in vcpu.pending_requests()
-    if isinstance(root, ShadowPage):
-        return is_obsolete_sp(vm, root)
-    return root is None or root.invalid
+    return root is None or is_obsolete_root(vm, root)

@@ -8,7 +8,7 @@ from conformance.model.kvm_main.vcpu import vcpu_enter_guest, vcpu_exit_guest
 from conformance.model.layout import PAGE_SHIFT
 from conformance.model.page_fault.page_fault import kvm_mmu_page_fault
 from conformance.model.processor.processor import guest_access
-from conformance.model.vm.host import EFAULT
+from conformance.model.vm.host import EFAULT, ENOSPC
 from conformance.model.vm.kvm_page_fault import PFERR_RSVD_MASK, RetPf
 from conformance.model.vm.pml import drain_pml
 from conformance.model.vm.scheduler import current
@@ -17,6 +17,7 @@ from conformance.model.vm.vm import KvmVcpu, Vm
 __all__ = ["enter", "run_access"]
 
 EXIT_CODES = {ret: int(Exit[ret.name]) for ret in RetPf if ret.name in Exit.__members__}
+ERRORS = {RetPf.EFAULT: EFAULT, RetPf.ENOSPC: ENOSPC}
 DONE, GAVE_UP, EMULATED, FAILED = (int(end) for end in (End.DONE, End.GAVE_UP, End.EMULATED, End.FAILED))
 
 
@@ -39,8 +40,8 @@ def run_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> list[int]:
                 return [*exits, DONE]
             drain_pml(vm, vcpu)
             r = kvm_mmu_page_fault(vm, vcpu, gfn << PAGE_SHIFT, error_code)
-            if r is RetPf.EFAULT:
-                return [*exits, -EFAULT, FAILED]
+            if r in ERRORS:
+                return [*exits, -ERRORS[r], FAILED]
             exits.append(EXIT_CODES[r] + (MMIO_EXIT if error_code & PFERR_RSVD_MASK else 0))
             if r is RetPf.EMULATE:
                 return [*exits, EMULATED]

@@ -3,7 +3,7 @@
 
 Read ``tdp_iter`` (the walk over the tables), ``changed_spte`` (writing one SPTE, and what follows from the
 change), ``map`` (installing what a fault needs) and ``logging`` (write-protecting, or clearing Dirty, for the
-dirty log). The operations that remove or replace mappings come next: ``zap``, ``split``, ``recover``, ``age``
-and ``nx_huge_pages``. ``root_list`` and ``roots`` create, invalidate and free roots. ``reader`` is a lockless
+dirty log). The operations that remove or replace mappings come next: ``zap``, ``split``, ``recover`` and
+``age``. ``root_list`` and ``roots`` create, invalidate and free roots. ``reader`` is a lockless
 walk, which only tests perform.
 """

@@ -13,10 +13,9 @@ from conformance.model.tdp_mmu.root_list import kvm_tdp_mmu_get_root, kvm_tdp_mm
 from conformance.model.tdp_mmu.zap import tdp_mmu_zap_root
 from conformance.model.vm.cells import peek
 from conformance.model.vm.mmu_pages import KvmMmuPage
-from conformance.model.vm.vm import KvmVcpu, Request, Vm
+from conformance.model.vm.vm import KvmVcpu, Vm
 
 __all__ = [
-    "kvm_mmu_zap_all_fast",
     "kvm_tdp_mmu_alloc_root",
     "kvm_tdp_mmu_invalidate_roots",
     "kvm_tdp_mmu_put_root",
@@ -71,15 +70,3 @@ def kvm_tdp_mmu_zap_invalidated_roots(vm: Vm, shared: bool = True) -> None:
                 root.scheduled_to_zap = False
                 tdp_mmu_zap_root(vm, root, shared)
                 kvm_tdp_mmu_put_root(vm, root)
-
-
-def kvm_mmu_zap_all_fast(vm: Vm) -> None:
-    """Drop all translations: each vCPU loads a new root, and the old roots have been zapped on return.
-
-    It is "fast" because vCPUs wait only for the invalidation, which holds mmu_lock for write, not for the
-    zap.
-    """
-    with vm.mmu_lock.for_write:
-        kvm_tdp_mmu_invalidate_roots(vm)
-        vm.make_all_cpus_request(Request.MMU_FREE_OBSOLETE_ROOTS)
-    kvm_tdp_mmu_zap_invalidated_roots(vm)

@@ -24,11 +24,12 @@ __all__ = [
     "EFAULT",
     "EINVAL",
     "ENOMEM",
+    "ENOSPC",
     "ENOSYS",
     "HostMemory",
 ]
 
-EAGAIN, ENOMEM, EFAULT, EINVAL, ENOSYS = 11, 12, 14, 22, 38
+EAGAIN, ENOMEM, EFAULT, EINVAL, ENOSPC, ENOSYS = 11, 12, 14, 22, 28, 38
 
 PAGES = 1 << 24
 """The number of virtual pages, which are numbered from 0."""

@@ -11,7 +11,7 @@ from conformance.model.vm.cells import Shared
 from conformance.model.vm.locks import Lock
 from conformance.model.vm.places import VM, place
 from conformance.model.vm.pte_list import PteList
-from conformance.model.vm.shadow_page import ShadowPage
+from conformance.model.vm.shadow_page import RootTable, ShadowPage
 
 __all__ = ["ShadowState"]
 
@@ -50,6 +50,9 @@ class ShadowState:
 
     Not those reasons that hold as long as the memslot exists.
     """
+
+    dummy_root: RootTable = field(default_factory=lambda: RootTable(0, 4, 0, 0, 0))
+    """An empty root, for a guest whose own root cannot be read."""
 
     mmu_shadow_zapped: int = 0
     mmu_pte_write: int = 0

@@ -102,8 +102,6 @@ class Vm:
     mn_invalidate_lock: Lock = field(default_factory=lambda: Lock("mn_invalidate_lock"))
     """Protects mn_active_invalidate_count. Memslots are installed only while that count is 0."""
 
-    had_memslot: bool = False
-    """Whether a memslot was ever created: before, the limit of shadow pages is 0."""
     nx_huge_pages: bool = False
     possible_nx_huge_pages: list[KvmMmuPage] = field(default_factory=list)
     """Tables that a huge page could replace without the NX mitigation; oldest first."""

@@ -8,17 +8,22 @@ again.
 
 from __future__ import annotations
 
-from conformance.model.changes import NX_RECOVERY_SHARED, NX_RECOVERY_SKIPS_LOGGED
+from conformance.model.changes import NX_RECOVERY_SHARED, NX_RECOVERY_SKIPS_LOGGED, NX_SEPARATE_LISTS
+from conformance.model.shadow_mmu.zap import (
+    InvalidList,
+    kvm_mmu_prepare_zap_page,
+    kvm_mmu_remote_flush_or_zap,
+)
+from conformance.model.shadow_mmu.zap_all import kvm_mmu_zap_all_fast
 from conformance.model.spte.predicates import is_shadow_present_pte
 from conformance.model.tdp_mmu.changed_spte import (
     tdp_mmu_set_spte,
     tdp_mmu_set_spte_atomic,
     untrack_possible_nx_huge_page,
 )
-from conformance.model.tdp_mmu.roots import kvm_mmu_zap_all_fast
 from conformance.model.tdp_mmu.tdp_iter import Entry
-from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.mmu_pages import KvmMmuPage
+from conformance.model.vm.shadow_page import ShadowPage
 from conformance.model.vm.vm import Vm
 
 __all__ = ["kvm_recover_nx_huge_pages", "set_nx_huge_pages"]
@@ -39,29 +44,41 @@ def kvm_recover_nx_huge_pages(vm: Vm) -> None:
     Since v6.2 a table that maps a memslot with dirty logging is not zapped, since the memslot could get only
     4 KiB pages. Such a table is removed from the list all the same; it is replaced when logging ends.
     """
-    shared = vm.k.has(NX_RECOVERY_SHARED)
+    pages = len([table for table in vm.possible_nx_huge_pages if isinstance(table, ShadowPage)])
+    if not vm.k.has(NX_SEPARATE_LISTS):
+        _recover(vm, vm.nx_lpage_splits, KvmMmuPage, shared=False)
+        return
+    if pages:
+        _recover(vm, pages, ShadowPage, shared=False)
+    _recover(vm, vm.nx_lpage_splits, KvmMmuPage, shared=vm.k.has(NX_RECOVERY_SHARED))
+
+
+def _recover(vm: Vm, to_zap: int, kind: type[KvmMmuPage], shared: bool) -> None:
+    """Recover up to ``to_zap`` tables of a kind, oldest first."""
     flush = False
+    invalid_list: InvalidList = []
     with vm.srcu, vm.mmu_lock.held(shared), vm.memory.rcu:
-        for _ in range(vm.nx_lpage_splits):
+        for _ in range(to_zap):
             vm.change_nx_huge_pages()
-            if not vm.possible_nx_huge_pages:
+            table = next((table for table in vm.possible_nx_huge_pages if isinstance(table, kind)), None)
+            if table is None:
                 break
-            table = vm.possible_nx_huge_pages[0]
             dirty_logged = vm.k.has(NX_RECOVERY_SKIPS_LOGGED) and _dirty_logged(vm, table)
-            if dirty_logged or shared:
+            if dirty_logged or vm.k.has(NX_SEPARATE_LISTS):
                 table.nx_huge_page_disallowed = False
                 untrack_possible_nx_huge_page(vm, table)
             if not dirty_logged:
-                flush |= _zap_table(vm, table, shared)
+                if isinstance(table, ShadowPage):
+                    kvm_mmu_prepare_zap_page(vm, table, invalid_list)
+                else:
+                    flush |= _zap_table(vm, table, shared)
             if vm.need_resched:
-                if flush:
-                    kvm_flush_remote_tlbs(vm)
-                    flush = False
+                kvm_mmu_remote_flush_or_zap(vm, invalid_list, flush)
+                flush = False
                 vm.memory.rcu.unlock()
                 vm.mmu_lock.let_others_run()
                 vm.memory.rcu.lock()
-        if flush:
-            kvm_flush_remote_tlbs(vm)
+        kvm_mmu_remote_flush_or_zap(vm, invalid_list, flush)
 
 
 def _dirty_logged(vm: Vm, table: KvmMmuPage) -> bool:

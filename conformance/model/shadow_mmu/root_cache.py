@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The roots that an MMU used last: if a guest switches back to one, its tables need not be read again."""
+
+from __future__ import annotations
+
+from conformance.model.shadow_mmu.free_roots import KVM_MMU_ROOT_CURRENT, kvm_mmu_free_roots
+from conformance.model.vm.kvm_mmu import KVM_MMU_NUM_PREV_ROOTS, NO_ROOT, KvmMmu, RootInfo
+from conformance.model.vm.mmu_pages import KvmMmuPage
+from conformance.model.vm.role import KvmMmuPageRole
+from conformance.model.vm.shadow_page import RootTable, ShadowPage
+from conformance.model.vm.vm import KvmVcpu, Request, Vm
+
+__all__ = ["kvm_mmu_new_pgd"]
+
+
+def kvm_mmu_new_pgd(vm: Vm, vcpu: KvmVcpu, new_pgd: int) -> None:
+    """The guest's root is another now: use a cached root for it, or leave the MMU without one.
+
+    The guest's tables may have changed since that root was used. The caller has it synced, and TLBs flushed,
+    where the guest may rely on that.
+    """
+    mmu = vcpu.mmu
+    if not fast_pgd_switch(vm, mmu, new_pgd):
+        return
+    vcpu.make_request(Request.LOAD_MMU_PGD)
+    vcpu.clear_mmio_info()
+    if isinstance(mmu.root, ShadowPage) and not mmu.root_role.direct:
+        mmu.root.write_flooding_count = 0
+
+
+def fast_pgd_switch(vm: Vm, mmu: KvmMmu, new_pgd: int) -> bool:
+    """Whether the current root, or a cached one, is for ``new_pgd`` and the MMU's role; it is current then.
+
+    Roots that are no shadow pages are not cached.
+    """
+    if isinstance(mmu.root, RootTable):
+        kvm_mmu_free_roots(vm, mmu, KVM_MMU_ROOT_CURRENT)
+    if mmu.root is not None:
+        return _find_and_keep_current(vm, mmu, new_pgd)
+    return _find_without_current(mmu, new_pgd)
+
+
+def is_root_usable(root: RootInfo, pgd: int, role: KvmMmuPageRole) -> bool:
+    """Whether a root is for ``pgd``, which does not matter for a direct one, and has this role."""
+    if root.root is None or not (role.direct or pgd == root.pgd):
+        return False
+    return _role_of(root.root, role) == role
+
+
+def _role_of(root: KvmMmuPage, like: KvmMmuPageRole) -> KvmMmuPageRole | None:
+    """The role of a root; roots of the TDP MMU differ in the address space only. None if it is invalid."""
+    if root.invalid:
+        return None
+    return root.role if isinstance(root, ShadowPage) else like._replace(smm=root.as_id)
+
+
+def _swap(mmu: KvmMmu, number: int) -> None:
+    """Exchange the current root with a cached one."""
+    cached = mmu.prev_roots[number]
+    mmu.prev_roots[number] = RootInfo(mmu.root, mmu.pgd)
+    mmu.root, mmu.pgd = cached
+
+
+def _find_and_keep_current(vm: Vm, mmu: KvmMmu, pgd: int) -> bool:
+    """Search the cache, and put the current root in front. Without a match the oldest root is dropped."""
+    role = mmu.root_role
+    if is_root_usable(RootInfo(mmu.root, mmu.pgd), pgd, role):
+        return True
+    for number in range(KVM_MMU_NUM_PREV_ROOTS):
+        _swap(mmu, number)
+        if is_root_usable(RootInfo(mmu.root, mmu.pgd), pgd, role):
+            return True
+    kvm_mmu_free_roots(vm, mmu, KVM_MMU_ROOT_CURRENT)
+    return False
+
+
+def _find_without_current(mmu: KvmMmu, pgd: int) -> bool:
+    """Search the cache, and take the root out of it that matches."""
+    for number, root in enumerate(mmu.prev_roots):
+        if is_root_usable(root, pgd, mmu.root_role):
+            mmu.root, mmu.pgd = root
+            mmu.prev_roots[number:] = [*mmu.prev_roots[number + 1 :], NO_ROOT]
+            return True
+    return False
