@@ -6,6 +6,7 @@ The steps: the fast path, the host's page, the check whether that page is stale,
 
 from __future__ import annotations
 
+from conformance.model.changes import UNPROTECT_ON_WRITE_PROTECTION_ONLY
 from conformance.model.layout import PAGE_SHIFT
 from conformance.model.page_fault.fast_page_fault import fast_page_fault
 from conformance.model.page_fault.faultin import kvm_mmu_faultin_pfn
@@ -13,6 +14,7 @@ from conformance.model.page_fault.mmio_fault import handle_mmio_page_fault
 from conformance.model.page_fault.stale import is_page_fault_stale
 from conformance.model.shadow_mmu.limits import make_mmu_pages_available
 from conformance.model.shadow_mmu.map import direct_map
+from conformance.model.shadow_mmu.write_track import page_fault_handle_page_track
 from conformance.model.tdp_mmu.map import kvm_tdp_mmu_map
 from conformance.model.vm.host_marks import kvm_release_faultin_page
 from conformance.model.vm.kvm_page_fault import PFERR_RSVD_MASK, KvmPageFault, RetPf
@@ -46,7 +48,13 @@ def kvm_mmu_page_fault(vm: Vm, vcpu: KvmVcpu, cr2_or_gpa: int, error_code: int) 
 
 
 def _before_mmu_lock(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
-    """The part of handling the fault that needs no mmu_lock; CONTINUE if a page is to be mapped."""
+    """The part of handling the fault that needs no mmu_lock; CONTINUE if a page is to be mapped.
+
+    L1 may write a table of L2 that is shadowed.
+    """
+    if page_fault_handle_page_track(vm, fault):
+        told_apart = vm.k.has(UNPROTECT_ON_WRITE_PROTECTION_ONLY)
+        return RetPf.WRITE_PROTECTED if told_apart else RetPf.EMULATE
     r = fast_page_fault(vm, vcpu, fault)
     if r is not RetPf.INVALID:
         return r

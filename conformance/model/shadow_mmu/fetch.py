@@ -28,7 +28,7 @@ from conformance.model.vm.kvm_page_fault import KvmPageFault, RetPf
 from conformance.model.vm.mapping_level import disallowed_hugepage_adjust, kvm_mmu_hugepage_adjust
 from conformance.model.vm.pte_list import Sptep
 from conformance.model.vm.shadow_page import ShadowPage
-from conformance.model.vm.vm import KvmVcpu, Vm
+from conformance.model.vm.vm import KvmVcpu, Request, Vm
 
 __all__ = ["fetch"]
 
@@ -43,6 +43,11 @@ def fetch(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, walker: GuestWalker) -> Re
     top_level = int(vcpu.mmu.w.cpu_role.level)
     if gpte_changed(vm, vcpu, walker, PT32_ROOT_LEVEL if top_level == PT32E_ROOT_LEVEL else top_level):
         return RetPf.RETRY
+    if vcpu.mmu.root is vm.shadow.dummy_root:
+        # The guest's root has got a memslot since the vCPU entered.
+        vcpu.make_request(Request.MMU_FREE_OBSOLETE_ROOTS)
+        return RetPf.RETRY
+
     entries = for_each_shadow_entry(vm, vcpu, fault.addr)
     for sptep in entries:
         sp = sptep.sp
