@@ -17,6 +17,7 @@ from conformance.differential.properties import (
     guest_paging,
     gptes,
     permission_fault,
+    page_roles,
     reserved_bits,
     setup,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "make_spte",
     "masks",
     "mmio",
+    "page_roles",
     "permission_fault",
     "predicates",
     "reserved_bits",

@@ -81,7 +81,7 @@ declare(
         ),
     ),
     mutants=[
-        Substitution(MMU_H, "(not_smap ? PFERR_RSVD_MASK : 0)", "0"),
+        Substitution(MMU_H, "(pfec + (not_smap << PFERR_RSVD_BIT)) >> 1", "pfec >> 1"),
         Substitution(MMU_H, "((rflags & X86_EFLAGS_AC) | implicit_access) ==", "(rflags & X86_EFLAGS_AC) =="),
         Substitution(MMU_H, "(vcpu->arch.pkru >> (pte_pkey * 2)) & 3;", "(vcpu->arch.pkru >> pte_pkey) & 3;"),
         Substitution(MMU_H, "errcode |= -pkru_bits & PFERR_PK_MASK;", ""),

@@ -62,6 +62,13 @@ LOCKLESS_RMAP_AGING = Change(
     ),
 )
 
+CHILD_ROLE = Change(
+    commit="2e65e842c57d",
+    title="KVM: x86/mmu: Derive shadow MMU page role from parent",
+    since="6.0",
+    effect="kvm_mmu_child_role() exists.",
+)
+
 CHILD_GFN_COMPARED = Change(
     commit="0cb2af2ea66a",
     title="KVM: x86: Fix shadow paging use-after-free due to unexpected GFN",

@@ -11,5 +11,7 @@ keeps in the MMU of the vCPU. The reading order:
 - ``permission_fault``: whether an access faults, by these, protection keys and EFLAGS.AC;
 - ``reserved_bits``: the reserved bits of an entry, by its format and level;
 - ``metadata``: all of these, computed anew for a role;
-- ``root_role``: the page tables that KVM builds for the guest, with two-dimensional paging.
+- ``root_role``: the page tables that KVM builds for the guest, with two-dimensional paging;
+- ``page_role``: the role of the pages that shadow the guest's tables, from the root downwards;
+- ``written_gptes``: which of their entries a write to a table concerns.
 """

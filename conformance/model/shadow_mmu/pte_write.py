@@ -9,8 +9,9 @@ the guest may write it without exits.
 from __future__ import annotations
 
 from conformance.model.changes import ORPHANS_ZAPPED_ON_WRITE
+from conformance.model.guest_paging import written_gptes
 from conformance.model.guest_paging.cpu_role import CR4_PAE
-from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_2M, PG_LEVEL_4K
+from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_4K
 from conformance.model.shadow_mmu.lookup import for_each_gfn_valid_sp_with_gptes
 from conformance.model.shadow_mmu.zap import (
     kvm_mmu_prepare_zap_page,
@@ -26,9 +27,6 @@ from conformance.model.vm.vm import KvmVcpu, Vm
 __all__ = ["kvm_mmu_track_write"]
 
 PAGE_SIZE = 1 << PAGE_SHIFT
-
-FLOOD = 3
-"""How many writes in a row make an upper table a page that is no table any more."""
 
 
 def kvm_mmu_track_write(vm: Vm, vcpu: KvmVcpu, gpa: int, size: int) -> None:
@@ -73,39 +71,28 @@ def mmu_pte_write_fetch_gpte(vm: Vm, vcpu: KvmVcpu, gpa: int, size: int) -> tupl
 
 
 def detect_write_misaligned(sp: ShadowPage, gpa: int, size: int) -> bool:
-    """Whether the write is not to one entry.
-
-    Writes of fewer than 4 bytes count as such, but for one of a single byte at the beginning of an entry, by
-    which some systems change status bits.
-    """
-    entry_size = 4 if sp.role.has_4_byte_gpte else 8
-    first = gpa % PAGE_SIZE
-    if size == 1 and first % entry_size == 0:
-        return False
-    return size < 4 or first // entry_size != (first + size - 1) // entry_size
+    """Whether the write is not to one entry."""
+    short = bool(sp.role.has_4_byte_gpte)
+    return bool(
+        written_gptes.detect_write_misaligned(has_4_byte_gpte=short, offset=gpa % PAGE_SIZE, size=size)
+    )
 
 
 def detect_write_flooding(sp: ShadowPage) -> bool:
-    """Count a write; whether it is the third since a fault last walked through the page.
-
-    Pages of level 1 do not count: they become unsync, and are written without exits then.
-    """
+    """Count a write; whether it is the third since a fault last walked through the page."""
     if sp.level == PG_LEVEL_4K:
         return False
-    sp.write_flooding_count += 1
-    return sp.write_flooding_count >= FLOOD
+    flooded, count = written_gptes.detect_write_flooding(sp.level, sp.write_flooding_count)
+    sp.write_flooding_count = int(count)
+    return bool(flooded)
 
 
 def get_written_sptes(sp: ShadowPage, gpa: int) -> list[Sptep]:
-    """The SPTEs that were made from the entry at ``gpa``.
-
-    Of a table of 4-byte entries each page shadows a half (level 1) or a quarter (level 2), as its quadrant
-    says. An entry of level 2 maps 4 MiB there, so that two SPTEs are made from it.
-    """
-    at, spread = gpa % PAGE_SIZE // 8, 1
-    if sp.role.has_4_byte_gpte:
-        spread = 2 if sp.level == PG_LEVEL_2M else 1
-        quadrant, at = divmod(gpa % PAGE_SIZE // 4 * spread, 512)
-        if quadrant != sp.role.quadrant:
-            return []
-    return [Sptep(sp, at + n) for n in range(spread)]
+    """The SPTEs that were made from the entry at ``gpa``."""
+    count, first = written_gptes.get_written_sptes(
+        sp.level,
+        has_4_byte_gpte=bool(sp.role.has_4_byte_gpte),
+        quadrant=sp.role.quadrant,
+        offset=gpa % PAGE_SIZE,
+    )
+    return [Sptep(sp, int(first) + n) for n in range(int(count))]

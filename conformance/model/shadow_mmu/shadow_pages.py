@@ -12,6 +12,7 @@ from conformance.model.changes import (
     FLUSH_IF_LINKED,
     TRANSLATION_BY_POINTER,
 )
+from conformance.model.guest_paging import page_role
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_4K
 from conformance.model.shadow_mmu.accounting import account_shadowed
 from conformance.model.shadow_mmu.lookup import for_each_valid_sp, sp_has_gptes
@@ -112,24 +113,12 @@ def kvm_mmu_alloc_shadow_page(vm: Vm, gfn: int, role: KvmMmuPageRole) -> ShadowP
 
 
 def kvm_mmu_child_role(vm: Vm, sptep: Sptep, direct: bool, access: int) -> KvmMmuPageRole:
-    """The role of the page below an entry, for which the guest's tables so far allow ``access``.
-
-    A page holds half as many entries as a guest's 32-bit table, so that two pages shadow one table: bit 0 of
-    the entry's index says which half.
-    """
+    """The role of the page below an entry, for which the guest's tables so far allow ``access``."""
     parent = sptep.sp
     assert isinstance(parent, ShadowPage)
-    role = parent.role
-    vm.k.warn_on("kvm_mmu_child_role", parent.invalid)
-    level = role.level - 1
-    vm.k.warn_on("kvm_mmu_child_role", bool(role.has_4_byte_gpte) and level != PG_LEVEL_4K)
-    return role._replace(
-        level=level,
-        access=access,
-        direct=int(direct),
-        passthrough=0,
-        quadrant=sptep.at & 1 if role.has_4_byte_gpte else role.quadrant,
-    )
+    role = page_role.PageRole(*parent.role._replace(invalid=int(parent.invalid)))
+    child = page_role.kvm_mmu_child_role(vm.k, role, sptep.at, direct=direct, access=access)
+    return KvmMmuPageRole.of(child)
 
 
 def kvm_mmu_get_child_sp(

@@ -10,6 +10,8 @@ from __future__ import annotations
 from enum import IntEnum
 
 from conformance.model.changes import SYNC_SPTE, UNCHANGED_ACCESS_NOT_SYNCED
+from conformance.model.guest_paging import page_role
+from conformance.model.guest_paging.page_role import PageRole
 from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.shadow_mmu.gptes import drop_prefetch_invalid_gpte, gpte_translation, read_level1_gpte
 from conformance.model.shadow_mmu.mmio_sptes import sync_mmio_spte
@@ -69,18 +71,9 @@ def _sync_page(vm: Vm, vcpu: KvmVcpu, sp: ShadowPage) -> Synced:
 
 
 def kvm_sync_page_check(vm: Vm, vcpu: KvmVcpu, sp: ShadowPage) -> bool:
-    """Whether the vCPU's MMU walks the guest's tables as the page's role says; it should (WARN).
-
-    The memslots, the reserved bits and the format would be the wrong ones otherwise. Level, access and
-    quadrant are the page's own.
-    """
-    root_role = vcpu.mmu.root_role
-    assert root_role is not None
-    own = {"level": 0, "access": 0, "quadrant": 0, "passthrough": 0}
-    same = not sp.role.direct and sp.role._replace(**own) == root_role._replace(**own)
-    function = "kvm_sync_page_check" if vm.k.has(SYNC_SPTE) else "paging64_sync_page"
-    vm.k.warn_on(function, not same)
-    return same
+    """Whether the vCPU's MMU walks the guest's tables as the page's role says; it should (WARN)."""
+    assert vcpu.mmu.root_role is not None
+    return bool(page_role.kvm_sync_page_check(vm.k, PageRole(*sp.role), PageRole(*vcpu.mmu.root_role)))
 
 
 def kvm_sync_spte(vm: Vm, vcpu: KvmVcpu, sp: ShadowPage, at: int) -> Synced:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from conformance.model.guest_paging.page_role import PageRole
+
 __all__ = ["KvmMmuPageRole", "kvm_mmu_role_as_id"]
 
 
@@ -33,6 +35,11 @@ class KvmMmuPageRole(NamedTuple):
     passthrough: int = 0
     """A page of a host's level that the guest's tables do not have: all entries are for the same gfn."""
     smm: int = 0
+
+    @classmethod
+    def of(cls, role: PageRole) -> KvmMmuPageRole:
+        """A role that was computed."""
+        return cls(*map(int, role))
 
 
 def kvm_mmu_role_as_id(role: KvmMmuPageRole) -> int:

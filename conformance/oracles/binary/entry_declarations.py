@@ -66,7 +66,7 @@ _RENAMED = {
 
 _COMPILED_ONLY = [
     name
-    for file in ("paging.h", "gptes.h", "permission_fault.h", "module.h")
+    for file in ("paging.h", "gptes.h", "permission_fault.h", "page_roles.h", "module.h")
     for name in re.findall(r"^SHIM\((\w+),", (COMMON_C / "entries" / file).read_text(), re.M)
 ]
 """Functions whose entries are not compiled for modules."""

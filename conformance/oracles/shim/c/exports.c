@@ -30,4 +30,5 @@ static struct kvm_vcpu shim_vcpu;
 #include "entries/paging.h"
 #include "entries/gptes.h"
 #include "entries/permission_fault.h"
+#include "entries/page_roles.h"
 #include "entries/module.h"

@@ -8,7 +8,6 @@
 #include "kernel/memory.h"
 #include "process/observe.h"
 #include "machine.h"
-#include "nested.h"
 #include "processor.h"
 #include "shadow_state.h"
 #include "mmu.h"
@@ -288,11 +287,10 @@ static void put_rmaps(void)
 
 void put_shadow(void)
 {
-	bool used = !env_has_tdp_mmu() || nested_is_used();
 	int i;
 
-	put_word(used);
-	if (!used)
+	put_word(!env_has_tdp_mmu());
+	if (env_has_tdp_mmu())
 		return;
 	put_counters();
 	put_word(machine_nr_vcpus);

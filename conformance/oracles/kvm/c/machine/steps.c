@@ -20,7 +20,6 @@
 #include "execute.h"
 #include "guest.h"
 #include "machine.h"
-#include "nested.h"
 #include "state.h"
 #include "steps.h"
 #include "vendor.h"
@@ -320,17 +319,17 @@ static noinline void invpcid(const struct invpcid_arguments *args)
 
 static noinline void enter_l2(const struct enter_l2_arguments *args)
 {
-	nested_enter(args);
+	put_outcome(-ENOSYS);
 }
 
 static noinline void leave_l2(const struct leave_l2_arguments *args)
 {
-	nested_leave(machine_vcpu(args->vcpu));
+	put_outcome(-ENOSYS);
 }
 
 static noinline void invept(const struct invept_arguments *args)
 {
-	nested_invept(machine_vcpu(args->vcpu));
+	put_outcome(-ENOSYS);
 }
 
 static noinline void destroy(const struct destroy_arguments *args)

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The roles of shadow pages: which of the guest's paging mode a page depends on, from the root downwards.
+
+A shadow page can be used for the same table of the guest as long as its role is equal (union
+kvm_mmu_page_role). Here the fields are words; ``vm.role`` has them as numbers.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from conformance.model.changes import BASE_ROLE_SMEP, NPT_GMET, SYNC_SPTE
+from conformance.model.guest_paging.cpu_role import (
+    CR0_PG,
+    CR0_WP,
+    CR4_PKE,
+    CR4_SMAP,
+    CpuRole,
+    RoleRegs,
+    kvm_calc_cpu_role,
+)
+from conformance.model.layout import PG_LEVEL_4K
+from conformance.model.semantics import Semantics
+from conformance.model.words import Truth, Word, clear, either, no, word
+
+__all__ = [
+    "PageRole",
+    "base_role",
+    "kvm_calc_shadow_ept_root_page_role",
+    "kvm_calc_shadow_mmu_root_page_role",
+    "kvm_calc_shadow_npt_root_page_role",
+    "kvm_mmu_child_role",
+    "kvm_sync_page_check",
+    "sp_has_gptes",
+]
+
+PT32E_ROOT_LEVEL, PT64_ROOT_4LEVEL, PT64_ROOT_5LEVEL = 3, 4, 5
+
+
+class PageRole(NamedTuple):
+    """The fields of KvmMmuPageRole, which says what they are."""
+
+    level: Word
+    has_4_byte_gpte: Word
+    quadrant: Word
+    direct: Word
+    access: Word
+    invalid: Word
+    efer_nx: Word
+    cr0_wp: Word
+    smep: Word
+    smap_andnot_wp: Word
+    ad_disabled: Word
+    guest_mode: Word
+    passthrough: Word
+    smm: Word
+
+
+def base_role(k: Semantics, cpu_role: CpuRole) -> PageRole:
+    """The part of the guest's role that the roles of shadow pages have as well (cpu_role.base)."""
+    return PageRole(
+        level=cpu_role.level,
+        has_4_byte_gpte=cpu_role.has_4_byte_gpte,
+        quadrant=0,
+        direct=cpu_role.direct,
+        access=cpu_role.access,
+        invalid=0,
+        efer_nx=cpu_role.efer_nx,
+        cr0_wp=cpu_role.cr0_wp,
+        smep=cpu_role.cr4_smep if k.has(BASE_ROLE_SMEP) else cpu_role.smep_andnot_wp,
+        smap_andnot_wp=cpu_role.smap_andnot_wp,
+        ad_disabled=0,
+        guest_mode=cpu_role.guest_mode,
+        passthrough=0,
+        smm=cpu_role.smm,
+    )
+
+
+def kvm_calc_shadow_mmu_root_page_role(k: Semantics, cpu_role: CpuRole) -> PageRole:
+    """The role of a root that shadows the guest's own tables.
+
+    The processor walks at least PAE tables, and always with EFER.NX: also where the guest has neither, and
+    where it has no paging, so that the root is direct.
+    """
+    base = base_role(k, cpu_role)
+    return base._replace(level=either(base.level < PT32E_ROOT_LEVEL, PT32E_ROOT_LEVEL, base.level), efer_nx=1)
+
+
+def kvm_calc_shadow_npt_root_page_role(
+    k: Semantics, cr4: Word, efer: Word, *, tdp_level: Word, gmet: Truth | bool, smm: Truth | bool
+) -> PageRole:
+    """The role of a root that shadows the nested host's NPT, by that host's registers.
+
+    NPT has the nested host's paging mode, without protection keys. In kernels that know guest mode execute
+    trap (``gmet``) that is SMEP, CR0.WP counts as set, and SMAP as clear. The root has the level of the
+    host's tables; one of 5 over the guest's 4 levels passes each index through.
+    """
+    cr0, cr4 = CR0_PG, clear(cr4, CR4_PKE)
+    if k.has(NPT_GMET):
+        cr0, cr4 = CR0_PG | CR0_WP, clear(cr4, CR4_SMAP)
+    cpu_role = kvm_calc_cpu_role(k, RoleRegs(cr0 | cr4 & 0, cr4, efer), smm=smm, guest_mode=True)
+    if k.has(NPT_GMET):
+        cpu_role = cpu_role._replace(cr4_smep=word(gmet))
+    passes = (tdp_level == PT64_ROOT_5LEVEL) & (cpu_role.level == PT64_ROOT_4LEVEL)
+    return base_role(k, cpu_role)._replace(level=tdp_level, passthrough=word(passes))
+
+
+def kvm_calc_shadow_ept_root_page_role(
+    k: Semantics, level: Word, *, accessed_dirty: Truth | bool, mbec: Truth | bool, smm: Truth | bool
+) -> PageRole:
+    """The role of a root that shadows the nested host's EPT: no control register matters.
+
+    ``mbec``: mode-based execute control, which stands where SMEP does. SMM has no EPT of its own.
+    """
+    k.warn_on("kvm_calc_shadow_ept_root_page_role", smm)
+    return PageRole(
+        level=level,
+        has_4_byte_gpte=0,
+        quadrant=0,
+        direct=0,
+        access=k.layout.acc_all,
+        invalid=0,
+        efer_nx=0,
+        cr0_wp=0,
+        smep=word(mbec) if k.has(BASE_ROLE_SMEP) else 0,
+        smap_andnot_wp=0,
+        ad_disabled=word(no(accessed_dirty)),
+        guest_mode=1,
+        passthrough=0,
+        smm=0,
+    )
+
+
+def kvm_mmu_child_role(
+    k: Semantics, parent: PageRole, index: Word, *, direct: Truth | bool, access: Word
+) -> PageRole:
+    """The role of the page below entry ``index``, for which the guest's tables so far allow ``access``.
+
+    A page holds half as many entries as a table of 32-bit paging, so that two pages shadow a table of level
+    1: bit 0 of the entry's index says which half. Roots, of which four shadow a directory, have their
+    quadrant from where they are allocated.
+    """
+    function = "kvm_mmu_child_role"
+    k.warn_on(function, parent.invalid != 0)
+    level = parent.level - 1
+    halves = parent.has_4_byte_gpte != 0
+    k.warn_on(function, halves & (level != PG_LEVEL_4K))
+    return parent._replace(
+        level=level,
+        quadrant=either(halves, index & 1, parent.quadrant),
+        direct=word(direct),
+        access=access,
+        invalid=0,
+        passthrough=0,
+    )
+
+
+def sp_has_gptes(*, direct: Truth | bool, passthrough: Truth | bool) -> Truth | bool:
+    """Whether the page's entries shadow entries of a table of the guest.
+
+    A direct page maps a range of gfns. A passthrough page adds a level that the guest's tables do not have.
+    """
+    return no(direct) & no(passthrough)
+
+
+def kvm_sync_page_check(k: Semantics, role: PageRole, root: PageRole) -> Truth:
+    """Whether a page of ``role`` is indirect, and the MMU with this root walks the guest's tables as it says.
+
+    It should (WARN): memslots, reserved bits and format would be the wrong ones otherwise. Level, access and
+    quadrant are the page's own. Until c3c6c9fc5d24 in v6.4 FNAME(sync_page) checked it.
+    """
+    own = {"level": 0, "access": 0, "quadrant": 0, "passthrough": 0}
+    same: Truth = role.direct == 0
+    for ours, theirs in zip(role._replace(**own), root._replace(**own), strict=True):
+        same = same & (ours == theirs)
+    k.warn_on("kvm_sync_page_check" if k.has(SYNC_SPTE) else "paging64_sync_page", no(same))
+    return same

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* The roles of shadow pages.  Only for code that is compiled here. */
+
+#ifdef HAVE_kvm_cpu_role
+#ifdef HAVE_BASE_ROLE_SMEP
+#define page_role_smep	cr4_smep
+#else
+#define page_role_smep	smep_andnot_wp
+#endif
+#define NR_ROLE		14
+
+static union kvm_mmu_page_role shim_page_role(const u64 *in)
+{
+	return (union kvm_mmu_page_role) {
+		.level = in[0], .has_4_byte_gpte = in[1], .quadrant = in[2], .direct = in[3], .access = in[4],
+		.invalid = in[5], .efer_nx = in[6], .cr0_wp = in[7], .page_role_smep = in[8],
+		.smap_andnot_wp = in[9], .ad_disabled = in[10], .guest_mode = in[11], .passthrough = in[12],
+		.smm = in[13],
+	};
+}
+
+static void shim_page_role_out(union kvm_mmu_page_role role, u64 *out)
+{
+	out[0] = role.level;
+	out[1] = role.has_4_byte_gpte;
+	out[2] = role.quadrant;
+	out[3] = role.direct;
+	out[4] = role.access;
+	out[5] = role.invalid;
+	out[6] = role.efer_nx;
+	out[7] = role.cr0_wp;
+	out[8] = role.page_role_smep;
+	out[9] = role.smap_andnot_wp;
+	out[10] = role.ad_disabled;
+	out[11] = role.guest_mode;
+	out[12] = role.passthrough;
+	out[13] = role.smm;
+}
+
+/* A shadow page with the role that in[] begins with, and a table for its entries. */
+static struct kvm_mmu_page *shim_page_of_role(const u64 *in)
+{
+	static struct kvm_mmu_page sp;
+
+	sp.role = shim_page_role(in);
+	sp.spt = (u64 *)&shim_memory[PAGE_SIZE];
+	set_page_private(virt_to_page(sp.spt), (unsigned long)&sp);
+	return &sp;
+}
+
+/* in: the parent's role, index of the entry, direct, access */
+#ifdef HAVE_kvm_mmu_child_role
+SHIM(kvm_mmu_child_role, NR_ROLE + 3, NR_ROLE)
+{
+	struct kvm_mmu_page *parent = shim_page_of_role(in);
+
+	shim_page_role_out(kvm_mmu_child_role(&parent->spt[in[14]], in[15], in[16]), out);
+}
+#endif
+
+/* in: level, Accessed and Dirty bits, mode-based execute control, smm */
+#ifdef HAVE_kvm_calc_shadow_ept_root_page_role
+SHIM(kvm_calc_shadow_ept_root_page_role, 4, NR_ROLE + 2)
+{
+	union kvm_cpu_role role;
+
+	shim_set_hflags(in[3], false);
+#ifdef HAVE_BASE_ROLE_SMEP
+	role = kvm_calc_shadow_ept_root_page_role(&shim_vcpu, in[1], true, in[0], in[2]);
+#else
+	role = kvm_calc_shadow_ept_root_page_role(&shim_vcpu, in[1], true, in[0]);
+#endif
+	shim_set_hflags(false, false);
+	shim_page_role_out(role.base, out);
+	out[14] = role.ext.execonly;
+	out[15] = role.ext.valid;
+}
+#endif
+
+/* in: the page's role; the field in which the root's differs.  out: whether the page can be synchronised */
+#ifdef HAVE_kvm_sync_page_check
+static int shim_sync_spte(struct kvm_vcpu *vcpu, struct kvm_mmu_page *sp, int i)
+{
+	return 0;
+}
+
+SHIM(kvm_sync_page_check, NR_ROLE + 1, 1)
+{
+	struct kvm_mmu *mmu = &shim_vcpu.arch.root_mmu;
+	u64 root[NR_ROLE];
+	int i;
+
+	for (i = 0; i < NR_ROLE; i++)
+		root[i] = in[i] ^ (i == in[NR_ROLE]);
+	mmu->root_role = shim_page_role(root);
+	mmu->sync_spte = shim_sync_spte;
+	out[0] = kvm_sync_page_check(&shim_vcpu, shim_page_of_role(in));
+}
+#endif
+
+/* in: direct, passthrough */
+#ifdef HAVE_sp_has_gptes
+SHIM(sp_has_gptes, 2, 1)
+{
+	const u64 role[NR_ROLE] = { [3] = in[0], [12] = in[1] };
+
+	out[0] = sp_has_gptes(shim_page_of_role(role));
+}
+#endif
+
+/* in: entries of 4 bytes, offset in the page, bytes */
+#ifdef HAVE_detect_write_misaligned
+SHIM(detect_write_misaligned, 3, 1)
+{
+	const u64 role[NR_ROLE] = { [1] = in[0] };
+
+	out[0] = detect_write_misaligned(shim_page_of_role(role), in[1], in[2]);
+}
+#endif
+
+/* in: level, entries of 4 bytes, quadrant, offset in the page.  out: how many entries, the first */
+#ifdef HAVE_get_written_sptes
+SHIM(get_written_sptes, 4, 2)
+{
+	const u64 role[NR_ROLE] = { in[0], in[1], in[2] };
+	struct kvm_mmu_page *sp = shim_page_of_role(role);
+	int count = 0;
+	u64 *first = get_written_sptes(sp, in[3], &count);
+
+	out[0] = first ? count : 0;
+	out[1] = first ? first - sp->spt : 0;
+}
+#endif
+
+/* in: level, how often it was written since a walk.  out: whether it is flooded, the count */
+#ifdef HAVE_detect_write_flooding
+SHIM(detect_write_flooding, 2, 2)
+{
+	const u64 role[NR_ROLE] = { in[0] };
+	struct kvm_mmu_page *sp = shim_page_of_role(role);
+
+	atomic_set(&sp->write_flooding_count, in[1]);
+	out[0] = detect_write_flooding(sp);
+	out[1] = atomic_read(&sp->write_flooding_count);
+}
+#endif
+#endif
