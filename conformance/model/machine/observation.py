@@ -13,7 +13,10 @@ from conformance.interface.observation import (
     VcpuView,
     views,
 )
+from conformance.model.machine.shadow_view import shadow_view
+from conformance.model.machine.stepped_vm import SteppedVm
 from conformance.model.spte.predicates import is_shadow_present_pte
+from conformance.model.vm.shadow_page import RootTable, ShadowPage
 from conformance.model.vm.vm import KvmVcpu, Request, Vm
 
 __all__ = ["observe"]
@@ -28,7 +31,7 @@ REQUEST_BITS = {
 """The bits of ``VcpuView.other_requests``."""
 
 
-def observe(vm: Vm, outcome: list[int], events: list[str]) -> Observation:
+def observe(vm: SteppedVm, outcome: list[int], events: list[str]) -> Observation:
     """The observation after a step: its outcome, the WARNs that it caused, and the state of the VM.
 
     Lists may be shared with later observations: they must not be changed.
@@ -49,6 +52,7 @@ def observe(vm: Vm, outcome: list[int], events: list[str]) -> Observation:
         ],
         _retired(vm),
         vm.host.frames.listed(),
+        shadow_view(vm),
     )
 
 
@@ -92,6 +96,7 @@ def _tlb(vcpu: KvmVcpu, places: dict[int, int]) -> list[TlbEntry]:
     rows = [
         (places.get(id(root), -1), gfn, level, entry.pfn, entry.rights, int(entry.dirty))
         for (root, level, gfn), entry in vcpu.tlb.items()
+        if not isinstance(root, (ShadowPage, RootTable))
     ]
     return views(TlbEntry, sorted(rows))
 

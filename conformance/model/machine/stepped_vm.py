@@ -13,7 +13,11 @@ __all__ = ["SteppedVm"]
 
 @dataclass
 class SteppedVm(Vm):
-    """A VM with a lockless reader."""
+    """A VM with a lockless reader.
+
+    ``has_run_l2``: a nested guest was entered, so that the observation shows shadow pages.
+    """
 
     reader: Reader | None = None
     """The lockless reader, at most one at a time."""
+    has_run_l2: bool = False

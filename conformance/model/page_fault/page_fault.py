@@ -6,18 +6,19 @@ The steps: the fast path, the host's page, the check whether that page is stale,
 
 from __future__ import annotations
 
-from conformance.model.changes import UNPROTECT_ON_WRITE_PROTECTION_ONLY
-from conformance.model.layout import PAGE_SHIFT
+from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_2M
 from conformance.model.page_fault.fast_page_fault import fast_page_fault
 from conformance.model.page_fault.faultin import kvm_mmu_faultin_pfn
 from conformance.model.page_fault.mmio_fault import handle_mmio_page_fault
+from conformance.model.page_fault.paging_fault import paging_page_fault
 from conformance.model.page_fault.stale import is_page_fault_stale
 from conformance.model.shadow_mmu.limits import make_mmu_pages_available
 from conformance.model.shadow_mmu.map import direct_map
 from conformance.model.shadow_mmu.write_track import page_fault_handle_page_track
 from conformance.model.tdp_mmu.map import kvm_tdp_mmu_map
 from conformance.model.vm.host_marks import kvm_release_faultin_page
-from conformance.model.vm.kvm_page_fault import PFERR_RSVD_MASK, KvmPageFault, RetPf
+from conformance.model.vm.kvm_mmu import Shadowed
+from conformance.model.vm.kvm_page_fault import PFERR_RSVD_MASK, KvmPageFault, RetPf, write_protected
 from conformance.model.vm.vm import KvmVcpu, Vm
 
 __all__ = ["kvm_mmu_page_fault"]
@@ -35,9 +36,7 @@ def kvm_mmu_page_fault(vm: Vm, vcpu: KvmVcpu, cr2_or_gpa: int, error_code: int) 
         if mmio is not RetPf.INVALID:
             return mmio
     vcpu.pf_taken += 1
-    gfn = cr2_or_gpa >> PAGE_SHIFT
-    fault = KvmPageFault(gfn, error_code, vm.slot_of(vcpu, gfn))
-    r = (kvm_tdp_page_fault if vm.is_tdp_mmu_active(vcpu) else direct_page_fault)(vm, vcpu, fault)
+    r = kvm_mmu_do_page_fault(vm, vcpu, cr2_or_gpa, error_code)
     if r is RetPf.FIXED:
         vcpu.pf_fixed += 1
     elif r is RetPf.EMULATE:
@@ -47,14 +46,25 @@ def kvm_mmu_page_fault(vm: Vm, vcpu: KvmVcpu, cr2_or_gpa: int, error_code: int) 
     return r
 
 
+def kvm_mmu_do_page_fault(vm: Vm, vcpu: KvmVcpu, cr2_or_gpa: int, error_code: int) -> RetPf:
+    """Handle a fault by the vCPU's MMU. Without guest paging, linear addresses are guest physical ones."""
+    mmu = vcpu.mmu
+    if not mmu.root_role.direct:
+        return paging_page_fault(vm, vcpu, KvmPageFault(0, error_code, None, cr2_or_gpa, is_tdp=False))
+    gfn = cr2_or_gpa >> PAGE_SHIFT
+    fault = KvmPageFault(gfn, error_code, vm.slot_of(vcpu, gfn))
+    if mmu.shadowed is Shadowed.GUEST:
+        fault.addr, fault.is_tdp, fault.max_level = cr2_or_gpa, False, PG_LEVEL_2M
+    return (kvm_tdp_page_fault if vm.is_tdp_mmu_active(vcpu) else direct_page_fault)(vm, vcpu, fault)
+
+
 def _before_mmu_lock(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
     """The part of handling the fault that needs no mmu_lock; CONTINUE if a page is to be mapped.
 
     L1 may write a table of L2 that is shadowed.
     """
     if page_fault_handle_page_track(vm, fault):
-        told_apart = vm.k.has(UNPROTECT_ON_WRITE_PROTECTION_ONLY)
-        return RetPf.WRITE_PROTECTED if told_apart else RetPf.EMULATE
+        return write_protected(vm.k)
     r = fast_page_fault(vm, vcpu, fault)
     if r is not RetPf.INVALID:
         return r

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from conformance.model.changes import (
     NO_SELF_CHANGE_MAPPING,
-    UNPROTECT_ON_WRITE_PROTECTION_ONLY,
     WRITE_PF_TO_SP_IN_FETCH,
 )
 from conformance.model.guest_tables.walker import GuestWalker, walk_addr
@@ -19,7 +18,7 @@ from conformance.model.shadow_mmu.shadow_walk import for_each_shadow_entry_lockl
 from conformance.model.shadow_mmu.write_track import page_fault_handle_page_track
 from conformance.model.vm.host_marks import kvm_release_faultin_page
 from conformance.model.vm.host_pages import pages_per
-from conformance.model.vm.kvm_page_fault import PFERR_RSVD_MASK, KvmPageFault, RetPf
+from conformance.model.vm.kvm_page_fault import PFERR_RSVD_MASK, KvmPageFault, RetPf, write_protected
 from conformance.model.vm.kvm_pagewalk import X86Exception
 from conformance.model.vm.shadow_page import ShadowPage
 from conformance.model.vm.vm import KvmVcpu, Vm
@@ -40,8 +39,7 @@ def paging_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
     fault.gfn, fault.slot = found.gfn, vm.slot_of(vcpu, found.gfn)
     if page_fault_handle_page_track(vm, fault):
         shadow_page_table_clear_flood(vm, vcpu, fault.addr)
-        told_apart = vm.k.has(UNPROTECT_ON_WRITE_PROTECTION_ONLY)
-        return RetPf.WRITE_PROTECTED if told_apart else RetPf.EMULATE
+        return write_protected(vm.k)
     fault.max_level = found.level
     if not vm.k.has(NO_SELF_CHANGE_MAPPING) and is_self_change_mapping(vm, vcpu, found, fault):
         fault.max_level = PG_LEVEL_4K

@@ -22,6 +22,7 @@ from conformance.model.layout import (
 )
 from conformance.model.shadow_mmu.limits import make_mmu_pages_available
 from conformance.model.shadow_mmu.shadow_pages import kvm_mmu_get_shadow_page
+from conformance.model.shadow_mmu.sync_roots import kvm_mmu_sync_roots
 from conformance.model.tdp_mmu.roots import kvm_tdp_mmu_alloc_root
 from conformance.model.vm.flushes import flush_tlb_current
 from conformance.model.vm.host import ENOSPC
@@ -44,6 +45,7 @@ def kvm_mmu_load(vm: Vm, vcpu: KvmVcpu) -> int:
     r = mmu_alloc_direct_roots(vm, vcpu) if vcpu.mmu.root_role.direct else mmu_alloc_shadow_roots(vm, vcpu)
     if r:
         return r
+    kvm_mmu_sync_roots(vm, vcpu)
     flush_tlb_current(vcpu)
     return 0
 
