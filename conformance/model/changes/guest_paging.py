@@ -106,6 +106,20 @@ RMAPS_WITH_SHADOW_ROOT = Change(
     effect="With the TDP MMU, memslots get rmaps when the first shadow root is allocated.",
 )
 
+WP_IGNORED_WITHOUT_PAGING = Change(
+    commit="e40bcf9f3a18",
+    title="KVM: x86: Ignore CR0.WP toggles in non-paging mode",
+    since="6.4",
+    effect="Without paging, a change of CR0.WP alone keeps the roots; before, they were dropped.",
+)
+
+FLUSH_ON_SET_SREGS = Change(
+    commit="4346db6e6e7a",
+    title="KVM: x86: Force TLB flush on userspace changes to special registers",
+    since="6.7",
+    effect="When userspace changes a control register, the vCPU's translations are flushed.",
+)
+
 FAULT_STAGE = Change(
     commit="297c2fe249db",
     title="KVM: SVM: Fix nested NPF injection of PFERR_GUEST_{PAGE,FINAL}_MASK bits",

@@ -14,6 +14,9 @@ from conformance.model.semantics import Semantics
 from conformance.model.words import Truth, Word, any_set, bit, bits, either, no, when, word
 
 __all__ = [
+    "CR0_CD",
+    "CR0_ET",
+    "CR0_NW",
     "CR0_PE",
     "CR0_PG",
     "CR0_ROLE_BITS",
@@ -38,7 +41,7 @@ __all__ = [
     "vcpu_to_role_regs",
 ]
 
-CR0_PE, CR0_WP, CR0_PG = bit(0), bit(16), bit(31)
+CR0_PE, CR0_ET, CR0_WP, CR0_NW, CR0_CD, CR0_PG = (bit(n) for n in (0, 4, 16, 29, 30, 31))
 CR3_PCID_MASK, CR3_PCID_NOFLUSH = bits(11, 0), bit(63)
 CR4_PSE, CR4_PAE, CR4_PGE, CR4_LA57, CR4_PCIDE = (bit(n) for n in (4, 5, 7, 12, 17))
 CR4_SMEP, CR4_SMAP, CR4_PKE = (bit(n) for n in (20, 21, 22))

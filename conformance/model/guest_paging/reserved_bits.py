@@ -15,6 +15,7 @@ from conformance.model.semantics import Semantics
 from conformance.model.words import Truth, Word, bit, bits, clear, either, no, shl, when
 
 __all__ = [
+    "PDPTE_OF_PAE",
     "ReservedBits",
     "__reset_rsvds_bits_mask",
     "__reset_rsvds_bits_mask_ept",

@@ -125,7 +125,7 @@ def prefetch_invalid_gpte(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, gpte: int) -> b
 
 
 def _guest_rsvd_check(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, level: int, large: bool) -> ReservedBits:
-    """What is reserved, by the guest's paging mode and its CPUID."""
+    """What is reserved, by the guest's paging mode and its CPUID: with NPT, that of a processor of AMD."""
     beyond = bits(63, vcpu.maxphyaddr)
     if w.ept:
         return __reset_rsvds_bits_mask_ept(
@@ -141,5 +141,5 @@ def _guest_rsvd_check(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, level: int, large: 
         efer_nx=bool(role.efer_nx),
         cr4_pse=bool(role.cr4_pse),
         gbpages=True,
-        amd=False,
+        amd=vm.mode.tdp and not vm.mode.ept,
     )

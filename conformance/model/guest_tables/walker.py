@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from conformance.model.changes import FAULT_STAGE, ROLE_PFERR_FETCH
+from conformance.model.changes import ACC_READ, FAULT_STAGE, ROLE_PFERR_FETCH
 from conformance.model.guest_paging.gptes import GuestFormat, pse36_gfn_delta
 from conformance.model.guest_tables.gptes import (
     accessed_mask,
@@ -26,7 +26,7 @@ from conformance.model.guest_tables.gptes import (
     protect_clean_gpte,
 )
 from conformance.model.guest_tables.permission_fault import permission_fault
-from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_4K, PT64_NX_MASK, VMX_EPT_RWX_MASK
+from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_4K, PT64_NX_MASK, PT_USER_MASK, VMX_EPT_RWX_MASK
 from conformance.model.spte.writability import PFERR_FETCH_MASK, PFERR_USER_MASK, PFERR_WRITE_MASK
 from conformance.model.vm.guest_memory import (
     get_user,
@@ -193,14 +193,24 @@ def _final_gfn(
     gfn = gpte_to_gfn_lvl(w, pte, walker.level) + (addr >> PAGE_SHIFT & size - 1)
     if w.format is GuestFormat.PAGING32 and walker.level > PG_LEVEL_4K:
         gfn += int(pse36_gfn_delta(pte))
-    return _translate_gpa(vm, vcpu, w, gfn << PAGE_SHIFT, access | PFERR_GUEST_FINAL_MASK) >> PAGE_SHIFT
+    final = access | PFERR_GUEST_FINAL_MASK
+    return _translate_gpa(vm, vcpu, w, gfn << PAGE_SHIFT, final, walker.pte_access) >> PAGE_SHIFT
 
 
-def _translate_gpa(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, gpa: int, access: int) -> int:
-    """L1's physical address: for L2's own tables, what L1's EPT or NPT translates ``gpa`` to."""
+def _translate_gpa(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, gpa: int, access: int, pte_access: int = 0) -> int:
+    """L1's physical address: for L2's own tables, what L1's EPT or NPT translates ``gpa`` to.
+
+    NPT is always walked as a user. EPT was, when that stood for reading; since ACC_READ only for the page of
+    a user, by the rights ``pte_access`` of L2's own tables.
+    """
     if w.nested or not vcpu.guest_mode:
         return gpa
-    found = gva_to_gpa(vm, vcpu, vcpu.ngpa_walk, gpa, access | PFERR_USER_MASK)
+    of_user = pte_access & PT_USER_MASK and access & PFERR_GUEST_FINAL_MASK
+    if vcpu.ngpa_walk.ept and vm.k.has(ACC_READ) and not of_user:
+        access &= ~PFERR_USER_MASK
+    else:
+        access |= PFERR_USER_MASK
+    found = gva_to_gpa(vm, vcpu, vcpu.ngpa_walk, gpa, access)
     if isinstance(found, X86Exception):
         raise _NestedFault(found)
     return found
@@ -272,7 +282,7 @@ def gva_to_gpa(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, addr: int, access: int) ->
     """
     if w.format is None:
         try:
-            return _translate_gpa(vm, vcpu, w, addr, access | PFERR_GUEST_FINAL_MASK)
+            return _translate_gpa(vm, vcpu, w, addr, access | PFERR_GUEST_FINAL_MASK, PT_USER_MASK)
         except _NestedFault as nested:
             return nested.exception
     walker = walk_addr(vm, vcpu, w, addr, access)

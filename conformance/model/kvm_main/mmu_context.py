@@ -3,18 +3,32 @@
 
 from __future__ import annotations
 
-from conformance.model.changes import BASE_ROLE_SMEP
-from conformance.model.guest_paging.cpu_role import CpuRole, kvm_calc_cpu_role, vcpu_to_role_regs
+from conformance.model.changes import BASE_ROLE_SMEP, NPT_GMET
+from conformance.model.guest_paging.cpu_role import (
+    CR0_PG,
+    CR0_WP,
+    CR4_PKE,
+    CR4_SMAP,
+    CpuRole,
+    kvm_calc_cpu_role,
+    vcpu_to_role_regs,
+)
 from conformance.model.guest_paging.root_role import kvm_calc_tdp_mmu_root_page_role
 from conformance.model.semantics import Semantics
+from conformance.model.shadow_mmu.free_roots import kvm_mmu_unload
+from conformance.model.shadow_mmu.root_cache import kvm_mmu_new_pgd
 from conformance.model.vm.kvm_mmu import Shadowed
+from conformance.model.vm.kvm_pagewalk import NO_ROLE as NO_CPU_ROLE
 from conformance.model.vm.mmu_pages import ROOT_LEVEL
 from conformance.model.vm.role import KvmMmuPageRole
 from conformance.model.vm.vm import KvmVcpu, Vm
+from conformance.model.words import bits
 
-__all__ = ["kvm_init_mmu"]
+__all__ = ["kvm_init_mmu", "kvm_init_shadow_ept_mmu", "kvm_init_shadow_npt_mmu", "kvm_mmu_reset_context"]
 
 PT32E_ROOT_LEVEL = 3
+EPTP_PWL, EPTP_PWL_5 = bits(5, 3), 4 << 3
+"""The number of levels of EPT, in its pointer."""
 
 
 def kvm_init_mmu(vm: Vm, vcpu: KvmVcpu) -> None:
@@ -28,6 +42,50 @@ def kvm_init_mmu(vm: Vm, vcpu: KvmVcpu) -> None:
         vcpu.root_mmu.shadowed, vcpu.root_mmu.root_role = Shadowed.NOTHING, tdp_root_role(vm, vcpu)
     else:
         vcpu.root_mmu.shadowed, vcpu.root_mmu.root_role = Shadowed.GUEST, shadow_root_role(vm.k, cpu_role)
+
+
+def kvm_mmu_reset_context(vm: Vm, vcpu: KvmVcpu) -> None:
+    """Drop all roots and compute the roles anew."""
+    kvm_mmu_unload(vm, vcpu)
+    kvm_init_mmu(vm, vcpu)
+
+
+def kvm_init_shadow_ept_mmu(vm: Vm, vcpu: KvmVcpu, eptp: int, accessed_dirty: bool, execonly: bool) -> None:
+    """Shadow L1's EPT for L2: the control registers do not matter."""
+    w, mmu = vcpu.ngpa_walk, vcpu.guest_mmu
+    level = 5 if eptp & EPTP_PWL == EPTP_PWL_5 else 4
+    w.cpu_role = NO_CPU_ROLE._replace(level=level, access=vm.k.layout.acc_all, guest_mode=1, valid=1)
+    w.ept, w.ad_disabled, w.execonly, w.pgd = True, not accessed_dirty, execonly, eptp
+    mmu.shadowed = Shadowed.EPT
+    mmu.root_role = KvmMmuPageRole(
+        level=level,
+        direct=0,
+        access=int(vm.k.layout.acc_all),
+        ad_disabled=int(not accessed_dirty),
+        guest_mode=1,
+    )
+    kvm_mmu_new_pgd(vm, vcpu, eptp)
+
+
+def kvm_init_shadow_npt_mmu(vm: Vm, vcpu: KvmVcpu, nested_cr3: int) -> None:
+    """Shadow L1's NPT for L2: its format is that of L1's own paging mode, with all accesses by users.
+
+    The tables that the processor walks always have the host's number of levels, which is 4 here: no level is
+    added to L1's (role.passthrough).
+    """
+    cr0, cr4 = CR0_PG, vcpu.cr4 & ~CR4_PKE
+    if vm.k.has(NPT_GMET):
+        cr0, cr4 = CR0_PG | CR0_WP, cr4 & ~CR4_SMAP
+    regs = vcpu_to_role_regs(vm.k, cr0, cr4, vcpu.efer)
+    cpu_role = kvm_calc_cpu_role(vm.k, regs, smm=vcpu.smm, guest_mode=True)
+    if vm.k.has(NPT_GMET):
+        # Guest mode execute trap takes the place of SMEP, and L1 has not enabled it.
+        cpu_role = cpu_role._replace(cr4_smep=0)
+    w, mmu = vcpu.ngpa_walk, vcpu.guest_mmu
+    w.cpu_role, w.ept, w.pgd = cpu_role, False, nested_cr3
+    mmu.shadowed = Shadowed.NPT
+    mmu.root_role = base_role(vm.k, cpu_role)._replace(level=ROOT_LEVEL)
+    kvm_mmu_new_pgd(vm, vcpu, nested_cr3)
 
 
 def tdp_root_role(vm: Vm, vcpu: KvmVcpu) -> KvmMmuPageRole:

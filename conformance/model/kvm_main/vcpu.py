@@ -4,9 +4,15 @@
 from __future__ import annotations
 
 from conformance.model.kvm_main.mmu_context import kvm_init_mmu
-from conformance.model.shadow_mmu.free_roots import kvm_mmu_free_obsolete_roots, kvm_mmu_unload
+from conformance.model.shadow_mmu.free_roots import (
+    kvm_mmu_free_obsolete_roots,
+    kvm_mmu_free_roots,
+    kvm_mmu_unload,
+    previous_root,
+)
 from conformance.model.shadow_mmu.roots import kvm_mmu_load
-from conformance.model.vm.flushes import flush_tlb_all
+from conformance.model.shadow_mmu.sync_roots import is_unsync_root, kvm_mmu_sync_roots
+from conformance.model.vm.flushes import flush_tlb_all, flush_tlb_current
 from conformance.model.vm.pml import drain_pml
 from conformance.model.vm.vm import IN_GUEST_MODE, OUTSIDE_GUEST_MODE, KvmVcpu, Request, Vm
 
@@ -27,7 +33,8 @@ def vcpu_enter_guest(vm: Vm, vcpu: KvmVcpu) -> int:
         if vm.dead:
             return -EIO
         r = _serve_requests(vm, vcpu)
-        if r < 0:
+        if r:
+            vcpu.requests.discard(Request.TRIPLE_FAULT)
             return r
         vcpu.mode = IN_GUEST_MODE
         vcpu.stays += 1
@@ -54,13 +61,45 @@ def _serve_requests(vm: Vm, vcpu: KvmVcpu) -> int:
     if Request.MMU_FREE_OBSOLETE_ROOTS in requests:
         vcpu.clear_request(Request.MMU_FREE_OBSOLETE_ROOTS)
         kvm_mmu_free_obsolete_roots(vm, vcpu)
+    if Request.MMU_SYNC in requests:
+        vcpu.clear_request(Request.MMU_SYNC)
+        kvm_mmu_sync_roots(vm, vcpu)
+        requests = vcpu.pending_requests()
+    if Request.LOAD_MMU_PGD in requests:
+        # The processor gets the current root; here it looks for itself.
+        vcpu.clear_request(Request.LOAD_MMU_PGD)
     if Request.TLB_FLUSH in requests:
         vcpu.clear_request(Request.TLB_FLUSH)
         flush_tlb_all(vcpu)
+        requests.discard(Request.TLB_FLUSH_CURRENT)
+        vcpu.requests.discard(Request.TLB_FLUSH_CURRENT)
+    if Request.TLB_FLUSH_CURRENT in requests:
+        vcpu.clear_request(Request.TLB_FLUSH_CURRENT)
+        flush_tlb_current(vcpu)
+    if Request.TLB_FLUSH_GUEST in requests:
+        vcpu.clear_request(Request.TLB_FLUSH_GUEST)
+        kvm_vcpu_flush_tlb_guest(vm, vcpu)
     if Request.UPDATE_CPU_DIRTY_LOGGING in requests:
         vcpu.clear_request(Request.UPDATE_CPU_DIRTY_LOGGING)
         vcpu.pml_enabled = vm.cpu_dirty_logging_count > 0
     return kvm_mmu_load(vm, vcpu) if vcpu.mmu.root is None else 0
+
+
+def kvm_vcpu_flush_tlb_guest(vm: Vm, vcpu: KvmVcpu) -> None:
+    """Flush what the guest may rely on being flushed: with shadow paging, also what KVM has shadowed.
+
+    The cached roots are dropped if they are unsync.
+    """
+    if not vm.k.tdp_enabled:
+        kvm_mmu_sync_roots(vm, vcpu)
+        kvm_mmu_sync_prev_roots(vm, vcpu)
+    flush_tlb_all(vcpu)
+
+
+def kvm_mmu_sync_prev_roots(vm: Vm, vcpu: KvmVcpu) -> None:
+    """Drop the cached roots that are unsync: that is as good as to sync them."""
+    unsync = [is_unsync_root(root) for root, _ in vcpu.mmu.prev_roots]
+    kvm_mmu_free_roots(vm, vcpu.mmu, sum(previous_root(n) for n, found in enumerate(unsync) if found))
 
 
 def set_smm(vm: Vm, vcpu: KvmVcpu, on: bool) -> None:

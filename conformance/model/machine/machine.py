@@ -40,8 +40,6 @@ class Machine:
         unknown = options.keys() - OPTIONS.keys()
         if unknown:
             raise ValueError(f"no such option: {', '.join(sorted(unknown))}")
-        if not mode.tdp:
-            raise ValueError(f"the machine has no shadow paging, which mode {mode.name} needs")
         chosen = Options(**{name: option.default or 0 for name, option in OPTIONS.items()} | options)
         k = kernel_in(mode, profile)
         self.vm = SteppedVm(

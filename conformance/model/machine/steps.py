@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from conformance.interface.access import FETCH, READ, WRITE
+from conformance.interface.access import FETCH, READ, WRITE, End
 from conformance.model.changes import NO_CHANGE_PTE
 from conformance.model.kvm_main.dirty_log import kvm_clear_dirty_log, kvm_get_dirty_log
 from conformance.model.kvm_main.memory_region import kvm_set_memory_region
@@ -152,9 +152,14 @@ def enter(vm: SteppedVm, vcpu: int) -> list[int]:
 
 @step
 def access(vm: SteppedVm, vcpu: int, gfn: int, kind: int) -> list[int]:
-    """Run one instruction of the guest that reads, writes, or is fetched at ``gfn``."""
+    """Run one instruction of the guest that reads, writes, or is fetched at ``gfn``.
+
+    With shadow paging a guest has linear addresses only, see ``execute``.
+    """
     if kind not in (READ, WRITE, FETCH):
         raise ValueError(f"no such kind of access: {kind}")
+    if not vm.mode.tdp:
+        return [-EINVAL, int(End.FAILED)]
     return guest.run_access(vm, vcpu_of(vm, vcpu), gfn, kind)
 
 

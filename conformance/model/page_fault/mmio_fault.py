@@ -25,6 +25,8 @@ __all__ = [
     "kvm_handle_noslot_fault",
     "mmio_info_in_cache",
     "vcpu_cache_mmio_info",
+    "vcpu_match_mmio_gpa",
+    "vcpu_match_mmio_gva",
 ]
 
 
@@ -53,15 +55,23 @@ def vcpu_cache_mmio_info(vm: Vm, vcpu: KvmVcpu, gva: int, gfn: int, access: int)
 
 
 def mmio_info_in_cache(vm: Vm, vcpu: KvmVcpu, addr: int) -> bool:
-    """Whether the cached MMIO access is to the page of ``addr`` and still valid; page 0 is never found.
+    """Whether the cached MMIO access is to the page of ``addr`` and still valid.
 
     A direct MMU looks for the guest physical address, another for the linear one.
     """
-    if vcpu.mmio_gen != _cache_generation(vm, vcpu):
-        return False
     if vcpu.mmu.root_role.direct:
-        return vcpu.mmio_gfn == addr >> PAGE_SHIFT != 0
-    return vcpu.mmio_gva == addr & -1 << PAGE_SHIFT != 0
+        return vcpu_match_mmio_gpa(vm, vcpu, addr)
+    return vcpu_match_mmio_gva(vm, vcpu, addr)
+
+
+def vcpu_match_mmio_gpa(vm: Vm, vcpu: KvmVcpu, gpa: int) -> bool:
+    """Whether the cached MMIO access is to this page; gfn 0 is never found."""
+    return vcpu.mmio_gen == _cache_generation(vm, vcpu) and vcpu.mmio_gfn == gpa >> PAGE_SHIFT != 0
+
+
+def vcpu_match_mmio_gva(vm: Vm, vcpu: KvmVcpu, gva: int) -> bool:
+    """Whether the cached MMIO access was to this page of linear addresses; page 0 is never found."""
+    return vcpu.mmio_gen == _cache_generation(vm, vcpu) and vcpu.mmio_gva == gva & -1 << PAGE_SHIFT != 0
 
 
 def _cache_generation(vm: Vm, vcpu: KvmVcpu) -> int:

@@ -6,12 +6,14 @@ The steps: the fast path, the host's page, the check whether that page is stale,
 
 from __future__ import annotations
 
+from conformance.model.changes import UNPROTECT_ON_WRITE_PROTECTION_ONLY
 from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_2M
 from conformance.model.page_fault.fast_page_fault import fast_page_fault
 from conformance.model.page_fault.faultin import kvm_mmu_faultin_pfn
-from conformance.model.page_fault.mmio_fault import handle_mmio_page_fault
+from conformance.model.page_fault.mmio_fault import handle_mmio_page_fault, mmio_info_in_cache
 from conformance.model.page_fault.paging_fault import paging_page_fault
 from conformance.model.page_fault.stale import is_page_fault_stale
+from conformance.model.page_fault.write_protect_fault import kvm_mmu_write_protect_fault
 from conformance.model.shadow_mmu.limits import make_mmu_pages_available
 from conformance.model.shadow_mmu.map import direct_map
 from conformance.model.shadow_mmu.write_track import page_fault_handle_page_track
@@ -24,26 +26,32 @@ from conformance.model.vm.vm import KvmVcpu, Vm
 __all__ = ["kvm_mmu_page_fault"]
 
 
-def kvm_mmu_page_fault(vm: Vm, vcpu: KvmVcpu, cr2_or_gpa: int, error_code: int) -> RetPf:
-    """Handle an EPT violation, an EPT misconfiguration or a nested page fault; return how it ended.
+def kvm_mmu_page_fault(vm: Vm, vcpu: KvmVcpu, cr2_or_gpa: int, error_code: int) -> tuple[RetPf, bool]:
+    """Handle a page fault, EPT violation, EPT misconfiguration or nested page fault; return how it ended.
 
-    Except for cached MMIO the fault is counted in pf_taken, and then by its result: pf_fixed, pf_emulate or
-    pf_spurious (pf_fast by the fast path itself). RETRY is in no further count, as the guest will fault
-    again.
+    If the instruction is to be emulated, the second value says whether the emulator may instead have it
+    repeated (EMULTYPE_ALLOW_RETRY_PF). Except for cached MMIO the fault is counted in pf_taken, and then by
+    its result: pf_fixed, pf_emulate or pf_spurious (pf_fast by the fast path itself). RETRY is in no further
+    count, as the guest will fault again.
     """
     if error_code & PFERR_RSVD_MASK:
         mmio = handle_mmio_page_fault(vm, vcpu, cr2_or_gpa)
         if mmio is not RetPf.INVALID:
-            return mmio
+            return mmio, False
     vcpu.pf_taken += 1
     r = kvm_mmu_do_page_fault(vm, vcpu, cr2_or_gpa, error_code)
+    allow_retry = False
+    if r is RetPf.WRITE_PROTECTED:
+        r, allow_retry = RetPf.EMULATE, kvm_mmu_write_protect_fault(vcpu, cr2_or_gpa)
+    elif r is RetPf.EMULATE and not vm.k.has(UNPROTECT_ON_WRITE_PROTECTION_ONLY):
+        allow_retry = not mmio_info_in_cache(vm, vcpu, cr2_or_gpa) and not vcpu.guest_mode
     if r is RetPf.FIXED:
         vcpu.pf_fixed += 1
     elif r is RetPf.EMULATE:
         vcpu.pf_emulate += 1
     elif r is RetPf.SPURIOUS:
         vcpu.pf_spurious += 1
-    return r
+    return r, allow_retry
 
 
 def kvm_mmu_do_page_fault(vm: Vm, vcpu: KvmVcpu, cr2_or_gpa: int, error_code: int) -> RetPf:

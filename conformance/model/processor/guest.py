@@ -14,11 +14,12 @@ from conformance.model.vm.pml import drain_pml
 from conformance.model.vm.scheduler import current
 from conformance.model.vm.vm import KvmVcpu, Vm
 
-__all__ = ["enter", "run_access"]
+__all__ = ["ERRORS", "EXIT_CODES", "enter", "run_access"]
 
 EXIT_CODES = {ret: int(Exit[ret.name]) for ret in RetPf if ret.name in Exit.__members__}
 ERRORS = {RetPf.EFAULT: EFAULT, RetPf.ENOSPC: ENOSPC}
 DONE, GAVE_UP, EMULATED, FAILED = (int(end) for end in (End.DONE, End.GAVE_UP, End.EMULATED, End.FAILED))
+NESTED_EXIT, USERSPACE = int(End.NESTED_EXIT), int(End.USERSPACE)
 
 
 def run_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> list[int]:
@@ -32,19 +33,22 @@ def run_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> list[int]:
     with vm.srcu:
         while len(exits) < current.scheduler.max_exits:
             rc = vcpu_enter_guest(vm, vcpu)
-            if rc < 0:
-                return [*exits, rc, FAILED]
+            if rc:
+                return [*exits, rc, FAILED] if rc < 0 else [*exits, USERSPACE]
             error_code = guest_access(vm, vcpu, gfn, kind)
             vcpu_exit_guest(vm, vcpu)
             if error_code is None:
                 return [*exits, DONE]
             drain_pml(vm, vcpu)
-            r = kvm_mmu_page_fault(vm, vcpu, gfn << PAGE_SHIFT, error_code)
+            r, _ = kvm_mmu_page_fault(vm, vcpu, gfn << PAGE_SHIFT, error_code)
             if r in ERRORS:
                 return [*exits, -ERRORS[r], FAILED]
             exits.append(EXIT_CODES[r] + (MMIO_EXIT if error_code & PFERR_RSVD_MASK else 0))
             if r is RetPf.EMULATE:
                 return [*exits, EMULATED]
+            if vcpu.exception is not None:
+                vcpu.exception = None
+                return [*exits, NESTED_EXIT]
             if r is RetPf.RETRY:
                 vm.srcu.unlock()
                 may_retry = vm.may_retry()

@@ -2,13 +2,14 @@
 """The processor with shadow paging: it translates linear addresses by the tables that KVM has made.
 
 Source: Intel SDM vol. 3, "Paging". The processor runs as VMX runs a guest without EPT: CR0.WP and EFER.NX are
-set whatever the guest has set, SMEP and SMAP are the guest's. Translations are tagged by PCID, not by root.
+set whatever the guest has set; SMEP and SMAP are the guest's, while its paging is on. Translations are tagged
+by PCID, not by root.
 """
 
 from __future__ import annotations
 
 from conformance.interface.access import FETCH, READ, WRITE
-from conformance.model.guest_paging.cpu_role import CR4_SMAP, CR4_SMEP
+from conformance.model.guest_paging.cpu_role import CR0_PG, CR4_SMAP, CR4_SMEP
 from conformance.model.layout import (
     PAGE_SHIFT,
     PT64_NX_MASK,
@@ -60,7 +61,7 @@ def _allowed(vcpu: KvmVcpu, rights: int, kind: int, user: bool) -> bool:
     """Whether the rights that a translation grants allow an access."""
     if user:
         return bool(rights & USER and rights & kind)
-    if rights & USER:
+    if rights & USER and vcpu.cr0 & CR0_PG:
         if kind == FETCH and vcpu.cr4 & CR4_SMEP:
             return False
         if kind != FETCH and vcpu.cr4 & CR4_SMAP and not vcpu.eflags_ac:

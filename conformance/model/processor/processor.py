@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from conformance.interface.access import FETCH, READ, WRITE
 from conformance.model.layout import (
+    PAGE_SHIFT,
     PT64_NX_MASK,
     PT_ACCESSED_MASK,
     PT_DIRTY_MASK,
     PT_PRESENT_MASK,
     PT_USER_MASK,
     PT_WRITABLE_MASK,
+    SPTE_BASE_ADDR_MASK,
     VMX_EPT_ACCESS_BIT,
     VMX_EPT_DIRTY_BIT,
     VMX_EPT_READABLE_MASK,
@@ -30,7 +32,7 @@ from conformance.model.vm.pml import drain_pml
 from conformance.model.vm.scheduler import current
 from conformance.model.vm.vm import KvmVcpu, TlbEntry, Vm
 
-__all__ = ["guest_access"]
+__all__ = ["guest_access", "translate"]
 
 PML_ENTRIES = 512
 """The size of the PML buffer, in entries."""
@@ -42,7 +44,13 @@ RESERVED_BIT = 1 << 51
 
 
 def guest_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> int | None:
-    """Perform one access of the guest; return None if it completes, else the error code of the exit.
+    """Perform one access of the guest; return None if it completes, else the error code of the exit."""
+    found = translate(vm, vcpu, gfn, kind)
+    return found if isinstance(found, int) else None
+
+
+def translate(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> TlbEntry | int:
+    """The translation of ``gfn`` for an access, or the error code of the exit.
 
     A cached translation is used if it allows the access. A write through a translation whose Dirty is not set
     walks the tables again, to set it.
@@ -55,7 +63,7 @@ def guest_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> int | None:
             return _error_code(vm, kind, granted, stopped)
         entry = _complete_walk(vm, vcpu, path, granted, gfn, kind)
     current.scheduler.note(("access", vcpu.id, gfn, kind, entry.pfn + (gfn & pages_per(entry.level) - 1)))
-    return None
+    return entry
 
 
 def _complete_walk(vm: Vm, vcpu: KvmVcpu, path: Path, granted: int, gfn: int, kind: int) -> TlbEntry | None:
@@ -64,7 +72,7 @@ def _complete_walk(vm: Vm, vcpu: KvmVcpu, path: Path, granted: int, gfn: int, ki
     The bits are set by compare-and-exchange with the SPTE that the walk read.
     """
     table, _, leaf = path[-1]
-    if _hardware_ad(vm):
+    if _hardware_ad(vm, vcpu):
         for at, (walked, index, spte) in enumerate(path):
             new_spte = spte | _accessed_bit(vm)
             if at == len(path) - 1 and kind == WRITE:
@@ -75,7 +83,7 @@ def _complete_walk(vm: Vm, vcpu: KvmVcpu, path: Path, granted: int, gfn: int, ki
         if kind == WRITE and not path[-1][2] & _dirty_bit(vm):
             _log_page_modification(vm, vcpu, gfn)
     pfn = int(spte_to_pfn(vm.k, leaf)) & -pages_per(table.level)
-    dirty = bool(leaf & _dirty_bit(vm)) if _hardware_ad(vm) else kind == WRITE
+    dirty = bool(leaf & _dirty_bit(vm)) if _hardware_ad(vm, vcpu) else kind == WRITE
     entry = TlbEntry(pfn, granted, dirty, table.level)
     vcpu.tlb[_tlb_key(vcpu, table.level, gfn)] = entry
     return entry
@@ -123,9 +131,7 @@ def _walk(vm: Vm, vcpu: KvmVcpu, gfn: int) -> tuple[Path, int, str | None]:
         path.append((table, index, spte))
         if table.level == 1 or is_large_pte(vm.k, spte):
             return path, granted, None
-        child = vm.memory.child(spte, table.level)
-        assert child is not None
-        table = child
+        table = vm.memory.by_serial[(spte & SPTE_BASE_ADDR_MASK) >> PAGE_SHIFT]
         if vcpu.caches_upper_levels:
             vcpu.upper_levels[_tlb_key(vcpu, table.level + 1, gfn)] = table, granted
 
@@ -182,8 +188,13 @@ def _error_code(vm: Vm, kind: int, granted: int, stopped: str | None) -> int:
     return code if stopped else code | PFERR_PRESENT_MASK
 
 
-def _hardware_ad(vm: Vm) -> bool:
-    """Whether the processor sets Accessed and Dirty: with NPT always, with EPT if KVM enables it."""
+def _hardware_ad(vm: Vm, vcpu: KvmVcpu) -> bool:
+    """Whether the processor sets Accessed and Dirty: with NPT always, with EPT if KVM enables it.
+
+    For L2, KVM enables it if L1 has.
+    """
+    if vcpu.guest_mode and vcpu.ngpa_walk.ad_disabled:
+        return False
     return not vm.mode.ept or bool(vm.mode.ad_bits)
 
 
@@ -196,8 +207,11 @@ def _accessed_bit(vm: Vm) -> int:
 
 
 def _log_page_modification(vm: Vm, vcpu: KvmVcpu, gfn: int) -> None:
-    """Dirty was newly set: with PML enabled, append the gfn to the buffer; a full buffer causes an exit."""
-    if vcpu.pml_enabled:
+    """Dirty was newly set: with PML enabled, append the gfn to the buffer; a full buffer causes an exit.
+
+    PML is off while L2 runs, whose addresses are not L1's.
+    """
+    if vcpu.pml_enabled and not vcpu.guest_mode:
         vcpu.pml_buffer.append(gfn)
         if len(vcpu.pml_buffer) == PML_ENTRIES:
             drain_pml(vm, vcpu)

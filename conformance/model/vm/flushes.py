@@ -8,9 +8,11 @@ the guest. An unnecessary flush costs time; a missing one lets the guest access 
 
 from __future__ import annotations
 
+from typing import Any
+
 from conformance.model.layout import PAGE_SHIFT
 from conformance.model.vm.host_pages import pages_per
-from conformance.model.vm.vm import KvmVcpu, Request, Vm
+from conformance.model.vm.vm import KvmVcpu, Request, TlbEntry, Vm
 
 __all__ = ["flush_tlb_all", "flush_tlb_current", "flush_tlb_gva", "kvm_flush_remote_tlbs"]
 
@@ -36,10 +38,12 @@ def flush_tlb_all(vcpu: KvmVcpu) -> None:
 
 
 def flush_tlb_gva(vcpu: KvmVcpu, address: int) -> None:
-    """Flush what translates a linear address, whatever its PCID."""
+    """Flush what translates an address, whatever its PCID; with two-dimensional paging, a physical one."""
     page = address >> PAGE_SHIFT
-    for key in [key for key in vcpu.linear_tlb if key[2] == page & -pages_per(key[1])]:
-        del vcpu.linear_tlb[key]
+    tlbs: list[dict[Any, TlbEntry]] = [vcpu.linear_tlb, vcpu.tlb]
+    for tlb in tlbs:
+        for key in [key for key in tlb if key[2] == page & -pages_per(key[1])]:
+            del tlb[key]
 
 
 def flush_tlb_current(vcpu: KvmVcpu) -> None:

@@ -84,10 +84,15 @@ class KvmVcpu:
     pkru: int = 0
     pdptrs: list[int] = field(default_factory=lambda: [0] * 4)
     """The PDPTEs that PAE paging uses, as they were when they were loaded."""
+    cpl: int = 0
     eflags_ac: bool = False
-    """EFLAGS.AC of the instruction that runs."""
+    """The privilege level and EFLAGS.AC of the instruction that runs."""
+    last_retry_addr: int | None = None
+    """The address for which the guest repeats its instruction, since KVM has unprotected the gfn."""
     guest_mode: bool = False
     """Whether L2 runs."""
+    registers_of_l1: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """CR0, CR3, CR4 and EFER of L1 while L2 runs."""
     smm: bool = False
     requests: set[str] = field(default_factory=set)
     mode: Shared[int] = Shared(OUTSIDE_GUEST_MODE)

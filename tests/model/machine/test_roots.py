@@ -193,5 +193,3 @@ def test_misuse_is_told():
             story.machine.step(step, **arguments)
     with pytest.raises(ValueError, match="wheels"):
         Story(wheels=4)
-    with pytest.raises(ValueError, match="shadow"):
-        Story(mode="shadow")

@@ -58,8 +58,7 @@ int env_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t gpa, int type, void *in
 	if (!one)
 		return 1;
 	code = encode(vcpu, one);
-	rip = one->kind == ACCESS_FETCH ? one->address : RIP;
-	kvm_rip_write(vcpu, rip);
+	rip = kvm_rip_read(vcpu);
 	kvm_rbx_write(vcpu, one->address);
 	kvm_rax_write(vcpu, one->value);
 	r = x86_emulate_instruction(vcpu, gpa, type, code.length ? code.bytes : NULL, code.length);
@@ -70,6 +69,9 @@ int env_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t gpa, int type, void *in
 void emulation_expect(struct kvm_vcpu *vcpu, const struct instruction *instruction)
 {
 	emulations[vcpu->vcpu_idx] = (struct emulation){ .instruction = instruction };
+	/* KVM looks at it before it emulates: it does not have the same instruction repeated twice. */
+	if (instruction)
+		kvm_rip_write(vcpu, instruction->kind == ACCESS_FETCH ? instruction->address : RIP);
 }
 
 bool emulation_reached(struct kvm_vcpu *vcpu)

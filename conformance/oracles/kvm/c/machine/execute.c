@@ -136,6 +136,9 @@ static struct ending execute(struct kvm_vcpu *vcpu, const struct instruction *on
 		r = guest_run(vcpu);
 		if (r < 0)
 			return (struct ending){ END_FAILED, { r } };
+		/* As for KVM_REQ_TRIPLE_FAULT, which is made for a root that is not in the guest's memory. */
+		if (r > 0)
+			return (struct ending){ END_USERSPACE, { KVM_EXIT_SHUTDOWN } };
 		t = processor_access(cpu, &ref, &exit);
 		if (t) {
 			u64 pfn = t->pfn + ref.page - t->gfn;

@@ -58,13 +58,23 @@ static int enter(struct kvm_vcpu *vcpu)
 	return kvm_mmu_reload(vcpu);
 }
 
+/* Whether serving a request has made another that enter() serves, as kvm_vcpu_exit_request() asks before the entry. */
+static bool has_requests(struct kvm_vcpu *vcpu)
+{
+	return kvm_test_request(KVM_REQ_MMU_FREE_OBSOLETE_ROOTS, vcpu) || kvm_test_request(KVM_REQ_MMU_SYNC, vcpu) ||
+	       kvm_test_request(KVM_REQ_LOAD_MMU_PGD, vcpu) || kvm_test_request(KVM_REQ_TLB_FLUSH, vcpu) ||
+	       kvm_test_request(KVM_REQ_TLB_FLUSH_CURRENT, vcpu) || kvm_test_request(KVM_REQ_TLB_FLUSH_GUEST, vcpu);
+}
+
 int guest_enter(struct kvm_vcpu *vcpu)
 {
 	int r;
 
 	vcpu_load(vcpu);
 	kvm_vcpu_srcu_read_lock(vcpu);
-	r = enter(vcpu);
+	do
+		r = enter(vcpu);
+	while (!r && has_requests(vcpu));
 	kvm_vcpu_srcu_read_unlock(vcpu);
 	vcpu_put(vcpu);
 	return r;
@@ -114,7 +124,7 @@ static noinline void exit_guest(struct kvm_vcpu *vcpu)
 static noinline bool enter_guest(struct kvm_vcpu *vcpu)
 {
 	if (!racing())
-		return true;
+		return !has_requests(vcpu);
 	preempt_disable();
 	guest_hooks->enter_guest(smp_processor_id());
 	smp_store_release(&vcpu->mode, IN_GUEST_MODE);
@@ -185,6 +195,9 @@ static int access(struct kvm_vcpu *vcpu, u64 gfn, int kind)
 	emulation_expect(vcpu, NULL);
 	for (exits = 0; exits < MAX_EXITS; exits++) {
 		r = run(vcpu);
+		/* A shutdown of the guest. */
+		if (r > 0)
+			return END_USERSPACE;
 		if (!r) {
 			through = processor_access(cpu, &ref, &exit);
 			leave(vcpu, !through);
