@@ -59,11 +59,15 @@ class AccessOutcome(NamedTuple):
 class ExecuteOutcome(NamedTuple):
     """An instruction of the guest: each exit with its error code, its end, and three words about the end.
 
-    An exit is the error code of its page fault and how KVM handled it (Exit). What the words mean depends on
-    the end: DONE: level and pfn of the translation, and the word of memory that was read or written;
-    EMULATED: 0, 0, the word; FAILED: the errno; EXCEPTION: vector, error code, address; NESTED_EXIT: error
-    code, guest physical address, exit qualification (0 with NPT); USERSPACE: the reason of the exit, and for
-    MMIO the physical address, and whether it writes. Others are 0.
+    An exit is the error code of its page fault and how KVM handled it (Exit, MMIO_EXIT, or an errno). What
+    the words mean depends on the end: DONE: level and pfn of the translation, and the word of memory that was
+    read or fetched, or that is there after a write (XADD adds); EMULATED: 0, 0, the word; FAILED: the errno;
+    EXCEPTION: vector, error code, the address of a page fault; NESTED_EXIT: error code, guest physical
+    address, exit qualification (0 with NPT, and if a reserved bit is set); USERSPACE: the reason of the exit,
+    and for MMIO the physical address, and whether it writes. Others are 0.
+
+    An address that is not a multiple of the word's size, or that the guest's mode does not have, FAILED with
+    -EINVAL. KVM fetches an instruction that it emulates for a fetch itself, which fails.
     """
 
     exits: tuple[tuple[int, int], ...]

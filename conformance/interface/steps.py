@@ -155,10 +155,11 @@ _TABLE = (
     ),
     Kind(
         "enter_l2",
-        "L1 enters L2, with these nested tables: its EPTP with A/D bits or not, or its nested CR3",
+        "L1 enters L2, in protected mode without paging, with these nested tables: its EPTP with A/D bits "
+        "and execute-only, if the host has them, or its nested CR3",
         (_VCPU, _ADDRESS, _AD, _EXEC_ONLY), Nothing, weight=0,
     ),
-    Kind("leave_l2", "an exit from L2 to L1", (_VCPU,), Nothing, weight=0),
+    Kind("leave_l2", "an exit from L2 to L1, whose registers are as before", (_VCPU,), Nothing, weight=0),
     Kind("invept", "L1 executes INVEPT of all contexts", (_VCPU,), Nothing, weight=0),
     Kind("smm", "a vCPU enters or leaves SMM: address space 1 or 0", (_VCPU, _ON), Nothing),
     # Concurrent activity inside KVM.

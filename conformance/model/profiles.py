@@ -11,8 +11,11 @@ from dataclasses import dataclass
 
 from conformance.model.changes import (
     CHANGES,
+    CHILD_GFN_COMPARED,
+    CHILD_ROLE_COMPARED,
     CR0_WP_REFRESHED,
     MMIO_CACHE_OF_ADDRESS_SPACE,
+    NESTED_ROOTS_KEPT,
     RACES,
     UNSYNC_SKIP_IFF_LEAF,
     WRITE_TRACKED_IN_ALL_ADDRESS_SPACES,
@@ -52,6 +55,11 @@ BACKPORTS = (
     Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "6.1.191", "Debian's changelog of 6.1.192-1, ChangeLog-6.1.191"),
     Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "6.12.114", "Debian's changelog of 6.12.115-1, ChangeLog-6.12.114"),
     Backport(MMIO_CACHE_OF_ADDRESS_SPACE, "7.2.12", "Debian's changelog of 7.2.12-1, ChangeLog-7.2.12"),
+    Backport(CHILD_GFN_COMPARED, "6.1.175", "Debian's changelog of 6.1.187-1, ChangeLog-6.1.175"),
+    Backport(CHILD_GFN_COMPARED, "6.12.107", "seen in 6.12.107; where it came in was not looked for"),
+    Backport(CHILD_ROLE_COMPARED, "6.1.177", "Debian's changelog of 6.1.187-1, ChangeLog-6.1.177"),
+    Backport(CHILD_ROLE_COMPARED, "6.12.107", "seen in 6.12.107; where it came in was not looked for"),
+    Backport(NESTED_ROOTS_KEPT, "6.1.192", "seen in 6.1.192; where it came in was not looked for"),
     Backport(
         WRITE_TRACKED_IN_ALL_ADDRESS_SPACES, "6.1.187", "Debian's changelog of 6.1.187-1, ChangeLog-6.1.187"
     ),

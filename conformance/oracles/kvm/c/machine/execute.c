@@ -12,6 +12,7 @@
 #include "execute.h"
 #include "guest.h"
 #include "machine.h"
+#include "nested.h"
 #include "processor.h"
 #include "registers.h"
 #include "mmu.h"
@@ -99,7 +100,8 @@ static bool handle_exit(struct kvm_vcpu *vcpu, const struct instruction *one, st
 
 	emulation_expect(vcpu, one);
 	code = guest_handle_exit(vcpu, one->address, exit, &r);
-	if (r > 0 && emulation_reached(vcpu) && !emulation_completed(vcpu) && !vcpu->arch.exception.pending)
+	if (r > 0 && emulation_reached(vcpu) && !emulation_completed(vcpu) && !vcpu->arch.exception.pending &&
+	    !nested_has_exit(vcpu))
 		code += EXIT_UNPROTECTED - EXIT_EMULATE;
 	put_outcome(exit->error_code);
 	put_outcome(code);
@@ -109,6 +111,10 @@ static bool handle_exit(struct kvm_vcpu *vcpu, const struct instruction *one, st
 	}
 	if (!r) {
 		*ending = exit_to_userspace(vcpu);
+		return true;
+	}
+	if (nested_take_exit(vcpu, ending->words)) {
+		ending->end = END_NESTED_EXIT;
 		return true;
 	}
 	if (registers_take_exception(vcpu, ending->words)) {

@@ -9,6 +9,7 @@
 #include "emulation.h"
 #include "guest.h"
 #include "machine.h"
+#include "nested.h"
 #include "processor.h"
 #include "mmu.h"
 #include "mmu/mmu_internal.h"
@@ -190,6 +191,7 @@ static int access(struct kvm_vcpu *vcpu, u64 gfn, int kind)
 	const struct reference ref = { .page = gfn, .kind = kind };
 	struct exit exit;
 	int exits, r, result;
+	u64 unused[3];
 	bool through;
 
 	emulation_expect(vcpu, NULL);
@@ -208,6 +210,8 @@ static int access(struct kvm_vcpu *vcpu, u64 gfn, int kind)
 		put_outcome(r);
 		if (r < 0)
 			return END_FAILED;
+		if (nested_take_exit(vcpu, unused))
+			return END_NESTED_EXIT;
 		if (emulation_reached(vcpu))
 			return END_EMULATED;
 		if (r % EXIT_MMIO == EXIT_RETRY && guest_never_ends(vcpu))

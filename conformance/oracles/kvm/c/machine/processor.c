@@ -32,9 +32,9 @@ u64 env_host[NR_HOST];
 struct processor processors[MAX_VCPUS];
 const struct processor_hooks *processor_hooks;
 
-static bool has_ad_bits(void)
+static bool has_ad_bits(const struct processor *cpu)
 {
-	return !env_host[HOST_EPT] || env_host[HOST_AD_BITS];
+	return !env_host[HOST_EPT] || (env_host[HOST_AD_BITS] && !cpu->no_ad);
 }
 
 static u64 accessed_bit(void)
@@ -152,7 +152,7 @@ static bool set_accessed_and_dirty(struct processor *cpu, struct table_walk *pat
 			return false;
 	if (!set_bits_in(path->entries[level], &path->seen[level], bits))
 		return false;
-	if (clean && cpu->pml_enabled)
+	if (clean && cpu->pml_enabled && !cpu->in_l2)
 		cpu->pml[cpu->nr_pml++] = gfn;
 	return true;
 }
@@ -229,7 +229,7 @@ static struct translation *cache(struct processor *cpu, const struct reference *
 		.level = path->level,
 		.rights = path->rights,
 		/* Without Dirty bits, a translation that was written through counts as dirty. */
-		.dirty = has_ad_bits() ? !!(leaf & dirty_bit()) : ref->kind == ACCESS_WRITE,
+		.dirty = has_ad_bits(cpu) ? !!(leaf & dirty_bit()) : ref->kind == ACCESS_WRITE,
 	};
 	return t;
 }
@@ -253,7 +253,7 @@ const struct translation *processor_access(struct processor *cpu, const struct r
 			if (env_host[HOST_TDP] ? !walk(cpu, ref->page, ref->kind, &path, exit) :
 						 !linear_walk(cpu, ref, &path, exit))
 				return NULL;
-		while (has_ad_bits() && !set_accessed_and_dirty(cpu, &path, ref->page, ref->kind));
+		while (has_ad_bits(cpu) && !set_accessed_and_dirty(cpu, &path, ref->page, ref->kind));
 		t = cache(cpu, ref, &path);
 	}
 	do_access(cpu, t, ref->page, ref->kind);
@@ -266,6 +266,17 @@ void processor_flush(struct processor *cpu)
 	if (unlikely(processor_hooks))
 		processor_hooks->drop_tables(cpu);
 	cpu->flushes++;
+}
+
+void processor_enter_l2(struct processor *cpu, bool ad)
+{
+	cpu->in_l2 = true;
+	cpu->no_ad = !ad;
+}
+
+void processor_leave_l2(struct processor *cpu)
+{
+	cpu->in_l2 = cpu->no_ad = false;
 }
 
 void processor_flush_address(struct processor *cpu, u64 address)

@@ -34,6 +34,8 @@ struct processor {
 	u64 root, flushes;
 	int root_level;
 	bool tdp_mmu;
+	/* L1's EPT has no A/D bits; see processor_enter_l2(). */
+	bool no_ad, in_l2;
 	int nr_tlb, nr_pml;
 	bool pml_enabled;
 	u64 pml[PML_ENTRIES];
@@ -71,6 +73,10 @@ bool processor_allows(int rights, const struct reference *ref);
 void processor_flush(struct processor *cpu);
 /* Drop those of a linear address, of whatever PCID. */
 void processor_flush_address(struct processor *cpu, u64 address);
+
+/* While a vCPU is in L2, there is no page modification log, and A/D bits are as in L1's EPT. */
+void processor_enter_l2(struct processor *cpu, bool ad);
+void processor_leave_l2(struct processor *cpu);
 
 /* The entries by level down to the leaf, and their values when read; NULL for levels that were skipped. */
 struct table_walk { u64 *entries[MAX_LEVEL + 1], seen[MAX_LEVEL + 1]; int level, rights; };

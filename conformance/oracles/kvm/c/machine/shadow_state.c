@@ -8,6 +8,7 @@
 #include "kernel/memory.h"
 #include "process/observe.h"
 #include "machine.h"
+#include "nested.h"
 #include "processor.h"
 #include "shadow_state.h"
 #include "mmu.h"
@@ -287,10 +288,11 @@ static void put_rmaps(void)
 
 void put_shadow(void)
 {
+	bool used = !env_has_tdp_mmu() || nested_is_used();
 	int i;
 
-	put_word(!env_has_tdp_mmu());
-	if (env_has_tdp_mmu())
+	put_word(used);
+	if (!used)
 		return;
 	put_counters();
 	put_word(machine_nr_vcpus);

@@ -20,6 +20,7 @@
 #include "execute.h"
 #include "guest.h"
 #include "machine.h"
+#include "nested.h"
 #include "state.h"
 #include "steps.h"
 #include "vendor.h"
@@ -319,17 +320,17 @@ static noinline void invpcid(const struct invpcid_arguments *args)
 
 static noinline void enter_l2(const struct enter_l2_arguments *args)
 {
-	put_outcome(-ENOSYS);
+	nested_enter(args);
 }
 
 static noinline void leave_l2(const struct leave_l2_arguments *args)
 {
-	put_outcome(-ENOSYS);
+	nested_leave(machine_vcpu(args->vcpu));
 }
 
 static noinline void invept(const struct invept_arguments *args)
 {
-	put_outcome(-ENOSYS);
+	nested_invept(machine_vcpu(args->vcpu));
 }
 
 static noinline void destroy(const struct destroy_arguments *args)

@@ -8,6 +8,7 @@
 #include "process/exchange.h"
 #include "process/stand_in.h"
 #include "guest_cpuid.h"
+#include "nested.h"
 #include "processor.h"
 #include "registers.h"
 #include "vendor.h"
@@ -21,7 +22,7 @@ struct vendor_flushes vendor_flushes;
 
 static struct kvm_x86_ops ops;
 static struct kvm_pmu_ops pmu_ops;
-/* No nested guests: none of these is called, but KVM requires all of them. */
+/* KVM requires all of these, and calls those that nested.c has. */
 static struct kvm_x86_nested_ops nested_ops;
 
 static void not_mocked_nested(void)
@@ -192,6 +193,7 @@ static void fill_ops(void)
 #include <asm/kvm-x86-pmu-ops.h>
 	for (i = 0; i < sizeof(nested_ops) / sizeof(void *); i++)
 		((void **)&nested_ops)[i] = not_mocked_nested;
+	nested_fill_ops(&nested_ops);
 	registers_fill_ops(&ops);
 	ops.name = "mock";
 	ops.vm_size = sizeof(struct kvm);
