@@ -20,6 +20,7 @@ from conformance.model.tdp_mmu.root_list import each_root
 from conformance.model.tdp_mmu.tdp_iter import TdpIter
 from conformance.model.tdp_mmu.zap import kvm_tdp_mmu_unmap_gfn_range
 from conformance.model.vm.cells import peek
+from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.host_pages import pages_per
 from conformance.model.vm.memslots import KvmMemorySlot
 from conformance.model.vm.pte_list import PteList
@@ -55,7 +56,10 @@ def kvm_set_spte_gfn(vm: Vm, slot: KvmMemorySlot, gfn: int, pfn: int, writable: 
             new_spte = int(kvm_mmu_changed_pte_notifier_make_spte(vm.k, old_spte, pfn))
             mmu_spte_clear_track_bits(vm, sptep)
             mmu_spte_set(vm, sptep, new_spte)
-        return found
+        if found:
+            # The machine's vendor module offers to flush by range.
+            kvm_flush_remote_tlbs(vm)
+        return False
 
     flush = False
     if vm.have_rmaps:
