@@ -103,8 +103,9 @@ def x86_emulate_instruction(
     """Emulate ``insn``, which faulted at ``cr2_or_gpa``.
 
     With ``allow_retry`` an instruction that is unlikely to write page tables is not emulated: its gfn is
-    likely no table any more, so the pages that shadow it are zapped.
+    likely no table any more, so the pages that shadow it are zapped. An exception that is pending is lost.
     """
+    vcpu.exception = None
     if insn.kind == FETCH:
         return _fetch(vm, vcpu, insn)
     if _retry_instruction(vm, vcpu, cr2_or_gpa, allow_retry, insn):
