@@ -12,7 +12,7 @@ import numpy as np
 from conformance.coverage.data import Layer
 from conformance.coverage.gcov import Gcov, executed_of
 from conformance.kernels import Cache, Kernel, Progress
-from conformance.model.modes import MODES, Mode
+from conformance.model.modes import VM_MODES, Mode
 from conformance.model.profiles import profile_of
 from conformance.model.semantics import Semantics
 from conformance.oracles.coverage import Counters
@@ -20,11 +20,12 @@ from conformance.oracles.kvm.build import build_kvm
 from conformance.oracles.kvm.deaths import KernelDied
 from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.scenarios.comparing import Death, Match
-from conformance.scenarios.drawing import WORD, Scene, options_of
+from conformance.scenarios.drawing import WORD, options_of
 from conformance.scenarios.lockstep import LENGTHS, drawn
 from conformance.scenarios.machines import Machine
-from conformance.scenarios.modes import TDP_MODES
+from conformance.scenarios.modes import PML_MODES
 from conformance.scenarios.sides import KvmSides
+from conformance.scenarios.walks import WALKS, Walk
 
 __all__ = ["measure_lockstep"]
 
@@ -63,22 +64,22 @@ def measure_lockstep(kernel: Kernel, cache: Cache, progress: Progress) -> Layer:
     gcov, profile = Gcov(kernel, library), profile_of(kernel.release)
     progress(f"{kernel.title}: measuring what random stories execute")
     total, runs = Counters(), {}
-    for mode in TDP_MODES:
-        sides = _CountedSides(KvmSides(library, profile, MODES[mode]))
+    for kind in WALKS.values():
+        sides = _CountedSides(KvmSides(library, profile, VM_MODES[kind.mode]))
         rng = np.random.default_rng(0)
         for _ in range(_STORIES):
             with suppress(Death, KernelDied):
-                _play(sides, [int(word) for word in rng.integers(0, 1 << 8 * WORD, LENGTHS[1])])
-        runs[mode] = executed_of(gcov.files(sides.counters))
+                _play(sides, kind, [int(word) for word in rng.integers(0, 1 << 8 * WORD, LENGTHS[1])])
+        runs[kind.name] = executed_of(gcov.files(sides.counters))
         total += sides.counters
     return Layer("lockstep", gcov.all_files(total), runs)
 
 
-def _play(sides: _CountedSides, words: list[int]) -> None:
+def _play(sides: _CountedSides, kind: Walk, words: list[int]) -> None:
     """Play one random story, up to a difference."""
     setting, opening, *steps = words
-    options = options_of(setting, pml=sides.mode.name == "ept-ad")
-    scene = Scene(options)
+    options = options_of(setting, pml=kind.mode in PML_MODES)
+    scene = kind.scene(options)
     with Match(sides, options) as match:
         for step in drawn(scene, opening, steps):
             with suppress(ValueError):

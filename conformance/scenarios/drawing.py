@@ -7,18 +7,17 @@ bugs are where a range ends inside of a mapping.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, TypeVar
 
 from conformance.interface.access import FETCH, READ, WRITE
 from conformance.interface.arguments import Argument
 from conformance.interface.observation import Observation
 from conformance.interface.steps import KINDS
-from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.preconditions import Preconditions
 from conformance.scenarios.steps import Step, step
 
-__all__ = ["DRAWN", "WORD", "Scene", "options_of"]
+__all__ = ["WORD", "Dice", "Scene", "options_of"]
 
 WORD = 6
 """Bytes of the number from which a step is drawn."""
@@ -26,12 +25,6 @@ WORD = 6
 T = TypeVar("T")
 
 _X2M, _X1G = 0x200, 0x40000
-
-_DRAWN = [kind.name for kind in KINDS.values() for _ in range(kind.weight)]
-"""Every kind of step, as often as its weight says. Every story ends with destroy, which is not drawn."""
-
-DRAWN = (*dict.fromkeys(_DRAWN), "destroy")
-"""The kinds of steps of random stories."""
 
 _OF_A_SLOT = {kind.name for kind in KINDS.values() if {"slot", "as_id"} <= {*kind.parameters}}
 """The kinds of steps that name a memslot."""
@@ -57,23 +50,25 @@ _VALUES = {
 """Values of arguments, by the argument's name. Others are drawn from their whole range."""
 
 
-class _Dice:
+class Dice:
     """A number that is used up choice by choice; then the first of each choice is taken."""
 
     def __init__(self, word: int) -> None:
         self._word = word
 
     def below(self, n: int) -> int:
+        """A number from 0 on."""
         self._word, chosen = divmod(self._word, n)
         return chosen
 
     def pick(self, choices: Sequence[T]) -> T:
+        """One of the choices."""
         return choices[self.below(len(choices))]
 
 
 def options_of(word: int, *, pml: bool) -> dict[str, int]:
     """A VM's options; ``pml``: whether the mode has page modification logging."""
-    dice = _Dice(word)
+    dice = Dice(word)
     return {
         "vcpus": dice.pick((1, 2)),
         "eager_page_split": dice.pick((1, 0)),
@@ -86,9 +81,15 @@ def options_of(word: int, *, pml: bool) -> dict[str, int]:
 class Scene:
     """The memory and memslots that exist after the steps so far; :meth:`note` keeps it up to date."""
 
-    def __init__(self, options: dict[str, int]) -> None:
-        self._preconditions = Preconditions(options, TDP_MODES)
+    weights: ClassVar[Mapping[str, int]] = {name: kind.weight for name, kind in KINDS.items()}
+    """How often each kind of step is drawn. Every story ends with destroy, which is not drawn."""
+
+    def __init__(self, options: dict[str, int], mode: str) -> None:
+        self._preconditions = Preconditions(options, [mode])
         self._options = options
+        self.kinds = tuple(kind for kind in KINDS if self.weights.get(kind) and self._preconditions.fit(kind))
+        """The kinds of steps that are drawn."""
+        self._drawn = [kind for kind in self.kinds for _ in range(self.weights[kind])]
         self._areas: list[tuple[int, int, int, int]] = []
         self._slots: list[tuple[int, int, int, int]] = []
         """as_id, id, gfn and npages of every memslot."""
@@ -98,15 +99,15 @@ class Scene:
 
     def opening(self, word: int) -> list[Step]:
         """The first steps: some memory, and a memslot over it."""
-        dice = _Dice(word)
+        dice = Dice(word)
         page, npages, level, gfn = dice.pick(_AREAS[:-1] if dice.below(8) else _AREAS)
         made = step("mmap", page=page, npages=npages, writable=1, level=level)
         return [made, step("set_memory_region", gfn=gfn, npages=npages, page=page, flags=0)]
 
     def draw(self, word: int) -> Step | None:
         """A step; None if the one that was drawn cannot come now."""
-        dice = _Dice(word)
-        made = self._made(dice.pick(_DRAWN), dice)
+        dice = Dice(word)
+        made = self._made(dice.pick(self._drawn), dice)
         return None if made is None or self._preconditions.refusal(made) else made
 
     def note(self, taken: Step, observation: Observation) -> None:
@@ -125,13 +126,14 @@ class Scene:
     def ending(self) -> list[Step]:
         """The closing steps: the walk and the invalidations in progress end, and the VM is destroyed."""
         ends = [step("walk_end")] if self._preconditions.walking else []
+        ends += [step("leave_l2", vcpu=vcpu) for vcpu in sorted(self._preconditions.in_l2)]
         ends += [
             step("notifier_end", page=page, npages=npages)
             for page, npages in self._preconditions.invalidations
         ]
         return [*ends, step("destroy")]
 
-    def _made(self, kind: str, dice: _Dice) -> Step | None:
+    def _made(self, kind: str, dice: Dice) -> Step | None:
         """A step of a kind; None if there is nothing that it could refer to."""
         # These choose their arguments together.
         if kind == "notifier_end":
@@ -153,7 +155,7 @@ class Scene:
                 given[argument.name] = self._value(argument, dice)
         return step(kind, **given)
 
-    def _value(self, argument: Argument, dice: _Dice) -> int:
+    def _value(self, argument: Argument, dice: Dice) -> int:
         """A value of an argument that is chosen by itself."""
         name = argument.name
         if name in _VALUES:
@@ -166,7 +168,7 @@ class Scene:
             return self._page(dice)
         return argument.least + dice.below(argument.most - argument.least + 1)
 
-    def _place(self, dice: _Dice) -> int:
+    def _place(self, dice: Dice) -> int:
         """A gfn: near the last access, at an edge of a memslot, beside a 2M boundary, or MMIO."""
         how = dice.below(8)
         if how == 7 or not self._slots:
@@ -177,7 +179,7 @@ class Scene:
         edge = (gfn, gfn + npages - 1, gfn + npages, gfn + 1, -_X2M & (gfn + _X2M), -_X2M & (gfn + npages))
         return max(dice.pick(edge) + dice.pick((0, 0, -1, 5)), 0)
 
-    def _page(self, dice: _Dice) -> int:
+    def _page(self, dice: Dice) -> int:
         """A host page: behind a gfn of that kind, or at the edge of an area."""
         if self._slots and dice.below(4):
             as_id, slot, gfn, npages = dice.pick(self._slots)
@@ -186,7 +188,7 @@ class Scene:
         page, npages, *_ = dice.pick(self._areas or [_AREAS[0]])
         return page + dice.pick((0, npages // 2, npages - 1))
 
-    def _region(self, dice: _Dice) -> Step:
+    def _region(self, dice: Dice) -> Step:
         """Change, delete, move or create a memslot."""
         if self._slots and dice.below(4):
             as_id, slot, gfn, npages = dice.pick(self._slots)

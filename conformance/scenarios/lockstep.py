@@ -21,9 +21,11 @@ from hypothesis import strategies as st
 
 from conformance.oracles.lacking import Lacking
 from conformance.scenarios.comparing import Match, Played, Sides
-from conformance.scenarios.drawing import DRAWN, WORD, Scene, options_of
+from conformance.scenarios.drawing import WORD, Scene, options_of
+from conformance.scenarios.modes import PML_MODES
 from conformance.scenarios.steps import Step
 from conformance.scenarios.story import Script
+from conformance.scenarios.walks import Walk
 
 __all__ = ["Walked", "drawn", "walk"]
 
@@ -37,6 +39,8 @@ EXAMPLES = 20
 class Walked:
     """The steps of each kind, the number of stories, and the difference or error that ended the walk."""
 
+    kinds: tuple[str, ...]
+    """The kinds of steps that could be drawn."""
     steps: Counter[str] = field(default_factory=Counter)
     stories: int = 0
     seconds: float = 0.0
@@ -47,17 +51,17 @@ class Walked:
     def summary(self) -> str:
         """The counts as text, with the kinds of steps that never came."""
         counts = ", ".join(f"{kind} {number:,}" for kind, number in self.steps.most_common())
-        never = ", ".join(kind for kind in DRAWN if not self.steps[kind])
+        never = ", ".join(kind for kind in self.kinds if not self.steps[kind])
         missing = f"; never: {never}" if never else ""
         return f"{self.steps.total():,} steps in {self.stories:,} stories: {counts}{missing}"
 
 
-def walk(sides: Sides, seed: int, budget: float) -> Walked:
-    """Play random stories for ``budget`` seconds, or until one ends in a difference or an error.
+def walk(sides: Sides, kind: Walk, seed: int, budget: float) -> Walked:
+    """Play random stories of a kind for ``budget`` seconds, or until one ends in a difference or an error.
 
     The same ``seed`` draws the same stories.
     """
-    walked = Walked()
+    walked = Walked((*kind.kinds, "destroy"))
     start = time.monotonic()
     # In one piece: drawing each word by itself would take as long as everything else on this side.
     stories = st.binary(min_size=WORD * LENGTHS[0], max_size=WORD * LENGTHS[1])
@@ -77,7 +81,7 @@ def walk(sides: Sides, seed: int, budget: float) -> Walked:
     def play(drawn: bytes) -> None:
         if not over():
             setting, opening, *words = _words(drawn)
-            _play(sides, walked, setting, opening, words)
+            _play(sides, kind, walked, setting, opening, words)
 
     for _ in count():
         if over():
@@ -92,10 +96,10 @@ def _words(drawn: bytes) -> list[int]:
     return [int.from_bytes(drawn[at : at + WORD], "little") for at in range(0, len(drawn), WORD)]
 
 
-def _play(sides: Sides, walked: Walked, setting: int, opening: int, words: list[int]) -> None:
+def _play(sides: Sides, kind: Walk, walked: Walked, setting: int, opening: int, words: list[int]) -> None:
     """Play one story; note in ``walked`` how it ended."""
-    options = options_of(setting, pml=sides.mode.name == "ept-ad")
-    scene = Scene(options)
+    options = options_of(setting, pml=kind.mode in PML_MODES)
+    scene = kind.scene(options)
     walked.stories += 1
     with Match(sides, options) as match:
         played = match.played

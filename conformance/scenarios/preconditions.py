@@ -20,11 +20,12 @@ GROWTH = 4
 
 OPERAND = 4
 """The least bytes that an instruction reads or writes, which are aligned."""
-PHYSICAL_BITS, LINEAR_BITS = 48, 57
+PHYSICAL_BITS, LINEAR_BITS, WITHOUT_PAGING_BITS = 48, 57, 32
 """Bits of the addresses that an instruction may have."""
 
 _OF_READERS = ("walk_begin", "walk_next", "walk_end")
 _OF_LINEAR_ADDRESSES = ("invlpg", "invpcid")
+_OF_L2 = ("enter_l2", "leave_l2", "invept")
 _OF_L1 = (
     "access", "set_sregs", "set_cr0", "set_cr3", "set_cr4", "set_efer", "invept", "smm", "enter_l2",
 )  # fmt: skip
@@ -38,6 +39,7 @@ class Preconditions:
         self.vcpus = options.get("vcpus", 1)
         self.in_l2: set[int] = set()
         """The vCPUs that are in L2."""
+        self.in_smm: set[int] = set()
         self._linear = any(mode in SHADOW_MODES for mode in modes)
         self._physical = any(mode in DIRECT_MODES for mode in modes)
         self._tdp_mmu = all(mode in TDP_MODES for mode in modes)
@@ -60,6 +62,8 @@ class Preconditions:
             return unfit
         if vcpu in self.in_l2 and step.kind in _OF_L1:
             return f"vCPU {vcpu} is in L2; leave_l2 comes first"
+        if step.kind == "enter_l2" and vcpu in self.in_smm:
+            return f"vCPU {vcpu} is in SMM, where nothing is virtualized"
         if step.kind == "leave_l2" and vcpu not in self.in_l2:
             return f"vCPU {vcpu} is not in L2; enter_l2 comes first"
         if step.kind == "walk_begin" and self.walking:
@@ -78,20 +82,33 @@ class Preconditions:
             return "a reader is inside"
         return ""
 
+    def fit(self, kind: str) -> bool:
+        """Whether a kind of step exists in all of the modes."""
+        return not self._absent(kind)
+
+    def _absent(self, kind: str) -> str:
+        """Why a kind of step does not exist in one of the modes; "" if it exists in all."""
+        if kind == "access" and self._linear:
+            return "with shadow paging a guest has linear addresses; execute takes one"
+        if kind in _OF_LINEAR_ADDRESSES and self._physical:
+            return "with two-dimensional paging it does not exit"
+        if kind in _OF_L2 and not self._tdp_mmu:
+            return f"nested guests run in {', '.join(TDP_MODES)}"
+        if kind in _OF_READERS and not self._tdp_mmu:
+            return f"lockless readers walk the tables of the TDP MMU, in {', '.join(TDP_MODES)}"
+        return ""
+
     def _unfit(self, step: Step) -> str:
         """Why the step is impossible in one of the modes; "" if it is possible in all."""
-        if step.kind == "access" and self._linear:
-            return "with shadow paging a guest has linear addresses; execute takes one"
-        if step.kind in _OF_LINEAR_ADDRESSES and self._physical:
-            return "with two-dimensional paging it does not exit"
-        if step.kind == "enter_l2" and not self._tdp_mmu:
-            return f"nested guests run in {', '.join(TDP_MODES)}"
-        if step.kind in _OF_READERS and not self._tdp_mmu:
-            return f"lockless readers walk the tables of the TDP MMU, in {', '.join(TDP_MODES)}"
+        absent = self._absent(step.kind)
+        if absent:
+            return absent
         if step.kind == "execute":
             address = step.arguments["address"]
             if address % OPERAND:
                 return f"an operand is at a multiple of {OPERAND}"
+            if step.arguments["vcpu"] in self.in_l2 and address >> WITHOUT_PAGING_BITS:
+                return f"L2 has paging off: its addresses have {WITHOUT_PAGING_BITS} bits"
             if self._physical and address >> PHYSICAL_BITS:
                 return f"a guest physical address has {PHYSICAL_BITS} bits"
             if self._linear and (address + (1 << LINEAR_BITS - 1)) % (1 << 64) >> LINEAR_BITS:
@@ -113,6 +130,8 @@ class Preconditions:
             self.generation += GROWTH
         elif step.kind == "set_generation":
             self.generation = step.given[0]
+        elif step.kind == "smm":
+            (self.in_smm.add if step.arguments["on"] else self.in_smm.discard)(step.arguments["vcpu"])
         elif step.kind == "enter_l2":
             self.in_l2.add(step.arguments["vcpu"])
         elif step.kind == "leave_l2":

@@ -20,10 +20,10 @@ from conformance.scenarios import saved
 from conformance.scenarios.comparing import Difference
 from conformance.scenarios.judging_scenario import ORACLE, again, counterexample
 from conformance.scenarios.lockstep import walk
-from conformance.scenarios.modes import TDP_MODES
-from conformance.scenarios.run_scenarios import Ready, check_modes, prepare
+from conformance.scenarios.run_scenarios import Ready, prepare
 from conformance.scenarios.shrinking import shorten
 from conformance.scenarios.story import Script
+from conformance.scenarios.walks import WALKS, Walk, walks
 from conformance.workers import workers
 
 __all__ = ["LockstepPlan", "Outcome", "counts", "run"]
@@ -67,9 +67,8 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
     """Carry out a plan. Raises ConformanceError for an unknown name."""
     start = time.monotonic()
     selectors = expand(list(plan.kernels))
-    check_modes(plan.modes)
+    chosen = walks(plan.modes)
     seed = random.SystemRandom().getrandbits(32) if plan.seed is None else plan.seed
-    modes = plan.modes or TDP_MODES
     reports: list[KernelReport] = []
     steps: Counter[str] = Counter()
     to_save = plan.save
@@ -82,8 +81,8 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
                     continue
                 progress(f"{ready.kernel.title}: drawing steps for {plan.budget:g} s")
                 # As many modes are walked at once as there are jobs.
-                each = plan.budget / math.ceil(len(modes) / plan.jobs)
-                futures = [pool.submit(_walk, ready, mode, seed, each, to_save) for mode in modes]
+                each = plan.budget / math.ceil(len(chosen) / plan.jobs)
+                futures = [pool.submit(_walk, ready, kind, seed, each, to_save) for kind in chosen]
                 report = ready.report()
                 reports.append(report)
                 for future in futures:
@@ -92,7 +91,7 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
                     report.results.append(walked.result)
                     if walked.script is not None and to_save is not None:
                         remark = f"lockstep, kernel {ready.kernel.title}, seed {seed}"
-                        saved.write(to_save, walked.script, walked.result.mode, remark)
+                        saved.write(to_save, walked.script, WALKS[walked.result.mode].mode, remark)
                         to_save = None
                     if advance is not None:
                         advance(walked.result)
@@ -104,18 +103,18 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
         for report in reports:
             if not report.seconds and not report.error and report.unreached is None:
                 seen = {result.mode for result in report.results}
-                for mode in modes:
-                    if mode not in seen:
-                        missing = _result(mode, Verdict.MISS, 0, 0.0, f"not reached: {ended}")
+                for kind in chosen:
+                    if kind.name not in seen:
+                        missing = _result(kind.name, Verdict.MISS, 0, 0.0, f"not reached: {ended}")
                         report.results.append(missing)
     return Outcome(Report(reports, seed, time.monotonic() - start), steps)
 
 
-def _walk(ready: Ready, mode: str, seed: int, budget: float, save: Path | None) -> _Walk:
-    """Walk one mode; runs in a worker process."""
-    sides = ready.sides(mode)
-    # Each mode has its own generator, so that it can be walked again alone.
-    walked = walk(sides, seed * len(TDP_MODES) + TDP_MODES.index(mode), budget)
+def _walk(ready: Ready, kind: Walk, seed: int, budget: float, save: Path | None) -> _Walk:
+    """Walk in one mode; runs in a worker process."""
+    sides, mode = ready.sides(kind.mode), kind.name
+    # Each has its own generator, so that it can be walked again alone.
+    walked = walk(sides, kind, seed * len(WALKS) + [*WALKS].index(mode), budget)
     total = walked.steps.total()
     if walked.lacking is not None:
         stopped = _result(mode, Verdict.ERROR, total, walked.seconds, "")
@@ -129,7 +128,7 @@ def _walk(ready: Ready, mode: str, seed: int, budget: float, save: Path | None) 
         # A mode that is walked alone gets the whole budget.
         command = again(ready.facts, [NAME, "--mode", mode, "--seed", str(seed), "--budget", f"{budget:g}"])
     else:
-        command = again(ready.facts, ["scenario", "run", _path(save), "--mode", mode])
+        command = again(ready.facts, ["scenario", "run", _path(save), "--mode", kind.mode])
     reason = f"after {total} steps, shortened to {len(short.steps)}"
     found = counterexample(sides, short, shown, command)
     result = Result(NAME, ORACLE, NAME, mode, Verdict.FAIL, total, walked.seconds, reason, found)

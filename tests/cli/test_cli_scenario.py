@@ -109,7 +109,7 @@ def test_show_prints_the_steps(cli):
         (("scenario", "show", "*read*"), "show takes one"),
         (("scenario", "show"), "Missing argument"),
         (("scenario", "dance"), "No such command"),
-        (("lockstep", "--mode", "npt-me"), "mode npt-me is of single functions only"),
+        (("lockstep", "--mode", "npt-me"), "no random stories have mode npt-me"),
         (("lockstep", "--budget", "0"), "is not a positive, finite time"),
         (("lockstep", "--save", ""), "--save was given an empty file name"),
         (("lockstep", "--save", "/nowhere/at/all.scenario"), "is not a directory"),

@@ -1,35 +1,82 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Random stories: every kind of step, the same again by seed, differences found and saved to a file."""
 
+import random
+
 import pytest
 from model_sides import ModelSides, drop_flushes
 
 from conformance.errors import ConformanceError
-from conformance.interface.options import OPTIONS
+from conformance.interface.observation import Observation, SlotView
+from conformance.interface.options import OPTIONS, check_options
+from conformance.interface.steps import KINDS
 from conformance.scenarios import saved
-from conformance.scenarios.drawing import DRAWN
-from conformance.scenarios.lockstep import walk
+from conformance.scenarios.drawing_guests import DATA, TABLES
+from conformance.scenarios.lockstep import drawn, walk
 from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.preconditions import check
 from conformance.scenarios.shrinking import shorten
 from conformance.scenarios.steps import parse
 from conformance.scenarios.story import Script
+from conformance.scenarios.walks import WALKS, walks
 
 
-@pytest.mark.parametrize("mode", TDP_MODES)
-def test_every_kind_of_step_is_drawn(mode):
-    walked = walk(ModelSides(mode), seed=3, budget=4)
+def walked_in(name, *, seed, budget, lie=None):
+    kind = WALKS[name]
+    return walk(ModelSides(kind.mode, lie=lie), kind, seed, budget)
+
+
+@pytest.mark.parametrize("name", TDP_MODES)
+def test_every_kind_of_step_is_drawn(name):
+    walked = walked_in(name, seed=3, budget=4)
     assert walked.found is None
-    assert set(walked.steps) == set(DRAWN)
+    assert set(walked.steps) == {*WALKS[name].kinds, "destroy"}
     assert f"{walked.steps.total():,} steps in {walked.stories:,} stories" in walked.summary
     assert "never" not in walked.summary
+
+
+def test_each_mode_has_its_kinds_of_steps():
+    of = {name: {*kind.kinds} for name, kind in WALKS.items()}
+    assert {"access", "walk_next"} <= of["npt"] and not {"execute", "enter_l2"} & of["npt"]
+    assert "access" in of["legacy-npt"] and "walk_next" not in of["legacy-npt"]
+    assert {"execute", "invlpg", "set_cr4"} <= of["shadow"] and not {"access", "enter_l2"} & of["shadow"]
+    assert {"execute", "enter_l2", "invept"} <= of["nested-npt"] and "invlpg" not in of["nested-npt"]
+    drawn = set().union(*of.values())
+    assert drawn | {"destroy"} == {*KINDS}
+
+
+@pytest.mark.parametrize("name", ["shadow", "nested-ept-ad", "nested-npt"])
+def test_stories_of_guests_with_tables_are_possible_and_meet_again(name):
+    """Every step may follow those before it; the guest's tables map themselves, each other and data."""
+    rng, kinds, shapes = random.Random(1), set(), set()
+    for _ in range(40):
+        options = check_options({"vcpus": 2})
+        scene = WALKS[name].scene(options)
+        steps = []
+        for made in drawn(scene, rng.getrandbits(48), [rng.getrandbits(48) for _ in range(60)]):
+            steps.append(made)
+            scene.note(made, Observation([0], [], slots=[SlotView(0, 0, 0, 0x400, 0, ())]))
+            if made.kind == "store":
+                target = made.arguments["value"] >> 12 & 0xFFFFF
+                shapes.add((made.arguments["gfn"] == target, target in TABLES, target in DATA))
+        check(steps, options, [WALKS[name].mode])
+        kinds |= {made.kind for made in steps}
+    assert kinds >= {*WALKS[name].kinds} - {"notifier_end", "smm"}
+    assert shapes >= {(True, True, False), (False, True, False), (False, False, True)}
+
+
+def test_an_unknown_mode_is_refused():
+    assert [kind.name for kind in walks(["npt", "nested-npt"])] == ["npt", "nested-npt"]
+    assert len(walks([])) == len(WALKS)
+    with pytest.raises(ConformanceError, match="no random stories have mode npt-me; there are ept-ad"):
+        walks(["npt-me"])
 
 
 def test_a_difference_is_found_and_shortened_and_repeats_by_seed():
     found = []
     for _ in range(2):
         sides = ModelSides(lie=drop_flushes)
-        walked = walk(sides, seed=5, budget=20)
+        walked = walk(sides, WALKS["ept-ad"], seed=5, budget=20)
         script, played = walked.found
         check(script.steps, script.options, ["ept-ad"])
         found.append(shorten(sides, script, played.difference))
@@ -39,7 +86,7 @@ def test_a_difference_is_found_and_shortened_and_repeats_by_seed():
 
 
 def test_what_never_came_is_told():
-    walked = walk(ModelSides(), seed=1, budget=1e-9)
+    walked = walked_in("ept-ad", seed=1, budget=1e-9)
     assert walked.stories == 0 and walked.summary.startswith("0 steps in 0 stories: ; never: mmap, ")
 
 

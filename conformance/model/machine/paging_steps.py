@@ -8,6 +8,7 @@ from conformance.model.kvm_main import nested
 from conformance.model.kvm_main.invpcid import kvm_handle_invpcid
 from conformance.model.machine.step_table import step, vcpu_of
 from conformance.model.machine.stepped_vm import SteppedVm
+from conformance.model.processor import guest
 from conformance.model.processor.instruction import execute_instruction
 from conformance.model.shadow_mmu.invlpg import kvm_mmu_invlpg
 from conformance.model.shadow_mmu.limits import kvm_vm_ioctl_set_nr_mmu_pages
@@ -74,15 +75,19 @@ def set_efer(vm: SteppedVm, vcpu: int, value: int) -> list[int]:
 
 @step
 def invlpg(vm: SteppedVm, vcpu: int, address: int) -> list[int]:
-    """The guest executes INVLPG."""
-    with vm.srcu:
-        kvm_mmu_invlpg(vm, vcpu_of(vm, vcpu), address)
+    """The guest is entered, and executes INVLPG."""
+    if guest.enter(vm, vcpu_of(vm, vcpu)) == 0:
+        with vm.srcu:
+            kvm_mmu_invlpg(vm, vcpu_of(vm, vcpu), address)
     return []
 
 
 @step
 def invpcid(vm: SteppedVm, vcpu: int, type: int, address: int) -> list[int]:
-    """The guest executes INVPCID."""
+    """The guest is entered, and executes INVPCID."""
+    entered = guest.enter(vm, vcpu_of(vm, vcpu))
+    if entered:
+        return [entered]
     with vm.srcu:
         return [kvm_handle_invpcid(vm, vcpu_of(vm, vcpu), type, address)]
 

@@ -129,7 +129,7 @@ def faults_of_nested_ept(vm: StoryBuilder) -> None:
 @story(
     source="Intel SDM vol. 3, 29.3.5: accessed and dirty flags for EPT",
     about=("ept_update_accessed_dirty_bits", "ept_protect_clean_gpte", "kvm_init_shadow_ept_mmu"),
-    modes=EPT_MODES,
+    modes=("ept-ad",),
 )
 def accessed_and_dirty_of_l1(vm: StoryBuilder) -> None:
     """With Accessed and Dirty in L1's EPT, KVM sets them as L2 uses memory; without, it sets nothing.

@@ -3,6 +3,7 @@
 #include <linux/kvm_host.h>
 #include "interface.h"
 #include "control.h"
+#include "guest.h"
 #include "machine.h"
 #include "registers.h"
 #include "mmu.h"
@@ -49,8 +50,12 @@ int control_set_efer(struct kvm_vcpu *vcpu, u64 value)
 	return r;
 }
 
+/* A guest that executes INVLPG or INVPCID has entered: its MMU has a root. */
+
 void control_invlpg(struct kvm_vcpu *vcpu, u64 address)
 {
+	if (guest_enter(vcpu))
+		return;
 	begin(vcpu);
 	kvm_mmu_invlpg(vcpu, address);
 	end(vcpu);
@@ -58,8 +63,10 @@ void control_invlpg(struct kvm_vcpu *vcpu, u64 address)
 
 int control_invpcid(struct kvm_vcpu *vcpu, u64 type, u64 address)
 {
-	int r;
+	int r = guest_enter(vcpu);
 
+	if (r)
+		return r;
 	begin(vcpu);
 	r = kvm_handle_invpcid(vcpu, type, address);
 	end(vcpu);

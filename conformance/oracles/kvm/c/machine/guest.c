@@ -35,6 +35,8 @@ static void drain_pml(struct kvm_vcpu *vcpu)
 /* What vcpu_enter_guest() and vcpu_run() do for the MMU, in their order. */
 static int enter(struct kvm_vcpu *vcpu)
 {
+	int r;
+
 	drain_pml(vcpu);
 	if (unlikely(guest_hooks))
 		guest_hooks->serve_other_requests(vcpu);
@@ -56,7 +58,11 @@ static int enter(struct kvm_vcpu *vcpu)
 		if (kvm_check_request(KVM_REQ_UPDATE_CPU_DIRTY_LOGGING, vcpu))
 			static_call_cond(kvm_x86_update_cpu_dirty_logging)(vcpu);
 	}
-	return kvm_mmu_reload(vcpu);
+	r = kvm_mmu_reload(vcpu);
+	/* The root of the guest's tables is not in its memory: before v6.6 KVM shuts it down. */
+	if (r > 0)
+		kvm_clear_request(KVM_REQ_TRIPLE_FAULT, vcpu);
+	return r;
 }
 
 /* Whether serving a request has made another that enter() serves, as kvm_vcpu_exit_request() asks before the entry. */

@@ -24,11 +24,11 @@ struct guest_hooks {
 /* NULL in an ordinary machine. */
 extern const struct guest_hooks *guest_hooks;
 
-/* Enter the guest and return: 0, or a negative error. */
+/* Enter the guest and return: 0, a negative error, or 1 if KVM shuts the guest down instead. */
 int guest_enter(struct kvm_vcpu *vcpu);
 
 /*
- * The pieces of which an instruction consists, under SRCU.  Enter the guest: 0, or a negative error; leave it, with an
+ * The pieces of which an instruction consists, under SRCU.  Enter the guest, as guest_enter(); leave it, with an
  * exit to handle or not; handle the exit, as an EXIT_* of interface.h or a negative error, and in `result` what KVM
  * returned; whether KVM will retry for ever.
  */

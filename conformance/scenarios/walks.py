@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The kinds of random stories: a mode, and the scene in which their steps are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from conformance.errors import ConformanceError
+from conformance.interface.options import check_options
+from conformance.scenarios.drawing import Scene
+from conformance.scenarios.drawing_guests import NestedEptScene, NestedNptScene, ShadowScene
+from conformance.scenarios.modes import DIRECT_MODES, EPT_MODES, SHADOW_MODES
+
+__all__ = ["WALKS", "Walk", "walks"]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Random stories in a mode; ``name`` is that of the mode, or nested-MODE for those of nested guests."""
+
+    name: str
+    mode: str
+    of: type[Scene]
+
+    def scene(self, options: dict[str, int]) -> Scene:
+        """The scene of a story."""
+        return self.of(options, self.mode)
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of steps that are drawn."""
+        return self.scene(check_options({})).kinds
+
+
+WALKS = {
+    walk.name: walk
+    for walk in (
+        *(Walk(mode, mode, Scene) for mode in DIRECT_MODES),
+        *(Walk(mode, mode, ShadowScene) for mode in SHADOW_MODES),
+        *(Walk(f"nested-{mode}", mode, NestedEptScene) for mode in EPT_MODES),
+        Walk("nested-npt", "npt", NestedNptScene),
+    )
+}
+"""Every kind of random stories by name."""
+
+
+def walks(names: Sequence[str]) -> list[Walk]:
+    """The kinds of these names, all if none is given. Raises ConformanceError for an unknown one."""
+    for name in names:
+        if name not in WALKS:
+            raise ConformanceError(f"no random stories have mode {name}; there are {', '.join(WALKS)}.")
+    return [WALKS[name] for name in names or WALKS]
