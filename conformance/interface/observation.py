@@ -73,7 +73,10 @@ class State(NamedTuple):
 
 
 class VcpuView(NamedTuple):
-    """A vCPU: the index of its root (-1: none), its pending requests, the flushes it has done."""
+    """A vCPU: the index of its TDP MMU root (-1: none), its pending requests, the flushes it has done.
+
+    A vCPU in L2 keeps the root of L1.
+    """
 
     root: int
     tlb_flush_requested: int
@@ -219,6 +222,8 @@ class ShadowTlbEntry(NamedTuple):
 
 class PagingView(NamedTuple):
     """A vCPU's control registers, its current MMU's roots, and what its processor has cached of them.
+
+    In L2 the registers are L2's and the MMU is guest_mmu, which shadows L1's nested tables.
 
     ``root`` is the serial number of a shadow page, 0 for none or for a root that is no shadow page (PAE
     roots, the dummy root of an invisible gfn, roots of the TDP MMU); ``pae_roots`` has the shadow pages that

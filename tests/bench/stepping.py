@@ -9,6 +9,7 @@ from figures import Figure, interleaved, per_second
 
 from conformance.model.machine import Machine
 from conformance.model.machine.step_table import take_step
+from conformance.model.modes import VM_MODES
 from conformance.model.profiles import Profile
 from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.scenarios.lockstep import walk
@@ -25,6 +26,8 @@ SECONDS = 5.0
 """Of lockstep in one repetition."""
 GFN, PAGES = 0x100, 0x4000
 """Small pages that are faulted in, each once."""
+PRESENT, HUGE = 0x67, 0x80
+"""Bits of the guest's entries: present, writable, for users, accessed and dirty; and a huge page."""
 GOAL = 2000
 
 
@@ -54,13 +57,14 @@ def stepping(repeats: int) -> list[Figure]:
             "kernel": lambda: _kernel(sides, scripts),
             "model": lambda: _model(sides, scripts),
             "kernel faults": lambda: _kernel_faults(sides),
+            "shadow faults": lambda: _shadow_faults(sides),
             "model faults": lambda: _model_faults(ready.profile, sides),
         },
         repeats,
     )
     rate = {name: 1 / each for name, each in took.items()}
     rate |= {name: steps / took[name] for name in ("kernel", "model")}
-    rate |= {name: PAGES / took[name] for name in ("kernel faults", "model faults")}
+    rate |= {name: PAGES / took[name] for name in ("kernel faults", "shadow faults", "model faults")}
     both = 1 / (1 / rate["kernel"] + 1 / rate["model"])
     return [
         Figure(
@@ -73,6 +77,7 @@ def stepping(repeats: int) -> list[Figure]:
         _against("stories on the model alone, observing", rate["model"], rate["kernel"]),
         _against("both, one after the other", both, rate["kernel"]),
         Figure("page faults on the kernel alone, not observed", per_second(rate["kernel faults"]), "1"),
+        _against("the same with shadow paging", rate["shadow faults"], rate["kernel faults"]),
         _against("page faults on the model alone, not observed", rate["model faults"], rate["kernel faults"]),
     ]
 
@@ -104,6 +109,19 @@ def _kernel_faults(sides: KvmSides) -> None:
     with KvmOracle(sides.library, sides.mode.host(), {}) as oracle:
         _memory(oracle.step)
         oracle.faults(0, GFN, PAGES, PAGES)
+
+
+def _shadow_faults(sides: KvmSides) -> None:
+    """The guest's tables map one page of 1G, at its own address; KVM maps small pages."""
+    with KvmOracle(sides.library, VM_MODES["shadow"].host(), {}) as oracle:
+        _memory(oracle.step)
+        oracle.step("mmap", page=PAGES, npages=2, writable=1, level=1)
+        oracle.step("set_memory_region", slot=1, as_id=0, gfn=0, npages=2, page=PAGES, flags=0)
+        for gfn, entry in enumerate((1 << 12 | PRESENT, HUGE | PRESENT)):
+            oracle.step("store", gfn=gfn, index=0, value=entry)
+        faults = oracle.faults(0, GFN, PAGES, PAGES)
+        if faults != PAGES:
+            raise RuntimeError(f"there were {faults} faults of shadow paging instead of {PAGES}")
 
 
 def _model_faults(profile: Profile, sides: KvmSides) -> None:

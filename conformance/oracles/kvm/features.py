@@ -35,6 +35,7 @@ _SHAPES = {
     "VM_DIRTY_LOG_SIZE": (_KVM_HOST, r"\tint cpu_dirty_log_size;\n(?s:.*)\nstruct kvm_x86_ops \{"),
     "lpage_disallowed": (f"{_KVM}/mmu/mmu_internal.h", r"\bbool lpage_disallowed;"),
     "init_srcu_struct_lockdep": ("include/linux/srcu.h", r"int init_srcu_struct_lockdep\("),
+    "kvm_enable_efer_bits": (_KVM_HOST, r"void kvm_enable_efer_bits\("),
     "kvm_init_ops": ("include/linux/kvm_host.h", r"int kvm_init\(void \*opaque,"),
     "kvm_recover_nx_lpages": (f"{_KVM}/mmu/mmu.c", r"void kvm_recover_nx_lpages\("),
     "mutex_init_lockdep": ("include/linux/mutex.h", r"void mutex_init_lockdep\("),

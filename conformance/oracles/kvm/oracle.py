@@ -94,7 +94,8 @@ class KvmOracle:
     def faults(self, vcpu: int, gfn: int, npages: int, n: int) -> int:
         """Take `n` page faults by writes to `npages` pages from `gfn`, unmapped after each round.
 
-        For benchmarks: observes nothing. Returns how many faults there were.
+        For benchmarks: observes nothing. Returns how many faults there were. With shadow paging, the guest
+        has to map these gfns at their own addresses.
         """
         server = self._need()
         self._send(server, "faults", {"vcpu": vcpu, "gfn": gfn, "npages": npages, "n": n})

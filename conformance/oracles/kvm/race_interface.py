@@ -55,6 +55,7 @@ class What(IntEnum):
     FRAME = 3
     FIELD = 4
     SYMBOL = 5
+    WORD = 6
 
 
 class Announced(ctypes.Structure):

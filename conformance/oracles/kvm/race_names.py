@@ -63,6 +63,8 @@ class Names:
             return f"host pte {_SIZES[first]} page={second:#x}"
         if named.what == What.FRAME:
             return f"frame pfn={first:#x}"
+        if named.what == What.WORD:
+            return f"word {second} of pfn={first:#x}"
         if named.what == What.MEMORY:
             return f"memory {first:#x}"
         if named.what == What.SYMBOL:

@@ -38,6 +38,8 @@ __all__ = ["RaceOutcome", "RacingKvm"]
 _KERNEL_MEMORY = range(0x200001000000, 0x200040000000)
 """From ENV_KERNEL_START to ENV_KERNEL_END in the direct map, of c/process/address_space.h."""
 _MASK = (1 << 64) - 1
+_ALL_HOT = _MASK
+"""RACE_ALL_HOT of c/races/race.h."""
 _BYTES = 8
 _ENDED = 8
 _SHARED = ctypes.sizeof(Exchange) // _BYTES
@@ -206,8 +208,10 @@ class RacingKvm:
         return packed
 
     def _heat(self, steps: Sequence[Step]) -> None:
-        """Declare to the library the gfns that guests access."""
+        """Declare to the library the gfns that guests access: all, if only their page tables say which."""
         for name, arguments in steps:
+            if name == "execute":
+                self._lib.race_hot(ctypes.c_ulong(_ALL_HOT))
             if not {"gfn", "vcpu"} <= set(arguments):
                 continue
             if self._lib.race_hot(ctypes.c_ulong(arguments["gfn"])):

@@ -26,8 +26,8 @@ static unsigned long mapped_frame(unsigned long page, bool write)
 	return ((*walk.entry & PFN_MASK) >> PAGE_SHIFT) + (page & (host_level_pages[walk.level] - 1));
 }
 
-/* The frame behind an address of the host, for an access that is about to happen; 0 if it cannot. */
-static unsigned long frame_behind(unsigned long address, enum point_kind kind)
+/* The frame behind an address of the host, for an access of `caller` that is about to happen; 0 if it cannot. */
+static unsigned long frame_behind(unsigned long address, enum point_kind kind, const void *caller)
 {
 	unsigned long page = (address - ENV_HOST_BASE) >> PAGE_SHIFT, pfn;
 	bool write = kind != POINT_READ;
@@ -39,7 +39,7 @@ static unsigned long frame_behind(unsigned long address, enum point_kind kind)
 				return 0;
 			continue;
 		}
-		sched_point(kind, frame_object(pfn, address & ~PAGE_MASK));
+		sched_point_of(kind, frame_object(pfn, address & ~PAGE_MASK), caller);
 		/* In a race, the mapping may have changed meanwhile. */
 		if (mapped_frame(page, write) == pfn)
 			return pfn;
@@ -54,6 +54,7 @@ static size_t in_word(unsigned long address, size_t n)
 
 unsigned long env_copy_from_user(void *to, const void __user *from, unsigned long n)
 {
+	const void *caller = __builtin_return_address(0);
 	unsigned long address = (unsigned long)from, pfn;
 	size_t size;
 	u64 value;
@@ -64,7 +65,7 @@ unsigned long env_copy_from_user(void *to, const void __user *from, unsigned lon
 	}
 	for (; n; n -= size, to += size, address += size) {
 		size = in_word(address, n);
-		pfn = frame_behind(address, POINT_READ);
+		pfn = frame_behind(address, POINT_READ, caller);
 		if (!pfn)
 			return n;
 		value = frame_read(pfn, address & ~PAGE_MASK, size);
@@ -75,6 +76,7 @@ unsigned long env_copy_from_user(void *to, const void __user *from, unsigned lon
 
 unsigned long env_copy_to_user(void __user *to, const void *from, unsigned long n)
 {
+	const void *caller = __builtin_return_address(0);
 	unsigned long address = (unsigned long)to, pfn;
 	size_t size;
 	u64 value;
@@ -85,7 +87,7 @@ unsigned long env_copy_to_user(void __user *to, const void *from, unsigned long 
 	}
 	for (; n; n -= size, from += size, address += size) {
 		size = in_word(address, n);
-		pfn = frame_behind(address, POINT_WRITE);
+		pfn = frame_behind(address, POINT_WRITE, caller);
 		if (!pfn)
 			return n;
 		value = 0;
@@ -97,7 +99,8 @@ unsigned long env_copy_to_user(void __user *to, const void *from, unsigned long 
 
 int env_try_cmpxchg_user(void __user *at, void *old, u64 new, unsigned long size)
 {
-	unsigned long address = (unsigned long)at, pfn = frame_behind(address, POINT_RMW);
+	unsigned long address = (unsigned long)at;
+	unsigned long pfn = frame_behind(address, POINT_RMW, __builtin_return_address(0));
 	u64 expected = 0, found;
 
 	if (!pfn)

@@ -59,8 +59,8 @@ int env_emulate_instruction(struct kvm_vcpu *vcpu, gpa_t gpa, int type, void *in
 		return 1;
 	code = encode(vcpu, one);
 	rip = kvm_rip_read(vcpu);
-	kvm_rbx_write(vcpu, one->address);
-	kvm_rax_write(vcpu, one->value);
+	vcpu->arch.regs[VCPU_REGS_RBX] = one->address;
+	vcpu->arch.regs[VCPU_REGS_RAX] = one->value;
 	r = x86_emulate_instruction(vcpu, gpa, type, code.length ? code.bytes : NULL, code.length);
 	emulation->completed = kvm_rip_read(vcpu) != rip;
 	return r;
@@ -88,7 +88,7 @@ bool emulation_completed(struct kvm_vcpu *vcpu)
 u64 emulation_result(struct kvm_vcpu *vcpu)
 {
 	const struct instruction *one = emulations[vcpu->vcpu_idx].instruction;
-	u64 result = kvm_rax_read(vcpu);
+	u64 result = vcpu->arch.regs[VCPU_REGS_RAX];
 
 	if (one->kind == ACCESS_WRITE)
 		result = one->opcode ? result + one->value : one->value;

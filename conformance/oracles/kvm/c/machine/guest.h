@@ -41,7 +41,7 @@ bool guest_never_ends(struct kvm_vcpu *vcpu);
 void guest_access(struct kvm_vcpu *vcpu, u64 gfn, int kind);
 /*
  * `n` page faults by writes, over and over to the same pages, which the notifier unmaps after each round: for the
- * benchmark.
+ * benchmark.  With shadow paging the guest has to map the gfns at their own addresses.
  */
 long guest_faults(struct kvm_vcpu *vcpu, u64 gfn, u64 npages, long n);
 /* Enter or leave system management mode. */

@@ -11,6 +11,7 @@
 #include "process/address_space.h"
 #include "process/exchange.h"
 #include "machine.h"
+#include "processor.h"
 #include "state.h"
 #include "vendor.h"
 #include "mmu.h"
@@ -146,8 +147,10 @@ static void pages(void)
 	struct kvm_mmu_page *sp;
 	u64 i = 0;
 
-	list_for_each_entry_reverse(sp, &machine_kvm->arch.tdp_mmu_roots, link)
-		page(i++, sp, sp->role.level, 0);
+	/* Without the TDP MMU the list is not even initialised. */
+	if (env_has_tdp_mmu())
+		list_for_each_entry_reverse(sp, &machine_kvm->arch.tdp_mmu_roots, link)
+			page(i++, sp, sp->role.level, 0);
 	list_for_each_entry(sp, &machine_kvm->arch.active_mmu_pages, link)
 		object(PAGE, 15ULL << 60 | i++, sp, sizeof(*sp));
 }

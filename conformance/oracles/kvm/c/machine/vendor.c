@@ -111,7 +111,10 @@ void vendor_set_pml(struct kvm *kvm, bool on)
 static int hardware_setup(void)
 {
 	guest_cpuid_init_caps();
+	/* Later kernels look at the capabilities. */
+#ifdef HAVE_kvm_enable_efer_bits
 	kvm_enable_efer_bits(EFER_NX);
+#endif
 	if (env_host[HOST_EPT])
 #ifdef HAVE_EPT_EXEC_ONLY_PARAMETER
 		kvm_mmu_set_ept_masks(env_host[HOST_AD_BITS], env_host[HOST_EXEC_ONLY]);
@@ -201,7 +204,8 @@ static void fill_ops(void)
 	ops.flush_tlb_all = flush_tlb;
 	ops.flush_tlb_current = flush_tlb;
 	ops.flush_tlb_guest = flush_tlb;
-	ops.flush_tlb_gva = flush_tlb_gva;
+	/* Some kernels also ask whether everything was flushed, which is assumed not to be. */
+	ops.flush_tlb_gva = (void *)flush_tlb_gva;
 	ops.update_cpu_dirty_logging = update_cpu_dirty_logging;
 #if defined(HAVE_FLUSH_WITH_RANGE)
 	ops.tlb_remote_flush_with_range = flush_with_range;

@@ -32,6 +32,7 @@ enum race_what {
 	WHAT_FRAME,		/* pfn */
 	WHAT_FIELD,		/* name; instance offset - value */
 	WHAT_SYMBOL,		/* address */
+	WHAT_WORD,		/* pfn index */
 };
 struct race_named { unsigned long what; const char *name; unsigned long numbers[4]; };
 
@@ -56,7 +57,8 @@ void race_name(unsigned long thread, struct race_named *named);
 unsigned long race_nr_threads(void);
 unsigned long race_stack_pointer(unsigned long thread);
 unsigned long race_stack_end(unsigned long thread);
-/* race_shared.c */
+/* race_shared.c: RACE_ALL_HOT stands for every gfn. */
+#define RACE_ALL_HOT		(-1ULL)
 int race_add_hot(unsigned long long gfn);
 /* The end of the direct map that was ever allocated. */
 unsigned long race_memory_end(void);

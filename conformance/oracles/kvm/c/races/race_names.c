@@ -61,6 +61,19 @@ static bool name_frame(unsigned long object, struct race_named *named)
 	return true;
 }
 
+/* A word of the content of a frame: see frame_object(). */
+static bool name_word(unsigned long object, struct race_named *named)
+{
+	unsigned long first = ENV_DIRECT_MAP + (ENV_RAM_START_PFN << PAGE_SHIFT);
+
+	if (object - first >= (ENV_RAM_END_PFN - ENV_RAM_START_PFN) << PAGE_SHIFT)
+		return false;
+	named->what = WHAT_WORD;
+	named->numbers[0] = __pa(object) >> PAGE_SHIFT;
+	named->numbers[1] = object % PAGE_SIZE / 8;
+	return true;
+}
+
 /* A field of a structure that begins at `base`, or a lock. */
 static bool within(unsigned long object, const void *field, size_t size, const char *name, u64 instance,
 		   struct race_named *named)
@@ -118,6 +131,7 @@ static bool name_lock(unsigned long object, struct race_named *named)
 		{ &kvm->lock.dep_map, "kvm->lock" },
 		{ &kvm->mn_invalidate_lock.dep_map, "mn_invalidate_lock" },
 		{ &kvm->arch.tdp_mmu_pages_lock.dep_map, "tdp_mmu_pages_lock" },
+		{ &kvm->arch.mmu_unsync_pages_lock.dep_map, "mmu_unsync_pages_lock" },
 		{ &kvm->srcu.dep_map, "kvm->srcu" },
 		{ &current->mm->mmap_lock.dep_map, "mmap_lock" },
 		{ &rcu_lock_map, "RCU" },
@@ -152,7 +166,7 @@ void race_name_object(unsigned long object, struct race_named *named)
 {
 	object &= -8UL;
 	memset(named, 0, sizeof(*named));
-	if (name_spte(object, named) || name_frame(object, named) || name_lock(object, named) ||
+	if (name_spte(object, named) || name_frame(object, named) || name_word(object, named) || name_lock(object, named) ||
 	    name_field(object, named) || name_dirty_bitmap(object, named) || name_host_entry(object, named))
 		return;
 	named->what = race_is_kernel_memory(object) ? WHAT_MEMORY : WHAT_SYMBOL;

@@ -15,12 +15,17 @@
 #include "race_fields.h"
 
 #define MAX_HOT		64
-/* The gfns that guests of the race access. */
+/* The gfns that guests of the race access; all, if only their page tables say which. */
 static u64 hot[MAX_HOT];
 static int nr_hot;
+static bool all_hot;
 
 int race_add_hot(u64 gfn)
 {
+	if (gfn == RACE_ALL_HOT) {
+		all_hot = true;
+		return 0;
+	}
 	if (nr_hot == MAX_HOT)
 		return -ENOMEM;
 	hot[nr_hot++] = gfn;
@@ -34,7 +39,7 @@ bool race_accesses(u64 first, u64 npages)
 	for (i = 0; i < nr_hot; i++)
 		if (hot[i] - first < npages)
 			return true;
-	return false;
+	return all_hot;
 }
 
 struct kvm_mmu_page *race_table_of(unsigned long address)
@@ -55,7 +60,7 @@ static bool is_cold(unsigned long address)
 	int i, shift;
 	u64 gfn;
 
-	if (!sp || is_shadow_present_pte(*(u64 *)(address & -8UL)))
+	if (all_hot || !sp || !sp->role.direct || is_shadow_present_pte(*(u64 *)(address & -8UL)))
 		return false;
 	shift = 9 * (sp->role.level - 1);
 	gfn = (sp->gfn >> shift) + address / 8 % 512;
