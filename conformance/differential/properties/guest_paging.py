@@ -6,7 +6,7 @@ from conformance.differential.legality.needs import Callers, Case, need
 from conformance.differential.outputs import Flag, Number
 from conformance.differential.property import declare
 from conformance.kernels.substitutions import MMU_C, Substitution
-from conformance.model.changes import CPU_ROLE
+from conformance.model.changes import CPU_ROLE, PERMISSION_BITMAP
 from conformance.model.guest_paging import cpu_role, metadata, permissions, root_role
 from conformance.model.semantics import Semantics
 from conformance.model.words import Truth, Word, any_set, bits, either, when
@@ -71,6 +71,38 @@ declare(
         Substitution(MMU_C, "smepf = (pfec & PFERR_FETCH_MASK) ? kf : 0;", "smepf = kf;"),
         Substitution(MMU_C, "if (!(tdp && cr4_smep))", "if (!cr4_smep)", "7.3"),
         Substitution(MMU_C, "ff = pfec & PFERR_USER_MASK ? (u16)~xu : (u16)~xs;", "ff = (u16)~xs;", "7.3"),
+    ],
+)
+declare(
+    permissions.update_spte_permission_bitmask,
+    GROUP,
+    [ERROR_CODE, Access("access"), *(FlagColumn(name) for name in ("tdp", "ept", "cr4.smep"))],
+    gives=(Flag("fault"),),
+    answer=lambda k, error_code, access, tdp, ept, smep: permissions.update_spte_permission_bitmask(
+        k, error_code, access, tdp=tdp == 1, ept=ept == 1, cr4_smep=smep == 1
+    ),
+    modes=ANY_HOST,
+    since=PERMISSION_BITMAP,
+    callers=Callers(
+        "init_kvm_tdp_mmu(), shadow_mmu_init_context() and kvm_init_shadow_ept_mmu() pass the host's format.",
+        (
+            need(
+                "ept without tdp: EPT translates no linear addresses",
+                _second_stage,
+                lambda k, case: {"tdp": either(_second_stage(k, case), case["tdp"], case["tdp"] | 1)},
+            ),
+        ),
+    ),
+    mutants=[
+        Substitution(
+            MMU_C, "mmu->root_role.cr4_smep, false, true, true);", "false, false, true, true);", "7.3"
+        ),
+        Substitution(
+            MMU_C,
+            "mmu->root_role.cr4_smep, false, true, true);",
+            "mmu->root_role.cr4_smep, false, true, false);",
+            "7.3",
+        ),
     ],
 )
 declare(

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from conformance.differential.columns import Access, Bits, Choice, Column, FlagColumn
 from conformance.differential.legality.needs import Callers, Case, Need, need
 from conformance.differential.outputs import Flag, Number
+from conformance.differential.properties.gptes import FORMAT, PTTYPES
 from conformance.differential.property import declare
-from conformance.kernels.substitutions import MMU_C, Substitution
-from conformance.model.changes import CHILD_ROLE, CPU_ROLE, SYNC_SPTE
-from conformance.model.guest_paging import page_role, written_gptes
+from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, Substitution
+from conformance.model.changes import CHILD_ROLE, CPU_ROLE, NO_SELF_CHANGE_MAPPING, SYNC_SPTE
+from conformance.model.guest_paging import page_role, self_mapping, written_gptes
 from conformance.model.guest_paging.page_role import PageRole
 from conformance.model.semantics import Semantics
 from conformance.model.words import Truth, Word, either, when
@@ -226,5 +227,94 @@ declare(
         Substitution(
             MMU_C, "if (sp->role.level == PG_LEVEL_4K)\n\t\treturn false;\n\n\tatomic_inc", "\tatomic_inc"
         ),
+    ],
+)
+TABLES = tuple(Bits(f"table of level {level}", 40, near="gfn") for level in LEVEL.values)
+
+
+def _self_change_mapping(k: Semantics, gfn: Word, *columns: Word) -> tuple[Truth, Truth]:
+    *tables, level, max_level, access, write_protect, user = columns
+    return self_mapping.is_self_change_mapping(
+        k,
+        gfn,
+        tables,
+        level=level,
+        max_level=max_level,
+        pte_access=access,
+        cr0_wp=write_protect == 1,
+        user=user == 1,
+    )
+
+
+def _is_walked(k: Semantics, case: Case) -> Truth:
+    return case["level"] <= case["max level"]
+
+
+declare(
+    self_mapping.is_self_change_mapping,
+    GROUP,
+    [
+        Bits("gfn", 40),
+        *TABLES,
+        LEVEL,
+        Choice("max level", 3, LEVEL.values),
+        Access("pte_access"),
+        FlagColumn("cr0.wp"),
+        FlagColumn("user"),
+    ],
+    gives=(Flag("value"), Flag("write_fault_to_shadow_pgtable")),
+    answer=_self_change_mapping,
+    modes=ANY_HOST,
+    until=NO_SELF_CHANGE_MAPPING,
+    callers=Callers(
+        "FNAME(page_fault) passes a walk that found a page.",
+        (
+            need(
+                "the page is above the root",
+                _is_walked,
+                lambda k, case: {"level": either(_is_walked(k, case), case["level"], case["max level"])},
+            ),
+        ),
+    ),
+    mutants=[
+        Substitution(PAGING_TMPL_H, "self_changed |= !(gfn & mask);", "self_changed |= !gfn;"),
+        Substitution(PAGING_TMPL_H, "*write_fault_to_shadow_pgtable |= !gfn;", ""),
+        Substitution(
+            PAGING_TMPL_H, "(!is_cr0_wp(vcpu->arch.mmu) && !user_fault)", "!is_cr0_wp(vcpu->arch.mmu)"
+        ),
+    ],
+)
+
+
+def _level1_sp_gpa(k: Semantics, pttype: Word, gfn: Word, quadrant: Word, level: Word) -> Word:
+    answers = {}
+    for number, fmt in PTTYPES.items():
+        warned = len(k.events)
+        answers[number] = written_gptes.get_level1_sp_gpa(k, fmt, gfn, quadrant, level)
+        k.events[warned:] = [(event, truth & (pttype == number)) for event, truth in k.events[warned:]]
+    return either(pttype == 64, answers[64], either(pttype == 32, answers[32], answers[18]))
+
+
+declare(
+    written_gptes.get_level1_sp_gpa,
+    GROUP,
+    [FORMAT, Bits("gfn", 40), QUADRANT, LEVEL],
+    gives=(Number("gpa"),),
+    answer=_level1_sp_gpa,
+    events=tuple(f"WARN {fmt.value}_get_level1_sp_gpa" for fmt in PTTYPES.values()),
+    modes=ANY_HOST,
+    callers=Callers(
+        "Synchronising passes a page of level 1.",
+        (
+            need(
+                "the page is above level 1",
+                lambda k, case: case["level"] == 1,
+                lambda k, case: {"level": (case["level"] & 0) | 1},
+            ),
+        ),
+    ),
+    mutants=[
+        Substitution(PAGING_TMPL_H, "offset = sp->role.quadrant << SPTE_LEVEL_BITS;", "offset = 0;"),
+        Substitution(PAGING_TMPL_H, "\tWARN_ON_ONCE(sp->role.level != PG_LEVEL_4K);\n", "", "7.3"),
     ],
 )

@@ -167,3 +167,89 @@ declare(
         ),
     ],
 )
+declare(
+    reserved_bits.reset_shadow_zero_bits_mask,
+    GROUP,
+    [*ENTRY, Choice("root level", 3, (2, 3, 4, 5)), FlagColumn("efer.nx"), FlagColumn("gbpages")],
+    gives=GIVES,
+    answer=_flags(reserved_bits.reset_shadow_zero_bits_mask, "efer_nx", "gbpages", words=("root_level",)),
+    events=("WARN reset_shadow_zero_bits_mask",),
+    modes=("shadow", "npt", "npt-me"),
+    since=CPU_ROLE,
+    callers=Callers(
+        "shadow_mmu_init_context() passes the MMU of which it has just set the role: of PAE at least.",
+        (
+            need(
+                "the processor walks PAE tables at least",
+                lambda k, case: case["root level"] >= 3,
+                lambda k, case: {"root level": either(case["root level"] >= 3, case["root level"], 3)},
+            ),
+            IN_TABLES,
+            NO_PAGE_IN_REGISTER,
+        ),
+    ),
+    mutants=[
+        Substitution(MMU_C, "context->root_role.efer_nx,\n", "true,\n"),
+        Substitution(
+            MMU_C,
+            "shadow_zero_check->rsvd_bits_mask[1][i] |= shadow_me_mask;",
+            "",
+            function="reset_shadow_zero_bits_mask",
+        ),
+        Substitution(MMU_C, "shadow_zero_check->rsvd_bits_mask[0][i] &= ~shadow_me_value;", ""),
+        Substitution(
+            MMU_C, "bool is_amd = true;", "bool is_amd = false;", function="reset_shadow_zero_bits_mask"
+        ),
+    ],
+)
+declare(
+    reserved_bits.reset_ept_shadow_zero_bits_mask,
+    GROUP,
+    [*ENTRY, FlagColumn("exec-only"), HUGE],
+    gives=GIVES,
+    answer=lambda k, level, large, execonly, huge: tuple(
+        reserved_bits.reset_ept_shadow_zero_bits_mask(
+            k, level, large == 1, execonly=execonly == 1, huge_level=huge
+        )
+    ),
+    modes=("ept-ad", "ept-tme"),
+    since=CPU_ROLE,
+    callers=Callers("kvm_init_shadow_ept_mmu() passes what the nested host may use."),
+    mutants=[
+        Substitution(
+            MMU_C,
+            "reserved_hpa_bits(), execonly,",
+            "reserved_hpa_bits(), false,",
+            function="reset_ept_shadow_zero_bits_mask",
+        ),
+        Substitution(
+            MMU_C, "max_huge_page_level);", "PG_LEVEL_1G);", function="reset_ept_shadow_zero_bits_mask"
+        ),
+    ],
+)
+declare(
+    reserved_bits.reset_rsvds_bits_mask_ept,
+    GROUP,
+    [*ENTRY, Bits("reserved_gpa_bits", dense=True), FlagColumn("exec-only"), HUGE],
+    gives=GIVES,
+    answer=lambda k, level, large, gpa_bits, execonly, huge: tuple(
+        reserved_bits.reset_rsvds_bits_mask_ept(
+            k, level, large == 1, reserved_gpa_bits=gpa_bits, execonly=execonly == 1, huge_level=huge
+        )
+    ),
+    modes=ANY_HOST,
+    since=CPU_ROLE,
+    callers=Callers(
+        "kvm_init_shadow_ept_mmu() passes what the nested host may use, and what its CPUID reserves.",
+        (_address_bits("reserved_gpa_bits"),),
+    ),
+    mutants=[
+        Substitution(
+            MMU_C,
+            "vcpu->arch.reserved_gpa_bits, execonly,",
+            "0, execonly,",
+            function="reset_rsvds_bits_mask_ept",
+        ),
+        Substitution(MMU_C, "huge_page_level);", "PG_LEVEL_1G);", function="reset_rsvds_bits_mask_ept"),
+    ],
+)

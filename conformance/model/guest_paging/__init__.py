@@ -13,5 +13,6 @@ keeps in the MMU of the vCPU. The reading order:
 - ``metadata``: all of these, computed anew for a role;
 - ``root_role``: the page tables that KVM builds for the guest, with two-dimensional paging;
 - ``page_role``: the role of the pages that shadow the guest's tables, from the root downwards;
-- ``written_gptes``: which of their entries a write to a table concerns.
+- ``written_gptes``: which of their entries a write to a table concerns;
+- ``self_mapping``: whether a page contains a table that translates it.
 """

@@ -9,23 +9,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from conformance.model.changes import BASE_ROLE_SMEP, NPT_GMET, SYNC_SPTE
-from conformance.model.guest_paging.cpu_role import (
-    CR0_PG,
-    CR0_WP,
-    CR4_PKE,
-    CR4_SMAP,
-    CpuRole,
-    RoleRegs,
-    kvm_calc_cpu_role,
-)
+from conformance.model.changes import BASE_ROLE_SMEP, SYNC_SPTE
+from conformance.model.guest_paging.cpu_role import CpuRole
 from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.semantics import Semantics
-from conformance.model.words import Truth, Word, clear, either, no, word
+from conformance.model.words import Truth, Word, either, no, word
 
 __all__ = [
     "PageRole",
-    "base_role",
     "kvm_calc_shadow_ept_root_page_role",
     "kvm_calc_shadow_mmu_root_page_role",
     "kvm_calc_shadow_npt_root_page_role",
@@ -56,7 +47,7 @@ class PageRole(NamedTuple):
     smm: Word
 
 
-def base_role(k: Semantics, cpu_role: CpuRole) -> PageRole:
+def _base_role(k: Semantics, cpu_role: CpuRole) -> PageRole:
     """The part of the guest's role that the roles of shadow pages have as well (cpu_role.base)."""
     return PageRole(
         level=cpu_role.level,
@@ -82,27 +73,17 @@ def kvm_calc_shadow_mmu_root_page_role(k: Semantics, cpu_role: CpuRole) -> PageR
     The processor walks at least PAE tables, and always with EFER.NX: also where the guest has neither, and
     where it has no paging, so that the root is direct.
     """
-    base = base_role(k, cpu_role)
+    base = _base_role(k, cpu_role)
     return base._replace(level=either(base.level < PT32E_ROOT_LEVEL, PT32E_ROOT_LEVEL, base.level), efer_nx=1)
 
 
-def kvm_calc_shadow_npt_root_page_role(
-    k: Semantics, cr4: Word, efer: Word, *, tdp_level: Word, gmet: Truth | bool, smm: Truth | bool
-) -> PageRole:
-    """The role of a root that shadows the nested host's NPT, by that host's registers.
+def kvm_calc_shadow_npt_root_page_role(k: Semantics, cpu_role: CpuRole, *, tdp_level: Word) -> PageRole:
+    """The role of a root that shadows the nested host's NPT, whose format ``cpu_role`` is.
 
-    NPT has the nested host's paging mode, without protection keys. In kernels that know guest mode execute
-    trap (``gmet``) that is SMEP, CR0.WP counts as set, and SMAP as clear. The root has the level of the
-    host's tables; one of 5 over the guest's 4 levels passes each index through.
+    The root has the level of the host's tables; one of 5 levels passes each index through to the 4 of L1.
     """
-    cr0, cr4 = CR0_PG, clear(cr4, CR4_PKE)
-    if k.has(NPT_GMET):
-        cr0, cr4 = CR0_PG | CR0_WP, clear(cr4, CR4_SMAP)
-    cpu_role = kvm_calc_cpu_role(k, RoleRegs(cr0 | cr4 & 0, cr4, efer), smm=smm, guest_mode=True)
-    if k.has(NPT_GMET):
-        cpu_role = cpu_role._replace(cr4_smep=word(gmet))
     passes = (tdp_level == PT64_ROOT_5LEVEL) & (cpu_role.level == PT64_ROOT_4LEVEL)
-    return base_role(k, cpu_role)._replace(level=tdp_level, passthrough=word(passes))
+    return _base_role(k, cpu_role)._replace(level=tdp_level, passthrough=word(passes))
 
 
 def kvm_calc_shadow_ept_root_page_role(

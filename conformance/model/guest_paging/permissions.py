@@ -13,7 +13,7 @@ from conformance.model.semantics import Semantics
 from conformance.model.spte.writability import PFERR_FETCH_MASK, PFERR_USER_MASK, PFERR_WRITE_MASK
 from conformance.model.words import Truth, Word, any_set, either, no, when
 
-__all__ = ["SMAP_OFF", "update_permission_bitmask", "update_pkru_bitmask"]
+__all__ = ["SMAP_OFF", "update_permission_bitmask", "update_pkru_bitmask", "update_spte_permission_bitmask"]
 
 SMAP_OFF = 1 << 3
 """In the index of the bitmap: SMAP does not apply, since EFLAGS.AC is set and the access is explicit.
@@ -57,6 +57,33 @@ def update_permission_bitmask(
         _page_fault(
             k, error_code, rights, tdp=tdp, smep=cr4_smep, smap=cr4_smap, write_protect=cr0_wp, nx=efer_nx
         ),
+    )
+
+
+def update_spte_permission_bitmask(
+    k: Semantics,
+    error_code: Word,
+    access: Word,
+    *,
+    tdp: Truth | bool,
+    ept: Truth | bool,
+    cr4_smep: Truth | bool,
+) -> Truth:
+    """Whether the bitmap of KVM's own tables has a fault for an access to an SPTE with the rights ``access``.
+
+    Their format is that of ``update_permission_bitmask()``, and KVM always runs a guest with CR0.WP and
+    EFER.NX; SMAP is not looked at. ``cr4_smep`` is the root's.
+    """
+    return update_permission_bitmask(
+        k,
+        error_code,
+        access,
+        tdp=tdp,
+        ept=ept,
+        cr4_smep=cr4_smep,
+        cr4_smap=False,
+        cr0_wp=True,
+        efer_nx=True,
     )
 
 

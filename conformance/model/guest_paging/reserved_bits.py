@@ -15,17 +15,20 @@ from conformance.model.semantics import Semantics
 from conformance.model.words import Truth, Word, bit, bits, clear, either, no, shl, when
 
 __all__ = [
-    "PDPTE_OF_PAE",
     "ReservedBits",
     "__reset_rsvds_bits_mask",
     "__reset_rsvds_bits_mask_ept",
+    "reset_ept_shadow_zero_bits_mask",
     "reset_guest_rsvds_bits_mask",
+    "reset_rsvds_bits_mask_ept",
+    "reset_shadow_zero_bits_mask",
     "reset_tdp_shadow_zero_bits_mask",
 ]
 
 NX, PAGE_SIZE, GLOBAL = bit(63), bit(7), bit(8)
 PSE36_ROOM = bits(21, 17)
 """In a 4 MiB page of 32-bit paging: bits 16:13 hold the address bits from 32 on, of 36."""
+PT32E_ROOT_LEVEL = 3
 PDPTE_OF_PAE = bits(2, 1) | bits(8, 5)
 MEMORY_TYPES = {0: "UC", 1: "WC", 4: "WT", 5: "WP", 6: "WB"}
 """The memory types that an EPT entry may have."""
@@ -154,8 +157,7 @@ def reset_tdp_shadow_zero_bits_mask(
     """
     # Asked only with two-dimensional paging: without it, EPT's execute bit does not tell the vendor.
     k.warn_on("boot_cpu_is_amd", not k.tdp_enabled)
-    assert k.phys_bits is not None
-    beyond = shl(k.phys_bits * 0 + 1, k.phys_bits) - 1 ^ bits(63, 0)
+    beyond = _reserved_hpa_bits(k)
     if k.shadow_x_mask:
         found = __reset_rsvds_bits_mask_ept(
             k, level, large, pa_bits=beyond, execonly=False, huge_level=huge_level
@@ -174,3 +176,68 @@ def reset_tdp_shadow_zero_bits_mask(
         )
     usable = when(level <= root_level, k.shadow_me_mask)
     return ReservedBits(clear(found.mask, usable), found.bad_mt_xwr)
+
+
+def reset_shadow_zero_bits_mask(
+    k: Semantics,
+    level: Word,
+    large: Truth | bool,
+    *,
+    root_level: Word,
+    efer_nx: Truth | bool,
+    gbpages: Truth | bool,
+) -> ReservedBits:
+    """The bits that no SPTE may have that shadows the guest's own tables, or the nested host's NPT.
+
+    ``gbpages``: the guest may use 1 GiB pages. Of the bits of memory encryption, those that KVM sets are not
+    reserved, and the others are.
+    """
+    k.warn_on("reset_shadow_zero_bits_mask", root_level < PT32E_ROOT_LEVEL)
+    found = __reset_rsvds_bits_mask(
+        k,
+        level,
+        large,
+        root_level=root_level,
+        pa_bits=_reserved_hpa_bits(k),
+        nx=efer_nx,
+        gbpages=gbpages,
+        pse=False,
+        amd=True,
+    )
+    encryption = when(level <= root_level, k.shadow_me_mask)
+    return ReservedBits(
+        clear(found.mask | encryption, when(encryption != 0, k.shadow_me_value)), found.bad_mt_xwr
+    )
+
+
+def reset_ept_shadow_zero_bits_mask(
+    k: Semantics, level: Word, large: Truth | bool, *, execonly: Truth | bool, huge_level: Word
+) -> ReservedBits:
+    """The bits that no SPTE may have that shadows the nested host's EPT.
+
+    Pages that can only be executed are allowed if that host may use them, ``huge_level`` is the processor's.
+    """
+    return __reset_rsvds_bits_mask_ept(
+        k, level, large, pa_bits=_reserved_hpa_bits(k), execonly=execonly, huge_level=huge_level
+    )
+
+
+def reset_rsvds_bits_mask_ept(
+    k: Semantics,
+    level: Word,
+    large: Truth | bool,
+    *,
+    reserved_gpa_bits: Word,
+    execonly: Truth | bool,
+    huge_level: Word,
+) -> ReservedBits:
+    """The reserved bits of the nested host's EPT, by its capabilities and its CPUID."""
+    return __reset_rsvds_bits_mask_ept(
+        k, level, large, pa_bits=reserved_gpa_bits, execonly=execonly, huge_level=huge_level
+    )
+
+
+def _reserved_hpa_bits(k: Semantics) -> Word:
+    """The address bits that the host's processor does not have."""
+    assert k.phys_bits is not None
+    return shl(k.phys_bits * 0 + 1, k.phys_bits) - 1 ^ bits(63, 0)

@@ -6,10 +6,18 @@ Positions are offsets in the written page. A page of SPTEs holds 512 entries, a 
 
 from __future__ import annotations
 
-from conformance.model.layout import PG_LEVEL_2M, PG_LEVEL_4K
+from conformance.model.guest_paging.gptes import GuestFormat
+from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_2M, PG_LEVEL_4K, SPTE_ENT_PER_PAGE
+from conformance.model.semantics import Semantics
 from conformance.model.words import Truth, Word, either, no, shl, shr, when
 
-__all__ = ["FLOOD", "detect_write_flooding", "detect_write_misaligned", "get_written_sptes"]
+__all__ = [
+    "FLOOD",
+    "detect_write_flooding",
+    "detect_write_misaligned",
+    "get_level1_sp_gpa",
+    "get_written_sptes",
+]
 
 FLOOD = 3
 """How many writes in a row make an upper table a page that is no table any more."""
@@ -53,3 +61,10 @@ def get_written_sptes(
     count = either(has_4_byte_gpte & of_directory, 2, 1)
     first = either(has_4_byte_gpte, spread & 511, shr(offset, 3))
     return when(mine, count), when(mine, first)
+
+
+def get_level1_sp_gpa(k: Semantics, fmt: GuestFormat, gfn: Word, quadrant: Word, level: Word) -> Word:
+    """The address of the first entry that a page of level 1 shadows, in the table ``gfn``."""
+    k.warn_on(f"{fmt.value}_get_level1_sp_gpa", level != PG_LEVEL_4K)
+    half = quadrant if fmt is GuestFormat.PAGING32 else quadrant & 0
+    return shl(gfn, PAGE_SHIFT) + half * (SPTE_ENT_PER_PAGE * fmt.gpte_bytes)

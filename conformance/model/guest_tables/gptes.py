@@ -23,6 +23,7 @@ __all__ = [
     "accessed_mask",
     "dirty_mask",
     "gpte_access",
+    "gpte_format",
     "gpte_pkeys",
     "gpte_size",
     "gpte_to_gfn",
@@ -36,41 +37,41 @@ __all__ = [
 ]
 
 
-def _format(w: KvmPagewalk) -> GuestFormat:
+def gpte_format(w: KvmPagewalk) -> GuestFormat:
     """The format of the tables: of a walk without paging, that of the entries that KVM makes up."""
     return w.format or GuestFormat.PAGING64
 
 
 def gpte_size(w: KvmPagewalk) -> int:
     """How many bytes an entry has."""
-    return _format(w).gpte_bytes
+    return gpte_format(w).gpte_bytes
 
 
 def index_bits(w: KvmPagewalk) -> int:
     """How many bits of an address select an entry (PT_LEVEL_BITS)."""
-    return _format(w).level_bits
+    return gpte_format(w).level_bits
 
 
 def accessed_mask(w: KvmPagewalk) -> int:
     """Accessed (PT_GUEST_ACCESSED_MASK)."""
-    return _format(w).accessed
+    return gpte_format(w).accessed
 
 
 def dirty_mask(w: KvmPagewalk) -> int:
     """Dirty (PT_GUEST_DIRTY_MASK)."""
-    return _format(w).dirty
+    return gpte_format(w).dirty
 
 
 def is_present_gpte(w: KvmPagewalk, gpte: int) -> bool:
     """Whether the entry is present. L1 uses no mode-based execute control."""
-    return bool(gptes.is_present_gpte(_format(w), gpte))
+    return bool(gptes.is_present_gpte(gpte_format(w), gpte))
 
 
 def is_last_gpte(k: Semantics, w: KvmPagewalk, level: int, gpte: int) -> bool:
     """Whether the entry maps a page."""
     role = w.cpu_role
     return bool(
-        gptes.is_last_gpte(k, _format(w), level, gpte, root_level=role.level, cr4_pse=bool(role.cr4_pse))
+        gptes.is_last_gpte(k, gpte_format(w), level, gpte, root_level=role.level, cr4_pse=bool(role.cr4_pse))
     )
 
 
@@ -81,22 +82,22 @@ def gpte_to_gfn(gpte: int) -> int:
 
 def gpte_to_gfn_lvl(w: KvmPagewalk, gpte: int, level: int) -> int:
     """The first gfn of the page that an entry at ``level`` maps."""
-    return int(gptes.gpte_to_gfn_lvl(_format(w), gpte, level))
+    return int(gptes.gpte_to_gfn_lvl(gpte_format(w), gpte, level))
 
 
 def gpte_access(k: Semantics, w: KvmPagewalk, gpte: int) -> int:
     """The rights of an entry, as ACC_* bits."""
-    return int(gptes.gpte_access(k, _format(w), gpte))
+    return int(gptes.gpte_access(k, gpte_format(w), gpte))
 
 
 def gpte_pkeys(w: KvmPagewalk, gpte: int) -> int:
     """The protection key."""
-    return int(gptes.gpte_pkeys(_format(w), gpte))
+    return int(gptes.gpte_pkeys(gpte_format(w), gpte))
 
 
 def protect_clean_gpte(k: Semantics, w: KvmPagewalk, access: int, gpte: int) -> int:
     """``access`` without the right to write if the entry is not dirty: the first write must set Dirty."""
-    return int(gptes.protect_clean_gpte(k, _format(w), access, gpte, ad_disabled=w.ad_disabled))
+    return int(gptes.protect_clean_gpte(k, gpte_format(w), access, gpte, ad_disabled=w.ad_disabled))
 
 
 def is_rsvd_bits_set(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, gpte: int, level: int) -> bool:
@@ -104,7 +105,7 @@ def is_rsvd_bits_set(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, gpte: int, level: in
     found = _guest_rsvd_check(vm, vcpu, w, level, bool(gpte & PT_PAGE_SIZE_MASK))
     return bool(
         gptes.is_rsvd_bits_set(
-            vm.k, _format(w), gpte, rsvd_bits_mask=(found.mask, found.mask), bad_mt_xwr=found.bad_mt_xwr
+            vm.k, gpte_format(w), gpte, rsvd_bits_mask=(found.mask, found.mask), bad_mt_xwr=found.bad_mt_xwr
         )
     )
 
@@ -115,7 +116,7 @@ def prefetch_invalid_gpte(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, gpte: int) -> b
     return bool(
         gptes.prefetch_invalid_gpte(
             vm.k,
-            _format(w),
+            gpte_format(w),
             gpte,
             rsvd_bits_mask=(found.mask, found.mask),
             bad_mt_xwr=found.bad_mt_xwr,

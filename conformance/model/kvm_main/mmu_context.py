@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
-from conformance.model.changes import BASE_ROLE_SMEP, NPT_GMET
+from conformance.model.changes import NPT_GMET
 from conformance.model.guest_paging.cpu_role import (
     CR0_PG,
     CR0_WP,
     CR4_PKE,
     CR4_SMAP,
-    CpuRole,
     kvm_calc_cpu_role,
     vcpu_to_role_regs,
 )
+from conformance.model.guest_paging.page_role import (
+    kvm_calc_shadow_ept_root_page_role,
+    kvm_calc_shadow_mmu_root_page_role,
+    kvm_calc_shadow_npt_root_page_role,
+)
 from conformance.model.guest_paging.root_role import kvm_calc_tdp_mmu_root_page_role
-from conformance.model.semantics import Semantics
 from conformance.model.shadow_mmu.free_roots import kvm_mmu_unload
 from conformance.model.shadow_mmu.root_cache import kvm_mmu_new_pgd
 from conformance.model.vm.kvm_mmu import Shadowed
@@ -26,7 +29,6 @@ from conformance.model.words import bits
 
 __all__ = ["kvm_init_mmu", "kvm_init_shadow_ept_mmu", "kvm_init_shadow_npt_mmu", "kvm_mmu_reset_context"]
 
-PT32E_ROOT_LEVEL = 3
 EPTP_PWL, EPTP_PWL_5 = bits(5, 3), 4 << 3
 """The number of levels of EPT, in its pointer."""
 
@@ -41,7 +43,8 @@ def kvm_init_mmu(vm: Vm, vcpu: KvmVcpu) -> None:
     if vm.k.tdp_enabled:
         vcpu.root_mmu.shadowed, vcpu.root_mmu.root_role = Shadowed.NOTHING, tdp_root_role(vm, vcpu)
     else:
-        vcpu.root_mmu.shadowed, vcpu.root_mmu.root_role = Shadowed.GUEST, shadow_root_role(vm.k, cpu_role)
+        root_role = KvmMmuPageRole.of(kvm_calc_shadow_mmu_root_page_role(vm.k, cpu_role))
+        vcpu.root_mmu.shadowed, vcpu.root_mmu.root_role = Shadowed.GUEST, root_role
 
 
 def kvm_mmu_reset_context(vm: Vm, vcpu: KvmVcpu) -> None:
@@ -57,12 +60,10 @@ def kvm_init_shadow_ept_mmu(vm: Vm, vcpu: KvmVcpu, eptp: int, accessed_dirty: bo
     w.cpu_role = NO_CPU_ROLE._replace(level=level, access=vm.k.layout.acc_all, guest_mode=1, valid=1)
     w.ept, w.ad_disabled, w.execonly, w.pgd = True, not accessed_dirty, execonly, eptp
     mmu.shadowed = Shadowed.EPT
-    mmu.root_role = KvmMmuPageRole(
-        level=level,
-        direct=0,
-        access=int(vm.k.layout.acc_all),
-        ad_disabled=int(not accessed_dirty),
-        guest_mode=1,
+    mmu.root_role = KvmMmuPageRole.of(
+        kvm_calc_shadow_ept_root_page_role(
+            vm.k, level, accessed_dirty=accessed_dirty, mbec=False, smm=vcpu.smm
+        )
     )
     kvm_mmu_new_pgd(vm, vcpu, eptp)
 
@@ -84,7 +85,9 @@ def kvm_init_shadow_npt_mmu(vm: Vm, vcpu: KvmVcpu, nested_cr3: int) -> None:
     w, mmu = vcpu.ngpa_walk, vcpu.guest_mmu
     w.cpu_role, w.ept, w.pgd = cpu_role, False, nested_cr3
     mmu.shadowed = Shadowed.NPT
-    mmu.root_role = base_role(vm.k, cpu_role)._replace(level=ROOT_LEVEL)
+    mmu.root_role = KvmMmuPageRole.of(
+        kvm_calc_shadow_npt_root_page_role(vm.k, cpu_role, tdp_level=ROOT_LEVEL)
+    )
     kvm_mmu_new_pgd(vm, vcpu, nested_cr3)
 
 
@@ -102,30 +105,4 @@ def tdp_root_role(vm: Vm, vcpu: KvmVcpu) -> KvmMmuPageRole:
         ad_disabled=int(role.ad_disabled),
         guest_mode=int(role.guest_mode),
         smm=int(role.smm),
-    )
-
-
-def shadow_root_role(k: Semantics, cpu_role: CpuRole) -> KvmMmuPageRole:
-    """The role of a root that shadows the guest's tables.
-
-    The processor walks at least PAE tables, and always with EFER.NX: also where the guest has neither, and
-    where it has no paging, so that the root is direct.
-    """
-    base = base_role(k, cpu_role)
-    return base._replace(level=max(base.level, PT32E_ROOT_LEVEL), efer_nx=1)
-
-
-def base_role(k: Semantics, cpu_role: CpuRole) -> KvmMmuPageRole:
-    """The part of the guest's role that the roles of shadow pages have as well (cpu_role.base)."""
-    return KvmMmuPageRole(
-        level=int(cpu_role.level),
-        has_4_byte_gpte=int(cpu_role.has_4_byte_gpte),
-        direct=int(cpu_role.direct),
-        access=int(cpu_role.access),
-        efer_nx=int(cpu_role.efer_nx),
-        cr0_wp=int(cpu_role.cr0_wp),
-        smep=int(cpu_role.cr4_smep if k.has(BASE_ROLE_SMEP) else cpu_role.smep_andnot_wp),
-        smap_andnot_wp=int(cpu_role.smap_andnot_wp),
-        guest_mode=int(cpu_role.guest_mode),
-        smm=int(cpu_role.smm),
     )

@@ -7,6 +7,7 @@ from conformance.model.changes import (
     NO_SELF_CHANGE_MAPPING,
     WRITE_PF_TO_SP_IN_FETCH,
 )
+from conformance.model.guest_paging import self_mapping
 from conformance.model.guest_tables.walker import GuestWalker, walk_addr
 from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.page_fault.faultin import kvm_mmu_faultin_pfn
@@ -17,7 +18,6 @@ from conformance.model.shadow_mmu.limits import make_mmu_pages_available
 from conformance.model.shadow_mmu.shadow_walk import for_each_shadow_entry_lockless, walk_shadow_page_lockless
 from conformance.model.shadow_mmu.write_track import page_fault_handle_page_track
 from conformance.model.vm.host_marks import kvm_release_faultin_page
-from conformance.model.vm.host_pages import pages_per
 from conformance.model.vm.kvm_page_fault import PFERR_RSVD_MASK, KvmPageFault, RetPf, write_protected
 from conformance.model.vm.kvm_pagewalk import X86Exception
 from conformance.model.vm.shadow_page import ShadowPage
@@ -66,17 +66,21 @@ def shadow_page_table_clear_flood(vm: Vm, vcpu: KvmVcpu, address: int) -> None:
 def is_self_change_mapping(vm: Vm, vcpu: KvmVcpu, walker: GuestWalker, fault: KvmPageFault) -> bool:
     """Whether the guest's page, if it can be written, contains a table that translates the address itself.
 
-    A huge page would have to be split for the table at once. Until WRITE_PF_TO_SP_IN_FETCH this notes too
-    whether the gfn of the fault is such a table.
+    Until WRITE_PF_TO_SP_IN_FETCH this notes too whether the gfn of the fault is such a table.
     """
-    access = vcpu.mmu.w.cpu_role
-    writable = walker.pte_access & vm.k.layout.acc_write_mask or not (access.cr0_wp or fault.user)
-    if not writable:
-        return False
-    tables = walker.table_gfn[walker.level - 1 : walker.max_level]
-    if not vm.k.has(WRITE_PF_TO_SP_IN_FETCH):
-        fault.write_fault_to_shadow_pgtable = walker.gfn in tables
-    return any((walker.gfn ^ gfn) & -pages_per(walker.level) == 0 for gfn in tables)
+    contains, itself = self_mapping.is_self_change_mapping(
+        vm.k,
+        walker.gfn,
+        walker.table_gfn,
+        level=walker.level,
+        max_level=walker.max_level,
+        pte_access=walker.pte_access,
+        cr0_wp=bool(vcpu.mmu.w.cpu_role.cr0_wp),
+        user=fault.user,
+    )
+    if itself and not vm.k.has(WRITE_PF_TO_SP_IN_FETCH):
+        fault.write_fault_to_shadow_pgtable = True
+    return bool(contains)
 
 
 def allow_supervisor_write(vm: Vm, vcpu: KvmVcpu, walker: GuestWalker, fault: KvmPageFault) -> None:

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+from conformance.model.guest_paging.written_gptes import get_level1_sp_gpa
 from conformance.model.guest_tables.gptes import (
     gpte_access,
+    gpte_format,
     gpte_size,
     gpte_to_gfn,
     prefetch_invalid_gpte,
     protect_clean_gpte,
 )
-from conformance.model.layout import PAGE_SHIFT
 from conformance.model.shadow_mmu.rmap import drop_spte
 from conformance.model.vm.guest_memory import kvm_vcpu_read_guest_atomic
 from conformance.model.vm.pte_list import Sptep
@@ -19,8 +20,6 @@ from conformance.model.vm.vm import KvmVcpu, Vm
 
 __all__ = ["drop_prefetch_invalid_gpte", "gpte_translation", "read_level1_gpte"]
 
-SPTE_ENTRIES = 512
-
 
 def read_level1_gpte(vm: Vm, vcpu: KvmVcpu, sp: ShadowPage, at: int) -> int | None:
     """The entry of the guest's table that entry ``at`` of a page of level 1 shadows.
@@ -28,7 +27,8 @@ def read_level1_gpte(vm: Vm, vcpu: KvmVcpu, sp: ShadowPage, at: int) -> int | No
     None if the host has not mapped the table: page faults are disabled under mmu_lock.
     """
     size = gpte_size(vcpu.mmu.w)
-    gpa = (sp.gfn << PAGE_SHIFT) + (sp.role.quadrant * SPTE_ENTRIES + at) * size
+    first = get_level1_sp_gpa(vm.k, gpte_format(vcpu.mmu.w), sp.gfn, sp.role.quadrant, sp.level)
+    gpa = int(first) + at * size
     found = kvm_vcpu_read_guest_atomic(vm, vcpu, gpa, size)
     return None if found is None else found[0]
 

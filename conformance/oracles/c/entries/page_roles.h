@@ -145,3 +145,36 @@ SHIM(detect_write_flooding, 2, 2)
 }
 #endif
 #endif
+
+/* in: gfn, the tables' gfns from level 1 to 5, level, highest level, ACC_* bits, cr0.wp, whether a user faulted */
+#ifdef HAVE_is_self_change_mapping
+SHIM(is_self_change_mapping, 11, 2)
+{
+	struct guest_walker64 walker = { .gfn = in[0], .level = in[6], .max_level = in[7], .pte_access = in[8] };
+	bool written = false;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(walker.table_gfn); i++)
+		walker.table_gfn[i] = in[1 + i];
+#ifdef HAVE_kvm_cpu_role
+	shim_vcpu.arch.mmu->cpu_role.base.cr0_wp = in[9];
+#else
+	shim_set_registers(in[9] ? X86_CR0_WP : 0, 0, 0);
+#endif
+	out[0] = paging64_is_self_change_mapping(&shim_vcpu, &walker, in[10], &written);
+	out[1] = written;
+}
+#endif
+
+/* in: format, gfn, quadrant, level */
+#ifdef HAVE_get_level1_sp_gpa
+SHIM(get_level1_sp_gpa, 4, 1)
+{
+	static struct kvm_mmu_page sp;
+
+	sp.gfn = in[1];
+	sp.role.quadrant = in[2];
+	sp.role.level = in[3];
+	out[0] = SHIM_BY_FORMAT(get_level1_sp_gpa, &sp);
+}
+#endif

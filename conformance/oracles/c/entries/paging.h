@@ -257,6 +257,78 @@ SHIM(reset_tdp_shadow_zero_bits_mask, 5, 2)
 }
 #endif
 
+/* Until guest_cpu_cap_has(): what the processor walks has the host's pages, whatever the guest's CPUID says. */
+static void shim_set_guest_gbpages(bool on)
+{
+	shim_set_gbpages(on);
+	shim_env.guest_has_all = on;
+#ifdef HAVE_guest_cpu_cap_has
+	guest_cpu_cap_change(&shim_vcpu, X86_FEATURE_GBPAGES, on);
+#elif defined(HAVE_guest_can_use)
+	__assign_bit(kvm_governed_feature_index(X86_FEATURE_GBPAGES),
+		     shim_vcpu.arch.governed_features.enabled, on);
+#endif
+}
+
+/* in: level of the entry, its bit 7, level of the root, efer.nx, 1 GiB pages: of the host, and in the guest's CPUID */
+#ifdef HAVE_reset_shadow_zero_bits_mask
+SHIM(reset_shadow_zero_bits_mask, 5, 2)
+{
+	struct kvm_mmu *mmu = &shim_vcpu.arch.root_mmu;
+
+	memset(&shim_spte_rsvd(mmu), 0, sizeof(shim_spte_rsvd(mmu)));
+	mmu->root_role.level = in[2];
+	mmu->root_role.efer_nx = in[3];
+	shim_set_guest_gbpages(in[4]);
+	reset_shadow_zero_bits_mask(&shim_vcpu, mmu);
+	shim_rsvd_out(&shim_spte_rsvd(mmu), in[0], in[1], out);
+}
+#endif
+
+/* in: level of the entry, its bit 7, exec-only, level of huge pages */
+#ifdef HAVE_reset_ept_shadow_zero_bits_mask
+SHIM(reset_ept_shadow_zero_bits_mask, 4, 2)
+{
+	struct kvm_mmu *mmu = &shim_vcpu.arch.guest_mmu;
+
+	memset(&shim_spte_rsvd(mmu), 0, sizeof(shim_spte_rsvd(mmu)));
+	max_huge_page_level = in[3];
+	reset_ept_shadow_zero_bits_mask(mmu, in[2]);
+	shim_rsvd_out(&shim_spte_rsvd(mmu), in[0], in[1], out);
+}
+#endif
+
+/* in: level of the entry, its bit 7, reserved gpa bits, exec-only, level of huge pages */
+#ifdef HAVE_reset_rsvds_bits_mask_ept
+SHIM(reset_rsvds_bits_mask_ept, 5, 2)
+{
+	shim_vcpu.arch.reserved_gpa_bits = in[2];
+#ifdef HAVE_kvm_pagewalk
+	memset(&shim_vcpu.arch.ngpa_walk.fmt, 0, sizeof(shim_vcpu.arch.ngpa_walk.fmt));
+	reset_rsvds_bits_mask_ept(&shim_vcpu, in[3], in[4]);
+	shim_rsvd_out(&shim_vcpu.arch.ngpa_walk.fmt, in[0], in[1], out);
+#else
+	memset(&shim_guest_rsvd, 0, sizeof(shim_guest_rsvd));
+	reset_rsvds_bits_mask_ept(&shim_vcpu, &shim_walk, in[3], in[4]);
+	shim_rsvd_out(&shim_guest_rsvd, in[0], in[1], out);
+#endif
+}
+#endif
+
+/* in: error code, ACC_* bits, tdp, ept, cr4.smep of the root.  out: whether it is a fault */
+#ifdef HAVE_update_spte_permission_bitmask
+SHIM(update_spte_permission_bitmask, 5, 1)
+{
+	struct kvm_mmu *mmu = &shim_vcpu.arch.root_mmu;
+
+	memset(mmu->fmt.permissions, 0, sizeof(mmu->fmt.permissions));
+	mmu->root_role.word = 0;
+	mmu->root_role.cr4_smep = in[4];
+	update_spte_permission_bitmask(mmu, in[2], in[3]);
+	out[0] = mmu->fmt.permissions[in[0] >> 1] >> in[1] & 1;
+}
+#endif
+
 /* in: level of the entry, its bit 7, level of the root, reserved gpa bits, nx, pse, CPUID: gbpages, amd */
 #ifdef HAVE_reset_guest_rsvds_bits_mask
 SHIM(reset_guest_rsvds_bits_mask, 8, 2)
@@ -268,15 +340,7 @@ SHIM(reset_guest_rsvds_bits_mask, 8, 2)
 	shim_walk.cpu_role.ext.cr4_pse = in[5];
 	shim_vcpu.arch.reserved_gpa_bits = in[3];
 	shim_vcpu.arch.is_amd_compatible = in[7];
-	/* Until guest_cpu_cap_has(): what the processor walks has the host's pages, whatever the guest's CPUID says. */
-	shim_set_gbpages(in[6]);
-	shim_env.guest_has_all = in[6];
-#ifdef HAVE_guest_cpu_cap_has
-	guest_cpu_cap_change(&shim_vcpu, X86_FEATURE_GBPAGES, in[6]);
-#elif defined(HAVE_guest_can_use)
-	__assign_bit(kvm_governed_feature_index(X86_FEATURE_GBPAGES),
-		     shim_vcpu.arch.governed_features.enabled, in[6]);
-#endif
+	shim_set_guest_gbpages(in[6]);
 	reset_guest_rsvds_bits_mask(&shim_vcpu, &shim_walk);
 	shim_rsvd_out(&shim_guest_rsvd, in[0], in[1], out);
 }
