@@ -134,3 +134,14 @@ UNMAP_YIELDS = Change(
     since="6.12",
     effect="Unmapping a range yields after each rmap if it must, and flushes first; before, never.",
 )
+
+FLUSH_BY_RANGE_WITH_HYPERV = Change(
+    commit="0277022a77a5",
+    title="KVM: x86/mmu: Declare flush_remote_tlbs{_range}() hooks iff HYPERV!=n",
+    since="6.8",
+    effect=(
+        "A kernel that is configured without Hyper-V flushes once when all small leaves were zapped that "
+        "huge ones could replace; before, and with Hyper-V, by range for each, as the machine's vendor "
+        "module offers."
+    ),
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from conformance.model.changes import LOCKLESS_RMAP_AGING, UNMAP_YIELDS
+from conformance.model.changes import FLUSH_BY_RANGE_WITH_HYPERV, LOCKLESS_RMAP_AGING, UNMAP_YIELDS
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_4K
 from conformance.model.shadow_mmu.rmap import (
     kvm_zap_all_rmap_sptes,
@@ -56,10 +56,10 @@ def kvm_set_spte_gfn(vm: Vm, slot: KvmMemorySlot, gfn: int, pfn: int, writable: 
             new_spte = int(kvm_mmu_changed_pte_notifier_make_spte(vm.k, old_spte, pfn))
             mmu_spte_clear_track_bits(vm, sptep)
             mmu_spte_set(vm, sptep, new_spte)
-        if found:
-            # The machine's vendor module offers to flush by range.
+        if found and not vm.k.has(FLUSH_BY_RANGE_WITH_HYPERV):
             kvm_flush_remote_tlbs(vm)
-        return False
+            return False
+        return found
 
     flush = False
     if vm.have_rmaps:

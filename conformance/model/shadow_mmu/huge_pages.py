@@ -6,6 +6,7 @@ The TDP MMU splits and recovers in place, see there. In shadow pages only those 
 
 from __future__ import annotations
 
+from conformance.model.changes import FLUSH_BY_RANGE_WITH_HYPERV
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M, SPTE_ENT_PER_PAGE
 from conformance.model.shadow_mmu.limits import KVM_MIN_FREE_MMU_PAGES, kvm_mmu_available_pages
 from conformance.model.shadow_mmu.rmap import kvm_zap_one_rmap_spte, rmap_add, walk_slot_rmaps
@@ -131,20 +132,21 @@ def kvm_mmu_recover_huge_pages(vm: Vm, slot: KvmMemorySlot) -> None:
     """
     if vm.have_rmaps:
         with vm.mmu_lock.for_write:
-            walk_slot_rmaps(
+            if walk_slot_rmaps(
                 vm, slot, _zap_collapsible_sptes, start=slot.base_gfn, end=slot.end_gfn, max_level=PG_LEVEL_2M
-            )
+            ):
+                kvm_flush_remote_tlbs(vm)
     if vm.tdp_mmu_enabled:
         with vm.mmu_lock.for_read:
             kvm_tdp_mmu_recover_huge_pages(vm, slot)
 
 
 def _zap_collapsible_sptes(vm: Vm, slot: KvmMemorySlot, rmap: PteList) -> bool:
-    """Zap the leaves of direct pages that a larger leaf could replace; return False, as each was flushed for.
+    """Zap the leaves of direct pages that a larger leaf could replace; return whether TLBs must be flushed.
 
-    The guest's own table decides about an indirect page. The machine's vendor module offers to flush by range
-    as hypervisors do; without that, one flush would follow at the end.
+    The guest's own table decides about an indirect page.
     """
+    flush = False
     for sptep in rmap:
         sp = sptep.sp
         assert isinstance(sp, ShadowPage)
@@ -152,5 +154,8 @@ def _zap_collapsible_sptes(vm: Vm, slot: KvmMemorySlot, rmap: PteList) -> bool:
             continue
         if sp.level < kvm_mmu_max_mapping_level(vm, slot, sp.gfn):
             kvm_zap_one_rmap_spte(vm, rmap, sptep)
-            kvm_flush_remote_tlbs(vm)
-    return False
+            if vm.k.has(FLUSH_BY_RANGE_WITH_HYPERV):
+                flush = True
+            else:
+                kvm_flush_remote_tlbs(vm)
+    return flush
