@@ -103,7 +103,14 @@ class Pairing:
         )
 
     def _same_tlb(self, here: Sequence[ShadowTlbEntry], there: Sequence[ShadowTlbEntry]) -> bool:
-        """Whether the translations are the same ones; their order depends on the numbers of roots."""
+        """Whether the translations are the same ones; their order depends on the numbers of roots.
+
+        A root that is no shadow page appears here only.
+        """
+        fresh = sorted({cached.root for cached in here if cached.root not in self._there})
+        other = sorted({cached.root for cached in there if cached.root not in self._back})
+        if len(fresh) != len(other) or not all(map(self.matches, fresh, other)):
+            return False
         return sorted(cached._replace(root=self._there.get(cached.root, -1)) for cached in here) == [*there]
 
 

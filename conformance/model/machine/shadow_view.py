@@ -120,8 +120,8 @@ def _units(vm: Vm, slot: KvmMemorySlot, level: int) -> dict[int, int]:
             gfn for as_id, gfn in shadow.gfn_write_track if as_id == slot.as_id and first <= gfn <= last
         ]
         return units | dict.fromkeys(tracked, 0)
-    for (as_id, at, unit), count in shadow.disallow_lpage.items():
-        if (as_id, at) == (slot.as_id, level) and first <= unit <= last:
+    for (as_id, slot_id, at, unit), count in shadow.disallow_lpage.items():
+        if (as_id, slot_id, at) == (slot.as_id, slot.id, level):
             units[unit] = count
     whole = (slot.base_gfn ^ slot.page) & (1 << shift) - 1
     for unit in range(first, last + 1) if whole else {first, last}:

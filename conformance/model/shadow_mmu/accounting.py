@@ -9,6 +9,7 @@ from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.shadow_mmu.write_protect import kvm_mmu_slot_gfn_write_protect
 from conformance.model.shadow_mmu.write_track import update_gfn_disallow_lpage_count, update_gfn_write_track
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
+from conformance.model.vm.memslots import KvmMemorySlot
 from conformance.model.vm.shadow_page import ShadowPage
 from conformance.model.vm.vm import Vm
 
@@ -18,12 +19,11 @@ __all__ = ["account_nx_huge_page", "account_shadowed", "unaccount_nx_huge_page",
 def account_shadowed(vm: Vm, sp: ShadowPage) -> None:
     """The page shadows a table of the guest, which is write-protected; an upper one stays so."""
     vm.shadow.indirect_shadow_pages += 1
+    slot = _memslot(vm, sp)
     if sp.level > PG_LEVEL_4K:
-        update_gfn_write_track(vm, sp.as_id, sp.gfn, 1)
+        update_gfn_write_track(vm, slot, sp.gfn, 1)
     else:
-        update_gfn_disallow_lpage_count(vm, sp.as_id, sp.gfn, 1)
-    slot = vm.memslots[sp.as_id].gfn_to_memslot(sp.gfn)
-    assert slot is not None
+        update_gfn_disallow_lpage_count(vm, slot, sp.gfn, 1)
     if kvm_mmu_slot_gfn_write_protect(vm, slot, sp.gfn, PG_LEVEL_4K):
         kvm_flush_remote_tlbs(vm)
 
@@ -32,9 +32,16 @@ def unaccount_shadowed(vm: Vm, sp: ShadowPage) -> None:
     """The page no longer shadows the table: faults may map it writable again."""
     vm.shadow.indirect_shadow_pages -= 1
     if sp.level > PG_LEVEL_4K:
-        update_gfn_write_track(vm, sp.as_id, sp.gfn, -1)
+        update_gfn_write_track(vm, _memslot(vm, sp), sp.gfn, -1)
     else:
-        update_gfn_disallow_lpage_count(vm, sp.as_id, sp.gfn, -1)
+        update_gfn_disallow_lpage_count(vm, _memslot(vm, sp), sp.gfn, -1)
+
+
+def _memslot(vm: Vm, sp: ShadowPage) -> KvmMemorySlot:
+    """The memslot of the table: it exists for as long as the page does."""
+    slot = vm.memslots[sp.as_id].gfn_to_memslot(sp.gfn)
+    assert slot is not None
+    return slot
 
 
 def account_nx_huge_page(vm: Vm, sp: ShadowPage, possible: bool) -> None:

@@ -41,16 +41,19 @@ def page_fault_handle_page_track(vm: Vm, fault: KvmPageFault) -> bool:
     return kvm_gfn_is_write_tracked(vm, fault.slot, fault.gfn)
 
 
-def update_gfn_write_track(vm: Vm, as_id: int, gfn: int, count: int) -> None:
+def update_gfn_write_track(vm: Vm, slot: KvmMemorySlot, gfn: int, count: int) -> None:
     """One more reason, or one less, to keep ``gfn`` read-only; none of its huge pages may be mapped then."""
-    vm.shadow.gfn_write_track[as_id, gfn] += count
-    vm.k.warn_on("update_gfn_write_track", vm.shadow.gfn_write_track[as_id, gfn] < 0)
-    update_gfn_disallow_lpage_count(vm, as_id, gfn, count)
+    vm.shadow.gfn_write_track[slot.as_id, gfn] += count
+    vm.k.warn_on("update_gfn_write_track", vm.shadow.gfn_write_track[slot.as_id, gfn] < 0)
+    update_gfn_disallow_lpage_count(vm, slot, gfn, count)
 
 
-def update_gfn_disallow_lpage_count(vm: Vm, as_id: int, gfn: int, count: int) -> None:
-    """One more reason, or one less, not to map ``gfn`` by a page of 2 MiB or 1 GiB."""
+def update_gfn_disallow_lpage_count(vm: Vm, slot: KvmMemorySlot, gfn: int, count: int) -> None:
+    """One more reason, or one less, not to map ``gfn`` by a page of 2 MiB or 1 GiB.
+
+    Each memslot counts by itself, also where two of them lie in the same page.
+    """
     for level in (PG_LEVEL_2M, PG_LEVEL_1G):
-        unit = as_id, level, gfn >> 9 * (level - 1)
+        unit = slot.as_id, slot.id, level, gfn >> 9 * (level - 1)
         vm.shadow.disallow_lpage[unit] += count
         vm.k.warn_on("update_gfn_disallow_lpage_count", vm.shadow.disallow_lpage[unit] < 0)

@@ -36,7 +36,7 @@ def kvm_mmu_max_mapping_level(vm: Vm, slot: KvmMemorySlot, gfn: int, max_level: 
 def _contains_shadowed(vm: Vm, slot: KvmMemorySlot, gfn: int, level: int) -> bool:
     """Whether shadow paging forbids a page of ``level`` for ``gfn``."""
     disallowed = vm.shadow.disallow_lpage
-    return bool(disallowed) and disallowed[slot.as_id, level, gfn >> 9 * (level - 1)] > 0
+    return bool(disallowed) and disallowed[slot.as_id, slot.id, level, gfn >> 9 * (level - 1)] > 0
 
 
 def kvm_mmu_hugepage_adjust(vm: Vm, fault: KvmPageFault) -> None:

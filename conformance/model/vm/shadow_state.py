@@ -45,8 +45,8 @@ class ShadowState:
     """The leaf SPTEs that map a gfn, by address space, level and number of the page at this level."""
     gfn_write_track: Counter[tuple[int, int]] = field(default_factory=Counter)
     """By address space and gfn: how many reasons there are to keep the gfn read-only."""
-    disallow_lpage: Counter[tuple[int, int, int]] = field(default_factory=Counter)
-    """By address space, level and number of the page: why it may not be mapped by one SPTE.
+    disallow_lpage: Counter[tuple[int, int, int, int]] = field(default_factory=Counter)
+    """By address space, memslot, level and number of the page: why it may not be mapped by one SPTE.
 
     Not those reasons that hold as long as the memslot exists.
     """

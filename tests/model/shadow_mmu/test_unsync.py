@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Marks of unsync pages in their parents, the walk that collects them, and when a page may become unsync."""
 
+from dataclasses import replace
+
 import pytest
 from shadow_pages_by_hand import link, page, vm_of
 
@@ -60,16 +62,16 @@ def test_a_prefetch_may_map_a_page_that_is_unsync_already():
 
 def test_a_tracked_gfn_stays_read_only():
     vm, *_ = tree(1)
-    update_gfn_write_track(vm, 0, 16, 1)
+    update_gfn_write_track(vm, SLOT, 16, 1)
     assert not unsync(vm, 16)
-    update_gfn_write_track(vm, 0, 16, -1)
+    update_gfn_write_track(vm, SLOT, 16, -1)
     assert unsync(vm, 16)
 
 
 @pytest.mark.parametrize(("release", "read_only"), [((6, 1), True), ((6, 12), False), ((7, 2), True)])
 def test_the_other_address_space_is_looked_at(release, read_only):
     vm = vm_of(release)
-    update_gfn_write_track(vm, 1, 16, 1)
+    update_gfn_write_track(vm, replace(SLOT, as_id=1), 16, 1)
     assert unsync(vm, 16) is not read_only
 
 
