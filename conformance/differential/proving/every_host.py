@@ -56,7 +56,8 @@ class EveryHost:
         """These hosts as words, by the names of oracles.hosts."""
         one = {name: z3.If(self.symbols[name], z3.BitVecVal(1, 64), z3.BitVecVal(0, 64)) for name in _FLAGS}
         tdp, ept = KINDS[self.kind]
-        return {**{name: self.symbols[name] for name in _NUMBERS}, **one, "tdp": int(tdp), "ept": int(ept)}
+        fixed = {"tdp": int(tdp), "ept": int(ept), "tdp_mmu": int(self.mode.tdp_mmu)}
+        return {**{name: self.symbols[name] for name in _NUMBERS}, **one, **fixed}
 
     def named(self, names: Iterable[str]) -> list[str]:
         """Those of the modes that are of this kind."""
