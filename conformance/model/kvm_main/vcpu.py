@@ -61,6 +61,7 @@ def _serve_requests(vm: Vm, vcpu: KvmVcpu) -> int:
     if Request.MMU_FREE_OBSOLETE_ROOTS in requests:
         vcpu.clear_request(Request.MMU_FREE_OBSOLETE_ROOTS)
         kvm_mmu_free_obsolete_roots(vm, vcpu)
+        requests = vcpu.pending_requests()
     if Request.MMU_SYNC in requests:
         vcpu.clear_request(Request.MMU_SYNC)
         kvm_mmu_sync_roots(vm, vcpu)

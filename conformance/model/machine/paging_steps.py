@@ -84,12 +84,14 @@ def invlpg(vm: SteppedVm, vcpu: int, address: int) -> list[int]:
 
 @step
 def invpcid(vm: SteppedVm, vcpu: int, type: int, address: int) -> list[int]:
-    """The guest is entered, and executes INVPCID."""
+    """The guest is entered, and executes INVPCID. An exception is taken at once."""
     entered = guest.enter(vm, vcpu_of(vm, vcpu))
     if entered:
         return [entered]
     with vm.srcu:
-        return [kvm_handle_invpcid(vm, vcpu_of(vm, vcpu), type, address)]
+        r = kvm_handle_invpcid(vm, vcpu_of(vm, vcpu), type, address)
+    vcpu_of(vm, vcpu).exception = None
+    return [r]
 
 
 @step
