@@ -36,6 +36,8 @@ _FOLDERS = ("arch/x86/kvm", "arch/x86/kvm/mmu", "virt/kvm", "lib")
 _NEEDS = {
     "arch/x86/kvm/kvm-asm-offsets.c": "KVM_ASM_OFFSETS",
     "arch/x86/kvm/kvm_onhyperv.c": "HYPERV",
+    # Included by mmu.c.
+    "arch/x86/kvm/mmu/mmu_audit.c": "NEVER",
     "arch/x86/kvm/xen.c": "KVM_XEN",
     "virt/kvm/guest_memfd.c": "KVM_GUEST_MEMFD",
 }
@@ -57,6 +59,9 @@ _OPENED = (
     "kvm_recover_nx_huge_pages",
     "kvm_recover_nx_lpages",
     "kvm_vcpu_flush_tlb_all",
+    "kvm_vcpu_flush_tlb_guest",
+    "rmap_get_first",
+    "rmap_get_next",
     "tdp_mmu_free_sp_rcu_callback",
 )
 """Static functions that our C calls or knows by address."""
@@ -82,27 +87,33 @@ _EMULATION = ("-Dx86_emulate_instruction=env_emulate_instruction",)
 
 
 class CannotBuild(ConformanceError):
-    """The kvm oracle cannot be built from this kernel; the message says why."""
+    """The kvm oracle of this kernel has not the machines that are wanted; the message says why."""
 
 
 def build_kvm(
-    kernel: Kernel, cache: Cache, progress: Progress, *, coverage: bool = False, racing: bool = False
+    kernel: Kernel,
+    cache: Cache,
+    progress: Progress,
+    *,
+    coverage: bool = False,
+    racing: bool = False,
+    tdp_mmu: bool = True,
 ) -> Path:
     """The library of the whole KVM of ``kernel``, from the cache or built now.
 
     One for ``coverage`` counts what it executes of KVM, and is slower. In one for ``racing``, threads
     can be stopped before each access to shared memory: it is for RacingKvm.
-    Raises CannotBuild if the kernel is too old, BuildError with the compiler's or the linker's first error.
+    ``tdp_mmu`` says that machines with the TDP MMU are wanted: raises CannotBuild if this kernel's is not of
+    today's kind. Raises BuildError with the compiler's or the linker's first error.
     """
     if coverage:
         check_compiler(kernel)
     if racing:
         kernel.need_gcc("threads of a race are stopped where gcc's -fsanitize=thread says that they may be")
-    source = kernel.root / "src"
-    if not re.search(r"\bpf_mmio_spte_created;", (source / "arch/x86/include/asm/kvm_host.h").read_text()):
+    if tdp_mmu and "HAVE_TDP_MMU" not in probe(kernel.root / "src"):
         raise CannotBuild(
-            f"{kernel.title}: the kvm oracle needs a TDP MMU as 6.1 has it or later;"
-            " this one is older: its KVM does not count page faults by kind."
+            f"{kernel.title}: the kvm oracle needs a TDP MMU as 6.1 has it or later; this one is older,"
+            " and off by default. Take a mode without it: legacy-ept-ad, legacy-ept-noad, legacy-npt, shadow."
         )
     variant = (*_counting(coverage, racing), *(RACING if racing else ()))
     key = key_of("kvm", kernel.fingerprint, _own_digest(), *variant)

@@ -111,6 +111,12 @@ extern int env_try_cmpxchg_user(void __user *at, void *old, u64 new, unsigned lo
 #define __copy_to_user(to, from, n)	env_copy_to_user(to, from, n)
 #define __copy_from_user_inatomic(to, from, n)	env_copy_from_user(to, from, n)
 #define __try_cmpxchg_user(at, old, new, label)	env_try_cmpxchg_user(at, old, (u64)(new), sizeof(*(at)))
+
+/* Debug registers are not there; some kernels clear one when a vCPU is put. */
+#include <linux/sched.h>
+#include <asm/debugreg.h>
+#undef set_debugreg
+#define set_debugreg(value, register)	((void)(value))
 #endif
 
 #endif

@@ -8,7 +8,6 @@
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/moduleparam.h>
-#include <linux/mount.h>
 #include "kernel/cpu.h"
 #include "kernel/memory.h"
 #include "process/exchange.h"
@@ -88,12 +87,12 @@ int env_close(int fd)
 }
 
 /* The file system of guest_memfd, in which no file is ever created. */
-struct vfsmount *env_kern_mount(void *type) STANDS_IN(kern_mount);
-struct vfsmount *env_kern_mount(void *type)
+void *env_kern_mount(void *type) STANDS_IN(kern_mount);
+void *env_kern_mount(void *type)
 {
-	static struct vfsmount mount;
+	static long mount[8];
 
-	return &mount;
+	return mount;
 }
 
 /* Module parameters, as written to sysfs: of the types that KVM's have. */
@@ -139,13 +138,27 @@ static void __noreturn no_parameter(const char *name)
 	env_die(ENV_LIMIT, what, (unsigned long)__builtin_return_address(0));
 }
 
-int env_set_parameter(const char *name, const char *value)
+static const struct kernel_param *parameter(const char *name)
 {
 	const struct kernel_param *param;
 
 	for (param = __start___param; param < __stop___param; param++)
 		/* The prefix is "kvm." */
 		if (sysfs_streq(strchr(param->name, '.') + 1, name))
-			return param->ops->set(value, param);
-	no_parameter(name);
+			return param;
+	return NULL;
+}
+
+bool env_has_parameter(const char *name)
+{
+	return parameter(name);
+}
+
+int env_set_parameter(const char *name, const char *value)
+{
+	const struct kernel_param *param = parameter(name);
+
+	if (!param)
+		no_parameter(name);
+	return param->ops->set(value, param);
 }

@@ -50,8 +50,8 @@ struct vm_area_struct *env_find_vma(struct mm_struct *mm, unsigned long address)
 }
 
 /* The only maple tree that KVM looks into is the one of areas. */
-void *env_mtree_load(struct maple_tree *tree, unsigned long address) STANDS_IN(mtree_load);
-void *env_mtree_load(struct maple_tree *tree, unsigned long address)
+void *env_mtree_load(void *tree, unsigned long address) STANDS_IN(mtree_load);
+void *env_mtree_load(void *tree, unsigned long address)
 {
 	return env_vma(address);
 }

@@ -6,11 +6,15 @@
 #include "process/events.h"
 #include "memory.h"
 
-struct page *env_alloc_pages(gfp_t gfp, unsigned int order) STANDS_IN(alloc_pages);
-struct page *env_alloc_pages(gfp_t gfp, unsigned int order)
+struct folio;
+
+struct page *env_alloc_pages_current(gfp_t gfp, unsigned int order) STANDS_IN(alloc_pages_current);
+struct page *env_alloc_pages_current(gfp_t gfp, unsigned int order)
 {
 	return env_get_run(gfp, order);
 }
+struct page *env_alloc_pages(gfp_t gfp, unsigned int order)
+	STANDS_IN(alloc_pages) __attribute__((alias("alloc_pages_current")));
 
 unsigned long env_get_free_pages(gfp_t gfp, unsigned int order) STANDS_IN(__get_free_pages);
 unsigned long env_get_free_pages(gfp_t gfp, unsigned int order)
@@ -34,14 +38,16 @@ void env_free_pages(unsigned long run, unsigned int order)
 }
 
 /* The last reference to a page is gone: the kernel's own pages are freed, the host's keep one of their own. */
-void env_folio_put(struct folio *folio) STANDS_IN(__folio_put);
-void env_folio_put(struct folio *folio)
+void env_page_gone(struct page *page) STANDS_IN(__put_page);
+void env_page_gone(struct page *page)
 {
-	if (page_to_pfn(&folio->page) >= ENV_RAM_START_PFN)
+	if (page_to_pfn(page) >= ENV_RAM_START_PFN)
 		env_complain("MEMORY", "a host page has lost more references than were taken");
 	else
-		env_put_run(page_address(&folio->page), 0);
+		env_put_run(page_address(page), 0);
 }
+/* A folio begins with its first page. */
+void env_folio_put(struct folio *folio) STANDS_IN(__folio_put) __attribute__((alias("__put_page")));
 
 void *env_kmalloc(size_t size, gfp_t gfp) STANDS_IN(__kmalloc);
 void *env_kmalloc(size_t size, gfp_t gfp)
@@ -71,6 +77,8 @@ void *env_kmalloc_trace(void *cache, gfp_t gfp, size_t size)
 {
 	return env_object(size, gfp & __GFP_ZERO);
 }
+void *env_kmem_cache_alloc_trace(void *cache, gfp_t gfp, size_t size)
+	STANDS_IN(kmem_cache_alloc_trace) __attribute__((alias("kmalloc_trace")));
 void *env_kmalloc_cache(void *cache, gfp_t gfp, size_t size)
 	STANDS_IN(__kmalloc_cache_noprof) __attribute__((alias("kmalloc_trace")));
 

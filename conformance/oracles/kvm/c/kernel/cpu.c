@@ -56,6 +56,12 @@ struct task_struct *env_fellow_task(void)
 	return task;
 }
 
+unsigned int env_cpumask_next(int cpu, const struct cpumask *mask) STANDS_IN(cpumask_next);
+unsigned int env_cpumask_next(int cpu, const struct cpumask *mask)
+{
+	return find_next_bit(cpumask_bits(mask), nr_cpumask_bits, cpu + 1);
+}
+
 void env_become(struct task_struct *task, int cpu)
 {
 	set_current(task);
@@ -93,6 +99,12 @@ void env_on_each_cpu(smp_cond_func_t condition, smp_call_func_t func, void *info
 		func(info);
 }
 
+void env_on_every_cpu(smp_call_func_t func, void *info, int wait) STANDS_IN(on_each_cpu);
+void env_on_every_cpu(smp_call_func_t func, void *info, int wait)
+{
+	func(info);
+}
+
 /* The CPU is online already, so its startup callback runs now. */
 int env_cpuhp_setup(int state, const char *name, bool invoke, int (*startup)(unsigned int cpu),
 		    int (*teardown)(unsigned int cpu), bool multi) STANDS_IN(__cpuhp_setup_state);
@@ -102,6 +114,7 @@ int env_cpuhp_setup(int state, const char *name, bool invoke, int (*startup)(uns
 	return invoke && startup ? startup(0) : 0;
 }
 
+#ifdef HAVE_fpu_guest
 /* KVM looks at the size and the features of a guest's FPU state only. */
 bool fpu_alloc_guest_fpstate(struct fpu_guest *guest)
 {
@@ -113,6 +126,7 @@ void fpu_free_guest_fpstate(struct fpu_guest *guest)
 {
 	env_kfree(guest->fpstate);
 }
+#endif
 
 /* Model-specific registers: PAT as the kernel sets it, EFER of a 64-bit kernel, and 0 for the rest. */
 __asm__(".pushsection .text\n"

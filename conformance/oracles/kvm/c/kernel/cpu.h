@@ -12,6 +12,13 @@
 
 struct task_struct;
 
+/* What a task does. */
+#ifdef HAVE_task_state
+#define task_state(task)	((task)->__state)
+#else
+#define task_state(task)	((task)->state)
+#endif
+
 void env_cpu_init(void);
 void env_set_need_resched(bool on);
 

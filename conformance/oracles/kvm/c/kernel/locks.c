@@ -6,6 +6,7 @@
 #include <linux/lockdep.h>
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 #include "process/events.h"
 #include "process/scheduler.h"
@@ -174,7 +175,12 @@ void up_write(struct rw_semaphore *lock)
 }
 
 /* The kernel would reschedule here: it must be allowed to, and there is no other task to run. */
-int env_cond_resched(void) STANDS_IN(__cond_resched);
+#ifdef HAVE__cond_resched
+#define COND_RESCHED	STANDS_IN(_cond_resched)
+#else
+#define COND_RESCHED	STANDS_IN(__cond_resched)
+#endif
+int env_cond_resched(void) COND_RESCHED;
 int env_cond_resched(void)
 {
 	may_sleep();
@@ -183,28 +189,36 @@ int env_cond_resched(void)
 
 void (*env_while_away)(void);
 
-/* Drop a lock and take it again, which is all that is visible to others. */
-static __always_inline int resched_rwlock(rwlock_t *lock, int read)
+/* Where the kernel would reschedule, drop a lock and take it again, which is all that is visible to others. */
+static __always_inline int resched_lock(struct lockdep_map *map, int read)
 {
 	void (*others)(void) = env_while_away;
 
-	unspin(&lock->dep_map);
+	if (!need_resched())
+		return 0;
+	unspin(map);
 	may_sleep();
 	env_while_away = NULL;
 	if (others)
 		others();
-	spin(&lock->dep_map, read);
+	spin(map, read);
 	return 1;
+}
+
+int env_cond_resched_lock(spinlock_t *lock) STANDS_IN(__cond_resched_lock);
+int env_cond_resched_lock(spinlock_t *lock)
+{
+	return resched_lock(&lock->dep_map, 0);
 }
 
 int env_cond_resched_rwlock_read(rwlock_t *lock) STANDS_IN(__cond_resched_rwlock_read);
 int env_cond_resched_rwlock_read(rwlock_t *lock)
 {
-	return resched_rwlock(lock, 1);
+	return resched_lock(&lock->dep_map, 1);
 }
 
 int env_cond_resched_rwlock_write(rwlock_t *lock) STANDS_IN(__cond_resched_rwlock_write);
 int env_cond_resched_rwlock_write(rwlock_t *lock)
 {
-	return resched_rwlock(lock, 0);
+	return resched_lock(&lock->dep_map, 0);
 }

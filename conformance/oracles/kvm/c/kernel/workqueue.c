@@ -10,6 +10,7 @@
 #include "process/exchange.h"
 #include "process/scheduler.h"
 #include "process/stand_in.h"
+#include "cpu.h"
 #include "memory.h"
 #include "rcu.h"
 #include "workqueue.h"
@@ -41,6 +42,8 @@ void env_flush_workqueue(struct workqueue_struct *queue)
 {
 	env_run_works();
 }
+void env_flush_this_workqueue(struct workqueue_struct *queue)
+	STANDS_IN(flush_workqueue) __attribute__((alias("__flush_workqueue")));
 
 bool flush_work(struct work_struct *work)
 {
@@ -121,14 +124,16 @@ void env_vhost_task_stop(void *task)
 	env_kfree(task);
 }
 
+#ifdef HAVE_finish_rcuwait
 void finish_rcuwait(struct rcuwait *wait)
 {
 	rcu_assign_pointer(wait->task, NULL);
 }
+#endif
 
 static bool is_awake(const void *task, u64 since)
 {
-	return READ_ONCE(((struct task_struct *)task)->__state) == TASK_RUNNING;
+	return READ_ONCE(task_state((struct task_struct *)task)) == TASK_RUNNING;
 }
 
 /* Outside of a race, no other task exists that could wake the sleeper. */

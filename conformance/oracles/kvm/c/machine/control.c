@@ -4,6 +4,7 @@
 #include "interface.h"
 #include "control.h"
 #include "guest.h"
+#include "kvm_shape.h"
 #include "machine.h"
 #include "registers.h"
 #include "mmu.h"

@@ -11,6 +11,7 @@
 #include "emulation.h"
 #include "execute.h"
 #include "guest.h"
+#include "kvm_shape.h"
 #include "machine.h"
 #include "nested.h"
 #include "processor.h"

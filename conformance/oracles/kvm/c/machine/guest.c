@@ -7,16 +7,16 @@
 #include "process/observe.h"
 #include "process/scheduler.h"
 #include "emulation.h"
+#include "fault_result.h"
 #include "guest.h"
+#include "kernel/cpu.h"
+#include "kvm_shape.h"
 #include "machine.h"
 #include "nested.h"
 #include "processor.h"
 #include "mmu.h"
 #include "mmu/mmu_internal.h"
 #include "x86.h"
-
-/* Static in x86.c. */
-void kvm_vcpu_flush_tlb_all(struct kvm_vcpu *vcpu);
 
 /* In a race, other threads may cause further exits. */
 #define MAX_EXITS	(racing() ? 8 : 4)
@@ -55,8 +55,10 @@ static int enter(struct kvm_vcpu *vcpu)
 			kvm_clear_request(KVM_REQ_TLB_FLUSH_CURRENT, vcpu);
 		}
 		kvm_service_local_tlb_flush_requests(vcpu);
+#ifdef KVM_REQ_UPDATE_CPU_DIRTY_LOGGING
 		if (kvm_check_request(KVM_REQ_UPDATE_CPU_DIRTY_LOGGING, vcpu))
 			static_call_cond(kvm_x86_update_cpu_dirty_logging)(vcpu);
+#endif
 	}
 	r = kvm_mmu_reload(vcpu);
 	/* The root of the guest's tables is not in its memory: before v6.6 KVM shuts it down. */
@@ -87,28 +89,20 @@ int guest_enter(struct kvm_vcpu *vcpu)
 	return r;
 }
 
-/* As vmx and svm handle a page fault, or a fault of two-dimensional paging. */
-static int handle_fault(struct kvm_vcpu *vcpu, u64 address, u64 error_code)
+/* How KVM handled an exit. */
+int guest_handle_exit(struct kvm_vcpu *vcpu, u64 address, struct exit *exit, int *returned)
 {
-	if (env_host[HOST_TDP])
-		return kvm_mmu_page_fault(vcpu, address, error_code, NULL, 0);
-	return kvm_handle_page_fault(vcpu, error_code, address, NULL, 0);
-}
-
-/* KVM returns only whether to go on, but counts what it did. */
-int guest_handle_exit(struct kvm_vcpu *vcpu, u64 address, struct exit *exit, int *result)
-{
-	u64 fixed = vcpu->stat.pf_fixed, spurious = vcpu->stat.pf_spurious;
+	struct fault_result result;
 	int code = EXIT_RETRY;
 
-	*result = handle_fault(vcpu, address, exit->error_code);
-	if (*result < 0)
-		return *result;
+	*returned = observed_page_fault(vcpu, address, exit->error_code, &result);
+	if (*returned < 0)
+		return *returned;
 	if (emulation_reached(vcpu))
 		code = EXIT_EMULATE;
-	else if (vcpu->stat.pf_fixed != fixed)
+	else if (result.fixed)
 		code = EXIT_FIXED;
-	else if (vcpu->stat.pf_spurious != spurious)
+	else if (result.spurious)
 		code = EXIT_SPURIOUS;
 	return code + (exit->misconfigured ? EXIT_MMIO : 0);
 }
@@ -295,7 +289,7 @@ int rcuwait_wake_up(struct rcuwait *wait)
 	if (racing()) {
 		if (task) {
 			sched_point(POINT_RMW, task);
-			WRITE_ONCE(task->__state, TASK_RUNNING);
+			WRITE_ONCE(task_state(task), TASK_RUNNING);
 		}
 		return !!task;
 	}

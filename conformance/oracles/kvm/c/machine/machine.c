@@ -13,6 +13,7 @@
 #include "kernel/workqueue.h"
 #include "guest_cpuid.h"
 #include "machine.h"
+#include "process/exchange.h"
 #include "processor.h"
 #include "vendor.h"
 #include "mmu.h"
@@ -44,11 +45,21 @@ struct kvm_vcpu *machine_vcpu(unsigned long index)
 	return index < machine_nr_vcpus ? vcpus[index] : NULL;
 }
 
+/* Set a parameter, unless KVM has no such parameter and does what is wanted without. */
+static int set_or_have(const char *name, bool on, bool without)
+{
+	return env_has_parameter(name) || on != without ? env_set_parameter(name, on ? "Y" : "N") : 0;
+}
+
 int machine_boot(const unsigned long *host)
 {
 	int r;
 
 	memcpy(env_host, host, sizeof(env_host));
+#ifndef HAVE_TDP_MMU
+	if (env_has_tdp_mmu())
+		env_die(ENV_LIMIT, "this kernel's TDP MMU is not looked into", 0);
+#endif
 	env_memory_init();
 	env_cpu_init();
 	env_host_init();
@@ -57,9 +68,9 @@ int machine_boot(const unsigned long *host)
 	if (host[HOST_L1TF])
 		set_bit(X86_BUG_L1TF, (unsigned long *)boot_cpu_data.x86_capability);
 	radix_tree_init();
-	r = env_set_parameter("mmio_caching", host[HOST_MMIO_CACHING] ? "Y" : "N");
+	r = set_or_have("mmio_caching", host[HOST_MMIO_CACHING], true);
 	/* kvm_mmu_x86_module_init() may keep a copy. */
-	r = r ?: env_set_parameter("tdp_mmu", env_host[HOST_TDP_MMU] ? "Y" : "N");
+	r = r ?: env_set_parameter("tdp_mmu", host[HOST_TDP_MMU] ? "Y" : "N");
 	if (r)
 		return r;
 	kvm_mmu_x86_module_init();
@@ -102,12 +113,14 @@ int machine_create(const unsigned long *options)
 		.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
 		.args = { options[OPTION_MANUAL_PROTECT] },
 	};
-	int i, r;
+	int i, r = 0;
 
 	before = env_ledger;
 	if (options[OPTION_VCPUS] > MAX_VCPUS)
 		return -EINVAL;
-	r = env_set_parameter("eager_page_split", options[OPTION_EAGER_PAGE_SPLIT] ? "Y" : "N");
+	/* A kernel that never splits eagerly has no choice. */
+	if (env_has_parameter("eager_page_split"))
+		r = env_set_parameter("eager_page_split", options[OPTION_EAGER_PAGE_SPLIT] ? "Y" : "N");
 	r = r ?: env_set_parameter("nx_huge_pages", options[OPTION_NX_HUGE_PAGES] ? "Y" : "N");
 	if (r)
 		return r;

@@ -6,6 +6,7 @@
 #include <linux/kvm_host.h>
 #include "interface.h"
 #include "kernel/cpu.h"
+#include "kvm_shape.h"
 #include "machine.h"
 #include "nested.h"
 #include "processor.h"
@@ -95,7 +96,14 @@ static void init_shadow_mmu(struct kvm_vcpu *vcpu, bool ad, bool exec_only)
 {
 	u64 pgd = nested_of(vcpu)->pgd;
 
-#ifdef HAVE_MBEC
+#if defined(HAVE_SKIP_TLB_FLUSH)
+	if (env_host[HOST_EPT]) {
+		kvm_init_shadow_ept_mmu(vcpu, exec_only, ad, pgd);
+	} else {
+		kvm_init_shadow_npt_mmu(vcpu, X86_CR0_PG, vcpu->arch.cr4, vcpu->arch.efer, pgd);
+		reset_shadow_zero_bits_mask(vcpu, vcpu->arch.mmu);
+	}
+#elif defined(HAVE_MBEC)
 	if (env_host[HOST_EPT])
 		kvm_init_shadow_ept_mmu(vcpu, exec_only, PG_LEVEL_1G, ad, false, pgd);
 	else
@@ -134,6 +142,21 @@ static void uninit_mmu(struct kvm_vcpu *vcpu)
 #endif
 }
 
+#ifdef HAVE_SKIP_TLB_FLUSH
+/* As nested_vmx_transition_tlb_flush() without VPID; with NPT, a change of the root asks for it. */
+static void transition_tlb_flush(struct kvm_vcpu *vcpu)
+{
+	if (env_host[HOST_EPT])
+		kvm_make_request(KVM_REQ_TLB_FLUSH, vcpu);
+}
+
+/* As nested_vmx_load_cr3() and nested_svm_load_cr3() for L1. */
+static void load_l1_cr3(struct kvm_vcpu *vcpu, unsigned long cr3)
+{
+	kvm_mmu_new_pgd(vcpu, cr3, env_host[HOST_EPT], env_host[HOST_EPT]);
+	kvm_init_mmu(vcpu, false);
+}
+#else
 /* As nested_vmx_transition_tlb_flush() without VPID, and nested_svm_transition_tlb_flush(). */
 static void transition_tlb_flush(struct kvm_vcpu *vcpu)
 {
@@ -144,6 +167,13 @@ static void transition_tlb_flush(struct kvm_vcpu *vcpu)
 		kvm_make_request(KVM_REQ_TLB_FLUSH_CURRENT, vcpu);
 	}
 }
+
+static void load_l1_cr3(struct kvm_vcpu *vcpu, unsigned long cr3)
+{
+	kvm_init_mmu(vcpu);
+	kvm_mmu_new_pgd(vcpu, cr3);
+}
+#endif
 
 static void set_registers(struct kvm_vcpu *vcpu, unsigned long cr0, unsigned long cr3, unsigned long cr4, u64 efer)
 {
@@ -175,7 +205,7 @@ void nested_enter(const struct enter_l2_arguments *args)
 	transition_tlb_flush(vcpu);
 	init_mmu(vcpu, ad, exec_only);
 	set_registers(vcpu, X86_CR0_PE, 0, 0, 0);
-	kvm_init_mmu(vcpu);
+	init_mmu_of(vcpu);
 	kvm_vcpu_srcu_read_unlock(vcpu);
 	vcpu_put(vcpu);
 }
@@ -190,8 +220,7 @@ void nested_leave(struct kvm_vcpu *vcpu)
 	processor_leave_l2(&processors[vcpu->vcpu_idx]);
 	set_registers(vcpu, nested->cr0, nested->cr3, nested->cr4, nested->efer);
 	uninit_mmu(vcpu);
-	kvm_init_mmu(vcpu);
-	kvm_mmu_new_pgd(vcpu, nested->cr3);
+	load_l1_cr3(vcpu, nested->cr3);
 	transition_tlb_flush(vcpu);
 	kvm_vcpu_srcu_read_unlock(vcpu);
 	vcpu_put(vcpu);
@@ -201,7 +230,7 @@ void nested_invept(struct kvm_vcpu *vcpu)
 {
 	vcpu_load(vcpu);
 	kvm_vcpu_srcu_read_lock(vcpu);
-	kvm_mmu_free_roots(vcpu->kvm, &vcpu->arch.guest_mmu, KVM_MMU_ROOTS_ALL);
+	free_roots(vcpu, &vcpu->arch.guest_mmu, KVM_MMU_ROOTS_ALL);
 	kvm_vcpu_srcu_read_unlock(vcpu);
 	vcpu_put(vcpu);
 }

@@ -10,6 +10,7 @@
 #include <asm/sections.h>
 #include "process/address_space.h"
 #include "process/exchange.h"
+#include "kvm_shape.h"
 #include "machine.h"
 #include "processor.h"
 #include "state.h"
@@ -123,7 +124,7 @@ static void slots(void)
 	int as_id, bucket;
 
 	for (as_id = 0; as_id < 2; as_id++)
-		kvm_for_each_memslot(one, bucket, __kvm_memslots(machine_kvm, as_id))
+		for_each_slot(one, bucket, __kvm_memslots(machine_kvm, as_id))
 			slot(as_id, one);
 }
 

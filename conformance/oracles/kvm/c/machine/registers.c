@@ -6,6 +6,7 @@
 #include <linux/kvm_host.h>
 #include "interface.h"
 #include "kernel/cpu.h"
+#include "kvm_shape.h"
 #include "registers.h"
 #include "x86.h"
 
@@ -89,10 +90,10 @@ bool registers_take_exception(struct kvm_vcpu *vcpu, u64 words[3])
 
 	if (!exception->pending)
 		return false;
-	words[0] = exception->vector;
+	words[0] = vector_of(exception);
 	words[1] = exception->has_error_code ? exception->error_code : 0;
 	words[2] = 0;
-	if (exception->vector == PF_VECTOR)
+	if (vector_of(exception) == PF_VECTOR)
 		words[2] = exception->has_payload ? exception->payload : vcpu->arch.cr2;
 	exception->has_payload = false;
 	kvm_clear_exception_queue(vcpu);

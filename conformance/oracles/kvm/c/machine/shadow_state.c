@@ -7,6 +7,7 @@
 #include "interface.h"
 #include "kernel/memory.h"
 #include "process/observe.h"
+#include "kvm_shape.h"
 #include "machine.h"
 #include "nested.h"
 #include "processor.h"
@@ -39,12 +40,20 @@
 
 /* An expression for each of ROLE_FIELDS. */
 #define ROLE_level		role.level
+#ifdef HAVE_GPTE_IS_8_BYTES
+#define ROLE_has_4_byte_gpte	!role.gpte_is_8_bytes
+#define ROLE_efer_nx		role.nxe
+/* Every level of its tables is shadowed. */
+#define ROLE_passthrough	0
+#else
 #define ROLE_has_4_byte_gpte	role.has_4_byte_gpte
+#define ROLE_efer_nx		role.efer_nx
+#define ROLE_passthrough	role.passthrough
+#endif
 #define ROLE_quadrant		role.quadrant
 #define ROLE_direct		role.direct
 #define ROLE_access		role.access
 #define ROLE_invalid		role.invalid
-#define ROLE_efer_nx		role.efer_nx
 #define ROLE_cr0_wp		role.cr0_wp
 #ifdef HAVE_ROLE_CR4_SMEP
 #define ROLE_smep		role.cr4_smep
@@ -54,7 +63,6 @@
 #define ROLE_smap_andnot_wp	role.smap_andnot_wp
 #define ROLE_ad_disabled	role.ad_disabled
 #define ROLE_guest_mode		role.guest_mode
-#define ROLE_passthrough	role.passthrough
 #define ROLE_smm		role.smm
 
 #ifdef HAVE_lpage_disallowed
@@ -68,9 +76,37 @@
 #endif
 
 /* As kvm_mmu_page_set_translation() packs them. */
+#ifdef HAVE_shadowed_translation
 #define translation_gfn(sp, at)		((sp)->shadowed_translation[at] >> PAGE_SHIFT)
 #define translation_access(sp, at)	((sp)->shadowed_translation[at] & ACC_ALL)
 #define has_translations(sp)		((sp)->shadowed_translation)
+#else
+#define translation_gfn(sp, at)		((sp)->gfns[at])
+#define translation_access(sp, at)	0
+#define has_translations(sp)		((sp)->gfns)
+#endif
+
+#ifndef IS_VALID_PAE_ROOT
+#define IS_VALID_PAE_ROOT(entry)	((entry) && VALID_PAGE(entry))
+#endif
+
+#ifndef HAVE_pte_list_count
+/* Static in mmu.c, as its iterator is. */
+struct rmap_iterator { void *desc; int pos; };
+u64 *rmap_get_first(struct kvm_rmap_head *head, struct rmap_iterator *iterator);
+u64 *rmap_get_next(struct rmap_iterator *iterator);
+
+static unsigned int pte_list_count(struct kvm_rmap_head *head)
+{
+	struct rmap_iterator iterator;
+	unsigned int count = 0;
+	u64 *sptep;
+
+	for (sptep = rmap_get_first(head, &iterator); sptep; sptep = rmap_get_next(&iterator))
+		count++;
+	return count;
+}
+#endif
 
 static void put_counters(void)
 {
@@ -146,9 +182,9 @@ static void put_paging(struct kvm_vcpu *vcpu)
 	put_word(vcpu->arch.cr4);
 	put_word(vcpu->arch.efer);
 	put_word(is_guest_mode(vcpu));
-	put_role(mmu->root_role);
-	put_word(serial_at(mmu->root.hpa));
-	put_word(VALID_PAGE(mmu->root.hpa) ? mmu->root.pgd : 0);
+	put_role(root_role_of(mmu));
+	put_word(serial_at(root_hpa_of(mmu)));
+	put_word(VALID_PAGE(root_hpa_of(mmu)) ? root_pgd_of(mmu) : 0);
 	for (i = 0; i < KVM_MMU_NUM_PREV_ROOTS; i++) {
 		struct kvm_mmu_root_info *root = &mmu->prev_roots[i];
 
@@ -167,7 +203,7 @@ static void put_entries(struct kvm_mmu_page *sp)
 	unsigned long start = begin_list();
 	int i;
 
-	for (i = 0; i < SPTE_ENT_PER_PAGE; i++) {
+	for (i = 0; i < 512; i++) {
 		u64 spte = sp->spt[i];
 		bool present = is_shadow_present_pte(spte), table, translated;
 
@@ -221,7 +257,7 @@ static void note_zapped_roots(struct zapped *zapped, struct kvm_mmu *mmu)
 {
 	int i;
 
-	note_zapped(zapped, mmu->root.hpa);
+	note_zapped(zapped, root_hpa_of(mmu));
 	for (i = 0; i < KVM_MMU_NUM_PREV_ROOTS; i++)
 		note_zapped(zapped, mmu->prev_roots[i].hpa);
 	for (i = 0; i < 4; i++)
@@ -280,7 +316,7 @@ static void put_rmaps(void)
 	int as_id, bucket, level;
 
 	for (as_id = 0; as_id < 2; as_id++)
-		kvm_for_each_memslot(slot, bucket, __kvm_memslots(machine_kvm, as_id))
+		for_each_slot(slot, bucket, __kvm_memslots(machine_kvm, as_id))
 			for (level = 1; level <= KVM_NR_PAGE_SIZES; level++)
 				put_rmaps_of(as_id, slot, level);
 	end_list(start, 6);

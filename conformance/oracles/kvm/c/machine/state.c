@@ -7,6 +7,7 @@
 #include "kernel/rcu.h"
 #include "process/exchange.h"
 #include "process/observe.h"
+#include "kvm_shape.h"
 #include "machine.h"
 #include "processor.h"
 #include "shadow_state.h"
@@ -65,22 +66,35 @@ static u64 root_number(u64 serial)
 		sum;							\
 	})
 
-/* An expression for each of STATE_FIELDS, which interface.h lists. */
+/* An expression for each of STATE_FIELDS, which interface.h lists; 0 for what a kernel does not count. */
 #define STATE_invalidate_in_progress	kvm->mmu_invalidate_in_progress
 #define STATE_invalidate_seq		kvm->mmu_invalidate_seq
 #define STATE_generation		__kvm_memslots(kvm, 0)->generation
+#define STATE_nx_lpage_splits		kvm->stat.nx_lpage_splits
+#define STATE_pf_fixed			SUM_OVER_VCPUS(pf_fixed)
+#ifdef HAVE_PF_STATISTICS
 #define STATE_flush_requests		kvm->stat.generic.remote_tlb_flush_requests
 #define STATE_flushes			kvm->stat.generic.remote_tlb_flush
 #define STATE_pages_4k			atomic64_read(&kvm->stat.pages_4k)
 #define STATE_pages_2m			atomic64_read(&kvm->stat.pages_2m)
 #define STATE_pages_1g			atomic64_read(&kvm->stat.pages_1g)
-#define STATE_nx_lpage_splits		kvm->stat.nx_lpage_splits
 #define STATE_pf_taken			SUM_OVER_VCPUS(pf_taken)
-#define STATE_pf_fixed			SUM_OVER_VCPUS(pf_fixed)
 #define STATE_pf_fast			SUM_OVER_VCPUS(pf_fast)
 #define STATE_pf_spurious		SUM_OVER_VCPUS(pf_spurious)
 #define STATE_pf_emulate		SUM_OVER_VCPUS(pf_emulate)
 #define STATE_pf_mmio_spte_created	SUM_OVER_VCPUS(pf_mmio_spte_created)
+#else
+#define STATE_flush_requests		0
+#define STATE_flushes			kvm->stat.remote_tlb_flush
+#define STATE_pages_4k			0
+#define STATE_pages_2m			0
+#define STATE_pages_1g			0
+#define STATE_pf_taken			0
+#define STATE_pf_fast			0
+#define STATE_pf_spurious		0
+#define STATE_pf_emulate		0
+#define STATE_pf_mmio_spte_created	0
+#endif
 
 static void put_state(void)
 {
@@ -108,7 +122,7 @@ static void put_vcpus(void)
 	for (i = 0; i < machine_nr_vcpus; i++) {
 		struct kvm_vcpu *vcpu = machine_vcpu(i);
 		/* Of root_mmu, which keeps its root while the vCPU is in L2. */
-		hpa_t root = vcpu->arch.root_mmu.root.hpa;
+		hpa_t root = root_hpa_of(&vcpu->arch.root_mmu);
 
 		put_word(VALID_PAGE(root) ? root_number(env_serial(__va(root))) : 0);
 		put_word(kvm_test_request(KVM_REQ_TLB_FLUSH, vcpu));
@@ -166,7 +180,7 @@ static void put_slots(void)
 	int as_id, bucket;
 
 	for (as_id = 0; as_id < 2; as_id++) {
-		kvm_for_each_memslot(slot, bucket, __kvm_memslots(machine_kvm, as_id)) {
+		for_each_slot(slot, bucket, __kvm_memslots(machine_kvm, as_id)) {
 			put_slot(as_id, slot);
 			n++;
 		}
@@ -174,6 +188,7 @@ static void put_slots(void)
 	set_length(start, n);
 }
 
+#ifdef HAVE_TDP_MMU
 static void put_table(u64 *table, int level, u64 gfn)
 {
 	u64 size = 1ULL << (9 * (level - 1));
@@ -243,6 +258,18 @@ static void put_retired(void)
 	}
 	end_list(start, 5);
 }
+#else
+/* This kernel's TDP MMU, which it has off by default, never runs. */
+static void put_roots(void)
+{
+	put_word(0);
+}
+
+static void put_retired(void)
+{
+	put_word(0);
+}
+#endif
 
 void observe_machine(void)
 {

@@ -19,6 +19,7 @@
 #include "control.h"
 #include "execute.h"
 #include "guest.h"
+#include "kvm_shape.h"
 #include "machine.h"
 #include "nested.h"
 #include "state.h"
@@ -66,7 +67,7 @@ static noinline void set_memory_region(const struct set_memory_region_arguments 
 	};
 
 	/* KVM would wait for the end of the invalidation, which only a later step can bring. */
-	if (machine_kvm->mn_active_invalidate_count && !racing()) {
+	if (waits_for_invalidations(machine_kvm) && !racing()) {
 		put_outcome(-EAGAIN);
 		return;
 	}
@@ -241,7 +242,7 @@ static void unmap_while_away(void)
 	env_host_step(HOST_DONTNEED, (const unsigned long *)&unmapping.range);
 	unmapping.seen[0] = 1;
 	for (i = 0; i < 3; i++)
-		unmapping.seen[i + 1] = atomic64_read(&machine_kvm->stat.pages[i]);
+		unmapping.seen[i + 1] = pages_mapped(machine_kvm, i);
 }
 
 static noinline void delete_while_unmapping(const struct delete_while_unmapping_arguments *args)

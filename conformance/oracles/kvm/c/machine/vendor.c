@@ -9,8 +9,10 @@
 #include "process/stand_in.h"
 #include "guest_cpuid.h"
 #include "nested.h"
+#include "kvm_shape.h"
 #include "processor.h"
 #include "registers.h"
+#include "slot_logging.h"
 #include "vendor.h"
 #include "mmu.h"
 #include "mmu/mmu_internal.h"
@@ -39,7 +41,7 @@ static void not_mocked_##name(void)					\
 }
 #define KVM_X86_OP_OPTIONAL(name)
 #define KVM_X86_OP_OPTIONAL_RET0(name)
-#include <asm/kvm-x86-ops.h>
+#include "x86_ops.h"
 
 /* Operations that the MMU does not depend on, and that return nothing, false or 0. */
 static long nothing(void)
@@ -76,6 +78,7 @@ static void flush_tlb_gva(struct kvm_vcpu *vcpu, gva_t address)
 	processor_flush_address(processor_of(vcpu), address);
 }
 
+#ifndef HAVE_SLOT_LOGGING
 /* vmx enables page modification logging while a memslot logs dirty pages; svm has no such log. */
 static void update_cpu_dirty_logging(struct kvm_vcpu *vcpu)
 {
@@ -85,6 +88,7 @@ static void update_cpu_dirty_logging(struct kvm_vcpu *vcpu)
 	processor_of(vcpu)->pml_enabled = vcpu->kvm->arch.cpu_dirty_logging_count;
 #endif
 }
+#endif
 
 /*
  * vmx: uncached for MMIO, else write-back whatever the guest's PAT says, as there is no device with
@@ -100,10 +104,47 @@ static typeof(ops.get_mt_mask(NULL, 0, 0)) get_mt_mask(struct kvm_vcpu *vcpu, gf
 /* A processor with page modification logging has a log of this many entries. */
 void vendor_set_pml(struct kvm *kvm, bool on)
 {
-#ifdef HAVE_VM_DIRTY_LOG_SIZE
+#if defined(HAVE_SLOT_LOGGING)
+	int i;
+
+	/* vmx enables it for good. */
+	for (i = 0; i < MAX_VCPUS; i++)
+		processors[i].pml_enabled = on;
+	slot_logging_set(on);
+#elif defined(HAVE_VM_DIRTY_LOG_SIZE)
 	kvm->arch.cpu_dirty_log_size = on ? PML_ENTRIES : 0;
 #else
 	kvm_x86_ops.cpu_dirty_log_size = on ? PML_ENTRIES : 0;
+#endif
+}
+
+static void set_masks(void)
+{
+#ifdef HAVE_EPT_MASKS
+	if (env_host[HOST_EPT])
+#ifdef HAVE_EPT_EXEC_ONLY_PARAMETER
+		kvm_mmu_set_ept_masks(env_host[HOST_AD_BITS], env_host[HOST_EXEC_ONLY]);
+#else
+		kvm_mmu_set_ept_masks(env_host[HOST_AD_BITS]);
+#endif
+	kvm_mmu_set_me_spte_mask(env_host[HOST_ME_VALUE], env_host[HOST_ME_MASK]);
+#else
+	if (!env_host[HOST_EPT])
+		return;
+	kvm_mmu_set_mask_ptes(VMX_EPT_READABLE_MASK, env_host[HOST_AD_BITS] ? VMX_EPT_ACCESS_BIT : 0,
+			      env_host[HOST_AD_BITS] ? VMX_EPT_DIRTY_BIT : 0, 0, VMX_EPT_EXECUTABLE_MASK,
+			      env_host[HOST_EXEC_ONLY] ? 0 : VMX_EPT_READABLE_MASK, VMX_EPT_RWX_MASK, 0);
+	kvm_mmu_set_mmio_spte_mask(VMX_EPT_MISCONFIG_WX_VALUE, 0);
+#endif
+}
+
+/* svm dictates the root's level, the host's own; vmx chooses, and stands for both without paging in hardware. */
+static void configure_mmu(void)
+{
+#ifdef HAVE_FREE_ROOT_LEVEL
+	kvm_configure_mmu(env_host[HOST_TDP], 4, PG_LEVEL_1G);
+#else
+	kvm_configure_mmu(env_host[HOST_TDP], env_host[HOST_EPT] || !env_host[HOST_TDP] ? 0 : 4, 4, PG_LEVEL_1G);
 #endif
 }
 
@@ -115,15 +156,8 @@ static int hardware_setup(void)
 #ifdef HAVE_kvm_enable_efer_bits
 	kvm_enable_efer_bits(EFER_NX);
 #endif
-	if (env_host[HOST_EPT])
-#ifdef HAVE_EPT_EXEC_ONLY_PARAMETER
-		kvm_mmu_set_ept_masks(env_host[HOST_AD_BITS], env_host[HOST_EXEC_ONLY]);
-#else
-		kvm_mmu_set_ept_masks(env_host[HOST_AD_BITS]);
-#endif
-	kvm_mmu_set_me_spte_mask(env_host[HOST_ME_VALUE], env_host[HOST_ME_MASK]);
-	/* svm dictates the root's level, the host's own; vmx chooses, and stands for both without paging in hardware. */
-	kvm_configure_mmu(env_host[HOST_TDP], env_host[HOST_EPT] || !env_host[HOST_TDP] ? 0 : 4, 4, PG_LEVEL_1G);
+	set_masks();
+	configure_mmu();
 	return 0;
 }
 
@@ -157,10 +191,10 @@ static int flush_with_range(struct kvm *kvm, struct kvm_tlb_range *range)
 static const char *const ignored[] = {
 	"check_processor_compatibility",
 	"enable_virtualization_cpu", "hardware_enable", "hardware_disable",
-	"get_feature_msr", "get_msr_feature", "has_emulated_msr",
+	"get_feature_msr", "get_msr_feature", "get_mt_mask", "has_emulated_msr",
 	"vm_init", "vcpu_create", "vcpu_free", "vcpu_load", "vcpu_put", "vcpu_reset", "vcpu_after_set_cpuid",
 	"set_dr7", "set_rflags", "set_segment", "set_idt", "set_gdt", "get_segment_base",
-	"update_exception_bitmap", "write_tsc_offset",
+	"update_exception_bitmap", "write_l1_tsc_offset", "write_tsc_offset",
 	"get_interrupt_shadow", "set_interrupt_shadow", "get_if_flag", "check_emulate_instruction", "get_exit_info",
 };
 
@@ -189,24 +223,33 @@ static void fill_ops(void)
 #define KVM_X86_OP(op)			ops.op = mock(#op, not_mocked_##op);
 #define KVM_X86_OP_OPTIONAL(op)
 #define KVM_X86_OP_OPTIONAL_RET0(op)
-#include <asm/kvm-x86-ops.h>
+#include "x86_ops.h"
+#ifdef HAVE_KVM_X86_OPS_LIST
 #define KVM_X86_PMU_OP(op)		pmu_ops.op = (void *)nothing;
 #define KVM_X86_PMU_OP_OPTIONAL(op)	KVM_X86_PMU_OP(op)
 #define KVM_X86_PMU_OP_OPTIONAL_RET0(op) KVM_X86_PMU_OP(op)
 #include <asm/kvm-x86-pmu-ops.h>
+	ops.name = "mock";
+#else
+	for (i = 0; i < sizeof(pmu_ops) / sizeof(void *); i++)
+		((void **)&pmu_ops)[i] = nothing;
+	ops.pmu_ops = &pmu_ops;
+#endif
 	for (i = 0; i < sizeof(nested_ops) / sizeof(void *); i++)
 		((void **)&nested_ops)[i] = not_mocked_nested;
 	nested_fill_ops(&nested_ops);
 	registers_fill_ops(&ops);
-	ops.name = "mock";
 	ops.vm_size = sizeof(struct kvm);
-	ops.load_mmu_pgd = load_mmu_pgd;
+	/* hpa_t was unsigned long here once, which is as wide. */
+	ops.load_mmu_pgd = (void *)load_mmu_pgd;
 	ops.flush_tlb_all = flush_tlb;
 	ops.flush_tlb_current = flush_tlb;
 	ops.flush_tlb_guest = flush_tlb;
 	/* Some kernels also ask whether everything was flushed, which is assumed not to be. */
 	ops.flush_tlb_gva = (void *)flush_tlb_gva;
+#ifndef HAVE_SLOT_LOGGING
 	ops.update_cpu_dirty_logging = update_cpu_dirty_logging;
+#endif
 #if defined(HAVE_FLUSH_WITH_RANGE)
 	ops.tlb_remote_flush_with_range = flush_with_range;
 #elif !defined(HAVE_FLUSH_RANGE_FOR_HYPERV) || IS_ENABLED(CONFIG_HYPERV)
@@ -225,12 +268,14 @@ static void fill_ops(void)
  */
 static void fill_static_calls(void)
 {
+#ifdef HAVE_KVM_X86_OPS_LIST
 #define KVM_X86_OP(op)
 #define KVM_X86_OP_OPTIONAL_RET0(op)
 #define KVM_X86_OP_OPTIONAL(op)						\
 	if (!STATIC_CALL_KEY(kvm_x86_##op).func)			\
 		STATIC_CALL_KEY(kvm_x86_##op).func = (void *)nothing;
 #include <asm/kvm-x86-ops.h>
+#endif
 }
 
 int vendor_init(void)
@@ -238,12 +283,14 @@ int vendor_init(void)
 	static struct kvm_x86_init_ops init = {
 		.hardware_setup = hardware_setup,
 		.runtime_ops = &ops,
+#ifdef HAVE_kvm_x86_vendor_init
 		.pmu_ops = &pmu_ops,
+#endif
 #ifdef HAVE_INIT_NESTED_OPS
 		.nested_ops = &nested_ops,
 #endif
 	};
-	int r;
+	int r = 0;
 
 	fill_ops();
 #ifdef HAVE_kvm_init_ops
@@ -251,7 +298,9 @@ int vendor_init(void)
 	init.disabled_by_bios = (void *)nothing;
 	init.check_processor_compatibility = (void *)nothing;
 #endif
+#ifdef HAVE_kvm_x86_vendor_init
 	r = kvm_x86_vendor_init(&init);
+#endif
 	if (r)
 		return r;
 	fill_static_calls();

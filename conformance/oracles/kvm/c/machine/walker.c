@@ -3,12 +3,14 @@
 #include <linux/kvm_host.h>
 #include "kernel/lockdep.h"
 #include "process/observe.h"
+#include "kvm_shape.h"
 #include "walker.h"
 #include "mmu.h"
 #include "mmu/mmu_internal.h"
 #include "mmu/spte.h"
 #include "mmu/tdp_iter.h"
 
+#ifdef HAVE_TDP_MMU
 static struct tdp_iter walker;
 static bool walking;
 
@@ -31,12 +33,12 @@ static void put_walker(void)
 
 void walker_begin(struct kvm_vcpu *vcpu, u64 gfn)
 {
-	if (!VALID_PAGE(vcpu->arch.mmu->root.hpa)) {
+	if (!VALID_PAGE(root_hpa_of(vcpu->arch.mmu))) {
 		put_outcome(-EINVAL);
 		return;
 	}
 	rcu_read_lock();
-	start_iter(&walker, sptep_to_sp(__va(vcpu->arch.mmu->root.hpa)), gfn);
+	start_iter(&walker, sptep_to_sp(__va(root_hpa_of(vcpu->arch.mmu))), gfn);
 	put_walker();
 	env_park_reader();
 	walking = true;
@@ -58,3 +60,19 @@ void walker_end(void)
 	}
 	walking = false;
 }
+#else
+/* There are no tables of a TDP MMU that another task could read. */
+void walker_begin(struct kvm_vcpu *vcpu, u64 gfn)
+{
+	put_outcome(-ENOSYS);
+}
+
+void walker_next(void)
+{
+	put_outcome(-ENOSYS);
+}
+
+void walker_end(void)
+{
+}
+#endif
