@@ -35,7 +35,14 @@ void kvm_recover_nx_lpages(struct kvm *kvm);
 #define recover(kvm)	kvm_recover_nx_lpages(kvm)
 #elif defined(HAVE_RECOVER_NX_MMU_TYPE)
 void kvm_recover_nx_huge_pages(struct kvm *kvm, const enum kvm_mmu_type type);
-#define recover(kvm)	kvm_recover_nx_huge_pages(kvm, KVM_TDP_MMU)
+
+/* As the worker, which would only take locks if there are no shadow pages to recover. */
+static void recover(struct kvm *kvm)
+{
+	if (kvm->arch.possible_nx_huge_pages[KVM_SHADOW_MMU].nr_pages)
+		kvm_recover_nx_huge_pages(kvm, KVM_SHADOW_MMU);
+	kvm_recover_nx_huge_pages(kvm, KVM_TDP_MMU);
+}
 #else
 void kvm_recover_nx_huge_pages(struct kvm *kvm);
 #define recover(kvm)	kvm_recover_nx_huge_pages(kvm)
