@@ -16,7 +16,7 @@ from conformance.interface.observation import (
 from conformance.model.machine.shadow_view import shadow_view
 from conformance.model.machine.stepped_vm import SteppedVm
 from conformance.model.spte.predicates import is_shadow_present_pte
-from conformance.model.vm.shadow_page import RootTable, ShadowPage
+from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.vm import KvmVcpu, Request, Vm
 
 __all__ = ["observe"]
@@ -93,10 +93,11 @@ def _slots(vm: Vm) -> list[SlotView]:
 
 
 def _tlb(vcpu: KvmVcpu, places: dict[int, int]) -> list[TlbEntry]:
+    """The translations by roots of the TDP MMU, which are no shadow pages."""
     rows = [
         (places.get(id(root), -1), gfn, level, entry.pfn, entry.rights, int(entry.dirty))
         for (root, level, gfn), entry in vcpu.tlb.items()
-        if not isinstance(root, (ShadowPage, RootTable))
+        if type(root) is KvmMmuPage
     ]
     return views(TlbEntry, sorted(rows))
 
