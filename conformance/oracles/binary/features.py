@@ -16,9 +16,10 @@ __all__ = ["features"]
 _SYMBOLS = (*FUNCTIONS, *VARIABLES, "kvm_host", "kvm_set_pfn_dirty", "mark_page_dirty_in_slot")
 """Functions and variables that some modules have, or import, and others do not."""
 
-_TYPES = ("kvm_page_fault", "kvm_page_format", "tdp_iter")
+_TYPES = ("kvm_cpu_role", "kvm_page_fault", "kvm_page_format", "tdp_iter")
 
 _MEMBERS = {
+    "BASE_ROLE_SMEP": ("kvm_mmu_page_role", "cr4_smep"),
     "ROLE_PASSTHROUGH": ("kvm_mmu_page_role", "passthrough"),
     "SHADOWED_TRANSLATION": ("kvm_mmu_page", "shadowed_translation"),
     "TDP_ITER_YIELDED": ("tdp_iter", "yielded"),

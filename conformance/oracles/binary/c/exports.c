@@ -20,6 +20,8 @@ static struct kvm_vcpu shim_vcpu;
 #include "entries/masks.h"
 #include "entries/translation.h"
 #include "entries/tdp.h"
+#include "entries/rsvd_bits.h"
+#include "entries/child_role.h"
 #include "callers.h"
 
 /* Whether that bit of the processor's capabilities and bugs makes masks as L1TF does. */

@@ -27,6 +27,8 @@ static struct kvm_vcpu shim_vcpu;
 #include "entries/masks.h"
 #include "entries/translation.h"
 #include "entries/tdp.h"
+#include "entries/rsvd_bits.h"
+#include "entries/child_role.h"
 #include "entries/paging.h"
 #include "entries/gptes.h"
 #include "entries/permission_fault.h"
