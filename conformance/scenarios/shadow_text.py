@@ -77,11 +77,10 @@ def page_text(k: Semantics, page: ShadowPageView) -> str:
     parts += ["unsync"] if page.unsync else []
     parts += ["NX huge page disallowed"] if page.nx_huge_page_disallowed else []
     counts = (
-        ("unsync children", page.unsync_children), ("vCPUs use it as root", page.root_count),
-        ("parents", page.parents), ("writes without a use", page.write_flooding_count),
+        ("unsync children", page.unsync_children), ("root count", page.root_count), ("parents", page.parents),
+        ("write flooding", page.write_flooding_count), ("generation", page.mmu_valid_gen),
     )  # fmt: skip
-    parts += [f"{number} {name}" for name, number in counts if number]
-    parts += [f"generation {page.mmu_valid_gen}"] if page.mmu_valid_gen else []
+    parts += [f"{name} {number}" for name, number in counts if number]
     return ", ".join(parts)
 
 
@@ -107,9 +106,9 @@ def vcpu_facts(k: Semantics, number: int, vcpu: PagingView, name: Name) -> Itera
     )
     guest = "in L2, " if vcpu.guest_mode else ""
     yield f"MMU {number}", f"{guest}{role_text(k, vcpu.root_role)}"
-    cached = ", ".join(f"{name(root) if root else 'special'} for {pgd:#x}" for root, pgd in vcpu.prev_roots)
-    root = f"{name(vcpu.root)} for {vcpu.pgd:#x}" if vcpu.root else f"special or none, for {vcpu.pgd:#x}"
-    yield f"roots {number}", f"{root}; cached {cached or 'none'}"
+    cached = [_root(*each, name) for each in vcpu.prev_roots if each != (0, 0)]
+    current = _root(vcpu.root, vcpu.pgd, name) if vcpu.root or vcpu.pgd else "none"
+    yield f"roots {number}", f"{current}; cached {', '.join(cached) or 'none'}"
     if any(vcpu.pae_roots):
         entries = ", ".join(name(root) if root else "none" for root in vcpu.pae_roots)
         yield f"PAE roots {number}", entries
@@ -117,6 +116,11 @@ def vcpu_facts(k: Semantics, number: int, vcpu: PagingView, name: Name) -> Itera
     for entry in vcpu.tlb:
         where = f" of {name(entry.root)}" if entry.root else f" of PCID {entry.pcid}"
         yield f"TLB {number} page {entry.page:#x}{where}", tlb_text(entry)
+
+
+def _root(serial: int, pgd: int, name: Name) -> str:
+    """A root, and the tables of the guest that it is for."""
+    return f"{name(serial) if serial else 'no shadow page'} for {pgd:#x}"
 
 
 def tlb_text(entry: ShadowTlbEntry) -> str:

@@ -92,8 +92,8 @@ def test_facts_name_pages_by_place_and_show_what_is_set():
     place = "shadow page of gfn 0x201, level 1, access WXU, efer_nx, cr0_wp"
     names = {name: (here, there) for name, here, there in found}
     assert names[place] == (
-        "level 1, access WXU, efer_nx, cr0_wp, 1 parents",
-        "level 1, access WXU, efer_nx, cr0_wp, unsync, 1 parents",
+        "level 1, access WXU, efer_nx, cr0_wp, parents 1",
+        "level 1, access WXU, efer_nx, cr0_wp, unsync, parents 1",
     )
     assert not any("7" in name or "8" in name for name in names)
     moved = differing(K, step, seen(shadow(1)), seen(shadow(1, order=(1, 0))))
@@ -116,7 +116,7 @@ def test_a_transcript_names_pages_alike_in_every_run():
     text = "\n".join(lines)
     assert "    + memory H(0,0x10,1)[0x3]  0x0000000000000009" in lines
     assert "    + P(2,0x200,1)[0x0]  0x0000000000000827 -> P(1,0x201,1)" in lines
-    assert "    + P(1,0x201,1)  level 1, access WXU, efer_nx, cr0_wp, unsync, 1 parents" in lines
+    assert "    + P(1,0x201,1)  level 1, access WXU, efer_nx, cr0_wp, unsync, parents 1" in lines
     assert "P(1,0x201,1)[0x5]  0x0000000000010867 H(0,0x10,1) present, RWX, user" in text
     assert ", shadows gfn 0x10 WXU" in text
     assert "      shadow   mmu_pte_write 0 -> 1, " in text
