@@ -41,7 +41,8 @@ class TableNames:
                 self._name(page.serial, "P", page.role.level, page.gfn)
 
     def __getitem__(self, serial: int) -> str:
-        return self._names[serial]
+        # Above the tables of PAE a root of a nested guest has pages that shadow nothing.
+        return self._names.get(serial, "a special root")
 
     def _name(self, serial: int, letter: str, level: int, gfn: int) -> None:
         self._seen[letter, level, gfn] += 1
