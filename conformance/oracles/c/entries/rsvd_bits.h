@@ -9,6 +9,7 @@
 #define shim_spte_rsvd(mmu)	((mmu)->shadow_zero_check)
 #endif
 
+#ifdef HAVE_kvm_cpu_role
 static void shim_rsvd_out(const struct shim_rsvd_bits *found, u64 level, u64 large, u64 *out)
 {
 	out[0] = found->rsvd_bits_mask[large][level - 1];
@@ -35,4 +36,5 @@ SHIM(__reset_rsvds_bits_mask_ept, 5, 2)
 	__reset_rsvds_bits_mask_ept(&found, in[2], in[3], in[4]);
 	shim_rsvd_out(&found, in[0], in[1], out);
 }
+#endif
 #endif
