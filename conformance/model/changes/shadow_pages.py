@@ -145,3 +145,10 @@ FLUSH_BY_RANGE_WITH_HYPERV = Change(
         "module offers."
     ),
 )
+
+OVERWRITTEN_IN_DIRECT_MMU_WARNS = Change(
+    commit="df8374607577",
+    title="KVM: x86/mmu: Only WARN in direct MMUs when overwriting shadow-present SPTE",
+    since="7.0",
+    effect="Mapping another pfn over a present leaf WARNs in a direct MMU, where the old one must be gone.",
+)

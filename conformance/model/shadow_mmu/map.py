@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from conformance.model.changes import PREFETCH_KEEPS_PRESENT
+from conformance.model.changes import OVERWRITTEN_IN_DIRECT_MMU_WARNS, PREFETCH_KEEPS_PRESENT
 from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_4K
 from conformance.model.shadow_mmu.accounting import account_nx_huge_page
 from conformance.model.shadow_mmu.mmio_sptes import mark_mmio_spte
@@ -67,6 +67,8 @@ def mmu_set_spte(
         if child is not None:
             drop_parent_pte(child, sptep)
         elif not same_pfn:
+            if vm.k.has(OVERWRITTEN_IN_DIRECT_MMU_WARNS):
+                vm.k.warn_on("mmu_set_spte", bool(vcpu.mmu.root_role.direct))
             drop_spte(vm, sptep)
         flush = child is not None or not same_pfn
         was_rmapped = not flush
