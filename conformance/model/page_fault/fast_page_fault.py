@@ -52,7 +52,7 @@ def fast_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
             if vm.is_tdp_mmu_active(vcpu):
                 entry = kvm_tdp_mmu_fast_pf_get_last_sptep(vm, vcpu, fault.gfn)
             else:
-                entry = fast_pf_get_last_sptep(vm, vcpu, fault.gfn)
+                entry = fast_pf_get_last_sptep(vm, vcpu, fault)
             new_spte = _spte_allowing_access(vm, fault, entry)
             if new_spte is None:
                 return RetPf.INVALID
@@ -80,9 +80,10 @@ def kvm_tdp_mmu_fast_pf_get_last_sptep(vm: Vm, vcpu: KvmVcpu, gfn: int) -> Entry
         table = child
 
 
-def fast_pf_get_last_sptep(vm: Vm, vcpu: KvmVcpu, gfn: int) -> Entry:
-    """The same in shadow pages, which are direct."""
-    *_, ((sp, at), spte) = for_each_shadow_entry_lockless(vm, vcpu, gfn << PAGE_SHIFT)
+def fast_pf_get_last_sptep(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> Entry:
+    """The same in shadow pages. In direct ones, an address is a guest physical one."""
+    address = fault.gfn << PAGE_SHIFT if vcpu.mmu.root_role.direct else fault.addr
+    *_, ((sp, at), spte) = for_each_shadow_entry_lockless(vm, vcpu, address)
     return Entry(sp, at, spte)
 
 

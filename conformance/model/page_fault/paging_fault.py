@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from conformance.model.changes import (
+    FAST_FAULT_DIRECT_ONLY,
     NO_SELF_CHANGE_MAPPING,
     WRITE_PF_TO_SP_IN_FETCH,
 )
 from conformance.model.guest_paging import self_mapping
 from conformance.model.guest_tables.walker import GuestWalker, walk_addr
 from conformance.model.layout import PG_LEVEL_4K
+from conformance.model.page_fault.fast_page_fault import fast_page_fault
 from conformance.model.page_fault.faultin import kvm_mmu_faultin_pfn
 from conformance.model.page_fault.inject import kvm_inject_emulated_page_fault
 from conformance.model.page_fault.stale import is_page_fault_stale
@@ -29,8 +31,9 @@ __all__ = ["paging_page_fault"]
 def paging_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
     """Handle the fault: inject it if it is the guest's, else shadow the tables and map the page.
 
-    RETRY if the guest gets the exception. There is no fast path: under a lockless fault the guest could map
-    another gfn. A reserved bit that the processor met is one of KVM's own MMIO SPTEs, not the guest's.
+    RETRY if the guest gets the exception. There is no fast path, unless FAST_FAULT_DIRECT_ONLY is left out:
+    under a lockless fault the guest could map another gfn. A reserved bit that the processor met is one of
+    KVM's own MMIO SPTEs, not the guest's.
     """
     found = walk_addr(vm, vcpu, vcpu.mmu.w, fault.addr, fault.error_code & ~PFERR_RSVD_MASK)
     if isinstance(found, X86Exception):
@@ -40,6 +43,10 @@ def paging_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
     if page_fault_handle_page_track(vm, fault):
         shadow_page_table_clear_flood(vm, vcpu, fault.addr)
         return write_protected(vm.k)
+    if not vm.k.has(FAST_FAULT_DIRECT_ONLY):
+        r = fast_page_fault(vm, vcpu, fault)
+        if r is not RetPf.INVALID:
+            return r
     fault.max_level = found.level
     if not vm.k.has(NO_SELF_CHANGE_MAPPING) and is_self_change_mapping(vm, vcpu, found, fault):
         fault.max_level = PG_LEVEL_4K

@@ -7,8 +7,9 @@ be lost: such an SPTE is exchanged, another is overwritten.
 
 from __future__ import annotations
 
-from conformance.model.changes import LOCKLESS_RMAP_AGING
+from conformance.model.changes import FLUSH_IF_MMU_WRITABLE, LOCKLESS_RMAP_AGING, VOLATILE_IF_MMU_WRITABLE
 from conformance.model.layout import PT_WRITABLE_MASK
+from conformance.model.semantics import Semantics
 from conformance.model.spte import spte_update
 from conformance.model.spte.access import (
     is_accessed_spte,
@@ -23,7 +24,7 @@ from conformance.model.spte.writability import is_mmu_writable_spte, is_writable
 from conformance.model.vm.host_marks import kvm_set_pfn_dirty, report_lost_bits
 from conformance.model.vm.pte_list import Sptep
 from conformance.model.vm.vm import Vm
-from conformance.model.words import clear
+from conformance.model.words import any_set, clear
 
 __all__ = [
     "mmu_spte_age",
@@ -60,10 +61,21 @@ def mmu_spte_update(vm: Vm, sptep: Sptep, new_spte: int) -> bool:
 def _replace(vm: Vm, sptep: Sptep, old_spte: int, new_spte: int) -> int:
     """Replace a present SPTE; return the one that was replaced, as far as that is known."""
     sp, at = sptep
-    if spte_has_volatile_bits(vm.k, old_spte):
+    if _volatile(vm.k, old_spte):
         return sp.xchg(at, new_spte)
     sp.write(at, new_spte)
     return old_spte
+
+
+def _volatile(k: Semantics, spte: int) -> bool:
+    """Whether a present SPTE must be replaced atomically, since its bits may change concurrently.
+
+    Without VOLATILE_IF_MMU_WRITABLE only Accessed and Dirty count, and not W, which a fast page fault sets.
+    """
+    if k.has(VOLATILE_IF_MMU_WRITABLE):
+        return bool(spte_has_volatile_bits(k, spte))
+    accessed, dirty = any_set(spte, k.shadow_accessed_mask), any_set(spte, k.shadow_dirty_mask)
+    return not accessed or (bool(is_writable_pte(spte)) and not dirty)
 
 
 def _flush(vm: Vm, update: Update) -> bool:
@@ -97,13 +109,15 @@ def spte_write_protect(vm: Vm, sptep: Sptep, pt_protect: bool) -> bool:
     """Clear W; return whether TLBs must be flushed.
 
     With ``pt_protect``, for a table of the guest, MMU-writable is cleared too, so that no fast page fault
-    sets W again. Without, for the dirty log, one may.
+    sets W again. Without, for the dirty log, one may. If MMU-writable was set, TLBs must be flushed even if W
+    was read as clear: W may have been set, and the translation cached, after the read.
     """
     spte = sptep.sp.read(sptep.at)
     if not is_writable_pte(spte) and not (pt_protect and is_mmu_writable_spte(vm.k, spte)):
         return False
     taken = PT_WRITABLE_MASK | (vm.k.shadow_mmu_writable_mask if pt_protect else 0)
-    return mmu_spte_update(vm, sptep, int(clear(spte, taken)))
+    flush = mmu_spte_update(vm, sptep, int(clear(spte, taken)))
+    return flush if vm.k.has(FLUSH_IF_MMU_WRITABLE) else bool(is_writable_pte(spte))
 
 
 def spte_clear_dirty_or_writable(vm: Vm, sptep: Sptep) -> bool:

@@ -44,7 +44,7 @@ def kvm_zap_obsolete_pages(vm: Vm) -> None:
         sp = candidates.pop(0)
         if not is_obsolete_sp(vm, sp):
             break
-        if batch >= BATCH_ZAP_PAGES:
+        if batch >= BATCH_ZAP_PAGES and vm.need_resched:
             vm.mmu_lock.let_others_run()
             batch = 0
             candidates = [*vm.shadow.active_mmu_pages]
