@@ -128,3 +128,11 @@ def test_a_root_in_pae_mode(kvm_library: Path) -> None:
         roots = [page for page in l1.shadow.pages if page.root_count]
         assert [page.role.level for page in roots] == [2]
         assert [bool(serial) for serial in l1.shadow.vcpus[0].pae_roots] == [True, False, False, False]
+
+
+def test_nested_tables_in_no_memslot(kvm_library: Path) -> None:
+    with guest(kvm_library, "ept-ad") as l1:
+        l1.take("enter_l2", vcpu=0, address=5000 << 12 | 0x1E, ad=0, exec_only=1)
+        assert l1.read(0x5000).end in (End.USERSPACE, End.NESTED_EXIT)
+        l1.take("leave_l2", vcpu=0)
+        assert l1.read(0x5000).end == End.DONE

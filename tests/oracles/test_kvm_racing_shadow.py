@@ -65,6 +65,46 @@ UNSYNC: dict[str, Any] = {
 """A table goes unsync and is synchronised by its writer while another vCPU loads the root that maps it."""
 
 
+EPTP = ROOT << 12 | 0x1E
+EPT_LEAF = 7 | 6 << 3
+
+
+def enter_l2() -> Step:
+    return ("enter_l2", {"vcpu": 0, "address": EPTP, "ad": 0, "exec_only": 1})
+
+
+UNSYNC_NESTED: dict[str, Any] = {
+    "setup": [
+        ("mmap", {"page": 0, "npages": 64, "writable": 1, "level": 1}),
+        ("set_memory_region", {"slot": 0, "as_id": 0, "gfn": 0, "npages": 64, "page": 0, "flags": 0}),
+        *(store(gfn, 1, 11 * gfn) for gfn in (5, 6)),
+        store(ROOT, 0, 17 << 12 | 7),
+        store(17, 0, 18 << 12 | 7),
+        *(store(18, index, TABLE + index << 12 | 7) for index in (0, 1)),
+        *(store(TABLE + index, 5, 5 << 12 | EPT_LEAF) for index in (0, 1)),
+        enter_l2(),
+        execute(0, 5 << 12),
+        execute(0, 1 << 21 | 5 << 12),
+        ("leave_l2", {"vcpu": 0}),
+        *(execute(vcpu, 7 << 12) for vcpu in (0, 1)),
+    ],
+    "threads": {
+        f"vcpu{index}": [execute(index, TABLE + index << 12 | 5 << 3, WRITE, 6 << 12 | EPT_LEAF)]
+        for index in (0, 1)
+    },
+    "closing": [
+        ("invept", {"vcpu": 0}),
+        enter_l2(),
+        execute(0, 5 << 12 | 8),
+        execute(0, 1 << 21 | 5 << 12 | 8),
+    ],
+}
+"""Two vCPUs of L1 each write to a table of its nested tables, which both go unsync below the same parent.
+
+Of commit ce25681d59ff ("KVM: x86/mmu: Protect marking SPs unsync when using TDP MMU with spinlock") in v5.14.
+"""
+
+
 def last_of(outcome: RaceOutcome, thread: str) -> ExecuteOutcome:
     """The instruction that is a thread's last step."""
     *_, text = (event[2] for event in outcome.events if event[:2] == ("step", thread))
@@ -106,3 +146,16 @@ def test_guest_memory_is_shared_and_rewound(racing_library: Path) -> None:
     assert "guest_execute" in functions
     assert any("walk_addr" in name for name in functions)
     assert len(functions) >= 3
+
+
+def test_two_tables_below_one_parent_go_unsync(racing_library: Path) -> None:
+    def ends(racing: RacingKvm) -> set[tuple[int, ...]]:
+        seen = set()
+        for outcome in schedules(racing, 150):
+            assert outcome.complaints == ()
+            texts = [event[2] for event in outcome.events if event[:2] == ("step", "closing")]
+            done = [ExecuteOutcome.read(literal_eval(text.partition(": ")[2])) for text in texts[2:]]
+            seen.add(tuple(one.words[2] for one in done))
+        return seen
+
+    assert race(racing_library, UNSYNC_NESTED, ends) == {(66, 66)}

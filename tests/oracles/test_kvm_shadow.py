@@ -350,3 +350,17 @@ def test_with_two_dimensional_paging_an_address_is_physical(machine: KvmOracle) 
     mmio = machine.step("execute", vcpu=0, address=0x5000008, kind=WRITE, privilege=0, value=1, instruction=0)
     assert ExecuteOutcome.read(mmio.outcome)[1:] == (End.USERSPACE, (6, 0x5000008, 1))
     assert mmio.events == []
+
+
+def test_a_root_in_no_memslot(kvm_library: Path) -> None:
+    """KVM shuts the guest down; since v6.6 it runs it with a dummy root, the zero page, and faults."""
+    with guest(kvm_library) as it:
+        it.take("set_cr3", vcpu=0, value=5000 << 12)
+        done = it.read(BASE)
+        assert done.end in (End.USERSPACE, End.EXCEPTION)
+        shutdown, page_fault = 8, 14
+        assert done.words[0] == (shutdown if done.end == End.USERSPACE else page_fault)
+        assert it.shadow.vcpus[0].root == 0
+        it.map(BASE, 5, FULL | D)
+        it.load()
+        assert it.read(BASE).end == End.DONE

@@ -37,7 +37,9 @@ static unsigned long index_of(const void *page)
 
 u64 env_serial(const void *page)
 {
-	return serials[index_of(page)];
+	unsigned long index = index_of(page);
+
+	return index < ARRAY_SIZE(serials) ? serials[index] : 0;
 }
 
 unsigned long env_unused(void)

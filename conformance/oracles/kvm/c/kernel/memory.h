@@ -33,7 +33,7 @@ struct page *env_get_run(gfp_t gfp, unsigned int order);
 void env_put_run(void *run, unsigned int order);
 /* A page of the host's page tables, which is not in the ledger. */
 void *env_table_page(void);
-/* The serial number of an allocated page: the same memory allocated again has another. */
+/* The serial number of an allocated page: the same memory allocated again has another. 0 for the host's frames. */
 u64 env_serial(const void *page);
 /* The end of the memory that was ever allocated. */
 unsigned long env_unused(void);

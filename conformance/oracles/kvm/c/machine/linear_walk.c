@@ -39,7 +39,7 @@ static int rights_of(u64 entry)
 
 bool linear_walk(struct processor *cpu, const struct reference *ref, struct table_walk *path, struct exit *exit)
 {
-	u64 *table = __va(cpu->root);
+	u64 *table = processor_table(cpu->root);
 	int level;
 
 	memset(path, 0, sizeof(*path));
@@ -63,7 +63,7 @@ bool linear_walk(struct processor *cpu, const struct reference *ref, struct tabl
 		path->level = level;
 		if (level == 1 || (level < 4 && !pae_root && entry & PT_PAGE_SIZE_MASK))
 			break;
-		table = __va(entry & ADDRESS_MASK);
+		table = processor_table(entry & ADDRESS_MASK);
 	}
 	*exit = page_fault(ref, true, false);
 	return processor_allows(path->rights, ref);

@@ -116,13 +116,16 @@ static void init_shadow_mmu(struct kvm_vcpu *vcpu, bool ad, bool exec_only)
 #endif
 }
 
+/* What walks L1's tables. */
+#ifdef HAVE_PAGEWALK
+#define nested_walk(vcpu)	(&(vcpu)->arch.ngpa_walk)
+#else
+#define nested_walk(vcpu)	(&(vcpu)->arch.guest_mmu)
+#endif
+
 static void init_mmu(struct kvm_vcpu *vcpu, bool ad, bool exec_only)
 {
-#ifdef HAVE_PAGEWALK
-	struct kvm_pagewalk *walk = &vcpu->arch.ngpa_walk;
-#else
-	struct kvm_mmu *walk = &vcpu->arch.guest_mmu;
-#endif
+	typeof(nested_walk(vcpu)) walk = nested_walk(vcpu);
 
 	vcpu->arch.mmu = &vcpu->arch.guest_mmu;
 	init_shadow_mmu(vcpu, ad, exec_only);
@@ -254,7 +257,7 @@ static bool is_exception_vmexit(struct kvm_vcpu *vcpu, u8 vector, u32 error_code
 static gpa_t translate_nested_gpa(struct kvm_vcpu *vcpu, gpa_t gpa, u64 access, struct x86_exception *exception,
 				  u64 pte_access)
 {
-	struct kvm_pagewalk *walk = &vcpu->arch.ngpa_walk;
+	typeof(nested_walk(vcpu)) walk = nested_walk(vcpu);
 
 	access &= ~PFERR_USER_MASK;
 	if (!env_host[HOST_EPT] || (pte_access & ACC_USER_MASK && access & PFERR_GUEST_FINAL_MASK))

@@ -47,6 +47,13 @@ static u64 dirty_bit(void)
 	return env_host[HOST_EPT] ? EPT_DIRTY : NPT_DIRTY;
 }
 
+u64 *processor_table(u64 address)
+{
+	static u64 zero[PTRS_PER_PTE];
+
+	return address < ENV_KERNEL_END ? __va(address) : zero;
+}
+
 /* The rights of an entry, and whether it has reserved bits set; false if it is not present. */
 static bool decode(u64 entry, int *rights, bool *reserved)
 {
@@ -96,7 +103,7 @@ static bool walk(struct processor *cpu, u64 gfn, int kind, struct table_walk *pa
 		processor_hooks->find_table(cpu, gfn, &start);
 	memset(path, 0, sizeof(*path));
 	path->rights = start.rights;
-	table = __va(start.table);
+	table = processor_table(start.table);
 	for (level = start.level;; level--) {
 		u64 entry;
 
@@ -116,7 +123,7 @@ static bool walk(struct processor *cpu, u64 gfn, int kind, struct table_walk *pa
 		path->level = level;
 		if (level == 1 || entry & HUGE)
 			break;
-		table = __va(entry & ADDRESS_MASK);
+		table = processor_table(entry & ADDRESS_MASK);
 		if (unlikely(processor_hooks))
 			processor_hooks->cache_table(cpu, gfn, level - 1, entry & ADDRESS_MASK, path->rights);
 	}

@@ -81,6 +81,12 @@ void processor_leave_l2(struct processor *cpu);
 /* The entries by level down to the leaf, and their values when read; NULL for levels that were skipped. */
 struct table_walk { u64 *entries[MAX_LEVEL + 1], seen[MAX_LEVEL + 1]; int level, rights; };
 
+/*
+ * The table at a physical address: of the kernel's memory, or the zero page, which is KVM's dummy root for a guest whose
+ * root is in no memslot.
+ */
+u64 *processor_table(u64 address);
+
 /* linear_walk.c: walk for a linear address: true if the entries allow the access, else false and the exit. */
 bool linear_walk(struct processor *cpu, const struct reference *ref, struct table_walk *path, struct exit *exit);
 
