@@ -38,12 +38,6 @@ def planted_library(kernel: Kernel, tmp_path_factory: pytest.TempPathFactory) ->
     return build(open_kernel(kernel.selector, [patch]))
 
 
-@pytest.fixture(scope="session")
-def old_library() -> Path:
-    """Of a kernel without a TDP MMU of today's kind."""
-    return build_kvm(open_kernel("5.10"), Cache(), lambda message: None, tdp_mmu=False)
-
-
 @pytest.fixture(params=["ept-ad", "ept-noad", "npt"])
 def machine(kvm_library: Path, request: pytest.FixtureRequest):
     with KvmOracle(kvm_library, MODES[request.param].host(), {"vcpus": 2}) as machine:

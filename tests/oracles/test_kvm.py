@@ -8,14 +8,9 @@ from pathlib import Path
 import pytest
 from kvm_machines import give_memory
 
-from conformance.interface.access import READ, WRITE, End, Exit
-from conformance.kernels import Cache, open_kernel
-from conformance.model.modes import MODES, VM_MODES
-from conformance.oracles.kvm.build import CannotBuild, build_kvm
+from conformance.interface.access import WRITE, End, Exit
+from conformance.model.modes import MODES
 from conformance.oracles.kvm.oracle import KvmOracle
-from conformance.oracles.lacking import Lacking
-
-LEGACY = ("legacy-ept-ad", "legacy-ept-noad", "legacy-npt")
 
 pytestmark = pytest.mark.kernel
 
@@ -123,48 +118,6 @@ def test_two_machines_at_once_are_two(kvm_library: Path) -> None:
 
 def test_the_library_is_small(kvm_library: Path) -> None:
     assert sum(path.stat().st_size for path in kvm_library.parent.iterdir()) < 100e6
-
-
-def test_an_old_kernel_has_no_tdp_mmu(old_library: Path) -> None:
-    with pytest.raises(
-        CannotBuild, match=r"^5\.10: the kvm oracle needs a TDP MMU .* Take a mode without it"
-    ):
-        build_kvm(open_kernel("5.10"), Cache(), lambda message: None)
-    with pytest.raises(Lacking, match="this kernel's TDP MMU is not looked into"):
-        KvmOracle(old_library, VM_MODES["ept-ad"].host())
-
-
-@pytest.mark.parametrize("mode", LEGACY)
-def test_an_old_kernel_logs_dirty_pages(old_library: Path, mode: str) -> None:
-    with KvmOracle(old_library, VM_MODES[mode].host(), {"vcpus": 2}) as machine:
-        give_memory(machine)
-        assert write(machine, 1) == [Exit.FIXED, End.DONE]
-        assert machine.step("access", vcpu=1, gfn=2, kind=READ).outcome == [Exit.FIXED, End.DONE]
-        region = {"slot": 0, "as_id": 0, "gfn": 0, "npages": 64, "page": 0, "flags": 1}
-        machine.step("set_memory_region", **region)
-        assert write(machine, 1) == [Exit.FIXED, End.DONE]
-        # The zero page is copied, which is an invalidation, so that the first fault is stale.
-        assert write(machine, 2) == [Exit.RETRY, Exit.FIXED, End.DONE]
-        assert machine.step("get_dirty_log", slot=0, as_id=0).outcome == [0, 0b110]
-        assert write(machine, 100) == [Exit.EMULATE, End.EMULATED]
-        gone = machine.step("destroy")
-    assert (gone.outcome, gone.events) == ([0, 0, 0], [])
-
-
-@pytest.mark.parametrize("mode", LEGACY)
-def test_an_old_kernel_hears_the_host(old_library: Path, mode: str) -> None:
-    with KvmOracle(old_library, VM_MODES[mode].host()) as machine:
-        give_memory(machine)
-        for gfn in (1, 2):
-            assert write(machine, gfn) == [Exit.FIXED, End.DONE]
-        assert machine.step("clear_flush_young", page=1, npages=1).outcome == [1]
-        assert machine.step("test_young", page=1).outcome == [0]
-        assert machine.step("test_young", page=2).outcome == [1]
-        gone = machine.step("madvise_dontneed", page=2, npages=1)
-        assert (gone.state.invalidate_in_progress, gone.state.invalidate_seq) == (0, 1)
-        assert machine.step("test_young", page=2).outcome == [0]
-        assert write(machine, 2) == [Exit.FIXED, End.DONE]
-        assert machine.step("destroy").outcome == [0, 0, 0]
 
 
 def test_making_a_machine_is_nothing_to_complain_of(machine: KvmOracle) -> None:

@@ -83,6 +83,8 @@ extern unsigned long env_copy_from_user(void *to, const void __user *from, unsig
 extern unsigned long env_copy_to_user(void __user *to, const void *from, unsigned long n);
 /* 0; or 1, and `old` is what was found; or -EFAULT. */
 extern int env_try_cmpxchg_user(void __user *at, void *old, u64 new, unsigned long size);
+/* Where the word at a user address is in this process, about to be changed in place; NULL if it cannot be. */
+extern void *env_user_word(void __user *at);
 
 #undef get_user
 #undef __get_user
@@ -110,6 +112,10 @@ extern int env_try_cmpxchg_user(void __user *at, void *old, u64 new, unsigned lo
 #define __copy_from_user(to, from, n)	env_copy_from_user(to, from, n)
 #define __copy_to_user(to, from, n)	env_copy_to_user(to, from, n)
 #define __copy_from_user_inatomic(to, from, n)	env_copy_from_user(to, from, n)
+#undef user_access_begin
+#undef user_access_end
+#define user_access_begin(at, size)	(((at) = (void __user *)env_user_word(at)) != NULL)
+#define user_access_end()		do { } while (0)
 #define __try_cmpxchg_user(at, old, new, label)	env_try_cmpxchg_user(at, old, (u64)(new), sizeof(*(at)))
 
 /* Debug registers are not there; some kernels clear one when a vCPU is put. */

@@ -48,6 +48,11 @@ void frame_write(unsigned long pfn, unsigned long offset, size_t size, u64 value
 	memcpy((char *)make_words(pfn) + offset, &value, size);
 }
 
+void *frame_word(unsigned long pfn, unsigned long offset)
+{
+	return (char *)make_words(pfn) + offset;
+}
+
 void frame_copy(unsigned long from, unsigned long to)
 {
 	const u64 *words = words_of(from);

@@ -11,6 +11,8 @@
 /* Bytes that lie within one word of 8 bytes, at an offset into the frame. */
 u64 frame_read(unsigned long pfn, unsigned long offset, size_t size);
 void frame_write(unsigned long pfn, unsigned long offset, size_t size, u64 value);
+/* Where a word is, to be written in place. */
+void *frame_word(unsigned long pfn, unsigned long offset);
 /* A new frame is a copy of another one, or of each of a run. */
 void frame_copy(unsigned long from, unsigned long to);
 

@@ -43,6 +43,17 @@ long env_get_user_pages(unsigned long start, unsigned long n, unsigned int flags
 	return env_touch((start - ENV_HOST_BASE) >> PAGE_SHIFT, flags & FOLL_WRITE) ? -EFAULT : 1;
 }
 
+/* The host's entry that maps an address, and its level; NULL if a table is missing. */
+u64 *env_lookup_address(struct mm_struct *mm, unsigned long address, unsigned int *level)
+	STANDS_IN(lookup_address_in_mm);
+u64 *env_lookup_address(struct mm_struct *mm, unsigned long address, unsigned int *level)
+{
+	struct host_walk walk = host_walk_to((address - ENV_HOST_BASE) >> PAGE_SHIFT);
+
+	*level = walk.level;
+	return walk.level == 1 || *walk.entry & P ? walk.entry : NULL;
+}
+
 struct vm_area_struct *env_find_vma(struct mm_struct *mm, unsigned long address) STANDS_IN(find_vma);
 struct vm_area_struct *env_find_vma(struct mm_struct *mm, unsigned long address)
 {

@@ -115,6 +115,16 @@ int env_try_cmpxchg_user(void __user *at, void *old, u64 new, unsigned long size
 	return 1;
 }
 
+void *env_user_word(void __user *at)
+{
+	unsigned long address = (unsigned long)at, pfn;
+
+	if (!is_hosts(address))
+		return (void __force *)at;
+	pfn = frame_behind(address, POINT_RMW, __builtin_return_address(0));
+	return pfn ? frame_word(pfn, address & ~PAGE_MASK) : NULL;
+}
+
 void *env_memdup_user(const void __user *from, size_t n) STANDS_IN(memdup_user);
 void *env_memdup_user(const void __user *from, size_t n)
 {
