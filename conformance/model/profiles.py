@@ -14,6 +14,7 @@ from conformance.model.changes import (
     CHILD_GFN_COMPARED,
     CHILD_ROLE_COMPARED,
     CR0_WP_REFRESHED,
+    FLUSH_IF_LINKED,
     MMIO_CACHE_OF_ADDRESS_SPACE,
     NESTED_ROOTS_KEPT,
     RACES,
@@ -66,6 +67,12 @@ BACKPORTS = (
 )
 """The backports in stable kernels. For a distribution's version they are inferred from its number."""
 
+LOST = (
+    Backport(FLUSH_IF_LINKED, "6.1.177", "seen in 6.1.192: in the backport of 81ccda30b4e8"),
+    Backport(FLUSH_IF_LINKED, "6.12.107", "seen in 6.12.107: in the backport of 81ccda30b4e8"),
+)
+"""Changes that stable kernels had, and lost with the backport of another."""
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -95,4 +102,5 @@ def profile_of(release: tuple[int, ...]) -> Profile:
     """
     mainline = {change for change in (*CHANGES.values(), *RACES.values()) if change.release <= release}
     stable = {backport.change for backport in BACKPORTS if backport.has(release)}
-    return Profile(f"{release[0]}.{release[1]}", frozenset(mainline | stable))
+    lost = {backport.change for backport in LOST if backport.has(release)}
+    return Profile(f"{release[0]}.{release[1]}", frozenset((mainline | stable) - lost))

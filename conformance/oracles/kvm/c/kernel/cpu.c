@@ -74,8 +74,16 @@ void env_bring_up(int cpus)
 	env_cpu_online_mask[0] = (1UL << cpus) - 1;
 }
 
+static bool resched_wanted;
+
+void env_begin_step(void)
+{
+	env_set_need_resched(resched_wanted);
+}
+
 void env_set_need_resched(bool on)
 {
+	resched_wanted = on;
 	if (on)
 		set_tsk_thread_flag(current, TIF_NEED_RESCHED);
 	else

@@ -21,6 +21,8 @@ struct task_struct;
 
 void env_cpu_init(void);
 void env_set_need_resched(bool on);
+/* need_resched() is as it was set, whatever a step before has done. */
+void env_begin_step(void);
 
 /* A copy of the running task, with the same memory. */
 struct task_struct *env_fellow_task(void);

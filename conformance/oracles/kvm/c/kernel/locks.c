@@ -174,7 +174,10 @@ void up_write(struct rw_semaphore *lock)
 	give(&lock->dep_map);
 }
 
-/* The kernel would reschedule here: it must be allowed to, and there is no other task to run. */
+/*
+ * The kernel would reschedule here: it must be allowed to, and there is no other task to run.  It need not again in
+ * this step: who drops a lock and begins anew until need_resched() is false would never end.
+ */
 #ifdef HAVE__cond_resched
 #define COND_RESCHED	STANDS_IN(_cond_resched)
 #else
@@ -184,6 +187,7 @@ int env_cond_resched(void) COND_RESCHED;
 int env_cond_resched(void)
 {
 	may_sleep();
+	clear_tsk_thread_flag(current, TIF_NEED_RESCHED);
 	return 0;
 }
 

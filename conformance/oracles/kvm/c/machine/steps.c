@@ -368,6 +368,7 @@ void machine_step(unsigned long step, const unsigned long *args)
 {
 	begin_observation();
 	vendor_flushes.nr = 0;
+	env_begin_step();
 	machine_do(step, args);
 	observe_machine();
 	copy_raw_state();
