@@ -7,10 +7,12 @@ from conformance.differential.columns import Access, Bits, Choice, Column, FlagC
 from conformance.differential.legality.needs import Callers, Case, Need, need
 from conformance.differential.outputs import Flag, Number
 from conformance.differential.properties.gptes import FORMAT, PTTYPES
+from conformance.differential.properties.guest_paging import LONG_MODE, REGISTERS
 from conformance.differential.property import declare
 from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, Substitution
 from conformance.model.changes import CHILD_ROLE, CPU_ROLE, NO_SELF_CHANGE_MAPPING, SYNC_SPTE
 from conformance.model.guest_paging import page_role, self_mapping, written_gptes
+from conformance.model.guest_paging.cpu_role import RoleRegs
 from conformance.model.guest_paging.page_role import PageRole
 from conformance.model.semantics import Semantics
 from conformance.model.words import Truth, Word, either, when
@@ -76,6 +78,25 @@ declare(
         Substitution(MMU_C, "role.direct = direct;", "", function="kvm_mmu_child_role"),
         Substitution(MMU_C, "role.passthrough = 0;", "", function="kvm_mmu_child_role"),
         Substitution(MMU_C, "WARN_ON_ONCE(role.invalid);", "", function="kvm_mmu_child_role"),
+    ],
+)
+
+
+declare(
+    page_role.kvm_calc_shadow_mmu_root_page_role,
+    GROUP,
+    [*REGISTERS, FlagColumn("smm"), FlagColumn("guest_mode")],
+    gives=ROLE,
+    answer=lambda k, cr0, cr4, efer, smm, guest_mode: page_role.kvm_calc_shadow_mmu_root_page_role(
+        k, RoleRegs(cr0, cr4, efer), smm=smm == 1, guest_mode=guest_mode == 1
+    ),
+    modes=ANY_HOST,
+    until=CPU_ROLE,
+    callers=Callers("kvm_init_shadow_mmu() asks for the vCPU's registers.", (LONG_MODE,)),
+    mutants=[
+        Substitution(MMU_C, "role.base.gpte_is_8_bytes = !!is_pae(vcpu);", "", "5.10"),
+        Substitution(MMU_C, "role.base.direct = !is_paging(vcpu);", "", "5.10"),
+        Substitution(MMU_C, "role.base.nxe = !!is_nx(vcpu);", "", "5.10"),
     ],
 )
 

@@ -9,11 +9,23 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from conformance.model.changes import BASE_ROLE_SMEP, SYNC_SPTE
-from conformance.model.guest_paging.cpu_role import CpuRole
+from conformance.model.changes import BASE_ROLE_SMEP, CPU_ROLE, SYNC_SPTE
+from conformance.model.guest_paging.cpu_role import (
+    CR0_PG,
+    CR0_WP,
+    CR4_LA57,
+    CR4_PAE,
+    CR4_SMAP,
+    CR4_SMEP,
+    EFER_LMA,
+    EFER_NX,
+    CpuRole,
+    RoleRegs,
+    kvm_calc_cpu_role,
+)
 from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.semantics import Semantics
-from conformance.model.words import Truth, Word, either, no, word
+from conformance.model.words import Truth, Word, any_set, either, no, word
 
 __all__ = [
     "PageRole",
@@ -67,14 +79,43 @@ def _base_role(k: Semantics, cpu_role: CpuRole) -> PageRole:
     )
 
 
-def kvm_calc_shadow_mmu_root_page_role(k: Semantics, cpu_role: CpuRole) -> PageRole:
+def kvm_calc_shadow_mmu_root_page_role(
+    k: Semantics, regs: RoleRegs, *, smm: Truth | bool, guest_mode: Truth | bool
+) -> PageRole:
     """The role of a root that shadows the guest's own tables.
 
     The processor walks at least PAE tables, and always with EFER.NX: also where the guest has neither, and
-    where it has no paging, so that the root is direct.
+    where it has no paging, so that the root is direct. Before CPU_ROLE the role has the registers' bits as
+    they are, without paging too, and EFER.NX is the guest's.
     """
-    base = _base_role(k, cpu_role)
+    if not k.has(CPU_ROLE):
+        return _role_of_registers(k, regs, smm=smm, guest_mode=guest_mode)
+    base = _base_role(k, kvm_calc_cpu_role(k, regs, smm=smm, guest_mode=guest_mode))
     return base._replace(level=either(base.level < PT32E_ROOT_LEVEL, PT32E_ROOT_LEVEL, base.level), efer_nx=1)
+
+
+def _role_of_registers(
+    k: Semantics, regs: RoleRegs, *, smm: Truth | bool, guest_mode: Truth | bool
+) -> PageRole:
+    """The root's role before CPU_ROLE."""
+    write_protect = any_set(regs.cr0, CR0_WP)
+    of_long_mode = either(any_set(regs.cr4, CR4_LA57), PT64_ROOT_5LEVEL, PT64_ROOT_4LEVEL)
+    return PageRole(
+        level=either(any_set(regs.efer, EFER_LMA), of_long_mode, PT32E_ROOT_LEVEL),
+        has_4_byte_gpte=word(no(any_set(regs.cr4, CR4_PAE))),
+        quadrant=0,
+        direct=word(no(any_set(regs.cr0, CR0_PG))),
+        access=k.layout.acc_all,
+        invalid=0,
+        efer_nx=word(any_set(regs.efer, EFER_NX)),
+        cr0_wp=word(write_protect),
+        smep=word(any_set(regs.cr4, CR4_SMEP) & no(write_protect)),
+        smap_andnot_wp=word(any_set(regs.cr4, CR4_SMAP) & no(write_protect)),
+        ad_disabled=0,
+        guest_mode=word(guest_mode),
+        passthrough=0,
+        smm=word(smm),
+    )
 
 
 def kvm_calc_shadow_npt_root_page_role(k: Semantics, cpu_role: CpuRole, *, tdp_level: Word) -> PageRole:

@@ -43,7 +43,9 @@ def kvm_init_mmu(vm: Vm, vcpu: KvmVcpu) -> None:
     if vm.k.tdp_enabled:
         vcpu.root_mmu.shadowed, vcpu.root_mmu.root_role = Shadowed.NOTHING, tdp_root_role(vm, vcpu)
     else:
-        root_role = KvmMmuPageRole.of(kvm_calc_shadow_mmu_root_page_role(vm.k, cpu_role))
+        root_role = KvmMmuPageRole.of(
+            kvm_calc_shadow_mmu_root_page_role(vm.k, regs, smm=vcpu.smm, guest_mode=vcpu.guest_mode)
+        )
         vcpu.root_mmu.shadowed, vcpu.root_mmu.root_role = Shadowed.GUEST, root_role
 
 

@@ -90,6 +90,35 @@ SHIM(detect_write_flooding, 2, 2)
 #endif
 #endif
 
+/*
+ * Until e5ed0fb01004 in v5.19 the roles of roots were computed from the vCPU's registers, as they are.
+ * in: cr0, cr4, efer, smm, guest mode.  out: the root's role, as above but for the fields that it lacks
+ */
+#if !defined(HAVE_kvm_cpu_role) && defined(HAVE_kvm_calc_shadow_mmu_root_page_role)
+SHIM(kvm_calc_shadow_mmu_root_page_role, 5, 14)
+{
+	union kvm_mmu_page_role role;
+
+	shim_set_registers(in[0], in[1], in[2]);
+	shim_vcpu.arch.hflags = (in[3] ? HF_SMM_MASK : 0) | (in[4] ? HF_GUEST_MASK : 0);
+	role = kvm_calc_shadow_mmu_root_page_role(&shim_vcpu, false).base;
+	shim_vcpu.arch.hflags = 0;
+	out[0] = role.level;
+	out[1] = !role.gpte_is_8_bytes;
+	out[2] = role.quadrant;
+	out[3] = role.direct;
+	out[4] = role.access;
+	out[5] = role.invalid;
+	out[6] = role.nxe;
+	out[7] = role.cr0_wp;
+	out[8] = role.smep_andnot_wp;
+	out[9] = role.smap_andnot_wp;
+	out[10] = role.ad_disabled;
+	out[11] = role.guest_mode;
+	out[13] = role.smm;
+}
+#endif
+
 /* in: gfn, the tables' gfns from level 1 to 5, level, highest level, ACC_* bits, cr0.wp, whether a user faulted */
 #ifdef HAVE_is_self_change_mapping
 SHIM(is_self_change_mapping, 11, 2)
