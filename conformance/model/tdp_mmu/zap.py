@@ -60,6 +60,9 @@ def tdp_mmu_zap_leafs(vm: Vm, root: KvmMmuPage, start: int, end: int, can_yield:
     nonpresent = vm.k.layout.nonpresent_value
     walk = TdpIter(vm.memory, root, start, end)
     with vm.memory.rcu:
+        if can_yield and flush and vm.need_resched:
+            # Until it is at a leaf, a walk yields at entries that map nothing, which are passed over here.
+            flush = tdp_mmu_iter_cond_resched(vm, walk, flush, _second_gfn(vm, root, start))
         for entry in walk:
             if not maps_page(vm, entry):
                 continue
@@ -69,6 +72,15 @@ def tdp_mmu_zap_leafs(vm: Vm, root: KvmMmuPage, start: int, end: int, can_yield:
             if can_yield:
                 flush = tdp_mmu_iter_cond_resched(vm, walk, flush, entry.gfn + pages_per(entry.level))
     return flush
+
+
+def _second_gfn(vm: Vm, root: KvmMmuPage, start: int) -> int:
+    """The gfn to which a walk steps from the entry for ``start``; ``start`` itself if that is a leaf."""
+    table, spte = root, root.read(root.index_of(start))
+    while (child := vm.memory.child(spte, table.level)) is not None:
+        table, spte = child, child.read(child.index_of(start))
+    size = pages_per(table.level)
+    return start if is_shadow_present_pte(vm.k, spte) else (start & -size) + size
 
 
 def kvm_tdp_mmu_unmap_gfn_range(
