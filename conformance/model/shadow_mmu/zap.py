@@ -72,7 +72,8 @@ def mmu_page_zap_pte(vm: Vm, sptep: Sptep, invalid_list: InvalidList | None) -> 
     kept = child.root_count and vm.k.has(NESTED_ROOTS_KEPT)
     orphan = vm.mode.tdp and child.role.guest_mode and not child.parent_ptes and not kept
     if orphan and invalid_list is not None:
-        return kvm_mmu_prepare_zap_page(vm, child, invalid_list)[0]
+        # However many pages go with the child, it counts as one.
+        return int(kvm_mmu_prepare_zap_page(vm, child, invalid_list)[0] > 0)
     return 0
 
 
