@@ -10,6 +10,10 @@ from __future__ import annotations
 
 from conformance.model.changes import MMIO_CACHE_OF_ADDRESS_SPACE
 from conformance.model.layout import PAGE_SHIFT
+from conformance.model.shadow_mmu.shadow_walk import (
+    for_each_shadow_entry_lockless,
+    walk_shadow_page_lockless,
+)
 from conformance.model.spte.mmio import (
     KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS,
     check_mmio_spte,
@@ -84,13 +88,14 @@ def handle_mmio_page_fault(vm: Vm, vcpu: KvmVcpu, addr: int) -> RetPf:
     """Handle a fault on a reserved bit or an EPT misconfiguration, the sign of an MMIO SPTE.
 
     EMULATE the access if the SPTE has the memslots' current generation; INVALID if it has another, so that
-    the fault is handled from the start; RETRY if the SPTE was zapped concurrently.
+    the fault is handled from the start; RETRY if the SPTE, the lowest one for the address, was zapped
+    concurrently.
     """
     if mmio_info_in_cache(vm, vcpu, addr):
         return RetPf.EMULATE
-    with vm.memory.rcu:
-        spte = last_spte(vm, vcpu, addr >> PAGE_SHIFT)
-    if not is_mmio_spte(vm.k, spte):
+    with walk_shadow_page_lockless(vm, vcpu):
+        sptes = [spte for _, spte in for_each_shadow_entry_lockless(vm, vcpu, addr)]
+    if not sptes or not is_mmio_spte(vm.k, spte := sptes[-1]):
         return RetPf.RETRY
     if not check_mmio_spte(vm.k, spte, vm.slots_of(vcpu).generation):
         return RetPf.INVALID
@@ -98,15 +103,3 @@ def handle_mmio_page_fault(vm: Vm, vcpu: KvmVcpu, addr: int) -> RetPf:
     gfn, access = int(get_mmio_spte_gfn(vm.k, spte)), int(get_mmio_spte_access(vm.k, spte))
     vcpu_cache_mmio_info(vm, vcpu, gva, gfn, access)
     return RetPf.EMULATE
-
-
-def last_spte(vm: Vm, vcpu: KvmVcpu, page: int) -> int:
-    """The lowest SPTE on the path to a page of the address space that the root translates, present or not."""
-    table = vcpu.mmu.root
-    assert table is not None
-    while True:
-        spte = table.read(table.index_of(page))
-        child = vm.memory.child(spte, table.level)
-        if child is None:
-            return spte
-        table = child

@@ -136,3 +136,15 @@ def test_with_two_dimensional_paging_addresses_are_physical(release):
     guest.put(0x8010, 7)
     assert guest.value(0x8010) == 7
     assert guest.seen.shadow is None
+
+
+def test_mmio_of_a_32_bit_guest_is_recognised(release):
+    """Its root has four entries, which are no SPTEs."""
+    guest = GuestStory(release)
+    guest.entry(1, 0, 2 << 12 | READY).entry(2, 0, 0xFEC00000 | READY)
+    guest.long_mode(cr0=PE | PG | WP, cr4=0, efer=0)
+    assert guest.run(0x10).words == (6, 0xFEC00010, 0)
+    guest.invlpg(vcpu=0, address=0)
+    again = guest.run(0x10)
+    assert again.words == (6, 0xFEC00010, 0)
+    assert [code for _, code in again.exits] == [100 + Exit.EMULATE]
