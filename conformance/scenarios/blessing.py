@@ -54,7 +54,7 @@ def propose_all(
     chosen = stories(names)
     proposal = Proposal()
     for selector in expand(list(selectors)):
-        ready = prepare(selector, patches, progress)
+        ready = prepare(selector, patches, progress, modes)
         if isinstance(ready, KernelReport):
             if ready.unreached is None:
                 raise ConformanceError(ready.error or f"{ready.title}: cannot be used.")

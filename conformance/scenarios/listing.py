@@ -63,7 +63,7 @@ def transcripts(
     """A kernel's transcript of a scenario, in the first of the selected modes."""
     check_modes(modes)
     found = _scenario(name)
-    ready = prepare(_one(list(selectors)), patches, progress)
+    ready = prepare(_one(list(selectors)), patches, progress, [_mode(found, modes)])
     if not isinstance(ready, Ready):
         raise ConformanceError(ready.error or ready.unreached or f"{ready.title}: cannot be used.")
     absent = found.absent(ready.profile)

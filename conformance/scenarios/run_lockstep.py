@@ -75,7 +75,7 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
     try:
         with workers(plan.jobs) as pool:
             for selector in selectors:
-                ready = prepare(selector, plan.patches, progress)
+                ready = prepare(selector, plan.patches, progress, [kind.mode for kind in chosen])
                 if isinstance(ready, KernelReport):
                     reports.append(ready)
                     continue

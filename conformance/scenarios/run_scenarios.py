@@ -20,7 +20,7 @@ from conformance.oracles.kvm.build import CannotBuild, build_kvm
 from conformance.sandbox.processes import Ended
 from conformance.scenarios import saved
 from conformance.scenarios.judging_scenario import ENGINE, ORACLE, Facts, judge
-from conformance.scenarios.modes import STORY_MODES
+from conformance.scenarios.modes import STORY_MODES, TDP_MODES
 from conformance.scenarios.saved import Saved, is_file_name
 from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
@@ -87,8 +87,10 @@ def scenario(name: str) -> Scenario:
     return saved.read(name) if is_file_name(name) else STORIES[name]
 
 
-def prepare(selector: str, patches: Sequence[Path], progress: Progress) -> Ready | KernelReport:
-    """A kernel made ready, or the report that says why it cannot be."""
+def prepare(
+    selector: str, patches: Sequence[Path], progress: Progress, modes: Sequence[str] = ()
+) -> Ready | KernelReport:
+    """A kernel made ready for some modes, or for all, or the report that says why it cannot be."""
     start = time.monotonic()
     try:
         kernel = open_kernel(selector, patches, progress=progress)
@@ -96,7 +98,8 @@ def prepare(selector: str, patches: Sequence[Path], progress: Progress) -> Ready
         return KernelReport.unopened(selector, patches, error=str(error))
     report = KernelReport.of(kernel)
     try:
-        library = build_kvm(kernel, Cache(), progress)
+        tdp_mmu = not modes or any(mode in TDP_MODES for mode in modes)
+        library = build_kvm(kernel, Cache(), progress, tdp_mmu=tdp_mmu)
     except CannotBuild as why:
         return replace(report, unreached=str(why))
     except BuildError as error:
@@ -122,7 +125,7 @@ def run(plan: ScenarioPlan, *, progress: Progress, advance: Advance | None = Non
     missing = ""
     try:
         for selector in selectors:
-            prepared.append(prepare(selector, plan.patches, progress))
+            prepared.append(prepare(selector, plan.patches, progress, plan.modes))
         with workers(plan.jobs) as pool:
             under_way = [
                 (ready, _submit(pool, ready, chosen, plan.modes))

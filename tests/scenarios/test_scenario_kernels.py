@@ -9,7 +9,7 @@ from conformance.differential.verdict import Verdict
 from conformance.interface.steps import KINDS
 from conformance.kernels import SERIES
 from conformance.scenarios import run_lockstep
-from conformance.scenarios.run_scenarios import ScenarioPlan, run
+from conformance.scenarios.run_scenarios import Ready, ScenarioPlan, prepare, run
 from conformance.scenarios.stories import STORIES
 
 pytestmark = pytest.mark.kernel
@@ -28,6 +28,15 @@ def check(selector: str) -> None:
     bad = [result for result in kernel.results if result.verdict not in (Verdict.PASS, Verdict.SKIP)]
     assert not bad and report.status == 0
     assert len(kernel.results) == sum(len(told.modes) for told in STORIES.values())
+
+
+def test_an_old_kernel_is_ready_for_modes_without_the_tdp_mmu():
+    def of(*modes: str):
+        return prepare("5.10", (), lambda line: None, modes)
+
+    assert isinstance(of("legacy-npt", "shadow"), Ready)
+    for more in ((), ("legacy-npt", "npt")):
+        assert "needs a TDP MMU as 6.1 has it" in of(*more).unreached
 
 
 def test_stories_pass_on_the_kernel_under_test(kernel):
