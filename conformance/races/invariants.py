@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from conformance.races.guest_tables import GuestMemory
+from conformance.races.shadow_state import looser, writable_table
 from conformance.races.subject import Execution
 
 __all__ = ["INVARIANTS", "Invariant", "violations"]
@@ -142,6 +144,24 @@ def _crashed(execution: Execution) -> str | None:
     return execution.crash or None
 
 
+def _stale_translation(execution: Execution) -> str | None:
+    if execution.tables is None:
+        return None
+    return GuestMemory(execution.tables, execution.events).wrong
+
+
+def _writable_table(execution: Execution) -> str | None:
+    if execution.tables is None or execution.final is None:
+        return None
+    return writable_table(execution.tables, execution.final)
+
+
+def _looser(execution: Execution) -> str | None:
+    if execution.tables is None or execution.final is None:
+        return None
+    return looser(execution.tables, execution.final)
+
+
 # The names, and the sentences that checks return, stand in golden race files.
 WRITES_ARE_LOGGED = Invariant(
     "writes are logged", "A write to logged memory is in a dirty log that is returned after it.", _unlogged
@@ -181,6 +201,21 @@ NOTHING_LEAKS = Invariant(
 )
 NO_DEADLOCK = Invariant("no deadlock", "Every thread runs to its end.", _deadlocked)
 NO_CRASH = Invariant("nothing crashes", "Kernel code neither crashes nor hangs.", _crashed)
+TRANSLATIONS_ARE_CURRENT = Invariant(
+    "translations are current",
+    "No access uses entries of the guest's tables that it changed before the vCPU was flushed.",
+    _stale_translation,
+)
+SYNCED_TABLES_ARE_READ_ONLY = Invariant(
+    "synchronized tables are read-only",
+    "In the end no page table or TLB maps a gfn writable whose shadow page is synchronized.",
+    _writable_table,
+)
+RIGHTS_ARE_THE_GUESTS = Invariant(
+    "rights are no looser than the guest's",
+    "In the end a synchronized shadow page maps nothing that the guest's table does not.",
+    _looser,
+)
 
 INVARIANTS: Mapping[str, Invariant] = {
     invariant.name: invariant
@@ -195,6 +230,9 @@ INVARIANTS: Mapping[str, Invariant] = {
         NOTHING_LEAKS,
         NO_DEADLOCK,
         NO_CRASH,
+        TRANSLATIONS_ARE_CURRENT,
+        SYNCED_TABLES_ARE_READ_ONLY,
+        RIGHTS_ARE_THE_GUESTS,
     )
 }
 

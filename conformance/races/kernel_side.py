@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance.oracles.kvm.racing import RacingKvm
+from conformance.races.guest_tables import tables_at_start
 from conformance.races.program import Program
 from conformance.races.side import Side
 
@@ -35,7 +36,11 @@ def kernel_side(
         patience=patience,
     )
     return KernelSide(
-        racing, memslots=program.memslots, destroyed=program.destroys, reports_dirty=reports_dirty
+        racing,
+        memslots=program.memslots,
+        destroyed=program.destroys,
+        reports_dirty=reports_dirty,
+        tables=tables_at_start(program.setup, racing.early),
     )
 
 

@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from conformance.interface.observation import Observation
+from conformance.races.guest_tables import GuestTables
 from conformance.races.subject import Execution, Memslot, Spte
 
 __all__ = ["Side"]
@@ -16,17 +18,24 @@ class Side:
     """A Subject made of a racing machine.
 
     ``racing`` is a RacingMachine, a RacingShadow or a RacingKvm. ``destroyed`` says whether the last closing
-    step destroys the VM. ``memslots`` and ``reports_dirty`` are copied into each Execution.
+    step destroys the VM. ``memslots``, ``reports_dirty`` and ``tables`` are copied into each Execution.
     """
 
     def __init__(
-        self, racing: Any, *, memslots: tuple[Memslot, ...], destroyed: bool, reports_dirty: bool
+        self,
+        racing: Any,
+        *,
+        memslots: tuple[Memslot, ...],
+        destroyed: bool,
+        reports_dirty: bool,
+        tables: GuestTables | None = None,
     ) -> None:
         self.threads: Sequence[str] = racing.threads
         self._racing = racing
         self._memslots = memslots
         self._destroyed = destroyed
         self._reports_dirty = reports_dirty
+        self._tables = tables
         # Called for each access: bound directly, without a call in between.
         self.begin = racing.begin
         self.pending: Any = racing.pending
@@ -63,7 +72,14 @@ class Side:
             dirty=found.dirty,
             reports_dirty=self._reports_dirty,
             leaked=_leaked(found, self._destroyed),
+            tables=self._tables,
+            final=None if self._tables is None else self._final(found),
         )
+
+    def _final(self, found: Any) -> Observation:
+        """The observation at the end of an execution."""
+        observation: Observation = found.observation
+        return observation
 
     def _events_so_far(self) -> tuple[tuple[Any, ...], ...]:
         return tuple(self._racing.events)

@@ -13,6 +13,8 @@ from itertools import product
 from typing import Any, NamedTuple, Protocol
 
 from conformance.interface.memory_access import Access
+from conformance.interface.observation import Observation
+from conformance.races.guest_tables import GuestTables
 
 __all__ = ["Access", "Execution", "Memslot", "Op", "Spte", "Subject", "conflict"]
 
@@ -70,6 +72,9 @@ class Execution:
     ``dirty`` are the frames that were reported dirty to the host. ``reports_dirty`` is False if the kernel
     reports a frame dirty when it maps it, not when it unmaps it. ``leaked`` counts the objects, pages and
     references to host pages that are left after the VM was destroyed; empty if it was not destroyed.
+
+    If the guest has page tables that KVM shadows, ``tables`` are those when the threads start, and ``final``
+    is the observation after the closing steps.
     """
 
     events: tuple[tuple[Any, ...], ...] = ()
@@ -80,6 +85,8 @@ class Execution:
     dirty: frozenset[int] = frozenset()
     reports_dirty: bool = False
     leaked: tuple[int, ...] = ()
+    tables: GuestTables | None = None
+    final: Observation | None = None
 
     def slot_of(self, gfn: int) -> int | None:
         """The number of the memslot that backed ``gfn`` when the threads started."""

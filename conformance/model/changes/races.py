@@ -41,6 +41,16 @@ VOLATILE_IF_MMU_WRITABLE = Precaution(
     ),
 )
 
+WALK_HOLDS_OFF_FREEING = Precaution(
+    commit="",
+    title="A walk of shadow pages without mmu_lock holds off their freeing",
+    since="3.6",
+    effect=(
+        "A vCPU that walks them says so in its mode, with interrupts disabled; it is sent an interrupt before "
+        "they are freed."
+    ),
+)
+
 # The TDP MMU: how entries are written.
 
 TDP_CMPXCHG = Change(

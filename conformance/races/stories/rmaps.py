@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
-from conformance.kernels.substitutions import SPTE_C, Substitution
-from conformance.model.changes import NO_PFN_DIRTY, VOLATILE_IF_MMU_WRITABLE
-from conformance.races.invariants import DIRTY_FRAMES_ARE_REPORTED
+from conformance.kernels.substitutions import MMU_C, SPTE_C, Substitution
+from conformance.model.changes import (
+    NO_PFN_DIRTY,
+    RETRY_IF_ROOT_INVALID,
+    VOLATILE_IF_MMU_WRITABLE,
+    WALK_HOLDS_OFF_FREEING,
+)
+from conformance.races.invariants import DIRTY_FRAMES_ARE_REPORTED, NO_COMPLAINT, NO_CRASH
 from conformance.races.race import RaceBuilder, missing, race
 from conformance.races.stories.setting import GFN, LOG, PAGE, WRITE, memory
 from conformance.scenarios.modes import LEGACY_MODES
@@ -38,3 +43,55 @@ def dirty_lost_in_an_rmap_zap(at: RaceBuilder) -> None:
     at.thread("vcpu0").access(gfn=GFN, kind=WRITE)
     at.thread("host").madvise_dontneed(page=PAGE)
     at.last.get_dirty_log(slot=0)
+
+
+@race(
+    source="mmu.c: walk_shadow_page_lockless_begin(), kvm_mmu_commit_zap_page()",
+    historic=[
+        missing(
+            WALK_HOLDS_OFF_FREEING,
+            NO_CRASH,
+            Substitution(MMU_C, "smp_store_mb(vcpu->mode, READING_SHADOW_PAGE_TABLES);", ""),
+        )
+    ],
+    modes=LEGACY_MODES,
+    on=["kvm"],
+)
+def walk_against_zapping(at: RaceBuilder) -> None:
+    """A fast page fault walks the page tables without mmu_lock, and the memslot is deleted: all are freed.
+
+    Each vCPU that may be walking must be through before any is.
+    """
+    memory(at, flags=LOG)
+    at.first.access(gfn=GFN, kind=WRITE).get_dirty_log(slot=0).enter()
+    at.thread("vcpu0").access(gfn=GFN, kind=WRITE)
+    at.thread("user").set_memory_region(slot=0, gfn=0x100, npages=0, page=0)
+    at.last.enter().destroy()
+
+
+@race(
+    source=str(RETRY_IF_ROOT_INVALID),
+    historic=[
+        missing(
+            RETRY_IF_ROOT_INVALID,
+            NO_COMPLAINT,
+            Substitution(
+                MMU_C,
+                "if (sp && is_obsolete_sp(vcpu->kvm, sp))",
+                "if (0 && sp && is_obsolete_sp(vcpu->kvm, sp))",
+            ),
+        )
+    ],
+    modes=LEGACY_MODES,
+    on=["kvm"],
+)
+def fault_against_an_obsolete_root(at: RaceBuilder) -> None:
+    """Another memslot is deleted, so the root of a vCPU becomes obsolete while the vCPU faults.
+
+    A page that the fault creates below the root would be obsolete, too, and invalid.
+    """
+    at.first.mmap(page=0x40, npages=16).set_memory_region(slot=1, gfn=0x10000, npages=16, page=0x40)
+    memory(at)
+    at.thread("vcpu0").access(gfn=0x10002, kind=WRITE)
+    at.thread("user").set_memory_region(slot=0, gfn=0x100, npages=0, page=0)
+    at.last.enter().destroy()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What threads wait for: locks that others hold, readers of RCU and SRCU, CPUs in guest mode, and in a spin loop any
- * move of another thread.  Each acquisition has a ticket: a wait for readers ignores later ones.
+ * What threads wait for: locks that others hold, readers of RCU and SRCU, CPUs that take no interrupt, and in a spin
+ * loop any move of another thread.  Each acquisition has a ticket: a wait for readers ignores later ones.
  */
 #include <linux/smp.h>
 #include "process/stand_in.h"
@@ -56,9 +56,12 @@ void env_smp_call_many(const unsigned long *mask, smp_call_func_t func, void *in
 	u64 since = env_ticket();
 	int cpu;
 
-	for (cpu = 0; wait && cpu < MAX_CPUS; cpu++)
-		if (*mask & 1UL << cpu)
-			race_wait(POINT_WAIT, &in_guest[cpu], are_through, since, __builtin_return_address(0));
+	for (cpu = 0; wait && cpu < MAX_CPUS; cpu++) {
+		if (!(*mask & 1UL << cpu))
+			continue;
+		race_wait(POINT_WAIT, &in_guest[cpu], are_through, since, __builtin_return_address(0));
+		race_wait_for_walk(cpu, __builtin_return_address(0));
+	}
 }
 
 static bool has_moved(const void *object, u64 moves)

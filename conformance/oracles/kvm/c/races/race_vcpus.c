@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* vCPUs in a race: each has a CPU of its own and serves requests that concern the MMU only. */
+/* vCPUs in a race: vCPU n has CPU n, and serves requests that concern the MMU only. */
 #include <linux/kvm_host.h>
 #include "machine/machine.h"
 #include "racing.h"
@@ -17,6 +17,20 @@ void race_serve_other_requests(struct kvm_vcpu *vcpu)
 {
 	if (racing())
 		vcpu->requests &= OF_THE_MMU;
+}
+
+static bool is_walk_over(const void *mode, u64 since)
+{
+	return *(const int *)mode != READING_SHADOW_PAGE_TABLES;
+}
+
+/* Without mmu_lock shadow pages are walked with interrupts disabled, which an interrupt for the CPU waits for. */
+void race_wait_for_walk(int cpu, const void *caller)
+{
+	struct kvm_vcpu *vcpu = machine_vcpu(cpu);
+
+	if (vcpu && !is_walk_over(&vcpu->mode, 0))
+		race_wait(POINT_WAIT, &vcpu->mode, is_walk_over, 0, caller);
 }
 
 void race_prepare_vcpus(void)

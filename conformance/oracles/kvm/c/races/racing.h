@@ -44,6 +44,7 @@ void race_forget_frames(void);
 void race_note_frames(void);
 
 /* race_vcpus.c */
+void race_wait_for_walk(int cpu, const void *caller);
 void race_prepare_vcpus(void);
 void race_serve_other_requests(struct kvm_vcpu *vcpu);
 
