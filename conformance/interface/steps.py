@@ -56,6 +56,7 @@ class Kind:
 
 _VCPU = Argument("vcpu", 0, 7, 0)
 _PAGE = Argument("page", 0, PAGES - 1)
+_TO = Argument("to", 0, PAGES - 1)
 _NPAGES = Argument("npages", 1, PAGES, 1)
 _GFN = Argument("gfn", 0, GFNS - 1)
 _SLOT = Argument("slot", 0, 31, 0)
@@ -99,6 +100,9 @@ _TABLE = (
     Kind("madvise_dontneed", "the host discards pages, splitting huge ones", (_PAGE, _NPAGES), weight=3),
     Kind("wrprotect", "the host makes pages read-only, as fork() does", (_PAGE, _NPAGES), weight=2),
     Kind("ksm_merge", "the host replaces a 4K page by a shared, read-only copy, as KSM does", (_PAGE,)),
+    Kind(
+        "mremap", "the host moves a 4K page to another address, as mremap() does", (_PAGE, _TO), weight=0
+    ),
     Kind(
         "collapse", "the host collapses the 2M range around a page into a huge page, as khugepaged does",
         (_PAGE,), weight=2,

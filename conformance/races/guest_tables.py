@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -106,6 +106,13 @@ class _Flush(NamedTuple):
     page: int | None
 
 
+class _Root(NamedTuple):
+    """The gfn of the table that a vCPU uses from a moment on; None without."""
+
+    gfn: int | None
+    since: float
+
+
 class GuestMemory:
     """The guest's memory, and the flushes of its vCPUs, as the events of an execution report them.
 
@@ -115,27 +122,29 @@ class GuestMemory:
     def __init__(self, tables: GuestTables, events: Sequence[tuple[Any, ...]]) -> None:
         self._tables = tables
         self._values = {word: [_Value(value, -1, math.inf)] for word, value in tables.words.items()}
-        self._roots = dict(tables.roots)
+        self._roots = {vcpu: [_Root(root, -1)] for vcpu, root in tables.roots.items()}
         self._flushes: dict[int, list[_Flush]] = {}
-        self.wrong = next(self._follow(events), None)
-        """How an access used what no vCPU may use any more, as a sentence."""
-
-    def _follow(self, events: Sequence[tuple[Any, ...]]) -> Iterator[str]:
         began: dict[str, int] = {}
         written: dict[int, tuple[int, int]] = {}
         for at, event in enumerate(events):
-            if event[0] == "access":
-                _, vcpu, page, kind, pfn = event
-                if vcpu in self._roots and not self._may(vcpu, page, kind, pfn, at):
-                    yield (
-                        f"vcpu{vcpu} reached pfn {pfn:#x} at page {page:#x}, which no tables of the guest"
-                        " have said since the vCPU was flushed"
-                    )
-                if kind == WRITE:
-                    written[vcpu] = at, pfn
+            if event[0] == "access" and event[3] == WRITE:
+                written[event[1]] = at, event[4]
             elif event[0] == "step":
                 self._take(event, began.get(event[1], -1), at, written)
                 began[event[1]] = at
+
+    def stale(self, events: Sequence[tuple[Any, ...]]) -> str | None:
+        """The first access that uses what its vCPU may not use any more, as a sentence; None if none does."""
+        for at, event in enumerate(events):
+            if event[0] != "access":
+                continue
+            _, vcpu, page, kind, pfn = event
+            if self._root(vcpu, at) is not None and not self._may(vcpu, page, kind, pfn, at):
+                return (
+                    f"vcpu{vcpu} reached pfn {pfn:#x} at page {page:#x}, which no tables of the guest"
+                    " have said since the vCPU was flushed"
+                )
+        return None
 
     def _take(
         self, event: tuple[Any, ...], since: int, until: int, written: dict[int, tuple[int, int]]
@@ -150,9 +159,13 @@ class GuestMemory:
         elif kind == "store":
             self._put((self._tables.frames[given["gfn"]], given["index"]), given["value"], since, until)
         elif kind in _FLUSHES:
+            vcpu = given["vcpu"]
             page = given["address"] >> 12 if kind == "invlpg" else None
-            self._flushes.setdefault(given["vcpu"], []).append(_Flush(since, until, page))
-            _load(self._roots, kind, given)
+            self._flushes.setdefault(vcpu, []).append(_Flush(since, until, page))
+            root: dict[int, int] = {}
+            _load(root, kind, given)
+            if root or kind == "leave_l2":
+                self._roots.setdefault(vcpu, []).append(_Root(root.get(vcpu), until))
 
     def _execute(
         self,
@@ -162,18 +175,22 @@ class GuestMemory:
         until: int,
         written: dict[int, tuple[int, int]],
     ) -> None:
-        """A write by the guest: of the processor, at the moment of its access, or of KVM's emulator."""
+        """A write by the guest: of the processor, after its access, or of KVM's emulator."""
         vcpu, index = given["vcpu"], given["address"] >> 3 & 511
         if outcome[-4] == End.DONE:
             at, pfn = written[vcpu]
-            self._put((pfn, index), given["value"], at, at)
+            self._put((pfn, index), given["value"], at, until)
         elif outcome[-4] == End.EMULATED:
             gfn = given["address"] >> 12
-            if vcpu in self._roots:
+            if self._root(vcpu, until) is not None:
                 reached = self._reached(vcpu, gfn, until, until, WRITE)
                 gfn = next((one for one in reached if one in self._tables.frames), -1)
             if gfn in self._tables.frames:
                 self._put((self._tables.frames[gfn], index), given["value"], since, until)
+
+    def _root(self, vcpu: int, at: float) -> int | None:
+        """The gfn of the table that a vCPU uses at a moment."""
+        return next((one.gfn for one in reversed(self._roots.get(vcpu, [])) if one.since < at), None)
 
     def _put(self, word: Word, value: int, since: float, until: float) -> None:
         values = self._values.setdefault(word, [_Value(0, -1, math.inf)])
@@ -183,21 +200,22 @@ class GuestMemory:
     def _may(self, vcpu: int, page: int, kind: int, pfn: int, at: int) -> bool:
         """Whether a vCPU may reach ``pfn`` at the moment ``at``."""
         flushes = self._flushes.get(vcpu, [])
-        since = max((one.since for one in flushes if one.page in (None, page)), default=-1)
+        since = max((one.since for one in flushes if one.until < at and one.page in (None, page)), default=-1)
         return any(
             self._tables.frames.get(gfn, pfn) == pfn for gfn in self._reached(vcpu, page, since, at, kind)
         )
 
     def _reached(self, vcpu: int, page: int, since: float, until: float, kind: int) -> set[int]:
         """The gfns that a page may be translated to, with entries that were read between two moments."""
-        found = set()
-        reading = [(self._roots[vcpu], 4, since)]
+        found: set[int] = set()
+        root = self._root(vcpu, until)
+        reading = [] if root is None else [(root, 4, since)]
         while reading:
             table, level, now = reading.pop()
             word = self._tables.frames.get(table, -1), page >> 9 * (level - 1) & 511
             for value in self._values.get(word, []):
                 entry = entry_of(value.value, level, self._tables.nested)
-                if entry is None or not entry.rights & kind or value.since > until or value.until < now:
+                if entry is None or not entry.rights & kind or value.since > until or value.until <= now:
                     continue
                 if entry.leaf:
                     found.add(entry.gfn + (page & (1 << 9 * (level - 1)) - 1))

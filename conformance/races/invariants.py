@@ -39,15 +39,15 @@ def _unlogged(execution: Execution) -> str | None:
 
     Userspace copies a page after it got the log and, where it clears the log itself, after it cleared it.
     """
-    clears = [at for at, event in enumerate(execution.events) if event[0] == "cleared"]
+    clears = [at for at, event in enumerate(execution.by_gfn) if event[0] == "cleared"]
     logs = [
         (next((clear for clear in clears if clear > at), at), event)
-        for at, event in enumerate(execution.events)
+        for at, event in enumerate(execution.by_gfn)
         if event[0] == "logged"
     ]
     if not logs:
         return None
-    for at, event in enumerate(execution.events):
+    for at, event in enumerate(execution.by_gfn):
         if event[0] != "access" or event[3] != WRITE or not execution.is_logged(event[2]):
             continue
         if not any(later > at and event[2] in log[2] for later, log in logs):
@@ -82,7 +82,7 @@ def _unprotected(execution: Execution) -> str | None:
 
 def _slot_gone(execution: Execution) -> str | None:
     gone: set[object] = set()
-    for event in execution.events:
+    for event in execution.by_gfn:
         if event[0] == "slot gone":
             gone.add(event[1])
         elif event[0] == "access" and execution.slot_of(event[2]) in gone:
@@ -94,7 +94,7 @@ def _dirty_lost(execution: Execution) -> str | None:
     if not execution.reports_dirty:
         return None
     written: dict[int, int | None] = {}
-    for event in execution.events:
+    for event in execution.by_gfn:
         lost: list[int] = []
         if event[0] == "access" and event[3] == WRITE:
             written[event[4]] = execution.slot_of(event[2])
@@ -147,7 +147,7 @@ def _crashed(execution: Execution) -> str | None:
 def _stale_translation(execution: Execution) -> str | None:
     if execution.tables is None:
         return None
-    return GuestMemory(execution.tables, execution.events).wrong
+    return GuestMemory(execution.tables, execution.events).stale(execution.events)
 
 
 def _writable_table(execution: Execution) -> str | None:

@@ -7,8 +7,9 @@ they know nothing of how schedules are chosen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from typing import Any, NamedTuple, Protocol
 
@@ -51,12 +52,13 @@ def conflict(one: Op, other: Op) -> bool:
 
 @dataclass(frozen=True)
 class Memslot:
-    """A memslot present when the threads start: its number, its gfns, and whether writes are logged."""
+    """A memslot present when the threads start: number, gfns, whether writes are logged, first host page."""
 
     id: int
     gfn: int
     npages: int
     logged: bool
+    page: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Execution:
     """What was observed of one schedule; invariants are checked on it.
 
     ``events`` are, in order, ("access", vcpu, gfn, kind, pfn); for host frames ("released", pfn), ("taken",
-    pfn) when the frame is in use again, ("protected", pfn), ("writable", pfn); for userspace ("logged", slot,
+    pfn) when the frame is in use again, ("protected", pfn), ("writable", pfn), ("moved", pfn, page); for userspace ("logged", slot,
     gfns), ("cleared", slot, ...), ("slot gone", slot); and ("step", thread, text).
 
     ``complaints`` are WARNs and the reports of lockdep and of the memory checks, ``deadlocked`` the threads
@@ -87,6 +89,27 @@ class Execution:
     leaked: tuple[int, ...] = ()
     tables: GuestTables | None = None
     final: Observation | None = None
+
+    @cached_property
+    def by_gfn(self) -> tuple[tuple[Any, ...], ...]:
+        """The events, with the gfns of accesses: the guest may have page tables of its own."""
+        if self.tables is None:
+            return self.events
+        gfns = {pfn: gfn for gfn, pfn in self.tables.frames.items()}
+        found = []
+        for event in self.events:
+            if event[0] == "moved":
+                gfns |= {event[1]: gfn for gfn in self._gfns_at(event[2])}
+            elif event[0] == "access":
+                event = (*event[:2], gfns.get(event[4], -1), *event[3:])
+            found.append(event)
+        return tuple(found)
+
+    def _gfns_at(self, page: int) -> Iterator[int]:
+        """The gfns that a page of the host backs."""
+        for slot in self.memslots:
+            if slot.page <= page < slot.page + slot.npages:
+                yield slot.gfn + page - slot.page
 
     def slot_of(self, gfn: int) -> int | None:
         """The number of the memslot that backed ``gfn`` when the threads started."""

@@ -46,9 +46,23 @@ WALK_HOLDS_OFF_FREEING = Precaution(
     title="A walk of shadow pages without mmu_lock holds off their freeing",
     since="3.6",
     effect=(
-        "A vCPU that walks them says so in its mode, with interrupts disabled; it is sent an interrupt before "
-        "they are freed."
+        "A vCPU that walks them says so in its mode, with interrupts disabled; it is sent an interrupt "
+        "before they are freed."
     ),
+)
+
+GPTE_RECHECKED = Change(
+    commit="f7d9c7b7b902",
+    title="KVM: MMU: Fix race when instantiating a shadow pte",
+    since="2.6",
+    effect="A fault reads the guest's entries again under mmu_lock, whether their shadow page is new or not.",
+)
+
+UNSYNC_UNDER_SPINLOCK = Change(
+    commit="ce25681d59ff",
+    title="KVM: x86/mmu: Protect marking SPs unsync when using TDP MMU with spinlock",
+    since="5.14",
+    effect="Marking shadow pages unsync takes a lock of its own under mmu_lock for read.",
 )
 
 # The TDP MMU: how entries are written.

@@ -61,6 +61,12 @@ def ksm_merge(vm: SteppedVm, page: int) -> list[int]:
 
 
 @step
+def mremap(vm: SteppedVm, page: int, to: int) -> list[int]:
+    """Move a page to another address."""
+    return [vm.host.mremap(page, to)]
+
+
+@step
 def collapse(vm: SteppedVm, page: int) -> list[int]:
     """Collapse small pages into a huge one."""
     return [vm.host.collapse(page)]

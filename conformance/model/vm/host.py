@@ -285,6 +285,20 @@ class HostMemory:
                 events.append(("released", old.pfn))
         return 0
 
+    def mremap(self, page: int, to: int) -> int:
+        """Move a 4 KiB page to an address at which nothing is mapped."""
+        area = self.area_of(to)
+        if page not in self.mapped[PG_LEVEL_4K] or area is None or area.level != PG_LEVEL_4K:
+            return -EINVAL
+        if self.lookup(to) is not None:
+            return -EINVAL
+        with self.invalidating(page, page + 1):
+            entry = self.mapped[PG_LEVEL_4K][page]
+            self._set_entry(PG_LEVEL_4K, page, None)
+            self._set_entry(PG_LEVEL_4K, to, entry)
+            current.scheduler.note(("moved", entry.pfn, to))
+        return 0
+
     def collapse(self, page: int) -> int:
         """Replace the small pages of the 2 MiB around ``page`` by a huge page, as khugepaged does."""
         first = page & -512

@@ -44,6 +44,7 @@ class Event(IntEnum):
     STEP = 6
     WRITABLE = 7
     CLEARED = 8
+    MOVED = 9
 
 
 class What(IntEnum):

@@ -38,8 +38,8 @@ __all__ = ["RaceOutcome", "RacingKvm"]
 _KERNEL_MEMORY = range(0x200001000000, 0x200040000000)
 """From ENV_KERNEL_START to ENV_KERNEL_END in the direct map, of c/process/address_space.h."""
 _MASK = (1 << 64) - 1
-_ALL_HOT = _MASK
-"""RACE_ALL_HOT of c/races/race.h."""
+_ANY_GFN = _MASK
+"""RACE_ANY_GFN of c/races/race.h."""
 _BYTES = 8
 _ENDED = 8
 _SHARED = ctypes.sizeof(Exchange) // _BYTES
@@ -208,13 +208,14 @@ class RacingKvm:
         return packed
 
     def _heat(self, steps: Sequence[Step]) -> None:
-        """Declare to the library the gfns that guests access: all, if only their page tables say which."""
+        """Declare to the library the gfns, or the pages of addresses, that guests access."""
         for name, arguments in steps:
-            if name == "execute":
-                self._lib.race_hot(ctypes.c_ulong(_ALL_HOT))
-            if not {"gfn", "vcpu"} <= set(arguments):
+            if not {"gfn", "vcpu"} <= set(arguments) and name != "execute":
                 continue
-            if self._lib.race_hot(ctypes.c_ulong(arguments["gfn"])):
+            if name == "execute":
+                self._lib.race_hot(ctypes.c_ulong(_ANY_GFN))
+            page = arguments["gfn"] if "gfn" in arguments else arguments["address"] >> 12
+            if self._lib.race_hot(ctypes.c_ulong(page)):
                 raise ValueError(f"{name}: the guests of a race access too many gfns")
 
     def _described(self, t: int) -> Named:

@@ -8,6 +8,7 @@ from conformance.races.stories import (  # noqa: F401
     memslots,
     rmaps,
     shadow,
+    shadow_paging,
     tables,
     volatile,
 )

@@ -141,6 +141,27 @@ static int ksm_merge(unsigned long page)
 	return pfn ? 0 : -ENOMEM;
 }
 
+static int mremap_page(unsigned long page, unsigned long to)
+{
+	struct host_walk walk = host_walk_to(page);
+	struct area *area = to < ENV_HOST_PAGES ? host_area_of(to) : NULL;
+	u64 *target, entry;
+
+	if (walk.level != 1 || !(*walk.entry & P) || !area || area->level != 1 || *host_walk_to(to).entry & P)
+		return -EINVAL;
+	env_range_start(page, 1, MMU_NOTIFY_UNMAP);
+	target = host_place_at(to, 1);
+	sched_point(POINT_RMW, walk.entry);
+	entry = *walk.entry;
+	*walk.entry = 0;
+	sched_point(POINT_WRITE, target);
+	*target = entry;
+	sched_point(POINT_WRITE, history);
+	record_event(EVENT_MOVED, 2, (entry & PFN_MASK) >> PAGE_SHIFT, (u64)to);
+	env_range_end(page, 1, MMU_NOTIFY_UNMAP);
+	return 0;
+}
+
 static int collapse(unsigned long page)
 {
 	unsigned long start = page & -512UL, pfn;
@@ -201,6 +222,8 @@ int env_host_step(enum env_host_step step, const unsigned long *args)
 		return change(page, npages, ~W, MMU_NOTIFY_PROTECTION_PAGE);
 	case HOST_KSM_MERGE:
 		return ksm_merge(page);
+	case HOST_MREMAP:
+		return mremap_page(page, args[1]);
 	case HOST_COLLAPSE:
 		return collapse(page);
 	case HOST_CHANGE_PTE:

@@ -5,6 +5,7 @@
 
 enum env_host_step {
 	HOST_MMAP, HOST_TOUCH, HOST_DONTNEED, HOST_WRPROTECT, HOST_KSM_MERGE, HOST_COLLAPSE, HOST_CHANGE_PTE,
+	HOST_MREMAP,
 };
 
 /* 0 or a negative error, as the kernel's; -ENOSYS if this kernel has no such operation. */

@@ -153,6 +153,7 @@ HOST(wrprotect, HOST_WRPROTECT)
 HOST(ksm_merge, HOST_KSM_MERGE)
 HOST(collapse, HOST_COLLAPSE)
 HOST(change_pte, HOST_CHANGE_PTE)
+HOST(mremap, HOST_MREMAP)
 
 static noinline void notifier_start(const struct notifier_start_arguments *args)
 {

@@ -59,6 +59,7 @@ enum history_event {
 	EVENT_STEP,		/* thread step (is-number number)... */
 	EVENT_WRITABLE,		/* pfn */
 	EVENT_CLEARED,		/* slot */
+	EVENT_MOVED,		/* pfn page */
 };
 
 struct history_hooks {

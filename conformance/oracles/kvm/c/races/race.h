@@ -57,8 +57,8 @@ void race_name(unsigned long thread, struct race_named *named);
 unsigned long race_nr_threads(void);
 unsigned long race_stack_pointer(unsigned long thread);
 unsigned long race_stack_end(unsigned long thread);
-/* race_shared.c: RACE_ALL_HOT stands for every gfn. */
-#define RACE_ALL_HOT		(-1ULL)
+/* race_shared.c: RACE_ANY_GFN says that hot pages are those of linear addresses. */
+#define RACE_ANY_GFN		(-1ULL)
 int race_add_hot(unsigned long long gfn);
 /* The end of the direct map that was ever allocated. */
 unsigned long race_memory_end(void);

@@ -15,15 +15,16 @@
 #include "race_fields.h"
 
 #define MAX_HOT		64
-/* The gfns that guests of the race access; all, if only their page tables say which. */
+/* The gfns that guests of the race access, or the pages of their linear addresses. */
 static u64 hot[MAX_HOT];
 static int nr_hot;
-static bool all_hot;
+/* Whether only page tables of a guest say which gfns it accesses. */
+static bool any_gfn;
 
 int race_add_hot(u64 gfn)
 {
-	if (gfn == RACE_ALL_HOT) {
-		all_hot = true;
+	if (gfn == RACE_ANY_GFN) {
+		any_gfn = true;
 		return 0;
 	}
 	if (nr_hot == MAX_HOT)
@@ -39,7 +40,7 @@ bool race_accesses(u64 first, u64 npages)
 	for (i = 0; i < nr_hot; i++)
 		if (hot[i] - first < npages)
 			return true;
-	return all_hot;
+	return any_gfn;
 }
 
 struct kvm_mmu_page *race_table_of(unsigned long address)
@@ -57,15 +58,16 @@ struct kvm_mmu_page *race_table_of(unsigned long address)
 static bool is_cold(unsigned long address)
 {
 	struct kvm_mmu_page *sp = race_table_of(address);
+	u64 gfn, index = address / 8 % 512;
 	int i, shift;
-	u64 gfn;
 
-	if (all_hot || !sp || !sp->role.direct || is_shadow_present_pte(*(u64 *)(address & -8UL)))
+	if (!sp || is_shadow_present_pte(*(u64 *)(address & -8UL)))
 		return false;
 	shift = 9 * (sp->role.level - 1);
-	gfn = (sp->gfn >> shift) + address / 8 % 512;
+	gfn = (sp->gfn >> shift) + index;
 	for (i = 0; i < nr_hot; i++)
-		if (hot[i] >> shift == gfn)
+		/* Of a page that shadows a table only the indexes of entries are known. */
+		if (sp->tdp_mmu_page ? hot[i] >> shift == gfn : (hot[i] >> shift) % 512 == index)
 			return false;
 	return true;
 }

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Guests whose page tables KVM shadows: a table is written, synchronized, walked and linked at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, Substitution
+from conformance.model.changes import GPTE_RECHECKED
+from conformance.races.invariants import TRANSLATIONS_ARE_CURRENT
+from conformance.races.race import RaceBuilder, missing, race
+from conformance.races.stories.setting import READ, WRITE
+from conformance.scenarios.stories.guest_tables import READY, SHADOW, VA, Entry, GuestTables, guest
+
+OLD, NEW = 0x10, 0x20
+"""The pages that an address is mapped to, and then to."""
+UNSYNC_LOCK = Substitution(
+    MMU_C, "spin_lock(&kvm->arch.mmu_unsync_pages_lock);", ";", function="mmu_try_to_unsync_pages"
+)
+UNSYNC_UNLOCK = Substitution(
+    MMU_C, "spin_unlock(&kvm->arch.mmu_unsync_pages_lock);", ";", function="mmu_try_to_unsync_pages"
+)
+CHANGED = "if (FNAME(gpte_changed)(vcpu, gw, it.level - 1))"
+
+
+def shadowed(at: RaceBuilder, vcpus: int = 2) -> tuple[GuestTables, Entry]:
+    """A guest on some vCPUs that maps VA to OLD, and can write its tables; the entry of VA."""
+    first: Any = at.first
+    tables = guest(first, data=[OLD, NEW], npages=0x300, aliases=6)
+    entry = tables.map(VA, OLD, READY)
+    for vcpu in range(vcpus):
+        tables.run(vcpu)
+    return tables, entry
+
+
+def rewrites(at: RaceBuilder, vcpu: int, tables: GuestTables, entry: Entry) -> None:
+    """A vCPU maps VA to NEW, flushes the address, and reads it."""
+    thread = at.thread(f"vcpu{vcpu}")
+    thread.execute(vcpu=vcpu, address=tables.at(entry), kind=WRITE, value=tables.leaf(NEW, READY))
+    thread.invlpg(vcpu=vcpu, address=VA).execute(vcpu=vcpu, address=VA, kind=READ)
+
+
+@race(source="mmu.c: mmu_try_to_unsync_pages(), is_unsync_root()", modes=SHADOW, on=["kvm"], vcpus=2)
+def unsync_against_cr3(at: RaceBuilder) -> None:
+    """A vCPU writes a table, which becomes unsync, while another vCPU loads CR3, which synchronizes it.
+
+    Whether a root has unsync pages is looked up without mmu_lock: a page must be marked before its table can
+    be written. Synchronizing protects the table again, and TLBs must know.
+    """
+    tables, entry = shadowed(at)
+    at.first.execute(vcpu=0, address=VA, kind=READ).execute(vcpu=1, address=VA, kind=READ)
+    rewrites(at, 0, tables, entry)
+    at.thread("vcpu1").set_cr3(vcpu=1, value=tables.cr3).execute(vcpu=1, address=VA, kind=READ)
+    at.last.enter(vcpu=0).enter(vcpu=1)
+
+
+@race(
+    source=str(GPTE_RECHECKED),
+    historic=[
+        missing(
+            GPTE_RECHECKED,
+            TRANSLATIONS_ARE_CURRENT,
+            Substitution(PAGING_TMPL_H, CHANGED, f"{CHANGED[:-1]} && sp != ERR_PTR(-EEXIST))"),
+        )
+    ],
+    modes=SHADOW,
+    on=["kvm"],
+    vcpus=2,
+)
+def entry_changed_after_the_walk(at: RaceBuilder) -> None:
+    """A fault has walked the guest's tables without mmu_lock, and another vCPU changes the entry meanwhile.
+
+    That vCPU also flushes the address, so the fault must not map what it has read before.
+    """
+    tables, entry = shadowed(at)
+    at.first.execute(vcpu=1, address=VA, kind=READ)
+    at.first.execute(vcpu=1, address=tables.at(entry), kind=WRITE, value=tables.leaf(OLD, READY))
+    at.first.invlpg(vcpu=1, address=VA)
+    at.thread("vcpu0").execute(vcpu=0, address=VA, kind=READ)
+    rewrites(at, 1, tables, entry)
+    at.last.enter(vcpu=0).enter(vcpu=1)
