@@ -34,7 +34,7 @@ ALLOWED = {
     "traces": {"errors", "model", "kernels"},
     "layout": {"errors", "kernels", "model", "oracles"},
     "races": CAMPAIGNS,
-    "history": CAMPAIGNS,
+    "history": {*CAMPAIGNS, "races"},
     "coverage": {*CAMPAIGNS, "races"},
     # A review says which known fixes a change takes out again, and what executes the changed lines.
     "review": {*CAMPAIGNS, "history", "coverage"},

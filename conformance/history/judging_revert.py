@@ -24,6 +24,8 @@ from conformance.oracles.kvm.build import build_kvm
 from conformance.oracles.lacking import Lacking
 from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.oracle import ShimOracle
+from conformance.races.run_exploration import Exploration, explore_race
+from conformance.races.stories import RACES
 from conformance.scenarios.comparing import play
 from conformance.scenarios.judging_scenario import ENGINE, Facts, again, counterexample
 from conformance.scenarios.sides import KvmSides
@@ -34,6 +36,9 @@ __all__ = ["NOTICED", "WITHOUT", "Missing", "counted", "judge", "layer_of"]
 NOTICED, WITHOUT = "noticed", "without"
 """What a result states: the missing fix was noticed; the model without the fix agrees with the kernel."""
 _ENGINES = ("fuzz", "bulk", "exhaustive")
+_COUNTED = {Layer.FUNCTION: "cases", Layer.INTERLEAVING: "schedules"}
+_SCHEDULES, _CONTROL = 20_000, 500
+"""How many schedules may be run without a fix, and with it."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,18 @@ class _Compared:
 
 
 def counted(revert: Revert, number: int) -> str:
-    """How much was compared, for people: cases of a property, or steps of a story."""
-    return f"{number:,} {'cases' if layer_of(revert) is Layer.FUNCTION else 'steps'}"
+    """How much was compared, for people: cases of a property, steps of a story, or schedules of a race."""
+    return f"{number:,} {_COUNTED.get(layer_of(revert), 'steps')}"
 
 
 def layer_of(revert: Revert) -> Layer:
     """The layer at which the revert must be noticed, by what ``by`` names."""
-    return Layer.FUNCTION if revert.by in PROPERTIES else Layer.STORY
+    if revert.by in PROPERTIES:
+        return Layer.FUNCTION
+    if revert.by in RACES:
+        return Layer.INTERLEAVING
+    steps = {step.kind for step in STORIES[revert.by].script.steps} if revert.by in STORIES else set()
+    return Layer.SHADOW if steps & {"set_sregs", "enter_l2"} else Layer.STORY
 
 
 def judge(missing: Missing) -> list[Result]:
@@ -128,8 +138,29 @@ def _controlled(missing: Missing, found: Result) -> list[Result]:
 
 def _compare(side: _Compared, missing: Missing) -> Result:
     """A FAIL with the first difference found by what must notice, or a PASS with the number of cases."""
-    by_property = missing.revert.by in PROPERTIES
-    return _by_property(side, missing) if by_property else _by_story(side, missing.revert)
+    layer = layer_of(missing.revert)
+    if layer is Layer.FUNCTION:
+        return _by_property(side, missing)
+    return (_by_race if layer is Layer.INTERLEAVING else _by_story)(side, missing.revert)
+
+
+def _by_race(side: _Compared, revert: Revert) -> Result:
+    """A FAIL if some schedule violates an invariant."""
+    start = time.monotonic()
+    library = build_kvm(side.kernel, Cache(), lambda line: None, racing=True)
+    limit = _SCHEDULES if side.patches else _CONTROL
+    outcome = explore_race(Exploration(revert.by, revert.mode, side.profile, library, limit=limit))
+    violation, spent = outcome.violation, time.monotonic() - start
+    place = revert.by, "kvm", "-", revert.mode
+    if outcome.lacking is not None:
+        raise outcome.lacking
+    if outcome.trouble:
+        return Result(*place, Verdict.ERROR, 0, spent, outcome.trouble)
+    schedules = outcome.explored.schedules
+    if violation is None:
+        return Result(*place, Verdict.PASS, schedules, spent)
+    how = f"which violates '{violation.invariant}': {violation.how}"
+    return Result(*place, Verdict.FAIL, schedules, spent, how)
 
 
 def _by_property(side: _Compared, missing: Missing) -> Result:

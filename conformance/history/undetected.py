@@ -11,7 +11,7 @@ __all__ = ["UNDETECTED"]
 
 _DETECTED = {fix.change for fix in FIXES}
 _SEQUENTIAL = "steps run one after the other: "
-_NO_NESTING = "there are no nested guests: "
+_NO_NESTING = "a nested guest always has nested tables, which are shadowed: "
 
 UNDETECTED = (
     Undetected(
@@ -49,18 +49,6 @@ UNDETECTED = (
         "a host page table could be freed, or an entry change, while KVM read it",
         Layer.INTERLEAVING,
         _SEQUENTIAL + "the host's page tables do not change during a fault",
-    ),
-    Undetected(
-        Change(
-            commit="ce25681d59ff",
-            title="KVM: x86/mmu: Protect marking SPs unsync when using TDP MMU with spinlock",
-            since="5.14",
-            effect="Marking shadow pages unsync takes a lock of its own under mmu_lock for read.",
-        ),
-        "mmu_try_to_unsync_pages",
-        "two vCPUs could mark a shadow page unsync at once and count it twice",
-        Layer.INTERLEAVING,
-        _SEQUENTIAL + "and there are no shadow pages to mark",
     ),
     Undetected(
         Change(

@@ -75,7 +75,7 @@ def tables_at_start(
         nested |= kind == "enter_l2"
         _load(roots, kind, given)
         before = words
-    if not roots:
+    if not (roots or nested):
         return None
     memory = {(word.pfn, word.at): word.value for word in seen[-1].memory}
     return GuestTables(memory, frames, roots, nested)
@@ -130,7 +130,9 @@ class GuestMemory:
             if event[0] == "access" and event[3] == WRITE:
                 written[event[1]] = at, event[4]
             elif event[0] == "step":
-                self._take(event, began.get(event[1], -1), at, written)
+                # The closing steps begin when all threads have ended.
+                start = max(began.values(), default=-1) if event[1] == "closing" else -1
+                self._take(event, began.get(event[1], start), at, written)
                 began[event[1]] = at
 
     def stale(self, events: Sequence[tuple[Any, ...]]) -> str | None:

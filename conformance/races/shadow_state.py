@@ -42,7 +42,7 @@ def looser(tables: GuestTables, final: Observation) -> str | None:
     shadow = final.shadow
     assert shadow is not None
     memory = {(word.pfn, word.at): word.value for word in final.memory}
-    pages = {page.serial: page for page in shadow.pages}
+    pages = {page.serial: page for page in shadow.pages if page.serial}
     for page in _synced(shadow):
         frame = tables.frames.get(page.gfn)
         if frame is None:

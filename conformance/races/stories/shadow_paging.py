@@ -6,20 +6,31 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, Substitution
-from conformance.model.changes import GPTE_RECHECKED
-from conformance.races.invariants import TRANSLATIONS_ARE_CURRENT
+from conformance.model.changes import GPTE_RECHECKED, UNSYNC_UNDER_SPINLOCK
+from conformance.races.invariants import NO_COMPLAINT, TRANSLATIONS_ARE_CURRENT
 from conformance.races.race import RaceBuilder, missing, race
 from conformance.races.stories.setting import READ, WRITE
-from conformance.scenarios.stories.guest_tables import READY, SHADOW, VA, Entry, GuestTables, guest
+from conformance.scenarios.stories.guest_tables import (
+    EPT,
+    PAGE,
+    READY,
+    SHADOW,
+    VA,
+    Entry,
+    GuestTables,
+    content,
+    guest,
+)
+from conformance.scenarios.stories.setting import memory
 
 OLD, NEW = 0x10, 0x20
 """The pages that an address is mapped to, and then to."""
-UNSYNC_LOCK = Substitution(
-    MMU_C, "spin_lock(&kvm->arch.mmu_unsync_pages_lock);", ";", function="mmu_try_to_unsync_pages"
-)
-UNSYNC_UNLOCK = Substitution(
-    MMU_C, "spin_unlock(&kvm->arch.mmu_unsync_pages_lock);", ";", function="mmu_try_to_unsync_pages"
-)
+GPA = 0x5000
+NO_SPINLOCK = [
+    Substitution(MMU_C, f"{call}(&kvm->arch.mmu_unsync_pages_lock);", ";", kernel, "mmu_try_to_unsync_pages")
+    for kernel in ("6.1", "7.3")
+    for call in ("spin_lock", "spin_unlock")
+]
 CHANGED = "if (FNAME(gpte_changed)(vcpu, gw, it.level - 1))"
 
 
@@ -60,7 +71,10 @@ def unsync_against_cr3(at: RaceBuilder) -> None:
         missing(
             GPTE_RECHECKED,
             TRANSLATIONS_ARE_CURRENT,
-            Substitution(PAGING_TMPL_H, CHANGED, f"{CHANGED[:-1]} && sp != ERR_PTR(-EEXIST))"),
+            *(
+                Substitution(PAGING_TMPL_H, CHANGED, f"{CHANGED[:-1]} && sp != ERR_PTR(-EEXIST))", kernel)
+                for kernel in ("6.1", "7.3")
+            ),
         )
     ],
     modes=SHADOW,
@@ -73,9 +87,45 @@ def entry_changed_after_the_walk(at: RaceBuilder) -> None:
     That vCPU also flushes the address, so the fault must not map what it has read before.
     """
     tables, entry = shadowed(at)
-    at.first.execute(vcpu=1, address=VA, kind=READ)
-    at.first.execute(vcpu=1, address=tables.at(entry), kind=WRITE, value=tables.leaf(OLD, READY))
-    at.first.invlpg(vcpu=1, address=VA)
+    # Beyond what a fault prefetches.
+    neighbour = VA + 8 * PAGE
+    tables.map(neighbour, OLD, READY)
+    for vcpu in range(2):
+        at.first.execute(vcpu=vcpu, address=neighbour, kind=READ)
     at.thread("vcpu0").execute(vcpu=0, address=VA, kind=READ)
     rewrites(at, 1, tables, entry)
     at.last.enter(vcpu=0).enter(vcpu=1)
+
+
+@race(
+    source=str(UNSYNC_UNDER_SPINLOCK),
+    historic=[missing(UNSYNC_UNDER_SPINLOCK, NO_COMPLAINT, *NO_SPINLOCK)],
+    modes=["ept-noad"],
+    on=["kvm"],
+    vcpus=2,
+)
+def two_tables_unsync_at_once(at: RaceBuilder) -> None:
+    """Two vCPUs of L1 write two tables of L2, which become unsync under mmu_lock for read.
+
+    Both are children of one page, which counts its unsync children.
+    """
+    first: Any = at.first
+    memory(first, gfn=0, npages=0x300)
+    for gfn in (OLD, OLD + 1, NEW, NEW + 1):
+        first.store(gfn=gfn, value=content(gfn))
+    tables = GuestTables(first, EPT)
+    entries = [tables.map(GPA + (number << 21), OLD + number) for number in range(2)]
+    enter = {"vcpu": 0, "address": tables.eptp(ad=0), "ad": 0, "exec_only": 1}
+    at.first.enter_l2(**enter)
+    for number in range(2):
+        at.first.execute(vcpu=0, address=GPA + (number << 21), kind=READ)
+    at.first.leave_l2(vcpu=0)
+    for vcpu, entry in enumerate(entries):
+        # In the 2M of the tables; reading one of them would do as well as writing it.
+        at.first.execute(vcpu=vcpu, address=0x2FF << 12, kind=READ)
+        value = tables.leaf(NEW + vcpu)
+        at.thread(f"vcpu{vcpu}").execute(vcpu=vcpu, address=tables.physical(entry), kind=WRITE, value=value)
+    at.last.invept(vcpu=0).enter_l2(**enter)
+    for number in range(2):
+        at.last.execute(vcpu=0, address=GPA + (number << 21), kind=READ)
+    at.last.enter(vcpu=1)
