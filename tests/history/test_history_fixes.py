@@ -16,6 +16,7 @@ from conformance.model.changes import CHANGES
 from conformance.model.machine import Machine
 from conformance.model.modes import MODES, kernel_in
 from conformance.model.profiles import profile_of
+from conformance.races.stories import RACES
 from conformance.scenarios.stories import STORIES
 
 REVERTS = [(fix, revert) for fix in FIXES for revert in fix.reverts]
@@ -50,6 +51,8 @@ def test_what_must_notice_exists(fix, revert):
         modes = PROPERTIES[revert.by].modes
         assert revert.mode in modes or modes == ANY_MODE
         assert not PROPERTIES[revert.by].absent(profile_of(release(revert.kernel)))
+    elif layer_of(revert) is Layer.INTERLEAVING:
+        assert revert.mode in RACES[revert.by].modes
     elif revert.by in EXTRA_STORIES:
         assert MODES[revert.mode].tdp
     else:

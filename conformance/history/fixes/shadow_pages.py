@@ -36,12 +36,7 @@ _FETCH, _MAP = "r = FNAME(fetch)(vcpu, fault, &walker);", "r = direct_map(vcpu, 
 SHADOW_PAGES: tuple[Fix, ...] = (
     # Finding a page and linking it.
     fix(
-        Change(
-            commit="65855ed8b034",
-            title="KVM: X86: Synchronize the shadow pagetable before link it",
-            since="5.15",
-            effect="A shadow page that is unsync is synchronized before it is linked.",
-        ),
+        changes.SYNCED_BEFORE_LINK,
         "FNAME(fetch)",
         "a guest that linked a table without a flush could use stale entries of it",
         roughly(Substitution(PAGING_TMPL_H, _SYNC_CHILDREN, "if (0)"), by="linked_again"),
@@ -63,24 +58,14 @@ SHADOW_PAGES: tuple[Fix, ...] = (
         ),
     ),
     fix(
-        Change(
-            commit="0cb2af2ea66a",
-            title="KVM: x86: Fix shadow paging use-after-free due to unexpected GFN",
-            since="7.1",
-            effect="A shadow page is reused only if it is for the same gfn.",
-        ),
+        changes.CHILD_GFN_COMPARED,
         "kvm_mmu_get_child_sp",
         "a reverse mapping was added under one gfn and removed under another (CVE-2026-46113)",
         roughly(Substitution(MMU_C, f"{_SAME_GFN}\t    ", ""), by="pde_changed_outside"),
         roughly(Substitution(MMU_C, f"{_SAME_GFN}\t    ", "", "7.3"), by="pde_changed_outside"),
     ),
     fix(
-        Change(
-            commit="81ccda30b4e8",
-            title="KVM: x86: Fix shadow paging use-after-free due to unexpected role",
-            since="7.2",
-            effect="A shadow page is reused only if it has the same role.",
-        ),
+        changes.CHILD_ROLE_COMPARED,
         "kvm_mmu_get_child_sp",
         "a direct shadow page was used in place of one with shadowed translations (CVE-2026-53359)",
         roughly(Substitution(MMU_C, _SAME_ROLE, ")"), by="pde_changed_outside"),
@@ -108,12 +93,7 @@ SHADOW_PAGES: tuple[Fix, ...] = (
     ),
     # Zapping pages that are roots.
     fix(
-        Change(
-            commit="7a2c70e777a0",
-            title="KVM: x86/mmu: Preserve nested TDP shadow page tables if they are used as roots",
-            since="7.2",
-            effect="A child without parents is zapped with its parent only if it is no root.",
-        ),
+        changes.NESTED_ROOTS_KEPT,
         "mmu_page_zap_pte",
         "a nested page table that vCPUs used as root was zapped with a table that pointed to it",
         roughly(Substitution(MMU_C, _NO_ROOT, ""), by="nested_root_is_also_a_child"),
