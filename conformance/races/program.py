@@ -36,5 +36,7 @@ class Program:
         for kind, given in self.setup:
             if kind == "set_memory_region":
                 number = given["slot"] | given["as_id"] << 16
-                found[number] = Memslot(number, given["gfn"], given["npages"], bool(given["flags"] & _LOGGED), given["page"])
+                found[number] = Memslot(
+                    number, given["gfn"], given["npages"], bool(given["flags"] & _LOGGED), given["page"]
+                )
         return tuple(found.values())

@@ -66,8 +66,9 @@ class Execution:
     """What was observed of one schedule; invariants are checked on it.
 
     ``events`` are, in order, ("access", vcpu, gfn, kind, pfn); for host frames ("released", pfn), ("taken",
-    pfn) when the frame is in use again, ("protected", pfn), ("writable", pfn), ("moved", pfn, page); for userspace ("logged", slot,
-    gfns), ("cleared", slot, ...), ("slot gone", slot); and ("step", thread, text).
+    pfn) when the frame is in use again, ("protected", pfn), ("writable", pfn), ("moved", pfn, page); for
+    userspace ("logged", slot, gfns), ("cleared", slot, ...), ("slot gone", slot); and ("step", thread, text).
+    Where the guest has page tables of its own, the gfn of an access is the page of its address.
 
     ``complaints`` are WARNs and the reports of lockdep and of the memory checks, ``deadlocked`` the threads
     that were blocked when no thread was enabled, ``crash`` how kernel code ended its process, or "".
@@ -99,7 +100,7 @@ class Execution:
         found = []
         for event in self.events:
             if event[0] == "moved":
-                gfns |= {event[1]: gfn for gfn in self._gfns_at(event[2])}
+                gfns |= [(event[1], gfn) for gfn in self._gfns_at(event[2])]
             elif event[0] == "access":
                 event = (*event[:2], gfns.get(event[4], -1), *event[3:])
             found.append(event)

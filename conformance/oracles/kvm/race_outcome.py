@@ -35,7 +35,8 @@ class RaceOutcome:
         """The history, in order.
 
         ("access", vcpu, gfn, kind, pfn), ("released", pfn), ("protected", pfn), ("writable", pfn),
-        ("moved", pfn, page), ("logged", slot, gfns), ("cleared", slot), ("slot gone", slot), ("step", thread, text).
+        ("moved", pfn, page), ("logged", slot, gfns), ("cleared", slot), ("slot gone", slot), ("step", thread,
+        text).
         """
         found: list[tuple[Any, ...]] = []
         at = 0

@@ -3,15 +3,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, Substitution
-from conformance.model.changes import GPTE_RECHECKED, UNSYNC_UNDER_SPINLOCK
-from conformance.races.invariants import NO_COMPLAINT, TRANSLATIONS_ARE_CURRENT
+from conformance.model.changes import (
+    FAST_FAULT_DIRECT_ONLY,
+    FLUSH_IF_MMU_WRITABLE,
+    GPTE_RECHECKED,
+    UNSYNC_UNDER_SPINLOCK,
+)
+from conformance.races.invariants import NO_COMPLAINT, TRANSLATIONS_ARE_CURRENT, WRITES_ARE_LOGGED
 from conformance.races.race import RaceBuilder, missing, race
-from conformance.races.stories.setting import READ, WRITE
+from conformance.races.stories.setting import LOG, READ, WRITE
 from conformance.scenarios.stories.guest_tables import (
+    ALIAS,
     EPT,
+    FIRST_TABLE,
     PAGE,
     READY,
     SHADOW,
@@ -19,13 +27,15 @@ from conformance.scenarios.stories.guest_tables import (
     Entry,
     GuestTables,
     content,
-    guest,
 )
 from conformance.scenarios.stories.setting import memory
 
 OLD, NEW = 0x10, 0x20
 """The pages that an address is mapped to, and then to."""
 GPA = 0x5000
+"""An address of L2."""
+DATA, FAR = VA + 0x10 * PAGE, 0x40000000
+"""Where a table is mapped as data, and an address that it translates."""
 NO_SPINLOCK = [
     Substitution(MMU_C, f"{call}(&kvm->arch.mmu_unsync_pages_lock);", ";", kernel, "mmu_try_to_unsync_pages")
     for kernel in ("6.1", "7.3")
@@ -34,12 +44,19 @@ NO_SPINLOCK = [
 CHANGED = "if (FNAME(gpte_changed)(vcpu, gw, it.level - 1))"
 
 
-def shadowed(at: RaceBuilder, vcpus: int = 2) -> tuple[GuestTables, Entry]:
-    """A guest on some vCPUs that maps VA to OLD, and can write its tables; the entry of VA."""
+def shadowed(
+    at: RaceBuilder, *, data: Sequence[int] = (OLD, NEW), flags: int = 0
+) -> tuple[GuestTables, Entry]:
+    """A guest on two vCPUs that maps VA to OLD, and can write its tables; the entry of VA."""
     first: Any = at.first
-    tables = guest(first, data=[OLD, NEW], npages=0x300, aliases=6)
+    memory(first, gfn=0, npages=0x300, flags=flags)
+    for gfn in data:
+        first.store(gfn=gfn, value=content(gfn))
+    tables = GuestTables(first)
+    for number in range(6):
+        tables.map(ALIAS + number * PAGE, FIRST_TABLE + number)
     entry = tables.map(VA, OLD, READY)
-    for vcpu in range(vcpus):
+    for vcpu in range(2):
         tables.run(vcpu)
     return tables, entry
 
@@ -94,6 +111,75 @@ def entry_changed_after_the_walk(at: RaceBuilder) -> None:
         at.first.execute(vcpu=vcpu, address=neighbour, kind=READ)
     at.thread("vcpu0").execute(vcpu=0, address=VA, kind=READ)
     rewrites(at, 1, tables, entry)
+    at.last.enter(vcpu=0).enter(vcpu=1)
+
+
+FAULTS_FAST = "r = fast_page_fault(vcpu, fault);\n\tif (r != RET_PF_INVALID)\n\t\treturn r;\n\n\t"
+TOPUP = "r = mmu_topup_memory_caches(vcpu, true);\n\tif (r)\n\t\treturn r;\n\n\tis_self"
+
+
+@race(
+    source="seed 4, case 1: the mapping from gfn to pfn",
+    historic=[
+        missing(
+            FAST_FAULT_DIRECT_ONLY,
+            WRITES_ARE_LOGGED,
+            Substitution(PAGING_TMPL_H, TOPUP, FAULTS_FAST + TOPUP),
+        )
+    ],
+    modes=SHADOW,
+    on=["kvm"],
+    vcpus=2,
+)
+def frame_moves_to_another_gfn(at: RaceBuilder) -> None:
+    """A frame moves to another gfn, and an address with it, while a fault holds the SPTE of that address.
+
+    The new SPTE equals the old one, so a compare-and-exchange without mmu_lock succeeds, but the write is
+    logged for the old gfn. For that reason only SPTEs of direct MMUs, whose gfn is fixed, are fixed so.
+    """
+    tables, entry = shadowed(at, data=[OLD], flags=LOG)
+    at.first.execute(vcpu=0, address=VA, kind=READ).get_dirty_log(slot=0).enter(vcpu=0).enter(vcpu=1)
+    at.thread("vcpu0").execute(vcpu=0, address=VA, kind=WRITE, value=1)
+    other = at.thread("vcpu1").mremap(page=OLD, to=NEW)
+    other.store(gfn=entry.gfn, index=entry.at, value=tables.leaf(NEW, READY))
+    other.execute(vcpu=1, address=VA, kind=READ).get_dirty_log(slot=0)
+    at.last.enter(vcpu=0).enter(vcpu=1).get_dirty_log(slot=0)
+
+
+STALE_TLB = "if (is_mmu_writable_spte(old_spte) &&\n\t      !is_writable_pte(new_spte))"
+
+
+@race(
+    source="seed 4, case 2: flush tlbs due to shadow page table write-protected",
+    historic=[
+        missing(
+            FLUSH_IF_MMU_WRITABLE,
+            TRANSLATIONS_ARE_CURRENT,
+            Substitution(MMU_C, STALE_TLB, STALE_TLB.replace("mmu_writable_spte", "writable_pte")),
+        )
+    ],
+    modes=SHADOW,
+    on=["kvm"],
+    vcpus=2,
+)
+def table_protected_without_a_flush(at: RaceBuilder) -> None:
+    """A page becomes a page table and is write-protected, when the dirty log has cleared W already.
+
+    The flush for the log comes later, without mmu_lock. A TLB may still have W, so the SPTE's being
+    MMU-writable asks for a flush, not W.
+    """
+    tables, _ = shadowed(at, flags=LOG)
+    table = 0x240
+    at.first.store(gfn=table, value=tables.leaf(OLD, READY))
+    tables.map(DATA, table, READY)
+    tables.share(FAR, table)
+    at.first.execute(vcpu=0, address=DATA + 8, kind=WRITE, value=1)
+    at.first.execute(vcpu=1, address=VA, kind=READ)
+    at.thread("user").get_dirty_log(slot=0)
+    thread = at.thread("vcpu1").execute(vcpu=1, address=FAR, kind=READ)
+    thread.invlpg(vcpu=1, address=FAR).execute(vcpu=1, address=FAR, kind=READ)
+    value = tables.leaf(NEW, READY)
+    at.thread("vcpu0").execute(vcpu=0, address=DATA, kind=WRITE, value=value)
     at.last.enter(vcpu=0).enter(vcpu=1)
 
 

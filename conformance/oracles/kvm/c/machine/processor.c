@@ -241,16 +241,13 @@ static struct translation *cache(struct processor *cpu, const struct reference *
 	return t;
 }
 
-/*
- * The access itself: it cannot fault any more, but other threads may run before it.  Only L1 with two-dimensional
- * paging accesses gfns.
- */
+/* The access itself: it cannot fault any more, but other threads may run before it. */
 static void do_access(struct processor *cpu, const struct translation *t, u64 gfn, int kind)
 {
 	u64 pfn = t->pfn + gfn - t->gfn;
 
 	sched_point(POINT_MARK, history);
-	record_event(EVENT_ACCESS, 4, (u64)(cpu - processors), cpu->in_l2 || !env_host[HOST_TDP] ? -1ULL : gfn,
+	record_event(EVENT_ACCESS, 4, (u64)(cpu - processors), gfn,
 		     (u64)kind, pfn);
 }
 

@@ -51,7 +51,7 @@ void sched_wait(const void *object, sched_condition over, u64 since);
 
 /* What happened, each with its numbers; as race_interface.py. */
 enum history_event {
-	EVENT_ACCESS = 1,	/* vcpu gfn kind pfn; gfn is ~0 for another kind of address */
+	EVENT_ACCESS = 1,	/* vcpu gfn kind pfn; or the page of a linear address, or of L2's */
 	EVENT_RELEASED,		/* pfn */
 	EVENT_PROTECTED,	/* pfn */
 	EVENT_LOGGED,		/* slot gfn... */
