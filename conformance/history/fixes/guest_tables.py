@@ -118,12 +118,7 @@ GUEST_TABLES: tuple[Fix, ...] = (
         ),
     ),
     fix(
-        Change(
-            commit="df8374607577",
-            title="KVM: x86/mmu: Only WARN in direct MMUs when overwriting shadow-present SPTE",
-            since="7.0",
-            effect="An SPTE with another frame causes a WARN only where the guest's tables play no part.",
-        ),
+        changes.OVERWRITTEN_IN_DIRECT_MMU_WARNS,
         "mmu_set_spte",
         "userspace that wrote the guest's page tables caused a WARN",
         roughly(
