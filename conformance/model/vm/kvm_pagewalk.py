@@ -19,7 +19,7 @@ __all__ = ["NO_ROLE", "KvmPagewalk", "X86Exception"]
 NO_ROLE = CpuRole(*[0] * len(CpuRole._fields))
 """The role before a context was initialised: not valid, so that it equals no other."""
 
-DE_VECTOR, UD_VECTOR, GP_VECTOR, PF_VECTOR = 0, 6, 13, 14
+UD_VECTOR, PF_VECTOR = 6, 14
 
 
 @dataclass
