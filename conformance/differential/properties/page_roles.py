@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from conformance.differential.columns import Access, Bits, Choice, Column, FlagColumn
 from conformance.differential.legality.needs import Callers, Case, Need, need
+from conformance.differential.legality.values import one_of
 from conformance.differential.outputs import Flag, Number
 from conformance.differential.properties.gptes import FORMAT, PTTYPES
 from conformance.differential.properties.guest_paging import LONG_MODE, REGISTERS
@@ -138,6 +139,11 @@ declare(
 )
 
 
+DIFFERS = "field that differs"
+OWN_FIELDS = (*(PageRole._fields.index(n) for n in ("level", "quadrant", "access", "passthrough")), len(ROLE))
+"""The fields that are a page's own, and none."""
+
+
 def _sync_page_check(k: Semantics, *columns: Word) -> Truth:
     *fields, differs = columns
     # The root's role is the page's but for one field.
@@ -148,13 +154,24 @@ def _sync_page_check(k: Semantics, *columns: Word) -> Truth:
 declare(
     page_role.kvm_sync_page_check,
     GROUP,
-    [*_role(), Choice("field that differs", 4, tuple(range(len(ROLE) + 1)))],
+    [*_role(), Choice(DIFFERS, 4, tuple(range(len(ROLE) + 1)))],
     gives=(Flag("value"),),
     answer=_sync_page_check,
     events=("WARN kvm_sync_page_check",),
     modes=ANY_HOST,
     since=SYNC_SPTE,
-    callers=Callers("kvm_sync_page() passes a page of the vCPU's MMU that can be unsync.", (VALID,)),
+    callers=Callers(
+        "kvm_sync_page() passes a page of the vCPU's MMU that can be unsync.",
+        (
+            VALID,
+            need(
+                "a direct page is never unsync",
+                lambda k, case: case["direct"] == 0,
+                lambda k, case: {"direct": case["direct"] & 0},
+            ),
+            one_of(DIFFERS, OWN_FIELDS, "the page is of an MMU that walks the guest's tables otherwise"),
+        ),
+    ),
     mutants=[
         Substitution(MMU_C, ".access = 0x7,\n\t\t.quadrant = 0x3,", ".quadrant = 0x3,", "6.12"),
         Substitution(MMU_C, ".passthrough = 0x1,", ".smm = 0xff,", "7.3"),
