@@ -91,7 +91,9 @@ def judge(missing: Missing) -> list[Result]:
     try:
         kernel = open_kernel(revert.kernel)
         cache = Cache()
-        path = cache.root / "history" / f"{kernel.series}-without-{fix.commit}-{revert.by}.patch"
+        path = (
+            cache.root / "history" / f"{kernel.series}-without-{fix.commit}-{fix.reverts.index(revert)}.patch"
+        )
         with cache.writing():
             patch = write_patch(kernel, revert.substitutions, path)
         reverted = _Compared(open_kernel(revert.kernel, (patch,)), profile_of(kernel.release), (patch,))

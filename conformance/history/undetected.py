@@ -75,7 +75,7 @@ UNDETECTED = (
         _NO_NESTING + "no root has role.guest_mode",
     ),
     *(
-        Undetected(fix.change, fix.function, fix.wrong, Layer.SHADOW, "no story shows it yet")
+        Undetected(fix.change, fix.function, fix.wrong, Layer.SHADOW, "no story has been seen to show it")
         for fix in AWAITED
         if fix.change not in _DETECTED
     ),

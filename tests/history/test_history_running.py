@@ -74,7 +74,8 @@ def shown(history) -> str:
 
 def test_everything_is_taken_out_once(judged):
     history = go()
-    assert len(judged.asked) == len(set(judged.asked)) == sum(len(fix.reverts) for fix in FIXES)
+    taken_out = [(fix.commit, revert.kernel, revert.by) for fix in FIXES for revert in fix.reverts]
+    assert sorted(judged.asked) == sorted(taken_out)
     assert history.report.status == 0
     assert history.undetected == UNDETECTED
 

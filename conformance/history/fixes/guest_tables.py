@@ -61,6 +61,7 @@ GUEST_TABLES: tuple[Fix, ...] = (
             Substitution(PAGING_TMPL_H, _INVALID_DROPPED, "&sp->spt[i], gpte)) {\n\t\t\tcontinue;"),
             Substitution(PAGING_TMPL_H, _GFN_DROPPED, "drop_spte(vcpu->kvm, &sp->spt[i]);\n"),
             by="alias_protected",
+            mode="shadow",
         ),
         roughly(
             Substitution(
@@ -76,6 +77,7 @@ GUEST_TABLES: tuple[Fix, ...] = (
                 "7.3",
             ),
             by="alias_protected",
+            mode="shadow",
         ),
     ),
     fix(
@@ -90,10 +92,12 @@ GUEST_TABLES: tuple[Fix, ...] = (
         roughly(
             Substitution(PAGING_TMPL_H, "spte, true, false,", "spte, true, true,"),
             by="tables_map_each_other",
+            mode="shadow",
         ),
         roughly(
             Substitution(PAGING_TMPL_H, "spte, true, true,", "spte, true, false,", "7.3"),
             by="tables_map_each_other",
+            mode="shadow",
         ),
     ),
     # MMIO and frames that changed behind the guest's tables.
@@ -110,11 +114,13 @@ GUEST_TABLES: tuple[Fix, ...] = (
             Substitution(MMU_C, _NOSLOT, "if (0) {", function="mmu_set_spte"),
             Substitution(MMU_C, _PRESENT, f"{_MARKED[1:]}\t{_PRESENT}", function="mmu_set_spte"),
             by="present_then_mmio",
+            mode="shadow",
         ),
         roughly(
             Substitution(MMU_C, _NOSLOT, "if (0) {", "7.3", "mmu_set_spte"),
             Substitution(MMU_C, _PRESENT, f"{_MARKED[1:]}\t{_PRESENT}", "7.3", "mmu_set_spte"),
             by="present_then_mmio",
+            mode="shadow",
         ),
     ),
     fix(
@@ -130,6 +136,7 @@ GUEST_TABLES: tuple[Fix, ...] = (
                 "mmu_set_spte",
             ),
             by="leaf_changed_outside",
+            mode="shadow",
         ),
     ),
     # Direct pages: small pages under a huge page of the guest.
@@ -142,9 +149,15 @@ GUEST_TABLES: tuple[Fix, ...] = (
         ),
         "FNAME(fetch)",
         "two huge pages of the guest with different rights shared a direct page",
-        roughly(Substitution(PAGING_TMPL_H, _DIRECT_ACCESS, _ACCESS_OF_ABOVE), by="guest_huge_on_small"),
         roughly(
-            Substitution(PAGING_TMPL_H, _DIRECT_ACCESS, _ACCESS_OF_ABOVE, "7.3"), by="guest_huge_on_small"
+            Substitution(PAGING_TMPL_H, _DIRECT_ACCESS, _ACCESS_OF_ABOVE),
+            by="guest_huge_on_small",
+            mode="shadow",
+        ),
+        roughly(
+            Substitution(PAGING_TMPL_H, _DIRECT_ACCESS, _ACCESS_OF_ABOVE, "7.3"),
+            by="guest_huge_on_small",
+            mode="shadow",
         ),
     ),
     fix(
@@ -161,11 +174,13 @@ GUEST_TABLES: tuple[Fix, ...] = (
             Substitution(PAGING_TMPL_H, _VALIDATE, ""),
             Substitution(MMU_C, " &&\n\t    spte_to_child_sp(*sptep)->role.word == role.word)", ")"),
             by="dirty_becomes_another_direct_page",
+            mode="shadow",
         ),
         roughly(
             Substitution(PAGING_TMPL_H, _VALIDATE, "", "7.3"),
             Substitution(MMU_C, " &&\n\t    spte_to_child_sp(*sptep)->role.word == role.word)", ")", "7.3"),
             by="dirty_becomes_another_direct_page",
+            mode="shadow",
         ),
     ),
     fix(
@@ -186,6 +201,7 @@ GUEST_TABLES: tuple[Fix, ...] = (
                 "kvm_mmu_hugepage_adjust(vcpu, fault);\n\n\tfor (shadow_walk_init(&it, vcpu, fault->addr);",
             ),
             by="table_in_its_own_huge_page",
+            mode="shadow",
         ),
         roughly(
             Substitution(PAGING_TMPL_H, _ADJUST, "trace", "7.3"),
@@ -196,6 +212,7 @@ GUEST_TABLES: tuple[Fix, ...] = (
                 "7.3",
             ),
             by="table_in_its_own_huge_page",
+            mode="shadow",
         ),
     ),
     # Roles.
@@ -211,6 +228,7 @@ GUEST_TABLES: tuple[Fix, ...] = (
         roughly(
             Substitution(MMU_C, _NX_FORCED, "root_role.efer_nx |= root_role.smep_andnot_wp;"),
             by="efer_nx_toggled",
+            mode="shadow",
         ),
         roughly(
             Substitution(
@@ -220,6 +238,7 @@ GUEST_TABLES: tuple[Fix, ...] = (
                 "7.3",
             ),
             by="efer_nx_toggled",
+            mode="shadow",
         ),
     ),
     fix(
@@ -231,8 +250,8 @@ GUEST_TABLES: tuple[Fix, ...] = (
         ),
         "kvm_init_shadow_mmu",
         "a write by the supervisor to a read-only user page made an SPTE with bits that counted as reserved",
-        roughly(Substitution(MMU_C, _NX_FORCED, ""), by="wp_smep_smap"),
-        roughly(Substitution(MMU_C, _NX_FORCED, "", "7.3"), by="wp_smep_smap"),
+        roughly(Substitution(MMU_C, _NX_FORCED, ""), by="wp_smep_smap", mode="shadow"),
+        roughly(Substitution(MMU_C, _NX_FORCED, "", "7.3"), by="wp_smep_smap", mode="shadow"),
     ),
     fix(
         Change(
@@ -249,7 +268,8 @@ GUEST_TABLES: tuple[Fix, ...] = (
                 "(is_efer_nx(mmu) || is_cr4_smep(mmu))",
                 "(is_efer_nx(mmu) || kvm_read_cr4_bits(vcpu, X86_CR4_SMEP))",
             ),
-            by="npt",
+            by="faults_of_nested_npt",
+            mode="npt",
         ),
         roughly(
             Substitution(
@@ -258,7 +278,8 @@ GUEST_TABLES: tuple[Fix, ...] = (
                 "(is_efer_nx(mmu) || kvm_is_cr4_bit_set(vcpu, X86_CR4_SMEP))",
                 "6.12",
             ),
-            by="npt",
+            by="faults_of_nested_npt",
+            mode="npt",
         ),
     ),
     fix(

@@ -39,10 +39,11 @@ SHADOW_PAGES: tuple[Fix, ...] = (
         changes.SYNCED_BEFORE_LINK,
         "FNAME(fetch)",
         "a guest that linked a table without a flush could use stale entries of it",
-        roughly(Substitution(PAGING_TMPL_H, _SYNC_CHILDREN, "if (0)"), by="linked_again"),
+        roughly(Substitution(PAGING_TMPL_H, _SYNC_CHILDREN, "if (0)"), by="linked_again", mode="shadow"),
         roughly(
             Substitution(MMU_C, _SYNC_LEAF, "ret = 0;", function="kvm_mmu_find_shadow_page"),
             by="linked_again",
+            mode="shadow",
         ),
         roughly(
             Substitution(
@@ -52,24 +53,29 @@ SHADOW_PAGES: tuple[Fix, ...] = (
                 "7.3",
             ),
             by="linked_again",
+            mode="shadow",
         ),
         roughly(
-            Substitution(MMU_C, _SYNC_LEAF, "ret = 0;", "7.3", "kvm_mmu_find_shadow_page"), by="linked_again"
+            Substitution(MMU_C, _SYNC_LEAF, "ret = 0;", "7.3", "kvm_mmu_find_shadow_page"),
+            by="linked_again",
+            mode="shadow",
         ),
     ),
     fix(
         changes.CHILD_GFN_COMPARED,
         "kvm_mmu_get_child_sp",
         "a reverse mapping was added under one gfn and removed under another (CVE-2026-46113)",
-        roughly(Substitution(MMU_C, f"{_SAME_GFN}\t    ", ""), by="pde_changed_outside"),
-        roughly(Substitution(MMU_C, f"{_SAME_GFN}\t    ", "", "7.3"), by="pde_changed_outside"),
+        roughly(Substitution(MMU_C, f"{_SAME_GFN}\t    ", ""), by="pde_changed_outside", mode="shadow"),
+        roughly(
+            Substitution(MMU_C, f"{_SAME_GFN}\t    ", "", "7.3"), by="pde_changed_outside", mode="shadow"
+        ),
     ),
     fix(
         changes.CHILD_ROLE_COMPARED,
         "kvm_mmu_get_child_sp",
         "a direct shadow page was used in place of one with shadowed translations (CVE-2026-53359)",
-        roughly(Substitution(MMU_C, _SAME_ROLE, ")"), by="pde_changed_outside"),
-        roughly(Substitution(MMU_C, _SAME_ROLE, ")", "7.3"), by="pde_changed_outside"),
+        roughly(Substitution(MMU_C, _SAME_ROLE, ")"), by="pde_changed_outside", mode="shadow"),
+        roughly(Substitution(MMU_C, _SAME_ROLE, ")", "7.3"), by="pde_changed_outside", mode="shadow"),
     ),
     fix(
         Change(
@@ -83,12 +89,14 @@ SHADOW_PAGES: tuple[Fix, ...] = (
         roughly(
             Substitution(PAGING_TMPL_H, "gw->pt_access[it.level - 2];", "gw->pt_access[gw->level - 1];"),
             by="upper_levels_restrict",
+            mode="shadow",
         ),
         roughly(
             Substitution(
                 PAGING_TMPL_H, "gw->pt_access[it.level - 2];", "gw->pt_access[gw->level - 1];", "7.3"
             ),
             by="upper_levels_restrict",
+            mode="shadow",
         ),
     ),
     # Zapping pages that are roots.
@@ -96,8 +104,8 @@ SHADOW_PAGES: tuple[Fix, ...] = (
         changes.NESTED_ROOTS_KEPT,
         "mmu_page_zap_pte",
         "a nested page table that vCPUs used as root was zapped with a table that pointed to it",
-        roughly(Substitution(MMU_C, _NO_ROOT, ""), by="nested_root_is_also_a_child"),
-        roughly(Substitution(MMU_C, _NO_ROOT, "", "7.3"), by="nested_root_is_also_a_child"),
+        roughly(Substitution(MMU_C, _NO_ROOT, ""), by="nested_root_is_also_a_child", mode="npt"),
+        roughly(Substitution(MMU_C, _NO_ROOT, "", "7.3"), by="nested_root_is_also_a_child", mode="npt"),
     ),
     fix(
         Change(
@@ -114,11 +122,13 @@ SHADOW_PAGES: tuple[Fix, ...] = (
             _stale_first(MMU_C, _MAP),
             Substitution(MMU_C, _NO_ROOT, ""),
             by="nested_root_is_also_a_child",
+            mode="npt",
         ),
         roughly(
             _stale_first(PAGING_TMPL_H, _FETCH, "6.12"),
             _stale_first(MMU_C, _MAP, "6.12"),
             by="nested_root_is_also_a_child",
+            mode="npt",
         ),
     ),
     # Roots and PCIDs.
@@ -131,8 +141,12 @@ SHADOW_PAGES: tuple[Fix, ...] = (
         ),
         "load_pdptrs",
         "a PAE guest that changed its PDPTEs and loaded CR3 went on with the tables that they had pointed to",
-        roughly(Substitution(X86_C, _PDPTRS_CHANGED, "if (0 && memcmp("), by="pdptes_change"),
-        roughly(Substitution(REGS_C, _PDPTRS_CHANGED, "if (0 && memcmp(", "7.3"), by="pdptes_change"),
+        roughly(Substitution(X86_C, _PDPTRS_CHANGED, "if (0 && memcmp("), by="pdptes_change", mode="shadow"),
+        roughly(
+            Substitution(REGS_C, _PDPTRS_CHANGED, "if (0 && memcmp(", "7.3"),
+            by="pdptes_change",
+            mode="shadow",
+        ),
     ),
     fix(
         Change(
@@ -143,8 +157,8 @@ SHADOW_PAGES: tuple[Fix, ...] = (
         ),
         "kvm_invalidate_pcid",
         "a root that was cached under the PCID being flushed could be loaded again, unsynchronized",
-        roughly(Substitution(X86_C, _OF_PCID, "if (0)"), by="two_directories_one_pcid"),
-        roughly(Substitution(X86_C, _OF_PCID, "if (0)", "7.3"), by="two_directories_one_pcid"),
+        roughly(Substitution(X86_C, _OF_PCID, "if (0)"), by="two_directories_one_pcid", mode="shadow"),
+        roughly(Substitution(X86_C, _OF_PCID, "if (0)", "7.3"), by="two_directories_one_pcid", mode="shadow"),
     ),
     fix(
         Change(
@@ -162,10 +176,12 @@ SHADOW_PAGES: tuple[Fix, ...] = (
                 "mmu->invlpg(vcpu, gva, mmu->root.hpa);",
             ),
             by="invpcid_without_paging",
+            mode="shadow",
         ),
         roughly(
             Substitution(MMU_C, "if (!mmu->sync_spte)\n\t\treturn;\n", "", "7.3", "kvm_mmu_invalidate_addr"),
             by="invpcid_without_paging",
+            mode="shadow",
         ),
     ),
     fix(
@@ -178,8 +194,8 @@ SHADOW_PAGES: tuple[Fix, ...] = (
         "kvm_vcpu_flush_tlb_guest",
         "after a flush on behalf of the guest a cached root was loaded again with stale entries",
         # nVMX, where the flush was missing, is not linked: here it is done, but for the current root only.
-        roughly(Substitution(X86_C, _PREV_ROOTS, ""), by="prev_roots_unsync"),
-        roughly(Substitution(X86_C, _PREV_ROOTS, "", "7.3"), by="prev_roots_unsync"),
+        roughly(Substitution(X86_C, _PREV_ROOTS, ""), by="prev_roots_unsync", mode="shadow"),
+        roughly(Substitution(X86_C, _PREV_ROOTS, "", "7.3"), by="prev_roots_unsync", mode="shadow"),
     ),
     # Splitting huge pages of nested guests.
     fix(
