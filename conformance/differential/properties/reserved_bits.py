@@ -190,12 +190,7 @@ declare(
     ),
     mutants=[
         Substitution(MMU_C, "context->root_role.efer_nx,\n", "true,\n"),
-        Substitution(
-            MMU_C,
-            "shadow_zero_check->rsvd_bits_mask[1][i] |= shadow_me_mask;",
-            "",
-            function="reset_shadow_zero_bits_mask",
-        ),
+        Substitution(MMU_C, "shadow_zero_check->rsvd_bits_mask[1][i] &= ~shadow_me_value;", ""),
         Substitution(MMU_C, "shadow_zero_check->rsvd_bits_mask[0][i] &= ~shadow_me_value;", ""),
         Substitution(
             MMU_C, "bool is_amd = true;", "bool is_amd = false;", function="reset_shadow_zero_bits_mask"
