@@ -9,7 +9,6 @@ from typing import Any
 from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, Substitution
 from conformance.model.changes import (
     FAST_FAULT_DIRECT_ONLY,
-    FLUSH_IF_MMU_WRITABLE,
     GPTE_RECHECKED,
     UNSYNC_UNDER_SPINLOCK,
 )
@@ -146,18 +145,8 @@ def frame_moves_to_another_gfn(at: RaceBuilder) -> None:
     at.last.enter(vcpu=0).enter(vcpu=1).get_dirty_log(slot=0)
 
 
-STALE_TLB = "if (is_mmu_writable_spte(old_spte) &&\n\t      !is_writable_pte(new_spte))"
-
-
 @race(
     source="seed 4, case 2: flush tlbs due to shadow page table write-protected",
-    historic=[
-        missing(
-            FLUSH_IF_MMU_WRITABLE,
-            TRANSLATIONS_ARE_CURRENT,
-            Substitution(MMU_C, STALE_TLB, STALE_TLB.replace("mmu_writable_spte", "writable_pte")),
-        )
-    ],
     modes=SHADOW,
     on=["kvm"],
     vcpus=2,
@@ -180,7 +169,7 @@ def table_protected_without_a_flush(at: RaceBuilder) -> None:
     thread.invlpg(vcpu=1, address=FAR).execute(vcpu=1, address=FAR, kind=READ)
     value = tables.leaf(NEW, READY)
     at.thread("vcpu0").execute(vcpu=0, address=DATA, kind=WRITE, value=value)
-    at.last.enter(vcpu=0).enter(vcpu=1)
+    at.last.enter(vcpu=0).enter(vcpu=1).get_dirty_log(slot=0)
 
 
 @race(
