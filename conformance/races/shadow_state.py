@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The state of shadow paging at the end of an execution, held against the guest's own page tables.
 
-A shadow page that is not unsync says what the guest's table says, and nobody can write that table unseen.
+A shadow page that is not unsync has the translations of its table, and no SPTE maps that table writable.
 """
 
 from __future__ import annotations

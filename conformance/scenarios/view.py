@@ -184,7 +184,7 @@ class View:
 
     @cached_property
     def shadow(self) -> ShadowState:
-        """The state of shadow paging. Raises ValueError where there is none."""
+        """The state of shadow paging. Raises ValueError where it is not known."""
         view = self.observation.shadow
         if view is None:
             raise ValueError("this VM has no shadow pages")

@@ -28,7 +28,7 @@ from conformance.scenarios.story import Mutant, StoryBuilder, story
 DOCUMENT = "Documentation/virt/kvm/x86/mmu.rst"
 DEVICE = 0xFEC00
 LEAST = 64
-"""The least number of shadow pages that KVM may be told to use."""
+"""The least limit of shadow pages that KVM accepts."""
 
 
 @story(
