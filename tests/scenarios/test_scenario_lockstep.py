@@ -35,6 +35,13 @@ def test_every_kind_of_step_is_drawn(name):
     assert "never" not in walked.summary
 
 
+@pytest.mark.parametrize("name", ["legacy-ept-ad", "shadow", "nested-ept-ad", "nested-npt"])
+def test_random_stories_of_shadow_pages_are_played(name):
+    walked = walked_in(name, seed=3, budget=3)
+    assert walked.found is None and walked.lacking is None
+    assert {*walked.steps} <= {*WALKS[name].kinds, "destroy"} and walked.steps.total() > 50
+
+
 def test_each_mode_has_its_kinds_of_steps():
     of = {name: {*kind.kinds} for name, kind in WALKS.items()}
     assert {"access", "walk_next"} <= of["npt"] and not {"execute", "enter_l2"} & of["npt"]

@@ -11,7 +11,7 @@ from conformance.scenarios.judging_scenario import judge
 from conformance.scenarios.run_scenarios import Ready, prepare
 from conformance.scenarios.stories import STORIES
 
-FEWEST = 50
+FEWEST = 110
 PLANTED = [(story, mutant) for story in STORIES.values() for mutant in story.mutants]
 
 
@@ -20,6 +20,13 @@ def test_there_are_enough_and_all_files_have_some():
     files = {mutant.substitution.file.rpartition("/")[2] for _, mutant in PLANTED}
     assert files >= {"tdp_mmu.c", "tdp_iter.c", "mmu.c", "paging_tmpl.h", "kvm_main.c"}
     assert {mutant.substitution.kernel for _, mutant in PLANTED} >= {"6.1", "7.3"}
+
+
+def test_shadow_paging_and_nested_guests_have_their_share():
+    of_guests = {"mapping", "tables written", "roots", "paging modes", "huge pages"}
+    themes = {"shadow life", "nested guests", *(f"guest {theme}" for theme in of_guests)}
+    planted = [story.theme for story, _ in PLANTED if story.theme in themes]
+    assert {*planted} == themes and len(planted) >= 60
 
 
 def test_every_mutant_is_of_a_mode_of_its_story():

@@ -110,8 +110,8 @@ def dirty_becomes_another_direct_page(vm: StoryBuilder) -> None:
             "huge SPTEs stay writable when logging is enabled",
             Substitution(
                 MMU_C,
-                "walk_slot_rmaps(kvm, memslot, slot_rmap_write_protect,\n"
-                "\t\t\t\tstart_level, KVM_MAX_HUGEPAGE_LEVEL, false);",
+                "slot_handle_level(kvm, memslot, slot_rmap_write_protect,\n"
+                "\t\t\t\t  start_level, KVM_MAX_HUGEPAGE_LEVEL, false);",
                 "",
             ),
             "shadow",
@@ -312,7 +312,9 @@ def host_collapses_under_a_shadowed_guest(vm: StoryBuilder) -> None:
         Mutant(
             "prefetching in a direct page begins one entry late",
             Substitution(
-                MMU_C, "if (!start)\n\t\t\t\tstart = spte;", "if (!start)\n\t\t\t\tstart = spte + 1;"
+                MMU_C,
+                "} else if (!start)\n\t\t\tstart = spte;",
+                "} else if (!start)\n\t\t\tstart = spte + 1;",
             ),
             "shadow",
         ),

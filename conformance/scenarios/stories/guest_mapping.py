@@ -303,6 +303,15 @@ def prefetch_while_logging(vm: StoryBuilder) -> None:
     source="paging_tmpl.h: pte_prefetch() while addresses are being invalidated",
     about=("paging64_pte_prefetch",),
     modes=SHADOW,
+    mutants=[
+        Mutant(
+            "neighbours are mapped while a range is invalidated",
+            Substitution(
+                PAGING_TMPL_H, "if (unlikely(vcpu->kvm->mmu_invalidate_in_progress))\n\t\treturn;", ""
+            ),
+            "shadow",
+        ),
+    ],
 )
 def prefetch_while_invalidating(vm: StoryBuilder) -> None:
     """While any range is invalidated, a fault elsewhere maps its own page only.
@@ -362,7 +371,22 @@ def many_aliases_of_a_page(vm: StoryBuilder) -> None:
     vm.execute(address=start[0x12], kind=READ).claim("the page is new", lambda now: now.value == 0)
 
 
-@story(source=f"{PAGING}: Accessed and Dirty flags", about=SHADOW_FAULT, modes=SHADOW)
+@story(
+    source=f"{PAGING}: Accessed and Dirty flags",
+    about=SHADOW_FAULT,
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "Accessed is set in the last entry only",
+            Substitution(
+                PAGING_TMPL_H,
+                "level = walker->max_level; level >= walker->level;",
+                "level = walker->level; level >= walker->level;",
+            ),
+            "shadow",
+        ),
+    ],
+)
 def accessed_on_the_way(vm: StoryBuilder) -> None:
     """A use sets Accessed in every entry on the way, and Dirty in the last one only.
 

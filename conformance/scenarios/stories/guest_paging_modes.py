@@ -96,6 +96,17 @@ def la57_toggled(vm: StoryBuilder) -> None:
     source=f"{SDM}: PAE paging",
     about=(*SHADOW_FAULT, "mmu_alloc_shadow_roots", "load_pdptrs", "kvm_set_cr3"),
     modes=SHADOW,
+    mutants=[
+        Mutant(
+            "only the first of the four entries is shadowed",
+            Substitution(
+                MMU_C,
+                "for (i = 0; i < 4; ++i) {\n\t\tWARN_ON_ONCE(IS_VALID",
+                "for (i = 0; i < 1; ++i) {\n\t\tWARN_ON_ONCE(IS_VALID",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def pae_guest(vm: StoryBuilder) -> None:
     """A PAE guest has four entries in registers: each present one has a shadow page directory of its own.

@@ -48,7 +48,12 @@ OTHER = 0xC0000000
         ),
         Mutant(
             "INVLPG does not flush the address",
-            Substitution(MMU_C, "static_call(kvm_x86_flush_tlb_gva)(vcpu, gva);", ""),
+            Substitution(
+                MMU_C,
+                "static_call(kvm_x86_flush_tlb_gva)(vcpu, gva);",
+                "",
+                function="kvm_mmu_invalidate_gva",
+            ),
             "shadow",
         ),
     ],
@@ -92,7 +97,12 @@ def leaf_table_out_of_sync(vm: StoryBuilder) -> None:
         ),
         Mutant(
             "loading CR3 synchronizes nothing",
-            Substitution(MMU_C, "mmu_sync_children(vcpu, sp, true);", "", function="kvm_mmu_sync_roots"),
+            Substitution(
+                MMU_C,
+                "if (!is_unsync_root(root))\n\t\t\treturn;",
+                "return;",
+                function="kvm_mmu_sync_roots",
+            ),
             "shadow",
         ),
     ],
@@ -187,7 +197,10 @@ def sync_changes_access(vm: StoryBuilder) -> None:
         Mutant(
             "only one array of unsync tables is synchronized",
             Substitution(
-                MMU_C, "while (mmu_unsync_walk(parent, &pages)) {", "if (mmu_unsync_walk(parent, &pages)) {"
+                MMU_C,
+                "while (mmu_unsync_walk(parent, &pages)) {",
+                "if (mmu_unsync_walk(parent, &pages)) {",
+                function="mmu_sync_children",
             ),
             "shadow",
         ),
@@ -220,7 +233,18 @@ def sync_of_many_tables(vm: StoryBuilder) -> None:
     )
 
 
-@story(source="mmu.c: mmu_sync_children() yields", about=("mmu_sync_children",), modes=SHADOW)
+@story(
+    source="mmu.c: mmu_sync_children() yields",
+    about=("mmu_sync_children",),
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "synchronizing ends where it must yield",
+            Substitution(MMU_C, "if (!can_yield) {", "if (1) {", function="mmu_sync_children"),
+            "shadow",
+        ),
+    ],
+)
 def sync_that_yields(vm: StoryBuilder) -> None:
     """Synchronizing yields mmu_lock when it must, and goes on until the whole tree is in sync.
 

@@ -279,6 +279,13 @@ def aging_by_rmap(vm: StoryBuilder) -> None:
     source="virt/kvm/kvm_main.c and mmu.c: is_page_fault_stale()",
     about=(*IN_PROGRESS, "paging64_page_fault"),
     modes=SHADOW,
+    mutants=[
+        Mutant(
+            "a fault that is stale maps all the same",
+            Substitution(PAGING_TMPL_H, "if (is_page_fault_stale(vcpu, fault)) {", "if (0) {"),
+            "shadow",
+        ),
+    ],
 )
 def fault_of_a_shadowed_guest_during_an_invalidation(vm: StoryBuilder) -> None:
     """While the host invalidates a page, a fault on it is retried and maps nothing; its tables are shadowed.
