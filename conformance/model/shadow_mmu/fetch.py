@@ -59,8 +59,15 @@ def fetch(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, walker: GuestWalker) -> Re
             return RetPf.RETRY
         if vm.k.has(WRITE_PF_TO_SP_IN_FETCH) and fault.write:
             fault.write_fault_to_shadow_pgtable |= walker.table_gfn[sp.level - 2] == fault.gfn
-    vm.k.warn_on("FNAME(fetch)", True)
+    vm.k.warn_on(_function(vm, vcpu), True)
     return RetPf.EFAULT
+
+
+def _function(vm: Vm, vcpu: KvmVcpu) -> str:
+    """The kernel's name of this function: there is one for each format of the guest's entries."""
+    if vm.mode.tdp and vm.mode.ept:
+        return "ept_fetch"
+    return "paging32_fetch" if vcpu.mmu.w.cpu_role.has_4_byte_gpte else "paging64_fetch"
 
 
 def _link_table(vm: Vm, vcpu: KvmVcpu, walker: GuestWalker, sptep: Sptep) -> bool:
@@ -122,7 +129,7 @@ def _map(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, walker: GuestWalker, entrie
         link_shadow_page(vm, sptep, child)
         if fault.huge_page_disallowed:
             account_nx_huge_page(vm, child, fault.req_level >= sp.level)
-    vm.k.warn_on("FNAME(fetch)", True)
+    vm.k.warn_on(_function(vm, vcpu), True)
     return RetPf.EFAULT
 
 
