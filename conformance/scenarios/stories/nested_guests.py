@@ -388,6 +388,33 @@ def nested_tables_of_a_pae_l1(vm: StoryBuilder) -> None:
 
 
 @story(
+    source="paging_tmpl.h: FNAME(fetch) WARNs where the root has no table for an entry that the walk found",
+    about=("paging64_fetch",),
+    modes=NPT,
+)
+def nested_pdpte_written_while_l2_runs(vm: StoryBuilder) -> None:
+    """An L1 with PAE fills an empty entry of its top nested table while L2 runs, and KVM warns.
+
+    KVM reads these entries from memory at each walk, but makes the four entries of its own root when that is
+    loaded. L2's access finds L1's new entry and no table of KVM's for it: a WARN that L1 causes, and userspace
+    gets an error. No upstream fix is known.
+    """
+    tables = l1(vm, PAE, data=(0x10, 0x11))
+    tables.map(GPA, 0x10, READY)
+    vm.set_sregs(cr0=CR0, cr4=PAE.cr4, efer=NXE, cr3=0)
+    enters(vm, tables)
+    vm.execute(address=GPA, kind=READ).claim("the first entry", lambda now: now.value == content(0x10))
+    tables.map(0x40000000, 0x11, READY)
+    vm.execute(address=0x40000000, kind=READ)
+    vm.claim("KVM warns", lambda now: any("fetch" in event for event in now.events))
+    vm.claim("userspace gets an error", lambda now: now.executed.end == End.FAILED)
+    vm.leave_l2()
+    enters(vm, tables)
+    vm.execute(address=0x40000000, kind=READ)
+    vm.claim("a new root has the entry", lambda now: now.value == content(0x11))
+
+
+@story(
     source="mmu.c: kvm_mmu_page_ad_need_write_protect(); L2 is logged by write protection, even with PML",
     about=("kvm_mmu_slot_leaf_clear_dirty", "kvm_arch_mmu_enable_log_dirty_pt_masked", "make_spte"),
     modes=("ept-ad",),
