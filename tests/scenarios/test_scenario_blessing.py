@@ -25,7 +25,7 @@ def ready(tmp_path, monkeypatch):
     )
     made.sides = lambda mode: ModelSides(mode, lie=made.lie)
     monkeypatch.setattr(goldens, "GOLDEN", tmp_path)
-    monkeypatch.setattr(blessing, "prepare", lambda selector, patches, progress: made)
+    monkeypatch.setattr(blessing, "prepare", lambda *given: made)
     monkeypatch.delenv("CI", raising=False)
     return made
 

@@ -22,6 +22,7 @@ from conformance.scenarios.judging_scenario import Facts, judge
 from conformance.scenarios.lockstep import walk
 from conformance.scenarios.run_scenarios import ScenarioPlan, run
 from conformance.scenarios.stories import STORIES
+from conformance.scenarios.walks import WALKS
 
 FACTS = Facts(None, "6.1.1-1", ("--kernel", "6.1"))
 TODO = "It is to be added."
@@ -44,7 +45,7 @@ def test_a_story_that_ends_in_a_lack_is_not_judged() -> None:
 
 
 def test_random_steps_end_in_a_lack_and_say_how_far_they_came() -> None:
-    walked = walk(ModelSides(lie=lacks_in("madvise_dontneed")), seed=5, budget=20)
+    walked = walk(ModelSides(lie=lacks_in("madvise_dontneed")), WALKS["ept-ad"], seed=5, budget=20)
     assert walked.found is None and walked.lacking is not None and walked.steps.total() > 0
 
 
@@ -80,7 +81,8 @@ def planted(kernel: Kernel, directory: Path, call: str) -> Path:
 @pytest.mark.kernel
 def test_a_missing_stand_in_is_status_2_in_every_report(kernel: Kernel, tmp_path: Path) -> None:
     patch = planted(kernel, tmp_path, "vm_munmap(0, 0);")
-    plan = ScenarioPlan(kernels=(kernel.selector,), patches=(patch,), names=("first_*",))
+    modes = ("ept-ad", "ept-noad", "npt")
+    plan = ScenarioPlan(kernels=(kernel.selector,), patches=(patch,), names=("first_*",), modes=modes)
     report = run(plan, progress=lambda line: None)
     if report.kernels[0].unreached:
         pytest.skip(report.kernels[0].unreached)

@@ -26,7 +26,12 @@ pytestmark = pytest.mark.kernel
 
 CASES = 2000
 CONCRETE = 20
-NAMES = [name for name, prop in PROPERTIES.items() if not prop.scalar]
+NAMES = [
+    # It drops an MMIO SPTE, which would need an rmap if the masks, arbitrary here, made it present.
+    name
+    for name, prop in PROPERTIES.items()
+    if not prop.scalar and name != "prefetch_invalid_gpte"
+]
 
 
 @pytest.fixture(scope="module")

@@ -35,10 +35,11 @@ def run_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> list[int]:
             rc = vcpu_enter_guest(vm, vcpu)
             if rc:
                 return [*exits, rc, FAILED] if rc < 0 else [*exits, USERSPACE]
-            error_code = guest_access(vm, vcpu, gfn, kind)
+            found = guest_access(vm, vcpu, gfn, kind)
             vcpu_exit_guest(vm, vcpu)
-            if error_code is None:
+            if not isinstance(found, int):
                 return [*exits, DONE]
+            error_code = found
             drain_pml(vm, vcpu)
             r, _ = kvm_mmu_page_fault(vm, vcpu, gfn << PAGE_SHIFT, error_code)
             if r in ERRORS:

@@ -11,7 +11,7 @@ from conformance.model.layout import PAGE_SHIFT
 from conformance.model.page_fault.page_fault import kvm_mmu_page_fault
 from conformance.model.processor.guest import ERRORS, EXIT_CODES
 from conformance.model.processor.linear import linear_access
-from conformance.model.processor.processor import translate
+from conformance.model.processor.processor import guest_access
 from conformance.model.vm.host import EINVAL
 from conformance.model.vm.host_pages import pages_per
 from conformance.model.vm.kvm_page_fault import PFERR_RSVD_MASK, RetPf
@@ -85,7 +85,7 @@ def _run(vm: Vm, vcpu: KvmVcpu, insn: Insn) -> tuple[list[int], Ended]:
 def _translate(vm: Vm, vcpu: KvmVcpu, insn: Insn) -> TlbEntry | int:
     """The translation of the address, or the error code of the exit."""
     if vm.k.tdp_enabled:
-        return translate(vm, vcpu, insn.address >> PAGE_SHIFT, insn.kind)
+        return guest_access(vm, vcpu, insn.address >> PAGE_SHIFT, insn.kind)
     return linear_access(vm, vcpu, insn.address, insn.kind, vcpu.cpl == 3)
 
 

@@ -32,7 +32,7 @@ from conformance.model.vm.pml import drain_pml
 from conformance.model.vm.scheduler import current
 from conformance.model.vm.vm import KvmVcpu, TlbEntry, Vm
 
-__all__ = ["guest_access", "translate"]
+__all__ = ["guest_access"]
 
 PML_ENTRIES = 512
 """The size of the PML buffer, in entries."""
@@ -43,14 +43,8 @@ RESERVED_BIT = 1 << 51
 """The reserved address bit that is set in MMIO SPTEs under NPT."""
 
 
-def guest_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> int | None:
-    """Perform one access of the guest; return None if it completes, else the error code of the exit."""
-    found = translate(vm, vcpu, gfn, kind)
-    return found if isinstance(found, int) else None
-
-
-def translate(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> TlbEntry | int:
-    """The translation of ``gfn`` for an access, or the error code of the exit.
+def guest_access(vm: Vm, vcpu: KvmVcpu, gfn: int, kind: int) -> TlbEntry | int:
+    """Perform one access of the guest: its translation if it completes, else the error code of the exit.
 
     A cached translation is used if it allows the access. A write through a translation whose Dirty is not set
     walks the tables again, to set it.

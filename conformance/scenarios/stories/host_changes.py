@@ -209,6 +209,27 @@ def merged_by_ksm(vm: StoryBuilder) -> None:
 
 
 @story(
+    source="mm/mremap.c: move_ptes() invalidates the old addresses, and nothing at the new ones",
+    about=(*INVALIDATE, "tdp_mmu_zap_leafs"),
+)
+def moved_by_mremap(vm: StoryBuilder) -> None:
+    """The host moves a page to another address of its own: one gfn loses its frame, another one has it.
+
+    KVM follows addresses of the host, not frames, so the same frame appears at another gfn.
+    """
+    memory(vm, gfn=GFN, npages=16)
+    vm.access(gfn=GFN, kind=WRITE)
+    vm.mremap(page=0, to=8).claim("the mapping is gone", lambda now: now.leaf(GFN) is None)
+    vm.access(gfn=GFN + 8, kind=READ).claim(
+        "another gfn has the frame",
+        lambda now: now.mapped(GFN + 8).pfn == now.before.before.mapped(GFN).pfn,
+    )
+    vm.access(gfn=GFN, kind=WRITE).claim(
+        "the first gets a new one", lambda now: now.mapped(GFN).pfn != now.mapped(GFN + 8).pfn
+    )
+
+
+@story(
     source="mm/huge_memory.c: __split_huge_pmd() invalidates its whole 2M",
     about=("tdp_mmu_zap_leafs", "host_pfn_mapping_level"),
 )

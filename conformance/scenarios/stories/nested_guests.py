@@ -396,7 +396,7 @@ def nested_pdpte_written_while_l2_runs(vm: StoryBuilder) -> None:
     """An L1 with PAE fills an empty entry of its top nested table while L2 runs, and KVM warns.
 
     KVM reads these entries from memory at each walk, but makes the four entries of its own root when that is
-    loaded. L2's access finds L1's new entry and no table of KVM's for it: a WARN that L1 causes, and userspace
+    loaded. L2's access finds L1's new entry and no table of KVM's for it: a WARN that L1 causes. Userspace
     gets an error. No upstream fix is known.
     """
     tables = l1(vm, PAE, data=(0x10, 0x11))
