@@ -102,7 +102,9 @@ def test_a_missing_stand_in_is_status_2_in_every_report(kernel: Kernel, tmp_path
         assert render(report).count(words) == 1 and "first_" not in render(report), render(report)
     assert json.loads(json_report.render(report))["summary"]["FAIL"] == 0
     outcome = run_lockstep.run(
-        run_lockstep.LockstepPlan(kernels=(kernel.selector,), patches=(patch,), budget=6, seed=1),
+        run_lockstep.LockstepPlan(
+            kernels=(kernel.selector,), patches=(patch,), modes=modes, budget=6, seed=1
+        ),
         progress=lambda line: None,
     )
     assert outcome.report.status == 2
