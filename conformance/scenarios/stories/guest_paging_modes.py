@@ -94,7 +94,7 @@ def la57_toggled(vm: StoryBuilder) -> None:
 
 @story(
     source=f"{SDM}: PAE paging",
-    about=(*SHADOW_FAULT, "mmu_alloc_shadow_roots", "load_pdptrs", "kvm_set_cr3"),
+    about=(*SHADOW_FAULT, "mmu_alloc_shadow_roots", "load_pdptrs"),
     modes=SHADOW,
     mutants=[
         Mutant(
@@ -339,7 +339,7 @@ def wp_smep_smap(vm: StoryBuilder) -> None:
         'commit 112022bdb5bc ("KVM: x86/mmu: Treat NX as used (not reserved) for all !TDP shadow MMUs") '
         "in v5.13"
     ),
-    about=("kvm_set_cr4", "set_efer", "kvm_calc_cpu_role", "reset_shadow_zero_bits_mask"),
+    about=("set_efer", "kvm_calc_cpu_role", "reset_shadow_zero_bits_mask"),
     modes=SHADOW,
     nx_huge_pages=1,
 )

@@ -38,7 +38,7 @@ OTHER = 0xC0000000
 
 @story(
     source=f"{DOCUMENT}: synchronized and unsynchronized pages",
-    about=(*UNSYNC, *SYNC, "kvm_mmu_invlpg"),
+    about=(*UNSYNC, "kvm_mmu_invlpg"),
     modes=SHADOW,
     mutants=[
         Mutant(

@@ -6,7 +6,6 @@ from __future__ import annotations
 from conformance.interface.access import End
 from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, Substitution
 from conformance.scenarios.modes import EPT_MODES
-from conformance.scenarios.stories.functions import SPLIT
 from conformance.scenarios.stories.guest_tables import (
     CR0,
     EPT,
@@ -210,7 +209,9 @@ def l1_changes_its_ept(vm: StoryBuilder) -> None:
 @story(
     source='commit ada51a9de737 ("KVM: x86/mmu: Extend Eager Page Splitting to nested MMUs") in v6.0',
     about=(
-        *SPLIT,
+        "kvm_tdp_mmu_try_split_huge_pages",
+        "make_huge_page_split_spte",
+        "make_small_spte",
         "kvm_shadow_mmu_try_split_huge_pages",
         "shadow_mmu_split_huge_page",
         "kvm_mmu_page_get_access",
