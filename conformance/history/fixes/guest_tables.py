@@ -24,7 +24,6 @@ _ACCESS_OF_ABOVE = "direct_access = gw->pt_access[gw->level - 1];"
 _VALIDATE = "validate_direct_spte(vcpu, it.sptep, direct_access);"
 _LA57 = "role.ext.cr4_la57 = ____is_efer_lma(regs) && ____is_cr4_la57(regs);"
 _ADJUST = "kvm_mmu_hugepage_adjust(vcpu, fault);\n\n\ttrace"
-_CHANGED_BELOW = "if (FNAME(gpte_changed)(vcpu, gw, it.level - 1))"
 
 GUEST_TABLES: tuple[Fix, ...] = (
     # Synchronization.

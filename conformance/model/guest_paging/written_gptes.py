@@ -21,7 +21,6 @@ __all__ = [
 
 FLOOD = 3
 """How many writes in a row make an upper table a page that is no table any more."""
-PAGE_OFFSET = (1 << 12) - 1
 
 
 def detect_write_misaligned(*, has_4_byte_gpte: Truth | bool, offset: Word, size: Word) -> Truth:

@@ -13,7 +13,7 @@ from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.pte_list import PteList
 from conformance.model.vm.role import KvmMmuPageRole
 
-__all__ = ["RootTable", "ShadowPage", "root_to_sp"]
+__all__ = ["RootTable", "ShadowPage"]
 
 
 @dataclass(eq=False, kw_only=True)
@@ -50,8 +50,3 @@ class RootTable(KvmMmuPage):
     The dummy root has no entries: it is used where a guest's root lies outside of its memory. Of PAE roots,
     entries 0 to 3 are used.
     """
-
-
-def root_to_sp(root: KvmMmuPage | None) -> KvmMmuPage | None:
-    """The root's struct kvm_mmu_page; None for a ``RootTable``, which has none, and for no root."""
-    return None if isinstance(root, RootTable) else root
