@@ -17,6 +17,7 @@ __all__ = [
     "AGREEMENT",
     "PROVE",
     "Counterexample",
+    "Finding",
     "KernelReport",
     "Report",
     "Result",
@@ -108,13 +109,37 @@ class Counterexample:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """A known fault of a kernel: the story that shows it, what is wrong, and what mends it.
+
+    ``mended`` is an upstream commit if ``upstream``, else a sentence on what is known of a fix. ``place``
+    says where this run has seen it, "" if it only knows of it.
+    """
+
+    story: str
+    wrong: str
+    mended: str
+    upstream: bool
+    place: str
+
+    @property
+    def mends(self) -> str:
+        """What mends it, as text."""
+        return f"mended by {self.mended}, which this kernel lacks" if self.upstream else self.mended
+
+    def __str__(self) -> str:
+        shown = f"{self.story} shows it ({self.place})" if self.place else f"{self.story} shows it"
+        return f"finding: {self.wrong}; {shown}; {self.mends}"
+
+
+@dataclass(frozen=True)
 class Result:
     """One line of the report.
 
     ``cases`` counts compared inputs, ``seconds`` is wall time. ``reason`` says why a verdict is not
     PASS or FAIL, or what a PASS covers (``"2^11 combinations of 11 bits"``). ``mode`` and ``engine``
     are ``"-"`` where a verdict holds for all of them. ``explored`` is what was seen
-    of a race without a finding, in numbers.
+    of a race without a finding, in numbers. ``findings`` are known faults of the kernel that were seen.
     """
 
     property: str
@@ -127,6 +152,7 @@ class Result:
     reason: str = ""
     counterexample: Counterexample | None = None
     explored: Mapping[str, int | bool | None] | None = None
+    findings: tuple[Finding, ...] = ()
 
     def compared(self) -> int:
         """The number of cases on which a kernel was compared with the model."""
@@ -147,7 +173,7 @@ class KernelReport:
     ``seconds`` is the wall time until it was judged, None if that was not measured: results that were made
     side by side cannot be added up; ``prepared`` of them it took to fetch and compile the kernel. ``places``
     are the file and the line of the function that a property is about, for those that differ. ``notes`` say
-    how patches were applied, where that was not exact.
+    how patches were applied, where that was not exact. ``known`` are faults that the kernel is known to have.
     """
 
     selector: str
@@ -164,6 +190,7 @@ class KernelReport:
     prepared: float = 0.0
     places: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    known: tuple[Finding, ...] = ()
 
     @classmethod
     def of(cls, kernel: Kernel) -> KernelReport:
@@ -193,7 +220,14 @@ class KernelReport:
     @property
     def remarks(self) -> tuple[str, ...]:
         """The lines that reports print before the kernel's results."""
-        return (*filter(None, [self.drift]), *self.notes)
+        return (*filter(None, [self.drift]), *self.notes, *map(str, self.findings))
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The kernel's known faults that its results show, then others that it is known to have."""
+        shown = [finding for result in self.results for finding in result.findings]
+        faults = {finding.wrong for finding in shown}
+        return (*shown, *(finding for finding in self.known if finding.wrong not in faults))
 
 
 @dataclass

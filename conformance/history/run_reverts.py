@@ -15,6 +15,8 @@ from conformance.history import FIXES, UNDETECTED
 from conformance.history.fix import Fix, Layer, Revert, Undetected
 from conformance.history.judging_revert import NOTICED, Missing, judge, layer_of
 from conformance.kernels import SERIES, BuildError, open_kernel
+from conformance.model.profiles import profile_of
+from conformance.scenarios.findings import known
 from conformance.workers import workers
 
 __all__ = ["SEED", "History", "HistoryPlan", "Outcome", "Score", "run"]
@@ -153,7 +155,9 @@ def _report(selector: str, progress: Progress) -> KernelReport:
         kernel = open_kernel(selector, progress=progress)
     except BuildError as error:
         return KernelReport.unopened(selector, error=str(error))
-    return KernelReport.of(kernel)
+    report = KernelReport.of(kernel)
+    report.known = known(profile_of(kernel.release))
+    return report
 
 
 def _skipped(fix: Undetected) -> Result:

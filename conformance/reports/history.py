@@ -28,8 +28,8 @@ def show(history: History, console: Console) -> None:
                 style="bold",
             )
         )
-        if kernel.drift:
-            console.print(Text(f"note: {line(kernel.drift)}", style="yellow"))
+        for remark in kernel.remarks:
+            console.print(Text(f"note: {line(remark)}", style="yellow"), soft_wrap=True)
         if kernel.error is not None:
             console.print(Text(f"ERROR  {line(kernel.error)}", style=_COLOURS[Verdict.ERROR]))
             continue

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import conformance
-from conformance.differential.verdict import Counterexample, KernelReport, Report, Result
+from conformance.differential.verdict import Counterexample, Finding, KernelReport, Report, Result
 from conformance.reports.rows import rows, summary
 from conformance.reports.text import word
 
@@ -37,10 +37,21 @@ def _kernel(kernel: KernelReport) -> dict[str, Any]:
         "version": plain(kernel.version),
         "drift": None if kernel.drift is None else plain(kernel.drift),
         **({"notes": [plain(note) for note in kernel.notes]} if kernel.notes else {}),
+        **({"findings": [*map(_finding, kernel.findings)]} if kernel.findings else {}),
         **({"compiler": plain(kernel.compiler)} if kernel.compiler else {}),
         **({} if kernel.disagreement is None else {"disagreement": plain(kernel.disagreement)}),
         **({} if kernel.seconds is None else {"seconds": round(kernel.seconds, 3)}),
         "results": [_result(row) for row in rows(kernel)],
+    }
+
+
+def _finding(found: Finding) -> dict[str, Any]:
+    return {
+        "story": plain(found.story),
+        "wrong": plain(found.wrong),
+        "mended": plain(found.mended),
+        "upstream": found.upstream,
+        "place": plain(found.place),
     }
 
 

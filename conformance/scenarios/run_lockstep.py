@@ -18,6 +18,7 @@ from conformance.kernels import expand
 from conformance.sandbox.processes import Ended
 from conformance.scenarios import saved
 from conformance.scenarios.comparing import Difference
+from conformance.scenarios.findings import known
 from conformance.scenarios.judging_scenario import ORACLE, again, counterexample
 from conformance.scenarios.lockstep import walk
 from conformance.scenarios.run_scenarios import Ready, prepare
@@ -84,6 +85,7 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
                 each = plan.budget / math.ceil(len(chosen) / plan.jobs)
                 futures = [pool.submit(_walk, ready, kind, seed, each, to_save) for kind in chosen]
                 report = ready.report()
+                report.known = known(ready.profile)
                 reports.append(report)
                 for future in futures:
                     walked = future.result()

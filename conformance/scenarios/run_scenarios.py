@@ -18,7 +18,7 @@ from conformance.model.modes import VM_MODES
 from conformance.model.profiles import Profile, profile_of
 from conformance.oracles.kvm.build import CannotBuild, build_kvm
 from conformance.sandbox.processes import Ended
-from conformance.scenarios import saved
+from conformance.scenarios import findings, saved
 from conformance.scenarios.judging_scenario import ENGINE, ORACLE, Facts, judge
 from conformance.scenarios.modes import STORY_MODES, TDP_MODES
 from conformance.scenarios.saved import Saved, is_file_name
@@ -205,6 +205,9 @@ def _play(ready: Ready, mode: str, names: Sequence[str]) -> list[Result]:
         absent = one.absent(ready.profile)
         if absent:
             results.append(Result(one.name, ORACLE, ENGINE, mode, Verdict.SKIP, reason=absent))
-        else:
-            results.append(judge(sides, one.name, one.script, ready.facts, golden=isinstance(one, Story)))
+            continue
+        result = judge(sides, one.name, one.script, ready.facts, golden=isinstance(one, Story))
+        if isinstance(one, Story) and result.verdict is Verdict.PASS:
+            result = replace(result, findings=tuple(findings.seen(sides, one)))
+        results.append(result)
     return results

@@ -35,6 +35,7 @@ from conformance.scenarios.view import View
 __all__ = [
     "STORIES",
     "Claim",
+    "Fault",
     "Mutant",
     "Script",
     "Story",
@@ -73,6 +74,17 @@ class Mutant:
     mode: str = "ept-ad"
 
 
+@dataclass(frozen=True)
+class Fault:
+    """A fault of kernels that a story shows: what is wrong, and the upstream change that mends it.
+
+    Where no kernel has a fix, ``mended`` is a sentence on what is known about one.
+    """
+
+    wrong: str
+    mended: Change | str
+
+
 class StoryBuilder:
     """Records a story: a method for every kind of step, by its name, and :meth:`claim`."""
 
@@ -104,6 +116,7 @@ class Story:
 
     ``since`` and ``until`` are the changes that introduced, or removed, the behaviour. ``about`` are the
     kernel functions for whose sake the story exists, under each name that they have in any kernel.
+    ``shows`` are the faults that a kernel without their fixes shows in it.
     """
 
     name: str
@@ -117,6 +130,7 @@ class Story:
     until: Change | None
     mutants: tuple[Mutant, ...]
     about: tuple[str, ...]
+    shows: tuple[Fault, ...]
     record: Callable[[StoryBuilder], None]
 
     @cached_property
@@ -165,6 +179,7 @@ def story(
     until: Change | None = None,
     mutants: Sequence[Mutant] = (),
     about: Sequence[str] = (),
+    shows: Sequence[Fault] = (),
     **options: int,
 ) -> Callable[[Callable[[StoryBuilder], None]], Story]:
     """Register a function as a story of its name. ``options`` are those of the VM.
@@ -186,6 +201,7 @@ def story(
             until=until,
             mutants=tuple(mutants),
             about=tuple(about),
+            shows=tuple(shows),
             record=record,
         )
         STORIES[name] = made

@@ -90,12 +90,12 @@ GUEST_TABLES: tuple[Fix, ...] = (
         "of two tables that are synchronized together, the first mapped the second writable",
         roughly(
             Substitution(PAGING_TMPL_H, "spte, true, false,", "spte, true, true,"),
-            by="tables_map_each_other",
+            by="mapping_table_is_synced_first",
             mode="shadow",
         ),
         roughly(
             Substitution(PAGING_TMPL_H, "spte, true, true,", "spte, true, false,", "7.3"),
-            by="tables_map_each_other",
+            by="mapping_table_is_synced_first",
             mode="shadow",
         ),
     ),

@@ -74,8 +74,8 @@ SHADOW_PAGES: tuple[Fix, ...] = (
         changes.CHILD_ROLE_COMPARED,
         "kvm_mmu_get_child_sp",
         "a direct shadow page was used in place of one with shadowed translations (CVE-2026-53359)",
-        roughly(Substitution(MMU_C, _SAME_ROLE, ")"), by="pde_changed_outside", mode="shadow"),
-        roughly(Substitution(MMU_C, _SAME_ROLE, ")", "7.3"), by="pde_changed_outside", mode="shadow"),
+        roughly(Substitution(MMU_C, _SAME_ROLE, ")"), by="pde_becomes_a_table_outside", mode="shadow"),
+        roughly(Substitution(MMU_C, _SAME_ROLE, ")", "7.3"), by="pde_becomes_a_table_outside", mode="shadow"),
     ),
     fix(
         Change(

@@ -12,6 +12,13 @@ CPU_ROLE = Change(
     effect="kvm_calc_cpu_role() describes the guest's paging apart from the page tables that KVM builds.",
 )
 
+SHADOW_ROLE_HAS_NX = Change(
+    commit="362505deb8e2",
+    title="KVM: x86/mmu: store shadow EFER.NX in the MMU role",
+    since="5.19",
+    effect="Pages that shadow linear addresses serve both values of EFER.NX; before, each had its own.",
+)
+
 BASE_ROLE_SMEP = Change(
     commit="f603854a1b42",
     title="KVM: x86/mmu: move cr4_smep to base role",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from conformance.model.changes import BASE_ROLE_SMEP, CPU_ROLE, SYNC_SPTE
+from conformance.model.changes import BASE_ROLE_SMEP, CPU_ROLE, SHADOW_ROLE_HAS_NX, SYNC_SPTE
 from conformance.model.guest_paging.cpu_role import (
     CR0_PG,
     CR0_WP,
@@ -86,12 +86,15 @@ def kvm_calc_shadow_mmu_root_page_role(
 
     The processor walks at least PAE tables, and always with EFER.NX: also where the guest has neither, and
     where it has no paging, so that the root is direct. Before CPU_ROLE the role has the registers' bits as
-    they are, without paging too, and EFER.NX is the guest's.
+    they are, without paging too, and before SHADOW_ROLE_HAS_NX EFER.NX is the guest's.
     """
     if not k.has(CPU_ROLE):
         return _role_of_registers(k, regs, smm=smm, guest_mode=guest_mode)
     base = _base_role(k, kvm_calc_cpu_role(k, regs, smm=smm, guest_mode=guest_mode))
-    return base._replace(level=either(base.level < PT32E_ROOT_LEVEL, PT32E_ROOT_LEVEL, base.level), efer_nx=1)
+    return base._replace(
+        level=either(base.level < PT32E_ROOT_LEVEL, PT32E_ROOT_LEVEL, base.level),
+        efer_nx=1 if k.has(SHADOW_ROLE_HAS_NX) else base.efer_nx,
+    )
 
 
 def _role_of_registers(

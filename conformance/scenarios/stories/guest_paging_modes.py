@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, X86_C, Substitution
+from conformance.model.changes import SHADOW_ROLE_HAS_NX
 from conformance.scenarios.stories.functions import SHADOW_FAULT
 from conformance.scenarios.stories.guest_tables import (
     AC,
@@ -35,7 +36,7 @@ from conformance.scenarios.stories.guest_tables import (
     reads,
 )
 from conformance.scenarios.stories.setting import FETCH, HUGE, READ, WRITE, X1G, X2M, memory
-from conformance.scenarios.story import Mutant, StoryBuilder, story
+from conformance.scenarios.story import Fault, Mutant, StoryBuilder, story
 
 SDM = "Intel SDM vol. 3, 4.1 to 4.6"
 BIG = 0x40000000
@@ -362,6 +363,36 @@ def efer_nx_toggled(vm: StoryBuilder) -> None:
     vm.claim("the same role", lambda now: {p.role.efer_nx for p in now.shadow.pages()} == {1})
     vm.set_efer(value=EFER)
     vm.execute(address=VA, kind=READ).claim("not reserved again", lambda now: now.executed.end == End.DONE)
+
+
+@story(
+    source='commit 9645bb56b31a ("KVM: MMU: Use different shadows when EFER.NXE changes") in v2.6.21',
+    about=("set_efer", "kvm_init_shadow_mmu"),
+    modes=SHADOW,
+    since=SHADOW_ROLE_HAS_NX,
+    shows=[
+        Fault(
+            "an entry with bit 63 that was shadowed with EFER.NXE causes no fault without it",
+            f"no fix is known; kernels before {SHADOW_ROLE_HAS_NX} have shadow pages for each value",
+        )
+    ],
+)
+def no_execute_entry_outlives_efer_nx(vm: StoryBuilder) -> None:
+    """An entry with bit 63 that was shadowed with EFER.NXE is used on without it, where the bit is reserved.
+
+    Shadow pages are for both values. The processor would fault, at the latest when the TLB is flushed.
+    """
+    tables = guest(vm, data=[0x10, 0x11])
+    tables.map(VA, 0x10, READY | NX)
+    tables.map(VA + PAGE, 0x11, P | RW | US | NX)
+    tables.run()
+    reads(vm, VA, 0x10, "shadowed")
+    vm.set_efer(value=EFER & ~NXE)
+    vm.set_cr3(value=tables.cr3)
+    vm.execute(address=VA + PAGE, kind=READ)
+    vm.claim("reserved in an entry that is not shadowed", lambda now: now.exception == (14, 9, VA + PAGE))
+    reads(vm, VA, 0x10, "usable where it is")
+    vm.claim("in a page of the same role", lambda now: {p.role.efer_nx for p in now.shadow.pages()} == {1})
 
 
 @story(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End
 from conformance.kernels.substitutions import MMU_C, Substitution
+from conformance.model.changes import WRITE_TRACKED_IN_ALL_ADDRESS_SPACES
 from conformance.scenarios.stories.functions import SYNC
 from conformance.scenarios.stories.guest_tables import (
     CR4,
@@ -21,7 +22,7 @@ from conformance.scenarios.stories.guest_tables import (
     writes,
 )
 from conformance.scenarios.stories.setting import READ, WRITE, memory
-from conformance.scenarios.story import Mutant, StoryBuilder, story
+from conformance.scenarios.story import Fault, Mutant, StoryBuilder, story
 
 NO_FLUSH = 1 << 63
 PCIDS = CR4 | PCIDE
@@ -284,3 +285,33 @@ def roots_in_and_out_of_smm(vm: StoryBuilder) -> None:
     vm.smm(on=0)
     reads(vm, VA, 0x10, "back again")
     vm.claim("nothing was zapped", lambda now: now.shadow.counters.mmu_shadow_zapped == 0)
+
+
+@story(
+    source='commit 0f38453cdb2e ("KVM: x86/mmu: Check write tracking in all address spaces") in v7.2',
+    about=("mmu_try_to_unsync_pages", "kvm_gfn_is_write_tracked", "account_shadowed"),
+    modes=SHADOW,
+    shows=[
+        Fault(
+            "SMM's write to a directory that is shadowed outside of SMM goes unseen, with a WARN; then INVLPG"
+            " hangs",
+            WRITE_TRACKED_IN_ALL_ADDRESS_SPACES,
+        )
+    ],
+)
+def directory_written_from_smm(vm: StoryBuilder) -> None:
+    """SMM, whose memslot has the same memory, clears an entry of a directory that it does not use itself.
+
+    The directory is write-tracked in the other address space. Mapped writable, it would be an upper table
+    that is unsync: INVLPG would make KVM go round for ever in mmu_unsync_walk().
+    """
+    tables = guest(vm, data=[0x10], aliases=8)
+    tables.map(VA, 0x10, READY)
+    place = tables.entry(VA, 2)
+    vm.set_memory_region(slot=1, as_id=1, gfn=0, npages=0x400, page=0)
+    tables.run()
+    reads(vm, VA, 0x10, "mapped")
+    vm.smm(on=1)
+    writes(vm, tables, place, 0)
+    vm.claim("not SMM's table", lambda now: not now.shadow.pages(place.gfn, 2, smm=1))
+    vm.claim("written", lambda now: now.executed.end in (End.DONE, End.EMULATED))

@@ -299,6 +299,39 @@ def tables_map_each_other(vm: StoryBuilder) -> None:
 
 
 @story(
+    source='commit 36a2e6774bfb ("KVM: MMU: fix writable sync sp mapping") in v2.6.38',
+    about=("mmu_sync_children", "kvm_vcpu_write_protect_gfn", "mmu_try_to_unsync_pages"),
+    modes=SHADOW,
+)
+def mapping_table_is_synced_first(vm: StoryBuilder) -> None:
+    """Of two unsync tables the one that maps the other is synchronized first, as the access of that changes.
+
+    When the mapping table is synchronized the other is unsync still, so that it might become writable. But it
+    has been write-protected, and is synchronized next: KVM would not see writes to it.
+    """
+    tables = guest(vm, data=[0x10, 0x20, 0x21], aliases=10)
+    pte = tables.map(OTHER, 0x10, READY)
+    alias = tables.entry(tables.at(Entry(pte.gfn, 0)))
+    tables.run()
+    vm.execute(address=OTHER, kind=READ)
+    writes(vm, tables, pte, tables.leaf(0x20, READY)).claim(
+        "the mapped table is unsync", lambda now: now.shadow.unsync == {pte.gfn}
+    )
+    writes(vm, tables, alias, tables.leaf(pte.gfn, READY | NX))
+    vm.claim("both are", lambda now: now.shadow.unsync == {alias.gfn, pte.gfn})
+    vm.set_cr3(value=tables.cr3)
+    vm.enter().claim("neither is", lambda now: not now.shadow.unsync)
+    vm.claim(
+        "the mapped table is read-only",
+        lambda now: not any(one.writable for one in now.shadow.mapping(pte.gfn)),
+    )
+    vm.claim("and not executable", lambda now: not any(one.executable for one in now.shadow.mapping(pte.gfn)))
+    writes(vm, tables, pte, tables.leaf(0x21, READY)).claim(
+        "a write is seen", lambda now: now.handled == [Exit.FIXED] and pte.gfn in now.shadow.unsync
+    )
+
+
+@story(
     source=f"{DOCUMENT}: a page may be shadowed at several levels; kvm_mmu_find_shadow_page()",
     about=("kvm_mmu_find_shadow_page", "kvm_mmu_get_child_sp"),
     modes=SHADOW,

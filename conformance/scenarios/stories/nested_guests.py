@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End
 from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, Substitution
+from conformance.model.changes import NESTED_ROOTS_KEPT
 from conformance.scenarios.modes import EPT_MODES
 from conformance.scenarios.stories.guest_tables import (
     CR0,
@@ -33,7 +34,7 @@ from conformance.scenarios.stories.guest_tables import (
     content,
 )
 from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, WRITE, X2M, memory
-from conformance.scenarios.story import Mutant, StoryBuilder, story
+from conformance.scenarios.story import Fault, Mutant, StoryBuilder, story
 
 NPT = ("npt",)
 GPA = 0x5000
@@ -338,6 +339,12 @@ def faults_of_nested_npt(vm: StoryBuilder) -> None:
     ),
     about=("mmu_page_zap_pte", "kvm_mmu_prepare_zap_page", "make_mmu_pages_available"),
     modes=NPT,
+    shows=[
+        Fault(
+            "a nested table that vCPUs use as root is zapped with a table that points to it",
+            NESTED_ROOTS_KEPT,
+        )
+    ],
 )
 def nested_root_is_also_a_child(vm: StoryBuilder) -> None:
     """L1's page directory is a root of L2, as L1 uses PAE, and below another root, which is zapped.
@@ -392,13 +399,20 @@ def nested_tables_of_a_pae_l1(vm: StoryBuilder) -> None:
     source="paging_tmpl.h: FNAME(fetch) WARNs where the root has no table for an entry that the walk found",
     about=("paging64_fetch",),
     modes=NPT,
+    shows=[
+        Fault(
+            "an L1 with PAE that fills an entry of its top nested table while L2 runs causes a WARN",
+            "no release has a fix; one was posted in 2022: 'KVM: X86/MMU: Verify PDPTE for nested NPT in PAE"
+            " paging mode when page fault', https://lore.kernel.org/r/20220521131700.3661-2-jiangshanlai@gmail.com",
+        )
+    ],
 )
 def nested_pdpte_written_while_l2_runs(vm: StoryBuilder) -> None:
     """An L1 with PAE fills an empty entry of its top nested table while L2 runs, and KVM warns.
 
     KVM reads these entries from memory at each walk, but makes the four entries of its own root when that is
     loaded. L2's access finds L1's new entry and no table of KVM's for it: a WARN that L1 causes. Userspace
-    gets an error. No upstream fix is known.
+    gets an error.
     """
     tables = l1(vm, PAE, data=(0x10, 0x11))
     tables.map(GPA, 0x10, READY)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Known faults of kernels that stories show: on which kernels, since which step, and what mends them.
+
+The model describes each kernel as it is, so that a story passes on a kernel with a known fault. The fault is
+named with the result all the same, as a finding.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+from conformance.differential.verdict import Finding
+from conformance.model.changes import Change
+from conformance.model.modes import Mode
+from conformance.model.profiles import Profile
+from conformance.model.semantics import Semantics
+from conformance.scenarios.comparing import play
+from conformance.scenarios.machines import Machine
+from conformance.scenarios.sides import KvmSides
+from conformance.scenarios.stories import STORIES
+from conformance.scenarios.story import Fault, Story
+
+__all__ = ["known", "seen"]
+
+
+@dataclass(frozen=True)
+class _LackingAndMended:
+    """The models of a kernel without a change, in place of the kernel, and with it."""
+
+    lacking: KvmSides
+    mended: KvmSides
+
+    @property
+    def mode(self) -> Mode:
+        return self.lacking.mode
+
+    @property
+    def k(self) -> Semantics:
+        return self.lacking.k
+
+    def kernel(self, options: dict[str, int]) -> AbstractContextManager[Machine]:
+        return nullcontext(self.lacking.model(options))
+
+    def model(self, options: dict[str, int]) -> Machine:
+        return self.mended.model(options)
+
+
+def known(profile: Profile) -> tuple[Finding, ...]:
+    """The faults that a kernel with this profile is known to have, each with a story that shows it."""
+    return tuple(
+        _finding(fault, story, "")
+        for story in STORIES.values()
+        if not story.absent(profile)
+        for fault in story.shows
+        if _has(profile, fault)
+    )
+
+
+def seen(sides: KvmSides, story: Story) -> list[Finding]:
+    """The faults that a story has shown in a mode, on a kernel that agrees with its model in it."""
+    return [
+        _finding(fault, story, place)
+        for fault in story.shows
+        if _has(sides.profile, fault) and (place := _place(sides, story, fault))
+    ]
+
+
+def _has(profile: Profile, fault: Fault) -> bool:
+    """Whether a kernel with this profile has the fault."""
+    return not isinstance(fault.mended, Change) or not profile.has(fault.mended)
+
+
+def _place(sides: KvmSides, story: Story, fault: Fault) -> str:
+    """Where the story shows a fault: the first step in which a kernel with the fix differs; "" if none."""
+    steps = len(story.script.steps)
+    if not isinstance(fault.mended, Change):
+        return f"{sides.mode.name}, {steps} steps"
+    mended = replace(sides, profile=sides.profile.plus(fault.mended))
+    found = play(_LackingAndMended(sides, mended), story.script).difference
+    if found is None:
+        return ""
+    name, lacking, fixed = found.facts[0]
+    return f"{sides.mode.name}, step {found.at + 1} of {steps}: {name} {lacking}; with the fix {fixed}"
+
+
+def _finding(fault: Fault, story: Story, place: str) -> Finding:
+    return Finding(story.name, fault.wrong, str(fault.mended), isinstance(fault.mended, Change), place)

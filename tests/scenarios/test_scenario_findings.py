@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Known faults of kernels: stories show them on the kernels that lack the fix, and reports name them."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from conformance.differential.verdict import Finding, KernelReport, Report, Result, Verdict
+from conformance.history import run_reverts
+from conformance.model.changes import NESTED_ROOTS_KEPT, Change
+from conformance.model.modes import VM_MODES
+from conformance.model.profiles import profile_of
+from conformance.reports import json as as_json
+from conformance.reports.mail import render as as_mail
+from conformance.reports.terminal import Screen, show
+from conformance.scenarios import findings
+from conformance.scenarios.sides import KvmSides
+from conformance.scenarios.stories import STORIES
+from conformance.scenarios.story import Fault
+
+PROFILE = profile_of((6, 12, 107))
+STORY = STORIES["nested_root_is_also_a_child"]
+FAULTS = [
+    pytest.param(story, fault, id=f"{story.name}-{getattr(fault.mended, 'commit', 'not-mended')}")
+    for story in STORIES.values()
+    for fault in story.shows
+]
+
+
+def sides(profile=PROFILE, mode="npt") -> KvmSides:
+    return KvmSides(Path("unused"), profile, VM_MODES[mode])
+
+
+def test_the_kernel_that_lacks_a_fix_is_named_with_story_step_and_commit():
+    (found,) = findings.seen(sides(), STORY)
+    assert found.story == STORY.name and found.upstream
+    assert "7a2c70e777a0" in found.mended and "npt, step " in found.place
+
+
+def test_a_kernel_with_the_fix_shows_nothing():
+    assert not findings.seen(sides(profile_of((7, 3, 4))), STORY)
+    assert not any("7a2c70e777a0" in one.mended for one in findings.known(profile_of((7, 3, 4))))
+
+
+@pytest.mark.parametrize(("story", "fault"), FAULTS)
+def test_every_fault_is_shown_where_its_fix_is_missing(story, fault):
+    newest = profile_of((7, 3, 4))
+    profile = newest.without(fault.mended) if isinstance(fault.mended, Change) else newest
+    shown = [one for mode in story.modes for one in findings.seen(sides(profile, mode), story)]
+    assert fault.wrong in {one.wrong for one in shown}
+
+
+def test_a_fault_that_a_story_does_not_show_is_not_claimed():
+    other = replace(STORIES["pdptes_change"], shows=(Fault("is wrong", NESTED_ROOTS_KEPT),))
+    assert not findings.seen(sides(mode="shadow"), other)
+
+
+def report() -> Report:
+    seen = Finding(
+        "a_story", "is wrong", 'abc ("title") in v7.2', True, "npt, step 3 of 7: x 1; with the fix 2"
+    )
+    same = replace(seen, place="")
+    other = Finding("another", "is worse", "no fix is known", False, "")
+    result = Result("a_story", "kvm", "story", "npt", Verdict.PASS, 7, findings=(seen,))
+    return Report([KernelReport("6.12", "6.12", "6.12.1", results=[result], known=(same, other))], None)
+
+
+def test_reports_name_each_fault_once():
+    stream = io.StringIO()
+    show(report(), Screen(stream))
+    said = (
+        "note: finding: is wrong; a_story shows it (npt, step 3 of 7: x 1; with the fix 2); mended by"
+        ' abc ("title") in v7.2, which this kernel lacks'
+    )
+    assert said in stream.getvalue() and stream.getvalue().count("is wrong") == 1
+    assert "note: finding: is worse; another shows it; no fix is known" in stream.getvalue()
+    assert "finding: is wrong" in as_mail(report())
+    first, second = json.loads(as_json.render(report()))["kernels"][0]["findings"]
+    assert first == {
+        "story": "a_story",
+        "wrong": "is wrong",
+        "mended": 'abc ("title") in v7.2',
+        "upstream": True,
+        "place": "npt, step 3 of 7: x 1; with the fix 2",
+    }
+    assert second["place"] == "" and not second["upstream"]
+
+
+def test_a_finding_alone_is_no_failure():
+    assert report().status == 0
+
+
+def test_history_names_what_a_kernel_lacks(monkeypatch):
+    kernel = type("Kernel", (), {"release": (6, 12, 107)})
+    monkeypatch.setattr(run_reverts, "open_kernel", lambda selector, progress: kernel)
+    monkeypatch.setattr(KernelReport, "of", lambda kernel: KernelReport("6.12", "6.12", "6.12.107-1"))
+    made = run_reverts._report("6.12", lambda line: None)
+    assert any("7a2c70e777a0" in line and STORY.name in line for line in made.remarks)
