@@ -50,6 +50,7 @@ def judged(monkeypatch):
             selector=selector,
             title=selector,
             version=f"{selector}.1-1",
+            release=tuple(map(int, selector.split("."))),
             drift=None,
             notes=(),
             compiler=compiler,
