@@ -66,7 +66,7 @@ def read_then_write_of_guest_memory(vm: StoryBuilder) -> None:
 
 @story(
     source=f"{PAGING}: access rights, page-fault exceptions",
-    about=("paging64_walk_addr_generic", "kvm_inject_emulated_page_fault", "kvm_inject_page_fault"),
+    about=("paging64_walk_addr_generic", "__kvm_inject_emulated_page_fault", "kvm_inject_page_fault"),
     modes=SHADOW,
     mutants=[
         Mutant(

@@ -79,7 +79,14 @@ def few_shadow_pages(vm: StoryBuilder) -> None:
 
 @story(
     source="mmu.c: kvm_zap_obsolete_pages(), is_obsolete_sp(); kvm_mmu_zap_all_fast()",
-    about=("kvm_mmu_zap_all_fast", "kvm_zap_obsolete_pages", "is_obsolete_sp", "kvm_mmu_free_obsolete_roots"),
+    about=(
+        "kvm_mmu_invalidate_zap_pages_in_memslot",
+        "kvm_arch_flush_shadow_memslot",
+        "__kvm_mmu_zap_all_fast_front_half",
+        "kvm_zap_obsolete_pages",
+        "is_obsolete_sp",
+        "kvm_mmu_free_obsolete_roots",
+    ),
     modes=SHADOW,
     vcpus=2,
     mutants=[
@@ -379,7 +386,7 @@ def flags_in_tables_are_logged(vm: StoryBuilder) -> None:
 
 @story(
     source="paging_tmpl.h: update_accessed_dirty_bits(): if the slot is read-only",
-    about=("paging64_update_accessed_dirty_bits", "kvm_vcpu_gfn_to_hva_prot"),
+    about=("paging64_update_accessed_dirty_bits", "gfn_to_hva_memslot_prot"),
     modes=SHADOW,
     mutants=[
         Mutant(
