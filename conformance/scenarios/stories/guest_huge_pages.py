@@ -15,6 +15,7 @@ from conformance.scenarios.stories.guest_tables import (
     VA,
     A,
     D,
+    Entry,
     P,
     content,
     guest,
@@ -249,7 +250,7 @@ def pde_becomes_a_table_outside(vm: StoryBuilder) -> None:
 
 
 @story(
-    source='commit 7751babd3c6d ("KVM: MMU: fix infinite fault access retry") in v3.15',
+    source='commit 7751babd3c6d ("KVM: MMU: fix infinite fault access retry") in v3.9',
     about=("paging64_page_fault", "kvm_mmu_hugepage_adjust", "account_shadowed"),
     modes=SHADOW,
 )
@@ -279,6 +280,33 @@ def table_in_its_own_huge_page(vm: StoryBuilder) -> None:
     vm.execute(address=BIG + (pde.gfn - X2M) * PAGE + 0x800, kind=WRITE, value=0)
     vm.claim("its directory: emulated", lambda now: now.executed.end == End.EMULATED)
     vm.claim("2M must not be mapped there", lambda now: now.shadow.rmap(X2M, HUGE).disallow_lpage > 0)
+
+
+@story(
+    source='commit 7751babd3c6d ("KVM: MMU: fix infinite fault access retry") in v3.9',
+    about=("paging64_fetch", "kvm_mmu_hugepage_adjust", "account_shadowed"),
+    modes=SHADOW,
+)
+def directory_in_its_own_huge_page(vm: StoryBuilder) -> None:
+    """A directory's only entry maps the 2M that the directory lies in, and nothing of it is shadowed yet.
+
+    The fault makes the directory's shadow page itself, so the size of the mapping must be chosen after that:
+    a writable huge SPTE would let the guest write its directory unseen.
+    """
+    tables = guest(vm, npages=0x600, level=HUGE)
+    directory = 0x410
+    tables.share(BIG, directory, level=2)
+    pde = Entry(directory, tables.format.index(BIG, 2))
+    tables.set(pde, tables.leaf(0x400, READY, level=HUGE))
+    tables.run()
+    vm.execute(address=BIG, kind=READ).claim("no endless faults", lambda now: now.executed.end == End.DONE)
+    vm.claim("4K", lambda now: now.shadow.mapped(BIG).level == 1)
+    own = BIG + (directory - 0x400) * PAGE
+    vm.execute(address=own + 8 * (pde.at + 1), kind=WRITE, value=tables.leaf(0x200, READY, level=HUGE))
+    vm.claim("a write to it is emulated", lambda now: now.executed.end == End.EMULATED)
+    vm.execute(address=own + 8 * pde.at, kind=WRITE, value=0)
+    vm.claim("the entry that leads there, too", lambda now: now.executed.end == End.EMULATED)
+    vm.execute(address=BIG, kind=READ).claim("takes effect", lambda now: now.exception == (14, 0, BIG))
 
 
 @story(

@@ -62,7 +62,7 @@ def five_levels(vm: StoryBuilder) -> None:
 
 
 @story(
-    source="commit f71a53d1180d ('Revert \"KVM: x86/mmu: Drop kvm_mmu_extended_role.cr4_la57 hack\"'), v6.2",
+    source="commit f71a53d1180d ('Revert \"KVM: x86/mmu: Drop kvm_mmu_extended_role.cr4_la57 hack\"'), v5.14",
     about=("kvm_calc_cpu_role", "kvm_mmu_reset_context"),
     modes=SHADOW,
 )
@@ -363,6 +363,33 @@ def efer_nx_toggled(vm: StoryBuilder) -> None:
     vm.claim("the same role", lambda now: {p.role.efer_nx for p in now.shadow.pages()} == {1})
     vm.set_efer(value=EFER)
     vm.execute(address=VA, kind=READ).claim("not reserved again", lambda now: now.executed.end == End.DONE)
+
+
+@story(
+    source=(
+        'commit 5f0b819995e1 ("KVM: MMU: fix reserved bit check for ept=0/CR0.WP=0/CR4.SMEP=1/EFER.NX=0") '
+        "in v4.6"
+    ),
+    about=("paging64_page_fault", "kvm_init_shadow_mmu", "make_spte"),
+    modes=SHADOW,
+)
+def smep_without_wp_and_nx(vm: StoryBuilder) -> None:
+    """The guest has SMEP but neither CR0.WP nor EFER.NXE; its supervisor writes a read-only page of users.
+
+    The SPTE becomes the supervisor's, and not executable, as SMEP wants it for a page of users. It has bit 63
+    although the guest's own entries must not have it.
+    """
+    tables = guest(vm, data=[0x10])
+    tables.map(VA, 0x10, P | US)
+    tables.run(cr0=CR0 & ~WP, cr4=CR4 | SMEP, efer=EFER & ~NXE)
+    vm.execute(address=VA, kind=WRITE, value=1).claim("written", lambda now: now.executed.end == End.DONE)
+    vm.claim("the supervisor's", lambda now: now.shadow.mapped(VA).writable)
+    vm.claim("without X", lambda now: not now.shadow.mapped(VA).executable)
+    vm.claim("which is no reserved bit", lambda now: not now.events)
+    vm.execute(address=VA, kind=FETCH).claim("SMEP", lambda now: now.exception == (14, 0x11, VA))
+    vm.execute(address=VA, kind=READ, privilege=USER).claim("users read", lambda now: now.value == 1)
+    vm.execute(address=VA, kind=FETCH, privilege=USER)
+    vm.claim("users execute", lambda now: now.executed.end == End.DONE)
 
 
 @story(

@@ -24,6 +24,7 @@ from conformance.scenarios.stories.guest_tables import (
     PAGE,
     READY,
     RW,
+    SMEP,
     US,
     A,
     D,
@@ -330,6 +331,36 @@ def faults_of_nested_npt(vm: StoryBuilder) -> None:
     to_l1(0x8000, WRITE, 6)
     vm.leave_l2()
     vm.execute(address=0x10000, kind=READ).claim("L1 sees the write", lambda now: now.value == 1)
+
+
+@story(
+    source=(
+        'commit ef318b9edf66 ("KVM: x86/mmu: Use MMU\'s role to detect CR4.SMEP value in nested NPT walk") '
+        "in v5.14"
+    ),
+    about=("paging64_page_fault", "kvm_init_shadow_npt_mmu"),
+    modes=NPT,
+)
+def fetches_by_l2_with_npt(vm: StoryBuilder) -> None:
+    """L2 executes what L1's nested tables do not map: L1's registers decide whether it counts as a fetch.
+
+    The error code has I/D if L1 has EFER.NXE or CR4.SMEP. L2, whose CR4 is 0, has neither.
+    """
+    tables = l1(vm, LONG, data=(0x10,))
+    tables.map(GPA, 0x10)
+
+    def fetches(cr4: int, efer: int, code: int, sentence: str) -> None:
+        vm.set_sregs(cr0=CR0, cr4=cr4, efer=efer, cr3=0)
+        enters(vm, tables)
+        vm.execute(address=GPA, kind=FETCH).claim("mapped", lambda now: now.executed.end == End.DONE)
+        vm.execute(address=0x8000, kind=FETCH)
+        vm.claim("to L1", lambda now: now.executed.end == End.NESTED_EXIT)
+        vm.claim(sentence, lambda now: now.executed.words[0] & 0x1F == code)
+        vm.leave_l2()
+
+    fetches(LONG.cr4, LONG.efer, 0x14, "a fetch with NX")
+    fetches(LONG.cr4 | SMEP, LONG.efer & ~NXE, 0x14, "a fetch with SMEP")
+    fetches(LONG.cr4, LONG.efer & ~NXE, 4, "without both it counts as a read")
 
 
 @story(
