@@ -7,7 +7,7 @@ read-only memslots. It translates the address by the guest's tables, as the proc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from conformance.interface.access import FETCH, WRITE, Instruction
@@ -115,8 +115,7 @@ def x86_emulate_instruction(
     try:
         if insn.kind != WRITE:
             return Emulation(Emulated.DONE, read_emulated(vm, vcpu, insn, known))
-        found = read_emulated(vm, vcpu, insn, known) if insn.instruction == Instruction.XADD else 0
-        value = insn.result(found)
+        value = insn.result(_destination(vm, vcpu, insn, known))
         write_emulated(vm, vcpu, insn, known, value)
         return Emulation(Emulated.DONE, value)
     except _Mmio as mmio:
@@ -124,6 +123,17 @@ def x86_emulate_instruction(
     except _Fault as fault:
         kvm_inject_emulated_page_fault(vm, vcpu, fault.exception)
         return Emulation(Emulated.EXCEPTION)
+
+
+def _destination(vm: Vm, vcpu: KvmVcpu, insn: Insn, known: int | None) -> int:
+    """What is where the instruction writes; only XADD reads it, and a page fault is then that of a write."""
+    if insn.instruction != Instruction.XADD:
+        return 0
+    try:
+        return read_emulated(vm, vcpu, insn, known)
+    except _Fault as fault:
+        code = (fault.exception.error_code or 0) | PFERR_WRITE_MASK
+        raise _Fault(replace(fault.exception, error_code=code)) from None
 
 
 def _fetch(vm: Vm, vcpu: KvmVcpu, insn: Insn) -> Emulation:
