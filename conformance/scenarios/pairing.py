@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from itertools import starmap
+from typing import TypeVar
 
 from conformance.interface.observation import (
     Observation,
+    PageEntry,
     PagingView,
     RetiredTable,
     RootView,
@@ -18,7 +21,12 @@ from conformance.interface.observation import (
 __all__ = ["Pairing"]
 
 _ROOTS = Observation._fields.index("roots")
-"""The fields before this one contain no serial numbers of tables."""
+_ROOT = PagingView._fields.index("root")
+"""The fields before these contain no serial numbers of tables."""
+_NEVER = None, None
+_View = TypeVar("_View", ShadowPageView, PagingView)
+_LINEAR = {0}
+"""The root of all translations of linear addresses."""
 
 
 class Pairing:
@@ -33,6 +41,8 @@ class Pairing:
         self._back: dict[int, int] = {0: 0}
         self._equal: list[Observation] = []
         """Observations that were equal on both sides, not yet paired."""
+        self._agreed: dict[int, tuple[object, object]] = {}
+        """Views that agree, by the id() of the first, which is kept: no other has that id()."""
 
     def same(self, here: Observation, there: Observation) -> bool:
         """Whether the two observations agree, except in the serial numbers of tables."""
@@ -93,56 +103,68 @@ class Pairing:
         )
 
     def _pair_shadow(self, here: ShadowView | None, there: ShadowView | None) -> bool:
-        """Whether the shadow pages are the same ones, in the same order, and what refers to them agrees."""
+        """Whether the shadow pages are the same ones, in the same order, and what refers to them agrees.
+
+        Each side shows the same object again while a page or a vCPU is unchanged. What agreed once agrees
+        for ever, as tables are paired for ever.
+        """
         if here is None or there is None:
             return here is there
-        if _unnumbered(here) != _unnumbered(there):
+        if here.counters != there.counters or here.rmaps != there.rmaps:
             return False
-        return all(map(self.matches, _serials(here), _serials(there))) and all(
-            self._same_tlb(one.tlb, other.tlb) for one, other in zip(here.vcpus, there.vcpus, strict=True)
+        if len(here.pages) != len(there.pages) or len(here.vcpus) != len(there.vcpus):
+            return False
+        pages, vcpus = self._unknown(here.pages, there.pages), self._unknown(here.vcpus, there.vcpus)
+        if not all(starmap(self._pair_page, pages)) or not all(starmap(self._pair_roots, vcpus)):
+            return False
+        if not all(self._same_tlb(one.tlb, other.tlb) for one, other in vcpus):
+            return False
+        self._agreed.update({id(one): (one, other) for one, other in (*pages, *vcpus)})
+        return True
+
+    def _unknown(self, here: Sequence[_View], there: Sequence[_View]) -> list[tuple[_View, _View]]:
+        """The pairs of views that are not known to agree."""
+        known = self._agreed
+        pairs = zip(here, there, strict=True)
+        return [(one, other) for one, other in pairs if known.get(id(one), _NEVER)[1] is not other]
+
+    def _pair_page(self, one: ShadowPageView, other: ShadowPageView) -> bool:
+        """Whether two shadow pages agree."""
+        return (
+            one[1:-1] == other[1:-1]
+            and self.matches(one.serial, other.serial)
+            and len(one.entries) == len(other.entries)
+            and all(map(self._pair_entry, one.entries, other.entries))
         )
+
+    def _pair_entry(self, one: PageEntry, other: PageEntry) -> bool:
+        if one.child or other.child:
+            return self.matches(one.child, other.child) and one == other._replace(child=one.child)
+        return one == other
+
+    def _pair_roots(self, one: PagingView, other: PagingView) -> bool:
+        return _unnumbered(one) == _unnumbered(other) and all(map(self.matches, _roots(one), _roots(other)))
 
     def _same_tlb(self, here: Sequence[ShadowTlbEntry], there: Sequence[ShadowTlbEntry]) -> bool:
         """Whether the translations are the same ones; their order depends on the numbers of roots.
 
         A root that is no shadow page appears here only.
         """
-        fresh = sorted({cached.root for cached in here if cached.root not in self._there})
-        other = sorted({cached.root for cached in there if cached.root not in self._back})
+        roots = {cached.root for cached in here}
+        if roots <= _LINEAR:
+            return here == there
+        fresh = sorted(roots - self._there.keys())
+        other = sorted({cached.root for cached in there} - self._back.keys())
         if len(fresh) != len(other) or not all(map(self.matches, fresh, other)):
             return False
         return sorted(cached._replace(root=self._there.get(cached.root, -1)) for cached in here) == [*there]
 
 
-def _unnumbered(shadow: ShadowView) -> ShadowView:
-    """The state of shadow paging without serial numbers and TLBs."""
-    return shadow._replace(
-        vcpus=[_unnumbered_vcpu(vcpu) for vcpu in shadow.vcpus],
-        pages=[_unnumbered_page(page) for page in shadow.pages],
-    )
+def _unnumbered(vcpu: PagingView) -> tuple[object, ...]:
+    """A vCPU's paging without serial numbers and TLB."""
+    return (*vcpu[:_ROOT], vcpu.pgd, [pgd for _, pgd in vcpu.prev_roots], vcpu.pf_guest, vcpu.invlpg)
 
 
-def _unnumbered_vcpu(vcpu: PagingView) -> PagingView:
-    return vcpu._replace(
-        root=0,
-        prev_roots=tuple((0, pgd) for _, pgd in vcpu.prev_roots),
-        pae_roots=(0,) * len(vcpu.pae_roots),
-        tlb=(),
-    )
-
-
-def _unnumbered_page(page: ShadowPageView) -> ShadowPageView:
-    entries = tuple(entry._replace(child=0) for entry in page.entries)
-    return page._replace(serial=0, entries=entries)
-
-
-def _serials(shadow: ShadowView) -> Iterator[int]:
-    """The serial numbers, each in a place that depends on nothing but the rest of the state."""
-    for page in shadow.pages:
-        yield page.serial
-        for entry in page.entries:
-            yield entry.child
-    for vcpu in shadow.vcpus:
-        yield vcpu.root
-        yield from (root for root, _ in vcpu.prev_roots)
-        yield from vcpu.pae_roots
+def _roots(vcpu: PagingView) -> list[int]:
+    """The serial numbers of a vCPU's roots."""
+    return [vcpu.root, *[root for root, _ in vcpu.prev_roots], *vcpu.pae_roots]

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from copy import copy
+from functools import lru_cache
+
 from conformance.interface.observation import PagingView, RoleView, ShadowTlbEntry
 from conformance.model.layout import PAGE_SHIFT, SPTE_BASE_ADDR_MASK
 from conformance.model.vm.kvm_mmu import KvmMmu
@@ -15,25 +18,37 @@ __all__ = ["paging_view", "role_view"]
 
 
 def paging_view(vcpu: KvmVcpu) -> PagingView:
-    """Of the MMU that the vCPU uses now."""
+    """Of the MMU that the vCPU uses now; the same object again while nothing has changed."""
     mmu = vcpu.mmu
-    return PagingView(
-        cr0=vcpu.cr0,
-        cr3=vcpu.cr3,
-        cr4=vcpu.cr4,
-        efer=vcpu.efer,
-        guest_mode=int(vcpu.guest_mode),
-        root_role=role_view(mmu.root_role),
-        root=_serial(mmu.root),
-        pgd=mmu.pgd if mmu.root is not None else 0,
-        prev_roots=tuple((_serial(root), pgd if root is not None else 0) for root, pgd in mmu.prev_roots),
-        pae_roots=_pae_roots(mmu),
-        pf_guest=vcpu.pf_guest,
-        invlpg=vcpu.invlpg,
-        tlb=_tlb(vcpu),
+    now = (
+        (vcpu.cr0, vcpu.cr3, vcpu.cr4, vcpu.efer, int(vcpu.guest_mode)),
+        mmu.root_role,
+        (mmu.root, mmu.pgd),
+        [*mmu.prev_roots],
+        _pae_roots(mmu),
+        (vcpu.pf_guest, vcpu.invlpg),
+        vcpu.linear_tlb,
+        vcpu.tlb,
     )
+    if vcpu.shown is not None and vcpu.shown[0] == now:
+        view: PagingView = vcpu.shown[1]
+        return view
+    registers, role, (root, pgd), prev_roots, pae_roots, counts, *_ = now
+    view = PagingView(
+        *registers,
+        role_view(role),
+        _serial(root),
+        pgd if root is not None else 0,
+        tuple([(_serial(root), pgd if root is not None else 0) for root, pgd in prev_roots]),
+        pae_roots,
+        *counts,
+        _tlb(vcpu),
+    )
+    vcpu.shown = (*now[:-2], copy(vcpu.linear_tlb), copy(vcpu.tlb)), view
+    return view
 
 
+@lru_cache(maxsize=1 << 10)
 def role_view(role: KvmMmuPageRole) -> RoleView:
     """The role, whose fields have the same names."""
     return RoleView(*role)
@@ -45,7 +60,9 @@ def _serial(root: KvmMmuPage | None) -> int:
 
 def _pae_roots(mmu: KvmMmu) -> tuple[int, ...]:
     """The serial numbers of the pages that the four PAE entries point to, which are their addresses."""
-    entries = mmu.pae_root.entries if mmu.pae_root is not None else {}
+    if mmu.pae_root is None:
+        return (0,) * 4
+    entries = mmu.pae_root.entries
     return tuple([(entries.get(n, 0) & SPTE_BASE_ADDR_MASK) >> PAGE_SHIFT for n in range(4)])
 
 

@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
+from copy import copy
+from functools import lru_cache
+from operator import attrgetter
+
 from conformance.interface.observation import Counters, PageEntry, RmapView, ShadowPageView, ShadowView, views
-from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_4K, SPTE_BASE_ADDR_MASK
+from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SPTE_BASE_ADDR_MASK
 from conformance.model.machine.paging_view import paging_view, role_view
 from conformance.model.machine.stepped_vm import SteppedVm
 from conformance.model.spte.predicates import is_last_spte, is_shadow_present_pte
+from conformance.model.vm.cells import peek
 from conformance.model.vm.memslots import KvmMemorySlot
 from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.shadow_page import RootTable, ShadowPage
@@ -15,64 +20,72 @@ from conformance.model.vm.vm import Vm
 
 __all__ = ["shadow_view"]
 
+_COUNTERS = attrgetter(*Counters._fields)
+
 
 def shadow_view(vm: SteppedVm) -> ShadowView | None:
     """The state of shadow paging; None while the VM uses the TDP MMU alone."""
     if vm.tdp_mmu_enabled and not vm.has_run_l2:
         return None
     return ShadowView(
-        _counters(vm),
+        Counters._make(_COUNTERS(vm.shadow)),
         [paging_view(vcpu) for vcpu in vm.vcpus],
         [_page(vm, sp) for sp in [*vm.shadow.active_mmu_pages, *_zapped_roots(vm)]],
         _rmaps(vm),
     )
 
 
-def _counters(vm: Vm) -> Counters:
-    shadow = vm.shadow
-    return Counters(
-        mmu_shadow_zapped=shadow.mmu_shadow_zapped,
-        mmu_pte_write=shadow.mmu_pte_write,
-        mmu_pde_zapped=shadow.mmu_pde_zapped,
-        mmu_flooded=shadow.mmu_flooded,
-        mmu_recycled=shadow.mmu_recycled,
-        mmu_cache_miss=shadow.mmu_cache_miss,
-        mmu_unsync=shadow.mmu_unsync,
-        n_used_mmu_pages=shadow.n_used_mmu_pages,
-        n_max_mmu_pages=shadow.n_max_mmu_pages,
-        indirect_shadow_pages=shadow.indirect_shadow_pages,
-    )
-
-
 def _zapped_roots(vm: Vm) -> list[ShadowPage]:
     """Pages that were zapped while they were roots, as vCPUs have them: current, cached, below PAE roots."""
-    found: dict[ShadowPage, None] = {}
+    roots: list[KvmMmuPage | None] = []
     for vcpu in vm.vcpus:
         for mmu in (vcpu.root_mmu, vcpu.guest_mmu):
-            roots = [mmu.root, *(root for root, _ in mmu.prev_roots), *_pae_roots(vm, mmu.pae_root)]
-            found |= {root: None for root in roots if isinstance(root, ShadowPage) and root.invalid}
-    return [*found]
+            roots += [mmu.root, *[root for root, _ in mmu.prev_roots], *_pae_roots(vm, mmu.pae_root)]
+    return [*dict.fromkeys(root for root in roots if isinstance(root, ShadowPage) and peek(root, "invalid"))]
 
 
 def _pae_roots(vm: Vm, pae_root: RootTable | None) -> list[KvmMmuPage | None]:
-    entries = pae_root.entries if pae_root is not None else {}
-    return [vm.memory.by_serial.get((entries.get(n, 0) & SPTE_BASE_ADDR_MASK) >> 12) for n in range(4)]
+    sptes = pae_root.entries.values() if pae_root is not None else ()
+    return [vm.memory.by_serial.get((spte & SPTE_BASE_ADDR_MASK) >> PAGE_SHIFT) for spte in sptes]
 
 
 def _page(vm: Vm, sp: ShadowPage) -> ShadowPageView:
-    return ShadowPageView(
+    """The page; the same object again while it is unchanged, since most pages are unchanged by most steps."""
+    shared = vars(sp)  # As peek(): observing is no access.
+    now = (
+        sp.role,
+        shared["invalid"],
+        shared["unsync"],
+        shared["unsync_children"],
+        sp.root_count,
+        len(sp.parent_ptes),
+        shared["write_flooding_count"],
+        sp.mmu_valid_gen,
+        shared["nx_huge_page_disallowed"],
+        sp.entries,
+        sp.shadowed_translation,
+        sp.unsync_child_bitmap,
+    )
+    if sp.shown is not None and sp.shown[0] == now:
+        view: ShadowPageView = sp.shown[1]
+        return view
+    role, invalid, unsync, unsync_children, root_count, parents, flooding, valid_gen, nx, *_ = now
+    view = ShadowPageView(
         serial=sp.serial,
         gfn=sp.gfn,
-        role=role_view(sp.role._replace(invalid=int(sp.invalid))),
-        unsync=int(sp.unsync),
-        unsync_children=sp.unsync_children,
-        root_count=sp.root_count,
-        parents=len(sp.parent_ptes),
-        write_flooding_count=sp.write_flooding_count,
-        mmu_valid_gen=sp.mmu_valid_gen,
-        nx_huge_page_disallowed=int(sp.nx_huge_page_disallowed),
-        entries=tuple(_entry(vm, sp, at) for at in sorted(sp.entries)),
+        role=role_view(role._replace(invalid=int(invalid))),
+        unsync=int(unsync),
+        unsync_children=unsync_children,
+        root_count=root_count,
+        parents=parents,
+        write_flooding_count=flooding,
+        mmu_valid_gen=valid_gen,
+        nx_huge_page_disallowed=int(nx),
+        entries=tuple([_entry(vm, sp, at) for at in sorted(sp.entries)]),
     )
+    kept = [copy(part) for part in now[-3:]]
+    sp.shown = (*now[:-3], *kept), view
+    return view
 
 
 def _entry(vm: Vm, sp: ShadowPage, at: int) -> PageEntry:
@@ -90,41 +103,43 @@ def _entry(vm: Vm, sp: ShadowPage, at: int) -> PageEntry:
 def _rmaps(vm: Vm) -> list[RmapView]:
     """What is kept per gfn and level of each memslot, where it is not 0."""
     shadow = vm.shadow
-    rows = []
-    for memslots in vm.memslots:
-        for slot in memslots.slots.values():
-            for level in range(PG_LEVEL_4K, PG_LEVEL_1G + 1):
-                for unit, disallowed in _units(vm, slot, level).items():
-                    sptes = len(shadow.rmaps.get((slot.as_id, level, unit), ()))
-                    gfn = unit << 9 * (level - 1)
-                    tracked = shadow.gfn_write_track[slot.as_id, gfn] if level == PG_LEVEL_4K else 0
-                    if sptes or disallowed or tracked:
-                        rows.append((slot.as_id, level, gfn, sptes, disallowed, tracked))
+    slots = [slot for memslots in vm.memslots for slot in memslots.slots.values()]
+    exist = {(slot.as_id, slot.id) for slot in slots}
+    found: dict[tuple[int, int, int, int], list[int]] = {}
+    """The last three fields, by address space, memslot, level and number of the page at this level."""
+    for slot in slots:
+        for level, unit in _unaligned(slot.base_gfn, slot.npages, slot.page):
+            found[slot.as_id, slot.id, level, unit] = [0, 1, 0]
+    for key, disallowed in shadow.disallow_lpage.items():
+        if disallowed and key[:2] in exist:
+            found.setdefault(key, [0, 0, 0])[1] += disallowed
+    counts = [(*key, 0, len(sptes)) for key, sptes in shadow.rmaps.items()]
+    counts += [
+        (as_id, PG_LEVEL_4K, gfn, 2, tracked) for (as_id, gfn), tracked in shadow.gfn_write_track.items()
+    ]
+    ranges = [(slot.as_id, slot.id, slot.base_gfn, slot.end_gfn - 1) for slot in slots]
+    for as_id, level, unit, field, count in counts:
+        if not count:
+            continue
+        shift = 9 * (level - 1)
+        for of, slot_id, first, last in ranges:
+            if of == as_id and first >> shift <= unit <= last >> shift:
+                found.setdefault((as_id, slot_id, level, unit), [0, 0, 0])[field] = count
+    rows = [
+        (as_id, level, unit << 9 * (level - 1), *fields) for (as_id, _, level, unit), fields in found.items()
+    ]
     return views(RmapView, sorted(rows))
 
 
-def _units(vm: Vm, slot: KvmMemorySlot, level: int) -> dict[int, int]:
-    """The pages of a level in a memslot that may have anything, with the count of disallow_lpage."""
-    shadow, shift = vm.shadow, 9 * (level - 1)
-    first, last = slot.base_gfn >> shift, slot.end_gfn - 1 >> shift
-    units = dict.fromkeys(
-        [
-            unit
-            for as_id, at, unit in shadow.rmaps
-            if (as_id, at) == (slot.as_id, level) and first <= unit <= last
-        ],
-        0,
-    )
-    if level == PG_LEVEL_4K:
-        tracked = [
-            gfn for as_id, gfn in shadow.gfn_write_track if as_id == slot.as_id and first <= gfn <= last
-        ]
-        return units | dict.fromkeys(tracked, 0)
-    for (as_id, slot_id, at, unit), count in shadow.disallow_lpage.items():
-        if (as_id, slot_id, at) == (slot.as_id, slot.id, level):
-            units[unit] = count
-    whole = (slot.base_gfn ^ slot.page) & (1 << shift) - 1
-    for unit in range(first, last + 1) if whole else {first, last}:
-        if slot.disallow_lpage(unit << shift, level):
-            units[unit] = units.get(unit, 0) + 1
-    return units
+@lru_cache(maxsize=1 << 10)
+def _unaligned(base_gfn: int, npages: int, page: int) -> list[tuple[int, int]]:
+    """Level and number of each page that a memslot cannot map by one SPTE as long as it exists."""
+    slot = KvmMemorySlot(0, 0, base_gfn, npages, page, 0)
+    found = []
+    for level in (PG_LEVEL_2M, PG_LEVEL_1G):
+        shift = 9 * (level - 1)
+        first, last = base_gfn >> shift, slot.end_gfn - 1 >> shift
+        differ = (base_gfn ^ page) & (1 << shift) - 1
+        units = range(first, last + 1) if differ else {first, last}
+        found += [(level, unit) for unit in units if slot.disallow_lpage(unit << shift, level)]
+    return found

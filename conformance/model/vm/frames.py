@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from conformance.interface.memory_access import Access
-from conformance.interface.observation import MemoryWord
+from conformance.interface.observation import MemoryWord, views
 from conformance.model.vm.places import MEMORY, place
 from conformance.model.vm.scheduler import current
 
@@ -25,6 +25,8 @@ class Frames:
     """The words of each frame that are not 0, by index. An ``index`` counts words of 8 bytes."""
 
     words: dict[int, dict[int, int]] = field(default_factory=dict)
+    listing: list[MemoryWord] | None = field(default=None, repr=False)
+    """All words as the observation lists them, until one changes."""
 
     def read(self, pfn: int, index: int) -> int:
         """A word of a frame."""
@@ -48,12 +50,15 @@ class Frames:
         """Copy the content of frames, given as (from, to); each new frame is empty."""
         for old, new in pfns:
             if old in self.words:
+                self.listing = None
                 self.words[new] = dict(self.words[old])
 
     def listed(self) -> list[MemoryWord]:
         """All words that are not 0, sorted."""
-        rows = [(pfn, at, value) for pfn, words in self.words.items() for at, value in words.items()]
-        return sorted(MemoryWord(*row) for row in rows)
+        if self.listing is None:
+            rows = [(pfn, at, value) for pfn, words in self.words.items() for at, value in words.items()]
+            self.listing = views(MemoryWord, sorted(rows))
+        return self.listing
 
     def _get(self, pfn: int, index: int) -> int:
         words = self.words.get(pfn)
@@ -61,6 +66,7 @@ class Frames:
 
     def _set(self, pfn: int, index: int, value: int, mask: int) -> None:
         value = self._get(pfn, index) & ~mask | value & mask
+        self.listing = None
         words = self.words.setdefault(pfn, {})
         if value:
             words[index] = value

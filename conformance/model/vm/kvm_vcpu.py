@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from conformance.interface.memory_access import Access
 from conformance.model.guest_paging.cpu_role import (
@@ -136,6 +137,8 @@ class KvmVcpu:
     pf_guest: int = 0
     """How many page faults it got injected."""
     invlpg: int = 0
+    shown: tuple[Any, ...] | None = field(default=None, repr=False)
+    """What the last observation has shown of its paging, kept by the observation."""
 
     def __post_init__(self) -> None:
         self.where = place(VCPUS, self.id)

@@ -7,6 +7,7 @@ The tables of the TDP MMU are in ``mmu_pages``. All tables of a VM are in one ``
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from conformance.model.vm.cells import Shared
 from conformance.model.vm.mmu_pages import KvmMmuPage
@@ -41,6 +42,8 @@ class ShadowPage(KvmMmuPage):
     write_flooding_count: Shared[int] = Shared(0)
     """How often the guest has written its table since the last fault that walked through the page."""
     mmu_valid_gen: int = 0
+    shown: tuple[Any, ...] | None = field(default=None, repr=False)
+    """What the last observation has shown of it, kept by the observation."""
 
 
 @dataclass(eq=False)

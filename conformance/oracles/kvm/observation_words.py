@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from conformance.interface.observation import (
     MemoryWord,
     Observation,
@@ -15,7 +17,7 @@ from conformance.interface.observation import (
     views,
 )
 from conformance.oracles.kvm.shadow_words import read_shadow
-from conformance.oracles.kvm.words import Words
+from conformance.oracles.kvm.words import Words, rows_of
 
 __all__ = ["read_observation"]
 
@@ -40,7 +42,7 @@ def read_observation(words: list[int], events: list[str]) -> Observation:
     ]
     if at == len(words):
         return Observation(outcome, events)
-    rest = Words(words, at)
+    rest = Words(tuple(words), at)
     state = State._make(rest.take(_STATE))
     # Roots are numbered from 1; 0 means none.
     vcpus = [
@@ -57,13 +59,13 @@ def read_observation(words: list[int], events: list[str]) -> Observation:
     slots: list[tuple[object, ...]] = []
     for _ in rest.counted():
         slot = rest.take(rest.word())
-        slots.append((*slot[:_SLOT], tuple(slot[_SLOT:])))
+        slots.append((*slot[:_SLOT], slot[_SLOT:]))
     roots: list[tuple[object, ...]] = []
     for _ in rest.counted():
         header = rest.take(_ROOT)
-        roots.append((*header, rest.take(rest.word() * _ENTRY)))
+        roots.append((*header, [*rest.take(rest.word() * _ENTRY)]))
     retired = sorted(rest.rows(_RETIRED))
-    memory = views(MemoryWord, sorted(rest.rows(_WORD)))
+    memory = _memory(rest.take(rest.word() * _WORD))
     shadow = read_shadow(rest)
     rest.end()
     return Observation(
@@ -78,3 +80,9 @@ def read_observation(words: list[int], events: list[str]) -> Observation:
         memory,
         shadow,
     )
+
+
+@lru_cache(maxsize=16)
+def _memory(words: tuple[int, ...]) -> list[MemoryWord]:
+    """The content of memory; the same list again while it is unchanged."""
+    return views(MemoryWord, sorted(rows_of(words, _WORD)))

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from conformance.interface.observation import (
     Counters,
     PageEntry,
@@ -14,7 +16,7 @@ from conformance.interface.observation import (
     ShadowView,
     views,
 )
-from conformance.oracles.kvm.words import Words
+from conformance.oracles.kvm.words import Words, rows_of
 
 __all__ = ["read_shadow"]
 
@@ -23,6 +25,12 @@ _REGISTERS = PagingView._fields.index("root_role")
 """Words of a vCPU before the role."""
 _PREV_ROOTS = 3
 _PAE_ROOTS = 4
+_VCPU = _REGISTERS + _ROLE + 2 + 2 * _PREV_ROOTS + _PAE_ROOTS + 2 + 1
+"""Words of a vCPU before its translations, the last one their number."""
+_TRANSLATION = len(ShadowTlbEntry._fields)
+_HEADER = len(ShadowPageView._fields) - 2 + _ROLE + 1
+"""Words of a shadow page before its entries, the last one their number."""
+_ENTRY = len(PageEntry._fields)
 
 
 def read_shadow(words: Words) -> ShadowView | None:
@@ -36,22 +44,40 @@ def read_shadow(words: Words) -> ShadowView | None:
 
 
 def _paging(words: Words) -> PagingView:
+    header = words.take(_VCPU)
+    return _paging_of(header, words.take(header[-1] * _TRANSLATION))
+
+
+@lru_cache(maxsize=1 << 8)
+def _paging_of(header: tuple[int, ...], translations: tuple[int, ...]) -> PagingView:
+    """A vCPU's paging from its words; the same object again while it is unchanged."""
+    words = Words(header, 0)
     registers = words.take(_REGISTERS)
-    role = RoleView._make(words.take(_ROLE))
+    role = _role(words.take(_ROLE))
     root, pgd = words.take(2)
     prev = words.take(2 * _PREV_ROOTS)
-    pae_roots = tuple(words.take(_PAE_ROOTS))
-    pf_guest, invlpg = words.take(2)
-    tlb = views(ShadowTlbEntry, sorted(words.rows(len(ShadowTlbEntry._fields))))
     prev_roots = tuple(zip(prev[::2], prev[1::2], strict=True))
+    pae_roots = words.take(_PAE_ROOTS)
+    pf_guest, invlpg = words.take(2)
+    tlb = views(ShadowTlbEntry, sorted(rows_of(translations, _TRANSLATION)))
     return PagingView._make(
         (*registers, role, root, pgd, prev_roots, pae_roots, pf_guest, invlpg, tuple(tlb))
     )
 
 
+@lru_cache(maxsize=1 << 10)
+def _role(fields: tuple[int, ...]) -> RoleView:
+    return RoleView._make(fields)
+
+
 def _page(words: Words) -> ShadowPageView:
-    serial, gfn = words.take(2)
-    role = RoleView._make(words.take(_ROLE))
-    state = words.take(7)
-    entries = views(PageEntry, words.rows(len(PageEntry._fields)))
-    return ShadowPageView._make((serial, gfn, role, *state, tuple(entries)))
+    header = words.take(_HEADER)
+    return _page_of(header, words.take(header[-1] * _ENTRY))
+
+
+@lru_cache(maxsize=1 << 12)
+def _page_of(header: tuple[int, ...], entries: tuple[int, ...]) -> ShadowPageView:
+    """A shadow page from its words; the same object again while the page is unchanged."""
+    serial, gfn, *rest = header[:-1]
+    found = views(PageEntry, rows_of(entries, _ENTRY))
+    return ShadowPageView._make((serial, gfn, _role(tuple(rest[:_ROLE])), *rest[_ROLE:], tuple(found)))
