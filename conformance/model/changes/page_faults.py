@@ -25,6 +25,16 @@ NX_TAGGED_ALWAYS = Change(
     ),
 )
 
+NX_ACCOUNTED_WITHOUT_PAGING = Change(
+    commit="b5b0977f4aa2",
+    title="KVM: x86/mmu: Properly account NX huge page workaround for nonpaging MMUs",
+    since="6.2",
+    effect=(
+        "Tables made for a fetch under the NX mitigation are tagged also where a guest that is shadowed has "
+        "its own paging off."
+    ),
+)
+
 NX_TAG_DECIDES = Change(
     commit="76901e56fb51",
     title="KVM: x86/mmu: explicitly check nx_hugepage in disallowed_hugepage_adjust()",

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
-from conformance.model.changes import OVERWRITTEN_IN_DIRECT_MMU_WARNS, PREFETCH_KEEPS_PRESENT
+from conformance.model.changes import (
+    NX_ACCOUNTED_WITHOUT_PAGING,
+    OVERWRITTEN_IN_DIRECT_MMU_WARNS,
+    PREFETCH_KEEPS_PRESENT,
+)
 from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_4K
 from conformance.model.shadow_mmu.accounting import account_nx_huge_page
 from conformance.model.shadow_mmu.mmio_sptes import mark_mmio_spte
@@ -131,7 +135,7 @@ def direct_map(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
         if child is None:
             continue
         link_shadow_page(vm, sptep, child)
-        if fault.huge_page_disallowed and vm.mode.tdp:
+        if fault.huge_page_disallowed and (vm.mode.tdp or vm.k.has(NX_ACCOUNTED_WITHOUT_PAGING)):
             account_nx_huge_page(vm, child, fault.req_level >= sp.level)
     vm.k.warn_on("direct_map", True)
     return RetPf.EFAULT
