@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from conformance.interface.access import MMIO_EXIT, End, Exit
+from conformance.interface.access import MMIO_EXIT, End, Exit, Instruction
 from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
 from conformance.scenarios.stories.functions import MMIO
+from conformance.scenarios.stories.guest_tables import RW, SHADOW, USER, VA, A, D, P, guest
 from conformance.scenarios.stories.setting import READ, WRITE, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
 
@@ -130,3 +131,24 @@ def mmio_where_memory_was(vm: StoryBuilder) -> None:
     vm.access(vcpu=1, gfn=GFN, kind=READ).claim("emulated", lambda now: now.end == End.EMULATED)
     vm.access(vcpu=0, gfn=GFN, kind=READ)
     vm.claim("cached as MMIO", lambda now: now.outcome == [MMIO_EXIT + Exit.EMULATE, End.EMULATED])
+
+
+@story(
+    modes=SHADOW,
+    source="emulate.c: x86_emulate_insn(); Intel SDM vol. 3, 4.7: page-fault exceptions, W/R flag",
+    about=("handle_mmio_page_fault", "kvm_inject_emulated_page_fault"),
+)
+def xadd_on_a_device_of_the_supervisor(vm: StoryBuilder) -> None:
+    """A user may not access a device that the guest's tables give to the supervisor only.
+
+    KVM emulates what faults on an MMIO SPTE, and finds the guest's fault when it reads the operand. XADD
+    reads and writes: its page fault is that of a write.
+    """
+    tables = guest(vm)
+    tables.map(VA, DEVICE, P | RW | A | D)
+    tables.run()
+    vm.execute(address=VA, kind=READ).claim("MMIO", lambda now: now.executed.end == End.USERSPACE)
+    vm.execute(address=VA, kind=READ, privilege=USER)
+    vm.claim("a fault of a read", lambda now: now.exception == (14, 5, VA))
+    vm.execute(address=VA, kind=WRITE, privilege=USER, value=1, instruction=Instruction.XADD)
+    vm.claim("a fault of a write", lambda now: now.exception == (14, 7, VA))

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from conformance.interface.access import End
 from conformance.kernels.substitutions import TDP_C, Substitution
-from conformance.model.changes import NX_RECOVERY_SKIPS_LOGGED
+from conformance.model.changes import NX_ACCOUNTED_WITHOUT_PAGING, NX_RECOVERY_SKIPS_LOGGED
 from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.stories.functions import NX, NX_RECOVERY, SPLIT
+from conformance.scenarios.stories.guest_tables import SHADOW
 from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, WRITE, X2M, memory
 from conformance.scenarios.story import Mutant, StoryBuilder, story
 
@@ -135,3 +136,29 @@ def split_lets_small_pages_execute(vm: StoryBuilder) -> None:
     vm.claim("4K with X", lambda now: all(leaf.executable for leaf in now.leaves()))
     vm.claim("512 of them", lambda now: now.state.pages_4k == X2M)
     vm.access(gfn=X2M + 7, kind=FETCH).claim("without an exit", lambda now: now.outcome == [End.DONE])
+
+
+@story(
+    modes=SHADOW,
+    source=str(NX_ACCOUNTED_WITHOUT_PAGING),
+    about=("direct_map", "account_nx_huge_page"),
+    since=NX_ACCOUNTED_WITHOUT_PAGING,
+    nx_huge_pages=1,
+)
+def execution_without_paging(vm: StoryBuilder) -> None:
+    """The mitigation also concerns a guest whose paging is off: what it fetches is mapped in 4K.
+
+    A write beside them does not map the huge page again, which could not be executed.
+    """
+    memory(vm, gfn=0, npages=2 * X2M, level=HUGE)
+    vm.set_sregs(cr0=1, cr4=0, efer=0, cr3=0)
+    fetched, written = X2M << 12, X2M + 1 << 12
+    vm.execute(address=fetched, kind=FETCH).claim("4K", lambda now: now.shadow.mapped(fetched).level == 1)
+    vm.claim("one split is counted", lambda now: now.state.nx_lpage_splits == 1)
+    vm.claim("the page is tagged", lambda now: now.shadow.page(X2M, 1, direct=1).nx_huge_page_disallowed)
+    vm.execute(address=written, kind=WRITE, value=3)
+    vm.claim("4K beside it", lambda now: now.shadow.mapped(written).level == 1)
+    vm.execute(address=fetched, kind=FETCH).claim("no exit", lambda now: not now.handled)
+    vm.recover_nx_huge_pages().claim("no split is left", lambda now: now.state.nx_lpage_splits == 0)
+    vm.execute(address=written, kind=WRITE, value=4)
+    vm.claim("2M", lambda now: now.shadow.mapped(written).level == HUGE)
