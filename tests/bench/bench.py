@@ -93,7 +93,7 @@ def main() -> int:
         section("volume", lambda: show(console, title, volume(comparison, library, chosen.repeats)))
         section("first", first)
         section("warm", lambda: show(console, "Warm runs", warm_runs(min(3, chosen.repeats))))
-        title = "A whole KVM and the machine: stories, lockstep, faults; ept-ad"
+        title = "A whole KVM and the machine: lockstep; stories and faults in ept-ad"
         section("stepping", lambda: show(console, title, stepping(min(3, chosen.repeats))))
         title = "Confinement: processes of kernel code, ept-ad"
         section("confining", lambda: show(console, title, confining(library, chosen.repeats)))
