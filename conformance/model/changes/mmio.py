@@ -53,3 +53,10 @@ NO_MMIO_VALUE_ALLOWED = Change(
     since="6.16",
     effect="make_mmio_spte() no longer WARNs if there is no MMIO value.",
 )
+
+MMIO_WRAP_IFF_CACHING = Change(
+    commit="b850841a53c5",
+    title="KVM: x86/mmu: Skip MMIO SPTE invalidation if enable_mmio_caching=0",
+    since="6.19",
+    effect="While enable_mmio_caching is off, nothing is zapped when the MMIO generation wraps.",
+)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum
 
-from conformance.model.changes import SLOTS_WAIT_FOR_INVALIDATIONS
+from conformance.model.changes import MMIO_WRAP_IFF_CACHING, SLOTS_WAIT_FOR_INVALIDATIONS
 from conformance.model.layout import PG_LEVEL_2M, PG_LEVEL_4K
 from conformance.model.shadow_mmu.huge_pages import (
     kvm_mmu_recover_huge_pages,
@@ -141,20 +141,29 @@ def kvm_swap_active_memslots(vm: Vm, as_id: int, slots: dict[int, KvmMemorySlot]
     """Install the memslots of an address space, and wait for readers of the old set (SRCU).
 
     KVM waits until no invalidation is in progress, so that its start and end see the same memslots. The
-    generation has the in-progress flag until readers are gone. MMIO SPTEs hold only the low bits of the
-    generation: when these wrap, an old MMIO SPTE would look current, so all mappings are zapped. vCPUs are
-    kicked so that they use the new memslots.
+    generation has the in-progress flag until readers are gone. vCPUs are kicked so that they use the new
+    memslots.
     """
     generation = vm.memslots[as_id].generation
     memslots = KvmMemslots(as_id, generation | KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS, slots)
     vm.set_active_memslots(as_id, memslots, waits=vm.k.has(SLOTS_WAIT_FOR_INVALIDATIONS))
     vm.srcu.synchronize()
     generation += KVM_ADDRESS_SPACE_NUM
+    kvm_mmu_invalidate_mmio_sptes(vm, generation)
+    kick_vcpus(vm)
+    memslots.generation = generation
+
+
+def kvm_mmu_invalidate_mmio_sptes(vm: Vm, generation: int) -> None:
+    """MMIO SPTEs are stale with the new generation of memslots, of which they hold only the low bits.
+
+    When these wrap, an old MMIO SPTE would look current, so all mappings are zapped.
+    """
+    if vm.k.has(MMIO_WRAP_IFF_CACHING) and not vm.k.enable_mmio_caching:
+        return
     mmio_generation = generation & vm.k.layout.mmio_gen_mask
     if mmio_generation & ~(KVM_ADDRESS_SPACE_NUM - 1) == 0:
         kvm_mmu_zap_all_fast(vm)
-    kick_vcpus(vm)
-    memslots.generation = generation
 
 
 def kvm_mmu_slot_apply_flags(
