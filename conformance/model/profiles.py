@@ -18,6 +18,9 @@ from conformance.model.changes import (
     MMIO_CACHE_OF_ADDRESS_SPACE,
     NESTED_ROOTS_KEPT,
     RACES,
+    RETRY_IF_SLOT_INVALID,
+    ROOTS_KEPT_ON_WP,
+    SREGS_CHECK_CR0,
     UNSYNC_SKIP_IFF_LEAF,
     WRITE_TRACKED_IN_ALL_ADDRESS_SPACES,
     Change,
@@ -44,6 +47,9 @@ class Backport:
 
 
 BACKPORTS = (
+    Backport(RETRY_IF_SLOT_INVALID, "5.10.223", "seen in 5.10.223; where it came in was not looked for"),
+    Backport(ROOTS_KEPT_ON_WP, "6.1.30", "seen in 6.1.192; 6.1.30 is a guess by the date of its posting"),
+    Backport(SREGS_CHECK_CR0, "6.1.43", "seen in 6.1.192; 6.1.43 is a guess by the date of its posting"),
     Backport(
         CR0_WP_REFRESHED,
         "6.1.30",

@@ -78,3 +78,67 @@ INVLPG_SYNCS_SPTE = Change(
         "page anew as a prefetch does."
     ),
 )
+
+SYNC_CHECKS_ROLE = Change(
+    commit="2640b0865395",
+    title="KVM: x86/mmu: WARN and zap SP when sync'ing if MMU role mismatches",
+    since="5.14",
+    effect=(
+        "A page whose role is unlike the MMU's is zapped instead of synced, with a WARN; before, if only the "
+        "size of entries differed, and without."
+    ),
+)
+
+GPTE_SIZE_BY_ROLE = Change(
+    commit="00a669780ffa",
+    title="KVM: x86/mmu: Use MMU role to check for matching guest page sizes",
+    since="5.14",
+    effect=(
+        "A page can be synced if entries have the size that the MMU's role says; before, that of CR4.PAE, "
+        "and pages of EPT always, which were marked by CR0.WP and SMAP without CR0.WP at once."
+    ),
+)
+
+UNSYNC_ZAPPED_BELOW_UPPER = Change(
+    commit="ddc16abbbae9",
+    title="KVM: x86/mmu: Unconditionally zap unsync SPs when creating >4k SP at GFN",
+    since="5.14",
+    effect="Where an upper page is made for a gfn, its unsync pages are zapped; before, they were synced.",
+)
+
+SYNC_FLUSHES_AT_ONCE = Change(
+    commit="f81602958c11",
+    title="KVM: X86: Fix missed remote tlb flush in rmap_write_protect()",
+    since="5.15",
+    effect=(
+        "A sync that drops an SPTE flushes the TLBs of all vCPUs; before, with the next flush or "
+        "invalidation (tlbs_dirty)."
+    ),
+)
+
+LOCAL_FLUSHES_GONE = Change(
+    commit="bd047e544089",
+    title="KVM: X86: Don't flush current tlb on shadow page modification",
+    since="5.16",
+    effect=(
+        "A change of shadow pages flushes the TLBs of all vCPUs or of none; before, a sync, an emulated "
+        "write and a mapping that must stay read-only had the vCPU flush its own."
+    ),
+)
+
+SYNC_SAYS_WHETHER_TO_FLUSH = Change(
+    commit="c3e5e415bc1e",
+    title="KVM: X86: Change kvm_sync_page() to return true when remote flush is needed",
+    since="5.16",
+    effect=(
+        "A page is zapped if it cannot be synced; before, also if no SPTE was left in it. TLBs are "
+        "flushed after all pages below a root were synced, and not after each."
+    ),
+)
+
+ZAPPED_WITH_FLUSH = Change(
+    commit="5591c0694d85",
+    title="KVM: X86: Zap the invalid list after remote tlb flushing",
+    since="5.16",
+    effect="Pages that a sync has zapped are freed with the next flush; before, by one of their own.",
+)

@@ -5,6 +5,23 @@ from __future__ import annotations
 
 from conformance.model.changes.registry import Change
 
+HUGE_PAGE_MAY_BE_FAST = Change(
+    commit="10c30de01921",
+    title="kvm: mmu: Use fast PF path for access tracking of huge pages when possible",
+    since="5.17",
+    effect="A huge page can be made writable without mmu_lock if its memslot is not logged; before, none.",
+)
+
+TRACKED_UNLESS_RSVD = Change(
+    commit="b8a5d5511515",
+    title="KVM: MMU: change page_fault_handle_page_track() arguments to kvm_page_fault",
+    since="5.16",
+    effect=(
+        "A write that met a reserved bit, of an MMIO SPTE, is never one to a write-tracked gfn; before, in "
+        "shadow pages of the guest's tables it could be."
+    ),
+)
+
 SPLIT_ON_FAULT = Change(
     commit="c4b33d28ea51",
     title="KVM: x86/mmu: Split huge pages mapped by the TDP MMU on fault",

@@ -51,6 +51,13 @@ PTE_LIST_GROWS_AT_HEAD = Change(
     ),
 )
 
+LONGER_PTE_LISTS = Change(
+    commit="dc1cff969101",
+    title="KVM: X86: MMU: Tune PTE_LIST_EXT to be bigger",
+    since="5.15",
+    effect="A descriptor of a list of SPTEs has room for 14; before, for 3.",
+)
+
 LOCKLESS_RMAP_AGING = Change(
     commit="af3b6a9eba48",
     title="KVM: x86/mmu: Walk rmaps (shadow MMU) without holding mmu_lock when aging gfns",
@@ -151,4 +158,21 @@ OVERWRITTEN_IN_DIRECT_MMU_WARNS = Change(
     title="KVM: x86/mmu: Only WARN in direct MMUs when overwriting shadow-present SPTE",
     since="7.0",
     effect="Mapping another pfn over a present leaf WARNs in a direct MMU, where the old one must be gone.",
+)
+
+TRAILING_SPTES_PREFETCHED = Change(
+    commit="c6cecc4b9324",
+    title="KVM: x86/mmu: Complete prefetch for trailing SPTEs for direct, legacy MMU",
+    since="5.16",
+    effect="A prefetch in a direct page maps the entries behind the last present one too.",
+)
+
+LARGE_SPTE_DROPPED_BY_LINK = Change(
+    commit="0cd8dc739833",
+    title="KVM: x86/mmu: pull call to drop_large_spte() into __link_shadow_page()",
+    since="6.0",
+    effect=(
+        "A huge leaf in the way is dropped when a page is linked in its place; before, as soon as the walk "
+        "came to it."
+    ),
 )

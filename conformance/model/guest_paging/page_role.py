@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from conformance.model.changes import BASE_ROLE_SMEP, CPU_ROLE, SHADOW_ROLE_HAS_NX, SYNC_SPTE
+from conformance.model.changes import (
+    BASE_ROLE_SMEP,
+    CHILD_ROLE,
+    CPU_ROLE,
+    GPTE_SIZE_BY_ROLE,
+    SHADOW_ROLE_HAS_NX,
+    SYNC_SPTE,
+)
 from conformance.model.guest_paging.cpu_role import (
     CR0_PG,
     CR0_WP,
@@ -135,8 +142,10 @@ def kvm_calc_shadow_ept_root_page_role(
 ) -> PageRole:
     """The role of a root that shadows the nested host's EPT: no control register matters.
 
-    ``mbec``: mode-based execute control, which stands where SMEP does. SMM has no EPT of its own.
+    ``mbec``: mode-based execute control, which stands where SMEP does. SMM has no EPT of its own. Before
+    GPTE_SIZE_BY_ROLE two bits that exclude each other mark the role.
     """
+    marks = 0 if k.has(GPTE_SIZE_BY_ROLE) else 1
     k.warn_on("kvm_calc_shadow_ept_root_page_role", smm)
     return PageRole(
         level=level,
@@ -146,9 +155,9 @@ def kvm_calc_shadow_ept_root_page_role(
         access=k.layout.acc_all,
         invalid=0,
         efer_nx=0,
-        cr0_wp=0,
+        cr0_wp=marks,
         smep=word(mbec) if k.has(BASE_ROLE_SMEP) else 0,
-        smap_andnot_wp=0,
+        smap_andnot_wp=marks,
         ad_disabled=word(no(accessed_dirty)),
         guest_mode=1,
         passthrough=0,
@@ -163,15 +172,17 @@ def kvm_mmu_child_role(
 
     A page holds half as many entries as a table of 32-bit paging, so that two pages shadow a table of level
     1: bit 0 of the entry's index says which half. Roots, of which four shadow a directory, have their
-    quadrant from where they are allocated.
+    quadrant from where they are allocated. Before CHILD_ROLE the entries of a direct page counted as 8 bytes.
     """
     function = "kvm_mmu_child_role"
     k.warn_on(function, parent.invalid != 0)
     level = parent.level - 1
-    halves = parent.has_4_byte_gpte != 0
+    short = parent.has_4_byte_gpte
+    halves = short != 0
     k.warn_on(function, halves & (level != PG_LEVEL_4K))
     return parent._replace(
         level=level,
+        has_4_byte_gpte=short if k.has(CHILD_ROLE) else either(direct, 0, short),
         quadrant=either(halves, index & 1, parent.quadrant),
         direct=word(direct),
         access=access,

@@ -7,7 +7,22 @@ Functions return 0, or 1 if the guest gets #GP. Source: Intel SDM vol. 3, "Contr
 
 from __future__ import annotations
 
-from conformance.model.changes import FLUSH_ON_SET_SREGS, WP_IGNORED_WITHOUT_PAGING
+from conformance.model.changes import (
+    CACHED_WITHOUT_PCID,
+    CR3_CHECKED_IN_ALL_MODES,
+    EFER_LME_RESETS,
+    FLUSH_APART_FROM_RESET,
+    FLUSH_ON_SET_SREGS,
+    MMU_KEPT_ON_PCIDE_CLEARED,
+    MMU_KEPT_ON_PGE,
+    PCID_INVALIDATED,
+    PDPTES_LOADED_ON_ENTRY,
+    PDPTES_RELOAD_ROOT,
+    PG_KEPT_IN_64_BIT_MODE,
+    ROOTS_KEPT_ON_WP,
+    SREGS_CHECK_CR0,
+    WP_IGNORED_WITHOUT_PAGING,
+)
 from conformance.model.guest_paging.cpu_role import (
     CR0_CD,
     CR0_ET,
@@ -42,6 +57,7 @@ from conformance.model.shadow_mmu.free_roots import (
     previous_root,
 )
 from conformance.model.shadow_mmu.root_cache import kvm_mmu_new_pgd
+from conformance.model.shadow_mmu.sync_roots import kvm_mmu_sync_roots
 from conformance.model.spte.writability import PFERR_USER_MASK, PFERR_WRITE_MASK
 from conformance.model.vm.guest_memory import kvm_vcpu_read_guest
 from conformance.model.vm.host import EINVAL
@@ -100,7 +116,8 @@ def kvm_set_cr0(vm: Vm, vcpu: KvmVcpu, cr0: int) -> int:
             return 1
     elif cr0 & CR0_PG and pae and (cr0 ^ old_cr0) & CR0_PDPTR_BITS and not load_pdptrs(vm, vcpu, vcpu.cr3):
         return 1
-    if not cr0 & CR0_PG and (is_long_mode(vcpu) or vcpu.cr4 & CR4_PCIDE):
+    in_64_bit_mode = is_long_mode(vcpu) and vm.k.has(PG_KEPT_IN_64_BIT_MODE)
+    if not cr0 & CR0_PG and (in_64_bit_mode or vcpu.cr4 & CR4_PCIDE):
         return 1
     _store_cr0(vcpu, cr0)
     kvm_post_set_cr0(vm, vcpu, old_cr0, cr0)
@@ -120,10 +137,10 @@ def kvm_post_set_cr0(vm: Vm, vcpu: KvmVcpu, old_cr0: int, cr0: int) -> None:
     if cr0 ^ old_cr0 == CR0_WP:
         if not cr0 & CR0_PG and vm.k.has(WP_IGNORED_WITHOUT_PAGING):
             return
-        if vm.k.tdp_enabled:
+        if vm.k.tdp_enabled and vm.k.has(ROOTS_KEPT_ON_WP):
             kvm_init_mmu(vm, vcpu)
             return
-    if (cr0 ^ old_cr0) & CR0_PG and not cr0 & CR0_PG:
+    if (cr0 ^ old_cr0) & CR0_PG and not cr0 & CR0_PG and vm.k.has(FLUSH_APART_FROM_RESET):
         vcpu.make_request(Request.TLB_FLUSH_GUEST)
     if (cr0 ^ old_cr0) & CR0_ROLE_BITS:
         kvm_mmu_reset_context(vm, vcpu)
@@ -154,10 +171,13 @@ def kvm_post_set_cr4(vm: Vm, vcpu: KvmVcpu, old_cr4: int, cr4: int) -> None:
     When PCIDE is set, cached roots must go, as a later MOV to CR3 without a flush could use them.
     """
     changed, cleared, set_now = cr4 ^ old_cr4, old_cr4 & ~cr4, cr4 & ~old_cr4
-    if changed & CR4_ROLE_BITS:
+    resetting = CR4_ROLE_BITS if vm.k.has(MMU_KEPT_ON_PGE) else CR4_ROLE_BITS | CR4_PGE
+    if changed & resetting or (cleared & CR4_PCIDE and not vm.k.has(MMU_KEPT_ON_PCIDE_CLEARED)):
         kvm_mmu_reset_context(vm, vcpu)
-    if not vm.k.tdp_enabled and set_now & CR4_PCIDE:
+    if not vm.k.tdp_enabled and set_now & CR4_PCIDE and vm.k.has(CACHED_WITHOUT_PCID):
         kvm_mmu_unload(vm, vcpu)
+    if not vm.k.has(FLUSH_APART_FROM_RESET):
+        return
     if changed & CR4_PGE or cleared & CR4_PCIDE:
         vcpu.make_request(Request.TLB_FLUSH_GUEST)
     elif changed & CR4_PAE or set_now & CR4_SMEP:
@@ -170,7 +190,7 @@ def set_efer(vm: Vm, vcpu: KvmVcpu, efer: int) -> int:
     if efer & ~EFER_BITS or (is_paging(vcpu) and (efer ^ old_efer) & EFER_LME):
         return 1
     vcpu.efer = efer & ~EFER_LMA | old_efer & EFER_LMA
-    if (vcpu.efer ^ old_efer) & (EFER_LME | EFER_NX):
+    if (vcpu.efer ^ old_efer) & (EFER_LME | EFER_NX if vm.k.has(EFER_LME_RESETS) else EFER_NX):
         kvm_mmu_reset_context(vm, vcpu)
     return 0
 
@@ -180,6 +200,8 @@ def kvm_set_cr3(vm: Vm, vcpu: KvmVcpu, cr3: int) -> int:
 
     A CR3 that does not change needs no other root; but with PAE paging the PDPTEs are always loaded.
     """
+    if not vm.k.has(PCID_INVALIDATED):
+        return _set_cr3_of_root(vm, vcpu, cr3)
     flush, pcid = True, 0
     if vcpu.cr4 & CR4_PCIDE:
         flush = not cr3 & CR3_PCID_NOFLUSH
@@ -189,11 +211,35 @@ def kvm_set_cr3(vm: Vm, vcpu: KvmVcpu, cr3: int) -> int:
         if cr3 >> vcpu.maxphyaddr or (is_pae_paging(vcpu) and not load_pdptrs(vm, vcpu, cr3)):
             return 1
         if cr3 != vcpu.cr3:
-            kvm_mmu_new_pgd(vm, vcpu, cr3)
+            kvm_mmu_new_pgd(vm, vcpu, cr3, skip_flush=True)
         vcpu.cr3 = cr3
     if flush:
         kvm_invalidate_pcid(vm, vcpu, pcid)
     return 0
+
+
+def _set_cr3_of_root(vm: Vm, vcpu: KvmVcpu, cr3: int) -> int:
+    """The same before PCID_INVALIDATED: only the root that is loaded is synced, one that stays at once."""
+    skip_flush = False
+    if vcpu.cr4 & CR4_PCIDE:
+        skip_flush = bool(cr3 & CR3_PCID_NOFLUSH)
+        cr3 &= ~CR3_PCID_NOFLUSH
+    if cr3 == vcpu.cr3 and not pdptrs_changed(vm, vcpu):
+        if not skip_flush:
+            kvm_mmu_sync_roots(vm, vcpu)
+            vcpu.make_request(Request.TLB_FLUSH_CURRENT)
+        return 0
+    checked = is_long_mode(vcpu) or vm.k.has(CR3_CHECKED_IN_ALL_MODES)
+    if (checked and cr3 >> vcpu.maxphyaddr) or (is_pae_paging(vcpu) and not load_pdptrs(vm, vcpu, cr3)):
+        return 1
+    kvm_mmu_new_pgd(vm, vcpu, cr3, skip_flush=skip_flush)
+    vcpu.cr3 = cr3
+    return 0
+
+
+def pdptrs_changed(vm: Vm, vcpu: KvmVcpu) -> bool:
+    """Whether the PDPTEs of PAE paging in memory are not those that were loaded, or cannot be read."""
+    return is_pae_paging(vcpu) and _read_pdptrs(vm, vcpu, vcpu.cr3) != vcpu.pdptrs
 
 
 def load_pdptrs(vm: Vm, vcpu: KvmVcpu, cr3: int) -> bool:
@@ -201,21 +247,27 @@ def load_pdptrs(vm: Vm, vcpu: KvmVcpu, cr3: int) -> bool:
 
     With shadow paging other PDPTEs mean another root.
     """
+    found = _read_pdptrs(vm, vcpu, cr3)
+    reserved = bits(63, vcpu.maxphyaddr) | PDPTE_OF_PAE
+    if found is None or any(pdpte & PT_PRESENT_MASK and pdpte & reserved for pdpte in found):
+        return False
+    if not vm.k.tdp_enabled and found != vcpu.pdptrs and vm.k.has(PDPTES_RELOAD_ROOT):
+        kvm_mmu_free_roots(vm, vcpu.root_mmu, KVM_MMU_ROOT_CURRENT)
+    vcpu.pdptrs = found
+    if vm.k.has(PDPTES_LOADED_ON_ENTRY):
+        vcpu.make_request(Request.LOAD_MMU_PGD)
+    return True
+
+
+def _read_pdptrs(vm: Vm, vcpu: KvmVcpu, cr3: int) -> list[int] | None:
+    """The PDPTEs in memory; None if they cannot be read. L2's are where L1's tables say."""
     table = cr3 & bits(63, 5)
     if vcpu.guest_mode:
         gpa = gva_to_gpa(vm, vcpu, vcpu.ngpa_walk, table, PFERR_USER_MASK | PFERR_WRITE_MASK)
         if isinstance(gpa, X86Exception):
-            return False
+            return None
         table = gpa
-    found = kvm_vcpu_read_guest(vm, vcpu, table, 8, 4)
-    reserved = bits(63, vcpu.maxphyaddr) | PDPTE_OF_PAE
-    if found is None or any(pdpte & PT_PRESENT_MASK and pdpte & reserved for pdpte in found):
-        return False
-    if not vm.k.tdp_enabled and found != vcpu.pdptrs:
-        kvm_mmu_free_roots(vm, vcpu.root_mmu, KVM_MMU_ROOT_CURRENT)
-    vcpu.pdptrs = found
-    vcpu.make_request(Request.LOAD_MMU_PGD)
-    return True
+    return kvm_vcpu_read_guest(vm, vcpu, table, 8, 4)
 
 
 def kvm_invalidate_pcid(vm: Vm, vcpu: KvmVcpu, pcid: int) -> None:
@@ -245,7 +297,7 @@ def kvm_set_sregs(vm: Vm, vcpu: KvmVcpu, cr0: int, cr4: int, efer: int, cr3: int
     efer = efer | EFER_LMA if long_mode else efer & ~EFER_LMA
     if long_mode and (not cr4 & CR4_PAE or cr3 >> vcpu.maxphyaddr):
         return -EINVAL
-    if not is_valid_cr4(vm, cr4) or not is_valid_cr0(cr0):
+    if not is_valid_cr4(vm, cr4) or (vm.k.has(SREGS_CHECK_CR0) and not is_valid_cr0(cr0)):
         return -EINVAL
     reset = (vcpu.cr0, vcpu.cr3, vcpu.cr4, vcpu.efer) != (cr0, cr3, cr4, efer)
     vcpu.cr0, vcpu.cr3, vcpu.cr4, vcpu.efer = cr0, cr3, cr4, efer

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from conformance.model.changes import (
+    HUGE_PAGES_PROTECTED_LAZILY,
     LOG_COPIED_AFTER_FLUSH,
     LOG_EXCHANGED,
     LOG_TAKEN_BEFORE_PROTECTING,
@@ -142,7 +143,7 @@ def kvm_arch_mmu_enable_log_dirty_pt_masked(vm: Vm, slot: KvmMemorySlot, offset:
     pages of one word can lie in two 2 MiB pages, since the memslot need not be aligned.
     """
     gfn = slot.base_gfn + offset
-    if vm.dirty_log_initially_set:
+    if vm.dirty_log_initially_set and vm.k.has(HUGE_PAGES_PROTECTED_LAZILY):
         first = gfn + (mask & -mask).bit_length() - 1
         last = gfn + mask.bit_length() - 1
         if vm.options.eager_page_split:

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from conformance.model.changes import INVPCID_FLUSHES_GUEST, PCID_INVALIDATED
 from conformance.model.guest_paging.cpu_role import CR4_PCIDE
 from conformance.model.guest_tables.walker import gva_to_gpa
 from conformance.model.kvm_main.control_registers import kvm_invalidate_pcid
 from conformance.model.page_fault.inject import kvm_inject_emulated_page_fault
+from conformance.model.shadow_mmu.free_roots import kvm_mmu_free_roots, previous_root
 from conformance.model.shadow_mmu.invlpg import is_noncanonical_address, kvm_mmu_invpcid_gva
+from conformance.model.shadow_mmu.sync_roots import kvm_mmu_sync_roots
 from conformance.model.vm.guest_memory import kvm_vcpu_read_guest
 from conformance.model.vm.kvm_pagewalk import X86Exception
 from conformance.model.vm.vm import KvmVcpu, Request, Vm
@@ -40,7 +43,17 @@ def kvm_handle_invpcid(vm: Vm, vcpu: KvmVcpu, type: int, address: int) -> int:
     if type == INDIV_ADDR and not is_noncanonical_address(vcpu, linear):
         kvm_mmu_invpcid_gva(vm, vcpu, linear, pcid)
     elif type == SINGLE_CTXT:
-        kvm_invalidate_pcid(vm, vcpu, pcid)
+        (kvm_invalidate_pcid if vm.k.has(PCID_INVALIDATED) else _invalidate_roots)(vm, vcpu, pcid)
     elif type in (ALL_INCL_GLOBAL, ALL_NON_GLOBAL):
-        vcpu.make_request(Request.TLB_FLUSH_GUEST)
+        drops_all = not vm.k.has(INVPCID_FLUSHES_GUEST)
+        vcpu.make_request(Request.MMU_FREE_OBSOLETE_ROOTS if drops_all else Request.TLB_FLUSH_GUEST)
     return 1
+
+
+def _invalidate_roots(vm: Vm, vcpu: KvmVcpu, pcid: int) -> None:
+    """Invalidate one PCID before PCID_INVALIDATED: sync the current root at once, drop cached ones."""
+    if vcpu.pcid == pcid:
+        kvm_mmu_sync_roots(vm, vcpu)
+        vcpu.make_request(Request.TLB_FLUSH_CURRENT)
+    of_pcid = [root.root is not None and vcpu.pcid_of(root.pgd) == pcid for root in vcpu.mmu.prev_roots]
+    kvm_mmu_free_roots(vm, vcpu.mmu, sum(previous_root(n) for n, found in enumerate(of_pcid) if found))

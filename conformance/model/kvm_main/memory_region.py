@@ -11,7 +11,15 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import Enum
 
-from conformance.model.changes import MMIO_WRAP_IFF_CACHING, SLOTS_WAIT_FOR_INVALIDATIONS
+from conformance.model.changes import (
+    DIRTY_NOT_SET_AFTER_LOGGING,
+    FLUSHED_WHEN_LOGGING_BEGINS,
+    HUGE_PAGES_PROTECTED_LAZILY,
+    LIMIT_ONLY_IF_SIZE_CHANGES,
+    MMIO_WRAP_IFF_CACHING,
+    PML_BY_VM,
+    SLOTS_WAIT_FOR_INVALIDATIONS,
+)
 from conformance.model.layout import PG_LEVEL_2M, PG_LEVEL_4K
 from conformance.model.shadow_mmu.huge_pages import (
     kvm_mmu_recover_huge_pages,
@@ -21,6 +29,7 @@ from conformance.model.shadow_mmu.limits import kvm_mmu_change_mmu_pages, kvm_mm
 from conformance.model.shadow_mmu.write_protect import (
     kvm_mmu_slot_leaf_clear_dirty,
     kvm_mmu_slot_remove_write_access,
+    kvm_mmu_slot_set_dirty,
 )
 from conformance.model.shadow_mmu.zap_all import kvm_mmu_zap_all_fast
 from conformance.model.spte.mmio import KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS
@@ -121,7 +130,8 @@ def kvm_set_memslot(vm: Vm, old: KvmMemorySlot | None, new: KvmMemorySlot | None
     else:
         slots = {n: other for n, other in slots.items() if other is not old}
     kvm_swap_active_memslots(vm, as_id, slots)
-    if change in (KvmMrChange.CREATE, KvmMrChange.DELETE) and not vm.shadow.n_requested_mmu_pages:
+    resized = change in (KvmMrChange.CREATE, KvmMrChange.DELETE) or not vm.k.has(LIMIT_ONLY_IF_SIZE_CHANGES)
+    if resized and not vm.shadow.n_requested_mmu_pages:
         kvm_mmu_change_mmu_pages(vm, kvm_mmu_default_limit(vm))
     kvm_mmu_slot_apply_flags(vm, old, new, change)
     return 0
@@ -180,9 +190,11 @@ def kvm_mmu_slot_apply_flags(
     if change is not KvmMrChange.FLAGS_ONLY or new is None or new.readonly:
         return
     if is_logged:
-        _enable_logging(vm, new)
-    else:
-        kvm_mmu_recover_huge_pages(vm, new)
+        (_enable_logging if vm.k.has(FLUSHED_WHEN_LOGGING_BEGINS) else _enable_logging_and_flush)(vm, new)
+        return
+    kvm_mmu_recover_huge_pages(vm, new)
+    if vm.has_pml and not vm.k.has(DIRTY_NOT_SET_AFTER_LOGGING):
+        kvm_mmu_slot_set_dirty(vm, new)
 
 
 def _enable_logging(vm: Vm, slot: KvmMemorySlot) -> None:
@@ -202,9 +214,26 @@ def _enable_logging(vm: Vm, slot: KvmMemorySlot) -> None:
     kvm_flush_remote_tlbs(vm)
 
 
+def _enable_logging_and_flush(vm: Vm, slot: KvmMemorySlot) -> None:
+    """The same before FLUSHED_WHEN_LOGGING_BEGINS, with a flush after each pass that needs one.
+
+    Before HUGE_PAGES_PROTECTED_LAZILY huge leaves were protected also if all pages are dirty.
+    """
+    if vm.dirty_log_initially_set and vm.k.has(HUGE_PAGES_PROTECTED_LAZILY):
+        return
+    if vm.has_pml and not vm.dirty_log_initially_set and kvm_mmu_slot_leaf_clear_dirty(vm, slot):
+        kvm_flush_remote_tlbs(vm)
+    huge_only = vm.has_pml or vm.dirty_log_initially_set
+    if kvm_mmu_slot_remove_write_access(vm, slot, PG_LEVEL_2M if huge_only else PG_LEVEL_4K):
+        kvm_flush_remote_tlbs(vm)
+
+
 def kvm_mmu_update_cpu_dirty_logging(vm: Vm, enable: bool) -> None:
-    """Request that vCPUs enable PML when the first memslot is logged, and disable it after the last."""
-    if not vm.has_pml:
+    """Request that vCPUs enable PML when the first memslot is logged, and disable it after the last.
+
+    Before PML_BY_VM it is always enabled.
+    """
+    if not vm.has_pml or not vm.k.has(PML_BY_VM):
         return
     vm.cpu_dirty_logging_count += 1 if enable else -1
     if vm.cpu_dirty_logging_count == (1 if enable else 0):

@@ -7,6 +7,7 @@ paging, and has no VPID or ASID of its own, so that each transition flushes.
 
 from __future__ import annotations
 
+from conformance.model.changes import NEW_PGD_FLUSHES_NOTHING
 from conformance.model.guest_paging.cpu_role import CR0_PE
 from conformance.model.kvm_main.mmu_context import (
     kvm_init_mmu,
@@ -39,13 +40,19 @@ def leave_l2(vm: Vm, vcpu: KvmVcpu) -> None:
     vcpu.guest_mode, vcpu.mmu = False, vcpu.root_mmu
     vcpu.cr0, vcpu.cr3, vcpu.cr4, vcpu.efer = vcpu.registers_of_l1
     kvm_init_mmu(vm, vcpu)
-    kvm_mmu_new_pgd(vm, vcpu, vcpu.cr3)
+    kvm_mmu_new_pgd(vm, vcpu, vcpu.cr3, skip_flush=bool(vm.mode.ept))
     transition_tlb_flush(vm, vcpu)
 
 
 def transition_tlb_flush(vm: Vm, vcpu: KvmVcpu) -> None:
-    """Flush for the other guest: on VMX as if that guest had asked for it; on SVM, and sync the root."""
-    if vm.mode.ept:
+    """Flush for the other guest: on VMX as if that guest had asked for it; on SVM, and sync the root.
+
+    Before NEW_PGD_FLUSHES_NOTHING, on VMX all of the vCPU's TLB; on SVM loading the root did it.
+    """
+    if not vm.k.has(NEW_PGD_FLUSHES_NOTHING):
+        if vm.mode.ept:
+            vcpu.make_request(Request.TLB_FLUSH)
+    elif vm.mode.ept:
         vcpu.make_request(Request.TLB_FLUSH_GUEST)
     else:
         vcpu.make_request(Request.MMU_SYNC)

@@ -6,7 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import nullcontext
 
-from conformance.model.changes import AGING_NOT_FLUSHED, INVALIDATION_BY_GFN, LOCKLESS_AGING, NO_CHANGE_PTE
+from conformance.model.changes import (
+    AGING_NOT_FLUSHED,
+    CHANGE_PTE_NOT_COUNTED,
+    INVALIDATION_BY_GFN,
+    LOCKLESS_AGING,
+    NO_CHANGE_PTE,
+    UNRELATED_INVALIDATIONS_IGNORED,
+)
 from conformance.model.shadow_mmu.gfn_ranges import kvm_age_gfn, kvm_set_spte_gfn, kvm_unmap_gfn_range
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.memslots import KVM_ADDRESS_SPACE_NUM, KvmMemorySlot
@@ -30,14 +37,14 @@ class KvmMmuNotifier:
     def invalidate_range_start(self, start: int, end: int) -> None:
         """Zap the SPTEs that map the range; faults on it retry until invalidate_range_end().
 
-        If the range backs no memslot, faults are not affected.
+        If the range backs no memslot, faults are not affected since UNRELATED_INVALIDATIONS_IGNORED.
         """
         vm = self.vm
         with vm.mn_invalidate_lock.for_write:
             vm.mn_active_invalidate_count += 1
         with vm.srcu:
             ranges = list(self._gfn_ranges(start, end))
-            if ranges:
+            if ranges or not vm.k.has(UNRELATED_INVALIDATIONS_IGNORED):
                 with vm.mmu_lock.for_write:
                     self._begin_invalidation(start, end, ranges)
 
@@ -57,14 +64,15 @@ class KvmMmuNotifier:
         for slot, first, last in ranges:
             # Each walk starts with flush False, so a later yield does not flush for an earlier memslot.
             flush |= kvm_unmap_gfn_range(vm, slot, first, last, may_block=True)
-        if flush:
+        if flush or vm.shadow.tlbs_dirty:
             kvm_flush_remote_tlbs(vm)
 
     def invalidate_range_end(self, start: int, end: int) -> None:
         """The host has changed its page tables: each pfn that was looked up before is stale."""
         vm = self.vm
         with vm.srcu:
-            if any(True for _ in self._gfn_ranges(start, end)):
+            concerned = any(True for _ in self._gfn_ranges(start, end))
+            if concerned or not vm.k.has(UNRELATED_INVALIDATIONS_IGNORED):
                 with vm.mmu_lock.for_write:
                     vm.mmu_invalidate_seq += 1
                     in_progress = vm.mmu_invalidate_in_progress - 1
@@ -81,6 +89,11 @@ class KvmMmuNotifier:
         """
         vm = self.vm
         if vm.k.has(NO_CHANGE_PTE):
+            return
+        if not vm.k.has(CHANGE_PTE_NOT_COUNTED):
+            with vm.srcu, vm.mmu_lock.for_write:
+                vm.mmu_invalidate_seq += 1
+                self._change_sptes(list(self._gfn_ranges(page, page + 1)), pfn, writable)
             return
         vm.k.warn_on("kvm_mmu_notifier_change_pte", not vm.mn_active_invalidate_count)
         if not vm.mmu_invalidate_in_progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.observation import Observation
 from conformance.interface.options import OPTIONS
+from conformance.model.changes import PML_BY_VM
 from conformance.model.kvm_main.mmu_context import kvm_init_mmu
 from conformance.model.kvm_main.notifiers import KvmMmuNotifier
 from conformance.model.machine import paging_steps as _paging_steps  # noqa: F401  (registers its steps)
@@ -55,6 +56,7 @@ class Machine:
         self.vm.mmu_try_to_unsync_pages = mmu_try_to_unsync_pages
         for vcpu in self.vm.vcpus:
             vcpu.maxphyaddr = int(mode.phys_bits)
+            vcpu.pml_enabled = self.vm.has_pml and not k.has(PML_BY_VM)
             kvm_init_mmu(self.vm, vcpu)
 
     def step(self, name: str, /, **arguments: int) -> Observation:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from conformance.interface.access import FETCH, READ, WRITE, End
-from conformance.model.changes import NO_CHANGE_PTE
+from conformance.model.changes import NO_CHANGE_PTE, SLOTS_WAIT_FOR_INVALIDATIONS
 from conformance.model.kvm_main.dirty_log import kvm_clear_dirty_log, kvm_get_dirty_log
 from conformance.model.kvm_main.memory_region import kvm_set_memory_region
 from conformance.model.kvm_main.vcpu import set_smm
@@ -130,7 +130,8 @@ def set_memory_region(
     race no other thread can end it, so the outcome is -EAGAIN.
     """
     address_space(as_id)
-    if vm.mn_active_invalidate_count and not current.scheduler.has_others:
+    waits = vm.mn_active_invalidate_count and vm.k.has(SLOTS_WAIT_FOR_INVALIDATIONS)
+    if waits and not current.scheduler.has_others:
         return [-EAGAIN]
     return [kvm_set_memory_region(vm, slot=slot, as_id=as_id, gfn=gfn, npages=npages, page=page, flags=flags)]
 
@@ -252,7 +253,7 @@ def delete_while_unmapping(vm: SteppedVm, slot: int, as_id: int, page: int, npag
 
     def unmap() -> None:
         vm.host.madvise_dontneed(page, npages)
-        at_yield[:] = [1, *(vm.pages[level] for level in (1, 2, 3))]
+        at_yield[:] = [1, *map(vm.pages_mapped, (1, 2, 3))]
 
     need_resched, vm.need_resched = vm.need_resched, True
     with installed(_AtFirstYield(unmap)):

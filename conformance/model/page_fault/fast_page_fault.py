@@ -8,7 +8,12 @@ SPTE.
 
 from __future__ import annotations
 
-from conformance.model.changes import MARKED_AFTER_CMPXCHG, SOFTWARE_ACCESSED
+from conformance.model.changes import (
+    FAULT_STATISTICS,
+    HUGE_PAGE_MAY_BE_FAST,
+    MARKED_AFTER_CMPXCHG,
+    SOFTWARE_ACCESSED,
+)
 from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_4K, PT_WRITABLE_MASK
 from conformance.model.shadow_mmu.shadow_walk import (
     for_each_shadow_entry_lockless,
@@ -57,12 +62,17 @@ def fast_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
             if new_spte is None:
                 return RetPf.INVALID
             if new_spte == entry.old_spte:
-                vcpu.pf_fast += 1
+                _count(vm, vcpu)
                 return RetPf.SPURIOUS
             if fast_pf_fix_direct_spte(vm, fault, entry, new_spte):
-                vcpu.pf_fast += 1
+                _count(vm, vcpu)
                 return RetPf.FIXED
     return RetPf.INVALID
+
+
+def _count(vm: Vm, vcpu: KvmVcpu) -> None:
+    if vm.k.has(FAULT_STATISTICS):
+        vcpu.pf_fast += 1
 
 
 def kvm_tdp_mmu_fast_pf_get_last_sptep(vm: Vm, vcpu: KvmVcpu, gfn: int) -> Entry:
@@ -106,7 +116,7 @@ def _spte_allowing_access(vm: Vm, fault: KvmPageFault, entry: Entry) -> int | No
             new_spte |= vm.k.shadow_accessed_mask
     if fault.write and is_mmu_writable_spte(vm.k, spte):
         dirty_logged = fault.slot is not None and fault.slot.dirty_track_enabled
-        if entry.level > PG_LEVEL_4K and dirty_logged:
+        if entry.level > PG_LEVEL_4K and (dirty_logged or not vm.k.has(HUGE_PAGE_MAY_BE_FAST)):
             return None
         new_spte |= PT_WRITABLE_MASK
     if new_spte == spte or not _access_allowed(vm, fault, new_spte):

@@ -8,7 +8,7 @@ have not changed since.
 
 from __future__ import annotations
 
-from conformance.model.changes import MMIO_CACHE_OF_ADDRESS_SPACE
+from conformance.model.changes import MMIO_CACHE_OF_ADDRESS_SPACE, NO_MMIO_VALUE_WARNS
 from conformance.model.layout import PAGE_SHIFT
 from conformance.model.shadow_mmu.shadow_walk import (
     for_each_shadow_entry_lockless,
@@ -38,12 +38,14 @@ def kvm_handle_noslot_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, access: 
     """Cache the MMIO access; return CONTINUE if an MMIO SPTE is to be installed, else EMULATE.
 
     ``access`` are the rights that the guest's tables grant. KVM installs MMIO SPTEs if MMIO caching is
-    enabled and the gfn is within the host's MAXPHYADDR.
+    enabled and the gfn is within the host's MAXPHYADDR; before NO_MMIO_VALUE_WARNS, always.
     """
     gva = 0 if fault.is_tdp else fault.addr
     vcpu_cache_mmio_info(vm, vcpu, gva, fault.gfn, access & int(vm.k.shadow_mmio_access_mask))
     fault.map_writable = False
     installs_mmio_spte = vm.k.enable_mmio_caching and fault.gfn < vm.end_gfn
+    if not vm.k.has(NO_MMIO_VALUE_WARNS):
+        installs_mmio_spte = True
     return RetPf.CONTINUE if installs_mmio_spte else RetPf.EMULATE
 
 

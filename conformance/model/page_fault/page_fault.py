@@ -6,7 +6,7 @@ The steps: the fast path, the host's page, the check whether that page is stale,
 
 from __future__ import annotations
 
-from conformance.model.changes import UNPROTECT_ON_WRITE_PROTECTION_ONLY
+from conformance.model.changes import FAULT_STATISTICS, UNPROTECT_ON_WRITE_PROTECTION_ONLY
 from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_2M
 from conformance.model.page_fault.fast_page_fault import fast_page_fault
 from conformance.model.page_fault.faultin import kvm_mmu_faultin_pfn
@@ -30,28 +30,35 @@ def kvm_mmu_page_fault(vm: Vm, vcpu: KvmVcpu, cr2_or_gpa: int, error_code: int) 
     """Handle a page fault, EPT violation, EPT misconfiguration or nested page fault; return how it ended.
 
     If the instruction is to be emulated, the second value says whether the emulator may instead have it
-    repeated (EMULTYPE_ALLOW_RETRY_PF). Except for cached MMIO the fault is counted in pf_taken, and then by
-    its result: pf_fixed, pf_emulate or pf_spurious (pf_fast by the fast path itself). RETRY is in no further
-    count, as the guest will fault again.
+    repeated (EMULTYPE_ALLOW_RETRY_PF).
     """
     if error_code & PFERR_RSVD_MASK:
         mmio = handle_mmio_page_fault(vm, vcpu, cr2_or_gpa)
         if mmio is not RetPf.INVALID:
             return mmio, False
-    vcpu.pf_taken += 1
     r = kvm_mmu_do_page_fault(vm, vcpu, cr2_or_gpa, error_code)
     allow_retry = False
     if r is RetPf.WRITE_PROTECTED:
         r, allow_retry = RetPf.EMULATE, kvm_mmu_write_protect_fault(vcpu, cr2_or_gpa)
     elif r is RetPf.EMULATE and not vm.k.has(UNPROTECT_ON_WRITE_PROTECTION_ONLY):
         allow_retry = not mmio_info_in_cache(vm, vcpu, cr2_or_gpa) and not vcpu.guest_mode
+    if vm.k.has(FAULT_STATISTICS):
+        _count(vcpu, r)
+    return r, allow_retry
+
+
+def _count(vcpu: KvmVcpu, r: RetPf) -> None:
+    """Count a fault that is not cached MMIO in pf_taken, and then by its result (pf_fast by the fast path).
+
+    RETRY is in no further count, as the guest will fault again.
+    """
+    vcpu.pf_taken += 1
     if r is RetPf.FIXED:
         vcpu.pf_fixed += 1
     elif r is RetPf.EMULATE:
         vcpu.pf_emulate += 1
     elif r is RetPf.SPURIOUS:
         vcpu.pf_spurious += 1
-    return r, allow_retry
 
 
 def kvm_mmu_do_page_fault(vm: Vm, vcpu: KvmVcpu, cr2_or_gpa: int, error_code: int) -> RetPf:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from conformance.model.changes import (
     FAST_FAULT_DIRECT_ONLY,
     NO_SELF_CHANGE_MAPPING,
+    TRACKED_UNLESS_RSVD,
     WRITE_PF_TO_SP_IN_FETCH,
 )
 from conformance.model.guest_paging import self_mapping
@@ -33,8 +34,10 @@ def paging_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
 
     RETRY if the guest gets the exception. There is no fast path, unless FAST_FAULT_DIRECT_ONLY is left out:
     under a lockless fault the guest could map another gfn. A reserved bit that the processor met is one of
-    KVM's own MMIO SPTEs, not the guest's.
+    KVM's own MMIO SPTEs, not the guest's; before TRACKED_UNLESS_RSVD all forgot it at once.
     """
+    if not vm.k.has(TRACKED_UNLESS_RSVD):
+        fault.error_code &= ~PFERR_RSVD_MASK
     found = walk_addr(vm, vcpu, vcpu.mmu.w, fault.addr, fault.error_code & ~PFERR_RSVD_MASK)
     if isinstance(found, X86Exception):
         kvm_inject_emulated_page_fault(vm, vcpu, found)

@@ -8,7 +8,13 @@ its address.
 
 from __future__ import annotations
 
-from conformance.model.changes import INVALIDATION_BY_GFN, RETRY_AFTER_INVALIDATION, RETRY_IF_ROOT_INVALID
+from conformance.model.changes import (
+    INVALIDATION_BY_GFN,
+    INVALIDATION_RANGE,
+    NO_SLOT_NEVER_STALE,
+    RETRY_AFTER_INVALIDATION,
+    RETRY_IF_ROOT_INVALID,
+)
 from conformance.model.shadow_mmu.free_roots import is_obsolete_root
 from conformance.model.vm.kvm_page_fault import KvmPageFault
 from conformance.model.vm.memslots import KvmMemorySlot
@@ -18,13 +24,17 @@ from conformance.model.vm.vm import KvmVcpu, Request, Vm
 __all__ = ["is_page_fault_stale", "mmu_invalidate_retry"]
 
 
-def mmu_invalidate_retry(vm: Vm, slot: KvmMemorySlot, fault: KvmPageFault) -> bool:
+def mmu_invalidate_retry(vm: Vm, slot: KvmMemorySlot | None, fault: KvmPageFault) -> bool:
     """Whether an invalidation of the page is in progress, or any has ended since the page was looked up.
 
     Concurrent invalidations are kept as one range, from the lowest start to the highest end: of host pages
-    or, since commit 8569992d64b8 in v6.8, of gfns (of either address space).
+    or, since commit 8569992d64b8 in v6.8, of gfns (of either address space). Before INVALIDATION_RANGE every
+    page counts as in it.
     """
-    if vm.mmu_invalidate_in_progress:
+    if vm.mmu_invalidate_in_progress and not vm.k.has(INVALIDATION_RANGE):
+        vm.stall_until_invalidated()
+        return True
+    if vm.mmu_invalidate_in_progress and slot is not None:
         page = fault.gfn if vm.k.has(INVALIDATION_BY_GFN) else slot.host_page(fault.gfn)
         invalidated = vm.mmu_invalidate_range
         if invalidated is not None and invalidated[0] <= page < invalidated[1]:
@@ -36,11 +46,11 @@ def mmu_invalidate_retry(vm: Vm, slot: KvmMemorySlot, fault: KvmPageFault) -> bo
 def is_page_fault_stale(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> bool:
     """Whether the fault must be retried: the vCPU's root is obsolete, or the host's page may be gone.
 
-    A fault without a memslot has no host page.
+    A fault without a memslot has no host page, but before NO_SLOT_NEVER_STALE was retried too.
     """
     if vm.k.has(RETRY_IF_ROOT_INVALID) and _root_is_obsolete(vm, vcpu):
         return True
-    if fault.slot is None or not vm.k.has(RETRY_AFTER_INVALIDATION):
+    if not vm.k.has(RETRY_AFTER_INVALIDATION) or (fault.slot is None and vm.k.has(NO_SLOT_NEVER_STALE)):
         return False
     return mmu_invalidate_retry(vm, fault.slot, fault)
 

@@ -15,7 +15,7 @@ from conformance.model.guest_tables.gptes import gpte_size
 from conformance.model.guest_tables.walker import GuestWalker
 from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.shadow_mmu.accounting import account_nx_huge_page
-from conformance.model.shadow_mmu.map import PTE_PREFETCH_NUM, mmu_set_spte
+from conformance.model.shadow_mmu.map import PTE_PREFETCH_NUM, count_fixed, mmu_set_spte
 from conformance.model.shadow_mmu.prefetch import pte_prefetch
 from conformance.model.shadow_mmu.shadow_pages import kvm_mmu_get_child_sp, link_shadow_page
 from conformance.model.shadow_mmu.shadow_walk import for_each_shadow_entry
@@ -121,6 +121,7 @@ def _map(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, walker: GuestWalker, entrie
             ret = mmu_set_spte(vm, vcpu, fault.slot, sptep, walker.pte_access, base_gfn, fault.pfn, fault)
             if ret is not RetPf.SPURIOUS:
                 pte_prefetch(vm, vcpu, walker, sptep)
+                count_fixed(vm, vcpu)
             return ret
         validate_direct_spte(vm, sptep, walker.pte_access)
         child = kvm_mmu_get_child_sp(vm, vcpu, sptep, base_gfn, True, walker.pte_access)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from conformance.model.changes import ROOTS_FREED_SHARED
+from conformance.model.changes import MMIO_CACHE_CLEARED_ON_UNLOAD, OBSOLETE_ROOTS_DROPPED, ROOTS_FREED_SHARED
 from conformance.model.shadow_mmu.lookup import is_obsolete_sp
 from conformance.model.shadow_mmu.shadow_walk import pae_root_page
 from conformance.model.shadow_mmu.zap import InvalidList, kvm_mmu_commit_zap_page, kvm_mmu_prepare_zap_page
@@ -98,7 +98,13 @@ def is_obsolete_root(vm: Vm, root: KvmMmuPage | None) -> bool:
 
 
 def kvm_mmu_free_obsolete_roots(vm: Vm, vcpu: KvmVcpu) -> None:
-    """Drop the obsolete roots of both MMUs, current and cached, so that others are loaded."""
+    """Drop the obsolete roots of both MMUs, current and cached, so that others are loaded.
+
+    Before OBSOLETE_ROOTS_DROPPED all roots were (KVM_REQ_MMU_RELOAD).
+    """
+    if not vm.k.has(OBSOLETE_ROOTS_DROPPED):
+        kvm_mmu_unload(vm, vcpu)
+        return
     for mmu in (vcpu.root_mmu, vcpu.guest_mmu):
         roots = KVM_MMU_ROOT_CURRENT if is_obsolete_root(vm, mmu.root) else 0
         for number, (root, _) in enumerate(mmu.prev_roots):
@@ -111,7 +117,8 @@ def kvm_mmu_unload(vm: Vm, vcpu: KvmVcpu) -> None:
     """Drop all roots of both MMUs."""
     for mmu in (vcpu.root_mmu, vcpu.guest_mmu):
         kvm_mmu_free_roots(vm, mmu, KVM_MMU_ROOTS_ALL)
-    vcpu.clear_mmio_info()
+    if vm.k.has(MMIO_CACHE_CLEARED_ON_UNLOAD):
+        vcpu.clear_mmio_info()
 
 
 def free_mmu_pages(vm: Vm, vcpu: KvmVcpu) -> None:

@@ -6,8 +6,12 @@ The TDP MMU splits and recovers in place, see there. In shadow pages only those 
 
 from __future__ import annotations
 
-from conformance.model.changes import FLUSH_BY_RANGE_WITH_HYPERV
-from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M, SPTE_ENT_PER_PAGE
+from conformance.model.changes import (
+    COLLAPSIBLE_AT_ALL_LEVELS,
+    COLLAPSIBLE_BY_MAX_LEVEL,
+    FLUSH_BY_RANGE_WITH_HYPERV,
+)
+from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_2M, PG_LEVEL_4K, SPTE_ENT_PER_PAGE
 from conformance.model.shadow_mmu.limits import KVM_MIN_FREE_MMU_PAGES, kvm_mmu_available_pages
 from conformance.model.shadow_mmu.rmap import kvm_zap_one_rmap_spte, rmap_add, walk_slot_rmaps
 from conformance.model.shadow_mmu.shadow_pages import (
@@ -18,7 +22,7 @@ from conformance.model.shadow_mmu.shadow_pages import (
 from conformance.model.shadow_mmu.shadowed import kvm_mmu_page_get_access, kvm_mmu_page_get_gfn
 from conformance.model.shadow_mmu.sptes import mmu_spte_set
 from conformance.model.spte.make_spte import make_huge_page_split_spte
-from conformance.model.spte.predicates import is_large_pte, is_last_spte, is_shadow_present_pte
+from conformance.model.spte.predicates import is_large_pte, is_last_spte, is_shadow_present_pte, spte_to_pfn
 from conformance.model.tdp_mmu.recover import kvm_tdp_mmu_recover_huge_pages
 from conformance.model.tdp_mmu.split import kvm_tdp_mmu_try_split_huge_pages
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
@@ -132,8 +136,9 @@ def kvm_mmu_recover_huge_pages(vm: Vm, slot: KvmMemorySlot) -> None:
     """
     if vm.have_rmaps:
         with vm.mmu_lock.for_write:
+            max_level = PG_LEVEL_2M if vm.k.has(COLLAPSIBLE_AT_ALL_LEVELS) else PG_LEVEL_4K
             if walk_slot_rmaps(
-                vm, slot, _zap_collapsible_sptes, start=slot.base_gfn, end=slot.end_gfn, max_level=PG_LEVEL_2M
+                vm, slot, _zap_collapsible_sptes, start=slot.base_gfn, end=slot.end_gfn, max_level=max_level
             ):
                 kvm_flush_remote_tlbs(vm)
     if vm.tdp_mmu_enabled:
@@ -150,12 +155,22 @@ def _zap_collapsible_sptes(vm: Vm, slot: KvmMemorySlot, rmap: PteList) -> bool:
     for sptep in rmap:
         sp = sptep.sp
         assert isinstance(sp, ShadowPage)
-        if not sp.role.direct or not slot.contains(sp.gfn):
-            continue
-        if sp.level < kvm_mmu_max_mapping_level(vm, slot, sp.gfn):
+        if sp.role.direct and _is_collapsible(vm, slot, sptep):
             kvm_zap_one_rmap_spte(vm, rmap, sptep)
             if vm.k.has(FLUSH_BY_RANGE_WITH_HYPERV):
                 flush = True
             else:
                 kvm_flush_remote_tlbs(vm)
     return flush
+
+
+def _is_collapsible(vm: Vm, slot: KvmMemorySlot, sptep: Sptep) -> bool:
+    """Whether a larger leaf could replace a leaf of a direct page.
+
+    Before COLLAPSIBLE_BY_MAX_LEVEL, whether the host has allocated its page as a part of a huge one.
+    """
+    sp, at = sptep
+    assert isinstance(sp, ShadowPage)
+    if vm.k.has(COLLAPSIBLE_BY_MAX_LEVEL):
+        return slot.contains(sp.gfn) and sp.level < kvm_mmu_max_mapping_level(vm, slot, sp.gfn)
+    return vm.host.is_compound(int(spte_to_pfn(vm.k, sp.read(at))))

@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 from conformance.model.changes import (
+    FAULT_STATISTICS,
+    INVALIDATION_RANGE,
+    LOCAL_FLUSHES_GONE,
     NX_ACCOUNTED_WITHOUT_PAGING,
     OVERWRITTEN_IN_DIRECT_MMU_WARNS,
     PREFETCH_KEEPS_PRESENT,
+    TRAILING_SPTES_PREFETCHED,
 )
 from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_4K
 from conformance.model.shadow_mmu.accounting import account_nx_huge_page
@@ -27,12 +31,14 @@ from conformance.model.vm.mapping_level import disallowed_hugepage_adjust, kvm_m
 from conformance.model.vm.memslots import KvmMemorySlot
 from conformance.model.vm.pte_list import Sptep
 from conformance.model.vm.shadow_page import ShadowPage
-from conformance.model.vm.vm import KvmVcpu, Vm
+from conformance.model.vm.vm import KvmVcpu, Request, Vm
 
 __all__ = [
     "PTE_PREFETCH_NUM",
     "__direct_pte_prefetch",
+    "count_fixed",
     "direct_map",
+    "forbids_prefetch",
     "gfn_to_memslot_dirty_bitmap",
     "kvm_mmu_prefetch_sptes",
     "mmu_set_spte",
@@ -77,7 +83,8 @@ def mmu_set_spte(
         flush = child is not None or not same_pfn
         was_rmapped = not flush
     if slot is None:
-        vcpu.pf_mmio_spte_created += 1
+        if vm.k.has(FAULT_STATISTICS):
+            vcpu.pf_mmio_spte_created += 1
         mark_mmio_spte(vm, vcpu, sptep, gfn, pte_access)
         if flush:
             kvm_flush_remote_tlbs(vm)
@@ -103,6 +110,8 @@ def mmu_set_spte(
         flush |= mmu_spte_update(vm, sptep, new_spte)
     if must_not_write and fault is not None and fault.write:
         ret = write_protected(vm.k)
+    if must_not_write and not vm.k.has(LOCAL_FLUSHES_GONE):
+        vcpu.make_request(Request.TLB_FLUSH_CURRENT)
     if flush:
         kvm_flush_remote_tlbs(vm)
     if was_rmapped:
@@ -130,6 +139,7 @@ def direct_map(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
             ret = mmu_set_spte(vm, vcpu, fault.slot, sptep, access, base_gfn, fault.pfn, fault)
             if ret is not RetPf.SPURIOUS:
                 direct_pte_prefetch(vm, vcpu, sptep)
+                count_fixed(vm, vcpu)
             return ret
         child = kvm_mmu_get_child_sp(vm, vcpu, sptep, base_gfn, True, access)
         if child is None:
@@ -141,6 +151,12 @@ def direct_map(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
     return RetPf.EFAULT
 
 
+def count_fixed(vm: Vm, vcpu: KvmVcpu) -> None:
+    """Count a fault that has changed an SPTE; since FAULT_STATISTICS faults are counted by their result."""
+    if not vm.k.has(FAULT_STATISTICS):
+        vcpu.pf_fixed += 1
+
+
 def direct_pte_prefetch(vm: Vm, vcpu: KvmVcpu, sptep: Sptep) -> None:
     """Map the pages around that of the fault along with it.
 
@@ -149,14 +165,23 @@ def direct_pte_prefetch(vm: Vm, vcpu: KvmVcpu, sptep: Sptep) -> None:
     """
     sp = sptep.sp
     assert isinstance(sp, ShadowPage)
-    if not sp.role.ad_disabled and sp.level == PG_LEVEL_4K and not vm.mmu_invalidate_in_progress:
+    if not sp.role.ad_disabled and sp.level == PG_LEVEL_4K and not forbids_prefetch(vm):
         __direct_pte_prefetch(vm, vcpu, sptep)
+
+
+def forbids_prefetch(vm: Vm) -> bool:
+    """Whether an invalidation is in progress, perhaps of the pages around that of a fault.
+
+    Before INVALIDATION_RANGE the fault itself would have been retried.
+    """
+    return vm.mmu_invalidate_in_progress > 0 and vm.k.has(INVALIDATION_RANGE)
 
 
 def __direct_pte_prefetch(vm: Vm, vcpu: KvmVcpu, sptep: Sptep) -> None:
     """Map the entries of a direct page that are not present yet, of the eight with that of the fault.
 
-    Adjacent ones are mapped together; the first that cannot be mapped ends it.
+    Adjacent ones are mapped together; the first that cannot be mapped ends it. Those at the end of the eight
+    are mapped since TRAILING_SPTES_PREFETCHED.
     """
     sp, at = sptep
     assert isinstance(sp, ShadowPage)
@@ -169,7 +194,7 @@ def __direct_pte_prefetch(vm: Vm, vcpu: KvmVcpu, sptep: Sptep) -> None:
             if not _direct_pte_prefetch_many(vm, vcpu, sp, start, index):
                 return
             start = None
-    if start is not None:
+    if start is not None and vm.k.has(TRAILING_SPTES_PREFETCHED):
         _direct_pte_prefetch_many(vm, vcpu, sp, start, first + PTE_PREFETCH_NUM)
 
 

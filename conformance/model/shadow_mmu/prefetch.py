@@ -12,6 +12,7 @@ from conformance.model.shadow_mmu.gptes import drop_prefetch_invalid_gpte, gpte_
 from conformance.model.shadow_mmu.map import (
     PTE_PREFETCH_NUM,
     __direct_pte_prefetch,
+    forbids_prefetch,
     gfn_to_memslot_dirty_bitmap,
     mmu_set_spte,
 )
@@ -30,7 +31,7 @@ def pte_prefetch(vm: Vm, vcpu: KvmVcpu, walker: GuestWalker, sptep: Sptep) -> No
     """
     sp, at = sptep
     assert isinstance(sp, ShadowPage)
-    if sp.level > PG_LEVEL_4K or vm.mmu_invalidate_in_progress:
+    if sp.level > PG_LEVEL_4K or forbids_prefetch(vm):
         return
     if sp.role.direct:
         __direct_pte_prefetch(vm, vcpu, sptep)

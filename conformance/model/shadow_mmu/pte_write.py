@@ -14,8 +14,8 @@ from conformance.model.guest_paging.cpu_role import CR4_PAE
 from conformance.model.layout import PAGE_SHIFT, PG_LEVEL_4K
 from conformance.model.shadow_mmu.lookup import for_each_gfn_valid_sp_with_gptes
 from conformance.model.shadow_mmu.zap import (
+    kvm_mmu_flush_or_zap,
     kvm_mmu_prepare_zap_page,
-    kvm_mmu_remote_flush_or_zap,
     mmu_page_zap_pte,
 )
 from conformance.model.spte.predicates import is_shadow_present_pte
@@ -42,18 +42,19 @@ def kvm_mmu_track_write(vm: Vm, vcpu: KvmVcpu, gpa: int, size: int) -> None:
         gpa, size, gentry = mmu_pte_write_fetch_gpte(vm, vcpu, gpa, size)
         vm.shadow.mmu_pte_write += 1
         invalid_list: list[ShadowPage] = []
-        flush = False
+        flush = touched = False
         for sp in for_each_gfn_valid_sp_with_gptes(vm, gfn):
             if detect_write_misaligned(sp, gpa, size) or detect_write_flooding(sp):
                 kvm_mmu_prepare_zap_page(vm, sp, invalid_list)
                 vm.shadow.mmu_flooded += 1
                 continue
             for sptep in get_written_sptes(sp, gpa):
+                touched = True
                 flush |= bool(is_shadow_present_pte(vm.k, sp.read(sptep.at)))
                 mmu_page_zap_pte(vm, sptep, invalid_list if vm.k.has(ORPHANS_ZAPPED_ON_WRITE) else None)
                 if gentry and sp.level != PG_LEVEL_4K:
                     vm.shadow.mmu_pde_zapped += 1
-        kvm_mmu_remote_flush_or_zap(vm, invalid_list, flush)
+        kvm_mmu_flush_or_zap(vm, vcpu, invalid_list, remote_flush=flush, local_flush=touched)
 
 
 def mmu_pte_write_fetch_gpte(vm: Vm, vcpu: KvmVcpu, gpa: int, size: int) -> tuple[int, int, int]:

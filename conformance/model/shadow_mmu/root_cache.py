@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from conformance.model.changes import CACHE_OF_ALL_ROOTS, NEW_PGD_FLUSHES_NOTHING
 from conformance.model.shadow_mmu.free_roots import KVM_MMU_ROOT_CURRENT, kvm_mmu_free_roots
 from conformance.model.vm.kvm_mmu import KVM_MMU_NUM_PREV_ROOTS, NO_ROOT, KvmMmu, RootInfo
 from conformance.model.vm.mmu_pages import KvmMmuPage
@@ -10,32 +11,48 @@ from conformance.model.vm.role import KvmMmuPageRole
 from conformance.model.vm.shadow_page import RootTable, ShadowPage
 from conformance.model.vm.vm import KvmVcpu, Request, Vm
 
-__all__ = ["kvm_mmu_new_pgd"]
+__all__ = ["has_cache", "kvm_mmu_new_pgd"]
+
+PT64_ROOT_4LEVEL = 4
 
 
-def kvm_mmu_new_pgd(vm: Vm, vcpu: KvmVcpu, new_pgd: int) -> None:
+def kvm_mmu_new_pgd(
+    vm: Vm, vcpu: KvmVcpu, new_pgd: int, *, skip_flush: bool, cached: bool | None = None
+) -> None:
     """The guest's root is another now: use a cached root for it, or leave the MMU without one.
 
     The guest's tables may have changed since that root was used. The caller has it synced, and TLBs flushed,
-    where the guest may rely on that.
+    where the guest may rely on that; before NEW_PGD_FLUSHES_NOTHING it only said by ``skip_flush`` where the
+    guest does not. ``cached``: whether roots could be cached as the MMU was before its role changed.
     """
     mmu = vcpu.mmu
-    if not fast_pgd_switch(vm, mmu, new_pgd):
+    if not fast_pgd_switch(vm, mmu, new_pgd, has_cache(vm, mmu) if cached is None else cached):
         return
     vcpu.make_request(Request.LOAD_MMU_PGD)
+    if not skip_flush and not vm.k.has(NEW_PGD_FLUSHES_NOTHING):
+        vcpu.make_request(Request.MMU_SYNC)
+        vcpu.make_request(Request.TLB_FLUSH_CURRENT)
     vcpu.clear_mmio_info()
     if isinstance(mmu.root, ShadowPage) and not mmu.root_role.direct:
         mmu.root.write_flooding_count = 0
 
 
-def fast_pgd_switch(vm: Vm, mmu: KvmMmu, new_pgd: int) -> bool:
+def has_cache(vm: Vm, mmu: KvmMmu) -> bool:
+    """Whether roots may be cached: before CACHE_OF_ALL_ROOTS where guest and processor have 4 levels."""
+    levels = min(mmu.root_role.level, int(mmu.w.cpu_role.level))
+    return levels >= PT64_ROOT_4LEVEL or vm.k.has(CACHE_OF_ALL_ROOTS)
+
+
+def fast_pgd_switch(vm: Vm, mmu: KvmMmu, new_pgd: int, cached: bool) -> bool:
     """Whether the current root, or a cached one, is for ``new_pgd`` and the MMU's role; it is current then.
 
     Roots that are no shadow pages are not cached.
     """
-    if isinstance(mmu.root, RootTable):
+    if isinstance(mmu.root, RootTable) or not cached:
         kvm_mmu_free_roots(vm, mmu, KVM_MMU_ROOT_CURRENT)
-    if mmu.root is not None:
+    if not cached:
+        return False
+    if mmu.root is not None or not vm.k.has(CACHE_OF_ALL_ROOTS):
         return _find_and_keep_current(vm, mmu, new_pgd)
     return _find_without_current(mmu, new_pgd)
 

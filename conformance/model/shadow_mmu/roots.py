@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from conformance.model.changes import DUMMY_ROOT, ROOTS_WITHOUT_BUDGET
+from conformance.model.changes import CHILD_ROLE, DUMMY_ROOT, ROOTS_WITHOUT_BUDGET
 from conformance.model.guest_tables.gptes import gpte_to_gfn
 from conformance.model.guest_tables.walker import get_pdptr, kvm_mmu_get_guest_pgd
 from conformance.model.layout import (
@@ -98,8 +98,14 @@ def mmu_alloc_direct_roots(vm: Vm, vcpu: KvmVcpu) -> int:
 
 
 def mmu_alloc_root(vm: Vm, vcpu: KvmVcpu, gfn: int, quadrant: int, level: int) -> ShadowPage:
-    """The shadow page for the table at ``gfn``, as one more root."""
-    sp = kvm_mmu_get_shadow_page(vm, vcpu, gfn, vcpu.mmu.root_role._replace(level=level, quadrant=quadrant))
+    """The shadow page for the table at ``gfn``, as one more root.
+
+    Before CHILD_ROLE the entries of a direct page counted as 8 bytes, whatever CR4.PAE is.
+    """
+    role = vcpu.mmu.root_role._replace(level=level, quadrant=quadrant)
+    if role.direct and not vm.k.has(CHILD_ROLE):
+        role = role._replace(has_4_byte_gpte=0)
+    sp = kvm_mmu_get_shadow_page(vm, vcpu, gfn, role)
     sp.root_count += 1
     return sp
 

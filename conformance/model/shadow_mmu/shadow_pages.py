@@ -10,31 +10,39 @@ from conformance.model.changes import (
     CHILD_GFN_COMPARED,
     CHILD_ROLE_COMPARED,
     FLUSH_IF_LINKED,
+    LARGE_SPTE_DROPPED_BY_LINK,
     TRANSLATION_BY_POINTER,
+    UNSYNC_ZAPPED_BELOW_UPPER,
 )
 from conformance.model.guest_paging import page_role
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_4K
 from conformance.model.shadow_mmu.accounting import account_shadowed
-from conformance.model.shadow_mmu.lookup import for_each_valid_sp, sp_has_gptes
+from conformance.model.shadow_mmu.lookup import (
+    for_each_gfn_valid_sp_with_gptes,
+    for_each_valid_sp,
+    sp_has_gptes,
+)
+from conformance.model.shadow_mmu.rmap import drop_spte
 from conformance.model.shadow_mmu.sptes import mmu_spte_set
 from conformance.model.shadow_mmu.sync import Synced, kvm_sync_page
-from conformance.model.shadow_mmu.unsync import mark_unsync
+from conformance.model.shadow_mmu.unsync import kvm_unlink_unsync_page, mark_unsync
 from conformance.model.shadow_mmu.zap import (
     InvalidList,
     kvm_mmu_commit_zap_page,
+    kvm_mmu_flush_or_zap,
     kvm_mmu_prepare_zap_page,
     kvm_mmu_remote_flush_or_zap,
     mmu_page_zap_pte,
     spte_to_child_sp,
 )
 from conformance.model.spte.make_spte import make_nonleaf_spte
-from conformance.model.spte.predicates import is_shadow_present_pte
+from conformance.model.spte.predicates import is_large_pte, is_shadow_present_pte
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.pte_list import PteList, Sptep
 from conformance.model.vm.role import KvmMmuPageRole, kvm_mmu_role_as_id
 from conformance.model.vm.scheduler import current
 from conformance.model.vm.shadow_page import ShadowPage
-from conformance.model.vm.vm import KvmVcpu, Vm
+from conformance.model.vm.vm import KvmVcpu, Request, Vm
 
 __all__ = [
     "kvm_mmu_child_role",
@@ -46,6 +54,9 @@ __all__ = [
 
 def kvm_mmu_get_shadow_page(vm: Vm, vcpu: KvmVcpu | None, gfn: int, role: KvmMmuPageRole) -> ShadowPage:
     """The page for ``gfn`` with this role. ``vcpu`` syncs it if it is unsync; a direct page needs none."""
+    if not vm.k.has(UNSYNC_ZAPPED_BELOW_UPPER):
+        assert vcpu is not None
+        return kvm_mmu_get_page(vm, vcpu, gfn, role)
     return kvm_mmu_find_shadow_page(vm, vcpu, gfn, role) or kvm_mmu_alloc_shadow_page(vm, gfn, role)
 
 
@@ -72,6 +83,39 @@ def kvm_mmu_find_shadow_page(
         vm.shadow.mmu_cache_miss += 1
     kvm_mmu_commit_zap_page(vm, invalid_list)
     return found
+
+
+def kvm_mmu_get_page(vm: Vm, vcpu: KvmVcpu, gfn: int, role: KvmMmuPageRole) -> ShadowPage:
+    """The same before UNSYNC_ZAPPED_BELOW_UPPER: an upper page has the unsync pages of its gfn synced.
+
+    A direct MMU, which has no unsync pages, takes the page as it is.
+    """
+    invalid_list: InvalidList = []
+    unsync = False
+    for sp in for_each_valid_sp(vm, gfn):
+        unsync |= sp.unsync
+        if sp.role != role:
+            continue
+        if vcpu.mmu.root_role.direct:
+            return sp
+        if sp.unsync:
+            if kvm_sync_page(vm, vcpu, sp, invalid_list) is Synced.FAILED:
+                break
+            vcpu.make_request(Request.TLB_FLUSH_CURRENT)
+        if sp.unsync_children:
+            vcpu.make_request(Request.MMU_SYNC)
+        sp.write_flooding_count = 0
+        return sp
+    vm.shadow.mmu_cache_miss += 1
+    made = kvm_mmu_alloc_shadow_page(vm, gfn, role)
+    flush = False
+    if unsync and sp_has_gptes(made) and role.level > PG_LEVEL_4K:
+        for sp in for_each_gfn_valid_sp_with_gptes(vm, gfn):
+            if sp.unsync:
+                kvm_unlink_unsync_page(vm, sp)
+                flush |= kvm_sync_page(vm, vcpu, sp, invalid_list) is not Synced.FAILED
+    kvm_mmu_flush_or_zap(vm, vcpu, invalid_list, remote_flush=False, local_flush=flush)
+    return made
 
 
 def _refreshed(vm: Vm, vcpu: KvmVcpu | None, sp: ShadowPage, invalid_list: InvalidList) -> ShadowPage | None:
@@ -129,6 +173,8 @@ def kvm_mmu_get_child_sp(
     The guest may have changed its upper table in a way that KVM did not see, so what is linked is compared.
     """
     role = kvm_mmu_child_role(vm, sptep, direct, access)
+    if not vm.k.has(LARGE_SPTE_DROPPED_BY_LINK):
+        drop_large_spte(vm, sptep)
     linked = spte_to_child_sp(vm, sptep.sp.read(sptep.at), sptep.sp.level)
     if linked is not None:
         same_gfn = linked.gfn == gfn or not vm.k.has(CHILD_GFN_COMPARED)
@@ -136,6 +182,15 @@ def kvm_mmu_get_child_sp(
         if same_gfn and same_role:
             return None
     return kvm_mmu_get_shadow_page(vm, vcpu, gfn, role)
+
+
+def drop_large_spte(vm: Vm, sptep: Sptep) -> None:
+    """Drop a huge leaf, which a page is going to replace."""
+    sp, at = sptep
+    spte = sp.read(at)
+    if is_shadow_present_pte(vm.k, spte) and is_large_pte(vm.k, spte):
+        drop_spte(vm, sptep)
+        kvm_flush_remote_tlbs(vm)
 
 
 def link_shadow_page(vm: Vm, sptep: Sptep, sp: ShadowPage, flush: bool = True) -> None:

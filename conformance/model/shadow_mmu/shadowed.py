@@ -38,7 +38,7 @@ def kvm_mmu_page_set_translation(vm: Vm, sp: ShadowPage, index: int, gfn: int, a
     else:
         translation.kvm_mmu_page_set_gfn(vm.k, words, index, gfn)
     if sp.shadowed_translation is not None:
-        sp.shadowed_translation[index] = gfn, access
+        sp.shadowed_translation[index] = gfn, access if vm.k.has(SHADOWED_ACCESS) else 0
 
 
 def kvm_mmu_page_set_access(vm: Vm, sp: ShadowPage, index: int, access: int) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from conformance.model.changes import UNSYNC_NOT_FOR_PREFETCH
 from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.shadow_mmu.lookup import for_each_gfn_valid_sp_with_gptes
 from conformance.model.shadow_mmu.write_track import kvm_gfn_is_write_tracked
@@ -51,7 +52,7 @@ def mmu_try_to_unsync_pages(
                 return False
             if sp.unsync:
                 continue
-            if prefetch:
+            if prefetch and vm.k.has(UNSYNC_NOT_FOR_PREFETCH):
                 return False
             if not locked:
                 locked = True

@@ -8,13 +8,19 @@ from __future__ import annotations
 
 from conformance.model.layout import PG_LEVEL_1G, PG_LEVEL_4K
 from conformance.model.shadow_mmu.rmap import gfn_to_rmap, walk_slot_rmaps
-from conformance.model.shadow_mmu.sptes import spte_clear_dirty_or_writable, spte_write_protect
+from conformance.model.shadow_mmu.sptes import (
+    mmu_spte_update,
+    spte_clear_dirty_or_writable,
+    spte_write_protect,
+)
+from conformance.model.spte.access import spte_ad_enabled
 from conformance.model.tdp_mmu.logging import (
     kvm_tdp_mmu_clear_dirty_pt_masked,
     kvm_tdp_mmu_clear_dirty_slot,
     kvm_tdp_mmu_write_protect_gfn,
     kvm_tdp_mmu_wrprot_slot,
 )
+from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.memslots import KvmMemorySlot
 from conformance.model.vm.pte_list import PteList
 from conformance.model.vm.vm import Vm
@@ -24,6 +30,7 @@ __all__ = [
     "kvm_mmu_slot_gfn_write_protect",
     "kvm_mmu_slot_leaf_clear_dirty",
     "kvm_mmu_slot_remove_write_access",
+    "kvm_mmu_slot_set_dirty",
     "kvm_mmu_write_protect_pt_masked",
 ]
 
@@ -84,11 +91,15 @@ def _selected(vm: Vm, slot: KvmMemorySlot, gfn: int, mask: int) -> list[PteList]
     return [rmap for rmap in found if rmap]
 
 
-def kvm_mmu_slot_remove_write_access(vm: Vm, slot: KvmMemorySlot, start_level: int) -> None:
-    """Clear W of all leaves of the slot at ``start_level`` and above. The caller flushes TLBs."""
+def kvm_mmu_slot_remove_write_access(vm: Vm, slot: KvmMemorySlot, start_level: int) -> bool:
+    """Clear W of all leaves of the slot at ``start_level`` and above. The caller flushes TLBs.
+
+    Return whether shadow pages had a leaf for which a flush is needed.
+    """
+    flush = False
     if vm.have_rmaps:
         with vm.mmu_lock.for_write:
-            walk_slot_rmaps(
+            flush = walk_slot_rmaps(
                 vm,
                 slot,
                 _slot_rmap_write_protect,
@@ -100,13 +111,18 @@ def kvm_mmu_slot_remove_write_access(vm: Vm, slot: KvmMemorySlot, start_level: i
     if vm.tdp_mmu_enabled:
         with vm.mmu_lock.for_read:
             kvm_tdp_mmu_wrprot_slot(vm, slot, start_level)
+    return flush
 
 
-def kvm_mmu_slot_leaf_clear_dirty(vm: Vm, slot: KvmMemorySlot) -> None:
-    """Clear Dirty of all leaves of the slot, of shadow pages only those of 4 KiB. The caller flushes TLBs."""
+def kvm_mmu_slot_leaf_clear_dirty(vm: Vm, slot: KvmMemorySlot) -> bool:
+    """Clear Dirty of all leaves of the slot, of shadow pages only those of 4 KiB. The caller flushes TLBs.
+
+    Return whether shadow pages had a leaf for which a flush is needed.
+    """
+    flush = False
     if vm.have_rmaps:
         with vm.mmu_lock.for_write:
-            walk_slot_rmaps(
+            flush = walk_slot_rmaps(
                 vm,
                 slot,
                 __rmap_clear_dirty,
@@ -118,3 +134,26 @@ def kvm_mmu_slot_leaf_clear_dirty(vm: Vm, slot: KvmMemorySlot) -> None:
     if vm.tdp_mmu_enabled:
         with vm.mmu_lock.for_read:
             kvm_tdp_mmu_clear_dirty_slot(vm, slot)
+    return flush
+
+
+def kvm_mmu_slot_set_dirty(vm: Vm, slot: KvmMemorySlot) -> None:
+    """Set Dirty of all leaves of the slot, when it is not logged by the processor any more.
+
+    Gone with DIRTY_NOT_SET_AFTER_LOGGING, in v5.12.
+    """
+
+    def set_dirty(vm: Vm, slot: KvmMemorySlot, rmap: PteList) -> bool:
+        flush = False
+        for sptep in rmap:
+            spte = sptep.sp.read(sptep.at)
+            if spte_ad_enabled(vm.k, spte):
+                flush |= mmu_spte_update(vm, sptep, spte | int(vm.k.shadow_dirty_mask))
+        return flush
+
+    with vm.mmu_lock.for_write:
+        flush = walk_slot_rmaps(
+            vm, slot, set_dirty, start=slot.base_gfn, end=slot.end_gfn, flush_on_yield=False
+        )
+    if flush:
+        kvm_flush_remote_tlbs(vm)

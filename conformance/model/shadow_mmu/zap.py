@@ -7,7 +7,7 @@ vCPU has dropped it, but it is invalid, so that each vCPU loads another root.
 
 from __future__ import annotations
 
-from conformance.model.changes import NESTED_ROOTS_KEPT
+from conformance.model.changes import LOCAL_FLUSHES_GONE, NESTED_ROOTS_KEPT
 from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.shadow_mmu.accounting import unaccount_nx_huge_page, unaccount_shadowed
 from conformance.model.shadow_mmu.lookup import is_obsolete_sp, sp_has_gptes
@@ -22,12 +22,13 @@ from conformance.model.spte.predicates import is_last_spte, is_mmio_spte, is_sha
 from conformance.model.vm.flushes import kvm_flush_remote_tlbs
 from conformance.model.vm.pte_list import Sptep
 from conformance.model.vm.shadow_page import ShadowPage
-from conformance.model.vm.vm import Request, Vm
+from conformance.model.vm.vm import KvmVcpu, Request, Vm
 
 __all__ = [
     "InvalidList",
     "drop_parent_pte",
     "kvm_mmu_commit_zap_page",
+    "kvm_mmu_flush_or_zap",
     "kvm_mmu_prepare_zap_page",
     "kvm_mmu_remote_flush_or_zap",
     "mmu_page_zap_pte",
@@ -156,3 +157,12 @@ def kvm_mmu_remote_flush_or_zap(vm: Vm, invalid_list: InvalidList, flush: bool) 
     if flush:
         kvm_flush_remote_tlbs(vm)
     return flush
+
+
+def kvm_mmu_flush_or_zap(
+    vm: Vm, vcpu: KvmVcpu, invalid_list: InvalidList, remote_flush: bool, local_flush: bool
+) -> None:
+    """The same; before LOCAL_FLUSHES_GONE the vCPU flushes its own TLB if that flushed nothing."""
+    flushed = kvm_mmu_remote_flush_or_zap(vm, invalid_list, remote_flush)
+    if local_flush and not flushed and not vm.k.has(LOCAL_FLUSHES_GONE):
+        vcpu.make_request(Request.TLB_FLUSH_CURRENT)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from conformance.model.changes import FLUSH_REQUEST_STATISTICS
 from conformance.model.layout import PAGE_SHIFT
 from conformance.model.vm.host_pages import pages_per
 from conformance.model.vm.vm import KvmVcpu, Request, TlbEntry, Vm
@@ -24,7 +25,9 @@ def kvm_flush_remote_tlbs(vm: Vm) -> None:
     only requests for which a vCPU was in the guest and had to be interrupted. A flush of a range of gfns is
     the same, since neither VMX nor SVM can flush less.
     """
-    vm.remote_tlb_flush_requests += 1
+    if vm.k.has(FLUSH_REQUEST_STATISTICS):
+        vm.remote_tlb_flush_requests += 1
+    vm.shadow.tlbs_dirty = False
     if vm.make_all_cpus_request(Request.TLB_FLUSH):
         vm.remote_tlb_flush += 1
 

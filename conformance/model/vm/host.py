@@ -52,6 +52,8 @@ class HostMemory:
     """Present entries by level, then by the number of the 4 KiB, 2 MiB or 1 GiB unit."""
     frames: Frames = field(default_factory=Frames)
     next_pfn: int = FIRST_PFN
+    compound: set[int] = field(default_factory=set)
+    """The frames of huge pages, by 2 MiB."""
     keeps_flags: bool = False
     """Whether ``flags`` is kept: only races look at it, and to find what an SPTE has lost takes time."""
     flags: PageFlags = field(default_factory=PageFlags)
@@ -221,7 +223,13 @@ class HostMemory:
         if pfn + size > END_PFN:
             return None
         self.next_pfn = pfn + size
+        if level > PG_LEVEL_4K:
+            self.compound.update(range(pfn >> 9, pfn + size >> 9))
         return pfn
+
+    def is_compound(self, pfn: int) -> bool:
+        """Whether the frame was allocated as a part of a huge page, which it remains when that is split."""
+        return pfn >> 9 in self.compound
 
     def madvise_dontneed(self, page: int, npages: int) -> int:
         """Discard the range's pages; the next access allocates new ones."""

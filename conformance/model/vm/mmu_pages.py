@@ -17,6 +17,7 @@ from conformance.model.changes import FREED_AFTER_GRACE_PERIOD
 from conformance.model.layout import PAGE_SHIFT, PT_PAGE_SIZE_MASK, SPTE_BASE_ADDR_MASK, SPTE_ENT_PER_PAGE
 from conformance.model.semantics import Semantics
 from conformance.model.spte.make_spte import make_nonleaf_spte
+from conformance.model.spte.predicates import is_shadow_present_pte
 from conformance.model.vm.cells import Shared
 from conformance.model.vm.locks import ReadSections
 from conformance.model.vm.places import SPTES, TABLES, VM, place, word_of
@@ -214,7 +215,9 @@ class TableMemory:
 
     def child(self, spte: int, level: int) -> KvmMmuPage | None:
         """The table that the SPTE at ``level`` points to; None for a leaf and what is not present."""
-        if not spte & self.k.layout.spte_mmu_present_mask or level == 1 or spte & PT_PAGE_SIZE_MASK:
+        mask = self.k.layout.spte_mmu_present_mask
+        present = spte & mask if mask else is_shadow_present_pte(self.k, spte)
+        if not present or level == 1 or spte & PT_PAGE_SIZE_MASK:
             return None
         return self.by_serial[(spte & SPTE_BASE_ADDR_MASK) >> PAGE_SHIFT]
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from conformance.model.changes import PTE_LIST_GROWS_AT_HEAD
+from conformance.model.changes import LONGER_PTE_LISTS, PTE_LIST_GROWS_AT_HEAD
 from conformance.model.semantics import Semantics
 from conformance.model.vm.mmu_pages import KvmMmuPage
 
 __all__ = ["PteList", "Sptep"]
+
 
 PTE_LIST_EXT = 14
 """How many SPTEs a descriptor holds."""
@@ -27,7 +28,7 @@ class Sptep(NamedTuple):
 
 
 class PteList:
-    """SPTEs in descriptors of up to PTE_LIST_EXT each.
+    """SPTEs in descriptors of up to PTE_LIST_EXT each, before LONGER_PTE_LISTS of up to 3.
 
     Until PTE_LIST_GROWS_AT_HEAD an SPTE goes to the first descriptor that has room, else to a new one at the
     end, and the last SPTE of a descriptor takes the place of one that is removed. Since then all descriptors
@@ -36,6 +37,7 @@ class PteList:
 
     def __init__(self, k: Semantics) -> None:
         self.grows_at_head = k.has(PTE_LIST_GROWS_AT_HEAD)
+        self.size = PTE_LIST_EXT if k.has(LONGER_PTE_LISTS) else 3
         self.descriptors: list[list[Sptep]] = []
 
     def __len__(self) -> int:
@@ -50,7 +52,7 @@ class PteList:
         descriptors = self.descriptors
         searched = descriptors[:1] if self.grows_at_head else descriptors
         for descriptor in searched:
-            if len(descriptor) < PTE_LIST_EXT:
+            if len(descriptor) < self.size:
                 descriptor.append(sptep)
                 return
         descriptors.insert(0 if self.grows_at_head else len(descriptors), [sptep])

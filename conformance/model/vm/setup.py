@@ -7,6 +7,7 @@ from conformance.model.semantics import Semantics
 from conformance.model.words import ALL, Truth, Word, no, shl, shr
 
 __all__ = [
+    "UNTRANSLATED",
     "__kvm_mmu_slot_lpages",
     "calc_nx_huge_pages_recovery_period",
     "get_nx_auto_mode",

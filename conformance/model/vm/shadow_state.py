@@ -37,6 +37,11 @@ class ShadowState:
     """The limit; 0 before the first memslot is created."""
     indirect_shadow_pages: Shared[int] = Shared(0)
     """The number of pages that shadow a table of the guest: without any, no write need be intercepted."""
+    tlbs_dirty: bool = False
+    """Whether a sync has dropped SPTEs that TLBs may hold, and left the flush to the next that is needed.
+
+    Since SYNC_FLUSHES_AT_ONCE never.
+    """
     shadow_root_allocated: bool = False
     """Whether memslots have rmaps although the VM uses the TDP MMU: since its first shadow root."""
     mmu_unsync_pages_lock: Lock = field(default_factory=lambda: Lock("mmu_unsync_pages_lock"))

@@ -13,7 +13,8 @@ from functools import cached_property
 from typing import Any
 
 from conformance.interface.memory_access import Access
-from conformance.model.changes import EPT_AD_MASKS_ALWAYS
+from conformance.model.changes import EPT_AD_MASKS_ALWAYS, MAX_GFN_OF_HOST, PAGE_STATISTICS
+from conformance.model.layout import PAGE_SHIFT
 from conformance.model.modes import Mode
 from conformance.model.semantics import Semantics
 from conformance.model.spte.make_spte import make_spte
@@ -34,7 +35,7 @@ from conformance.model.vm.memslots import KVM_ADDRESS_SPACE_NUM, KvmMemorySlot, 
 from conformance.model.vm.mmu_pages import KvmMmuPage, TableMemory
 from conformance.model.vm.places import VM, place, word_of
 from conformance.model.vm.scheduler import current
-from conformance.model.vm.setup import kvm_memslots_have_rmaps, kvm_mmu_max_gfn
+from conformance.model.vm.setup import UNTRANSLATED, kvm_memslots_have_rmaps, kvm_mmu_max_gfn
 from conformance.model.vm.shadow_state import ShadowState
 
 __all__ = [
@@ -134,6 +135,10 @@ class Vm:
         self.tdp_mmu_enabled = self.mode.tdp and self.mode.tdp_mmu
         """Whether direct roots are those of the TDP MMU."""
 
+    def pages_mapped(self, level: int) -> int:
+        """The statistics of leaves at ``level``; 0 in a kernel that does not count them."""
+        return self.pages[level] if self.k.has(PAGE_STATISTICS) else 0
+
     def active_memslots(self, as_id: int) -> KvmMemslots:
         """Read the pointer to the active memslots of an address space; a change installs another set."""
         current.scheduler.access(Access.READ, self.where | MEMSLOTS)
@@ -217,7 +222,12 @@ class Vm:
 
     @cached_property
     def end_gfn(self) -> int:
-        """The first gfn that cannot be mapped; memslots and walks end before it."""
+        """The first gfn that cannot be mapped; memslots and walks end before it.
+
+        Before MAX_GFN_OF_HOST no gfn that a guest can have is refused.
+        """
+        if not self.k.has(MAX_GFN_OF_HOST):
+            return 1 << UNTRANSLATED - PAGE_SHIFT
         return int(kvm_mmu_max_gfn(self.k, self.mode.phys_bits)) + 1
 
     @property
