@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,15 +112,15 @@ class Counterexample:
 class Finding:
     """A known fault of a kernel: the story that shows it, what is wrong, and what mends it.
 
-    ``mended`` is an upstream commit if ``upstream``, else a sentence on what is known of a fix. ``place``
-    says where this run has seen it, "" if it only knows of it.
+    ``mended`` is an upstream commit if ``upstream``, else a sentence on what is known of a fix. ``places``
+    say where this run has seen it: in which mode and step. None if the run only knows of it.
     """
 
     story: str
     wrong: str
     mended: str
     upstream: bool
-    place: str
+    places: tuple[str, ...]
 
     @property
     def mends(self) -> str:
@@ -128,8 +128,9 @@ class Finding:
         return f"mended by {self.mended}, which this kernel lacks" if self.upstream else self.mended
 
     def __str__(self) -> str:
-        shown = f"{self.story} shows it ({self.place})" if self.place else f"{self.story} shows it"
-        return f"finding: {self.wrong}; {shown}; {self.mends}"
+        more = f"; and {len(self.places) - 1} more" if len(self.places) > 1 else ""
+        place = f" ({self.places[0]}{more})" if self.places else ""
+        return f"finding: {self.wrong}; {self.story} shows it{place}; {self.mends}"
 
 
 @dataclass(frozen=True)
@@ -225,9 +226,11 @@ class KernelReport:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The kernel's known faults that its results show, then others that it is known to have."""
-        shown = [finding for result in self.results for finding in result.findings]
-        faults = {finding.wrong for finding in shown}
-        return (*shown, *(finding for finding in self.known if finding.wrong not in faults))
+        shown: dict[str, Finding] = {}
+        for finding in (*(one for result in self.results for one in result.findings), *self.known):
+            before = shown.setdefault(finding.wrong, replace(finding, places=()))
+            shown[finding.wrong] = replace(before, places=(*before.places, *finding.places))
+        return tuple(shown.values())
 
 
 @dataclass

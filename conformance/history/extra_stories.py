@@ -30,14 +30,6 @@ def protected_while_aged(vm: StoryBuilder) -> None:
     vm.clear_dirty_log(first=0, npages=64, mask=1 << 5)
 
 
-def split_for_the_first_page(vm: StoryBuilder) -> None:
-    """The dirty log is cleared for the first page of a huge page only: the range to split is one page."""
-    memory(vm, gfn=X2M, npages=X2M, level=HUGE)
-    vm.access(gfn=X2M, kind=WRITE)
-    vm.set_memory_region(slot=0, gfn=X2M, npages=X2M, page=0, flags=LOG)
-    vm.clear_dirty_log(first=0, npages=64, mask=1)
-
-
 def huge_again_under_the_mitigation(vm: StoryBuilder) -> None:
     """Small pages become a huge page on the host; none was ever executed, so it may be mapped as huge."""
     memory(vm, gfn=X2M, npages=X2M)
@@ -69,15 +61,6 @@ def zapped_page_by_page(vm: StoryBuilder) -> None:
     vm.access(gfn=0, kind=WRITE).access(gfn=5, kind=WRITE).delete_while_unmapping(slot=1, page=3)
 
 
-def memory_of_smm_where_mmio_was(vm: StoryBuilder) -> None:
-    """A memslot of SMM is added where the vCPU has just emulated MMIO."""
-    memory(vm, gfn=X2M, npages=16)
-    memory(vm, gfn=X2M, npages=16, page=X2M, as_id=1)
-    vm.smm(on=1).access(gfn=GFN, kind=READ)
-    memory(vm, slot=1, gfn=GFN, npages=16, page=2 * X2M, as_id=1)
-    vm.access(gfn=GFN, kind=READ)
-
-
 def entered_without_memory(vm: StoryBuilder) -> None:
     """A vCPU enters before the VM has any memory."""
     vm.enter()
@@ -93,7 +76,6 @@ def _script(story: Callable[[StoryBuilder], None], **options: int) -> Script:
 
 EXTRA_STORIES = {
     "protected_while_aged": _script(protected_while_aged, manual_protect=3, eager_page_split=0),
-    "split_for_the_first_page": _script(split_for_the_first_page, manual_protect=3),
     "huge_again_under_the_mitigation": _script(huge_again_under_the_mitigation, nx_huge_pages=1),
     "executed_before_it_was_huge": _script(executed_before_it_was_huge, nx_huge_pages=1),
     "executed_after_it_was_aged": _script(executed_after_it_was_aged, nx_huge_pages=1),
@@ -101,7 +83,6 @@ EXTRA_STORIES = {
         write_to_read_only_memory_during_an_invalidation
     ),
     "zapped_page_by_page": _script(zapped_page_by_page),
-    "memory_of_smm_where_mmio_was": _script(memory_of_smm_where_mmio_was),
     "entered_without_memory": _script(entered_without_memory),
 }
 """Every such story by name."""

@@ -10,7 +10,7 @@ from conformance.differential.verdict import Wording
 from conformance.kernels.substitutions import Substitution
 from conformance.model.changes import Change
 
-__all__ = ["Fix", "Layer", "Revert", "Undetected", "fix", "roughly", "without"]
+__all__ = ["Fix", "Layer", "Means", "Revert", "Undetected", "fix", "roughly", "without"]
 
 
 class Layer(Wording):
@@ -26,12 +26,20 @@ class Layer(Wording):
     """Page tables of a guest that KVM shadows, or of a nested guest."""
 
 
+class Means(Wording):
+    """What notices that a fix is missing."""
+
+    PROPERTY = "property"
+    STORY = "story"
+    RACE = "race"
+
+
 @dataclass(frozen=True)
 class Revert:
     """A kernel without the fix: the substitutions that take it out, all of them in one kernel.
 
-    ``by`` is the property or story that must notice, in ``mode``. ``exact``: the model without the change
-    describes the result, so that the two must agree.
+    ``by`` is the property, story or race that must notice, in ``mode``. ``exact``: the model without the
+    change describes the result, so that the two must agree.
     """
 
     substitutions: tuple[Substitution, ...]

@@ -15,7 +15,7 @@ from conformance.differential.unjudged import unjudged
 from conformance.differential.verdict import Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.history.extra_stories import EXTRA_STORIES
-from conformance.history.fix import Fix, Layer, Revert
+from conformance.history.fix import Fix, Layer, Means, Revert
 from conformance.kernels import BuildError, Cache, Kernel, open_kernel
 from conformance.kernels.substitutions import write_patch
 from conformance.model.modes import VM_MODES
@@ -31,12 +31,12 @@ from conformance.scenarios.judging_scenario import ENGINE, Facts, again, counter
 from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
 
-__all__ = ["NOTICED", "WITHOUT", "Missing", "counted", "judge", "layer_of"]
+__all__ = ["NOTICED", "WITHOUT", "Missing", "counted", "judge", "layer_of", "means_of"]
 
 NOTICED, WITHOUT = "noticed", "without"
 """What a result states: the missing fix was noticed; the model without the fix agrees with the kernel."""
 _ENGINES = ("fuzz", "bulk", "exhaustive")
-_COUNTED = {Layer.FUNCTION: "cases", Layer.INTERLEAVING: "schedules"}
+_COUNTED = {Means.PROPERTY: "cases", Means.STORY: "steps", Means.RACE: "schedules"}
 _SCHEDULES, _CONTROL = 20_000, 500
 """How many schedules may be run without a fix, and with it."""
 
@@ -68,14 +68,21 @@ class _Compared:
 
 def counted(revert: Revert, number: int) -> str:
     """How much was compared, for people: cases of a property, steps of a story, or schedules of a race."""
-    return f"{number:,} {_COUNTED.get(layer_of(revert), 'steps')}"
+    return f"{number:,} {_COUNTED[means_of(revert)]}"
+
+
+def means_of(revert: Revert) -> Means:
+    """What must notice the revert."""
+    if revert.by in PROPERTIES:
+        return Means.PROPERTY
+    return Means.RACE if revert.by in RACES else Means.STORY
 
 
 def layer_of(revert: Revert) -> Layer:
     """The layer at which the revert must be noticed, by what ``by`` names."""
-    if revert.by in PROPERTIES:
+    if means_of(revert) is Means.PROPERTY:
         return Layer.FUNCTION
-    if revert.by in RACES:
+    if means_of(revert) is Means.RACE:
         return Layer.INTERLEAVING
     steps = {step.kind for step in STORIES[revert.by].script.steps} if revert.by in STORIES else set()
     return Layer.SHADOW if steps & {"set_sregs", "enter_l2"} else Layer.STORY
@@ -118,7 +125,8 @@ def _noticed(missing: Missing, found: Result) -> Result:
     if found.verdict is Verdict.ERROR:
         return _about_fix(missing, NOTICED, found, Verdict.ERROR, found.reason)
     if found.verdict is Verdict.FAIL:
-        return _about_fix(missing, NOTICED, found, Verdict.PASS, f"noticed by {by}, {found.reason}")
+        how = f"noticed by the {means_of(missing.revert)} {by}, {found.reason}"
+        return _about_fix(missing, NOTICED, found, Verdict.PASS, how)
     return _about_fix(missing, NOTICED, found, Verdict.FAIL, f"not noticed: {by} agrees in {compared}")
 
 
@@ -140,10 +148,10 @@ def _controlled(missing: Missing, found: Result) -> list[Result]:
 
 def _compare(side: _Compared, missing: Missing) -> Result:
     """A FAIL with the first difference found by what must notice, or a PASS with the number of cases."""
-    layer = layer_of(missing.revert)
-    if layer is Layer.FUNCTION:
+    means = means_of(missing.revert)
+    if means is Means.PROPERTY:
         return _by_property(side, missing)
-    return (_by_race if layer is Layer.INTERLEAVING else _by_story)(side, missing.revert)
+    return (_by_race if means is Means.RACE else _by_story)(side, missing.revert)
 
 
 def _by_race(side: _Compared, revert: Revert) -> Result:

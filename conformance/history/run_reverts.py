@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,8 +13,8 @@ from conformance.differential.unjudged import once
 from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.history import FIXES, UNDETECTED
-from conformance.history.fix import Fix, Layer, Revert, Undetected
-from conformance.history.judging_revert import NOTICED, Missing, judge, layer_of
+from conformance.history.fix import Fix, Layer, Means, Revert, Undetected
+from conformance.history.judging_revert import NOTICED, Missing, judge, layer_of, means_of
 from conformance.kernels import SERIES, BuildError, open_kernel
 from conformance.model.profiles import profile_of
 from conformance.scenarios.findings import known
@@ -80,6 +81,12 @@ class History:
     def scores(self) -> dict[Layer, Score]:
         """The score of every layer."""
         return {layer: self._score(layer) for layer in Layer}
+
+    @property
+    def means(self) -> dict[Means, int]:
+        """How many reverts each means has noticed."""
+        noticed = Counter(means_of(outcome.revert) for outcome in self.outcomes if outcome.noticed)
+        return {means: noticed[means] for means in Means}
 
     def _score(self, layer: Layer) -> Score:
         of_it = [outcome for outcome in self.outcomes if outcome.layer is layer]

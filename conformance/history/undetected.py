@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 from conformance.history.fix import Layer, Undetected
-from conformance.history.fixes import AWAITED, FIXES
 from conformance.model.changes import Change
 
 __all__ = ["UNDETECTED"]
 
-_DETECTED = {fix.change for fix in FIXES}
 _SEQUENTIAL = "steps run one after the other: "
 _NO_NESTING = "a nested guest always has nested tables, which are shadowed: "
 
@@ -73,11 +71,6 @@ UNDETECTED = (
         "writes of a nested guest were missing from the dirty log",
         Layer.SHADOW,
         _NO_NESTING + "no root has role.guest_mode",
-    ),
-    *(
-        Undetected(fix.change, fix.function, fix.wrong, Layer.SHADOW, "no story has been seen to show it")
-        for fix in AWAITED
-        if fix.change not in _DETECTED
     ),
 )
 """Every such fix; a run lists them as what it cannot detect."""

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from conformance.differential.verdict import Verdict
 from conformance.history.fix import Layer
-from conformance.history.judging_revert import counted
+from conformance.history.judging_revert import counted, means_of
 from conformance.history.run_reverts import History, Outcome
 from conformance.reports.difference import difference
 from conformance.reports.text import line
@@ -53,7 +53,7 @@ def _table(outcomes: list[Outcome]) -> Table:
         if rest and rest[0].verdict is not Verdict.PASS:
             agrees = "differs"
         fix, revert = outcome.fix, outcome.revert
-        by = revert.by if first.verdict is Verdict.PASS else "nothing"
+        by = f"{means_of(revert)} {revert.by}" if first.verdict is Verdict.PASS else "nothing"
         cells = (fix.commit, fix.function, by, revert.mode, agrees)
         table.add_row(Text(first.verdict.value, style=colour), *(Text(line(cell)) for cell in cells))
     return table
@@ -92,3 +92,5 @@ def _scores(history: History, console: Console) -> None:
             text = "nothing reverted" if layer in (Layer.FUNCTION, Layer.STORY) else "not covered"
         undetected = f", {score.undetected} cannot be detected" if score.undetected else ""
         console.print(Text(f"{layer.value}: {text}{undetected}"))
+    counts = ", ".join(f"{number} by a {means}" for means, number in history.means.items())
+    console.print(Text(f"detected: {counts}"))

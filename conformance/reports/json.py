@@ -51,7 +51,7 @@ def _finding(found: Finding) -> dict[str, Any]:
         "wrong": plain(found.wrong),
         "mended": plain(found.mended),
         "upstream": found.upstream,
-        "place": plain(found.place),
+        "places": [*map(plain, found.places)],
     }
 
 

@@ -49,7 +49,7 @@ class _LackingAndMended:
 def known(profile: Profile) -> tuple[Finding, ...]:
     """The faults that a kernel with this profile is known to have, each with a story that shows it."""
     return tuple(
-        _finding(fault, story, "")
+        _finding(fault, story)
         for story in STORIES.values()
         if not story.absent(profile)
         for fault in story.shows
@@ -84,5 +84,5 @@ def _place(sides: KvmSides, story: Story, fault: Fault) -> str:
     return f"{sides.mode.name}, step {found.at + 1} of {steps}: {name} {lacking}; with the fix {fixed}"
 
 
-def _finding(fault: Fault, story: Story, place: str) -> Finding:
-    return Finding(story.name, fault.wrong, str(fault.mended), isinstance(fault.mended, Change), place)
+def _finding(fault: Fault, story: Story, *places: str) -> Finding:
+    return Finding(story.name, fault.wrong, str(fault.mended), isinstance(fault.mended, Change), places)

@@ -13,7 +13,8 @@ import pytest
 from conformance.differential.verdict import Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.history import FIXES, UNDETECTED, Layer, run_reverts
-from conformance.history.judging_revert import NOTICED, WITHOUT, layer_of
+from conformance.history.fix import Means
+from conformance.history.judging_revert import NOTICED, WITHOUT, layer_of, means_of
 from conformance.history.run_reverts import HistoryPlan, run
 from conformance.kernels import BuildError
 from conformance.reports.history import show
@@ -91,6 +92,18 @@ def test_the_score_counts_reverts_per_layer_and_undetected_fixes(judged):
     raced = [revert for fix in FIXES for revert in fix.reverts if layer_of(revert) is Layer.INTERLEAVING]
     assert scores[Layer.INTERLEAVING].planted == len(raced)
     assert scores[Layer.INTERLEAVING].undetected == sum(fix.layer is Layer.INTERLEAVING for fix in UNDETECTED)
+
+
+def test_the_score_lists_by_what_reverts_were_noticed(judged):
+    judged.quiet.add(XCHG)
+    history = go()
+    reverts = [revert for fix in FIXES if fix.commit != XCHG for revert in fix.reverts]
+    assert history.means == {means: sum(means_of(one) is means for one in reverts) for means in Means}
+    assert min(history.means.values()) > 0
+    text = shown(history)
+    for means, number in history.means.items():
+        assert f"{number} by a {means}" in text
+    assert "story linked_again" in text and "race two_tables_unsync_at_once" in text
 
 
 def test_one_that_was_not_noticed_is_status_1(judged):

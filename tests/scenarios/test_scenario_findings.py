@@ -39,7 +39,7 @@ def sides(profile=PROFILE, mode="npt") -> KvmSides:
 def test_the_kernel_that_lacks_a_fix_is_named_with_story_step_and_commit():
     (found,) = findings.seen(sides(), STORY)
     assert found.story == STORY.name and found.upstream
-    assert "7a2c70e777a0" in found.mended and "npt, step " in found.place
+    assert "7a2c70e777a0" in found.mended and "npt, step " in found.places[0]
 
 
 def test_a_kernel_with_the_fix_shows_nothing():
@@ -62,20 +62,31 @@ def test_a_fault_that_a_story_does_not_show_is_not_claimed():
 
 def report() -> Report:
     seen = Finding(
-        "a_story", "is wrong", 'abc ("title") in v7.2', True, "npt, step 3 of 7: x 1; with the fix 2"
+        "a_story", "is wrong", 'abc ("title") in v7.2', True, ("npt, step 3 of 7: x 1; with the fix 2",)
     )
-    same = replace(seen, place="")
-    other = Finding("another", "is worse", "no fix is known", False, "")
-    result = Result("a_story", "kvm", "story", "npt", Verdict.PASS, 7, findings=(seen,))
-    return Report([KernelReport("6.12", "6.12", "6.12.1", results=[result], known=(same, other))], None)
+    same = replace(seen, places=())
+    other = Finding("another", "is worse", "no fix is known", False, ())
+    results = [
+        Result("a_story", "kvm", "story", "npt", Verdict.PASS, 7, findings=(seen,)),
+        Result(
+            "a_story",
+            "kvm",
+            "story",
+            "ept-ad",
+            Verdict.PASS,
+            7,
+            findings=(replace(seen, places=("ept-ad",)),),
+        ),
+    ]
+    return Report([KernelReport("6.12", "6.12", "6.12.1", results=results, known=(same, other))], None)
 
 
 def test_reports_name_each_fault_once():
     stream = io.StringIO()
     show(report(), Screen(stream))
     said = (
-        "note: finding: is wrong; a_story shows it (npt, step 3 of 7: x 1; with the fix 2); mended by"
-        ' abc ("title") in v7.2, which this kernel lacks'
+        "note: finding: is wrong; a_story shows it (npt, step 3 of 7: x 1; with the fix 2; and 1 more);"
+        ' mended by abc ("title") in v7.2, which this kernel lacks'
     )
     assert said in stream.getvalue() and stream.getvalue().count("is wrong") == 1
     assert "note: finding: is worse; another shows it; no fix is known" in stream.getvalue()
@@ -86,9 +97,9 @@ def test_reports_name_each_fault_once():
         "wrong": "is wrong",
         "mended": 'abc ("title") in v7.2',
         "upstream": True,
-        "place": "npt, step 3 of 7: x 1; with the fix 2",
+        "places": ["npt, step 3 of 7: x 1; with the fix 2", "ept-ad"],
     }
-    assert second["place"] == "" and not second["upstream"]
+    assert second["places"] == [] and not second["upstream"]
 
 
 def test_a_finding_alone_is_no_failure():

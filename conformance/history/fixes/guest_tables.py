@@ -28,26 +28,6 @@ _ADJUST = "kvm_mmu_hugepage_adjust(vcpu, fault);\n\n\ttrace"
 GUEST_TABLES: tuple[Fix, ...] = (
     # Synchronization.
     fix(
-        changes.NO_ACCESS_WARNS,
-        "FNAME(sync_page)",
-        "an SPTE without any right was installed, which the processor and KVM take for non-present",
-        roughly(
-            Substitution(
-                PAGING_TMPL_H, "if ((!pte_access && !shadow_present_mask) ||\n\t\t    gfn", "if (gfn"
-            ),
-            by="rwx0_after_sync",
-        ),
-        roughly(
-            Substitution(
-                PAGING_TMPL_H,
-                "if ((pte_access | shadow_present_mask) == SHADOW_NONPRESENT_VALUE ||\n\t    gfn",
-                "if (gfn",
-                "7.3",
-            ),
-            by="rwx0_after_sync",
-        ),
-    ),
-    fix(
         Change(
             commit="f81602958c11",
             title="KVM: X86: Fix missed remote tlb flush in rmap_write_protect()",
@@ -199,7 +179,7 @@ GUEST_TABLES: tuple[Fix, ...] = (
                 "for (shadow_walk_init(&it, vcpu, fault->addr);",
                 "kvm_mmu_hugepage_adjust(vcpu, fault);\n\n\tfor (shadow_walk_init(&it, vcpu, fault->addr);",
             ),
-            by="table_in_its_own_huge_page",
+            by="directory_in_its_own_huge_page",
             mode="shadow",
         ),
         roughly(
@@ -210,7 +190,7 @@ GUEST_TABLES: tuple[Fix, ...] = (
                 "kvm_mmu_hugepage_adjust(vcpu, fault);\n\n\tfor_each_shadow_entry(vcpu, fault->addr, it) {",
                 "7.3",
             ),
-            by="table_in_its_own_huge_page",
+            by="directory_in_its_own_huge_page",
             mode="shadow",
         ),
     ),
@@ -249,8 +229,8 @@ GUEST_TABLES: tuple[Fix, ...] = (
         ),
         "kvm_init_shadow_mmu",
         "a write by the supervisor to a read-only user page made an SPTE with bits that counted as reserved",
-        roughly(Substitution(MMU_C, _NX_FORCED, ""), by="wp_smep_smap", mode="shadow"),
-        roughly(Substitution(MMU_C, _NX_FORCED, "", "7.3"), by="wp_smep_smap", mode="shadow"),
+        roughly(Substitution(MMU_C, _NX_FORCED, ""), by="smep_without_wp_and_nx", mode="shadow"),
+        roughly(Substitution(MMU_C, _NX_FORCED, "", "7.3"), by="smep_without_wp_and_nx", mode="shadow"),
     ),
     fix(
         Change(
@@ -267,7 +247,7 @@ GUEST_TABLES: tuple[Fix, ...] = (
                 "(is_efer_nx(mmu) || is_cr4_smep(mmu))",
                 "(is_efer_nx(mmu) || kvm_read_cr4_bits(vcpu, X86_CR4_SMEP))",
             ),
-            by="faults_of_nested_npt",
+            by="fetches_by_l2_with_npt",
             mode="npt",
         ),
         roughly(
@@ -277,7 +257,7 @@ GUEST_TABLES: tuple[Fix, ...] = (
                 "(is_efer_nx(mmu) || kvm_is_cr4_bit_set(vcpu, X86_CR4_SMEP))",
                 "6.12",
             ),
-            by="faults_of_nested_npt",
+            by="fetches_by_l2_with_npt",
             mode="npt",
         ),
     ),
@@ -290,8 +270,9 @@ GUEST_TABLES: tuple[Fix, ...] = (
         ),
         "kvm_calc_cpu_role",
         "with two-dimensional paging a toggled CR4.LA57 left KVM walking guest tables of the wrong depth",
-        roughly(Substitution(MMU_C, _LA57, ""), by="kvm_calc_cpu_role"),
-        roughly(Substitution(MMU_C, _LA57, "", "7.3"), by="kvm_calc_cpu_role"),
+        # Since e5ed0fb01004 in v5.19 the role has the guest's number of levels, too: no VM can show it.
+        roughly(Substitution(MMU_C, _LA57, ""), by="kvm_calc_cpu_role", mode="npt"),
+        roughly(Substitution(MMU_C, _LA57, "", "7.3"), by="kvm_calc_cpu_role", mode="npt"),
     ),
 )
 """Each is noticed by a story of shadow paging or of nested guests, or by a property."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from conformance.history.fix import fix, roughly, without
-from conformance.kernels.substitutions import INTERNAL_H, SPTE_C, Substitution
+from conformance.kernels.substitutions import INTERNAL_H, PAGING_TMPL_H, SPTE_C, Substitution
 from conformance.model import changes
 
 __all__ = ["MAKE_SPTE"]
@@ -100,6 +100,22 @@ MAKE_SPTE = (
         " warning",
         without(
             Substitution(SPTE_C, "WARN_ON_ONCE(!pte_access && !shadow_present_mask);", ""), by="make_spte"
+        ),
+        # Not even synchronizing avoids it.
+        roughly(
+            Substitution(
+                PAGING_TMPL_H, "if ((!pte_access && !shadow_present_mask) ||\n\t\t    gfn", "if (gfn"
+            ),
+            by="rwx0_after_sync",
+        ),
+        roughly(
+            Substitution(
+                PAGING_TMPL_H,
+                "if ((pte_access | shadow_present_mask) == SHADOW_NONPRESENT_VALUE ||\n\t    gfn",
+                "if (gfn",
+                "7.3",
+            ),
+            by="rwx0_after_sync",
         ),
     ),
     fix(

@@ -169,17 +169,14 @@ SHADOW_PAGES: tuple[Fix, ...] = (
         ),
         "kvm_mmu_invpcid_gva",
         "INVPCID of a guest without paging called a NULL pointer (CVE-2022-1789)",
+        # Since 9fd4a4e3a3d9 in v6.4 only unsync pages are synchronized by the pointer, and without paging
+        # none is unsync: the check is left, but nothing depends on it.
         roughly(
             Substitution(
                 MMU_C,
                 "if (mmu->invlpg)\n\t\t\tmmu->invlpg(vcpu, gva, mmu->root.hpa);",
                 "mmu->invlpg(vcpu, gva, mmu->root.hpa);",
             ),
-            by="invpcid_without_paging",
-            mode="shadow",
-        ),
-        roughly(
-            Substitution(MMU_C, "if (!mmu->sync_spte)\n\t\treturn;\n", "", "7.3", "kvm_mmu_invalidate_addr"),
             by="invpcid_without_paging",
             mode="shadow",
         ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End
 from conformance.kernels.substitutions import TDP_C, Substitution
+from conformance.model.changes import SPLIT_LAST_CLEARED
 from conformance.scenarios.modes import TDP_MODES, with_legacy
 from conformance.scenarios.stories.dirty_logging import log
 from conformance.scenarios.stories.functions import (
@@ -14,7 +15,7 @@ from conformance.scenarios.stories.functions import (
     WRITE_PROTECT_HUGE,
 )
 from conformance.scenarios.stories.setting import HUGE, LOG, WRITE, X2M, memory
-from conformance.scenarios.story import Mutant, StoryBuilder, story
+from conformance.scenarios.story import Fault, Mutant, StoryBuilder, story
 
 GFN = 0x100
 API = "Documentation/virt/kvm/api.rst: KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2"
@@ -117,6 +118,28 @@ def split_when_cleared(vm: StoryBuilder) -> None:
     vm.claim("split", lambda now: now.mapped(X2M).level == 1)
     vm.claim("the page is protected", lambda now: not now.mapped(X2M + 67).writable)
     vm.claim("the other huge page is left alone", lambda now: now.mapped(2 * X2M).level == HUGE)
+
+
+@story(
+    modes=TDP_MODES,
+    source='commit 1aa4bb916808 ("KVM: x86/mmu: Fix off-by-1 when splitting huge pages during CLEAR"), v6.8',
+    about=("kvm_arch_mmu_enable_log_dirty_pt_masked", "kvm_mmu_try_split_huge_pages"),
+    manual_protect=3,
+    shows=[
+        Fault("a huge page is not split when the log is cleared for its first page alone", SPLIT_LAST_CLEARED)
+    ],
+)
+def split_for_the_first_page(vm: StoryBuilder) -> None:
+    """The dirty log is cleared for the first page of a huge page only: the range to split is one page.
+
+    Without the split the whole huge page is write-protected, and the next write pays for it.
+    """
+    memory(vm, gfn=X2M, npages=X2M, level=HUGE)
+    vm.access(gfn=X2M, kind=WRITE)
+    log(vm, gfn=X2M, npages=X2M).claim("still 2M", lambda now: now.mapped(X2M).level == HUGE)
+    vm.clear_dirty_log(first=0, npages=64, mask=1)
+    vm.claim("the page is protected", lambda now: not now.mapped(X2M).writable)
+    vm.access(gfn=X2M, kind=WRITE).claim("writable", lambda now: now.mapped(X2M).writable)
 
 
 @story(

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from conformance.interface.access import MMIO_EXIT, End, Exit, Instruction
 from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
+from conformance.model.changes import MMIO_CACHE_OF_ADDRESS_SPACE
+from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.stories.functions import MMIO
 from conformance.scenarios.stories.guest_tables import RW, SHADOW, USER, VA, A, D, P, guest
-from conformance.scenarios.stories.setting import READ, WRITE, memory
-from conformance.scenarios.story import Mutant, StoryBuilder, story
+from conformance.scenarios.stories.setting import READ, WRITE, X2M, memory
+from conformance.scenarios.story import Fault, Mutant, StoryBuilder, story
 
 GFN, DEVICE = 0x100, 0xFEC00
 CACHING = "Documentation/virt/kvm/x86/mmu.rst: fast invalidation of MMIO sptes"
@@ -152,3 +154,28 @@ def xadd_on_a_device_of_the_supervisor(vm: StoryBuilder) -> None:
     vm.claim("a fault of a read", lambda now: now.exception == (14, 5, VA))
     vm.execute(address=VA, kind=WRITE, privilege=USER, value=1, instruction=Instruction.XADD)
     vm.claim("a fault of a write", lambda now: now.exception == (14, 7, VA))
+
+
+@story(
+    modes=TDP_MODES,
+    source='commit b3e6212dea2e ("KVM: x86: Use active memslots for the per-vCPU MMIO cache") in v7.3',
+    about=("handle_mmio_page_fault", "kvm_swap_active_memslots"),
+    shows=[
+        Fault(
+            "after a memslot of SMM is added a vCPU in SMM still emulates MMIO there (CVE-2026-99082)",
+            MMIO_CACHE_OF_ADDRESS_SPACE,
+        )
+    ],
+)
+def memory_of_smm_where_mmio_was(vm: StoryBuilder) -> None:
+    """A memslot of SMM is added where the vCPU has just emulated MMIO.
+
+    The vCPU remembers the last gfn of MMIO with a generation of memslots, which must be SMM's.
+    """
+    memory(vm, gfn=X2M, npages=16)
+    memory(vm, gfn=X2M, npages=16, page=X2M, as_id=1)
+    vm.smm(on=1).access(gfn=0x10, kind=READ).claim("emulated", lambda now: now.end == End.EMULATED)
+    memory(vm, slot=1, gfn=0x10, npages=16, page=2 * X2M, as_id=1)
+    vm.access(gfn=0x10, kind=READ).claim(
+        "memory, or MMIO still", lambda now: now.end in (End.DONE, End.EMULATED)
+    )
