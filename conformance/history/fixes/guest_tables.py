@@ -28,12 +28,7 @@ _ADJUST = "kvm_mmu_hugepage_adjust(vcpu, fault);\n\n\ttrace"
 GUEST_TABLES: tuple[Fix, ...] = (
     # Synchronization.
     fix(
-        Change(
-            commit="f81602958c11",
-            title="KVM: X86: Fix missed remote tlb flush in rmap_write_protect()",
-            since="5.15",
-            effect="Synchronizing flushes if it dropped an SPTE.",
-        ),
+        changes.SYNC_FLUSHES_AT_ONCE,
         "FNAME(sync_page)",
         "a gfn whose SPTE was dropped became a page table while TLBs still had it writable",
         roughly(

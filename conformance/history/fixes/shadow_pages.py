@@ -133,12 +133,7 @@ SHADOW_PAGES: tuple[Fix, ...] = (
     ),
     # Roots and PCIDs.
     fix(
-        Change(
-            commit="6b123c3a89a9",
-            title="KVM: x86/mmu: Reconstruct shadow page root if the guest PDPTEs is changed",
-            since="5.16",
-            effect="Loading PDPTEs that differ frees the root of a guest that KVM shadows.",
-        ),
+        changes.PDPTES_RELOAD_ROOT,
         "load_pdptrs",
         "a PAE guest that changed its PDPTEs and loaded CR3 went on with the tables that they had pointed to",
         roughly(Substitution(X86_C, _PDPTRS_CHANGED, "if (0 && memcmp("), by="pdptes_change", mode="shadow"),
@@ -149,12 +144,7 @@ SHADOW_PAGES: tuple[Fix, ...] = (
         ),
     ),
     fix(
-        Change(
-            commit="21823fbda552",
-            title="KVM: x86: Invalidate all PGDs for the current PCID on MOV CR3 w/ flush",
-            since="5.14",
-            effect="MOV CR3 with a flush frees every cached root of the PCID.",
-        ),
+        changes.PCID_INVALIDATED,
         "kvm_invalidate_pcid",
         "a root that was cached under the PCID being flushed could be loaded again, unsynchronized",
         roughly(Substitution(X86_C, _OF_PCID, "if (0)"), by="two_directories_one_pcid", mode="shadow"),
