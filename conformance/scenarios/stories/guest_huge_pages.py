@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from conformance.interface.access import End
-from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, Substitution
+from conformance.kernels.substitutions import INTERNAL_H, MMU_C, PAGING_TMPL_H, Substitution
 from conformance.scenarios.stories.functions import HUGE_LEVEL, NX, SHADOW_FAULT
 from conformance.scenarios.stories.guest_tables import (
     PAGE,
@@ -64,13 +64,8 @@ def guest_huge_on_small(vm: StoryBuilder) -> None:
     modes=SHADOW,
     mutants=[
         Mutant(
-            "the direct page of another access stays",
-            Substitution(
-                MMU_C,
-                "if (child->role.access == direct_access)\n\t\t\treturn;",
-                "return;",
-                function="validate_direct_spte",
-            ),
+            "direct pages have all access",
+            Substitution(PAGING_TMPL_H, "direct_access = gw->pte_access;", "direct_access = ACC_ALL;"),
             "shadow",
         ),
     ],
@@ -164,6 +159,35 @@ def huge_on_huge(vm: StoryBuilder) -> None:
             ),
             "shadow",
         ),
+        Mutant(
+            "a page split for execution is not accounted",
+            Substitution(
+                PAGING_TMPL_H,
+                "account_huge_nx_page(vcpu->kvm, sp);",
+                ";",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "an execution is handled as a read",
+            Substitution(
+                INTERNAL_H,
+                ".exec = err & PFERR_FETCH_MASK,",
+                ".exec = false,",
+                function="kvm_mmu_do_page_fault",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "the mitigation does not apply to faults",
+            Substitution(
+                INTERNAL_H,
+                ".nx_huge_page_workaround_enabled =\n\t\t\tis_nx_huge_page_enabled(vcpu->kvm),",
+                ".nx_huge_page_workaround_enabled = false,",
+                function="kvm_mmu_do_page_fault",
+            ),
+            "shadow",
+        ),
     ],
 )
 def execution_on_a_shadowed_huge_page(vm: StoryBuilder) -> None:
@@ -196,6 +220,18 @@ def execution_on_a_shadowed_huge_page(vm: StoryBuilder) -> None:
     ),
     about=("kvm_mmu_get_child_sp", "paging64_fetch", "validate_direct_spte"),
     modes=SHADOW,
+    mutants=[
+        Mutant(
+            "the direct page of another gfn is used",
+            Substitution(
+                MMU_C,
+                "spte_to_child_sp(*sptep)->gfn == gfn &&",
+                "",
+                function="kvm_mmu_get_child_sp",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def pde_changed_outside(vm: StoryBuilder) -> None:
     """Userspace changes a huge entry of the guest to another 2M: the first one's direct page must go.
@@ -228,6 +264,19 @@ def pde_changed_outside(vm: StoryBuilder) -> None:
     ),
     about=("kvm_mmu_get_child_sp", "paging64_fetch", "kvm_mmu_page_get_gfn"),
     modes=SHADOW,
+    mutants=[
+        Mutant(
+            "a shadow page of another role is used",
+            Substitution(
+                MMU_C,
+                "spte_to_child_sp(*sptep)->gfn == gfn &&\n"
+                "\t    spte_to_child_sp(*sptep)->role.word == role.word)",
+                "spte_to_child_sp(*sptep)->gfn == gfn)",
+                function="kvm_mmu_get_child_sp",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def pde_becomes_a_table_outside(vm: StoryBuilder) -> None:
     """Userspace changes a huge entry of the guest to a table at the same gfn: not the direct page of before.
@@ -247,6 +296,41 @@ def pde_becomes_a_table_outside(vm: StoryBuilder) -> None:
     vm.madvise_dontneed(page=0x10, npages=8)
     vm.claim("nothing maps them", lambda now: not now.shadow.mapping(0x15) + now.shadow.mapping(0x16))
     vm.madvise_dontneed(page=0x400, npages=X2M).claim("no complaint", lambda now: not now.events)
+
+
+@story(
+    source="mmu.c: mmu_set_spte() over an entry that points to a table",
+    about=("mmu_set_spte", "drop_parent_pte", "paging64_fetch"),
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "the table below a huge SPTE keeps it as a parent",
+            Substitution(
+                MMU_C,
+                "drop_parent_pte(child, sptep);",
+                "",
+                function="mmu_set_spte",
+            ),
+            "shadow",
+        ),
+    ],
+)
+def table_becomes_a_huge_page_outside(vm: StoryBuilder) -> None:
+    """Userspace changes an entry that leads to a table to a huge page: the huge SPTE takes the table's place.
+
+    KVM does not see such a write. The shadow page of the table has a parent less, or its end would clear the
+    huge SPTE.
+    """
+    tables = guest(vm, data=[0x10, 0x405], npages=0x800, level=HUGE)
+    tables.map(BIG, 0x10, READY)
+    table = tables.table_of(BIG)
+    tables.run()
+    reads(vm, BIG, 0x10, "through the table")
+    tables.set(tables.entry(BIG, 2), tables.leaf(0x400, READY, level=HUGE))
+    reads(vm, BIG + 5 * PAGE, 0x405, "through the huge page")
+    vm.claim("2M", lambda now: now.shadow.mapped(BIG).level == HUGE)
+    vm.claim("the table has no parent", lambda now: now.shadow.page(table, 1).parents == 0)
+    vm.claim("no complaint", lambda now: not now.events)
 
 
 @story(

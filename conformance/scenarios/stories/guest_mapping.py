@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from conformance.interface.access import End, Exit
-from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, Substitution
+from conformance.kernels.substitutions import INTERNAL_H, MMU_C, PAGING_TMPL_H, X86_C, Substitution
 from conformance.scenarios.stories.functions import SHADOW_FAULT
 from conformance.scenarios.stories.guest_tables import (
     NX,
@@ -40,6 +40,16 @@ PAGING = "Intel SDM vol. 3, 4.6 and 4.7"
         Mutant(
             "a write does not set Dirty in the guest's entry",
             Substitution(PAGING_TMPL_H, "pte |= PT_GUEST_DIRTY_MASK;", ""),
+            "shadow",
+        ),
+        Mutant(
+            "faults that KVM fixed are not counted",
+            Substitution(
+                INTERNAL_H,
+                "vcpu->stat.pf_fixed++;",
+                ";",
+                function="kvm_mmu_do_page_fault",
+            ),
             "shadow",
         ),
     ],
@@ -81,6 +91,16 @@ def read_then_write_of_guest_memory(vm: StoryBuilder) -> None:
         Mutant(
             "an instruction fetch is reported as a read",
             Substitution(PAGING_TMPL_H, "errcode |= PFERR_FETCH_MASK;", ""),
+            "shadow",
+        ),
+        Mutant(
+            "faults of the guest are not counted",
+            Substitution(
+                X86_C,
+                "++vcpu->stat.pf_guest;",
+                "",
+                function="kvm_inject_page_fault",
+            ),
             "shadow",
         ),
     ],
@@ -224,15 +244,6 @@ def one_table_two_accesses(vm: StoryBuilder) -> None:
             ),
             "shadow",
         ),
-        Mutant(
-            "prefetched pages have more access than their table",
-            Substitution(
-                PAGING_TMPL_H,
-                "pte_access = sp->role.access & FNAME(gpte_access)(gpte);\n\tFNAME(protect",
-                "pte_access = FNAME(gpte_access)(gpte);\n\tFNAME(protect",
-            ),
-            "shadow",
-        ),
     ],
 )
 def prefetch_of_accessed_entries(vm: StoryBuilder) -> None:
@@ -264,6 +275,38 @@ def prefetch_of_accessed_entries(vm: StoryBuilder) -> None:
     vm.claim("executable but for NX", lambda now: not now.shadow.mapped(VA + 4 * PAGE).executable)
     vm.claim("not counted as used", lambda now: now.gpte(places[5].at, 0x15) == tables.read(places[5]))
     vm.execute(address=VA + PAGE, kind=WRITE, value=3).claim("without an exit", lambda now: not now.handled)
+
+
+@story(
+    source="paging_tmpl.h: prefetch_gpte(): sp->role.access",
+    about=("paging64_prefetch_gpte", "paging64_pte_prefetch"),
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "prefetched pages have more access than their table",
+            Substitution(
+                PAGING_TMPL_H,
+                "pte_access = sp->role.access & FNAME(gpte_access)(gpte);\n\tFNAME(protect",
+                "pte_access = FNAME(gpte_access)(gpte);\n\tFNAME(protect",
+            ),
+            "shadow",
+        ),
+    ],
+)
+def prefetch_below_a_read_only_directory(vm: StoryBuilder) -> None:
+    """The directory allows reading only: what is prefetched from the table below it is read-only, too.
+
+    The entries of the table alone would allow to write, and their D bits are set.
+    """
+    tables = guest(vm, data=[0x10, 0x11])
+    tables.map(VA, 0x10, P | RW | US | A | D, upper=P | US)
+    tables.map(VA + PAGE, 0x11, P | RW | US | A | D)
+    tables.run()
+    vm.execute(address=VA, kind=READ).claim("the neighbour is mapped", lambda now: now.shadow.leaf(VA + PAGE))
+    vm.claim("read-only", lambda now: not now.shadow.mapped(VA + PAGE).writable)
+    vm.execute(address=VA + PAGE, kind=WRITE).claim(
+        "may not be written", lambda now: now.exception == (14, 3, VA + PAGE)
+    )
 
 
 @story(

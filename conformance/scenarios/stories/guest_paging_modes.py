@@ -65,6 +65,18 @@ def five_levels(vm: StoryBuilder) -> None:
     source="commit f71a53d1180d ('Revert \"KVM: x86/mmu: Drop kvm_mmu_extended_role.cr4_la57 hack\"'), v5.14",
     about=("kvm_calc_cpu_role", "kvm_mmu_reset_context"),
     modes=SHADOW,
+    mutants=[
+        Mutant(
+            "userspace's CR4 does not reset the MMU",
+            Substitution(
+                X86_C,
+                "*mmu_reset_needed |= kvm_read_cr4(vcpu) != sregs->cr4;",
+                "",
+                function="__set_sregs_common",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def la57_toggled(vm: StoryBuilder) -> None:
     """Userspace turns 5-level paging off and on again: the same top table is then used at another level.
@@ -140,6 +152,28 @@ def pae_guest(vm: StoryBuilder) -> None:
     ),
     about=("load_pdptrs", "kvm_set_cr3"),
     modes=SHADOW,
+    mutants=[
+        Mutant(
+            "a load of CR3 with the value that it has does nothing with PAE",
+            Substitution(
+                X86_C,
+                "if (cr3 == kvm_read_cr3(vcpu) && !is_pae_paging(vcpu))",
+                "if (cr3 == kvm_read_cr3(vcpu))",
+                function="kvm_set_cr3",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "changed entries in registers leave the root",
+            Substitution(
+                X86_C,
+                "kvm_mmu_free_roots(vcpu->kvm, mmu, KVM_MMU_ROOT_CURRENT);",
+                ";",
+                function="load_pdptrs",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def pdptes_change(vm: StoryBuilder) -> None:
     """A PAE guest changes an entry of its top table and loads CR3 with the value that it has.
@@ -160,6 +194,42 @@ def pdptes_change(vm: StoryBuilder) -> None:
     tables.set(entry, old)
     vm.set_cr3(value=tables.cr3)
     reads(vm, VA, 0x10, "the old page again")
+
+
+@story(
+    source=f"{SDM}: PAE paging, reserved bits of PDPTEs; MOV to CR3",
+    about=("load_pdptrs", "kvm_set_cr3"),
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "reserved bits of entries that are loaded are not checked",
+            Substitution(
+                X86_C,
+                "(pdpte[i] & pdptr_rsvd_bits(vcpu))",
+                "0",
+                function="load_pdptrs",
+            ),
+            "shadow",
+        ),
+    ],
+)
+def reserved_bit_of_a_pdpte(vm: StoryBuilder) -> None:
+    """An entry of a PAE guest's top table has a reserved bit: loading CR3 is refused, the registers stay.
+
+    These entries have no R/W bit: a present one with it is #GP when it is loaded, an absent one may have any.
+    """
+    tables = guest(vm, PAE, data=[0x10, 0x11])
+    tables.map(VA, 0x10, READY)
+    entry = tables.entry(VA, 3)
+    good = tables.read(entry)
+    tables.run()
+    reads(vm, VA, 0x10, "mapped")
+    tables.set(entry, good | RW)
+    vm.set_cr3(value=tables.cr3).claim("refused", lambda now: now.outcome == [1])
+    reads(vm, VA, 0x10, "the registers are as before")
+    tables.set(entry, good & ~P | RW)
+    vm.set_cr3(value=tables.cr3).claim("accepted", lambda now: now.outcome == [0])
+    vm.execute(address=VA, kind=READ).claim("absent", lambda now: now.exception == (14, 0, VA))
 
 
 @story(
@@ -245,6 +315,18 @@ def pages_of_4m(vm: StoryBuilder) -> None:
     source="mmu.c: nonpaging_page_fault(); Intel SDM vol. 3, 4.1.1: CR0.PG = 0",
     about=("nonpaging_page_fault", "kvm_calc_shadow_mmu_root_page_role", "nonpaging_init_context"),
     modes=SHADOW,
+    mutants=[
+        Mutant(
+            "a guest without paging is shadowed as one with it",
+            Substitution(
+                MMU_C,
+                "role.base.direct = 1;",
+                "role.base.direct = 0;",
+                function="kvm_calc_cpu_role",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def guest_without_paging(vm: StoryBuilder) -> None:
     """A guest without paging has its physical addresses shadowed by direct pages.
@@ -282,6 +364,26 @@ def guest_without_paging(vm: StoryBuilder) -> None:
                 PAGING_TMPL_H,
                 "if (is_cr4_smep(vcpu->arch.mmu))\n\t\t\twalker.pte_access &= ~ACC_EXEC_MASK;",
                 "",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "a new CR0.WP does not change the roles",
+            Substitution(
+                X86_C,
+                "if ((cr0 ^ old_cr0) & KVM_MMU_CR0_ROLE_BITS)\n\t\tkvm_mmu_reset_context(vcpu);",
+                "",
+                function="kvm_post_set_cr0",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "a new CR4.SMEP does not change the roles",
+            Substitution(
+                X86_C,
+                "if ((cr4 ^ old_cr4) & KVM_MMU_CR4_ROLE_BITS)\n\t\tkvm_mmu_reset_context(vcpu);",
+                "",
+                function="kvm_post_set_cr4",
             ),
             "shadow",
         ),
@@ -343,6 +445,18 @@ def wp_smep_smap(vm: StoryBuilder) -> None:
     about=("set_efer", "kvm_calc_cpu_role", "reset_shadow_zero_bits_mask"),
     modes=SHADOW,
     nx_huge_pages=1,
+    mutants=[
+        Mutant(
+            "EFER.NXE does not change the role",
+            Substitution(
+                X86_C,
+                "if ((efer ^ old_efer) & KVM_MMU_EFER_ROLE_BITS)\n\t\tkvm_mmu_reset_context(vcpu);",
+                "",
+                function="set_efer",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def efer_nx_toggled(vm: StoryBuilder) -> None:
     """Without EFER.NXE bit 63 of the guest's entries is reserved; KVM itself uses it all the same.

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from conformance.interface.access import End
-from conformance.kernels.substitutions import MMU_C, Substitution
+from conformance.kernels.substitutions import MMU_C, X86_C, Substitution
 from conformance.model.changes import WRITE_TRACKED_IN_ALL_ADDRESS_SPACES
 from conformance.scenarios.stories.functions import SYNC
 from conformance.scenarios.stories.guest_tables import (
@@ -64,6 +64,16 @@ def two_roots(vm: StoryBuilder, **given: int) -> tuple[GuestTables, GuestTables,
             ),
             "shadow",
         ),
+        Mutant(
+            "bit 63 of a new CR3 stays in it",
+            Substitution(
+                X86_C,
+                "cr3 &= ~X86_CR3_PCID_NOFLUSH;",
+                "",
+                function="kvm_set_cr3",
+            ),
+            "shadow",
+        ),
     ],
 )
 def root_cache(vm: StoryBuilder) -> None:
@@ -104,6 +114,38 @@ def root_cache(vm: StoryBuilder) -> None:
     ),
     about=("kvm_mmu_sync_prev_roots", "kvm_vcpu_flush_tlb_guest", "kvm_mmu_sync_roots"),
     modes=SHADOW,
+    mutants=[
+        Mutant(
+            "CR4.PGE flushes nothing",
+            Substitution(
+                X86_C,
+                "((cr4 ^ old_cr4) & X86_CR4_PGE) ||",
+                "",
+                function="kvm_post_set_cr4",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "a guest's flush does not synchronize cached roots",
+            Substitution(
+                X86_C,
+                "kvm_mmu_sync_prev_roots(vcpu);",
+                "",
+                function="kvm_vcpu_flush_tlb_guest",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "a guest's flush does not synchronize its root",
+            Substitution(
+                X86_C,
+                "kvm_mmu_sync_roots(vcpu);",
+                "",
+                function="kvm_vcpu_flush_tlb_guest",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def prev_roots_unsync(vm: StoryBuilder) -> None:
     """A flush of all the guest's translations synchronizes the tables of cached roots, too.
@@ -129,6 +171,28 @@ def prev_roots_unsync(vm: StoryBuilder) -> None:
     source=SDM_PCID,
     about=("kvm_set_cr3", "kvm_invalidate_pcid", "kvm_mmu_new_pgd"),
     modes=SHADOW,
+    mutants=[
+        Mutant(
+            "a load of CR3 flushes if bit 63 says that it must not",
+            Substitution(
+                X86_C,
+                "if (!skip_tlb_flush)",
+                "if (skip_tlb_flush)",
+                function="kvm_set_cr3",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "a load of CR3 with a flush does not synchronize",
+            Substitution(
+                X86_C,
+                "kvm_make_request(KVM_REQ_MMU_SYNC, vcpu);",
+                "",
+                function="kvm_invalidate_pcid",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def translations_of_two_pcids(vm: StoryBuilder) -> None:
     """A guest switches between two PCIDs without flushes: the translations of both stay in the TLB.
@@ -158,6 +222,29 @@ def translations_of_two_pcids(vm: StoryBuilder) -> None:
     ),
     about=("kvm_invalidate_pcid", "kvm_set_cr3"),
     modes=SHADOW,
+    mutants=[
+        Mutant(
+            "a flush of a PCID leaves cached roots of it",
+            Substitution(
+                X86_C,
+                "if (kvm_get_pcid(vcpu, mmu->prev_roots[i].pgd) == pcid)\n"
+                "\t\t\troots_to_free |= KVM_MMU_ROOT_PREVIOUS(i);",
+                ";",
+                function="kvm_invalidate_pcid",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "a load of CR3 keeps the root that is loaded",
+            Substitution(
+                X86_C,
+                "if (cr3 != kvm_read_cr3(vcpu))\n\t\tkvm_mmu_new_pgd(vcpu, cr3);",
+                "",
+                function="kvm_set_cr3",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def two_directories_one_pcid(vm: StoryBuilder) -> None:
     """Two page tables share a PCID, and one is loaded with a flush: the other's cached root goes.
@@ -187,9 +274,29 @@ def two_directories_one_pcid(vm: StoryBuilder) -> None:
             "INVPCID of an address flushes nothing",
             Substitution(
                 MMU_C,
-                "mmu->invlpg(vcpu, gva, mmu->root.hpa);\n\t\ttlb_flush = true;",
+                "if (mmu->invlpg)\n\t\t\tmmu->invlpg(vcpu, gva, mmu->root.hpa);\n\t\ttlb_flush = true;",
                 "",
                 function="kvm_mmu_invpcid_gva",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "INVPCID of a PCID flushes nothing",
+            Substitution(
+                X86_C,
+                "kvm_invalidate_pcid(vcpu, operand.pcid);",
+                "",
+                function="kvm_handle_invpcid",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "INVPCID of all PCIDs does not synchronize",
+            Substitution(
+                X86_C,
+                "kvm_make_request(KVM_REQ_TLB_FLUSH_GUEST, vcpu);",
+                "kvm_make_request(KVM_REQ_TLB_FLUSH_CURRENT, vcpu);",
+                function="kvm_handle_invpcid",
             ),
             "shadow",
         ),
@@ -237,6 +344,18 @@ def invpcid_without_paging(vm: StoryBuilder) -> None:
     about=(*SYNC, "kvm_mmu_invlpg", "kvm_mmu_sync_roots"),
     modes=SHADOW,
     vcpus=2,
+    mutants=[
+        Mutant(
+            "INVLPG flushes no TLB",
+            Substitution(
+                MMU_C,
+                "static_call(kvm_x86_flush_tlb_gva)(vcpu, gva);",
+                "",
+                function="kvm_mmu_invalidate_gva",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def two_vcpus_one_syncs(vm: StoryBuilder) -> None:
     """One vCPU changes an entry; each uses the old translation until it flushes for itself.
@@ -268,6 +387,18 @@ def two_vcpus_one_syncs(vm: StoryBuilder) -> None:
     source="Documentation/virt/kvm/x86/mmu.rst: role.smm",
     about=("kvm_mmu_reset_context", "kvm_vcpu_gfn_to_memslot", "kvm_calc_cpu_role"),
     modes=SHADOW,
+    mutants=[
+        Mutant(
+            "SMM is not part of the role",
+            Substitution(
+                MMU_C,
+                "role.base.smm = is_smm(vcpu);",
+                "role.base.smm = 0;",
+                function="kvm_calc_cpu_role",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def roots_in_and_out_of_smm(vm: StoryBuilder) -> None:
     """In SMM the same page tables lead to other memory: their shadow pages have a role of their own.
@@ -315,3 +446,130 @@ def directory_written_from_smm(vm: StoryBuilder) -> None:
     writes(vm, tables, place, 0)
     vm.claim("not SMM's table", lambda now: not now.shadow.pages(place.gfn, 2, smm=1))
     vm.claim("written", lambda now: now.executed.end in (End.DONE, End.EMULATED))
+
+
+@story(
+    source="Documentation/virt/kvm/x86/mmu.rst: role.smm; kvm_memslots_for_spte_role()",
+    about=("kvm_mmu_get_shadow_page", "rmap_add", "kvm_unmap_gfn_range"),
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "an SPTE of SMM is looked for in the rmap of other memory",
+            Substitution(
+                MMU_C,
+                "slots = kvm_memslots_for_spte_role(kvm, sp->role);",
+                "slots = __kvm_memslots(kvm, 0);",
+                function="rmap_remove",
+            ),
+            "shadow",
+        ),
+    ],
+)
+def page_mapped_in_and_out_of_smm(vm: StoryBuilder) -> None:
+    """Both address spaces have the same memory: a page that is mapped in and out of SMM is in two rmaps.
+
+    An rmap belongs to a memslot, and each address space has its own. An unmap reaches both.
+    """
+    tables = guest(vm, data=[0x10])
+    tables.map(VA, 0x10, READY)
+    vm.set_memory_region(slot=1, as_id=1, gfn=0, npages=0x400, page=0)
+    tables.run()
+    reads(vm, VA, 0x10, "memory")
+    vm.smm(on=1)
+    reads(vm, VA, 0x10, "the same in SMM")
+    vm.claim(
+        "in an rmap of each", lambda now: [now.shadow.rmap(0x10, as_id=n).sptes for n in (0, 1)] == [1, 1]
+    )
+    vm.madvise_dontneed(page=0x10).claim("both are unmapped", lambda now: not now.shadow.mapping(0x10))
+    vm.execute(address=VA, kind=READ).claim("a new page", lambda now: now.value == 0)
+    vm.smm(on=0)
+    vm.execute(address=VA, kind=READ).claim("the same outside", lambda now: now.value == 0)
+    vm.set_memory_region(slot=1, as_id=1, gfn=0, npages=0, page=0)
+    vm.claim("no complaint", lambda now: not now.events)
+
+
+@story(
+    source="mmu.c: kvm_mmu_new_pgd() clears write_flooding_count of the root that it finds",
+    about=("kvm_mmu_new_pgd", "__clear_sp_write_flooding_count", "kvm_mmu_pte_write", "kvm_mmu_track_write"),
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "a switch to a cached root is no use of it",
+            Substitution(
+                MMU_C,
+                "if (!new_role.direct)\n\t\t__clear_sp_write_flooding_count(",
+                "if (0)\n\t\t__clear_sp_write_flooding_count(",
+                function="kvm_mmu_new_pgd",
+            ),
+            "shadow",
+        ),
+    ],
+)
+def switch_to_a_written_root(vm: StoryBuilder) -> None:
+    """The guest writes an entry of its root, leaves it and comes back: the write no longer counts.
+
+    A table that is written again and again without a use is taken for a page of data. Loading it is a use.
+    """
+    tables, other, _ = two_roots(vm, cr4=PCIDS)
+    vm.set_cr3(value=tables.cr3 | 1)
+    reads(vm, VA, 0x10, "with the first")
+    writes(vm, tables, (tables.root, 0x100), 0).claim(
+        "the write counts", lambda now: now.shadow.page(tables.root, 4).write_flooding_count == 1
+    )
+    vm.set_cr3(value=other.cr3 | 2)
+    reads(vm, VA, 0x10, "with the other")
+    vm.set_cr3(value=tables.cr3 | 1 | NO_FLUSH).claim(
+        "no longer", lambda now: now.shadow.page(tables.root, 4).write_flooding_count == 0
+    )
+    reads(vm, VA, 0x10, "with the first again")
+
+
+@story(
+    source=f"{SDM_PCID}; x86.c: kvm_post_set_cr4()",
+    about=("kvm_set_cr4", "kvm_mmu_unload", "kvm_vcpu_flush_tlb_guest"),
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "clearing CR4.PCIDE flushes nothing",
+            Substitution(
+                X86_C,
+                "(!(cr4 & X86_CR4_PCIDE) && (old_cr4 & X86_CR4_PCIDE))",
+                "0",
+                function="kvm_post_set_cr4",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "roots from before CR4.PCIDE was set are found",
+            Substitution(
+                X86_C,
+                "kvm_mmu_unload(vcpu);",
+                ";",
+                function="kvm_post_set_cr4",
+            ),
+            "shadow",
+        ),
+    ],
+)
+def pcids_turned_on_and_off(vm: StoryBuilder) -> None:
+    """CR4.PCIDE is set, and cleared with another PCID in CR3: no root and no translation of before is used.
+
+    Setting it flushes nothing, but from then on a load of CR3 need not flush, so that roots from before must
+    not be found. Clearing it flushes all PCIDs.
+    """
+    tables, other, pte = two_roots(vm)
+    reads(vm, VA, 0x10, "the old page")
+    vm.set_cr3(value=other.cr3)
+    reads(vm, VA, 0x10, "with the other root")
+    writes(vm, tables, pte, tables.leaf(0x20, READY))
+    vm.set_cr4(value=PCIDS).claim(
+        "no root is cached", lambda now: not any(root for root, _ in now.shadow.vcpu().prev_roots)
+    )
+    vm.set_cr3(value=tables.cr3 | NO_FLUSH)
+    vm.execute(address=VA, kind=READ)
+    vm.set_cr3(value=tables.cr3 | 1)
+    reads(vm, VA, 0x20, "the new page")
+    writes(vm, tables, pte, tables.leaf(0x21, READY))
+    vm.set_cr3(value=tables.cr3 | NO_FLUSH)
+    vm.set_cr4(value=CR4)
+    reads(vm, VA, 0x21, "flushed")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from conformance.interface.access import End, Exit, Instruction
-from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, Substitution
+from conformance.kernels.substitutions import INTERNAL_H, MMU_C, PAGING_TMPL_H, X86_C, Substitution
 from conformance.scenarios.stories.functions import SYNC, UNSYNC, WRITE_EMULATED
 from conformance.scenarios.stories.guest_tables import (
     ALIAS,
@@ -28,7 +28,7 @@ from conformance.scenarios.stories.guest_tables import (
     reads,
     writes,
 )
-from conformance.scenarios.stories.setting import FETCH, READ, WRITE
+from conformance.scenarios.stories.setting import FETCH, LOG, READ, WRITE
 from conformance.scenarios.story import Mutant, StoryBuilder, story
 
 DOCUMENT = "Documentation/virt/kvm/x86/mmu.rst"
@@ -205,8 +205,8 @@ def sync_changes_access(vm: StoryBuilder) -> None:
             "shadow",
         ),
         Mutant(
-            "a parent is not unmarked when its last child is synchronized",
-            Substitution(MMU_C, "clear_unsync_child_bit(sp, idx);\n\t\tlevel++;", "level++;"),
+            "only the parent of an unsync table is marked, and not what is above it",
+            Substitution(MMU_C, "kvm_mmu_mark_parents_unsync(sp);", "", function="mark_unsync"),
             "shadow",
         ),
     ],
@@ -239,8 +239,13 @@ def sync_of_many_tables(vm: StoryBuilder) -> None:
     modes=SHADOW,
     mutants=[
         Mutant(
-            "synchronizing ends where it must yield",
-            Substitution(MMU_C, "if (!can_yield) {", "if (1) {", function="mmu_sync_children"),
+            "synchronizing forgets a flush where it must yield",
+            Substitution(
+                MMU_C,
+                "kvm_mmu_remote_flush_or_zap(vcpu->kvm, &invalid_list, flush);\n\t\t\tif (!can_yield) {",
+                "if (!can_yield) {",
+                function="mmu_sync_children",
+            ),
             "shadow",
         ),
     ],
@@ -262,6 +267,120 @@ def sync_that_yields(vm: StoryBuilder) -> None:
     vm.resched(on=0)
     for n in range(2):
         reads(vm, VA + (n << 21), 0x20, "new")
+
+
+@story(
+    source="mmu.c: __mmu_unsync_walk(): entries that are not present any more",
+    about=("__mmu_unsync_walk", "mmu_page_zap_pte", "mmu_sync_children"),
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "the mark of an entry that is not present stays",
+            Substitution(
+                MMU_C,
+                "if (!is_shadow_present_pte(ent) || is_large_pte(ent)) {\n"
+                "\t\t\tclear_unsync_child_bit(sp, i);",
+                "if (!is_shadow_present_pte(ent) || is_large_pte(ent)) {",
+                function="__mmu_unsync_walk",
+            ),
+            "shadow",
+        ),
+    ],
+)
+def unsync_table_unlinked(vm: StoryBuilder) -> None:
+    """The guest unlinks a table that is unsync: with the next flush the marks above it go, not its own.
+
+    The directory's mark is of an entry that leads nowhere. Before the table is linked again its SPTEs are
+    brought up to date, and it remains unsync.
+    """
+    tables = guest(vm, data=[0x10, 0x20], aliases=8)
+    pte = tables.map(VA, 0x10, READY)
+    pde = tables.entry(VA, 2)
+    link = tables.read(pde)
+    tables.run()
+    vm.execute(address=VA, kind=READ)
+    writes(vm, tables, pte, tables.leaf(0x20, READY)).claim(
+        "marked", lambda now: now.shadow.page(pde.gfn, 2).unsync_children
+    )
+    writes(vm, tables, pde, 0).claim("unlinked", lambda now: now.shadow.page(pte.gfn).parents == 0)
+    vm.set_cr3(value=tables.cr3)
+    vm.enter().claim("no mark", lambda now: not any(page.unsync_children for page in now.shadow.pages()))
+    vm.claim("still unsync", lambda now: now.shadow.unsync == {pte.gfn})
+    writes(vm, tables, pde, link)
+    reads(vm, VA, 0x20, "the new page")
+    vm.claim("unsync all the same", lambda now: now.shadow.page(pde.gfn, 2).unsync_children)
+
+
+@story(
+    source="x86.c: kvm_inject_emulated_page_fault(): the entry that faulted is invalidated",
+    about=("paging64_page_fault", "paging64_invlpg", "kvm_mmu_invalidate_gva", "kvm_mmu_invalidate_addr"),
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "a fault of the guest leaves the translation that caused it",
+            Substitution(
+                X86_C,
+                "kvm_mmu_invalidate_gva(vcpu, fault_mmu, fault->address,\n"
+                "\t\t\t\t       fault_mmu->root.hpa);",
+                ";",
+                function="kvm_inject_emulated_page_fault",
+            ),
+            "shadow",
+        ),
+    ],
+)
+def fault_invalidates_its_address(vm: StoryBuilder) -> None:
+    """An unsync table no longer allows the write that faults: the guest's fault ends the stale translation.
+
+    So do processors. The guest need not flush where it got a fault, and reads by its new entry.
+    """
+    tables = guest(vm, data=[0x10, 0x20], aliases=8)
+    pte = tables.map(VA, 0x10, P | RW | US | A)
+    tables.run()
+    reads(vm, VA, 0x10, "the old page")
+    writes(vm, tables, pte, tables.leaf(0x20, P | US | A)).claim(
+        "unsync", lambda now: now.shadow.unsync == {pte.gfn}
+    )
+    reads(vm, VA, 0x10, "stale")
+    vm.execute(address=VA, kind=WRITE).claim("the guest's fault", lambda now: now.exception == (14, 3, VA))
+    vm.claim("the stale SPTE is gone", lambda now: now.shadow.rmap(0x10).sptes == 0)
+    reads(vm, VA, 0x20, "the new page")
+
+
+@story(
+    source="paging_tmpl.h: invlpg(); sync_spte() since v6.4; the page is the guest's own choice, not a guess",
+    about=("paging64_invlpg", "paging64_sync_spte", "paging64_prefetch_gpte", "mmu_try_to_unsync_pages"),
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "INVLPG maps no page of a memslot that is logged",
+            Substitution(
+                PAGING_TMPL_H,
+                "FNAME(prefetch_gpte)(vcpu, sp, sptep, gpte, false);",
+                "FNAME(prefetch_gpte)(vcpu, sp, sptep, gpte, true);",
+            ),
+            "shadow",
+        ),
+    ],
+)
+def invlpg_while_logging(vm: StoryBuilder) -> None:
+    """A leaf entry changes while memory is logged, and is flushed: the write that follows is logged.
+
+    The write of the table is logged too. KVM may map the new page at the flush, and then has to log it.
+    """
+    tables = guest(vm, data=[0x10, 0x20], aliases=8)
+    pte = tables.map(VA, 0x10, READY)
+    vm.set_memory_region(gfn=0, npages=0x400, page=0, flags=LOG)
+    tables.run()
+    reads(vm, VA, 0x10, "the old page")
+    vm.get_dirty_log()
+    writes(vm, tables, pte, tables.leaf(0x20, READY)).claim(
+        "unsync", lambda now: pte.gfn in now.shadow.unsync
+    )
+    vm.invlpg(address=VA)
+    reads(vm, VA, 0x20, "the new page")
+    vm.execute(address=VA, kind=WRITE, value=1)
+    vm.get_dirty_log().claim("page and table are logged", lambda now: {0x20, pte.gfn} <= now.logged)
 
 
 @story(
@@ -384,6 +503,15 @@ def table_at_two_levels(vm: StoryBuilder) -> None:
             Substitution(PAGING_TMPL_H, "if (sp->unsync_children &&", "if (0 &&"),
             "shadow",
         ),
+        Mutant(
+            "the entry that leads to a table is not checked again",
+            Substitution(
+                PAGING_TMPL_H,
+                "if (FNAME(gpte_changed)(vcpu, gw, it.level - 1))\n\t\t\tgoto out_gpte_changed;",
+                "",
+            ),
+            "shadow",
+        ),
     ],
 )
 def linked_again(vm: StoryBuilder) -> None:
@@ -429,6 +557,16 @@ def linked_again(vm: StoryBuilder) -> None:
             "no flush after a written entry was zapped",
             Substitution(
                 MMU_C, "if (is_shadow_present_pte(entry))\n\t\t\t\tflush = true;\n\t\t\t++spte;", "++spte;"
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "a write is handled as a read",
+            Substitution(
+                INTERNAL_H,
+                ".write = err & PFERR_WRITE_MASK,",
+                ".write = false,",
+                function="kvm_mmu_do_page_fault",
             ),
             "shadow",
         ),
@@ -593,6 +731,18 @@ def flooding_zaps_at_the_third(vm: StoryBuilder) -> None:
     source="x86.c: reexecute_instruction(), x86_page_table_writing_insn()",
     about=("kvm_mmu_unprotect_page", "kvm_mmu_unprotect_gfn_and_retry", "retry_instruction"),
     modes=SHADOW,
+    mutants=[
+        Mutant(
+            "instructions that write tables are never retried",
+            Substitution(
+                MMU_C,
+                "emulation_type |= EMULTYPE_ALLOW_RETRY_PF;",
+                ";",
+                function="kvm_mmu_page_fault",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def unprotect_and_retry(vm: StoryBuilder) -> None:
     """An instruction that does not write page tables writes a directory: KVM zaps its shadow pages.
@@ -617,6 +767,28 @@ def unprotect_and_retry(vm: StoryBuilder) -> None:
     source=f"{DOCUMENT}: root pages; mmu.c: kvm_mmu_pte_write()",
     about=WRITE_EMULATED,
     modes=SHADOW,
+    mutants=[
+        Mutant(
+            "no flush after a written entry was zapped",
+            Substitution(
+                MMU_C,
+                "if (is_shadow_present_pte(entry))\n\t\t\t\tflush = true;",
+                "",
+                function="kvm_mmu_pte_write",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "written entries of tables are not zapped",
+            Substitution(
+                MMU_C,
+                "mmu_page_zap_pte(vcpu->kvm, sp, spte, NULL);",
+                "",
+                function="kvm_mmu_pte_write",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def root_table_written(vm: StoryBuilder) -> None:
     """The guest writes its top table while it uses it: the entry is zapped, the root stays.
@@ -645,6 +817,18 @@ def root_table_written(vm: StoryBuilder) -> None:
     about=("__kvm_mmu_prepare_zap_page", "kvm_mmu_free_roots", "is_page_fault_stale"),
     modes=SHADOW,
     vcpus=2,
+    mutants=[
+        Mutant(
+            "an invalid root stays when its last user has dropped it",
+            Substitution(
+                MMU_C,
+                "else if (!--sp->root_count && sp->role.invalid)",
+                "else if (!--sp->root_count && 0)",
+                function="mmu_free_root_page",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def root_zapped_while_in_use(vm: StoryBuilder) -> None:
     """Two vCPUs use a root, and one writes its page with XADD: it is zapped, and both get a new one.
@@ -675,6 +859,18 @@ def root_zapped_while_in_use(vm: StoryBuilder) -> None:
     about=("rmap_write_protect", "kvm_vcpu_write_protect_gfn", *SYNC),
     modes=SHADOW,
     vcpus=2,
+    mutants=[
+        Mutant(
+            "a table is not write-protected before it is synchronized",
+            Substitution(
+                MMU_C,
+                "protected |= kvm_vcpu_write_protect_gfn(vcpu, sp->gfn);",
+                "",
+                function="mmu_sync_children",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def alias_protected(vm: StoryBuilder) -> None:
     """A page that is mapped writable at one address and read-only at another becomes a page table.
@@ -710,6 +906,18 @@ def alias_protected(vm: StoryBuilder) -> None:
     ),
     about=("mmu_set_spte",),
     modes=SHADOW,
+    mutants=[
+        Mutant(
+            "an SPTE of another page is overwritten in place",
+            Substitution(
+                MMU_C,
+                "drop_spte(vcpu->kvm, sptep);",
+                "",
+                function="mmu_set_spte",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def leaf_changed_outside(vm: StoryBuilder) -> None:
     """Userspace writes a leaf entry, which KVM does not see: a fault finds an SPTE of another page.

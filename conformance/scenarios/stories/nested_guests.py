@@ -131,6 +131,17 @@ def faults_of_nested_ept(vm: StoryBuilder) -> None:
     source="Intel SDM vol. 3, 29.3.5: accessed and dirty flags for EPT",
     about=("ept_update_accessed_dirty_bits", "ept_protect_clean_gpte", "kvm_init_shadow_ept_mmu"),
     modes=("ept-ad",),
+    mutants=[
+        Mutant(
+            "L1's Accessed and Dirty are not part of the role",
+            Substitution(
+                MMU_C,
+                "role.base.ad_disabled = !accessed_dirty;",
+                "role.base.ad_disabled = 0;",
+                function="kvm_calc_shadow_ept_root_page_role",
+            ),
+        ),
+    ],
 )
 def accessed_and_dirty_of_l1(vm: StoryBuilder) -> None:
     """With Accessed and Dirty in L1's EPT, KVM sets them as L2 uses memory; without, it sets nothing.
@@ -409,6 +420,18 @@ def nested_root_is_also_a_child(vm: StoryBuilder) -> None:
     source="AMD APM vol. 2, 15.25.4: an L1 without long mode has PAE nested tables",
     about=("mmu_alloc_shadow_roots", "kvm_init_shadow_npt_mmu", "mmu_alloc_special_roots"),
     modes=NPT,
+    mutants=[
+        Mutant(
+            "the entries above PAE tables of L1 are read-only",
+            Substitution(
+                MMU_C,
+                "pm_mask |= PT_ACCESSED_MASK | PT_WRITABLE_MASK | PT_USER_MASK;",
+                ";",
+                function="mmu_alloc_shadow_roots",
+            ),
+            "npt",
+        ),
+    ],
 )
 def nested_tables_of_a_pae_l1(vm: StoryBuilder) -> None:
     """An L1 with PAE has nested tables of three levels, shadowed by tables of the host's four.
@@ -499,6 +522,17 @@ def l2_is_logged_by_write_protection(vm: StoryBuilder) -> None:
     source=NESTED_PAGE_TABLES + "; mmu.c: kvm_mmu_new_pgd() of the nested MMU",
     about=("kvm_mmu_new_pgd", "kvm_init_shadow_ept_mmu", "kvm_mmu_load"),
     modes=EPT_MODES,
+    mutants=[
+        Mutant(
+            "a cached root is not loaded",
+            Substitution(
+                MMU_C,
+                "kvm_make_request(KVM_REQ_LOAD_MMU_PGD, vcpu);",
+                "",
+                function="kvm_mmu_new_pgd",
+            ),
+        ),
+    ],
 )
 def two_nested_guests(vm: StoryBuilder) -> None:
     """L1 switches between two guests of its own: each has its root, and keeps it.
@@ -528,6 +562,17 @@ def two_nested_guests(vm: StoryBuilder) -> None:
     source=NESTED_PAGE_TABLES + "; MMU notifiers reach shadow pages of L2 by rmap",
     about=("kvm_unmap_gfn_range", "kvm_age_gfn", "kvm_handle_gfn_range"),
     modes=EPT_MODES,
+    mutants=[
+        Mutant(
+            "aging does not reach L2",
+            Substitution(
+                MMU_C,
+                "young = kvm_handle_gfn_range(kvm, range, kvm_age_rmap);",
+                ";",
+                function="kvm_age_gfn",
+            ),
+        ),
+    ],
 )
 def host_changes_under_a_nested_guest(vm: StoryBuilder) -> None:
     """The host ages and discards a page that L1 and L2 use: the mappings of both follow, one in each MMU.
@@ -553,6 +598,26 @@ def host_changes_under_a_nested_guest(vm: StoryBuilder) -> None:
     about=("kvm_mmu_load", "kvm_mmu_free_roots", "mmu_free_root_page"),
     modes=EPT_MODES,
     vcpus=2,
+    mutants=[
+        Mutant(
+            "a root is dropped by the first of its users",
+            Substitution(
+                MMU_C,
+                "else if (!--sp->root_count && sp->role.invalid)",
+                "else if (--sp->root_count, sp->role.invalid)",
+                function="mmu_free_root_page",
+            ),
+        ),
+        Mutant(
+            "obsolete roots of L2 are kept",
+            Substitution(
+                MMU_C,
+                "__kvm_mmu_free_obsolete_roots(vcpu->kvm, &vcpu->arch.guest_mmu);",
+                "",
+                function="kvm_mmu_free_obsolete_roots",
+            ),
+        ),
+    ],
 )
 def l2_on_two_vcpus(vm: StoryBuilder) -> None:
     """Two vCPUs run L2 with the same EPT: they share its shadow pages; a memslot's deletion drops them all.

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import MMIO_EXIT, End, Exit
 from conformance.interface.steps import READONLY
-from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, Substitution
+from conformance.kernels.substitutions import INTERNAL_H, MMU_C, PAGING_TMPL_H, Substitution
 from conformance.scenarios.stories.functions import IN_PROGRESS, INVALIDATE
 from conformance.scenarios.stories.guest_tables import (
     PAGE,
@@ -140,6 +140,16 @@ def obsolete_shadow_pages(vm: StoryBuilder) -> None:
             Substitution(MMU_C, "if (gfn != get_mmio_spte_gfn(*sptep)) {", "if (0) {"),
             "shadow",
         ),
+        Mutant(
+            "emulated faults are not counted",
+            Substitution(
+                INTERNAL_H,
+                "vcpu->stat.pf_emulate++;",
+                ";",
+                function="kvm_mmu_do_page_fault",
+            ),
+            "shadow",
+        ),
     ],
 )
 def mmio_of_a_shadowed_guest(vm: StoryBuilder) -> None:
@@ -220,6 +230,18 @@ def present_then_mmio(vm: StoryBuilder) -> None:
     source="virt/kvm/kvm_main.c: MMU notifiers; mmu.c: kvm_unmap_gfn_range() by rmap",
     about=(*INVALIDATE, "kvm_unmap_gfn_range", "kvm_handle_gfn_range"),
     modes=SHADOW,
+    mutants=[
+        Mutant(
+            "an unmap does not reach the rmaps",
+            Substitution(
+                MMU_C,
+                "flush = kvm_handle_gfn_range(kvm, range, kvm_zap_rmap);",
+                ";",
+                function="kvm_unmap_gfn_range",
+            ),
+            "shadow",
+        ),
+    ],
 )
 def host_changes_under_a_shadowed_guest(vm: StoryBuilder) -> None:
     """The host write-protects, merges and discards a page that the guest maps twice: both SPTEs follow.
