@@ -28,6 +28,7 @@ from conformance.races.run_exploration import Exploration, explore_race
 from conformance.races.stories import RACES
 from conformance.scenarios.comparing import play
 from conformance.scenarios.judging_scenario import ENGINE, Facts, again, counterexample
+from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
 
@@ -201,7 +202,7 @@ def _by_property(side: _Compared, missing: Missing) -> Result:
 
 def _by_story(side: _Compared, revert: Revert) -> Result:
     script = EXTRA_STORIES[revert.by] if revert.by in EXTRA_STORIES else STORIES[revert.by].script
-    library = build_kvm(side.kernel, Cache(), lambda line: None)
+    library = build_kvm(side.kernel, Cache(), lambda line: None, tdp_mmu=revert.mode in TDP_MODES)
     sides = KvmSides(library, side.profile, VM_MODES[revert.mode])
     start = time.monotonic()
     played = play(sides, script)

@@ -68,7 +68,8 @@ def seen(sides: KvmSides, story: Story) -> list[Finding]:
 
 def _has(profile: Profile, fault: Fault) -> bool:
     """Whether a kernel with this profile has the fault."""
-    return not isinstance(fault.mended, Change) or not profile.has(fault.mended)
+    brought = fault.since is None or profile.has(fault.since)
+    return brought and not (isinstance(fault.mended, Change) and profile.has(fault.mended))
 
 
 def _place(sides: KvmSides, story: Story, fault: Fault) -> str:

@@ -78,11 +78,13 @@ class Mutant:
 class Fault:
     """A fault of kernels that a story shows: what is wrong, and the upstream change that mends it.
 
-    Where no kernel has a fix, ``mended`` is a sentence on what is known about one.
+    Where no kernel has a fix, ``mended`` is a sentence on what is known about one. ``since`` is the change
+    that brought the fault, if kernels without it are known not to have it.
     """
 
     wrong: str
     mended: Change | str
+    since: Change | None = None
 
 
 class StoryBuilder:

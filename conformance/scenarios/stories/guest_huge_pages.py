@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End
 from conformance.kernels.substitutions import INTERNAL_H, MMU_C, PAGING_TMPL_H, Substitution
+from conformance.model.changes import CHILD_GFN_COMPARED, CHILD_ROLE_COMPARED
 from conformance.scenarios.stories.functions import HUGE_LEVEL, NX, SHADOW_FAULT
 from conformance.scenarios.stories.guest_tables import (
     PAGE,
@@ -23,7 +24,7 @@ from conformance.scenarios.stories.guest_tables import (
     writes,
 )
 from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, WRITE, X2M
-from conformance.scenarios.story import Mutant, StoryBuilder, story
+from conformance.scenarios.story import Fault, Mutant, StoryBuilder, story
 
 DOCUMENT = "Documentation/virt/kvm/x86/mmu.rst"
 BIG, BIGGER = 0x40000000, 0x40200000
@@ -232,6 +233,12 @@ def execution_on_a_shadowed_huge_page(vm: StoryBuilder) -> None:
             "shadow",
         ),
     ],
+    shows=[
+        Fault(
+            "SPTEs are added to the rmap of one gfn and sought in another (CVE-2026-46113)",
+            CHILD_GFN_COMPARED,
+        )
+    ],
 )
 def pde_changed_outside(vm: StoryBuilder) -> None:
     """Userspace changes a huge entry of the guest to another 2M: the first one's direct page must go.
@@ -276,6 +283,12 @@ def pde_changed_outside(vm: StoryBuilder) -> None:
             ),
             "shadow",
         ),
+    ],
+    shows=[
+        Fault(
+            "a direct page is used for a table that userspace put in its place (CVE-2026-53359)",
+            CHILD_ROLE_COMPARED,
+        )
     ],
 )
 def pde_becomes_a_table_outside(vm: StoryBuilder) -> None:
