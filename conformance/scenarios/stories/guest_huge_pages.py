@@ -113,6 +113,15 @@ def dirty_becomes_another_direct_page(vm: StoryBuilder) -> None:
             ),
             "shadow",
         ),
+        Mutant(
+            "pages of the guest's size are mapped at most in 4K",
+            Substitution(
+                PAGING_TMPL_H,
+                "fault->max_level = walker.level;",
+                "fault->max_level = PG_LEVEL_4K;",
+            ),
+            "shadow",
+        ),
     ],
 )
 def huge_on_huge(vm: StoryBuilder) -> None:
@@ -323,6 +332,15 @@ def pde_becomes_a_table_outside(vm: StoryBuilder) -> None:
                 "drop_parent_pte(child, sptep);",
                 "",
                 function="mmu_set_spte",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "4K of the guest are mapped by a huge page of the host",
+            Substitution(
+                PAGING_TMPL_H,
+                "fault->max_level = walker.level;",
+                "fault->max_level = PG_LEVEL_2M;",
             ),
             "shadow",
         ),

@@ -383,6 +383,17 @@ def prefetch_while_invalidating(vm: StoryBuilder) -> None:
             Substitution(MMU_C, "for (; desc; desc = next) {", "for (; desc; desc = NULL, next = NULL) {"),
             "shadow",
         ),
+        Mutant(
+            "a full descriptor of the rmap is overwritten",
+            Substitution(
+                MMU_C,
+                "desc->more = (struct pte_list_desc *)(old_val & ~KVM_RMAP_MANY);",
+                "desc->more = NULL;",
+                "7.3",
+                function="pte_list_add",
+            ),
+            "shadow",
+        ),
     ],
 )
 def many_aliases_of_a_page(vm: StoryBuilder) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from conformance.interface.access import End, Exit
-from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, X86_C, Substitution
+from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, REGS_C, X86_C, Substitution
 from conformance.model.changes import SHADOW_ROLE_HAS_NX
 from conformance.scenarios.stories.functions import SHADOW_FAULT
 from conformance.scenarios.stories.guest_tables import (
@@ -169,6 +169,17 @@ def pae_guest(vm: StoryBuilder) -> None:
                 X86_C,
                 "kvm_mmu_free_roots(vcpu->kvm, mmu, KVM_MMU_ROOT_CURRENT);",
                 ";",
+                function="load_pdptrs",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "changed entries in registers leave the root",
+            Substitution(
+                REGS_C,
+                "kvm_mmu_free_roots(vcpu->kvm, &vcpu->arch.root_mmu,",
+                ";(void)(vcpu->kvm, &vcpu->arch.root_mmu,",
+                "7.3",
                 function="load_pdptrs",
             ),
             "shadow",

@@ -322,6 +322,54 @@ def invpcid_of_each_type(vm: StoryBuilder) -> None:
 
 
 @story(
+    source=SDM_PCID,
+    about=("kvm_mmu_invpcid_gva", "kvm_handle_invpcid"),
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "INVPCID of an address leaves it in cached roots",
+            Substitution(
+                MMU_C, "mmu->invlpg(vcpu, gva, mmu->prev_roots[i].hpa);", ";", function="kvm_mmu_invpcid_gva"
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "INVPCID of an address leaves it in cached roots",
+            Substitution(
+                MMU_C, "roots |= KVM_MMU_ROOT_PREVIOUS(i);", ";", "7.3", function="kvm_mmu_invpcid_gva"
+            ),
+            "shadow",
+        ),
+    ],
+)
+def invpcid_of_another_pcid(vm: StoryBuilder) -> None:
+    """The guest flushes an address of a PCID that it does not use now: it may return to it without a flush.
+
+    The address is invalidated below the cached root of that PCID.
+    """
+    tables = guest(vm, data=[0x10, 0x20], aliases=8)
+    pte = tables.map(VA, 0x10, READY)
+    other = tables.another(0x240)
+    other.map(VA, 0x10, READY)
+    descriptor = 0x30
+    vm.store(gfn=descriptor, index=0, value=1).store(gfn=descriptor, index=1, value=VA)
+    other.map(VA + (1 << 21), descriptor, READY)
+    tables.run(cr4=PCIDS)
+    vm.set_cr3(value=tables.cr3 | 1)
+    reads(vm, VA, 0x10, "with PCID 1")
+    writes(vm, tables, pte, tables.leaf(0x20, READY)).claim(
+        "unsync", lambda now: now.shadow.unsync == {pte.gfn}
+    )
+    vm.set_cr3(value=other.cr3 | 2)
+    reads(vm, VA, 0x10, "with PCID 2")
+    vm.invpcid(type=INVPCID["address"], address=VA + (1 << 21)).claim(
+        "accepted", lambda now: now.outcome == [1]
+    )
+    vm.set_cr3(value=tables.cr3 | 1 | NO_FLUSH)
+    reads(vm, VA, 0x20, "the new page")
+
+
+@story(
     source='commit 9f46c187e2e6 ("KVM: x86/mmu: fix NULL pointer dereference on guest INVPCID") in v5.19',
     about=("kvm_mmu_invpcid_gva", "kvm_handle_invpcid"),
     modes=SHADOW,

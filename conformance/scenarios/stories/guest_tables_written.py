@@ -56,6 +56,28 @@ OTHER = 0xC0000000
             ),
             "shadow",
         ),
+        Mutant(
+            "INVLPG synchronizes no entry",
+            Substitution(
+                MMU_C,
+                "int ret = kvm_sync_spte(vcpu, sp, iterator.index);",
+                "int ret = 0;",
+                "7.3",
+                function="__kvm_mmu_invalidate_addr",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "INVLPG flushes no TLB but that of its vCPU",
+            Substitution(
+                MMU_C,
+                "if (ret)\n\t\t\t\tkvm_flush_remote_tlbs_sptep(vcpu->kvm, iterator.sptep);",
+                "",
+                "7.3",
+                function="__kvm_mmu_invalidate_addr",
+            ),
+            "shadow",
+        ),
     ],
 )
 def leaf_table_out_of_sync(vm: StoryBuilder) -> None:
@@ -102,6 +124,16 @@ def leaf_table_out_of_sync(vm: StoryBuilder) -> None:
                 "if (!is_unsync_root(root))\n\t\t\treturn;",
                 "return;",
                 function="kvm_mmu_sync_roots",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "an entry keeps the SPTE of its old gfn",
+            Substitution(
+                PAGING_TMPL_H,
+                "gfn != kvm_mmu_page_get_gfn(sp, i)) {",
+                "0) {",
+                "7.3",
             ),
             "shadow",
         ),
@@ -155,6 +187,16 @@ def cr3_reload_syncs(vm: StoryBuilder) -> None:
                 PAGING_TMPL_H,
                 "no_present:\n\tdrop_spte(vcpu->kvm, spte);\n\treturn true;",
                 "no_present:\n\treturn true;",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "an entry whose access alone changed is left as it is",
+            Substitution(
+                PAGING_TMPL_H,
+                "if (kvm_mmu_page_get_access(sp, i) == pte_access)\n\t\treturn 0;",
+                "return 0;",
+                "7.3",
             ),
             "shadow",
         ),
@@ -570,6 +612,17 @@ def linked_again(vm: StoryBuilder) -> None:
             ),
             "shadow",
         ),
+        Mutant(
+            "no flush after a written entry was zapped",
+            Substitution(
+                MMU_C,
+                "if (is_shadow_present_pte(entry))\n\t\t\t\tflush = true;",
+                "",
+                "7.3",
+                function="kvm_mmu_track_write",
+            ),
+            "shadow",
+        ),
     ],
 )
 def upper_table_written(vm: StoryBuilder) -> None:
@@ -695,6 +748,13 @@ def write_across_entries_zaps(vm: StoryBuilder) -> None:
             ),
             "shadow",
         ),
+        Mutant(
+            "a page that is written too often is kept",
+            Substitution(
+                MMU_C, "detect_write_flooding(sp)) {", "0) {", "7.3", function="kvm_mmu_track_write"
+            ),
+            "shadow",
+        ),
     ],
 )  # fmt: skip
 def flooding_zaps_at_the_third(vm: StoryBuilder) -> None:
@@ -739,6 +799,17 @@ def flooding_zaps_at_the_third(vm: StoryBuilder) -> None:
                 "emulation_type |= EMULTYPE_ALLOW_RETRY_PF;",
                 ";",
                 function="kvm_mmu_page_fault",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "a table that is to be unprotected stays protected",
+            Substitution(
+                MMU_C,
+                "kvm_mmu_prepare_zap_page(kvm, sp, &invalid_list);",
+                ";",
+                "7.3",
+                function="__kvm_mmu_unprotect_gfn_and_retry",
             ),
             "shadow",
         ),

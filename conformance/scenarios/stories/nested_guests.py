@@ -387,6 +387,19 @@ def fetches_by_l2_with_npt(vm: StoryBuilder) -> None:
             NESTED_ROOTS_KEPT,
         )
     ],
+    mutants=[
+        Mutant(
+            "a nested root is zapped with its parent",
+            Substitution(
+                MMU_C,
+                "!child->root_count &&",
+                "",
+                "7.3",
+                function="mmu_page_zap_pte",
+            ),
+            "npt",
+        ),
+    ],
 )
 def nested_root_is_also_a_child(vm: StoryBuilder) -> None:
     """L1's page directory is a root of L2, as L1 uses PAE, and below another root, which is zapped.

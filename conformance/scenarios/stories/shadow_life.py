@@ -100,6 +100,28 @@ def few_shadow_pages(vm: StoryBuilder) -> None:
             ),
             "shadow",
         ),
+        Mutant(
+            "obsolete shadow pages are never zapped",
+            Substitution(
+                MMU_C,
+                "kvm_zap_obsolete_pages(kvm);",
+                ";",
+                "7.3",
+                function="__kvm_mmu_zap_all_fast_front_half",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "vCPUs keep their obsolete roots",
+            Substitution(
+                MMU_C,
+                "kvm_make_all_cpus_request(kvm, KVM_REQ_MMU_FREE_OBSOLETE_ROOTS);",
+                ";",
+                "7.3",
+                function="__kvm_mmu_zap_all_fast_front_half",
+            ),
+            "shadow",
+        ),
     ],
 )
 def obsolete_shadow_pages(vm: StoryBuilder) -> None:
@@ -280,6 +302,28 @@ def host_changes_under_a_shadowed_guest(vm: StoryBuilder) -> None:
                 MMU_C,
                 "young |= mmu_spte_age(sptep);",
                 "if (!young) young |= mmu_spte_age(sptep);",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "aging makes nothing old",
+            Substitution(
+                MMU_C,
+                "cmpxchg64(sptep, old_spte, new_spte);",
+                ";",
+                "7.3",
+                function="kvm_rmap_age_gfn_range",
+            ),
+            "shadow",
+        ),
+        Mutant(
+            "asking whether a page is young makes it old",
+            Substitution(
+                MMU_C,
+                "if (test_only) {",
+                "if (0) {",
+                "7.3",
+                function="kvm_rmap_age_gfn_range",
             ),
             "shadow",
         ),
