@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from conformance.interface.observation import (
     Observation,
     RetiredTable,
@@ -20,6 +22,9 @@ from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.vm import KvmVcpu, Request, Vm
 
 __all__ = ["observe"]
+
+_PF_COUNTS = attrgetter(*[field for field in State._fields if field.startswith("pf_")])
+"""The counts of a vCPU that are summed."""
 
 REQUEST_BITS = {
     Request.MMU_FREE_OBSOLETE_ROOTS: 1,
@@ -57,23 +62,17 @@ def observe(vm: SteppedVm, outcome: list[int], events: list[str]) -> Observation
 
 
 def _state(vm: Vm) -> State:
-    vcpus = vm.vcpus
-    return State(
-        invalidate_in_progress=vm.mmu_invalidate_in_progress,
-        invalidate_seq=vm.mmu_invalidate_seq,
-        generation=vm.memslots[0].generation,
-        flush_requests=vm.remote_tlb_flush_requests,
-        flushes=vm.remote_tlb_flush,
-        pages_4k=vm.pages_mapped(1),
-        pages_2m=vm.pages_mapped(2),
-        pages_1g=vm.pages_mapped(3),
-        nx_lpage_splits=vm.nx_lpage_splits,
-        pf_taken=sum([vcpu.pf_taken for vcpu in vcpus]),
-        pf_fixed=sum([vcpu.pf_fixed for vcpu in vcpus]),
-        pf_fast=sum([vcpu.pf_fast for vcpu in vcpus]),
-        pf_spurious=sum([vcpu.pf_spurious for vcpu in vcpus]),
-        pf_emulate=sum([vcpu.pf_emulate for vcpu in vcpus]),
-        pf_mmio_spte_created=sum([vcpu.pf_mmio_spte_created for vcpu in vcpus]),
+    return State._make(
+        (
+            vm.mmu_invalidate_in_progress,
+            vm.mmu_invalidate_seq,
+            vm.memslots[0].generation,
+            vm.remote_tlb_flush_requests,
+            vm.remote_tlb_flush,
+            *map(vm.pages_mapped, (1, 2, 3)),
+            vm.nx_lpage_splits,
+            *map(sum, zip(*map(_PF_COUNTS, vm.vcpus), strict=True)),
+        )
     )
 
 

@@ -41,7 +41,8 @@ def _zapped_roots(vm: Vm) -> list[ShadowPage]:
     for vcpu in vm.vcpus:
         for mmu in (vcpu.root_mmu, vcpu.guest_mmu):
             roots += [mmu.root, *[root for root, _ in mmu.prev_roots], *_pae_roots(vm, mmu.pae_root)]
-    return [*dict.fromkeys(root for root in roots if isinstance(root, ShadowPage) and peek(root, "invalid"))]
+    shadow_pages = [root for root in roots if isinstance(root, ShadowPage)]
+    return [*dict.fromkeys([root for root in shadow_pages if peek(root, "invalid")])]
 
 
 def _pae_roots(vm: Vm, pae_root: RootTable | None) -> list[KvmMmuPage | None]:

@@ -45,17 +45,11 @@ def read_observation(words: list[int], events: list[str]) -> Observation:
     rest = Words(tuple(words), at)
     state = State._make(rest.take(_STATE))
     # Roots are numbered from 1; 0 means none.
-    vcpus = [
-        VcpuView(root - 1, tlb_flush_requested, other_requests, flushes, smm)
-        for root, tlb_flush_requested, other_requests, flushes, smm in rest.rows(_VCPU)
-    ]
+    vcpus = views(VcpuView, [(root - 1, *others) for root, *others in rest.rows(_VCPU)])
     tlb: list[list[TlbEntry]] = []
     for _ in rest.counted():
-        entries = [
-            (root - 1, gfn, level, pfn, rights, dirty)
-            for root, gfn, level, pfn, rights, dirty in rest.rows(_TLB)
-        ]
-        tlb.append(views(TlbEntry, sorted(entries)))
+        entries = sorted([(root - 1, *others) for root, *others in rest.rows(_TLB)])
+        tlb.append(views(TlbEntry, entries))
     slots: list[tuple[object, ...]] = []
     for _ in rest.counted():
         slot = rest.take(rest.word())

@@ -14,7 +14,10 @@ def rows_of(words: tuple[int, ...], size: int) -> Iterator[tuple[int, ...]]:
 
 
 class Words:
-    """The words, and how far they have been read. Reading behind their end raises ValueError."""
+    """The words, and how far they have been read.
+
+    Reading behind their end raises IndexError, or gives fewer words; end() then raises ValueError.
+    """
 
     def __init__(self, words: tuple[int, ...], at: int) -> None:
         self.at = at
@@ -22,16 +25,20 @@ class Words:
 
     def word(self) -> int:
         """The next word."""
-        at, self.at = self.at, self.at + 1
-        if at >= len(self._words):
-            raise ValueError("the lists are longer than the observation")
+        at = self.at
+        self.at = at + 1
         return self._words[at]
 
     def take(self, number: int) -> tuple[int, ...]:
         """The next words."""
-        start, self.at = self.at, self.at + number
-        if self.at > len(self._words):
-            raise ValueError("the lists are longer than the observation")
+        start = self.at
+        self.at = start + number
+        return self._words[start : self.at]
+
+    def record(self, header: int, size: int) -> tuple[int, ...]:
+        """The next ``header`` words, of which the last one counts the rows of ``size`` words that follow."""
+        start = self.at
+        self.at = start + header + self._words[start + header - 1] * size
         return self._words[start : self.at]
 
     def rows(self, size: int) -> Iterator[tuple[int, ...]]:
@@ -43,6 +50,6 @@ class Words:
         return range(self.word())
 
     def end(self) -> None:
-        """Raise ValueError if there are more words."""
+        """Raise ValueError unless all words have been read, and no more."""
         if self.at != len(self._words):
             raise ValueError("the lists are not as long as the observation")
