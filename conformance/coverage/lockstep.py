@@ -76,13 +76,13 @@ def measure_lockstep(kernel: Kernel, cache: Cache, progress: Progress) -> Layer:
 
 
 def _play(sides: _CountedSides, kind: Walk, words: list[int]) -> None:
-    """Play one random story, up to a difference."""
+    """Play one random story, up to a difference or a WARN."""
     setting, opening, *steps = words
     options = options_of(setting, pml=kind.mode in PML_MODES)
     scene = kind.scene(options)
     with Match(sides, options) as match:
         for step in drawn(scene, opening, steps):
             with suppress(ValueError):
-                if not match.take(step):
+                if not match.take(step) or match.played.kernel[-1].events:
                     return
                 scene.note(step, match.played.kernel[-1])

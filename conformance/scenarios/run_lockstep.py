@@ -36,7 +36,10 @@ Advance = Callable[[Result], None]
 
 @dataclass(frozen=True)
 class LockstepPlan:
-    """Selectors, patches, modes (none: all), seconds per kernel, and where to save a difference."""
+    """Selectors, patches, modes (none: all), seconds per kernel, and where to save a difference.
+
+    Modes share the seconds, ``jobs`` of them at a time.
+    """
 
     kernels: tuple[str, ...] = ()
     patches: tuple[Path, ...] = ()
@@ -80,9 +83,10 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
                 if isinstance(ready, KernelReport):
                     reports.append(ready)
                     continue
-                progress(f"{ready.kernel.title}: drawing steps for {plan.budget:g} s")
                 # As many modes are walked at once as there are jobs.
                 each = plan.budget / math.ceil(len(chosen) / plan.jobs)
+                names = ", ".join(kind.name for kind in chosen)
+                progress(f"{ready.kernel.title}: drawing steps for {each:g} s in each mode: {names}")
                 futures = [pool.submit(_walk, ready, kind, seed, each, to_save) for kind in chosen]
                 report = ready.report()
                 report.known = known(ready.profile)
