@@ -21,7 +21,7 @@ __all__ = ["GuestEntry", "GuestMemory", "GuestTables", "entry_of", "tables_at_st
 ALL = READ | WRITE | FETCH
 _FLUSHES = ("set_cr3", "set_cr4", "invlpg", "invept", "enter_l2", "leave_l2")
 _GFN = range(12, 52)
-_HUGE, _NX = 1 << 7, 1 << 63
+_HUGE, _NX, _PG = 1 << 7, 1 << 63, 1 << 31
 _STEP = re.compile(r"(\w+)((?: \w+=0x[0-9a-f]+)*): (.*)")
 
 Word = tuple[int, int]
@@ -63,10 +63,10 @@ def entry_of(value: int, level: int, nested: bool) -> GuestEntry | None:
 def tables_at_start(
     setup: Sequence[tuple[str, Mapping[str, int]]], seen: Sequence[Observation]
 ) -> GuestTables | None:
-    """The tables after the steps of a setup and the observations after each; None if no vCPU uses any."""
+    """The tables after the steps of a setup and the observations after each; None if no vCPU has used any."""
     frames: dict[int, int] = {}
     roots: dict[int, int] = {}
-    nested = False
+    nested = used = False
     before: frozenset[Any] = frozenset()
     for (kind, given), after in zip(setup, seen, strict=True):
         words = frozenset(after.memory)
@@ -74,15 +74,19 @@ def tables_at_start(
             frames |= [(given["gfn"], word.pfn) for word in words - before if word.at == given["index"]]
         nested |= kind == "enter_l2"
         _load(roots, kind, given)
+        used |= bool(roots)
         before = words
-    if not (roots or nested):
+    if not used:
         return None
     memory = {(word.pfn, word.at): word.value for word in seen[-1].memory}
     return GuestTables(memory, frames, roots, nested)
 
 
 def _load(roots: dict[int, int], kind: str, given: Mapping[str, int]) -> None:
-    """What a step makes of the table that a vCPU uses."""
+    """What a step makes of the table that a vCPU uses. Without paging it uses none."""
+    if kind == "set_sregs" and not given["cr0"] & _PG:
+        roots.pop(given["vcpu"], None)
+        return
     root = {"set_sregs": "cr3", "set_cr3": "value", "enter_l2": "address"}.get(kind)
     if root is not None:
         roots[given["vcpu"]] = given[root] >> _GFN.start & (1 << len(_GFN)) - 1
@@ -160,13 +164,14 @@ class GuestMemory:
             self._execute(given, outcome, since, until, written)
         elif kind == "store":
             self._put((self._tables.frames[given["gfn"]], given["index"]), given["value"], since, until)
-        elif kind in _FLUSHES:
+        elif kind in (*_FLUSHES, "set_sregs"):
             vcpu = given["vcpu"]
             page = given["address"] >> 12 if kind == "invlpg" else None
-            self._flushes.setdefault(vcpu, []).append(_Flush(since, until, page))
+            if kind in _FLUSHES:
+                self._flushes.setdefault(vcpu, []).append(_Flush(since, until, page))
             root: dict[int, int] = {}
             _load(root, kind, given)
-            if root or kind == "leave_l2":
+            if root or kind in ("set_sregs", "leave_l2"):
                 self._roots.setdefault(vcpu, []).append(_Root(root.get(vcpu), until))
 
     def _execute(

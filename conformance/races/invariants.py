@@ -20,6 +20,7 @@ __all__ = ["INVARIANTS", "Invariant", "violations"]
 WRITE = 2
 _EMULATED = "2"
 _ACCESS = re.compile(r"access .*gfn=(0x[0-9a-f]+) .*?([0-9]+)\]?")
+_LOGGING = re.compile(r"set_memory_region .*gfn=(0x\w+) npages=(0x\w+) .*flags=0x1: \[0\]")
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,20 @@ def _unlogged(execution: Execution) -> str | None:
     if not logs:
         return None
     for at, event in enumerate(execution.by_gfn):
-        if event[0] != "access" or event[3] != WRITE or not execution.is_logged(event[2]):
+        if event[0] != "access" or event[3] != WRITE or not _logged(execution, event[2], at):
             continue
         if not any(later > at and event[2] in log[2] for later, log in logs):
             return f"vcpu{event[1]} wrote gfn {event[2]:#x}, and no log says so from then on"
     return None
+
+
+def _logged(execution: Execution, gfn: int, at: int) -> bool:
+    """Whether writes to ``gfn`` are logged at event ``at``: from the start, or by an ioctl that is over."""
+    if execution.is_logged(gfn):
+        return True
+    steps = (event[2] for event in execution.events[:at] if event[0] == "step")
+    found = [match for match in map(_LOGGING.fullmatch, steps) if match is not None]
+    return any(0 <= gfn - int(match[1], 16) < int(match[2], 16) for match in found)
 
 
 def _stale(execution: Execution) -> str | None:

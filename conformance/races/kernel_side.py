@@ -6,7 +6,6 @@ from __future__ import annotations
 import mmap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from conformance.oracles.kvm.racing import RacingKvm
 from conformance.races.guest_tables import tables_at_start
@@ -50,6 +49,3 @@ class KernelSide(Side):
     def write_coverage(self) -> None:
         """As RacingKvm.write_coverage()."""
         self._racing.write_coverage()
-
-    def _events_so_far(self) -> tuple[tuple[Any, ...], ...]:
-        return tuple(self._racing.finish().events)

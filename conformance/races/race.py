@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from conformance.errors import ConformanceError
 from conformance.interface.options import check_options
@@ -30,22 +29,20 @@ from conformance.kernels.substitutions import Substitution, write_patch
 from conformance.model.changes import RACES as CHANGES
 from conformance.model.changes import Change
 from conformance.model.profiles import Profile
-from conformance.model.shadow_mmu.toy.steps import STEPS
 from conformance.oracles.kvm.build import build_kvm
 from conformance.races.invariants import Invariant
-from conformance.races.program import Program, Step
+from conformance.races.program import Program
+from conformance.races.program import Step as StepValues
 from conformance.scenarios.modes import TDP_MODES
-from conformance.scenarios.steps import step
+from conformance.scenarios.steps import Step, step
 from conformance.scenarios.story import introduced, named
 
 __all__ = [
     "RACES",
-    "SHADOW",
     "SIDES",
     "Historic",
     "Race",
     "RaceBuilder",
-    "RaceStep",
     "label_of",
     "library_without",
     "missing",
@@ -55,8 +52,6 @@ __all__ = [
 
 SIDES = ("model", "kvm")
 """The sides that a race runs on."""
-SHADOW = "shadow"
-"""The mode of shadow paging."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,7 @@ class Historic:
 
     ``reverts`` are the substitutions that take the change out of a kernel's source. A series without any has
     the variant on the model only, and ``model_only`` may say why. With the change ``until`` the kernel no
-    longer guarantees the invariant.
+    longer guarantees the invariant. ``sides``: on the other side, another invariant is violated.
     """
 
     change: Change
@@ -74,6 +69,7 @@ class Historic:
     modes: tuple[str, ...] = ()
     model_only: str = ""
     until: Change | None = None
+    sides: tuple[str, ...] = SIDES
 
     def inapplicable(self, profile: Profile, series: str | None) -> str:
         """Why the variant cannot run, on a kernel of ``series`` or (None) on the model; "" if it can."""
@@ -102,63 +98,38 @@ def missing(
     modes: Sequence[str] = (),
     model_only: str = "",
     until: Change | None = None,
+    on: Sequence[str] = SIDES,
 ) -> Historic:
     """The variant without ``change``, which ``reverts`` take out of a kernel, each of one series."""
-    return Historic(change, invariant, reverts, tuple(modes), model_only, until)
-
-
-class RaceStep(Protocol):
-    """A step of a race; str() is its text in reports."""
-
-    @property
-    def kind(self) -> str:
-        """The name of the step."""
-
-    @property
-    def arguments(self) -> dict[str, int]:
-        """The arguments by name."""
-
-
-@dataclass(frozen=True)
-class ToyStep:
-    """A step of one shadow page, one of those in model/shadow_mmu/toy/steps.py."""
-
-    kind: str
-    arguments: dict[str, int]
-
-    def __str__(self) -> str:
-        return " ".join([self.kind, *(f"{name}={value:#x}" for name, value in self.arguments.items())])
+    return Historic(change, invariant, reverts, tuple(modes), model_only, until, tuple(on))
 
 
 class Steps:
     """A list of steps that grows: each kind of step is a method that appends one."""
 
-    def __init__(self, toy: bool) -> None:
-        self.steps: list[RaceStep] = []
-        self._toy = toy
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
 
     def __getattr__(self, kind: str) -> Callable[..., Steps]:
-        known = STEPS if self._toy else KINDS
-        if kind not in known:
-            raise AttributeError(f"there is no step {kind}; there are {', '.join(known)}")
+        if kind not in KINDS:
+            raise AttributeError(f"there is no step {kind}; there are {', '.join(KINDS)}")
         return partial(self._append, kind)
 
     def _append(self, name: str, /, **given: int) -> Steps:
-        self.steps.append(ToyStep(name, given) if self._toy else step(name, **given))
+        self.steps.append(step(name, **given))
         return self
 
 
 class RaceBuilder:
     """A race under construction: the steps of the setup (``first``), of threads, and the closing ``last``."""
 
-    def __init__(self, toy: bool = False) -> None:
-        self.first, self.last = Steps(toy), Steps(toy)
+    def __init__(self) -> None:
+        self.first, self.last = Steps(), Steps()
         self.threads: dict[str, Steps] = {}
-        self._toy = toy
 
     def thread(self, name: str) -> Steps:
         """The steps of a thread, such as vcpu0, vcpu1, host, user, worker or rcu."""
-        return self.threads.setdefault(name, Steps(self._toy))
+        return self.threads.setdefault(name, Steps())
 
 
 @dataclass(frozen=True)
@@ -172,15 +143,11 @@ class Race:
     options: dict[str, int]
     modes: tuple[str, ...]
     historic: tuple[Historic, ...]
-    setup: tuple[RaceStep, ...]
-    threads: dict[str, tuple[RaceStep, ...]]
-    closing: tuple[RaceStep, ...]
+    setup: tuple[Step, ...]
+    threads: dict[str, tuple[Step, ...]]
+    closing: tuple[Step, ...]
     until: Change | None = None
     sides: tuple[str, ...] = SIDES
-    toy: bool = False
-    """Whether it is a race of the model's single shadow page."""
-    direct: bool = True
-    """Of that page: whether each SPTE maps a fixed gfn, whatever the guest does."""
 
     def absent(self, profile: Profile) -> str:
         """Why the race does not apply to a kernel with this profile; "" if it does."""
@@ -199,7 +166,7 @@ class Race:
         )
 
 
-def _as_values(steps: Sequence[RaceStep]) -> tuple[Step, ...]:
+def _as_values(steps: Sequence[Step]) -> tuple[StepValues, ...]:
     return tuple((one.kind, dict(one.arguments)) for one in steps)
 
 
@@ -219,15 +186,13 @@ def race(
     modes: Sequence[str] = TDP_MODES,
     until: Change | None = None,
     on: Sequence[str] = SIDES,
-    toy: bool = False,
-    direct: bool = True,
     **options: int,
 ) -> Callable[[Callable[[RaceBuilder], None]], Race]:
     """Register a function as a race with its name, ``on`` these sides. ``options`` are those of the VM."""
 
     def register(function: Callable[[RaceBuilder], None]) -> Race:
         name, description, reason = introduced(function, RACES)
-        builder = RaceBuilder(toy)
+        builder = RaceBuilder()
         function(builder)
         if len(builder.threads) < 2:
             raise ValueError(f"{name}: a race needs two threads")
@@ -243,9 +208,7 @@ def race(
             threads={name: tuple(thread.steps) for name, thread in builder.threads.items()},
             closing=tuple(builder.last.steps),
             until=until,
-            sides=("model",) if toy else tuple(on),
-            toy=toy,
-            direct=direct,
+            sides=tuple(on),
         )
         return RACES[name]
 

@@ -54,7 +54,7 @@ class Exploration:
 
     def on_model(self) -> Subject:
         """The race on the model."""
-        return model_side(RACES[self.race], self.profile.without(*self.without), self.mode)
+        return model_side(RACES[self.race].program, self.profile.without(*self.without), self.mode)
 
     def request(self, task: Task) -> Request:
         """A task on the kernel's side of the race."""

@@ -254,6 +254,8 @@ def _of_race(
     if plan.patches or without:
         return
     for historic in race.historic:
+        if side not in historic.sides:
+            continue
         own = [mode for mode in modes if not historic.modes or mode in historic.modes]
         why = historic.inapplicable(profile, str(kernel.series) if side == "kvm" else None)
         if why:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from conformance.interface.observation import Observation
 from conformance.races.guest_tables import GuestTables
 from conformance.races.subject import Execution, Memslot, Spte
 
@@ -17,7 +16,7 @@ __all__ = ["Side"]
 class Side:
     """A Subject made of a racing machine.
 
-    ``racing`` is a RacingMachine, a RacingShadow or a RacingKvm. ``destroyed`` says whether the last closing
+    ``racing`` is a RacingMachine or a RacingKvm. ``destroyed`` says whether the last closing
     step destroys the VM. ``memslots``, ``reports_dirty`` and ``tables`` are copied into each Execution.
     """
 
@@ -59,12 +58,15 @@ class Side:
     def finish(self) -> Execution:
         """As Subject.finish()."""
         deadlocked = [name for t, name in enumerate(self.threads) if self.pending(t) is not None]
+        found = self._racing.finish()
         if deadlocked:
             # The closing steps would block on locks that the threads hold.
             return Execution(
-                events=self._events_so_far(), deadlocked=tuple(deadlocked), memslots=self._memslots
+                events=tuple(found.events),
+                complaints=tuple(found.complaints),
+                deadlocked=tuple(deadlocked),
+                memslots=self._memslots,
             )
-        found = self._racing.finish()
         return Execution(
             events=tuple(found.events),
             complaints=tuple(found.complaints),
@@ -73,21 +75,11 @@ class Side:
             reports_dirty=self._reports_dirty,
             leaked=_leaked(found, self._destroyed),
             tables=self._tables,
-            final=None if self._tables is None else self._final(found),
+            final=None if self._tables is None else found.observation,
         )
-
-    def _final(self, found: Any) -> Observation:
-        """The observation at the end of an execution."""
-        observation: Observation = found.observation
-        return observation
-
-    def _events_so_far(self) -> tuple[tuple[Any, ...], ...]:
-        return tuple(self._racing.events)
 
 
 def _leaked(found: Any, destroyed: bool) -> tuple[int, ...]:
     """What the last closing step left, if that destroyed the VM; else empty."""
-    if hasattr(found, "outcomes"):
-        return tuple(found.outcomes[-1]) if destroyed else ()
     *_, last = ("", *(event[2] for event in found.events if event[:2] == ("step", "closing")))
     return tuple(map(int, re.findall(r"-?[0-9]+", last))) if destroyed else ()

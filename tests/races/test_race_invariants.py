@@ -31,6 +31,20 @@ def test_a_write_is_in_a_log_that_follows():
     assert violated(access(), ("logged", 0, ()), ("logged", 0, (GFN,)), memslots=LOGGED) == set()
 
 
+def test_logging_begins_when_the_ioctl_is_over():
+    memory = (Memslot(0, 0x100, 16, False),)
+    on = "set_memory_region slot=0x0 as_id=0x0 gfn=0x100 npages=0x10 page=0x0 flags=0x1: [0]"
+    log = ("logged", 0, ())
+    assert violated(("step", "user", on), access(), log, memslots=memory) == {"writes are logged"}
+    assert violated(access(), ("step", "user", on), log, memslots=memory) == set()
+    for other in (
+        on.replace("[0]", "[-22]"),
+        on.replace("0x100", "0x200"),
+        on.replace("flags=0x1", "flags=0x0"),
+    ):
+        assert violated(("step", "user", other), access(), log, memslots=memory) == set()
+
+
 def test_reads_and_memory_that_is_not_logged_need_no_log():
     assert violated(access(READ), ("logged", 0, ()), memslots=LOGGED) == set()
     assert violated(access(), ("logged", 0, ()), memslots=(Memslot(0, 0x100, 16, False),)) == set()

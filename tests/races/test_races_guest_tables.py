@@ -130,6 +130,17 @@ def test_the_tables_are_learned_from_the_setup():
     assert tables_at_start(setup[:1], seen[:1]) is None
 
 
+def test_a_vcpu_without_paging_uses_no_tables():
+    seen = [Observation([0], [], memory=[MemoryWord(0x99, 0, 7)])] * 2
+    on = {"vcpu": 0, "cr0": 1 << 31 | 1, "cr3": 0x4000}
+    off = on | {"cr0": 1}
+    assert tables_at_start([("set_sregs", on)], seen[:1]) == GuestTables({(0x99, 0): 7}, {}, {0: 4}, False)
+    found = tables_at_start([("set_sregs", on), ("set_sregs", off)], seen)
+    assert found is not None and not found.roots
+    words = " ".join(f"{name}={value:#x}" for name, value in (on | {"vcpu": 1}).items())
+    assert violated(step(f"set_sregs {words}: [0]", "vcpu1"), access(NEW), tables=found) == STALE
+
+
 def role(level, **fields):
     zero = dict.fromkeys(RoleView._fields, 0)
     return RoleView(**(zero | {"level": level} | fields))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from conformance.model.changes.registry import Change, Precaution
 
-# Shadow paging: precautions of the fast page fault.
+# Shadow paging: the fast page fault, unsync pages, emulated writes, walks without mmu_lock.
 
 FAST_FAULT_DIRECT_ONLY = Precaution(
     commit="",
@@ -38,6 +38,26 @@ VOLATILE_IF_MMU_WRITABLE = Precaution(
     effect=(
         "An SPTE that is MMU-writable is cleared by XCHG; otherwise Accessed set and W clear would allow a "
         "plain store, which loses Dirty (seed 4, case 3)."
+    ),
+)
+
+FLUSHED_BEFORE_SYNC = Precaution(
+    commit="",
+    title="Flush before the tables of unsync pages are read",
+    since="2.6",
+    effect=(
+        "Tables are write-protected and TLBs flushed, then entries are synchronized. A write through a TLB "
+        "after that would be seen by no later flush, as the page is not unsync any more."
+    ),
+)
+
+WRITTEN_BEFORE_ZAPPED = Precaution(
+    commit="",
+    title="An emulated write is made before KVM looks for what was made from the entry",
+    since="2.6",
+    effect=(
+        "A fault that shadows the table either reads the new entry, or has counted and linked its pages "
+        "before the emulated write looks for them."
     ),
 )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from conformance.interface.access import FETCH, WRITE, Instruction
-from conformance.model.changes import UNPROTECT_ON_WRITE_PROTECTION_ONLY
+from conformance.model.changes import UNPROTECT_ON_WRITE_PROTECTION_ONLY, WRITTEN_BEFORE_ZAPPED
 from conformance.model.guest_tables.permission_fault import permission_fault
 from conformance.model.guest_tables.walker import gva_to_gpa
 from conformance.model.layout import PAGE_SHIFT
@@ -50,6 +50,11 @@ class Insn:
     def mask(self) -> int:
         """The bits of the operand."""
         return (1 << 8 * self.size) - 1
+
+    @property
+    def reads(self) -> bool:
+        """Whether it reads the operand."""
+        return self.kind != WRITE or self.instruction == Instruction.XADD
 
     def result(self, found: int) -> int:
         """What it writes where ``found`` is: XADD the sum."""
@@ -127,7 +132,7 @@ def x86_emulate_instruction(
 
 def _destination(vm: Vm, vcpu: KvmVcpu, insn: Insn, known: int | None) -> int:
     """What is where the instruction writes; only XADD reads it, and a page fault is then that of a write."""
-    if insn.instruction != Instruction.XADD:
+    if not insn.reads:
         return 0
     try:
         return read_emulated(vm, vcpu, insn, known)
@@ -185,11 +190,14 @@ def read_emulated(vm: Vm, vcpu: KvmVcpu, insn: Insn, known: int | None) -> int:
 
 
 def write_emulated(vm: Vm, vcpu: KvmVcpu, insn: Insn, known: int | None, value: int) -> None:
-    """Write the operand; pages that shadow it as a table are zapped or changed (emulator_write_phys())."""
+    """Write the operand, then zap what was made from it if it is a table (emulator_write_phys())."""
     gpa, is_mmio = _translate(vm, vcpu, insn.address, known, write=True)
+    if not vm.k.has(WRITTEN_BEFORE_ZAPPED):
+        kvm_mmu_track_write(vm, vcpu, gpa, insn.size)
     if is_mmio or not kvm_vcpu_write_guest(vm, vcpu, gpa, insn.size, value):
         raise _Mmio(gpa, writes=True)
-    kvm_mmu_track_write(vm, vcpu, gpa, insn.size)
+    if vm.k.has(WRITTEN_BEFORE_ZAPPED):
+        kvm_mmu_track_write(vm, vcpu, gpa, insn.size)
 
 
 def _access(vcpu: KvmVcpu, write: bool) -> int:

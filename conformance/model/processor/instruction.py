@@ -94,7 +94,9 @@ def _move(vm: Vm, entry: TlbEntry, insn: Insn) -> tuple[int, int]:
     frames = vm.host.frames
     pfn = entry.pfn + (insn.address >> PAGE_SHIFT & pages_per(entry.level) - 1)
     index, shift = insn.address >> 3 & 511, 8 * (insn.address & 7)
-    found = frames.read(pfn, index) >> shift & insn.mask
+    found = 0
+    if insn.reads:
+        found = frames.read(pfn, index) >> shift & insn.mask
     if insn.kind != WRITE:
         return pfn, found
     value = insn.result(found)

@@ -25,6 +25,7 @@ from conformance.model.spte.writability import PFERR_FETCH_MASK, PFERR_USER_MASK
 from conformance.model.vm.host_pages import pages_per
 from conformance.model.vm.kvm_page_fault import PFERR_PRESENT_MASK, PFERR_RSVD_MASK
 from conformance.model.vm.mmu_pages import KvmMmuPage
+from conformance.model.vm.scheduler import current
 from conformance.model.vm.vm import KvmVcpu, TlbEntry, Vm
 from conformance.model.words import bits
 
@@ -54,6 +55,8 @@ def linear_access(vm: Vm, vcpu: KvmVcpu, address: int, kind: int, user: bool) ->
         if fault is not None:
             return fault | KIND_IN_CODE[kind] | (PFERR_USER_MASK if user else 0)
         entry = _complete_walk(vcpu, path, rights, page, kind)
+    pfn = entry.pfn + (page & pages_per(entry.level) - 1)
+    current.scheduler.note(("access", vcpu.id, page, kind, pfn))
     return entry
 
 

@@ -16,6 +16,4 @@ it, and ``invlpg`` is of one address. ``unprotect`` gives a gfn back that is no 
 Operations on both MMUs: ``roots`` loads roots, ``free_roots`` drops them, ``root_cache`` keeps some.
 ``gfn_ranges`` is what the host's notifier calls do, ``huge_pages`` splits and recovers, and
 ``nx_huge_pages`` is the mitigation of an erratum.
-
-``toy`` has what three races of the fast page fault need: one shadow page of a guest with one page table.
 """

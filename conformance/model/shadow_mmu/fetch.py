@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from conformance.model.changes import SYNCED_BEFORE_LINK, WRITE_PF_TO_SP_IN_FETCH
+from conformance.model.changes import GPTE_RECHECKED, SYNCED_BEFORE_LINK, WRITE_PF_TO_SP_IN_FETCH
 from conformance.model.guest_tables.gptes import gpte_size
 from conformance.model.guest_tables.walker import GuestWalker
 from conformance.model.layout import PG_LEVEL_4K
@@ -75,7 +75,7 @@ def _link_table(vm: Vm, vcpu: KvmVcpu, walker: GuestWalker, sptep: Sptep) -> boo
 
     What the guest adds to its tables needs no flush, so unsync pages below must be synced before they are
     reached by another way. The guest's entry is read again now that its table is write-protected, or unsync:
-    until then it could change without KVM noticing.
+    until then it could change without KVM noticing. Until GPTE_RECHECKED that was done for a new page only.
     """
     level = sptep.sp.level
     table_gfn, access = walker.table_gfn[level - 2], walker.pt_access[level - 2]
@@ -83,7 +83,7 @@ def _link_table(vm: Vm, vcpu: KvmVcpu, walker: GuestWalker, sptep: Sptep) -> boo
     stale = child if child is not None and child.unsync_children and vm.k.has(SYNCED_BEFORE_LINK) else None
     if stale is not None and not mmu_sync_children(vm, vcpu, stale, can_yield=False):
         return False
-    if gpte_changed(vm, vcpu, walker, level - 1):
+    if (child is not None or vm.k.has(GPTE_RECHECKED)) and gpte_changed(vm, vcpu, walker, level - 1):
         return False
     if child is not None:
         link_shadow_page(vm, sptep, child)

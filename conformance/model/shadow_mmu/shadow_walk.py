@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from conformance.model.changes import WALK_HOLDS_OFF_FREEING
 from conformance.model.layout import PAGE_SHIFT, SPTE_BASE_ADDR_MASK
 from conformance.model.vm.kvm_mmu import KvmMmu
 from conformance.model.vm.mmu_pages import KvmMmuPage
@@ -64,7 +65,8 @@ def walk_shadow_page_lockless(vm: Vm, vcpu: KvmVcpu) -> Iterator[None]:
         with vm.memory.rcu:
             yield
         return
-    vcpu.mode = READING_SHADOW_PAGE_TABLES
+    if vm.k.has(WALK_HOLDS_OFF_FREEING):
+        vcpu.mode = READING_SHADOW_PAGE_TABLES
     yield
     vcpu.mode = OUTSIDE_GUEST_MODE
 

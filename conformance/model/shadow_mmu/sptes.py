@@ -24,7 +24,7 @@ from conformance.model.spte.writability import is_mmu_writable_spte, is_writable
 from conformance.model.vm.host_marks import kvm_set_pfn_dirty, report_lost_bits
 from conformance.model.vm.pte_list import Sptep
 from conformance.model.vm.vm import Vm
-from conformance.model.words import any_set, clear
+from conformance.model.words import clear
 
 __all__ = [
     "mmu_spte_age",
@@ -70,12 +70,11 @@ def _replace(vm: Vm, sptep: Sptep, old_spte: int, new_spte: int) -> int:
 def _volatile(k: Semantics, spte: int) -> bool:
     """Whether a present SPTE must be replaced atomically, since its bits may change concurrently.
 
-    Without VOLATILE_IF_MMU_WRITABLE only Accessed and Dirty count, and not W, which a fast page fault sets.
+    Without VOLATILE_IF_MMU_WRITABLE it is not considered that a fast page fault may set W.
     """
-    if k.has(VOLATILE_IF_MMU_WRITABLE):
-        return bool(spte_has_volatile_bits(k, spte))
-    accessed, dirty = any_set(spte, k.shadow_accessed_mask), any_set(spte, k.shadow_dirty_mask)
-    return not accessed or (bool(is_writable_pte(spte)) and not dirty)
+    if not k.has(VOLATILE_IF_MMU_WRITABLE):
+        spte = int(clear(spte, k.shadow_mmu_writable_mask))
+    return bool(spte_has_volatile_bits(k, spte))
 
 
 def _flush(vm: Vm, update: Update) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from conformance.model.changes import (
+    FLUSHED_BEFORE_SYNC,
     NO_ACCESS_WARNS,
     SYNC_CHECKS_ROLE,
     SYNC_FLUSHES_AT_ONCE,
@@ -179,9 +180,11 @@ def mmu_sync_children(vm: Vm, vcpu: KvmVcpu, parent: ShadowPage, *, can_yield: b
     flush = False
     while (pages := mmu_unsync_walk(vm, parent)) is not None:
         protected = [_write_protect_gfn(vm, vcpu, page.sp.gfn) for page in pages]
-        if any(protected):
+        if any(protected) and vm.k.has(FLUSHED_BEFORE_SYNC):
             kvm_mmu_remote_flush_or_zap(vm, invalid_list if vm.k.has(ZAPPED_WITH_FLUSH) else [], True)
             flush = False
+        else:
+            flush |= any(protected)
         for page in pages:
             kvm_unlink_unsync_page(vm, page.sp)
             synced = kvm_sync_page(vm, vcpu, page.sp, invalid_list)

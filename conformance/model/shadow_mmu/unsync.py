@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from conformance.model.changes import UNSYNC_NOT_FOR_PREFETCH
+from conformance.model.changes import UNSYNC_NOT_FOR_PREFETCH, UNSYNC_UNDER_SPINLOCK
 from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.shadow_mmu.lookup import for_each_gfn_valid_sp_with_gptes
 from conformance.model.shadow_mmu.write_track import kvm_gfn_is_write_tracked
@@ -56,7 +56,8 @@ def mmu_try_to_unsync_pages(
                 return False
             if not locked:
                 locked = True
-                held.enter_context(vm.shadow.mmu_unsync_pages_lock.for_write)
+                if vm.k.has(UNSYNC_UNDER_SPINLOCK):
+                    held.enter_context(vm.shadow.mmu_unsync_pages_lock.for_write)
                 if sp.unsync:
                     continue
             kvm_unsync_page(vm, sp)

@@ -28,10 +28,10 @@ def kvm_gfn_is_write_tracked(vm: Vm, slot: KvmMemorySlot | None, gfn: int) -> bo
     """
     if slot is None:
         return False
-    tracked = vm.shadow.gfn_write_track
-    if tracked[slot.as_id, gfn]:
+    if vm.shadow.write_track(slot.as_id, gfn):
         return True
-    return vm.k.has(WRITE_TRACKED_IN_ALL_ADDRESS_SPACES) and bool(tracked[slot.as_id ^ 1, gfn])
+    in_all = vm.k.has(WRITE_TRACKED_IN_ALL_ADDRESS_SPACES)
+    return in_all and bool(vm.shadow.write_track(slot.as_id ^ 1, gfn))
 
 
 def page_fault_handle_page_track(vm: Vm, fault: KvmPageFault) -> bool:
@@ -43,8 +43,8 @@ def page_fault_handle_page_track(vm: Vm, fault: KvmPageFault) -> bool:
 
 def update_gfn_write_track(vm: Vm, slot: KvmMemorySlot, gfn: int, count: int) -> None:
     """One more reason, or one less, to keep ``gfn`` read-only; none of its huge pages may be mapped then."""
-    vm.shadow.gfn_write_track[slot.as_id, gfn] += count
-    vm.k.warn_on("update_gfn_write_track", vm.shadow.gfn_write_track[slot.as_id, gfn] < 0)
+    tracked = vm.shadow.write_track(slot.as_id, gfn, count)
+    vm.k.warn_on("update_gfn_write_track", tracked < 0)
     update_gfn_disallow_lpage_count(vm, slot, gfn, count)
 
 

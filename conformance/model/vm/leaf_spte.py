@@ -64,12 +64,14 @@ def make_leaf_spte(
     }
     before = len(k.events)
     made = vm.make_spte(k, **arguments, unsync_fails=False)
-    asked = peek(vm.shadow, "indirect_shadow_pages") and _asks_to_unsync(k.events[before:])
-    if asked and not vm.mmu_try_to_unsync_pages(
-        vm, slot, gfn, synchronizing=synchronizing, prefetch=prefetch
-    ):
+    happened = k.events[before:]
+    if peek(vm.shadow, "indirect_shadow_pages") and _asks_to_unsync(happened):
+        # Other threads may run meanwhile, and have events of their own.
         del k.events[before:]
-        made = vm.make_spte(k, **arguments, unsync_fails=True)
+        if vm.mmu_try_to_unsync_pages(vm, slot, gfn, synchronizing=synchronizing, prefetch=prefetch):
+            k.events += happened
+        else:
+            made = vm.make_spte(k, **arguments, unsync_fails=True)
     new_spte = int(made.new_spte)
     if is_writable_pte(new_spte):
         mark_page_dirty_in_slot(slot, gfn)

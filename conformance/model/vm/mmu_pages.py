@@ -154,6 +154,12 @@ class KvmMmuPage:
         """The first gfn that the entry at ``index`` covers."""
         return self.gfn + (index << 9 * (self.level - 1))
 
+    def entries_for(self, pages: Iterable[int]) -> frozenset[int]:
+        """The entries on the way to these gfns."""
+        shift = 9 * (self.level - 1)
+        indexes = (page - self.gfn >> shift for page in pages)
+        return frozenset(index for index in indexes if 0 <= index < SPTE_ENT_PER_PAGE)
+
 
 class UseAfterFree(Exception):
     """A table was accessed after its memory had been freed."""
@@ -202,7 +208,7 @@ class TableMemory:
 
     def add(self, table: KvmMmuPage) -> None:
         """Keep a new table, with a serial number of its own."""
-        table.watched = current.scheduler.watched(table.gfn, table.level)
+        table.watched = current.scheduler.watched(table)
         self.by_serial[table.serial] = table
 
     def drop(self, table: KvmMmuPage) -> None:

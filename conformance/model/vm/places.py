@@ -10,12 +10,12 @@ from __future__ import annotations
 __all__ = [
     "BITMAPS",
     "EVENTS",
-    "GUEST_PTES",
     "HOST_PTES",
     "LOCKS",
     "MEMORY",
     "SPTES",
     "TABLES",
+    "TRACKED",
     "VCPUS",
     "VM",
     "WORDS",
@@ -24,7 +24,7 @@ __all__ = [
     "word_of",
 ]
 
-SPTES, TABLES, VCPUS, VM, LOCKS, HOST_PTES, BITMAPS, GUEST_PTES, MEMORY = range(1, 10)
+SPTES, TABLES, VCPUS, VM, LOCKS, HOST_PTES, BITMAPS, TRACKED, MEMORY = range(1, 10)
 """The kinds of things, each with numbers of its own."""
 
 _KIND_SHIFT, _NUMBER_SHIFT = 56, 16

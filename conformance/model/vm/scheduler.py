@@ -3,8 +3,9 @@
 
 The machine is written as if it ran alone. What several CPUs may use asks ``current.scheduler`` first; this
 module's Scheduler runs one thread to its end, so that every answer is immediate. One that runs several
-threads is installed from outside. Only the modules of memory and locks ask: ``cells``, ``locks``,
-``mmu_pages``, ``host_pages``, ``memslots``, ``kvm_vcpu`` and ``vm``.
+threads is installed from outside. Only the modules of memory and locks ask: ``cells``, ``frames``,
+``host``, ``kvm_vcpu``, ``locks``, ``memslots``, ``mmu_pages``, ``shadow_state``, ``vm``; the processor notes
+the guest's accesses.
 """
 
 from __future__ import annotations
@@ -89,8 +90,8 @@ class Scheduler:
         serial: int = memory.last_serial
         return serial
 
-    def watched(self, gfn: int, level: int) -> frozenset[int]:
-        """The entries of a table at ``level``, for frames from ``gfn`` on, that several threads may use."""
+    def watched(self, table: Any) -> frozenset[int]:
+        """The entries of a table that several threads may use."""
         return frozenset()
 
 

@@ -6,6 +6,7 @@ The tables of the TDP MMU are in ``mmu_pages``. All tables of a VM are in one ``
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +45,10 @@ class ShadowPage(KvmMmuPage):
     mmu_valid_gen: int = 0
     shown: tuple[Any, ...] | None = field(default=None, repr=False)
     """What the last observation has shown of it, kept by the observation."""
+
+    def entries_for(self, pages: Iterable[int]) -> frozenset[int]:
+        """The entries on the way to these pages of addresses, wherever the page is linked."""
+        return frozenset(map(self.index_of, pages))
 
 
 @dataclass(eq=False)

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from conformance.interface.memory_access import Access
 from conformance.model.semantics import Semantics
 from conformance.model.vm.cells import Shared
 from conformance.model.vm.locks import Lock
-from conformance.model.vm.places import VM, place
+from conformance.model.vm.places import TRACKED, VM, place
 from conformance.model.vm.pte_list import PteList
+from conformance.model.vm.scheduler import current
 from conformance.model.vm.shadow_page import RootTable, ShadowPage
 
 __all__ = ["ShadowState"]
@@ -69,3 +71,10 @@ class ShadowState:
 
     def __post_init__(self) -> None:
         self.where = place(VM, SHADOW)
+
+    def write_track(self, as_id: int, gfn: int, count: int = 0) -> int:
+        """Add to a gfn's entry of gfn_write_track, which is also read without mmu_lock; gives the result."""
+        current.scheduler.access(Access.WRITE if count else Access.READ, place(TRACKED, gfn, as_id))
+        if count:
+            self.gfn_write_track[as_id, gfn] += count
+        return self.gfn_write_track[as_id, gfn]

@@ -13,16 +13,17 @@ from conformance.model.vm.mmu_pages import TableMemory, UseAfterFree
 from conformance.model.vm.places import (
     BITMAPS,
     EVENTS,
-    GUEST_PTES,
     HOST_PTES,
     LOCKS,
     MEMORY,
     SPTES,
     TABLES,
+    TRACKED,
     VCPUS,
     WORDS,
     parts_of,
 )
+from conformance.model.vm.shadow_page import ShadowPage
 
 __all__ = ["name_of_function", "name_of_place", "name_of_point", "spte_at"]
 
@@ -42,17 +43,17 @@ HELPERS = {
     f"conformance.{name}"
     for name in (
         "model.machine.steps",
-        "model.shadow_mmu.toy.page",
         "model.tdp_mmu.tdp_iter",
+        "model.vm.frames",
         "model.vm.kvm_vcpu",
         "model.vm.locks",
         "model.vm.memslots",
         "model.vm.mmu_pages",
         "model.vm.cells",
         "model.vm.scheduler",
+        "model.vm.shadow_state",
         "model.vm.vm",
         "races.model.scheduler",
-        "races.model.shadow",
         "races.model.threads",
     )
 }
@@ -66,7 +67,7 @@ def name_of_point(memory: TableMemory, frame: FrameType | None, pending: tuple[i
     """For example ``fast_page_fault reads spte 4K gfn=0x10``."""
     kind, where = pending
     if where == EVENTS:
-        what = "the guest's access" if name_of_function(frame) == "guest_access" else "an event"
+        what = "the guest's access" if kind == Access.MARK else "an event"
         return f"{name_of_function(frame)} marks {what}"
     return f"{name_of_function(frame)} {_verb(frame, kind)} {name_of_place(memory, where)}"
 
@@ -99,13 +100,14 @@ def name_of_place(memory: TableMemory, where: int) -> str:
             return f"spte {word} of table {number}"
         return f"spte {LEVELS[table.level]} gfn={table.gfn_at(word):#x}"
     if kind == TABLES:
-        return f"{WORDS[word]} of root {number}"
+        sp = isinstance(memory.by_serial.get(number), ShadowPage)
+        return f"{WORDS[word]} of {'sp' if sp else 'root'} {number}"
     if kind == VCPUS:
         return f"vcpu{number}'s {WORDS[word]}"
     if kind == HOST_PTES:
-        return f"host pte of gfn {word:#x}" if word else f"host ptes from page {number << 9:#x}"
-    if kind == GUEST_PTES:
-        return f"gpte {word}"
+        return f"host ptes from page {number << 9:#x}"
+    if kind == TRACKED:
+        return f"gfn_write_track of gfn {number:#x}"
     if kind == MEMORY:
         return f"word {word} of frame {number:#x}"
     if kind == BITMAPS:

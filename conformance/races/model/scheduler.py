@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from conformance.interface.memory_access import Access
-from conformance.model.layout import SPTE_ENT_PER_PAGE
 from conformance.model.vm.locks import Lock, ReadSections
 from conformance.model.vm.places import EVENTS
 from conformance.model.vm.scheduler import Scheduler
@@ -59,8 +58,9 @@ class EventLog(Scheduler):
 class RacingScheduler(Scheduler):
     """Stops ``thread`` before each access that another thread can observe.
 
-    ``frames`` are the guest frames that the race accesses (None: any): entries for others are not announced.
-    ``waited_for`` names the read-side sections that a thread may wait for; entering others is not announced.
+    ``pages`` are the gfns, or the pages of addresses, that guests access: entries for others are not
+    announced. If these are gfns (``by_gfn``), no other frames matter. ``waited_for`` names the read-side
+    sections that a thread may wait for; entering others is not announced.
     """
 
     has_others = True
@@ -72,8 +72,8 @@ class RacingScheduler(Scheduler):
     stop: Callable[[], object]
     """Switches to the explorer, until the thread is resumed."""
 
-    def __init__(self, frames: frozenset[int] | None, waited_for: frozenset[str]) -> None:
-        self.frames, self.waited_for = frames, waited_for
+    def __init__(self, pages: frozenset[int], by_gfn: bool, waited_for: frozenset[str]) -> None:
+        self.pages, self.by_gfn, self.waited_for = pages, by_gfn, waited_for
         self.locks: dict[Lock, _LockState] = {}
         self.inside: dict[ReadSections, dict[Any, list[int]]] = {}
         """For each section the threads inside: how deep, and which of their sections it is."""
@@ -206,13 +206,10 @@ class RacingScheduler(Scheduler):
         serial: int = self.thread.new_serial()
         return serial
 
-    def watched(self, gfn: int, level: int) -> frozenset[int]:
-        """The entries for frames that the race accesses; all if it does not say which."""
-        if self.frames is None:
-            return frozenset(range(SPTE_ENT_PER_PAGE))
-        shift = 9 * (level - 1)
-        indexes = (frame - gfn >> shift for frame in self.frames)
-        return frozenset(index for index in indexes if 0 <= index < SPTE_ENT_PER_PAGE)
+    def watched(self, table: Any) -> frozenset[int]:
+        """The entries for what guests access."""
+        entries: frozenset[int] = table.entries_for(self.pages)
+        return entries
 
     def _watches(self, first: int, end: int) -> bool:
-        return self.frames is None or any(first <= gfn < end for gfn in self.frames)
+        return not self.by_gfn or any(first <= gfn < end for gfn in self.pages)

@@ -7,32 +7,33 @@ interleaving can be run, and reproduced exactly. Memory is sequentially consiste
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from greenlet import getcurrent, greenlet
 
 from conformance.interface.observation import Observation
 from conformance.model.changes import CHANGE_PTE_WRAPPED, NO_PFN_DIRTY
+from conformance.model.layout import PAGE_SHIFT
 from conformance.model.machine.machine import Machine
 from conformance.model.machine.observation import observe
 from conformance.model.machine.step_table import take_step
+from conformance.model.machine.stepped_vm import SteppedVm
 from conformance.model.modes import Mode
 from conformance.model.profiles import Profile
-from conformance.model.semantics import Semantics
 from conformance.model.vm.host_pages import PageFlags
-from conformance.model.vm.mmu_pages import TableMemory, UseAfterFree
+from conformance.model.vm.mmu_pages import UseAfterFree
 from conformance.model.vm.scheduler import current, installed
 from conformance.races.model.naming import name_of_point, spte_at
 from conformance.races.model.remembering import remembering_make_spte
 from conformance.races.model.scheduler import Event, EventLog, RacingScheduler
 from conformance.races.model.snapshot import Snapshot
 
-__all__ = ["Ending", "Race", "RacingMachine", "Steps"]
+__all__ = ["Ending", "RacingMachine", "Steps"]
 
 Steps = Sequence[tuple[str, Mapping[str, int]]]
+TakenSteps = Sequence[tuple[str, dict[str, int], str]]
+"""Steps with their texts."""
 
 SERIALS = 1 << 12
 """How many tables a thread may make."""
@@ -49,16 +50,21 @@ class Ending:
 
     events: list[Event]
     outcomes: list[list[int]]
-    observe: Callable[[], Any] = field(compare=False, repr=False)
+    observe: Callable[[], Observation] = field(compare=False, repr=False)
     dirty: frozenset[int]
     accessed: frozenset[int]
     complaints: tuple[str, ...]
+
+    @property
+    def observation(self) -> Observation:
+        """What observe() returns."""
+        return self.observe()
 
 
 class RacingThread(greenlet):
     """One thread, from its first step to its last."""
 
-    def __init__(self, race: Race, number: int) -> None:
+    def __init__(self, race: RacingMachine, number: int) -> None:
         super().__init__()
         self.race, self.number, self.name = race, number, race.threads[number]
         self.pending: tuple[int, int] | None = None
@@ -87,7 +93,7 @@ class RacingThread(greenlet):
             except UseAfterFree as error:
                 race.crashes.append(f"MEMORY {error}")
                 break
-            race.events.append(("step", self.name, f"{text}: {' '.join(map(str, outcome))}"))
+            race.events.append(("step", self.name, f"{text}: {outcome}"))
 
     def new_serial(self) -> int:
         """A number for a table, the same in every schedule."""
@@ -99,54 +105,72 @@ class RacingThread(greenlet):
         return all(thread is self or thread.pending is None for thread in self.race.running)
 
 
-class Race(ABC):
-    """``threads`` that race after a ``setup``. A derived class defines the machine in which they race.
+class RacingMachine:
+    """The race of ``threads`` after a ``setup``, of a kernel with ``profile`` on the host of ``mode``.
 
     The steps of ``setup`` run once, in order; those of ``closing`` run after each schedule. begin() runs
     every thread to its first access; advance() lets one perform the access that it announced, if ready().
+    ``early`` are the observations of the setup's steps.
     """
 
-    memory: TableMemory
-    k: Semantics
-
-    def __init__(self, threads: Mapping[str, Steps], closing: Steps) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        mode: Mode,
+        options: Mapping[str, int],
+        *,
+        setup: Steps = (),
+        threads: Mapping[str, Steps],
+        closing: Steps = (),
+    ) -> None:
         self.threads = tuple(threads)
         self.steps = [
-            [(step, dict(given), _text(step, given)) for step, given in steps] for steps in threads.values()
+            [(step, dict(given), text_of(step, given)) for step, given in steps] for steps in threads.values()
         ]
-        self.closing = [(step, dict(given)) for step, given in closing]
-        self.scheduler = RacingScheduler(None, frozenset())
+        self.closing = [(step, dict(given), text_of(step, given)) for step, given in closing]
         self._idle = current.scheduler
         self.crashes: list[str] = []
         self.running: list[RacingThread] = []
         self.hub = getcurrent()
-        self.first_serial = 0
+        machine = Machine(profile, mode, **options)
+        vm = self.vm = machine.vm
+        self.k, self.memory = vm.k, vm.memory
+        vm.exits_after_each_instruction = True
+        vm.make_spte = remembering_make_spte()
+        for vcpu in vm.vcpus:
+            vcpu.caches_upper_levels = True
+        vm.host.wraps_change_pte = vm.k.has(CHANGE_PTE_WRAPPED)
+        vm.host.keeps_flags = True
+        self.early = [machine.step(step, **given) for step, given in setup]
+        if vm.reader is not None:
+            raise ValueError("no reader can be left in the tables where threads race")
+        if not vm.k.has(NO_PFN_DIRTY):
+            # Dirty and accessed frames of the setup do not count.
+            vm.host.flags = PageFlags()
+        self.scheduler = scheduler_for(vm, [*self.steps, self.closing])
+        self._note_state()
 
     @property
     def events(self) -> list[Event]:
         """The events of the schedule so far."""
         return self.scheduler.events
 
-    @abstractmethod
     def take(self, step: str, given: dict[str, int]) -> list[int]:
-        """Take one step."""
+        """Take one step of the machine's."""
+        return [*map(int, take_step(self.vm, step, given))]
 
-    @abstractmethod
-    def observe(self) -> Any:
-        """What can be seen now."""
+    def observe(self) -> Observation:
+        """The observation of the machine."""
+        return observe(self.vm, [], [])
 
-    @abstractmethod
-    def flags(self) -> PageFlags:
-        """The flags of the host's frames."""
-
-    def note_state(self, root: object) -> None:
+    def _note_state(self) -> None:
         """Save the state after the setup, to which begin() returns."""
         self.k.events.clear()
         for table in self.memory.by_serial.values():
-            table.watched = self.scheduler.watched(table.gfn, table.level)
+            table.watched = self.scheduler.watched(table)
         self.first_serial = self.memory.last_serial + 1
         self.memory.last_serial += 1 + SERIALS * len(self.threads)
-        self._state = Snapshot(root)
+        self._state = Snapshot(self.vm)
 
     def begin(self) -> None:
         """Restore the state after the setup, and run every thread to its first access."""
@@ -201,14 +225,21 @@ class Race(ABC):
         found = spte_at(self.memory, where)
         return found[2] if found is not None else 0
 
+    def _close(self, step: str, given: dict[str, int], text: str) -> list[int]:
+        """Take a closing step."""
+        outcome = self.take(step, given)
+        self.events.append(("step", "closing", f"{text}: {outcome}"))
+        return outcome
+
     def finish(self) -> Ending:
-        """Take the closing steps and return the result of the schedule."""
+        """Take the closing steps if all threads have ended, and return the result of the schedule."""
+        ended = all(thread.pending is None for thread in self.running)
         with installed(EventLog(self.scheduler.events)):
-            outcomes = [self.take(step, given) for step, given in self.closing]
+            outcomes = [self._close(*step) for step in self.closing] if ended else []
         complaints = [
             event for event, truth in self.k.events if truth and event.startswith(("WARN ", "BUG "))
         ]
-        flags = self.flags()
+        flags = self.vm.host.flags
         return Ending(
             events=self.scheduler.events,
             outcomes=outcomes,
@@ -219,59 +250,18 @@ class Race(ABC):
         )
 
 
-class RacingMachine(Race):
-    """The race of ``threads``, of a kernel with ``profile`` on the host of ``mode``."""
-
-    def __init__(
-        self,
-        profile: Profile,
-        mode: Mode,
-        options: Mapping[str, int],
-        *,
-        setup: Steps = (),
-        threads: Mapping[str, Steps],
-        closing: Steps = (),
-    ) -> None:
-        super().__init__(threads, closing)
-        machine = Machine(profile, mode, **options)
-        vm = self.vm = machine.vm
-        self.k, self.memory = vm.k, vm.memory
-        vm.exits_after_each_instruction = True
-        vm.make_spte = remembering_make_spte()
-        for vcpu in vm.vcpus:
-            vcpu.caches_upper_levels = True
-        vm.host.wraps_change_pte = vm.k.has(CHANGE_PTE_WRAPPED)
-        vm.host.keeps_flags = True
-        for step, given in setup:
-            machine.step(step, **given)
-        if vm.reader is not None:
-            raise ValueError("no reader can be left in the tables where threads race")
-        if not vm.k.has(NO_PFN_DIRTY):
-            # Dirty and accessed frames of the setup do not count.
-            vm.host.flags = PageFlags()
-        # Read-side sections that no thread waits for are not announced.
-        names = {step for steps in self.steps for step, _, _ in steps}
-        waits = {vm.memory.rcu.name: "grace_period", vm.srcu.name: "set_memory_region"}
-        waited_for = frozenset(name for name, step in waits.items() if step in names)
-        taken = [(step, given) for steps in self.steps for step, given, _ in steps] + self.closing
-        frames = frozenset(given["gfn"] for step, given in taken if step == "access")
-        self.scheduler = RacingScheduler(frames, waited_for)
-        self.note_state(vm)
-
-    def take(self, step: str, given: dict[str, int]) -> list[int]:
-        """Take one step of the machine's."""
-        return take_step(self.vm, step, given)
-
-    def observe(self) -> Observation:
-        """The observation of the machine."""
-        return observe(self.vm, [], [])
-
-    def flags(self) -> PageFlags:
-        """The flags of the host's memory."""
-        return self.vm.host.flags
+def scheduler_for(vm: SteppedVm, threads: Sequence[TakenSteps]) -> RacingScheduler:
+    """The scheduler of threads, the last of which are the closing steps."""
+    # Read-side sections that no thread waits for are not announced.
+    names = {step for steps in threads[:-1] for step, _, _ in steps}
+    waits = {vm.memory.rcu.name: "grace_period", vm.srcu.name: "set_memory_region"}
+    waited_for = frozenset(name for name, step in waits.items() if step in names)
+    taken = [(step, given) for steps in threads for step, given, _ in steps]
+    gfns = {given["gfn"] for step, given in taken if step == "access"}
+    pages = {given["address"] >> PAGE_SHIFT for step, given in taken if step == "execute"}
+    return RacingScheduler(frozenset(gfns | pages), not pages, waited_for)
 
 
-def _text(step: str, given: Mapping[str, int]) -> str:
+def text_of(step: str, given: Mapping[str, int]) -> str:
     """The step as people read it."""
-    arguments = (f"{name}={value:#x}" if value > 9 else f"{name}={value}" for name, value in given.items())
-    return " ".join((step, *arguments))
+    return " ".join((step, *(f"{name}={value:#x}" for name, value in given.items())))

@@ -4,10 +4,10 @@
 from conformance.races.race import RACES
 from conformance.races.stories import (  # noqa: F401
     dirty_log,
+    guest_entries,
     invalidation,
     memslots,
     rmaps,
-    shadow,
     shadow_paging,
     tables,
     volatile,

@@ -15,6 +15,7 @@ from conformance.races.race import RaceBuilder, missing, race
 from conformance.races.stories.setting import GFN, LOG, PAGE, WRITE, memory
 from conformance.scenarios.modes import LEGACY_MODES
 
+KERNELS = ("6.1", "6.12", "7.2", "7.3")
 MMU_WRITABLE = "if (!is_writable_pte(spte) && is_mmu_writable_spte(spte))\n\t\treturn true;\n"
 
 
@@ -24,14 +25,13 @@ MMU_WRITABLE = "if (!is_writable_pte(spte) && is_mmu_writable_spte(spte))\n\t\tr
         missing(
             VOLATILE_IF_MMU_WRITABLE,
             DIRTY_FRAMES_ARE_REPORTED,
-            Substitution(SPTE_C, MMU_WRITABLE, ""),
+            *(Substitution(SPTE_C, MMU_WRITABLE, "", kernel) for kernel in ("6.1", "6.12")),
             # With Dirty bits, an SPTE that was ever writable says that it is dirty.
             modes=["legacy-ept-noad"],
             until=NO_PFN_DIRTY,
         )
     ],
     modes=LEGACY_MODES,
-    on=["kvm"],
 )
 def dirty_lost_in_an_rmap_zap(at: RaceBuilder) -> None:
     """An SPTE that was accessed, and is read-only for the dirty log, is zapped: a plain store loses nothing.
@@ -51,11 +51,15 @@ def dirty_lost_in_an_rmap_zap(at: RaceBuilder) -> None:
         missing(
             WALK_HOLDS_OFF_FREEING,
             NO_CRASH,
-            Substitution(MMU_C, "smp_store_mb(vcpu->mode, READING_SHADOW_PAGE_TABLES);", ""),
-        )
+            *(
+                Substitution(MMU_C, "smp_store_mb(vcpu->mode, READING_SHADOW_PAGE_TABLES);", "", kernel)
+                for kernel in KERNELS
+            ),
+            on=["kvm"],
+        ),
+        missing(WALK_HOLDS_OFF_FREEING, NO_COMPLAINT, on=["model"]),
     ],
     modes=LEGACY_MODES,
-    on=["kvm"],
 )
 def walk_against_zapping(at: RaceBuilder) -> None:
     """A fast page fault walks the page tables without mmu_lock, and the memslot is deleted: all are freed.
@@ -75,15 +79,18 @@ def walk_against_zapping(at: RaceBuilder) -> None:
         missing(
             RETRY_IF_ROOT_INVALID,
             NO_COMPLAINT,
-            Substitution(
-                MMU_C,
-                "if (sp && is_obsolete_sp(vcpu->kvm, sp))",
-                "if (0 && sp && is_obsolete_sp(vcpu->kvm, sp))",
+            *(
+                Substitution(
+                    MMU_C,
+                    "if (sp && is_obsolete_sp(vcpu->kvm, sp))",
+                    "if (0 && sp && is_obsolete_sp(vcpu->kvm, sp))",
+                    kernel,
+                )
+                for kernel in KERNELS
             ),
         )
     ],
     modes=LEGACY_MODES,
-    on=["kvm"],
 )
 def fault_against_an_obsolete_root(at: RaceBuilder) -> None:
     """Another memslot is deleted, so the root of a vCPU becomes obsolete while the vCPU faults.

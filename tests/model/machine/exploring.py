@@ -147,7 +147,7 @@ def leaked(ending):
 
 def emulated(ending):
     """An access to memory that was taken for MMIO."""
-    return [text for kind, *_, text in ending.events if kind == "step" and text.endswith(" 2")]
+    return [text for kind, *_, text in ending.events if kind == "step" and text.endswith("2]")]
 
 
 def unending(ending):
