@@ -41,9 +41,9 @@ def minimise(
         else:
             break
     for allowed in range(1, context_switches(best)):
-        for tried, execution in _with_switches(subject, allowed):
+        for tried, ended in _with_switches(subject, allowed):
             tries += 1
-            if violates(execution):
+            if ended is not None and violates(ended):
                 return tried
             if tries > limit:
                 return best
@@ -76,8 +76,11 @@ def _follow(subject: Subject, runs: Sequence[Run]) -> tuple[list[int], Execution
     return choices, subject.finish()
 
 
-def _with_switches(subject: Subject, allowed: int) -> Iterator[tuple[list[int], Execution]]:
-    """Run every schedule with at most ``allowed`` context switches, those that switch early first."""
+def _with_switches(subject: Subject, allowed: int) -> Iterator[tuple[list[int], Execution | None]]:
+    """Run every schedule with at most ``allowed`` context switches, those that switch early first.
+
+    None where threads are left that only more switches would run to their end.
+    """
     threads = range(len(subject.threads))
     queue: list[tuple[list[Run], int]] = [([(t, _TO_ITS_END)], allowed) for t in reversed(threads)]
     while queue:
@@ -98,6 +101,6 @@ def _with_switches(subject: Subject, allowed: int) -> Iterator[tuple[list[int], 
         rest = [t for t in threads if subject.enabled(t)]
         if rest and left:
             queue += [([*runs, (t, _TO_ITS_END)], left - 1) for t in reversed(rest)]
-        elif not rest:
-            yield choices, subject.finish()
+        else:
+            yield choices, None if rest else subject.finish()
         queue += reversed(branches)
