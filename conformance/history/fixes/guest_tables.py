@@ -101,6 +101,7 @@ GUEST_TABLES: tuple[Fix, ...] = (
         changes.OVERWRITTEN_IN_DIRECT_MMU_WARNS,
         "mmu_set_spte",
         "userspace that wrote the guest's page tables caused a WARN",
+        # 6.1 and 6.12 have no WARN there.
         roughly(
             Substitution(
                 MMU_C,
