@@ -582,6 +582,40 @@ def linked_again(vm: StoryBuilder) -> None:
 
 
 @story(
+    source="mmu.c: mmu_sync_children() of a fault does not yield, and returns -EINTR",
+    about=("mmu_sync_children", "paging64_fetch"),
+    modes=SHADOW,
+    mutants=[
+        Mutant(
+            "a fault gives up mmu_lock where it links a directory",
+            Substitution(MMU_C, "if (!can_yield) {", "if (can_yield) {", function="mmu_sync_children"),
+            "shadow",
+        ),
+    ],
+)
+def link_that_must_yield(vm: StoryBuilder) -> None:
+    """A directory with an unsync table below it gets a second address, and others wait for mmu_lock.
+
+    A fault must not give up the lock between its walk and its mapping: it is retried, with less to do.
+    """
+    tables = guest(vm, data=[0x10, 0x20], aliases=6)
+    pte = tables.map(VA, 0x10, READY)
+    directory = tables.table_of(VA, 2)
+    tables.run()
+    vm.execute(address=VA, kind=READ)
+    writes(vm, tables, pte, tables.leaf(0x20, READY)).claim(
+        "unsync", lambda now: now.shadow.unsync == {pte.gfn}
+    )
+    high = 7 << 30
+    tables.share(high, directory, level=2)
+    vm.resched(on=1)
+    reads(vm, high + VA, 0x20, "the new page")
+    vm.claim("after a retry", lambda now: now.handled == [Exit.RETRY, Exit.FIXED])
+    vm.resched(on=0)
+    vm.enter().claim("in sync", lambda now: not now.shadow.unsync)
+
+
+@story(
     source=f"{DOCUMENT}: emulation of writes to guest page tables; mmu.c: kvm_mmu_pte_write()",
     about=WRITE_EMULATED,
     modes=SHADOW,
