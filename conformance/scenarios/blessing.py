@@ -65,7 +65,8 @@ def propose_all(
         progress(f"{ready.kernel.title}: playing {len(chosen)} stories")
         for story in chosen:
             if not story.absent(ready.profile):
-                _propose(proposal, ready, story, [mode for mode in story.modes if not modes or mode in modes])
+                wanted = [mode for mode in story.modes if not modes or mode in modes]
+                _propose(proposal, ready, story, [mode for mode in wanted if not ready.absent(mode)])
     return proposal
 
 

@@ -61,11 +61,12 @@ def judge(sides: Sides, name: str, script: Script, facts: Facts, *, golden: bool
         short, shown = shorten(sides, script, played.difference)
         place = f"step {played.difference.at + 1} of {len(script.steps)}, shortened to {len(short.steps)}"
         return result(Verdict.FAIL, place, counterexample(sides, short, shown, command))
-    broken = broken_claim(sides, script.claims, played.kernel)
+    claims = script.claims_of(sides.k.profile)
+    broken = broken_claim(sides, claims, played.kernel)
     if broken is not None:
         place = f"a claim after step {broken.after + 1} of {len(script.steps)}"
         return result(Verdict.FAIL, place, _broken(script, broken, command))
-    reason = f"{len(script.steps)} steps agree, {len(script.claims)} claims hold"
+    reason = f"{len(script.steps)} steps agree, {len(claims)} claims hold"
     if golden and facts.series is not None:
         try:
             seen = golden_of(sides, name, script, played, facts)
@@ -88,7 +89,8 @@ def judge(sides: Sides, name: str, script: Script, facts: Facts, *, golden: bool
 def golden_of(sides: Sides, name: str, script: Script, played: Played, facts: Facts) -> Golden:
     """The transcript of a run that passed, as a golden file."""
     body = transcript(sides.k, script.steps, played.kernel)
-    holding = [f"claim    step {claim.after + 1}: {claim.sentence}" for claim in script.claims]
+    claims = script.claims_of(sides.k.profile)
+    holding = [f"claim    step {claim.after + 1}: {claim.sentence}" for claim in claims]
     verdict = f"PASS     kernel and model agree in {len(script.steps)} steps, {len(holding)} claims hold"
     assert facts.series is not None
     return Golden(name, facts.series, sides.mode.name, facts.version, (*body, "", *holding, verdict))

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from conformance.model.changes import MMIO_CACHING_PARAMETER
+from conformance.model.profiles import Profile
+
 __all__ = [
     "DIRECT_MODES",
     "EPT_MODES",
@@ -11,6 +14,7 @@ __all__ = [
     "SHADOW_MODES",
     "STORY_MODES",
     "TDP_MODES",
+    "absent",
     "with_legacy",
 ]
 
@@ -40,3 +44,10 @@ SHADOW_MODES = ("shadow", "shadow-l1tf", "shadow-nommio")
 
 STORY_MODES = (*DIRECT_MODES, *SHADOW_MODES)
 """All of them."""
+
+
+def absent(mode: str, profile: Profile) -> str:
+    """Why a kernel with this profile does not have a mode; "" if it has."""
+    if mode == "shadow-nommio" and not profile.has(MMIO_CACHING_PARAMETER):
+        return f"its parameter mmio_caching came with {MMIO_CACHING_PARAMETER}"
+    return ""

@@ -92,8 +92,8 @@ class Preconditions:
             return "with shadow paging a guest has linear addresses; execute takes one"
         if kind in _OF_LINEAR_ADDRESSES and self._physical:
             return "with two-dimensional paging it does not exit"
-        if kind in _OF_L2 and not self._tdp_mmu:
-            return f"nested guests run in {', '.join(TDP_MODES)}"
+        if kind in _OF_L2 and self._linear:
+            return f"nested guests run in {', '.join(DIRECT_MODES)}"
         if kind in _OF_READERS and not self._tdp_mmu:
             return f"lockless readers walk the tables of the TDP MMU, in {', '.join(TDP_MODES)}"
         return ""

@@ -84,13 +84,17 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
                     reports.append(ready)
                     continue
                 # As many modes are walked at once as there are jobs.
-                each = plan.budget / math.ceil(len(chosen) / plan.jobs)
-                names = ", ".join(kind.name for kind in chosen)
+                played = [kind for kind in chosen if not ready.absent(kind.mode)]
+                each = plan.budget / max(math.ceil(len(played) / plan.jobs), 1)
+                names = ", ".join(kind.name for kind in played)
                 progress(f"{ready.kernel.title}: drawing steps for {each:g} s in each mode: {names}")
-                futures = [pool.submit(_walk, ready, kind, seed, each, to_save) for kind in chosen]
+                futures = [pool.submit(_walk, ready, kind, seed, each, to_save) for kind in played]
                 report = ready.report()
                 report.known = known(ready.profile)
                 reports.append(report)
+                for kind in chosen:
+                    if absent := ready.absent(kind.mode):
+                        report.results.append(_result(kind.name, Verdict.SKIP, 0, 0.0, absent))
                 for future in futures:
                     walked = future.result()
                     steps += walked.steps

@@ -20,7 +20,7 @@ from conformance.oracles.kvm.build import CannotBuild, build_kvm
 from conformance.sandbox.processes import Ended
 from conformance.scenarios import findings, saved
 from conformance.scenarios.judging_scenario import ENGINE, ORACLE, Facts, judge
-from conformance.scenarios.modes import STORY_MODES, TDP_MODES
+from conformance.scenarios.modes import STORY_MODES, TDP_MODES, absent
 from conformance.scenarios.saved import Saved, is_file_name
 from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
@@ -57,10 +57,16 @@ class Ready:
     facts: Facts
     start: float
     """When its preparation began, on time.monotonic()'s clock."""
+    without_tdp_mmu: str = ""
+    """Why the modes with the TDP MMU are not played on it; "" if they are."""
 
     def report(self) -> KernelReport:
         """The kernel's report, still empty."""
         return KernelReport.of(self.kernel)
+
+    def absent(self, mode: str) -> str:
+        """Why a mode is not played on the kernel; "" if it is."""
+        return self.without_tdp_mmu if mode in TDP_MODES else absent(mode, self.profile)
 
     def sides(self, mode: str) -> KvmSides:
         """Kernel and model in a mode."""
@@ -90,7 +96,7 @@ def scenario(name: str) -> Scenario:
 def prepare(
     selector: str, patches: Sequence[Path], progress: Progress, modes: Sequence[str] = ()
 ) -> Ready | KernelReport:
-    """A kernel made ready for some modes, or for all, or the report that says why it cannot be."""
+    """A kernel made ready for those of some modes that it has, or of all; or why it cannot be."""
     start = time.monotonic()
     try:
         kernel = open_kernel(selector, patches, progress=progress)
@@ -98,8 +104,7 @@ def prepare(
         return KernelReport.unopened(selector, patches, error=str(error))
     report = KernelReport.of(kernel)
     try:
-        tdp_mmu = not modes or any(mode in TDP_MODES for mode in modes)
-        library = build_kvm(kernel, Cache(), progress, tdp_mmu=tdp_mmu)
+        library, without_tdp_mmu = _library(kernel, progress, modes or STORY_MODES)
     except CannotBuild as why:
         return replace(report, unreached=str(why))
     except BuildError as error:
@@ -107,7 +112,18 @@ def prepare(
     words = (word for patch in patches for word in ("--patch", str(patch)))
     arguments = ("--kernel", selector, *words, *kernel.compiler.arguments)
     facts = Facts(kernel.series, kernel.version, arguments)
-    return Ready(kernel, library, profile_of(kernel.release), facts, start)
+    return Ready(kernel, library, profile_of(kernel.release), facts, start, without_tdp_mmu)
+
+
+def _library(kernel: Kernel, progress: Progress, modes: Sequence[str]) -> tuple[Path, str]:
+    """The library for the modes, and why it is not for those with the TDP MMU; "" if it is."""
+    try:
+        tdp_mmu = any(mode in TDP_MODES for mode in modes)
+        return build_kvm(kernel, Cache(), progress, tdp_mmu=tdp_mmu), ""
+    except CannotBuild as why:
+        if all(mode in TDP_MODES for mode in modes):
+            raise
+        return build_kvm(kernel, Cache(), progress, tdp_mmu=False), str(why)
 
 
 def run(plan: ScenarioPlan, *, progress: Progress, advance: Advance | None = None) -> Report:
@@ -134,6 +150,7 @@ def run(plan: ScenarioPlan, *, progress: Progress, advance: Advance | None = Non
             ]
             for ready, futures in under_way:
                 report = reports[ready.kernel.selector] = ready.report()
+                report.results += _absent(ready, chosen, plan.modes)
                 _collect(report, ready, futures, progress, advance)
     except Ended as ended:
         missing = f"not reached: {ended}"
@@ -151,13 +168,27 @@ def run(plan: ScenarioPlan, *, progress: Progress, advance: Advance | None = Non
     return Report(done, None, time.monotonic() - start)
 
 
+def _modes(chosen: Sequence[Scenario], selected: Sequence[str]) -> list[str]:
+    """The modes in which any of the scenarios is played."""
+    of_any = {mode for one in chosen for mode in one.modes}
+    return [mode for mode in STORY_MODES if mode in of_any and (not selected or mode in selected)]
+
+
+def _absent(ready: Ready, chosen: Sequence[Scenario], selected: Sequence[str]) -> list[Result]:
+    """For each mode that the kernel does not have, one result for all stories."""
+    return [
+        Result("stories", ORACLE, ENGINE, mode, Verdict.SKIP, reason=why)
+        for mode in _modes(chosen, selected)
+        if (why := ready.absent(mode))
+    ]
+
+
 def _not_played(
     report: KernelReport, chosen: Sequence[Scenario], selected: Sequence[str], reason: str
 ) -> list[Result]:
     """MISS results for the stories that the time limit cut off."""
     seen = {(result.property, result.mode) for result in report.results}
-    modes = [mode for mode in STORY_MODES if not selected or mode in selected]
-    owed = [(one.name, mode) for one in chosen for mode in modes if mode in one.modes]
+    owed = [(one.name, mode) for one in chosen for mode in _modes(chosen, selected) if mode in one.modes]
     return [
         Result(name, ORACLE, ENGINE, mode, Verdict.MISS, reason=reason)
         for name, mode in owed
@@ -169,9 +200,10 @@ def _submit(
     pool: ProcessPoolExecutor, ready: Ready, chosen: Sequence[Scenario], selected: Sequence[str]
 ) -> list[Future[list[Result]]]:
     """Hand a kernel's scenarios to the workers, some of one mode at a time."""
-    modes = [mode for mode in STORY_MODES if not selected or mode in selected]
     futures = []
-    for mode in modes:
+    for mode in _modes(chosen, selected):
+        if ready.absent(mode):
+            continue
         names = [one.name for one in chosen if mode in one.modes]
         futures += [
             pool.submit(_play, ready, mode, names[at : at + CHUNK]) for at in range(0, len(names), CHUNK)

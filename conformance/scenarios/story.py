@@ -49,11 +49,15 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Claim:
-    """An assertion about the VM after step number ``after`` (from 0): a sentence, and its test."""
+    """An assertion about the VM after step number ``after`` (from 0): a sentence, and its test.
+
+    It is made of kernels that have ``since``, a change without which it would not hold.
+    """
 
     after: int
     sentence: str
     holds: Callable[[View], object]
+    since: Change | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,10 @@ class Script:
     steps: tuple[Step, ...]
     options: dict[str, int]
     claims: tuple[Claim, ...] = ()
+
+    def claims_of(self, profile: Profile) -> list[Claim]:
+        """The claims that are made of a kernel with this profile."""
+        return [claim for claim in self.claims if claim.since is None or profile.has(claim.since)]
 
 
 @dataclass(frozen=True)
@@ -106,9 +114,11 @@ class StoryBuilder:
         self.steps.append(made)
         return self
 
-    def claim(self, sentence: str, holds: Callable[[View], object]) -> StoryBuilder:
-        """Claim something about the VM after the last step."""
-        self.claims.append(Claim(len(self.steps) - 1, sentence, holds))
+    def claim(
+        self, sentence: str, holds: Callable[[View], object], *, since: Change | None = None
+    ) -> StoryBuilder:
+        """Claim something about the VM after the last step, if the kernel has ``since``."""
+        self.claims.append(Claim(len(self.steps) - 1, sentence, holds, since))
         return self
 
 

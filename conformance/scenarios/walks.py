@@ -11,7 +11,7 @@ from conformance.errors import ConformanceError
 from conformance.interface.options import check_options
 from conformance.scenarios.drawing import Scene
 from conformance.scenarios.drawing_guests import NestedEptScene, NestedNptScene, ShadowScene
-from conformance.scenarios.modes import DIRECT_MODES, EPT_MODES, SHADOW_MODES
+from conformance.scenarios.modes import DIRECT_MODES, EPT_MODES, SHADOW_MODES, with_legacy
 
 __all__ = ["WALKS", "Walk", "walks"]
 
@@ -39,8 +39,8 @@ WALKS = {
     for walk in (
         *(Walk(mode, mode, Scene) for mode in DIRECT_MODES),
         *(Walk(mode, mode, ShadowScene) for mode in SHADOW_MODES),
-        *(Walk(f"nested-{mode}", mode, NestedEptScene) for mode in EPT_MODES),
-        Walk("nested-npt", "npt", NestedNptScene),
+        *(Walk(f"nested-{mode}", mode, NestedEptScene) for mode in with_legacy(*EPT_MODES)),
+        *(Walk(f"nested-{mode}", mode, NestedNptScene) for mode in with_legacy("npt")),
     )
 }
 """Every kind of random stories by name."""

@@ -22,6 +22,7 @@ def ready(tmp_path, monkeypatch):
         profile=ModelSides().profile,
         facts=Facts("6.1", "6.1.1-1", ("--kernel", "6.1")),
         lie=None,
+        absent=lambda mode: "",
     )
     made.sides = lambda mode: ModelSides(mode, lie=made.lie)
     monkeypatch.setattr(goldens, "GOLDEN", tmp_path)

@@ -176,7 +176,6 @@ def test_an_instruction_in_a_line(values, text):
         ("shadow", ["access gfn=1 kind=read"], "execute takes one"),
         ("npt", ["invlpg address=0"], "does not exit"),
         ("shadow", ["enter_l2 address=0"], "nested guests run in"),
-        ("legacy-npt", ["enter_l2 address=0"], "nested guests run in"),
         ("legacy-npt", ["walk_begin gfn=0"], "lockless readers"),
         ("shadow", ["execute address=0xff9 kind=read"], "at a multiple of 4"),
         ("npt", ["execute address=0x1000000000000 kind=read"], "has 48 bits"),

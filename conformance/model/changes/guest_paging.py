@@ -12,6 +12,23 @@ CPU_ROLE = Change(
     effect="kvm_calc_cpu_role() describes the guest's paging apart from the page tables that KVM builds.",
 )
 
+WALK_NX_BY_ROLE = Change(
+    commit="cd628f0f1e1c",
+    title="KVM: x86/mmu: Use MMU's role to detect EFER.NX in guest page walk",
+    since="5.14",
+    effect=(
+        "Whether an error code says that a fetch was one depends on EFER.NX; before, with 4-byte entries "
+        "never, and with EPT always."
+    ),
+)
+
+EFER_LMA_IN_ROLE = Change(
+    commit="b8453cdcf260",
+    title="KVM: x86/mmu: include EFER.LMA in extended mmu role",
+    since="5.16",
+    effect="L1's NPT has the format of its mode; before, an L1 that left long mode kept four levels.",
+)
+
 SHADOW_ROLE_HAS_NX = Change(
     commit="362505deb8e2",
     title="KVM: x86/mmu: store shadow EFER.NX in the MMU role",

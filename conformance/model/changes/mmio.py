@@ -33,6 +33,13 @@ NO_MMIO_VALUE_WARNS = Change(
     effect="make_mmio_spte() WARNs if there is no MMIO value.",
 )
 
+MMIO_CACHING_PARAMETER = Change(
+    commit="b09763da4dd8",
+    title="KVM: x86/mmu: Add module param to disable MMIO caching (for testing)",
+    since="5.13",
+    effect="MMIO SPTEs can be switched off.",
+)
+
 MMIO_CACHING_FLAG = Change(
     commit="8b9e74bfbf8c",
     title="KVM: x86/mmu: Use enable_mmio_caching to track if MMIO caching is enabled",

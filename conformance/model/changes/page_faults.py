@@ -12,6 +12,13 @@ HUGE_PAGE_MAY_BE_FAST = Change(
     effect="A huge page can be made writable without mmu_lock if its memslot is not logged; before, none.",
 )
 
+SHADOW_WALK_VERIFIED = Change(
+    commit="b1a429fb1801",
+    title="KVM: x86/mmu: Verify shadow walk doesn't terminate early in page faults",
+    since="5.16",
+    effect="A fault for which the root has no table WARNs and fails; before, KVM used a wild pointer.",
+)
+
 TRACKED_UNLESS_RSVD = Change(
     commit="b8a5d5511515",
     title="KVM: MMU: change page_fault_handle_page_track() arguments to kvm_page_fault",

@@ -98,6 +98,16 @@ PGD_LOADED_AFTER_INIT = Change(
     effect="The MMU of L2 has its new role when a root is looked for; before, the last one's levels.",
 )
 
+PGD_FOR_ROLE_OF_MMU = Change(
+    commit="d2e5f3334169",
+    title="KVM: x86/mmu: Always use current mmu's role when loading new PGD",
+    since="5.18",
+    effect=(
+        "MOV to CR3 looks for a root with the MMU's role; before, with one computed for it that had neither "
+        "SMEP nor SMAP, and while L2 ran was that of L1's memory."
+    ),
+)
+
 MMIO_CACHE_CLEARED_ON_UNLOAD = Change(
     commit="6d58f275e6dc",
     title="KVM: x86/mmu: clear MMIO cache when unloading the MMU",

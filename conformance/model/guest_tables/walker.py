@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from conformance.model.changes import ACC_READ, FAULT_STAGE, ROLE_PFERR_FETCH
+from conformance.model.changes import ACC_READ, FAULT_STAGE, ROLE_PFERR_FETCH, WALK_NX_BY_ROLE
 from conformance.model.guest_paging.gptes import GuestFormat, pse36_gfn_delta
 from conformance.model.guest_tables.gptes import (
     accessed_mask,
@@ -250,8 +250,10 @@ def _exception(vm: Vm, vcpu: KvmVcpu, w: KvmPagewalk, addr: int, access: int, fa
     """
     errcode = fault.errcode | access & (PFERR_WRITE_MASK | PFERR_USER_MASK)
     role = w.cpu_role
-    says_fetch = role.has_pferr_fetch if vm.k.has(ROLE_PFERR_FETCH) else role.efer_nx | role.cr4_smep
-    if says_fetch:
+    nx = role.efer_nx
+    if not vm.k.has(WALK_NX_BY_ROLE):
+        nx = int(w.ept or (nx and w.format is GuestFormat.PAGING64))
+    if role.has_pferr_fetch if vm.k.has(ROLE_PFERR_FETCH) else nx | role.cr4_smep:
         errcode |= access & PFERR_FETCH_MASK
     qualification = 0
     if w.ept and not errcode & PFERR_RSVD_MASK:

@@ -48,7 +48,7 @@ from conformance.model.guest_paging.cpu_role import (
 )
 from conformance.model.guest_paging.reserved_bits import PDPTE_OF_PAE
 from conformance.model.guest_tables.walker import gva_to_gpa
-from conformance.model.kvm_main.mmu_context import kvm_init_mmu, kvm_mmu_reset_context
+from conformance.model.kvm_main.mmu_context import kvm_init_mmu, kvm_mmu_reset_context, role_for_pgd
 from conformance.model.layout import PT_PRESENT_MASK
 from conformance.model.shadow_mmu.free_roots import (
     KVM_MMU_ROOT_CURRENT,
@@ -211,7 +211,7 @@ def kvm_set_cr3(vm: Vm, vcpu: KvmVcpu, cr3: int) -> int:
         if cr3 >> vcpu.maxphyaddr or (is_pae_paging(vcpu) and not load_pdptrs(vm, vcpu, cr3)):
             return 1
         if cr3 != vcpu.cr3:
-            kvm_mmu_new_pgd(vm, vcpu, cr3, skip_flush=True)
+            kvm_mmu_new_pgd(vm, vcpu, cr3, role_for_pgd(vm, vcpu), skip_flush=True)
         vcpu.cr3 = cr3
     if flush:
         kvm_invalidate_pcid(vm, vcpu, pcid)
@@ -232,7 +232,7 @@ def _set_cr3_of_root(vm: Vm, vcpu: KvmVcpu, cr3: int) -> int:
     checked = is_long_mode(vcpu) or vm.k.has(CR3_CHECKED_IN_ALL_MODES)
     if (checked and cr3 >> vcpu.maxphyaddr) or (is_pae_paging(vcpu) and not load_pdptrs(vm, vcpu, cr3)):
         return 1
-    kvm_mmu_new_pgd(vm, vcpu, cr3, skip_flush=skip_flush)
+    kvm_mmu_new_pgd(vm, vcpu, cr3, role_for_pgd(vm, vcpu), skip_flush=skip_flush)
     vcpu.cr3 = cr3
     return 0
 

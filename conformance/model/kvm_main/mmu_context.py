@@ -3,12 +3,20 @@
 
 from __future__ import annotations
 
-from conformance.model.changes import CPU_ROLE, NPT_GMET, PGD_LOADED_AFTER_INIT
+from conformance.model.changes import (
+    CPU_ROLE,
+    EFER_LMA_IN_ROLE,
+    NPT_GMET,
+    PGD_FOR_ROLE_OF_MMU,
+    PGD_LOADED_AFTER_INIT,
+)
 from conformance.model.guest_paging.cpu_role import (
     CR0_PG,
     CR0_WP,
     CR4_PKE,
     CR4_SMAP,
+    EFER_NX,
+    CpuRole,
     kvm_calc_cpu_role,
     vcpu_to_role_regs,
 )
@@ -27,7 +35,13 @@ from conformance.model.vm.role import KvmMmuPageRole
 from conformance.model.vm.vm import KvmVcpu, Vm
 from conformance.model.words import bits
 
-__all__ = ["kvm_init_mmu", "kvm_init_shadow_ept_mmu", "kvm_init_shadow_npt_mmu", "kvm_mmu_reset_context"]
+__all__ = [
+    "kvm_init_mmu",
+    "kvm_init_shadow_ept_mmu",
+    "kvm_init_shadow_npt_mmu",
+    "kvm_mmu_reset_context",
+    "role_for_pgd",
+]
 
 EPTP_PWL, EPTP_PWL_5 = bits(5, 3), 4 << 3
 """The number of levels of EPT, in its pointer."""
@@ -41,7 +55,9 @@ def kvm_init_mmu(vm: Vm, vcpu: KvmVcpu) -> None:
     if vcpu.mmu is vcpu.guest_mmu:
         return
     if vm.k.tdp_enabled:
-        vcpu.root_mmu.shadowed, vcpu.root_mmu.root_role = Shadowed.NOTHING, tdp_root_role(vm, vcpu)
+        root_role = tdp_root_role(vm, vcpu)
+        vcpu.gva_walk.cpu_role = _format(vm, vcpu.root_mmu, root_role, cpu_role)
+        vcpu.root_mmu.shadowed, vcpu.root_mmu.root_role = Shadowed.NOTHING, root_role
     else:
         root_role = KvmMmuPageRole.of(
             kvm_calc_shadow_mmu_root_page_role(vm.k, regs, smm=vcpu.smm, guest_mode=vcpu.guest_mode)
@@ -68,7 +84,7 @@ def kvm_init_shadow_ept_mmu(vm: Vm, vcpu: KvmVcpu, eptp: int, accessed_dirty: bo
             vm.k, level, accessed_dirty=accessed_dirty, mbec=False, smm=vcpu.smm
         )
     )
-    kvm_mmu_new_pgd(vm, vcpu, eptp, skip_flush=True, cached=cached)
+    kvm_mmu_new_pgd(vm, vcpu, eptp, mmu.root_role, skip_flush=True, cached=cached)
 
 
 def kvm_init_shadow_npt_mmu(vm: Vm, vcpu: KvmVcpu, nested_cr3: int) -> None:
@@ -88,12 +104,19 @@ def kvm_init_shadow_npt_mmu(vm: Vm, vcpu: KvmVcpu, nested_cr3: int) -> None:
         cpu_role = cpu_role._replace(cr4_smep=0)
     w, mmu = vcpu.ngpa_walk, vcpu.guest_mmu
     cached = _had_cache(vm, mmu)
-    w.cpu_role, w.ept, w.pgd = cpu_role, False, nested_cr3
-    mmu.shadowed = Shadowed.NPT
-    mmu.root_role = KvmMmuPageRole.of(
-        kvm_calc_shadow_npt_root_page_role(vm.k, cpu_role, tdp_level=ROOT_LEVEL)
-    )
-    kvm_mmu_new_pgd(vm, vcpu, nested_cr3, skip_flush=False, cached=cached)
+    root_role = KvmMmuPageRole.of(kvm_calc_shadow_npt_root_page_role(vm.k, cpu_role, tdp_level=ROOT_LEVEL))
+    w.cpu_role, w.ept, w.pgd = _format(vm, mmu, root_role, cpu_role), False, nested_cr3
+    mmu.shadowed, mmu.root_role = Shadowed.NPT, root_role
+    kvm_mmu_new_pgd(vm, vcpu, nested_cr3, root_role, skip_flush=False, cached=cached)
+
+
+def _format(vm: Vm, mmu: KvmMmu, root_role: KvmMmuPageRole, cpu_role: CpuRole) -> CpuRole:
+    """How the MMU walks tables; before EFER_LMA_IN_ROLE as before if nothing but EFER.LMA has changed."""
+    last = mmu.format
+    same = root_role == mmu.root_role and cpu_role._replace(level=last.level, efer_lma=last.efer_lma) == last
+    if vm.k.has(EFER_LMA_IN_ROLE) or not same:
+        mmu.format = cpu_role
+    return mmu.format
 
 
 def _had_cache(vm: Vm, mmu: KvmMmu) -> bool | None:
@@ -101,11 +124,25 @@ def _had_cache(vm: Vm, mmu: KvmMmu) -> bool | None:
     return None if vm.k.has(PGD_LOADED_AFTER_INIT) else has_cache(vm, mmu)
 
 
+def role_for_pgd(vm: Vm, vcpu: KvmVcpu) -> KvmMmuPageRole:
+    """The role of the root that MOV to CR3 looks for: the MMU's, since PGD_FOR_ROLE_OF_MMU."""
+    if vm.k.has(PGD_FOR_ROLE_OF_MMU):
+        return vcpu.mmu.root_role
+    if vm.k.tdp_enabled:
+        return tdp_root_role(vm, vcpu)
+    return vcpu.mmu.root_role._replace(smep=0, smap_andnot_wp=0)
+
+
 def tdp_root_role(vm: Vm, vcpu: KvmVcpu) -> KvmMmuPageRole:
-    """The role of a root of two-dimensional paging. The guest's registers do not matter, but for SMM."""
+    """The role of a root of two-dimensional paging. The guest's registers do not matter, but for SMM.
+
+    Before CPU_ROLE, EFER.NX and CR0.WP were taken over from them.
+    """
     role = kvm_calc_tdp_mmu_root_page_role(
         vm.k, ROOT_LEVEL, smm=vcpu.smm, guest_mode=vcpu.guest_mode, has_smep=False
     )
+    if not vm.k.has(CPU_ROLE):
+        role = role._replace(efer_nx=int(vcpu.efer & EFER_NX > 0), cr0_wp=int(vcpu.cr0 & CR0_WP > 0))
     return KvmMmuPageRole(
         level=ROOT_LEVEL,
         access=int(role.access),

@@ -40,7 +40,7 @@ def leave_l2(vm: Vm, vcpu: KvmVcpu) -> None:
     vcpu.guest_mode, vcpu.mmu = False, vcpu.root_mmu
     vcpu.cr0, vcpu.cr3, vcpu.cr4, vcpu.efer = vcpu.registers_of_l1
     kvm_init_mmu(vm, vcpu)
-    kvm_mmu_new_pgd(vm, vcpu, vcpu.cr3, skip_flush=bool(vm.mode.ept))
+    kvm_mmu_new_pgd(vm, vcpu, vcpu.cr3, vcpu.mmu.root_role, skip_flush=bool(vm.mode.ept))
     transition_tlb_flush(vm, vcpu)
 
 

@@ -17,16 +17,23 @@ PT64_ROOT_4LEVEL = 4
 
 
 def kvm_mmu_new_pgd(
-    vm: Vm, vcpu: KvmVcpu, new_pgd: int, *, skip_flush: bool, cached: bool | None = None
+    vm: Vm,
+    vcpu: KvmVcpu,
+    new_pgd: int,
+    role: KvmMmuPageRole,
+    *,
+    skip_flush: bool,
+    cached: bool | None = None,
 ) -> None:
     """The guest's root is another now: use a cached root for it, or leave the MMU without one.
 
     The guest's tables may have changed since that root was used. The caller has it synced, and TLBs flushed,
     where the guest may rely on that; before NEW_PGD_FLUSHES_NOTHING it only said by ``skip_flush`` where the
-    guest does not. ``cached``: whether roots could be cached as the MMU was before its role changed.
+    guest does not. ``role`` is that of the root that is looked for. ``cached``: whether roots could be cached
+    as the MMU was before its role changed.
     """
     mmu = vcpu.mmu
-    if not fast_pgd_switch(vm, mmu, new_pgd, has_cache(vm, mmu) if cached is None else cached):
+    if not fast_pgd_switch(vm, mmu, new_pgd, role, has_cache(vm, mmu) if cached is None else cached):
         return
     vcpu.make_request(Request.LOAD_MMU_PGD)
     if not skip_flush and not vm.k.has(NEW_PGD_FLUSHES_NOTHING):
@@ -43,8 +50,8 @@ def has_cache(vm: Vm, mmu: KvmMmu) -> bool:
     return levels >= PT64_ROOT_4LEVEL or vm.k.has(CACHE_OF_ALL_ROOTS)
 
 
-def fast_pgd_switch(vm: Vm, mmu: KvmMmu, new_pgd: int, cached: bool) -> bool:
-    """Whether the current root, or a cached one, is for ``new_pgd`` and the MMU's role; it is current then.
+def fast_pgd_switch(vm: Vm, mmu: KvmMmu, new_pgd: int, role: KvmMmuPageRole, cached: bool) -> bool:
+    """Whether the current root, or a cached one, is for ``new_pgd`` and has the role; it is current then.
 
     Roots that are no shadow pages are not cached.
     """
@@ -53,8 +60,8 @@ def fast_pgd_switch(vm: Vm, mmu: KvmMmu, new_pgd: int, cached: bool) -> bool:
     if not cached:
         return False
     if mmu.root is not None or not vm.k.has(CACHE_OF_ALL_ROOTS):
-        return _find_and_keep_current(vm, mmu, new_pgd)
-    return _find_without_current(mmu, new_pgd)
+        return _find_and_keep_current(vm, mmu, new_pgd, role)
+    return _find_without_current(mmu, new_pgd, role)
 
 
 def is_root_usable(root: RootInfo, pgd: int, role: KvmMmuPageRole) -> bool:
@@ -78,9 +85,8 @@ def _swap(mmu: KvmMmu, number: int) -> None:
     mmu.root, mmu.pgd = cached
 
 
-def _find_and_keep_current(vm: Vm, mmu: KvmMmu, pgd: int) -> bool:
+def _find_and_keep_current(vm: Vm, mmu: KvmMmu, pgd: int, role: KvmMmuPageRole) -> bool:
     """Search the cache, and put the current root in front. Without a match the oldest root is dropped."""
-    role = mmu.root_role
     if is_root_usable(RootInfo(mmu.root, mmu.pgd), pgd, role):
         return True
     for number in range(KVM_MMU_NUM_PREV_ROOTS):
@@ -91,10 +97,10 @@ def _find_and_keep_current(vm: Vm, mmu: KvmMmu, pgd: int) -> bool:
     return False
 
 
-def _find_without_current(mmu: KvmMmu, pgd: int) -> bool:
+def _find_without_current(mmu: KvmMmu, pgd: int, role: KvmMmuPageRole) -> bool:
     """Search the cache, and take the root out of it that matches."""
     for number, root in enumerate(mmu.prev_roots):
-        if is_root_usable(root, pgd, mmu.root_role):
+        if is_root_usable(root, pgd, role):
             mmu.root, mmu.pgd = root
             mmu.prev_roots[number:] = [*mmu.prev_roots[number + 1 :], NO_ROOT]
             return True

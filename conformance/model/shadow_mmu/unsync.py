@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from conformance.model.changes import UNSYNC_NOT_FOR_PREFETCH, UNSYNC_UNDER_SPINLOCK
+from conformance.model.changes import UNSYNC_HELPER_NAME, UNSYNC_NOT_FOR_PREFETCH, UNSYNC_UNDER_SPINLOCK
 from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.shadow_mmu.lookup import for_each_gfn_valid_sp_with_gptes
 from conformance.model.shadow_mmu.write_track import kvm_gfn_is_write_tracked
@@ -66,7 +66,9 @@ def mmu_try_to_unsync_pages(
 
 def kvm_unsync_page(vm: Vm, sp: ShadowPage) -> None:
     """Let the guest write the table, and mark the way to the page from all its parents."""
-    vm.k.warn_on("mmu_try_to_unsync_pages", sp.level != PG_LEVEL_4K)
+    renamed = vm.k.has(UNSYNC_HELPER_NAME)
+    function = "mmu_try_to_unsync_pages" if renamed else "mmu_need_write_protect"
+    vm.k.warn_on(function, sp.level != PG_LEVEL_4K)
     vm.shadow.mmu_unsync += 1
     sp.unsync = True
     kvm_mmu_mark_parents_unsync(sp)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from conformance.model.guest_paging.cpu_role import CpuRole
+from conformance.model.vm.kvm_pagewalk import NO_ROLE as NO_FORMAT
 from conformance.model.vm.kvm_pagewalk import KvmPagewalk
 from conformance.model.vm.mmu_pages import KvmMmuPage
 from conformance.model.vm.role import KvmMmuPageRole
@@ -54,6 +56,8 @@ class KvmMmu:
     shadowed: Shadowed = Shadowed.NOTHING
     root_role: KvmMmuPageRole = NO_ROLE
     """The role of its root."""
+    format: CpuRole = NO_FORMAT
+    """The ``cpu_role`` for which the MMU was set up, with two-dimensional paging."""
     root: KvmMmuPage | None = None
     """The tree that the processor walks; None before the vCPU first enters and after a root was dropped."""
     pgd: int = 0

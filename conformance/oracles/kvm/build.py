@@ -113,7 +113,7 @@ def build_kvm(
     if tdp_mmu and "HAVE_TDP_MMU" not in probe(kernel.root / "src"):
         raise CannotBuild(
             f"{kernel.title}: the kvm oracle needs a TDP MMU as 6.1 has it or later; this one is older,"
-            " and off by default. Take a mode without it: legacy-ept-ad, legacy-ept-noad, legacy-npt, shadow."
+            " and off by default"
         )
     variant = (*_counting(coverage, racing), *(RACING if racing else ()))
     key = key_of("kvm", kernel.fingerprint, _own_digest(), *variant)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
+from conformance.model.changes import FAULT_STATISTICS, FLUSH_REQUEST_STATISTICS
 from conformance.scenarios.modes import with_legacy
 from conformance.scenarios.stories.functions import AGING
 from conformance.scenarios.stories.setting import HUGE, LOG, READ, WRITE, X2M, memory
@@ -86,7 +87,7 @@ def aged_by_access_tracking(vm: StoryBuilder) -> None:
     vm.claim("old now", lambda now: not now.mapped(GFN).accessed)
     vm.test_young(page=0).claim("told so", lambda now: now.outcome == [0])
     vm.access(vcpu=1, gfn=GFN, kind=READ).claim("an access exits", lambda now: now.outcome[0] == Exit.FIXED)
-    vm.claim("fixed by the fast path", lambda now: now.grown.pf_fast == 1)
+    vm.claim("fixed by the fast path", lambda now: now.grown.pf_fast == 1, since=FAULT_STATISTICS)
     vm.claim("young again", lambda now: now.mapped(GFN).accessed)
     vm.test_young(page=0).claim("told so", lambda now: now.outcome == [1])
 
@@ -122,7 +123,7 @@ def aged_without_a_flush(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE)
     vm.clear_young(page=0).claim("it was young", lambda now: now.outcome == [1])
     vm.claim("old now", lambda now: not now.mapped(GFN).accessed)
-    vm.claim("no flush", lambda now: now.grown.flush_requests == 0)
+    vm.claim("no flush", lambda now: now.grown.flush_requests == 0, since=FLUSH_REQUEST_STATISTICS)
 
 
 @story(source=AGE, about=(*AGING, "kvm_mmu_notifier_test_young", "kvm_test_age_gfn"))

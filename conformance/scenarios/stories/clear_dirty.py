@@ -5,7 +5,11 @@ from __future__ import annotations
 
 from conformance.interface.access import End
 from conformance.kernels.substitutions import TDP_C, Substitution
-from conformance.model.changes import SPLIT_LAST_CLEARED
+from conformance.model.changes import (
+    FLUSH_REQUEST_STATISTICS,
+    HUGE_PAGES_PROTECTED_LAZILY,
+    SPLIT_LAST_CLEARED,
+)
 from conformance.scenarios.modes import TDP_MODES, with_legacy
 from conformance.scenarios.stories.dirty_logging import log
 from conformance.scenarios.stories.functions import (
@@ -75,7 +79,7 @@ def clear_of_clean_pages(vm: StoryBuilder) -> None:
     vm.clear_dirty_log(first=64, npages=64, mask=(1 << 64) - 1)
     vm.claim("now it is clear", lambda now: now.dirty() == set() and not now.mapped(GFN + 70).writable)
     vm.clear_dirty_log(first=64, npages=64, mask=(1 << 64) - 1)
-    vm.claim("once is enough", lambda now: now.grown.flush_requests == 0)
+    vm.claim("once is enough", lambda now: now.grown.flush_requests == 0, since=FLUSH_REQUEST_STATISTICS)
 
 
 @story(
@@ -162,10 +166,14 @@ def huge_page_protected_when_cleared(vm: StoryBuilder) -> None:
     """
     memory(vm, gfn=X2M, npages=X2M, level=HUGE)
     vm.access(gfn=X2M, kind=WRITE)
-    log(vm, gfn=X2M, npages=X2M).claim("2M with W", lambda now: now.mapped(X2M).writable)
+    log(vm, gfn=X2M, npages=X2M).claim(
+        "2M with W", lambda now: now.mapped(X2M).writable, since=HUGE_PAGES_PROTECTED_LAZILY
+    )
     vm.clear_dirty_log(first=0, npages=64, mask=1 << 5)
     vm.claim("2M without W", lambda now: now.mapped(X2M).level == HUGE and not now.mapped(X2M).writable)
-    vm.claim("nor MMU-writable", lambda now: not now.mapped(X2M).mmu_writable)
+    vm.claim(
+        "nor MMU-writable", lambda now: not now.mapped(X2M).mmu_writable, since=HUGE_PAGES_PROTECTED_LAZILY
+    )
     vm.access(gfn=X2M + 5, kind=WRITE).claim("4K with W", lambda now: now.mapped(X2M + 5).level == 1)
     vm.claim("recorded again", lambda now: 5 in now.dirty())
 
@@ -258,7 +266,9 @@ def logging_by_dirty_bits(vm: StoryBuilder) -> None:
     vm.claim("the processor set D", lambda now: now.mapped(GFN).dirty)
     vm.get_dirty_log().claim("the log has it", lambda now: now.logged == {0})
     vm.claim("D is clear again", lambda now: not now.mapped(GFN).dirty and now.mapped(GFN).writable)
-    vm.claim("a flush was asked for", lambda now: now.grown.flush_requests >= 1)
+    vm.claim(
+        "a flush was asked for", lambda now: now.grown.flush_requests >= 1, since=FLUSH_REQUEST_STATISTICS
+    )
     vm.access(gfn=GFN, kind=WRITE).access(gfn=GFN + 1, kind=WRITE)
     vm.get_dirty_log().claim("both", lambda now: now.logged == {0, 1})
 

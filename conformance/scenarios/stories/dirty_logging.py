@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
+from conformance.model.changes import FAULT_STATISTICS, FLUSH_REQUEST_STATISTICS, PAGE_STATISTICS
 from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.stories.functions import COLLAPSE, READ_LOG, WRITE_PROTECT
 from conformance.scenarios.stories.setting import HUGE, LOG, READ, WRITE, X2M, memory
@@ -49,7 +50,9 @@ def logging_write_protects(vm: StoryBuilder) -> None:
     log(vm, gfn=GFN, npages=16)
     vm.claim("no longer", lambda now: not now.mapped(GFN).writable)
     vm.claim("MMU-writable stays", lambda now: now.mapped(GFN).mmu_writable and now.mapped(GFN).host_writable)
-    vm.claim("a flush was asked for", lambda now: now.grown.flush_requests >= 1)
+    vm.claim(
+        "a flush was asked for", lambda now: now.grown.flush_requests >= 1, since=FLUSH_REQUEST_STATISTICS
+    )
     vm.claim("nothing is dirty yet", lambda now: now.dirty() == set())
 
 
@@ -86,7 +89,7 @@ def write_after_logging_began(vm: StoryBuilder) -> None:
     log(vm, gfn=GFN, npages=16)
     vm.access(gfn=GFN + 5, kind=WRITE)
     vm.claim("one exit, fixed", lambda now: now.outcome == [Exit.FIXED, End.DONE])
-    vm.claim("by the fast path", lambda now: now.grown.pf_fast == 1)
+    vm.claim("by the fast path", lambda now: now.grown.pf_fast == 1, since=FAULT_STATISTICS)
     vm.claim("W is set again", lambda now: now.mapped(GFN + 5).writable)
     vm.claim("the page is in the bitmap", lambda now: now.dirty() == {5})
     vm.access(gfn=GFN + 5, kind=WRITE).claim("the next write is free", lambda now: now.outcome == [End.DONE])
@@ -113,11 +116,15 @@ def get_dirty_log(vm: StoryBuilder) -> None:
     vm.get_dirty_log().claim("all writes are told", lambda now: now.logged == {0, 63, 64, 79})
     vm.claim("the bitmap is empty", lambda now: now.dirty() == set())
     vm.claim("none is writable", lambda now: not any(leaf.writable for leaf in now.leaves()))
-    vm.claim("a flush was asked for", lambda now: now.grown.flush_requests >= 1)
-    vm.access(gfn=GFN + 64, kind=WRITE).claim("fixed fast", lambda now: now.grown.pf_fast == 1)
+    vm.claim(
+        "a flush was asked for", lambda now: now.grown.flush_requests >= 1, since=FLUSH_REQUEST_STATISTICS
+    )
+    vm.access(gfn=GFN + 64, kind=WRITE).claim(
+        "fixed fast", lambda now: now.grown.pf_fast == 1, since=FAULT_STATISTICS
+    )
     vm.get_dirty_log().claim("only the new write is told", lambda now: now.logged == {64})
     vm.get_dirty_log().claim("then nothing", lambda now: now.logged == set())
-    vm.claim("without a flush", lambda now: now.grown.flush_requests == 0)
+    vm.claim("without a flush", lambda now: now.grown.flush_requests == 0, since=FLUSH_REQUEST_STATISTICS)
 
 
 @story(
@@ -177,8 +184,10 @@ def logging_switched_off(vm: StoryBuilder) -> None:
     vm.access(gfn=X2M + 1, kind=WRITE).access(gfn=X2M + 2, kind=WRITE)
     vm.claim("4K while logging", lambda now: {leaf.level for leaf in now.leaves()} == {1})
     log(vm, gfn=X2M, npages=X2M, on=False)
-    vm.claim("none of 4K is left", lambda now: now.state.pages_4k == 0)
-    vm.claim("a flush was asked for", lambda now: now.grown.flush_requests >= 1)
+    vm.claim("none of 4K is left", lambda now: now.state.pages_4k == 0, since=PAGE_STATISTICS)
+    vm.claim(
+        "a flush was asked for", lambda now: now.grown.flush_requests >= 1, since=FLUSH_REQUEST_STATISTICS
+    )
     vm.access(gfn=X2M + 1, kind=WRITE).claim("2M", lambda now: now.mapped(X2M + 1).level == HUGE)
     vm.claim("writable", lambda now: now.mapped(X2M + 1).writable)
 
@@ -193,7 +202,9 @@ def logging_off_and_on_again(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE)
     log(vm, gfn=GFN, npages=16)
     log(vm, gfn=GFN, npages=16, on=False).claim("still protected", lambda now: not now.mapped(GFN).writable)
-    vm.access(gfn=GFN, kind=WRITE).claim("fixed fast", lambda now: now.grown.pf_fast == 1)
+    vm.access(gfn=GFN, kind=WRITE).claim(
+        "fixed fast", lambda now: now.grown.pf_fast == 1, since=FAULT_STATISTICS
+    )
     log(vm, gfn=GFN, npages=16).claim("protected again", lambda now: not now.mapped(GFN).writable)
     vm.get_dirty_log().claim("the new log is empty", lambda now: now.logged == set())
 

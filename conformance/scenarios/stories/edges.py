@@ -10,6 +10,11 @@ from collections.abc import Callable
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import KVM_MAIN_C, MMU_C, TDP_C, Substitution
+from conformance.model.changes import (
+    FLUSH_REQUEST_STATISTICS,
+    INVALIDATION_RANGE,
+    UNRELATED_INVALIDATIONS_IGNORED,
+)
 from conformance.scenarios.stories.functions import (
     COLLAPSE,
     IN_PROGRESS,
@@ -55,7 +60,9 @@ def flush_across_memslots(vm: StoryBuilder) -> None:
     for gfn in (GFN, OTHER):
         vm.access(gfn=gfn, kind=WRITE).claim("mapped", _mapped_at(gfn, 1))
         vm.madvise_dontneed(page=0).claim("unmapped", lambda now: not now.leaves())
-        vm.claim("a flush was asked for", lambda now: now.grown.flush_requests == 1)
+        vm.claim(
+            "a flush was asked for", lambda now: now.grown.flush_requests == 1, since=FLUSH_REQUEST_STATISTICS
+        )
 
 
 @story(
@@ -80,7 +87,9 @@ def flush_across_roots(vm: StoryBuilder) -> None:
     vm.set_memory_region(slot=1, gfn=OTHER, npages=0, page=0)
     vm.access(vcpu=0, gfn=GFN, kind=WRITE).claim("two roots", lambda now: len(now.roots) == 2)
     vm.madvise_dontneed(page=0).claim("unmapped", lambda now: now.leaf(GFN) is None)
-    vm.claim("a flush was asked for", lambda now: now.grown.flush_requests == 1)
+    vm.claim(
+        "a flush was asked for", lambda now: now.grown.flush_requests == 1, since=FLUSH_REQUEST_STATISTICS
+    )
 
 
 @story(
@@ -134,7 +143,11 @@ def range_beside_a_memslot(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE).access(gfn=GFN + 15, kind=WRITE)
     for page in (0, 0x20):
         vm.madvise_dontneed(page=page, npages=16).claim("still mapped", lambda now: len(now.leaves()) == 2)
-        vm.claim("nothing was counted", lambda now: now.grown.invalidate_seq == 0)
+        vm.claim(
+            "nothing was counted",
+            lambda now: now.grown.invalidate_seq == 0,
+            since=UNRELATED_INVALIDATIONS_IGNORED,
+        )
 
 
 @story(
@@ -161,7 +174,9 @@ def invalidations_side_by_side(vm: StoryBuilder) -> None:
             "wait", lambda now: now.outcome == [Exit.RETRY, End.GAVE_UP]
         )
     for offset in (3, 10):
-        vm.access(gfn=GFN + offset, kind=WRITE).claim("no need to wait", lambda now: now.end == End.DONE)
+        vm.access(gfn=GFN + offset, kind=WRITE).claim(
+            "no need to wait", lambda now: now.end == End.DONE, since=INVALIDATION_RANGE
+        )
     for page, npages in ranges:
         vm.access(gfn=GFN + 8, kind=WRITE).claim("still wait", lambda now: now.end == End.GAVE_UP)
         vm.notifier_end(page=page, npages=npages)
@@ -185,7 +200,9 @@ def invalidation_under_two_memslots(vm: StoryBuilder) -> None:
     for gfn in (GFN + 3, OTHER + 4):
         vm.access(gfn=gfn, kind=WRITE).claim("wait", lambda now: now.outcome == [Exit.RETRY, End.GAVE_UP])
     for gfn in (GFN + 2, OTHER + 5):
-        vm.access(gfn=gfn, kind=WRITE).claim("outside", lambda now: now.end == End.DONE)
+        vm.access(gfn=gfn, kind=WRITE).claim(
+            "outside", lambda now: now.end == End.DONE, since=INVALIDATION_RANGE
+        )
     vm.access(gfn=GFN + 0x40, kind=WRITE).claim("elsewhere", lambda now: now.end in (End.DONE, End.GAVE_UP))
     vm.notifier_end(page=3, npages=2)
     vm.access(gfn=GFN + 0x40, kind=WRITE).claim("over", lambda now: now.end == End.DONE)
@@ -222,7 +239,9 @@ def recovery_while_yielding(vm: StoryBuilder) -> None:
     vm.claim("two are split", lambda now: now.state.nx_lpage_splits == 2)
     vm.resched(on=1).recover_nx_huge_pages()
     vm.claim("none is left", lambda now: now.state.nx_lpage_splits == 0)
-    vm.claim("a flush was asked for", lambda now: now.grown.flush_requests > 0)
+    vm.claim(
+        "a flush was asked for", lambda now: now.grown.flush_requests > 0, since=FLUSH_REQUEST_STATISTICS
+    )
 
 
 @story(

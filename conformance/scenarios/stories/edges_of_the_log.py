@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from conformance.kernels.substitutions import KVM_MAIN_C, MMU_C, Substitution
+from conformance.model.changes import FLUSH_REQUEST_STATISTICS, HUGE_PAGES_PROTECTED_LAZILY
 from conformance.scenarios.modes import with_legacy
 from conformance.scenarios.stories.functions import CLEAR_LOG, LOG_BY_PROCESSOR, READ_LOG, WRITE_PROTECT_HUGE
 from conformance.scenarios.stories.setting import HUGE, LOG, READ, READONLY, WRITE, X2M, memory
@@ -60,11 +61,13 @@ def two_huge_pages_in_one_word_of_the_log(vm: StoryBuilder) -> None:
     for written in (gfn, 0x400, 0x600):
         vm.access(gfn=written, kind=WRITE)
     vm.set_memory_region(gfn=gfn, npages=npages, page=gfn, flags=LOG)
-    vm.claim("nothing is protected yet", lambda now: now.mapped(0x400).writable)
+    vm.claim(
+        "nothing is protected yet", lambda now: now.mapped(0x400).writable, since=HUGE_PAGES_PROTECTED_LAZILY
+    )
     vm.clear_dirty_log(first=0, npages=64, mask=ALL)
     vm.claim("the small page is", lambda now: not now.mapped(gfn).writable)
     vm.claim("the huge one, too", lambda now: not now.mapped(0x400).writable)
-    vm.claim("the next is not", lambda now: now.mapped(0x600).writable)
+    vm.claim("the next is not", lambda now: now.mapped(0x600).writable, since=HUGE_PAGES_PROTECTED_LAZILY)
     vm.access(gfn=0x400, kind=WRITE).claim("written again", lambda now: 0x10 in now.dirty())
 
 
@@ -80,7 +83,7 @@ def log_of_a_read_only_memslot(vm: StoryBuilder) -> None:
     memory(vm, gfn=GFN, npages=16, flags=READONLY)
     vm.access(gfn=GFN, kind=READ)
     vm.set_memory_region(gfn=GFN, npages=16, page=0, flags=READONLY | LOG)
-    vm.claim("no flush", lambda now: now.grown.flush_requests == 0)
+    vm.claim("no flush", lambda now: now.grown.flush_requests == 0, since=FLUSH_REQUEST_STATISTICS)
     vm.access(gfn=GFN + 1, kind=READ).access(gfn=GFN + 1, kind=WRITE)
     vm.get_dirty_log().claim("nothing is logged", lambda now: now.outcome == [0, 0])
     vm.set_memory_region(gfn=GFN, npages=16, page=0, flags=READONLY)

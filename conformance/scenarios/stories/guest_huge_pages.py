@@ -5,7 +5,12 @@ from __future__ import annotations
 
 from conformance.interface.access import End
 from conformance.kernels.substitutions import INTERNAL_H, MMU_C, PAGING_TMPL_H, Substitution
-from conformance.model.changes import CHILD_GFN_COMPARED, CHILD_ROLE_COMPARED
+from conformance.model.changes import (
+    CHILD_GFN_COMPARED,
+    CHILD_ROLE_COMPARED,
+    PAGE_STATISTICS,
+    TRAILING_SPTES_PREFETCHED,
+)
 from conformance.scenarios.stories.functions import HUGE_LEVEL, NX, SHADOW_FAULT
 from conformance.scenarios.stories.guest_tables import (
     PAGE,
@@ -133,7 +138,11 @@ def huge_on_huge(vm: StoryBuilder) -> None:
     tables.map(BIG, 0x400, READY, level=HUGE)
     tables.run()
     vm.execute(address=BIG + 5 * PAGE, kind=WRITE, value=1)
-    vm.claim("2M in one SPTE", lambda now: now.shadow.mapped(BIG).level == HUGE and now.state.pages_2m == 1)
+    vm.claim(
+        "2M in one SPTE",
+        lambda now: now.shadow.mapped(BIG).level == HUGE and now.state.pages_2m == 1,
+        since=PAGE_STATISTICS,
+    )
     vm.claim("in the rmap of 2M", lambda now: now.shadow.rmap(0x400, HUGE).sptes == 1)
     vm.set_memory_region(gfn=0, npages=0x600, page=0, flags=LOG)
     vm.claim(
@@ -261,16 +270,24 @@ def pde_changed_outside(vm: StoryBuilder) -> None:
     reads(vm, BIG + 5 * PAGE, 0x405, "the first 2M")
     tables.set(pde, tables.leaf(0x600, READY, level=HUGE))
     reads(vm, BIG + 6 * PAGE, 0x606, "the other 2M")
-    vm.claim("a direct page of its own", lambda now: now.shadow.page(0x600, 1, direct=1).parents == 1)
-    vm.claim("no complaint", lambda now: not now.events)
     vm.claim(
-        "rmaps are right", lambda now: now.shadow.rmap(0x606).sptes == 1 and now.shadow.rmap(0x406).sptes == 0
+        "a direct page of its own",
+        lambda now: now.shadow.page(0x600, 1, direct=1).parents == 1,
+        since=CHILD_GFN_COMPARED,
+    )
+    vm.claim("no complaint", lambda now: not now.events, since=CHILD_GFN_COMPARED)
+    vm.claim(
+        "rmaps are right",
+        lambda now: now.shadow.rmap(0x606).sptes == 1 and now.shadow.rmap(0x406).sptes == 0,
+        since=CHILD_GFN_COMPARED,
     )
     vm.madvise_dontneed(page=0x600, npages=X2M)
     vm.claim("nothing maps it", lambda now: now.shadow.leaf(BIG + 6 * PAGE) is None)
     vm.madvise_dontneed(page=0x400, npages=X2M)
     vm.claim("nothing is left of the first", lambda now: not now.shadow.mapping(0x405))
-    vm.set_memory_region(gfn=0, npages=0, page=0).claim("no complaint", lambda now: not now.events)
+    vm.set_memory_region(gfn=0, npages=0, page=0).claim(
+        "no complaint", lambda now: not now.events, since=CHILD_GFN_COMPARED
+    )
 
 
 @story(
@@ -313,11 +330,17 @@ def pde_becomes_a_table_outside(vm: StoryBuilder) -> None:
         vm.store(gfn=0x400, index=n, value=tables.leaf(0x10 + n, READY))
     tables.set(pde, tables.link(0x400))
     reads(vm, BIG + 6 * PAGE, 0x16, "through the table")
-    vm.claim("a shadow page of the table", lambda now: now.shadow.page(0x400, 1, direct=0).parents == 1)
-    vm.claim("no complaint", lambda now: not now.events)
+    vm.claim(
+        "a shadow page of the table",
+        lambda now: now.shadow.page(0x400, 1, direct=0).parents == 1,
+        since=CHILD_ROLE_COMPARED,
+    )
+    vm.claim("no complaint", lambda now: not now.events, since=CHILD_ROLE_COMPARED)
     vm.madvise_dontneed(page=0x10, npages=8)
     vm.claim("nothing maps them", lambda now: not now.shadow.mapping(0x15) + now.shadow.mapping(0x16))
-    vm.madvise_dontneed(page=0x400, npages=X2M).claim("no complaint", lambda now: not now.events)
+    vm.madvise_dontneed(page=0x400, npages=X2M).claim(
+        "no complaint", lambda now: not now.events, since=CHILD_ROLE_COMPARED
+    )
 
 
 @story(
@@ -475,7 +498,10 @@ def prefetch_in_a_direct_page(vm: StoryBuilder) -> None:
     vm.claim(
         "those in memory are mapped, up to the first that is not",
         lambda now: [g for g in range(0x400, 0x410) if now.shadow.mapping(g)] == [0x400, 0x401, 0x402],
+        since=TRAILING_SPTES_PREFETCHED,
     )
     vm.claim("all read-only", lambda now: not any(leaf.writable for leaf in now.shadow.mapping(0x402)))
-    vm.execute(address=BIG + 2 * PAGE, kind=READ).claim("no exit", lambda now: not now.handled)
+    vm.execute(address=BIG + 2 * PAGE, kind=READ).claim(
+        "no exit", lambda now: not now.handled, since=TRAILING_SPTES_PREFETCHED
+    )
     vm.claim("its content", lambda now: now.value == content(0x402))

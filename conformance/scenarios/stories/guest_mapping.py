@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import INTERNAL_H, MMU_C, PAGING_TMPL_H, X86_C, Substitution
+from conformance.model.changes import FLUSH_REQUEST_STATISTICS, INVALIDATION_RANGE
 from conformance.scenarios.stories.functions import SHADOW_FAULT
 from conformance.scenarios.stories.guest_tables import (
     NX,
@@ -366,7 +367,9 @@ def prefetch_while_invalidating(vm: StoryBuilder) -> None:
         tables.map(VA + n * PAGE, 0x10 + n, P | RW | US | A | D)
     tables.run()
     vm.notifier_start(page=0x12, npages=1)
-    vm.execute(address=VA, kind=READ).claim("mapped", lambda now: now.shadow.leaf(VA))
+    vm.execute(address=VA, kind=READ).claim(
+        "mapped", lambda now: now.shadow.leaf(VA), since=INVALIDATION_RANGE
+    )
     vm.claim("no neighbour is", lambda now: not any(now.shadow.leaf(VA + n * PAGE) for n in (1, 2, 3)))
     vm.notifier_end(page=0x12, npages=1)
     vm.execute(address=VA + PAGE, kind=READ)
@@ -418,7 +421,7 @@ def many_aliases_of_a_page(vm: StoryBuilder) -> None:
         maps_all(gfn, number)
     vm.madvise_dontneed(page=0x12).claim("unmapped", lambda now: not now.shadow.mapping(0x12))
     vm.claim("the others are not", lambda now: now.shadow.mapping(0x10) and now.shadow.mapping(0x11))
-    vm.claim("a flush", lambda now: now.grown.flush_requests == 1)
+    vm.claim("a flush", lambda now: now.grown.flush_requests == 1, since=FLUSH_REQUEST_STATISTICS)
     vm.madvise_dontneed(page=0x10, npages=2).claim(
         "unmapped", lambda now: not now.shadow.mapping(0x10) + now.shadow.mapping(0x11)
     )

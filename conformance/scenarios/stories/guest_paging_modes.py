@@ -485,7 +485,11 @@ def efer_nx_toggled(vm: StoryBuilder) -> None:
     vm.claim("mapped without X", lambda now: not now.shadow.mapped(BIG).executable)
     vm.claim("which is no reserved bit", lambda now: not now.events)
     vm.execute(address=BIG, kind=FETCH).claim("executed in 4K", lambda now: now.shadow.mapped(BIG).level == 1)
-    vm.claim("the same role", lambda now: {p.role.efer_nx for p in now.shadow.pages()} == {1})
+    vm.claim(
+        "the same role",
+        lambda now: {p.role.efer_nx for p in now.shadow.pages()} == {1},
+        since=SHADOW_ROLE_HAS_NX,
+    )
     vm.set_efer(value=EFER)
     vm.execute(address=VA, kind=READ).claim("not reserved again", lambda now: now.executed.end == End.DONE)
 

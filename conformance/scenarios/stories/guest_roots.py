@@ -5,7 +5,11 @@ from __future__ import annotations
 
 from conformance.interface.access import End
 from conformance.kernels.substitutions import MMU_C, X86_C, Substitution
-from conformance.model.changes import PCID_INVALIDATED, WRITE_TRACKED_IN_ALL_ADDRESS_SPACES
+from conformance.model.changes import (
+    CACHED_WITHOUT_PCID,
+    PCID_INVALIDATED,
+    WRITE_TRACKED_IN_ALL_ADDRESS_SPACES,
+)
 from conformance.scenarios.stories.functions import SYNC
 from conformance.scenarios.stories.guest_tables import (
     CR4,
@@ -260,7 +264,9 @@ def two_directories_one_pcid(vm: StoryBuilder) -> None:
     vm.execute(address=VA, kind=READ)
     writes(vm, tables, pte, tables.leaf(0x21, READY))
     vm.set_cr3(value=other.cr3 | 1).claim(
-        "no root of the PCID is cached", lambda now: not any(root for root, _ in now.shadow.vcpu().prev_roots)
+        "no root of the PCID is cached",
+        lambda now: not any(root for root, _ in now.shadow.vcpu().prev_roots),
+        since=PCID_INVALIDATED,
     )
     vm.set_cr3(value=tables.cr3 | 1 | NO_FLUSH)
     reads(vm, VA, 0x21, "the new page")
@@ -612,7 +618,9 @@ def pcids_turned_on_and_off(vm: StoryBuilder) -> None:
     reads(vm, VA, 0x10, "with the other root")
     writes(vm, tables, pte, tables.leaf(0x20, READY))
     vm.set_cr4(value=PCIDS).claim(
-        "no root is cached", lambda now: not any(root for root, _ in now.shadow.vcpu().prev_roots)
+        "no root is cached",
+        lambda now: not any(root for root, _ in now.shadow.vcpu().prev_roots),
+        since=CACHED_WITHOUT_PCID,
     )
     vm.set_cr3(value=tables.cr3 | NO_FLUSH)
     vm.execute(address=VA, kind=READ)

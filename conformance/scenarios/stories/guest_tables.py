@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from conformance.interface.access import Privilege
+from conformance.model.changes import Change
 from conformance.scenarios.stories.setting import READ, WRITE, memory
 from conformance.scenarios.story import StoryBuilder
 
@@ -161,10 +162,12 @@ def guest(
     return tables
 
 
-def reads(vm: StoryBuilder, address: int, gfn: int, sentence: str, vcpu: int = 0) -> StoryBuilder:
+def reads(
+    vm: StoryBuilder, address: int, gfn: int, sentence: str, vcpu: int = 0, since: Change | None = None
+) -> StoryBuilder:
     """The guest reads an address, and finds the content that a page had from the start."""
     vm.execute(vcpu=vcpu, address=address, kind=READ)
-    return vm.claim(sentence, lambda now: now.value == content(gfn))
+    return vm.claim(sentence, lambda now: now.value == content(gfn), since=since)
 
 
 def writes(

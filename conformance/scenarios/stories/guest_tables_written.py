@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit, Instruction
 from conformance.kernels.substitutions import INTERNAL_H, MMU_C, PAGING_TMPL_H, X86_C, Substitution
+from conformance.model.changes import SYNC_SAYS_WHETHER_TO_FLUSH, UNSYNC_ZAPPED_BELOW_UPPER
 from conformance.scenarios.stories.functions import SYNC, UNSYNC, WRITE_EMULATED
 from conformance.scenarios.stories.guest_tables import (
     ALIAS,
@@ -350,7 +351,11 @@ def unsync_table_unlinked(vm: StoryBuilder) -> None:
     vm.claim("still unsync", lambda now: now.shadow.unsync == {pte.gfn})
     writes(vm, tables, pde, link)
     reads(vm, VA, 0x20, "the new page")
-    vm.claim("unsync all the same", lambda now: now.shadow.page(pde.gfn, 2).unsync_children)
+    vm.claim(
+        "unsync all the same",
+        lambda now: now.shadow.page(pde.gfn, 2).unsync_children,
+        since=SYNC_SAYS_WHETHER_TO_FLUSH,
+    )
 
 
 @story(
@@ -453,9 +458,12 @@ def tables_map_each_other(vm: StoryBuilder) -> None:
         lambda now: (
             not any(leaf.writable for gfn in (mapping.gfn, pte.gfn) for leaf in now.shadow.mapping(gfn))
         ),
+        since=SYNC_SAYS_WHETHER_TO_FLUSH,
     )
     writes(vm, tables, pte, tables.leaf(0x21, READY)).claim(
-        "a write is seen", lambda now: now.handled == [Exit.FIXED] and pte.gfn in now.shadow.unsync
+        "a write is seen",
+        lambda now: now.handled == [Exit.FIXED] and pte.gfn in now.shadow.unsync,
+        since=SYNC_SAYS_WHETHER_TO_FLUSH,
     )
 
 
@@ -525,7 +533,11 @@ def table_at_two_levels(vm: StoryBuilder) -> None:
     place = tables.share(OTHER, pte.gfn, level=2)
     reads(vm, OTHER + (1 << 21), 0x11, "through it")
     vm.claim("it is shadowed at level 2", lambda now: now.shadow.page(pte.gfn, 2))
-    vm.claim("no longer at level 1", lambda now: not now.shadow.pages(pte.gfn, 1) and place.at == 3)
+    vm.claim(
+        "no longer at level 1",
+        lambda now: not now.shadow.pages(pte.gfn, 1) and place.at == 3,
+        since=UNSYNC_ZAPPED_BELOW_UPPER,
+    )
     vm.claim("nothing is unsync", lambda now: not now.shadow.unsync)
     reads(vm, VA, 0x10, "shadowed at both")
     writes(vm, tables, (pte.gfn, 2), 0).claim(

@@ -5,7 +5,12 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
-from conformance.model.changes import NO_CHANGE_PTE
+from conformance.model.changes import (
+    FLUSH_REQUEST_STATISTICS,
+    INVALIDATION_RANGE,
+    NO_CHANGE_PTE,
+    PAGE_STATISTICS,
+)
 from conformance.scenarios.stories.functions import IN_PROGRESS, INVALIDATE, UNMAP
 from conformance.scenarios.stories.setting import HUGE, READ, WRITE, X2M, memory
 from conformance.scenarios.stories.sources import CHANGE_PTE
@@ -44,7 +49,9 @@ def unmap_one_page(vm: StoryBuilder) -> None:
     vm.madvise_dontneed(page=1)
     vm.claim("the page is unmapped", lambda now: now.leaf(GFN + 1) is None)
     vm.claim("its neighbours are not", lambda now: now.leaf(GFN) and now.leaf(GFN + 2))
-    vm.claim("a flush was asked for", lambda now: now.grown.flush_requests == 1)
+    vm.claim(
+        "a flush was asked for", lambda now: now.grown.flush_requests == 1, since=FLUSH_REQUEST_STATISTICS
+    )
     vm.claim("no invalidation is left under way", lambda now: now.state.invalidate_in_progress == 0)
     vm.access(gfn=GFN + 1, kind=WRITE).claim(
         "a new page is mapped", lambda now: now.outcome == [Exit.FIXED, End.DONE]
@@ -77,7 +84,9 @@ def unmap_a_range(vm: StoryBuilder) -> None:
     vm.madvise_dontneed(page=0x1F0, npages=0x20)
     vm.claim("those in the range are gone", lambda now: [leaf.gfn for leaf in now.leaves()] == [0x1EF, 0x210])
     vm.claim("the tables stay", lambda now: now.has_table(1, 0) and now.has_table(1, X2M))
-    vm.claim("one flush was asked for", lambda now: now.grown.flush_requests == 1)
+    vm.claim(
+        "one flush was asked for", lambda now: now.grown.flush_requests == 1, since=FLUSH_REQUEST_STATISTICS
+    )
 
 
 @story(source=RANGE_START, about=(*INVALIDATE, "kvm_tdp_mmu_unmap_gfn_range"))
@@ -90,7 +99,7 @@ def unmap_of_what_is_not_mapped(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE)
     vm.touch(page=9, write=1)
     vm.madvise_dontneed(page=9)
-    vm.claim("no flush", lambda now: now.grown.flush_requests == 0)
+    vm.claim("no flush", lambda now: now.grown.flush_requests == 0, since=FLUSH_REQUEST_STATISTICS)
     vm.claim("the sequence moved", lambda now: now.grown.invalidate_seq > 0)
     vm.claim("what was mapped stays", lambda now: now.leaf(GFN))
 
@@ -109,7 +118,7 @@ def unmap_outside_of_memslots(vm: StoryBuilder) -> None:
     vm.mmap(page=0x1000, npages=16)
     vm.touch(page=0x1000, write=1)
     vm.madvise_dontneed(page=0x1000, npages=16)
-    vm.claim("no flush", lambda now: now.grown.flush_requests == 0)
+    vm.claim("no flush", lambda now: now.grown.flush_requests == 0, since=FLUSH_REQUEST_STATISTICS)
     vm.claim("the mapping stays", lambda now: now.leaf(GFN))
 
 
@@ -166,7 +175,7 @@ def fault_beside_an_invalidation(vm: StoryBuilder) -> None:
     memory(vm, gfn=GFN, npages=64)
     vm.notifier_start(page=8, npages=4)
     vm.access(gfn=GFN + 12, kind=WRITE).claim(
-        "beside it all is well", lambda now: now.outcome == [Exit.FIXED, End.DONE]
+        "beside it all is well", lambda now: now.outcome == [Exit.FIXED, End.DONE], since=INVALIDATION_RANGE
     )
     vm.notifier_start(page=32, npages=4)
     vm.access(gfn=GFN + 20, kind=WRITE).claim("between two it waits", lambda now: now.end == End.GAVE_UP)
@@ -185,7 +194,11 @@ def change_pte_changes_nothing(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE).access(gfn=GFN + 1, kind=WRITE)
     vm.change_pte(page=0).claim("the mapping is gone", lambda now: now.leaf(GFN) is None)
     vm.claim("the neighbour's is not", lambda now: now.leaf(GFN + 1))
-    vm.claim("only the invalidation flushed", lambda now: now.grown.flush_requests == 1)
+    vm.claim(
+        "only the invalidation flushed",
+        lambda now: now.grown.flush_requests == 1,
+        since=FLUSH_REQUEST_STATISTICS,
+    )
     vm.access(gfn=GFN, kind=READ).claim(
         "the guest faults it in again", lambda now: now.outcome == [Exit.FIXED, End.DONE]
     )
@@ -263,7 +276,7 @@ def host_forks(vm: StoryBuilder) -> None:
         for gfn in (0, 0x1FF, 0x200):
             vm.access(vcpu=vcpu, gfn=gfn, kind=WRITE)
     vm.wrprotect(page=0, npages=X2M + 32).claim("nothing is mapped", lambda now: not now.leaves())
-    vm.claim("one flush for all", lambda now: now.grown.flush_requests == 1)
+    vm.claim("one flush for all", lambda now: now.grown.flush_requests == 1, since=FLUSH_REQUEST_STATISTICS)
     vm.enter(vcpu=1).claim("no TLB has it", lambda now: now.cached(0, 1) is None)
     vm.access(vcpu=0, gfn=0x1FF, kind=WRITE).claim(
         "it comes back writable", lambda now: now.mapped(0x1FF).writable
@@ -306,6 +319,6 @@ def unmap_while_yielding(vm: StoryBuilder) -> None:
         vm.access(gfn=gfn, kind=WRITE)
     vm.resched(on=1)
     vm.madvise_dontneed(page=0, npages=0x800).claim("nothing is left", lambda now: not now.leaves())
-    vm.claim("nor counted", lambda now: now.state.pages_4k == 0)
+    vm.claim("nor counted", lambda now: now.state.pages_4k == 0, since=PAGE_STATISTICS)
     vm.resched(on=0)
     vm.access(gfn=0x200, kind=WRITE).claim("the guest goes on", lambda now: now.end == End.DONE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
+from conformance.model.changes import PAGE_STATISTICS
 from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.stories.functions import HUGE_EDGES, HUGE_LEVEL
 from conformance.scenarios.stories.setting import GIGANTIC, HUGE, READ, WRITE, X1G, X2M, memory
@@ -40,7 +41,7 @@ def mapped_in_2m(vm: StoryBuilder) -> None:
     vm.claim("the mapping is 2M", lambda now: now.mapped(X2M).level == HUGE)
     vm.claim("aligned", lambda now: now.mapped(X2M + 0x123).gfn == X2M and now.mapped(X2M).pfn % X2M == 0)
     vm.claim("there is no table below", lambda now: not now.has_table(1, X2M))
-    vm.claim("one 2M page is counted", lambda now: now.state.pages_2m == 1)
+    vm.claim("one 2M page is counted", lambda now: now.state.pages_2m == 1, since=PAGE_STATISTICS)
     vm.access(gfn=X2M + 0x1FF, kind=READ).claim("all of it is mapped", lambda now: now.outcome == [End.DONE])
 
 
@@ -52,7 +53,7 @@ def mapped_in_1g(vm: StoryBuilder) -> None:
     """
     memory(vm, gfn=X1G, npages=X1G, level=GIGANTIC)
     vm.access(gfn=X1G + 0x12345, kind=WRITE).claim("1G", lambda now: now.mapped(X1G).level == GIGANTIC)
-    vm.claim("one 1G page is counted", lambda now: now.state.pages_1g == 1)
+    vm.claim("one 1G page is counted", lambda now: now.state.pages_1g == 1, since=PAGE_STATISTICS)
     vm.claim("no table below", lambda now: not now.has_table(2, X1G))
 
 

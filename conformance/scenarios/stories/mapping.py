@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from conformance.interface.access import End, Exit
+from conformance.model.changes import FAULT_STATISTICS, FLUSH_REQUEST_STATISTICS, PAGE_STATISTICS
 from conformance.scenarios.naming import ZERO_PFN
 from conformance.scenarios.stories.functions import FAULT
 from conformance.scenarios.stories.setting import FETCH, READ, READONLY, WRITE, memory
@@ -59,8 +60,10 @@ def first_write(vm: StoryBuilder) -> None:
     vm.claim("the page is writable", lambda now: now.mapped(GFN + 3).writable)
     vm.claim("and MMU-writable", lambda now: now.mapped(GFN + 3).mmu_writable)
     vm.claim("and dirty", lambda now: now.mapped(GFN + 3).dirty)
-    vm.claim("no flush was asked for", lambda now: now.grown.flush_requests == 0)
-    vm.claim("one 4K page is counted", lambda now: now.state.pages_4k == 1)
+    vm.claim(
+        "no flush was asked for", lambda now: now.grown.flush_requests == 0, since=FLUSH_REQUEST_STATISTICS
+    )
+    vm.claim("one 4K page is counted", lambda now: now.state.pages_4k == 1, since=PAGE_STATISTICS)
 
 
 @story(
@@ -124,7 +127,7 @@ def repeated_access(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE)
     for kind in (READ, WRITE, FETCH):
         vm.access(gfn=GFN, kind=kind).claim("no exit", lambda now: now.outcome == [End.DONE])
-        vm.claim("no fault is counted", lambda now: now.grown.pf_taken == 0)
+        vm.claim("no fault is counted", lambda now: now.grown.pf_taken == 0, since=FAULT_STATISTICS)
 
 
 @story(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit
 from conformance.kernels.substitutions import ITER_C, TDP_C, Substitution
+from conformance.model.changes import FLUSH_REQUEST_STATISTICS, PAGE_STATISTICS
 from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.stories.functions import UNMAP, ZAP_ROOTS
 from conformance.scenarios.stories.setting import HUGE, READ, READONLY, WRITE, X1G, X2M, memory
@@ -46,7 +47,7 @@ def memslot_deleted(vm: StoryBuilder) -> None:
     vm.access(gfn=GFN, kind=WRITE).access(gfn=X2M, kind=WRITE)
     vm.set_memory_region(gfn=GFN, npages=0, page=0).claim("accepted", lambda now: now.outcome == [0])
     vm.claim("no valid root is left", lambda now: not now.valid_roots())
-    vm.claim("nothing is counted as mapped", lambda now: now.state.pages_4k == 0)
+    vm.claim("nothing is counted as mapped", lambda now: now.state.pages_4k == 0, since=PAGE_STATISTICS)
     vm.access(gfn=X2M, kind=READ).claim(
         "the other memslot comes back", lambda now: now.outcome == [Exit.FIXED, End.DONE]
     )
@@ -123,7 +124,11 @@ def invalid_root_until_its_vcpu_leaves_it(vm: StoryBuilder) -> None:
         "one valid, one invalid", lambda now: [r.invalid for r in now.roots] == [True, False]
     )
     vm.madvise_dontneed(page=0)
-    vm.claim("an unmap finds nothing in either", lambda now: now.grown.flush_requests == 0)
+    vm.claim(
+        "an unmap finds nothing in either",
+        lambda now: now.grown.flush_requests == 0,
+        since=FLUSH_REQUEST_STATISTICS,
+    )
     vm.enter(vcpu=1).claim("the old root is gone", lambda now: [r.invalid for r in now.roots] == [False])
     vm.access(vcpu=1, gfn=GFN, kind=WRITE).claim(
         "it goes on", lambda now: now.outcome == [Exit.FIXED, End.DONE]
@@ -183,7 +188,9 @@ def zap_while_yielding(vm: StoryBuilder) -> None:
         vm.access(gfn=gfn, kind=WRITE)
     vm.resched(on=1)
     vm.set_memory_region(gfn=0, npages=0, page=0)
-    vm.claim("no page is counted", lambda now: now.state.pages_4k == now.state.pages_2m == 0)
+    vm.claim(
+        "no page is counted", lambda now: now.state.pages_4k == now.state.pages_2m == 0, since=PAGE_STATISTICS
+    )
     vm.claim("no valid root", lambda now: not now.valid_roots())
     vm.resched(on=0)
     vm.access(gfn=4 * X2M, kind=READ).claim("the guest goes on", lambda now: now.end == End.DONE)

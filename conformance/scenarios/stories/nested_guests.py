@@ -5,8 +5,13 @@ from __future__ import annotations
 
 from conformance.interface.access import End
 from conformance.kernels.substitutions import MMU_C, PAGING_TMPL_H, Substitution
-from conformance.model.changes import NESTED_ROOTS_KEPT
-from conformance.scenarios.modes import EPT_MODES
+from conformance.model.changes import (
+    EFER_LMA_IN_ROLE,
+    NESTED_ROOTS_KEPT,
+    NO_ACCESS_WARNS,
+    SHADOW_WALK_VERIFIED,
+)
+from conformance.scenarios.modes import EPT_MODES, PML_MODES, with_legacy
 from conformance.scenarios.stories.guest_tables import (
     CR0,
     EPT,
@@ -37,7 +42,9 @@ from conformance.scenarios.stories.guest_tables import (
 from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, WRITE, X2M, memory
 from conformance.scenarios.story import Fault, Mutant, StoryBuilder, story
 
-NPT = ("npt",)
+NESTED_EPT = with_legacy(*EPT_MODES)
+"""Both are shadow pages then: those of L1, and those of L2."""
+NPT = with_legacy("npt")
 GPA = 0x5000
 """The guest physical address of L2 that most stories map first."""
 BIG = 0x40000000
@@ -75,7 +82,7 @@ def changes(vm: StoryBuilder, tables: GuestTables, place: Entry, value: int) -> 
 @story(
     source=NESTED_PAGE_TABLES,
     about=NESTED_FAULT,
-    modes=EPT_MODES,
+    modes=NESTED_EPT,
     mutants=[
         Mutant(
             "a writable entry of L1's EPT is not needed to write",
@@ -130,7 +137,7 @@ def faults_of_nested_ept(vm: StoryBuilder) -> None:
 @story(
     source="Intel SDM vol. 3, 29.3.5: accessed and dirty flags for EPT",
     about=("ept_update_accessed_dirty_bits", "ept_protect_clean_gpte", "kvm_init_shadow_ept_mmu"),
-    modes=("ept-ad",),
+    modes=PML_MODES,
     mutants=[
         Mutant(
             "L1's Accessed and Dirty are not part of the role",
@@ -175,7 +182,7 @@ def accessed_and_dirty_of_l1(vm: StoryBuilder) -> None:
         "mmu_try_to_unsync_pages",
         "ept_sync_page",
     ),
-    modes=EPT_MODES,
+    modes=NESTED_EPT,
     mutants=[
         Mutant(
             "the TDP MMU maps tables of L1 writable",
@@ -289,7 +296,7 @@ def nested_eager_split(vm: StoryBuilder) -> None:
 @story(
     source='commit 9fb3565743d5 ("KVM: x86/mmu: Drop RWX=0 SPTEs during ept_sync_page()") in v5.19',
     about=("ept_sync_page", "ept_sync_spte", "mmu_sync_children"),
-    modes=EPT_MODES,
+    modes=NESTED_EPT,
 )
 def rwx0_after_sync(vm: StoryBuilder) -> None:
     """Below a directory without execution a leaf becomes execute-only: nothing of its access is left.
@@ -306,7 +313,7 @@ def rwx0_after_sync(vm: StoryBuilder) -> None:
     enters(vm, tables, ad=0)
     vm.enter()
     vm.execute(address=0x200000, kind=READ).claim("synchronized", lambda now: not now.shadow.unsync)
-    vm.claim("the SPTE is dropped", lambda now: now.shadow.rmap(0x10).sptes == 0)
+    vm.claim("the SPTE is dropped", lambda now: now.shadow.rmap(0x10).sptes == 0, since=NO_ACCESS_WARNS)
     vm.claim("no complaint", lambda now: not now.events)
     vm.execute(address=GPA, kind=READ).claim("L1's business", lambda now: now.executed.end == End.NESTED_EXIT)
 
@@ -381,6 +388,7 @@ def fetches_by_l2_with_npt(vm: StoryBuilder) -> None:
     ),
     about=("mmu_page_zap_pte", "kvm_mmu_prepare_zap_page", "make_mmu_pages_available"),
     modes=NPT,
+    since=EFER_LMA_IN_ROLE,
     shows=[
         Fault(
             "a nested table that vCPUs use as root is zapped with a table that points to it",
@@ -466,6 +474,7 @@ def nested_tables_of_a_pae_l1(vm: StoryBuilder) -> None:
     source="paging_tmpl.h: FNAME(fetch) WARNs where the root has no table for an entry that the walk found",
     about=("paging64_fetch",),
     modes=NPT,
+    since=SHADOW_WALK_VERIFIED,
     shows=[
         Fault(
             "an L1 with PAE that fills an entry of its top nested table while L2 runs causes a WARN",
@@ -499,7 +508,7 @@ def nested_pdpte_written_while_l2_runs(vm: StoryBuilder) -> None:
 @story(
     source="mmu.c: kvm_mmu_page_ad_need_write_protect(); L2 is logged by write protection, even with PML",
     about=("kvm_mmu_slot_leaf_clear_dirty", "kvm_arch_mmu_enable_log_dirty_pt_masked", "make_spte"),
-    modes=("ept-ad",),
+    modes=PML_MODES,
     pml=1,
     mutants=[
         Mutant(
@@ -534,7 +543,7 @@ def l2_is_logged_by_write_protection(vm: StoryBuilder) -> None:
 @story(
     source=NESTED_PAGE_TABLES + "; mmu.c: kvm_mmu_new_pgd() of the nested MMU",
     about=("kvm_mmu_new_pgd", "kvm_init_shadow_ept_mmu", "kvm_mmu_load"),
-    modes=EPT_MODES,
+    modes=NESTED_EPT,
     mutants=[
         Mutant(
             "a cached root is not loaded",
@@ -609,7 +618,7 @@ def host_changes_under_a_nested_guest(vm: StoryBuilder) -> None:
 @story(
     source="mmu.c: kvm_mmu_reset_context(), nested exits",
     about=("kvm_mmu_load", "kvm_mmu_free_roots", "mmu_free_root_page"),
-    modes=EPT_MODES,
+    modes=NESTED_EPT,
     vcpus=2,
     mutants=[
         Mutant(

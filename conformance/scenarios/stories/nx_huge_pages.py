@@ -5,7 +5,12 @@ from __future__ import annotations
 
 from conformance.interface.access import End
 from conformance.kernels.substitutions import TDP_C, Substitution
-from conformance.model.changes import NX_ACCOUNTED_WITHOUT_PAGING, NX_RECOVERY_SKIPS_LOGGED
+from conformance.model.changes import (
+    FLUSH_REQUEST_STATISTICS,
+    NX_ACCOUNTED_WITHOUT_PAGING,
+    NX_RECOVERY_SKIPS_LOGGED,
+    PAGE_STATISTICS,
+)
 from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.stories.functions import NX, NX_RECOVERY, SPLIT
 from conformance.scenarios.stories.guest_tables import SHADOW
@@ -70,7 +75,9 @@ def recovery_of_nx_huge_pages(vm: StoryBuilder) -> None:
     vm.access(gfn=X2M + 7, kind=FETCH)
     vm.recover_nx_huge_pages().claim("the table is gone", lambda now: not now.has_table(1, X2M))
     vm.claim("no split is left", lambda now: now.state.nx_lpage_splits == 0)
-    vm.claim("a flush was asked for", lambda now: now.grown.flush_requests >= 1)
+    vm.claim(
+        "a flush was asked for", lambda now: now.grown.flush_requests >= 1, since=FLUSH_REQUEST_STATISTICS
+    )
     vm.access(gfn=X2M + 7, kind=READ).claim("2M again", lambda now: now.mapped(X2M).level == HUGE)
     vm.access(gfn=X2M + 7, kind=FETCH).claim("and split again", lambda now: now.mapped(X2M + 7).level == 1)
 
@@ -134,7 +141,7 @@ def split_lets_small_pages_execute(vm: StoryBuilder) -> None:
     vm.access(gfn=X2M, kind=WRITE).claim("2M without X", lambda now: not now.mapped(X2M).executable)
     vm.set_memory_region(gfn=X2M, npages=X2M, page=0, flags=LOG)
     vm.claim("4K with X", lambda now: all(leaf.executable for leaf in now.leaves()))
-    vm.claim("512 of them", lambda now: now.state.pages_4k == X2M)
+    vm.claim("512 of them", lambda now: now.state.pages_4k == X2M, since=PAGE_STATISTICS)
     vm.access(gfn=X2M + 7, kind=FETCH).claim("without an exit", lambda now: now.outcome == [End.DONE])
 
 

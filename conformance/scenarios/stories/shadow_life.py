@@ -6,6 +6,7 @@ from __future__ import annotations
 from conformance.interface.access import MMIO_EXIT, End, Exit
 from conformance.interface.steps import READONLY
 from conformance.kernels.substitutions import INTERNAL_H, MMU_C, PAGING_TMPL_H, Substitution
+from conformance.model.changes import INVALIDATION_RANGE
 from conformance.scenarios.stories.functions import IN_PROGRESS, INVALIDATE
 from conformance.scenarios.stories.guest_tables import (
     PAGE,
@@ -373,7 +374,7 @@ def fault_of_a_shadowed_guest_during_an_invalidation(vm: StoryBuilder) -> None:
     vm.notifier_start(page=0x10).claim("unmapped", lambda now: not now.shadow.mapping(0x10))
     vm.execute(address=VA, kind=READ).claim("no progress", lambda now: now.executed.end == End.GAVE_UP)
     vm.claim("each exit is a retry", lambda now: {*now.handled} == {Exit.RETRY})
-    reads(vm, VA + PAGE, 0x11, "beside it")
+    reads(vm, VA + PAGE, 0x11, "beside it", since=INVALIDATION_RANGE)
     vm.notifier_end(page=0x10)
     reads(vm, VA, 0x10, "mapped again")
 

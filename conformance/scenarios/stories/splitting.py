@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from conformance.kernels.substitutions import MMU_C, TDP_C, Substitution
+from conformance.model.changes import FAULT_STATISTICS, PAGE_STATISTICS
 from conformance.scenarios.modes import TDP_MODES
 from conformance.scenarios.stories.dirty_logging import log
 from conformance.scenarios.stories.functions import SPLIT
@@ -52,8 +53,14 @@ def eager_split(vm: StoryBuilder) -> None:
     vm.claim("none writable", lambda now: not any(leaf.writable for leaf in now.leaves()))
     vm.claim("all MMU-writable", lambda now: all(leaf.mmu_writable for leaf in now.leaves()))
     vm.claim("each at its place", lambda now: len({leaf.pfn - leaf.gfn for leaf in now.leaves()}) == 1)
-    vm.claim("they are counted", lambda now: (now.state.pages_2m, now.state.pages_4k) == (0, 512))
-    vm.access(gfn=X2M + 0x1FF, kind=WRITE).claim("fixed fast", lambda now: now.grown.pf_fast == 1)
+    vm.claim(
+        "they are counted",
+        lambda now: (now.state.pages_2m, now.state.pages_4k) == (0, 512),
+        since=PAGE_STATISTICS,
+    )
+    vm.access(gfn=X2M + 0x1FF, kind=WRITE).claim(
+        "fixed fast", lambda now: now.grown.pf_fast == 1, since=FAULT_STATISTICS
+    )
     vm.claim("recorded", lambda now: now.dirty() == {0x1FF})
 
 
