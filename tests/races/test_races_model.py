@@ -28,7 +28,9 @@ LOST_BY_6_12 = "aging_against_fast_faults"
 NEEDED = {
     ("change_pte_finds_nothing", "6bdb913f0a70"): 0,
     ("get_dirty_log_against_writes", "LOG_TAKEN_BEFORE_PROTECTING"): 2,
+    ("entry_changed_after_the_walk", "f7d9c7b7b902"): 2,
     ("two_vcpus_split_one_huge_page", "9a77daacc87d"): 3,
+    ("walk_against_zapping", "WALK_HOLDS_OFF_FREEING"): 2,
 }
 """How many preemptions a violation needs, where that is not one."""
 

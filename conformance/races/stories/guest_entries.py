@@ -8,14 +8,13 @@ from conformance.kernels.substitutions import PAGING_TMPL_H, X86_C, Substitution
 from conformance.model.changes import FAST_FAULT_DIRECT_ONLY, GPTE_RECHECKED, WRITTEN_BEFORE_ZAPPED
 from conformance.races.invariants import RIGHTS_ARE_THE_GUESTS, TRANSLATIONS_ARE_CURRENT, WRITES_ARE_LOGGED
 from conformance.races.race import RaceBuilder, missing, race
-from conformance.races.stories.setting import LOG, READ, WRITE
+from conformance.races.stories.setting import KERNELS, LOG, READ, WRITE
 from conformance.races.stories.shadowed_guest import NEW, OLD, OTHER_TABLE, rewrites, shadowed
 from conformance.scenarios.stories.guest_tables import CR0, CR4, EFER, PAGE, READY, SHADOW, VA, Entry
 
 CHANGED = "if (FNAME(gpte_changed)(vcpu, gw, it.level - 1))"
 NOT_PAGING = 0x10001
 """CR0 with PE and WP."""
-KERNELS = ("6.1", "6.12", "7.2", "7.3")
 
 
 @race(

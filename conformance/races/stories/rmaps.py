@@ -12,10 +12,9 @@ from conformance.model.changes import (
 )
 from conformance.races.invariants import DIRTY_FRAMES_ARE_REPORTED, NO_COMPLAINT, NO_CRASH
 from conformance.races.race import RaceBuilder, missing, race
-from conformance.races.stories.setting import GFN, LOG, PAGE, WRITE, memory
+from conformance.races.stories.setting import GFN, KERNELS, LOG, PAGE, WRITE, memory
 from conformance.scenarios.modes import LEGACY_MODES
 
-KERNELS = ("6.1", "6.12", "7.2", "7.3")
 MMU_WRITABLE = "if (!is_writable_pte(spte) && is_mmu_writable_spte(spte))\n\t\treturn true;\n"
 
 

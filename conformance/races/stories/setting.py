@@ -7,10 +7,12 @@ from conformance.races.race import RaceBuilder
 from conformance.scenarios.stories.setting import FETCH, HUGE, LOG, READ, WRITE, X2M
 
 __all__ = [
-    "FETCH", "GFN", "HUGE", "LOG", "PAGE", "READ", "WRITE", "X2M",
+    "FETCH", "GFN", "HUGE", "KERNELS", "LOG", "PAGE", "READ", "WRITE", "X2M",
     "memory",
 ]  # fmt: skip
 
+KERNELS = ("6.1", "6.12", "7.2", "7.3")
+"""The series that reverts are written for where their source has the same text."""
 FIRST, NPAGES = 0x100, 16
 GFN, PAGE = 0x102, 2
 """The gfn that races, and the host page behind it."""

@@ -9,7 +9,7 @@ from conformance.kernels.substitutions import MMU_C, SPTE_H, Substitution
 from conformance.model.changes import FLUSH_IF_MMU_WRITABLE, FLUSHED_BEFORE_SYNC, UNSYNC_UNDER_SPINLOCK
 from conformance.races.invariants import NO_COMPLAINT, RIGHTS_ARE_THE_GUESTS, TRANSLATIONS_ARE_CURRENT
 from conformance.races.race import RaceBuilder, missing, race
-from conformance.races.stories.setting import LOG, READ, WRITE
+from conformance.races.stories.setting import KERNELS, LOG, READ, WRITE
 from conformance.races.stories.shadowed_guest import NEW, NPAGES, OLD, OTHER_TABLE, rewrites, shadowed
 from conformance.scenarios.stories.guest_tables import (
     EPT,
@@ -27,7 +27,6 @@ GPA = 0x5000
 """An address of L2."""
 DATA, FAR = VA + 0x10 * PAGE, 0x40000000
 """Where a table is mapped as data, and an address that it translates."""
-KERNELS = ("6.1", "6.12", "7.2", "7.3")
 NO_SPINLOCK = [
     Substitution(MMU_C, f"{call}(&kvm->arch.mmu_unsync_pages_lock);", ";", kernel, "mmu_try_to_unsync_pages")
     for kernel in KERNELS
