@@ -5,7 +5,11 @@ from __future__ import annotations
 
 from conformance.interface.access import End, Exit, Instruction
 from conformance.kernels.substitutions import INTERNAL_H, MMU_C, PAGING_TMPL_H, X86_C, Substitution
-from conformance.model.changes import SYNC_SAYS_WHETHER_TO_FLUSH, UNSYNC_ZAPPED_BELOW_UPPER
+from conformance.model.changes import (
+    SYNC_SAYS_WHETHER_TO_FLUSH,
+    SYNCED_BEFORE_LINK,
+    UNSYNC_ZAPPED_BELOW_UPPER,
+)
 from conformance.scenarios.stories.functions import SYNC, UNSYNC, WRITE_EMULATED
 from conformance.scenarios.stories.guest_tables import (
     ALIAS,
@@ -622,7 +626,11 @@ def link_that_must_yield(vm: StoryBuilder) -> None:
     tables.share(high, directory, level=2)
     vm.resched(on=1)
     reads(vm, high + VA, 0x20, "the new page")
-    vm.claim("after a retry", lambda now: now.handled == [Exit.RETRY, Exit.FIXED])
+    vm.claim(
+        "after a retry",
+        lambda now: now.handled == [Exit.RETRY, Exit.FIXED],
+        since=SYNCED_BEFORE_LINK,
+    )
     vm.resched(on=0)
     vm.enter().claim("in sync", lambda now: not now.shadow.unsync)
 
