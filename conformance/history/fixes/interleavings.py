@@ -12,11 +12,10 @@ __all__ = ["INTERLEAVINGS"]
 
 
 def _raced(race: str, change: Change) -> tuple[Revert, ...]:
-    """The reverts of a change that a race has as a historic variant, one per kernel."""
+    """The reverts of a change that a race has as a historic variant, in 6.1 and in one later kernel."""
     (historic,) = (one for one in RACES[race].historic if one.change is change)
     mode = (historic.modes or RACES[race].modes)[-1]
-    kernels = dict.fromkeys(one.kernel for one in historic.reverts)
-    return tuple(roughly(*historic.reverts_of(kernel), by=race, mode=mode) for kernel in kernels)
+    return tuple(roughly(*historic.reverts_of(kernel), by=race, mode=mode) for kernel in ("6.1", "7.3"))
 
 
 INTERLEAVINGS = (
