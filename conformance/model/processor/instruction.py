@@ -77,9 +77,17 @@ def _run(vm: Vm, vcpu: KvmVcpu, insn: Insn) -> tuple[list[int], Ended]:
         exits += (found, code)
         if ended is not None:
             return exits, ended
-        if code % MMIO_EXIT == Exit.RETRY and not vm.may_retry():
+        if code % MMIO_EXIT == Exit.RETRY and not _may_retry(vm):
             break
     return exits, (End.GAVE_UP, 0, 0, 0)
+
+
+def _may_retry(vm: Vm) -> bool:
+    """Whether the instruction is repeated, after another thread may have ended what it is retried for."""
+    vm.srcu.unlock()
+    may_retry = vm.may_retry()
+    vm.srcu.lock()
+    return may_retry
 
 
 def _translate(vm: Vm, vcpu: KvmVcpu, insn: Insn) -> TlbEntry | int:

@@ -3,18 +3,34 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from conformance.interface.access import Instruction
 from conformance.kernels.substitutions import PAGING_TMPL_H, X86_C, Substitution
-from conformance.model.changes import FAST_FAULT_DIRECT_ONLY, GPTE_RECHECKED, WRITTEN_BEFORE_ZAPPED
-from conformance.races.invariants import RIGHTS_ARE_THE_GUESTS, TRANSLATIONS_ARE_CURRENT, WRITES_ARE_LOGGED
+from conformance.model.changes import (
+    FAST_FAULT_DIRECT_ONLY,
+    GPTE_RECHECKED,
+    RETRY_IF_ROOT_INVALID,
+    WRITTEN_BEFORE_ZAPPED,
+)
+from conformance.races.invariants import (
+    NO_COMPLAINT,
+    RIGHTS_ARE_THE_GUESTS,
+    TRANSLATIONS_ARE_CURRENT,
+    WRITES_ARE_LOGGED,
+)
 from conformance.races.race import RaceBuilder, missing, race
+from conformance.races.stories.rmaps import OBSOLETE_USED
 from conformance.races.stories.setting import KERNELS, LOG, READ, WRITE
-from conformance.races.stories.shadowed_guest import NEW, OLD, OTHER_TABLE, rewrites, shadowed
+from conformance.races.stories.shadowed_guest import NEW, NPAGES, OLD, OTHER_TABLE, rewrites, shadowed
 from conformance.scenarios.stories.guest_tables import CR0, CR4, EFER, PAGE, READY, SHADOW, VA, Entry
+from conformance.scenarios.stories.setting import memory
 
 CHANGED = "if (FNAME(gpte_changed)(vcpu, gw, it.level - 1))"
 NOT_PAGING = 0x10001
 """CR0 with PE and WP."""
+SLOT_1 = 0x1000
+"""The first gfn of another memslot."""
 
 
 @race(
@@ -118,4 +134,25 @@ def emulated_write_against_accounting(at: RaceBuilder) -> None:
     thread.execute(vcpu=1, address=unprotects, kind=WRITE, value=0, instruction=Instruction.XADD)
     thread.set_sregs(vcpu=1, cr0=CR0, cr4=CR4, efer=EFER, cr3=tables.cr3)
     thread.execute(vcpu=1, address=VA, kind=READ)
+    at.last.enter(vcpu=0).enter(vcpu=1)
+
+
+@race(
+    source=str(RETRY_IF_ROOT_INVALID),
+    historic=[missing(RETRY_IF_ROOT_INVALID, NO_COMPLAINT, *OBSOLETE_USED)],
+    modes=SHADOW,
+    vcpus=2,
+)
+def fault_against_a_deletion(at: RaceBuilder) -> None:
+    """The memslot of a page is deleted during a fault on it, and with it all shadow pages, the root included.
+
+    What the fault would link below the root would be obsolete, too. After the ioctl the page is out of reach.
+    """
+    first: Any = at.first
+    memory(first, gfn=SLOT_1, npages=16, page=NPAGES, slot=1)
+    tables, entry = shadowed(at, data=[SLOT_1])
+    tables.set(entry, tables.leaf(SLOT_1, READY))
+    at.first.enter(vcpu=0).enter(vcpu=1)
+    at.thread("vcpu0").execute(vcpu=0, address=VA, kind=READ)
+    at.thread("user").set_memory_region(slot=1, gfn=SLOT_1, npages=0, page=0)
     at.last.enter(vcpu=0).enter(vcpu=1)

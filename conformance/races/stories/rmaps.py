@@ -72,23 +72,15 @@ def walk_against_zapping(at: RaceBuilder) -> None:
     at.last.enter().destroy()
 
 
+OBSOLETE = "if (sp && is_obsolete_sp(vcpu->kvm, sp))"
+OBSOLETE_USED = [
+    Substitution(MMU_C, OBSOLETE, OBSOLETE.replace("sp", "0 && sp", 1), kernel) for kernel in KERNELS
+]
+
+
 @race(
     source=str(RETRY_IF_ROOT_INVALID),
-    historic=[
-        missing(
-            RETRY_IF_ROOT_INVALID,
-            NO_COMPLAINT,
-            *(
-                Substitution(
-                    MMU_C,
-                    "if (sp && is_obsolete_sp(vcpu->kvm, sp))",
-                    "if (0 && sp && is_obsolete_sp(vcpu->kvm, sp))",
-                    kernel,
-                )
-                for kernel in KERNELS
-            ),
-        )
-    ],
+    historic=[missing(RETRY_IF_ROOT_INVALID, NO_COMPLAINT, *OBSOLETE_USED)],
     modes=LEGACY_MODES,
 )
 def fault_against_an_obsolete_root(at: RaceBuilder) -> None:
