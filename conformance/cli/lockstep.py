@@ -40,8 +40,8 @@ __all__ = ["lockstep"]
 def lockstep(ctx: click.Context, **given: Any) -> None:
     """Run random steps on kernel and model in lockstep, and minimise a difference to a scenario.
 
-    Without --mode all modes of the kernel share the time: those of scenarios, and for nested guests
-    nested-ept-ad, nested-ept-noad and nested-npt.
+    Without --mode all modes of the kernel share the time: those of scenarios, and those of nested guests,
+    which are called nested-ept-ad, nested-legacy-npt and so on.
 
     Exit status: 0 conforms, 1 a difference was found, 2 could not be judged.
     """
