@@ -143,7 +143,7 @@ def emulated_write_against_accounting(at: RaceBuilder) -> None:
     modes=SHADOW,
     vcpus=2,
 )
-def fault_against_a_deletion(at: RaceBuilder) -> None:
+def shadow_fault_against_deletion(at: RaceBuilder) -> None:
     """The memslot of a page is deleted during a fault on it, and with it all shadow pages, the root included.
 
     What the fault would link below the root would be obsolete, too. After the ioctl the page is out of reach.
