@@ -19,6 +19,7 @@ from conformance.model.changes import (
     NESTED_ROOTS_KEPT,
     RACES,
     RETRY_IF_SLOT_INVALID,
+    ROOT_CHECKED_AFTER_PAGES,
     ROOTS_KEPT_ON_WP,
     SREGS_CHECK_CR0,
     UNSYNC_SKIP_IFF_LEAF,
@@ -66,6 +67,8 @@ BACKPORTS = (
     Backport(CHILD_GFN_COMPARED, "6.12.107", "seen in 6.12.107; where it came in was not looked for"),
     Backport(CHILD_ROLE_COMPARED, "6.1.177", "Debian's changelog of 6.1.187-1, ChangeLog-6.1.177"),
     Backport(CHILD_ROLE_COMPARED, "6.12.107", "seen in 6.12.107; where it came in was not looked for"),
+    Backport(ROOT_CHECKED_AFTER_PAGES, "6.1.183", "osv.dev: CVE-2026-64561"),
+    Backport(ROOT_CHECKED_AFTER_PAGES, "6.12.101", "osv.dev: CVE-2026-64561"),
     Backport(NESTED_ROOTS_KEPT, "6.1.192", "seen in 6.1.192; where it came in was not looked for"),
     Backport(
         WRITE_TRACKED_IN_ALL_ADDRESS_SPACES, "6.1.187", "Debian's changelog of 6.1.187-1, ChangeLog-6.1.187"

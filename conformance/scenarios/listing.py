@@ -54,22 +54,22 @@ def blessed(name: str, modes: Sequence[str]) -> list[str]:
     """A story's golden transcript of the default kernel, in the first of the selected modes."""
     check_modes(modes)
     found = _scenario(name)
-    return Golden(found.name, DEFAULT, _mode(found, modes), "", ()).blessed() or []
+    return Golden(found.name, DEFAULT, _modes(found, modes)[0], "", ()).blessed() or []
 
 
 def transcripts(
     name: str, selectors: Sequence[str], patches: Sequence[Path], modes: Sequence[str], progress: Progress
 ) -> list[str]:
-    """A kernel's transcript of a scenario, in the first of the selected modes."""
+    """A kernel's transcript of a scenario, in the first of the selected modes that the kernel has."""
     check_modes(modes)
     found = _scenario(name)
-    ready = prepare(_one(list(selectors)), patches, progress, [_mode(found, modes)])
+    usable = _modes(found, modes)
+    ready = prepare(_one(list(selectors)), patches, progress, usable)
     if not isinstance(ready, Ready):
         raise ConformanceError(ready.error or ready.unreached or f"{ready.title}: cannot be used.")
-    absent = found.absent(ready.profile)
-    if absent:
+    mode = next((mode for mode in usable if not ready.absent(mode)), usable[0])
+    if absent := found.absent(ready.profile) or ready.absent(mode):
         raise ConformanceError(f"{name}: not on {ready.kernel.title}: {absent}.")
-    mode = _mode(found, modes)
     sides = ready.sides(mode)
     played = play(sides, found.script)
     lines = [f"{ready.kernel.title} ({ready.kernel.version}), {mode}", ""]
@@ -94,13 +94,13 @@ def _scenario(name: str) -> Story | Saved:
     return found[0]
 
 
-def _mode(found: Story | Saved, selected: Sequence[str]) -> str:
-    mode = next((mode for mode in selected or found.modes if mode in found.modes), None)
-    if mode is None:
+def _modes(found: Story | Saved, selected: Sequence[str]) -> list[str]:
+    usable = [mode for mode in selected or found.modes if mode in found.modes]
+    if not usable:
         raise ConformanceError(
             f"{found.name} does not apply to mode {selected[0]}, only to {', '.join(found.modes)}."
         )
-    return mode
+    return usable
 
 
 def _one(selectors: list[str]) -> str:

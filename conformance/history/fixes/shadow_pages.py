@@ -108,12 +108,7 @@ SHADOW_PAGES: tuple[Fix, ...] = (
         roughly(Substitution(MMU_C, _NO_ROOT, "", "7.3"), by="nested_root_is_also_a_child", mode="npt"),
     ),
     fix(
-        Change(
-            commit="2abd5287f083",
-            title="KVM: x86: Check for invalid/obsolete root *after* making MMU pages available",
-            since="7.2",
-            effect="A fault that zaps old pages to make room then checks whether its root is still valid.",
-        ),
+        changes.ROOT_CHECKED_AFTER_PAGES,
         "FNAME(page_fault)",
         "a fault mapped memory in a root that it had just zapped itself (CVE-2026-64561)",
         # Without 7a2c70e777a0, which 6.12 lacks, making room may zap the root in use.

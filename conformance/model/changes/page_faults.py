@@ -12,6 +12,13 @@ HUGE_PAGE_MAY_BE_FAST = Change(
     effect="A huge page can be made writable without mmu_lock if its memslot is not logged; before, none.",
 )
 
+ROOT_CHECKED_AFTER_PAGES = Change(
+    commit="2abd5287f083",
+    title="KVM: x86: Check for invalid/obsolete root *after* making MMU pages available",
+    since="7.2",
+    effect="A fault that zaps old pages to make room then checks whether its root is still valid.",
+)
+
 SHADOW_WALK_VERIFIED = Change(
     commit="b1a429fb1801",
     title="KVM: x86/mmu: Verify shadow walk doesn't terminate early in page faults",

@@ -60,6 +60,30 @@ MMU_KEPT_ON_PGE = Change(
     effect="A change of CR4.PGE flushes; before, all roots were dropped.",
 )
 
+PDPTRS_CHECKED_FIRST = Change(
+    commit="6e0918aec49a",
+    title="KVM: x86/mmu: Check PDPTRs before allocating PAE roots",
+    since="5.13",
+    effect=(
+        "No root is taken if a PDPTE points outside of the guest's memory; before, those of the PDPTEs "
+        "before it were, and nothing gave them back."
+    ),
+)
+
+PAGES_FOR_ALL_ROOTS = Change(
+    commit="6e6ec5848574",
+    title="KVM: x86/mmu: Ensure MMU pages are available when allocating roots",
+    since="5.13",
+    effect="Room for shadow pages is made once, before four PAE roots are taken; before, for each.",
+)
+
+LA57_RESETS_MMU = Change(
+    commit="20f632bd0060",
+    title="KVM: x86: Read and pass all CR0/CR4 role bits to shadow MMU helper",
+    since="5.14",
+    effect="A change of CR4.LA57 drops all roots.",
+)
+
 CACHED_WITHOUT_PCID = Change(
     commit="509bfe3d9791",
     title="KVM: X86: Cache CR3 in prev_roots when PCID is disabled",

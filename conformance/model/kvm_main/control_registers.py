@@ -13,6 +13,7 @@ from conformance.model.changes import (
     EFER_LME_RESETS,
     FLUSH_APART_FROM_RESET,
     FLUSH_ON_SET_SREGS,
+    LA57_RESETS_MMU,
     MMU_KEPT_ON_PCIDE_CLEARED,
     MMU_KEPT_ON_PGE,
     PCID_INVALIDATED,
@@ -171,7 +172,9 @@ def kvm_post_set_cr4(vm: Vm, vcpu: KvmVcpu, old_cr4: int, cr4: int) -> None:
     When PCIDE is set, cached roots must go, as a later MOV to CR3 without a flush could use them.
     """
     changed, cleared, set_now = cr4 ^ old_cr4, old_cr4 & ~cr4, cr4 & ~old_cr4
-    resetting = CR4_ROLE_BITS if vm.k.has(MMU_KEPT_ON_PGE) else CR4_ROLE_BITS | CR4_PGE
+    resetting = CR4_ROLE_BITS if vm.k.has(LA57_RESETS_MMU) else CR4_ROLE_BITS & ~CR4_LA57
+    if not vm.k.has(MMU_KEPT_ON_PGE):
+        resetting |= CR4_PGE
     if changed & resetting or (cleared & CR4_PCIDE and not vm.k.has(MMU_KEPT_ON_PCIDE_CLEARED)):
         kvm_mmu_reset_context(vm, vcpu)
     if not vm.k.tdp_enabled and set_now & CR4_PCIDE and vm.k.has(CACHED_WITHOUT_PCID):

@@ -12,9 +12,8 @@ from conformance.model.page_fault.fast_page_fault import fast_page_fault
 from conformance.model.page_fault.faultin import kvm_mmu_faultin_pfn
 from conformance.model.page_fault.mmio_fault import handle_mmio_page_fault, mmio_info_in_cache
 from conformance.model.page_fault.paging_fault import paging_page_fault
-from conformance.model.page_fault.stale import is_page_fault_stale
+from conformance.model.page_fault.stale import is_page_fault_stale, make_room_unless_stale
 from conformance.model.page_fault.write_protect_fault import kvm_mmu_write_protect_fault
-from conformance.model.shadow_mmu.limits import make_mmu_pages_available
 from conformance.model.shadow_mmu.map import direct_map
 from conformance.model.shadow_mmu.write_track import page_fault_handle_page_track
 from conformance.model.tdp_mmu.map import kvm_tdp_mmu_map
@@ -105,9 +104,8 @@ def direct_page_fault(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
         return r
     faultin_pfn = fault.pfn
     with vm.mmu_lock.for_write:
-        if not make_mmu_pages_available(vm):
-            r = RetPf.ENOSPC
-        else:
-            r = RetPf.RETRY if is_page_fault_stale(vm, vcpu, fault) else direct_map(vm, vcpu, fault)
+        r = make_room_unless_stale(vm, vcpu, fault)
+        if r is RetPf.CONTINUE:
+            r = direct_map(vm, vcpu, fault)
         kvm_release_faultin_page(vm, faultin_pfn, fault.map_writable, unused=r is RetPf.RETRY)
     return r

@@ -15,9 +15,8 @@ from conformance.model.layout import PG_LEVEL_4K
 from conformance.model.page_fault.fast_page_fault import fast_page_fault
 from conformance.model.page_fault.faultin import kvm_mmu_faultin_pfn
 from conformance.model.page_fault.inject import kvm_inject_emulated_page_fault
-from conformance.model.page_fault.stale import is_page_fault_stale
+from conformance.model.page_fault.stale import make_room_unless_stale
 from conformance.model.shadow_mmu.fetch import fetch
-from conformance.model.shadow_mmu.limits import make_mmu_pages_available
 from conformance.model.shadow_mmu.shadow_walk import for_each_shadow_entry_lockless, walk_shadow_page_lockless
 from conformance.model.shadow_mmu.write_track import page_fault_handle_page_track
 from conformance.model.vm.host_marks import kvm_release_faultin_page
@@ -109,10 +108,6 @@ def allow_supervisor_write(vm: Vm, vcpu: KvmVcpu, walker: GuestWalker, fault: Kv
 
 
 def _shadow(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault, walker: GuestWalker) -> RetPf:
-    """Map the page if shadow pages are available and nothing has changed since the page was looked up.
-
-    Making pages available may zap the vCPU's own root.
-    """
-    if not make_mmu_pages_available(vm):
-        return RetPf.ENOSPC
-    return RetPf.RETRY if is_page_fault_stale(vm, vcpu, fault) else fetch(vm, vcpu, fault, walker)
+    """Map the page if shadow pages are available and nothing has changed since the page was looked up."""
+    r = make_room_unless_stale(vm, vcpu, fault)
+    return fetch(vm, vcpu, fault, walker) if r is RetPf.CONTINUE else r

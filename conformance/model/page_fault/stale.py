@@ -14,14 +14,16 @@ from conformance.model.changes import (
     NO_SLOT_NEVER_STALE,
     RETRY_AFTER_INVALIDATION,
     RETRY_IF_ROOT_INVALID,
+    ROOT_CHECKED_AFTER_PAGES,
 )
 from conformance.model.shadow_mmu.free_roots import is_obsolete_root
-from conformance.model.vm.kvm_page_fault import KvmPageFault
+from conformance.model.shadow_mmu.limits import make_mmu_pages_available
+from conformance.model.vm.kvm_page_fault import KvmPageFault, RetPf
 from conformance.model.vm.memslots import KvmMemorySlot
 from conformance.model.vm.shadow_page import RootTable
 from conformance.model.vm.vm import KvmVcpu, Request, Vm
 
-__all__ = ["is_page_fault_stale", "mmu_invalidate_retry"]
+__all__ = ["is_page_fault_stale", "make_room_unless_stale", "mmu_invalidate_retry"]
 
 
 def mmu_invalidate_retry(vm: Vm, slot: KvmMemorySlot | None, fault: KvmPageFault) -> bool:
@@ -53,6 +55,19 @@ def is_page_fault_stale(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> bool:
     if not vm.k.has(RETRY_AFTER_INVALIDATION) or (fault.slot is None and vm.k.has(NO_SLOT_NEVER_STALE)):
         return False
     return mmu_invalidate_retry(vm, fault.slot, fault)
+
+
+def make_room_unless_stale(vm: Vm, vcpu: KvmVcpu, fault: KvmPageFault) -> RetPf:
+    """Make shadow pages available; CONTINUE if they are and nothing has changed since the page was looked up.
+
+    It may zap the vCPU's own root, so since ROOT_CHECKED_AFTER_PAGES what has changed is looked at after it.
+    """
+    stale_first = not vm.k.has(ROOT_CHECKED_AFTER_PAGES)
+    if stale_first and is_page_fault_stale(vm, vcpu, fault):
+        return RetPf.RETRY
+    if not make_mmu_pages_available(vm):
+        return RetPf.ENOSPC
+    return RetPf.RETRY if not stale_first and is_page_fault_stale(vm, vcpu, fault) else RetPf.CONTINUE
 
 
 def _root_is_obsolete(vm: Vm, vcpu: KvmVcpu) -> bool:

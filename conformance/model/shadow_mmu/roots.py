@@ -10,7 +10,13 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from conformance.model.changes import CHILD_ROLE, DUMMY_ROOT, ROOTS_WITHOUT_BUDGET
+from conformance.model.changes import (
+    CHILD_ROLE,
+    DUMMY_ROOT,
+    PAGES_FOR_ALL_ROOTS,
+    PDPTRS_CHECKED_FIRST,
+    ROOTS_WITHOUT_BUDGET,
+)
 from conformance.model.guest_tables.gptes import gpte_to_gfn
 from conformance.model.guest_tables.walker import get_pdptr, kvm_mmu_get_guest_pgd
 from conformance.model.layout import (
@@ -90,6 +96,8 @@ def mmu_alloc_direct_roots(vm: Vm, vcpu: KvmVcpu) -> int:
         else:
             assert mmu.pae_root is not None
             for number in range(4):
+                if number and not vm.k.has(PAGES_FOR_ALL_ROOTS) and not make_mmu_pages_available(vm):
+                    return -ENOSPC
                 root = mmu_alloc_root(vm, vcpu, number << 30 - PAGE_SHIFT, 0, PT32_ROOT_LEVEL)
                 mmu.pae_root.write(number, root.address | PT_PRESENT_MASK | int(vm.k.shadow_me_value))
             mmu.root = mmu.pae_root
@@ -114,7 +122,7 @@ def mmu_alloc_shadow_roots(vm: Vm, vcpu: KvmVcpu) -> int:
     """Shadow the guest's table at the top, or the four that its PDPTEs point to; return as kvm_mmu_load().
 
     A table outside of the guest's memory cannot be read. Since DUMMY_ROOT the root is empty then, and without
-    PDPTEs that point there.
+    PDPTEs that point there. Before PDPTRS_CHECKED_FIRST the roots of the PDPTEs before such a one are taken.
     """
     mmu = vcpu.mmu
     pgd = kvm_mmu_get_guest_pgd(vcpu, mmu.w)
@@ -130,31 +138,34 @@ def mmu_alloc_shadow_roots(vm: Vm, vcpu: KvmVcpu) -> int:
         for number, pdptr in enumerate(pdptrs):
             visible = kvm_vcpu_is_visible_gfn(vm, vcpu, pdptr >> PAGE_SHIFT)
             if pdptr & PT_PRESENT_MASK and not visible:
-                if not vm.k.has(DUMMY_ROOT):
+                if vm.k.has(DUMMY_ROOT):
+                    pdptrs[number] = 0
+                elif vm.k.has(PDPTRS_CHECKED_FIRST):
                     return _triple_fault(vcpu)
-                pdptrs[number] = 0
     mmu_first_shadow_root_alloc(vm)
+    one_root = mmu.w.cpu_role.level >= PT64_ROOT_4LEVEL
     with vm.mmu_lock.for_write:
-        if not make_mmu_pages_available(vm):
+        if (one_root or vm.k.has(PAGES_FOR_ALL_ROOTS)) and not make_mmu_pages_available(vm):
             return -ENOSPC
-        if mmu.w.cpu_role.level >= PT64_ROOT_4LEVEL:
+        if one_root:
             mmu.root = mmu_alloc_root(vm, vcpu, root_gfn, 0, mmu.root_role.level)
-        else:
-            mmu.root = _alloc_pae_roots(vm, vcpu, root_gfn, pdptrs)
+        elif r := _alloc_pae_roots(vm, vcpu, root_gfn, pdptrs):
+            return r
         mmu.pgd = pgd
     return 0
 
 
-def _alloc_pae_roots(vm: Vm, vcpu: KvmVcpu, root_gfn: int, pdptrs: list[int]) -> RootTable:
-    """Shadow the table of each PDPTE that is present, or each quarter of a 32-bit guest's directory."""
+def _alloc_pae_roots(vm: Vm, vcpu: KvmVcpu, root_gfn: int, pdptrs: list[int]) -> int:
+    """Shadow the table of each PDPTE that is present, or each quarter of a 32-bit guest's directory.
+
+    If that fails for one, before PDPTRS_CHECKED_FIRST and PAGES_FOR_ALL_ROOTS, those before it remain taken.
+    """
     mmu = vcpu.mmu
     levels = [table for table in (mmu.pae_root, mmu.pml4_root, mmu.pml5_root) if table is not None]
     levels = levels[: mmu.root_role.level - PT32E_ROOT_LEVEL + 1]
     pm_mask = PT_PRESENT_MASK | int(vm.k.shadow_me_value)
     if len(levels) > 1:
         pm_mask |= PT_ACCESSED_MASK | PT_WRITABLE_MASK | PT_USER_MASK
-    for below, above in pairwise(levels):
-        above.write(0, below.address | pm_mask)
     pae_root = levels[0]
     for number in range(4):
         gfn, quadrant = root_gfn, number
@@ -163,11 +174,18 @@ def _alloc_pae_roots(vm: Vm, vcpu: KvmVcpu, root_gfn: int, pdptrs: list[int]) ->
             if not pdptrs[number] & PT_PRESENT_MASK:
                 pae_root.write(number, 0)
                 continue
+            if not kvm_vcpu_is_visible_gfn(vm, vcpu, pdptrs[number] >> PAGE_SHIFT):
+                return _triple_fault(vcpu)
         elif mmu.w.cpu_role.level != PT32_ROOT_LEVEL:
             quadrant = 0
+        if not vm.k.has(PAGES_FOR_ALL_ROOTS) and not make_mmu_pages_available(vm):
+            return -ENOSPC
         root = mmu_alloc_root(vm, vcpu, gfn, quadrant, PT32_ROOT_LEVEL)
         pae_root.write(number, root.address | pm_mask)
-    return levels[-1]
+    for below, above in pairwise(levels):
+        above.write(0, below.address | pm_mask)
+    mmu.root = levels[-1]
+    return 0
 
 
 def mmu_first_shadow_root_alloc(vm: Vm) -> None:
