@@ -6,7 +6,7 @@ from __future__ import annotations
 import fnmatch
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from conformance.differential.unjudged import once
@@ -107,7 +107,8 @@ def run(plan: HistoryPlan, *, progress: Progress, advance: Advance | None = None
             "story, * stands for any text. Without --only all are taken out."
         )
     series = sorted({revert.kernel for _, revert in selected}, key=SERIES.index)
-    reports = {kernel: _report(kernel, progress) for kernel in series}
+    modes = {kernel: {revert.mode for _, revert in selected if revert.kernel == kernel} for kernel in series}
+    reports = {kernel: _report(kernel, modes[kernel], progress) for kernel in series}
     judged = [(fix, revert) for fix, revert in selected if reports[revert.kernel].error is None]
     outcomes = []
     with workers(plan.jobs) as pool:
@@ -156,14 +157,14 @@ def _named(globs: Sequence[str], names: Sequence[str]) -> bool:
     return not globs or any(fnmatch.fnmatch(name, glob) for name in names for glob in globs)
 
 
-def _report(selector: str, progress: Progress) -> KernelReport:
-    """The report of a kernel, without results; with an error if the kernel cannot be opened."""
+def _report(selector: str, modes: Collection[str], progress: Progress) -> KernelReport:
+    """The report of a kernel with its known faults in these modes; with an error if it cannot be opened."""
     try:
         kernel = open_kernel(selector, progress=progress)
     except BuildError as error:
         return KernelReport.unopened(selector, error=str(error))
     report = KernelReport.of(kernel)
-    report.known = known(profile_of(kernel.release))
+    report.known = known(profile_of(kernel.release), modes)
     return report
 
 

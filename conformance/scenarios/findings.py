@@ -7,6 +7,7 @@ named with the result all the same, as a finding.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -46,12 +47,12 @@ class _LackingAndMended:
         return self.mended.model(options)
 
 
-def known(profile: Profile) -> tuple[Finding, ...]:
-    """The faults that a kernel with this profile is known to have, each with a story that shows it."""
+def known(profile: Profile, modes: Collection[str]) -> tuple[Finding, ...]:
+    """The faults that a kernel with this profile is known to have, if a story shows them in these modes."""
     return tuple(
         _finding(fault, story)
         for story in STORIES.values()
-        if not story.absent(profile)
+        if not story.absent(profile) and not {*modes}.isdisjoint(story.modes)
         for fault in story.shows
         if _has(profile, fault)
     )

@@ -44,7 +44,7 @@ def test_the_kernel_that_lacks_a_fix_is_named_with_story_step_and_commit():
 
 def test_a_kernel_with_the_fix_shows_nothing():
     assert not findings.seen(sides(profile_of((7, 3, 4))), STORY)
-    assert not any("7a2c70e777a0" in one.mended for one in findings.known(profile_of((7, 3, 4))))
+    assert not any("7a2c70e777a0" in one.mended for one in findings.known(profile_of((7, 3, 4)), ["npt"]))
 
 
 @pytest.mark.parametrize(("story", "fault"), FAULTS)
@@ -110,5 +110,6 @@ def test_history_names_what_a_kernel_lacks(monkeypatch):
     kernel = type("Kernel", (), {"release": (6, 12, 107)})
     monkeypatch.setattr(run_reverts, "open_kernel", lambda selector, progress: kernel)
     monkeypatch.setattr(KernelReport, "of", lambda kernel: KernelReport("6.12", "6.12", "6.12.107-1"))
-    made = run_reverts._report("6.12", lambda line: None)
+    made = run_reverts._report("6.12", ["npt"], lambda line: None)
     assert any("7a2c70e777a0" in line and STORY.name in line for line in made.remarks)
+    assert not run_reverts._report("6.12", ["ept-tme"], lambda line: None).remarks
