@@ -151,11 +151,14 @@ _TABLE = (
     Kind("set_cr3", "the guest writes CR3; bit 63 set: no flush; 1 for #GP", (_VCPU, _REGISTER), weight=0),
     Kind("set_cr4", "the guest writes CR4; 1 for #GP", (_VCPU, _REGISTER), weight=0),
     Kind("set_efer", "the guest writes EFER; 1 for #GP", (_VCPU, _REGISTER), weight=0),
-    Kind("invlpg", "the guest is entered, and executes INVLPG", (_VCPU, _ADDRESS), Nothing, weight=0),
+    Kind(
+        "invlpg", "the guest is entered, and executes INVLPG if it can fetch it", (_VCPU, _ADDRESS), Nothing,
+        weight=0,
+    ),
     Kind(
         "invpcid",
-        "the guest is entered, and executes INVPCID; its descriptor is at a linear address; as "
-        "kvm_handle_invpcid() returns",
+        "the guest is entered, and executes INVPCID if it can fetch it; its descriptor is at a linear "
+        "address; as kvm_handle_invpcid() returns",
         (_VCPU, _INVPCID, _ADDRESS), weight=0,
     ),
     Kind(

@@ -14,6 +14,7 @@ from conformance.model.changes import (
     CHILD_GFN_COMPARED,
     CHILD_ROLE_COMPARED,
     CR0_WP_REFRESHED,
+    DUMMY_ROOT_NOT_WALKED,
     FLUSH_IF_LINKED,
     MMIO_CACHE_OF_ADDRESS_SPACE,
     NESTED_ROOTS_KEPT,
@@ -69,6 +70,8 @@ BACKPORTS = (
     Backport(CHILD_ROLE_COMPARED, "6.12.107", "seen in 6.12.107; where it came in was not looked for"),
     Backport(ROOT_CHECKED_AFTER_PAGES, "6.1.183", "osv.dev: CVE-2026-64561"),
     Backport(ROOT_CHECKED_AFTER_PAGES, "6.12.101", "osv.dev: CVE-2026-64561"),
+    Backport(DUMMY_ROOT_NOT_WALKED, "6.12.113", "Debian's changelog of 6.12.117-1, ChangeLog-6.12.113"),
+    Backport(DUMMY_ROOT_NOT_WALKED, "7.2.12", "seen in 7.2.12; where it came in was not looked for"),
     Backport(NESTED_ROOTS_KEPT, "6.1.192", "seen in 6.1.192; where it came in was not looked for"),
     Backport(
         WRITE_TRACKED_IN_ALL_ADDRESS_SPACES, "6.1.187", "Debian's changelog of 6.1.187-1, ChangeLog-6.1.187"

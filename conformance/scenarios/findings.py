@@ -22,7 +22,7 @@ from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import Fault, Story
 
-__all__ = ["known", "seen"]
+__all__ = ["fatal", "known", "seen"]
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,16 @@ def known(profile: Profile, modes: Collection[str]) -> tuple[Finding, ...]:
     return tuple(
         _finding(fault, story)
         for story in STORIES.values()
-        if not story.absent(profile) and not {*modes}.isdisjoint(story.modes)
+        if not story.foreign(profile) and not {*modes}.isdisjoint(story.modes)
         for fault in story.shows
-        if _has(profile, fault)
+        if fault.is_in(profile)
     )
+
+
+def fatal(profile: Profile, story: Story) -> tuple[Finding, ...]:
+    """The faults for which a story is not played on a kernel with this profile."""
+    faults = [] if story.foreign(profile) else [fault for fault in story.shows if fault.fatal]
+    return tuple(_finding(fault, story) for fault in faults if fault.is_in(profile))
 
 
 def seen(sides: KvmSides, story: Story) -> list[Finding]:
@@ -63,14 +69,8 @@ def seen(sides: KvmSides, story: Story) -> list[Finding]:
     return [
         _finding(fault, story, place)
         for fault in story.shows
-        if _has(sides.profile, fault) and (place := _place(sides, story, fault))
+        if fault.is_in(sides.profile) and (place := _place(sides, story, fault))
     ]
-
-
-def _has(profile: Profile, fault: Fault) -> bool:
-    """Whether a kernel with this profile has the fault."""
-    brought = fault.since is None or profile.has(fault.since)
-    return brought and not (isinstance(fault.mended, Change) and profile.has(fault.mended))
 
 
 def _place(sides: KvmSides, story: Story, fault: Fault) -> str:
@@ -82,6 +82,8 @@ def _place(sides: KvmSides, story: Story, fault: Fault) -> str:
     found = play(_LackingAndMended(sides, mended), story.script).difference
     if found is None:
         return ""
+    if found.crash is not None:
+        return f"{sides.mode.name}, step {found.at + 1} of {steps}: {found.crash}"
     name, lacking, fixed = found.facts[0]
     return f"{sides.mode.name}, step {found.at + 1} of {steps}: {name} {lacking}; with the fix {fixed}"
 

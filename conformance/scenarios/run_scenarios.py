@@ -236,7 +236,10 @@ def _play(ready: Ready, mode: str, names: Sequence[str]) -> list[Result]:
     for one in (scenario(name) for name in names):
         absent = one.absent(ready.profile)
         if absent:
-            results.append(Result(one.name, ORACLE, ENGINE, mode, Verdict.SKIP, reason=absent))
+            faults = findings.fatal(ready.profile, one) if isinstance(one, Story) else ()
+            results.append(
+                Result(one.name, ORACLE, ENGINE, mode, Verdict.SKIP, reason=absent, findings=faults)
+            )
             continue
         result = judge(sides, one.name, one.script, ready.facts, golden=isinstance(one, Story))
         if isinstance(one, Story) and result.verdict is Verdict.PASS:

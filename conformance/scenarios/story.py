@@ -87,12 +87,19 @@ class Fault:
     """A fault of kernels that a story shows: what is wrong, and the upstream change that mends it.
 
     Where no kernel has a fix, ``mended`` is a sentence on what is known about one. ``since`` is the change
-    that brought the fault, if kernels without it are known not to have it.
+    that brought the fault, if kernels without it are known not to have it. A ``fatal`` one crashes the
+    kernel, so the story is not played there.
     """
 
     wrong: str
     mended: Change | str
     since: Change | None = None
+    fatal: bool = False
+
+    def is_in(self, profile: Profile) -> bool:
+        """Whether a kernel with this profile has the fault."""
+        brought = self.since is None or profile.has(self.since)
+        return brought and not (isinstance(self.mended, Change) and profile.has(self.mended))
 
 
 class StoryBuilder:
@@ -157,6 +164,13 @@ class Story:
         return Script(tuple(builder.steps), self.options, tuple(builder.claims))
 
     def absent(self, profile: Profile) -> str:
+        """Why it is not played on a kernel with this profile; "" if it is."""
+        fatal = [fault for fault in self.shows if fault.fatal and fault.is_in(profile)]
+        return (
+            self.foreign(profile) or (fatal and f"its steps crash a kernel without {fatal[0].mended}") or ""
+        )
+
+    def foreign(self, profile: Profile) -> str:
         """Why it does not apply to a kernel with this profile; "" if it does."""
         if self.since is not None and not profile.has(self.since):
             return f"its behaviour came with {self.since}"

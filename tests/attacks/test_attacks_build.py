@@ -7,6 +7,7 @@ import random
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,15 +89,22 @@ class Scene:
         return found + self.left()
 
     def left(self) -> list[str]:
-        """Processes with the token in their command lines."""
-        found = []
-        for one in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                if self.token.encode() in one.read_bytes():
-                    found.append("a process")
-            except OSError:
-                pass
+        """Processes with the token in their command lines that do not end within ten seconds.
+
+        A killed process stays visible until a processor has run it once more.
+        """
+        until = time.monotonic() + 10
+        while found := ["a process" for one in Path("/proc").glob("[0-9]*/cmdline") if self._is_ours(one)]:
+            if time.monotonic() > until:
+                break
+            time.sleep(0.05)
         return found
+
+    def _is_ours(self, cmdline: Path) -> bool:
+        try:
+            return self.token.encode() in cmdline.read_bytes()
+        except OSError:
+            return False
 
     def close(self) -> None:
         self.tcp.close()

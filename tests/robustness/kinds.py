@@ -32,7 +32,7 @@ from conformance.kernels.vmlinuz import btf_of
 from conformance.layout.looking import _theirs
 from conformance.model.machine import KernelBug
 from conformance.model.machine import Machine as ModelMachine
-from conformance.model.modes import MODES
+from conformance.model.modes import VM_MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.binary import entry_declarations as entries
 from conformance.oracles.binary.btf import Btf
@@ -272,15 +272,16 @@ def _read_race(path: Path, place: Path) -> None:
 
 def _prepare_stories(place: Path) -> None:
     for number, story in enumerate([*STORIES.values()][::4]):
-        saved.write(place / f"sample{number:03}", story.script, "ept-ad", "a sample")
+        saved.write(place / f"sample{number:03}", story.script, story.modes[0], "a sample")
 
 
 _PROFILE = profile_of((6, 12, 0))
 
 
 def _read_story(path: Path, place: Path) -> None:
-    script = saved.read(str(path)).script
-    machine = ModelMachine(_PROFILE, MODES["ept-ad"], **script.options)
+    scenario = saved.read(str(path))
+    script = scenario.script
+    machine = ModelMachine(_PROFILE, VM_MODES[scenario.modes[0]], **script.options)
     with suppress(ValueError, KernelBug):  # As in judge(): the story is invalid, or ends the kernel.
         for step in script.steps:
             machine.step(step.kind, **step.arguments)

@@ -19,6 +19,8 @@ from conformance.reports import json as as_json
 from conformance.reports.mail import render as as_mail
 from conformance.reports.terminal import Screen, show
 from conformance.scenarios import findings
+from conformance.scenarios.comparing import play
+from conformance.scenarios.run_scenarios import Ready, prepare
 from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import Fault
@@ -113,3 +115,24 @@ def test_history_names_what_a_kernel_lacks(monkeypatch):
     made = run_reverts._report("6.12", ["npt"], lambda line: None)
     assert any("7a2c70e777a0" in line and STORY.name in line for line in made.remarks)
     assert not run_reverts._report("6.12", ["ept-tme"], lambda line: None).remarks
+
+
+FATAL = STORIES["root_gets_a_memslot"]
+
+
+def test_a_story_is_not_played_where_it_crashes_the_kernel():
+    assert "b6249c1d5665" in FATAL.absent(PROFILE) and not FATAL.absent(profile_of((7, 3, 4)))
+    assert "b6249c1d5665" not in FATAL.absent(profile_of((6, 1, 192)))
+    (found,) = findings.fatal(PROFILE, FATAL)
+    assert "b6249c1d5665" in found.mended and found in findings.known(PROFILE, ["shadow"])
+    assert not findings.fatal(profile_of((6, 1, 192)), FATAL)
+    assert not findings.fatal(PROFILE, STORY)
+
+
+@pytest.mark.kernel
+def test_a_fatal_fault_crashes_the_kernel_as_its_model_says():
+    ready = prepare("6.12", (), lambda line: None)
+    assert isinstance(ready, Ready)
+    difference = play(ready.sides("shadow"), FATAL.script).difference
+    assert difference is not None and difference.crash is not None
+    assert "__kvm_mmu_invalidate_addr" in difference.crash and "as the model says" in difference.crash

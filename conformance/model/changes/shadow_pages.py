@@ -128,6 +128,16 @@ DUMMY_ROOT = Change(
     ),
 )
 
+DUMMY_ROOT_NOT_WALKED = Change(
+    commit="b6249c1d5665",
+    title="KVM: x86/mmu: Bail from shadow walks if the root is invalid or a dummy",
+    since="7.3",
+    effect=(
+        "A walk in the empty root of a guest whose root lies outside of its memory ends at once; before, one "
+        "for invalidating an address took the zero page for a table, and dereferenced a null pointer."
+    ),
+)
+
 NX_SEPARATE_LISTS = Change(
     commit="6777885605e1",
     title="KVM: x86/mmu: Track possible NX huge pages separately for TDP vs. Shadow MMU",

@@ -75,8 +75,8 @@ def set_efer(vm: SteppedVm, vcpu: int, value: int) -> list[int]:
 
 @step
 def invlpg(vm: SteppedVm, vcpu: int, address: int) -> list[int]:
-    """The guest is entered, and executes INVLPG."""
-    if guest.enter(vm, vcpu_of(vm, vcpu)) == 0:
+    """The guest is entered, and executes INVLPG if it can fetch it."""
+    if guest.enter(vm, vcpu_of(vm, vcpu)) == 0 and _can_fetch(vm, vcpu):
         with vm.srcu:
             kvm_mmu_invlpg(vm, vcpu_of(vm, vcpu), address)
     return []
@@ -84,14 +84,19 @@ def invlpg(vm: SteppedVm, vcpu: int, address: int) -> list[int]:
 
 @step
 def invpcid(vm: SteppedVm, vcpu: int, type: int, address: int) -> list[int]:
-    """The guest is entered, and executes INVPCID. An exception is taken at once."""
+    """The guest is entered, and executes INVPCID if it can fetch it. An exception is taken at once."""
     entered = guest.enter(vm, vcpu_of(vm, vcpu))
-    if entered:
+    if entered or not _can_fetch(vm, vcpu):
         return [entered]
     with vm.srcu:
         r = kvm_handle_invpcid(vm, vcpu_of(vm, vcpu), type, address)
     vcpu_of(vm, vcpu).exception = None
     return [r]
+
+
+def _can_fetch(vm: SteppedVm, vcpu: int) -> bool:
+    """Whether the guest can execute anything: with the dummy root, each access faults."""
+    return vcpu_of(vm, vcpu).mmu.root is not vm.shadow.dummy_root
 
 
 @step

@@ -81,16 +81,12 @@ def is_noncanonical_address(vcpu: KvmVcpu, address: int) -> bool:
 
 
 def _sync_address(vm: Vm, vcpu: KvmVcpu, address: int, root: KvmMmuPage) -> None:
-    """Go down as long as something below is unsync, and sync the SPTE in a page that is.
-
-    The dummy root has nothing below it. Kernels of which 6.12 is one crash there, as it is no shadow page;
-    those from 7.2 on do not walk it. A guest that has that root cannot fetch INVLPG.
-    """
-    if root is vm.shadow.dummy_root:
-        return
+    """Go down as long as something below is unsync, and sync the SPTE in a page that is."""
     for sptep in for_each_shadow_entry_using_root(vm, vcpu, root, address):
         sp = sptep.sp
-        assert isinstance(sp, ShadowPage)
+        if not isinstance(sp, ShadowPage):
+            vm.k.bug_on("__kvm_mmu_invalidate_addr", True)  # The dummy root is no shadow page.
+            return
         if vm.k.has(INVLPG_SYNCS_SPTE):
             if sp.unsync:
                 _sync(vm, vcpu, sp, sptep)

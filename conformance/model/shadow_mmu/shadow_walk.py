@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from conformance.model.changes import WALK_HOLDS_OFF_FREEING
+from conformance.model.changes import DUMMY_ROOT_NOT_WALKED, WALK_HOLDS_OFF_FREEING
 from conformance.model.layout import PAGE_SHIFT, SPTE_BASE_ADDR_MASK
 from conformance.model.vm.kvm_mmu import KvmMmu
 from conformance.model.vm.mmu_pages import KvmMmuPage
@@ -77,6 +77,8 @@ def _first_table(vm: Vm, vcpu: KvmVcpu, root: KvmMmuPage | None, address: int) -
     A nested guest with PAE paging on a processor that walks 4 levels or more has PAE roots below others that
     lead there.
     """
+    if root is vm.shadow.dummy_root and vm.k.has(DUMMY_ROOT_NOT_WALKED):
+        return None
     mmu = vcpu.mmu
     role = mmu.root_role
     of_pae = role.level >= PT64_ROOT_4LEVEL and mmu.w.cpu_role.level < PT64_ROOT_4LEVEL and not role.direct

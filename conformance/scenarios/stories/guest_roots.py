@@ -7,6 +7,8 @@ from conformance.interface.access import End
 from conformance.kernels.substitutions import MMU_C, X86_C, Substitution
 from conformance.model.changes import (
     CACHED_WITHOUT_PCID,
+    DUMMY_ROOT,
+    DUMMY_ROOT_NOT_WALKED,
     PCID_INVALIDATED,
     WRITE_TRACKED_IN_ALL_ADDRESS_SPACES,
 )
@@ -17,9 +19,11 @@ from conformance.scenarios.stories.guest_tables import (
     PGE,
     READY,
     SHADOW,
+    US,
     VA,
     Entry,
     GuestTables,
+    P,
     content,
     guest,
     reads,
@@ -630,3 +634,52 @@ def pcids_turned_on_and_off(vm: StoryBuilder) -> None:
     vm.set_cr3(value=tables.cr3 | NO_FLUSH)
     vm.set_cr4(value=CR4)
     reads(vm, VA, 0x21, "flushed")
+
+
+@story(
+    source=(
+        'commit b6249c1d5665 ("KVM: x86/mmu: Bail from shadow walks if the root is invalid or a dummy") in '
+        "v7.3"
+    ),
+    about=("shadow_walk_init_using_root", "kvm_mmu_get_dummy_root", "kvm_mmu_invalidate_addr"),
+    modes=SHADOW,
+    since=DUMMY_ROOT,
+    shows=[
+        Fault(
+            "a protection fault of a guest whose root has got its memslot dereferences a null pointer",
+            DUMMY_ROOT_NOT_WALKED,
+            fatal=True,
+        )
+    ],
+    mutants=[
+        Mutant(
+            "the dummy root is walked",
+            Substitution(
+                MMU_C,
+                "if (WARN_ON_ONCE(!VALID_PAGE(root)) || kvm_mmu_is_dummy_root(root)) {",
+                "if (WARN_ON_ONCE(!VALID_PAGE(root))) {",
+                "7.3",
+            ),
+            "shadow",
+        ),
+    ],
+)
+def root_gets_a_memslot(vm: StoryBuilder) -> None:
+    """A guest's root lies outside of its memory, and userspace adds the memslot while the vCPU runs.
+
+    The vCPU keeps the dummy root until its next fault that KVM mends. A protection fault comes before: its
+    address is invalidated in a root that is no shadow page.
+    """
+    tables = guest(vm, data=[0x10])
+    tables.map(VA, 0x10, P | US)
+    vm.set_memory_region(slot=0, gfn=0, npages=0, page=0)
+    tables.run()
+    vm.execute(address=VA, kind=READ)
+    vm.claim("the guest has no tables", lambda now: now.exception == (14, 0, VA))
+    vm.claim("its root is no shadow page", lambda now: not now.shadow.pages())
+    vm.set_memory_region(slot=0, gfn=0, npages=0x400, page=0)
+    vm.execute(address=VA, kind=WRITE, value=1)
+    vm.claim("the page is read-only", lambda now: now.exception == (14, 3, VA))
+    vm.claim("still no shadow page", lambda now: not now.shadow.pages())
+    reads(vm, VA, 0x10, "read by the guest's own tables")
+    vm.claim("its root is shadowed", lambda now: now.shadow.page(tables.root, 4).root_count == 1)

@@ -51,11 +51,18 @@ int control_set_efer(struct kvm_vcpu *vcpu, u64 value)
 	return r;
 }
 
-/* A guest that executes INVLPG or INVPCID has entered: its MMU has a root. */
+/*
+ * A guest that executes INVLPG or INVPCID has entered: its MMU has a root. With the dummy root, the zero page, it
+ * cannot fetch any instruction.
+ */
+static bool can_fetch(struct kvm_vcpu *vcpu)
+{
+	return !is_zero_pfn(root_hpa_of(vcpu->arch.mmu) >> PAGE_SHIFT);
+}
 
 void control_invlpg(struct kvm_vcpu *vcpu, u64 address)
 {
-	if (guest_enter(vcpu))
+	if (guest_enter(vcpu) || !can_fetch(vcpu))
 		return;
 	begin(vcpu);
 	kvm_mmu_invlpg(vcpu, address);
@@ -66,7 +73,7 @@ int control_invpcid(struct kvm_vcpu *vcpu, u64 type, u64 address)
 {
 	int r = guest_enter(vcpu);
 
-	if (r)
+	if (r || !can_fetch(vcpu))
 		return r;
 	begin(vcpu);
 	r = kvm_handle_invpcid(vcpu, type, address);
