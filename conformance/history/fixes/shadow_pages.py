@@ -21,6 +21,7 @@ _PDPTRS_CHANGED = "if (!tdp_enabled && memcmp("
 _OF_PCID = "if (kvm_get_pcid(vcpu, mmu->prev_roots[i].pgd) == pcid)"
 _PREV_ROOTS = "kvm_mmu_sync_prev_roots(vcpu);"
 _SPLIT = "kvm_shadow_mmu_try_split_huge_pages(kvm, memslot, start, end, target_level);"
+_DUMMY_ROOT = "if (WARN_ON_ONCE(!VALID_PAGE(root)) || kvm_mmu_is_dummy_root(root)) {"
 _SPLIT_ACCESS = "access = kvm_mmu_page_get_access(huge_sp, spte_index(huge_sptep));"
 _ROLE_ACCESS = "access = huge_sp->role.access;"
 
@@ -208,6 +209,16 @@ SHADOW_PAGES: tuple[Fix, ...] = (
         roughly(
             Substitution(MMU_C, _SPLIT_ACCESS, _ROLE_ACCESS, "7.3"),
             by="nested_eager_split",
+        ),
+    ),
+    fix(
+        changes.DUMMY_ROOT_NOT_WALKED,
+        "shadow_walk_init_using_root",
+        "a protection fault of a guest whose root had got its memslot dereferenced a null pointer",
+        roughly(
+            Substitution(MMU_C, _DUMMY_ROOT, "if (WARN_ON_ONCE(!VALID_PAGE(root))) {", "7.3"),
+            by="root_gets_a_memslot",
+            mode="shadow",
         ),
     ),
 )
