@@ -165,11 +165,12 @@ def test_changes_are_named_once_and_cite_a_commit():
     assert all(change.effect.endswith(".") for change in CHANGES.values())
 
 
-def test_every_change_is_asked_for_or_bounds_a_property():
+def test_every_change_is_asked_for_or_bounds_a_property_story_or_mode():
     import conformance.differential.properties as properties
     import conformance.model as model
+    import conformance.scenarios as scenarios
 
-    rooms = [room.__path__[0] for room in (model, properties)]
+    rooms = [room.__path__[0] for room in (model, properties, scenarios)]
     text = "\n".join(
         path.read_text()
         for room in rooms

@@ -15,7 +15,7 @@ from conformance.kernels.building import build
 from conformance.oracles import common
 from conformance.oracles.kvm import build as kvm_build
 from conformance.oracles.kvm.features import probe
-from conformance.oracles.kvm.header import write_header
+from conformance.oracles.kvm.header import header_text, write_header
 
 C = Path(kvm_build.__file__).parent / "c"
 LAYERS = ("process", "kernel", "host", "machine", "races")
@@ -125,7 +125,7 @@ def test_calls_of_the_kvm_oracle_form_no_circle(tmp_path: Path) -> None:
     """By the symbols of the objects: also those that macros and the kernel's inlines refer to."""
     kernel = open_kernel("6.1")
     units = [unit for unit in kvm_build._ours(racing=False) if C in Path(unit.source).parents]
-    write_header(tmp_path)
+    write_header(header_text(), tmp_path)
     objects = kernel.compile(
         units,
         tmp_path / "objects",

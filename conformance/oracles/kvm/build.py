@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from conformance.errors import ConformanceError
@@ -16,7 +17,7 @@ from conformance.kernels.tools import first_error
 from conformance.oracles.common import COMMON_C, defined_nowhere, digest_of, functions_of
 from conformance.oracles.coverage import COVERAGE, FROM_LIBGCOV, UNUSED, check_compiler, take_notes
 from conformance.oracles.kvm.features import probe
-from conformance.oracles.kvm.header import SOURCES, write_header
+from conformance.oracles.kvm.header import header_text, write_header
 from conformance.oracles.kvm.members import Layout, raw_state_layouts
 from conformance.oracles.kvm.standins import assembly, choose, declarations
 from conformance.oracles.kvm.variables import note_variables
@@ -116,7 +117,7 @@ def build_kvm(
             " and off by default"
         )
     variant = (*_counting(coverage, racing), *(RACING if racing else ()))
-    key = key_of("kvm", kernel.fingerprint, _own_digest(), *variant)
+    key = key_of("kvm", kernel.fingerprint, _own_digest(), header_text(), *variant)
 
     def build(entry: Path) -> None:
         progress(f"{kernel.title}: compiling the whole KVM")
@@ -134,7 +135,7 @@ def _own_digest() -> str:
     """A digest of all files of ours that go into a library."""
     here = Path(__file__)
     names = ("features", "header", "standins", "variables")
-    makers = [here, *(here.with_name(f"{name}.py") for name in names), *SOURCES]
+    makers = [here, *(here.with_name(f"{name}.py") for name in names)]
     return digest_of([*_C.rglob("*"), *COMMON_C.iterdir(), *here.parent.glob("*.toml"), *makers])
 
 
@@ -184,10 +185,9 @@ def _ours(racing: bool) -> list[Unit]:
 
 
 def _generated(cache: Cache) -> Path:
-    """The directory of the generated header. It has one path, so that objects can be reused."""
-    return cache.get_or_build(
-        "interface", digest_of([*SOURCES, Path(__file__).with_name("header.py")]), write_header
-    )
+    """The directory of the generated header. It has one path for a text, so that objects can be reused."""
+    text = header_text()
+    return cache.get_or_build("interface", key_of(text), partial(write_header, text))
 
 
 def _build(kernel: Kernel, cache: Cache, entry: Path, coverage: bool, racing: bool) -> None:

@@ -6,23 +6,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from conformance import interface
 from conformance.interface.access import FETCH, MMIO_EXIT, READ, WRITE, End, Exit, Privilege
 from conformance.interface.observation import Counters, RoleView, State
 from conformance.interface.options import OPTIONS
 from conformance.interface.steps import FAULTS, KINDS
 
-__all__ = ["ORDER", "SOURCES", "write_header"]
+__all__ = ["ORDER", "header_text", "write_header"]
 
 ORDER = {kind.name: (code, kind.parameters) for code, kind in enumerate((*KINDS.values(), FAULTS))}
 """The code of each step of the library and the names of its arguments, by name."""
 
-SOURCES = sorted(Path(interface.__file__).parent.glob("*.py"))
-"""What the header is made from."""
 
-
-def write_header(folder: Path) -> None:
-    """Write interface.h, with an X-macro and a struct of arguments for each step."""
+def header_text() -> str:
+    """The text of interface.h, with an X-macro and a struct of arguments for each step."""
     lines = [
         "/* Generated from conformance/interface. */",
         "#ifndef CONFORMANCE_KVM_INTERFACE_H",
@@ -42,8 +38,13 @@ def write_header(folder: Path) -> None:
         "",
         "#endif",
     ]
+    return "\n".join(lines) + "\n"
+
+
+def write_header(text: str, folder: Path) -> None:
+    """Write interface.h."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "interface.h").write_text("\n".join(lines) + "\n")
+    (folder / "interface.h").write_text(text)
 
 
 def _enum(name: str, values: Mapping[str, int]) -> list[str]:
