@@ -147,7 +147,8 @@ def leaked(ending):
 
 def emulated(ending):
     """An access to memory that was taken for MMIO."""
-    return [text for kind, *_, text in ending.events if kind == "step" and text.endswith("2]")]
+    steps = [text for kind, *_, text in ending.events if kind == "step" and text.startswith("access")]
+    return [text for text in steps if text.endswith("2]")]
 
 
 def unending(ending):
