@@ -136,6 +136,13 @@ SYNC_SAYS_WHETHER_TO_FLUSH = Change(
     ),
 )
 
+EQUAL_SPTE_SYNCED = Change(
+    commit="4758d47e0d68",
+    title="KVM: MMU: inline set_spte in FNAME(sync_page)",
+    since="5.16",
+    effect="A sync that changes nothing in an MMU-writable SPTE without W requests a flush too.",
+)
+
 ZAPPED_WITH_FLUSH = Change(
     commit="5591c0694d85",
     title="KVM: X86: Zap the invalid list after remote tlb flushing",

@@ -24,6 +24,7 @@ from conformance.model.vm.host import EAGAIN, EINVAL, ENOSYS
 from conformance.model.vm.locks import Lock
 from conformance.model.vm.mmu_pages import FreedEntries
 from conformance.model.vm.scheduler import Scheduler, current, installed
+from conformance.model.vm.shadow_page import ShadowPage
 
 __all__: list[str] = []
 
@@ -290,5 +291,8 @@ def destroy(vm: SteppedVm) -> list[int]:
         memslots.slots.clear()
     vm.vcpus.clear()
     vm.destroyed = True
-    not_freed = sum(not isinstance(table.entries, FreedEntries) for table in vm.memory.by_serial.values())
-    return [not_freed, not_freed, 0]
+    tables = [one for one in vm.memory.by_serial.values() if not isinstance(one.entries, FreedEntries)]
+    translations = [
+        one for one in tables if isinstance(one, ShadowPage) and one.shadowed_translation is not None
+    ]
+    return [len(tables), len(tables) + len(translations), 0]

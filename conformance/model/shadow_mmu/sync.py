@@ -10,6 +10,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from conformance.model.changes import (
+    EQUAL_SPTE_SYNCED,
     FLUSHED_BEFORE_SYNC,
     NO_ACCESS_WARNS,
     SYNC_CHECKS_ROLE,
@@ -164,6 +165,8 @@ def kvm_sync_spte(vm: Vm, vcpu: KvmVcpu, sp: ShadowPage, at: int) -> Synced:
         prefetch=True,
         synchronizing=True,
     )
+    if new_spte == spte and not vm.k.has(EQUAL_SPTE_SYNCED):
+        return Synced.CLEAN
     return Synced.FLUSH if mmu_spte_update(vm, sptep, new_spte) else Synced.CLEAN
 
 
