@@ -80,7 +80,7 @@ def _play(sides: _CountedSides, kind: Walk, words: list[int]) -> None:
     setting, opening, *steps = words
     options = options_of(setting, pml=kind.mode in PML_MODES)
     scene = kind.scene(options)
-    with Match(sides, options) as match:
+    with Match(sides, options, spare=True) as match:
         for step in drawn(scene, opening, steps):
             with suppress(ValueError):
                 if not match.take(step) or match.played.kernel[-1].events:

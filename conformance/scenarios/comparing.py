@@ -72,14 +72,18 @@ class Played:
 
 
 class Match:
-    """A VM on the kernel and the same VM on the model, stepped together. A context manager."""
+    """A VM on the kernel and the same VM on the model, stepped together. A context manager.
 
-    def __init__(self, sides: Sides, options: dict[str, int]) -> None:
+    ``spare``: a step in which KVM would die, as the model says, is not taken on the kernel.
+    """
+
+    def __init__(self, sides: Sides, options: dict[str, int], *, spare: bool = False) -> None:
         self.played = Played()
         self._sides = sides
         self._pairing = Pairing()
         self._model = sides.model(options)
         self._options = options
+        self._spare = spare
         self._kernel: Machine | None = None
         self._stack = ExitStack()
 
@@ -94,10 +98,13 @@ class Match:
     def take(self, step: Step) -> bool:
         """Take a step on both sides; return whether they agree. No step may follow a difference.
 
-        Raises ValueError if the model refuses the step as impossible; then neither side took it.
+        Raises ValueError if the model refuses the step as impossible, and Death if the kernel is spared from
+        it; then the kernel's side did not take it.
         """
         # The model goes first, since an impossible step might crash the kernel's side.
         model, foreseen = _survived(lambda: take(self._model, step))
+        if foreseen is not None and self._spare:
+            raise foreseen
         kernel, death = _survived(lambda: take(self._opened(), step))
         played = self.played
         played.steps.append(step)

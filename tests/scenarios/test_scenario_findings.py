@@ -19,7 +19,7 @@ from conformance.reports import json as as_json
 from conformance.reports.mail import render as as_mail
 from conformance.reports.terminal import Screen, show
 from conformance.scenarios import findings
-from conformance.scenarios.comparing import play
+from conformance.scenarios.comparing import Death, Match, play
 from conformance.scenarios.run_scenarios import Ready, prepare
 from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
@@ -130,9 +130,26 @@ def test_a_story_is_not_played_where_it_crashes_the_kernel():
 
 
 @pytest.mark.kernel
-def test_a_fatal_fault_crashes_the_kernel_as_its_model_says():
-    ready = prepare("6.12", (), lambda line: None)
-    assert isinstance(ready, Ready)
-    difference = play(ready.sides("shadow"), FATAL.script).difference
+@pytest.mark.parametrize(
+    ("series", "mode", "name", "function"),
+    [
+        ("6.12", "shadow", "root_gets_a_memslot", "__kvm_mmu_invalidate_addr"),
+        ("5.10", "legacy-npt", "nested_pdpte_written_while_l2_runs", "mmu_set_spte"),
+    ],
+)
+def test_a_fatal_fault_crashes_the_kernel_as_its_model_says(series, mode, name, function):
+    ready = prepare(series, (), lambda line: None)
+    assert isinstance(ready, Ready) and STORIES[name].absent(ready.profile)
+    difference = play(ready.sides(mode), STORIES[name].script).difference
     assert difference is not None and difference.crash is not None
-    assert "__kvm_mmu_invalidate_addr" in difference.crash and "as the model says" in difference.crash
+    assert function in difference.crash and "as the model says" in difference.crash
+
+
+def test_the_kernel_is_spared_a_step_in_which_its_model_dies():
+    mended, lacking = sides(profile_of((6, 12, 113)), "shadow"), sides(mode="shadow")
+    both, taken = findings._LackingAndMended(mended, lacking), 0
+    with Match(both, FATAL.script.options, spare=True) as match, pytest.raises(Death, match="BUG"):
+        for step in FATAL.script.steps:
+            assert match.take(step)
+            taken += 1
+    assert len(match.played.kernel) == taken and 0 < taken < len(FATAL.script.steps)

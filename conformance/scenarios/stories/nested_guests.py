@@ -474,13 +474,18 @@ def nested_tables_of_a_pae_l1(vm: StoryBuilder) -> None:
     source="paging_tmpl.h: FNAME(fetch) WARNs where the root has no table for an entry that the walk found",
     about=("paging64_fetch",),
     modes=NPT,
-    since=SHADOW_WALK_VERIFIED,
     shows=[
+        Fault(
+            "an L1 with PAE that fills an entry of its top nested table while L2 runs crashes KVM",
+            SHADOW_WALK_VERIFIED,
+            fatal=True,
+        ),
         Fault(
             "an L1 with PAE that fills an entry of its top nested table while L2 runs causes a WARN",
             "no release has a fix; one was posted in 2022: 'KVM: X86/MMU: Verify PDPTE for nested NPT in PAE"
             " paging mode when page fault', https://lore.kernel.org/r/20220521131700.3661-2-jiangshanlai@gmail.com",
-        )
+            since=SHADOW_WALK_VERIFIED,
+        ),
     ],
 )
 def nested_pdpte_written_while_l2_runs(vm: StoryBuilder) -> None:
