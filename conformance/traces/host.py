@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The kernel, the mode and the host of a trace, found by which of them make its SPTEs.
+
+A trace does not name its mode, seldom its kernel and never the number of its host's address bits. Every
+combination is tried on the SPTEs of the trace; the one that makes the most of them is taken, and the report
+says which it is. If none makes most of them, the trace is not judged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from conformance.model.layout import SPTE_BASE_ADDR_MASK
+from conformance.model.modes import MODES, Mode, kernel_in
+from conformance.model.profiles import Profile, profile_of
+from conformance.model.semantics import Semantics
+from conformance.traces.entry import Entries
+from conformance.traces.trace import Trace
+
+__all__ = ["Host", "find_host"]
+
+_RELEASES = ((6, 1), (6, 12), (7, 2), (7, 3), (5, 10), (5, 15), (6, 6), (6, 10), (6, 15))
+"""The kernels that are tried if the trace names none: those of the series, then some between them."""
+_FOUR_RIGHTS = (7, 2)
+"""Since this release the rights of shadow pages are four letters, and kvm_mmu_spte_requested has access."""
+_CHANGES_TRACED = (5, 11)
+"""Since about this release the TDP MMU has an event for its changes."""
+
+_MODES = ("npt", "ept-ad", "ept-noad", "shadow", "ept-ad-noxo", "ept-noad-noxo", "shadow-nommio")
+"""Modes that differ by what their SPTEs look like, the most frequent first."""
+_PRESENT = 1 << 11
+_MMIO_EPT = 0b110
+"""Write and execute without read: EPT misconfigurations are MMIO."""
+_RESERVED = 5
+"""How many address bits the L1TF mitigation sets in an MMIO SPTE."""
+_SEEN_OFTEN = 100
+"""An address bit of fewer SPTEs than one in this many does not say that the host has it."""
+_ENOUGH = 4
+"""With fewer SPTEs than these, a trace does not show its mode."""
+_MOST = 0.7
+"""The part of SPTEs that must be illegal for a trace not to be judged."""
+
+
+@dataclass
+class Host:
+    """A kernel in a mode, on a host. ``others`` are the names of those that fit as well.
+
+    ``sptes`` is how many SPTEs decided, and ``illegal`` how many of them it does not make. ``inferred`` names
+    what was inferred. ``unjudged`` says why the trace cannot be judged, else "".
+    """
+
+    title: str
+    profile: Profile
+    mode: Mode
+    k: Semantics
+    sptes: int = 0
+    illegal: int = 0
+    others: tuple[str, ...] = ()
+    inferred: tuple[str, ...] = ()
+    unjudged: str = ""
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the user says about the host; None for what is to be inferred."""
+
+    kernel: tuple[str, Profile] | None
+    mode: Mode | None
+    phys_bits: int | None
+
+
+def find_host(
+    trace: Trace,
+    *,
+    kernel: tuple[str, Profile] | None = None,
+    mode: Mode | None = None,
+    phys_bits: int | None = None,
+) -> Host:
+    """The host of a trace. What is given is not inferred: title and profile, mode, address bits."""
+    given = _Given(kernel, mode, phys_bits)
+    sptes = _sptes(trace)
+    telling = [(spte, level, count) for (spte, level), count in sptes.most_common() if spte]
+    total = sum(count for _, _, count in telling)
+    best: list[tuple[int, Host]] = []
+    least = total + 1
+    tried: dict[tuple[object, ...], int] = {}
+    for host in _hosts(trace, given, telling):
+        same = (repr(host.k), host.profile.changes)
+        if same in tried:
+            illegal = tried[same]
+        else:
+            illegal = tried[same] = _illegal(host.k, telling, least)
+        if illegal > least:
+            continue
+        if illegal < least:
+            best, least = [], illegal
+        best.append((illegal, host))
+    found = best[0][1]
+    found.sptes, found.illegal = total, least
+    found.others = tuple(dict.fromkeys(_name(host) for _, host in best[1:] if _name(host) != _name(found)))
+    missing = {"the kernel": kernel, "the mode": mode, "the host's address bits": phys_bits}
+    found.inferred = tuple(name for name, value in missing.items() if value is None)
+    found.unjudged = _unjudged(found, given)
+    return found
+
+
+def _unjudged(host: Host, given: _Given) -> str:
+    total, illegal = host.sptes, host.illegal
+    if not illegal or illegal < total * _MOST:
+        return ""
+    if total < _ENOUGH and given.kernel is not None and given.mode is not None:
+        return ""
+    if given.mode is not None or given.kernel is not None:
+        return (
+            f"{illegal} of {total} SPTEs are never made by {host.title} in mode {host.mode.name}: the kernel "
+            "or the mode is likely not that of the trace. Leave out --mode and --kernel to infer them."
+        )
+    return (
+        f"{illegal} of {total} SPTEs are illegal in every mode of every kernel that was tried: "
+        "this is no trace of an x86 KVM that the model knows, or it is damaged."
+    )
+
+
+def _name(host: Host) -> str:
+    return f"{host.title} {host.mode.name}"
+
+
+def _sptes(trace: Trace) -> Counter[tuple[int, int]]:
+    """How often each SPTE was seen at each level (0: unknown), without address bits that decide nothing.
+
+    Of present SPTEs the low address bits are dropped, those at which huge pages begin excepted.
+    """
+    found: Counter[tuple[int, int]] = Counter()
+    for event in trace.events:
+        values = event.values
+        if event.name == "kvm_tdp_mmu_spte_changed":
+            for spte in (values["old_spte"], values["new_spte"]):
+                found[_shape(spte, values["level"]), values["level"]] += 1
+        elif event.name == "kvm_mmu_set_spte":
+            found[_shape(values["spte"], values["level"]), values["level"]] += 1
+        elif event.name == "fast_page_fault":
+            found[_shape(values["old_spte"], 1), 0] += 1
+        elif event.name in ("check_mmio_spte", "kvm_mmu_split_huge_page"):
+            level = values.get("level", 1)
+            found[_shape(values["spte"], level), level] += 1
+    return found
+
+
+_FREE = {level: SPTE_BASE_ADDR_MASK & ((1 << 34) - 1) & -(1 << 12 + 9 * (level - 1)) for level in range(1, 4)}
+
+
+def _shape(spte: int, level: int) -> int:
+    if spte & _PRESENT:
+        return spte & ~_FREE.get(level, _FREE[1])
+    return spte
+
+
+def _illegal(k: Semantics, telling: Sequence[tuple[int, int, int]], enough: int) -> int:
+    """How many of the SPTEs the kernel never makes; it stops counting above ``enough``."""
+    entries = Entries(k)
+    illegal = 0
+    for spte, level, count in telling:
+        entry = entries(spte, level)
+        if entry.wrong and not entry.host:
+            illegal += count
+            if illegal > enough:
+                break
+    return illegal
+
+
+def _hosts(trace: Trace, given: _Given, telling: Sequence[tuple[int, int, int]]) -> Iterator[Host]:
+    """Every host that may have made the trace, the most likely first."""
+    for title, profile in _kernels(trace, given):
+        for mode in _modes(trace, given, telling):
+            yield Host(title, profile, mode, kernel_in(mode, profile))
+
+
+def _kernels(trace: Trace, given: _Given) -> list[tuple[str, Profile]]:
+    if given.kernel is not None:
+        return [given.kernel]
+    if trace.release is not None:
+        return [(".".join(map(str, trace.release)), profile_of(trace.release))]
+    releases = _RELEASES
+    rights = {
+        len(event.values["access"])
+        for event in trace.events
+        if event.name.startswith("kvm_mmu_") and isinstance(event.values.get("access"), str)
+    }
+    requested = {
+        "access" in event.values for event in trace.events if event.name == "kvm_mmu_spte_requested"
+    }
+    if 4 in rights or True in requested:
+        releases = tuple(release for release in releases if release >= _FOUR_RIGHTS)
+    elif 3 in rights or False in requested:
+        releases = tuple(release for release in releases if release < _FOUR_RIGHTS)
+    if trace.seen["kvm_tdp_mmu_spte_changed"]:
+        releases = tuple(release for release in releases if release >= _CHANGES_TRACED)
+    return [(".".join(map(str, release)), profile_of(release)) for release in releases]
+
+
+def _modes(trace: Trace, given: _Given, telling: Sequence[tuple[int, int, int]]) -> Iterator[Mode]:
+    """The modes to try, each on the hosts that the SPTEs allow."""
+    bits = _address_bits(telling)
+    if given.mode is not None:
+        modes = [given.mode]
+        if given.mode.l1tf or bool(given.mode.me_value):
+            # These modes fix their host; others like it are tried too.
+            modes += _like(given.mode, telling)
+    else:
+        names = [name for name in _MODES if not (name.startswith("shadow") and trace.seen["kvm_tdp_mmu_spte_changed"])]
+        modes = [MODES[name] for name in names]
+        l1tf = MODES["ept-l1tf"]
+        modes += _like(replace(l1tf, exec_only=True), telling)
+        modes += _like(replace(l1tf, name="ept-noad-l1tf", exec_only=True, ad_bits=False), telling)
+        for name in ("npt-me", *(["shadow-l1tf"] if "shadow" in names else [])):
+            modes += _like(MODES[name], telling)
+    for mode in modes:
+        if given.phys_bits is not None:
+            cache = min(int(mode.cache_bits), given.phys_bits)
+            yield replace(mode, phys_bits=given.phys_bits, cache_bits=cache)
+        elif bits > int(mode.phys_bits) and not mode.me_value:
+            yield replace(mode, phys_bits=bits)
+        else:
+            yield mode
+
+
+def _like(mode: Mode, telling: Sequence[tuple[int, int, int]]) -> list[Mode]:
+    """The mode on hosts whose special address bits are set in all SPTEs that should have them."""
+    if mode.l1tf:
+        mask = SPTE_BASE_ADDR_MASK
+        found = False
+        for spte, _, _ in telling:
+            is_mmio = spte & 7 == _MMIO_EPT if mode.ept else bool(spte & 1) and bool(spte >> 51 & 1)
+            if is_mmio and not spte & _PRESENT:
+                mask &= spte
+                found = True
+        if not found:
+            return []
+        reserved = (1 << _RESERVED) - 1
+        tops = [top for top in range(36, 53) if mask >> (top - _RESERVED) & reserved == reserved]
+        return [replace(mode, cache_bits=top, phys_bits=max(top, int(mode.phys_bits))) for top in tops]
+    mask = SPTE_BASE_ADDR_MASK
+    present = [spte for spte, _, _ in telling if spte & _PRESENT]
+    for spte in present:
+        mask &= spte
+    always = [bit for bit in range(40, 52) if present and mask >> bit & 1]
+    return [replace(mode, me_value=1 << bit, me_mask=1 << bit, phys_bits=bit) for bit in always]
+
+
+def _address_bits(telling: Sequence[tuple[int, int, int]]) -> int:
+    """How many address bits the present SPTEs need, without those that few of them have."""
+    counts = [0] * 52
+    total = 0
+    for spte, _, count in telling:
+        if spte & _PRESENT and not spte >> 51 & 1:
+            total += count
+            counts[(spte & SPTE_BASE_ADDR_MASK).bit_length() - 1] += count
+    needed = [bit + 1 for bit, count in enumerate(counts) if count and count * _SEEN_OFTEN >= total]
+    return max(needed, default=0)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""R1: every SPTE that a trace shows is one that KVM makes."""
+
+from __future__ import annotations
+
+from conformance.traces.events import Event
+from conformance.traces.rules.rule import Check, Rule
+from conformance.traces.state import State
+
+__all__ = ["MADE"]
+
+
+def _illegal(field: str) -> Check:
+    def check(state: State, event: Event) -> str | None:
+        spte = state.values[field]
+        level = state.values.get("level", 0)
+        entry = state.entries(spte, level)
+        if not entry.wrong or (entry.host and not state.host_known):
+            return None
+        if entry.empty and event.name == "fast_page_fault":
+            # A walk that finds nothing leaves 0, whatever is empty in this mode.
+            return None
+        return f"{field} {spte:#x}: {' '.join(entry.wrong)}"
+
+    return check
+
+
+def _beyond_host(field: str) -> Check:
+    def check(state: State, event: Event) -> str | None:
+        spte = state.values[field]
+        entry = state.entries(spte, state.values.get("level", 0))
+        return f"{field} {spte:#x}: {entry.wrong[0]}" if entry.host and not state.host_known else None
+
+    return check
+
+
+_SOURCE = "the model's rules of legal SPTEs (make_spte(), make_mmio_spte(), make_nonleaf_spte() of the kernel)"
+_MAKERS = "make_spte(), make_mmio_spte(), make_nonleaf_spte() or make_huge_page_split_spte()"
+_PLACES = (
+    ("kvm_tdp_mmu_spte_changed", "old_spte"),
+    ("kvm_tdp_mmu_spte_changed", "new_spte"),
+    ("kvm_mmu_set_spte", "spte"),
+    ("fast_page_fault", "old_spte"),
+    ("fast_page_fault", "new_spte"),
+    ("kvm_mmu_split_huge_page", "spte"),
+)
+
+MADE = (
+    *(
+        Rule(
+            f"R1 {event} {field}",
+            "every SPTE is one that KVM makes in this mode",
+            _SOURCE,
+            _MAKERS,
+            (event,),
+            _illegal(field),
+            field=field,
+        )
+        for event, field in _PLACES
+    ),
+    *(
+        Rule(
+            f"R1 {event} {field}, address",
+            "no SPTE maps an address that the host does not have",
+            _SOURCE,
+            "make_spte()",
+            (event,),
+            _beyond_host(field),
+            innocent="the host has more physical address bits than were inferred; give them with --maxphyaddr",
+            field=field,
+        )
+        for event, field in _PLACES[:3]
+    ),
+)
