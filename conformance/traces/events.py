@@ -22,10 +22,11 @@ class Event:
     """One event of a trace. ``values`` are its fields by name; fields that the text lacks are absent.
 
     ``pid`` is that of the thread, and "" if the text does not have it, as are ``cpu`` and ``time``. ``tail``
-    is the number at the very end of the text, if its last field is one: it may be the rest of a cut line.
+    is the field that ends the text, if the rest of a cut line could be taken for it; ``cut`` is whether the
+    line is known to have been cut there.
     """
 
-    __slots__ = ("cpu", "line", "name", "pid", "tail", "text", "time", "values")
+    __slots__ = ("cpu", "cut", "line", "name", "pid", "tail", "text", "time", "values")
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Event:
         self.cpu = cpu
         self.time = time
         self.tail = tail
+        self.cut = False
 
     def __repr__(self) -> str:
         return f"Event({self.line}, {self.name}, {self.values})"
@@ -65,7 +67,7 @@ def _flags(text: str) -> int | None:
 
 
 def _number(text: str) -> int:
-    return int(text, 16) if re.fullmatch("(0x)?[0-9a-f]+", text) else 0
+    return int(text, 16) if re.fullmatch("(0x)?[0-9a-f]{1,16}", text) else 0
 
 
 _PFERR = {"P": 1, "W": 2, "U": 4, "RSVD": 8, "F": 16, "PK": 32, "SS": 64, "SGX": 1 << 15}
@@ -85,13 +87,25 @@ class Form:
     """The field that ends the text, if the end of a cut line could be taken for it."""
 
 
-_ADDRESS = r"(?:0x)?(?P<{}>[0-9a-fA-F]+|\(null\))"
-_GFN = _ADDRESS.format("gfn")
+def _x(name: str) -> str:
+    """A hex number of at most 64 bits, with 0x or without."""
+    return rf"(?:0x)?(?P<{name}>[0-9a-fA-F]{{1,16}})(?![0-9a-zA-Z])"
+
+
+def _pointer(name: str) -> str:
+    """A hex number, or a null pointer."""
+    return rf"(?:0x)?(?P<{name}>[0-9a-fA-F]{{1,16}}|\(null\))"
+
+
+def _d(name: str) -> str:
+    """A decimal number that is no address."""
+    return rf"(?P<{name}>-?\d{{1,9}})(?!\d)"
+
 
 _PAGE = re.compile(
-    r"sp (?:gen (?P<mmu_valid_gen>\d+) )?(?:gfn )?(?P<gfn>[0-9a-f]+) l(?P<level>\d) (?P<bytes>[48])-byte "
+    rf"sp (?:gen {_d('mmu_valid_gen')} )?(?:gfn )?{_x('gfn')} l(?P<level>\d) (?P<bytes>[48])-byte "
     r"q(?P<quadrant>\d)(?P<direct> direct)? (?P<access>[rwux-]{3,4})(?P<invalid> invalid)? (?P<nx>!?)nxe "
-    r"(?P<ad>!?)ad root (?P<root_count>-?\d+) (?P<unsync>unsync|sync)\b\s*(?P<created>new|existing)?\s*$"
+    r"(?P<ad>!?)ad root (?P<root_count>-?\d{1,9}) (?P<unsync>unsync|sync)\b\s*(?P<created>new|existing)?\s*$"
 )
 
 _PAGE_FIELDS: dict[str, Callable[[str], Any]] = {
@@ -122,24 +136,24 @@ PAGES = (
 EVENTS: dict[str, Form] = {
     "kvm_tdp_mmu_spte_changed": Form(
         re.compile(
-            rf"as id (?P<as_id>\d+) gfn {_GFN} level (?P<level>\d+) old_spte (?P<old_spte>[0-9a-f]+) "
-            r"new_spte (?P<new_spte>[0-9a-f]+)(?![0-9a-z])"
+            rf"as id {_d('as_id')} gfn {_x('gfn')} level {_d('level')} old_spte {_x('old_spte')} "
+            rf"new_spte {_x('new_spte')}"
         ),
         {"as_id": int, "gfn": _hex, "level": int, "old_spte": _hex, "new_spte": _hex},
         last="new_spte",
     ),
     "kvm_mmu_set_spte": Form(
         re.compile(
-            rf"gfn {_GFN} spte (?P<spte>[0-9a-f]+) \((?P<rights>[rwux-]*)\) level (?P<level>\d+) "
-            rf"at {_ADDRESS.format('sptep')}"
+            rf"gfn {_x('gfn')} spte {_x('spte')} \((?P<rights>[rwux-]*)\) level {_d('level')} "
+            rf"at {_pointer('sptep')}"
         ),
         {"gfn": _hex, "spte": _hex, "rights": str, "level": int, "sptep": _hex},
     ),
     "fast_page_fault": Form(
         re.compile(
-            r"vcpu (?P<vcpu_id>\d+) gva (?P<cr2_or_gpa>[0-9a-f]+) error_code (?P<error_code>\S*) "
-            rf"sptep {_ADDRESS.format('sptep')} old (?:0x)?(?P<old_spte>[0-9a-f]+) "
-            r"new (?P<new_spte>[0-9a-f]+) spurious (?P<spurious>[01]) fixed (?P<fixed>[01])"
+            rf"vcpu {_d('vcpu_id')} gva {_x('cr2_or_gpa')} error_code (?P<error_code>\S*) "
+            rf"sptep {_pointer('sptep')} old {_x('old_spte')} "
+            rf"new {_x('new_spte')} spurious (?P<spurious>[01]) fixed (?P<fixed>[01])"
         ),
         {
             "vcpu_id": int,
@@ -155,46 +169,44 @@ EVENTS: dict[str, Form] = {
     ),
     "mark_mmio_spte": Form(
         re.compile(
-            rf"sptep:{_ADDRESS.format('sptep')} gfn {_GFN} access (?P<access>[0-9a-f]+) "
-            r"gen (?P<gen>[0-9a-f]+)"
+            rf"sptep:{_pointer('sptep')} gfn {_x('gfn')} access {_x('access')} "
+            rf"gen {_x('gen')}"
         ),
         {"sptep": _hex, "gfn": _hex, "access": _hex, "gen": _hex},
         last="gen",
     ),
     "check_mmio_spte": Form(
         re.compile(
-            r"spte (?P<spte>[0-9a-f]+) kvm_gen (?P<kvm_gen>[0-9a-f]+) spte-gen (?P<spte_gen>[0-9a-f]+) "
+            rf"spte {_x('spte')} kvm_gen {_x('kvm_gen')} spte-gen {_x('spte_gen')} "
             r"valid (?P<valid>[01])"
         ),
         {"spte": _hex, "kvm_gen": _hex, "spte_gen": _hex, "valid": int},
     ),
     "handle_mmio_page_fault": Form(
-        re.compile(rf"addr:(?P<addr>[0-9a-f]+) gfn {_GFN} access (?P<access>[0-9a-f]+)"),
+        re.compile(rf"addr:{_x('addr')} gfn {_x('gfn')} access {_x('access')}"),
         {"addr": _hex, "gfn": _hex, "access": _hex},
     ),
     "kvm_mmu_split_huge_page": Form(
-        re.compile(rf"gfn {_GFN} spte (?P<spte>[0-9a-f]+) level (?P<level>\d+) errno (?P<errno>-?\d+)"),
+        re.compile(rf"gfn {_x('gfn')} spte {_x('spte')} level {_d('level')} errno {_d('errno')}"),
         {"gfn": _hex, "spte": _hex, "level": int, "errno": int},
     ),
     "kvm_mmu_spte_requested": Form(
-        re.compile(
-            rf"gfn {_GFN} pfn (?P<pfn>[0-9a-f]+) level (?P<level>\d+)(?: access (?P<access>[0-9a-f]+))?"
-        ),
+        re.compile(rf"gfn {_x('gfn')} pfn {_x('pfn')} level {_d('level')}(?: access {_x('access')})?"),
         {"gfn": _hex, "pfn": _hex, "level": int, "access": _hex},
     ),
     "kvm_mmu_zap_all_fast": Form(
-        re.compile(r"kvm-mmu-valid-gen (?P<mmu_valid_gen>\d+) used_pages (?P<mmu_used_pages>[0-9a-f]+)"),
+        re.compile(rf"kvm-mmu-valid-gen {_d('mmu_valid_gen')} used_pages {_x('mmu_used_pages')}"),
         {"mmu_valid_gen": int, "mmu_used_pages": _hex},
     ),
     "kvm_page_fault": Form(
         re.compile(
-            r"(?:vcpu (?P<vcpu_id>\d+) rip 0x(?P<guest_rip>[0-9a-f]+) )?"
-            rf"address {_ADDRESS.format('fault_address')} error_code {_ADDRESS.format('error_code')}"
+            rf"(?:vcpu {_d('vcpu_id')} rip {_x('guest_rip')} )?"
+            rf"address {_x('fault_address')} error_code {_x('error_code')}"
         ),
         {"vcpu_id": int, "guest_rip": _hex, "fault_address": _hex, "error_code": _hex},
     ),
     "kvm_entry": Form(
-        re.compile(r"vcpu (?P<vcpu_id>\d+)"),
+        re.compile(rf"vcpu {_d('vcpu_id')}"),
         {"vcpu_id": int},
     ),
     **dict.fromkeys(PAGES, Form(_PAGE, _PAGE_FIELDS)),
@@ -213,27 +225,33 @@ CONTEXT = (
 )
 """Events that only count: they answer a fault, or say that the trace has them."""
 
-_PAIR = re.compile(r"\b(\w+)=(-?(?:0x)?[0-9a-fA-F]+|\(null\))")
+_PAIR = re.compile(r"\b(\w+)=(-?(?:0x)?[0-9a-fA-F]{1,20}|\(null\))(?![0-9a-zA-Z])")
 _NAMES = {"kvm_entry": {"vcpu": "vcpu_id"}, "kvm_page_fault": {"vcpu": "vcpu_id"}}
 
 
-def key_values(name: str, text: str, *, decimal: bool) -> Values | None:
-    """The fields of an event that is written as ``field=value`` pairs; None if it is not, or is incomplete.
+def key_values(name: str, text: str, *, decimal: bool) -> tuple[Values, str] | None:
+    """The fields of an event that is written as ``field=value`` pairs, and the field that ends the text.
 
-    ``decimal``: numbers without 0x are decimal, where the print format writes hex.
+    None if it is not written so, or is incomplete. The field is "" unless it is a hex number. ``decimal``:
+    numbers without 0x are decimal, where the print format writes hex.
     """
     form = EVENTS[name]
     renamed = _NAMES.get(name, {})
     found: Values = {}
-    for key, value in _PAIR.findall(text):
-        field = renamed.get(key, key)
+    last = ""
+    for match in _PAIR.finditer(text):
+        field, value = renamed.get(match[1], match[1]), match[2]
         if field not in form.fields:
             continue
-        found[field] = None if value == "(null)" else int(value, _base(form, field, value, decimal))
-    needed = _RAW_NEEDED.get(name)
-    if needed is None or not found.keys() >= needed:
-        return None
-    return found
+        if value == "(null)":
+            found[field] = None
+        else:
+            found[field] = number = int(value, _base(form, field, value, decimal))
+            if number >> 64 and number >= 0:
+                return None
+        last = field if match.end() == len(text) and form.fields[field] is _hex else ""
+    missing = _RAW_NEEDED[name] - {field for field, value in found.items() if value is not None}
+    return None if missing else (found, last)
 
 
 def _base(form: Form, field: str, value: str, decimal: bool) -> int:
@@ -244,7 +262,7 @@ def _base(form: Form, field: str, value: str, decimal: bool) -> int:
 
 _RAW_NEEDED: dict[str, set[str]] = {
     "kvm_tdp_mmu_spte_changed": {"as_id", "gfn", "level", "old_spte", "new_spte"},
-    "kvm_mmu_set_spte": {"gfn", "spte", "sptep", "level"},
+    "kvm_mmu_set_spte": {"gfn", "spte", "level"},
     "fast_page_fault": {"vcpu_id", "cr2_or_gpa", "error_code", "old_spte", "new_spte", "ret"},
     "mark_mmio_spte": {"gfn", "access", "gen"},
     "check_mmio_spte": {"spte", "kvm_gen", "spte_gen"},

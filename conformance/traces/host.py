@@ -28,7 +28,7 @@ _FOUR_RIGHTS = (7, 2)
 _CHANGES_TRACED = (5, 11)
 """Since about this release the TDP MMU has an event for its changes."""
 
-_MODES = ("npt", "ept-ad", "ept-noad", "shadow", "ept-ad-noxo", "ept-noad-noxo", "shadow-nommio")
+_MODES = ("npt", "ept-noad", "ept-ad", "shadow", "ept-noad-noxo", "ept-ad-noxo", "shadow-nommio")
 """Modes that differ by what their SPTEs look like, the most frequent first."""
 _PRESENT = 1 << 11
 _MMIO_EPT = 0b110
@@ -39,8 +39,9 @@ _SEEN_OFTEN = 100
 """An address bit of fewer SPTEs than one in this many does not say that the host has it."""
 _ENOUGH = 4
 """With fewer SPTEs than these, a trace does not show its mode."""
-_MOST = 0.7
-"""The part of SPTEs that must be illegal for a trace not to be judged."""
+_FEW = 20
+_MOST, _MOST_OF_FEW = 0.5, 0.75
+"""The part of all SPTEs, and of few, that must be illegal for a trace not to be judged."""
 
 
 @dataclass
@@ -108,7 +109,7 @@ def find_host(
 
 def _unjudged(host: Host, given: _Given) -> str:
     total, illegal = host.sptes, host.illegal
-    if not illegal or illegal < total * _MOST:
+    if not illegal or illegal < total * (_MOST if total >= _FEW else _MOST_OF_FEW):
         return ""
     if total < _ENOUGH and given.kernel is not None and given.mode is not None:
         return ""
@@ -188,9 +189,7 @@ def _kernels(trace: Trace, given: _Given) -> list[tuple[str, Profile]]:
         for event in trace.events
         if event.name.startswith("kvm_mmu_") and isinstance(event.values.get("access"), str)
     }
-    requested = {
-        "access" in event.values for event in trace.events if event.name == "kvm_mmu_spte_requested"
-    }
+    requested = {"access" in event.values for event in trace.events if event.name == "kvm_mmu_spte_requested"}
     if 4 in rights or True in requested:
         releases = tuple(release for release in releases if release >= _FOUR_RIGHTS)
     elif 3 in rights or False in requested:
@@ -209,7 +208,11 @@ def _modes(trace: Trace, given: _Given, telling: Sequence[tuple[int, int, int]])
             # These modes fix their host; others like it are tried too.
             modes += _like(given.mode, telling)
     else:
-        names = [name for name in _MODES if not (name.startswith("shadow") and trace.seen["kvm_tdp_mmu_spte_changed"])]
+        names = [
+            name
+            for name in _MODES
+            if not (name.startswith("shadow") and trace.seen["kvm_tdp_mmu_spte_changed"])
+        ]
         modes = [MODES[name] for name in names]
         l1tf = MODES["ept-l1tf"]
         modes += _like(replace(l1tf, exec_only=True), telling)
@@ -256,6 +259,6 @@ def _address_bits(telling: Sequence[tuple[int, int, int]]) -> int:
     for spte, _, count in telling:
         if spte & _PRESENT and not spte >> 51 & 1:
             total += count
-            counts[(spte & SPTE_BASE_ADDR_MASK).bit_length() - 1] += count
+            counts[max((spte & SPTE_BASE_ADDR_MASK).bit_length() - 1, 0)] += count
     needed = [bit + 1 for bit, count in enumerate(counts) if count and count * _SEEN_OFTEN >= total]
     return max(needed, default=0)

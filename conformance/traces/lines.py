@@ -17,7 +17,9 @@ __all__ = ["read_lines"]
 
 _NAMES = "|".join(sorted((*EVENTS, *CONTEXT), key=len, reverse=True))
 _EVENT = re.compile(rf"(?:^|[\s:])({_NAMES}):\s*(.*)")
-_THREAD = re.compile(r"(?:-|\s|^)(\d+)(?:/(\d+))?\s+(?:\(\s*[-\d]+\)\s*)?(?:\[(\d+)\]|(\d+)[.a-zA-Z#][.a-zA-Z0-9#]{2,5}\s)")
+_THREAD = re.compile(
+    r"(?:-|\s|^)(\d+)(?:/(\d+))?\s+(?:\(\s*[-\d]+\)\s*)?(?:\[(\d+)\]|(\d+)[.a-zA-Z#][.a-zA-Z0-9#]{2,5}\s)"
+)
 _TIME = re.compile(r"(\d+[.,]\d+)(?=:)|(\d+)(?=:\s)")
 _QUOTE = re.compile(r"^(?:[>|]\s?)+")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
@@ -45,9 +47,11 @@ def read_lines(lines: Iterable[str], trace: Trace) -> None:
     decimal = {page: _is_decimal(rest for of_page, rest in raw if of_page == page) for page in (False, True)}
     for event, rest in found:
         if rest is not None:
-            values = key_values(event.name, rest, decimal=decimal[event.name in PAGES])
-            assert values is not None
-            event.values = values
+            raw_values = key_values(event.name, rest, decimal=decimal[event.name in PAGES])
+            if raw_values is None:
+                trace.skip(event.name, event.line)
+                continue
+            event.values, event.tail = raw_values
         trace.add(event)
         sptep = event.values.get("sptep")
         if sptep and event.name != "kvm_mmu_set_spte" and not sptep & _KERNEL:
@@ -75,16 +79,16 @@ def _events(lines: Iterable[str], trace: Trace) -> Iterator[tuple[Event, str | N
                 values, is_raw = _values(event.name, rest)
                 if values is not None or is_raw:
                     event.text = f"{event.text} {text.strip()}"
-                    last = _filled(event, values, rest)
+                    last = _filled(event, values)
                     yield event, rest if is_raw else None
                 elif left > 1 and text.strip():
                     event.text = f"{event.text} {text.strip()}"
                     open_event = event, rest, left - 1
                 else:
                     trace.skip(event.name, event.line)
-            elif last is not None and last.tail and _REMAINDER.fullmatch(text.strip()):
+            elif last is not None and _REMAINDER.fullmatch(text.strip()):
                 # The line before was cut within its last number.
-                last.tail = "?"
+                last.cut = True
             elif text:
                 _about(text, number, trace)
             last = None
@@ -107,18 +111,16 @@ def _events(lines: Iterable[str], trace: Trace) -> Iterator[tuple[Event, str | N
             open_event = event, rest, _WRAPPED
             last = None
             continue
-        last = _filled(event, values, rest)
+        last = _filled(event, values)
         yield event, rest if is_raw else None
     if open_event is not None:
         trace.skip(open_event[0].name, open_event[0].line)
 
 
-def _filled(event: Event, values: Values | None, rest: str) -> Event:
+def _filled(event: Event, values: Values | None) -> Event:
     if values is not None:
         event.values = values
-        last = EVENTS[event.name].last
-        if last:
-            event.tail = rest.rpartition(" ")[2]
+        event.tail = EVENTS[event.name].last
     return event
 
 
@@ -131,9 +133,7 @@ def _values(name: str, rest: str) -> tuple[Values | None, bool]:
     if name in PAGES and name == "kvm_mmu_get_page" and match["created"] is None:
         return None, False
     convert = form.fields
-    values = {
-        field: convert[field](text) for field, text in match.groupdict().items() if text is not None
-    }
+    values = {field: convert[field](text) for field, text in match.groupdict().items() if text is not None}
     if name in PAGES:
         values["direct"] = "direct" in values
         values["invalid"] = "invalid" in values
@@ -173,7 +173,5 @@ def _about(text: str, number: int, trace: Trace) -> None:
 
 
 def _is_decimal(texts: Iterable[str]) -> bool:
-    numbers = [
-        value for text in texts for value in re.findall(r"=([0-9a-f]+)", text) if len(value) > 2
-    ]
+    numbers = [value for text in texts for value in re.findall(r"=([0-9a-f]+)", text) if len(value) > 2]
     return len(numbers) >= _SAMPLE and not any(re.search("[a-f]", value) for value in numbers)

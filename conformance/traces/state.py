@@ -161,7 +161,9 @@ class State:
     def _something_changed(self, gfn: int, level: int) -> None:
         if self.idle:
             size = gfns_of(level)
-            self.idle = {key: count for key, count in self.idle.items() if not 0 <= (key[1] >> 12) - gfn < size}
+            self.idle = {
+                key: count for key, count in self.idle.items() if not 0 <= (key[1] >> 12) - gfn < size
+            }
 
     def _emulated(self, event: Event) -> None:
         fault = self.faults.get(self.thread(event))
@@ -205,7 +207,7 @@ _NOTHING = ("zero", "zapped", "frozen")
 
 def gfns_of(level: int) -> int:
     """How many gfns an entry of ``level`` covers."""
-    return 1 << 9 * (level - 1)
+    return 1 << 9 * max(level - 1, 0)
 
 
 _AFTER = {

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from conformance.model.changes import SPURIOUS_IF_ALLOWED
+from conformance.model.changes import EPT_AD_MASKS_ALWAYS, SPURIOUS_IF_ALLOWED
 from conformance.model.layout import PG_LEVEL_4K, PT_PRESENT_MASK
 from conformance.model.semantics import Semantics
 from conformance.traces.events import Event
@@ -68,9 +68,7 @@ def _host_writable_lost(state: State, event: Event) -> str | None:
 
 
 def _host_writable_lost_early(state: State, event: Event) -> str | None:
-    return (
-        "Host-writable is taken from a present SPTE" if _host_writable_taken(state, event) else None
-    )
+    return "Host-writable is taken from a present SPTE" if _host_writable_taken(state, event) else None
 
 
 def _host_writable_given(state: State, event: Event) -> str | None:
@@ -81,7 +79,9 @@ def _host_writable_given(state: State, event: Event) -> str | None:
 def _mmu_writable_lost(state: State, event: Event) -> str | None:
     lost = _leaves(state) and state.old.mmu_writable and not state.new.mmu_writable
     # A huge page loses it when dirty logging write-protects it, so that it is split.
-    return "MMU-writable is taken from a present SPTE" if lost and state.values["level"] == PG_LEVEL_4K else None
+    return (
+        "MMU-writable is taken from a present SPTE" if lost and state.values["level"] == PG_LEVEL_4K else None
+    )
 
 
 def _writable_given(state: State, event: Event) -> str | None:
@@ -103,13 +103,19 @@ def _frozen(state: State, event: Event) -> str | None:
 def _broken_chain(state: State, event: Event) -> str | None:
     values = state.values
     known = state.chain.get((values["as_id"], values["gfn"], values["level"]))
-    if not known or not state.old.present or any(state.same(one, values["old_spte"], values["level"]) for one in known):
+    if (
+        not known
+        or not state.old.present
+        or any(state.same(one, values["old_spte"], values["level"]) for one in known)
+    ):
         return None
     return f"old is {values['old_spte']:#x}, but the last known there: {', '.join(f'{one:#x}' for one in sorted(known))}"
 
 
-def _spurious(k: Semantics) -> bool:
-    return bool(k.has(SPURIOUS_IF_ALLOWED))
+def _never_made_again(k: Semantics) -> bool:
+    """Whether a fault leaves an SPTE as it is that allows the access, and none is access-tracked."""
+    hardware = k.kvm_ad_enabled if k.has(EPT_AD_MASKS_ALWAYS) else k.shadow_accessed_mask
+    return bool(k.has(SPURIOUS_IF_ALLOWED) and hardware)
 
 
 CHANGES = (
@@ -154,7 +160,7 @@ CHANGES = (
         "Host-writable is taken from an SPTE by zapping it only",
         f"{SPURIOUS_IF_ALLOWED}; invalidations zap",
         "make_spte()", _CHANGED, _host_writable_lost, field="new_spte",
-        applies=lambda k: _spurious(k) and bool(k.shadow_accessed_mask),
+        applies=_never_made_again,
     ),
     Rule(
         "R2 host-writable lost",
@@ -163,7 +169,7 @@ CHANGES = (
         "make_spte()", _CHANGED, _host_writable_lost_early, field="new_spte",
         innocent=f"a read fault that raced with a write fault made the SPTE again, until {SPURIOUS_IF_ALLOWED}; "
         "or an access-tracked SPTE was made again",
-        applies=lambda k: not _spurious(k) or not k.shadow_accessed_mask,
+        applies=lambda k: not _never_made_again(k),
     ),
     Rule(
         "R2 host-writable given",

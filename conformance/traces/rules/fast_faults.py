@@ -7,8 +7,9 @@ threads may have changed it meanwhile, so that nothing is proved by it.
 
 from __future__ import annotations
 
-from conformance.model.changes import XS_XU
+from conformance.model.changes import EPT_AD_MASKS_ALWAYS, NO_ACCESS_WARNS, XS_XU
 from conformance.model.layout import PT_PRESENT_MASK, PT_WRITABLE_MASK
+from conformance.model.semantics import Semantics
 from conformance.model.spte.predicates import is_executable_pte
 from conformance.traces.events import Event
 from conformance.traces.rules.rule import Check, Rule
@@ -68,9 +69,19 @@ def _reserved(state: State, event: Event) -> str | None:
 
 def _not_present_with_ad(state: State, event: Event) -> str | None:
     error = state.values["error_code"]
-    if error & _PRESENT or not state.k.shadow_accessed_mask:
+    if error & _PRESENT:
         return None
     return f"error code {error:#x} is of an entry that was not present, and this host has A/D bits"
+
+
+def _only_without_ad(k: Semantics) -> bool:
+    """Whether this host has A/D bits, and the kernel asks for them.
+
+    Until commit 54275f74cf98 ("KVM: x86/mmu: Don't attempt fast page fault just because EPT is in use") in
+    v5.19 EPT was enough.
+    """
+    hardware = k.kvm_ad_enabled if k.has(EPT_AD_MASKS_ALWAYS) else k.shadow_accessed_mask
+    return bool(hardware and (not k.shadow_x_mask or k.has(NO_ACCESS_WARNS)))
 
 
 def _not_a_write(state: State, event: Event) -> str | None:
@@ -154,6 +165,7 @@ FAST_FAULTS = (
         "with A/D bits, a fault on an entry that is not present is not handled without mmu_lock",
         "page_fault_can_be_fast() in mmu.c",
         "fast_page_fault()", _FAST, _not_present_with_ad,
+        applies=_only_without_ad,
     ),
     Rule(
         "R3 denied read",

@@ -34,7 +34,9 @@ def _beyond_host(field: str) -> Check:
     return check
 
 
-_SOURCE = "the model's rules of legal SPTEs (make_spte(), make_mmio_spte(), make_nonleaf_spte() of the kernel)"
+_SOURCE = (
+    "the model's rules of legal SPTEs (make_spte(), make_mmio_spte(), make_nonleaf_spte() of the kernel)"
+)
 _MAKERS = "make_spte(), make_mmio_spte(), make_nonleaf_spte() or make_huge_page_split_spte()"
 _PLACES = (
     ("kvm_tdp_mmu_spte_changed", "old_spte"),

@@ -74,13 +74,13 @@ MMIO = (
         "R6 checked",
         "only MMIO SPTEs are checked for their generation",
         "handle_mmio_page_fault() calls check_mmio_spte() if is_mmio_spte()",
-        "handle_mmio_page_fault()", _CHECKED, _not_mmio,
+        "handle_mmio_page_fault()", _CHECKED, _not_mmio, field="spte",
     ),
     Rule(
         "R6 made",
         "an MMIO SPTE is one that KVM makes in this mode",
         "the model's rules of legal SPTEs (make_mmio_spte() of the kernel)",
-        "make_mmio_spte()", _CHECKED, _illegal_mmio,
+        "make_mmio_spte()", _CHECKED, _illegal_mmio, field="spte",
     ),
     Rule(
         "R6 valid",
@@ -92,7 +92,7 @@ MMIO = (
         "R6 generation",
         "the generation of the event is the one in the SPTE",
         "get_mmio_spte_generation() in spte.h",
-        "check_mmio_spte()", _CHECKED, _other_generation,
+        "check_mmio_spte()", _CHECKED, _other_generation, field="spte",
     ),
     Rule(
         "R6 length",

@@ -13,7 +13,11 @@ __all__ = ["SPLITS"]
 def _not_huge(state: State, event: Event) -> str | None:
     spte, level = state.values["spte"], state.values["level"]
     entry = state.entries(spte, level)
-    return None if entry.present and entry.leaf and level > 1 else f"{spte:#x} at level {level} maps no huge page"
+    return (
+        None
+        if entry.present and entry.leaf and level > 1
+        else f"{spte:#x} at level {level} maps no huge page"
+    )
 
 
 def _unaligned(state: State, event: Event) -> str | None:

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Whether the last number of a line may be the beginning of a longer one, because the line was cut."""
+
+from __future__ import annotations
+
+from conformance.traces.entry import Entries
+from conformance.traces.events import Event
+from conformance.traces.trace import Trace
+
+__all__ = ["Cuts"]
+
+_PLACES = {
+    "kvm_tdp_mmu_spte_changed": ("old_spte", "new_spte"),
+    "kvm_mmu_set_spte": ("spte",),
+    "fast_page_fault": ("old_spte", "new_spte"),
+    "check_mmio_spte": ("spte",),
+}
+_FLAGS = 3
+"""The last hex digits of a present SPTE, which are no address."""
+
+
+class Cuts:
+    """The legal SPTEs of a trace as text, to compare the end of a line with."""
+
+    def __init__(self, trace: Trace, entries: Entries) -> None:
+        legal = set()
+        for event in trace.events:
+            for field in _PLACES.get(event.name, ()):
+                spte = event.values[field]
+                if not entries(spte, event.values.get("level", 0)).wrong:
+                    legal.add(f"{spte:x}")
+        self._beginnings = {text[:length] for text in legal for length in range(1, len(text))}
+        present = {text for text in legal if len(text) > _FLAGS}
+        self._lengths = {len(text) for text in present}
+        self._flags = {text[-_FLAGS:][:length] for text in present for length in range(_FLAGS)}
+
+    def possible(self, event: Event) -> bool:
+        """Whether the field that ends the event's text may be the beginning of a legal SPTE.
+
+        It is if an SPTE of the trace begins like it; or if with some digits more it would be as long as
+        another, and ends as the flags of one begin.
+        """
+        text = f"{event.values[event.tail]:x}"
+        if text in self._beginnings:
+            return True
+        for missing in range(1, max(self._lengths, default=0) - len(text) + 1):
+            if len(text) + missing not in self._lengths:
+                continue
+            known = max(_FLAGS - missing, 0)
+            if text[len(text) - known :] in self._flags:
+                return True
+        return False

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Opening traces: text, compressed or not, trace.dat, and stdin."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from conformance.errors import ConformanceError
+from conformance.traces.lines import read_lines
+from conformance.traces.trace import Trace
+from conformance.traces.tracedat import read_trace_dat
+
+__all__ = ["STDIN", "read_trace"]
+
+STDIN = "-"
+_TRACE_DAT = b"\x17\x08\x44tracing"
+_PERF_DATA = b"PERFILE2"
+_COMPRESSED = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\x00": lzma.open, b"BZh": bz2.open}
+_HEAD = 16
+_LONGEST = 1 << 16
+"""A longer line is no line of a trace: it is read in parts."""
+
+
+def read_trace(name: str) -> Trace:
+    """The events of a file, or of stdin for ``-``. Raises ConformanceError if it cannot be read."""
+    trace = Trace("stdin" if name == STDIN else name)
+    try:
+        with _opened(name) as stream:
+            _read(stream, name, trace)
+    except (lzma.LZMAError, zlib.error, EOFError, gzip.BadGzipFile) as problem:
+        raise ConformanceError(f"{trace.name}: cannot decompress it: {problem}.") from problem
+    except OSError as problem:
+        raise ConformanceError(f"{trace.name}: cannot read it: {problem.strerror or problem}.") from problem
+    return trace
+
+
+def _opened(name: str) -> IO[bytes]:
+    if name == STDIN:
+        return (
+            io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
+            if _has_file()
+            else sys.stdin.buffer
+        )
+    path = Path(name)
+    if path.is_dir():
+        raise ConformanceError(f"{name} is a directory; name a file with a trace.")
+    return path.open("rb")
+
+
+def _has_file() -> bool:
+    try:
+        sys.stdin.fileno()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _read(stream: IO[bytes], name: str, trace: Trace) -> None:
+    buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[type-var]
+    head = buffered.peek(_HEAD)[:_HEAD]
+    if head.startswith(_TRACE_DAT):
+        if name == STDIN:
+            raise ConformanceError("A trace.dat cannot be read from stdin: pass its file name.")
+        read_trace_dat(Path(name), trace)
+        return
+    if head.startswith(_PERF_DATA):
+        raise ConformanceError(
+            f"{trace.name} is a perf.data; pass what 'perf script -i {trace.name}' prints."
+        )
+    for magic, opened in _COMPRESSED.items():
+        if head.startswith(magic):
+            with opened(buffered, "rb") as inner:
+                read_lines(_lines(io.BufferedReader(inner)), trace)  # type: ignore[type-var]
+            return
+    read_lines(_lines(buffered), trace)
+
+
+def _lines(stream: io.BufferedReader) -> Iterator[str]:
+    """The lines as text, with their newlines. UTF-16, which some shells write, is decoded."""
+    head = stream.peek(2)[:2]
+    if head in (b"\xff\xfe", b"\xfe\xff"):
+        yield from io.StringIO(stream.read().decode("utf-16", "replace"))
+        return
+    for line in iter(lambda: stream.readline(_LONGEST), b""):
+        yield line.decode("utf-8", "replace")
