@@ -54,6 +54,7 @@ _COMMANDS = {
     "doctor": "Check what this machine has and what it lacks.",
     "layout": "Show the layout of structures and SPTEs in the shipped kernel.",
     "spec": "Show the model's functions as they read for one kernel, or their difference between two.",
+    "trace": "Check traces of running hosts.",
     "decode": "Explain SPTEs bit by bit, from numbers, logs and traces.",
 }
 """Each is a module of that name, imported when the command is run: help must not wait for numpy."""

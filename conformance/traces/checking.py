@@ -34,6 +34,7 @@ def check(
     host = find_host(trace, kernel=kernel, mode=mode, phys_bits=phys_bits)
     outcome = Outcome(trace, host)
     rules = [rule for rule in RULES if rule.applies(host.k)]
+    outcome.standings = {rule.name: rule.standing for rule in rules}
     _sort_out(rules, outcome)
     outcome.notes += _notes(trace)
     outcome.unjudged = _unjudged(outcome)

@@ -15,6 +15,7 @@ _PLACES = {
     "fast_page_fault": ("old_spte", "new_spte"),
     "check_mmio_spte": ("spte",),
 }
+_LEAD = 2
 _FLAGS = 3
 """The last hex digits of a present SPTE, which are no address."""
 
@@ -30,23 +31,24 @@ class Cuts:
                 if not entries(spte, event.values.get("level", 0)).wrong:
                     legal.add(f"{spte:x}")
         self._beginnings = {text[:length] for text in legal for length in range(1, len(text))}
-        present = {text for text in legal if len(text) > _FLAGS}
-        self._lengths = {len(text) for text in present}
+        present = {text for text in legal if len(text) > _FLAGS and int(text, 16) & 1 << 11}
+        self._leads: dict[int, set[str]] = {}
+        for text in present:
+            self._leads.setdefault(len(text), set()).add(text[:_LEAD])
         self._flags = {text[-_FLAGS:][:length] for text in present for length in range(_FLAGS)}
 
     def possible(self, event: Event) -> bool:
         """Whether the field that ends the event's text may be the beginning of a legal SPTE.
 
-        It is if an SPTE of the trace begins like it; or if with some digits more it would be as long as
-        another, and ends as the flags of one begin.
+        It is if an SPTE of the trace begins like it; or if with some digits more it would be as long as a
+        present one that begins with the same two digits, and ends as the flags of one begin.
         """
         text = f"{event.values[event.tail]:x}"
         if text in self._beginnings:
             return True
-        for missing in range(1, max(self._lengths, default=0) - len(text) + 1):
-            if len(text) + missing not in self._lengths:
-                continue
+        for length, leads in self._leads.items():
+            missing = length - len(text)
             known = max(_FLAGS - missing, 0)
-            if text[len(text) - known :] in self._flags:
+            if missing > 0 and text[:_LEAD] in leads and text[len(text) - known :] in self._flags:
                 return True
         return False

@@ -11,7 +11,17 @@ from conformance.traces.host import Host
 from conformance.traces.rules.rule import Rule, Standing
 from conformance.traces.trace import Trace
 
-__all__ = ["Finding", "Outcome"]
+__all__ = ["NOT_IN_TRACES", "Finding", "Outcome"]
+
+NOT_IN_TRACES = (
+    "dirty pages that were lost: memslot flags, dirty bitmaps and PML have no events",
+    "TLB flushes that were forgotten or came late",
+    "which VM and which root an SPTE belongs to",
+    "Accessed and Dirty, which the processor sets",
+    "what became of a frozen entry, and the SPTEs of a new table of a split huge page",
+    "changes of shadow paging and the legacy MMU other than kvm_mmu_set_spte",
+)
+"""What no trace shows, whatever is recorded."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +41,13 @@ class Finding:
 
     def sptes(self) -> dict[str, int]:
         """The SPTEs of the event by the names of their fields."""
+        return self.sptes_of(self.event)
+
+    @staticmethod
+    def sptes_of(event: Event) -> dict[str, int]:
+        """The SPTEs of any event."""
         names = ("old_spte", "new_spte", "spte")
-        return {name: self.event.values[name] for name in names if name in self.event.values}
+        return {name: event.values[name] for name in names if name in event.values}
 
 
 @dataclass
@@ -51,6 +66,9 @@ class Outcome:
     unchecked: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     unjudged: str = ""
+    """Why the trace cannot be judged."""
+    standings: dict[str, Standing] = field(default_factory=dict)
+    """The standing of every rule that applies to the kernel, by its name, in the order of the tables."""
 
     def count(self, standing: Standing) -> int:
         """How many findings have this standing."""

@@ -12,16 +12,6 @@ from conformance.traces.rules.pages import PAGE_RULES
 from conformance.traces.rules.rule import Rule, Standing
 from conformance.traces.rules.splits import SPLITS
 
-__all__ = ["NOT_IN_TRACES", "RULES", "Rule", "Standing"]
+__all__ = ["RULES", "Rule", "Standing"]
 
 RULES: tuple[Rule, ...] = (*MADE, *CHANGES, *SPLITS, *FAST_FAULTS, *MMIO, *PAGE_RULES)
-
-NOT_IN_TRACES = (
-    "dirty pages that were lost: memslot flags, dirty bitmaps and PML have no events",
-    "TLB flushes that were forgotten or came late",
-    "which VM and which root an SPTE belongs to",
-    "Accessed and Dirty, which the processor sets",
-    "what became of a frozen entry, and the SPTEs of a new table of a split huge page",
-    "changes of shadow paging and the legacy MMU other than kvm_mmu_set_spte",
-)
-"""What no trace shows, whatever is recorded."""
