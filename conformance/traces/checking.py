@@ -20,6 +20,8 @@ __all__ = ["check"]
 
 _KEPT = 5
 """How many findings of a rule are kept, and how many are counted only."""
+_MADE = ("R1", "R6 made", "R6 checked")
+"""The rules about what SPTEs are made, which depend on the kernel most."""
 _CUT = "the line may be cut within its last number"
 
 
@@ -40,12 +42,12 @@ def check(
     outcome.unjudged = _unjudged(outcome)
     if outcome.unjudged:
         return outcome
-    name_results(trace, host.k, outcome)
+    state = State(host.k, trace, phys_bits is not None)
+    name_results(trace, state, outcome)
     by_event: dict[str, list[Rule]] = {
         name: [rule for rule in rules if name in rule.events and rule.name not in outcome.unchecked]
         for name in EVENTS
     }
-    state = State(host.k, trace, phys_bits is not None)
     _Judge(state, outcome).judge(by_event)
     return outcome
 
@@ -147,6 +149,9 @@ class _Judge:
                 self.cuts = Cuts(self.outcome.trace, self.state.entries)
             if self.cuts.possible(event):
                 standing, innocent = Standing.SUSPICION, _CUT
+        better = self.outcome.host.better
+        if standing is Standing.VIOLATION and better and rule.name.startswith(_MADE):
+            standing, innocent = Standing.SUSPICION, f"the kernel is {better}; pass it as --kernel"
         counts = self.outcome.counts
         counts[rule.name, standing] += 1
         if counts[rule.name, standing] <= _KEPT:

@@ -9,22 +9,30 @@ says which it is. If none makes most of them, the trace is not judged.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+from conformance.model.changes import Change
 from conformance.model.layout import SPTE_BASE_ADDR_MASK
 from conformance.model.modes import MODES, Mode, kernel_in
 from conformance.model.profiles import Profile, profile_of
 from conformance.model.semantics import Semantics
+from conformance.model.spte.access import spte_ad_enabled
 from conformance.traces.entry import Entries
 from conformance.traces.trace import Trace
 
 __all__ = ["Host", "find_host"]
 
-_RELEASES = ((6, 1), (6, 12), (7, 2), (7, 3), (5, 10), (5, 15), (6, 6), (6, 10), (6, 15))
+_SERIES = ((6, 1), (6, 12), (7, 2), (7, 3), (5, 10))
+_BETWEEN = ((5, 15), (6, 6), (6, 10), (6, 15))
 """The kernels that are tried if the trace names none: those of the series, then some between them."""
+_MISFIT = 20
+"""A kernel between the series is taken if one SPTE in this many does not fit the best of them."""
 _FOUR_RIGHTS = (7, 2)
 """Since this release the rights of shadow pages are four letters, and kvm_mmu_spte_requested has access."""
+_DIRECT, _HIGHEST_RIGHT = 1 << 7, 11
+"""Bits of a role: of a direct page; of the last right since then, and of an invalid page before."""
 _CHANGES_TRACED = (5, 11)
 """Since about this release the TDP MMU has an event for its changes."""
 
@@ -60,7 +68,21 @@ class Host:
     illegal: int = 0
     others: tuple[str, ...] = ()
     inferred: tuple[str, ...] = ()
+    better: str = ""
+    """Another kernel that makes more of the SPTEs, but is none of the series: it may be that of the trace."""
     unjudged: str = ""
+
+
+class _Shape(NamedTuple):
+    """SPTEs that differ in address bits only that decide nothing: one of them, and how many there are.
+
+    ``level`` is 0 if it is not known. ``direct``: the TDP MMU changed it, so it is of no nested guest.
+    """
+
+    spte: int
+    level: int
+    direct: bool
+    count: int
 
 
 @dataclass(frozen=True)
@@ -82,29 +104,43 @@ def find_host(
     """The host of a trace. What is given is not inferred: title and profile, mode, address bits."""
     given = _Given(kernel, mode, phys_bits)
     sptes = _sptes(trace)
-    telling = [(spte, level, count) for (spte, level), count in sptes.most_common() if spte]
-    total = sum(count for _, _, count in telling)
-    best: list[tuple[int, Host]] = []
-    least = total + 1
-    tried: dict[tuple[object, ...], int] = {}
-    for host in _hosts(trace, given, telling):
-        same = (repr(host.k), host.profile.changes)
-        if same in tried:
-            illegal = tried[same]
-        else:
-            illegal = tried[same] = _illegal(host.k, telling, least)
-        if illegal > least:
-            continue
-        if illegal < least:
-            best, least = [], illegal
-        best.append((illegal, host))
-    found = best[0][1]
-    found.sptes, found.illegal = total, least
-    found.others = tuple(dict.fromkeys(_name(host) for _, host in best[1:] if _name(host) != _name(found)))
+    telling = [_Shape(*key, count) for key, count in sptes.most_common() if key[0]]
+    total = sum(shape.count for shape in telling)
+    tried: dict[tuple[str, frozenset[Change]], int] = {}
+    found = _best(_hosts(trace, given, telling, _SERIES), telling, tried)
+    if found.illegal and given.kernel is None and trace.release is None:
+        other = _best(_hosts(trace, given, telling, _BETWEEN), telling, tried)
+        if other.illegal < found.illegal and found.illegal * _MISFIT > total:
+            found = other
+        elif other.illegal < found.illegal:
+            found.better = _name(other)
+    found.sptes = total
     missing = {"the kernel": kernel, "the mode": mode, "the host's address bits": phys_bits}
     found.inferred = tuple(name for name, value in missing.items() if value is None)
     found.unjudged = _unjudged(found, given)
     return found
+
+
+def _best(
+    hosts: Iterable[Host],
+    telling: Sequence[_Shape],
+    tried: dict[tuple[str, frozenset[Change]], int],
+) -> Host:
+    """The first of the hosts that make the most of the SPTEs."""
+    best: list[Host] = []
+    least = sum(shape.count for shape in telling) + 1
+    for host in hosts:
+        same = repr(host.k), host.profile.changes
+        if same not in tried:
+            tried[same] = _illegal(host, telling, least)
+        host.illegal = tried[same]
+        if host.illegal < least:
+            best, least = [], host.illegal
+        if host.illegal == least:
+            best.append(host)
+    first, *rest = best
+    first.others = tuple(dict.fromkeys(name for host in rest if (name := _name(host)) != _name(first)))
+    return first
 
 
 def _unjudged(host: Host, given: _Given) -> str:
@@ -128,24 +164,22 @@ def _name(host: Host) -> str:
     return f"{host.title} {host.mode.name}"
 
 
-def _sptes(trace: Trace) -> Counter[tuple[int, int]]:
-    """How often each SPTE was seen at each level (0: unknown), without address bits that decide nothing.
-
-    Of present SPTEs the low address bits are dropped, those at which huge pages begin excepted.
-    """
-    found: Counter[tuple[int, int]] = Counter()
+def _sptes(trace: Trace) -> Counter[tuple[int, int, bool]]:
+    """How often each shape of SPTE was seen at each level, and whether the TDP MMU changed it."""
+    found: Counter[tuple[int, int, bool]] = Counter()
     for event in trace.events:
         values = event.values
         if event.name == "kvm_tdp_mmu_spte_changed":
-            for spte in (values["old_spte"], values["new_spte"]):
-                found[_shape(spte, values["level"]), values["level"]] += 1
+            level = values["level"]
+            found[_shape(values["old_spte"], level), level, True] += 1
+            found[_shape(values["new_spte"], level), level, True] += 1
         elif event.name == "kvm_mmu_set_spte":
-            found[_shape(values["spte"], values["level"]), values["level"]] += 1
+            found[_shape(values["spte"], values["level"]), values["level"], False] += 1
         elif event.name == "fast_page_fault":
-            found[_shape(values["old_spte"], 1), 0] += 1
+            found[_shape(values["old_spte"], 1), 0, False] += 1
         elif event.name in ("check_mmio_spte", "kvm_mmu_split_huge_page"):
             level = values.get("level", 1)
-            found[_shape(values["spte"], level), level] += 1
+            found[_shape(values["spte"], level), level, False] += 1
     return found
 
 
@@ -158,48 +192,60 @@ def _shape(spte: int, level: int) -> int:
     return spte
 
 
-def _illegal(k: Semantics, telling: Sequence[tuple[int, int, int]], enough: int) -> int:
-    """How many of the SPTEs the kernel never makes; it stops counting above ``enough``."""
+def _illegal(host: Host, telling: Sequence[_Shape], enough: int) -> int:
+    """How many of the SPTEs the kernel never makes; it stops counting above ``enough``.
+
+    With A/D bits, only nested guests have A/D-disabled SPTEs, which are not the TDP MMU's.
+    """
+    k = host.k
     entries = Entries(k)
+    only_nested = bool(host.mode.ept and host.mode.ad_bits)
     illegal = 0
-    for spte, level, count in telling:
+    for spte, level, direct, count in telling:
         entry = entries(spte, level)
-        if entry.wrong and not entry.host:
+        nested = only_nested and entry.present and not bool(spte_ad_enabled(k, spte))
+        if (entry.wrong and not entry.host) or (direct and nested):
             illegal += count
             if illegal > enough:
                 break
     return illegal
 
 
-def _hosts(trace: Trace, given: _Given, telling: Sequence[tuple[int, int, int]]) -> Iterator[Host]:
+def _hosts(
+    trace: Trace, given: _Given, telling: Sequence[_Shape], releases: Sequence[tuple[int, int]]
+) -> Iterator[Host]:
     """Every host that may have made the trace, the most likely first."""
-    for title, profile in _kernels(trace, given):
+    for title, profile in _kernels(trace, given, releases):
         for mode in _modes(trace, given, telling):
             yield Host(title, profile, mode, kernel_in(mode, profile))
 
 
-def _kernels(trace: Trace, given: _Given) -> list[tuple[str, Profile]]:
+def _kernels(
+    trace: Trace, given: _Given, releases: Sequence[tuple[int, int]]
+) -> list[tuple[str, Profile]]:
+    """Those of the releases that write events as the trace has them, if the kernel is not known."""
     if given.kernel is not None:
         return [given.kernel]
     if trace.release is not None:
         return [(".".join(map(str, trace.release)), profile_of(trace.release))]
-    releases = _RELEASES
     rights = {
         len(event.values["access"])
         for event in trace.events
         if event.name.startswith("kvm_mmu_") and isinstance(event.values.get("access"), str)
     }
     requested = {"access" in event.values for event in trace.events if event.name == "kvm_mmu_spte_requested"}
-    if 4 in rights or True in requested:
-        releases = tuple(release for release in releases if release >= _FOUR_RIGHTS)
-    elif 3 in rights or False in requested:
-        releases = tuple(release for release in releases if release < _FOUR_RIGHTS)
+    possible = [*releases]
     if trace.seen["kvm_tdp_mmu_spte_changed"]:
-        releases = tuple(release for release in releases if release >= _CHANGES_TRACED)
-    return [(".".join(map(str, release)), profile_of(release)) for release in releases]
+        possible = [release for release in possible if release >= _CHANGES_TRACED]
+    if 4 in rights or True in requested:
+        possible = [release for release in possible if release >= _FOUR_RIGHTS]
+    elif 3 in rights or False in requested:
+        possible = [release for release in possible if release < _FOUR_RIGHTS]
+    # None is left of some: the texts contradict each other, or are of a kernel with backports.
+    return [(".".join(map(str, release)), profile_of(release)) for release in possible or releases]
 
 
-def _modes(trace: Trace, given: _Given, telling: Sequence[tuple[int, int, int]]) -> Iterator[Mode]:
+def _modes(trace: Trace, given: _Given, telling: Sequence[_Shape]) -> Iterator[Mode]:
     """The modes to try, each on the hosts that the SPTEs allow."""
     bits = _address_bits(telling)
     if given.mode is not None:
@@ -229,12 +275,12 @@ def _modes(trace: Trace, given: _Given, telling: Sequence[tuple[int, int, int]])
             yield mode
 
 
-def _like(mode: Mode, telling: Sequence[tuple[int, int, int]]) -> list[Mode]:
+def _like(mode: Mode, telling: Sequence[_Shape]) -> list[Mode]:
     """The mode on hosts whose special address bits are set in all SPTEs that should have them."""
     if mode.l1tf:
         mask = SPTE_BASE_ADDR_MASK
         found = False
-        for spte, _, _ in telling:
+        for spte, *_ in telling:
             is_mmio = spte & 7 == _MMIO_EPT if mode.ept else bool(spte & 1) and bool(spte >> 51 & 1)
             if is_mmio and not spte & _PRESENT:
                 mask &= spte
@@ -245,18 +291,18 @@ def _like(mode: Mode, telling: Sequence[tuple[int, int, int]]) -> list[Mode]:
         tops = [top for top in range(36, 53) if mask >> (top - _RESERVED) & reserved == reserved]
         return [replace(mode, cache_bits=top, phys_bits=max(top, int(mode.phys_bits))) for top in tops]
     mask = SPTE_BASE_ADDR_MASK
-    present = [spte for spte, _, _ in telling if spte & _PRESENT]
+    present = [shape.spte for shape in telling if shape.spte & _PRESENT]
     for spte in present:
         mask &= spte
     always = [bit for bit in range(40, 52) if present and mask >> bit & 1]
     return [replace(mode, me_value=1 << bit, me_mask=1 << bit, phys_bits=bit) for bit in always]
 
 
-def _address_bits(telling: Sequence[tuple[int, int, int]]) -> int:
+def _address_bits(telling: Sequence[_Shape]) -> int:
     """How many address bits the present SPTEs need, without those that few of them have."""
     counts = [0] * 52
     total = 0
-    for spte, _, count in telling:
+    for spte, _, _, count in telling:
         if spte & _PRESENT and not spte >> 51 & 1:
             total += count
             counts[max((spte & SPTE_BASE_ADDR_MASK).bit_length() - 1, 0)] += count

@@ -317,7 +317,8 @@ def raw(fact: Fact, four: bool = False) -> str:
     if fact.name not in _RAW:
         return failed(fact, four)
     f = {**f, "ret": (5 if f["fixed"] else 6 if f["spurious"] else 4) - (not four)} if "fixed" in f else f
-    return " ".join(f"{name}={f[name]}" if name in _DECIMAL else f"{name}={f[name]:x}" for name in _RAW[fact.name])
+    pairs = [f"{name}={f[name]}" if name in _DECIMAL else f"{name}={f[name]:x}" for name in _RAW[fact.name]]
+    return " ".join([*pairs, "access=f"] if four and fact.name == "kvm_mmu_spte_requested" else pairs)
 
 
 def failed(fact: Fact, four: bool = False) -> str:
