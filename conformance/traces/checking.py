@@ -22,6 +22,7 @@ _KEPT = 5
 """How many findings of a rule are kept, and how many are counted only."""
 _MADE = ("R1", "R6 made", "R6 checked")
 """The rules about what SPTEs are made, which depend on the kernel most."""
+_FOLDED = "the event was put together from folded lines, which may be of several"
 _CUT = "the line may be cut within its last number"
 
 
@@ -144,7 +145,9 @@ class _Judge:
 
     def _found(self, rule: Rule, event: Event, detail: str) -> None:
         standing, innocent = rule.standing, rule.innocent
-        if standing is Standing.VIOLATION and event.tail and event.tail == rule.field:
+        if standing is Standing.VIOLATION and event.folded:
+            standing, innocent = Standing.SUSPICION, _FOLDED
+        elif standing is Standing.VIOLATION and event.tail and event.tail == rule.field:
             if self.cuts is None:
                 self.cuts = Cuts(self.outcome.trace, self.state.entries)
             if self.cuts.possible(event):

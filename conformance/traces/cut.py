@@ -24,6 +24,7 @@ class Cuts:
     """The legal SPTEs of a trace as text, to compare the end of a line with."""
 
     def __init__(self, trace: Trace, entries: Entries) -> None:
+        self._k = entries.k
         legal = set()
         for event in trace.events:
             for field in _PLACES.get(event.name, ()):
@@ -35,16 +36,20 @@ class Cuts:
         self._leads: dict[int, set[str]] = {}
         for text in present:
             self._leads.setdefault(len(text), set()).add(text[:_LEAD])
+        self._shortest = min(map(len, present), default=0)
         self._flags = {text[-_FLAGS:][:length] for text in present for length in range(_FLAGS)}
 
     def possible(self, event: Event) -> bool:
         """Whether the field that ends the event's text may be the beginning of a legal SPTE.
 
-        It is if an SPTE of the trace begins like it; or if with some digits more it would be as long as a
-        present one that begins with the same two digits, and ends as the flags of one begin.
+        It is if an SPTE of the trace, or an MMIO SPTE of its gfn, begins like it; if every present SPTE is
+        longer; or if with some digits more it would be as long as a present one that begins with the same
+        two digits, and ends as the flags of one begin.
         """
         text = f"{event.values[event.tail]:x}"
-        if text in self._beginnings:
+        if text in self._beginnings or len(text) < self._shortest:
+            return True
+        if "gfn" in event.values and self._begins_mmio(text, event.values["gfn"]):
             return True
         for length, leads in self._leads.items():
             missing = length - len(text)
@@ -52,3 +57,9 @@ class Cuts:
             if missing > 0 and text[:_LEAD] in leads and text[len(text) - known :] in self._flags:
                 return True
         return False
+
+    def _begins_mmio(self, text: str, gfn: int) -> bool:
+        """Whether an MMIO SPTE of the gfn begins like the text; its last digits hold the generation."""
+        k = self._k
+        mmio = f"{k.shadow_mmio_value | k.shadow_nonpresent_or_rsvd_mask | gfn << 12:x}"
+        return bool(k.shadow_mmio_value) and len(text) < len(mmio) and mmio[:-_FLAGS].startswith(text[:-_FLAGS])

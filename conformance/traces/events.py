@@ -23,10 +23,10 @@ class Event:
 
     ``pid`` is that of the thread, and "" if the text does not have it, as are ``cpu`` and ``time``. ``tail``
     is the field that ends the text, if the rest of a cut line could be taken for it; ``cut`` is whether the
-    line is known to have been cut there.
+    line is known to have been cut there, and ``folded`` whether it was put together from several lines.
     """
 
-    __slots__ = ("cpu", "cut", "line", "name", "pid", "tail", "text", "time", "values")
+    __slots__ = ("cpu", "cut", "folded", "line", "name", "pid", "tail", "text", "time", "values")
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class Event:
         self.time = time
         self.tail = tail
         self.cut = False
+        self.folded = False
 
     def __repr__(self) -> str:
         return f"Event({self.line}, {self.name}, {self.values})"

@@ -35,6 +35,9 @@ _WRAPPED = 3
 """A mail may have folded one event into this many further lines."""
 _KERNEL = 0xFFFF << 48
 """Bits that the address of kernel memory has, and a hashed pointer has not."""
+_HEX, _DECIMAL, _UNKNOWN = "hex", "decimal", "unknown"
+_LONG = re.compile(r"=(?!0x)([0-9a-f]{3,})")
+_LETTER = re.compile("[a-f]")
 _SAMPLE = 8
 """Raw numbers that have no digit above 9 among this many are decimal."""
 
@@ -42,12 +45,14 @@ _SAMPLE = 8
 def read_lines(lines: Iterable[str], trace: Trace) -> None:
     """Add the events of the lines to ``trace``, and what they say about events that are not there."""
     found = list(_events(lines, trace))
-    raw = [(event.name in PAGES, rest) for event, rest in found if rest is not None]
-    # trace-cmd and perf write raw numbers in hex where they understand the print format, else in decimal.
-    decimal = {page: _is_decimal(rest for of_page, rest in raw if of_page == page) for page in (False, True)}
+    base = _base_of([rest for event, rest in found if rest is not None and event.name not in PAGES])
     for event, rest in found:
         if rest is not None:
-            raw_values = key_values(event.name, rest, decimal=decimal[event.name in PAGES])
+            # The print format of pages cannot be parsed, so that their numbers are always decimal.
+            is_decimal = event.name in PAGES or base == _DECIMAL
+            raw_values = key_values(event.name, rest, decimal=is_decimal)
+            if base == _UNKNOWN and event.name not in PAGES and _LONG.search(rest):
+                raw_values = None
             if raw_values is None:
                 trace.skip(event.name, event.line)
                 continue
@@ -79,6 +84,7 @@ def _events(lines: Iterable[str], trace: Trace) -> Iterator[tuple[Event, str | N
                 values, is_raw = _values(event.name, rest)
                 if values is not None or is_raw:
                     event.text = f"{event.text} {text.strip()}"
+                    event.folded = True
                     last = _filled(event, values)
                     yield event, rest if is_raw else None
                 elif left > 1 and text.strip():
@@ -172,6 +178,9 @@ def _about(text: str, number: int, trace: Trace) -> None:
         trace.release = tuple(map(int, found[1].split(".")))
 
 
-def _is_decimal(texts: Iterable[str]) -> bool:
-    numbers = [value for text in texts for value in re.findall(r"=([0-9a-f]+)", text) if len(value) > 2]
-    return len(numbers) >= _SAMPLE and not any(re.search("[a-f]", value) for value in numbers)
+def _base_of(texts: Iterable[str]) -> str:
+    """The base of raw numbers without 0x, by their digits: trace-cmd and perf differ by their versions."""
+    numbers = [value for text in texts for value in _LONG.findall(text)]
+    if not numbers or any(_LETTER.search(value) for value in numbers):
+        return _HEX
+    return _DECIMAL if len(numbers) >= _SAMPLE else _UNKNOWN
