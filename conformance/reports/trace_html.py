@@ -65,11 +65,11 @@ def _row(event: Event, life: Life, outcome: Outcome) -> str:
     if found:
         colour = " class='wrong'" if any(not one.innocent for one in found) else " class='maybe'"
     sptes = "".join(
-        f"<br><code>{escape(name)} {word(spte)}</code> {escape(line(describe(outcome.host.k, spte)))}"
+        f"<br/><code>{escape(name)} {word(spte)}</code> {escape(line(describe(outcome.host.k, spte)))}"
         for name, spte in Finding.sptes_of(event).items()
     )
     wrong = "".join(
-        f"<br><b>{escape(str(one.standing))} {escape(one.rule.name)}</b>: {escape(line(one.detail))}. "
+        f"<br/><b>{escape(str(one.standing))} {escape(one.rule.name)}</b>: {escape(line(one.detail))}. "
         f"{escape(one.rule.sentence)} ({escape(one.rule.source)})"
         + (f". Or else: {escape(one.innocent)}" if one.innocent else "")
         for one in found

@@ -244,6 +244,9 @@ def key_values(name: str, text: str, *, decimal: bool) -> tuple[Values, str] | N
         field, value = renamed.get(match[1], match[1]), match[2]
         if field not in form.fields:
             continue
+        if field in found:
+            # Two events on one line.
+            return None
         if value == "(null)":
             found[field] = None
         else:

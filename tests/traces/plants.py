@@ -112,7 +112,7 @@ PLANTS = (
     Plant("a table with host-writable", NEW,
           lambda k: [changed(0, table(k, 0x7FFF000) | k.shadow_host_writable_mask, gfn=HUGE_GFN, level=2)]),
     Plant("a large page of 512 GiB", NEW,
-          lambda k: [changed(0, leaf(k, 0, more=0x80), gfn=0, level=4)]),
+          lambda k: [changed(0, leaf(k, 1 << 39, more=0x80), gfn=0, level=4)]),
     Plant("EPT: write without read", SET, lambda k: [was_set(leaf(k) & ~5)], mode="ept-ad"),
     Plant("EPT: a reserved memory type", SET, lambda k: [was_set(leaf(k) & ~0x38 | 0x18)], mode="ept-ad"),
     Plant("EPT: no access at all", SET, lambda k: [was_set(leaf(k, w=False) & ~7)], mode="ept-ad",
