@@ -57,6 +57,7 @@ ALLOWED = {
         "traces.life",
         "traces.outcome",
         "traces.rules.rule",
+        "traces.splats",
         "review.changed_lines",
         "review.identity",
         "review.line_texts",

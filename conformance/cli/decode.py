@@ -15,8 +15,11 @@ from conformance.errors import ConformanceError
 from conformance.reports.text import line
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from conformance.model.profiles import Profile
     from conformance.reports.decoded import Decoded
+    from conformance.traces.splats import Splats
     from conformance.traces.sptes import Found
 
 __all__ = ["decode"]
@@ -49,6 +52,7 @@ _CHUNK = 1 << 16
     help="Physical address bits of the host; higher bits of an address are illegal.",
 )
 @click.option("--decimal", is_flag=True, help="Read numbers without 0x as decimal.")
+@click.option("--guess", is_flag=True, help="Name the modes in which it is legal, in kernels of every series.")
 @click.option("--short", is_flag=True, help="Print one line for each SPTE, and what is illegal in it.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object on a line for each SPTE.")
 def decode(sptes: Sequence[str], kernel: str | None, mode: str | None, **given: Any) -> None:
@@ -59,22 +63,36 @@ def decode(sptes: Sequence[str], kernel: str | None, mode: str | None, **given: 
     text. - reads lines from stdin, and decodes each SPTE at its first occurrence.
 
     Without --mode the modes in which the SPTE is legal are named. Nothing is fetched: the model of the
-    kernel's release decodes.
+    kernel's release decodes. A number of more than 16 digits without letters is decimal.
+
+    A WARN or BUG of the MMU in a log is explained: the check, the kernels that have it, what it means for
+    the guest, and known fixes of the function.
     """
     # Imported here: help must not wait for numpy.
     from conformance.model.modes import MODES
-    from conformance.reports import decoded
+    from conformance.reports import decoded, guessed
     from conformance.reports.terminal import Screen
+    from conformance.traces.splats import Splats
 
     if given["as_json"] and given["short"]:
         raise click.UsageError("--json and --short exclude each other.")
     if mode is not None and mode not in MODES:
         raise ConformanceError(f"there is no mode {line(mode)}; there are {', '.join(MODES)}.")
-    kernels = profiles_of(kernel or DEFAULT)
+    if given["guess"] and (mode is not None or given["short"]):
+        raise click.UsageError("--guess tries every mode: leave out --mode and --short.")
+    kernels = profiles_of(kernel or ("all" if given["guess"] else DEFAULT))
     console = Screen()
     options = _Options(mode, given["level"], given["phys_bits"])
     first = True
-    for found, place in _sptes(sptes, decimal=given["decimal"]):
+    splats = Splats()
+    for found, place in _sptes(sptes, splats, decimal=given["decimal"]):
+        if given["guess"]:
+            readings = [(title, options.decode(found, place, title, profile)) for title, profile in kernels]
+            if given["as_json"]:
+                click.echo(guessed.as_json(readings))
+            else:
+                guessed.show(readings, console)
+            continue
         for title, profile in kernels:
             one = options.decode(found, place, title, profile)
             if given["as_json"]:
@@ -86,6 +104,27 @@ def decode(sptes: Sequence[str], kernel: str | None, mode: str | None, **given: 
                     console.print()
                 decoded.show(one, console)
             first = False
+    _explain(splats, console, as_json=given["as_json"])
+
+
+def _explain(splats: Splats, console: Console, *, as_json: bool) -> None:
+    """Print what is known about WARNs and BUGs, with the fixes of their functions."""
+    found = [*splats]
+    if not found:
+        return
+    from conformance.history import FIXES, UNDETECTED
+    from conformance.history.fixes import AWAITED
+    from conformance.reports import splat as report
+
+    known = {fix.change: fix for fix in (*FIXES, *AWAITED, *UNDETECTED)}.values()
+    for splat in found:
+        functions = {splat.function, *(check.function for check in splat.checks())}
+        fixes = [fix for fix in known if fix.function in functions]
+        if as_json:
+            click.echo(report.as_json(splat, fixes))
+        else:
+            console.print()
+            report.show(splat, fixes, console)
 
 
 class _Options:
@@ -119,10 +158,10 @@ class _Options:
         return Decoded(title, said, best(others), others)
 
 
-def _sptes(arguments: Sequence[str], *, decimal: bool) -> Iterator[tuple[Found, str]]:
+def _sptes(arguments: Sequence[str], splats: Splats, *, decimal: bool) -> Iterator[tuple[Found, str]]:
     """Every SPTE in the arguments, and the number of its line if it comes from stdin, else empty.
 
-    Raises ConformanceError if an argument has no SPTE.
+    WARNs and BUGs in the text are added to ``splats``. Raises ConformanceError if an argument has neither.
     """
     from conformance.traces.sptes import numbers, search
 
@@ -134,6 +173,8 @@ def _sptes(arguments: Sequence[str], *, decimal: bool) -> Iterator[tuple[Found, 
             read.append([])
             continue
         lines = argument.splitlines()
+        for text in lines:
+            splats.line(text)
         strict = len(lines) <= 1
         read.append(
             [
@@ -149,6 +190,8 @@ def _sptes(arguments: Sequence[str], *, decimal: bool) -> Iterator[tuple[Found, 
         # A line that was pasted without quotes arrives as several arguments.
         together = " ".join(arguments)
         found = numbers(together, decimal=decimal) or search(together, decimal=decimal)
+        if not found and splats.found and STDIN not in arguments:
+            return
         if not found or STDIN in arguments:
             raise ConformanceError(
                 f"{line(unread[0][:80])!r} is no SPTE and holds none; pass hex, such as {_EXAMPLE}, "
@@ -157,15 +200,15 @@ def _sptes(arguments: Sequence[str], *, decimal: bool) -> Iterator[tuple[Found, 
         read, arguments = [found], ["text"]
     for argument, sptes in zip(arguments, read, strict=True):
         if argument == STDIN:
-            yield from _from_stdin(decimal=decimal)
+            yield from _from_stdin(splats, decimal=decimal)
         else:
             yield from ((one, "") for one in sptes)
 
 
-def _from_stdin(*, decimal: bool) -> Iterator[tuple[Found, str]]:
+def _from_stdin(splats: Splats, *, decimal: bool) -> Iterator[tuple[Found, str]]:
     """Each SPTE of stdin once for each level, as soon as its line was read.
 
-    Raises ConformanceError at the end if there was no SPTE, or if a number in a line cannot be one.
+    Raises ConformanceError at the end if there was no SPTE and no WARN, or if a number in a line cannot be one.
     """
     from conformance.traces.sptes import numbers, search
 
@@ -183,6 +226,7 @@ def _from_stdin(*, decimal: bool) -> Iterator[tuple[Found, str]]:
             continue
         count += 1
         decoded = text.decode("utf-8", "replace")
+        splats.line(decoded)
         try:
             found = numbers(decoded, decimal=decimal, strict=False) or search(decoded, decimal=decimal)
         except ConformanceError as problem:
@@ -195,7 +239,7 @@ def _from_stdin(*, decimal: bool) -> Iterator[tuple[Found, str]]:
     if troubles:
         more = f" So do {troubles - 1} more lines." if troubles > 1 else ""
         raise ConformanceError(f"stdin holds what cannot be decoded: {first}{more}")
-    if not seen:
+    if not seen and not splats.found:
         raise ConformanceError(
             f"stdin has no SPTE in {count} lines. Numbers count that the text calls SPTEs, "
             f"as in 'spte={_EXAMPLE}', and lines that consist of numbers."

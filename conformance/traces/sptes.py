@@ -174,8 +174,10 @@ def _found(
 
 def _value(sign: str, digits: str, decimal: bool) -> int:
     """The number as an int. Raises ConformanceError if it cannot be an SPTE."""
-    hexadecimal = digits[:2].lower() == "0x" or not decimal
     digits = digits.strip("_")
+    # More hex digits than these are no SPTE; so many decimal ones may be.
+    long = digits.isdecimal() and len(digits) > _BITS // 4 and digits[0] != "0"
+    hexadecimal = digits[:2].lower() == "0x" or not (decimal or long)
     try:
         value = int(digits.replace("_", ""), 16 if hexadecimal else 10)
     except ValueError:
