@@ -17,6 +17,7 @@ from conformance.reports.text import line
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from conformance.history import Fix, Undetected
     from conformance.model.profiles import Profile
     from conformance.reports.decoded import Decoded
     from conformance.traces.splats import Splats
@@ -52,7 +53,9 @@ _CHUNK = 1 << 16
     help="Physical address bits of the host; higher bits of an address are illegal.",
 )
 @click.option("--decimal", is_flag=True, help="Read numbers without 0x as decimal.")
-@click.option("--guess", is_flag=True, help="Name the modes in which it is legal, in kernels of every series.")
+@click.option(
+    "--guess", is_flag=True, help="Name the modes in which it is legal, in kernels of every series."
+)
 @click.option("--short", is_flag=True, help="Print one line for each SPTE, and what is illegal in it.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object on a line for each SPTE.")
 def decode(sptes: Sequence[str], kernel: str | None, mode: str | None, **given: Any) -> None:
@@ -116,7 +119,8 @@ def _explain(splats: Splats, console: Console, *, as_json: bool) -> None:
     from conformance.history.fixes import AWAITED
     from conformance.reports import splat as report
 
-    known = {fix.change: fix for fix in (*FIXES, *AWAITED, *UNDETECTED)}.values()
+    every: tuple[Fix | Undetected, ...] = (*FIXES, *AWAITED, *UNDETECTED)
+    known = {fix.change: fix for fix in every}.values()
     for splat in found:
         functions = {splat.function, *(check.function for check in splat.checks())}
         fixes = [fix for fix in known if fix.function in functions]
@@ -208,7 +212,8 @@ def _sptes(arguments: Sequence[str], splats: Splats, *, decimal: bool) -> Iterat
 def _from_stdin(splats: Splats, *, decimal: bool) -> Iterator[tuple[Found, str]]:
     """Each SPTE of stdin once for each level, as soon as its line was read.
 
-    Raises ConformanceError at the end if there was no SPTE and no WARN, or if a number in a line cannot be one.
+    Raises ConformanceError at the end if there was no SPTE and no WARN, or if a number in a line cannot be
+    an SPTE.
     """
     from conformance.traces.sptes import numbers, search
 

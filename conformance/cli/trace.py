@@ -40,7 +40,9 @@ class _Number(click.ParamType):
         except ValueError:
             number = -1
         if number < 0 or number >> 64:
-            self.fail(f"{line(str(value))!r} is no hex number of 64 bits; pass it as the trace has it.", param, ctx)
+            self.fail(
+                f"{line(str(value))!r} is no hex number of 64 bits; pass it as the trace has it.", param, ctx
+            )
         return number
 
 

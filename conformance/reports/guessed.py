@@ -39,4 +39,6 @@ def _legal(one: Decoded) -> dict[str, list[int]]:
 def as_json(guesses: Guesses) -> str:
     """The same as JSON, on one line."""
     _, first = guesses[0]
-    return json.dumps({"spte": word(first.reading.spte), "legal": {title: _legal(one) for title, one in guesses}})
+    return json.dumps(
+        {"spte": word(first.reading.spte), "legal": {title: _legal(one) for title, one in guesses}}
+    )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The report of ``conformance trace``: for each trace its host, violations, suspicions, what was not checked."""
+"""The report of ``conformance trace``: the host of each trace, what was found, what was not checked."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def _result(rule: str, outcome: Outcome) -> Result:
     cases = outcome.checked[rule]
     if found is not None:
         reason = f"line {found.event.line}" + (f" and {violations - 1} more" if violations > 1 else "")
-        return Result(*place, Verdict.FAIL, cases, reason=reason, counterexample=_counterexample(found, outcome))
+        return Result(
+            *place, Verdict.FAIL, cases, reason=reason, counterexample=_counterexample(found, outcome)
+        )
     reason = ""
     if suspicions:
         first = next(one for one in outcome.findings if one.rule.name == rule)
@@ -112,9 +114,8 @@ def _host(outcome: Outcome) -> Iterator[str]:
         yield f"{host.title}, mode {host.mode.name}: a guess, since no SPTE is in the trace"
         return
     guessed = f" ({' and '.join(_listed(host.inferred))} inferred)" if host.inferred else ""
-    yield (
-        f"{host.title}, {host.mode.name}: {host.mode.description}; {int(host.mode.phys_bits)} address bits{guessed}"
-    )
+    bits = f"{int(host.mode.phys_bits)} address bits"
+    yield f"{host.title}, {host.mode.name}: {host.mode.description}; {bits}{guessed}"
     if host.others:
         more = f" and {len(host.others) - 4} more" if len(host.others) > 4 else ""
         yield f"its SPTEs fit {', '.join(host.others[:4])}{more} as well"

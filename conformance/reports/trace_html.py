@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The life of an SPTE or a gfn as one HTML page, with a timeline; it needs nothing else and runs no script."""
+"""The life of an SPTE or a gfn as one HTML page with a timeline, without scripts or other files."""
 
 from __future__ import annotations
 
@@ -87,7 +87,9 @@ def _timeline(events: tuple[Event, ...], life: Life, outcome: Outcome) -> Iterat
         yield "<p>No kvm_tdp_mmu_spte_changed event concerns it, so there is no timeline.</p>"
         return
     levels = sorted({event.values["level"] for event in changes}, reverse=True)
-    places = {event.line: _LEFT + (_WIDTH - _LEFT) * number / len(events) for number, event in enumerate(events)}
+    places = {
+        event.line: _LEFT + (_WIDTH - _LEFT) * number / len(events) for number, event in enumerate(events)
+    }
     height = _LANE * len(levels) + 10
     yield f"<svg viewBox='0 0 {_WIDTH} {height}' role='img' aria-label='timeline'>"
     for lane, level in enumerate(levels):
@@ -100,7 +102,9 @@ def _timeline(events: tuple[Event, ...], life: Life, outcome: Outcome) -> Iterat
             x = places[number]
             yield f"<path d='M{x:.1f} 0V{height}' stroke='#cc2222' stroke-width='2'/>"
     yield "</svg>"
-    key = "".join(f"<span style='background:{colour}'>{escape(name)}</span>" for name, colour in _COLOURS.items())
+    key = "".join(
+        f"<span style='background:{colour}'>{escape(name)}</span>" for name, colour in _COLOURS.items()
+    )
     yield f"<p class='key'>{key} The position is the order of events, not their time.</p>"
 
 

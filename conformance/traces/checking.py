@@ -88,9 +88,9 @@ def _notes(trace: Trace) -> list[str]:
     """Sentences about what is missing in the trace or doubtful."""
     notes = [*trace.notes]
     if trace.lost:
-        first = ", ".join(map(str, trace.lost[:3]))
+        first = ", ".join(map(str, trace.lost[:3])) + (", ..." if len(trace.lost) > 3 else "")
         notes.append(
-            f"Events were lost {len(trace.lost)} times (line {first}{', ...' if len(trace.lost) > 3 else ''}): "
+            f"Events were lost {len(trace.lost)} times (line {first}): "
             "what was known before is forgotten there."
         )
     for name, count in trace.unread.items():

@@ -62,4 +62,6 @@ class Cuts:
         """Whether an MMIO SPTE of the gfn begins like the text; its last digits hold the generation."""
         k = self._k
         mmio = f"{k.shadow_mmio_value | k.shadow_nonpresent_or_rsvd_mask | gfn << 12:x}"
-        return bool(k.shadow_mmio_value) and len(text) < len(mmio) and mmio[:-_FLAGS].startswith(text[:-_FLAGS])
+        return (
+            bool(k.shadow_mmio_value) and len(text) < len(mmio) and mmio[:-_FLAGS].startswith(text[:-_FLAGS])
+        )

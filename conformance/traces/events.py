@@ -277,6 +277,6 @@ _RAW_NEEDED: dict[str, set[str]] = {
     "kvm_page_fault": {"fault_address", "error_code"},
     "kvm_entry": {"vcpu_id"},
     "kvm_mmu_get_page": {"mmu_valid_gen", "gfn", "role", "unsync", "created"},
-    **dict.fromkeys(PAGES[1:], {"mmu_valid_gen", "gfn", "role", "unsync"}),
+    **{name: {"mmu_valid_gen", "gfn", "role", "unsync"} for name in PAGES[1:]},
 }
 """The fields without which an event in raw form is incomplete, as after a cut."""

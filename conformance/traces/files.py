@@ -9,9 +9,10 @@ import io
 import lzma
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from conformance.errors import ConformanceError
 from conformance.traces.lines import read_lines
@@ -23,7 +24,11 @@ __all__ = ["STDIN", "read_trace"]
 STDIN = "-"
 _TRACE_DAT = b"\x17\x08\x44tracing"
 _PERF_DATA = b"PERFILE2"
-_COMPRESSED = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\x00": lzma.open, b"BZh": bz2.open}
+_COMPRESSED: dict[bytes, Callable[[Any], AbstractContextManager[Any]]] = {
+    b"\x1f\x8b": gzip.open,
+    b"\xfd7zXZ\x00": lzma.open,
+    b"BZh": bz2.open,
+}
 _HEAD = 16
 _LONGEST = 1 << 16
 """A longer line is no line of a trace: it is read in parts."""
@@ -42,29 +47,17 @@ def read_trace(name: str) -> Trace:
     return trace
 
 
-def _opened(name: str) -> IO[bytes]:
+def _opened(name: str) -> AbstractContextManager[IO[bytes]]:
     if name == STDIN:
-        return (
-            io.BufferedReader(io.FileIO(sys.stdin.fileno(), closefd=False))
-            if _has_file()
-            else sys.stdin.buffer
-        )
+        return nullcontext(sys.stdin.buffer)
     path = Path(name)
     if path.is_dir():
         raise ConformanceError(f"{name} is a directory; name a file with a trace.")
     return path.open("rb")
 
 
-def _has_file() -> bool:
-    try:
-        sys.stdin.fileno()
-    except (OSError, ValueError):
-        return False
-    return True
-
-
 def _read(stream: IO[bytes], name: str, trace: Trace) -> None:
-    buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[type-var]
+    buffered = _buffered(stream)
     head = buffered.peek(_HEAD)[:_HEAD]
     if head.startswith(_TRACE_DAT):
         if name == STDIN:
@@ -77,10 +70,14 @@ def _read(stream: IO[bytes], name: str, trace: Trace) -> None:
         )
     for magic, opened in _COMPRESSED.items():
         if head.startswith(magic):
-            with opened(buffered, "rb") as inner:
-                read_lines(_lines(io.BufferedReader(inner)), trace)  # type: ignore[type-var]
+            with opened(buffered) as inner:
+                read_lines(_lines(_buffered(inner)), trace)
             return
     read_lines(_lines(buffered), trace)
+
+
+def _buffered(stream: Any) -> io.BufferedReader:
+    return stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)
 
 
 def _lines(stream: io.BufferedReader) -> Iterator[str]:

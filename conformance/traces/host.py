@@ -82,7 +82,7 @@ class _Shape(NamedTuple):
     spte: int
     level: int
     direct: bool
-    count: int
+    number: int
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,12 @@ def find_host(
     """The host of a trace. What is given is not inferred: title and profile, mode, address bits."""
     given = _Given(kernel, mode, phys_bits)
     sptes = _sptes(trace)
-    telling = [_Shape(*key, count) for key, count in sptes.most_common() if key[0]]
-    total = sum(shape.count for shape in telling)
+    shapes = [_Shape(*key, count) for key, count in sptes.most_common() if key[0]]
+    total = sum(shape.number for shape in shapes)
     tried: dict[tuple[str, frozenset[Change]], int] = {}
-    found = _best(_hosts(trace, given, telling, _SERIES), telling, tried)
+    found = _best(_hosts(trace, given, shapes, _SERIES), shapes, tried)
     if found.illegal and given.kernel is None and trace.release is None:
-        other = _best(_hosts(trace, given, telling, _BETWEEN), telling, tried)
+        other = _best(_hosts(trace, given, shapes, _BETWEEN), shapes, tried)
         if other.illegal < found.illegal and found.illegal * _MISFIT > total:
             found = other
         elif other.illegal < found.illegal:
@@ -123,16 +123,16 @@ def find_host(
 
 def _best(
     hosts: Iterable[Host],
-    telling: Sequence[_Shape],
+    shapes: Sequence[_Shape],
     tried: dict[tuple[str, frozenset[Change]], int],
 ) -> Host:
     """The first of the hosts that make the most of the SPTEs."""
     best: list[Host] = []
-    least = sum(shape.count for shape in telling) + 1
+    least = sum(shape.number for shape in shapes) + 1
     for host in hosts:
         same = repr(host.k), host.profile.changes
         if same not in tried:
-            tried[same] = _illegal(host, telling, least)
+            tried[same] = _illegal(host, shapes, least)
         host.illegal = tried[same]
         if host.illegal < least:
             best, least = [], host.illegal
@@ -192,7 +192,7 @@ def _shape(spte: int, level: int) -> int:
     return spte
 
 
-def _illegal(host: Host, telling: Sequence[_Shape], enough: int) -> int:
+def _illegal(host: Host, shapes: Sequence[_Shape], enough: int) -> int:
     """How many of the SPTEs the kernel never makes; it stops counting above ``enough``.
 
     With A/D bits, only nested guests have A/D-disabled SPTEs, which are not the TDP MMU's.
@@ -201,7 +201,7 @@ def _illegal(host: Host, telling: Sequence[_Shape], enough: int) -> int:
     entries = Entries(k)
     only_nested = bool(host.mode.ept and host.mode.ad_bits)
     illegal = 0
-    for spte, level, direct, count in telling:
+    for spte, level, direct, count in shapes:
         entry = entries(spte, level)
         nested = only_nested and entry.present and not bool(spte_ad_enabled(k, spte))
         if (entry.wrong and not entry.host) or (direct and nested):
@@ -212,17 +212,15 @@ def _illegal(host: Host, telling: Sequence[_Shape], enough: int) -> int:
 
 
 def _hosts(
-    trace: Trace, given: _Given, telling: Sequence[_Shape], releases: Sequence[tuple[int, int]]
+    trace: Trace, given: _Given, shapes: Sequence[_Shape], releases: Sequence[tuple[int, int]]
 ) -> Iterator[Host]:
     """Every host that may have made the trace, the most likely first."""
     for title, profile in _kernels(trace, given, releases):
-        for mode in _modes(trace, given, telling):
+        for mode in _modes(trace, given, shapes):
             yield Host(title, profile, mode, kernel_in(mode, profile))
 
 
-def _kernels(
-    trace: Trace, given: _Given, releases: Sequence[tuple[int, int]]
-) -> list[tuple[str, Profile]]:
+def _kernels(trace: Trace, given: _Given, releases: Sequence[tuple[int, int]]) -> list[tuple[str, Profile]]:
     """Those of the releases that write events as the trace has them, if the kernel is not known."""
     if given.kernel is not None:
         return [given.kernel]
@@ -245,14 +243,14 @@ def _kernels(
     return [(".".join(map(str, release)), profile_of(release)) for release in possible or releases]
 
 
-def _modes(trace: Trace, given: _Given, telling: Sequence[_Shape]) -> Iterator[Mode]:
+def _modes(trace: Trace, given: _Given, shapes: Sequence[_Shape]) -> Iterator[Mode]:
     """The modes to try, each on the hosts that the SPTEs allow."""
-    bits = _address_bits(telling)
+    bits = _address_bits(shapes)
     if given.mode is not None:
         modes = [given.mode]
         if given.mode.l1tf or bool(given.mode.me_value):
             # These modes fix their host; others like it are tried too.
-            modes += _like(given.mode, telling)
+            modes += _like(given.mode, shapes)
     else:
         names = [
             name
@@ -261,10 +259,10 @@ def _modes(trace: Trace, given: _Given, telling: Sequence[_Shape]) -> Iterator[M
         ]
         modes = [MODES[name] for name in names]
         l1tf = MODES["ept-l1tf"]
-        modes += _like(replace(l1tf, exec_only=True), telling)
-        modes += _like(replace(l1tf, name="ept-noad-l1tf", exec_only=True, ad_bits=False), telling)
+        modes += _like(replace(l1tf, exec_only=True), shapes)
+        modes += _like(replace(l1tf, name="ept-noad-l1tf", exec_only=True, ad_bits=False), shapes)
         for name in ("npt-me", *(["shadow-l1tf"] if "shadow" in names else [])):
-            modes += _like(MODES[name], telling)
+            modes += _like(MODES[name], shapes)
     for mode in modes:
         if given.phys_bits is not None:
             cache = min(int(mode.cache_bits), given.phys_bits)
@@ -275,12 +273,12 @@ def _modes(trace: Trace, given: _Given, telling: Sequence[_Shape]) -> Iterator[M
             yield mode
 
 
-def _like(mode: Mode, telling: Sequence[_Shape]) -> list[Mode]:
+def _like(mode: Mode, shapes: Sequence[_Shape]) -> list[Mode]:
     """The mode on hosts whose special address bits are set in all SPTEs that should have them."""
     if mode.l1tf:
         mask = SPTE_BASE_ADDR_MASK
         found = False
-        for spte, *_ in telling:
+        for spte, *_ in shapes:
             is_mmio = spte & 7 == _MMIO_EPT if mode.ept else bool(spte & 1) and bool(spte >> 51 & 1)
             if is_mmio and not spte & _PRESENT:
                 mask &= spte
@@ -291,18 +289,18 @@ def _like(mode: Mode, telling: Sequence[_Shape]) -> list[Mode]:
         tops = [top for top in range(36, 53) if mask >> (top - _RESERVED) & reserved == reserved]
         return [replace(mode, cache_bits=top, phys_bits=max(top, int(mode.phys_bits))) for top in tops]
     mask = SPTE_BASE_ADDR_MASK
-    present = [shape.spte for shape in telling if shape.spte & _PRESENT]
+    present = [shape.spte for shape in shapes if shape.spte & _PRESENT]
     for spte in present:
         mask &= spte
     always = [bit for bit in range(40, 52) if present and mask >> bit & 1]
     return [replace(mode, me_value=1 << bit, me_mask=1 << bit, phys_bits=bit) for bit in always]
 
 
-def _address_bits(telling: Sequence[_Shape]) -> int:
+def _address_bits(shapes: Sequence[_Shape]) -> int:
     """How many address bits the present SPTEs need, without those that few of them have."""
     counts = [0] * 52
     total = 0
-    for spte, _, _, count in telling:
+    for spte, _, _, count in shapes:
         if spte & _PRESENT and not spte >> 51 & 1:
             total += count
             counts[max((spte & SPTE_BASE_ADDR_MASK).bit_length() - 1, 0)] += count

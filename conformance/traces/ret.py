@@ -49,7 +49,9 @@ def _broken(raw: Sequence[Event], numbers: tuple[int, int, int], state: State) -
     broken = 0
     for event in raw:
         state.before(event)
-        broken += sum(rule.check(state, event) is not None for rule in FAST_FAULTS if rule.events == (event.name,))
+        broken += sum(
+            rule.check(state, event) is not None for rule in FAST_FAULTS if rule.events == (event.name,)
+        )
     return broken
 
 

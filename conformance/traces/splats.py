@@ -11,7 +11,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from conformance.model.changes import NO_ACCESS_WARNS, SPTE_INVARIANTS_HELPER, SPURIOUS_IF_ALLOWED, Change
+from conformance.model.changes import (
+    NO_ACCESS_WARNS,
+    RSVD_CHECKED_WHEN_MADE,
+    SPTE_INVARIANTS_HELPER,
+    SPURIOUS_IF_ALLOWED,
+    Change,
+)
 
 __all__ = ["CHECKS", "Check", "Splat", "Splats"]
 
@@ -41,12 +47,6 @@ class Check:
 
 _CHANGED = ("handle_changed_spte", "__handle_changed_spte", "tdp_mmu_set_spte_atomic", "tdp_mmu_set_spte",
             "__tdp_mmu_set_spte", "_tdp_mmu_set_spte", "handle_removed_pt", "tdp_mmu_link_sp")  # fmt: skip
-_RESERVED_WARNS = Change(
-    commit="3b77daa5efe1",
-    title="KVM: x86/mmu: WARN on any reserved SPTE value when making a valid SPTE",
-    since="5.14",
-    effect="make_spte() WARNs about an SPTE with reserved bits.",
-)
 _ONLY_LOG = "The guest is not affected: both entries map nothing."
 _LOST_MEMORY = "The guest may read or write a page that the host has given to another use."
 
@@ -65,7 +65,7 @@ CHECKS = (
         "A table of the guest's memory was lost, with what it mapped.", _SINCE_6_1, _CHANGED,
     ),
     Check(
-        "__handle_changed_spte", "the gfn or the level of a changed entry is none",
+        "__handle_changed_spte", "the gfn or the level of a changed entry cannot be",
         "The iterator of the TDP MMU walked out of its tables: a defect of KVM.", callers=_CHANGED,
     ),
     Check(
@@ -77,13 +77,13 @@ CHECKS = (
     Check(
         "check_spte_writable_invariants", "an SPTE is writable, but not MMU-writable",
         "KVM may not notice writes: dirty logging and write tracking can lose them.",
-        _SINCE_6_1, ("mmu_spte_update", "mark_spte_for_access_track", *_CHANGED), "Writable SPTE is not MMU-writable",
-        SPTE_INVARIANTS_HELPER,
+        _SINCE_6_1, ("mmu_spte_update", "mark_spte_for_access_track", *_CHANGED),
+        "Writable SPTE is not MMU-writable", SPTE_INVARIANTS_HELPER,
     ),
     Check(
         "make_spte", "an SPTE was made that has reserved bits set",
         "The guest faults at this gfn again and again, since the processor refuses the entry.",
-        _SINCE_6_1, says="rsvd bits = 0x", added=_RESERVED_WARNS,
+        _SINCE_6_1, says="rsvd bits = 0x", added=RSVD_CHECKED_WHEN_MADE,
     ),
     Check(
         "make_spte", "an SPTE was made that grants no access at all",
@@ -131,7 +131,8 @@ CHECKS = (
     Check(
         "tdp_mmu_set_spte_atomic", "a frozen entry was about to be changed",
         "Two threads would own one entry: a table may be freed twice, or used after it was freed.",
-        _SINCE_6_1, ("__tdp_mmu_set_spte_atomic", "tdp_mmu_set_spte", "__tdp_mmu_set_spte", "tdp_mmu_zap_spte_atomic"),
+        _SINCE_6_1,
+        ("__tdp_mmu_set_spte_atomic", "tdp_mmu_set_spte", "__tdp_mmu_set_spte", "tdp_mmu_zap_spte_atomic"),
     ),
     Check(
         "tdp_mmu_map_handle_target_level", "a fault would map at another level than its table has",
@@ -139,7 +140,8 @@ CHECKS = (
     ),
     Check(
         "tdp_mmu_map_handle_target_level", "a spurious fault found another page than the host has",
-        f"A notifier was missed. {_LOST_MEMORY}", ("7.2", "7.3"), ("kvm_tdp_mmu_map",), added=SPURIOUS_IF_ALLOWED,
+        f"A notifier was missed. {_LOST_MEMORY}", ("7.2", "7.3"), ("kvm_tdp_mmu_map",),
+        added=SPURIOUS_IF_ALLOWED,
     ),
     Check(
         "kvm_tdp_mmu_map", "a walk ended at its goal without mapping it",
@@ -147,7 +149,7 @@ CHECKS = (
     ),
     Check(
         "kvm_unlink_unsync_page", "a shadow page was synchronized that is in sync",
-        "The count of unsync pages is wrong: a page table of the guest may not be synchronized on a TLB flush.",
+        "The count of unsync pages is wrong: a page table of the guest may not be synchronized on a flush.",
         callers=("kvm_sync_page", "__kvm_sync_page", "__kvm_mmu_prepare_zap_page", "kvm_mmu_get_page"),
     ),
     Check(
@@ -212,7 +214,7 @@ class Splat:
     release: str = ""
 
     def checks(self) -> list[Check]:
-        """The checks that it may be of: those whose message it has, else all of the function, else of callers."""
+        """The checks that it may be of: by the message, else by the function, else by what it inlines."""
         text = "\n".join(self.said)
         possible = [check for check in CHECKS if check.bug or not self.bug]
         own = [check for check in possible if self.function == check.function]

@@ -16,8 +16,8 @@ class Trace:
     """The events of one or more files, in their order, and what was noticed while they were read.
 
     ``seen`` counts events by name, ``unread`` those whose fields could not be read, with the first line of
-    each; ``lost`` are the lines at which events were lost. ``cpus`` are those that have events, of ``of_cpus``
-    if the trace says how many there are. ``threads`` are the threads that each vCPU number was seen on.
+    each; ``lost`` are the lines at which events were lost. ``cpus`` are those that have events, of
+    ``of_cpus`` if the trace says how many there are. ``threads`` are those that each vCPU was seen on.
     ``notes`` are sentences for the report.
     """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Reading trace.dat through libtracecmd and libtraceevent: every field as a number, by the event's own format."""
+"""Reading trace.dat through libtracecmd and libtraceevent, which know each event's own format."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def _loaded(ffi: FFI, name: str) -> Any:
     except OSError as problem:
         packages = " and ".join(sorted(_LIBRARIES.values()))
         raise ConformanceError(
-            f"A trace.dat is read through {' and '.join(_LIBRARIES)}, and {name} cannot be loaded. Install the "
-            f"Debian packages {packages}, or pass what 'trace-cmd report' prints."
+            f"A trace.dat is read through {' and '.join(_LIBRARIES)}, and {name} cannot be loaded. "
+            f"Install the Debian packages {packages}, or pass what 'trace-cmd report' prints."
         ) from problem
 
 

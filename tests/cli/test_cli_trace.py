@@ -23,7 +23,12 @@ def clean(count: int = 30) -> str:
 
 
 def violated() -> str:
-    return clean() + HEAD + CHANGED.format(5, LEAF + 0x5000, LEAF + 0x9000) + f"{HEAD}kvm_entry: vcpu 0, rip 0x1\n"
+    return (
+        clean()
+        + HEAD
+        + CHANGED.format(5, LEAF + 0x5000, LEAF + 0x9000)
+        + f"{HEAD}kvm_entry: vcpu 0, rip 0x1\n"
+    )
 
 
 @pytest.fixture
@@ -38,7 +43,8 @@ def test_a_clean_trace(cli, traces):
     assert (done.exit_code, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     assert lines[1] == (
-        "6.1, npt: AMD nested paging; 48 address bits (the kernel, the mode and the host's address bits inferred)"
+        "6.1, npt: AMD nested paging; 48 address bits "
+        "(the kernel, the mode and the host's address bits inferred)"
     )
     assert "not in any trace: dirty pages that were lost" in done.stdout
     assert "0 violations, 0 suspicions" in lines[-1]
@@ -84,8 +90,8 @@ def test_stdin_several_files_and_what_is_given(cli, traces):
 
 
 def test_reports(cli, traces):
-    done = cli("trace", traces / "bad.txt", "--json", "-", "--junit", traces / "j.xml", "--mail", traces / "mail",
-               "--ktap", traces / "ktap", "--sarif", traces / "sarif")  # fmt: skip
+    files = ("--junit", traces / "j.xml", "--mail", traces / "mail", "--ktap", traces / "ktap")
+    done = cli("trace", traces / "bad.txt", "--json", "-", *files, "--sarif", traces / "sarif")
     assert done.exit_code == 1
     (kernel,) = json.loads(done.stdout)["kernels"]
     by_rule = {result["property"]: result for result in kernel["results"]}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Events that no kernel produces, each to be put into a clean trace: the rule that must find it, and how sure."""
+"""Events that no kernel produces, to be put into a clean trace: the rule that finds each, and how sure."""
 
 from __future__ import annotations
 
@@ -29,11 +29,17 @@ class Plant:
     standing: Standing = VIOLATION
 
 
-def leaf(k: Semantics, frame: int = FRAME, *, w: bool = True, hw: bool = True, mw: bool = True, more: int = 0) -> int:
+def leaf(
+    k: Semantics, frame: int = FRAME, *, w: bool = True, hw: bool = True, mw: bool = True, more: int = 0
+) -> int:
     """A present leaf SPTE with Accessed and Dirty."""
     spte = frame | k.layout.spte_mmu_present_mask | k.shadow_present_mask | 1 | more
     spte |= (k.shadow_x_mask | k.shadow_xu_mask | 0x70) if k.shadow_x_mask else k.shadow_user_mask
-    spte |= (2 if w else 0) | (k.shadow_host_writable_mask if hw else 0) | (k.shadow_mmu_writable_mask if mw else 0)
+    spte |= (
+        (2 if w else 0)
+        | (k.shadow_host_writable_mask if hw else 0)
+        | (k.shadow_mmu_writable_mask if mw else 0)
+    )
     if not k.shadow_accessed_mask:
         return spte | k.layout.spte_tdp_ad_disabled
     return spte | k.shadow_accessed_mask | k.shadow_dirty_mask
@@ -60,7 +66,9 @@ def was_set(spte: int, *, gfn: int = GFN, level: int = 1) -> Fact:
 
 def fast(old: int, new: int, error: int = 7, *, fixed: int = 0, spurious: int = 0) -> Fact:
     fields = {"vcpu_id": 0, "cr2_or_gpa": GFN << 12, "error_code": error, "sptep": 0xFFFF888007777018}
-    return Fact("fast_page_fault", {**fields, "old_spte": old, "new_spte": new, "spurious": spurious, "fixed": fixed})
+    return Fact(
+        "fast_page_fault", {**fields, "old_spte": old, "new_spte": new, "spurious": spurious, "fixed": fixed}
+    )
 
 
 def checked(spte: int, kvm_gen: int = 8, spte_gen: int = 8, valid: int = 1) -> Fact:
@@ -78,8 +86,9 @@ def split(spte: int, *, gfn: int = HUGE_GFN, level: int = 2) -> Fact:
 
 def sp(name: str, **other: Any) -> Fact:
     fields = {
-        "mmu_valid_gen": 0, "gfn": 0x77, "level": 1, "bytes": 8, "quadrant": 0, "direct": None, "access": "wux",
-        "invalid": None, "nx": "", "ad": "", "root_count": 0, "unsync": "sync", "created": None,
+        "mmu_valid_gen": 0, "gfn": 0x77, "level": 1, "bytes": 8, "quadrant": 0, "direct": None,
+        "access": "wux", "invalid": None, "nx": "", "ad": "", "root_count": 0, "unsync": "sync",
+        "created": None,
     }  # fmt: skip
     if name == "get_page":
         fields["created"] = "existing"
@@ -87,7 +96,9 @@ def sp(name: str, **other: Any) -> Fact:
 
 
 def fault() -> Fact:
-    return Fact("kvm_page_fault", {"vcpu_id": 0, "guest_rip": 0x1000, "fault_address": GFN << 12, "error_code": 6})
+    return Fact(
+        "kvm_page_fault", {"vcpu_id": 0, "guest_rip": 0x1000, "fault_address": GFN << 12, "error_code": 6}
+    )
 
 
 def entry() -> Fact:
@@ -102,7 +113,8 @@ PLANTS = (
     Plant("W without MMU-writable", NEW, lambda k: [changed(0, leaf(k, mw=False))]),
     Plant("MMU-writable without host-writable", NEW, lambda k: [changed(0, leaf(k, hw=False))]),
     Plant("a large bit at level 1", NEW, lambda k: [changed(0, leaf(k, more=0x80))]),
-    Plant("a huge page at an odd address", NEW, lambda k: [changed(0, leaf(k, more=0x80), gfn=HUGE_GFN, level=2)]),
+    Plant("a huge page at an odd address", NEW,
+          lambda k: [changed(0, leaf(k, more=0x80), gfn=HUGE_GFN, level=2)]),
     Plant("both A/D type bits", NEW, lambda k: [changed(0, leaf(k, more=k.layout.spte_tdp_ad_mask))]),
     Plant("A/D-disabled with NPT", NEW, lambda k: [changed(0, leaf(k, more=k.layout.spte_tdp_ad_disabled))]),
     Plant("a bit of nothing", NEW, lambda k: [changed(0, leaf(k, more=1 << 57))]),
@@ -127,7 +139,8 @@ PLANTS = (
           lambda k: [split(leaf(k, HUGE_FRAME, more=0x80 | 1 << 57))]),
     # R2: changes.
     Plant("another page", "R2 page", lambda k: [changed(leaf(k), leaf(k, FRAME + 0x1000))]),
-    Plant("another page, EPT", "R2 page", lambda k: [changed(leaf(k), leaf(k, FRAME + 0x1000))], mode="ept-ad"),
+    Plant("another page, EPT", "R2 page",
+          lambda k: [changed(leaf(k), leaf(k, FRAME + 0x1000))], mode="ept-ad"),
     Plant("another huge page", "R2 page",
           lambda k: [changed(leaf(k, HUGE_FRAME, more=0x80), leaf(k, HUGE_FRAME * 2, more=0x80),
                              gfn=HUGE_GFN, level=2)]),
@@ -143,10 +156,12 @@ PLANTS = (
     Plant("host-writable lost, when faults could", "R2 host-writable lost",
           lambda k: [changed(leaf(k, w=False), leaf(k, w=False, hw=False, mw=False))], standing=SUSPICION),
     Plant("host-writable given", "R2 host-writable given",
-          lambda k: [entry(), changed(leaf(k, w=False, hw=False, mw=False), leaf(k, w=False))], standing=SUSPICION),
+          lambda k: [entry(), changed(leaf(k, w=False, hw=False, mw=False), leaf(k, w=False))],
+          standing=SUSPICION),
     Plant("MMU-writable lost", "R2 MMU-writable lost",
           lambda k: [changed(leaf(k), leaf(k, w=False, mw=False))], standing=SUSPICION),
-    Plant("W given", "R2 W given", lambda k: [entry(), changed(leaf(k, w=False), leaf(k))], standing=SUSPICION),
+    Plant("W given", "R2 W given",
+          lambda k: [entry(), changed(leaf(k, w=False), leaf(k))], standing=SUSPICION),
     Plant("a small page is split", "R2 split", lambda k: [split(leaf(k), gfn=GFN, level=1)]),
     Plant("a table is split", "R2 split", lambda k: [split(table(k, 0x7FFE000))]),
     Plant("a split within a page", "R2 split gfn",
@@ -161,7 +176,8 @@ PLANTS = (
           lambda k: [fast(leaf(k, w=False, mw=False), leaf(k), fixed=1)]),
     Plant("made writable without MMU-writable, EPT", "R3 W without MMU-writable",
           lambda k: [fast(leaf(k, w=False, mw=False), leaf(k), fixed=1)], mode="ept-ad"),
-    Plant("fixed what was writable", "R3 fixed what was allowed", lambda k: [fast(leaf(k), leaf(k), fixed=1)]),
+    Plant("fixed what was writable", "R3 fixed what was allowed",
+          lambda k: [fast(leaf(k), leaf(k), fixed=1)]),
     Plant("spurious write on a read-only SPTE", "R3 spurious, yet denied",
           lambda k: [fast(leaf(k, w=False), leaf(k, w=False), spurious=1)]),
     Plant("reserved bits", "R3 reserved", lambda k: [fast(leaf(k, w=False), leaf(k), 0xF)]),
@@ -177,10 +193,13 @@ PLANTS = (
           standing=SUSPICION),
     # R6: MMIO.
     Plant("an MMIO SPTE of another gfn", "R6 gfn", lambda k: [changed(0, mmio(k, GFN + 1))]),
-    Plant("an MMIO SPTE of another gfn, EPT", "R6 gfn", lambda k: [changed(0, mmio(k, GFN + 1))], mode="ept-ad"),
+    Plant("an MMIO SPTE of another gfn, EPT", "R6 gfn",
+          lambda k: [changed(0, mmio(k, GFN + 1))], mode="ept-ad"),
     Plant("checked a page", "R6 checked", lambda k: [checked(leaf(k))]),
-    Plant("an MMIO SPTE with stray bits", "R6 made", lambda k: [checked(mmio(k, GFN) | 1 << 50)], mode="ept-ad"),
-    Plant("another generation than that in the SPTE", "R6 generation", lambda k: [checked(mmio(k, GFN), 9, 9)]),
+    Plant("an MMIO SPTE with stray bits", "R6 made",
+          lambda k: [checked(mmio(k, GFN) | 1 << 50)], mode="ept-ad"),
+    Plant("another generation than that in the SPTE", "R6 generation",
+          lambda k: [checked(mmio(k, GFN), 9, 9)]),
     Plant("a generation that is too long", "R6 length",
           lambda k: [checked(mmio(k, GFN, 0), 1 << 30, 0, 0)]),
     Plant("the generation goes back", "R6 goes back", lambda k: [marked(0xA), marked(2)], standing=SUSPICION),
@@ -211,8 +230,11 @@ PLANTS = (
 
 PRINTED_ONLY = (
     Plant("valid is wrong", "R6 valid", lambda k: [checked(mmio(k, GFN), 9, 8, 1)]),
-    Plant("fixed and spurious", "R3 fixed and spurious",
-          lambda k: [fast(leaf(k, w=False), leaf(k), fixed=1, spurious=1)]),
+    Plant(
+        "fixed and spurious",
+        "R3 fixed and spurious",
+        lambda k: [fast(leaf(k, w=False), leaf(k), fixed=1, spurious=1)],
+    ),
     Plant("a quadrant of 8-byte entries", "R7 quadrant", lambda k: [sp("get_page", quadrant=1)]),
 )
 """These are seen in texts of the print format only: the raw format does not have the field."""

@@ -25,7 +25,10 @@ def drop(draw: random.Random, lines: list[str]) -> list[str]:
 def reorder(draw: random.Random, lines: list[str]) -> list[str]:
     """Lines move by a few places, as they do between CPUs whose clocks differ."""
     reach = draw.choice((2, 20, len(lines)))
-    return [line for _, line in sorted((number + draw.random() * reach, line) for number, line in enumerate(lines))]
+    return [
+        line
+        for _, line in sorted((number + draw.random() * reach, line) for number, line in enumerate(lines))
+    ]
 
 
 def cut(draw: random.Random, lines: list[str]) -> list[str]:
@@ -55,7 +58,15 @@ def locale(draw: random.Random, lines: list[str]) -> list[str]:
 
 
 def noise(draw: random.Random, lines: list[str]) -> list[str]:
-    noises = ("", " => kvm_tdp_page_fault", "<stack trace>", "CPU:1 [LOST 12 EVENTS]", "\x1b[0m", "\ufffd\ufffd:", "---")
+    noises = (
+        "",
+        " => kvm_tdp_page_fault",
+        "<stack trace>",
+        "CPU:1 [LOST 12 EVENTS]",
+        "\x1b[0m",
+        "\ufffd\ufffd:",
+        "---",
+    )
     return [one for line in lines for one in ([line, draw.choice(noises)] if draw.random() < 0.2 else [line])]
 
 
@@ -107,7 +118,9 @@ def test_damage_is_no_violation(block):
 
 
 def test_every_mutation_is_drawn_and_changes_something():
-    names = {name for seed in range(60) for name in damaged(seed)[1].split("['")[1].rstrip("']").split("', '")}
+    names = {
+        name for seed in range(60) for name in damaged(seed)[1].split("['")[1].rstrip("']").split("', '")
+    }
     assert names == {mutate.__name__ for mutate in MUTATIONS}
 
 

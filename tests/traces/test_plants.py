@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import pytest
 from plants import PLANTS, PRINTED_ONLY, VIOLATION, Plant
-from writing import FORMS, Fact, kernel, record, recoded, text
+from writing import FORMS, Fact, kernel, recoded, record, text
 
 from conformance.traces.checking import check
 from conformance.traces.lines import read_lines
@@ -26,7 +26,9 @@ MODES = ("npt", "ept-ad", "ept-noad")
 def clean(release: tuple[int, ...], mode: str) -> tuple[Fact, ...]:
     """A clean trace of a kernel in a mode."""
     series = "6.1" if release < (6, 10) else "6.12"
-    return tuple(recoded(record(series), kernel(tuple(map(int, series.split("."))), "npt"), kernel(release, mode)))
+    return tuple(
+        recoded(record(series), kernel(tuple(map(int, series.split("."))), "npt"), kernel(release, mode))
+    )
 
 
 def read(written: str) -> Trace:

@@ -27,7 +27,7 @@ WALK = """\
  qemu-system-x86-8397    [002] .....  1404.389430: kvm_tdp_mmu_spte_changed: as id 0 gfn 2400 level 2 old_spte 60000021be00bf3 new_spte 5a0
  qemu-system-x86-8396    [001] d....  1404.389435: kvm_entry: vcpu 0, rip 0xffffffff8108aca7
 """  # noqa: E501
-"""M. Krause, "[PATCH v4 0/6] KVM: MMU: performance tweaks for heavy CR0.WP users", 2023: EPT, a root is zapped."""
+"""M. Krause, "[PATCH v4 0/6] KVM: MMU: performance tweaks for heavy CR0.WP users", 2023: a root is zapped."""
 
 FREEZE = """\
 > qemu-5786    [029] ..... 3602162.971194: kvm_page_fault: vcpu 4 rip
@@ -38,7 +38,7 @@ FREEZE = """\
 > qemu-5786    [029] d.... 3602162.971194: kvm_entry: vcpu 4, rip
 > 0xffffffff820fe612
 """
-"""A report of guests that freeze with ESXi below KVM, kvm@vger.kernel.org, 2024: EPT without A/D bits, folded."""
+"""A report of guests that freeze with ESXi below KVM, kvm@vger.kernel.org, 2024: EPT without A/D bits."""
 
 COLLAPSE = """\
 VCPU-0-61883   [078] ..... 72276.115679: kvm_page_fault: address
@@ -62,7 +62,7 @@ TDX = """\
    vm-6434    [059] ....   234.587044: kvm_tdp_mmu_spte_changed: as id 0 gfn ffc00 level 1 old_spte 86000001848dbb77 new_spte 80000000000005a0
         tdxvm-13694-13714   [065] ....   807.856265: kvm_mmu_set_spte: gfn 1151b spte 86000080a5669b37 (rwxu) level 1 at 80b34fc8d8
 """  # noqa: E501
-"""Notes on the TDP MMU and on TDX, on GitHub: a kernel whose empty entries are 1 << 63; a name with dashes."""
+"""Notes on the TDP MMU and on TDX, on GitHub: empty entries are 1 << 63; a name with dashes."""
 
 PAGE = """\
  qemu-system-x86-1695082 [012] ...1. 722267.552895: kvm_mmu_get_page: sp gen 0 gfn 14b600 l1 8-byte q0 direct wux nxe ad root 0 sync new
@@ -193,14 +193,18 @@ def test_files_that_cannot_be_read(tmp_path):
         with pytest.raises(ConformanceError, match=message):
             read_trace(str(tmp_path / name))
     for name in ("absent", "."):
-        with pytest.raises(ConformanceError, match="No such file|is a directory"):
+        with pytest.raises(ConformanceError, match=r"No such file|is a directory"):
             read_trace(str(tmp_path / name))
 
 
 def test_without_the_libraries_a_sentence_names_their_packages(tmp_path, monkeypatch):
-    monkeypatch.setattr(tracedat, "_LIBRARIES", {"libabsent.so.1": "libtraceevent1", "libgone.so": "libtracecmd1"})
+    monkeypatch.setattr(
+        tracedat, "_LIBRARIES", {"libabsent.so.1": "libtraceevent1", "libgone.so": "libtracecmd1"}
+    )
     (tmp_path / "trace.dat").write_bytes(trace_dat(record("6.1")[:50]))
-    with pytest.raises(ConformanceError, match="libtracecmd1 and libtraceevent1, or pass what 'trace-cmd report'"):
+    with pytest.raises(
+        ConformanceError, match="libtracecmd1 and libtraceevent1, or pass what 'trace-cmd report'"
+    ):
         read_trace(str(tmp_path / "trace.dat"))
 
 
@@ -249,7 +253,12 @@ def test_the_bpftrace_script_prints_what_is_read():
 
     script = SCRIPT.read_text()
     probes = re.findall(r"tracepoint:(?:kvm|kvmmmu):(\w+)", script)
-    assert set(probes) >= {"kvm_tdp_mmu_spte_changed", "kvm_mmu_set_spte", "fast_page_fault", "kvm_mmu_unsync_page"}
+    assert set(probes) >= {
+        "kvm_tdp_mmu_spte_changed",
+        "kvm_mmu_set_spte",
+        "fast_page_fault",
+        "kvm_mmu_unsync_page",
+    }
     for name, template in re.findall(r'tracepoint:\w+:(\w+)\n\{\n\tprintf\("(.*?)\\n"', script):
         assert name in EVENTS and f": {name}: " in template
         line = re.sub(r"%(?:llx|x)", "1a", template.replace("%s-%d [%03d] %llu.%06llu", "q-1 [001] 1.000001"))

@@ -11,11 +11,14 @@ from writing import Fact
 
 PAGE = 4096
 HEADER_PAGE = (
-    "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n\tfield: local_t commit;\toffset:8;\tsize:8;\tsigned:1;\n"
-    "\tfield: int overwrite;\toffset:8;\tsize:1;\tsigned:1;\n\tfield: char data;\toffset:16;\tsize:4080;\tsigned:1;\n"
+    "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n"
+    "\tfield: local_t commit;\toffset:8;\tsize:8;\tsigned:1;\n"
+    "\tfield: int overwrite;\toffset:8;\tsize:1;\tsigned:1;\n"
+    "\tfield: char data;\toffset:16;\tsize:4080;\tsigned:1;\n"
 )
 HEADER_EVENT = (
-    "# compressed entry header\n\ttype_len    :    5 bits\n\ttime_delta  :   27 bits\n\tarray       :   32 bits\n\n"
+    "# compressed entry header\n\ttype_len    :    5 bits\n"
+    "\ttime_delta  :   27 bits\n\tarray       :   32 bits\n\n"
     "\tpadding     : type == 29\n\ttime_extend : type == 30\n\ttime_stamp : type == 31\n"
     "\tdata max type_len  == 28\n"
 )
@@ -39,7 +42,7 @@ _ACCESS = {"x": 1, "w": 2, "u": 4}
 
 
 def trace_dat(facts: Sequence[Fact], *, lost_before_page: int | None = None) -> bytes:
-    """The events that have a format here; events are lost before a page of the ring buffer, if it is given."""
+    """The events that have a format here; before one page of the ring buffer some may be lost."""
     ids = {name: 500 + number for number, name in enumerate(FIELDS)}
     records = [_record(ids[fact.name], fact) for fact in facts if fact.name in FIELDS]
     pages = _pages(records, lost_before_page)
@@ -82,14 +85,16 @@ def _format(name: str, number: int) -> str:
     lines.append("")
     for field, offset, size in _places(name):
         lines.append(f"\tfield:__u{8 * size} {field};\toffset:{offset};\tsize:{size};\tsigned:0;")
-    return f'name: {name}\nID: {number}\nformat:\n' + "\n".join(lines) + '\n\nprint fmt: "x"\n'
+    return f"name: {name}\nID: {number}\nformat:\n" + "\n".join(lines) + '\n\nprint fmt: "x"\n'
 
 
 def _record(number: int, fact: Fact) -> bytes:
     fields: dict[str, Any] = {**fact.fields}
     if "root_count" in fields:
         access = sum(bit for letter, bit in _ACCESS.items() if letter in fields["access"])
-        fields["role"] = fields["level"] | bool(fields["direct"]) << 7 | access << 8 | bool(fields["invalid"]) << 11
+        fields["role"] = (
+            fields["level"] | bool(fields["direct"]) << 7 | access << 8 | bool(fields["invalid"]) << 11
+        )
         fields["unsync"], fields["created"] = fields["unsync"] == "unsync", fields["created"] == "new"
     if "fixed" in fields:
         fields["ret"] = 4 if fields["fixed"] else 5 if fields["spurious"] else 3

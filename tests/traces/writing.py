@@ -57,18 +57,20 @@ _LINES = (
     ("kvm_mmu_spte_requested", r"requested gfn=(?P<gfn>\w+) l(?P<level>\d) (?P<pfn>\w+)"),
     (
         "fast_page_fault",
-        r"fast_page_fault: vcpu (?P<vcpu_id>\d+) gva (?P<cr2_or_gpa>\w+) error_code (?P<error_code>\S*) sptep "
-        rf"(?P<sptep_frame>T\d+)\+(?P<sptep>\w+) old {_SPTE.format('old_spte')} new {_SPTE.format('new_spte')} "
+        r"fast_page_fault: vcpu (?P<vcpu_id>\d+) gva (?P<cr2_or_gpa>\w+) error_code (?P<error_code>\S*) "
+        rf"sptep (?P<sptep_frame>T\d+)\+(?P<sptep>\w+) old {_SPTE.format('old_spte')} "
+        rf"new {_SPTE.format('new_spte')} "
         r"spurious (?P<spurious>\d) fixed (?P<fixed>\d)",
     ),
     (
         "mark_mmio_spte",
-        r"mark_mmio_spte: sptep (?P<sptep_frame>T\d+)\+(?P<sptep>\w+) gfn (?P<gfn>\w+) access (?P<access>\w+) "
-        r"gen (?P<gen>\w+)",
+        r"mark_mmio_spte: sptep (?P<sptep_frame>T\d+)\+(?P<sptep>\w+) gfn (?P<gfn>\w+) "
+        r"access (?P<access>\w+) gen (?P<gen>\w+)",
     ),
     (
         "kvm_mmu_split_huge_page",
-        r"kvm_mmu_split_huge_page: gfn (?P<gfn>\w+) spte (?P<spte>\w+) level (?P<level>\d) errno (?P<errno>\S+)",
+        r"kvm_mmu_split_huge_page: gfn (?P<gfn>\w+) spte (?P<spte>\w+) level (?P<level>\d) "
+        r"errno (?P<errno>\S+)",
     ),
     (
         "kvm_mmu_zap_all_fast",
@@ -81,12 +83,24 @@ _LINES = (
     ),
 )  # fmt: skip
 _PAGE = re.compile(
-    r"(?P<name>kvm_mmu_\w+_page): sp gen (?P<mmu_valid_gen>\d) gfn (?P<gfn>\w+) l(?P<level>\d) (?P<bytes>\d)-byte "
-    r"q(?P<quadrant>\d)(?P<direct> direct)? (?P<access>\S+)(?P<invalid> invalid)? (?P<nx>!?)nxe (?P<ad>!?)ad root "
-    r"(?P<root_count>\d+) (?P<unsync>\w+)(?: (?P<created>\w+))?"
+    r"(?P<name>kvm_mmu_\w+_page): sp gen (?P<mmu_valid_gen>\d) gfn (?P<gfn>\w+) l(?P<level>\d) "
+    r"(?P<bytes>\d)-byte q(?P<quadrant>\d)(?P<direct> direct)? (?P<access>\S+)(?P<invalid> invalid)? "
+    r"(?P<nx>!?)nxe (?P<ad>!?)ad "
+    r"root (?P<root_count>\d+) (?P<unsync>\w+)(?: (?P<created>\w+))?"
 )
 _SPTES = ("old_spte", "new_spte", "spte")
-_DECIMAL = {"as_id", "level", "vcpu_id", "spurious", "fixed", "errno", "mmu_valid_gen", "bytes", "quadrant", "root_count"}
+_DECIMAL = {
+    "as_id",
+    "level",
+    "vcpu_id",
+    "spurious",
+    "fixed",
+    "errno",
+    "mmu_valid_gen",
+    "bytes",
+    "quadrant",
+    "root_count",
+}
 _TEXT = {"rights", "access", "unsync", "created", "direct", "invalid", "nx", "ad"}
 
 
@@ -254,7 +268,9 @@ def _page(f: dict[str, Any], four: bool) -> str:
 def _flags(error: int) -> str:
     names = ("P", "W", "U", "RSVD", "F")
     rest = error & ~0x1F
-    return "|".join([*(name for bit, name in enumerate(names) if error >> bit & 1), *([f"{rest:#x}"] if rest else [])])
+    return "|".join(
+        [*(name for bit, name in enumerate(names) if error >> bit & 1), *([f"{rest:#x}"] if rest else [])]
+    )
 
 
 _PRINTED: dict[str, Callable[[dict[str, Any], bool], str]] = {
@@ -400,4 +416,6 @@ HEADERS = {
 def text(facts: Iterable[Fact], form: str, four: bool = False) -> str:
     """A trace in one of the forms."""
     write = FORMS[form]
-    return HEADERS.get(form, "") + "".join(f"{write(number, fact, four)}\n" for number, fact in enumerate(facts))
+    return HEADERS.get(form, "") + "".join(
+        f"{write(number, fact, four)}\n" for number, fact in enumerate(facts)
+    )

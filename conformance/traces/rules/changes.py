@@ -25,7 +25,8 @@ def _other_page(state: State, event: Event) -> str | None:
     old, new = state.values["old_spte"], state.values["new_spte"]
     if not _leaves(state) or state.pfn(old) == state.pfn(new):
         return None
-    return f"the page at {state.pfn(old):#x} is replaced by the one at {state.pfn(new):#x}, without a zap between"
+    pages = f"the page at {state.pfn(old):#x} is replaced by the one at {state.pfn(new):#x}"
+    return f"{pages}, without a zap between"
 
 
 def _other_table(state: State, event: Event) -> str | None:
@@ -109,7 +110,8 @@ def _broken_chain(state: State, event: Event) -> str | None:
         or any(state.same(one, values["old_spte"], values["level"]) for one in known)
     ):
         return None
-    return f"old is {values['old_spte']:#x}, but the last known there: {', '.join(f'{one:#x}' for one in sorted(known))}"
+    last = ", ".join(f"{one:#x}" for one in sorted(known))
+    return f"old is {values['old_spte']:#x}, but the last known there: {last}"
 
 
 def _never_made_again(k: Semantics) -> bool:
@@ -167,8 +169,8 @@ CHANGES = (
         "Host-writable is taken from an SPTE by zapping it only",
         "invalidations zap",
         "make_spte()", _CHANGED, _host_writable_lost_early, field="new_spte",
-        innocent=f"a read fault that raced with a write fault made the SPTE again, until {SPURIOUS_IF_ALLOWED}; "
-        "or an access-tracked SPTE was made again",
+        innocent="a read fault that raced with a write fault made the SPTE again, until "
+        f"{SPURIOUS_IF_ALLOWED}; or an access-tracked SPTE was made again",
         applies=lambda k: not _never_made_again(k),
     ),
     Rule(
@@ -211,6 +213,6 @@ CHANGES = (
         "an SPTE is replaced as the last change left it",
         "every change of the TDP MMU has an event, but for the end of a freeze and the SPTEs of a split",
         _HANDLE, _CHANGED, _broken_chain, one_vm=True,
-        innocent="another root or VM, lost or reordered events, a huge page that was split before the trace began",
+        innocent="another root or VM, lost or reordered events, a huge page that was split before the trace",
     ),
 )  # fmt: skip

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """R3 and R5: what fast_page_fault() does without mmu_lock, and that faults lead to something.
 
-The event has the SPTE that fast_page_fault() decided on (``old``). ``new`` was read again, without a lock: other
-threads may have changed it meanwhile, so that nothing is proved by it.
+The event has the SPTE that fast_page_fault() decided on (``old``). ``new`` was read again, without a lock:
+other threads may have changed it meanwhile, so that nothing is proved by it.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ FAST_FAULTS = (
         "a fault does not repeat without end",
         "KVM answers a fault, or the guest does not make it again",
         "kvm_mmu_do_page_fault()", ("kvm_entry",), _no_progress, needs=("kvm_page_fault",),
-        innocent="an invalidation that takes long, an entry that stays frozen, a hypervisor below this one that "
-        "does not flush its TLB, or an answer that has no event",
+        innocent="an invalidation that takes long, an entry that stays frozen, a hypervisor below this one "
+        "that does not flush its TLB, or an answer that has no event",
     ),
 )  # fmt: skip

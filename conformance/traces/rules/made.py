@@ -68,7 +68,7 @@ MADE = (
             "make_spte()",
             (event,),
             _beyond_host(field),
-            innocent="the host has more physical address bits than were inferred; give them with --maxphyaddr",
+            innocent="the host has more address bits than were inferred; give them with --maxphyaddr",
             field=field,
         )
         for event, field in _PLACES[:3]

@@ -105,6 +105,6 @@ MMIO = (
         "the generation of the memslots grows",
         "kvm_swap_active_memslots()",
         "make_mmio_spte()", _MARKED, _goes_back, field="gen",
-        innocent="two VMs in one trace, the memslots of a second address space (SMM), or the wrap of the bits",
+        innocent="two VMs in one trace, the memslots of a second address space (SMM), or a wrap of the bits",
     ),
 )  # fmt: skip
