@@ -44,9 +44,11 @@ class Cuts:
 
         It is if an SPTE of the trace, or an MMIO SPTE of its gfn, begins like it; if every present SPTE is
         longer; or if with some digits more it would be as long as a present one that begins with the same
-        two digits, and ends as the flags of one begin.
+        two digits, and ends as the flags of one begin. A 0 begins no number.
         """
         text = f"{event.values[event.tail]:x}"
+        if text == "0":
+            return False
         if text in self._beginnings or len(text) < self._shortest:
             return True
         if "gfn" in event.values and self._begins_mmio(text, event.values["gfn"]):
@@ -62,6 +64,5 @@ class Cuts:
         """Whether an MMIO SPTE of the gfn begins like the text; its last digits hold the generation."""
         k = self._k
         mmio = f"{k.shadow_mmio_value | k.shadow_nonpresent_or_rsvd_mask | gfn << 12:x}"
-        return (
-            bool(k.shadow_mmio_value) and len(text) < len(mmio) and mmio[:-_FLAGS].startswith(text[:-_FLAGS])
-        )
+        compared = min(len(text), len(mmio) - _FLAGS)
+        return bool(k.shadow_mmio_value) and len(text) < len(mmio) and text[:compared] == mmio[:compared]

@@ -46,7 +46,7 @@ _PAGE_NUMBERS = ("mmu_valid_gen", "gfn", "role", "root_count", "unsync", "create
 def read_trace_dat(path: Path, trace: Trace) -> None:
     """Add the events of a trace.dat to ``trace``.
 
-    Raises ConformanceError if the libraries are absent, or the file is none that they can read.
+    Raises ConformanceError if the libraries are absent, or cannot read the file.
     """
     ffi = FFI()
     ffi.cdef(_DECLARATIONS)

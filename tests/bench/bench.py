@@ -19,6 +19,7 @@ from figures import show
 from racing import MODE, RACE, racing
 from rich.console import Console
 from stepping import stepping
+from tracing import tracing
 from volume import volume
 from whole import first_run, warm_runs
 
@@ -35,7 +36,7 @@ from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.oracle import ShimOracle
 from conformance.scenarios.comparing import Death
 
-SECTIONS = ("volume", "first", "warm", "cost", "stepping", "confining", "races", "proofs")
+SECTIONS = ("volume", "first", "warm", "cost", "stepping", "confining", "races", "traces", "proofs")
 
 
 def main() -> int:
@@ -99,6 +100,7 @@ def main() -> int:
         section("confining", lambda: show(console, title, confining(library, chosen.repeats)))
         title = f"Races: {RACE}, {MODE}, two processes"
         section("races", lambda: show(console, title, racing(min(3, chosen.repeats))))
+        section("traces", lambda: show(console, "Checking a trace", tracing(min(3, chosen.repeats))))
         section("proofs", proved)
         section("cost", lambda: cost(console, profile, oracle, min(5, chosen.repeats)))
     return 1 if broken else 0
