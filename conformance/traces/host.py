@@ -14,11 +14,14 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from conformance.model.changes import Change
-from conformance.model.layout import SPTE_BASE_ADDR_MASK
+from conformance.model.layout import PT_PRESENT_MASK, PT_USER_MASK, PT_WRITABLE_MASK, SPTE_BASE_ADDR_MASK
 from conformance.model.modes import MODES, Mode, kernel_in
 from conformance.model.profiles import Profile, profile_of
 from conformance.model.semantics import Semantics
 from conformance.model.spte.access import spte_ad_enabled
+from conformance.model.spte.masks import kvm_mmu_set_mmio_spte_mask
+from conformance.model.spte.mmio import get_mmio_spte_gfn
+from conformance.model.words import bits
 from conformance.traces.entry import Entries
 from conformance.traces.trace import Trace
 
@@ -39,10 +42,12 @@ _CHANGES_TRACED = (5, 11)
 _MODES = ("npt", "ept-noad", "ept-ad", "shadow", "ept-noad-noxo", "ept-ad-noxo", "shadow-nommio")
 """Modes that differ by what their SPTEs look like, the most frequent first."""
 _PRESENT = 1 << 11
+_NO_GFN = 12
 _MMIO_EPT = 0b110
 """Write and execute without read: EPT misconfigurations are MMIO."""
 _RESERVED = 5
 """How many address bits the L1TF mitigation sets in an MMIO SPTE."""
+_NEARLY_ALL = (9, 10)
 _SEEN_OFTEN = 100
 """An address bit of fewer SPTEs than one in this many does not say that the host has it."""
 _ENOUGH = 4
@@ -77,11 +82,13 @@ class _Shape(NamedTuple):
     """SPTEs that differ in address bits only that decide nothing: one of them, and how many there are.
 
     ``level`` is 0 if it is not known. ``direct``: the TDP MMU changed it, so it is of no nested guest.
+    ``gfn`` is that of an SPTE that is not present, else and if it is not known -1.
     """
 
     spte: int
     level: int
     direct: bool
+    gfn: int
     number: int
 
 
@@ -164,22 +171,23 @@ def _name(host: Host) -> str:
     return f"{host.title} {host.mode.name}"
 
 
-def _sptes(trace: Trace) -> Counter[tuple[int, int, bool]]:
-    """How often each shape of SPTE was seen at each level, and whether the TDP MMU changed it."""
-    found: Counter[tuple[int, int, bool]] = Counter()
+def _sptes(trace: Trace) -> Counter[tuple[int, int, bool, int]]:
+    """How often each shape of SPTE was seen: by level, whether the TDP MMU changed it, and gfn."""
+    found: Counter[tuple[int, int, bool, int]] = Counter()
     for event in trace.events:
         values = event.values
         if event.name == "kvm_tdp_mmu_spte_changed":
             level = values["level"]
-            found[_shape(values["old_spte"], level), level, True] += 1
-            found[_shape(values["new_spte"], level), level, True] += 1
+            for spte in (values["old_spte"], values["new_spte"]):
+                gfn = -1 if spte & _PRESENT or spte >> _NO_GFN == 0 else values["gfn"]
+                found[_shape(spte, level), level, True, gfn] += 1
         elif event.name == "kvm_mmu_set_spte":
-            found[_shape(values["spte"], values["level"]), values["level"], False] += 1
+            found[_shape(values["spte"], values["level"]), values["level"], False, -1] += 1
         elif event.name == "fast_page_fault":
-            found[_shape(values["old_spte"], 1), 0, False] += 1
+            found[_shape(values["old_spte"], 1), 0, False, -1] += 1
         elif event.name in ("check_mmio_spte", "kvm_mmu_split_huge_page"):
             level = values.get("level", 1)
-            found[_shape(values["spte"], level), level, False] += 1
+            found[_shape(values["spte"], level), level, False, -1] += 1
     return found
 
 
@@ -201,10 +209,11 @@ def _illegal(host: Host, shapes: Sequence[_Shape], enough: int) -> int:
     entries = Entries(k)
     only_nested = bool(host.mode.ept and host.mode.ad_bits)
     illegal = 0
-    for spte, level, direct, count in shapes:
+    for spte, level, direct, gfn, count in shapes:
         entry = entries(spte, level)
         nested = only_nested and entry.present and not bool(spte_ad_enabled(k, spte))
-        if (entry.wrong and not entry.host) or (direct and nested):
+        elsewhere = gfn >= 0 and entry.kind == "mmio" and int(get_mmio_spte_gfn(k, spte)) != gfn
+        if (entry.wrong and not entry.host) or (direct and nested) or elsewhere:
             illegal += count
             if illegal > enough:
                 break
@@ -218,6 +227,39 @@ def _hosts(
     for title, profile in _kernels(trace, given, releases):
         for mode in _modes(trace, given, shapes):
             yield Host(title, profile, mode, kernel_in(mode, profile))
+            lowest = 51 if mode.ept else _lowest_mmio_bit(shapes)
+            if lowest < 51:
+                host = Host(title, profile, mode, kernel_in(mode, profile))
+                reserved = bits(51, lowest) | PT_PRESENT_MASK
+                kvm_mmu_set_mmio_spte_mask(
+                    host.k, reserved, reserved, PT_WRITABLE_MASK | PT_USER_MASK, mmio_caching=True
+                )
+                yield host
+
+
+def _lowest_mmio_bit(shapes: Sequence[_Shape]) -> int:
+    """The lowest of the reserved address bits that MMIO SPTEs of AMD hosts have, from bit 51 down.
+
+    With memory encryption they have all of them (svm_adjust_mmio_mask()), else bit 51 only.
+    """
+    common = _common_bits(shape for shape in shapes if shape.spte >> 51 & 1 and shape.spte & PT_PRESENT_MASK)
+    lowest = 51
+    while common >> lowest - 1 & 1 and lowest > 40:
+        lowest -= 1
+    return lowest
+
+
+def _common_bits(shapes: Iterable[_Shape]) -> int:
+    """The address bits that nearly all SPTEs have which are not shadow-present."""
+    counts: Counter[int] = Counter()
+    total = 0
+    for spte, _, _, _, number in shapes:
+        if not spte & _PRESENT:
+            total += number
+            counts.update({bit: number for bit in range(12, 52) if spte >> bit & 1})
+    return sum(
+        1 << bit for bit, number in counts.items() if number * _NEARLY_ALL[1] >= total * _NEARLY_ALL[0]
+    )
 
 
 def _kernels(trace: Trace, given: _Given, releases: Sequence[tuple[int, int]]) -> list[tuple[str, Profile]]:
@@ -245,7 +287,7 @@ def _kernels(trace: Trace, given: _Given, releases: Sequence[tuple[int, int]]) -
 
 def _modes(trace: Trace, given: _Given, shapes: Sequence[_Shape]) -> Iterator[Mode]:
     """The modes to try, each on the hosts that the SPTEs allow."""
-    bits = _address_bits(shapes)
+    needed = _address_bits(shapes)
     if given.mode is not None:
         modes = [given.mode]
         if given.mode.l1tf or bool(given.mode.me_value):
@@ -267,8 +309,8 @@ def _modes(trace: Trace, given: _Given, shapes: Sequence[_Shape]) -> Iterator[Mo
         if given.phys_bits is not None:
             cache = min(int(mode.cache_bits), given.phys_bits)
             yield replace(mode, phys_bits=given.phys_bits, cache_bits=cache)
-        elif bits > int(mode.phys_bits) and not mode.me_value:
-            yield replace(mode, phys_bits=bits)
+        elif needed > int(mode.phys_bits) and not mode.me_value:
+            yield replace(mode, phys_bits=needed)
         else:
             yield mode
 
@@ -276,15 +318,11 @@ def _modes(trace: Trace, given: _Given, shapes: Sequence[_Shape]) -> Iterator[Mo
 def _like(mode: Mode, shapes: Sequence[_Shape]) -> list[Mode]:
     """The mode on hosts whose special address bits are set in all SPTEs that should have them."""
     if mode.l1tf:
-        mask = SPTE_BASE_ADDR_MASK
-        found = False
-        for spte, *_ in shapes:
-            is_mmio = spte & 7 == _MMIO_EPT if mode.ept else bool(spte & 1) and bool(spte >> 51 & 1)
-            if is_mmio and not spte & _PRESENT:
-                mask &= spte
-                found = True
-        if not found:
-            return []
+        mask = _common_bits(
+            shape
+            for shape in shapes
+            if (shape.spte & 7 == _MMIO_EPT if mode.ept else shape.spte & 1 and shape.spte >> 51 & 1)
+        )
         reserved = (1 << _RESERVED) - 1
         tops = [top for top in range(36, 53) if mask >> (top - _RESERVED) & reserved == reserved]
         return [replace(mode, cache_bits=top, phys_bits=max(top, int(mode.phys_bits))) for top in tops]
@@ -300,7 +338,7 @@ def _address_bits(shapes: Sequence[_Shape]) -> int:
     """How many address bits the present SPTEs need, without those that few of them have."""
     counts = [0] * 52
     total = 0
-    for spte, _, _, count in shapes:
+    for spte, _, _, _, count in shapes:
         if spte & _PRESENT and not spte >> 51 & 1:
             total += count
             counts[max((spte & SPTE_BASE_ADDR_MASK).bit_length() - 1, 0)] += count

@@ -10,7 +10,7 @@ import lzma
 import pytest
 from test_plants import VIOLATION, clean, read
 from trace_dat import trace_dat
-from writing import record, text
+from writing import kernel, record, text
 
 from conformance.errors import ConformanceError
 from conformance.traces import tracedat
@@ -265,3 +265,49 @@ def test_the_bpftrace_script_prints_what_is_read():
         (event,) = read(re.sub(r"%(?:llu|u|d)", "1", line) + "\n").events
         assert event.values, name
     assert io.StringIO(script).readline().startswith("#!")
+
+
+# Hosts.
+
+
+def on_host(mode, change_mmio):
+    """A clean trace of 6.1 with three MMIO SPTEs, which are changed, and no others."""
+    from plants import changed, marked, mmio
+
+    k = kernel((6, 1), mode)
+    facts = [fact for fact in clean((6, 1), mode)[:160] if fact.fields.get("gfn") != 0x50000]
+    facts += [changed(0, change_mmio(mmio(k, gfn)), gfn=gfn) for gfn in (0xFEC00, 0xFEE00, 0xA0)]
+    return check(read(text([*facts, marked(8)], "tracefs")))
+
+
+def test_mmio_of_an_amd_host_with_memory_encryption():
+    assert on_host("npt", lambda spte: spte | 7 << 48).counts == {}
+
+
+@pytest.mark.parametrize("top", [40, 44, 46])
+def test_mmio_of_an_intel_host_with_the_l1tf_mitigation(top):
+    outcome = on_host("ept-ad", lambda spte: spte | 0x1F << (top - 5))
+    assert outcome.counts == {} and outcome.host.mode.l1tf and int(outcome.host.mode.cache_bits) == top
+
+
+def test_memory_encryption():
+    facts = [*clean((6, 1), "npt")[:160]]
+    encrypted = [
+        fact.of(
+            **{name: spte | 1 << 47 for name, spte in fact.fields.items() if "spte" in name and present(spte)}
+        )
+        for fact in facts
+        if fact.name != "kvm_mmu_set_spte"
+    ]
+    outcome = check(read(text(encrypted, "tracefs")))
+    assert outcome.counts == {} and outcome.host.mode.name in ("npt-me", "npt")
+
+
+def present(spte):
+    return spte >> 11 & 1
+
+
+def test_one_mmio_spte_with_a_stray_bit_among_others_is_a_violation():
+    seen = iter(range(9))
+    outcome = on_host("npt", lambda spte: spte | (1 << 50 if next(seen) == 1 else 0))
+    assert outcome.count(VIOLATION) == 1
