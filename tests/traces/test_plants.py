@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import io
+import re
 from functools import lru_cache
 
 import pytest
-from plants import PLANTS, PRINTED_ONLY, VIOLATION, Plant
+from plants import PLANTS, PRINTED_ONLY, VIOLATION, Plant, checked, sp, was_set
 from writing import FORMS, Fact, kernel, recoded, record, text
 
 from conformance.traces.checking import check
@@ -97,6 +98,38 @@ def test_records_of_other_kernels_and_modes_are_clean_and_recognized(release, mo
     # 7.2 and 7.3 make the same SPTEs.
     assert outcome.host.title == ".".join(map(str, (7, 2) if release == (7, 3) else release))
     assert outcome.counts == {}
+
+
+@pytest.mark.parametrize("mode", ["npt", "ept-ad", "ept-noad"])
+def test_5_10_has_no_event_of_the_tdp_mmu_and_shorter_faults(mode):
+    facts = [fact for fact in clean((5, 10), mode) if fact.name != "kvm_tdp_mmu_spte_changed"]
+    written = re.sub(
+        r"vcpu 0 rip 0x1000 address 0x0*(\w+) error_code 0x", r"address \1 error_code ", text(facts, "perf")
+    )
+    assert "kvm_page_fault: address 1000 error_code" in written
+    outcome = check(read(written))
+    assert (outcome.host.title, outcome.host.mode.name, outcome.counts) == ("5.10", mode, {})
+    assert outcome.unchecked["R2 page"] == "kvm_tdp_mmu_spte_changed is not in the trace"
+
+
+SHADOW = [
+    sp("get_page", level=4, gfn=0x1000, created="new", root_count=1),
+    sp("get_page", level=1, gfn=0x1234, access="-u-", created="new"),
+    sp("get_page", level=2, gfn=0x1235, bytes=4, quadrant=3, created="new", nx="!", ad="!"),
+    *(was_set(0x123456E67 + (number << 12), gfn=number) for number in range(12)),
+    sp("unsync_page", gfn=0x1234),
+    sp("get_page", gfn=0x1234, unsync="unsync"),
+    sp("sync_page", gfn=0x1234, unsync="unsync"),
+    sp("prepare_zap_page", level=4, gfn=0x1000, invalid=" invalid"),
+    checked(1 << 51 | 0xFEC00 << 12 | 0x47),
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_shadow_paging_is_recognized_and_clean(form):
+    outcome = check(read(text(SHADOW, form)))
+    assert (outcome.counts, outcome.trace.unread) == ({}, {})
+    assert outcome.host.mode.name == "shadow"
 
 
 @pytest.mark.parametrize("form", ["tracefs", "report-R"])
