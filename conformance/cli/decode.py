@@ -116,10 +116,9 @@ def _explain(splats: Splats, console: Console, *, as_json: bool) -> None:
     if not found:
         return
     from conformance.history import FIXES, UNDETECTED
-    from conformance.history.fixes import AWAITED
     from conformance.reports import splat as report
 
-    every: tuple[Fix | Undetected, ...] = (*FIXES, *AWAITED, *UNDETECTED)
+    every: tuple[Fix | Undetected, ...] = (*FIXES, *UNDETECTED)
     known = {fix.change: fix for fix in every}.values()
     for splat in found:
         functions = {splat.function, *(check.function for check in splat.checks())}

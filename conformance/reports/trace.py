@@ -72,7 +72,7 @@ def _counterexample(found: Finding, outcome: Outcome) -> Counterexample:
         steps=tuple(event.text for event in (*found.before, found.event)),
         sides=("kernel", "model"),
         rule=found.rule.sentence,
-        source=f"{found.rule.source}; made by {found.rule.function}",
+        source=f"{found.rule.source}; made by {found.function}",
     )
 
 
@@ -137,7 +137,7 @@ def _finding(finding: Finding, outcome: Outcome) -> Iterator[tuple[str, str]]:
         yield "", f"{_INDENT}{name}  {word(spte)}  {line(describe(outcome.host.k, spte))}"
     yield "", f"{_INDENT}rule     {line(rule.sentence)}"
     yield "", f"{_INDENT}source   {line(rule.source)}"
-    yield "", f"{_INDENT}made by  {line(rule.function)}"
+    yield "", f"{_INDENT}made by  {line(finding.function)}"
     if finding.innocent:
         yield "", f"{_INDENT}or else  {line(finding.innocent)}"
 

@@ -13,6 +13,7 @@ from conformance.traces.host import find_host
 from conformance.traces.outcome import Finding, Outcome
 from conformance.traces.ret import name_results
 from conformance.traces.rules import RULES, Rule, Standing
+from conformance.traces.rules.made import MADE, maker
 from conformance.traces.state import State
 from conformance.traces.trace import Trace
 
@@ -159,7 +160,11 @@ class _Judge:
         counts[rule.name, standing] += 1
         if counts[rule.name, standing] <= _KEPT:
             before = self._before(event)
-            self.outcome.findings.append(Finding(rule, event, detail, standing, innocent, before))
+            function = rule.function
+            if rule in MADE:
+                function = maker(self.state.entries(event.values[rule.field], event.values.get("level", 0)))
+            found = Finding(rule, event, detail, standing, innocent, function, before)
+            self.outcome.findings.append(found)
 
     def _before(self, event: Event) -> tuple[Event, ...]:
         """Events that lead to this one: the fault that its thread handles, the last change of its entry."""

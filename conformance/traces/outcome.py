@@ -37,6 +37,8 @@ class Finding:
     detail: str
     standing: Standing
     innocent: str
+    function: str
+    """What makes such entries in the kernel."""
     before: tuple[Event, ...] = ()
 
     def sptes(self) -> dict[str, int]:

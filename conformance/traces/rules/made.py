@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+from conformance.traces.entry import Entry
 from conformance.traces.events import Event
 from conformance.traces.rules.rule import Check, Rule
 from conformance.traces.state import State
 
-__all__ = ["MADE"]
+__all__ = ["MADE", "maker"]
 
 
 def _illegal(field: str) -> Check:
@@ -37,7 +38,18 @@ def _beyond_host(field: str) -> Check:
 _SOURCE = (
     "the model's rules of legal SPTEs (make_spte(), make_mmio_spte(), make_nonleaf_spte() of the kernel)"
 )
-_MAKERS = "make_spte(), make_mmio_spte(), make_nonleaf_spte() or make_huge_page_split_spte()"
+_MAKERS = "make_spte(), make_mmio_spte() or make_nonleaf_spte()"
+
+
+def maker(entry: Entry) -> str:
+    """The kernel functions that make entries like this one."""
+    if entry.table:
+        return "make_nonleaf_spte()"
+    if entry.present:
+        return "make_spte(), or make_small_spte() (make_huge_page_split_spte()) when a huge page is split"
+    return "make_mmio_spte()" if entry.kind == "mmio" else _MAKERS
+
+
 _PLACES = (
     ("kvm_tdp_mmu_spte_changed", "old_spte"),
     ("kvm_tdp_mmu_spte_changed", "new_spte"),
