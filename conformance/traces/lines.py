@@ -70,7 +70,8 @@ def _events(lines: Iterable[str], trace: Trace) -> Iterator[tuple[Event, str | N
     for number, text in enumerate(lines, trace.lines + 1):
         trace.lines = number
         complete = text.endswith("\n")
-        text = text.rstrip().rstrip("\0").rstrip()
+        # The print format of shadow pages ends in a NUL.
+        text = text.replace("\0", "").rstrip()
         if "\x1b" in text:
             text = _COLOURS.sub("", text)
         if text[:1] in (">", "|"):

@@ -311,3 +311,16 @@ def test_one_mmio_spte_with_a_stray_bit_among_others_is_a_violation():
     seen = iter(range(9))
     outcome = on_host("npt", lambda spte: spte | (1 << 50 if next(seen) == 1 else 0))
     assert outcome.count(VIOLATION) == 1
+
+
+def test_the_mmio_spte_of_a_tdx_guest_is_left_alone():
+    from plants import changed
+
+    facts = [*clean((6, 12), "ept-ad")[:160], changed(1 << 63, 0xFEC00 << 12 | 0x18, gfn=0xFEC00)]
+    assert check(read(text(facts, "tracefs"))).counts == {}
+    facts[-1] = changed(1 << 63, 0xFEC00 << 12 | 0x18, gfn=0xFEC01)
+    assert check(read(text(facts, "tracefs"))).count(VIOLATION)
+
+
+def test_the_nul_of_a_print_format_is_dropped():
+    assert read(WALK.replace(" sync\n", " sync\0\n")).seen == read(WALK).seen
