@@ -15,6 +15,8 @@ _PLACES = {
     "fast_page_fault": ("old_spte", "new_spte"),
     "check_mmio_spte": ("spte",),
 }
+_FROZEN = ("1a0", "5a0")
+"""What kernels freeze entries with, which is whole as it is."""
 _LEAD = 2
 _FLAGS = 3
 """The last hex digits of a present SPTE, which are no address."""
@@ -49,7 +51,11 @@ class Cuts:
         text = f"{event.values[event.tail]:x}"
         if text == "0":
             return False
-        if text in self._beginnings or len(text) < self._shortest:
+        if text in self._beginnings:
+            return True
+        if text in _FROZEN:
+            return False
+        if len(text) < self._shortest:
             return True
         if "gfn" in event.values and self._begins_mmio(text, event.values["gfn"]):
             return True

@@ -121,6 +121,8 @@ PLANTS = (
     Plant("a bit of nothing that was there", CHANGED, lambda k: [changed(leaf(k, more=1 << 57), 0)]),
     Plant("no present bit", CHANGED, lambda k: [changed(leaf(k) & ~(1 << 11), 0)]),
     Plant("the frozen value of 6.12", NEW, lambda k: [changed(leaf(k), 1 << 63 | 0x5A0)]),
+    Plant("the frozen value of 6.1", NEW, lambda k: [changed(leaf(k), 0x5A0)], mode="ept-ad", release=(6, 12)),
+    Plant("an empty entry of 6.1", NEW, lambda k: [changed(leaf(k), 0)], mode="ept-ad", release=(6, 12)),
     Plant("a table with host-writable", NEW,
           lambda k: [changed(0, table(k, 0x7FFF000) | k.shadow_host_writable_mask, gfn=HUGE_GFN, level=2)]),
     Plant("a large page of 512 GiB", NEW,

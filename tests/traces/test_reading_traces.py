@@ -317,9 +317,9 @@ def test_the_mmio_spte_of_a_tdx_guest_is_left_alone():
     from plants import changed
 
     facts = [*clean((6, 12), "ept-ad")[:160], changed(1 << 63, 0xFEC00 << 12 | 0x18, gfn=0xFEC00)]
-    assert check(read(text(facts, "tracefs"))).counts == {}
+    assert check(read(text(facts, "report-R"))).counts == {}
     facts[-1] = changed(1 << 63, 0xFEC00 << 12 | 0x18, gfn=0xFEC01)
-    assert check(read(text(facts, "tracefs"))).count(VIOLATION)
+    assert check(read(text(facts, "report-R"))).count(VIOLATION)
 
 
 def test_the_nul_of_a_print_format_is_dropped():
