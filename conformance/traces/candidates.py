@@ -46,8 +46,6 @@ def possible_kernels(
     """Those of the releases that write events as the trace has them, if the kernel is not known."""
     if given.kernel is not None:
         return [given.kernel]
-    if trace.release is not None:
-        return [(".".join(map(str, trace.release)), profile_of(trace.release))]
     rights = {
         len(event.values["access"])
         for event in trace.events
@@ -70,7 +68,10 @@ def possible_kernels(
     elif 3 in rights or False in requested:
         possible = [release for release in possible if release < _FOUR_RIGHTS]
     # None is left of some: the texts contradict each other, or are of a kernel with backports.
-    return [(".".join(map(str, release)), profile_of(release)) for release in possible or releases]
+    chosen = possible or [*releases]
+    if trace.release is not None:
+        chosen = [trace.release, *(release for release in chosen if release != trace.release)]
+    return [(".".join(map(str, release)), profile_of(release)) for release in chosen]
 
 
 def possible_modes(trace: Trace, given: Given, shapes: Sequence[Shape]) -> Iterator[Mode]:

@@ -73,7 +73,7 @@ def find_host(
     total = sum(shape.number for shape in shapes)
     tried: dict[tuple[str, frozenset[Change]], int] = {}
     found = _best(_hosts(trace, given, shapes, _SERIES), shapes, tried)
-    if found.illegal and given.kernel is None and trace.release is None:
+    if found.illegal and given.kernel is None:
         other = _best(_hosts(trace, given, shapes, _BETWEEN), shapes, tried)
         if other.illegal < found.illegal and found.illegal * _MISFIT > total:
             found = other

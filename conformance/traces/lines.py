@@ -29,7 +29,7 @@ _LOST = re.compile(
 )
 _OVERWRITTEN = re.compile(r"entries-in-buffer/entries-written:\s*(\d+)/(\d+)(?:\s+#P:(\d+))?")
 _CPUS = re.compile(r"^cpus=(\d+)$")
-_RELEASE = re.compile(r"^# os release : (\d+(?:\.\d+)+)")
+_RELEASE = re.compile(r"^# os release : (\d{1,4})\.(\d{1,4})")
 _REMAINDER = re.compile(r"[0-9a-f]{1,16}")
 _WRAPPED = 3
 """A mail may have folded one event into this many further lines."""
@@ -176,7 +176,7 @@ def _about(text: str, number: int, trace: Trace) -> None:
     elif found := _CPUS.match(text):
         trace.of_cpus = int(found[1])
     elif found := _RELEASE.match(text):
-        trace.release = tuple(map(int, found[1].split(".")))
+        trace.release = int(found[1]), int(found[2])
 
 
 def _base_of(texts: Iterable[str]) -> str:

@@ -34,8 +34,8 @@ class Trace:
     lines: int = 0
     hashed: bool = False
     """Whether pointers are hashed: the same sptep then has a number that is no address."""
-    release: tuple[int, ...] | None = None
-    """The release of the kernel, if the trace names it."""
+    release: tuple[int, int] | None = None
+    """The release of the kernel, if the trace names it; that of a distribution may have backports."""
 
     def add(self, event: Event) -> None:
         """Append an event whose fields were read."""

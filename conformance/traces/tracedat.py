@@ -30,6 +30,7 @@ tep_handle *tracecmd_get_tep(tracecmd_input *);
 tep_record *tracecmd_read_next_data(tracecmd_input *, int *);
 void tracecmd_free_record(tep_record *);
 int tracecmd_cpus(tracecmd_input *);
+const char *tracecmd_get_uname(tracecmd_input *);
 tep_event *tep_find_event_by_record(tep_handle *, tep_record *);
 tep_event *tep_find_event_by_name(tep_handle *, const char *, const char *);
 tep_format_field *tep_find_field(tep_event *, const char *);
@@ -100,6 +101,7 @@ class _Reader:
         """Add every record."""
         cpu = self.ffi.new("int *")
         value = self.ffi.new("unsigned long long *")
+        self._read_release()
         self.trace.of_cpus = int(self.commands.tracecmd_cpus(self.handle))
         number = 0
         while (record := self.commands.tracecmd_read_next_data(self.handle, cpu)) != self.ffi.NULL:
@@ -111,6 +113,16 @@ class _Reader:
                 self._add(number, known, record, value)
             self.commands.tracecmd_free_record(record)
         self.trace.lines = number
+
+    def _read_release(self) -> None:
+        """Read the kernel's release from what uname said when the trace was recorded."""
+        try:
+            said = self.commands.tracecmd_get_uname(self.handle)
+        except AttributeError:
+            return  # An older library.
+        text = "" if said == self.ffi.NULL else self.ffi.string(said).decode("utf-8", "replace")
+        if found := re.search(r" (\d{1,4})\.(\d{1,4})[\w.+~-]*", text):
+            self.trace.release = int(found[1]), int(found[2])
 
     def _add(self, number: int, known: tuple[str, list[tuple[str, Any]]], record: Any, value: Any) -> None:
         name, places = known

@@ -132,6 +132,11 @@ def test_events_that_cannot_be_read_are_counted_by_name():
     assert "1 events kvm_mmu_set_spte could not be read, the first in line 6" in " ".join(outcome.notes)
 
 
+def test_the_release_in_a_header_is_preferred_where_it_fits():
+    assert check(read("# os release : 5.15.0-91-generic\n" + WALK)).host.title == "5.15"
+    assert check(read("# os release : 7.2.1\n" + WALK)).host.title == "6.1"
+
+
 def test_missing_events_are_named():
     outcome = check(read(WALK))
     assert outcome.unchecked["R6 checked"] == "check_mmio_spte is not in the trace"
@@ -230,7 +235,7 @@ def test_trace_dat_has_the_fields_of_the_text(tmp_path):
         shared = event.values.keys() & other.values.keys()
         assert {name: event.values[name] for name in shared} == {name: other.values[name] for name in shared}
         assert (event.pid, event.cpu) == ("4321", "0")
-    assert len(trace.lost) == 1
+    assert (len(trace.lost), trace.release) == (1, (6, 1))
     outcome = check(trace)
     assert (outcome.host.mode.name, outcome.counts) == ("npt", {})
 

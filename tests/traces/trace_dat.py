@@ -38,6 +38,7 @@ FIELDS = {
 }  # fmt: skip
 _CODES = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _MISSED = 1 << 31
+_UNAME = 5
 _ACCESS = {"x": 1, "w": 2, "u": 4}
 
 
@@ -58,7 +59,14 @@ def trace_dat(facts: Sequence[Fact], *, lost_before_page: int | None = None) -> 
         head += b"".join(_sized(_format(name, ids[name])) for name in names)
     head += struct.pack("<II", 0, 0)  # No symbols, no formats of printk().
     head += _sized("4321 CPU 0/KVM-x-1\n") + struct.pack("<I", 1)
-    head += b"options  \0" + struct.pack("<H", 0) + b"flyrecord\0"
+    uname = b"Linux host 6.1.0-25-amd64 #1 SMP Debian 6.1.106-3 x86_64\0"
+    head += (
+        b"options  \0"
+        + struct.pack("<HI", _UNAME, len(uname))
+        + uname
+        + struct.pack("<H", 0)
+        + b"flyrecord\0"
+    )
     start = (len(head) + 16 + PAGE - 1) // PAGE * PAGE
     return (head + struct.pack("<QQ", start, len(pages))).ljust(start, b"\0") + pages
 
