@@ -17,6 +17,8 @@ _PLACES = {
 }
 _FROZEN = ("1a0", "5a0")
 """What kernels freeze entries with, which is whole as it is."""
+_FEW = 20
+"""With fewer present SPTEs, others may begin with digits that none of these begins with."""
 _LEAD = 2
 _FLAGS = 3
 """The last hex digits of a present SPTE, which are no address."""
@@ -39,14 +41,16 @@ class Cuts:
         for text in present:
             self._leads.setdefault(len(text), set()).add(text[:_LEAD])
         self._shortest = min(map(len, present), default=0)
+        self._firsts = {text[0] for text in present}
+        self._few = len(present) < _FEW
         self._flags = {text[-_FLAGS:][:length] for text in present for length in range(_FLAGS)}
 
     def possible(self, event: Event) -> bool:
         """Whether the field that ends the event's text may be the beginning of a legal SPTE.
 
         It is if an SPTE of the trace, or an MMIO SPTE of its gfn, begins like it; if every present SPTE is
-        longer; or if with some digits more it would be as long as a present one that begins with the same
-        two digits, and ends as the flags of one begin. A 0 begins no number.
+        longer and one has its first digit; or if with some digits more it would be as long as a present one
+        that begins with the same two digits, and ends as the flags of one begin. A 0 begins no number.
         """
         text = f"{event.values[event.tail]:x}"
         if text == "0":
@@ -55,7 +59,7 @@ class Cuts:
             return True
         if text in _FROZEN:
             return False
-        if len(text) < self._shortest:
+        if len(text) < self._shortest and (text[0] in self._firsts or self._few):
             return True
         if "gfn" in event.values and self._begins_mmio(text, event.values["gfn"]):
             return True

@@ -135,6 +135,12 @@ PLANTS = (
     Plant("EPT: saved bits", SET, lambda k: [was_set(leaf(k, more=1 << 54))], mode="ept-ad"),
     Plant("EPT without A/D: A/D-enabled", SET,
           lambda k: [was_set(leaf(k) & ~k.layout.spte_tdp_ad_mask)], mode="ept-noad"),
+    Plant("A/D-disabled with EPT A/D bits", "R1 A/D new_spte",
+          lambda k: [changed(0, leaf(k) & ~(k.shadow_accessed_mask | k.shadow_dirty_mask)
+                             | k.layout.spte_tdp_ad_disabled)], mode="ept-ad"),
+    Plant("A/D-disabled with EPT A/D bits before", "R1 A/D old_spte",
+          lambda k: [changed(leaf(k) & ~(k.shadow_accessed_mask | k.shadow_dirty_mask)
+                             | k.layout.spte_tdp_ad_disabled, 0)], mode="ept-ad"),
     Plant("7.2, EPT: the host-writable bit of 6.1", SET,
           lambda k: [was_set(leaf(k, more=1 << 57))], mode="ept-ad", release=(7, 2)),
     Plant("fast page fault on what is never made", FAST, lambda k: [fast(leaf(k, w=False, more=1 << 57), 0)]),

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from conformance.model.changes import NONPRESENT_BIT_63
+from conformance.model.changes import EPT_AD_MASKS_ALWAYS, NONPRESENT_BIT_63
 from conformance.model.layout import PAGE_SHIFT, VMX_EPT_RWX_MASK, VMX_EPT_SUPPRESS_VE_BIT
+from conformance.model.semantics import Semantics
+from conformance.model.spte.access import spte_ad_enabled
 from conformance.traces.entry import Entry
 from conformance.traces.events import Event
 from conformance.traces.rules.rule import Check, Rule
@@ -56,6 +58,22 @@ def _beyond_host(field: str) -> Check:
     return check
 
 
+def _disabled(field: str) -> Check:
+    def check(state: State, event: Event) -> str | None:
+        k, spte = state.k, state.values[field]
+        if not state.entries(spte, state.values["level"]).present or bool(spte_ad_enabled(k, spte)):
+            return None
+        return f"{field} {spte:#x} is A/D-disabled"
+
+    return check
+
+
+def _has_ad(k: Semantics) -> bool:
+    """Whether the processor of the mode sets Accessed and Dirty in EPT entries."""
+    hardware = k.kvm_ad_enabled if k.has(EPT_AD_MASKS_ALWAYS) else k.shadow_accessed_mask
+    return bool(k.shadow_x_mask and hardware)
+
+
 _SOURCE = (
     "the model's rules of legal SPTEs (make_spte(), make_mmio_spte(), make_nonleaf_spte() of the kernel)"
 )
@@ -105,5 +123,18 @@ MADE = (
             field=field,
         )
         for event, field in _PLACES[:3]
+    ),
+    *(
+        Rule(
+            f"R1 A/D {field}",
+            "with A/D bits, only SPTEs for nested guests are A/D-disabled, and these are not the TDP MMU's",
+            "kvm_calc_tdp_mmu_root_page_role() sets role.ad_disabled if the processor has no A/D bits",
+            "make_spte() or make_nonleaf_spte()",
+            ("kvm_tdp_mmu_spte_changed",),
+            _disabled(field),
+            field=field,
+            applies=_has_ad,
+        )
+        for field in ("old_spte", "new_spte")
     ),
 )
