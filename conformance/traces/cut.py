@@ -29,7 +29,8 @@ class Cuts:
 
     def __init__(self, trace: Trace, entries: Entries) -> None:
         self._k = entries.k
-        legal = set()
+        layout = entries.k.layout
+        legal = {f"{layout.frozen_spte:x}", f"{layout.nonpresent_value:x}"}
         for event in trace.events:
             for field in _PLACES.get(event.name, ()):
                 spte = event.values[field]
