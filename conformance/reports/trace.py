@@ -155,7 +155,7 @@ def _total(outcome: Outcome) -> str:
     violations, suspicions = (outcome.count(standing) for standing in Standing)
     checked = len(outcome.standings) - len(outcome.unchecked)
     return (
-        f"{len(outcome.trace.events):,} events, {checked} of {len(outcome.standings)} rules checked: "
+        f"{sum(outcome.trace.seen.values()):,} events, {checked} of {len(outcome.standings)} rules checked: "
         f"{_number(violations, 'violation')}, {_number(suspicions, 'suspicion')}"
     )
 

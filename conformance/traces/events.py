@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["CONTEXT", "EVENTS", "PAGES", "Event", "Form", "key_values"]
+__all__ = ["CONTEXT", "COUNTED", "EVENTS", "PAGES", "Event", "Form", "key_values"]
 
 Values = dict[str, Any]
 
@@ -214,17 +214,11 @@ EVENTS: dict[str, Form] = {
 }
 """Every event whose fields are read."""
 
-CONTEXT = (
-    "kvm_exit",
-    "kvm_mmio",
-    "vcpu_match_mmio",
-    "kvm_emulate_insn",
-    "kvm_inj_exception",
-    "kvm_unmap_hva_range",
-    "kvm_async_pf_completed",
-    "kvm_try_async_get_page",
-)
-"""Events that only count: they answer a fault, or say that the trace has them."""
+COUNTED = ("kvm_exit", "kvm_unmap_hva_range", "kvm_async_pf_completed", "kvm_try_async_get_page")
+"""Events that are only counted: the report says that the trace has them."""
+
+CONTEXT = ("kvm_mmio", "vcpu_match_mmio", "kvm_emulate_insn", "kvm_inj_exception", *COUNTED)
+"""Events whose fields are not read; those that are not only counted answer a fault."""
 
 _PAIR = re.compile(r"\b(\w+)=(-?(?:0x)?[0-9a-fA-F]{1,20}|\(null\))(?![0-9a-zA-Z])")
 _NAMES = {"kvm_entry": {"vcpu": "vcpu_id"}, "kvm_page_fault": {"vcpu": "vcpu_id"}}

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from conformance.traces.events import Event
+from conformance.traces.events import COUNTED, Event
 
 __all__ = ["Trace"]
 
@@ -38,8 +38,9 @@ class Trace:
     """The release of the kernel, if the trace names it; that of a distribution may have backports."""
 
     def add(self, event: Event) -> None:
-        """Append an event whose fields were read."""
-        self.events.append(event)
+        """Count an event, and append it unless it is only counted: most of many traces are kvm_exit."""
+        if event.name not in COUNTED:
+            self.events.append(event)
         self.seen[event.name] += 1
         if event.cpu:
             self.cpus.add(int(event.cpu))
