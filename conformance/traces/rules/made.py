@@ -12,7 +12,7 @@ from conformance.traces.events import Event
 from conformance.traces.rules.rule import Check, Rule
 from conformance.traces.state import State
 
-__all__ = ["MADE", "maker"]
+__all__ = ["MADE", "maker", "may_be_mmio_of_tdx"]
 
 
 _LOW_GFN = (1 << 32) - 1
@@ -25,7 +25,7 @@ def _illegal(field: str) -> Check:
         entry = state.entries(spte, level)
         if not entry.wrong or (entry.host and not state.host_known):
             return None
-        if entry.kind == "stray" and _is_mmio_of_tdx(state, spte):
+        if entry.kind == "stray" and may_be_mmio_of_tdx(state.k, spte, state.values.get("gfn", 0)):
             return None
         if entry.empty and event.name == "fast_page_fault":
             # A walk that finds nothing leaves 0, whatever is empty in this mode.
@@ -35,17 +35,16 @@ def _illegal(field: str) -> Check:
     return check
 
 
-def _is_mmio_of_tdx(state: State, spte: int) -> bool:
-    """Whether it is the MMIO SPTE of a TDX guest: no access, Suppress #VE clear, and its own gfn.
+def may_be_mmio_of_tdx(k: Semantics, spte: int, gfn: int) -> bool:
+    """Whether it may be the MMIO SPTE of a TDX guest: no access, Suppress #VE clear, and its own gfn.
 
     The MMIO value of a VM is 0 there, which the model does not know.
     """
-    k = state.k
     if not (k.shadow_x_mask and k.has(NONPRESENT_BIT_63)) or spte & (
         VMX_EPT_SUPPRESS_VE_BIT | VMX_EPT_RWX_MASK
     ):
         return False
-    same = (spte >> PAGE_SHIFT ^ state.values.get("gfn", 0)) & _LOW_GFN
+    same = (spte >> PAGE_SHIFT ^ gfn) & _LOW_GFN
     return bool(spte >> PAGE_SHIFT & _LOW_GFN) and not same
 
 

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from conformance.model.layout import PAGE_SHIFT
 from conformance.model.spte.mmio import get_mmio_spte_generation, get_mmio_spte_gfn
 from conformance.traces.events import Event
+from conformance.traces.rules.made import may_be_mmio_of_tdx
 from conformance.traces.rules.rule import Rule
 from conformance.traces.state import State
 
@@ -25,7 +27,9 @@ def _other_gfn(state: State, event: Event) -> str | None:
 def _not_mmio(state: State, event: Event) -> str | None:
     spte = state.values["spte"]
     kind = state.entries(spte, 1).kind
-    return f"{spte:#x} is {kind}, no MMIO SPTE" if kind != "mmio" else None
+    if kind == "mmio" or may_be_mmio_of_tdx(state.k, spte, spte >> PAGE_SHIFT):
+        return None
+    return f"{spte:#x} is {kind}, no MMIO SPTE"
 
 
 def _illegal_mmio(state: State, event: Event) -> str | None:
