@@ -21,7 +21,7 @@ from conformance.oracles.kvm.deaths import KernelDied
 from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.scenarios.comparing import Death, Match
 from conformance.scenarios.drawing import WORD, options_of
-from conformance.scenarios.lockstep import LENGTHS, drawn
+from conformance.scenarios.lockstep import LENGTHS, taken
 from conformance.scenarios.machines import Machine
 from conformance.scenarios.modes import PML_MODES
 from conformance.scenarios.sides import KvmSides
@@ -81,8 +81,5 @@ def _play(sides: _CountedSides, kind: Walk, words: list[int]) -> None:
     options = options_of(setting, pml=kind.mode in PML_MODES)
     scene = kind.scene(options)
     with Match(sides, options, spare=True) as match:
-        for step in drawn(scene, opening, steps):
-            with suppress(ValueError):
-                if not match.take(step) or match.played.kernel[-1].events:
-                    return
-                scene.note(step, match.played.kernel[-1])
+        for _ in taken(match, scene, opening, steps):
+            pass

@@ -60,8 +60,7 @@ def known(profile: Profile, modes: Collection[str]) -> tuple[Finding, ...]:
 
 def fatal(profile: Profile, story: Story) -> tuple[Finding, ...]:
     """The faults for which a story is not played on a kernel with this profile."""
-    faults = [] if story.foreign(profile) else [fault for fault in story.shows if fault.fatal]
-    return tuple(_finding(fault, story) for fault in faults if fault.is_in(profile))
+    return tuple(_finding(fault, story) for fault in story.fatal(profile))
 
 
 def seen(sides: KvmSides, story: Story) -> list[Finding]:

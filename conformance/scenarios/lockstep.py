@@ -27,7 +27,7 @@ from conformance.scenarios.steps import Step
 from conformance.scenarios.story import Script
 from conformance.scenarios.walks import Walk
 
-__all__ = ["Walked", "drawn", "walk"]
+__all__ = ["Walked", "drawn", "taken", "walk"]
 
 LENGTHS = (40, 160)
 """The least and most words drawn for a story: about as many as it has steps."""
@@ -97,34 +97,39 @@ def _words(drawn: bytes) -> list[int]:
 
 
 def _play(sides: Sides, kind: Walk, walked: Walked, setting: int, opening: int, words: list[int]) -> None:
-    """Play one story; note in ``walked`` how it ended.
-
-    It ends with a WARN, even if both sides foresee it: what KVM does in a state that it has excluded, such as
-    counting a mapping of a level that has no counter, is no semantics. It ends before a step in which the
-    model says that KVM crashes: stories of their own show these faults.
-    """
+    """Play one story; note in ``walked`` how it ended."""
     options = options_of(setting, pml=kind.mode in PML_MODES)
     scene = kind.scene(options)
     walked.stories += 1
     with Match(sides, options, spare=True) as match:
-        played = match.played
-        for step in drawn(scene, opening, words):
-            try:
-                agreed = match.take(step)
-            except Lacking as lacking:
-                walked.lacking = lacking
-                return
-            except ValueError:
-                continue  # Impossible now: there may be no root to walk.
-            except Death:
-                return
-            walked.steps[step.kind] += 1
-            if not agreed:
-                walked.found = Script(tuple(played.steps), options), played
-                return
-            if played.kernel[-1].events:
-                return
-            scene.note(step, played.kernel[-1])
+        try:
+            for step in taken(match, scene, opening, words):
+                walked.steps[step.kind] += 1
+        except Lacking as lacking:
+            walked.lacking = lacking
+            return
+        if match.played.difference is not None:
+            walked.found = Script(tuple(match.played.steps), options), match.played
+
+
+def taken(match: Match, scene: Scene, opening: int, words: list[int]) -> Iterator[Step]:
+    """Draw the steps of a story and take them; each that was taken, up to a difference.
+
+    The story ends with a WARN, even if both sides foresee it: what KVM does in a state that it has excluded,
+    such as counting a mapping of a level that has no counter, is no semantics. It ends before a step in which
+    the model says that KVM crashes: stories of their own show these faults.
+    """
+    for step in drawn(scene, opening, words):
+        try:
+            agreed = match.take(step)
+        except ValueError:
+            continue  # Impossible now: there may be no root to walk.
+        except Death:
+            return
+        yield step
+        if not agreed or match.played.kernel[-1].events:
+            return
+        scene.note(step, match.played.kernel[-1])
 
 
 def drawn(scene: Scene, opening: int, words: list[int]) -> Iterator[Step]:

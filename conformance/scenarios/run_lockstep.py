@@ -7,7 +7,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
                 progress(f"{ready.kernel.title}: drawing steps for {each:g} s in each mode: {names}")
                 futures = [pool.submit(_walk, ready, kind, seed, each, to_save) for kind in played]
                 report = ready.report()
-                report.known = known(ready.profile, _modes_of(ready, chosen))
+                report.known = known(ready.profile, [kind.mode for kind in played])
                 reports.append(report)
                 for kind in chosen:
                     if absent := ready.absent(kind.mode):
@@ -118,11 +118,6 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
                         missing = _result(kind.name, Verdict.MISS, 0, 0.0, f"not reached: {ended}")
                         report.results.append(missing)
     return Outcome(Report(reports, seed, time.monotonic() - start), steps)
-
-
-def _modes_of(ready: Ready, chosen: Sequence[Walk]) -> list[str]:
-    """The modes that are walked on a kernel."""
-    return [kind.mode for kind in chosen if not ready.absent(kind.mode)]
 
 
 def _walk(ready: Ready, kind: Walk, seed: int, budget: float, save: Path | None) -> _Walk:

@@ -165,10 +165,15 @@ class Story:
 
     def absent(self, profile: Profile) -> str:
         """Why it is not played on a kernel with this profile; "" if it is."""
-        fatal = [fault for fault in self.shows if fault.fatal and fault.is_in(profile)]
-        return (
-            self.foreign(profile) or (fatal and f"its steps crash a kernel without {fatal[0].mended}") or ""
-        )
+        for fault in self.fatal(profile):
+            return f"its steps crash a kernel without {fault.mended}"
+        return self.foreign(profile)
+
+    def fatal(self, profile: Profile) -> list[Fault]:
+        """The faults for which it is not played on a kernel with this profile, to which it would apply."""
+        if self.foreign(profile):
+            return []
+        return [fault for fault in self.shows if fault.fatal and fault.is_in(profile)]
 
     def foreign(self, profile: Profile) -> str:
         """Why it does not apply to a kernel with this profile; "" if it does."""
