@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The kernel that Debian ships for a selector: its kvm.ko, the BTF of its vmlinux, its configuration.
+"""The kernel that Debian ships for a selector: its vmlinuz, KVM's modules, BTF and configuration.
 
 The packages are found in the archive's lists by the version that they share with the source. Up to 6.12 it is
 one package (linux-image-ABI-amd64), for 7.x linux-modules, linux-binary and linux-base.
@@ -19,7 +19,7 @@ from conformance.kernels.cache import Cache, key_of
 from conformance.kernels.debian import cached_version, resolved
 from conformance.kernels.elf import MOST_BYTES
 from conformance.kernels.pins import pins
-from conformance.kernels.reading import read_file, read_stream
+from conformance.kernels.reading import read_stream
 from conformance.kernels.releases import series_of
 from conformance.kernels.selector import Debian, Pinned, parse
 from conformance.kernels.staging import contents_of
@@ -31,7 +31,7 @@ from conformance.kernels.vmlinuz import btf_of
 
 __all__ = ["Shipped", "shipped"]
 
-KIND = "image"
+KIND = "shipped"
 KEEP = 12
 
 ASK_AGAIN = 7 * 24 * 3600.0
@@ -41,8 +41,14 @@ ASK_AGAIN = 7 * 24 * 3600.0
 _ABI = r"[0-9][0-9a-z.+~]*(-[0-9][0-9a-z.+~]*)?"
 _MODULES = re.compile(rf"linux-(image|modules)-(?P<abi>{_ABI})-amd64(?P<unsigned>-unsigned)?")
 
+_MODULE = re.compile(
+    r"\./(usr/)?lib/modules/[^/]+/kernel/"
+    r"(arch/x86/kvm|virt/lib|drivers/crypto/ccp|drivers/char/hw_random)/"
+    r"(?P<name>kvm|kvm-amd|kvm-intel|irqbypass|ccp|rng-core)\.ko(\.xz|\.zst|\.gz)?"
+)
+"""KVM's modules, and those that they depend on in the kernels known here."""
+
 _FILES = {
-    "kvm.ko": re.compile(r"\./(usr/)?lib/modules/[^/]+/kernel/arch/x86/kvm/kvm\.ko(\.xz|\.zst|\.gz)?"),
     "vmlinuz": re.compile(r"\./(boot/vmlinuz-[^/]+|usr/lib/modules/[^/]+/vmlinuz(\.unsigned)?)"),
     "config": re.compile(r"\./(boot/config-[^/]+|usr/lib/modules/[^/]+/config)"),
 }
@@ -53,8 +59,9 @@ _FILES = {
 class Shipped:
     """A kernel built by the distribution."""
 
-    module: Path
-    """kvm.ko, not compressed."""
+    modules: Path
+    """The folder of kvm_amd.ko, kvm_intel.ko and what they depend on, not compressed."""
+    vmlinuz: Path
     base: Path
     """The BTF of its vmlinux."""
     config: Path
@@ -63,6 +70,11 @@ class Shipped:
     version: str
     drift: str | None
     """A sentence on how it differs from the kernel that the selector names; None if it does not."""
+
+    @property
+    def module(self) -> Path:
+        """kvm.ko, not compressed."""
+        return self.modules / "kvm.ko"
 
 
 def shipped(selector: str, *, progress: Progress | None = None, cache: Cache | None = None) -> Shipped:
@@ -90,7 +102,9 @@ def shipped(selector: str, *, progress: Progress | None = None, cache: Cache | N
     drift = None
     if version != wanted:
         drift = f"The archive has no image of {wanted}; this is {version}, the nearest of the series."
-    return Shipped(root / "kvm.ko", root / "vmlinux.btf", root / "config", package, version, drift)
+    return Shipped(
+        root / "modules", root / "vmlinuz", root / "vmlinux.btf", root / "config", package, version, drift
+    )
 
 
 def _version(series: str, cache: Cache) -> str:
@@ -171,23 +185,25 @@ def _fill(
     """Lay out the files of a shipped kernel."""
     taken = scratch / "taken"
     taken.mkdir()
+    (entry / "modules").mkdir()
     names = [package, *_beside(archive, package, version)]
     for number, name in enumerate(names):
         folder = scratch / f"deb{number}"
         folder.mkdir()
         deb = archive.download(name, version, folder)
         progress(f"Unpacking {name} {version}")
-        _take(deb, taken)
+        _take(deb, taken, entry / "modules")
         deb.unlink()
     missing = [name for name in _FILES if not (taken / name).is_file()]
+    missing += ["kvm.ko"] if not (entry / "modules/kvm.ko").is_file() else []
     if missing:
         raise ConformanceError(
             f"{', '.join(names)} {version} have no {' and no '.join(missing)}. "
             "Use another version, or pass a kvm.ko with --module and its vmlinux with --vmlinux."
         )
-    (entry / "kvm.ko").write_bytes(unpacked(read_file(taken / "kvm.ko", MOST_BYTES), f"kvm.ko of {package}"))
     (entry / "vmlinux.btf").write_bytes(btf_of(taken / "vmlinuz"))
-    (taken / "config").rename(entry / "config")
+    for name in _FILES:
+        (taken / name).rename(entry / name)
 
 
 def _beside(archive: Archive, package: str, version: str) -> list[str]:
@@ -201,16 +217,18 @@ def _beside(archive: Archive, package: str, version: str) -> list[str]:
     return [signed if version in there else unsigned, f"linux-base-{match['abi']}-amd64"]
 
 
-def _take(deb: Path, into: Path) -> None:
-    """Extract the wanted files of a package, in one stream that ends with the last of them."""
+def _take(deb: Path, into: Path, modules: Path) -> None:
+    """Extract the wanted files of a package, in one stream; modules are unpacked."""
     with contents_of(deb) as archive:
         for member in archive:
-            for name, pattern in _FILES.items():
-                if member.isreg() and pattern.fullmatch(member.name):
-                    content = archive.extractfile(member)
-                    assert content is not None
-                    (into / name).write_bytes(
-                        read_stream(content, MOST_BYTES, f"{member.name} of {deb.name}")
-                    )
-            if all((into / name).is_file() for name in _FILES):
-                break
+            if not member.isreg():
+                continue
+            wanted = [into / name for name, pattern in _FILES.items() if pattern.fullmatch(member.name)]
+            module = _MODULE.fullmatch(member.name)
+            if module is not None:
+                wanted.append(modules / f"{module['name']}.ko")
+            for path in wanted:
+                content, title = archive.extractfile(member), f"{member.name} of {deb.name}"
+                assert content is not None
+                data = read_stream(content, MOST_BYTES, title)
+                path.write_bytes(data if module is None else unpacked(data, title))
