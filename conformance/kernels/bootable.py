@@ -110,9 +110,7 @@ def shipped_kernel(selector: str, cache: Cache, progress: Progress = quiet) -> B
 
     key = key_of(file_digest(found.vmlinuz))
     place = cache.get_or_build(KIND, key, build, what=title, keep=KEEP, progress=progress)
-    return Bootable(
-        title, place / "vmlinux", found.vmlinuz, found.base, (found.modules,), drift=found.drift
-    )
+    return Bootable(title, place / "vmlinux", found.vmlinuz, found.base, (found.modules,), drift=found.drift)
 
 
 def built_by_user(image: Path, modules: Path, cache: Cache, progress: Progress = quiet) -> Bootable:

@@ -181,7 +181,7 @@ def test_an_archive_that_serves_nothing(archive, cache: Cache, monkeypatch):
 
 def test_a_package_without_the_wanted_files(archive, cache: Cache, monkeypatch):
     monkeypatch.setitem(PACKAGES["stable"], "linux-image-6.1.0-50-amd64", (["6.1.176-1"], "empty"))
-    with pytest.raises(ConformanceError, match=r"have no kvm\.ko and no vmlinuz and no config"):
+    with pytest.raises(ConformanceError, match=r"have no vmlinuz and no config and no kvm\.ko"):
         shipped("debian:6.1.176-1", cache=cache)
     assert cache.entries(images.KIND) == []
 

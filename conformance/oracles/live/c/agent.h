@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the parts of the agent share: requests, answers, and the VM. See main.c. */
+#ifndef AGENT_H
+#define AGENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PAGE_SIZE 4096ull
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
+/* A kind of request, and the function that serves it. */
+struct request {
+	const char *name;
+	void (*serve)(void);
+};
+
+/* answer.c: the conversation over the second serial port. */
+void open_channel(void);
+/* Read the next request, one line. */
+void next_request(void);
+/* The name of the request is this one. */
+int is_request(const char *name);
+/* The argument "name=value" of the request, or its default. */
+uint64_t argument_or(const char *name, uint64_t value);
+uint64_t argument(const char *name);
+/* Everything behind the name of the request. */
+char *rest_of_request(void);
+void answer(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Answer "code N": 0 or more, or a negative errno if result is -1. */
+void answer_code(long result);
+/* Answer the content of a file, a line of the answer for each, with a mark before it. */
+void answer_file(const char *path, const char *mark);
+void end_answer(void);
+
+/* process.c: the host process, whose memory is the guest's. */
+extern const struct request process_requests[];
+/* The address of a page of the process by its number. */
+void *address_of(uint64_t page);
+/* Unmap all pages, at the end of a VM. */
+void unmap_process(void);
+
+/* vm.c: the VM, its memslots and its vCPUs. */
+extern const struct request vm_requests[];
+/* The pages with the guest's own code and tables; NULL without a VM. */
+extern uint8_t *guest_stub;
+#define STUB_SIZE (8 * PAGE_SIZE)
+#define STUB_SLOT 300
+int vcpu_fd(unsigned int vcpu);
+struct kvm_run *vcpu_run(unsigned int vcpu);
+
+/* guest.c: the guest's code, and running an instruction of it. */
+extern const struct request guest_requests[];
+/* Where the guest's own memory is: 512 GiB, so that the root table alone is shared with a story's gfns. */
+#define STUB 0x8000000000ull
+void fill_stub(uint8_t *stub);
+/* Put a vCPU into long mode on the tables of the stub; 0 or a negative errno. */
+long start_long_mode(int fd);
+void prepare_signals(void);
+
+/* system.c: modules, files, programs. */
+extern const struct request system_requests[];
+long write_file(const char *path, const char *text, int flags);
+
+/* trace.c: what KVM's trace events said meanwhile. */
+extern const struct request trace_requests[];
+void answer_trace(void);
+
+#endif

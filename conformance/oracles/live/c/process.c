@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-only
+// The host process: its areas, its pages, and what the host's kernel does to them.
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+/* Page 0 of the process; aligned to 1 GiB, as huge pages have to be. */
+#define BASE 0x100000000000ull
+#define SIZE (1ull << 36)
+
+void *address_of(uint64_t page)
+{
+	return (void *)(BASE + page * PAGE_SIZE);
+}
+
+void unmap_process(void)
+{
+	munmap((void *)BASE, SIZE);
+}
+
+static void serve_mmap(void)
+{
+	uint64_t level = argument_or("level", 1), size = argument_or("npages", 1) * PAGE_SIZE;
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+	int rights = PROT_READ | (argument("writable") ? PROT_WRITE : 0);
+	void *area;
+
+	if (level == 3)
+		flags |= MAP_HUGETLB | 30 << MAP_HUGE_SHIFT;
+	area = mmap(address_of(argument("page")), size, rights, flags, -1, 0);
+	/* MADV_NOHUGEPAGE would make MADV_COLLAPSE fail: without advice there are no huge pages either. */
+	if (area != MAP_FAILED && level == 2)
+		madvise(area, size, MADV_HUGEPAGE);
+	answer_code(area == MAP_FAILED ? -1 : 0);
+}
+
+static sigjmp_buf after_fault;
+
+static void on_fault(int number)
+{
+	siglongjmp(after_fault, number);
+}
+
+/* Read or write a byte of a page; -1 with EFAULT if the process may not. */
+static int touch(volatile uint8_t *byte, int write)
+{
+	struct sigaction handling = { .sa_handler = on_fault };
+	int result = 0;
+
+	sigaction(SIGSEGV, &handling, NULL);
+	sigaction(SIGBUS, &handling, NULL);
+	if (sigsetjmp(after_fault, 1)) {
+		errno = EFAULT;
+		result = -1;
+	} else if (write) {
+		/* A write access that changes nothing, without a read access before it. */
+		asm volatile("lock orb $0, %0" : "+m"(*byte));
+	} else {
+		(void)*byte;
+	}
+	handling.sa_handler = SIG_DFL;
+	sigaction(SIGSEGV, &handling, NULL);
+	sigaction(SIGBUS, &handling, NULL);
+	return result;
+}
+
+static void serve_touch(void)
+{
+	answer_code(touch(address_of(argument("page")), argument("write")));
+}
+
+static void serve_madvise_dontneed(void)
+{
+	answer_code(madvise(address_of(argument("page")), argument_or("npages", 1) * PAGE_SIZE,
+			    MADV_DONTNEED));
+}
+
+/*
+ * fork() makes pages read-only that the child shares, so only these are shared. The child ends at once:
+ * otherwise later writes would copy the page.
+ */
+static void serve_wrprotect(void)
+{
+	pid_t child;
+
+	if (guest_stub)
+		madvise(guest_stub, STUB_SIZE, MADV_DONTFORK);
+	madvise((void *)BASE, SIZE, MADV_DONTFORK);
+	madvise(address_of(argument("page")), argument_or("npages", 1) * PAGE_SIZE, MADV_DOFORK);
+	child = fork();
+	if (!child)
+		_exit(0);
+	if (child > 0)
+		waitpid(child, NULL, 0);
+	answer_code(child < 0 ? -1 : 0);
+}
+
+static void serve_collapse(void)
+{
+	answer_code(madvise(address_of(argument("page") & ~511ull), 512 * PAGE_SIZE, MADV_COLLAPSE));
+}
+
+/* The frames of pages: "frame PAGE PFN" for each that is present. */
+static void serve_frames(void)
+{
+	uint64_t page = argument("page"), npages = argument_or("npages", 1);
+	int file = open("/proc/self/pagemap", O_RDONLY);
+
+	for (uint64_t n = 0; n < npages; n++) {
+		uint64_t word = 0;
+		off_t at = ((uint64_t)address_of(page + n) / PAGE_SIZE) * sizeof(word);
+
+		if (pread(file, &word, sizeof(word), at) == sizeof(word) && word >> 63)
+			answer("frame %llu %llu", (unsigned long long)(page + n),
+			       (unsigned long long)(word & ((1ull << 55) - 1)));
+	}
+	close(file);
+}
+
+const struct request process_requests[] = {
+	{ "mmap", serve_mmap },
+	{ "touch", serve_touch },
+	{ "madvise_dontneed", serve_madvise_dontneed },
+	{ "wrprotect", serve_wrprotect },
+	{ "collapse", serve_collapse },
+	{ "frames", serve_frames },
+	{ NULL, NULL },
+};
