@@ -76,6 +76,13 @@ class Shipped:
         """kvm.ko, not compressed."""
         return self.modules / "kvm.ko"
 
+    @property
+    def abi(self) -> str:
+        """What the names of its packages have in common, "6.1.0-56"."""
+        match = _MODULES.fullmatch(self.package)
+        assert match is not None
+        return match["abi"]
+
 
 def shipped(selector: str, *, progress: Progress | None = None, cache: Cache | None = None) -> Shipped:
     """The shipped kernel of a series or of debian:VERSION, from the cache or else from Debian's archive.
