@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from conformance.cli.live_options import live_options, live_plan
 from conformance.cli.options import (
     budget_option,
     cc_option,
@@ -33,6 +34,7 @@ __all__ = ["lockstep"]
 @budget_option(60.0, "Time to compare, for each kernel.")
 @seed_option()
 @click.option("--save", metavar="FILE", help="Save a difference as a scenario file, for 'scenario run FILE'.")
+@live_options
 @jobs_option
 @time_limit_option
 @report_options
@@ -53,7 +55,8 @@ def lockstep(ctx: click.Context, **given: Any) -> None:
         from conformance.scenarios.run_lockstep import LockstepPlan, counts
         from conformance.scenarios.run_lockstep import run as walk
 
-        outcome = walk(LockstepPlan(**given), progress=progress, advance=advance)
+        live = live_plan(given)
+        outcome = walk(LockstepPlan(**given, live=live), progress=progress, advance=advance)
     status = write_report(outcome.report, places)
     if outcome.steps:
         click.echo("\n".join(["", "steps compared", *counts(outcome.steps)]), err=None in places.values())

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from conformance.cli.kept import kept
+from conformance.cli.live_options import live_options, live_plan
 from conformance.cli.options import (
     cc_option,
     compilers_option,
@@ -56,6 +57,7 @@ def list_(kernel: str | None) -> None:
 @kernel_options
 @compilers_option
 @mode_option
+@live_options
 @jobs_option
 @time_limit_option
 @report_options
@@ -71,8 +73,9 @@ def run(ctx: click.Context, names: tuple[str, ...], compilers: tuple[str, ...], 
         from conformance.scenarios.run_scenarios import ScenarioPlan
         from conformance.scenarios.run_scenarios import run as play
 
+        live = live_plan(given)
         plan = ScenarioPlan(
-            given["kernels"], _paths(given["patches"]), kept(names), given["modes"], given["jobs"]
+            given["kernels"], _paths(given["patches"]), kept(names), given["modes"], given["jobs"], live
         )
         report = each_compiler(compilers, lambda seed: play(plan, progress=progress, advance=advance))
     ctx.exit(write_report(report, places))

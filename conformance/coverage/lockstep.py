@@ -39,6 +39,8 @@ class _CountedSides:
 
     sides: KvmSides
     counters: Counters = field(default_factory=Counters)
+    oracle: str = "kvm"
+    unobserved: frozenset[str] = frozenset()
 
     @property
     def mode(self) -> Mode:

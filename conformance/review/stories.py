@@ -113,6 +113,8 @@ class _Sides:
     def __init__(
         self, rules: Rules, kernels: tuple[Kernel, Kernel], mode: Mode, units: Sequence[Collection[str]]
     ) -> None:
+        self.oracle = "kvm"
+        self.unobserved: frozenset[str] = frozenset()
         self.mode = mode
         self.covered: set[str] = set()
         self.counters = [Counters(), Counters()]

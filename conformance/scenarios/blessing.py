@@ -14,7 +14,8 @@ from conformance.scenarios import goldens
 from conformance.scenarios.comparing import play
 from conformance.scenarios.goldens import Golden
 from conformance.scenarios.judging_scenario import golden_of, judge
-from conformance.scenarios.run_scenarios import Ready, check_modes, prepare
+from conformance.scenarios.ready import Ready, prepare
+from conformance.scenarios.run_scenarios import check_modes
 from conformance.scenarios.story import Story, stories
 
 __all__ = ["Proposal", "check_allowed", "propose_all"]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,22 +16,45 @@ from conformance.scenarios.observation_text import facts
 from conformance.scenarios.pairing import Pairing
 from conformance.scenarios.steps import Step
 from conformance.scenarios.story import Claim, Script
-from conformance.scenarios.view import View
+from conformance.scenarios.view import Unobserved, View
 
-__all__ = ["Death", "Difference", "Match", "Played", "Sides", "broken_claim", "differing", "play", "views"]
+__all__ = [
+    "Claims",
+    "Death",
+    "Difference",
+    "Match",
+    "Played",
+    "Sides",
+    "check_claims",
+    "differing",
+    "play",
+    "views",
+]
 
 
 class Death(Exception):
-    """A side ended instead of answering: it crashed, hung, or called a symbol without a stand-in."""
+    """A side ended instead of answering: it crashed, hung, or called a symbol without a stand-in.
 
-    def __init__(self, how: str, *, hung: bool = False) -> None:
+    ``console`` are the last lines that the kernel wrote, if it has a console.
+    """
+
+    def __init__(self, how: str, *, hung: bool = False, console: Sequence[str] = ()) -> None:
         super().__init__(how)
         self.how = how
         self.hung = hung
+        self.console = tuple(console)
 
 
 class Sides(Protocol):
     """A kernel and its model in one mode; each makes machines for any options."""
+
+    @property
+    def oracle(self) -> str:
+        """The name of the kernel's oracle."""
+
+    @property
+    def unobserved(self) -> Collection[str]:
+        """The properties of a View that the kernel's side does not show."""
 
     @property
     def mode(self) -> Mode:
@@ -52,13 +75,14 @@ class Sides(Protocol):
 class Difference:
     """Step number ``at`` (from 0) on which the sides differ: each fact's name, the kernel's, the model's.
 
-    ``crash`` says how the kernel's side died instead of answering.
+    ``crash`` says how the kernel's side died instead of answering, ``console`` are its last lines.
     """
 
     at: int
     facts: tuple[tuple[str, str, str], ...]
     crash: str | None = None
     hung: bool = False
+    console: tuple[str, ...] = ()
 
 
 @dataclass
@@ -116,7 +140,7 @@ class Match:
         if death is not None:
             # A finding even if the model predicts it: no story may end so.
             how = f"{death.how}, as the model says" if foreseen else death.how
-            played.difference = Difference(at, (), how, death.hung)
+            played.difference = Difference(at, (), how, death.hung, death.console)
         elif kernel is None or model is None:
             predicted = foreseen.how if foreseen else ""
             played.difference = Difference(at, (("end", "goes on", predicted),))
@@ -172,17 +196,33 @@ def views(sides: Sides, observations: Sequence[Observation]) -> list[View]:
     """The observations of one side as claims see them."""
     found: list[View] = []
     for observation in observations:
-        found.append(View(sides.k, observation, found[-1] if found else None))
+        found.append(View(sides.k, observation, found[-1] if found else None, sides.unobserved))
     return found
 
 
-def broken_claim(sides: Sides, claims: Sequence[Claim], observations: Sequence[Observation]) -> Claim | None:
-    """The first claim that does not hold on one side; one that cannot be evaluated does not hold."""
+@dataclass(frozen=True)
+class Claims:
+    """How many claims hold, how many are about what the side does not show, and the first broken one."""
+
+    holding: int
+    unseen: int
+    broken: Claim | None = None
+
+
+def check_claims(sides: Sides, claims: Sequence[Claim], observations: Sequence[Observation]) -> Claims:
+    """Evaluate claims on one side, up to the first that does not hold.
+
+    One that cannot be evaluated does not hold.
+    """
     seen = views(sides, observations)
+    holding = unseen = 0
     for claim in claims:
         try:
             if not claim.holds(seen[claim.after]):
-                return claim
+                return Claims(holding, unseen, claim)
+            holding += 1
+        except Unobserved:
+            unseen += 1
         except (ValueError, IndexError, TypeError):
-            return claim
-    return None
+            return Claims(holding, unseen, claim)
+    return Claims(holding, unseen)

@@ -12,6 +12,7 @@ from typing import ClassVar, TypeVar
 
 from conformance.interface.access import FETCH, READ, WRITE
 from conformance.interface.arguments import Argument
+from conformance.interface.live import HOST_STEPS, NOT_LIVE, live_place
 from conformance.interface.observation import Observation
 from conformance.interface.steps import KINDS
 from conformance.scenarios.preconditions import Preconditions
@@ -50,6 +51,12 @@ _VALUES = {
 """Values of arguments, by the argument's name. Others are drawn from their whole range."""
 
 
+def _whole_2m(page: int, first: int, npages: int) -> bool:
+    """Whether the 2M range around a page lies in an area."""
+    start = page & -_X2M
+    return first <= start and start + _X2M <= first + npages
+
+
 class Dice:
     """A number that is used up choice by choice; then the first of each choice is taken."""
 
@@ -79,15 +86,23 @@ def options_of(word: int, *, pml: bool) -> dict[str, int]:
 
 
 class Scene:
-    """The memory and memslots that exist after the steps so far; :meth:`note` keeps it up to date."""
+    """The memory and memslots that exist after the steps so far; :meth:`note` keeps it up to date.
+
+    ``live``: only steps that a running kernel can be made to take are drawn.
+    """
 
     weights: ClassVar[Mapping[str, int]] = {name: kind.weight for name, kind in KINDS.items()}
     """How often each kind of step is drawn. Every story ends with destroy, which is not drawn."""
 
-    def __init__(self, options: dict[str, int], mode: str) -> None:
+    def __init__(self, options: dict[str, int], mode: str, *, live: bool = False) -> None:
         self._preconditions = Preconditions(options, [mode])
         self._options = options
-        self.kinds = tuple(kind for kind in KINDS if self.weights.get(kind) and self._preconditions.fit(kind))
+        self._live = live
+        self.kinds = tuple(
+            kind
+            for kind in KINDS
+            if self.weights.get(kind) and self._preconditions.fit(kind) and not (live and kind in NOT_LIVE)
+        )
         """The kinds of steps that are drawn."""
         self._drawn = [kind for kind in self.kinds for _ in range(self.weights[kind])]
         self._areas: list[tuple[int, int, int, int]] = []
@@ -101,6 +116,8 @@ class Scene:
         """The first steps: some memory, and a memslot over it."""
         dice = Dice(word)
         page, npages, level, gfn = dice.pick(_AREAS[:-1] if dice.below(8) else _AREAS)
+        if self._live:
+            page, npages, level, gfn = _AREAS[word % 4]
         made = step("mmap", page=page, npages=npages, writable=1, level=level)
         return [made, step("set_memory_region", gfn=gfn, npages=npages, page=page, flags=0)]
 
@@ -108,7 +125,13 @@ class Scene:
         """A step; None if the one that was drawn cannot come now."""
         dice = Dice(word)
         made = self._made(dice.pick(self._drawn), dice)
-        return None if made is None or self._preconditions.refusal(made) else made
+        if (
+            made is None
+            or self._preconditions.refusal(made)
+            or (self._live and not live_place(made.arguments))
+        ):
+            return None
+        return made
 
     def note(self, taken: Step, observation: Observation) -> None:
         """Take note of a step and its observation."""
@@ -154,6 +177,25 @@ class Scene:
             if argument.name not in given:
                 given[argument.name] = self._value(argument, dice)
         return step(kind, **given)
+
+    def _as_a_real_host(self, made: Step) -> Step | None:
+        """A step of the host within one area of memory: outside of areas, system calls fail."""
+        if made.kind == "mmap" or made.kind not in HOST_STEPS:
+            return made
+        page = made.arguments["page"]
+        for first, npages, level, _ in self._areas:
+            if first <= page < first + npages:
+                if made.kind == "collapse" and (level != 2 or not _whole_2m(page, first, npages)):
+                    return None
+                most = first + npages - page
+                return step(
+                    made.kind,
+                    **{
+                        name: min(value, most) if name == "npages" else value
+                        for name, value in made.arguments.items()
+                    },
+                )
+        return None
 
     def _value(self, argument: Argument, dice: Dice) -> int:
         """A value of an argument that is chosen by itself."""

@@ -31,6 +31,8 @@ class _LackingAndMended:
 
     lacking: KvmSides
     mended: KvmSides
+    oracle: str = "model"
+    unobserved: frozenset[str] = frozenset()
 
     @property
     def mode(self) -> Mode:

@@ -16,15 +16,15 @@ from conformance.kernels.releases import release_numbers
 from conformance.model.profiles import profile_of
 from conformance.oracles.lacking import Lacking
 from conformance.scenarios import goldens
-from conformance.scenarios.comparing import Difference, Played, Sides, broken_claim, play
+from conformance.scenarios.comparing import Difference, Played, Sides, check_claims, play
 from conformance.scenarios.goldens import Golden
 from conformance.scenarios.shrinking import shorten
 from conformance.scenarios.story import Claim, Script
 from conformance.scenarios.transcript import transcript
 
-__all__ = ["ENGINE", "ORACLE", "Facts", "again", "counterexample", "golden_of", "judge"]
+__all__ = ["ENGINE", "Facts", "again", "counterexample", "golden_of", "judge"]
 
-ORACLE, ENGINE = "kvm", "story"
+ENGINE = "story"
 SHOWN = 40
 """Lines of a diff or of a transcript that a report shows at the most."""
 
@@ -46,15 +46,15 @@ def judge(sides: Sides, name: str, script: Script, facts: Facts, *, golden: bool
     except ValueError as problem:
         spent = time.monotonic() - start
         reason = f"has an impossible step: {problem}"
-        return Result(name, ORACLE, ENGINE, sides.mode.name, Verdict.ERROR, 0, spent, reason)
+        return Result(name, sides.oracle, ENGINE, sides.mode.name, Verdict.ERROR, 0, spent, reason)
     except Lacking as lacking:
         spent = time.monotonic() - start
-        return unjudged(Result(name, ORACLE, ENGINE, sides.mode.name, Verdict.ERROR, 0, spent), lacking)
+        return unjudged(Result(name, sides.oracle, ENGINE, sides.mode.name, Verdict.ERROR, 0, spent), lacking)
     compared = len(played.kernel)
 
     def result(verdict: Verdict, reason: str, found: Counterexample | None = None) -> Result:
         spent = time.monotonic() - start
-        return Result(name, ORACLE, ENGINE, sides.mode.name, verdict, compared, spent, reason, found)
+        return Result(name, sides.oracle, ENGINE, sides.mode.name, verdict, compared, spent, reason, found)
 
     command = again(facts, ["scenario", "run", name, "--mode", sides.mode.name])
     if played.difference is not None:
@@ -62,11 +62,13 @@ def judge(sides: Sides, name: str, script: Script, facts: Facts, *, golden: bool
         place = f"step {played.difference.at + 1} of {len(script.steps)}, shortened to {len(short.steps)}"
         return result(Verdict.FAIL, place, counterexample(sides, short, shown, command))
     claims = script.claims_of(sides.k.profile)
-    broken = broken_claim(sides, claims, played.kernel)
-    if broken is not None:
-        place = f"a claim after step {broken.after + 1} of {len(script.steps)}"
-        return result(Verdict.FAIL, place, _broken(script, broken, command))
-    reason = f"{len(script.steps)} steps agree, {len(claims)} claims hold"
+    found = check_claims(sides, claims, played.kernel)
+    if found.broken is not None:
+        place = f"a claim after step {found.broken.after + 1} of {len(script.steps)}"
+        return result(Verdict.FAIL, place, _broken(script, found.broken, command))
+    reason = f"{len(script.steps)} steps agree, {found.holding} claims hold"
+    if found.unseen:
+        reason += f", {found.unseen} could not be looked at"
     if golden and facts.series is not None:
         try:
             seen = golden_of(sides, name, script, played, facts)
@@ -110,6 +112,7 @@ def counterexample(sides: Sides, script: Script, played: Played, command: str) -
     details: list[str] = []
     if found.crash is not None or any(name == "events" for name, *_ in found.facts):
         details = transcript(sides.k, script.steps, played.kernel)[-SHOWN:]
+    details += found.console
     return Counterexample(
         inputs={},
         decoded={},

@@ -13,7 +13,8 @@ from conformance.kernels import DEFAULT, expand, open_kernel
 from conformance.model.profiles import profile_of
 from conformance.scenarios.comparing import play
 from conformance.scenarios.goldens import Golden
-from conformance.scenarios.run_scenarios import Ready, check_modes, prepare, scenarios
+from conformance.scenarios.ready import Ready, prepare
+from conformance.scenarios.run_scenarios import check_modes, scenarios
 from conformance.scenarios.saved import Saved
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import Script, Story

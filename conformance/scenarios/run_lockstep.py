@@ -7,21 +7,22 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conformance.differential.unjudged import once, unjudged
-from conformance.differential.verdict import KernelReport, Report, Result, Verdict
+from conformance.differential.verdict import Counterexample, KernelReport, Report, Result, Verdict
 from conformance.interface.steps import KINDS
 from conformance.kernels import expand
 from conformance.sandbox.processes import Ended
-from conformance.scenarios import saved
-from conformance.scenarios.comparing import Difference
+from conformance.scenarios import live_sides, saved
+from conformance.scenarios.comparing import Death, Difference, Sides
 from conformance.scenarios.findings import known
-from conformance.scenarios.judging_scenario import ORACLE, again, counterexample
+from conformance.scenarios.judging_scenario import again, counterexample
+from conformance.scenarios.live_ready import LivePlan, prepare_live
 from conformance.scenarios.lockstep import walk
-from conformance.scenarios.run_scenarios import Ready, prepare
+from conformance.scenarios.ready import Playable, prepare
 from conformance.scenarios.shrinking import shorten
 from conformance.scenarios.story import Script
 from conformance.scenarios.walks import WALKS, Walk, walks
@@ -48,6 +49,19 @@ class LockstepPlan:
     seed: int | None = None
     save: Path | None = None
     jobs: int = 2
+    live: LivePlan | None = None
+    """With it, the kernels are booted."""
+
+    def prepare(self, selector: str, modes: Sequence[str], progress: Progress) -> Playable | KernelReport:
+        """A kernel made ready, or why it cannot be."""
+        if self.live is not None:
+            return prepare_live(selector, self.patches, self.live, progress)
+        return prepare(selector, self.patches, progress, modes)
+
+    def walks(self) -> list[Walk]:
+        """The kinds of random stories. Raises ConformanceError for an unknown mode."""
+        chosen = walks(self.modes)
+        return chosen if self.live is None else [replace(kind, live=True) for kind in chosen]
 
 
 @dataclass(frozen=True)
@@ -71,7 +85,8 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
     """Carry out a plan. Raises ConformanceError for an unknown name."""
     start = time.monotonic()
     selectors = expand(list(plan.kernels))
-    chosen = walks(plan.modes)
+    chosen = plan.walks()
+    oracle = live_sides.ORACLE if plan.live is not None else "kvm"
     seed = random.SystemRandom().getrandbits(32) if plan.seed is None else plan.seed
     reports: list[KernelReport] = []
     steps: Counter[str] = Counter()
@@ -79,12 +94,13 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
     try:
         with workers(plan.jobs) as pool:
             for selector in selectors:
-                ready = prepare(selector, plan.patches, progress, [kind.mode for kind in chosen])
+                ready = plan.prepare(selector, [kind.mode for kind in chosen], progress)
                 if isinstance(ready, KernelReport):
                     reports.append(ready)
                     continue
                 # As many modes are walked at once as there are jobs.
-                played = [kind for kind in chosen if not ready.absent(kind.mode)]
+                absences = {kind.name: ready.absent(kind.mode) or kind.absent for kind in chosen}
+                played = [kind for kind in chosen if not absences[kind.name]]
                 each = plan.budget / max(math.ceil(len(played) / plan.jobs), 1)
                 names = ", ".join(kind.name for kind in played)
                 progress(f"{ready.kernel.title}: drawing steps for {each:g} s in each mode: {names}")
@@ -93,8 +109,8 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
                 report.known = known(ready.profile, [kind.mode for kind in played])
                 reports.append(report)
                 for kind in chosen:
-                    if absent := ready.absent(kind.mode):
-                        report.results.append(_result(kind.name, Verdict.SKIP, 0, 0.0, absent))
+                    if absent := absences[kind.name]:
+                        report.results.append(_result(oracle, kind.name, Verdict.SKIP, 0, 0.0, absent))
                 for future in futures:
                     walked = future.result()
                     steps += walked.steps
@@ -115,23 +131,39 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
                 seen = {result.mode for result in report.results}
                 for kind in chosen:
                     if kind.name not in seen:
-                        missing = _result(kind.name, Verdict.MISS, 0, 0.0, f"not reached: {ended}")
+                        missing = _result(oracle, kind.name, Verdict.MISS, 0, 0.0, f"not reached: {ended}")
                         report.results.append(missing)
     return Outcome(Report(reports, seed, time.monotonic() - start), steps)
 
 
-def _walk(ready: Ready, kind: Walk, seed: int, budget: float, save: Path | None) -> _Walk:
+def _walk(ready: Playable, kind: Walk, seed: int, budget: float, save: Path | None) -> _Walk:
     """Walk in one mode; runs in a worker process."""
-    sides, mode = ready.sides(kind.mode), kind.name
+    try:
+        with ready.playing(kind.mode) as sides:
+            return _walked(ready, sides, kind, seed, budget, save)
+    except Death as death:
+        command = again(ready.facts, [NAME, "--mode", kind.name])
+        found = Counterexample({}, {}, {}, {}, command, crash=death.how, details=death.console)
+        ended = _result(
+            ready.oracle, kind.name, Verdict.FAIL, 0, 0.0, "the kernel ended before the first step"
+        )
+        return _Walk(replace(ended, counterexample=found), Counter(), None)
+
+
+def _walked(ready: Playable, sides: Sides, kind: Walk, seed: int, budget: float, save: Path | None) -> _Walk:
+    mode = kind.name
     # Each has its own generator, so that it can be walked again alone.
     walked = walk(sides, kind, seed * len(WALKS) + [*WALKS].index(mode), budget)
     total = walked.steps.total()
+
+    def result(verdict: Verdict, reason: str) -> Result:
+        return _result(ready.oracle, mode, verdict, total, walked.seconds, reason)
+
     if walked.lacking is not None:
-        stopped = _result(mode, Verdict.ERROR, total, walked.seconds, "")
-        return _Walk(unjudged(stopped, walked.lacking), walked.steps, None)
+        return _Walk(unjudged(result(Verdict.ERROR, ""), walked.lacking), walked.steps, None)
     if walked.found is None:
         verdict = Verdict.PASS if total else Verdict.ERROR
-        return _Walk(_result(mode, verdict, total, walked.seconds, walked.summary), walked.steps, None)
+        return _Walk(result(verdict, walked.summary), walked.steps, None)
     script, played = walked.found
     short, shown = shorten(sides, script, played.difference or Difference(0, ()))
     if save is None:
@@ -141,12 +173,11 @@ def _walk(ready: Ready, kind: Walk, seed: int, budget: float, save: Path | None)
         command = again(ready.facts, ["scenario", "run", _path(save), "--mode", kind.mode])
     reason = f"after {total} steps, shortened to {len(short.steps)}"
     found = counterexample(sides, short, shown, command)
-    result = Result(NAME, ORACLE, NAME, mode, Verdict.FAIL, total, walked.seconds, reason, found)
-    return _Walk(result, walked.steps, short)
+    return _Walk(replace(result(Verdict.FAIL, reason), counterexample=found), walked.steps, short)
 
 
-def _result(mode: str, verdict: Verdict, total: int, seconds: float, reason: str) -> Result:
-    return Result(NAME, ORACLE, NAME, mode, verdict, total, seconds, reason)
+def _result(oracle: str, mode: str, verdict: Verdict, total: int, seconds: float, reason: str) -> Result:
+    return Result(NAME, oracle, NAME, mode, verdict, total, seconds, reason)
 
 
 def _path(save: Path) -> str:

@@ -11,23 +11,24 @@ from itertools import zip_longest
 from pathlib import Path
 
 from conformance.differential.unjudged import once
-from conformance.differential.verdict import KernelReport, Report, Result, Verdict
+from conformance.differential.verdict import Counterexample, KernelReport, Report, Result, Verdict
 from conformance.errors import ConformanceError
-from conformance.kernels import BuildError, Cache, Kernel, expand, open_kernel
+from conformance.kernels import expand
 from conformance.model.modes import VM_MODES
-from conformance.model.profiles import Profile, profile_of
-from conformance.oracles.kvm.build import CannotBuild, build_kvm
 from conformance.sandbox.processes import Ended
-from conformance.scenarios import findings, saved
-from conformance.scenarios.judging_scenario import ENGINE, ORACLE, Facts, judge
-from conformance.scenarios.modes import STORY_MODES, TDP_MODES, absent
+from conformance.scenarios import findings, live_sides, saved
+from conformance.scenarios.comparing import Death, Sides
+from conformance.scenarios.judging_scenario import ENGINE, again, judge
+from conformance.scenarios.live_ready import LivePlan, prepare_live
+from conformance.scenarios.modes import STORY_MODES
+from conformance.scenarios.ready import Playable, prepare
 from conformance.scenarios.saved import Saved, is_file_name
 from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import Story, stories
 from conformance.workers import workers
 
-__all__ = ["Ready", "ScenarioPlan", "check_modes", "prepare", "run", "scenario", "scenarios"]
+__all__ = ["ScenarioPlan", "check_modes", "run", "scenario", "scenarios"]
 
 Progress = Callable[[str], None]
 Advance = Callable[[Result], None]
@@ -45,32 +46,19 @@ class ScenarioPlan:
     names: tuple[str, ...] = ()
     modes: tuple[str, ...] = ()
     jobs: int = 2
+    live: LivePlan | None = None
+    """With it, the kernels are booted."""
 
+    @property
+    def oracle(self) -> str:
+        """The name of the oracle."""
+        return live_sides.ORACLE if self.live is not None else "kvm"
 
-@dataclass(frozen=True)
-class Ready:
-    """A kernel whose whole KVM is built."""
-
-    kernel: Kernel
-    library: Path
-    profile: Profile
-    facts: Facts
-    start: float
-    """When its preparation began, on time.monotonic()'s clock."""
-    without_tdp_mmu: str = ""
-    """Why the modes with the TDP MMU are not played on it; "" if they are."""
-
-    def report(self) -> KernelReport:
-        """The kernel's report, still empty."""
-        return KernelReport.of(self.kernel)
-
-    def absent(self, mode: str) -> str:
-        """Why a mode is not played on the kernel; "" if it is."""
-        return self.without_tdp_mmu if mode in TDP_MODES else absent(mode, self.profile)
-
-    def sides(self, mode: str) -> KvmSides:
-        """Kernel and model in a mode."""
-        return KvmSides(self.library, self.profile, VM_MODES[mode])
+    def prepare(self, selector: str, progress: Progress) -> Playable | KernelReport:
+        """A kernel made ready, or why it cannot be."""
+        if self.live is not None:
+            return prepare_live(selector, self.patches, self.live, progress)
+        return prepare(selector, self.patches, progress, self.modes)
 
 
 def check_modes(names: Sequence[str]) -> None:
@@ -93,39 +81,6 @@ def scenario(name: str) -> Scenario:
     return saved.read(name) if is_file_name(name) else STORIES[name]
 
 
-def prepare(
-    selector: str, patches: Sequence[Path], progress: Progress, modes: Sequence[str] = ()
-) -> Ready | KernelReport:
-    """A kernel made ready for those of some modes that it has, or of all; or why it cannot be."""
-    start = time.monotonic()
-    try:
-        kernel = open_kernel(selector, patches, progress=progress)
-    except BuildError as error:
-        return KernelReport.unopened(selector, patches, error=str(error))
-    report = KernelReport.of(kernel)
-    try:
-        library, without_tdp_mmu = _library(kernel, progress, modes or STORY_MODES)
-    except CannotBuild as why:
-        return replace(report, unreached=str(why))
-    except BuildError as error:
-        return replace(report, error=str(error))
-    words = (word for patch in patches for word in ("--patch", str(patch)))
-    arguments = ("--kernel", selector, *words, *kernel.compiler.arguments)
-    facts = Facts(kernel.series, kernel.version, arguments)
-    return Ready(kernel, library, profile_of(kernel.release), facts, start, without_tdp_mmu)
-
-
-def _library(kernel: Kernel, progress: Progress, modes: Sequence[str]) -> tuple[Path, str]:
-    """The library for the modes, and why it is not for those with the TDP MMU; "" if it is."""
-    try:
-        tdp_mmu = any(mode in TDP_MODES for mode in modes)
-        return build_kvm(kernel, Cache(), progress, tdp_mmu=tdp_mmu), ""
-    except CannotBuild as why:
-        if all(mode in TDP_MODES for mode in modes):
-            raise
-        return build_kvm(kernel, Cache(), progress, tdp_mmu=False), str(why)
-
-
 def run(plan: ScenarioPlan, *, progress: Progress, advance: Advance | None = None) -> Report:
     """Carry out a plan.
 
@@ -136,17 +91,17 @@ def run(plan: ScenarioPlan, *, progress: Progress, advance: Advance | None = Non
     selectors = expand(list(plan.kernels))
     check_modes(plan.modes)
     chosen = scenarios(plan.names)
-    prepared: list[Ready | KernelReport] = []
+    prepared: list[Playable | KernelReport] = []
     reports: dict[str, KernelReport] = {}
     missing = ""
     try:
         for selector in selectors:
-            prepared.append(prepare(selector, plan.patches, progress, plan.modes))
+            prepared.append(plan.prepare(selector, progress))
         with workers(plan.jobs) as pool:
             under_way = [
-                (ready, _submit(pool, ready, chosen, plan.modes))
+                (ready, _submit(pool, ready, chosen, plan))
                 for ready in prepared
-                if isinstance(ready, Ready)
+                if isinstance(ready, Playable)
             ]
             for ready, futures in under_way:
                 report = reports[ready.kernel.selector] = ready.report()
@@ -163,7 +118,7 @@ def run(plan: ScenarioPlan, *, progress: Progress, advance: Advance | None = Non
         else:
             report = reports.get(made.kernel.selector) or made.report()
             if missing and not report.seconds:
-                report.results += _not_played(report, chosen, plan.modes, missing)
+                report.results += _not_played(report, chosen, plan, missing)
             done.append(report)
     return Report(done, None, time.monotonic() - start)
 
@@ -174,46 +129,50 @@ def _modes(chosen: Sequence[Scenario], selected: Sequence[str]) -> list[str]:
     return [mode for mode in STORY_MODES if mode in of_any and (not selected or mode in selected)]
 
 
-def _absent(ready: Ready, chosen: Sequence[Scenario], selected: Sequence[str]) -> list[Result]:
+def _absent(ready: Playable, chosen: Sequence[Scenario], selected: Sequence[str]) -> list[Result]:
     """For each mode that the kernel does not have, one result for all stories."""
     return [
-        Result("stories", ORACLE, ENGINE, mode, Verdict.SKIP, reason=why)
+        Result("stories", ready.oracle, ENGINE, mode, Verdict.SKIP, reason=why)
         for mode in _modes(chosen, selected)
         if (why := ready.absent(mode))
     ]
 
 
 def _not_played(
-    report: KernelReport, chosen: Sequence[Scenario], selected: Sequence[str], reason: str
+    report: KernelReport, chosen: Sequence[Scenario], plan: ScenarioPlan, reason: str
 ) -> list[Result]:
     """MISS results for the stories that the time limit cut off."""
     seen = {(result.property, result.mode) for result in report.results}
-    owed = [(one.name, mode) for one in chosen for mode in _modes(chosen, selected) if mode in one.modes]
+    owed = [(one.name, mode) for one in chosen for mode in _modes(chosen, plan.modes) if mode in one.modes]
     return [
-        Result(name, ORACLE, ENGINE, mode, Verdict.MISS, reason=reason)
+        Result(name, plan.oracle, ENGINE, mode, Verdict.MISS, reason=reason)
         for name, mode in owed
         if (name, mode) not in seen
     ]
 
 
 def _submit(
-    pool: ProcessPoolExecutor, ready: Ready, chosen: Sequence[Scenario], selected: Sequence[str]
+    pool: ProcessPoolExecutor, ready: Playable, chosen: Sequence[Scenario], plan: ScenarioPlan
 ) -> list[Future[list[Result]]]:
-    """Hand a kernel's scenarios to the workers, some of one mode at a time."""
+    """Hand a kernel's scenarios to the workers, some of one mode at a time.
+
+    Of a live kernel each part is booted once.
+    """
+    modes = [mode for mode in _modes(chosen, plan.modes) if not ready.absent(mode)]
     futures = []
-    for mode in _modes(chosen, selected):
-        if ready.absent(mode):
-            continue
+    for mode in modes:
         names = [one.name for one in chosen if mode in one.modes]
-        futures += [
-            pool.submit(_play, ready, mode, names[at : at + CHUNK]) for at in range(0, len(names), CHUNK)
-        ]
+        parts = [names[at : at + CHUNK] for at in range(0, len(names), CHUNK)]
+        if plan.live is not None:
+            each = max(plan.jobs // len(modes), 1)
+            parts = [part for first in range(each) if (part := names[first::each])]
+        futures += [pool.submit(_play, ready, mode, part) for part in parts]
     return futures
 
 
 def _collect(
     report: KernelReport,
-    ready: Ready,
+    ready: Playable,
     futures: Sequence[Future[list[Result]]],
     progress: Progress,
     advance: Advance | None,
@@ -229,20 +188,37 @@ def _collect(
     report.seconds = time.monotonic() - ready.start
 
 
-def _play(ready: Ready, mode: str, names: Sequence[str]) -> list[Result]:
+def _play(ready: Playable, mode: str, names: Sequence[str]) -> list[Result]:
     """Judge some scenarios in one mode; runs in a worker process."""
-    sides = ready.sides(mode)
-    results = []
-    for one in (scenario(name) for name in names):
-        absent = one.absent(ready.profile)
-        if absent:
-            faults = findings.fatal(ready.profile, one) if isinstance(one, Story) else ()
-            results.append(
-                Result(one.name, ORACLE, ENGINE, mode, Verdict.SKIP, reason=absent, findings=faults)
-            )
-            continue
-        result = judge(sides, one.name, one.script, ready.facts, golden=isinstance(one, Story))
-        if isinstance(one, Story) and result.verdict is Verdict.PASS:
-            result = replace(result, findings=tuple(findings.seen(sides, one)))
-        results.append(result)
-    return results
+    chosen = [scenario(name) for name in names]
+    skipped = {one.name: _skipped(ready, mode, one, why) for one in chosen if (why := ready.why_not(one))}
+    if len(skipped) == len(chosen):
+        return [*skipped.values()]
+    try:
+        with ready.playing(mode) as sides:
+            return [skipped.get(one.name) or _judge(ready, sides, one) for one in chosen]
+    except Death as death:
+        return [*skipped.values(), _not_begun(ready, mode, death)]
+
+
+def _skipped(ready: Playable, mode: str, one: Scenario, why: str) -> Result:
+    """The result of a scenario that is not played."""
+    faults = findings.fatal(ready.profile, one) if isinstance(one, Story) else ()
+    return Result(one.name, ready.oracle, ENGINE, mode, Verdict.SKIP, reason=why, findings=faults)
+
+
+def _judge(ready: Playable, sides: Sides, one: Scenario) -> Result:
+    """The result of a scenario. Golden transcripts and known faults are those of the kvm oracle."""
+    ours = isinstance(one, Story) and isinstance(sides, KvmSides)
+    result = judge(sides, one.name, one.script, ready.facts, golden=ours)
+    if isinstance(one, Story) and isinstance(sides, KvmSides) and result.verdict is Verdict.PASS:
+        result = replace(result, findings=tuple(findings.seen(sides, one)))
+    return result
+
+
+def _not_begun(ready: Playable, mode: str, death: Death) -> Result:
+    """The kernel ended before a scenario began."""
+    command = again(ready.facts, ["scenario", "run", "--mode", mode])
+    found = Counterexample({}, {}, {}, {}, command, crash=death.how, details=death.console)
+    reason = "the kernel ended before the first scenario"
+    return Result("stories", ready.oracle, ENGINE, mode, Verdict.FAIL, reason=reason, counterexample=found)

@@ -30,6 +30,8 @@ class KvmSides:
     library: Path
     profile: Profile
     mode: Mode
+    oracle: str = "kvm"
+    unobserved: frozenset[str] = frozenset()
 
     @cached_property
     def k(self) -> Semantics:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
 
 from conformance.interface.access import End
@@ -30,16 +31,34 @@ from conformance.model.spte.predicates import is_frozen_spte, is_mmio_spte, is_s
 from conformance.scenarios.leaf import Leaf
 from conformance.scenarios.shadow_state import ShadowState
 
-__all__ = ["View"]
+__all__ = ["Unobserved", "View"]
+
+
+class Unobserved(Exception):
+    """A claim is about something that this side does not show."""
 
 
 class View:
-    """A VM after a step. ``before`` is the same VM a step earlier; None before the first."""
+    """A VM after a step. ``before`` is the same VM a step earlier; None before the first.
 
-    def __init__(self, k: Semantics, observation: Observation, before: View | None) -> None:
+    ``unobserved`` are the properties that raise Unobserved.
+    """
+
+    def __init__(
+        self,
+        k: Semantics,
+        observation: Observation,
+        before: View | None,
+        unobserved: Collection[str] = (),
+    ) -> None:
         self.k = k
         self.observation = observation
         self._before = before
+        self._unobserved = unobserved
+
+    def _observed(self, name: str) -> None:
+        if name in self._unobserved:
+            raise Unobserved(name)
 
     @property
     def before(self) -> View:
@@ -108,6 +127,7 @@ class View:
     @property
     def leaks(self) -> Leaks:
         """Of destroy: what was not freed."""
+        self._observed("leaks")
         return Leaks.read(self.outcome)
 
     @property
@@ -178,6 +198,7 @@ class View:
     @property
     def retired(self) -> list[RetiredTable]:
         """Tables that wait for their grace period."""
+        self._observed("retired")
         return list(self.observation.retired)
 
     # Shadow paging.
@@ -231,6 +252,7 @@ class View:
 
     def cached(self, gfn: int, vcpu: int = 0) -> TlbEntry | ShadowTlbEntry | None:
         """The vCPU's TLB entry for ``gfn``, None if it has none."""
+        self._observed("cached")
         for entry in self.observation.tlb[vcpu]:
             shift = 9 * (entry.level - 1)
             if entry.gfn >> shift == gfn >> shift:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from conformance.errors import ConformanceError
+from conformance.interface.live import NOT_LIVE
 from conformance.interface.options import check_options
 from conformance.scenarios.drawing import Scene
 from conformance.scenarios.drawing_guests import NestedEptScene, NestedNptScene, ShadowScene
@@ -18,21 +19,38 @@ __all__ = ["WALKS", "Walk", "walks"]
 
 @dataclass(frozen=True)
 class Walk:
-    """Random stories in a mode; ``name`` is that of the mode, or nested-MODE for those of nested guests."""
+    """Random stories in a mode; ``name`` is that of the mode, or nested-MODE for those of nested guests.
+
+    ``live``: only with steps that a running kernel can be made to take.
+    """
 
     name: str
     mode: str
     of: type[Scene]
+    live: bool = False
 
     def scene(self, options: dict[str, int]) -> Scene:
         """The scene of a story."""
-        return self.of(options, self.mode)
+        return self.of(options, self.mode, live=self.live)
+
+    @property
+    def absent(self) -> str:
+        """Why there are no such stories; "" if there are."""
+        lacking = [kind for kind in _NEEDED.get(self.of, ()) if self.live and kind in NOT_LIVE]
+        return f"{lacking[0]}: {NOT_LIVE[lacking[0]]}" if lacking else ""
 
     @cached_property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of steps that are drawn."""
         return self.scene(check_options({})).kinds
 
+
+_NEEDED: dict[type[Scene], tuple[str, ...]] = {
+    ShadowScene: ("execute",),
+    NestedEptScene: ("enter_l2",),
+    NestedNptScene: ("enter_l2",),
+}
+"""Steps without which there is no story."""
 
 WALKS = {
     walk.name: walk

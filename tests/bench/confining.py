@@ -18,7 +18,7 @@ from conformance.oracles.shim.oracle import ShimOracle
 from conformance.sandbox import launching
 from conformance.sandbox.confinement import confinement
 from conformance.scenarios.machines import take
-from conformance.scenarios.run_scenarios import Ready, prepare
+from conformance.scenarios.ready import Ready, prepare
 from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
 

@@ -15,7 +15,7 @@ from conformance.model.profiles import Profile
 from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.scenarios.lockstep import walk
 from conformance.scenarios.machines import take
-from conformance.scenarios.run_scenarios import Ready, prepare
+from conformance.scenarios.ready import Ready, prepare
 from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import Script

@@ -45,7 +45,7 @@ def test_options_of_run_reach_the_plan(cli, outcome, asked):
                "--mode", "npt", "--patch", "fix.mbox", "--jobs", "4")  # fmt: skip
     assert done.exit_code == 0
     assert asked == [
-        (("6.1", "7.3"), (Path("fix.mbox"),), ("first_*", "./a.scenario"), ("npt",), 4)
+        (("6.1", "7.3"), (Path("fix.mbox"),), ("first_*", "./a.scenario"), ("npt",), 4, None)
     ]  # fmt: skip
 
 
@@ -54,7 +54,16 @@ def test_options_of_lockstep_reach_the_plan(cli, outcome, asked, tmp_path):
     done = cli("lockstep", "--mode", "npt", "--budget", "2", "--seed", "0x7", "--save", save)
     assert done.exit_code == 0 and "access 3" in done.stdout
     assert asked == [
-        {"kernels": (), "patches": (), "modes": ("npt",), "budget": 2.0, "seed": 7, "save": save, "jobs": 2}
+        {
+            "kernels": (),
+            "patches": (),
+            "modes": ("npt",),
+            "budget": 2.0,
+            "seed": 7,
+            "save": save,
+            "jobs": 2,
+            "live": None,
+        }
     ]
 
 

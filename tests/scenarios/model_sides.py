@@ -25,6 +25,8 @@ class ModelSides:
     def __init__(
         self, mode: str = "ept-ad", release: tuple[int, int] = (6, 1), lie: Lie | None = None
     ) -> None:
+        self.oracle = "kvm"
+        self.unobserved: frozenset[str] = frozenset()
         self.mode = VM_MODES[mode]
         self.profile = profile_of(release)
         self.k = kernel_in(self.mode, self.profile)

@@ -20,7 +20,7 @@ from conformance.reports.mail import render as as_mail
 from conformance.reports.terminal import Screen, show
 from conformance.scenarios import findings
 from conformance.scenarios.comparing import Death, Match, play
-from conformance.scenarios.run_scenarios import Ready, prepare
+from conformance.scenarios.ready import Ready, prepare
 from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import Fault

@@ -10,7 +10,8 @@ from conformance.interface.steps import KINDS
 from conformance.kernels import SERIES
 from conformance.scenarios import run_lockstep
 from conformance.scenarios.modes import TDP_MODES
-from conformance.scenarios.run_scenarios import ScenarioPlan, prepare, run
+from conformance.scenarios.ready import prepare
+from conformance.scenarios.run_scenarios import ScenarioPlan, run
 from conformance.scenarios.stories import STORIES
 
 pytestmark = pytest.mark.kernel

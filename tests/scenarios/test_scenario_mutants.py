@@ -10,7 +10,7 @@ from planting import patch_for
 
 from conformance.differential.verdict import Verdict
 from conformance.scenarios.judging_scenario import judge
-from conformance.scenarios.run_scenarios import Ready, prepare
+from conformance.scenarios.ready import Ready, prepare
 from conformance.scenarios.stories import STORIES
 
 FEWEST = 180

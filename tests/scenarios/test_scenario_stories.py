@@ -7,7 +7,7 @@ from model_sides import ModelSides
 from conformance.errors import ConformanceError
 from conformance.interface.steps import KINDS
 from conformance.model.profiles import profile_of
-from conformance.scenarios.comparing import broken_claim, play
+from conformance.scenarios.comparing import check_claims, play
 from conformance.scenarios.modes import STORY_MODES
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import Claim, StoryBuilder, stories, story
@@ -23,7 +23,7 @@ def test_every_claim_holds_on_the_model(release, mode):
     for told in STORIES.values():
         if mode in told.modes and not told.absent(sides.profile):
             played = play(sides, told.script)
-            claim = broken_claim(sides, told.script.claims, played.model)
+            claim = check_claims(sides, told.script.claims, played.model).broken
             if claim is not None:
                 broken[told.name] = (claim.after + 1, claim.sentence)
     assert not broken
@@ -100,6 +100,6 @@ def test_a_claim_that_does_not_hold_or_cannot_be_evaluated_is_broken():
     seen = play(sides, told.script).kernel
     wrong = Claim(2, "nothing is mapped", lambda now: now.leaf(0x100) is None)
     absent = Claim(2, "something else is", lambda now: now.mapped(0x999).writable)
-    assert broken_claim(sides, told.script.claims, seen) is None
-    assert broken_claim(sides, [*told.script.claims, wrong], seen) is wrong
-    assert broken_claim(sides, [absent], seen) is absent
+    assert check_claims(sides, told.script.claims, seen).broken is None
+    assert check_claims(sides, [*told.script.claims, wrong], seen).broken is wrong
+    assert check_claims(sides, [absent], seen).broken is absent

@@ -121,6 +121,15 @@ class Btf(Records):
             values[owner.string(name)] = value - top if negative else value
         return values
 
+    def enumeration_with(self, name: str) -> dict[str, int]:
+        """The names and values of this file's first enumeration that has a value of this name; else empty."""
+        for number in range(self._first, len(self)):
+            if self.type(number).kind in {"enum", "enum64"}:
+                values = self.values(number)
+                if name in values:
+                    return values
+        return {}
+
     def prototype(self, number: int) -> Prototype:
         """What a function, or the type of one, takes and returns."""
         number = self.strip(number)

@@ -32,7 +32,7 @@
 /* Exits to userspace that one instruction may take. */
 #define MOST_EXITS 8
 /* Seconds after which a guest that makes no progress is interrupted. */
-#define PATIENCE 10
+#define PATIENCE 60
 
 /* Every gfn below 512 GiB is mapped at its own address; the stub lies behind them. */
 void fill_stub(uint8_t *stub)

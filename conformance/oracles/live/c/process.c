@@ -32,7 +32,7 @@ void unmap_process(void)
 static void serve_mmap(void)
 {
 	uint64_t level = argument_or("level", 1), size = argument_or("npages", 1) * PAGE_SIZE;
-	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE;
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE | MAP_NORESERVE;
 	int rights = PROT_READ | (argument("writable") ? PROT_WRITE : 0);
 	void *area;
 
@@ -42,7 +42,27 @@ static void serve_mmap(void)
 	/* MADV_NOHUGEPAGE would make MADV_COLLAPSE fail: without advice there are no huge pages either. */
 	if (area != MAP_FAILED && level == 2)
 		madvise(area, size, MADV_HUGEPAGE);
+	/* Steps map an area once: the step's error for that is EINVAL. */
+	if (area == MAP_FAILED && errno == EEXIST)
+		errno = EINVAL;
 	answer_code(area == MAP_FAILED ? -1 : 0);
+}
+
+/* The word of /proc/self/pagemap about an address. */
+static uint64_t pagemap_of(void *address)
+{
+	int file = open("/proc/self/pagemap", O_RDONLY);
+	uint64_t word = 0;
+
+	if (pread(file, &word, sizeof(word), (uintptr_t)address / PAGE_SIZE * sizeof(word)) < 0)
+		word = 0;
+	close(file);
+	return word;
+}
+
+static int is_present(void *address)
+{
+	return pagemap_of(address) >> 63;
 }
 
 static sigjmp_buf after_fault;
@@ -64,8 +84,8 @@ static int touch(volatile uint8_t *byte, int write)
 		errno = EFAULT;
 		result = -1;
 	} else if (write) {
-		/* A write access that changes nothing, without a read access before it. */
-		asm volatile("lock orb $0, %0" : "+m"(*byte));
+		/* A write without a read before it: an instruction that does both may fault for the read. */
+		*byte = is_present((void *)byte) ? *byte : 0;
 	} else {
 		(void)*byte;
 	}
@@ -115,17 +135,14 @@ static void serve_collapse(void)
 static void serve_frames(void)
 {
 	uint64_t page = argument("page"), npages = argument_or("npages", 1);
-	int file = open("/proc/self/pagemap", O_RDONLY);
 
 	for (uint64_t n = 0; n < npages; n++) {
-		uint64_t word = 0;
-		off_t at = ((uint64_t)address_of(page + n) / PAGE_SIZE) * sizeof(word);
+		uint64_t word = pagemap_of(address_of(page + n));
 
-		if (pread(file, &word, sizeof(word), at) == sizeof(word) && word >> 63)
+		if (word >> 63)
 			answer("frame %llu %llu", (unsigned long long)(page + n),
 			       (unsigned long long)(word & ((1ull << 55) - 1)));
 	}
-	close(file);
 }
 
 const struct request process_requests[] = {

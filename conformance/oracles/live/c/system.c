@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/reboot.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -69,6 +70,11 @@ static void serve_write(void)
 static void serve_append(void)
 {
 	write_text(O_APPEND);
+}
+
+static void serve_mkdir(void)
+{
+	answer_code(mkdir(rest_of_request(), 0755));
 }
 
 static void serve_read(void)
@@ -160,6 +166,12 @@ static void serve_end_program(void)
 	answer_end(child);
 }
 
+static void serve_wait(void)
+{
+	usleep(argument("milliseconds") * 1000);
+	answer("code 0");
+}
+
 static void serve_grace_period(void)
 {
 	answer_code(syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0));
@@ -177,11 +189,13 @@ const struct request system_requests[] = {
 	{ "rmmod", serve_rmmod },
 	{ "write", serve_write },
 	{ "append", serve_append },
+	{ "mkdir", serve_mkdir },
 	{ "read", serve_read },
 	{ "symbols", serve_symbols },
 	{ "execute_program", serve_execute_program },
 	{ "start_program", serve_start_program },
 	{ "end_program", serve_end_program },
+	{ "wait", serve_wait },
 	{ "grace_period", serve_grace_period },
 	{ "power_off", serve_power_off },
 	{ NULL, NULL },

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The options of commands that can play on a live kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from conformance.errors import ConformanceError
+
+if TYPE_CHECKING:
+    from conformance.scenarios.live_ready import LivePlan
+
+__all__ = ["live_options", "live_plan"]
+
+Command = Callable[..., Any]
+
+
+def live_options(command: Command) -> Command:
+    """--oracle, --image and --modules; see live_plan()."""
+    options = (
+        click.option(
+            "--oracle",
+            type=click.Choice(["kvm", "live"]),
+            default="kvm",
+            show_default=True,
+            help="What answers for the kernel: its KVM in a process, or the whole kernel in QEMU.",
+        ),
+        click.option(
+            "--image",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            metavar="PATH",
+            help="Boot this vmlinux or bzImage instead of the shipped kernel; needs --modules.",
+        ),
+        click.option(
+            "--modules",
+            type=click.Path(exists=True, file_okay=False, path_type=Path),
+            metavar="DIR",
+            help="The folder of the image's modules, kvm among them.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def live_plan(given: dict[str, Any]) -> LivePlan | None:
+    """Take the values of these options out of ``given``: what to boot, None for the kvm oracle."""
+    from conformance.scenarios.live_ready import LivePlan
+
+    oracle, image, modules = (given.pop(name) for name in ("oracle", "image", "modules"))
+    if oracle == "live":
+        return LivePlan(image, modules)
+    if image is not None or modules is not None:
+        raise ConformanceError("--image and --modules are for --oracle live.")
+    return None

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A VM in a live kernel: it takes steps and returns observations, as far as they can be observed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from conformance.interface.live import HOST_STEPS
+from conformance.interface.observation import Observation, SlotView, State, VcpuView
+from conformance.interface.steps import KINDS
+from conformance.oracles.live.booted import TRACER, Booted
+from conformance.oracles.live.frames import FrameCheck
+from conformance.oracles.live.outcomes import Answer, access_outcome, read_answer, read_faults
+from conformance.oracles.live.reading import Tables, VmReader
+
+__all__ = ["LiveMachine"]
+
+PARAMETERS = "/sys/module/kvm/parameters"
+
+_NOTHING = {"smm", "grace_period", *HOST_STEPS}
+"""Steps without an outcome here: how many tables a grace period freed cannot be observed."""
+
+
+class LiveMachine:
+    """One VM in a booted kernel, from its creation to its destruction. A context manager.
+
+    options: see interface/options.py; ``pml`` is the machine's, not the VM's. initial: the value
+    of an SPTE that was never set.
+
+    Not observed: what processors cache, tables that wait for their grace period, and flushes that vCPUs have
+    done. Counters count from the creation of the VM on, but for the generation of memslots.
+    """
+
+    def __init__(self, booted: Booted, options: Mapping[str, int], *, initial: int) -> None:
+        self._booted = booted
+        self._options = options
+        self._alive = True
+        booted.code("write /sys/kernel/debug/clear_warn_once 1")
+        self._parameter("eager_page_split", "Y" if options["eager_page_split"] else "N")
+        self._parameter("nx_huge_pages", "force" if options["nx_huge_pages"] else "off")
+        words = f"vcpus={options['vcpus']} manual_protect={options['manual_protect']}"
+        booted.need(f"vm {words}", "creating a VM")
+        self._reader = VmReader(booted.memory, booted.smm_mask, initial)
+        self._tables = Tables()
+        self._frames = FrameCheck(booted)
+        self._start = self._reader.state()
+        self._early = [vcpu.other_requests for vcpu in self._reader.vcpu_views([])]
+        """Requests from the set-up of each vCPU's registers, until it serves them."""
+        self._own_faults = self._own_fixed = 0
+        booted.code(f"write {TRACER}/trace 0")
+        booted.warned()
+
+    def __enter__(self) -> LiveMachine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._alive:
+            self._alive = False
+            self._booted.ask("destroy")
+
+    def step(self, name: str, /, **arguments: int) -> Observation:
+        """Take one step and observe. Raises LiveDied, Lacking."""
+        answer = self._ask(name, arguments)
+        self._reader.memory.forget()
+        faults = read_faults(answer.trace, self._booted.fault_results)
+        self._own_faults += faults.own
+        self._own_fixed += faults.own_fixed
+        events = self._booted.warned()
+        if name == "destroy":
+            self._alive = False
+            return Observation([], events, vcpus=[], slots=[], roots=[])
+        slots = self._reader.slots()
+        if name == "access":
+            outcome = access_outcome(answer, faults)
+        elif name == "enter":
+            outcome = [answer.entered()]
+        elif name in _NOTHING:
+            outcome = []
+        else:
+            outcome = answer.code()
+        if name == "get_dirty_log" and outcome == [0]:
+            slot = next(
+                view for view, _ in slots if (view.id, view.as_id) == (arguments["slot"], arguments["as_id"])
+            )
+            words = answer.words()
+            outcome = [0, *(words.get(n, 0) for n in range((slot.npages + 63) // 64))]
+        return self._observe(outcome, events, slots)
+
+    def _ask(self, name: str, arguments: Mapping[str, int]) -> Answer:
+        if name not in KINDS:
+            raise ValueError(f"there is no step {name!r}")
+        if name == "set_nx_huge_pages":
+            self._parameter("nx_huge_pages", "force" if arguments["on"] else "off")
+            return read_answer(["code 0"])
+        if name == "recover_nx_huge_pages":
+            return self._recover()
+        words = " ".join([name, *(f"{word}={value}" for word, value in arguments.items())])
+        return read_answer(self._booted.ask(words))
+
+    def _recover(self) -> Answer:
+        """Let the recovery worker run: at least once, as it takes a period of 1 ms at the least."""
+        self._parameter("nx_huge_pages_recovery_period_ms", "1")
+        self._parameter("nx_huge_pages_recovery_ratio", "1")
+        self._booted.ask("wait milliseconds=20")
+        self._parameter("nx_huge_pages_recovery_ratio", "0")
+        return read_answer(["code 0"])
+
+    def _parameter(self, name: str, value: str) -> None:
+        self._booted.need(f"write {PARAMETERS}/{name} {value}", f"setting the parameter {name}")
+
+    def _observe(
+        self, outcome: list[int], events: list[str], slots: Sequence[tuple[SlotView, int]]
+    ) -> Observation:
+        """The observation of the VM as it is now."""
+        roots, places, own_leaves = self._reader.roots(self._tables)
+        return Observation(
+            outcome,
+            [*events, *self._frames.wrong(roots, slots)],
+            self._counted(own_leaves),
+            self._vcpus(places),
+            slots=[view for view, _ in slots],
+            roots=roots,
+        )
+
+    def _vcpus(self, roots: list[int]) -> list[VcpuView]:
+        """The vCPUs, without requests that their set-up has made."""
+        views = self._reader.vcpu_views(roots)
+        self._early = [early & view.other_requests for early, view in zip(self._early, views, strict=True)]
+        return [
+            view._replace(other_requests=view.other_requests & ~early)
+            for early, view in zip(self._early, views, strict=True)
+        ]
+
+    def _counted(self, own_leaves: int) -> State:
+        """The counters of the story: without those of the guest's own memory."""
+        now = self._reader.state()
+        grown = now.since(self._start)
+        return grown._replace(
+            generation=now.generation,
+            pages_4k=grown.pages_4k - own_leaves,
+            pf_taken=grown.pf_taken - self._own_faults,
+            pf_fixed=grown.pf_fixed - self._own_fixed,
+        )

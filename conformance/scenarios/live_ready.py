@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A kernel made ready to be booted: the packages that Debian ships, or what a user has built."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from conformance.differential.verdict import KernelReport
+from conformance.errors import ConformanceError
+from conformance.kernels import Cache
+from conformance.kernels.bootable import Bootable, built_by_user, shipped_kernel
+from conformance.model.modes import VM_MODES
+from conformance.model.profiles import profile_of
+from conformance.oracles.live.booted import boot
+from conformance.oracles.live.settings import setting_of
+from conformance.sandbox.confinement import refuse_foreign
+from conformance.scenarios.comparing import Sides
+from conformance.scenarios.live_sides import ORACLE, LiveSides, why_not_live
+from conformance.scenarios.modes import absent
+from conformance.scenarios.ready import Playable, facts_of, open_or_report
+from conformance.scenarios.saved import Saved
+from conformance.scenarios.story import Story
+
+__all__ = ["LivePlan", "LiveReady", "prepare_live"]
+
+Progress = Callable[[str], None]
+
+_QEMU_MODES = ("npt",)
+
+
+@dataclass(frozen=True)
+class LivePlan:
+    """The kernel that is booted if it is not the shipped one: its image and the folder of its modules."""
+
+    image: Path | None = None
+    modules: Path | None = None
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The options that select it in a command."""
+        given = (("--image", self.image), ("--modules", self.modules))
+        return ("--oracle", ORACLE, *(word for name, path in given if path for word in (name, str(path))))
+
+
+@dataclass(frozen=True)
+class LiveReady(Playable):
+    """A kernel that can be booted."""
+
+    bootable: Bootable
+
+    @property
+    def oracle(self) -> str:
+        """The name of the oracle."""
+        return ORACLE
+
+    def report(self) -> KernelReport:
+        """The kernel's report: that of its source, with what is booted."""
+        report = super().report()
+        notes = (*report.notes, f"booted: {self.bootable.title}", *filter(None, [self.bootable.drift]))
+        return replace(report, notes=notes)
+
+    def absent(self, mode: str) -> str:
+        """Why a mode is not played on it; "" if it is."""
+        if mode not in _QEMU_MODES:
+            return f"an emulated machine is played in {', '.join(_QEMU_MODES)} only"
+        return absent(mode, self.profile)
+
+    def why_not(self, scenario: Story | Saved) -> str:
+        """Why a scenario cannot be played on it in any mode; "" if it can."""
+        return super().why_not(scenario) or why_not_live(scenario.script)
+
+    @contextmanager
+    def playing(self, mode: str) -> Iterator[Sides]:
+        """Kernel and model in a mode; the machine runs meanwhile. Raises Death."""
+        found = VM_MODES[mode]
+        boots = partial(boot, self.bootable, setting_of(found.host()), Cache())
+        with LiveSides(self.profile, found, boots) as sides:
+            sides.booted()
+            yield sides
+
+
+def prepare_live(
+    selector: str, patches: Sequence[Path], plan: LivePlan, progress: Progress
+) -> LiveReady | KernelReport:
+    """A kernel made ready to be booted, or why it cannot be. Raises ConformanceError for wrong options."""
+    start = time.monotonic()
+    if patches:
+        raise ConformanceError("--patch changes source, not the kernel that is booted.")
+    if (plan.image is None) != (plan.modules is None):
+        raise ConformanceError("--image and --modules go together: a kernel and its modules.")
+    if plan.image is not None:
+        refuse_foreign(f"The kernel {plan.image.name}")
+    kernel = open_or_report(selector, patches, progress)
+    if isinstance(kernel, KernelReport):
+        return kernel
+    if plan.image is not None and plan.modules is not None:
+        found = built_by_user(plan.image, plan.modules, Cache(), progress)
+    else:
+        found = shipped_kernel(selector, Cache(), progress)
+    facts = facts_of(kernel, selector, patches, *plan.arguments)
+    return LiveReady(kernel, profile_of(kernel.release), facts, start, found)

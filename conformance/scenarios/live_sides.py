@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A live kernel and the model, side by side: both show what a live kernel lets be observed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from conformance.errors import KernelCodeDied
+from conformance.interface.live import HOST_STEPS, NOT_LIVE, STUB_GFN, live_place
+from conformance.interface.observation import Observation
+from conformance.model.machine import KernelBug
+from conformance.model.machine import Machine as ModelMachine
+from conformance.model.modes import Mode, kernel_in
+from conformance.model.profiles import Profile
+from conformance.model.semantics import Semantics
+from conformance.oracles.live.booted import Booted
+from conformance.oracles.live.deaths import LiveDied
+from conformance.oracles.live.machine import LiveMachine
+from conformance.oracles.live.memory import Unreadable
+from conformance.scenarios.comparing import Death
+from conformance.scenarios.live_frames import with_frames_of
+from conformance.scenarios.machines import Machine
+from conformance.scenarios.story import Script
+
+__all__ = ["UNOBSERVED", "LiveSides", "why_not_live"]
+
+ORACLE = "live"
+
+UNOBSERVED = frozenset({"cached", "retired", "leaks"})
+"""What a live kernel does not show: processors' TLBs, tables awaiting RCU, memory that was not freed."""
+
+_WITHOUT_OUTCOME = {"destroy", "grace_period", *HOST_STEPS}
+"""Steps whose outcome is of that kind, and those of the host, whose outcomes are no answers of KVM."""
+
+
+def why_not_live(script: Script) -> str:
+    """Why a script cannot be played on a live kernel; "" if it can."""
+    found: dict[str, list[str]] = {}
+    for kind in dict.fromkeys(step.kind for step in script.steps):
+        if kind in NOT_LIVE:
+            found.setdefault(NOT_LIVE[kind], []).append(kind)
+    reasons = [f"{reason} ({', '.join(kinds)})" for reason, kinds in found.items()]
+    if not all(live_place(step.arguments) for step in script.steps):
+        reasons.append(f"the guest's own memory lies at gfn {STUB_GFN:#x}")
+    return "; ".join(reasons)
+
+
+@dataclass
+class LiveSides:
+    """A booted kernel, and the model with the same profile. A context manager, which ends the machine.
+
+    ``boot`` boots the kernel: when a VM is first needed, and again after the machine has died.
+    """
+
+    profile: Profile
+    mode: Mode
+    boot: Callable[[], Booted]
+    oracle: str = ORACLE
+    unobserved: frozenset[str] = UNOBSERVED
+    _booted: Booted | None = None
+    _model: Observation | None = field(default=None, init=False)
+    """The model's observation after the step that the kernel takes next."""
+
+    def __enter__(self) -> LiveSides:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End the machine."""
+        booted, self._booted = self._booted, None
+        if booted is not None:
+            booted.close()
+
+    @cached_property
+    def k(self) -> Semantics:
+        """The masks of this kernel in this mode, for reading SPTEs."""
+        return kernel_in(self.mode, self.profile)
+
+    def booted(self) -> Booted:
+        """The machine, booted now if it does not run. Raises ConformanceError, Lacking, Death."""
+        if self._booted is None:
+            try:
+                self._booted = self.boot()
+            except LiveDied as died:
+                raise _death(died) from died
+        return self._booted
+
+    @contextmanager
+    def kernel(self, options: dict[str, int]) -> Iterator[Machine]:
+        """A VM in the live kernel."""
+        booted = self.booted()
+        try:
+            with LiveMachine(booted, options, initial=self.k.layout.nonpresent_value) as machine:
+                yield _KernelSide(machine, self)
+        except (LiveDied, Unreadable) as died:
+            raise self.died(died) from died
+
+    def model(self, options: dict[str, int]) -> Machine:
+        """A VM on the model."""
+        return _ModelSide(ModelMachine(self.profile, self.mode, **options), self)
+
+    def died(self, how: LiveDied | Unreadable) -> Death:
+        """The death of the machine, which is ended: the next VM gets another one."""
+        with suppress(KernelCodeDied):
+            self.end()
+        return _death(how)
+
+    def predicted(self, observation: Observation) -> None:
+        """Note the model's observation."""
+        self._model = observation
+
+    def compared(self, observation: Observation) -> Observation:
+        """The kernel's observation, with the model's numbers of frames."""
+        return observation if self._model is None else with_frames_of(self._model, observation)
+
+
+def _death(how: LiveDied | Unreadable) -> Death:
+    if isinstance(how, LiveDied):
+        return Death(how.how, hung=how.hung, console=how.console)
+    return Death(f"has structures in its memory that cannot be read: {how}")
+
+
+class _ModelSide:
+    """The model's machine, without what a live kernel does not show."""
+
+    def __init__(self, machine: ModelMachine, sides: LiveSides) -> None:
+        self._machine = machine
+        self._sides = sides
+        self._fresh = True
+
+    def step(self, name: str, /, **arguments: int) -> Observation:
+        if self._fresh:
+            # The memslots of the guest's own memory came before.
+            self._machine.step("set_generation", value=self._sides.booted().generation)
+            self._fresh = False
+        try:
+            seen = self._machine.step(name, **arguments)
+        except KernelBug as bug:
+            raise Death(str(bug)) from bug
+        if name in _WITHOUT_OUTCOME:
+            seen = seen._replace(outcome=[])
+        shown = seen._replace(
+            vcpus=[vcpu._replace(flushes=0) for vcpu in seen.vcpus],
+            slots=[*seen.slots],
+            roots=[*seen.roots],
+            tlb=(),
+            retired=(),
+            memory=(),
+        )
+        self._sides.predicted(shown)
+        return shown
+
+
+class _KernelSide:
+    """The live machine; its death is a Death."""
+
+    def __init__(self, machine: LiveMachine, sides: LiveSides) -> None:
+        self._machine = machine
+        self._sides = sides
+
+    def step(self, name: str, /, **arguments: int) -> Observation:
+        try:
+            return self._sides.compared(self._machine.step(name, **arguments))
+        except (LiveDied, Unreadable) as died:
+            raise self._sides.died(died) from died
