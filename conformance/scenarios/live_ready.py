@@ -12,11 +12,12 @@ from pathlib import Path
 
 from conformance.differential.verdict import KernelReport
 from conformance.errors import ConformanceError
-from conformance.kernels import Cache
+from conformance.kernels import BuildError, Cache, Kernel
 from conformance.kernels.bootable import Bootable, built_by_user, shipped_kernel
 from conformance.model.modes import VM_MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.live.booted import boot
+from conformance.oracles.live.rebuilt import rebuilt_kernel
 from conformance.oracles.live.settings import setting_of
 from conformance.sandbox.confinement import refuse_foreign
 from conformance.scenarios.comparing import Sides
@@ -89,8 +90,10 @@ def prepare_live(
 ) -> LiveReady | KernelReport:
     """A kernel made ready to be booted, or why it cannot be. Raises ConformanceError for wrong options."""
     start = time.monotonic()
-    if patches:
-        raise ConformanceError("--patch changes source, not the kernel that is booted.")
+    if patches and plan.image is not None:
+        raise ConformanceError(
+            "--patch changes source, not the kernel of --image. Build that with the patch."
+        )
     if (plan.image is None) != (plan.modules is None):
         raise ConformanceError("--image and --modules go together: a kernel and its modules.")
     if plan.image is not None:
@@ -98,9 +101,18 @@ def prepare_live(
     kernel = open_or_report(selector, patches, progress)
     if isinstance(kernel, KernelReport):
         return kernel
-    if plan.image is not None and plan.modules is not None:
-        found = built_by_user(plan.image, plan.modules, Cache(), progress)
-    else:
-        found = shipped_kernel(selector, Cache(), progress)
+    try:
+        found = _bootable(kernel, bool(patches), plan, progress)
+    except BuildError as error:
+        return replace(KernelReport.of(kernel), error=str(error))
     facts = facts_of(kernel, selector, patches, *plan.arguments)
     return LiveReady(kernel, profile_of(kernel.release), facts, start, found)
+
+
+def _bootable(kernel: Kernel, patched: bool, plan: LivePlan, progress: Progress) -> Bootable:
+    """What is booted. Raises BuildError if the modules of a patched kernel do not compile."""
+    if plan.image is not None and plan.modules is not None:
+        return built_by_user(plan.image, plan.modules, Cache(), progress)
+    if patched:
+        return rebuilt_kernel(kernel, Cache(), progress)
+    return shipped_kernel(kernel.selector, Cache(), progress)

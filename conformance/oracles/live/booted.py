@@ -69,6 +69,7 @@ class Booted:
     def __init__(self, emulator: Emulator, kernel: Bootable, setting: Setting) -> None:
         self.kernel = kernel
         self.setting = setting
+        self.running = True
         self._emulator = emulator
         self._console = 0
         with contextlib.ExitStack() as stack:
@@ -89,6 +90,7 @@ class Booted:
 
     def close(self) -> None:
         """End the machine."""
+        self.running = False
         self._emulator.close()
 
     def ask(self, request: str, bounds: Bounds = PATIENCE) -> list[str]:

@@ -57,7 +57,7 @@ class LiveMachine:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._alive:
+        if self._alive and self._booted.running:
             self._alive = False
             self._booted.ask("destroy")
 

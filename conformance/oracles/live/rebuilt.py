@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from conformance.errors import ConformanceError
@@ -67,7 +68,8 @@ def rebuilt_kernel(kernel: Kernel, cache: Cache, progress: Progress = quiet) -> 
             "shipped kernel says, by which a running one is read. Build the whole kernel, with its type "
             "information (CONFIG_DEBUG_INFO_BTF), and pass it with --image and --modules."
         ) from None
-    return bootable.with_modules(modules)
+    title = f"{bootable.title} with KVM's modules of {kernel.title}"
+    return replace(bootable.with_modules(modules), title=title)
 
 
 def assertions(btf: Btf) -> str:
