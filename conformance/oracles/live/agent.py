@@ -13,13 +13,17 @@ from conformance.kernels.compilers import chosen
 from conformance.kernels.tools import Progress, first_error, quiet
 from conformance.oracles.common import digest_of_parts
 
-__all__ = ["build_agent", "initrd"]
+__all__ = ["build_agent", "initrd", "without_signature"]
 
 _C = Path(__file__).parent / "c"
 _FLAGS = ("-std=gnu11", "-O2", "-static", "-Wall")
 
 KIND = "agent"
 KEEP = 4
+
+_SIGNED = b"~Module signature appended~\n"
+_SIGNATURE_INFO = 12
+"""Bytes of struct module_signature, which follows the signature and ends with its size."""
 
 _MAGIC = b"070701"
 _TRAILER = "TRAILER!!!"
@@ -48,6 +52,15 @@ def build_agent(cache: Cache, progress: Progress = quiet) -> Path:
 
     key = key_of("agent", digest_of_parts("oracles/live/c"), compiler.identity)
     return cache.get_or_build(KIND, key, make, what="the agent", keep=KEEP, progress=progress) / "agent"
+
+
+def without_signature(module: bytes) -> bytes:
+    """A module without the signature at its end, if it has one. Checking it would take seconds."""
+    if not module.endswith(_SIGNED):
+        return module
+    end = len(module) - len(_SIGNED)
+    size = int.from_bytes(module[end - 4 : end], "big")
+    return module[: max(end - _SIGNATURE_INFO - size, 0)]
 
 
 def initrd(agent: Path, files: Mapping[str, bytes], programs: Iterable[tuple[str, bytes]] = ()) -> bytes:

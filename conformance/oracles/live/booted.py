@@ -17,13 +17,14 @@ from conformance.oracles.binary.btf import Btf
 from conformance.oracles.binary.module import open_module
 from conformance.oracles.common import digest_of_parts
 from conformance.oracles.lacking import Lacking
-from conformance.oracles.live.agent import build_agent, initrd
+from conformance.oracles.live.agent import build_agent, initrd, without_signature
 from conformance.oracles.live.deaths import died, warnings
 from conformance.oracles.live.emulator import PATIENCE, Emulator, Gone, Silent
 from conformance.oracles.live.memory import Memory
 from conformance.oracles.live.qemu import Qemu
 from conformance.oracles.live.reading import VmReader
 from conformance.oracles.live.settings import Setting
+from conformance.oracles.live.symbols import place_in_module, root_table
 from conformance.sandbox.watching import Bounds
 
 __all__ = ["TRACER", "Booted", "boot", "prepare_initrd"]
@@ -51,7 +52,7 @@ def prepare_initrd(
     modules = kernel.load_order(vendor)
 
     def build(entry: Path) -> None:
-        files = {f"modules/{one.name}.ko": one.path.read_bytes() for one in modules}
+        files = {f"modules/{one.name}.ko": without_signature(one.path.read_bytes()) for one in modules}
         more = [(f"bin/{one.name}", one.read_bytes()) for one in programs]
         (entry / "initrd").write_bytes(initrd(agent, files, more))
 
@@ -138,16 +139,22 @@ class Booted:
         return open_module(self.kernel.module("kvm").path, self.kernel.base).btf
 
     def _symbols(self) -> dict[str, int]:
-        names = ("vm_list", "init_top_pgt", "page_offset_base")
-        answer = [line.split() for line in self.ask(f"symbols {' '.join(names)}")]
-        found = {line[1]: int(line[2], 16) for line in answer if line[0] == "symbol"}
-        missing = [name for name in names if name not in found]
-        if missing:
+        """The addresses of variables of the kernel."""
+        section, offset = place_in_module(self.kernel.module("kvm").path, "vm_list")
+        start = int(self._word(f"/sys/module/kvm/sections/{section}"), 16)
+        place, _, size = self._word("/sys/kernel/vmcoreinfo").partition(" ")
+        note = self._emulator.read(int(place, 16), int(size, 16))
+        return {"vm_list": start + offset, "init_top_pgt": root_table(note, self.kernel.title)}
+
+    def _word(self, path: str) -> str:
+        """The line of a file of the machine that the kernel has to have."""
+        lines = self.read_file(path)
+        if not lines:
             raise ConformanceError(
-                f"{self.kernel.title}: its symbols have no {missing[0]}, so that its state cannot be read. "
-                "It has to be built with CONFIG_KALLSYMS_ALL."
+                f"{self.kernel.title} has no {path}, so that its state cannot be read. "
+                "It has to be built with CONFIG_KALLSYMS and CONFIG_KEXEC."
             )
-        return found
+        return lines[0]
 
     def _try_vm(self) -> tuple[int, int]:
         """The bit of hflags that says that a vCPU is in SMM, and the generation of a new VM's memslots.

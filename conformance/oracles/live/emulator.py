@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+import os
 import select
-import socket
 from typing import Protocol
 
 from conformance.oracles.lacking import Lacking
@@ -14,7 +14,7 @@ from conformance.sandbox.watching import Bounds, Watch
 __all__ = ["BOOT_OPTIONS", "PATIENCE", "Conversation", "Emulator", "Gone", "Silent"]
 
 BOOT_OPTIONS = (
-    "console=ttyS0 loglevel=5 nokaslr no_hash_pointers norandmaps mitigations=off panic=-1 oops=panic "
+    "console=ttyS0,115200 loglevel=5 nokaslr no_hash_pointers norandmaps mitigations=off panic=-1 oops=panic "
     "random.trust_cpu=on damon_stat.enabled=0 transparent_hugepage=madvise rdinit=/init"
 )
 """Of the kernel. Addresses are not randomised, so that its memory can be read."""
@@ -53,17 +53,20 @@ class Emulator(Protocol):
 
 
 class Conversation:
-    """Requests and answers over a socket; see c/answer.c."""
+    """Requests and answers over descriptors, which may be the same; see c/answer.c."""
 
-    def __init__(self, connection: socket.socket, process: Process) -> None:
-        self._socket = connection
+    def __init__(self, reading: int, writing: int, process: Process) -> None:
+        self._reading = reading
+        self._writing = writing
         self._process = process
         self._rest = b""
 
     def ask(self, request: str, bounds: Bounds = PATIENCE) -> list[str]:
         """Send a request and wait for the answer. Raises Gone, Silent or Lacking."""
+        left = request.encode() + b"\n"
         try:
-            self._socket.sendall(request.encode() + b"\n")
+            while left:
+                left = left[os.write(self._writing, left) :]
         except OSError:
             raise Gone from None
         return self.answer(bounds)
@@ -83,7 +86,7 @@ class Conversation:
         return [line for line in lines if line]
 
     def _receive(self, watch: Watch) -> bytes:
-        while not select.select([self._socket], [], [], _LOOKING)[0]:
+        while not select.select([self._reading], [], [], _LOOKING)[0]:
             stuck = watch.stuck()
             if stuck is not None and stuck.starved:
                 raise Lacking(
@@ -93,7 +96,7 @@ class Conversation:
             if stuck is not None:
                 raise Silent(stuck.how)
         try:
-            piece = self._socket.recv(1 << 16)
+            piece = os.read(self._reading, 1 << 16)
         except OSError:
             piece = b""
         if not piece:

@@ -33,7 +33,10 @@ class Physical(Protocol):
 
 
 class Memory:
-    """Kernel memory of a machine; ``symbols`` has the addresses of the kernel's own variables."""
+    """Kernel memory of a machine; ``symbols`` has the addresses of variables of the kernel."""
+
+    page_offset = 0xFFFF888000000000
+    """Where all memory is mapped: with four levels of tables, without KASLR."""
 
     def __init__(self, physical: Physical, btf: Btf, symbols: Mapping[str, int]) -> None:
         self._physical = physical
@@ -42,7 +45,6 @@ class Memory:
         self._members: dict[tuple[str, str], Member | None] = {}
         self._pages: dict[int, int] = {}
         self.symbols = symbols
-        self.page_offset = self.word(symbols["page_offset_base"])
 
     def forget(self) -> None:
         """Forget translations: the machine has run since."""

@@ -15,7 +15,7 @@ struct request {
 	void (*serve)(void);
 };
 
-/* answer.c: the conversation over the second serial port. */
+/* answer.c: the conversation over the second serial port; in Bochs, answers leave by the parallel port. */
 void open_channel(void);
 /* Read the next request, one line. */
 void next_request(void);
@@ -32,6 +32,10 @@ void answer_code(long result);
 /* Answer the content of a file, a line of the answer for each, with a mark before it. */
 void answer_file(const char *path, const char *mark);
 void end_answer(void);
+
+/* ports.c: devices of Bochs, used without a driver: the parallel port, and the disk. */
+extern const struct request port_requests[];
+void print_bytes(const char *bytes, size_t size);
 
 /* process.c: the host process, whose memory is the guest's. */
 extern const struct request process_requests[];

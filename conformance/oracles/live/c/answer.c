@@ -12,6 +12,7 @@
 #include "agent.h"
 
 static int channel;
+static int answers_printed;
 static char request[8192];
 static char pending[1 << 16];
 static size_t nr_pending;
@@ -26,6 +27,7 @@ void open_channel(void)
 	cfsetspeed(&settings, B115200);
 	settings.c_cflag |= CLOCAL | CREAD;
 	tcsetattr(channel, TCSANOW, &settings);
+	answers_printed = getenv("answers_printed") != NULL;
 }
 
 void next_request(void)
@@ -85,6 +87,10 @@ static void flush(void)
 {
 	size_t at = 0;
 
+	if (answers_printed) {
+		print_bytes(pending, nr_pending);
+		at = nr_pending;
+	}
 	while (at < nr_pending) {
 		ssize_t written = write(channel, pending + at, nr_pending - at);
 

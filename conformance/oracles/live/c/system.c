@@ -82,26 +82,6 @@ static void serve_read(void)
 	answer_file(rest_of_request(), ">");
 }
 
-/* The addresses of symbols, all of them in one pass: "symbol NAME ADDRESS". */
-static void serve_symbols(void)
-{
-	FILE *file = fopen("/proc/kallsyms", "r");
-	char line[512], wanted[4096];
-
-	snprintf(wanted, sizeof(wanted), " %s ", rest_of_request());
-	while (file && fgets(line, sizeof(line), file)) {
-		char address[32], name[256], padded[260];
-
-		if (sscanf(line, "%31s %*s %255s", address, name) != 2)
-			continue;
-		snprintf(padded, sizeof(padded), " %s ", name);
-		if (strstr(wanted, padded))
-			answer("symbol %s %s", name, address);
-	}
-	if (file)
-		fclose(file);
-}
-
 static char **words_of_request(void)
 {
 	static char *words[64];
@@ -191,7 +171,6 @@ const struct request system_requests[] = {
 	{ "append", serve_append },
 	{ "mkdir", serve_mkdir },
 	{ "read", serve_read },
-	{ "symbols", serve_symbols },
 	{ "execute_program", serve_execute_program },
 	{ "start_program", serve_start_program },
 	{ "end_program", serve_end_program },
