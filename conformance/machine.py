@@ -49,8 +49,16 @@ _COMPILERS = re.compile(r"(?:gcc|clang)-\d+")
 
 _BINUTILS = ("objcopy", "nm", "readelf", "strip")
 _NEEDED = (*KBUILD, *_BINUTILS, "git", "apt-get", "apt-cache", "dpkg-deb", "xz", "prlimit")
-_OPTIONAL = {"lz4": "for kernel images that are packed with it"}
-_PACKAGES = DEBIAN_PACKAGE | dict.fromkeys(_BINUTILS, "binutils") | {"prlimit": "util-linux"}
+_OPTIONAL = {
+    "lz4": "for kernel images that are packed with it",
+    "qemu-system-x86_64": "for --oracle live",
+}
+_PACKAGES = {
+    **DEBIAN_PACKAGE,
+    **dict.fromkeys(_BINUTILS, "binutils"),
+    "prlimit": "util-linux",
+    "qemu-system-x86_64": "qemu-system-x86",
+}
 
 _EXTRAS = {"prove": ("z3-solver", "pypcode"), "b4": ("b4",)}
 

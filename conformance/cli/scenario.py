@@ -86,17 +86,21 @@ def run(ctx: click.Context, names: tuple[str, ...], compilers: tuple[str, ...], 
 @kernel_options
 @cc_option
 @mode_option
-def show(name: str, kernels: tuple[str, ...], patches: tuple[str, ...], modes: tuple[str, ...]) -> None:
+@live_options
+def show(
+    name: str, kernels: tuple[str, ...], patches: tuple[str, ...], modes: tuple[str, ...], **given: Any
+) -> None:
     """Show a scenario and its transcript.
 
-    The transcript is the golden one; with --kernel or --patch that of the kernel.
+    The transcript is the golden one; with --kernel, --patch or --oracle live that of the kernel.
     """
     from conformance.scenarios.listing import blessed, described, transcripts
 
     click.echo("\n".join(map(escaped, described(name))))
-    if kernels or patches:
+    live = live_plan(given)
+    if kernels or patches or live:
         with watching() as (progress, _):
-            lines = transcripts(name, kernels, _paths(patches), modes, progress)
+            lines = transcripts(name, kernels, _paths(patches), modes, live, progress)
     else:
         lines = blessed(name, modes)
     click.echo("\n".join(map(escaped, ["", *lines])))

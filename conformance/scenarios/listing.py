@@ -11,9 +11,10 @@ from conformance.errors import ConformanceError
 from conformance.interface.options import unusual
 from conformance.kernels import DEFAULT, expand, open_kernel
 from conformance.model.profiles import profile_of
-from conformance.scenarios.comparing import play
+from conformance.scenarios.comparing import Death, play
 from conformance.scenarios.goldens import Golden
-from conformance.scenarios.ready import Ready, prepare
+from conformance.scenarios.live_ready import LivePlan, prepare_any
+from conformance.scenarios.ready import Playable
 from conformance.scenarios.run_scenarios import check_modes, scenarios
 from conformance.scenarios.saved import Saved
 from conformance.scenarios.stories import STORIES
@@ -59,22 +60,30 @@ def blessed(name: str, modes: Sequence[str]) -> list[str]:
 
 
 def transcripts(
-    name: str, selectors: Sequence[str], patches: Sequence[Path], modes: Sequence[str], progress: Progress
+    name: str,
+    selectors: Sequence[str],
+    patches: Sequence[Path],
+    modes: Sequence[str],
+    live: LivePlan | None,
+    progress: Progress,
 ) -> list[str]:
     """A kernel's transcript of a scenario, in the first of the selected modes that the kernel has."""
     check_modes(modes)
     found = _scenario(name)
     usable = _modes(found, modes)
-    ready = prepare(_one(list(selectors)), patches, progress, usable)
-    if not isinstance(ready, Ready):
+    ready = prepare_any(_one(list(selectors)), patches, usable, live, progress)
+    if not isinstance(ready, Playable):
         raise ConformanceError(ready.error or ready.unreached or f"{ready.title}: cannot be used.")
     mode = next((mode for mode in usable if not ready.absent(mode)), usable[0])
-    if absent := found.absent(ready.profile) or ready.absent(mode):
+    if absent := ready.why_not(found) or ready.absent(mode):
         raise ConformanceError(f"{name}: not on {ready.kernel.title}: {absent}.")
-    sides = ready.sides(mode)
-    played = play(sides, found.script)
     lines = [f"{ready.kernel.title} ({ready.kernel.version}), {mode}", ""]
-    lines += transcript(sides.k, found.script.steps, played.kernel)
+    try:
+        with ready.playing(mode) as sides:
+            played = play(sides, found.script)
+            lines += transcript(sides.k, found.script.steps, played.kernel)
+    except Death as death:
+        raise ConformanceError(f"{name}: the kernel {death.how} before the first step.") from death
     if played.difference is not None:
         lines += ["", f"the model differs in step {played.difference.at + 1}; `scenario run` shows how"]
     return lines

@@ -23,11 +23,11 @@ from conformance.sandbox.confinement import refuse_foreign
 from conformance.scenarios.comparing import Sides
 from conformance.scenarios.live_sides import ORACLE, LiveSides, why_not_live
 from conformance.scenarios.modes import absent
-from conformance.scenarios.ready import Playable, facts_of, open_or_report
+from conformance.scenarios.ready import Playable, facts_of, open_or_report, prepare
 from conformance.scenarios.saved import Saved
 from conformance.scenarios.story import Story
 
-__all__ = ["LivePlan", "LiveReady", "prepare_live"]
+__all__ = ["LivePlan", "LiveReady", "prepare_any"]
 
 Progress = Callable[[str], None]
 
@@ -85,7 +85,20 @@ class LiveReady(Playable):
             yield sides
 
 
-def prepare_live(
+def prepare_any(
+    selector: str,
+    patches: Sequence[Path],
+    modes: Sequence[str],
+    live: LivePlan | None,
+    progress: Progress,
+) -> Playable | KernelReport:
+    """A kernel made ready for modes: to be booted if ``live`` is given, else its KVM in a process."""
+    if live is None:
+        return prepare(selector, patches, progress, modes)
+    return _prepare_live(selector, patches, live, progress)
+
+
+def _prepare_live(
     selector: str, patches: Sequence[Path], plan: LivePlan, progress: Progress
 ) -> LiveReady | KernelReport:
     """A kernel made ready to be booted, or why it cannot be. Raises ConformanceError for wrong options."""

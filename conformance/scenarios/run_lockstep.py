@@ -7,7 +7,7 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,9 +20,9 @@ from conformance.scenarios import live_sides, saved
 from conformance.scenarios.comparing import Death, Difference, Sides
 from conformance.scenarios.findings import known
 from conformance.scenarios.judging_scenario import again, counterexample
-from conformance.scenarios.live_ready import LivePlan, prepare_live
+from conformance.scenarios.live_ready import LivePlan, prepare_any
 from conformance.scenarios.lockstep import walk
-from conformance.scenarios.ready import Playable, prepare
+from conformance.scenarios.ready import Playable
 from conformance.scenarios.shrinking import shorten
 from conformance.scenarios.story import Script
 from conformance.scenarios.walks import WALKS, Walk, walks
@@ -51,12 +51,6 @@ class LockstepPlan:
     jobs: int = 2
     live: LivePlan | None = None
     """With it, the kernels are booted."""
-
-    def prepare(self, selector: str, modes: Sequence[str], progress: Progress) -> Playable | KernelReport:
-        """A kernel made ready, or why it cannot be."""
-        if self.live is not None:
-            return prepare_live(selector, self.patches, self.live, progress)
-        return prepare(selector, self.patches, progress, modes)
 
     def walks(self) -> list[Walk]:
         """The kinds of random stories. Raises ConformanceError for an unknown mode."""
@@ -94,7 +88,8 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
     try:
         with workers(plan.jobs) as pool:
             for selector in selectors:
-                ready = plan.prepare(selector, [kind.mode for kind in chosen], progress)
+                modes = [kind.mode for kind in chosen]
+                ready = prepare_any(selector, plan.patches, modes, plan.live, progress)
                 if isinstance(ready, KernelReport):
                     reports.append(ready)
                     continue

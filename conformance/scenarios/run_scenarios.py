@@ -19,9 +19,9 @@ from conformance.sandbox.processes import Ended
 from conformance.scenarios import findings, live_sides, saved
 from conformance.scenarios.comparing import Death, Sides
 from conformance.scenarios.judging_scenario import ENGINE, again, judge
-from conformance.scenarios.live_ready import LivePlan, prepare_live
+from conformance.scenarios.live_ready import LivePlan, prepare_any
 from conformance.scenarios.modes import STORY_MODES
-from conformance.scenarios.ready import Playable, prepare
+from conformance.scenarios.ready import Playable
 from conformance.scenarios.saved import Saved, is_file_name
 from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
@@ -53,12 +53,6 @@ class ScenarioPlan:
     def oracle(self) -> str:
         """The name of the oracle."""
         return live_sides.ORACLE if self.live is not None else "kvm"
-
-    def prepare(self, selector: str, progress: Progress) -> Playable | KernelReport:
-        """A kernel made ready, or why it cannot be."""
-        if self.live is not None:
-            return prepare_live(selector, self.patches, self.live, progress)
-        return prepare(selector, self.patches, progress, self.modes)
 
 
 def check_modes(names: Sequence[str]) -> None:
@@ -96,7 +90,7 @@ def run(plan: ScenarioPlan, *, progress: Progress, advance: Advance | None = Non
     missing = ""
     try:
         for selector in selectors:
-            prepared.append(plan.prepare(selector, progress))
+            prepared.append(prepare_any(selector, plan.patches, plan.modes, plan.live, progress))
         with workers(plan.jobs) as pool:
             under_way = [
                 (ready, _submit(pool, ready, chosen, plan))

@@ -7,7 +7,9 @@ import bz2
 import gzip
 import io
 import lzma
+import shutil
 import sys
+import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -61,8 +63,9 @@ def _read(stream: IO[bytes], name: str, trace: Trace) -> None:
     head = buffered.peek(_HEAD)[:_HEAD]
     if head.startswith(_TRACE_DAT):
         if name == STDIN:
-            raise ConformanceError("A trace.dat cannot be read from stdin: pass its file name.")
-        read_trace_dat(Path(name), trace)
+            _read_inner(buffered, trace)
+        else:
+            read_trace_dat(Path(name), trace)
         return
     if head.startswith(_PERF_DATA):
         raise ConformanceError(
@@ -71,9 +74,20 @@ def _read(stream: IO[bytes], name: str, trace: Trace) -> None:
     for magic, opened in _COMPRESSED.items():
         if head.startswith(magic):
             with opened(buffered) as inner:
-                read_lines(_lines(_buffered(inner)), trace)
+                _read_inner(_buffered(inner), trace)
             return
     read_lines(_lines(buffered), trace)
+
+
+def _read_inner(stream: io.BufferedReader, trace: Trace) -> None:
+    """Read what was compressed or piped. Of a trace.dat a file is made, since its library opens one."""
+    if not stream.peek(_HEAD).startswith(_TRACE_DAT):
+        read_lines(_lines(stream), trace)
+        return
+    with tempfile.NamedTemporaryFile(suffix=".dat") as unpacked:
+        shutil.copyfileobj(stream, unpacked)
+        unpacked.flush()
+        read_trace_dat(Path(unpacked.name), trace)
 
 
 def _buffered(stream: Any) -> io.BufferedReader:

@@ -82,6 +82,25 @@ static void serve_read(void)
 	answer_file(rest_of_request(), ">");
 }
 
+/* The content of a file in hexadecimal, 256 bytes a line. */
+static void serve_encoded(void)
+{
+	FILE *file = fopen(rest_of_request(), "rb");
+	unsigned char bytes[256];
+	size_t size;
+
+	while (file && (size = fread(bytes, 1, sizeof(bytes), file))) {
+		char line[2 * sizeof(bytes) + 1];
+
+		for (size_t n = 0; n < size; n++)
+			snprintf(line + 2 * n, 3, "%02x", bytes[n]);
+		answer("> %s", line);
+	}
+	if (file)
+		fclose(file);
+	answer_code(file ? 0 : -1);
+}
+
 static char **words_of_request(void)
 {
 	static char *words[64];
@@ -171,6 +190,7 @@ const struct request system_requests[] = {
 	{ "append", serve_append },
 	{ "mkdir", serve_mkdir },
 	{ "read", serve_read },
+	{ "encoded", serve_encoded },
 	{ "execute_program", serve_execute_program },
 	{ "start_program", serve_start_program },
 	{ "end_program", serve_end_program },
