@@ -17,8 +17,8 @@ from conformance.kernels.pins import Pin, core_digests, differing, pins
 from conformance.kernels.prepare import need_tools
 from conformance.kernels.releases import series_of
 from conformance.kernels.selector import SERIES, Debian
-from conformance.kernels.sources import Base, Stage, conditions, fill
-from conformance.kernels.staging import stage_package
+from conformance.kernels.sources import Base, Stage, StagePart, conditions, fill
+from conformance.kernels.staging import Wanted, stage_package, wanted
 from conformance.kernels.suites import likely_first
 from conformance.kernels.tools import Progress
 from conformance.kernels.vendor import vendored
@@ -165,10 +165,10 @@ def prepared(package: str, version: str, title: str, stage: Stage, cache: Cache,
     )
 
 
-def staging(version: str, cache: Cache, progress: Progress) -> Stage:
+def staging(version: str, cache: Cache, progress: Progress) -> StagePart:
     """Returns a function that lays out the package of exactly this version, from any suite."""
 
-    def stage(into: Path, scratch: Path) -> None:
+    def stage(into: Path, scratch: Path, which: Wanted = wanted) -> None:
         need_tools(*TOOLS)
         named = Debian(version)
         archive = Archive(scratch / "apt", progress)
@@ -178,20 +178,26 @@ def staging(version: str, cache: Cache, progress: Progress) -> Stage:
         package = next((offer.package for offer in offers if offer.version == version), None)
         if package is None:
             raise ConformanceError(missing(named, f"debian:{version}", offers))
-        unpack(archive, package, version, into, scratch, progress)
+        unpack(archive, package, version, into, scratch, progress, which)
 
     return stage
 
 
 def unpack(
-    archive: Archive, package: str, version: str, into: Path, scratch: Path, progress: Progress
+    archive: Archive,
+    package: str,
+    version: str,
+    into: Path,
+    scratch: Path,
+    progress: Progress,
+    which: Wanted = wanted,
 ) -> None:
     """Download a package and lay it out; the package is not kept."""
     folder = scratch / "deb"
     folder.mkdir()
     deb = archive.download(package, version, folder)
     progress(f"Unpacking {package} {version}")
-    stage_package(deb, into)
+    stage_package(deb, into, which)
     shutil.rmtree(folder)
 
 

@@ -20,13 +20,13 @@ from conformance.kernels.patches import Patch, apply_patch, listed, read_patch
 from conformance.kernels.prepare import MissingHeader, closure, options_of
 from conformance.kernels.recipe import RECIPE
 from conformance.kernels.releases import caution, release_numbers
-from conformance.kernels.selector import Debian, Pinned, Tree, parse
+from conformance.kernels.selector import Debian, Pinned, Selector, Tree, parse
 from conformance.kernels.sources import Base, conditions, fill, note_facts, take_notes
 from conformance.kernels.staging import copy_folder, wanted
 from conformance.kernels.tools import Progress, quiet
 from conformance.sandbox.confinement import refuse_foreign, unconfined_note
 
-__all__ = ["open_kernel"]
+__all__ = ["allowed_fuzz", "open_base", "open_kernel"]
 
 KIND = "patched"
 KEEP = 16
@@ -65,12 +65,7 @@ def open_kernel(
     if isinstance(named, Tree):
         refuse_foreign(f"The tree {named.path}")
     read = [read_patch(Path(path).expanduser(), selector) for path in patches]
-    if isinstance(named, Pinned):
-        base = debian.pinned(named.series, selector, store, say)
-    elif isinstance(named, Debian):
-        base = debian.opened(named, selector, store, say)
-    else:
-        base = trees.open_tree(named, selector, store, say)
+    base = open_base(named, selector, store, say)
     root = patched(base, read, selector, title, fuzz, store, say) if read else base.root
     check_configured(root, title, compiler)
     version = read_facts(root)["version"]
@@ -95,6 +90,15 @@ def open_kernel(
     for note in kernel.notes:
         say(f"{title}: {note}")
     return kernel
+
+
+def open_base(named: Selector, title: str, cache: Cache, progress: Progress) -> Base:
+    """The prepared kernel of a selector, without patches."""
+    if isinstance(named, Pinned):
+        return debian.pinned(named.series, title, cache, progress)
+    if isinstance(named, Debian):
+        return debian.opened(named, title, cache, progress)
+    return trees.open_tree(named, title, cache, progress)
 
 
 def check_configured(root: Path, title: str, compiler: Compiler) -> None:

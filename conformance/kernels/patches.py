@@ -16,7 +16,7 @@ from conformance.kernels.diffs import read_diff
 from conformance.kernels.mails import MOST_BYTES, read_mails
 from conformance.kernels.names import Touched, in_kernel, plausible
 from conformance.kernels.reading import read_file
-from conformance.kernels.staging import wanted
+from conformance.kernels.staging import Wanted, wanted
 from conformance.kernels.tools import require
 
 __all__ = ["Applied", "Change", "Patch", "apply_patch", "listed", "read_patch"]
@@ -109,11 +109,12 @@ def apply_patch(
     exists: Callable[[str], bool],
     fuzz: int = FUZZ,
     blob: Blob | None = None,
+    which: Wanted = wanted,
 ) -> Applied:
     """Apply a patch to the files in `tree`, in place.
 
-    A file that `tree` does not have is skipped if `exists` confirms that the kernel has it. `fuzz` and `blob`
-    control inexact hunks, see `apply_files`.
+    A file that `tree` does not have is skipped if `exists` confirms that the kernel has it, and a new one if
+    it is none of those that are staged (`which`). `fuzz` and `blob` control inexact hunks, see `apply_files`.
 
     Raises ConformanceError, naming file and hunk, if anything does not apply or the kernel has none of the
     files; `tree` is unusable then.
@@ -125,7 +126,7 @@ def apply_patch(
         here = []
         for file in change.files:
             name = file.old or file.new
-            if (tree / name).is_file() if file.old else wanted(name):
+            if (tree / name).is_file() if file.old else which(name):
                 here.append(file)
                 applied.files += sorted(file.names)
             elif not plausible(name):

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from conformance.kernels.applying import FUZZ, Blob
 from conformance.kernels.compilers import chosen
@@ -24,13 +24,30 @@ from conformance.kernels.prepare import (
     whole_folders,
 )
 from conformance.kernels.recipe import CONFIG_FRAGMENT, PREPARED
-from conformance.kernels.staging import stage_files, wanted
+from conformance.kernels.staging import Wanted, stage_files, wanted
 from conformance.kernels.tools import Progress
 
-__all__ = ["Base", "Stage", "conditions", "digest_of", "fill", "keep", "note_facts", "take_notes"]
+__all__ = [
+    "Base",
+    "Stage",
+    "StagePart",
+    "conditions",
+    "digest_of",
+    "fill",
+    "keep",
+    "note_facts",
+    "take_notes",
+]
 
 Stage = Callable[[Path, Path], None]
 """Stages a kernel's source in the first directory; the second is for temporary files."""
+
+
+class StagePart(Protocol):
+    """A Stage that stages other files, too, of the same source."""
+
+    def __call__(self, into: Path, scratch: Path, which: Wanted = wanted) -> None:
+        """Stage the files for which `which` is true."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +58,7 @@ class Base:
     series: str | None
     version: str
     drift: str | None
-    stage: Stage
+    stage: StagePart
     origin: str
     """What `stage` stages: package and version, the name of a git tree, or the path of a tree on disk."""
     tree: Path | None = None

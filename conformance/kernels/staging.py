@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tarfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +24,7 @@ from conformance.kernels.tools import run
 from conformance.sandbox import processes
 
 __all__ = [
+    "Wanted",
     "contents_of",
     "copy_folder",
     "list_revision",
@@ -63,6 +64,10 @@ _STRANGE_NAMES = (NotADirectoryError, IsADirectoryError, FileExistsError)
 UNWANTED = re.compile(r"scripts/(?:coccinelle|package|gdb|kconfig/tests)/|.*\.(?:dts|dtsi|rst|cocci)$")
 
 
+Wanted = Callable[[str], bool]
+"""Whether the file of this name, relative to the tree, is staged."""
+
+
 def wanted(path: str) -> bool:
     """Whether preparing or compiling may read the file of this name, relative to the tree."""
     if path in TOP:
@@ -73,14 +78,14 @@ def wanted(path: str) -> bool:
     return WANTED.match(path) is not None and UNWANTED.match(path) is None
 
 
-def stage_package(deb: Path, into: Path) -> None:
-    """Unpack the wanted files of a linux-source package in one stream, without an intermediate file."""
+def stage_package(deb: Path, into: Path, which: Wanted = wanted) -> None:
+    """Unpack these files of a linux-source package in one stream, without an intermediate file."""
     with contents_of(deb) as outer:
         for member in outer:
             if re.fullmatch(r"\./usr/src/linux-source-[^/]*\.tar\.xz", member.name):
                 inner = outer.extractfile(member)
                 assert inner is not None
-                unpack_xz(inner, into)
+                unpack_xz(inner, into, which)
                 break
         else:
             raise ConformanceError(f"The package {deb.name} holds no kernel source.")
@@ -116,8 +121,8 @@ def contents_of(deb: Path) -> Iterator[tarfile.TarFile]:
         _stop(stream)
 
 
-def unpack_xz(compressed: IO[bytes], into: Path) -> None:
-    """Unpack the wanted members of a .tar.xz stream, without the leading directory."""
+def unpack_xz(compressed: IO[bytes], into: Path, which: Wanted) -> None:
+    """Unpack these members of a .tar.xz stream, without the leading directory."""
     pipe = subprocess.PIPE
     xz = processes.start(["xz", "-dc", "-T0"], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
     assert xz.stdin is not None
@@ -132,20 +137,20 @@ def unpack_xz(compressed: IO[bytes], into: Path) -> None:
     feeder.start()
     try:
         with tarfile.open(fileobj=xz.stdout, mode="r|", bufsize=1 << 20, tarinfo=_Member) as archive:
-            unpack(archive, into)
+            unpack(archive, into, which)
     finally:
         _stop(xz)
         feeder.join()
 
 
-def unpack(archive: tarfile.TarFile, into: Path) -> None:
-    """Write the wanted regular files of an archive whose members share a leading directory; links last."""
+def unpack(archive: tarfile.TarFile, into: Path, which: Wanted) -> None:
+    """Write these regular files of an archive whose members share a leading directory; links last."""
     links: list[tuple[str, str]] = []
     made: set[str] = set()
     total = 0
     for member in archive:
         name = member.name.removeprefix("./").partition("/")[2]
-        if ".." in name.split("/") or name.startswith("/") or not wanted(name):
+        if ".." in name.split("/") or name.startswith("/") or not which(name):
             continue
         if member.issym():
             links.append((name, member.linkname))
@@ -185,8 +190,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     processes.kill(process)
 
 
-def list_tree(tree: Path, scratch: Path, *folders: str) -> list[str]:
-    """The wanted source files of a tree on disk, or of directories in it, without the products of a build.
+def list_tree(tree: Path, scratch: Path, *folders: str, which: Wanted = wanted) -> list[str]:
+    """These source files of a tree on disk, or of directories in it, without the products of a build.
 
     The tree's own .gitignore files name the products. They are evaluated in an empty repository elsewhere, so
     the tree need not be a repository, and is not touched if it is.
@@ -195,7 +200,7 @@ def list_tree(tree: Path, scratch: Path, *folders: str) -> list[str]:
     run(["git", "init", "-q", "--bare", empty], purpose="Reading a tree")
     settings = ("-c", "core.bare=false", "-c", "core.excludesFile=/dev/null")
     # Debian's .gitignore excludes everything at the top, for its packaging: !/* overrides that.
-    which = ("--others", "--exclude=!/*", "--exclude-per-directory=.gitignore")
+    untracked = ("--others", "--exclude=!/*", "--exclude-per-directory=.gitignore")
     listed = run(
         [
             "git",
@@ -204,7 +209,7 @@ def list_tree(tree: Path, scratch: Path, *folders: str) -> list[str]:
             *settings,
             "ls-files",
             "-z",
-            *which,
+            *untracked,
             "--",
             *folders,
         ],
@@ -212,7 +217,7 @@ def list_tree(tree: Path, scratch: Path, *folders: str) -> list[str]:
     )
     if listed.returncode:
         raise ConformanceError(f"tree:{tree} cannot be read: {listed.stderr.strip().splitlines()[-1]}")
-    return sorted(name for name in listed.stdout.split("\0") if name and wanted(name))
+    return sorted(name for name in listed.stdout.split("\0") if name and which(name))
 
 
 def stage_files(tree: Path, names: Iterable[str], into: Path) -> None:
@@ -245,17 +250,19 @@ def copy_folder(source: Path, target: Path, leave_out: str = "") -> None:
                 shutil.copyfile(os.path.join(folder, name), into / name)
 
 
-def list_revision(repository: Repository, tree: str) -> list[str]:
-    """The wanted files of a git tree object."""
+def list_revision(repository: Repository, tree: str, which: Wanted) -> list[str]:
+    """These files of a git tree object."""
     listed = repository.ask("ls-tree", "-r", "-z", "--name-only", "--full-tree", tree)
     if listed.returncode:
         raise ConformanceError(f"git cannot list {tree} of {repository.place}: {listed.stderr.strip()}")
-    return [name for name in listed.stdout.split("\0") if wanted(name)]
+    return [name for name in listed.stdout.split("\0") if which(name)]
 
 
-def stage_revision(repository: Repository, tree: str, into: Path, scratch: Path) -> None:
-    """Stage the wanted files of a git tree object; the repository is only read, and its index is not used."""
-    names = "\0".join(list_revision(repository, tree)).encode("utf-8", "surrogateescape")
+def stage_revision(
+    repository: Repository, tree: str, into: Path, scratch: Path, which: Wanted = wanted
+) -> None:
+    """Stage these files of a git tree object; the repository is only read, and its index is not used."""
+    names = "\0".join(list_revision(repository, tree, which)).encode("utf-8", "surrogateescape")
     index = scratch / "index"
     index.mkdir()
     environment = {"GIT_INDEX_FILE": str(index / "index")}

@@ -22,7 +22,7 @@ from conformance.kernels.recipe import SEARCHED
 from conformance.kernels.repositories import Repository
 from conformance.kernels.selector import SERIES, Tree
 from conformance.kernels.sources import Base, conditions, digest_of, fill, keep
-from conformance.kernels.staging import copy_folder, list_tree, stage_files, stage_revision
+from conformance.kernels.staging import Wanted, copy_folder, list_tree, stage_files, stage_revision, wanted
 from conformance.kernels.tools import Progress, require
 
 __all__ = ["beyond", "changed_beyond", "open_tree"]
@@ -97,9 +97,9 @@ def revision(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
         if status:
             raise ConformanceError(f"{title}: revision {tree.revision} has no directory {prefix}.")
 
-    def stage(into: Path, scratch: Path) -> None:
+    def stage(into: Path, scratch: Path, which: Wanted = wanted) -> None:
         progress(f"{title}: laying out the revision")
-        stage_revision(repository, name, into, scratch)
+        stage_revision(repository, name, into, scratch, which)
 
     root = cache.get_or_build(
         KIND,
@@ -115,9 +115,9 @@ def revision(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
 def on_disk(path: Path, title: str, cache: Cache, progress: Progress) -> Base:
     """The prepared kernel of a tree in its current state on disk."""
 
-    def stage(into: Path, scratch: Path) -> None:
+    def stage(into: Path, scratch: Path, which: Wanted = wanted) -> None:
         progress(f"{title}: laying out the tree")
-        stage_files(path, list_tree(path, scratch), into)
+        stage_files(path, list_tree(path, scratch, which=which), into)
 
     key = key_of(path, *conditions())
     root = unchanged(path, key, cache, progress)
