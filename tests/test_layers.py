@@ -33,6 +33,7 @@ ALLOWED = {
     "scenarios": {*ANSWERS, "differential"},
     "traces": {"errors", "model", "kernels"},
     "layout": {"errors", "kernels", "model", "oracles"},
+    "selftests": {*SOURCES, "oracles", "differential.verdict", "differential.unjudged"},
     "races": CAMPAIGNS,
     "history": {*CAMPAIGNS, "races"},
     "coverage": {*CAMPAIGNS, "races"},
@@ -76,6 +77,7 @@ ALLOWED = {
         "coverage",
         "review",
         "reports",
+        "selftests",
         "__version__",
     },
 }

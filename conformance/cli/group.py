@@ -46,6 +46,7 @@ _COMMANDS = {
     "diff": "Compare two kernels, function by function.",
     "patch": "Review what each patch of a series changes.",
     "b4-check": "Review a mail for b4, the mailing list tool.",
+    "selftests": "Run KVM's own selftests of the MMU in an emulated machine.",
     "history": "Revert known fixes and check that the suite detects it.",
     "identify": "Find out which upstream changes a kernel has, from its behaviour.",
     "coverage": "Measure which lines of the MMU the suite executes and compares.",

@@ -14,37 +14,38 @@ from conformance.errors import ConformanceError
 if TYPE_CHECKING:
     from conformance.scenarios.live_ready import LivePlan
 
-__all__ = ["live_options", "live_plan"]
+__all__ = ["image_options", "live_options", "live_plan"]
 
 Command = Callable[..., Any]
 
 
 def live_options(command: Command) -> Command:
     """--oracle, --image and --modules; see live_plan()."""
-    options = (
-        click.option(
-            "--oracle",
-            type=click.Choice(["kvm", "live"]),
-            default="kvm",
-            show_default=True,
-            help="What answers for the kernel: its KVM in a process, or the whole kernel in QEMU.",
-        ),
-        click.option(
-            "--image",
-            type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            metavar="PATH",
-            help="Boot this vmlinux or bzImage instead of the shipped kernel; needs --modules.",
-        ),
-        click.option(
-            "--modules",
-            type=click.Path(exists=True, file_okay=False, path_type=Path),
-            metavar="DIR",
-            help="The folder of the image's modules, kvm among them.",
-        ),
+    oracle = click.option(
+        "--oracle",
+        type=click.Choice(["kvm", "live"]),
+        default="kvm",
+        show_default=True,
+        help="What answers for the kernel: its KVM in a process, or the whole kernel in QEMU.",
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return oracle(image_options(command))
+
+
+def image_options(command: Command) -> Command:
+    """--image and --modules: a kernel that the user has built."""
+    image = click.option(
+        "--image",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="PATH",
+        help="Boot this vmlinux or bzImage instead of the shipped kernel; needs --modules.",
+    )
+    modules = click.option(
+        "--modules",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        metavar="DIR",
+        help="The folder of the image's modules, kvm among them.",
+    )
+    return image(modules(command))
 
 
 def live_plan(given: dict[str, Any]) -> LivePlan | None:

@@ -35,6 +35,7 @@ int main(void)
 	mount_at("/proc", "proc");
 	mount_at("/sys", "sysfs");
 	mount_at("/tmp", "tmpfs");
+	mount_at("/sys/fs/cgroup", "cgroup2");
 	mount_at("/sys/kernel/tracing", "tracefs");
 	mount_at("/sys/kernel/debug", "debugfs");
 	prepare_signals();
