@@ -329,3 +329,17 @@ def test_the_mmio_spte_of_a_tdx_guest_is_left_alone():
 
 def test_the_nul_of_a_print_format_is_dropped():
     assert read(WALK.replace(" sync\n", " sync\0\n")).seen == read(WALK).seen
+
+
+@pytest.mark.skipif(not has_libraries(), reason="libtracecmd1 and libtraceevent1 are not installed")
+def test_a_trace_dat_is_read_compressed_and_from_a_pipe(tmp_path, monkeypatch):
+    content = trace_dat(record("6.1")[:200])
+    for name, compressed in (
+        ("plain", content),
+        ("xz", lzma.compress(content)),
+        ("gz", gzip.compress(content)),
+    ):
+        (tmp_path / name).write_bytes(compressed)
+        assert read_trace(str(tmp_path / name)).seen["kvm_tdp_mmu_spte_changed"], name
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(compressed)))
+        assert read_trace("-").seen["kvm_tdp_mmu_spte_changed"], name
