@@ -16,6 +16,7 @@ from conformance.kernels import BuildError, Cache, Kernel
 from conformance.kernels.bootable import Bootable, built_by_user, shipped_kernel
 from conformance.model.modes import VM_MODES
 from conformance.model.profiles import profile_of
+from conformance.oracles.binary.module import open_module
 from conformance.oracles.live.booted import boot
 from conformance.oracles.live.rebuilt import rebuilt_kernel
 from conformance.oracles.live.settings import setting_of
@@ -118,6 +119,15 @@ def _prepare_live(
         found = _bootable(kernel, bool(patches), plan, progress)
     except BuildError as error:
         return replace(KernelReport.of(kernel), error=str(error))
+    module = open_module(found.module("kvm").path, found.base)
+    if plan.image is not None and module.numbers != kernel.release[:2]:
+        raise ConformanceError(
+            f"{plan.image} is of Linux {module.release}, and {kernel.title} is {kernel.version}: the model "
+            "would be of another kernel. Name the image's own source with --kernel."
+        )
+    if not module.has_btf:
+        why = f"The kvm.ko of {found.title} has no type information (BTF), so that its state cannot be read."
+        return replace(KernelReport.of(kernel), unreached=why)
     facts = facts_of(kernel, selector, patches, *plan.arguments)
     return LiveReady(kernel, profile_of(kernel.release), facts, start, found)
 
