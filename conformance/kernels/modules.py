@@ -83,7 +83,8 @@ def build_modules(
         progress(f"{kernel.title}: compiling KVM's modules")
         _Building(kernel, tree, cache, entry, sections).build(check)
 
-    return cache.get_or_build(KIND, key, build, what=f"the modules of {kernel.title}", keep=KEEP)
+    title = f"the modules of {kernel.title}"
+    return cache.get_or_build(KIND, key, build, what=title, keep=KEEP, progress=progress)
 
 
 _MAKERS = ("modules", "module_recipe", "module_linking")

@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 from conformance.errors import ConformanceError
-from conformance.kernels import BuildError, Cache, Kernel, key_of
+from conformance.kernels import BuildError, Cache, Kernel
 from conformance.kernels.bootable import Bootable, shipped_kernel
+from conformance.kernels.cache import temporary
 from conformance.kernels.images import shipped
 from conformance.kernels.modules import build_modules
 from conformance.kernels.tools import Progress, quiet
@@ -32,7 +32,9 @@ _DEEPEST = 3
 
 _SECTIONS = (".BTF", ".BTF.base")
 
-_FAILED = re.compile(r"""static assertion failed: "(?P<moved>[\w.]+)"|no member named '(?P<gone>\w+)'""")
+_FAILED = re.compile(
+    r"""\bcheck\.c:.*(?:static assertion failed: "(?P<moved>[\w.]+)"|no member named '(?P<gone>\w+)')"""
+)
 
 
 def rebuilt_kernel(kernel: Kernel, cache: Cache, progress: Progress = quiet) -> Bootable:
@@ -44,22 +46,19 @@ def rebuilt_kernel(kernel: Kernel, cache: Cache, progress: Progress = quiet) -> 
     image = shipped(kernel.selector, progress=progress, cache=cache)
     bootable = shipped_kernel(kernel.selector, cache, progress)
     module = open_module(image.module, image.base)
-    types = [(name, content) for name in _SECTIONS if (content := module.elf.named(name)) is not None]
-
-    def keep(entry: Path) -> None:
-        for name, content in types:
-            (entry / name).write_bytes(content)
-
-    place = cache.get_or_build("types", key_of(*(content.hex() for _, content in types)), keep, keep=8)
     try:
-        modules = build_modules(
-            kernel,
-            image,
-            cache,
-            progress,
-            check=assertions(module.btf),
-            sections=[(name, place / name) for name, _ in types],
-        )
+        with temporary("types") as place:
+            types = [(name, place / name, module.elf.named(name)) for name in _SECTIONS]
+            for _, path, content in types:
+                path.write_bytes(content or b"")
+            modules = build_modules(
+                kernel,
+                image,
+                cache,
+                progress,
+                check=assertions(module.btf),
+                sections=[(name, path) for name, path, content in types if content],
+            )
     except BuildError as error:
         if (found := _FAILED.search(str(error))) is None:
             raise

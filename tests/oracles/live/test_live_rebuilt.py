@@ -7,7 +7,7 @@ import pytest
 from btf_made import Made
 
 from conformance.errors import ConformanceError
-from conformance.kernels import Cache, open_kernel
+from conformance.kernels import BuildError, Cache, open_kernel
 from conformance.kernels.bootable import shipped_kernel
 from conformance.kernels.images import shipped
 from conformance.kernels.substitutions import INTERNAL_H, Substitution, write_patch
@@ -37,7 +37,7 @@ def patched(tmp_path, old: str, new: str):
 @pytest.mark.kernel
 @pytest.mark.network
 @pytest.mark.slow
-def test_a_patch_that_moves_a_member_is_refused(tmp_path):
+def test_a_patch_that_moves_or_renames_a_member_is_refused(tmp_path):
     moving = patched(
         tmp_path, "\tbool tdp_mmu_page;\n\tbool unsync;\n", "\tbool unsync;\n\tbool tdp_mmu_page;\n"
     )
@@ -45,6 +45,18 @@ def test_a_patch_that_moves_a_member_is_refused(tmp_path):
         ConformanceError, match=r"layout\.patch: kvm_mmu_page\.tdp_mmu_page is not .* --image"
     ):
         rebuilt_kernel(moving, Cache())
+    misspelt = patched(tmp_path, "\tbool tdp_mmu_page;\n", "\tbool tdp_mmu_pages;\n")
+    with pytest.raises(ConformanceError, match=r"layout\.patch: tdp_mmu_page is not .* --image"):
+        rebuilt_kernel(misspelt, Cache())
+
+
+@pytest.mark.kernel
+@pytest.mark.network
+@pytest.mark.slow
+def test_a_patch_that_does_not_compile(tmp_path):
+    broken = patched(tmp_path, "\treturn role.smm ? 1 : 0;\n", "\treturn role.smmm ? 1 : 0;\n")
+    with pytest.raises(BuildError, match=r"layout\.patch: does not compile: .*no member named"):
+        rebuilt_kernel(broken, Cache())
 
 
 @pytest.mark.kernel
