@@ -6,7 +6,7 @@ That the kernel maps the right frame is checked by the live oracle itself; see o
 
 from __future__ import annotations
 
-from conformance.interface.observation import Observation, RootView
+from conformance.interface.observation import Observation, PageEntry, RootView, ShadowPageView
 
 __all__ = ["with_frames_of"]
 
@@ -27,12 +27,24 @@ class _Frames:
             self._there[one], self._back[other] = other, one
         return self._there.get(one) == other
 
+    def translated(self, spte: int, other: int) -> int:
+        """An SPTE, with the frame of the other one if their frames can be paired."""
+        if self.pair(spte & _ADDRESS, other & _ADDRESS):
+            return spte & ~_ADDRESS | other & _ADDRESS
+        return spte
+
 
 def with_frames_of(model: Observation, live: Observation) -> Observation:
     """The live observation with the model's frame in each SPTE that can be paired with the model's there."""
     frames = _Frames()
     roots = [_root(theirs, ours, frames) for theirs, ours in zip(model.roots, live.roots, strict=False)]
-    return live._replace(roots=[*roots, *live.roots[len(roots) :]])
+    found = live._replace(roots=[*roots, *live.roots[len(roots) :]])
+    if model.shadow is None or live.shadow is None:
+        return found
+    both = zip(model.shadow.pages, live.shadow.pages, strict=False)
+    pages = [_page(theirs, ours, frames) for theirs, ours in both]
+    pages += live.shadow.pages[len(pages) :]
+    return found._replace(shadow=live.shadow._replace(pages=pages))
 
 
 def _root(model: RootView, live: RootView, frames: _Frames) -> RootView:
@@ -43,6 +55,16 @@ def _root(model: RootView, live: RootView, frames: _Frames) -> RootView:
         other = there.get((level, gfn))
         if other is None or child or other.child or not spte & other.spte & _PRESENT:
             continue
-        if frames.pair(spte & _ADDRESS, other.spte & _ADDRESS):
-            flat[at + 2] = spte & ~_ADDRESS | other.spte & _ADDRESS
+        flat[at + 2] = frames.translated(spte, other.spte)
     return live._replace(flat=flat)
+
+
+def _page(model: ShadowPageView, live: ShadowPageView, frames: _Frames) -> ShadowPageView:
+    there = {entry.at: entry for entry in model.entries}
+    return live._replace(entries=tuple(_entry(there.get(entry.at), entry, frames) for entry in live.entries))
+
+
+def _entry(model: PageEntry | None, live: PageEntry, frames: _Frames) -> PageEntry:
+    if model is None or live.child or model.child or not live.spte & model.spte & _PRESENT:
+        return live
+    return live._replace(spte=frames.translated(live.spte, model.spte))

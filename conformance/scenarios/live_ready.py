@@ -32,7 +32,7 @@ __all__ = ["LivePlan", "LiveReady", "prepare_any"]
 
 Progress = Callable[[str], None]
 
-_QEMU_MODES = ("npt",)
+_QEMU_MODES = ("npt", "legacy-npt")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from functools import cached_property
 
 from conformance.errors import KernelCodeDied
 from conformance.interface.live import HOST_STEPS, NOT_LIVE, STUB_GFN, live_place
-from conformance.interface.observation import Observation
+from conformance.interface.observation import Observation, ShadowView
+from conformance.model.changes import FLUSH_BY_RANGE_WITH_HYPERV
 from conformance.model.machine import KernelBug
 from conformance.model.machine import Machine as ModelMachine
 from conformance.model.modes import Mode, kernel_in
@@ -101,8 +102,9 @@ class LiveSides:
             raise self.died(died) from died
 
     def model(self, options: dict[str, int]) -> Machine:
-        """A VM on the model."""
-        return _ModelSide(ModelMachine(self.profile, self.mode, **options), self)
+        """A VM on the model, whose host offers no flush by range, as it runs under no Hyper-V."""
+        profile = self.profile.plus(FLUSH_BY_RANGE_WITH_HYPERV)
+        return _ModelSide(ModelMachine(profile, self.mode, **options), self)
 
     def died(self, how: LiveDied | Unreadable) -> Death:
         """The death of the machine, which is ended: the next VM gets another one."""
@@ -123,6 +125,20 @@ def _death(how: LiveDied | Unreadable) -> Death:
     if isinstance(how, LiveDied):
         return Death(how.how, hung=how.hung, console=how.console)
     return Death(f"has structures in its memory that cannot be read: {how}")
+
+
+def _shown(shadow: ShadowView | None) -> ShadowView | None:
+    """The state of shadow paging without what a live kernel does not show of it.
+
+    Control registers are those that the guest needs for its own code. The limit of shadow pages depends on
+    the size of all memslots, its own among them.
+    """
+    if shadow is None:
+        return None
+    return shadow._replace(
+        counters=shadow.counters._replace(n_max_mmu_pages=0),
+        vcpus=[vcpu._replace(cr0=0, cr3=0, cr4=0, efer=0, tlb=()) for vcpu in shadow.vcpus],
+    )
 
 
 class _ModelSide:
@@ -151,6 +167,7 @@ class _ModelSide:
             tlb=(),
             retired=(),
             memory=(),
+            shadow=_shown(seen.shadow),
         )
         self._sides.predicted(shown)
         return shown

@@ -13,6 +13,7 @@ from conformance.kernels.bootable import Bootable
 from conformance.kernels.tools import Progress, quiet
 from conformance.oracles.binary.btf import Btf
 from conformance.oracles.binary.module import open_module
+from conformance.oracles.live import page_events
 from conformance.oracles.live.deaths import warnings
 from conformance.oracles.live.emulator import Emulator
 from conformance.oracles.live.loaded import Loaded, prepare_initrd
@@ -30,7 +31,7 @@ TRACER = "/sys/kernel/tracing/instances/steps"
 _EVENTS = ("kvm/kvm_page_fault",)
 
 _FAULT = "conformance/handled"
-"""The kretprobe of the function that handles page faults."""
+"""The kretprobe of the functions that handle page faults."""
 
 OPTIONS = "hugepagesz=1G hugepages=1"
 """Of the kernel: stories map one page of 1 GiB."""
@@ -101,12 +102,14 @@ class Booted(Loaded):
 
     def _trace(self) -> None:
         """Follow page faults and how they are handled."""
-        probe = f"r:{_FAULT} kvm:{self.setting.handler} ret=$retval:s32"
-        self.need(f"append /sys/kernel/tracing/kprobe_events {probe}", "probing the handler of page faults")
+        for handler in self.setting.handlers:
+            probe = f"r:{_FAULT} kvm:{handler} ret=$retval:s32"
+            self.need(f"append /sys/kernel/tracing/kprobe_events {probe}", f"probing {handler}()")
         self.need("mkdir " + TRACER, "making an instance of the tracer")
         # Without comm, CPU and time: the line is the event.
         self.need(f"write {TRACER}/options/context-info 0", "configuring the tracer")
-        for event in (*_EVENTS, _FAULT):
+        more = page_events.EVENTS if self.setting.shadow_pages else ()
+        for event in (*_EVENTS, *more, _FAULT):
             self.need(f"write {TRACER}/events/{event}/enable 1", f"enabling the event {event}")
         self.need(f"follow_trace {TRACER}", "following the trace")
 

@@ -9,13 +9,16 @@ from typing import Protocol
 
 from conformance.interface.observation import RootView, SlotView
 
-__all__ = ["FrameCheck"]
+__all__ = ["FrameCheck", "Leaf", "leaves_of"]
 
 _BASE = 0x100000000000
 """The address of page 0 of the host process; see c/process.c."""
 _PAGE_SHIFT = 12
 _ADDRESS = 0x000FFFFFFFFFF000
 _PRESENT = 1 << 11
+
+Leaf = tuple[int, int, int]
+"""A present leaf: its address space, the first gfn that it maps, the SPTE."""
 
 
 class Asking(Protocol):
@@ -31,12 +34,12 @@ class FrameCheck:
     def __init__(self, booted: Asking) -> None:
         self._booted = booted
 
-    def wrong(self, roots: Iterable[RootView], slots: Sequence[tuple[SlotView, int]]) -> list[str]:
-        """A sentence for each leaf whose frame is not that of its page; only valid roots are looked at."""
-        leaves = [leaf for root in roots if not root.invalid for leaf in _leaves(root, slots)]
-        frames = self._frames(sorted({page for _, page, _ in leaves}))
+    def wrong(self, leaves: Iterable[Leaf], slots: Sequence[tuple[SlotView, int]]) -> list[str]:
+        """A sentence for each leaf whose frame is not that of its page."""
+        backed = [found for leaf in leaves for found in _backed(leaf, slots)]
+        frames = self._frames(sorted({page for _, page, _ in backed}))
         found = []
-        for gfn, page, pfn in leaves:
+        for gfn, page, pfn in backed:
             if frames.get(page) != pfn:
                 there = f"frame {frames[page]:#x}" if page in frames else "no frame"
                 found.append(f"gfn {gfn:#x} is mapped to frame {pfn:#x}, its page {page:#x} has {there}")
@@ -54,12 +57,17 @@ class FrameCheck:
         return found
 
 
-def _leaves(root: RootView, slots: Sequence[tuple[SlotView, int]]) -> Iterator[tuple[int, int, int]]:
-    """gfn, page of the process and frame of each leaf of a root."""
-    for entry in root.entries():
-        if entry.child or not entry.spte & _PRESENT:
-            continue
-        for slot, address in slots:
-            if slot.as_id == root.as_id and slot.gfn <= entry.gfn < slot.gfn + slot.npages:
-                page = (address - _BASE >> _PAGE_SHIFT) + entry.gfn - slot.gfn
-                yield entry.gfn, page, (entry.spte & _ADDRESS) >> _PAGE_SHIFT
+def leaves_of(roots: Iterable[RootView]) -> Iterator[Leaf]:
+    """The leaves of valid roots."""
+    for root in roots:
+        for entry in () if root.invalid else root.entries():
+            if not entry.child and entry.spte & _PRESENT:
+                yield root.as_id, entry.gfn, entry.spte
+
+
+def _backed(leaf: Leaf, slots: Sequence[tuple[SlotView, int]]) -> Iterator[tuple[int, int, int]]:
+    """gfn, page of the process and frame of a leaf, if a memslot has it."""
+    as_id, gfn, spte = leaf
+    for slot, address in slots:
+        if slot.as_id == as_id and slot.gfn <= gfn < slot.gfn + slot.npages:
+            yield gfn, (address - _BASE >> _PAGE_SHIFT) + gfn - slot.gfn, (spte & _ADDRESS) >> _PAGE_SHIFT

@@ -6,13 +6,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
-from conformance.interface.live import HOST_STEPS
+from conformance.errors import ConformanceError
+from conformance.interface.live import HOST_STEPS, STUB_GFN
 from conformance.interface.observation import Observation, SlotView, State, VcpuView
 from conformance.interface.steps import KINDS
 from conformance.oracles.live.booted import TRACER, Booted
-from conformance.oracles.live.frames import FrameCheck
+from conformance.oracles.live.frames import FrameCheck, leaves_of
 from conformance.oracles.live.outcomes import Answer, access_outcome, read_answer, read_faults
+from conformance.oracles.live.page_events import read_page_events
 from conformance.oracles.live.reading import Tables, VmReader
+from conformance.oracles.live.shadow_reading import ShadowReader
 
 __all__ = ["LiveMachine"]
 
@@ -20,6 +23,11 @@ PARAMETERS = "/sys/module/kvm/parameters"
 
 _NOTHING = {"smm", "grace_period", *HOST_STEPS}
 """Steps without an outcome here: how many tables a grace period freed cannot be observed."""
+
+
+def _is_own(gfn: int) -> bool:
+    """Whether a gfn is of the guest's own memory."""
+    return gfn >= STUB_GFN
 
 
 class LiveMachine:
@@ -44,6 +52,9 @@ class LiveMachine:
         self._reader = VmReader(booted.memory, booted.smm_mask, initial)
         self._tables = Tables()
         self._frames = FrameCheck(booted)
+        self._shadow = (
+            ShadowReader(self._reader, _is_own, registers=False) if booted.setting.shadow_pages else None
+        )
         self._start = self._reader.state()
         self._early = [vcpu.other_requests for vcpu in self._reader.vcpu_views([])]
         """Requests from the set-up of each vCPU's registers, until it serves them."""
@@ -87,14 +98,13 @@ class LiveMachine:
             )
             words = answer.words()
             outcome = [0, *(words.get(n, 0) for n in range((slot.npages + 63) // 64))]
-        return self._observe(outcome, events, slots)
+        return self._observe(outcome, events, slots, answer)
 
     def _ask(self, name: str, arguments: Mapping[str, int]) -> Answer:
         if name not in KINDS:
             raise ValueError(f"there is no step {name!r}")
         if name == "set_nx_huge_pages":
-            self._parameter("nx_huge_pages", "force" if arguments["on"] else "off")
-            return read_answer(["code 0"])
+            return self._parameter("nx_huge_pages", "force" if arguments["on"] else "off")
         if name == "recover_nx_huge_pages":
             return self._recover()
         words = " ".join([name, *(f"{word}={value}" for word, value in arguments.items())])
@@ -102,23 +112,41 @@ class LiveMachine:
 
     def _recover(self) -> Answer:
         """Let the recovery worker run: at least once, as it takes a period of 1 ms at the least."""
-        self._parameter("nx_huge_pages_recovery_period_ms", "1")
-        self._parameter("nx_huge_pages_recovery_ratio", "1")
-        self._booted.ask("wait milliseconds=20")
-        self._parameter("nx_huge_pages_recovery_ratio", "0")
-        return read_answer(["code 0"])
+        answers = [
+            self._parameter("nx_huge_pages_recovery_period_ms", "1"),
+            self._parameter("nx_huge_pages_recovery_ratio", "1"),
+            read_answer(self._booted.ask("wait milliseconds=20")),
+            self._parameter("nx_huge_pages_recovery_ratio", "0"),
+        ]
+        return Answer([["code", "0"]], [line for answer in answers for line in answer.trace])
 
-    def _parameter(self, name: str, value: str) -> None:
-        self._booted.need(f"write {PARAMETERS}/{name} {value}", f"setting the parameter {name}")
+    def _parameter(self, name: str, value: str) -> Answer:
+        """Write a module parameter."""
+        answer = read_answer(self._booted.ask(f"write {PARAMETERS}/{name} {value}"))
+        if answer.code() != [0]:
+            title = self._booted.kernel.title
+            raise ConformanceError(f"{title}: the parameter {name} cannot be set in the emulated machine.")
+        return answer
 
     def _observe(
-        self, outcome: list[int], events: list[str], slots: Sequence[tuple[SlotView, int]]
+        self, outcome: list[int], events: list[str], slots: Sequence[tuple[SlotView, int]], answer: Answer
     ) -> Observation:
         """The observation of the VM as it is now."""
+        if self._shadow is not None:
+            shadow = self._shadow.view(read_page_events(answer.trace, _is_own))
+            return Observation(
+                outcome,
+                [*events, *self._frames.wrong(self._shadow.leaves, slots)],
+                self._counted(self._shadow.own_leaves),
+                self._vcpus([]),
+                slots=[view for view, _ in slots],
+                roots=[],
+                shadow=shadow,
+            )
         roots, places, own_leaves = self._reader.roots(self._tables)
         return Observation(
             outcome,
-            [*events, *self._frames.wrong(roots, slots)],
+            [*events, *self._frames.wrong(leaves_of(roots), slots)],
             self._counted(own_leaves),
             self._vcpus(places),
             slots=[view for view, _ in slots],

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from conformance.interface.live import STUB_GFN
@@ -42,6 +42,11 @@ class Tables:
 
     _numbers: dict[int, int] = field(default_factory=dict)
     _last: int = 0
+
+    def forget(self, addresses: Iterable[int]) -> None:
+        """What is at these addresses from now on is not what was there."""
+        for address in addresses:
+            self._numbers.pop(address, None)
 
     def serials(self, addresses: list[int]) -> dict[int, int]:
         """The number of each table that there is now, by its physical address."""
@@ -147,9 +152,10 @@ class VmReader:
 
     def slots(self) -> list[tuple[SlotView, int]]:
         """The memslots of the story, sorted, with the address of each one's memory in the process."""
-        return sorted(slot for as_id in (0, 1) for slot in self._slots_of(as_id))
+        return sorted(self._slot(slot) for as_id in (0, 1) for slot in self.slot_places(as_id))
 
-    def _slots_of(self, as_id: int) -> Iterator[tuple[SlotView, int]]:
+    def slot_places(self, as_id: int) -> Iterator[int]:
+        """The addresses of the memslots of the story in an address space."""
         memory = self.memory
         whole = memory.word(memory.place(self.kvm, "kvm", "memslots") + 8 * as_id)
         hashes = memory.member("kvm_memslots", "id_hash")
@@ -160,9 +166,8 @@ class VmReader:
         for n in range(hashes.bits // 64):
             head = whole + hashes.bit // 8 + 8 * n
             for slot in memory.hashed(head, "kvm_memory_slot", "id_node", more):
-                view, address = self._slot(slot)
-                if view.id < _SLOTS and view.gfn < STUB_GFN:
-                    yield view, address
+                if memory.get(slot, "kvm_memory_slot", "id") < _SLOTS:
+                    yield slot
 
     def _slot(self, slot: int) -> tuple[SlotView, int]:
         memory = self.memory

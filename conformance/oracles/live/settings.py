@@ -13,17 +13,20 @@ _YES = {0: "N", 1: "Y"}
 
 @dataclass(frozen=True)
 class Setting:
-    """How KVM is loaded: the vendor's module, parameters of kvm and of that, the handler of page faults."""
+    """How KVM is loaded: the vendor's module, parameters of kvm and of that, the handlers of page faults."""
 
     vendor: str = "kvm_amd"
     kvm: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
-    handler: str = "kvm_tdp_page_fault"
+    handlers: tuple[str, ...] = ("kvm_tdp_page_fault",)
+    shadow_pages: bool = False
+    """Whether its tables are shadow pages: those of the guest's own tables, or of the legacy direct MMU."""
 
 
 def setting_of(host: Mapping[str, int]) -> Setting:
     """The setting for a host with two-dimensional paging; ``host`` is as oracles get it (Mode.host())."""
     kvm = {"tdp_mmu": _YES[host["tdp_mmu"]], "mmio_caching": _YES[host["mmio_caching"]]}
+    shadow_pages = not host["tdp_mmu"]
     if host["ept"]:
-        return Setting("kvm_intel", kvm, {"eptad": _YES[host["ad_bits"]]})
-    return Setting("kvm_amd", kvm)
+        return Setting("kvm_intel", kvm, {"eptad": _YES[host["ad_bits"]]}, shadow_pages=shadow_pages)
+    return Setting("kvm_amd", kvm, shadow_pages=shadow_pages)
