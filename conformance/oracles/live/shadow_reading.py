@@ -250,10 +250,15 @@ class ShadowReader:
         memory = self.memory
         mmu = memory.get(vcpu, "kvm_vcpu", "arch.mmu")
         root = memory.get(mmu, "kvm_mmu", "root.hpa")
-        names = ("cr0", "cr3", "cr4", "efer")
-        registers = [memory.get(vcpu, "kvm_vcpu", f"arch.{name}") if self.registers else 0 for name in names]
+
+        def register(name: str) -> int:
+            return memory.get(vcpu, "kvm_vcpu", f"arch.{name}") if self.registers else 0
+
         return PagingView(
-            *registers,
+            cr0=register("cr0"),
+            cr3=register("cr3"),
+            cr4=register("cr4"),
+            efer=register("efer"),
             guest_mode=0,
             root_role=self._role(mmu, "kvm_mmu", "root_role"),
             root=self._serial_at(root),
