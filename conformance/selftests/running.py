@@ -40,19 +40,11 @@ class Machines:
     A context manager.
     """
 
-    def __init__(
-        self,
-        kernel: Bootable,
-        programs: Sequence[Path],
-        cache: Cache,
-        progress: Progress,
-        bounds: Bounds = RUNNING,
-    ) -> None:
+    def __init__(self, kernel: Bootable, programs: Sequence[Path], cache: Cache, progress: Progress) -> None:
         self._kernel = kernel
         self._programs = programs
         self._cache = cache
         self._progress = progress
-        self._bounds = bounds
         self._machine: Loaded | None = None
 
     def __enter__(self) -> Machines:
@@ -87,9 +79,7 @@ class Machines:
             before = {path: _exchange(machine, path, value) for path, value in one.settings.items()}
             machine.written()
             self._progress(f"running {one.name}")
-            *answer, last = machine.ask(
-                f"execute_program /bin/{program} {one.arguments}".rstrip(), self._bounds
-            )
+            *answer, last = machine.ask(f"execute_program /bin/{program} {one.arguments}".rstrip(), RUNNING)
             console = machine.written().replace("\r", "").split("\n")
             for path, value in before.items():
                 _exchange(machine, path, value)
