@@ -40,11 +40,20 @@ class Machines:
     A context manager.
     """
 
-    def __init__(self, kernel: Bootable, programs: Sequence[Path], cache: Cache, progress: Progress) -> None:
+    def __init__(
+        self,
+        kernel: Bootable,
+        programs: Sequence[Path],
+        cache: Cache,
+        progress: Progress,
+        setting: Setting,
+    ) -> None:
         self._kernel = kernel
         self._programs = programs
         self._cache = cache
         self._progress = progress
+        self._setting = setting
+        self.unbootable = False
         self._machine: Loaded | None = None
 
     def __enter__(self) -> Machines:
@@ -59,13 +68,15 @@ class Machines:
             self._machine.close()
         self._machine = None
 
-    def boot(self) -> Loaded:
-        """The machine, booted if necessary. Raises LiveDied if the kernel does not boot."""
+    def _booted(self) -> Loaded:
+        """The machine, booted if necessary. Raises LiveDied if the kernel does not boot: ``unbootable``."""
         if self._machine is None:
-            setting = Setting()
-            start = prepare_initrd(self._kernel, setting.vendor, self._cache, self._progress, self._programs)
+            self.unbootable = True
+            vendor = self._setting.vendor
+            start = prepare_initrd(self._kernel, vendor, self._cache, self._progress, self._programs)
             self._progress(f"{self._kernel.title}: booting")
-            self._machine = Loaded(Qemu(self._kernel, start), self._kernel, setting)
+            self._machine = Loaded(Qemu(self._kernel, start), self._kernel, self._setting)
+            self.unbootable = False
         return self._machine
 
     def run(self, program: str, one: Selftest) -> Ended:
@@ -75,7 +86,7 @@ class Machines:
         is closed.
         """
         try:
-            machine = self.boot()
+            machine = self._booted()
             before = {path: _exchange(machine, path, value) for path, value in one.settings.items()}
             machine.written()
             self._progress(f"running {one.name}")
