@@ -22,6 +22,7 @@ __all__ = [
     "Claims",
     "Death",
     "Difference",
+    "Incomparable",
     "Match",
     "Played",
     "Sides",
@@ -45,6 +46,13 @@ class Death(Exception):
         self.console = tuple(console)
 
 
+class Incomparable(Exception):
+    """The host of the kernel's side did not do what the model's host did; the text says in which step.
+
+    What follows is no difference of KVM, so the story ends. Everything before was compared.
+    """
+
+
 class Sides(Protocol):
     """A kernel and its model in one mode; each makes machines for any options."""
 
@@ -65,7 +73,7 @@ class Sides(Protocol):
         """The masks of this kernel in this mode, for reading SPTEs."""
 
     def kernel(self, options: dict[str, int]) -> AbstractContextManager[Machine]:
-        """The kernel's side. Its steps raise Death."""
+        """The kernel's side. Its steps raise Death and Incomparable."""
 
     def model(self, options: dict[str, int]) -> Machine:
         """The model's side. Its steps raise ValueError if they are impossible, Death if KVM would die."""
@@ -123,7 +131,7 @@ class Match:
         """Take a step on both sides; return whether they agree. No step may follow a difference.
 
         Raises ValueError if the model refuses the step as impossible, and Death if the kernel is spared from
-        it; then the kernel's side did not take it.
+        it; then the kernel's side did not take it. Raises Incomparable, after which no step may follow.
         """
         # The model goes first, since an impossible step might crash the kernel's side.
         model, foreseen = _survived(lambda: take(self._model, step))
@@ -164,7 +172,10 @@ def _survived(step: Callable[[], Observation]) -> tuple[Observation | None, Deat
 
 
 def play(sides: Sides, script: Script) -> Played:
-    """Play a script until it ends or the sides differ. Raises ValueError for an impossible step."""
+    """Play a script until it ends or the sides differ.
+
+    Raises ValueError for an impossible step, and Incomparable.
+    """
     with Match(sides, script.options) as match:
         for step in script.steps:
             if not match.take(step):

@@ -8,13 +8,15 @@ bugs are where a range ends inside of a mapping.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import ClassVar, TypeVar
 
-from conformance.interface.access import FETCH, READ, WRITE
+from conformance.interface.access import FETCH, READ, WRITE, End
 from conformance.interface.arguments import Argument
-from conformance.interface.live import HOST_STEPS, NOT_LIVE, live_place
+from conformance.interface.live import NOT_LIVE, live_place
 from conformance.interface.observation import Observation
 from conformance.interface.steps import KINDS
+from conformance.scenarios.drawing_live import RealHost
 from conformance.scenarios.preconditions import Preconditions
 from conformance.scenarios.steps import Step, step
 
@@ -49,12 +51,6 @@ _VALUES = {
     "value": ((1 << 18) - 4, (1 << 19) - 4, 0x1000),
 }
 """Values of arguments, by the argument's name. Others are drawn from their whole range."""
-
-
-def _whole_2m(page: int, first: int, npages: int) -> bool:
-    """Whether the 2M range around a page lies in an area."""
-    start = page & -_X2M
-    return first <= start and start + _X2M <= first + npages
 
 
 class Dice:
@@ -98,6 +94,7 @@ class Scene:
         self._preconditions = Preconditions(options, [mode])
         self._options = options
         self._live = live
+        self._host = RealHost()
         self.kinds = tuple(
             kind
             for kind in KINDS
@@ -105,7 +102,8 @@ class Scene:
         )
         """The kinds of steps that are drawn."""
         self._drawn = [kind for kind in self.kinds for _ in range(self.weights[kind])]
-        self._areas: list[tuple[int, int, int, int]] = []
+        self._areas: list[tuple[int, int]] = []
+        """The first page and the size of each area."""
         self._slots: list[tuple[int, int, int, int]] = []
         """as_id, id, gfn and npages of every memslot."""
         self._pages: dict[tuple[int, int], int] = {}
@@ -125,26 +123,53 @@ class Scene:
         """A step; None if the one that was drawn cannot come now."""
         dice = Dice(word)
         made = self._made(dice.pick(self._drawn), dice)
-        if (
-            made is None
-            or self._preconditions.refusal(made)
-            or (self._live and not live_place(made.arguments))
-        ):
+        if made is not None and self._live:
+            made = self._taken_live(made)
+        return None if made is None or self._preconditions.refusal(made) else made
+
+    def _taken_live(self, made: Step) -> Step | None:
+        """The step, or one like it, if a running kernel can be made to take it; else None."""
+        if made.kind == "smm":
+            # KVM_SET_VCPU_EVENTS changes nothing else.
+            vcpu = made.arguments["vcpu"]
+            return step("smm", vcpu=vcpu, on=int(vcpu not in self._preconditions.in_smm))
+        if made.kind == "access" and made.arguments["gfn"] == 0:
+            # KVM does not cache gfn 0 as one of MMIO, and lets the guest try again before it emulates.
             return None
-        return made
+        return self._host.like(made) if live_place(made.arguments) else None
+
+    def permits(self, steps: Sequence[Step], seen: Sequence[Observation]) -> bool:
+        """Whether these steps could be drawn here; ``seen`` are the observations of all but the last one."""
+        for taken, observation in zip_longest(steps, seen):
+            if self._live and self._taken_live(taken) != taken:
+                return False
+            if observation is not None:
+                self.note(taken, observation)
+        return True
 
     def note(self, taken: Step, observation: Observation) -> None:
         """Take note of a step and its observation."""
         self._preconditions.take(taken)
         given = taken.arguments
         if taken.kind == "mmap" and observation.outcome == [0]:
-            self._areas.append((given["page"], given["npages"], given["level"], 0))
+            self._areas.append((given["page"], given["npages"]))
+            self._host.mapped(given["page"], given["npages"], given["level"], bool(given["writable"]))
         elif taken.kind in ("set_memory_region", "delete_while_unmapping"):
             self._slots = [(slot.as_id, slot.id, slot.gfn, slot.npages) for slot in observation.slots]
             if taken.kind == "set_memory_region" and observation.outcome == [0]:
                 self._pages[given["as_id"], given["slot"]] = given["page"]
         elif taken.kind == "access":
             self._gfn = given["gfn"]
+            if self._live and observation.outcome[-1] == End.DONE:
+                self._used(given["vcpu"], given["gfn"], given["kind"] == WRITE)
+        if self._live and observation.outcome == [0]:
+            self._host.note(taken)
+
+    def _used(self, vcpu: int, gfn: int, write: bool) -> None:
+        """A vCPU has used the page behind a gfn."""
+        for as_id, slot, first, npages in self._slots:
+            if as_id == int(vcpu in self._preconditions.in_smm) and first <= gfn < first + npages:
+                self._host.used(self._pages[as_id, slot] + gfn - first, write)
 
     def ending(self) -> list[Step]:
         """The closing steps: the walk and the invalidations in progress end, and the VM is destroyed."""
@@ -178,25 +203,6 @@ class Scene:
                 given[argument.name] = self._value(argument, dice)
         return step(kind, **given)
 
-    def _as_a_real_host(self, made: Step) -> Step | None:
-        """A step of the host within one area of memory: outside of areas, system calls fail."""
-        if made.kind == "mmap" or made.kind not in HOST_STEPS:
-            return made
-        page = made.arguments["page"]
-        for first, npages, level, _ in self._areas:
-            if first <= page < first + npages:
-                if made.kind == "collapse" and (level != 2 or not _whole_2m(page, first, npages)):
-                    return None
-                most = first + npages - page
-                return step(
-                    made.kind,
-                    **{
-                        name: min(value, most) if name == "npages" else value
-                        for name, value in made.arguments.items()
-                    },
-                )
-        return None
-
     def _value(self, argument: Argument, dice: Dice) -> int:
         """A value of an argument that is chosen by itself."""
         name = argument.name
@@ -227,7 +233,7 @@ class Scene:
             as_id, slot, gfn, npages = dice.pick(self._slots)
             offset = min(max(self._place(dice) - gfn, 0), npages - 1)
             return self._pages[as_id, slot] + offset
-        page, npages, *_ = dice.pick(self._areas or [_AREAS[0]])
+        page, npages = dice.pick(self._areas or [_AREAS[0][:2]])
         return page + dice.pick((0, npages // 2, npages - 1))
 
     def _region(self, dice: Dice) -> Step:

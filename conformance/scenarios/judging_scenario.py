@@ -16,7 +16,7 @@ from conformance.kernels.releases import release_numbers
 from conformance.model.profiles import profile_of
 from conformance.oracles.lacking import Lacking
 from conformance.scenarios import goldens
-from conformance.scenarios.comparing import Difference, Played, Sides, check_claims, play
+from conformance.scenarios.comparing import Difference, Incomparable, Played, Sides, check_claims, play
 from conformance.scenarios.goldens import Golden
 from conformance.scenarios.shrinking import shorten
 from conformance.scenarios.story import Claim, Script
@@ -47,6 +47,9 @@ def judge(sides: Sides, name: str, script: Script, facts: Facts, *, golden: bool
         spent = time.monotonic() - start
         reason = f"has an impossible step: {problem}"
         return Result(name, sides.oracle, ENGINE, sides.mode.name, Verdict.ERROR, 0, spent, reason)
+    except Incomparable as why:
+        spent = time.monotonic() - start
+        return Result(name, sides.oracle, ENGINE, sides.mode.name, Verdict.SKIP, 0, spent, str(why))
     except Lacking as lacking:
         spent = time.monotonic() - start
         return unjudged(Result(name, sides.oracle, ENGINE, sides.mode.name, Verdict.ERROR, 0, spent), lacking)

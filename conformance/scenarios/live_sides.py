@@ -21,7 +21,7 @@ from conformance.oracles.live.booted import Booted
 from conformance.oracles.live.deaths import LiveDied
 from conformance.oracles.live.machine import LiveMachine
 from conformance.oracles.live.memory import Unreadable
-from conformance.scenarios.comparing import Death
+from conformance.scenarios.comparing import Death, Incomparable
 from conformance.scenarios.live_frames import with_frames_of
 from conformance.scenarios.machines import Machine
 from conformance.scenarios.story import Script
@@ -33,8 +33,8 @@ ORACLE = "live"
 UNOBSERVED = frozenset({"cached", "retired", "leaks"})
 """What a live kernel does not show: processors' TLBs, tables awaiting RCU, memory that was not freed."""
 
-_WITHOUT_OUTCOME = {"destroy", "grace_period", *HOST_STEPS}
-"""Steps whose outcome is of that kind, and those of the host, whose outcomes are no answers of KVM."""
+_WITHOUT_OUTCOME = {"destroy", "grace_period"}
+"""Steps whose outcome is of that kind."""
 
 
 def why_not_live(script: Script) -> str:
@@ -116,9 +116,20 @@ class LiveSides:
         """Note the model's observation."""
         self._model = observation
 
-    def compared(self, observation: Observation) -> Observation:
-        """The kernel's observation, with the model's numbers of frames."""
-        return observation if self._model is None else with_frames_of(self._model, observation)
+    def compared(self, step: str, observation: Observation) -> Observation:
+        """The kernel's observation, with the model's numbers of frames.
+
+        It has the model's outcome of a step of the host, whose codes are no answers of KVM. Raises
+        Incomparable if only one of the two hosts has done such a step.
+        """
+        if self._model is None:
+            return observation
+        if step in HOST_STEPS:
+            live, expected = observation.outcome[0], self._model.outcome[0]
+            if (live < 0) != (expected < 0):
+                raise Incomparable(f"{step} returned {live} on the host of the live kernel")
+            observation = observation._replace(outcome=self._model.outcome)
+        return with_frames_of(self._model, observation)
 
 
 def _death(how: LiveDied | Unreadable) -> Death:
@@ -182,6 +193,6 @@ class _KernelSide:
 
     def step(self, name: str, /, **arguments: int) -> Observation:
         try:
-            return self._sides.compared(self._machine.step(name, **arguments))
+            return self._sides.compared(name, self._machine.step(name, **arguments))
         except (LiveDied, Unreadable) as died:
             raise self._sides.died(died) from died

@@ -20,7 +20,7 @@ from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from conformance.oracles.lacking import Lacking
-from conformance.scenarios.comparing import Death, Match, Played, Sides
+from conformance.scenarios.comparing import Death, Incomparable, Match, Played, Sides
 from conformance.scenarios.drawing import WORD, Scene, options_of
 from conformance.scenarios.modes import PML_MODES
 from conformance.scenarios.steps import Step
@@ -43,17 +43,21 @@ class Walked:
     """The kinds of steps that could be drawn."""
     steps: Counter[str] = field(default_factory=Counter)
     stories: int = 0
+    incomparable: Counter[str] = field(default_factory=Counter)
+    """Why stories ended early, with the number of them."""
     seconds: float = 0.0
     found: tuple[Script, Played] | None = None
     lacking: Lacking | None = None
 
     @property
     def summary(self) -> str:
-        """The counts as text, with the kinds of steps that never came."""
+        """The counts as text, with the kinds of steps that never came, and the stories that ended early."""
         counts = ", ".join(f"{kind} {number:,}" for kind, number in self.steps.most_common())
         never = ", ".join(kind for kind in self.kinds if not self.steps[kind])
         missing = f"; never: {never}" if never else ""
-        return f"{self.steps.total():,} steps in {self.stories:,} stories: {counts}{missing}"
+        ended = self.incomparable.items()
+        early = "".join(f"; {number:,} stories ended early: {why}" for why, number in ended)
+        return f"{self.steps.total():,} steps in {self.stories:,} stories: {counts}{missing}{early}"
 
 
 def walk(sides: Sides, kind: Walk, seed: int, budget: float) -> Walked:
@@ -105,6 +109,9 @@ def _play(sides: Sides, kind: Walk, walked: Walked, setting: int, opening: int, 
         try:
             for step in taken(match, scene, opening, words):
                 walked.steps[step.kind] += 1
+        except Incomparable as why:
+            walked.incomparable[str(why)] += 1
+            return
         except Lacking as lacking:
             walked.lacking = lacking
             return

@@ -7,12 +7,13 @@ import math
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conformance.differential.unjudged import once, unjudged
 from conformance.differential.verdict import Counterexample, KernelReport, Report, Result, Verdict
+from conformance.interface.observation import Observation
 from conformance.interface.steps import KINDS
 from conformance.kernels import expand
 from conformance.sandbox.processes import Ended
@@ -160,7 +161,11 @@ def _walked(ready: Playable, sides: Sides, kind: Walk, seed: int, budget: float,
         verdict = Verdict.PASS if total else Verdict.ERROR
         return _Walk(result(verdict, walked.summary), walked.steps, None)
     script, played = walked.found
-    short, shown = shorten(sides, script, played.difference or Difference(0, ()))
+
+    def permits(shorter: Script, seen: Sequence[Observation]) -> bool:
+        return kind.scene(shorter.options).permits(shorter.steps, seen)
+
+    short, shown = shorten(sides, script, played.difference or Difference(0, ()), permits)
     if save is None:
         # A mode that is walked alone gets the whole budget.
         command = again(ready.facts, [NAME, "--mode", mode, "--seed", str(seed), "--budget", f"{budget:g}"])

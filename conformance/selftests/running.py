@@ -46,14 +46,13 @@ class Machines:
         programs: Sequence[Path],
         cache: Cache,
         progress: Progress,
-        setting: Setting,
+        bounds: Bounds = RUNNING,
     ) -> None:
         self._kernel = kernel
         self._programs = programs
         self._cache = cache
         self._progress = progress
-        self._setting = setting
-        self.unbootable = False
+        self._bounds = bounds
         self._machine: Loaded | None = None
 
     def __enter__(self) -> Machines:
@@ -68,15 +67,13 @@ class Machines:
             self._machine.close()
         self._machine = None
 
-    def _booted(self) -> Loaded:
-        """The machine, booted if necessary. Raises LiveDied if the kernel does not boot: ``unbootable``."""
+    def boot(self) -> Loaded:
+        """The machine, booted if necessary. Raises LiveDied if the kernel does not boot."""
         if self._machine is None:
-            self.unbootable = True
-            vendor = self._setting.vendor
-            start = prepare_initrd(self._kernel, vendor, self._cache, self._progress, self._programs)
+            setting = Setting()
+            start = prepare_initrd(self._kernel, setting.vendor, self._cache, self._progress, self._programs)
             self._progress(f"{self._kernel.title}: booting")
-            self._machine = Loaded(Qemu(self._kernel, start), self._kernel, self._setting)
-            self.unbootable = False
+            self._machine = Loaded(Qemu(self._kernel, start), self._kernel, setting)
         return self._machine
 
     def run(self, program: str, one: Selftest) -> Ended:
@@ -86,11 +83,13 @@ class Machines:
         is closed.
         """
         try:
-            machine = self._booted()
+            machine = self.boot()
             before = {path: _exchange(machine, path, value) for path, value in one.settings.items()}
             machine.written()
             self._progress(f"running {one.name}")
-            *answer, last = machine.ask(f"execute_program /bin/{program} {one.arguments}".rstrip(), RUNNING)
+            *answer, last = machine.ask(
+                f"execute_program /bin/{program} {one.arguments}".rstrip(), self._bounds
+            )
             console = machine.written().replace("\r", "").split("\n")
             for path, value in before.items():
                 _exchange(machine, path, value)

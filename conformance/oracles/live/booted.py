@@ -33,6 +33,17 @@ _EVENTS = ("kvm/kvm_page_fault",)
 _FAULT = "conformance/handled"
 """The kretprobe of the functions that handle page faults."""
 
+_HUGE_PAGES = "/sys/kernel/mm/transparent_hugepage"
+_QUIET = {
+    # Reads of huge pages would map the huge zero page.
+    f"{_HUGE_PAGES}/use_zero_page": "0",
+    # Nothing changes the memory of a VM between steps: khugepaged sleeps for weeks, and begins with one page.
+    f"{_HUGE_PAGES}/khugepaged/pages_to_scan": "1",
+    f"{_HUGE_PAGES}/khugepaged/scan_sleep_millisecs": "4294967295",
+    "/proc/sys/vm/compaction_proactiveness": "0",
+}
+"""How the kernel manages memory: paths and what is written to them."""
+
 OPTIONS = "hugepagesz=1G hugepages=1"
 """Of the kernel: stories map one page of 1 GiB."""
 
@@ -62,8 +73,8 @@ class Booted(Loaded):
     def _configure(self) -> None:
         """Prepare the process whose VMs are driven."""
         self.need("open_kvm", "opening /dev/kvm")
-        # Reads of huge pages would map the huge zero page.
-        self.need("write /sys/kernel/mm/transparent_hugepage/use_zero_page 0", "configuring huge pages")
+        for path, value in _QUIET.items():
+            self.need(f"write {path} {value}", "configuring memory management")
 
     def _btf(self) -> Btf:
         """The types of kvm.ko and of the kernel."""

@@ -1,67 +1,88 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Checks that SPTEs map the frames that the host process has at these addresses (/proc/self/pagemap)."""
+"""The pages of the host process, by its page tables, and the check that SPTEs map their frames."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from conformance.interface.observation import RootView, SlotView
 
-__all__ = ["FrameCheck", "Leaf", "leaves_of"]
+__all__ = ["HostPage", "HostPages", "Leaf", "leaves_of", "wrong_frames"]
 
 _BASE = 0x100000000000
 """The address of page 0 of the host process; see c/process.c."""
 _PAGE_SHIFT = 12
 _ADDRESS = 0x000FFFFFFFFFF000
-_PRESENT = 1 << 11
+_PRESENT, _HUGE = 1, 1 << 7
+_SPTE_PRESENT = 1 << 11
+_LEVELS = 4
 
 Leaf = tuple[int, int, int]
 """A present leaf: its address space, the first gfn that it maps, the SPTE."""
 
 
-class Asking(Protocol):
-    """A machine that answers requests; see booted.Booted."""
+class Physical(Protocol):
+    """Physical memory; see memory.Memory."""
 
-    def ask(self, request: str) -> list[str]:
-        """The lines of the answer."""
+    def physical(self, address: int, size: int = 4096) -> bytes:
+        """Bytes from an address on."""
 
 
-class FrameCheck:
-    """Compares the frames of leaf SPTEs with those of the process."""
+class HostPage(NamedTuple):
+    """A page that is present: its frame, and the level of the entry that maps it."""
 
-    def __init__(self, booted: Asking) -> None:
-        self._booted = booted
+    frame: int
+    level: int
 
-    def wrong(self, leaves: Iterable[Leaf], slots: Sequence[tuple[SlotView, int]]) -> list[str]:
-        """A sentence for each leaf whose frame is not that of its page."""
-        backed = [found for leaf in leaves for found in _backed(leaf, slots)]
-        frames = self._frames(sorted({page for _, page, _ in backed}))
-        found = []
-        for gfn, page, pfn in backed:
-            if frames.get(page) != pfn:
-                there = f"frame {frames[page]:#x}" if page in frames else "no frame"
-                found.append(f"gfn {gfn:#x} is mapped to frame {pfn:#x}, its page {page:#x} has {there}")
-        return found
 
-    def _frames(self, pages: Sequence[int]) -> dict[int, int]:
-        """The frames of pages that are present, asked for in ranges."""
-        found = {}
-        for _, run in groupby(enumerate(pages), lambda pair: pair[1] - pair[0]):
-            first, *rest = [page for _, page in run]
-            for line in self._booted.ask(f"frames page={first} npages={1 + len(rest)}"):
-                word, page, frame = line.split()
-                if word == "frame":
-                    found[int(page)] = int(frame)
-        return found
+class HostPages:
+    """The process's page tables as they are now; ``root`` is the physical address of the first one."""
+
+    def __init__(self, memory: Physical, root: int) -> None:
+        self._memory = memory
+        self._root = root
+        self._tables: dict[int, tuple[int, ...]] = {}
+
+    def page(self, number: int) -> HostPage | None:
+        """A page by its number; None if it is not present."""
+        address, place = _BASE + (number << _PAGE_SHIFT), self._root
+        for level in range(_LEVELS, 0, -1):
+            shift = _PAGE_SHIFT + 9 * (level - 1)
+            entry = self._table(place)[address >> shift & 511]
+            if not entry & _PRESENT:
+                return None
+            place = entry & _ADDRESS
+            if level == 1 or entry & _HUGE:
+                within = (1 << shift - _PAGE_SHIFT) - 1
+                return HostPage(place >> _PAGE_SHIFT & ~within | number & within, level)
+        raise AssertionError("the last level has returned")
+
+    def _table(self, place: int) -> tuple[int, ...]:
+        if place not in self._tables:
+            self._tables[place] = struct.unpack("<512Q", self._memory.physical(place))
+        return self._tables[place]
+
+
+def wrong_frames(
+    pages: HostPages, leaves: Iterable[Leaf], slots: Sequence[tuple[SlotView, int]]
+) -> list[str]:
+    """A sentence for each leaf whose frame is not that of its page."""
+    found = []
+    for gfn, page, frame in (backed for leaf in leaves for backed in _backed(leaf, slots)):
+        there = pages.page(page)
+        if there is None or there.frame != frame:
+            has = "no frame" if there is None else f"frame {there.frame:#x}"
+            found.append(f"gfn {gfn:#x} is mapped to frame {frame:#x}, its page {page:#x} has {has}")
+    return found
 
 
 def leaves_of(roots: Iterable[RootView]) -> Iterator[Leaf]:
     """The leaves of valid roots."""
     for root in roots:
         for entry in () if root.invalid else root.entries():
-            if not entry.child and entry.spte & _PRESENT:
+            if not entry.child and entry.spte & _SPTE_PRESENT:
                 yield root.as_id, entry.gfn, entry.spte
 
 

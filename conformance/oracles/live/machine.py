@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from conformance.errors import ConformanceError
-from conformance.interface.live import HOST_STEPS, STUB_GFN
+from conformance.interface.live import STUB_GFN
 from conformance.interface.observation import Observation, SlotView, State, VcpuView
 from conformance.interface.steps import KINDS
 from conformance.oracles.live.booted import TRACER, Booted
-from conformance.oracles.live.frames import FrameCheck, leaves_of
+from conformance.oracles.live.frames import HostPages, leaves_of, wrong_frames
 from conformance.oracles.live.outcomes import Answer, access_outcome, read_answer, read_faults
 from conformance.oracles.live.page_events import read_page_events
 from conformance.oracles.live.reading import Tables, VmReader
@@ -21,7 +22,10 @@ __all__ = ["LiveMachine"]
 
 PARAMETERS = "/sys/module/kvm/parameters"
 
-_NOTHING = {"smm", "grace_period", *HOST_STEPS}
+_X2M = 512
+"""Pages of 2 MiB."""
+
+_NOTHING = {"smm", "grace_period"}
 """Steps without an outcome here: how many tables a grace period freed cannot be observed."""
 
 
@@ -51,7 +55,6 @@ class LiveMachine:
         booted.need(f"vm {words}", "creating a VM")
         self._reader = VmReader(booted.memory, booted.smm_mask, initial)
         self._tables = Tables()
-        self._frames = FrameCheck(booted)
         self._shadow = (
             ShadowReader(self._reader, _is_own, registers=False) if booted.setting.shadow_pages else None
         )
@@ -107,8 +110,29 @@ class LiveMachine:
             return self._parameter("nx_huge_pages", "force" if arguments["on"] else "off")
         if name == "recover_nx_huge_pages":
             return self._recover()
+        if name == "collapse" and self._is_huge(arguments["page"]):
+            return read_answer([f"code {-errno.EALREADY}"])
+        before = self._split(arguments) if name == "madvise_dontneed" else []
         words = " ".join([name, *(f"{word}={value}" for word, value in arguments.items())])
-        return read_answer(self._booted.ask(words))
+        answer = read_answer(self._booted.ask(words))
+        return Answer(answer.lines, [*before, *answer.trace])
+
+    def _split(self, arguments: Mapping[str, int]) -> list[str]:
+        """Split huge pages that a range covers only in part, before and not within its invalidation.
+
+        Returns the trace of it.
+        """
+        trace: list[str] = []
+        for bound in (arguments["page"], arguments["page"] + arguments["npages"]):
+            if bound % _X2M and self._is_huge(bound):
+                trace += read_answer(self._booted.ask(f"split page={bound}")).trace
+        return trace
+
+    def _is_huge(self, page: int) -> bool:
+        """Whether the process has a page in a huge page of 2 MiB."""
+        self._reader.memory.forget()
+        found = self._host_pages().page(page)
+        return found is not None and found.level == 2
 
     def _recover(self) -> Answer:
         """Let the recovery worker run: at least once, as it takes a period of 1 ms at the least."""
@@ -136,7 +160,7 @@ class LiveMachine:
             shadow = self._shadow.view(read_page_events(answer.trace, _is_own))
             return Observation(
                 outcome,
-                [*events, *self._frames.wrong(self._shadow.leaves, slots)],
+                [*events, *wrong_frames(self._host_pages(), self._shadow.leaves, slots)],
                 self._counted(self._shadow.own_leaves),
                 self._vcpus([]),
                 slots=[view for view, _ in slots],
@@ -146,12 +170,15 @@ class LiveMachine:
         roots, places, own_leaves = self._reader.roots(self._tables)
         return Observation(
             outcome,
-            [*events, *self._frames.wrong(leaves_of(roots), slots)],
+            [*events, *wrong_frames(self._host_pages(), leaves_of(roots), slots)],
             self._counted(own_leaves),
             self._vcpus(places),
             slots=[view for view, _ in slots],
             roots=roots,
         )
+
+    def _host_pages(self) -> HostPages:
+        return HostPages(self._booted.memory, self._reader.process_tables())
 
     def _vcpus(self, roots: list[int]) -> list[VcpuView]:
         """The vCPUs, without requests that their set-up has made."""

@@ -146,6 +146,11 @@ class VmReader:
             int(bool(memory.get(vcpu, "kvm_vcpu", "arch.hflags") & self.smm_mask)),
         )
 
+    def process_tables(self) -> int:
+        """The physical address of the page tables of the process that owns the VM."""
+        owner = self.memory.get(self.kvm, "kvm", "mm")
+        return self.memory.get(owner, "mm_struct", "pgd") - self.memory.page_offset
+
     def hflags(self, vcpu: int) -> int:
         """The flags of a vCPU."""
         return self.memory.get(self.vcpus[vcpu], "kvm_vcpu", "arch.hflags")

@@ -42,6 +42,8 @@ static void serve_mmap(void)
 	/* MADV_NOHUGEPAGE would make MADV_COLLAPSE fail: without advice there are no huge pages either. */
 	if (area != MAP_FAILED && level == 2)
 		madvise(area, size, MADV_HUGEPAGE);
+	if (area != MAP_FAILED)
+		madvise(area, size, MADV_DONTFORK);
 	/* Steps map an area once: the step's error for that is EINVAL. */
 	if (area == MAP_FAILED && errno == EEXIST)
 		errno = EINVAL;
@@ -107,22 +109,25 @@ static void serve_madvise_dontneed(void)
 }
 
 /*
- * fork() makes pages read-only that the child shares, so only these are shared. The child ends at once:
- * otherwise later writes would copy the page.
+ * fork() makes pages read-only that the child shares, so no others are shared. The child ends at once:
+ * otherwise later writes would copy the page. At last the advice is taken back: an area in parts would be
+ * invalidated part by part.
  */
 static void serve_wrprotect(void)
 {
+	void *start = address_of(argument("page"));
+	uint64_t size = argument_or("npages", 1) * PAGE_SIZE;
 	pid_t child;
 
 	if (guest_stub)
 		madvise(guest_stub, STUB_SIZE, MADV_DONTFORK);
-	madvise((void *)BASE, SIZE, MADV_DONTFORK);
-	madvise(address_of(argument("page")), argument_or("npages", 1) * PAGE_SIZE, MADV_DOFORK);
+	madvise(start, size, MADV_DOFORK);
 	child = fork();
 	if (!child)
 		_exit(0);
 	if (child > 0)
 		waitpid(child, NULL, 0);
+	madvise(start, size, MADV_DONTFORK);
 	answer_code(child < 0 ? -1 : 0);
 }
 
@@ -131,18 +136,15 @@ static void serve_collapse(void)
 	answer_code(madvise(address_of(argument("page") & ~511ull), 512 * PAGE_SIZE, MADV_COLLAPSE));
 }
 
-/* The frames of pages: "frame PAGE PFN" for each that is present. */
-static void serve_frames(void)
+/* Split the huge page that maps a page: its area is split there, and is one area again. */
+static void serve_split(void)
 {
-	uint64_t page = argument("page"), npages = argument_or("npages", 1);
+	void *start = address_of(argument("page"));
+	uint64_t size = BASE + SIZE - (uint64_t)start;
 
-	for (uint64_t n = 0; n < npages; n++) {
-		uint64_t word = pagemap_of(address_of(page + n));
-
-		if (word >> 63)
-			answer("frame %llu %llu", (unsigned long long)(page + n),
-			       (unsigned long long)(word & ((1ull << 55) - 1)));
-	}
+	madvise(start, size, MADV_DOFORK);
+	madvise(start, size, MADV_DONTFORK);
+	answer_code(0);
 }
 
 const struct request process_requests[] = {
@@ -151,6 +153,6 @@ const struct request process_requests[] = {
 	{ "madvise_dontneed", serve_madvise_dontneed },
 	{ "wrprotect", serve_wrprotect },
 	{ "collapse", serve_collapse },
-	{ "frames", serve_frames },
+	{ "split", serve_split },
 	{ NULL, NULL },
 };

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Steps of a real host's memory: only those are drawn after which it is as the model's memory.
+
+A real host differs where KVM is not concerned. System calls fail outside of areas. A huge page that was
+discarded in part keeps its page table: once all its pages are discarded, small ones follow. Such a page is
+copied by the first write after fork(), the model's is made writable in place. fork() leaves an area alone
+that was never written, and splits an area at the ends of the range, which is an invalidation of its own if
+that is inside of a huge page. Collapsing what is a huge page already does nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from conformance.interface.live import HOST_STEPS
+from conformance.scenarios.steps import Step, step
+
+__all__ = ["RealHost"]
+
+_X2M = 0x200
+
+
+class _Area(NamedTuple):
+    """Memory of the host, in pages; ``level`` is the largest page size."""
+
+    first: int
+    npages: int
+    level: int
+    writable: bool
+
+    @property
+    def end(self) -> int:
+        return self.first + self.npages
+
+    def huge(self, unit: int) -> bool:
+        """Whether a huge page may be mapped in a unit of 2 MiB."""
+        return self.level == 2 and self.first <= unit * _X2M and (unit + 1) * _X2M <= self.end
+
+
+def _units(page: int, npages: int) -> range:
+    """The units of 2 MiB that a range of pages touches."""
+    return range(page // _X2M, (page + npages - 1) // _X2M + 1)
+
+
+@dataclass
+class RealHost:
+    """The memory of a real host after the steps so far, as far as it forbids steps."""
+
+    _areas: list[_Area] = field(default_factory=list)
+    _written: set[int] = field(default_factory=set)
+    """First pages of areas that were written."""
+    _used: set[int] = field(default_factory=set)
+    """Units of 2 MiB that have pages."""
+    _kept: dict[int, set[int]] = field(default_factory=dict)
+    """Units of 2 MiB that were discarded in part, with the pages that never were."""
+    _shared: set[int] = field(default_factory=set)
+    """Units of 2 MiB that were not written since fork()."""
+
+    def like(self, drawn: Step) -> Step | None:
+        """The step if it is none of the host's, or one like it that a real host takes as the model does."""
+        if drawn.kind == "mmap" or drawn.kind not in HOST_STEPS:
+            return drawn
+        page = drawn.arguments["page"]
+        area = self._area(page)
+        if area is None:
+            return None
+        npages = min(drawn.arguments.get("npages", 1), area.end - page)
+        if drawn.kind == "madvise_dontneed":
+            return self._discard(area, page, npages)
+        if drawn.kind == "wrprotect":
+            return self._protect(area, page, npages)
+        if drawn.kind == "collapse":
+            return self._collapse(drawn)
+        return drawn
+
+    def _area(self, page: int) -> _Area | None:
+        return next((area for area in self._areas if area.first <= page < area.end), None)
+
+    def _collapse(self, drawn: Step) -> Step | None:
+        """Of the page's unit, or of another one."""
+        split = sorted(self._kept.keys() & self._used)
+        units = [unit for unit in split if any(area.huge(unit) and area.writable for area in self._areas)]
+        if drawn.arguments["page"] // _X2M in units or not units:
+            return drawn if units else None
+        return step("collapse", page=units[0] * _X2M)
+
+    def _discard(self, area: _Area, page: int, npages: int) -> Step | None:
+        if area.level == 3:
+            return step("madvise_dontneed", page=area.first, npages=area.npages)
+        gone = range(page, page + npages)
+        for unit in filter(area.huge, _units(page, npages)):
+            whole = unit * _X2M in gone and unit * _X2M + _X2M - 1 in gone
+            if whole and unit in self._kept:
+                return None
+            if not whole and (unit in self._shared or not self._keeps(unit).difference(gone)):
+                return None
+        return step("madvise_dontneed", page=page, npages=npages)
+
+    def _protect(self, area: _Area, page: int, npages: int) -> Step | None:
+        if area.first not in self._written or area.level == 3:
+            return None
+        if area.level == 2:
+            units = _units(page, npages)
+            if any(unit in self._kept for unit in units):
+                return None
+            page = max(units[0] * _X2M, area.first)
+            npages = min((units[-1] + 1) * _X2M, area.end) - page
+        return step("wrprotect", page=page, npages=npages)
+
+    def _keeps(self, unit: int) -> set[int]:
+        return self._kept.get(unit, {*range(unit * _X2M, (unit + 1) * _X2M)})
+
+    # What was done
+
+    def mapped(self, page: int, npages: int, level: int, writable: bool) -> None:
+        """An area was mapped."""
+        self._areas.append(_Area(page, npages, level, writable))
+
+    def used(self, page: int, write: bool) -> None:
+        """A page was read or written."""
+        area = self._area(page)
+        if area is None:
+            return
+        self._used.add(page // _X2M)
+        if write and area.writable:
+            self._written.add(area.first)
+            self._shared.discard(page // _X2M)
+
+    def note(self, taken: Step) -> None:
+        """Take note of a step of the host."""
+        given = taken.arguments
+        if taken.kind == "touch":
+            self.used(given["page"], bool(given["write"]))
+        elif taken.kind == "wrprotect":
+            self._shared.update(_units(given["page"], given["npages"]))
+        elif taken.kind == "collapse":
+            del self._kept[given["page"] // _X2M]
+        elif taken.kind == "madvise_dontneed":
+            self._discarded(given["page"], given["npages"])
+
+    def _discarded(self, page: int, npages: int) -> None:
+        area = self._area(page)
+        assert area is not None
+        for unit in filter(area.huge, _units(page, npages)):
+            left = self._keeps(unit).difference(range(page, page + npages))
+            if left:
+                self._kept[unit] = left
+            else:
+                self._used.discard(unit)
+                self._shared.discard(unit)
