@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 from conformance.ends import OUTSIDE
 from conformance.sandbox import processes
 
-__all__ = ["Workers", "begin_worker", "manager", "workers"]
+__all__ = ["Workers", "begin_worker", "manager", "signals_blocked", "workers"]
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -39,9 +39,11 @@ ALLOWED = {
     "coverage": {*CAMPAIGNS, "races"},
     # A review says which known fixes a change takes out again, and what executes the changed lines.
     "review": {*CAMPAIGNS, "history", "coverage"},
+    "campaigns": {*CAMPAIGNS, "races", "history", "coverage", "review"},
     # Reports know results, and nothing that finds them.
     "reports": {
         "errors",
+        "campaigns.campaign",
         "coverage.data",
         "coverage.compared.mutants",
         "coverage.outcome",
@@ -70,6 +72,7 @@ ALLOWED = {
     "cli": {
         *CAMPAIGNS,
         "machine",
+        "campaigns",
         "traces",
         "layout",
         "races",

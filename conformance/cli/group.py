@@ -50,6 +50,7 @@ _COMMANDS = {
     "history": "Revert known fixes and check that the suite detects it.",
     "identify": "Find out which upstream changes a kernel has, from its behaviour.",
     "coverage": "Measure which lines of the MMU the suite executes and compares.",
+    "campaign": "Carry out many units of work on one machine or on a cluster.",
     "fingerprint": "Show and bless digests of a kernel's answers.",
     "kernels": "Show, fetch and vendor kernel sources.",
     "doctor": "Check what this machine has and what it lacks.",

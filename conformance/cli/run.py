@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from conformance.differential.verdict import KernelReport, Report, Result
     from conformance.reports.files import Destination
 
-__all__ = ["deliver", "each_compiler", "print_part", "run", "watching", "write_report"]
+__all__ = ["deliver", "each_compiler", "note", "print_part", "run", "watching", "write_report"]
 
 Progress = Callable[[str], None]
 Advance = Callable[["Result"], None]
@@ -151,7 +151,7 @@ def deliver(
             else:
                 place.write(text)
         except ConformanceError as problem:
-            _note(f"conformance: {problem}")
+            note(f"conformance: {problem}")
             status = status or 2
     return status
 
@@ -174,7 +174,7 @@ def _print(write: Callable[[], object], stream: IO[str], status: int) -> int:
         abandon(stream)
     except OSError as problem:
         abandon(stream)
-        _note(f"conformance: cannot write the results: {problem.strerror}.")
+        note(f"conformance: cannot write the results: {problem.strerror}.")
         return status or 2
     return status
 
@@ -186,7 +186,7 @@ def watching() -> Iterator[tuple[Progress, Advance]]:
     Yields a function for messages, and one for results.
     """
     if not sys.stderr.isatty():
-        yield _note, _note_difference
+        yield note, _note_difference
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -214,7 +214,8 @@ def watching() -> Iterator[tuple[Progress, Advance]]:
         yield progress, advance
 
 
-def _note(message: str) -> None:
+def note(message: str) -> None:
+    """Print a message on stderr, on one line."""
     # A closed stderr must not end the comparison.
     with contextlib.suppress(OSError):
         click.echo(line(message), err=True)
@@ -222,7 +223,7 @@ def _note(message: str) -> None:
 
 def _note_difference(result: Result) -> None:
     if result.verdict.value == "FAIL":
-        _note(_found(result))
+        note(_found(result))
 
 
 def _found(result: Result) -> str:

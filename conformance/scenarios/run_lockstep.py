@@ -29,7 +29,7 @@ from conformance.scenarios.story import Script
 from conformance.scenarios.walks import WALKS, Walk, walks
 from conformance.workers import workers
 
-__all__ = ["LockstepPlan", "Outcome", "counts", "run"]
+__all__ = ["NAME", "JudgedWalk", "LockstepPlan", "Outcome", "counts", "judge_walk", "run"]
 
 NAME = "lockstep"
 Progress = Callable[[str], None]
@@ -68,8 +68,8 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class _Walk:
-    """The result of one process, for one mode."""
+class JudgedWalk:
+    """The result of walking in one mode, the steps of each kind, and the story that shows a difference."""
 
     result: Result
     steps: Counter[str]
@@ -100,7 +100,7 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
                 each = plan.budget / max(math.ceil(len(played) / plan.jobs), 1)
                 names = ", ".join(kind.name for kind in played)
                 progress(f"{ready.kernel.title}: drawing steps for {each:g} s in each mode: {names}")
-                futures = [pool.submit(_walk, ready, kind, seed, each, to_save) for kind in played]
+                futures = [pool.submit(judge_walk, ready, kind, seed, each, to_save) for kind in played]
                 report = ready.report()
                 report.known = known(ready.profile, [kind.mode for kind in played])
                 reports.append(report)
@@ -132,8 +132,8 @@ def run(plan: LockstepPlan, *, progress: Progress, advance: Advance | None = Non
     return Outcome(Report(reports, seed, time.monotonic() - start), steps)
 
 
-def _walk(ready: Playable, kind: Walk, seed: int, budget: float, save: Path | None) -> _Walk:
-    """Walk in one mode; runs in a worker process."""
+def judge_walk(ready: Playable, kind: Walk, seed: int, budget: float, save: Path | None = None) -> JudgedWalk:
+    """Walk in one mode, in this process; a difference is shortened to a story."""
     try:
         with ready.playing(kind.mode) as sides:
             return _walked(ready, sides, kind, seed, budget, save)
@@ -143,10 +143,12 @@ def _walk(ready: Playable, kind: Walk, seed: int, budget: float, save: Path | No
         ended = _result(
             ready.oracle, kind.name, Verdict.FAIL, 0, 0.0, "the kernel ended before the first step"
         )
-        return _Walk(replace(ended, counterexample=found), Counter(), None)
+        return JudgedWalk(replace(ended, counterexample=found), Counter(), None)
 
 
-def _walked(ready: Playable, sides: Sides, kind: Walk, seed: int, budget: float, save: Path | None) -> _Walk:
+def _walked(
+    ready: Playable, sides: Sides, kind: Walk, seed: int, budget: float, save: Path | None
+) -> JudgedWalk:
     mode = kind.name
     # Each has its own generator, so that it can be walked again alone.
     walked = walk(sides, kind, seed * len(WALKS) + [*WALKS].index(mode), budget)
@@ -156,10 +158,10 @@ def _walked(ready: Playable, sides: Sides, kind: Walk, seed: int, budget: float,
         return _result(ready.oracle, mode, verdict, total, walked.seconds, reason)
 
     if walked.lacking is not None:
-        return _Walk(unjudged(result(Verdict.ERROR, ""), walked.lacking), walked.steps, None)
+        return JudgedWalk(unjudged(result(Verdict.ERROR, ""), walked.lacking), walked.steps, None)
     if walked.found is None:
         verdict = Verdict.PASS if total else Verdict.ERROR
-        return _Walk(result(verdict, walked.summary), walked.steps, None)
+        return JudgedWalk(result(verdict, walked.summary), walked.steps, None)
     script, played = walked.found
 
     def permits(shorter: Script, seen: Sequence[Observation]) -> bool:
@@ -173,7 +175,7 @@ def _walked(ready: Playable, sides: Sides, kind: Walk, seed: int, budget: float,
         command = again(ready.facts, ["scenario", "run", _path(save), "--mode", kind.mode])
     reason = f"after {total} steps, shortened to {len(short.steps)}"
     found = counterexample(sides, short, shown, command)
-    return _Walk(replace(result(Verdict.FAIL, reason), counterexample=found), walked.steps, short)
+    return JudgedWalk(replace(result(Verdict.FAIL, reason), counterexample=found), walked.steps, short)
 
 
 def _result(oracle: str, mode: str, verdict: Verdict, total: int, seconds: float, reason: str) -> Result:

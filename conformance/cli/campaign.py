@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""``conformance campaign``: many units of work on this machine's cores or on a cluster, and their report."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from conformance.cli.options import (
+    Seconds,
+    cc_option,
+    destinations,
+    jobs_option,
+    kernel_options,
+    mode_option,
+    seed_option,
+    time_limit_option,
+)
+from conformance.cli.run import deliver, note
+from conformance.reports.text import duration, line
+
+if TYPE_CHECKING:
+    from conformance.campaigns.campaign import Campaign
+    from conformance.campaigns.engine import Status, Watch
+    from conformance.campaigns.unit import Kind, Order
+
+__all__ = ["campaign"]
+
+Command = Callable[..., Any]
+
+EVERY = 10.0
+"""Seconds between lines of progress where there is no terminal."""
+
+
+class Time(Seconds):
+    """A time in seconds, or with a unit: 90, 90s, 30m, 8h, 2d."""
+
+    name = "time"
+    instead = "a time above zero, such as 90, 30m, 8h or 2d"
+
+    def read(self, text: str) -> float:
+        """The time in seconds."""
+        number, unit = (text[:-1], text[-1]) if re.search(r"[0-9.][smhd]$", text) else (text, "s")
+        return super().read(number) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
+
+
+@click.group()
+def campaign() -> None:
+    """Carry out many units of work on Dask, and report what they found.
+
+    Without --scheduler this machine's cores are used. Results are rows of a DuckDB file in the directory of
+    the campaign; what is in it stays there whatever ends the command, and --resume goes on. Needs the extra
+    'campaign': pip install '.[campaign]'.
+    """
+
+
+def means_options(out: str) -> Callable[[Command], Command]:
+    """--scheduler, --jobs, --out, --resume and --time-limit: with what a campaign is carried out."""
+    options = (
+        click.option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Use Dask's scheduler at this address; without it, --jobs processes of this machine.",
+        ),
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path),
+            default=out,
+            show_default=True,
+            metavar="DIR",
+            help="The directory of the results.",
+        ),
+        click.option("--resume", is_flag=True, help="Go on with the campaign in that directory."),
+        jobs_option,
+        time_limit_option,
+        cc_option,
+    )
+
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+@campaign.command()
+@kernel_options
+@mode_option
+@click.option(
+    "--budget",
+    type=Time(),
+    default="10m",
+    show_default=True,
+    metavar="TIME",
+    help="Computing time, of all workers together.",
+)
+@click.option(
+    "--unit",
+    type=Time(),
+    default="30s",
+    show_default=True,
+    metavar="TIME",
+    help="The time of one unit: one mode of one kernel from one seed.",
+)
+@seed_option(0)
+@means_options("campaign-lockstep")
+@click.pass_context
+def lockstep(ctx: click.Context, budget: float, unit: float, **given: Any) -> None:
+    """Run lockstep in every mode of every kernel, from many seeds.
+
+    Each mode gets one unit at least; a larger --budget with --resume adds further seeds.
+
+    Exit status: 0 conforms, 1 a difference was found, 2 could not be judged.
+    """
+
+    def kind(order: Order) -> Kind:
+        from conformance.campaigns.lockstep import Lockstep
+
+        return Lockstep(order, unit, budget)
+
+    ctx.exit(_report(_carried_out(kind, given), {}))
+
+
+@campaign.command()
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--json", metavar="FILE|-", help="Also write JSON; - is stdout, the table then goes to stderr.")
+@click.option("--junit", metavar="FILE", help="Also write JUnit XML.")
+@click.pass_context
+def report(ctx: click.Context, folder: Path, **given: Any) -> None:
+    """Show what the campaign in a directory has found by now; it may be running.
+
+    Exit status: 0 conforms, 1 a difference was found, 2 could not be judged.
+    """
+    places = destinations(given)
+    _need("duckdb")
+    from conformance.campaigns.results import read
+
+    ctx.exit(_report(read(folder), places))
+
+
+def _need(*modules: str) -> None:
+    from conformance.campaigns.extras import need
+
+    need(*modules)
+
+
+def _carried_out(make: Callable[[Order], Kind], given: dict[str, Any]) -> Campaign:
+    """Carry out a campaign; ``given`` are the options that all kinds share."""
+    _need("distributed", "duckdb")
+    with _watching() as (progress, watch):
+        # Imported here: help must not wait for Dask.
+        from conformance.campaigns.run_campaign import Means, order_of, run
+        from conformance.kernels.compilers import chosen
+
+        chosen()
+        order = order_of(
+            given["kernels"],
+            tuple(map(Path, given["patches"])),
+            given.get("modes", ()),
+            given["seed"],
+        )
+        means = Means(given["out"], given["scheduler"], given["jobs"], given["resume"], given.get("budget"))
+        return run(make(order), order, means, progress, watch)
+
+
+def _report(found: Campaign, places: dict[str, Any]) -> int:
+    """Show a campaign, write it in other forms, and return the exit status."""
+    from conformance.reports import campaign as text
+    from conformance.reports import junit
+
+    report = found.report()
+
+    def render(name: str) -> str:
+        return junit.render(report) if name == "junit" else text.render(found)
+
+    status = report.status or (0 if found.finished else 2)
+    return deliver(status, partial(text.comparisons, found), render, places)
+
+
+@contextlib.contextmanager
+def _watching() -> Iterator[tuple[Callable[[str], None], Watch]]:
+    """Show progress on stderr: a bar on a terminal, otherwise a line now and then."""
+    if not sys.stderr.isatty():
+        yield note, _Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.text import Text
+
+    columns = (
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True, highlight=False), transient=True) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def progress(message: str) -> None:
+            bar.console.print(Text(line(message)), soft_wrap=True)
+
+        def watch(status: Status) -> None:
+            bar.update(task, completed=status.done, total=status.planned, description=_words(status))
+
+        yield progress, watch
+
+
+class _Lines:
+    """A line of progress at most every few seconds."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, status: Status) -> None:
+        import time
+
+        if time.monotonic() >= self._next or status.done == status.planned:
+            self._next = time.monotonic() + EVERY
+            note(f"{status.done} of {status.planned} units; {_words(status)}")
+
+
+def _words(status: Status) -> str:
+    """What was found, what is running, and the time that is left."""
+    found = ", ".join(f"{number} {verdict}" for verdict, number in status.verdicts.most_common())
+    running = ", ".join(status.running[:4]) + (", ..." if len(status.running) > 4 else "")
+    left = "" if status.left is None else f"about {duration(status.left)} left"
+    workers = "1 worker" if status.workers == 1 else f"{status.workers} workers"
+    return line("; ".join(filter(None, [found, left, workers, running])))

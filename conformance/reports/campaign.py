@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The results of a campaign, as text and as JSON (schema 1)."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import conformance
+from conformance.campaigns.campaign import Campaign
+from conformance.reports.json import plain
+from conformance.reports.terminal import say, show
+from conformance.reports.text import compact, duration, line
+
+__all__ = ["SCHEMA", "comparisons", "document", "render"]
+
+SCHEMA = 1
+
+
+def comparisons(campaign: Campaign, console: Console) -> None:
+    """Print a campaign of comparisons: what was carried out, by mode, and what was found."""
+    heading(campaign, console)
+    table = Table(box=None, pad_edge=False)
+    for name, justify in (("kernel", "left"), ("mode", "left"), ("units", "right"), ("steps", "right")):
+        table.add_column(name, justify="right" if justify == "right" else "left")
+    table.add_column("steps/s", justify="right")
+    table.add_column("verdicts")
+    groups: dict[tuple[str, str], list[Any]] = {}
+    for row in campaign.rows:
+        groups.setdefault((row.kernel, row.mode), []).append(row)
+    for (kernel, mode), rows in sorted(groups.items()):
+        steps, seconds = sum(row.steps for row in rows), sum(row.seconds for row in rows)
+        rate = compact(round(steps / seconds)) if seconds else "-"
+        table.add_row(line(kernel), line(mode), str(len(rows)), compact(steps), rate, _counts(rows))
+    console.print(table)
+    console.print()
+    show(campaign.report(), console)
+
+
+def heading(campaign: Campaign, console: Console) -> None:
+    """Print what a campaign is about and how much of it was carried out."""
+    about = ", ".join(
+        f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in campaign.definition.items()
+        if value not in ([], "")
+    )
+    say(console, line(f"campaign {campaign.kind}: {about}"), "bold")
+    hosts = Counter(host for host, _ in campaign.units if host)
+    where = ", ".join(f"{line(host)} {number}" for host, number in hosts.most_common())
+    spent = f"{duration(campaign.seconds)} of computing time" + (f" ({where})" if where else "")
+    say(console, f"{len(campaign.units)} of {campaign.planned} units are finished, {spent}")
+    if not campaign.finished:
+        say(console, "The rest is carried out with --resume.", "yellow")
+
+
+def _counts(rows: list[Any]) -> str:
+    return ", ".join(
+        f"{number} {verdict}" for verdict, number in Counter(row.verdict for row in rows).items()
+    )
+
+
+def document(campaign: Campaign) -> dict[str, Any]:
+    """The campaign with all rows as plain dicts and lists."""
+    return {
+        "schema": SCHEMA,
+        "version": conformance.__version__,
+        "kind": campaign.kind,
+        "suite": campaign.suite,
+        "definition": campaign.definition,
+        "units": {
+            "planned": campaign.planned,
+            "finished": len(campaign.units),
+            "seconds": round(campaign.seconds, 3),
+            "hosts": dict(Counter(host for host, _ in campaign.units)),
+        },
+        "summary": dict(Counter(row.verdict for row in campaign.rows)),
+        "rows": [_row(asdict(row)) for row in campaign.rows],
+    }
+
+
+def render(campaign: Campaign) -> str:
+    """The campaign as JSON text, ASCII only."""
+    return json.dumps(document(campaign), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    made = {name: plain(value) if isinstance(value, str) else value for name, value in row.items()}
+    for name in ("counterexample", "details"):
+        made[name] = json.loads(row[name]) if row[name] else None
+    return made
