@@ -13,19 +13,19 @@ _REASONS = {
         "walk_begin", "walk_next", "walk_end", "resched", "delete_while_unmapping",
     ),
     "only reclaim ages pages with a flush": ("clear_flush_young",),
-    "the agent does not drive DAMON, which ages pages": ("clear_young", "test_young"),
-    "the agent does not drive KSM": ("ksm_merge", "change_pte"),
-    "no system call sets the generation of memslots": ("set_generation",),
+    "the agent does not drive DAMON, which ages pages": ("clear_young",),
+    "what asks whether a page was used ages it before": ("test_young",),
+    "the host calls .change_pte() only to map another page": ("change_pte",),
     "the agent's guest has page tables of its own, at fixed addresses": (
         "store", "execute", "set_sregs", "set_cr0", "set_cr3", "set_cr4", "set_efer", "invlpg", "invpcid",
-        "enter_l2", "leave_l2", "invept", "mremap", "set_nr_mmu_pages",
+        "enter_l2", "leave_l2", "invept",
     ),
 }  # fmt: skip
 
 NOT_LIVE = {kind: reason for reason, kinds in _REASONS.items() for kind in kinds}
 """Why a running kernel cannot take a kind of step, by its name."""
 
-HOST_STEPS = frozenset({"mmap", "touch", "madvise_dontneed", "wrprotect", "collapse"})
+HOST_STEPS = frozenset({"mmap", "touch", "madvise_dontneed", "wrprotect", "collapse", "ksm_merge", "mremap"})
 """Steps of the host process, whose results are the host's own."""
 
 STUB_GFN = 0x8000000

@@ -5,7 +5,8 @@ A real host differs where KVM is not concerned. System calls fail outside of are
 discarded in part keeps its page table: once all its pages are discarded, small ones follow. Such a page is
 copied by the first write after fork(), the model's is made writable in place. fork() leaves an area alone
 that was never written, and splits an area at the ends of the range, which is an invalidation of its own if
-that is inside of a huge page. Collapsing what is a huge page already does nothing.
+that is inside of a huge page. Collapsing what is a huge page already does nothing. KSM merges whatever is
+equal among the pages that it was given, but never the zero page, and it splits an area.
 """
 
 from __future__ import annotations
@@ -54,6 +55,10 @@ class RealHost:
     """Units of 2 MiB that have pages."""
     _kept: dict[int, set[int]] = field(default_factory=dict)
     """Units of 2 MiB that were discarded in part, with the pages that never were."""
+    _small: set[int] = field(default_factory=set)
+    """Pages of areas of small pages that were written, and neither discarded nor merged since."""
+    _merged: int | None = None
+    """The page that was merged."""
     _shared: set[int] = field(default_factory=set)
     """Units of 2 MiB that were not written since fork()."""
 
@@ -65,7 +70,9 @@ class RealHost:
         area = self._area(page)
         if area is None:
             return None
-        npages = min(drawn.arguments.get("npages", 1), area.end - page)
+        npages = min(drawn.arguments.get("npages", 1), self._end_of_part(area, page) - page)
+        if drawn.kind == "ksm_merge":
+            return drawn if self._merged is None and page in self._small else None
         if drawn.kind == "madvise_dontneed":
             return self._discard(area, page, npages)
         if drawn.kind == "wrprotect":
@@ -76,6 +83,12 @@ class RealHost:
 
     def _area(self, page: int) -> _Area | None:
         return next((area for area in self._areas if area.first <= page < area.end), None)
+
+    def _end_of_part(self, area: _Area, page: int) -> int:
+        """Where the part of an area ends that is one to the kernel."""
+        if self._merged is None or not page <= self._merged < area.end:
+            return area.end
+        return self._merged + (page == self._merged)
 
     def _collapse(self, drawn: Step) -> Step | None:
         """Of the page's unit, or of another one."""
@@ -125,6 +138,8 @@ class RealHost:
         self._used.add(page // _X2M)
         if write and area.writable:
             self._written.add(area.first)
+            if area.level == 1:
+                self._small.add(page)
             self._shared.discard(page // _X2M)
 
     def note(self, taken: Step) -> None:
@@ -134,6 +149,9 @@ class RealHost:
             self.used(given["page"], bool(given["write"]))
         elif taken.kind == "wrprotect":
             self._shared.update(_units(given["page"], given["npages"]))
+        elif taken.kind == "ksm_merge":
+            self._merged = given["page"]
+            self._small.discard(given["page"])
         elif taken.kind == "collapse":
             del self._kept[given["page"] // _X2M]
         elif taken.kind == "madvise_dontneed":
@@ -142,6 +160,7 @@ class RealHost:
     def _discarded(self, page: int, npages: int) -> None:
         area = self._area(page)
         assert area is not None
+        self._small.difference_update(range(page, page + npages))
         for unit in filter(area.huge, _units(page, npages)):
             left = self._keeps(unit).difference(range(page, page + npages))
             if left:

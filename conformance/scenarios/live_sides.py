@@ -19,6 +19,7 @@ from conformance.model.profiles import Profile
 from conformance.model.semantics import Semantics
 from conformance.oracles.live.booted import Booted
 from conformance.oracles.live.deaths import LiveDied
+from conformance.oracles.live.emulator import CannotTake
 from conformance.oracles.live.machine import LiveMachine
 from conformance.oracles.live.memory import Unreadable
 from conformance.scenarios.comparing import Death, Incomparable
@@ -194,5 +195,7 @@ class _KernelSide:
     def step(self, name: str, /, **arguments: int) -> Observation:
         try:
             return self._sides.compared(name, self._machine.step(name, **arguments))
+        except CannotTake as why:
+            raise Incomparable(f"{why} ({name})") from None
         except (LiveDied, Unreadable) as died:
             raise self._sides.died(died) from died

@@ -74,6 +74,19 @@ def test_fork_protects_whole_huge_pages_that_were_written():
     assert like("wrprotect page=0x1f8 npages=0x8", *small) == "wrprotect page=0x1f8 npages=0x8"
 
 
+def test_ksm_merges_one_small_page_that_was_written():
+    small = ("mmap page=0x1f0 npages=0x40", "touch page=0x1f8 write=1", "touch page=0x1f9 write=1")
+    assert like("ksm_merge page=0x1f8", *small) == "ksm_merge page=0x1f8"
+    assert like("ksm_merge page=0x1f7", *small) is None
+    assert like("ksm_merge page=0x1f8", *small, "madvise_dontneed page=0x1f8") is None
+    merged = (*small, "ksm_merge page=0x1f8")
+    assert like("ksm_merge page=0x1f9", *merged) is None
+    # Its area has three parts.
+    for before, after in ((0x1F0, 8), (0x1F8, 1), (0x1F9, 0x37)):
+        found = like(f"madvise_dontneed page={before:#x} npages=0x40", *merged)
+        assert found == f"madvise_dontneed page={before:#x} npages={after:#x}"
+
+
 def test_a_huge_page_is_not_split_between_fork_and_a_write():
     shared = (HUGE, "touch page=0x400 write=1", "wrprotect page=0x400 npages=0x200")
     assert like("madvise_dontneed page=0x500", *shared) is None

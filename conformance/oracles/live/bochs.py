@@ -15,7 +15,7 @@ from conformance.kernels import Cache
 from conformance.kernels.bootable import Bootable
 from conformance.oracles.lacking import Lacking, written
 from conformance.oracles.live.emulated import Emulated, content_of, path_of
-from conformance.oracles.live.emulator import BOOT_OPTIONS, PATIENCE
+from conformance.oracles.live.emulator import BOOT_OPTIONS, PATIENCE, CannotTake
 from conformance.oracles.live.firmware import boot_medium, build_firmware
 from conformance.sandbox.policy import Policy
 from conformance.sandbox.watching import Bounds
@@ -151,6 +151,10 @@ class Bochs(Emulated):
         first, last = address // _PAGE, (address + size - 1) // _PAGE
         whole = b"".join(self._pages.page(frame) for frame in range(first, last + 1))
         return whole[address - first * _PAGE :][:size]
+
+    def write(self, address: int, data: bytes) -> None:
+        """Not possible: memory is read by the agent, which cannot write all of it."""
+        raise CannotTake("the memory of a machine in Bochs is not written")
 
     def fetch(self, frames: Iterable[int]) -> dict[int, bytes | None]:
         """The content of pages of memory, None of one that there is not."""

@@ -11,7 +11,7 @@ from conformance.oracles.lacking import Lacking
 from conformance.sandbox.launching import Process
 from conformance.sandbox.watching import Bounds, Watch
 
-__all__ = ["BOOT_OPTIONS", "PATIENCE", "Conversation", "Emulator", "Gone", "Silent"]
+__all__ = ["BOOT_OPTIONS", "PATIENCE", "CannotTake", "Conversation", "Emulator", "Gone", "Silent"]
 
 BOOT_OPTIONS = (
     "console=ttyS0,115200 loglevel=5 nokaslr no_hash_pointers norandmaps mitigations=off panic=-1 oops=panic "
@@ -36,6 +36,10 @@ class Silent(Exception):
     """The machine does not answer; the text says in which time."""
 
 
+class CannotTake(Exception):
+    """This machine cannot be made to take a step; the text says why."""
+
+
 class Emulator(Protocol):
     """A machine that runs, until it is closed."""
 
@@ -44,6 +48,9 @@ class Emulator(Protocol):
 
     def read(self, address: int, size: int) -> bytes:
         """Bytes of physical memory. Raises ValueError for an address that is no memory."""
+
+    def write(self, address: int, data: bytes) -> None:
+        """Change physical memory. Raises ValueError as read() does, and CannotTake."""
 
     def console(self) -> str:
         """Everything that the kernel has written to its console."""

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from conformance.interface.observation import RootView, SlotView
 
-__all__ = ["HostPage", "HostPages", "Leaf", "leaves_of", "wrong_frames"]
+__all__ = ["HostPage", "HostPages", "Leaf", "leaves_of", "page_at", "wrong_frames"]
 
 _BASE = 0x100000000000
 """The address of page 0 of the host process; see c/process.c."""
@@ -65,6 +65,11 @@ class HostPages:
         return self._tables[place]
 
 
+def page_at(address: int) -> int:
+    """The number of the process's page at an address."""
+    return address - _BASE >> _PAGE_SHIFT
+
+
 def wrong_frames(
     pages: HostPages, leaves: Iterable[Leaf], slots: Sequence[tuple[SlotView, int]]
 ) -> list[str]:
@@ -91,4 +96,4 @@ def _backed(leaf: Leaf, slots: Sequence[tuple[SlotView, int]]) -> Iterator[tuple
     as_id, gfn, spte = leaf
     for slot, address in slots:
         if slot.as_id == as_id and slot.gfn <= gfn < slot.gfn + slot.npages:
-            yield gfn, (address - _BASE >> _PAGE_SHIFT) + gfn - slot.gfn, (spte & _ADDRESS) >> _PAGE_SHIFT
+            yield gfn, page_at(address) + gfn - slot.gfn, (spte & _ADDRESS) >> _PAGE_SHIFT

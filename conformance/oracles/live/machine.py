@@ -12,7 +12,7 @@ from conformance.interface.live import STUB_GFN
 from conformance.interface.observation import Observation, SlotView, State, VcpuView
 from conformance.interface.steps import KINDS
 from conformance.oracles.live.booted import TRACER, Booted
-from conformance.oracles.live.frames import HostPages, leaves_of, wrong_frames
+from conformance.oracles.live.frames import HostPages, leaves_of, page_at, wrong_frames
 from conformance.oracles.live.outcomes import Answer, access_outcome, read_answer, read_faults
 from conformance.oracles.live.page_events import read_page_events
 from conformance.oracles.live.reading import Tables, VmReader
@@ -32,6 +32,17 @@ _NOTHING = {"smm", "grace_period"}
 def _is_own(gfn: int) -> bool:
     """Whether a gfn is of the guest's own memory."""
     return gfn >= STUB_GFN
+
+
+def _extra_invalidations(
+    name: str, arguments: Mapping[str, int], slots: Sequence[tuple[SlotView, int]]
+) -> int:
+    """Invalidations besides the one that a step is; KVM counts those of pages that are in a memslot.
+
+    KSM write-protects a page before it replaces it, and mremap() unmaps what is at the new address.
+    """
+    page = {"ksm_merge": arguments.get("page"), "mremap": arguments.get("to")}.get(name)
+    return int(page is not None and any(0 <= page - page_at(at) < slot.npages for slot, at in slots))
 
 
 class LiveMachine:
@@ -61,7 +72,7 @@ class LiveMachine:
         self._start = self._reader.state()
         self._early = [vcpu.other_requests for vcpu in self._reader.vcpu_views([])]
         """Requests from the set-up of each vCPU's registers, until it serves them."""
-        self._own_faults = self._own_fixed = 0
+        self._own_faults = self._own_fixed = self._own_invalidations = 0
         booted.code(f"write {TRACER}/trace 0")
         booted.warned()
 
@@ -87,6 +98,8 @@ class LiveMachine:
             self._alive = False
             return Observation([], events, vcpus=[], slots=[], roots=[])
         slots = self._reader.slots()
+        if answer.code() == [0]:
+            self._own_invalidations += _extra_invalidations(name, arguments, slots)
         if name == "access":
             outcome = access_outcome(answer, faults)
         elif name == "enter":
@@ -110,6 +123,9 @@ class LiveMachine:
             return self._parameter("nx_huge_pages", "force" if arguments["on"] else "off")
         if name == "recover_nx_huge_pages":
             return self._recover()
+        if name == "set_generation":
+            self._reader.set_generation(arguments["value"])
+            return read_answer(["code 0"])
         if name == "collapse" and self._is_huge(arguments["page"]):
             return read_answer([f"code {-errno.EALREADY}"])
         before = self._split(arguments) if name == "madvise_dontneed" else []
@@ -195,6 +211,7 @@ class LiveMachine:
         grown = now.since(self._start)
         return grown._replace(
             generation=now.generation,
+            invalidate_seq=grown.invalidate_seq - self._own_invalidations,
             pages_4k=grown.pages_4k - own_leaves,
             pf_taken=grown.pf_taken - self._own_faults,
             pf_fixed=grown.pf_fixed - self._own_fixed,

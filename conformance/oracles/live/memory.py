@@ -31,6 +31,9 @@ class Physical(Protocol):
     def read(self, address: int, size: int) -> bytes:
         """Bytes from an address on."""
 
+    def write(self, address: int, data: bytes) -> None:
+        """Change bytes from an address on."""
+
 
 class Memory:
     """Kernel memory of a machine; ``symbols`` has the addresses of variables of the kernel."""
@@ -72,6 +75,14 @@ class Memory:
     def word(self, address: int) -> int:
         """8 bytes at an address of the kernel."""
         return int.from_bytes(self.bytes(address, 8), "little")
+
+    def set_word(self, address: int, value: int) -> None:
+        """Change 8 bytes at an address of the kernel. Raises Unreadable."""
+        place = self._translate(address)
+        try:
+            self._physical.write(place, value.to_bytes(8, "little"))
+        except ValueError as problem:
+            raise Unreadable(str(problem)) from None
 
     def _translate(self, address: int) -> int:
         page = address // _PAGE

@@ -66,3 +66,9 @@ class Qemu(Emulated):
         if not 0 <= address <= len(self._ram) - size:
             raise ValueError(f"{address:#x} is no memory of the machine")
         return self._ram[address : address + size]
+
+    def write(self, address: int, data: bytes) -> None:
+        """Change physical memory."""
+        if not 0 <= address <= len(self._ram) - len(data):
+            raise ValueError(f"{address:#x} is no memory of the machine")
+        self._ram[address : address + len(data)] = data

@@ -151,6 +151,12 @@ class VmReader:
         owner = self.memory.get(self.kvm, "kvm", "mm")
         return self.memory.get(owner, "mm_struct", "pgd") - self.memory.page_offset
 
+    def set_generation(self, value: int) -> None:
+        """Set the generation of the memslots; those of the address spaces are never equal."""
+        for as_id in (0, 1):
+            memslots = self.memory.word(self.memory.place(self.kvm, "kvm", "memslots") + 8 * as_id)
+            self.memory.set_word(self.memory.place(memslots, "kvm_memslots", "generation"), value + as_id)
+
     def hflags(self, vcpu: int) -> int:
         """The flags of a vCPU."""
         return self.memory.get(self.vcpus[vcpu], "kvm_vcpu", "arch.hflags")

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,9 +25,15 @@ void *address_of(uint64_t page)
 	return (void *)(BASE + page * PAGE_SIZE);
 }
 
+/* Pages as those of the process are, at higher addresses: KSM keeps the page at the highest one. */
+static void *twin_of(void *page)
+{
+	return (uint8_t *)page + SIZE;
+}
+
 void unmap_process(void)
 {
-	munmap((void *)BASE, SIZE);
+	munmap((void *)BASE, 2 * SIZE);
 }
 
 static void serve_mmap(void)
@@ -136,6 +143,49 @@ static void serve_collapse(void)
 	answer_code(madvise(address_of(argument("page") & ~511ull), 512 * PAGE_SIZE, MADV_COLLAPSE));
 }
 
+/* Move a page. The area around its old address stays, without a page there. */
+static void serve_mremap(void)
+{
+	void *moved = mremap(address_of(argument("page")), PAGE_SIZE, PAGE_SIZE,
+			     MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, address_of(argument("to")));
+
+	answer_code(moved == MAP_FAILED ? -1 : 0);
+}
+
+#define KSM "/sys/kernel/mm/ksm/"
+/* Milliseconds in which KSM has seen a page twice, and merged it. */
+#define KSM_PATIENCE 5000
+
+static uint64_t frame_of(void *address)
+{
+	return pagemap_of(address) & ((1ull << 55) - 1);
+}
+
+/* Let KSM merge a page with a twin, whose frame both have then. */
+static void serve_ksm_merge(void)
+{
+	void *page = address_of(argument("page")), *twin = twin_of(page);
+	int merged = 0;
+
+	if (!is_present(page)) {
+		errno = EINVAL;
+		answer_code(-1);
+		return;
+	}
+	mmap(twin, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	memcpy(twin, page, PAGE_SIZE);
+	madvise(page, PAGE_SIZE, MADV_MERGEABLE);
+	madvise(twin, PAGE_SIZE, MADV_MERGEABLE);
+	write_file(KSM "run", "1", 0);
+	for (int n = 0; n < KSM_PATIENCE && !merged; n++) {
+		usleep(1000);
+		merged = frame_of(page) == frame_of(twin);
+	}
+	write_file(KSM "run", "0", 0);
+	errno = ETIMEDOUT;
+	answer_code(merged ? 0 : -1);
+}
+
 /* Split the huge page that maps a page: its area is split there, and is one area again. */
 static void serve_split(void)
 {
@@ -153,6 +203,8 @@ const struct request process_requests[] = {
 	{ "madvise_dontneed", serve_madvise_dontneed },
 	{ "wrprotect", serve_wrprotect },
 	{ "collapse", serve_collapse },
+	{ "mremap", serve_mremap },
+	{ "ksm_merge", serve_ksm_merge },
 	{ "split", serve_split },
 	{ NULL, NULL },
 };

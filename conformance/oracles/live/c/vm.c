@@ -169,6 +169,11 @@ static void serve_clear_dirty_log(void)
 	answer_code(ioctl(vm, KVM_CLEAR_DIRTY_LOG, &clear));
 }
 
+static void serve_set_nr_mmu_pages(void)
+{
+	answer_code(ioctl(vm, KVM_SET_NR_MMU_PAGES, argument("n")));
+}
+
 /* Open /dev/kvm, or close it so that the modules can be unloaded. */
 static void serve_open_kvm(void)
 {
@@ -190,6 +195,7 @@ const struct request vm_requests[] = {
 	{ "set_memory_region", serve_set_memory_region },
 	{ "get_dirty_log", serve_get_dirty_log },
 	{ "clear_dirty_log", serve_clear_dirty_log },
+	{ "set_nr_mmu_pages", serve_set_nr_mmu_pages },
 	{ "open_kvm", serve_open_kvm },
 	{ "close_kvm", serve_close_kvm },
 	{ NULL, NULL },
