@@ -13,6 +13,7 @@ from conformance.cli.options import (
     cc_option,
     destinations,
     kernel_options,
+    mode_option,
     report_options,
     time_limit_option,
 )
@@ -25,6 +26,7 @@ __all__ = ["selftests"]
 @click.argument("names", nargs=-1, metavar="[NAME-GLOB]...")
 @kernel_options
 @cc_option
+@mode_option
 @image_options
 @time_limit_option
 @report_options
@@ -45,6 +47,7 @@ def selftests(ctx: click.Context, names: tuple[str, ...], **given: Any) -> None:
             given["kernels"],
             tuple(Path(patch) for patch in given["patches"]),
             names,
+            given["modes"],
             given["image"],
             given["modules"],
         )

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from conformance.differential.verdict import Counterexample, Result, Verdict
 from conformance.oracles.lacking import signal_name
 from conformance.oracles.live.deaths import LiveDied, warnings
 from conformance.selftests.running import Ended
 
-__all__ = ["ENGINE", "MODE", "ORACLE", "died_in", "judged", "skipped"]
+__all__ = ["Run", "died_in", "error", "judged", "missed", "skipped"]
 
-ORACLE, ENGINE, MODE = "live", "selftest", "npt"
+ORACLE, ENGINE = "live", "selftest"
 
 SHOWN = 24
 """Lines of the output, and of the console, that a report has at the most."""
+
+_SIDES = ("kernel", "expected")
 
 _SKIPPED = 4
 """KSFT_SKIP of tools/testing/selftests/kselftest.h."""
@@ -29,7 +32,16 @@ _SUBTEST = re.compile(r"\s*(?P<failed>not )?ok \d+\b(?P<rest>.*)")
 _DIRECTIVE = re.compile(r"# SKIP\b[\s:-]*(?P<reason>.*)", re.IGNORECASE)
 
 
-def judged(name: str, ended: Ended, seconds: float, again: str) -> Result:
+@dataclass(frozen=True)
+class Run:
+    """A selftest in a mode, and the command that repeats it."""
+
+    name: str
+    mode: str
+    again: str = ""
+
+
+def judged(run: Run, ended: Ended) -> Result:
     """The result of a selftest that ended."""
     subtests = [match for line in ended.output if (match := _SUBTEST.fullmatch(line)) is not None]
     failed = [match for match in subtests if match["failed"]]
@@ -43,23 +55,42 @@ def judged(name: str, ended: Ended, seconds: float, again: str) -> Result:
     if warned:
         seen["kernel's log"], expected["kernel's log"] = warned, "no warning"
     if seen:
-        reason = ", ".join(seen.values())
-        return _failed(name, reason, seconds, seen, expected, _details(ended.output, ended.console), again)
+        details = _details(ended.output, ended.console)
+        found = Counterexample({}, {}, seen, expected, run.again, details=details, sides=_SIDES)
+        return _result(run, Verdict.FAIL, ", ".join(seen.values()), 1, found)
     if ended.status:
-        return skipped(name, _reason(ended.output), seconds)
+        return skipped(run, _reason(ended.output))
     left = sum(_DIRECTIVE.search(match["rest"]) is not None for match in subtests)
     counted = f"{len(subtests)} subtests" + (f", {left} of them skipped" if left else "")
-    return Result(name, ORACLE, ENGINE, MODE, Verdict.PASS, 1, seconds, counted if subtests else "")
+    return _result(run, Verdict.PASS, counted if subtests else "", 1)
 
 
-def died_in(name: str, died: LiveDied, seconds: float, again: str) -> Result:
+def died_in(run: Run, died: LiveDied) -> Result:
     """The result of a selftest during which the machine ended or fell silent."""
-    return _failed(name, died.how, seconds, {}, {}, _details((), died.console), again, crash=died.how)
+    details = _details((), died.console)
+    found = Counterexample({}, {}, {}, {}, run.again, crash=died.how, details=details, sides=_SIDES)
+    return _result(run, Verdict.FAIL, died.how, 1, found)
 
 
-def skipped(name: str, reason: str, seconds: float = 0.0) -> Result:
+def skipped(run: Run, reason: str) -> Result:
     """The result of a selftest that cannot be run here."""
-    return Result(name, ORACLE, ENGINE, MODE, Verdict.SKIP, 0, seconds, reason)
+    return _result(run, Verdict.SKIP, reason)
+
+
+def missed(run: Run, reason: str) -> Result:
+    """The result of a selftest that was to be run and was not."""
+    return _result(run, Verdict.MISS, reason)
+
+
+def error(run: Run) -> Result:
+    """The result of a selftest that could not be judged."""
+    return _result(run, Verdict.ERROR)
+
+
+def _result(
+    run: Run, verdict: Verdict, reason: str = "", cases: int = 0, found: Counterexample | None = None
+) -> Result:
+    return Result(run.name, ORACLE, ENGINE, run.mode, verdict, cases, 0.0, reason, found)
 
 
 def _reason(output: Sequence[str]) -> str:
@@ -76,19 +107,3 @@ def _how(status: int) -> str:
 def _details(output: Sequence[str], console: Sequence[str]) -> tuple[str, ...]:
     """The last lines of the output, then of the kernel's log."""
     return (*output[-SHOWN:], *(f"kernel: {line}" for line in console[-SHOWN:]))
-
-
-def _failed(
-    name: str,
-    reason: str,
-    seconds: float,
-    seen: dict[str, str],
-    expected: dict[str, str],
-    details: tuple[str, ...],
-    again: str,
-    crash: str | None = None,
-) -> Result:
-    found = Counterexample(
-        {}, {}, seen, expected, again, crash=crash, details=details, sides=("kernel", "expected")
-    )
-    return Result(name, ORACLE, ENGINE, MODE, Verdict.FAIL, 1, seconds, reason, found)

@@ -18,10 +18,13 @@ from conformance.oracles.live.settings import Setting
 from conformance.sandbox.watching import Bounds
 from conformance.selftests.table import Selftest
 
-__all__ = ["RUNNING", "Ended", "Machines"]
+__all__ = ["Ended", "Machines"]
 
-RUNNING = Bounds(cpu=240, idle=60, wall=900)
-"""How long a selftest may take; the slowest take a minute."""
+_IDLE = 60
+"""Seconds that a machine may wait for nothing while a selftest runs."""
+
+_SLOWER = 6
+"""How much slower than its processor time a selftest may be, on a machine that does other things too."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,14 @@ class Machines:
         programs: Sequence[Path],
         cache: Cache,
         progress: Progress,
-        bounds: Bounds = RUNNING,
+        setting: Setting,
     ) -> None:
         self._kernel = kernel
         self._programs = programs
         self._cache = cache
         self._progress = progress
-        self._bounds = bounds
+        self._setting = setting
+        self.unbootable = False
         self._machine: Loaded | None = None
 
     def __enter__(self) -> Machines:
@@ -68,12 +72,14 @@ class Machines:
         self._machine = None
 
     def boot(self) -> Loaded:
-        """The machine, booted if necessary. Raises LiveDied if the kernel does not boot."""
+        """The machine, booted if necessary. Raises LiveDied if the kernel does not boot: ``unbootable``."""
         if self._machine is None:
-            setting = Setting()
-            start = prepare_initrd(self._kernel, setting.vendor, self._cache, self._progress, self._programs)
+            self.unbootable = True
+            vendor = self._setting.vendor
+            start = prepare_initrd(self._kernel, vendor, self._cache, self._progress, self._programs)
             self._progress(f"{self._kernel.title}: booting")
-            self._machine = Loaded(Qemu(self._kernel, start), self._kernel, setting)
+            self._machine = Loaded(Qemu(self._kernel, start), self._kernel, self._setting)
+            self.unbootable = False
         return self._machine
 
     def run(self, program: str, one: Selftest) -> Ended:
@@ -84,12 +90,11 @@ class Machines:
         """
         try:
             machine = self.boot()
+            bounds = Bounds(cpu=one.limit, idle=_IDLE, wall=one.limit * _SLOWER)
             before = {path: _exchange(machine, path, value) for path, value in one.settings.items()}
             machine.written()
             self._progress(f"running {one.name}")
-            *answer, last = machine.ask(
-                f"execute_program /bin/{program} {one.arguments}".rstrip(), self._bounds
-            )
+            *answer, last = machine.ask(f"execute_program /bin/{program} {one.arguments}".rstrip(), bounds)
             console = machine.written().replace("\r", "").split("\n")
             for path, value in before.items():
                 _exchange(machine, path, value)

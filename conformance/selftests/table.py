@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance.errors import ConformanceError
+from conformance.kernels.releases import series_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -30,7 +31,9 @@ class Selftest:
     name: the name of the program, and after a dot which of its runs this is.
     renamed: the program's name in other kernels.
     settings: values that files of the machine's /proc and /sys have during the run.
+    limit: seconds of processor time after which it counts as a hang.
     left_out: why it is not run; "" if it is.
+    left_out_of: why it is not run in the kernels of some series.
     """
 
     name: str
@@ -38,7 +41,13 @@ class Selftest:
     about: str = ""
     renamed: str = ""
     settings: dict[str, str] = field(default_factory=dict)
+    limit: float = 150
     left_out: str = ""
+    left_out_of: dict[str, str] = field(default_factory=dict)
+
+    def why_not(self, version: str) -> str:
+        """Why it is not run in a kernel of this version; "" if it is."""
+        return self.left_out or self.left_out_of.get(series_of(version), "")
 
     @property
     def programs(self) -> tuple[str, ...]:

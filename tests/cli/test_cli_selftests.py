@@ -32,9 +32,9 @@ def test_options_reach_the_plan(cli, asked, tmp_path):
     image = tmp_path / "vmlinux"
     image.touch()
     done = cli("selftests", "dirty*", "--kernel", "7.3", "--patch", "fix.mbox", "--image", image,
-               "--modules", tmp_path, "--json", "-")  # fmt: skip
+               "--modules", tmp_path, "--mode", "shadow", "--json", "-")  # fmt: skip
     assert done.exit_code == 1 and '"schema"' in done.stdout
-    assert asked == [(("7.3",), (Path("fix.mbox"),), ("dirty*",), image, tmp_path)]
+    assert asked == [(("7.3",), (Path("fix.mbox"),), ("dirty*",), ("shadow",), image, tmp_path)]
 
 
 def test_a_time_limit_that_is_none(cli, asked):
@@ -49,6 +49,7 @@ def test_a_time_limit_that_is_none(cli, asked):
         (("--kernel", "tree:."), "tree:.: a tree is not built here"),
         (("--image", "/nowhere"), "does not exist"),
         (("--modules", "."), "--image and --modules go together"),
+        (("--mode", "ept-ad"), "In mode ept-ad no selftests are run"),
         (("--kernel", "9.9"), "There is no kernel '9.9'"),
     ],
 )

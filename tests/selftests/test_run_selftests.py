@@ -45,8 +45,9 @@ class FakeMachines:
     ends: ClassVar[dict[str, object]] = {}
     ran: ClassVar[list[str]] = []
 
-    def __init__(self, *given) -> None:
-        self.ran.clear()
+    def __init__(self, kernel, programs, cache, progress, setting) -> None:
+        self.unbootable = False
+        self.ran.append(f"loaded {setting.kvm} {setting.parameters}")
 
     def __enter__(self):
         return self
@@ -55,15 +56,13 @@ class FakeMachines:
         self.ran.append("closed")
 
     def boot(self) -> None:
-        self._end("boot")
+        pass
 
     def run(self, program: str, one: Selftest) -> Ended:
         self.ran.append(f"{program} {one.arguments}".rstrip())
-        return self._end(program) or Ended(0, (), ())
-
-    def _end(self, name: str):
-        end = self.ends.get(name)
+        end = self.ends.get(program) or Ended(0, (), ())
         if isinstance(end, BaseException):
+            self.unbootable = "panic" in str(end)
             raise end
         return end
 
@@ -77,6 +76,7 @@ def machines(monkeypatch):
     monkeypatch.setattr(run_selftests, "open_selftests", lambda *_, **__: BUILT)
     monkeypatch.setattr("conformance.selftests.table.table", lambda: TABLE)
     FakeMachines.ends = {}
+    FakeMachines.ran.clear()
     return FakeMachines
 
 
@@ -90,7 +90,7 @@ def ran(*names: str, **given):
 
 def test_what_is_run_and_what_is_not(machines):
     report = ran()
-    assert machines.ran == ["first_test", "older_test -x 1", "closed"]
+    assert machines.ran == ["loaded {} {}", "first_test", "older_test -x 1", "closed"]
     assert verdicts(report) == {
         "first_test": "PASS",
         "second_test.fast": "PASS",
@@ -120,10 +120,27 @@ def test_a_death_does_not_end_the_run(machines):
 
 
 def test_a_kernel_that_does_not_boot(machines):
-    machines.ends = {"boot": LiveDied("crashed: Kernel panic", False, ["Kernel panic"])}
-    report = ran()
-    assert verdicts(report) == {"boot": "FAIL"} and machines.ran == ["closed"]
+    machines.ends = {"first_test": LiveDied("crashed: Kernel panic", False, ["Kernel panic"])}
+    report = ran("first_test", "second_test")
+    assert verdicts(report) == {"boot": "FAIL", "first_test": "MISS", "second_test.fast": "MISS"}
+    assert machines.ran == ["loaded {} {}", "first_test", "closed"]
     assert report.status == 1
+
+
+def test_modes(machines):
+    machines.ends = {"first_test": Ended(1, (), ())}
+    (report,) = ran("first_test", modes=("legacy-npt", "shadow", "shadow")).kernels
+    assert machines.ran == [
+        "loaded {'tdp_mmu': 'N'} {}",
+        "first_test",
+        "closed",
+        "loaded {} {'npt': '0'}",
+        "first_test",
+        "closed",
+    ]
+    assert [one.mode for one in report.results] == ["legacy-npt", "shadow"]
+    again = [one.counterexample.again for one in report.results]
+    assert again[1] == "conformance selftests first_test --kernel 6.1 --mode shadow"
 
 
 def test_lack_of_time_is_no_finding(machines):
@@ -147,6 +164,7 @@ def test_a_time_limit(machines):
         ({"image": Path("vmlinux")}, "--image and --modules go together"),
         ({"modules": Path("lib")}, "--image and --modules go together"),
         ({"image": Path("a"), "modules": Path("b"), "kernels": ("6.1", "7.3")}, "give one --kernel"),
+        ({"modes": ("ept-ad",)}, "In mode ept-ad no selftests are run; there are npt, legacy-npt, shadow"),
         ({"kernels": ("6.0",)}, "There is no kernel '6.0'"),
     ],
 )

@@ -7,14 +7,16 @@ import pytest
 
 from conformance.differential.verdict import Verdict
 from conformance.oracles.live.deaths import died
-from conformance.selftests.judging import SHOWN, died_in, judged
+from conformance.selftests.judging import SHOWN, Run, died_in, judged
 from conformance.selftests.running import Ended
+
+RUN = Run("some_test", "npt", "conformance selftests some_test")
 
 WARNING = "[   12.3] WARNING: CPU: 0 PID: 90 at arch/x86/kvm/mmu/mmu.c:12 kvm_mmu_zap+0x1/0x2 [kvm]"
 
 
 def result(status: int, *output: str, console: tuple[str, ...] = ()):
-    return judged("some_test", Ended(status, output, console), 1.5, "conformance selftests some_test")
+    return judged(RUN, Ended(status, output, console))
 
 
 def test_pass():
@@ -77,10 +79,10 @@ def test_a_warning_of_the_kernel_is_a_finding(status):
 
 def test_the_end_of_the_machine():
     crash = died("[  1.0] first\n[  2.0] BUG: unable to handle page fault\n[  3.0] Call Trace:\n")
-    found = died_in("some_test", crash, 2.0, "again")
+    found = died_in(RUN, crash)
     assert found.verdict is Verdict.FAIL and found.compared() == 1
     assert found.counterexample.crash == "crashed: BUG: unable to handle page fault"
     assert "kernel: Call Trace:" in found.counterexample.details
-    silent = died_in("some_test", died("[  1.0] first\n", "within 240 s of processor time"), 2.0, "again")
+    silent = died_in(RUN, died("[  1.0] first\n", "within 240 s of processor time"))
     assert silent.counterexample.crash == "did not come back within 240 s of processor time"
     assert silent.counterexample.details == ("kernel: first",)

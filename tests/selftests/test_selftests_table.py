@@ -24,6 +24,13 @@ def test_programs_that_are_left_out_are_not_built():
     assert "mmio_warning_test" not in programs()
 
 
+def test_kernels_in_which_one_is_not_run():
+    (one,) = selected(["state_test"])
+    assert "VMX" in one.why_not("5.10.223-1") and "VMX" in one.why_not("5.10.9 (tree)")
+    assert one.why_not("6.1.192-2") == "" and one.why_not("7.3.4-1~bpo13+1") == ""
+    assert selected(["page_fault_test"])[0].why_not("6.1.192-2")
+
+
 def test_globs():
     everything = [one.name for one in selected(())]
     assert everything == [one.name for one in table()]
