@@ -69,7 +69,7 @@ def decode(sptes: Sequence[str], kernel: str | None, mode: str | None, **given: 
     kernel's release decodes. A number of more than 16 digits without letters is decimal.
 
     A WARN or BUG of the MMU in a log is explained: the check, the kernels that have it, what it means for
-    the guest, and known fixes of the function.
+    the guest, and known fixes that concern it.
     """
     # Imported here: help must not wait for numpy.
     from conformance.model.modes import MODES
@@ -116,13 +116,22 @@ def _explain(splats: Splats, console: Console, *, as_json: bool) -> None:
     if not found:
         return
     from conformance.history import FIXES, UNDETECTED
+    from conformance.model.changes import CHANGES
     from conformance.reports import splat as report
 
     every: tuple[Fix | Undetected, ...] = (*FIXES, *UNDETECTED)
     known = {fix.change: fix for fix in every}.values()
     for splat in found:
-        functions = {splat.function, *(check.function for check in splat.checks())}
-        fixes = [fix for fix in known if fix.function in functions]
+        checks = splat.checks()
+        functions = {splat.function, *(name for check in checks for name in check.functions)}
+        commits = {commit for check in checks for commit in check.fixes}
+        fixes = [
+            (str(fix.change), fix.function, fix.wrong)
+            for fix in known
+            if fix.function in functions or fix.change.commit in commits
+        ]
+        commits -= {fix.change.commit for fix in known}
+        fixes += [(str(one), "", one.effect) for one in CHANGES.values() if one.commit in commits]
         if as_json:
             click.echo(report.as_json(splat, fixes))
         else:

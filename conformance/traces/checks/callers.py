@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which functions of the MMU call which: a WARN names the function that the compiler inlined the check into.
+
+The table has the static functions that have checks, and the static functions that call those, in all of the
+pinned kernels; tests hold it against their sources. ``FNAME(x)`` is a function of paging_tmpl.h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+__all__ = ["DIRECT", "callers"]
+
+_TABLE = """\
+FNAME(fetch): FNAME(page_fault)
+FNAME(get_level1_sp_gpa): FNAME(invlpg) FNAME(sync_page) FNAME(sync_spte)
+FNAME(prefetch_gpte): FNAME(invlpg) FNAME(pte_prefetch) FNAME(update_pte)
+FNAME(pte_prefetch): FNAME(fetch)
+FNAME(walk_addr): FNAME(gva_to_gpa) FNAME(page_fault)
+FNAME(walk_addr_generic): FNAME(gva_to_gpa) FNAME(walk_addr) FNAME(walk_addr_nested)
+FNAME(walk_addr_nested): FNAME(gva_to_gpa_nested)
+__direct_map: direct_page_fault
+__direct_pte_prefetch: FNAME(pte_prefetch) direct_pte_prefetch
+__drop_large_spte: drop_large_spte
+__handle_changed_spte: __tdp_mmu_set_spte handle_changed_spte tdp_mmu_set_spte_atomic
+__kvm_mmu_create: kvm_mmu_create
+__kvm_mmu_get_shadow_page: kvm_mmu_get_shadow_page shadow_mmu_get_sp_for_split
+__kvm_mmu_invalidate_addr: kvm_mmu_invalidate_addr
+__kvm_mmu_prepare_zap_page: kvm_mmu_prepare_zap_page kvm_mmu_zap_all kvm_mmu_zap_oldest_mmu_pages
+    kvm_zap_obsolete_pages
+__kvm_mmu_zap_all_fast_front_half: kvm_arch_flush_shadow_memslot kvm_mmu_zap_all_fast
+__kvm_rmap_unlock: kvm_rmap_unlock kvm_rmap_unlock_readonly
+__kvm_sync_page: kvm_mmu_get_page kvm_sync_page
+__kvm_tdp_mmu_age_gfn_range: kvm_tdp_mmu_age_gfn_range kvm_tdp_mmu_test_age_gfn
+__kvm_tdp_mmu_write_spte: kvm_tdp_mmu_write_spte tdp_mmu_clear_spte_bits tdp_mmu_set_spte_atomic
+    tdp_mmu_zap_spte_atomic
+__link_shadow_page: link_shadow_page shadow_mmu_split_huge_page
+__mmu_unsync_walk: mmu_unsync_walk
+__pte_list_remove: mmu_page_remove_parent_pte pte_list_remove rmap_remove
+__rmap_add: rmap_add shadow_mmu_split_huge_page
+__rmap_clear_dirty: kvm_mmu_clear_dirty_pt_masked
+__rmap_write_protect: kvm_mmu_slot_gfn_write_protect kvm_mmu_write_protect_pt_masked slot_rmap_write_protect
+__set_spte: mmu_spte_set
+__tdp_mmu_set_spte: _tdp_mmu_set_spte kvm_tdp_mmu_zap_sp tdp_mmu_set_spte tdp_mmu_set_spte_no_acc_track
+    tdp_mmu_set_spte_no_dirty_log
+__tdp_mmu_set_spte_atomic: kvm_tdp_mmu_age_spte tdp_mmu_set_spte_atomic tdp_mmu_zap_spte_atomic
+__tdp_mmu_zap_root: tdp_mmu_zap_root
+__update_clear_spte_fast: mmu_spte_clear_no_track mmu_spte_clear_track_bits mmu_spte_update
+    mmu_spte_update_no_track
+__update_clear_spte_slow: mmu_spte_clear_track_bits mmu_spte_update mmu_spte_update_no_track
+_tdp_mmu_set_spte: tdp_mmu_set_spte tdp_mmu_set_spte_no_acc_track tdp_mmu_set_spte_no_dirty_log
+audit_write_protection: audit_sp
+boot_cpu_is_amd: reset_tdp_shadow_zero_bits_mask
+cached_root_available: fast_pgd_switch
+cached_root_find_and_keep_current: fast_pgd_switch
+cached_root_find_without_current: fast_pgd_switch
+change_spte_executable: make_huge_spte make_small_spte
+check_spte_writable_invariants: __handle_changed_spte handle_changed_spte mark_spte_for_access_track
+    mmu_spte_update mmu_spte_update_no_track
+clear_dirty_gfn_range: kvm_tdp_mmu_clear_dirty_slot
+clear_dirty_pt_masked: kvm_tdp_mmu_clear_dirty_pt_masked
+clear_unsync_child_bit: __mmu_unsync_walk mmu_pages_clear_parents
+direct_map: direct_page_fault
+direct_page_fault: kvm_tdp_page_fault nonpaging_page_fault
+direct_pte_prefetch: __direct_map direct_map
+direct_pte_prefetch_many: __direct_pte_prefetch
+drop_large_spte: FNAME(fetch) __direct_map
+drop_spte: FNAME(prefetch_invalid_gpte) FNAME(sync_page) FNAME(sync_spte) __drop_large_spte mmu_page_zap_pte
+    mmu_set_spte
+fast_page_fault: direct_page_fault kvm_tdp_mmu_page_fault
+fast_pf_fix_direct_spte: fast_page_fault
+for_each_rmap_spte: __rmap_clear_dirty __rmap_set_dirty __rmap_write_protect audit_write_protection
+    kvm_age_rmap kvm_age_rmapp kvm_mmu_mark_parents_unsync kvm_mmu_zap_collapsible_spte
+    kvm_rmap_age_gfn_range kvm_set_pte_rmap kvm_set_pte_rmapp kvm_test_age_rmap kvm_test_age_rmapp
+    rmap_write_protect shadow_mmu_try_split_huge_pages
+generation_mmio_spte_mask: make_mmio_spte
+get_mmio_spte: handle_mmio_page_fault
+get_tdp_mmu_vcpu_root: kvm_tdp_mmu_get_vcpu_root_hpa
+handle_changed_spte: __handle_changed_spte handle_removed_pt tdp_mmu_set_spte tdp_mmu_set_spte_atomic
+    tdp_mmu_zap_spte_atomic
+handle_mmio_page_fault: kvm_mmu_page_fault
+handle_removed_pt: __handle_changed_spte handle_changed_spte
+is_access_track_spte: fast_page_fault is_accessed_spte make_spte_executable mark_spte_for_access_track
+    modify_spte_protections restore_acc_track_spte spte_has_volatile_bits
+is_accessed_spte: __kvm_tdp_mmu_age_gfn_range age_gfn_range handle_changed_spte
+    handle_changed_spte_acc_track kvm_rmap_age_gfn_range kvm_test_age_rmap kvm_test_age_rmapp mmu_spte_age
+    mmu_spte_clear_track_bits mmu_spte_update test_age_gfn
+is_dirty_spte: __handle_changed_spte handle_changed_spte mmu_spte_clear_track_bits mmu_spte_update
+is_root_usable: cached_root_available cached_root_find_and_keep_current cached_root_find_without_current
+is_tdp_mmu: direct_page_fault fast_page_fault get_mmio_spte walk_shadow_page_lockless_begin
+    walk_shadow_page_lockless_end
+is_unsync_root: kvm_mmu_sync_prev_roots kvm_mmu_sync_roots
+kvm_assert_gmem_invalidate_lock_held: kvm_tdp_mmu_map_private_pfn
+kvm_calc_cpu_role: kvm_init_mmu kvm_init_shadow_npt_mmu
+kvm_calc_shadow_ept_root_page_role: kvm_init_shadow_ept_mmu
+kvm_faultin_pfn: FNAME(page_fault) direct_page_fault kvm_tdp_mmu_page_fault
+kvm_gfn_range_filter_to_root_types: __kvm_tdp_mmu_age_gfn_range kvm_tdp_mmu_unmap_gfn_range
+kvm_gmem_max_mapping_level: kvm_mmu_max_mapping_level
+kvm_handle_hva: kvm_set_spte_hva kvm_test_age_hva
+kvm_handle_hva_range: kvm_age_hva kvm_handle_hva kvm_unmap_hva_range
+kvm_max_level_for_order: kvm_max_private_mapping_level kvm_mmu_faultin_pfn_gmem
+kvm_max_private_mapping_level: kvm_faultin_pfn_private
+kvm_mmu_check_sptes_at_free: kvm_mmu_free_shadow_page
+kvm_mmu_child_role: kvm_mmu_get_child_sp shadow_mmu_get_sp_for_split
+kvm_mmu_commit_zap_page: __kvm_mmu_unprotect_gfn_and_retry __link_shadow_page kvm_mmu_find_shadow_page
+    kvm_mmu_free_roots kvm_mmu_remote_flush_or_zap kvm_mmu_unprotect_page kvm_mmu_zap_all
+    kvm_mmu_zap_oldest_mmu_pages kvm_zap_obsolete_pages mmu_shrink_scan
+kvm_mmu_faultin_pfn: FNAME(page_fault) direct_page_fault kvm_tdp_mmu_page_fault
+kvm_mmu_faultin_pfn_gmem: __kvm_mmu_faultin_pfn
+kvm_mmu_find_shadow_page: __kvm_mmu_get_shadow_page
+kvm_mmu_free_page: kvm_mmu_commit_zap_page
+kvm_mmu_free_shadow_page: kvm_mmu_commit_zap_page
+kvm_mmu_get_child_sp: FNAME(fetch) direct_map
+kvm_mmu_get_page: FNAME(fetch) __direct_map mmu_alloc_root
+kvm_mmu_get_root: get_tdp_mmu_vcpu_root tdp_mmu_next_root_valid
+kvm_mmu_get_shadow_page: kvm_mmu_get_child_sp mmu_alloc_root
+kvm_mmu_mark_parents_unsync: kvm_unsync_page mark_unsync
+kvm_mmu_page_set_access: FNAME(sync_page) FNAME(sync_spte) mmu_set_spte
+kvm_mmu_page_set_gfn: rmap_add
+kvm_mmu_page_set_translation: __rmap_add kvm_mmu_page_set_access
+kvm_mmu_prefetch_sptes: FNAME(prefetch_gpte) direct_pte_prefetch_many
+kvm_mmu_remote_flush_or_zap: __link_shadow_page kvm_mmu_flush_or_zap kvm_mmu_pte_write kvm_mmu_track_write
+    kvm_mmu_zap_memslot_pages_and_flush kvm_recover_nx_huge_pages kvm_recover_nx_lpages mmu_sync_children
+kvm_mmu_sp_dirty_logging_enabled: kvm_recover_nx_huge_pages
+kvm_mmu_uninit_tdp_mmu: kvm_mmu_uninit_vm
+kvm_mmu_unlink_parents: __kvm_mmu_prepare_zap_page
+kvm_mmu_write_protect_fault: kvm_mmu_page_fault
+kvm_mmu_zap_all: kvm_arch_flush_shadow_all
+kvm_mmu_zap_all_fast: kvm_arch_flush_shadow_memslot kvm_mmu_invalidate_mmio_sptes
+    kvm_mmu_invalidate_zap_pages_in_memslot set_nx_huge_pages
+kvm_mmu_zap_oldest_mmu_pages: kvm_mmu_change_mmu_pages make_mmu_pages_available mmu_shrink_scan
+kvm_recover_nx_huge_pages: kvm_nx_huge_page_recovery_worker
+kvm_recover_nx_lpages: kvm_nx_lpage_recovery_worker
+kvm_rmap_age_gfn_range: kvm_age_gfn kvm_test_age_gfn
+kvm_rmap_unlock: kvm_zap_all_rmap_sptes pte_list_add pte_list_remove
+kvm_rmap_unlock_readonly: kvm_rmap_age_gfn_range
+kvm_rmap_zap_gfn_range: kvm_zap_gfn_range
+kvm_sync_page: kvm_mmu_find_shadow_page kvm_sync_pages mmu_sync_children
+kvm_sync_page_check: __kvm_sync_page
+kvm_sync_pages: kvm_mmu_get_page
+kvm_tdp_map_page: kvm_arch_vcpu_pre_fault_memory
+kvm_tdp_mmu_age_spte: __kvm_tdp_mmu_age_gfn_range
+kvm_tdp_mmu_page_fault: kvm_tdp_page_fault
+kvm_tdp_mmu_write_spte: __tdp_mmu_set_spte age_gfn_range handle_removed_pt tdp_mmu_set_spte
+kvm_tdp_mmu_write_spte_atomic: handle_removed_pt kvm_tdp_mmu_write_spte
+kvm_tdp_mmu_zap_sp: kvm_recover_nx_huge_pages kvm_recover_nx_lpages
+kvm_tdp_page_fault: kvm_mmu_do_page_fault
+kvm_tdp_page_prefault: kvm_arch_vcpu_pre_fault_memory
+kvm_unlink_unsync_page: __kvm_mmu_prepare_zap_page kvm_sync_page mmu_sync_children
+kvm_zap_all_rmap_sptes: __kvm_zap_rmap __rmap_add kvm_zap_rmap
+kvm_zap_obsolete_pages: __kvm_mmu_zap_all_fast_front_half kvm_mmu_zap_all_fast
+kvm_zap_one_rmap_spte: kvm_mmu_zap_collapsible_spte kvm_set_pte_rmap
+kvm_zap_rmapp: kvm_unmap_rmapp
+link_shadow_page: FNAME(fetch) __direct_map direct_map
+make_spte_executable: make_huge_page_split_spte
+mark_mmio_spte: mmu_set_spte set_mmio_spte sync_mmio_spte
+mmu_alloc_direct_roots: kvm_mmu_load mmu_alloc_roots
+mmu_alloc_root: mmu_alloc_direct_roots mmu_alloc_shadow_roots
+mmu_alloc_roots: kvm_mmu_load
+mmu_alloc_shadow_roots: kvm_mmu_load mmu_alloc_roots
+mmu_alloc_special_roots: kvm_mmu_load
+mmu_free_root_page: kvm_mmu_destroy kvm_mmu_free_roots
+mmu_page_remove_parent_pte: drop_parent_pte
+mmu_pages_clear_parents: mmu_sync_children mmu_zap_unsync_children
+mmu_set_spte: FNAME(fetch) FNAME(prefetch_gpte) __direct_map direct_map direct_pte_prefetch_many
+    kvm_mmu_prefetch_sptes
+mmu_spte_age: kvm_age_rmap kvm_age_rmapp
+mmu_spte_clear_no_track: drop_parent_pte mmu_page_zap_pte sync_mmio_spte
+mmu_spte_clear_track_bits: drop_spte kvm_set_pte_rmap kvm_set_pte_rmapp kvm_zap_all_rmap_sptes
+    kvm_zap_one_rmap_spte pte_list_remove
+mmu_spte_set: __link_shadow_page kvm_set_pte_rmap kvm_set_pte_rmapp link_shadow_page mark_mmio_spte
+    mmu_spte_update mmu_spte_update_no_track shadow_mmu_split_huge_page
+mmu_spte_update: FNAME(sync_page) FNAME(sync_spte) mmu_set_spte set_spte spte_clear_dirty spte_set_dirty
+    spte_write_protect
+mmu_spte_update_no_track: kvm_rmap_age_gfn_range mmu_spte_age mmu_spte_update
+mmu_sync_children: FNAME(fetch) kvm_mmu_sync_roots
+mmu_zap_unsync_children: __kvm_mmu_prepare_zap_page
+modify_spte_protections: change_spte_executable
+paging32E_init_context: shadow_mmu_init_context
+paging64_init_context: shadow_mmu_init_context
+paging64_init_context_common: paging32E_init_context paging64_init_context
+permission_fault: FNAME(walk_addr_generic)
+pte_list_desc_remove_entry: __pte_list_remove pte_list_remove
+pte_list_remove: kvm_mmu_zap_collapsible_spte kvm_set_pte_rmapp kvm_zap_one_rmap_spte kvm_zap_rmapp
+    mmu_page_remove_parent_pte rmap_remove
+recover_huge_pages_range: kvm_tdp_mmu_recover_huge_pages
+reset_shadow_zero_bits_mask: shadow_mmu_init_context
+reset_tdp_shadow_zero_bits_mask: init_kvm_tdp_mmu
+restore_acc_track_spte: fast_page_fault make_spte_executable modify_spte_protections
+rmap_add: mmu_set_spte
+rmap_get_first: kvm_mmu_unlink_parents kvm_zap_rmapp
+rmap_remove: drop_spte
+rmap_write_protect: kvm_mmu_get_page kvm_mmu_slot_gfn_write_protect kvm_mmu_write_protect_pt_masked
+    mmu_sync_children slot_rmap_write_protect
+set_dirty_gfn_range: kvm_tdp_mmu_slot_set_dirty
+set_spte: FNAME(sync_page) mmu_set_spte
+shadow_mmu_get_sp_for_split: shadow_mmu_split_huge_page
+shadow_mmu_init_context: init_kvm_shadow_mmu kvm_init_shadow_mmu kvm_init_shadow_npt_mmu
+shadow_mmu_split_huge_page: shadow_mmu_try_split_huge_page
+shadow_walk_init: FNAME(fetch) get_walk
+shadow_walk_init_using_root: shadow_walk_init
+spte_ad_enabled: __rmap_set_dirty age_gfn_range is_access_track_spte kvm_rmap_age_gfn_range
+    kvm_tdp_mmu_age_spte mark_spte_for_access_track mmu_spte_age restore_acc_track_spte spte_clear_dirty
+    spte_has_volatile_bits spte_needs_atomic_update spte_shadow_accessed_mask spte_shadow_dirty_mask
+    spte_wrprot_for_clear_dirty
+spte_ad_need_write_protect: __rmap_clear_dirty clear_dirty_gfn_range clear_dirty_pt_masked
+spte_clear_dirty: __rmap_clear_dirty
+spte_has_volatile_bits: kvm_tdp_mmu_spte_need_atomic_write kvm_tdp_mmu_write_spte mmu_spte_clear_track_bits
+    mmu_spte_update_no_track
+spte_set_dirty: __rmap_set_dirty
+spte_shadow_accessed_mask: is_accessed_spte make_spte
+spte_shadow_dirty_mask: is_dirty_spte make_spte
+spte_write_protect: __rmap_write_protect rmap_write_protect
+spte_wrprot_for_clear_dirty: __rmap_clear_dirty
+tdp_mmu_clear_spte_bits: age_gfn_range clear_dirty_pt_masked
+tdp_mmu_iter_cond_resched: __tdp_mmu_zap_root clear_dirty_gfn_range recover_huge_pages_range
+    set_dirty_gfn_range tdp_mmu_split_huge_pages_root tdp_mmu_zap_leafs wrprot_gfn_range
+    zap_collapsible_spte_range zap_gfn_range
+tdp_mmu_iter_set_spte: __tdp_mmu_zap_root tdp_mmu_link_sp tdp_mmu_zap_leafs write_protect_gfn
+tdp_mmu_link_sp: kvm_tdp_mmu_map tdp_mmu_split_huge_page
+tdp_mmu_map_handle_target_level: kvm_tdp_mmu_map
+tdp_mmu_root_match: kvm_tdp_mmu_invalidate_roots tdp_mmu_next_root
+tdp_mmu_set_spte: __tdp_mmu_zap_root kvm_tdp_mmu_map kvm_tdp_mmu_zap_sp set_dirty_gfn_range set_spte_gfn
+    set_tdp_spte tdp_mmu_iter_set_spte tdp_mmu_link_sp tdp_mmu_map_handle_target_level tdp_mmu_zap_leafs
+    write_protect_gfn zap_collapsible_spte_range zap_gfn_range
+tdp_mmu_set_spte_atomic: __tdp_mmu_zap_root clear_dirty_gfn_range kvm_tdp_mmu_zap_possible_nx_huge_page
+    recover_huge_pages_range tdp_mmu_link_sp tdp_mmu_map_handle_target_level tdp_mmu_zap_spte_atomic
+    wrprot_gfn_range
+tdp_mmu_set_spte_no_acc_track: age_gfn_range
+tdp_mmu_set_spte_no_dirty_log: clear_dirty_gfn_range clear_dirty_pt_masked wrprot_gfn_range
+tdp_mmu_split_huge_pages_root: kvm_tdp_mmu_try_split_huge_pages
+tdp_mmu_zap_leafs: kvm_tdp_mmu_unmap_gfn_range kvm_tdp_mmu_zap_leafs
+tdp_mmu_zap_root: kvm_tdp_mmu_zap_all kvm_tdp_mmu_zap_invalidated_roots
+tdp_mmu_zap_spte_atomic: kvm_tdp_mmu_map zap_collapsible_spte_range
+update_gfn_disallow_lpage_count: kvm_mmu_gfn_allow_lpage kvm_mmu_gfn_disallow_lpage
+update_gfn_track: kvm_slot_page_track_add_page kvm_slot_page_track_remove_page
+update_gfn_write_track: __kvm_write_track_add_gfn __kvm_write_track_remove_gfn
+walk_shadow_page_lockless_begin: fast_page_fault get_mmio_spte get_sptes_lockless get_walk
+    shadow_page_table_clear_flood
+walk_shadow_page_lockless_end: fast_page_fault get_mmio_spte get_sptes_lockless get_walk
+    shadow_page_table_clear_flood
+write_protect_gfn: kvm_tdp_mmu_write_protect_gfn
+wrprot_gfn_range: kvm_tdp_mmu_wrprot_slot
+zap_collapsible_spte_range: kvm_tdp_mmu_zap_collapsible_sptes
+zap_gfn_range: __kvm_tdp_mmu_zap_gfn_range kvm_tdp_mmu_free_root zap_gfn_range_hva_wrapper
+"""
+
+
+def _read() -> dict[str, frozenset[str]]:
+    """The table: the callers of each function."""
+    lines = _TABLE.replace("\n    ", " ").splitlines()
+    return {name: frozenset(others.split()) for name, _, others in (line.partition(": ") for line in lines)}
+
+
+DIRECT = _read()
+"""The direct callers of each function that may be inlined."""
+
+
+@cache
+def callers(function: str) -> frozenset[str]:
+    """The functions that ``function`` may be inlined into, over any number of calls."""
+    return frozenset(_reached(function))
+
+
+def _reached(function: str) -> Iterator[str]:
+    seen = {function}
+    todo = [function]
+    while todo:
+        for name in DIRECT.get(todo.pop(), frozenset()) - seen:
+            seen.add(name)
+            todo.append(name)
+            yield name
