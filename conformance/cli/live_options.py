@@ -20,15 +20,20 @@ Command = Callable[..., Any]
 
 
 def live_options(command: Command) -> Command:
-    """--oracle, --image and --modules; see live_plan()."""
+    """--oracle, --machine, --image and --modules; see live_plan()."""
     oracle = click.option(
         "--oracle",
         type=click.Choice(["kvm", "live"]),
         default="kvm",
         show_default=True,
-        help="What answers for the kernel: its KVM in a process, or the whole kernel in QEMU.",
+        help="What answers for the kernel: its KVM in a process, or the whole kernel in an emulator.",
     )
-    return oracle(image_options(command))
+    machine = click.option(
+        "--machine",
+        type=click.Choice(["qemu", "bochs"]),
+        help="The emulator: QEMU for AMD's modes, the default, or Bochs for ept-ad and ept-noad.",
+    )
+    return oracle(machine(image_options(command)))
 
 
 def image_options(command: Command) -> Command:
@@ -52,9 +57,10 @@ def live_plan(given: dict[str, Any]) -> LivePlan | None:
     """Take the values of these options out of ``given``: what to boot, None for the kvm oracle."""
     from conformance.scenarios.live_ready import LivePlan
 
-    oracle, image, modules = (given.pop(name) for name in ("oracle", "image", "modules"))
+    oracle, *rest = (given.pop(name) for name in ("oracle", "machine", "image", "modules"))
+    machine, image, modules = rest
     if oracle == "live":
-        return LivePlan(image, modules)
-    if image is not None or modules is not None:
-        raise ConformanceError("--image and --modules are for --oracle live.")
+        return LivePlan(image, modules, machine or "qemu")
+    if any(one is not None for one in rest):
+        raise ConformanceError("--machine, --image and --modules are for --oracle live.")
     return None

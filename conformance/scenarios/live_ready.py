@@ -14,7 +14,6 @@ from conformance.differential.verdict import KernelReport
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel
 from conformance.kernels.bootable import Bootable, built_by_user, shipped_kernel
-from conformance.model.modes import VM_MODES
 from conformance.model.profiles import profile_of
 from conformance.oracles.binary.module import open_module
 from conformance.oracles.live.booted import boot
@@ -22,6 +21,7 @@ from conformance.oracles.live.rebuilt import rebuilt_kernel
 from conformance.oracles.live.settings import setting_of
 from conformance.sandbox.confinement import refuse_foreign
 from conformance.scenarios.comparing import Sides
+from conformance.scenarios.live_machines import DEFAULT_MACHINE, MACHINES, LiveHost
 from conformance.scenarios.live_sides import ORACLE, LiveSides, why_not_live
 from conformance.scenarios.modes import absent
 from conformance.scenarios.ready import Playable, facts_of, open_or_report, prepare
@@ -32,20 +32,23 @@ __all__ = ["LivePlan", "LiveReady", "prepare_any"]
 
 Progress = Callable[[str], None]
 
-_QEMU_MODES = ("npt", "legacy-npt")
-
 
 @dataclass(frozen=True)
 class LivePlan:
-    """The kernel that is booted if it is not the shipped one: its image and the folder of its modules."""
+    """The kernel that is booted if it is not the shipped one, by its image and the folder of its modules.
+
+    machine: in what it is booted, a name of MACHINES.
+    """
 
     image: Path | None = None
     modules: Path | None = None
+    machine: str = DEFAULT_MACHINE
 
     @property
     def arguments(self) -> tuple[str, ...]:
         """The options that select it in a command."""
-        given = (("--image", self.image), ("--modules", self.modules))
+        machine = None if self.machine == DEFAULT_MACHINE else self.machine
+        given = (("--machine", machine), ("--image", self.image), ("--modules", self.modules))
         return ("--oracle", ORACLE, *(word for name, path in given if path for word in (name, str(path))))
 
 
@@ -54,6 +57,7 @@ class LiveReady(Playable):
     """A kernel that can be booted."""
 
     bootable: Bootable
+    host: LiveHost
 
     @property
     def oracle(self) -> str:
@@ -68,9 +72,7 @@ class LiveReady(Playable):
 
     def absent(self, mode: str) -> str:
         """Why a mode is not played on it; "" if it is."""
-        if mode not in _QEMU_MODES:
-            return f"an emulated machine is played in {', '.join(_QEMU_MODES)} only"
-        return absent(mode, self.profile)
+        return self.host.absent(mode) or absent(mode, self.profile)
 
     def why_not(self, scenario: Story | Saved) -> str:
         """Why a scenario cannot be played on it in any mode; "" if it can."""
@@ -79,8 +81,8 @@ class LiveReady(Playable):
     @contextmanager
     def playing(self, mode: str) -> Iterator[Sides]:
         """Kernel and model in a mode; the machine runs meanwhile. Raises Death."""
-        found = VM_MODES[mode]
-        boots = partial(boot, self.bootable, setting_of(found.host()), Cache())
+        found = self.host.mode(mode)
+        boots = partial(boot, self.bootable, setting_of(found.host()), Cache(), machine=self.host.start)
         with LiveSides(self.profile, found, boots) as sides:
             sides.booted()
             yield sides
@@ -129,7 +131,7 @@ def _prepare_live(
         why = f"The kvm.ko of {found.title} has no type information (BTF), so that its state cannot be read."
         return replace(KernelReport.of(kernel), unreached=why)
     facts = facts_of(kernel, selector, patches, *plan.arguments)
-    return LiveReady(kernel, profile_of(kernel.release), facts, start, found)
+    return LiveReady(kernel, profile_of(kernel.release), facts, start, found, MACHINES[plan.machine])
 
 
 def _bootable(kernel: Kernel, patched: bool, plan: LivePlan, progress: Progress) -> Bootable:

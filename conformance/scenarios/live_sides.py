@@ -103,9 +103,14 @@ class LiveSides:
             raise self.died(died) from died
 
     def model(self, options: dict[str, int]) -> Machine:
-        """A VM on the model, whose host offers no flush by range, as it runs under no Hyper-V."""
+        """A VM on the model, whose host offers no flush by range, as it runs under no Hyper-V.
+
+        The agent's guest halts after each instruction.
+        """
         profile = self.profile.plus(FLUSH_BY_RANGE_WITH_HYPERV)
-        return _ModelSide(ModelMachine(profile, self.mode, **options), self)
+        machine = ModelMachine(profile, self.mode, **options)
+        machine.vm.exits_after_each_instruction = True
+        return _ModelSide(machine, self)
 
     def died(self, how: LiveDied | Unreadable) -> Death:
         """The death of the machine, which is ended: the next VM gets another one."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A machine in Bochs: an Intel processor with EPT, accessed and dirty bits, and PML.
 
-Bochs emulates VMX in software, a hundred times slower than a processor. Its memory is no file: the agent
-writes the pages that are wanted to the machine's disk, which is one; see c/ports.c.
+Bochs emulates VMX in software, a hundred times slower than a processor. Its memory is no file, but its disk
+is one: the agent takes requests from it, and writes the pages that are wanted to it; see c/ports.c.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _IPS = 50_000_000
 """Instructions in a second of the machine's time; more than that many takes a second here."""
 
 _OPTIONS = (
-    "answers_printed=1 "
+    "agent_in_bochs=1 "
     # The processor says that its counter runs at 3.5 GHz. It counts instructions.
     f"tsc_early_khz={_IPS // 1000} lpj={_IPS // 250} tsc=reliable no_timer_check "
     # The layout of its XSAVE area is not what its CPUID says.
@@ -52,8 +52,10 @@ BOOTING = Bounds(cpu=300, idle=60, wall=1800)
 """How long booting may take; it takes 15 s of processor time."""
 
 _PAGE = 4096
-_MOST = 256
-"""Pages of one request; c/ports.c takes twice as many."""
+_MOST = 512
+"""Pages of one request, which are the first of the disk; see c/ports.c."""
+_REQUEST_AT, _REQUEST_SIZE = _MOST * _PAGE, 8192
+"""Where requests are on the disk, and their size."""
 _REMEMBERED = 8
 """Requests after which a page that was not read again is no longer fetched together with others."""
 
@@ -144,7 +146,15 @@ class Bochs(Emulated):
     def ask(self, request: str, bounds: Bounds = PATIENCE) -> list[str]:
         """The lines of the agent's answer to a request."""
         self._pages.forget()
-        return super().ask(request, bounds)
+        return self._ask(request, bounds)
+
+    def _ask(self, request: str, bounds: Bounds = PATIENCE) -> list[str]:
+        """Write the request to the disk, and announce it by an empty line."""
+        whole = request.encode().ljust(_REQUEST_SIZE, b"\0")
+        if len(whole) > _REQUEST_SIZE:
+            raise ValueError(f"a request of {len(whole)} bytes")
+        os.pwrite(self._disk, whole, _REQUEST_AT)
+        return super().ask("", bounds)
 
     def read(self, address: int, size: int) -> bytes:
         """Bytes of physical memory."""
@@ -162,7 +172,7 @@ class Bochs(Emulated):
         found: dict[int, bytes | None] = {}
         for at in range(0, len(wanted), _MOST):
             some = wanted[at : at + _MOST]
-            answer = super().ask("memory " + " ".join(f"{frame:x}" for frame in some))
+            answer = self._ask("memory " + " ".join(f"{frame:x}" for frame in some))
             if "code 0" not in answer:
                 raise Lacking("the agent of the machine cannot read its memory", f" ({' '.join(answer)})")
             content = os.pread(self._disk, len(some) * _PAGE, 0)

@@ -28,9 +28,10 @@ __all__ = ["TRACER", "Booted", "boot"]
 TRACER = "/sys/kernel/tracing/instances/steps"
 """An instance of the tracer of its own, so that others can record meanwhile."""
 
-_EVENTS = ("kvm/kvm_page_fault",)
-
-_FAULT = "conformance/handled"
+_FAULT = "conformance/fault"
+"""The kprobe of page faults. On Intel's processors the event kvm_page_fault has the exit qualification for an
+error code, and is not raised for MMIO."""
+_HANDLED = "conformance/handled"
 """The kretprobe of the functions that handle page faults."""
 
 _HUGE_PAGES = "/sys/kernel/mm/transparent_hugepage"
@@ -76,6 +77,14 @@ class Booted(Loaded):
         for path, value in _QUIET.items():
             self.need(f"write {path} {value}", "configuring memory management")
 
+    def use_pml(self, pml: int) -> None:
+        """Load the vendor's module anew if it does not use page modification logging as wanted."""
+        parameters = self.setting.with_pml(pml)
+        if parameters != self._parameters:
+            self.need("close_kvm", "closing /dev/kvm")
+            self._reload(parameters)
+            self.need("open_kvm", "opening /dev/kvm")
+
     def _btf(self) -> Btf:
         """The types of kvm.ko and of the kernel."""
         return open_module(self.kernel.module("kvm").path, self.kernel.base).btf
@@ -113,16 +122,20 @@ class Booted(Loaded):
 
     def _trace(self) -> None:
         """Follow page faults and how they are handled."""
+        self._probe("kvm_mmu_page_fault", f"p:{_FAULT}", "address=%si:x64 error_code=%dx:x64")
         for handler in self.setting.handlers:
-            probe = f"r:{_FAULT} kvm:{handler} ret=$retval:s32"
-            self.need(f"append /sys/kernel/tracing/kprobe_events {probe}", f"probing {handler}()")
+            self._probe(handler, f"r:{_HANDLED}", "ret=$retval:s32")
         self.need("mkdir " + TRACER, "making an instance of the tracer")
         # Without comm, CPU and time: the line is the event.
         self.need(f"write {TRACER}/options/context-info 0", "configuring the tracer")
         more = page_events.EVENTS if self.setting.shadow_pages else ()
-        for event in (*_EVENTS, *more, _FAULT):
+        for event in (_FAULT, _HANDLED, *more):
             self.need(f"write {TRACER}/events/{event}/enable 1", f"enabling the event {event}")
         self.need(f"follow_trace {TRACER}", "following the trace")
+
+    def _probe(self, function: str, event: str, values: str) -> None:
+        line = f"{event} kvm:{function} {values}"
+        self.need(f"append /sys/kernel/tracing/kprobe_events {line}", f"probing {function}()")
 
 
 def _fault_results(btf: Btf) -> dict[int, str]:

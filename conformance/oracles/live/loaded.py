@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import errno
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +29,9 @@ _Self = TypeVar("_Self", bound="Loaded")
 
 KIND = "initrd"
 KEEP = 8
+
+_UNLOADING = 100
+"""How often unloading a module is tried."""
 
 
 def prepare_initrd(
@@ -59,6 +63,8 @@ class Loaded:
         self.running = True
         self._emulator = emulator
         self._console = 0
+        self._parameters = setting.with_pml(0)
+        """Those with which the vendor's module is loaded."""
         with contextlib.ExitStack() as stack:
             stack.callback(emulator.close)
             self._load()
@@ -106,11 +112,30 @@ class Loaded:
 
     def _load(self) -> None:
         """Load the modules."""
-        for module in self.kernel.load_order(self.setting.vendor):
-            given = self.setting.kvm if module.name == "kvm" else {}
-            given = self.setting.parameters if module.name == self.setting.vendor else given
-            words = " ".join(f"{name}={value}" for name, value in given.items())
-            self.need(f"insmod /modules/{module.name}.ko {words}".rstrip(), f"loading {module.name}")
+        *needed, vendor = self.kernel.load_order(self.setting.vendor)
+        for module in needed:
+            self._insmod(module.name, self.setting.kvm if module.name == "kvm" else {})
+        self._insmod(vendor.name, self._parameters)
+
+    def _insmod(self, name: str, parameters: Mapping[str, str]) -> None:
+        words = " ".join(f"{parameter}={value}" for parameter, value in parameters.items())
+        self.need(f"insmod /modules/{name}.ko {words}".rstrip(), f"loading {name}")
+
+    def _reload(self, parameters: Mapping[str, str]) -> None:
+        """Load the vendor's module anew. The last VM may hold it for some time after its end."""
+        for _ in range(_UNLOADING):
+            code = self.code(f"rmmod {self.setting.vendor}")
+            if code != -errno.EAGAIN:
+                break
+            self.ask("wait milliseconds=20")
+        else:
+            raise Lacking(f"the module {self.setting.vendor} of the machine is in use")
+        if code < 0:
+            raise ConformanceError(
+                f"{self.kernel.title}: unloading {self.setting.vendor} failed with {code}."
+            )
+        self._parameters = dict(parameters)
+        self._insmod(self.setting.vendor, parameters)
 
 
 @contextlib.contextmanager

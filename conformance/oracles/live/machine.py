@@ -48,8 +48,7 @@ def _extra_invalidations(
 class LiveMachine:
     """One VM in a booted kernel, from its creation to its destruction. A context manager.
 
-    options: see interface/options.py; ``pml`` is the machine's, not the VM's. initial: the value
-    of an SPTE that was never set.
+    options: see interface/options.py. initial: the value of an SPTE that was never set.
 
     Not observed: what processors cache, tables that wait for their grace period, and flushes that vCPUs have
     done. Counters count from the creation of the VM on, but for the generation of memslots.
@@ -60,6 +59,7 @@ class LiveMachine:
         self._options = options
         self._alive = True
         booted.code("write /sys/kernel/debug/clear_warn_once 1")
+        booted.use_pml(options["pml"])
         self._parameter("eager_page_split", "Y" if options["eager_page_split"] else "N")
         self._parameter("nx_huge_pages", "force" if options["nx_huge_pages"] else "off")
         words = f"vcpus={options['vcpus']} manual_protect={options['manual_protect']}"
@@ -70,7 +70,7 @@ class LiveMachine:
             ShadowReader(self._reader, _is_own, registers=False) if booted.setting.shadow_pages else None
         )
         self._start = self._reader.state()
-        self._early = [vcpu.other_requests for vcpu in self._reader.vcpu_views([])]
+        self._early = self._reader.vcpu_views([])
         """Requests from the set-up of each vCPU's registers, until it serves them."""
         self._own_faults = self._own_fixed = self._own_invalidations = 0
         booted.code(f"write {TRACER}/trace 0")
@@ -197,11 +197,24 @@ class LiveMachine:
         return HostPages(self._booted.memory, self._reader.process_tables())
 
     def _vcpus(self, roots: list[int]) -> list[VcpuView]:
-        """The vCPUs, without requests that their set-up has made."""
+        """The vCPUs, without requests that their set-up has made.
+
+        If all vCPUs have been requested to flush since, that request is the story's, too.
+        """
         views = self._reader.vcpu_views(roots)
-        self._early = [early & view.other_requests for early, view in zip(self._early, views, strict=True)]
+        flushed = self._reader.state().flush_requests != self._start.flush_requests
+        self._early = [
+            early._replace(
+                tlb_flush_requested=0 if flushed else early.tlb_flush_requested & view.tlb_flush_requested,
+                other_requests=early.other_requests & view.other_requests,
+            )
+            for early, view in zip(self._early, views, strict=True)
+        ]
         return [
-            view._replace(other_requests=view.other_requests & ~early)
+            view._replace(
+                tlb_flush_requested=view.tlb_flush_requested & ~early.tlb_flush_requested,
+                other_requests=view.other_requests & ~early.other_requests,
+            )
             for early, view in zip(self._early, views, strict=True)
         ]
 

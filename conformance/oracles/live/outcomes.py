@@ -14,7 +14,7 @@ from conformance.oracles.lacking import Lacking
 
 __all__ = ["Answer", "Faults", "access_outcome", "read_answer", "read_faults"]
 
-_FAULT = re.compile(r"kvm_page_fault: .*\baddress (?:0x)?([0-9a-f]+) error_code (?:0x)?([0-9a-f]+)")
+_FAULT = re.compile(r"fault: .*\baddress=0x([0-9a-f]+) error_code=0x([0-9a-f]+)")
 _HANDLED = re.compile(r"handled: .*\bret=(-?[0-9]+)")
 _RESERVED = 1 << 3
 """PFERR_RSVD_MASK: the SPTE is an MMIO SPTE."""

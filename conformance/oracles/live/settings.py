@@ -22,6 +22,10 @@ class Setting:
     shadow_pages: bool = False
     """Whether its tables are shadow pages: those of the guest's own tables, or of the legacy direct MMU."""
 
+    def with_pml(self, pml: int) -> dict[str, str]:
+        """The parameters of the vendor's module if VMs use page modification logging, or do not."""
+        return {**self.parameters, **({"pml": _YES[pml]} if self.vendor == "kvm_intel" else {})}
+
 
 def setting_of(host: Mapping[str, int]) -> Setting:
     """The setting for a host with two-dimensional paging; ``host`` is as oracles get it (Mode.host())."""

@@ -15,7 +15,7 @@ struct request {
 	void (*serve)(void);
 };
 
-/* answer.c: the conversation over the second serial port; in Bochs, answers leave by the parallel port. */
+/* answer.c: the conversation over the second serial port; for Bochs see ports.c. */
 void open_channel(void);
 /* Read the next request, one line. */
 void next_request(void);
@@ -35,7 +35,11 @@ void end_answer(void);
 
 /* ports.c: devices of Bochs, used without a driver: the parallel port, and the disk. */
 extern const struct request port_requests[];
+/* Whether this process may use ports. */
+int allow_ports(void);
 void print_bytes(const char *bytes, size_t size);
+/* Read the request, of this size, that a line on the serial port has announced. */
+void read_request(char *request, size_t size);
 
 /* process.c: the host process, whose memory is the guest's. */
 extern const struct request process_requests[];

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
-// Devices of Bochs, used without a driver: answers leave by the parallel port, pages of memory by the disk.
+// Devices of Bochs, used without a driver: its disk and its parallel port.
 //
-// Bochs writes what is printed to a pipe, byte by byte: none is lost, and no interrupt is needed, as it would
-// be for each few bytes of a serial port. Its disk is a file that the host reads.
+// A serial port of Bochs loses what comes faster than interrupts are served, so that only an empty line comes
+// over it; the request is on the disk, a file of the host. Pages of memory are written there. Answers are
+// printed: Bochs writes them to a pipe, byte by byte.
 #define _GNU_SOURCE
 #include <elf.h>
 #include <errno.h>
@@ -29,21 +30,25 @@
 #define DISK_CONTROL 0x3f6
 #define NO_INTERRUPTS 0x02
 #define FIRST_DISK 0xe0
+#define READ_SECTORS_EXT 0x24
 #define WRITE_SECTORS_EXT 0x34
 #define BUSY 0x80
 #define DATA_REQUEST 0x08
 
 #define SECTOR 512
 #define SECTORS_OF_PAGE (PAGE_SIZE / SECTOR)
-/* Pages of one request. */
+/* Pages of one request; they are written to the first sectors. */
 #define MOST_PAGES 512
+/* Where requests are. */
+#define REQUEST_AT (MOST_PAGES * SECTORS_OF_PAGE)
+
+int allow_ports(void)
+{
+	return !iopl(3);
+}
 
 void print_bytes(const char *bytes, size_t size)
 {
-	static int allowed;
-
-	if (!allowed)
-		allowed = !iopl(3);
 	for (size_t n = 0; n < size; n++) {
 		outb(bytes[n], PRINTER_DATA);
 		outb(ONLINE | STROBE, PRINTER_CONTROL);
@@ -73,26 +78,36 @@ static off_t offset_in_kcore(int kcore, uint64_t address)
 	return -1;
 }
 
-/* Begin to write to the disk, from its first sector on. */
-static void begin_writing(unsigned int sectors)
+/* Begin to transfer sectors, less than 64 Ki, from or to one of the first 64 Ki. */
+static void begin_transfer(unsigned int command, unsigned int first, unsigned int sectors)
 {
 	outb(NO_INTERRUPTS, DISK_CONTROL);
 	outb(FIRST_DISK, DISK_DEVICE);
-	/* Each register takes two bytes. */
+	/* Each register takes two bytes, the high one first: count, and three bytes of each half of the address. */
 	outb(sectors >> 8, DISK_COUNT);
+	for (unsigned int port = DISK_LOW; port <= DISK_HIGH; port++)
+		outb(0, port);
 	outb(sectors, DISK_COUNT);
-	for (unsigned int port = DISK_LOW; port <= DISK_HIGH; port++) {
-		outb(0, port);
-		outb(0, port);
-	}
-	outb(WRITE_SECTORS_EXT, DISK_COMMAND);
+	outb(first, DISK_LOW);
+	outb(first >> 8, DISK_MIDDLE);
+	outb(0, DISK_HIGH);
+	outb(command, DISK_COMMAND);
 }
 
-static void write_sector(const uint8_t *content)
+static void wait_for_data(void)
 {
 	while ((inb(DISK_COMMAND) & (BUSY | DATA_REQUEST)) != DATA_REQUEST)
 		;
-	outsl(DISK_DATA, content, SECTOR / 4);
+}
+
+void read_request(char *request, size_t size)
+{
+	begin_transfer(READ_SECTORS_EXT, REQUEST_AT, size / SECTOR);
+	for (size_t at = 0; at < size; at += SECTOR) {
+		wait_for_data();
+		insl(DISK_DATA, request + at, SECTOR / 4);
+	}
+	request[size - 1] = 0;
 }
 
 /*
@@ -108,11 +123,11 @@ static void serve_memory(void)
 
 	for (char *word = strtok(rest_of_request(), " "); word && nr_frames < MOST_PAGES; word = strtok(NULL, " "))
 		frames[nr_frames++] = strtoull(word, NULL, 16);
-	if (kcore < 0 || iopl(3) || !nr_frames) {
+	if (kcore < 0 || !nr_frames) {
 		answer_code(-1);
 		return;
 	}
-	begin_writing(nr_frames * SECTORS_OF_PAGE);
+	begin_transfer(WRITE_SECTORS_EXT, 0, nr_frames * SECTORS_OF_PAGE);
 	for (unsigned int n = 0; n < nr_frames; n++) {
 		off_t offset = offset_in_kcore(kcore, frames[n] * PAGE_SIZE);
 
@@ -120,8 +135,10 @@ static void serve_memory(void)
 			memset(page, 0, sizeof(page));
 			answer("none %llx", (unsigned long long)frames[n]);
 		}
-		for (unsigned int at = 0; at < PAGE_SIZE; at += SECTOR)
-			write_sector(page + at);
+		for (unsigned int at = 0; at < PAGE_SIZE; at += SECTOR) {
+			wait_for_data();
+			outsl(DISK_DATA, page + at, SECTOR / 4);
+		}
 	}
 	close(kcore);
 	answer("code 0");
