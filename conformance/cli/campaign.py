@@ -24,6 +24,7 @@ from conformance.cli.options import (
     time_limit_option,
 )
 from conformance.cli.run import deliver, note
+from conformance.errors import ConformanceError
 from conformance.reports.text import duration, line
 
 if TYPE_CHECKING:
@@ -130,6 +131,40 @@ def lockstep(ctx: click.Context, budget: float, unit: float, **given: Any) -> No
 
 
 @campaign.command()
+@kernel_options
+@click.option(
+    "--at",
+    multiple=True,
+    metavar="FILE[:LINE]",
+    help="Only mutants in this file or on this line, such as mmu/spte.c:100.",
+)
+@click.option(
+    "--budget",
+    type=Time(),
+    metavar="TIME",
+    help="Computing time, of all workers together, after which no further mutant is judged.",
+)
+@seed_option(0)
+@means_options("campaign-mutants")
+@click.pass_context
+def mutants(ctx: click.Context, at: tuple[str, ...], **given: Any) -> None:
+    """Judge every mutant of the executed lines of a kernel's MMU: what detects it, or nothing.
+
+    Mutants are those of 'coverage --compared', in random order: after a part of them the score is an estimate
+    for all.
+
+    Exit status: 0 measured, 2 could not be measured. A survivor is no difference, so it is never 1.
+    """
+
+    def kind(order: Order) -> Kind:
+        from conformance.campaigns.mutants import Mutants
+
+        return Mutants(order, at)
+
+    ctx.exit(_report(_carried_out(kind, given), {}))
+
+
+@campaign.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--json", metavar="FILE|-", help="Also write JSON; - is stdout, the table then goes to stderr.")
 @click.option("--junit", metavar="FILE", help="Also write JUnit XML.")
@@ -174,8 +209,13 @@ def _carried_out(make: Callable[[Order], Kind], given: dict[str, Any]) -> Campai
 def _report(found: Campaign, places: dict[str, Any]) -> int:
     """Show a campaign, write it in other forms, and return the exit status."""
     from conformance.reports import campaign as text
-    from conformance.reports import junit
+    from conformance.reports import campaign_mutants, junit
 
+    if found.kind == "mutants":
+        if "junit" in places:
+            raise ConformanceError("--junit holds comparisons, and mutants are none; pass --json instead.")
+        show = partial(campaign_mutants.show, found)
+        return deliver(0 if found.rows else 2, show, lambda _: text.render(found), places)
     report = found.report()
 
     def render(name: str) -> str:

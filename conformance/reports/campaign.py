@@ -17,7 +17,7 @@ from conformance.reports.json import plain
 from conformance.reports.terminal import say, show
 from conformance.reports.text import compact, duration, line
 
-__all__ = ["SCHEMA", "comparisons", "document", "render"]
+__all__ = ["SCHEMA", "comparisons", "document", "heading", "render"]
 
 SCHEMA = 1
 

@@ -114,3 +114,15 @@ def test_what_is_not_installed_is_said(folder, monkeypatch, capsys):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert call("campaign", "report", folder) == 2
     assert "Campaigns need duckdb, which is not installed." in capsys.readouterr().err
+
+
+def test_mutants_are_no_junit(tmp_path, capsys):
+    from conformance.campaigns.mutants import Mutants
+
+    kind = Mutants(ORDER)
+    with claimed(tmp_path / "out") as there:
+        there.begin(kind, 10)
+    assert call("campaign", "report", tmp_path / "out", "--junit", tmp_path / "j.xml") == 2
+    assert "--junit holds comparisons" in capsys.readouterr().err
+    assert call("campaign", "report", tmp_path / "out") == 2
+    assert "0 of 10 units are finished" in capsys.readouterr().out

@@ -21,7 +21,7 @@ from conformance.oracles.kvm.raw_state import RawStateReader
 from conformance.scenarios.modes import STORY_MODES
 from conformance.scenarios.stories import STORIES
 
-__all__ = ["LIMIT", "Libraries", "Task", "Verdict", "begin", "judge"]
+__all__ = ["LIMIT", "Judge", "Libraries", "Task", "Verdict", "begin", "judge"]
 
 LIMIT = 300.0
 """Seconds of wall time after which a mutant is not judged."""
@@ -73,6 +73,10 @@ class Judge:
     @cached_property
     def _equivalence(self) -> Equivalence:
         return Equivalence(self._libraries.kernel, Cache())
+
+    def close(self) -> None:
+        """End the processes."""
+        self._detector.close()
 
     def judge(self, task: Task) -> Verdict:
         """Run properties and stories; what they do not detect may be equivalent, or kept by KVM."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +15,14 @@ from conformance.coverage.compared.judging import Libraries, Task, Verdict, begi
 from conformance.coverage.compared.mutants import Compared, Judged, Outcome
 from conformance.coverage.compared.operators import Change
 from conformance.coverage.compared.planted_kernel import PlantedKernel, plant_kernel
-from conformance.coverage.compared.sampling import RUN_LAYERS, Line, drawn, frame_of, mutant_of
+from conformance.coverage.compared.sampling import (
+    RUN_LAYERS,
+    Line,
+    drawn,
+    frame_of,
+    likeliest_first,
+    mutant_of,
+)
 from conformance.coverage.data import Coverage
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, Kernel, Progress, key_of
@@ -24,7 +31,7 @@ from conformance.oracles.kvm.build import build_kvm, layouts_of
 from conformance.oracles.shim.build import build_shim
 from conformance.workers import workers
 
-__all__ = ["sample"]
+__all__ = ["Planting", "sample"]
 
 SPARE = 0.1
 """The share of further lines that are planted, for those on which no change compiles."""
@@ -74,7 +81,7 @@ def sample(
     frame = frame_of(source, coverage)
     progress(f"{kernel.title}: planting mutants into {min(n, len(frame.changes))} lines")
     order = islice(drawn(frame, seed), n + round(n * SPARE) + 1)
-    planting = _Planting(kernel, [*order], "stories" in coverage.layers, cache, progress)
+    planting = Planting(kernel, [*order], "stories" in coverage.layers, cache, progress)
     chosen, rejected = planting.chosen(n, coverage)
     notes = _Notes(kernel, cache, keeping)
     found = {number: verdict for number, one in chosen.items() if (verdict := notes.read(one)) is not None}
@@ -103,7 +110,7 @@ def sample(
     )
 
 
-class _Planting:
+class Planting:
     """The kernel with all candidates of the drawn lines; it is built only if necessary."""
 
     def __init__(
@@ -132,9 +139,8 @@ class _Planting:
                 lines.setdefault(line, number)
         found = {}
         for line, number in lines.items():
-            runs = [run for run in coverage.runs_of_line(*line) if run[0] in RUN_LAYERS]
             change = self._candidates[number][1]
-            found[number] = _Drawn(line, change, tuple(_likeliest_first(runs, change, coverage)))
+            found[number] = _Drawn(line, change, likeliest_first(line, change, coverage))
         return found, rejected
 
     def planted(self) -> PlantedKernel:
@@ -154,20 +160,8 @@ class _Planting:
         return Libraries(self.kernel, shim, kvm, layouts, keeping)
 
 
-def _likeliest_first(
-    runs: Iterable[tuple[str, str]], change: Change, coverage: Coverage
-) -> list[tuple[str, str]]:
-    """The property of the function itself, then runs by how little else they execute."""
-
-    def key(run: tuple[str, str]) -> tuple[bool, int]:
-        layer, name = run
-        return name != change.function, len(coverage.layers[layer].runs[name].functions)
-
-    return sorted(runs, key=key)
-
-
 def _verdicts(
-    planting: _Planting, left: Mapping[int, _Drawn], keeping: Keeping | None, jobs: int
+    planting: Planting, left: Mapping[int, _Drawn], keeping: Keeping | None, jobs: int
 ) -> Iterator[tuple[int, Verdict]]:
     """The verdicts in the order in which they are reached."""
     with workers(jobs, begin, (planting.libraries(keeping),)) as pool:

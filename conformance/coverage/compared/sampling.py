@@ -16,7 +16,7 @@ from conformance.coverage.compared.mutants import Mutant
 from conformance.coverage.compared.operators import UNSURE, Change, changes
 from conformance.coverage.data import Coverage
 
-__all__ = ["RUN_LAYERS", "Frame", "Line", "drawn", "frame_of", "mutant_of"]
+__all__ = ["RUN_LAYERS", "Frame", "Line", "drawn", "frame_of", "likeliest_first", "mutant_of"]
 
 RUN_LAYERS = ("functions", "stories")
 """The layers whose runs are repeated with a mutant enabled."""
@@ -80,6 +80,16 @@ def drawn(frame: Frame, seed: int) -> Iterator[tuple[Line, list[Change]]]:
         chosen = candidates[:1]
         chosen += [one for one in candidates[1:] if one.rank != UNSURE][: CANDIDATES - 1]
         yield line, chosen
+
+
+def likeliest_first(line: Line, change: Change, coverage: Coverage) -> tuple[tuple[str, str], ...]:
+    """The runs that execute a line: the function's own property, then by how little else they execute."""
+
+    def key(run: tuple[str, str]) -> tuple[bool, int]:
+        layer, name = run
+        return name != change.function, len(coverage.layers[layer].runs[name].functions)
+
+    return tuple(sorted((run for run in coverage.runs_of_line(*line) if run[0] in RUN_LAYERS), key=key))
 
 
 def mutant_of(file: str, line: int, change: Change, content: bytes) -> Mutant:

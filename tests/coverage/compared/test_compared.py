@@ -45,7 +45,7 @@ class Planting:
         self.rejected = frozenset()
         self.judged = []
         self.verdict = Verdict(Outcome.SURVIVED)
-        monkeypatch.setattr(compared._Planting, "planted", lambda planting: self._planted(planting))
+        monkeypatch.setattr(compared.Planting, "planted", lambda planting: self._planted(planting))
         monkeypatch.setattr(compared, "_verdicts", self._verdicts)
 
     def _planted(self, planting):
