@@ -80,12 +80,12 @@ def _judge(
     plan: dict[str, Any],
 ) -> tuple[dict[str, str], int]:
     """The answer to a mail, and the exit status."""
-    from conformance.cli.patch import comparing
     from conformance.kernels.compilers import chosen
     from conformance.kernels.mails import read_mail
     from conformance.kernels.tools import quiet
     from conformance.reports.review_mail import render_series
     from conformance.review.b4 import Setup, handed
+    from conformance.review.comparing import comparing
     from conformance.review.judging_series import judge
     from conformance.review.outcome import FailOn, Gate, Outcome
     from conformance.review.reply import reply

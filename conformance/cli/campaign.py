@@ -15,6 +15,7 @@ import click
 
 from conformance.cli.options import (
     Seconds,
+    budget_option,
     cc_option,
     destinations,
     jobs_option,
@@ -165,6 +166,34 @@ def mutants(ctx: click.Context, at: tuple[str, ...], **given: Any) -> None:
 
 
 @campaign.command()
+@click.argument("range_", metavar="A..B")
+@click.option(
+    "--tree",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True),
+    default=".",
+    metavar="PATH",
+    help="The git tree of the commits, on every worker under this path.  [default: the current directory]",
+)
+@mode_option
+@budget_option(2.0, "Time to compare properties, for each commit.")
+@seed_option(0)
+@means_options("campaign-commits")
+@click.pass_context
+def commits(ctx: click.Context, range_: str, tree: str, budget: float, **given: Any) -> None:
+    """Judge each commit of a range that touches KVM's MMU, on top of those before it, as 'patch' does.
+
+    Exit status: 0 no change of behaviour was found, 1 one was, 2 could not be judged.
+    """
+
+    def kind(order: Order) -> Kind:
+        from conformance.campaigns.commits import Commits
+
+        return Commits(order, tree, range_, budget)
+
+    ctx.exit(_report(_carried_out(kind, given), {}))
+
+
+@campaign.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--json", metavar="FILE|-", help="Also write JSON; - is stdout, the table then goes to stderr.")
 @click.option("--junit", metavar="FILE", help="Also write JUnit XML.")
@@ -197,8 +226,8 @@ def _carried_out(make: Callable[[Order], Kind], given: dict[str, Any]) -> Campai
 
         chosen()
         order = order_of(
-            given["kernels"],
-            tuple(map(Path, given["patches"])),
+            given.get("kernels", ()),
+            tuple(map(Path, given.get("patches", ()))),
             given.get("modes", ()),
             given["seed"],
         )
@@ -209,13 +238,18 @@ def _carried_out(make: Callable[[Order], Kind], given: dict[str, Any]) -> Campai
 def _report(found: Campaign, places: dict[str, Any]) -> int:
     """Show a campaign, write it in other forms, and return the exit status."""
     from conformance.reports import campaign as text
-    from conformance.reports import campaign_mutants, junit
+    from conformance.reports import campaign_commits, campaign_mutants, junit
 
-    if found.kind == "mutants":
+    if found.kind in ("mutants", "commits"):
         if "junit" in places:
-            raise ConformanceError("--junit holds comparisons, and mutants are none; pass --json instead.")
-        show = partial(campaign_mutants.show, found)
-        return deliver(0 if found.rows else 2, show, lambda _: text.render(found), places)
+            raise ConformanceError(
+                f"--junit holds comparisons, and {found.kind} are none; pass --json instead."
+            )
+        if found.kind == "mutants":
+            status, show = 0 if found.rows else 2, campaign_mutants.show
+        else:
+            status, show = campaign_commits.status(found), campaign_commits.show
+        return deliver(status, partial(show, found), lambda _: text.render(found), places)
     report = found.report()
 
     def render(name: str) -> str:

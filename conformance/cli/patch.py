@@ -7,7 +7,6 @@ import importlib
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
 
@@ -29,18 +28,15 @@ from conformance.cli.options import (
     time_limit_option,
 )
 from conformance.cli.run import deliver, watching
-from conformance.errors import ConformanceError
 from conformance.sandbox.processes import Ended
 
 if TYPE_CHECKING:
-    from conformance.kernels import Kernel
     from conformance.reports.files import Destination
-    from conformance.review import Review
-    from conformance.review.judging_series import Compare, Listener
+    from conformance.review.judging_series import Listener
     from conformance.review.outcome import Gate
     from conformance.review.series_review import Judged, SeriesReview
 
-__all__ = ["comparing", "patch"]
+__all__ = ["patch"]
 
 
 @click.command()
@@ -89,6 +85,7 @@ def patch(
         from conformance.kernels.selector import DEFAULT
         from conformance.review import judging_series
         from conformance.review.commits import find_commits
+        from conformance.review.comparing import comparing
         from conformance.review.outcome import FailOn, Gate
         from conformance.review.series import read_series
         from conformance.review.series_review import cut_short
@@ -141,35 +138,6 @@ def _screen(places: dict[str, Destination | None]) -> Callable[[], IO[str]]:
     if screen.isatty():
         return lambda: sys.stderr if screen is sys.__stderr__ else sys.stdout
     return lambda: screen
-
-
-def comparing(command: str, progress: Any, **plan: Any) -> Compare:
-    """A function that compares two kernels by a plan. ``command`` is the start of "again" commands.
-
-    Raises ConformanceError if the plan names a property or mode that does not exist.
-    """
-    from conformance.differential.selection import check_selection
-    from conformance.review.difference import compare as compare_kernels
-    from conformance.review.plan import ReviewPlan
-
-    given = ReviewPlan(**plan)
-    check_selection(given.only, given.modes, given.case)
-
-    def compare(before: Kernel, after: Kernel, suspects: Sequence[str], origin: Kernel) -> Review:
-        plan = replace(given, suspects=tuple(suspects), origin=origin)
-        review = compare_kernels(before, after, plan, progress)
-        if given.only and not review.functions:
-            raise ConformanceError("No property of --only executes the code that it changes.")
-        functions = []
-        for one in review.functions:
-            if one.difference is not None:
-                # The command is for diff, which cannot name a patch in the middle of a series.
-                again = one.difference.again.replace("conformance diff", command, 1)
-                one = replace(one, difference=replace(one.difference, again=again))
-            functions.append(one)
-        return replace(review, functions=tuple(functions))
-
-    return compare
 
 
 def _render(review: SeriesReview, seed: int, gate: Gate, verbose: bool, name: str) -> str:
