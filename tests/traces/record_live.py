@@ -21,7 +21,7 @@ from pathlib import Path
 from conformance.kernels import Cache
 from conformance.kernels.bootable import shipped_kernel
 from conformance.oracles.live.agent import build_agent, initrd
-from conformance.oracles.live.booted import Booted
+from conformance.oracles.live.loaded import Loaded
 from conformance.oracles.live.qemu import Qemu
 from conformance.oracles.live.settings import Setting
 from conformance.sandbox.watching import Bounds
@@ -44,7 +44,7 @@ TRACING = "/sys/kernel/tracing"
 SETTINGS = {
     "npt": Setting(),
     "legacy": Setting(kvm={"tdp_mmu": "N"}),
-    "shadow": Setting(parameters={"npt": "0"}, handler="kvm_mmu_page_fault"),
+    "shadow": Setting(parameters={"npt": "0"}),
 }
 SLOW = Bounds(cpu=600, idle=120, wall=1200)
 
@@ -73,7 +73,8 @@ class Recorder:
         start = scratch / "initrd"
         start.write_bytes(initrd(build_agent(cache, print), modules, programs.items()))
         options = "hugepagesz=1G hugepages=1 trace_clock=global"
-        self.booted = Booted(Qemu(found, start, options), found, setting)
+        self.booted = Loaded(Qemu(found, start, options), found, setting)
+        self.booted.need("open_kvm", "opening /dev/kvm")
 
     def ask(self, request: str) -> list[str]:
         return self.booted.ask(request, SLOW)
