@@ -13,7 +13,6 @@ _REASONS = {
         "walk_begin", "walk_next", "walk_end", "resched", "delete_while_unmapping",
     ),
     "only reclaim ages pages with a flush": ("clear_flush_young",),
-    "the agent does not drive DAMON, which ages pages": ("clear_young",),
     "what asks whether a page was used ages it before": ("test_young",),
     "the host calls .change_pte() only to map another page": ("change_pte",),
     "the agent's guest has page tables of its own, at fixed addresses": (

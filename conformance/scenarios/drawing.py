@@ -90,7 +90,14 @@ class Scene:
     weights: ClassVar[Mapping[str, int]] = {name: kind.weight for name, kind in KINDS.items()}
     """How often each kind of step is drawn. Every story ends with destroy, which is not drawn."""
 
-    def __init__(self, options: dict[str, int], mode: str, *, live: bool = False) -> None:
+    def __init__(
+        self,
+        options: dict[str, int],
+        mode: str,
+        *,
+        live: bool = False,
+        without: frozenset[str] = frozenset(),
+    ) -> None:
         self._preconditions = Preconditions(options, [mode])
         self._options = options
         self._live = live
@@ -98,7 +105,10 @@ class Scene:
         self.kinds = tuple(
             kind
             for kind in KINDS
-            if self.weights.get(kind) and self._preconditions.fit(kind) and not (live and kind in NOT_LIVE)
+            if self.weights.get(kind)
+            and self._preconditions.fit(kind)
+            and kind not in without
+            and not (live and kind in NOT_LIVE)
         )
         """The kinds of steps that are drawn."""
         self._drawn = [kind for kind in self.kinds for _ in range(self.weights[kind])]

@@ -103,8 +103,15 @@ class GuestScene(Scene):
     formats: ClassVar[tuple[Format, ...]]
     flags: ClassVar[tuple[int, ...]]
 
-    def __init__(self, options: dict[str, int], mode: str, *, live: bool = False) -> None:
-        super().__init__(options, mode, live=live)
+    def __init__(
+        self,
+        options: dict[str, int],
+        mode: str,
+        *,
+        live: bool = False,
+        without: frozenset[str] = frozenset(),
+    ) -> None:
+        super().__init__(options, mode, live=live, without=without)
         self._format = self.formats[0]
         self._first: dict[tuple[int, int], int] = {}
         """The entries as they were at first, by table and index."""

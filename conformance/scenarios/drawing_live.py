@@ -64,6 +64,10 @@ class RealHost:
 
     def like(self, drawn: Step) -> Step | None:
         """The step if it is none of the host's, or one like it that a real host takes as the model does."""
+        if drawn.kind == "clear_young":
+            # DAMON ages small pages that are mapped, one by one.
+            page = drawn.arguments["page"]
+            return step("clear_young", page=page) if page in self._small else None
         if drawn.kind == "mmap" or drawn.kind not in HOST_STEPS:
             return drawn
         page = drawn.arguments["page"]

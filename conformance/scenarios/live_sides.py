@@ -92,6 +92,11 @@ class LiveSides:
                 raise _death(died) from died
         return self._booted
 
+    @property
+    def cannot(self) -> frozenset[str]:
+        """The kinds of steps that this machine cannot be made to take, besides NOT_LIVE."""
+        return frozenset(() if self.booted().damon.there else ("clear_young",))
+
     @contextmanager
     def kernel(self, options: dict[str, int]) -> Iterator[Machine]:
         """A VM in the live kernel."""

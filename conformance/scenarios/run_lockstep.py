@@ -136,6 +136,8 @@ def judge_walk(ready: Playable, kind: Walk, seed: int, budget: float, save: Path
     """Walk in one mode, in this process; a difference is shortened to a story."""
     try:
         with ready.playing(kind.mode) as sides:
+            if isinstance(sides, live_sides.LiveSides):
+                kind = replace(kind, without=sides.cannot)
             return _walked(ready, sides, kind, seed, budget, save)
     except Death as death:
         command = again(ready.facts, [NAME, "--mode", kind.name])

@@ -28,10 +28,12 @@ class Walk:
     mode: str
     of: type[Scene]
     live: bool = False
+    without: frozenset[str] = frozenset()
+    """Kinds of steps that are not drawn either."""
 
     def scene(self, options: dict[str, int]) -> Scene:
         """The scene of a story."""
-        return self.of(options, self.mode, live=self.live)
+        return self.of(options, self.mode, live=self.live, without=self.without)
 
     @property
     def absent(self) -> str:

@@ -87,6 +87,15 @@ def test_ksm_merges_one_small_page_that_was_written():
         assert found == f"madvise_dontneed page={before:#x} npages={after:#x}"
 
 
+def test_single_small_pages_that_were_written_are_aged():
+    small = ("mmap page=0x1f0 npages=0x40", "touch page=0x1f8 write=1")
+    assert like("clear_young page=0x1f8 npages=0x8", *small) == "clear_young page=0x1f8 npages=0x1"
+    assert like("clear_young page=0x1f9", *small) is None
+    assert like("clear_young page=0x400", HUGE, "touch page=0x400 write=1") is None
+    assert "clear_young" in LIVE.kinds
+    assert "clear_young" not in replace(LIVE, without=frozenset({"clear_young"})).kinds
+
+
 def test_a_huge_page_is_not_split_between_fork_and_a_write():
     shared = (HUGE, "touch page=0x400 write=1", "wrprotect page=0x400 npages=0x200")
     assert like("madvise_dontneed page=0x500", *shared) is None

@@ -13,7 +13,8 @@ from conformance.kernels.bootable import Bootable
 from conformance.kernels.tools import Progress, quiet
 from conformance.oracles.binary.btf import Btf
 from conformance.oracles.binary.module import open_module
-from conformance.oracles.live import page_events
+from conformance.oracles.live import aging, page_events
+from conformance.oracles.live.aging import Damon
 from conformance.oracles.live.deaths import warnings
 from conformance.oracles.live.emulator import Emulator
 from conformance.oracles.live.loaded import Loaded, prepare_initrd
@@ -64,6 +65,7 @@ class Booted(Loaded):
             self.fault_results = _fault_results(btf)
             self.memory = Memory(emulator, btf, self._symbols())
             self.smm_mask, self.generation = self._try_vm()
+            self.damon = Damon(self)
             self._trace()
             stack.pop_all()
 
@@ -123,13 +125,16 @@ class Booted(Loaded):
     def _trace(self) -> None:
         """Follow page faults and how they are handled."""
         self._probe("kvm_mmu_page_fault", f"p:{_FAULT}", "address=%si:x64 error_code=%dx:x64")
+        if self.damon.there:
+            self._probe(aging.PROBED, f"r:{aging.PROBE}", "ret=$retval:s32")
         for handler in self.setting.handlers:
             self._probe(handler, f"r:{_HANDLED}", "ret=$retval:s32")
         self.need("mkdir " + TRACER, "making an instance of the tracer")
         # Without comm, CPU and time: the line is the event.
         self.need(f"write {TRACER}/options/context-info 0", "configuring the tracer")
         more = page_events.EVENTS if self.setting.shadow_pages else ()
-        for event in (_FAULT, _HANDLED, *more):
+        aged = (aging.PROBE,) if self.damon.there else ()
+        for event in (_FAULT, _HANDLED, *more, *aged):
             self.need(f"write {TRACER}/events/{event}/enable 1", f"enabling the event {event}")
         self.need(f"follow_trace {TRACER}", "following the trace")
 

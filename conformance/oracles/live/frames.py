@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from conformance.interface.observation import RootView, SlotView
 
-__all__ = ["HostPage", "HostPages", "Leaf", "leaves_of", "page_at", "wrong_frames"]
+__all__ = ["HostPage", "HostPages", "Leaf", "address_of", "leaves_of", "page_at", "wrong_frames"]
 
 _BASE = 0x100000000000
 """The address of page 0 of the host process; see c/process.c."""
@@ -63,6 +63,11 @@ class HostPages:
         if place not in self._tables:
             self._tables[place] = struct.unpack("<512Q", self._memory.physical(place))
         return self._tables[place]
+
+
+def address_of(page: int) -> int:
+    """The address of a page of the process."""
+    return _BASE + (page << _PAGE_SHIFT)
 
 
 def page_at(address: int) -> int:

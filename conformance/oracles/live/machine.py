@@ -126,12 +126,19 @@ class LiveMachine:
         if name == "set_generation":
             self._reader.set_generation(arguments["value"])
             return read_answer(["code 0"])
+        if name == "clear_young":
+            return self._age(arguments["page"], arguments["npages"])
         if name == "collapse" and self._is_huge(arguments["page"]):
             return read_answer([f"code {-errno.EALREADY}"])
         before = self._split(arguments) if name == "madvise_dontneed" else []
         words = " ".join([name, *(f"{word}={value}" for word, value in arguments.items())])
         answer = read_answer(self._booted.ask(words))
         return Answer(answer.lines, [*before, *answer.trace])
+
+    def _age(self, page: int, npages: int) -> Answer:
+        found = self._host_pages().page(page)
+        young, trace = self._booted.damon.age(page, npages, 0 if found is None else found.level)
+        return Answer([["code", str(young)]], trace)
 
     def _split(self, arguments: Mapping[str, int]) -> list[str]:
         """Split huge pages that a range covers only in part, before and not within its invalidation.
