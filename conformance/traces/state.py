@@ -48,6 +48,8 @@ class State:
     """The values that SPTEs may have, by address space, gfn and level: one for each root that has it."""
     pages: dict[tuple[object, ...], str] = field(default_factory=dict)
     """Whether a shadow page was last seen "live" or "zapped", by its gfn and role."""
+    previous: dict[str, Event] = field(default_factory=dict)
+    """The last event of each thread that the trace names."""
     generation: int | None = None
 
     def __post_init__(self) -> None:
@@ -99,10 +101,13 @@ class State:
         self.pages.clear()
         self.faults.clear()
         self.idle.clear()
+        self.previous.clear()
         self.generation = None
 
     def after(self, event: Event) -> None:
         """Remember what ``event`` changed."""
+        if event.pid:
+            self.previous[event.pid] = event
         follow = _AFTER.get(event.name)
         if follow is not None:
             follow(self, event)
