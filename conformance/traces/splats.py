@@ -8,7 +8,7 @@ the one that checks, but the file is that of the check. Where several checks rem
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -17,6 +17,8 @@ from conformance.traces.checks.callers import callers
 
 __all__ = ["CHECKS", "Check", "Splat", "Splats"]
 
+_NEAR = 2
+"""Over how many calls a check is explained; others are named by their functions."""
 _SPOKEN = tuple({check.says for check in CHECKS if check.says})
 
 
@@ -45,22 +47,23 @@ class Splat:
         """
         possible = self._possible(PurePosixPath(self.file).name)
         own = [check for check in possible if self._has(check)]
-        near = [check for check in possible if check not in own and self._inlines(check)]
+        near = [check for check in possible if check not in own and self._distance(check)]
         if self.condition:
             exact = [check for check in (*own, *near) if check.names and check.tests(self.condition)]
             if exact:
                 return exact
         text = "\n".join(self.said)
         spoken = [check for check in possible if check.says and check.says in text]
-        return spoken or self._silent(own) or self._silent(near) or self._silent(self._elsewhere())
+        return spoken or self._silent(own) or self._nearest(near) or self._silent(self._elsewhere())
 
     def inlined(self) -> list[str]:
         """Further functions that may be inlined into this one and have a check that it could be."""
         checks = self.checks()
-        if any(not self._has(check) or check.says for check in checks):
+        text = "\n".join(self.said)
+        if not checks or self.condition or any(check.says and check.says in text for check in checks):
             return []
         possible = self._possible(PurePosixPath(self.file).name)
-        near = self._silent(check for check in possible if self._inlines(check))
+        near = self._silent(check for check in possible if self._distance(check))
         return sorted({check.function for check in near} - {check.function for check in checks})
 
     @property
@@ -85,8 +88,16 @@ class Splat:
     def _has(self, check: Check) -> bool:
         return not self._names.isdisjoint(check.functions)
 
-    def _inlines(self, check: Check) -> bool:
-        return any(self._names & callers(function) for function in check.functions)
+    def _distance(self, check: Check) -> int:
+        """Over how many calls the check may be inlined here; 0 if it cannot be."""
+        every = [callers(function) for function in check.functions]
+        return min((found[name] for found in every for name in self._names & found.keys()), default=0)
+
+    def _nearest(self, near: Sequence[Check]) -> list[Check]:
+        """Those over few calls; if there are none, those over the fewest."""
+        known = self._silent(near)
+        limit = max(_NEAR, min(map(self._distance, known), default=0))
+        return [check for check in known if self._distance(check) <= limit]
 
     def _silent(self, checks: Iterable[Check]) -> list[Check]:
         """Those that print nothing, if it is known that nothing was printed."""

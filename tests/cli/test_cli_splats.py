@@ -211,6 +211,13 @@ def test_what_may_be_inlined_is_named(cli):
     assert "tdp_mmu_map_handle_target_level" in json.loads(done.stdout)["inlined"]
 
 
+def test_checks_over_many_calls_are_only_named():
+    found = splat("WARNING: CPU: 1 PID: 2 at arch/x86/kvm/mmu/mmu.c:9 kvm_mmu_load+0x1/0x2 [kvm]\n")
+    functions = {check.function for check in found.checks()}
+    assert {"mmu_alloc_root", "mmu_alloc_special_roots"} <= functions and "mmu_spte_set" not in functions
+    assert "mmu_spte_set" in found.inlined() and functions.isdisjoint(found.inlined())
+
+
 def test_fixes_of_a_check_in_other_functions(cli):
     line = "WARNING: CPU: 1 PID: 2 at kvm/mmu/paging_tmpl.h:9 paging64_get_level1_sp_gpa+0x1/0x2 [kvm]\n"
     done = cli("decode", "-", given=line)

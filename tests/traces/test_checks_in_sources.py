@@ -108,11 +108,16 @@ def test_the_table_claims_only_what_the_source_has(kernel):
 @pytest.mark.kernel
 def test_the_callers_are_those_of_the_source(kernel):
     calls = defaultdict(set)
+    static = set()
     for path in mmu_files(kernel):
         lines = path.read_text().splitlines()
         for first, last, name in extents(path):
-            body = "\n".join(lines[first - 1 : last]).partition("{")[2]
+            head, _, body = "\n".join(lines[first - 1 : last]).partition("{")
+            if head.startswith("static"):
+                static.add(name)
             for called in CALL.findall(re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL)):
                 if name and called != name:
                     calls[called].add(name)
     assert {name: missing for name in DIRECT if (missing := calls[name] - DIRECT[name])} == {}
+    checking = {name for check in CHECKS for name in check.functions}
+    assert {name for name in checking & static & calls.keys() if name not in DIRECT} == set()

@@ -7,8 +7,8 @@ pinned kernels; tests hold it against their sources. ``FNAME(x)`` is a function 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cache
+from itertools import count
 
 __all__ = ["DIRECT", "callers"]
 
@@ -258,16 +258,13 @@ DIRECT = _read()
 
 
 @cache
-def callers(function: str) -> frozenset[str]:
-    """The functions that ``function`` may be inlined into, over any number of calls."""
-    return frozenset(_reached(function))
-
-
-def _reached(function: str) -> Iterator[str]:
-    seen = {function}
-    todo = [function]
-    while todo:
-        for name in DIRECT.get(todo.pop(), frozenset()) - seen:
-            seen.add(name)
-            todo.append(name)
-            yield name
+def callers(function: str) -> dict[str, int]:
+    """The functions that ``function`` may be inlined into, and over how many calls at least."""
+    found: dict[str, int] = {}
+    names = {function}
+    for distance in count(1):
+        names = {name for one in names for name in DIRECT.get(one, ())} - {function} - found.keys()
+        if not names:
+            break
+        found |= dict.fromkeys(names, distance)
+    return found
