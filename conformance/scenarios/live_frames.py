@@ -6,12 +6,15 @@ That the kernel maps the right frame is checked by the live oracle itself; see o
 
 from __future__ import annotations
 
-from conformance.interface.observation import Observation, PageEntry, RootView, ShadowPageView
+from collections.abc import Sequence
+
+from conformance.interface.observation import MemoryWord, Observation, PageEntry, RootView, ShadowPageView
 
 __all__ = ["with_frames_of"]
 
 _ADDRESS = 0x000FFFFFFFFFF000
 _PRESENT = 1 << 11
+_SHIFT = 12
 
 
 class _Frames:
@@ -26,6 +29,10 @@ class _Frames:
         if one not in self._there and other not in self._back:
             self._there[one], self._back[other] = other, one
         return self._there.get(one) == other
+
+    def of(self, one: int) -> int:
+        """The frame with which one is paired; if there is no such frame, itself."""
+        return self._there.get(one, one)
 
     def translated(self, spte: int, other: int) -> int:
         """An SPTE, with the frame of the other one if their frames can be paired."""
@@ -44,7 +51,25 @@ def with_frames_of(model: Observation, live: Observation) -> Observation:
     both = zip(model.shadow.pages, live.shadow.pages, strict=False)
     pages = [_page(theirs, ours, frames) for theirs, ours in both]
     pages += live.shadow.pages[len(pages) :]
-    return found._replace(shadow=live.shadow._replace(pages=pages))
+    found = found._replace(shadow=live.shadow._replace(pages=pages))
+    return found._replace(memory=_memory(model.memory, live.memory, frames)) if live.memory else found
+
+
+def _memory(model: Sequence[MemoryWord], live: Sequence[MemoryWord], frames: _Frames) -> Sequence[MemoryWord]:
+    """The words of the live host; a frame that no SPTE maps is paired with one of the same content."""
+    contents = _contents(model)
+    for pfn, words in _contents(live).items():
+        same = (other for other, theirs in contents.items() if theirs == words)
+        next((True for other in same if frames.pair(pfn << _SHIFT, other << _SHIFT)), None)
+    return tuple(sorted(word._replace(pfn=frames.of(word.pfn << _SHIFT) >> _SHIFT) for word in live))
+
+
+def _contents(words: Sequence[MemoryWord]) -> dict[int, list[tuple[int, int]]]:
+    """The words of each frame that has any."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    for pfn, at, value in words:
+        found.setdefault(pfn, []).append((at, value))
+    return found
 
 
 def _root(model: RootView, live: RootView, frames: _Frames) -> RootView:

@@ -48,7 +48,7 @@ class LiveHost:
 
 
 MACHINES = {
-    "qemu": LiveHost("QEMU", Qemu, ("npt", "legacy-npt")),
+    "qemu": LiveHost("QEMU", Qemu, ("npt", "legacy-npt", "shadow", "shadow-nommio")),
     "bochs": LiveHost("Bochs", Bochs, ("ept-ad", "ept-noad"), phys_bits=40, l1tf=True),
 }
 """Each by its name for --machine."""

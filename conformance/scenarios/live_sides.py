@@ -3,14 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from conformance.errors import KernelCodeDied
-from conformance.interface.live import HOST_STEPS, NOT_LIVE, STUB_GFN, live_place
-from conformance.interface.observation import Observation, ShadowView
+from conformance.interface.access import End
+from conformance.interface.live import (
+    CR0_ET,
+    HOST_STEPS,
+    NOT_LIVE,
+    STUB_GFN,
+    WRITTEN_REGISTERS,
+    live_place,
+    processor_lacks,
+)
+from conformance.interface.observation import MemoryWord, Observation, ShadowView
 from conformance.model.changes import FLUSH_BY_RANGE_WITH_HYPERV
 from conformance.model.machine import KernelBug
 from conformance.model.machine import Machine as ModelMachine
@@ -45,6 +54,8 @@ def why_not_live(script: Script) -> str:
         if kind in NOT_LIVE:
             found.setdefault(NOT_LIVE[kind], []).append(kind)
     reasons = [f"{reason} ({', '.join(kinds)})" for reason, kinds in found.items()]
+    of_processor = (processor_lacks(step.kind, step.arguments) for step in script.steps)
+    reasons += dict.fromkeys(filter(None, of_processor))
     if not all(live_place(step.arguments) for step in script.steps):
         reasons.append(f"the guest's own memory lies at gfn {STUB_GFN:#x}")
     return "; ".join(reasons)
@@ -149,18 +160,31 @@ def _death(how: LiveDied | Unreadable) -> Death:
     return Death(f"has structures in its memory that cannot be read: {how}")
 
 
-def _shown(shadow: ShadowView | None) -> ShadowView | None:
+def _shown(shadow: ShadowView | None, own_tables: bool) -> ShadowView | None:
     """The state of shadow paging without what a live kernel does not show of it.
 
-    Control registers are those that the guest needs for its own code. The limit of shadow pages depends on
-    the size of all memslots, its own among them.
+    Unless the guest's tables are those of the story, control registers are those of its own code. The limit
+    of shadow pages depends on the size of all memslots, its own among them.
     """
     if shadow is None:
         return None
-    return shadow._replace(
-        counters=shadow.counters._replace(n_max_mmu_pages=0),
-        vcpus=[vcpu._replace(cr0=0, cr3=0, cr4=0, efer=0, tlb=()) for vcpu in shadow.vcpus],
-    )
+    vcpus = [vcpu._replace(cr0=vcpu.cr0 & ~CR0_ET, tlb=()) for vcpu in shadow.vcpus]
+    if not own_tables:
+        vcpus = [vcpu._replace(cr0=0, cr3=0, cr4=0, efer=0) for vcpu in vcpus]
+    return shadow._replace(counters=shadow.counters._replace(n_max_mmu_pages=0), vcpus=vcpus)
+
+
+def _is_exception(name: str, outcome: list[int]) -> bool:
+    """Whether the guest has to take an exception."""
+    if name == "execute":
+        return outcome[-4] == End.EXCEPTION
+    return name in WRITTEN_REGISTERS and outcome == [1]
+
+
+def _without_translation(outcome: list[int]) -> list[int]:
+    """The outcome of an instruction without level and frame of the translation by which it completed."""
+    exits, (end, *words) = outcome[:-4], outcome[-4:]
+    return [*exits, end, 0, 0, words[2]] if end == End.DONE else outcome
 
 
 class _ModelSide:
@@ -177,22 +201,37 @@ class _ModelSide:
             self._machine.step("set_generation", value=self._sides.booted().generation)
             self._fresh = False
         try:
+            if name in WRITTEN_REGISTERS:
+                # The guest that executes the instruction has entered.
+                self._machine.step("enter", vcpu=arguments["vcpu"])
             seen = self._machine.step(name, **arguments)
+            if _is_exception(name, seen.outcome):
+                # The guest has entered, to take it.
+                entered = self._machine.step("enter", vcpu=arguments["vcpu"])
+                seen = entered._replace(outcome=seen.outcome, events=[*seen.events, *entered.events])
         except KernelBug as bug:
             raise Death(str(bug)) from bug
         if name in _WITHOUT_OUTCOME:
             seen = seen._replace(outcome=[])
+        elif name == "execute":
+            seen = seen._replace(outcome=_without_translation(seen.outcome))
+        own_tables = not self._sides.mode.tdp
         shown = seen._replace(
             vcpus=[vcpu._replace(flushes=0) for vcpu in seen.vcpus],
             slots=[*seen.slots],
             roots=[*seen.roots],
             tlb=(),
             retired=(),
-            memory=(),
-            shadow=_shown(seen.shadow),
+            memory=self._memory(seen.memory) if own_tables else (),
+            shadow=_shown(seen.shadow, own_tables),
         )
         self._sides.predicted(shown)
         return shown
+
+    def _memory(self, words: Sequence[MemoryWord]) -> Sequence[MemoryWord]:
+        """The words of pages that the process has still."""
+        host = self._machine.vm.host
+        return tuple(word for word in words if host.has_mapped(word.pfn))
 
 
 class _KernelSide:

@@ -90,6 +90,14 @@ class HostMemory:
         entry, level = found
         return entry.pfn + (page & pages_per(level) - 1)
 
+    def has_mapped(self, pfn: int) -> bool:
+        """Whether the process has a page in a frame."""
+        return any(
+            entry.pfn <= pfn < entry.pfn + pages_per(level)
+            for level, entries in self.mapped.items()
+            for entry in entries.values()
+        )
+
     def touch(self, page: int, write: bool) -> int:
         """Read or write ``page`` from the process, which may fault."""
         found = self.get_user_page(page, write)

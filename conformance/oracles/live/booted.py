@@ -34,6 +34,9 @@ _FAULT = "conformance/fault"
 error code, and is not raised for MMIO."""
 _HANDLED = "conformance/handled"
 """The kretprobe of the functions that handle page faults."""
+_FLUSH = "conformance/flushed"
+"""The kprobe of the function that requests flushes."""
+_EMULATED = "kvm/kvm_emulate_insn"
 
 _HUGE_PAGES = "/sys/kernel/mm/transparent_hugepage"
 _QUIET = {
@@ -124,17 +127,20 @@ class Booted(Loaded):
 
     def _trace(self) -> None:
         """Follow page faults and how they are handled."""
+        more = [*(page_events.EVENTS if self.setting.shadow_pages else ())]
         self._probe("kvm_mmu_page_fault", f"p:{_FAULT}", "address=%si:x64 error_code=%dx:x64")
         if self.damon.there:
             self._probe(aging.PROBED, f"r:{aging.PROBE}", "ret=$retval:s32")
+            more.append(aging.PROBE)
         for handler in self.setting.handlers:
             self._probe(handler, f"r:{_HANDLED}", "ret=$retval:s32")
+        if self.setting.own_tables:
+            self._probe("kvm_flush_remote_tlbs", f"p:{_FLUSH}", "")
+            more += [_FLUSH, _EMULATED]
         self.need("mkdir " + TRACER, "making an instance of the tracer")
         # Without comm, CPU and time: the line is the event.
         self.need(f"write {TRACER}/options/context-info 0", "configuring the tracer")
-        more = page_events.EVENTS if self.setting.shadow_pages else ()
-        aged = (aging.PROBE,) if self.damon.there else ()
-        for event in (_FAULT, _HANDLED, *more, *aged):
+        for event in (_FAULT, _HANDLED, *more):
             self.need(f"write {TRACER}/events/{event}/enable 1", f"enabling the event {event}")
         self.need(f"follow_trace {TRACER}", "following the trace")
 

@@ -15,7 +15,7 @@ __all__ = ["BOOT_OPTIONS", "PATIENCE", "CannotTake", "Conversation", "Emulator",
 
 BOOT_OPTIONS = (
     "console=ttyS0,115200 loglevel=5 nokaslr no_hash_pointers norandmaps mitigations=off panic=-1 oops=panic "
-    "random.trust_cpu=on damon_stat.enabled=0 transparent_hugepage=madvise rdinit=/init"
+    "no5lvl random.trust_cpu=on damon_stat.enabled=0 transparent_hugepage=madvise rdinit=/init"
 )
 """Of the kernel. Addresses are not randomised, so that its memory can be read."""
 

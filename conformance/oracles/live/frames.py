@@ -13,6 +13,7 @@ __all__ = ["HostPage", "HostPages", "Leaf", "address_of", "leaves_of", "page_at"
 
 _BASE = 0x100000000000
 """The address of page 0 of the host process; see c/process.c."""
+_SIZE = 1 << 36
 _PAGE_SHIFT = 12
 _ADDRESS = 0x000FFFFFFFFFF000
 _PRESENT, _HUGE = 1, 1 << 7
@@ -58,6 +59,24 @@ class HostPages:
                 within = (1 << shift - _PAGE_SHIFT) - 1
                 return HostPage(place >> _PAGE_SHIFT & ~within | number & within, level)
         raise AssertionError("the last level has returned")
+
+    def frames(self) -> set[int]:
+        """The frames of all pages."""
+        return set(self._frames(self._root, _LEVELS, 0))
+
+    def _frames(self, place: int, level: int, start: int) -> Iterator[int]:
+        """The frames that a table maps; ``start`` is the first address that it translates."""
+        shift = _PAGE_SHIFT + 9 * (level - 1)
+        for n, entry in enumerate(self._table(place)):
+            address = start + (n << shift)
+            if not entry & _PRESENT or not _BASE - (1 << shift) < address < _BASE + _SIZE:
+                continue
+            if level == 1 or entry & _HUGE:
+                within = (1 << shift - _PAGE_SHIFT) - 1
+                first = (entry & _ADDRESS) >> _PAGE_SHIFT & ~within
+                yield from range(first, first + within + 1)
+            else:
+                yield from self._frames(entry & _ADDRESS, level - 1, address)
 
     def _table(self, place: int) -> tuple[int, ...]:
         if place not in self._tables:

@@ -8,11 +8,14 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from conformance.errors import ConformanceError
-from conformance.interface.live import STUB_GFN
+from conformance.interface.live import PAGING_STEPS
 from conformance.interface.observation import Observation, SlotView, State, VcpuView
 from conformance.interface.steps import KINDS
+from conformance.oracles.lacking import Lacking
 from conformance.oracles.live.booted import TRACER, Booted
+from conformance.oracles.live.executing import execute_outcome
 from conformance.oracles.live.frames import HostPages, leaves_of, page_at, wrong_frames
+from conformance.oracles.live.host_memory import words_of
 from conformance.oracles.live.outcomes import Answer, access_outcome, read_answer, read_faults
 from conformance.oracles.live.page_events import read_page_events
 from conformance.oracles.live.reading import Tables, VmReader
@@ -25,13 +28,8 @@ PARAMETERS = "/sys/module/kvm/parameters"
 _X2M = 512
 """Pages of 2 MiB."""
 
-_NOTHING = {"smm", "grace_period"}
+_NOTHING = {"smm", "grace_period", "invlpg"}
 """Steps without an outcome here: how many tables a grace period freed cannot be observed."""
-
-
-def _is_own(gfn: int) -> bool:
-    """Whether a gfn is of the guest's own memory."""
-    return gfn >= STUB_GFN
 
 
 def _extra_invalidations(
@@ -62,17 +60,22 @@ class LiveMachine:
         booted.use_pml(options["pml"])
         self._parameter("eager_page_split", "Y" if options["eager_page_split"] else "N")
         self._parameter("nx_huge_pages", "force" if options["nx_huge_pages"] else "off")
+        setting = booted.setting
         words = f"vcpus={options['vcpus']} manual_protect={options['manual_protect']}"
+        words += f" own_tables={int(setting.own_tables)}"
         booted.need(f"vm {words}", "creating a VM")
         self._reader = VmReader(booted.memory, booted.smm_mask, initial)
         self._tables = Tables()
         self._shadow = (
-            ShadowReader(self._reader, _is_own, registers=False) if booted.setting.shadow_pages else None
+            ShadowReader(self._reader, setting.is_own_gfn, registers=setting.own_tables)
+            if setting.shadow_pages
+            else None
         )
         self._start = self._reader.state()
         self._early = self._reader.vcpu_views([])
         """Requests from the set-up of each vCPU's registers, until it serves them."""
-        self._own_faults = self._own_fixed = self._own_invalidations = 0
+        self._own_faults = self._own_fixed = self._own_spurious = self._own_flushes = 0
+        self._own_invalidations = 0
         booted.code(f"write {TRACER}/trace 0")
         booted.warned()
 
@@ -90,9 +93,11 @@ class LiveMachine:
         """Take one step and observe. Raises LiveDied, Lacking."""
         answer = self._ask(name, arguments)
         self._reader.memory.forget()
-        faults = read_faults(answer.trace, self._booted.fault_results)
+        faults = read_faults(answer.trace, self._booted.fault_results, self._booted.setting.is_own_page)
         self._own_faults += faults.own
         self._own_fixed += faults.own_fixed
+        self._own_spurious += faults.own_spurious
+        self._own_flushes += faults.own_flushes
         events = self._booted.warned()
         if name == "destroy":
             self._alive = False
@@ -102,6 +107,8 @@ class LiveMachine:
             self._own_invalidations += _extra_invalidations(name, arguments, slots)
         if name == "access":
             outcome = access_outcome(answer, faults)
+        elif name == "execute":
+            outcome = execute_outcome(answer, faults)
         elif name == "enter":
             outcome = [answer.entered()]
         elif name in _NOTHING:
@@ -123,6 +130,10 @@ class LiveMachine:
             return self._parameter("nx_huge_pages", "force" if arguments["on"] else "off")
         if name == "recover_nx_huge_pages":
             return self._recover()
+        if name in (*PAGING_STEPS, "access") and self._booted.setting.own_tables != (name != "access"):
+            raise Lacking(f"the agent's guest takes the step {name} in other modes only")
+        if name == "enter" and self._booted.setting.own_tables:
+            name = "prepare_entry"
         if name == "set_generation":
             self._reader.set_generation(arguments["value"])
             return read_answer(["code 0"])
@@ -180,14 +191,17 @@ class LiveMachine:
     ) -> Observation:
         """The observation of the VM as it is now."""
         if self._shadow is not None:
-            shadow = self._shadow.view(read_page_events(answer.trace, _is_own))
+            setting = self._booted.setting
+            shadow = self._shadow.view(read_page_events(answer.trace, setting.is_own_gfn))
+            memory, pages = self._reader.memory, self._host_pages()
             return Observation(
                 outcome,
-                [*events, *wrong_frames(self._host_pages(), self._shadow.leaves, slots)],
+                [*events, *wrong_frames(pages, self._shadow.leaves, slots)],
                 self._counted(self._shadow.own_leaves),
                 self._vcpus([]),
                 slots=[view for view, _ in slots],
                 roots=[],
+                memory=words_of(memory, pages.frames(), setting.without_own) if setting.own_tables else (),
                 shadow=shadow,
             )
         roots, places, own_leaves = self._reader.roots(self._tables)
@@ -235,4 +249,6 @@ class LiveMachine:
             pages_4k=grown.pages_4k - own_leaves,
             pf_taken=grown.pf_taken - self._own_faults,
             pf_fixed=grown.pf_fixed - self._own_fixed,
+            pf_spurious=grown.pf_spurious - self._own_spurious,
+            flush_requests=grown.flush_requests - self._own_flushes,
         )

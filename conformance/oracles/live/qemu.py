@@ -28,7 +28,7 @@ MEMORY = 2800 << 20
 BOOTING = Bounds(cpu=300, idle=60, wall=900)
 """How long booting may take; it takes 5 to 20 s."""
 
-_CPU = "max,la57=off"
+_CPU = "max"
 
 
 class Qemu(Emulated):

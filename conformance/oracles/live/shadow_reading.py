@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from conformance.interface.live import CR0_ET
 from conformance.interface.observation import (
     Counters,
     PageEntry,
@@ -255,7 +256,7 @@ class ShadowReader:
             return memory.get(vcpu, "kvm_vcpu", f"arch.{name}") if self.registers else 0
 
         return PagingView(
-            cr0=register("cr0"),
+            cr0=register("cr0") & ~CR0_ET,
             cr3=register("cr3"),
             cr4=register("cr4"),
             efer=register("efer"),

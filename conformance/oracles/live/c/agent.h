@@ -45,6 +45,10 @@ void read_request(char *request, size_t size);
 extern const struct request process_requests[];
 /* The address of a page of the process by its number. */
 void *address_of(uint64_t page);
+/* The process has a page at this address. */
+int is_present(void *address);
+/* Write a word of a page; -1 with EFAULT if the process may not. */
+int store_word(uint64_t page, uint64_t index, uint64_t value);
 /* Unmap all pages, at the end of a VM. */
 void unmap_process(void);
 
@@ -54,6 +58,10 @@ extern const struct request vm_requests[];
 extern uint8_t *guest_stub;
 #define STUB_SIZE (8 * PAGE_SIZE)
 #define STUB_SLOT 300
+/* Whether the guest's tables are the story's, for shadow paging. */
+extern int has_own_tables;
+/* The page of the process that backs a gfn of the story; NULL if no memslot of the address space does. */
+void *guest_memory(unsigned int as_id, uint64_t gfn);
 int vcpu_fd(unsigned int vcpu);
 struct kvm_run *vcpu_run(unsigned int vcpu);
 
@@ -65,6 +73,16 @@ void fill_stub(uint8_t *stub);
 /* Put a vCPU into long mode on the tables of the stub; 0 or a negative errno. */
 long start_long_mode(int fd);
 void prepare_signals(void);
+
+/* paging.c: a guest with page tables of the story. */
+extern const struct request paging_requests[];
+/* Where the guest's own memory is then: 32-bit tables reach it, and no story uses it. */
+#define LOW_STUB 0xe0000000ull
+struct kvm_sregs;
+void fill_paging_stub(uint8_t *stub);
+/* Set the control registers of a vCPU; 0 or a negative errno. */
+long start_paging(unsigned int vcpu, const struct kvm_sregs *wanted);
+void settle_vcpu(unsigned int vcpu);
 
 /* system.c: modules, files, programs. */
 extern const struct request system_requests[];

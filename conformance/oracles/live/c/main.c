@@ -7,7 +7,7 @@
 
 static const struct request *const tables[] = {
 	process_requests, vm_requests, guest_requests, system_requests, trace_requests,
-	port_requests,
+	port_requests, paging_requests,
 };
 
 static void mount_at(const char *place, const char *type)

@@ -69,7 +69,7 @@ static uint64_t pagemap_of(void *address)
 	return word;
 }
 
-static int is_present(void *address)
+int is_present(void *address)
 {
 	return pagemap_of(address) >> 63;
 }
@@ -97,6 +97,26 @@ static int touch(volatile uint8_t *byte, int write)
 		*byte = is_present((void *)byte) ? *byte : 0;
 	} else {
 		(void)*byte;
+	}
+	handling.sa_handler = SIG_DFL;
+	sigaction(SIGSEGV, &handling, NULL);
+	sigaction(SIGBUS, &handling, NULL);
+	return result;
+}
+
+int store_word(uint64_t page, uint64_t index, uint64_t value)
+{
+	volatile uint64_t *word = (uint64_t *)address_of(page) + index;
+	struct sigaction handling = { .sa_handler = on_fault };
+	int result = 0;
+
+	sigaction(SIGSEGV, &handling, NULL);
+	sigaction(SIGBUS, &handling, NULL);
+	if (sigsetjmp(after_fault, 1)) {
+		errno = EFAULT;
+		result = -1;
+	} else {
+		*word = value;
 	}
 	handling.sa_handler = SIG_DFL;
 	sigaction(SIGSEGV, &handling, NULL);

@@ -15,6 +15,7 @@
 #define MOST_VCPUS 8
 
 uint8_t *guest_stub;
+int has_own_tables;
 
 static int kvm = -1, vm = -1, vcpus[MOST_VCPUS];
 static struct kvm_run *runs[MOST_VCPUS];
@@ -44,6 +45,19 @@ static long set_memory_region(uint32_t slot, uint64_t gpa, uint64_t size, void *
 	return ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region);
 }
 
+#define NR_SLOTS 32
+
+/* The story's memslots; npages is 0 of one that does not exist. */
+static struct { uint64_t gfn, npages, page; } slots[2][NR_SLOTS];
+
+void *guest_memory(unsigned int as_id, uint64_t gfn)
+{
+	for (unsigned int n = 0; n < NR_SLOTS; n++)
+		if (gfn - slots[as_id & 1][n].gfn < slots[as_id & 1][n].npages)
+			return address_of(slots[as_id & 1][n].page + gfn - slots[as_id & 1][n].gfn);
+	return NULL;
+}
+
 static uint32_t slot_of_request(void)
 {
 	return argument("slot") | argument("as_id") << 16;
@@ -66,12 +80,40 @@ static long create_vcpu(unsigned int number, void *cpuid)
 	runs[number] = mmap(NULL, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpus[number], 0);
 	if (ioctl(vcpus[number], KVM_SET_CPUID2, cpuid))
 		return -1;
-	result = start_long_mode(vcpus[number]);
+	if (has_own_tables) {
+		/* As the model's vCPUs begin, without a root that is in memory. */
+		struct kvm_sregs sregs = { .cr0 = 0x80010001, .cr4 = 0x20, .efer = 0x900 };
+
+		result = start_paging(number, &sregs);
+	} else {
+		result = start_long_mode(vcpus[number]);
+	}
 	if (!result)
 		result = ioctl(vcpus[number], KVM_SET_MP_STATE, &runnable);
 	if (!result)
 		result = ioctl(vcpus[number], KVM_SET_SIGNAL_MASK, &unblocked);
 	return result;
+}
+
+/*
+ * The guest with tables of its own is one of Intel with addresses of 48 bits: its reserved bits depend on both. It
+ * has no protection keys.
+ */
+static void describe_processor(struct kvm_cpuid2 *cpuid)
+{
+	for (uint32_t n = 0; n < cpuid->nent; n++) {
+		struct kvm_cpuid_entry2 *entry = &cpuid->entries[n];
+
+		if (entry->function == 0) {
+			memcpy(&entry->ebx, "Genu", 4);
+			memcpy(&entry->edx, "ineI", 4);
+			memcpy(&entry->ecx, "ntel", 4);
+		} else if (entry->function == 7 && !entry->index) {
+			entry->ecx &= ~(1u << 3);
+		} else if (entry->function == 0x80000008) {
+			entry->eax = 48 | 57 << 8;
+		}
+	}
 }
 
 static long create_vm(void)
@@ -80,7 +122,8 @@ static long create_vm(void)
 		struct kvm_cpuid2 head;
 		struct kvm_cpuid_entry2 entries[256];
 	} cpuid;
-	uint64_t manual = argument("manual_protect"), wanted = argument_or("vcpus", 1);
+	uint64_t manual = argument("manual_protect"), wanted = argument_or("vcpus", 1), place;
+	struct kvm_enable_cap triple_fault = { .cap = KVM_CAP_X86_TRIPLE_FAULT_EVENT, .args = { 1 } };
 
 	vm = ioctl(kvm, KVM_CREATE_VM, 0);
 	if (vm < 0)
@@ -97,18 +140,29 @@ static long create_vm(void)
 	guest_stub = mmap(NULL, STUB_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (guest_stub == MAP_FAILED)
 		return -1;
-	fill_stub(guest_stub);
+	has_own_tables = argument("own_tables");
+	place = has_own_tables ? LOW_STUB : STUB;
+	if (has_own_tables)
+		fill_paging_stub(guest_stub);
+	else
+		fill_stub(guest_stub);
 	for (uint32_t as_id = 0; as_id < 2; as_id++)
-		if (set_memory_region(STUB_SLOT | as_id << 16, STUB, STUB_SIZE, guest_stub, 0))
+		if (set_memory_region(STUB_SLOT | as_id << 16, place, STUB_SIZE, guest_stub, 0))
 			return -1;
+	memset(slots, 0, sizeof(slots));
+	ioctl(vm, KVM_ENABLE_CAP, &triple_fault);
 	ioctl(vm, KVM_SET_TSS_ADDR, 0xfffbd000ull);
 	run_size = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 	cpuid.head.nent = ARRAY_SIZE(cpuid.entries);
 	if (ioctl(kvm, KVM_GET_SUPPORTED_CPUID, &cpuid))
 		return -1;
+	if (has_own_tables)
+		describe_processor(&cpuid.head);
 	for (unsigned int number = 0; number < wanted && number < MOST_VCPUS; number++)
 		if (create_vcpu(number, &cpuid))
 			return -1;
+	for (unsigned int number = 0; has_own_tables && number < nr_vcpus; number++)
+		settle_vcpu(number);
 	return 0;
 }
 
@@ -136,9 +190,26 @@ static void serve_destroy(void)
 
 static void serve_set_memory_region(void)
 {
-	answer_code(set_memory_region(slot_of_request(), argument("gfn") * PAGE_SIZE,
-				      argument("npages") * PAGE_SIZE, address_of(argument("page")),
-				      argument("flags")));
+	uint64_t gfn = argument("gfn"), npages = argument("npages"), page = argument("page");
+	long result = set_memory_region(slot_of_request(), gfn * PAGE_SIZE, npages * PAGE_SIZE, address_of(page),
+					argument("flags"));
+	unsigned int as_id = argument("as_id") & 1, slot = argument("slot") % NR_SLOTS;
+
+	if (!result) {
+		slots[as_id][slot].gfn = gfn;
+		slots[as_id][slot].npages = npages;
+		slots[as_id][slot].page = page;
+	}
+	answer_code(result);
+}
+
+static void serve_store(void)
+{
+	uint8_t *memory = guest_memory(0, argument("gfn"));
+
+	errno = EFAULT;
+	answer_code(memory ? store_word((memory - (uint8_t *)address_of(0)) / PAGE_SIZE, argument("index"),
+					argument("value")) : -1);
 }
 
 /* The words of the bitmap that are not 0: "word INDEX VALUE". */
@@ -193,6 +264,7 @@ const struct request vm_requests[] = {
 	{ "vm", serve_vm },
 	{ "destroy", serve_destroy },
 	{ "set_memory_region", serve_set_memory_region },
+	{ "store", serve_store },
 	{ "get_dirty_log", serve_get_dirty_log },
 	{ "clear_dirty_log", serve_clear_dirty_log },
 	{ "set_nr_mmu_pages", serve_set_nr_mmu_pages },
