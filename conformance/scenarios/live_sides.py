@@ -40,6 +40,9 @@ __all__ = ["UNOBSERVED", "LiveSides", "why_not_live"]
 
 ORACLE = "live"
 
+_PG = 1 << 31
+_ADDRESS = 0x000FFFFFFFFFF000
+
 UNOBSERVED = frozenset({"cached", "retired", "leaks"})
 """What a live kernel does not show: processors' TLBs, tables awaiting RCU, memory that was not freed."""
 
@@ -56,9 +59,25 @@ def why_not_live(script: Script) -> str:
     reasons = [f"{reason} ({', '.join(kinds)})" for reason, kinds in found.items()]
     of_processor = (processor_lacks(step.kind, step.arguments) for step in script.steps)
     reasons += dict.fromkeys(filter(None, of_processor))
+    if not _has_tables(script):
+        reasons.append("the guest's own code cannot be mapped without a root table in memory")
     if not all(live_place(step.arguments) for step in script.steps):
         reasons.append(f"the guest's own memory lies at gfn {STUB_GFN:#x}")
     return "; ".join(reasons)
+
+
+def _has_tables(script: Script) -> bool:
+    """Whether a memslot has the root table of each guest that pages."""
+    slots: dict[tuple[int, int], range] = {}
+    for step in script.steps:
+        given = step.arguments
+        if step.kind == "set_memory_region":
+            slots[given["as_id"], given["slot"]] = range(given["gfn"], given["gfn"] + given["npages"])
+        if step.kind == "set_sregs" and given["cr0"] & _PG:
+            root = (given["cr3"] & _ADDRESS) >> 12
+            if not any(root in gfns for (as_id, _), gfns in slots.items() if not as_id):
+                return False
+    return True
 
 
 @dataclass

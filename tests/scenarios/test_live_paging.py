@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Stories of shadow pages in a live kernel: all that can be played there agree with the model."""
+"""Stories of shadow pages in a live kernel, of the legacy direct MMU and of shadow paging: all that can be played there agree with the model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from conformance.scenarios.run_scenarios import ScenarioPlan, run
 
 pytestmark = [pytest.mark.kernel, pytest.mark.network, pytest.mark.slow]
 
-LEAST = {"legacy-npt": 68}
+LEAST = {"legacy-npt": 68, "shadow": 64, "shadow-nommio": 1}
 """Stories that are played at the least."""
 
 

@@ -41,7 +41,7 @@
 
 /* The guest's instructions, 16 bytes apart; those of 64 bits have a prefix more. */
 enum code { READ_CODE, WRITE_CODE, XADD_CODE, HALT_CODE, CR0_CODE, CR3_CODE, CR4_CODE, EFER_CODE, INVLPG_CODE,
-	    IRET_CODE };
+	    IRET_CODE, TOUCH_CODE };
 static const char *const instructions[] = {
 	[READ_CODE] = "\x48\x8b\x0b",		/* mov (%rbx), %rcx */
 	[WRITE_CODE] = "\x48\x89\x0b",		/* mov %rcx, (%rbx) */
@@ -53,6 +53,7 @@ static const char *const instructions[] = {
 	[EFER_CODE] = "\x0f\x30",		/* wrmsr */
 	[INVLPG_CODE] = "\x0f\x01\x3b",		/* invlpg (%rbx) */
 	[IRET_CODE] = "\xcf",
+	[TOUCH_CODE] = "\x88\x04\x24",		/* mov %al, (%rsp) */
 };
 #define PREFIXED(code) ((code) <= XADD_CODE)
 
@@ -330,8 +331,21 @@ static struct ending run(unsigned int vcpu, const struct paging *p, const struct
 	return (struct ending){ STUCK };
 }
 
-/* Prepare a vCPU for an instruction with a privilege; how it pages. */
-static struct paging prepare(unsigned int vcpu, int user)
+/* Not those of a PAE guest: this would load its four entries anew. */
+static void load_segments(unsigned int vcpu, int user)
+{
+	struct kvm_sregs sregs;
+	struct paging p;
+
+	ioctl(vcpu_fd(vcpu), KVM_GET_SREGS, &sregs);
+	p = paging_of(&sregs);
+	set_segments(&sregs, user);
+	if (!is_pae(&p))
+		ioctl(vcpu_fd(vcpu), KVM_SET_SREGS, &sregs);
+}
+
+/* Prepare a vCPU for an instruction of the supervisor; how it pages. */
+static struct paging prepare(unsigned int vcpu)
 {
 	struct kvm_sregs sregs;
 	struct paging p;
@@ -340,11 +354,7 @@ static struct paging prepare(unsigned int vcpu, int user)
 	p = paging_of(&sregs);
 	link_stub(vcpu, &p);
 	fill_descriptors(&p);
-	/* This would load the four entries of a PAE guest anew. */
-	if (!is_pae(&p)) {
-		set_segments(&sregs, user);
-		ioctl(vcpu_fd(vcpu), KVM_SET_SREGS, &sregs);
-	}
+	load_segments(vcpu, 0);
 	return p;
 }
 
@@ -363,6 +373,16 @@ static struct ending run_as_pae_user(unsigned int vcpu, const struct paging *p, 
 	regs.rip = code_at(p, 0, IRET_CODE);
 	regs.rsp = stub_of(p) + DATA + FRAME;
 	return run(vcpu, p, &regs, start);
+}
+
+/* Have the stub's pages mapped, before and not while the story's instruction is executed. */
+static struct ending touch_stub(unsigned int vcpu, const struct paging *p)
+{
+	struct kvm_regs regs = {
+		.rip = code_at(p, 0, TOUCH_CODE), .rsp = stub_of(p) + DATA + STACK, .rflags = 2,
+	};
+
+	return run(vcpu, p, &regs, regs.rip);
 }
 
 static int is_address(const struct paging *p, uint64_t address, unsigned int size)
@@ -412,7 +432,7 @@ static void serve_execute(void)
 	uint64_t address = argument("address"), value = argument("value");
 	int kind = argument("kind"), privilege = argument("privilege"), user = privilege == PRIVILEGE_USER;
 	enum code code = kind == READ ? READ_CODE : argument("instruction") ? XADD_CODE : WRITE_CODE;
-	struct paging p = prepare(vcpu, user);
+	struct paging p = prepare(vcpu);
 	uint64_t mask = is_long(&p) ? ~0ull : 0xffffffff;
 	struct kvm_regs regs = {
 		.rip = kind == FETCH ? address : code_at(&p, user, code),
@@ -424,7 +444,10 @@ static void serve_execute(void)
 	};
 	struct ending ending = { FAILED, { EINVAL } };
 
-	if (is_address(&p, address, is_long(&p) ? 8 : 4)) {
+	if (is_address(&p, address, is_long(&p) ? 8 : 4))
+		ending = touch_stub(vcpu, &p);
+	if (ending.how == DONE) {
+		load_segments(vcpu, user);
 		ending = user && is_pae(&p) ? run_as_pae_user(vcpu, &p, regs) : run(vcpu, &p, &regs, regs.rip);
 		if (ending.how == DONE)
 			ending.words[2] = word_of(vcpu, address, kind, code, value) & mask;
@@ -435,7 +458,7 @@ static void serve_execute(void)
 /* Run an instruction of the supervisor. */
 static struct ending run_code(unsigned int vcpu, enum code code, uint64_t value)
 {
-	struct paging p = prepare(vcpu, 0);
+	struct paging p = prepare(vcpu);
 	struct kvm_regs regs = {
 		.rip = code_at(&p, 0, code),
 		.rax = code == EFER_CODE ? (uint32_t)value : value,
@@ -446,6 +469,13 @@ static struct ending run_code(unsigned int vcpu, enum code code, uint64_t value)
 		.rflags = 2,
 	};
 
+	/* A vCPU that is to be interrupted runs nothing. */
+	if (code != HALT_CODE) {
+		struct ending ending = touch_stub(vcpu, &p);
+
+		if (ending.how != DONE)
+			return ending;
+	}
 	return run(vcpu, &p, &regs, regs.rip);
 }
 
