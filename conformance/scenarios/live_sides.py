@@ -14,6 +14,7 @@ from conformance.interface.live import (
     CR0_ET,
     HOST_STEPS,
     NOT_LIVE,
+    PAGING_STEPS,
     STUB_GFN,
     WRITTEN_REGISTERS,
     live_place,
@@ -59,6 +60,9 @@ def why_not_live(script: Script) -> str:
     reasons = [f"{reason} ({', '.join(kinds)})" for reason, kinds in found.items()]
     of_processor = (processor_lacks(step.kind, step.arguments) for step in script.steps)
     reasons += dict.fromkeys(filter(None, of_processor))
+    kinds = {step.kind for step in script.steps}
+    if "set_nr_mmu_pages" in kinds and kinds & PAGING_STEPS:
+        reasons.append("the guest's own code needs shadow pages too (set_nr_mmu_pages)")
     if not _has_tables(script):
         reasons.append("the guest's own code cannot be mapped without a root table in memory")
     if not all(live_place(step.arguments) for step in script.steps):
@@ -222,8 +226,11 @@ class _ModelSide:
         try:
             if name in WRITTEN_REGISTERS:
                 # The guest that executes the instruction has entered.
-                self._machine.step("enter", vcpu=arguments["vcpu"])
+                before = self._machine.step("enter", vcpu=arguments["vcpu"]).events
+            else:
+                before = []
             seen = self._machine.step(name, **arguments)
+            seen = seen._replace(events=[*before, *seen.events])
             if _is_exception(name, seen.outcome):
                 # The guest has entered, to take it.
                 entered = self._machine.step("enter", vcpu=arguments["vcpu"])

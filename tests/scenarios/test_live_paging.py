@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Stories of shadow pages in a live kernel, of the legacy direct MMU and of shadow paging: all that can be played there agree with the model."""
+"""Stories of shadow pages in a live kernel: all that can be played there agree with the model."""
 
 from __future__ import annotations
 
