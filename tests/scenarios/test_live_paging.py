@@ -11,7 +11,7 @@ from conformance.scenarios.run_scenarios import ScenarioPlan, run
 
 pytestmark = [pytest.mark.kernel, pytest.mark.network, pytest.mark.slow]
 
-LEAST = {"legacy-npt": 68, "shadow": 64, "shadow-nommio": 1}
+LEAST = {"legacy-npt": 68, "shadow": 63, "shadow-nommio": 1}
 """Stories that are played at the least."""
 
 
