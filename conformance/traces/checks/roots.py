@@ -27,6 +27,7 @@ ROOTS = (
     Check(
         "mmu_internal.h", "kvm_mmu_get_root", "a root is taken whose count is zero",
         "The root was freed already: the thread is killed.", until="5.10", bug=True,
+        added=adds("02c00b3a2f7e", "kvm: x86/mmu: Allocate and free TDP MMU roots", "5.10"),
     ),
     _check(
         "kvm_mmu_free_roots", "roots are to be freed that no MMU has", _LEAK, since="6.12",

@@ -22,7 +22,7 @@ _REMOVED = adds(
     "966da62adaf1", "KVM: x86/mmu: WARN if old _or_ new SPTE is REMOVED in non-atomic path", "5.18"
 )
 _YIELDED = adds("3a0f64de479c", "KVM: x86/mmu: Don't advance iterator after restart due to yielding", "5.16")
-_INIT = adds("02c00b3a2f7e", "kvm: x86/mmu: Allocate and free TDP MMU roots", "5.10")
+_ROOTS = adds("02c00b3a2f7e", "kvm: x86/mmu: Allocate and free TDP MMU roots", "5.10")
 _LOGGING = adds("a6a0b05da9f3", "kvm: x86/mmu: Support dirty logging for the TDP MMU", "5.10")
 _MIRROR = "Only TDX guests have such tables: their private memory and KVM's view of it disagree."
 _PML = adds(
@@ -107,7 +107,7 @@ TDP_MMU = (
     ),
     _check(
         "kvm_mmu_uninit_tdp_mmu", "roots are left when a virtual machine is destroyed", _LEAK,
-        names="tdp_mmu_roots", added=_INIT,
+        names="tdp_mmu_roots", added=_ROOTS,
     ),
     _check(
         "kvm_mmu_uninit_tdp_mmu", "page tables are left when a virtual machine is destroyed", _LEAK,
@@ -127,11 +127,11 @@ TDP_MMU = (
     ),
     _check(
         "kvm_tdp_mmu_free_root", "a root is freed that is in use",
-        "A vCPU may run on page tables that are freed.", until="5.10", names="root_count",
+        "A vCPU may run on page tables that are freed.", until="5.10", names="root_count", added=_ROOTS,
     ),
     _check(
         "kvm_tdp_mmu_free_root", "a root is freed as the TDP MMU's that is not",
-        "Lists of roots are damaged.", until="5.10", names="tdp_mmu_page",
+        "Lists of roots are damaged.", until="5.10", names="tdp_mmu_page", added=_ROOTS,
     ),
     _check(
         "kvm_tdp_mmu_put_root", "the last user of a root is gone, but the root is valid or not the TDP MMU's",
