@@ -60,7 +60,7 @@ _PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
 }
 
-_EXTRAS = {"prove": ("z3-solver", "pypcode"), "b4": ("b4",)}
+_EXTRAS = {"prove": ("z3-solver", "pypcode"), "campaign": ("distributed", "duckdb"), "b4": ("b4",)}
 
 _LEAST_MEMORY = 4 << 30
 """Bytes of address space. A process that runs a whole KVM needs about half of that."""
