@@ -31,7 +31,7 @@ def live_options(command: Command) -> Command:
     machine = click.option(
         "--machine",
         type=click.Choice(["qemu", "bochs"]),
-        help="The emulator: QEMU for AMD's modes, the default, or Bochs for ept-ad and ept-noad.",
+        help="The emulator: QEMU for modes of AMD, which is the default, or Bochs for those of EPT.",
     )
     return oracle(machine(image_options(command)))
 

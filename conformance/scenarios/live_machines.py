@@ -49,6 +49,8 @@ class LiveHost:
 
 MACHINES = {
     "qemu": LiveHost("QEMU", Qemu, ("npt", "legacy-npt", "shadow", "shadow-nommio")),
-    "bochs": LiveHost("Bochs", Bochs, ("ept-ad", "ept-noad"), phys_bits=40, l1tf=True),
+    "bochs": LiveHost(
+        "Bochs", Bochs, ("ept-ad", "ept-noad", "legacy-ept-ad", "legacy-ept-noad"), phys_bits=40, l1tf=True
+    ),
 }
 """Each by its name for --machine."""

@@ -32,6 +32,12 @@ def test_an_image_is_of_a_live_kernel(cli, command, image, tmp_path):
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_machine_is_of_a_live_kernel(cli, command):
+    refused(cli(*command, "--machine", "bochs"), "--machine, --image and --modules are for --oracle live.")
+    refused(cli(*command, "--oracle", "live", "--machine", "simics"), "simics", "bochs")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_an_image_goes_with_its_modules(cli, command, image, tmp_path):
     for options in (("--image", image), ("--modules", tmp_path)):
         refused(cli(*command, "--oracle", "live", *options), "--image and --modules go together")

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from planting import patch_for
 
 from conformance.differential.verdict import Verdict
 from conformance.model.modes import VM_MODES
@@ -31,7 +32,7 @@ PLAYED = (
 def test_each_mode_has_one_machine():
     assert MACHINES["bochs"].absent("ept-noad") == ""
     assert MACHINES["qemu"].absent("ept-ad").endswith("only; see --machine bochs")
-    assert MACHINES["bochs"].absent("npt").endswith("is played in ept-ad, ept-noad only; see --machine qemu")
+    assert MACHINES["bochs"].absent("npt").endswith("legacy-ept-noad only; see --machine qemu")
     assert MACHINES["bochs"].absent("shadow-l1tf").endswith("only")
     modes = [mode for one in MACHINES.values() for mode in one.modes]
     assert len({*modes}) == len(modes)
@@ -75,3 +76,19 @@ def test_stories_of_ept_agree_and_a_wrong_host_does_not():
         wrong = replace(sides, mode=VM_MODES["ept-ad"])
         found = judge(wrong, "mmio_is_cached", STORIES["mmio_is_cached"].script, ready.facts, golden=False)
         assert found.verdict is Verdict.FAIL
+
+
+@pytest.mark.kernel
+@pytest.mark.network
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("bochs") is None, reason="Bochs is not installed")
+def test_a_mutant_of_pml_is_found(tmp_path):
+    (mutant,) = (one for one in STORIES["logging_by_dirty_bits"].mutants if one.substitution.kernel == "6.1")
+    patch = patch_for(mutant.substitution, tmp_path)
+    ready = prepare_any("6.1", (patch,), ("ept-ad",), LivePlan(machine="bochs"), lambda line: None)
+    with ready.playing("ept-ad") as sides:
+        verdicts = {
+            name: judge(sides, name, STORIES[name].script, ready.facts, golden=False).verdict
+            for name in ("first_write", "logging_by_dirty_bits")
+        }
+    assert verdicts == {"first_write": Verdict.PASS, "logging_by_dirty_bits": Verdict.FAIL}

@@ -28,12 +28,12 @@ MEMORY = 2560 << 20
 """Bytes: as many as a free page of 1 GiB takes, behind that with the kernel."""
 
 _USED = 2048 << 20
-"""How many of them the machine can use: the most that this program has."""
+"""How many of them the machine can use: the most that Bochs allocates."""
 
 PROCESSOR = "corei7_skylake_x"
 
 _IPS = 50_000_000
-"""Instructions in a second of the machine's time; more than that many takes a second here."""
+"""Instructions in a second of the machine's time: about as many as Bochs executes in one."""
 
 _OPTIONS = (
     "agent_in_bochs=1 "

@@ -80,6 +80,8 @@ class Emulated:
             self.close()
             if console:
                 raise died(console, str(end)) from None
+            if isinstance(end, Silent):
+                raise Lacking(f"what {self._program} boots writes nothing and did not answer {end}") from None
             raise Lacking(f"{self._program} could not be started", f" ({said})" if said else "") from None
         except BaseException:
             self.close()
