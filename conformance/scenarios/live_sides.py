@@ -41,6 +41,8 @@ __all__ = ["UNOBSERVED", "LiveSides", "why_not_live"]
 
 ORACLE = "live"
 
+_X2M = 512
+"""Pages of 2 MiB."""
 _PG = 1 << 31
 _ADDRESS = 0x000FFFFFFFFFF000
 
@@ -63,11 +65,28 @@ def why_not_live(script: Script) -> str:
     kinds = {step.kind for step in script.steps}
     if "set_nr_mmu_pages" in kinds and kinds & PAGING_STEPS:
         reasons.append("the guest's own code needs shadow pages too (set_nr_mmu_pages)")
+    if _splits_large_areas(script):
+        reasons.append("the host invalidates 2 MiB around a page that it treats apart in a large area")
     if not _has_tables(script):
         reasons.append("the guest's own code cannot be mapped without a root table in memory")
     if not all(live_place(step.arguments) for step in script.steps):
         reasons.append(f"the guest's own memory lies at gfn {STUB_GFN:#x}")
     return "; ".join(reasons)
+
+
+def _splits_large_areas(script: Script) -> bool:
+    """Whether the host has to split an area within 2 MiB that a huge page could map, to treat a part apart."""
+    areas: list[range] = []
+    for step in script.steps:
+        page, npages = step.arguments.get("page", 0), step.arguments.get("npages", 1)
+        if step.kind == "mmap":
+            areas.append(range(page, page + npages))
+        if step.kind in {"wrprotect", "ksm_merge"}:
+            for bound in (page, page + npages):
+                first = bound - bound % _X2M
+                if first != bound and any(a.start <= first and first + _X2M <= a.stop for a in areas):
+                    return True
+    return False
 
 
 def _has_tables(script: Script) -> bool:

@@ -32,6 +32,8 @@ _PRESENT, _HUGE = 1 << 11, 1 << 7
 _NO_PAGE = (1 << 64) - 1
 _PAGE_SHIFT = 12
 _ENTRIES = 512
+_ACCESS = (1 << _PAGE_SHIFT) - 1
+"""The access of a shadowed translation, below its gfn; how many bits it has differs between kernels."""
 _PAE_ROOTS, _PREV_ROOTS = 4, 3
 _PAGES = 0xFFFFEA0000000000
 """Where the kernel has struct page of each frame; see Documentation/arch/x86/x86_64/mm.rst."""
