@@ -75,7 +75,7 @@ def why_not_live(script: Script) -> str:
 
 
 def _splits_large_areas(script: Script) -> bool:
-    """Whether the host has to split an area within 2 MiB that a huge page could map, to treat a part apart."""
+    """Whether the host has to split an area where a huge page could be, to treat a part apart."""
     areas: list[range] = []
     for step in script.steps:
         page, npages = step.arguments.get("page", 0), step.arguments.get("npages", 1)

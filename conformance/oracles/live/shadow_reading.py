@@ -186,7 +186,7 @@ class ShadowReader:
                 continue
             self.leaves.append((page.role.smm, gfn, spte))
             shadowed = translations[at] if translations else 0
-            yield PageEntry(at, spte, 0, shadowed >> _PAGE_SHIFT, shadowed & 7, unsync)
+            yield PageEntry(at, spte, 0, shadowed >> _PAGE_SHIFT, shadowed & _ACCESS, unsync)
 
     def _own_leaves(self, page: _Page) -> Iterator[int]:
         """The leaves of a page of the guest's own."""
