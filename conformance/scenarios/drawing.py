@@ -16,7 +16,7 @@ from conformance.interface.arguments import Argument
 from conformance.interface.live import NOT_LIVE, live_place
 from conformance.interface.observation import Observation
 from conformance.interface.steps import KINDS
-from conformance.scenarios.drawing_live import RealHost
+from conformance.scenarios.drawing_live import UNDRAWN, RealHost
 from conformance.scenarios.preconditions import Preconditions
 from conformance.scenarios.steps import Step, step
 
@@ -108,7 +108,7 @@ class Scene:
             if self.weights.get(kind)
             and self._preconditions.fit(kind)
             and kind not in without
-            and not (live and kind in NOT_LIVE)
+            and not (live and (kind in NOT_LIVE or kind in UNDRAWN))
         )
         """The kinds of steps that are drawn."""
         self._drawn = [kind for kind in self.kinds for _ in range(self.weights[kind])]

@@ -45,15 +45,18 @@ class Damon:
         for path, value in _SETTINGS if self.there else ():
             machine.need(f"write {path} {value}", "configuring DAMON")
 
-    def age(self, page: int, npages: int, level: int) -> tuple[int, list[str]]:
+    def age(self, page: int, npages: int, level: int, *, alone: bool) -> tuple[int, list[str]]:
         """What KVM answers when a page is aged, and the trace. Raises CannotTake.
 
-        level: that of the entry that maps the page in the process, 0 if none does.
+        level: that of the entry that maps the page in the process, 0 if none does. alone: the page behind it
+        is not mapped. DAMON samples any byte of the page, and asks for 4096 bytes from there on.
         """
         if not self.there:
             raise CannotTake("this kernel has no DAMON, which ages pages")
         if npages > 1 or level != 1:
             raise CannotTake("DAMON ages single small pages that are mapped")
+        if not alone:
+            raise CannotTake("DAMON ages the page behind a sampled one, too, and that is mapped")
         trace = [line.removeprefix("trace ") for line in self._sample(page) if line.startswith("trace ")]
         answers = [int(found[1]) for found in map(_AGED.search, trace) if found is not None]
         if len(answers) != 1:

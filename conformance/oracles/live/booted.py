@@ -35,6 +35,8 @@ error code, and is not raised for MMIO."""
 _HANDLED = "conformance/handled"
 """The kretprobe of the functions that handle page faults."""
 _FLUSH = "conformance/flushed"
+_RECLAIMED = "conformance/reclaimed"
+"""The notifier that only reclaim calls."""
 """The kprobe of the function that requests flushes."""
 _EMULATED = "kvm/kvm_emulate_insn"
 
@@ -132,6 +134,8 @@ class Booted(Loaded):
         if self.damon.there:
             self._probe(aging.PROBED, f"r:{aging.PROBE}", "ret=$retval:s32")
             more.append(aging.PROBE)
+        self._probe("kvm_mmu_notifier_clear_flush_young", f"p:{_RECLAIMED}", "")
+        more.append(_RECLAIMED)
         for handler in self.setting.handlers:
             self._probe(handler, f"r:{_HANDLED}", "ret=$retval:s32")
         if self.setting.own_tables:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 
@@ -13,6 +14,7 @@ from conformance.interface.observation import Observation, SlotView, State, Vcpu
 from conformance.interface.steps import KINDS
 from conformance.oracles.lacking import Lacking
 from conformance.oracles.live.booted import TRACER, Booted
+from conformance.oracles.live.emulator import CannotTake
 from conformance.oracles.live.executing import execute_outcome
 from conformance.oracles.live.frames import HostPages, leaves_of, page_at, wrong_frames
 from conformance.oracles.live.host_memory import words_of
@@ -27,6 +29,8 @@ PARAMETERS = "/sys/module/kvm/parameters"
 
 _X2M = 512
 """Pages of 2 MiB."""
+
+_RECLAIMED = re.compile(r"\breclaimed: ")
 
 _NOTHING = {"smm", "grace_period", "invlpg"}
 """Steps without an outcome here: how many tables a grace period freed cannot be observed."""
@@ -92,6 +96,8 @@ class LiveMachine:
     def step(self, name: str, /, **arguments: int) -> Observation:
         """Take one step and observe. Raises LiveDied, Lacking."""
         answer = self._ask(name, arguments)
+        if any(_RECLAIMED.search(line) for line in answer.trace):
+            raise CannotTake("the machine's host has aged pages by itself, to reclaim memory")
         self._reader.memory.forget()
         faults = read_faults(answer.trace, self._booted.fault_results, self._booted.setting.is_own_page)
         self._own_faults += faults.own
@@ -147,8 +153,10 @@ class LiveMachine:
         return Answer(answer.lines, [*before, *answer.trace])
 
     def _age(self, page: int, npages: int) -> Answer:
-        found = self._host_pages().page(page)
-        young, trace = self._booted.damon.age(page, npages, 0 if found is None else found.level)
+        pages = self._host_pages()
+        found, behind = pages.page(page), pages.page(page + 1)
+        level = 0 if found is None else found.level
+        young, trace = self._booted.damon.age(page, npages, level, alone=behind is None)
         return Answer([["code", str(young)]], trace)
 
     def _split(self, arguments: Mapping[str, int]) -> list[str]:

@@ -33,7 +33,7 @@ class Machine:
 def test_what_kvm_answers_is_the_outcome():
     machine = Machine(AGED)
     damon = Damon(machine)
-    assert damon.age(5, 1, 1) == (1, [AGED.removeprefix("trace ")])
+    assert damon.age(5, 1, 1, alone=True) == (1, [AGED.removeprefix("trace ")])
     start, end = (next(r for r in machine.requests if f"/{bound} " in r) for bound in ("start", "end"))
     assert int(end.split()[-1]) - int(start.split()[-1]) == 4096
     assert machine.requests[-1].endswith("state off")
@@ -42,7 +42,7 @@ def test_what_kvm_answers_is_the_outcome():
 @pytest.mark.parametrize("traced", [(), (AGED, AGED)])
 def test_a_page_that_was_not_aged_once_is_not_compared(traced):
     with pytest.raises(CannotTake, match=f"{len(traced)} times"):
-        Damon(Machine(*traced)).age(5, 1, 1)
+        Damon(Machine(*traced)).age(5, 1, 1, alone=True)
 
 
 @pytest.mark.parametrize(("npages", "level"), [(2, 1), (1, 2), (1, 0)])
@@ -51,12 +51,17 @@ def test_pages_that_damon_does_not_age(npages, level):
     damon = Damon(machine)
     machine.requests.clear()
     with pytest.raises(CannotTake, match="single small pages"):
-        damon.age(5, npages, level)
+        damon.age(5, npages, level, alone=True)
     assert not machine.requests
+
+
+def test_a_page_with_a_neighbour_is_not_aged():
+    with pytest.raises(CannotTake, match="page behind"):
+        Damon(Machine(AGED)).age(5, 1, 1, alone=False)
 
 
 def test_a_kernel_without_damon():
     machine = Machine(lacks=True)
     with pytest.raises(CannotTake, match="no DAMON"):
-        Damon(machine).age(5, 1, 1)
+        Damon(machine).age(5, 1, 1, alone=True)
     assert not machine.requests
