@@ -17,6 +17,8 @@ struct request {
 
 /* answer.c: the conversation over the second serial port; for Bochs see ports.c. */
 void open_channel(void);
+/* The machine is in Bochs. */
+extern int in_bochs;
 /* Read the next request, one line. */
 void next_request(void);
 /* The name of the request is this one. */

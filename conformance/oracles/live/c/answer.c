@@ -12,8 +12,7 @@
 #include "agent.h"
 
 static int channel;
-/* The machine is in Bochs. */
-static int in_bochs;
+int in_bochs;
 static char request[8192];
 static char pending[1 << 16];
 static size_t nr_pending;
