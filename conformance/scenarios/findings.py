@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from conformance.differential.verdict import Finding
 from conformance.model.changes import Change
-from conformance.model.modes import Mode
+from conformance.model.modes import Mode, kernel_in
 from conformance.model.profiles import Profile
 from conformance.model.semantics import Semantics
 from conformance.scenarios.comparing import play
 from conformance.scenarios.machines import Machine
-from conformance.scenarios.sides import KvmSides
+from conformance.scenarios.sides import model_machine
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import Fault, Story
 
@@ -29,24 +29,21 @@ __all__ = ["fatal", "known", "seen"]
 class _LackingAndMended:
     """The models of a kernel without a change, in place of the kernel, and with it."""
 
-    lacking: KvmSides
-    mended: KvmSides
+    lacking: Profile
+    mended: Profile
+    mode: Mode
     oracle: str = "model"
     unobserved: frozenset[str] = frozenset()
 
     @property
-    def mode(self) -> Mode:
-        return self.lacking.mode
-
-    @property
     def k(self) -> Semantics:
-        return self.lacking.k
+        return kernel_in(self.mode, self.lacking)
 
     def kernel(self, options: dict[str, int]) -> AbstractContextManager[Machine]:
-        return nullcontext(self.lacking.model(options))
+        return nullcontext(model_machine(self.lacking, self.mode, options))
 
     def model(self, options: dict[str, int]) -> Machine:
-        return self.mended.model(options)
+        return model_machine(self.mended, self.mode, options)
 
 
 def known(profile: Profile, modes: Collection[str]) -> tuple[Finding, ...]:
@@ -65,28 +62,27 @@ def fatal(profile: Profile, story: Story) -> tuple[Finding, ...]:
     return tuple(_finding(fault, story) for fault in story.fatal(profile))
 
 
-def seen(sides: KvmSides, story: Story) -> list[Finding]:
-    """The faults that a story has shown in a mode, on a kernel that agrees with its model in it."""
+def seen(profile: Profile, mode: Mode, story: Story) -> list[Finding]:
+    """The faults that a story has shown in a mode, on a kernel that agrees with the model of this profile."""
     return [
         _finding(fault, story, place)
         for fault in story.shows
-        if fault.is_in(sides.profile) and (place := _place(sides, story, fault))
+        if fault.is_in(profile) and (place := _place(profile, mode, story, fault))
     ]
 
 
-def _place(sides: KvmSides, story: Story, fault: Fault) -> str:
+def _place(profile: Profile, mode: Mode, story: Story, fault: Fault) -> str:
     """Where the story shows a fault: the first step in which a kernel with the fix differs; "" if none."""
     steps = len(story.script.steps)
     if not isinstance(fault.mended, Change):
-        return f"{sides.mode.name}, {steps} steps"
-    mended = replace(sides, profile=sides.profile.plus(fault.mended))
-    found = play(_LackingAndMended(sides, mended), story.script).difference
+        return f"{mode.name}, {steps} steps"
+    found = play(_LackingAndMended(profile, profile.plus(fault.mended), mode), story.script).difference
     if found is None:
         return ""
     if found.crash is not None:
-        return f"{sides.mode.name}, step {found.at + 1} of {steps}: {found.crash}"
+        return f"{mode.name}, step {found.at + 1} of {steps}: {found.crash}"
     name, lacking, fixed = found.facts[0]
-    return f"{sides.mode.name}, step {found.at + 1} of {steps}: {name} {lacking}; with the fix {fixed}"
+    return f"{mode.name}, step {found.at + 1} of {steps}: {name} {lacking}; with the fix {fixed}"
 
 
 def _finding(fault: Fault, story: Story, *places: str) -> Finding:

@@ -202,11 +202,11 @@ def _skipped(ready: Playable, mode: str, one: Scenario, why: str) -> Result:
 
 
 def _judge(ready: Playable, sides: Sides, one: Scenario) -> Result:
-    """The result of a scenario. Golden transcripts and known faults are those of the kvm oracle."""
-    ours = isinstance(one, Story) and isinstance(sides, KvmSides)
-    result = judge(sides, one.name, one.script, ready.facts, golden=ours)
-    if isinstance(one, Story) and isinstance(sides, KvmSides) and result.verdict is Verdict.PASS:
-        result = replace(result, findings=tuple(findings.seen(sides, one)))
+    """The result of a scenario. Golden transcripts are those of the kvm oracle."""
+    golden = isinstance(one, Story) and isinstance(sides, KvmSides)
+    result = judge(sides, one.name, one.script, ready.facts, golden=golden)
+    if isinstance(one, Story) and result.verdict is Verdict.PASS:
+        result = replace(result, findings=tuple(findings.seen(ready.profile, sides.mode, one)))
     return result
 
 

@@ -20,7 +20,7 @@ from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.scenarios.comparing import Death
 from conformance.scenarios.machines import Machine
 
-__all__ = ["KvmSides"]
+__all__ = ["KvmSides", "model_machine"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,12 @@ class KvmSides:
 
     def model(self, options: dict[str, int]) -> Machine:
         """A VM on the model."""
-        return _ModelSide(ModelMachine(self.profile, self.mode, **options))
+        return model_machine(self.profile, self.mode, options)
+
+
+def model_machine(profile: Profile, mode: Mode, options: dict[str, int]) -> Machine:
+    """A VM on the model; a kernel bug that it predicts is a Death."""
+    return _ModelSide(ModelMachine(profile, mode, **options))
 
 
 class _ModelSide:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -21,7 +20,6 @@ from conformance.reports.terminal import Screen, show
 from conformance.scenarios import findings
 from conformance.scenarios.comparing import Death, Match, play
 from conformance.scenarios.ready import Ready, prepare
-from conformance.scenarios.sides import KvmSides
 from conformance.scenarios.stories import STORIES
 from conformance.scenarios.story import Fault
 
@@ -34,18 +32,18 @@ FAULTS = [
 ]
 
 
-def sides(profile=PROFILE, mode="npt") -> KvmSides:
-    return KvmSides(Path("unused"), profile, VM_MODES[mode])
+def seen(story, profile=PROFILE, mode="npt") -> list[Finding]:
+    return findings.seen(profile, VM_MODES[mode], story)
 
 
 def test_the_kernel_that_lacks_a_fix_is_named_with_story_step_and_commit():
-    (found,) = findings.seen(sides(), STORY)
+    (found,) = seen(STORY)
     assert found.story == STORY.name and found.upstream
     assert "7a2c70e777a0" in found.mended and "npt, step " in found.places[0]
 
 
 def test_a_kernel_with_the_fix_shows_nothing():
-    assert not findings.seen(sides(profile_of((7, 3, 4))), STORY)
+    assert not seen(STORY, profile_of((7, 3, 4)))
     assert not any("7a2c70e777a0" in one.mended for one in findings.known(profile_of((7, 3, 4)), ["npt"]))
 
 
@@ -53,13 +51,13 @@ def test_a_kernel_with_the_fix_shows_nothing():
 def test_every_fault_is_shown_where_its_fix_is_missing(story, fault):
     newest = profile_of((7, 3, 4))
     profile = newest.without(fault.mended) if isinstance(fault.mended, Change) else newest
-    shown = [one for mode in story.modes for one in findings.seen(sides(profile, mode), story)]
+    shown = [one for mode in story.modes for one in seen(story, profile, mode)]
     assert fault.wrong in {one.wrong for one in shown}
 
 
 def test_a_fault_that_a_story_does_not_show_is_not_claimed():
     other = replace(STORIES["pdptes_change"], shows=(Fault("is wrong", NESTED_ROOTS_KEPT),))
-    assert not findings.seen(sides(mode="shadow"), other)
+    assert not seen(other, mode="shadow")
 
 
 def report() -> Report:
@@ -146,8 +144,8 @@ def test_a_fatal_fault_crashes_the_kernel_as_its_model_says(series, mode, name, 
 
 
 def test_the_kernel_is_spared_a_step_in_which_its_model_dies():
-    mended, lacking = sides(profile_of((6, 12, 113)), "shadow"), sides(mode="shadow")
-    both, taken = findings._LackingAndMended(mended, lacking), 0
+    mended = profile_of((6, 12, 113))
+    both, taken = findings._LackingAndMended(mended, PROFILE, VM_MODES["shadow"]), 0
     with Match(both, FATAL.script.options, spare=True) as match, pytest.raises(Death, match="BUG"):
         for step in FATAL.script.steps:
             assert match.take(step)
