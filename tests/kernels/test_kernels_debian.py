@@ -170,7 +170,7 @@ def archive(tree: Path, monkeypatch: pytest.MonkeyPatch) -> type[FakeArchive]:
     monkeypatch.setenv("CONFORMANCE_DEBIAN_ARCHIVE", "file:/fake/debian")
     monkeypatch.setattr(debian, "vendored", lambda series: None)
     monkeypatch.setattr(
-        debian, "stage_package", lambda deb, into: shutil.copytree(tree, into, dirs_exist_ok=True)
+        debian, "stage_package", lambda deb, into, which: shutil.copytree(tree, into, dirs_exist_ok=True)
     )
     pinned = {"6.1": dataclasses.replace(pins()["6.1"], version="6.1.7-2", core=core_digests(tree))}
     monkeypatch.setattr(debian, "pins", lambda: pinned)

@@ -21,7 +21,7 @@ from conformance.kernels import staging
 from conformance.kernels.elf import Elf
 from conformance.kernels.prepare import release_by, release_of
 from conformance.kernels.reading import read_file
-from conformance.kernels.staging import contents_of, unpack
+from conformance.kernels.staging import contents_of, unpack, wanted
 from conformance.kernels.unpacking import unpacked
 from conformance.kernels.vmlinuz import btf_of
 
@@ -131,7 +131,7 @@ def unpacking(monkeypatch, tmp_path):
         monkeypatch.setattr(staging.processes, "start", Given)
         monkeypatch.setattr(staging.processes, "kill", lambda process: None)
         with contents_of(Path("linux.deb")) as found:
-            unpack(found, tmp_path / "tree")
+            unpack(found, tmp_path / "tree", wanted)
         return tmp_path / "tree"
 
     return go
