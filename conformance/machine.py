@@ -52,6 +52,7 @@ _NEEDED = (*KBUILD, *_BINUTILS, "git", "apt-get", "apt-cache", "dpkg-deb", "xz",
 _OPTIONAL = {
     "lz4": "for kernel images that are packed with it",
     "qemu-system-x86_64": "for --oracle live",
+    "bochs": "for --oracle live --machine bochs",
 }
 _PACKAGES = {
     **DEBIAN_PACKAGE,
