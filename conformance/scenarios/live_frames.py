@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from conformance.interface.observation import MemoryWord, Observation, PageEntry, RootView, ShadowPageView
+from conformance.model.layout import SPTE_BASE_ADDR_MASK
 
 __all__ = ["with_frames_of"]
 
-_ADDRESS = 0x000FFFFFFFFFF000
 _PRESENT = 1 << 11
 _SHIFT = 12
 
@@ -36,8 +36,8 @@ class _Frames:
 
     def translated(self, spte: int, other: int) -> int:
         """An SPTE, with the frame of the other one if their frames can be paired."""
-        if self.pair(spte & _ADDRESS, other & _ADDRESS):
-            return spte & ~_ADDRESS | other & _ADDRESS
+        if self.pair(spte & SPTE_BASE_ADDR_MASK, other & SPTE_BASE_ADDR_MASK):
+            return spte & ~SPTE_BASE_ADDR_MASK | other & SPTE_BASE_ADDR_MASK
         return spte
 
 

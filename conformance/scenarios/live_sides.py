@@ -22,6 +22,7 @@ from conformance.interface.live import (
 )
 from conformance.interface.observation import MemoryWord, Observation, ShadowView
 from conformance.model.changes import FLUSH_BY_RANGE_WITH_HYPERV
+from conformance.model.layout import SPTE_BASE_ADDR_MASK
 from conformance.model.machine import KernelBug
 from conformance.model.machine import Machine as ModelMachine
 from conformance.model.modes import Mode, kernel_in
@@ -44,7 +45,6 @@ ORACLE = "live"
 _X2M = 512
 """Pages of 2 MiB."""
 _PG = 1 << 31
-_ADDRESS = 0x000FFFFFFFFFF000
 
 UNOBSERVED = frozenset({"cached", "retired", "leaks"})
 """What a live kernel does not show: processors' TLBs, tables awaiting RCU, memory that was not freed."""
@@ -97,7 +97,7 @@ def _has_tables(script: Script) -> bool:
         if step.kind == "set_memory_region":
             slots[given["as_id"], given["slot"]] = range(given["gfn"], given["gfn"] + given["npages"])
         if step.kind == "set_sregs" and given["cr0"] & _PG:
-            root = (given["cr3"] & _ADDRESS) >> 12
+            root = (given["cr3"] & SPTE_BASE_ADDR_MASK) >> 12
             if not any(root in gfns for (as_id, _), gfns in slots.items() if not as_id):
                 return False
     return True

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from conformance.interface.observation import RootView, SlotView
+from conformance.oracles.live.memory import ADDRESS
 
 __all__ = ["HostPage", "HostPages", "Leaf", "address_of", "leaves_of", "page_at", "wrong_frames"]
 
@@ -15,7 +16,6 @@ _BASE = 0x100000000000
 """The address of page 0 of the host process; see c/process.c."""
 _SIZE = 1 << 36
 _PAGE_SHIFT = 12
-_ADDRESS = 0x000FFFFFFFFFF000
 _PRESENT, _HUGE = 1, 1 << 7
 _SPTE_PRESENT = 1 << 11
 _LEVELS = 4
@@ -54,7 +54,7 @@ class HostPages:
             entry = self._table(place)[address >> shift & 511]
             if not entry & _PRESENT:
                 return None
-            place = entry & _ADDRESS
+            place = entry & ADDRESS
             if level == 1 or entry & _HUGE:
                 within = (1 << shift - _PAGE_SHIFT) - 1
                 return HostPage(place >> _PAGE_SHIFT & ~within | number & within, level)
@@ -73,10 +73,10 @@ class HostPages:
                 continue
             if level == 1 or entry & _HUGE:
                 within = (1 << shift - _PAGE_SHIFT) - 1
-                first = (entry & _ADDRESS) >> _PAGE_SHIFT & ~within
+                first = (entry & ADDRESS) >> _PAGE_SHIFT & ~within
                 yield from range(first, first + within + 1)
             else:
-                yield from self._frames(entry & _ADDRESS, level - 1, address)
+                yield from self._frames(entry & ADDRESS, level - 1, address)
 
     def _table(self, place: int) -> tuple[int, ...]:
         if place not in self._tables:
@@ -120,4 +120,4 @@ def _backed(leaf: Leaf, slots: Sequence[tuple[SlotView, int]]) -> Iterator[tuple
     as_id, gfn, spte = leaf
     for slot, address in slots:
         if slot.as_id == as_id and slot.gfn <= gfn < slot.gfn + slot.npages:
-            yield gfn, page_at(address) + gfn - slot.gfn, (spte & _ADDRESS) >> _PAGE_SHIFT
+            yield gfn, page_at(address) + gfn - slot.gfn, (spte & ADDRESS) >> _PAGE_SHIFT

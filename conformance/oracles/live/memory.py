@@ -10,10 +10,11 @@ from typing import Protocol
 from conformance.errors import ConformanceError
 from conformance.oracles.binary.btf import Btf, Member
 
-__all__ = ["Memory", "Unreadable"]
+__all__ = ["ADDRESS", "Memory", "Unreadable"]
 
 _PAGE = 4096
-_ADDRESS = 0x000FFFFFFFFFF000
+ADDRESS = 0x000FFFFFFFFFF000
+"""The bits of an address in an entry of a page table."""
 _PRESENT, _HUGE = 1, 1 << 7
 _KERNEL_IMAGE = 0xFFFFFFFF80000000
 """Where the kernel's image is mapped; without KASLR its physical address is 0."""
@@ -97,7 +98,7 @@ class Memory:
             (entry,) = struct.unpack("<Q", self.physical(table + (address >> shift & 511) * 8, 8))
             if not entry & _PRESENT:
                 raise Unreadable(f"{address:#x} is not mapped in the kernel")
-            table = entry & _ADDRESS
+            table = entry & ADDRESS
             if shift == 12 or entry & _HUGE:
                 within = (1 << shift) - 1
                 return table & ~within | address & within

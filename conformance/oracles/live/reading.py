@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 
 from conformance.interface.live import STUB_GFN
 from conformance.interface.observation import RootView, SlotView, State, VcpuView
-from conformance.oracles.live.memory import Memory, Unreadable
+from conformance.oracles.live.memory import ADDRESS, Memory, Unreadable
 
 __all__ = ["Tables", "VmReader"]
 
-_ADDRESS = 0x000FFFFFFFFFF000
 _PRESENT, _HUGE = 1 << 11, 1 << 7
 _SLOTS = 32
 """Memslots of stories have smaller ids."""
@@ -212,11 +211,11 @@ class _Walk:
                 continue
             gfn = first + (n << 9 * (level - 1))
             is_table = spte & _PRESENT and level > 1 and not spte & _HUGE
-            child = spte & _ADDRESS if is_table else 0
+            child = spte & ADDRESS if is_table else 0
             if gfn >= STUB_GFN:
                 self._own(child, spte, level, gfn)
                 continue
-            flat += (level, gfn, spte & ~_ADDRESS if child else spte, child)
+            flat += (level, gfn, spte & ~ADDRESS if child else spte, child)
             if child:
                 self.children.append(child)
                 self.table(child, level - 1, gfn, flat)

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from conformance.interface.live import LOW_STUB_GFNS, STUB_GFN
+from conformance.oracles.live.memory import ADDRESS
 
 __all__ = ["Setting", "setting_of"]
 
-_ADDRESS = 0x000FFFFFFFFFF000
 _LOW_HALF = 0xFFFFFFFF
 _LOW_PAGE = _LOW_HALF >> 12
 _SHADOW_HANDLERS = ("paging64_page_fault", "paging32_page_fault", "nonpaging_page_fault")
@@ -41,7 +41,7 @@ class Setting:
     def without_own(self, word: int) -> int:
         """A word of memory, without the entry by which the guest reaches its own code."""
         halves = (word & _LOW_HALF, word & ~_LOW_HALF)
-        if self.is_own_gfn((word & _ADDRESS) >> 12):
+        if self.is_own_gfn((word & ADDRESS) >> 12):
             return 0
         return halves[1] if halves[0] and self.is_own_gfn(halves[0] >> 12) else word
 

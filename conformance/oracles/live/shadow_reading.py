@@ -21,13 +21,12 @@ from conformance.interface.observation import (
     ShadowView,
 )
 from conformance.oracles.live.frames import Leaf
-from conformance.oracles.live.memory import Memory
+from conformance.oracles.live.memory import ADDRESS, Memory
 from conformance.oracles.live.page_events import PageEvents
 from conformance.oracles.live.reading import Tables, VmReader
 
 __all__ = ["ShadowReader"]
 
-_ADDRESS = 0x000FFFFFFFFFF000
 _PRESENT, _HUGE = 1 << 11, 1 << 7
 _NO_PAGE = (1 << 64) - 1
 _PAGE_SHIFT = 12
@@ -173,9 +172,9 @@ class ShadowReader:
         for at, spte, is_table in self._sptes(page):
             unsync = bitmap >> at & 1
             if is_table:
-                child = spte & _ADDRESS
+                child = spte & ADDRESS
                 if child not in own_tables:
-                    yield PageEntry(at, spte & ~_ADDRESS, self._serials.get(child, 0), 0, 0, unsync)
+                    yield PageEntry(at, spte & ~ADDRESS, self._serials.get(child, 0), 0, 0, unsync)
                 continue
             if not spte & _PRESENT:
                 yield PageEntry(at, spte, 0, 0, 0, unsync)
@@ -212,10 +211,10 @@ class ShadowReader:
 
     def _page_at(self, address: int) -> int:
         """The struct of the shadow page whose table is at a physical address; 0 if it is no shadow page."""
-        if address in (0, _NO_PAGE) or not address & _ADDRESS:
+        if address in (0, _NO_PAGE) or not address & ADDRESS:
             return 0
         memory = self.memory
-        frame = (address & _ADDRESS) >> _PAGE_SHIFT
+        frame = (address & ADDRESS) >> _PAGE_SHIFT
         page = _PAGES + frame * memory.size("page")
         found = memory.get(page, "page", "private")
         return found if found >> 63 else 0
@@ -247,7 +246,7 @@ class ShadowReader:
         return [*found.values()]
 
     def _serial_at(self, address: int) -> int:
-        return 0 if address == _NO_PAGE else self._serials.get(address & _ADDRESS, 0)
+        return 0 if address == _NO_PAGE else self._serials.get(address & ADDRESS, 0)
 
     def _paging(self, vcpu: int) -> PagingView:
         memory = self.memory
