@@ -18,8 +18,12 @@ from conformance.kernels.reading import read_file
 from conformance.kernels.tools import Progress, quiet
 from conformance.kernels.unpacking import unpacked
 from conformance.kernels.vmlinuz import ELF, btf_of, vmlinux_of
+from conformance.sandbox.confinement import refuse_foreign
 
-__all__ = ["Bootable", "ModuleFile", "built_by_user", "shipped_kernel"]
+__all__ = ["Bootable", "ModuleFile", "UserKernel", "built_by_user", "shipped_kernel", "user_kernel"]
+
+UserKernel = tuple[Path, Path]
+"""The vmlinux or bzImage that a user has built, and the folder of its modules."""
 
 KIND = "bootable"
 KEEP = 8
@@ -111,6 +115,18 @@ def shipped_kernel(selector: str, cache: Cache, progress: Progress = quiet) -> B
     key = key_of(file_digest(found.vmlinuz))
     place = cache.get_or_build(KIND, key, build, what=title, keep=KEEP, progress=progress)
     return Bootable(title, place / "vmlinux", found.vmlinuz, found.base, (found.modules,), drift=found.drift)
+
+
+def user_kernel(image: Path | None, modules: Path | None) -> UserKernel | None:
+    """The kernel that the user passes, if any. Raises ConformanceError if a part of it is missing, or if
+    nothing confines it.
+    """
+    if image is not None and modules is not None:
+        refuse_foreign(f"The kernel {image.name}")
+        return image, modules
+    if image is not None or modules is not None:
+        raise ConformanceError("--image and --modules go together: a kernel and its modules.")
+    return None
 
 
 def built_by_user(image: Path, modules: Path, cache: Cache, progress: Progress = quiet) -> Bootable:

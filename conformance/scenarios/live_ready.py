@@ -13,13 +13,12 @@ from pathlib import Path
 from conformance.differential.verdict import KernelReport
 from conformance.errors import ConformanceError
 from conformance.kernels import BuildError, Cache, Kernel
-from conformance.kernels.bootable import Bootable, built_by_user, shipped_kernel
+from conformance.kernels.bootable import Bootable, UserKernel, built_by_user, shipped_kernel, user_kernel
 from conformance.model.profiles import profile_of
 from conformance.oracles.binary.module import open_module
 from conformance.oracles.live.booted import boot
 from conformance.oracles.live.rebuilt import rebuilt_kernel
 from conformance.oracles.live.settings import setting_of
-from conformance.sandbox.confinement import refuse_foreign
 from conformance.scenarios.comparing import Sides
 from conformance.scenarios.live_machines import DEFAULT_MACHINE, MACHINES, LiveHost
 from conformance.scenarios.live_sides import ORACLE, LiveSides, why_not_live
@@ -110,15 +109,12 @@ def _prepare_live(
         raise ConformanceError(
             "--patch changes source, not the kernel of --image. Build that with the patch."
         )
-    if (plan.image is None) != (plan.modules is None):
-        raise ConformanceError("--image and --modules go together: a kernel and its modules.")
-    if plan.image is not None:
-        refuse_foreign(f"The kernel {plan.image.name}")
+    given = user_kernel(plan.image, plan.modules)
     kernel = open_or_report(selector, patches, progress)
     if isinstance(kernel, KernelReport):
         return kernel
     try:
-        found = _bootable(kernel, bool(patches), plan, progress)
+        found = _bootable(kernel, bool(patches), given, progress)
     except BuildError as error:
         return replace(KernelReport.of(kernel), error=str(error))
     module = open_module(found.module("kvm").path, found.base)
@@ -134,10 +130,10 @@ def _prepare_live(
     return LiveReady(kernel, profile_of(kernel.release), facts, start, found, MACHINES[plan.machine])
 
 
-def _bootable(kernel: Kernel, patched: bool, plan: LivePlan, progress: Progress) -> Bootable:
+def _bootable(kernel: Kernel, patched: bool, given: UserKernel | None, progress: Progress) -> Bootable:
     """What is booted. Raises BuildError if the modules of a patched kernel do not compile."""
-    if plan.image is not None and plan.modules is not None:
-        return built_by_user(plan.image, plan.modules, Cache(), progress)
+    if given is not None:
+        return built_by_user(*given, Cache(), progress)
     if patched:
         return rebuilt_kernel(kernel, Cache(), progress)
     return shipped_kernel(kernel.selector, Cache(), progress)

@@ -9,32 +9,26 @@ from pathlib import Path
 
 from conformance.errors import ConformanceError
 from conformance.kernels import Cache, open_kernel
-from conformance.kernels.bootable import Bootable, built_by_user, shipped_kernel
+from conformance.kernels.bootable import Bootable, UserKernel, built_by_user, shipped_kernel, user_kernel
 from conformance.kernels.images import shipped
 from conformance.kernels.modules import build_modules
 from conformance.kernels.patches import read_patch
 from conformance.kernels.selector import Tree, parse
 from conformance.kernels.selftests import is_part
 from conformance.kernels.tools import Progress
-from conformance.sandbox.confinement import refuse_foreign
 
-__all__ = ["UserKernel", "check", "kernel_to_boot"]
-
-UserKernel = tuple[Path, Path]
-"""The vmlinux that a user has built, and the folder of its modules."""
+__all__ = ["check", "kernel_to_boot"]
 
 
 def check(image: Path | None, modules: Path | None, selectors: Sequence[str]) -> UserKernel | None:
     """The kernel that the user passes, if any. Raises ConformanceError if it and the selectors do not fit."""
-    if image is not None and modules is not None:
-        refuse_foreign(f"The kernel {image.name}")
+    given = user_kernel(image, modules)
+    if given is not None:
         if len(selectors) > 1:
             raise ConformanceError(
                 "--image is one kernel, so its selftests come from one source: give one --kernel."
             )
-        return image, modules
-    if image is not None or modules is not None:
-        raise ConformanceError("--image and --modules go together: a kernel and its modules.")
+        return given
     for selector in selectors:
         if isinstance(parse(selector), Tree):
             raise ConformanceError(

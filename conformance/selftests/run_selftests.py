@@ -15,13 +15,13 @@ from pathlib import Path
 from conformance.differential.unjudged import once, unjudged
 from conformance.differential.verdict import KernelReport, Report, Result
 from conformance.kernels import BuildError, Cache, expand
-from conformance.kernels.bootable import Bootable
+from conformance.kernels.bootable import Bootable, UserKernel
 from conformance.kernels.selftests import Selftests, open_selftests
 from conformance.oracles.lacking import Lacking
 from conformance.oracles.live.deaths import LiveDied
 from conformance.sandbox.processes import Ended as TimeIsUp
 from conformance.selftests.judging import Run, died_in, error, judged, missed, skipped
-from conformance.selftests.kernel_to_boot import UserKernel, check, kernel_to_boot
+from conformance.selftests.kernel_to_boot import check, kernel_to_boot
 from conformance.selftests.modes import DEFAULT, MODES, chosen_modes
 from conformance.selftests.running import Machines
 from conformance.selftests.table import Selftest, programs, selected
