@@ -22,6 +22,7 @@ def kernel_side(
     reports_dirty: bool,
     exchange: mmap.mmap | None,
     patience: float = 60.0,
+    plant: int = 0,
 ) -> KernelSide:
     """The race on a kernel's own code; see RacingKvm for the arguments. Possible once in a process."""
     racing = RacingKvm(
@@ -33,6 +34,7 @@ def kernel_side(
         closing=program.closing,
         exchange=exchange,
         patience=patience,
+        plant=plant,
     )
     return KernelSide(
         racing,

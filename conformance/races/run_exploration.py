@@ -31,7 +31,7 @@ from conformance.races.wire_format import Request, printable
 __all__ = ["Exploration", "Outcome", "explore_race", "replay_race"]
 
 PATIENCE = 60.0
-"""Seconds of processor time that a schedule may take before kernel code counts as hanging."""
+"""Seconds of processor time that a schedule may take before kernel code counts as hanging, unless given."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Exploration:
 
     ``library`` is a kernel's racing KVM, None for the model. ``without`` are changes that the model lacks.
     Only ``invariant`` is checked, or all if it is empty. ``segments`` are a schedule for replay_race().
+    ``patience`` is in seconds of processor time for a schedule. ``plant`` is the number of the planted
+    difference that is active in the library; 0 for none.
     """
 
     race: str
@@ -51,6 +53,8 @@ class Exploration:
     limit: int = 20_000
     seed: int | None = None
     segments: tuple[Segment, ...] = ()
+    patience: float = PATIENCE
+    plant: int = 0
 
     def on_model(self) -> Subject:
         """The race on the model."""
@@ -62,7 +66,8 @@ class Exploration:
             program=RACES[self.race].program,
             host=VM_MODES[self.mode].host(),
             reports_dirty=not self.profile.has(NO_PFN_DIRTY),
-            patience=PATIENCE,
+            patience=self.patience,
+            plant=self.plant,
             task=task,
         )
 

@@ -52,6 +52,7 @@ class Request:
     host: Mapping[str, int]
     reports_dirty: bool
     patience: float
+    plant: int
     task: Task
 
     @property
@@ -63,7 +64,7 @@ class Request:
         """The request as JSON."""
         segments = [[one.thread, one.stop, one.nth] for one in self.task.segments]
         return {
-            **{name: getattr(self, name) for name in ("host", "reports_dirty", "patience")},
+            **{name: getattr(self, name) for name in ("host", "reports_dirty", "patience", "plant")},
             **{name: getattr(self.program, name) for name in ("options", "setup", "closing")},
             # A list, since the order of threads counts.
             "threads": list(self.program.threads.items()),
@@ -77,7 +78,8 @@ def read_request(written: dict[str, Any]) -> Request:
     task = {**written["task"], "segments": segments}
     threads = {name: tuple((kind, given) for kind, given in steps) for name, steps in written["threads"]}
     program = Program(written["options"], tuple(written["setup"]), threads, tuple(written["closing"]))
-    return Request(program, written["host"], written["reports_dirty"], written["patience"], Task(**task))
+    facts = {name: written[name] for name in ("host", "reports_dirty", "patience", "plant")}
+    return Request(program=program, task=Task(**task), **facts)
 
 
 def printable(text: str) -> str:

@@ -35,7 +35,13 @@ def _outcome(request: Request, memory: mmap.mmap, send: Callable[[int], None]) -
     try:
         library = Path(sys.argv[6])
         subject = kernel_side(
-            request.program, library, request.host, request.reports_dirty, memory, request.patience
+            request.program,
+            library,
+            request.host,
+            request.reports_dirty,
+            memory,
+            request.patience,
+            request.plant,
         )
         subject.begin = _with_heartbeat(subject.begin, send)
         outcome = perform(request.task, subject)

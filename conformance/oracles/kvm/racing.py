@@ -58,6 +58,7 @@ class RacingKvm:
     closing: steps that finish() does.
     exchange: memory of the size of new_exchange(), if another process is to read it.
     patience: how many seconds of processor time a schedule may take before kernel code counts as hanging.
+    plant: the number of the planted difference that is active from the initialisation on; 0 for none.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class RacingKvm:
         closing: Sequence[Step] = (),
         exchange: mmap.mmap | None = None,
         patience: float = 60.0,
+        plant: int = 0,
     ) -> None:
         if len(threads) > MAX_THREADS or any(len(steps) > MAX_STEPS for steps in threads.values()):
             raise ValueError(f"a race has at most {MAX_THREADS} threads, of {MAX_STEPS} steps each")
@@ -83,6 +85,7 @@ class RacingKvm:
         if not hasattr(self._lib, "race_boot"):
             raise ValueError(f"{library} is not built for races")
         self._lib.race_coverage.restype = ctypes.c_ulong
+        self._lib.conformance_plant(ctypes.c_ulong(plant))
         self._boot(host, options or {}, patience)
         self._names = Names(library)
         self.early: list[Observation] = []
