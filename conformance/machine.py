@@ -61,7 +61,12 @@ _PACKAGES = {
     "qemu-system-x86_64": "qemu-system-x86",
 }
 
-_EXTRAS = {"prove": ("z3-solver", "pypcode"), "campaign": ("distributed", "duckdb"), "b4": ("b4",)}
+_EXTRAS = {
+    "prove": ("z3-solver", "pypcode"),
+    "campaign": ("distributed", "duckdb"),
+    "b4": ("b4",),
+    "kcidb": ("kcidb-io",),
+}
 
 _LEAST_MEMORY = 4 << 30
 """Bytes of address space. A process that runs a whole KVM needs about half of that."""

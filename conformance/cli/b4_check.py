@@ -6,14 +6,27 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from typing import Any
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from conformance.cli.kept import keep
-from conformance.cli.options import budget_option, cc_option, fuzz_option, gate_options, mode_option
+from conformance.cli.options import (
+    STDOUT,
+    budget_option,
+    cc_option,
+    destinations,
+    fuzz_option,
+    gate_options,
+    mode_option,
+)
+from conformance.cli.run import note
 from conformance.errors import ConformanceError
 from conformance.reports.text import line
+
+if TYPE_CHECKING:
+    from conformance.reports.files import Destination
 
 __all__ = ["b4_check"]
 
@@ -28,6 +41,7 @@ __all__ = ["b4_check"]
 @cc_option
 @budget_option(2.0, "Time to compare properties.")
 @gate_options
+@click.option("--kcidb", metavar="FILE", help="Also write JSON for KCIDB, in place of what FILE holds.")
 @click.pass_context
 def b4_check(
     ctx: click.Context,
@@ -37,6 +51,7 @@ def b4_check(
     lines: bool,
     fail_on: str,
     strict: bool,
+    kcidb: str | None,
     **plan: Any,
 ) -> None:
     """Review a mail on stdin for b4, and answer with a JSON array on stdout.
@@ -53,8 +68,11 @@ def b4_check(
     tool = "conformance series" if series else "conformance"
     setup = {"onto": onto or _configured("onto"), "tree": tree or _configured("tree")}
     try:
+        if kcidb == STDOUT:
+            raise ConformanceError("--kcidb writes to a file here: stdout has the answer to b4.")
+        (place,) = destinations({"kcidb": kcidb}).values() or [None]
         gate = {"fail_on": fail_on, "strict": strict}
-        answer, status = _judge(_mail(), tool, setup, series, gate, plan)
+        answer, status = _judge(_mail(), tool, setup, series, gate, plan, place)
     except ConformanceError as problem:
         answer, status = {"tool": tool, "status": "warn", "summary": line(f"Not judged: {problem}")}, 2
     if not lines:
@@ -78,18 +96,22 @@ def _judge(
     series: bool,
     given: dict[str, Any],
     plan: dict[str, Any],
+    place: Destination | None,
 ) -> tuple[dict[str, str], int]:
-    """The answer to a mail, and the exit status."""
+    """The answer to a mail, and the exit status; ``place`` gets the results for KCIDB."""
     from conformance.kernels.compilers import chosen
     from conformance.kernels.mails import read_mail
     from conformance.kernels.tools import quiet
+    from conformance.reports.kcidb import render
     from conformance.reports.review_mail import render_series
+    from conformance.reports.series import as_report
     from conformance.review.b4 import Setup, handed
     from conformance.review.comparing import comparing
     from conformance.review.judging_series import judge
     from conformance.review.outcome import FailOn, Gate, Outcome
     from conformance.review.reply import reply
 
+    begun = datetime.now(timezone.utc)
     gate = Gate(FailOn(given["fail_on"]), given["strict"])
     mail = read_mail(content)
     asked = handed(mail, Setup(**setup), whole=series)
@@ -108,6 +130,12 @@ def _judge(
         "details": render_series(review),
     }
     status = review.status(gate)
+    if place is not None:
+        try:
+            place.write(render(as_report(review, None, gate), begun))
+        except ConformanceError as problem:
+            note(f"conformance: {problem}")
+            status = status or 2
     if status == 1 and gate.fail_on is not FailOn.CHANGES:
         answer["status"] = "fail"
     return answer, status

@@ -15,6 +15,7 @@ from conformance.cli.options import (
     cc_option,
     destinations,
     jobs_option,
+    kcidb_option,
     kernel_options,
     mode_option,
     output_file,
@@ -38,6 +39,7 @@ __all__ = ["lockstep"]
 @jobs_option
 @time_limit_option
 @report_options
+@kcidb_option
 @click.pass_context
 def lockstep(ctx: click.Context, **given: Any) -> None:
     """Run random steps on kernel and model in lockstep, and minimise a difference to a scenario.

@@ -34,6 +34,7 @@ __all__ = [
     "fuzz_option",
     "gate_options",
     "jobs_option",
+    "kcidb_option",
     "kernel_option",
     "kernel_options",
     "kernels_option",
@@ -155,7 +156,7 @@ def check_case(case: tuple[int, ...], only: Sequence[str]) -> None:
 
 _FUZZ = "CONFORMANCE_FUZZ"
 
-FORMATS = ("junit", "ktap", "json", "sarif", "mail", "lcov", "cobertura")
+FORMATS = ("junit", "ktap", "json", "sarif", "mail", "kcidb", "lcov", "cobertura")
 """The formats of reports: names of options and, but for the last two, of modules in conformance.reports."""
 
 
@@ -170,6 +171,10 @@ def destinations(given: dict[str, Any]) -> dict[str, Destination | None]:
     for name, where in selected.items():
         if not where:
             raise ConformanceError(f"--{name} was given an empty file name; name the file to write.")
+    if "kcidb" in selected:
+        from conformance.reports.kcidb import require
+
+        require()
     if selected.get("junit") == STDOUT:
         raise ConformanceError("--junit writes to a file, not to stdout; pass a file name.")
     printed = [name for name, where in selected.items() if where == STDOUT]
@@ -440,6 +445,14 @@ def gate_options(command: Command) -> Command:
         "--strict", is_flag=True, help="Exit with 2 if a change is executed by no test of the suite."
     )
     return fail_on(strict(command))
+
+
+kcidb_option = click.option(
+    "--kcidb",
+    metavar="FILE|-",
+    help="Also write JSON for KCIDB; - is stdout, the table then goes to stderr. "
+    "CONFORMANCE_KCIDB_ORIGIN is the name of the CI system.",
+)
 
 
 def report_options(command: Command) -> Command:

@@ -7,7 +7,7 @@ import importlib
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
+from datetime import datetime, timezone
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -21,6 +21,7 @@ from conformance.cli.options import (
     fuzz_option,
     gate_options,
     jobs_option,
+    kcidb_option,
     mode_option,
     property_options,
     report_options,
@@ -54,6 +55,7 @@ __all__ = ["patch"]
 @gate_options
 @click.option("--verbose", is_flag=True, help="Name every scenario and every function.")
 @report_options
+@kcidb_option
 @time_limit_option
 @click.pass_context
 def patch(
@@ -78,6 +80,7 @@ def patch(
     check_case(given["case"], given["only"])
     files = kept(files)
     places = destinations(given)
+    begun = datetime.now(timezone.utc)
     del given["bisect"]  # Commands.main() handles it, also for errors in the options.
     screen = _screen(places)
     with watching() as (progress, _):
@@ -103,7 +106,15 @@ def patch(
         except Ended as ended:
             review = cut_short(series, onto, done, f"not reached: {ended}")
             progress(f"{ended}: {len(review.parts) - len(done)} patches were not reached")
-    render = partial(_render, review, given["seed"], gate, verbose)
+
+    def render(name: str) -> str:
+        from conformance.reports import kcidb
+        from conformance.reports.series import as_report
+
+        if name == "kcidb":
+            return kcidb.render(as_report(review, given["seed"], gate), begun)
+        return _render(review, given["seed"], gate, verbose, name)
+
     status = review.status(gate) or max(wrote)
     ctx.exit(deliver(status, lambda console: None, render, places))
 

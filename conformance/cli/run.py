@@ -19,6 +19,7 @@ from conformance.cli.options import (
     compilers_option,
     destinations,
     jobs_option,
+    kcidb_option,
     kernel_options,
     mode_option,
     oracle_options,
@@ -58,6 +59,7 @@ Advance = Callable[["Result"], None]
 @jobs_option
 @time_limit_option
 @report_options
+@kcidb_option
 @click.option(
     "--profile",
     type=click.Choice(["ci", "default", "nightly"]),

@@ -16,6 +16,7 @@ from conformance.cli.options import (
     compilers_option,
     destinations,
     jobs_option,
+    kcidb_option,
     kernel_option,
     kernel_options,
     mode_option,
@@ -61,6 +62,7 @@ def list_(kernel: str | None) -> None:
 @jobs_option
 @time_limit_option
 @report_options
+@kcidb_option
 @click.pass_context
 def run(ctx: click.Context, names: tuple[str, ...], compilers: tuple[str, ...], **given: Any) -> None:
     """Run scenarios, and compare all observations after every step.

@@ -21,6 +21,7 @@ __all__ = [
     "KernelReport",
     "Report",
     "Result",
+    "Source",
     "Verdict",
     "Wording",
     "case_text",
@@ -160,6 +161,20 @@ class Result:
         return 0 if self.engine == AGREEMENT else self.cases
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where a kernel's code comes from, as far as that is known; "" for what is not.
+
+    ``commit`` is the full name of the commit that patches were applied to, ``patches`` are their SHA-256 in
+    order. ``message_id`` is that of the mail with the last one. ``digest`` covers all code that was compiled.
+    """
+
+    commit: str = ""
+    patches: tuple[str, ...] = ()
+    message_id: str = ""
+    digest: str = ""
+
+
 @dataclass
 class KernelReport:
     """Everything said about one kernel.
@@ -175,6 +190,7 @@ class KernelReport:
     side by side cannot be added up; ``prepared`` of them it took to fetch and compile the kernel. ``places``
     are the file and the line of the function that a property is about, for those that differ. ``notes`` say
     how patches were applied, where that was not exact. ``known`` are faults that the kernel is known to have.
+    ``source`` is None if nothing is known of it.
     """
 
     selector: str
@@ -192,6 +208,7 @@ class KernelReport:
     places: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     known: tuple[Finding, ...] = ()
+    source: Source | None = None
 
     @classmethod
     def of(cls, kernel: Kernel) -> KernelReport:
@@ -203,6 +220,7 @@ class KernelReport:
             kernel.drift,
             notes=kernel.notes,
             compiler=kernel.compiler.text,
+            source=Source(kernel.commit, kernel.patches, digest=kernel.fingerprint),
         )
 
     @classmethod

@@ -49,6 +49,10 @@ class Kernel:
     """Notes on its patches: offsets, fuzz, files that are not compiled here."""
     compiler: Compiler = field(default_factory=chosen)
     """The compiler that configured and compiles it."""
+    commit: str = ""
+    """The full name of the commit that a revision of a tree is; "" for any other kernel."""
+    patches: tuple[str, ...] = ()
+    """The SHA-256 of each patch file, in the order of application."""
 
     def need_gcc(self, what: str) -> None:
         """Raise ConformanceError unless it is compiled with gcc; ``what`` begins the sentence."""

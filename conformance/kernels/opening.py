@@ -79,6 +79,8 @@ def open_kernel(
         root=root,
         fingerprint=fingerprint(Manifest.now(root), compiler),
         compiler=compiler,
+        commit=base.commit,
+        patches=tuple(patch.digest for patch in read),
         notes=tuple(filter(None, (*read_facts(root).get("notes", ()), unconfined_note()))),
     )
     if read and not idle and kernel.fingerprint == fingerprint(Manifest.now(base.root), compiler):

@@ -65,6 +65,8 @@ class Base:
     """The tree on disk, whose files may have changed since."""
     blob: Blob | None = None
     """Looks up git objects from which patches may have been made; None without a repository."""
+    commit: str = ""
+    """The full name of the commit that was staged; "" for anything else."""
 
     def has(self, name: str) -> bool:
         """Whether the entry has this file of the kernel."""

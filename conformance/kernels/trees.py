@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,10 @@ def revision(tree: Tree, title: str, cache: Cache, progress: Progress) -> Base:
         keep=KEEP,
         progress=progress,
     )
-    return base(root, stage, tree.path, name)
+    status, commit = ask(
+        "rev-parse", "--verify", "--quiet", "--end-of-options", f"{tree.revision}^{{commit}}"
+    )
+    return replace(base(root, stage, tree.path, name), commit="" if status else commit)
 
 
 def on_disk(path: Path, title: str, cache: Cache, progress: Progress) -> Base:

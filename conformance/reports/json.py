@@ -11,7 +11,7 @@ from conformance.differential.verdict import Counterexample, Finding, KernelRepo
 from conformance.reports.rows import rows, summary
 from conformance.reports.text import word
 
-__all__ = ["SCHEMA", "counterexample", "document", "plain", "render"]
+__all__ = ["SCHEMA", "counterexample", "document", "plain", "render", "result_document"]
 
 SCHEMA = 1
 
@@ -41,7 +41,7 @@ def _kernel(kernel: KernelReport) -> dict[str, Any]:
         **({"compiler": plain(kernel.compiler)} if kernel.compiler else {}),
         **({} if kernel.disagreement is None else {"disagreement": plain(kernel.disagreement)}),
         **({} if kernel.seconds is None else {"seconds": round(kernel.seconds, 3)}),
-        "results": [_result(row) for row in rows(kernel)],
+        "results": [result_document(row) for row in rows(kernel)],
     }
 
 
@@ -55,7 +55,8 @@ def _finding(found: Finding) -> dict[str, Any]:
     }
 
 
-def _result(result: Result) -> dict[str, Any]:
+def result_document(result: Result) -> dict[str, Any]:
+    """A result as plain dicts and lists."""
     found = result.counterexample
     return {
         "property": plain(result.property),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 import conformance
@@ -48,7 +49,8 @@ def _judged(one: Judged) -> dict[str, Any]:
 
 def as_report(series: SeriesReview, seed: int | None, gate: Gate = DEFAULT) -> Report:
     """The series as results: a suite for each patch, and one for the whole."""
-    return Report([_kernel(one, series.base, gate) for one in series.judged], seed)
+    judged = zip_longest(series.judged, series.sources[: len(series.judged)])
+    return Report([replace(_kernel(one, series.base, gate), source=source) for one, source in judged], seed)
 
 
 def _kernel(one: Judged, base: str, gate: Gate) -> KernelReport:

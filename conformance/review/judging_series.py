@@ -19,7 +19,7 @@ from conformance.kernels.selector import parse
 from conformance.review.claims import Claim
 from conformance.review.review import FunctionReview, Review, Standing
 from conformance.review.scope import concerns, is_prepared, unprepared
-from conformance.review.series import Part, Series
+from conformance.review.series import Part, Series, sources
 from conformance.review.series_review import UNCONCERNED, Judged, SeriesReview
 from conformance.sandbox import processes
 
@@ -66,7 +66,8 @@ def judge(
     notes = (*series.notes, *series.incomplete)
     if not any(part.may_concern for part in parts):
         hear.begin(len(parts), onto, notes)
-        return SeriesReview(onto, tuple(hear.receive(_unconcerned(part)) for part in parts), notes=notes)
+        skipped = tuple(hear.receive(_unconcerned(part)) for part in parts)
+        return SeriesReview(onto, skipped, notes=notes, sources=sources(series, applied, ""))
     with temporary("patches") as folder, threads(jobs) as pool:
         given = [part for part in series.parts[:applied] if part.may_concern]
         files = [_written(part, Path(folder, str(number))) for number, part in enumerate(given)]
@@ -106,7 +107,8 @@ def judge(
         whole = None
         if len(judged) == len(parts) > 1:
             whole = hear.receive(_whole(series, found, base, before, compare_patch, progress))
-        return SeriesReview(_name(base), tuple(queue.passed_on), whole, notes)
+        origins = sources(series, applied, origin.commit)
+        return SeriesReview(_name(base), tuple(queue.passed_on), whole, notes, origins)
 
 
 class _InOrder:

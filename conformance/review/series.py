@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from conformance.differential.verdict import Source
 from conformance.errors import ConformanceError
 from conformance.kernels.diffs import read_diff
 from conformance.kernels.mails import MOST_BYTES, Mail, read_mails
@@ -18,7 +20,7 @@ from conformance.kernels.reading import read_file, read_stream
 from conformance.kernels.staging import wanted
 from conformance.review.claims import Claim, claim_of
 
-__all__ = ["Commits", "Part", "Series", "arrange", "part_of", "read_series"]
+__all__ = ["Commits", "Part", "Series", "arrange", "part_of", "read_series", "sources"]
 
 STDIN = "-"
 
@@ -88,6 +90,17 @@ class Commits:
     onto: str
     parts: Mapping[str, Sequence[Part]]
     notes: tuple[str, ...] = ()
+
+
+def sources(series: Series, applied: int, commit: str) -> tuple[Source, ...]:
+    """Where the code with each patch comes from, without the first ``applied``; then that with all patches.
+
+    ``commit`` is the full name of the commit that they apply to, "" if it is unknown.
+    """
+    digests = tuple(hashlib.sha256(part.mail.diff).hexdigest() for part in series.parts)
+    judged = list(enumerate(series.parts, 1))[applied:]
+    each = (Source(commit, digests[:number], part.mail.message_id) for number, part in judged)
+    return (*each, Source(commit, digests))
 
 
 def part_of(name: str, mail: Mail) -> Part:

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from conformance.differential.verdict import Source
 from conformance.review.claims import Claim
 from conformance.review.outcome import DEFAULT, Gate, Outcome, outcome_of
 from conformance.review.review import Review
-from conformance.review.series import Series
+from conformance.review.series import Series, sources
 
 __all__ = ["UNCONCERNED", "Judged", "SeriesReview", "cut_short"]
 
@@ -43,13 +44,15 @@ class Judged:
 class SeriesReview:
     """All results about a series. ``base`` names the kernel that it was applied to.
 
-    ``whole`` is None for a single patch, or if not all patches could be applied.
+    ``whole`` is None for a single patch, or if not all patches could be applied. ``sources`` say where the
+    code comes from: with each patch, and with all of them.
     """
 
     base: str
     parts: tuple[Judged, ...]
     whole: Judged | None = None
     notes: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
 
     @property
     def judged(self) -> tuple[Judged, ...]:
@@ -66,4 +69,5 @@ def cut_short(series: Series, onto: str, judged: Sequence[Judged], reason: str) 
     """The results of a series of which only the first patches were ``judged``."""
     parts = list(judged[: len(series.parts)])
     parts += [Judged(part.title, part.claim, reason=reason) for part in series.parts[len(parts) :]]
-    return SeriesReview(onto, tuple(parts), notes=(*series.notes, *series.incomplete))
+    notes = (*series.notes, *series.incomplete)
+    return SeriesReview(onto, tuple(parts), notes=notes, sources=sources(series, 0, ""))

@@ -307,3 +307,18 @@ def test_b4_prepares_with_it(b4, command, reviewers, monkeypatch, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "Success: 1, Warning: 0, Error: 1" in done.stdout + done.stderr
     assert "ERROR: Behaviour changes in break_spte()." in done.stdout + done.stderr
+
+
+def test_kcidb(asked, cli, tmp_path, monkeypatch):
+    given = mail("[PATCH] x", "break")
+    _, status = asked(given, "--onto", "6.1", "--kcidb", tmp_path / "k.json")
+    (checkout,) = json.loads((tmp_path / "k.json").read_text())["checkouts"]
+    assert status == 1 and checkout["message_id"] == "PATCHx@invalid"
+    answer, status = asked(given, "--onto", "6.1", "--kcidb", "-")
+    assert status == 2 and "--kcidb writes to a file here" in answer["summary"]
+    answer, status = asked(given, "--onto", "6.1", "--kcidb", tmp_path / "no" / "k.json")
+    assert status == 2 and "is not a directory" in answer["summary"]
+    monkeypatch.setattr("conformance.reports.kcidb.path", lambda result: "no path")
+    done = cli("b4-check", "--onto", "6.1", "--kcidb", tmp_path / "l.json", given=mail("[PATCH] x", "fold"))
+    assert done.exit_code == 2 and json.loads(done.stdout)[0]["status"] == "pass"
+    assert "The KCIDB document is invalid" in done.stderr and not (tmp_path / "l.json").exists()

@@ -304,3 +304,17 @@ def test_formats(patched, tmp_path):
     )
     assert one["review"]["functions"][0]["standing"] == "UNSEEN"
     assert patched(diff("fold"), "--mail", "-", "--sarif", "-").exit_code == 2
+
+
+def test_kcidb_has_the_patches(patched, tmp_path):
+    series = mailbox(mail("[PATCH 1/2] a", "fold"), mail("[PATCH 2/2] b", "break"))
+    assert patched(series, "--kcidb", tmp_path / "k.json").exit_code == 1
+    document = json.loads((tmp_path / "k.json").read_text())
+    ids = [one.get("message_id") for one in document["checkouts"]]
+    assert ids == ["PATCH12a@invalid", "PATCH22b@invalid", None]
+    assert len({one["patchset_hash"] for one in document["checkouts"]}) == 2
+    assert [one["status"] for one in document["tests"] if one["path"] == "kvm.mmu.review"] == [
+        "PASS",
+        "FAIL",
+        "FAIL",
+    ]

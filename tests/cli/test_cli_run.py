@@ -178,3 +178,17 @@ def test_a_time_limit_that_nothing_handles_is_reported(cli, monkeypatch):
     done = cli("run", "--time-limit", "7")
     assert done.exit_code == 2
     assert "the time limit of 7 s ended; the results printed above are those known by then" in done.stderr
+
+
+def test_kcidb(cli, plans, tmp_path, monkeypatch):
+    done = cli("run", "--kcidb", "-", "--only", "FAIL")
+    assert done.exit_code == 1 and json.loads(done.stdout)["tests"][0]["status"] == "FAIL"
+    assert cli("run", "--kcidb", tmp_path / "k.json").exit_code == 0
+    assert json.loads((tmp_path / "k.json").read_text())["version"]["major"] == 5
+    plans.clear()
+    monkeypatch.setenv("CONFORMANCE_KCIDB_ORIGIN", "A B")
+    assert cli("run", "--kcidb", "-").exit_code == 2
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    done = cli("run", "--kcidb", tmp_path / "l.json")
+    assert done.exit_code == 2 and "--kcidb needs kcidb-io, which is not installed." in done.stderr
+    assert plans == [] and not (tmp_path / "l.json").exists()
