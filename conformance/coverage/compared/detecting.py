@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,14 @@ class Sight:
 NOTHING = Sight(Seen.NOTHING)
 
 
+class _Played(NamedTuple):
+    """A story without a mutant: its observations, up to the step in which the kernel dies, if any; and the
+    mutants whose places it executes, or None if that is not known."""
+
+    seen: list[Observation]
+    reached: frozenset[int] | None
+
+
 @dataclass
 class Detector:
     """Runs properties and stories on the libraries of a kernel with mutants. A context manager.
@@ -91,7 +100,7 @@ class Detector:
     reader: RawStateReader | None
     keeping: Keeping | None = None
     _digests: dict[tuple[str, str], bytes] = field(default_factory=dict)
-    _observed: dict[tuple[str, str], list[Observation]] = field(default_factory=dict)
+    _observed: dict[tuple[str, str], _Played] = field(default_factory=dict)
     _enabled: tuple[int, FunctionOracle] | None = None
     _open: ExitStack = field(default_factory=ExitStack)
 
@@ -150,7 +159,9 @@ class Detector:
 
         Raises Lacking if it cannot be played without one.
         """
-        before = self._without(name, mode)
+        if not self._reaches(number, name, mode):
+            return NOTHING
+        before = self._without(name, mode).seen
         pairing = Pairing()
         steps = 0
         try:
@@ -167,23 +178,28 @@ class Detector:
             return _lacking(lacking)
         return NOTHING
 
-    def _without(self, name: str, mode: str) -> list[Observation]:
-        """The observations of a story without a mutant, up to the step in which the kernel dies, if any."""
+    def _without(self, name: str, mode: str) -> _Played:
         if (name, mode) not in self._observed:
-            found: list[Observation] = []
-            with suppress(KernelDied):
-                for seen, _ in self._played(name, mode, 0):
-                    found.append(seen)
-            self._observed[name, mode] = found
+            seen, reached = [], None
+            with suppress(KernelDied), self._machine(name, mode, 0) as machine:
+                for step in STORIES[name].script.steps:
+                    seen.append(machine.step(step.kind, **step.arguments))
+                reached = machine.reached()
+            self._observed[name, mode] = _Played(seen, reached)
         return self._observed[name, mode]
+
+    def _reaches(self, number: int, name: str, mode: str) -> bool:
+        """Whether a story may execute the place of a mutant: otherwise it takes the same way with it."""
+        reached = self._without(name, mode).reached
+        return reached is None or number in reached
 
     def _dies(self, name: str, mode: str) -> bool:
         """Whether the kernel dies in a story without a mutant."""
-        return len(self._without(name, mode)) < len(STORIES[name].script.steps)
+        return len(self._without(name, mode).seen) < len(STORIES[name].script.steps)
 
     def by_kept_state(self, number: int, name: str, mode: str) -> Sight:
         """What a story shows of a mutant in the state that KVM keeps, if its observations are the same."""
-        if self.keeping is None or self._dies(name, mode):
+        if self.keeping is None or self._dies(name, mode) or not self._reaches(number, name, mode):
             return NOTHING
         try:
             both = zip(
@@ -206,19 +222,22 @@ class Detector:
         self, name: str, mode: str, number: int, *, kept: bool = False
     ) -> Iterator[tuple[Observation, KeptMemory | None]]:
         """The observations of a story and the state that is kept, by step. Raises KernelDied, Lacking."""
-        script, reader = STORIES[name].script, self.reader
-        assert reader is not None
-        with KvmOracle(
-            reader.library,
-            VM_MODES[mode].host(),
-            script.options,
-            patience=PATIENCE,
-            raw_state=reader.request if kept else None,
-            plant=number,
-        ) as machine:
-            for step in script.steps:
+        with self._machine(name, mode, number, kept=kept) as machine:
+            for step in STORIES[name].script.steps:
                 seen = machine.step(step.kind, **step.arguments)
                 yield seen, self._decode(machine.raw_state()) if kept else None
+
+    def _machine(self, name: str, mode: str, number: int, *, kept: bool = False) -> KvmOracle:
+        """The machine of a story. Raises KernelDied, Lacking."""
+        assert self.reader is not None
+        return KvmOracle(
+            self.reader.library,
+            VM_MODES[mode].host(),
+            STORIES[name].script.options,
+            patience=PATIENCE,
+            raw_state=self.reader.request if kept else None,
+            plant=number,
+        )
 
     @cached_property
     def _decode(self) -> Callable[[bytes], KeptMemory]:

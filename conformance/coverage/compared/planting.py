@@ -11,7 +11,10 @@ from collections.abc import Mapping
 
 from conformance.coverage.compared.operators import Change
 
-__all__ = ["planted", "substituted"]
+__all__ = ["MOST", "planted", "substituted"]
+
+MOST = 1 << 16
+"""One more than the greatest number of a mutant; as in oracles/c/planted.c."""
 
 _DECLARED = b"""\
 #ifdef CONFORMANCE_OURS
@@ -25,7 +28,8 @@ extern _Bool conformance_planted(unsigned long number);
 
 
 def planted(content: bytes, changes: Mapping[int, Change]) -> bytes:
-    """The text of a file with changes, each of which is enabled by its number."""
+    """The text of a file with changes, each of which is enabled by its number, which is below MOST."""
+    assert all(number < MOST for number in changes)
     added: list[tuple[tuple[int, int, int, int], str]] = []
     for order, (number, change) in enumerate(changes.items()):
         before, between, after = change.gate

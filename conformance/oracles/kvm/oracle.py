@@ -7,9 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+
 from conformance.interface.observation import Observation
 from conformance.interface.options import OPTIONS
 from conformance.oracles.coverage import Counters, executed, read_counters
+from conformance.oracles.hosts import HOST
 from conformance.oracles.kvm.deaths import KernelDied, not_made
 from conformance.oracles.kvm.header import ORDER
 from conformance.oracles.kvm.observation_words import read_observation
@@ -46,11 +49,12 @@ class KvmOracle:
             raise ValueError(f"a machine has no option {min(unknown)!r}: it has {', '.join(OPTIONS)}")
         self._library = library
         self._alive = False
-        self._server: Server | None = borrow(library, host, patience, plant)
+        self._server: Server | None = borrow(library, patience)
         self._alive = True
         given = options or {}
+        hosts = [int(host[name]) for name in HOST]
         numbers = [int(given.get(name, option.default or 0)) for name, option in OPTIONS.items()]
-        self._converse(lambda server: server.start(numbers, raw_state))
+        self._converse(lambda server: server.start(hosts, numbers, raw_state, plant))
         self._early = self._server.events()
         error = int(self._server.words()[0])
         if error:
@@ -121,6 +125,16 @@ class KvmOracle:
     def executed(self) -> set[str]:
         """The names of the functions of KVM that were executed; see coverage()."""
         return executed(self._library, self.coverage())
+
+    def reached(self) -> frozenset[int]:
+        """The numbers of the planted differences whose places were executed since KVM was initialised.
+
+        Takes the place of the last observation. Raises KernelDied, Lacking.
+        """
+        found: list[bytes] = []
+        self._converse(lambda server: found.append(server.coverage()))
+        bits = np.unpackbits(np.frombuffer(found[0], np.uint8), bitorder="little")
+        return frozenset(np.flatnonzero(bits).tolist())
 
     def _need(self) -> Server:
         if self._server is None or not self._alive:

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Servers: each runs machines of one library on one host, one at a time, and is reused when idle."""
+"""Servers: each runs machines of one library, one at a time, and is reused when idle."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from conformance.oracles.conversing import Broken, Conversation, Ended, Silent, bounds_of, failure_of
-from conformance.oracles.hosts import HOST
 from conformance.oracles.idle import Idle
 from conformance.oracles.kvm import worker
 from conformance.oracles.kvm.deaths import KernelDied, death_of, not_initialised
@@ -44,8 +43,8 @@ class RawStateRequest:
 class Server:
     """A process that runs one machine after the other. Raises Lacking if it cannot be started."""
 
-    def __init__(self, library: Path, host: Sequence[int], patience: float, plant: int = 0) -> None:
-        self.key = (library, tuple(host), patience, plant)
+    def __init__(self, library: Path, patience: float) -> None:
+        self.key = (library, patience)
         self._patience = patience
         self._bounds = bounds_of(patience)
         size = ctypes.sizeof(Exchange)
@@ -55,12 +54,20 @@ class Server:
         self.exchange = Exchange.from_buffer(self._conversation.memory)
         self._view = memoryview(self._conversation.memory).cast("Q")
 
-    def start(self, options: Sequence[int], raw_state: RawStateRequest | None = None) -> None:
-        """Create a machine, which copies its raw state if requested. Raises KernelDied, Lacking."""
-        _, host, patience, plant = self.key
+    def start(
+        self,
+        host: Sequence[int],
+        options: Sequence[int],
+        raw_state: RawStateRequest | None = None,
+        plant: int = 0,
+    ) -> None:
+        """Create a machine on a host. Raises KernelDied, Lacking.
+
+        It copies its raw state if requested. ``plant`` is the number of the planted difference that shows.
+        """
         self.exchange.death = Death.ALIVE
         self._request(raw_state)
-        self._conversation.begin(int(patience * 1e6), [*host], plant, [*options])
+        self._conversation.begin(int(self._patience * 1e6), [*host], plant, [*options])
         try:
             error = self._error_of(self._hear())
         except KernelDied as died:
@@ -154,10 +161,9 @@ class Server:
         return KernelDied(f"broke off: it {self._conversation.broken('wrote what is not an answer')}")
 
 
-def borrow(library: Path, host: Mapping[str, int], patience: float, plant: int = 0) -> Server:
+def borrow(library: Path, patience: float) -> Server:
     """An idle server, or a new one. Raises Lacking if it cannot be started."""
-    numbers = tuple(int(host[name]) for name in HOST)
-    return _idle.take((library, numbers, patience, plant)) or Server(library, numbers, patience, plant)
+    return _idle.take((library, patience)) or Server(library, patience)
 
 
 def give_back(server: Server) -> None:
@@ -171,4 +177,4 @@ def close_idle() -> None:
 
 
 _idle: Idle[Server] = Idle(6)
-"""Enough for two kernels in three modes."""
+"""Enough for the machines of two kernels that are open at a time."""

@@ -40,6 +40,8 @@ class Machine:
     outcomes: ClassVar[dict] = {}
     """By mutant: outcomes by step; other steps have the outcome 0."""
     kept: ClassVar[dict] = {}
+    places: ClassVar[frozenset] = frozenset({1})
+    """The mutants whose places the story executes."""
 
     def __init__(self, library, host, options, *, patience, raw_state, plant):
         self.plant, self.at = plant, -1
@@ -56,6 +58,9 @@ class Machine:
         if isinstance(outcome, Exception):
             raise outcome
         return Observation([outcome], [])
+
+    def reached(self):
+        return self.places
 
     def raw_state(self):
         return self.kept.get(self.plant, {}).get(self.at, 0)
@@ -120,6 +125,16 @@ def test_what_kvm_keeps_shows_apart(story):
 
 def test_an_observation_counts_more_than_what_is_kept(story):
     assert story({STEPS - 1: 7}, kept={0: 5}).seen is Seen.DIFFERS
+
+
+def test_a_story_that_does_not_execute_the_place_of_a_mutant_is_not_repeated(story, monkeypatch):
+    monkeypatch.setattr(Machine, "places", frozenset({2}))
+    assert story({1: 7}).seen is Seen.NOTHING
+
+
+def test_a_story_in_which_the_kernel_dies_is_repeated_wherever_the_mutant_is(story, monkeypatch):
+    monkeypatch.setattr(Machine, "places", frozenset())
+    assert story({}, base={1: KernelDied("BUG")}).seen is Seen.DIFFERS
 
 
 def test_a_death_while_the_state_is_copied_is_seen_by_reviews_only(story, monkeypatch):
