@@ -33,7 +33,7 @@ __all__ = ["NOT_COMPILED", "Mutants"]
 NOT_COMPILED = "not compiled"
 """The verdict on a mutant that the compiler refuses; the others are those of a sample (Outcome)."""
 
-BATCH = 300
+BATCH = 1000
 """The number of mutants that are compiled into one library."""
 
 
@@ -41,7 +41,8 @@ BATCH = 300
 class Mutants:
     """All mutants of the executed lines of kernels.
 
-    ``at``: only those in files whose path ends so, FILE, or on one line of it, FILE:LINE; all without any.
+    ``at``: only those in files whose path ends so, FILE, on one line of it, FILE:LINE, or in a folder,
+    FOLDER/; all without any.
     """
 
     order: Order
@@ -73,7 +74,7 @@ class Mutants:
         if not found:
             raise ConformanceError(
                 f"No executed line has mutants in {', '.join(self.at) or 'the MMU'}; name files as "
-                "'conformance coverage' does, such as mmu/spte.c or mmu/spte.c:100."
+                "'conformance coverage' does, such as mmu/spte.c, mmu/spte.c:100 or mmu/."
             )
         return found
 
@@ -127,8 +128,10 @@ def _site(selector: str, order: Order) -> _Site:
 
 
 def _matches(line: Line, place: str) -> bool:
-    """Whether a line is in a place, FILE or FILE:LINE, with the end of a path for FILE."""
+    """Whether a line is in a place, FILE, FILE:LINE or FOLDER/, with the end of a path for FILE."""
     file, _, number = place.partition(":")
+    if place.endswith("/"):
+        return f"/{place}" in f"/{line[0]}"
     return f"/{line[0]}".endswith(f"/{file}") and number in ("", str(line[1]))
 
 

@@ -136,8 +136,8 @@ def lockstep(ctx: click.Context, budget: float, unit: float, **given: Any) -> No
 @click.option(
     "--at",
     multiple=True,
-    metavar="FILE[:LINE]",
-    help="Only mutants in this file or on this line, such as mmu/spte.c:100.",
+    metavar="PLACE",
+    help="Only mutants in this folder or file, or on this line: mmu/, mmu/spte.c or mmu/spte.c:100.",
 )
 @click.option(
     "--budget",

@@ -87,7 +87,10 @@ def test_every_mutant_is_a_unit(site):
     assert len(units) == len(site.every) > 4 and len({unit.id for unit in units}) == len(units)
     some = Mutants(ORDER, ("spte.c:4",)).units()
     assert 0 < len(some) < len(units) and {unit.defined["line"] for unit in some} == {4}
-    assert len(Mutants(ORDER, ("mmu/spte.c",)).units()) == len(units)
+    for place in ("mmu/spte.c", "mmu/", "arch/x86/kvm/"):
+        assert len(Mutants(ORDER, (place,)).units()) == len(units)
+    with pytest.raises(ConformanceError, match="No executed line has mutants in mu/;"):
+        Mutants(ORDER, ("mu/",)).units()
     with pytest.raises(ConformanceError, match=r"No executed line has mutants in pte\.c;"):
         Mutants(ORDER, ("pte.c",)).units()
 

@@ -80,8 +80,11 @@ NOTHING = Sight(Seen.NOTHING)
 
 
 class _Played(NamedTuple):
-    """A story without a mutant: its observations, up to the step in which the kernel dies, if any; and the
-    mutants whose places it executes, or None if that is not known."""
+    """A story without a mutant.
+
+    seen: its observations, up to the step in which the kernel dies, if any. reached: the mutants whose places
+    it executes, or None if that is not known.
+    """
 
     seen: list[Observation]
     reached: frozenset[int] | None
