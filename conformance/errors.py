@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The exceptions that end a command: it cannot be judged, or kernel code died outside a comparison."""
 
-__all__ = ["ConformanceError", "KernelCodeDied"]
+__all__ = ["ConformanceError", "DoesNotApply", "KernelCodeDied"]
 
 
 class ConformanceError(Exception):
     """Status 2, with one or two sentences: what was being done, to what, and what to do next."""
+
+
+class DoesNotApply(ConformanceError):
+    """A patch does not apply to a kernel."""
 
 
 class KernelCodeDied(Exception):

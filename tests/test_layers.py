@@ -68,6 +68,7 @@ ALLOWED = {
         "review.outcome",
         "review.reply",
         "review.review",
+        "review.watched",
     },
     "cli": {
         *CAMPAIGNS,

@@ -45,6 +45,7 @@ _COMMANDS = {
     "prove": "Prove or refute, for every input on every host.",
     "diff": "Compare two kernels, function by function.",
     "patch": "Review what each patch of a series changes.",
+    "watch": "Review each series that arrives in a Maildir or an mbox.",
     "b4-check": "Review a mail for b4, the mailing list tool.",
     "selftests": "Run KVM's own selftests of the MMU in an emulated machine.",
     "history": "Revert known fixes and check that the suite detects it.",

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from conformance.errors import ConformanceError
+from conformance.errors import DoesNotApply
 from conformance.kernels.cache import temporary
 from conformance.kernels.names import Touched
 from conformance.kernels.tools import clean_environment, run
@@ -43,11 +43,11 @@ def apply_files(
     fuzz: how many lines of context may be ignored; 0 also forbids merging.
     blob: if it has the blob from which the diff was made, the change is merged three-way.
 
-    Raises ConformanceError, which names file and hunk, if the diff does not apply.
+    Raises DoesNotApply, which names file and hunk, if the diff does not apply.
     """
     binary = next((file.name for file in files if file.diff.binary), None)
     if binary:
-        raise ConformanceError(f"{title}: {label} does not apply: it has a binary change to {binary}.")
+        raise DoesNotApply(f"{title}: {label} does not apply: it has a binary change to {binary}.")
     status, said = _git_apply(files, tree)
     if status and fuzz and blob is not None:
         merged = _merge(files, tree, blob)
@@ -58,7 +58,7 @@ def apply_files(
         context = max((hunk.context for file in files for hunk in file.diff.hunks), default=0)
         status, said = _git_apply(files, tree, f"-C{max(context - fuzz, 1)}")
     if status:
-        raise ConformanceError(f"{title}: {_why(label, files, said)}")
+        raise DoesNotApply(f"{title}: {_why(label, files, said)}")
     return [f"{label}: {note}" for note in _inexact(files, said)]
 
 

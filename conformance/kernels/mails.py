@@ -22,7 +22,7 @@ from email.message import Message
 
 from conformance.errors import ConformanceError
 
-__all__ = ["MOST_BYTES", "Mail", "read_mail", "read_mails"]
+__all__ = ["MOST_BYTES", "Mail", "read_mail", "read_mails", "split_mailbox"]
 
 MOST_BYTES = 64 << 20
 """The largest patch file in bytes. All changes of a stable series in five years are about 20 MiB."""
@@ -97,6 +97,17 @@ def read_mails(content: bytes, what: str = "The input") -> list[Mail]:
 
     Raises ConformanceError, prefixed with ``what``, if the file is too large.
     """
+    mails = split_mailbox(content, what)
+    if len(mails) == 1:
+        return [read_mail(mails[0], what)]
+    return [read_mail(mail, f"{what}, mail {number}") for number, mail in enumerate(mails, 1)]
+
+
+def split_mailbox(content: bytes, what: str) -> list[bytes]:
+    """The mails of a mailbox as they are, in order; what is no mailbox counts as one mail.
+
+    Raises ConformanceError, prefixed with ``what``, if it is too large.
+    """
     if len(content) > MOST_BYTES:
         raise _too_large(what, f"{len(content):,} bytes", f"{MOST_BYTES:,}")
     content = _plain_text(content)
@@ -106,12 +117,9 @@ def read_mails(content: bytes, what: str = "The input") -> list[Mail]:
     if len(starts) > _MOST_MAILS:
         raise _too_large(what, f"{len(starts):,} mails", f"{_MOST_MAILS:,}")
     if not starts or content[: starts[0]].strip():
-        return [read_mail(content, what)]
+        return [content]
     ends = [*starts[1:], len(content)]
-    return [
-        read_mail(content[start:end], f"{what}, mail {number}")
-        for number, (start, end) in enumerate(zip(starts, ends, strict=True), 1)
-    ]
+    return [content[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
 def read_mail(content: bytes, what: str = "The mail") -> Mail:

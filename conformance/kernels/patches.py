@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from conformance.errors import ConformanceError
+from conformance.errors import ConformanceError, DoesNotApply
 from conformance.kernels.applying import FUZZ, Blob, apply_files
 from conformance.kernels.diffs import read_diff
 from conformance.kernels.mails import MOST_BYTES, read_mails
@@ -116,7 +116,7 @@ def apply_patch(
     A file that `tree` does not have is skipped if `exists` confirms that the kernel has it, and a new one if
     it is none of those that are staged (`which`). `fuzz` and `blob` control inexact hunks, see `apply_files`.
 
-    Raises ConformanceError, naming file and hunk, if anything does not apply or the kernel has none of the
+    Raises DoesNotApply, naming file and hunk, if anything does not apply or the kernel has none of the
     files; `tree` is unusable then.
     """
     applied = Applied()
@@ -138,15 +138,15 @@ def apply_patch(
         if here and not missing:
             applied.notes += apply_files(change.label, here, tree, title, fuzz=fuzz, blob=blob)
     for path in links_in(tree):
-        raise ConformanceError(f"{title}: {patch.name} does not apply: it makes {path}, a symbolic link.")
+        raise DoesNotApply(f"{title}: {patch.name} does not apply: it makes {path}, a symbolic link.")
     if not applied.files and not applied.absent:
-        raise ConformanceError(
+        raise DoesNotApply(
             f"{title}: {patch.name}: none of its files ({listed(patch.paths)}) is in this kernel. "
             "Is it a patch for another kernel, or made in a directory below its top?"
         )
     if missing:
         change, name = missing[0]
-        raise ConformanceError(
+        raise DoesNotApply(
             f"{title}: {change.label} does not apply: this kernel has no {name}. "
             "Is it a patch for another kernel?"
         )

@@ -73,12 +73,13 @@ class Destination:
         except OSError as problem:
             raise self._refusal(f"{problem.strerror}; name a file in a directory you may write") from problem
 
-    def write(self, text: str) -> None:
-        """Write ``text`` as UTF-8, atomically: a reader sees the old file or the new one.
+    def write(self, text: str | bytes) -> None:
+        """Write ``text``, as UTF-8 if it is no bytes, atomically: a reader sees the old file or the new one.
 
         Raises :class:`ConformanceError` if that fails; no partial file is left.
         """
-        content = text.encode("utf-8", "backslashreplace")  # Names of files may be no text.
+        # Names of files may be no text.
+        content = text if isinstance(text, bytes) else text.encode("utf-8", "backslashreplace")
         try:
             if self._in_place():
                 with open(self.target, "wb") as there:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from conformance.deadline import threads
-from conformance.errors import ConformanceError
+from conformance.errors import ConformanceError, DoesNotApply
 from conformance.kernels import Kernel, Progress, open_kernel
 from conformance.kernels.cache import temporary
 from conformance.kernels.opening import kept_whole
@@ -88,13 +88,13 @@ def judge(
                     after = open_kernel(onto, files, progress=progress, idle=True)
                     after = replace(after, title=f"{onto} + {part.name}")
             except ConformanceError as trouble:
+                applies = not isinstance(trouble, DoesNotApply)
                 if not judged and series.incomplete:
-                    raise ConformanceError(
-                        ". ".join([str(trouble).rstrip("."), *series.incomplete])
-                    ) from None
+                    text = ". ".join([str(trouble).rstrip("."), *series.incomplete])
+                    raise (ConformanceError(text) if applies else DoesNotApply(text)) from None
                 if not judged:
                     raise
-                queue.put(count, Judged(part.title, part.claim, reason=str(trouble)))
+                queue.put(count, Judged(part.title, part.claim, reason=str(trouble), applies=applies))
                 for number, later in enumerate(parts[count:], count + 1):
                     queue.put(number, _beyond(later, part))
                 break

@@ -23,7 +23,8 @@ class Judged:
     """A patch, or a whole series, and its review.
 
     ``claim`` is its claim to change nothing. ``reason`` says why there is no review, or why the review is
-    incomplete. ``remarks`` are sentences to show with it.
+    incomplete. ``remarks`` are sentences to show with it. ``applies`` is false for a patch that does not
+    apply.
     """
 
     title: str
@@ -31,6 +32,7 @@ class Judged:
     review: Review | None = None
     reason: str = ""
     remarks: tuple[str, ...] = ()
+    applies: bool = True
 
     @property
     def outcome(self) -> Outcome:

@@ -52,15 +52,24 @@ class StoryQuestion(Question):
         return KvmSides(self._library, profile, self._mode)
 
     def misfit(self, profile: Profile) -> Misfit | None:
-        """The first step on which the model with this profile differs; the share is that of later steps."""
-        if self._died:
-            return Misfit(self._died)
+        """The first step on which the model with this profile differs; the share is that of later steps.
+
+        A kernel that dies in the step in which the model says that it does fits.
+        """
         steps = self._script.steps
         machine, pairing = self._sides(profile).model(self._script.options), Pairing()
-        for at, (step, seen) in enumerate(zip(steps, self._seen, strict=True)):
-            if not pairing.same(seen, take(machine, step)):
+        for at, step in enumerate(steps[: len(self._seen) + bool(self._died)]):
+            try:
+                expected = take(machine, step)
+            except Death as death:
+                if self._died and at == len(self._seen):
+                    return None
+                return Misfit(
+                    f"step {at + 1} of {len(steps)}: the model says {death.how}", 1 - at / len(steps)
+                )
+            if at < len(self._seen) and not pairing.same(self._seen[at], expected):
                 return Misfit(f"step {at + 1} of {len(steps)}: {step}", 1 - at / len(steps))
-        return None
+        return Misfit(self._died) if self._died else None
 
 
 def story_questions(library: Path, profile: Profile) -> Iterator[StoryQuestion]:
