@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from conformance.campaigns.unit import Row
-from conformance.differential.verdict import Counterexample, KernelReport, Report, Result, Verdict
+from conformance.differential.verdict import Counterexample, KernelReport, Report, Result, Source, Verdict
 
-__all__ = ["Campaign"]
+__all__ = ["Campaign", "counterexample_of"]
 
 _GRAVITY = (Verdict.SKIP, Verdict.PASS, Verdict.MISS, Verdict.ERROR, Verdict.FAIL)
 """Ascending: what many units found in one mode is what the gravest of them found."""
@@ -19,7 +21,11 @@ _GRAVITY = (Verdict.SKIP, Verdict.PASS, Verdict.MISS, Verdict.ERROR, Verdict.FAI
 
 @dataclass(frozen=True)
 class Campaign:
-    """A campaign as its file describes it. ``units``: host and seconds of each finished unit."""
+    """A campaign as its file describes it.
+
+    ``units``: host and seconds of each finished unit, in the order in which they finished. ``rows``: all
+    rows, in an order that does not depend on that one. ``arrived``: when each unit's rows arrived, and these.
+    """
 
     kind: str
     suite: str
@@ -27,6 +33,13 @@ class Campaign:
     planned: int
     units: tuple[tuple[str, float], ...]
     rows: tuple[Row, ...]
+    begun: datetime | None = None
+    arrived: tuple[tuple[datetime, tuple[Row, ...]], ...] = ()
+
+    @property
+    def hosts(self) -> Counter[str]:
+        """The number of units that each host has carried out."""
+        return Counter(host for host, _ in self.units if host)
 
     @property
     def seconds(self) -> float:
@@ -40,15 +53,44 @@ class Campaign:
 
     def report(self) -> Report:
         """The rows of a campaign of comparisons, as a report: one result for all units of a mode."""
-        kernels: dict[tuple[str, str], dict[tuple[str, ...], list[Row]]] = {}
+        kernels = []
+        for kernel, rows in self.by_kernel():
+            groups: dict[tuple[str, ...], list[Row]] = {}
+            for row in rows:
+                groups.setdefault((row.subject, row.oracle, row.engine, row.mode), []).append(row)
+            kernels.append(replace(kernel, results=[*map(_result, groups.values())]))
+        return Report(kernels, self.definition.get("seed"))
+
+    def by_kernel(self) -> list[tuple[KernelReport, list[Row]]]:
+        """A report without results for each kernel, and its rows.
+
+        The version is not known in rows of units that could not be carried out.
+        """
+        kernels: dict[tuple[str, str], list[Row]] = {}
+        versions: dict[str, str] = {}
         for row in self.rows:
-            groups = kernels.setdefault((row.kernel, row.version), {})
-            groups.setdefault((row.subject, row.oracle, row.engine, row.mode), []).append(row)
-        reports = [
-            KernelReport(title, title, version, results=[*map(_result, groups.values())])
-            for (title, version), groups in kernels.items()
+            if row.version:
+                versions.setdefault(row.kernel, row.version)
+        for row in self.rows:
+            version = row.version or versions.get(row.kernel, "")
+            kernels.setdefault((row.kernel, version), []).append(row)
+        compiler = self.definition.get("compiler", "")
+        source = Source(patches=tuple(self.definition.get("patches", ())))
+        return [
+            (KernelReport(title, title or self.kind, version, compiler=compiler, source=source), rows)
+            for (title, version), rows in kernels.items()
         ]
-        return Report(reports, self.definition.get("seed"))
+
+
+def counterexample_of(row: Row) -> Counterexample | None:
+    """The counterexample of a row, whose JSON has lists for tuples; None if it has none."""
+    if not row.counterexample:
+        return None
+    there: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in json.loads(row.counterexample).items()
+    }
+    return Counterexample(**there)
 
 
 def _result(rows: Sequence[Row]) -> Result:
@@ -67,15 +109,5 @@ def _result(rows: Sequence[Row]) -> Result:
         sum(row.steps for row in rows),
         sum(row.seconds for row in rows),
         reason,
-        _counterexample(gravest.counterexample),
+        counterexample_of(gravest),
     )
-
-
-def _counterexample(text: str) -> Counterexample | None:
-    """A counterexample from its JSON, which has lists for tuples."""
-    if not text:
-        return None
-    there: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in json.loads(text).items()
-    }
-    return Counterexample(**there)

@@ -20,7 +20,7 @@ from distributed import Future
 
 from conformance.campaigns.cluster import Cluster
 from conformance.campaigns.results import Results
-from conformance.campaigns.unit import Done, Kind, Row, Unit, suite_version
+from conformance.campaigns.unit import Done, Kind, Unit, suite_version
 from conformance.campaigns.worker import prepare, work
 from conformance.differential.verdict import Verdict
 from conformance.errors import ConformanceError
@@ -199,7 +199,7 @@ class Engine:
             return landed
         if type(landed).__name__ == "KilledWorker":
             reason = "each worker that was given it died, as happens when memory runs out"
-            return Done(unit, "", 0.0, (Row(unit.kind, Verdict.ERROR.value, reason=reason),), suite_version())
+            return Done(unit, "", 0.0, (unit.row(Verdict.ERROR.value, reason),), suite_version())
         if type(landed).__name__ in ("CancelledError", "FutureCancelledError", "TimeoutError"):
             return None
         raise ConformanceError(

@@ -156,18 +156,30 @@ def read(folder: Path) -> Campaign:
                     f"{file} has schema {about and about[0]}, and this suite reads {SCHEMA}. "
                     "Read it with the version of the suite that wrote it."
                 )
-            one = database.execute("SELECT kind, suite, definition, planned FROM campaign").fetchone()
+            one = database.execute("SELECT kind, suite, definition, planned, begun FROM campaign").fetchone()
             assert one is not None
-            units = database.execute("SELECT host, seconds FROM units ORDER BY finished, id").fetchall()
+            units = database.execute(
+                "SELECT id, host, seconds, finished FROM units ORDER BY finished, id"
+            ).fetchall()
             names = ", ".join(field.name for field in fields(Row))
-            rows = database.execute(f"SELECT {names} FROM rows ORDER BY unit, number").fetchall()
+            rows = database.execute(f"SELECT unit, {names} FROM rows ORDER BY unit, number").fetchall()
     except duckdb.Error as problem:
         raise ConformanceError(
             f"{file} cannot be read as the results of a campaign: {_first_line(problem)}."
         ) from problem
-    kind, suite, definition, planned = one
+    kind, suite, definition, planned, begun = one
+    found: dict[str, list[Row]] = {unit: [] for unit, *_ in units}
+    for unit, *row in rows:
+        found[unit].append(Row(*row))
     return Campaign(
-        kind, suite, json.loads(definition), planned, tuple(units), tuple(Row(*row) for row in rows)
+        kind,
+        suite,
+        json.loads(definition),
+        planned,
+        tuple((host, seconds) for _, host, seconds, _ in units),
+        tuple(row for _, of_unit in sorted(found.items()) for row in of_unit),
+        begun.replace(tzinfo=timezone.utc),
+        tuple((finished.replace(tzinfo=timezone.utc), tuple(found[unit])) for unit, _, _, finished in units),
     )
 
 

@@ -76,6 +76,13 @@ class Unit:
         """The definition as plain data."""
         return json.loads(self.definition)
 
+    def row(self, verdict: str, reason: str) -> Row:
+        """The row of a unit that could not be carried out to its end."""
+        given = self.defined
+        return Row(
+            self.kind, verdict, kernel=given.get("kernel", ""), mode=given.get("mode", ""), reason=reason
+        )
+
 
 @dataclass(frozen=True)
 class Row:

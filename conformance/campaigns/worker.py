@@ -7,7 +7,7 @@ import socket
 import time
 from dataclasses import dataclass
 
-from conformance.campaigns.unit import Done, Kind, Row, Unit, suite_version
+from conformance.campaigns.unit import Done, Kind, Unit, suite_version
 from conformance.differential.verdict import Verdict
 from conformance.errors import ConformanceError, KernelCodeDied
 from conformance.kernels.compilers import chosen, using
@@ -54,10 +54,10 @@ def work(kind: Kind, unit: Unit, suite: str) -> Done:
     try:
         rows = kind.run(unit)
     except KernelCodeDied as died:
-        rows = [Row(unit.kind, Verdict.FAIL.value, reason=f"the kernel {died}, before it could be compared")]
+        rows = [unit.row(Verdict.FAIL.value, f"the kernel {died}, before it could be compared")]
     except ConformanceError as problem:
-        rows = [Row(unit.kind, Verdict.ERROR.value, reason=str(problem))]
+        rows = [unit.row(Verdict.ERROR.value, str(problem))]
     except Exception as problem:
         reason = f"internal error: {type(problem).__name__}: {problem}"
-        rows = [Row(unit.kind, Verdict.ERROR.value, reason=reason)]
+        rows = [unit.row(Verdict.ERROR.value, reason)]
     return Done(unit, socket.gethostname(), time.monotonic() - start, tuple(rows), suite)

@@ -19,13 +19,13 @@ from conformance.cli.options import (
     cc_option,
     destinations,
     jobs_option,
+    kcidb_option,
     kernel_options,
     mode_option,
     seed_option,
     time_limit_option,
 )
 from conformance.cli.run import deliver, note
-from conformance.errors import ConformanceError
 from conformance.reports.text import duration, line
 
 if TYPE_CHECKING:
@@ -197,6 +197,7 @@ def commits(ctx: click.Context, range_: str, tree: str, budget: float, **given: 
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--json", metavar="FILE|-", help="Also write JSON; - is stdout, the table then goes to stderr.")
 @click.option("--junit", metavar="FILE", help="Also write JUnit XML.")
+@kcidb_option
 @click.pass_context
 def report(ctx: click.Context, folder: Path, **given: Any) -> None:
     """Show what the campaign in a directory has found by now; it may be running.
@@ -237,26 +238,9 @@ def _carried_out(make: Callable[[Order], Kind], given: dict[str, Any]) -> Campai
 
 def _report(found: Campaign, places: dict[str, Any]) -> int:
     """Show a campaign, write it in other forms, and return the exit status."""
-    from conformance.reports import campaign as text
-    from conformance.reports import campaign_commits, campaign_mutants, junit
+    from conformance.reports.campaign_forms import render, show, status
 
-    if found.kind in ("mutants", "commits"):
-        if "junit" in places:
-            raise ConformanceError(
-                f"--junit holds comparisons, and {found.kind} are none; pass --json instead."
-            )
-        if found.kind == "mutants":
-            status, show = 0 if found.rows else 2, campaign_mutants.show
-        else:
-            status, show = campaign_commits.status(found), campaign_commits.show
-        return deliver(status, partial(show, found), lambda _: text.render(found), places)
-    report = found.report()
-
-    def render(name: str) -> str:
-        return junit.render(report) if name == "junit" else text.render(found)
-
-    status = report.status or (0 if found.finished else 2)
-    return deliver(status, partial(text.comparisons, found), render, places)
+    return deliver(status(found), partial(show, found), partial(render, found), places)
 
 
 @contextlib.contextmanager

@@ -13,20 +13,21 @@ from rich.table import Table
 
 import conformance
 from conformance.campaigns.campaign import Campaign
+from conformance.reports import terminal
 from conformance.reports.json import plain
-from conformance.reports.terminal import say, show
+from conformance.reports.terminal import say
 from conformance.reports.text import compact, duration, line
 
-__all__ = ["SCHEMA", "comparisons", "document", "heading", "render"]
+__all__ = ["SCHEMA", "document", "heading", "render", "show", "status"]
 
 SCHEMA = 1
 
 
-def comparisons(campaign: Campaign, console: Console) -> None:
+def show(campaign: Campaign, console: Console) -> None:
     """Print a campaign of comparisons: what was carried out, by mode, and what was found."""
     heading(campaign, console)
     table = Table(box=None, pad_edge=False)
-    for name, justify in (("kernel", "left"), ("mode", "left"), ("units", "right"), ("steps", "right")):
+    for name, justify in (("kernel", "left"), ("mode", "left"), ("rows", "right"), ("steps", "right")):
         table.add_column(name, justify="right" if justify == "right" else "left")
     table.add_column("steps/s", justify="right")
     table.add_column("verdicts")
@@ -39,7 +40,12 @@ def comparisons(campaign: Campaign, console: Console) -> None:
         table.add_row(line(kernel), line(mode), str(len(rows)), compact(steps), rate, _counts(rows))
     console.print(table)
     console.print()
-    show(campaign.report(), console)
+    terminal.show(campaign.report(), console)
+
+
+def status(campaign: Campaign) -> int:
+    """The exit status of a campaign of comparisons: that of its results, and 2 if some are missing."""
+    return campaign.report().status or (0 if campaign.finished else 2)
 
 
 def heading(campaign: Campaign, console: Console) -> None:
@@ -50,8 +56,7 @@ def heading(campaign: Campaign, console: Console) -> None:
         if value not in ([], "")
     )
     say(console, line(f"campaign {campaign.kind}: {about}"), "bold")
-    hosts = Counter(host for host, _ in campaign.units if host)
-    where = ", ".join(f"{line(host)} {number}" for host, number in hosts.most_common())
+    where = ", ".join(f"{line(host)} {number}" for host, number in campaign.hosts.most_common())
     spent = f"{duration(campaign.seconds)} of computing time" + (f" ({where})" if where else "")
     say(console, f"{len(campaign.units)} of {campaign.planned} units are finished, {spent}")
     if not campaign.finished:
@@ -76,7 +81,7 @@ def document(campaign: Campaign) -> dict[str, Any]:
             "planned": campaign.planned,
             "finished": len(campaign.units),
             "seconds": round(campaign.seconds, 3),
-            "hosts": dict(Counter(host for host, _ in campaign.units)),
+            "hosts": dict(campaign.hosts),
         },
         "summary": dict(Counter(row.verdict for row in campaign.rows)),
         "rows": [_row(asdict(row)) for row in campaign.rows],

@@ -1,20 +1,71 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The results of a campaign of commits: a table in the order of the commits."""
+"""The results of a campaign of commits: a table in their order; and as results, for JUnit and KCIDB."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from conformance.campaigns.campaign import Campaign
+from conformance.campaigns.campaign import Campaign, counterexample_of
+from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.reports.campaign import heading
+from conformance.reports.rows import ALL
+from conformance.reports.series import verdict_of
 from conformance.reports.terminal import say
 from conformance.reports.text import line
 from conformance.review.outcome import DEFAULT, Outcome
 
-__all__ = ["show", "status"]
+__all__ = ["Commit", "as_report", "commits", "show", "status"]
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit that was judged: its row, and what the kind adds to it."""
+
+    row: Any
+    about: dict[str, Any]
+
+    @property
+    def outcome(self) -> Outcome:
+        """The outcome of the review."""
+        known = {outcome.value: outcome for outcome in Outcome}
+        return known.get(self.row.verdict, Outcome.UNJUDGED)
+
+    @property
+    def status(self) -> int:
+        """The exit status that `patch` would have."""
+        return DEFAULT.status(self.outcome, None)
+
+    @property
+    def claim(self) -> str:
+        """What it claims, in two words."""
+        return "no change" if self.about["claim"] else ""
+
+    @property
+    def functions(self) -> str:
+        """How many of the functions that it changes stand how."""
+        return ", ".join(f"{len(names)} {what}" for what, names in self.about["functions"].items())
+
+    @property
+    def executed(self) -> str:
+        """How many of the changed lines are executed."""
+        return f"{self.about['executed']} of {self.about['lines']}" if self.about["lines"] else "-"
+
+
+def commits(campaign: Campaign) -> list[Commit]:
+    """The commits that were judged, in order."""
+    found = [Commit(row, json.loads(row.details)) for row in campaign.rows if row.details]
+    return sorted(found, key=lambda one: int(one.about["number"]))
+
+
+def _unjudged(campaign: Campaign) -> Sequence[Any]:
+    """The rows of commits that could not be judged at all."""
+    return [row for row in campaign.rows if not row.details]
 
 
 def show(campaign: Campaign, console: Console) -> None:
@@ -23,25 +74,45 @@ def show(campaign: Campaign, console: Console) -> None:
     table = Table(box=None, pad_edge=False)
     for name in ("commit", "title", "claims", "outcome", "functions", "lines executed"):
         table.add_column(name)
-    rows = [(json.loads(row.details), row) for row in campaign.rows if row.details]
-    rows.sort(key=lambda one: int(one[0]["number"]))
-    for about, row in rows:
-        functions = ", ".join(f"{len(names)} {what}" for what, names in about["functions"].items())
-        share = f"{about['executed']} of {about['lines']}" if about["lines"] else "-"
-        claim = "no change" if about["claim"] else ""
+    found = commits(campaign)
+    for one in found:
+        row = one.row
         outcome = f"{row.verdict}: {row.reason}" if row.reason else row.verdict
-        table.add_row(about["commit"], line(row.subject), claim, line(outcome), functions, share)
+        cells = (one.about["commit"], row.subject, one.claim, outcome, one.functions, one.executed)
+        table.add_row(*map(line, cells))
     console.print(table)
-    for about, row in rows:
-        if row.counterexample:
-            say(console, f"{about['commit']}  again: {line(row.again)}")
-    for row in campaign.rows:
-        if not row.details:
-            say(console, f"{row.verdict}  {line(row.reason)}")
+    for one in found:
+        if one.row.counterexample:
+            say(console, f"{one.about['commit']}  again: {line(one.row.again)}")
+    for row in _unjudged(campaign):
+        say(console, f"{row.verdict}  {line(row.reason)}")
 
 
 def status(campaign: Campaign) -> int:
     """The exit status: that of `patch` for all the commits, and 2 if some are missing."""
-    known = {outcome.value: outcome for outcome in Outcome}
-    found = {DEFAULT.status(known.get(row.verdict, Outcome.UNJUDGED), None) for row in campaign.rows}
+    found = {one.status for one in commits(campaign)} | ({2} if _unjudged(campaign) else set())
     return 1 if 1 in found else max([*found, 0 if campaign.finished else 2])
+
+
+def as_report(campaign: Campaign) -> Report:
+    """The commits as results: a suite for each, as `patch` makes one for each patch."""
+    kernels = [_report(one, campaign) for one in commits(campaign)]
+    for kernel, rows in campaign.by_kernel():
+        kernels += [replace(kernel, error=row.reason) for row in rows if not row.details]
+    return Report(kernels, campaign.definition.get("seed"))
+
+
+def _report(one: Commit, campaign: Campaign) -> KernelReport:
+    row = one.row
+    title = f"{one.about['commit']} {row.subject}"
+    made = KernelReport(title, title, row.kernel, compiler=campaign.definition.get("compiler", ""))
+    verdict = verdict_of(one.outcome, one.status)
+    reason = "; ".join(filter(None, [row.verdict, row.reason, *one.about["undone"]]))
+    if verdict is Verdict.SKIP:
+        return replace(made, unreached=reason)
+    if verdict is Verdict.ERROR:
+        return replace(made, error=reason)
+    found = counterexample_of(row)
+    cases = int(verdict is Verdict.PASS)
+    result = Result("outcome", "review", ALL, ALL, verdict, cases, row.seconds, reason, found)
+    return replace(made, results=[result])

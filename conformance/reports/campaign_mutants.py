@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The results of a campaign of mutants: the score, by layer and by function, and the survivors, ranked."""
+"""The results of a campaign of mutants: the score, by layer and by function, and the survivors, ranked.
+
+The score says how much the suite compares. So a survivor is no failure of the kernel, and a function with
+survivors is a PASS in JUnit, where they are listed in its output.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from rich.console import Console
@@ -13,84 +19,164 @@ from rich.table import Table
 
 from conformance.campaigns.campaign import Campaign
 from conformance.coverage.compared.mutants import Outcome, wilson
+from conformance.differential.verdict import KernelReport, Report, Result, Verdict
 from conformance.reports.campaign import heading
+from conformance.reports.rows import ALL
 from conformance.reports.terminal import say
 from conformance.reports.text import line
 
-__all__ = ["show"]
+__all__ = ["MutantsOfKernel", "Score", "as_report", "by_kernel", "show", "status"]
 
 MOST = 20
-"""The number of functions and of survivors that are listed."""
+"""The number of functions and of survivors that are listed on a terminal."""
 
 _DECIDED = (Outcome.COMPARED, Outcome.REVIEWS, Outcome.SURVIVED)
 """The outcomes that the score is a share of."""
 
 
+@dataclass(frozen=True)
+class Score:
+    """How many mutants are compared, of how many that are decided."""
+
+    compared: int
+    decided: int
+
+    @classmethod
+    def of(cls, rows: Sequence[Any]) -> Score:
+        """The score of mutants."""
+        counts = Counter(row.verdict for row in rows)
+        return cls(counts[Outcome.COMPARED.value], sum(counts[outcome.value] for outcome in _DECIDED))
+
+    @property
+    def share(self) -> float | None:
+        """The share of decided mutants that are compared; None if none is decided."""
+        return self.compared / self.decided if self.decided else None
+
+    def __str__(self) -> str:
+        if self.share is None:
+            return "no score: no mutant is decided yet"
+        return f"score {self.share:.1%}: {self.compared} of {self.decided} decided mutants are compared"
+
+
+@dataclass(frozen=True)
+class MutantsOfKernel:
+    """The mutants of a kernel. ``rows`` are without ``errors``, the mutants that could not be judged."""
+
+    kernel: KernelReport
+    rows: tuple[Any, ...]
+    errors: tuple[Any, ...]
+
+    @property
+    def score(self) -> Score:
+        """The score of all of them."""
+        return Score.of(self.rows)
+
+    @cached_property
+    def functions(self) -> dict[str, list[Any]]:
+        """The mutants by function, those with most undetected ones first."""
+        groups: dict[str, list[Any]] = defaultdict(list)
+        for row in self.rows:
+            groups[row.subject].append(row)
+        scores = {name: Score.of(group) for name, group in groups.items()}
+        worst = sorted(scores, key=lambda name: (scores[name].compared - scores[name].decided, name))
+        return {name: groups[name] for name in worst}
+
+    @cached_property
+    def survivors(self) -> list[tuple[dict[str, Any], Any]]:
+        """The survivors with their details, those first whose line most runs execute."""
+        return _survivors(self.rows)
+
+
+def by_kernel(campaign: Campaign) -> Iterator[MutantsOfKernel]:
+    """The mutants of each kernel."""
+    for kernel, rows in campaign.by_kernel():
+        judged = tuple(row for row in rows if row.details)
+        yield MutantsOfKernel(kernel, judged, tuple(row for row in rows if not row.details))
+
+
+def status(campaign: Campaign) -> int:
+    """The exit status: 0 if anything was judged, else 2."""
+    return 0 if campaign.rows else 2
+
+
+def as_report(campaign: Campaign) -> Report:
+    """The mutants as results, one for each function."""
+    return Report([_report(one) for one in by_kernel(campaign)], campaign.definition.get("seed"))
+
+
+def _report(one: MutantsOfKernel) -> KernelReport:
+    results = [_result(name, group) for name, group in sorted(one.functions.items())]
+    results += [
+        Result(ALL, "kvm", "mutants", row.mode or ALL, Verdict.ERROR, reason=row.reason) for row in one.errors
+    ]
+    return replace(one.kernel, results=results)
+
+
+def _result(name: str, rows: Sequence[Any]) -> Result:
+    score = Score.of(rows)
+    said = [str(score)]
+    for mutant, _ in _survivors(rows):
+        place = f"{mutant['file']}:{mutant['line']}"
+        said += [f"survived {place}: {mutant['operator']}", f"-{mutant['before']}", f"+{mutant['after']}"]
+    verdict = Verdict.PASS if score.decided else Verdict.SKIP
+    seconds = sum(row.seconds for row in rows)
+    return Result(name, "kvm", "mutants", ALL, verdict, score.decided, seconds, "\n".join(said))
+
+
+def _survivors(rows: Sequence[Any]) -> list[tuple[dict[str, Any], Any]]:
+    found = [(json.loads(row.details), row) for row in rows if row.verdict == Outcome.SURVIVED.value]
+    return sorted(found, key=lambda one: (-one[0]["runs"], one[0]["file"], one[0]["line"]))
+
+
 def show(campaign: Campaign, console: Console) -> None:
     """Print a campaign of mutants."""
     heading(campaign, console)
-    kernels: dict[str, list[Any]] = defaultdict(list)
-    for row in campaign.rows:
-        kernels[f"{row.kernel}  {row.version}"].append(row)
-    for title, rows in kernels.items():
+    for one in by_kernel(campaign):
         console.print()
-        say(console, line(title), "bold")
-        say(console, _score(rows, campaign.finished))
-        counts = Counter(row.verdict for row in rows)
+        say(console, line(f"{one.kernel.title}  {one.kernel.version}"), "bold")
+        say(console, _estimate(one.score, campaign.finished))
+        counts = Counter(row.verdict for row in (*one.rows, *one.errors))
         say(console, ", ".join(f"{number} {verdict}" for verdict, number in counts.most_common()))
-        layers = Counter(row.engine for row in rows if row.verdict == Outcome.COMPARED.value)
+        layers = Counter(row.engine for row in one.rows if row.verdict == Outcome.COMPARED.value)
         if layers:
             say(console, "compared by " + ", ".join(f"{name} {number}" for name, number in layers.items()))
-        _functions(rows, console)
-        _survivors(rows, console)
+        _show_functions(one, console)
+        _show_survivors(one, console)
+        for reason, number in Counter(row.reason for row in one.errors).most_common():
+            say(console, f"ERROR  {number}: {line(reason)}", "magenta")
 
 
-def _score(rows: Sequence[Any], finished: bool) -> str:
-    compared, decided = _compared(rows)
-    if not decided:
-        return "no score: no mutant is decided yet"
-    text = f"score {compared / decided:.1%}: {compared} of {decided} decided mutants are compared"
-    low, high = wilson(compared, decided)
-    return text if finished else f"{text}; of all, {low:.1%} to {high:.1%} with 95 % confidence"
+def _estimate(score: Score, finished: bool) -> str:
+    if finished or not score.decided:
+        return str(score)
+    low, high = wilson(score.compared, score.decided)
+    return f"{score}; of all, {low:.1%} to {high:.1%} with 95 % confidence"
 
 
-def _compared(rows: Iterable[Any]) -> tuple[int, int]:
-    """How many mutants are compared, of how many that are decided."""
-    counts = Counter(row.verdict for row in rows)
-    return counts[Outcome.COMPARED.value], sum(counts[outcome.value] for outcome in _DECIDED)
-
-
-def _functions(rows: Sequence[Any], console: Console) -> None:
+def _show_functions(one: MutantsOfKernel, console: Console) -> None:
     """The functions in which most mutants survive."""
-    groups: dict[str, list[Any]] = defaultdict(list)
-    for row in rows:
-        groups[row.subject].append(row)
-    scores = {name: _compared(group) for name, group in groups.items()}
-    worst = sorted(scores, key=lambda name: (scores[name][0] - scores[name][1], name))
-    left = [name for name in worst if scores[name][0] < scores[name][1]]
+    scores = {name: Score.of(group) for name, group in one.functions.items()}
+    left = {name: score for name, score in scores.items() if score.compared < score.decided}
     if not left:
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("function")
     for name in ("compared", "of", "score"):
         table.add_column(name, justify="right")
-    for name in left[:MOST]:
-        compared, decided = scores[name]
-        table.add_row(line(name), str(compared), str(decided), f"{compared / decided:.0%}")
+    for name, score in [*left.items()][:MOST]:
+        table.add_row(line(name), str(score.compared), str(score.decided), f"{score.share:.0%}")
     console.print(table)
     if len(left) > MOST:
         say(console, f"and {len(left) - MOST} more functions with survivors; --json has all rows")
 
 
-def _survivors(rows: Sequence[Any], console: Console) -> None:
-    """The survivors, those first whose line most runs execute: what these do not compare."""
-    survivors = [(json.loads(row.details), row) for row in rows if row.verdict == Outcome.SURVIVED.value]
-    survivors.sort(key=lambda one: (-one[0]["runs"], one[0]["file"], one[0]["line"]))
-    for mutant, row in survivors[:MOST]:
+def _show_survivors(one: MutantsOfKernel, console: Console) -> None:
+    """The first survivors: what the runs that execute their lines do not compare."""
+    for mutant, row in one.survivors[:MOST]:
         place = line(f"{mutant['file']}:{mutant['line']}")
         runs = "1 run executes" if mutant["runs"] == 1 else f"{mutant['runs']} runs execute"
         say(console, f"survived  {place}  {line(row.subject)}: {mutant['operator']}; {runs} the line")
         say(console, f"    -{line(mutant['before'])}", "red")
         say(console, f"    +{line(mutant['after'])}", "green")
-    if len(survivors) > MOST:
-        say(console, f"and {len(survivors) - MOST} more survivors; --json has all rows")
+    if len(one.survivors) > MOST:
+        say(console, f"and {len(one.survivors) - MOST} more survivors; --json has all rows")

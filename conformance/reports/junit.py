@@ -108,7 +108,8 @@ def _case(result: Result, title: str, seed: int | None, once: Once) -> TestCase:
             reason or default, "\n".join(lines(result.reason)), error_type=result.verdict.value
         )
     elif reason:
-        case.stdout = f"{result.cases} cases: {reason}"
+        first, *more = lines(result.reason)
+        case.stdout = "\n".join([f"{result.cases} cases: {first}", *more])
     return case
 
 

@@ -17,7 +17,7 @@ from conformance.review.outcome import DEFAULT, Gate, Outcome
 from conformance.review.reply import reply
 from conformance.review.series_review import Judged, SeriesReview
 
-__all__ = ["SCHEMA", "as_report", "render"]
+__all__ = ["SCHEMA", "as_report", "render", "verdict_of"]
 
 SCHEMA = 1
 
@@ -53,6 +53,13 @@ def as_report(series: SeriesReview, seed: int | None, gate: Gate = DEFAULT) -> R
     return Report([replace(_kernel(one, series.base, gate), source=source) for one, source in judged], seed)
 
 
+def verdict_of(outcome: Outcome, status: int) -> Verdict:
+    """The verdict on a patch, by its outcome and the exit status that follows from it."""
+    if status == 0 and outcome not in (Outcome.PROVED, Outcome.KEPT):
+        return Verdict.SKIP
+    return (Verdict.PASS, Verdict.FAIL, Verdict.ERROR)[status]
+
+
 def _kernel(one: Judged, base: str, gate: Gate) -> KernelReport:
     """One patch as results: its outcome, then each function and item that it changes."""
     if one.review is None and one.outcome is Outcome.UNCONCERNED:
@@ -61,10 +68,7 @@ def _kernel(one: Judged, base: str, gate: Gate) -> KernelReport:
         return KernelReport(one.title, one.title, base, error=one.reason)
     promised = one.claim is not None and not one.claim.excepted
     made = kernel_report(one.title, one.title, one.review, gate, promised=promised)
-    status = gate.status(one.outcome, one.review)
-    verdict = (Verdict.PASS, Verdict.FAIL, Verdict.ERROR)[status]
-    if status == 0 and one.outcome not in (Outcome.PROVED, Outcome.KEPT):
-        verdict = Verdict.SKIP
+    verdict = verdict_of(one.outcome, gate.status(one.outcome, one.review))
     reason = "; ".join([str(one.outcome), *one.review.undone])
     first = Result("outcome", "review", ALL, ALL, verdict, int(verdict is Verdict.PASS), reason=reason)
     return replace(made, version=base, results=[first, *made.results])

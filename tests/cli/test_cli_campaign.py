@@ -116,13 +116,21 @@ def test_what_is_not_installed_is_said(folder, monkeypatch, capsys):
     assert "Campaigns need duckdb, which is not installed." in capsys.readouterr().err
 
 
-def test_mutants_are_no_junit(tmp_path, capsys):
+def test_a_campaign_without_results_is_status_2(tmp_path, capsys):
     from conformance.campaigns.mutants import Mutants
 
     kind = Mutants(ORDER)
     with claimed(tmp_path / "out") as there:
         there.begin(kind, 10)
     assert call("campaign", "report", tmp_path / "out", "--junit", tmp_path / "j.xml") == 2
-    assert "--junit holds comparisons" in capsys.readouterr().err
-    assert call("campaign", "report", tmp_path / "out") == 2
     assert "0 of 10 units are finished" in capsys.readouterr().out
+    assert ET.parse(tmp_path / "j.xml").getroot().findall(".//testcase") == []
+
+
+def test_the_report_for_kcidb(folder, tmp_path, capsys):
+    assert call("campaign", "report", folder, "--kcidb", "-") == 1
+    first = json.loads(capsys.readouterr().out)
+    assert sorted(one["status"] for one in first["tests"]) == ["FAIL", "PASS"]
+    assert {one["path"] for one in first["tests"]} == {"kvm.mmu.lockstep"}
+    assert call("campaign", "report", folder, "--kcidb", tmp_path / "k.json") == 1
+    assert json.loads((tmp_path / "k.json").read_text()) == first, "a second report has the same ids"

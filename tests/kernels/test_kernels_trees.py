@@ -139,6 +139,8 @@ def test_a_revision_is_what_was_committed(repository: Path, cache: Cache, said: 
     assert two.fingerprint != one.fingerprint
     assert (two.root / "src/arch/x86/kvm/mmu/spte.h").read_text() == "#define SPTE 9\n"
     assert opened(f"{repository}@one", cache, said) == one
+    assert one.commit == git(repository, "rev-parse", "one^{commit}") and not on_disk.commit
+    assert opened(f"{repository}@HEAD^{{tree}}", cache, said).commit == ""
     assert said == []
     assert snapshot(repository) == before
 

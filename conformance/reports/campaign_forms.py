@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What each kind of campaign is reported as: its table, its exit status, and the other forms of a report.
+
+Mutants and commits have tables of their own. The rows of all other kinds are verdicts of comparisons.
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+from conformance.campaigns.campaign import Campaign
+from conformance.differential.verdict import Report
+from conformance.reports import campaign as comparisons
+from conformance.reports import campaign_commits, campaign_mutants, junit
+
+__all__ = ["render", "show", "status"]
+
+_OWN = {"mutants": campaign_mutants, "commits": campaign_commits}
+
+
+def status(campaign: Campaign) -> int:
+    """The exit status of a campaign."""
+    own = _OWN.get(campaign.kind)
+    return own.status(campaign) if own else comparisons.status(campaign)
+
+
+def show(campaign: Campaign, console: Console) -> None:
+    """Print a campaign."""
+    own = _OWN.get(campaign.kind)
+    (own.show if own else comparisons.show)(campaign, console)
+
+
+def render(campaign: Campaign, name: str) -> str:
+    """A campaign in another form: json, junit or kcidb. Raises ConformanceError if that is not possible."""
+    if name == "json":
+        return comparisons.render(campaign)
+    if name == "junit":
+        return junit.render(_report(campaign))
+    from conformance.reports import campaign_kcidb
+
+    return campaign_kcidb.render(campaign, _report(campaign))
+
+
+def _report(campaign: Campaign) -> Report:
+    own = _OWN.get(campaign.kind)
+    return own.as_report(campaign) if own else campaign.report()
