@@ -309,6 +309,10 @@ class ShadowView(NamedTuple):
 class KeptMemory(Protocol):
     """What KVM keeps in its own memory, compared between two kernels. Equal if nothing differs."""
 
+    @property
+    def digest(self) -> bytes:
+        """A digest of what is compared: two states of one library are equal if their digests are."""
+
     def facts(self, other: Any) -> list[tuple[str, str, str]]:
         """The differences: each fact's name, its value here and there."""
 

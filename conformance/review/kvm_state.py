@@ -6,6 +6,7 @@ The model has no such memory; two kernels do. A member or variable that only one
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,6 +50,15 @@ class Kept:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Kept) and next(self.rules.differing(self.dump, other.dump), None) is None
 
+    @property
+    def digest(self) -> bytes:
+        """A digest of what is compared: two states of one library are equal if their digests are."""
+        digest = hashlib.sha256()
+        for key, one in self.dump.items():
+            digest.update(repr((key, one.size, one.rings)).encode())
+            digest.update(self.rules.compared(one))
+        return digest.digest()
+
     def facts(self, other: Kept) -> list[Fact]:
         """The members that differ from the other side's, with both values."""
         found = list(self.rules.differing(self.dump, other.dump))
@@ -91,6 +101,12 @@ class Rules:
                     yield (f"kept: {label(*key)}", str(one.words.tolist()), str(other.words.tolist()))
             else:
                 yield from self._pairs[key[0]].differing(one, other)
+
+    def compared(self, one: Object) -> bytes:
+        """The bytes of an object of the kernel before that are compared."""
+        if one.kind == VARIABLES:
+            return one.words[self._common[0]].tobytes()
+        return self._pairs[one.kind].compared(one) if one.kind in self._pairs else one.words.tobytes()
 
     def _variables(self, one: Object, other: Object) -> Iterator[Fact]:
         mine, theirs = self._common
@@ -211,6 +227,17 @@ class _Pair:
                 place, one.bytes[index * self._sizes[0] :], other.bytes[index * self._sizes[1] :]
             )
         yield from self._ring_facts(one, other)
+
+    def compared(self, one: Object) -> bytes:
+        """The bytes of a structure of the kernel before, or of an array of them, that are compared.
+
+        Members that are compared as numbers are not among them; those of one library never are.
+        """
+        count = max(one.size // self._sizes[0], 1)
+        if self._mask is not None:
+            return (one.words[: len(self._mask) * count] & np.tile(self._mask, count)).tobytes()
+        mine, _, bits = self._masks
+        return (one.bytes[: count * self._sizes[0]].reshape(count, self._sizes[0])[:, mine] & bits).tobytes()
 
     def _differ(self, one: Object, other: Object, count: int) -> bool:
         """Whether any member differs; fast."""

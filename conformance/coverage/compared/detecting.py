@@ -13,6 +13,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -104,6 +105,7 @@ class Detector:
     keeping: Keeping | None = None
     _digests: dict[tuple[str, str], bytes] = field(default_factory=dict)
     _observed: dict[tuple[str, str], _Played] = field(default_factory=dict)
+    _kept_digests: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
     _enabled: tuple[int, FunctionOracle] | None = None
     _open: ExitStack = field(default_factory=ExitStack)
 
@@ -204,22 +206,31 @@ class Detector:
         """What a story shows of a mutant in the state that KVM keeps, if its observations are the same."""
         if self.keeping is None or self._dies(name, mode) or not self._reaches(number, name, mode):
             return NOTHING
+        before = self._kept(name, mode)
         try:
-            both = zip(
-                self._played(name, mode, 0, kept=True),
-                self._played(name, mode, number, kept=True),
-                strict=True,
-            )
-            for at, ((_, before), (_, after)) in enumerate(both):
-                if before is not None and after is not None and before != after:
-                    what = ", ".join(fact.removeprefix("kept: ") for fact, *_ in before.facts(after)[:1])
-                    return Sight(Seen.KEPT, f"step {at + 1}: {what}")
+            for at, (_, after) in enumerate(self._played(name, mode, number, kept=True)):
+                if after is not None and after.digest != before[at]:
+                    return Sight(Seen.KEPT, f"step {at + 1}: {self._fact(name, mode, at, after)}")
         except KernelDied as died:
             # Only while that state was copied: the observations were the same.
             return Sight(Seen.KEPT, died.how, died.hung)
         except Lacking as lacking:
             return _lacking(lacking)
         return NOTHING
+
+    def _kept(self, name: str, mode: str) -> list[bytes]:
+        """A digest of the state that is kept after each step of a story without a mutant."""
+        if (name, mode) not in self._kept_digests:
+            states = (kept for _, kept in self._played(name, mode, 0, kept=True))
+            self._kept_digests[name, mode] = [kept.digest for kept in states if kept is not None]
+        return self._kept_digests[name, mode]
+
+    def _fact(self, name: str, mode: str, at: int, after: KeptMemory) -> str:
+        """What differs of the state that is kept after a step."""
+        states = (kept for _, kept in self._played(name, mode, 0, kept=True))
+        before = next(islice(states, at, None))
+        assert before is not None
+        return ", ".join(fact.removeprefix("kept: ") for fact, *_ in before.facts(after)[:1])
 
     def _played(
         self, name: str, mode: str, number: int, *, kept: bool = False

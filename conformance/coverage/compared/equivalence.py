@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -14,7 +16,6 @@ from conformance.coverage.compared.planting import substituted
 from conformance.kernels import Cache, Kernel
 from conformance.kernels.cache import temporary
 from conformance.kernels.machine_code import AS_BUILT, Code, compile_code
-from conformance.kernels.staging import copy_folder
 from conformance.oracles.kvm.build import units_of
 
 __all__ = ["Equivalence"]
@@ -32,9 +33,11 @@ class Equivalence:
         """Whether all units that contain a file have the same code with a change. Raises BuildError."""
         with temporary("mutant") as root:
             for name in ("src", "gen"):
-                copy_folder(self.kernel.root / name, root / name)
-            content = (root / "src" / file).read_bytes()
-            (root / "src" / file).write_bytes(substituted(content, change))
+                shutil.copytree(self.kernel.root / name, root / name, copy_function=_link)
+            path = root / "src" / file
+            content = path.read_bytes()
+            path.unlink()
+            path.write_bytes(substituted(content, change))
             mutated = replace(self.kernel, root=root)
             # Most mutants differ in the first unit.
             return all(
@@ -71,6 +74,14 @@ class Equivalence:
                     folders = ("arch/x86/kvm", "arch/x86/kvm/mmu", "virt/kvm")
                     waiting += (source / folder / Path(name).name for folder in folders)
         return seen
+
+
+def _link(source: str, target: str) -> None:
+    """Make a file appear under another name, which is not written to: that takes less time than a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _quoted(path: Path) -> Iterator[str]:
