@@ -193,6 +193,28 @@ def commits(ctx: click.Context, range_: str, tree: str, budget: float, **given: 
     ctx.exit(_report(_carried_out(kind, given), {}))
 
 
+@campaign.command("kernels")
+@click.argument("series", nargs=-1, metavar="[SERIES]...")
+@means_options("campaign-kernels")
+@click.pass_context
+def kernels_(ctx: click.Context, series: tuple[str, ...], **given: Any) -> None:
+    """Judge every version that the archive has by the profile of the version before it.
+
+    Each property and story is compared with the model that has the changes of the version before. If that
+    does not fit, the changes that explain it are looked for, as 'identify' does. SERIES is one such as 6.1;
+    without any, all are judged. With --resume, versions that are new in the archive are added.
+
+    Exit status: 0 every version is as its number says, 1 one is not, 2 could not be judged.
+    """
+
+    def kind(order: Order) -> Kind:
+        from conformance.campaigns.kernels import Kernels
+
+        return Kernels(order, series)
+
+    ctx.exit(_report(_carried_out(kind, given | {"seed": 0}), {}))
+
+
 @campaign.command()
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--json", metavar="FILE|-", help="Also write JSON; - is stdout, the table then goes to stderr.")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What each kind of campaign is reported as: its table, its exit status, and the other forms of a report.
 
-Mutants and commits have tables of their own. The rows of all other kinds are verdicts of comparisons.
+Mutants, commits and kernels have tables of their own. The rows of all other kinds are verdicts of comparisons.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from rich.console import Console
 from conformance.campaigns.campaign import Campaign
 from conformance.differential.verdict import Report
 from conformance.reports import campaign as comparisons
-from conformance.reports import campaign_commits, campaign_mutants, junit
+from conformance.reports import campaign_commits, campaign_kernels, campaign_mutants, junit
 
 __all__ = ["render", "show", "status"]
 
-_OWN = {"mutants": campaign_mutants, "commits": campaign_commits}
+_OWN = {"mutants": campaign_mutants, "commits": campaign_commits, "kernels": campaign_kernels}
 
 
 def status(campaign: Campaign) -> int:

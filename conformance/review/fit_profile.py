@@ -16,7 +16,7 @@ from conformance.model.changes import Change
 from conformance.model.profiles import Profile
 from conformance.review.questions import Question
 
-__all__ = ["TOGETHER", "Evidence", "evidence", "fit", "flipped", "misfits"]
+__all__ = ["TOGETHER", "Evidence", "evidence", "explanation", "fit", "flipped", "misfits"]
 
 TOGETHER = 2
 """The depth of the exact search: changes that explain a kernel only in combination."""
@@ -134,6 +134,21 @@ def _evidence(
         return Evidence(change, deciding)
     (along,) = (again.changes ^ profile.changes) - {change}
     return Evidence(change, deciding, along)
+
+
+def explanation(questions: Sequence[Question], before: Profile, after: Profile) -> list[Change]:
+    """The changes that explain why ``after`` answers the questions as the kernel did and ``before`` does not.
+
+    With all of them flipped ``before`` answers them so; with one left out, it does not.
+    """
+    asked = {change for question in questions for change in question.answer(before).asked}
+    asked |= {change for question in questions for change in question.answer(after).asked}
+    needed = _in_order((before.changes ^ after.changes) & asked)
+    for change in [*needed]:
+        left = [one for one in needed if one is not change]
+        if not misfits(questions, flipped(before, *left)):
+            needed = left
+    return needed
 
 
 def _in_order(changes: Iterable[Change]) -> list[Change]:

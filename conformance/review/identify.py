@@ -9,29 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from conformance.differential.counterexamples import command_of_run, counterexample
 from conformance.differential.engines.prove import left_out
-from conformance.differential.inputs import inputs
 from conformance.differential.properties import PROPERTIES
-from conformance.differential.sides import OracleSide
 from conformance.differential.verdict import Counterexample, Result, Verdict
 from conformance.errors import ConformanceError
 from conformance.kernels import SERIES, Cache, Kernel, expand, open_kernel
 from conformance.kernels.pins import pinned_release
 from conformance.model.changes import CHANGES, Change
-from conformance.model.modes import MODES
 from conformance.model.profiles import Profile, profile_of
-from conformance.oracles.child import FunctionOracle
-from conformance.oracles.kvm.build import CannotBuild, build_kvm
+from conformance.oracles.kvm.build import CannotBuild
 from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.oracle import ShimOracle
+from conformance.review.asking import ask_functions, ask_stories
 from conformance.review.fit_profile import Evidence, evidence, fit, flipped, misfits
 from conformance.review.identity import Decided, Identity, Undecided
-from conformance.review.questions import Behaviour, Presence, Question
-from conformance.review.story_questions import StoryQuestion, story_questions
+from conformance.review.questions import Behaviour, Question
+from conformance.review.story_questions import StoryQuestion
 
 __all__ = ["identify"]
 
@@ -60,13 +56,13 @@ def identify(
     library = build_shim(kernel, Cache(), progress)
     with ShimOracle(library) as oracle:
         progress(f"{kernel.title}: asking its functions")
-        profile, wrong, known = _learn(_of_functions(oracle), _releases(), _ALL)
+        profile, wrong, known = _learn(ask_functions(oracle), _releases(), _ALL)
         untold, lacking = "", ""
         if wrong:
             untold = "what its functions do fits no profile already."
         elif with_stories:
             try:
-                stories, lacking = _of_stories(kernel, profile, progress)
+                stories, lacking = ask_stories(kernel, profile, progress)
             except CannotBuild as why:
                 untold = str(why)
             else:
@@ -124,32 +120,6 @@ def _learn(
     wrong = misfits(questions, profile)
     fitting = [question for question in questions if question not in wrong]
     return profile, wrong, evidence(fitting, profile, among)
-
-
-def _of_functions(oracle: FunctionOracle) -> list[Question]:
-    """Questions: which functions exist, and what they answer to the published inputs."""
-    questions: list[Question] = []
-    for prop in PROPERTIES.values():
-        there = prop.name in oracle.entries
-        if prop.since is not None or prop.until is not None:
-            questions.append(Presence(prop, there))
-        if there:
-            cases, kernel = inputs(prop), partial(OracleSide, oracle)
-            questions += [Behaviour(prop, MODES[mode], cases, kernel) for mode in prop.modes]
-    return questions
-
-
-def _of_stories(kernel: Kernel, profile: Profile, progress: Progress) -> tuple[list[Question], str]:
-    """The stories as questions, and why some could not be played. Raises CannotBuild if none can be."""
-    library = build_kvm(kernel, Cache(), progress)
-    progress(f"{kernel.title}: playing stories")
-    all_of_them = list(story_questions(library, profile))
-    stopped = [played.lacking for played in all_of_them if played.lacking is not None]
-    how_many = f"{len(stopped)} of {len(all_of_them)} stories"
-    return (
-        [played for played in all_of_them if played.lacking is None],
-        stopped[0].sentence(how_many) if stopped else "",
-    )
 
 
 def _releases() -> list[Profile]:

@@ -82,6 +82,8 @@ class Question:
     """One question. ``name`` and ``mode`` say what is asked, ``kind`` how: presence, behaviour, story."""
 
     kind = ""
+    steps = 1
+    """How many inputs, or steps of a story, were compared."""
 
     def __init__(self, name: str, mode: str) -> None:
         self.name = name
@@ -145,6 +147,7 @@ class Behaviour(Question):
         self._cases = cases
         self._kernel = kernel
         self._died = ""
+        self.steps = cases.shape[1]
         try:
             self._observed = answers(kernel(_UNKNOWN), prop, mode.name, cases)
         except KernelDied as died:

@@ -31,6 +31,7 @@ class StoryQuestion(Question):
     def __init__(self, name: str, script: Script, mode: Mode, library: Path, profile: Profile) -> None:
         super().__init__(name, mode.name)
         self._script = script
+        self.steps = len(script.steps)
         self._mode = mode
         self._library = library
         self._seen: list[Observation] = []
