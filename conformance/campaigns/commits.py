@@ -5,21 +5,24 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from conformance.campaigns.unit import Order, Row, Unit
-from conformance.errors import ConformanceError
+from conformance.differential.verdict import Verdict
+from conformance.errors import ConformanceError, KernelCodeDied
 from conformance.kernels import open_kernel
 from conformance.kernels.compilers import chosen, using
 from conformance.kernels.tools import quiet
 from conformance.review.changed_lines import Side
 from conformance.review.commits import find_commits
 from conformance.review.comparing import comparing
-from conformance.review.judging_series import judge
+from conformance.review.judging_series import Compare, judge
+from conformance.review.outcome import Outcome
 from conformance.review.series import Part, Series
 from conformance.review.series_review import Judged
 
@@ -78,7 +81,7 @@ class Commits:
             open_kernel(what, progress=quiet)
 
     def run(self, unit: Unit) -> list[Row]:
-        """Judge a commit: one row with the outcome, and how each changed function stands."""
+        """Judge a commit: one row with the outcome, how each changed function stands, and the seconds."""
         given = unit.defined
         onto, parts = _patches(self.tree, self.range)
         number = given["number"]
@@ -90,8 +93,24 @@ class Commits:
             plan = {"modes": self.order.modes, "seed": self.order.seed, "budget": self.seconds}
             compare = comparing(shlex.join(words), quiet, **plan)
             series = Series(tuple(parts[: number + 1]))
-            review = judge(series, onto, compare, quiet, applied=number, jobs=1)
-        return [_row(one, review.base, name, number, shlex.join(words)) for one in review.parts]
+            start = time.monotonic()
+            found, base, verdict = _judged(series, onto, compare)
+            seconds = time.monotonic() - start
+        row = _row(found, base, name, number, shlex.join(words))
+        return [replace(row, verdict=verdict, seconds=seconds)]
+
+
+def _judged(series: Series, onto: str, compare: Compare) -> tuple[Judged, str, str]:
+    """The review of the last commit, the base, and the verdict, also if it could not be judged."""
+    last = series.parts[-1]
+    try:
+        review = judge(series, onto, compare, quiet, applied=len(series.parts) - 1, jobs=1)
+    except ConformanceError as trouble:
+        return Judged(last.title, last.claim, reason=str(trouble)), onto, Outcome.UNJUDGED.value
+    except KernelCodeDied as died:
+        reason = f"kernel code {died}, before it could be compared"
+        return Judged(last.title, last.claim, reason=reason), onto, Verdict.FAIL.value
+    return review.parts[0], review.base, review.parts[0].outcome.value
 
 
 @lru_cache(maxsize=2)

@@ -17,7 +17,7 @@ from conformance.reports.campaign import heading
 from conformance.reports.rows import ALL
 from conformance.reports.series import verdict_of
 from conformance.reports.terminal import say
-from conformance.reports.text import line
+from conformance.reports.text import duration, line
 from conformance.review.outcome import DEFAULT, Outcome
 
 __all__ = ["Commit", "as_report", "commits", "show", "status"]
@@ -39,12 +39,18 @@ class Commit:
     @property
     def status(self) -> int:
         """The exit status that `patch` would have."""
-        return DEFAULT.status(self.outcome, None)
+        died = self.row.verdict == Verdict.FAIL.value  # Before anything could be compared.
+        return 1 if died else DEFAULT.status(self.outcome, None)
 
     @property
     def claim(self) -> str:
         """What it claims, in two words."""
         return "no change" if self.about["claim"] else ""
+
+    @property
+    def grounds(self) -> str:
+        """Whether its outcome is proved for every input, or shown by one."""
+        return "proved" if self.about["proved"] else "shown" if self.row.counterexample else ""
 
     @property
     def functions(self) -> str:
@@ -72,14 +78,14 @@ def show(campaign: Campaign, console: Console) -> None:
     """Print a campaign of commits: what each claims, what it changes, and how much of that was executed."""
     heading(campaign, console)
     table = Table(box=None, pad_edge=False)
-    for name in ("commit", "title", "claims", "outcome", "functions", "lines executed"):
+    for name in ("commit", "title", "claims", "outcome", "grounds", "functions", "lines executed", "time"):
         table.add_column(name)
     found = commits(campaign)
     for one in found:
         row = one.row
         outcome = f"{row.verdict}: {row.reason}" if row.reason else row.verdict
-        cells = (one.about["commit"], row.subject, one.claim, outcome, one.functions, one.executed)
-        table.add_row(*map(line, cells))
+        judged = (one.claim, outcome, one.grounds, one.functions, one.executed, duration(row.seconds))
+        table.add_row(*map(line, (one.about["commit"], row.subject, *judged)))
     console.print(table)
     for one in found:
         if one.row.counterexample:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What each kind of campaign is reported as: its table, its exit status, and the other forms of a report.
 
-Mutants, commits and kernels have tables of their own. The rows of all other kinds are verdicts of comparisons.
+Mutants, commits and kernels have tables of their own. The rows of other kinds are verdicts of comparisons.
 """
 
 from __future__ import annotations

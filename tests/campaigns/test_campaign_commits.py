@@ -16,7 +16,7 @@ from conformance.campaigns.campaign import Campaign
 from conformance.campaigns.commits import Commits
 from conformance.campaigns.unit import Order
 from conformance.differential.verdict import Counterexample
-from conformance.errors import ConformanceError
+from conformance.errors import ConformanceError, KernelCodeDied
 from conformance.reports.campaign_commits import show, status
 from conformance.reports.terminal import Screen
 from conformance.review.review import FunctionReview, Review, Standing
@@ -93,8 +93,29 @@ def test_commits_are_judged_on_top_of_those_before(tree, judged):
     printed = text.getvalue()
     assert printed.index("no functional change, proved") < printed.index("says that nothing changes")
     assert rows[1].again in printed and status(found) == 1
+    assert all(row.seconds > 0 for row in rows) and "0.0 s" in printed
+    assert " proved " in printed and " shown " in printed
     assert status(Campaign("commits", "s", {}, 2, (("h", 1.0),), (rows[0],))) == 2
     assert status(Campaign("commits", "s", {}, 1, (("h", 1.0),), (rows[0],))) == 0
+
+
+@pytest.mark.parametrize(
+    ("trouble", "verdict", "expected"),
+    [
+        (ConformanceError("it does not apply"), "could not be judged", 2),
+        (KernelCodeDied("crashes"), "FAIL", 1),
+    ],
+)
+def test_a_commit_that_cannot_be_judged_has_its_name(tree, monkeypatch, trouble, verdict, expected):
+    def judge(*_, **given):
+        raise trouble
+
+    monkeypatch.setattr(module, "judge", judge)
+    kind = Commits(ORDER, str(tree), "zero..one", 1.0)
+    rows = tuple(row for unit in kind.units() for row in kind.run(unit))
+    assert [row.verdict for row in rows] == [verdict] and str(trouble) in rows[0].reason
+    assert json.loads(rows[0].details)["commit"] == git(tree, "rev-parse", "one")[:12]
+    assert status(Campaign("commits", "s", kind.definition, 1, (("h", 1.0),), rows)) == expected
 
 
 def test_what_is_no_range_is_said(tree):
