@@ -19,6 +19,7 @@ from typing import Any
 from distributed import Future
 
 from conformance.campaigns.cluster import Cluster
+from conformance.campaigns.guide import Guide
 from conformance.campaigns.results import Results
 from conformance.campaigns.unit import Done, Kind, Unit, suite_version
 from conformance.campaigns.worker import prepare, work
@@ -73,6 +74,8 @@ class Engine:
     budget: float | None = None
     spent: float = 0.0
     """Computing time of the units that are finished."""
+    guide: Guide | None = None
+    """What gives units the findings of others; without it all are independent."""
     _waiting: deque[Unit] = field(default_factory=deque)
     _flying: dict[str, tuple[Unit, Future[Any]]] = field(default_factory=dict)
     _landed: queue.SimpleQueue[tuple[int, Unit, Done | BaseException]] = field(
@@ -121,7 +124,11 @@ class Engine:
                     return
                 self._look()
                 self._submit()
-                self.results.write(self._arrived(INTERVAL))
+                arrived = self._arrived(INTERVAL)
+                self.results.write(arrived)
+                if self.guide is not None:
+                    for done in arrived:
+                        self.guide.learn(done.unit.id, done.rows)
                 self.watch(self._status())
         except Ended:
             self.results.write(self._arrived(0))
@@ -147,8 +154,10 @@ class Engine:
             )
 
     def _submit(self) -> None:
-        while self._waiting and len(self._flying) < max(self._workers, 1) * (1 + AHEAD):
-            unit = self._waiting.popleft()
+        while len(self._flying) < max(self._workers, 1) * (1 + AHEAD):
+            unit = self._next()
+            if unit is None:
+                return
             self._attempts[unit.id] += 1
             key = f"{unit.kind}-{unit.id}-{self._attempts[unit.id]}"
             try:
@@ -158,6 +167,15 @@ class Engine:
                 return
             self._flying[unit.id] = unit, future
             future.add_done_callback(partial(self._land, self._connection, unit))
+
+    def _next(self) -> Unit | None:
+        """The next unit; None if each waits for rows of others, or all are under way."""
+        for at, unit in enumerate(self._waiting):
+            supplied = unit if self.guide is None else self.guide.supplied(unit)
+            if supplied is not None:
+                del self._waiting[at]
+                return supplied
+        return None
 
     def _land(self, connection: int, unit: Unit, future: Future[Any]) -> None:
         """Called in a thread of Dask when a unit is finished or lost: fetch its rows."""

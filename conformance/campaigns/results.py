@@ -50,6 +50,19 @@ class Results:
         with _opened(self.file) as database:
             return {unit for (unit,) in database.execute("SELECT id FROM units").fetchall()}
 
+    def rows(self) -> dict[str, list[Row]]:
+        """The rows of each unit that has some, by its id."""
+        if not self.file.exists():
+            return {}
+        names = ", ".join(field.name for field in fields(Row))
+        found: dict[str, list[Row]] = {}
+        with _opened(self.file) as database:
+            for unit, *row in database.execute(
+                f"SELECT unit, {names} FROM rows ORDER BY unit, number"
+            ).fetchall():
+                found.setdefault(unit, []).append(Row(*row))
+        return found
+
     def begin(self, kind: Kind, planned: int) -> None:
         """Make the file, or note in it how many units are planned now."""
         if self.file.exists():

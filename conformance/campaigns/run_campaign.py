@@ -10,6 +10,7 @@ from pathlib import Path
 from conformance.campaigns.campaign import Campaign
 from conformance.campaigns.cluster import opened
 from conformance.campaigns.engine import Engine, Watch
+from conformance.campaigns.guide import Guide
 from conformance.campaigns.results import claimed, read
 from conformance.campaigns.unit import Kind, Order, Patch
 from conformance.errors import ConformanceError
@@ -50,15 +51,20 @@ def order_of(kernels: tuple[str, ...], patches: tuple[Path, ...], modes: tuple[s
     return Order(tuple(expand(list(kernels))), tuple(contents), modes, seed, asked())
 
 
-def run(kind: Kind, order: Order, means: Means, progress: Progress, watch: Watch) -> Campaign:
+def run(
+    kind: Kind, order: Order, means: Means, progress: Progress, watch: Watch, guide: Guide | None = None
+) -> Campaign:
     """Carry out a campaign, or what is missing of it. Raises ConformanceError if that is not possible.
 
-    Rows that are in the file stay there, whatever ends the command.
+    A ``guide`` gives units what others have found. Rows in the file stay there, whatever ends the command.
     """
     units = kind.units()
     with claimed(means.out) as results:
         finished = results.finished(kind, resume=means.resume)
         left = [unit for unit in units if unit.id not in finished]
+        if guide is not None:
+            for unit, rows in results.rows().items():
+                guide.learn(unit, rows)
         progress(f"{len(left)} of {len(units)} units are to be carried out; results go to {results.file}")
         if not left:
             results.begin(kind, len(units))
@@ -69,13 +75,15 @@ def run(kind: Kind, order: Order, means: Means, progress: Progress, watch: Watch
                 progress(f"dashboard {dashboard}" if dashboard else _NO_DASHBOARD)
                 results.begin(kind, len(units))
                 spent = sum(seconds for _, seconds in read(means.out).units)
-                engine = Engine(kind, cluster, results, left, len(units), watch, means.budget, spent)
+                engine = Engine(kind, cluster, results, left, len(units), watch, means.budget, spent, guide)
                 try:
                     engine.prepare()
                     engine.run()
                 except Ended:
                     progress(f"{engine.done} of {len(units)} units are finished; go on with --resume")
                     raise
+        if guide is not None:
+            guide.close()
         return read(means.out)
 
 

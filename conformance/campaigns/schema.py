@@ -34,6 +34,16 @@ rows, what the units found:
     again           VARCHAR  the command that shows it again; "" if nothing was found
     details         VARCHAR  JSON: what the kind adds to the row; "" if nothing
 
+details of guided lockstep; edges are those of the MMU's control flow to which gcc gives counters:
+    edges    how many edges the unit was the first to reach, among those it was given and itself
+    total    how many are reached by the stories that it was given and its own
+    of       how many there are
+    layout   a digest of the functions and their numbers of edges: where it differs, edges have other numbers
+    given    the number of stories that it was given
+    reached  the edges that it reached: base64 of a bitmap compressed by zlib, edge n is bit n%8 of byte n/8
+    stories  base64 of the stories it adds to the corpus, as conformance.scenarios.packed has them
+    found    the same with the shortened story that shows a difference, if there is one
+
 A new version of this schema gets a new number; a file with another number is refused.
 """
 

@@ -54,11 +54,16 @@ class Order:
 
 @dataclass(frozen=True)
 class Unit:
-    """A unit of work: its kind, its definition as JSON text, and a few words for people."""
+    """A unit of work: its kind, its definition as JSON text, and a few words for people.
+
+    ``given``: what earlier units have found, as far as this one depends on it; see guide.py. It is no part of
+    the id: the definition says which units those are.
+    """
 
     kind: str
     definition: str
     label: str
+    given: bytes = b""
 
     @classmethod
     def of(cls, kind: str, label: str, **definition: object) -> Unit:

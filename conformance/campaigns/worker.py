@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from conformance.campaigns.unit import Done, Kind, Unit, suite_version
 from conformance.differential.verdict import Verdict
@@ -60,4 +60,5 @@ def work(kind: Kind, unit: Unit, suite: str) -> Done:
     except Exception as problem:
         reason = f"internal error: {type(problem).__name__}: {problem}"
         rows = [unit.row(Verdict.ERROR.value, reason)]
-    return Done(unit, socket.gethostname(), time.monotonic() - start, tuple(rows), suite)
+    bare = replace(unit, given=b"")
+    return Done(bare, socket.gethostname(), time.monotonic() - start, tuple(rows), suite)

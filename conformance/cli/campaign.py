@@ -26,11 +26,13 @@ from conformance.cli.options import (
     time_limit_option,
 )
 from conformance.cli.run import deliver, note
+from conformance.errors import ConformanceError
 from conformance.reports.text import duration, line
 
 if TYPE_CHECKING:
     from conformance.campaigns.campaign import Campaign
     from conformance.campaigns.engine import Status, Watch
+    from conformance.campaigns.guide import Guide
     from conformance.campaigns.unit import Kind, Order
 
 __all__ = ["campaign"]
@@ -112,13 +114,28 @@ def means_options(out: str) -> Callable[[Command], Command]:
     metavar="TIME",
     help="The time of one unit: one mode of one kernel from one seed.",
 )
+@click.option(
+    "--uniform",
+    is_flag=True,
+    help="Draw all stories alike; without it they are guided by what they reach in the kernel's MMU.",
+)
+@click.option(
+    "--corpus",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Begin with the stories in this directory, and keep there those that reach most.  [default: only"
+    " keep them, in the directory of the campaign]",
+)
 @seed_option(0)
 @means_options("campaign-lockstep")
 @click.pass_context
-def lockstep(ctx: click.Context, budget: float, unit: float, **given: Any) -> None:
+def lockstep(
+    ctx: click.Context, budget: float, unit: float, uniform: bool, corpus: Path | None, **given: Any
+) -> None:
     """Run lockstep in every mode of every kernel, from many seeds.
 
-    Each mode gets one unit at least; a larger --budget with --resume adds further seeds.
+    Each mode gets one unit at least; a larger --budget with --resume adds further seeds. Units vary the
+    stories of earlier ones that reached an edge of the MMU's control flow, or a state, that no other had.
 
     Exit status: 0 conforms, 1 a difference was found, 2 could not be judged.
     """
@@ -126,9 +143,16 @@ def lockstep(ctx: click.Context, budget: float, unit: float, **given: Any) -> No
     def kind(order: Order) -> Kind:
         from conformance.campaigns.lockstep import Lockstep
 
-        return Lockstep(order, unit, budget)
+        return Lockstep(order, unit, budget, guided=not uniform, folder=given["out"])
 
-    ctx.exit(_report(_carried_out(kind, given), {}))
+    def guide(kind: Any) -> Guide:
+        from conformance.campaigns.lockstep_guide import LockstepGuide
+
+        return LockstepGuide(kind, corpus)
+
+    if uniform and corpus is not None:
+        raise ConformanceError("--corpus is for guided lockstep; leave it or --uniform out.")
+    ctx.exit(_report(_carried_out(kind, given, None if uniform else guide), {}))
 
 
 @campaign.command()
@@ -239,7 +263,9 @@ def _need(*modules: str) -> None:
     need(*modules)
 
 
-def _carried_out(make: Callable[[Order], Kind], given: dict[str, Any]) -> Campaign:
+def _carried_out(
+    make: Callable[[Order], Kind], given: dict[str, Any], guide: Callable[[Any], Guide] | None = None
+) -> Campaign:
     """Carry out a campaign; ``given`` are the options that all kinds share."""
     _need("distributed", "duckdb")
     with _watching() as (progress, watch):
@@ -255,7 +281,8 @@ def _carried_out(make: Callable[[Order], Kind], given: dict[str, Any]) -> Campai
             given["seed"],
         )
         means = Means(given["out"], given["scheduler"], given["jobs"], given["resume"], given.get("budget"))
-        return run(make(order), order, means, progress, watch)
+        kind = make(order)
+        return run(kind, order, means, progress, watch, None if guide is None else guide(kind))
 
 
 def _report(found: Campaign, places: dict[str, Any]) -> int:

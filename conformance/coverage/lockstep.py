@@ -21,7 +21,7 @@ from conformance.oracles.kvm.deaths import KernelDied
 from conformance.oracles.kvm.oracle import KvmOracle
 from conformance.scenarios.comparing import Death, Match
 from conformance.scenarios.drawing import WORD, options_of
-from conformance.scenarios.lockstep import LENGTHS, taken
+from conformance.scenarios.lockstep import LENGTHS, drawn, taken
 from conformance.scenarios.machines import Machine
 from conformance.scenarios.modes import PML_MODES
 from conformance.scenarios.sides import KvmSides
@@ -83,5 +83,5 @@ def _play(sides: _CountedSides, kind: Walk, words: list[int]) -> None:
     options = options_of(setting, pml=kind.mode in PML_MODES)
     scene = kind.scene(options)
     with Match(sides, options, spare=True) as match:
-        for _ in taken(match, scene, opening, steps):
+        for _ in taken(match, scene, drawn(scene, opening, steps)):
             pass

@@ -26,8 +26,12 @@ from conformance.kernels.compiling import NOTES
 from conformance.kernels.tools import first_error
 
 __all__ = [
+    "ARCS",
     "COVERAGE",
     "FROM_LIBGCOV",
+    "FUNCTION",
+    "HEADER",
+    "RECORD",
     "UNUSED",
     "Counters",
     "check_compiler",
@@ -58,10 +62,13 @@ FROM_LIBGCOV = "__gcov_info_to_gcda"
 UNUSED = "__gcov_merge_add"
 """What units refer to for adding to the counters of a file, which nothing here does."""
 
-_FUNCTION, _ARCS = 0x01000000, 0x01A10000
+FUNCTION, ARCS = 0x01000000, 0x01A10000
+"""Tags of records."""
+HEADER = struct.Struct("<4sIII")
+"""What a file begins with."""
+RECORD = struct.Struct("<Ii")
+"""What a record begins with: its tag, and its length in bytes."""
 _SINCE = (12,)
-_HEADER = struct.Struct("<4sIII")
-_RECORD = struct.Struct("<Ii")
 
 
 def check_compiler(kernel: Kernel) -> None:
@@ -150,9 +157,9 @@ class Counters(dict[str, Unit]):
         unit = self[name]
         parts = [unit.header]
         for key, counts in unit.functions.items():
-            parts += [_RECORD.pack(_FUNCTION, len(key)), key]
+            parts += [RECORD.pack(FUNCTION, len(key)), key]
             # A negative length stands for that many bytes of zero.
-            parts += [_RECORD.pack(_ARCS, counts.nbytes), counts.astype("<i8").tobytes()]
+            parts += [RECORD.pack(ARCS, counts.nbytes), counts.astype("<i8").tobytes()]
         return b"".join(parts)
 
     def ran(self) -> Iterator[tuple[str, frozenset[bytes]]]:
@@ -199,22 +206,22 @@ def read_counters(dump: bytes, library: Path) -> Counters:
 @lru_cache(1024)
 def _read(content: bytes) -> Unit:
     """The counters in the content of a .gcda file. Many processes execute the same of most units."""
-    magic, *_ = _HEADER.unpack_from(content)
+    magic, *_ = HEADER.unpack_from(content)
     if magic != b"adcg":
         raise ValueError("these are no counters")
     functions: dict[bytes, NDArray[np.int64]] = {}
-    key, at, header = b"", _HEADER.size, content[: _HEADER.size]
-    while at + _RECORD.size <= len(content):
-        tag, length = _RECORD.unpack_from(content, at)
+    key, at, header = b"", HEADER.size, content[: HEADER.size]
+    while at + RECORD.size <= len(content):
+        tag, length = RECORD.unpack_from(content, at)
         if not tag:
             break
-        at += _RECORD.size
+        at += RECORD.size
         size = max(length, 0)
         if at + size > len(content):
             raise ValueError("the counters end early")
-        if tag == _FUNCTION:
+        if tag == FUNCTION:
             key = content[at : at + size]
-        elif tag == _ARCS:
+        elif tag == ARCS:
             n = abs(length) // 8
             functions[key] = np.frombuffer(content, "<i8", n, at) if length > 0 else _zeros(n)
         at += size
@@ -240,13 +247,13 @@ def _names(library: Path) -> dict[str, dict[bytes, str]]:
 
 def _functions(notes: bytes) -> Iterator[tuple[bytes, str]]:
     """The functions of KVM in a unit's notes: key and name."""
-    at = _HEADER.size
+    at = HEADER.size
     # The working directory, and whether blocks without code are listed.
     at += 4 + struct.unpack_from("<I", notes, at)[0] + 4
-    while at + _RECORD.size <= len(notes):
-        tag, length = _RECORD.unpack_from(notes, at)
-        at += _RECORD.size
-        if tag == _FUNCTION and length > 16:
+    while at + RECORD.size <= len(notes):
+        tag, length = RECORD.unpack_from(notes, at)
+        at += RECORD.size
+        if tag == FUNCTION and length > 16:
             name, after = _text(notes, at + 12)
             # A number says whether the compiler made the function up; then comes the file.
             file, _ = _text(notes, after + 4)

@@ -132,10 +132,24 @@ class Scene:
     def draw(self, word: int) -> Step | None:
         """A step; None if the one that was drawn cannot come now."""
         dice = Dice(word)
-        made = self._made(dice.pick(self._drawn), dice)
+        return self._possible(self._made(dice.pick(self._drawn), dice))
+
+    def redraw(self, kind: str, word: int) -> Step | None:
+        """A step of a kind; None if that is not drawn here, or cannot come now."""
+        return self._possible(self._made(kind, Dice(word))) if kind in self.kinds else None
+
+    def possible(self, made: Step) -> bool:
+        """Whether a step can come now."""
+        return not self._preconditions.refusal(made)
+
+    def adopt(self, steps: Sequence[Step]) -> None:
+        """Draw what fits a story with these steps, from its beginning on, instead of opening one."""
+
+    def _possible(self, made: Step | None) -> Step | None:
+        """The step, or one like it, if it can come now; else None."""
         if made is not None and self._live:
             made = self._taken_live(made)
-        return None if made is None or self._preconditions.refusal(made) else made
+        return made if made is not None and self.possible(made) else None
 
     def _taken_live(self, made: Step) -> Step | None:
         """The step, or one like it, if a running kernel can be made to take it; else None."""

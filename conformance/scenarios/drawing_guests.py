@@ -8,7 +8,7 @@ page. Uniform drawing would hardly ever make one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from conformance.interface.access import FETCH, READ, WRITE
@@ -131,6 +131,25 @@ class GuestScene(Scene):
             *self._skeleton(),
             *(one for vcpu in range(self._options["vcpus"]) for one in self._beginning(vcpu)),
         ]
+
+    def adopt(self, steps: Sequence[Step]) -> None:
+        """Take the guest's format from its first registers, and the first entries from what it stores."""
+        for taken in steps:
+            given = taken.arguments
+            if taken.kind == "set_sregs":
+                registers = tuple(given[name] for name in ("cr0", "cr4", "efer"))
+                alike = [form for form in self.formats if (form.cr0, form.cr4, form.efer) == registers]
+                self._format = (*alike, self._format)[0]
+                break
+        size = self._format.bytes
+        for taken in steps:
+            if taken.kind == "store":
+                given = taken.arguments
+                for part in range(8 // size):
+                    place = given["gfn"], given["index"] * 8 // size + part
+                    entry = given["value"] >> 8 * size * part & (1 << 8 * size) - 1
+                    if entry:
+                        self._first.setdefault(place, entry)
 
     def _beginning(self, vcpu: int) -> list[Step]:
         """What a vCPU does first."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -63,7 +63,7 @@ class Walked:
 def walk(sides: Sides, kind: Walk, seed: int, budget: float) -> Walked:
     """Play random stories of a kind for ``budget`` seconds, or until one ends in a difference or an error.
 
-    The same ``seed`` draws the same stories.
+    One is played at least. The same ``seed`` draws the same stories.
     """
     walked = Walked((*kind.kinds, "destroy"))
     start = time.monotonic()
@@ -72,7 +72,9 @@ def walk(sides: Sides, kind: Walk, seed: int, budget: float) -> Walked:
     seeds = random.Random(seed)
 
     def over() -> bool:
-        return walked.found is not None or walked.lacking is not None or time.monotonic() - start >= budget
+        if walked.found is not None or walked.lacking is not None:
+            return True
+        return walked.stories > 0 and time.monotonic() - start >= budget
 
     @given(stories)
     @settings(
@@ -107,7 +109,7 @@ def _play(sides: Sides, kind: Walk, walked: Walked, setting: int, opening: int, 
     walked.stories += 1
     with Match(sides, options, spare=True) as match:
         try:
-            for step in taken(match, scene, opening, words):
+            for step in taken(match, scene, drawn(scene, opening, words)):
                 walked.steps[step.kind] += 1
         except Incomparable as why:
             walked.incomparable[str(why)] += 1
@@ -119,14 +121,14 @@ def _play(sides: Sides, kind: Walk, walked: Walked, setting: int, opening: int, 
             walked.found = Script(tuple(match.played.steps), options), match.played
 
 
-def taken(match: Match, scene: Scene, opening: int, words: list[int]) -> Iterator[Step]:
-    """Draw the steps of a story and take them; each that was taken, up to a difference.
+def taken(match: Match, scene: Scene, steps: Iterable[Step]) -> Iterator[Step]:
+    """Take the steps of a story, which are drawn meanwhile; each that was taken, up to a difference.
 
     The story ends with a WARN, even if both sides foresee it: what KVM does in a state that it has excluded,
     such as counting a mapping of a level that has no counter, is no semantics. It ends before a step in which
     the model says that KVM crashes: stories of their own show these faults.
     """
-    for step in drawn(scene, opening, words):
+    for step in steps:
         try:
             agreed = match.take(step)
         except ValueError:

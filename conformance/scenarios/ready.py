@@ -101,16 +101,25 @@ def facts_of(kernel: Kernel, selector: str, patches: Sequence[Path], *more: str)
 
 
 def prepare(
-    selector: str, patches: Sequence[Path], progress: Progress, modes: Sequence[str] = ()
+    selector: str,
+    patches: Sequence[Path],
+    progress: Progress,
+    modes: Sequence[str] = (),
+    *,
+    coverage: bool = False,
 ) -> Ready | KernelReport:
-    """A kernel made ready for those of some modes that it has, or of all; or why it cannot be."""
+    """A kernel made ready for those of some modes that it has, or of all; or why it cannot be.
+
+    With ``coverage`` its library counts what it executes. Raises ConformanceError if the compiler cannot do
+    that.
+    """
     start = time.monotonic()
     kernel = open_or_report(selector, patches, progress)
     if isinstance(kernel, KernelReport):
         return kernel
     report = KernelReport.of(kernel)
     try:
-        library, without_tdp_mmu = _library(kernel, progress, modes or STORY_MODES)
+        library, without_tdp_mmu = _library(kernel, progress, modes or STORY_MODES, coverage)
     except CannotBuild as why:
         return replace(report, unreached=str(why))
     except BuildError as error:
@@ -119,12 +128,12 @@ def prepare(
     return Ready(kernel, profile_of(kernel.release), facts, start, library, without_tdp_mmu)
 
 
-def _library(kernel: Kernel, progress: Progress, modes: Sequence[str]) -> tuple[Path, str]:
+def _library(kernel: Kernel, progress: Progress, modes: Sequence[str], coverage: bool) -> tuple[Path, str]:
     """The library for the modes, and why it is not for those with the TDP MMU; "" if it is."""
     try:
         tdp_mmu = any(mode in TDP_MODES for mode in modes)
-        return build_kvm(kernel, Cache(), progress, tdp_mmu=tdp_mmu), ""
+        return build_kvm(kernel, Cache(), progress, coverage=coverage, tdp_mmu=tdp_mmu), ""
     except CannotBuild as why:
         if all(mode in TDP_MODES for mode in modes):
             raise
-        return build_kvm(kernel, Cache(), progress, tdp_mmu=False), str(why)
+        return build_kvm(kernel, Cache(), progress, coverage=coverage, tdp_mmu=False), str(why)

@@ -22,14 +22,24 @@ from conformance.scenarios.comparing import Death, Difference, Sides
 from conformance.scenarios.findings import known
 from conformance.scenarios.judging_scenario import again, counterexample
 from conformance.scenarios.live_ready import LivePlan, prepare_any
-from conformance.scenarios.lockstep import walk
+from conformance.scenarios.lockstep import Walked, walk
 from conformance.scenarios.ready import Playable
 from conformance.scenarios.shrinking import shorten
 from conformance.scenarios.story import Script
 from conformance.scenarios.walks import WALKS, Walk, walks
 from conformance.workers import workers
 
-__all__ = ["NAME", "JudgedWalk", "LockstepPlan", "Outcome", "counts", "judge_walk", "run"]
+__all__ = [
+    "NAME",
+    "JudgedWalk",
+    "LockstepPlan",
+    "Outcome",
+    "counts",
+    "judge_walk",
+    "judged",
+    "path_of",
+    "run",
+]
 
 NAME = "lockstep"
 Progress = Callable[[str], None]
@@ -138,7 +148,14 @@ def judge_walk(ready: Playable, kind: Walk, seed: int, budget: float, save: Path
         with ready.playing(kind.mode) as sides:
             if isinstance(sides, live_sides.LiveSides):
                 kind = replace(kind, without=sides.cannot)
-            return _walked(ready, sides, kind, seed, budget, save)
+            # Each has its own generator, so that it can be walked again alone.
+            walked = walk(sides, kind, seed * len(WALKS) + [*WALKS].index(kind.name), budget)
+            if save is None:
+                # A mode that is walked alone gets the whole budget.
+                words = [NAME, "--mode", kind.name, "--seed", str(seed), "--budget", f"{budget:g}"]
+            else:
+                words = ["scenario", "run", path_of(save), "--mode", kind.mode]
+            return judged(ready, sides, kind, walked, again(ready.facts, words))
     except Death as death:
         command = again(ready.facts, [NAME, "--mode", kind.name])
         found = Counterexample({}, {}, {}, {}, command, crash=death.how, details=death.console)
@@ -148,16 +165,12 @@ def judge_walk(ready: Playable, kind: Walk, seed: int, budget: float, save: Path
         return JudgedWalk(replace(ended, counterexample=found), Counter(), None)
 
 
-def _walked(
-    ready: Playable, sides: Sides, kind: Walk, seed: int, budget: float, save: Path | None
-) -> JudgedWalk:
-    mode = kind.name
-    # Each has its own generator, so that it can be walked again alone.
-    walked = walk(sides, kind, seed * len(WALKS) + [*WALKS].index(mode), budget)
+def judged(ready: Playable, sides: Sides, kind: Walk, walked: Walked, command: str) -> JudgedWalk:
+    """The result of a walk; ``command`` shows its difference again."""
     total = walked.steps.total()
 
     def result(verdict: Verdict, reason: str) -> Result:
-        return _result(ready.oracle, mode, verdict, total, walked.seconds, reason)
+        return _result(ready.oracle, kind.name, verdict, total, walked.seconds, reason)
 
     if walked.lacking is not None:
         return JudgedWalk(unjudged(result(Verdict.ERROR, ""), walked.lacking), walked.steps, None)
@@ -170,11 +183,6 @@ def _walked(
         return kind.scene(shorter.options).permits(shorter.steps, seen)
 
     short, shown = shorten(sides, script, played.difference or Difference(0, ()), permits)
-    if save is None:
-        # A mode that is walked alone gets the whole budget.
-        command = again(ready.facts, [NAME, "--mode", mode, "--seed", str(seed), "--budget", f"{budget:g}"])
-    else:
-        command = again(ready.facts, ["scenario", "run", _path(save), "--mode", kind.mode])
     reason = f"after {total} steps, shortened to {len(short.steps)}"
     found = counterexample(sides, short, shown, command)
     return JudgedWalk(replace(result(Verdict.FAIL, reason), counterexample=found), walked.steps, short)
@@ -184,7 +192,7 @@ def _result(oracle: str, mode: str, verdict: Verdict, total: int, seconds: float
     return Result(NAME, oracle, NAME, mode, verdict, total, seconds, reason)
 
 
-def _path(save: Path) -> str:
+def path_of(save: Path) -> str:
     """The file as ``scenario run`` takes it: a dot or slash distinguishes it from the name of a story."""
     text = str(save)
     return text if saved.is_file_name(text) else f"./{text}"

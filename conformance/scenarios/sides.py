@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +32,8 @@ class KvmSides:
     mode: Mode
     oracle: str = "kvm"
     unobserved: frozenset[str] = frozenset()
+    ended: Callable[[KvmOracle], None] | None = None
+    """Called with each VM of the kernel after its last step."""
 
     @cached_property
     def k(self) -> Semantics:
@@ -44,6 +46,8 @@ class KvmSides:
         try:
             with KvmOracle(self.library, self.mode.host(), options) as oracle:
                 yield _KernelSide(oracle)
+                if self.ended is not None:
+                    self.ended(oracle)
         except KernelDied as died:
             raise Death(died.how, hung=died.hung) from died
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from confining import confining
 from cost import cost
 from figures import show
+from guided import guided
 from racing import MODE, RACE, racing
 from rich.console import Console
 from stepping import stepping
@@ -36,7 +37,7 @@ from conformance.oracles.shim.build import build_shim
 from conformance.oracles.shim.oracle import ShimOracle
 from conformance.scenarios.comparing import Death
 
-SECTIONS = ("volume", "first", "warm", "cost", "stepping", "confining", "races", "traces", "proofs")
+SECTIONS = ("volume", "first", "warm", "cost", "stepping", "confining", "races", "guided", "traces", "proofs")
 
 
 def main() -> int:
@@ -100,6 +101,8 @@ def main() -> int:
         section("confining", lambda: show(console, title, confining(library, chosen.repeats)))
         title = f"Races: {RACE}, {MODE}, two processes"
         section("races", lambda: show(console, title, racing(min(3, chosen.repeats))))
+        title = "Lockstep for ten minutes: edges of the MMU that are reached"
+        section("guided", lambda: show(console, title, guided("6.1")))
         section("traces", lambda: show(console, "Checking a trace", tracing(min(3, chosen.repeats))))
         section("proofs", proved)
         section("cost", lambda: cost(console, profile, oracle, min(5, chosen.repeats)))

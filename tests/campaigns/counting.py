@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +47,42 @@ class Counting:
             Row("counting", "PASS", "none", "1", "kvm", "counting", f"mode-{each}", steps=number)
             for each in range(2)
         ]
+
+
+@dataclass(frozen=True)
+class Summing(Counting):
+    """A unit is given the sum of what those before the one half as far have counted, and adds its number."""
+
+    def run(self, unit: Unit) -> list[Row]:
+        rows = super().run(unit)
+        return [replace(row, steps=row.steps + int(unit.given or b"0")) for row in rows]
+
+
+class SummingGuide:
+    """Gives each unit of Summing the sum that it needs."""
+
+    def __init__(self, kind: Summing) -> None:
+        self._units = [unit.id for unit in kind.units()]
+        self._steps: dict[str, int] = {}
+        self.closed = False
+
+    def learn(self, unit: str, rows: Sequence[Row]) -> None:
+        assert unit not in self._steps
+        self._steps[unit] = rows[0].steps
+
+    def supplied(self, unit: Unit) -> Unit | None:
+        needed = self._units[: unit.defined["number"] // 2]
+        if not all(one in self._steps for one in needed):
+            return None
+        return replace(unit, given=str(sum(self._steps[one] for one in needed)).encode())
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def sums(many: int) -> list[int]:
+    """What each unit of Summing has counted in the end."""
+    found: list[int] = []
+    for number in range(many):
+        found.append(number + sum(found[: number // 2]))
+    return found

@@ -96,7 +96,8 @@ def test_a_difference_is_found_and_shortened_and_repeats_by_seed():
 
 def test_what_never_came_is_told():
     walked = walked_in("ept-ad", seed=1, budget=1e-9)
-    assert walked.stories == 0 and walked.summary.startswith("0 steps in 0 stories: ; never: mmap, ")
+    assert walked.stories == 1 and walked.steps.total() > 0
+    assert " steps in 1 stories: " in walked.summary and "; never: " in walked.summary
 
 
 STEPS = tuple(

@@ -6,12 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 import numpy as np
 
 from conformance.interface.observation import Observation
 from conformance.interface.options import OPTIONS
 from conformance.oracles.coverage import Counters, executed, read_counters
+from conformance.oracles.edges import Edges, read_edges
 from conformance.oracles.hosts import HOST
 from conformance.oracles.kvm.deaths import KernelDied, not_made
 from conformance.oracles.kvm.header import ORDER
@@ -20,6 +22,8 @@ from conformance.oracles.kvm.server import RawStateRequest, Server, borrow, give
 from conformance.oracles.lacking import Lacking
 
 __all__ = ["KvmOracle"]
+
+_T = TypeVar("_T")
 
 
 class KvmOracle:
@@ -114,10 +118,18 @@ class KvmOracle:
 
         Takes the place of the last observation. Raises KernelDied, Lacking.
         """
+        return self._counted(lambda dump: read_counters(dump, self._library))
+
+    def edges(self) -> Edges:
+        """The edges of the MMU that were executed; see coverage()."""
+        return self._counted(read_edges)
+
+    def _counted(self, read: Callable[[bytes], _T]) -> _T:
+        """What is read of the counters."""
         found: list[bytes] = []
         self._converse(lambda server: found.append(server.coverage()))
         try:
-            return read_counters(found[0], self._library)
+            return read(found[0])
         except ValueError:
             self.close()
             raise KernelDied("broke off: its counters cannot be read") from None
